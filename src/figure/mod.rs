@@ -1,0 +1,226 @@
+//! Figures as data: what a panel wants drawn, before anyone decides how large and where.
+//!
+//! A [`Figure`] is laid out at a size into a [`scene::Scene`] of rectangles, lines and text; the window, SVG,
+//! PDF and PNG all draw that scene, so that they cannot disagree.
+
+pub mod cloud;
+pub mod color;
+pub mod layout;
+pub mod pdf;
+pub mod png;
+pub mod provenance;
+pub mod scale;
+pub mod scene;
+pub mod svg;
+pub mod table;
+
+use std::sync::Arc;
+
+use color::{Color, ColorMap};
+
+/// One figure: plots in a grid, row by row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figure {
+    pub title: String,
+    pub plots: Vec<Plot>,
+    /// Plots in a row of the grid (at least 1).
+    pub columns: usize,
+    /// A line under the figure, e.g. what the legend cannot say.
+    pub caption: String,
+    /// Shown in place of everything when there is nothing to draw: a sentence that says why and what to do.
+    pub empty: Option<String>,
+}
+
+/// A pair of axes with marks on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plot {
+    pub title: String,
+    pub x: Axis,
+    pub y: Axis,
+    /// One unit has the same length on both axes.
+    pub equal: bool,
+    /// Drawn in order.
+    pub marks: Vec<Mark>,
+    pub legend: Vec<LegendEntry>,
+    pub color_bar: Option<ColorBar>,
+    /// What a click on the plot as a whole picks (thumbnails).
+    pub pick: Pick,
+    /// Relative height of its row in the grid (1 = as the others).
+    pub weight: f32,
+}
+
+impl Default for Plot {
+    fn default() -> Self {
+        Self {
+            title: String::new(),
+            x: Axis::default(),
+            y: Axis::default(),
+            equal: false,
+            marks: Vec::new(),
+            legend: Vec::new(),
+            color_bar: None,
+            pick: Pick::Nothing,
+            weight: 1.0,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Axis {
+    /// With the unit in parentheses, e.g. `loss (nats)`. Empty: none drawn.
+    pub label: String,
+    /// Values at the two ends; `range.0 > range.1` runs backwards (rows of a matrix downwards).
+    pub range: (f64, f64),
+    pub log: bool,
+    pub ticks: Ticks,
+}
+
+impl Default for Axis {
+    fn default() -> Self {
+        Self { label: String::new(), range: (0.0, 1.0), log: false, ticks: Ticks::Auto }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ticks {
+    /// Round numbers.
+    Auto,
+    /// Nothing at all.
+    Hidden,
+    /// Text at values, e.g. tokens; thinned out where they would overlap.
+    At(Vec<(f64, String)>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LegendEntry {
+    pub text: String,
+    pub color: Color,
+    /// A line, or a filled square.
+    pub line: bool,
+    pub dashed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColorBar {
+    pub label: String,
+    pub map: ColorMap,
+    pub range: (f32, f32),
+    pub log: bool,
+}
+
+/// Something drawn in the coordinates of a plot's axes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mark {
+    Line {
+        name: String,
+        points: Arc<[[f64; 2]]>,
+        color: Color,
+        width: f32,
+        dashed: bool,
+    },
+    /// Discs of a diameter in points (1/72 inch).
+    Points {
+        name: String,
+        points: Arc<[[f64; 2]]>,
+        colors: Arc<[Color]>,
+        diameter: f32,
+        /// One per point, or empty.
+        picks: Arc<[Pick]>,
+    },
+    /// A matrix over x in `0..columns`, y in `0..rows`, row 0 at y = 0.
+    Heat(Heat),
+    /// Rectangles from the axis value `base` to the value.
+    Bars { name: String, at: Vec<f64>, values: Vec<f64>, base: f64, width: f64, color: Color },
+    /// Outlined or filled rectangle, corners in axis values.
+    Rect { from: [f64; 2], to: [f64; 2], fill: Option<Color>, stroke: Option<Color>, width: f32 },
+    Arrow { from: [f64; 2], to: [f64; 2], color: Color, width: f32 },
+    Text { at: [f64; 2], text: String, color: Color, anchor: Anchor, size: f32 },
+    /// A vertical line over the whole plot with a short text at its top.
+    Upright { x: f64, text: String, color: Color, dashed: bool },
+    /// Boxes with text that can be clicked: tokens, recorded steps.
+    Cells(Vec<Cell>),
+    /// A cloud too large for the scene: drawn by the GPU in the window, as points in files.
+    Cloud(Cloud),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heat {
+    pub name: String,
+    pub rows: usize,
+    pub columns: usize,
+    /// Row-major, `rows * columns`. NaN is drawn as absent.
+    pub values: Arc<[f32]>,
+    pub map: ColorMap,
+    pub range: (f32, f32),
+    pub log: bool,
+    /// Cells with column > row do not exist (drawn as paper, not as zero).
+    pub causal: bool,
+    /// What a click on cell (row, column) picks, and how a hover names it.
+    pub pick: HeatPick,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum HeatPick {
+    Nothing,
+    /// Row = query position, column = key position.
+    QueryKey,
+    /// Row and column are named; hover says `row → column: value`.
+    Named { rows: Arc<[String]>, columns: Arc<[String]> },
+}
+
+/// A box with text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    pub from: [f64; 2],
+    pub to: [f64; 2],
+    pub text: String,
+    pub fill: Option<Color>,
+    pub stroke: Option<Color>,
+    pub ink: Color,
+    pub pick: Pick,
+    /// What a hover and a screen reader say.
+    pub hover: String,
+}
+
+/// Points in a space of `dims` dimensions with a basis to project them onto.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cloud {
+    pub name: String,
+    pub dims: usize,
+    /// `[point, dim]`, row-major, centred.
+    pub points: Arc<[f32]>,
+    /// `[3, dim]`, row-major: x, y and depth.
+    pub basis: Arc<[f32]>,
+    pub colors: Arc<[Color]>,
+    pub diameter: f32,
+    pub picks: Arc<[Pick]>,
+    /// 3D: rotate, pan, zoom. 2D: the first two rows of the basis as they are.
+    pub three_d: bool,
+    /// Pairs of points joined by a line, with its colour (attention of the selected query).
+    pub links: Vec<(u32, u32, Color)>,
+}
+
+/// Where a text sits relative to its point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    Left,
+    Center,
+    Right,
+}
+
+/// What a click selects.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Pick {
+    #[default]
+    Nothing,
+    /// A position of the sequence in view.
+    Query(usize),
+    Key(usize),
+    QueryKey { query: usize, key: usize },
+    Head { layer: usize, head: usize },
+    Step(u64),
+    /// A point of the cloud: sequence of the held-out batch, position, key or query.
+    CloudPoint { sequence: usize, position: usize, is_key: bool },
+    /// A token of the vocabulary.
+    Token(u32),
+}

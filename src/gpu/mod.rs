@@ -1,0 +1,1 @@
+//! The graphics processor: shaders that compute and draw.

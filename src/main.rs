@@ -1,0 +1,5 @@
+//! The `mnemoscope` program: a window, or one of the commands beside it.
+
+fn main() -> std::process::ExitCode {
+    mnemoscope::cli::main()
+}

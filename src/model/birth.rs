@@ -1,0 +1,1 @@
+//! The simplified two-layer model.

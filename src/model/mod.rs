@@ -1,0 +1,74 @@
+//! What learns: settings that build into a network.
+
+pub mod birth;
+pub mod decoder;
+
+use candle_core::Tensor;
+
+use crate::nn::params::Params;
+use crate::nn::tap::Tap;
+use crate::record::error::Result;
+use crate::record::knobs::Knobs;
+use crate::record::registry::Entry;
+
+/// All architectures.
+pub const ALL: &[Entry<dyn Architecture>] = &[];
+
+/// The settings of a network.
+pub trait Architecture: Knobs + Send + Sync {
+    /// Adds the network's parameters for a vocabulary and a context length, and returns its forward pass.
+    ///
+    /// # Errors
+    /// When settings contradict each other.
+    fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>>;
+    /// A copy.
+    fn boxed(&self) -> Box<dyn Architecture>;
+}
+
+/// Shape of a network, for menus and probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Name in the registry.
+    pub kind: &'static str,
+    /// Attention heads of each layer (0 for a layer without attention).
+    pub heads: Vec<usize>,
+    /// Width of the residual stream.
+    pub width: usize,
+    pub vocab: usize,
+    /// Longest sequence.
+    pub length: usize,
+}
+
+/// Memory carried from one segment to the next.
+#[derive(Clone, Debug)]
+pub struct State(pub Vec<Tensor>);
+
+/// What a forward pass reads.
+pub struct Input<'a> {
+    /// `[batch, pos]`, `u32`.
+    pub tokens: &'a Tensor,
+    /// What the segment before left behind.
+    pub state: Option<&'a State>,
+}
+
+impl<'a> Input<'a> {
+    pub fn new(tokens: &'a Tensor) -> Self {
+        Self { tokens, state: None }
+    }
+}
+
+pub struct Output {
+    /// `[batch, pos, vocab]`
+    pub logits: Tensor,
+    pub state: Option<State>,
+}
+
+/// A network without its numbers: those are an argument, so that one network serves every step of a run.
+pub trait Model: Send + Sync {
+    fn layout(&self) -> &Layout;
+    /// One forward pass, every point of it through the tap.
+    ///
+    /// # Errors
+    /// When the input is longer than the layout allows, or the tap refuses.
+    fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output>;
+}

@@ -1,0 +1,226 @@
+//! The parameters of a model: by name, in order, drawn from our own seed.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor, Var};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::record::error::{Error, Result, did_you_mean};
+use crate::record::weights::{NamedTensor, Weights};
+
+/// How a parameter is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// N(0, std²).
+    Normal(f64),
+    /// U(-bound, bound).
+    Uniform(f64),
+    Zeros,
+    Ones,
+}
+
+/// Handle of a parameter: its place in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Param(usize);
+
+struct Entry {
+    name: Arc<str>,
+    var: Var,
+    /// Whether the model ever trains it.
+    trained: bool,
+    frozen: bool,
+    /// The numbers of a tensor that never changes, shared by all snapshots.
+    fixed: Option<Arc<[f32]>>,
+}
+
+/// All parameters of a model. Each draws from a stream of its own (seed and name), so that adding one
+/// changes no other.
+pub struct Params {
+    seed: u64,
+    device: Device,
+    entries: Vec<Entry>,
+}
+
+impl Params {
+    pub fn new(seed: u64) -> Self {
+        Self { seed, device: Device::Cpu, entries: Vec::new() }
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Adds a parameter of `shape`; `trained` false means it never changes (a buffer of the model).
+    ///
+    /// # Errors
+    /// When the tensor cannot be made.
+    pub fn add(&mut self, name: &str, shape: &[usize], init: Init, trained: bool) -> Result<Param> {
+        let values = draw(self.seed, name, shape.iter().product(), init);
+        self.add_values(name, shape, values, trained)
+    }
+
+    /// Adds a parameter with given values, row-major.
+    ///
+    /// # Errors
+    /// When the values do not fill the shape.
+    pub fn add_values(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: Vec<f32>,
+        trained: bool,
+    ) -> Result<Param> {
+        let fixed = (!trained).then(|| Arc::from(values.as_slice()));
+        let var = Var::from_tensor(&Tensor::from_vec(values, shape, &self.device)?)?;
+        self.entries.push(Entry { name: name.into(), var, trained, frozen: !trained, fixed });
+        Ok(Param(self.entries.len() - 1))
+    }
+
+    /// The tensor for a forward pass: part of the gradient graph only while it is being trained.
+    pub fn get(&self, param: Param) -> Tensor {
+        let entry = &self.entries[param.0];
+        if entry.frozen { entry.var.as_detached_tensor() } else { entry.var.as_tensor().clone() }
+    }
+
+    /// Handles of all parameters, in order.
+    pub fn all(&self) -> impl Iterator<Item = Param> + use<> {
+        (0..self.entries.len()).map(Param)
+    }
+
+    pub fn name(&self, param: Param) -> &str {
+        &self.entries[param.0].name
+    }
+
+    pub fn find(&self, name: &str) -> Option<Param> {
+        self.entries.iter().position(|e| &*e.name == name).map(Param)
+    }
+
+    /// The variable itself, for optimisers.
+    pub fn var(&self, param: Param) -> &Var {
+        &self.entries[param.0].var
+    }
+
+    /// Whether the model trains it at all.
+    pub fn is_trained(&self, param: Param) -> bool {
+        self.entries[param.0].trained
+    }
+
+    pub fn is_frozen(&self, param: Param) -> bool {
+        self.entries[param.0].frozen
+    }
+
+    /// Freezes or releases a trained parameter.
+    ///
+    /// # Errors
+    /// When no parameter has that name, or it is one that this model never trains.
+    pub fn set_frozen(&mut self, name: &str, frozen: bool) -> Result<()> {
+        let known: Vec<String> =
+            self.entries.iter().filter(|e| e.trained).map(|e| e.name.to_string()).collect();
+        match self.entries.iter_mut().find(|e| &*e.name == name) {
+            Some(entry) if entry.trained => {
+                entry.frozen = frozen;
+                Ok(())
+            }
+            Some(_) => Err(Error::usage(format!(
+                "{name} is never trained in this model; trained are {}",
+                known.join(", ")
+            ))),
+            None => Err(Error::usage(format!(
+                "this model has no tensor \"{name}\".{} Trained are {}",
+                did_you_mean(name, known.iter().map(String::as_str)),
+                known.join(", ")
+            ))),
+        }
+    }
+
+    /// A copy of all numbers; tensors that never change share theirs between copies.
+    ///
+    /// # Errors
+    /// When a tensor cannot be read.
+    pub fn weights(&self, step: u64) -> Result<Weights> {
+        let tensors = self
+            .entries
+            .iter()
+            .map(|e| {
+                let data = match &e.fixed {
+                    Some(fixed) => fixed.clone(),
+                    None => e.var.flatten_all()?.to_vec1::<f32>()?.into(),
+                };
+                Ok(NamedTensor {
+                    name: e.name.clone(),
+                    shape: e.var.dims().to_vec(),
+                    data,
+                    trained: e.trained,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Weights { step, tensors })
+    }
+
+    /// Takes the numbers of a snapshot.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape (nothing has changed then).
+    pub fn load(&mut self, weights: &Weights) -> Result<()> {
+        for e in &self.entries {
+            let Some(t) = weights.get(&e.name) else {
+                return Err(Error::input(format!(
+                    "the weights of step {} lack the tensor {} that this model needs",
+                    weights.step, e.name
+                )));
+            };
+            if t.shape != e.var.dims() {
+                return Err(Error::input(format!(
+                    "the tensor {} of step {} has shape {:?}, this model needs {:?}",
+                    e.name,
+                    weights.step,
+                    t.shape,
+                    e.var.dims()
+                )));
+            }
+        }
+        for e in &mut self.entries {
+            if let Some(t) = weights.get(&e.name) {
+                e.var.set(&Tensor::from_slice(&t.data, t.shape.as_slice(), &self.device)?)?;
+                if e.fixed.is_some() {
+                    e.fixed = Some(t.data.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Draws `count` numbers from the stream of `seed` and `name`.
+pub fn draw(seed: u64, name: &str, count: usize, init: Init) -> Vec<f32> {
+    let mut key = [0u8; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&fnv1a(name).to_le_bytes());
+    let mut rng = ChaCha8Rng::from_seed(key);
+    match init {
+        Init::Zeros => vec![0.0; count],
+        Init::Ones => vec![1.0; count],
+        Init::Uniform(bound) => {
+            (0..count).map(|_| ((2.0 * unit(&mut rng) - 1.0) * bound) as f32).collect()
+        }
+        Init::Normal(std) => (0..count)
+            .map(|_| {
+                // Box-Muller; 1 - u keeps the logarithm finite.
+                let (u, v) = (unit(&mut rng), unit(&mut rng));
+                let radius = (-2.0 * (1.0 - u).ln()).sqrt();
+                (radius * (std::f64::consts::TAU * v).cos() * std) as f32
+            })
+            .collect(),
+    }
+}
+
+/// Uniform in [0, 1) with 53 random bits.
+fn unit(rng: &mut ChaCha8Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// Hash of a name that is the same everywhere (FNV-1a, 64 bits).
+fn fnv1a(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+}

@@ -1,0 +1,78 @@
+//! Views, without a window: the same figure goes to the screen, to a file and to a test.
+
+pub mod attention;
+pub mod curves;
+pub mod heads;
+pub mod memories;
+pub mod query_key;
+pub mod timeline;
+pub mod tokens;
+
+use std::sync::Arc;
+
+use crate::figure::Figure;
+use crate::figure::color::Color;
+use crate::record::knobs::Knobs;
+use crate::record::question::{ProbeCall, Readings};
+use crate::record::recording::Recording;
+use crate::record::registry::Entry;
+use crate::record::vocab::Vocab;
+
+/// All panels that draw a figure.
+pub const ALL: &[Entry<dyn Panel>] = &[];
+
+/// What is selected, everywhere at once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selection {
+    pub layer: usize,
+    pub head: usize,
+    /// Query position in the sequence in view.
+    pub query: Option<usize>,
+    pub key: Option<usize>,
+}
+
+/// Shape of the network in view, as panels need it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NetShape {
+    pub kind: String,
+    /// Heads of each layer.
+    pub heads: Vec<usize>,
+    pub vocab: usize,
+    pub length: usize,
+}
+
+/// Colours of the surroundings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Palette {
+    pub dark: bool,
+    pub paper: Color,
+    pub ink: Color,
+    /// Text and lines of second rank.
+    pub faint: Color,
+    pub accent: Color,
+}
+
+/// Everything a panel may look at.
+pub struct View<'a> {
+    pub net: &'a NetShape,
+    pub vocab: &'a Vocab,
+    /// Names of the roles of the task in view.
+    pub roles: &'a [&'static str],
+    /// Runs to draw, the one in view first; each with a short name.
+    pub runs: &'a [(String, Arc<Recording>)],
+    /// The step in view; `None` means live.
+    pub step: Option<u64>,
+    /// The newest answers (perhaps of a step before the one asked for).
+    pub readings: Option<&'a Readings>,
+    pub selection: &'a Selection,
+    pub palette: Palette,
+    /// Room in points (1/72 inch): what is drawn should fit it.
+    pub size: [f32; 2],
+}
+
+/// One view with its settings.
+pub trait Panel: Knobs + Send {
+    /// The questions whose answers it draws.
+    fn needs(&self, net: &NetShape, selection: &Selection) -> Vec<ProbeCall>;
+    fn figure(&self, view: &View<'_>) -> Figure;
+}

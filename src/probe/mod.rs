@@ -1,0 +1,95 @@
+//! Questions put to a model. Pure: the same weights and sequences give the same answer.
+
+pub mod attention;
+pub mod effect;
+pub mod heads;
+pub mod marks;
+pub mod memories;
+pub mod norms;
+pub mod outcome;
+pub mod predictions;
+pub mod query_key;
+pub mod recall;
+
+use candle_core::Tensor;
+
+use crate::model::Model;
+use crate::nn::params::Params;
+use crate::nn::tap::Captured;
+use crate::record::array::Array;
+use crate::record::batch::Batch;
+use crate::record::error::Result;
+use crate::record::intervention::Site;
+use crate::record::knobs::Knobs;
+use crate::record::registry::Entry;
+use crate::task::Source;
+
+/// All probes.
+pub const ALL: &[Entry<dyn Probe>] = &[];
+
+/// Who is asked.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    pub model: &'a dyn Model,
+    pub params: &'a Params,
+    pub source: &'a dyn Source,
+}
+
+/// What a probe looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The sequence in view (a batch of one).
+    Prompt,
+    /// The held-out batch, a few sequences at a time: means are added up, arrays joined along their first axis.
+    HeldOut,
+    /// The held-out batch of a variant of the task, likewise.
+    Variant(&'static str),
+    /// The weights alone: no forward pass.
+    Weights,
+}
+
+/// A forward pass to look at. For [`Scope::Weights`] the batch is empty and nothing is captured.
+pub struct Scene<'a> {
+    pub subject: Subject<'a>,
+    pub batch: &'a Batch,
+    /// `[batch, pos, vocab]`
+    pub logits: Option<&'a Tensor>,
+    /// The sites that the probe asked for.
+    pub captured: &'a Captured,
+}
+
+/// A mean over counted things, in parts that can be added: the sum and the count.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mean {
+    pub name: String,
+    pub sum: f64,
+    pub count: f64,
+}
+
+/// What a probe found in one scene.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub means: Vec<Mean>,
+    pub arrays: Vec<Array>,
+    pub notes: Vec<String>,
+}
+
+/// One kind of question, with settings.
+pub trait Probe: Knobs + Send + Sync {
+    fn scope(&self) -> Scope;
+    /// Whether the question makes sense here; the error is a sentence for a person.
+    ///
+    /// # Errors
+    /// When it does not.
+    fn applies(&self, subject: Subject<'_>) -> Result<()>;
+    /// The tensors of the forward pass that `measure` needs.
+    fn sites(&self, subject: Subject<'_>) -> Vec<Site>;
+    /// Names of the numbers to record at every evaluation, in order: columns of `metrics.csv`. `measure` gives a
+    /// [`Mean`] for each of them in every scene. Empty: not recorded.
+    fn columns(&self, _subject: Subject<'_>) -> Vec<String> {
+        Vec::new()
+    }
+    /// # Errors
+    /// When the scene lacks what it needs or a computation fails.
+    fn measure(&self, scene: &Scene<'_>) -> Result<Answer>;
+}

@@ -1,0 +1,80 @@
+//! Sequences of tokens with what each position is: its target, its roles, its occurrence number.
+
+/// Target of a position that has none (never in any loss or accuracy).
+pub const NO_TARGET: u32 = u32::MAX;
+
+/// One labelled sequence. All vectors have one entry per position.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row {
+    pub tokens: Vec<u32>,
+    /// What is to be predicted at each position, or [`NO_TARGET`].
+    pub targets: Vec<u32>,
+    /// Bit `i` set: the position has the `i`-th role of the source's `roles()`. No bit: "other".
+    pub roles: Vec<u8>,
+    /// 0 where nothing in this sequence determines the target; `c >= 1` at the `c`-th occurrence of a
+    /// trigger: from 2 on, the answer has been seen in this sequence.
+    pub occurrence: Vec<u16>,
+}
+
+impl Row {
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+}
+
+/// `rows` sequences of `len` positions, flattened row by row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    pub rows: usize,
+    pub len: usize,
+    pub tokens: Vec<u32>,
+    pub targets: Vec<u32>,
+    pub roles: Vec<u8>,
+    pub occurrence: Vec<u16>,
+}
+
+impl Batch {
+    /// Stacks sequences of the same length.
+    ///
+    /// # Panics
+    /// When the lengths differ: a source gives sequences of one length.
+    pub fn from_rows(rows: &[Row]) -> Self {
+        let len = rows.first().map_or(0, Row::len);
+        let mut batch = Self { rows: rows.len(), len, ..Self::default() };
+        for row in rows {
+            assert_eq!(row.len(), len, "a batch holds sequences of one length");
+            batch.tokens.extend_from_slice(&row.tokens);
+            batch.targets.extend_from_slice(&row.targets);
+            batch.roles.extend_from_slice(&row.roles);
+            batch.occurrence.extend_from_slice(&row.occurrence);
+        }
+        batch
+    }
+
+    /// Sequences `from..to` as a batch of their own.
+    pub fn slice(&self, from: usize, to: usize) -> Self {
+        let range = from * self.len..to * self.len;
+        Self {
+            rows: to - from,
+            len: self.len,
+            tokens: self.tokens[range.clone()].to_vec(),
+            targets: self.targets[range.clone()].to_vec(),
+            roles: self.roles[range.clone()].to_vec(),
+            occurrence: self.occurrence[range].to_vec(),
+        }
+    }
+
+    pub fn row(&self, index: usize) -> Row {
+        let one = self.slice(index, index + 1);
+        Row {
+            tokens: one.tokens,
+            targets: one.targets,
+            roles: one.roles,
+            occurrence: one.occurrence,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! One error for the whole house: a sentence for a person, and the kind that decides the exit code.
+
+use std::fmt;
+
+/// What went wrong, which decides the exit code of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The words of a command or a setting cannot be carried out as they are (exit code 2).
+    Usage,
+    /// A file or a folder could not be understood (exit code 3).
+    Input,
+    /// The system refused: disk full, no permission, no device (exit code 4).
+    System,
+    /// Training diverged: a loss or a weight is no finite number (exit code 5).
+    Diverged,
+    /// A fault of this program (exit code 70).
+    Internal,
+}
+
+/// A sentence that says what was read, what was expected and what to do.
+#[derive(Clone, Debug)]
+pub struct Error {
+    pub kind: Kind,
+    pub message: String,
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::new(Kind::Input, message)
+    }
+
+    pub fn system(message: impl Into<String>) -> Self {
+        Self::new(Kind::System, message)
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, message)
+    }
+
+    /// The same error with what was being done put in front: `reading runs/a: …`.
+    pub fn context(mut self, doing: impl fmt::Display) -> Self {
+        self.message = format!("{doing}: {}", self.message);
+        self
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            Kind::Usage => 2,
+            Kind::Input => 3,
+            Kind::System => 4,
+            Kind::Diverged => 5,
+            Kind::Internal => 70,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<std::io::Error> for Error {
+    fn from(e: std::io::Error) -> Self {
+        Self::system(e.to_string())
+    }
+}
+
+/// The names nearest to one that is unknown, as the end of a sentence: ` Did you mean a or b?`.
+pub fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let mut near: Vec<(f64, &str)> = known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(wrong, name), name))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    near.truncate(3);
+    if near.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = near.into_iter().map(|(_, name)| name).collect();
+    format!(" Did you mean {}?", names.join(" or "))
+}

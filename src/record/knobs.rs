@@ -1,0 +1,312 @@
+//! Settings, declared once: the declaration drives the form, the command line, the experiment file and the help.
+
+use super::error::{Error, Result, did_you_mean};
+
+/// One setting as the form, the command line and the file see it.
+pub enum Slot<'a> {
+    Bool(&'a mut bool),
+    Int(&'a mut usize),
+    Float(&'a mut f64),
+    Choice(&'a mut dyn Choice),
+    Text(&'a mut String),
+}
+
+/// An enumeration whose variants have names.
+pub trait Choice {
+    fn names(&self) -> &'static [&'static str];
+    fn index(&self) -> usize;
+    fn choose(&mut self, index: usize);
+}
+
+/// What is known of a setting besides its value.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    pub name: &'static str,
+    /// One or two sentences for a person.
+    pub help: &'static str,
+    /// Smallest and largest value of a number (both allowed).
+    pub range: Option<(f64, f64)>,
+    /// A slider over this number moves on a logarithmic scale.
+    pub log: bool,
+    /// A change takes effect while the run goes on; others need a restart.
+    pub live: bool,
+}
+
+/// Anything with settings.
+pub trait Knobs {
+    /// One sentence: what this kind of thing is.
+    fn about(&self) -> &'static str;
+    /// Visits every setting in the order of its declaration.
+    fn each(&mut self, visit: &mut dyn FnMut(&Spec, Slot<'_>));
+}
+
+/// A type that can be a setting.
+pub trait AsSlot {
+    fn slot(&mut self) -> Slot<'_>;
+}
+
+impl AsSlot for bool {
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Bool(self)
+    }
+}
+
+impl AsSlot for usize {
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Int(self)
+    }
+}
+
+impl AsSlot for f64 {
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Float(self)
+    }
+}
+
+impl AsSlot for String {
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Text(self)
+    }
+}
+
+/// Declares a struct of settings: its fields, their defaults, ranges and help, its `Default` and its [`Knobs`].
+///
+/// ```
+/// mnemoscope::knobs! {
+///     /// Rust documentation of the struct.
+///     pub struct Example = "One sentence that says what it is." {
+///         /// How many of them.
+///         count: usize = 3, in 1..=10;
+///         /// How far; `log` gives a logarithmic slider, `live` takes effect without a restart.
+///         rate: f64 = 0.1, in 1e-6..=1.0, log, live;
+///         /// Whether at all.
+///         on: bool = true;
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! knobs {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident = $about:literal {
+            $(
+                $(#[doc = $help:literal])+
+                $field:ident : $type:ty = $default:expr $(, in $low:literal ..= $high:literal)? $(, $flag:ident)* ;
+            )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        $vis struct $name {
+            $( $(#[doc = $help])+ pub $field: $type, )*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $default, )* }
+            }
+        }
+
+        impl $crate::record::knobs::Knobs for $name {
+            fn about(&self) -> &'static str {
+                $about
+            }
+
+            fn each(
+                &mut self,
+                visit: &mut dyn FnMut(&$crate::record::knobs::Spec, $crate::record::knobs::Slot<'_>),
+            ) {
+                $(
+                    visit(
+                        &$crate::record::knobs::Spec {
+                            name: stringify!($field),
+                            help: concat!($($help),+).trim_ascii(),
+                            range: $crate::knobs!(@range $($low, $high)?),
+                            log: false $(|| $crate::knobs!(@log $flag))*,
+                            live: false $(|| $crate::knobs!(@live $flag))*,
+                        },
+                        $crate::record::knobs::AsSlot::slot(&mut self.$field),
+                    );
+                )*
+                let _ = visit;
+            }
+        }
+    };
+    (@range) => { None };
+    (@range $low:literal, $high:literal) => { Some(($low as f64, $high as f64)) };
+    (@log log) => { true };
+    (@log live) => { false };
+    (@live live) => { true };
+    (@live log) => { false };
+}
+
+/// Declares an enumeration of named choices that can be a setting.
+///
+/// ```
+/// mnemoscope::choices! {
+///     /// Rust documentation.
+///     pub enum Shape { Round = "round", Square = "square" }
+/// }
+/// ```
+#[macro_export]
+macro_rules! choices {
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $name:ident { $( $(#[$vmeta:meta])* $variant:ident = $text:literal ),+ $(,)? }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        $vis enum $name { $( $(#[$vmeta])* $variant ),+ }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            pub const NAMES: &'static [&'static str] = &[$($text),+];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl $crate::record::knobs::Choice for $name {
+            fn names(&self) -> &'static [&'static str] {
+                Self::NAMES
+            }
+
+            fn index(&self) -> usize {
+                Self::ALL.iter().position(|v| v == self).unwrap_or(0)
+            }
+
+            fn choose(&mut self, index: usize) {
+                if let Some(v) = Self::ALL.get(index) {
+                    *self = *v;
+                }
+            }
+        }
+
+        impl $crate::record::knobs::AsSlot for $name {
+            fn slot(&mut self) -> $crate::record::knobs::Slot<'_> {
+                $crate::record::knobs::Slot::Choice(self)
+            }
+        }
+    };
+}
+
+/// Names of all settings, in order.
+pub fn names(knobs: &mut dyn Knobs) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    knobs.each(&mut |spec, _| names.push(spec.name));
+    names
+}
+
+/// The value of every setting as TOML, in order.
+pub fn to_table(knobs: &mut dyn Knobs) -> toml::Table {
+    let mut table = toml::Table::new();
+    knobs.each(&mut |spec, slot| {
+        let value = match slot {
+            Slot::Bool(v) => toml::Value::Boolean(*v),
+            Slot::Int(v) => toml::Value::Integer(i64::try_from(*v).unwrap_or(i64::MAX)),
+            Slot::Float(v) => toml::Value::Float(*v),
+            Slot::Choice(v) => toml::Value::String(v.names()[v.index()].to_owned()),
+            Slot::Text(v) => toml::Value::String(v.clone()),
+        };
+        table.insert(spec.name.to_owned(), value);
+    });
+    table
+}
+
+/// Gives one setting a value. `path` is what stands before the name in messages, e.g. `task.`.
+///
+/// # Errors
+/// When there is no such setting (with the nearest names), or the value has the wrong type or is out of
+/// range. Nothing has changed then.
+pub fn set(knobs: &mut dyn Knobs, path: &str, name: &str, value: &toml::Value) -> Result<()> {
+    let known = names(knobs);
+    if !known.contains(&name) {
+        return Err(Error::usage(format!(
+            "there is no setting \"{path}{name}\".{} Known: {}.",
+            did_you_mean(name, known.iter().copied()),
+            known.iter().map(|k| format!("{path}{k}")).collect::<Vec<_>>().join(", ")
+        )));
+    }
+    let mut outcome = Ok(());
+    knobs.each(&mut |spec, slot| {
+        if spec.name == name {
+            outcome = assign(spec, slot, value)
+                .map_err(|e| Error::usage(format!("setting {path}{name}: {e}")));
+        }
+    });
+    outcome
+}
+
+fn assign(spec: &Spec, slot: Slot<'_>, value: &toml::Value) -> Result<(), String> {
+    let expected = |what: &str| Err(format!("read {value}, expected {what}"));
+    match slot {
+        Slot::Bool(v) => match value.as_bool() {
+            Some(new) => *v = new,
+            None => return expected("true or false"),
+        },
+        Slot::Int(v) => {
+            let low = spec.range.map_or(0.0, |r| r.0);
+            let high = spec.range.map_or(f64::from(u32::MAX), |r| r.1);
+            match value.as_integer() {
+                #[expect(clippy::cast_sign_loss, reason = "the range is not negative")]
+                Some(new) if (low..=high).contains(&(new as f64)) => *v = new as usize,
+                _ => return expected(&format!("a whole number from {low} to {high}")),
+            }
+        }
+        Slot::Float(v) => {
+            let (low, high) = spec.range.unwrap_or((f64::MIN, f64::MAX));
+            match value.as_float().or_else(|| value.as_integer().map(|i| i as f64)) {
+                Some(new) if (low..=high).contains(&new) => *v = new,
+                _ => return expected(&format!("a number from {low} to {high}")),
+            }
+        }
+        Slot::Choice(v) => {
+            let names = v.names();
+            match value.as_str().and_then(|s| names.iter().position(|n| *n == s)) {
+                Some(index) => v.choose(index),
+                None => {
+                    let near = did_you_mean(value.as_str().unwrap_or(""), names.iter().copied());
+                    return expected(&format!("one of {}.{near}", names.join(", ")));
+                }
+            }
+        }
+        Slot::Text(v) => match value.as_str() {
+            Some(new) => new.clone_into(v),
+            None => return expected("text in quotes"),
+        },
+    }
+    Ok(())
+}
+
+/// Reads the value of a `--set name=value` as TOML; what is no number, truth value or quoted text is text.
+pub fn parse_value(text: &str) -> toml::Value {
+    let text = text.trim();
+    match text {
+        "true" => return toml::Value::Boolean(true),
+        "false" => return toml::Value::Boolean(false),
+        _ => {}
+    }
+    if let Ok(i) = text.parse::<i64>() {
+        return toml::Value::Integer(i);
+    }
+    if let Ok(f) = text.parse::<f64>() {
+        return toml::Value::Float(f);
+    }
+    let unquoted = text
+        .strip_prefix('"')
+        .and_then(|t| t.strip_suffix('"'))
+        .unwrap_or(text);
+    toml::Value::String(unquoted.to_owned())
+}
+
+/// Gives settings the values of a table; the others keep theirs.
+///
+/// # Errors
+/// The first that [`set`] refuses.
+pub fn set_all(knobs: &mut dyn Knobs, path: &str, table: &toml::Table) -> Result<()> {
+    for (name, value) in table {
+        set(knobs, path, name, value)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! Ground floor: what a run is, as plain data. Knows no other floor.
+
+pub mod array;
+pub mod batch;
+pub mod error;
+pub mod event;
+pub mod folder;
+pub mod intervention;
+pub mod knobs;
+pub mod question;
+pub mod recording;
+pub mod registry;
+pub mod vocab;
+pub mod weights;

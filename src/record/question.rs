@@ -1,0 +1,79 @@
+//! A question to a network at one step, and its answer: plain data between the two wings.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::array::Array;
+use super::batch::Row;
+use super::error::Error;
+use super::intervention::Intervention;
+
+/// A probe to run with some settings changed from their defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeCall {
+    /// Name in the registry of probes.
+    pub probe: String,
+    /// `(setting, value)` pairs.
+    pub settings: Vec<(String, toml::Value)>,
+}
+
+impl ProbeCall {
+    pub fn new(probe: &str) -> Self {
+        Self { probe: probe.to_owned(), settings: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn with(mut self, setting: &str, value: impl Into<toml::Value>) -> Self {
+        self.settings.push((setting.to_owned(), value.into()));
+        self
+    }
+
+    /// Identifies the call: `attention`, `query_key(layer=1,head=0)`.
+    pub fn key(&self) -> String {
+        if self.settings.is_empty() {
+            return self.probe.clone();
+        }
+        let settings: Vec<String> =
+            self.settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        format!("{}({})", self.probe, settings.join(","))
+    }
+}
+
+/// What a probe found: named arrays and named numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    pub arrays: Vec<Array>,
+    /// `(name, value)`; NaN where undefined.
+    pub numbers: Vec<(String, f64)>,
+    /// Sentences for a person, e.g. how a scale was chosen.
+    pub notes: Vec<String>,
+}
+
+impl Reading {
+    pub fn array(&self, name: &str) -> Option<&Array> {
+        self.arrays.iter().find(|a| a.name == name)
+    }
+
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.numbers.iter().find(|(n, _)| n == name).map(|(_, v)| *v)
+    }
+}
+
+/// The answers of one examination, all of the same weights and the same prompt.
+#[derive(Clone, Debug, Default)]
+pub struct Readings {
+    /// Step of the weights that answered.
+    pub step: u64,
+    /// The sequence that was asked about.
+    pub prompt: Arc<Row>,
+    /// What was in force.
+    pub interventions: Vec<Intervention>,
+    /// By [`ProbeCall::key`]; a probe that cannot answer says why.
+    pub by_call: BTreeMap<String, std::result::Result<Arc<Reading>, Error>>,
+}
+
+impl Readings {
+    pub fn get(&self, call: &ProbeCall) -> Option<&std::result::Result<Arc<Reading>, Error>> {
+        self.by_call.get(&call.key())
+    }
+}

@@ -1,0 +1,46 @@
+//! A run as the window and the figures see it: metrics, marks and recorded steps, live or from a folder.
+
+use std::path::PathBuf;
+
+use super::event::{Mark, MetricsRow};
+
+/// What is known of a run. Weights are not here: they are asked of the folder (or of the trainer) by step.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    pub folder: Option<PathBuf>,
+    /// Columns of the metrics, without `step`.
+    pub columns: Vec<String>,
+    /// In order of steps.
+    pub rows: Vec<MetricsRow>,
+    pub marks: Vec<Mark>,
+    /// Steps whose weights are recorded, in order.
+    pub recorded: Vec<u64>,
+    /// Largest step heard of.
+    pub last_step: u64,
+}
+
+impl Recording {
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|c| c == name)
+    }
+
+    /// `(step, value)` of one column, undefined values left out.
+    pub fn series(&self, name: &str) -> Vec<[f64; 2]> {
+        let Some(i) = self.column(name) else { return Vec::new() };
+        let value = |row: &MetricsRow| row.values.get(i).copied().filter(|v| v.is_finite());
+        self.rows.iter().filter_map(|row| value(row).map(|v| [row.step as f64, v])).collect()
+    }
+
+    /// The row at `step`, or the last one before it.
+    pub fn row_at(&self, step: u64) -> Option<&MetricsRow> {
+        let after = self.rows.partition_point(|row| row.step <= step);
+        after.checked_sub(1).map(|i| &self.rows[i])
+    }
+
+    /// The recorded step nearest to `step`.
+    pub fn nearest_recorded(&self, step: u64) -> Option<u64> {
+        let i = self.recorded.partition_point(|&s| s < step);
+        let candidates = [i.checked_sub(1), Some(i)].into_iter().flatten();
+        candidates.filter_map(|i| self.recorded.get(i).copied()).min_by_key(|s| s.abs_diff(step))
+    }
+}

@@ -1,0 +1,82 @@
+//! Tokens as text, both ways.
+
+use super::error::{Error, Result};
+
+/// The tokens of a task or of a foreign tokenizer: the text of each id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vocab {
+    tokens: Vec<String>,
+}
+
+impl Vocab {
+    pub fn new(tokens: Vec<String>) -> Self {
+        Self { tokens }
+    }
+
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// The exact text of a token.
+    pub fn text(&self, id: u32) -> &str {
+        self.tokens.get(id as usize).map_or("?", String::as_str)
+    }
+
+    /// The token as a visible sign: spaces and control characters get one of their own.
+    pub fn glyph(&self, id: u32) -> String {
+        let Some(text) = self.tokens.get(id as usize) else { return format!("#{id}") };
+        text.chars().map(visible).collect()
+    }
+
+    /// Reads text as tokens, longest match first.
+    ///
+    /// # Errors
+    /// At the first place where no token fits, with that place and what stands there.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let longest = self.tokens.iter().map(|t| t.chars().count()).max().unwrap_or(0);
+        let chars: Vec<(usize, char)> = text.char_indices().collect();
+        let (mut ids, mut at) = (Vec::new(), 0);
+        while at < chars.len() {
+            let found = (1..=longest.min(chars.len() - at)).rev().find_map(|n| {
+                let end = chars.get(at + n).map_or(text.len(), |(i, _)| *i);
+                let piece = &text[chars[at].0..end];
+                self.tokens.iter().position(|t| t == piece).map(|id| (id, n))
+            });
+            let Some((id, n)) = found else {
+                let c = chars[at].1;
+                return Err(Error::usage(format!(
+                    "character {} of the text is \"{}\" (U+{:04X}), which is none of the {} tokens of this task; leave it out or use another text source",
+                    at + 1,
+                    visible(c),
+                    u32::from(c),
+                    self.tokens.len()
+                )));
+            };
+            ids.push(u32::try_from(id).unwrap_or(u32::MAX));
+            at += n;
+        }
+        Ok(ids)
+    }
+}
+
+/// A sign that can be seen, for one that cannot: `␣` for a space, `↵` for a line end.
+pub fn visible(c: char) -> char {
+    match c {
+        ' ' => '␣',
+        '\n' => '↵',
+        '\t' => '⇥',
+        '\r' => '␍',
+        '\u{7f}' => '␡',
+        c if c < ' ' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('·'),
+        '\u{80}'..='\u{9f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' => '·',
+        c => c,
+    }
+}

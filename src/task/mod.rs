@@ -1,0 +1,56 @@
+//! What is learned: settings that open into a seeded source of labelled sequences. No tensors here.
+
+pub mod bigram;
+pub mod statistics;
+
+use std::sync::Arc;
+
+use crate::record::batch::{Batch, Row};
+use crate::record::error::Result;
+use crate::record::knobs::Knobs;
+use crate::record::registry::Entry;
+use crate::record::vocab::Vocab;
+
+/// All tasks.
+pub const ALL: &[Entry<dyn Task>] = &[];
+
+/// The settings of a task.
+pub trait Task: Knobs + Send + Sync {
+    /// Reads what it needs and checks its settings against each other.
+    ///
+    /// # Errors
+    /// When a file cannot be read or two settings contradict each other.
+    fn open(&self) -> Result<Arc<dyn Source>>;
+    /// A copy.
+    fn boxed(&self) -> Box<dyn Task>;
+}
+
+/// A source of sequences. Sequence `index` of a seed is the same in any order and on any thread.
+pub trait Source: Send + Sync {
+    fn vocab(&self) -> &Vocab;
+    /// Names of the roles; bit `i` of `Row::roles` is the `i`-th.
+    fn roles(&self) -> &'static [&'static str];
+    /// Positions in a sequence.
+    fn length(&self) -> usize;
+    fn sequence(&self, seed: u64, index: u64) -> Row;
+    /// Labels tokens that a person wrote; `like` is the sequence they replace (its triggers stay in force).
+    fn label(&self, tokens: &[u32], like: &Row) -> Row;
+    /// The same task under another law, e.g. `other_outputs`; `None` where there is no such thing.
+    fn variant(&self, _name: &str) -> Option<Arc<dyn Source>> {
+        None
+    }
+    /// The law of the next token where nothing in the sequence determines it: `[vocab, vocab]`, row = current token.
+    fn global_law(&self) -> Option<&[f32]> {
+        None
+    }
+    /// The triggers, where they are the same in every sequence.
+    fn fixed_triggers(&self) -> Option<&[u32]> {
+        None
+    }
+}
+
+/// Sequences `from..from + rows` of a seed as one batch.
+pub fn batch(source: &dyn Source, seed: u64, from: u64, rows: usize) -> Batch {
+    let rows: Vec<Row> = (0..rows as u64).map(|i| source.sequence(seed, from + i)).collect();
+    Batch::from_rows(&rows)
+}

@@ -1,0 +1,22 @@
+//! One binary of integration tests: each file directly under `tests/` would link the whole crate again.
+
+mod app;
+mod birth;
+mod cli;
+mod decoder;
+mod determinism;
+mod examples;
+mod experiments;
+mod figure;
+mod folder;
+mod interventions;
+mod knobs;
+mod nn;
+mod optim;
+mod panels;
+mod probes;
+mod room;
+mod session;
+mod shaders;
+mod task;
+mod tidy;
