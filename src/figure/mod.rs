@@ -130,13 +130,42 @@ pub enum Mark {
     /// A matrix over x in `0..columns`, y in `0..rows`, row 0 at y = 0.
     Heat(Heat),
     /// Rectangles from the axis value `base` to the value.
-    Bars { name: String, at: Vec<f64>, values: Vec<f64>, base: f64, width: f64, color: Color },
+    Bars {
+        name: String,
+        at: Vec<f64>,
+        values: Vec<f64>,
+        base: f64,
+        width: f64,
+        color: Color,
+    },
     /// Outlined or filled rectangle, corners in axis values.
-    Rect { from: [f64; 2], to: [f64; 2], fill: Option<Color>, stroke: Option<Color>, width: f32 },
-    Arrow { from: [f64; 2], to: [f64; 2], color: Color, width: f32 },
-    Text { at: [f64; 2], text: String, color: Color, anchor: Anchor, size: f32 },
+    Rect {
+        from: [f64; 2],
+        to: [f64; 2],
+        fill: Option<Color>,
+        stroke: Option<Color>,
+        width: f32,
+    },
+    Arrow {
+        from: [f64; 2],
+        to: [f64; 2],
+        color: Color,
+        width: f32,
+    },
+    Text {
+        at: [f64; 2],
+        text: String,
+        color: Color,
+        anchor: Anchor,
+        size: f32,
+    },
     /// A vertical line over the whole plot with a short text at its top.
-    Upright { x: f64, text: String, color: Color, dashed: bool },
+    Upright {
+        x: f64,
+        text: String,
+        color: Color,
+        dashed: bool,
+    },
     /// Boxes with text that can be clicked: tokens, recorded steps.
     Cells(Vec<Cell>),
     /// A cloud too large for the scene: drawn by the GPU in the window, as points in files.
@@ -165,7 +194,10 @@ pub enum HeatPick {
     /// Row = query position, column = key position.
     QueryKey,
     /// Row and column are named; hover says `row → column: value`.
-    Named { rows: Arc<[String]>, columns: Arc<[String]> },
+    Named {
+        rows: Arc<[String]>,
+        columns: Arc<[String]>,
+    },
 }
 
 /// A box with text.
@@ -216,11 +248,21 @@ pub enum Pick {
     /// A position of the sequence in view.
     Query(usize),
     Key(usize),
-    QueryKey { query: usize, key: usize },
-    Head { layer: usize, head: usize },
+    QueryKey {
+        query: usize,
+        key: usize,
+    },
+    Head {
+        layer: usize,
+        head: usize,
+    },
     Step(u64),
     /// A point of the cloud: sequence of the held-out batch, position, key or query.
-    CloudPoint { sequence: usize, position: usize, is_key: bool },
+    CloudPoint {
+        sequence: usize,
+        position: usize,
+        is_key: bool,
+    },
     /// A token of the vocabulary.
     Token(u32),
 }

@@ -17,17 +17,51 @@ pub struct Scene {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
-    Rect { min: [f32; 2], max: [f32; 2], fill: Option<Color>, stroke: Option<(Color, f32)> },
-    Polyline { points: Vec<[f32; 2]>, color: Color, width: f32, dashed: bool },
-    Circle { center: [f32; 2], radius: f32, fill: Color },
+    Rect {
+        min: [f32; 2],
+        max: [f32; 2],
+        fill: Option<Color>,
+        stroke: Option<(Color, f32)>,
+    },
+    Polyline {
+        points: Vec<[f32; 2]>,
+        color: Color,
+        width: f32,
+        dashed: bool,
+    },
+    Circle {
+        center: [f32; 2],
+        radius: f32,
+        fill: Color,
+    },
     /// `angle` 0 or -90 degrees (counter-clockwise up).
-    Text { at: [f32; 2], text: String, size: f32, color: Color, align: super::Anchor, upright: bool },
+    Text {
+        at: [f32; 2],
+        text: String,
+        size: f32,
+        color: Color,
+        align: super::Anchor,
+        upright: bool,
+    },
     /// An image of `columns * rows` flat cells (nearest neighbour; fully transparent cells are absent).
-    Image { min: [f32; 2], max: [f32; 2], columns: usize, rows: usize, pixels: Arc<[Color]> },
+    Image {
+        min: [f32; 2],
+        max: [f32; 2],
+        columns: usize,
+        rows: usize,
+        pixels: Arc<[Color]>,
+    },
     /// A cloud for the GPU inside a rectangle; file backends project it themselves.
-    Cloud { min: [f32; 2], max: [f32; 2], cloud: Box<super::Cloud> },
+    Cloud {
+        min: [f32; 2],
+        max: [f32; 2],
+        cloud: Box<super::Cloud>,
+    },
     /// Everything until the matching `Unclip` stays inside the rectangle.
-    Clip { min: [f32; 2], max: [f32; 2] },
+    Clip {
+        min: [f32; 2],
+        max: [f32; 2],
+    },
     Unclip,
 }
 

@@ -222,5 +222,6 @@ fn unit(rng: &mut ChaCha8Rng) -> f64 {
 
 /// Hash of a name that is the same everywhere (FNV-1a, 64 bits).
 fn fnv1a(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
 }

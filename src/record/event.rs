@@ -47,17 +47,29 @@ pub enum State {
 #[derive(Clone, Debug)]
 pub enum Event {
     /// First of all: where the run is recorded and which columns its metrics have (without `step`).
-    Started { folder: Option<std::path::PathBuf>, columns: Vec<String>, step: u64 },
+    Started {
+        folder: Option<std::path::PathBuf>,
+        columns: Vec<String>,
+        step: u64,
+    },
     Metrics(MetricsRow),
     Mark(Mark),
     /// The weights of this step are in the folder (or in memory when there is none).
-    Recorded { step: u64 },
+    Recorded {
+        step: u64,
+    },
     /// Older recorded steps were thinned out; these remain.
-    Thinned { steps: Vec<u64> },
+    Thinned {
+        steps: Vec<u64>,
+    },
     /// The weights asked for by `Command::Show`.
     Weights(Arc<Weights>),
     /// Every so often: where training is and how fast it goes.
-    Progress { step: u64, steps_per_second: f64, state: State },
+    Progress {
+        step: u64,
+        steps_per_second: f64,
+        state: State,
+    },
     /// What is in force now, in order.
     InForce(Vec<Intervention>),
     /// Something failed, and training went on or paused: the sentence says which.

@@ -91,7 +91,11 @@ pub enum Intervention {
     Unfreeze(String),
     /// Sets a point of the forward pass to zero: one head of it or all, one position or all.
     /// `zero layer1.head0` zeroes `z` of that head: the head writes nothing.
-    Zero { site: Site, head: Option<usize>, position: Option<usize> },
+    Zero {
+        site: Site,
+        head: Option<usize>,
+        position: Option<usize>,
+    },
 }
 
 impl Intervention {

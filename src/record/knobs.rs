@@ -77,8 +77,8 @@ impl AsSlot for String {
 ///     pub struct Example = "One sentence that says what it is." {
 ///         /// How many of them.
 ///         count: usize = 3, in 1..=10;
-///         /// How far; `log` gives a logarithmic slider, `live` takes effect without a restart.
-///         rate: f64 = 0.1, in 1e-6..=1.0, log, live;
+///         /// How far; `@log` gives a logarithmic slider, `@live` takes effect without a restart.
+///         rate: f64 = 0.1, in 1e-6..=1.0, @log, @live;
 ///         /// Whether at all.
 ///         on: bool = true;
 ///     }
@@ -91,7 +91,7 @@ macro_rules! knobs {
         $vis:vis struct $name:ident = $about:literal {
             $(
                 $(#[doc = $help:literal])+
-                $field:ident : $type:ty = $default:expr $(, in $low:literal ..= $high:literal)? $(, $flag:ident)* ;
+                $field:ident : $type:ty = $default:expr $(, in $low:literal ..= $high:literal)? $(, @ $flag:ident)* ;
             )*
         }
     ) => {
@@ -293,10 +293,7 @@ pub fn parse_value(text: &str) -> toml::Value {
     if let Ok(f) = text.parse::<f64>() {
         return toml::Value::Float(f);
     }
-    let unquoted = text
-        .strip_prefix('"')
-        .and_then(|t| t.strip_suffix('"'))
-        .unwrap_or(text);
+    let unquoted = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
     toml::Value::String(unquoted.to_owned())
 }
 

@@ -33,8 +33,7 @@ impl ProbeCall {
         if self.settings.is_empty() {
             return self.probe.clone();
         }
-        let settings: Vec<String> =
-            self.settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let settings: Vec<String> = self.settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
         format!("{}({})", self.probe, settings.join(","))
     }
 }
@@ -69,11 +68,11 @@ pub struct Readings {
     /// What was in force.
     pub interventions: Vec<Intervention>,
     /// By [`ProbeCall::key`]; a probe that cannot answer says why.
-    pub by_call: BTreeMap<String, std::result::Result<Arc<Reading>, Error>>,
+    pub by_call: BTreeMap<String, Result<Arc<Reading>, Error>>,
 }
 
 impl Readings {
-    pub fn get(&self, call: &ProbeCall) -> Option<&std::result::Result<Arc<Reading>, Error>> {
+    pub fn get(&self, call: &ProbeCall) -> Option<&Result<Arc<Reading>, Error>> {
         self.by_call.get(&call.key())
     }
 }

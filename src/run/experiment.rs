@@ -21,29 +21,29 @@ crate::knobs! {
     /// Settings of training: `train.…`.
     pub struct Train = "How the network is trained and how often it is measured and recorded." {
         /// Seed of everything random: initial weights and sequences.
-        seed: usize = 0, in 0..=4294967295;
+        seed: usize = 0, in 0.0..=4294967295.0;
         /// Sequences in a batch.
         batch: usize = 64, in 1..=4096;
         /// Steps after which training ends; 0 goes on until stopped.
-        steps: usize = 0, in 0..=1000000000, live;
+        steps: usize = 0, in 0..=1000000000, @live;
         /// Optimiser: SGD with momentum and coupled decay, or AdamW.
         optimizer: Optimizer = Optimizer::Sgd;
         /// Learning rate.
-        rate: f64 = 0.2, in 1e-8..=100.0, log, live;
+        rate: f64 = 0.2, in 1e-8..=100.0, @log, @live;
         /// Momentum of SGD.
-        momentum: f64 = 0.9, in 0.0..=0.9999, live;
+        momentum: f64 = 0.9, in 0.0..=0.9999, @live;
         /// Weight decay: coupled (L2) for SGD, decoupled for AdamW.
-        decay: f64 = 1e-4, in 0.0..=10.0, live;
+        decay: f64 = 1e-4, in 0.0..=10.0, @live;
         /// First moment decay of AdamW.
-        beta1: f64 = 0.9, in 0.0..=0.9999, live;
+        beta1: f64 = 0.9, in 0.0..=0.9999, @live;
         /// Second moment decay of AdamW.
-        beta2: f64 = 0.99, in 0.0..=0.99999, live;
+        beta2: f64 = 0.99, in 0.0..=0.99999, @live;
         /// Learning-rate schedule after the warm-up; cosine falls to a tenth at the last step.
-        schedule: Schedule = Schedule::Constant, live;
+        schedule: Schedule = Schedule::Constant, @live;
         /// Steps over which the learning rate rises from 0.
-        warmup: usize = 0, in 0..=1000000, live;
+        warmup: usize = 0, in 0..=1000000, @live;
         /// Largest norm of the gradient; larger ones are scaled down to it. 0: no clipping.
-        clip: f64 = 0.0, in 0.0..=1e6, live;
+        clip: f64 = 0.0, in 0.0..=1e6, @live;
         /// Positions in the loss: all of them, or only repeated outputs (the answer was seen before in the sequence).
         loss: LossOver = LossOver::All;
         /// Sequences in a shard: each shard is one forward and backward pass on one thread, and gradients are added in the order of shards, so this number (not the number of threads) decides the last bits.

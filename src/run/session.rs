@@ -26,7 +26,10 @@ pub enum Command {
     Intervene(Intervention),
     Lift(Intervention),
     /// Change a live setting of training, e.g. `rate`.
-    Set { name: String, value: toml::Value },
+    Set {
+        name: String,
+        value: toml::Value,
+    },
     /// Save everything and end.
     Stop,
 }
