@@ -1,1 +1,157 @@
-//! Activations.
+//! What stands between the two maps of an MLP: GELU in both spellings, `ReLU`, `SwiGLU`, with their gradients.
+
+use candle_core::cpu::erf::erf_f32;
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
+
+use crate::record::error::Result;
+
+use super::storage::{Floats, floats, shaped_like};
+
+/// A function of one number, applied everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x Φ(x)` by the tanh formula: Hugging Face's and TransformerLens's `gelu_new`.
+    GeluTanh,
+    /// `x Φ(x)` by the error function: their `gelu`.
+    GeluErf,
+    /// `max(x, 0)`; its slope at 0 is 0.
+    Relu,
+}
+
+impl Activation {
+    /// The same shape as `x`.
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn forward(self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.contiguous()?.apply_op1(self)?)
+    }
+}
+
+/// `gate * sigmoid(gate) * up` (Shazeer 2020); all of one shape.
+///
+/// # Errors
+/// When a tensor operation fails.
+pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    Ok(gate.contiguous()?.apply_op2(&up.contiguous()?, SwiGlu)?)
+}
+
+/// The same in candle's own operations: what the kernels are tested against.
+pub mod plain {
+    use candle_core::Tensor;
+
+    use super::Activation;
+    use crate::record::error::Result;
+
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn forward(activation: Activation, x: &Tensor) -> Result<Tensor> {
+        Ok(match activation {
+            Activation::GeluTanh => x.gelu()?,
+            Activation::GeluErf => x.gelu_erf()?,
+            Activation::Relu => x.relu()?,
+        })
+    }
+
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+        Ok((gate.silu()? * up)?)
+    }
+}
+
+impl CustomOp1 for Activation {
+    fn name(&self) -> &'static str {
+        "activation"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let x = floats(x, l)?;
+        let out: Vec<f32> = match self {
+            Self::GeluTanh => x.iter().map(|x| x * gelu_tanh_gate(*x)).collect(),
+            Self::GeluErf => x.iter().map(|x| x * normal_cdf(*x)).collect(),
+            Self::Relu => x.iter().map(|x| x.max(0.0)).collect(),
+        };
+        Ok((CpuStorage::F32(out), l.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let grad = grad.contiguous()?;
+        let pairs = (Floats::of(x)?, Floats::of(&grad)?);
+        let pairs = pairs.0.iter().zip(pairs.1.iter());
+        let to_x: Vec<f32> = match self {
+            Self::GeluTanh => pairs.map(|(x, g)| g * gelu_tanh_slope(*x)).collect(),
+            Self::GeluErf => {
+                pairs.map(|(x, g)| g * (normal_cdf(*x) + x * normal_density(*x))).collect()
+            }
+            Self::Relu => pairs.map(|(x, g)| if *x > 0.0 { *g } else { 0.0 }).collect(),
+        };
+        Ok(Some(shaped_like(x, to_x)?))
+    }
+}
+
+struct SwiGlu;
+
+impl CustomOp2 for SwiGlu {
+    fn name(&self) -> &'static str {
+        "swiglu"
+    }
+
+    fn cpu_fwd(
+        &self,
+        gate: &CpuStorage,
+        gate_l: &Layout,
+        up: &CpuStorage,
+        up_l: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let pairs = floats(gate, gate_l)?.iter().zip(floats(up, up_l)?);
+        let out: Vec<f32> = pairs.map(|(g, u)| g * sigmoid(*g) * u).collect();
+        Ok((CpuStorage::F32(out), gate_l.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        gate: &Tensor,
+        up: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        let (g, u, grad) = (Floats::of(gate)?, Floats::of(up)?, Floats::of(&grad)?);
+        let (mut to_gate, mut to_up) = (vec![0.0; g.len()], vec![0.0; g.len()]);
+        for (i, (to_gate, to_up)) in to_gate.iter_mut().zip(&mut to_up).enumerate() {
+            let s = sigmoid(g[i]);
+            *to_gate = grad[i] * u[i] * s * (1.0 + g[i] * (1.0 - s));
+            *to_up = grad[i] * g[i] * s;
+        }
+        Ok((Some(shaped_like(gate, to_gate)?), Some(shaped_like(up, to_up)?)))
+    }
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// √(2/π) and the coefficient of the cube in the tanh formula (Hendrycks and Gimpel 2016).
+const GELU_SCALE: f32 = 0.797_884_6;
+const GELU_CUBE: f32 = 0.044_715;
+
+/// `(1 + tanh u) / 2 = sigmoid(2u)`, which needs one exponential.
+fn gelu_tanh_gate(x: f32) -> f32 {
+    sigmoid(2.0 * GELU_SCALE * (x + GELU_CUBE * x * x * x))
+}
+
+fn gelu_tanh_slope(x: f32) -> f32 {
+    let gate = gelu_tanh_gate(x);
+    let inner = 2.0 * GELU_SCALE * (1.0 + 3.0 * GELU_CUBE * x * x);
+    gate + x * inner * gate * (1.0 - gate)
+}
+
+fn normal_cdf(x: f32) -> f32 {
+    0.5 * (1.0 + erf_f32(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+fn normal_density(x: f32) -> f32 {
+    // 1/√(2π)
+    0.398_942_3 * (-0.5 * x * x).exp()
+}

@@ -1,1 +1,284 @@
-//! Optimisers.
+//! From gradients to weights: SGD and AdamW as in torch, learning-rate schedules, clipping.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, InplaceOp1, Layout};
+
+use crate::record::error::{Error, Result};
+use crate::record::weights::NamedTensor;
+
+use super::params::{Param, Params};
+
+/// Gradients in the order of [`Params::all`], row-major; `None` where a parameter had no part in the loss.
+pub type Gradients = Vec<Option<Vec<f32>>>;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// Gradient descent with momentum, no dampening, no Nesterov.
+    Sgd { momentum: f64 },
+    /// Loshchilov and Hutter 2019.
+    AdamW { beta1: f64, beta2: f64 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OptimizerSettings {
+    pub rule: Rule,
+    /// Weight decay of every trained tensor: coupled (added to the gradient) for SGD, decoupled for AdamW.
+    pub decay: f64,
+    /// Largest norm of the whole gradient; larger ones are scaled down to it. 0: no clipping.
+    pub clip: f64,
+}
+
+/// The learning rate at each step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateSchedule {
+    /// The rate after the warm-up.
+    pub rate: f64,
+    /// Steps over which the rate rises in equal parts; the last of them has the full rate.
+    pub warmup: u64,
+    /// Number of steps of the run if the rate falls along a cosine to a tenth at the last one.
+    pub cosine_over: Option<u64>,
+}
+
+impl RateSchedule {
+    /// The rate of the update that follows `done` updates.
+    pub fn at(&self, done: u64) -> f64 {
+        if done < self.warmup {
+            return self.rate * (done + 1) as f64 / self.warmup as f64;
+        }
+        let Some(steps) = self.cosine_over else { return self.rate };
+        let last = steps.saturating_sub(1).saturating_sub(self.warmup).max(1);
+        let progress = ((done - self.warmup) as f64 / last as f64).min(1.0);
+        let height = 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
+        self.rate * (0.1 + 0.9 * height)
+    }
+}
+
+/// What an optimiser remembers between steps.
+pub struct Optimizer {
+    settings: OptimizerSettings,
+    /// In the order of the parameters; `None` before the first update and while frozen.
+    memory: Vec<Option<Memory>>,
+}
+
+#[derive(Clone, Default)]
+struct Memory {
+    /// SGD's velocity or AdamW's first moment.
+    first: Vec<f32>,
+    /// AdamW's second moment; empty for SGD.
+    second: Vec<f32>,
+    /// Updates since this memory began, for the bias correction.
+    updates: u64,
+}
+
+impl Optimizer {
+    pub fn new(settings: OptimizerSettings) -> Self {
+        Self { settings, memory: Vec::new() }
+    }
+
+    /// Changes settings between two steps. Another rule begins with fresh moments.
+    pub fn set(&mut self, settings: OptimizerSettings) {
+        if std::mem::discriminant(&settings.rule) != std::mem::discriminant(&self.settings.rule) {
+            self.memory.clear();
+        }
+        self.settings = settings;
+    }
+
+    /// One update in place; the gradients are clipped in place. Returns the norm of the whole gradient before
+    /// clipping. A frozen parameter is not touched and its moments are dropped: once released it starts afresh.
+    ///
+    /// # Errors
+    /// When a gradient does not fill its parameter (nothing has changed then).
+    pub fn step(&mut self, params: &Params, grads: &mut Gradients, rate: f64) -> Result<f64> {
+        check(params, grads)?;
+        self.memory.resize(grads.len(), None);
+        for (i, param) in params.all().enumerate() {
+            if params.is_frozen(param) {
+                grads[i] = None;
+                self.memory[i] = None;
+            }
+        }
+        let norm = clip(grads, self.settings.clip);
+        for (i, param) in params.all().enumerate() {
+            if let Some(grad) = &grads[i] {
+                let memory = self.memory[i].get_or_insert_default();
+                memory.update(self.settings, rate, grad, params, param)?;
+            }
+        }
+        Ok(norm)
+    }
+
+    /// All that it remembers, as tensors named after their parameters: `layer0.wk.moment1`,
+    /// `layer0.wk.moment2`, `layer0.wk.updates`.
+    pub fn state(&self, params: &Params) -> Vec<NamedTensor> {
+        let mut tensors = Vec::new();
+        for (param, memory) in params.all().zip(&self.memory) {
+            let Some(memory) = memory else { continue };
+            let mut keep = |part: &str, shape: &[usize], data: &[f32]| {
+                tensors.push(NamedTensor {
+                    name: format!("{}.{part}", params.name(param)).into(),
+                    shape: shape.to_vec(),
+                    data: Arc::from(data),
+                    trained: true,
+                });
+            };
+            let shape = params.var(param).dims();
+            keep("moment1", shape, &memory.first);
+            if !memory.second.is_empty() {
+                keep("moment2", shape, &memory.second);
+            }
+            keep("updates", &[2], &split(memory.updates));
+        }
+        tensors
+    }
+
+    /// Takes back what [`Self::state`] gave, so that the next step is the same bit for bit. Tensors of other
+    /// names are left alone; a parameter without tensors starts afresh.
+    ///
+    /// # Errors
+    /// When a tensor has another size than its parameter (nothing has changed then).
+    pub fn restore(&mut self, params: &Params, state: &[NamedTensor]) -> Result<()> {
+        let memory = params.all().map(|param| restored(params, param, self.settings.rule, state));
+        self.memory = memory.collect::<Result<_>>()?;
+        Ok(())
+    }
+}
+
+impl Memory {
+    fn update(
+        &mut self,
+        settings: OptimizerSettings,
+        rate: f64,
+        grad: &[f32],
+        params: &Params,
+        param: Param,
+    ) -> Result<()> {
+        self.updates += 1;
+        in_place(params, param, |theta| match settings.rule {
+            Rule::Sgd { momentum } => self.sgd(theta, grad, [rate, momentum, settings.decay]),
+            Rule::AdamW { beta1, beta2 } => {
+                self.adamw(theta, grad, [rate, beta1, beta2, settings.decay]);
+            }
+        })
+    }
+
+    /// `g += decay * θ; v = momentum * v + g` (at first `v = g`)`; θ -= rate * v`.
+    fn sgd(&mut self, theta: &mut [f32], grad: &[f32], [rate, momentum, decay]: [f64; 3]) {
+        let (rate, momentum, decay) = (rate as f32, momentum as f32, decay as f32);
+        // Zeros times the momentum plus g is g: the first step needs no case of its own.
+        self.first.resize(theta.len(), 0.0);
+        for ((theta, v), g) in theta.iter_mut().zip(&mut self.first).zip(grad) {
+            *v = momentum * *v + (g + decay * *theta);
+            *theta -= rate * *v;
+        }
+    }
+
+    /// `θ *= 1 - rate * decay; m = β₁ m + (1 - β₁) g; v = β₂ v + (1 - β₂) g²`, both bias-corrected, then
+    /// `θ -= rate * m / (√v + ε)`.
+    fn adamw(&mut self, theta: &mut [f32], grad: &[f32], [rate, beta1, beta2, decay]: [f64; 4]) {
+        /// As in the paper and in torch: keeps the quotient finite where a gradient stays zero.
+        const EPSILON: f32 = 1e-8;
+        let after = self.updates as f64;
+        let shrink = (1.0 - rate * decay) as f32;
+        let pace = (rate / (1.0 - beta1.powf(after))) as f32;
+        let root = (1.0 - beta2.powf(after)).sqrt() as f32;
+        let (rest1, rest2) = ((1.0 - beta1) as f32, (1.0 - beta2) as f32);
+        let (beta1, beta2) = (beta1 as f32, beta2 as f32);
+        self.first.resize(theta.len(), 0.0);
+        self.second.resize(theta.len(), 0.0);
+        let moments = self.first.iter_mut().zip(&mut self.second);
+        for ((theta, (m, v)), g) in theta.iter_mut().zip(moments).zip(grad) {
+            *m = beta1 * *m + rest1 * g;
+            *v = beta2 * *v + rest2 * g * g;
+            *theta = *theta * shrink - pace * *m / (v.sqrt() / root + EPSILON);
+        }
+    }
+}
+
+/// Scales all gradients down so that their common norm is at most `largest` (0: as they are); the norm before.
+pub fn clip(grads: &mut Gradients, largest: f64) -> f64 {
+    let numbers = grads.iter().flatten().flatten();
+    let norm = numbers.map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>().sqrt();
+    if largest > 0.0 && norm > largest {
+        let factor = (largest / norm) as f32;
+        grads.iter_mut().flatten().flatten().for_each(|g| *g *= factor);
+    }
+    norm
+}
+
+fn check(params: &Params, grads: &Gradients) -> Result<()> {
+    let sizes: Vec<usize> = params.all().map(|p| params.var(p).elem_count()).collect();
+    let fits =
+        |(size, grad): (&usize, &Option<Vec<f32>>)| grad.as_ref().is_none_or(|g| g.len() == *size);
+    if sizes.len() == grads.len() && sizes.iter().zip(grads).all(fits) {
+        return Ok(());
+    }
+    let lengths: Vec<usize> = grads.iter().map(|g| g.as_ref().map_or(0, Vec::len)).collect();
+    Err(Error::internal(format!(
+        "gradients of {lengths:?} numbers do not fit parameters of {sizes:?} numbers"
+    )))
+}
+
+fn restored(
+    params: &Params,
+    param: Param,
+    rule: Rule,
+    state: &[NamedTensor],
+) -> Result<Option<Memory>> {
+    let part = |part: &str, count: usize| {
+        let name = format!("{}.{part}", params.name(param));
+        let Some(tensor) = state.iter().find(|t| *t.name == *name) else { return Ok(None) };
+        if tensor.data.len() == count {
+            return Ok(Some(tensor.data.to_vec()));
+        }
+        Err(Error::input(format!(
+            "the optimiser's tensor {name} has {} numbers, its parameter needs {count}",
+            tensor.data.len()
+        )))
+    };
+    let count = params.var(param).elem_count();
+    let second = match rule {
+        Rule::Sgd { .. } => Some(Vec::new()),
+        Rule::AdamW { .. } => part("moment2", count)?,
+    };
+    Ok(match (part("moment1", count)?, second, part("updates", 2)?) {
+        (Some(first), Some(second), Some(updates)) => {
+            Some(Memory { first, second, updates: joined(&updates) })
+        }
+        _ => None,
+    })
+}
+
+/// Largest count that one of the two numbers of a saved counter holds: far below 2²⁴, so exact in `f32`.
+const SPLIT: u64 = 1 << 20;
+
+fn split(count: u64) -> [f32; 2] {
+    [(count % SPLIT) as f32, (count / SPLIT) as f32]
+}
+
+#[expect(clippy::cast_sign_loss, reason = "counters are not negative")]
+fn joined(parts: &[f32]) -> u64 {
+    parts[0] as u64 + SPLIT * parts[1] as u64
+}
+
+/// Lets `change` write into the numbers of a parameter.
+fn in_place(params: &Params, param: Param, change: impl FnMut(&mut [f32])) -> Result<()> {
+    Ok(params.var(param).inplace_op1(&Change(RefCell::new(change)))?)
+}
+
+struct Change<F>(RefCell<F>);
+
+impl<F: FnMut(&mut [f32])> InplaceOp1 for Change<F> {
+    fn name(&self) -> &'static str {
+        "update"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        match (storage, layout.contiguous_offsets()) {
+            (CpuStorage::F32(all), Some((from, to))) => (self.0.borrow_mut())(&mut all[from..to]),
+            _ => candle_core::bail!("a parameter is contiguous and of f32"),
+        }
+        Ok(())
+    }
+}

@@ -1,1 +1,188 @@
-//! Positions.
+//! Where a token stands: tables added to embeddings, and rotation of queries and keys.
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
+
+use crate::record::error::{Error, Result};
+
+use super::storage::{Floats, floats, shaped_like};
+
+/// Longest wavelength over 2π, of sinusoids and rotations alike (Vaswani et al. 2017; Su et al. 2021).
+const BASE: f64 = 10_000.0;
+
+/// `[length, width]`, row-major: sine in the even columns, cosine in the odd ones, frequency
+/// `10000^(-2i/width)` in columns `2i` and `2i + 1` (Vaswani et al. 2017).
+pub fn sinusoidal(length: usize, width: usize) -> Vec<f32> {
+    let value = |place: usize, column: usize| {
+        let (sine, cosine) = (place as f64 * frequency(column / 2, width)).sin_cos();
+        (if column.is_multiple_of(2) { sine } else { cosine }) as f32
+    };
+    (0..length * width).map(|i| value(i / width, i % width)).collect()
+}
+
+/// `x` `[batch, pos, width]` plus the rows of `table` `[length, width]` from `start` on.
+///
+/// # Errors
+/// When the table is too short or of another width.
+pub fn add_positions(x: &Tensor, table: &Tensor, start: usize) -> Result<Tensor> {
+    let (_, count, width) = x.dims3()?;
+    let (rows, table_width) = table.dims2()?;
+    if start + count > rows || width != table_width {
+        return Err(Error::usage(format!(
+            "positions to {} of width {width} asked for, the table of positions has {rows} of width {table_width}; use a shorter sequence",
+            start + count
+        )));
+    }
+    Ok(x.contiguous()?.apply_op2(&table.contiguous()?, AddRows { start })?)
+}
+
+/// Rotates pairs of neighbouring coordinates `(2i, 2i + 1)` of queries and keys by the angle
+/// `position * 10000^(-2i/dim)` (Su et al. 2021).
+#[derive(Clone)]
+pub struct Rotary {
+    /// `[length, dim / 2]` each, row-major.
+    cosine: Arc<[f32]>,
+    sine: Arc<[f32]>,
+    half: usize,
+}
+
+impl Rotary {
+    /// # Errors
+    /// When `dim` is odd: coordinates are rotated in pairs.
+    pub fn new(length: usize, dim: usize) -> Result<Self> {
+        if !dim.is_multiple_of(2) || dim == 0 {
+            return Err(Error::usage(format!(
+                "rotary positions rotate pairs of coordinates, but a head has {dim}; choose an even head dimension"
+            )));
+        }
+        let half = dim / 2;
+        let angles = (0..length * half).map(|i| (i / half) as f64 * frequency(i % half, dim));
+        let (sine, cosine): (Vec<f32>, Vec<f32>) =
+            angles.map(|a| (a.sin() as f32, a.cos() as f32)).unzip();
+        Ok(Self { cosine: cosine.into(), sine: sine.into(), half })
+    }
+
+    /// `x` is `[batch, head, pos, dim]`, its first position the `start`-th.
+    ///
+    /// # Errors
+    /// When `x` reaches past the length, or a head has another dimension.
+    pub fn rotate(&self, x: &Tensor, start: usize) -> Result<Tensor> {
+        let (_, _, count, dim) = x.dims4()?;
+        let length = self.cosine.len() / self.half;
+        if start + count > length || dim != 2 * self.half {
+            return Err(Error::usage(format!(
+                "positions to {} of heads of {dim} coordinates asked for, rotations were made for {length} positions and {} coordinates",
+                start + count,
+                2 * self.half
+            )));
+        }
+        let rotation = Rotation { table: self.clone(), start, direction: 1.0 };
+        Ok(x.contiguous()?.apply_op1(rotation)?)
+    }
+
+    /// The same in candle's own operations: what the kernel is tested against.
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn rotate_plain(&self, x: &Tensor, start: usize) -> Result<Tensor> {
+        let (batch, heads, count, dim) = x.dims4()?;
+        let rows = |table: &Arc<[f32]>| -> Result<Tensor> {
+            let rows = &table[start * self.half..(start + count) * self.half];
+            Ok(Tensor::from_slice(rows, (count, self.half, 1), x.device())?)
+        };
+        let (cosine, sine) = (rows(&self.cosine)?, rows(&self.sine)?);
+        let pairs = x.reshape((batch, heads, count, self.half, 2))?;
+        let (a, b) = (pairs.narrow(4, 0, 1)?, pairs.narrow(4, 1, 1)?);
+        let turned_a = (a.broadcast_mul(&cosine)? - b.broadcast_mul(&sine)?)?;
+        let turned_b = (a.broadcast_mul(&sine)? + b.broadcast_mul(&cosine)?)?;
+        let turned = Tensor::cat(&[&turned_a, &turned_b], 4)?;
+        Ok(turned.reshape((batch, heads, count, dim))?)
+    }
+}
+
+fn frequency(pair: usize, dim: usize) -> f64 {
+    BASE.powf(-2.0 * pair as f64 / dim as f64)
+}
+
+struct AddRows {
+    start: usize,
+}
+
+impl CustomOp2 for AddRows {
+    fn name(&self) -> &'static str {
+        "add positions"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        l: &Layout,
+        table: &CpuStorage,
+        table_l: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (_, count, width) = l.shape().dims3()?;
+        let rows = &floats(table, table_l)?[self.start * width..(self.start + count) * width];
+        let mut out = floats(x, l)?.to_vec();
+        for sequence in out.chunks_exact_mut(count * width) {
+            sequence.iter_mut().zip(rows).for_each(|(x, p)| *x += p);
+        }
+        Ok((CpuStorage::F32(out), l.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        table: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        if !table.track_op() {
+            return Ok((Some(grad.clone()), None));
+        }
+        let (_, count, width) = x.dims3()?;
+        let mut to_table = vec![0.0; table.elem_count()];
+        let rows = &mut to_table[self.start * width..(self.start + count) * width];
+        let contiguous = grad.contiguous()?;
+        for sequence in Floats::of(&contiguous)?.chunks_exact(count * width) {
+            rows.iter_mut().zip(sequence).for_each(|(r, g)| *r += g);
+        }
+        Ok((Some(grad.clone()), Some(shaped_like(table, to_table)?)))
+    }
+}
+
+struct Rotation {
+    table: Rotary,
+    start: usize,
+    /// 1, or -1 for the way back.
+    direction: f32,
+}
+
+impl CustomOp1 for Rotation {
+    fn name(&self) -> &'static str {
+        "rotate"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (_, _, count, dim) = l.shape().dims4()?;
+        let half = self.table.half;
+        let rows = self.start * half..(self.start + count) * half;
+        let (cosine, sine) = (&self.table.cosine[rows.clone()], &self.table.sine[rows]);
+        let mut out = floats(x, l)?.to_vec();
+        for head in out.chunks_exact_mut(count * dim) {
+            for ((pair, c), s) in head.chunks_exact_mut(2).zip(cosine).zip(sine) {
+                let (a, b, s) = (pair[0], pair[1], s * self.direction);
+                pair[0] = a * c - b * s;
+                pair[1] = a * s + b * c;
+            }
+        }
+        Ok((CpuStorage::F32(out), l.shape().clone()))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        // A rotation is orthogonal: its gradient turns back.
+        let back =
+            Self { table: self.table.clone(), start: self.start, direction: -self.direction };
+        Ok(Some(grad.contiguous()?.apply_op1_no_bwd(&back)?))
+    }
+}
