@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
 use crate::record::error::Result;
 
-use super::storage::{Floats, floats, shaped_like};
+use super::storage::{floats, read, shaped_like};
 
 /// A function of one number, applied everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl CustomOp1 for Activation {
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let grad = grad.contiguous()?;
-        let pairs = (Floats::of(x)?, Floats::of(&grad)?);
+        let pairs = (read(x)?, read(&grad)?);
         let pairs = pairs.0.iter().zip(pairs.1.iter());
         let to_x: Vec<f32> = match self {
             Self::GeluTanh => pairs.map(|(x, g)| g * gelu_tanh_slope(*x)).collect(),
@@ -117,7 +117,7 @@ impl CustomOp2 for SwiGlu {
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let (g, u, grad) = (Floats::of(gate)?, Floats::of(up)?, Floats::of(&grad)?);
+        let (g, u, grad) = (read(gate)?, read(up)?, read(&grad)?);
         let (mut to_gate, mut to_up) = (vec![0.0; g.len()], vec![0.0; g.len()]);
         for (i, (to_gate, to_up)) in to_gate.iter_mut().zip(&mut to_up).enumerate() {
             let s = sigmoid(g[i]);

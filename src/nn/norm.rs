@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, Layout, Shape,
 use crate::record::error::Result;
 
 use super::params::{Init, Param, Params};
-use super::storage::{Floats, floats, shaped_like};
+use super::storage::{floats, read, shaped_like};
 
 /// Added to the variance (or mean square) before the root, as in torch and GPT-2.
 pub const EPSILON: f32 = 1e-5;
@@ -161,8 +161,8 @@ impl Normalize {
         grad: &Tensor,
     ) -> candle_core::Result<[Vec<f32>; 3]> {
         let (width, grad) = (x.dim(D::Minus1)?, grad.contiguous()?);
-        let weight = weight.map(Floats::of).transpose()?;
-        Ok(self.backward_rows(&Floats::of(x)?, weight.as_deref(), &Floats::of(&grad)?, width))
+        let weight = weight.map(read).transpose()?;
+        Ok(self.backward_rows(&read(x)?, weight.as_deref(), &read(&grad)?, width))
     }
 
     fn backward_rows(

@@ -1,37 +1,35 @@
 //! Plain slices out of candle's storage, for operations written by hand.
 
 use std::ops::{Deref, Range};
-use std::sync::RwLockReadGuard;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
 
-/// The numbers of a contiguous `f32` tensor on the CPU, borrowed while this lives.
-pub struct Floats<'a> {
-    storage: RwLockReadGuard<'a, Storage>,
+/// The numbers of a contiguous `f32` tensor on the CPU, borrowed from its storage for a while.
+///
+/// # Errors
+/// When the tensor is not contiguous, not on the CPU or not of `f32`.
+pub fn read(x: &Tensor) -> Result<impl Deref<Target = [f32]>> {
+    let (storage, layout) = x.storage_and_layout();
+    let count = match &*storage {
+        Storage::Cpu(cpu) => floats(cpu, layout)?.len(),
+        _ => candle_core::bail!("expected a tensor on the CPU"),
+    };
+    let from = layout.start_offset();
+    Ok(Floats { storage, range: from..from + count })
+}
+
+struct Floats<Guard> {
+    storage: Guard,
     range: Range<usize>,
 }
 
-impl<'a> Floats<'a> {
-    /// # Errors
-    /// When the tensor is not contiguous, not on the CPU or not of `f32`.
-    pub fn of(x: &'a Tensor) -> Result<Self> {
-        let (storage, layout) = x.storage_and_layout();
-        let count = match &*storage {
-            Storage::Cpu(cpu) => floats(cpu, layout)?.len(),
-            _ => candle_core::bail!("expected a tensor on the CPU"),
-        };
-        let from = layout.start_offset();
-        Ok(Self { storage, range: from..from + count })
-    }
-}
-
-impl Deref for Floats<'_> {
+impl<Guard: Deref<Target = Storage>> Deref for Floats<Guard> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
         match &*self.storage {
             Storage::Cpu(CpuStorage::F32(all)) => &all[self.range.clone()],
-            // `of` lets nothing else in.
+            // `read` lets nothing else in.
             _ => &[],
         }
     }
