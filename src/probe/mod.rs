@@ -3,12 +3,15 @@
 pub mod attention;
 pub mod effect;
 pub mod heads;
+pub mod induction;
 pub mod marks;
 pub mod memories;
 pub mod norms;
+pub mod other_outputs;
 pub mod outcome;
 pub mod predictions;
 pub mod query_key;
+pub mod read;
 pub mod recall;
 
 use candle_core::Tensor;
@@ -24,8 +27,15 @@ use crate::record::knobs::Knobs;
 use crate::record::registry::Entry;
 use crate::task::Source;
 
-/// All probes.
-pub const ALL: &[Entry<dyn Probe>] = &[];
+/// All probes; those that are recorded come first, in the order of their columns in `metrics.csv`.
+pub const ALL: &[Entry<dyn Probe>] = &[
+    Entry { name: "outcome", make: || Box::new(outcome::Outcome::default()) },
+    Entry { name: "other_outputs", make: || Box::new(other_outputs::OtherOutputs::default()) },
+    Entry { name: "recall", make: || Box::new(recall::Recall::default()) },
+    Entry { name: "induction", make: || Box::new(induction::Induction::default()) },
+    Entry { name: "heads", make: || Box::new(heads::Heads::default()) },
+    Entry { name: "norms", make: || Box::new(norms::Norms::default()) },
+];
 
 /// Who is asked.
 #[derive(Clone, Copy)]
@@ -80,10 +90,14 @@ pub trait Probe: Knobs + Send + Sync {
     /// Whether the question makes sense here; the error is a sentence for a person.
     ///
     /// # Errors
-    /// When it does not.
+    /// When the question does not make sense.
     fn applies(&self, subject: Subject<'_>) -> Result<()>;
     /// The tensors of the forward pass that `measure` needs.
     fn sites(&self, subject: Subject<'_>) -> Vec<Site>;
+    /// How many of the held-out sequences it looks at, from the first; `None`: all of them.
+    fn sequences(&self) -> Option<usize> {
+        None
+    }
     /// Names of the numbers to record at every evaluation, in order: columns of `metrics.csv`. `measure` gives a
     /// [`Mean`] for each of them in every scene. Empty: not recorded.
     fn columns(&self, _subject: Subject<'_>) -> Vec<String> {
