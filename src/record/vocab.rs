@@ -1,16 +1,27 @@
 //! Tokens as text, both ways.
 
+use std::collections::HashMap;
+
 use super::error::{Error, Result};
 
 /// The tokens of a task or of a foreign tokenizer: the text of each id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vocab {
     tokens: Vec<String>,
+    /// The first id with each text.
+    ids: HashMap<String, u32>,
+    /// Characters in the longest token.
+    longest: usize,
 }
 
 impl Vocab {
     pub fn new(tokens: Vec<String>) -> Self {
-        Self { tokens }
+        let mut ids = HashMap::with_capacity(tokens.len());
+        for (id, text) in (0..).zip(&tokens) {
+            ids.entry(text.clone()).or_insert(id);
+        }
+        let longest = tokens.iter().map(|t| t.chars().count()).max().unwrap_or(0);
+        Self { tokens, ids, longest }
     }
 
     pub fn len(&self) -> usize {
@@ -37,14 +48,13 @@ impl Vocab {
     /// # Errors
     /// At the first place where no token fits, with that place and what stands there.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let longest = self.tokens.iter().map(|t| t.chars().count()).max().unwrap_or(0);
         let chars: Vec<(usize, char)> = text.char_indices().collect();
         let (mut ids, mut at) = (Vec::new(), 0);
         while at < chars.len() {
-            let found = (1..=longest.min(chars.len() - at)).rev().find_map(|n| {
+            let found = (1..=self.longest.min(chars.len() - at)).rev().find_map(|n| {
                 let end = chars.get(at + n).map_or(text.len(), |(i, _)| *i);
                 let piece = &text[chars[at].0..end];
-                self.tokens.iter().position(|t| t == piece).map(|id| (id, n))
+                self.ids.get(piece).map(|id| (*id, n))
             });
             let Some((id, n)) = found else {
                 let c = chars[at].1;
@@ -56,7 +66,7 @@ impl Vocab {
                     self.tokens.len()
                 )));
             };
-            ids.push(u32::try_from(id).unwrap_or(u32::MAX));
+            ids.push(id);
             at += n;
         }
         Ok(ids)

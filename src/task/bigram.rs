@@ -1,1 +1,342 @@
-//! In-context bigrams among global ones.
+//! Characters after the bigram law of a text, in which a few triggers are followed by an output of this sequence alone.
+
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::record::batch::{NO_TARGET, Row};
+use crate::record::error::{Error, Result};
+use crate::record::vocab::Vocab;
+
+use super::statistics::Statistics;
+use super::{Source, Task};
+
+crate::choices! {
+    /// Where triggers come from.
+    pub enum TriggerChoice { Fixed = "fixed", Random = "random" }
+}
+
+crate::choices! {
+    /// The law that outputs are drawn from.
+    pub enum Outputs { Uniform = "uniform", Bigram = "bigram" }
+}
+
+crate::knobs! {
+    /// Settings of the task of Bietti et al. 2023: sequences that mix a global bigram law with a few
+    /// in-context bigrams.
+    pub struct Bigram = "Characters after the bigram law of a text; after a trigger always comes the output that was drawn for this sequence. Predicting it takes an induction head." {
+        /// Number of triggers in a sequence.
+        triggers: usize = 5, in 0..=10;
+        /// fixed: the same triggers, the most frequent characters, in every sequence. random: drawn for each sequence, frequent characters more often.
+        choice: TriggerChoice = TriggerChoice::Fixed;
+        /// Fixed triggers: how many of the most frequent characters to pass over first.
+        offset: usize = 0, in 0..=1000;
+        /// Law of the outputs: uniform over all characters, or the bigram law after the trigger.
+        outputs: Outputs = Outputs::Uniform;
+        /// Never draw a trigger as its own output.
+        no_repeat: bool = false;
+        /// Characters in a sequence.
+        length: usize = 256, in 2..=1024;
+        /// Show the triggers of a sequence at its start, where they fire no rule and are no part of the loss.
+        show_latents: bool = false;
+        /// A UTF-8 text file to count characters in; empty: tiny Shakespeare. After a character that only ends the text, the next is drawn by frequency alone.
+        text: String = String::new();
+    }
+}
+
+impl Task for Bigram {
+    fn open(&self) -> Result<Arc<dyn Source>> {
+        let tables = Tables::new(&Statistics::open(&self.text)?);
+        self.check(&tables.vocab)?;
+        Ok(Arc::new(BigramSource { settings: self.clone(), tables: Arc::new(tables) }))
+    }
+
+    fn boxed(&self) -> Box<dyn Task> {
+        Box::new(self.clone())
+    }
+}
+
+impl Bigram {
+    fn check(&self, vocab: &Vocab) -> Result<()> {
+        let passed_over = if self.choice == TriggerChoice::Fixed { self.offset } else { 0 };
+        if self.triggers + passed_over > vocab.len() {
+            return Err(Error::usage(format!(
+                "task.triggers is {} and task.offset {passed_over}, but the text has only {} distinct characters; lower one of them",
+                self.triggers,
+                vocab.len()
+            )));
+        }
+        if self.show_latents && self.length <= self.triggers {
+            return Err(Error::usage(format!(
+                "task.length is {}, all of it taken by the {} triggers that task.show_latents puts first; raise task.length",
+                self.length, self.triggers
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Bits of [`Row::roles`].
+const TRIGGER: u8 = 1;
+const OUTPUT: u8 = 2;
+const SHOWN: u8 = 4;
+
+/// A token that no rule determines the successor of.
+const NO_RULE: u32 = u32::MAX;
+
+struct BigramSource {
+    settings: Bigram,
+    tables: Arc<Tables>,
+}
+
+impl Source for BigramSource {
+    fn vocab(&self) -> &Vocab {
+        &self.tables.vocab
+    }
+
+    fn roles(&self) -> &'static [&'static str] {
+        if self.settings.show_latents {
+            &["trigger", "output", "shown"]
+        } else {
+            &["trigger", "output"]
+        }
+    }
+
+    fn length(&self) -> usize {
+        self.settings.length
+    }
+
+    fn sequence(&self, seed: u64, index: u64) -> Row {
+        let mut rng = stream(seed, index);
+        let triggers = self.draw_triggers(&mut rng);
+        let mut rules = vec![NO_RULE; self.tables.vocab.len()];
+        for &trigger in &triggers {
+            rules[trigger as usize] = self.draw_output(trigger, &mut rng);
+        }
+        let length = self.settings.length;
+        let mut tokens = Vec::with_capacity(length + 1);
+        if self.settings.show_latents {
+            tokens.extend_from_slice(&triggers);
+        }
+        let mut current = self.tables.unigram.draw(0, &mut rng);
+        tokens.push(current);
+        while tokens.len() <= length {
+            current = match rules[current as usize] {
+                NO_RULE => self.tables.bigram.draw(current, &mut rng),
+                output => output,
+            };
+            tokens.push(current);
+        }
+        let last_target = tokens.pop().unwrap_or(NO_TARGET);
+        self.labelled(tokens, last_target, &triggers)
+    }
+
+    fn label(&self, tokens: &[u32], like: &Row) -> Row {
+        let mut triggers: Vec<u32> = match self.fixed_triggers() {
+            Some(fixed) => fixed.to_vec(),
+            None => of_role(like, TRIGGER | SHOWN).collect(),
+        };
+        triggers.sort_unstable();
+        triggers.dedup();
+        let same = tokens == like.tokens;
+        let last_target = like.targets.last().copied().filter(|_| same).unwrap_or(NO_TARGET);
+        self.labelled(tokens.to_vec(), last_target, &triggers)
+    }
+
+    fn variant(&self, name: &str) -> Option<Arc<dyn Source>> {
+        let outputs = match (name, self.settings.outputs) {
+            ("uniform_outputs", _) | ("other_outputs", Outputs::Bigram) => Outputs::Uniform,
+            ("bigram_outputs", _) | ("other_outputs", Outputs::Uniform) => Outputs::Bigram,
+            _ => return None,
+        };
+        let settings = Bigram { outputs, ..self.settings.clone() };
+        (settings.triggers > 0)
+            .then(|| Arc::new(Self { settings, tables: self.tables.clone() }) as Arc<dyn Source>)
+    }
+
+    fn global_law(&self) -> Option<&[f32]> {
+        Some(&self.tables.bigram_law)
+    }
+
+    fn fixed_triggers(&self) -> Option<&[u32]> {
+        if self.settings.choice == TriggerChoice::Random {
+            return None;
+        }
+        let end = self.tables.by_frequency.len() - self.settings.offset;
+        self.tables.by_frequency.get(end - self.settings.triggers..end)
+    }
+}
+
+impl BigramSource {
+    /// Distinct triggers. Random ones are drawn one after the other by frequency, without replacement.
+    fn draw_triggers(&self, rng: &mut ChaCha8Rng) -> Vec<u32> {
+        if let Some(fixed) = self.fixed_triggers() {
+            return fixed.to_vec();
+        }
+        let mut triggers: Vec<u32> = Vec::with_capacity(self.settings.triggers);
+        let mut taken = Vec::with_capacity(self.settings.triggers);
+        while triggers.len() < self.settings.triggers {
+            let Some(trigger) = self.tables.unigram.draw_without(0, &taken, rng) else { break };
+            taken.insert(taken.partition_point(|&t| t < trigger), trigger);
+            triggers.push(trigger);
+        }
+        triggers
+    }
+
+    fn draw_output(&self, trigger: u32, rng: &mut ChaCha8Rng) -> u32 {
+        let (law, row) = match self.settings.outputs {
+            Outputs::Uniform => (&self.tables.uniform, 0),
+            Outputs::Bigram => (&self.tables.bigram, trigger),
+        };
+        if !self.settings.no_repeat {
+            return law.draw(row, rng);
+        }
+        // A trigger that nothing but itself follows in the text leaves nothing to draw: frequency decides.
+        law.draw_without(row, &[trigger], rng)
+            .or_else(|| self.tables.unigram.draw_without(0, &[trigger], rng))
+            .unwrap_or(trigger)
+    }
+
+    fn labelled(&self, tokens: Vec<u32>, last_target: u32, triggers: &[u32]) -> Row {
+        let shown = if self.settings.show_latents { self.settings.triggers } else { 0 };
+        let mut seen = vec![None; self.tables.vocab.len()];
+        for &trigger in triggers {
+            seen[trigger as usize] = Some(0u16);
+        }
+        let mut row = Row { targets: tokens.iter().skip(1).copied().collect(), ..Row::default() };
+        if !tokens.is_empty() {
+            row.targets.push(last_target);
+        }
+        let mut after_trigger = false;
+        for (position, &token) in tokens.iter().enumerate() {
+            if position < shown {
+                row.targets[position] = NO_TARGET;
+                row.roles.push(SHOWN);
+                row.occurrence.push(0);
+                continue;
+            }
+            let count = seen.get_mut(token as usize).and_then(Option::as_mut);
+            let occurrence = count.map_or(0, |n| {
+                *n = n.saturating_add(1);
+                *n
+            });
+            row.roles.push(u8::from(occurrence > 0) * TRIGGER | u8::from(after_trigger) * OUTPUT);
+            row.occurrence.push(occurrence);
+            after_trigger = occurrence > 0;
+        }
+        row.tokens = tokens;
+        row
+    }
+}
+
+/// Tokens of the positions that have one of these roles.
+fn of_role(row: &Row, roles: u8) -> impl Iterator<Item = u32> {
+    let positions = row.tokens.iter().zip(&row.roles);
+    positions.filter(move |(_, r)| **r & roles != 0).map(|(token, _)| *token)
+}
+
+/// The generator of one sequence, keyed by its seed and its index, so that sequences can be drawn in any
+/// order and on any thread.
+fn stream(seed: u64, index: u64) -> ChaCha8Rng {
+    let mut key = *b"................bigram sequences";
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&index.to_le_bytes());
+    ChaCha8Rng::from_seed(key)
+}
+
+/// The laws of a text, ready to draw from; shared by all variants of a source.
+struct Tables {
+    vocab: Vocab,
+    by_frequency: Vec<u32>,
+    bigram_law: Vec<f32>,
+    unigram: Law,
+    uniform: Law,
+    bigram: Law,
+}
+
+impl Tables {
+    fn new(statistics: &Statistics) -> Self {
+        let count = statistics.vocab().len();
+        Self {
+            vocab: statistics.vocab().clone(),
+            by_frequency: statistics.by_frequency(),
+            bigram_law: statistics.bigram_law(),
+            unigram: Law::new(std::iter::once(statistics.unigrams())),
+            uniform: Law::new(std::iter::once(vec![1; count].as_slice())),
+            bigram: Law::new((0..count).map(|token| statistics.successors(token))),
+        }
+    }
+}
+
+/// Entries of a guide: a draw looks up where its cell can first be and walks on from there.
+const GUIDE: usize = 256;
+
+/// Rows of counts to draw columns from, with probabilities exactly proportional to the counts.
+struct Law {
+    columns: usize,
+    /// `[row, columns + 1]`: how many counts lie before a column; the last is the row's total.
+    before: Vec<u32>,
+    /// `[row, GUIDE]`: the first column that a random number with these upper 8 bits can fall into.
+    guide: Vec<u16>,
+}
+
+impl Law {
+    fn new<'a>(rows: impl Iterator<Item = &'a [u32]>) -> Self {
+        let mut law = Self { columns: 0, before: Vec::new(), guide: Vec::new() };
+        for row in rows {
+            law.columns = row.len();
+            let start = law.before.len();
+            law.before.push(0);
+            let mut sum = 0;
+            law.before.extend(row.iter().map(|count| {
+                sum += count;
+                sum
+            }));
+            let before = &law.before[start..];
+            law.guide.extend((0..GUIDE as u64).map(|bucket| {
+                let least = scaled(bucket << 56, sum);
+                (before.partition_point(|&b| b <= least) - 1) as u16
+            }));
+        }
+        law
+    }
+
+    fn row(&self, row: u32) -> &[u32] {
+        let width = self.columns + 1;
+        &self.before[row as usize * width..(row as usize + 1) * width]
+    }
+
+    fn draw(&self, row: u32, rng: &mut ChaCha8Rng) -> u32 {
+        let before = self.row(row);
+        let random = rng.next_u64();
+        let at = scaled(random, before[self.columns]);
+        let mut column = usize::from(self.guide[row as usize * GUIDE + (random >> 56) as usize]);
+        while before[column + 1] <= at {
+            column += 1;
+        }
+        column as u32
+    }
+
+    /// Draws any column but `without` (sorted), or `None` when nothing else has a count.
+    fn draw_without(&self, row: u32, without: &[u32], rng: &mut ChaCha8Rng) -> Option<u32> {
+        let before = self.row(row);
+        let count = |column: u32| before[column as usize + 1] - before[column as usize];
+        let left = before[self.columns] - without.iter().map(|&c| count(c)).sum::<u32>();
+        if left == 0 {
+            return None;
+        }
+        let mut at = scaled(rng.next_u64(), left);
+        for &column in without {
+            if at >= before[column as usize] {
+                at += count(column);
+            }
+        }
+        Some((before.partition_point(|&b| b <= at) - 1) as u32)
+    }
+}
+
+/// Maps a random number evenly onto `0..total`.
+fn scaled(random: u64, total: u32) -> u32 {
+    ((u128::from(random) * u128::from(total)) >> 64) as u32
+}

@@ -12,7 +12,8 @@ use crate::record::registry::Entry;
 use crate::record::vocab::Vocab;
 
 /// All tasks.
-pub const ALL: &[Entry<dyn Task>] = &[];
+pub const ALL: &[Entry<dyn Task>] =
+    &[Entry { name: "bigram", make: || Box::new(bigram::Bigram::default()) }];
 
 /// The settings of a task.
 pub trait Task: Knobs + Send + Sync {
@@ -47,6 +48,12 @@ pub trait Source: Send + Sync {
     fn fixed_triggers(&self) -> Option<&[u32]> {
         None
     }
+}
+
+/// The seed of the held-out sequences of a run. A run's own seed is below 2^32 (`train.seed`), this one is
+/// above 2^63: no held-out sequence is ever trained on, whatever the two runs.
+pub fn held_out_seed(seed: u64) -> u64 {
+    !(seed & u64::from(u32::MAX))
 }
 
 /// Sequences `from..from + rows` of a seed as one batch.
