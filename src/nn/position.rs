@@ -39,7 +39,7 @@ pub fn add_positions(x: &Tensor, table: &Tensor, start: usize) -> Result<Tensor>
 
 /// Rotates pairs of neighbouring coordinates `(2i, 2i + 1)` of queries and keys by the angle
 /// `position * 10000^(-2i/dim)` (Su et al. 2021).
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Rotary {
     /// `[length, dim / 2]` each, row-major.
     cosine: Arc<[f32]>,

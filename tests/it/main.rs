@@ -14,6 +14,7 @@ mod knobs;
 mod nn;
 mod optim;
 mod panels;
+mod parts;
 mod probes;
 mod room;
 mod session;
