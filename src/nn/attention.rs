@@ -1,1 +1,312 @@
-//! Causal attention.
+//! Causal attention: a fused kernel where nobody watches, the plain formula where someone does.
+
+use std::sync::OnceLock;
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Tensor, bail};
+
+use super::kernel::attention::{self as kernel, Backward, Wanted};
+use super::kernel::lanes;
+use super::kernel::matrix::{Into, Matrix, multiply};
+use super::kernel::slice::{Floats, floats, tensor};
+use super::tap::{Tap, through};
+use crate::record::error::Result;
+use crate::record::intervention::{Point, Site};
+
+type CandleResult<T> = candle_core::Result<T>;
+type Three = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+/// How a layer attends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    /// For the tap.
+    pub layer: usize,
+    pub heads: usize,
+    /// Attention logits are `scale · query · key`; mostly 1 / √(dim of a head).
+    pub scale: f32,
+}
+
+/// What each position attends to among itself and those before it: `q`, `k`, `v` are `[batch, pos, head · dim]`
+/// with the heads side by side, and so is the result.
+///
+/// The tap sees `q`, `k`, `v` and `z` as `[batch, head, pos, dim]`, and scores and pattern as `[batch, head,
+/// query, key]`. If it wants one of the latter two they are computed as a whole; otherwise a kernel skips the
+/// masked half and never stores the pattern.
+///
+/// # Errors
+/// When shapes do not fit, or the tap refuses.
+pub fn attend(
+    how: Attention,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    tap: &mut dyn Tap,
+) -> Result<Tensor> {
+    let q = by_head(tap, how, Point::Q, q)?;
+    let k = by_head(tap, how, Point::K, k)?;
+    let v = by_head(tap, how, Point::V, v)?;
+    let watched = [Point::Scores, Point::Pattern]
+        .iter()
+        .any(|&point| tap.wants(Site { layer: how.layer, point }));
+    let z = if watched { plainly(how, &q, &k, &v, tap)? } else { fused(how, &q, &k, &v)? };
+    by_head(tap, how, Point::Z, &z)
+}
+
+/// `[batch, pos, head · dim]` as `[batch, head, pos, dim]`.
+///
+/// # Errors
+/// When the heads do not divide the width.
+pub fn split_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
+    let (batch, positions, width) = x.dims3()?;
+    Ok(x.reshape((batch, positions, heads, width / heads.max(1)))?.transpose(1, 2)?)
+}
+
+/// `[batch, head, pos, dim]` as `[batch, pos, head · dim]`.
+///
+/// # Errors
+/// When `x` has another number of axes.
+pub fn merge_heads(x: &Tensor) -> Result<Tensor> {
+    let (batch, heads, positions, dim) = x.dims4()?;
+    Ok(x.transpose(1, 2)?.reshape((batch, positions, heads * dim))?)
+}
+
+fn by_head(tap: &mut dyn Tap, how: Attention, point: Point, x: &Tensor) -> Result<Tensor> {
+    if !tap.wants(Site { layer: how.layer, point }) {
+        return Ok(x.contiguous()?);
+    }
+    merge_heads(&through(tap, how.layer, point, split_heads(x, how.heads)?)?)
+}
+
+fn fused(how: Attention, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let op = Fused { shape: shape(how, q, k, v)?, log_sums: OnceLock::new() };
+    Ok(q.apply_op3(k, v, op)?)
+}
+
+fn plainly(
+    how: Attention,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    tap: &mut dyn Tap,
+) -> Result<Tensor> {
+    let shape = shape(how, q, k, v)?;
+    let scores = q.apply_op2(k, Scores(shape))?;
+    let scores = through(tap, how.layer, Point::Scores, scores)?;
+    let pattern = scores.contiguous()?.apply_op1(CausalSoftmax)?;
+    let pattern = through(tap, how.layer, Point::Pattern, pattern)?;
+    Ok(pattern.contiguous()?.apply_op2(v, Mix(shape))?)
+}
+
+fn shape(how: Attention, q: &Tensor, k: &Tensor, v: &Tensor) -> CandleResult<kernel::Shape> {
+    let (batch, positions, width) = q.dims3()?;
+    if k.dims() != q.dims() || v.dims() != q.dims() || how.heads == 0 || width % how.heads != 0 {
+        bail!(
+            "{} heads cannot attend with queries {:?}, keys {:?} and values {:?}",
+            how.heads,
+            q.dims(),
+            k.dims(),
+            v.dims()
+        )
+    }
+    let (heads, dim) = (how.heads, width / how.heads);
+    Ok(kernel::Shape { batch, positions, heads, dim, scale: how.scale })
+}
+
+struct Fused {
+    shape: kernel::Shape,
+    /// Of each row of the pattern, left behind by the forward pass for the backward pass.
+    log_sums: OnceLock<Vec<f32>>,
+}
+
+impl CustomOp3 for Fused {
+    fn name(&self) -> &'static str {
+        "causal attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        q_layout: &Layout,
+        k: &CpuStorage,
+        k_layout: &Layout,
+        v: &CpuStorage,
+        v_layout: &Layout,
+    ) -> CandleResult<(CpuStorage, Shape)> {
+        let (q, k, v) = (floats(q, q_layout)?, floats(k, k_layout)?, floats(v, v_layout)?);
+        let (z, log_sums) = kernel::forward(self.shape, q, k, v);
+        // Set once: an operation is applied once.
+        let _ = self.log_sums.set(log_sums);
+        Ok((CpuStorage::F32(z), q_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        z: &Tensor,
+        dz: &Tensor,
+    ) -> CandleResult<Three> {
+        let Some(log_sums) = self.log_sums.get() else {
+            bail!("attention goes backward only after it went forward")
+        };
+        let dz = dz.contiguous()?;
+        let wanted = Wanted { q: q.track_op(), k: k.track_op(), v: v.track_op() };
+        let gradients = {
+            let (q, k, v) = (Floats::of(q)?, Floats::of(k)?, Floats::of(v)?);
+            let (z, dz) = (Floats::of(z)?, Floats::of(&dz)?);
+            let of = Backward { q: &q, k: &k, v: &v, z: &z, log_sums, dz: &dz };
+            kernel::backward(self.shape, of, wanted)
+        };
+        let give = |g: Option<Vec<f32>>| g.map(|g| tensor(g, q)).transpose();
+        Ok((give(gradients.q)?, give(gradients.k)?, give(gradients.v)?))
+    }
+}
+
+/// All logits `[batch, head, query, key]`, scaled, before the mask.
+struct Scores(kernel::Shape);
+
+impl CustomOp2 for Scores {
+    fn name(&self) -> &'static str {
+        "attention scores"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        q_layout: &Layout,
+        k: &CpuStorage,
+        k_layout: &Layout,
+    ) -> CandleResult<(CpuStorage, Shape)> {
+        let (shape, t) = (self.0, self.0.positions);
+        let (q, k) = (floats(q, q_layout)?, floats(k, k_layout)?);
+        let mut out = vec![0.0; shape.rows() * t];
+        for (start, row) in shape.each_head() {
+            let (q, k) = (shape.slab(q, start, 0, t), shape.slab(k, start, 0, t));
+            multiply(&mut out[row * t..], t, q, k.transposed(), shape.scale, Into::Overwrite);
+        }
+        Ok((CpuStorage::F32(out), Shape::from((shape.batch, shape.heads, t, t))))
+    }
+
+    fn bwd(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        _scores: &Tensor,
+        d_scores: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
+        let (shape, t, width) = (self.0, self.0.positions, self.0.width());
+        let d_scores = d_scores.contiguous()?;
+        let (ds, q_data, k_data) = (Floats::of(&d_scores)?, Floats::of(q)?, Floats::of(k)?);
+        let mut dq = vec![0.0; if q.track_op() { shape.len() } else { 0 }];
+        let mut dk = vec![0.0; if k.track_op() { shape.len() } else { 0 }];
+        for (start, row) in shape.each_head() {
+            let ds = Matrix::new(&ds[row * t..][..t * t], t, t);
+            if q.track_op() {
+                let k = shape.slab(&k_data, start, 0, t);
+                multiply(&mut dq[start..], width, ds, k, shape.scale, Into::Overwrite);
+            }
+            if k.track_op() {
+                let q = shape.slab(&q_data, start, 0, t);
+                multiply(&mut dk[start..], width, ds.transposed(), q, shape.scale, Into::Overwrite);
+            }
+        }
+        let dq = if q.track_op() { Some(tensor(dq, q)?) } else { None };
+        let dk = if k.track_op() { Some(tensor(dk, k)?) } else { None };
+        Ok((dq, dk))
+    }
+}
+
+/// Rows of probabilities over the keys up to the query; zero above the diagonal.
+struct CausalSoftmax;
+
+impl CustomOp1 for CausalSoftmax {
+    fn name(&self) -> &'static str {
+        "causal softmax"
+    }
+
+    fn cpu_fwd(&self, scores: &CpuStorage, layout: &Layout) -> CandleResult<(CpuStorage, Shape)> {
+        let mut out = floats(scores, layout)?.to_vec();
+        let t = layout.dims().last().copied().unwrap_or(1).max(1);
+        for (i, row) in out.chunks_exact_mut(t).enumerate() {
+            let (seen, masked) = row.split_at_mut(i % t + 1);
+            lanes::softmax_row(seen);
+            masked.fill(0.0);
+        }
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        scores: &Tensor,
+        pattern: &Tensor,
+        d_pattern: &Tensor,
+    ) -> CandleResult<Option<Tensor>> {
+        if !scores.track_op() {
+            return Ok(None);
+        }
+        let d_pattern = d_pattern.contiguous()?;
+        let (pattern, d_pattern) = (Floats::of(pattern)?, Floats::of(&d_pattern)?);
+        let t = scores.dims().last().copied().unwrap_or(1).max(1);
+        let mut out = Vec::with_capacity(pattern.len());
+        for (p, g) in pattern.chunks_exact(t).zip(d_pattern.chunks_exact(t)) {
+            let mean = lanes::dot(p, g);
+            out.extend(p.iter().zip(g).map(|(p, g)| p * (g - mean)));
+        }
+        Ok(Some(tensor(out, scores)?))
+    }
+}
+
+/// Values mixed by a pattern `[batch, head, query, key]` (of any numbers: a tap may have changed it).
+struct Mix(kernel::Shape);
+
+impl CustomOp2 for Mix {
+    fn name(&self) -> &'static str {
+        "attended values"
+    }
+
+    fn cpu_fwd(
+        &self,
+        pattern: &CpuStorage,
+        pattern_layout: &Layout,
+        v: &CpuStorage,
+        v_layout: &Layout,
+    ) -> CandleResult<(CpuStorage, Shape)> {
+        let (shape, t) = (self.0, self.0.positions);
+        let (pattern, v) = (floats(pattern, pattern_layout)?, floats(v, v_layout)?);
+        let mut z = vec![0.0; shape.len()];
+        for (start, row) in shape.each_head() {
+            let pattern = Matrix::new(&pattern[row * t..][..t * t], t, t);
+            let v = shape.slab(v, start, 0, t);
+            multiply(&mut z[start..], shape.width(), pattern, v, 1.0, Into::Overwrite);
+        }
+        Ok((CpuStorage::F32(z), v_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        pattern: &Tensor,
+        v: &Tensor,
+        _z: &Tensor,
+        dz: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
+        let (shape, t) = (self.0, self.0.positions);
+        let dz = dz.contiguous()?;
+        let (dz, p, v_data) = (Floats::of(&dz)?, Floats::of(pattern)?, Floats::of(v)?);
+        let mut dp = vec![0.0; if pattern.track_op() { shape.rows() * t } else { 0 }];
+        let mut dv = vec![0.0; if v.track_op() { shape.len() } else { 0 }];
+        for (start, row) in shape.each_head() {
+            let dz = shape.slab(&dz, start, 0, t);
+            if pattern.track_op() {
+                let v = shape.slab(&v_data, start, 0, t);
+                multiply(&mut dp[row * t..], t, dz, v.transposed(), 1.0, Into::Overwrite);
+            }
+            if v.track_op() {
+                let p = Matrix::new(&p[row * t..][..t * t], t, t);
+                multiply(&mut dv[start..], shape.width(), p.transposed(), dz, 1.0, Into::Overwrite);
+            }
+        }
+        let dp = if pattern.track_op() { Some(tensor(dp, pattern)?) } else { None };
+        let dv = if v.track_op() { Some(tensor(dv, v)?) } else { None };
+        Ok((dp, dv))
+    }
+}

@@ -1,1 +1,375 @@
-//! Linear maps.
+//! Linear maps and embeddings, with hand-written gradients that are computed only for what is trained.
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor, bail};
+
+use super::kernel::lanes::add_to;
+use super::kernel::matrix::{Into, Matrix, multiply};
+use super::kernel::slice::{Floats, floats, tensor};
+use crate::record::error::{Error, Result};
+
+type CandleResult<T> = candle_core::Result<T>;
+
+/// `x · wᵀ + bias`: `x` is `[.., in]`, `w` is `[out, in]` (as in torch), `bias` is `[out]`; gives `[.., out]`.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (x, w) = (x.contiguous()?, w.contiguous()?);
+    Ok(match bias {
+        None => x.apply_op2(&w, Linear)?,
+        Some(bias) => x.apply_op3(&w, &bias.contiguous()?, LinearWithBias)?,
+    })
+}
+
+/// `residual + x · wᵀ`: a linear map that writes into a residual stream, without a copy in between.
+/// `residual` is `[.., out]`, `x` is `[.., in]`, `w` is `[out, in]`.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn linear_into(residual: &Tensor, x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    Ok(residual.contiguous()?.apply_op3(&x.contiguous()?, &w.contiguous()?, LinearInto)?)
+}
+
+/// Rows of a table: `table` is `[vocab, dim]`, `tokens` is `u32` of any shape `[..]`; gives `[.., dim]`.
+///
+/// # Errors
+/// When a token is none of the table's.
+pub fn embed(table: &Tensor, tokens: &Tensor) -> Result<Tensor> {
+    check_tokens(table, tokens)?;
+    Ok(table.contiguous()?.apply_op2(&tokens.contiguous()?, Embed)?)
+}
+
+/// Rows of a token table plus rows of a position table: `tokens` is `[batch, pos]`, `table` is `[vocab, dim]`,
+/// `positions` is `[length, dim]` with `length >= pos`; gives `[batch, pos, dim]`.
+///
+/// # Errors
+/// When a token is none of the table's, or there are more positions than the table has.
+pub fn embed_with_positions(table: &Tensor, positions: &Tensor, tokens: &Tensor) -> Result<Tensor> {
+    check_tokens(table, tokens)?;
+    let (_, length) = tokens.dims2()?;
+    if length > positions.dim(0)? {
+        return Err(Error::usage(format!(
+            "a sequence of {length} tokens is longer than the {} positions of this network; shorten it",
+            positions.dim(0)?
+        )));
+    }
+    let (table, positions, tokens) =
+        (table.contiguous()?, positions.contiguous()?, tokens.contiguous()?);
+    Ok(table.apply_op3(&positions, &tokens, EmbedWithPositions)?)
+}
+
+fn check_tokens(table: &Tensor, tokens: &Tensor) -> Result<()> {
+    let vocab = table.dim(0)?;
+    if tokens.dtype() != DType::U32 {
+        return Err(Error::internal(format!("tokens are u32, got {:?}", tokens.dtype())));
+    }
+    let tokens = tokens.contiguous()?;
+    let (storage, layout) = tokens.storage_and_layout();
+    let candle_core::Storage::Cpu(storage) = &*storage else { return Ok(()) };
+    match ids(storage, layout)?.iter().find(|&&t| t as usize >= vocab) {
+        None => Ok(()),
+        Some(t) => Err(Error::usage(format!(
+            "token {t} is none of the {vocab} tokens of this network; use tokens 0 to {}",
+            vocab.saturating_sub(1)
+        ))),
+    }
+}
+
+fn ids<'a>(storage: &'a CpuStorage, layout: &Layout) -> CandleResult<&'a [u32]> {
+    let Some((from, to)) = layout.contiguous_offsets() else {
+        bail!("a kernel needs contiguous tokens, got {layout:?}")
+    };
+    Ok(&storage.as_slice::<u32>()?[from..to])
+}
+
+/// Rows, inputs and outputs of a linear map.
+#[derive(Clone, Copy)]
+struct Sizes {
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Sizes {
+    fn of(x: &[usize], w: &[usize]) -> CandleResult<Self> {
+        match (x, w) {
+            ([batch @ .., inputs], [outputs, i]) if i == inputs => {
+                Ok(Self { rows: batch.iter().product(), inputs: *inputs, outputs: *outputs })
+            }
+            _ => {
+                bail!("a linear map of shape {w:?} ([out, in]) cannot read an input of shape {x:?}")
+            }
+        }
+    }
+
+    fn out_shape(self, x: &Layout) -> Shape {
+        let mut dims = x.dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = self.outputs;
+        }
+        Shape::from(dims)
+    }
+
+    fn forward(self, x: &[f32], w: &[f32], out: &mut [f32], into: Into) {
+        let x = Matrix::new(x, self.rows, self.inputs);
+        let w = Matrix::new(w, self.outputs, self.inputs).transposed();
+        multiply(out, self.outputs, x, w, 1.0, into);
+    }
+
+    /// Gradients of `x` and `w`, each only if the tensor is part of the graph.
+    fn backward(
+        self,
+        x: &Tensor,
+        w: &Tensor,
+        dy: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
+        let dy = dy.contiguous()?;
+        let dy = Floats::of(&dy)?;
+        let dy = Matrix::new(&dy, self.rows, self.outputs);
+        let dx = if x.track_op() {
+            let mut dx = vec![0.0; self.rows * self.inputs];
+            let w = Floats::of(w)?;
+            let w = Matrix::new(&w, self.outputs, self.inputs);
+            multiply(&mut dx, self.inputs, dy, w, 1.0, Into::Overwrite);
+            Some(tensor(dx, x)?)
+        } else {
+            None
+        };
+        let dw = if w.track_op() {
+            let mut dw = vec![0.0; self.outputs * self.inputs];
+            let x = Floats::of(x)?;
+            let x = Matrix::new(&x, self.rows, self.inputs);
+            multiply(&mut dw, self.inputs, dy.transposed(), x, 1.0, Into::Overwrite);
+            Some(tensor(dw, w)?)
+        } else {
+            None
+        };
+        Ok((dx, dw))
+    }
+}
+
+struct Linear;
+
+impl CustomOp2 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+    ) -> CandleResult<(CpuStorage, Shape)> {
+        let sizes = Sizes::of(x_layout.dims(), w_layout.dims())?;
+        let mut out = vec![0.0; sizes.rows * sizes.outputs];
+        sizes.forward(floats(x, x_layout)?, floats(w, w_layout)?, &mut out, Into::Overwrite);
+        Ok((CpuStorage::F32(out), sizes.out_shape(x_layout)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _out: &Tensor,
+        dy: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
+        Sizes::of(x.dims(), w.dims())?.backward(x, w, dy)
+    }
+}
+
+struct LinearWithBias;
+
+impl CustomOp3 for LinearWithBias {
+    fn name(&self) -> &'static str {
+        "linear with bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> CandleResult<(CpuStorage, Shape)> {
+        let sizes = Sizes::of(x_layout.dims(), w_layout.dims())?;
+        let bias = floats(bias, bias_layout)?;
+        if bias.len() != sizes.outputs {
+            bail!("a linear map with {} outputs cannot add {} biases", sizes.outputs, bias.len())
+        }
+        let mut out = bias.repeat(sizes.rows);
+        sizes.forward(floats(x, x_layout)?, floats(w, w_layout)?, &mut out, Into::Add);
+        Ok((CpuStorage::F32(out), sizes.out_shape(x_layout)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        bias: &Tensor,
+        _out: &Tensor,
+        dy: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw) = Sizes::of(x.dims(), w.dims())?.backward(x, w, dy)?;
+        let db = if bias.track_op() { Some(column_sums(dy, bias)?) } else { None };
+        Ok((dx, dw, db))
+    }
+}
+
+fn column_sums(dy: &Tensor, like: &Tensor) -> CandleResult<Tensor> {
+    let dy = dy.contiguous()?;
+    let dy = Floats::of(&dy)?;
+    let mut sums = vec![0.0; like.elem_count()];
+    for row in dy.chunks_exact(sums.len().max(1)) {
+        add_to(&mut sums, row);
+    }
+    tensor(sums, like)
+}
+
+struct LinearInto;
+
+impl CustomOp3 for LinearInto {
+    fn name(&self) -> &'static str {
+        "linear into residual"
+    }
+
+    fn cpu_fwd(
+        &self,
+        residual: &CpuStorage,
+        residual_layout: &Layout,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+    ) -> CandleResult<(CpuStorage, Shape)> {
+        let sizes = Sizes::of(x_layout.dims(), w_layout.dims())?;
+        let shape = sizes.out_shape(x_layout);
+        if shape.dims() != residual_layout.dims() {
+            bail!("cannot add {:?} to a residual of {:?}", shape, residual_layout.dims())
+        }
+        let mut out = floats(residual, residual_layout)?.to_vec();
+        sizes.forward(floats(x, x_layout)?, floats(w, w_layout)?, &mut out, Into::Add);
+        Ok((CpuStorage::F32(out), shape))
+    }
+
+    fn bwd(
+        &self,
+        residual: &Tensor,
+        x: &Tensor,
+        w: &Tensor,
+        _out: &Tensor,
+        dy: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw) = Sizes::of(x.dims(), w.dims())?.backward(x, w, dy)?;
+        Ok((residual.track_op().then(|| dy.clone()), dx, dw))
+    }
+}
+
+struct Embed;
+
+impl CustomOp2 for Embed {
+    fn name(&self) -> &'static str {
+        "embed"
+    }
+
+    fn cpu_fwd(
+        &self,
+        table: &CpuStorage,
+        table_layout: &Layout,
+        tokens: &CpuStorage,
+        tokens_layout: &Layout,
+    ) -> CandleResult<(CpuStorage, Shape)> {
+        let (table, tokens) = (floats(table, table_layout)?, ids(tokens, tokens_layout)?);
+        let dim = table_layout.dims()[1];
+        let mut out = Vec::with_capacity(tokens.len() * dim);
+        for &token in tokens {
+            out.extend_from_slice(&table[token as usize * dim..][..dim]);
+        }
+        let mut dims = tokens_layout.dims().to_vec();
+        dims.push(dim);
+        Ok((CpuStorage::F32(out), Shape::from(dims)))
+    }
+
+    fn bwd(
+        &self,
+        table: &Tensor,
+        tokens: &Tensor,
+        _out: &Tensor,
+        dy: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
+        let d_table = if table.track_op() { Some(scatter(table, tokens, dy)?) } else { None };
+        Ok((d_table, None))
+    }
+}
+
+/// Adds each row of `dy` to the row of its token, in the order of the tokens.
+fn scatter(table: &Tensor, tokens: &Tensor, dy: &Tensor) -> CandleResult<Tensor> {
+    let dy = dy.contiguous()?;
+    let dy = Floats::of(&dy)?;
+    let dim = table.dim(1)?;
+    let mut out = vec![0.0; table.elem_count()];
+    let tokens = tokens.flatten_all()?.to_vec1::<u32>()?;
+    for (&token, row) in tokens.iter().zip(dy.chunks_exact(dim)) {
+        add_to(&mut out[token as usize * dim..][..dim], row);
+    }
+    tensor(out, table)
+}
+
+struct EmbedWithPositions;
+
+impl CustomOp3 for EmbedWithPositions {
+    fn name(&self) -> &'static str {
+        "embed with positions"
+    }
+
+    fn cpu_fwd(
+        &self,
+        table: &CpuStorage,
+        table_layout: &Layout,
+        positions: &CpuStorage,
+        positions_layout: &Layout,
+        tokens: &CpuStorage,
+        tokens_layout: &Layout,
+    ) -> CandleResult<(CpuStorage, Shape)> {
+        let (table, positions) =
+            (floats(table, table_layout)?, floats(positions, positions_layout)?);
+        let tokens = ids(tokens, tokens_layout)?;
+        let (batch, length) = (tokens_layout.dims()[0], tokens_layout.dims()[1]);
+        let dim = table_layout.dims()[1];
+        let mut out = Vec::with_capacity(tokens.len() * dim);
+        for sequence in tokens.chunks_exact(length.max(1)) {
+            for (&token, position) in sequence.iter().zip(positions.chunks_exact(dim)) {
+                let row = &table[token as usize * dim..][..dim];
+                out.extend(row.iter().zip(position).map(|(e, p)| e + p));
+            }
+        }
+        Ok((CpuStorage::F32(out), Shape::from((batch, length, dim))))
+    }
+
+    fn bwd(
+        &self,
+        table: &Tensor,
+        positions: &Tensor,
+        tokens: &Tensor,
+        _out: &Tensor,
+        dy: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let d_table = if table.track_op() { Some(scatter(table, tokens, dy)?) } else { None };
+        let d_positions = if positions.track_op() {
+            let dy = dy.contiguous()?;
+            let dy = Floats::of(&dy)?;
+            let mut out = vec![0.0; positions.elem_count()];
+            let sequence = tokens.dim(1)? * positions.dim(1)?;
+            for rows in dy.chunks_exact(sequence.max(1)) {
+                add_to(&mut out[..sequence], rows);
+            }
+            Some(tensor(out, positions)?)
+        } else {
+            None
+        };
+        Ok((d_table, d_positions, None))
+    }
+}

@@ -1,1 +1,86 @@
-//! Cross-entropy.
+//! The loss: softmax with cross-entropy over weighted positions, value and gradient in one pass.
+
+use std::sync::OnceLock;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+
+use super::kernel::cross_entropy as kernel;
+use super::kernel::slice::{floats, tensor};
+use crate::record::error::{Error, Result};
+
+type CandleResult<T> = candle_core::Result<T>;
+
+/// `Σ weight · cross-entropy` in nats, a scalar. `logits` is `[batch, pos, vocab]`, flattened positions have one
+/// target and one weight each. Weights are normalised by the caller over the whole batch, so that the losses
+/// (and gradients) of the parts of a batch add up to those of the whole; positions of weight 0 are skipped and
+/// may have no target.
+///
+/// # Errors
+/// When the numbers of positions differ, or a weighted target is none of the vocabulary.
+pub fn cross_entropy(logits: &Tensor, targets: &[u32], weight: &[f32]) -> Result<Tensor> {
+    let (vocab, positions) = match logits.dims() {
+        [batch @ .., vocab] => (*vocab, batch.iter().product::<usize>()),
+        [] => (0, 0),
+    };
+    if targets.len() != positions || weight.len() != positions {
+        return Err(Error::internal(format!(
+            "{positions} positions have logits, {} have a target and {} a weight",
+            targets.len(),
+            weight.len()
+        )));
+    }
+    let wrong = targets.iter().zip(weight).find(|(t, w)| **w != 0.0 && **t as usize >= vocab);
+    if let Some((target, _)) = wrong {
+        return Err(Error::internal(format!(
+            "target {target} is none of the {vocab} tokens, but has a weight in the loss"
+        )));
+    }
+    let op = CrossEntropy {
+        targets: targets.to_vec(),
+        weight: weight.to_vec(),
+        wanted: logits.track_op(),
+        gradient: OnceLock::new(),
+    };
+    Ok(logits.contiguous()?.apply_op1(op)?)
+}
+
+struct CrossEntropy {
+    targets: Vec<u32>,
+    weight: Vec<f32>,
+    /// Whether anyone will ask for the gradient.
+    wanted: bool,
+    /// That of the logits, left behind by the forward pass.
+    gradient: OnceLock<Vec<f32>>,
+}
+
+impl CustomOp1 for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross-entropy"
+    }
+
+    fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> CandleResult<(CpuStorage, Shape)> {
+        let logits = floats(logits, layout)?;
+        let mut gradient = self.wanted.then(|| vec![0.0; logits.len()]);
+        let loss =
+            kernel::cross_entropy(logits, &self.targets, &self.weight, gradient.as_deref_mut());
+        if let Some(gradient) = gradient {
+            // Set once: an operation is applied once.
+            let _ = self.gradient.set(gradient);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "tensors are f32")]
+        Ok((CpuStorage::F32(vec![loss as f32]), Shape::from(())))
+    }
+
+    fn bwd(
+        &self,
+        logits: &Tensor,
+        _loss: &Tensor,
+        d_loss: &Tensor,
+    ) -> CandleResult<Option<Tensor>> {
+        let Some(gradient) = self.gradient.get().filter(|_| logits.track_op()) else {
+            return Ok(None);
+        };
+        let factor = d_loss.to_scalar::<f32>()?;
+        Ok(Some(tensor(gradient.iter().map(|g| factor * g).collect(), logits)?))
+    }
+}

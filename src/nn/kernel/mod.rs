@@ -1,1 +1,8 @@
-//! Fused CPU kernels.
+//! Single-threaded kernels on slices of `f32`, and the one pool of threads that runs them shard by shard.
+
+pub mod attention;
+pub mod cross_entropy;
+pub mod lanes;
+pub mod matrix;
+pub mod pool;
+pub mod slice;

@@ -1,0 +1,197 @@
+//! Causal attention in blocks of queries: the masked half is skipped, and the pattern exists only a block at
+//! a time.
+
+use super::lanes;
+use super::matrix::{Into, Matrix, multiply};
+
+/// Queries in a block: 64 rows of scores against 256 keys fill 64 KiB, which stays in the second-level cache
+/// next to the keys and values of a head.
+const BLOCK: usize = 64;
+
+/// Queries, keys and values are `[batch, pos, head · dim]`: heads side by side in each position.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    pub batch: usize,
+    pub positions: usize,
+    pub heads: usize,
+    /// Numbers in a query, key or value of one head.
+    pub dim: usize,
+    /// Attention logits are `scale · query · key`.
+    pub scale: f32,
+}
+
+impl Shape {
+    pub fn width(&self) -> usize {
+        self.heads * self.dim
+    }
+
+    /// Numbers in the queries (and in the keys, the values and the result).
+    pub fn len(&self) -> usize {
+        self.batch * self.positions * self.width()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Rows of the pattern: `[batch, head, query]`.
+    pub fn rows(&self) -> usize {
+        self.batch * self.heads * self.positions
+    }
+
+    /// Positions `from..from + count` of a head that begins at `start`.
+    pub fn slab<'a>(&self, data: &'a [f32], start: usize, from: usize, count: usize) -> Matrix<'a> {
+        Matrix::strided(&data[start + from * self.width()..], count, self.dim, self.width())
+    }
+
+    /// Where each head of each sequence begins, with the number of its first row of the pattern.
+    pub fn each_head(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.batch * self.heads).map(move |i| {
+            let (sequence, head) = (i / self.heads, i % self.heads);
+            (sequence * self.positions * self.width() + head * self.dim, i * self.positions)
+        })
+    }
+
+    /// Blocks of queries: first query and number of queries.
+    fn each_block(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.positions).step_by(BLOCK).map(move |from| (from, BLOCK.min(self.positions - from)))
+    }
+
+    fn block_scores(self) -> Vec<f32> {
+        vec![0.0; BLOCK.min(self.positions) * self.positions]
+    }
+}
+
+/// Attended values, and for each row of the pattern the logarithm of the sum of the exponentials of its logits.
+pub fn forward(shape: Shape, q: &[f32], k: &[f32], v: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let (mut z, mut log_sums) = (vec![0.0; shape.len()], vec![0.0; shape.rows()]);
+    let mut scores = shape.block_scores();
+    for (start, row) in shape.each_head() {
+        for (from, count) in shape.each_block() {
+            let keys = from + count;
+            let (queries, visible) =
+                (shape.slab(q, start, from, count), shape.slab(k, start, 0, keys));
+            multiply(
+                &mut scores,
+                keys,
+                queries,
+                visible.transposed(),
+                shape.scale,
+                Into::Overwrite,
+            );
+            for (i, scores) in scores.chunks_exact_mut(keys).take(count).enumerate() {
+                let (seen, masked) = scores.split_at_mut(from + i + 1);
+                log_sums[row + from + i] = lanes::softmax_row(seen);
+                masked.fill(0.0);
+            }
+            let pattern = Matrix::new(&scores, count, keys);
+            let out = &mut z[start + from * shape.width()..];
+            let values = shape.slab(v, start, 0, keys);
+            multiply(out, shape.width(), pattern, values, 1.0, Into::Overwrite);
+        }
+    }
+    (z, log_sums)
+}
+
+/// Which gradients are wanted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wanted {
+    pub q: bool,
+    pub k: bool,
+    pub v: bool,
+}
+
+/// Gradients of queries, keys and values.
+pub struct Gradients {
+    pub q: Option<Vec<f32>>,
+    pub k: Option<Vec<f32>>,
+    pub v: Option<Vec<f32>>,
+}
+
+/// What the forward pass read and left behind, and the gradient `dz` of its result.
+#[derive(Clone, Copy)]
+pub struct Backward<'a> {
+    pub q: &'a [f32],
+    pub k: &'a [f32],
+    pub v: &'a [f32],
+    pub z: &'a [f32],
+    pub log_sums: &'a [f32],
+    pub dz: &'a [f32],
+}
+
+/// Gradients that are wanted; the pattern is computed again, block by block.
+pub fn backward(shape: Shape, of: Backward<'_>, wanted: Wanted) -> Gradients {
+    let zeros = |wanted: bool| wanted.then(|| vec![0.0; shape.len()]);
+    let mut out = Gradients { q: zeros(wanted.q), k: zeros(wanted.k), v: zeros(wanted.v) };
+    let (mut pattern, mut d_scores) = (shape.block_scores(), shape.block_scores());
+    for (start, row) in shape.each_head() {
+        for (from, count) in shape.each_block() {
+            let block = Block { shape, start, row, from, count };
+            block.recompute(of, &mut pattern, &mut d_scores);
+            block.add(of, &pattern, &d_scores, &mut out);
+        }
+    }
+    out
+}
+
+/// One block of queries of one head.
+#[derive(Clone, Copy)]
+struct Block {
+    shape: Shape,
+    start: usize,
+    row: usize,
+    from: usize,
+    count: usize,
+}
+
+impl Block {
+    fn keys(&self) -> usize {
+        self.from + self.count
+    }
+
+    /// Fills in the pattern and the gradient of the unscaled logits, both `[count, keys]`.
+    fn recompute(&self, of: Backward<'_>, pattern: &mut [f32], d_scores: &mut [f32]) {
+        let (shape, keys) = (self.shape, self.keys());
+        let queries = shape.slab(of.q, self.start, self.from, self.count);
+        let visible = shape.slab(of.k, self.start, 0, keys);
+        multiply(pattern, keys, queries, visible.transposed(), shape.scale, Into::Overwrite);
+        let dz = shape.slab(of.dz, self.start, self.from, self.count);
+        let values = shape.slab(of.v, self.start, 0, keys);
+        multiply(d_scores, keys, dz, values.transposed(), 1.0, Into::Overwrite);
+        let rows = pattern.chunks_exact_mut(keys).zip(d_scores.chunks_exact_mut(keys));
+        for (i, (p, ds)) in rows.take(self.count).enumerate() {
+            let at = self.start + (self.from + i) * shape.width();
+            let mean = lanes::dot(&of.dz[at..at + shape.dim], &of.z[at..at + shape.dim]);
+            let seen = self.from + i + 1;
+            let log_sum = of.log_sums[self.row + self.from + i];
+            lanes::softmax_row_backward(
+                &mut p[..seen],
+                &mut ds[..seen],
+                log_sum,
+                mean,
+                shape.scale,
+            );
+            p[seen..].fill(0.0);
+            ds[seen..].fill(0.0);
+        }
+    }
+
+    fn add(&self, of: Backward<'_>, pattern: &[f32], d_scores: &[f32], out: &mut Gradients) {
+        let (shape, keys, width) = (self.shape, self.keys(), self.shape.width());
+        let pattern = Matrix::new(pattern, self.count, keys);
+        let d_scores = Matrix::new(d_scores, self.count, keys);
+        if let Some(dq) = &mut out.q {
+            let visible = shape.slab(of.k, self.start, 0, keys);
+            let dq = &mut dq[self.start + self.from * width..];
+            multiply(dq, width, d_scores, visible, 1.0, Into::Overwrite);
+        }
+        if let Some(dk) = &mut out.k {
+            let queries = shape.slab(of.q, self.start, self.from, self.count);
+            multiply(&mut dk[self.start..], width, d_scores.transposed(), queries, 1.0, Into::Add);
+        }
+        if let Some(dv) = &mut out.v {
+            let dz = shape.slab(of.dz, self.start, self.from, self.count);
+            multiply(&mut dv[self.start..], width, pattern.transposed(), dz, 1.0, Into::Add);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Exponentials and row reductions, written in lanes so that the compiler vectorises them, and compiled three
+//! times: plainly, for AVX2 with FMA, and for AVX-512; the widest that the processor has is chosen when the
+//! program runs.
+
+/// Numbers worked on side by side: one AVX-512 register.
+const LANES: usize = 16;
+
+/// Compiles a function body for each level of the processor and picks one at run time.
+macro_rules! multiversion {
+    ($(#[$meta:meta])* pub fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? => $body:ident) => {
+        $(#[$meta])*
+        pub fn $name($($arg: $type),*) $(-> $out)? {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+                fn wide($($arg: $type),*) $(-> $out)? {
+                    $body::<true>($($arg),*)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn medium($($arg: $type),*) $(-> $out)? {
+                    $body::<true>($($arg),*)
+                }
+                if is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("fma")
+                {
+                    #[expect(unsafe_code, reason = "the processor was just asked for these features")]
+                    // SAFETY: all enabled features were detected.
+                    return unsafe { wide($($arg),*) };
+                }
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    #[expect(unsafe_code, reason = "the processor was just asked for these features")]
+                    // SAFETY: all enabled features were detected.
+                    return unsafe { medium($($arg),*) };
+                }
+            }
+            $body::<false>($($arg),*)
+        }
+    };
+}
+
+multiversion! {
+    /// Turns a row of logits into probabilities in place and returns the logarithm of the sum of their
+    /// exponentials.
+    pub fn softmax_row(row: &mut [f32]) -> f32 => softmax_row_body
+}
+
+multiversion! {
+    /// From logits and the row's log-sum-exp to probabilities, in place; and `gradient` (that of the
+    /// probabilities) to that of the logits times `scale`: `p · (g − mean) · scale`, where `mean` is the
+    /// row's sum of `p · g`.
+    pub fn softmax_row_backward(
+        row: &mut [f32],
+        gradient: &mut [f32],
+        log_sum: f32,
+        mean: f32,
+        scale: f32,
+    ) => softmax_row_backward_body
+}
+
+multiversion! {
+    /// `out[i] = scale · exp(x[i] − shift)`
+    pub fn scaled_exp(x: &[f32], shift: f32, scale: f32, out: &mut [f32]) => scaled_exp_body
+}
+
+multiversion! {
+    /// Largest number of a row and the sum of `exp(x − largest)`.
+    pub fn max_and_exp_sum(x: &[f32]) -> (f32, f32) => max_and_exp_sum_body
+}
+
+multiversion! {
+    /// Sum of products.
+    pub fn dot(a: &[f32], b: &[f32]) -> f32 => dot_body
+}
+
+multiversion! {
+    /// `out += x`
+    pub fn add_to(out: &mut [f32], x: &[f32]) => add_to_body
+}
+
+multiversion! {
+    /// `out = exp(x)`, to about 1e-7 relative; 0 below exp(-80).
+    pub fn exp_all(x: &[f32], out: &mut [f32]) => exp_all_body
+}
+
+#[inline(always)]
+fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    // Without the instruction, `mul_add` would be a library call.
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// `exp(x)` for `x <= 88`, to about 1e-7 relative. Below -80 it is 0, so that no denormal slows what follows.
+#[inline(always)]
+fn exp<const FMA: bool>(x: f32) -> f32 {
+    // Adding 1.5·2²³ rounds to a whole number and leaves it in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    // ln 2 in two parts, the first short enough that its multiples are exact.
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let safe = if x < -80.0 { -80.0 } else { x };
+    let shifted = fma::<FMA>(safe, std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = fma::<FMA>(-n, LN2_LOW, fma::<FMA>(-n, LN2_HIGH, safe));
+    // Minimax polynomial of Cephes' expf on |r| <= ln(2)/2.
+    let mut p = 1.987_569_1e-4;
+    p = fma::<FMA>(p, r, 1.398_199_9e-3);
+    p = fma::<FMA>(p, r, 8.333_452e-3);
+    p = fma::<FMA>(p, r, 4.166_579_6e-2);
+    p = fma::<FMA>(p, r, 1.666_666_5e-1);
+    p = fma::<FMA>(p, r, 0.5);
+    p = fma::<FMA>(p, r * r, r) + 1.0;
+    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
+    // Written so that a NaN stays one.
+    if x < -80.0 { 0.0 } else { p * power }
+}
+
+#[inline(always)]
+fn exp_all_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
+    for (o, &x) in out.iter_mut().zip(x) {
+        *o = exp::<FMA>(x);
+    }
+}
+
+#[inline(always)]
+fn max_of(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let mut chunks = x.chunks_exact(LANES);
+    for chunk in &mut chunks {
+        for (m, &x) in lanes.iter_mut().zip(chunk) {
+            *m = if x > *m { x } else { *m };
+        }
+    }
+    let rest = chunks.remainder();
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m })
+}
+
+/// Adds the lanes up pairwise, always in the same order.
+#[inline(always)]
+fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn softmax_row_body<const FMA: bool>(row: &mut [f32]) -> f32 {
+    let max = max_of(row);
+    let mut lanes = [0.0; LANES];
+    let mut chunks = row.chunks_exact_mut(LANES);
+    for chunk in &mut chunks {
+        for (sum, x) in lanes.iter_mut().zip(chunk) {
+            *x = exp::<FMA>(*x - max);
+            *sum += *x;
+        }
+    }
+    for (sum, x) in lanes.iter_mut().zip(chunks.into_remainder()) {
+        *x = exp::<FMA>(*x - max);
+        *sum += *x;
+    }
+    let sum = sum_lanes(lanes);
+    let inverse = 1.0 / sum;
+    for x in row.iter_mut() {
+        *x *= inverse;
+    }
+    max + sum.ln()
+}
+
+#[inline(always)]
+fn max_and_exp_sum_body<const FMA: bool>(x: &[f32]) -> (f32, f32) {
+    let max = max_of(x);
+    let mut lanes = [0.0; LANES];
+    let mut chunks = x.chunks_exact(LANES);
+    for chunk in &mut chunks {
+        for (sum, x) in lanes.iter_mut().zip(chunk) {
+            *sum += exp::<FMA>(*x - max);
+        }
+    }
+    for (sum, x) in lanes.iter_mut().zip(chunks.remainder()) {
+        *sum += exp::<FMA>(*x - max);
+    }
+    (max, sum_lanes(lanes))
+}
+
+#[inline(always)]
+fn softmax_row_backward_body<const FMA: bool>(
+    row: &mut [f32],
+    gradient: &mut [f32],
+    log_sum: f32,
+    mean: f32,
+    scale: f32,
+) {
+    for (x, g) in row.iter_mut().zip(gradient) {
+        let p = exp::<FMA>(*x - log_sum);
+        *x = p;
+        *g = p * (*g - mean) * scale;
+    }
+}
+
+#[inline(always)]
+fn scaled_exp_body<const FMA: bool>(x: &[f32], shift: f32, scale: f32, out: &mut [f32]) {
+    for (o, &x) in out.iter_mut().zip(x) {
+        *o = scale * exp::<FMA>(x - shift);
+    }
+}
+
+#[inline(always)]
+fn dot_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (mut a_chunks, mut b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    for (a, b) in (&mut a_chunks).zip(&mut b_chunks) {
+        for ((sum, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+            *sum = fma::<FMA>(a, b, *sum);
+        }
+    }
+    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
+    for (sum, (&a, &b)) in lanes.iter_mut().zip(rest) {
+        *sum = fma::<FMA>(a, b, *sum);
+    }
+    sum_lanes(lanes)
+}
+
+#[inline(always)]
+fn add_to_body<const FMA: bool>(out: &mut [f32], x: &[f32]) {
+    for (o, &x) in out.iter_mut().zip(x) {
+        *o += x;
+    }
+}
