@@ -1,1 +1,339 @@
-//! attention
+//! The attention of one head on the sequence in view, with the selected row and column beside it.
+
+use crate::figure::color::{Color, ColorMap};
+use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
+use crate::record::question::ProbeCall;
+
+use super::answer::{Pattern, number, pattern, place, reading, sentence, step_text, tokens};
+use super::{NetShape, Panel, Selection, View, ink};
+
+crate::choices! {
+    /// From which to which value the colours run.
+    pub enum Range {
+        Largest = "0 to largest",
+        One = "0 to 1",
+        Log = "logarithmic",
+    }
+}
+
+crate::choices! {
+    /// Which positions are drawn.
+    pub enum Window {
+        All = "all",
+        Last = "last 64",
+        Around = "around the selection",
+    }
+}
+
+crate::choices! {
+    /// For which queries the cells of a perfect induction head are outlined.
+    pub enum Expected {
+        Off = "off",
+        Selected = "selected query",
+        Repeated = "answer seen before",
+        All = "all",
+    }
+}
+
+crate::knobs! {
+    /// The panel `attention`.
+    pub struct Attention = "The attention of the selected head on the sequence in view: a row for each query, a column for each key." {
+        /// Colours of the map.
+        map: ColorMap = ColorMap::Viridis, live;
+        /// From which to which value the colours run. Logarithmic shows weak attention; what is below a ten-thousandth looks like it.
+        range: Range = Range::Largest, live;
+        /// Leave out the first key, which often takes the attention that has nowhere to go; the scale adapts to the rest.
+        hide_first: bool = false, live;
+        /// Outline the cells where an induction head should look: at the tokens that follow an earlier copy of the query's token.
+        expected: Expected = Expected::Selected, live;
+        /// Which positions to draw; 64 of them at a time when it is not all.
+        window: Window = Window::All, live;
+        /// Draw the selected query's row and the selected key's column as curves, where there is room.
+        curves: bool = true, live;
+    }
+}
+
+/// Positions in a window that is not the whole sequence.
+const WINDOW: usize = 64;
+/// More outlines than this would hide the map.
+const MOST_OUTLINES: usize = 1500;
+/// Lower end of the logarithmic scale.
+const LOG_FLOOR: f32 = 1e-4;
+
+impl Panel for Attention {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+        vec![ProbeCall::new("attention")]
+    }
+
+    fn figure(&self, view: &View<'_>) -> Figure {
+        self.draw(view).unwrap_or_else(|instead| instead)
+    }
+}
+
+impl Attention {
+    fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
+        let Selection { layer, head, .. } = *view.selection;
+        let heads = view.net.heads.get(layer).copied().unwrap_or(0);
+        if head >= heads {
+            return Err(sentence(format!(
+                "This network has no layer {layer}, head {head}: pick a head in the overview of heads."
+            )));
+        }
+        let answer = reading(view, &ProbeCall::new("attention"))?;
+        let pattern = pattern(answer, layer, head)?;
+        let shown = self.shown(view.selection, pattern.queries);
+        let mut plots = vec![self.map(view, pattern, shown)];
+        let room = view.size[0] >= 340.0 || view.size[1] >= 340.0;
+        if self.curves && room && (view.selection.query.is_some() || view.selection.key.is_some()) {
+            plots.push(curves(view, pattern, shown));
+        }
+        let side_by_side = view.size[0] > 1.25 * view.size[1];
+        Ok(Figure {
+            title: format!("Attention of layer {layer}, head {head}, {}", step_text(view)),
+            columns: if side_by_side { plots.len() } else { 1 },
+            plots,
+            caption: self.caption(pattern),
+            empty: None,
+        })
+    }
+
+    /// First and one past the last position drawn.
+    fn shown(&self, selection: &Selection, length: usize) -> (usize, usize) {
+        if length <= WINDOW {
+            return (0, length);
+        }
+        match self.window {
+            Window::All => (0, length),
+            Window::Last => (length - WINDOW, length),
+            Window::Around => {
+                let middle = selection.query.or(selection.key).unwrap_or(length);
+                let start = middle.saturating_sub(WINDOW / 2).min(length - WINDOW);
+                (start, start + WINDOW)
+            }
+        }
+    }
+
+    fn map(&self, view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot {
+        let values = self.values(pattern);
+        let range = self.color_range(&values);
+        let log = self.range == Range::Log;
+        let mut marks = vec![Mark::Heat(Heat {
+            name: "attention".to_owned(),
+            rows: pattern.queries,
+            columns: pattern.keys,
+            values: values.into(),
+            map: self.map,
+            range,
+            log,
+            causal: true,
+            pick: HeatPick::QueryKey,
+        })];
+        let outlines = self.outlines(view, pattern, shown);
+        let outlined = !outlines.is_empty();
+        marks.extend(outlines);
+        marks.extend(selected_bands(view, pattern));
+        let (from, to) = (shown.0 as f64, shown.1 as f64);
+        let axis = |label: &str, range| Axis {
+            label: label.to_owned(),
+            range,
+            log: false,
+            ticks: token_ticks(view, shown),
+        };
+        let mut legend = selection_legend(view, pattern);
+        if outlined {
+            legend.push(entry("follows an earlier copy of the query", outline_color(self.map), false));
+        }
+        Plot {
+            x: axis("key (attended to)", (from, to)),
+            y: axis("query (attends)", (to, from)),
+            equal: true,
+            marks,
+            legend,
+            color_bar: Some(ColorBar { label: "attention".to_owned(), map: self.map, range, log }),
+            weight: 2.5,
+            ..Plot::default()
+        }
+    }
+
+    fn values(&self, pattern: Pattern<'_>) -> Vec<f32> {
+        let mut values = pattern.values.to_vec();
+        if self.hide_first {
+            values.iter_mut().step_by(pattern.keys.max(1)).for_each(|v| *v = f32::NAN);
+        }
+        values
+    }
+
+    fn color_range(&self, values: &[f32]) -> (f32, f32) {
+        let most = values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+        match self.range {
+            Range::One => (0.0, 1.0),
+            Range::Largest if most > 0.0 => (0.0, most),
+            Range::Log if most > LOG_FLOOR => (LOG_FLOOR, most),
+            Range::Largest => (0.0, 1.0),
+            Range::Log => (LOG_FLOOR, 1.0),
+        }
+    }
+
+    fn outlines(&self, view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Vec<Mark> {
+        let tokens = tokens(view);
+        let occurrence = view.readings.map_or(&[][..], |r| &r.prompt.occurrence);
+        let last = shown.1.min(pattern.queries).min(tokens.len());
+        let wanted = |query: &usize| match self.expected {
+            Expected::Off => false,
+            Expected::Selected => view.selection.query == Some(*query),
+            Expected::Repeated => occurrence.get(*query).is_some_and(|&c| c >= 2),
+            Expected::All => true,
+        };
+        let cells = (shown.0..last).filter(wanted).flat_map(|query| {
+            let keys = induction_keys(tokens, query).into_iter();
+            keys.filter(|key| *key >= shown.0).map(move |key| (query as f64, key as f64))
+        });
+        let outline = |(query, key)| Mark::Rect {
+            from: [key, query],
+            to: [key + 1.0, query + 1.0],
+            fill: None,
+            stroke: Some(outline_color(self.map)),
+            width: 1.0,
+        };
+        cells.take(MOST_OUTLINES).map(outline).collect()
+    }
+
+    /// Says what a reader could take for an error: a hidden column, a sink that takes the colours.
+    fn caption(&self, pattern: Pattern<'_>) -> String {
+        let share = first_key_share(pattern);
+        match share {
+            Some(share) if self.hide_first => format!(
+                "The first key is left out; it takes {} of the attention on average.",
+                percent(share)
+            ),
+            Some(share) if share > 0.4 => format!(
+                "On average {} of the attention goes to the first token, as to a sink: “hide_first” shows the rest.",
+                percent(share)
+            ),
+            _ => String::new(),
+        }
+    }
+}
+
+/// Keys that follow an earlier copy of the query's token, up to the query itself: where an induction head looks.
+pub fn induction_keys(tokens: &[u32], query: usize) -> Vec<usize> {
+    let Some(token) = tokens.get(query) else { return Vec::new() };
+    (1..=query).filter(|&key| tokens[key - 1] == *token).collect()
+}
+
+/// Mean attention of all queries but the first to key 0.
+fn first_key_share(pattern: Pattern<'_>) -> Option<f32> {
+    let shares: Vec<f32> =
+        (1..pattern.queries).map(|q| pattern.at(q, 0)).filter(|v| v.is_finite()).collect();
+    (!shares.is_empty()).then(|| shares.iter().sum::<f32>() / shares.len() as f32)
+}
+
+fn percent(share: f32) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+/// A colour that none of the map's own comes near.
+fn outline_color(map: ColorMap) -> Color {
+    match map {
+        ColorMap::Viridis | ColorMap::Cividis | ColorMap::Batlow => Color::rgb(255, 80, 60),
+        ColorMap::Magma => Color::rgb(80, 220, 255),
+        ColorMap::Vik => Color::rgb(20, 20, 20),
+    }
+}
+
+/// The selected row and column between two lines each, so that what is in them stays visible.
+fn selected_bands(view: &View<'_>, pattern: Pattern<'_>) -> Vec<Mark> {
+    let mut marks = Vec::new();
+    let frame = |from, to, color| Mark::Rect { from, to, fill: None, stroke: Some(color), width: 1.5 };
+    if let Some(query) = view.selection.query.filter(|&q| q < pattern.queries) {
+        let (query, end) = (query as f64, (query + 1) as f64);
+        marks.push(frame([0.0, query], [end, end], ink::QUERY));
+    }
+    if let Some(key) = view.selection.key.filter(|&k| k < pattern.keys) {
+        let key = key as f64;
+        marks.push(frame([key, key], [key + 1.0, pattern.queries as f64], ink::KEY));
+    }
+    marks
+}
+
+/// Tokens where each has room, else every n-th position with its token.
+fn token_ticks(view: &View<'_>, (from, to): (usize, usize)) -> Ticks {
+    let ids = tokens(view);
+    let every = match to - from {
+        0..=64 => 1,
+        65..=160 => 10,
+        161..=400 => 20,
+        _ => 100,
+    };
+    let label = |position: usize| match ids.get(position) {
+        Some(&id) if every == 1 => view.vocab.glyph(id),
+        _ => position.to_string(),
+    };
+    let positions = (from..to).filter(|p| p % every == 0);
+    Ticks::At(positions.map(|p| (p as f64 + 0.5, label(p))).collect())
+}
+
+fn selection_legend(view: &View<'_>, pattern: Pattern<'_>) -> Vec<LegendEntry> {
+    let query = view.selection.query.filter(|&q| q < pattern.queries);
+    let key = view.selection.key.filter(|&k| k < pattern.keys);
+    let mut legend = Vec::new();
+    if let Some(query) = query {
+        legend.push(entry(&format!("query {}", place(view, query)), ink::QUERY, false));
+    }
+    if let Some(key) = key {
+        legend.push(entry(&format!("key {}", place(view, key)), ink::KEY, false));
+    }
+    if let (Some(query), Some(key)) = (query, key)
+        && key <= query
+    {
+        let text = format!("attention {}", number(pattern.at(query, key)));
+        legend.push(entry(&text, view.palette.faint, true));
+    }
+    legend
+}
+
+fn entry(text: &str, color: Color, line: bool) -> LegendEntry {
+    LegendEntry { text: text.to_owned(), color, line, dashed: false }
+}
+
+/// Whom the selected query attends to, and who attends to the selected key, over positions.
+fn curves(view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot {
+    let mut bars = Vec::new();
+    let mut legend = Vec::new();
+    if let Some(query) = view.selection.query.filter(|&q| q < pattern.queries) {
+        let name = format!("whom {} attends to", place(view, query));
+        let keys = (0..=query.min(pattern.keys.saturating_sub(1))).map(|k| (k, pattern.at(query, k)));
+        legend.push(entry(&name, ink::QUERY, false));
+        bars.push((name, keys.collect::<Vec<_>>(), ink::QUERY, 0.8));
+    }
+    if let Some(key) = view.selection.key.filter(|&k| k < pattern.keys) {
+        let name = format!("who attends to {}", place(view, key));
+        let queries = (key..pattern.queries).map(|q| (q, pattern.at(q, key)));
+        legend.push(entry(&name, ink::KEY, false));
+        bars.push((name, queries.collect::<Vec<_>>(), ink::KEY, 0.35));
+    }
+    let inside = |p: usize| (shown.0..shown.1).contains(&p);
+    let values = bars.iter().flat_map(|b| &b.1).filter(|(p, v)| inside(*p) && v.is_finite());
+    let most = values.map(|(_, v)| *v).fold(0.0, f32::max);
+    let mark = |(name, values, color, width): (String, Vec<(usize, f32)>, Color, f64)| {
+        let known = values.iter().filter(|(p, v)| inside(*p) && v.is_finite());
+        let (at, values) = known.map(|(p, v)| (*p as f64 + 0.5, f64::from(*v))).unzip();
+        Mark::Bars { name, at, values, base: 0.0, width, color }
+    };
+    Plot {
+        x: Axis {
+            label: "position".to_owned(),
+            range: (shown.0 as f64, shown.1 as f64),
+            log: false,
+            ticks: token_ticks(view, shown),
+        },
+        y: Axis {
+            label: "attention".to_owned(),
+            range: (0.0, if most > 0.0 { f64::from(most) * 1.05 } else { 1.0 }),
+            ..Axis::default()
+        },
+        marks: bars.into_iter().map(mark).collect(),
+        legend,
+        ..Plot::default()
+    }
+}

@@ -1,1 +1,326 @@
-//! curves
+//! Metrics against step: losses, accuracies, memories, heads and norms, of one run or several.
+
+use std::sync::Arc;
+
+use crate::figure::color::Color;
+use crate::figure::{Axis, Figure, LegendEntry, Mark, Plot, Ticks};
+use crate::record::event::MarkKind;
+use crate::record::question::ProbeCall;
+use crate::record::recording::Recording;
+
+use super::answer::sentence;
+use super::columns::{Family, label};
+use super::flags::{self, StepAxis, flags};
+use super::{NetShape, Panel, Selection, View, ink};
+
+crate::choices! {
+    /// Which metrics are drawn.
+    pub enum Show {
+        Summary = "summary",
+        Losses = "losses",
+        Accuracies = "accuracies",
+        Memories = "memories",
+        Heads = "heads",
+        Norms = "norms",
+        All = "all",
+    }
+}
+
+crate::knobs! {
+    /// The panel `curves`.
+    pub struct Curves = "What was measured while the network learned, against the step." {
+        /// Which metrics to draw. The summary shows losses, accuracies and memories.
+        show: Show = Show::Summary, live;
+        /// Steps on a logarithmic axis.
+        log_x: bool = false, live;
+        /// Values on a logarithmic axis; shares and losses of 0 cannot be drawn then.
+        log_y: bool = false, live;
+        /// Smooth each line by the mean of this many evaluations around every step; the measured line stays visible, faintly. 1 smooths nothing.
+        smooth: usize = 1, in 1..=1001, live;
+        /// Name what emerged and what was changed on flags at the step where it happened.
+        marks: bool = true, live;
+        /// A dotted line where a network that guesses all tokens alike would be.
+        chance: bool = true, live;
+    }
+}
+
+/// Lanes of flags above the first plot.
+const LANES: usize = 3;
+/// What the labels of the value axis take, in points.
+const MARGIN: f64 = 64.0;
+
+impl Panel for Curves {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+        Vec::new()
+    }
+
+    fn figure(&self, view: &View<'_>) -> Figure {
+        let Some((_, first)) = view.runs.first() else {
+            return sentence("No run yet: start one, or open a run folder.");
+        };
+        if view.runs.iter().all(|(_, run)| run.rows.is_empty()) {
+            return sentence("Nothing is measured yet: the curves begin with the first evaluation.");
+        }
+        let axis = self.axis(view);
+        let mut plots: Vec<Plot> = Family::ALL
+            .iter()
+            .filter(|family| self.wants(**family))
+            .filter_map(|family| self.plot(view, *family, axis))
+            .collect();
+        if plots.is_empty() {
+            return sentence(format!(
+                "This run records no {}: choose other metrics in the settings of this panel.",
+                self.show.name()
+            ));
+        }
+        if let Some(last) = plots.last_mut() {
+            last.x.label = "step".to_owned();
+        }
+        if self.marks && !first.marks.is_empty() && view.size[1] > 160.0 {
+            plots.insert(0, self.flag_plot(view, first, axis));
+        }
+        Figure { title: String::new(), plots, columns: 1, caption: caption(view), empty: None }
+    }
+}
+
+impl Curves {
+    fn wants(&self, family: Family) -> bool {
+        match self.show {
+            Show::All => true,
+            Show::Summary => matches!(family, Family::Loss | Family::Accuracy | Family::Memory),
+            Show::Losses => matches!(family, Family::Loss | Family::Divergence),
+            Show::Accuracies => family == Family::Accuracy,
+            Show::Memories => matches!(family, Family::Memory | Family::Divergence),
+            Show::Heads => family == Family::Head,
+            Show::Norms => family == Family::Norm,
+        }
+    }
+
+    fn axis(&self, view: &View<'_>) -> StepAxis {
+        let rows = || view.runs.iter().flat_map(|(_, run)| &run.rows).map(|row| row.step);
+        let reached = view.runs.iter().map(|(_, run)| run.last_step).max().unwrap_or(0);
+        let last = rows().max().unwrap_or(0).max(reached).max(1) as f64;
+        let first = rows().min().unwrap_or(0) as f64;
+        let range = if self.log_x {
+            // A step of 0 has no logarithm: the axis begins at the first step after it.
+            let first = rows().filter(|&step| step > 0).min().unwrap_or(1) as f64;
+            (first.min(last / 2.0).max(0.5), last)
+        } else {
+            (first.min(last - 1.0), last)
+        };
+        StepAxis { range, log: self.log_x, points: (f64::from(view.size[0]) - MARGIN).max(40.0) }
+    }
+
+    fn plot(&self, view: &View<'_>, family: Family, axis: StepAxis) -> Option<Plot> {
+        let columns = columns(view, family);
+        let mut marks = Vec::new();
+        let mut legend = Vec::new();
+        let mut values = Extent::default();
+        for (i, column) in columns.iter().enumerate() {
+            let color = ink::category(i);
+            let mut drawn = false;
+            // The run in view last, so that it lies on top.
+            for (r, (name, run)) in view.runs.iter().enumerate().rev() {
+                let points = self.points(run, column);
+                if points.is_empty() {
+                    continue;
+                }
+                points.iter().for_each(|p| values.add(p[1]));
+                let name = if r == 0 { label(column) } else { format!("{} ({name})", label(column)) };
+                marks.extend(self.lines(name, &points, color, r > 0, axis));
+                drawn = true;
+            }
+            if drawn {
+                legend.push(LegendEntry { text: label(column), color, line: true, dashed: false });
+            }
+        }
+        if legend.is_empty() {
+            return None;
+        }
+        let range = self.value_range(family, values);
+        marks.extend(self.chance_line(view, family, &columns, axis, range));
+        let mut below = uprights(view, axis, self.marks);
+        below.extend(marks);
+        Some(Plot {
+            x: Axis { label: String::new(), range: axis.range, log: axis.log, ticks: Ticks::Auto },
+            y: Axis {
+                label: family.axis().to_owned(),
+                range,
+                log: self.log_y,
+                ticks: Ticks::Auto,
+            },
+            marks: below,
+            legend,
+            ..Plot::default()
+        })
+    }
+
+    /// `(step, value)` of a column as far as the axes can show it.
+    fn points(&self, run: &Recording, column: &str) -> Vec<[f64; 2]> {
+        let mut points = run.series(column);
+        points.retain(|p| (!self.log_x || p[0] > 0.0) && (!self.log_y || p[1] > 0.0));
+        points
+    }
+
+    fn lines(&self, name: String, points: &[[f64; 2]], color: Color, other: bool, axis: StepAxis) -> Vec<Mark> {
+        let color = if other { color.alpha(150) } else { color };
+        let line = |name: String, points: &[[f64; 2]], color, width| Mark::Line {
+            name,
+            points: decimated(points, axis).into(),
+            color,
+            width,
+            dashed: other,
+        };
+        if self.smooth <= 1 {
+            return vec![line(name, points, color, 1.4)];
+        }
+        let raw = format!("{name}, as measured");
+        vec![
+            line(raw, points, color.alpha(80), 0.8),
+            line(name, &smoothed(points, self.smooth), color, 1.6),
+        ]
+    }
+
+    fn value_range(&self, family: Family, values: Extent) -> (f64, f64) {
+        if self.log_y {
+            let high = if family.is_share() { 1.0 } else { values.high };
+            return (values.low.min(high / 2.0), high.max(values.low) * 1.1);
+        }
+        if family.is_share() && values.low >= 0.0 && values.high <= 1.0 {
+            return (0.0, 1.03);
+        }
+        let room = (values.high - values.low.min(0.0)) * 0.05;
+        let high = values.high + if room > 0.0 { room } else { 1.0 };
+        (values.low.min(0.0), high)
+    }
+
+    /// Where guessing all tokens alike would be, if that lies on the axis.
+    fn chance_line(
+        &self,
+        view: &View<'_>,
+        family: Family,
+        columns: &[String],
+        axis: StepAxis,
+        range: (f64, f64),
+    ) -> Option<Mark> {
+        let vocab = view.net.vocab as f64;
+        let (value, what) = match family {
+            Family::Loss => (vocab.ln(), "guessing all tokens alike"),
+            Family::Accuracy => (1.0 / vocab, "guessing all tokens alike"),
+            _ => return None,
+        };
+        let shown = self.chance && vocab > 1.0 && !columns.is_empty();
+        (shown && (range.0..=range.1).contains(&value)).then(|| Mark::Line {
+            name: what.to_owned(),
+            points: Arc::from([[axis.range.0, value], [axis.range.1, value]]),
+            color: view.palette.faint,
+            width: 0.8,
+            dashed: true,
+        })
+    }
+
+    /// A low plot above the others that names what happened.
+    fn flag_plot(&self, view: &View<'_>, run: &Recording, axis: StepAxis) -> Plot {
+        let cells = flags(run, axis, LANES, view.palette);
+        let lanes = cells.iter().map(|c| c.to[1].ceil()).fold(1.0, f64::max);
+        let hidden = |range, log| Axis { range, log, ticks: Ticks::Hidden, ..Axis::default() };
+        Plot {
+            x: hidden(axis.range, axis.log),
+            y: hidden((0.0, lanes), false),
+            marks: vec![Mark::Cells(cells)],
+            weight: 0.13 * (lanes as f32) + 0.05,
+            ..Plot::default()
+        }
+    }
+}
+
+/// Smallest and largest of the values seen.
+#[derive(Clone, Copy)]
+struct Extent {
+    low: f64,
+    high: f64,
+}
+
+impl Default for Extent {
+    fn default() -> Self {
+        Self { low: f64::INFINITY, high: f64::NEG_INFINITY }
+    }
+}
+
+impl Extent {
+    fn add(&mut self, value: f64) {
+        self.low = self.low.min(value);
+        self.high = self.high.max(value);
+    }
+}
+
+/// Columns of a family that any of the runs has, in the order of the first run that has them.
+fn columns(view: &View<'_>, family: Family) -> Vec<String> {
+    let mut columns: Vec<String> = Vec::new();
+    for column in view.runs.iter().flat_map(|(_, run)| &run.columns) {
+        if Family::of(column) == family && !columns.contains(column) {
+            columns.push(column.clone());
+        }
+    }
+    columns
+}
+
+/// Emergence and interventions of the run in view, and the step in view.
+fn uprights(view: &View<'_>, axis: StepAxis, with_marks: bool) -> Vec<Mark> {
+    let upright = |step: u64, color, dashed| {
+        let inside = (axis.range.0..=axis.range.1).contains(&(step as f64));
+        inside.then(|| Mark::Upright { x: step as f64, text: String::new(), color, dashed })
+    };
+    let Some((_, run)) = view.runs.first() else { return Vec::new() };
+    let marks = run.marks.iter().filter(|_| with_marks);
+    let mut uprights: Vec<Mark> = marks
+        .filter_map(|mark| {
+            let color = flags::color(mark.kind, view.palette).alpha(170);
+            upright(mark.step, color, mark.kind != MarkKind::Emergence)
+        })
+        .collect();
+    uprights.extend(view.step.and_then(|step| upright(step, view.palette.ink, false)));
+    uprights
+}
+
+fn caption(view: &View<'_>) -> String {
+    let names: Vec<&str> = view.runs.iter().map(|(name, _)| name.as_str()).collect();
+    match names.as_slice() {
+        [] | [_] => String::new(),
+        [first, others @ ..] => format!("Solid: {first}. Dashed: {}.", others.join(", ")),
+    }
+}
+
+/// Mean over the `window` values around each, fewer where the line begins and ends.
+fn smoothed(points: &[[f64; 2]], window: usize) -> Vec<[f64; 2]> {
+    let mut sums = Vec::with_capacity(points.len() + 1);
+    sums.push(0.0);
+    for point in points {
+        sums.push(sums[sums.len() - 1] + point[1]);
+    }
+    let mean = |(i, point): (usize, &[f64; 2])| {
+        // As many on one side as on the other, so that a line that rises is not pushed sideways.
+        let half = (window / 2).min(i).min(points.len() - 1 - i);
+        let (from, to) = (i - half, i + half + 1);
+        [point[0], (sums[to] - sums[from]) / (to - from) as f64]
+    };
+    points.iter().enumerate().map(mean).collect()
+}
+
+/// Per half point of the axis no more than the lowest and the highest value, in order of steps: what a line of many
+/// points looks like, without most of them.
+fn decimated(points: &[[f64; 2]], axis: StepAxis) -> Vec<[f64; 2]> {
+    if (points.len() as f64) < axis.points * 4.0 {
+        return points.to_vec();
+    }
+    let mut kept = Vec::new();
+    for column in points.chunk_by(|a, b| axis.bin(a[0]) == axis.bin(b[0])) {
+        let by_value = |a: &&[f64; 2], b: &&[f64; 2]| a[1].total_cmp(&b[1]);
+        let (low, high) = (column.iter().min_by(by_value), column.iter().max_by(by_value));
+        let mut ends: Vec<[f64; 2]> = low.into_iter().chain(high).copied().collect();
+        ends.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        ends.dedup();
+        kept.extend(ends);
+    }
+    kept
+}

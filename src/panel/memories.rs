@@ -1,1 +1,381 @@
-//! memories
+//! The associations stored in the weight matrices, beside those that a perfect induction head would store.
+
+use crate::figure::color::{Color, ColorMap};
+use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
+use crate::record::array::Array;
+use crate::record::question::{ProbeCall, Reading};
+
+use super::answer::{array, reading, sentence, step_text};
+use super::{NetShape, Panel, Selection, View, ink};
+
+crate::choices! {
+    /// Which matrices are drawn.
+    pub enum Which {
+        All = "all",
+        Wo2 = "wo2",
+        Wk2 = "wk2",
+        Wk1 = "wk1",
+        Wf = "wf",
+    }
+}
+
+crate::knobs! {
+    /// The panel `memories`.
+    pub struct Memories = "What the weight matrices of the model birth have stored, in the space of tokens and positions, beside what they should store." {
+        /// Which matrix to draw: the output memory, the induction memory, the previous-token memory, the global law, or all of them.
+        which: Which = Which::All, live;
+        /// Draw, beside each matrix, the one that a perfect induction head would have.
+        ideal: bool = true, live;
+        /// Positions shown of the previous-token memory; the others follow the same rule.
+        positions: usize = 64, in 8..=1024, live;
+    }
+}
+
+impl Panel for Memories {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+        vec![ProbeCall::new("memories")]
+    }
+
+    fn figure(&self, view: &View<'_>) -> Figure {
+        self.draw(view).unwrap_or_else(|instead| instead)
+    }
+}
+
+impl Memories {
+    fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
+        if view.net.kind != "birth" {
+            return Err(sentence(format!(
+                "The memories are read from the matrices of the model \"birth\"; this network is a \"{}\". Its heads are measured in the panel of curves.",
+                view.net.kind
+            )));
+        }
+        let answer = reading(view, &ProbeCall::new("memories"))?;
+        let wanted = MEMORIES.iter().filter(|m| self.which == Which::All || self.which == m.which);
+        let present: Vec<&Memory> = wanted.filter(|m| answer.array(m.array).is_some()).collect();
+        if present.is_empty() {
+            return Err(sentence(format!(
+                "This network has no {}: choose another matrix in the settings of this panel.",
+                self.which.name()
+            )));
+        }
+        let mut plots = Vec::new();
+        for memory in &present {
+            let found = Found::new(memory, array(answer, memory.array, 2)?, answer, self.positions);
+            plots.push(found.plot(view, answer));
+            if self.ideal {
+                plots.push(found.ideal(view, answer));
+            }
+        }
+        let per_memory = if self.ideal { 2 } else { 1 };
+        Ok(Figure {
+            title: format!("Memories, {}", step_text(view)),
+            columns: columns(view, plots.len(), per_memory),
+            plots,
+            caption: caption(view, answer, &present),
+            empty: None,
+        })
+    }
+}
+
+/// One weight matrix as a memory of associations.
+struct Memory {
+    which: Which,
+    /// Its name in the answer.
+    array: &'static str,
+    title: &'static str,
+    rows: &'static str,
+    columns: &'static str,
+    /// The number that says how much is stored.
+    score: &'static str,
+    /// What is asked of it: the axis along which associations are counted.
+    along: Along,
+}
+
+/// The axis of a matrix on which each association has one entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Along {
+    /// For every column, the right row should be the largest.
+    Columns,
+    /// For every row, the right column should be the largest.
+    Rows,
+}
+
+const MEMORIES: [Memory; 4] = [
+    Memory {
+        which: Which::Wo2,
+        array: "wo2",
+        title: "Output memory W_O2",
+        rows: "token whose logit is raised",
+        columns: "attended token",
+        score: "recall_wo2",
+        along: Along::Columns,
+    },
+    Memory {
+        which: Which::Wk2,
+        array: "wk2",
+        title: "Induction memory W_K2",
+        rows: "query token",
+        columns: "token before the key",
+        score: "recall_wk2",
+        along: Along::Rows,
+    },
+    Memory {
+        which: Which::Wk1,
+        array: "wk1",
+        title: "Previous-token memory W_K1",
+        rows: "query position",
+        columns: "key position",
+        score: "recall_wk1",
+        along: Along::Rows,
+    },
+    Memory {
+        which: Which::Wf,
+        array: "wf",
+        title: "Global law W_F",
+        rows: "next token",
+        columns: "current token",
+        score: "kl_wf",
+        along: Along::Columns,
+    },
+];
+
+/// A matrix as it is, cut to what is shown.
+struct Found<'a> {
+    memory: &'a Memory,
+    rows: usize,
+    columns: usize,
+    values: Vec<f32>,
+    /// For each row or column: stored, not yet, or not asked for.
+    stored: Vec<Option<bool>>,
+}
+
+impl<'a> Found<'a> {
+    fn new(memory: &'a Memory, array: &Array, answer: &Reading, positions: usize) -> Self {
+        let most = if memory.which == Which::Wk1 { positions } else { usize::MAX };
+        let (rows, columns) = (array.shape[0].min(most), array.shape[1].min(most));
+        let values = (0..rows).flat_map(|r| array.outer(r)[..columns].iter().copied()).collect();
+        let stored = stored(memory, array, answer);
+        Self { memory, rows, columns, values, stored }
+    }
+
+    fn plot(&self, view: &View<'_>, answer: &Reading) -> Plot {
+        let law = self.memory.which == Which::Wf;
+        let most = self.values.iter().copied().filter(|v| v.is_finite());
+        let most = most.fold(0.0, |a: f32, v| a.max(v.abs()));
+        let most = if most > 0.0 { most } else { 1.0 };
+        let label = if law { "probability" } else { "score" };
+        let scale = if law { Scale::law(most, label) } else { Scale::signed(most, label) };
+        let mut plot = self.heat(view, self.values.clone(), &scale, self.title(answer));
+        plot.marks.extend(self.strip(view));
+        if self.stored.iter().any(Option::is_some) {
+            plot.legend = vec![square("stored", STORED), square("not yet", ink::TARGET)];
+        }
+        plot
+    }
+
+    /// What it should be: the diagonal, the diagonal below it, or the law of the next token.
+    fn ideal(&self, view: &View<'_>, answer: &Reading) -> Plot {
+        let below = usize::from(self.memory.which == Which::Wk1);
+        let (values, scale) = match answer.array("global_law") {
+            Some(law) if self.memory.which == Which::Wf && law.data.len() == self.values.len() => {
+                let most = law.data.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+                (law.data.to_vec(), Scale::law(most.max(f32::MIN_POSITIVE), "probability"))
+            }
+            _ => {
+                let cells = (0..self.rows).flat_map(|r| (0..self.columns).map(move |c| (r, c)));
+                let values = cells.map(|(r, c)| if r == c + below { 1.0 } else { 0.0 }).collect();
+                (values, Scale::signed(1.0, "score"))
+            }
+        };
+        self.heat(view, values, &scale, "Ideal".to_owned())
+    }
+
+    fn title(&self, answer: &Reading) -> String {
+        let Some(score) = answer.number(self.memory.score).filter(|s| s.is_finite()) else {
+            return self.memory.title.to_owned();
+        };
+        if self.memory.which == Which::Wf {
+            return format!("{}: {score:.2} nats from the law", self.memory.title);
+        }
+        format!("{}: {:.0} % stored", self.memory.title, score * 100.0)
+    }
+
+    fn heat(&self, view: &View<'_>, values: Vec<f32>, scale: &Scale, title: String) -> Plot {
+        let names = |count: usize, what: &str| -> Vec<String> {
+            (0..count).map(|i| format!("{what} {}", self.name(view, i))).collect()
+        };
+        let heat = Heat {
+            name: self.memory.title.to_owned(),
+            rows: self.rows,
+            columns: self.columns,
+            values: values.into(),
+            map: scale.map,
+            range: scale.range,
+            log: false,
+            causal: false,
+            pick: HeatPick::Named {
+                rows: names(self.rows, self.memory.rows).into(),
+                columns: names(self.columns, self.memory.columns).into(),
+            },
+        };
+        let (left, top) = self.margins();
+        let axis = |label: &str, range, count| Axis {
+            label: label.to_owned(),
+            range,
+            log: false,
+            ticks: self.ticks(view, count),
+        };
+        Plot {
+            title,
+            x: axis(self.memory.columns, (-left, self.columns as f64), self.columns),
+            y: axis(self.memory.rows, (self.rows as f64, -top), self.rows),
+            equal: true,
+            marks: vec![Mark::Heat(heat)],
+            color_bar: Some(ColorBar {
+                label: scale.label.to_owned(),
+                map: scale.map,
+                range: scale.range,
+                log: false,
+            }),
+            ..Plot::default()
+        }
+    }
+
+    /// Room for the strip of what is stored: left of the rows or above the columns.
+    fn margins(&self) -> (f64, f64) {
+        if self.stored.iter().all(Option::is_none) {
+            return (0.0, 0.0);
+        }
+        match self.memory.along {
+            Along::Rows => (self.strip_width(), 0.0),
+            Along::Columns => (0.0, self.strip_width()),
+        }
+    }
+
+    fn strip_width(&self) -> f64 {
+        (self.rows.max(self.columns) as f64 * 0.05).max(0.3)
+    }
+
+    /// A strip along the matrix: which associations are stored and which not yet.
+    fn strip(&self, _view: &View<'_>) -> Vec<Mark> {
+        let width = self.strip_width();
+        let count = match self.memory.along {
+            Along::Rows => self.rows,
+            Along::Columns => self.columns,
+        };
+        let known = self.stored.iter().take(count).enumerate();
+        known
+            .filter_map(|(i, stored)| {
+                let color = if (*stored)? { STORED } else { ink::TARGET };
+                let (i, near, far) = (i as f64, -0.25 * width, -width);
+                let (from, to) = match self.memory.along {
+                    Along::Rows => ([far, i], [near, i + 1.0]),
+                    Along::Columns => ([i, far], [i + 1.0, near]),
+                };
+                Some(Mark::Rect { from, to, fill: Some(color), stroke: None, width: 0.0 })
+            })
+            .collect()
+    }
+
+    fn ticks(&self, view: &View<'_>, count: usize) -> Ticks {
+        if self.memory.which == Which::Wk1 {
+            let every = if count > 200 { 50 } else { 16 };
+            let at = (0..count).step_by(every).map(|i| (i as f64 + 0.5, i.to_string()));
+            return Ticks::At(at.collect());
+        }
+        Ticks::At((0..count).map(|i| (i as f64 + 0.5, self.name(view, i))).collect())
+    }
+
+    /// A row or column by name: its token, or its position.
+    fn name(&self, view: &View<'_>, index: usize) -> String {
+        if self.memory.which == Which::Wk1 {
+            return index.to_string();
+        }
+        view.vocab.glyph(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+}
+
+/// What is there: the partner of the colour of what is missing.
+const STORED: Color = Color::rgb(0, 114, 178);
+
+/// Colours of a matrix.
+struct Scale {
+    map: ColorMap,
+    range: (f32, f32),
+    label: &'static str,
+}
+
+impl Scale {
+    fn signed(most: f32, label: &'static str) -> Self {
+        Self { map: ColorMap::Vik, range: (-most, most), label }
+    }
+
+    fn law(most: f32, label: &'static str) -> Self {
+        Self { map: ColorMap::Viridis, range: (0.0, most), label }
+    }
+}
+
+/// For each row or column of a memory whether its association is stored; `None` where none is asked for.
+fn stored(memory: &Memory, array: &Array, answer: &Reading) -> Vec<Option<bool>> {
+    let Some(recalled) = answer.array(&format!("recalled.{}", memory.array)) else {
+        return Vec::new();
+    };
+    let length = match memory.along {
+        Along::Rows => array.shape[0],
+        Along::Columns => array.shape[1],
+    };
+    let known = |v: &f32| v.is_finite().then_some(*v > 0.5);
+    let mut stored: Vec<Option<bool>> = recalled.data.iter().map(known).collect();
+    if memory.which == Which::Wk1 && stored.len() + 1 == length {
+        // Position 0 has no position before it.
+        stored.insert(0, None);
+    }
+    if stored.len() == length { stored } else { Vec::new() }
+}
+
+/// Names the tokens that are not stored yet, memory by memory.
+fn caption(view: &View<'_>, answer: &Reading, present: &[&Memory]) -> String {
+    let missing = |memory: &&Memory| {
+        if memory.which == Which::Wk1 || memory.which == Which::Wf {
+            return None;
+        }
+        let stored = stored(memory, answer.array(memory.array)?, answer);
+        let missing: Vec<String> = (0u32..)
+            .zip(&stored)
+            .filter(|(_, s)| **s == Some(false))
+            .map(|(id, _)| view.vocab.glyph(id))
+            .collect();
+        if stored.iter().all(Option::is_none) {
+            return None;
+        }
+        let name = memory.title;
+        Some(match missing.len() {
+            0 => format!("{name}: all stored."),
+            n if n > MOST_NAMED => {
+                format!("{name}: not yet stored {} and {} more.", missing[..MOST_NAMED].join(" "), n - MOST_NAMED)
+            }
+            _ => format!("{name}: not yet stored {}.", missing.join(" ")),
+        })
+    };
+    present.iter().filter_map(missing).collect::<Vec<_>>().join(" ")
+}
+
+/// Tokens that a caption lists before it counts the rest.
+const MOST_NAMED: usize = 20;
+
+/// Plots in a row, so that pairs stay together and plots are about as wide as high.
+fn columns(view: &View<'_>, plots: usize, per_memory: usize) -> usize {
+    let wide = view.size[0] / view.size[1].max(1.0);
+    let choices = [per_memory, 2 * per_memory, 4 * per_memory];
+    let misfit = |columns: usize| {
+        let rows = plots.div_ceil(columns);
+        // Width over height of one plot, as far from square as it is.
+        (wide * rows as f32 / columns as f32).ln().abs()
+    };
+    let fitting = choices.into_iter().filter(|&c| c <= plots.max(per_memory));
+    fitting.min_by(|&a, &b| misfit(a).total_cmp(&misfit(b))).unwrap_or(per_memory)
+}
+
+fn square(text: &str, color: Color) -> LegendEntry {
+    LegendEntry { text: text.to_owned(), color, line: false, dashed: false }
+}

@@ -1,12 +1,19 @@
 //! Views, without a window: the same figure goes to the screen, to a file and to a test.
 
+pub mod answer;
 pub mod attention;
+pub mod columns;
 pub mod curves;
+pub mod flags;
 pub mod heads;
+pub mod ink;
 pub mod memories;
+pub mod predictions;
 pub mod query_key;
 pub mod timeline;
 pub mod tokens;
+
+pub use columns::describe;
 
 use std::sync::Arc;
 
@@ -19,7 +26,15 @@ use crate::record::registry::Entry;
 use crate::record::vocab::Vocab;
 
 /// All panels that draw a figure.
-pub const ALL: &[Entry<dyn Panel>] = &[];
+pub const ALL: &[Entry<dyn Panel>] = &[
+    Entry { name: "tokens", make: || Box::<tokens::Tokens>::default() },
+    Entry { name: "predictions", make: || Box::<predictions::Predictions>::default() },
+    Entry { name: "heads", make: || Box::<heads::Heads>::default() },
+    Entry { name: "attention", make: || Box::<attention::Attention>::default() },
+    Entry { name: "memories", make: || Box::<memories::Memories>::default() },
+    Entry { name: "curves", make: || Box::<curves::Curves>::default() },
+    Entry { name: "timeline", make: || Box::<timeline::Timeline>::default() },
+];
 
 /// What is selected, everywhere at once.
 #[derive(Clone, Debug, Default, PartialEq)]

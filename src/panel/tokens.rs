@@ -1,1 +1,355 @@
-//! tokens
+//! The sequence in view as boxes with glyphs: roles, selection, and how well each position is predicted.
+
+use crate::figure::color::Color;
+use crate::figure::{Axis, Cell, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
+use crate::record::batch::{NO_TARGET, Row};
+use crate::record::question::{ProbeCall, Reading};
+
+use super::answer::{number, pattern, reading, sentence, step_text};
+use super::{NetShape, Palette, Panel, Selection, View, ink};
+
+crate::choices! {
+    /// What colours the boxes.
+    pub enum Shade {
+        Role = "role",
+        Loss = "loss",
+        Probability = "probability",
+        Attention = "attention",
+    }
+}
+
+crate::knobs! {
+    /// The panel `tokens`.
+    pub struct Tokens = "The sequence in view, token by token: its roles, what is selected, how well each position is predicted." {
+        /// What colours the boxes: the role of the token, the loss of its prediction, the probability given to the right next token, or the attention it gets from the selected query in the selected head.
+        shade: Shade = Shade::Role, live;
+        /// Underline each token by the probability that the network gives to the right next token: a full line is certainty.
+        underline: bool = true, live;
+    }
+}
+
+impl Panel for Tokens {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+        let mut calls = vec![ProbeCall::new("predictions")];
+        if self.shade == Shade::Attention {
+            calls.push(ProbeCall::new("attention"));
+        }
+        calls
+    }
+
+    fn figure(&self, view: &View<'_>) -> Figure {
+        let Some(readings) = view.readings else {
+            return sentence("Waiting for the first sequence.");
+        };
+        let row = &*readings.prompt;
+        if row.is_empty() {
+            return sentence("The sequence is empty: type a text, or draw another one.");
+        }
+        let shading = Shading::new(self.shade, view, row);
+        let predictions = reading(view, &ProbeCall::new("predictions")).ok();
+        let flow = Flow::new(view, row);
+        Figure {
+            title: format!("Sequence of {} tokens, {}", row.len(), step_text(view)),
+            columns: 1,
+            plots: vec![self.plot(view, row, &shading, predictions, &flow)],
+            caption: shading.caption,
+            empty: None,
+        }
+    }
+}
+
+impl Tokens {
+    fn plot(
+        &self,
+        view: &View<'_>,
+        row: &Row,
+        shading: &Shading,
+        predictions: Option<&Reading>,
+        flow: &Flow,
+    ) -> Plot {
+        let cells = (0..row.len()).map(|position| {
+            let fill = shading.fills[position];
+            let (from, to) = flow.corners(position);
+            Cell {
+                from,
+                to,
+                text: view.vocab.glyph(row.tokens[position]),
+                fill: Some(fill),
+                stroke: None,
+                ink: ink::text_on(fill),
+                pick: Pick::Query(position),
+                hover: hover(view, row, predictions, position),
+            }
+        });
+        let mut marks = vec![Mark::Cells(cells.collect())];
+        if self.underline {
+            marks.extend(underlines(view.palette, predictions, flow));
+        }
+        marks.extend(outlines(view.selection, flow));
+        Plot {
+            x: Axis { range: (0.0, flow.line_width), ticks: Ticks::Hidden, ..Axis::default() },
+            y: Axis {
+                range: (flow.room, 0.0),
+                ticks: Ticks::At(flow.line_starts()),
+                ..Axis::default()
+            },
+            marks,
+            legend: legend(self.shade, view, row),
+            ..Plot::default()
+        }
+    }
+}
+
+/// Where each token stands: lines of boxes that wrap, in units of the width of a one-sign box.
+struct Flow {
+    /// Line, left edge and width of each token.
+    boxes: Vec<(usize, f64, f64)>,
+    line_width: f64,
+    /// Lines that the panel has room for (at least as many as there are).
+    room: f64,
+}
+
+/// Height of a line over the width of a one-sign box.
+const LINE_HEIGHT: f64 = 1.6;
+/// Longer tokens are cut with an ellipsis by the box that they sit in.
+const LONGEST: usize = 14;
+
+impl Flow {
+    fn new(view: &View<'_>, row: &Row) -> Self {
+        // What title, legend, caption and line numbers take, in points.
+        let width = f64::from(view.size[0] - 46.0).max(40.0);
+        let height = f64::from(view.size[1] - 56.0).max(20.0);
+        let widths: Vec<f64> = row
+            .tokens
+            .iter()
+            .map(|&id| view.vocab.glyph(id).chars().count().clamp(1, LONGEST))
+            .map(|signs| 0.38 + 0.62 * signs as f64)
+            .collect();
+        let mut unit = 17.0;
+        loop {
+            let (boxes, lines) = wrap(&widths, width / unit);
+            let line = unit * LINE_HEIGHT;
+            if lines as f64 * line <= height || unit <= 5.0 {
+                let room = (height / line).max(lines as f64);
+                return Self { boxes, line_width: width / unit, room };
+            }
+            unit -= 0.5;
+        }
+    }
+
+    fn corners(&self, position: usize) -> ([f64; 2], [f64; 2]) {
+        let (line, x, width) = self.boxes[position];
+        let top = line as f64;
+        ([x + 0.04, top + 0.1], [x + width - 0.04, top + 0.84])
+    }
+
+    /// Middle of each line and the position of its first token.
+    fn line_starts(&self) -> Vec<(f64, String)> {
+        let first_of_line = |&(i, b): &(usize, &(usize, f64, f64))| {
+            i == 0 || self.boxes[i - 1].0 != b.0
+        };
+        let starts = self.boxes.iter().enumerate().filter(first_of_line);
+        starts.map(|(i, b)| (b.0 as f64 + 0.47, i.to_string())).collect()
+    }
+}
+
+/// Line, left edge and width of each box, and the number of lines.
+fn wrap(widths: &[f64], line_width: f64) -> (Vec<(usize, f64, f64)>, usize) {
+    let (mut line, mut x) = (0, 0.0);
+    let mut boxes = Vec::with_capacity(widths.len());
+    for &width in widths {
+        if x > 0.0 && x + width > line_width {
+            (line, x) = (line + 1, 0.0);
+        }
+        boxes.push((line, x, width.min(line_width)));
+        x += width;
+    }
+    (boxes, line + 1)
+}
+
+/// The colour of every box, and what it means where a legend cannot say it.
+struct Shading {
+    fills: Vec<Color>,
+    caption: String,
+}
+
+impl Shading {
+    fn new(shade: Shade, view: &View<'_>, row: &Row) -> Self {
+        let values = match shade {
+            Shade::Role => return Self::by_role(view.palette, row),
+            Shade::Loss => by_prediction(view, "loss").map(|v| (v, "loss of the prediction", " nats")),
+            Shade::Probability => by_prediction(view, "target_probability")
+                .map(|v| (v, "probability of the right next token", "")),
+            Shade::Attention => attention(view).map(|v| (v, "attention from the selected query", "")),
+        };
+        match values {
+            Ok((values, what, unit)) => Self::by_value(view.palette, row, &values, what, unit),
+            Err(why) => Self { fills: vec![plain(view.palette); row.len()], caption: why },
+        }
+    }
+
+    fn by_role(palette: Palette, row: &Row) -> Self {
+        let fill = |position| role_fill(palette, first_role(row, position));
+        Self { fills: (0..row.len()).map(fill).collect(), caption: String::new() }
+    }
+
+    fn by_value(palette: Palette, row: &Row, values: &[f32], what: &str, unit: &str) -> Self {
+        let most = values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+        let fill = |position: usize| match values.get(position) {
+            Some(value) if value.is_finite() && most > 0.0 => {
+                ink::mix(plain(palette), ink::category(0), value / most)
+            }
+            _ => plain(palette),
+        };
+        Self {
+            fills: (0..row.len()).map(fill).collect(),
+            caption: format!("The bluer a box, the higher the {what}: 0 to {}{unit}.", number(most)),
+        }
+    }
+}
+
+/// Values of one array of the predictions, or the sentence why there are none.
+fn by_prediction(view: &View<'_>, name: &str) -> Result<Vec<f32>, String> {
+    let call = ProbeCall::new("predictions");
+    let reading = reading(view, &call).map_err(|f| f.empty.unwrap_or_default())?;
+    Ok(reading.array(name).map(|a| a.data.to_vec()).unwrap_or_default())
+}
+
+/// What each position gets from the selected query in the selected head.
+fn attention(view: &View<'_>) -> Result<Vec<f32>, String> {
+    let Some(query) = view.selection.query else {
+        return Err("Select a query (click a token) to see what it attends to.".to_owned());
+    };
+    let reading =
+        reading(view, &ProbeCall::new("attention")).map_err(|f| f.empty.unwrap_or_default())?;
+    let pattern = pattern(reading, view.selection.layer, view.selection.head)
+        .map_err(|f| f.empty.unwrap_or_default())?;
+    let mut row = pattern.row(query).to_vec();
+    row.truncate(query + 1);
+    Ok(row)
+}
+
+/// The lowest role bit of a position.
+pub fn first_role(row: &Row, position: usize) -> Option<usize> {
+    let bits = row.roles.get(position).copied().unwrap_or(0);
+    (bits != 0).then(|| bits.trailing_zeros() as usize)
+}
+
+/// A box without a meaning of its own.
+fn plain(palette: Palette) -> Color {
+    ink::mix(palette.paper, palette.ink, 0.07)
+}
+
+fn role_fill(palette: Palette, role: Option<usize>) -> Color {
+    match role {
+        None => plain(palette),
+        Some(_) => ink::mix(palette.paper, ink::role(role), if palette.dark { 0.7 } else { 0.6 }),
+    }
+}
+
+fn legend(shade: Shade, view: &View<'_>, row: &Row) -> Vec<LegendEntry> {
+    let square = |text: &str, color| LegendEntry {
+        text: text.to_owned(),
+        color,
+        line: false,
+        dashed: false,
+    };
+    let mut entries = Vec::new();
+    if shade == Shade::Role {
+        let present = |i: usize| i < 8 && row.roles.iter().any(|bits| bits & (1 << i) != 0);
+        let named = view.roles.iter().enumerate().filter(|(i, _)| present(*i));
+        entries.extend(named.map(|(i, name)| square(name, role_fill(view.palette, Some(i)))));
+        entries.push(square("other", plain(view.palette)));
+    }
+    if let Some(query) = view.selection.query.filter(|&p| p < row.len()) {
+        entries.push(square(&format!("query {query}"), ink::QUERY));
+    }
+    if let Some(key) = view.selection.key.filter(|&p| p < row.len()) {
+        entries.push(square(&format!("key {key}"), ink::KEY));
+    }
+    entries
+}
+
+fn underlines(palette: Palette, predictions: Option<&Reading>, flow: &Flow) -> Vec<Mark> {
+    let Some(probability) = predictions.and_then(|p| p.array("target_probability")) else {
+        return Vec::new();
+    };
+    let known = probability.data.iter().zip(&flow.boxes).filter(|(p, _)| p.is_finite());
+    let line = |(p, (line, x, width)): (&f32, &(usize, f64, f64))| {
+        let (left, top) = (x + 0.04, *line as f64 + 0.87);
+        let full = (width - 0.08).max(0.0) * f64::from(p.clamp(0.0, 1.0));
+        let color = ink::mix(palette.faint, palette.ink, *p);
+        Mark::Rect { from: [left, top], to: [left + full, top + 0.08], fill: Some(color), stroke: None, width: 0.0 }
+    };
+    known.map(line).collect()
+}
+
+/// Query and key outlined: the query by a full frame, the key by a wider one around it, so that both are
+/// seen where they are the same position.
+fn outlines(selection: &Selection, flow: &Flow) -> Vec<Mark> {
+    let frame = |position: Option<usize>, grow: f64, color: Color| {
+        let position = position.filter(|&p| p < flow.boxes.len())?;
+        let (from, to) = flow.corners(position);
+        Some(Mark::Rect {
+            from: [from[0] - grow, from[1] - grow],
+            to: [to[0] + grow, to[1] + grow],
+            fill: None,
+            stroke: Some(color),
+            width: 2.0,
+        })
+    };
+    let key = frame(selection.key, 0.1, ink::KEY);
+    let query = frame(selection.query, 0.0, ink::QUERY);
+    key.into_iter().chain(query).collect()
+}
+
+/// Everything that is known of a position, a line each.
+fn hover(view: &View<'_>, row: &Row, predictions: Option<&Reading>, position: usize) -> String {
+    let glyph = |id: u32| view.vocab.glyph(id);
+    let mut lines =
+        vec![format!("position {position} of {}: “{}”", row.len(), glyph(row.tokens[position]))];
+    lines.push(format!("role: {}", roles(view, row, position)));
+    match row.targets.get(position) {
+        Some(&target) if target != NO_TARGET => lines.push(format!("next: “{}”", glyph(target))),
+        _ => {}
+    }
+    if let Some(line) = predictions.and_then(|p| top_line(view, p, position)) {
+        lines.push(line);
+    }
+    if let Some(loss) = predictions.and_then(|p| p.array("loss")).and_then(|a| a.data.get(position))
+        && loss.is_finite()
+    {
+        lines.push(format!("loss {} nats", number(*loss)));
+    }
+    lines.join("\n")
+}
+
+fn roles(view: &View<'_>, row: &Row, position: usize) -> String {
+    let bits = row.roles.get(position).copied().unwrap_or(0);
+    let has = |(i, _): &(usize, &&str)| *i < 8 && bits & (1 << i) != 0;
+    let names: Vec<&str> = view.roles.iter().enumerate().filter(has).map(|(_, n)| *n).collect();
+    let names = if names.is_empty() { "other".to_owned() } else { names.join(" and ") };
+    match row.occurrence.get(position) {
+        Some(1) => format!("{names}, first time in this sequence"),
+        Some(&c) if c >= 2 => format!("{names}, time {c} in this sequence: the answer was seen before"),
+        _ => names,
+    }
+}
+
+fn top_line(view: &View<'_>, predictions: &Reading, position: usize) -> Option<String> {
+    let (token, probability) = (predictions.array("token")?, predictions.array("probability")?);
+    let (ids, shares) = (token.outer(position), probability.outer(position));
+    let guesses: Vec<String> = ids
+        .iter()
+        .zip(shares)
+        .take(3)
+        .map(|(id, p)| format!("“{}” {}", view.vocab.glyph(as_id(*id)), number(*p)))
+        .collect();
+    (!guesses.is_empty()).then(|| format!("predicted: {}", guesses.join(", ")))
+}
+
+/// A token id that travelled as a float.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; NaN is 0")]
+pub fn as_id(value: f32) -> u32 {
+    value as u32
+}

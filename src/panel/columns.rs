@@ -1,0 +1,231 @@
+//! The columns of a run's metrics in plain words.
+
+/// A column: its name in the file, its name for a person, and what it says.
+struct Column {
+    name: &'static str,
+    readable: &'static str,
+    help: &'static str,
+}
+
+/// What is drawn on one pair of axes, because it has one unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Loss,
+    Accuracy,
+    Memory,
+    Divergence,
+    Head,
+    Norm,
+    Other,
+}
+
+impl Family {
+    pub const ALL: &'static [Self] = &[
+        Self::Loss,
+        Self::Accuracy,
+        Self::Memory,
+        Self::Divergence,
+        Self::Head,
+        Self::Norm,
+        Self::Other,
+    ];
+
+    pub fn of(column: &str) -> Self {
+        // First match wins; anything a new probe records lands in the last.
+        const PREFIXES: &[(&str, Family)] = &[
+            ("loss", Family::Loss),
+            ("accuracy", Family::Accuracy),
+            ("repeat_share", Family::Accuracy),
+            ("recall", Family::Memory),
+            ("kl_", Family::Divergence),
+            ("norm_", Family::Norm),
+            ("prefix_matching", Family::Head),
+            ("copying", Family::Head),
+            ("previous_token", Family::Head),
+            ("duplicate_token", Family::Head),
+            ("induction_score", Family::Head),
+            ("predicted_attended", Family::Head),
+        ];
+        let found = PREFIXES.iter().find(|(prefix, _)| column.starts_with(prefix));
+        found.map_or(Self::Other, |(_, family)| *family)
+    }
+
+    /// Label of the axis, with its unit.
+    pub fn axis(self) -> &'static str {
+        match self {
+            Self::Loss => "loss (nats)",
+            Self::Accuracy => "accuracy",
+            Self::Memory => "share stored",
+            Self::Divergence => "divergence (nats)",
+            Self::Head => "head score",
+            Self::Norm => "norm",
+            Self::Other => "value",
+        }
+    }
+
+    /// Whether its values are shares of 1.
+    pub fn is_share(self) -> bool {
+        matches!(self, Self::Accuracy | Self::Memory | Self::Head)
+    }
+}
+
+const COLUMNS: &[Column] = &[
+    Column {
+        name: "step",
+        readable: "step",
+        help: "Updates of the weights done so far.",
+    },
+    Column {
+        name: "loss",
+        readable: "loss, all tokens",
+        help: "Mean cross-entropy in nats of the next token, over all positions of the held-out sequences.",
+    },
+    Column {
+        name: "loss_global",
+        readable: "loss, global tokens",
+        help: "Cross-entropy in nats where only the global statistics say what follows.",
+    },
+    Column {
+        name: "loss_in_context",
+        readable: "loss, in-context tokens",
+        help: "Cross-entropy in nats where the answer was seen before in the same sequence.",
+    },
+    Column {
+        name: "accuracy",
+        readable: "accuracy, all tokens",
+        help: "Share of all positions whose likeliest token is the right one.",
+    },
+    Column {
+        name: "accuracy_in_context",
+        readable: "in-context accuracy",
+        help: "Share of right answers where the answer was seen before in the same sequence.",
+    },
+    Column {
+        name: "accuracy_other_outputs",
+        readable: "in-context accuracy, other outputs",
+        help: "In-context accuracy on sequences whose outputs follow a law that training does not use.",
+    },
+    Column {
+        name: "accuracy_triggered",
+        readable: "accuracy after triggers",
+        help: "Share of right answers after every trigger, its first occurrence included, where nobody can know.",
+    },
+    Column {
+        name: "accuracy_triggered_start",
+        readable: "accuracy after triggers, first 10 positions",
+        help: "The same among the first ten positions of a sequence.",
+    },
+    Column {
+        name: "repeat_share",
+        readable: "triggers that follow themselves",
+        help: "Share of triggers whose right answer is the trigger itself: what repeating the token would get right.",
+    },
+    Column {
+        name: "recall_wo2",
+        readable: "output memory (W_O2)",
+        help: "Share of tokens whose value in the second layer raises their own logit most.",
+    },
+    Column {
+        name: "recall_wk2",
+        readable: "induction memory (W_K2)",
+        help: "Share of triggers whose query in the second layer finds the tokens that followed them.",
+    },
+    Column {
+        name: "recall_wk1",
+        readable: "previous-token memory (W_K1)",
+        help: "Share of positions whose query in the first layer finds the position just before.",
+    },
+    Column {
+        name: "recall_wk1_early",
+        readable: "previous-token memory, first 64 positions",
+        help: "The same among the first 64 positions, which are learned first.",
+    },
+    Column {
+        name: "kl_wf",
+        readable: "global law (W_F)",
+        help: "Divergence in nats of what W_F predicts from the law of the next token; 0 is perfect.",
+    },
+    Column {
+        name: "previous_token_score",
+        readable: "looks at the previous token (layer 0)",
+        help: "Share of first outputs of a trigger where the first layer's largest attention is on the token just before.",
+    },
+    Column {
+        name: "previous_token_score_all",
+        readable: "looks at the previous token, all outputs",
+        help: "The same over the outputs of all occurrences.",
+    },
+    Column {
+        name: "previous_token_score_attended",
+        readable: "looks at the previous token, where attended",
+        help: "The same at the positions that the second layer attends to most.",
+    },
+    Column {
+        name: "induction_score",
+        readable: "looks after an earlier copy (layer 1)",
+        help: "Share of repeated triggers where the second layer's largest attention is on a token that follows an earlier copy.",
+    },
+    Column {
+        name: "predicted_attended",
+        readable: "predicts the token it attends to",
+        help: "Share of repeated triggers where the likeliest token is the one that the second layer attends to most.",
+    },
+];
+
+/// Columns of which there is one per head or per tensor: what stands before the head or the tensor.
+const SERIES: &[Column] = &[
+    Column {
+        name: "prefix_matching_",
+        readable: "prefix matching",
+        help: "Attention on tokens that follow earlier copies of the query's token, in repeated random sequences.",
+    },
+    Column {
+        name: "copying_",
+        readable: "copying",
+        help: "Share of what the head raises in the logits that goes to the tokens it attends to.",
+    },
+    Column {
+        name: "previous_token_",
+        readable: "previous token",
+        help: "Mean attention on the token just before.",
+    },
+    Column {
+        name: "duplicate_token_",
+        readable: "duplicate token",
+        help: "Attention on earlier copies of the query's token, in repeated random sequences.",
+    },
+    Column {
+        name: "norm_",
+        readable: "norm",
+        help: "Frobenius norm of the tensor: the root of the sum of all its squared values.",
+    },
+];
+
+/// A column's name for a person and what it says; a column nobody described goes by its own kind.
+pub fn describe(column: &str) -> (&'static str, &'static str) {
+    let exact = COLUMNS.iter().find(|c| c.name == column);
+    let series = || SERIES.iter().find(|c| column.starts_with(c.name));
+    exact.or_else(series).map_or(("recorded number", ""), |c| (c.readable, c.help))
+}
+
+/// The text of a legend: the readable name, with head or tensor where there is one per head or tensor.
+pub fn label(column: &str) -> String {
+    if let Some(known) = COLUMNS.iter().find(|c| c.name == column) {
+        return known.readable.to_owned();
+    }
+    match SERIES.iter().find_map(|c| Some((c.readable, column.strip_prefix(c.name)?))) {
+        Some((readable, rest)) => format!("{readable}, {}", head_name(rest)),
+        None => column.replace('_', " "),
+    }
+}
+
+/// `l1h0` as `L1 H0`; anything else as it is.
+fn head_name(text: &str) -> String {
+    let parts = text.strip_prefix('l').and_then(|rest| rest.split_once('h'));
+    match parts {
+        Some((layer, head)) if layer.parse::<u32>().is_ok() && head.parse::<u32>().is_ok() => {
+            format!("L{layer} H{head}")
+        }
+        _ => text.to_owned(),
+    }
+}

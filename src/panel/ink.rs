@@ -1,0 +1,74 @@
+//! Colours with a meaning, the same in every panel: roles, query and key, lines of a plot.
+
+use crate::figure::color::Color;
+
+/// A query: the position that attends.
+pub const QUERY: Color = Color::rgb(0, 158, 115);
+/// A key: the position that is attended to.
+pub const KEY: Color = Color::rgb(213, 60, 140);
+/// What should be predicted, and anything that is not there yet.
+pub const TARGET: Color = Color::rgb(230, 140, 0);
+
+/// Eight colours that people with any colour vision tell apart (Okabe and Ito 2008, after Wong 2011);
+/// the yellow is darkened so that it reads on white.
+const CATEGORIES: [Color; 8] = [
+    Color::rgb(0, 114, 178),
+    Color::rgb(230, 140, 0),
+    Color::rgb(0, 158, 115),
+    Color::rgb(204, 90, 150),
+    Color::rgb(86, 180, 233),
+    Color::rgb(213, 94, 0),
+    Color::rgb(190, 170, 20),
+    Color::rgb(120, 120, 130),
+];
+
+/// The colour of the `index`-th thing of a kind.
+pub fn category(index: usize) -> Color {
+    CATEGORIES[index % CATEGORIES.len()]
+}
+
+/// The colour of a role by its number; `None` is the role "other".
+pub fn role(index: Option<usize>) -> Color {
+    // Orange and sky blue are the pair that stays apart furthest; grey stays in the background.
+    const FIRST: [Color; 2] = [Color::rgb(240, 150, 10), Color::rgb(70, 165, 225)];
+    match index {
+        None => Color::rgb(140, 140, 146),
+        Some(i) => FIRST.get(i).copied().unwrap_or_else(|| category(i)),
+    }
+}
+
+/// `t = 0` is `from`, `t = 1` is `to`; NaN counts as 0.
+pub fn mix(from: Color, to: Color, t: f32) -> Color {
+    let t = if t.is_nan() { 0.0 } else { t.clamp(0.0, 1.0) };
+    let channel = |a: u8, b: u8| {
+        let value = f32::from(a) + (f32::from(b) - f32::from(a)) * t;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a mean of two bytes"
+        )]
+        let byte = value.round() as u8;
+        byte
+    };
+    Color {
+        r: channel(from.r, to.r),
+        g: channel(from.g, to.g),
+        b: channel(from.b, to.b),
+        a: channel(from.a, to.a),
+    }
+}
+
+/// Black or white, whichever reads better on `fill`.
+pub fn text_on(fill: Color) -> Color {
+    // Relative luminance at which black and white have the same WCAG contrast.
+    if luminance(fill) > 0.179 { Color::rgb(20, 20, 22) } else { Color::rgb(250, 250, 250) }
+}
+
+/// WCAG relative luminance, 0 to 1.
+fn luminance(color: Color) -> f32 {
+    let linear = |c: u8| {
+        let c = f32::from(c) / 255.0;
+        if c <= 0.03928 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * linear(color.r) + 0.7152 * linear(color.g) + 0.0722 * linear(color.b)
+}

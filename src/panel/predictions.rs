@@ -1,0 +1,218 @@
+//! What the network predicts after the selected position, beside what should follow.
+
+use crate::figure::color::Color;
+use crate::figure::{Anchor, Axis, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
+use crate::record::array::Array;
+use crate::record::batch::NO_TARGET;
+use crate::record::question::{ProbeCall, Reading};
+
+use super::answer::{array, number, place, reading, sentence, step_text, tokens};
+use super::tokens::as_id;
+use super::{NetShape, Panel, Selection, View, ink};
+
+crate::knobs! {
+    /// The panel `predictions`.
+    pub struct Predictions = "The five likeliest next tokens after the selected position, and the right one." {
+        /// Show, below, the probability that the network gives to the right next token at every position of the sequence.
+        along: bool = true, live;
+    }
+}
+
+impl Panel for Predictions {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+        vec![ProbeCall::new("predictions")]
+    }
+
+    fn figure(&self, view: &View<'_>) -> Figure {
+        self.draw(view).unwrap_or_else(|instead| instead)
+    }
+}
+
+impl Predictions {
+    fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
+        let answer = reading(view, &ProbeCall::new("predictions"))?;
+        let mut plots = Vec::new();
+        let mut title = format!("Predictions, {}", step_text(view));
+        if let Some(position) = view.selection.query {
+            let guess = Guess::new(view, answer, position)?;
+            title = guess.title(view);
+            plots.push(guess.plot(view));
+        } else if !self.along {
+            return Err(sentence("Click a token to see what the network predicts after it."));
+        }
+        if self.along {
+            plots.push(along(view, answer)?);
+        }
+        let caption = if view.selection.query.is_none() {
+            "Click a token to see what the network predicts after it.".to_owned()
+        } else {
+            String::new()
+        };
+        Ok(Figure { title, plots, columns: 1, caption, empty: None })
+    }
+}
+
+/// One position and what is predicted there.
+struct Guess {
+    position: usize,
+    /// Token and probability, likeliest first.
+    top: Vec<(u32, f32)>,
+    /// The right token with its probability.
+    target: Option<(u32, f32)>,
+    loss: f32,
+}
+
+impl Guess {
+    fn new(view: &View<'_>, answer: &Reading, position: usize) -> Result<Self, Figure> {
+        let (probability, token) = (array(answer, "probability", 2)?, array(answer, "token", 2)?);
+        if position >= probability.shape[0].min(token.shape[0]) {
+            return Err(sentence(format!(
+                "Position {position} is past the end of this sequence: click one of its tokens."
+            )));
+        }
+        let ids = token.outer(position).iter().map(|id| as_id(*id));
+        let top: Vec<(u32, f32)> = ids.zip(probability.outer(position).iter().copied()).collect();
+        let at = |name: &str| {
+            let value = answer.array(name).and_then(|a| a.data.get(position));
+            value.copied().unwrap_or(f32::NAN)
+        };
+        let target = view.readings.and_then(|r| r.prompt.targets.get(position)).copied();
+        let target = target.filter(|&t| t != NO_TARGET);
+        Ok(Self {
+            position,
+            top,
+            target: target.map(|t| (t, at("target_probability"))),
+            loss: at("loss"),
+        })
+    }
+
+    fn title(&self, view: &View<'_>) -> String {
+        let after = format!("After {}", place(view, self.position));
+        let Some((target, _)) = self.target else {
+            return format!("{after} nothing has to follow");
+        };
+        format!("{after} comes “{}”: loss {} nats", view.vocab.glyph(target), number(self.loss))
+    }
+
+    /// Bars for the likeliest tokens, and one more for the right token when it is not among them.
+    fn plot(&self, view: &View<'_>) -> Plot {
+        let target = self.target.map(|(id, _)| id);
+        let mut bars = self.top.clone();
+        if let Some(right) = self.target
+            && !bars.iter().any(|(id, _)| *id == right.0)
+        {
+            bars.push(right);
+        }
+        let ticks = bars
+            .iter()
+            .enumerate()
+            .map(|(i, (id, _))| (i as f64 + 0.5, view.vocab.glyph(*id)))
+            .collect();
+        let right = |(_, (id, _)): &(usize, &(u32, f32))| Some(*id) == target;
+        let mut marks = vec![
+            bar_mark("other token", ink::category(0), bars.iter().enumerate().filter(|b| !right(b))),
+            bar_mark("right token", ink::TARGET, bars.iter().enumerate().filter(right)),
+        ];
+        marks.extend(bars.iter().enumerate().map(|(i, (_, p))| Mark::Text {
+            at: [i as f64 + 0.5, f64::from(finite(*p)) + 0.04],
+            text: number(*p),
+            color: view.palette.ink,
+            anchor: Anchor::Center,
+            size: 8.0,
+        }));
+        Plot {
+            x: Axis {
+                label: "next token".to_owned(),
+                range: (0.0, bars.len().max(1) as f64),
+                log: false,
+                ticks: Ticks::At(ticks),
+            },
+            // Room for the number above a bar of 1.
+            y: Axis { label: "probability".to_owned(), range: (0.0, 1.15), log: false, ticks: shares() },
+            marks,
+            legend: vec![square("right token", ink::TARGET), square("other token", ink::category(0))],
+            weight: 1.4,
+            ..Plot::default()
+        }
+    }
+}
+
+fn bar_mark<'a>(
+    name: &str,
+    color: Color,
+    bars: impl Iterator<Item = (usize, &'a (u32, f32))>,
+) -> Mark {
+    let (at, values) = bars.map(|(i, (_, p))| (i as f64 + 0.5, f64::from(finite(*p)))).unzip();
+    Mark::Bars { name: name.to_owned(), at, values, base: 0.0, width: 0.7, color }
+}
+
+/// The probability of the right token at every position.
+fn along(view: &View<'_>, answer: &Reading) -> Result<Plot, Figure> {
+    let probability = array(answer, "target_probability", 1)?;
+    let repeated: Vec<usize> = positions(view, probability, |occurrence| occurrence >= 2);
+    let rest: Vec<usize> = positions(view, probability, |occurrence| occurrence < 2);
+    let length = probability.data.len();
+    let mut marks = Vec::new();
+    if let Some(position) = view.selection.query.filter(|&p| p < length) {
+        marks.push(Mark::Upright {
+            x: position as f64,
+            text: String::new(),
+            color: ink::QUERY,
+            dashed: false,
+        });
+    }
+    let faint = ink::mix(view.palette.paper, view.palette.ink, 0.45);
+    marks.push(dots("other positions", probability, &rest, faint));
+    marks.push(dots("answer seen before", probability, &repeated, ink::TARGET));
+    Ok(Plot {
+        x: Axis {
+            label: "position".to_owned(),
+            range: (-1.0, length as f64),
+            ..Axis::default()
+        },
+        y: Axis {
+            label: "probability of the right token".to_owned(),
+            range: (0.0, 1.03),
+            log: false,
+            ticks: shares(),
+        },
+        marks,
+        legend: vec![square("answer seen before", ink::TARGET), square("other positions", faint)],
+        ..Plot::default()
+    })
+}
+
+/// Positions whose value is known and whose occurrence number passes.
+fn positions(view: &View<'_>, values: &Array, keep: impl Fn(u16) -> bool) -> Vec<usize> {
+    let occurrence = view.readings.map_or(&[][..], |r| &r.prompt.occurrence);
+    let known = tokens(view).len().max(values.data.len());
+    (0..known)
+        .filter(|&p| values.data.get(p).is_some_and(|v| v.is_finite()))
+        .filter(|&p| keep(occurrence.get(p).copied().unwrap_or(0)))
+        .collect()
+}
+
+fn dots(name: &str, values: &Array, positions: &[usize], color: Color) -> Mark {
+    let points: Vec<[f64; 2]> =
+        positions.iter().map(|&p| [p as f64, f64::from(values.data[p])]).collect();
+    Mark::Points {
+        name: name.to_owned(),
+        colors: vec![color; points.len()].into(),
+        points: points.into(),
+        diameter: 3.5,
+        picks: positions.iter().map(|&p| Pick::Query(p)).collect(),
+    }
+}
+
+fn square(text: &str, color: Color) -> LegendEntry {
+    LegendEntry { text: text.to_owned(), color, line: false, dashed: false }
+}
+
+/// Ticks of an axis of shares.
+fn shares() -> Ticks {
+    Ticks::At([0.0, 0.5, 1.0].map(|v| (v, format!("{v}"))).to_vec())
+}
+
+fn finite(value: f32) -> f32 {
+    if value.is_finite() { value } else { 0.0 }
+}
