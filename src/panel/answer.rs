@@ -32,7 +32,9 @@ pub fn reading<'a>(view: &View<'a>, call: &ProbeCall) -> Result<&'a Reading, Fig
 /// The figure that says what is missing.
 pub fn array<'a>(reading: &'a Reading, name: &str, rank: usize) -> Result<&'a Array, Figure> {
     let Some(array) = reading.array(name) else {
-        return Err(sentence(format!("The answer holds no \"{name}\", so there is nothing to draw.")));
+        return Err(sentence(format!(
+            "The answer holds no \"{name}\", so there is nothing to draw."
+        )));
     };
     let count: usize = array.shape.iter().product();
     if array.shape.len() != rank || count == 0 || array.data.len() != count {

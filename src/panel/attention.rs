@@ -39,17 +39,17 @@ crate::knobs! {
     /// The panel `attention`.
     pub struct Attention = "The attention of the selected head on the sequence in view: a row for each query, a column for each key." {
         /// Colours of the map.
-        map: ColorMap = ColorMap::Viridis, live;
+        map: ColorMap = ColorMap::Viridis, @live;
         /// From which to which value the colours run. Logarithmic shows weak attention; what is below a ten-thousandth looks like it.
-        range: Range = Range::Largest, live;
+        range: Range = Range::Largest, @live;
         /// Leave out the first key, which often takes the attention that has nowhere to go; the scale adapts to the rest.
-        hide_first: bool = false, live;
+        hide_first: bool = false, @live;
         /// Outline the cells where an induction head should look: at the tokens that follow an earlier copy of the query's token.
-        expected: Expected = Expected::Selected, live;
+        expected: Expected = Expected::Selected, @live;
         /// Which positions to draw; 64 of them at a time when it is not all.
-        window: Window = Window::All, live;
+        window: Window = Window::All, @live;
         /// Draw the selected query's row and the selected key's column as curves, where there is room.
-        curves: bool = true, live;
+        curves: bool = true, @live;
     }
 }
 
@@ -141,7 +141,11 @@ impl Attention {
         };
         let mut legend = selection_legend(view, pattern);
         if outlined {
-            legend.push(entry("follows an earlier copy of the query", outline_color(self.map), false));
+            legend.push(entry(
+                "follows an earlier copy of the query",
+                outline_color(self.map),
+                false,
+            ));
         }
         Plot {
             x: axis("key (attended to)", (from, to)),
@@ -244,7 +248,8 @@ fn outline_color(map: ColorMap) -> Color {
 /// The selected row and column between two lines each, so that what is in them stays visible.
 fn selected_bands(view: &View<'_>, pattern: Pattern<'_>) -> Vec<Mark> {
     let mut marks = Vec::new();
-    let frame = |from, to, color| Mark::Rect { from, to, fill: None, stroke: Some(color), width: 1.5 };
+    let frame =
+        |from, to, color| Mark::Rect { from, to, fill: None, stroke: Some(color), width: 1.5 };
     if let Some(query) = view.selection.query.filter(|&q| q < pattern.queries) {
         let (query, end) = (query as f64, (query + 1) as f64);
         marks.push(frame([0.0, query], [end, end], ink::QUERY));
@@ -302,7 +307,8 @@ fn curves(view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot 
     let mut legend = Vec::new();
     if let Some(query) = view.selection.query.filter(|&q| q < pattern.queries) {
         let name = format!("whom {} attends to", place(view, query));
-        let keys = (0..=query.min(pattern.keys.saturating_sub(1))).map(|k| (k, pattern.at(query, k)));
+        let keys =
+            (0..=query.min(pattern.keys.saturating_sub(1))).map(|k| (k, pattern.at(query, k)));
         legend.push(entry(&name, ink::QUERY, false));
         bars.push((name, keys.collect::<Vec<_>>(), ink::QUERY, 0.8));
     }

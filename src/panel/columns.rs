@@ -70,11 +70,7 @@ impl Family {
 }
 
 const COLUMNS: &[Column] = &[
-    Column {
-        name: "step",
-        readable: "step",
-        help: "Updates of the weights done so far.",
-    },
+    Column { name: "step", readable: "step", help: "Updates of the weights done so far." },
     Column {
         name: "loss",
         readable: "loss, all tokens",

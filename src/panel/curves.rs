@@ -30,17 +30,17 @@ crate::knobs! {
     /// The panel `curves`.
     pub struct Curves = "What was measured while the network learned, against the step." {
         /// Which metrics to draw. The summary shows losses, accuracies and memories.
-        show: Show = Show::Summary, live;
+        show: Show = Show::Summary, @live;
         /// Steps on a logarithmic axis.
-        log_x: bool = false, live;
+        log_x: bool = false, @live;
         /// Values on a logarithmic axis; shares and losses of 0 cannot be drawn then.
-        log_y: bool = false, live;
+        log_y: bool = false, @live;
         /// Smooth each line by the mean of this many evaluations around every step; the measured line stays visible, faintly. 1 smooths nothing.
-        smooth: usize = 1, in 1..=1001, live;
+        smooth: usize = 1, in 1..=1001, @live;
         /// Name what emerged and what was changed on flags at the step where it happened.
-        marks: bool = true, live;
+        marks: bool = true, @live;
         /// A dotted line where a network that guesses all tokens alike would be.
-        chance: bool = true, live;
+        chance: bool = true, @live;
     }
 }
 
@@ -59,7 +59,9 @@ impl Panel for Curves {
             return sentence("No run yet: start one, or open a run folder.");
         };
         if view.runs.iter().all(|(_, run)| run.rows.is_empty()) {
-            return sentence("Nothing is measured yet: the curves begin with the first evaluation.");
+            return sentence(
+                "Nothing is measured yet: the curves begin with the first evaluation.",
+            );
         }
         let axis = self.axis(view);
         let mut plots: Vec<Plot> = Family::ALL
@@ -126,7 +128,8 @@ impl Curves {
                     continue;
                 }
                 points.iter().for_each(|p| values.add(p[1]));
-                let name = if r == 0 { label(column) } else { format!("{} ({name})", label(column)) };
+                let name =
+                    if r == 0 { label(column) } else { format!("{} ({name})", label(column)) };
                 marks.extend(self.lines(name, &points, color, r > 0, axis));
                 drawn = true;
             }
@@ -143,12 +146,7 @@ impl Curves {
         below.extend(marks);
         Some(Plot {
             x: Axis { label: String::new(), range: axis.range, log: axis.log, ticks: Ticks::Auto },
-            y: Axis {
-                label: family.axis().to_owned(),
-                range,
-                log: self.log_y,
-                ticks: Ticks::Auto,
-            },
+            y: Axis { label: family.axis().to_owned(), range, log: self.log_y, ticks: Ticks::Auto },
             marks: below,
             legend,
             ..Plot::default()
@@ -162,7 +160,14 @@ impl Curves {
         points
     }
 
-    fn lines(&self, name: String, points: &[[f64; 2]], color: Color, other: bool, axis: StepAxis) -> Vec<Mark> {
+    fn lines(
+        &self,
+        name: String,
+        points: &[[f64; 2]],
+        color: Color,
+        other: bool,
+        axis: StepAxis,
+    ) -> Vec<Mark> {
         let color = if other { color.alpha(150) } else { color };
         let line = |name: String, points: &[[f64; 2]], color, width| Mark::Line {
             name,

@@ -61,7 +61,14 @@ pub fn flags(recording: &Recording, axis: StepAxis, lanes: usize, palette: Palet
             None => (ends.len() - 1, (place - 2.0).max(0.0), (place + 2.0).min(axis.points)),
         };
         ends[lane] = ends[lane].max(right);
-        cells.push(flag(mark, recording, free.is_some(), palette, |x| axis.step_at(x), (lane, left, right)));
+        cells.push(flag(
+            mark,
+            recording,
+            free.is_some(),
+            palette,
+            |x| axis.step_at(x),
+            (lane, left, right),
+        ));
     }
     cells
 }

@@ -20,11 +20,11 @@ crate::knobs! {
     /// The panel `heads`.
     pub struct Heads = "All heads at a glance: layers downwards, heads side by side, each a small map of its attention on the sequence in view." {
         /// Colours of the maps.
-        map: ColorMap = ColorMap::Viridis, live;
+        map: ColorMap = ColorMap::Viridis, @live;
         /// Each map has a scale of its own, from 0 to its largest value; off: all run from 0 to 1.
-        own_scale: bool = true, live;
+        own_scale: bool = true, @live;
         /// A number above each map, measured on the sequence in view: the mean share of attention on the token just before, or on tokens that follow an earlier copy of the query (where there is one).
-        score: Score = Score::Nothing, live;
+        score: Score = Score::Nothing, @live;
     }
 }
 
@@ -36,7 +36,9 @@ impl Panel for Heads {
     fn figure(&self, view: &View<'_>) -> Figure {
         let columns = view.net.heads.iter().copied().max().unwrap_or(0);
         if columns == 0 {
-            return sentence("This network has no attention heads, so there is no attention to show.");
+            return sentence(
+                "This network has no attention heads, so there is no attention to show.",
+            );
         }
         let answer = match reading(view, &ProbeCall::new("attention")) {
             Ok(answer) => answer,

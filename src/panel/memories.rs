@@ -23,11 +23,11 @@ crate::knobs! {
     /// The panel `memories`.
     pub struct Memories = "What the weight matrices of the model birth have stored, in the space of tokens and positions, beside what they should store." {
         /// Which matrix to draw: the output memory, the induction memory, the previous-token memory, the global law, or all of them.
-        which: Which = Which::All, live;
+        which: Which = Which::All, @live;
         /// Draw, beside each matrix, the one that a perfect induction head would have.
-        ideal: bool = true, live;
+        ideal: bool = true, @live;
         /// Positions shown of the previous-token memory; the others follow the same rule.
-        positions: usize = 64, in 8..=1024, live;
+        positions: usize = 64, in 8..=1024, @live;
     }
 }
 
@@ -352,7 +352,11 @@ fn caption(view: &View<'_>, answer: &Reading, present: &[&Memory]) -> String {
         Some(match missing.len() {
             0 => format!("{name}: all stored."),
             n if n > MOST_NAMED => {
-                format!("{name}: not yet stored {} and {} more.", missing[..MOST_NAMED].join(" "), n - MOST_NAMED)
+                format!(
+                    "{name}: not yet stored {} and {} more.",
+                    missing[..MOST_NAMED].join(" "),
+                    n - MOST_NAMED
+                )
             }
             _ => format!("{name}: not yet stored {}.", missing.join(" ")),
         })

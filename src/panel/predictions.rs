@@ -14,7 +14,7 @@ crate::knobs! {
     /// The panel `predictions`.
     pub struct Predictions = "The five likeliest next tokens after the selected position, and the right one." {
         /// Show, below, the probability that the network gives to the right next token at every position of the sequence.
-        along: bool = true, live;
+        along: bool = true, @live;
     }
 }
 
@@ -110,7 +110,11 @@ impl Guess {
             .collect();
         let right = |(_, (id, _)): &(usize, &(u32, f32))| Some(*id) == target;
         let mut marks = vec![
-            bar_mark("other token", ink::category(0), bars.iter().enumerate().filter(|b| !right(b))),
+            bar_mark(
+                "other token",
+                ink::category(0),
+                bars.iter().enumerate().filter(|b| !right(b)),
+            ),
             bar_mark("right token", ink::TARGET, bars.iter().enumerate().filter(right)),
         ];
         marks.extend(bars.iter().enumerate().map(|(i, (_, p))| Mark::Text {
@@ -128,9 +132,17 @@ impl Guess {
                 ticks: Ticks::At(ticks),
             },
             // Room for the number above a bar of 1.
-            y: Axis { label: "probability".to_owned(), range: (0.0, 1.15), log: false, ticks: shares() },
+            y: Axis {
+                label: "probability".to_owned(),
+                range: (0.0, 1.15),
+                log: false,
+                ticks: shares(),
+            },
             marks,
-            legend: vec![square("right token", ink::TARGET), square("other token", ink::category(0))],
+            legend: vec![
+                square("right token", ink::TARGET),
+                square("other token", ink::category(0)),
+            ],
             weight: 1.4,
             ..Plot::default()
         }
@@ -165,11 +177,7 @@ fn along(view: &View<'_>, answer: &Reading) -> Result<Plot, Figure> {
     marks.push(dots("other positions", probability, &rest, faint));
     marks.push(dots("answer seen before", probability, &repeated, ink::TARGET));
     Ok(Plot {
-        x: Axis {
-            label: "position".to_owned(),
-            range: (-1.0, length as f64),
-            ..Axis::default()
-        },
+        x: Axis { label: "position".to_owned(), range: (-1.0, length as f64), ..Axis::default() },
         y: Axis {
             label: "probability of the right token".to_owned(),
             range: (0.0, 1.03),

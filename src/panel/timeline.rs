@@ -12,9 +12,9 @@ crate::knobs! {
     /// The panel `timeline`.
     pub struct Timeline = "All recorded steps of the run, what happened when, and the step in view: click a step to go there." {
         /// Steps on a logarithmic axis: the beginning, where most happens, gets more room.
-        log: bool = false, live;
+        log: bool = false, @live;
         /// Name what happened on flags above the steps.
-        names: bool = true, live;
+        names: bool = true, @live;
     }
 }
 

@@ -22,9 +22,9 @@ crate::knobs! {
     /// The panel `tokens`.
     pub struct Tokens = "The sequence in view, token by token: its roles, what is selected, how well each position is predicted." {
         /// What colours the boxes: the role of the token, the loss of its prediction, the probability given to the right next token, or the attention it gets from the selected query in the selected head.
-        shade: Shade = Shade::Role, live;
+        shade: Shade = Shade::Role, @live;
         /// Underline each token by the probability that the network gives to the right next token: a full line is certainty.
-        underline: bool = true, live;
+        underline: bool = true, @live;
     }
 }
 
@@ -145,9 +145,8 @@ impl Flow {
 
     /// Middle of each line and the position of its first token.
     fn line_starts(&self) -> Vec<(f64, String)> {
-        let first_of_line = |&(i, b): &(usize, &(usize, f64, f64))| {
-            i == 0 || self.boxes[i - 1].0 != b.0
-        };
+        let first_of_line =
+            |&(i, b): &(usize, &(usize, f64, f64))| i == 0 || self.boxes[i - 1].0 != b.0;
         let starts = self.boxes.iter().enumerate().filter(first_of_line);
         starts.map(|(i, b)| (b.0 as f64 + 0.47, i.to_string())).collect()
     }
@@ -177,10 +176,14 @@ impl Shading {
     fn new(shade: Shade, view: &View<'_>, row: &Row) -> Self {
         let values = match shade {
             Shade::Role => return Self::by_role(view.palette, row),
-            Shade::Loss => by_prediction(view, "loss").map(|v| (v, "loss of the prediction", " nats")),
+            Shade::Loss => {
+                by_prediction(view, "loss").map(|v| (v, "loss of the prediction", " nats"))
+            }
             Shade::Probability => by_prediction(view, "target_probability")
                 .map(|v| (v, "probability of the right next token", "")),
-            Shade::Attention => attention(view).map(|v| (v, "attention from the selected query", "")),
+            Shade::Attention => {
+                attention(view).map(|v| (v, "attention from the selected query", ""))
+            }
         };
         match values {
             Ok((values, what, unit)) => Self::by_value(view.palette, row, &values, what, unit),
@@ -203,7 +206,10 @@ impl Shading {
         };
         Self {
             fills: (0..row.len()).map(fill).collect(),
-            caption: format!("The bluer a box, the higher the {what}: 0 to {}{unit}.", number(most)),
+            caption: format!(
+                "The bluer a box, the higher the {what}: 0 to {}{unit}.",
+                number(most)
+            ),
         }
     }
 }
@@ -279,7 +285,13 @@ fn underlines(palette: Palette, predictions: Option<&Reading>, flow: &Flow) -> V
         let (left, top) = (x + 0.04, *line as f64 + 0.87);
         let full = (width - 0.08).max(0.0) * f64::from(p.clamp(0.0, 1.0));
         let color = ink::mix(palette.faint, palette.ink, *p);
-        Mark::Rect { from: [left, top], to: [left + full, top + 0.08], fill: Some(color), stroke: None, width: 0.0 }
+        Mark::Rect {
+            from: [left, top],
+            to: [left + full, top + 0.08],
+            fill: Some(color),
+            stroke: None,
+            width: 0.0,
+        }
     };
     known.map(line).collect()
 }
@@ -331,7 +343,9 @@ fn roles(view: &View<'_>, row: &Row, position: usize) -> String {
     let names = if names.is_empty() { "other".to_owned() } else { names.join(" and ") };
     match row.occurrence.get(position) {
         Some(1) => format!("{names}, first time in this sequence"),
-        Some(&c) if c >= 2 => format!("{names}, time {c} in this sequence: the answer was seen before"),
+        Some(&c) if c >= 2 => {
+            format!("{names}, time {c} in this sequence: the answer was seen before")
+        }
         _ => names,
     }
 }
