@@ -63,18 +63,18 @@ impl Rotary {
         Ok(Self { cosine: cosine.into(), sine: sine.into(), half })
     }
 
-    /// `x` is `[batch, head, pos, dim]`, its first position the `start`-th.
+    /// `x` is `[batch, pos, head · dim]` with the heads side by side, as `attend` reads queries and keys;
+    /// its first position is the `start`-th.
     ///
     /// # Errors
-    /// When `x` reaches past the length, or a head has another dimension.
+    /// When `x` reaches past the length, or is not made of heads of this dimension.
     pub fn rotate(&self, x: &Tensor, start: usize) -> Result<Tensor> {
-        let (_, _, count, dim) = x.dims4()?;
-        let length = self.cosine.len() / self.half;
-        if start + count > length || dim != 2 * self.half {
+        let (_, count, width) = x.dims3()?;
+        let (length, dim) = (self.cosine.len() / self.half, 2 * self.half);
+        if start + count > length || !width.is_multiple_of(dim) {
             return Err(Error::usage(format!(
-                "positions to {} of heads of {dim} coordinates asked for, rotations were made for {length} positions and {} coordinates",
-                start + count,
-                2 * self.half
+                "positions to {} of width {width} asked for, rotations were made for {length} positions and heads of {dim} coordinates",
+                start + count
             )));
         }
         let rotation = Rotation { table: self.clone(), start, direction: 1.0 };
@@ -86,18 +86,17 @@ impl Rotary {
     /// # Errors
     /// When a tensor operation fails.
     pub fn rotate_plain(&self, x: &Tensor, start: usize) -> Result<Tensor> {
-        let (batch, heads, count, dim) = x.dims4()?;
+        let (batch, count, width) = x.dims3()?;
         let rows = |table: &Arc<[f32]>| -> Result<Tensor> {
             let rows = &table[start * self.half..(start + count) * self.half];
-            Ok(Tensor::from_slice(rows, (count, self.half, 1), x.device())?)
+            Ok(Tensor::from_slice(rows, (count, 1, self.half, 1), x.device())?)
         };
         let (cosine, sine) = (rows(&self.cosine)?, rows(&self.sine)?);
-        let pairs = x.reshape((batch, heads, count, self.half, 2))?;
+        let pairs = x.reshape((batch, count, width / (2 * self.half), self.half, 2))?;
         let (a, b) = (pairs.narrow(4, 0, 1)?, pairs.narrow(4, 1, 1)?);
         let turned_a = (a.broadcast_mul(&cosine)? - b.broadcast_mul(&sine)?)?;
         let turned_b = (a.broadcast_mul(&sine)? + b.broadcast_mul(&cosine)?)?;
-        let turned = Tensor::cat(&[&turned_a, &turned_b], 4)?;
-        Ok(turned.reshape((batch, heads, count, dim))?)
+        Ok(Tensor::cat(&[&turned_a, &turned_b], 4)?.reshape((batch, count, width))?)
     }
 }
 
@@ -164,16 +163,19 @@ impl CustomOp1 for Rotation {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (_, _, count, dim) = l.shape().dims4()?;
+        let (_, count, width) = l.shape().dims3()?;
         let half = self.table.half;
-        let rows = self.start * half..(self.start + count) * half;
-        let (cosine, sine) = (&self.table.cosine[rows.clone()], &self.table.sine[rows]);
         let mut out = floats(x, l)?.to_vec();
-        for head in out.chunks_exact_mut(count * dim) {
-            for ((pair, c), s) in head.chunks_exact_mut(2).zip(cosine).zip(sine) {
-                let (a, b, s) = (pair[0], pair[1], s * self.direction);
-                pair[0] = a * c - b * s;
-                pair[1] = a * s + b * c;
+        for (place, vector) in out.chunks_exact_mut(width).enumerate() {
+            let row = (self.start + place % count) * half;
+            let row = row..row + half;
+            let (cosine, sine) = (&self.table.cosine[row.clone()], &self.table.sine[row]);
+            for head in vector.chunks_exact_mut(2 * half) {
+                for ((pair, c), s) in head.chunks_exact_mut(2).zip(cosine).zip(sine) {
+                    let (a, b, s) = (pair[0], pair[1], s * self.direction);
+                    pair[0] = a * c - b * s;
+                    pair[1] = a * s + b * c;
+                }
             }
         }
         Ok((CpuStorage::F32(out), l.shape().clone()))
