@@ -5,6 +5,7 @@ pub mod batch;
 pub mod error;
 pub mod event;
 pub mod folder;
+pub mod geometry;
 pub mod intervention;
 pub mod knobs;
 pub mod question;

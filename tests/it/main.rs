@@ -9,6 +9,7 @@ mod examples;
 mod experiments;
 mod figure;
 mod folder;
+mod geometry;
 mod interventions;
 mod knobs;
 mod nn;
