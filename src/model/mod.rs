@@ -12,7 +12,8 @@ use crate::record::knobs::Knobs;
 use crate::record::registry::Entry;
 
 /// All architectures.
-pub const ALL: &[Entry<dyn Architecture>] = &[];
+pub const ALL: &[Entry<dyn Architecture>] =
+    &[Entry { name: "decoder", make: || Box::new(decoder::Decoder::default()) }];
 
 /// The settings of a network.
 pub trait Architecture: Knobs + Send + Sync {

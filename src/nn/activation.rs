@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
 use crate::record::error::Result;
 
-use super::storage::{floats, read, shaped_like};
+use super::kernel::slice::{Floats, floats, tensor};
 
 /// A function of one number, applied everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl CustomOp1 for Activation {
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let grad = grad.contiguous()?;
-        let pairs = (read(x)?, read(&grad)?);
+        let pairs = (Floats::of(x)?, Floats::of(&grad)?);
         let pairs = pairs.0.iter().zip(pairs.1.iter());
         let to_x: Vec<f32> = match self {
             Self::GeluTanh => pairs.map(|(x, g)| g * gelu_tanh_slope(*x)).collect(),
@@ -86,7 +86,7 @@ impl CustomOp1 for Activation {
             }
             Self::Relu => pairs.map(|(x, g)| if *x > 0.0 { *g } else { 0.0 }).collect(),
         };
-        Ok(Some(shaped_like(x, to_x)?))
+        Ok(Some(tensor(to_x, x)?))
     }
 }
 
@@ -117,14 +117,14 @@ impl CustomOp2 for SwiGlu {
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let (g, u, grad) = (read(gate)?, read(up)?, read(&grad)?);
+        let (g, u, grad) = (Floats::of(gate)?, Floats::of(up)?, Floats::of(&grad)?);
         let (mut to_gate, mut to_up) = (vec![0.0; g.len()], vec![0.0; g.len()]);
         for (i, (to_gate, to_up)) in to_gate.iter_mut().zip(&mut to_up).enumerate() {
             let s = sigmoid(g[i]);
             *to_gate = grad[i] * u[i] * s * (1.0 + g[i] * (1.0 - s));
             *to_up = grad[i] * g[i] * s;
         }
-        Ok((Some(shaped_like(gate, to_gate)?), Some(shaped_like(up, to_up)?)))
+        Ok((Some(tensor(to_gate, gate)?), Some(tensor(to_up, up)?)))
     }
 }
 

@@ -9,7 +9,6 @@ pub mod norm;
 pub mod optim;
 pub mod params;
 pub mod position;
-pub mod storage;
 pub mod tap;
 
 use crate::record::error::{Error, Kind};

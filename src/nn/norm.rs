@@ -4,8 +4,8 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, Layout, Shape,
 
 use crate::record::error::Result;
 
+use super::kernel::slice::{Floats, floats, tensor};
 use super::params::{Init, Param, Params};
-use super::storage::{floats, read, shaped_like};
 
 /// Added to the variance (or mean square) before the root, as in torch and GPT-2.
 pub const EPSILON: f32 = 1e-5;
@@ -161,8 +161,8 @@ impl Normalize {
         grad: &Tensor,
     ) -> candle_core::Result<[Vec<f32>; 3]> {
         let (width, grad) = (x.dim(D::Minus1)?, grad.contiguous()?);
-        let weight = weight.map(read).transpose()?;
-        Ok(self.backward_rows(&read(x)?, weight.as_deref(), &read(&grad)?, width))
+        let weight = weight.map(Floats::of).transpose()?;
+        Ok(self.backward_rows(&Floats::of(x)?, weight.as_deref(), &Floats::of(&grad)?, width))
     }
 
     fn backward_rows(
@@ -208,7 +208,7 @@ impl CustomOp1 for Normalize {
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let [to_x, ..] = self.backward(x, None, grad)?;
-        Ok(Some(shaped_like(x, to_x)?))
+        Ok(Some(tensor(to_x, x)?))
     }
 }
 
@@ -235,7 +235,7 @@ impl CustomOp2 for Normalize {
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let [to_x, to_weight, _] = self.backward(x, Some(weight), grad)?;
-        Ok((Some(shaped_like(x, to_x)?), Some(shaped_like(weight, to_weight)?)))
+        Ok((Some(tensor(to_x, x)?), Some(tensor(to_weight, weight)?)))
     }
 }
 
@@ -265,11 +265,7 @@ impl CustomOp3 for Normalize {
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let [to_x, to_weight, to_bias] = self.backward(x, Some(weight), grad)?;
-        Ok((
-            Some(shaped_like(x, to_x)?),
-            Some(shaped_like(weight, to_weight)?),
-            Some(shaped_like(bias, to_bias)?),
-        ))
+        Ok((Some(tensor(to_x, x)?), Some(tensor(to_weight, weight)?), Some(tensor(to_bias, bias)?)))
     }
 }
 

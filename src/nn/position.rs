@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
 use crate::record::error::{Error, Result};
 
-use super::storage::{floats, read, shaped_like};
+use super::kernel::slice::{Floats, floats, tensor};
 
 /// Longest wavelength over 2π, of sinusoids and rotations alike (Vaswani et al. 2017; Su et al. 2021).
 const BASE: f64 = 10_000.0;
@@ -143,10 +143,10 @@ impl CustomOp2 for AddRows {
         let mut to_table = vec![0.0; table.elem_count()];
         let rows = &mut to_table[self.start * width..(self.start + count) * width];
         let contiguous = grad.contiguous()?;
-        for sequence in read(&contiguous)?.chunks_exact(count * width) {
+        for sequence in Floats::of(&contiguous)?.chunks_exact(count * width) {
             rows.iter_mut().zip(sequence).for_each(|(r, g)| *r += g);
         }
-        Ok((Some(grad.clone()), Some(shaped_like(table, to_table)?)))
+        Ok((Some(grad.clone()), Some(tensor(to_table, table)?)))
     }
 }
 
