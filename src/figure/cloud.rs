@@ -1,1 +1,128 @@
-//! cloud
+//! Projection of a cloud onto its basis; the twin of `shaders/cloud.wgsl`.
+
+use super::Cloud;
+use super::color;
+use super::scene::{Item, LINK_WIDTH};
+
+/// `[point, dim]` times `[3, dim]`: x, y and depth of every point, in the order of the points.
+///
+/// # Panics
+/// When the lengths are no multiples of `dims`.
+pub fn project(points: &[f32], basis: &[f32], dims: usize) -> Vec<[f32; 3]> {
+    assert!(dims > 0 && points.len().is_multiple_of(dims), "points have {dims} numbers each");
+    assert_eq!(basis.len(), 3 * dims, "a basis has three rows of {dims}");
+    points.chunks_exact(dims).map(|point| project_one(point, basis)).collect()
+}
+
+fn project_one(point: &[f32], basis: &[f32]) -> [f32; 3] {
+    let mut out = [0.0; 3];
+    for (sum, row) in out.iter_mut().zip(basis.chunks_exact(point.len())) {
+        *sum = point.iter().zip(row).map(|(a, b)| a * b).sum();
+    }
+    out
+}
+
+/// Turns a view by `yaw` about the upright axis of the page and then by `pitch` about the level one, in radians:
+/// rows x, y, depth.
+pub fn rotation(yaw: f32, pitch: f32) -> [[f32; 3]; 3] {
+    let ((sy, cy), (sp, cp)) = (yaw.sin_cos(), pitch.sin_cos());
+    [[cy, 0.0, sy], [sp * sy, cp, -sp * cy], [-cp * sy, sp, cp * cy]]
+}
+
+/// A basis seen from a turned view: `rotation` times `basis`, `[3, dim]`.
+///
+/// # Panics
+/// When the basis does not have three rows.
+pub fn turned(basis: &[f32], rotation: &[[f32; 3]; 3]) -> Vec<f32> {
+    assert!(basis.len().is_multiple_of(3), "a basis has three rows");
+    let dims = basis.len() / 3;
+    let mut out = vec![0.0; basis.len()];
+    for (row, weights) in rotation.iter().enumerate() {
+        for (k, weight) in weights.iter().enumerate() {
+            for d in 0..dims {
+                out[row * dims + d] += weight * basis[k * dims + d];
+            }
+        }
+    }
+    out
+}
+
+/// The largest distance of a projected point from the origin in three dimensions: no turn of the view moves a
+/// point out of `-radius..=radius`.
+pub fn radius(projected: &[[f32; 3]]) -> f32 {
+    let square = projected.iter().map(|p| p.iter().map(|v| v * v).sum::<f32>());
+    square.filter(|s| s.is_finite()).fold(0.0, f32::max).sqrt()
+}
+
+/// How much nearer points are drawn larger than farther ones in three dimensions.
+pub const DEPTH_CUE: f32 = 0.4;
+
+/// Diameter of a disc at a depth, `radius` being that of the cloud; the twin of `shaders/points.wgsl`.
+pub fn diameter_at(cloud: &Cloud, depth: f32, radius: f32) -> f32 {
+    if !cloud.three_d || radius <= 0.0 {
+        return cloud.diameter;
+    }
+    cloud.diameter * (1.0 + DEPTH_CUE * (depth / radius).clamp(-1.0, 1.0))
+}
+
+/// A disc of a cloud on the page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Disc {
+    /// Index of the point.
+    pub index: usize,
+    pub center: [f32; 2],
+    pub radius: f32,
+}
+
+/// The discs of a cloud inside a rectangle, far ones first; points without a place are left out. `x` and `y`
+/// as in [`super::scene::Item::Cloud`].
+pub fn discs(cloud: &Cloud, min: [f32; 2], max: [f32; 2], x: (f32, f32), y: (f32, f32)) -> Vec<Disc> {
+    let projected = project(&cloud.points, &cloud.basis, cloud.dims);
+    let radius = radius(&projected);
+    let mut order: Vec<usize> =
+        (0..projected.len()).filter(|i| projected[*i].iter().all(|v| v.is_finite())).collect();
+    if cloud.three_d {
+        order.sort_by(|a, b| projected[*a][2].total_cmp(&projected[*b][2]));
+    }
+    order
+        .into_iter()
+        .map(|index| {
+            let [px, py, depth] = projected[index];
+            let tx = (px - x.0) / (x.1 - x.0);
+            let ty = (py - y.0) / (y.1 - y.0);
+            Disc {
+                index,
+                center: [min[0] + tx * (max[0] - min[0]), max[1] - ty * (max[1] - min[1])],
+                radius: diameter_at(cloud, depth, radius) / 2.0,
+            }
+        })
+        .collect()
+}
+
+/// A cloud as discs and lines, for files.
+pub fn primitives(
+    cloud: &Cloud,
+    min: [f32; 2],
+    max: [f32; 2],
+    x: (f32, f32),
+    y: (f32, f32),
+) -> Vec<Item> {
+    let discs = discs(cloud, min, max, x, y);
+    let mut centers = vec![None; cloud.points.len() / cloud.dims.max(1)];
+    for disc in &discs {
+        centers[disc.index] = Some(disc.center);
+    }
+    let center = |index: u32| centers.get(index as usize).copied().flatten();
+    let mut items = vec![Item::Clip { min, max }];
+    items.extend(cloud.links.iter().filter_map(|(from, to, color)| {
+        let points = vec![center(*from)?, center(*to)?];
+        Some(Item::Polyline { points, color: *color, width: LINK_WIDTH, dashed: false })
+    }));
+    items.extend(discs.iter().map(|disc| Item::Circle {
+        center: disc.center,
+        radius: disc.radius,
+        fill: cloud.colors.get(disc.index).copied().unwrap_or(color::role(None, false)),
+    }));
+    items.push(Item::Unclip);
+    items
+}

@@ -1,1 +1,775 @@
-//! layout
+//! From a figure and a size to a scene: where titles, axes, ticks, legends, colour bars and plots go.
+//!
+//! What does not fit is left out in a fixed order (legend, axis labels, colour bar, ticks, titles), so that the
+//! same figure serves as a thumbnail and at full width.
+
+use super::color::Color;
+use super::marks::{self, Frame};
+use super::scale::{self, Scale, Tick};
+use super::scene::{Area, AreaPick, Item, Scene};
+use super::{Anchor, Axis, ColorBar, Figure, LegendEntry, Mark, Pick, Plot, Ticks, font};
+
+/// Sizes and colours of everything that is not data. Sizes are in points.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Style {
+    pub title_size: f32,
+    pub label_size: f32,
+    pub tick_size: f32,
+    /// Width of axis lines and ticks.
+    pub line_width: f32,
+    pub paper: Color,
+    pub ink: Color,
+    /// Text and lines of second rank.
+    pub faint: Color,
+    pub dark: bool,
+}
+
+impl Style {
+    /// For print: 5 to 8 pt, as journals ask.
+    pub const fn light() -> Self {
+        Self {
+            title_size: 8.0,
+            label_size: 7.0,
+            tick_size: 6.0,
+            line_width: 0.5,
+            paper: Color::rgb(255, 255, 255),
+            ink: Color::rgb(20, 20, 20),
+            faint: Color::rgb(110, 110, 110),
+            dark: false,
+        }
+    }
+
+    pub const fn dark() -> Self {
+        Self {
+            paper: Color::rgb(24, 25, 28),
+            ink: Color::rgb(232, 232, 232),
+            faint: Color::rgb(150, 152, 156),
+            dark: true,
+            ..Self::light()
+        }
+    }
+
+    /// The same look with all texts and lines larger or smaller.
+    #[must_use]
+    pub fn scaled(self, factor: f32) -> Self {
+        Self {
+            title_size: self.title_size * factor,
+            label_size: self.label_size * factor,
+            tick_size: self.tick_size * factor,
+            line_width: self.line_width * factor,
+            ..self
+        }
+    }
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self::light()
+    }
+}
+
+/// Lays a figure out on a page of `size` (width, height) points.
+pub fn layout(figure: &Figure, size: [f32; 2], style: &Style) -> Scene {
+    let size = size.map(|s| if s.is_finite() { s.max(1.0) } else { 1.0 });
+    let mut pen = Pen::new(size, style);
+    let page = Rect { left: 0.0, top: 0.0, right: size[0], bottom: size[1] };
+    pen.rect(page, Some(style.paper), None);
+    if let Some(sentence) = &figure.empty {
+        pen.sentence(page, sentence);
+        return pen.scene;
+    }
+    // Half a line of air around everything, less on a thumbnail.
+    let margin = (0.6 * style.tick_size).min(0.04 * size[0].min(size[1]));
+    let body = pen.title_and_caption(figure, page.shrunk(margin));
+    let columns = figure.columns.max(1);
+    let cells = grid(figure, columns, body, style);
+    let mut plans: Vec<Plan<'_>> =
+        figure.plots.iter().zip(cells).map(|(plot, cell)| Plan::new(plot, cell, style)).collect();
+    align(&mut plans, columns);
+    for (index, plan) in plans.iter().enumerate() {
+        pen.plot(index, plan);
+    }
+    pen.scene
+}
+
+/// A rectangle of the page, in points.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rect {
+    pub left: f32,
+    pub top: f32,
+    pub right: f32,
+    pub bottom: f32,
+}
+
+impl Rect {
+    pub fn width(&self) -> f32 {
+        self.right - self.left
+    }
+
+    pub fn height(&self) -> f32 {
+        self.bottom - self.top
+    }
+
+    pub fn middle(&self) -> [f32; 2] {
+        [f32::midpoint(self.left, self.right), f32::midpoint(self.top, self.bottom)]
+    }
+
+    pub fn min(&self) -> [f32; 2] {
+        [self.left, self.top]
+    }
+
+    pub fn max(&self) -> [f32; 2] {
+        [self.right, self.bottom]
+    }
+
+    fn shrunk(self, by: f32) -> Self {
+        Self {
+            left: self.left + by,
+            top: self.top + by,
+            right: self.right - by,
+            bottom: self.bottom - by,
+        }
+    }
+}
+
+/// The cells of the plots, row by row.
+fn grid(figure: &Figure, columns: usize, body: Rect, style: &Style) -> Vec<Rect> {
+    let rows: Vec<&[Plot]> = figure.plots.chunks(columns).collect();
+    let columns = columns.min(figure.plots.len().max(1));
+    let weights: Vec<f32> = rows
+        .iter()
+        .map(|row| row.iter().map(|p| p.weight).fold(0.0, f32::max).max(1e-3))
+        .collect();
+    let gap = |room: f32, n: usize| (1.4 * style.tick_size).min(0.12 * room / n as f32);
+    let (gap_x, gap_y) = (gap(body.width(), columns), gap(body.height(), rows.len().max(1)));
+    let width = (body.width() - gap_x * (columns as f32 - 1.0)) / columns as f32;
+    let height = body.height() - gap_y * (rows.len() as f32 - 1.0);
+    let total: f32 = weights.iter().sum();
+    let mut cells = Vec::with_capacity(figure.plots.len());
+    let mut top = body.top;
+    for (row, weight) in rows.iter().zip(weights) {
+        let bottom = top + height * weight / total;
+        for column in 0..row.len() {
+            let left = body.left + column as f32 * (width + gap_x);
+            cells.push(Rect { left, top, right: left + width, bottom });
+        }
+        top = bottom + gap_y;
+    }
+    cells
+}
+
+/// What of a plot's surroundings is drawn.
+#[derive(Clone, Copy)]
+struct Detail {
+    legend: bool,
+    labels: bool,
+    color_bar: bool,
+    ticks: bool,
+    title: bool,
+}
+
+/// From everything to nothing.
+const DETAILS: [Detail; 6] = [
+    Detail { legend: true, labels: true, color_bar: true, ticks: true, title: true },
+    Detail { legend: false, labels: true, color_bar: true, ticks: true, title: true },
+    Detail { legend: false, labels: false, color_bar: true, ticks: true, title: true },
+    Detail { legend: false, labels: false, color_bar: false, ticks: true, title: true },
+    Detail { legend: false, labels: false, color_bar: false, ticks: false, title: true },
+    Detail { legend: false, labels: false, color_bar: false, ticks: false, title: false },
+];
+
+/// Room around the axes, in points.
+#[derive(Clone, Copy, Default)]
+struct Margins {
+    left: f32,
+    right: f32,
+    top: f32,
+    bottom: f32,
+}
+
+/// How a plot will be drawn in its cell.
+struct Plan<'a> {
+    plot: &'a Plot,
+    cell: Rect,
+    detail: Detail,
+    margins: Margins,
+    y_ticks: Vec<Tick>,
+    /// Labels of x ticks stand upright, because they would overlap lying down.
+    x_upright: bool,
+    bar_ticks: Vec<Tick>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(plot: &'a Plot, cell: Rect, style: &Style) -> Self {
+        let plans = DETAILS.into_iter().map(|detail| Self::with(plot, cell, detail, style));
+        let mut last = None;
+        for plan in plans {
+            let inner = plan.room();
+            // Less than half of the cell for the data is too little.
+            if inner.width() >= 0.5 * cell.width() && inner.height() >= 0.5 * cell.height() {
+                return plan;
+            }
+            last = Some(plan);
+        }
+        last.unwrap_or_else(|| Self::with(plot, cell, DETAILS[5], style))
+    }
+
+    fn with(plot: &'a Plot, cell: Rect, detail: Detail, style: &Style) -> Self {
+        let line = 2.0 * font::HALF_LINE;
+        let mut plan = Self {
+            plot,
+            cell,
+            detail,
+            margins: Margins::default(),
+            y_ticks: Vec::new(),
+            x_upright: false,
+            bar_ticks: Vec::new(),
+        };
+        let m = &mut plan.margins;
+        if detail.title && !plot.title.is_empty() {
+            m.top += line * style.label_size + 1.0;
+        }
+        if detail.legend && !plot.legend.is_empty() {
+            let rows = legend_rows(&plot.legend, cell.width() * 0.8, style).len();
+            m.top += rows as f32 * line * style.tick_size + 2.0;
+        }
+        if detail.labels && !plot.y.label.is_empty() {
+            m.left += line * style.label_size + 1.0;
+        }
+        if detail.labels && !plot.x.label.is_empty() {
+            m.bottom += line * style.label_size;
+        }
+        if detail.ticks {
+            plan.make_room_for_ticks(style);
+        }
+        if let (true, Some(bar)) = (detail.color_bar, &plot.color_bar) {
+            plan.make_room_for_bar(bar, style);
+        }
+        plan
+    }
+
+    fn make_room_for_ticks(&mut self, style: &Style) {
+        let (plot, size) = (self.plot, style.tick_size);
+        let outside = tick_length(&plot.y, style) + TICK_GAP;
+        let height = self.cell.height() - self.margins.top - self.margins.bottom - 2.0 * size;
+        if plot.y.ticks != Ticks::Hidden {
+            self.y_ticks = ticks_of(&plot.y, (height / (2.6 * size)).floor() as usize);
+            self.margins.left += widest(&self.y_ticks, size) + outside;
+            self.margins.top = self.margins.top.max(font::HALF_LINE * size);
+            self.margins.bottom = self.margins.bottom.max(font::HALF_LINE * size);
+        }
+        if plot.x.ticks != Ticks::Hidden {
+            let outside = tick_length(&plot.x, style) + TICK_GAP;
+            let width = self.cell.width() - self.margins.left - self.margins.right;
+            let ticks = x_ticks(&plot.x, width, size);
+            let longest = widest(&ticks, size);
+            let lying = tick_stride(&ticks, &plot.x, width, size, false);
+            let upright = tick_stride(&ticks, &plot.x, width, size, true);
+            self.x_upright = matches!(plot.x.ticks, Ticks::At(_))
+                && upright < lying
+                && longest <= 0.25 * self.cell.height();
+            self.margins.bottom +=
+                outside + if self.x_upright { longest } else { 2.0 * font::HALF_LINE * size };
+            if !self.x_upright {
+                self.margins.right = self.margins.right.max(0.5 * longest);
+                self.margins.left = self.margins.left.max(0.5 * longest);
+            }
+        }
+    }
+
+    fn make_room_for_bar(&mut self, bar: &ColorBar, style: &Style) {
+        let height = self.cell.height() - self.margins.top - self.margins.bottom;
+        let most = (height / (3.0 * style.tick_size)).floor() as usize;
+        let range = (f64::from(bar.range.0), f64::from(bar.range.1));
+        self.bar_ticks = scale::ticks(range, bar.log, most.clamp(2, 6));
+        let mut width = BAR_GAP + BAR_WIDTH + TICK_GAP + TICK + widest(&self.bar_ticks, style.tick_size);
+        if self.detail.labels && !bar.label.is_empty() {
+            width += 2.0 * font::HALF_LINE * style.label_size + 1.0;
+        }
+        self.margins.right = self.margins.right.max(width);
+        self.margins.top = self.margins.top.max(font::HALF_LINE * style.tick_size);
+    }
+
+    /// The room that the margins leave.
+    fn room(&self) -> Rect {
+        Rect {
+            left: self.cell.left + self.margins.left,
+            top: self.cell.top + self.margins.top,
+            right: self.cell.right - self.margins.right,
+            bottom: self.cell.bottom - self.margins.bottom,
+        }
+    }
+
+    /// The rectangle of the axes: the room, or less of it where both axes have one unit.
+    fn axes(&self) -> Rect {
+        let room = self.room();
+        if !self.plot.equal {
+            return room;
+        }
+        let units = |axis: &Axis| (axis.range.1 - axis.range.0).abs().max(1e-12) as f32;
+        let (x, y) = (units(&self.plot.x), units(&self.plot.y));
+        let unit = (room.width() / x).min(room.height() / y).max(0.0);
+        let spare = [room.width() - unit * x, room.height() - unit * y];
+        Rect {
+            left: room.left + spare[0] / 2.0,
+            right: room.right - spare[0] / 2.0,
+            top: room.top + spare[1] / 2.0,
+            bottom: room.bottom - spare[1] / 2.0,
+        }
+    }
+
+    fn frame(&self, axes: Rect) -> Frame {
+        let (x, y) = (&self.plot.x, &self.plot.y);
+        Frame {
+            x: Scale::new(x.range, x.log, (axes.left, axes.right)),
+            y: Scale::new(y.range, y.log, (axes.bottom, axes.top)),
+            rect: axes,
+        }
+    }
+
+    /// Heat maps and clouds stand in a box; other plots have axis lines where they have ticks.
+    fn boxed(&self) -> bool {
+        self.plot.marks.iter().any(|m| matches!(m, Mark::Heat(_) | Mark::Cloud(_)))
+    }
+}
+
+/// Plots of one column share their left and right margins, those of one row top and bottom, so that axes line up.
+fn align(plans: &mut [Plan<'_>], columns: usize) {
+    let tallest = |plans: &[Plan<'_>], line: &dyn Fn(usize) -> bool, of: &dyn Fn(&Margins) -> f32| {
+        let chosen = plans.iter().enumerate().filter(|(i, _)| line(*i));
+        chosen.map(|(_, p)| of(&p.margins)).fold(0.0, f32::max)
+    };
+    for i in 0..plans.len() {
+        let (row, column) = (i / columns, i % columns);
+        let margins = Margins {
+            left: tallest(plans, &|j| j % columns == column, &|m| m.left),
+            right: tallest(plans, &|j| j % columns == column, &|m| m.right),
+            top: tallest(plans, &|j| j / columns == row, &|m| m.top),
+            bottom: tallest(plans, &|j| j / columns == row, &|m| m.bottom),
+        };
+        plans[i].margins = margins;
+    }
+}
+
+/// Length of a tick, and the room between it and its label, in points.
+const TICK: f32 = 2.0;
+const TICK_GAP: f32 = 1.5;
+/// The colour bar: room to the axes, and width.
+const BAR_GAP: f32 = 6.0;
+const BAR_WIDTH: f32 = 6.0;
+
+/// Named ticks stand beside what they name and need no line.
+fn tick_length(axis: &Axis, _style: &Style) -> f32 {
+    if matches!(axis.ticks, Ticks::At(_)) { 0.0 } else { TICK }
+}
+
+/// The ticks of an axis inside its range, at most `most` with automatic labels.
+fn ticks_of(axis: &Axis, most: usize) -> Vec<Tick> {
+    let scale = Scale::new(axis.range, axis.log, (0.0, 1.0));
+    match &axis.ticks {
+        Ticks::Auto => scale::ticks(axis.range, axis.log, most),
+        Ticks::Hidden => Vec::new(),
+        Ticks::At(list) => list
+            .iter()
+            .filter(|(value, _)| scale.contains(*value))
+            .map(|(value, text)| Tick { value: *value, label: font::shown(text).into_owned() })
+            .collect(),
+    }
+}
+
+/// As many automatic ticks as stand side by side.
+fn x_ticks(axis: &Axis, width: f32, size: f32) -> Vec<Tick> {
+    if axis.ticks != Ticks::Auto {
+        return ticks_of(axis, 0);
+    }
+    let most = (width / (2.5 * size)).floor().clamp(2.0, 12.0) as usize;
+    (1..=most)
+        .rev()
+        .map(|most| ticks_of(axis, most))
+        .find(|ticks| tick_stride(ticks, axis, width, size, false) <= 1)
+        .unwrap_or_default()
+}
+
+/// Every how many-th tick label can be drawn without touching the next.
+fn tick_stride(ticks: &[Tick], axis: &Axis, width: f32, size: f32, upright: bool) -> usize {
+    let scale = Scale::new(axis.range, axis.log, (0.0, width));
+    let extents: Vec<(f32, f32)> = ticks
+        .iter()
+        .filter(|t| !t.label.is_empty())
+        .map(|t| {
+            let width = font::width(&t.label, size, false);
+            (scale.at(t.value), if upright { 0.5 * size } else { 0.5 * width })
+        })
+        .collect();
+    // Named ticks may stand closer: tokens are read as a text.
+    let gap = match (upright, &axis.ticks) {
+        (true, _) => 0.05 * size,
+        (false, Ticks::At(_)) => 0.2 * size,
+        (false, _) => 0.8 * size,
+    };
+    scale::stride(&extents, gap)
+}
+
+fn widest(ticks: &[Tick], size: f32) -> f32 {
+    ticks.iter().map(|t| font::width(&t.label, size, false)).fold(0.0, f32::max)
+}
+
+/// Entries of a legend broken into rows of at most a width.
+fn legend_rows<'a>(entries: &'a [LegendEntry], width: f32, style: &Style) -> Vec<Vec<&'a LegendEntry>> {
+    let mut rows: Vec<Vec<&LegendEntry>> = Vec::new();
+    let mut used = 0.0;
+    for entry in entries {
+        let needs = legend_width(entry, style);
+        if rows.is_empty() || used + needs > width {
+            rows.push(Vec::new());
+            used = 0.0;
+        }
+        used += needs;
+        if let Some(row) = rows.last_mut() {
+            row.push(entry);
+        }
+    }
+    rows
+}
+
+/// Swatch, gap, text and the room to the next entry, in parts of the tick size.
+const SWATCH: f32 = 1.6;
+const SWATCH_GAP: f32 = 0.5;
+const ENTRY_GAP: f32 = 1.4;
+
+fn legend_width(entry: &LegendEntry, style: &Style) -> f32 {
+    font::width(&font::shown(&entry.text), style.tick_size, false)
+        + (SWATCH + SWATCH_GAP + ENTRY_GAP) * style.tick_size
+}
+
+/// Writes a scene.
+pub(super) struct Pen<'a> {
+    pub scene: Scene,
+    pub style: &'a Style,
+}
+
+/// A line of text to be drawn.
+pub(super) struct Line<'a> {
+    pub at: [f32; 2],
+    pub text: &'a str,
+    pub size: f32,
+    pub color: Color,
+    pub align: Anchor,
+}
+
+impl<'a> Pen<'a> {
+    fn new(size: [f32; 2], style: &'a Style) -> Self {
+        let scene = Scene { width: size[0], height: size[1], ..Scene::default() };
+        Self { scene, style }
+    }
+
+    pub fn push(&mut self, item: Item) {
+        self.scene.items.push(item);
+    }
+
+    pub fn area(&mut self, area: Area) {
+        self.scene.areas.push(area);
+    }
+
+    pub fn rect(&mut self, rect: Rect, fill: Option<Color>, stroke: Option<(Color, f32)>) {
+        self.push(Item::Rect { min: rect.min(), max: rect.max(), fill, stroke });
+    }
+
+    pub fn line(&mut self, from: [f32; 2], to: [f32; 2], color: Color, width: f32) {
+        self.push(Item::Polyline { points: vec![from, to], color, width, dashed: false });
+    }
+
+    pub fn text(&mut self, line: &Line<'_>) {
+        self.any_text(line, false, false);
+    }
+
+    fn any_text(&mut self, line: &Line<'_>, upright: bool, bold: bool) {
+        if line.text.is_empty() {
+            return;
+        }
+        self.push(Item::Text {
+            at: line.at,
+            text: font::shown(line.text).into_owned(),
+            size: line.size,
+            color: line.color,
+            align: line.align,
+            upright,
+            bold,
+        });
+    }
+
+    /// A sentence in the middle of a page that has nothing else.
+    fn sentence(&mut self, page: Rect, sentence: &str) {
+        let size = self.style.label_size;
+        let lines = font::wrap(&font::shown(sentence), size, page.width() * 0.8);
+        let height = 1.5 * size;
+        let [x, middle] = page.middle();
+        for (i, text) in lines.iter().enumerate() {
+            let y = middle + (i as f32 - (lines.len() as f32 - 1.0) / 2.0) * height;
+            let color = self.style.faint;
+            self.text(&Line { at: [x, y], text, size, color, align: Anchor::Center });
+        }
+    }
+
+    /// Draws them and gives back the room between.
+    fn title_and_caption(&mut self, figure: &Figure, page: Rect) -> Rect {
+        let style = self.style;
+        let mut body = page;
+        let title_height = 2.0 * font::HALF_LINE * style.title_size + 2.0;
+        if !figure.title.is_empty() && title_height < 0.2 * page.height() {
+            let at = [page.left, page.top + font::HALF_LINE * style.title_size];
+            let shown = font::shown(&figure.title);
+            // Bold is a tenth wider.
+            let text = font::fit(&shown, 1.1 * style.title_size, page.width());
+            let (size, color) = (style.title_size, style.ink);
+            let line = Line { at, text: &text, size, color, align: Anchor::Left };
+            self.any_text(&line, false, true);
+            body.top += title_height;
+        }
+        let caption = font::shown(&figure.caption);
+        let lines = font::wrap(&caption, style.tick_size, page.width());
+        let line_height = 2.0 * font::HALF_LINE * style.tick_size;
+        let height = lines.len() as f32 * line_height + 2.0;
+        if lines.is_empty() || height > 0.25 * page.height() {
+            return body;
+        }
+        body.bottom -= height;
+        for (i, text) in lines.iter().enumerate() {
+            let at = [page.left, body.bottom + 2.0 + (i as f32 + 0.5) * line_height];
+            let (size, color) = (style.tick_size, style.faint);
+            self.text(&Line { at, text, size, color, align: Anchor::Left });
+        }
+        body
+    }
+
+    fn plot(&mut self, index: usize, plan: &Plan<'_>) {
+        let axes = plan.axes();
+        if axes.width() < 1.0 || axes.height() < 1.0 {
+            return;
+        }
+        let frame = plan.frame(axes);
+        if plan.plot.pick != Pick::Nothing {
+            let hover = plan.plot.title.clone();
+            self.area(Area::one(plan.cell.min(), plan.cell.max(), plan.plot.pick.clone(), hover));
+        }
+        self.area(Area {
+            min: axes.min(),
+            max: axes.max(),
+            pick: AreaPick::Plot(index),
+            frame: [[axes.left, axes.bottom], [axes.right, axes.top]],
+            labels: Default::default(),
+        });
+        marks::draw(self, plan.plot, &frame);
+        self.axis_lines(plan, axes);
+        if plan.detail.ticks {
+            self.x_axis_ticks(plan, &frame);
+            self.y_axis_ticks(plan, &frame);
+        }
+        if plan.detail.labels {
+            self.axis_labels(plan, axes);
+        }
+        self.head(plan, axes);
+        if let (true, Some(bar)) = (plan.detail.color_bar, &plan.plot.color_bar) {
+            self.color_bar(plan, bar, axes);
+        }
+    }
+
+    fn axis_lines(&mut self, plan: &Plan<'_>, axes: Rect) {
+        let (style, width) = (self.style, self.style.line_width);
+        if plan.boxed() {
+            // Around the data, not over it.
+            let around = axes.shrunk(-0.5 * width);
+            self.rect(around, None, Some((style.faint, width)));
+            return;
+        }
+        let corner = [axes.left, axes.bottom];
+        if plan.plot.x.ticks != Ticks::Hidden {
+            self.line(corner, [axes.right, axes.bottom], style.ink, width);
+        }
+        if plan.plot.y.ticks != Ticks::Hidden {
+            self.line(corner, [axes.left, axes.top], style.ink, width);
+        }
+    }
+
+    fn x_axis_ticks(&mut self, plan: &Plan<'_>, frame: &Frame) {
+        let (style, size, axis) = (self.style, self.style.tick_size, &plan.plot.x);
+        let ticks = x_ticks(axis, frame.rect.width(), size);
+        let stride = tick_stride(&ticks, axis, frame.rect.width(), size, plan.x_upright).max(1);
+        let length = tick_length(axis, style);
+        let mut labelled = 0;
+        for tick in &ticks {
+            let x = frame.x.at(tick.value);
+            let major = !tick.label.is_empty();
+            if length > 0.0 {
+                let end = frame.rect.bottom + if major { length } else { 0.6 * length };
+                self.line([x, frame.rect.bottom], [x, end], style.ink, style.line_width);
+            }
+            if !major {
+                continue;
+            }
+            labelled += 1;
+            if (labelled - 1) % stride != 0 {
+                continue;
+            }
+            let top = frame.rect.bottom + length + TICK_GAP;
+            let (y, align) = match plan.x_upright {
+                true => (top, Anchor::Right),
+                false => (top + font::HALF_LINE * size, Anchor::Center),
+            };
+            let line = Line { at: [x, y], text: &tick.label, size, color: style.ink, align };
+            self.any_text(&line, plan.x_upright, false);
+        }
+    }
+
+    fn y_axis_ticks(&mut self, plan: &Plan<'_>, frame: &Frame) {
+        let (style, size, axis) = (self.style, self.style.tick_size, &plan.plot.y);
+        let extents: Vec<(f32, f32)> = plan
+            .y_ticks
+            .iter()
+            .filter(|t| !t.label.is_empty())
+            .map(|t| (frame.y.at(t.value), 0.5 * size))
+            .collect();
+        let stride = scale::stride(&extents, 0.05 * size).max(1);
+        let length = tick_length(axis, style);
+        let mut labelled = 0;
+        for tick in &plan.y_ticks {
+            let y = frame.y.at(tick.value);
+            let major = !tick.label.is_empty();
+            if length > 0.0 {
+                let end = frame.rect.left - if major { length } else { 0.6 * length };
+                self.line([end, y], [frame.rect.left, y], style.ink, style.line_width);
+            }
+            if !major {
+                continue;
+            }
+            labelled += 1;
+            if (labelled - 1) % stride == 0 {
+                let at = [frame.rect.left - length - TICK_GAP, y];
+                let (text, color) = (tick.label.as_str(), style.ink);
+                self.text(&Line { at, text, size, color, align: Anchor::Right });
+            }
+        }
+    }
+
+    fn axis_labels(&mut self, plan: &Plan<'_>, axes: Rect) {
+        let (size, color) = (self.style.label_size, self.style.ink);
+        let half = font::HALF_LINE * size;
+        let [x, y] = axes.middle();
+        let room = plan.room();
+        // Beside the axes, where an equal unit leaves room outside them.
+        let below = plan.cell.bottom - (room.bottom - axes.bottom) - half;
+        let beside = plan.cell.left + (axes.left - room.left) + half;
+        let label = font::shown(&plan.plot.x.label);
+        let text = font::fit(&label, size, plan.cell.width());
+        let half_width = 0.5 * font::width(&text, size, false);
+        let x = held(x, half_width, plan.cell.left, plan.cell.right);
+        self.text(&Line { at: [x, below], text: &text, size, color, align: Anchor::Center });
+        let label = font::shown(&plan.plot.y.label);
+        let text = font::fit(&label, size, plan.cell.height());
+        let half_width = 0.5 * font::width(&text, size, false);
+        let y = held(y, half_width, plan.cell.top, plan.cell.bottom);
+        let line = Line { at: [beside, y], text: &text, size, color, align: Anchor::Center };
+        self.any_text(&line, true, false);
+    }
+
+    /// Title and legend above the axes.
+    fn head(&mut self, plan: &Plan<'_>, axes: Rect) {
+        let style = self.style;
+        let mut bottom = axes.top - 2.0;
+        if plan.detail.legend && !plan.plot.legend.is_empty() {
+            let rows = legend_rows(&plan.plot.legend, plan.cell.width() * 0.8, style);
+            let height = 2.0 * font::HALF_LINE * style.tick_size;
+            bottom -= rows.len() as f32 * height;
+            for (i, row) in rows.iter().enumerate() {
+                let width: f32 = row.iter().map(|e| legend_width(e, style)).sum();
+                let left = axes.left.min(plan.cell.right - width).max(plan.cell.left);
+                self.legend_row(row, [left, bottom + (i as f32 + 0.5) * height]);
+            }
+        }
+        if plan.detail.title && !plan.plot.title.is_empty() {
+            let size = style.label_size;
+            let at = [axes.left, bottom - font::HALF_LINE * size + 1.0];
+            let shown = font::shown(&plan.plot.title);
+            let text = font::fit(&shown, size, plan.cell.right - axes.left);
+            self.text(&Line { at, text: &text, size, color: style.ink, align: Anchor::Left });
+        }
+    }
+
+    fn legend_row(&mut self, row: &[&LegendEntry], [mut x, y]: [f32; 2]) {
+        let style = self.style;
+        let size = style.tick_size;
+        for entry in row {
+            let right = x + SWATCH * size;
+            if entry.line {
+                self.push(Item::Polyline {
+                    points: vec![[x, y], [right, y]],
+                    color: entry.color,
+                    width: 1.2,
+                    dashed: entry.dashed,
+                });
+            } else {
+                let half = 0.4 * size;
+                let square = Rect { left: right - 2.0 * half, right, top: y - half, bottom: y + half };
+                self.rect(square, Some(entry.color), None);
+            }
+            let (at, color) = ([right + SWATCH_GAP * size, y], style.ink);
+            let room = self.scene.width - at[0];
+            let shown = font::shown(&entry.text);
+            let text = font::fit(&shown, size, room);
+            self.text(&Line { at, text: &text, size, color, align: Anchor::Left });
+            x += legend_width(entry, style);
+        }
+    }
+
+    fn color_bar(&mut self, plan: &Plan<'_>, bar: &ColorBar, axes: Rect) {
+        let (style, size) = (self.style, self.style.tick_size);
+        let left = axes.right + BAR_GAP;
+        let rect = Rect { left, right: left + BAR_WIDTH, top: axes.top, bottom: axes.bottom };
+        let pixels: Vec<Color> = bar.map.table().iter().rev().copied().collect();
+        self.push(Item::Image {
+            min: rect.min(),
+            max: rect.max(),
+            columns: 1,
+            rows: pixels.len(),
+            pixels: pixels.into(),
+        });
+        self.rect(rect.shrunk(-0.5 * style.line_width), None, Some((style.faint, style.line_width)));
+        let range = (f64::from(bar.range.0), f64::from(bar.range.1));
+        let scale = Scale::new(range, bar.log, (rect.bottom, rect.top));
+        let shown: Vec<&Tick> = plan.bar_ticks.iter().filter(|t| !t.label.is_empty()).collect();
+        let extents: Vec<(f32, f32)> =
+            shown.iter().map(|t| (scale.at(t.value), 0.5 * size)).collect();
+        let stride = scale::stride(&extents, 0.1 * size).max(1);
+        for tick in shown.into_iter().step_by(stride) {
+            let y = scale.at(tick.value);
+            let end = rect.right + TICK;
+            self.line([rect.right, y], [end, y], style.ink, style.line_width);
+            let (at, color) = ([end + TICK_GAP, y], style.ink);
+            self.text(&Line { at, text: &tick.label, size, color, align: Anchor::Left });
+        }
+        if plan.detail.labels && !bar.label.is_empty() {
+            let size = style.label_size;
+            let label = font::shown(&bar.label);
+            let text = font::fit(&label, size, plan.cell.height());
+            let x = rect.right
+                + TICK
+                + TICK_GAP
+                + widest(&plan.bar_ticks, style.tick_size)
+                + 1.0
+                + font::HALF_LINE * size;
+            let half_width = 0.5 * font::width(&text, size, false);
+            let y = held(axes.middle()[1], half_width, plan.cell.top, plan.cell.bottom);
+            let line =
+                Line { at: [x, y], text: &text, size, color: style.ink, align: Anchor::Center };
+            self.any_text(&line, true, false);
+        }
+    }
+}
+
+/// The place nearest to `at` where something of a half-width lies between two edges.
+pub(super) fn held(at: f32, half_width: f32, low: f32, high: f32) -> f32 {
+    if high - low < 2.0 * half_width {
+        return f32::midpoint(low, high);
+    }
+    at.clamp(low + half_width, high - half_width)
+}

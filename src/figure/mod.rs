@@ -3,10 +3,15 @@
 //! A [`Figure`] is laid out at a size into a [`scene::Scene`] of rectangles, lines and text; the window, SVG,
 //! PDF and PNG all draw that scene, so that they cannot disagree.
 
+mod cells;
 pub mod cloud;
 pub mod color;
+pub mod file;
+pub mod font;
 pub mod layout;
+mod marks;
 pub mod pdf;
+pub mod pick;
 pub mod png;
 pub mod provenance;
 pub mod scale;

@@ -1,1 +1,276 @@
-//! pdf
+//! PDF: exact page size, our fonts embedded as subsets, text that can be selected, the data attached.
+
+use krilla::color::rgb;
+use krilla::embed::{AssociationKind, EmbeddedFile, MimeType};
+use krilla::geom::{Path, PathBuilder, Point, Rect, Size, Transform};
+use krilla::image::Image;
+use krilla::metadata::Metadata;
+use krilla::num::NormalizedF32;
+use krilla::page::PageSettings;
+use krilla::paint::{Fill, FillRule, LineJoin, Stroke, StrokeDash};
+use krilla::surface::Surface;
+use krilla::text::{Font, GlyphId, KrillaGlyph};
+use krilla::{Document, SerializeSettings};
+
+use super::color::Color;
+use super::provenance::Provenance;
+use super::scene::{self, Item, Scene};
+use super::{Anchor, cells, cloud, font};
+use crate::record::error::{Error, Result};
+
+/// Writes the scene as a document of one page. `csv`: the numbers, attached as `data.csv`.
+///
+/// # Errors
+/// When the page has no size or the document cannot be put together.
+pub fn document(scene: &Scene, title: &str, provenance: &Provenance, csv: &str) -> Result<Vec<u8>> {
+    // Tags would need the structure of the figure, which a picture does not have.
+    let settings = SerializeSettings { enable_tagging: false, ..SerializeSettings::default() };
+    let mut document = Document::new_with(settings);
+    document.set_metadata(metadata(title, provenance));
+    attach_data(&mut document, csv);
+    let page = PageSettings::from_wh(scene.width, scene.height).ok_or_else(|| {
+        Error::usage(format!(
+            "a page of {} by {} points cannot be made: choose another size",
+            scene.width, scene.height
+        ))
+    })?;
+    let fonts = Fonts::load()?;
+    let mut page = document.start_page_with(page);
+    let mut surface = page.surface();
+    for item in &scene.items {
+        draw(&mut surface, &fonts, item);
+    }
+    surface.finish();
+    page.finish();
+    document.finish().map_err(|e| Error::internal(format!("writing a PDF: {e:?}")))
+}
+
+fn metadata(title: &str, provenance: &Provenance) -> Metadata {
+    Metadata::new()
+        .title(title.to_owned())
+        .creator(provenance.program.clone())
+        .producer(provenance.program.clone())
+        .keywords(vec![provenance.to_json()])
+        .language("en".to_owned())
+}
+
+fn attach_data(document: &mut Document, csv: &str) {
+    // Adding a second file of the same name would be refused; there is only this one.
+    let _ = document.embed_file(EmbeddedFile {
+        path: "data.csv".to_owned(),
+        mime_type: MimeType::new("text/csv"),
+        description: Some("The numbers drawn in this figure".to_owned()),
+        association_kind: AssociationKind::Data,
+        data: csv.as_bytes().to_vec().into(),
+        modification_date: None,
+        compress: Some(true),
+        location: None,
+    });
+}
+
+/// The fonts of [`font::FILES`], then the bold one.
+struct Fonts(Vec<Font>);
+
+impl Fonts {
+    fn load() -> Result<Self> {
+        let files = font::FILES.iter().map(|(_, bytes)| *bytes).chain([font::BOLD]);
+        let fonts: Option<Vec<Font>> = files.map(|bytes| Font::new(bytes.into(), 0)).collect();
+        fonts.map(Self).ok_or_else(|| Error::internal("a font of the program does not parse"))
+    }
+
+    fn get(&self, index: usize, bold: bool) -> &Font {
+        &self.0[if bold && index == 0 { font::FILES.len() } else { index }]
+    }
+}
+
+fn draw(surface: &mut Surface<'_>, fonts: &Fonts, item: &Item) {
+    match item {
+        Item::Rect { min, max, fill, stroke } => {
+            surface.set_fill(fill.map(solid));
+            surface.set_stroke(stroke.map(|(color, width)| pen(color, width)));
+            if let (true, Some(path)) = (fill.is_some() || stroke.is_some(), rectangle(*min, *max)) {
+                surface.draw_path(&path);
+            }
+        }
+        Item::Polyline { points, color, width, dashed } => {
+            let dash = dashed.then(|| StrokeDash { array: scene::dashes(*width).to_vec(), offset: 0.0 });
+            surface.set_fill(None);
+            surface.set_stroke(Some(Stroke { dash, ..pen(*color, *width) }));
+            if let Some(path) = polyline(points) {
+                surface.draw_path(&path);
+            }
+        }
+        Item::Circle { center, radius, fill } => {
+            surface.set_fill(Some(solid(*fill)));
+            surface.set_stroke(None);
+            if let Some(path) = circle(*center, *radius) {
+                surface.draw_path(&path);
+            }
+        }
+        Item::Text { .. } => draw_text(surface, fonts, item),
+        Item::Image { min, max, columns, rows, pixels } => {
+            let image = cells::Image { min: *min, max: *max, columns: *columns, rows: *rows, pixels };
+            draw_image(surface, &image);
+        }
+        Item::Cloud { min, max, cloud, x, y } => {
+            for item in cloud::primitives(cloud, *min, *max, *x, *y) {
+                draw(surface, fonts, &item);
+            }
+        }
+        Item::Clip { min, max } => match rectangle(*min, *max) {
+            Some(path) => surface.push_clip_path(&path, &FillRule::NonZero),
+            // Keeps pushes and pops in pairs.
+            None => surface.push_transform(&Transform::identity()),
+        },
+        Item::Unclip => surface.pop(),
+    }
+}
+
+fn draw_image(surface: &mut Surface<'_>, image: &cells::Image<'_>) {
+    if image.is_small() {
+        surface.set_stroke(None);
+        for ([min, max], color) in cells::rects(image) {
+            surface.set_fill(Some(solid(color)));
+            if let Some(path) = rectangle(min, max) {
+                surface.draw_path(&path);
+            }
+        }
+        return;
+    }
+    let (width, height, rgba) = cells::bitmap(image);
+    let size = Size::from_wh(image.max[0] - image.min[0], image.max[1] - image.min[1]);
+    let Some(size) = size else { return };
+    surface.push_transform(&Transform::from_translate(image.min[0], image.min[1]));
+    surface.draw_image(Image::from_rgba8(rgba, width, height), size);
+    surface.pop();
+}
+
+/// A stretch of text in one font, shaped.
+struct Run {
+    font: usize,
+    text: String,
+    glyphs: Vec<KrillaGlyph>,
+}
+
+fn draw_text(surface: &mut Surface<'_>, fonts: &Fonts, item: &Item) {
+    let Item::Text { at, text, size, color, align, upright, bold } = item else { return };
+    let runs = shape(text, *bold);
+    let width = size * runs.iter().flat_map(|run| &run.glyphs).map(|g| g.x_advance).sum::<f32>();
+    let back = match align {
+        Anchor::Left => 0.0,
+        Anchor::Center => width / 2.0,
+        Anchor::Right => width,
+    };
+    surface.set_fill(Some(solid(*color)));
+    surface.set_stroke(None);
+    surface.push_transform(&Transform::from_translate(at[0], at[1]));
+    if *upright {
+        surface.push_transform(&Transform::from_rotate(-90.0));
+    }
+    let mut x = -back;
+    for run in &runs {
+        let start = Point::from_xy(x, font::MIDDLE * size);
+        let face = fonts.get(run.font, *bold).clone();
+        surface.draw_glyphs(start, &run.glyphs, face, &run.text, *size, false);
+        x += size * run.glyphs.iter().map(|g| g.x_advance).sum::<f32>();
+    }
+    if *upright {
+        surface.pop();
+    }
+    surface.pop();
+}
+
+/// Breaks a text where the font changes, and shapes each stretch.
+fn shape(text: &str, bold: bool) -> Vec<Run> {
+    let chars: Vec<char> = text.chars().collect();
+    let font_of = |c: &char| font::font_of(*c).unwrap_or(0);
+    chars
+        .chunk_by(|a, b| font_of(a) == font_of(b))
+        .filter_map(|stretch| {
+            let font = font_of(stretch.first()?);
+            let text: String = stretch.iter().collect();
+            let glyphs = glyphs(&text, font::face(font, bold)?);
+            Some(Run { font, text, glyphs })
+        })
+        .collect()
+}
+
+/// Glyphs with advances in parts of the font size.
+fn glyphs(text: &str, face: &rustybuzz::Face<'_>) -> Vec<KrillaGlyph> {
+    let mut buffer = rustybuzz::UnicodeBuffer::new();
+    buffer.push_str(text);
+    buffer.set_direction(rustybuzz::Direction::LeftToRight);
+    let shaped = rustybuzz::shape(face, &[], buffer);
+    let units = face.units_per_em() as f32;
+    let starts: Vec<usize> = shaped.glyph_infos().iter().map(|g| g.cluster as usize).collect();
+    let end_of = |start: usize| {
+        starts.iter().copied().filter(|s| *s > start).min().unwrap_or(text.len())
+    };
+    let places = shaped.glyph_infos().iter().zip(shaped.glyph_positions());
+    places
+        .map(|(info, place)| {
+            let start = info.cluster as usize;
+            KrillaGlyph::new(
+                GlyphId::new(info.glyph_id),
+                place.x_advance as f32 / units,
+                place.x_offset as f32 / units,
+                place.y_offset as f32 / units,
+                0.0,
+                start..end_of(start),
+                None,
+            )
+        })
+        .collect()
+}
+
+fn opacity(color: Color) -> NormalizedF32 {
+    NormalizedF32::new(f32::from(color.a) / 255.0).unwrap_or(NormalizedF32::ONE)
+}
+
+fn solid(color: Color) -> Fill {
+    Fill {
+        paint: rgb::Color::new(color.r, color.g, color.b).into(),
+        opacity: opacity(color),
+        rule: FillRule::NonZero,
+    }
+}
+
+fn pen(color: Color, width: f32) -> Stroke {
+    Stroke {
+        paint: rgb::Color::new(color.r, color.g, color.b).into(),
+        opacity: opacity(color),
+        width,
+        line_join: LineJoin::Round,
+        ..Stroke::default()
+    }
+}
+
+fn rectangle(min: [f32; 2], max: [f32; 2]) -> Option<Path> {
+    let mut path = PathBuilder::new();
+    path.push_rect(Rect::from_ltrb(min[0], min[1], max[0], max[1])?);
+    path.finish()
+}
+
+fn polyline(points: &[[f32; 2]]) -> Option<Path> {
+    let (first, rest) = points.split_first()?;
+    let mut path = PathBuilder::new();
+    path.move_to(first[0], first[1]);
+    for point in rest {
+        path.line_to(point[0], point[1]);
+    }
+    path.finish()
+}
+
+/// Four Bézier arcs, off by at most 0.03 % of the radius.
+fn circle([x, y]: [f32; 2], r: f32) -> Option<Path> {
+    const K: f32 = 0.552_284_8;
+    let k = K * r;
+    let mut path = PathBuilder::new();
+    path.move_to(x + r, y);
+    path.cubic_to(x + r, y + k, x + k, y + r, x, y + r);
+    path.cubic_to(x - k, y + r, x - r, y + k, x - r, y);
+    path.cubic_to(x - r, y - k, x - k, y - r, x, y - r);
+    path.cubic_to(x + k, y - r, x + r, y - k, x + r, y);
+    path.close();
+    path.finish()
+}

@@ -1,1 +1,104 @@
-//! png
+//! PNG at any number of dots per inch, with that number and the provenance inside.
+
+use std::sync::{Arc, LazyLock};
+
+use resvg::{tiny_skia, usvg};
+
+use super::font;
+use super::provenance::Provenance;
+use super::scene::Scene;
+use super::svg;
+use crate::record::error::{Error, Result};
+
+/// Keyword of the text chunk that holds the provenance.
+pub const PROVENANCE_KEYWORD: &str = "Provenance";
+
+/// Pixels on a side beyond which a picture is refused: four bytes each of 20,000² are 1.6 GB.
+const LARGEST_SIDE: f32 = 20_000.0;
+
+/// Draws the scene at a resolution.
+///
+/// # Errors
+/// When the picture would be too large or too small.
+pub fn document(scene: &Scene, title: &str, provenance: &Provenance, dpi: f32) -> Result<Vec<u8>> {
+    let (width, height, rgba) = pixels(scene, dpi)?;
+    let texts = [("Title", title), (PROVENANCE_KEYWORD, &provenance.to_json())];
+    encode(&rgba, width, height, Some(dpi), &texts)
+}
+
+/// The scene as straight RGBA: width, height, pixels.
+///
+/// # Errors
+/// When the picture would be too large or too small.
+pub fn pixels(scene: &Scene, dpi: f32) -> Result<(u32, u32, Vec<u8>)> {
+    let side = |points: f32| (points * dpi / 72.0).round();
+    let (width, height) = (side(scene.width), side(scene.height));
+    if !(width >= 1.0 && height >= 1.0 && width.max(height) <= LARGEST_SIDE) {
+        return Err(Error::usage(format!(
+            "a picture of {} by {} points at {dpi} dots per inch would have {width} by {height} pixels; \
+             from 1 to {LARGEST_SIDE} on a side can be drawn: choose another size or resolution",
+            scene.width, scene.height
+        )));
+    }
+    let text = svg::document(scene, "", &Provenance::default());
+    let tree = usvg::Tree::from_str(&text, &OPTIONS)
+        .map_err(|e| Error::internal(format!("reading our own SVG: {e}")))?;
+    let mut map = tiny_skia::Pixmap::new(width as u32, height as u32)
+        .ok_or_else(|| Error::system("no memory for the picture: choose a smaller size"))?;
+    let size = tree.size();
+    let fit = tiny_skia::Transform::from_scale(width / size.width(), height / size.height());
+    resvg::render(&tree, fit, &mut map.as_mut());
+    Ok((map.width(), map.height(), map.take_demultiplied()))
+}
+
+/// Reads SVG with our fonts and no others.
+static OPTIONS: LazyLock<usvg::Options<'static>> = LazyLock::new(|| {
+    let mut fonts = usvg::fontdb::Database::new();
+    for bytes in font::FILES.iter().map(|(_, bytes)| *bytes).chain([font::BOLD]) {
+        fonts.load_font_source(usvg::fontdb::Source::Binary(Arc::new(bytes)));
+    }
+    usvg::Options {
+        font_family: font::FILES[0].0.to_owned(),
+        fontdb: Arc::new(fonts),
+        ..usvg::Options::default()
+    }
+});
+
+/// Encodes straight RGBA, always to the same bytes. `texts`: pairs of keyword and text.
+///
+/// # Errors
+/// When the number of bytes does not fit the size.
+pub fn encode(
+    rgba: &[u8],
+    width: u32,
+    height: u32,
+    dpi: Option<f32>,
+    texts: &[(&str, &str)],
+) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    write(&mut bytes, rgba, (width, height), dpi, texts)
+        .map_err(|e| Error::internal(format!("encoding a PNG: {e}")))?;
+    Ok(bytes)
+}
+
+fn write(
+    bytes: &mut Vec<u8>,
+    rgba: &[u8],
+    (width, height): (u32, u32),
+    dpi: Option<f32>,
+    texts: &[(&str, &str)],
+) -> Result<(), png::EncodingError> {
+    let mut encoder = png::Encoder::new(bytes, width, height);
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_pixel_dims(dpi.map(|dpi| {
+        let per_metre = (dpi / 0.0254).round() as u32;
+        png::PixelDimensions { xppu: per_metre, yppu: per_metre, unit: png::Unit::Meter }
+    }));
+    for (keyword, text) in texts.iter().filter(|(_, text)| !text.is_empty()) {
+        encoder.add_itxt_chunk((*keyword).to_owned(), (*text).to_owned())?;
+    }
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(rgba)?;
+    writer.finish()
+}

@@ -1,1 +1,237 @@
-//! scale
+//! Scales of axes: values to places, round tick values, short and exact tick labels.
+
+/// A value axis laid over a stretch of the page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    /// Values at the two ends; they may run backwards.
+    pub range: (f64, f64),
+    pub log: bool,
+    /// Places of the two ends, in points.
+    pub span: (f32, f32),
+}
+
+impl Scale {
+    /// A scale whose ends are numbers that differ, whatever was asked for; a logarithmic one is positive.
+    pub fn new(range: (f64, f64), log: bool, span: (f32, f32)) -> Self {
+        Self { range: sound(range, log), log, span }
+    }
+
+    /// The place of a value; NaN where it has none.
+    pub fn at(&self, value: f64) -> f32 {
+        let (a, b) = (self.warp(self.range.0), self.warp(self.range.1));
+        let t = (self.warp(value) - a) / (b - a);
+        (f64::from(self.span.0) + t * f64::from(self.span.1 - self.span.0)) as f32
+    }
+
+    /// The value at a place.
+    pub fn value_at(&self, place: f32) -> f64 {
+        let t = f64::from(place - self.span.0) / f64::from(self.span.1 - self.span.0);
+        let (a, b) = (self.warp(self.range.0), self.warp(self.range.1));
+        let warped = a + t * (b - a);
+        if self.log { warped.exp() } else { warped }
+    }
+
+    /// Whether a value lies between the two ends.
+    pub fn contains(&self, value: f64) -> bool {
+        let (low, high) = ordered(self.range);
+        // A millionth of the range: a tick at the very end must not fall to rounding.
+        let slack = (high - low) * 1e-6;
+        value >= low - slack && value <= high + slack
+    }
+
+    fn warp(&self, value: f64) -> f64 {
+        match self.log {
+            true if value > 0.0 => value.ln(),
+            true => f64::NAN,
+            false => value,
+        }
+    }
+}
+
+fn ordered((a, b): (f64, f64)) -> (f64, f64) {
+    (a.min(b), a.max(b))
+}
+
+fn sound((a, b): (f64, f64), log: bool) -> (f64, f64) {
+    let (a, b) = if a.is_finite() && b.is_finite() { (a, b) } else { (0.0, 1.0) };
+    if log {
+        let high = a.max(b);
+        if high <= 0.0 {
+            return (0.1, 1.0);
+        }
+        // Nine decades below the top: what is not positive has no place on the scale.
+        let (a, b) = (a.max(high * 1e-9), b.max(high * 1e-9));
+        return if a == b { (a / 2.0, b * 2.0) } else { (a, b) };
+    }
+    if a == b {
+        let half = if a == 0.0 { 0.5 } else { a.abs() * 0.05 };
+        return (a - half, b + half);
+    }
+    (a, b)
+}
+
+/// A tick: where, and what stands beside it (empty for a minor one).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tick {
+    pub value: f64,
+    pub label: String,
+}
+
+/// Round tick values inside a range, at most `most` of them with a label, ascending.
+///
+/// Linear steps are 1, 2 or 5 times a power of ten. Logarithmic ticks stand at powers of ten, or at 1, 2 and 5
+/// times those where fewer than two powers lie inside; over few decades the digits between are minor ticks.
+pub fn ticks(range: (f64, f64), log: bool, most: usize) -> Vec<Tick> {
+    let (low, high) = ordered(sound(range, log));
+    if most == 0 {
+        return Vec::new();
+    }
+    if log { log_ticks(low, high, most) } else { linear_ticks(low, high, most) }
+}
+
+fn linear_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
+    let step = nice_step(low, high, most);
+    let first = (low / step - 1e-6).ceil();
+    let last = (high / step + 1e-6).floor();
+    let count = (last - first) as usize + 1;
+    let values: Vec<f64> = (0..count).map(|i| (first + i as f64) * step).collect();
+    let labels = labels(&values, step);
+    values.into_iter().zip(labels).map(|(value, label)| Tick { value, label }).collect()
+}
+
+/// The smallest round step with at most `most` ticks in the range.
+fn nice_step(low: f64, high: f64, most: usize) -> f64 {
+    let rough = (high - low) / most as f64;
+    let mut power = 10f64.powi(rough.log10().floor() as i32);
+    loop {
+        for factor in [1.0, 2.0, 5.0] {
+            let step = factor * power;
+            let count = (high / step + 1e-6).floor() - (low / step - 1e-6).ceil() + 1.0;
+            if count <= most as f64 {
+                return step;
+            }
+        }
+        power *= 10.0;
+    }
+}
+
+fn log_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
+    let inside = |v: f64| v >= low * (1.0 - 1e-9) && v <= high * (1.0 + 1e-9);
+    let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+    let powers: Vec<i32> = (first..=last).filter(|p| inside(10f64.powi(*p))).collect();
+    if powers.len() < 2 {
+        return log_ticks_in_a_decade(low, high, most);
+    }
+    let stride = powers.len().div_ceil(most);
+    let mut ticks: Vec<Tick> = powers
+        .iter()
+        .enumerate()
+        .map(|(i, p)| Tick {
+            value: 10f64.powi(*p),
+            label: if i % stride == 0 { number(10f64.powi(*p)) } else { String::new() },
+        })
+        .collect();
+    if last - first <= 4 {
+        let minor = (first..=last).flat_map(|p| (2..10).map(move |m| f64::from(m) * 10f64.powi(p)));
+        ticks.extend(minor.filter(|v| inside(*v)).map(|value| Tick { value, label: String::new() }));
+        ticks.sort_by(|a, b| a.value.total_cmp(&b.value));
+    }
+    ticks
+}
+
+fn log_ticks_in_a_decade(low: f64, high: f64, most: usize) -> Vec<Tick> {
+    let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+    let round: Vec<f64> = (first..=last)
+        .flat_map(|p| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(p)))
+        .filter(|v| *v >= low * (1.0 - 1e-9) && *v <= high * (1.0 + 1e-9))
+        .collect();
+    if round.len() < 2 || round.len() > most {
+        return linear_ticks(low, high, most);
+    }
+    round.into_iter().map(|value| Tick { value, label: number(value) }).collect()
+}
+
+/// Labels of values that are multiples of a step: one notation for all, as many decimals as the step needs.
+fn labels(values: &[f64], step: f64) -> Vec<String> {
+    let largest = values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    if largest >= 1e7 || step < 1e-4 {
+        return values.iter().map(|v| scientific(*v, step)).collect();
+    }
+    let (divisor, suffix) = match step {
+        s if s >= 1e6 || (largest >= 1e6 && is_multiple(s, 1e5)) => (1e6, "M"),
+        s if largest >= 1e4 && is_multiple(s, 100.0) => (1e3, "k"),
+        _ => (1.0, ""),
+    };
+    let decimals = decimals_of(step / divisor);
+    values
+        .iter()
+        .map(|v| match *v == 0.0 {
+            true if !suffix.is_empty() => "0".to_owned(),
+            _ => minus(&format!("{:.decimals$}{suffix}", v / divisor)),
+        })
+        .collect()
+}
+
+fn is_multiple(value: f64, of: f64) -> bool {
+    let times = value / of;
+    times >= 1.0 - 1e-9 && (times - times.round()).abs() < 1e-9
+}
+
+fn decimals_of(step: f64) -> usize {
+    (0..12).find(|d| is_multiple(step * 10f64.powi(*d), 1.0)).map_or(12, |d| d as usize)
+}
+
+/// `2e−5`: as many digits as tell multiples of the step apart.
+fn scientific(value: f64, step: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let exponent = value.abs().log10().floor() as i32;
+    let digits = decimals_of(step / 10f64.powi(exponent));
+    let text = format!("{:.digits$}e{exponent}", value / 10f64.powi(exponent));
+    minus(&text)
+}
+
+/// A number as short as it can be said with four significant digits: `0.834`, `12`, `1.5e−7`.
+pub fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return minus(&value.to_string());
+    }
+    let size = value.abs();
+    if size == 0.0 {
+        return "0".to_owned();
+    }
+    if !(1e-4..1e7).contains(&size) {
+        let text = format!("{value:.3e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let digits = if digits.contains('.') {
+            digits.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            digits
+        };
+        return minus(&format!("{digits}e{exponent}"));
+    }
+    let decimals = (3 - size.log10().floor() as i32).clamp(0, 8) as usize;
+    let text = format!("{value:.decimals$}");
+    let short = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
+    minus(short)
+}
+
+/// The sign of a negative number as typographers write it.
+fn minus(text: &str) -> String {
+    text.replace('-', "−")
+}
+
+/// The smallest `k` for which every `k`-th of a row of labels stands clear of the next; `extents` are the places
+/// and half-widths, in order, `gap` the least room between two. 0 when there are no labels.
+pub fn stride(extents: &[(f32, f32)], gap: f32) -> usize {
+    let clear = |k: usize| {
+        let kept: Vec<&(f32, f32)> = extents.iter().step_by(k).collect();
+        kept.windows(2).all(|w| (w[1].0 - w[0].0).abs() >= w[0].1 + w[1].1 + gap)
+    };
+    (1..=extents.len()).find(|k| clear(*k)).unwrap_or(extents.len())
+}

@@ -34,7 +34,8 @@ pub enum Item {
         radius: f32,
         fill: Color,
     },
-    /// `angle` 0 or -90 degrees (counter-clockwise up).
+    /// One line of text. `at`: its left end, middle or right end (`align`), at the middle of its capitals.
+    /// `upright` turns it about `at` by a quarter, so that it reads from the bottom to the top.
     Text {
         at: [f32; 2],
         text: String,
@@ -42,8 +43,10 @@ pub enum Item {
         color: Color,
         align: super::Anchor,
         upright: bool,
+        bold: bool,
     },
-    /// An image of `columns * rows` flat cells (nearest neighbour; fully transparent cells are absent).
+    /// An image of `columns * rows` flat cells, row-major from the top left (nearest neighbour; fully
+    /// transparent cells are absent).
     Image {
         min: [f32; 2],
         max: [f32; 2],
@@ -51,11 +54,14 @@ pub enum Item {
         rows: usize,
         pixels: Arc<[Color]>,
     },
-    /// A cloud for the GPU inside a rectangle; file backends project it themselves.
+    /// A cloud for the GPU inside a rectangle; file backends project it themselves. `x` and `y`: the projected
+    /// coordinates at the left and right, bottom and top edge.
     Cloud {
         min: [f32; 2],
         max: [f32; 2],
         cloud: Box<super::Cloud>,
+        x: (f32, f32),
+        y: (f32, f32),
     },
     /// Everything until the matching `Unclip` stays inside the rectangle.
     Clip {
@@ -71,6 +77,29 @@ pub struct Area {
     pub min: [f32; 2],
     pub max: [f32; 2],
     pub pick: AreaPick,
+    /// For a heat map, the corner where row 0 and column 0 begin, and the opposite one (they may lie outside the
+    /// area when only a part is in view, and run backwards); for a plot, the places of the lower and upper ends
+    /// of its axes; else the area itself.
+    pub frame: [[f32; 2]; 2],
+    /// For a heat map whose axes name them, the texts of rows and of columns; else empty.
+    pub labels: [Arc<[String]>; 2],
+}
+
+impl Area {
+    /// An area with one thing in it.
+    pub fn one(min: [f32; 2], max: [f32; 2], pick: Pick, hover: String) -> Self {
+        Self {
+            min,
+            max,
+            pick: AreaPick::One { pick, hover },
+            frame: [min, max],
+            labels: Default::default(),
+        }
+    }
+
+    pub fn contains(&self, at: [f32; 2]) -> bool {
+        (0..2).all(|i| at[i] >= self.min[i] && at[i] <= self.max[i])
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -81,4 +110,14 @@ pub enum AreaPick {
     Heat(super::Heat),
     /// The inside of a plot: reads all lines at x. Index into `Figure::plots`.
     Plot(usize),
+    /// The nearest point of the cloud.
+    Cloud(Box<super::Cloud>),
+}
+
+/// Width of the lines that join points of a cloud, in points.
+pub const LINK_WIDTH: f32 = 0.8;
+
+/// Lengths of a dash and of the gap after it in a dashed line of a width, in points.
+pub fn dashes(width: f32) -> [f32; 2] {
+    [2.0 + 2.0 * width, 1.5 + width]
 }

@@ -1,1 +1,144 @@
-//! table
+//! CSV with exactly the numbers that a figure draws.
+
+use super::marks::exists;
+use super::{Axis, Cloud, Figure, Heat, HeatPick, Mark, Plot, Ticks, cloud};
+use crate::record::error::{Error, Result};
+
+/// Columns of the table. `x` and `y` are in the units of the axes; of a heat map they are the column and the row.
+/// `value` is that of a cell, or the depth of a point of a cloud; `x_text` and `y_text` name tokens.
+pub const COLUMNS: [&str; 8] =
+    ["plot", "series", "kind", "x", "y", "value", "x_text", "y_text"];
+
+/// One row per number drawn.
+///
+/// # Errors
+/// Only when there is no memory.
+pub fn csv(figure: &Figure) -> Result<String> {
+    let mut table = Table(csv::Writer::from_writer(Vec::new()));
+    table.row(&COLUMNS.map(str::to_owned))?;
+    for (index, plot) in figure.plots.iter().enumerate() {
+        let title = if plot.title.is_empty() { (index + 1).to_string() } else { plot.title.clone() };
+        for mark in &plot.marks {
+            table.mark(&title, plot, mark)?;
+        }
+    }
+    let bytes = table.0.into_inner().map_err(|e| Error::internal(e.to_string()))?;
+    String::from_utf8(bytes).map_err(|e| Error::internal(e.to_string()))
+}
+
+struct Table(csv::Writer<Vec<u8>>);
+
+/// A row without plot and series.
+#[derive(Default)]
+struct Entry {
+    kind: &'static str,
+    x: String,
+    y: String,
+    value: String,
+    x_text: String,
+    y_text: String,
+}
+
+impl Table {
+    fn row(&mut self, fields: &[String; 8]) -> Result<()> {
+        self.0.write_record(fields).map_err(|e| Error::internal(format!("writing CSV: {e}")))
+    }
+
+    fn entry(&mut self, plot: &str, series: &str, e: Entry) -> Result<()> {
+        let kind = e.kind.to_owned();
+        let texts = [plot, series, &e.x_text, &e.y_text].map(harmless);
+        let [plot, series, x_text, y_text] = texts;
+        self.row(&[plot, series, kind, e.x, e.y, e.value, x_text, y_text])
+    }
+
+    fn points(&mut self, plot: &str, name: &str, kind: &'static str, points: &[[f64; 2]]) -> Result<()> {
+        for [x, y] in points {
+            let entry = Entry { kind, x: x.to_string(), y: y.to_string(), ..Entry::default() };
+            self.entry(plot, name, entry)?;
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, title: &str, plot: &Plot, mark: &Mark) -> Result<()> {
+        match mark {
+            Mark::Line { name, points, .. } => self.points(title, name, "line", points),
+            Mark::Points { name, points, .. } => self.points(title, name, "point", points),
+            Mark::Bars { name, at, values, .. } => {
+                let points: Vec<[f64; 2]> =
+                    at.iter().zip(values).map(|(x, y)| [*x, *y]).collect();
+                self.points(title, name, "bar", &points)
+            }
+            Mark::Heat(heat) => self.heat(title, plot, heat),
+            Mark::Cloud(cloud) => self.cloud(title, cloud),
+            Mark::Upright { x, text, .. } => {
+                let (x, x_text) = (x.to_string(), text.clone());
+                self.entry(title, "", Entry { kind: "mark", x, x_text, ..Entry::default() })
+            }
+            Mark::Text { at, text, .. } => {
+                let [x, y] = at.map(|v| v.to_string());
+                let x_text = text.clone();
+                self.entry(title, "", Entry { kind: "text", x, y, x_text, ..Entry::default() })
+            }
+            Mark::Cells(cells) => cells.iter().try_for_each(|cell| {
+                let [x, y] = cell.from.map(|v| v.to_string());
+                let (x_text, y_text) = (cell.text.clone(), cell.hover.clone());
+                let entry = Entry { kind: "cell", x, y, x_text, y_text, ..Entry::default() };
+                self.entry(title, "", entry)
+            }),
+            // Outlines and arrows point at numbers; they are none.
+            Mark::Rect { .. } | Mark::Arrow { .. } => Ok(()),
+        }
+    }
+
+    fn heat(&mut self, title: &str, plot: &Plot, heat: &Heat) -> Result<()> {
+        for row in 0..heat.rows {
+            for column in (0..heat.columns).filter(|column| exists(heat, row, *column)) {
+                let value = heat.values[row * heat.columns + column];
+                let (y_text, x_text) = match &heat.pick {
+                    HeatPick::Named { rows, columns } => {
+                        (name(rows, row), name(columns, column))
+                    }
+                    _ => (tick_text(&plot.y, row), tick_text(&plot.x, column)),
+                };
+                let entry = Entry {
+                    kind: "cell",
+                    x: column.to_string(),
+                    y: row.to_string(),
+                    value: value.to_string(),
+                    x_text,
+                    y_text,
+                };
+                self.entry(title, &heat.name, entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn cloud(&mut self, title: &str, cloud: &Cloud) -> Result<()> {
+        for [x, y, depth] in cloud::project(&cloud.points, &cloud.basis, cloud.dims) {
+            let [x, y, value] = [x, y, depth].map(|v| v.to_string());
+            let entry = Entry { kind: "point", x, y, value, ..Entry::default() };
+            self.entry(title, &cloud.name, entry)?;
+        }
+        Ok(())
+    }
+}
+
+fn name(names: &[String], index: usize) -> String {
+    names.get(index).cloned().unwrap_or_default()
+}
+
+/// The text of the named tick inside a cell.
+fn tick_text(axis: &Axis, index: usize) -> String {
+    let Ticks::At(list) = &axis.ticks else { return String::new() };
+    let found = list.iter().find(|(value, _)| value.floor() == index as f64);
+    found.map(|(_, text)| text.clone()).unwrap_or_default()
+}
+
+/// Text that no spreadsheet takes for a formula.
+fn harmless(text: &str) -> String {
+    match text.chars().next() {
+        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{text}"),
+        _ => text.to_owned(),
+    }
+}

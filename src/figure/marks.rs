@@ -1,0 +1,360 @@
+//! From marks in axis coordinates to primitives on the page, and the areas that answer to the pointer.
+
+use std::sync::Arc;
+
+use super::color::{Color, fraction};
+use super::layout::{Line, Pen, Rect, held};
+use super::scale::{Scale, number};
+use super::scene::{Area, AreaPick, Item};
+use super::{Anchor, Cell, Cloud, Heat, HeatPick, Mark, Pick, Plot, Ticks, font};
+
+/// The axes of a plot on the page.
+pub(super) struct Frame {
+    pub x: Scale,
+    pub y: Scale,
+    pub rect: Rect,
+}
+
+impl Frame {
+    fn place(&self, point: [f64; 2]) -> [f32; 2] {
+        [self.x.at(point[0]), self.y.at(point[1])]
+    }
+
+    /// The rectangle between two corners in axis values, whichever way the axes run.
+    fn rect_of(&self, from: [f64; 2], to: [f64; 2]) -> Rect {
+        let ([x0, y0], [x1, y1]) = (self.place(from), self.place(to));
+        Rect { left: x0.min(x1), right: x0.max(x1), top: y0.min(y1), bottom: y0.max(y1) }
+    }
+}
+
+/// Draws all marks of a plot inside its axes.
+pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
+    // A line along the edge keeps its width.
+    let around = Rect {
+        left: frame.rect.left - 1.0,
+        top: frame.rect.top - 1.0,
+        right: frame.rect.right + 1.0,
+        bottom: frame.rect.bottom + 1.0,
+    };
+    pen.push(Item::Clip { min: around.min(), max: around.max() });
+    let mut uprights = Vec::new();
+    for mark in &plot.marks {
+        match mark {
+            Mark::Line { points, color, width, dashed, .. } => {
+                let stroke = Stroke { color: *color, width: *width, dashed: *dashed };
+                polyline(pen, frame, points, &stroke);
+            }
+            Mark::Points { name, points, colors, diameter, picks } => {
+                discs(pen, frame, &Discs { name, points, colors, diameter: *diameter, picks });
+            }
+            Mark::Heat(heat) => heat_map(pen, frame, plot, heat),
+            Mark::Bars { name, at, values, base, width, color } => {
+                bars(pen, frame, &Bars { name, at, values, base: *base, width: *width, color: *color });
+            }
+            Mark::Rect { from, to, fill, stroke, width } => {
+                let rect = frame.rect_of(*from, *to);
+                pen.rect(rect, *fill, stroke.map(|color| (color, *width)));
+            }
+            Mark::Arrow { from, to, color, width } => {
+                arrow(pen, frame.place(*from), frame.place(*to), *color, *width);
+            }
+            Mark::Text { at, text, color, anchor, size } => {
+                let [x, y] = frame.place(*at);
+                let line = Line { at: [x, y], text, size: *size, color: *color, align: *anchor };
+                pen.text(&line);
+            }
+            Mark::Upright { x, text, color, dashed } => uprights.push((*x, text, *color, *dashed)),
+            Mark::Cells(cells) => cells.iter().for_each(|cell| cell_box(pen, frame, cell)),
+            Mark::Cloud(cloud) => draw_cloud(pen, plot, frame, cloud),
+        }
+    }
+    for (x, _, color, dashed) in &uprights {
+        upright_line(pen, frame, *x, *color, *dashed);
+    }
+    let labels: Vec<(f64, &str, Color)> =
+        uprights.iter().map(|(x, text, color, _)| (*x, text.as_str(), *color)).collect();
+    upright_labels(pen, frame, &labels);
+    pen.push(Item::Unclip);
+}
+
+struct Stroke {
+    color: Color,
+    width: f32,
+    dashed: bool,
+}
+
+/// A line with a gap wherever a point has no place.
+fn polyline(pen: &mut Pen<'_>, frame: &Frame, points: &[[f64; 2]], stroke: &Stroke) {
+    let places: Vec<[f32; 2]> = points.iter().map(|p| frame.place(*p)).collect();
+    for run in places.split(|p| !(p[0].is_finite() && p[1].is_finite())) {
+        match run {
+            [] => {}
+            [only] => pen.push(Item::Circle {
+                center: *only,
+                radius: stroke.width.max(0.8),
+                fill: stroke.color,
+            }),
+            run => pen.push(Item::Polyline {
+                points: decimated(run),
+                color: stroke.color,
+                width: stroke.width,
+                dashed: stroke.dashed,
+            }),
+        }
+    }
+}
+
+/// A quarter of a point: finer than any screen or printer shows of a line.
+const COLUMN: f32 = 0.25;
+
+/// The first, lowest, highest and last point of every column; all points where that saves nothing, or where x
+/// does not rise.
+fn decimated(run: &[[f32; 2]]) -> Vec<[f32; 2]> {
+    let width = run[run.len() - 1][0] - run[0][0];
+    let rising = run.windows(2).all(|w| w[1][0] >= w[0][0]);
+    if !rising || (run.len() as f32) < 4.0 * width / COLUMN {
+        return run.to_vec();
+    }
+    let mut kept = Vec::new();
+    for column in run.chunk_by(|a, b| (a[0] / COLUMN).floor() == (b[0] / COLUMN).floor()) {
+        let by_height = |a: &usize, b: &usize| column[*a][1].total_cmp(&column[*b][1]);
+        let lowest = (0..column.len()).min_by(by_height).unwrap_or(0);
+        let highest = (0..column.len()).max_by(by_height).unwrap_or(0);
+        let mut chosen = [0, lowest, highest, column.len() - 1];
+        chosen.sort_unstable();
+        let mut last = None;
+        for index in chosen {
+            if last != Some(index) {
+                kept.push(column[index]);
+                last = Some(index);
+            }
+        }
+    }
+    kept
+}
+
+struct Discs<'a> {
+    name: &'a str,
+    points: &'a [[f64; 2]],
+    colors: &'a [Color],
+    diameter: f32,
+    picks: &'a [Pick],
+}
+
+fn discs(pen: &mut Pen<'_>, frame: &Frame, discs: &Discs<'_>) {
+    let ink = pen.style.ink;
+    for (i, point) in discs.points.iter().enumerate() {
+        let [x, y] = frame.place(*point);
+        if !(x.is_finite() && y.is_finite()) {
+            continue;
+        }
+        let fill = discs.colors.get(i).or(discs.colors.last()).copied().unwrap_or(ink);
+        pen.push(Item::Circle { center: [x, y], radius: discs.diameter / 2.0, fill });
+        let Some(pick) = discs.picks.get(i) else { continue };
+        // A finger's tip, not a needle's.
+        let reach = (discs.diameter / 2.0).max(3.0);
+        let place = format!("({}, {})", number(point[0]), number(point[1]));
+        let hover = match discs.name {
+            "" => place,
+            name => format!("{name} {place}"),
+        };
+        pen.area(Area::one([x - reach, y - reach], [x + reach, y + reach], pick.clone(), hover));
+    }
+}
+
+fn heat_map(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, heat: &Heat) {
+    let (rows, columns) = (heat.rows, heat.columns);
+    if rows == 0 || columns == 0 || heat.values.len() < rows * columns {
+        return;
+    }
+    let corner = frame.place([0.0, 0.0]);
+    let opposite = frame.place([columns as f64, rows as f64]);
+    let rect = frame.rect_of([0.0, 0.0], [columns as f64, rows as f64]);
+    let (flip_x, flip_y) = (opposite[0] < corner[0], opposite[1] < corner[1]);
+    let mut pixels = Vec::with_capacity(rows * columns);
+    for r in 0..rows {
+        let row = if flip_y { rows - 1 - r } else { r };
+        for c in 0..columns {
+            pixels.push(cell_color(heat, row, if flip_x { columns - 1 - c } else { c }));
+        }
+    }
+    pen.push(Item::Image {
+        min: rect.min(),
+        max: rect.max(),
+        columns,
+        rows,
+        pixels: pixels.into(),
+    });
+    let inside = |v: f32, low: f32, high: f32| v.clamp(low, high);
+    let bounds = frame.rect;
+    pen.area(Area {
+        min: [
+            inside(rect.left, bounds.left, bounds.right),
+            inside(rect.top, bounds.top, bounds.bottom),
+        ],
+        max: [
+            inside(rect.right, bounds.left, bounds.right),
+            inside(rect.bottom, bounds.top, bounds.bottom),
+        ],
+        pick: AreaPick::Heat(heat.clone()),
+        frame: [corner, opposite],
+        labels: match heat.pick {
+            HeatPick::QueryKey => [names(&plot.y.ticks, rows), names(&plot.x.ticks, columns)],
+            _ => Default::default(),
+        },
+    });
+}
+
+/// The colour of a cell; transparent where there is none.
+pub(super) fn cell_color(heat: &Heat, row: usize, column: usize) -> Color {
+    if !exists(heat, row, column) {
+        return Color::TRANSPARENT;
+    }
+    let value = heat.values[row * heat.columns + column];
+    heat.map.at(fraction(value, heat.range, heat.log))
+}
+
+/// Whether a cell is there at all: not in the causal triangle, and not NaN.
+pub(super) fn exists(heat: &Heat, row: usize, column: usize) -> bool {
+    !(heat.causal && column > row)
+        && heat.values.get(row * heat.columns + column).is_some_and(|v| !v.is_nan())
+}
+
+/// The texts of named ticks that stand at the middles of cells; empty where an axis has none.
+fn names(ticks: &Ticks, count: usize) -> Arc<[String]> {
+    let Ticks::At(list) = ticks else { return Arc::default() };
+    let mut names = vec![String::new(); count];
+    for (value, text) in list {
+        if let Some(name) = names.get_mut(value.floor() as usize) {
+            name.clone_from(text);
+        }
+    }
+    names.into()
+}
+
+struct Bars<'a> {
+    name: &'a str,
+    at: &'a [f64],
+    values: &'a [f64],
+    base: f64,
+    width: f64,
+    color: Color,
+}
+
+fn bars(pen: &mut Pen<'_>, frame: &Frame, bars: &Bars<'_>) {
+    for (at, value) in bars.at.iter().zip(bars.values) {
+        if !value.is_finite() {
+            continue;
+        }
+        let half = bars.width / 2.0;
+        let rect = frame.rect_of([at - half, bars.base], [at + half, *value]);
+        pen.rect(rect, Some(bars.color), None);
+        let hover = format!("{} at {}: {}", bars.name, number(*at), number(*value));
+        pen.area(Area::one(rect.min(), rect.max(), Pick::Nothing, hover));
+    }
+}
+
+/// A shaft with two barbs, drawn as lines.
+fn arrow(pen: &mut Pen<'_>, from: [f32; 2], to: [f32; 2], color: Color, width: f32) {
+    let (dx, dy) = (to[0] - from[0], to[1] - from[1]);
+    let length = dx.hypot(dy);
+    if !(length > 0.0 && length.is_finite()) {
+        return;
+    }
+    let (ux, uy) = (dx / length, dy / length);
+    let barb = (3.0 + 2.0 * width).min(0.6 * length);
+    let end = |side: f32| {
+        [to[0] - barb * (0.9 * ux - 0.45 * side * uy), to[1] - barb * (0.9 * uy + 0.45 * side * ux)]
+    };
+    pen.line(from, to, color, width);
+    pen.push(Item::Polyline { points: vec![end(1.0), to, end(-1.0)], color, width, dashed: false });
+}
+
+fn upright_line(pen: &mut Pen<'_>, frame: &Frame, x: f64, color: Color, dashed: bool) {
+    if !frame.x.contains(x) {
+        return;
+    }
+    let (place, rect) = (frame.x.at(x), frame.rect);
+    let points = vec![[place, rect.bottom], [place, rect.top]];
+    pen.push(Item::Polyline { points, color, width: pen.style.line_width.max(0.7), dashed });
+}
+
+/// Labels of upright lines at the top of the plot, one below the other where they would overlap; a label that
+/// finds no room in the upper half is left to the hover.
+fn upright_labels(pen: &mut Pen<'_>, frame: &Frame, uprights: &[(f64, &str, Color)]) {
+    let (size, rect) = (pen.style.tick_size, frame.rect);
+    let line_height = 2.0 * font::HALF_LINE * size;
+    let mut taken: Vec<Vec<(f32, f32)>> =
+        vec![Vec::new(); (rect.height() / 2.0 / line_height).floor() as usize];
+    for (x, text, color) in uprights {
+        if !frame.x.contains(*x) {
+            continue;
+        }
+        let place = frame.x.at(*x);
+        pen.area(Area::one(
+            [place - 3.0, rect.top],
+            [place + 3.0, rect.bottom],
+            Pick::Nothing,
+            (*text).to_owned(),
+        ));
+        let shown = font::shown(text);
+        let width = font::width(&shown, size, false);
+        if text.is_empty() || width > rect.width() {
+            continue;
+        }
+        let left = if place + 2.0 + width <= rect.right { place + 2.0 } else { place - 2.0 - width };
+        let left = left.max(rect.left);
+        let clear = |row: &Vec<(f32, f32)>| row.iter().all(|(a, b)| left > *b || left + width < *a);
+        let Some(row) = taken.iter().position(clear) else { continue };
+        taken[row].push((left - 3.0, left + width + 3.0));
+        let y = rect.top + (row as f32 + 0.5) * line_height;
+        let behind = Rect {
+            left: left - 1.0,
+            right: left + width + 1.0,
+            top: y - 0.5 * line_height,
+            bottom: y + 0.5 * line_height,
+        };
+        let paper = pen.style.paper.alpha(215);
+        pen.rect(behind, Some(paper), None);
+        pen.text(&Line { at: [left, y], text: &shown, size, color: *color, align: Anchor::Left });
+    }
+}
+
+fn cell_box(pen: &mut Pen<'_>, frame: &Frame, cell: &Cell) {
+    let rect = frame.rect_of(cell.from, cell.to);
+    if cell.fill.is_some() || cell.stroke.is_some() {
+        let width = pen.style.line_width;
+        pen.rect(rect, cell.fill, cell.stroke.map(|color| (color, 2.0 * width)));
+    }
+    // Text smaller than this cannot be read.
+    const SMALLEST: f32 = 4.0;
+    let size = pen.style.label_size.min(0.8 * rect.height());
+    if size >= SMALLEST {
+        let shown = font::shown(&cell.text);
+        let text = font::fit(&shown, size, rect.width() - 1.0);
+        let [x, y] = rect.middle();
+        let x = held(x, 0.5 * font::width(&text, size, false), rect.left, rect.right);
+        let line = Line { at: [x, y], text: &text, size, color: cell.ink, align: Anchor::Center };
+        pen.text(&line);
+    }
+    if cell.pick != Pick::Nothing || !cell.hover.is_empty() {
+        pen.area(Area::one(rect.min(), rect.max(), cell.pick.clone(), cell.hover.clone()));
+    }
+}
+
+fn draw_cloud(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame, cloud: &Cloud) {
+    let range = |(a, b): (f64, f64)| (a as f32, b as f32);
+    let (min, max) = (frame.rect.min(), frame.rect.max());
+    let (x, y) = (range(plot.x.range), range(plot.y.range));
+    pen.push(Item::Cloud { min, max, cloud: Box::new(cloud.clone()), x, y });
+    pen.area(Area {
+        min,
+        max,
+        pick: AreaPick::Cloud(Box::new(cloud.clone())),
+        frame: [
+            [frame.x.at(0.0), frame.y.at(0.0)],
+            [frame.x.at(1.0), frame.y.at(1.0)],
+        ],
+        labels: Default::default(),
+    });
+}

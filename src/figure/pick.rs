@@ -1,0 +1,131 @@
+//! What lies under the pointer: the thing that a click selects and the words that a hover says.
+
+use super::color::Color;
+use super::scale::{Scale, number};
+use super::scene::{Area, AreaPick, Scene};
+use super::{Cloud, Figure, Heat, HeatPick, Mark, Pick, cloud};
+
+/// The topmost thing at a place of a scene, with its hover text; `None` where nothing answers.
+pub fn pick(scene: &Scene, at: [f32; 2]) -> Option<(Pick, String)> {
+    scene.areas.iter().rev().filter(|area| area.contains(at)).find_map(|area| match &area.pick {
+        AreaPick::One { pick, hover } => Some((pick.clone(), hover.clone())),
+        AreaPick::Heat(heat) => pick_cell(area, heat, at),
+        AreaPick::Cloud(cloud) => pick_point(area, cloud, at),
+        AreaPick::Plot(_) => None,
+    })
+}
+
+/// The cell of a heat map at a place: (row, column).
+pub fn cell_at(area: &Area, heat: &Heat, at: [f32; 2]) -> Option<(usize, usize)> {
+    let [from, to] = area.frame;
+    let index = |i: usize, count: usize| {
+        let t = (at[i] - from[i]) / (to[i] - from[i]) * count as f32;
+        (t >= 0.0 && t < count as f32).then_some(t as usize)
+    };
+    let (row, column) = (index(1, heat.rows)?, index(0, heat.columns)?);
+    let absent = heat.causal && column > row;
+    (!absent).then_some((row, column))
+}
+
+fn pick_cell(area: &Area, heat: &Heat, at: [f32; 2]) -> Option<(Pick, String)> {
+    let (row, column) = cell_at(area, heat, at)?;
+    let value = f64::from(*heat.values.get(row * heat.columns + column)?);
+    if value.is_nan() {
+        return None;
+    }
+    let value = number(value);
+    match &heat.pick {
+        HeatPick::Nothing => None,
+        HeatPick::QueryKey => {
+            let token = |names: &[String], i: usize| match names.get(i).map(String::as_str) {
+                None | Some("") => String::new(),
+                Some(name) => format!(" '{name}'"),
+            };
+            let query = format!("query {row}{}", token(&area.labels[0], row));
+            let key = format!("key {column}{}", token(&area.labels[1], column));
+            let pick = Pick::QueryKey { query: row, key: column };
+            Some((pick, format!("{query} → {key}: {value}")))
+        }
+        HeatPick::Named { rows, columns } => {
+            let (row, column) = (rows.get(row)?, columns.get(column)?);
+            Some((Pick::Nothing, format!("{row} → {column}: {value}")))
+        }
+    }
+}
+
+/// How far from the rim of a disc the pointer may be, in points.
+const REACH: f32 = 3.0;
+
+fn pick_point(area: &Area, cloud: &Cloud, at: [f32; 2]) -> Option<(Pick, String)> {
+    // `frame` holds the places of the projected coordinates 0 and 1.
+    let [zero, one] = area.frame;
+    let projected = cloud::project(&cloud.points, &cloud.basis, cloud.dims);
+    let radius = cloud::radius(&projected);
+    let under = projected.iter().enumerate().filter_map(|(i, p)| {
+        let dx = zero[0] + p[0] * (one[0] - zero[0]) - at[0];
+        let dy = zero[1] + p[1] * (one[1] - zero[1]) - at[1];
+        let distance = dx.hypot(dy);
+        let reach = cloud::diameter_at(cloud, p[2], radius) / 2.0 + REACH;
+        (distance <= reach).then_some((i, distance, p))
+    });
+    let (index, _, p) = under.min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let coordinates = format!("({}, {})", number(f64::from(p[0])), number(f64::from(p[1])));
+    let pick = cloud.picks.get(index).cloned().unwrap_or_default();
+    let hover = match &pick {
+        Pick::CloudPoint { sequence, position, is_key } => {
+            let what = if *is_key { "key" } else { "query" };
+            format!("{what} at position {position} of sequence {sequence} {coordinates}")
+        }
+        _ => format!("{} {coordinates}", cloud.name),
+    };
+    Some((pick, hover))
+}
+
+/// What the lines of a plot say at one x.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// Index into [`Figure::plots`].
+    pub plot: usize,
+    pub x: f64,
+    /// Place of `x` on the page, and the top and bottom of the axes there: where a hair line goes.
+    pub hair: [[f32; 2]; 2],
+    /// Name, colour and value of each line at its point nearest to x.
+    pub lines: Vec<(String, Color, f64)>,
+}
+
+/// Reads all named lines of the plot under a place, at the x of the nearest point.
+pub fn read_lines(figure: &Figure, scene: &Scene, at: [f32; 2]) -> Option<Reading> {
+    let (area, index) = scene.areas.iter().rev().find_map(|area| match area.pick {
+        AreaPick::Plot(index) if area.contains(at) => Some((area, index)),
+        _ => None,
+    })?;
+    let plot = figure.plots.get(index)?;
+    let [from, to] = area.frame;
+    let scale = Scale::new(plot.x.range, plot.x.log, (from[0], to[0]));
+    let named = plot.marks.iter().filter_map(|mark| match mark {
+        Mark::Line { name, points, color, .. } if !name.is_empty() => Some((name, points, color)),
+        _ => None,
+    });
+    let nearest = |points: &[[f64; 2]], place: f32| {
+        let distance = |p: &[f64; 2]| (scale.at(p[0]) - place).abs();
+        let known = points.iter().filter(|p| p[1].is_finite() && scale.at(p[0]).is_finite());
+        known.copied().min_by(|a, b| distance(a).total_cmp(&distance(b)))
+    };
+    let all: Vec<_> = named.collect();
+    let candidates = all.iter().filter_map(|(_, points, _)| nearest(points, at[0]));
+    let x = candidates
+        .min_by(|a, b| {
+            let distance = |p: &[f64; 2]| (scale.at(p[0]) - at[0]).abs();
+            distance(a).total_cmp(&distance(b))
+        })?
+        .first()
+        .copied()?;
+    let place = scale.at(x);
+    let lines = all
+        .iter()
+        .filter_map(|(name, points, color)| {
+            nearest(points, place).map(|p| ((*name).clone(), **color, p[1]))
+        })
+        .collect();
+    Some(Reading { plot: index, x, hair: [[place, to[1]], [place, from[1]]], lines })
+}
