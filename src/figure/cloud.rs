@@ -76,7 +76,13 @@ pub struct Disc {
 
 /// The discs of a cloud inside a rectangle, far ones first; points without a place are left out. `x` and `y`
 /// as in [`super::scene::Item::Cloud`].
-pub fn discs(cloud: &Cloud, min: [f32; 2], max: [f32; 2], x: (f32, f32), y: (f32, f32)) -> Vec<Disc> {
+pub fn discs(
+    cloud: &Cloud,
+    min: [f32; 2],
+    max: [f32; 2],
+    x: (f32, f32),
+    y: (f32, f32),
+) -> Vec<Disc> {
     let projected = project(&cloud.points, &cloud.basis, cloud.dims);
     let radius = radius(&projected);
     let mut order: Vec<usize> =

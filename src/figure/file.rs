@@ -121,7 +121,8 @@ pub fn save(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
     let name = path.file_name().ok_or_else(|| {
         Error::usage(format!("{} names no file: give the name of a file", path.display()))
     })?;
-    let beside = path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
+    let beside =
+        path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
     let written = write_and_move(&beside, path, bytes);
     if written.is_err() {
         // Of the two errors the first is the one that matters.

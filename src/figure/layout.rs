@@ -136,10 +136,8 @@ impl Rect {
 fn grid(figure: &Figure, columns: usize, body: Rect, style: &Style) -> Vec<Rect> {
     let rows: Vec<&[Plot]> = figure.plots.chunks(columns).collect();
     let columns = columns.min(figure.plots.len().max(1));
-    let weights: Vec<f32> = rows
-        .iter()
-        .map(|row| row.iter().map(|p| p.weight).fold(0.0, f32::max).max(1e-3))
-        .collect();
+    let weights: Vec<f32> =
+        rows.iter().map(|row| row.iter().map(|p| p.weight).fold(0.0, f32::max).max(1e-3)).collect();
     let gap = |room: f32, n: usize| (1.4 * style.tick_size).min(0.12 * room / n as f32);
     let (gap_x, gap_y) = (gap(body.width(), columns), gap(body.height(), rows.len().max(1)));
     let width = (body.width() - gap_x * (columns as f32 - 1.0)) / columns as f32;
@@ -282,7 +280,8 @@ impl<'a> Plan<'a> {
         let most = (height / (3.0 * style.tick_size)).floor() as usize;
         let range = (f64::from(bar.range.0), f64::from(bar.range.1));
         self.bar_ticks = scale::ticks(range, bar.log, most.clamp(2, 6));
-        let mut width = BAR_GAP + BAR_WIDTH + TICK_GAP + TICK + widest(&self.bar_ticks, style.tick_size);
+        let mut width =
+            BAR_GAP + BAR_WIDTH + TICK_GAP + TICK + widest(&self.bar_ticks, style.tick_size);
         if self.detail.labels && !bar.label.is_empty() {
             width += 2.0 * font::HALF_LINE * style.label_size + 1.0;
         }
@@ -335,10 +334,11 @@ impl<'a> Plan<'a> {
 
 /// Plots of one column share their left and right margins, those of one row top and bottom, so that axes line up.
 fn align(plans: &mut [Plan<'_>], columns: usize) {
-    let tallest = |plans: &[Plan<'_>], line: &dyn Fn(usize) -> bool, of: &dyn Fn(&Margins) -> f32| {
-        let chosen = plans.iter().enumerate().filter(|(i, _)| line(*i));
-        chosen.map(|(_, p)| of(&p.margins)).fold(0.0, f32::max)
-    };
+    let tallest =
+        |plans: &[Plan<'_>], line: &dyn Fn(usize) -> bool, of: &dyn Fn(&Margins) -> f32| {
+            let chosen = plans.iter().enumerate().filter(|(i, _)| line(*i));
+            chosen.map(|(_, p)| of(&p.margins)).fold(0.0, f32::max)
+        };
     for i in 0..plans.len() {
         let (row, column) = (i / columns, i % columns);
         let margins = Margins {
@@ -415,7 +415,11 @@ fn widest(ticks: &[Tick], size: f32) -> f32 {
 }
 
 /// Entries of a legend broken into rows of at most a width.
-fn legend_rows<'a>(entries: &'a [LegendEntry], width: f32, style: &Style) -> Vec<Vec<&'a LegendEntry>> {
+fn legend_rows<'a>(
+    entries: &'a [LegendEntry],
+    width: f32,
+    style: &Style,
+) -> Vec<Vec<&'a LegendEntry>> {
     let mut rows: Vec<Vec<&LegendEntry>> = Vec::new();
     let mut used = 0.0;
     for entry in entries {
@@ -709,7 +713,8 @@ impl<'a> Pen<'a> {
                 });
             } else {
                 let half = 0.4 * size;
-                let square = Rect { left: right - 2.0 * half, right, top: y - half, bottom: y + half };
+                let square =
+                    Rect { left: right - 2.0 * half, right, top: y - half, bottom: y + half };
                 self.rect(square, Some(entry.color), None);
             }
             let (at, color) = ([right + SWATCH_GAP * size, y], style.ink);
@@ -733,7 +738,11 @@ impl<'a> Pen<'a> {
             rows: pixels.len(),
             pixels: pixels.into(),
         });
-        self.rect(rect.shrunk(-0.5 * style.line_width), None, Some((style.faint, style.line_width)));
+        self.rect(
+            rect.shrunk(-0.5 * style.line_width),
+            None,
+            Some((style.faint, style.line_width)),
+        );
         let range = (f64::from(bar.range.0), f64::from(bar.range.1));
         let scale = Scale::new(range, bar.log, (rect.bottom, rect.top));
         let shown: Vec<&Tick> = plan.bar_ticks.iter().filter(|t| !t.label.is_empty()).collect();

@@ -49,7 +49,11 @@ pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
             }
             Mark::Heat(heat) => heat_map(pen, frame, plot, heat),
             Mark::Bars { name, at, values, base, width, color } => {
-                bars(pen, frame, &Bars { name, at, values, base: *base, width: *width, color: *color });
+                bars(
+                    pen,
+                    frame,
+                    &Bars { name, at, values, base: *base, width: *width, color: *color },
+                );
             }
             Mark::Rect { from, to, fill, stroke, width } => {
                 let rect = frame.rect_of(*from, *to);
@@ -302,7 +306,8 @@ fn upright_labels(pen: &mut Pen<'_>, frame: &Frame, uprights: &[(f64, &str, Colo
         if text.is_empty() || width > rect.width() {
             continue;
         }
-        let left = if place + 2.0 + width <= rect.right { place + 2.0 } else { place - 2.0 - width };
+        let left =
+            if place + 2.0 + width <= rect.right { place + 2.0 } else { place - 2.0 - width };
         let left = left.max(rect.left);
         let clear = |row: &Vec<(f32, f32)>| row.iter().all(|(a, b)| left > *b || left + width < *a);
         let Some(row) = taken.iter().position(clear) else { continue };
@@ -351,10 +356,7 @@ fn draw_cloud(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame, cloud: &Cloud) {
         min,
         max,
         pick: AreaPick::Cloud(Box::new(cloud.clone())),
-        frame: [
-            [frame.x.at(0.0), frame.y.at(0.0)],
-            [frame.x.at(1.0), frame.y.at(1.0)],
-        ],
+        frame: [[frame.x.at(0.0), frame.y.at(0.0)], [frame.x.at(1.0), frame.y.at(1.0)]],
         labels: Default::default(),
     });
 }

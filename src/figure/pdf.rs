@@ -88,12 +88,14 @@ fn draw(surface: &mut Surface<'_>, fonts: &Fonts, item: &Item) {
         Item::Rect { min, max, fill, stroke } => {
             surface.set_fill(fill.map(solid));
             surface.set_stroke(stroke.map(|(color, width)| pen(color, width)));
-            if let (true, Some(path)) = (fill.is_some() || stroke.is_some(), rectangle(*min, *max)) {
+            if let (true, Some(path)) = (fill.is_some() || stroke.is_some(), rectangle(*min, *max))
+            {
                 surface.draw_path(&path);
             }
         }
         Item::Polyline { points, color, width, dashed } => {
-            let dash = dashed.then(|| StrokeDash { array: scene::dashes(*width).to_vec(), offset: 0.0 });
+            let dash =
+                dashed.then(|| StrokeDash { array: scene::dashes(*width).to_vec(), offset: 0.0 });
             surface.set_fill(None);
             surface.set_stroke(Some(Stroke { dash, ..pen(*color, *width) }));
             if let Some(path) = polyline(points) {
@@ -109,7 +111,8 @@ fn draw(surface: &mut Surface<'_>, fonts: &Fonts, item: &Item) {
         }
         Item::Text { .. } => draw_text(surface, fonts, item),
         Item::Image { min, max, columns, rows, pixels } => {
-            let image = cells::Image { min: *min, max: *max, columns: *columns, rows: *rows, pixels };
+            let image =
+                cells::Image { min: *min, max: *max, columns: *columns, rows: *rows, pixels };
             draw_image(surface, &image);
         }
         Item::Cloud { min, max, cloud, x, y } => {
@@ -203,9 +206,8 @@ fn glyphs(text: &str, face: &rustybuzz::Face<'_>) -> Vec<KrillaGlyph> {
     let shaped = rustybuzz::shape(face, &[], buffer);
     let units = face.units_per_em() as f32;
     let starts: Vec<usize> = shaped.glyph_infos().iter().map(|g| g.cluster as usize).collect();
-    let end_of = |start: usize| {
-        starts.iter().copied().filter(|s| *s > start).min().unwrap_or(text.len())
-    };
+    let end_of =
+        |start: usize| starts.iter().copied().filter(|s| *s > start).min().unwrap_or(text.len());
     let places = shaped.glyph_infos().iter().zip(shaped.glyph_positions());
     places
         .map(|(info, place)| {

@@ -133,7 +133,8 @@ fn log_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
         .collect();
     if last - first <= 4 {
         let minor = (first..=last).flat_map(|p| (2..10).map(move |m| f64::from(m) * 10f64.powi(p)));
-        ticks.extend(minor.filter(|v| inside(*v)).map(|value| Tick { value, label: String::new() }));
+        ticks
+            .extend(minor.filter(|v| inside(*v)).map(|value| Tick { value, label: String::new() }));
         ticks.sort_by(|a, b| a.value.total_cmp(&b.value));
     }
     ticks
@@ -213,11 +214,8 @@ pub fn number(value: f64) -> String {
     }
     let decimals = (3 - size.log10().floor() as i32).clamp(0, 8) as usize;
     let text = format!("{value:.decimals$}");
-    let short = if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        &text
-    };
+    let short =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     minus(short)
 }
 

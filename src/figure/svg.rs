@@ -34,7 +34,8 @@ pub fn document(scene: &Scene, title: &str, provenance: &Provenance) -> String {
 }
 
 /// The widths of the first are those of the two that follow it.
-const FAMILIES: &str = "Liberation Sans, Arial, Helvetica, Mnemoscope Signs, DejaVu Sans, sans-serif";
+const FAMILIES: &str =
+    "Liberation Sans, Arial, Helvetica, Mnemoscope Signs, DejaVu Sans, sans-serif";
 
 fn write_item(out: &mut String, item: &Item, clips: &mut usize) {
     match item {
@@ -45,7 +46,8 @@ fn write_item(out: &mut String, item: &Item, clips: &mut usize) {
                 None => out.push_str(" fill=\"none\""),
             }
             if let Some((color, width)) = stroke {
-                let _ = write!(out, "{} stroke-width=\"{}\"", paint("stroke", *color), decimal(*width));
+                let _ =
+                    write!(out, "{} stroke-width=\"{}\"", paint("stroke", *color), decimal(*width));
             }
             out.push_str("/>\n");
         }
@@ -68,7 +70,8 @@ fn write_item(out: &mut String, item: &Item, clips: &mut usize) {
         Item::Circle { center, radius, fill } => circle(out, *center, *radius, *fill),
         Item::Text { .. } => text(out, item),
         Item::Image { min, max, columns, rows, pixels } => {
-            let image = cells::Image { min: *min, max: *max, columns: *columns, rows: *rows, pixels };
+            let image =
+                cells::Image { min: *min, max: *max, columns: *columns, rows: *rows, pixels };
             write_image(out, &image);
         }
         Item::Cloud { min, max, cloud, x, y } => {

@@ -6,8 +6,7 @@ use crate::record::error::{Error, Result};
 
 /// Columns of the table. `x` and `y` are in the units of the axes; of a heat map they are the column and the row.
 /// `value` is that of a cell, or the depth of a point of a cloud; `x_text` and `y_text` name tokens.
-pub const COLUMNS: [&str; 8] =
-    ["plot", "series", "kind", "x", "y", "value", "x_text", "y_text"];
+pub const COLUMNS: [&str; 8] = ["plot", "series", "kind", "x", "y", "value", "x_text", "y_text"];
 
 /// One row per number drawn.
 ///
@@ -17,7 +16,8 @@ pub fn csv(figure: &Figure) -> Result<String> {
     let mut table = Table(csv::Writer::from_writer(Vec::new()));
     table.row(&COLUMNS.map(str::to_owned))?;
     for (index, plot) in figure.plots.iter().enumerate() {
-        let title = if plot.title.is_empty() { (index + 1).to_string() } else { plot.title.clone() };
+        let title =
+            if plot.title.is_empty() { (index + 1).to_string() } else { plot.title.clone() };
         for mark in &plot.marks {
             table.mark(&title, plot, mark)?;
         }
@@ -51,7 +51,13 @@ impl Table {
         self.row(&[plot, series, kind, e.x, e.y, e.value, x_text, y_text])
     }
 
-    fn points(&mut self, plot: &str, name: &str, kind: &'static str, points: &[[f64; 2]]) -> Result<()> {
+    fn points(
+        &mut self,
+        plot: &str,
+        name: &str,
+        kind: &'static str,
+        points: &[[f64; 2]],
+    ) -> Result<()> {
         for [x, y] in points {
             let entry = Entry { kind, x: x.to_string(), y: y.to_string(), ..Entry::default() };
             self.entry(plot, name, entry)?;
@@ -64,8 +70,7 @@ impl Table {
             Mark::Line { name, points, .. } => self.points(title, name, "line", points),
             Mark::Points { name, points, .. } => self.points(title, name, "point", points),
             Mark::Bars { name, at, values, .. } => {
-                let points: Vec<[f64; 2]> =
-                    at.iter().zip(values).map(|(x, y)| [*x, *y]).collect();
+                let points: Vec<[f64; 2]> = at.iter().zip(values).map(|(x, y)| [*x, *y]).collect();
                 self.points(title, name, "bar", &points)
             }
             Mark::Heat(heat) => self.heat(title, plot, heat),
@@ -95,9 +100,7 @@ impl Table {
             for column in (0..heat.columns).filter(|column| exists(heat, row, *column)) {
                 let value = heat.values[row * heat.columns + column];
                 let (y_text, x_text) = match &heat.pick {
-                    HeatPick::Named { rows, columns } => {
-                        (name(rows, row), name(columns, column))
-                    }
+                    HeatPick::Named { rows, columns } => (name(rows, row), name(columns, column)),
                     _ => (tick_text(&plot.y, row), tick_text(&plot.x, column)),
                 };
                 let entry = Entry {
