@@ -1,1 +1,42 @@
-//! effect
+//! How well the network does under the interventions in force.
+
+use super::outcome::outcome;
+use super::{Answer, Probe, Scene, Scope, Subject};
+use crate::record::error::Result;
+use crate::record::intervention::Site;
+
+/// What of the outcome is compared.
+const NAMES: [&str; 4] = ["loss", "accuracy", "loss_in_context", "accuracy_in_context"];
+
+crate::knobs! {
+    /// Asked once with and once without interventions, it tells what they do. Numbers: `loss`, `accuracy`,
+    /// `loss_in_context`, `accuracy_in_context`, as the probe `outcome` defines them.
+    pub struct Effect = "Loss and accuracy on a few held-out sequences, under the interventions in force." {
+        /// Held-out sequences that are looked at.
+        sequences: usize = 32, in 1..=4096;
+    }
+}
+
+impl Probe for Effect {
+    fn scope(&self) -> Scope {
+        Scope::HeldOut
+    }
+
+    fn sequences(&self) -> Option<usize> {
+        Some(self.sequences)
+    }
+
+    fn applies(&self, _subject: Subject<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn sites(&self, _subject: Subject<'_>) -> Vec<Site> {
+        Vec::new()
+    }
+
+    fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
+        let mut means = outcome(scene)?;
+        means.retain(|mean| NAMES.contains(&mean.name.as_str()));
+        Ok(Answer { means, ..Answer::default() })
+    }
+}

@@ -35,6 +35,11 @@ pub const ALL: &[Entry<dyn Probe>] = &[
     Entry { name: "induction", make: || Box::new(induction::Induction::default()) },
     Entry { name: "heads", make: || Box::new(heads::Heads::default()) },
     Entry { name: "norms", make: || Box::new(norms::Norms::default()) },
+    Entry { name: "attention", make: || Box::new(attention::Attention::default()) },
+    Entry { name: "predictions", make: || Box::new(predictions::Predictions::default()) },
+    Entry { name: "memories", make: || Box::new(memories::Memories::default()) },
+    Entry { name: "query_key", make: || Box::new(query_key::QueryKey::default()) },
+    Entry { name: "effect", make: || Box::new(effect::Effect::default()) },
 ];
 
 /// Who is asked.

@@ -1,1 +1,94 @@
-//! predictions
+//! What the network predicts at every position of the sequence in view.
+
+use candle_core::D;
+
+use super::read::{cross_entropy, values};
+use super::{Answer, Probe, Scene, Scope, Subject};
+use crate::record::array::Array;
+use crate::record::batch::NO_TARGET;
+use crate::record::error::{Error, Result};
+use crate::record::intervention::Site;
+
+crate::knobs! {
+    /// Arrays: `probability` `[pos, rank]` and `token` `[pos, rank]` (ids) of the likeliest next tokens, the
+    /// likeliest first; `target` `[pos]` (id), `target_probability` `[pos]` and `loss` `[pos]` in nats, NaN
+    /// where a position has no target.
+    pub struct Predictions = "The likeliest next tokens, and the loss, at every position of the sequence in view." {
+        /// Tokens per position.
+        top: usize = 5, in 1..=100;
+    }
+}
+
+impl Probe for Predictions {
+    fn scope(&self) -> Scope {
+        Scope::Prompt
+    }
+
+    fn applies(&self, _subject: Subject<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn sites(&self, _subject: Subject<'_>) -> Vec<Site> {
+        Vec::new()
+    }
+
+    fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
+        let logits = scene
+            .logits
+            .ok_or_else(|| Error::internal("the probe predictions needs the logits"))?
+            .get(0)?;
+        let vocab = logits.dim(D::Minus1)?;
+        let top = self.top.min(vocab);
+        let mut found = Found::default();
+        values(&logits, |all| {
+            for (logits, &target) in all.chunks_exact(vocab).zip(&scene.batch.targets) {
+                found.push(logits, target, top);
+            }
+        })?;
+        Ok(Answer { arrays: found.arrays(top)?, ..Answer::default() })
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    probability: Vec<f32>,
+    token: Vec<f32>,
+    target: Vec<f32>,
+    target_probability: Vec<f32>,
+    loss: Vec<f32>,
+}
+
+impl Found {
+    fn push(&mut self, logits: &[f32], target: u32, top: usize) {
+        let probability = |token: usize| (-cross_entropy(logits, token)).exp() as f32;
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        // Equal logits keep the order of their tokens.
+        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+        for &token in &order[..top] {
+            self.token.push(token as f32);
+            self.probability.push(probability(token));
+        }
+        if target == NO_TARGET {
+            for of_target in [&mut self.target, &mut self.target_probability, &mut self.loss] {
+                of_target.push(f32::NAN);
+            }
+            return;
+        }
+        self.target.push(target as f32);
+        self.target_probability.push(probability(target as usize));
+        self.loss.push(cross_entropy(logits, target as usize) as f32);
+    }
+
+    fn arrays(self, top: usize) -> Result<Vec<Array>> {
+        let positions = self.loss.len();
+        let ranked = |name, data| Array::new(name, &["pos", "rank"], &[positions, top], data);
+        let along = |name, data| Array::new(name, &["pos"], &[positions], data);
+        Ok(vec![
+            ranked("probability", self.probability)?,
+            ranked("token", self.token)?,
+            along("target", self.target)?,
+            along("target_probability", self.target_probability)?,
+            along("loss", self.loss)?,
+        ])
+    }
+}
