@@ -266,23 +266,30 @@ fn share_to_attended(sample: &[u32], weights: &[f32], logits: &[f32]) -> f64 {
     if all > 0.0 { attended / all } else { 0.0 }
 }
 
-/// Logits that a head's gathered values `[pos, dim]` give by the direct path, `[pos, vocab]`.
+/// Logits that a head's gathered values `[pos, dim]` give by the direct path, `[pos, vocab]`. Gain and
+/// centring of the last normalisation are part of it, its division by the length of the stream is not: no share depends on it.
 fn direct_logits(
     subject: Subject<'_>,
     Head { layer, head }: Head,
     gathered: &Tensor,
 ) -> Result<Option<Tensor>> {
     let unembed = parameter(subject, "unembed").or_else(|| parameter(subject, "embed"));
-    let wo = parameter(subject, &format!("layer{layer}.wo"));
-    let (Some(unembed), Some(wo)) = (unembed, wo) else { return Ok(None) };
-    let width = gathered.dim(1)?;
-    let usual = wo.rank() == 2
-        && wo.dim(1)? == width * subject.model.layout().heads[layer]
-        && unembed.rank() == 2
-        && unembed.dim(1)? == wo.dim(0)?;
-    if !usual {
-        return Ok(None);
+    let Some(mut unembed) = unembed else { return Ok(None) };
+    if let Some(gain) = parameter(subject, "norm.weight") {
+        unembed = unembed.broadcast_mul(&gain)?;
     }
-    let logits_from_head = unembed.matmul(&wo.narrow(1, head * width, width)?.contiguous()?)?;
-    Ok(Some(gathered.contiguous()?.matmul(&logits_from_head.t()?)?))
+    if parameter(subject, "norm.bias").is_some() {
+        // LayerNorm takes the mean out of the stream; here it is taken out of what reads it.
+        unembed = unembed.broadcast_sub(&unembed.mean_keepdim(1)?)?;
+    }
+    let width = gathered.dim(1)?;
+    let inner = width * subject.model.layout().heads[layer];
+    // Without an output matrix each head writes into a part of the stream of its own.
+    let written = match parameter(subject, &format!("layer{layer}.wo")) {
+        Some(wo) if wo.dims() == [unembed.dim(1)?, inner] => unembed.matmul(&wo)?,
+        None if unembed.dim(1)? == inner => unembed,
+        _ => return Ok(None),
+    };
+    let logits_from_head = written.narrow(1, head * width, width)?;
+    Ok(Some(gathered.contiguous()?.matmul(&logits_from_head.t()?.contiguous()?)?))
 }

@@ -1,1 +1,258 @@
-//! marks
+//! Emergence marks: written rules over the recorded metrics that say when a capability has formed.
+
+use serde::{Deserialize, Serialize};
+
+use super::Subject;
+use crate::record::event::{Mark, MarkKind, MetricsRow};
+
+/// Evaluations in a row for which a rule must hold before its mark is set; the mark bears the step of the
+/// first of them. One lucky evaluation is not a capability.
+pub const IN_A_ROW: u32 = 3;
+
+/// The rules that apply to one run, and how far each has come. A mark is set once and stays.
+pub struct Marks {
+    rules: Vec<&'static Rule>,
+    columns: Vec<String>,
+    facts: Facts,
+    progress: Vec<Progress>,
+}
+
+impl Marks {
+    /// Takes the rules whose columns the run records and that can occur in it.
+    pub fn new(columns: &[String], facts: Facts) -> Self {
+        let mut rules: Vec<&'static Rule> = Vec::new();
+        for rule in &RULES {
+            let listed = rules.iter().any(|r| r.name == rule.name);
+            let recorded = rule.conditions.iter().all(|c| c.quantity.recorded(columns));
+            if !listed && recorded && (rule.can_occur)(facts) {
+                rules.push(rule);
+            }
+        }
+        let progress = rules.iter().map(|rule| Progress::new(rule.name)).collect();
+        Self { rules, columns: columns.to_vec(), facts, progress }
+    }
+
+    /// Looks at the next evaluation; the marks that it sets, in the order of the rules.
+    pub fn observe(&mut self, row: &MetricsRow) -> Vec<Mark> {
+        let mut set = Vec::new();
+        for (rule, progress) in self.rules.iter().zip(&mut self.progress) {
+            let holds = rule
+                .conditions
+                .iter()
+                .all(|c| c.quantity.value(&self.columns, row, self.facts) >= c.at_least);
+            if progress.observe(holds, row.step) {
+                set.push(Mark {
+                    step: progress.since.unwrap_or(row.step),
+                    kind: MarkKind::Emergence,
+                    text: rule.name.to_owned(),
+                });
+            }
+        }
+        set
+    }
+
+    /// Name and meaning of every rule of this run.
+    pub fn rules(&self) -> Vec<(&'static str, &'static str)> {
+        self.rules.iter().map(|rule| (rule.name, rule.sentence)).collect()
+    }
+
+    /// What training is at: the first thing that has not formed yet, or what formed last of all.
+    pub fn state_in_words(&self) -> String {
+        let formed = |p: &Progress| format!("{} at step {}", p.rule, p.since.unwrap_or(0));
+        let goal = self.progress.last().filter(|p| p.set);
+        if let Some(goal) = goal {
+            return formed(goal);
+        }
+        let next = self.rules.iter().zip(&self.progress).find(|(_, p)| !p.set);
+        next.map_or_else(|| "training".to_owned(), |(rule, _)| rule.before.to_owned())
+    }
+
+    /// All that a run needs to set the same marks after an interruption.
+    pub fn state(&self) -> State {
+        State(self.progress.clone())
+    }
+
+    /// Takes up where `state` was; rules that it does not know stay as they are.
+    pub fn restore(&mut self, state: &State) {
+        for progress in &mut self.progress {
+            if let Some(saved) = state.0.iter().find(|saved| saved.rule == progress.rule) {
+                progress.clone_from(saved);
+            }
+        }
+    }
+}
+
+/// The state of the rules of a run, to be kept with its checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State(Vec<Progress>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Progress {
+    rule: String,
+    /// First evaluation of those in a row for which the rule holds.
+    since: Option<u64>,
+    in_a_row: u32,
+    set: bool,
+}
+
+impl Progress {
+    fn new(rule: &str) -> Self {
+        Self { rule: rule.to_owned(), since: None, in_a_row: 0, set: false }
+    }
+
+    /// Whether this evaluation sets the mark.
+    fn observe(&mut self, holds: bool, step: u64) -> bool {
+        if self.set {
+            return false;
+        }
+        if !holds {
+            (self.since, self.in_a_row) = (None, 0);
+            return false;
+        }
+        self.since.get_or_insert(step);
+        self.in_a_row += 1;
+        self.set = self.in_a_row >= IN_A_ROW;
+        self.set
+    }
+}
+
+/// What must be known of an experiment to say which marks can occur in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Tokens of the vocabulary.
+    pub vocab: usize,
+    /// The loss counts positions whose target only the global law determines.
+    pub global_in_loss: bool,
+    /// Something that is trained leads from a token to the law of the next one without attention.
+    pub global_memory: bool,
+    /// Layers that attend.
+    pub attention_layers: usize,
+}
+
+impl Facts {
+    /// `global_in_loss`: the loss covers all positions, not only repeated outputs.
+    pub fn new(subject: Subject<'_>, global_in_loss: bool) -> Self {
+        let layout = subject.model.layout();
+        let is_trained =
+            |name| subject.params.find(name).is_some_and(|p| subject.params.is_trained(p));
+        let paths = ["layer1.wf", "layer1.wf2", "embed", "unembed"];
+        Self {
+            vocab: layout.vocab,
+            global_in_loss,
+            // All else on that way is frozen in `birth`; other networks always train something there.
+            global_memory: layout.kind != "birth" || paths.into_iter().any(is_trained),
+            attention_layers: layout.heads.iter().filter(|&&n| n > 0).count(),
+        }
+    }
+}
+
+struct Rule {
+    name: &'static str,
+    /// What goes on until the rule holds.
+    before: &'static str,
+    sentence: &'static str,
+    can_occur: fn(Facts) -> bool,
+    /// All must hold of an evaluation.
+    conditions: &'static [Condition],
+}
+
+struct Condition {
+    quantity: Quantity,
+    at_least: f64,
+}
+
+/// A number out of a row of metrics.
+enum Quantity {
+    Column(&'static str),
+    /// The largest of the columns whose names begin so.
+    Largest(&'static str),
+    /// How far the loss on global tokens has come from that of uniform guesses (0) to that of the true law (1).
+    GlobalLearned,
+}
+
+/// In the order in which they are expected; of two with one name, the first whose columns are recorded. A
+/// table in `docs/metrics.md` gives the reasons for the thresholds.
+const RULES: [Rule; 6] = [
+    Rule {
+        name: "global statistics learned",
+        before: "learning global statistics",
+        sentence: "the loss on global tokens has come seven tenths of the way from uniform guesses to the true law",
+        can_occur: |facts| facts.global_in_loss && facts.global_memory,
+        conditions: &[Condition { quantity: Quantity::GlobalLearned, at_least: 0.7 }],
+    },
+    Rule {
+        name: "output memory formed",
+        before: "forming the output memory",
+        sentence: "W_O2 recalls at least half of all tokens",
+        can_occur: |_| true,
+        conditions: &[Condition { quantity: Quantity::Column("recall_wo2"), at_least: 0.5 }],
+    },
+    Rule {
+        name: "previous-token head formed",
+        before: "forming the previous-token head",
+        sentence: "after at least half of all first triggers the first layer attends to the previous token",
+        can_occur: |_| true,
+        conditions: &[Condition {
+            quantity: Quantity::Column("previous_token_score"),
+            at_least: 0.5,
+        }],
+    },
+    Rule {
+        name: "previous-token head formed",
+        before: "forming the previous-token head",
+        sentence: "one head gives at least half of its attention to the previous token",
+        can_occur: |_| true,
+        conditions: &[Condition { quantity: Quantity::Largest("previous_token_l"), at_least: 0.5 }],
+    },
+    Rule {
+        name: "induction head formed",
+        before: "forming the induction head",
+        sentence: "nine in ten repeated outputs are predicted, and for three in four of them the second layer attends to what followed the trigger before",
+        can_occur: |facts| facts.attention_layers >= 2,
+        conditions: &[
+            Condition { quantity: Quantity::Column("accuracy_in_context"), at_least: 0.9 },
+            Condition { quantity: Quantity::Column("induction_score"), at_least: 0.75 },
+        ],
+    },
+    Rule {
+        name: "induction head formed",
+        before: "forming the induction head",
+        sentence: "nine in ten repeated outputs are predicted",
+        can_occur: |facts| facts.attention_layers >= 2,
+        conditions: &[Condition {
+            quantity: Quantity::Column("accuracy_in_context"),
+            at_least: 0.9,
+        }],
+    },
+];
+
+impl Quantity {
+    fn recorded(&self, columns: &[String]) -> bool {
+        match self {
+            Self::Column(name) => columns.iter().any(|c| c == name),
+            Self::Largest(prefix) => columns.iter().any(|c| c.starts_with(prefix)),
+            Self::GlobalLearned => {
+                ["loss_global", "excess_global"].iter().all(|n| columns.iter().any(|c| c == n))
+            }
+        }
+    }
+
+    /// NaN where undefined.
+    fn value(&self, columns: &[String], row: &MetricsRow, facts: Facts) -> f64 {
+        let pairs = || columns.iter().zip(&row.values);
+        let column =
+            |name: &str| pairs().find(|(c, _)| *c == name).map_or(f64::NAN, |(_, value)| *value);
+        match self {
+            Self::Column(name) => column(name),
+            Self::Largest(prefix) => pairs()
+                .filter(|(c, _)| c.starts_with(prefix))
+                .map(|(_, value)| *value)
+                .fold(f64::NAN, f64::max),
+            Self::GlobalLearned => {
+                let excess = column("excess_global");
+                let of_uniform = (facts.vocab as f64).ln() - (column("loss_global") - excess);
+                1.0 - excess / of_uniform
+            }
+        }
+    }
+}

@@ -13,8 +13,11 @@ crate::knobs! {
     /// Means over the held-out batch. `occurrence` is 0 where the global law decides, `c >= 1` at the c-th
     /// occurrence of a trigger. Bietti et al. 2023; the original code's names are in `docs/metrics.md`.
     ///
-    /// Numbers: `loss`, `accuracy`; for tasks with triggers also `loss_global`, `loss_in_context`,
-    /// `accuracy_in_context`, `accuracy_triggered`, `accuracy_triggered_start`, `repeat_share`.
+    /// Numbers: `loss` and `accuracy` over all positions that have a target; for tasks with triggers also
+    /// `loss_global` (occurrence 0), `loss_in_context` and `accuracy_in_context` (from the second
+    /// occurrence on), `accuracy_triggered` (from the first on), `accuracy_triggered_start` (of those,
+    /// the first ten positions), `repeat_share` (of those, target = token); for tasks with a known law
+    /// also `excess_global`, the loss on global tokens minus that of the law itself, in nats.
     pub struct Outcome = "Loss and accuracy on held-out sequences: of all tokens, of global ones, of those whose answer stands in the context." {
     }
 }
@@ -33,8 +36,14 @@ impl Probe for Outcome {
     }
 
     fn columns(&self, subject: Subject<'_>) -> Vec<String> {
-        let wanted = if has_occurrences(subject.source) { NAMES.len() } else { 2 };
-        NAMES[..wanted].iter().map(|n| (*n).to_owned()).collect()
+        let mut names = NAMES[..2].to_vec();
+        if has_occurrences(subject.source) {
+            names.extend(&NAMES[2..]);
+            if subject.source.global_law().is_none() {
+                names.retain(|name| *name != EXCESS);
+            }
+        }
+        names.into_iter().map(str::to_owned).collect()
     }
 
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
@@ -42,11 +51,14 @@ impl Probe for Outcome {
     }
 }
 
+const EXCESS: &str = "excess_global";
+
 /// The first two exist for every task, the others where the context can determine an answer.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "loss",
     "accuracy",
     "loss_global",
+    EXCESS,
     "loss_in_context",
     "accuracy_in_context",
     "accuracy_triggered",
@@ -60,16 +72,21 @@ const NAMES: [&str; 8] = [
 /// When the scene has no logits.
 pub fn outcome(scene: &Scene<'_>) -> Result<Vec<Mean>> {
     let batch = scene.batch;
+    let law = scene.subject.source.global_law();
     let mut tallies = [Tally::default(); NAMES.len()];
     each_prediction(scene, |i, target, logits| {
         let loss = cross_entropy(logits, target);
         let right = argmax(logits.iter().copied()) == target;
-        let [all, accuracy, global, in_context, hit, triggered, start, repeat] = &mut tallies;
+        let [all, accuracy, global, excess, in_context, hit, triggered, start, repeat] =
+            &mut tallies;
         all.add(loss);
         accuracy.hit(right);
         let occurrence = batch.occurrence[i];
         if occurrence == 0 {
             global.add(loss);
+            if let Some(p) = probability(law, batch.tokens[i] as usize, target, logits.len()) {
+                excess.add(loss + p.ln());
+            }
             return;
         }
         triggered.hit(right);
@@ -83,4 +100,10 @@ pub fn outcome(scene: &Scene<'_>) -> Result<Vec<Mean>> {
         }
     })?;
     Ok(NAMES.iter().zip(tallies).map(|(name, tally)| tally.named(*name)).collect())
+}
+
+/// Probability that the law gives to `next` after `current`; `None` without a law or where it is 0 (in text
+/// that a person wrote).
+fn probability(law: Option<&[f32]>, current: usize, next: usize, vocab: usize) -> Option<f64> {
+    law?.get(current * vocab + next).map(|&p| f64::from(p)).filter(|&p| p > 0.0)
 }

@@ -91,7 +91,8 @@ impl Memories {
         let embed = get("embed")?;
         let unembed = match parameter(subject, "unembed") {
             Some(unembed) => unembed,
-            None => embed.clone(),
+            // Tied: E / √width as W_U, and logits divided by √width once more.
+            None => (&embed / embed.dim(1)? as f64)?,
         };
         let linear = |x: &Tensor, name: &str| -> Result<Tensor> { Ok(x.matmul(&get(name)?.t()?)?) };
         let values2 = linear(&linear(&embed, "layer1.wv")?, "layer1.wo")?;
@@ -177,12 +178,14 @@ fn divergence(law: &[f32], logits: &[f32]) -> f64 {
         .sum()
 }
 
-/// What W_F writes for every token, `[token, dim]`: linear, or the MLP; `None` without W_F.
+/// What W_F writes for every token, `[token, dim]`: linear, or W_2 relu(W_1 x); `None` without W_F.
 fn predicted(subject: Subject<'_>, embed: &Tensor) -> Result<Option<Tensor>> {
     if let Some(wf) = parameter(subject, "layer1.wf") {
         return Ok(Some(embed.matmul(&wf.t()?)?));
     }
-    Ok(None)
+    let both = (parameter(subject, "layer1.wf1"), parameter(subject, "layer1.wf2"));
+    let (Some(wf1), Some(wf2)) = both else { return Ok(None) };
+    Ok(Some(embed.matmul(&wf1.t()?)?.relu()?.matmul(&wf2.t()?)?))
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
