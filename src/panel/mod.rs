@@ -31,6 +31,7 @@ pub const ALL: &[Entry<dyn Panel>] = &[
     Entry { name: "predictions", make: || Box::<predictions::Predictions>::default() },
     Entry { name: "heads", make: || Box::<heads::Heads>::default() },
     Entry { name: "attention", make: || Box::<attention::Attention>::default() },
+    Entry { name: "query_key", make: || Box::<query_key::QueryKey>::default() },
     Entry { name: "memories", make: || Box::<memories::Memories>::default() },
     Entry { name: "curves", make: || Box::<curves::Curves>::default() },
     Entry { name: "timeline", make: || Box::<timeline::Timeline>::default() },

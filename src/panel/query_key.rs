@@ -130,7 +130,7 @@ impl QueryKey {
         let answer = reading(view, &self.call(view.selection))?;
         let labels = Labels::new(answer)?;
         let placed = self.placed(view, answer, &labels)?;
-        let cloud = self.cloud(view, answer, &labels, &placed);
+        let cloud = self.cloud(view, &labels, &placed);
         Ok(Figure {
             title: format!("Queries and keys of layer {layer}, head {head}, {}", step_text(view)),
             plots: vec![self.plot(view, &labels, &placed, cloud)],
@@ -144,7 +144,9 @@ impl QueryKey {
     fn placed(&self, view: &View<'_>, answer: &Reading, labels: &Labels) -> Result<Placed, Figure> {
         let (queries, keys) = (array(answer, "queries", 2)?, array(answer, "keys", 2)?);
         if queries.shape != keys.shape || queries.shape[0] != labels.count {
-            return Err(sentence("The answer does not have one query and one key for each position."));
+            return Err(sentence(
+                "The answer does not have one query and one key for each position.",
+            ));
         }
         if queries.data.iter().chain(&*keys.data).any(|x| !x.is_finite()) {
             return Err(sentence(
@@ -169,7 +171,7 @@ impl QueryKey {
         Ok(placed)
     }
 
-    fn cloud(&self, view: &View<'_>, answer: &Reading, labels: &Labels, placed: &Placed) -> Cloud {
+    fn cloud(&self, view: &View<'_>, labels: &Labels, placed: &Placed) -> Cloud {
         let here = labels.sequence_in_view(tokens(view));
         let points = 2 * labels.count;
         let mut basis = placed.basis.rows.clone();
@@ -187,18 +189,12 @@ impl QueryKey {
             diameter: self.settings.diameter as f32,
             picks: picks.collect(),
             three_d: self.settings.space == Space::Volume,
-            links: self.links(view, answer, labels, here),
+            links: self.links(view, labels, here),
         }
     }
 
     /// Lines from the selected query to the keys of its sequence.
-    fn links(
-        &self,
-        view: &View<'_>,
-        _answer: &Reading,
-        labels: &Labels,
-        here: Option<f32>,
-    ) -> Vec<(u32, u32, Color)> {
+    fn links(&self, view: &View<'_>, labels: &Labels, here: Option<f32>) -> Vec<(u32, u32, Color)> {
         let Selection { layer, head, query, .. } = *view.selection;
         let (true, Some(query), Some(here)) = (self.settings.links, query, here) else {
             return Vec::new();
@@ -209,7 +205,11 @@ impl QueryKey {
         strongest(pattern, query)
             .filter_map(|(key, weight)| {
                 let to = labels.find(here, key)? + labels.count;
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0..=255")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "0..=255"
+                )]
                 let alpha = (60.0 + 195.0 * weight.clamp(0.0, 1.0)) as u8;
                 Some((u32::try_from(from).ok()?, u32::try_from(to).ok()?, LINK.alpha(alpha)))
             })
@@ -298,7 +298,8 @@ impl QueryKey {
                 entry("key, longer is stronger", ink::KEY, false),
             ],
         };
-        if let (Some(query), Some(_)) = (view.selection.query, labels.sequence_in_view(tokens(view)))
+        if let (Some(query), Some(_)) =
+            (view.selection.query, labels.sequence_in_view(tokens(view)))
             && self.settings.links
         {
             legend.push(entry(&format!("attention of {}", place(view, query)), LINK, true));
@@ -323,7 +324,9 @@ impl Labels {
         let (token, roles) = (get("token")?, get("roles")?);
         let count = sequence.len();
         if [&position, &token, &roles].iter().any(|a| a.len() != count) {
-            return Err(sentence("The answer does not name the sequence and position of every point."));
+            return Err(sentence(
+                "The answer does not name the sequence and position of every point.",
+            ));
         }
         Ok(Self { count, sequence, position, token, roles })
     }
@@ -361,7 +364,8 @@ impl Labels {
 
     fn pick(&self, point: usize, here: Option<f32>) -> Pick {
         let (i, is_key) = (point % self.count, point >= self.count);
-        let (sequence, position) = (as_id(self.sequence[i]) as usize, as_id(self.position[i]) as usize);
+        let (sequence, position) =
+            (as_id(self.sequence[i]) as usize, as_id(self.position[i]) as usize);
         match (here == Some(self.sequence[i]), is_key) {
             (true, false) => Pick::Query(position),
             (true, true) => Pick::Key(position),
@@ -378,7 +382,10 @@ fn place_cloud(
     before: Option<&Basis>,
 ) -> Placed {
     let dims = queries.shape[1];
-    let starts = starts(&labels.position);
+    let mut starts = starts(&labels.position);
+    if starts.first() != Some(&0) {
+        starts.insert(0, 0);
+    }
     let input = QueriesKeys { queries: &queries.data, keys: &keys.data, dims, starts: &starts };
     let arranged = arrange(&input, key.scale);
     let points = centered(&arranged.points, dims);
@@ -414,7 +421,8 @@ struct Norms {
 impl Norms {
     fn new(placed: &Placed) -> Self {
         let length = |x: &[f32]| x.iter().map(|v| v * v).sum::<f32>().sqrt();
-        let rows = |a: &Array| -> Vec<f32> { (0..a.shape[0]).map(|i| length(a.outer(i))).collect() };
+        let rows =
+            |a: &Array| -> Vec<f32> { (0..a.shape[0]).map(|i| length(a.outer(i))).collect() };
         let lengths = [rows(&placed.queries), rows(&placed.keys)].concat();
         let low = lengths.iter().copied().fold(f32::INFINITY, f32::min);
         let high = lengths.iter().copied().fold(0.0, f32::max);
@@ -455,26 +463,33 @@ fn token_legend(view: &View<'_>, labels: &Labels) -> Vec<LegendEntry> {
 
 /// Ends of the two axes: what the cloud takes, and a margin.
 fn ranges(placed: &Placed, space: Space) -> [(f64, f64); 2] {
-    let dims = placed.basis.dims;
-    let reach = |row: usize| {
-        let Some(axis) = placed.basis.rows.get(row * dims..(row + 1) * dims) else {
-            return (0.0, 0.0);
-        };
-        let along = |p: &[f32]| p.iter().zip(axis).map(|(x, a)| f64::from(x * a)).sum::<f64>();
-        placed.points.chunks_exact(dims).map(along).fold((0.0, 0.0), |(low, high): (f64, f64), v| {
-            (low.min(v), high.max(v))
-        })
-    };
     let padded = |(low, high): (f64, f64)| {
         let room = ((high - low) * 0.04).max(1e-6);
         (low - room, high + room)
     };
+    let places = placed.points.chunks_exact(placed.basis.dims).map(|p| project(&placed.basis, p));
     if space == Space::Plane {
-        return [padded(reach(0)), padded(reach(1))];
+        let mut reach = [(0f64, 0f64); 2];
+        for place in places {
+            for (reach, x) in reach.iter_mut().zip(place) {
+                *reach = (reach.0.min(x), reach.1.max(x));
+            }
+        }
+        return reach.map(padded);
     }
     // Turned any way, nothing leaves a square around the farthest point.
-    let far = (0..3).map(|i| reach(i)).map(|(l, h)| l.abs().max(h)).fold(0.0, f64::max);
+    let square = |place: [f64; 3]| place.iter().map(|x| x * x).sum::<f64>();
+    let far = places.map(square).fold(0.0, f64::max).sqrt();
     [padded((-far, far)), padded((-far, far))]
+}
+
+/// A point on the three axes; 0 on those that a narrow head does not have.
+fn project(basis: &Basis, point: &[f32]) -> [f64; 3] {
+    let mut place = [0.0; 3];
+    for (x, axis) in place.iter_mut().zip(basis.rows.chunks_exact(basis.dims)) {
+        *x = point.iter().zip(axis).map(|(p, a)| f64::from(p * a)).sum();
+    }
+    place
 }
 
 fn caption(placed: &Placed) -> String {

@@ -1,1 +1,972 @@
-//! panels
+//! Panels: what each draws from given answers, and what it says when there are none.
+
+use std::sync::Arc;
+
+use mnemoscope::figure::color::Color;
+use mnemoscope::figure::{Cell, Cloud, Figure, Heat, Mark, Pick};
+use mnemoscope::panel::attention::induction_keys;
+use mnemoscope::panel::{self, NetShape, Palette, Panel, Selection, View, describe};
+use mnemoscope::record::array::Array;
+use mnemoscope::record::batch::{NO_TARGET, Row};
+use mnemoscope::record::error::Error;
+use mnemoscope::record::event::{self, MarkKind, MetricsRow};
+use mnemoscope::record::knobs::{self, Slot};
+use mnemoscope::record::question::{ProbeCall, Reading, Readings};
+use mnemoscope::record::recording::Recording;
+use mnemoscope::record::registry::find;
+use mnemoscope::record::vocab::Vocab;
+
+const LIGHT: Palette = Palette {
+    dark: false,
+    paper: Color::rgb(255, 255, 255),
+    ink: Color::rgb(25, 25, 28),
+    faint: Color::rgb(120, 120, 125),
+    accent: Color::rgb(0, 114, 178),
+};
+
+/// Everything that a view borrows.
+struct World {
+    net: NetShape,
+    vocab: Vocab,
+    roles: Vec<&'static str>,
+    runs: Vec<(String, Arc<Recording>)>,
+    step: Option<u64>,
+    readings: Option<Readings>,
+    selection: Selection,
+    palette: Palette,
+    size: [f32; 2],
+}
+
+impl World {
+    /// The network `birth` with its induction head formed, asked about a short text.
+    fn new() -> Self {
+        Self::of_text("the cat and the hat and the bat, the rat", 7)
+    }
+
+    /// `skew` varies the answers.
+    fn of_text(text: &str, skew: usize) -> Self {
+        let vocab = Vocab::new(('a'..='z').chain([' ', ',', '\n']).map(String::from).collect());
+        let tokens = vocab.encode(text).unwrap();
+        let prompt = Arc::new(labelled(&tokens, &vocab));
+        let net = NetShape {
+            kind: "birth".to_owned(),
+            heads: vec![1, 1],
+            vocab: vocab.len(),
+            length: 64,
+        };
+        let selection = Selection { layer: 1, head: 0, query: Some(12), key: Some(4) };
+        let mut world = Self {
+            net,
+            vocab,
+            roles: vec!["trigger", "output"],
+            runs: vec![("birth".to_owned(), Arc::new(run(300)))],
+            step: Some(200),
+            readings: None,
+            selection,
+            palette: LIGHT,
+            size: [420.0, 320.0],
+        };
+        world.readings = Some(Readings {
+            step: 200,
+            prompt,
+            interventions: Vec::new(),
+            by_call: std::collections::BTreeMap::new(),
+        });
+        world.answer(ProbeCall::new("attention"), attention(&tokens));
+        world.answer(ProbeCall::new("predictions"), predictions(&tokens, world.vocab.len()));
+        world.answer(ProbeCall::new("memories"), memories(world.vocab.len(), 64));
+        for call in world.panel("query_key").needs(&world.net, &world.selection) {
+            if call.probe == "query_key" {
+                world.answer(call, query_key(&tokens, 3, 8, skew));
+            }
+        }
+        world
+    }
+
+    fn answer(&mut self, call: ProbeCall, reading: Reading) {
+        let readings = self.readings.as_mut().unwrap();
+        readings.by_call.insert(call.key(), Ok(Arc::new(reading)));
+    }
+
+    fn refuse(&mut self, call: &ProbeCall, why: &str) {
+        let readings = self.readings.as_mut().unwrap();
+        readings.by_call.insert(call.key(), Err(Error::usage(why)));
+    }
+
+    fn panel(&self, name: &str) -> Box<dyn Panel> {
+        find("panel", panel::ALL, name).unwrap()
+    }
+
+    fn view(&self) -> View<'_> {
+        View {
+            net: &self.net,
+            vocab: &self.vocab,
+            roles: &self.roles,
+            runs: &self.runs,
+            step: self.step,
+            readings: self.readings.as_ref(),
+            selection: &self.selection,
+            palette: self.palette,
+            size: self.size,
+        }
+    }
+
+    fn figure(&self, name: &str) -> Figure {
+        self.panel(name).figure(&self.view())
+    }
+
+    fn figure_with(&self, name: &str, settings: &[(&str, &str)]) -> Figure {
+        let mut panel = self.panel(name);
+        for (setting, value) in settings {
+            knobs::set(&mut *panel, "", setting, &knobs::parse_value(value)).unwrap();
+        }
+        panel.figure(&self.view())
+    }
+}
+
+/// Spaces are triggers; what follows them is their output.
+fn labelled(tokens: &[u32], vocab: &Vocab) -> Row {
+    let mut seen = 0;
+    let mut row = Row { tokens: tokens.to_vec(), ..Row::default() };
+    for (i, &id) in tokens.iter().enumerate() {
+        let trigger = vocab.text(id) == " ";
+        seen += u16::from(trigger);
+        row.targets.push(tokens.get(i + 1).copied().unwrap_or(NO_TARGET));
+        let output = i > 0 && vocab.text(tokens[i - 1]) == " ";
+        row.roles.push(u8::from(trigger) | (u8::from(output) << 1));
+        row.occurrence.push(if trigger { seen } else { 0 });
+    }
+    row
+}
+
+fn array(name: &str, axes: &[&str], shape: &[usize], data: Vec<f32>) -> Array {
+    Array::new(name, axes, shape, data).unwrap()
+}
+
+/// Layer 0 looks at the previous token, layer 1 after earlier copies, both with some attention elsewhere.
+fn attention(tokens: &[u32]) -> Reading {
+    let n = tokens.len();
+    let rows = |favoured: &dyn Fn(usize) -> Vec<usize>| -> Vec<f32> {
+        let mut values = vec![0.0; n * n];
+        for query in 0..n {
+            let keys = favoured(query);
+            let spread = if keys.is_empty() { 1.0 } else { 0.2 };
+            for key in 0..=query {
+                values[query * n + key] = spread / (query + 1) as f32;
+            }
+            for &key in &keys {
+                values[query * n + key] += 0.8 / keys.len() as f32;
+            }
+        }
+        values
+    };
+    let previous = rows(&|query| query.checked_sub(1).into_iter().collect());
+    let induction = rows(&|query| induction_keys(tokens, query));
+    let axes = ["head", "query", "key"];
+    Reading {
+        arrays: vec![
+            array("pattern.layer0", &axes, &[1, n, n], previous),
+            array("pattern.layer1", &axes, &[1, n, n], induction),
+        ],
+        ..Reading::default()
+    }
+}
+
+fn predictions(tokens: &[u32], vocab: usize) -> Reading {
+    let n = tokens.len();
+    let target = |i: usize| tokens.get(i + 1).map_or(f32::NAN, |&t| t as f32);
+    let right = |i: usize| 0.05 + 0.9 * (i as f32 / n as f32);
+    let mut token = Vec::new();
+    let mut probability = Vec::new();
+    for i in 0..n {
+        let first = tokens.get(i + 1).copied().unwrap_or(0);
+        token.extend((0..5).map(|k| ((first + k * 3) % vocab as u32) as f32));
+        probability.extend((0..5).map(|k| right(i) * 0.5f32.powi(k)));
+    }
+    let shares: Vec<f32> = (0..n).map(|i| if i + 1 < n { right(i) } else { f32::NAN }).collect();
+    let loss = shares.iter().map(|p| -p.ln()).collect();
+    Reading {
+        arrays: vec![
+            array("probability", &["pos", "rank"], &[n, 5], probability),
+            array("token", &["pos", "rank"], &[n, 5], token),
+            array("loss", &["pos"], &[n], loss),
+            array("target_probability", &["pos"], &[n], shares),
+            array("target", &["pos"], &[n], (0..n).map(target).collect()),
+        ],
+        ..Reading::default()
+    }
+}
+
+/// Diagonals with noise; every third association is not stored.
+fn memories(vocab: usize, positions: usize) -> Reading {
+    let noise = |i: usize| ((i * 7919 % 101) as f32 / 101.0 - 0.5) * 0.4;
+    let matrix = |n: usize, below: usize| -> Vec<f32> {
+        (0..n * n)
+            .map(|i| noise(i) + if i / n == i % n + below && i / n % 3 != 1 { 1.0 } else { 0.0 })
+            .collect()
+    };
+    let recalled = |n: usize, first: usize| -> Vec<f32> {
+        (first..n).map(|i| f32::from(u8::from(i % 3 != 1))).collect()
+    };
+    let law: Vec<f32> = (0..vocab * vocab).map(|i| (noise(i) + 0.2) / vocab as f32 * 5.0).collect();
+    let tokens = ["output", "token"];
+    Reading {
+        arrays: vec![
+            array("wo2", &tokens, &[vocab, vocab], matrix(vocab, 0)),
+            array("wk2", &["query", "key"], &[vocab, vocab], matrix(vocab, 0)),
+            array("wk1", &["query", "key"], &[positions, positions], matrix(positions, 1)),
+            array("wf", &["next", "current"], &[vocab, vocab], law.clone()),
+            array("global_law", &["next", "current"], &[vocab, vocab], law),
+            array("recalled.wo2", &["token"], &[vocab], recalled(vocab, 0)),
+            array("recalled.wk2", &["token"], &[vocab], recalled(vocab, 0)),
+            array("recalled.wk1", &["position"], &[positions - 1], recalled(positions, 1)),
+        ],
+        numbers: [("recall_wo2", 0.67), ("recall_wk2", 0.67), ("recall_wk1", 0.66), ("kl_wf", 0.1)]
+            .map(|(n, v)| (n.to_owned(), v))
+            .to_vec(),
+        notes: Vec::new(),
+    }
+}
+
+/// `sequences` sequences, the first being `tokens`; keys lie near the queries of the same token.
+fn query_key(tokens: &[u32], sequences: usize, dims: usize, skew: usize) -> Reading {
+    let n = tokens.len();
+    let points = sequences * n;
+    let id = |i: usize| tokens[(i + i / n) % n];
+    let coordinate = |i: usize, d: usize, salt: usize| {
+        let token = id(i) as usize;
+        ((token * 31 + d * 17) as f32).sin() * (dims - d) as f32
+            + ((i * 13 + d * 7 + salt * 5 + skew) as f32).sin() * 0.5
+    };
+    let cloud = |salt: usize| -> Vec<f32> {
+        (0..points).flat_map(|i| (0..dims).map(move |d| coordinate(i, d, salt))).collect()
+    };
+    let per_point = |name: &str, of: &dyn Fn(usize) -> usize| {
+        array(name, &["point"], &[points], (0..points).map(|i| of(i) as f32).collect())
+    };
+    Reading {
+        arrays: vec![
+            array("queries", &["point", "dim"], &[points, dims], cloud(0)),
+            array("keys", &["point", "dim"], &[points, dims], cloud(1)),
+            per_point("sequence", &|i| i / n),
+            per_point("position", &|i| i % n),
+            per_point("token", &|i| id(i) as usize),
+            per_point("roles", &|i| i % 3),
+        ],
+        ..Reading::default()
+    }
+}
+
+/// A run with the shape of the birth of an induction head.
+fn run(steps: u64) -> Recording {
+    let columns = [
+        "loss",
+        "loss_global",
+        "loss_in_context",
+        "accuracy_in_context",
+        "accuracy_other_outputs",
+        "recall_wo2",
+        "recall_wk2",
+        "recall_wk1",
+        "recall_wk1_early",
+        "kl_wf",
+        "previous_token_score",
+        "induction_score",
+        "norm_layer0.wk",
+        "norm_layer1.wk",
+    ];
+    let row = |step: u64| {
+        let rise = |middle: f64, width: f64| 1.0 / (1.0 + ((middle - step as f64) / width).exp());
+        let noise = ((step * 7919 % 101) as f64 / 101.0 - 0.5) * 0.02;
+        let in_context = 4.4 - 3.9 * rise(150.0, 12.0) + noise;
+        let global = 2.5 + 2.0 * (-(step as f64) / 15.0).exp();
+        let values = vec![
+            0.86 * global + 0.14 * in_context,
+            global,
+            in_context,
+            (0.95 * rise(150.0, 10.0) + noise).clamp(0.0, 1.0),
+            (0.9 * rise(155.0, 10.0)).clamp(0.0, 1.0),
+            rise(80.0, 20.0),
+            rise(40.0, 6.0),
+            0.2 * rise(140.0, 20.0),
+            0.7 * rise(130.0, 15.0),
+            if step == 0 { f64::NAN } else { 1.0 + 1.3 * (-(step as f64) / 20.0).exp() },
+            0.1 + 0.8 * rise(120.0, 15.0),
+            0.15 + 0.8 * rise(140.0, 12.0),
+            1.0 + step as f64 / 40.0,
+            1.0 + step as f64 / 30.0,
+        ];
+        MetricsRow { step, values }
+    };
+    let mark = |step, kind, text: &str| event::Mark { step, kind, text: text.to_owned() };
+    Recording {
+        folder: None,
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: (0..=steps).step_by(5).map(row).collect(),
+        marks: vec![
+            mark(25, MarkKind::Emergence, "global statistics learned"),
+            mark(80, MarkKind::Emergence, "output memory formed"),
+            mark(110, MarkKind::Intervention, "freeze layer0.wk"),
+            mark(125, MarkKind::Emergence, "previous-token head formed"),
+            mark(150, MarkKind::Emergence, "induction head formed"),
+        ],
+        recorded: (0..=steps).step_by(10).collect(),
+        last_step: steps,
+    }
+}
+
+fn cells(figure: &Figure) -> Vec<&Cell> {
+    let marks = figure.plots.iter().flat_map(|plot| &plot.marks);
+    marks
+        .filter_map(|m| if let Mark::Cells(cells) = m { Some(cells) } else { None })
+        .flatten()
+        .collect()
+}
+
+fn heats(figure: &Figure) -> Vec<&Heat> {
+    let marks = figure.plots.iter().flat_map(|plot| &plot.marks);
+    marks.filter_map(|m| if let Mark::Heat(heat) = m { Some(heat) } else { None }).collect()
+}
+
+fn cloud(figure: &Figure) -> &Cloud {
+    let marks = figure.plots.iter().flat_map(|plot| &plot.marks);
+    marks
+        .filter_map(|m| if let Mark::Cloud(cloud) = m { Some(cloud) } else { None })
+        .next()
+        .unwrap()
+}
+
+/// Points of the lines called `name`.
+fn line<'a>(figure: &'a Figure, wanted: &str) -> Vec<&'a [[f64; 2]]> {
+    let marks = figure.plots.iter().flat_map(|plot| &plot.marks);
+    marks
+        .filter_map(|mark| match mark {
+            Mark::Line { name, points, .. } if name == wanted => Some(&**points),
+            _ => None,
+        })
+        .collect()
+}
+
+fn sentence(figure: &Figure) -> &str {
+    let text = figure.empty.as_deref().unwrap_or("");
+    assert!(text.len() > 15 && text.ends_with('.'), "no sentence: {text:?}");
+    text
+}
+
+#[test]
+fn every_panel_draws_from_full_answers() {
+    let world = World::new();
+    for entry in panel::ALL {
+        let figure = world.figure(entry.name);
+        assert_eq!(figure.empty, None, "{}", entry.name);
+        assert!(!figure.plots.is_empty(), "{}", entry.name);
+        assert!(figure.columns >= 1, "{}", entry.name);
+        for plot in &figure.plots {
+            for (low, high) in [plot.x.range, plot.y.range] {
+                assert!(low.is_finite() && high.is_finite() && low != high, "{}", entry.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_panel_without_answers_says_what_it_waits_for() {
+    let mut world = World::new();
+    world.readings = None;
+    world.runs.clear();
+    for entry in panel::ALL {
+        sentence(&world.figure(entry.name));
+    }
+}
+
+#[test]
+fn an_answer_that_could_not_be_given_is_shown_as_its_sentence() {
+    let mut world = World::new();
+    for name in ["predictions", "heads", "attention", "memories", "query_key"] {
+        for call in world.panel(name).needs(&world.net, &world.selection) {
+            world.refuse(&call, "the network lacks what this question asks about.");
+        }
+        assert_eq!(
+            sentence(&world.figure(name)),
+            "the network lacks what this question asks about.",
+            "{name}"
+        );
+    }
+    // The sequence itself needs no answer of the network.
+    assert_eq!(cells(&world.figure("tokens")).len(), 40);
+}
+
+#[test]
+fn every_choice_of_every_setting_draws() {
+    let world = World::new();
+    for entry in panel::ALL {
+        let mut variants = vec![Vec::new()];
+        (entry.make)().each(&mut |spec, slot| {
+            let values: Vec<toml::Value> = match slot {
+                Slot::Bool(v) => vec![toml::Value::Boolean(!*v)],
+                Slot::Choice(v) => {
+                    v.names().iter().map(|n| toml::Value::String((*n).to_owned())).collect()
+                }
+                Slot::Int(_) => {
+                    let (low, high) = spec.range.unwrap();
+                    vec![toml::Value::Integer(low as i64), toml::Value::Integer(high as i64)]
+                }
+                Slot::Float(_) => {
+                    let (low, high) = spec.range.unwrap();
+                    vec![toml::Value::Float(low), toml::Value::Float(high)]
+                }
+                Slot::Text(_) => vec![toml::Value::String("x".to_owned())],
+            };
+            variants.extend(values.into_iter().map(|value| vec![(spec.name, value)]));
+            assert!(spec.help.len() > 10, "{}.{}", entry.name, spec.name);
+        });
+        for variant in variants {
+            let mut panel = (entry.make)();
+            for (name, value) in &variant {
+                knobs::set(&mut *panel, "", name, value).unwrap();
+            }
+            for size in [[420.0, 320.0], [900.0, 200.0], [160.0, 700.0]] {
+                let mut world_of_size = World { size, ..World::new() };
+                if entry.name == "query_key" {
+                    for call in panel.needs(&world.net, &world.selection) {
+                        if call.probe == "query_key" {
+                            let tokens = world.readings.as_ref().unwrap().prompt.tokens.clone();
+                            world_of_size.answer(call, query_key(&tokens, 3, 8, 7));
+                        }
+                    }
+                }
+                let figure = panel.figure(&world_of_size.view());
+                assert!(figure.empty.is_some() != !figure.plots.is_empty(), "{variant:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_that_are_not_finite_and_absurd_sizes_do_no_harm() {
+    for value in [f32::NAN, f32::INFINITY, -1.0, 0.0] {
+        let mut world = World::new();
+        let readings = world.readings.as_mut().unwrap();
+        for answer in readings.by_call.values_mut() {
+            let mut reading = (**answer.as_ref().unwrap()).clone();
+            for array in &mut reading.arrays {
+                array.data = vec![value; array.data.len()].into();
+            }
+            for number in &mut reading.numbers {
+                number.1 = f64::from(value);
+            }
+            *answer = Ok(Arc::new(reading));
+        }
+        let run = Arc::make_mut(&mut world.runs[0].1);
+        for row in &mut run.rows {
+            row.values.fill(f64::from(value));
+        }
+        for size in [[0.0, 0.0], [1.0, 5000.0], [1e5, 1.0], [420.0, 320.0]] {
+            world.size = size;
+            for entry in panel::ALL {
+                let figure = world.figure(entry.name);
+                for plot in &figure.plots {
+                    let ends = [plot.x.range.0, plot.x.range.1, plot.y.range.0, plot.y.range.1];
+                    assert!(ends.iter().all(|e| e.is_finite()), "{} {value}", entry.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn selections_that_do_not_exist_do_no_harm() {
+    let mut world = World::new();
+    world.selection = Selection { layer: 9, head: 9, query: Some(999), key: Some(999) };
+    for entry in panel::ALL {
+        world.figure(entry.name);
+    }
+    assert!(sentence(&world.figure("attention")).contains("no layer 9, head 9"));
+    world.selection = Selection { query: Some(999), key: Some(999), ..Selection::default() };
+    for entry in panel::ALL {
+        world.figure(entry.name);
+    }
+}
+
+#[test]
+fn arrays_of_unexpected_shapes_and_empty_vocabularies_do_no_harm() {
+    let mut world = World::new();
+    world.vocab = Vocab::new(Vec::new());
+    world.roles.clear();
+    world.net.vocab = 0;
+    for entry in panel::ALL {
+        world.figure(entry.name);
+    }
+    let readings = world.readings.as_mut().unwrap();
+    for answer in readings.by_call.values_mut() {
+        let mut reading = (**answer.as_ref().unwrap()).clone();
+        for array in &mut reading.arrays {
+            let shape = vec![1; array.shape.len()];
+            *array = Array { shape, data: vec![0.5].into(), ..array.clone() };
+        }
+        *answer = Ok(Arc::new(reading));
+    }
+    for entry in panel::ALL {
+        world.figure(entry.name);
+    }
+    for answer in world.readings.as_mut().unwrap().by_call.values_mut() {
+        *answer = Ok(Arc::new(Reading::default()));
+    }
+    for name in ["predictions", "attention", "memories", "query_key"] {
+        sentence(&world.figure(name));
+    }
+}
+
+#[test]
+fn a_box_of_a_token_says_what_is_known_and_picks_its_position() {
+    let world = World::new();
+    let figure = world.figure("tokens");
+    let boxes = cells(&figure);
+    assert_eq!(boxes.len(), 40);
+    assert_eq!(boxes[3].text, "␣");
+    assert_eq!(boxes[3].pick, Pick::Query(3));
+    assert_eq!(
+        boxes[15].hover,
+        "position 15 of 40: “␣”\nrole: trigger, time 4 in this sequence: the answer was seen before\nnext: “h”\npredicted: “h” 0.387, “k” 0.194, “n” 0.097\nloss 0.948 nats"
+    );
+    let legend: Vec<&str> = figure.plots[0].legend.iter().map(|e| e.text.as_str()).collect();
+    assert_eq!(legend, ["trigger", "output", "other", "query 12", "key 4"]);
+}
+
+#[test]
+fn boxes_of_tokens_wrap_and_do_not_overlap() {
+    let mut world = World::of_text(&"the cat ".repeat(8), 7);
+    for size in [[300.0, 200.0], [1200.0, 100.0], [120.0, 120.0]] {
+        world.size = size;
+        let figure = world.figure("tokens");
+        let (width, lines) = (figure.plots[0].x.range.1, figure.plots[0].y.range.0);
+        let boxes = cells(&figure);
+        for (i, a) in boxes.iter().enumerate() {
+            assert!(a.from[0] >= 0.0 && a.to[0] <= width + 1e-9 && a.to[1] <= lines);
+            for b in &boxes[..i] {
+                let apart = (0..2).any(|d| a.from[d] >= b.to[d] || b.from[d] >= a.to[d]);
+                assert!(apart, "{size:?}: boxes overlap");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_bars_of_predictions_are_the_probabilities_given() {
+    let world = World::new();
+    let figure = world.figure("predictions");
+    assert_eq!(figure.title, "After 12 “t” comes “h”: loss 1.139 nats");
+    let bars: Vec<(&str, &Vec<f64>)> = figure.plots[0]
+        .marks
+        .iter()
+        .filter_map(|m| match m {
+            Mark::Bars { name, values, .. } => Some((name.as_str(), values)),
+            _ => None,
+        })
+        .collect();
+    let right = 0.05 + 0.9 * (12.0f32 / 40.0);
+    let others: Vec<f64> = (1..5).map(|k| f64::from(right * 0.5f32.powi(k))).collect();
+    assert_eq!(bars[0], ("other token", &others));
+    assert_eq!(bars[1], ("right token", &vec![f64::from(right)]));
+}
+
+#[test]
+fn a_right_token_that_is_not_among_the_likeliest_gets_a_bar_of_its_own() {
+    let mut world = World::new();
+    let mut readings = world.readings.take().unwrap();
+    let mut row = (*readings.prompt).clone();
+    row.targets[12] = world.vocab.encode(",").unwrap()[0];
+    readings.prompt = Arc::new(row);
+    world.readings = Some(readings);
+    let figure = world.figure("predictions");
+    assert!(figure.title.contains("comes “,”"), "{}", figure.title);
+    assert_eq!(figure.plots[0].x.range, (0.0, 6.0));
+}
+
+#[test]
+fn heads_stand_in_a_grid_and_pick_themselves() {
+    let mut world = World::new();
+    world.net.heads = vec![2, 0, 1];
+    let n = world.readings.as_ref().unwrap().prompt.len();
+    let axes = ["head", "query", "key"];
+    world.answer(
+        ProbeCall::new("attention"),
+        Reading {
+            arrays: vec![
+                array("pattern.layer0", &axes, &[2, n, n], vec![0.25; 2 * n * n]),
+                array("pattern.layer2", &axes, &[1, n, n], vec![0.5; n * n]),
+            ],
+            ..Reading::default()
+        },
+    );
+    world.selection.layer = 2;
+    let figure = world.figure("heads");
+    assert_eq!(figure.columns, 2);
+    let picks: Vec<&Pick> = figure.plots.iter().map(|p| &p.pick).collect();
+    assert_eq!(
+        picks,
+        [
+            &Pick::Head { layer: 0, head: 0 },
+            &Pick::Head { layer: 0, head: 1 },
+            &Pick::Head { layer: 2, head: 0 },
+            &Pick::Nothing
+        ]
+    );
+    let titles: Vec<&str> = figure.plots.iter().map(|p| p.title.as_str()).collect();
+    assert_eq!(titles, ["L0 H0", "L0 H1", "L2 H0", ""]);
+    let outlined = |i: usize| figure.plots[i].marks.iter().any(|m| matches!(m, Mark::Rect { .. }));
+    assert_eq!([0, 1, 2].map(outlined), [false, false, true]);
+}
+
+#[test]
+fn a_long_pattern_keeps_its_sharp_lines_as_a_thumbnail() {
+    let world = World::of_text(&"abcdefgh".repeat(64), 7);
+    let figure = World { size: [100.0, 200.0], ..world }.figure("heads");
+    let previous = heats(&figure)[0];
+    assert!(previous.rows < 512);
+    for row in 1..previous.rows {
+        assert!(previous.values[row * previous.columns + row] >= 0.8, "row {row}");
+    }
+}
+
+#[test]
+fn the_score_above_a_head_is_the_share_of_attention_it_names() {
+    let mut world = World::of_text("abcabcabc", 7);
+    let tokens = world.readings.as_ref().unwrap().prompt.tokens.clone();
+    let n = tokens.len();
+    let all = |query: usize, key: usize| {
+        f32::from(u8::from(induction_keys(&tokens, query).first() == Some(&key)))
+    };
+    let values = (0..n * n).map(|i| all(i / n, i % n)).collect();
+    let axes = ["head", "query", "key"];
+    let arrays = vec![array("pattern.layer0", &axes, &[1, n, n], values)];
+    world.net.heads = vec![1];
+    world.answer(ProbeCall::new("attention"), Reading { arrays, ..Reading::default() });
+    let title = |score| world.figure_with("heads", &[("score", score)]).plots[0].title.clone();
+    assert_eq!(title("induction"), "L0 H0  1.00");
+    assert_eq!(title("previous token"), "L0 H0  0.00");
+}
+
+#[test]
+fn the_attention_map_holds_the_values_given() {
+    let world = World::new();
+    let figure = world.figure("attention");
+    let heat = heats(&figure)[0];
+    let tokens = world.readings.as_ref().unwrap().prompt.tokens.clone();
+    let given = attention(&tokens).arrays[1].clone();
+    assert_eq!(heat.values, given.data);
+    assert!(heat.causal);
+    assert_eq!(figure.title, "Attention of layer 1, head 0, step 200");
+}
+
+#[test]
+fn the_expected_cells_of_the_selected_query_are_those_after_earlier_copies() {
+    let mut world = World::of_text("abcdabcdab", 7);
+    world.selection = Selection { layer: 1, head: 0, query: Some(8), key: None };
+    let figure = world.figure_with("attention", &[("curves", "false")]);
+    let outlined: Vec<[f64; 2]> = figure.plots[0]
+        .marks
+        .iter()
+        .filter_map(|m| match m {
+            Mark::Rect { from, to, .. } if to[0] - from[0] == 1.0 && to[1] - from[1] == 1.0 => {
+                Some(*from)
+            }
+            _ => None,
+        })
+        .collect();
+    // "a" at 8 stood at 0 and 4: the keys at 1 and 5.
+    assert_eq!(outlined, [[1.0, 8.0], [5.0, 8.0]]);
+}
+
+#[test]
+fn hiding_the_first_key_leaves_it_out_of_map_and_scale_and_says_so() {
+    let mut world = World::new();
+    let n = world.readings.as_ref().unwrap().prompt.len();
+    let values = (0..n * n)
+        .map(|i| match (i / n, i % n) {
+            (_, 0) => 0.9,
+            (query, key) if key <= query => 0.1 / query as f32,
+            _ => 0.0,
+        })
+        .collect();
+    let pattern = array("pattern.layer1", &["head", "query", "key"], &[1, n, n], values);
+    world.answer(
+        ProbeCall::new("attention"),
+        Reading { arrays: vec![pattern], ..Reading::default() },
+    );
+    let plain = world.figure("attention");
+    assert!(plain.caption.contains("90 % of the attention goes to the first token"));
+    let hidden = world.figure_with("attention", &[("hide_first", "true")]);
+    let heat = heats(&hidden)[0];
+    assert!((0..n).all(|query| heat.values[query * n].is_nan()));
+    assert_eq!(heat.range, (0.0, 0.1));
+    assert!(hidden.caption.contains("left out; it takes 90 %"));
+}
+
+#[test]
+fn a_window_shows_part_of_a_long_sequence_without_renumbering_it() {
+    let mut world = World::of_text(&"abcdefgh".repeat(16), 7);
+    world.selection.query = Some(100);
+    let range = |value| {
+        let figure = world.figure_with("attention", &[("window", value)]);
+        assert_eq!(heats(&figure)[0].rows, 128);
+        figure.plots[0].x.range
+    };
+    assert_eq!(range("all"), (0.0, 128.0));
+    assert_eq!(range("last 64"), (64.0, 128.0));
+    assert_eq!(range("around the selection"), (64.0, 128.0));
+    world.selection.query = Some(50);
+    let figure = world.figure_with("attention", &[("window", "around the selection")]);
+    assert_eq!(figure.plots[0].x.range, (18.0, 82.0));
+}
+
+#[test]
+fn the_curves_beside_the_map_are_its_row_and_its_column() {
+    let world = World::new();
+    let figure = world.figure("attention");
+    let pattern = heats(&figure)[0];
+    let bars: Vec<(&Vec<f64>, &Vec<f64>)> = figure.plots[1]
+        .marks
+        .iter()
+        .filter_map(|m| match m {
+            Mark::Bars { at, values, .. } => Some((at, values)),
+            _ => None,
+        })
+        .collect();
+    let at = |query: usize, key: usize| f64::from(pattern.values[query * pattern.columns + key]);
+    let row: Vec<f64> = (0..=12).map(|key| at(12, key)).collect();
+    let column: Vec<f64> = (4..40).map(|query| at(query, 4)).collect();
+    assert_eq!(bars[0].1, &row);
+    assert_eq!(bars[1].1, &column);
+    assert_eq!(bars[1].0[0], 4.5);
+}
+
+#[test]
+fn points_of_the_sequence_in_view_pick_its_positions_and_others_pick_theirs() {
+    let world = World::new();
+    let figure = world.figure("query_key");
+    let cloud = cloud(&figure);
+    assert_eq!(cloud.picks.len(), 2 * 3 * 40);
+    assert_eq!(cloud.picks[5], Pick::Query(5));
+    assert_eq!(cloud.picks[120 + 5], Pick::Key(5));
+    assert_eq!(cloud.picks[41], Pick::CloudPoint { sequence: 1, position: 1, is_key: false });
+    assert_eq!(cloud.points.len(), 2 * 3 * 40 * 8);
+    assert_eq!(cloud.basis.len(), 3 * 8);
+}
+
+#[test]
+fn links_join_the_selected_query_to_the_keys_it_attends_to() {
+    let world = World::new();
+    let figure = world.figure("query_key");
+    let links = &cloud(&figure).links;
+    let pattern = attention(&world.readings.as_ref().unwrap().prompt.tokens).arrays[1].clone();
+    let row = &pattern.outer(0)[12 * 40..13 * 40];
+    let wanted: Vec<u32> = (0..40).filter(|&k| row[k as usize] >= 0.02).map(|k| k + 120).collect();
+    assert!(links.iter().all(|(from, _, _)| *from == 12));
+    assert_eq!(links.iter().map(|(_, to, _)| *to).collect::<Vec<_>>(), wanted);
+    assert!(cloud(&world.figure_with("query_key", &[("links", "false")])).links.is_empty());
+}
+
+#[test]
+fn the_cloud_keeps_its_axes_from_step_to_step() {
+    let (before, after) =
+        (World::new(), World::of_text("the cat and the hat and the bat, the rat", 8));
+    let panel = before.panel("query_key");
+    let first = panel.figure(&before.view());
+    let second = panel.figure(&after.view());
+    let (a, b) = (&cloud(&first).basis, &cloud(&second).basis);
+    for axis in 0..3 {
+        let (a, b) = (&a[axis * 8..(axis + 1) * 8], &b[axis * 8..(axis + 1) * 8]);
+        let overlap: f32 = a.iter().zip(b).map(|(x, y)| x * y).sum();
+        assert!(overlap > 0.9, "axis {axis} turned: {overlap}");
+    }
+    // Looking again changes nothing.
+    assert_eq!(panel.figure(&after.view()), second);
+}
+
+#[test]
+fn a_head_of_one_dimension_is_a_cloud_too() {
+    let mut world = World::new();
+    let tokens = world.readings.as_ref().unwrap().prompt.tokens.clone();
+    for call in world.panel("query_key").needs(&world.net, &world.selection) {
+        if call.probe == "query_key" {
+            world.answer(call, query_key(&tokens, 1, 1, 7));
+        }
+    }
+    for space in ["2D", "3D"] {
+        let figure = world.figure_with("query_key", &[("space", space)]);
+        assert_eq!(cloud(&figure).basis.len(), 3);
+    }
+}
+
+#[test]
+fn memories_stand_beside_their_ideal_and_name_what_is_missing() {
+    let world = World::new();
+    let figure = world.figure_with("memories", &[("which", "wo2")]);
+    assert_eq!(figure.plots.len(), 2);
+    assert_eq!(figure.plots[0].title, "Output memory W_O2: 67 % stored");
+    let ideal = heats(&figure)[1];
+    for (i, value) in ideal.values.iter().enumerate() {
+        assert_eq!(*value, f32::from(u8::from(i / 29 == i % 29)));
+    }
+    assert!(figure.caption.contains("not yet stored b e h k n q t w z ↵"), "{}", figure.caption);
+    let figure = world.figure_with("memories", &[("which", "wk1"), ("positions", "16")]);
+    let ideal = heats(&figure)[1];
+    assert_eq!((ideal.rows, ideal.columns), (16, 16));
+    assert_eq!(ideal.values[5 * 16 + 4], 1.0);
+    assert_eq!(ideal.values[4 * 16 + 4], 0.0);
+    let all = world.figure("memories");
+    assert_eq!(all.plots.len(), 8);
+}
+
+#[test]
+fn memories_of_another_model_say_where_to_look() {
+    let mut world = World::new();
+    world.net.kind = "decoder".to_owned();
+    assert!(sentence(&world.figure("memories")).contains("decoder"));
+}
+
+#[test]
+fn curves_draw_the_numbers_of_the_run() {
+    let world = World::new();
+    let figure = world.figure("curves");
+    let lines = line(&figure, "in-context accuracy");
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0], world.runs[0].1.series("accuracy_in_context"));
+    // Flags, losses, accuracies, memories.
+    assert_eq!(figure.plots.len(), 4);
+    assert_eq!(figure.plots[3].x.label, "step");
+    let flags: Vec<&str> = cells(&figure).iter().map(|c| c.text.as_str()).collect();
+    assert!(flags.contains(&"induction head formed"), "{flags:?}");
+}
+
+#[test]
+fn smoothing_leaves_the_measured_line_in_the_picture() {
+    let world = World::new();
+    let figure = world.figure_with("curves", &[("smooth", "9"), ("show", "accuracies")]);
+    let raw = line(&figure, "in-context accuracy, as measured");
+    assert_eq!(raw[0], world.runs[0].1.series("accuracy_in_context"));
+    let smooth = line(&figure, "in-context accuracy")[0];
+    assert_eq!(smooth.len(), raw[0].len());
+    let mean: f64 = raw[0][26..35].iter().map(|p| p[1]).sum::<f64>() / 9.0;
+    assert!((smooth[30][1] - mean).abs() < 1e-12);
+    assert_eq!(smooth[0], raw[0][0]);
+}
+
+#[test]
+fn a_second_run_is_dashed_and_named() {
+    let mut world = World::new();
+    world.runs.push(("branch".to_owned(), Arc::new(run(200))));
+    let figure = world.figure("curves");
+    assert_eq!(line(&figure, "in-context accuracy (branch)").len(), 1);
+    assert_eq!(figure.caption, "Solid: birth. Dashed: branch.");
+    let dashed = figure.plots.iter().flat_map(|p| &p.marks).all(|mark| match mark {
+        Mark::Line { name, dashed, .. } => {
+            *dashed == (name.ends_with("(branch)") || name.starts_with("guessing"))
+        }
+        _ => true,
+    });
+    assert!(dashed);
+}
+
+#[test]
+fn a_logarithmic_axis_leaves_out_what_has_no_logarithm() {
+    let world = World::new();
+    let figure = world.figure_with("curves", &[("log_x", "true"), ("log_y", "true")]);
+    for plot in &figure.plots {
+        assert!(plot.x.log && plot.x.range.0 > 0.0 && plot.x.range.0 < plot.x.range.1);
+        for mark in &plot.marks {
+            if let Mark::Line { points, .. } = mark {
+                assert!(points.iter().all(|p| p[0] > 0.0 && p[1] > 0.0));
+            }
+        }
+    }
+    assert!(figure.plots[1..].iter().all(|p| p.y.log && p.y.range.0 > 0.0));
+}
+
+#[test]
+fn a_very_long_line_keeps_its_extremes() {
+    let mut world = World::new();
+    let mut long = run(300);
+    long.rows = (0..50_000)
+        .map(|step| {
+            let mut values = vec![0.5; long.columns.len()];
+            values[3] = if step == 30_011 { 0.9 } else { 0.2 + (step % 7) as f64 * 0.01 };
+            MetricsRow { step, values }
+        })
+        .collect();
+    long.last_step = 50_000;
+    world.runs[0].1 = Arc::new(long);
+    let figure = world.figure("curves");
+    let drawn = line(&figure, "in-context accuracy")[0];
+    assert!(drawn.len() < 4000);
+    assert!(drawn.contains(&[30_011.0, 0.9]));
+    assert!(drawn.windows(2).all(|w| w[0][0] < w[1][0]));
+}
+
+#[test]
+fn a_run_with_one_evaluation_or_no_columns_draws_or_says_so() {
+    let mut world = World::new();
+    let mut short = run(0);
+    short.marks.clear();
+    world.runs[0].1 = Arc::new(short.clone());
+    for entry in panel::ALL {
+        world.figure(entry.name);
+    }
+    short.columns.clear();
+    short.rows = vec![MetricsRow { step: 0, values: vec![] }];
+    world.runs[0].1 = Arc::new(short);
+    assert!(sentence(&world.figure("curves")).contains("records no summary"));
+}
+
+#[test]
+fn steps_of_the_timeline_pick_themselves_and_marks_their_nearest_step() {
+    let world = World::new();
+    let figure = world.figure("timeline");
+    let picks: Vec<Pick> = figure.plots[0]
+        .marks
+        .iter()
+        .filter_map(|m| match m {
+            Mark::Points { picks, name, .. } if name == "recorded" => Some(picks.to_vec()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let steps: Vec<Pick> = world.runs[0].1.recorded.iter().map(|&s| Pick::Step(s)).collect();
+    assert_eq!(picks, steps);
+    let flag = cells(&figure).into_iter().find(|c| c.hover.contains("induction head")).unwrap();
+    assert_eq!(flag.pick, Pick::Step(150));
+    assert_eq!(figure.title, "birth: step 200 of 300; 31 recorded");
+}
+
+#[test]
+fn flags_do_not_cover_each_other() {
+    for width in [200.0, 420.0, 1200.0] {
+        let world = World { size: [width, 160.0], ..World::new() };
+        for name in ["timeline", "curves"] {
+            let figure = world.figure(name);
+            let flags = cells(&figure);
+            let with_text: Vec<&&Cell> = flags.iter().filter(|c| !c.text.is_empty()).collect();
+            for (i, a) in with_text.iter().enumerate() {
+                for b in &with_text[..i] {
+                    let apart = (0..2).any(|d| a.from[d] >= b.to[d] || b.from[d] >= a.to[d]);
+                    assert!(apart, "{name} {width}: “{}” covers “{}”", a.text, b.text);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn columns_have_names_for_people() {
+    assert_eq!(describe("accuracy_in_context").0, "in-context accuracy");
+    assert_eq!(describe("prefix_matching_l1h0").0, "prefix matching");
+    assert_eq!(panel::columns::label("prefix_matching_l1h0"), "prefix matching, L1 H0");
+    assert_eq!(panel::columns::label("norm_layer0.wk"), "norm, layer0.wk");
+    assert_eq!(panel::columns::label("my_number"), "my number");
+    for column in &run(5).columns {
+        let (name, help) = describe(column);
+        assert!(!name.contains('_') || name.contains("W_"), "{column}: {name}");
+        assert!(help.ends_with('.'), "{column}");
+    }
+}
