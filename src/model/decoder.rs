@@ -100,7 +100,7 @@ crate::knobs! {
         freeze_embeddings: bool = false;
         /// The unembedding stays as it was drawn.
         freeze_output: bool = false;
-        /// Value matrices: trained, frozen as drawn, or left out (then heads times head_dim must be the width).
+        /// Value matrices: trained, frozen as drawn, or left out (then all heads together must be as wide as the stream).
         values: MatrixKind = MatrixKind::Trained;
         /// Output matrices of attention, likewise.
         outputs: MatrixKind = MatrixKind::Trained;
@@ -236,15 +236,14 @@ struct SelfAttention {
 impl SelfAttention {
     /// `[batch, pos, width]` to the same.
     fn forward(&self, params: &Params, x: &Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
-        let queries = self.rotated(self.queries.forward(params, x)?)?;
-        let keys = self.rotated(self.keys.forward(params, x)?)?;
+        let (mut queries, mut keys) =
+            (self.queries.forward(params, x)?, self.keys.forward(params, x)?);
+        if let Some(rotary) = &self.rotary {
+            (queries, keys) = (rotary.rotate(&queries, 0)?, rotary.rotate(&keys, 0)?);
+        }
         let values = forward_or_same(self.values.as_ref(), params, x)?;
         let attended = attend(self.how, &queries, &keys, &values, tap)?;
         forward_or_same(self.outputs.as_ref(), params, &attended)
-    }
-
-    fn rotated(&self, x: Tensor) -> Result<Tensor> {
-        self.rotary.as_ref().map_or(Ok(x.clone()), |rotary| rotary.rotate(&x, 0))
     }
 
     fn new(build: &mut Builder<'_>, index: usize) -> Result<Self> {

@@ -1,4 +1,4 @@
-//! What stands between the two maps of an MLP: GELU in both spellings, `ReLU`, `SwiGLU`, with their gradients.
+//! What stands between the two maps of an MLP: GELU in both spellings, ReLU, SwiGLU, with their gradients.
 
 use candle_core::cpu::erf::erf_f32;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};

@@ -1,4 +1,4 @@
-//! `LayerNorm` and `RMSNorm` as one operation each, with their gradients.
+//! LayerNorm and RMSNorm as one operation each, with their gradients.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, Layout, Shape, Tensor};
 
@@ -23,7 +23,7 @@ pub struct Norm {
 }
 
 impl Norm {
-    /// Adds the parameters: weight 1 and, for `LayerNorm` with `bias`, bias 0.
+    /// Adds the parameters: weight 1 and, for LayerNorm with `bias`, bias 0.
     ///
     /// # Errors
     /// When a tensor cannot be made.
@@ -118,7 +118,7 @@ pub mod plain {
 
 /// The operation: with one argument plain, with two also a weight, with three also a bias.
 struct Normalize {
-    /// Subtract the mean (`LayerNorm`) or not (`RMSNorm`).
+    /// Subtract the mean (LayerNorm) or not (RMSNorm).
     centred: bool,
 }
 

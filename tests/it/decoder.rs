@@ -472,9 +472,9 @@ impl<'a> Naive<'a> {
                     (products.sum::<f64>() / (dim as f64).sqrt()).exp()
                 };
                 let total: f64 = (0..=query).map(score).sum();
-                for key in 0..=query {
+                for (key, value) in v.iter().enumerate().take(query + 1) {
                     for i in head * dim..(head + 1) * dim {
-                        z[query][i] += score(key) / total * v[key][i];
+                        z[query][i] += score(key) / total * value[i];
                     }
                 }
             }
