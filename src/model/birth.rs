@@ -1,1 +1,377 @@
-//! The simplified two-layer model.
+//! The simplified two-layer transformer of "Birth of a Transformer: A Memory Viewpoint" (Bietti et al. 2023),
+//! small enough that every matrix can be read as an associative memory.
+//!
+//! ```text
+//! x0 = E[token] + P[position]
+//! x1 = x0 + W_O1 W_V1 · attention(query x0, key W_K1 x0) over x0
+//! x2 = x1 + W_O2 W_V2 · attention(query x1, key W_K2 x1) over x1
+//! x3 = x2 + W_F x2
+//! logits = W_U x3
+//! ```
+//!
+//! One head in each layer, no normalisation, no biases, logits of attention divided by √width. Only W_K1, W_K2,
+//! W_O2 and W_F are trained (and embeddings and W_U if asked for).
+
+use candle_core::Tensor;
+
+use crate::nn::attention::{Attention, attend};
+use crate::nn::linear::{embed, embed_with_positions, linear, linear_into, sum};
+use crate::nn::params::{Init, Param, Params};
+use crate::nn::position::{Rotary, sinusoidal};
+use crate::nn::tap::{Tap, through};
+use crate::record::error::{Error, Result};
+use crate::record::intervention::{Point, Site};
+
+use super::{Architecture, Input, Layout, Model, Output};
+
+crate::choices! {
+    /// What W_F is.
+    pub enum FeedForward {
+        None = "none",
+        Linear = "linear",
+        /// W_2 relu(W_1 x), hidden width 4 × the width.
+        Mlp = "mlp",
+    }
+}
+
+crate::choices! {
+    /// What stands for a position.
+    pub enum Positions {
+        Random = "random",
+        Sinusoidal = "sinusoidal",
+        /// Queries and keys of the first layer are rotated; nothing is added to the tokens.
+        Rotary = "rotary",
+    }
+}
+
+crate::knobs! {
+    /// Settings of the simplified model.
+    pub struct Birth = "The simplified two-layer transformer of Birth of a Transformer (Bietti et al. 2023): one head a layer, no normalisation, most matrices frozen, each trained one an associative memory." {
+        /// Width of the residual stream.
+        width: usize = 128, in 4..=2048;
+        /// Matrix after the second attention, where global statistics are stored: none, linear, or an MLP with a hidden layer of four times the width.
+        feed_forward: FeedForward = FeedForward::Linear;
+        /// Positions: random vectors, sinusoids, or rotations of queries and keys in the first layer.
+        positions: Positions = Positions::Random;
+        /// Train the token embeddings (the paper freezes them).
+        train_embeddings: bool = false;
+        /// Train the unembedding (the paper freezes it).
+        train_unembedding: bool = false;
+        /// Unembed with the token embeddings, scaled down by the width, instead of a matrix of its own.
+        tie_output: bool = false;
+        /// Draw embeddings with standard deviation 1/√width instead of 1.
+        sqrtd_embeddings: bool = false;
+        /// Do not divide attention logits by √width.
+        no_sqrtd: bool = false;
+    }
+}
+
+impl Architecture for Birth {
+    fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>> {
+        Ok(Box::new(Network::new(self, vocab, length, params)?))
+    }
+
+    fn boxed(&self) -> Box<dyn Architecture> {
+        Box::new(self.clone())
+    }
+}
+
+impl Birth {
+    /// What attention logits are multiplied by.
+    fn scale(&self) -> f32 {
+        if self.no_sqrtd { 1.0 } else { 1.0 / (self.width as f32).sqrt() }
+    }
+}
+
+/// The matrices of one attention layer; queries are the residual stream itself.
+struct Layer {
+    wk: Param,
+    wv: Param,
+    wo: Param,
+}
+
+enum WF {
+    None,
+    Linear(Param),
+    Mlp(Param, Param),
+}
+
+struct Network {
+    layout: Layout,
+    scale: f32,
+    embed: Param,
+    /// None under rotary positions.
+    positions: Option<Param>,
+    rotary: Option<Rotary>,
+    layers: [Layer; 2],
+    feed_forward: WF,
+    /// None when tied to the embeddings.
+    unembed: Option<Param>,
+}
+
+impl Network {
+    /// Initial values as in torch: U(±1/√inputs) for matrices, N(0, 1) for embeddings.
+    fn new(settings: &Birth, vocab: usize, length: usize, params: &mut Params) -> Result<Self> {
+        let width = settings.width;
+        let bound = 1.0 / (width as f64).sqrt();
+        let embedding = Init::Normal(if settings.sqrtd_embeddings { bound } else { 1.0 });
+        let square = |params: &mut Params, name: &str, trained| {
+            params.add(name, &[width, width], Init::Uniform(bound), trained)
+        };
+        let embed = params.add("embed", &[vocab, width], embedding, settings.train_embeddings)?;
+        let positions = match settings.positions {
+            Positions::Random => Some(params.add("pos", &[length, width], embedding, false)?),
+            Positions::Sinusoidal => {
+                let table = sinusoidal(length, width);
+                Some(params.add_values("pos", &[length, width], table, false)?)
+            }
+            Positions::Rotary => None,
+        };
+        let rotary = match positions {
+            Some(_) => None,
+            None => Some(Rotary::new(length, width)?),
+        };
+        let layers = [
+            Layer {
+                wk: square(params, "layer0.wk", true)?,
+                wv: square(params, "layer0.wv", false)?,
+                wo: square(params, "layer0.wo", false)?,
+            },
+            Layer {
+                wk: square(params, "layer1.wk", true)?,
+                wv: square(params, "layer1.wv", false)?,
+                wo: square(params, "layer1.wo", true)?,
+            },
+        ];
+        let feed_forward = match settings.feed_forward {
+            FeedForward::None => WF::None,
+            FeedForward::Linear => WF::Linear(square(params, "layer1.wf", true)?),
+            FeedForward::Mlp => {
+                let (hidden, inner) = (4 * width, Init::Uniform(bound / 2.0));
+                WF::Mlp(
+                    params.add("layer1.wf1", &[hidden, width], Init::Uniform(bound), true)?,
+                    params.add("layer1.wf2", &[width, hidden], inner, true)?,
+                )
+            }
+        };
+        let unembed = if settings.tie_output {
+            None
+        } else {
+            let trained = settings.train_unembedding;
+            Some(params.add("unembed", &[vocab, width], Init::Uniform(bound), trained)?)
+        };
+        let layout = Layout { kind: "birth", heads: vec![1, 1], width, vocab, length };
+        let scale = settings.scale();
+        Ok(Self { layout, scale, embed, positions, rotary, layers, feed_forward, unembed })
+    }
+}
+
+impl Model for Network {
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output> {
+        let (_, length) = input.tokens.dims2()?;
+        if length > self.layout.length {
+            return Err(Error::usage(format!(
+                "a sequence of {length} tokens is longer than the {} positions of this network; shorten it",
+                self.layout.length
+            )));
+        }
+        let x0 = self.embedded(params, input.tokens)?;
+        let x0 = through(tap, 0, Point::Embed, x0)?;
+        let x0 = through(tap, 0, Point::ResidPre, x0)?;
+        let x1 = self.first(params, input.tokens, &x0, tap)?;
+        let x1 = through(tap, 0, Point::ResidPost, x1)?;
+        let x1 = through(tap, 1, Point::ResidPre, x1)?;
+        let x2 = self.second(params, &x1, tap)?;
+        let x3 = self.fed_forward(params, x2, tap)?;
+        let x3 = through(tap, 1, Point::ResidPost, x3)?;
+        let x3 = through(tap, 1, Point::Final, x3)?;
+        let logits = through(tap, 1, Point::Logits, self.unembedded(params, &x3)?)?;
+        Ok(Output { logits, state: None })
+    }
+}
+
+impl Network {
+    fn embedded(&self, params: &Params, tokens: &Tensor) -> Result<Tensor> {
+        let table = params.get(self.embed);
+        match self.positions {
+            Some(positions) => embed_with_positions(&table, &params.get(positions), tokens),
+            None => embed(&table, tokens),
+        }
+    }
+
+    /// Residual stream after the first layer; `x0` is `[batch, pos, width]`.
+    fn first(
+        &self,
+        params: &Params,
+        tokens: &Tensor,
+        x0: &Tensor,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
+        let layer = &self.layers[0];
+        let keys = self.rotated(&linear(x0, &params.get(layer.wk), None)?)?;
+        let queries = self.rotated(x0)?;
+        let how = Attention { layer: 0, heads: 1, scale: self.scale };
+        let attended = if wants_any(tap, 0, &[Point::V, Point::Z]) {
+            let values = linear(x0, &params.get(layer.wv), None)?;
+            linear(&attend(how, &queries, &keys, &values, tap)?, &params.get(layer.wo), None)?
+        } else {
+            attend(how, &queries, &keys, &self.written_first(params, tokens, x0, tap)?, tap)?
+        };
+        let attended = through(tap, 0, Point::AttnOut, attended)?;
+        through(tap, 0, Point::ResidMid, sum(x0, &attended)?)
+    }
+
+    /// `W_O1 W_V1 x0`: both matrices are frozen, so their product is made once; and where embeddings are frozen
+    /// too, this depends only on token and position, and is a table.
+    fn written_first(
+        &self,
+        params: &Params,
+        tokens: &Tensor,
+        x0: &Tensor,
+        tap: &dyn Tap,
+    ) -> Result<Tensor> {
+        let layer = &self.layers[0];
+        let product = params.derived("layer0.wo·wv", || {
+            linear(&params.get(layer.wo), &params.get(layer.wv).t()?, None)
+        })?;
+        let changed = wants_any(tap, 0, &[Point::Embed, Point::ResidPre]);
+        let Some(positions) = self.positions.filter(|_| !changed && !params.is_trained(self.embed))
+        else {
+            return linear(x0, &product, None);
+        };
+        let tables = params
+            .derived("layer0.wo·wv·embed", || linear(&params.get(self.embed), &product, None))?;
+        let at = params
+            .derived("layer0.wo·wv·pos", || linear(&params.get(positions), &product, None))?;
+        embed_with_positions(&tables, &at, tokens)
+    }
+
+    /// Residual stream after the second attention; `x1` is `[batch, pos, width]`.
+    fn second(&self, params: &Params, x1: &Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
+        let layer = &self.layers[1];
+        let keys = linear(x1, &params.get(layer.wk), None)?;
+        let values = linear(x1, &params.get(layer.wv), None)?;
+        let how = Attention { layer: 1, heads: 1, scale: self.scale };
+        let z = attend(how, x1, &keys, &values, tap)?;
+        let x2 = self.written(1, Point::AttnOut, x1, &z, &params.get(layer.wo), tap)?;
+        through(tap, 1, Point::ResidMid, x2)
+    }
+
+    fn fed_forward(&self, params: &Params, x2: Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
+        match self.feed_forward {
+            WF::None => Ok(x2),
+            WF::Linear(wf) => self.written(1, Point::MlpOut, &x2, &x2, &params.get(wf), tap),
+            WF::Mlp(wf1, wf2) => {
+                let hidden = linear(&x2, &params.get(wf1), None)?.relu()?;
+                let hidden = through(tap, 1, Point::MlpPost, hidden)?;
+                self.written(1, Point::MlpOut, &x2, &hidden, &params.get(wf2), tap)
+            }
+        }
+    }
+
+    /// `residual + x · wᵀ`, in one go where nobody watches what is written.
+    fn written(
+        &self,
+        layer: usize,
+        point: Point,
+        residual: &Tensor,
+        x: &Tensor,
+        w: &Tensor,
+        tap: &mut dyn Tap,
+    ) -> Result<Tensor> {
+        if !wants_any(tap, layer, &[point]) {
+            return linear_into(residual, x, w);
+        }
+        sum(residual, &through(tap, layer, point, linear(x, w, None)?)?)
+    }
+
+    fn unembedded(&self, params: &Params, x3: &Tensor) -> Result<Tensor> {
+        match self.unembed {
+            Some(unembed) => linear(x3, &params.get(unembed), None),
+            // E / √width as W_U, and logits divided by √width once more.
+            None => {
+                let logits = linear(x3, &params.get(self.embed), None)?;
+                Ok((logits / self.layout.width as f64)?)
+            }
+        }
+    }
+
+    fn rotated(&self, x: &Tensor) -> Result<Tensor> {
+        let Some(rotary) = &self.rotary else { return Ok(x.clone()) };
+        let (batch, length, width) = x.dims3()?;
+        let rotated = rotary.rotate(&x.reshape((batch, 1, length, width))?, 0)?;
+        Ok(rotated.reshape((batch, length, width))?)
+    }
+}
+
+fn wants_any(tap: &dyn Tap, layer: usize, points: &[Point]) -> bool {
+    points.iter().any(|&point| tap.wants(Site { layer, point }))
+}
+
+/// How strongly the ideal memories are stored: attention logit of the previous position, attention logit of
+/// the matching token, output logit of the attended token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Strengths {
+    pub previous: f64,
+    pub matching: f64,
+    pub output: f64,
+}
+
+/// Writes the ideal memories of an induction head into W_K1, W_K2 and W_O2: sums of outer products that make
+/// each position attend to the one before it, each of `tokens` attend to where it was written by the first
+/// layer, and each attended token raise its own logit. Divided by the mean squared norms of the vectors, so
+/// that one stored association has the strength asked for (Bietti et al. 2023, section 4).
+///
+/// # Errors
+/// When `params` are not those of this model, or it has no position vectors.
+pub fn ideal(
+    settings: &Birth,
+    params: &Params,
+    strengths: Strengths,
+    tokens: &[u32],
+) -> Result<()> {
+    let get = |name: &str| {
+        let param = params.find(name).ok_or_else(|| {
+            Error::usage(format!(
+                "the ideal memories need the tensor {name}, which this model lacks"
+            ))
+        })?;
+        Ok::<Tensor, Error>(params.var(param).as_detached_tensor())
+    };
+    let (embed, pos, unembed) = (get("embed")?, get("pos")?, get("unembed")?);
+    let through = |x: &Tensor, name: &str| linear(x, &get(name)?, None);
+    let remapped = through(&through(&embed, "layer0.wv")?, "layer0.wo")?;
+    let values = through(&embed, "layer1.wv")?;
+    let inverse_scale = 1.0 / f64::from(settings.scale());
+    let chosen = |x: &Tensor| -> Result<Tensor> {
+        Ok(x.index_select(&Tensor::from_slice(tokens, tokens.len(), x.device())?, 0)?)
+    };
+    let length = pos.dim(0)?.saturating_sub(1);
+    let wk1 = outer(&pos.narrow(0, 1, length)?, &pos.narrow(0, 0, length)?)?;
+    let wk1 = (wk1 * (strengths.previous * inverse_scale / square_norm(&pos)?.powi(2)))?;
+    let wk2 = outer(&chosen(&embed)?, &chosen(&remapped)?)?;
+    let norms = square_norm(&embed)? * square_norm(&remapped)?;
+    let wk2 = (wk2 * (strengths.matching * inverse_scale / norms))?;
+    let wo2 = outer(&unembed, &values)?;
+    let wo2 = (wo2 * (strengths.output / (square_norm(&unembed)? * square_norm(&values)?)))?;
+    for (name, memory) in [("layer0.wk", wk1), ("layer1.wk", wk2), ("layer1.wo", wo2)] {
+        if let Some(param) = params.find(name) {
+            params.var(param).set(&memory)?;
+        }
+    }
+    Ok(())
+}
+
+/// Σ a[i] b[i]ᵀ
+fn outer(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    linear(&a.t()?.contiguous()?, &b.t()?.contiguous()?, None)
+}
+
+/// Mean over rows of the squared norm.
+fn square_norm(x: &Tensor) -> Result<f64> {
+    Ok(f64::from(x.sqr()?.sum(1)?.mean(0)?.to_scalar::<f32>()?))
+}

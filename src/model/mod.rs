@@ -13,7 +13,10 @@ use crate::record::registry::Entry;
 
 /// All architectures.
 pub const ALL: &[Entry<dyn Architecture>] =
-    &[Entry { name: "decoder", make: || Box::new(decoder::Decoder::default()) }];
+pub const ALL: &[Entry<dyn Architecture>] = &[
+    Entry { name: "birth", make: || Box::new(birth::Birth::default()) },
+    Entry { name: "decoder", make: || Box::new(decoder::Decoder::default()) },
+];
 
 /// The settings of a network.
 pub trait Architecture: Knobs + Send + Sync {

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor
 
 use super::kernel::lanes::add_to;
 use super::kernel::matrix::{Into, Matrix, multiply};
-use super::kernel::slice::{Floats, floats, tensor};
+use super::storage::{floats, read, shaped_like};
 use crate::record::error::{Error, Result};
 
 type CandleResult<T> = candle_core::Result<T>;
@@ -28,6 +28,14 @@ pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
 /// When the shapes do not fit.
 pub fn linear_into(residual: &Tensor, x: &Tensor, w: &Tensor) -> Result<Tensor> {
     Ok(residual.contiguous()?.apply_op3(&x.contiguous()?, &w.contiguous()?, LinearInto)?)
+}
+
+/// `a + b`, of the same shape: candle's own sum computes gradients of frozen terms as well.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    Ok(a.contiguous()?.apply_op2(&b.contiguous()?, Sum)?)
 }
 
 /// Rows of a table: `table` is `[vocab, dim]`, `tokens` is `u32` of any shape `[..]`; gives `[.., dim]`.
@@ -124,23 +132,23 @@ impl Sizes {
         dy: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
-        let dy = Floats::of(&dy)?;
+        let dy = read(&dy)?;
         let dy = Matrix::new(&dy, self.rows, self.outputs);
         let dx = if x.track_op() {
             let mut dx = vec![0.0; self.rows * self.inputs];
-            let w = Floats::of(w)?;
+            let w = read(w)?;
             let w = Matrix::new(&w, self.outputs, self.inputs);
             multiply(&mut dx, self.inputs, dy, w, 1.0, Into::Overwrite);
-            Some(tensor(dx, x)?)
+            Some(shaped_like(x, dx)?)
         } else {
             None
         };
         let dw = if w.track_op() {
             let mut dw = vec![0.0; self.outputs * self.inputs];
-            let x = Floats::of(x)?;
+            let x = read(x)?;
             let x = Matrix::new(&x, self.rows, self.inputs);
             multiply(&mut dw, self.inputs, dy.transposed(), x, 1.0, Into::Overwrite);
-            Some(tensor(dw, w)?)
+            Some(shaped_like(w, dw)?)
         } else {
             None
         };
@@ -221,12 +229,12 @@ impl CustomOp3 for LinearWithBias {
 
 fn column_sums(dy: &Tensor, like: &Tensor) -> CandleResult<Tensor> {
     let dy = dy.contiguous()?;
-    let dy = Floats::of(&dy)?;
+    let dy = read(&dy)?;
     let mut sums = vec![0.0; like.elem_count()];
     for row in dy.chunks_exact(sums.len().max(1)) {
         add_to(&mut sums, row);
     }
-    tensor(sums, like)
+    shaped_like(like, sums)
 }
 
 struct LinearInto;
@@ -265,6 +273,39 @@ impl CustomOp3 for LinearInto {
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dx, dw) = Sizes::of(x.dims(), w.dims())?.backward(x, w, dy)?;
         Ok((residual.track_op().then(|| dy.clone()), dx, dw))
+    }
+}
+
+struct Sum;
+
+impl CustomOp2 for Sum {
+    fn name(&self) -> &'static str {
+        "sum"
+    }
+
+    fn cpu_fwd(
+        &self,
+        a: &CpuStorage,
+        a_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> CandleResult<(CpuStorage, Shape)> {
+        if a_layout.dims() != b_layout.dims() {
+            bail!("cannot add {:?} and {:?}", a_layout.dims(), b_layout.dims())
+        }
+        let (a, b) = (floats(a, a_layout)?, floats(b, b_layout)?);
+        let out = a.iter().zip(b).map(|(a, b)| a + b).collect();
+        Ok((CpuStorage::F32(out), a_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        _out: &Tensor,
+        d_sum: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
+        Ok((a.track_op().then(|| d_sum.clone()), b.track_op().then(|| d_sum.clone())))
     }
 }
 
@@ -308,14 +349,14 @@ impl CustomOp2 for Embed {
 /// Adds each row of `dy` to the row of its token, in the order of the tokens.
 fn scatter(table: &Tensor, tokens: &Tensor, dy: &Tensor) -> CandleResult<Tensor> {
     let dy = dy.contiguous()?;
-    let dy = Floats::of(&dy)?;
+    let dy = read(&dy)?;
     let dim = table.dim(1)?;
     let mut out = vec![0.0; table.elem_count()];
     let tokens = tokens.flatten_all()?.to_vec1::<u32>()?;
     for (&token, row) in tokens.iter().zip(dy.chunks_exact(dim)) {
         add_to(&mut out[token as usize * dim..][..dim], row);
     }
-    tensor(out, table)
+    shaped_like(table, out)
 }
 
 struct EmbedWithPositions;
@@ -360,13 +401,13 @@ impl CustomOp3 for EmbedWithPositions {
         let d_table = if table.track_op() { Some(scatter(table, tokens, dy)?) } else { None };
         let d_positions = if positions.track_op() {
             let dy = dy.contiguous()?;
-            let dy = Floats::of(&dy)?;
+            let dy = read(&dy)?;
             let mut out = vec![0.0; positions.elem_count()];
             let sequence = tokens.dim(1)? * positions.dim(1)?;
             for rows in dy.chunks_exact(sequence.max(1)) {
                 add_to(&mut out[..sequence], rows);
             }
-            Some(tensor(out, positions)?)
+            Some(shaped_like(positions, out)?)
         } else {
             None
         };

@@ -1,6 +1,7 @@
 //! The parameters of a model: by name, in order, drawn from our own seed.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor, Var};
 use rand_chacha::ChaCha8Rng;
@@ -40,11 +41,13 @@ pub struct Params {
     seed: u64,
     device: Device,
     entries: Vec<Entry>,
+    /// What was computed from tensors that never change; empty again after `load`.
+    derived: Mutex<BTreeMap<&'static str, Tensor>>,
 }
 
 impl Params {
     pub fn new(seed: u64) -> Self {
-        Self { seed, device: Device::Cpu, entries: Vec::new() }
+        Self { seed, device: Device::Cpu, entries: Vec::new(), derived: Mutex::default() }
     }
 
     pub fn device(&self) -> &Device {
@@ -83,6 +86,26 @@ impl Params {
         if entry.frozen { entry.var.as_detached_tensor() } else { entry.var.as_tensor().clone() }
     }
 
+    /// A tensor that depends only on parameters that are never trained: made once and kept under `name`
+    /// until other weights are loaded.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn derived(
+        &self,
+        name: &'static str,
+        make: impl FnOnce() -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        // A panic inside `make` leaves the map as it was, so a poisoned lock is as good as any.
+        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tensor) = derived.get(name) {
+            return Ok(tensor.clone());
+        }
+        let tensor = make()?.detach();
+        derived.insert(name, tensor.clone());
+        Ok(tensor)
+    }
+
     /// Handles of all parameters, in order.
     pub fn all(&self) -> impl Iterator<Item = Param> + use<> {
         (0..self.entries.len()).map(Param)
@@ -110,11 +133,12 @@ impl Params {
         self.entries[param.0].frozen
     }
 
-    /// Freezes or releases a trained parameter.
+    /// Freezes or releases a trained parameter; `name` may be the paper's (see [`canonical`]).
     ///
     /// # Errors
     /// When no parameter has that name, or it is one that this model never trains.
     pub fn set_frozen(&mut self, name: &str, frozen: bool) -> Result<()> {
+        let name = canonical(name);
         let known: Vec<String> =
             self.entries.iter().filter(|e| e.trained).map(|e| e.name.to_string()).collect();
         match self.entries.iter_mut().find(|e| &*e.name == name) {
@@ -180,6 +204,7 @@ impl Params {
                 )));
             }
         }
+        self.derived.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         for e in &mut self.entries {
             if let Some(t) = weights.get(&e.name) {
                 e.var.set(&Tensor::from_slice(&t.data, t.shape.as_slice(), &self.device)?)?;
@@ -190,6 +215,27 @@ impl Params {
         }
         Ok(())
     }
+}
+
+/// Our spelling, the paper's (Bietti et al. 2023) and that of its code.
+const SPELLINGS: &[(&str, &str, &str)] = &[
+    ("embed", "W_E", "tok_embeddings.weight"),
+    ("layer0.wk", "W_K1", "layers.0.attention.wk.weight"),
+    ("layer0.wv", "W_V1", "layers.0.attention.wv.weight"),
+    ("layer0.wo", "W_O1", "layers.0.attention.wo.weight"),
+    ("layer1.wk", "W_K2", "layers.1.attention.wk.weight"),
+    ("layer1.wv", "W_V2", "layers.1.attention.wv.weight"),
+    ("layer1.wo", "W_O2", "layers.1.attention.wo.weight"),
+    ("layer1.wf", "W_F", "layers.1.ff.weight"),
+    ("unembed", "W_U", "output.weight"),
+];
+
+/// The one spelling of a parameter's name for the paper's or its code's; other names as they are.
+pub fn canonical(name: &str) -> &str {
+    SPELLINGS
+        .iter()
+        .find(|(_, paper, code)| *paper == name || *code == name)
+        .map_or(name, |(ours, _, _)| ours)
 }
 
 /// Draws `count` numbers from the stream of `seed` and `name`.

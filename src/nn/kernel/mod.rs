@@ -5,4 +5,3 @@ pub mod cross_entropy;
 pub mod lanes;
 pub mod matrix;
 pub mod pool;
-pub mod slice;
