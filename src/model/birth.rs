@@ -9,8 +9,8 @@
 //! logits = W_U x3
 //! ```
 //!
-//! One head in each layer, no normalisation, no biases, logits of attention divided by √width. Only W_K1, W_K2,
-//! W_O2 and W_F are trained (and embeddings and W_U if asked for).
+//! One head in each layer, no normalisation, no biases, logits of attention divided by √width. Only `W_K1`, `W_K2`,
+//! `W_O2` and `W_F` are trained (and embeddings and `W_U` if asked for).
 
 use candle_core::Tensor;
 
@@ -25,11 +25,11 @@ use crate::record::intervention::{Point, Site};
 use super::{Architecture, Input, Layout, Model, Output};
 
 crate::choices! {
-    /// What W_F is.
+    /// What `W_F` is.
     pub enum FeedForward {
         None = "none",
         Linear = "linear",
-        /// W_2 relu(W_1 x), hidden width 4 × the width.
+        /// `W_2 relu(W_1 x)`, hidden width 4 × the width.
         Mlp = "mlp",
     }
 }
@@ -321,7 +321,7 @@ pub struct Strengths {
     pub output: f64,
 }
 
-/// Writes the ideal memories of an induction head into W_K1, W_K2 and W_O2: sums of outer products that make
+/// Writes the ideal memories of an induction head into `W_K1`, `W_K2` and `W_O2`: sums of outer products that make
 /// each position attend to the one before it, each of `tokens` attend to where it was written by the first
 /// layer, and each attended token raise its own logit. Divided by the mean squared norms of the vectors, so
 /// that one stored association has the strength asked for (Bietti et al. 2023, section 4).

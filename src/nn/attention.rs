@@ -310,3 +310,30 @@ impl CustomOp2 for Mix {
         Ok((dp, dv))
     }
 }
+
+/// The same in candle's own operations: what the kernels are tested against.
+pub mod plain {
+    use candle_core::{D, Tensor};
+
+    use super::{Attention, merge_heads, split_heads};
+    use crate::record::error::Result;
+
+    /// The attended values, `[batch, pos, head · dim]`, and the pattern, `[batch, head, query, key]`.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn attend(how: Attention, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let split = |x: &Tensor| Ok::<_, crate::Error>(split_heads(x, how.heads)?.contiguous()?);
+        let (q, k, v) = (split(q)?, split(k)?, split(v)?);
+        let scores = (q.matmul(&k.t()?.contiguous()?)? * f64::from(how.scale))?;
+        let length = scores.dim(D::Minus1)?;
+        let mask: Vec<f32> = (0..length * length)
+            .map(|i| if i % length > i / length { f32::NEG_INFINITY } else { 0.0 })
+            .collect();
+        let mask = Tensor::from_vec(mask, (length, length), scores.device())?;
+        let scores = scores.broadcast_add(&mask)?;
+        let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
+        let pattern = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
+        Ok((merge_heads(&pattern.matmul(&v)?)?, pattern))
+    }
+}

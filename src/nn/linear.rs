@@ -414,3 +414,43 @@ impl CustomOp3 for EmbedWithPositions {
         Ok((d_table, d_positions, None))
     }
 }
+
+/// The same in candle's own operations: what the kernels are tested against.
+pub mod plain {
+    use candle_core::Tensor;
+
+    use crate::record::error::Result;
+
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let out = x.broadcast_matmul(&w.t()?)?;
+        Ok(match bias {
+            None => out,
+            Some(bias) => out.broadcast_add(bias)?,
+        })
+    }
+
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn linear_into(residual: &Tensor, x: &Tensor, w: &Tensor) -> Result<Tensor> {
+        Ok((residual + linear(x, w, None)?)?)
+    }
+
+    /// # Errors
+    /// When a token is none of the table's.
+    pub fn embed(table: &Tensor, tokens: &Tensor) -> Result<Tensor> {
+        let rows = table.index_select(&tokens.flatten_all()?, 0)?;
+        Ok(rows.reshape([tokens.dims(), &[table.dim(1)?]].concat())?)
+    }
+
+    /// # Errors
+    /// When a token is none of the table's, or there are more positions than the table has.
+    pub fn embed_with_positions(
+        table: &Tensor,
+        positions: &Tensor,
+        tokens: &Tensor,
+    ) -> Result<Tensor> {
+        Ok(embed(table, tokens)?.broadcast_add(&positions.narrow(0, 0, tokens.dim(1)?)?)?)
+    }
+}

@@ -84,3 +84,23 @@ impl CustomOp1 for CrossEntropy {
         Ok(Some(shaped_like(logits, gradient.iter().map(|g| factor * g).collect())?))
     }
 }
+
+/// The same in candle's own operations: what the kernel is tested against.
+pub mod plain {
+    use candle_core::{D, Tensor};
+
+    use crate::record::error::Result;
+
+    /// # Errors
+    /// When the numbers of positions differ.
+    pub fn cross_entropy(logits: &Tensor, targets: &[u32], weight: &[f32]) -> Result<Tensor> {
+        let logits = logits.reshape((targets.len(), logits.dim(D::Minus1)?))?;
+        // A position of weight 0 may have no target: any token will do.
+        let target: Vec<u32> =
+            targets.iter().zip(weight).map(|(t, w)| if *w == 0.0 { 0 } else { *t }).collect();
+        let target = Tensor::from_vec(target, (targets.len(), 1), logits.device())?;
+        let weight = Tensor::from_slice(weight, weight.len(), logits.device())?;
+        let loss = (logits.log_sum_exp(1)? - logits.gather(&target, 1)?.squeeze(1)?)?;
+        Ok((loss * weight)?.sum_all()?)
+    }
+}

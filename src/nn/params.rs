@@ -115,7 +115,9 @@ impl Params {
         &self.entries[param.0].name
     }
 
+    /// The parameter of that name; the paper's name will do (see [`canonical`]).
     pub fn find(&self, name: &str) -> Option<Param> {
+        let name = canonical(name);
         self.entries.iter().position(|e| &*e.name == name).map(Param)
     }
 
