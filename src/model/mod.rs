@@ -12,7 +12,6 @@ use crate::record::knobs::Knobs;
 use crate::record::registry::Entry;
 
 /// All architectures.
-pub const ALL: &[Entry<dyn Architecture>] =
 pub const ALL: &[Entry<dyn Architecture>] = &[
     Entry { name: "birth", make: || Box::new(birth::Birth::default()) },
     Entry { name: "decoder", make: || Box::new(decoder::Decoder::default()) },
