@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Te
 use super::kernel::attention::{self as kernel, Backward, Wanted};
 use super::kernel::lanes;
 use super::kernel::matrix::{Into, Matrix, multiply};
-use super::storage::{floats, read, shaped_like};
+use super::kernel::slice::{Floats, floats, tensor};
 use super::tap::{Tap, through};
 use crate::record::error::Result;
 use crate::record::intervention::{Point, Site};
@@ -152,12 +152,12 @@ impl CustomOp3 for Fused {
         let dz = dz.contiguous()?;
         let wanted = Wanted { q: q.track_op(), k: k.track_op(), v: v.track_op() };
         let gradients = {
-            let (q, k, v) = (read(q)?, read(k)?, read(v)?);
-            let (z, dz) = (read(z)?, read(&dz)?);
+            let (q, k, v) = (Floats::of(q)?, Floats::of(k)?, Floats::of(v)?);
+            let (z, dz) = (Floats::of(z)?, Floats::of(&dz)?);
             let of = Backward { q: &q, k: &k, v: &v, z: &z, log_sums, dz: &dz };
             kernel::backward(self.shape, of, wanted)
         };
-        let give = |g: Option<Vec<f32>>| g.map(|g| shaped_like(q, g)).transpose();
+        let give = |g: Option<Vec<f32>>| g.map(|g| tensor(g, q)).transpose();
         Ok((give(gradients.q)?, give(gradients.k)?, give(gradients.v)?))
     }
 }
@@ -196,7 +196,7 @@ impl CustomOp2 for Scores {
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
         let (shape, t, width) = (self.0, self.0.positions, self.0.width());
         let d_scores = d_scores.contiguous()?;
-        let (ds, q_data, k_data) = (read(&d_scores)?, read(q)?, read(k)?);
+        let (ds, q_data, k_data) = (Floats::of(&d_scores)?, Floats::of(q)?, Floats::of(k)?);
         let mut dq = vec![0.0; if q.track_op() { shape.len() } else { 0 }];
         let mut dk = vec![0.0; if k.track_op() { shape.len() } else { 0 }];
         for (start, row) in shape.each_head() {
@@ -210,8 +210,8 @@ impl CustomOp2 for Scores {
                 multiply(&mut dk[start..], width, ds.transposed(), q, shape.scale, Into::Overwrite);
             }
         }
-        let dq = if q.track_op() { Some(shaped_like(q, dq)?) } else { None };
-        let dk = if k.track_op() { Some(shaped_like(k, dk)?) } else { None };
+        let dq = if q.track_op() { Some(tensor(dq, q)?) } else { None };
+        let dk = if k.track_op() { Some(tensor(dk, k)?) } else { None };
         Ok((dq, dk))
     }
 }
@@ -245,14 +245,14 @@ impl CustomOp1 for CausalSoftmax {
             return Ok(None);
         }
         let d_pattern = d_pattern.contiguous()?;
-        let (pattern, d_pattern) = (read(pattern)?, read(&d_pattern)?);
+        let (pattern, d_pattern) = (Floats::of(pattern)?, Floats::of(&d_pattern)?);
         let t = scores.dims().last().copied().unwrap_or(1).max(1);
         let mut out = Vec::with_capacity(pattern.len());
         for (p, g) in pattern.chunks_exact(t).zip(d_pattern.chunks_exact(t)) {
             let mean = lanes::dot(p, g);
             out.extend(p.iter().zip(g).map(|(p, g)| p * (g - mean)));
         }
-        Ok(Some(shaped_like(scores, out)?))
+        Ok(Some(tensor(out, scores)?))
     }
 }
 
@@ -291,7 +291,7 @@ impl CustomOp2 for Mix {
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
         let (shape, t) = (self.0, self.0.positions);
         let dz = dz.contiguous()?;
-        let (dz, p, v_data) = (read(&dz)?, read(pattern)?, read(v)?);
+        let (dz, p, v_data) = (Floats::of(&dz)?, Floats::of(pattern)?, Floats::of(v)?);
         let mut dp = vec![0.0; if pattern.track_op() { shape.rows() * t } else { 0 }];
         let mut dv = vec![0.0; if v.track_op() { shape.len() } else { 0 }];
         for (start, row) in shape.each_head() {
@@ -305,8 +305,8 @@ impl CustomOp2 for Mix {
                 multiply(&mut dv[start..], shape.width(), p.transposed(), dz, 1.0, Into::Overwrite);
             }
         }
-        let dp = if pattern.track_op() { Some(shaped_like(pattern, dp)?) } else { None };
-        let dv = if v.track_op() { Some(shaped_like(v, dv)?) } else { None };
+        let dp = if pattern.track_op() { Some(tensor(dp, pattern)?) } else { None };
+        let dv = if v.track_op() { Some(tensor(dv, v)?) } else { None };
         Ok((dp, dv))
     }
 }

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor
 
 use super::kernel::lanes::add_to;
 use super::kernel::matrix::{Into, Matrix, multiply};
-use super::storage::{floats, read, shaped_like};
+use super::kernel::slice::{Floats, floats, tensor};
 use crate::record::error::{Error, Result};
 
 type CandleResult<T> = candle_core::Result<T>;
@@ -132,23 +132,23 @@ impl Sizes {
         dy: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
-        let dy = read(&dy)?;
+        let dy = Floats::of(&dy)?;
         let dy = Matrix::new(&dy, self.rows, self.outputs);
         let dx = if x.track_op() {
             let mut dx = vec![0.0; self.rows * self.inputs];
-            let w = read(w)?;
+            let w = Floats::of(w)?;
             let w = Matrix::new(&w, self.outputs, self.inputs);
             multiply(&mut dx, self.inputs, dy, w, 1.0, Into::Overwrite);
-            Some(shaped_like(x, dx)?)
+            Some(tensor(dx, x)?)
         } else {
             None
         };
         let dw = if w.track_op() {
             let mut dw = vec![0.0; self.outputs * self.inputs];
-            let x = read(x)?;
+            let x = Floats::of(x)?;
             let x = Matrix::new(&x, self.rows, self.inputs);
             multiply(&mut dw, self.inputs, dy.transposed(), x, 1.0, Into::Overwrite);
-            Some(shaped_like(w, dw)?)
+            Some(tensor(dw, w)?)
         } else {
             None
         };
@@ -229,12 +229,12 @@ impl CustomOp3 for LinearWithBias {
 
 fn column_sums(dy: &Tensor, like: &Tensor) -> CandleResult<Tensor> {
     let dy = dy.contiguous()?;
-    let dy = read(&dy)?;
+    let dy = Floats::of(&dy)?;
     let mut sums = vec![0.0; like.elem_count()];
     for row in dy.chunks_exact(sums.len().max(1)) {
         add_to(&mut sums, row);
     }
-    shaped_like(like, sums)
+    tensor(sums, like)
 }
 
 struct LinearInto;
@@ -349,14 +349,14 @@ impl CustomOp2 for Embed {
 /// Adds each row of `dy` to the row of its token, in the order of the tokens.
 fn scatter(table: &Tensor, tokens: &Tensor, dy: &Tensor) -> CandleResult<Tensor> {
     let dy = dy.contiguous()?;
-    let dy = read(&dy)?;
+    let dy = Floats::of(&dy)?;
     let dim = table.dim(1)?;
     let mut out = vec![0.0; table.elem_count()];
     let tokens = tokens.flatten_all()?.to_vec1::<u32>()?;
     for (&token, row) in tokens.iter().zip(dy.chunks_exact(dim)) {
         add_to(&mut out[token as usize * dim..][..dim], row);
     }
-    shaped_like(table, out)
+    tensor(out, table)
 }
 
 struct EmbedWithPositions;
@@ -401,13 +401,13 @@ impl CustomOp3 for EmbedWithPositions {
         let d_table = if table.track_op() { Some(scatter(table, tokens, dy)?) } else { None };
         let d_positions = if positions.track_op() {
             let dy = dy.contiguous()?;
-            let dy = read(&dy)?;
+            let dy = Floats::of(&dy)?;
             let mut out = vec![0.0; positions.elem_count()];
             let sequence = tokens.dim(1)? * positions.dim(1)?;
             for rows in dy.chunks_exact(sequence.max(1)) {
                 add_to(&mut out[..sequence], rows);
             }
-            Some(shaped_like(positions, out)?)
+            Some(tensor(out, positions)?)
         } else {
             None
         };

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 use super::kernel::cross_entropy as kernel;
-use super::storage::{floats, shaped_like};
+use super::kernel::slice::{floats, tensor};
 use crate::record::error::{Error, Result};
 
 type CandleResult<T> = candle_core::Result<T>;
@@ -81,7 +81,7 @@ impl CustomOp1 for CrossEntropy {
             return Ok(None);
         };
         let factor = d_loss.to_scalar::<f32>()?;
-        Ok(Some(shaped_like(logits, gradient.iter().map(|g| factor * g).collect())?))
+        Ok(Some(tensor(gradient.iter().map(|g| factor * g).collect(), logits)?))
     }
 }
 

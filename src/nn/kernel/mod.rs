@@ -5,3 +5,4 @@ pub mod cross_entropy;
 pub mod lanes;
 pub mod matrix;
 pub mod pool;
+pub mod slice;
