@@ -263,9 +263,8 @@ impl<'a> Plan<'a> {
             let longest = widest(&ticks, size);
             let lying = tick_stride(&ticks, &plot.x, width, size, false);
             let upright = tick_stride(&ticks, &plot.x, width, size, true);
-            self.x_upright = matches!(plot.x.ticks, Ticks::At(_))
-                && upright < lying
-                && longest <= 0.25 * self.cell.height();
+            self.x_upright =
+                plot.x.ticks.are_names() && upright < lying && longest <= 0.25 * self.cell.height();
             self.margins.bottom +=
                 outside + if self.x_upright { longest } else { 2.0 * font::HALF_LINE * size };
             if !self.x_upright {
@@ -360,7 +359,7 @@ const BAR_WIDTH: f32 = 6.0;
 
 /// Named ticks stand beside what they name and need no line.
 fn tick_length(axis: &Axis, _style: &Style) -> f32 {
-    if matches!(axis.ticks, Ticks::At(_)) { 0.0 } else { TICK }
+    if axis.ticks.are_names() { 0.0 } else { TICK }
 }
 
 /// The ticks of an axis inside its range, at most `most` with automatic labels.
@@ -374,15 +373,37 @@ fn ticks_of(axis: &Axis, most: usize) -> Vec<Tick> {
             .filter(|(value, _)| scale.contains(*value))
             .map(|(value, text)| Tick { value: *value, label: font::shown(text).into_owned() })
             .collect(),
+        // A label takes the height of a line, an automatic one 2.6 of them with the air around it.
+        Ticks::Each(names) => named_or_numbered(axis, names, (2.4 * most as f32) as usize, most),
     }
+}
+
+/// The names of all cells in range if they are no more than `fitting`, else the numbers of at most `most`.
+fn named_or_numbered(axis: &Axis, names: &[String], fitting: usize, most: usize) -> Vec<Tick> {
+    let scale = Scale::new(axis.range, axis.log, (0.0, 1.0));
+    let middle = |index: usize| index as f64 + 0.5;
+    let shown: Vec<usize> = (0..names.len()).filter(|i| scale.contains(middle(*i))).collect();
+    if shown.len() > fitting {
+        let mut ticks = scale::ticks(axis.range, axis.log, most.max(2));
+        ticks.retain(|tick| tick.value.fract() == 0.0 && scale.contains(tick.value + 0.5));
+        ticks.iter_mut().for_each(|tick| tick.value += 0.5);
+        return ticks;
+    }
+    let tick = |i: usize| Tick { value: middle(i), label: font::shown(&names[i]).into_owned() };
+    shown.into_iter().map(tick).collect()
 }
 
 /// As many automatic ticks as stand side by side.
 fn x_ticks(axis: &Axis, width: f32, size: f32) -> Vec<Tick> {
+    let most = (width / (2.5 * size)).floor().clamp(2.0, 12.0) as usize;
+    if let Ticks::Each(names) = &axis.ticks {
+        // Upright names stand as close as lines of text.
+        let fitting = (width / (1.05 * size)) as usize;
+        return named_or_numbered(axis, names, fitting, most);
+    }
     if axis.ticks != Ticks::Auto {
         return ticks_of(axis, 0);
     }
-    let most = (width / (2.5 * size)).floor().clamp(2.0, 12.0) as usize;
     (1..=most)
         .rev()
         .map(|most| ticks_of(axis, most))
@@ -404,7 +425,7 @@ fn tick_stride(ticks: &[Tick], axis: &Axis, width: f32, size: f32, upright: bool
     // Named ticks may stand closer: tokens are read as a text.
     let gap = match (upright, &axis.ticks) {
         (true, _) => 0.05 * size,
-        (false, Ticks::At(_)) => 0.2 * size,
+        (false, ticks) if ticks.are_names() => 0.2 * size,
         (false, _) => 0.8 * size,
     };
     scale::stride(&extents, gap)

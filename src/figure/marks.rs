@@ -49,11 +49,8 @@ pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
             }
             Mark::Heat(heat) => heat_map(pen, frame, plot, heat),
             Mark::Bars { name, at, values, base, width, color } => {
-                bars(
-                    pen,
-                    frame,
-                    &Bars { name, at, values, base: *base, width: *width, color: *color },
-                );
+                let bar = Bars { name, at, values, base: *base, width: *width, color: *color };
+                bars(pen, frame, plot, &bar);
             }
             Mark::Rect { from, to, fill, stroke, width } => {
                 let rect = frame.rect_of(*from, *to);
@@ -224,16 +221,21 @@ pub(super) fn exists(heat: &Heat, row: usize, column: usize) -> bool {
         && heat.values.get(row * heat.columns + column).is_some_and(|v| !v.is_nan())
 }
 
-/// The texts of named ticks that stand at the middles of cells; empty where an axis has none.
+/// The names of the cells of an axis; empty where it has none.
 fn names(ticks: &Ticks, count: usize) -> Arc<[String]> {
-    let Ticks::At(list) = ticks else { return Arc::default() };
-    let mut names = vec![String::new(); count];
-    for (value, text) in list {
-        if let Some(name) = names.get_mut(value.floor() as usize) {
-            name.clone_from(text);
+    match ticks {
+        Ticks::Each(names) => names.clone(),
+        Ticks::At(list) => {
+            let mut names = vec![String::new(); count];
+            for (value, text) in list {
+                if let Some(name) = names.get_mut(value.floor() as usize) {
+                    name.clone_from(text);
+                }
+            }
+            names.into()
         }
+        Ticks::Auto | Ticks::Hidden => Arc::default(),
     }
-    names.into()
 }
 
 struct Bars<'a> {
@@ -245,7 +247,7 @@ struct Bars<'a> {
     color: Color,
 }
 
-fn bars(pen: &mut Pen<'_>, frame: &Frame, bars: &Bars<'_>) {
+fn bars(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, bars: &Bars<'_>) {
     for (at, value) in bars.at.iter().zip(bars.values) {
         if !value.is_finite() {
             continue;
@@ -253,7 +255,13 @@ fn bars(pen: &mut Pen<'_>, frame: &Frame, bars: &Bars<'_>) {
         let half = bars.width / 2.0;
         let rect = frame.rect_of([at - half, bars.base], [at + half, *value]);
         pen.rect(rect, Some(bars.color), None);
-        let hover = format!("{} at {}: {}", bars.name, number(*at), number(*value));
+        let place = if plot.x.ticks.are_names() { at.floor() } else { *at };
+        let place = match plot.x.ticks.name(at.floor() as usize) {
+            "" => number(place),
+            name if matches!(plot.x.ticks, Ticks::Each(_)) => format!("{} '{name}'", number(place)),
+            name => format!("'{name}'"),
+        };
+        let hover = format!("{} at {place}: {}", bars.name, number(*value));
         pen.area(Area::one(rect.min(), rect.max(), Pick::Nothing, hover));
     }
 }

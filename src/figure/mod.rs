@@ -94,6 +94,28 @@ pub enum Ticks {
     Hidden,
     /// Text at values, e.g. tokens; thinned out where they would overlap.
     At(Vec<(f64, String)>),
+    /// A text for each unit of the axis from 0 on, e.g. the token of each position: all that are in range where
+    /// they fit, else the numbers of some of them.
+    Each(Arc<[String]>),
+}
+
+impl Ticks {
+    /// What stands at `index..index + 1` of an axis of cells; empty where nothing does.
+    pub fn name(&self, index: usize) -> &str {
+        match self {
+            Self::Each(names) => names.get(index).map_or("", String::as_str),
+            Self::At(list) => {
+                let found = list.iter().find(|(value, _)| value.floor() == index as f64);
+                found.map_or("", |(_, text)| text.as_str())
+            }
+            Self::Auto | Self::Hidden => "",
+        }
+    }
+
+    /// Whether they are texts rather than places on a scale.
+    pub fn are_names(&self) -> bool {
+        matches!(self, Self::At(_) | Self::Each(_))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -231,6 +253,8 @@ pub struct Cloud {
     pub colors: Arc<[Color]>,
     pub diameter: f32,
     pub picks: Arc<[Pick]>,
+    /// What a hover says of each point, or empty.
+    pub hovers: Arc<[String]>,
     /// 3D: rotate, pan, zoom. 2D: the first two rows of the basis as they are.
     pub three_d: bool,
     /// Pairs of points joined by a line, with its colour (attention of the selected query).

@@ -71,6 +71,9 @@ fn pick_point(area: &Area, cloud: &Cloud, at: [f32; 2]) -> Option<(Pick, String)
     let (index, _, p) = under.min_by(|a, b| a.1.total_cmp(&b.1))?;
     let coordinates = format!("({}, {})", number(f64::from(p[0])), number(f64::from(p[1])));
     let pick = cloud.picks.get(index).cloned().unwrap_or_default();
+    if let Some(hover) = cloud.hovers.get(index) {
+        return Some((pick, hover.clone()));
+    }
     let hover = match &pick {
         Pick::CloudPoint { sequence, position, is_key } => {
             let what = if *is_key { "key" } else { "query" };

@@ -1,7 +1,7 @@
 //! CSV with exactly the numbers that a figure draws.
 
 use super::marks::exists;
-use super::{Axis, Cloud, Figure, Heat, HeatPick, Mark, Plot, Ticks, cloud};
+use super::{Cloud, Figure, Heat, HeatPick, Mark, Plot, cloud};
 use crate::record::error::{Error, Result};
 
 /// Columns of the table. `x` and `y` are in the units of the axes; of a heat map they are the column and the row.
@@ -101,7 +101,7 @@ impl Table {
                 let value = heat.values[row * heat.columns + column];
                 let (y_text, x_text) = match &heat.pick {
                     HeatPick::Named { rows, columns } => (name(rows, row), name(columns, column)),
-                    _ => (tick_text(&plot.y, row), tick_text(&plot.x, column)),
+                    _ => (plot.y.ticks.name(row).to_owned(), plot.x.ticks.name(column).to_owned()),
                 };
                 let entry = Entry {
                     kind: "cell",
@@ -129,13 +129,6 @@ impl Table {
 
 fn name(names: &[String], index: usize) -> String {
     names.get(index).cloned().unwrap_or_default()
-}
-
-/// The text of the named tick inside a cell.
-fn tick_text(axis: &Axis, index: usize) -> String {
-    let Ticks::At(list) = &axis.ticks else { return String::new() };
-    let found = list.iter().find(|(value, _)| value.floor() == index as f64);
-    found.map(|(_, text)| text.clone()).unwrap_or_default()
 }
 
 /// Text that no spreadsheet takes for a formula.

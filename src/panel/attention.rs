@@ -137,7 +137,7 @@ impl Attention {
             label: label.to_owned(),
             range,
             log: false,
-            ticks: token_ticks(view, shown),
+            ticks: token_ticks(view),
         };
         let mut legend = selection_legend(view, pattern);
         if outlined {
@@ -261,21 +261,9 @@ fn selected_bands(view: &View<'_>, pattern: Pattern<'_>) -> Vec<Mark> {
     marks
 }
 
-/// Tokens where each has room, else every n-th position with its token.
-fn token_ticks(view: &View<'_>, (from, to): (usize, usize)) -> Ticks {
-    let ids = tokens(view);
-    let every = match to - from {
-        0..=64 => 1,
-        65..=160 => 10,
-        161..=400 => 20,
-        _ => 100,
-    };
-    let label = |position: usize| match ids.get(position) {
-        Some(&id) if every == 1 => view.vocab.glyph(id),
-        _ => position.to_string(),
-    };
-    let positions = (from..to).filter(|p| p % every == 0);
-    Ticks::At(positions.map(|p| (p as f64 + 0.5, label(p))).collect())
+/// The token of each position.
+fn token_ticks(view: &View<'_>) -> Ticks {
+    Ticks::Each(tokens(view).iter().map(|&id| view.vocab.glyph(id)).collect())
 }
 
 fn selection_legend(view: &View<'_>, pattern: Pattern<'_>) -> Vec<LegendEntry> {
@@ -331,7 +319,7 @@ fn curves(view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot 
             label: "position".to_owned(),
             range: (shown.0 as f64, shown.1 as f64),
             log: false,
-            ticks: token_ticks(view, shown),
+            ticks: token_ticks(view),
         },
         y: Axis {
             label: "attention".to_owned(),

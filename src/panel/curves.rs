@@ -319,7 +319,7 @@ fn decimated(points: &[[f64; 2]], axis: StepAxis) -> Vec<[f64; 2]> {
         return points.to_vec();
     }
     let mut kept = Vec::new();
-    for column in points.chunk_by(|a, b| axis.bin(a[0]) == axis.bin(b[0])) {
+    for column in points.chunk_by(|a, b| axis.bin(a[0], 0.5) == axis.bin(b[0], 0.5)) {
         let by_value = |a: &&[f64; 2], b: &&[f64; 2]| a[1].total_cmp(&b[1]);
         let (low, high) = (column.iter().min_by(by_value), column.iter().max_by(by_value));
         let mut ends: Vec<[f64; 2]> = low.into_iter().chain(high).copied().collect();

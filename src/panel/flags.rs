@@ -25,10 +25,16 @@ impl StepAxis {
         (-1e-9..=1.0 + 1e-9).contains(&share).then_some(share * self.points)
     }
 
-    /// Half a point of the axis, counted from the left: steps in the same one fall together.
+    /// The stretch of the axis, of so many points, that a step falls into; counted from the left.
     #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-    pub fn bin(self, step: f64) -> i64 {
-        self.place(step).map_or(-1, |place| (place * 2.0) as i64)
+    pub fn bin(self, step: f64, points: f64) -> i64 {
+        self.place(step).map_or(-1, |place| (place / points) as i64)
+    }
+
+    /// The ends of a stretch of so many points around a step.
+    pub fn around(self, step: f64, points: f64) -> (f64, f64) {
+        let place = self.place(step).unwrap_or(0.0);
+        (self.step_at(place - points / 2.0), self.step_at(place + points / 2.0))
     }
 
     /// The step at a place.

@@ -33,7 +33,7 @@ crate::knobs! {
 
 impl Panel for Memories {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
-        vec![ProbeCall::new("memories")]
+        vec![self.call()]
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -42,6 +42,11 @@ impl Panel for Memories {
 }
 
 impl Memories {
+    fn call(&self) -> ProbeCall {
+        let positions = i64::try_from(self.positions).unwrap_or(i64::MAX);
+        ProbeCall::new("memories").with("positions", positions)
+    }
+
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
         if view.net.kind != "birth" {
             return Err(sentence(format!(
@@ -49,7 +54,7 @@ impl Memories {
                 view.net.kind
             )));
         }
-        let answer = reading(view, &ProbeCall::new("memories"))?;
+        let answer = reading(view, &self.call())?;
         let wanted = MEMORIES.iter().filter(|m| self.which == Which::All || self.which == m.which);
         let present: Vec<&Memory> = wanted.filter(|m| answer.array(m.array).is_some()).collect();
         if present.is_empty() {
@@ -63,7 +68,7 @@ impl Memories {
             let found = Found::new(memory, array(answer, memory.array, 2)?, answer, self.positions);
             plots.push(found.plot(view, answer));
             if self.ideal {
-                plots.push(found.ideal(view, answer));
+                plots.extend(found.ideal(view, answer));
             }
         }
         let per_memory = if self.ideal { 2 } else { 1 };
@@ -173,21 +178,19 @@ impl<'a> Found<'a> {
         plot
     }
 
-    /// What it should be: the diagonal, the diagonal below it, or the law of the next token.
-    fn ideal(&self, view: &View<'_>, answer: &Reading) -> Plot {
+    /// What it should be: the diagonal, the diagonal below it, or the law of the next token. Nothing where
+    /// the law is not known.
+    fn ideal(&self, view: &View<'_>, answer: &Reading) -> Option<Plot> {
+        if self.memory.which == Which::Wf {
+            let law = answer.array("global_law").filter(|l| l.data.len() == self.values.len())?;
+            let most = law.data.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+            let scale = Scale::law(if most > 0.0 { most } else { 1.0 }, "probability");
+            return Some(self.heat(view, law.data.to_vec(), &scale, "The law itself".to_owned()));
+        }
         let below = usize::from(self.memory.which == Which::Wk1);
-        let (values, scale) = match answer.array("global_law") {
-            Some(law) if self.memory.which == Which::Wf && law.data.len() == self.values.len() => {
-                let most = law.data.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
-                (law.data.to_vec(), Scale::law(most.max(f32::MIN_POSITIVE), "probability"))
-            }
-            _ => {
-                let cells = (0..self.rows).flat_map(|r| (0..self.columns).map(move |c| (r, c)));
-                let values = cells.map(|(r, c)| if r == c + below { 1.0 } else { 0.0 }).collect();
-                (values, Scale::signed(1.0, "score"))
-            }
-        };
-        self.heat(view, values, &scale, "Ideal".to_owned())
+        let cells = (0..self.rows).flat_map(|r| (0..self.columns).map(move |c| (r, c)));
+        let values = cells.map(|(r, c)| if r == c + below { 1.0 } else { 0.0 }).collect();
+        Some(self.heat(view, values, &Scale::signed(1.0, "score"), "Ideal".to_owned()))
     }
 
     fn title(&self, answer: &Reading) -> String {
@@ -325,11 +328,7 @@ fn stored(memory: &Memory, array: &Array, answer: &Reading) -> Vec<Option<bool>>
         Along::Columns => array.shape[1],
     };
     let known = |v: &f32| v.is_finite().then_some(*v > 0.5);
-    let mut stored: Vec<Option<bool>> = recalled.data.iter().map(known).collect();
-    if memory.which == Which::Wk1 && stored.len() + 1 == length {
-        // Position 0 has no position before it.
-        stored.insert(0, None);
-    }
+    let stored: Vec<Option<bool>> = recalled.data.iter().map(known).collect();
     if stored.len() == length { stored } else { Vec::new() }
 }
 

@@ -179,6 +179,7 @@ impl QueryKey {
         let norms = Norms::new(placed);
         let colors = (0..points).map(|i| self.point_color(view, labels, &norms, here, i));
         let picks = (0..points).map(|i| labels.pick(i, here));
+        let hovers = (0..points).map(|i| labels.hover(view, &norms, i));
         Cloud {
             name: "queries and keys".to_owned(),
             dims: placed.basis.dims,
@@ -188,13 +189,19 @@ impl QueryKey {
             #[expect(clippy::cast_possible_truncation, reason = "at most 20")]
             diameter: self.settings.diameter as f32,
             picks: picks.collect(),
+            hovers: hovers.collect(),
             three_d: self.settings.space == Space::Volume,
             links: self.links(view, labels, here),
         }
     }
 
     /// Lines from the selected query to the keys of its sequence.
-    fn links(&self, view: &View<'_>, labels: &Labels, here: Option<f32>) -> Vec<(u32, u32, Color)> {
+    fn links(
+        &self,
+        view: &View<'_>,
+        labels: &Labels,
+        here: Option<usize>,
+    ) -> Vec<(u32, u32, Color)> {
         let Selection { layer, head, query, .. } = *view.selection;
         let (true, Some(query), Some(here)) = (self.settings.links, query, here) else {
             return Vec::new();
@@ -221,7 +228,7 @@ impl QueryKey {
         view: &View<'_>,
         labels: &Labels,
         norms: &Norms,
-        here: Option<f32>,
+        here: Option<usize>,
         point: usize,
     ) -> Color {
         let (i, is_key) = (point % labels.count, point >= labels.count);
@@ -237,7 +244,7 @@ impl QueryKey {
         let color = if pale { ink::mix(full, view.palette.paper, 0.45) } else { full };
         let selection = view.selection;
         let in_view = here == Some(labels.sequence[i]);
-        let position = labels.position[i] as usize;
+        let position = labels.place(i);
         let selected = if is_key { selection.key } else { selection.query };
         if in_view && selected == Some(position) {
             return view.palette.ink;
@@ -311,7 +318,7 @@ impl QueryKey {
 /// What is known of each point, queries and keys alike.
 struct Labels {
     count: usize,
-    sequence: Arc<[f32]>,
+    sequence: Vec<usize>,
     position: Arc<[f32]>,
     token: Arc<[f32]>,
     roles: Arc<[f32]>,
@@ -320,15 +327,12 @@ struct Labels {
 impl Labels {
     fn new(answer: &Reading) -> Result<Self, Figure> {
         let get = |name: &str| array(answer, name, 1).map(|a| a.data.clone());
-        let (sequence, position) = (get("sequence")?, get("position")?);
-        let (token, roles) = (get("token")?, get("roles")?);
-        let count = sequence.len();
-        if [&position, &token, &roles].iter().any(|a| a.len() != count) {
-            return Err(sentence(
-                "The answer does not name the sequence and position of every point.",
-            ));
+        let (position, token, roles) = (get("position")?, get("token")?, get("roles")?);
+        let count = position.len();
+        if token.len() != count || roles.len() != count {
+            return Err(sentence("The answer does not name the token and role of every point."));
         }
-        Ok(Self { count, sequence, position, token, roles })
+        Ok(Self { count, sequence: sequences(&position), position, token, roles })
     }
 
     fn role(&self, i: usize) -> Option<usize> {
@@ -336,12 +340,16 @@ impl Labels {
         (bits != 0).then(|| bits.trailing_zeros() as usize)
     }
 
+    fn place(&self, i: usize) -> usize {
+        as_id(self.position[i]) as usize
+    }
+
     fn last_position(&self) -> f32 {
         self.position.iter().copied().fold(1.0, f32::max)
     }
 
     /// The sequence of the cloud that has the same tokens as the one in view.
-    fn sequence_in_view(&self, tokens: &[u32]) -> Option<f32> {
+    fn sequence_in_view(&self, tokens: &[u32]) -> Option<usize> {
         if tokens.is_empty() {
             return None;
         }
@@ -357,21 +365,42 @@ impl Labels {
     }
 
     /// The point of a position of a sequence, as a query.
-    fn find(&self, sequence: f32, position: usize) -> Option<usize> {
-        (0..self.count)
-            .find(|&i| self.sequence[i] == sequence && self.position[i] as usize == position)
+    fn find(&self, sequence: usize, position: usize) -> Option<usize> {
+        (0..self.count).find(|&i| self.sequence[i] == sequence && self.place(i) == position)
     }
 
-    fn pick(&self, point: usize, here: Option<f32>) -> Pick {
+    fn hover(&self, view: &View<'_>, norms: &Norms, point: usize) -> String {
         let (i, is_key) = (point % self.count, point >= self.count);
-        let (sequence, position) =
-            (as_id(self.sequence[i]) as usize, as_id(self.position[i]) as usize);
+        let kind = if is_key { "key" } else { "query" };
+        let token = view.vocab.glyph(as_id(self.token[i]));
+        let role = self.role(i).and_then(|r| view.roles.get(r)).copied().unwrap_or("other");
+        format!(
+            "{kind} “{token}”, {role}\nposition {} of sequence {}, length {}",
+            self.place(i),
+            self.sequence[i],
+            number(norms.lengths[point])
+        )
+    }
+
+    fn pick(&self, point: usize, here: Option<usize>) -> Pick {
+        let (i, is_key) = (point % self.count, point >= self.count);
+        let (sequence, position) = (self.sequence[i], self.place(i));
         match (here == Some(self.sequence[i]), is_key) {
             (true, false) => Pick::Query(position),
             (true, true) => Pick::Key(position),
             (false, is_key) => Pick::CloudPoint { sequence, position, is_key },
         }
     }
+}
+
+/// The number of the sequence of each point: a new one begins wherever the position is 0.
+fn sequences(positions: &[f32]) -> Vec<usize> {
+    let mut current = 0;
+    let number = |(i, position): (usize, &f32)| {
+        current += usize::from(i > 0 && *position == 0.0);
+        current
+    };
+    positions.iter().enumerate().map(number).collect()
 }
 
 fn place_cloud(

@@ -1,6 +1,6 @@
 //! The run from its first step to its last: recorded steps, marks, and the step in view.
 
-use crate::figure::{Axis, Figure, Mark, Pick, Plot, Ticks};
+use crate::figure::{Axis, Cell, Figure, Mark, Pick, Plot, Ticks};
 use crate::record::question::ProbeCall;
 use crate::record::recording::Recording;
 
@@ -114,14 +114,21 @@ fn in_range(axis: StepAxis, step: u64) -> bool {
 
 /// Steps whose weights are recorded: every panel can go back to them.
 fn recorded(view: &View<'_>, recording: &Recording, axis: StepAxis, y: f64) -> Mark {
-    let steps = thinned(&recording.recorded, axis);
-    Mark::Points {
-        name: "recorded".to_owned(),
-        points: steps.iter().map(|&s| [s as f64, y]).collect(),
-        colors: vec![ink::mix(view.palette.paper, view.palette.accent, 0.85); steps.len()].into(),
-        diameter: 4.0,
-        picks: steps.iter().map(|&s| Pick::Step(s)).collect(),
-    }
+    let fill = ink::mix(view.palette.paper, view.palette.accent, 0.85);
+    let cell = |step: u64| {
+        let (from, to) = axis.around(step as f64, 1.5);
+        Cell {
+            from: [from, y - 0.3],
+            to: [to, y + 0.3],
+            text: String::new(),
+            fill: Some(fill),
+            stroke: None,
+            ink: view.palette.ink,
+            pick: Pick::Step(step),
+            hover: format!("step {step}: recorded, click to go there"),
+        }
+    };
+    Mark::Cells(thinned(&recording.recorded, axis).into_iter().map(cell).collect())
 }
 
 /// Steps with metrics alone: smaller, fainter, and no place to go back to.
@@ -142,13 +149,13 @@ fn measured_only(view: &View<'_>, recording: &Recording, axis: StepAxis, y: f64)
     }
 }
 
-/// At most two steps per point of the axis, the first of each: more could be neither seen nor hit.
+/// At most one step per two points of the axis, the first of each: more could be neither seen nor hit.
 fn thinned(steps: &[u64], axis: StepAxis) -> Vec<u64> {
     let shown = steps.iter().copied().filter(|&step| in_range(axis, step));
     let mut kept: Vec<u64> = Vec::new();
     let mut last_bin = None;
     for step in shown {
-        let bin = axis.bin(step as f64);
+        let bin = axis.bin(step as f64, 2.0);
         if last_bin != Some(bin) {
             kept.push(step);
             last_bin = Some(bin);

@@ -74,7 +74,9 @@ impl World {
         });
         world.answer(ProbeCall::new("attention"), attention(&tokens));
         world.answer(ProbeCall::new("predictions"), predictions(&tokens, world.vocab.len()));
-        world.answer(ProbeCall::new("memories"), memories(world.vocab.len(), 64));
+        for call in world.panel("memories").needs(&world.net, &world.selection) {
+            world.answer(call, memories(world.vocab.len(), 64));
+        }
         for call in world.panel("query_key").needs(&world.net, &world.selection) {
             if call.probe == "query_key" {
                 world.answer(call, query_key(&tokens, 3, 8, skew));
@@ -205,9 +207,8 @@ fn memories(vocab: usize, positions: usize) -> Reading {
             .map(|i| noise(i) + if i / n == i % n + below && i / n % 3 != 1 { 1.0 } else { 0.0 })
             .collect()
     };
-    let recalled = |n: usize, first: usize| -> Vec<f32> {
-        (first..n).map(|i| f32::from(u8::from(i % 3 != 1))).collect()
-    };
+    let recalled =
+        |n: usize| -> Vec<f32> { (0..n).map(|i| f32::from(u8::from(i % 3 != 1))).collect() };
     let law: Vec<f32> = (0..vocab * vocab).map(|i| (noise(i) + 0.2) / vocab as f32 * 5.0).collect();
     let tokens = ["output", "token"];
     Reading {
@@ -217,9 +218,9 @@ fn memories(vocab: usize, positions: usize) -> Reading {
             array("wk1", &["query", "key"], &[positions, positions], matrix(positions, 1)),
             array("wf", &["next", "current"], &[vocab, vocab], law.clone()),
             array("global_law", &["next", "current"], &[vocab, vocab], law),
-            array("recalled.wo2", &["token"], &[vocab], recalled(vocab, 0)),
-            array("recalled.wk2", &["token"], &[vocab], recalled(vocab, 0)),
-            array("recalled.wk1", &["position"], &[positions - 1], recalled(positions, 1)),
+            array("recalled.wo2", &["token"], &[vocab], recalled(vocab)),
+            array("recalled.wk2", &["token"], &[vocab], recalled(vocab)),
+            array("recalled.wk1", &["pos"], &[positions], recalled(positions)),
         ],
         numbers: [("recall_wo2", 0.67), ("recall_wk2", 0.67), ("recall_wk1", 0.66), ("kl_wf", 0.1)]
             .map(|(n, v)| (n.to_owned(), v))
@@ -248,7 +249,6 @@ fn query_key(tokens: &[u32], sequences: usize, dims: usize, skew: usize) -> Read
         arrays: vec![
             array("queries", &["point", "dim"], &[points, dims], cloud(0)),
             array("keys", &["point", "dim"], &[points, dims], cloud(1)),
-            per_point("sequence", &|i| i / n),
             per_point("position", &|i| i % n),
             per_point("token", &|i| id(i) as usize),
             per_point("roles", &|i| i % 3),
@@ -427,12 +427,12 @@ fn every_choice_of_every_setting_draws() {
             }
             for size in [[420.0, 320.0], [900.0, 200.0], [160.0, 700.0]] {
                 let mut world_of_size = World { size, ..World::new() };
-                if entry.name == "query_key" {
-                    for call in panel.needs(&world.net, &world.selection) {
-                        if call.probe == "query_key" {
-                            let tokens = world.readings.as_ref().unwrap().prompt.tokens.clone();
-                            world_of_size.answer(call, query_key(&tokens, 3, 8, 7));
-                        }
+                for call in panel.needs(&world.net, &world.selection) {
+                    let tokens = world.readings.as_ref().unwrap().prompt.tokens.clone();
+                    match call.probe.as_str() {
+                        "query_key" => world_of_size.answer(call, query_key(&tokens, 3, 8, 7)),
+                        "memories" => world_of_size.answer(call, memories(29, 64)),
+                        _ => {}
                     }
                 }
                 let figure = panel.figure(&world_of_size.view());
@@ -748,6 +748,7 @@ fn points_of_the_sequence_in_view_pick_its_positions_and_others_pick_theirs() {
     let cloud = cloud(&figure);
     assert_eq!(cloud.picks.len(), 2 * 3 * 40);
     assert_eq!(cloud.picks[5], Pick::Query(5));
+    assert!(cloud.hovers[5].starts_with("query “a”, output\nposition 5 of sequence 0, length "));
     assert_eq!(cloud.picks[120 + 5], Pick::Key(5));
     assert_eq!(cloud.picks[41], Pick::CloudPoint { sequence: 1, position: 1, is_key: false });
     assert_eq!(cloud.points.len(), 2 * 3 * 40 * 8);
@@ -810,11 +811,11 @@ fn memories_stand_beside_their_ideal_and_name_what_is_missing() {
         assert_eq!(*value, f32::from(u8::from(i / 29 == i % 29)));
     }
     assert!(figure.caption.contains("not yet stored b e h k n q t w z ↵"), "{}", figure.caption);
-    let figure = world.figure_with("memories", &[("which", "wk1"), ("positions", "16")]);
+    let figure = world.figure_with("memories", &[("which", "wk1")]);
     let ideal = heats(&figure)[1];
-    assert_eq!((ideal.rows, ideal.columns), (16, 16));
-    assert_eq!(ideal.values[5 * 16 + 4], 1.0);
-    assert_eq!(ideal.values[4 * 16 + 4], 0.0);
+    assert_eq!((ideal.rows, ideal.columns), (64, 64));
+    assert_eq!(ideal.values[5 * 64 + 4], 1.0);
+    assert_eq!(ideal.values[4 * 64 + 4], 0.0);
     let all = world.figure("memories");
     assert_eq!(all.plots.len(), 8);
 }
@@ -923,15 +924,8 @@ fn a_run_with_one_evaluation_or_no_columns_draws_or_says_so() {
 fn steps_of_the_timeline_pick_themselves_and_marks_their_nearest_step() {
     let world = World::new();
     let figure = world.figure("timeline");
-    let picks: Vec<Pick> = figure.plots[0]
-        .marks
-        .iter()
-        .filter_map(|m| match m {
-            Mark::Points { picks, name, .. } if name == "recorded" => Some(picks.to_vec()),
-            _ => None,
-        })
-        .flatten()
-        .collect();
+    let steps_drawn = cells(&figure).into_iter().filter(|c| c.hover.ends_with("go there"));
+    let picks: Vec<Pick> = steps_drawn.map(|c| c.pick.clone()).collect();
     let steps: Vec<Pick> = world.runs[0].1.recorded.iter().map(|&s| Pick::Step(s)).collect();
     assert_eq!(picks, steps);
     let flag = cells(&figure).into_iter().find(|c| c.hover.contains("induction head")).unwrap();
