@@ -25,6 +25,7 @@ pub enum Init {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Param(usize);
 
+#[derive(Clone)]
 struct Entry {
     name: Arc<str>,
     var: Var,
@@ -106,6 +107,14 @@ impl Params {
         Ok(tensor)
     }
 
+    /// The same variables outside of any gradient graph: what is measured with them needs no memory for a
+    /// backward pass. An update of these parameters is seen there too.
+    #[must_use]
+    pub fn watched(&self) -> Self {
+        let entries = self.entries.iter().cloned().map(|e| Entry { frozen: true, ..e }).collect();
+        Self { seed: self.seed, device: self.device.clone(), entries, derived: Mutex::default() }
+    }
+
     /// Handles of all parameters, in order.
     pub fn all(&self) -> impl Iterator<Item = Param> + use<> {
         (0..self.entries.len()).map(Param)
@@ -141,20 +150,30 @@ impl Params {
     /// When no parameter has that name, or it is one that this model never trains.
     pub fn set_frozen(&mut self, name: &str, frozen: bool) -> Result<()> {
         let name = canonical(name);
-        let known: Vec<String> =
-            self.entries.iter().filter(|e| e.trained).map(|e| e.name.to_string()).collect();
-        match self.entries.iter_mut().find(|e| &*e.name == name) {
-            Some(entry) if entry.trained => {
-                entry.frozen = frozen;
-                Ok(())
-            }
+        self.check_trained(name)?;
+        if let Some(entry) = self.entries.iter_mut().find(|e| &*e.name == name) {
+            entry.frozen = frozen;
+        }
+        Ok(())
+    }
+
+    /// Whether a tensor can be frozen and released.
+    ///
+    /// # Errors
+    /// When no parameter has that name, or it is one that this model never trains.
+    pub fn check_trained(&self, name: &str) -> Result<()> {
+        let name = canonical(name);
+        let known: Vec<&str> =
+            self.entries.iter().filter(|e| e.trained).map(|e| &*e.name).collect();
+        match self.find(name) {
+            Some(param) if self.is_trained(param) => Ok(()),
             Some(_) => Err(Error::usage(format!(
                 "{name} is never trained in this model; trained are {}",
                 known.join(", ")
             ))),
             None => Err(Error::usage(format!(
                 "this model has no tensor \"{name}\".{} Trained are {}",
-                did_you_mean(name, known.iter().map(String::as_str)),
+                did_you_mean(name, known.iter().copied()),
                 known.join(", ")
             ))),
         }

@@ -72,6 +72,9 @@ pub enum Event {
     },
     /// What is in force now, in order.
     InForce(Vec<Intervention>),
+    /// The listener was too slow and events were dropped: what it knows of rows, marks and recorded steps is to be
+    /// read anew from the folder.
+    Missed,
     /// Something failed, and training went on or paused: the sentence says which.
     Trouble(Error),
 }

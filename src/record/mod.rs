@@ -2,6 +2,7 @@
 
 pub mod array;
 pub mod batch;
+pub mod checkpoint;
 pub mod error;
 pub mod event;
 pub mod folder;

@@ -1,16 +1,22 @@
 //! `examine` on a thread: the latest question wins, one is in flight.
 
-use std::path::PathBuf;
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
 use crate::record::batch::Row;
-use crate::record::error::Result;
+use crate::record::error::{Error, Result};
+use crate::record::folder::Reader;
 use crate::record::intervention::Intervention;
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::weights::Weights;
 
+use super::examine::Instrument;
 use super::experiment::Experiment;
 
 /// Whose weights are asked.
@@ -41,16 +47,130 @@ pub struct Reply {
 /// A thread that answers. Dropping it joins the thread.
 pub struct Examiner {
     pub replies: Receiver<Reply>,
+    questions: Option<Sender<Question>>,
+    /// The other end of the questions: to take back one that is still waiting.
+    waiting: Receiver<Question>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Examiner {
     /// `wake` is called after each reply (the window asks for a frame).
-    pub fn start(_experiment: &Experiment, _wake: impl Fn() + Send + 'static) -> Result<Self> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the experiment cannot be built, or the thread not be started.
+    pub fn start(experiment: &Experiment, wake: impl Fn() + Send + 'static) -> Result<Self> {
+        let mut bench = Desk { instrument: Instrument::new(experiment)?, shelf: Shelf::default() };
+        let (questions, waiting) = bounded::<Question>(1);
+        let (replies, answers) = unbounded();
+        let asked = waiting.clone();
+        let thread = std::thread::Builder::new()
+            .name("examiner".to_owned())
+            .spawn(move || {
+                for question in asked {
+                    let reply = Reply { id: question.id, readings: bench.answer(&question) };
+                    if replies.send(reply).is_err() {
+                        return;
+                    }
+                    wake();
+                }
+            })
+            .map_err(|e| Error::system(format!("the examiner's thread cannot be started: {e}")))?;
+        Ok(Self { replies: answers, questions: Some(questions), waiting, thread: Some(thread) })
     }
 
     /// Replaces any question that is still waiting.
-    pub fn ask(&self, _question: Question) {
-        unimplemented!()
+    pub fn ask(&self, question: Question) {
+        let Some(questions) = &self.questions else { return };
+        let mut question = question;
+        // The thread may take the old question between the two tries: then there is room as well.
+        while let Err(TrySendError::Full(same)) = questions.try_send(question) {
+            let _ = self.waiting.try_recv();
+            question = same;
+        }
+    }
+}
+
+impl Drop for Examiner {
+    fn drop(&mut self) {
+        // A question that waits would be answered to nobody.
+        let _ = self.waiting.try_recv();
+        self.questions = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread works with.
+struct Desk {
+    instrument: Instrument,
+    shelf: Shelf,
+}
+
+impl Desk {
+    fn answer(&mut self, question: &Question) -> Result<Arc<Readings>> {
+        let weights = match &question.which {
+            Which::Given(weights) => weights.clone(),
+            Which::Recorded { folder, step } => self.shelf.weights(folder, *step)?,
+        };
+        let Question { prompt, interventions, calls, .. } = question;
+        // Everything the instrument changes is overwritten by the next question: a panic leaves nothing half.
+        let examined = catch_unwind(AssertUnwindSafe(|| {
+            self.instrument.examine(&weights, prompt, interventions, calls)
+        }));
+        examined.unwrap_or_else(|panic| Err(fault("examining", panic.as_ref()))).map(Arc::new)
+    }
+}
+
+/// What a panic said, as an error of the program.
+pub(super) fn fault(doing: &str, panic: &(dyn Any + Send)) -> Error {
+    let said = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    Error::internal(format!("{doing} failed by a fault of the program: {said}"))
+}
+
+/// Recorded weights that were asked for lately.
+#[derive(Default)]
+struct Shelf {
+    readers: Vec<(PathBuf, Reader)>,
+    /// The one asked for last is at the end.
+    kept: VecDeque<(PathBuf, Arc<Weights>)>,
+}
+
+/// Memory for recorded weights: a quarter of the 256 MB that a long run may take.
+const SHELF_BYTES: usize = 64 << 20;
+
+impl Shelf {
+    fn weights(&mut self, folder: &Path, step: u64) -> Result<Arc<Weights>> {
+        let found = self.kept.iter().position(|(f, w)| f == folder && w.step == step);
+        if let Some(at) = found
+            && let Some(one) = self.kept.remove(at)
+        {
+            let weights = one.1.clone();
+            self.kept.push_back(one);
+            return Ok(weights);
+        }
+        let weights = Arc::new(self.read(folder, step)?);
+        self.kept.push_back((folder.to_owned(), weights.clone()));
+        let size = |kept: &VecDeque<(PathBuf, Arc<Weights>)>| {
+            kept.iter().map(|(_, w)| w.trained_bytes()).sum::<usize>()
+        };
+        while self.kept.len() > 1 && size(&self.kept) > SHELF_BYTES {
+            self.kept.pop_front();
+        }
+        Ok(weights)
+    }
+
+    fn read(&mut self, folder: &Path, step: u64) -> Result<Weights> {
+        if let Some((_, reader)) = self.readers.iter_mut().find(|(f, _)| f == folder) {
+            return reader.weights(step);
+        }
+        let mut reader = Reader::open(folder)?;
+        let weights = reader.weights(step);
+        self.readers.push((folder.to_owned(), reader));
+        weights
     }
 }

@@ -1,7 +1,14 @@
 //! A whole run in one document.
 
+use std::path::Path;
+
+use toml::{Table, Value};
+
 use crate::model::Architecture;
+use crate::record::error::{Error, Result, did_you_mean};
 use crate::record::intervention::Intervention;
+use crate::record::knobs::{self, Knobs};
+use crate::record::registry;
 use crate::task::Task;
 
 crate::choices! {
@@ -80,6 +87,191 @@ pub struct Experiment {
     pub at: Vec<Staged>,
 }
 
+/// The experiments that come with the program: name and document.
+pub const BUILTIN: &[(&str, &str)] = &[
+    ("birth", include_str!("../../assets/experiments/birth.toml")),
+    ("birth-joint", include_str!("../../assets/experiments/birth-joint.toml")),
+];
+
+impl Experiment {
+    /// An experiment of the kinds called `task` and `model`, with default settings.
+    ///
+    /// # Errors
+    /// When there is no such kind.
+    pub fn of(name: &str, task: &str, model: &str) -> Result<Self> {
+        Ok(Self {
+            name: name.to_owned(),
+            about: String::new(),
+            task_kind: task.to_owned(),
+            task: registry::find("task", crate::task::ALL, task)?,
+            model_kind: model.to_owned(),
+            model: registry::find("model", crate::model::ALL, model)?,
+            train: Train::default(),
+            at: Vec::new(),
+        })
+    }
+
+    /// Reads a document; settings that it leaves out have their defaults. `origin` stands in messages: the file.
+    ///
+    /// # Errors
+    /// When the text is no TOML, a setting is unknown (with the nearest names), of the wrong type or out of range.
+    pub fn parse(text: &str, origin: &str) -> Result<Self> {
+        let wrong = |why: String| Error::input(format!("experiment {origin}: {why}"));
+        let table: Table = text.parse().map_err(|e: toml::de::Error| wrong(plain(text, &e)))?;
+        let mut experiment = Self::from_table(&table).map_err(|e| wrong(e.message))?;
+        if experiment.name.is_empty() {
+            let stem = Path::new(origin).file_stem().unwrap_or_default();
+            experiment.name = stem.to_string_lossy().into_owned();
+        }
+        Ok(experiment)
+    }
+
+    /// Reads the experiment file at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or as [`Self::parse`].
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            Error::input(format!("the experiment file {} cannot be read: {e}", path.display()))
+        })?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// An experiment that comes with the program.
+    ///
+    /// # Errors
+    /// When none has that name; the sentence lists the names.
+    pub fn builtin(name: &str) -> Result<Self> {
+        if let Some((_, text)) = BUILTIN.iter().find(|(n, _)| *n == name) {
+            return Self::parse(text, name);
+        }
+        let names: Vec<&str> = BUILTIN.iter().map(|(n, _)| *n).collect();
+        Err(Error::usage(format!(
+            "there is no experiment \"{name}\", neither a file nor one that comes with the program.{} Those that come with it: {}.",
+            did_you_mean(name, names.iter().copied()),
+            names.join(", ")
+        )))
+    }
+
+    /// The experiment that a person means by `arg`: an experiment file, a run folder, or the name of one that
+    /// comes with the program.
+    ///
+    /// # Errors
+    /// When it is none of the three, or cannot be read.
+    pub fn find(arg: &str) -> Result<Self> {
+        let path = Path::new(arg);
+        if path.is_dir() {
+            return Self::load(&path.join("experiment.toml"));
+        }
+        if path.is_file() || path.extension().is_some_and(|e| e == "toml") {
+            return Self::load(path);
+        }
+        Self::builtin(arg)
+    }
+
+    /// Gives the setting at `path` a value: `task.…`, `model.…`, `train.…`, or one of `name`, `about`,
+    /// `task.kind`, `model.kind` (which bring the defaults of the new kind).
+    ///
+    /// # Errors
+    /// When there is no such setting or the value does not suit it. Nothing has changed then.
+    pub fn set(&mut self, path: &str, value: &Value) -> Result<()> {
+        match path.split_once('.') {
+            Some(("task", "kind")) => {
+                let kind = text_of(path, value)?;
+                self.task = registry::find("task", crate::task::ALL, kind)?;
+                kind.clone_into(&mut self.task_kind);
+            }
+            Some(("model", "kind")) => {
+                let kind = text_of(path, value)?;
+                self.model = registry::find("model", crate::model::ALL, kind)?;
+                kind.clone_into(&mut self.model_kind);
+            }
+            Some(("task", name)) => knobs::set(&mut *self.task, "task.", name, value)?,
+            Some(("model", name)) => knobs::set(&mut *self.model, "model.", name, value)?,
+            Some(("train", name)) => knobs::set(&mut self.train, "train.", name, value)?,
+            None if path == "name" => text_of(path, value)?.clone_into(&mut self.name),
+            None if path == "about" => text_of(path, value)?.clone_into(&mut self.about),
+            _ => return Err(self.unknown_setting(path)),
+        }
+        Ok(())
+    }
+
+    /// As [`Self::set`] for several `name=value` texts, as they come from a command line.
+    ///
+    /// # Errors
+    /// The first that does not fit.
+    pub fn set_texts<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        for text in texts {
+            let (path, value) = text.split_once('=').ok_or_else(|| {
+                Error::usage(format!("read \"{text}\", expected name=value, for example train.rate=0.1"))
+            })?;
+            self.set(path.trim(), &knobs::parse_value(value))?;
+        }
+        Ok(())
+    }
+
+    /// The whole experiment as a document, with every setting; [`Self::parse`] reads it back.
+    pub fn to_toml(&self) -> String {
+        let mut copy = self.clone();
+        let mut table = Table::new();
+        table.insert("name".into(), self.name.clone().into());
+        table.insert("about".into(), self.about.clone().into());
+        let kind = |kind: &str, settings: Table| {
+            let mut table = Table::new();
+            table.insert("kind".into(), kind.into());
+            table.extend(settings);
+            Value::Table(table)
+        };
+        table.insert("task".into(), kind(&self.task_kind, knobs::to_table(&mut *copy.task)));
+        table.insert("model".into(), kind(&self.model_kind, knobs::to_table(&mut *copy.model)));
+        table.insert("train".into(), Value::Table(knobs::to_table(&mut copy.train)));
+        let mut text = table.to_string();
+        for staged in &self.at {
+            text.push_str(&staged.to_toml());
+        }
+        text
+    }
+
+    fn from_table(table: &Table) -> Result<Self> {
+        const KEYS: [&str; 6] = ["name", "about", "task", "model", "train", "at"];
+        if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            return Err(Error::usage(format!(
+                "there is no section \"{key}\".{} Known: {}.",
+                did_you_mean(key, KEYS),
+                KEYS.join(", ")
+            )));
+        }
+        let (task, model) = (kind_of(table, "task")?, kind_of(table, "model")?);
+        let mut experiment = Self::of("", task, model)?;
+        for (key, value) in table {
+            match value {
+                _ if key == "at" => experiment.at = staged_list(value)?,
+                Value::Table(settings) => {
+                    for (name, value) in settings.iter().filter(|(name, _)| *name != "kind") {
+                        experiment.set(&format!("{key}.{name}"), value)?;
+                    }
+                }
+                value => experiment.set(key, value)?,
+            }
+        }
+        Ok(experiment)
+    }
+
+    fn unknown_setting(&self, path: &str) -> Error {
+        let mut copy = self.clone();
+        let sections: [(&str, &mut dyn Knobs); 3] =
+            [("task", &mut *copy.task), ("model", &mut *copy.model), ("train", &mut copy.train)];
+        let mut known = Vec::new();
+        for (section, knobs) in sections {
+            known.extend(knobs::names(knobs).iter().map(|name| format!("{section}.{name}")));
+        }
+        Error::usage(format!(
+            "there is no setting \"{path}\": settings are named task.…, model.… or train.….{}",
+            did_you_mean(path, known.iter().map(String::as_str))
+        ))
+    }
+}
+
 impl Clone for Experiment {
     fn clone(&self) -> Self {
         Self {
@@ -93,4 +285,82 @@ impl Clone for Experiment {
             at: self.at.clone(),
         }
     }
+}
+
+impl Staged {
+    fn to_toml(&self) -> String {
+        let text = self.what.to_string();
+        let (verb, object) = text.split_once(' ').unwrap_or((&text, ""));
+        format!("\n[[at]]\nstep = {}\n{verb} = {}\n", self.step, Value::from(object))
+    }
+}
+
+/// A TOML error with its line, without the drawing that toml makes for a terminal.
+fn plain(text: &str, error: &toml::de::Error) -> String {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = 1 + text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
+    format!("line {line}: {}", error.message().trim())
+}
+
+fn text_of<'a>(path: &str, value: &'a Value) -> Result<&'a str> {
+    value
+        .as_str()
+        .ok_or_else(|| Error::usage(format!("setting {path}: read {value}, expected text in quotes")))
+}
+
+fn kind_of<'a>(table: &'a Table, section: &str) -> Result<&'a str> {
+    match table.get(section) {
+        Some(Value::Table(settings)) => match settings.get("kind") {
+            Some(kind) => text_of(&format!("{section}.kind"), kind),
+            None => Err(Error::usage(format!("section [{section}] lacks its kind = \"…\""))),
+        },
+        _ => Err(Error::usage(format!("there is no section [{section}] with a kind = \"…\""))),
+    }
+}
+
+fn staged_list(value: &Value) -> Result<Vec<Staged>> {
+    let wrong = || {
+        Error::usage("\"at\" is no list of [[at]] sections, each with a step and what happens then")
+    };
+    let entries = value.as_array().ok_or_else(wrong)?;
+    let mut list = Vec::new();
+    for entry in entries {
+        list.extend(staged(entry.as_table().ok_or_else(wrong)?)?);
+    }
+    // In order of steps; entries of one step keep the order of the document.
+    list.sort_by_key(|staged| staged.step);
+    Ok(list)
+}
+
+/// One `[[at]]` section: a step, and for each verb one object or a list of them.
+fn staged(entry: &Table) -> Result<Vec<Staged>> {
+    const VERBS: [&str; 3] = ["freeze", "unfreeze", "zero"];
+    let step = entry.get("step").and_then(Value::as_integer);
+    let step = step.and_then(|step| u64::try_from(step).ok()).ok_or_else(|| {
+        Error::usage(format!("[[at]] {entry}: expected step = a whole number from 0"))
+    })?;
+    let mut list = Vec::new();
+    for (verb, objects) in entry.iter().filter(|(key, _)| *key != "step") {
+        if !VERBS.contains(&verb.as_str()) {
+            return Err(Error::usage(format!(
+                "[[at]] step = {step}: there is no \"{verb}\".{} Known: {}.",
+                did_you_mean(verb, VERBS),
+                VERBS.join(", ")
+            )));
+        }
+        let objects = match objects {
+            Value::Array(objects) => objects.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        for object in objects {
+            let object = text_of(&format!("{verb} of [[at]] step = {step}"), object)?;
+            list.push(Staged { step, what: format!("{verb} {object}").parse()? });
+        }
+    }
+    if list.is_empty() {
+        return Err(Error::usage(format!(
+            "[[at]] step = {step} says nothing to do; expected for example unfreeze = \"layer0.wk\""
+        )));
+    }
+    Ok(list)
 }

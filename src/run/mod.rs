@@ -3,5 +3,7 @@
 pub mod examine;
 pub mod examiner;
 pub mod experiment;
+mod measure;
+mod meters;
 pub mod session;
 pub mod trainer;

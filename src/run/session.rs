@@ -1,16 +1,22 @@
 //! A trainer on a thread: commands in, events out, everything written to the run folder as it goes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
-use crate::record::error::Result;
-use crate::record::event::Event;
+use crate::record::error::{Error, Kind, Result};
+use crate::record::event::{Event, Mark, MarkKind, State};
+use crate::record::folder::{Birth, Item, Parent, Reader, Writer};
 use crate::record::intervention::Intervention;
 use crate::record::weights::Weights;
 
+use super::examiner::fault;
 use super::experiment::Experiment;
+use super::trainer::Trainer;
 
 /// To the trainer; carried out between two steps.
 #[derive(Clone, Debug)]
@@ -49,19 +55,498 @@ pub enum Begin {
 pub struct Start {
     pub experiment: Experiment,
     pub begin: Begin,
-    /// Where to record; `None`: in memory only.
+    /// Where to record; `None`: nothing is recorded.
     pub folder: Option<PathBuf>,
     pub paused: bool,
 }
 
 /// A running experiment. Dropping it stops it: what is recorded stays, the thread is joined.
+///
+/// The first event is `Started`. When all steps are done the state is `Finished`, and the thread waits for
+/// further commands (`Show`, `Set`, `Stop`); after `Stop` the events end.
 pub struct Session {
     pub commands: Sender<Command>,
     pub events: Receiver<Event>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Session {
-    pub fn start(_start: Start) -> Result<Self> {
-        unimplemented!()
+    /// Builds the network, opens the folder and starts the thread.
+    ///
+    /// # Errors
+    /// When the experiment cannot be built, or the folder not be written.
+    pub fn start(start: Start) -> Result<Self> {
+        let (trainer, writer) = begin(&start)?;
+        let (commands, orders) = unbounded();
+        let (say, events) = unbounded();
+        let mut worker = Worker {
+            trainer,
+            writer,
+            news: News { say, missed: false },
+            folder: start.folder,
+            state: if start.paused { State::Paused } else { State::Running },
+            pace: Pace::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("trainer".to_owned())
+            .spawn(move || {
+                // After a panic the network may be half updated: nothing more is done with it.
+                let outcome = catch_unwind(AssertUnwindSafe(|| worker.work(&orders)));
+                if let Err(panic) = outcome {
+                    worker.news.trouble(fault("training", panic.as_ref()));
+                    worker.turn(State::Failed);
+                }
+            })
+            .map_err(|e| Error::system(format!("the trainer's thread cannot be started: {e}")))?;
+        Ok(Self { commands, events, thread: Some(thread) })
+    }
+
+    /// Waits until the thread has ended, which it does after `Command::Stop`.
+    pub fn join(mut self) {
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::Stop);
+        self.wait();
+    }
+}
+
+fn begin(start: &Start) -> Result<(Trainer, Option<Writer>)> {
+    let experiment = &start.experiment;
+    let born = |trainer: &Trainer, kind: &str, parent: Option<Parent>| Birth {
+        name: experiment.name.clone(),
+        experiment: experiment.to_toml(),
+        kind: kind.to_owned(),
+        parent,
+        columns: trainer.columns().to_vec(),
+        budget_bytes: experiment.train.record_mb as u64 * 1_000_000,
+    };
+    let create = |birth: Birth| match &start.folder {
+        Some(folder) => Writer::create(folder, birth).map(Some),
+        None => Ok(None),
+    };
+    match &start.begin {
+        Begin::Fresh => {
+            let trainer = Trainer::new(experiment)?;
+            let writer = create(born(&trainer, "fresh", None))?;
+            Ok((trainer, writer))
+        }
+        Begin::Branch { weights, from } => {
+            let trainer = branch(experiment, weights, from.as_deref())?;
+            let parent = Parent { folder: from.clone(), step: weights.step };
+            let writer = create(born(&trainer, "branch", Some(parent)))?;
+            Ok((trainer, writer))
+        }
+        Begin::Resume => {
+            let folder = start.folder.as_ref().ok_or_else(|| {
+                Error::usage("to resume a run, name the run folder that it was recorded in")
+            })?;
+            let (mut writer, checkpoint) = Writer::resume(folder)?;
+            let trainer = match checkpoint {
+                Some(checkpoint) => Trainer::resume(experiment, &checkpoint),
+                // Killed before its first checkpoint: from the start.
+                None => Trainer::new(experiment),
+            };
+            let trainer = trainer.map_err(|e| e.context(format!("run {}", folder.display())))?;
+            writer.check_columns(trainer.columns())?;
+            writer.set_budget(experiment.train.record_mb as u64 * 1_000_000);
+            Ok((trainer, Some(writer)))
+        }
+    }
+}
+
+fn branch(
+    experiment: &Experiment,
+    weights: &Weights,
+    from: Option<&std::path::Path>,
+) -> Result<Trainer> {
+    let checkpoint = from.and_then(|folder| Reader::open(folder).ok()?.checkpoint().ok()?);
+    if let Some(checkpoint) = checkpoint
+        && checkpoint.weights == *weights
+        && let Ok(trainer) = Trainer::resume(experiment, &checkpoint)
+    {
+        return Ok(trainer);
+    }
+    Trainer::branch(experiment, weights)
+}
+
+/// What the thread works with.
+struct Worker {
+    trainer: Trainer,
+    writer: Option<Writer>,
+    news: News,
+    folder: Option<PathBuf>,
+    state: State,
+    pace: Pace,
+}
+
+/// Whether the thread goes on.
+#[derive(PartialEq)]
+enum Go {
+    On,
+    End,
+}
+
+impl Worker {
+    fn work(&mut self, orders: &Receiver<Command>) {
+        self.news.tell(Event::Started {
+            folder: self.folder.clone(),
+            columns: self.trainer.columns().to_vec(),
+            step: self.trainer.steps_done(),
+        });
+        self.news.tell(Event::InForce(self.trainer.in_force().to_vec()));
+        self.first_look();
+        self.turn(self.state);
+        while self.next(orders) == Go::On {}
+        self.save();
+        let end = if self.state == State::Failed { State::Failed } else { State::Finished };
+        self.turn(end);
+    }
+
+    /// Commands if there are any, otherwise a step.
+    fn next(&mut self, orders: &Receiver<Command>) -> Go {
+        let patience = match self.state {
+            State::Running => self.pace.until_next_step(),
+            State::Paused | State::Finished | State::Failed => None,
+        };
+        let command = match (self.state, patience) {
+            (State::Running, None) => match orders.try_recv() {
+                Ok(command) => Some(command),
+                Err(e) if e.is_disconnected() => return Go::End,
+                Err(_) => None,
+            },
+            (State::Running, Some(time)) => match orders.recv_timeout(time) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Disconnected) => return Go::End,
+                Err(RecvTimeoutError::Timeout) => return Go::On,
+            },
+            _ => match orders.recv() {
+                Ok(command) => Some(command),
+                Err(_) => return Go::End,
+            },
+        };
+        match command {
+            Some(command) => self.obey(command),
+            None => {
+                self.step();
+                Go::On
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) -> Go {
+        match command {
+            Command::Run => self.run(),
+            Command::Pause if self.state == State::Running => {
+                self.save();
+                self.turn(State::Paused);
+            }
+            Command::Pause => {}
+            Command::Step => {
+                self.run();
+                if self.state == State::Running {
+                    self.step();
+                }
+                if self.state == State::Running {
+                    self.turn(State::Paused);
+                }
+            }
+            Command::Speed(limit) => self.pace.limit(limit),
+            Command::Show => match self.trainer.weights() {
+                Ok(weights) => self.news.tell(Event::Weights(Arc::new(weights))),
+                Err(e) => self.news.trouble(e),
+            },
+            Command::Intervene(what) => {
+                let outcome = self.trainer.intervene(&what);
+                self.changed(outcome, MarkKind::Intervention, what.to_string());
+            }
+            Command::Lift(what) => {
+                let outcome = self.trainer.lift(&what);
+                self.changed(outcome, MarkKind::Intervention, format!("lift {what}"));
+            }
+            Command::Set { name, value } => {
+                let outcome = self.trainer.set(&name, &value);
+                self.changed(outcome, MarkKind::Note, format!("train.{name} = {value}"));
+            }
+            Command::Stop => return Go::End,
+        }
+        Go::On
+    }
+
+    /// From a pause or a failed write back to running; a run that is done needs more steps first.
+    fn run(&mut self) {
+        if self.state == State::Failed || !self.flush() {
+            return;
+        }
+        let state = if self.trainer.is_finished() { State::Finished } else { State::Running };
+        self.pace.restart();
+        self.turn(state);
+    }
+
+    /// Says and records a change by hand: it must survive a kill, so the run is saved.
+    fn changed(&mut self, outcome: Result<()>, kind: MarkKind, text: String) {
+        if let Err(e) = outcome {
+            self.news.trouble(e);
+            return;
+        }
+        self.record_mark(Mark { step: self.trainer.steps_done(), kind, text });
+        self.news.tell(Event::InForce(self.trainer.in_force().to_vec()));
+        self.save();
+    }
+
+    /// The evaluation before the first step, unless a resumed run has it already.
+    fn first_look(&mut self) {
+        let step = self.trainer.steps_done();
+        if self.writer.as_ref().is_some_and(|w| w.last_row() == Some(step)) {
+            return;
+        }
+        if let Err(e) = self.look() {
+            self.fail(e);
+        }
+        self.save();
+    }
+
+    fn step(&mut self) {
+        if self.trainer.is_finished() {
+            self.save();
+            self.turn(State::Finished);
+            return;
+        }
+        match self.trainer.step() {
+            Ok(marks) => {
+                let changed = !marks.is_empty();
+                marks.into_iter().for_each(|mark| self.record_mark(mark));
+                if changed {
+                    self.news.tell(Event::InForce(self.trainer.in_force().to_vec()));
+                }
+            }
+            Err(e) => return self.fail(e),
+        }
+        if self.trainer.is_evaluation_due()
+            && let Err(e) = self.look()
+        {
+            return self.fail(e);
+        }
+        if self.pace.stepped() {
+            self.turn(self.state);
+        }
+        if self.pace.is_save_due() {
+            self.save();
+        }
+    }
+
+    /// Evaluates and records the weights as they are.
+    fn look(&mut self) -> Result<()> {
+        let (row, marks) = self.trainer.evaluate()?;
+        self.record(Item::Metrics(row.clone()));
+        self.news.tell(Event::Metrics(row));
+        marks.into_iter().for_each(|mark| self.record_mark(mark));
+        self.record_weights()
+    }
+
+    fn record_weights(&mut self) -> Result<()> {
+        if self.writer.is_none() {
+            return Ok(());
+        }
+        let weights = self.trainer.weights()?;
+        self.record(Item::Weights(weights));
+        self.flush();
+        Ok(())
+    }
+
+    fn record_mark(&mut self, mark: Mark) {
+        self.record(Item::Mark(mark.clone()));
+        self.news.tell(Event::Mark(mark));
+    }
+
+    fn record(&mut self, item: Item) {
+        if let Some(writer) = &mut self.writer {
+            writer.push(item);
+        }
+    }
+
+    /// Writes what waits; when that fails, training pauses and nothing is lost: `Run` tries again.
+    fn flush(&mut self) -> bool {
+        let Some(writer) = &mut self.writer else { return true };
+        let outcome = writer.flush();
+        for step in writer.take_recorded() {
+            self.news.tell(Event::Recorded { step });
+        }
+        if let Some(steps) = writer.take_thinned() {
+            self.news.tell(Event::Thinned { steps });
+        }
+        self.paused_by(outcome)
+    }
+
+    fn save(&mut self) {
+        self.pace.saved();
+        // A failed update may have left half of its moments behind: the last checkpoint stays.
+        if !self.flush() || self.state == State::Failed {
+            return;
+        }
+        let Some(writer) = &mut self.writer else { return };
+        let outcome = self.trainer.checkpoint().and_then(|checkpoint| writer.save(&checkpoint));
+        self.paused_by(outcome);
+    }
+
+    fn paused_by(&mut self, outcome: Result<()>) -> bool {
+        let Err(e) = outcome else { return true };
+        let advice = "training pauses and keeps what is not yet written in memory; make room and run again";
+        self.news.trouble(Error::new(e.kind, format!("{}; {advice}", e.message)));
+        if self.state == State::Running {
+            self.turn(State::Paused);
+        }
+        false
+    }
+
+    /// Training cannot go on. The folder keeps everything up to here.
+    fn fail(&mut self, e: Error) {
+        if e.kind == Kind::Diverged {
+            let step = self.trainer.steps_done();
+            self.record_mark(Mark { step, kind: MarkKind::Note, text: "diverged".to_owned() });
+            if let Err(e) = self.record_weights() {
+                self.news.trouble(e);
+            }
+        }
+        self.flush();
+        self.news.trouble(e);
+        self.turn(State::Failed);
+    }
+
+    fn turn(&mut self, state: State) {
+        self.state = state;
+        let running = state == State::Running;
+        self.news.tell(Event::Progress {
+            step: self.trainer.steps_done(),
+            steps_per_second: if running { self.pace.speed() } else { 0.0 },
+            state,
+        });
+    }
+}
+
+/// Events to whoever listens. The channel never makes the trainer wait: when a listener leaves more than
+/// [`News::MOST`] events lying, rows and recorded steps are dropped from the channel (they are in the folder)
+/// and `Missed` says so.
+struct News {
+    say: Sender<Event>,
+    missed: bool,
+}
+
+impl News {
+    const MOST: usize = 10_000;
+
+    fn tell(&mut self, event: Event) {
+        let crowded = self.say.len() >= Self::MOST;
+        if crowded && !matches!(event, Event::Trouble(_) | Event::InForce(_)) {
+            self.missed = true;
+            return;
+        }
+        if self.missed && !crowded {
+            self.missed = false;
+            let _ = self.say.send(Event::Missed);
+        }
+        // Nobody listens any more: the order to stop is on its way.
+        let _ = self.say.send(event);
+    }
+
+    fn trouble(&mut self, e: Error) {
+        self.tell(Event::Trouble(e));
+    }
+}
+
+/// The clock of the trainer: how fast it goes, how fast it may go, when to speak and when to save. No number of
+/// a run depends on it.
+struct Pace {
+    limit: Option<f64>,
+    next_step: Instant,
+    spoke: Instant,
+    saved: Instant,
+    /// Steps since `counted_from`, for the speed.
+    steps: u32,
+    counted_from: Instant,
+    speed: f64,
+}
+
+impl Pace {
+    /// Ten words a second are as many as a person reads.
+    const SPEAK_EVERY: Duration = Duration::from_millis(100);
+    /// What a kill may cost.
+    const SAVE_EVERY: Duration = Duration::from_secs(10);
+    /// The speed is that of about the last second.
+    const COUNT_OVER: Duration = Duration::from_millis(1000);
+
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            limit: None,
+            next_step: now,
+            spoke: now,
+            saved: now,
+            steps: 0,
+            counted_from: now,
+            speed: 0.0,
+        }
+    }
+
+    fn limit(&mut self, limit: Option<f64>) {
+        // A week for a step is as good as a pause, and a duration that can be computed with.
+        self.limit = limit.map(|limit| limit.max(1e-6));
+        self.next_step = Instant::now();
+    }
+
+    fn until_next_step(&self) -> Option<Duration> {
+        let left = self.next_step.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// After a step: whether it is time to speak.
+    fn stepped(&mut self) -> bool {
+        let now = Instant::now();
+        if let Some(limit) = self.limit {
+            let gap = Duration::from_secs_f64(1.0 / limit);
+            // A step that came late does not make the next ones hurry.
+            self.next_step = (self.next_step + gap).max(now);
+        }
+        self.steps += 1;
+        let counted = now - self.counted_from;
+        if counted >= Self::COUNT_OVER || self.speed == 0.0 {
+            self.speed = f64::from(self.steps) / counted.as_secs_f64().max(1e-9);
+        }
+        if counted >= Self::COUNT_OVER {
+            self.steps = 0;
+            self.counted_from = now;
+        }
+        let speak = now - self.spoke >= Self::SPEAK_EVERY;
+        if speak {
+            self.spoke = now;
+        }
+        speak
+    }
+
+    fn restart(&mut self) {
+        let now = Instant::now();
+        (self.steps, self.counted_from, self.speed) = (0, now, 0.0);
+        self.next_step = now;
+    }
+
+    fn speed(&self) -> f64 {
+        self.speed
+    }
+
+    fn is_save_due(&self) -> bool {
+        self.saved.elapsed() >= Self::SAVE_EVERY
+    }
+
+    fn saved(&mut self) {
+        self.saved = Instant::now();
     }
 }

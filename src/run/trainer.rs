@@ -2,77 +2,516 @@
 
 use std::sync::Arc;
 
-use crate::model::Layout;
-use crate::record::error::Result;
-use crate::record::event::{Mark, MetricsRow};
-use crate::record::intervention::Intervention;
+use crate::model::{Input, Layout, Model};
+use crate::nn::kernel::pool::Pool;
+use crate::nn::loss::cross_entropy;
+use crate::nn::optim::{Gradients, Optimizer, OptimizerSettings, RateSchedule, Rule};
+use crate::nn::params::{Param, Params};
+use crate::nn::storage;
+use crate::nn::tap::{Bench, Tap, Untapped};
+use crate::probe::Subject;
+use crate::record::batch::{Batch, NO_TARGET};
+use crate::record::error::{Error, Kind, Result};
+use crate::record::event::{Mark, MarkKind, MetricsRow};
+use crate::record::intervention::{Intervention, Site};
+use crate::record::knobs::{self, Knobs};
 use crate::record::weights::Weights;
-use crate::task::Source;
+use crate::task::{self, Source};
 
-use super::experiment::Experiment;
+use super::experiment::{Experiment, LossOver, Schedule, Train};
+use super::measure;
+use super::meters::{HeldOut, Meters};
+
+pub use crate::record::checkpoint::Checkpoint;
 
 /// An experiment in progress.
-pub struct Trainer {}
-
-/// All that a trainer needs, besides its experiment, to go on bit for bit: step, weights, optimiser moments,
-/// what is in force, and the state of the emergence rules.
-pub struct Checkpoint {}
+pub struct Trainer {
+    experiment: Experiment,
+    source: Arc<dyn Source>,
+    model: Box<dyn Model>,
+    params: Params,
+    /// The same numbers outside of any gradient graph, for measuring.
+    watched: Params,
+    pool: Pool,
+    optimizer: Optimizer,
+    meters: Meters,
+    in_force: Vec<Intervention>,
+    changed: Vec<(String, toml::Value)>,
+    steps_done: u64,
+    /// Trained numbers before the update in progress, to go back to if it leaves the finite numbers.
+    before: Vec<Vec<f32>>,
+}
 
 impl Trainer {
-    pub fn new(_experiment: &Experiment) -> Result<Self> {
-        unimplemented!()
+    /// A network with fresh weights.
+    ///
+    /// # Errors
+    /// When task, model and training do not fit together, or a thread cannot be started.
+    pub fn new(experiment: &Experiment) -> Result<Self> {
+        let experiment = experiment.clone();
+        let train = &experiment.train;
+        check_settings(train)?;
+        let source = experiment.task.open()?;
+        let mut params = Params::new(train.seed as u64);
+        let model = experiment.model.build(source.vocab().len(), source.length(), &mut params)?;
+        let watched = params.watched();
+        let subject = Subject { model: &*model, params: &watched, source: &*source };
+        let meters = Meters::new(subject, HeldOut::new(train.seed as u64, train.held_out))?;
+        let trainer = Self {
+            pool: Pool::new(train.threads)?,
+            optimizer: Optimizer::new(optimizer_settings(train)),
+            in_force: Vec::new(),
+            changed: Vec::new(),
+            steps_done: 0,
+            before: Vec::new(),
+            experiment,
+            source,
+            model,
+            params,
+            watched,
+            meters,
+        };
+        trainer.check_staged()?;
+        Ok(trainer)
+    }
+
+    /// A network that goes on from given weights, with fresh optimiser moments; what the experiment stages
+    /// before their step is in force.
+    ///
+    /// # Errors
+    /// As [`Self::new`], or when the weights are those of another network or not finite.
+    pub fn branch(experiment: &Experiment, weights: &Weights) -> Result<Self> {
+        let mut trainer = Self::new(experiment)?;
+        trainer.take_weights(weights)?;
+        let staged = trainer.experiment.at.clone();
+        for staged in staged.iter().filter(|s| s.step < weights.step) {
+            trainer.intervene(&staged.what)?;
+        }
+        Ok(trainer)
+    }
+
+    /// Goes on bit for bit as if it had never stopped.
+    ///
+    /// # Errors
+    /// As [`Self::new`], or when the checkpoint is that of another network.
+    pub fn resume(experiment: &Experiment, from: &Checkpoint) -> Result<Self> {
+        let mut trainer = Self::new(experiment)?;
+        for (name, value) in &from.changed {
+            trainer.set(name, value)?;
+        }
+        trainer.take_weights(&from.weights)?;
+        for what in &from.in_force {
+            trainer.intervene(what)?;
+        }
+        trainer.optimizer.restore(&trainer.params, &from.optimizer)?;
+        Ok(trainer)
+    }
+
+    pub fn experiment(&self) -> &Experiment {
+        &self.experiment
     }
 
     pub fn source(&self) -> &Arc<dyn Source> {
-        unimplemented!()
+        &self.source
     }
 
     pub fn layout(&self) -> &Layout {
-        unimplemented!()
+        self.model.layout()
     }
 
     /// Columns of the metrics, without `step`.
     pub fn columns(&self) -> &[String] {
-        unimplemented!()
+        &self.meters.columns
     }
 
     /// Updates done so far.
     pub fn steps_done(&self) -> u64 {
-        unimplemented!()
+        self.steps_done
+    }
+
+    /// Whether the weights as they are now are due for an evaluation.
+    pub fn is_evaluation_due(&self) -> bool {
+        self.steps_done.is_multiple_of(self.experiment.train.evaluate as u64) || self.is_finished()
+    }
+
+    /// Whether all steps of the experiment are done.
+    pub fn is_finished(&self) -> bool {
+        let steps = self.experiment.train.steps as u64;
+        steps > 0 && self.steps_done >= steps
     }
 
     /// One update. Staged interventions of this step come into force first; the marks they make are returned.
+    ///
+    /// # Errors
+    /// Of kind [`Kind::Diverged`] when the loss, a gradient or a weight is not finite: the weights are those
+    /// of before then. Others when an intervention or a forward pass fails.
     pub fn step(&mut self) -> Result<Vec<Mark>> {
-        unimplemented!()
+        let marks = self.staged()?;
+        let (loss, mut grads) = self.gradients()?;
+        self.check_finite(loss, &grads)?;
+        self.keep_weights()?;
+        let rate = rate_schedule(&self.experiment.train).at(self.steps_done);
+        self.optimizer.step(&self.params, &mut grads, rate)?;
+        self.go_back_unless_finite()?;
+        self.steps_done += 1;
+        Ok(marks)
     }
 
     /// Metrics of the weights as they are, and the emergence marks that this evaluation set.
+    ///
+    /// # Errors
+    /// When a forward pass or a probe fails.
     pub fn evaluate(&mut self) -> Result<(MetricsRow, Vec<Mark>)> {
-        unimplemented!()
+        let subject =
+            Subject { model: &*self.model, params: &self.watched, source: &*self.source };
+        let values = self.meters.measure(&self.pool, subject, &self.in_force)?;
+        let row = MetricsRow { step: self.steps_done, values };
+        Ok((row, Vec::new()))
     }
 
+    /// # Errors
+    /// When a tensor cannot be read.
     pub fn weights(&self) -> Result<Weights> {
-        unimplemented!()
+        self.params.weights(self.steps_done)
     }
 
-    pub fn intervene(&mut self, _what: &Intervention) -> Result<()> {
-        unimplemented!()
+    /// Brings an intervention into force; one that already is changes nothing.
+    ///
+    /// # Errors
+    /// When the network has no such tensor, head, position or point. Nothing has changed then.
+    pub fn intervene(&mut self, what: &Intervention) -> Result<()> {
+        if self.in_force.contains(what) {
+            return Ok(());
+        }
+        match what {
+            Intervention::Freeze(name) => self.params.set_frozen(name, true)?,
+            Intervention::Unfreeze(name) => {
+                self.params.set_frozen(name, false)?;
+                let frozen = Intervention::Freeze(name.clone());
+                self.in_force.retain(|i| *i != frozen);
+                return Ok(());
+            }
+            Intervention::Zero { .. } => self.try_out(what)?,
+        }
+        self.in_force.push(what.clone());
+        Ok(())
     }
 
     /// Takes back an intervention that is in force.
-    pub fn lift(&mut self, _what: &Intervention) -> Result<()> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When it is not in force.
+    pub fn lift(&mut self, what: &Intervention) -> Result<()> {
+        if !self.in_force.contains(what) {
+            let all: Vec<String> = self.in_force.iter().map(ToString::to_string).collect();
+            let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
+            return Err(Error::usage(format!("\"{what}\" is not in force; in force: {all}")));
+        }
+        if let Intervention::Freeze(name) = what {
+            self.params.set_frozen(name, false)?;
+        }
+        self.in_force.retain(|i| i != what);
+        Ok(())
     }
 
     pub fn in_force(&self) -> &[Intervention] {
-        unimplemented!()
+        &self.in_force
     }
 
+    /// Changes a live setting of training, from the next step on.
+    ///
+    /// # Errors
+    /// When there is no such setting, it is not live, or the value does not suit it. Nothing has changed then.
+    pub fn set(&mut self, name: &str, value: &toml::Value) -> Result<()> {
+        let mut train = self.experiment.train.clone();
+        knobs::set(&mut train, "train.", name, value)?;
+        let mut live = false;
+        train.each(&mut |spec, _| live |= spec.live && spec.name == name);
+        if !live {
+            return Err(Error::usage(format!(
+                "train.{name} cannot change while the run goes on; restart or branch with the new value"
+            )));
+        }
+        check_settings(&train)?;
+        self.optimizer.set(optimizer_settings(&train));
+        self.experiment.train = train;
+        self.changed.retain(|(n, _)| n != name);
+        // How long to go on is said anew by whoever resumes.
+        if name != "steps" {
+            self.changed.push((name.to_owned(), value.clone()));
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// When a tensor cannot be read.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        unimplemented!()
+        Ok(Checkpoint {
+            weights: self.weights()?,
+            optimizer: self.optimizer.state(&self.params),
+            in_force: self.in_force.clone(),
+            marks: serde_json::Value::Null,
+            changed: self.changed.clone(),
+        })
     }
 
-    pub fn resume(_experiment: &Experiment, _from: &Checkpoint) -> Result<Self> {
-        unimplemented!()
+    fn take_weights(&mut self, weights: &Weights) -> Result<()> {
+        if let Some(name) = weights.first_not_finite() {
+            return Err(Error::input(format!(
+                "the tensor {name} of step {} holds numbers that are not finite; choose an earlier step",
+                weights.step
+            )));
+        }
+        self.params.load(weights)?;
+        // Tensors that never change are remembered beside the variables.
+        self.watched = self.params.watched();
+        self.steps_done = weights.step;
+        Ok(())
+    }
+
+    fn staged(&mut self) -> Result<Vec<Mark>> {
+        let now: Vec<Intervention> = self
+            .experiment
+            .at
+            .iter()
+            .filter(|staged| staged.step == self.steps_done)
+            .map(|staged| staged.what.clone())
+            .collect();
+        let mut marks = Vec::new();
+        for what in now {
+            self.intervene(&what)?;
+            marks.push(Mark {
+                step: self.steps_done,
+                kind: MarkKind::Intervention,
+                text: what.to_string(),
+            });
+        }
+        Ok(marks)
+    }
+
+    /// Loss and gradients of the batch of this step: shard after shard on the pool, added in their order.
+    fn gradients(&self) -> Result<(f64, Gradients)> {
+        let train = &self.experiment.train;
+        let trained: Vec<Param> = self
+            .params
+            .all()
+            .filter(|p| self.params.is_trained(*p) && !self.params.is_frozen(*p))
+            .collect();
+        let mut sum = ShardSum::default();
+        let shards = train.batch.div_ceil(train.shard);
+        self.pool.fold_in_order(
+            shards,
+            |shard| self.shard(shard, &trained),
+            |shard: ShardSum| sum.add(shard),
+        )?;
+        let mut grads: Gradients = self.params.all().map(|_| None).collect();
+        // Shards weigh positions as if all of them counted; now it is known how many do.
+        let all = (train.batch * self.source.length()) as f64;
+        let factor = all / sum.count.max(1) as f64;
+        for (param, mut grad) in trained.iter().zip(sum.grads) {
+            if factor != 1.0 {
+                grad.iter_mut().for_each(|g| *g *= factor as f32);
+            }
+            let at = self.params.all().position(|p| p == *param);
+            if let Some(at) = at {
+                grads[at] = Some(grad);
+            }
+        }
+        Ok((sum.loss * factor, grads))
+    }
+
+    fn shard(&self, shard: usize, trained: &[Param]) -> Result<ShardSum> {
+        let train = &self.experiment.train;
+        let from = shard * train.shard;
+        let rows = train.shard.min(train.batch - from);
+        let first = self.steps_done * train.batch as u64 + from as u64;
+        let batch = task::batch(&*self.source, train.seed as u64, first, rows);
+        let (weight, count) = loss_weights(&batch, train.loss, train.batch);
+        let tokens = measure::tokens_of(&batch, &self.params)?;
+        let mut bench;
+        let tap: &mut dyn Tap = if self.in_force.iter().any(Intervention::changes_forward) {
+            bench = Bench::new(&self.in_force, Vec::new());
+            &mut bench
+        } else {
+            &mut Untapped
+        };
+        let output = self.model.forward(&self.params, &Input::new(&tokens), tap)?;
+        let loss = cross_entropy(&output.logits, &batch.targets, &weight)?;
+        let grads = loss.backward()?;
+        let grads = trained
+            .iter()
+            .map(|param| {
+                let var = self.params.var(*param);
+                match grads.get(var.as_tensor()) {
+                    Some(grad) => Ok(storage::read(&grad.contiguous()?)?.to_vec()),
+                    // No path from it to the loss, for example behind a head that is zeroed.
+                    None => Ok(vec![0.0; var.elem_count()]),
+                }
+            })
+            .collect::<Result<_>>()?;
+        Ok(ShardSum { loss: f64::from(loss.to_scalar::<f32>()?), count, grads })
+    }
+
+    fn check_finite(&self, loss: f64, grads: &Gradients) -> Result<()> {
+        if !loss.is_finite() {
+            return Err(self.diverged(&format!("the loss is {loss}")));
+        }
+        for (param, grad) in self.params.all().zip(grads) {
+            if grad.iter().flatten().any(|g| !g.is_finite()) {
+                let name = self.params.name(param);
+                return Err(self.diverged(&format!("the gradient of {name} is not finite")));
+            }
+        }
+        Ok(())
+    }
+
+    fn diverged(&self, what: &str) -> Error {
+        Error::new(
+            Kind::Diverged,
+            format!(
+                "training diverged at step {}: {what}. The weights of that step are kept; go on from an earlier one with a smaller train.rate, or with train.clip",
+                self.steps_done
+            ),
+        )
+    }
+
+    fn keep_weights(&mut self) -> Result<()> {
+        let trained: Vec<Param> =
+            self.params.all().filter(|p| self.params.is_trained(*p)).collect();
+        self.before.resize_with(trained.len(), Vec::new);
+        for (param, kept) in trained.into_iter().zip(&mut self.before) {
+            kept.clear();
+            kept.extend_from_slice(&storage::read(self.params.var(param).as_tensor())?);
+        }
+        Ok(())
+    }
+
+    fn go_back_unless_finite(&mut self) -> Result<()> {
+        let trained: Vec<Param> =
+            self.params.all().filter(|p| self.params.is_trained(*p)).collect();
+        let mut broken = None;
+        for param in &trained {
+            let var = self.params.var(*param);
+            if storage::read(var.as_tensor())?.iter().any(|x| !x.is_finite()) {
+                broken = Some(self.params.name(*param).to_owned());
+            }
+        }
+        let Some(name) = broken else { return Ok(()) };
+        for (param, kept) in trained.iter().zip(&self.before) {
+            let var = self.params.var(*param);
+            let shape = var.shape().clone();
+            var.set(&candle_core::Tensor::from_slice(kept, shape, self.params.device())?)?;
+        }
+        Err(self.diverged(&format!("the update makes {name} infinite")))
+    }
+
+    /// Whether the network has what an intervention names: one forward pass of one sequence.
+    fn try_out(&self, what: &Intervention) -> Result<()> {
+        let mut visit = Visit { bench: Bench::new(std::slice::from_ref(what), vec![]), seen: false };
+        let batch = task::batch(&*self.source, self.experiment.train.seed as u64, 0, 1);
+        let tokens = measure::tokens_of(&batch, &self.watched)?;
+        self.model.forward(&self.watched, &Input::new(&tokens), &mut visit)?;
+        if visit.seen {
+            return Ok(());
+        }
+        let layers = self.layout().heads.len();
+        Err(Error::usage(format!(
+            "intervention \"{what}\": this network has no such place; it has {layers} layers, from layer0 on"
+        )))
+    }
+
+    /// Says at the start, not at step 10,000, that a staged intervention names what is not there.
+    fn check_staged(&self) -> Result<()> {
+        for staged in &self.experiment.at {
+            let doing = |e: Error| e.context(format!("[[at]] step = {}", staged.step));
+            match &staged.what {
+                Intervention::Freeze(name) | Intervention::Unfreeze(name) => {
+                    self.params.check_trained(name).map_err(doing)?;
+                }
+                what @ Intervention::Zero { .. } => self.try_out(what).map_err(doing)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sums over the shards of a batch.
+#[derive(Default)]
+struct ShardSum {
+    loss: f64,
+    /// Positions in the loss.
+    count: usize,
+    /// In the order of the tensors that are being trained.
+    grads: Vec<Vec<f32>>,
+}
+
+impl ShardSum {
+    #[expect(clippy::unnecessary_wraps, reason = "the pool lets taking fail")]
+    fn add(&mut self, shard: Self) -> Result<()> {
+        self.loss += shard.loss;
+        self.count += shard.count;
+        if self.grads.is_empty() {
+            self.grads = shard.grads;
+            return Ok(());
+        }
+        for (sum, grad) in self.grads.iter_mut().zip(shard.grads) {
+            sum.iter_mut().zip(grad).for_each(|(s, g)| *s += g);
+        }
+        Ok(())
+    }
+}
+
+/// A tap that notices whether the place of its intervention was passed.
+struct Visit {
+    bench: Bench,
+    seen: bool,
+}
+
+impl Tap for Visit {
+    fn wants(&self, site: Site) -> bool {
+        self.bench.wants(site)
+    }
+
+    fn at(&mut self, site: Site, x: candle_core::Tensor) -> Result<candle_core::Tensor> {
+        self.seen = true;
+        self.bench.at(site, x)
+    }
+}
+
+/// Weight of each position of a part of a batch of `rows` sequences, and how many count.
+fn loss_weights(batch: &Batch, over: LossOver, rows: usize) -> (Vec<f32>, usize) {
+    let each = 1.0 / (rows * batch.len).max(1) as f32;
+    let mut count = 0;
+    let weights = batch.targets.iter().zip(&batch.occurrence).map(|(target, occurrence)| {
+        let counts = *target != NO_TARGET && (over == LossOver::All || *occurrence >= 2);
+        count += usize::from(counts);
+        if counts { each } else { 0.0 }
+    });
+    (weights.collect(), count)
+}
+
+fn check_settings(train: &Train) -> Result<()> {
+    if train.schedule == Schedule::Cosine && train.steps == 0 {
+        return Err(Error::usage(
+            "train.schedule = \"cosine\" falls until the last step: give train.steps, or use \"constant\"",
+        ));
+    }
+    Ok(())
+}
+
+fn optimizer_settings(train: &Train) -> OptimizerSettings {
+    use super::experiment::Optimizer::{AdamW, Sgd};
+    let rule = match train.optimizer {
+        Sgd => Rule::Sgd { momentum: train.momentum },
+        AdamW => Rule::AdamW { beta1: train.beta1, beta2: train.beta2 },
+    };
+    OptimizerSettings { rule, decay: train.decay, clip: train.clip }
+}
+
+fn rate_schedule(train: &Train) -> RateSchedule {
+    RateSchedule {
+        rate: train.rate,
+        warmup: train.warmup as u64,
+        cosine_over: (train.schedule == Schedule::Cosine).then_some(train.steps as u64),
     }
 }

@@ -1,0 +1,460 @@
+//! The recorded weights of a run: a log of the newest steps, packs of the older ones, frozen tensors once.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Cursor, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::record::error::{Error, Result};
+use crate::record::weights::{NamedTensor, Weights};
+
+use super::disk::{self, Append, refused};
+use super::tensors::{self, Contents, Place};
+
+/// Steps in a pack: few files for a long run, and a cut pack costs little.
+const PACK_STEPS: usize = 64;
+/// Size from which the log becomes a pack, however few its steps.
+const PACK_BYTES: u64 = 64 << 20;
+/// Length, checksum and step before each record of the log.
+const HEAD: u64 = 16;
+
+/// One recorded step.
+#[derive(Clone, Debug)]
+struct Found {
+    file: Arc<PathBuf>,
+    /// Where the record's own file of tensors begins; 0 in a pack.
+    at: u64,
+    contents: Arc<Contents>,
+    /// `STEP/` in a pack, nothing in the log.
+    prefix: String,
+}
+
+impl Found {
+    fn places(&self) -> impl Iterator<Item = (&str, &Place)> {
+        self.contents
+            .places
+            .iter()
+            .filter_map(|place| Some((place.name.strip_prefix(&self.prefix)?, place)))
+    }
+}
+
+/// What weights there are, and where.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    found: BTreeMap<u64, Found>,
+    /// Names of all tensors in the order of the model, and whether training can change them.
+    order: Vec<(String, bool)>,
+    frozen: BTreeMap<String, NamedTensor>,
+    /// Good bytes of the log.
+    tail: u64,
+    /// Packs already read, by path and length.
+    packs: BTreeMap<PathBuf, (u64, Arc<Contents>)>,
+    /// Sentences about packs that cannot be read.
+    pub damaged: Vec<Error>,
+}
+
+impl Index {
+    /// Reads what is in the folder `weights`; packs already known are not read again.
+    ///
+    /// # Errors
+    /// When the folder or the frozen tensors cannot be read.
+    pub fn read(weights: &Path, known: &Self) -> Result<Self> {
+        let mut index = Self::default();
+        if !weights.is_dir() {
+            return Ok(index);
+        }
+        let frozen = weights.join("frozen.safetensors");
+        if frozen.exists() {
+            index.read_frozen(&frozen)?;
+        }
+        index.read_tail(&weights.join("tail.log"))?;
+        let entries = fs::read_dir(weights).map_err(|e| refused("reading", weights, &e))?;
+        let mut packs: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+        packs.retain(|path| range_of(path).is_some());
+        packs.sort();
+        for path in packs {
+            if let Err(e) = index.read_pack(&path, known) {
+                index.damaged.push(e);
+            }
+        }
+        Ok(index)
+    }
+
+    pub fn steps(&self) -> Vec<u64> {
+        self.found.keys().copied().collect()
+    }
+
+    /// All tensors of a recorded step, in the order of the model.
+    ///
+    /// # Errors
+    /// When the step is not recorded, or its file is damaged or gone.
+    pub fn weights(&self, step: u64) -> Result<Weights> {
+        let Some(found) = self.found.get(&step) else { return Err(self.not_recorded(step)) };
+        let path = &**found.file;
+        let file = File::open(path).map_err(|e| refused("reading", path, &e))?;
+        let mut source = Window { file, at: found.at };
+        let mut tensors = BTreeMap::new();
+        for (name, place) in found.places() {
+            let data = tensors::numbers(&mut source, &found.contents, place, path)?;
+            let tensor =
+                NamedTensor { name: name.into(), shape: place.shape.clone(), data, trained: true };
+            tensors.insert(name, tensor);
+        }
+        let mut all = Vec::new();
+        for (name, trained) in &self.order {
+            let tensor = if *trained {
+                tensors.remove(name.as_str())
+            } else {
+                self.frozen.get(name).cloned()
+            };
+            all.push(tensor.ok_or_else(|| {
+                Error::input(format!("{}: step {step} lacks the tensor {name}", path.display()))
+            })?);
+        }
+        Ok(Weights { step, tensors: all })
+    }
+
+    fn not_recorded(&self, step: u64) -> Error {
+        let before = self.found.range(..step).next_back().map(|(s, _)| *s);
+        let after = self.found.range(step..).next().map(|(s, _)| *s);
+        let near: Vec<String> =
+            [before, after].into_iter().flatten().map(|s| s.to_string()).collect();
+        let near = match near.len() {
+            0 => "no step of this run has".to_owned(),
+            _ => format!("the nearest with weights: {}", near.join(" and ")),
+        };
+        Error::usage(format!("step {step} has no recorded weights; {near}"))
+    }
+
+    fn read_frozen(&mut self, path: &Path) -> Result<()> {
+        let (mut file, length) = open(path)?;
+        let contents = tensors::contents(&mut file, length, path)?;
+        let order = contents.note.as_deref().and_then(|note| serde_json::from_str(note).ok());
+        self.order = order.ok_or_else(|| {
+            Error::input(format!("{}: the list of all tensors is missing", path.display()))
+        })?;
+        for place in &contents.places {
+            let tensor = NamedTensor {
+                name: place.name.as_str().into(),
+                shape: place.shape.clone(),
+                data: tensors::numbers(&mut file, &contents, place, path)?,
+                trained: false,
+            };
+            self.frozen.insert(place.name.clone(), tensor);
+        }
+        Ok(())
+    }
+
+    /// Reads the records of the log up to the first that is cut short or damaged.
+    fn read_tail(&mut self, path: &Path) -> Result<()> {
+        let Ok((mut file, length)) = open(path) else { return Ok(()) };
+        let shared = Arc::new(path.to_owned());
+        while let Some((step, bytes)) = record(&mut file, self.tail, length)
+            .map_err(|e| refused("reading", path, &e))?
+        {
+            let contents = tensors::contents(Cursor::new(&bytes), bytes.len() as u64, path)?;
+            let found = Found {
+                file: shared.clone(),
+                at: self.tail + HEAD,
+                contents: Arc::new(contents),
+                prefix: String::new(),
+            };
+            self.found.insert(step, found);
+            self.tail += HEAD + bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn read_pack(&mut self, path: &Path, known: &Self) -> Result<()> {
+        let (mut file, length) = open(path)?;
+        let contents = match known.packs.get(path) {
+            Some((l, contents)) if *l == length => contents.clone(),
+            _ => Arc::new(tensors::contents(&mut file, length, path)?),
+        };
+        let shared = Arc::new(path.to_owned());
+        for place in &contents.places {
+            let Some(step) = place.name.split_once('/').and_then(|(s, _)| s.parse().ok()) else {
+                continue;
+            };
+            self.found.entry(step).or_insert_with(|| Found {
+                file: shared.clone(),
+                at: 0,
+                contents: contents.clone(),
+                prefix: format!("{step}/"),
+            });
+        }
+        self.packs.insert(path.to_owned(), (length, contents));
+        Ok(())
+    }
+}
+
+/// The writing side.
+pub(super) struct Store {
+    folder: PathBuf,
+    tail: Append,
+    index: Index,
+    pub budget_bytes: u64,
+    /// Steps that thinning left, if it happened since this was last taken.
+    pub thinned: Option<Vec<u64>>,
+}
+
+impl Store {
+    /// Opens the weights of a run for writing and drops every step after `last`.
+    ///
+    /// # Errors
+    /// When the system refuses, or what is there is damaged.
+    pub fn open(folder: PathBuf, budget_bytes: u64, last: Option<u64>) -> Result<Self> {
+        fs::create_dir_all(&folder).map_err(|e| refused("making", &folder, &e))?;
+        let index = Index::read(&folder, &Index::default())?;
+        if let Some(e) = index.damaged.first() {
+            return Err(e.clone());
+        }
+        let tail = Append::open(folder.join("tail.log"), index.tail)?;
+        let mut store = Self { folder, tail, index, budget_bytes, thinned: None };
+        if store.index.found.keys().any(|step| last.is_none_or(|last| *step > last)) {
+            let keep = store.index.steps().into_iter().filter(|s| last.is_some_and(|l| *s <= l));
+            let keep: Vec<u64> = keep.collect();
+            store.rewrite(&keep)?;
+        }
+        Ok(store)
+    }
+
+    pub fn steps(&self) -> Vec<u64> {
+        self.index.steps()
+    }
+
+    pub fn sync(&self) -> Result<()> {
+        self.tail.sync()
+    }
+
+    /// Records the trained tensors of a step; `marked` are steps that thinning leaves alone.
+    ///
+    /// # Errors
+    /// When the system refuses; it can be tried again.
+    pub fn add(&mut self, weights: &Weights, marked: &[u64]) -> Result<()> {
+        if self.index.order.is_empty() {
+            self.write_frozen(weights)?;
+        }
+        if !self.index.found.contains_key(&weights.step) {
+            self.append(weights)?;
+        }
+        let in_tail = self.index.found.values().filter(|f| f.prefix.is_empty()).count();
+        if in_tail >= PACK_STEPS || self.tail.len() >= PACK_BYTES {
+            self.rewrite(&self.steps())?;
+        }
+        if self.bytes() > self.budget_bytes {
+            self.thin(marked)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, weights: &Weights) -> Result<()> {
+        let trained = weights.tensors.iter().filter(|t| t.trained);
+        let bytes = tensors::encode(trained.map(|t| (t.name.to_string(), t)), None);
+        let at = self.tail.len() + HEAD;
+        let length = u32::try_from(bytes.len()).map_err(|_| {
+            Error::internal("the trained tensors of a step take more than 4 GB: too many to record")
+        })?;
+        let mut record = length.to_le_bytes().to_vec();
+        record.extend(checksum(weights.step, &bytes).to_le_bytes());
+        record.extend(weights.step.to_le_bytes());
+        record.extend_from_slice(&bytes);
+        self.tail.write(&record)?;
+        let path = self.folder.join("tail.log");
+        let contents = tensors::contents(Cursor::new(&bytes), bytes.len() as u64, &path)?;
+        let found = Found {
+            file: Arc::new(path),
+            at,
+            contents: Arc::new(contents),
+            prefix: String::new(),
+        };
+        self.index.found.insert(weights.step, found);
+        Ok(())
+    }
+
+    fn write_frozen(&mut self, weights: &Weights) -> Result<()> {
+        let order: Vec<(String, bool)> =
+            weights.tensors.iter().map(|t| (t.name.to_string(), t.trained)).collect();
+        let note = serde_json::to_string(&order).map_err(|e| Error::internal(e.to_string()))?;
+        let frozen: Vec<&NamedTensor> = weights.tensors.iter().filter(|t| !t.trained).collect();
+        let bytes = tensors::encode(frozen.iter().map(|t| (t.name.to_string(), *t)), Some(&note));
+        disk::replace_bytes(&self.folder.join("frozen.safetensors"), &bytes)?;
+        self.index.order = order;
+        self.index.frozen =
+            frozen.into_iter().map(|t| (t.name.to_string(), t.clone())).collect();
+        Ok(())
+    }
+
+    /// Every second recorded step goes; the first, the last and marked ones stay.
+    fn thin(&mut self, marked: &[u64]) -> Result<()> {
+        let steps = self.steps();
+        let last = steps.len().saturating_sub(1);
+        let keep: Vec<u64> = steps
+            .iter()
+            .enumerate()
+            .filter(|(i, step)| i % 2 == 0 || *i == last || marked.contains(step))
+            .map(|(_, step)| *step)
+            .collect();
+        if keep.len() < steps.len() {
+            self.rewrite(&keep)?;
+            self.thinned = Some(keep);
+        }
+        Ok(())
+    }
+
+    /// Brings the steps to keep into packs and empties the log. A pack is written beside the old ones and put in
+    /// place whole, then those that it replaces are removed: a kill in between leaves some steps twice, never
+    /// fewer.
+    fn rewrite(&mut self, keep: &[u64]) -> Result<()> {
+        let packs: Vec<PathBuf> = self.index.packs.keys().cloned().collect();
+        let (mut used, mut written) = (Vec::new(), Vec::new());
+        for group in self.groups(keep) {
+            let path = self.folder.join(pack_name(group));
+            used.push(path.clone());
+            let whole = group.iter().all(|step| {
+                self.index.found.get(step).is_some_and(|f| **f.file == path)
+            });
+            let known = self.index.packs.get(&path);
+            if whole && known.is_some_and(|(_, contents)| steps_in(contents) == group.len()) {
+                continue;
+            }
+            disk::replace(&path, |file| self.write_pack(file, group, &path))?;
+            written.push(path);
+        }
+        for path in packs.iter().filter(|path| !used.contains(path)) {
+            fs::remove_file(path).map_err(|e| refused("removing", path, &e))?;
+        }
+        self.tail.cut(0)?;
+        let mut known = std::mem::take(&mut self.index);
+        // A new pack may have the name and the length of an old one.
+        known.packs.retain(|path, _| !written.contains(path));
+        self.index = Index::read(&self.folder, &known)?;
+        Ok(())
+    }
+
+    /// The steps of each pack: those of a whole pack stay together, so that growing a run rewrites nothing old.
+    fn groups<'a>(&self, keep: &'a [u64]) -> Vec<&'a [u64]> {
+        let size = |step: &u64| -> u64 {
+            let found = self.index.found.get(step);
+            found.map_or(0, |f| f.places().map(|(_, p)| p.to - p.from).sum())
+        };
+        let each = keep.first().map_or(1, size).max(1);
+        let most = usize::try_from(PACK_BYTES / each).unwrap_or(1).clamp(1, PACK_STEPS);
+        keep.chunks(most).collect()
+    }
+
+    fn write_pack(&self, file: &mut File, steps: &[u64], path: &Path) -> Result<()> {
+        let io = |e: std::io::Error| refused("writing", path, &e);
+        let (mut places, mut sources, mut at) = (Vec::new(), Vec::new(), 0);
+        for step in steps {
+            let Some(found) = self.index.found.get(step) else { continue };
+            for (name, place) in found.places() {
+                let length = place.to - place.from;
+                places.push(Place {
+                    name: format!("{step}/{name}"),
+                    shape: place.shape.clone(),
+                    from: at,
+                    to: at + length,
+                });
+                at += length;
+                sources.push((found, found.at + found.contents.data_at + place.from, length));
+            }
+        }
+        let mut out = BufWriter::new(file);
+        out.write_all(&tensors::header(&places, None)).map_err(io)?;
+        let mut open: Option<(Arc<PathBuf>, File)> = None;
+        for (found, from, length) in sources {
+            let mut input = match open.take() {
+                Some((path, input)) if path == found.file => input,
+                _ => {
+                    File::open(&**found.file).map_err(|e| refused("reading", &found.file, &e))?
+                }
+            };
+            input.seek(SeekFrom::Start(from)).map_err(io)?;
+            let copied = std::io::copy(&mut (&input).take(length), &mut out).map_err(io)?;
+            if copied != length {
+                return Err(Error::input(format!("{} is cut short", found.file.display())));
+            }
+            open = Some((found.file.clone(), input));
+        }
+        out.flush().map_err(io)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.tail.len() + self.index.packs.values().map(|(length, _)| length).sum::<u64>()
+    }
+}
+
+/// A file seen from some place on.
+struct Window {
+    file: File,
+    at: u64,
+}
+
+impl Read for Window {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl Seek for Window {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let to = match to {
+            SeekFrom::Start(from) => SeekFrom::Start(self.at + from),
+            other => other,
+        };
+        Ok(self.file.seek(to)?.saturating_sub(self.at))
+    }
+}
+
+fn open(path: &Path) -> Result<(File, u64)> {
+    let file = File::open(path).map_err(|e| refused("reading", path, &e))?;
+    let length = file.metadata().map_err(|e| refused("reading", path, &e))?.len();
+    Ok((file, length))
+}
+
+/// The record that begins at `at`; `None` when it is cut short or its checksum is wrong.
+fn record(file: &mut File, at: u64, length: u64) -> std::io::Result<Option<(u64, Vec<u8>)>> {
+    if length < at + HEAD {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(at))?;
+    let (mut size, mut sum, mut step) = ([0; 4], [0; 4], [0; 8]);
+    file.read_exact(&mut size)?;
+    file.read_exact(&mut sum)?;
+    file.read_exact(&mut step)?;
+    let (size, step) = (u32::from_le_bytes(size), u64::from_le_bytes(step));
+    if length < at + HEAD + u64::from(size) {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; size as usize];
+    file.read_exact(&mut bytes)?;
+    Ok((checksum(step, &bytes) == u32::from_le_bytes(sum)).then_some((step, bytes)))
+}
+
+fn checksum(step: u64, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&step.to_le_bytes());
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+fn pack_name(steps: &[u64]) -> String {
+    let (first, last) = (steps.first().unwrap_or(&0), steps.last().unwrap_or(&0));
+    format!("{first:08}-{last:08}.safetensors")
+}
+
+/// First and last step of a pack, from its name.
+fn range_of(path: &Path) -> Option<(u64, u64)> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".safetensors")?;
+    let (first, last) = name.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+fn steps_in(contents: &Contents) -> usize {
+    let mut steps: Vec<&str> =
+        contents.places.iter().filter_map(|p| Some(p.name.split_once('/')?.0)).collect();
+    steps.dedup();
+    steps.len()
+}

@@ -1,0 +1,187 @@
+//! Probes over many sequences: a few sequences at a time on the pool, results added in order.
+
+use candle_core::Tensor;
+
+use crate::model::{Input, Model, Output};
+use crate::nn::kernel::pool::Pool;
+use crate::nn::params::Params;
+use crate::nn::tap::{Bench, Captured, Untapped};
+use crate::probe::{Answer, Mean, Probe, Scene, Subject};
+use crate::record::array::Array;
+use crate::record::batch::Batch;
+use crate::record::error::{Error, Result};
+use crate::record::intervention::{Intervention, Site};
+
+/// Sequences in one forward pass of a measurement: few enough that captured tensors stay in the cache. Fixed,
+/// so that sums have the same last bits on every machine.
+const CHUNK: usize = 4;
+
+/// What is asked of a batch.
+pub(super) struct Round<'a> {
+    pub pool: &'a Pool,
+    pub subject: Subject<'a>,
+    pub interventions: &'a [Intervention],
+    pub probes: &'a [&'a dyn Probe],
+    /// False drops the arrays: only the means are wanted.
+    pub arrays: bool,
+}
+
+impl Round<'_> {
+    /// The answer of each probe over the whole batch: means added up, arrays joined along their first axis.
+    ///
+    /// # Errors
+    /// When the forward pass fails; a probe that fails has its error in its place.
+    pub fn over(&self, batch: &Batch) -> Result<Vec<Result<Answer>>> {
+        let sites = self.sites();
+        let mut sums: Vec<Result<Answer>> =
+            self.probes.iter().map(|_| Ok(Answer::default())).collect();
+        let measured = |chunk: usize| {
+            let (from, to) = (chunk * CHUNK, batch.rows.min((chunk + 1) * CHUNK));
+            self.chunk(&batch.slice(from, to), from, &sites)
+        };
+        let chunks = batch.rows.div_ceil(CHUNK);
+        self.pool.fold_in_order(chunks, measured, |answers: Vec<Result<Answer>>| {
+            for (sum, answer) in sums.iter_mut().zip(answers) {
+                match (sum.as_mut(), answer) {
+                    (Ok(all), Ok(more)) => add(all, more)?,
+                    (Ok(_), Err(e)) => *sum = Err(e),
+                    (Err(_), _) => {}
+                }
+            }
+            Ok(())
+        })?;
+        Ok(sums)
+    }
+
+    /// The answers of the probes to one small batch in one forward pass. `from` is the place of its first
+    /// sequence in the whole batch: a probe that looks at fewer sequences is not asked about later ones.
+    fn chunk(&self, batch: &Batch, from: usize, sites: &[Site]) -> Result<Vec<Result<Answer>>> {
+        let Subject { model, params, .. } = self.subject;
+        let (logits, captured) = forward(model, params, batch, self.interventions, sites)?;
+        let scene =
+            Scene { subject: self.subject, batch, logits: Some(&logits), captured: &captured };
+        Ok(self
+            .probes
+            .iter()
+            .map(|probe| {
+                let left = probe.sequences().map_or(batch.rows, |n| n.saturating_sub(from));
+                let mut answer = match left {
+                    0 => Answer::default(),
+                    left if left < batch.rows => self.part(*probe, batch, left)?,
+                    _ => probe.measure(&scene)?,
+                };
+                if !self.arrays {
+                    answer.arrays.clear();
+                }
+                Ok(answer)
+            })
+            .collect())
+    }
+
+    /// One probe on the first `rows` sequences of a batch: a forward pass of their own.
+    fn part(&self, probe: &dyn Probe, batch: &Batch, rows: usize) -> Result<Answer> {
+        let batch = batch.slice(0, rows);
+        let Subject { model, params, .. } = self.subject;
+        let sites = probe.sites(self.subject);
+        let (logits, captured) = forward(model, params, &batch, self.interventions, &sites)?;
+        probe.measure(&Scene {
+            subject: self.subject,
+            batch: &batch,
+            logits: Some(&logits),
+            captured: &captured,
+        })
+    }
+
+    fn sites(&self) -> Vec<Site> {
+        let mut sites: Vec<Site> =
+            self.probes.iter().flat_map(|probe| probe.sites(self.subject)).collect();
+        sites.sort_unstable();
+        sites.dedup();
+        sites
+    }
+}
+
+/// The answer of a probe to the weights alone.
+///
+/// # Errors
+/// Those of the probe.
+pub(super) fn of_weights(subject: Subject<'_>, probe: &dyn Probe) -> Result<Answer> {
+    let (batch, captured) = (Batch::default(), Captured::new());
+    probe.measure(&Scene { subject, batch: &batch, logits: None, captured: &captured })
+}
+
+/// One forward pass under interventions: logits `[batch, pos, vocab]` and the tensors of `sites`.
+///
+/// # Errors
+/// When the pass fails or an intervention names a head or a position that is not there.
+pub(super) fn forward(
+    model: &dyn Model,
+    params: &Params,
+    batch: &Batch,
+    interventions: &[Intervention],
+    sites: &[Site],
+) -> Result<(Tensor, Captured)> {
+    let tokens = tokens_of(batch, params)?;
+    let input = Input::new(&tokens);
+    if sites.is_empty() && !interventions.iter().any(Intervention::changes_forward) {
+        let Output { logits, .. } = model.forward(params, &input, &mut Untapped)?;
+        return Ok((logits, Captured::new()));
+    }
+    let mut bench = Bench::new(interventions, sites.to_vec());
+    let Output { logits, .. } = model.forward(params, &input, &mut bench)?;
+    Ok((logits, bench.captured))
+}
+
+/// Tokens `[batch, pos]` for a forward pass.
+///
+/// # Errors
+/// When the tensor cannot be made.
+pub(super) fn tokens_of(batch: &Batch, params: &Params) -> Result<Tensor> {
+    Ok(Tensor::from_slice(&batch.tokens, (batch.rows, batch.len), params.device())?)
+}
+
+fn add(all: &mut Answer, more: Answer) -> Result<()> {
+    if all.means.is_empty() {
+        all.means = more.means;
+    } else {
+        for mean in more.means {
+            match all.means.iter_mut().find(|m| m.name == mean.name) {
+                Some(Mean { sum, count, .. }) => {
+                    *sum += mean.sum;
+                    *count += mean.count;
+                }
+                None => all.means.push(mean),
+            }
+        }
+    }
+    if all.arrays.is_empty() {
+        all.arrays = more.arrays;
+    } else {
+        for array in more.arrays {
+            match all.arrays.iter_mut().find(|a| a.name == array.name) {
+                Some(first) => *first = joined(first, &array)?,
+                None => all.arrays.push(array),
+            }
+        }
+    }
+    for note in more.notes {
+        if !all.notes.contains(&note) {
+            all.notes.push(note);
+        }
+    }
+    Ok(())
+}
+
+/// Two arrays as one, the second after the first along the outermost axis.
+fn joined(first: &Array, second: &Array) -> Result<Array> {
+    if first.shape.is_empty() || first.shape[1..] != second.shape[1..] {
+        return Err(Error::internal(format!(
+            "arrays {} of shapes {:?} and {:?} cannot be joined along their first axis",
+            first.name, first.shape, second.shape
+        )));
+    }
+    let mut shape = first.shape.clone();
+    shape[0] += second.shape[0];
+    let data = [&first.data[..], &second.data[..]].concat();
+    Ok(Array { name: first.name.clone(), axes: first.axes.clone(), shape, data: data.into() })
+}

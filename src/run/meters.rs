@@ -1,0 +1,127 @@
+//! The measurements of every evaluation: which probes, which columns, on which held-out sequences.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::nn::kernel::pool::Pool;
+use crate::probe::{self, Answer, Probe, Scope, Subject};
+use crate::record::batch::Batch;
+use crate::record::error::{Error, Result};
+use crate::record::intervention::Intervention;
+use crate::task::{self, Source};
+
+use super::measure::{Round, of_weights};
+
+/// The probes that have columns in `metrics.csv`, and the fixed sequences they look at.
+pub(super) struct Meters {
+    meters: Vec<Meter>,
+    held_out: HeldOut,
+    pub columns: Vec<String>,
+}
+
+struct Meter {
+    probe: Box<dyn Probe>,
+    columns: Vec<String>,
+}
+
+impl Meters {
+    /// All probes that apply to the subject and have columns; `loss` is the first of them.
+    ///
+    /// # Errors
+    /// When two probes claim the same column.
+    pub fn new(subject: Subject<'_>, held_out: HeldOut) -> Result<Self> {
+        let mut meters = Vec::new();
+        for entry in probe::ALL {
+            let probe = (entry.make)();
+            if probe.applies(subject).is_err() {
+                continue;
+            }
+            let columns = probe.columns(subject);
+            if !columns.is_empty() {
+                meters.push(Meter { probe, columns });
+            }
+        }
+        let mut columns: Vec<String> =
+            meters.iter().flat_map(|m| m.columns.iter().cloned()).collect();
+        if let Some(at) = columns.iter().position(|c| c == "loss") {
+            columns[..=at].rotate_right(1);
+        }
+        let twice = columns.iter().enumerate().find(|(i, c)| columns[..*i].contains(c));
+        if let Some((_, column)) = twice {
+            return Err(Error::internal(format!("two probes claim the column {column}")));
+        }
+        Ok(Self { meters, held_out, columns })
+    }
+
+    /// One value per column: NaN where there was nothing to count.
+    ///
+    /// # Errors
+    /// When a forward pass or a probe fails.
+    pub fn measure(
+        &mut self,
+        pool: &Pool,
+        subject: Subject<'_>,
+        interventions: &[Intervention],
+    ) -> Result<Vec<f64>> {
+        let mut value_of = BTreeMap::new();
+        let mut scopes = Vec::new();
+        for meter in &self.meters {
+            if !scopes.contains(&meter.probe.scope()) {
+                scopes.push(meter.probe.scope());
+            }
+        }
+        for scope in scopes {
+            let probes: Vec<&dyn Probe> = self
+                .meters
+                .iter()
+                .filter(|m| m.probe.scope() == scope)
+                .map(|m| &*m.probe)
+                .collect();
+            let answers: Vec<Result<Answer>> = match self.held_out.of(scope, subject.source) {
+                Some(batch) => {
+                    let probes = &probes;
+                    Round { pool, subject, interventions, probes, arrays: false }.over(&batch)?
+                }
+                None if scope == Scope::Weights => {
+                    probes.iter().map(|probe| of_weights(subject, *probe)).collect()
+                }
+                None => Vec::new(),
+            };
+            for answer in answers {
+                for mean in answer?.means {
+                    value_of.insert(mean.name, mean.sum / mean.count);
+                }
+            }
+        }
+        Ok(self.columns.iter().map(|c| value_of.get(c).copied().unwrap_or(f64::NAN)).collect())
+    }
+}
+
+/// The fixed held-out sequences of a run, of the task and of its variants; made when first asked for.
+pub(super) struct HeldOut {
+    seed: u64,
+    rows: usize,
+    batches: Vec<(Scope, Option<Arc<Batch>>)>,
+}
+
+impl HeldOut {
+    /// `seed` is that of the run: the held-out sequences have one of their own.
+    pub fn new(seed: u64, rows: usize) -> Self {
+        Self { seed: task::held_out_seed(seed), rows, batches: Vec::new() }
+    }
+
+    /// The sequences of a scope; `None` where it has none of its own, or the task has no such variant.
+    pub fn of(&mut self, scope: Scope, source: &dyn Source) -> Option<Arc<Batch>> {
+        if let Some((_, batch)) = self.batches.iter().find(|(s, _)| *s == scope) {
+            return batch.clone();
+        }
+        let made = |source: &dyn Source| Arc::new(task::batch(source, self.seed, 0, self.rows));
+        let batch = match scope {
+            Scope::HeldOut => Some(made(source)),
+            Scope::Variant(name) => source.variant(name).map(|variant| made(&*variant)),
+            Scope::Prompt | Scope::Weights => None,
+        };
+        self.batches.push((scope, batch.clone()));
+        batch
+    }
+}
