@@ -70,6 +70,8 @@ pub enum Event {
         steps_per_second: f64,
         state: State,
     },
+    /// What training is at, whenever that changes: `learning global statistics`, `induction head formed at step 212`.
+    Doing(String),
     /// What is in force now, in order.
     InForce(Vec<Intervention>),
     /// The listener was too slow and events were dropped: what it knows of rows, marks and recorded steps is to be

@@ -69,8 +69,7 @@ impl Instrument {
         calls: &[ProbeCall],
     ) -> Result<Readings> {
         self.load(weights)?;
-        let subject =
-            Subject { model: &*self.model, params: &self.params, source: &*self.source };
+        let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
         let asked: Vec<Result<Box<dyn Probe>>> =
             calls.iter().map(|call| probe_of(call, subject)).collect();
         let mut answers: Vec<Option<Result<Answer>>> = Vec::new();
@@ -97,13 +96,8 @@ impl Instrument {
                 Scope::Prompt => Some(Arc::new(Batch::from_rows(std::slice::from_ref(&**prompt)))),
                 scope => self.held_out.of(scope, &*self.source),
             };
-            let round = Round {
-                pool: &self.pool,
-                subject,
-                interventions,
-                probes: &probes,
-                arrays: true,
-            };
+            let round =
+                Round { pool: &self.pool, subject, interventions, probes: &probes, arrays: true };
             let found = match (scope, batch) {
                 (Scope::Weights, _) => {
                     probes.iter().map(|probe| of_weights(subject, *probe)).collect()
@@ -123,7 +117,11 @@ impl Instrument {
             step: weights.step,
             prompt: prompt.clone(),
             interventions: interventions.to_vec(),
-            by_call: calls.iter().map(ProbeCall::key).zip(answers.into_iter().map(reading)).collect(),
+            by_call: calls
+                .iter()
+                .map(ProbeCall::key)
+                .zip(answers.into_iter().map(reading))
+                .collect(),
         })
     }
 
@@ -131,7 +129,9 @@ impl Instrument {
         let same = |loaded: &Weights| {
             let tensors = loaded.tensors.iter().zip(&weights.tensors);
             loaded.tensors.len() == weights.tensors.len()
-                && tensors.into_iter().all(|(a, b)| a.name == b.name && Arc::ptr_eq(&a.data, &b.data))
+                && tensors
+                    .into_iter()
+                    .all(|(a, b)| a.name == b.name && Arc::ptr_eq(&a.data, &b.data))
         };
         if self.loaded.as_ref().is_some_and(same) {
             return Ok(());

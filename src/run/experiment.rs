@@ -91,6 +91,13 @@ pub struct Experiment {
 pub const BUILTIN: &[(&str, &str)] = &[
     ("birth", include_str!("../../assets/experiments/birth.toml")),
     ("birth-joint", include_str!("../../assets/experiments/birth-joint.toml")),
+    ("birth-output-first", include_str!("../../assets/experiments/birth-output-first.toml")),
+    ("birth-keys-first", include_str!("../../assets/experiments/birth-keys-first.toml")),
+    ("birth-global", include_str!("../../assets/experiments/birth-global.toml")),
+    ("birth-global-random", include_str!("../../assets/experiments/birth-global-random.toml")),
+    ("birth-bigram-outputs", include_str!("../../assets/experiments/birth-bigram-outputs.toml")),
+    ("birth-one-layer", include_str!("../../assets/experiments/birth-one-layer.toml")),
+    ("birth-two-layers", include_str!("../../assets/experiments/birth-two-layers.toml")),
 ];
 
 impl Experiment {
@@ -203,7 +210,9 @@ impl Experiment {
     pub fn set_texts<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) -> Result<()> {
         for text in texts {
             let (path, value) = text.split_once('=').ok_or_else(|| {
-                Error::usage(format!("read \"{text}\", expected name=value, for example train.rate=0.1"))
+                Error::usage(format!(
+                    "read \"{text}\", expected name=value, for example train.rate=0.1"
+                ))
             })?;
             self.set(path.trim(), &knobs::parse_value(value))?;
         }
@@ -303,9 +312,9 @@ fn plain(text: &str, error: &toml::de::Error) -> String {
 }
 
 fn text_of<'a>(path: &str, value: &'a Value) -> Result<&'a str> {
-    value
-        .as_str()
-        .ok_or_else(|| Error::usage(format!("setting {path}: read {value}, expected text in quotes")))
+    value.as_str().ok_or_else(|| {
+        Error::usage(format!("setting {path}: read {value}, expected text in quotes"))
+    })
 }
 
 fn kind_of<'a>(table: &'a Table, section: &str) -> Result<&'a str> {

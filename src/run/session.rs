@@ -84,6 +84,7 @@ impl Session {
             writer,
             news: News { say, missed: false },
             folder: start.folder,
+            doing: String::new(),
             state: if start.paused { State::Paused } else { State::Running },
             pace: Pace::new(),
         };
@@ -185,6 +186,8 @@ struct Worker {
     writer: Option<Writer>,
     news: News,
     folder: Option<PathBuf>,
+    /// What was last said of what training is at.
+    doing: String,
     state: State,
     pace: Pace,
 }
@@ -205,6 +208,7 @@ impl Worker {
         });
         self.news.tell(Event::InForce(self.trainer.in_force().to_vec()));
         self.first_look();
+        self.say_doing();
         self.turn(self.state);
         while self.next(orders) == Go::On {}
         self.save();
@@ -350,7 +354,16 @@ impl Worker {
         self.record(Item::Metrics(row.clone()));
         self.news.tell(Event::Metrics(row));
         marks.into_iter().for_each(|mark| self.record_mark(mark));
+        self.say_doing();
         self.record_weights()
+    }
+
+    fn say_doing(&mut self) {
+        let doing = self.trainer.state_in_words();
+        if doing != self.doing {
+            self.doing.clone_from(&doing);
+            self.news.tell(Event::Doing(doing));
+        }
     }
 
     fn record_weights(&mut self) -> Result<()> {
@@ -400,7 +413,8 @@ impl Worker {
 
     fn paused_by(&mut self, outcome: Result<()>) -> bool {
         let Err(e) = outcome else { return true };
-        let advice = "training pauses and keeps what is not yet written in memory; make room and run again";
+        let advice =
+            "training pauses and keeps what is not yet written in memory; make room and run again";
         self.news.trouble(Error::new(e.kind, format!("{}; {advice}", e.message)));
         if self.state == State::Running {
             self.turn(State::Paused);

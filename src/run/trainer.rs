@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use crate::model::{Input, Layout, Model};
 use crate::nn::kernel::pool::Pool;
+use crate::nn::kernel::slice::Floats;
 use crate::nn::loss::cross_entropy;
 use crate::nn::optim::{Gradients, Optimizer, OptimizerSettings, RateSchedule, Rule};
 use crate::nn::params::{Param, Params};
-use crate::nn::storage;
 use crate::nn::tap::{Bench, Tap, Untapped};
 use crate::probe::Subject;
+use crate::probe::marks::{self, Facts, Marks};
 use crate::record::batch::{Batch, NO_TARGET};
 use crate::record::error::{Error, Kind, Result};
 use crate::record::event::{Mark, MarkKind, MetricsRow};
@@ -35,6 +36,7 @@ pub struct Trainer {
     pool: Pool,
     optimizer: Optimizer,
     meters: Meters,
+    marks: Marks,
     in_force: Vec<Intervention>,
     changed: Vec<(String, toml::Value)>,
     steps_done: u64,
@@ -57,6 +59,8 @@ impl Trainer {
         let watched = params.watched();
         let subject = Subject { model: &*model, params: &watched, source: &*source };
         let meters = Meters::new(subject, HeldOut::new(train.seed as u64, train.held_out))?;
+        let facts = Facts::new(subject, train.loss == LossOver::All);
+        let marks = Marks::new(&meters.columns, facts);
         let trainer = Self {
             pool: Pool::new(train.threads)?,
             optimizer: Optimizer::new(optimizer_settings(train)),
@@ -70,6 +74,7 @@ impl Trainer {
             params,
             watched,
             meters,
+            marks,
         };
         trainer.check_staged()?;
         Ok(trainer)
@@ -104,6 +109,10 @@ impl Trainer {
             trainer.intervene(what)?;
         }
         trainer.optimizer.restore(&trainer.params, &from.optimizer)?;
+        let marks: marks::State = serde_json::from_value(from.marks.clone()).map_err(|e| {
+            Error::input(format!("the state of the emergence marks is damaged: {e}"))
+        })?;
+        trainer.marks.restore(&marks);
         Ok(trainer)
     }
 
@@ -122,6 +131,16 @@ impl Trainer {
     /// Columns of the metrics, without `step`.
     pub fn columns(&self) -> &[String] {
         &self.meters.columns
+    }
+
+    /// Name and meaning of every emergence mark that can be set in this run.
+    pub fn rules(&self) -> Vec<(&'static str, &'static str)> {
+        self.marks.rules()
+    }
+
+    /// What training is at, e.g. `learning global statistics`.
+    pub fn state_in_words(&self) -> String {
+        self.marks.state_in_words()
     }
 
     /// Updates done so far.
@@ -162,11 +181,11 @@ impl Trainer {
     /// # Errors
     /// When a forward pass or a probe fails.
     pub fn evaluate(&mut self) -> Result<(MetricsRow, Vec<Mark>)> {
-        let subject =
-            Subject { model: &*self.model, params: &self.watched, source: &*self.source };
+        let subject = Subject { model: &*self.model, params: &self.watched, source: &*self.source };
         let values = self.meters.measure(&self.pool, subject, &self.in_force)?;
         let row = MetricsRow { step: self.steps_done, values };
-        Ok((row, Vec::new()))
+        let marks = self.marks.observe(&row);
+        Ok((row, marks))
     }
 
     /// # Errors
@@ -250,7 +269,8 @@ impl Trainer {
             weights: self.weights()?,
             optimizer: self.optimizer.state(&self.params),
             in_force: self.in_force.clone(),
-            marks: serde_json::Value::Null,
+            marks: serde_json::to_value(self.marks.state())
+                .map_err(|e| Error::internal(e.to_string()))?,
             changed: self.changed.clone(),
         })
     }
@@ -343,7 +363,7 @@ impl Trainer {
             .map(|param| {
                 let var = self.params.var(*param);
                 match grads.get(var.as_tensor()) {
-                    Some(grad) => Ok(storage::read(&grad.contiguous()?)?.to_vec()),
+                    Some(grad) => Ok(Floats::of(&grad.contiguous()?)?.to_vec()),
                     // No path from it to the loss, for example behind a head that is zeroed.
                     None => Ok(vec![0.0; var.elem_count()]),
                 }
@@ -381,7 +401,7 @@ impl Trainer {
         self.before.resize_with(trained.len(), Vec::new);
         for (param, kept) in trained.into_iter().zip(&mut self.before) {
             kept.clear();
-            kept.extend_from_slice(&storage::read(self.params.var(param).as_tensor())?);
+            kept.extend_from_slice(&Floats::of(self.params.var(param).as_tensor())?);
         }
         Ok(())
     }
@@ -392,7 +412,7 @@ impl Trainer {
         let mut broken = None;
         for param in &trained {
             let var = self.params.var(*param);
-            if storage::read(var.as_tensor())?.iter().any(|x| !x.is_finite()) {
+            if Floats::of(var.as_tensor())?.iter().any(|x| !x.is_finite()) {
                 broken = Some(self.params.name(*param).to_owned());
             }
         }
@@ -407,7 +427,8 @@ impl Trainer {
 
     /// Whether the network has what an intervention names: one forward pass of one sequence.
     fn try_out(&self, what: &Intervention) -> Result<()> {
-        let mut visit = Visit { bench: Bench::new(std::slice::from_ref(what), vec![]), seen: false };
+        let mut visit =
+            Visit { bench: Bench::new(std::slice::from_ref(what), vec![]), seen: false };
         let batch = task::batch(&*self.source, self.experiment.train.seed as u64, 0, 1);
         let tokens = measure::tokens_of(&batch, &self.watched)?;
         self.model.forward(&self.watched, &Input::new(&tokens), &mut visit)?;

@@ -23,3 +23,4 @@ mod session;
 mod shaders;
 mod task;
 mod tidy;
+mod tiny;

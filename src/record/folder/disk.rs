@@ -39,10 +39,8 @@ impl Append {
     /// # Errors
     /// When the system refuses, e.g. because the disk is full; it can be tried again.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = self
-            .file
-            .seek(SeekFrom::Start(self.good))
-            .and_then(|_| self.file.write_all(bytes));
+        let written =
+            self.file.seek(SeekFrom::Start(self.good)).and_then(|_| self.file.write_all(bytes));
         if let Err(e) = written {
             // If the cut fails too, the half record stays behind the good length, where the next write goes.
             let _ = self.file.set_len(self.good);

@@ -150,8 +150,8 @@ impl Index {
     fn read_tail(&mut self, path: &Path) -> Result<()> {
         let Ok((mut file, length)) = open(path) else { return Ok(()) };
         let shared = Arc::new(path.to_owned());
-        while let Some((step, bytes)) = record(&mut file, self.tail, length)
-            .map_err(|e| refused("reading", path, &e))?
+        while let Some((step, bytes)) =
+            record(&mut file, self.tail, length).map_err(|e| refused("reading", path, &e))?
         {
             let contents = tensors::contents(Cursor::new(&bytes), bytes.len() as u64, path)?;
             let found = Found {
@@ -263,12 +263,8 @@ impl Store {
         self.tail.write(&record)?;
         let path = self.folder.join("tail.log");
         let contents = tensors::contents(Cursor::new(&bytes), bytes.len() as u64, &path)?;
-        let found = Found {
-            file: Arc::new(path),
-            at,
-            contents: Arc::new(contents),
-            prefix: String::new(),
-        };
+        let found =
+            Found { file: Arc::new(path), at, contents: Arc::new(contents), prefix: String::new() };
         self.index.found.insert(weights.step, found);
         Ok(())
     }
@@ -281,8 +277,7 @@ impl Store {
         let bytes = tensors::encode(frozen.iter().map(|t| (t.name.to_string(), *t)), Some(&note));
         disk::replace_bytes(&self.folder.join("frozen.safetensors"), &bytes)?;
         self.index.order = order;
-        self.index.frozen =
-            frozen.into_iter().map(|t| (t.name.to_string(), t.clone())).collect();
+        self.index.frozen = frozen.into_iter().map(|t| (t.name.to_string(), t.clone())).collect();
         Ok(())
     }
 
@@ -312,9 +307,9 @@ impl Store {
         for group in self.groups(keep) {
             let path = self.folder.join(pack_name(group));
             used.push(path.clone());
-            let whole = group.iter().all(|step| {
-                self.index.found.get(step).is_some_and(|f| **f.file == path)
-            });
+            let whole = group
+                .iter()
+                .all(|step| self.index.found.get(step).is_some_and(|f| **f.file == path));
             let known = self.index.packs.get(&path);
             if whole && known.is_some_and(|(_, contents)| steps_in(contents) == group.len()) {
                 continue;
@@ -367,9 +362,7 @@ impl Store {
         for (found, from, length) in sources {
             let mut input = match open.take() {
                 Some((path, input)) if path == found.file => input,
-                _ => {
-                    File::open(&**found.file).map_err(|e| refused("reading", &found.file, &e))?
-                }
+                _ => File::open(&**found.file).map_err(|e| refused("reading", &found.file, &e))?,
             };
             input.seek(SeekFrom::Start(from)).map_err(io)?;
             let copied = std::io::copy(&mut (&input).take(length), &mut out).map_err(io)?;

@@ -75,11 +75,7 @@ pub(super) fn encode<'a>(
 ///
 /// # Errors
 /// When the file is cut short, damaged, or holds other numbers than `f32`.
-pub(super) fn contents(
-    mut source: impl Read + Seek,
-    length: u64,
-    file: &Path,
-) -> Result<Contents> {
+pub(super) fn contents(mut source: impl Read + Seek, length: u64, file: &Path) -> Result<Contents> {
     let wrong = |why: &str| {
         Error::input(format!("{}: {why}; expected a file of f32 tensors", file.display()))
     };
@@ -105,8 +101,9 @@ pub(super) fn contents(
             note = value.get(NOTE).and_then(Value::as_str).map(str::to_owned);
             continue;
         }
-        let place = place(&name, &value, length - data_at)
-            .ok_or_else(|| wrong(&format!("the entry of tensor {name} is damaged, cut short or not f32")))?;
+        let place = place(&name, &value, length - data_at).ok_or_else(|| {
+            wrong(&format!("the entry of tensor {name} is damaged, cut short or not f32"))
+        })?;
         places.push(place);
     }
     places.sort_by_key(|place| place.from);
