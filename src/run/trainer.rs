@@ -7,7 +7,7 @@ use crate::nn::kernel::pool::Pool;
 use crate::nn::kernel::slice::Floats;
 use crate::nn::loss::cross_entropy;
 use crate::nn::optim::{Gradients, Optimizer, OptimizerSettings, RateSchedule, Rule};
-use crate::nn::params::{Param, Params};
+use crate::nn::params::{Param, Params, canonical};
 use crate::nn::tap::{Bench, Tap, Untapped};
 use crate::probe::Subject;
 use crate::probe::marks::{self, Facts, Marks};
@@ -199,6 +199,7 @@ impl Trainer {
     /// # Errors
     /// When the network has no such tensor, head, position or point. Nothing has changed then.
     pub fn intervene(&mut self, what: &Intervention) -> Result<()> {
+        let what = &spelled_our_way(what);
         if self.in_force.contains(what) {
             return Ok(());
         }
@@ -221,6 +222,7 @@ impl Trainer {
     /// # Errors
     /// When it is not in force.
     pub fn lift(&mut self, what: &Intervention) -> Result<()> {
+        let what = &spelled_our_way(what);
         if !self.in_force.contains(what) {
             let all: Vec<String> = self.in_force.iter().map(ToString::to_string).collect();
             let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
@@ -453,6 +455,15 @@ impl Trainer {
             }
         }
         Ok(())
+    }
+}
+
+/// The same intervention with the one spelling of its tensor that this program writes.
+fn spelled_our_way(what: &Intervention) -> Intervention {
+    match what {
+        Intervention::Freeze(name) => Intervention::Freeze(canonical(name).to_owned()),
+        Intervention::Unfreeze(name) => Intervention::Unfreeze(canonical(name).to_owned()),
+        Intervention::Zero { .. } => what.clone(),
     }
 }
 
