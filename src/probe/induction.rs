@@ -2,6 +2,7 @@
 
 use super::read::{Tally, argmax, captured, each_prediction, has_occurrences, values};
 use super::{Answer, Probe, Scene, Scope, Subject};
+use crate::record::batch::Batch;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
 
@@ -52,14 +53,15 @@ impl Probe for Induction {
     }
 
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
-        let first = attended(scene, FIRST)?;
-        let second = attended(scene, SECOND)?;
         let mut predicted = vec![None; scene.batch.tokens.len()];
         each_prediction(scene, |i, _, logits| predicted[i] = Some(argmax(logits.iter().copied())))?;
-        let mut tallies = [Tally::default(); NAMES.len()];
-        for row in 0..scene.batch.rows {
-            count_row(scene, row, [&first, &second], &predicted, &mut tallies);
-        }
+        let (first, second) = (captured(scene, FIRST)?, captured(scene, SECOND)?);
+        let tallies = values(first, |first| {
+            values(second, |second| {
+                let layers = [first, second].map(|all| Pattern { all, len: scene.batch.len });
+                count(scene.batch, layers, &predicted)
+            })
+        })??;
         let means = NAMES.iter().zip(tallies).map(|(name, t)| t.named(*name)).collect();
         Ok(Answer { means, ..Answer::default() })
     }
@@ -73,49 +75,48 @@ const NAMES: [&str; 5] = [
     "predicted_attended",
 ];
 
-/// The key that each query attends to most, by position in the batch (row by row).
-fn attended(scene: &Scene<'_>, site: Site) -> Result<Vec<usize>> {
-    let pattern = captured(scene, site)?;
-    let len = scene.batch.len;
-    values(pattern, |all| {
-        let row =
-            |(query, weights): (usize, &[f32])| argmax(weights[..=query % len].iter().copied());
-        all.chunks_exact(len).enumerate().map(row).collect()
-    })
+/// Attention of one head, `[batch, query, key]`.
+#[derive(Clone, Copy)]
+struct Pattern<'a> {
+    all: &'a [f32],
+    len: usize,
 }
 
-fn count_row(
-    scene: &Scene<'_>,
-    row: usize,
-    [first, second]: [&[usize]; 2],
+impl Pattern<'_> {
+    /// The key that a query attends to most.
+    fn attended(&self, row: usize, query: usize) -> usize {
+        let from = (row * self.len + query) * self.len;
+        argmax(self.all[from..=from + query].iter().copied())
+    }
+}
+
+fn count(
+    batch: &Batch,
+    [first, second]: [Pattern<'_>; 2],
     predicted: &[Option<usize>],
-    tallies: &mut [Tally; NAMES.len()],
-) {
-    let batch = scene.batch;
-    let start = row * batch.len;
-    let tokens = &batch.tokens[start..start + batch.len];
-    let [previous, induction, previous_all, previous_attended, followed] = tallies;
-    for i in 0..batch.len {
-        let occurrence = batch.occurrence[start + i];
-        if occurrence == 0 {
-            continue;
-        }
-        if i + 1 < batch.len {
-            let hit = first[start + i + 1] == i;
+) -> [Tally; NAMES.len()] {
+    let mut tallies = [Tally::default(); NAMES.len()];
+    let [previous, induction, previous_all, previous_attended, followed] = &mut tallies;
+    for (at, &occurrence) in batch.occurrence.iter().enumerate() {
+        let (row, i) = (at / batch.len, at % batch.len);
+        let tokens = &batch.tokens[row * batch.len..(row + 1) * batch.len];
+        if occurrence >= 1 && i + 1 < batch.len {
+            let hit = first.attended(row, i + 1) == i;
             previous_all.hit(hit);
             if occurrence == 1 {
                 previous.hit(hit);
             }
         }
         if occurrence >= 2 {
-            let attended = second[start + i];
+            let attended = second.attended(row, i);
             induction.hit(attended >= 1 && tokens[attended - 1] == tokens[i]);
             if attended >= 1 {
-                previous_attended.hit(first[start + attended] == attended - 1);
+                previous_attended.hit(first.attended(row, attended) == attended - 1);
             }
-            if let Some(predicted) = predicted[start + i] {
+            if let Some(predicted) = predicted[at] {
                 followed.hit(predicted == tokens[attended] as usize);
             }
         }
     }
+    tallies
 }
