@@ -1,1 +1,487 @@
-//! The roof: the window.
+//! The window: panels over a laboratory of runs, driven by one table of actions.
+
+pub mod action;
+mod ask;
+mod cloud;
+pub mod curves;
+mod desk;
+mod dialogs;
+mod dock;
+mod form;
+mod library;
+mod open;
+mod paint;
+mod palette;
+mod shot;
+pub mod state;
+mod surgery;
+mod theme;
+mod timeline;
+mod tokens;
+mod top;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use egui::{CentralPanel, Context, Frame, Id, Margin, Panel, ThemePreference, Ui};
+use serde::{Deserialize, Serialize};
+
+use crate::record::error::{Error, Result};
+use crate::record::folder::library as runs;
+use crate::run::experiment::Experiment;
+use crate::run::session;
+
+use action::{Action, Command};
+use desk::Desk;
+use dialogs::{Dialogs, Purpose};
+use dock::Dock;
+use library::Shelf;
+use palette::Palette;
+use shot::Shot;
+use state::Lab;
+use worker::{Outcome, Worker};
+
+pub use open::open;
+pub use top::Adapter;
+
+/// What the command line says of the window.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    /// An experiment or a run folder; none: the experiment that comes with the program.
+    pub what: Option<String>,
+    /// Save what the window shows to this file, then quit.
+    pub screenshot: Option<PathBuf>,
+    /// Show this step; a running experiment trains up to it and stops.
+    pub at_step: Option<u64>,
+    /// Record into this folder instead of the library of runs.
+    pub folder: Option<PathBuf>,
+}
+
+/// Surroundings that differ between a person's window and a test.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Where new runs are recorded; `None`: in memory only.
+    pub library: Option<PathBuf>,
+    /// Whether to try the system's file dialogs before the path field.
+    pub system_dialogs: bool,
+    pub adapter: Adapter,
+}
+
+/// While training runs, frames follow each other at least this far apart: 12 a second.
+const FRAME: Duration = Duration::from_millis(80);
+
+/// A frame may cost at most one part in this many of the time, so that training keeps the rest.
+const SHARE: u32 = 8;
+
+/// A software adapter draws with the cores that train, and after the frame: its frames cost several times what
+/// can be measured here.
+const SOFTWARE_FRAME: Duration = Duration::from_millis(250);
+
+/// What is looked after between two launches.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    dock: Dock,
+    dark: bool,
+    zoom: f32,
+    /// Settings of panels, as TOML, by kind.
+    panels: Vec<(String, String)>,
+}
+
+/// Key of [`Kept`] in eframe's storage.
+const KEPT: &str = "mnemoscope";
+
+/// The window.
+pub struct App {
+    pub lab: Lab,
+    dock: Dock,
+    desk: Desk,
+    palette: Palette,
+    keys_open: bool,
+    dialogs: Dialogs,
+    worker: Worker,
+    shelf: Shelf,
+    shot: Option<Shot>,
+    adapter: Adapter,
+    dark: bool,
+    zoom: f32,
+    frame_cost: Duration,
+    note: Option<(String, Instant)>,
+}
+
+impl App {
+    /// # Panics
+    /// Never: what cannot be opened becomes a sentence in the window.
+    pub fn new(
+        ctx: &Context,
+        storage: Option<&dyn eframe::Storage>,
+        surroundings: Surroundings,
+        launch: &Launch,
+    ) -> Self {
+        theme::install(ctx);
+        let waker = ctx.clone();
+        // An answer is worth a frame, but not one of its own for each while training makes them come thick.
+        let wake: Arc<dyn Fn() + Send + Sync> =
+            Arc::new(move || waker.request_repaint_after(Duration::from_millis(30)));
+        let kept: Option<Kept> = storage.and_then(|s| {
+            let text = s.get_string(KEPT)?;
+            serde_json::from_str(&text).ok()
+        });
+        let mut app = Self {
+            lab: Lab::new(surroundings.library, wake.clone()),
+            dock: Dock::default(),
+            desk: Desk::new(),
+            palette: Palette::default(),
+            keys_open: false,
+            dialogs: Dialogs::new(surroundings.system_dialogs),
+            worker: Worker::new(wake),
+            shelf: Shelf::default(),
+            shot: None,
+            adapter: surroundings.adapter,
+            dark: false,
+            zoom: 1.0,
+            frame_cost: Duration::ZERO,
+            note: None,
+        };
+        // A picture for others shows the layout that others have.
+        if launch.screenshot.is_none()
+            && let Some(kept) = kept
+        {
+            app.dock = kept.dock;
+            (app.dark, app.zoom) = (kept.dark, kept.zoom);
+            app.desk.restore(&kept.panels);
+        }
+        app.begin(launch);
+        app.apply_look(ctx);
+        app
+    }
+
+    fn apply_look(&self, ctx: &Context) {
+        ctx.set_theme(if self.dark { ThemePreference::Dark } else { ThemePreference::Light });
+        ctx.set_zoom_factor(self.zoom);
+    }
+
+    fn kept(&mut self) -> Kept {
+        Kept {
+            dock: self.dock.clone(),
+            dark: self.dark,
+            zoom: self.zoom,
+            panels: self.desk.settings(),
+        }
+    }
+
+    /// Carries out what a hand did, after the frame.
+    fn carry_out(&mut self, action: Action, ctx: &Context) {
+        match action {
+            Action::Do(command) => self.command(command, ctx),
+            Action::Pick { pick, shift } => self.lab.pick(&pick, shift),
+            Action::View(step) => {
+                self.lab.playback.playing = false;
+                self.lab.view(step);
+            }
+            Action::Choose(index) => self.lab.choose(index),
+            Action::Intervene(what) => self.lab.intervene(what),
+            Action::Lift(what) => self.lab.lift(&what),
+            Action::Set { name, value } => self.lab.set_live(name, value),
+            Action::Speed(speed) => {
+                self.lab.speed = speed;
+                self.lab.command(session::Command::Speed(speed));
+            }
+            Action::PlaybackSpeed(speed) => self.lab.playback.steps_per_second = speed,
+            Action::Start => self.restart(),
+            Action::Experiment(name) => self.lab.attempt(|lab| {
+                let experiment = Experiment::builtin(&name)?;
+                lab.start(&experiment, session::Begin::Fresh)
+            }),
+            Action::Text(text) => self.lab.attempt(|lab| {
+                lab.troubles.retain(|e| !e.message.starts_with("character "));
+                lab.set_text(&text)
+            }),
+            Action::OpenRun(folder) => self.open_run(folder),
+            Action::DeleteRun(folder) => self.delete_run(folder),
+            Action::NameRun(folder, name) => self.name_run(folder, name),
+            Action::SaveFigure(kind) => self.ask(Purpose::SaveFigure(kind)),
+            Action::Maximise(kind) => self.dock.maximise(&kind),
+            Action::Close(kind) => self.dock.close(&kind),
+            Action::Dismiss(index) => {
+                if index < self.lab.troubles.len() {
+                    self.lab.troubles.remove(index);
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command, ctx: &Context) {
+        let lab = &mut self.lab;
+        match command {
+            Command::RunPause => lab.run_or_pause(),
+            Command::SingleStep => lab.command(session::Command::Step),
+            Command::Restart => self.restart(),
+            Command::Branch => self.lab.attempt(Lab::branch),
+            Command::Live => self.carry_out(Action::View(None), ctx),
+            Command::PreviousStep => lab.move_step(-1),
+            Command::NextStep => lab.move_step(1),
+            Command::FirstStep => lab.view(Some(0)),
+            Command::Play => lab.play_or_hold(),
+            Command::NextToken => lab.move_selection(1, false),
+            Command::PreviousToken => lab.move_selection(-1, false),
+            Command::NextKey => lab.move_selection(1, true),
+            Command::PreviousKey => lab.move_selection(-1, true),
+            Command::ClearSelection => lab.clear_selection(),
+            Command::NextHead => lab.move_head(1),
+            Command::PreviousHead => lab.move_head(-1),
+            Command::DrawSequence => lab.draw_sequence(lab.drawn + 1),
+            Command::EditText => {
+                self.dock.show_panel("tokens");
+                self.desk.editor.open(lab);
+            }
+            Command::CutHead => lab.cut_or_mend_head(),
+            Command::UndoIntervention => {
+                if let Some(what) = lab.in_force().last().cloned() {
+                    lab.lift(&what);
+                }
+            }
+            Command::LiftAll => lab.lift_all(),
+            Command::OpenRun => self.ask(Purpose::OpenRun),
+            Command::OpenExperiment => self.ask(Purpose::OpenExperiment),
+            Command::SaveExperiment => self.ask(Purpose::SaveExperiment),
+            Command::ExportWeights => self.ask(Purpose::ExportWeights),
+            Command::SaveFigure => self.save_figure_in_focus(),
+            Command::Palette => self.palette.show(),
+            Command::Keys => self.keys_open = true,
+            _ => self.look_command(command, ctx),
+        }
+    }
+
+    /// Commands that change how the window looks.
+    fn look_command(&mut self, command: Command, ctx: &Context) {
+        /// From a size that still reads to one for the back row of a lecture hall.
+        const ZOOMS: std::ops::RangeInclusive<f32> = 0.6..=2.5;
+        let zoomed = |zoom: f32| zoom.clamp(*ZOOMS.start(), *ZOOMS.end());
+        match command {
+            Command::Theme => self.dark = !self.dark,
+            Command::Larger => self.zoom = zoomed(self.zoom + 0.1),
+            Command::Smaller => self.zoom = zoomed(self.zoom - 0.1),
+            Command::NormalSize => self.zoom = 1.0,
+            Command::Maximise => self.dock.maximise(&self.dock.focus.clone()),
+            Command::ClosePanel => self.dock.close(&self.dock.focus.clone()),
+            Command::NextPanel => self.dock.next_panel(),
+            Command::ResetLayout => self.dock = Dock::default(),
+            Command::Show(kind) => self.dock.show_panel(kind),
+            Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+            _ => {}
+        }
+        self.apply_look(ctx);
+        self.lab.changed();
+    }
+
+    fn restart(&mut self) {
+        self.lab.attempt(|lab| match lab.draft.clone() {
+            Some(draft) => lab.start(&draft, session::Begin::Fresh),
+            None => Ok(()),
+        });
+        self.shelf.asked = false;
+    }
+
+    fn save_figure_in_focus(&mut self) {
+        if action::is_figure(&self.dock.focus) {
+            self.ask(Purpose::SaveFigure(self.dock.focus.clone()));
+        } else {
+            self.lab.trouble(Error::usage(format!(
+                "the panel {} is no figure: click one that is, or use the button on its tab",
+                dock::title(&self.dock.focus)
+            )));
+        }
+    }
+
+    fn ask(&mut self, purpose: Purpose) {
+        self.dialogs.ask(purpose, &mut self.worker);
+    }
+
+    fn delete_run(&mut self, folder: PathBuf) {
+        self.shelf.runs.retain(|run| run.folder != folder);
+        self.work("delete run", move || {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Outcome::Done(runs::delete(&folder).map(|()| format!("{name} was deleted")))
+        });
+    }
+
+    fn name_run(&mut self, folder: PathBuf, name: String) {
+        self.lab.attempt(|_| runs::rename(&folder, &name));
+        self.shelf.asked = false;
+    }
+
+    fn work(&mut self, name: &str, work: impl FnOnce() -> Outcome + Send + 'static) {
+        if let Err(error) = self.worker.start(name, work) {
+            self.lab.trouble(error.context(name));
+        }
+    }
+
+    fn take_outcomes(&mut self) {
+        for outcome in self.worker.take() {
+            match outcome {
+                Outcome::Chosen(purpose, path) => {
+                    if let Some(path) = self.dialogs.answered(&purpose, path) {
+                        self.chosen(purpose, path);
+                    }
+                }
+                Outcome::Done(Ok(text)) => self.note = Some((text, Instant::now())),
+                Outcome::Done(Err(error)) => self.lab.trouble(error),
+                Outcome::Opened(Ok(opened)) => {
+                    let (experiment, recording) = *opened;
+                    self.lab.attempt(|lab| lab.add_recorded(experiment, recording));
+                }
+                Outcome::Opened(Err(error)) => self.lab.trouble(error),
+                Outcome::Listed(Ok(runs)) => self.shelf.runs = runs,
+                Outcome::Listed(Err(error)) => self.lab.trouble(error),
+            }
+        }
+    }
+
+    fn list_library(&mut self) {
+        if std::mem::replace(&mut self.shelf.asked, true) {
+            return;
+        }
+        let Some(library) = self.lab.runs_folder.clone() else { return };
+        self.work("list runs", move || {
+            Outcome::Listed(runs::make_room(&library, runs::CAP_BYTES).and_then(|_| runs::list(&library)))
+        });
+    }
+
+    /// Sentences that something went wrong, until they are dismissed.
+    fn banner(&mut self, ui: &mut Ui) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for (index, error) in self.lab.troubles.iter().enumerate() {
+            ui.horizontal(|ui| {
+                let button = ui.small_button("Dismiss");
+                if button.accessible_name(format!("Dismiss trouble {}", index + 1)).clicked() {
+                    actions.push(Action::Dismiss(index));
+                }
+                let text = egui::RichText::new(&error.message).color(ui.visuals().error_fg_color);
+                ui.add(egui::Label::new(text).wrap());
+            });
+        }
+        // What went well is said for a while.
+        if self.note.as_ref().is_some_and(|(_, at)| at.elapsed() > Duration::from_secs(6)) {
+            self.note = None;
+        }
+        if let Some((text, _)) = &self.note {
+            ui.label(text);
+        }
+        actions
+    }
+
+    fn draw(&mut self, ui: &mut Ui) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let fill = ui.visuals().panel_fill;
+        let bar = Frame::new().fill(fill).inner_margin(Margin::symmetric(8, 4));
+        Panel::top("menu").frame(bar).show_separator_line(false).show(ui, |ui| {
+            actions.extend(top::menu(ui, &self.lab, &self.adapter));
+        });
+        Panel::top("state").frame(bar).show(ui, |ui| actions.extend(top::state(ui, &self.lab)));
+        if !self.lab.troubles.is_empty() || self.note.is_some() {
+            Panel::top("troubles").frame(bar).show(ui, |ui| actions.extend(self.banner(ui)));
+        }
+        let centre = Frame::new().fill(fill).inner_margin(Margin::same(4));
+        CentralPanel::default().frame(centre).show(ui, |ui| {
+            self.desk.begin(&self.lab, self.dark);
+            let (lab, desk, shelf) = (&mut self.lab, &mut self.desk, &mut self.shelf);
+            let more = self.dock.ui(ui, &mut |ui, kind| desk.panel(ui, kind, lab, shelf));
+            actions.extend(more);
+        });
+        actions.append(&mut self.desk.actions);
+        actions
+    }
+
+    /// When the next frame is due, if anything moves by itself.
+    fn next_frame(&self) -> Option<Duration> {
+        if self.shot.is_some() {
+            return Some(Duration::from_millis(50));
+        }
+        if self.lab.is_busy() {
+            let slowest = if self.adapter.software { SOFTWARE_FRAME } else { FRAME };
+            let share = if self.adapter.software { 2 * SHARE } else { SHARE };
+            return Some(slowest.max(self.frame_cost * share).min(Duration::from_secs(1)));
+        }
+        (self.note.is_some() || self.worker.is_busy()).then_some(Duration::from_millis(300))
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
+        let hidden = ctx.input(|i| i.viewport().visible() == Some(false)) && self.shot.is_none();
+        let calls = if hidden { Vec::new() } else { self.desk.calls(&self.lab) };
+        self.lab.tick(&calls, Instant::now());
+        self.take_outcomes();
+        if hidden && self.lab.is_busy() {
+            // Nothing is drawn, but what training says is still taken in.
+            ctx.request_repaint_after(Duration::from_secs(1));
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+        let begun = Instant::now();
+        let ctx = ui.ctx().clone();
+        let mut actions: Vec<Action> =
+            action::pressed(&ctx, &self.lab, self.palette.open).into_iter().map(Action::Do).collect();
+        actions.extend(self.draw(ui));
+        actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));
+        palette::keys(&ctx, &mut self.keys_open);
+        if let Some((purpose, path)) = self.dialogs.ui(&ctx) {
+            self.chosen(purpose, path);
+        }
+        if self.dock.is_open("runs") {
+            self.list_library();
+        }
+        let acted = !actions.is_empty();
+        for action in actions {
+            self.carry_out(action, &ctx);
+        }
+        self.take_shot(&ctx);
+        self.frame_cost = begun.elapsed();
+        if acted {
+            ctx.request_repaint();
+        } else if let Some(after) = self.next_frame() {
+            ctx.request_repaint_after(after);
+        }
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        if self.shot.is_none()
+            && let Ok(text) = serde_json::to_string(&self.kept())
+        {
+            storage.set_string(KEPT, text);
+        }
+    }
+
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+}
+
+/// The focused widget keeps its arrow keys: they move the selection, not the focus.
+fn hold_arrows(ctx: &Context, id: Id) {
+    let filter = egui::EventFilter {
+        horizontal_arrows: true,
+        vertical_arrows: false,
+        ..egui::EventFilter::default()
+    };
+    ctx.memory_mut(|m| m.set_focus_lock_filter(id, filter));
+    ctx.data_mut(|d| d.insert_temp(figure_focus(), id));
+}
+
+/// Where the id of the focused figure is noted.
+fn figure_focus() -> Id {
+    Id::unique("figure focus")
+}
+
+/// A run folder, read where reading takes its time.
+///
+/// # Errors
+/// When it is no run folder, or one that this version cannot read.
+fn read_run(folder: &std::path::Path) -> Result<Box<(Experiment, crate::record::recording::Recording)>> {
+    let reader = crate::record::folder::Reader::open(folder)?;
+    let experiment = Experiment::load(&folder.join("experiment.toml"))?;
+    Ok(Box::new((experiment, reader.recording)))
+}

@@ -1,1 +1,292 @@
-//! app
+//! The window, driven as a person would: by role and label.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use egui::accesskit::Role;
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT, Queryable};
+
+use mnemoscope::app::action::{self, Command};
+use mnemoscope::app::{Adapter, App, Launch, Surroundings};
+use mnemoscope::figure::Pick;
+
+/// Small enough to train many steps within a test.
+const TINY: &str = r#"
+name = "tiny"
+about = "A network small enough for a test."
+[task]
+kind = "bigram"
+length = 24
+triggers = 3
+[model]
+kind = "decoder"
+layers = 2
+heads = 2
+width = 16
+[train]
+batch = 4
+held_out = 8
+evaluate = 2
+threads = 1
+steps = 40
+"#;
+
+/// No wait in a test is longer than this; each ends as soon as what it waits for is there.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn window(folder: &Path) -> Harness<'static, App> {
+    let file = folder.join("tiny.toml");
+    std::fs::write(&file, TINY).unwrap();
+    let surroundings = Surroundings {
+        library: Some(folder.join("runs")),
+        system_dialogs: false,
+        adapter: Adapter::default(),
+    };
+    let launch = Launch { what: Some(file.display().to_string()), ..Launch::default() };
+    let mut harness = Harness::builder()
+        .with_size([1600.0, 1000.0])
+        .with_max_steps(4)
+        .build_eframe(|creation| App::new(&creation.egui_ctx, None, surroundings, &launch));
+    harness.step();
+    harness
+}
+
+/// Draws frames until `done`.
+fn until(harness: &mut Harness<'_, App>, what: &str, mut done: impl FnMut(&App) -> bool) {
+    let begun = Instant::now();
+    while !done(harness.state()) {
+        let troubles = &harness.state().lab.troubles;
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}; troubles: {troubles:?}");
+        std::thread::sleep(Duration::from_millis(5));
+        harness.step();
+    }
+    harness.step();
+    harness.step();
+}
+
+fn finished(harness: &mut Harness<'_, App>) {
+    until(harness, "training is done and answered", |app| {
+        let lab = &app.lab;
+        let last = lab.run().map_or(0, |run| run.recording.last_step);
+        last >= 40 && !lab.is_training() && lab.inquiry.is_settled(last)
+    });
+}
+
+fn press(harness: &mut Harness<'_, App>, label: &str) {
+    harness.get_by_role_and_label(Role::Button, label).click();
+    harness.step();
+    harness.step();
+}
+
+#[test]
+fn training_starts_by_itself_and_is_paused_and_resumed_by_a_button() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    until(&mut harness, "a step is trained", |app| app.lab.step_in_view() > 0);
+    if harness.state().lab.is_training() {
+        press(&mut harness, "Pause");
+        assert!(!harness.state().lab.is_training());
+        press(&mut harness, "Run");
+    }
+    finished(&mut harness);
+    assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
+}
+
+#[test]
+fn a_click_on_a_token_selects_it_and_shift_selects_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    click_token(&mut harness, 5, egui::Modifiers::NONE);
+    assert_eq!(harness.state().lab.selection.query, Some(5));
+    click_token(&mut harness, 3, egui::Modifiers::SHIFT);
+    assert_eq!(harness.state().lab.selection.key, Some(3));
+    assert_eq!(harness.state().lab.selection.query, Some(5));
+    harness.key_press(egui::Key::ArrowRight);
+    harness.step();
+    assert_eq!(harness.state().lab.selection.query, Some(6));
+}
+
+fn click_token(harness: &mut Harness<'_, App>, position: usize, modifiers: egui::Modifiers) {
+    let start = format!("position {position}");
+    let named = |label: String| label.to_lowercase().contains(&start);
+    harness
+        .get_all_by_role(Role::Button)
+        .find(|node| node.accesskit_node().label().is_some_and(named))
+        .unwrap_or_else(|| panic!("no token at position {position}"))
+        .click_modifiers(modifiers);
+    harness.step();
+    harness.step();
+}
+
+#[test]
+fn the_timeline_shows_a_past_step_everywhere_and_one_key_returns_to_live() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    let last = harness.state().lab.step_in_view();
+    harness.get_by_role_and_label(Role::Slider, "Step in view").set_value_accesskit(11.0);
+    harness.step();
+    let step = harness.state().lab.step.expect("a step of the past is in view");
+    assert!(step.abs_diff(11) <= 2, "asked for 11, got {step}");
+    until(&mut harness, "the panels answer for it", |app| app.lab.inquiry.is_settled(step));
+    assert_eq!(harness.state().lab.readings.as_ref().unwrap().step, step);
+    // Dragged by hand to the left end.
+    let track = harness.get_by_role_and_label(Role::Slider, "Step in view").rect();
+    harness.drag_at(track.center());
+    harness.step();
+    harness.hover_at(track.left_center() + egui::vec2(2.0, 0.0));
+    harness.step();
+    harness.drop_at(track.left_center() + egui::vec2(2.0, 0.0));
+    harness.step();
+    assert_eq!(harness.state().lab.step, Some(0));
+    harness.key_press(egui::Key::L);
+    harness.step();
+    assert_eq!(harness.state().lab.step, None);
+    assert_eq!(harness.state().lab.step_in_view(), last);
+}
+
+#[test]
+fn a_head_is_cut_on_a_step_of_the_past_and_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    harness.get_by_role_and_label(Role::Slider, "Step in view").set_value_accesskit(20.0);
+    harness.step();
+    press(&mut harness, "Surgery");
+    harness.get_by_role_and_label(Role::CheckBox, "Cut layer 1 head 0").click();
+    harness.step();
+    harness.step();
+    let spelled: Vec<String> = harness.state().lab.in_force().iter().map(ToString::to_string).collect();
+    assert_eq!(spelled, ["zero layer1.head0"]);
+    until(&mut harness, "the effect is measured", |app| app.lab.effect.is_some());
+    let cut = harness.state().lab.readings.clone().unwrap();
+    assert_eq!(cut.interventions.len(), 1);
+    press(&mut harness, "Undo zero layer1.head0");
+    assert!(harness.state().lab.in_force().is_empty());
+}
+
+#[test]
+fn a_figure_is_saved_through_the_path_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    press(&mut harness, "Save figure Attention");
+    let path = folder.path().join("head.svg");
+    let field = harness.get_by_role_and_label(Role::TextInput, "Path");
+    field.set_text_value_accesskit(&path.display().to_string());
+    harness.step();
+    press(&mut harness, "OK");
+    until(&mut harness, "the file is there", |_| path.exists());
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("<svg") && text.contains("</svg>"), "{}", &text[..text.len().min(200)]);
+}
+
+#[test]
+fn the_palette_finds_an_action_by_a_few_letters_and_runs_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::P);
+    harness.step();
+    harness.step();
+    let field = harness.get_by_role_and_label(Role::TextInput, "Search for an action");
+    field.type_text("reco runs");
+    harness.step();
+    harness.key_press(egui::Key::Enter);
+    harness.step();
+    harness.step();
+    assert!(harness.query_by_role_and_label(Role::TextInput, "Search for an action").is_none());
+    assert!(harness.query_by_role_and_label(Role::Button, "List again").is_some());
+}
+
+#[test]
+fn a_changed_setting_says_that_it_waits_for_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    press(&mut harness, "Experiment");
+    assert!(harness.query_by_label_contains("needs a restart").is_none());
+    harness.state_mut().lab.draft.as_mut().unwrap().train.batch = 7;
+    harness.step();
+    harness.step();
+    assert!(harness.query_by_label_contains("needs a restart").is_some());
+    press(&mut harness, "Start with these settings");
+    assert_eq!(harness.state().lab.runs.len(), 2);
+    assert_eq!(harness.state().lab.run().unwrap().experiment.train.batch, 7);
+}
+
+#[test]
+fn a_branch_begins_at_the_step_in_view_and_both_runs_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    harness.get_by_role_and_label(Role::Slider, "Step in view").set_value_accesskit(20.0);
+    harness.step();
+    let from = harness.state().lab.step.unwrap();
+    press(&mut harness, "Branch from here");
+    let lab = &harness.state().lab;
+    assert_eq!(lab.runs.len(), 2, "{:?}", lab.troubles);
+    until(&mut harness, "the branch reports", |app| app.lab.step_in_view() >= from);
+    let lab = &harness.state().lab;
+    assert!(lab.run().unwrap().recording.rows.iter().all(|row| row.step >= from));
+}
+
+#[test]
+fn what_cannot_be_opened_is_a_sentence_in_the_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let surroundings = Surroundings {
+        library: Some(folder.path().join("runs")),
+        system_dialogs: false,
+        adapter: Adapter { name: "llvmpipe".to_owned(), software: true },
+    };
+    let launch = Launch { what: Some("brith".to_owned()), ..Launch::default() };
+    let mut harness = Harness::builder()
+        .with_size([1200.0, 800.0])
+        .build_eframe(|creation| App::new(&creation.egui_ctx, None, surroundings, &launch));
+    harness.step();
+    assert!(harness.query_by_label_contains("birth").is_some());
+    press(&mut harness, "Dismiss trouble 1");
+    assert!(harness.state().lab.troubles.is_empty());
+}
+
+#[test]
+fn every_action_has_words_and_no_key_means_two_things() {
+    let table = action::table();
+    let mut keys: Vec<String> = table.iter().filter_map(|e| e.keys.as_ref().map(action::spell)).collect();
+    let count = keys.len();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), count, "a key is given twice");
+    assert!(table.iter().all(|e| !e.text.is_empty() && e.help.ends_with('.')));
+    assert!(table.iter().any(|e| e.command == Command::Show("timeline")));
+}
+
+#[test]
+fn the_key_list_of_the_documentation_is_that_of_the_table() {
+    let text = include_str!("../../docs/window.md");
+    assert!(text.contains(&action::keys_markdown()), "docs/window.md lacks:\n{}", action::keys_markdown());
+}
+
+#[test]
+fn decimation_keeps_every_extreme() {
+    let mut points: Vec<[f64; 2]> = (0..100_000).map(|i| [f64::from(i), (f64::from(i) * 0.01).sin()]).collect();
+    points[54_321][1] = 7.0;
+    points[54_322][1] = -7.0;
+    let kept = mnemoscope::app::curves::decimated(&points, 0.0..=1e5, 500);
+    assert!(kept.len() <= 1_002 + 2, "{}", kept.len());
+    assert!(kept.contains(&[54_321.0, 7.0]) && kept.contains(&[54_322.0, -7.0]));
+    assert!(kept.windows(2).all(|w| w[0][0] <= w[1][0]));
+}
+
+#[test]
+fn one_selection_holds_for_all_panels() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    until(&mut harness, "a run is there", |app| app.lab.run().is_some());
+    let lab = &mut harness.state_mut().lab;
+    lab.pick(&Pick::QueryKey { query: 9, key: 4 }, false);
+    lab.pick(&Pick::Head { layer: 0, head: 1 }, false);
+    let s = &lab.selection;
+    assert_eq!((s.query, s.key, s.layer, s.head), (Some(9), Some(4), 0, 1));
+}

@@ -1,0 +1,313 @@
+//! Everything a hand can do: one table from which the menu, the palette, the shortcuts and the key list are made.
+
+use egui::{Key, KeyboardShortcut, Modifiers};
+
+use crate::figure::Pick;
+use crate::panel;
+use crate::record::intervention::Intervention;
+
+use super::state::Lab;
+
+/// What was done in a frame; carried out after it, so that drawing changes nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    Do(Command),
+    /// Something in a picture was clicked; with Shift, it is the key position that is meant.
+    Pick { pick: Pick, shift: bool },
+    /// Look at this step; `None`: at the newest.
+    View(Option<u64>),
+    /// Show this run in all panels.
+    Choose(usize),
+    Intervene(Intervention),
+    Lift(Intervention),
+    /// A live setting of training.
+    Set { name: String, value: toml::Value },
+    Speed(Option<f64>),
+    /// Steps per second of playing back.
+    PlaybackSpeed(f64),
+    /// Begin a run of the experiment in the form.
+    Start,
+    /// Put a known experiment into the form and begin it.
+    Experiment(String),
+    /// Ask about this text instead.
+    Text(String),
+    OpenRun(std::path::PathBuf),
+    DeleteRun(std::path::PathBuf),
+    NameRun(std::path::PathBuf, String),
+    SaveFigure(String),
+    Maximise(String),
+    Close(String),
+    Dismiss(usize),
+}
+
+/// Actions without an object: rows of [`table`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    RunPause,
+    SingleStep,
+    Restart,
+    Branch,
+    Live,
+    PreviousStep,
+    NextStep,
+    FirstStep,
+    Play,
+    NextToken,
+    PreviousToken,
+    NextKey,
+    PreviousKey,
+    ClearSelection,
+    NextHead,
+    PreviousHead,
+    DrawSequence,
+    EditText,
+    CutHead,
+    UndoIntervention,
+    LiftAll,
+    OpenRun,
+    OpenExperiment,
+    SaveFigure,
+    ExportWeights,
+    SaveExperiment,
+    Palette,
+    Keys,
+    Theme,
+    Larger,
+    Smaller,
+    NormalSize,
+    Maximise,
+    ClosePanel,
+    NextPanel,
+    ResetLayout,
+    Quit,
+    /// Bring a panel to the front, by its kind.
+    Show(&'static str),
+}
+
+/// Where an action stands in the menu bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Menu {
+    File,
+    Training,
+    Time,
+    Look,
+    Surgery,
+    View,
+    Panels,
+    Help,
+}
+
+impl Menu {
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::File, "File"),
+        (Self::Training, "Training"),
+        (Self::Time, "Time"),
+        (Self::Look, "Selection"),
+        (Self::Surgery, "Surgery"),
+        (Self::View, "View"),
+        (Self::Panels, "Panels"),
+        (Self::Help, "Help"),
+    ];
+}
+
+/// One row of the table.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    pub command: Command,
+    pub menu: Menu,
+    pub text: &'static str,
+    pub help: &'static str,
+    pub keys: Option<KeyboardShortcut>,
+    pub enabled: fn(&Lab) -> bool,
+}
+
+/// The table. Panels of the registry follow the written rows.
+pub fn table() -> Vec<Entry> {
+    let mut rows = ROWS.to_vec();
+    for kind in super::dock::kinds() {
+        rows.push(Entry {
+            command: Command::Show(kind),
+            menu: Menu::Panels,
+            text: super::dock::title(kind),
+            help: "Bring this panel to the front, reopening it if it was closed.",
+            keys: None,
+            enabled: always,
+        });
+    }
+    rows
+}
+
+/// Whether a kind of panel draws a figure (and so can be saved as one).
+pub fn is_figure(kind: &str) -> bool {
+    panel::ALL.iter().any(|entry| entry.name == kind)
+}
+
+const fn plain(key: Key) -> Option<KeyboardShortcut> {
+    Some(KeyboardShortcut::new(Modifiers::NONE, key))
+}
+
+const fn ctrl(key: Key) -> Option<KeyboardShortcut> {
+    Some(KeyboardShortcut::new(Modifiers::COMMAND, key))
+}
+
+const fn shift(key: Key) -> Option<KeyboardShortcut> {
+    Some(KeyboardShortcut::new(Modifiers::SHIFT, key))
+}
+
+fn always(_: &Lab) -> bool {
+    true
+}
+
+fn trains(lab: &Lab) -> bool {
+    lab.can_train()
+}
+
+fn has_past(lab: &Lab) -> bool {
+    lab.run().is_some_and(|run| !run.recording.recorded.is_empty())
+}
+
+fn looks_back(lab: &Lab) -> bool {
+    lab.step.is_some()
+}
+
+fn has_run(lab: &Lab) -> bool {
+    lab.run().is_some()
+}
+
+fn something_in_force(lab: &Lab) -> bool {
+    !lab.in_force().is_empty()
+}
+
+macro_rules! rows {
+    ($($menu:ident { $($command:ident $text:literal, $help:literal, $keys:expr, $enabled:expr;)* })*) => {
+        &[$($(Entry {
+            command: Command::$command,
+            menu: Menu::$menu,
+            text: $text,
+            help: $help,
+            keys: $keys,
+            enabled: $enabled,
+        },)*)*]
+    };
+}
+
+const ROWS: &[Entry] = rows! {
+    File {
+        OpenRun "Open run…", "Open the folder of a recorded run beside those already here.", ctrl(Key::O), always;
+        OpenExperiment "Open experiment…", "Read an experiment file and train it.", shift(Key::O), always;
+        SaveExperiment "Save experiment…", "Write the experiment of this run, as set in the form, to a file.", shift(Key::S), has_run;
+        SaveFigure "Save figure…", "Save the picture of the panel under the pointer (or the one last clicked) as SVG, PDF or PNG.", ctrl(Key::S), has_run;
+        ExportWeights "Export weights…", "Write the weights of the step in view as one safetensors file.", ctrl(Key::E), has_run;
+        Quit "Quit", "Save everything and close the window.", ctrl(Key::Q), always;
+    }
+    Training {
+        RunPause "Run or pause", "Let training go on, or hold it where it is.", plain(Key::Space), trains;
+        SingleStep "One step", "Train exactly one step, then pause.", plain(Key::Period), trains;
+        Restart "Restart", "Begin again from fresh weights, with the settings of the form. The run before stays.", ctrl(Key::R), has_run;
+        Branch "Branch from here", "Continue training from the step in view as a new run, with the settings of the form. Both runs stay.", plain(Key::B), has_past;
+    }
+    Time {
+        Live "Back to live", "Show the newest weights again.", plain(Key::L), looks_back;
+        PreviousStep "Previous recorded step", "Look one recorded step further back.", ctrl(Key::ArrowLeft), has_past;
+        NextStep "Next recorded step", "Look one recorded step further on.", ctrl(Key::ArrowRight), looks_back;
+        FirstStep "First recorded step", "Look at the beginning.", plain(Key::Home), has_past;
+        Play "Play back", "Walk through the recorded steps from the one in view, or hold.", plain(Key::P), has_past;
+    }
+    Look {
+        NextToken "Next token", "Select the position to the right as the query.", plain(Key::ArrowRight), has_run;
+        PreviousToken "Previous token", "Select the position to the left as the query.", plain(Key::ArrowLeft), has_run;
+        NextKey "Next key token", "Select the position to the right as the key.", shift(Key::ArrowRight), has_run;
+        PreviousKey "Previous key token", "Select the position to the left as the key.", shift(Key::ArrowLeft), has_run;
+        ClearSelection "Clear selection", "Select no position.", plain(Key::Escape), has_run;
+        NextHead "Next head", "Put the next attention head into focus.", plain(Key::CloseBracket), has_run;
+        PreviousHead "Previous head", "Put the attention head before into focus.", plain(Key::OpenBracket), has_run;
+        DrawSequence "Draw another sequence", "Ask all panels about another held-out sequence.", plain(Key::N), has_run;
+        EditText "Edit the text", "Write the sequence yourself.", plain(Key::E), has_run;
+    }
+    Surgery {
+        CutHead "Cut the head in focus", "Zero what the head in focus writes, or take that back.", plain(Key::X), has_run;
+        UndoIntervention "Undo last intervention", "Take back the newest intervention in force.", ctrl(Key::Z), something_in_force;
+        LiftAll "Lift all interventions", "Take back everything in force.", shift(Key::X), something_in_force;
+    }
+    View {
+        Theme "Dark or light", "Switch between the two colour schemes.", plain(Key::D), always;
+        Larger "Larger", "Scale everything up.", ctrl(Key::Plus), always;
+        Smaller "Smaller", "Scale everything down.", ctrl(Key::Minus), always;
+        NormalSize "Normal size", "Scale back to 100 %.", ctrl(Key::Num0), always;
+        NextPanel "Next panel", "Move the panel focus on: it is the one that is maximised, closed or saved by keys.", plain(Key::F6), always;
+        Maximise "Maximise panel", "Give the whole window to the panel in focus, or put it back.", plain(Key::M), always;
+        ClosePanel "Close panel", "Close the panel in focus; it can be reopened from the Panels menu.", ctrl(Key::W), always;
+        ResetLayout "Reset layout", "Put all panels back where they were at first. No run is touched.", None, always;
+    }
+    Help {
+        Palette "Command palette…", "Find any action by a few letters of its name.", ctrl(Key::P), always;
+        Keys "Keys", "List all shortcuts.", plain(Key::F1), always;
+    }
+};
+
+/// A shortcut as it is printed on keyboards: `Ctrl+P`.
+pub fn spell(keys: &KeyboardShortcut) -> String {
+    let m = keys.modifiers;
+    let parts = [(m.command || m.ctrl, "Ctrl"), (m.shift, "Shift"), (m.alt, "Alt")];
+    let mut text = String::new();
+    for (_, name) in parts.iter().filter(|(held, _)| *held) {
+        text.push_str(name);
+        text.push('+');
+    }
+    text + match keys.logical_key {
+        Key::ArrowLeft => "←",
+        Key::ArrowRight => "→",
+        Key::OpenBracket => "[",
+        Key::CloseBracket => "]",
+        Key::Period => ".",
+        Key::Plus => "+",
+        Key::Minus => "-",
+        Key::Escape => "Esc",
+        key => key.name(),
+    }
+}
+
+/// The table of `docs/window.md`: every action with its key.
+pub fn keys_markdown() -> String {
+    let mut text = String::from("| action | key | what it does |\n|---|---|---|\n");
+    for entry in ROWS {
+        let keys = entry.keys.as_ref().map_or_else(String::new, |k| format!("`{}`", spell(k)));
+        text += &format!("| {} | {keys} | {} |\n", entry.text.trim_end_matches('…'), entry.help);
+    }
+    text
+}
+
+/// The commands whose keys were pressed; takes those keys out of the input. None while a list is open that takes
+/// keys itself.
+pub fn pressed(ctx: &egui::Context, lab: &Lab, list_open: bool) -> Vec<Command> {
+    if list_open || ctx.any_popup_open() {
+        return Vec::new();
+    }
+    // While someone types, or a widget has the keyboard, only chords and function keys are commands. A focused
+    // figure leaves the plain keys to us.
+    let focused = ctx.memory(egui::Memory::focused);
+    let figure = ctx.data(|d| d.get_temp::<egui::Id>(super::figure_focus()));
+    let typing = ctx.text_edit_focused() || (focused.is_some() && focused != figure);
+    let mut entries = table();
+    // The chord with more modifiers first: Ctrl+X before X.
+    entries.sort_by_key(|e| e.keys.map_or(0, |k| u8::from(k.modifiers == Modifiers::NONE)));
+    let mut commands = Vec::new();
+    for entry in entries {
+        let Some(keys) = entry.keys else { continue };
+        let function = matches!(keys.logical_key, Key::F1 | Key::F6);
+        let chord = keys.modifiers.command || function;
+        let free = !typing || (chord && !edits_text(keys.logical_key));
+        if free
+            && (entry.enabled)(lab)
+            && ctx.input_mut(|input| input.consume_key(keys.modifiers, keys.logical_key))
+        {
+            commands.push(entry.command);
+        }
+    }
+    commands
+}
+
+/// Keys that a text field needs together with Ctrl.
+fn edits_text(key: Key) -> bool {
+    matches!(key, Key::Z | Key::ArrowLeft | Key::ArrowRight)
+}

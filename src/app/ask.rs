@@ -1,0 +1,244 @@
+//! What is asked of the examiner, and when: one question in flight, nothing asked twice, training first.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::record::batch::Row;
+use crate::record::error::Error;
+use crate::record::intervention::Intervention;
+use crate::record::question::ProbeCall;
+use crate::run::examiner::{Examiner, Question, Which};
+use crate::run::session::Command;
+
+use super::state::Lab;
+
+/// Live answers may take at most one part in this many of the time: training has the rest.
+const SHARE: u32 = 6;
+
+/// Live pictures change at most this often; more is not seen, and costs training.
+const SHORTEST: Duration = Duration::from_millis(120);
+
+/// The effect on the held-out batch costs as much as an evaluation; live, it is asked this seldom.
+const EFFECT_EVERY: Duration = Duration::from_secs(2);
+
+/// A question that takes longer than this has lost its examiner.
+const LOST: Duration = Duration::from_secs(60);
+
+/// Name of the probe that compares accuracy with and without what is in force.
+pub const EFFECT: &str = "effect";
+
+/// Identifies a question, to ask nothing twice.
+#[derive(Clone)]
+struct Asked {
+    run: usize,
+    step: u64,
+    live: bool,
+    prompt: Arc<Row>,
+    interventions: Vec<Intervention>,
+    calls: Vec<ProbeCall>,
+}
+
+impl Asked {
+    /// Whether it answers the other too, but for the step of a run that goes on.
+    fn is_like(&self, other: &Self) -> bool {
+        self.run == other.run
+            && self.live == other.live
+            && Arc::ptr_eq(&self.prompt, &other.prompt)
+            && self.interventions == other.interventions
+            && other.calls.iter().all(|call| self.calls.contains(call))
+    }
+}
+
+/// The examiner of the run in view, and what it was asked.
+pub struct Inquiry {
+    wake: Arc<dyn Fn() + Send + Sync>,
+    examiner: Option<(usize, Examiner)>,
+    /// The examiner could not be started for this run: said once.
+    refused: Option<usize>,
+    next_id: u64,
+    in_flight: Option<(u64, Asked, Instant)>,
+    answered: Option<Asked>,
+    /// How long the last answer took.
+    cost: Duration,
+    answered_at: Option<Instant>,
+    effect_at: Option<Instant>,
+}
+
+impl Inquiry {
+    pub fn new(wake: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self {
+            wake,
+            examiner: None,
+            refused: None,
+            next_id: 0,
+            in_flight: None,
+            answered: None,
+            cost: Duration::ZERO,
+            answered_at: None,
+            effect_at: None,
+        }
+    }
+
+    /// Another run is in view: nothing is in flight for it.
+    pub fn forget(&mut self) {
+        self.in_flight = None;
+        self.answered = None;
+        self.refused = None;
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// Whether the answers shown are those of this step, and nothing more is asked.
+    pub fn is_settled(&self, step: u64) -> bool {
+        self.in_flight.is_none() && self.answered.as_ref().is_some_and(|a| a.step == step)
+    }
+}
+
+/// Takes in answers to the question in flight; older ones are worth nothing.
+pub fn take_replies(lab: &mut Lab, now: Instant) {
+    let mut replies = Vec::new();
+    if let Some((_, examiner)) = &lab.inquiry.examiner {
+        replies.extend(examiner.replies.try_iter());
+    }
+    for reply in replies {
+        match lab.inquiry.in_flight.take() {
+            Some((id, asked, since)) if id == reply.id => {
+                lab.inquiry.cost = now.duration_since(since);
+                lab.inquiry.answered_at = Some(now);
+                let asked_effect = asked.calls.iter().any(|c| c.probe == EFFECT);
+                lab.inquiry.answered = Some(asked);
+                match reply.readings {
+                    Ok(readings) => {
+                        if asked_effect {
+                            lab.effect = Some(readings.clone());
+                        }
+                        lab.readings = Some(readings);
+                    }
+                    Err(error) => lab.trouble(error),
+                }
+                lab.changed();
+            }
+            other => lab.inquiry.in_flight = other,
+        }
+    }
+    if lab.inquiry.in_flight.as_ref().is_some_and(|(_, _, since)| now.duration_since(*since) > LOST) {
+        lab.inquiry.in_flight = None;
+        lab.inquiry.examiner = None;
+        lab.trouble(Error::internal(
+            "an examination did not come back and was given up; the next one starts afresh",
+        ));
+    }
+}
+
+/// Asks what the panels need, if it is not known yet.
+pub fn ask(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
+    if calls.is_empty() || lab.prompt.is_empty() {
+        return;
+    }
+    let Some((which, step, live)) = weights_in_view(lab, now) else { return };
+    let asked = Asked {
+        run: lab.current,
+        step,
+        live,
+        prompt: lab.prompt.clone(),
+        interventions: lab.in_force().iter().filter(|i| i.changes_forward()).cloned().collect(),
+        calls: calls_with_effect(lab, calls, now),
+    };
+    if lab.inquiry.answered.as_ref().is_some_and(|a| a.is_like(&asked) && a.step == step) {
+        return;
+    }
+    if lab.inquiry.in_flight.as_ref().is_some_and(|(_, a, _)| a.is_like(&asked) && (live || a.step == step)) {
+        return;
+    }
+    if !ready(lab) {
+        return;
+    }
+    let inquiry = &mut lab.inquiry;
+    let Some((_, examiner)) = &inquiry.examiner else { return };
+    inquiry.next_id += 1;
+    if asked.calls.iter().any(|c| c.probe == EFFECT) {
+        inquiry.effect_at = Some(now);
+    }
+    examiner.ask(Question {
+        id: inquiry.next_id,
+        which,
+        prompt: asked.prompt.clone(),
+        interventions: asked.interventions.clone(),
+        calls: asked.calls.clone(),
+    });
+    inquiry.in_flight = Some((inquiry.next_id, asked, now));
+}
+
+/// The weights to ask about: those of the past in view, or the newest that were sent. Sends for newer ones.
+fn weights_in_view(lab: &mut Lab, now: Instant) -> Option<(Which, u64, bool)> {
+    let due = lab.inquiry.answered_at.is_none_or(|at| {
+        now.duration_since(at) >= SHORTEST.max(lab.inquiry.cost * SHARE)
+    });
+    let busy = lab.inquiry.is_busy();
+    let step = lab.step;
+    let run = lab.runs.get_mut(lab.current)?;
+    let last = run.recording.last_step;
+    if step.is_none()
+        && let Some(training) = &mut run.training
+        && !training.gone
+    {
+        let newest = training.shown.as_ref().map(|w| w.step);
+        let wanted = newest.is_none() || (newest < Some(last) && due && !busy);
+        if wanted && !training.awaiting {
+            training.send(Command::Show);
+            training.awaiting = true;
+        }
+    }
+    let shown = run.training.as_ref().and_then(|t| t.shown.clone());
+    match (step, shown) {
+        (None, Some(weights)) => {
+            let step = weights.step;
+            Some((Which::Given(weights), step, true))
+        }
+        _ => {
+            let step = step.or_else(|| run.recording.recorded.last().copied())?;
+            let folder = run.recording.folder.clone()?;
+            Some((Which::Recorded { folder, step }, step, false))
+        }
+    }
+}
+
+/// The effect is asked while something is in force, live only every now and then.
+fn calls_with_effect(lab: &Lab, calls: &[ProbeCall], now: Instant) -> Vec<ProbeCall> {
+    let mut calls = calls.to_vec();
+    let Some(at) = calls.iter().position(|c| c.probe == EFFECT) else { return calls };
+    let live = lab.step.is_none() && lab.is_training();
+    let early = lab.inquiry.effect_at.is_some_and(|at| now.duration_since(at) < EFFECT_EVERY);
+    let idle = !lab.in_force().iter().any(Intervention::changes_forward);
+    if idle || (live && early) {
+        calls.remove(at);
+    }
+    calls
+}
+
+/// Starts the examiner of the run in view if need be.
+fn ready(lab: &mut Lab) -> bool {
+    let current = lab.current;
+    if lab.inquiry.examiner.as_ref().is_some_and(|(run, _)| *run == current) {
+        return true;
+    }
+    if lab.inquiry.refused == Some(current) {
+        return false;
+    }
+    lab.inquiry.examiner = None;
+    let wake = lab.inquiry.wake.clone();
+    let Some(run) = lab.runs.get(current) else { return false };
+    match Examiner::start(&run.experiment, move || wake()) {
+        Ok(examiner) => {
+            lab.inquiry.examiner = Some((current, examiner));
+            true
+        }
+        Err(error) => {
+            lab.inquiry.refused = Some(current);
+            lab.trouble(error);
+            false
+        }
+    }
+}

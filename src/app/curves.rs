@@ -1,0 +1,254 @@
+//! Curves in the window: the lines of a figure through `egui_plot`, so that they zoom, pan and read out.
+
+use std::ops::RangeInclusive;
+
+use egui::{Color32, Rect, Ui, UiBuilder, Vec2b, vec2};
+use egui_plot::{Corner, GridInput, GridMark, Legend, Line, LineStyle, PlotPoints, VLine};
+
+use crate::figure::{Axis, Figure, Mark, Plot};
+
+use super::theme::color32;
+
+/// Height of a plot's title.
+const TITLE: f32 = 20.0;
+
+/// Plots may not be squeezed flatter than this; the panel scrolls instead.
+const LOWEST: f32 = 110.0;
+
+/// Draws all plots of a figure in its grid.
+pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure) {
+    if figure.plots.is_empty() {
+        return;
+    }
+    let columns = figure.columns.max(1);
+    let rows = figure.plots.len().div_ceil(columns);
+    let caption = if figure.caption.is_empty() { 0.0 } else { TITLE };
+    let height = ((rect.height() - caption) / rows as f32).max(LOWEST);
+    let width = rect.width() / columns as f32;
+    let mut inner = ui.new_child(UiBuilder::new().max_rect(rect));
+    inner.set_clip_rect(rect.intersect(ui.clip_rect()));
+    egui::ScrollArea::vertical().id_salt("curves").show(&mut inner, |ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        for (row, plots) in figure.plots.chunks(columns).enumerate() {
+            ui.horizontal(|ui| {
+                ui.spacing_mut().item_spacing.x = 0.0;
+                for (column, plot) in plots.iter().enumerate() {
+                    let size = vec2(width - 2.0, height);
+                    ui.allocate_ui(size, |ui| one(ui, (row, column), plot, size));
+                }
+            });
+        }
+        if caption > 0.0 {
+            ui.weak(&figure.caption);
+        }
+    });
+}
+
+fn one(ui: &mut Ui, at: (usize, usize), plot: &Plot, size: egui::Vec2) {
+    ui.vertical(|ui| {
+        if !plot.title.is_empty() {
+            ui.allocate_ui(vec2(size.x, TITLE), |ui| ui.strong(&plot.title));
+        }
+        let (x_log, y_log) = (plot.x.log, plot.y.log);
+        let columns = size.x as usize;
+        let lines: Vec<Drawn> = plot.marks.iter().filter_map(|m| drawn(m, x_log, y_log)).collect();
+        let uprights: Vec<(f64, String, Color32)> =
+            plot.marks.iter().filter_map(|mark| upright(mark, x_log)).collect();
+        let response = axes(egui_plot::Plot::new(("curve", at)), plot)
+            .height((size.y - TITLE - 4.0).max(60.0))
+            .width(size.x)
+            .show(ui, |inner| {
+                let bounds = inner.plot_bounds();
+                for line in &lines {
+                    let seen = decimated(&line.points, bounds.min()[0]..=bounds.max()[0], columns);
+                    let style =
+                        if line.dashed { LineStyle::dashed_loose() } else { LineStyle::Solid };
+                    inner.line(
+                        Line::new(&line.name, PlotPoints::from(seen))
+                            .color(line.color)
+                            .width(line.width)
+                            .style(style)
+                            .allow_hover(false),
+                    );
+                }
+                for (x, text, color) in &uprights {
+                    let line = VLine::new(text, *x).color(*color).width(1.0).allow_hover(false);
+                    inner.vline(line.style(LineStyle::dashed_dense()));
+                }
+            });
+        mark_texts(ui, &uprights, &response.transform);
+        if let Some(pointer) = response.response.hover_pos() {
+            let x = response.transform.value_from_position(pointer).x;
+            let text = reading(plot, &lines, &uprights, x);
+            response.response.on_hover_text_at_pointer(text);
+        }
+    });
+}
+
+fn axes<'a>(drawn: egui_plot::Plot<'a>, plot: &Plot) -> egui_plot::Plot<'a> {
+    let mut drawn = drawn
+        .show_x(false)
+        .show_y(false)
+        .allow_scroll(false)
+        .allow_zoom(true)
+        .auto_bounds(Vec2b::TRUE)
+        .y_axis_min_width(44.0)
+        .link_axis(egui::Id::unique("curves"), Vec2b::new(true, false))
+        .link_cursor(egui::Id::unique("curves"), Vec2b::new(true, false))
+        .x_axis_label(plot.x.label.clone())
+        .y_axis_label(plot.y.label.clone());
+    if plot.marks.iter().filter(|m| matches!(m, Mark::Line { .. })).count() > 1 {
+        drawn = drawn.legend(Legend::default().position(Corner::RightTop).background_alpha(0.7));
+    }
+    drawn = bounded(drawn, &plot.y);
+    if plot.x.log {
+        drawn = drawn.x_axis_formatter(power).x_grid_spacer(decades);
+    }
+    if plot.y.log {
+        drawn = drawn.y_axis_formatter(power).y_grid_spacer(decades);
+    }
+    drawn
+}
+
+/// The panel's own range is always seen: an accuracy from 0 to 1 does not stretch with noise.
+fn bounded<'a>(drawn: egui_plot::Plot<'a>, y: &Axis) -> egui_plot::Plot<'a> {
+    let (low, high) = (scaled(y.range.0, y.log), scaled(y.range.1, y.log));
+    if low.is_finite() && high.is_finite() { drawn.include_y(low).include_y(high) } else { drawn }
+}
+
+fn power(mark: GridMark, _: &RangeInclusive<f64>) -> String {
+    let value = 10f64.powf(mark.value);
+    if (1e-3..1e5).contains(&value) {
+        format!("{}", (value * 1e4).round() / 1e4)
+    } else {
+        format!("{value:.0e}")
+    }
+}
+
+/// Lines at whole powers of ten, weaker ones at 2 and 5.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is egui_plot's")]
+fn decades(input: GridInput) -> Vec<GridMark> {
+    let (low, high) = input.bounds;
+    let exponents = (low.floor() as i32)..=(high.ceil() as i32);
+    exponents
+        .flat_map(|e| {
+            [(1.0f64, 1.0), (2.0, 0.3), (5.0, 0.3)].map(|(digit, step_size)| GridMark {
+                value: f64::from(e) + digit.log10(),
+                step_size,
+            })
+        })
+        .collect()
+}
+
+struct Drawn {
+    name: String,
+    points: Vec<[f64; 2]>,
+    color: Color32,
+    width: f32,
+    dashed: bool,
+}
+
+fn scaled(value: f64, log: bool) -> f64 {
+    if log { value.max(f64::MIN_POSITIVE).log10() } else { value }
+}
+
+fn drawn(mark: &Mark, x_log: bool, y_log: bool) -> Option<Drawn> {
+    let Mark::Line { name, points, color, width, dashed } = mark else { return None };
+    // A logarithmic axis has no place for zero and below.
+    let shown = |p: &&[f64; 2]| (!x_log || p[0] > 0.0) && (!y_log || p[1] > 0.0);
+    let place = |p: &[f64; 2]| [scaled(p[0], x_log), scaled(p[1], y_log)];
+    Some(Drawn {
+        name: name.clone(),
+        points: points.iter().filter(shown).map(place).collect(),
+        color: color32(*color),
+        width: width * super::paint::UNITS_PER_POINT,
+        dashed: *dashed,
+    })
+}
+
+fn upright(mark: &Mark, x_log: bool) -> Option<(f64, String, Color32)> {
+    let Mark::Upright { x, text, color, .. } = mark else { return None };
+    (!x_log || *x > 0.0).then(|| (scaled(*x, x_log), text.clone(), color32(*color)))
+}
+
+/// The text of an emergence mark stands beside its line, one below the other so that none covers another.
+fn mark_texts(
+    ui: &Ui,
+    uprights: &[(f64, String, Color32)],
+    transform: &egui_plot::PlotTransform,
+) {
+    let frame = *transform.frame();
+    let painter = ui.painter_at(frame);
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    let mut y = frame.top() + 3.0;
+    for (x, text, color) in uprights.iter().filter(|u| !u.1.is_empty()) {
+        let at = transform.position_from_point_x(*x);
+        if !frame.x_range().contains(at) {
+            continue;
+        }
+        let galley = painter.layout_no_wrap(text.clone(), font.clone(), *color);
+        let right = at + 4.0 + galley.size().x < frame.right();
+        let left = if right { at + 4.0 } else { at - 4.0 - galley.size().x };
+        let place = egui::pos2(left, y);
+        let back = Rect::from_min_size(place, galley.size()).expand(1.0);
+        painter.rect_filled(back, 2, ui.visuals().extreme_bg_color.gamma_multiply(0.8));
+        y += galley.size().y + 2.0;
+        painter.galley(place, galley, *color);
+    }
+}
+
+/// At most a lowest and a highest point per pixel column: what cannot be seen is not copied, and no spike is lost.
+pub fn decimated(
+    points: &[[f64; 2]],
+    seen: RangeInclusive<f64>,
+    columns: usize,
+) -> Vec<[f64; 2]> {
+    let from = points.partition_point(|p| p[0] < *seen.start()).saturating_sub(1);
+    let to = (points.partition_point(|p| p[0] <= *seen.end()) + 1).min(points.len());
+    // Before the first layout nothing is in view: draw all, to learn the bounds.
+    let points = if from < to { &points[from..to] } else { points };
+    let columns = columns.max(1);
+    if points.len() <= 2 * columns {
+        return points.to_vec();
+    }
+    let (first, last) = (points[0][0], points[points.len() - 1][0]);
+    let column_of = |p: &[f64; 2]| ((p[0] - first) / (last - first) * columns as f64) as usize;
+    let mut kept = Vec::with_capacity(2 * columns + 2);
+    for chunk in points.chunk_by(|a, b| column_of(a) == column_of(b)) {
+        let low = (0..chunk.len()).min_by(|&a, &b| chunk[a][1].total_cmp(&chunk[b][1]));
+        let high = (0..chunk.len()).max_by(|&a, &b| chunk[a][1].total_cmp(&chunk[b][1]));
+        let (Some(low), Some(high)) = (low, high) else { continue };
+        kept.push(chunk[low.min(high)]);
+        if low != high {
+            kept.push(chunk[low.max(high)]);
+        }
+    }
+    kept
+}
+
+/// All lines at once, as text: every name with its value at the last point up to `x`.
+fn reading(
+    plot: &Plot,
+    lines: &[Drawn],
+    uprights: &[(f64, String, Color32)],
+    x: f64,
+) -> String {
+    let unscaled = |v: f64, log: bool| if log { 10f64.powf(v) } else { v };
+    let mut text = format!("{} {:.0}", plot.x.label, unscaled(x, plot.x.log).max(0.0));
+    let mut said: Vec<&str> = Vec::new();
+    for line in lines {
+        let after = line.points.partition_point(|p| p[0] <= x);
+        let Some(point) = after.checked_sub(1).and_then(|i| line.points.get(i)) else { continue };
+        if said.contains(&line.name.as_str()) {
+            continue;
+        }
+        said.push(&line.name);
+        text += &format!("\n{}: {:.4}", line.name, unscaled(point[1], plot.y.log));
+    }
+    for (at, mark, _) in uprights.iter().filter(|u| !u.1.is_empty()) {
+        if (at - x).abs() < 0.01 * x.abs().max(1.0) {
+            text += &format!("\n{mark}");
+        }
+    }
+    text
+}

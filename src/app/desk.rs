@@ -1,0 +1,255 @@
+//! What lies on the desk: the panels with their settings, their last pictures, and the forms.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use egui::{Frame, Margin, Rect, ScrollArea, Ui, vec2};
+
+use crate::figure::Figure;
+use crate::figure::layout::layout;
+use crate::figure::scene::Scene;
+use crate::panel::{self, Palette, Panel, View};
+use crate::record::error::{Error, Result};
+use crate::record::knobs;
+use crate::record::question::ProbeCall;
+
+use super::action::Action;
+use super::ask::EFFECT;
+use super::form::Form;
+use super::library::Shelf;
+use super::paint::{Canvas, UNITS_PER_POINT};
+use super::state::Lab;
+use super::surgery::Surgery;
+use super::tokens::Editor;
+use super::{curves, form, paint, theme, timeline};
+
+/// Panels, pictures and forms between frames.
+pub struct Desk {
+    panels: Vec<(&'static str, Box<dyn Panel>)>,
+    pictures: BTreeMap<String, Picture>,
+    form: Form,
+    surgery: Surgery,
+    pub editor: Editor,
+    /// Kinds that were drawn in the last frame: only they are asked for.
+    visible: Vec<String>,
+    dark: bool,
+    /// Counts changes to settings of panels.
+    settings: u64,
+    pub actions: Vec<Action>,
+}
+
+/// The last picture of a panel, redrawn only when something it shows has changed.
+#[derive(Default)]
+struct Picture {
+    of: u64,
+    figure: Figure,
+    scene: Scene,
+    canvas: Canvas,
+}
+
+impl Desk {
+    pub fn new() -> Self {
+        Self {
+            panels: panel::ALL.iter().map(|entry| (entry.name, (entry.make)())).collect(),
+            pictures: BTreeMap::new(),
+            form: Form::default(),
+            surgery: Surgery::default(),
+            editor: Editor::default(),
+            visible: Vec::new(),
+            dark: false,
+            settings: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Settings of all panels as TOML, by kind.
+    pub fn settings(&mut self) -> Vec<(String, String)> {
+        let text = |panel: &mut Box<dyn Panel>| knobs::to_table(panel.as_mut()).to_string();
+        self.panels.iter_mut().map(|(kind, panel)| ((*kind).to_owned(), text(panel))).collect()
+    }
+
+    /// Takes settings that were kept; what no longer fits is left at its default.
+    pub fn restore(&mut self, kept: &[(String, String)]) {
+        for (kind, text) in kept {
+            let Some((_, panel)) = self.panels.iter_mut().find(|(k, _)| k == kind) else { continue };
+            let Ok(table) = text.parse::<toml::Table>() else { continue };
+            for (name, value) in &table {
+                let _ = knobs::set(panel.as_mut(), "", name, value);
+            }
+        }
+    }
+
+    /// A new frame begins.
+    pub fn begin(&mut self, _lab: &Lab, dark: bool) {
+        self.visible.clear();
+        self.dark = dark;
+    }
+
+    /// What the panels that were drawn need to know.
+    pub fn calls(&self, lab: &Lab) -> Vec<ProbeCall> {
+        let Some(run) = lab.run() else { return Vec::new() };
+        let mut calls: Vec<ProbeCall> = Vec::new();
+        for (kind, panel) in &self.panels {
+            if self.visible.iter().any(|v| v == kind) {
+                for call in panel.needs(&run.bench.net, &lab.selection) {
+                    if !calls.contains(&call) {
+                        calls.push(call);
+                    }
+                }
+            }
+        }
+        if self.visible.iter().any(|v| v == "surgery") {
+            calls.push(ProbeCall::new(EFFECT));
+        }
+        calls
+    }
+
+    /// Draws the panel of a kind into the room that is left.
+    pub fn panel(&mut self, ui: &mut Ui, kind: &str, lab: &mut Lab, shelf: &mut Shelf) {
+        self.visible.push(kind.to_owned());
+        let figure = super::action::is_figure(kind);
+        let fill =
+            if figure { ui.visuals().extreme_bg_color } else { ui.visuals().window_fill };
+        let margin = Margin::symmetric(6, 4);
+        Frame::new().fill(fill).inner_margin(margin).show(ui, |ui| {
+            ui.set_min_size(ui.available_size());
+            match kind {
+                "experiment" => scrolled(ui, |ui| {
+                    let actions = form::experiment(ui, lab, &mut self.form);
+                    self.actions.extend(actions);
+                }),
+                "surgery" => scrolled(ui, |ui| {
+                    let actions = self.surgery.ui(ui, lab);
+                    self.actions.extend(actions);
+                }),
+                "runs" => {
+                    let actions = shelf.ui(ui, &lab.folders());
+                    self.actions.extend(actions);
+                }
+                _ => self.figure_panel(ui, kind, lab),
+            }
+        });
+    }
+
+    fn figure_panel(&mut self, ui: &mut Ui, kind: &str, lab: &Lab) {
+        match kind {
+            "tokens" => {
+                let actions = self.editor.ui(ui, lab);
+                self.actions.extend(actions);
+            }
+            "timeline" => self.actions.extend(timeline::controls(ui, lab)),
+            _ => {}
+        }
+        self.settings_button(ui, kind);
+        let room = ui.available_rect_before_wrap();
+        if room.width() < 30.0 || room.height() < 20.0 {
+            return;
+        }
+        self.redraw(kind, lab, room);
+        let Some(picture) = self.pictures.get_mut(kind) else { return };
+        if let Some(sentence) = &picture.figure.empty {
+            ui.allocate_rect(room, egui::Sense::hover());
+            return paint::sentence(ui, room, sentence);
+        }
+        if kind == "curves" {
+            return curves::show(ui, room, &picture.figure);
+        }
+        let name = super::dock::title(kind);
+        let size = vec2(picture.scene.width, picture.scene.height) * UNITS_PER_POINT;
+        let place = Rect::from_min_size(room.min, size);
+        let actions = paint::scene(ui, place, &picture.scene, &mut picture.canvas, name);
+        self.actions.extend(actions);
+        if kind == "timeline" {
+            let actions = timeline::track(ui, place, &picture.figure, &picture.scene, lab);
+            self.actions.extend(actions);
+        }
+    }
+
+    /// The gear in the corner: the settings of a panel as a form.
+    fn settings_button(&mut self, ui: &mut Ui, kind: &str) {
+        let Some((_, panel)) = self.panels.iter_mut().find(|(k, _)| *k == kind) else { return };
+        if knobs::names(panel.as_mut()).is_empty() {
+            return;
+        }
+        let room = ui.available_rect_before_wrap();
+        let corner = Rect::from_min_size(
+            egui::pos2(room.right() - 54.0, ui.max_rect().top()),
+            vec2(54.0, 18.0),
+        );
+        let mut inner = ui.new_child(egui::UiBuilder::new().max_rect(corner));
+        let title = format!("Settings of {}", super::dock::title(kind));
+        let button = egui::containers::menu::MenuButton::from_button(egui::Button::new(egui::RichText::new("Settings").small().weak()).frame(false))
+            .config(egui::containers::menu::MenuConfig::new().close_behavior(
+                egui::PopupCloseBehavior::CloseOnClickOutside,
+            ));
+        let (response, _) = button.ui(&mut inner, |ui| {
+            ui.set_min_width(340.0);
+            ui.strong(&title);
+            ui.add(egui::Label::new(egui::RichText::new(panel.about()).weak()).wrap());
+            if !form::knobs(ui, panel.as_mut(), None).is_empty() {
+                self.settings += 1;
+            }
+        });
+        response.on_hover_text("What this panel shows and how.").accessible_name(title);
+    }
+
+    /// Asks the panel for its figure if anything it may show has changed.
+    fn redraw(&mut self, kind: &str, lab: &Lab, room: Rect) {
+        let size: [f32; 2] = (room.size() / UNITS_PER_POINT).into();
+        let mut state = DefaultHasher::new();
+        (lab.revision, self.settings, self.dark, lab.current).hash(&mut state);
+        size.map(f32::to_bits).hash(&mut state);
+        let of = state.finish().max(1);
+        let picture = self.pictures.entry(kind.to_owned()).or_default();
+        if picture.of == of {
+            return;
+        }
+        let Some((_, panel)) = self.panels.iter().find(|(k, _)| *k == kind) else { return };
+        let palette = theme::palette(self.dark);
+        let Some(figure) = figure(panel.as_ref(), lab, palette, size) else { return };
+        picture.scene = layout(&figure, size, &theme::figure_style(self.dark));
+        picture.figure = figure;
+        picture.of = of;
+    }
+
+    /// The figure of a panel as it goes to a file: the same panel, on white paper.
+    ///
+    /// # Errors
+    /// When there is no such panel, or it has nothing to draw: the sentence says why.
+    pub fn figure_for_file(&mut self, kind: &str, lab: &Lab) -> Result<(Figure, [f32; 2], String)> {
+        let (_, panel) = self
+            .panels
+            .iter_mut()
+            .find(|(k, _)| *k == kind)
+            .ok_or_else(|| Error::usage(format!("the panel {kind} is no figure")))?;
+        // As wide as a page of two columns, as high as the picture on the screen is in proportion.
+        let width = 183.0 / crate::figure::file::MM_PER_POINT;
+        let seen = self.pictures.get(kind).map_or([4.0, 3.0], |p| [p.scene.width, p.scene.height]);
+        let size = [width, width * (seen[1] / seen[0].max(1.0)).clamp(0.15, 1.5)];
+        let figure = figure(panel.as_ref(), lab, theme::palette(false), size)
+            .ok_or_else(|| Error::usage("there is no run to draw yet"))?;
+        if let Some(why) = &figure.empty {
+            return Err(Error::usage(format!("nothing to save: {why}")));
+        }
+        Ok((figure, size, format!("{kind}\n{}", knobs::to_table(panel.as_mut()))))
+    }
+}
+
+fn figure(panel: &dyn Panel, lab: &Lab, palette: Palette, size: [f32; 2]) -> Option<Figure> {
+    let run = lab.run()?;
+    Some(panel.figure(&View {
+        net: &run.bench.net,
+        vocab: &run.bench.vocab,
+        roles: run.bench.roles,
+        runs: &lab.recordings(),
+        step: lab.step,
+        readings: lab.readings.as_deref(),
+        selection: &lab.selection,
+        palette,
+        size,
+    }))
+}
+
+fn scrolled(ui: &mut Ui, inside: impl FnOnce(&mut Ui)) {
+    ScrollArea::vertical().auto_shrink(false).show(ui, inside);
+}

@@ -1,0 +1,147 @@
+//! Choosing files: the system's dialog, and a path field in the window when no dialog answers.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use egui::{Context, Id, Key, TextEdit};
+
+use super::worker::{Outcome, Worker};
+
+/// A dialog service that has not answered by then may never do so: the path field is offered beside it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A dialog that is gone sooner than any hand could close it never was there.
+const TOO_SOON: Duration = Duration::from_millis(400);
+
+/// What a path is wanted for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    OpenRun,
+    OpenExperiment,
+    SaveExperiment,
+    /// The figure of a panel, by its kind.
+    SaveFigure(String),
+    ExportWeights,
+}
+
+impl Purpose {
+    fn title(&self) -> &'static str {
+        match self {
+            Self::OpenRun => "Open the folder of a run",
+            Self::OpenExperiment => "Open an experiment",
+            Self::SaveExperiment => "Save the experiment",
+            Self::SaveFigure(_) => "Save the figure (.svg, .pdf or .png)",
+            Self::ExportWeights => "Export weights (.safetensors)",
+        }
+    }
+
+    fn file_name(&self) -> String {
+        match self {
+            Self::OpenRun | Self::OpenExperiment => String::new(),
+            Self::SaveExperiment => "experiment.toml".to_owned(),
+            Self::SaveFigure(kind) => format!("{kind}.svg"),
+            Self::ExportWeights => "weights.safetensors".to_owned(),
+        }
+    }
+
+    /// Asks the system; blocks until a person has answered.
+    fn ask(&self) -> Option<PathBuf> {
+        let dialog = rfd::FileDialog::new().set_title(self.title()).set_file_name(self.file_name());
+        match self {
+            Self::OpenRun => dialog.pick_folder(),
+            Self::OpenExperiment => dialog.add_filter("Experiment", &["toml"]).pick_file(),
+            Self::SaveExperiment | Self::SaveFigure(_) | Self::ExportWeights => dialog.save_file(),
+        }
+    }
+}
+
+struct Asking {
+    purpose: Purpose,
+    since: Instant,
+    /// The path field is shown.
+    field: bool,
+    text: String,
+    focus: bool,
+}
+
+/// At most one path is asked for at a time.
+pub struct Dialogs {
+    asking: Option<Asking>,
+    /// False where there is surely no dialog service: the path field comes at once.
+    system: bool,
+}
+
+impl Dialogs {
+    pub fn new(system: bool) -> Self {
+        Self { asking: None, system }
+    }
+
+    /// Asks for a path; the answer comes from [`Self::answered`] or [`Self::ui`].
+    pub fn ask(&mut self, purpose: Purpose, worker: &mut Worker) {
+        let text = match std::env::current_dir() {
+            Ok(here) => here.join(purpose.file_name()).display().to_string(),
+            Err(_) => purpose.file_name(),
+        };
+        let asked = purpose.clone();
+        let dialog = move || {
+            let path = asked.ask();
+            Outcome::Chosen(asked, path)
+        };
+        let system = self.system && worker.start_dialog("file dialog", dialog).is_ok();
+        self.asking =
+            Some(Asking { purpose, since: Instant::now(), field: !system, text, focus: true });
+    }
+
+    /// What the system's dialog said: the path, if it is still wanted.
+    pub fn answered(&mut self, purpose: &Purpose, path: Option<PathBuf>) -> Option<PathBuf> {
+        let asking = self.asking.as_mut().filter(|asking| asking.purpose == *purpose)?;
+        if path.is_none() && asking.since.elapsed() < TOO_SOON {
+            asking.field = true;
+            return None;
+        }
+        self.asking = None;
+        path
+    }
+
+    /// The path field, once it is due; some when a path was entered.
+    pub fn ui(&mut self, ctx: &Context) -> Option<(Purpose, PathBuf)> {
+        let asking = self.asking.as_mut()?;
+        if !asking.field {
+            match PATIENCE.checked_sub(asking.since.elapsed()) {
+                Some(rest) => ctx.request_repaint_after(rest),
+                None => asking.field = true,
+            }
+            return None;
+        }
+        let (mut chosen, mut closed) = (false, false);
+        egui::Window::new(asking.purpose.title())
+            .id(Id::unique("path field"))
+            .collapsible(false)
+            .resizable(false)
+            .anchor(egui::Align2::CENTER_TOP, [0.0, 120.0])
+            .show(ctx, |ui| {
+                if self.system {
+                    ui.label("No file dialog has answered. Write the path here, or go on waiting for the dialog.");
+                }
+                let edit = TextEdit::singleline(&mut asking.text).desired_width(520.0);
+                let edit = ui.add(edit).accessible_name("Path");
+                if std::mem::take(&mut asking.focus) {
+                    edit.request_focus();
+                }
+                chosen = edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
+                closed = ui.input(|i| i.key_pressed(Key::Escape));
+                ui.horizontal(|ui| {
+                    chosen |= ui.button("OK").clicked();
+                    closed |= ui.button("Cancel").clicked();
+                });
+            });
+        if chosen {
+            let asking = self.asking.take()?;
+            return Some((asking.purpose, PathBuf::from(asking.text.trim())));
+        }
+        if closed {
+            self.asking = None;
+        }
+        None
+    }
+}

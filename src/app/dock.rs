@@ -1,0 +1,283 @@
+//! Panels as tiles: where they lie at first, and how they are closed, reopened, maximised and put back.
+
+use egui::{Ui, WidgetText};
+use egui_tiles::{
+    Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, Tabs, Tile, TileId,
+    Tiles, Tree, UiResponse,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::panel;
+
+use super::action::Action;
+
+/// One tile: which panel it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pane {
+    pub kind: String,
+}
+
+/// Panels that are forms rather than figures: kind and title.
+const FORMS: &[(&str, &str)] =
+    &[("experiment", "Experiment"), ("surgery", "Surgery"), ("runs", "Recorded runs")];
+
+/// Every kind of panel: the figures of the registry, then the forms.
+pub fn kinds() -> Vec<&'static str> {
+    let figures = panel::ALL.iter().map(|entry| entry.name);
+    figures.chain(FORMS.iter().map(|(kind, _)| *kind)).collect()
+}
+
+/// What stands on the tab of a kind; a figure without a title of its own here shows its name.
+pub fn title(kind: &str) -> &'static str {
+    const TITLES: &[(&str, &str)] = &[
+        ("tokens", "Tokens"),
+        ("predictions", "Predictions"),
+        ("heads", "All heads"),
+        ("attention", "Attention"),
+        ("query_key", "Query-key space"),
+        ("memories", "Memories"),
+        ("curves", "Curves"),
+        ("timeline", "Timeline"),
+    ];
+    let known = TITLES.iter().chain(FORMS).find(|(k, _)| *k == kind).map(|(_, title)| *title);
+    let named = || panel::ALL.iter().find(|entry| entry.name == kind).map(|entry| entry.name);
+    known.or_else(named).unwrap_or("Panel")
+}
+
+/// The tiles, and which of them has the whole window or the keyboard.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Dock {
+    tree: Tree<Pane>,
+    pub maximised: Option<String>,
+    /// The panel that keys for panels mean.
+    pub focus: String,
+}
+
+impl Default for Dock {
+    fn default() -> Self {
+        Self { tree: first_layout(), maximised: None, focus: "attention".to_owned() }
+    }
+}
+
+/// Tokens and predictions left, attention in the middle, curves and memories right, the timeline below.
+fn first_layout() -> Tree<Pane> {
+    let mut tiles = Tiles::default();
+    let known = kinds();
+    let mut tabs = |wanted: &[&str]| {
+        let panes: Vec<TileId> = wanted
+            .iter()
+            .filter(|kind| known.contains(*kind))
+            .map(|kind| tiles.insert_pane(Pane { kind: (*kind).to_owned() }))
+            .collect();
+        (!panes.is_empty()).then(|| tiles.insert_tab_tile(panes))
+    };
+    let left = [tabs(&["tokens"]), tabs(&["predictions", "experiment", "surgery", "runs"])];
+    let middle = [tabs(&["heads"]), tabs(&["attention"])];
+    let right = [tabs(&["curves"]), tabs(&["memories", "query_key"])];
+    let below = tabs(&["timeline"]);
+    let rest: Vec<&str> = known
+        .iter()
+        .copied()
+        .filter(|kind| !title_is_placed(kind))
+        .collect();
+    let spare = tabs(&rest);
+    let left = stack(&mut tiles, left, &[0.56, 0.44]);
+    let middle = stack(&mut tiles, middle, &[0.34, 0.66]);
+    let right = stack(&mut tiles, right.map(|r| r), &[0.55, 0.45]);
+    let columns: Vec<TileId> = [left, middle, right, spare].into_iter().flatten().collect();
+    let top = linear(&mut tiles, LinearDir::Horizontal, columns, &[0.27, 0.37, 0.36]);
+    let rows: Vec<TileId> = [Some(top), below].into_iter().flatten().collect();
+    let root = linear(&mut tiles, LinearDir::Vertical, rows, &[0.83, 0.17]);
+    Tree::new(egui::Id::unique("panels"), root, tiles)
+}
+
+fn title_is_placed(kind: &str) -> bool {
+    const PLACED: &[&str] = &[
+        "tokens", "predictions", "experiment", "surgery", "runs", "heads", "attention", "curves",
+        "memories", "query_key", "timeline",
+    ];
+    PLACED.contains(&kind)
+}
+
+fn stack(tiles: &mut Tiles<Pane>, parts: [Option<TileId>; 2], shares: &[f32]) -> Option<TileId> {
+    let parts: Vec<TileId> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| linear(tiles, LinearDir::Vertical, parts, shares))
+}
+
+fn linear(tiles: &mut Tiles<Pane>, dir: LinearDir, parts: Vec<TileId>, shares: &[f32]) -> TileId {
+    let mut linear = Linear::new(dir, parts.clone());
+    for (part, share) in parts.iter().zip(shares) {
+        linear.shares.set_share(*part, *share);
+    }
+    tiles.insert_container(Container::Linear(linear))
+}
+
+impl Dock {
+    fn tile(&self, kind: &str) -> Option<TileId> {
+        let is = |tile: &Tile<Pane>| matches!(tile, Tile::Pane(pane) if pane.kind == kind);
+        self.tree.tiles.iter().find(|(_, tile)| is(tile)).map(|(id, _)| *id)
+    }
+
+    pub fn is_open(&self, kind: &str) -> bool {
+        self.tile(kind).is_some_and(|id| self.tree.is_visible(id))
+    }
+
+    /// Brings a panel to the front, reopening it if need be.
+    pub fn show_panel(&mut self, kind: &str) {
+        kind.clone_into(&mut self.focus);
+        if self.maximised.is_some() {
+            self.maximised = Some(kind.to_owned());
+        }
+        let Some(tile) = self.tile(kind) else {
+            let tile = self.tree.tiles.insert_pane(Pane { kind: kind.to_owned() });
+            match self.tree.root {
+                Some(root) => self.tree.move_tile_to_container(tile, root, usize::MAX, false),
+                None => self.tree.root = Some(self.tree.tiles.insert_tab_tile(vec![tile])),
+            }
+            return;
+        };
+        self.tree.set_visible(tile, true);
+        self.tree.make_active(|id, _| id == tile);
+    }
+
+    pub fn close(&mut self, kind: &str) {
+        if self.maximised.as_deref() == Some(kind) {
+            self.maximised = None;
+        }
+        if let Some(tile) = self.tile(kind) {
+            self.tree.set_visible(tile, false);
+        }
+    }
+
+    pub fn maximise(&mut self, kind: &str) {
+        self.maximised = match &self.maximised {
+            Some(_) => None,
+            None => Some(kind.to_owned()),
+        };
+    }
+
+    /// Moves the panel focus to the next open panel.
+    pub fn next_panel(&mut self) {
+        let open: Vec<&str> = kinds().into_iter().filter(|kind| self.is_open(kind)).collect();
+        let at = open.iter().position(|kind| *kind == self.focus);
+        if let Some(next) = open.get(at.map_or(0, |i| (i + 1) % open.len())) {
+            self.show_panel(next);
+        }
+    }
+
+    /// Draws all tiles (or the one that is maximised) and each panel through `draw`.
+    pub fn ui(&mut self, ui: &mut Ui, draw: &mut dyn FnMut(&mut Ui, &str)) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(kind) = self.maximised.clone() {
+            ui.horizontal(|ui| {
+                ui.strong(title(&kind));
+                if ui.button("Put back").on_hover_text("Show all panels again (M).").clicked() {
+                    actions.push(Action::Maximise(kind.clone()));
+                }
+            });
+            draw(ui, &kind);
+            return actions;
+        }
+        let mut shown = Shown { draw, actions: &mut actions, focus: &mut self.focus };
+        self.tree.ui(&mut shown, ui);
+        if self.tree.active_tiles().is_empty() {
+            ui.centered_and_justified(|ui| ui.weak("All panels are closed: the Panels menu reopens them."));
+        }
+        actions
+    }
+}
+
+struct Shown<'a> {
+    draw: &'a mut dyn FnMut(&mut Ui, &str),
+    actions: &'a mut Vec<Action>,
+    focus: &'a mut String,
+}
+
+impl Behavior<Pane> for Shown<'_> {
+    fn pane_ui(&mut self, ui: &mut Ui, _tile: TileId, pane: &mut Pane) -> UiResponse {
+        let pressed = ui.input(|i| i.pointer.any_pressed());
+        if pressed && ui.rect_contains_pointer(ui.max_rect()) {
+            pane.kind.clone_into(self.focus);
+        }
+        ui.push_id(&pane.kind, |ui| (self.draw)(ui, &pane.kind));
+        UiResponse::None
+    }
+
+    fn tab_title_for_pane(&mut self, pane: &Pane) -> WidgetText {
+        title(&pane.kind).into()
+    }
+
+    fn is_tab_closable(&self, _tiles: &Tiles<Pane>, _tile: TileId) -> bool {
+        true
+    }
+
+    fn on_tab_close(&mut self, tiles: &mut Tiles<Pane>, tile: TileId) -> bool {
+        if let Some(Tile::Pane(pane)) = tiles.get(tile) {
+            self.actions.push(Action::Close(pane.kind.clone()));
+        }
+        // Closed means hidden, so that it reopens where it was.
+        false
+    }
+
+    fn top_bar_right_ui(
+        &mut self,
+        tiles: &Tiles<Pane>,
+        ui: &mut Ui,
+        _tile: TileId,
+        tabs: &Tabs,
+        _scroll: &mut f32,
+    ) {
+        let active = tabs.active.and_then(|id| tiles.get(id));
+        let Some(Tile::Pane(pane)) = active else { return };
+        ui.add_space(4.0);
+        let name = format!("Maximise {}", title(&pane.kind));
+        let button = ui.add(egui::Button::new(small("Expand")).frame(false).small());
+        if button.on_hover_text("Maximise (M)").accessible_name(name).clicked() {
+            self.actions.push(Action::Maximise(pane.kind.clone()));
+        }
+        if super::action::is_figure(&pane.kind) {
+            let name = format!("Save figure {}", title(&pane.kind));
+            let button = ui.add(egui::Button::new(small("Save")).frame(false).small());
+            if button.on_hover_text("Save this figure (Ctrl+S)").accessible_name(name).clicked() {
+                self.actions.push(Action::SaveFigure(pane.kind.clone()));
+            }
+        }
+    }
+
+    fn tab_bar_color(&self, visuals: &egui::Visuals) -> egui::Color32 {
+        visuals.panel_fill
+    }
+
+    fn tab_bg_color(
+        &self,
+        visuals: &egui::Visuals,
+        _tiles: &Tiles<Pane>,
+        _tile: TileId,
+        state: &TabState,
+    ) -> egui::Color32 {
+        if state.active { visuals.extreme_bg_color } else { egui::Color32::TRANSPARENT }
+    }
+
+    fn gap_width(&self, _style: &egui::Style) -> f32 {
+        4.0
+    }
+
+    fn resize_stroke(
+        &self,
+        style: &egui::Style,
+        state: egui_tiles::ResizeState,
+    ) -> egui::Stroke {
+        match state {
+            egui_tiles::ResizeState::Idle => egui::Stroke::NONE,
+            _ => egui::Stroke::new(2.0, style.visuals.selection.stroke.color),
+        }
+    }
+
+    fn simplification_options(&self) -> SimplificationOptions {
+        SimplificationOptions { all_panes_must_have_tabs: true, ..SimplificationOptions::default() }
+    }
+}
+
+fn small(text: &str) -> egui::RichText {
+    egui::RichText::new(text).small().weak()
+}

@@ -1,0 +1,246 @@
+//! Draws the scene of a figure with egui, and answers to the pointer and to screen readers.
+
+use egui::{
+    Align2, Color32, CornerRadius, FontId, Id, Pos2, Rect, Response, Role, Sense, Shape, Stroke,
+    StrokeKind, TextureHandle, TextureOptions, Ui, WidgetInfo, pos2, vec2,
+};
+
+use crate::figure::color::Color;
+use crate::figure::pick;
+use crate::figure::scene::{AreaPick, Item, Scene};
+use crate::figure::{Anchor, Pick, font};
+
+use super::action::Action;
+use super::cloud::Camera;
+use super::theme::color32;
+
+/// Screen units in one point of a scene: 96 to the inch on a screen, 72 on paper.
+pub const UNITS_PER_POINT: f32 = 96.0 / 72.0;
+
+/// What is kept between frames for one picture: textures, and how its cloud is turned.
+#[derive(Default)]
+pub struct Canvas {
+    textures: Vec<(u64, TextureHandle)>,
+    pub camera: Camera,
+}
+
+/// Where a scene lies on the screen.
+#[derive(Clone, Copy)]
+pub struct Frame {
+    pub origin: Pos2,
+}
+
+impl Frame {
+    pub fn at(self, [x, y]: [f32; 2]) -> Pos2 {
+        self.origin + vec2(x, y) * UNITS_PER_POINT
+    }
+
+    pub fn rect(self, min: [f32; 2], max: [f32; 2]) -> Rect {
+        Rect::from_two_pos(self.at(min), self.at(max))
+    }
+
+    /// The place in the scene under a place on the screen.
+    pub fn back(self, at: Pos2) -> [f32; 2] {
+        ((at - self.origin) / UNITS_PER_POINT).into()
+    }
+}
+
+/// Draws `scene` with its corner at `rect.min`; `name` is what a screen reader calls it. Returns what was clicked.
+pub fn scene(
+    ui: &mut Ui,
+    rect: Rect,
+    scene: &Scene,
+    canvas: &mut Canvas,
+    name: &str,
+) -> Vec<Action> {
+    let frame = Frame { origin: rect.min };
+    let id = ui.scope_id().with(("figure", name));
+    let picture = ui.interact(rect, id, Sense::click());
+    picture.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("{name} figure")));
+    if picture.has_focus() {
+        super::hold_arrows(ui.ctx(), id);
+        ui.painter().rect_stroke(rect, 2, ui.visuals().selection.stroke, StrokeKind::Inside);
+    }
+    let mut actions = Vec::new();
+    items(ui, rect, scene, frame, canvas, &mut actions);
+    areas(ui, scene, frame, id, &picture, &mut actions);
+    actions
+}
+
+fn items(
+    ui: &mut Ui,
+    rect: Rect,
+    scene: &Scene,
+    frame: Frame,
+    canvas: &mut Canvas,
+    actions: &mut Vec<Action>,
+) {
+    let mut painter = ui.painter_at(rect);
+    let mut clips = vec![painter.clip_rect()];
+    let mut images = 0;
+    for item in &scene.items {
+        match item {
+            Item::Rect { min, max, fill, stroke } => {
+                painter.rect(
+                    frame.rect(*min, *max),
+                    CornerRadius::ZERO,
+                    fill.map_or(Color32::TRANSPARENT, color32),
+                    stroke.map_or(Stroke::NONE, |(c, w)| line(c, w)),
+                    StrokeKind::Middle,
+                );
+            }
+            Item::Polyline { points, color, width, dashed } => {
+                let points: Vec<Pos2> = points.iter().map(|p| frame.at(*p)).collect();
+                if *dashed {
+                    painter.extend(Shape::dashed_line(&points, line(*color, *width), 4.0, 3.0));
+                } else {
+                    painter.add(Shape::line(points, line(*color, *width)));
+                }
+            }
+            Item::Circle { center, radius, fill } => {
+                painter.circle_filled(frame.at(*center), radius * UNITS_PER_POINT, color32(*fill));
+            }
+            Item::Text { .. } => text(&painter, frame, item),
+            Item::Image { min, max, columns, rows, pixels } => {
+                let texture = texture(ui, canvas, images, [*columns, *rows], pixels);
+                images += 1;
+                let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+                painter.image(texture, frame.rect(*min, *max), uv, Color32::WHITE);
+            }
+            Item::Cloud { min, max, cloud, .. } => {
+                let room = frame.rect(*min, *max);
+                actions.extend(super::cloud::show(ui, &painter, room, cloud, &mut canvas.camera));
+            }
+            Item::Clip { min, max } => {
+                let inner = painter.clip_rect().intersect(frame.rect(*min, *max));
+                clips.push(inner);
+                painter.set_clip_rect(inner);
+            }
+            Item::Unclip => {
+                clips.pop();
+                painter.set_clip_rect(clips.last().copied().unwrap_or(rect));
+            }
+        }
+    }
+}
+
+fn line(color: Color, width: f32) -> Stroke {
+    Stroke::new(width * UNITS_PER_POINT, color32(color))
+}
+
+/// A scene places text by the middle of its capitals, egui by its box: the font's own baseline stands between.
+fn text(painter: &egui::Painter, frame: Frame, item: &Item) {
+    let Item::Text { at, text, size, color, align, upright, bold } = item else { return };
+    let size = size * UNITS_PER_POINT;
+    let font = if *bold { super::theme::bold(size) } else { FontId::proportional(size) };
+    let galley = painter.layout_no_wrap(font::shown(text).into_owned(), font, color32(*color));
+    let baseline = galley
+        .rows
+        .first()
+        .and_then(|row| row.row.glyphs.first())
+        .map_or(0.8 * galley.size().y, |glyph| glyph.pos.y);
+    let middle = baseline - font::MIDDLE * size;
+    let left = match align {
+        Anchor::Left => 0.0,
+        Anchor::Center => galley.size().x / 2.0,
+        Anchor::Right => galley.size().x,
+    };
+    let at = frame.at(*at);
+    if *upright {
+        let corner = at + vec2(-middle, left);
+        let shape = egui::epaint::TextShape::new(corner, galley, color32(*color));
+        painter.add(shape.with_angle(-std::f32::consts::FRAC_PI_2));
+    } else {
+        painter.galley(at - vec2(left, middle), galley, color32(*color));
+    }
+}
+
+/// The texture of the `index`-th image of a picture; uploaded again only when its pixels have changed.
+fn texture(
+    ui: &Ui,
+    canvas: &mut Canvas,
+    index: usize,
+    size: [usize; 2],
+    pixels: &[Color],
+) -> egui::TextureId {
+    let mark = fingerprint(size, pixels);
+    if let Some((known, handle)) = canvas.textures.get(index)
+        && *known == mark
+    {
+        return handle.id();
+    }
+    let image = egui::ColorImage::new(size, pixels.iter().map(|c| color32(*c)).collect());
+    match canvas.textures.get_mut(index) {
+        Some((known, handle)) => {
+            *known = mark;
+            handle.set(image, TextureOptions::NEAREST);
+            handle.id()
+        }
+        None => {
+            let handle = ui.ctx().load_texture("heat", image, TextureOptions::NEAREST);
+            let id = handle.id();
+            canvas.textures.push((mark, handle));
+            id
+        }
+    }
+}
+
+fn fingerprint(size: [usize; 2], pixels: &[Color]) -> u64 {
+    let crc = crc32fast::hash(bytemuck::cast_slice(pixels));
+    (u64::from(crc) << 32) ^ ((size[0] as u64) << 16) ^ size[1] as u64
+}
+
+fn areas(
+    ui: &mut Ui,
+    scene: &Scene,
+    frame: Frame,
+    id: Id,
+    picture: &Response,
+    actions: &mut Vec<Action>,
+) {
+    for (index, area) in scene.areas.iter().enumerate() {
+        if let AreaPick::One { pick, hover } = &area.pick {
+            one(ui, frame.rect(area.min, area.max), id.with(index), pick, hover, actions);
+        }
+    }
+    let Some(pointer) = picture.hover_pos() else { return };
+    let Some((pick, words)) = pick::pick(scene, frame.back(pointer)) else { return };
+    if !words.is_empty() {
+        picture.clone().on_hover_text_at_pointer(words);
+    }
+    if picture.clicked() && pick != Pick::Nothing {
+        actions.push(Action::Pick { pick, shift: ui.input(|i| i.modifiers.shift) });
+    }
+}
+
+/// One thing that can be clicked: a token, a thumbnail, a recorded step. It has a node for screen readers but is no
+/// tab stop: hundreds of them would bury the others, and the arrow keys reach each.
+fn one(ui: &mut Ui, rect: Rect, id: Id, pick: &Pick, hover: &str, actions: &mut Vec<Action>) {
+    if !ui.is_rect_visible(rect) {
+        return;
+    }
+    let sense = if *pick == Pick::Nothing { Sense::HOVER } else { Sense::CLICK };
+    let response = ui.interact(rect, id, sense);
+    if *pick != Pick::Nothing && !hover.is_empty() {
+        response.widget_info(|| WidgetInfo::labeled(Role::Button, true, hover));
+    }
+    if response.clicked() {
+        let shift = ui.input(|i| i.modifiers.shift);
+        actions.push(Action::Pick { pick: pick.clone(), shift });
+    }
+    if response.hovered() && *pick != Pick::Nothing {
+        ui.ctx().set_cursor_icon(egui::CursorIcon::PointingHand);
+    }
+    if !hover.is_empty() {
+        response.on_hover_text_at_pointer(hover);
+    }
+}
+
+/// Text in the middle of an empty room: a sentence that says why it is empty.
+pub fn sentence(ui: &Ui, rect: Rect, text: &str) {
+    let color = ui.visuals().weak_text_color();
+    let font = FontId::proportional(14.0);
+    let galley = ui.painter().layout(text.to_owned(), font, color, (rect.width() - 32.0).max(60.0));
+    let corner = Align2::CENTER_CENTER.align_size_within_rect(galley.size(), rect).min;
+    ui.painter_at(rect).galley(corner, galley, color);
+}

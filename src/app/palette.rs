@@ -1,0 +1,130 @@
+//! The command palette, and the list of keys: two views of the one table of actions.
+
+use egui::{Context, Id, Key, Modal, RichText, ScrollArea, TextEdit};
+use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
+use nucleo_matcher::{Config, Matcher, Utf32Str};
+
+use super::action::{Command, Entry, Menu, spell, table};
+use super::state::Lab;
+
+/// What is being searched for, while the palette is open.
+#[derive(Default)]
+pub struct Palette {
+    pub open: bool,
+    text: String,
+    marked: usize,
+}
+
+impl Palette {
+    pub fn show(&mut self) {
+        *self = Self { open: true, ..Self::default() };
+    }
+
+    /// The command that was chosen, if one was.
+    pub fn ui(&mut self, ctx: &Context, lab: &Lab) -> Option<Command> {
+        if !self.open {
+            return None;
+        }
+        let mut chosen = None;
+        let modal = Modal::new(Id::unique("palette")).show(ctx, |ui| {
+            ui.set_width(460.0);
+            let (up, down, enter) = ui.input_mut(|i| {
+                let mut take = |key| i.consume_key(egui::Modifiers::NONE, key);
+                (take(Key::ArrowUp), take(Key::ArrowDown), take(Key::Enter))
+            });
+            let edit = TextEdit::singleline(&mut self.text).hint_text("Type a few letters");
+            let edit = ui.add(edit.desired_width(f32::INFINITY));
+            let edit = edit.accessible_name("Search for an action");
+            edit.request_focus();
+            if edit.changed() {
+                self.marked = 0;
+            }
+            let found = matching(&self.text, lab);
+            self.marked = self.marked.saturating_sub(usize::from(up)) + usize::from(down);
+            self.marked = self.marked.min(found.len().saturating_sub(1));
+            if enter {
+                chosen = found.get(self.marked).map(|entry| entry.command);
+            }
+            ScrollArea::vertical().max_height(360.0).show(ui, |ui| {
+                for (i, entry) in found.iter().enumerate() {
+                    let keys = entry.keys.as_ref().map(spell).unwrap_or_default();
+                    let button = egui::Button::selectable(i == self.marked, entry.text);
+                    let button = button.right_text(RichText::new(keys).weak());
+                    let row = ui.add_sized([ui.available_width(), 22.0], button);
+                    let row = row.on_hover_text(entry.help);
+                    if i == self.marked && (up || down) {
+                        row.scroll_to_me(None);
+                    }
+                    if row.clicked() {
+                        chosen = Some(entry.command);
+                    }
+                }
+                if found.is_empty() {
+                    ui.weak("No action is called that.");
+                }
+            });
+        });
+        if chosen.is_some() || modal.should_close() {
+            self.open = false;
+        }
+        chosen
+    }
+}
+
+/// Enabled actions that match, best first; all of them for an empty text.
+fn matching(text: &str, lab: &Lab) -> Vec<Entry> {
+    let mut matcher = Matcher::new(Config::DEFAULT);
+    let pattern = Pattern::parse(text, CaseMatching::Ignore, Normalization::Smart);
+    let mut buffer = Vec::new();
+    let mut found: Vec<(u32, Entry)> = table()
+        .into_iter()
+        .filter(|entry| entry.command != Command::Palette && (entry.enabled)(lab))
+        .filter_map(|entry| {
+            let menu = Menu::ALL.iter().find(|(m, _)| *m == entry.menu).map_or("", |(_, n)| n);
+            let name = format!("{} {menu}", entry.text);
+            let score = pattern.score(Utf32Str::new(&name, &mut buffer), &mut matcher)?;
+            Some((score, entry))
+        })
+        .collect();
+    // Stable: equal ones keep the order of the table.
+    found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    found.into_iter().map(|(_, entry)| entry).collect()
+}
+
+/// The list behind F1.
+pub fn keys(ctx: &Context, open: &mut bool) {
+    if !*open {
+        return;
+    }
+    let modal = Modal::new(Id::unique("keys")).show(ctx, |ui| {
+        ui.set_width(680.0);
+        ui.heading("Keys");
+        ScrollArea::vertical().max_height(560.0).show(ui, |ui| {
+            for (menu, title) in Menu::ALL {
+                let rows: Vec<Entry> =
+                    table().into_iter().filter(|e| e.menu == *menu && e.keys.is_some()).collect();
+                if rows.is_empty() {
+                    continue;
+                }
+                ui.add_space(6.0);
+                ui.strong(*title);
+                egui::Grid::new(title).num_columns(3).striped(true).show(ui, |ui| {
+                    for entry in rows {
+                        ui.monospace(entry.keys.as_ref().map(spell).unwrap_or_default());
+                        ui.label(entry.text.trim_end_matches('…'));
+                        ui.add(egui::Label::new(RichText::new(entry.help).weak()).wrap());
+                        ui.end_row();
+                    }
+                });
+            }
+            ui.add_space(6.0);
+            ui.label("Click a token to select it as the query, Shift-click for a key. Drag the timeline to look back.");
+        });
+        if ui.button("Close").clicked() {
+            *open = false;
+        }
+    });
+    if modal.should_close() {
+        *open = false;
+    }
+}

@@ -1,0 +1,79 @@
+//! A picture of the window at a step: waits until the panels have answered for it, saves it, and quits.
+
+use std::path::{Path, PathBuf};
+
+use crossbeam_channel::Sender;
+use egui::{ColorImage, Context, ViewportCommand};
+
+use crate::figure::file::save;
+use crate::figure::png;
+use crate::record::error::{Error, Result};
+
+use super::App;
+
+/// Frames that must pass without a change: tooltips, textures and plots settle in two.
+const STILL: u32 = 4;
+
+/// A picture that is wanted.
+pub struct Shot {
+    file: PathBuf,
+    step: Option<u64>,
+    still: u32,
+    requested: bool,
+    done: Sender<Result<()>>,
+}
+
+impl Shot {
+    /// `done` hears how it went.
+    pub fn new(file: PathBuf, step: Option<u64>, done: Sender<Result<()>>) -> Self {
+        Self { file, step, still: 0, requested: false, done }
+    }
+}
+
+impl App {
+    /// Takes the picture once everything stands still at the wanted step.
+    pub(super) fn take_shot(&mut self, ctx: &Context) {
+        let ready = self.stands_still();
+        let failed = self.lab.runs.is_empty();
+        let Some(shot) = &mut self.shot else { return };
+        if shot.requested {
+            return;
+        }
+        if failed {
+            let why = self.lab.troubles.first().cloned();
+            let why = why.unwrap_or_else(|| Error::internal("there is no run to show"));
+            // The window was closed by hand when nobody listens.
+            let _ = shot.done.send(Err(why));
+            shot.requested = true;
+            return ctx.send_viewport_cmd(ViewportCommand::Close);
+        }
+        shot.still = if ready { shot.still + 1 } else { 0 };
+        if shot.still < STILL {
+            return;
+        }
+        shot.requested = true;
+        let (file, done, closer) = (shot.file.clone(), shot.done.clone(), ctx.clone());
+        ctx.request_screenshot(move |image| {
+            let _ = done.send(write(&file, &image));
+            closer.send_viewport_cmd(ViewportCommand::Close);
+        });
+    }
+
+    fn stands_still(&self) -> bool {
+        let Some(shot) = &self.shot else { return false };
+        let lab = &self.lab;
+        let here = lab.step_in_view();
+        let reached = match (shot.step, lab.step) {
+            (Some(step), None) => here >= step || !lab.can_train(),
+            _ => true,
+        };
+        reached && !lab.is_training() && lab.inquiry.is_settled(here)
+    }
+}
+
+fn write(file: &Path, image: &ColorImage) -> Result<()> {
+    let rgba: Vec<u8> = image.pixels.iter().flat_map(egui::Color32::to_srgba_unmultiplied).collect();
+    let size = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let bytes = png::encode(&rgba, size(image.size[0]), size(image.size[1]), None, &[])?;
+    save(file, &bytes, true)
+}

@@ -1,0 +1,67 @@
+//! The row above the tokens: another sequence, or a text of one's own.
+
+use egui::{Key, TextEdit, Ui};
+
+use super::action::{Action, Command};
+use super::state::Lab;
+
+/// The text that is being written.
+#[derive(Default)]
+pub struct Editor {
+    text: Option<String>,
+    focus: bool,
+}
+
+impl Editor {
+    /// Begins to edit the sequence in view.
+    pub fn open(&mut self, lab: &Lab) {
+        self.text = Some(lab.text());
+        self.focus = true;
+    }
+
+    pub fn ui(&mut self, ui: &mut Ui, lab: &Lab) -> Vec<Action> {
+        let mut actions = Vec::new();
+        ui.horizontal(|ui| {
+            let button = ui.button("Another sequence");
+            if button.on_hover_text("Draw another held-out sequence of the task (N).").clicked() {
+                actions.push(Action::Do(Command::DrawSequence));
+            }
+            let editing = self.text.is_some();
+            let button = ui.selectable_label(editing, "Edit text");
+            if button.on_hover_text("Write the sequence yourself (E).").clicked() {
+                if editing {
+                    self.text = None;
+                } else {
+                    self.open(lab);
+                }
+            }
+            if let Some(query) = lab.selection.query {
+                let key = lab.selection.key.map(|k| format!(", key {k}")).unwrap_or_default();
+                ui.weak(format!("query {query}{key}"));
+            } else {
+                ui.weak("click a token");
+            }
+        });
+        self.field(ui, &mut actions);
+        actions
+    }
+
+    fn field(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
+        let Some(text) = &mut self.text else { return };
+        let edit = TextEdit::multiline(text)
+            .desired_rows(3)
+            .desired_width(f32::INFINITY)
+            .font(egui::TextStyle::Monospace);
+        let response = ui.add(edit).accessible_name("Text of the sequence");
+        if self.focus {
+            response.request_focus();
+            self.focus = false;
+        }
+        if response.changed() {
+            actions.push(Action::Text(text.clone()));
+        }
+        if ui.input(|i| i.key_pressed(Key::Escape)) {
+            self.text = None;
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The bars at the top: the menu, and what training is doing, in words.
+
+use egui::{ComboBox, RichText, Ui};
+
+use crate::record::event::State;
+use crate::run::experiment::BUILTIN;
+
+use super::action::{Action, Command, Menu, spell, table};
+use super::state::Lab;
+
+/// Offered speeds in steps per second; none is as fast as it goes.
+const SPEEDS: &[Option<f64>] =
+    &[None, Some(50.0), Some(20.0), Some(10.0), Some(5.0), Some(2.0), Some(1.0)];
+
+/// What draws: the adapter, and whether it is only software.
+#[derive(Clone, Debug, Default)]
+pub struct Adapter {
+    pub name: String,
+    pub software: bool,
+}
+
+impl Adapter {
+    fn in_words(&self) -> String {
+        match (self.name.is_empty(), self.software) {
+            (true, _) => "CPU trains".to_owned(),
+            (false, true) => "CPU trains · software Vulkan draws".to_owned(),
+            (false, false) => format!("CPU trains · {} draws", self.name),
+        }
+    }
+
+    fn note(&self) -> String {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut text = format!("Training uses the CPU ({threads} threads).");
+        if !self.name.is_empty() {
+            text += &format!("\nPictures are drawn by {}.", self.name);
+        }
+        if self.software {
+            text += "\nThis is a software Vulkan: it draws with the same cores that train, so pictures are drawn less often. A graphics driver with Vulkan would draw without cost to training.";
+        }
+        text
+    }
+}
+
+/// File, Training, … : rows of the one table.
+pub fn menu(ui: &mut Ui, lab: &Lab, adapter: &Adapter) -> Vec<Action> {
+    let mut actions = Vec::new();
+    egui::MenuBar::new().ui(ui, |ui| {
+        for (menu, title) in Menu::ALL {
+            ui.menu_button(*title, |ui| {
+                for entry in table().into_iter().filter(|e| e.menu == *menu) {
+                    let keys = entry.keys.as_ref().map(spell).unwrap_or_default();
+                    let button = egui::Button::new(entry.text).shortcut_text(keys);
+                    let button = ui.add_enabled((entry.enabled)(lab), button);
+                    if button.on_hover_text(entry.help).clicked() {
+                        actions.push(Action::Do(entry.command));
+                        ui.close();
+                    }
+                }
+            });
+        }
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let text = RichText::new(adapter.in_words());
+            let text =
+                if adapter.software { text.color(ui.visuals().warn_fg_color) } else { text.weak() };
+            ui.label(text).on_hover_text(adapter.note());
+        });
+    });
+    actions
+}
+
+/// Which experiment, what it does, and the buttons that hold it or let it go on.
+pub fn state(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
+    let mut actions = Vec::new();
+    ui.horizontal(|ui| {
+        buttons(ui, lab, &mut actions);
+        ui.separator();
+        experiments(ui, lab, &mut actions);
+        speeds(ui, lab, &mut actions);
+        ui.separator();
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            numbers(ui, lab);
+            ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+                let words = RichText::new(lab.state_in_words()).heading().strong();
+                let words = if lab.step.is_some() {
+                    words.color(ui.visuals().warn_fg_color)
+                } else {
+                    words
+                };
+                ui.add(egui::Label::new(words).truncate());
+                if lab.step.is_some() && ui.button("Back to live").on_hover_text("L").clicked() {
+                    actions.push(Action::View(None));
+                }
+            });
+        });
+    });
+    actions
+}
+
+fn buttons(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+    let running = lab.is_training();
+    let can = lab.can_train();
+    let text = if running { "Pause" } else { "Run" };
+    let button = ui.add_enabled(can, egui::Button::new(text).min_size([78.0, 26.0].into()));
+    let help = if running { "Hold training (Space)." } else { "Let training go on (Space)." };
+    if button.on_hover_text(help).accessible_name(if running { "Pause" } else { "Run" }).clicked() {
+        actions.push(Action::Do(Command::RunPause));
+    }
+    let button = ui.add_enabled(can, egui::Button::new("Step").min_size([48.0, 26.0].into()));
+    if button.on_hover_text("Train one step, then pause (.).").clicked() {
+        actions.push(Action::Do(Command::SingleStep));
+    }
+    let button = egui::Button::new("Restart").min_size([60.0, 26.0].into());
+    let button = ui.add_enabled(lab.run().is_some(), button);
+    let help = "Begin again from fresh weights with the settings of the form (Ctrl+R).";
+    if button.on_hover_text(help).clicked() {
+        actions.push(Action::Do(Command::Restart));
+    }
+}
+
+fn experiments(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+    let name = lab.run().map_or("none", |run| run.name.as_str());
+    let combo = ComboBox::from_id_salt("experiment").width(150.0).selected_text(name);
+    let combo = combo.show_ui(ui, |ui| {
+        ui.weak("Runs in this window");
+        for (i, run) in lab.runs.iter().enumerate() {
+            if ui.selectable_label(i == lab.current, &run.name).clicked() {
+                actions.push(Action::Choose(i));
+            }
+        }
+        ui.separator();
+        ui.weak("Start an experiment");
+        for (name, _) in BUILTIN {
+            if ui.selectable_label(false, format!("Start {name}")).clicked() {
+                actions.push(Action::Experiment((*name).to_owned()));
+            }
+        }
+    });
+    combo.response.on_hover_text("The run in view; others can be started here.").accessible_name("Experiment");
+}
+
+fn speeds(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+    let text = |speed: Option<f64>| match speed {
+        None => "full speed".to_owned(),
+        Some(speed) => format!("{speed} steps/s"),
+    };
+    let combo = ComboBox::from_id_salt("speed").width(96.0).selected_text(text(lab.speed));
+    let combo = combo.show_ui(ui, |ui| {
+        for speed in SPEEDS {
+            if ui.selectable_label(lab.speed == *speed, text(*speed)).clicked() {
+                actions.push(Action::Speed(*speed));
+            }
+        }
+    });
+    combo.response.on_hover_text("How fast training may go.").accessible_name("Speed");
+}
+
+/// From right to left: how fast, where, how well.
+fn numbers(ui: &mut Ui, lab: &Lab) {
+    let Some(run) = lab.run() else { return };
+    if let Some(training) = &run.training
+        && training.state == State::Running
+    {
+        ui.label(RichText::new(format!("{:.0} steps/s", training.steps_per_second)).weak())
+            .on_hover_text("Training steps per second, evaluations and drawing included.");
+    }
+    let recording = &run.recording;
+    let step = lab.step_in_view();
+    if let Some(row) = recording.row_at(step)
+        && let Some(column) = recording.column("accuracy_in_context")
+        && let Some(accuracy) = row.values.get(column).filter(|v| v.is_finite())
+    {
+        ui.label(format!("accuracy {:.0} %", 100.0 * accuracy))
+            .on_hover_text("Share of right answers where the answer was seen before in the same sequence.");
+    }
+    ui.label(RichText::new(format!("step {step}")).strong())
+        .on_hover_text(format!("{} steps trained, {} recorded", recording.last_step, recording.recorded.len()));
+}
