@@ -9,9 +9,10 @@ use crate::record::intervention::Site;
 crate::knobs! {
     /// For the model `birth`; the ideal of the first three is the identity (`wk1`: one below the diagonal).
     ///
-    /// Arrays: `wo2` `[output, token]` = W_U W_O2 W_V2 Eᵀ; `wk2` `[query, key]` = E W_K2 (W_O1 W_V1 Eᵀ);
-    /// `wk1` `[query, key]` = P W_K1 Pᵀ of the first positions; `wf` `[next, current]`, the probabilities
-    /// softmax(W_U W_F E), beside `global_law` `[next, current]`. `recalled.wo2` `[token]`, `recalled.wk2`
+    /// Arrays: `wo2` `[output, token]` = `W_U W_O2 W_V2 Eᵀ`; `wk2` `[query, key]` =
+    /// `E W_K2 (W_O1 W_V1 Eᵀ)`;
+    /// `wk1` `[query, key]` = `P W_K1 Pᵀ` of the first positions; `wf` `[next, current]`, the probabilities
+    /// `softmax(W_U W_F E)`, beside `global_law` `[next, current]`. `recalled.wo2` `[token]`, `recalled.wk2`
     /// `[token]` and `recalled.wk1` `[pos]`: 1 where the association is stored, 0 where it is not, NaN
     /// where there is none to store (a token that is never a trigger; position 0). An array is absent where
     /// the model has no such matrix or the task no such law.

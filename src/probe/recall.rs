@@ -20,8 +20,8 @@ crate::knobs! {
     /// (`wk0_64_acc`): the same among the first 64 positions. `recall_wk2` (`wk1_acc`): a trigger's query
     /// finds its remapped token, among the fixed triggers or, where triggers are random, all tokens.
     /// `recall_wo2` (`wo1_acc`): the value of a token raises that token's logit most. `kl_wf` (`ff1_loss`):
-    /// mean over tokens that are no fixed trigger of KL(global law ‖ softmax(W_U W_F E)), in nats. NaN where
-    /// the model lacks the matrix (no W_F; no position vectors under rotary positions) or the task the law.
+    /// mean over tokens that are no fixed trigger of `KL(global law ‖ softmax(W_U W_F E))`, in nats. NaN where
+    /// the model lacks the matrix (no `W_F`; no position vectors under rotary positions) or the task the law.
     pub struct Recall = "Share of the associations of an induction head that each weight matrix of the model birth has stored." {
     }
 }
@@ -64,17 +64,17 @@ pub fn applies(subject: Subject<'_>) -> Result<()> {
 
 /// The trained matrices as scores between tokens and between positions, row-major.
 pub struct Memories {
-    /// `[candidate output, token]`: W_U W_O2 W_V2 Eᵀ.
+    /// `[candidate output, token]`: `W_U W_O2 W_V2 Eᵀ`.
     pub wo2: Vec<f32>,
-    /// `[query token, key token]`: E W_K2 (W_O1 W_V1 Eᵀ).
+    /// `[query token, key token]`: `E W_K2 (W_O1 W_V1 Eᵀ)`.
     pub wk2: Vec<f32>,
-    /// `[query position, key position]`: P W_K1 Pᵀ; empty without position vectors.
+    /// `[query position, key position]`: `P W_K1 Pᵀ`; empty without position vectors.
     pub wk1: Vec<f32>,
-    /// `[current token, next token]`: logits E (W_U W_F)ᵀ; empty without W_F.
+    /// `[current token, next token]`: logits `E (W_U W_F)ᵀ`; empty without `W_F`.
     pub wf: Vec<f32>,
     pub vocab: usize,
     pub positions: usize,
-    /// The tokens that W_K2 should remember.
+    /// The tokens that `W_K2` should remember.
     pub triggers: Vec<u32>,
     /// KL of each token that counts, in nats.
     pub kl_wf: Vec<f64>,
@@ -178,7 +178,7 @@ fn divergence(law: &[f32], logits: &[f32]) -> f64 {
         .sum()
 }
 
-/// What W_F writes for every token, `[token, dim]`: linear, or W_2 relu(W_1 x); `None` without W_F.
+/// What `W_F` writes for every token, `[token, dim]`: linear, or `W_2 relu(W_1 x)`; `None` without it.
 fn predicted(subject: Subject<'_>, embed: &Tensor) -> Result<Option<Tensor>> {
     if let Some(wf) = parameter(subject, "layer1.wf") {
         return Ok(Some(embed.matmul(&wf.t()?)?));

@@ -156,10 +156,9 @@ fn rotated_box(seed: u64) -> (Vec<f32>, [[f64; 4]; 4]) {
     let spreads = [5.0, 3.0, 1.0, 0.1];
     let mut points = Vec::new();
     for z in draw(seed, "box", 4000 * 4, Init::Normal(1.0)).chunks(4) {
-        for d in 0..4 {
-            let x: f64 = (0..4).map(|i| f64::from(z[i]) * spreads[i] * axes[i][d]).sum();
-            points.push((x + 10.0) as f32);
-        }
+        let along =
+            |d: usize| (0..4).map(|i| f64::from(z[i]) * spreads[i] * axes[i][d]).sum::<f64>();
+        points.extend((0..4).map(|d| (along(d) + 10.0) as f32));
     }
     (points, axes)
 }
