@@ -13,7 +13,10 @@ use super::state::Lab;
 pub enum Action {
     Do(Command),
     /// Something in a picture was clicked; with Shift, it is the key position that is meant.
-    Pick { pick: Pick, shift: bool },
+    Pick {
+        pick: Pick,
+        shift: bool,
+    },
     /// Look at this step; `None`: at the newest.
     View(Option<u64>),
     /// Show this run in all panels.
@@ -21,7 +24,10 @@ pub enum Action {
     Intervene(Intervention),
     Lift(Intervention),
     /// A live setting of training.
-    Set { name: String, value: toml::Value },
+    Set {
+        name: String,
+        value: toml::Value,
+    },
     Speed(Option<f64>),
     /// Steps per second of playing back.
     PlaybackSpeed(f64),

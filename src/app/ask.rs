@@ -123,7 +123,8 @@ pub fn take_replies(lab: &mut Lab, now: Instant) {
             other => lab.inquiry.in_flight = other,
         }
     }
-    if lab.inquiry.in_flight.as_ref().is_some_and(|(_, _, since)| now.duration_since(*since) > LOST) {
+    if lab.inquiry.in_flight.as_ref().is_some_and(|(_, _, since)| now.duration_since(*since) > LOST)
+    {
         lab.inquiry.in_flight = None;
         lab.inquiry.examiner = None;
         lab.trouble(Error::internal(
@@ -149,7 +150,12 @@ pub fn ask(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
     if lab.inquiry.answered.as_ref().is_some_and(|a| a.is_like(&asked) && a.step == step) {
         return;
     }
-    if lab.inquiry.in_flight.as_ref().is_some_and(|(_, a, _)| a.is_like(&asked) && (live || a.step == step)) {
+    if lab
+        .inquiry
+        .in_flight
+        .as_ref()
+        .is_some_and(|(_, a, _)| a.is_like(&asked) && (live || a.step == step))
+    {
         return;
     }
     if !ready(lab) {
@@ -173,9 +179,10 @@ pub fn ask(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
 
 /// The weights to ask about: those of the past in view, or the newest that were sent. Sends for newer ones.
 fn weights_in_view(lab: &mut Lab, now: Instant) -> Option<(Which, u64, bool)> {
-    let due = lab.inquiry.answered_at.is_none_or(|at| {
-        now.duration_since(at) >= SHORTEST.max(lab.inquiry.cost * SHARE)
-    });
+    let due = lab
+        .inquiry
+        .answered_at
+        .is_none_or(|at| now.duration_since(at) >= SHORTEST.max(lab.inquiry.cost * SHARE));
     let busy = lab.inquiry.is_busy();
     let step = lab.step;
     let run = lab.runs.get_mut(lab.current)?;

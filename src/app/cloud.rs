@@ -41,7 +41,8 @@ impl Camera {
 
     fn moved_by(&mut self, ui: &Ui, response: &egui::Response, three_d: bool) {
         let delta = response.drag_delta();
-        let pans = ui.input(|i| i.modifiers.shift || i.pointer.secondary_down() || i.pointer.middle_down());
+        let pans = ui
+            .input(|i| i.modifiers.shift || i.pointer.secondary_down() || i.pointer.middle_down());
         if pans || !three_d {
             self.pan += delta;
         } else {

@@ -172,11 +172,7 @@ fn upright(mark: &Mark, x_log: bool) -> Option<(f64, String, Color32)> {
 }
 
 /// The text of an emergence mark stands beside its line, one below the other so that none covers another.
-fn mark_texts(
-    ui: &Ui,
-    uprights: &[(f64, String, Color32)],
-    transform: &egui_plot::PlotTransform,
-) {
+fn mark_texts(ui: &Ui, uprights: &[(f64, String, Color32)], transform: &egui_plot::PlotTransform) {
     let frame = *transform.frame();
     let painter = ui.painter_at(frame);
     let font = egui::TextStyle::Small.resolve(ui.style());
@@ -198,11 +194,7 @@ fn mark_texts(
 }
 
 /// At most a lowest and a highest point per pixel column: what cannot be seen is not copied, and no spike is lost.
-pub fn decimated(
-    points: &[[f64; 2]],
-    seen: RangeInclusive<f64>,
-    columns: usize,
-) -> Vec<[f64; 2]> {
+pub fn decimated(points: &[[f64; 2]], seen: RangeInclusive<f64>, columns: usize) -> Vec<[f64; 2]> {
     let from = points.partition_point(|p| p[0] < *seen.start()).saturating_sub(1);
     let to = (points.partition_point(|p| p[0] <= *seen.end()) + 1).min(points.len());
     // Before the first layout nothing is in view: draw all, to learn the bounds.
@@ -227,12 +219,7 @@ pub fn decimated(
 }
 
 /// All lines at once, as text: every name with its value at the last point up to `x`.
-fn reading(
-    plot: &Plot,
-    lines: &[Drawn],
-    uprights: &[(f64, String, Color32)],
-    x: f64,
-) -> String {
+fn reading(plot: &Plot, lines: &[Drawn], uprights: &[(f64, String, Color32)], x: f64) -> String {
     let unscaled = |v: f64, log: bool| if log { 10f64.powf(v) } else { v };
     let mut text = format!("{} {:.0}", plot.x.label, unscaled(x, plot.x.log).max(0.0));
     let mut said: Vec<&str> = Vec::new();

@@ -71,7 +71,9 @@ impl Desk {
     /// Takes settings that were kept; what no longer fits is left at its default.
     pub fn restore(&mut self, kept: &[(String, String)]) {
         for (kind, text) in kept {
-            let Some((_, panel)) = self.panels.iter_mut().find(|(k, _)| k == kind) else { continue };
+            let Some((_, panel)) = self.panels.iter_mut().find(|(k, _)| k == kind) else {
+                continue;
+            };
             let Ok(table) = text.parse::<toml::Table>() else { continue };
             for (name, value) in &table {
                 let _ = knobs::set(panel.as_mut(), "", name, value);
@@ -108,8 +110,7 @@ impl Desk {
     pub fn panel(&mut self, ui: &mut Ui, kind: &str, lab: &mut Lab, shelf: &mut Shelf) {
         self.visible.push(kind.to_owned());
         let figure = super::action::is_figure(kind);
-        let fill =
-            if figure { ui.visuals().extreme_bg_color } else { ui.visuals().window_fill };
+        let fill = if figure { ui.visuals().extreme_bg_color } else { ui.visuals().window_fill };
         let margin = Margin::symmetric(6, 4);
         Frame::new().fill(fill).inner_margin(margin).show(ui, |ui| {
             ui.set_min_size(ui.available_size());
@@ -178,10 +179,13 @@ impl Desk {
         );
         let mut inner = ui.new_child(egui::UiBuilder::new().max_rect(corner));
         let title = format!("Settings of {}", super::dock::title(kind));
-        let button = egui::containers::menu::MenuButton::from_button(egui::Button::new(egui::RichText::new("Settings").small().weak()).frame(false))
-            .config(egui::containers::menu::MenuConfig::new().close_behavior(
-                egui::PopupCloseBehavior::CloseOnClickOutside,
-            ));
+        let button = egui::containers::menu::MenuButton::from_button(
+            egui::Button::new(egui::RichText::new("Settings").small().weak()).frame(false),
+        )
+        .config(
+            egui::containers::menu::MenuConfig::new()
+                .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside),
+        );
         let (response, _) = button.ui(&mut inner, |ui| {
             ui.set_min_width(340.0);
             ui.strong(&title);

@@ -75,11 +75,7 @@ fn first_layout() -> Tree<Pane> {
     let middle = [tabs(&["heads"]), tabs(&["attention"])];
     let right = [tabs(&["curves"]), tabs(&["memories", "query_key"])];
     let below = tabs(&["timeline"]);
-    let rest: Vec<&str> = known
-        .iter()
-        .copied()
-        .filter(|kind| !title_is_placed(kind))
-        .collect();
+    let rest: Vec<&str> = known.iter().copied().filter(|kind| !title_is_placed(kind)).collect();
     let spare = tabs(&rest);
     let left = stack(&mut tiles, left, &[0.56, 0.44]);
     let middle = stack(&mut tiles, middle, &[0.34, 0.66]);
@@ -93,8 +89,17 @@ fn first_layout() -> Tree<Pane> {
 
 fn title_is_placed(kind: &str) -> bool {
     const PLACED: &[&str] = &[
-        "tokens", "predictions", "experiment", "surgery", "runs", "heads", "attention", "curves",
-        "memories", "query_key", "timeline",
+        "tokens",
+        "predictions",
+        "experiment",
+        "surgery",
+        "runs",
+        "heads",
+        "attention",
+        "curves",
+        "memories",
+        "query_key",
+        "timeline",
     ];
     PLACED.contains(&kind)
 }
@@ -181,7 +186,9 @@ impl Dock {
         let mut shown = Shown { draw, actions: &mut actions, focus: &mut self.focus };
         self.tree.ui(&mut shown, ui);
         if self.tree.active_tiles().is_empty() {
-            ui.centered_and_justified(|ui| ui.weak("All panels are closed: the Panels menu reopens them."));
+            ui.centered_and_justified(|ui| {
+                ui.weak("All panels are closed: the Panels menu reopens them.")
+            });
         }
         actions
     }
@@ -262,11 +269,7 @@ impl Behavior<Pane> for Shown<'_> {
         4.0
     }
 
-    fn resize_stroke(
-        &self,
-        style: &egui::Style,
-        state: egui_tiles::ResizeState,
-    ) -> egui::Stroke {
+    fn resize_stroke(&self, style: &egui::Style, state: egui_tiles::ResizeState) -> egui::Stroke {
         match state {
             egui_tiles::ResizeState::Idle => egui::Stroke::NONE,
             _ => egui::Stroke::new(2.0, style.visuals.selection.stroke.color),

@@ -20,7 +20,11 @@ pub struct Form {
 
 /// One row per setting; returns the names of those that were changed. `running` gives the values in use, to mark
 /// what waits for a restart.
-pub fn knobs(ui: &mut Ui, knobs: &mut dyn Knobs, running: Option<&toml::Table>) -> Vec<(&'static str, bool)> {
+pub fn knobs(
+    ui: &mut Ui,
+    knobs: &mut dyn Knobs,
+    running: Option<&toml::Table>,
+) -> Vec<(&'static str, bool)> {
     let now = knobs::to_table(knobs);
     let mut changed = Vec::new();
     knobs.each(&mut |spec, slot| {
@@ -43,7 +47,8 @@ pub fn knobs(ui: &mut Ui, knobs: &mut dyn Knobs, running: Option<&toml::Table>) 
 fn row(ui: &mut Ui, spec: &Spec, slot: Slot<'_>) -> bool {
     let help = help(spec);
     let name = words(spec.name);
-    let label = ui.add_sized([118.0, 18.0], egui::Label::new(&name).truncate().halign(egui::Align::Min));
+    let label =
+        ui.add_sized([118.0, 18.0], egui::Label::new(&name).truncate().halign(egui::Align::Min));
     let label = label.on_hover_text(&help);
     let response = match slot {
         Slot::Bool(value) => ui.checkbox(value, ""),
@@ -82,8 +87,10 @@ pub fn words(name: &str) -> String {
 }
 
 fn help(spec: &Spec) -> String {
-    let range = spec.range.map(|(low, high)| format!("\nFrom {low} to {high}.")).unwrap_or_default();
-    let when = if spec.live { "\nTakes effect at once." } else { "\nTakes effect with the next start." };
+    let range =
+        spec.range.map(|(low, high)| format!("\nFrom {low} to {high}.")).unwrap_or_default();
+    let when =
+        if spec.live { "\nTakes effect at once." } else { "\nTakes effect with the next start." };
     format!("{}{range}{when}", spec.help)
 }
 
@@ -106,11 +113,15 @@ pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
             actions.push(Action::Start);
         }
         if running.as_ref().is_some_and(|r| *r != tables(draft)) {
-            ui.colored_label(ui.visuals().warn_fg_color, "changed: some settings wait for a restart");
+            ui.colored_label(
+                ui.visuals().warn_fg_color,
+                "changed: some settings wait for a restart",
+            );
         }
     });
     section(ui, "Task", |ui| {
-        if let Some(kind) = kinds(ui, "task kind", &draft.task_kind, task::ALL.iter().map(|e| e.name))
+        if let Some(kind) =
+            kinds(ui, "task kind", &draft.task_kind, task::ALL.iter().map(|e| e.name))
             && let Some(entry) = task::ALL.iter().find(|e| e.name == kind)
         {
             draft.task = (entry.make)();
@@ -119,7 +130,8 @@ pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
         knobs(ui, draft.task.as_mut(), of(0));
     });
     section(ui, "Model", |ui| {
-        if let Some(kind) = kinds(ui, "model kind", &draft.model_kind, model::ALL.iter().map(|e| e.name))
+        if let Some(kind) =
+            kinds(ui, "model kind", &draft.model_kind, model::ALL.iter().map(|e| e.name))
             && let Some(entry) = model::ALL.iter().find(|e| e.name == kind)
         {
             draft.model = (entry.make)();
@@ -212,7 +224,9 @@ pub fn parse(text: &str) -> Result<Vec<Staged>, Error> {
         let rest = rest.strip_prefix("step").map(str::trim_start).unwrap_or(rest);
         let (step, what) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
         let step = step.parse().map_err(|_| {
-            Error::usage(format!("\"{line}\": expected for example \"at step 300 unfreeze layer0.wk\""))
+            Error::usage(format!(
+                "\"{line}\": expected for example \"at step 300 unfreeze layer0.wk\""
+            ))
         })?;
         all.push(Staged { step, what: what.parse::<Intervention>()? });
     }

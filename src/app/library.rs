@@ -57,7 +57,8 @@ impl Shelf {
             });
             let button = ui.small_button("Name…").accessible_name(format!("Name {name}"));
             if button.on_hover_text("A named run is never removed to make room.").clicked() {
-                self.naming = Some((run.folder.clone(), run.about.title.clone().unwrap_or_default()));
+                self.naming =
+                    Some((run.folder.clone(), run.about.title.clone().unwrap_or_default()));
             }
             ui.label(&name).on_hover_text(run.folder.display().to_string());
             let note = if is_open { ", open" } else { "" };

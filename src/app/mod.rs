@@ -345,7 +345,9 @@ impl App {
         }
         let Some(library) = self.lab.runs_folder.clone() else { return };
         self.work("list runs", move || {
-            Outcome::Listed(runs::make_room(&library, runs::CAP_BYTES).and_then(|_| runs::list(&library)))
+            Outcome::Listed(
+                runs::make_room(&library, runs::CAP_BYTES).and_then(|_| runs::list(&library)),
+            )
         });
     }
 
@@ -423,8 +425,10 @@ impl eframe::App for App {
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         let begun = Instant::now();
         let ctx = ui.ctx().clone();
-        let mut actions: Vec<Action> =
-            action::pressed(&ctx, &self.lab, self.palette.open).into_iter().map(Action::Do).collect();
+        let mut actions: Vec<Action> = action::pressed(&ctx, &self.lab, self.palette.open)
+            .into_iter()
+            .map(Action::Do)
+            .collect();
         actions.extend(self.draw(ui));
         actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));
         palette::keys(&ctx, &mut self.keys_open);
@@ -480,7 +484,9 @@ fn figure_focus() -> Id {
 ///
 /// # Errors
 /// When it is no run folder, or one that this version cannot read.
-fn read_run(folder: &std::path::Path) -> Result<Box<(Experiment, crate::record::recording::Recording)>> {
+fn read_run(
+    folder: &std::path::Path,
+) -> Result<Box<(Experiment, crate::record::recording::Recording)>> {
     let reader = crate::record::folder::Reader::open(folder)?;
     let experiment = Experiment::load(&folder.join("experiment.toml"))?;
     Ok(Box::new((experiment, reader.recording)))

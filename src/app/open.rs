@@ -49,8 +49,7 @@ pub fn open(launch: Launch) -> Result<()> {
     };
     let create: eframe::AppCreator<'_> = Box::new(move |creation| {
         let adapter = creation.wgpu_render_state.as_ref().map(adapter).unwrap_or_default();
-        let surroundings =
-            Surroundings { library: home().ok(), system_dialogs: true, adapter };
+        let surroundings = Surroundings { library: home().ok(), system_dialogs: true, adapter };
         let mut app = App::new(&creation.egui_ctx, creation.storage, surroundings, &launch);
         if let Some(file) = &launch.screenshot {
             app.shot = Some(Shot::new(file.clone(), launch.at_step, sender));

@@ -72,7 +72,8 @@ impl App {
 }
 
 fn write(file: &Path, image: &ColorImage) -> Result<()> {
-    let rgba: Vec<u8> = image.pixels.iter().flat_map(egui::Color32::to_srgba_unmultiplied).collect();
+    let rgba: Vec<u8> =
+        image.pixels.iter().flat_map(egui::Color32::to_srgba_unmultiplied).collect();
     let size = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let bytes = png::encode(&rgba, size(image.size[0]), size(image.size[1]), None, &[])?;
     save(file, &bytes, true)

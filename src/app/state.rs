@@ -405,10 +405,13 @@ impl Lab {
     pub fn move_head(&mut self, by: isize) {
         let Some(run) = self.run() else { return };
         let heads = run.bench.net.heads.iter().enumerate();
-        let all: Vec<(usize, usize)> = heads.flat_map(|(l, &n)| (0..n).map(move |h| (l, h))).collect();
+        let all: Vec<(usize, usize)> =
+            heads.flat_map(|(l, &n)| (0..n).map(move |h| (l, h))).collect();
         let here = (self.selection.layer, self.selection.head);
         let at = all.iter().position(|h| *h == here).unwrap_or(0);
-        if let Some(&(layer, head)) = all.get(at.saturating_add_signed(by).min(all.len().saturating_sub(1))) {
+        if let Some(&(layer, head)) =
+            all.get(at.saturating_add_signed(by).min(all.len().saturating_sub(1)))
+        {
             self.selection.layer = layer;
             self.selection.head = head;
             self.changed();

@@ -135,7 +135,10 @@ fn experiments(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
             }
         }
     });
-    combo.response.on_hover_text("The run in view; others can be started here.").accessible_name("Experiment");
+    combo
+        .response
+        .on_hover_text("The run in view; others can be started here.")
+        .accessible_name("Experiment");
 }
 
 fn speeds(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
@@ -169,9 +172,13 @@ fn numbers(ui: &mut Ui, lab: &Lab) {
         && let Some(column) = recording.column("accuracy_in_context")
         && let Some(accuracy) = row.values.get(column).filter(|v| v.is_finite())
     {
-        ui.label(format!("accuracy {:.0} %", 100.0 * accuracy))
-            .on_hover_text("Share of right answers where the answer was seen before in the same sequence.");
+        ui.label(format!("accuracy {:.0} %", 100.0 * accuracy)).on_hover_text(
+            "Share of right answers where the answer was seen before in the same sequence.",
+        );
     }
-    ui.label(RichText::new(format!("step {step}")).strong())
-        .on_hover_text(format!("{} steps trained, {} recorded", recording.last_step, recording.recorded.len()));
+    ui.label(RichText::new(format!("step {step}")).strong()).on_hover_text(format!(
+        "{} steps trained, {} recorded",
+        recording.last_step,
+        recording.recorded.len()
+    ));
 }

@@ -72,7 +72,8 @@ impl Worker {
         let body = move || {
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
             let outcome = outcome.unwrap_or_else(|_| {
-                let text = format!("{what} failed by a fault of this program; nothing else was touched");
+                let text =
+                    format!("{what} failed by a fault of this program; nothing else was touched");
                 Outcome::Done(Err(Error::internal(text)))
             });
             // Nobody listens any more when the window has closed: then the outcome is worth nothing.

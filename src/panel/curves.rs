@@ -39,15 +39,13 @@ crate::knobs! {
         smooth: usize = 1, in 1..=1001, @live;
         /// Name what emerged and what was changed on flags at the step where it happened.
         marks: bool = true, @live;
-        /// A thin grey line where a network that guesses all tokens alike would be.
+        /// A dotted line where a network that guesses all tokens alike would be.
         chance: bool = true, @live;
     }
 }
 
 /// Lanes of flags above the first plot.
 const LANES: usize = 3;
-/// Name of the line of a network that has learned nothing.
-const CHANCE: &str = "guessing";
 /// What the labels of the value axis take, in points.
 const MARGIN: f64 = 64.0;
 
@@ -77,13 +75,8 @@ impl Panel for Curves {
                 self.show.name()
             ));
         }
-        // Steps are numbered below the last plot only; the others share its axis.
-        if let Some((last, above)) = plots.split_last_mut() {
+        if let Some(last) = plots.last_mut() {
             last.x.label = "step".to_owned();
-            for plot in above {
-                plot.x.ticks = Ticks::Hidden;
-                plot.marks.insert(0, baseline(view, plot));
-            }
         }
         if self.marks && !first.marks.is_empty() && view.size[1] > 160.0 {
             plots.insert(0, self.flag_plot(view, first, axis));
@@ -126,7 +119,7 @@ impl Curves {
         let mut legend = Vec::new();
         let mut values = Extent::default();
         for (i, column) in columns.iter().enumerate() {
-            let color = ink::line(view.palette, i);
+            let color = ink::category(i);
             let mut drawn = false;
             // The run in view last, so that it lies on top.
             for (r, (name, run)) in view.runs.iter().enumerate().rev() {
@@ -148,15 +141,7 @@ impl Curves {
             return None;
         }
         let range = self.value_range(family, values);
-        if let Some(line) = self.chance_line(view, family, axis, range) {
-            marks.push(line);
-            legend.push(LegendEntry {
-                text: CHANCE.to_owned(),
-                color: view.palette.faint,
-                line: true,
-                dashed: false,
-            });
-        }
+        marks.extend(self.chance_line(view, family, &columns, axis, range));
         let mut below = uprights(view, axis, self.marks);
         below.extend(marks);
         Some(Plot {
@@ -219,36 +204,36 @@ impl Curves {
         &self,
         view: &View<'_>,
         family: Family,
+        columns: &[String],
         axis: StepAxis,
         range: (f64, f64),
     ) -> Option<Mark> {
         let vocab = view.net.vocab as f64;
-        let value = match family {
-            Family::Loss => vocab.ln(),
-            Family::Accuracy => 1.0 / vocab,
+        let (value, what) = match family {
+            Family::Loss => (vocab.ln(), "guessing all tokens alike"),
+            Family::Accuracy => (1.0 / vocab, "guessing all tokens alike"),
             _ => return None,
         };
-        let shown = self.chance && vocab > 1.0;
+        let shown = self.chance && vocab > 1.0 && !columns.is_empty();
         (shown && (range.0..=range.1).contains(&value)).then(|| Mark::Line {
-            name: CHANCE.to_owned(),
+            name: what.to_owned(),
             points: Arc::from([[axis.range.0, value], [axis.range.1, value]]),
             color: view.palette.faint,
             width: 0.8,
-            dashed: false,
+            dashed: true,
         })
     }
 
     /// A low plot above the others that names what happened.
     fn flag_plot(&self, view: &View<'_>, run: &Recording, axis: StepAxis) -> Plot {
-        let flags = flags(view, run, axis, (0.3, LANES));
-        let lanes = 0.3 + flags.lanes as f64;
+        let cells = flags(run, axis, LANES, view.palette);
+        let lanes = cells.iter().map(|c| c.to[1].ceil()).fold(1.0, f64::max);
         let hidden = |range, log| Axis { range, log, ticks: Ticks::Hidden, ..Axis::default() };
         Plot {
             x: hidden(axis.range, axis.log),
             y: hidden((0.0, lanes), false),
-            marks: flags.into_marks(),
-            #[expect(clippy::cast_possible_truncation, reason = "at most three lanes")]
-            weight: 0.13 * lanes as f32 + 0.05,
+            marks: vec![Mark::Cells(cells)],
+            weight: 0.13 * (lanes as f32) + 0.05,
             ..Plot::default()
         }
     }
@@ -272,13 +257,6 @@ impl Extent {
         self.low = self.low.min(value);
         self.high = self.high.max(value);
     }
-}
-
-/// The lower end of a plot without numbers.
-fn baseline(view: &View<'_>, plot: &Plot) -> Mark {
-    let ((left, right), (low, _)) = (plot.x.range, plot.y.range);
-    let (from, to) = ([left, low], [right, low]);
-    Mark::Rect { from, to, fill: None, stroke: Some(view.palette.faint), width: 0.5 }
 }
 
 /// Columns of a family that any of the runs has, in the order of the first run that has them.

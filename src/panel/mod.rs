@@ -68,6 +68,13 @@ pub struct Palette {
     pub accent: Color,
 }
 
+impl Palette {
+    /// Okabe and Ito's blue on light paper, their sky blue on dark.
+    pub const fn accent_on(dark: bool) -> Color {
+        if dark { Color::rgb(86, 180, 233) } else { Color::rgb(0, 104, 166) }
+    }
+}
+
 /// Everything a panel may look at.
 pub struct View<'a> {
     pub net: &'a NetShape,

@@ -112,7 +112,7 @@ impl Guess {
         let mut marks = vec![
             bar_mark(
                 "other token",
-                ink::quiet(view.palette),
+                ink::category(0),
                 bars.iter().enumerate().filter(|b| !right(b)),
             ),
             bar_mark("right token", ink::TARGET, bars.iter().enumerate().filter(right)),
@@ -141,7 +141,7 @@ impl Guess {
             marks,
             legend: vec![
                 square("right token", ink::TARGET),
-                square("other token", ink::quiet(view.palette)),
+                square("other token", ink::category(0)),
             ],
             weight: 1.4,
             ..Plot::default()
@@ -173,9 +173,9 @@ fn along(view: &View<'_>, answer: &Reading) -> Result<Plot, Figure> {
             dashed: false,
         });
     }
-    let (quiet, seen) = (ink::quiet(view.palette), ink::line(view.palette, 0));
-    marks.push(dots("other positions", probability, &rest, quiet));
-    marks.push(dots("answer seen before", probability, &repeated, seen));
+    let faint = ink::mix(view.palette.paper, view.palette.ink, 0.45);
+    marks.push(dots("other positions", probability, &rest, faint));
+    marks.push(dots("answer seen before", probability, &repeated, ink::TARGET));
     Ok(Plot {
         x: Axis { label: "position".to_owned(), range: (-1.0, length as f64), ..Axis::default() },
         y: Axis {
@@ -185,7 +185,7 @@ fn along(view: &View<'_>, answer: &Reading) -> Result<Plot, Figure> {
             ticks: shares(),
         },
         marks,
-        legend: vec![square("answer seen before", seen), square("other positions", quiet)],
+        legend: vec![square("answer seen before", ink::TARGET), square("other positions", faint)],
         ..Plot::default()
     })
 }

@@ -307,3 +307,8 @@ pub fn set_all(knobs: &mut dyn Knobs, path: &str, table: &toml::Table) -> Result
     }
     Ok(())
 }
+
+/// `whole number from 1 to 10`, for help and messages.
+pub fn range_text(spec: &Spec, what: &str) -> String {
+    spec.range.map_or_else(|| what.to_owned(), |(low, high)| format!("{what} from {low} to {high}"))
+}

@@ -1,5 +1,6 @@
 //! Running and questioning an experiment.
 
+pub mod arrays;
 pub mod examine;
 pub mod examiner;
 pub mod experiment;

@@ -158,7 +158,8 @@ fn a_head_is_cut_on_a_step_of_the_past_and_mended() {
     harness.get_by_role_and_label(Role::CheckBox, "Cut layer 1 head 0").click();
     harness.step();
     harness.step();
-    let spelled: Vec<String> = harness.state().lab.in_force().iter().map(ToString::to_string).collect();
+    let spelled: Vec<String> =
+        harness.state().lab.in_force().iter().map(ToString::to_string).collect();
     assert_eq!(spelled, ["zero layer1.head0"]);
     until(&mut harness, "the effect is measured", |app| app.lab.effect.is_some());
     let cut = harness.state().lab.readings.clone().unwrap();
@@ -253,7 +254,8 @@ fn what_cannot_be_opened_is_a_sentence_in_the_window() {
 #[test]
 fn every_action_has_words_and_no_key_means_two_things() {
     let table = action::table();
-    let mut keys: Vec<String> = table.iter().filter_map(|e| e.keys.as_ref().map(action::spell)).collect();
+    let mut keys: Vec<String> =
+        table.iter().filter_map(|e| e.keys.as_ref().map(action::spell)).collect();
     let count = keys.len();
     keys.sort();
     keys.dedup();
@@ -265,12 +267,17 @@ fn every_action_has_words_and_no_key_means_two_things() {
 #[test]
 fn the_key_list_of_the_documentation_is_that_of_the_table() {
     let text = include_str!("../../docs/window.md");
-    assert!(text.contains(&action::keys_markdown()), "docs/window.md lacks:\n{}", action::keys_markdown());
+    assert!(
+        text.contains(&action::keys_markdown()),
+        "docs/window.md lacks:\n{}",
+        action::keys_markdown()
+    );
 }
 
 #[test]
 fn decimation_keeps_every_extreme() {
-    let mut points: Vec<[f64; 2]> = (0..100_000).map(|i| [f64::from(i), (f64::from(i) * 0.01).sin()]).collect();
+    let mut points: Vec<[f64; 2]> =
+        (0..100_000).map(|i| [f64::from(i), (f64::from(i) * 0.01).sin()]).collect();
     points[54_321][1] = 7.0;
     points[54_322][1] = -7.0;
     let kept = mnemoscope::app::curves::decimated(&points, 0.0..=1e5, 500);

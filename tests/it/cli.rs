@@ -1,1 +1,257 @@
-//! cli
+//! The program as a person calls it: exit codes, messages, files.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use mnemoscope::record::folder::Reader;
+
+/// A network that trains hundreds of steps in a second.
+const TINY: &str = r#"
+name = "tiny"
+about = "A small network for tests."
+
+[task]
+kind = "bigram"
+triggers = 2
+length = 32
+
+[model]
+kind = "birth"
+width = 16
+
+[train]
+batch = 8
+steps = 30
+held_out = 16
+loss = "repeated"
+"#;
+
+fn program(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mnemoscope"));
+    command.current_dir(folder).args(args).env("XDG_DATA_HOME", folder.join("data"));
+    command
+}
+
+fn run(folder: &Path, args: &[&str]) -> Output {
+    program(folder, args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs what must succeed and returns what it printed.
+fn done(folder: &Path, args: &[&str]) -> String {
+    let output = run(folder, args);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{args:?}: {out}{err}");
+    out
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn tiny() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
+    folder
+}
+
+#[test]
+fn the_documented_help_is_the_help() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/help.txt");
+    let now = mnemoscope::cli::help();
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(&path, &now).unwrap();
+    }
+    let documented = fs::read_to_string(&path).unwrap();
+    assert_eq!(
+        documented, now,
+        "run the tests once with UPDATE_SNAPSHOTS=1 and read the difference"
+    );
+}
+
+#[test]
+fn wrong_words_get_a_sentence_and_the_documented_exit_code() {
+    let folder = tiny();
+    fs::write(folder.path().join("broken.toml"), "name = \"x\"\n[task\n").unwrap();
+    fs::write(folder.path().join("wrong.toml"), TINY.replace("width = 16", "wdith = 16")).unwrap();
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["train", "brith"], 2, "birth"),
+        (&["train", "tiny.toml", "--set", "train.rte=1"], 2, "train.rate"),
+        (&["train", "tiny.toml", "--set", "train.rate=-1"], 2, "from"),
+        (&["train", "tiny.toml", "--set", "train.rate"], 2, "NAME=VALUE"),
+        (&["train", "tiny.toml", "--set", "model.width=many"], 2, "whole number"),
+        (&["train", "birth", "--out", "x"], 2, "--steps"),
+        (&["train", "broken.toml"], 3, "broken.toml"),
+        (&["train", "wrong.toml"], 2, "width"),
+        (&["train", "absent.toml"], 3, "absent.toml"),
+        (&["examine", "absent"], 3, "absent"),
+        (&["list", "tasks", "bigam"], 2, "bigram"),
+        (&["list", "tsaks"], 2, "tasks"),
+        (&["frobnicate", "x", "y"], 2, "frobnicate"),
+    ];
+    for (args, code, fragment) in cases {
+        let output = run(folder.path(), args);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(*code), "{args:?}: {err}");
+        assert!(err.contains(fragment), "{args:?}: {err}");
+        assert!(!err.contains("panicked"), "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn every_kind_can_be_listed_with_its_settings() {
+    let folder = tiny();
+    let all = done(folder.path(), &["list"]);
+    for name in ["bigram", "birth", "decoder", "birth-joint", "attention", "curves"] {
+        assert!(all.contains(name), "{name} is not in\n{all}");
+    }
+    let task = done(folder.path(), &["list", "tasks", "bigram"]);
+    assert!(task.contains("task.triggers = 5") && task.contains("from 0 to 10"), "{task}");
+    let experiment = done(folder.path(), &["list", "experiments", "birth-joint"]);
+    for setting in ["train.rate", "train.batch", "train.steps", "train.seed", "model.width"] {
+        assert!(experiment.contains(setting), "{setting} is not in\n{experiment}");
+    }
+}
+
+#[test]
+fn a_run_can_be_trained_examined_and_drawn() {
+    let folder = tiny();
+    let out = done(folder.path(), &["train", "tiny.toml", "--out", "run"]);
+    assert!(out.contains("Finished at step 30") && out.contains("run"), "{out}");
+
+    let shown = done(folder.path(), &["examine", "run", "--step", "20"]);
+    assert!(shown.contains("step 20") && shown.contains("accuracy_in_context"), "{shown}");
+
+    let args =
+        ["examine", "run", "--tokens", "to be or", "--probe", "attention", "--cut", "layer1.head0"];
+    done(folder.path(), &[&args[..], &["-o", "a.json"]].concat());
+    let json: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.path().join("a.json")).unwrap()).unwrap();
+    let pattern = &json["probes"]["attention"]["arrays"]["pattern.layer1"];
+    assert_eq!(pattern["shape"], serde_json::json!([1, 8, 8]));
+    let row: f64 =
+        pattern["data"].as_array().unwrap()[56..].iter().map(|x| x.as_f64().unwrap()).sum();
+    assert!((row - 1.0).abs() < 1e-5, "the last row of a pattern sums to {row}");
+    assert_eq!(json["interventions"][0], "zero layer1.head0");
+
+    done(folder.path(), &[&args[..], &["-o", "a.npz"]].concat());
+    let npz = fs::read(folder.path().join("a.npz")).unwrap();
+    assert!(npz.starts_with(b"PK"));
+
+    for file in ["f.svg", "f.pdf", "f.png", "f.csv"] {
+        done(folder.path(), &["figure", "run", "attention", "--step", "20", "-o", file]);
+        assert!(fs::metadata(folder.path().join(file)).unwrap().len() > 500, "{file}");
+    }
+    let again = run(folder.path(), &["figure", "run", "attention", "-o", "f.svg"]);
+    assert_eq!(again.status.code(), Some(2), "a figure is not replaced unasked");
+    done(
+        folder.path(),
+        &["figure", "run", "curves", "-o", "f.svg", "--force", "--set", "log_x=true"],
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
+    let folder = tiny();
+    for (out, seed) in [("a", "1"), ("b", "1"), ("c", "2")] {
+        let seed = format!("train.seed={seed}");
+        done(folder.path(), &["train", "tiny.toml", "--quiet", "--out", out, "--set", &seed]);
+    }
+    let metrics = |run: &str| fs::read(folder.path().join(run).join("metrics.csv")).unwrap();
+    assert_eq!(metrics("a"), metrics("b"));
+    assert_ne!(metrics("a"), metrics("c"));
+}
+
+/// Starts a long run and waits until it has recorded something.
+#[cfg(unix)]
+fn long_run(folder: &Path) -> std::process::Child {
+    let args = ["train", "tiny.toml", "--steps", "4000", "--quiet", "--out", "long"];
+    let child = program(folder, &args).stdin(Stdio::null()).spawn().unwrap();
+    let metrics = folder.join("long/metrics.csv");
+    for _ in 0..600 {
+        std::thread::sleep(Duration::from_millis(50));
+        if fs::read_to_string(&metrics).is_ok_and(|text| text.lines().count() > 5) {
+            return child;
+        }
+    }
+    panic!("the run recorded nothing in 30 s");
+}
+
+#[cfg(unix)]
+fn send(signal: &str, child: &std::process::Child) {
+    assert!(
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success()
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopped_or_killed_run_resumes_bit_for_bit() {
+    for signal in ["-INT", "-KILL"] {
+        let folder = tiny();
+        let mut child = long_run(folder.path());
+        send(signal, &child);
+        let status = child.wait().unwrap();
+        if signal == "-INT" {
+            assert_eq!(status.code(), Some(130));
+        }
+        let mut reader = Reader::open(&folder.path().join("long")).unwrap();
+        let last = *reader.recording.recorded.last().unwrap();
+        reader.weights(last).unwrap();
+        drop(reader);
+
+        let steps = (last + 40).to_string();
+        done(folder.path(), &["train", "--resume", "--quiet", "--out", "long", "--steps", &steps]);
+        done(
+            folder.path(),
+            &["train", "tiny.toml", "--quiet", "--out", "whole", "--steps", &steps],
+        );
+        let metrics =
+            |run: &str| fs::read_to_string(folder.path().join(run).join("metrics.csv")).unwrap();
+        assert_eq!(metrics("long"), metrics("whole"), "after {signal}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn two_programs_never_write_one_folder() {
+    let folder = tiny();
+    let mut child = long_run(folder.path());
+    let second = run(folder.path(), &["train", "--resume", "--out", "long", "--steps", "5000"]);
+    send("-INT", &child);
+    child.wait().unwrap();
+    assert_eq!(second.status.code(), Some(4), "{}", text(&second.stderr));
+    assert!(text(&second.stderr).contains("another"), "{}", text(&second.stderr));
+}
+
+/// Opens a real window where there is a display (as in `.ci/run`, under a virtual one).
+#[test]
+fn the_real_window_trains_and_saves_what_it_shows() {
+    if std::env::var_os("DISPLAY").is_none() && std::env::var_os("WAYLAND_DISPLAY").is_none() {
+        let folder = tiny();
+        let output = run(folder.path(), &["tiny.toml"]);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{err}");
+        assert!(err.contains("display") && !err.contains("panicked"), "{err}");
+        return;
+    }
+    let folder = tiny();
+    done(
+        folder.path(),
+        &["tiny.toml", "--out", "run", "--screenshot", "shot.png", "--at-step", "20"],
+    );
+    let decoder = png::Decoder::new(std::io::BufReader::new(
+        fs::File::open(folder.path().join("shot.png")).unwrap(),
+    ));
+    let mut reader = decoder.read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    assert!(info.width >= 800 && info.height >= 600, "{} x {}", info.width, info.height);
+    let mut colors: Vec<&[u8]> = pixels.chunks(4).collect();
+    colors.sort_unstable();
+    colors.dedup();
+    assert!(colors.len() > 100, "the window shows {} colours", colors.len());
+    let reader = Reader::open(&folder.path().join("run")).unwrap();
+    assert!(reader.recording.recorded.iter().any(|&s| s >= 20));
+}

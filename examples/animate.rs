@@ -1,0 +1,50 @@
+//! Joins pictures of one size into an animated PNG: `animate OUT.png SECONDS_A_FRAME FRAME.png…`.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
+
+struct Frame {
+    width: u32,
+    height: u32,
+    color: png::ColorType,
+    pixels: Vec<u8>,
+}
+
+fn read(path: &str) -> Result<Frame, Box<dyn Error>> {
+    let mut reader = png::Decoder::new(BufReader::new(File::open(path)?)).read_info()?;
+    let mut pixels = vec![0; reader.output_buffer_size().ok_or("too large")?];
+    let info = reader.next_frame(&mut pixels)?;
+    pixels.truncate(info.buffer_size());
+    Ok(Frame { width: info.width, height: info.height, color: info.color_type, pixels })
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [out, seconds, frames @ ..] = arguments.as_slice() else {
+        return Err("expected: animate OUT.png SECONDS_A_FRAME FRAME.png…".into());
+    };
+    let milliseconds = (seconds.parse::<f64>()? * 1000.0).clamp(10.0, 60_000.0) as u16;
+    let frames = frames.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    let first = frames.first().ok_or("no frames")?;
+    let mut encoder =
+        png::Encoder::new(BufWriter::new(File::create(out)?), first.width, first.height);
+    encoder.set_color(first.color);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::High);
+    encoder.set_animated(u32::try_from(frames.len())?, 0)?;
+    encoder.set_frame_delay(milliseconds, 1000)?;
+    let mut writer = encoder.write_header()?;
+    for (i, frame) in frames.iter().enumerate() {
+        if (frame.width, frame.height, frame.color) != (first.width, first.height, first.color) {
+            return Err(format!("frame {i} differs from the first in size or colours").into());
+        }
+        if i + 1 == frames.len() {
+            // The end of the story stays longer.
+            writer.set_frame_delay(milliseconds.saturating_mul(6), 1000)?;
+        }
+        writer.write_image_data(&frame.pixels)?;
+    }
+    writer.finish()?;
+    Ok(())
+}

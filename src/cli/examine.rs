@@ -1,0 +1,162 @@
+//! `mnemoscope examine`: questions to a recorded run, answered as text, JSON or NumPy arrays.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::probe;
+use crate::record::array::Array;
+use crate::record::error::{Error, Result};
+use crate::record::question::{ProbeCall, Readings};
+use crate::record::registry::find;
+
+use super::run_at::{Asked, RunAt};
+use super::say;
+
+#[derive(Args)]
+pub struct Examine {
+    #[command(flatten)]
+    asked: Asked,
+    /// A probe, with settings after a colon: --probe attention, --probe query_key:layer=1,head=0 (default: all that give
+    /// numbers here; see `mnemoscope list probes`)
+    #[arg(long = "probe", value_name = "NAME[:a=b,…]")]
+    probes: Vec<String>,
+    /// Write everything to a .json or .npz file instead of a summary to the terminal
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Examine {
+    pub fn run(self) -> Result<ExitCode> {
+        let calls = self.calls()?;
+        let mut run = self.asked.open()?;
+        let readings = run.ask(&calls)?;
+        if !self.probes.is_empty()
+            && let Some(Err(e)) = readings.by_call.values().find(|r| r.is_err())
+        {
+            return Err(e.clone());
+        }
+        match self.out.as_deref() {
+            None => summary(&run, &readings)?,
+            Some(path) if has_extension(path, "json") => write_json(path, &run, &readings)?,
+            Some(path) if has_extension(path, "npz") => write_npz(path, &run, &readings)?,
+            Some(path) => {
+                return Err(Error::usage(format!(
+                    "-o {}: expected a name that ends in .json or .npz",
+                    path.display()
+                )));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn calls(&self) -> Result<Vec<ProbeCall>> {
+        if self.probes.is_empty() {
+            return Ok(probe::ALL.iter().map(|entry| ProbeCall::new(entry.name)).collect());
+        }
+        self.probes.iter().map(|text| call(text)).collect()
+    }
+}
+
+fn call(text: &str) -> Result<ProbeCall> {
+    let (name, settings) = text.split_once(':').unwrap_or((text, ""));
+    let mut made = find("probe", probe::ALL, name)?;
+    let mut call = ProbeCall::new(name);
+    for setting in settings.split(',').filter(|s| !s.is_empty()) {
+        let (key, value) = super::assignment(setting)?;
+        crate::record::knobs::set(&mut *made, &format!("{name}:"), key, &value)?;
+        call = call.with(key, value);
+    }
+    Ok(call)
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension))
+}
+
+fn summary(run: &RunAt, readings: &Readings) -> Result<()> {
+    let vocab = run.instrument.source().vocab();
+    let text: String = run.prompt.tokens.iter().map(|&t| vocab.glyph(t)).collect();
+    say(format!("step {} of {}", readings.step, run.experiment.name))?;
+    say(format!("sequence  {text}"))?;
+    for intervention in &readings.interventions {
+        say(format!("in force  {intervention}"))?;
+    }
+    for (key, reading) in &readings.by_call {
+        let Ok(reading) = reading else { continue };
+        if reading.numbers.is_empty() && reading.arrays.is_empty() {
+            continue;
+        }
+        say(format!("\n{key}"))?;
+        for (name, value) in &reading.numbers {
+            say(format!("  {name:<28} {value:.4}"))?;
+        }
+        for array in &reading.arrays {
+            let axes: Vec<String> =
+                array.axes.iter().zip(&array.shape).map(|(a, n)| format!("{a} {n}")).collect();
+            say(format!("  {:<28} [{}] (with -o)", array.name, axes.join(", ")))?;
+        }
+        for note in &reading.notes {
+            say(format!("  {note}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// What both formats say beside the numbers.
+fn about(run: &RunAt, readings: &Readings) -> Value {
+    let vocab = run.instrument.source().vocab();
+    json!({
+        "program": format!("mnemoscope {}", env!("CARGO_PKG_VERSION")),
+        "experiment": run.experiment.name,
+        "step": readings.step,
+        "tokens": run.prompt.tokens,
+        "text": run.prompt.tokens.iter().map(|&t| vocab.text(t)).collect::<Vec<_>>(),
+        "interventions": readings.interventions.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+/// A number that JSON can hold: NaN and infinities become null.
+fn number(value: f64) -> Value {
+    serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number)
+}
+
+fn array_json(array: &Array) -> Value {
+    let data: Vec<Value> = array.data.iter().map(|&x| number(f64::from(x))).collect();
+    json!({ "axes": array.axes, "shape": array.shape, "data": data })
+}
+
+fn write_json(path: &Path, run: &RunAt, readings: &Readings) -> Result<()> {
+    let mut document = about(run, readings);
+    let mut probes = serde_json::Map::new();
+    for (key, reading) in &readings.by_call {
+        let value = match reading {
+            Ok(reading) => json!({
+                "numbers": reading.numbers.iter().map(|(n, v)| (n.clone(), number(*v))).collect::<serde_json::Map<_, _>>(),
+                "arrays": reading.arrays.iter().map(|a| (a.name.clone(), array_json(a))).collect::<serde_json::Map<_, _>>(),
+                "notes": reading.notes,
+            }),
+            Err(e) => json!({ "error": e.to_string() }),
+        };
+        probes.insert(key.clone(), value);
+    }
+    document["probes"] = Value::Object(probes);
+    let text = serde_json::to_string(&document).map_err(|e| Error::internal(e.to_string()))?;
+    std::fs::write(path, text).map_err(|e| Error::from(e).context(path.display()))
+}
+
+/// One array for each of the readings', named `PROBE/ARRAY`; a number is an array of no axis.
+fn write_npz(path: &Path, run: &RunAt, readings: &Readings) -> Result<()> {
+    let mut arrays = Vec::new();
+    for (key, reading) in &readings.by_call {
+        let Ok(reading) = reading else { continue };
+        let name = |name: &str| format!("{key}/{name}");
+        arrays.extend(reading.numbers.iter().map(|(n, v)| Array::scalar(name(n), *v as f32)));
+        arrays.extend(reading.arrays.iter().map(|a| Array { name: name(&a.name), ..a.clone() }));
+    }
+    let mut about = about(run, readings);
+    about["axes"] = arrays.iter().map(|a| (a.name.clone(), json!(a.axes))).collect();
+    crate::run::arrays::write_npz(path, &arrays, &about.to_string())
+}

@@ -1,0 +1,123 @@
+//! `mnemoscope list`: what there is, with every setting, default and range.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use crate::record::error::Result;
+use crate::record::knobs::{self, Knobs, Slot, Spec};
+use crate::record::registry::{Entry, find};
+use crate::run::experiment::{BUILTIN, Experiment};
+use crate::{model, panel, probe, task};
+
+use super::say;
+
+#[derive(Args)]
+pub struct List {
+    /// Which kind of thing (all kinds when left out)
+    kind: Option<Kind>,
+    /// One of them, with every setting, its default and its range
+    name: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Tasks,
+    Models,
+    Probes,
+    Panels,
+    Experiments,
+}
+
+impl List {
+    pub fn run(self) -> Result<ExitCode> {
+        match (self.kind, self.name) {
+            (Some(kind), Some(name)) => one(kind, &name)?,
+            (Some(kind), None) => all(kind)?,
+            (None, _) => {
+                for kind in Kind::value_variants() {
+                    let value = kind.to_possible_value();
+                    say(format!("{}:", value.as_ref().map_or("", |v| v.get_name())))?;
+                    all(*kind)?;
+                    say("")?;
+                }
+                say(
+                    "Settings of one: mnemoscope list KIND NAME, for example: mnemoscope list tasks bigram",
+                )?;
+                say("Settings of training: mnemoscope list experiments birth")?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn all(kind: Kind) -> Result<()> {
+    match kind {
+        Kind::Tasks => entries(task::ALL, |t| t.about()),
+        Kind::Models => entries(model::ALL, |m| m.about()),
+        Kind::Probes => entries(probe::ALL, |p| p.about()),
+        Kind::Panels => entries(panel::ALL, |p| p.about()),
+        Kind::Experiments => {
+            for (name, _) in BUILTIN {
+                let experiment = Experiment::builtin(name)?;
+                say(format!("  {name:<22} {}", experiment.about))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn entries<T: ?Sized>(list: &[Entry<T>], about: impl Fn(&T) -> &'static str) -> Result<()> {
+    for entry in list {
+        say(format!("  {:<22} {}", entry.name, about(&*(entry.make)())))?;
+    }
+    Ok(())
+}
+
+fn one(kind: Kind, name: &str) -> Result<()> {
+    match kind {
+        Kind::Tasks => settings(&mut *find("task", task::ALL, name)?, "task."),
+        Kind::Models => settings(&mut *find("model", model::ALL, name)?, "model."),
+        Kind::Probes => settings(&mut *find("probe", probe::ALL, name)?, ""),
+        Kind::Panels => settings(&mut *find("panel", panel::ALL, name)?, ""),
+        Kind::Experiments => {
+            let mut experiment = Experiment::builtin(name)?;
+            say(format!("{name}: {}", experiment.about))?;
+            say(format!("\ntask {}", experiment.task_kind))?;
+            settings(&mut *experiment.task, "task.")?;
+            say(format!("\nmodel {}", experiment.model_kind))?;
+            settings(&mut *experiment.model, "model.")?;
+            say("\ntraining")?;
+            settings(&mut experiment.train, "train.")?;
+            for staged in &experiment.at {
+                say(format!("\nat step {}: {}", staged.step, staged.what))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn settings(knobs: &mut (impl Knobs + ?Sized), path: &str) -> Result<()> {
+    say(knobs.about())?;
+    let mut lines = Vec::new();
+    knobs.each(&mut |spec, slot| lines.push(setting(path, spec, slot)));
+    for line in lines {
+        say(line)?;
+    }
+    Ok(())
+}
+
+/// `  train.rate = 0.2   from 1e-8 to 100; takes effect while running` and the help below it.
+fn setting(path: &str, spec: &Spec, slot: Slot<'_>) -> String {
+    let (value, mut range) = match slot {
+        Slot::Bool(v) => (v.to_string(), "true or false".to_owned()),
+        Slot::Int(v) => (v.to_string(), knobs::range_text(spec, "whole number")),
+        Slot::Float(v) => (v.to_string(), knobs::range_text(spec, "number")),
+        Slot::Choice(v) => (v.names()[v.index()].to_owned(), v.names().join(" | ")),
+        Slot::Text(v) => (format!("\"{v}\""), "text".to_owned()),
+    };
+    if spec.live {
+        range.push_str("; takes effect while running");
+    }
+    format!("  {:<34} {range}\n      {}", format!("{path}{} = {value}", spec.name), spec.help)
+}

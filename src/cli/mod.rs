@@ -1,0 +1,148 @@
+//! The command line: which command, with what words, and which exit code comes back.
+
+mod examine;
+mod figure;
+mod list;
+mod run_at;
+mod train;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::record::error::{Error, Kind, Result};
+
+const AFTER_HELP: &str = "\
+Examples:
+  mnemoscope                               the window: watch an induction head being born
+  mnemoscope birth-global                  the window, with another experiment
+  mnemoscope my-run                        the window, on a recorded run
+  mnemoscope train birth-joint --out a-run train without a window, recording into a-run
+  mnemoscope train birth --set train.seed=3 --set task.triggers=3 --steps 400
+  mnemoscope figure a-run attention --step 120 --set layer=1 -o head.pdf --width 89mm
+
+Exit codes: 0 done; 2 the words of the command; 3 a file could not be understood;
+4 the system refused (disk, display, graphics); 5 training diverged; 70 a fault of this program;
+130 stopped by Ctrl-C (everything is saved).";
+
+/// A microscope for working memory in transformers.
+///
+/// Without a command it opens the window and starts the experiment: train a small transformer and watch its attention,
+/// its queries and keys and its associative memories while they form.
+#[derive(Parser)]
+#[command(name = "mnemoscope", version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    window: Window,
+}
+
+#[derive(Args)]
+struct Window {
+    /// An experiment (a name of `mnemoscope list experiments`, or a .toml file) or a run folder
+    #[arg(value_name = "EXPERIMENT | RUN_FOLDER")]
+    what: Option<String>,
+    /// Save what the window shows to this PNG file, then quit (needs --at-step)
+    #[arg(long, value_name = "FILE", requires = "at_step")]
+    screenshot: Option<PathBuf>,
+    /// Show this step; a running experiment trains up to it first
+    #[arg(long, value_name = "N")]
+    at_step: Option<u64>,
+    /// Record into this folder instead of the library of runs
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train without a window and record the run
+    Train(train::Train),
+    /// List kinds of things, or one with every setting, default and range
+    List(list::List),
+    /// Ask a recorded run at a step: probes, predictions, the effect of a cut
+    Examine(examine::Examine),
+    /// Draw a panel of a recorded run into a file
+    Figure(figure::Figure),
+}
+
+/// Runs the program; the exit code is documented in `--help`.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::try_parse() {
+        Ok(cli) => run(cli),
+        Err(e) => {
+            // Help and version are no errors; clap knows where each belongs.
+            let _ = e.print();
+            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
+        }
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "mnemoscope: {e}");
+            ExitCode::from(e.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Some(Command::Train(args)) => args.run(),
+        Some(Command::List(args)) => args.run(),
+        Some(Command::Examine(args)) => args.run(),
+        Some(Command::Figure(args)) => args.run(),
+        None => cli.window.run(),
+    }
+}
+
+impl Window {
+    fn run(self) -> Result<ExitCode> {
+        crate::app::open(crate::app::Launch {
+            what: self.what,
+            screenshot: self.screenshot,
+            at_step: self.at_step,
+            folder: self.out,
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The whole of `--help` and of every command's, as one text: what the documentation shows and a test compares.
+pub fn help() -> String {
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    let mut text = command.render_long_help().to_string();
+    for sub in command.get_subcommands_mut().filter(|c| c.get_name() != "help") {
+        let name = sub.get_name().to_owned();
+        text.push_str(&format!("\n---- {name} ----\n\n{}", sub.render_long_help()));
+    }
+    text
+}
+
+/// Writes a line to standard output. A reader that has gone away ends the program quietly.
+///
+/// # Errors
+/// When the output cannot be written, other than by a closed pipe.
+fn say(line: impl AsRef<str>) -> Result<()> {
+    match writeln!(std::io::stdout(), "{}", line.as_ref()) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) => Err(Error::from(e).context("writing to standard output")),
+    }
+}
+
+/// Splits `a.b=c` into the setting and its value.
+///
+/// # Errors
+/// When there is no equals sign.
+fn assignment(text: &str) -> Result<(&str, toml::Value)> {
+    let (name, value) = text.split_once('=').ok_or_else(|| {
+        Error::new(
+            Kind::Usage,
+            format!("--set {text}: expected NAME=VALUE, for example --set train.seed=3"),
+        )
+    })?;
+    Ok((name.trim(), crate::record::knobs::parse_value(value)))
+}
