@@ -100,15 +100,15 @@ impl Reader {
         self.index = Index::read(&self.folder.join("weights"), &self.index)?;
         self.problems = std::mem::take(&mut self.index.damaged);
         let recorded = self.index.steps();
-        let last_row = rows.last().map_or(0, |row| row.step);
         self.recording = Recording {
             folder: Some(self.folder.clone()),
             columns: self.about.columns.clone(),
-            last_step: recorded.last().map_or(0, |s| *s).max(last_row),
-            rows,
+            last_step: recorded.last().map_or(0, |s| *s),
+            rows: Vec::new(),
             marks,
             recorded,
         };
+        rows.into_iter().for_each(|row| self.recording.add_row(row));
         Ok(())
     }
 

@@ -19,7 +19,27 @@ pub struct Recording {
     pub last_step: u64,
 }
 
+/// Most numbers that the rows of a run take in memory: 64 MB.
+const MOST_NUMBERS: usize = 8 << 20;
+
 impl Recording {
+    /// Adds the next row. When the rows of a long run take too much memory, every second of the older half goes
+    /// (they stay in `metrics.csv`): what is drawn of them hardly changes.
+    pub fn add_row(&mut self, row: MetricsRow) {
+        self.last_step = self.last_step.max(row.step);
+        self.rows.push(row);
+        // A row costs some numbers besides its own: its step and the vector around it.
+        let most = MOST_NUMBERS / (self.columns.len() + 6);
+        if self.rows.len() > most {
+            let older = self.rows.len() / 2;
+            let mut at = 0;
+            self.rows.retain(|_| {
+                at += 1;
+                at > older || at % 2 == 1
+            });
+        }
+    }
+
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|c| c == name)
     }

@@ -307,10 +307,9 @@ impl Worker {
         self.save();
     }
 
-    /// The evaluation before the first step, unless a resumed run has it already.
+    /// The evaluation before the first step. A resumed run has its rows already.
     fn first_look(&mut self) {
-        let step = self.trainer.steps_done();
-        if self.writer.as_ref().is_some_and(|w| w.last_row() == Some(step)) {
+        if self.writer.as_ref().is_some_and(|w| w.last_row().is_some()) {
             return;
         }
         if let Err(e) = self.look() {

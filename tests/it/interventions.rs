@@ -1,1 +1,122 @@
-//! interventions
+//! Surgery: what is frozen does not move, what is zeroed is zero, and nothing else changes.
+
+use std::sync::Arc;
+
+use mnemoscope::record::question::ProbeCall;
+use mnemoscope::run::examine::Instrument;
+use mnemoscope::run::experiment::Experiment;
+use mnemoscope::run::trainer::Trainer;
+
+use super::tiny::{tiny, train};
+
+fn values(trainer: &Trainer, name: &str) -> Vec<f32> {
+    trainer.weights().unwrap().get(name).unwrap().data.to_vec()
+}
+
+fn staged(stages: &str) -> Experiment {
+    Experiment::parse(&format!("{}{stages}", tiny().to_toml()), "staged").unwrap()
+}
+
+#[test]
+fn a_frozen_matrix_does_not_move_and_the_others_do() {
+    let mut trainer = Trainer::new(&tiny()).unwrap();
+    train(&mut trainer, 3);
+    let kept = values(&trainer, "layer0.wk");
+    let other = values(&trainer, "layer1.wk");
+    trainer.intervene(&"freeze layer0.wk".parse().unwrap()).unwrap();
+    train(&mut trainer, 6);
+    assert_eq!(values(&trainer, "layer0.wk"), kept);
+    assert_ne!(values(&trainer, "layer1.wk"), other);
+    trainer.lift(&"freeze layer0.wk".parse().unwrap()).unwrap();
+    train(&mut trainer, 7);
+    assert_ne!(values(&trainer, "layer0.wk"), kept);
+}
+
+#[test]
+fn a_staged_matrix_moves_from_its_step_on() {
+    let experiment = staged(
+        "\n[[at]]\nstep = 0\nfreeze = [\"layer0.wk\", \"layer1.wk\"]\n\n[[at]]\nstep = 4\nunfreeze = \"layer0.wk\"\n",
+    );
+    let mut trainer = Trainer::new(&experiment).unwrap();
+    let fresh = values(&trainer, "layer0.wk");
+    let (_, marks) = train(&mut trainer, 4);
+    let said: Vec<&str> = marks.iter().map(|mark| &*mark.text).collect();
+    assert_eq!(said, ["freeze layer0.wk", "freeze layer1.wk"]);
+    assert_eq!(values(&trainer, "layer0.wk"), fresh);
+    let (_, marks) = train(&mut trainer, 5);
+    assert_eq!((marks[0].step, &*marks[0].text), (4, "unfreeze layer0.wk"));
+    assert_ne!(values(&trainer, "layer0.wk"), fresh);
+    assert_eq!(trainer.in_force(), ["freeze layer1.wk".parse().unwrap()]);
+}
+
+#[test]
+fn the_document_of_a_staged_experiment_reads_back() {
+    let experiment = staged("\n[[at]]\nstep = 4\nzero = \"layer1.head0\"\n");
+    let again = Experiment::parse(&experiment.to_toml(), "again").unwrap();
+    assert_eq!(again.at, experiment.at);
+    assert_eq!(again.to_toml(), experiment.to_toml());
+}
+
+#[test]
+fn a_zeroed_head_changes_what_comes_after_it_and_nothing_else() {
+    let experiment = tiny();
+    let mut trainer = Trainer::new(&experiment).unwrap();
+    train(&mut trainer, 3);
+    let weights = trainer.weights().unwrap();
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let prompt = Arc::new(instrument.source().sequence(1, 0));
+    let calls = [ProbeCall::new("attention")];
+    let mut patterns = |cut: &str| {
+        let cuts = [cut.parse().unwrap()];
+        let readings = instrument.examine(&weights, &prompt, &cuts, &calls).unwrap();
+        let reading = readings.get(&calls[0]).unwrap().as_ref().unwrap().clone();
+        format!("{:?}", reading.arrays)
+    };
+    // A head writes into the residual stream after its own pattern, and later layers read it.
+    let untouched = patterns("freeze layer0.wk");
+    assert_eq!(patterns("zero layer1.head0"), untouched);
+    assert_ne!(patterns("zero layer0.head0"), untouched);
+    assert_eq!(patterns("freeze layer0.wk"), untouched, "an examination leaves nothing behind");
+}
+
+#[test]
+fn a_head_zeroed_while_training_counts_in_the_metrics_until_it_is_lifted() {
+    let mut trainer = Trainer::new(&tiny()).unwrap();
+    train(&mut trainer, 3);
+    let loss = |trainer: &mut Trainer| trainer.evaluate().unwrap().0.values[0];
+    let before = loss(&mut trainer);
+    let cut = "zero layer1.head0".parse().unwrap();
+    trainer.intervene(&cut).unwrap();
+    assert_ne!(loss(&mut trainer), before);
+    trainer.lift(&cut).unwrap();
+    assert_eq!(loss(&mut trainer), before);
+}
+
+#[test]
+fn a_zeroed_head_gets_no_gradient() {
+    let mut trainer = Trainer::new(&tiny()).unwrap();
+    trainer.intervene(&"zero layer0.z".parse().unwrap()).unwrap();
+    trainer.set("decay", &toml::Value::Float(0.0)).unwrap();
+    let (key, value) = (values(&trainer, "layer0.wk"), values(&trainer, "layer0.wv"));
+    train(&mut trainer, 2);
+    assert_eq!(values(&trainer, "layer0.wk"), key);
+    assert_eq!(values(&trainer, "layer0.wv"), value);
+}
+
+#[test]
+fn what_is_not_there_cannot_be_cut_and_nothing_is_in_force() {
+    let mut trainer = Trainer::new(&tiny()).unwrap();
+    for (what, said) in [
+        ("freeze layer0.wkk", "layer0.wk"),
+        ("zero layer7.head0", "no such place"),
+        ("zero layer1.head9", "head 9"),
+        ("zero layer0.attn_out@99", "position 99"),
+    ] {
+        let error = trainer.intervene(&what.parse().unwrap()).unwrap_err();
+        assert!(error.message.contains(said), "{what}: {error}");
+    }
+    assert!(trainer.in_force().is_empty());
+    assert!(trainer.lift(&"zero layer1.head0".parse().unwrap()).is_err());
+    let error = Trainer::new(&staged("\n[[at]]\nstep = 9999\nzero = \"layer7.head0\"\n")).err();
+    assert!(error.unwrap().message.contains("step = 9999"));
+}

@@ -1,15 +1,70 @@
 //! A run on a thread: commands, events, and the folder that it leaves behind.
 
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mnemoscope::record::batch::Row;
+use mnemoscope::record::error::{Kind, Result};
 use mnemoscope::record::event::{Event, State};
 use mnemoscope::record::folder::Reader;
+use mnemoscope::record::knobs::{Knobs, Slot, Spec};
+use mnemoscope::record::question::ProbeCall;
+use mnemoscope::record::vocab::Vocab;
+use mnemoscope::record::weights::Weights;
+use mnemoscope::run::examine::Instrument;
+use mnemoscope::run::examiner::{Examiner, Question, Which};
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::session::{Begin, Command, Session, Start};
+use mnemoscope::run::trainer::Trainer;
+use mnemoscope::task::{Source, Task};
 
 use super::tiny::{is_state, tiny, until, with};
 
-fn start(experiment: Experiment, folder: Option<&std::path::Path>, begin: Begin) -> Session {
-    let folder = folder.map(std::path::Path::to_owned);
+fn start(experiment: Experiment, folder: Option<&Path>, begin: Begin) -> Session {
+    let folder = folder.map(Path::to_owned);
     Session::start(Start { experiment, begin, folder, paused: false }).unwrap()
+}
+
+fn paused(experiment: Experiment, folder: Option<&Path>, begin: Begin) -> Session {
+    let folder = folder.map(Path::to_owned);
+    let session = Session::start(Start { experiment, begin, folder, paused: true }).unwrap();
+    until(&session, |e| is_state(e, State::Paused));
+    session
+}
+
+fn steps(session: &Session, count: usize) {
+    for _ in 0..count {
+        session.commands.send(Command::Step).unwrap();
+        until(session, |e| is_state(e, State::Paused));
+    }
+}
+
+fn finish(session: Session) -> Vec<Event> {
+    session.commands.send(Command::Run).unwrap();
+    let events = until(&session, |e| is_state(e, State::Finished));
+    drop(session);
+    events
+}
+
+fn troubles(events: &[Event]) -> Vec<String> {
+    let sentence = |e: &Event| match e {
+        Event::Trouble(e) => Some(e.message.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(sentence).collect()
+}
+
+fn read(folder: &Path, name: &str) -> String {
+    fs::read_to_string(folder.join(name)).unwrap()
+}
+
+/// With surgery on the way, twelve steps.
+fn staged() -> Experiment {
+    let text = with(&["train.steps=12"]).to_toml();
+    let stages = "\n[[at]]\nstep = 2\nfreeze = \"layer0.wk\"\n\n[[at]]\nstep = 7\nunfreeze = \"layer0.wk\"\nzero = \"layer1.head0\"\n";
+    Experiment::parse(&format!("{text}{stages}"), "staged").unwrap()
 }
 
 #[test]
@@ -31,15 +86,306 @@ fn a_run_goes_to_its_last_step_and_leaves_a_folder() {
 
 #[test]
 fn a_paused_run_takes_single_steps() {
-    let session = Session::start(Start {
-        experiment: tiny(),
-        begin: Begin::Fresh,
-        folder: None,
-        paused: true,
-    })
-    .unwrap();
-    until(&session, |e| is_state(e, State::Paused));
+    let session = paused(tiny(), None, Begin::Fresh);
     session.commands.send(Command::Step).unwrap();
     let events = until(&session, |e| is_state(e, State::Paused));
     assert!(matches!(events.last(), Some(Event::Progress { step: 1, .. })), "{events:?}");
+}
+
+#[test]
+fn a_resumed_run_writes_the_same_bytes_as_one_that_never_stopped() {
+    let home = tempfile::tempdir().unwrap();
+    let (whole, parts) = (home.path().join("whole"), home.path().join("parts"));
+    drop(finish(paused(staged(), Some(&whole), Begin::Fresh)));
+    // Stops at the very step at which surgery is due, and in between.
+    let session = paused(staged(), Some(&parts), Begin::Fresh);
+    steps(&session, 7);
+    drop(session);
+    let checkpoint = fs::read(parts.join("checkpoint.safetensors")).unwrap();
+    let session = paused(staged(), Some(&parts), Begin::Resume);
+    steps(&session, 4);
+    drop(session);
+    let same = |what: &str| {
+        for name in ["metrics.csv", "events.jsonl"] {
+            assert_eq!(read(&whole, name), read(&parts, name), "{what}: {name}");
+        }
+        let weights = |folder: &Path| Reader::open(folder).unwrap().weights(12).unwrap();
+        assert_eq!(weights(&whole), weights(&parts), "{what}");
+    };
+    finish(paused(staged(), Some(&parts), Begin::Resume));
+    same("stopped twice");
+    // As if it had been killed after step 12 with the checkpoint of step 7.
+    fs::write(parts.join("checkpoint.safetensors"), checkpoint).unwrap();
+    finish(paused(staged(), Some(&parts), Begin::Resume));
+    same("killed");
+}
+
+#[test]
+fn a_setting_changed_on_the_way_is_in_force_after_a_resume() {
+    let home = tempfile::tempdir().unwrap();
+    let set = |session: &Session| {
+        let (name, value) = ("rate".to_owned(), toml::Value::Float(0.01));
+        session.commands.send(Command::Set { name, value }).unwrap();
+        until(session, |e| matches!(e, Event::InForce(_)));
+    };
+    let metrics = |name: &str, stop: bool| {
+        let folder = home.path().join(name);
+        let mut session = paused(with(&["train.steps=9"]), Some(&folder), Begin::Fresh);
+        steps(&session, 4);
+        set(&session);
+        if stop {
+            drop(session);
+            session = paused(with(&["train.steps=9"]), Some(&folder), Begin::Resume);
+        }
+        finish(session);
+        read(&folder, "metrics.csv")
+    };
+    assert_eq!(metrics("whole", false), metrics("parts", true));
+    let session = paused(tiny(), None, Begin::Fresh);
+    let (name, value) = ("batch".to_owned(), toml::Value::Integer(2));
+    session.commands.send(Command::Set { name, value }).unwrap();
+    let events = until(&session, |e| matches!(e, Event::Trouble(_)));
+    assert!(troubles(&events)[0].contains("train.batch"));
+}
+
+#[test]
+fn a_branch_at_the_checkpoint_goes_on_as_its_parent_would() {
+    let home = tempfile::tempdir().unwrap();
+    let (parent, child) = (home.path().join("parent"), home.path().join("child"));
+    let session = paused(with(&["train.steps=9"]), Some(&parent), Begin::Fresh);
+    steps(&session, 6);
+    drop(session);
+    let weights = Arc::new(Reader::open(&parent).unwrap().weights(6).unwrap());
+    let begin = Begin::Branch { weights, from: Some(parent.clone()) };
+    finish(paused(with(&["train.steps=9"]), Some(&child), begin));
+    finish(paused(with(&["train.steps=9"]), Some(&parent), Begin::Resume));
+    let last = |folder: &Path| read(folder, "metrics.csv").lines().last().unwrap().to_owned();
+    assert!(last(&child).starts_with("9,"));
+    assert_eq!(last(&child), last(&parent));
+    let about = Reader::open(&child).unwrap().about;
+    assert_eq!(about.parent.unwrap().step, 6);
+}
+
+#[test]
+fn a_run_that_diverges_keeps_its_last_good_step_and_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    let wild = with(&["train.rate=100", "train.decay=10", "train.momentum=0.9999"]);
+    let session = start(wild, Some(home.path()), Begin::Fresh);
+    let events = until(&session, |e| is_state(e, State::Failed));
+    assert!(troubles(&events)[0].contains("diverged"));
+    session.commands.send(Command::Show).unwrap();
+    let events = until(&session, |e| matches!(e, Event::Weights(_)));
+    let Some(Event::Weights(weights)) = events.last() else { panic!("no weights") };
+    assert_eq!(weights.first_not_finite(), None);
+    drop(session);
+    let mut reader = Reader::open(home.path()).unwrap();
+    let last = *reader.recording.recorded.last().unwrap();
+    assert_eq!(reader.weights(last).unwrap().first_not_finite(), None);
+    assert_eq!(reader.recording.marks.last().map(|m| (m.step, &*m.text)), Some((last, "diverged")));
+}
+
+#[test]
+fn a_write_that_is_refused_pauses_the_run_and_loses_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let (whole, troubled) = (home.path().join("whole"), home.path().join("troubled"));
+    finish(paused(with(&["train.steps=9"]), Some(&whole), Begin::Fresh));
+    // Where the checkpoint is first written to, there is a folder.
+    let obstacle = troubled.join("checkpoint.safetensors.tmp");
+    fs::create_dir_all(&obstacle).unwrap();
+    let session = start(with(&["train.steps=9"]), Some(&troubled), Begin::Fresh);
+    let events = until(&session, |e| is_state(e, State::Paused));
+    assert!(troubles(&events)[0].contains("checkpoint.safetensors"), "{events:?}");
+    fs::remove_dir(&obstacle).unwrap();
+    finish(session);
+    assert_eq!(read(&whole, "metrics.csv"), read(&troubled, "metrics.csv"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_pauses_the_run_with_a_sentence() {
+    let home = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", home.path().join("events.jsonl")).unwrap();
+    let session = paused(staged(), Some(home.path()), Begin::Fresh);
+    session.commands.send(Command::Run).unwrap();
+    let events = until(&session, |e| is_state(e, State::Paused));
+    assert!(troubles(&events)[0].contains("the disk is full"), "{events:?}");
+    // The window lives on: the weights can still be asked for.
+    session.commands.send(Command::Show).unwrap();
+    until(&session, |e| matches!(e, Event::Weights(_)));
+}
+
+/// The bigram task, until it blows.
+#[derive(Clone)]
+struct Fused {
+    inner: mnemoscope::task::bigram::Bigram,
+    blown: Arc<AtomicBool>,
+}
+
+struct FusedSource(Arc<dyn Source>, Arc<AtomicBool>);
+
+impl Knobs for Fused {
+    fn about(&self) -> &'static str {
+        self.inner.about()
+    }
+
+    fn each(&mut self, visit: &mut dyn FnMut(&Spec, Slot<'_>)) {
+        self.inner.each(visit);
+    }
+}
+
+impl Task for Fused {
+    fn open(&self) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(FusedSource(self.inner.open()?, self.blown.clone())))
+    }
+
+    fn boxed(&self) -> Box<dyn Task> {
+        Box::new(self.clone())
+    }
+}
+
+impl Source for FusedSource {
+    fn vocab(&self) -> &Vocab {
+        self.0.vocab()
+    }
+
+    fn roles(&self) -> &'static [&'static str] {
+        self.0.roles()
+    }
+
+    fn length(&self) -> usize {
+        self.0.length()
+    }
+
+    fn sequence(&self, seed: u64, index: u64) -> Row {
+        assert!(!self.1.load(Ordering::SeqCst), "the fuse has blown");
+        self.0.sequence(seed, index)
+    }
+
+    fn label(&self, tokens: &[u32], like: &Row) -> Row {
+        self.0.label(tokens, like)
+    }
+}
+
+#[test]
+fn a_panic_while_training_leaves_a_folder_that_opens() {
+    for at_surgery in [false, true] {
+        let home = tempfile::tempdir().unwrap();
+        let blown = Arc::new(AtomicBool::new(false));
+        let inner = mnemoscope::task::bigram::Bigram { length: 20, ..Default::default() };
+        let experiment =
+            Experiment { task: Box::new(Fused { inner, blown: blown.clone() }), ..tiny() };
+        let session = paused(experiment, Some(home.path()), Begin::Fresh);
+        steps(&session, 4);
+        blown.store(true, Ordering::SeqCst);
+        // A step draws its sequences on the pool, surgery tries itself out on the trainer's own thread.
+        let command = match at_surgery {
+            true => Command::Intervene("zero layer1.head0".parse().unwrap()),
+            false => Command::Step,
+        };
+        session.commands.send(command).unwrap();
+        let events = until(&session, |e| is_state(e, State::Failed));
+        assert!(troubles(&events)[0].contains("the fuse has blown"), "{events:?}");
+        drop(session);
+        let reader = Reader::open(home.path()).unwrap();
+        assert_eq!(reader.recording.recorded, [0, 3]);
+    }
+}
+
+fn question(id: u64, which: Which, prompt: &Arc<Row>) -> Question {
+    let calls =
+        vec![ProbeCall::new("attention"), ProbeCall::new("norms"), ProbeCall::new("nosuch")];
+    Question { id, which, prompt: prompt.clone(), interventions: Vec::new(), calls }
+}
+
+#[test]
+fn the_examiner_answers_of_live_and_recorded_weights_alike() {
+    let home = tempfile::tempdir().unwrap();
+    finish(paused(with(&["train.steps=6"]), Some(home.path()), Begin::Fresh));
+    let weights = Arc::new(Reader::open(home.path()).unwrap().weights(6).unwrap());
+    let prompt = Arc::new(tiny().task.open().unwrap().sequence(3, 0));
+    let examiner = Examiner::start(&tiny(), || {}).unwrap();
+    let answer = |which: Which| {
+        examiner.ask(question(1, which, &prompt));
+        examiner.replies.recv().unwrap().readings.unwrap()
+    };
+    let live = answer(Which::Given(weights));
+    let recorded = answer(Which::Recorded { folder: home.path().to_owned(), step: 6 });
+    assert_eq!(live.step, 6);
+    let known = ["attention", "norms"].map(ProbeCall::new);
+    for call in &known {
+        assert_eq!(
+            live.get(call).unwrap().as_ref().unwrap(),
+            recorded.get(call).unwrap().as_ref().unwrap()
+        );
+    }
+    let unknown = live.get(&ProbeCall::new("nosuch")).unwrap().as_ref().unwrap_err();
+    assert!(unknown.message.contains("no probe called \"nosuch\""), "{unknown}");
+}
+
+#[test]
+fn a_question_that_cannot_be_answered_gets_a_sentence_and_the_next_an_answer() {
+    let home = tempfile::tempdir().unwrap();
+    let blown = Arc::new(AtomicBool::new(false));
+    let inner = mnemoscope::task::bigram::Bigram { length: 20, ..Default::default() };
+    let experiment = Experiment { task: Box::new(Fused { inner, blown: blown.clone() }), ..tiny() };
+    let prompt = Arc::new(tiny().task.open().unwrap().sequence(3, 0));
+    let weights = Arc::new(Trainer::new(&tiny()).unwrap().weights().unwrap());
+    let examiner = Examiner::start(&experiment, || {}).unwrap();
+    let ask = |which: Which| {
+        examiner.ask(question(1, which, &prompt));
+        examiner.replies.recv().unwrap().readings
+    };
+    let gone = Which::Recorded { folder: home.path().join("gone"), step: 0 };
+    assert_eq!(ask(gone).unwrap_err().kind, Kind::Input);
+    // The held-out sequences are drawn when first asked for.
+    blown.store(true, Ordering::SeqCst);
+    let heads = Question {
+        calls: vec![ProbeCall::new("outcome")],
+        ..question(2, Which::Given(weights.clone()), &prompt)
+    };
+    examiner.ask(heads.clone());
+    let error = examiner.replies.recv().unwrap().readings.unwrap_err();
+    assert!(error.message.contains("the fuse has blown"), "{error}");
+    blown.store(false, Ordering::SeqCst);
+    examiner.ask(heads);
+    assert!(examiner.replies.recv().unwrap().readings.is_ok());
+}
+
+#[test]
+fn weights_that_do_not_fit_or_are_not_finite_get_a_sentence() {
+    let mut instrument = Instrument::new(&tiny()).unwrap();
+    let prompt = Arc::new(instrument.source().sequence(3, 0));
+    let good = Trainer::new(&tiny()).unwrap().weights().unwrap();
+    let mut said = |change: &dyn Fn(&mut Weights)| {
+        let mut weights = good.clone();
+        change(&mut weights);
+        instrument.examine(&weights, &prompt, &[], &[]).unwrap_err().message
+    };
+    let nan = said(&|w| {
+        let mut data = w.tensors[0].data.to_vec();
+        data[1] = f32::NAN;
+        w.tensors[0].data = data.into();
+    });
+    assert!(nan.contains(&*good.tensors[0].name) && nan.contains("not finite"), "{nan}");
+    let shape = said(&|w| w.tensors[0].shape.reverse());
+    assert!(shape.contains("shape"), "{shape}");
+    let missing = said(&|w| drop(w.tensors.remove(0)));
+    assert!(missing.contains("lack"), "{missing}");
+    assert!(instrument.examine(&good, &prompt, &[], &[]).is_ok());
+}
+
+#[test]
+fn the_latest_question_wins() {
+    let prompt = Arc::new(tiny().task.open().unwrap().sequence(3, 0));
+    let weights = Arc::new(Trainer::new(&tiny()).unwrap().weights().unwrap());
+    let examiner = Examiner::start(&tiny(), || {}).unwrap();
+    for id in 0..200 {
+        examiner.ask(question(id, Which::Given(weights.clone()), &prompt));
+    }
+    let mut answered = Vec::new();
+    while answered.last() != Some(&199) {
+        answered.push(examiner.replies.recv().unwrap().id);
+    }
+    assert!(answered.len() < 200, "no question was replaced");
+    assert!(answered.is_sorted());
 }

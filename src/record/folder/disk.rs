@@ -1,5 +1,6 @@
 //! Files that survive a kill: appended to with a known good length, or replaced as a whole.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ pub(super) struct Append {
     file: File,
     /// Everything up to here is whole; what lies behind is a write that failed.
     good: u64,
+    /// Whether something was written since the last sync.
+    dirty: Cell<bool>,
 }
 
 impl Append {
@@ -22,12 +25,15 @@ impl Append {
     pub fn open(path: PathBuf, good: u64) -> Result<Self> {
         let open = || -> io::Result<(File, u64)> {
             let file = File::options().create(true).truncate(false).write(true).open(&path)?;
-            let good = good.min(file.metadata()?.len());
-            file.set_len(good)?;
+            let length = file.metadata()?.len();
+            let good = good.min(length);
+            if good < length {
+                file.set_len(good)?;
+            }
             Ok((file, good))
         };
         let (file, good) = open().map_err(|e| refused("opening", &path, &e))?;
-        Ok(Self { path, file, good })
+        Ok(Self { path, file, good, dirty: Cell::new(false) })
     }
 
     pub fn len(&self) -> u64 {
@@ -47,6 +53,7 @@ impl Append {
             return Err(refused("writing", &self.path, &e));
         }
         self.good += bytes.len() as u64;
+        self.dirty.set(true);
         Ok(())
     }
 
@@ -65,7 +72,11 @@ impl Append {
     /// # Errors
     /// When the system refuses.
     pub fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|e| refused("writing", &self.path, &e))
+        if self.dirty.get() {
+            self.file.sync_data().map_err(|e| refused("writing", &self.path, &e))?;
+            self.dirty.set(false);
+        }
+        Ok(())
     }
 }
 

@@ -92,7 +92,13 @@ impl Index {
     pub fn weights(&self, step: u64) -> Result<Weights> {
         let Some(found) = self.found.get(&step) else { return Err(self.not_recorded(step)) };
         let path = &**found.file;
-        let file = File::open(path).map_err(|e| refused("reading", path, &e))?;
+        let (mut file, length) = open(path)?;
+        if !self.is_unchanged(step, found, &mut file, length) {
+            return Err(Error::input(format!(
+                "{}: step {step} is no longer where it was; open the run again",
+                path.display()
+            )));
+        }
         let mut source = Window { file, at: found.at };
         let mut tensors = BTreeMap::new();
         for (name, place) in found.places() {
@@ -113,6 +119,15 @@ impl Index {
             })?);
         }
         Ok(Weights { step, tensors: all })
+    }
+
+    /// Whether a file that someone may be writing still holds the step where the index says.
+    fn is_unchanged(&self, step: u64, found: &Found, file: &mut File, length: u64) -> bool {
+        if let Some((known, _)) = self.packs.get(&**found.file) {
+            return *known == length;
+        }
+        let there = record(file, found.at - HEAD, length);
+        there.is_ok_and(|there| there.is_some_and(|(s, _)| s == step))
     }
 
     fn not_recorded(&self, step: u64) -> Error {
