@@ -388,6 +388,11 @@ fn a_panic_in_a_shard_is_an_error_and_the_pool_works_on() {
 }
 
 #[test]
+fn tests_run_candle_on_one_thread_like_the_program() {
+    assert_eq!(std::env::var("CANDLE_NUM_THREADS").as_deref(), Ok("1"));
+}
+
+#[test]
 fn the_first_failed_shard_is_the_one_reported() {
     let work = |i: usize| match i {
         4 | 6 => Err(Error::internal(format!("number {i}"))),

@@ -84,6 +84,28 @@ impl Pool {
     }
 }
 
+/// The environment variable that says how many threads candle may use for one operation.
+const CANDLE_THREADS: &str = "CANDLE_NUM_THREADS";
+
+/// Keeps candle from spreading sums of gradients over a pool of its own, whose threads spin and which one shard
+/// at a time can use: with it, a step takes more than twice as long. To be called first thing in `main`; does
+/// nothing where the program already has other threads, or where the variable is set.
+pub fn keep_candle_on_one_thread() {
+    if std::env::var_os(CANDLE_THREADS).is_some() || !is_only_thread() {
+        return;
+    }
+    #[expect(unsafe_code, reason = "candle takes this setting from the environment alone")]
+    // SAFETY: no other thread can read the environment meanwhile: there is none.
+    unsafe {
+        std::env::set_var(CANDLE_THREADS, "1");
+    }
+}
+
+/// Where the system does not tell, the start of `main` is taken for what it is.
+fn is_only_thread() -> bool {
+    std::fs::read_dir("/proc/self/task").map_or(true, |threads| threads.count() == 1)
+}
+
 type Report<T> = (usize, Result<T>);
 
 fn run_shards<T>(
