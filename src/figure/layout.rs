@@ -225,17 +225,20 @@ impl<'a> Plan<'a> {
         };
         let m = &mut plan.margins;
         if detail.title && !plot.title.is_empty() {
-            m.top += line * style.label_size + 1.0;
+            m.top += line * style.label_size;
         }
         if detail.legend && !plot.legend.is_empty() {
             let rows = legend_rows(&plot.legend, cell.width() * 0.8, style).len();
-            m.top += rows as f32 * line * style.tick_size + 2.0;
+            m.top += rows as f32 * line * style.tick_size;
+        }
+        if m.top > 0.0 {
+            m.top += head_gap(plot, detail, style);
         }
         if detail.labels && !plot.y.label.is_empty() {
-            m.left += line * style.label_size + 1.0;
+            m.left += line * style.label_size + LABEL_GAP;
         }
         if detail.labels && !plot.x.label.is_empty() {
-            m.bottom += line * style.label_size;
+            m.bottom += line * style.label_size + 0.5 * LABEL_GAP;
         }
         if detail.ticks {
             plan.make_room_for_ticks(style);
@@ -248,23 +251,24 @@ impl<'a> Plan<'a> {
 
     fn make_room_for_ticks(&mut self, style: &Style) {
         let (plot, size) = (self.plot, style.tick_size);
-        let outside = tick_length(&plot.y, style) + TICK_GAP;
+        let outside = tick_length(&plot.y) + TICK_GAP;
         let height = self.cell.height() - self.margins.top - self.margins.bottom - 2.0 * size;
         if plot.y.ticks != Ticks::Hidden {
-            self.y_ticks = ticks_of(&plot.y, (height / (2.6 * size)).floor() as usize);
+            self.y_ticks = ticks_of(&plot.y, (height / (2.6 * size)).floor().max(3.0) as usize);
             self.margins.left += widest(&self.y_ticks, size) + outside;
             self.margins.top = self.margins.top.max(font::HALF_LINE * size);
             self.margins.bottom = self.margins.bottom.max(font::HALF_LINE * size);
         }
         if plot.x.ticks != Ticks::Hidden {
-            let outside = tick_length(&plot.x, style) + TICK_GAP;
+            let outside = tick_length(&plot.x) + TICK_GAP;
             let width = self.cell.width() - self.margins.left - self.margins.right;
             let ticks = x_ticks(&plot.x, width, size);
             let longest = widest(&ticks, size);
-            let lying = tick_stride(&ticks, &plot.x, width, size, false);
-            let upright = tick_stride(&ticks, &plot.x, width, size, true);
-            self.x_upright =
-                plot.x.ticks.are_names() && upright < lying && longest <= 0.25 * self.cell.height();
+            let scale = Scale::new(plot.x.range, plot.x.log, (0.0, width));
+            let named = plot.x.ticks.are_names();
+            let lying = tick_fit(&ticks, &scale, size, named, false).1;
+            let upright = tick_fit(&ticks, &scale, size, named, true).1;
+            self.x_upright = named && upright < lying && longest <= 0.25 * self.cell.height();
             self.margins.bottom +=
                 outside + if self.x_upright { longest } else { 2.0 * font::HALF_LINE * size };
             if !self.x_upright {
@@ -350,6 +354,8 @@ fn align(plans: &mut [Plan<'_>], columns: usize) {
     }
 }
 
+/// Room between tick labels and the label of the axis, in points.
+const LABEL_GAP: f32 = 2.0;
 /// Length of a tick, and the room between it and its label, in points.
 const TICK: f32 = 2.0;
 const TICK_GAP: f32 = 1.5;
@@ -357,10 +363,17 @@ const TICK_GAP: f32 = 1.5;
 const BAR_GAP: f32 = 6.0;
 const BAR_WIDTH: f32 = 6.0;
 
+/// Room between the axes and what stands above them: the highest label of a colour bar reaches into it.
+fn head_gap(plot: &Plot, detail: Detail, style: &Style) -> f32 {
+    let bar = detail.color_bar && plot.color_bar.is_some();
+    if bar { 0.5 * style.tick_size } else { 2.0 }
+}
+
 /// Named ticks stand beside what they name and need no line.
-fn tick_length(axis: &Axis, _style: &Style) -> f32 {
+fn tick_length(axis: &Axis) -> f32 {
     if axis.ticks.are_names() { 0.0 } else { TICK }
 }
+
 
 /// The ticks of an axis inside its range, at most `most` with automatic labels.
 fn ticks_of(axis: &Axis, most: usize) -> Vec<Tick> {
@@ -373,8 +386,9 @@ fn ticks_of(axis: &Axis, most: usize) -> Vec<Tick> {
             .filter(|(value, _)| scale.contains(*value))
             .map(|(value, text)| Tick { value: *value, label: font::shown(text).into_owned() })
             .collect(),
-        // A label takes the height of a line, an automatic one 2.6 of them with the air around it.
-        Ticks::Each(names) => named_or_numbered(axis, names, (2.4 * most as f32) as usize, most),
+        // A name takes the height of a line, in the smallest size of `tick_fit`; an automatic label takes 2.6 lines
+        // with the air around it.
+        Ticks::Each(names) => named_or_numbered(axis, names, (2.9 * most as f32) as usize, most),
     }
 }
 
@@ -397,38 +411,54 @@ fn named_or_numbered(axis: &Axis, names: &[String], fitting: usize, most: usize)
 fn x_ticks(axis: &Axis, width: f32, size: f32) -> Vec<Tick> {
     let most = (width / (2.5 * size)).floor().clamp(2.0, 12.0) as usize;
     if let Ticks::Each(names) = &axis.ticks {
-        // Upright names stand as close as lines of text.
-        let fitting = (width / (1.05 * size)) as usize;
+        // Upright names stand as close as lines of text, in the smallest size of `tick_fit`.
+        let fitting = (width / (1.05 * SMALLER[2] * size)) as usize;
         return named_or_numbered(axis, names, fitting, most);
     }
     if axis.ticks != Ticks::Auto {
         return ticks_of(axis, 0);
     }
+    let scale = Scale::new(axis.range, axis.log, (0.0, width));
     (1..=most)
         .rev()
         .map(|most| ticks_of(axis, most))
-        .find(|ticks| tick_stride(ticks, axis, width, size, false) <= 1)
+        .find(|ticks| tick_stride(ticks, &scale, size, false, false) == 1)
         .unwrap_or_default()
 }
 
-/// Every how many-th tick label can be drawn without touching the next.
-fn tick_stride(ticks: &[Tick], axis: &Axis, width: f32, size: f32, upright: bool) -> usize {
-    let scale = Scale::new(axis.range, axis.log, (0.0, width));
+/// Every how many-th tick label can be drawn without touching the next, at a size. `across`: labels are read
+/// across the axis (beside the y axis, or upright), so that their height counts.
+fn tick_stride(ticks: &[Tick], scale: &Scale, size: f32, named: bool, across: bool) -> usize {
     let extents: Vec<(f32, f32)> = ticks
         .iter()
         .filter(|t| !t.label.is_empty())
         .map(|t| {
             let width = font::width(&t.label, size, false);
-            (scale.at(t.value), if upright { 0.5 * size } else { 0.5 * width })
+            (scale.at(t.value), if across { 0.5 * size } else { 0.5 * width })
         })
         .collect();
     // Named ticks may stand closer: tokens are read as a text.
-    let gap = match (upright, &axis.ticks) {
-        (true, _) => 0.05 * size,
-        (false, ticks) if ticks.are_names() => 0.2 * size,
-        (false, _) => 0.8 * size,
+    let gap = match (across, named) {
+        (true, true) => 0.05 * size,
+        (true, false) => 0.5 * size,
+        (false, true) => 0.2 * size,
+        (false, false) => 0.8 * size,
     };
-    scale::stride(&extents, gap)
+    scale::stride(&extents, gap).max(1)
+}
+
+/// Sizes of named tick labels in parts of the tick size, the first that shows all of them is taken.
+const SMALLER: [f32; 3] = [1.0, 0.92, 0.84];
+
+/// Size and stride of tick labels: named ones are set a little smaller (not below 5 pt in print) where that shows
+/// all of them.
+fn tick_fit(ticks: &[Tick], scale: &Scale, size: f32, named: bool, across: bool) -> (f32, usize) {
+    let sizes = SMALLER.iter().take(if named { 3 } else { 1 }).map(|factor| factor * size);
+    let all = sizes.into_iter().find(|s| tick_stride(ticks, scale, *s, named, across) == 1);
+    match all {
+        Some(size) => (size, 1),
+        None => (size, tick_stride(ticks, scale, size, named, across)),
+    }
 }
 
 fn widest(ticks: &[Tick], size: f32) -> f32 {
@@ -457,14 +487,18 @@ fn legend_rows<'a>(
     rows
 }
 
-/// Swatch, gap, text and the room to the next entry, in parts of the tick size.
-const SWATCH: f32 = 1.6;
+/// Gap between swatch and text and the room to the next entry, in parts of the tick size.
 const SWATCH_GAP: f32 = 0.5;
 const ENTRY_GAP: f32 = 1.4;
 
 fn legend_width(entry: &LegendEntry, style: &Style) -> f32 {
     font::width(&font::shown(&entry.text), style.tick_size, false)
-        + (SWATCH + SWATCH_GAP + ENTRY_GAP) * style.tick_size
+        + (swatch(entry) + SWATCH_GAP + ENTRY_GAP) * style.tick_size
+}
+
+/// Width of the sample of a line or of the square, in parts of the tick size.
+fn swatch(entry: &LegendEntry) -> f32 {
+    if entry.line { 1.6 } else { 0.75 }
 }
 
 /// Writes a scene.
@@ -619,8 +653,8 @@ impl<'a> Pen<'a> {
     fn x_axis_ticks(&mut self, plan: &Plan<'_>, frame: &Frame) {
         let (style, size, axis) = (self.style, self.style.tick_size, &plan.plot.x);
         let ticks = x_ticks(axis, frame.rect.width(), size);
-        let stride = tick_stride(&ticks, axis, frame.rect.width(), size, plan.x_upright).max(1);
-        let length = tick_length(axis, style);
+        let (size, stride) = tick_fit(&ticks, &frame.x, size, axis.ticks.are_names(), plan.x_upright);
+        let length = tick_length(axis);
         let mut labelled = 0;
         for tick in &ticks {
             let x = frame.x.at(tick.value);
@@ -648,14 +682,8 @@ impl<'a> Pen<'a> {
 
     fn y_axis_ticks(&mut self, plan: &Plan<'_>, frame: &Frame) {
         let (style, size, axis) = (self.style, self.style.tick_size, &plan.plot.y);
-        let extents: Vec<(f32, f32)> = plan
-            .y_ticks
-            .iter()
-            .filter(|t| !t.label.is_empty())
-            .map(|t| (frame.y.at(t.value), 0.5 * size))
-            .collect();
-        let stride = scale::stride(&extents, 0.05 * size).max(1);
-        let length = tick_length(axis, style);
+        let (size, stride) = tick_fit(&plan.y_ticks, &frame.y, size, axis.ticks.are_names(), true);
+        let length = tick_length(axis);
         let mut labelled = 0;
         for tick in &plan.y_ticks {
             let y = frame.y.at(tick.value);
@@ -700,7 +728,7 @@ impl<'a> Pen<'a> {
     /// Title and legend above the axes.
     fn head(&mut self, plan: &Plan<'_>, axes: Rect) {
         let style = self.style;
-        let mut bottom = axes.top - 2.0;
+        let mut bottom = axes.top - head_gap(plan.plot, plan.detail, style);
         if plan.detail.legend && !plan.plot.legend.is_empty() {
             let rows = legend_rows(&plan.plot.legend, plan.cell.width() * 0.8, style);
             let height = 2.0 * font::HALF_LINE * style.tick_size;
@@ -713,7 +741,7 @@ impl<'a> Pen<'a> {
         }
         if plan.detail.title && !plan.plot.title.is_empty() {
             let size = style.label_size;
-            let at = [axes.left, bottom - font::HALF_LINE * size + 1.0];
+            let at = [axes.left, bottom - font::HALF_LINE * size];
             let shown = font::shown(&plan.plot.title);
             let text = font::fit(&shown, size, plan.cell.right - axes.left);
             self.text(&Line { at, text: &text, size, color: style.ink, align: Anchor::Left });
@@ -724,7 +752,7 @@ impl<'a> Pen<'a> {
         let style = self.style;
         let size = style.tick_size;
         for entry in row {
-            let right = x + SWATCH * size;
+            let right = x + swatch(entry) * size;
             if entry.line {
                 self.push(Item::Polyline {
                     points: vec![[x, y], [right, y]],
@@ -733,9 +761,8 @@ impl<'a> Pen<'a> {
                     dashed: entry.dashed,
                 });
             } else {
-                let half = 0.4 * size;
-                let square =
-                    Rect { left: right - 2.0 * half, right, top: y - half, bottom: y + half };
+                let half = 0.5 * (right - x);
+                let square = Rect { left: x, right, top: y - half, bottom: y + half };
                 self.rect(square, Some(entry.color), None);
             }
             let (at, color) = ([right + SWATCH_GAP * size, y], style.ink);

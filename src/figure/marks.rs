@@ -264,6 +264,10 @@ fn bars(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, bars: &Bars<'_>) {
         let hover = format!("{} at {place}: {}", bars.name, number(*value));
         pen.area(Area::one(rect.min(), rect.max(), Pick::Nothing, hover));
     }
+    if frame.y.contains(bars.base) {
+        let (y, rect) = (frame.y.at(bars.base), frame.rect);
+        pen.line([rect.left, y], [rect.right, y], pen.style.ink, pen.style.line_width);
+    }
 }
 
 /// A shaft with two barbs, drawn as lines.
@@ -292,12 +296,12 @@ fn upright_line(pen: &mut Pen<'_>, frame: &Frame, x: f64, color: Color, dashed: 
 }
 
 /// Labels of upright lines at the top of the plot, one below the other where they would overlap; a label that
-/// finds no room in the upper half is left to the hover.
+/// finds no room in the upper third is left to the hover, for the data come first.
 fn upright_labels(pen: &mut Pen<'_>, frame: &Frame, uprights: &[(f64, &str, Color)]) {
     let (size, rect) = (pen.style.tick_size, frame.rect);
     let line_height = 2.0 * font::HALF_LINE * size;
     let mut taken: Vec<Vec<(f32, f32)>> =
-        vec![Vec::new(); (rect.height() / 2.0 / line_height).floor() as usize];
+        vec![Vec::new(); (rect.height() / 3.0 / line_height).floor() as usize];
     for (x, text, color) in uprights {
         if !frame.x.contains(*x) {
             continue;

@@ -53,19 +53,23 @@ fn ordered((a, b): (f64, f64)) -> (f64, f64) {
 }
 
 fn sound((a, b): (f64, f64), log: bool) -> (f64, f64) {
-    let (a, b) = if a.is_finite() && b.is_finite() { (a, b) } else { (0.0, 1.0) };
+    // Sums and quotients of what lies between stay finite.
+    let usable = |v: f64| v.abs() < 1e150;
+    let (a, b) = if usable(a) && usable(b) { (a, b) } else { (0.0, 1.0) };
     if log {
         let high = a.max(b);
         if high <= 0.0 {
             return (0.1, 1.0);
         }
         // Nine decades below the top: what is not positive has no place on the scale.
+        let high = high.max(1e-140);
         let (a, b) = (a.max(high * 1e-9), b.max(high * 1e-9));
-        return if a == b { (a / 2.0, b * 2.0) } else { (a, b) };
+        return if (a / b - 1.0).abs() < 1e-9 { (a / 2.0, b * 2.0) } else { (a, b) };
     }
-    if a == b {
-        let half = if a == 0.0 { 0.5 } else { a.abs() * 0.05 };
-        return (a - half, b + half);
+    // Closer than rounding can tell apart, or than any measurement is.
+    if (b - a).abs() <= 1e-9 * a.abs().max(b.abs()) || (b - a).abs() < 1e-150 {
+        let half = if a.abs() < 1e-150 { 0.5 } else { a.abs() * 0.05 };
+        return (a - half, a + half);
     }
     (a, b)
 }

@@ -1,1 +1,940 @@
-//! figure
+//! Figures: colour maps, scales, the laws of layout, what the pointer finds, and every kind of file.
+
+use std::sync::Arc;
+
+use mnemoscope::figure::color::{self, CATEGORIES, Color, ColorMap};
+use mnemoscope::figure::file::{Format, MM_PER_POINT, Page, parse_length, render, save};
+use mnemoscope::figure::layout::{Style, layout};
+use mnemoscope::figure::pick::{pick, read_lines};
+use mnemoscope::figure::provenance::Provenance;
+use mnemoscope::figure::scale::{Scale, number, ticks};
+use mnemoscope::figure::scene::{AreaPick, Item, Scene};
+use mnemoscope::figure::{
+    Anchor, Axis, Cell, Cloud, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Pick, Plot,
+    Ticks, cloud, font, png,
+};
+use proptest::prelude::*;
+use resvg::usvg;
+
+// ---- figures to test with
+
+fn one(plot: Plot) -> Figure {
+    Figure { title: "A figure".into(), plots: vec![plot], columns: 1, ..Figure::default() }
+}
+
+fn tokens(n: usize) -> Vec<String> {
+    "to be or not ".chars().cycle().take(n).map(|c| c.to_string()).collect()
+}
+
+fn named(tokens: &[String]) -> Ticks {
+    Ticks::At(tokens.iter().enumerate().map(|(i, t)| (i as f64 + 0.5, t.clone())).collect())
+}
+
+/// A causal attention map over `n` tokens; row r, column c holds (r + c) / 2n.
+fn attention(n: usize) -> Plot {
+    let values: Vec<f32> = (0..n * n).map(|i| (i / n + i % n) as f32 / (2 * n) as f32).collect();
+    let tokens = tokens(n);
+    Plot {
+        title: "Layer 1, head 0".into(),
+        x: Axis {
+            label: "key".into(),
+            range: (0.0, n as f64),
+            ticks: named(&tokens),
+            ..Axis::default()
+        },
+        y: Axis {
+            label: "query".into(),
+            range: (n as f64, 0.0),
+            ticks: named(&tokens),
+            ..Axis::default()
+        },
+        equal: true,
+        marks: vec![Mark::Heat(Heat {
+            name: "attention".into(),
+            rows: n,
+            columns: n,
+            values: values.into(),
+            map: ColorMap::Viridis,
+            range: (0.0, 1.0),
+            log: false,
+            causal: true,
+            pick: HeatPick::QueryKey,
+        })],
+        color_bar: Some(ColorBar {
+            label: "attention".into(),
+            map: ColorMap::Viridis,
+            range: (0.0, 1.0),
+            log: false,
+        }),
+        ..Plot::default()
+    }
+}
+
+fn curve(name: &str, points: &[[f64; 2]]) -> Mark {
+    Mark::Line {
+        name: name.into(),
+        points: points.into(),
+        color: color::category(0),
+        width: 1.0,
+        dashed: false,
+    }
+}
+
+fn curves() -> Plot {
+    let falling: Vec<[f64; 2]> =
+        (0..3000).map(|i| [f64::from(i), 4.0 / (1.0 + f64::from(i) / 300.0)]).collect();
+    Plot {
+        title: "Loss".into(),
+        x: Axis { label: "step".into(), range: (0.0, 3000.0), ..Axis::default() },
+        y: Axis { label: "loss (nats)".into(), range: (0.0, 4.5), ..Axis::default() },
+        marks: vec![
+            curve("all tokens", &falling),
+            Mark::Upright {
+                x: 1200.0,
+                text: "induction head formed".into(),
+                color: Color::rgb(90, 90, 90),
+                dashed: true,
+            },
+            Mark::Upright {
+                x: 1300.0,
+                text: "previous-token head formed".into(),
+                color: Color::rgb(90, 90, 90),
+                dashed: true,
+            },
+        ],
+        legend: ["all tokens", "in-context tokens", "a third line with a long name"]
+            .map(|text| LegendEntry {
+                text: text.into(),
+                color: color::category(0),
+                line: true,
+                dashed: false,
+            })
+            .to_vec(),
+        ..Plot::default()
+    }
+}
+
+fn small_cloud() -> Plot {
+    let dims = 5;
+    let points: Vec<f32> = (0..40 * dims).map(|i| ((i * 37 % 101) as f32 / 50.0) - 1.0).collect();
+    let mut basis = vec![0.0; 3 * dims];
+    (basis[0], basis[dims + 1], basis[2 * dims + 2]) = (1.0, 1.0, 1.0);
+    let pick =
+        |i: usize| Pick::CloudPoint { sequence: 0, position: i, is_key: i.is_multiple_of(2) };
+    Plot {
+        title: "Queries and keys".into(),
+        x: Axis { label: "first".into(), range: (-1.5, 1.5), ..Axis::default() },
+        y: Axis { label: "second".into(), range: (-1.5, 1.5), ..Axis::default() },
+        equal: true,
+        marks: vec![Mark::Cloud(Cloud {
+            name: "queries and keys".into(),
+            dims,
+            points: points.into(),
+            basis: basis.into(),
+            colors: (0..40).map(|i| color::role(Some(i % 2), false)).collect(),
+            diameter: 3.0,
+            picks: (0..40).map(pick).collect(),
+            three_d: true,
+            links: vec![(0, 1, color::category(5))],
+        })],
+        ..Plot::default()
+    }
+}
+
+fn bars() -> Plot {
+    Plot {
+        title: "Scores".into(),
+        x: Axis {
+            range: (-0.5, 3.5),
+            ticks: Ticks::At(
+                ["layer 0 head 0", "layer 0 head 1", "layer 1 head 0", "layer 1 head 1"]
+                    .iter()
+                    .enumerate()
+                    .map(|(i, t)| (i as f64, (*t).to_owned()))
+                    .collect(),
+            ),
+            ..Axis::default()
+        },
+        y: Axis { label: "score".into(), range: (-0.5, 1.0), ..Axis::default() },
+        marks: vec![Mark::Bars {
+            name: "score".into(),
+            at: vec![0.0, 1.0, 2.0, 3.0],
+            values: vec![0.125, 0.9, -0.3, 1.0 / 3.0],
+            base: 0.0,
+            width: 0.7,
+            color: color::category(2),
+        }],
+        ..Plot::default()
+    }
+}
+
+fn composite() -> Figure {
+    Figure {
+        title: "Everything at once".into(),
+        plots: vec![attention(20), curves(), small_cloud(), bars(), attention(70), curves()],
+        columns: 3,
+        caption: "The step in view is 212; the upper triangle does not exist.".into(),
+        empty: None,
+    }
+}
+
+fn page(width: f32, height: f32) -> Page {
+    Page { size: [width, height], ..Page::column() }
+}
+
+/// A text of a scene and the box around it: left, top, right, bottom.
+fn texts(scene: &Scene) -> Vec<(String, [f32; 4])> {
+    let boxed = |item: &Item| {
+        let Item::Text { at, text, size, align, upright, bold, .. } = item else { return None };
+        let width = font::width(text, *size, *bold);
+        let before = match align {
+            Anchor::Left => 0.0,
+            Anchor::Center => width / 2.0,
+            Anchor::Right => width,
+        };
+        let half = 0.5 * size;
+        let around = if *upright {
+            [at[0] - half, at[1] + before - width, at[0] + half, at[1] + before]
+        } else {
+            [at[0] - before, at[1] - half, at[0] - before + width, at[1] + half]
+        };
+        Some((text.clone(), around))
+    };
+    scene.items.iter().filter_map(boxed).collect()
+}
+
+fn overlap(a: [f32; 4], b: [f32; 4]) -> bool {
+    // A tenth of a point is rounding.
+    a[0] + 0.1 < b[2] && b[0] + 0.1 < a[2] && a[1] + 0.1 < b[3] && b[1] + 0.1 < a[3]
+}
+
+fn has_text(scene: &Scene, wanted: &str) -> bool {
+    texts(scene).iter().any(|(text, _)| text == wanted)
+}
+
+// ---- colours
+
+/// CIE L*a*b* (D65) of an sRGB colour given as linear light.
+fn lab(linear: [f64; 3]) -> [f64; 3] {
+    let [r, g, b] = linear;
+    let x = (0.412_456 * r + 0.357_576 * g + 0.180_437 * b) / 0.950_47;
+    let y = 0.212_673 * r + 0.715_152 * g + 0.072_175 * b;
+    let z = (0.019_334 * r + 0.119_192 * g + 0.950_304 * b) / 1.088_83;
+    let f =
+        |t: f64| if t > 216.0 / 24389.0 { t.cbrt() } else { (24389.0 / 27.0 * t + 16.0) / 116.0 };
+    [116.0 * f(y) - 16.0, 500.0 * (f(x) - f(y)), 200.0 * (f(y) - f(z))]
+}
+
+fn linear(c: Color) -> [f64; 3] {
+    [c.r, c.g, c.b].map(|v| {
+        let v = f64::from(v) / 255.0;
+        if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
+    })
+}
+
+/// Vision as simulated by Machado, Oliveira and Fernandes (2009), severity 1.0, on linear light.
+#[derive(Clone, Copy, Debug)]
+enum Vision {
+    Usual,
+    Protanopia,
+    Deuteranopia,
+}
+
+fn seen(c: Color, vision: Vision) -> [f64; 3] {
+    let rgb = linear(c);
+    let matrix = match vision {
+        Vision::Usual => return lab(rgb),
+        Vision::Protanopia => [
+            [0.152_286, 1.052_583, -0.204_868],
+            [0.114_503, 0.786_281, 0.099_216],
+            [-0.003_882, -0.048_116, 1.051_998],
+        ],
+        Vision::Deuteranopia => [
+            [0.367_322, 0.860_646, -0.227_968],
+            [0.280_085, 0.672_501, 0.047_413],
+            [-0.011_820, 0.042_940, 0.968_881],
+        ],
+    };
+    lab(matrix.map(|row| {
+        let light: f64 = row.iter().zip(rgb).map(|(a, b)| a * b).sum();
+        light.clamp(0.0, 1.0)
+    }))
+}
+
+/// CIEDE2000 (Sharma, Wu, Dalal 2005).
+fn ciede2000(p: [f64; 3], q: [f64; 3]) -> f64 {
+    let chroma = |v: [f64; 3]| v[1].hypot(v[2]);
+    let mean = f64::midpoint(chroma(p), chroma(q)).powi(7);
+    let g = 0.5 * (1.0 - (mean / (mean + 25f64.powi(7))).sqrt());
+    let prime = |v: [f64; 3]| {
+        let a = v[1] * (1.0 + g);
+        let hue = if a == 0.0 && v[2] == 0.0 {
+            0.0
+        } else {
+            v[2].atan2(a).to_degrees().rem_euclid(360.0)
+        };
+        (v[0], a.hypot(v[2]), hue)
+    };
+    let ((l1, c1, h1), (l2, c2, h2)) = (prime(p), prime(q));
+    let grey = c1 * c2 == 0.0;
+    let mut dh = h2 - h1;
+    if grey {
+        dh = 0.0;
+    } else if dh > 180.0 {
+        dh -= 360.0;
+    } else if dh < -180.0 {
+        dh += 360.0;
+    }
+    let big_dh = 2.0 * (c1 * c2).sqrt() * (dh / 2.0).to_radians().sin();
+    let l = f64::midpoint(l1, l2);
+    let c = f64::midpoint(c1, c2);
+    let h = match h1 + h2 {
+        sum if grey => sum,
+        sum if (h1 - h2).abs() <= 180.0 => sum / 2.0,
+        sum if sum < 360.0 => (sum + 360.0) / 2.0,
+        sum => (sum - 360.0) / 2.0,
+    };
+    let cos = |degrees: f64| degrees.to_radians().cos();
+    let t = 1.0 - 0.17 * cos(h - 30.0) + 0.24 * cos(2.0 * h) + 0.32 * cos(3.0 * h + 6.0)
+        - 0.20 * cos(4.0 * h - 63.0);
+    let turn = 30.0 * (-((h - 275.0) / 25.0).powi(2)).exp();
+    let rc = 2.0 * (c.powi(7) / (c.powi(7) + 25f64.powi(7))).sqrt();
+    let sl = 1.0 + 0.015 * (l - 50.0).powi(2) / (20.0 + (l - 50.0).powi(2)).sqrt();
+    let (sc, sh) = (1.0 + 0.045 * c, 1.0 + 0.015 * c * t);
+    let rt = -(2.0 * turn).to_radians().sin() * rc;
+    let (dl, dc, dh) = ((l2 - l1) / sl, (c2 - c1) / sc, big_dh / sh);
+    (dl * dl + dc * dc + dh * dh + rt * dc * dh).sqrt()
+}
+
+#[test]
+fn our_color_difference_gives_the_published_values() {
+    // Pairs 1, 7, 17 and 25 of Sharma, Wu, Dalal (2005), table 1.
+    let pairs = [
+        ([50.0, 2.6772, -79.7751], [50.0, 0.0, -82.7485], 2.0425),
+        ([50.0, 0.0, 0.0], [50.0, -1.0, 2.0], 2.3669),
+        ([50.0, 2.5, 0.0], [73.0, 25.0, -18.0], 27.1492),
+        ([60.2574, -34.0099, 36.2677], [60.4626, -34.1751, 39.4387], 1.2644),
+    ];
+    for (p, q, expected) in pairs {
+        let found = ciede2000(p, q);
+        assert!((found - expected).abs() < 1e-4, "{p:?} {q:?}: {found}, published {expected}");
+    }
+}
+
+#[test]
+fn color_maps_are_the_published_ones() {
+    let ends = |map: ColorMap| (map.at(0.0), map.at(1.0));
+    assert_eq!(ends(ColorMap::Viridis), (Color::rgb(0x44, 1, 0x54), Color::rgb(0xfd, 0xe7, 0x25)));
+    assert_eq!(ends(ColorMap::Magma), (Color::rgb(0, 0, 4), Color::rgb(0xfc, 0xfd, 0xbf)));
+    assert_eq!(ends(ColorMap::Cividis), (Color::rgb(0, 0x22, 0x4e), Color::rgb(0xfe, 0xe8, 0x38)));
+    assert_eq!(ends(ColorMap::Batlow), (Color::rgb(1, 0x19, 0x59), Color::rgb(0xfa, 0xcc, 0xfa)));
+    assert_eq!(ColorMap::Viridis.at(f32::NAN), Color::TRANSPARENT);
+    assert_eq!(ColorMap::Viridis.at(7.0), ColorMap::Viridis.at(1.0));
+}
+
+#[test]
+fn sequential_maps_only_grow_lighter() {
+    for map in ColorMap::ALL.iter().copied().filter(|m| !m.is_diverging()) {
+        let lightness: Vec<f64> =
+            map.table().iter().step_by(5).map(|c| seen(*c, Vision::Usual)[0]).collect();
+        assert!(lightness.windows(2).all(|w| w[1] > w[0]), "{}: {lightness:?}", map.name());
+    }
+}
+
+#[test]
+fn the_diverging_map_is_lightest_in_the_middle_and_as_dark_on_both_sides() {
+    let light = |i: usize| seen(ColorMap::Vik.table()[i], Vision::Usual)[0];
+    assert!((110..146).all(|i| light(i) > light(80) && light(i) > light(175)));
+    assert!((0..=120).step_by(8).all(|i| light(i) < light(i + 8)), "left half rises");
+    assert!((136..248).step_by(8).all(|i| light(i) > light(i + 8)), "right half falls");
+    for i in (0..128).step_by(16) {
+        assert!((light(i) - light(255 - i)).abs() < 12.0, "{i}: {} {}", light(i), light(255 - i));
+    }
+}
+
+#[test]
+fn sixteen_levels_of_every_map_are_told_apart_by_every_eye() {
+    for map in ColorMap::ALL {
+        for vision in [Vision::Usual, Vision::Protanopia, Vision::Deuteranopia] {
+            let levels: Vec<[f64; 3]> =
+                (0..16).map(|i| seen(map.at(i as f32 / 15.0), vision)).collect();
+            for a in 0..16 {
+                for b in a + 1..16 {
+                    let apart = ciede2000(levels[a], levels[b]);
+                    assert!(apart >= 2.0, "{} {vision:?}: levels {a} and {b}: {apart}", map.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn categories_and_roles_are_told_apart_by_every_eye_and_read_on_their_paper() {
+    for vision in [Vision::Usual, Vision::Protanopia, Vision::Deuteranopia] {
+        for a in 0..CATEGORIES.len() {
+            for b in a + 1..CATEGORIES.len() {
+                let apart = ciede2000(seen(CATEGORIES[a], vision), seen(CATEGORIES[b], vision));
+                assert!(apart >= 8.0, "categories {a} and {b}, {vision:?}: {apart}");
+            }
+        }
+        for style in [Style::light(), Style::dark()] {
+            let roles = [Some(0), Some(1), None].map(|role| color::role(role, style.dark));
+            for a in 0..3 {
+                assert!(roles[a].contrast(style.paper) >= 3.0, "role {a}, dark {}", style.dark);
+                for b in a + 1..3 {
+                    let apart = ciede2000(seen(roles[a], vision), seen(roles[b], vision));
+                    assert!(apart >= 15.0, "roles {a} and {b}, {vision:?}: {apart}");
+                }
+            }
+        }
+    }
+}
+
+// ---- scales
+
+#[test]
+fn ticks_are_round_and_say_exactly_what_they_are() {
+    let labels = |range, log, most| -> Vec<String> {
+        ticks(range, log, most).into_iter().map(|t| t.label).filter(|l| !l.is_empty()).collect()
+    };
+    assert_eq!(labels((0.0, 1.0), false, 6), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+    assert_eq!(labels((-0.3, 0.3), false, 4), ["−0.2", "0.0", "0.2"]);
+    assert_eq!(labels((0.0, 400.0), false, 5), ["0", "100", "200", "300", "400"]);
+    assert_eq!(labels((0.0, 20_000.0), false, 5), ["0", "5k", "10k", "15k", "20k"]);
+    assert_eq!(labels((0.0, 3e6), false, 4), ["0", "1M", "2M", "3M"]);
+    assert_eq!(labels((0.0, 3e-5), false, 4), ["0", "1e−5", "2e−5", "3e−5"]);
+    assert_eq!(labels((0.01, 10.0), true, 6), ["0.01", "0.1", "1", "10"]);
+    assert_eq!(
+        labels((1.0, 1e8), true, 5),
+        ["1", "100", "10000", "1e6", "1e8"].map(|s| if s == "1e6" { "1000000" } else { s })
+    );
+    assert_eq!(labels((2.0, 8.0), true, 6), ["2", "5"]);
+}
+
+#[test]
+fn numbers_are_short() {
+    let said = [0.0, 1.0, 0.834_49, 12.0, 1234.56, -0.5, 1.5e-7, 2e9, 0.001, f64::NAN];
+    let text = said.map(number);
+    let expected = ["0", "1", "0.8345", "12", "1235", "−0.5", "1.5e−7", "2e9", "0.001", "NaN"];
+    assert_eq!(text, expected);
+}
+
+proptest! {
+    #[test]
+    fn a_scale_gives_back_every_value(a in -1e6..1e6f64, width in 1e-3..1e6f64, t in 0.0..1.0f64) {
+        let scale = Scale::new((a, a + width), false, (10.0, 510.0));
+        let value = a + t * width;
+        let back = scale.value_at(scale.at(value));
+        prop_assert!((back - value).abs() <= width * 1e-4, "{} became {}", value, back);
+    }
+
+    #[test]
+    fn ticks_lie_in_any_range_in_order_and_never_too_many(
+        a in prop::num::f64::ANY, b in prop::num::f64::ANY, log: bool, most in 1..9usize
+    ) {
+        let found = ticks((a, b), log, most);
+        prop_assert!(found.len() < 100);
+        prop_assert!(found.windows(2).all(|w| w[0].value < w[1].value));
+    }
+
+    #[test]
+    fn layout_takes_any_numbers_and_any_size(
+        a in prop::num::f64::ANY, b in prop::num::f64::ANY, v in prop::num::f32::ANY,
+        width in 0.0..700f32, height in 0.0..700f32, log: bool, text in ".{0,40}"
+    ) {
+        let mut plot = curves();
+        plot.title.clone_from(&text);
+        plot.x = Axis { label: text.clone(), range: (a, b), log, ..Axis::default() };
+        plot.y = Axis { label: text, range: (b, a), log, ..Axis::default() };
+        plot.marks.push(curve("c", &[[a, b], [b, a], [f64::NAN, 0.0]]));
+        let mut heat = attention(5);
+        if let Mark::Heat(heat) = &mut heat.marks[0] {
+            heat.values = vec![v; 25].into();
+            heat.range = (v, -v);
+            heat.log = log;
+        }
+        let figure = Figure { plots: vec![plot, heat], columns: 2, ..Figure::default() };
+        let scene = layout(&figure, [width, height], &Style::light());
+        prop_assert!(!scene.items.is_empty());
+    }
+}
+
+// ---- layout
+
+/// Every figure at every size from a thumbnail to two columns.
+fn every_scene() -> Vec<(String, Scene)> {
+    let figures = [
+        ("attention", one(attention(36))),
+        ("long attention", one(attention(150))),
+        ("curves", one(curves())),
+        ("cloud", one(small_cloud())),
+        ("bars", one(bars())),
+        ("composite", composite()),
+    ];
+    let sizes = [[120.0, 80.0], [180.0, 300.0], [252.0, 190.0], [519.0, 340.0], [1200.0, 700.0]];
+    let mut scenes = Vec::new();
+    for (name, figure) in &figures {
+        for size in sizes {
+            for style in [Style::light(), Style::light().scaled(1.7)] {
+                let label = format!("{name} at {size:?}, text {}", style.tick_size);
+                scenes.push((label, layout(figure, size, &style)));
+            }
+        }
+    }
+    scenes
+}
+
+#[test]
+fn no_text_leaves_the_page() {
+    for (name, scene) in every_scene() {
+        for (text, [left, top, right, bottom]) in texts(&scene) {
+            let inside = left >= -0.1
+                && top >= -0.1
+                && right <= scene.width + 0.1
+                && bottom <= scene.height + 0.1;
+            assert!(inside, "{name}: \"{text}\" at {left} {top} {right} {bottom}");
+        }
+    }
+}
+
+#[test]
+fn no_text_covers_another() {
+    for (name, scene) in every_scene() {
+        let texts = texts(&scene);
+        for (i, (a, box_a)) in texts.iter().enumerate() {
+            for (b, box_b) in &texts[i + 1..] {
+                assert!(
+                    !overlap(*box_a, *box_b),
+                    "{name}: \"{a}\" {box_a:?} and \"{b}\" {box_b:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_column_wide_figure_has_all_its_words() {
+    let scene = layout(&one(curves()), [252.0, 190.0], &Style::light());
+    for word in ["A figure", "Loss", "step", "loss (nats)", "in-context tokens", "0", "1000"] {
+        assert!(has_text(&scene, word), "{word} is missing");
+    }
+}
+
+#[test]
+fn a_thumbnail_keeps_half_of_its_page_for_the_data() {
+    let scene = layout(&one(curves()), [120.0, 80.0], &Style::light());
+    let axes = scene.areas.iter().find(|a| matches!(a.pick, AreaPick::Plot(0))).unwrap();
+    let [width, height] = [axes.max[0] - axes.min[0], axes.max[1] - axes.min[1]];
+    assert!(width > 55.0 && height > 30.0, "{width} by {height}");
+}
+
+#[test]
+fn cells_above_the_diagonal_are_absent_and_not_zero() {
+    let scene = layout(&one(attention(8)), [252.0, 252.0], &Style::light());
+    let image = scene.items.iter().find_map(|item| match item {
+        Item::Image { rows: 8, columns: 8, pixels, .. } => Some(Arc::clone(pixels)),
+        _ => None,
+    });
+    for (i, pixel) in image.unwrap().iter().enumerate() {
+        let (row, column) = (i / 8, i % 8);
+        assert_eq!(pixel.a, if column > row { 0 } else { 255 }, "row {row}, column {column}");
+    }
+}
+
+#[test]
+fn axes_of_one_column_line_up() {
+    let mut short = curves();
+    short.y.label = String::new();
+    let figure = Figure { plots: vec![curves(), short], columns: 1, ..Figure::default() };
+    let scene = layout(&figure, [252.0, 300.0], &Style::light());
+    let lefts: Vec<f32> = scene
+        .areas
+        .iter()
+        .filter(|a| matches!(a.pick, AreaPick::Plot(_)))
+        .map(|a| a.min[0])
+        .collect();
+    assert_eq!(lefts[0], lefts[1]);
+}
+
+#[test]
+fn one_unit_is_as_long_across_as_up_where_asked() {
+    let scene = layout(&one(small_cloud()), [300.0, 170.0], &Style::light());
+    let axes = scene.areas.iter().find(|a| matches!(a.pick, AreaPick::Plot(0))).unwrap();
+    assert!((axes.max[0] - axes.min[0] - (axes.max[1] - axes.min[1])).abs() < 0.01);
+}
+
+#[test]
+fn nothing_to_draw_says_why() {
+    let empty = Some("No step is recorded yet.".to_owned());
+    let scene = layout(&Figure { empty, ..Figure::default() }, [200.0, 100.0], &Style::dark());
+    assert!(has_text(&scene, "No step is recorded yet."));
+}
+
+#[test]
+fn long_lines_keep_their_highest_and_lowest_point() {
+    let mut points: Vec<[f64; 2]> = (0..100_000).map(|i| [f64::from(i), 1.0]).collect();
+    points[54_321][1] = 4.0;
+    points[77_777][1] = 0.25;
+    let mut plot = curves();
+    plot.x.range = (0.0, 100_000.0);
+    plot.marks = vec![curve("noise", &points)];
+    let scene = layout(&one(plot), [252.0, 190.0], &Style::light());
+    let axes = scene.areas.iter().find(|a| matches!(a.pick, AreaPick::Plot(0))).unwrap();
+    let longest = scene.items.iter().filter_map(|item| match item {
+        Item::Polyline { points, .. } => Some(points),
+        _ => None,
+    });
+    let line = longest.max_by_key(|points| points.len()).unwrap();
+    assert!(line.len() < 6000, "{} points are too many to draw", line.len());
+    let height = axes.max[1] - axes.min[1];
+    let place = |value: f32| axes.max[1] - value / 4.5 * height;
+    for value in [4.0, 0.25] {
+        assert!(line.iter().any(|p| (p[1] - place(value)).abs() < 0.01), "{value} got lost");
+    }
+}
+
+// ---- what the pointer finds
+
+/// The place of the middle of a cell.
+fn middle_of(scene: &Scene, row: f32, column: f32, n: f32) -> [f32; 2] {
+    let area = scene.areas.iter().find(|a| matches!(a.pick, AreaPick::Heat(_))).unwrap();
+    let [from, to] = area.frame;
+    let at = |i: usize, cell: f32| from[i] + (cell + 0.5) / n * (to[i] - from[i]);
+    [at(0, column), at(1, row)]
+}
+
+#[test]
+fn a_cell_of_attention_says_who_looks_at_whom_and_how_much() {
+    let scene = layout(&one(attention(20)), [252.0, 252.0], &Style::light());
+    let (found, hover) = pick(&scene, middle_of(&scene, 12.0, 4.0, 20.0)).unwrap();
+    assert_eq!(found, Pick::QueryKey { query: 12, key: 4 });
+    assert_eq!(hover, "query 12 ' ' → key 4 'e': 0.4");
+    assert_eq!(pick(&scene, middle_of(&scene, 4.0, 12.0, 20.0)), None, "above the diagonal");
+}
+
+#[test]
+fn rows_that_run_upwards_are_found_where_they_are_drawn() {
+    let mut plot = attention(20);
+    plot.y.range = (0.0, 20.0);
+    let scene = layout(&one(plot), [252.0, 252.0], &Style::light());
+    let low = middle_of(&scene, 0.0, 0.0, 20.0);
+    let high = middle_of(&scene, 19.0, 0.0, 20.0);
+    assert!(low[1] > high[1], "row 0 is at the bottom");
+    assert_eq!(pick(&scene, low).unwrap().0, Pick::QueryKey { query: 0, key: 0 });
+}
+
+#[test]
+fn a_thumbnail_picks_its_head() {
+    let mut plot = attention(20);
+    plot.pick = Pick::Head { layer: 1, head: 3 };
+    if let Mark::Heat(heat) = &mut plot.marks[0] {
+        heat.pick = HeatPick::Nothing;
+    }
+    let scene = layout(&one(plot), [120.0, 80.0], &Style::light());
+    let (found, hover) = pick(&scene, [60.0, 40.0]).unwrap();
+    assert_eq!((found, hover.as_str()), (Pick::Head { layer: 1, head: 3 }, "Layer 1, head 0"));
+}
+
+#[test]
+fn the_nearest_point_of_a_cloud_is_found() {
+    let figure = one(small_cloud());
+    let scene = layout(&figure, [252.0, 252.0], &Style::light());
+    let (min, max, cloud, x, y) = scene
+        .items
+        .iter()
+        .find_map(|item| match item {
+            Item::Cloud { min, max, cloud, x, y } => Some((*min, *max, cloud, *x, *y)),
+            _ => None,
+        })
+        .unwrap();
+    let discs = cloud::discs(cloud, min, max, x, y);
+    let disc = discs.iter().find(|d| d.index == 7).unwrap();
+    let (found, _) = pick(&scene, disc.center).unwrap();
+    assert_eq!(found, Pick::CloudPoint { sequence: 0, position: 7, is_key: false });
+}
+
+#[test]
+fn a_hover_reads_every_line_at_the_nearest_step() {
+    let mut plot = curves();
+    plot.x.range = (0.0, 10.0);
+    let square: Vec<[f64; 2]> = (0..=10).map(|i| [f64::from(i), f64::from(i * i)]).collect();
+    let sparse = [[0.0, 1.0], [5.0, 2.0], [10.0, 3.0]];
+    plot.marks = vec![curve("square", &square), curve("sparse", &sparse)];
+    let figure = one(plot);
+    let scene = layout(&figure, [252.0, 190.0], &Style::light());
+    let axes = scene.areas.iter().find(|a| matches!(a.pick, AreaPick::Plot(0))).unwrap();
+    let x = axes.min[0] + 0.43 * (axes.max[0] - axes.min[0]);
+    let reading = read_lines(&figure, &scene, [x, axes.min[1] + 5.0]).unwrap();
+    assert_eq!((reading.plot, reading.x), (0, 4.0));
+    let values: Vec<(&str, f64)> = reading.lines.iter().map(|l| (l.0.as_str(), l.2)).collect();
+    assert_eq!(values, [("square", 16.0), ("sparse", 2.0)]);
+}
+
+#[test]
+fn a_box_of_text_picks_what_it_stands_for() {
+    let mut plot = Plot {
+        x: Axis { range: (0.0, 2.0), ticks: Ticks::Hidden, ..Axis::default() },
+        y: Axis { range: (1.0, 0.0), ticks: Ticks::Hidden, ..Axis::default() },
+        ..Plot::default()
+    };
+    let cell = |i: usize| Cell {
+        from: [i as f64, 0.0],
+        to: [i as f64 + 1.0, 1.0],
+        text: "t".into(),
+        fill: None,
+        stroke: None,
+        ink: Color::rgb(0, 0, 0),
+        pick: Pick::Query(i),
+        hover: format!("position {i}"),
+    };
+    plot.marks = vec![Mark::Cells(vec![cell(0), cell(1)])];
+    let figure = Figure { plots: vec![plot], columns: 1, ..Figure::default() };
+    let scene = layout(&figure, [100.0, 20.0], &Style::light());
+    assert_eq!(pick(&scene, [75.0, 10.0]), Some((Pick::Query(1), "position 1".into())));
+}
+
+// ---- projection
+
+#[test]
+fn a_turned_view_keeps_lengths_and_a_whole_turn_changes_nothing() {
+    let rotation = cloud::rotation(0.7, -0.4);
+    for i in 0..3 {
+        for j in 0..3 {
+            let dot: f32 = (0..3).map(|k| rotation[i][k] * rotation[j][k]).sum();
+            assert!((dot - if i == j { 1.0 } else { 0.0 }).abs() < 1e-6);
+        }
+    }
+    let basis: Vec<f32> = (0..12).map(|i| i as f32).collect();
+    let whole = cloud::turned(&basis, &cloud::rotation(std::f32::consts::TAU, 0.0));
+    assert!(whole.iter().zip(&basis).all(|(a, b)| (a - b).abs() < 1e-4));
+}
+
+#[test]
+fn a_projection_is_three_scalar_products() {
+    let points = [1.0, 2.0, -1.0, 0.5];
+    let basis = [1.0, 0.0, 0.0, 1.0, 2.0, 2.0];
+    assert_eq!(cloud::project(&points, &basis, 2), [[1.0, 2.0, 6.0], [-1.0, 0.5, -1.0]]);
+}
+
+// ---- files
+
+#[test]
+fn the_same_figure_gives_the_same_bytes() {
+    let (figure, page) = (composite(), page(519.0, 340.0));
+    for format in Format::ALL {
+        let first = render(&figure, &page, *format).unwrap();
+        let second = render(&figure, &page, *format).unwrap();
+        assert!(first == second, "{} differs", format.name());
+    }
+}
+
+fn svg_of(figure: &Figure, page: &Page) -> String {
+    String::from_utf8(render(figure, page, Format::Svg).unwrap()).unwrap()
+}
+
+#[test]
+fn an_svg_is_as_wide_as_asked_and_has_its_words_as_text() {
+    let mut page = page(89.0 / MM_PER_POINT, 60.0 / MM_PER_POINT);
+    page.provenance = Provenance { run: "run-7".into(), step: Some(212), ..Provenance::new() };
+    let text = svg_of(&one(curves()), &page);
+    let document = usvg::roxmltree::Document::parse(&text).unwrap();
+    let root = document.root_element();
+    assert_eq!(root.attribute("width"), Some("89mm"));
+    assert_eq!(root.attribute("height"), Some("60mm"));
+    let words: Vec<&str> =
+        root.descendants().filter(|n| n.has_tag_name("text")).filter_map(|n| n.text()).collect();
+    for word in ["Loss", "step", "loss (nats)", "in-context tokens"] {
+        assert!(words.contains(&word), "{word} is not among {words:?}");
+    }
+    assert!(root.descendants().all(|n| n.attribute("class").is_none()), "attributes, not classes");
+    let metadata = root.descendants().find(|n| n.has_tag_name("metadata")).unwrap();
+    assert_eq!(Provenance::from_json(metadata.text().unwrap()).unwrap(), page.provenance);
+}
+
+#[test]
+fn odd_tokens_survive_xml() {
+    let odd = ["<&>", "\"'", "]]>", "\u{1}", "\n", " ", "\u{202e}", "α", "\u{ffff}", "漢"];
+    let mut plot = attention(odd.len());
+    let odd: Vec<String> = odd.map(str::to_owned).to_vec();
+    (plot.x.ticks, plot.y.ticks) = (named(&odd), named(&odd));
+    plot.title = "a < b & \"c\"".into();
+    let text = svg_of(&one(plot), &page(400.0, 400.0));
+    let document = usvg::roxmltree::Document::parse(&text).unwrap();
+    let words: Vec<&str> = document
+        .descendants()
+        .filter(|n| n.has_tag_name("text"))
+        .filter_map(|n| n.text())
+        .collect();
+    for word in ["<&>", "\"'", "]]>", "SOH", "↵", "α", "□", "a < b & \"c\""] {
+        assert!(words.contains(&word), "{word} is not among {words:?}");
+    }
+}
+
+#[test]
+fn a_pdf_has_the_exact_page_and_text_that_can_be_selected() {
+    let width = 89.0 / MM_PER_POINT;
+    let bytes = render(&one(curves()), &page(width, 170.0), Format::Pdf).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    let start = text.find("/MediaBox").expect("a page has a size") + "/MediaBox".len();
+    let numbers: Vec<f32> = text[start..]
+        .trim_start_matches([' ', '['])
+        .split(']')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .map(|n| n.parse().unwrap())
+        .collect();
+    assert_eq!(numbers[..2], [0.0, 0.0]);
+    assert!((numbers[2] * MM_PER_POINT - 89.0).abs() < 0.01, "{} mm", numbers[2] * MM_PER_POINT);
+    assert!((numbers[3] - 170.0).abs() < 0.01);
+    for part in ["/ToUnicode", "/FontFile2", "/CIDFontType2", "LiberationSans", "data.csv"] {
+        assert!(text.contains(part), "{part} is missing");
+    }
+    assert!(!text.contains("/Type3"), "journals refuse Type 3 fonts");
+}
+
+#[test]
+fn a_png_knows_its_resolution_and_where_it_comes_from() {
+    let mut page = page(144.0, 72.0);
+    page.dpi = 150.0;
+    page.provenance.step = Some(12);
+    let bytes = render(&one(curves()), &page, Format::Png).unwrap();
+    let reader = ::png::Decoder::new(std::io::Cursor::new(&bytes)).read_info().unwrap();
+    let info = reader.info();
+    assert_eq!((info.width, info.height), (300, 150));
+    let dims = info.pixel_dims.unwrap();
+    assert_eq!((dims.xppu, dims.yppu, dims.unit), (5906, 5906, ::png::Unit::Meter));
+    let chunk = info.utf8_text.iter().find(|t| t.keyword == png::PROVENANCE_KEYWORD).unwrap();
+    assert_eq!(Provenance::from_json(&chunk.get_text().unwrap()).unwrap(), page.provenance);
+}
+
+#[test]
+fn a_flat_matrix_has_no_seams_at_any_resolution() {
+    let mut plot = attention(40);
+    plot.color_bar = None;
+    (plot.x, plot.y) = (
+        Axis { range: (0.0, 40.0), ticks: Ticks::Hidden, ..Axis::default() },
+        Axis { range: (40.0, 0.0), ticks: Ticks::Hidden, ..Axis::default() },
+    );
+    if let Mark::Heat(heat) = &mut plot.marks[0] {
+        heat.values = vec![0.0; 1600].into();
+        heat.causal = false;
+    }
+    let figure = Figure { plots: vec![plot], columns: 1, ..Figure::default() };
+    let scene = layout(&figure, [252.0, 252.0], &Style::light());
+    let fill = ColorMap::Viridis.at(0.0);
+    for dpi in [72.0, 97.0, 150.0, 300.0] {
+        let (width, height, rgba) = png::pixels(&scene, dpi).unwrap();
+        let inset = |n: u32| (n / 10)..(n - n / 10);
+        for y in inset(height) {
+            for x in inset(width) {
+                let i = (y * width + x) as usize * 4;
+                let pixel = Color::rgb(rgba[i], rgba[i + 1], rgba[i + 2]);
+                assert_eq!(pixel, fill, "at {x}, {y}, {dpi} dpi");
+            }
+        }
+    }
+}
+
+#[test]
+fn absent_cells_are_paper_in_files_too() {
+    let scene = layout(&one(attention(10)), [252.0, 252.0], &Style::light());
+    let (width, _, rgba) = png::pixels(&scene, 144.0).unwrap();
+    let color_at = |[x, y]: [f32; 2]| {
+        let i = ((y * 2.0) as usize * width as usize + (x * 2.0) as usize) * 4;
+        Color::rgb(rgba[i], rgba[i + 1], rgba[i + 2])
+    };
+    let white = Color::rgb(255, 255, 255);
+    for row in 0..10 {
+        for column in 0..10 {
+            let found = color_at(middle_of(&scene, row as f32, column as f32, 10.0));
+            let expected = match column > row {
+                true => white,
+                false => ColorMap::Viridis.at((row + column) as f32 / 20.0),
+            };
+            assert_eq!(found, expected, "row {row}, column {column}");
+        }
+    }
+}
+
+/// The rows of a CSV of one series and kind, as text.
+fn rows_of(figure: &Figure, series: &str, kind: &str) -> Vec<csv::StringRecord> {
+    let bytes = render(figure, &Page::column(), Format::Csv).unwrap();
+    let mut reader = csv::Reader::from_reader(bytes.as_slice());
+    reader.records().map(Result::unwrap).filter(|r| &r[1] == series && &r[2] == kind).collect()
+}
+
+#[test]
+fn the_table_holds_exactly_the_numbers_drawn() {
+    let points = [[0.1, 1.0 / 3.0], [1e-300, -2.5e17], [3.0, f64::MAX]];
+    let mut plot = curves();
+    plot.marks = vec![curve("odd numbers", &points)];
+    let back: Vec<[f64; 2]> = rows_of(&one(plot), "odd numbers", "line")
+        .iter()
+        .map(|r| [r[3].parse().unwrap(), r[4].parse().unwrap()])
+        .collect();
+    assert_eq!(back, points);
+
+    let cells = rows_of(&one(attention(6)), "attention", "cell");
+    assert_eq!(cells.len(), 21, "only cells that exist");
+    for cell in &cells {
+        let (column, row): (usize, usize) = (cell[3].parse().unwrap(), cell[4].parse().unwrap());
+        assert_eq!(cell[5].parse::<f32>().unwrap(), (row + column) as f32 / 12.0);
+        assert_eq!((&cell[6], &cell[7]), (&*tokens(6)[column], &*tokens(6)[row]));
+    }
+}
+
+#[test]
+fn a_token_is_no_formula() {
+    let mut plot = attention(2);
+    let odd = ["=1+1".to_owned(), "@a".to_owned()];
+    plot.x.ticks = named(&odd);
+    let cells = rows_of(&one(plot), "attention", "cell");
+    assert_eq!(&cells[0][6], "'=1+1");
+}
+
+#[test]
+fn the_ending_of_a_name_decides_the_format() {
+    let format = |name: &str| Format::from_path(std::path::Path::new(name));
+    assert_eq!(format("a/b.pdf").unwrap(), Format::Pdf);
+    assert_eq!(format("B.SVG").unwrap(), Format::Svg);
+    for wrong in ["a.gif", "a", "pdf"] {
+        let message = format(wrong).unwrap_err().message;
+        assert!(message.contains(wrong) && message.contains(".pdf"), "{message}");
+    }
+}
+
+#[test]
+fn lengths_have_units() {
+    let close = |text: &str, points: f32| (parse_length(text).unwrap() - points).abs() < 1e-3;
+    assert!(close("89mm", 252.2835) && close("3.5in", 252.0) && close("252pt", 252.0));
+    assert!(close(" 8.9 cm ", 252.2835));
+    for wrong in ["", "89", "mm", "-3mm", "0mm", "nanmm", "1e9in", "3px"] {
+        let message = parse_length(wrong).unwrap_err().message;
+        assert!(message.contains("89mm"), "{message}");
+    }
+}
+
+#[test]
+fn a_file_is_replaced_only_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.svg");
+    save(&path, b"first", false).unwrap();
+    let message = save(&path, b"second", false).unwrap_err().message;
+    assert!(message.contains("a.svg"), "{message}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"first");
+    save(&path, b"third", true).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"third");
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 1, "nothing else stays behind");
+    let message = save(&folder.path().join("no/b.svg"), b"x", false).unwrap_err().message;
+    assert!(message.contains("b.svg"), "{message}");
+}
+
+#[test]
+fn a_picture_too_large_is_refused_with_its_size() {
+    let mut page = page(5000.0, 5000.0);
+    page.dpi = 2400.0;
+    let error = render(&one(curves()), &page, Format::Png).unwrap_err();
+    assert!(error.message.contains("166667"), "{}", error.message);
+}
