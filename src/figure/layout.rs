@@ -260,7 +260,7 @@ impl<'a> Plan<'a> {
             self.margins.bottom = self.margins.bottom.max(font::HALF_LINE * size);
         }
         if plot.x.ticks != Ticks::Hidden {
-            let outside = tick_length(&plot.x) + TICK_GAP;
+            let outside = below_axes(plot, style);
             let width = self.cell.width() - self.margins.left - self.margins.right;
             let ticks = x_ticks(&plot.x, width, size);
             let longest = widest(&ticks, size);
@@ -367,6 +367,12 @@ const BAR_WIDTH: f32 = 6.0;
 fn head_gap(plot: &Plot, detail: Detail, style: &Style) -> f32 {
     let bar = detail.color_bar && plot.color_bar.is_some();
     if bar { 0.5 * style.tick_size } else { 2.0 }
+}
+
+/// From the axes to the labels below: clear of a label beside the lower end of the y axis.
+fn below_axes(plot: &Plot, style: &Style) -> f32 {
+    let corner = if plot.y.ticks == Ticks::Auto { 0.5 * style.tick_size } else { 0.0 };
+    (tick_length(&plot.x) + TICK_GAP).max(corner)
 }
 
 /// Named ticks stand beside what they name and need no line.
@@ -670,7 +676,7 @@ impl<'a> Pen<'a> {
             if (labelled - 1) % stride != 0 {
                 continue;
             }
-            let top = frame.rect.bottom + length + TICK_GAP;
+            let top = frame.rect.bottom + below_axes(plan.plot, style);
             let (y, align) = match plan.x_upright {
                 true => (top, Anchor::Right),
                 false => (top + font::HALF_LINE * size, Anchor::Center),
