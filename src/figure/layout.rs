@@ -380,7 +380,6 @@ fn tick_length(axis: &Axis) -> f32 {
     if axis.ticks.are_names() { 0.0 } else { TICK }
 }
 
-
 /// The ticks of an axis inside its range, at most `most` with automatic labels.
 fn ticks_of(axis: &Axis, most: usize) -> Vec<Tick> {
     let scale = Scale::new(axis.range, axis.log, (0.0, 1.0));
@@ -659,7 +658,8 @@ impl<'a> Pen<'a> {
     fn x_axis_ticks(&mut self, plan: &Plan<'_>, frame: &Frame) {
         let (style, size, axis) = (self.style, self.style.tick_size, &plan.plot.x);
         let ticks = x_ticks(axis, frame.rect.width(), size);
-        let (size, stride) = tick_fit(&ticks, &frame.x, size, axis.ticks.are_names(), plan.x_upright);
+        let (size, stride) =
+            tick_fit(&ticks, &frame.x, size, axis.ticks.are_names(), plan.x_upright);
         let length = tick_length(axis);
         let mut labelled = 0;
         for tick in &ticks {

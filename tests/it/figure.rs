@@ -70,6 +70,14 @@ fn attention(n: usize) -> Plot {
     }
 }
 
+/// The same with a text for every position.
+fn by_position(n: usize) -> Plot {
+    let mut plot = attention(n);
+    let names: Arc<[String]> = tokens(n).into();
+    (plot.x.ticks, plot.y.ticks) = (Ticks::Each(Arc::clone(&names)), Ticks::Each(names));
+    plot
+}
+
 fn curve(name: &str, points: &[[f64; 2]]) -> Mark {
     Mark::Line {
         name: name.into(),
@@ -134,6 +142,7 @@ fn small_cloud() -> Plot {
             colors: (0..40).map(|i| color::role(Some(i % 2), false)).collect(),
             diameter: 3.0,
             picks: (0..40).map(pick).collect(),
+            hovers: Arc::default(),
             three_d: true,
             links: vec![(0, 1, color::category(5))],
         })],
@@ -466,6 +475,7 @@ fn every_scene() -> Vec<(String, Scene)> {
     let figures = [
         ("attention", one(attention(36))),
         ("long attention", one(attention(150))),
+        ("attention by position", one(by_position(40))),
         ("curves", one(curves())),
         ("cloud", one(small_cloud())),
         ("bars", one(bars())),
