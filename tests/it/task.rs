@@ -1,4 +1,4 @@
-//! Tasks: every task's laws, and the bigram task beside the measured properties of the original generator.
+//! Tasks: every task's laws, and the bigram task beside a reference implementation of the original generator.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -376,7 +376,8 @@ fn tokens_and_pairs_of_a_sequence_follow_the_laws_of_the_text() {
     assert!(worst < 5.0, "{worst}");
 }
 
-/// One setting of the original generator with its measured properties: 4,096 sequences of 256 tokens.
+/// One setting with its properties as a reference implementation of the original generator gives them: 4,096
+/// sequences of 256 tokens.
 struct Measured {
     settings: Bigram,
     /// Shares of positions with an occurrence number of at least 1 and 2; their own standard errors reach
