@@ -1,6 +1,6 @@
 //! In-context accuracy when the answers follow another law than in training.
 
-use super::outcome::outcome;
+use super::read::{Tally, argmax, each_prediction};
 use super::{Answer, Probe, Scene, Scope, Subject};
 use crate::record::error::{Error, Result};
 use crate::record::intervention::Site;
@@ -37,11 +37,13 @@ impl Probe for OtherOutputs {
     }
 
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
-        let means = outcome(scene)?
-            .into_iter()
-            .filter(|mean| mean.name == "accuracy_in_context")
-            .map(|mean| super::Mean { name: "accuracy_other_outputs".to_owned(), ..mean })
-            .collect();
+        let mut accuracy = Tally::default();
+        each_prediction(scene, |i, target, logits| {
+            if scene.batch.occurrence[i] >= 2 {
+                accuracy.hit(argmax(logits.iter().copied()) == target);
+            }
+        })?;
+        let means = vec![accuracy.named("accuracy_other_outputs")];
         Ok(Answer { means, ..Answer::default() })
     }
 }

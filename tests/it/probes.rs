@@ -306,6 +306,9 @@ fn losses_and_accuracies_are_means_over_the_positions_they_name() {
     ] {
         assert_near(number(&answer, name), expected, name);
     }
+    let other = stage.ask(&*probe("other_outputs"));
+    let in_context = number(&answer, "accuracy_in_context");
+    assert_eq!(number(&other, "accuracy_other_outputs"), in_context, "the same, of another batch");
     let effect = stage.ask(&*probe("effect"));
     for name in ["loss", "accuracy", "loss_in_context", "accuracy_in_context"] {
         assert_eq!(number(&effect, name), number(&answer, name));
