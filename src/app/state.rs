@@ -616,10 +616,9 @@ impl Lab {
                 recording.last_step = recording.last_step.max(step);
             }
             Event::Metrics(row) => {
-                recording.last_step = recording.last_step.max(row.step);
-                recording.rows.push(row);
+                recording.add_row(row);
             }
-            Event::Mark(mark) => recording.marks.push(mark),
+            Event::Mark(mark) => recording.add_mark(mark),
             Event::Recorded { step } => {
                 if recording.recorded.last().is_none_or(|&last| last < step) {
                     recording.recorded.push(step);

@@ -348,7 +348,7 @@ fn lock(folder: &Path) -> Result<File> {
         .map_err(|e| refused("opening", &path, &e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::system(format!(
+        Err(TryLockError::WouldBlock) => Err(Error::usage(format!(
             "another program is writing the run in {}; stop it first, or name another folder",
             folder.display()
         ))),

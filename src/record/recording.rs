@@ -24,8 +24,12 @@ const MOST_NUMBERS: usize = 8 << 20;
 
 impl Recording {
     /// Adds the next row. When the rows of a long run take too much memory, every second of the older half goes
-    /// (they stay in `metrics.csv`): what is drawn of them hardly changes.
+    /// (they stay in `metrics.csv`): what is drawn of them hardly changes. A row that is there already, because
+    /// the folder was read in between, changes nothing.
     pub fn add_row(&mut self, row: MetricsRow) {
+        if self.rows.last().is_some_and(|last| last.step >= row.step) {
+            return;
+        }
         self.last_step = self.last_step.max(row.step);
         self.rows.push(row);
         // A row costs some numbers besides its own: its step and the vector around it.
@@ -37,6 +41,13 @@ impl Recording {
                 at += 1;
                 at > older || at % 2 == 1
             });
+        }
+    }
+
+    /// Adds a mark, unless it is there already.
+    pub fn add_mark(&mut self, mark: Mark) {
+        if !self.marks.contains(&mark) {
+            self.marks.push(mark);
         }
     }
 

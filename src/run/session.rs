@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use crate::record::error::{Error, Kind, Result};
 use crate::record::event::{Event, Mark, MarkKind, State};
-use crate::record::folder::{Birth, Item, Parent, Reader, Writer};
+use crate::record::folder::{Birth, Item, Parent, Reader, Writer, library};
 use crate::record::intervention::Intervention;
 use crate::record::weights::Weights;
 
@@ -55,14 +55,15 @@ pub enum Begin {
 pub struct Start {
     pub experiment: Experiment,
     pub begin: Begin,
-    /// Where to record; `None`: nothing is recorded.
+    /// Where to record; `None`: nothing is recorded. If the disk refuses, a new run is recorded among temporary
+    /// files instead, and an event says so.
     pub folder: Option<PathBuf>,
     pub paused: bool,
 }
 
 /// A running experiment. Dropping it stops it: what is recorded stays, the thread is joined.
 ///
-/// The first event is `Started`. When all steps are done the state is `Finished`, and the thread waits for
+/// The first event is `Started`; after it a resumed run says `Missed`, for its rows are in the folder. When all steps are done the state is `Finished`, and the thread waits for
 /// further commands (`Show`, `Set`, `Stop`); after `Stop` the events end.
 pub struct Session {
     pub commands: Sender<Command>,
@@ -76,14 +77,16 @@ impl Session {
     /// # Errors
     /// When the experiment cannot be built, or the folder not be written.
     pub fn start(start: Start) -> Result<Self> {
-        let (trainer, writer) = begin(&start)?;
+        let Begun { trainer, writer, folder, trouble } = begin(&start)?;
         let (commands, orders) = unbounded();
         let (say, events) = unbounded();
         let mut worker = Worker {
             trainer,
             writer,
-            news: News { say, missed: false },
-            folder: start.folder,
+            // The rows of a resumed run are in its folder.
+            news: News { say, missed: matches!(start.begin, Begin::Resume) },
+            folder,
+            trouble,
             doing: String::new(),
             state: if start.paused { State::Paused } else { State::Running },
             pace: Pace::new(),
@@ -121,48 +124,87 @@ impl Drop for Session {
     }
 }
 
-fn begin(start: &Start) -> Result<(Trainer, Option<Writer>)> {
+/// A run about to go.
+struct Begun {
+    trainer: Trainer,
+    writer: Option<Writer>,
+    folder: Option<PathBuf>,
+    trouble: Option<Error>,
+}
+
+fn begin(start: &Start) -> Result<Begun> {
     let experiment = &start.experiment;
-    let born = |trainer: &Trainer, kind: &str, parent: Option<Parent>| Birth {
+    match &start.begin {
+        Begin::Fresh => create(start, Trainer::new(experiment)?, "fresh", None),
+        Begin::Branch { weights, from } => {
+            let trainer = branch(experiment, weights, from.as_deref())?;
+            let parent = Parent { folder: from.clone(), step: weights.step };
+            create(start, trainer, "branch", Some(parent))
+        }
+        Begin::Resume => resume(start),
+    }
+}
+
+/// A trainer with a new folder; without one when none is wanted.
+fn create(start: &Start, trainer: Trainer, kind: &str, parent: Option<Parent>) -> Result<Begun> {
+    let experiment = &start.experiment;
+    let birth = Birth {
         name: experiment.name.clone(),
         experiment: experiment.to_toml(),
         kind: kind.to_owned(),
         parent,
         columns: trainer.columns().to_vec(),
-        budget_bytes: experiment.train.record_mb as u64 * 1_000_000,
+        budget_bytes: budget_bytes(experiment),
     };
-    let create = |birth: Birth| match &start.folder {
-        Some(folder) => Writer::create(folder, birth).map(Some),
-        None => Ok(None),
+    let Some(folder) = start.folder.clone() else {
+        return Ok(Begun { trainer, writer: None, folder: None, trouble: None });
     };
-    match &start.begin {
-        Begin::Fresh => {
-            let trainer = Trainer::new(experiment)?;
-            let writer = create(born(&trainer, "fresh", None))?;
-            Ok((trainer, writer))
+    match Writer::create(&folder, birth.clone()) {
+        Ok(writer) => Ok(Begun { trainer, writer: Some(writer), folder: Some(folder), trouble: None }),
+        Err(e) if e.kind == Kind::System => Ok(elsewhere(trainer, birth, &e)),
+        Err(e) => Err(e),
+    }
+}
+
+/// The disk refuses: the run goes on and is recorded among temporary files, or not at all.
+fn elsewhere(trainer: Trainer, birth: Birth, e: &Error) -> Begun {
+    let home = std::env::temp_dir().join("mnemoscope");
+    let other = library::new_run_folder(&home, &birth.name)
+        .and_then(|folder| Ok((Writer::create(&folder, birth)?, folder)));
+    match other {
+        Ok((writer, folder)) => {
+            let trouble = Error::new(
+                e.kind,
+                format!("{}; this run is recorded in {} instead", e.message, folder.display()),
+            );
+            Begun { trainer, writer: Some(writer), folder: Some(folder), trouble: Some(trouble) }
         }
-        Begin::Branch { weights, from } => {
-            let trainer = branch(experiment, weights, from.as_deref())?;
-            let parent = Parent { folder: from.clone(), step: weights.step };
-            let writer = create(born(&trainer, "branch", Some(parent)))?;
-            Ok((trainer, writer))
-        }
-        Begin::Resume => {
-            let folder = start.folder.as_ref().ok_or_else(|| {
-                Error::usage("to resume a run, name the run folder that it was recorded in")
-            })?;
-            let (mut writer, checkpoint) = Writer::resume(folder)?;
-            let trainer = match checkpoint {
-                Some(checkpoint) => Trainer::resume(experiment, &checkpoint),
-                // Killed before its first checkpoint: from the start.
-                None => Trainer::new(experiment),
-            };
-            let trainer = trainer.map_err(|e| e.context(format!("run {}", folder.display())))?;
-            writer.check_columns(trainer.columns())?;
-            writer.set_budget(experiment.train.record_mb as u64 * 1_000_000);
-            Ok((trainer, Some(writer)))
+        Err(_) => {
+            let trouble = Error::new(e.kind, format!("{}; this run is not recorded", e.message));
+            Begun { trainer, writer: None, folder: None, trouble: Some(trouble) }
         }
     }
+}
+
+fn resume(start: &Start) -> Result<Begun> {
+    let experiment = &start.experiment;
+    let folder = start.folder.clone().ok_or_else(|| {
+        Error::usage("to resume a run, name the run folder that it was recorded in")
+    })?;
+    let (mut writer, checkpoint) = Writer::resume(&folder)?;
+    let trainer = match checkpoint {
+        Some(checkpoint) => Trainer::resume(experiment, &checkpoint),
+        // Killed before its first checkpoint: from the start.
+        None => Trainer::new(experiment),
+    };
+    let trainer = trainer.map_err(|e| e.context(format!("run {}", folder.display())))?;
+    writer.check_columns(trainer.columns())?;
+    writer.set_budget(budget_bytes(experiment));
+    Ok(Begun { trainer, writer: Some(writer), folder: Some(folder), trouble: None })
+}
+
+fn budget_bytes(experiment: &Experiment) -> u64 {
+    experiment.train.record_mb as u64 * 1_000_000
 }
 
 fn branch(
@@ -186,6 +228,8 @@ struct Worker {
     writer: Option<Writer>,
     news: News,
     folder: Option<PathBuf>,
+    /// What went wrong at the start and did not prevent it.
+    trouble: Option<Error>,
     /// What was last said of what training is at.
     doing: String,
     state: State,
@@ -201,11 +245,14 @@ enum Go {
 
 impl Worker {
     fn work(&mut self, orders: &Receiver<Command>) {
-        self.news.tell(Event::Started {
+        self.news.start(Event::Started {
             folder: self.folder.clone(),
             columns: self.trainer.columns().to_vec(),
             step: self.trainer.steps_done(),
         });
+        if let Some(e) = self.trouble.take() {
+            self.news.trouble(e);
+        }
         self.news.tell(Event::InForce(self.trainer.in_force().to_vec()));
         self.first_look();
         self.say_doing();
@@ -456,6 +503,11 @@ struct News {
 
 impl News {
     const MOST: usize = 10_000;
+
+    /// Says the first event, before anything that may have been missed.
+    fn start(&mut self, event: Event) {
+        let _ = self.say.send(event);
+    }
 
     fn tell(&mut self, event: Event) {
         let crowded = self.say.len() >= Self::MOST;

@@ -9,6 +9,7 @@ use mnemoscope::record::error::Kind;
 use mnemoscope::record::event::{Mark, MarkKind, MetricsRow};
 use mnemoscope::record::folder::{Birth, Item, Reader, Writer, library};
 use mnemoscope::record::intervention::Intervention;
+use mnemoscope::record::recording::Recording;
 use mnemoscope::record::weights::{NamedTensor, Weights};
 
 fn birth(budget_bytes: u64) -> Birth {
@@ -337,6 +338,19 @@ fn a_step_without_weights_names_the_nearest_that_have_them() {
     three_steps(home.path());
     let error = Reader::open(home.path()).unwrap().weights(7).err().unwrap();
     assert!(error.message.contains("5 and 10"), "{error}");
+}
+
+#[test]
+fn the_rows_of_a_long_run_take_bounded_memory() {
+    let columns: Vec<String> = (0..1000).map(|i| format!("column{i}")).collect();
+    let mut recording = Recording { columns, ..Recording::default() };
+    for step in 0..20_000 {
+        recording.add_row(MetricsRow { step, values: vec![0.5; 1000] });
+    }
+    assert!(recording.rows.len() < 8500, "{} rows", recording.rows.len());
+    let ends = [recording.rows[0].step, recording.rows.last().unwrap().step, recording.last_step];
+    assert_eq!(ends, [0, 19_999, 19_999]);
+    assert!(recording.rows.is_sorted_by(|a, b| a.step < b.step));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use mnemoscope::record::event::{Event, State};
 use mnemoscope::record::folder::Reader;
 use mnemoscope::record::knobs::{Knobs, Slot, Spec};
 use mnemoscope::record::question::ProbeCall;
+use mnemoscope::record::recording::Recording;
 use mnemoscope::record::vocab::Vocab;
 use mnemoscope::record::weights::Weights;
 use mnemoscope::run::examine::Instrument;
@@ -212,6 +213,41 @@ fn a_full_disk_pauses_the_run_with_a_sentence() {
     // The window lives on: the weights can still be asked for.
     session.commands.send(Command::Show).unwrap();
     until(&session, |e| matches!(e, Event::Weights(_)));
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_moves_the_run_among_temporary_files() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("file"), "no folder").unwrap();
+    let folder = Some(home.path().join("file/run"));
+    let (experiment, begin) = (with(&["train.steps=3"]), Begin::Fresh);
+    let session = Session::start(Start { experiment, begin, folder, paused: false }).unwrap();
+    let events = until(&session, |e| is_state(e, State::Finished));
+    drop(session);
+    let Event::Started { folder: Some(other), .. } = &events[0] else { panic!("{events:?}") };
+    assert!(troubles(&events)[0].contains(&other.display().to_string()), "{events:?}");
+    assert_eq!(Reader::open(other).unwrap().recording.recorded, [0, 3]);
+    mnemoscope::record::folder::library::delete(other).unwrap();
+}
+
+#[test]
+fn who_watches_a_resumed_run_is_told_to_read_its_folder() {
+    let home = tempfile::tempdir().unwrap();
+    let session = paused(tiny(), Some(home.path()), Begin::Fresh);
+    steps(&session, 4);
+    drop(session);
+    let session = start(with(&["train.steps=9"]), Some(home.path()), Begin::Resume);
+    let mut recording = Recording::default();
+    for event in until(&session, |e| is_state(e, State::Finished)) {
+        match event {
+            Event::Missed => recording = Reader::open(home.path()).unwrap().recording,
+            Event::Metrics(row) => recording.add_row(row),
+            Event::Mark(mark) => recording.add_mark(mark),
+            _ => {}
+        }
+    }
+    let steps: Vec<u64> = recording.rows.iter().map(|row| row.step).collect();
+    assert_eq!(steps, [0, 3, 6, 9]);
 }
 
 /// The bigram task, until it blows.
