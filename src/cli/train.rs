@@ -114,7 +114,13 @@ fn watch(session: &Session, interrupted: &Receiver<()>, report: &mut Report) -> 
                     let _ = session.commands.send(Command::Stop);
                     trouble.get_or_insert(e);
                 }
-                Ok(event) => report.take(&event)?,
+                Ok(event) => {
+                    if matches!(event, Event::Progress { state: State::Finished, .. }) {
+                        // All steps are done, and the trainer waits for orders.
+                        let _ = session.commands.send(Command::Stop);
+                    }
+                    report.take(&event)?;
+                }
                 Err(_) => break,
             },
             default(Duration::from_secs(3600)) => {}
