@@ -1,10 +1,13 @@
 //! Causal attention in blocks of queries: the masked half is skipped, and the pattern exists only a block at
 //! a time.
+//!
+//! A block of scores is kept as `[key, query]`: the products then read keys, values and their gradients as they
+//! lie, and only the queries of a block are packed; and softmax runs over all queries of a block side by side.
 
 use super::lanes;
 use super::matrix::{Into, Matrix, multiply};
 
-/// Queries in a block: 64 rows of scores against 256 keys fill 64 KiB, which stays in the second-level cache
+/// Queries in a block: scores of 64 queries and 256 keys fill 64 KiB, which stays in the second-level cache
 /// next to the keys and values of a head.
 const BLOCK: usize = 64;
 
@@ -66,28 +69,25 @@ impl Shape {
 pub fn forward(shape: Shape, q: &[f32], k: &[f32], v: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let (mut z, mut log_sums) = (vec![0.0; shape.len()], vec![0.0; shape.rows()]);
     let mut scores = shape.block_scores();
+    let (mut max, mut sum) = ([0.0; BLOCK], [0.0; BLOCK]);
+    let width = shape.width();
     for (start, row) in shape.each_head() {
         for (from, count) in shape.each_block() {
             let keys = from + count;
-            let (queries, visible) =
-                (shape.slab(q, start, from, count), shape.slab(k, start, 0, keys));
-            multiply(
-                &mut scores,
-                keys,
-                queries,
-                visible.transposed(),
-                shape.scale,
-                Into::Overwrite,
-            );
-            for (i, scores) in scores.chunks_exact_mut(keys).take(count).enumerate() {
-                let (seen, masked) = scores.split_at_mut(from + i + 1);
-                log_sums[row + from + i] = lanes::softmax_row(seen);
-                masked.fill(0.0);
+            let (max, sum) = (&mut max[..count], &mut sum[..count]);
+            let scores = &mut scores[..keys * count];
+            let queries = shape.slab(q, start, from, count);
+            let visible = shape.slab(k, start, 0, keys);
+            multiply(scores, count, visible, queries.transposed(), shape.scale, Into::Overwrite);
+            lanes::softmax_columns(scores, from, max, sum);
+            let out = &mut z[start + from * width..];
+            let (weights, values) =
+                (Matrix::new(scores, keys, count), shape.slab(v, start, 0, keys));
+            multiply(out, width, weights.transposed(), values, 1.0, Into::Overwrite);
+            for (i, (max, sum)) in max.iter().zip(sum).enumerate() {
+                lanes::scale(&mut out[i * width..][..shape.dim], 1.0 / *sum);
+                log_sums[row + from + i] = max + sum.ln();
             }
-            let pattern = Matrix::new(&scores, count, keys);
-            let out = &mut z[start + from * shape.width()..];
-            let values = shape.slab(v, start, 0, keys);
-            multiply(out, shape.width(), pattern, values, 1.0, Into::Overwrite);
         }
     }
     (z, log_sums)
@@ -149,49 +149,42 @@ impl Block {
         self.from + self.count
     }
 
-    /// Fills in the pattern and the gradient of the unscaled logits, both `[count, keys]`.
+    /// Fills in the pattern and the gradient of the unscaled logits, both `[keys, count]`.
     fn recompute(&self, of: Backward<'_>, pattern: &mut [f32], d_scores: &mut [f32]) {
-        let (shape, keys) = (self.shape, self.keys());
-        let queries = shape.slab(of.q, self.start, self.from, self.count);
+        let (shape, keys, count) = (self.shape, self.keys(), self.count);
+        let (pattern, d_scores) = (&mut pattern[..keys * count], &mut d_scores[..keys * count]);
+        let queries = shape.slab(of.q, self.start, self.from, count).transposed();
         let visible = shape.slab(of.k, self.start, 0, keys);
-        multiply(pattern, keys, queries, visible.transposed(), shape.scale, Into::Overwrite);
-        let dz = shape.slab(of.dz, self.start, self.from, self.count);
+        multiply(pattern, count, visible, queries, shape.scale, Into::Overwrite);
+        let dz = shape.slab(of.dz, self.start, self.from, count).transposed();
         let values = shape.slab(of.v, self.start, 0, keys);
-        multiply(d_scores, keys, dz, values.transposed(), 1.0, Into::Overwrite);
-        let rows = pattern.chunks_exact_mut(keys).zip(d_scores.chunks_exact_mut(keys));
-        for (i, (p, ds)) in rows.take(self.count).enumerate() {
+        multiply(d_scores, count, values, dz, 1.0, Into::Overwrite);
+        let mut means = [0.0; BLOCK];
+        for (i, mean) in means[..count].iter_mut().enumerate() {
             let at = self.start + (self.from + i) * shape.width();
-            let mean = lanes::dot(&of.dz[at..at + shape.dim], &of.z[at..at + shape.dim]);
-            let seen = self.from + i + 1;
-            let log_sum = of.log_sums[self.row + self.from + i];
-            lanes::softmax_row_backward(
-                &mut p[..seen],
-                &mut ds[..seen],
-                log_sum,
-                mean,
-                shape.scale,
-            );
-            p[seen..].fill(0.0);
-            ds[seen..].fill(0.0);
+            *mean = lanes::dot(&of.dz[at..at + shape.dim], &of.z[at..at + shape.dim]);
         }
+        let log_sums = &of.log_sums[self.row + self.from..][..count];
+        let (from, means) = (self.from, &means[..count]);
+        lanes::softmax_columns_backward(pattern, d_scores, from, log_sums, means, shape.scale);
     }
 
     fn add(&self, of: Backward<'_>, pattern: &[f32], d_scores: &[f32], out: &mut Gradients) {
         let (shape, keys, width) = (self.shape, self.keys(), self.shape.width());
-        let pattern = Matrix::new(pattern, self.count, keys);
-        let d_scores = Matrix::new(d_scores, self.count, keys);
+        let pattern = Matrix::new(pattern, keys, self.count);
+        let d_scores = Matrix::new(d_scores, keys, self.count);
         if let Some(dq) = &mut out.q {
             let visible = shape.slab(of.k, self.start, 0, keys);
             let dq = &mut dq[self.start + self.from * width..];
-            multiply(dq, width, d_scores, visible, 1.0, Into::Overwrite);
+            multiply(dq, width, d_scores.transposed(), visible, 1.0, Into::Overwrite);
         }
         if let Some(dk) = &mut out.k {
             let queries = shape.slab(of.q, self.start, self.from, self.count);
-            multiply(&mut dk[self.start..], width, d_scores.transposed(), queries, 1.0, Into::Add);
+            multiply(&mut dk[self.start..], width, d_scores, queries, 1.0, Into::Add);
         }
         if let Some(dv) = &mut out.v {
             let dz = shape.slab(of.dz, self.start, self.from, self.count);
-            multiply(&mut dv[self.start..], width, pattern.transposed(), dz, 1.0, Into::Add);
+            multiply(&mut dv[self.start..], width, pattern, dz, 1.0, Into::Add);
         }
     }
 }

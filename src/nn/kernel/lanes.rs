@@ -48,16 +48,34 @@ multiversion! {
 }
 
 multiversion! {
-    /// From logits and the row's log-sum-exp to probabilities, in place; and `gradient` (that of the
-    /// probabilities) to that of the logits times `scale`: `p · (g − mean) · scale`, where `mean` is the
-    /// row's sum of `p · g`.
-    pub fn softmax_row_backward(
-        row: &mut [f32],
+    /// Causal softmax of scores `[key, query]` in place, with `max.len()` queries of which the first is the
+    /// `from`-th position: exponentials of what each query sees, relative to its largest score, 0 for later
+    /// keys. Gives the largest score and the sum of exponentials of each query.
+    pub fn softmax_columns(
+        scores: &mut [f32],
+        from: usize,
+        max: &mut [f32],
+        sum: &mut [f32],
+    ) => softmax_columns_body
+}
+
+multiversion! {
+    /// From scores `[key, query]` and the log-sum-exp of each query to probabilities, in place; and `gradient`
+    /// (that of the probabilities) to that of the scores times `scale`: `p · (g − mean) · scale`, where `mean`
+    /// is each query's sum of `p · g`. Both are 0 for later keys.
+    pub fn softmax_columns_backward(
+        scores: &mut [f32],
         gradient: &mut [f32],
-        log_sum: f32,
-        mean: f32,
+        from: usize,
+        log_sum: &[f32],
+        mean: &[f32],
         scale: f32,
-    ) => softmax_row_backward_body
+    ) => softmax_columns_backward_body
+}
+
+multiversion! {
+    /// `x *= factor`
+    pub fn scale(x: &mut [f32], factor: f32) => scale_body
 }
 
 multiversion! {
@@ -189,17 +207,60 @@ fn max_and_exp_sum_body<const FMA: bool>(x: &[f32]) -> (f32, f32) {
 }
 
 #[inline(always)]
-fn softmax_row_backward_body<const FMA: bool>(
-    row: &mut [f32],
+fn softmax_columns_body<const FMA: bool>(
+    scores: &mut [f32],
+    from: usize,
+    max: &mut [f32],
+    sum: &mut [f32],
+) {
+    max.fill(f32::NEG_INFINITY);
+    sum.fill(0.0);
+    let queries = max.len();
+    for (key, row) in scores.chunks_exact(queries).enumerate() {
+        let hidden = key.saturating_sub(from);
+        for (m, &x) in max[hidden..].iter_mut().zip(&row[hidden..]) {
+            *m = if x > *m { x } else { *m };
+        }
+    }
+    for (key, row) in scores.chunks_exact_mut(queries).enumerate() {
+        let (hidden, seen) = row.split_at_mut(key.saturating_sub(from));
+        let first = hidden.len();
+        hidden.fill(0.0);
+        for ((x, &m), sum) in seen.iter_mut().zip(&max[first..]).zip(&mut sum[first..]) {
+            *x = exp::<FMA>(*x - m);
+            *sum += *x;
+        }
+    }
+}
+
+#[inline(always)]
+fn softmax_columns_backward_body<const FMA: bool>(
+    scores: &mut [f32],
     gradient: &mut [f32],
-    log_sum: f32,
-    mean: f32,
+    from: usize,
+    log_sum: &[f32],
+    mean: &[f32],
     scale: f32,
 ) {
-    for (x, g) in row.iter_mut().zip(gradient) {
-        let p = exp::<FMA>(*x - log_sum);
-        *x = p;
-        *g = p * (*g - mean) * scale;
+    let queries = mean.len();
+    let rows = scores.chunks_exact_mut(queries).zip(gradient.chunks_exact_mut(queries));
+    for (key, (p, g)) in rows.enumerate() {
+        let first = key.saturating_sub(from);
+        p[..first].fill(0.0);
+        g[..first].fill(0.0);
+        let of_query = log_sum[first..].iter().zip(&mean[first..]);
+        for ((p, g), (&log_sum, &mean)) in p[first..].iter_mut().zip(&mut g[first..]).zip(of_query)
+        {
+            *p = exp::<FMA>(*p - log_sum);
+            *g = *p * (*g - mean) * scale;
+        }
+    }
+}
+
+#[inline(always)]
+fn scale_body<const FMA: bool>(x: &mut [f32], factor: f32) {
+    for x in x {
+        *x *= factor;
     }
 }
 
