@@ -87,7 +87,7 @@ impl Attention {
         if self.curves && room && (view.selection.query.is_some() || view.selection.key.is_some()) {
             plots.push(curves(view, pattern, shown));
         }
-        let side_by_side = view.size[0] > 1.25 * view.size[1];
+        let side_by_side = view.size[0] > 1.6 * view.size[1];
         Ok(Figure {
             title: format!("Attention of layer {layer}, head {head}, {}", step_text(view)),
             columns: if side_by_side { plots.len() } else { 1 },
@@ -131,7 +131,7 @@ impl Attention {
         let outlines = self.outlines(view, pattern, shown);
         let outlined = !outlines.is_empty();
         marks.extend(outlines);
-        marks.extend(selected_bands(view, pattern));
+        marks.extend(selected_bands(view, pattern, shown));
         let (from, to) = (shown.0 as f64, shown.1 as f64);
         let axis = |label: &str, range| Axis {
             label: label.to_owned(),
@@ -148,6 +148,7 @@ impl Attention {
             ));
         }
         Plot {
+            title: selected_value(view, pattern),
             x: axis("key (attended to)", (from, to)),
             y: axis("query (attends)", (to, from)),
             equal: true,
@@ -245,11 +246,19 @@ fn outline_color(map: ColorMap) -> Color {
     }
 }
 
-/// The selected row and column between two lines each, so that what is in them stays visible.
-fn selected_bands(view: &View<'_>, pattern: Pattern<'_>) -> Vec<Mark> {
+/// The selected row and column in frames. Where cells are small the frame keeps a distance, so that what is in
+/// it stays visible.
+fn selected_bands(view: &View<'_>, pattern: Pattern<'_>, (from, to): (usize, usize)) -> Vec<Mark> {
+    let cell = f64::from(view.size[0].min(view.size[1])) * 0.6 / (to - from).max(1) as f64;
+    let (grow, width) = if cell < 6.0 { (1.2 / cell.max(0.05), 0.8) } else { (0.0, 1.5) };
+    let frame = |from: [f64; 2], to: [f64; 2], color| Mark::Rect {
+        from: from.map(|v| v - grow),
+        to: to.map(|v| v + grow),
+        fill: None,
+        stroke: Some(color),
+        width,
+    };
     let mut marks = Vec::new();
-    let frame =
-        |from, to, color| Mark::Rect { from, to, fill: None, stroke: Some(color), width: 1.5 };
     if let Some(query) = view.selection.query.filter(|&q| q < pattern.queries) {
         let (query, end) = (query as f64, (query + 1) as f64);
         marks.push(frame([0.0, query], [end, end], ink::QUERY));
@@ -259,6 +268,17 @@ fn selected_bands(view: &View<'_>, pattern: Pattern<'_>) -> Vec<Mark> {
         marks.push(frame([key, key], [key + 1.0, pattern.queries as f64], ink::KEY));
     }
     marks
+}
+
+/// What the selected query gives the selected key.
+fn selected_value(view: &View<'_>, pattern: Pattern<'_>) -> String {
+    let (Some(query), Some(key)) = (view.selection.query, view.selection.key) else {
+        return String::new();
+    };
+    if key > query || query >= pattern.queries {
+        return String::new();
+    }
+    format!("{} to {}: {}", place(view, query), place(view, key), number(pattern.at(query, key)))
 }
 
 /// The token of each position.
@@ -276,12 +296,6 @@ fn selection_legend(view: &View<'_>, pattern: Pattern<'_>) -> Vec<LegendEntry> {
     if let Some(key) = key {
         legend.push(entry(&format!("key {}", place(view, key)), ink::KEY, false));
     }
-    if let (Some(query), Some(key)) = (query, key)
-        && key <= query
-    {
-        let text = format!("attention {}", number(pattern.at(query, key)));
-        legend.push(entry(&text, view.palette.faint, true));
-    }
     legend
 }
 
@@ -289,31 +303,28 @@ fn entry(text: &str, color: Color, line: bool) -> LegendEntry {
     LegendEntry { text: text.to_owned(), color, line, dashed: false }
 }
 
-/// Whom the selected query attends to, and who attends to the selected key, over positions.
+/// Whom the selected query attends to (bars), and who attends to the selected key (line), over positions.
 fn curves(view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot {
-    let mut bars = Vec::new();
-    let mut legend = Vec::new();
+    let inside = |(p, v): &(usize, f32)| (shown.0..shown.1).contains(p) && v.is_finite();
+    let (mut marks, mut legend, mut most) = (Vec::new(), Vec::new(), 0f32);
     if let Some(query) = view.selection.query.filter(|&q| q < pattern.queries) {
         let name = format!("whom {} attends to", place(view, query));
-        let keys =
-            (0..=query.min(pattern.keys.saturating_sub(1))).map(|k| (k, pattern.at(query, k)));
+        let keys = (0..=query).take(pattern.keys).map(|k| (k, pattern.at(query, k)));
+        let keys: Vec<(usize, f32)> = keys.filter(inside).collect();
+        most = keys.iter().map(|(_, v)| *v).fold(most, f32::max);
         legend.push(entry(&name, ink::QUERY, false));
-        bars.push((name, keys.collect::<Vec<_>>(), ink::QUERY, 0.8));
+        let (at, values) = keys.iter().map(|(p, v)| (*p as f64 + 0.5, f64::from(*v))).unzip();
+        marks.push(Mark::Bars { name, at, values, base: 0.0, width: 0.8, color: ink::QUERY });
     }
     if let Some(key) = view.selection.key.filter(|&k| k < pattern.keys) {
         let name = format!("who attends to {}", place(view, key));
         let queries = (key..pattern.queries).map(|q| (q, pattern.at(q, key)));
-        legend.push(entry(&name, ink::KEY, false));
-        bars.push((name, queries.collect::<Vec<_>>(), ink::KEY, 0.35));
+        let queries: Vec<(usize, f32)> = queries.filter(inside).collect();
+        most = queries.iter().map(|(_, v)| *v).fold(most, f32::max);
+        legend.push(entry(&name, ink::KEY, true));
+        let points = queries.iter().map(|(p, v)| [*p as f64 + 0.5, f64::from(*v)]).collect();
+        marks.push(Mark::Line { name, points, color: ink::KEY, width: 1.2, dashed: false });
     }
-    let inside = |p: usize| (shown.0..shown.1).contains(&p);
-    let values = bars.iter().flat_map(|b| &b.1).filter(|(p, v)| inside(*p) && v.is_finite());
-    let most = values.map(|(_, v)| *v).fold(0.0, f32::max);
-    let mark = |(name, values, color, width): (String, Vec<(usize, f32)>, Color, f64)| {
-        let known = values.iter().filter(|(p, v)| inside(*p) && v.is_finite());
-        let (at, values) = known.map(|(p, v)| (*p as f64 + 0.5, f64::from(*v))).unzip();
-        Mark::Bars { name, at, values, base: 0.0, width, color }
-    };
     Plot {
         x: Axis {
             label: "position".to_owned(),
@@ -326,7 +337,7 @@ fn curves(view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot 
             range: (0.0, if most > 0.0 { f64::from(most) * 1.05 } else { 1.0 }),
             ..Axis::default()
         },
-        marks: bars.into_iter().map(mark).collect(),
+        marks,
         legend,
         ..Plot::default()
     }

@@ -118,27 +118,27 @@ const COLUMNS: &[Column] = &[
     },
     Column {
         name: "recall_wo2",
-        readable: "output memory (W_O2)",
+        readable: "output W_O2",
         help: "Share of tokens whose value in the second layer raises their own logit most.",
     },
     Column {
         name: "recall_wk2",
-        readable: "induction memory (W_K2)",
+        readable: "induction W_K2",
         help: "Share of triggers whose query in the second layer finds the tokens that followed them.",
     },
     Column {
         name: "recall_wk1",
-        readable: "previous-token memory (W_K1)",
+        readable: "previous W_K1",
         help: "Share of positions whose query in the first layer finds the position just before.",
     },
     Column {
         name: "recall_wk1_early",
-        readable: "previous-token memory, first 64 positions",
+        readable: "early W_K1",
         help: "The same among the first 64 positions, which are learned first.",
     },
     Column {
         name: "kl_wf",
-        readable: "global law (W_F)",
+        readable: "global law W_F",
         help: "Divergence in nats of what W_F predicts from the law of the next token; 0 is perfect.",
     },
     Column {
@@ -213,6 +213,13 @@ pub fn label(column: &str) -> String {
         Some((readable, rest)) => format!("{readable}, {}", head_name(rest)),
         None => column.replace('_', " "),
     }
+}
+
+/// The same beside an axis that already says what is measured.
+pub fn legend(column: &str) -> String {
+    let label = label(column);
+    let short = ["loss, ", "accuracy, ", "norm, "].iter().find_map(|p| label.strip_prefix(p));
+    short.map(str::to_owned).unwrap_or(label)
 }
 
 /// `l1h0` as `L1 H0`; anything else as it is.

@@ -9,7 +9,7 @@ use crate::record::question::ProbeCall;
 use crate::record::recording::Recording;
 
 use super::answer::sentence;
-use super::columns::{Family, label};
+use super::columns::{self, Family, label};
 use super::flags::{self, StepAxis, flags};
 use super::{NetShape, Panel, Selection, View, ink};
 
@@ -39,13 +39,15 @@ crate::knobs! {
         smooth: usize = 1, in 1..=1001, @live;
         /// Name what emerged and what was changed on flags at the step where it happened.
         marks: bool = true, @live;
-        /// A dotted line where a network that guesses all tokens alike would be.
+        /// A thin grey line where a network that guesses all tokens alike would be.
         chance: bool = true, @live;
     }
 }
 
 /// Lanes of flags above the first plot.
 const LANES: usize = 3;
+/// Name of the line of a network that has learned nothing.
+const CHANCE: &str = "guessing";
 /// What the labels of the value axis take, in points.
 const MARGIN: f64 = 64.0;
 
@@ -75,13 +77,14 @@ impl Panel for Curves {
                 self.show.name()
             ));
         }
-        if let Some(last) = plots.last_mut() {
-            last.x.label = "step".to_owned();
-        }
-        if self.marks && !first.marks.is_empty() && view.size[1] > 160.0 {
+        // Many low plots are read better in two columns, which leave no common place for flags.
+        let two = plots.len() > 3 && view.size[0] > 1.3 * view.size[1];
+        let columns = if two { 2 } else { 1 };
+        number_the_last(view, &mut plots, columns);
+        if self.marks && !two && !first.marks.is_empty() && view.size[1] > 160.0 {
             plots.insert(0, self.flag_plot(view, first, axis));
         }
-        Figure { title: String::new(), plots, columns: 1, caption: caption(view), empty: None }
+        Figure { title: String::new(), plots, columns, caption: caption(view), empty: None }
     }
 }
 
@@ -114,12 +117,12 @@ impl Curves {
     }
 
     fn plot(&self, view: &View<'_>, family: Family, axis: StepAxis) -> Option<Plot> {
-        let columns = columns(view, family);
+        let columns = columns_of(view, family);
         let mut marks = Vec::new();
         let mut legend = Vec::new();
         let mut values = Extent::default();
         for (i, column) in columns.iter().enumerate() {
-            let color = ink::category(i);
+            let color = ink::line(view.palette, i);
             let mut drawn = false;
             // The run in view last, so that it lies on top.
             for (r, (name, run)) in view.runs.iter().enumerate().rev() {
@@ -134,14 +137,24 @@ impl Curves {
                 drawn = true;
             }
             if drawn {
-                legend.push(LegendEntry { text: label(column), color, line: true, dashed: false });
+                legend.push(LegendEntry {
+                    text: columns::legend(column),
+                    color,
+                    line: true,
+                    dashed: false,
+                });
             }
         }
         if legend.is_empty() {
             return None;
         }
         let range = self.value_range(family, values);
-        marks.extend(self.chance_line(view, family, &columns, axis, range));
+        if let Some(line) = self.chance_line(view, family, axis, range) {
+            marks.push(line);
+            let color = view.palette.faint;
+            let text = CHANCE.to_owned();
+            legend.push(LegendEntry { text, color, line: true, dashed: false });
+        }
         let mut below = uprights(view, axis, self.marks);
         below.extend(marks);
         Some(Plot {
@@ -204,36 +217,36 @@ impl Curves {
         &self,
         view: &View<'_>,
         family: Family,
-        columns: &[String],
         axis: StepAxis,
         range: (f64, f64),
     ) -> Option<Mark> {
         let vocab = view.net.vocab as f64;
-        let (value, what) = match family {
-            Family::Loss => (vocab.ln(), "guessing all tokens alike"),
-            Family::Accuracy => (1.0 / vocab, "guessing all tokens alike"),
+        let value = match family {
+            Family::Loss => vocab.ln(),
+            Family::Accuracy => 1.0 / vocab,
             _ => return None,
         };
-        let shown = self.chance && vocab > 1.0 && !columns.is_empty();
+        let shown = self.chance && vocab > 1.0;
         (shown && (range.0..=range.1).contains(&value)).then(|| Mark::Line {
-            name: what.to_owned(),
+            name: CHANCE.to_owned(),
             points: Arc::from([[axis.range.0, value], [axis.range.1, value]]),
             color: view.palette.faint,
             width: 0.8,
-            dashed: true,
+            dashed: false,
         })
     }
 
     /// A low plot above the others that names what happened.
     fn flag_plot(&self, view: &View<'_>, run: &Recording, axis: StepAxis) -> Plot {
-        let cells = flags(run, axis, LANES, view.palette);
-        let lanes = cells.iter().map(|c| c.to[1].ceil()).fold(1.0, f64::max);
+        let flags = flags(view, run, axis, (0.3, LANES));
+        let lanes = 0.3 + flags.lanes as f64;
         let hidden = |range, log| Axis { range, log, ticks: Ticks::Hidden, ..Axis::default() };
         Plot {
             x: hidden(axis.range, axis.log),
             y: hidden((0.0, lanes), false),
-            marks: vec![Mark::Cells(cells)],
-            weight: 0.13 * (lanes as f32) + 0.05,
+            marks: flags.into_marks(),
+            #[expect(clippy::cast_possible_truncation, reason = "at most three lanes")]
+            weight: 0.13 * lanes as f32 + 0.05,
             ..Plot::default()
         }
     }
@@ -259,8 +272,28 @@ impl Extent {
     }
 }
 
+/// Numbers the steps below the lowest plots only; the others share their axis.
+fn number_the_last(view: &View<'_>, plots: &mut [Plot], columns: usize) {
+    let above = plots.len().saturating_sub(columns);
+    for (i, plot) in plots.iter_mut().enumerate() {
+        if i >= above {
+            plot.x.label = "step".to_owned();
+        } else {
+            plot.x.ticks = Ticks::Hidden;
+            plot.marks.insert(0, baseline(view, plot));
+        }
+    }
+}
+
+/// The lower end of a plot without numbers.
+fn baseline(view: &View<'_>, plot: &Plot) -> Mark {
+    let ((left, right), (low, _)) = (plot.x.range, plot.y.range);
+    let (from, to) = ([left, low], [right, low]);
+    Mark::Rect { from, to, fill: None, stroke: Some(view.palette.faint), width: 0.5 }
+}
+
 /// Columns of a family that any of the runs has, in the order of the first run that has them.
-fn columns(view: &View<'_>, family: Family) -> Vec<String> {
+fn columns_of(view: &View<'_>, family: Family) -> Vec<String> {
     let mut columns: Vec<String> = Vec::new();
     for column in view.runs.iter().flat_map(|(_, run)| &run.columns) {
         if Family::of(column) == family && !columns.contains(column) {

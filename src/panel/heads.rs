@@ -5,7 +5,7 @@ use crate::figure::{Axis, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
 use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{Pattern, pattern, reading, sentence, step_text, tokens};
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, Selection, View};
 
 crate::choices! {
     /// The share of attention written above a thumbnail.
@@ -44,10 +44,11 @@ impl Panel for Heads {
             Ok(answer) => answer,
             Err(instead) => return instead,
         };
+        let plots = self.grid(view, answer, columns);
         Figure {
             title: format!("Attention of all heads, {}", step_text(view)),
-            plots: self.grid(view, answer, columns),
-            columns,
+            columns: if is_flat(view, columns) { plots.len().max(1) } else { columns },
+            plots,
             caption: String::new(),
             empty: None,
         }
@@ -58,14 +59,13 @@ impl Heads {
     /// Row by row; a layer with fewer heads is filled up with empty plots, one without heads left out.
     fn grid(&self, view: &View<'_>, answer: &Reading, columns: usize) -> Vec<Plot> {
         let layers = view.net.heads.iter().enumerate().filter(|(_, heads)| **heads > 0);
-        let most_cells = thumbnail_cells(view, columns);
         layers
             .flat_map(|(layer, &heads)| {
                 (0..columns).map(move |head| {
                     if head >= heads {
                         return blank();
                     }
-                    self.thumbnail(view, answer, layer, head, most_cells)
+                    self.thumbnail(view, answer, layer, head, columns)
                 })
             })
             .collect()
@@ -77,10 +77,10 @@ impl Heads {
         answer: &Reading,
         layer: usize,
         head: usize,
-        most_cells: usize,
+        columns: usize,
     ) -> Plot {
         let Ok(full) = pattern(answer, layer, head) else { return blank() };
-        let (side, values) = shrink(full, most_cells);
+        let (side, values) = shrink(full, thumbnail_cells(view, columns));
         let most = values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
         let top = if self.own_scale && most > 0.0 { most } else { 1.0 };
         let mut marks = vec![Mark::Heat(Heat {
@@ -95,20 +95,22 @@ impl Heads {
             pick: HeatPick::Nothing,
         })];
         let side = side as f64;
+        // Some points of air, in which the selected head is framed.
+        let margin = side * f64::from(3.5 / thumbnail_points(view, columns).max(20.0));
         if (layer, head) == (view.selection.layer, view.selection.head) {
             marks.push(Mark::Rect {
-                from: [0.0, 0.0],
-                to: [side, side],
+                from: [-0.6 * margin; 2],
+                to: [side + 0.6 * margin; 2],
                 fill: None,
-                stroke: Some(ink::KEY),
-                width: 3.0,
+                stroke: Some(view.palette.accent),
+                width: 2.5,
             });
         }
         let axis = |range| Axis { range, ticks: Ticks::Hidden, ..Axis::default() };
         Plot {
             title: self.title(view, full, layer, head),
-            x: axis((0.0, side)),
-            y: axis((side, 0.0)),
+            x: axis((-margin, side + margin)),
+            y: axis((side + margin, -margin)),
             equal: true,
             marks,
             pick: Pick::Head { layer, head },
@@ -151,10 +153,21 @@ fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {
 
 /// Cells along the side of a thumbnail: no more than the points it has room for.
 fn thumbnail_cells(view: &View<'_>, columns: usize) -> usize {
-    let width = view.size[0] / columns.max(1) as f32;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-    let cells = width.clamp(16.0, 128.0) as usize;
+    let cells = thumbnail_points(view, columns).clamp(16.0, 128.0) as usize;
     cells
+}
+
+/// Side of a thumbnail in points, about.
+fn thumbnail_points(view: &View<'_>, columns: usize) -> f32 {
+    let layers = view.net.heads.iter().filter(|heads| **heads > 0).count();
+    let (columns, rows) = if is_flat(view, columns) { (layers, 1) } else { (columns, layers) };
+    (view.size[0] / columns.max(1) as f32).min(view.size[1] / rows.max(1) as f32)
+}
+
+/// One head in each layer: where there is more width than height, the layers stand side by side.
+fn is_flat(view: &View<'_>, columns: usize) -> bool {
+    columns == 1 && view.size[0] > view.size[1]
 }
 
 /// A pattern in at most `most` cells a side. Each cell keeps the largest value it stands for, so that a

@@ -1,6 +1,8 @@
 //! Colours with a meaning, the same in every panel: roles, query and key, lines of a plot.
 
-use crate::figure::color::Color;
+use crate::figure::color::{self, Color};
+
+use super::Palette;
 
 /// A query: the position that attends.
 pub const QUERY: Color = Color::rgb(0, 158, 115);
@@ -9,32 +11,26 @@ pub const KEY: Color = Color::rgb(213, 60, 140);
 /// What should be predicted, and anything that is not there yet.
 pub const TARGET: Color = Color::rgb(230, 140, 0);
 
-/// Eight colours that people with any colour vision tell apart (Okabe and Ito 2008, after Wong 2011);
-/// the yellow is darkened so that it reads on white.
-const CATEGORIES: [Color; 8] = [
-    Color::rgb(0, 114, 178),
-    Color::rgb(230, 140, 0),
-    Color::rgb(0, 158, 115),
-    Color::rgb(204, 90, 150),
-    Color::rgb(86, 180, 233),
-    Color::rgb(213, 94, 0),
-    Color::rgb(190, 170, 20),
-    Color::rgb(120, 120, 130),
-];
+/// What is there already: the partner of [`TARGET`] for any colour vision.
+pub const STORED: Color = Color::rgb(0, 114, 178);
+/// Something emerged by itself.
+pub const EMERGENCE: Color = Color::rgb(0, 158, 115);
+/// Somebody changed something.
+pub const INTERVENTION: Color = Color::rgb(213, 94, 0);
 
-/// The colour of the `index`-th thing of a kind.
-pub fn category(index: usize) -> Color {
-    CATEGORIES[index % CATEGORIES.len()]
+/// The colour of the `index`-th line or kind of point, readable on the paper.
+pub fn line(palette: Palette, index: usize) -> Color {
+    color::role(Some(index), palette.dark)
 }
 
 /// The colour of a role by its number; `None` is the role "other".
-pub fn role(index: Option<usize>) -> Color {
-    // Orange and sky blue are the pair that stays apart furthest; grey stays in the background.
-    const FIRST: [Color; 2] = [Color::rgb(240, 150, 10), Color::rgb(70, 165, 225)];
-    match index {
-        None => Color::rgb(140, 140, 146),
-        Some(i) => FIRST.get(i).copied().unwrap_or_else(|| category(i)),
-    }
+pub fn role(palette: Palette, index: Option<usize>) -> Color {
+    color::role(index, palette.dark)
+}
+
+/// What stays in the background: bars and points of second rank.
+pub fn quiet(palette: Palette) -> Color {
+    mix(palette.paper, palette.ink, 0.45)
 }
 
 /// `t = 0` is `from`, `t = 1` is `to`; NaN counts as 0.

@@ -66,9 +66,19 @@ impl Memories {
         let mut plots = Vec::new();
         for memory in &present {
             let found = Found::new(memory, array(answer, memory.array, 2)?, answer, self.positions);
-            plots.push(found.plot(view, answer));
+            let mut plot = found.plot(view, answer);
+            // Beside other matrices the caption says it: there is no room for a legend.
+            if present.len() == 1 && found.stored.iter().any(Option::is_some) {
+                plot.legend = vec![square("stored", ink::STORED), square("not yet", ink::TARGET)];
+            }
+            plots.push(plot);
             if self.ideal {
                 plots.extend(found.ideal(view, answer));
+            }
+        }
+        if present.len() > 1 {
+            for bar in plots.iter_mut().filter_map(|plot| plot.color_bar.as_mut()) {
+                bar.label.clear();
             }
         }
         let per_memory = if self.ideal { 2 } else { 1 };
@@ -109,8 +119,8 @@ const MEMORIES: [Memory; 4] = [
     Memory {
         which: Which::Wo2,
         array: "wo2",
-        title: "Output memory W_O2",
-        rows: "token whose logit is raised",
+        title: "W_O2",
+        rows: "output token",
         columns: "attended token",
         score: "recall_wo2",
         along: Along::Columns,
@@ -118,7 +128,7 @@ const MEMORIES: [Memory; 4] = [
     Memory {
         which: Which::Wk2,
         array: "wk2",
-        title: "Induction memory W_K2",
+        title: "W_K2",
         rows: "query token",
         columns: "token before the key",
         score: "recall_wk2",
@@ -127,7 +137,7 @@ const MEMORIES: [Memory; 4] = [
     Memory {
         which: Which::Wk1,
         array: "wk1",
-        title: "Previous-token memory W_K1",
+        title: "W_K1",
         rows: "query position",
         columns: "key position",
         score: "recall_wk1",
@@ -136,7 +146,7 @@ const MEMORIES: [Memory; 4] = [
     Memory {
         which: Which::Wf,
         array: "wf",
-        title: "Global law W_F",
+        title: "W_F",
         rows: "next token",
         columns: "current token",
         score: "kl_wf",
@@ -164,33 +174,44 @@ impl<'a> Found<'a> {
     }
 
     fn plot(&self, view: &View<'_>, answer: &Reading) -> Plot {
-        let law = self.memory.which == Which::Wf;
-        let most = self.values.iter().copied().filter(|v| v.is_finite());
-        let most = most.fold(0.0, |a: f32, v| a.max(v.abs()));
-        let most = if most > 0.0 { most } else { 1.0 };
-        let label = if law { "probability" } else { "score" };
-        let scale = if law { Scale::law(most, label) } else { Scale::signed(most, label) };
-        let mut plot = self.heat(view, self.values.clone(), &scale, self.title(answer));
-        plot.marks.extend(self.strip(view));
-        if self.stored.iter().any(Option::is_some) {
-            plot.legend = vec![square("stored", STORED), square("not yet", ink::TARGET)];
-        }
+        let mut plot =
+            self.heat(view, self.values.clone(), &self.scale(answer), self.title(answer));
+        plot.marks.extend(self.strip());
         plot
+    }
+
+    /// Probabilities share their scale with the law; scores are centred on 0.
+    fn scale(&self, answer: &Reading) -> Scale {
+        let law = self.law(answer).map_or(&[][..], |law| &law.data);
+        let shown = self.values.iter().chain(law).copied().filter(|v| v.is_finite());
+        let most = shown.fold(0.0, |most: f32, v| most.max(v.abs()));
+        let most = if most > 0.0 { most } else { 1.0 };
+        match self.memory.which {
+            Which::Wf => Scale { map: ColorMap::Viridis, range: (0.0, most), label: "probability" },
+            _ => Scale { map: ColorMap::Vik, range: (-most, most), label: "score" },
+        }
+    }
+
+    /// The law of the next token, where it is what should be stored.
+    fn law<'r>(&self, answer: &'r Reading) -> Option<&'r Array> {
+        let law = answer.array("global_law").filter(|l| l.data.len() == self.values.len());
+        law.filter(|_| self.memory.which == Which::Wf)
     }
 
     /// What it should be: the diagonal, the diagonal below it, or the law of the next token. Nothing where
     /// the law is not known.
     fn ideal(&self, view: &View<'_>, answer: &Reading) -> Option<Plot> {
-        if self.memory.which == Which::Wf {
-            let law = answer.array("global_law").filter(|l| l.data.len() == self.values.len())?;
-            let most = law.data.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
-            let scale = Scale::law(if most > 0.0 { most } else { 1.0 }, "probability");
-            return Some(self.heat(view, law.data.to_vec(), &scale, "The law itself".to_owned()));
-        }
-        let below = usize::from(self.memory.which == Which::Wk1);
-        let cells = (0..self.rows).flat_map(|r| (0..self.columns).map(move |c| (r, c)));
-        let values = cells.map(|(r, c)| if r == c + below { 1.0 } else { 0.0 }).collect();
-        Some(self.heat(view, values, &Scale::signed(1.0, "score"), "Ideal".to_owned()))
+        let plot = if self.memory.which == Which::Wf {
+            let law = self.law(answer)?.data.to_vec();
+            self.heat(view, law, &self.scale(answer), "Law".to_owned())
+        } else {
+            let below = usize::from(self.memory.which == Which::Wk1);
+            let cells = (0..self.rows).flat_map(|r| (0..self.columns).map(move |c| (r, c)));
+            let values = cells.map(|(r, c)| if r == c + below { 1.0 } else { 0.0 }).collect();
+            let scale = Scale { map: ColorMap::Vik, range: (-1.0, 1.0), label: "score" };
+            self.heat(view, values, &scale, "Ideal".to_owned())
+        };
+        Some(plot)
     }
 
     fn title(&self, answer: &Reading) -> String {
@@ -198,7 +219,7 @@ impl<'a> Found<'a> {
             return self.memory.title.to_owned();
         };
         if self.memory.which == Which::Wf {
-            return format!("{}: {score:.2} nats from the law", self.memory.title);
+            return format!("{}: {score:.2} nats off", self.memory.title);
         }
         format!("{}: {:.0} % stored", self.memory.title, score * 100.0)
     }
@@ -260,7 +281,7 @@ impl<'a> Found<'a> {
     }
 
     /// A strip along the matrix: which associations are stored and which not yet.
-    fn strip(&self, _view: &View<'_>) -> Vec<Mark> {
+    fn strip(&self) -> Vec<Mark> {
         let width = self.strip_width();
         let count = match self.memory.along {
             Along::Rows => self.rows,
@@ -269,7 +290,7 @@ impl<'a> Found<'a> {
         let known = self.stored.iter().take(count).enumerate();
         known
             .filter_map(|(i, stored)| {
-                let color = if (*stored)? { STORED } else { ink::TARGET };
+                let color = if (*stored)? { ink::STORED } else { ink::TARGET };
                 let (i, near, far) = (i as f64, -0.25 * width, -width);
                 let (from, to) = match self.memory.along {
                     Along::Rows => ([far, i], [near, i + 1.0]),
@@ -298,24 +319,11 @@ impl<'a> Found<'a> {
     }
 }
 
-/// What is there: the partner of the colour of what is missing.
-const STORED: Color = Color::rgb(0, 114, 178);
-
 /// Colours of a matrix.
 struct Scale {
     map: ColorMap,
     range: (f32, f32),
     label: &'static str,
-}
-
-impl Scale {
-    fn signed(most: f32, label: &'static str) -> Self {
-        Self { map: ColorMap::Vik, range: (-most, most), label }
-    }
-
-    fn law(most: f32, label: &'static str) -> Self {
-        Self { map: ColorMap::Viridis, range: (0.0, most), label }
-    }
 }
 
 /// For each row or column of a memory whether its association is stored; `None` where none is asked for.
@@ -360,7 +368,11 @@ fn caption(view: &View<'_>, answer: &Reading, present: &[&Memory]) -> String {
             _ => format!("{name}: not yet stored {}.", missing.join(" ")),
         })
     };
-    present.iter().filter_map(missing).collect::<Vec<_>>().join(" ")
+    let mut sentences: Vec<String> = present.iter().filter_map(missing).collect();
+    if present.len() > 1 && !sentences.is_empty() {
+        sentences.insert(0, "Strips: blue is stored, orange not yet.".to_owned());
+    }
+    sentences.join(" ")
 }
 
 /// Tokens that a caption lists before it counts the rest.

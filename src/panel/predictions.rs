@@ -108,17 +108,19 @@ impl Guess {
             .enumerate()
             .map(|(i, (id, _))| (i as f64 + 0.5, view.vocab.glyph(*id)))
             .collect();
+        // The number stands some points above its bar, however high the plot is.
+        let lift = f64::from(6.0 / (0.35 * view.size[1]).max(30.0)) * 1.15;
         let right = |(_, (id, _)): &(usize, &(u32, f32))| Some(*id) == target;
         let mut marks = vec![
             bar_mark(
                 "other token",
-                ink::category(0),
+                ink::quiet(view.palette),
                 bars.iter().enumerate().filter(|b| !right(b)),
             ),
             bar_mark("right token", ink::TARGET, bars.iter().enumerate().filter(right)),
         ];
         marks.extend(bars.iter().enumerate().map(|(i, (_, p))| Mark::Text {
-            at: [i as f64 + 0.5, f64::from(finite(*p)) + 0.04],
+            at: [i as f64 + 0.5, f64::from(finite(*p)) + lift],
             text: number(*p),
             color: view.palette.ink,
             anchor: Anchor::Center,
@@ -141,7 +143,7 @@ impl Guess {
             marks,
             legend: vec![
                 square("right token", ink::TARGET),
-                square("other token", ink::category(0)),
+                square("other token", ink::quiet(view.palette)),
             ],
             weight: 1.4,
             ..Plot::default()
@@ -173,19 +175,19 @@ fn along(view: &View<'_>, answer: &Reading) -> Result<Plot, Figure> {
             dashed: false,
         });
     }
-    let faint = ink::mix(view.palette.paper, view.palette.ink, 0.45);
-    marks.push(dots("other positions", probability, &rest, faint));
-    marks.push(dots("answer seen before", probability, &repeated, ink::TARGET));
+    let (quiet, seen) = (ink::quiet(view.palette), ink::line(view.palette, 0));
+    marks.push(dots("other positions", probability, &rest, quiet));
+    marks.push(dots("answer seen before", probability, &repeated, seen));
     Ok(Plot {
         x: Axis { label: "position".to_owned(), range: (-1.0, length as f64), ..Axis::default() },
         y: Axis {
-            label: "probability of the right token".to_owned(),
+            label: "probability".to_owned(),
             range: (0.0, 1.03),
             log: false,
             ticks: shares(),
         },
         marks,
-        legend: vec![square("answer seen before", ink::TARGET), square("other positions", faint)],
+        legend: vec![square("answer seen before", seen), square("other positions", quiet)],
         ..Plot::default()
     })
 }

@@ -235,8 +235,8 @@ impl QueryKey {
         let kind = if is_key { ink::KEY } else { ink::QUERY };
         let full = match self.settings.color {
             ColorBy::Kind => kind,
-            ColorBy::Role => ink::role(labels.role(i)),
-            ColorBy::Token => token_color(as_id(labels.token[i])),
+            ColorBy::Role => ink::role(view.palette, labels.role(i)),
+            ColorBy::Token => token_color(view, as_id(labels.token[i])),
             ColorBy::Position => ramp(view, kind, labels.position[i] / labels.last_position()),
             ColorBy::Norm => ramp(view, kind, norms.share(point)),
         };
@@ -290,9 +290,10 @@ impl QueryKey {
             }
             ColorBy::Role => {
                 let roles = view.roles.iter().enumerate();
-                let mut legend: Vec<_> =
-                    roles.map(|(i, name)| entry(name, ink::role(Some(i)), false)).collect();
-                legend.push(entry("other", ink::role(None), false));
+                let mut legend: Vec<_> = roles
+                    .map(|(i, name)| entry(name, ink::role(view.palette, Some(i)), false))
+                    .collect();
+                legend.push(entry("other", ink::role(view.palette, None), false));
                 legend
             }
             ColorBy::Token => token_legend(view, labels),
@@ -468,12 +469,12 @@ fn ramp(view: &View<'_>, color: Color, t: f32) -> Color {
     ink::mix(view.palette.paper, color, 0.25 + 0.75 * t.clamp(0.0, 1.0))
 }
 
-/// One of eight colours: neighbours in the vocabulary differ.
-fn token_color(id: u32) -> Color {
-    ink::category(id as usize)
+/// One of six colours: neighbours in the vocabulary differ.
+fn token_color(view: &View<'_>, id: u32) -> Color {
+    ink::line(view.palette, id as usize)
 }
 
-/// The most frequent tokens of the cloud with their colours; eight colours must serve for all.
+/// The most frequent tokens of the cloud with their colours; few colours must serve for all.
 fn token_legend(view: &View<'_>, labels: &Labels) -> Vec<LegendEntry> {
     let mut counts = std::collections::BTreeMap::<u32, usize>::new();
     for id in &*labels.token {
@@ -483,7 +484,7 @@ fn token_legend(view: &View<'_>, labels: &Labels) -> Vec<LegendEntry> {
     by_count.sort_by_key(|&(id, count)| (std::cmp::Reverse(count), id));
     let entry = |&(id, _): &(u32, usize)| LegendEntry {
         text: view.vocab.glyph(id),
-        color: token_color(id),
+        color: token_color(view, id),
         line: false,
         dashed: false,
     };
@@ -524,14 +525,17 @@ fn project(basis: &Basis, point: &[f32]) -> [f64; 3] {
 fn caption(placed: &Placed) -> String {
     let seen: f64 = placed.basis.explained.iter().take(2).sum();
     let correlation = if placed.correlation.is_finite() {
-        format!("distance and attention of near points correlate with {:.2}", placed.correlation)
+        format!(
+            "correlation of distance and dot product of near points {:.2} (best: -1)",
+            placed.correlation
+        )
     } else {
         "too few near points to correlate distance and attention".to_owned()
     };
     #[expect(clippy::cast_possible_truncation, reason = "shown with three digits")]
     let c = number(placed.c as f32);
     format!(
-        "Queries divided by c = {c}, keys multiplied by it; {correlation}. The first two axes show {:.0} % of the variance.",
+        "Queries / c, keys × c with c = {c}; {correlation}. Axes 1 and 2 show {:.0} % of the variance.",
         seen * 100.0
     )
 }

@@ -5,7 +5,7 @@ use crate::record::question::ProbeCall;
 use crate::record::recording::Recording;
 
 use super::answer::sentence;
-use super::flags::{self, StepAxis, flags};
+use super::flags::{StepAxis, flags};
 use super::{NetShape, Panel, Selection, View, ink};
 
 crate::knobs! {
@@ -18,8 +18,14 @@ crate::knobs! {
     }
 }
 
-/// Lanes of flags above the track of steps.
-const LANES: usize = 3;
+/// Most lanes of flags above the track of steps.
+const MOST_LANES: f64 = 4.0;
+/// Height of the track and of a lane, in points.
+const LINE: f32 = 15.0;
+/// In a panel lower than this the title alone says that the axis is of steps.
+const LOW: f32 = 120.0;
+/// What title, numbers and label of the axis take, in points.
+const OUTSIDE: f32 = 48.0;
 
 impl Panel for Timeline {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
@@ -46,42 +52,28 @@ impl Panel for Timeline {
 impl Timeline {
     fn track(&self, view: &View<'_>, recording: &Recording) -> Plot {
         let axis = self.axis(view, recording);
-        // Flags at y 0 to LANES from the top; the track of steps below them.
-        let middle = LANES as f64 + 0.5;
+        // Lines of the height of a flag; the track of steps is the lowest.
+        let low = view.size[1] < LOW;
+        let outside = if low { OUTSIDE - LINE } else { OUTSIDE };
+        let room = f64::from((view.size[1] - outside) / LINE);
+        let lanes = if self.names { (room - 1.2).clamp(0.0, MOST_LANES) } else { 0.0 };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        let lanes = lanes as usize;
         let now = view.step.unwrap_or(recording.last_step);
-        let mut marks = vec![
-            measured_only(view, recording, axis, middle),
-            recorded(view, recording, axis, middle),
-        ];
-        marks.extend(recording.marks.iter().filter(|m| in_range(axis, m.step)).map(|mark| {
-            let x = mark.step as f64;
-            Mark::Rect {
-                from: [x, 0.0],
-                to: [x, middle + 0.5],
-                fill: None,
-                stroke: Some(flags::color(mark.kind, view.palette)),
-                width: 1.0,
-            }
-        }));
-        if self.names {
-            marks.push(Mark::Cells(flags(recording, axis, LANES, view.palette)));
-        }
+        let mut marks = vec![measured_only(view, recording, axis), recorded(view, recording, axis)];
+        let height = room.clamp(1.2, 1e3).max(lanes as f64 + 1.2);
         if in_range(axis, now) {
-            marks.push(Mark::Upright {
-                x: now as f64,
-                text: String::new(),
-                color: view.palette.ink,
-                dashed: view.step.is_none(),
-            });
+            marks.extend(playhead(view, axis, now, height));
         }
+        marks.extend(flags(view, recording, axis, (1.1, lanes)).into_marks());
         Plot {
             x: Axis {
-                label: "step".to_owned(),
+                label: if low { String::new() } else { "step".to_owned() },
                 range: axis.range,
                 log: axis.log,
                 ticks: Ticks::Auto,
             },
-            y: Axis { range: (middle + 0.5, 0.0), ticks: Ticks::Hidden, ..Axis::default() },
+            y: Axis { range: (0.0, height), ticks: Ticks::Hidden, ..Axis::default() },
             marks,
             ..Plot::default()
         }
@@ -99,7 +91,23 @@ impl Timeline {
     }
 }
 
-/// `run birth: step 212 of 900 recorded, 31 to go back to`.
+/// The step in view: a line over the whole height with a handle on the track; in the accent while it is live.
+fn playhead(view: &View<'_>, axis: StepAxis, step: u64, height: f64) -> [Mark; 2] {
+    let color = if view.step.is_none() { view.palette.accent } else { view.palette.ink };
+    let (x, (left, right)) = (step as f64, axis.around(step as f64, 5.0));
+    let line =
+        Mark::Rect { from: [x, 0.0], to: [x, height], fill: None, stroke: Some(color), width: 1.0 };
+    let handle = Mark::Rect {
+        from: [left, 0.05],
+        to: [right, 0.95],
+        fill: Some(color),
+        stroke: None,
+        width: 0.0,
+    };
+    [line, handle]
+}
+
+/// `birth: step 200 of 300; 31 recorded`.
 fn title(view: &View<'_>, name: &str, recording: &Recording) -> String {
     let here = match view.step {
         None => format!("live, step {}", recording.last_step),
@@ -113,13 +121,13 @@ fn in_range(axis: StepAxis, step: u64) -> bool {
 }
 
 /// Steps whose weights are recorded: every panel can go back to them.
-fn recorded(view: &View<'_>, recording: &Recording, axis: StepAxis, y: f64) -> Mark {
+fn recorded(view: &View<'_>, recording: &Recording, axis: StepAxis) -> Mark {
     let fill = ink::mix(view.palette.paper, view.palette.accent, 0.85);
     let cell = |step: u64| {
         let (from, to) = axis.around(step as f64, 1.5);
         Cell {
-            from: [from, y - 0.3],
-            to: [to, y + 0.3],
+            from: [from, 0.15],
+            to: [to, 0.85],
             text: String::new(),
             fill: Some(fill),
             stroke: None,
@@ -132,7 +140,7 @@ fn recorded(view: &View<'_>, recording: &Recording, axis: StepAxis, y: f64) -> M
 }
 
 /// Steps with metrics alone: smaller, fainter, and no place to go back to.
-fn measured_only(view: &View<'_>, recording: &Recording, axis: StepAxis, y: f64) -> Mark {
+fn measured_only(view: &View<'_>, recording: &Recording, axis: StepAxis) -> Mark {
     let measured: Vec<u64> = recording
         .rows
         .iter()
@@ -142,7 +150,7 @@ fn measured_only(view: &View<'_>, recording: &Recording, axis: StepAxis, y: f64)
     let steps = thinned(&measured, axis);
     Mark::Points {
         name: "metrics only".to_owned(),
-        points: steps.iter().map(|&s| [s as f64, y]).collect(),
+        points: steps.iter().map(|&s| [s as f64, 0.5]).collect(),
         colors: vec![ink::mix(view.palette.paper, view.palette.ink, 0.35); steps.len()].into(),
         diameter: 1.5,
         picks: Vec::new().into(),

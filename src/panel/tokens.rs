@@ -1,7 +1,7 @@
 //! The sequence in view as boxes with glyphs: roles, selection, and how well each position is predicted.
 
 use crate::figure::color::Color;
-use crate::figure::{Axis, Cell, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
+use crate::figure::{Anchor, Axis, Cell, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 use crate::record::batch::{NO_TARGET, Row};
 use crate::record::question::{ProbeCall, Reading};
 
@@ -52,13 +52,22 @@ impl Panel for Tokens {
             title: format!("Sequence of {} tokens, {}", row.len(), step_text(view)),
             columns: 1,
             plots: vec![self.plot(view, row, &shading, predictions, &flow)],
-            caption: shading.caption,
+            caption: self.caption(&shading, predictions),
             empty: None,
         }
     }
 }
 
 impl Tokens {
+    fn caption(&self, shading: &Shading, predictions: Option<&Reading>) -> String {
+        let underline = match (self.underline, predictions) {
+            (true, Some(_)) => "Underline: probability of the right next token.",
+            _ => "",
+        };
+        let parts = [shading.caption.as_str(), underline];
+        parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
     fn plot(
         &self,
         view: &View<'_>,
@@ -81,18 +90,19 @@ impl Tokens {
                 hover: hover(view, row, predictions, position),
             }
         });
-        let mut marks = vec![Mark::Cells(cells.collect())];
+        let mut marks = flow.line_numbers(view.palette.faint);
+        marks.push(Mark::Cells(cells.collect()));
         if self.underline {
             marks.extend(underlines(view.palette, predictions, flow));
         }
         marks.extend(outlines(view.selection, flow));
         Plot {
-            x: Axis { range: (0.0, flow.line_width), ticks: Ticks::Hidden, ..Axis::default() },
-            y: Axis {
-                range: (flow.room, 0.0),
-                ticks: Ticks::At(flow.line_starts()),
+            x: Axis {
+                range: (-flow.margin, flow.line_width),
+                ticks: Ticks::Hidden,
                 ..Axis::default()
             },
+            y: Axis { range: (flow.room, 0.0), ticks: Ticks::Hidden, ..Axis::default() },
             marks,
             legend: legend(self.shade, view, row),
             ..Plot::default()
@@ -105,19 +115,25 @@ struct Flow {
     /// Line, left edge and width of each token.
     boxes: Vec<(usize, f64, f64)>,
     line_width: f64,
+    /// Room for line numbers, left of the lines.
+    margin: f64,
     /// Lines that the panel has room for (at least as many as there are).
     room: f64,
 }
 
 /// Height of a line over the width of a one-sign box.
 const LINE_HEIGHT: f64 = 1.6;
+/// Size of the line numbers, in points.
+const NUMBER_SIZE: f32 = 8.0;
 /// Longer tokens are cut with an ellipsis by the box that they sit in.
 const LONGEST: usize = 14;
 
 impl Flow {
     fn new(view: &View<'_>, row: &Row) -> Self {
         // What title, legend, caption and line numbers take, in points.
-        let width = f64::from(view.size[0] - 46.0).max(40.0);
+        let digits = row.len().to_string().len() as f64;
+        let margin = digits * 0.6 * f64::from(NUMBER_SIZE) + 6.0;
+        let width = (f64::from(view.size[0]) - 12.0 - margin).max(40.0);
         let height = f64::from(view.size[1] - 56.0).max(20.0);
         let widths: Vec<f64> = row
             .tokens
@@ -131,7 +147,7 @@ impl Flow {
             let line = unit * LINE_HEIGHT;
             if lines as f64 * line <= height || unit <= 5.0 {
                 let room = (height / line).max(lines as f64);
-                return Self { boxes, line_width: width / unit, room };
+                return Self { boxes, line_width: width / unit, margin: margin / unit, room };
             }
             unit -= 0.5;
         }
@@ -143,12 +159,17 @@ impl Flow {
         ([x + 0.04, top + 0.1], [x + width - 0.04, top + 0.84])
     }
 
-    /// Middle of each line and the position of its first token.
-    fn line_starts(&self) -> Vec<(f64, String)> {
-        let first_of_line =
-            |&(i, b): &(usize, &(usize, f64, f64))| i == 0 || self.boxes[i - 1].0 != b.0;
-        let starts = self.boxes.iter().enumerate().filter(first_of_line);
-        starts.map(|(i, b)| (b.0 as f64 + 0.47, i.to_string())).collect()
+    /// The position of the first token of each line, left of it.
+    fn line_numbers(&self, color: Color) -> Vec<Mark> {
+        let is_first = |i: &usize| *i == 0 || self.boxes[i - 1].0 != self.boxes[*i].0;
+        let number = |i: usize| Mark::Text {
+            at: [-0.3, self.boxes[i].0 as f64 + 0.47],
+            text: i.to_string(),
+            color,
+            anchor: Anchor::Right,
+            size: NUMBER_SIZE,
+        };
+        (0..self.boxes.len()).filter(is_first).map(number).collect()
     }
 }
 
@@ -200,7 +221,7 @@ impl Shading {
         let most = values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
         let fill = |position: usize| match values.get(position) {
             Some(value) if value.is_finite() && most > 0.0 => {
-                ink::mix(plain(palette), ink::category(0), value / most)
+                ink::mix(plain(palette), ink::STORED, value / most)
             }
             _ => plain(palette),
         };
@@ -249,7 +270,7 @@ fn plain(palette: Palette) -> Color {
 fn role_fill(palette: Palette, role: Option<usize>) -> Color {
     match role {
         None => plain(palette),
-        Some(_) => ink::mix(palette.paper, ink::role(role), if palette.dark { 0.7 } else { 0.6 }),
+        Some(_) => ink::mix(palette.paper, ink::role(palette, role), 0.5),
     }
 }
 
@@ -296,8 +317,7 @@ fn underlines(palette: Palette, predictions: Option<&Reading>, flow: &Flow) -> V
     known.map(line).collect()
 }
 
-/// Query and key outlined: the query by a full frame, the key by a wider one around it, so that both are
-/// seen where they are the same position.
+/// Query and key outlined; where they are the same position, the frame of the key is the wider one.
 fn outlines(selection: &Selection, flow: &Flow) -> Vec<Mark> {
     let frame = |position: Option<usize>, grow: f64, color: Color| {
         let position = position.filter(|&p| p < flow.boxes.len())?;
@@ -310,7 +330,8 @@ fn outlines(selection: &Selection, flow: &Flow) -> Vec<Mark> {
             width: 2.0,
         })
     };
-    let key = frame(selection.key, 0.1, ink::KEY);
+    let same = selection.key == selection.query;
+    let key = frame(selection.key, if same { 0.12 } else { 0.0 }, ink::KEY);
     let query = frame(selection.query, 0.0, ink::QUERY);
     key.into_iter().chain(query).collect()
 }
