@@ -105,7 +105,7 @@ impl ColorMap {
     }
 }
 
-/// Which of 256 entries stands for `t` in `0..=1`; the twin of `shaders/heatmap.wgsl`.
+/// Which of 256 entries stands for `t` in `0..=1`.
 pub fn table_index(t: f32) -> usize {
     (t.clamp(0.0, 1.0) * 255.0 + 0.5).floor() as usize
 }

@@ -1,1 +1,4 @@
-//! The graphics processor: shaders that compute and draw.
+//! The graphics processor: shaders that compute and draw, and which device runs them.
+
+pub mod cloud;
+pub mod device;

@@ -1,0 +1,355 @@
+//! A cloud of points on the graphics processor: projected by a compute pass, drawn out of the same buffer.
+//!
+//! Nothing is read back. The compute pass runs only when points or basis have changed; turning, moving and zooming
+//! change one small uniform. Knows no window: the caller brings device, encoder and render pass.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use wgpu::BufferUsages as Usage;
+
+use crate::figure::Cloud;
+use crate::figure::cloud::DEPTH_CUE;
+use crate::figure::color::Color;
+use crate::record::error::{Error, Result};
+
+/// The compute shader; its twin is [`crate::figure::cloud::project`].
+pub const PROJECT: &str = include_str!("../../shaders/cloud.wgsl");
+
+/// The drawing shader.
+pub const POINTS: &str = include_str!("../../shaders/points.wgsl");
+
+/// Points of a workgroup of [`PROJECT`].
+const GROUP: u32 = 64;
+
+/// How many points there are; `Shape` of the compute shader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Shape {
+    pub points: u32,
+    pub dims: u32,
+}
+
+/// How the cloud is looked at; `View` of the drawing shader.
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct View {
+    pub right: [f32; 4],
+    pub up: [f32; 4],
+    pub near: [f32; 4],
+    pub scale: [f32; 2],
+    pub offset: [f32; 2],
+    pub half_size: [f32; 2],
+    pub depth_cue: f32,
+    pub highlight: u32,
+}
+
+/// How the cloud is looked at, in pixels of the viewport that it is drawn into.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Look {
+    /// Width and height of the viewport.
+    pub viewport: [f32; 2],
+    /// The origin of the projected space, from the left and from the top.
+    pub center: [f32; 2],
+    /// Pixels per projected unit.
+    pub scale: f32,
+    /// Rows: right, up, towards the viewer; see [`crate::figure::cloud::rotation`].
+    pub rotation: [[f32; 3]; 3],
+    pub diameter: f32,
+    /// Largest distance of a point from the origin; nearer points are drawn larger. 0: all the same.
+    pub reach: f32,
+    /// The point with a ring around it.
+    pub highlight: Option<u32>,
+}
+
+impl View {
+    pub fn new(look: &Look) -> Self {
+        let [width, height] = look.viewport.map(|v| v.max(1.0));
+        let row = |i: usize| {
+            let [x, y, z] = look.rotation[i];
+            [x, y, z, 0.0]
+        };
+        Self {
+            right: row(0),
+            up: row(1),
+            near: row(2),
+            scale: [2.0 * look.scale / width, 2.0 * look.scale / height],
+            offset: [2.0 * look.center[0] / width - 1.0, 1.0 - 2.0 * look.center[1] / height],
+            half_size: [look.diameter / width, look.diameter / height],
+            depth_cue: if look.reach > 0.0 { DEPTH_CUE / look.reach } else { 0.0 },
+            highlight: look.highlight.unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// The two pipelines, made once per device.
+pub struct CloudPipeline {
+    project: wgpu::ComputePipeline,
+    points: wgpu::RenderPipeline,
+}
+
+impl CloudPipeline {
+    /// For targets of a format with `samples` samples per pixel.
+    pub fn new(device: &wgpu::Device, format: wgpu::TextureFormat, samples: u32) -> Self {
+        Self { project: project(device), points: points(device, format, samples) }
+    }
+}
+
+fn shader(device: &wgpu::Device, label: &str, source: &str) -> wgpu::ShaderModule {
+    device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(label),
+        source: wgpu::ShaderSource::Wgsl(source.into()),
+    })
+}
+
+fn project(device: &wgpu::Device) -> wgpu::ComputePipeline {
+    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some("cloud: project"),
+        layout: None,
+        module: &shader(device, "cloud.wgsl", PROJECT),
+        entry_point: Some("project"),
+        compilation_options: wgpu::PipelineCompilationOptions::default(),
+        cache: None,
+    })
+}
+
+fn points(
+    device: &wgpu::Device,
+    format: wgpu::TextureFormat,
+    samples: u32,
+) -> wgpu::RenderPipeline {
+    let module = shader(device, "points.wgsl", POINTS);
+    let constants = [("linear_target", f64::from(u8::from(format.is_srgb())))];
+    let options =
+        || wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() };
+    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: Some("cloud: points"),
+        layout: None,
+        vertex: wgpu::VertexState {
+            module: &module,
+            entry_point: Some("corner"),
+            compilation_options: options(),
+            buffers: &[],
+        },
+        primitive: wgpu::PrimitiveState {
+            topology: wgpu::PrimitiveTopology::TriangleStrip,
+            ..wgpu::PrimitiveState::default()
+        },
+        depth_stencil: None,
+        multisample: wgpu::MultisampleState { count: samples, ..Default::default() },
+        fragment: Some(wgpu::FragmentState {
+            module: &module,
+            entry_point: Some("disc"),
+            compilation_options: options(),
+            targets: &[Some(wgpu::ColorTargetState {
+                format,
+                blend: Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING),
+                write_mask: wgpu::ColorWrites::ALL,
+            })],
+        }),
+        multiview_mask: None,
+        cache: None,
+    })
+}
+
+/// A cloud in the memory of the device, and what of it is there.
+pub struct CloudBuffers {
+    shape: Shape,
+    points: Arc<[f32]>,
+    basis: Arc<[f32]>,
+    colors: Arc<[Color]>,
+    points_buffer: wgpu::Buffer,
+    basis_buffer: wgpu::Buffer,
+    colors_buffer: wgpu::Buffer,
+    projected: wgpu::Buffer,
+    view: wgpu::Buffer,
+    project_group: wgpu::BindGroup,
+    points_group: wgpu::BindGroup,
+    /// The projection is older than points or basis.
+    stale: bool,
+}
+
+impl CloudBuffers {
+    /// Copies a cloud to the device.
+    ///
+    /// # Errors
+    /// When points, basis and colours do not fit each other, or the cloud does not fit the device; the twin on the
+    /// CPU still can draw it then.
+    pub fn new(
+        pipeline: &CloudPipeline,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        cloud: &Cloud,
+    ) -> Result<Self> {
+        let shape = shape_of(cloud)?;
+        let groups = device.limits().max_compute_workgroups_per_dimension;
+        if shape.points.div_ceil(GROUP) > groups {
+            return Err(Error::system(format!(
+                "{} points are more than the {} that this graphics device projects at once; the processor draws them instead",
+                shape.points,
+                u64::from(groups) * u64::from(GROUP)
+            )));
+        }
+        let memory = Memory { device, queue };
+        let points_buffer = memory.filled("cloud: points", &cloud.points, Usage::STORAGE)?;
+        let basis_buffer = memory.filled("cloud: basis", &cloud.basis, Usage::STORAGE)?;
+        let colors_buffer = memory.filled("cloud: colours", &cloud.colors, Usage::STORAGE)?;
+        let shape_buffer = memory.filled("cloud: shape", &[shape], Usage::UNIFORM)?;
+        let usage = Usage::STORAGE | Usage::COPY_SRC;
+        let projected = memory.empty("cloud: projected", 16 * u64::from(shape.points), usage)?;
+        let size = size_of::<View>() as u64;
+        let view = memory.empty("cloud: view", size, Usage::UNIFORM | Usage::COPY_DST)?;
+        let project_group = memory.group(
+            &pipeline.project.get_bind_group_layout(0),
+            &[&shape_buffer, &points_buffer, &basis_buffer, &projected],
+        );
+        let points_group = memory
+            .group(&pipeline.points.get_bind_group_layout(0), &[&view, &projected, &colors_buffer]);
+        Ok(Self {
+            shape,
+            points: Arc::clone(&cloud.points),
+            basis: Arc::clone(&cloud.basis),
+            colors: Arc::clone(&cloud.colors),
+            points_buffer,
+            basis_buffer,
+            colors_buffer,
+            projected,
+            view,
+            project_group,
+            points_group,
+            stale: true,
+        })
+    }
+
+    /// Takes over what has changed in the cloud; `false` when it has another shape and needs buffers of its own.
+    pub fn update(&mut self, queue: &wgpu::Queue, cloud: &Cloud) -> bool {
+        if shape_of(cloud).ok() != Some(self.shape) {
+            return false;
+        }
+        let points = renew(queue, &self.points_buffer, &mut self.points, &cloud.points);
+        let basis = renew(queue, &self.basis_buffer, &mut self.basis, &cloud.basis);
+        renew(queue, &self.colors_buffer, &mut self.colors, &cloud.colors);
+        self.stale |= points || basis;
+        true
+    }
+
+    /// Records the projection, if it is out of date, and sets the view. Returns whether the compute pass runs.
+    pub fn prepare(
+        &mut self,
+        pipeline: &CloudPipeline,
+        queue: &wgpu::Queue,
+        encoder: &mut wgpu::CommandEncoder,
+        view: &View,
+    ) -> bool {
+        queue.write_buffer(&self.view, 0, bytemuck::bytes_of(view));
+        if !std::mem::take(&mut self.stale) {
+            return false;
+        }
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("cloud: project"),
+            timestamp_writes: None,
+        });
+        pass.set_pipeline(&pipeline.project);
+        pass.set_bind_group(0, &self.project_group, &[]);
+        pass.dispatch_workgroups(self.shape.points.div_ceil(GROUP), 1, 1);
+        true
+    }
+
+    /// Draws all points, in their order.
+    pub fn draw(&self, pipeline: &CloudPipeline, pass: &mut wgpu::RenderPass<'_>) {
+        pass.set_pipeline(&pipeline.points);
+        pass.set_bind_group(0, &self.points_group, &[]);
+        pass.draw(0..4, 0..self.shape.points);
+    }
+
+    /// The projected points, `[point, 4]`: x, y, depth and 0.
+    pub fn projected(&self) -> &wgpu::Buffer {
+        &self.projected
+    }
+}
+
+fn shape_of(cloud: &Cloud) -> Result<Shape> {
+    let count = cloud.points.len() / cloud.dims.max(1);
+    let fits = cloud.dims > 0
+        && count > 0
+        && count * cloud.dims == cloud.points.len()
+        && cloud.basis.len() == 3 * cloud.dims
+        && cloud.colors.len() == count;
+    match (fits, u32::try_from(count), u32::try_from(cloud.dims)) {
+        (true, Ok(points), Ok(dims)) => Ok(Shape { points, dims }),
+        _ => Err(Error::internal(format!(
+            "the cloud {} has {} numbers of {} dimensions, {} in its basis and {} colours, which do not fit",
+            cloud.name,
+            cloud.points.len(),
+            cloud.dims,
+            cloud.basis.len(),
+            cloud.colors.len()
+        ))),
+    }
+}
+
+/// Copies new contents of the same length to the device; whether there were any. Both sides of an unchanged figure
+/// share one allocation, so that the common case costs nothing.
+fn renew<T: bytemuck::Pod + PartialEq>(
+    queue: &wgpu::Queue,
+    buffer: &wgpu::Buffer,
+    old: &mut Arc<[T]>,
+    new: &Arc<[T]>,
+) -> bool {
+    if Arc::ptr_eq(old, new) || old == new {
+        return false;
+    }
+    queue.write_buffer(buffer, 0, bytemuck::cast_slice(new));
+    *old = Arc::clone(new);
+    true
+}
+
+struct Memory<'a> {
+    device: &'a wgpu::Device,
+    queue: &'a wgpu::Queue,
+}
+
+impl Memory<'_> {
+    fn empty(&self, label: &str, size: u64, usage: Usage) -> Result<wgpu::Buffer> {
+        let limits = self.device.limits();
+        let most = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
+        if size > most {
+            return Err(Error::system(format!(
+                "{label} need {size} bytes and this graphics device takes at most {most} at once; the processor draws them instead"
+            )));
+        }
+        let descriptor =
+            wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+        Ok(self.device.create_buffer(&descriptor))
+    }
+
+    fn filled<T: bytemuck::Pod>(
+        &self,
+        label: &str,
+        data: &[T],
+        usage: Usage,
+    ) -> Result<wgpu::Buffer> {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        let buffer = self.empty(label, bytes.len() as u64, usage | Usage::COPY_DST)?;
+        self.queue.write_buffer(&buffer, 0, bytes);
+        Ok(buffer)
+    }
+
+    /// Binds whole buffers in order.
+    fn group(&self, layout: &wgpu::BindGroupLayout, buffers: &[&wgpu::Buffer]) -> wgpu::BindGroup {
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = (0u32..)
+            .zip(buffers)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset: 0,
+                    size: NonZeroU64::new(buffer.size()),
+                }),
+            })
+            .collect();
+        let descriptor =
+            wgpu::BindGroupDescriptor { label: Some("cloud"), layout, entries: &entries };
+        self.device.create_bind_group(&descriptor)
+    }
+}
