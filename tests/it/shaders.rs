@@ -114,7 +114,7 @@ fn the_projection_runs_again_only_when_points_or_basis_change() {
     let pipeline = pipeline(&gpu);
     let mut cloud = cloud(300, 16);
     let mut buffers = buffers(&gpu, &pipeline, &cloud);
-    let mut ran = |buffers: &mut CloudBuffers| {
+    let ran = |buffers: &mut CloudBuffers| {
         let mut encoder = encoder(&gpu);
         let ran = buffers.prepare(&pipeline, &gpu.queue, &mut encoder, &View::new(&look(64.0)));
         gpu.queue.submit([encoder.finish()]);
