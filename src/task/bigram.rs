@@ -221,7 +221,8 @@ impl BigramSource {
                 *n = n.saturating_add(1);
                 *n
             });
-            row.roles.push(u8::from(occurrence > 0) * TRIGGER | u8::from(after_trigger) * OUTPUT);
+            let trigger = u8::from(occurrence > 0) * TRIGGER;
+            row.roles.push(trigger | (u8::from(after_trigger) * OUTPUT));
             row.occurrence.push(occurrence);
             after_trigger = occurrence > 0;
         }
