@@ -19,6 +19,8 @@ pub enum Action {
     },
     /// Look at this step; `None`: at the newest.
     View(Option<u64>),
+    /// Let training go on, or hold it. What the button said when it was clicked counts.
+    Go(bool),
     /// Show this run in all panels.
     Choose(usize),
     Intervene(Intervention),
@@ -109,7 +111,7 @@ impl Menu {
         (Self::Training, "Training"),
         (Self::Time, "Time"),
         (Self::Look, "Selection"),
-        (Self::Surgery, "Surgery"),
+        (Self::Surgery, "Intervene"),
         (Self::View, "View"),
         (Self::Panels, "Panels"),
         (Self::Help, "Help"),

@@ -57,6 +57,9 @@ pub struct Inquiry {
     refused: Option<usize>,
     next_id: u64,
     in_flight: Option<(u64, Asked, Instant)>,
+    /// The question without interventions that tells what they do: its id, run and step.
+    comparing: Option<u64>,
+    compared: Option<(usize, u64)>,
     answered: Option<Asked>,
     /// How long the last answer took.
     cost: Duration,
@@ -72,6 +75,8 @@ impl Inquiry {
             refused: None,
             next_id: 0,
             in_flight: None,
+            comparing: None,
+            compared: None,
             answered: None,
             cost: Duration::ZERO,
             answered_at: None,
@@ -82,12 +87,14 @@ impl Inquiry {
     /// Another run is in view: nothing is in flight for it.
     pub fn forget(&mut self) {
         self.in_flight = None;
+        self.comparing = None;
+        self.compared = None;
         self.answered = None;
         self.refused = None;
     }
 
     pub fn is_busy(&self) -> bool {
-        self.in_flight.is_some()
+        self.in_flight.is_some() || self.comparing.is_some()
     }
 
     /// Whether the answers shown are those of this step, and nothing more is asked.
@@ -103,6 +110,11 @@ pub fn take_replies(lab: &mut Lab, now: Instant) {
         replies.extend(examiner.replies.try_iter());
     }
     for reply in replies {
+        if lab.inquiry.comparing == Some(reply.id) {
+            lab.inquiry.comparing = None;
+            lab.baseline = reply.readings.ok();
+            continue;
+        }
         match lab.inquiry.in_flight.take() {
             Some((id, asked, since)) if id == reply.id => {
                 lab.inquiry.cost = now.duration_since(since);
@@ -148,7 +160,7 @@ pub fn ask(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
         calls: calls_with_effect(lab, calls, now),
     };
     if lab.inquiry.answered.as_ref().is_some_and(|a| a.is_like(&asked) && a.step == step) {
-        return;
+        return compare(lab, which, step);
     }
     if lab
         .inquiry
@@ -174,7 +186,32 @@ pub fn ask(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
         interventions: asked.interventions.clone(),
         calls: asked.calls.clone(),
     });
+    // A comparison that still waited has just been replaced.
+    if inquiry.comparing.take().is_some() {
+        inquiry.compared = None;
+    }
     inquiry.in_flight = Some((inquiry.next_id, asked, now));
+}
+
+/// When all else is answered: how well the network does with nothing in force, at the step whose effect is known.
+fn compare(lab: &mut Lab, which: Which, step: u64) {
+    let known = lab.effect.as_ref().is_some_and(|effect| effect.step == step);
+    let wanted = (lab.current, step);
+    let inquiry = &mut lab.inquiry;
+    if !known || inquiry.comparing.is_some() || inquiry.compared == Some(wanted) {
+        return;
+    }
+    let Some((_, examiner)) = &inquiry.examiner else { return };
+    inquiry.next_id += 1;
+    inquiry.comparing = Some(inquiry.next_id);
+    inquiry.compared = Some(wanted);
+    examiner.ask(Question {
+        id: inquiry.next_id,
+        which,
+        prompt: lab.prompt.clone(),
+        interventions: Vec::new(),
+        calls: vec![ProbeCall::new(EFFECT)],
+    });
 }
 
 /// The weights to ask about: those of the past in view, or the newest that were sent. Sends for newer ones.

@@ -19,7 +19,7 @@ pub struct Pane {
 
 /// Panels that are forms rather than figures: kind and title.
 const FORMS: &[(&str, &str)] =
-    &[("experiment", "Experiment"), ("surgery", "Surgery"), ("runs", "Recorded runs")];
+    &[("experiment", "Experiment"), ("surgery", "Surgery"), ("runs", "Runs")];
 
 /// Every kind of panel: the figures of the registry, then the forms.
 pub fn kinds() -> Vec<&'static str> {

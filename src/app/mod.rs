@@ -180,6 +180,7 @@ impl App {
                 self.lab.playback.playing = false;
                 self.lab.view(step);
             }
+            Action::Go(on) => self.lab.go(on),
             Action::Choose(index) => self.lab.choose(index),
             Action::Intervene(what) => self.lab.intervene(what),
             Action::Lift(what) => self.lab.lift(&what),
@@ -216,7 +217,7 @@ impl App {
         let lab = &mut self.lab;
         match command {
             Command::RunPause => lab.run_or_pause(),
-            Command::SingleStep => lab.command(session::Command::Step),
+            Command::SingleStep => lab.single_step(),
             Command::Restart => self.restart(),
             Command::Branch => self.lab.attempt(Lab::branch),
             Command::Live => self.carry_out(Action::View(None), ctx),

@@ -74,6 +74,8 @@ impl Bench {
 pub struct Training {
     session: Session,
     pub state: State,
+    /// What a hand asked for and the trainer has not yet confirmed: older reports are not shown.
+    wanted: Option<State>,
     pub steps_per_second: f64,
     pub in_force: Vec<Intervention>,
     /// In words: `learning global statistics`.
@@ -93,6 +95,21 @@ impl Training {
 
     pub fn is_running(&self) -> bool {
         self.state == State::Running && !self.gone
+    }
+
+    /// Shown at once: the button should not lag behind the hand.
+    fn expect(&mut self, state: State) {
+        self.state = state;
+        self.wanted = Some(state);
+    }
+
+    /// A report of the trainer; one from before the last command was carried out is left aside.
+    fn report(&mut self, state: State) {
+        let ended = matches!(state, State::Finished | State::Failed);
+        if ended || self.wanted.is_none_or(|wanted| wanted == state) {
+            self.wanted = None;
+            self.state = state;
+        }
     }
 }
 
@@ -118,8 +135,10 @@ pub struct Lab {
     /// Interventions tried on a step of the past: they change the examination, not the run.
     pub trial: Vec<Intervention>,
     pub readings: Option<Arc<Readings>>,
-    /// Accuracy with and without what is in force, as last examined.
+    /// How well the network does with what is in force, as last examined.
     pub effect: Option<Arc<Readings>>,
+    /// The same without anything in force, at the step of `effect`.
+    pub baseline: Option<Arc<Readings>>,
     /// Counts changes to anything a panel may draw.
     pub revision: u64,
     pub troubles: Vec<Error>,
@@ -146,6 +165,7 @@ impl Lab {
             trial: Vec::new(),
             readings: None,
             effect: None,
+            baseline: None,
             revision: 0,
             troubles: Vec::new(),
             speed: None,
@@ -242,10 +262,12 @@ impl Lab {
             && training.is_running()
         {
             training.send(Command::Pause);
+            training.expect(State::Paused);
         }
         let mut training = Training {
             session,
             state: State::Running,
+            wanted: None,
             steps_per_second: 0.0,
             in_force: Vec::new(),
             doing: String::new(),
@@ -300,6 +322,7 @@ impl Lab {
         self.trial.clear();
         self.readings = None;
         self.effect = None;
+        self.baseline = None;
         self.inquiry.forget();
         let heads = &run.bench.net.heads;
         let head = heads.get(self.selection.layer).is_some_and(|&n| self.selection.head < n);
@@ -559,11 +582,23 @@ impl Lab {
     }
 
     pub fn run_or_pause(&mut self) {
-        let running = self.is_training();
-        self.command(if running { Command::Pause } else { Command::Run });
-        // Shown at once: the button should not lag behind the hand.
+        self.go(!self.is_training());
+    }
+
+    /// Lets training go on, or holds it.
+    pub fn go(&mut self, on: bool) {
+        let (command, state) =
+            if on { (Command::Run, State::Running) } else { (Command::Pause, State::Paused) };
         if let Some(training) = self.training_mut() {
-            training.state = if running { State::Paused } else { State::Running };
+            training.send(command);
+            training.expect(state);
+        }
+    }
+
+    pub fn single_step(&mut self) {
+        if let Some(training) = self.training_mut() {
+            training.send(Command::Step);
+            training.expect(State::Paused);
         }
     }
 
@@ -633,7 +668,7 @@ impl Lab {
             Event::Progress { step, steps_per_second, state } => {
                 recording.last_step = recording.last_step.max(step);
                 training.steps_per_second = steps_per_second;
-                training.state = state;
+                training.report(state);
             }
             Event::Doing(doing) => training.doing = doing,
             Event::InForce(list) => training.in_force = list,

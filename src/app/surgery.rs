@@ -1,8 +1,11 @@
 //! Surgery: freeze tensors, cut heads and points; what is in force, and what it does to the answers.
 
+use std::sync::Arc;
+
 use egui::{ComboBox, Grid, RichText, Ui};
 
 use crate::record::intervention::{Intervention, Point, Site};
+use crate::record::question::Readings;
 
 use super::action::{Action, Command};
 use super::ask::EFFECT;
@@ -101,27 +104,32 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     if list.len() > 1 && ui.button("Lift all").clicked() {
         actions.push(Action::Do(Command::LiftAll));
     }
-    for line in effect(lab) {
+    if let Some(line) = effect(lab) {
         ui.label(RichText::new(line).strong());
     }
 }
 
 /// Accuracy with and without what is in force, in a sentence.
-pub fn effect(lab: &Lab) -> Vec<String> {
-    let answer = lab.effect.as_ref().and_then(|readings| {
-        readings.by_call.iter().find(|(key, _)| key.starts_with(EFFECT)).map(|(_, answer)| answer)
-    });
-    match answer {
-        _ if !lab.in_force().iter().any(Intervention::changes_forward) => Vec::new(),
-        None => vec!["Effect on in-context accuracy: being measured …".to_owned()],
-        Some(Err(error)) => vec![error.message.clone()],
-        Some(Ok(reading)) => reading
-            .numbers
-            .iter()
-            .map(|(name, value)| format!("{}: {value:.3}", super::form::words(name)))
-            .chain(reading.notes.iter().cloned())
-            .collect(),
+pub fn effect(lab: &Lab) -> Option<String> {
+    const NUMBER: &str = "accuracy_in_context";
+    if !lab.in_force().iter().any(Intervention::changes_forward) {
+        return None;
     }
+    let answer = |readings: Option<&Arc<Readings>>| {
+        let mut calls = readings?.by_call.iter();
+        calls.find(|(key, _)| key.starts_with(EFFECT)).map(|(_, answer)| answer.clone())
+    };
+    Some(match answer(lab.effect.as_ref()) {
+        None => "Effect on in-context accuracy: being measured …".to_owned(),
+        Some(Err(error)) => error.message,
+        Some(Ok(reading)) => {
+            let with = reading.number(NUMBER).unwrap_or(f64::NAN);
+            let baseline = answer(lab.baseline.as_ref()).and_then(Result::ok);
+            let without = baseline.and_then(|reading| reading.number(NUMBER));
+            let without = without.map_or(String::new(), |w| format!(", without {:.1} %", 100.0 * w));
+            format!("In-context accuracy with this {:.1} %{without}", 100.0 * with)
+        }
+    })
 }
 
 fn heads(ui: &mut Ui, lab: &Lab, heads: &[usize], actions: &mut Vec<Action>) {

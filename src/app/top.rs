@@ -103,7 +103,7 @@ fn buttons(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     let button = ui.add_enabled(can, egui::Button::new(text).min_size([78.0, 26.0].into()));
     let help = if running { "Hold training (Space)." } else { "Let training go on (Space)." };
     if button.on_hover_text(help).accessible_name(if running { "Pause" } else { "Run" }).clicked() {
-        actions.push(Action::Do(Command::RunPause));
+        actions.push(Action::Go(!running));
     }
     let button = ui.add_enabled(can, egui::Button::new("Step").min_size([48.0, 26.0].into()));
     if button.on_hover_text("Train one step, then pause (.).").clicked() {

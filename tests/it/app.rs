@@ -75,8 +75,9 @@ fn finished(harness: &mut Harness<'_, App>) {
 
 fn press(harness: &mut Harness<'_, App>, label: &str) {
     harness.get_by_role_and_label(Role::Button, label).click();
-    harness.step();
-    harness.step();
+    for _ in 0..3 {
+        harness.step();
+    }
 }
 
 #[test]
@@ -161,7 +162,10 @@ fn a_head_is_cut_on_a_step_of_the_past_and_mended() {
     let spelled: Vec<String> =
         harness.state().lab.in_force().iter().map(ToString::to_string).collect();
     assert_eq!(spelled, ["zero layer1.head0"]);
-    until(&mut harness, "the effect is measured", |app| app.lab.effect.is_some());
+    until(&mut harness, "the effect is measured", |app| {
+        app.lab.effect.is_some() && app.lab.baseline.is_some()
+    });
+    assert!(harness.query_by_label_contains("In-context accuracy with this").is_some());
     let cut = harness.state().lab.readings.clone().unwrap();
     assert_eq!(cut.interventions.len(), 1);
     press(&mut harness, "Undo zero layer1.head0");
