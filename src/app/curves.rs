@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use egui::{Color32, Rect, Ui, UiBuilder, Vec2b, vec2};
-use egui_plot::{Corner, GridInput, GridMark, Legend, Line, LineStyle, PlotPoints, VLine};
+use egui_plot::{Corner, GridInput, GridMark, Legend, Line, LineStyle, PlotPoints};
 
-use crate::figure::{Axis, Figure, Mark, Plot};
+use crate::figure::{Axis, Cell, Figure, Mark, Pick, Plot};
 
 use super::theme::color32;
 
@@ -15,13 +15,29 @@ const TITLE: f32 = 20.0;
 /// Plots may not be squeezed flatter than this; the panel scrolls instead.
 const LOWEST: f32 = 110.0;
 
-/// Draws all plots of a figure in its grid.
+/// Something that happened at a step: its place on the axis, its name, the colour of its line (if it has one).
+struct Flag {
+    x: f64,
+    text: String,
+    color: Color32,
+}
+
+/// Draws all plots of a figure in its grid. Plots without lines only name what happened: that stands in the first
+/// plot with lines instead, beside the upright it belongs to.
 pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure) {
-    if figure.plots.is_empty() {
+    let has_lines = |plot: &&Plot| plot.marks.iter().any(|m| matches!(m, Mark::Line { .. }));
+    let plots: Vec<&Plot> = figure.plots.iter().filter(has_lines).collect();
+    if plots.is_empty() {
         return;
     }
+    let cells = figure.plots.iter().flat_map(|plot| &plot.marks).filter_map(|mark| match mark {
+        Mark::Cells(cells) => Some(cells),
+        _ => None,
+    });
+    let flags: Vec<Flag> =
+        cells.flatten().filter_map(|cell| flag(cell, plots[0].x.log)).collect();
     let columns = figure.columns.max(1);
-    let rows = figure.plots.len().div_ceil(columns);
+    let rows = plots.len().div_ceil(columns);
     let caption = if figure.caption.is_empty() { 0.0 } else { TITLE };
     let height = ((rect.height() - caption) / rows as f32).max(LOWEST);
     let width = rect.width() / columns as f32;
@@ -29,12 +45,13 @@ pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure) {
     inner.set_clip_rect(rect.intersect(ui.clip_rect()));
     egui::ScrollArea::vertical().id_salt("curves").show(&mut inner, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
-        for (row, plots) in figure.plots.chunks(columns).enumerate() {
+        for (row, plots) in plots.chunks(columns).enumerate() {
             ui.horizontal(|ui| {
                 ui.spacing_mut().item_spacing.x = 0.0;
                 for (column, plot) in plots.iter().enumerate() {
                     let size = vec2(width - 2.0, height);
-                    ui.allocate_ui(size, |ui| one(ui, (row, column), plot, size));
+                    let flags: &[Flag] = if row + column == 0 { &flags } else { &[] };
+                    ui.allocate_ui(size, |ui| one(ui, (row, column), plot, flags, size));
                 }
             });
         }
@@ -44,18 +61,25 @@ pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure) {
     });
 }
 
-fn one(ui: &mut Ui, at: (usize, usize), plot: &Plot, size: egui::Vec2) {
+fn flag(cell: &Cell, log: bool) -> Option<Flag> {
+    let Pick::Step(step) = cell.pick else { return None };
+    let x = scaled(step as f64, log);
+    let text = cell.hover.lines().next().unwrap_or(&cell.text).to_owned();
+    Some(Flag { x, text, color: Color32::TRANSPARENT })
+}
+
+fn one(ui: &mut Ui, at: (usize, usize), plot: &Plot, flags: &[Flag], size: egui::Vec2) {
     ui.vertical(|ui| {
         if !plot.title.is_empty() {
             ui.allocate_ui(vec2(size.x, TITLE), |ui| ui.strong(&plot.title));
         }
+        let title = if plot.title.is_empty() { 0.0 } else { TITLE };
         let (x_log, y_log) = (plot.x.log, plot.y.log);
         let columns = size.x as usize;
         let lines: Vec<Drawn> = plot.marks.iter().filter_map(|m| drawn(m, x_log, y_log)).collect();
-        let uprights: Vec<(f64, String, Color32)> =
-            plot.marks.iter().filter_map(|mark| upright(mark, x_log)).collect();
+        let uprights: Vec<Flag> = plot.marks.iter().filter_map(|m| upright(m, x_log)).collect();
         let response = axes(egui_plot::Plot::new(("curve", at)), plot)
-            .height((size.y - TITLE - 4.0).max(60.0))
+            .height((size.y - title - 4.0).max(60.0))
             .width(size.x)
             .show(ui, |inner| {
                 let bounds = inner.plot_bounds();
@@ -71,18 +95,27 @@ fn one(ui: &mut Ui, at: (usize, usize), plot: &Plot, size: egui::Vec2) {
                             .allow_hover(false),
                     );
                 }
-                for (x, text, color) in &uprights {
-                    let line = VLine::new(text, *x).color(*color).width(1.0).allow_hover(false);
-                    inner.vline(line.style(LineStyle::dashed_dense()));
-                }
             });
-        mark_texts(ui, &uprights, &response.transform);
+        stand_upright(ui, &uprights, &response.transform);
+        name_flags(ui, flags, &response.transform);
         if let Some(pointer) = response.response.hover_pos() {
             let x = response.transform.value_from_position(pointer).x;
-            let text = reading(plot, &lines, &uprights, x);
+            let text = reading(plot, &lines, flags, x);
             response.response.on_hover_text_at_pointer(text);
         }
     });
+}
+
+/// Lines where something happened. Drawn by hand: as items of the plot they would stand in its legend.
+fn stand_upright(ui: &Ui, uprights: &[Flag], transform: &egui_plot::PlotTransform) {
+    let frame = *transform.frame();
+    let painter = ui.painter_at(frame);
+    for upright in uprights {
+        let x = transform.position_from_point_x(upright.x);
+        let ends = [egui::pos2(x, frame.top()), egui::pos2(x, frame.bottom())];
+        let stroke = egui::Stroke::new(1.0, upright.color);
+        painter.extend(egui::Shape::dashed_line(&ends, stroke, 3.0, 3.0));
+    }
 }
 
 fn axes<'a>(drawn: egui_plot::Plot<'a>, plot: &Plot) -> egui_plot::Plot<'a> {
@@ -166,30 +199,32 @@ fn drawn(mark: &Mark, x_log: bool, y_log: bool) -> Option<Drawn> {
     })
 }
 
-fn upright(mark: &Mark, x_log: bool) -> Option<(f64, String, Color32)> {
+fn upright(mark: &Mark, x_log: bool) -> Option<Flag> {
     let Mark::Upright { x, text, color, .. } = mark else { return None };
-    (!x_log || *x > 0.0).then(|| (scaled(*x, x_log), text.clone(), color32(*color)))
+    let flag = || Flag { x: scaled(*x, x_log), text: text.clone(), color: color32(*color) };
+    (!x_log || *x > 0.0).then(flag)
 }
 
-/// The text of an emergence mark stands beside its line, one below the other so that none covers another.
-fn mark_texts(ui: &Ui, uprights: &[(f64, String, Color32)], transform: &egui_plot::PlotTransform) {
+/// Names stand beside their lines, one below the other so that none covers another.
+fn name_flags(ui: &Ui, flags: &[Flag], transform: &egui_plot::PlotTransform) {
     let frame = *transform.frame();
     let painter = ui.painter_at(frame);
     let font = egui::TextStyle::Small.resolve(ui.style());
     let mut y = frame.top() + 3.0;
-    for (x, text, color) in uprights.iter().filter(|u| !u.1.is_empty()) {
-        let at = transform.position_from_point_x(*x);
+    for flag in flags {
+        let at = transform.position_from_point_x(flag.x);
         if !frame.x_range().contains(at) {
             continue;
         }
-        let galley = painter.layout_no_wrap(text.clone(), font.clone(), *color);
-        let right = at + 4.0 + galley.size().x < frame.right();
-        let left = if right { at + 4.0 } else { at - 4.0 - galley.size().x };
+        let ink = ui.visuals().text_color();
+        let galley = painter.layout_no_wrap(flag.text.clone(), font.clone(), ink);
+        let fits = at + 4.0 + galley.size().x < frame.right();
+        let left = if fits { at + 4.0 } else { at - 4.0 - galley.size().x };
         let place = egui::pos2(left, y);
         let back = Rect::from_min_size(place, galley.size()).expand(1.0);
-        painter.rect_filled(back, 2, ui.visuals().extreme_bg_color.gamma_multiply(0.8));
+        painter.rect_filled(back, 2, ui.visuals().extreme_bg_color.gamma_multiply(0.85));
         y += galley.size().y + 2.0;
-        painter.galley(place, galley, *color);
+        painter.galley(place, galley, ink);
     }
 }
 
@@ -219,11 +254,12 @@ pub fn decimated(points: &[[f64; 2]], seen: RangeInclusive<f64>, columns: usize)
 }
 
 /// All lines at once, as text: every name with its value at the last point up to `x`.
-fn reading(plot: &Plot, lines: &[Drawn], uprights: &[(f64, String, Color32)], x: f64) -> String {
+fn reading(plot: &Plot, lines: &[Drawn], flags: &[Flag], x: f64) -> String {
     let unscaled = |v: f64, log: bool| if log { 10f64.powf(v) } else { v };
-    let mut text = format!("{} {:.0}", plot.x.label, unscaled(x, plot.x.log).max(0.0));
+    let step = unscaled(x, plot.x.log).max(0.0);
+    let mut text = format!("step {step:.0}");
     let mut said: Vec<&str> = Vec::new();
-    for line in lines {
+    for line in lines.iter().filter(|line| !line.name.is_empty()) {
         let after = line.points.partition_point(|p| p[0] <= x);
         let Some(point) = after.checked_sub(1).and_then(|i| line.points.get(i)) else { continue };
         if said.contains(&line.name.as_str()) {
@@ -232,9 +268,9 @@ fn reading(plot: &Plot, lines: &[Drawn], uprights: &[(f64, String, Color32)], x:
         said.push(&line.name);
         text += &format!("\n{}: {:.4}", line.name, unscaled(point[1], plot.y.log));
     }
-    for (at, mark, _) in uprights.iter().filter(|u| !u.1.is_empty()) {
-        if (at - x).abs() < 0.01 * x.abs().max(1.0) {
-            text += &format!("\n{mark}");
+    for flag in flags {
+        if (unscaled(flag.x, plot.x.log) - step).abs() < 0.02 * step.max(10.0) {
+            text += &format!("\n{}", flag.text);
         }
     }
     text

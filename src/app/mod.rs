@@ -8,6 +8,7 @@ mod desk;
 mod dialogs;
 mod dock;
 mod form;
+mod gpu_cloud;
 mod library;
 mod open;
 mod paint;
@@ -23,6 +24,7 @@ mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use egui::{CentralPanel, Context, Frame, Id, Margin, Panel, ThemePreference, Ui};
@@ -44,7 +46,7 @@ use state::Lab;
 use worker::{Outcome, Worker};
 
 pub use open::open;
-pub use top::Adapter;
+pub use crate::gpu::device::Adapter;
 
 /// What the command line says of the window.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +68,8 @@ pub struct Surroundings {
     pub library: Option<PathBuf>,
     /// Whether to try the system's file dialogs before the path field.
     pub system_dialogs: bool,
-    pub adapter: Adapter,
+    /// What draws; none in a test.
+    pub adapter: Option<Adapter>,
 }
 
 /// While training runs, frames follow each other at least this far apart: 12 a second.
@@ -103,10 +106,12 @@ pub struct App {
     worker: Worker,
     shelf: Shelf,
     shot: Option<Shot>,
-    adapter: Adapter,
+    adapter: Option<Adapter>,
     dark: bool,
     zoom: f32,
     frame_cost: Duration,
+    /// Whether an answer wakes the window.
+    eager: Arc<AtomicBool>,
     note: Option<(String, Instant)>,
 }
 
@@ -120,10 +125,14 @@ impl App {
         launch: &Launch,
     ) -> Self {
         theme::install(ctx);
-        let waker = ctx.clone();
-        // An answer is worth a frame, but not one of its own for each while training makes them come thick.
-        let wake: Arc<dyn Fn() + Send + Sync> =
-            Arc::new(move || waker.request_repaint_after(Duration::from_millis(30)));
+        // An answer is worth a frame of its own, except while training has frames follow each other anyway.
+        let eager = Arc::new(AtomicBool::new(true));
+        let (waker, at_once) = (ctx.clone(), eager.clone());
+        let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+            if at_once.load(Ordering::Relaxed) {
+                waker.request_repaint();
+            }
+        });
         let kept: Option<Kept> = storage.and_then(|s| {
             let text = s.get_string(KEPT)?;
             serde_json::from_str(&text).ok()
@@ -142,6 +151,7 @@ impl App {
             dark: false,
             zoom: 1.0,
             frame_cost: Duration::ZERO,
+            eager,
             note: None,
         };
         // A picture for others shows the layout that others have.
@@ -380,7 +390,7 @@ impl App {
         let fill = ui.visuals().panel_fill;
         let bar = Frame::new().fill(fill).inner_margin(Margin::symmetric(8, 4));
         Panel::top("menu").frame(bar).show_separator_line(false).show(ui, |ui| {
-            actions.extend(top::menu(ui, &self.lab, &self.adapter));
+            actions.extend(top::menu(ui, &self.lab, self.adapter.as_ref()));
         });
         Panel::top("state").frame(bar).show(ui, |ui| actions.extend(top::state(ui, &self.lab)));
         if !self.lab.troubles.is_empty() || self.note.is_some() {
@@ -402,10 +412,14 @@ impl App {
         if self.shot.is_some() {
             return Some(Duration::from_millis(50));
         }
-        if self.lab.is_busy() {
-            let slowest = if self.adapter.software { SOFTWARE_FRAME } else { FRAME };
-            let share = if self.adapter.software { 2 * SHARE } else { SHARE };
+        if self.lab.is_training() {
+            let software = self.adapter.as_ref().is_some_and(|adapter| adapter.software);
+            let slowest = if software { SOFTWARE_FRAME } else { FRAME };
+            let share = if software { 2 * SHARE } else { SHARE };
             return Some(slowest.max(self.frame_cost * share).min(Duration::from_secs(1)));
+        }
+        if self.lab.is_busy() {
+            return Some(FRAME);
         }
         (self.note.is_some() || self.worker.is_busy()).then_some(Duration::from_millis(300))
     }
@@ -423,7 +437,7 @@ impl eframe::App for App {
         }
     }
 
-    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
         let begun = Instant::now();
         let ctx = ui.ctx().clone();
         let mut actions: Vec<Action> = action::pressed(&ctx, &self.lab, self.palette.open)
@@ -444,7 +458,10 @@ impl eframe::App for App {
             self.carry_out(action, &ctx);
         }
         self.take_shot(&ctx);
-        self.frame_cost = begun.elapsed();
+        // Half of a frame is drawing it; the other half is known only of the frame before.
+        let drawn = frame.info().cpu_usage.unwrap_or(0.0);
+        self.frame_cost = begun.elapsed().max(Duration::from_secs_f32(drawn.clamp(0.0, 1.0)));
+        self.eager.store(!self.lab.is_training(), Ordering::Relaxed);
         if acted {
             ctx.request_repaint();
         } else if let Some(after) = self.next_frame() {
@@ -458,6 +475,11 @@ impl eframe::App for App {
         {
             storage.set_string(KEPT, text);
         }
+    }
+
+    /// What is kept is in [`Kept`]: zooms of plots and open menus begin anew.
+    fn persist_egui_memory(&self) -> bool {
+        false
     }
 
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {

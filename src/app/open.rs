@@ -7,6 +7,7 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use crate::figure::file::{Format, Page, render, save};
 use crate::figure::provenance::Provenance;
+use crate::gpu::device::Adapter;
 use crate::record::error::{Error, Result};
 use crate::record::folder::library::home;
 use crate::record::weights::Weights;
@@ -15,7 +16,6 @@ use crate::run::session::Begin;
 
 use super::dialogs::Purpose;
 use super::shot::Shot;
-use super::top::Adapter;
 use super::worker::Outcome;
 use super::{App, Launch, Surroundings, read_run};
 
@@ -48,7 +48,10 @@ pub fn open(launch: Launch) -> Result<()> {
         ..eframe::NativeOptions::default()
     };
     let create: eframe::AppCreator<'_> = Box::new(move |creation| {
-        let adapter = creation.wgpu_render_state.as_ref().map(adapter).unwrap_or_default();
+        let adapter = creation.wgpu_render_state.as_ref().map(adapter);
+        if let Some(state) = &creation.wgpu_render_state {
+            super::gpu_cloud::install(&creation.egui_ctx, state.target_format);
+        }
         let surroundings = Surroundings { library: home().ok(), system_dialogs: true, adapter };
         let mut app = App::new(&creation.egui_ctx, creation.storage, surroundings, &launch);
         if let Some(file) = &launch.screenshot {
@@ -89,8 +92,7 @@ fn said(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 fn adapter(state: &eframe::egui_wgpu::RenderState) -> Adapter {
-    let info = state.adapter.get_info();
-    Adapter { software: info.device_type == wgpu::DeviceType::Cpu, name: info.name }
+    Adapter::new(&state.adapter.get_info())
 }
 
 impl App {

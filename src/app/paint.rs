@@ -22,6 +22,7 @@ pub const UNITS_PER_POINT: f32 = 96.0 / 72.0;
 pub struct Canvas {
     textures: Vec<(u64, TextureHandle)>,
     pub camera: Camera,
+    refusal: super::gpu_cloud::Refusal,
 }
 
 /// Where a scene lies on the screen.
@@ -109,7 +110,8 @@ fn items(
             }
             Item::Cloud { min, max, cloud, .. } => {
                 let room = frame.rect(*min, *max);
-                actions.extend(super::cloud::show(ui, &painter, room, cloud, &mut canvas.camera));
+                let (camera, refusal) = (&mut canvas.camera, &canvas.refusal);
+                actions.extend(super::cloud::show(ui, &painter, room, cloud, camera, refusal));
             }
             Item::Clip { min, max } => {
                 let inner = painter.clip_rect().intersect(frame.rect(*min, *max));

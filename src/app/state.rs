@@ -20,15 +20,12 @@ use crate::record::vocab::Vocab;
 use crate::record::weights::Weights;
 use crate::run::experiment::Experiment;
 use crate::run::session::{Begin, Command, Session, Start};
-use crate::task::Source;
+use crate::task::{Source, held_out_seed};
 
 use super::ask::Inquiry;
 
 /// Events are taken in for at most this long a frame, so that a flood of them never stops the window.
 const DRAIN: Duration = Duration::from_millis(10);
-
-/// Sequences drawn by hand come from a seed of their own, so that they were never trained on.
-const PROMPT_SEED: u64 = 0x6d6e_656d_6f73_796e;
 
 /// A run in the window.
 pub struct Run {
@@ -336,7 +333,9 @@ impl Lab {
 
     pub fn draw_sequence(&mut self, index: u64) {
         let Some(run) = self.run() else { return };
-        let row = run.bench.source.sequence(PROMPT_SEED, index);
+        // Those of the held-out batch, which were never trained on and which the cloud shows.
+        let seed = held_out_seed(run.experiment.train.seed as u64);
+        let row = run.bench.source.sequence(seed, index);
         self.drawn = index;
         self.set_prompt(row);
     }
@@ -402,16 +401,14 @@ impl Lab {
 
     /// Points of other sequences bring that sequence into view.
     fn pick_cloud_point(&mut self, sequence: usize, position: usize, is_key: bool) {
-        let Some(run) = self.run() else { return };
-        let _ = sequence;
-        if position >= run.bench.net.length {
+        if self.drawn != sequence as u64 {
+            self.draw_sequence(sequence as u64);
+        }
+        if position >= self.prompt.len() {
             return;
         }
-        if is_key {
-            self.selection.key = Some(position);
-        } else {
-            self.selection.query = Some(position);
-        }
+        let slot = if is_key { &mut self.selection.key } else { &mut self.selection.query };
+        *slot = Some(position);
         self.changed();
     }
 

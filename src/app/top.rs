@@ -2,6 +2,7 @@
 
 use egui::{ComboBox, RichText, Ui};
 
+use crate::gpu::device::Adapter;
 use crate::record::event::State;
 use crate::run::experiment::BUILTIN;
 
@@ -12,37 +13,28 @@ use super::state::Lab;
 const SPEEDS: &[Option<f64>] =
     &[None, Some(50.0), Some(20.0), Some(10.0), Some(5.0), Some(2.0), Some(1.0)];
 
-/// What draws: the adapter, and whether it is only software.
-#[derive(Clone, Debug, Default)]
-pub struct Adapter {
-    pub name: String,
-    pub software: bool,
+/// What trains and what draws, in a few words.
+fn in_words(adapter: Option<&Adapter>) -> String {
+    match adapter {
+        None => "CPU trains".to_owned(),
+        Some(adapter) if adapter.software => "CPU trains · software Vulkan draws".to_owned(),
+        Some(adapter) => format!("CPU trains · {} draws", adapter.name),
+    }
 }
 
-impl Adapter {
-    fn in_words(&self) -> String {
-        match (self.name.is_empty(), self.software) {
-            (true, _) => "CPU trains".to_owned(),
-            (false, true) => "CPU trains · software Vulkan draws".to_owned(),
-            (false, false) => format!("CPU trains · {} draws", self.name),
-        }
+/// The same at length.
+fn note(adapter: Option<&Adapter>) -> String {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut text = format!("Training uses the CPU ({threads} threads).");
+    if let Some(adapter) = adapter {
+        text += &format!("\nPictures are drawn by {}.", adapter.name);
+        text += &adapter.note().map(|note| format!("\n{note}.")).unwrap_or_default();
     }
-
-    fn note(&self) -> String {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let mut text = format!("Training uses the CPU ({threads} threads).");
-        if !self.name.is_empty() {
-            text += &format!("\nPictures are drawn by {}.", self.name);
-        }
-        if self.software {
-            text += "\nThis is a software Vulkan: it draws with the same cores that train, so pictures are drawn less often. A graphics driver with Vulkan would draw without cost to training.";
-        }
-        text
-    }
+    text
 }
 
 /// File, Training, … : rows of the one table.
-pub fn menu(ui: &mut Ui, lab: &Lab, adapter: &Adapter) -> Vec<Action> {
+pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>) -> Vec<Action> {
     let mut actions = Vec::new();
     egui::MenuBar::new().ui(ui, |ui| {
         for (menu, title) in Menu::ALL {
@@ -59,10 +51,10 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: &Adapter) -> Vec<Action> {
             });
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let text = RichText::new(adapter.in_words());
-            let text =
-                if adapter.software { text.color(ui.visuals().warn_fg_color) } else { text.weak() };
-            ui.label(text).on_hover_text(adapter.note());
+            let text = RichText::new(in_words(adapter));
+            let software = adapter.is_some_and(|adapter| adapter.software);
+            let text = if software { text.color(ui.visuals().warn_fg_color) } else { text.weak() };
+            ui.label(text).on_hover_text(note(adapter));
         });
     });
     actions

@@ -41,7 +41,7 @@ fn window(folder: &Path) -> Harness<'static, App> {
     let surroundings = Surroundings {
         library: Some(folder.join("runs")),
         system_dialogs: false,
-        adapter: Adapter::default(),
+        adapter: None,
     };
     let launch = Launch { what: Some(file.display().to_string()), ..Launch::default() };
     let mut harness = Harness::builder()
@@ -243,7 +243,7 @@ fn what_cannot_be_opened_is_a_sentence_in_the_window() {
     let surroundings = Surroundings {
         library: Some(folder.path().join("runs")),
         system_dialogs: false,
-        adapter: Adapter { name: "llvmpipe".to_owned(), software: true },
+        adapter: Some(Adapter { name: "llvmpipe".to_owned(), software: true }),
     };
     let launch = Launch { what: Some("brith".to_owned()), ..Launch::default() };
     let mut harness = Harness::builder()
