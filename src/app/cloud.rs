@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use egui::{Mesh, Painter, Pos2, Rect, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, vec2};
 
-use crate::figure::{Cloud, Pick};
 use crate::figure::cloud::{project, radius, rotation};
+use crate::figure::{Cloud, Pick};
 use crate::gpu::cloud::Look;
 
 use super::action::Action;

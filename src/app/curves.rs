@@ -34,8 +34,7 @@ pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure) {
         Mark::Cells(cells) => Some(cells),
         _ => None,
     });
-    let flags: Vec<Flag> =
-        cells.flatten().filter_map(|cell| flag(cell, plots[0].x.log)).collect();
+    let flags: Vec<Flag> = cells.flatten().filter_map(|cell| flag(cell, plots[0].x.log)).collect();
     let columns = figure.columns.max(1);
     let rows = plots.len().div_ceil(columns);
     let caption = if figure.caption.is_empty() { 0.0 } else { TITLE };

@@ -81,9 +81,9 @@ fn first_layout() -> Tree<Pane> {
     let middle = stack(&mut tiles, middle, &[0.34, 0.66]);
     let right = stack(&mut tiles, right.map(|r| r), &[0.55, 0.45]);
     let columns: Vec<TileId> = [left, middle, right, spare].into_iter().flatten().collect();
-    let top = linear(&mut tiles, LinearDir::Horizontal, columns, &[0.27, 0.37, 0.36]);
+    let top = linear(&mut tiles, LinearDir::Horizontal, &columns, &[0.27, 0.37, 0.36]);
     let rows: Vec<TileId> = [Some(top), below].into_iter().flatten().collect();
-    let root = linear(&mut tiles, LinearDir::Vertical, rows, &[0.83, 0.17]);
+    let root = linear(&mut tiles, LinearDir::Vertical, &rows, &[0.83, 0.17]);
     Tree::new(egui::Id::unique("panels"), root, tiles)
 }
 
@@ -106,11 +106,11 @@ fn title_is_placed(kind: &str) -> bool {
 
 fn stack(tiles: &mut Tiles<Pane>, parts: [Option<TileId>; 2], shares: &[f32]) -> Option<TileId> {
     let parts: Vec<TileId> = parts.into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| linear(tiles, LinearDir::Vertical, parts, shares))
+    (!parts.is_empty()).then(|| linear(tiles, LinearDir::Vertical, &parts, shares))
 }
 
-fn linear(tiles: &mut Tiles<Pane>, dir: LinearDir, parts: Vec<TileId>, shares: &[f32]) -> TileId {
-    let mut linear = Linear::new(dir, parts.clone());
+fn linear(tiles: &mut Tiles<Pane>, dir: LinearDir, parts: &[TileId], shares: &[f32]) -> TileId {
+    let mut linear = Linear::new(dir, parts.to_vec());
     for (part, share) in parts.iter().zip(shares) {
         linear.shares.set_share(*part, *share);
     }

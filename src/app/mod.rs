@@ -22,7 +22,7 @@ mod tokens;
 mod top;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -45,8 +45,8 @@ use shot::Shot;
 use state::Lab;
 use worker::{Outcome, Worker};
 
-pub use open::open;
 pub use crate::gpu::device::Adapter;
+pub use open::open;
 
 /// What the command line says of the window.
 #[derive(Clone, Debug, Default)]
@@ -211,7 +211,7 @@ impl App {
             }),
             Action::OpenRun(folder) => self.open_run(folder),
             Action::DeleteRun(folder) => self.delete_run(folder),
-            Action::NameRun(folder, name) => self.name_run(folder, name),
+            Action::NameRun(folder, name) => self.name_run(&folder, &name),
             Action::SaveFigure(kind) => self.ask(Purpose::SaveFigure(kind)),
             Action::Maximise(kind) => self.dock.maximise(&kind),
             Action::Close(kind) => self.dock.close(&kind),
@@ -318,8 +318,8 @@ impl App {
         });
     }
 
-    fn name_run(&mut self, folder: PathBuf, name: String) {
-        self.lab.attempt(|_| runs::rename(&folder, &name));
+    fn name_run(&mut self, folder: &Path, name: &str) {
+        self.lab.attempt(|_| runs::rename(folder, name));
         self.shelf.asked = false;
     }
 
@@ -507,9 +507,7 @@ fn figure_focus() -> Id {
 ///
 /// # Errors
 /// When it is no run folder, or one that this version cannot read.
-fn read_run(
-    folder: &std::path::Path,
-) -> Result<Box<(Experiment, crate::record::recording::Recording)>> {
+fn read_run(folder: &Path) -> Result<Box<(Experiment, crate::record::recording::Recording)>> {
     let reader = crate::record::folder::Reader::open(folder)?;
     let experiment = Experiment::load(&folder.join("experiment.toml"))?;
     Ok(Box::new((experiment, reader.recording)))

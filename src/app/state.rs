@@ -709,7 +709,7 @@ impl Lab {
         let emerged = run.recording.marks.iter().rev().find(|m| m.kind == MarkKind::Emergence);
         let learned = emerged.map(|mark| format!("{} at step {}", mark.text, mark.step));
         let Some(training) = &run.training else {
-            return capital(learned.unwrap_or_else(|| "recorded run".to_owned()));
+            return capital(learned.as_deref().unwrap_or("recorded run"));
         };
         let doing = Some(training.doing.clone()).filter(|text| !text.is_empty());
         let doing = doing.or(learned);
@@ -719,7 +719,7 @@ impl Lab {
             State::Finished => Some("finished"),
             State::Failed => Some("stopped by an error"),
         };
-        capital(match (state, doing) {
+        capital(&match (state, doing) {
             (Some(state), Some(doing)) => format!("{state} · {doing}"),
             (Some(state), None) => state.to_owned(),
             (None, doing) => doing.unwrap_or_else(|| "starting".to_owned()),
@@ -734,7 +734,7 @@ impl Lab {
 }
 
 /// The text with a capital letter at its beginning.
-fn capital(text: String) -> String {
+fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }

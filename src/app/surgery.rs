@@ -126,7 +126,8 @@ pub fn effect(lab: &Lab) -> Option<String> {
             let with = reading.number(NUMBER).unwrap_or(f64::NAN);
             let baseline = answer(lab.baseline.as_ref()).and_then(Result::ok);
             let without = baseline.and_then(|reading| reading.number(NUMBER));
-            let without = without.map_or(String::new(), |w| format!(", without {:.1} %", 100.0 * w));
+            let without =
+                without.map_or(String::new(), |w| format!(", without {:.1} %", 100.0 * w));
             format!("In-context accuracy with this {:.1} %{without}", 100.0 * with)
         }
     })

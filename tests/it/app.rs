@@ -38,11 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn window(folder: &Path) -> Harness<'static, App> {
     let file = folder.join("tiny.toml");
     std::fs::write(&file, TINY).unwrap();
-    let surroundings = Surroundings {
-        library: Some(folder.join("runs")),
-        system_dialogs: false,
-        adapter: None,
-    };
+    let surroundings =
+        Surroundings { library: Some(folder.join("runs")), system_dialogs: false, adapter: None };
     let launch = Launch { what: Some(file.display().to_string()), ..Launch::default() };
     let mut harness = Harness::builder()
         .with_size([1600.0, 1000.0])
