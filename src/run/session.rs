@@ -77,18 +77,20 @@ impl Session {
     /// # Errors
     /// When the experiment cannot be built, or the folder not be written.
     pub fn start(start: Start) -> Result<Self> {
-        let Begun { trainer, writer, folder, trouble } = begin(&start)?;
+        let state = if start.paused { State::Paused } else { State::Running };
+        let resumed = matches!(start.begin, Begin::Resume);
+        let Begun { trainer, writer, folder, trouble } = begin(start)?;
         let (commands, orders) = unbounded();
         let (say, events) = unbounded();
         let mut worker = Worker {
             trainer,
             writer,
             // The rows of a resumed run are in its folder.
-            news: News { say, missed: matches!(start.begin, Begin::Resume) },
+            news: News { say, missed: resumed },
             folder,
             trouble,
             doing: String::new(),
-            state: if start.paused { State::Paused } else { State::Running },
+            state,
             pace: Pace::new(),
         };
         let thread = std::thread::Builder::new()
@@ -132,22 +134,30 @@ struct Begun {
     trouble: Option<Error>,
 }
 
-fn begin(start: &Start) -> Result<Begun> {
-    let experiment = &start.experiment;
-    match &start.begin {
-        Begin::Fresh => create(start, Trainer::new(experiment)?, "fresh", None),
+fn begin(start: Start) -> Result<Begun> {
+    let Start { experiment, begin, folder, .. } = start;
+    match begin {
+        Begin::Fresh => create(folder, Trainer::new(&experiment)?, "fresh", None),
         Begin::Branch { weights, from } => {
-            let trainer = branch(experiment, weights, from.as_deref())?;
-            let parent = Parent { folder: from.clone(), step: weights.step };
-            create(start, trainer, "branch", Some(parent))
+            let trainer = branch(&experiment, &weights, from.as_deref())?;
+            let parent = Parent { folder: from, step: weights.step };
+            create(folder, trainer, "branch", Some(parent))
         }
-        Begin::Resume => resume(start),
+        Begin::Resume => resume(&experiment, folder),
     }
 }
 
 /// A trainer with a new folder; without one when none is wanted.
-fn create(start: &Start, trainer: Trainer, kind: &str, parent: Option<Parent>) -> Result<Begun> {
-    let experiment = &start.experiment;
+fn create(
+    folder: Option<PathBuf>,
+    trainer: Trainer,
+    kind: &str,
+    parent: Option<Parent>,
+) -> Result<Begun> {
+    let Some(folder) = folder else {
+        return Ok(Begun { trainer, writer: None, folder: None, trouble: None });
+    };
+    let experiment = trainer.experiment();
     let birth = Birth {
         name: experiment.name.clone(),
         experiment: experiment.to_toml(),
@@ -156,11 +166,10 @@ fn create(start: &Start, trainer: Trainer, kind: &str, parent: Option<Parent>) -
         columns: trainer.columns().to_vec(),
         budget_bytes: budget_bytes(experiment),
     };
-    let Some(folder) = start.folder.clone() else {
-        return Ok(Begun { trainer, writer: None, folder: None, trouble: None });
-    };
     match Writer::create(&folder, birth.clone()) {
-        Ok(writer) => Ok(Begun { trainer, writer: Some(writer), folder: Some(folder), trouble: None }),
+        Ok(writer) => {
+            Ok(Begun { trainer, writer: Some(writer), folder: Some(folder), trouble: None })
+        }
         Err(e) if e.kind == Kind::System => Ok(elsewhere(trainer, birth, &e)),
         Err(e) => Err(e),
     }
@@ -186,9 +195,8 @@ fn elsewhere(trainer: Trainer, birth: Birth, e: &Error) -> Begun {
     }
 }
 
-fn resume(start: &Start) -> Result<Begun> {
-    let experiment = &start.experiment;
-    let folder = start.folder.clone().ok_or_else(|| {
+fn resume(experiment: &Experiment, folder: Option<PathBuf>) -> Result<Begun> {
+    let folder = folder.ok_or_else(|| {
         Error::usage("to resume a run, name the run folder that it was recorded in")
     })?;
     let (mut writer, checkpoint) = Writer::resume(&folder)?;
