@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use egui::{Color32, Rect, Ui, UiBuilder, Vec2b, vec2};
-use egui_plot::{Corner, GridInput, GridMark, Legend, Line, LineStyle, PlotPoints};
+use egui_plot::{GridInput, GridMark, Line, LineStyle, PlotPoints};
 
 use crate::figure::{Axis, Cell, Figure, Mark, Pick, Plot};
 
@@ -11,6 +11,9 @@ use super::theme::color32;
 
 /// Height of a plot's title.
 const TITLE: f32 = 20.0;
+
+/// Room for the names of the lines beside a plot.
+const LEGEND: f32 = 190.0;
 
 /// Plots may not be squeezed flatter than this; the panel scrolls instead.
 const LOWEST: f32 = 110.0;
@@ -68,39 +71,64 @@ fn flag(cell: &Cell, log: bool) -> Option<Flag> {
 }
 
 fn one(ui: &mut Ui, at: (usize, usize), plot: &Plot, flags: &[Flag], size: egui::Vec2) {
+    let (x_log, y_log) = (plot.x.log, plot.y.log);
+    let lines: Vec<Drawn> = plot.marks.iter().filter_map(|m| drawn(m, x_log, y_log)).collect();
+    let uprights: Vec<Flag> = plot.marks.iter().filter_map(|m| upright(m, x_log)).collect();
     ui.vertical(|ui| {
+        let title = if plot.title.is_empty() { 0.0 } else { TITLE };
         if !plot.title.is_empty() {
             ui.allocate_ui(vec2(size.x, TITLE), |ui| ui.strong(&plot.title));
         }
-        let title = if plot.title.is_empty() { 0.0 } else { TITLE };
-        let (x_log, y_log) = (plot.x.log, plot.y.log);
-        let columns = size.x as usize;
-        let lines: Vec<Drawn> = plot.marks.iter().filter_map(|m| drawn(m, x_log, y_log)).collect();
-        let uprights: Vec<Flag> = plot.marks.iter().filter_map(|m| upright(m, x_log)).collect();
-        let response = axes(egui_plot::Plot::new(("curve", at)), plot)
-            .height((size.y - title - 4.0).max(60.0))
-            .width(size.x)
-            .show(ui, |inner| {
-                let bounds = inner.plot_bounds();
-                for line in &lines {
-                    let seen = decimated(&line.points, bounds.min()[0]..=bounds.max()[0], columns);
-                    let style =
-                        if line.dashed { LineStyle::dashed_loose() } else { LineStyle::Solid };
-                    inner.line(
-                        Line::new(&line.name, PlotPoints::from(seen))
-                            .color(line.color)
-                            .width(line.width)
-                            .style(style)
-                            .allow_hover(false),
-                    );
-                }
+        let legend = LEGEND.min(0.4 * size.x);
+        let room = vec2((size.x - legend).max(60.0), (size.y - title - 4.0).max(60.0));
+        ui.horizontal_top(|ui| {
+            let columns = room.x as usize;
+            let response = axes(egui_plot::Plot::new(("curve", at)), plot)
+                .height(room.y)
+                .width(room.x)
+                .show(ui, |inner| {
+                    let bounds = inner.plot_bounds();
+                    let seen = bounds.min()[0]..=bounds.max()[0];
+                    for line in &lines {
+                        inner.line(line.item(decimated(&line.points, seen.clone(), columns)));
+                    }
+                });
+            stand_upright(ui, &uprights, &response.transform);
+            name_flags(ui, flags, &response.transform);
+            let pointer = response.response.hover_pos();
+            let x = pointer.map(|pos| response.transform.value_from_position(pos).x);
+            let at = x.or_else(|| uprights.last().map(|u| u.x)).unwrap_or(f64::MAX);
+            ui.allocate_ui(vec2(legend, room.y), |ui| self::legend(ui, plot, &lines, at));
+            if let Some(x) = x {
+                let text = reading(plot, &lines, flags, x);
+                response.response.on_hover_text_at_pointer(text);
+            }
+        });
+    });
+}
+
+/// Every line with its colour and its value at `x`: beside the plot, where it covers nothing.
+fn legend(ui: &mut Ui, plot: &Plot, lines: &[Drawn], x: f64) {
+    ui.vertical(|ui| {
+        ui.spacing_mut().item_spacing.y = 1.0;
+        ui.add_space(2.0);
+        let mut said: Vec<&str> = Vec::new();
+        for line in lines.iter().filter(|line| !line.name.is_empty()) {
+            if said.contains(&line.name.as_str()) {
+                continue;
+            }
+            said.push(&line.name);
+            let value = line.value_at(x).map_or(String::new(), |y| {
+                format!("  {:.3}", if plot.y.log { 10f64.powf(y) } else { y })
             });
-        stand_upright(ui, &uprights, &response.transform);
-        name_flags(ui, flags, &response.transform);
-        if let Some(pointer) = response.response.hover_pos() {
-            let x = response.transform.value_from_position(pointer).x;
-            let text = reading(plot, &lines, flags, x);
-            response.response.on_hover_text_at_pointer(text);
+            ui.horizontal(|ui| {
+                ui.spacing_mut().item_spacing.x = 4.0;
+                let (rect, _) = ui.allocate_exact_size(vec2(10.0, 12.0), egui::Sense::hover());
+                let stroke = egui::Stroke::new(2.5, line.color);
+                ui.painter().hline(rect.x_range(), rect.center().y, stroke);
+                let text = egui::RichText::new(format!("{}{value}", line.name)).small();
+                ui.add(egui::Label::new(text).truncate());
+            });
         }
     });
 }
@@ -124,14 +152,14 @@ fn axes<'a>(drawn: egui_plot::Plot<'a>, plot: &Plot) -> egui_plot::Plot<'a> {
         .allow_scroll(false)
         .allow_zoom(true)
         .auto_bounds(Vec2b::TRUE)
+        .show_grid(Vec2b::new(false, true))
+        .grid_fade(0.3)
+        .grid_spacing(egui::Rangef::new(26.0, 300.0))
         .y_axis_min_width(44.0)
         .link_axis(egui::Id::unique("curves"), Vec2b::new(true, false))
         .link_cursor(egui::Id::unique("curves"), Vec2b::new(true, false))
         .x_axis_label(plot.x.label.clone())
         .y_axis_label(plot.y.label.clone());
-    if plot.marks.iter().filter(|m| matches!(m, Mark::Line { .. })).count() > 1 {
-        drawn = drawn.legend(Legend::default().position(Corner::RightTop).background_alpha(0.7));
-    }
     drawn = bounded(drawn, &plot.y);
     if plot.x.log {
         drawn = drawn.x_axis_formatter(power).x_grid_spacer(decades);
@@ -178,6 +206,20 @@ struct Drawn {
     color: Color32,
     width: f32,
     dashed: bool,
+}
+
+impl Drawn {
+    /// The height of the line at the last point up to `x`.
+    fn value_at(&self, x: f64) -> Option<f64> {
+        let after = self.points.partition_point(|p| p[0] <= x);
+        after.checked_sub(1).and_then(|i| self.points.get(i)).map(|p| p[1])
+    }
+
+    fn item(&self, seen: Vec<[f64; 2]>) -> Line<'static> {
+        let style = if self.dashed { LineStyle::dashed_loose() } else { LineStyle::Solid };
+        let line = Line::new(self.name.clone(), PlotPoints::from(seen)).color(self.color);
+        line.width(self.width).style(style).allow_hover(false)
+    }
 }
 
 fn scaled(value: f64, log: bool) -> f64 {
@@ -259,13 +301,12 @@ fn reading(plot: &Plot, lines: &[Drawn], flags: &[Flag], x: f64) -> String {
     let mut text = format!("step {step:.0}");
     let mut said: Vec<&str> = Vec::new();
     for line in lines.iter().filter(|line| !line.name.is_empty()) {
-        let after = line.points.partition_point(|p| p[0] <= x);
-        let Some(point) = after.checked_sub(1).and_then(|i| line.points.get(i)) else { continue };
+        let Some(y) = line.value_at(x) else { continue };
         if said.contains(&line.name.as_str()) {
             continue;
         }
         said.push(&line.name);
-        text += &format!("\n{}: {:.4}", line.name, unscaled(point[1], plot.y.log));
+        text += &format!("\n{}: {:.4}", line.name, unscaled(y, plot.y.log));
     }
     for flag in flags {
         if (unscaled(flag.x, plot.x.log) - step).abs() < 0.02 * step.max(10.0) {

@@ -174,13 +174,13 @@ impl Desk {
         }
         let room = ui.available_rect_before_wrap();
         let corner = Rect::from_min_size(
-            egui::pos2(room.right() - 54.0, ui.max_rect().top()),
-            vec2(54.0, 18.0),
+            egui::pos2(room.right() - 58.0, ui.max_rect().top()),
+            vec2(58.0, 18.0),
         );
         let mut inner = ui.new_child(egui::UiBuilder::new().max_rect(corner));
         let title = format!("Settings of {}", super::dock::title(kind));
         let button = egui::containers::menu::MenuButton::from_button(
-            egui::Button::new(egui::RichText::new("Settings").small().weak()).frame(false),
+            egui::Button::new(egui::RichText::new("Settings").small()).frame(false),
         )
         .config(
             egui::containers::menu::MenuConfig::new()
@@ -200,15 +200,19 @@ impl Desk {
     /// Asks the panel for its figure if anything it may show has changed.
     fn redraw(&mut self, kind: &str, lab: &Lab, room: Rect) {
         let size: [f32; 2] = (room.size() / UNITS_PER_POINT).into();
+        let Some((_, panel)) = self.panels.iter().find(|(k, _)| *k == kind) else { return };
+        let Some(run) = lab.run() else { return };
+        // A panel that asks nothing draws the history of the run; the others draw answers.
+        let is_history = panel.needs(&run.bench.net, &lab.selection).is_empty();
         let mut state = DefaultHasher::new();
         (lab.revision, self.settings, self.dark, lab.current).hash(&mut state);
+        is_history.then_some(lab.news).hash(&mut state);
         size.map(f32::to_bits).hash(&mut state);
         let of = state.finish().max(1);
         let picture = self.pictures.entry(kind.to_owned()).or_default();
         if picture.of == of {
             return;
         }
-        let Some((_, panel)) = self.panels.iter().find(|(k, _)| *k == kind) else { return };
         let palette = theme::palette(self.dark);
         let Some(figure) = figure(panel.as_ref(), lab, palette, size) else { return };
         picture.scene = layout(&figure, size, &theme::figure_style(self.dark));

@@ -282,5 +282,5 @@ impl Behavior<Pane> for Shown<'_> {
 }
 
 fn small(text: &str) -> egui::RichText {
-    egui::RichText::new(text).small().weak()
+    egui::RichText::new(text).small()
 }

@@ -12,6 +12,7 @@ mod gpu_cloud;
 mod library;
 mod open;
 mod paint;
+mod pace;
 mod palette;
 mod shot;
 pub mod state;
@@ -40,6 +41,7 @@ use desk::Desk;
 use dialogs::{Dialogs, Purpose};
 use dock::Dock;
 use library::Shelf;
+use pace::Pace;
 use palette::Palette;
 use shot::Shot;
 use state::Lab;
@@ -72,15 +74,8 @@ pub struct Surroundings {
     pub adapter: Option<Adapter>,
 }
 
-/// While training runs, frames follow each other at least this far apart: 12 a second.
-const FRAME: Duration = Duration::from_millis(80);
-
-/// A frame may cost at most one part in this many of the time, so that training keeps the rest.
-const SHARE: u32 = 8;
-
-/// A software adapter draws with the cores that train, and after the frame: its frames cost several times what
-/// can be measured here.
-const SOFTWARE_FRAME: Duration = Duration::from_millis(250);
+/// Frames follow each other this far apart while something is under way other than training.
+const FRAME: Duration = Duration::from_millis(60);
 
 /// What is looked after between two launches.
 #[derive(Serialize, Deserialize)]
@@ -110,6 +105,7 @@ pub struct App {
     dark: bool,
     zoom: f32,
     frame_cost: Duration,
+    pace: Pace,
     /// Whether an answer wakes the window.
     eager: Arc<AtomicBool>,
     note: Option<(String, Instant)>,
@@ -137,6 +133,7 @@ impl App {
             let text = s.get_string(KEPT)?;
             serde_json::from_str(&text).ok()
         });
+        let software = surroundings.adapter.as_ref().is_some_and(|adapter| adapter.software);
         let mut app = Self {
             lab: Lab::new(surroundings.library, wake.clone()),
             dock: Dock::default(),
@@ -151,6 +148,7 @@ impl App {
             dark: false,
             zoom: 1.0,
             frame_cost: Duration::ZERO,
+            pace: Pace::new(software),
             eager,
             note: None,
         };
@@ -387,8 +385,8 @@ impl App {
 
     fn draw(&mut self, ui: &mut Ui) -> Vec<Action> {
         let mut actions = Vec::new();
-        let fill = ui.visuals().panel_fill;
-        let bar = Frame::new().fill(fill).inner_margin(Margin::symmetric(8, 4));
+        // The window is cleared to the colour of the bars: painting it again would cost a software adapter dear.
+        let bar = Frame::new().inner_margin(Margin::symmetric(8, 4));
         Panel::top("menu").frame(bar).show_separator_line(false).show(ui, |ui| {
             actions.extend(top::menu(ui, &self.lab, self.adapter.as_ref()));
         });
@@ -396,7 +394,7 @@ impl App {
         if !self.lab.troubles.is_empty() || self.note.is_some() {
             Panel::top("troubles").frame(bar).show(ui, |ui| actions.extend(self.banner(ui)));
         }
-        let centre = Frame::new().fill(fill).inner_margin(Margin::same(4));
+        let centre = Frame::new().inner_margin(Margin::same(4));
         CentralPanel::default().frame(centre).show(ui, |ui| {
             self.desk.begin(&self.lab, self.dark);
             let (lab, desk, shelf) = (&mut self.lab, &mut self.desk, &mut self.shelf);
@@ -408,17 +406,11 @@ impl App {
     }
 
     /// When the next frame is due, if anything moves by itself.
-    fn next_frame(&self) -> Option<Duration> {
-        if self.shot.is_some() {
-            return Some(Duration::from_millis(50));
-        }
+    fn next_frame(&mut self) -> Option<Duration> {
         if self.lab.is_training() {
-            let software = self.adapter.as_ref().is_some_and(|adapter| adapter.software);
-            let slowest = if software { SOFTWARE_FRAME } else { FRAME };
-            let share = if software { 2 * SHARE } else { SHARE };
-            return Some(slowest.max(self.frame_cost * share).min(Duration::from_secs(1)));
+            return Some(self.pace.next(self.frame_cost, Instant::now()));
         }
-        if self.lab.is_busy() {
+        if self.lab.is_busy() || self.shot.is_some() {
             return Some(FRAME);
         }
         (self.note.is_some() || self.worker.is_busy()).then_some(Duration::from_millis(300))

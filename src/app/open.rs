@@ -44,6 +44,8 @@ pub fn open(launch: Launch) -> Result<()> {
     };
     let options = eframe::NativeOptions {
         viewport,
+        // Costs a software adapter time in every pixel, and heat maps should be exactly their colours.
+        dithering: false,
         persist_window: launch.screenshot.is_none(),
         ..eframe::NativeOptions::default()
     };

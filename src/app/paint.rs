@@ -81,6 +81,9 @@ fn items(
     let mut images = 0;
     for item in &scene.items {
         match item {
+            // The page itself is there already: the panel has its colour.
+            Item::Rect { min: [0.0, 0.0], max, fill: Some(_), stroke: None }
+                if *max == [scene.width, scene.height] => {}
             Item::Rect { min, max, fill, stroke } => {
                 painter.rect(
                     frame.rect(*min, *max),

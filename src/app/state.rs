@@ -136,8 +136,10 @@ pub struct Lab {
     pub effect: Option<Arc<Readings>>,
     /// The same without anything in force, at the step of `effect`.
     pub baseline: Option<Arc<Readings>>,
-    /// Counts changes to anything a panel may draw.
+    /// Counts changes to what is looked at and to what is known of it.
     pub revision: u64,
+    /// Counts news of training: metrics, marks, recorded steps.
+    pub news: u64,
     pub troubles: Vec<Error>,
     pub speed: Option<f64>,
     pub playback: Playback,
@@ -164,6 +166,7 @@ impl Lab {
             effect: None,
             baseline: None,
             revision: 0,
+            news: 0,
             troubles: Vec::new(),
             speed: None,
             playback: Playback { steps_per_second: 10.0, playing: false, last: None },
@@ -637,7 +640,7 @@ impl Lab {
     }
 
     fn take_in(&mut self, index: usize, event: Event) {
-        self.revision += 1;
+        self.news += 1;
         let run = &mut self.runs[index];
         let recording = Arc::make_mut(&mut run.recording);
         let Some(training) = &mut run.training else { return };
@@ -656,7 +659,13 @@ impl Lab {
                     recording.recorded.push(step);
                 }
             }
-            Event::Thinned { steps } => recording.recorded = steps,
+            Event::Thinned { steps } => {
+                recording.recorded = steps;
+                if index == self.current && self.step.is_some() {
+                    // The step in view may be one that went.
+                    self.view(self.step);
+                }
+            }
             Event::Weights(weights) => {
                 training.awaiting = false;
                 recording.last_step = recording.last_step.max(weights.step);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use egui::{
-    Color32, CornerRadius, FontData, FontDefinitions, FontFamily, FontId, Margin, Stroke, Theme,
-    Visuals, vec2,
+    Color32, CornerRadius, FontData, FontDefinitions, FontFamily, FontId, Margin, Stroke,
+    TextStyle, Theme, Visuals, vec2,
 };
 
 use crate::figure::color::Color;
@@ -115,6 +115,16 @@ pub fn install(ctx: &egui::Context) {
     ctx.set_visuals_of(Theme::Light, visuals(&LIGHT, Visuals::light()));
     ctx.set_visuals_of(Theme::Dark, visuals(&DARK, Visuals::dark()));
     ctx.all_styles_mut(|style| {
+        for (text, size) in [
+            (TextStyle::Small, 11.0),
+            (TextStyle::Body, 13.5),
+            (TextStyle::Button, 13.5),
+            (TextStyle::Monospace, 13.0),
+        ] {
+            let font = if text == TextStyle::Monospace { FontId::monospace(size) } else { FontId::proportional(size) };
+            style.text_styles.insert(text, font);
+        }
+        style.text_styles.insert(TextStyle::Heading, bold(19.0));
         style.spacing.item_spacing = vec2(8.0, 5.0);
         style.spacing.button_padding = vec2(8.0, 3.0);
         style.spacing.window_margin = Margin::same(10);

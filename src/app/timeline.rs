@@ -49,13 +49,6 @@ pub fn controls(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
         if button.on_hover_text(help).clicked() {
             actions.push(Action::Do(Command::Branch));
         }
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let text = match lab.step {
-                Some(step) => format!("step {step} in view"),
-                None => "live".to_owned(),
-            };
-            ui.weak(text);
-        });
     });
     actions
 }

@@ -193,7 +193,7 @@ fn the_palette_finds_an_action_by_a_few_letters_and_runs_it() {
     harness.step();
     harness.step();
     let field = harness.get_by_role_and_label(Role::TextInput, "Search for an action");
-    field.type_text("reco runs");
+    field.type_text("runs");
     harness.step();
     harness.key_press(egui::Key::Enter);
     harness.step();
