@@ -147,9 +147,9 @@ impl Transformer {
     /// `[batch, pos]` to `[batch, pos, width]`.
     fn embed(&self, params: &Params, tokens: &Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
         let (_, length) = tokens.dims2()?;
-        if length > self.layout.length {
+        if length == 0 || length > self.layout.length {
             return Err(Error::usage(format!(
-                "the sequence has {length} tokens, this network was built for at most {}; use a shorter one",
+                "the sequence has {length} tokens, this network reads at least 1 and at most {}; use another one",
                 self.layout.length
             )));
         }

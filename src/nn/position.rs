@@ -123,7 +123,7 @@ impl CustomOp2 for AddRows {
         let (_, count, width) = l.shape().dims3()?;
         let rows = &floats(table, table_l)?[self.start * width..(self.start + count) * width];
         let mut out = floats(x, l)?.to_vec();
-        for sequence in out.chunks_exact_mut(count * width) {
+        for sequence in out.chunks_exact_mut((count * width).max(1)) {
             sequence.iter_mut().zip(rows).for_each(|(x, p)| *x += p);
         }
         Ok((CpuStorage::F32(out), l.shape().clone()))
@@ -143,7 +143,7 @@ impl CustomOp2 for AddRows {
         let mut to_table = vec![0.0; table.elem_count()];
         let rows = &mut to_table[self.start * width..(self.start + count) * width];
         let contiguous = grad.contiguous()?;
-        for sequence in Floats::of(&contiguous)?.chunks_exact(count * width) {
+        for sequence in Floats::of(&contiguous)?.chunks_exact((count * width).max(1)) {
             rows.iter_mut().zip(sequence).for_each(|(r, g)| *r += g);
         }
         Ok((Some(grad.clone()), Some(tensor(to_table, table)?)))
@@ -166,7 +166,7 @@ impl CustomOp1 for Rotation {
         let (_, count, width) = l.shape().dims3()?;
         let half = self.table.half;
         let mut out = floats(x, l)?.to_vec();
-        for (place, vector) in out.chunks_exact_mut(width).enumerate() {
+        for (place, vector) in out.chunks_exact_mut(width.max(1)).enumerate() {
             let row = (self.start + place % count) * half;
             let row = row..row + half;
             let (cosine, sine) = (&self.table.cosine[row.clone()], &self.table.sine[row]);

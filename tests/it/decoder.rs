@@ -240,15 +240,17 @@ fn a_shorter_sequence_is_the_beginning_of_a_longer_one() {
 }
 
 #[test]
-fn a_longer_sequence_than_it_was_built_for_is_refused_in_a_sentence() {
+fn an_empty_sequence_and_one_longer_than_it_was_built_for_are_refused_in_a_sentence() {
     for (_, settings) in sweep() {
         let (model, params) = build(&settings);
-        let input = tensor(&[vec![0; LENGTH + 1]]);
-        let Err(error) = model.forward(&params, &Input::new(&input), &mut Untapped) else {
-            panic!("seven tokens were read by a network for six")
-        };
-        assert!(error.to_string().contains("7 tokens"), "{error}");
-        assert!(error.to_string().contains("at most 6"), "{error}");
+        for wrong in [0, LENGTH + 1] {
+            let input = tensor(&[vec![0; wrong]]);
+            let Err(error) = model.forward(&params, &Input::new(&input), &mut Untapped) else {
+                panic!("{wrong} tokens were read by a network for six")
+            };
+            assert!(error.to_string().contains(&format!("{wrong} tokens")), "{error}");
+            assert!(error.to_string().contains("at most 6"), "{error}");
+        }
     }
 }
 
