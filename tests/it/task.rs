@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mnemoscope::record::batch::{NO_TARGET, Row};
 use mnemoscope::record::error::Kind;
 use mnemoscope::record::knobs::set;
+use mnemoscope::record::vocab::Vocab;
 use mnemoscope::task::bigram::{Bigram, Outputs, TriggerChoice};
 use mnemoscope::task::statistics::Statistics;
 use mnemoscope::task::{self, Source, Task};
@@ -536,6 +537,38 @@ fn the_bigram_task_has_the_measured_properties_of_the_original_generator() {
     let wrong: Vec<String> = rows.iter().flat_map(|row| deviations(row, 65_536)).collect();
     assert_eq!(rows.len(), 13);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn text_is_read_as_the_longest_tokens_that_fit() {
+    let texts = ["a", "b", "ab", "é", " ", "ab"].map(str::to_owned).to_vec();
+    let vocab = Vocab::new(texts);
+    assert_eq!(vocab.encode("abaébb ").unwrap(), [2, 0, 3, 1, 1, 4]);
+    assert_eq!(vocab.encode("").unwrap(), [] as [u32; 0]);
+    assert!(Vocab::new(Vec::new()).encode("a").is_err());
+    let error = vocab.encode("aé\n").unwrap_err();
+    assert!(error.message.contains("character 3 of the text is \"↵\" (U+000A)"), "{error}");
+    assert!(error.message.contains("none of the 6 tokens"), "{error}");
+}
+
+#[test]
+fn every_token_has_a_sign_that_can_be_seen() {
+    let texts = [" ", "\n", "\t", "\r\n", "\u{1}", "\u{7f}", "\u{200b}", "\u{feff}", "x", "é"];
+    let vocab = Vocab::new(texts.map(str::to_owned).to_vec());
+    let glyphs: Vec<String> = (0..10).map(|id| vocab.glyph(id)).collect();
+    assert_eq!(glyphs, ["␣", "↵", "⇥", "␍↵", "␁", "␡", "·", "·", "x", "é"]);
+    assert_eq!((vocab.glyph(10).as_str(), vocab.text(10)), ("#10", "?"));
+}
+
+#[test]
+fn a_batch_is_its_sequences_one_after_the_other() {
+    let source = open(&Bigram { length: 5, ..Bigram::default() });
+    let batch = task::batch(&*source, 0, 10, 4);
+    assert_eq!((batch.rows, batch.len, batch.tokens.len()), (4, 5, 20));
+    let rows: Vec<Row> = (0..4).map(|i| batch.row(i)).collect();
+    let drawn: Vec<Row> = (10..14).map(|i| source.sequence(0, i)).collect();
+    assert_eq!(rows, drawn);
+    assert_eq!(batch.slice(1, 3), task::batch(&*source, 0, 11, 2));
 }
 
 #[test]
