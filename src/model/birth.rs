@@ -301,10 +301,7 @@ impl Network {
     }
 
     fn rotated(&self, x: &Tensor) -> Result<Tensor> {
-        let Some(rotary) = &self.rotary else { return Ok(x.clone()) };
-        let (batch, length, width) = x.dims3()?;
-        let rotated = rotary.rotate(&x.reshape((batch, 1, length, width))?, 0)?;
-        Ok(rotated.reshape((batch, length, width))?)
+        self.rotary.as_ref().map_or_else(|| Ok(x.clone()), |rotary| rotary.rotate(x, 0))
     }
 }
 
