@@ -280,9 +280,14 @@ impl<'a> Plan<'a> {
 
     fn make_room_for_bar(&mut self, bar: &ColorBar, style: &Style) {
         let height = self.cell.height() - self.margins.top - self.margins.bottom;
-        let most = (height / (3.0 * style.tick_size)).floor() as usize;
+        let most = (height / (3.0 * style.tick_size)).floor().clamp(2.0, 6.0) as usize;
         let range = (f64::from(bar.range.0), f64::from(bar.range.1));
-        self.bar_ticks = scale::ticks(range, bar.log, most.clamp(2, 6));
+        // A scale is read from two labels at least.
+        let labelled = |ticks: &Vec<Tick>| ticks.iter().filter(|t| !t.label.is_empty()).count();
+        self.bar_ticks = (most..=8)
+            .map(|most| scale::ticks(range, bar.log, most))
+            .find(|ticks| labelled(ticks) >= 2)
+            .unwrap_or_default();
         let mut width =
             BAR_GAP + BAR_WIDTH + TICK_GAP + TICK + widest(&self.bar_ticks, style.tick_size);
         if self.detail.labels && !bar.label.is_empty() {
@@ -747,9 +752,11 @@ impl<'a> Pen<'a> {
         }
         if plan.detail.title && !plan.plot.title.is_empty() {
             let size = style.label_size;
-            let at = [axes.left, bottom - font::HALF_LINE * size];
             let shown = font::shown(&plan.plot.title);
-            let text = font::fit(&shown, size, plan.cell.right - axes.left);
+            let text = font::fit(&shown, size, plan.cell.width());
+            // Over the axes, or as far to the left as it needs.
+            let left = axes.left.min(plan.cell.right - font::width(&text, size, false));
+            let at = [left, bottom - font::HALF_LINE * size];
             self.text(&Line { at, text: &text, size, color: style.ink, align: Anchor::Left });
         }
     }

@@ -380,9 +380,9 @@ fn sixteen_levels_of_every_map_are_told_apart_by_every_eye() {
 #[test]
 fn categories_and_roles_are_told_apart_by_every_eye_and_read_on_their_paper() {
     for vision in [Vision::Usual, Vision::Protanopia, Vision::Deuteranopia] {
-        for a in 0..CATEGORIES.len() {
-            for b in a + 1..CATEGORIES.len() {
-                let apart = ciede2000(seen(CATEGORIES[a], vision), seen(CATEGORIES[b], vision));
+        for (a, first) in CATEGORIES.iter().enumerate() {
+            for (b, second) in CATEGORIES.iter().enumerate().skip(a + 1) {
+                let apart = ciede2000(seen(*first, vision), seen(*second, vision));
                 assert!(apart >= 8.0, "categories {a} and {b}, {vision:?}: {apart}");
             }
         }
@@ -564,6 +564,23 @@ fn axes_of_one_column_line_up() {
         .map(|a| a.min[0])
         .collect();
     assert_eq!(lefts[0], lefts[1]);
+}
+
+#[test]
+fn a_color_bar_has_two_labels_at_least() {
+    for half in [0.37f32, 1.0, 4.4, 6.9, 123.0] {
+        let mut plot = attention(12);
+        if let Some(bar) = &mut plot.color_bar {
+            (bar.map, bar.range) = (ColorMap::Vik, (-half, half));
+        }
+        for size in [[160.0, 110.0], [252.0, 252.0]] {
+            let scene = layout(&one(plot.clone()), size, &Style::light());
+            let axes = scene.areas.iter().find(|a| matches!(a.pick, AreaPick::Plot(0))).unwrap();
+            let beside = |t: &&(String, [f32; 4])| t.1[0] > axes.max[0] && t.0 != "attention";
+            let labels = texts(&scene).iter().filter(beside).count();
+            assert!(labels >= 2, "{labels} labels for ±{half} at {size:?}");
+        }
+    }
 }
 
 #[test]

@@ -59,8 +59,7 @@ fn bytes_of(gpu: &Headless, buffer: &wgpu::Buffer, mut encoder: wgpu::CommandEnc
     gpu.queue.submit([encoder.finish()]);
     copy.map_async(wgpu::MapMode::Read, .., |outcome| outcome.unwrap());
     gpu.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
-    let bytes = copy.get_mapped_range(..).unwrap().to_vec();
-    bytes
+    copy.get_mapped_range(..).unwrap().to_vec()
 }
 
 fn encoder(gpu: &Headless) -> wgpu::CommandEncoder {
