@@ -76,20 +76,20 @@ impl World {
             interventions: Vec::new(),
             by_call: std::collections::BTreeMap::new(),
         });
-        world.answer(ProbeCall::new("attention"), attention(&tokens));
-        world.answer(ProbeCall::new("predictions"), predictions(&tokens, world.vocab.len()));
+        world.answer(&ProbeCall::new("attention"), attention(&tokens));
+        world.answer(&ProbeCall::new("predictions"), predictions(&tokens, world.vocab.len()));
         for call in world.panel("memories").needs(&world.net, &world.selection) {
-            world.answer(call, memories(world.vocab.len(), 64));
+            world.answer(&call, memories(world.vocab.len(), 64));
         }
         for call in world.panel("query_key").needs(&world.net, &world.selection) {
             if call.probe == "query_key" {
-                world.answer(call, query_key(&tokens, 3, 8, skew));
+                world.answer(&call, query_key(&tokens, 3, 8, skew));
             }
         }
         world
     }
 
-    fn answer(&mut self, call: ProbeCall, reading: Reading) {
+    fn answer(&mut self, call: &ProbeCall, reading: Reading) {
         let readings = self.readings.as_mut().unwrap();
         readings.by_call.insert(call.key(), Ok(Arc::new(reading)));
     }
@@ -504,13 +504,13 @@ fn every_choice_of_every_setting_draws() {
                 for call in panel.needs(&world.net, &world.selection) {
                     let tokens = world.readings.as_ref().unwrap().prompt.tokens.clone();
                     match call.probe.as_str() {
-                        "query_key" => world_of_size.answer(call, query_key(&tokens, 3, 8, 7)),
-                        "memories" => world_of_size.answer(call, memories(29, 64)),
+                        "query_key" => world_of_size.answer(&call, query_key(&tokens, 3, 8, 7)),
+                        "memories" => world_of_size.answer(&call, memories(29, 64)),
                         _ => {}
                     }
                 }
                 let figure = panel.figure(&world_of_size.view());
-                assert!(figure.empty.is_some() != !figure.plots.is_empty(), "{variant:?}");
+                assert_eq!(figure.empty.is_some(), figure.plots.is_empty(), "{variant:?}");
             }
         }
     }
@@ -664,7 +664,7 @@ fn heads_stand_in_a_grid_and_pick_themselves() {
     let n = world.readings.as_ref().unwrap().prompt.len();
     let axes = ["head", "query", "key"];
     world.answer(
-        ProbeCall::new("attention"),
+        &ProbeCall::new("attention"),
         Reading {
             arrays: vec![
                 array("pattern.layer0", &axes, &[2, n, n], vec![0.25; 2 * n * n]),
@@ -715,7 +715,7 @@ fn the_score_above_a_head_is_the_share_of_attention_it_names() {
     let axes = ["head", "query", "key"];
     let arrays = vec![array("pattern.layer0", &axes, &[1, n, n], values)];
     world.net.heads = vec![1];
-    world.answer(ProbeCall::new("attention"), Reading { arrays, ..Reading::default() });
+    world.answer(&ProbeCall::new("attention"), Reading { arrays, ..Reading::default() });
     let title = |score| world.figure_with("heads", &[("score", score)]).plots[0].title.clone();
     assert_eq!(title("induction"), "L0 H0  1.00");
     assert_eq!(title("previous token"), "L0 H0  0.00");
@@ -765,7 +765,7 @@ fn hiding_the_first_key_leaves_it_out_of_map_and_scale_and_says_so() {
         .collect();
     let pattern = array("pattern.layer1", &["head", "query", "key"], &[1, n, n], values);
     world.answer(
-        ProbeCall::new("attention"),
+        &ProbeCall::new("attention"),
         Reading { arrays: vec![pattern], ..Reading::default() },
     );
     let plain = world.figure("attention");
@@ -861,7 +861,7 @@ fn a_head_of_one_dimension_is_a_cloud_too() {
     let tokens = world.readings.as_ref().unwrap().prompt.tokens.clone();
     for call in world.panel("query_key").needs(&world.net, &world.selection) {
         if call.probe == "query_key" {
-            world.answer(call, query_key(&tokens, 1, 1, 7));
+            world.answer(&call, query_key(&tokens, 1, 1, 7));
         }
     }
     for space in ["2D", "3D"] {
