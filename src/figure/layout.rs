@@ -753,10 +753,8 @@ impl<'a> Pen<'a> {
         if plan.detail.title && !plan.plot.title.is_empty() {
             let size = style.label_size;
             let shown = font::shown(&plan.plot.title);
-            let text = font::fit(&shown, size, plan.cell.width());
-            // Over the axes, or as far to the left as it needs.
-            let left = axes.left.min(plan.cell.right - font::width(&text, size, false));
-            let at = [left, bottom - font::HALF_LINE * size];
+            let text = font::fit(&shown, size, plan.cell.right - axes.left);
+            let at = [axes.left, bottom - font::HALF_LINE * size];
             self.text(&Line { at, text: &text, size, color: style.ink, align: Anchor::Left });
         }
     }

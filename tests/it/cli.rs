@@ -88,7 +88,7 @@ fn wrong_words_get_a_sentence_and_the_documented_exit_code() {
         (&["examine", "absent"], 3, "absent"),
         (&["list", "tasks", "bigam"], 2, "bigram"),
         (&["list", "tsaks"], 2, "tasks"),
-        (&["frobnicate", "x", "y"], 2, "frobnicate"),
+        (&["frobnicate", "x", "y"], 2, "Usage"),
     ];
     for (args, code, fragment) in cases {
         let output = run(folder.path(), args);
