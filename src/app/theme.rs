@@ -121,7 +121,11 @@ pub fn install(ctx: &egui::Context) {
             (TextStyle::Button, 13.5),
             (TextStyle::Monospace, 13.0),
         ] {
-            let font = if text == TextStyle::Monospace { FontId::monospace(size) } else { FontId::proportional(size) };
+            let font = if text == TextStyle::Monospace {
+                FontId::monospace(size)
+            } else {
+                FontId::proportional(size)
+            };
             style.text_styles.insert(text, font);
         }
         style.text_styles.insert(TextStyle::Heading, bold(19.0));
