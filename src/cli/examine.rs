@@ -19,7 +19,7 @@ use super::say;
 pub struct Examine {
     #[command(flatten)]
     asked: Asked,
-    /// A probe, with settings after a colon: --probe attention, --probe query_key:layer=1,head=0 (default: all that give
+    /// A probe, with settings after a colon: `--probe attention`, `--probe query_key:layer=1,head=0` (default: all that give
     /// numbers here; see `mnemoscope list probes`)
     #[arg(long = "probe", value_name = "NAME[:a=b,…]")]
     probes: Vec<String>,

@@ -28,7 +28,7 @@ pub struct Asked {
     /// Text to ask about instead of the first held-out sequence
     #[arg(long, value_name = "TEXT")]
     tokens: Option<String>,
-    /// Set a part of the network to zero, e.g. --cut layer1.head0 or --cut layer0.attn_out@7
+    /// Set a part of the network to zero, e.g. `--cut layer1.head0` or `--cut layer0.attn_out@7`
     #[arg(long, value_name = "PLACE")]
     cut: Vec<String>,
 }

@@ -288,7 +288,7 @@ fn tied_output_reads_with_the_embeddings() {
     assert_close(&out, &(times(last, &matrix(&params, "embed")) / 16.0).unwrap(), 1e-5);
 }
 
-/// Gradients of W_K2 summed over shards of one sequence, as bytes.
+/// Gradients of `W_K2` summed over shards of one sequence, as bytes.
 fn summed_on(threads: usize) -> Vec<u32> {
     let (params, model) = built(&settings(), 70);
     let all = tokens(12, 70);

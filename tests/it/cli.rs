@@ -167,7 +167,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
 #[cfg(unix)]
 fn long_run(folder: &Path) -> std::process::Child {
     let args = ["train", "tiny.toml", "--steps", "4000", "--quiet", "--out", "long"];
-    let child = program(folder, &args).stdin(Stdio::null()).spawn().unwrap();
+    let mut child = program(folder, &args).stdin(Stdio::null()).spawn().unwrap();
     let metrics = folder.join("long/metrics.csv");
     for _ in 0..600 {
         std::thread::sleep(Duration::from_millis(50));
@@ -175,6 +175,8 @@ fn long_run(folder: &Path) -> std::process::Child {
             return child;
         }
     }
+    child.kill().unwrap();
+    child.wait().unwrap();
     panic!("the run recorded nothing in 30 s");
 }
 
