@@ -1,4 +1,4 @@
-//! Joins pictures of one size into an animated PNG: `animate OUT.png SECONDS_A_FRAME FRAME.png…`.
+//! Joins pictures of one size into an animated PNG of half that size: `animate OUT.png SECONDS_A_FRAME FRAME.png…`.
 
 use std::error::Error;
 use std::fs::File;
@@ -16,7 +16,26 @@ fn read(path: &str) -> Result<Frame, Box<dyn Error>> {
     let mut pixels = vec![0; reader.output_buffer_size().ok_or("too large")?];
     let info = reader.next_frame(&mut pixels)?;
     pixels.truncate(info.buffer_size());
-    Ok(Frame { width: info.width, height: info.height, color: info.color_type, pixels })
+    Ok(halved(&Frame { width: info.width, height: info.height, color: info.color_type, pixels }))
+}
+
+/// Means of two by two pixels.
+fn halved(frame: &Frame) -> Frame {
+    let samples = frame.color.samples();
+    let (width, height) = (frame.width / 2, frame.height / 2);
+    let row = frame.width as usize * samples;
+    let mut pixels = Vec::with_capacity(width as usize * height as usize * samples);
+    for y in 0..height as usize {
+        for x in 0..width as usize {
+            for sample in 0..samples {
+                let at = 2 * y * row + 2 * x * samples + sample;
+                let corners = [at, at + samples, at + row, at + row + samples];
+                let sum: u16 = corners.iter().map(|&i| u16::from(frame.pixels[i])).sum();
+                pixels.push((sum / 4) as u8);
+            }
+        }
+    }
+    Frame { width, height, color: frame.color, pixels }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes README's pictures from a run of the default experiment: the window after the head has formed, and the birth.
-# Needs a display; without one: xvfb-run -a -s "-screen 0 1600x1000x24" docs/pictures/make.sh
+# Needs a display; without one: xvfb-run -a -s "-screen 0 1600x1000x24 -noreset" docs/pictures/make.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
