@@ -44,6 +44,8 @@ pub enum Action {
     NameRun(std::path::PathBuf, String),
     SaveFigure(String),
     Maximise(String),
+    /// Show or hide the settings of a panel.
+    Settings(String),
     Close(String),
     Dismiss(usize),
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use egui::{Mesh, Painter, Pos2, Rect, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, vec2};
 
 use crate::figure::cloud::{project, radius, rotation};
-use crate::figure::{Cloud, Pick};
+use crate::figure::{Cloud, Figure, Mark, Pick};
 use crate::gpu::cloud::Look;
 
 use super::action::Action;
@@ -24,13 +24,15 @@ pub struct Camera {
     /// Tilt towards the viewer, radians.
     pub pitch: f32,
     pub zoom: f32,
-    /// In screen units.
+    /// In space: how far the cloud is moved, in screen units.
     pub pan: Vec2,
+    /// In the plane: how far the axes are moved, in their own units.
+    pub shift: [f64; 2],
 }
 
 impl Default for Camera {
     fn default() -> Self {
-        Self { yaw: 0.5, pitch: 0.35, zoom: 1.0, pan: Vec2::ZERO }
+        Self { yaw: 0.5, pitch: 0.35, zoom: 1.0, pan: Vec2::ZERO, shift: [0.0; 2] }
     }
 }
 
@@ -43,11 +45,27 @@ impl Camera {
         rotation(self.yaw, self.pitch)
     }
 
-    fn moved_by(&mut self, ui: &Ui, response: &egui::Response, three_d: bool) {
+    /// In the plane the axes move with the cloud: their ranges as this camera sees them.
+    pub fn look_at(&self, figure: &mut Figure) {
+        let in_plane = |mark: &Mark| matches!(mark, Mark::Cloud(cloud) if !cloud.three_d);
+        for plot in figure.plots.iter_mut().filter(|plot| plot.marks.iter().any(in_plane)) {
+            for (axis, shift) in [&mut plot.x, &mut plot.y].into_iter().zip(self.shift) {
+                let (low, high) = axis.range;
+                let middle = f64::midpoint(low, high) + shift;
+                let half = (high - low) / 2.0 / f64::from(self.zoom);
+                axis.range = (middle - half, middle + half);
+            }
+        }
+    }
+
+    fn moved_by(&mut self, ui: &Ui, response: &egui::Response, three_d: bool, unit: [f32; 2]) {
         let delta = response.drag_delta();
         let pans = ui
             .input(|i| i.modifiers.shift || i.pointer.secondary_down() || i.pointer.middle_down());
-        if pans || !three_d {
+        if !three_d {
+            self.shift[0] -= f64::from(delta.x * unit[0]);
+            self.shift[1] += f64::from(delta.y * unit[1]);
+        } else if pans {
             self.pan += delta;
         } else {
             self.yaw += 0.01 * delta.x;
@@ -63,25 +81,55 @@ impl Camera {
     }
 }
 
+/// Where a cloud lies on the screen: its room, and the projected coordinates at the edges of it.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub room: Rect,
+    pub x: (f32, f32),
+    pub y: (f32, f32),
+}
+
+impl Place {
+    /// Projected units per screen unit.
+    fn unit(&self) -> [f32; 2] {
+        [(self.x.1 - self.x.0) / self.room.width(), (self.y.1 - self.y.0) / self.room.height()]
+    }
+
+    /// Where the origin of the projected space is, and screen units per projected unit.
+    fn view(&self, camera: &Camera, three_d: bool) -> (Pos2, f32) {
+        let unit = self.unit();
+        let origin = egui::pos2(
+            self.room.left() - self.x.0 / unit[0],
+            self.room.bottom() + self.y.0 / unit[1],
+        );
+        if three_d {
+            return (origin + camera.pan, camera.zoom / unit[0]);
+        }
+        (origin, 1.0 / unit[0])
+    }
+}
+
 /// Draws the cloud into `room`; returns what was picked.
 pub fn show(
     ui: &mut Ui,
     painter: &Painter,
-    room: Rect,
+    place: Place,
     cloud: &Cloud,
     camera: &mut Camera,
     refusal: &Refusal,
 ) -> Vec<Action> {
+    let room = place.room;
     let id = ui.scope_id().with(("cloud", &cloud.name));
     let response = ui.interact(room, id, Sense::click_and_drag());
     response.widget_info(|| {
         WidgetInfo::labeled(egui::Role::Canvas, true, format!("{} cloud", cloud.name))
     });
-    camera.moved_by(ui, &response, cloud.three_d);
+    camera.moved_by(ui, &response, cloud.three_d, place.unit());
     let painter = painter.with_clip_rect(painter.clip_rect().intersect(room));
     let projected = project(&cloud.points, &cloud.basis, cloud.dims);
     let reach = radius(&projected).max(1e-6);
-    let points = on_screen(&projected, reach, cloud.three_d, camera, room);
+    let (origin, scale) = place.view(camera, cloud.three_d);
+    let points = on_screen(&projected, &camera.rotation(cloud.three_d), origin, scale);
     for &(a, b, color) in &cloud.links {
         if let (Some(a), Some(b)) = (points.get(a as usize), points.get(b as usize)) {
             painter.line_segment([a.0, b.0], Stroke::new(1.0, color32(color)));
@@ -89,7 +137,16 @@ pub fn show(
     }
     match gpu_cloud::format(ui.ctx()) {
         Some(format) if refusal.get().is_none() => {
-            let look = look(cloud, camera, room, reach, ui.ctx().pixels_per_point());
+            let pixels = ui.ctx().pixels_per_point();
+            let look = Look {
+                viewport: (room.size() * pixels).into(),
+                center: ((origin - room.min) * pixels).into(),
+                scale: scale * pixels,
+                rotation: camera.rotation(cloud.three_d),
+                diameter: cloud.diameter * UNITS_PER_POINT * pixels,
+                reach: if cloud.three_d { reach } else { 0.0 },
+                highlight: None,
+            };
             let cloud = Arc::new(cloud.clone());
             painter.add(gpu_cloud::shape(room, id, format, cloud, &look, refusal.clone()));
         }
@@ -111,25 +168,6 @@ pub fn show(
     let clicked = response.clicked();
     response.on_hover_text_at_pointer(words(pick));
     if clicked { vec![Action::Pick { pick: pick.clone(), shift: false }] } else { Vec::new() }
-}
-
-/// The same view as [`on_screen`], in pixels, for the device.
-fn look(cloud: &Cloud, camera: &Camera, room: Rect, reach: f32, pixels: f32) -> Look {
-    let centre = (room.size() / 2.0 + camera.pan) * pixels;
-    Look {
-        viewport: (room.size() * pixels).into(),
-        center: centre.into(),
-        scale: scale(camera, room, reach) * pixels,
-        rotation: camera.rotation(cloud.three_d),
-        diameter: cloud.diameter * UNITS_PER_POINT * pixels,
-        reach: if cloud.three_d { reach } else { 0.0 },
-        highlight: None,
-    }
-}
-
-/// Screen units per unit of the projected space.
-fn scale(camera: &Camera, room: Rect, reach: f32) -> f32 {
-    0.46 * room.width().min(room.height()) * camera.zoom / reach
 }
 
 fn words(pick: &Pick) -> String {
@@ -162,20 +200,14 @@ fn draw(painter: &Painter, cloud: &Cloud, points: &[(Pos2, f32)]) {
 /// Every point on the screen, with its depth.
 fn on_screen(
     projected: &[[f32; 3]],
-    reach: f32,
-    three_d: bool,
-    camera: &Camera,
-    room: Rect,
+    rotation: &[[f32; 3]; 3],
+    origin: Pos2,
+    scale: f32,
 ) -> Vec<(Pos2, f32)> {
-    let scale = scale(camera, room, reach);
-    let r = camera.rotation(three_d);
-    let turned = |row: [f32; 3], p: &[f32; 3]| row[0] * p[0] + row[1] * p[1] + row[2] * p[2];
-    let centre = room.center() + camera.pan;
-    projected
-        .iter()
-        .map(|p| {
-            let at = vec2(turned(r[0], p), -turned(r[1], p));
-            (centre + scale * at, turned(r[2], p))
-        })
-        .collect()
+    let along = |row: [f32; 3], p: &[f32; 3]| row[0] * p[0] + row[1] * p[1] + row[2] * p[2];
+    let place = |p: &[f32; 3]| {
+        let at = vec2(along(rotation[0], p), -along(rotation[1], p));
+        (origin + scale * at, along(rotation[2], p))
+    };
+    projected.iter().map(place).collect()
 }

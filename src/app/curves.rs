@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use egui::{Color32, Rect, Ui, UiBuilder, Vec2b, vec2};
+use egui::{Align2, Color32, Rect, Ui, UiBuilder, Vec2b, vec2};
 use egui_plot::{GridInput, GridMark, Line, LineStyle, PlotPoints};
 
 use crate::figure::{Axis, Cell, Figure, Mark, Pick, Plot};
@@ -13,7 +13,7 @@ use super::theme::color32;
 const TITLE: f32 = 20.0;
 
 /// Room for the names of the lines beside a plot.
-const LEGEND: f32 = 190.0;
+const LEGEND: f32 = 215.0;
 
 /// Plots may not be squeezed flatter than this; the panel scrolls instead.
 const LOWEST: f32 = 110.0;
@@ -53,7 +53,7 @@ pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure) {
                 for (column, plot) in plots.iter().enumerate() {
                     let size = vec2(width - 2.0, height);
                     let flags: &[Flag] = if row + column == 0 { &flags } else { &[] };
-                    ui.allocate_ui(size, |ui| one(ui, (row, column), plot, flags, size));
+                    one(ui, (row, column), plot, flags, size);
                 }
             });
         }
@@ -66,7 +66,9 @@ pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure) {
 fn flag(cell: &Cell, log: bool) -> Option<Flag> {
     let Pick::Step(step) = cell.pick else { return None };
     let x = scaled(step as f64, log);
-    let text = cell.hover.lines().next().unwrap_or(&cell.text).to_owned();
+    // The hover says `step 212: induction head formed`; the line says where.
+    let said = cell.hover.lines().next().unwrap_or(&cell.text);
+    let text = said.split_once(": ").map_or(said, |(_, what)| what).to_owned();
     Some(Flag { x, text, color: Color32::TRANSPARENT })
 }
 
@@ -74,43 +76,83 @@ fn one(ui: &mut Ui, at: (usize, usize), plot: &Plot, flags: &[Flag], size: egui:
     let (x_log, y_log) = (plot.x.log, plot.y.log);
     let lines: Vec<Drawn> = plot.marks.iter().filter_map(|m| drawn(m, x_log, y_log)).collect();
     let uprights: Vec<Flag> = plot.marks.iter().filter_map(|m| upright(m, x_log)).collect();
-    ui.vertical(|ui| {
-        let title = if plot.title.is_empty() { 0.0 } else { TITLE };
-        if !plot.title.is_empty() {
-            ui.allocate_ui(vec2(size.x, TITLE), |ui| ui.strong(&plot.title));
-        }
-        let legend = LEGEND.min(0.4 * size.x);
-        let room = vec2((size.x - legend).max(60.0), (size.y - title - 4.0).max(60.0));
-        ui.horizontal_top(|ui| {
-            let columns = room.x as usize;
-            let response = axes(egui_plot::Plot::new(("curve", at)), plot)
-                .height(room.y)
-                .width(room.x)
-                .show(ui, |inner| {
-                    let bounds = inner.plot_bounds();
-                    let seen = bounds.min()[0]..=bounds.max()[0];
-                    for line in &lines {
-                        inner.line(line.item(decimated(&line.points, seen.clone(), columns)));
-                    }
-                });
-            stand_upright(ui, &uprights, &response.transform);
-            name_flags(ui, flags, &response.transform);
-            let pointer = response.response.hover_pos();
-            let x = pointer.map(|pos| response.transform.value_from_position(pos).x);
-            let at = x.or_else(|| uprights.last().map(|u| u.x)).unwrap_or(f64::MAX);
-            ui.allocate_ui(vec2(legend, room.y), |ui| self::legend(ui, plot, &lines, at));
-            if let Some(x) = x {
-                let text = reading(plot, &lines, flags, x);
-                response.response.on_hover_text_at_pointer(text);
+    let (rect, _) = ui.allocate_exact_size(size, egui::Sense::hover());
+    let title = if plot.title.is_empty() { 0.0 } else { TITLE };
+    let font = egui::TextStyle::Body.resolve(ui.style());
+    ui.painter().text(
+        rect.left_top(),
+        Align2::LEFT_TOP,
+        &plot.title,
+        font,
+        ui.visuals().text_color(),
+    );
+    let room = rect.with_min_y(rect.top() + title);
+    let (left, right) = room.split_left_right_at_x(room.right() - LEGEND.min(0.4 * size.x));
+    let mut child = ui.new_child(UiBuilder::new().max_rect(left));
+    // Ticks and labels as large as those of the other figures.
+    let small = egui::TextStyle::Small.resolve(ui.style());
+    child.style_mut().text_styles.insert(egui::TextStyle::Body, small);
+    let span = Span { id: egui::Id::unique("steps in view"), full: ends(&plot.x) };
+    let seen = span.seen(ui);
+    let columns = left.width() as usize;
+    let response = axes(egui_plot::Plot::new(("curve", at)), plot)
+        .height(left.height().max(60.0))
+        .width(left.width().max(60.0))
+        .show(&mut child, |inner| {
+            inner.set_plot_bounds_x(seen.0..=seen.1);
+            for line in &lines {
+                inner.line(line.item(decimated(&line.points, seen.0..=seen.1, columns)));
             }
         });
-    });
+    span.follow(ui, &response);
+    stand_upright(ui, &uprights, &response.transform);
+    name_flags(ui, flags, &response.transform);
+    let pointer = response.response.hover_pos();
+    let x = pointer.map(|pos| response.transform.value_from_position(pos).x);
+    let mut beside = ui.new_child(UiBuilder::new().max_rect(right.shrink2(vec2(4.0, 0.0))));
+    beside.set_clip_rect(right.intersect(ui.clip_rect()));
+    let at = x.or_else(|| uprights.last().map(|u| u.x)).unwrap_or(f64::MAX);
+    legend(&mut beside, plot, &lines, at);
+    if let Some(x) = x {
+        response.response.on_hover_text_at_pointer(reading(plot, &lines, flags, x));
+    }
+}
+
+/// The stretch of steps that all plots show: the whole run, until a hand zooms into it.
+struct Span {
+    id: egui::Id,
+    full: (f64, f64),
+}
+
+impl Span {
+    fn seen(&self, ui: &Ui) -> (f64, f64) {
+        ui.data(|data| data.get_temp(self.id)).unwrap_or(self.full)
+    }
+
+    /// Takes over what a hand did to one plot; a double click shows the whole run again.
+    fn follow(&self, ui: &Ui, drawn: &egui_plot::PlotResponse<()>) {
+        let response = &drawn.response;
+        let bounds = drawn.transform.bounds();
+        let zoomed = response.hovered() && ui.input(|i| i.zoom_delta() != 1.0);
+        if response.double_clicked() {
+            ui.data_mut(|data| data.remove_temp::<(f64, f64)>(self.id));
+        } else if response.dragged() || response.drag_stopped() || zoomed {
+            let seen = (bounds.min()[0], bounds.max()[0]);
+            ui.data_mut(|data| data.insert_temp(self.id, seen));
+        }
+    }
+}
+
+/// The ends of an axis as they are drawn.
+fn ends(axis: &Axis) -> (f64, f64) {
+    (scaled(axis.range.0, axis.log), scaled(axis.range.1, axis.log))
 }
 
 /// Every line with its colour and its value at `x`: beside the plot, where it covers nothing.
 fn legend(ui: &mut Ui, plot: &Plot, lines: &[Drawn], x: f64) {
     ui.vertical(|ui| {
-        ui.spacing_mut().item_spacing.y = 1.0;
+        ui.spacing_mut().item_spacing.y = 0.0;
+        ui.spacing_mut().interact_size.y = 13.0;
         ui.add_space(2.0);
         let mut said: Vec<&str> = Vec::new();
         for line in lines.iter().filter(|line| !line.name.is_empty()) {
@@ -154,9 +196,8 @@ fn axes<'a>(drawn: egui_plot::Plot<'a>, plot: &Plot) -> egui_plot::Plot<'a> {
         .auto_bounds(Vec2b::TRUE)
         .show_grid(Vec2b::new(false, true))
         .grid_fade(0.3)
-        .grid_spacing(egui::Rangef::new(26.0, 300.0))
+        .grid_spacing(egui::Rangef::new(18.0, 300.0))
         .y_axis_min_width(44.0)
-        .link_axis(egui::Id::unique("curves"), Vec2b::new(true, false))
         .link_cursor(egui::Id::unique("curves"), Vec2b::new(true, false))
         .x_axis_label(plot.x.label.clone())
         .y_axis_label(plot.y.label.clone());
@@ -172,7 +213,7 @@ fn axes<'a>(drawn: egui_plot::Plot<'a>, plot: &Plot) -> egui_plot::Plot<'a> {
 
 /// The panel's own range is always seen: an accuracy from 0 to 1 does not stretch with noise.
 fn bounded<'a>(drawn: egui_plot::Plot<'a>, y: &Axis) -> egui_plot::Plot<'a> {
-    let (low, high) = (scaled(y.range.0, y.log), scaled(y.range.1, y.log));
+    let (low, high) = ends(y);
     if low.is_finite() && high.is_finite() { drawn.include_y(low).include_y(high) } else { drawn }
 }
 

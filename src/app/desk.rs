@@ -35,6 +35,8 @@ pub struct Desk {
     dark: bool,
     /// Counts changes to settings of panels.
     settings: u64,
+    /// The panel whose settings are shown, and where they were asked for.
+    pub open_settings: Option<(String, egui::Pos2)>,
     pub actions: Vec<Action>,
 }
 
@@ -58,6 +60,7 @@ impl Desk {
             visible: Vec::new(),
             dark: false,
             settings: 0,
+            open_settings: None,
             actions: Vec::new(),
         }
     }
@@ -141,7 +144,6 @@ impl Desk {
             "timeline" => self.actions.extend(timeline::controls(ui, lab)),
             _ => {}
         }
-        self.settings_button(ui, kind);
         let room = ui.available_rect_before_wrap();
         if room.width() < 30.0 || room.height() < 20.0 {
             return;
@@ -166,35 +168,33 @@ impl Desk {
         }
     }
 
-    /// The gear in the corner: the settings of a panel as a form.
-    fn settings_button(&mut self, ui: &mut Ui, kind: &str) {
+    /// The settings of a panel as a form in a window of their own, while they are open.
+    pub fn settings_window(&mut self, ctx: &egui::Context) {
+        let Some((kind, at)) = self.open_settings.clone() else { return };
         let Some((_, panel)) = self.panels.iter_mut().find(|(k, _)| *k == kind) else { return };
-        if knobs::names(panel.as_mut()).is_empty() {
-            return;
+        let (mut open, mut changed) = (true, false);
+        egui::Window::new(format!("Settings of {}", super::dock::title(&kind)))
+            .id(egui::Id::unique("panel settings").with(&kind))
+            .pivot(egui::Align2::RIGHT_TOP)
+            .default_pos(at + vec2(20.0, 16.0))
+            .collapsible(false)
+            .resizable(false)
+            .default_width(380.0)
+            .open(&mut open)
+            .show(ctx, |ui| {
+                ui.add(egui::Label::new(egui::RichText::new(panel.about()).weak()).wrap());
+                changed = !form::knobs(ui, panel.as_mut(), None).is_empty();
+                if ui.button("Back to the defaults").clicked()
+                    && let Some(entry) = panel::ALL.iter().find(|entry| entry.name == kind)
+                {
+                    *panel = (entry.make)();
+                    changed = true;
+                }
+            });
+        self.settings += u64::from(changed);
+        if !open || ctx.input(|i| i.key_pressed(egui::Key::Escape)) {
+            self.open_settings = None;
         }
-        let room = ui.available_rect_before_wrap();
-        let corner = Rect::from_min_size(
-            egui::pos2(room.right() - 58.0, ui.max_rect().top()),
-            vec2(58.0, 18.0),
-        );
-        let mut inner = ui.new_child(egui::UiBuilder::new().max_rect(corner));
-        let title = format!("Settings of {}", super::dock::title(kind));
-        let button = egui::containers::menu::MenuButton::from_button(
-            egui::Button::new(egui::RichText::new("Settings").small()).frame(false),
-        )
-        .config(
-            egui::containers::menu::MenuConfig::new()
-                .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside),
-        );
-        let (response, _) = button.ui(&mut inner, |ui| {
-            ui.set_min_width(340.0);
-            ui.strong(&title);
-            ui.add(egui::Label::new(egui::RichText::new(panel.about()).weak()).wrap());
-            if !form::knobs(ui, panel.as_mut(), None).is_empty() {
-                self.settings += 1;
-            }
-        });
-        response.on_hover_text("What this panel shows and how.").accessible_name(title);
     }
 
     /// Asks the panel for its figure if anything it may show has changed.
@@ -208,13 +208,16 @@ impl Desk {
         (lab.revision, self.settings, self.dark, lab.current).hash(&mut state);
         is_history.then_some(lab.news).hash(&mut state);
         size.map(f32::to_bits).hash(&mut state);
-        let of = state.finish().max(1);
         let picture = self.pictures.entry(kind.to_owned()).or_default();
+        let camera = picture.canvas.camera;
+        (camera.zoom.to_bits(), camera.shift.map(f64::to_bits)).hash(&mut state);
+        let of = state.finish().max(1);
         if picture.of == of {
             return;
         }
         let palette = theme::palette(self.dark);
-        let Some(figure) = figure(panel.as_ref(), lab, palette, size) else { return };
+        let Some(mut figure) = figure(panel.as_ref(), lab, palette, size) else { return };
+        camera.look_at(&mut figure);
         picture.scene = layout(&figure, size, &theme::figure_style(self.dark));
         picture.figure = figure;
         picture.of = of;

@@ -214,8 +214,13 @@ impl Behavior<Pane> for Shown<'_> {
         title(&pane.kind).into()
     }
 
-    fn is_tab_closable(&self, _tiles: &Tiles<Pane>, _tile: TileId) -> bool {
-        true
+    /// Only the tab in front has a cross: the others need the room for their names.
+    fn is_tab_closable(&self, tiles: &Tiles<Pane>, tile: TileId) -> bool {
+        let parent = tiles.parent_of(tile).and_then(|parent| tiles.get_container(parent));
+        match parent {
+            Some(Container::Tabs(tabs)) => tabs.is_active(tile),
+            _ => true,
+        }
     }
 
     fn on_tab_close(&mut self, tiles: &mut Tiles<Pane>, tile: TileId) -> bool {
@@ -236,18 +241,22 @@ impl Behavior<Pane> for Shown<'_> {
     ) {
         let active = tabs.active.and_then(|id| tiles.get(id));
         let Some(Tile::Pane(pane)) = active else { return };
+        let title = title(&pane.kind);
         ui.add_space(4.0);
-        let name = format!("Maximise {}", title(&pane.kind));
-        let button = ui.add(egui::Button::new(small("Expand")).frame(false).small());
-        if button.on_hover_text("Maximise (M)").accessible_name(name).clicked() {
-            self.actions.push(Action::Maximise(pane.kind.clone()));
-        }
-        if super::action::is_figure(&pane.kind) {
-            let name = format!("Save figure {}", title(&pane.kind));
-            let button = ui.add(egui::Button::new(small("Save")).frame(false).small());
-            if button.on_hover_text("Save this figure (Ctrl+S)").accessible_name(name).clicked() {
-                self.actions.push(Action::SaveFigure(pane.kind.clone()));
+        let mut button = |text: &str, help: &str, name: String, action: Action| {
+            let button = ui.add(egui::Button::new(small(text)).frame(false).small());
+            if button.on_hover_text(help).accessible_name(name).clicked() {
+                self.actions.push(action);
             }
+        };
+        let kind = || pane.kind.clone();
+        let help = "Give the whole window to this panel (M).";
+        button("Expand", help, format!("Maximise {title}"), Action::Maximise(kind()));
+        if super::action::is_figure(&pane.kind) {
+            let help = "Save this figure as SVG, PDF, PNG or CSV (Ctrl+S).";
+            button("Save", help, format!("Save figure {title}"), Action::SaveFigure(kind()));
+            let help = "What this panel shows and how.";
+            button("Settings", help, format!("Settings of {title}"), Action::Settings(kind()));
         }
     }
 

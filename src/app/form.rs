@@ -47,9 +47,7 @@ pub fn knobs(
 fn row(ui: &mut Ui, spec: &Spec, slot: Slot<'_>) -> bool {
     let help = help(spec);
     let name = words(spec.name);
-    let label =
-        ui.add_sized([118.0, 18.0], egui::Label::new(&name).truncate().halign(egui::Align::Min));
-    let label = label.on_hover_text(&help);
+    let label = name_of(ui, &name).on_hover_text(&help);
     let response = match slot {
         Slot::Bool(value) => ui.checkbox(value, ""),
         Slot::Int(value) => {
@@ -79,6 +77,17 @@ fn row(ui: &mut Ui, spec: &Spec, slot: Slot<'_>) -> bool {
     };
     let response = response.labelled_by(label.id).on_hover_text(&help);
     response.changed()
+}
+
+/// The name of a setting, in a column of its own.
+fn name_of(ui: &mut Ui, name: &str) -> egui::Response {
+    const WIDTH: f32 = 118.0;
+    let left = egui::Layout::left_to_right(egui::Align::Center);
+    ui.allocate_ui_with_layout(egui::vec2(WIDTH, 18.0), left, |ui| {
+        ui.set_min_width(WIDTH);
+        ui.add(egui::Label::new(name).truncate())
+    })
+    .inner
 }
 
 /// `held_out` as a person would write it.
@@ -176,7 +185,7 @@ fn kinds<'a>(
 ) -> Option<String> {
     let mut chosen = None;
     ui.horizontal(|ui| {
-        let name = ui.add_sized([118.0, 18.0], egui::Label::new(label).halign(egui::Align::Min));
+        let name = name_of(ui, label);
         let combo = ComboBox::from_id_salt(label).selected_text(now).show_ui(ui, |ui| {
             for kind in all {
                 if ui.selectable_label(kind == now, kind).clicked() && kind != now {

@@ -212,6 +212,12 @@ impl App {
             Action::NameRun(folder, name) => self.name_run(&folder, &name),
             Action::SaveFigure(kind) => self.ask(Purpose::SaveFigure(kind)),
             Action::Maximise(kind) => self.dock.maximise(&kind),
+            Action::Settings(kind) => {
+                let open = &mut self.desk.open_settings;
+                let at = ctx.pointer_latest_pos().unwrap_or_default();
+                let shown = open.as_ref().is_some_and(|(k, _)| *k == kind);
+                *open = (!shown).then_some((kind, at));
+            }
             Action::Close(kind) => self.dock.close(&kind),
             Action::Dismiss(index) => {
                 if index < self.lab.troubles.len() {
@@ -432,6 +438,9 @@ impl eframe::App for App {
     fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
         let begun = Instant::now();
         let ctx = ui.ctx().clone();
+        if (ctx.theme() == egui::Theme::Dark) != self.dark {
+            self.apply_look(&ctx);
+        }
         let mut actions: Vec<Action> = action::pressed(&ctx, &self.lab, self.palette.open)
             .into_iter()
             .map(Action::Do)
@@ -439,6 +448,7 @@ impl eframe::App for App {
         actions.extend(self.draw(ui));
         actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));
         palette::keys(&ctx, &mut self.keys_open);
+        self.desk.settings_window(&ctx);
         if let Some((purpose, path)) = self.dialogs.ui(&ctx) {
             self.chosen(purpose, path);
         }

@@ -11,7 +11,7 @@ use crate::figure::scene::{AreaPick, Item, Scene};
 use crate::figure::{Anchor, Pick, font};
 
 use super::action::Action;
-use super::cloud::Camera;
+use super::cloud::{Camera, Place};
 use super::theme::color32;
 
 /// Screen units in one point of a scene: 96 to the inch on a screen, 72 on paper.
@@ -111,10 +111,10 @@ fn items(
                 let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
                 painter.image(texture, frame.rect(*min, *max), uv, Color32::WHITE);
             }
-            Item::Cloud { min, max, cloud, .. } => {
-                let room = frame.rect(*min, *max);
+            Item::Cloud { min, max, cloud, x, y } => {
+                let place = Place { room: frame.rect(*min, *max), x: *x, y: *y };
                 let (camera, refusal) = (&mut canvas.camera, &canvas.refusal);
-                actions.extend(super::cloud::show(ui, &painter, room, cloud, camera, refusal));
+                actions.extend(super::cloud::show(ui, &painter, place, cloud, camera, refusal));
             }
             Item::Clip { min, max } => {
                 let inner = painter.clip_rect().intersect(frame.rect(*min, *max));

@@ -97,26 +97,28 @@ pub fn keys(ctx: &Context, open: &mut bool) {
         return;
     }
     let modal = Modal::new(Id::unique("keys")).show(ctx, |ui| {
-        ui.set_width(680.0);
+        ui.set_width(760.0);
         ui.heading("Keys");
         ScrollArea::vertical().max_height(560.0).show(ui, |ui| {
-            for (menu, title) in Menu::ALL {
-                let rows: Vec<Entry> =
-                    table().into_iter().filter(|e| e.menu == *menu && e.keys.is_some()).collect();
-                if rows.is_empty() {
-                    continue;
-                }
-                ui.add_space(6.0);
-                ui.strong(*title);
-                egui::Grid::new(title).num_columns(3).striped(true).show(ui, |ui| {
+            egui::Grid::new("keys").num_columns(3).spacing([16.0, 4.0]).show(ui, |ui| {
+                for (menu, title) in Menu::ALL {
+                    let all = table().into_iter();
+                    let rows: Vec<Entry> =
+                        all.filter(|e| e.menu == *menu && e.keys.is_some()).collect();
+                    if rows.is_empty() {
+                        continue;
+                    }
+                    ui.strong(*title);
+                    ui.end_row();
                     for entry in rows {
-                        ui.monospace(entry.keys.as_ref().map(spell).unwrap_or_default());
+                        let keys = entry.keys.as_ref().map_or(String::new(), spell);
+                        ui.label(RichText::new(keys).strong());
                         ui.label(entry.text.trim_end_matches('…'));
                         ui.add(egui::Label::new(RichText::new(entry.help).weak()).wrap());
                         ui.end_row();
                     }
-                });
-            }
+                }
+            });
             ui.add_space(6.0);
             ui.label("Click a token to select it as the query, Shift-click for a key. Drag the timeline to look back.");
         });
