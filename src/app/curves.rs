@@ -27,7 +27,9 @@ struct Flag {
 
 /// Draws all plots of a figure in its grid. Plots without lines only name what happened: that stands in the first
 /// plot with lines instead, beside the upright it belongs to.
-pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure) {
+///
+/// `step` is the one in view, none for the newest: beside the plots stand the values there.
+pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure, step: Option<u64>) {
     let has_lines = |plot: &&Plot| plot.marks.iter().any(|m| matches!(m, Mark::Line { .. }));
     let plots: Vec<&Plot> = figure.plots.iter().filter(has_lines).collect();
     if plots.is_empty() {
@@ -53,7 +55,8 @@ pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure) {
                 for (column, plot) in plots.iter().enumerate() {
                     let size = vec2(width - 2.0, height);
                     let flags: &[Flag] = if row + column == 0 { &flags } else { &[] };
-                    one(ui, (row, column), plot, flags, size);
+                    let shown = Shown { at: (row, column), flags, step };
+                    one(ui, plot, &shown, size);
                 }
             });
         }
@@ -72,7 +75,15 @@ fn flag(cell: &Cell, log: bool) -> Option<Flag> {
     Some(Flag { x, text, color: Color32::TRANSPARENT })
 }
 
-fn one(ui: &mut Ui, at: (usize, usize), plot: &Plot, flags: &[Flag], size: egui::Vec2) {
+/// What a plot shows besides itself: its place in the grid, what happened, and the step in view.
+struct Shown<'a> {
+    at: (usize, usize),
+    flags: &'a [Flag],
+    step: Option<u64>,
+}
+
+fn one(ui: &mut Ui, plot: &Plot, shown: &Shown<'_>, size: egui::Vec2) {
+    let (at, flags) = (shown.at, shown.flags);
     let (x_log, y_log) = (plot.x.log, plot.y.log);
     let lines: Vec<Drawn> = plot.marks.iter().filter_map(|m| drawn(m, x_log, y_log)).collect();
     let uprights: Vec<Flag> = plot.marks.iter().filter_map(|m| upright(m, x_log)).collect();
@@ -111,7 +122,8 @@ fn one(ui: &mut Ui, at: (usize, usize), plot: &Plot, flags: &[Flag], size: egui:
     let x = pointer.map(|pos| response.transform.value_from_position(pos).x);
     let mut beside = ui.new_child(UiBuilder::new().max_rect(right.shrink2(vec2(4.0, 0.0))));
     beside.set_clip_rect(right.intersect(ui.clip_rect()));
-    let at = x.or_else(|| uprights.last().map(|u| u.x)).unwrap_or(f64::MAX);
+    let in_view = || shown.step.map(|step| scaled(step as f64, x_log));
+    let at = x.or_else(in_view).unwrap_or(f64::MAX);
     legend(&mut beside, plot, &lines, at);
     if let Some(x) = x {
         response.response.on_hover_text_at_pointer(reading(plot, &lines, flags, x));

@@ -155,7 +155,7 @@ impl Desk {
             return paint::sentence(ui, room, sentence);
         }
         if kind == "curves" {
-            return curves::show(ui, room, &picture.figure);
+            return curves::show(ui, room, &picture.figure, lab.step);
         }
         let name = super::dock::title(kind);
         let size = vec2(picture.scene.width, picture.scene.height) * UNITS_PER_POINT;

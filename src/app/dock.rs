@@ -214,13 +214,23 @@ impl Behavior<Pane> for Shown<'_> {
         title(&pane.kind).into()
     }
 
-    /// Only the tab in front has a cross: the others need the room for their names.
+    /// Only the panel in focus has a cross: the other tabs need the room for their names.
     fn is_tab_closable(&self, tiles: &Tiles<Pane>, tile: TileId) -> bool {
-        let parent = tiles.parent_of(tile).and_then(|parent| tiles.get_container(parent));
-        match parent {
-            Some(Container::Tabs(tabs)) => tabs.is_active(tile),
-            _ => true,
+        matches!(tiles.get(tile), Some(Tile::Pane(pane)) if pane.kind == *self.focus)
+    }
+
+    fn on_tab_button(
+        &mut self,
+        tiles: &mut Tiles<Pane>,
+        tile: TileId,
+        button: egui::Response,
+    ) -> egui::Response {
+        if button.clicked()
+            && let Some(Tile::Pane(pane)) = tiles.get(tile)
+        {
+            pane.kind.clone_into(self.focus);
         }
+        button
     }
 
     fn on_tab_close(&mut self, tiles: &mut Tiles<Pane>, tile: TileId) -> bool {
