@@ -87,6 +87,6 @@ fn the_plain_experiment_learns_to_copy_when_the_reference_does() {
         curve.push((trainer.steps_done() as f64, value(&mut trainer, "accuracy_in_context")));
     }
     let ours = crossing(&curve, 0.6).unwrap_or_else(|| panic!("never passed 0.6: {curve:?}"));
-    // One seed: the crossings of seeds spread by some ten steps. The median of five is for examples/fidelity.rs.
+    // One seed: those of five spread by 26 steps. Their median is for examples/fidelity.rs.
     assert!((ours - theirs).abs() <= 30.0, "ours {ours}, theirs {theirs}");
 }
