@@ -23,6 +23,8 @@ pub enum Action {
     Go(bool),
     /// Show this run in all panels.
     Choose(usize),
+    /// Choose the file that a setting of the task names.
+    ChooseFile(&'static str),
     Intervene(Intervention),
     Lift(Intervention),
     /// A live setting of training.
@@ -48,6 +50,7 @@ pub enum Action {
     Settings(String),
     Close(String),
     Dismiss(usize),
+    DismissAll,
 }
 
 /// Actions without an object: rows of [`table`].
@@ -57,6 +60,7 @@ pub enum Command {
     SingleStep,
     Restart,
     Branch,
+    CloseRun,
     Live,
     PreviousStep,
     NextStep,
@@ -89,6 +93,7 @@ pub enum Command {
     ClosePanel,
     NextPanel,
     ResetLayout,
+    UndoLayout,
     Quit,
     /// Bring a panel to the front, by its kind.
     Show(&'static str),
@@ -164,6 +169,10 @@ const fn shift(key: Key) -> Option<KeyboardShortcut> {
     Some(KeyboardShortcut::new(Modifiers::SHIFT, key))
 }
 
+const fn ctrl_shift(key: Key) -> Option<KeyboardShortcut> {
+    Some(KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), key))
+}
+
 fn always(_: &Lab) -> bool {
     true
 }
@@ -206,7 +215,7 @@ const ROWS: &[Entry] = rows! {
         OpenRun "Open run…", "Open the folder of a recorded run beside those already here.", ctrl(Key::O), always;
         OpenExperiment "Open experiment…", "Read an experiment file and train it.", shift(Key::O), always;
         SaveExperiment "Save experiment…", "Write the experiment of this run, as set in the form, to a file.", shift(Key::S), has_run;
-        SaveFigure "Save figure…", "Save the picture of the panel under the pointer (or the one last clicked) as SVG, PDF or PNG.", ctrl(Key::S), has_run;
+        SaveFigure "Save figure…", "Save the picture of the panel last clicked as SVG, PDF, PNG or CSV.", ctrl(Key::S), has_run;
         ExportWeights "Export weights…", "Write the weights of the step in view as one safetensors file.", ctrl(Key::E), has_run;
         Quit "Quit", "Save everything and close the window.", ctrl(Key::Q), always;
     }
@@ -215,6 +224,7 @@ const ROWS: &[Entry] = rows! {
         SingleStep "One step", "Train exactly one step, then pause.", plain(Key::Period), trains;
         Restart "Restart", "Begin again from fresh weights, with the settings of the form. The run before stays.", ctrl(Key::R), has_run;
         Branch "Branch from here", "Continue training from the step in view as a new run, with the settings of the form. Both runs stay.", plain(Key::B), has_past;
+        CloseRun "Close run", "Take the run in view out of the window. Its recording stays on the disk.", ctrl_shift(Key::W), has_run;
     }
     Time {
         Live "Back to live", "Show the newest weights again.", plain(Key::L), looks_back;
@@ -247,6 +257,7 @@ const ROWS: &[Entry] = rows! {
         NextPanel "Next panel", "Move the panel focus on: it is the one that is maximised, closed or saved by keys.", plain(Key::F6), always;
         Maximise "Maximise panel", "Give the whole window to the panel in focus, or put it back.", plain(Key::M), always;
         ClosePanel "Close panel", "Close the panel in focus; it can be reopened from the Panels menu.", ctrl(Key::W), always;
+        UndoLayout "Undo layout", "Take back the last change of the layout, a reset too.", ctrl_shift(Key::Z), always;
         ResetLayout "Reset layout", "Put all panels back where they were at first. No run is touched.", None, always;
     }
     Help {
@@ -287,34 +298,43 @@ pub fn keys_markdown() -> String {
     text
 }
 
-/// The commands whose keys were pressed; takes those keys out of the input. None while a list is open that takes
-/// keys itself.
-pub fn pressed(ctx: &egui::Context, lab: &Lab, list_open: bool) -> Vec<Command> {
-    if list_open || ctx.any_popup_open() {
-        return Vec::new();
-    }
+/// The commands whose keys were pressed; takes those keys out of the input, but for Escape where something that is open
+/// waits for it.
+pub fn pressed(ctx: &egui::Context, lab: &Lab, escape_is_taken: bool) -> Vec<Command> {
     // While someone types, or a widget has the keyboard, only chords and function keys are commands. A focused
     // figure leaves the plain keys to us.
     let focused = ctx.memory(egui::Memory::focused);
     let figure = ctx.data(|d| d.get_temp::<egui::Id>(super::figure_focus()));
     let typing = ctx.text_edit_focused() || (focused.is_some() && focused != figure);
-    let mut entries = table();
-    // The chord with more modifiers first: Ctrl+X before X.
-    entries.sort_by_key(|e| e.keys.map_or(0, |k| u8::from(k.modifiers == Modifiers::NONE)));
     let mut commands = Vec::new();
-    for entry in entries {
+    for entry in table() {
         let Some(keys) = entry.keys else { continue };
+        if escape_is_taken && keys.logical_key == Key::Escape {
+            continue;
+        }
         let function = matches!(keys.logical_key, Key::F1 | Key::F6);
         let chord = keys.modifiers.command || function;
         let free = !typing || (chord && !edits_text(keys.logical_key));
-        if free
-            && (entry.enabled)(lab)
-            && ctx.input_mut(|input| input.consume_key(keys.modifiers, keys.logical_key))
-        {
+        if free && (entry.enabled)(lab) && ctx.input_mut(|input| take(input, &keys)) {
             commands.push(entry.command);
         }
     }
     commands
+}
+
+/// Whether exactly this chord was pressed: Shift+X is not X. Which keys need Shift for a plus differs.
+fn take(input: &mut egui::InputState, keys: &KeyboardShortcut) -> bool {
+    let mut found = false;
+    input.events.retain(|event| {
+        let egui::Event::Key { key, modifiers, pressed: true, .. } = event else { return true };
+        let hit = *key == keys.logical_key
+            && modifiers.matches_logically(keys.modifiers)
+            && (modifiers.shift == keys.modifiers.shift || *key == Key::Plus)
+            && modifiers.alt == keys.modifiers.alt;
+        found |= hit;
+        !hit
+    });
+    found
 }
 
 /// Keys that a text field needs together with Ctrl.

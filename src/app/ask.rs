@@ -8,7 +8,6 @@ use crate::record::error::Error;
 use crate::record::intervention::Intervention;
 use crate::record::question::ProbeCall;
 use crate::run::examiner::{Examiner, Question, Which};
-use crate::run::session::Command;
 
 use super::state::Lab;
 
@@ -53,8 +52,14 @@ impl Asked {
 pub struct Inquiry {
     wake: Arc<dyn Fn() + Send + Sync>,
     examiner: Option<(usize, Examiner)>,
+    /// Those of runs that were in view before, until their last answer is done: nobody waits for it.
+    retired: Vec<Examiner>,
     /// The examiner could not be started for this run: said once.
     refused: Option<usize>,
+    /// A hand caused the question in flight, not the run that goes on.
+    by_hand: bool,
+    /// Some panel that is drawn asks something.
+    pub wanted: bool,
     next_id: u64,
     in_flight: Option<(u64, Asked, Instant)>,
     /// The question without interventions that tells what they do: its id, run and step.
@@ -72,7 +77,10 @@ impl Inquiry {
         Self {
             wake,
             examiner: None,
+            retired: Vec::new(),
             refused: None,
+            by_hand: false,
+            wanted: false,
             next_id: 0,
             in_flight: None,
             comparing: None,
@@ -91,6 +99,16 @@ impl Inquiry {
         self.compared = None;
         self.answered = None;
         self.refused = None;
+    }
+
+    /// The examiner takes no more questions.
+    pub fn retire(&mut self) {
+        self.retired.extend(self.examiner.take().map(|(_, examiner)| examiner));
+    }
+
+    /// Whether somebody waits for the answer in flight.
+    pub fn is_by_hand(&self) -> bool {
+        self.by_hand && self.in_flight.is_some()
     }
 
     pub fn is_busy(&self) -> bool {
@@ -127,8 +145,13 @@ pub fn take_replies(lab: &mut Lab, now: Instant) {
                             lab.effect = Some(readings.clone());
                         }
                         lab.readings = Some(readings);
+                        lab.failure = None;
                     }
-                    Err(error) => lab.trouble(error),
+                    // Said in the panels, in place of pictures of another step.
+                    Err(error) => {
+                        lab.readings = None;
+                        lab.failure = Some(error.message);
+                    }
                 }
                 lab.changed();
             }
@@ -138,7 +161,7 @@ pub fn take_replies(lab: &mut Lab, now: Instant) {
     if lab.inquiry.in_flight.as_ref().is_some_and(|(_, _, since)| now.duration_since(*since) > LOST)
     {
         lab.inquiry.in_flight = None;
-        lab.inquiry.examiner = None;
+        lab.inquiry.retire();
         lab.trouble(Error::internal(
             "an examination did not come back and was given up; the next one starts afresh",
         ));
@@ -147,7 +170,9 @@ pub fn take_replies(lab: &mut Lab, now: Instant) {
 
 /// Asks what the panels need, if it is not known yet.
 pub fn ask(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
-    if calls.is_empty() || lab.prompt.is_empty() {
+    lab.inquiry.retired.retain_mut(|examiner| !examiner.is_retired());
+    lab.inquiry.wanted = !calls.is_empty() && !lab.prompt.is_empty();
+    if !lab.inquiry.wanted {
         return;
     }
     let Some((which, step, live)) = weights_in_view(lab, now) else { return };
@@ -175,6 +200,7 @@ pub fn ask(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
     }
     let inquiry = &mut lab.inquiry;
     let Some((_, examiner)) = &inquiry.examiner else { return };
+    inquiry.by_hand = !(live && inquiry.answered.as_ref().is_some_and(|a| a.is_like(&asked)));
     inquiry.next_id += 1;
     if asked.calls.iter().any(|c| c.probe == EFFECT) {
         inquiry.effect_at = Some(now);
@@ -216,10 +242,8 @@ fn compare(lab: &mut Lab, which: Which, step: u64) {
 
 /// The weights to ask about: those of the past in view, or the newest that were sent. Sends for newer ones.
 fn weights_in_view(lab: &mut Lab, now: Instant) -> Option<(Which, u64, bool)> {
-    let due = lab
-        .inquiry
-        .answered_at
-        .is_none_or(|at| now.duration_since(at) >= SHORTEST.max(lab.inquiry.cost * SHARE));
+    let spared = |at| now.duration_since(at) >= SHORTEST.max(lab.inquiry.cost * SHARE);
+    let due = !lab.is_training() || lab.inquiry.answered_at.is_none_or(spared);
     let busy = lab.inquiry.is_busy();
     let step = lab.step;
     let run = lab.runs.get_mut(lab.current)?;
@@ -228,11 +252,9 @@ fn weights_in_view(lab: &mut Lab, now: Instant) -> Option<(Which, u64, bool)> {
         && let Some(training) = &mut run.training
         && !training.gone
     {
-        let newest = training.shown.as_ref().map(|w| w.step);
-        let wanted = newest.is_none() || (newest < Some(last) && due && !busy);
-        if wanted && !training.awaiting {
-            training.send(Command::Show);
-            training.awaiting = true;
+        let first = training.shown.is_none();
+        if training.is_behind(last) && (first || (due && !busy)) {
+            training.ask_for_weights();
         }
     }
     let shown = run.training.as_ref().and_then(|t| t.shown.clone());
@@ -271,7 +293,7 @@ fn ready(lab: &mut Lab) -> bool {
     if lab.inquiry.refused == Some(current) {
         return false;
     }
-    lab.inquiry.examiner = None;
+    lab.inquiry.retire();
     let wake = lab.inquiry.wake.clone();
     let Some(run) = lab.runs.get(current) else { return false };
     match Examiner::start(&run.experiment, move || wake()) {

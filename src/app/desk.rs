@@ -84,8 +84,13 @@ impl Desk {
         }
     }
 
+    /// Draws everything anew: another window knows no texture of the one before.
+    pub fn forget_pictures(&mut self) {
+        self.pictures.clear();
+    }
+
     /// A new frame begins.
-    pub fn begin(&mut self, _lab: &Lab, dark: bool) {
+    pub fn begin(&mut self, dark: bool) {
         self.visible.clear();
         self.dark = dark;
     }
@@ -151,7 +156,10 @@ impl Desk {
         self.redraw(kind, lab, room);
         let Some(picture) = self.pictures.get_mut(kind) else { return };
         if let Some(sentence) = &picture.figure.empty {
-            ui.allocate_rect(room, egui::Sense::hover());
+            let response = ui.allocate_rect(room, egui::Sense::hover());
+            response.widget_info(|| {
+                egui::WidgetInfo::labeled(egui::Role::Label, true, sentence.as_str())
+            });
             return paint::sentence(ui, room, sentence);
         }
         if kind == "curves" {
@@ -183,7 +191,7 @@ impl Desk {
             .open(&mut open)
             .show(ctx, |ui| {
                 ui.add(egui::Label::new(egui::RichText::new(panel.about()).weak()).wrap());
-                changed = !form::knobs(ui, panel.as_mut(), None).is_empty();
+                changed = form::knobs(ui, panel.as_mut(), None, None);
                 if ui.button("Back to the defaults").clicked()
                     && let Some(entry) = panel::ALL.iter().find(|entry| entry.name == kind)
                 {

@@ -10,14 +10,16 @@ use super::worker::{Outcome, Worker};
 /// A dialog service that has not answered by then may never do so: the path field is offered beside it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A dialog that is gone sooner than any hand could close it never was there.
-const TOO_SOON: Duration = Duration::from_millis(400);
+/// A dialog that is gone sooner than a hand closes one never was there: a service that fails takes its time to say so.
+const TOO_SOON: Duration = Duration::from_millis(1500);
 
 /// What a path is wanted for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
     OpenRun,
     OpenExperiment,
+    /// The file that a setting of the task names.
+    ChooseFile(&'static str),
     SaveExperiment,
     /// The figure of a panel, by its kind.
     SaveFigure(String),
@@ -29,6 +31,7 @@ impl Purpose {
         match self {
             Self::OpenRun => "Open the folder of a run",
             Self::OpenExperiment => "Open an experiment",
+            Self::ChooseFile(_) => "Choose a UTF-8 text file",
             Self::SaveExperiment => "Save the experiment",
             Self::SaveFigure(_) => "Save the figure (.svg, .pdf or .png)",
             Self::ExportWeights => "Export weights (.safetensors)",
@@ -37,11 +40,16 @@ impl Purpose {
 
     fn file_name(&self) -> String {
         match self {
-            Self::OpenRun | Self::OpenExperiment => String::new(),
+            Self::OpenRun | Self::OpenExperiment | Self::ChooseFile(_) => String::new(),
             Self::SaveExperiment => "experiment.toml".to_owned(),
             Self::SaveFigure(kind) => format!("{kind}.svg"),
             Self::ExportWeights => "weights.safetensors".to_owned(),
         }
+    }
+
+    /// Whether something is written to the path.
+    fn writes(&self) -> bool {
+        matches!(self, Self::SaveExperiment | Self::SaveFigure(_) | Self::ExportWeights)
     }
 
     /// Asks the system; blocks until a person has answered.
@@ -50,6 +58,7 @@ impl Purpose {
         match self {
             Self::OpenRun => dialog.pick_folder(),
             Self::OpenExperiment => dialog.add_filter("Experiment", &["toml"]).pick_file(),
+            Self::ChooseFile(_) => dialog.pick_file(),
             Self::SaveExperiment | Self::SaveFigure(_) | Self::ExportWeights => dialog.save_file(),
         }
     }
@@ -62,6 +71,8 @@ struct Asking {
     field: bool,
     text: String,
     focus: bool,
+    /// This path is that of a file that is there: whether to replace it is being asked.
+    doubtful: Option<PathBuf>,
 }
 
 /// At most one path is asked for at a time.
@@ -89,18 +100,24 @@ impl Dialogs {
         };
         let system = self.system && worker.start_dialog("file dialog", dialog).is_ok();
         self.asking =
-            Some(Asking { purpose, since: Instant::now(), field: !system, text, focus: true });
+            Some(Asking { purpose, since: Instant::now(), field: !system, text, focus: true, doubtful: None });
     }
 
     /// What the system's dialog said: the path, if it is still wanted.
     pub fn answered(&mut self, purpose: &Purpose, path: Option<PathBuf>) -> Option<PathBuf> {
         let asking = self.asking.as_mut().filter(|asking| asking.purpose == *purpose)?;
-        if path.is_none() && asking.since.elapsed() < TOO_SOON {
+        // Somebody may be writing in the field by now: a dialog that was closed does not take it away.
+        if path.is_none() && (asking.field || asking.since.elapsed() < TOO_SOON) {
             asking.field = true;
             return None;
         }
         self.asking = None;
         path
+    }
+
+    /// Whether the path field is shown, which has Escape for itself.
+    pub fn has_field(&self) -> bool {
+        self.asking.as_ref().is_some_and(|asking| asking.field)
     }
 
     /// The path field, once it is due; some when a path was entered.
@@ -130,10 +147,22 @@ impl Dialogs {
                 }
                 chosen = edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
                 closed = ui.input(|i| i.key_pressed(Key::Escape));
+                let path = PathBuf::from(asking.text.trim());
+                if asking.doubtful.as_ref() == Some(&path) {
+                    let warning = format!("{} is there already.", path.display());
+                    ui.colored_label(ui.visuals().warn_fg_color, warning);
+                }
                 ui.horizontal(|ui| {
-                    chosen |= ui.button("OK").clicked();
+                    let replace = asking.doubtful.as_ref() == Some(&path);
+                    chosen |= ui.button(if replace { "Replace" } else { "OK" }).clicked();
                     closed |= ui.button("Cancel").clicked();
                 });
+                // What is there is replaced only when asked twice.
+                if chosen && asking.purpose.writes() && path.exists() && asking.doubtful.as_ref() != Some(&path) {
+                    asking.doubtful = Some(path);
+                    asking.focus = true;
+                    chosen = false;
+                }
             });
         if chosen {
             let asking = self.asking.take()?;

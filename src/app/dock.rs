@@ -45,7 +45,7 @@ pub fn title(kind: &str) -> &'static str {
 }
 
 /// The tiles, and which of them has the whole window or the keyboard.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dock {
     tree: Tree<Pane>,
     pub maximised: Option<String>,

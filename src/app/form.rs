@@ -5,35 +5,43 @@ use egui::{ComboBox, Slider, Ui};
 use crate::record::error::Error;
 use crate::record::intervention::Intervention;
 use crate::record::knobs::{self, Knobs, Slot, Spec};
-use crate::run::experiment::{Experiment, Staged};
+use crate::run::experiment::{Experiment, Staged, Train};
 use crate::{model, task};
 
 use super::action::Action;
 use super::state::Lab;
 
-/// Text of a form that is being written: the staged interventions.
+/// What is being written in the form.
 #[derive(Default)]
 pub struct Form {
+    /// The run that the form was shown for last.
+    of: usize,
     staged: Option<String>,
     wrong: Option<String>,
 }
 
-/// One row per setting; returns the names of those that were changed. `running` gives the values in use, to mark
-/// what waits for a restart.
+/// One row per setting; whether any was changed. `running` gives the values in use, to mark what waits for a restart;
+/// `browse` is called for a setting that names a file, when a hand wants to choose it.
 pub fn knobs(
     ui: &mut Ui,
     knobs: &mut dyn Knobs,
     running: Option<&toml::Table>,
-) -> Vec<(&'static str, bool)> {
+    mut browse: Option<&mut dyn FnMut(&'static str)>,
+) -> bool {
     let now = knobs::to_table(knobs);
-    let mut changed = Vec::new();
+    let mut changed = false;
     knobs.each(&mut |spec, slot| {
         let waits = running.is_some_and(|table| {
             !spec.live && table.get(spec.name).is_some_and(|v| Some(v) != now.get(spec.name))
         });
         ui.horizontal(|ui| {
-            if row(ui, spec, slot) {
-                changed.push((spec.name, spec.live));
+            let is_file = matches!(slot, Slot::Text(_));
+            changed |= row(ui, spec, slot);
+            if is_file
+                && let Some(browse) = &mut browse
+                && ui.button("Choose…").on_hover_text("Choose the file.").clicked()
+            {
+                browse(spec.name);
             }
             if waits {
                 ui.colored_label(ui.visuals().warn_fg_color, "needs a restart");
@@ -75,8 +83,7 @@ fn row(ui: &mut Ui, spec: &Spec, slot: Slot<'_>) -> bool {
         }
         Slot::Text(text) => ui.add(egui::TextEdit::singleline(text).desired_width(170.0)),
     };
-    let response = response.labelled_by(label.id).on_hover_text(&help);
-    response.changed()
+    response.labelled_by(label.id).on_hover_text(&help).changed()
 }
 
 /// The name of a setting, in a column of its own.
@@ -98,20 +105,29 @@ pub fn words(name: &str) -> String {
 fn help(spec: &Spec) -> String {
     let range =
         spec.range.map(|(low, high)| format!("\nFrom {low} to {high}.")).unwrap_or_default();
-    let when =
-        if spec.live { "\nTakes effect at once." } else { "\nTakes effect with the next start." };
+    let when = if spec.live {
+        "\nTakes effect at once in a run that trains."
+    } else {
+        "\nTakes effect with the next start."
+    };
     format!("{}{range}{when}", spec.help)
 }
 
 /// The whole experiment: task, model, training and what happens when.
 pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
     let mut actions = Vec::new();
-    let running = lab.run().map(|run| tables(&run.experiment));
-    let Some(draft) = &mut lab.draft else {
+    if form.of != lab.current {
+        *form = Form { of: lab.current, ..Form::default() };
+    }
+    let trains = lab.training().is_some_and(|t| !t.gone);
+    let Some(run) = lab.runs.get_mut(lab.current) else {
         ui.label("Open an experiment to see its settings.");
         return actions;
     };
-    let of = |part: usize| running.as_ref().map(|tables| &tables[part]);
+    let running = tables(&run.experiment);
+    let staged_in_use = &run.experiment.at;
+    let kinds_in_use = (run.experiment.task_kind.clone(), run.experiment.model_kind.clone());
+    let draft = &mut run.draft;
     if !draft.about.is_empty() {
         ui.label(egui::RichText::new(&draft.about).weak());
     }
@@ -121,7 +137,8 @@ pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
         if button.clicked() {
             actions.push(Action::Start);
         }
-        if running.as_ref().is_some_and(|r| *r != tables(draft)) {
+        let same_kinds = kinds_in_use == (draft.task_kind.clone(), draft.model_kind.clone());
+        if !same_kinds || *staged_in_use != draft.at || running != tables(draft) {
             ui.colored_label(
                 ui.visuals().warn_fg_color,
                 "changed: some settings wait for a restart",
@@ -136,7 +153,8 @@ pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
             draft.task = (entry.make)();
             draft.task_kind = kind;
         }
-        knobs(ui, draft.task.as_mut(), of(0));
+        let mut browse = |name: &'static str| actions.push(Action::ChooseFile(name));
+        knobs(ui, draft.task.as_mut(), Some(&running[0]), Some(&mut browse));
     });
     section(ui, "Model", |ui| {
         if let Some(kind) =
@@ -146,17 +164,32 @@ pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
             draft.model = (entry.make)();
             draft.model_kind = kind;
         }
-        knobs(ui, draft.model.as_mut(), of(1));
+        knobs(ui, draft.model.as_mut(), Some(&running[1]), None);
     });
     section(ui, "Training", |ui| {
-        for (name, live) in knobs(ui, &mut draft.train, of(2)) {
-            let table = knobs::to_table(&mut draft.train);
-            if let (true, Some(value)) = (live, table.get(name)) {
-                actions.push(Action::Set { name: name.to_owned(), value: value.clone() });
-            }
+        knobs(ui, &mut draft.train, Some(&running[2]), None);
+        // A setting on its way to a value is not one yet: the run records every change.
+        let held = ui.input(|i| i.pointer.any_down()) || ui.ctx().text_edit_focused();
+        if trains && !held {
+            actions.extend(live_changes(&mut draft.train, &running[2]));
         }
     });
     section(ui, "What happens when", |ui| staged(ui, draft, form));
+    actions
+}
+
+/// Live settings of the form that are not those of the run.
+fn live_changes(train: &mut Train, running: &toml::Table) -> Vec<Action> {
+    let now = knobs::to_table(train);
+    let mut actions = Vec::new();
+    train.each(&mut |spec, _| {
+        if spec.live
+            && let Some(value) = now.get(spec.name)
+            && running.get(spec.name) != Some(value)
+        {
+            actions.push(Action::Set { name: spec.name.to_owned(), value: value.clone() });
+        }
+    });
     actions
 }
 

@@ -21,6 +21,11 @@ pub struct Shelf {
 }
 
 impl Shelf {
+    /// Whether a question lies over the panels.
+    pub fn is_asking(&self) -> bool {
+        self.doubtful.is_some()
+    }
+
     /// Rows of runs; `open` are shown as such and cannot be deleted.
     pub fn ui(&mut self, ui: &mut Ui, open: &[PathBuf]) -> Vec<Action> {
         let mut actions = Vec::new();

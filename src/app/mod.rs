@@ -14,6 +14,8 @@ mod open;
 mod pace;
 mod paint;
 mod palette;
+pub mod run;
+mod shell;
 mod shot;
 pub mod state;
 mod surgery;
@@ -24,17 +26,17 @@ mod top;
 mod worker;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use egui::util::undoer::Undoer;
 use egui::{CentralPanel, Context, Frame, Id, Margin, Panel, ThemePreference, Ui};
 use serde::{Deserialize, Serialize};
 
 use crate::record::error::{Error, Result};
 use crate::record::folder::library as runs;
 use crate::run::experiment::Experiment;
-use crate::run::session;
 
 use action::{Action, Command};
 use desk::Desk;
@@ -43,6 +45,8 @@ use dock::Dock;
 use library::Shelf;
 use pace::Pace;
 use palette::Palette;
+use run::Origin;
+use shell::Lost;
 use shot::Shot;
 use state::Lab;
 use worker::{Outcome, Worker};
@@ -61,13 +65,15 @@ pub struct Launch {
     pub at_step: Option<u64>,
     /// Record into this folder instead of the library of runs.
     pub folder: Option<PathBuf>,
+    /// A drill: throw the graphics device away when this step is in view.
+    pub lose_device_at: Option<u64>,
 }
 
 /// Surroundings that differ between a person's window and a test.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
-    /// Where new runs are recorded; `None`: in memory only.
-    pub library: Option<PathBuf>,
+    /// Where new runs are recorded; an error says why they are not.
+    pub library: Result<PathBuf>,
     /// Whether to try the system's file dialogs before the path field.
     pub system_dialogs: bool,
     /// What draws; none in a test.
@@ -108,7 +114,14 @@ pub struct App {
     pace: Pace,
     /// Whether an answer wakes the window.
     eager: Arc<AtomicBool>,
+    /// The window that is woken: another one after its device was lost.
+    window: Arc<Mutex<Context>>,
+    lost: Lost,
+    lose_device_at: Option<u64>,
     note: Option<(String, Instant)>,
+    /// A menu or a question lies over the panels: keys are for it.
+    covered: bool,
+    undo: Undoer<Dock>,
 }
 
 impl App {
@@ -123,10 +136,11 @@ impl App {
         theme::install(ctx);
         // An answer is worth a frame of its own, except while training has frames follow each other anyway.
         let eager = Arc::new(AtomicBool::new(true));
-        let (waker, at_once) = (ctx.clone(), eager.clone());
+        let window = Arc::new(Mutex::new(ctx.clone()));
+        let (to_wake, at_once) = (window.clone(), eager.clone());
         let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
             if at_once.load(Ordering::Relaxed) {
-                waker.request_repaint();
+                to_wake.lock().unwrap_or_else(PoisonError::into_inner).request_repaint();
             }
         });
         let kept: Option<Kept> = storage.and_then(|s| {
@@ -134,8 +148,14 @@ impl App {
             serde_json::from_str(&text).ok()
         });
         let software = surroundings.adapter.as_ref().is_some_and(|adapter| adapter.software);
+        let (library, no_library) = match surroundings.library {
+            Ok(library) => (Some(library), None),
+            Err(error) => (None, Some(error)),
+        };
+        let mut lab = Lab::new(library, wake.clone());
+        lab.no_folder = no_library;
         let mut app = Self {
-            lab: Lab::new(surroundings.library, wake.clone()),
+            lab,
             dock: Dock::default(),
             desk: Desk::new(),
             palette: Palette::default(),
@@ -150,7 +170,12 @@ impl App {
             frame_cost: Duration::ZERO,
             pace: Pace::new(software),
             eager,
+            window,
+            lost: Lost::default(),
+            lose_device_at: launch.lose_device_at,
             note: None,
+            covered: false,
+            undo: Undoer::default(),
         };
         // A picture for others shows the layout that others have.
         if launch.screenshot.is_none()
@@ -163,6 +188,19 @@ impl App {
         app.begin(launch);
         app.apply_look(ctx);
         app
+    }
+
+    /// Goes on in another window: the device of the one before was lost, and with it every picture.
+    fn move_to(&mut self, ctx: &Context, adapter: Option<Adapter>) {
+        theme::install(ctx);
+        *self.window.lock().unwrap_or_else(PoisonError::into_inner) = ctx.clone();
+        self.desk.forget_pictures();
+        self.adapter = adapter;
+        self.lab.trouble(Error::system(
+            "the graphics device was lost and the window was opened anew; training and what is recorded were not touched",
+        ));
+        self.lab.changed();
+        self.apply_look(ctx);
     }
 
     fn apply_look(&self, ctx: &Context) {
@@ -190,24 +228,22 @@ impl App {
             }
             Action::Go(on) => self.lab.go(on),
             Action::Choose(index) => self.lab.choose(index),
+            Action::ChooseFile(setting) => self.ask(Purpose::ChooseFile(setting)),
             Action::Intervene(what) => self.lab.intervene(what),
             Action::Lift(what) => self.lab.lift(&what),
             Action::Set { name, value } => self.lab.set_live(name, value),
             Action::Speed(speed) => {
                 self.lab.speed = speed;
-                self.lab.command(session::Command::Speed(speed));
+                self.lab.send_speed();
             }
             Action::PlaybackSpeed(speed) => self.lab.playback.steps_per_second = speed,
             Action::Start => self.restart(),
             Action::Experiment(name) => self.lab.attempt(|lab| {
-                let experiment = Experiment::builtin(&name)?;
-                lab.start(&experiment, session::Begin::Fresh)
+                lab.start(Experiment::builtin(&name)?, Origin::Fresh);
+                Ok(())
             }),
-            Action::Text(text) => self.lab.attempt(|lab| {
-                lab.troubles.retain(|e| !e.message.starts_with("character "));
-                lab.set_text(&text)
-            }),
-            Action::OpenRun(folder) => self.open_run(folder),
+            Action::Text(text) => self.lab.set_text(&text),
+            Action::OpenRun(folder) => self.open_run(folder, None),
             Action::DeleteRun(folder) => self.delete_run(folder),
             Action::NameRun(folder, name) => self.name_run(&folder, &name),
             Action::SaveFigure(kind) => self.ask(Purpose::SaveFigure(kind)),
@@ -224,6 +260,7 @@ impl App {
                     self.lab.troubles.remove(index);
                 }
             }
+            Action::DismissAll => self.lab.troubles.clear(),
         }
     }
 
@@ -234,6 +271,7 @@ impl App {
             Command::SingleStep => lab.single_step(),
             Command::Restart => self.restart(),
             Command::Branch => self.lab.attempt(Lab::branch),
+            Command::CloseRun => self.close_run(),
             Command::Live => self.carry_out(Action::View(None), ctx),
             Command::PreviousStep => lab.move_step(-1),
             Command::NextStep => lab.move_step(1),
@@ -246,7 +284,7 @@ impl App {
             Command::ClearSelection => lab.clear_selection(),
             Command::NextHead => lab.move_head(1),
             Command::PreviousHead => lab.move_head(-1),
-            Command::DrawSequence => lab.draw_sequence(lab.drawn + 1),
+            Command::DrawSequence => lab.draw_next(),
             Command::EditText => {
                 self.dock.show_panel("tokens");
                 self.desk.editor.open(lab);
@@ -283,6 +321,11 @@ impl App {
             Command::ClosePanel => self.dock.close(&self.dock.focus.clone()),
             Command::NextPanel => self.dock.next_panel(),
             Command::ResetLayout => self.dock = Dock::default(),
+            Command::UndoLayout => {
+                if let Some(before) = self.undo.undo(&self.dock) {
+                    self.dock = before.clone();
+                }
+            }
             Command::Show(kind) => self.dock.show_panel(kind),
             Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
             _ => {}
@@ -292,11 +335,28 @@ impl App {
     }
 
     fn restart(&mut self) {
-        self.lab.attempt(|lab| match lab.draft.clone() {
-            Some(draft) => lab.start(&draft, session::Begin::Fresh),
-            None => Ok(()),
-        });
+        if let Some(draft) = self.lab.draft().cloned() {
+            self.lab.start(draft, Origin::Fresh);
+        }
         self.shelf.asked = false;
+    }
+
+    /// The trainer of a run may be in the middle of a step: it is waited for elsewhere.
+    fn close_run(&mut self) {
+        let Some(run) = self.lab.close() else { return };
+        let text = format!("{} was closed; its recording stays", run.name);
+        self.work("close run", move || {
+            drop(run);
+            Outcome::Done(Ok(text))
+        });
+    }
+
+    /// Has runs that were ordered built, each on a thread of its own.
+    fn build_runs(&mut self) {
+        for order in std::mem::take(&mut self.lab.orders) {
+            self.lab.building += 1;
+            self.work("start run", move || Outcome::Begun(order.carry_out().map(Box::new)));
+        }
     }
 
     fn save_figure_in_focus(&mut self) {
@@ -343,11 +403,21 @@ impl App {
                 }
                 Outcome::Done(Ok(text)) => self.note = Some((text, Instant::now())),
                 Outcome::Done(Err(error)) => self.lab.trouble(error),
-                Outcome::Opened(Ok(opened)) => {
-                    let (experiment, recording) = *opened;
-                    self.lab.attempt(|lab| lab.add_recorded(experiment, recording));
+                Outcome::Begun(begun) => {
+                    self.lab.building = self.lab.building.saturating_sub(1);
+                    match begun {
+                        Ok(begun) => self.lab.begun(*begun),
+                        Err(error) => self.lab.trouble(error),
+                    }
                 }
-                Outcome::Opened(Err(error)) => self.lab.trouble(error),
+                Outcome::Opened(Ok(opened), step) => {
+                    self.lab.opened(*opened);
+                    self.lab.view(step);
+                }
+                Outcome::Experiment(Ok(experiment)) => self.lab.start(*experiment, Origin::Fresh),
+                Outcome::Opened(Err(error), _) | Outcome::Experiment(Err(error)) => {
+                    self.lab.trouble(error);
+                }
                 Outcome::Listed(Ok(runs)) => self.shelf.runs = runs,
                 Outcome::Listed(Err(error)) => self.lab.trouble(error),
             }
@@ -366,27 +436,41 @@ impl App {
         });
     }
 
-    /// Sentences that something went wrong, until they are dismissed.
-    fn banner(&mut self, ui: &mut Ui) -> Vec<Action> {
+    /// Sentences that something went wrong, until they are dismissed. Many of them scroll: the panels keep their room.
+    fn banner(&self, ui: &mut Ui) -> Vec<Action> {
         let mut actions = Vec::new();
-        for (index, error) in self.lab.troubles.iter().enumerate() {
-            ui.horizontal(|ui| {
-                let button = ui.small_button("Dismiss");
-                if button.accessible_name(format!("Dismiss trouble {}", index + 1)).clicked() {
-                    actions.push(Action::Dismiss(index));
-                }
-                let text = egui::RichText::new(&error.message).color(ui.visuals().error_fg_color);
-                ui.add(egui::Label::new(text).wrap());
-            });
+        egui::ScrollArea::vertical().max_height(96.0).show(ui, |ui| {
+            for (index, error) in self.lab.troubles.iter().enumerate() {
+                ui.horizontal(|ui| {
+                    let button = ui.small_button("Dismiss");
+                    if button.accessible_name(format!("Dismiss trouble {}", index + 1)).clicked() {
+                        actions.push(Action::Dismiss(index));
+                    }
+                    let color = ui.visuals().error_fg_color;
+                    let text = egui::RichText::new(&error.message).color(color);
+                    ui.add(egui::Label::new(text).wrap());
+                });
+            }
+        });
+        if self.lab.troubles.len() > 1 && ui.small_button("Dismiss all").clicked() {
+            actions.push(Action::DismissAll);
         }
-        // What went well is said for a while.
+        actions
+    }
+
+    /// What went well is said for a while, over the panels: nothing moves for it.
+    fn say_note(&mut self, ctx: &Context) {
         if self.note.as_ref().is_some_and(|(_, at)| at.elapsed() > Duration::from_secs(6)) {
             self.note = None;
         }
-        if let Some((text, _)) = &self.note {
-            ui.label(text);
-        }
-        actions
+        let Some((text, _)) = &self.note else { return };
+        egui::Area::new(Id::unique("note"))
+            .order(egui::Order::Tooltip)
+            .interactable(false)
+            .anchor(egui::Align2::RIGHT_TOP, [-12.0, 72.0])
+            .show(ctx, |ui| {
+                Frame::popup(ui.style()).show(ui, |ui| ui.label(text));
+            });
     }
 
     fn draw(&mut self, ui: &mut Ui) -> Vec<Action> {
@@ -397,12 +481,12 @@ impl App {
             actions.extend(top::menu(ui, &self.lab, self.adapter.as_ref()));
         });
         Panel::top("state").frame(bar).show(ui, |ui| actions.extend(top::state(ui, &self.lab)));
-        if !self.lab.troubles.is_empty() || self.note.is_some() {
+        if !self.lab.troubles.is_empty() {
             Panel::top("troubles").frame(bar).show(ui, |ui| actions.extend(self.banner(ui)));
         }
         let centre = Frame::new().inner_margin(Margin::same(4));
         CentralPanel::default().frame(centre).show(ui, |ui| {
-            self.desk.begin(&self.lab, self.dark);
+            self.desk.begin(self.dark);
             let (lab, desk, shelf) = (&mut self.lab, &mut self.desk, &mut self.shelf);
             let more = self.dock.ui(ui, &mut |ui, kind| desk.panel(ui, kind, lab, shelf));
             actions.extend(more);
@@ -413,13 +497,28 @@ impl App {
 
     /// When the next frame is due, if anything moves by itself.
     fn next_frame(&mut self) -> Option<Duration> {
-        if self.lab.is_training() {
+        if self.lab.any_training() {
             return Some(self.pace.next(self.frame_cost, Instant::now()));
+        }
+        if self.lab.playback.playing {
+            return Some(self.lab.playback.interval().min(FRAME));
         }
         if self.lab.is_busy() || self.shot.is_some() {
             return Some(FRAME);
         }
         (self.note.is_some() || self.worker.is_busy()).then_some(Duration::from_millis(300))
+    }
+
+    /// What was pressed, unless something that lies over the panels wants the keys.
+    fn keys(&self, ctx: &Context) -> Vec<Action> {
+        if self.covered {
+            return Vec::new();
+        }
+        // Escape closes what is open before it clears the selection.
+        let escape = self.dialogs.has_field()
+            || self.desk.open_settings.is_some()
+            || self.desk.editor.is_open();
+        action::pressed(ctx, &self.lab, escape).into_iter().map(Action::Do).collect()
     }
 }
 
@@ -427,8 +526,9 @@ impl eframe::App for App {
     fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
         let hidden = ctx.input(|i| i.viewport().visible() == Some(false)) && self.shot.is_none();
         let calls = if hidden { Vec::new() } else { self.desk.calls(&self.lab) };
-        self.lab.tick(&calls, Instant::now());
         self.take_outcomes();
+        self.lab.tick(&calls, Instant::now());
+        self.build_runs();
         if hidden && self.lab.is_busy() {
             // Nothing is drawn, but what training says is still taken in.
             ctx.request_repaint_after(Duration::from_secs(1));
@@ -441,14 +541,12 @@ impl eframe::App for App {
         if (ctx.theme() == egui::Theme::Dark) != self.dark {
             self.apply_look(&ctx);
         }
-        let mut actions: Vec<Action> = action::pressed(&ctx, &self.lab, self.palette.open)
-            .into_iter()
-            .map(Action::Do)
-            .collect();
+        let mut actions = self.keys(&ctx);
         actions.extend(self.draw(ui));
         actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));
         palette::keys(&ctx, &mut self.keys_open);
         self.desk.settings_window(&ctx);
+        self.say_note(&ctx);
         if let Some((purpose, path)) = self.dialogs.ui(&ctx) {
             self.chosen(purpose, path);
         }
@@ -459,11 +557,17 @@ impl eframe::App for App {
         for action in actions {
             self.carry_out(action, &ctx);
         }
+        self.build_runs();
+        self.undo.feed_state(ctx.input(|i| i.time), &self.dock);
+        let asks = self.palette.open || self.keys_open || self.shelf.is_asking();
+        self.covered = asks || ctx.any_popup_open();
+        self.drill();
         self.take_shot(&ctx);
         // Half of a frame is drawing it; the other half is known only of the frame before.
         let drawn = frame.info().cpu_usage.unwrap_or(0.0);
         self.frame_cost = begun.elapsed().max(Duration::from_secs_f32(drawn.clamp(0.0, 1.0)));
-        self.eager.store(!self.lab.is_training(), Ordering::Relaxed);
+        let eager = !self.lab.any_training() || self.lab.inquiry.is_by_hand();
+        self.eager.store(eager, Ordering::Relaxed);
         if acted {
             ctx.request_repaint();
         } else if let Some(after) = self.next_frame() {
@@ -477,15 +581,6 @@ impl eframe::App for App {
         {
             storage.set_string(KEPT, text);
         }
-    }
-
-    /// What is kept is in [`Kept`]: zooms of plots and open menus begin anew.
-    fn persist_egui_memory(&self) -> bool {
-        false
-    }
-
-    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
-        visuals.panel_fill.to_normalized_gamma_f32()
     }
 }
 
@@ -503,14 +598,4 @@ fn hold_arrows(ctx: &Context, id: Id) {
 /// Where the id of the focused figure is noted.
 fn figure_focus() -> Id {
     Id::unique("figure focus")
-}
-
-/// A run folder, read where reading takes its time.
-///
-/// # Errors
-/// When it is no run folder, or one that this version cannot read.
-fn read_run(folder: &Path) -> Result<Box<(Experiment, crate::record::recording::Recording)>> {
-    let reader = crate::record::folder::Reader::open(folder)?;
-    let experiment = Experiment::load(&folder.join("experiment.toml"))?;
-    Ok(Box::new((experiment, reader.recording)))
 }

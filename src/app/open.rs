@@ -1,7 +1,11 @@
 //! From the command line to a window, from a path to a run, and a plain sentence where that fails.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
 
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -9,15 +13,18 @@ use crate::figure::file::{Format, Page, render, save};
 use crate::figure::provenance::Provenance;
 use crate::gpu::device::Adapter;
 use crate::record::error::{Error, Result};
+use crate::record::folder::Reader;
 use crate::record::folder::library::home;
+use crate::record::knobs;
 use crate::record::weights::Weights;
 use crate::run::experiment::Experiment;
-use crate::run::session::Begin;
 
 use super::dialogs::Purpose;
+use super::run::{Opened, Origin};
+use super::shell::{Lost, Shell, Slot};
 use super::shot::Shot;
 use super::worker::Outcome;
-use super::{App, Launch, Surroundings, read_run};
+use super::{App, Launch, Surroundings};
 
 /// The icon of the window.
 const ICON: &[u8] = include_bytes!("../../assets/icon.png");
@@ -33,6 +40,29 @@ const PACKAGES: &str = "sudo apt install libvulkan1 mesa-vulkan-drivers libx11-6
 pub fn open(launch: Launch) -> Result<()> {
     display()?;
     let (sender, shots) = crossbeam_channel::bounded(1);
+    let options = || options(launch.screenshot.is_none());
+    let slot = Slot::default();
+    let mut reopened: Vec<Instant> = Vec::new();
+    loop {
+        let opened = Cell::new(false);
+        let outcome = window(options(), &launch, &slot, &sender, &opened);
+        let was_open = slot.borrow().is_some();
+        let lost = slot.borrow().as_ref().is_some_and(App::has_lost_device);
+        let now = Instant::now();
+        reopened.retain(|at| now.duration_since(*at) < MINUTE);
+        // A device may be gone before it says so: then drawing fails in its own way, and the event loop that it
+        // broke out of has to end once more before it can begin again.
+        let again = lost || outcome.is_err() || !opened.get();
+        if !was_open || !again || reopened.len() >= REOPENINGS {
+            // What was going on is saved before the program ends.
+            drop(slot.take());
+            return outcome.and_then(|()| shots.try_recv().unwrap_or(Ok(())));
+        }
+        reopened.push(now);
+    }
+}
+
+fn options(persist_window: bool) -> eframe::NativeOptions {
     let viewport = egui::ViewportBuilder::default()
         .with_title("Mnemoscope")
         .with_app_id("mnemoscope")
@@ -42,30 +72,56 @@ pub fn open(launch: Launch) -> Result<()> {
         Ok(icon) => viewport.with_icon(icon),
         Err(_) => viewport,
     };
-    let options = eframe::NativeOptions {
+    eframe::NativeOptions {
         viewport,
         // Costs a software adapter time in every pixel, and heat maps should be exactly their colours.
         dithering: false,
-        persist_window: launch.screenshot.is_none(),
+        persist_window,
         ..eframe::NativeOptions::default()
-    };
-    let create: eframe::AppCreator<'_> = Box::new(move |creation| {
-        let adapter = creation.wgpu_render_state.as_ref().map(adapter);
-        if let Some(state) = &creation.wgpu_render_state {
+    }
+}
+
+/// A device that is lost again and again is no use: after so many windows a minute the program says so and ends.
+const REOPENINGS: usize = 6;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// One window, until it is closed; the program is left in `slot`.
+fn window(
+    options: eframe::NativeOptions,
+    launch: &Launch,
+    slot: &Slot,
+    sender: &Sender<Result<()>>,
+    opened: &Cell<bool>,
+) -> Result<()> {
+    let create: eframe::AppCreator<'_> = Box::new(|creation| {
+        opened.set(true);
+        let state = creation.wgpu_render_state.as_ref();
+        let adapter = state.map(adapter);
+        if let Some(state) = state {
             super::gpu_cloud::install(&creation.egui_ctx, state.target_format);
         }
-        let surroundings = Surroundings { library: home().ok(), system_dialogs: true, adapter };
-        let mut app = App::new(&creation.egui_ctx, creation.storage, surroundings, &launch);
-        if let Some(file) = &launch.screenshot {
-            app.shot = Some(Shot::new(file.clone(), launch.at_step, sender));
+        let before = slot.take();
+        let mut app = if let Some(mut app) = before {
+            app.move_to(&creation.egui_ctx, adapter);
+            app
+        } else {
+            let surroundings = Surroundings { library: home(), system_dialogs: true, adapter };
+            let mut app = App::new(&creation.egui_ctx, creation.storage, surroundings, launch);
+            if let Some(file) = &launch.screenshot {
+                app.shot = Some(Shot::new(file.clone(), launch.at_step, sender.clone()));
+            }
+            app
+        };
+        if let Some(state) = state {
+            app.lost = Lost::watch(&state.device, &creation.egui_ctx);
         }
-        Ok(Box::new(app))
+        Ok(Box::new(Shell::new(app, slot.clone())))
     });
     // The libraries of the window system are loaded when it is opened; some of them report by panicking.
     let outcome =
         catch_unwind(AssertUnwindSafe(|| eframe::run_native("mnemoscope", options, create)));
     match outcome {
-        Ok(Ok(())) => shots.try_recv().unwrap_or(Ok(())),
+        Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(no_window(&error.to_string())),
         Err(panic) => Err(no_window(&said(panic.as_ref()))),
     }
@@ -98,45 +154,48 @@ fn adapter(state: &eframe::egui_wgpu::RenderState) -> Adapter {
 }
 
 impl App {
+    pub(super) fn has_lost_device(&self) -> bool {
+        self.lost.is_lost()
+    }
+
     /// Begins what the command line asks for; what fails is said in the window.
     pub(super) fn begin(&mut self, launch: &Launch) {
         let what = launch.what.as_deref().unwrap_or("birth");
         let path = Path::new(what);
         if launch.what.is_some() && path.is_dir() {
-            match read_run(path) {
-                Ok(opened) => {
-                    let (experiment, recording) = *opened;
-                    self.lab.attempt(|lab| lab.add_recorded(experiment, recording));
-                    self.lab.view(launch.at_step);
-                }
-                Err(error) => self.lab.trouble(error),
-            }
-            return;
+            return self.open_run(path.to_owned(), launch.at_step);
         }
         self.lab.next_folder.clone_from(&launch.folder);
         self.lab.attempt(|lab| {
             let mut experiment = Experiment::find(what)?;
             if let Some(step) = launch.at_step {
-                experiment.train.steps = usize::try_from(step).unwrap_or(usize::MAX);
+                // A run of 0 steps would be one without an end.
+                experiment.train.steps = usize::try_from(step).unwrap_or(usize::MAX).max(1);
             }
-            lab.start(&experiment, Begin::Fresh)
+            lab.start(experiment, Origin::Fresh);
+            Ok(())
         });
     }
 
-    pub(super) fn open_run(&mut self, folder: PathBuf) {
-        self.work("open run", move || Outcome::Opened(read_run(&folder)));
+    pub(super) fn open_run(&mut self, folder: PathBuf, step: Option<u64>) {
+        let open = move || Outcome::Opened(Opened::read(&folder).map(Box::new), step);
+        self.work("open run", open);
     }
 
     /// A path was chosen for something.
     pub(super) fn chosen(&mut self, purpose: Purpose, path: PathBuf) {
         match purpose {
-            Purpose::OpenRun => self.open_run(path),
-            Purpose::OpenExperiment => self.lab.attempt(|lab| {
-                let experiment = Experiment::load(&path)?;
-                lab.start(&experiment, Begin::Fresh)
+            Purpose::OpenRun => self.open_run(path, None),
+            Purpose::OpenExperiment => self.work("open experiment", move || {
+                Outcome::Experiment(Experiment::load(&path).map(Box::new))
+            }),
+            Purpose::ChooseFile(setting) => self.lab.attempt(|lab| {
+                let Some(draft) = lab.draft_mut() else { return Ok(()) };
+                let value = toml::Value::String(path.display().to_string());
+                knobs::set(draft.task.as_mut(), "task.", setting, &value)
             }),
             Purpose::SaveExperiment => {
-                let Some(draft) = &self.lab.draft else { return };
+                let Some(draft) = self.lab.draft() else { return };
                 let text = draft.to_toml();
                 self.write(path, move || Ok(text.into_bytes()));
             }
@@ -173,10 +232,15 @@ impl App {
     }
 
     fn export_weights(&mut self, path: PathBuf) {
-        match self.lab.weights_in_view() {
-            Ok(weights) => self.write(path, move || safetensors_of(&weights)),
-            Err(error) => self.lab.trouble(error),
-        }
+        let (step, weights, folder) = match self.lab.weights_in_view() {
+            Ok(found) => found,
+            Err(error) => return self.lab.trouble(error),
+        };
+        self.write(path, move || match (weights, folder) {
+            (Some(weights), _) => safetensors_of(&weights),
+            (None, Some(folder)) => safetensors_of(&Reader::open(&folder)?.weights(step)?),
+            (None, None) => Err(Error::usage("the weights of this step are not recorded")),
+        });
     }
 
     /// Makes the bytes of a file and writes them, away from the window.

@@ -34,14 +34,12 @@ impl App {
     /// Takes the picture once everything stands still at the wanted step.
     pub(super) fn take_shot(&mut self, ctx: &Context) {
         let ready = self.stands_still();
-        let failed = self.lab.runs.is_empty();
+        let failed = self.cannot_answer();
         let Some(shot) = &mut self.shot else { return };
         if shot.requested {
             return;
         }
-        if failed {
-            let why = self.lab.troubles.first().cloned();
-            let why = why.unwrap_or_else(|| Error::internal("there is no run to show"));
+        if let Some(why) = failed {
             // The window was closed by hand when nobody listens.
             let _ = shot.done.send(Err(why));
             shot.requested = true;
@@ -57,6 +55,27 @@ impl App {
             let _ = done.send(write(&file, &image));
             closer.send_viewport_cmd(ViewportCommand::Close);
         });
+    }
+
+    /// Why there will never be a picture.
+    fn cannot_answer(&self) -> Option<Error> {
+        let lab = &self.lab;
+        if lab.building > 0 || !lab.orders.is_empty() || self.worker.is_busy() {
+            return None;
+        }
+        let said = || lab.troubles.first().cloned();
+        if lab.runs.is_empty() {
+            return Some(said().unwrap_or_else(|| Error::internal("there is no run to show")));
+        }
+        if let Some(failure) = &lab.failure {
+            return Some(Error::input(failure.clone()));
+        }
+        let nothing = lab.run().is_some_and(|run| {
+            run.training.as_ref().is_none_or(|t| t.gone) && run.recording.recorded.is_empty()
+        });
+        nothing.then(|| {
+            said().unwrap_or_else(|| Error::input("this run has no recorded weights to show"))
+        })
     }
 
     fn stands_still(&self) -> bool {

@@ -5,110 +5,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::figure::Pick;
-use crate::nn::params::Params;
-use crate::panel::{NetShape, Selection};
+use crate::panel::Selection;
 use crate::record::batch::Row;
 use crate::record::error::{Error, Result};
 use crate::record::event::{Event, MarkKind, State};
 use crate::record::folder::Reader;
-use crate::record::folder::library::new_run_folder;
 use crate::record::intervention::{Intervention, Point, Site};
 use crate::record::knobs;
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::recording::Recording;
-use crate::record::vocab::Vocab;
 use crate::record::weights::Weights;
 use crate::run::experiment::Experiment;
-use crate::run::session::{Begin, Command, Session, Start};
-use crate::task::{Source, held_out_seed};
+use crate::run::session::Command;
+use crate::task::held_out_seed;
 
 use super::ask::Inquiry;
+use super::run::{Begun, Opened, Order, Origin, Place, Run, Training};
 
 /// Events are taken in for at most this long a frame, so that a flood of them never stops the window.
 const DRAIN: Duration = Duration::from_millis(10);
 
-/// A run in the window.
-pub struct Run {
-    pub name: String,
-    pub experiment: Experiment,
-    pub recording: Arc<Recording>,
-    pub training: Option<Training>,
-    pub bench: Bench,
-}
-
-/// What stays the same for all steps of a run: its vocabulary, the shape of its network, its source.
-pub struct Bench {
-    pub net: NetShape,
-    pub vocab: Vocab,
-    pub roles: &'static [&'static str],
-    pub source: Arc<dyn Source>,
-    /// Tensors that training can change, in order.
-    pub trained: Vec<String>,
-}
-
-impl Bench {
-    /// # Errors
-    /// When the task cannot be opened or the model cannot be built for it.
-    pub fn of(experiment: &Experiment) -> Result<Self> {
-        let source = experiment.task.open()?;
-        let vocab = source.vocab().clone();
-        let mut params = Params::new(experiment.train.seed as u64);
-        let model = experiment.model.build(vocab.len(), source.length(), &mut params)?;
-        let layout = model.layout();
-        let net = NetShape {
-            kind: layout.kind.to_owned(),
-            heads: layout.heads.clone(),
-            vocab: layout.vocab,
-            length: layout.length,
-        };
-        let trained = params.all().filter(|p| params.is_trained(*p));
-        let trained = trained.map(|p| params.name(p).to_owned()).collect();
-        Ok(Self { net, vocab, roles: source.roles(), source, trained })
-    }
-}
-
-/// The live side of a run.
-pub struct Training {
-    session: Session,
-    pub state: State,
-    /// What a hand asked for and the trainer has not yet confirmed: older reports are not shown.
-    wanted: Option<State>,
-    pub steps_per_second: f64,
-    pub in_force: Vec<Intervention>,
-    /// In words: `learning global statistics`.
-    doing: String,
-    /// The newest weights that were sent.
-    pub shown: Option<Arc<Weights>>,
-    /// `Show` was sent and not answered yet.
-    pub awaiting: bool,
-    /// The thread has gone.
-    pub gone: bool,
-}
-
-impl Training {
-    pub fn send(&mut self, command: Command) {
-        self.gone |= self.session.commands.send(command).is_err();
-    }
-
-    pub fn is_running(&self) -> bool {
-        self.state == State::Running && !self.gone
-    }
-
-    /// Shown at once: the button should not lag behind the hand.
-    fn expect(&mut self, state: State) {
-        self.state = state;
-        self.wanted = Some(state);
-    }
-
-    /// A report of the trainer; one from before the last command was carried out is left aside.
-    fn report(&mut self, state: State) {
-        let ended = matches!(state, State::Finished | State::Failed);
-        if ended || self.wanted.is_none_or(|wanted| wanted == state) {
-            self.wanted = None;
-            self.state = state;
-        }
-    }
-}
+/// More sentences than this are not kept: what goes wrong at every step would push everything else away.
+const MOST_TROUBLES: usize = 20;
 
 /// Walking through recorded steps by itself.
 pub struct Playback {
@@ -117,21 +35,36 @@ pub struct Playback {
     last: Option<Instant>,
 }
 
+impl Playback {
+    /// From one recorded step to the next.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.steps_per_second.max(0.1))
+    }
+}
+
 /// Everything the window knows. Changed by events, answers and actions; drawn by the rest of `app`.
 pub struct Lab {
     pub runs: Vec<Run>,
     pub current: usize,
-    /// What the form shows: the experiment of the next run.
-    pub draft: Option<Experiment>,
+    /// Runs that are still to be begun: building them is work for another thread.
+    pub orders: Vec<Order>,
+    /// How many are being built.
+    pub building: usize,
     pub prompt: Arc<Row>,
-    /// Number of the drawn sequence.
-    pub drawn: u64,
+    /// Number of the drawn sequence; `None` once its text was edited.
+    pub drawn: Option<u64>,
+    /// The sequence that was drawn last: an edited text takes its rules.
+    rules: Arc<Row>,
+    /// What was wrong with the text that was typed last.
+    pub text_note: Option<String>,
     pub selection: Selection,
     /// The step in view; `None` means the newest.
     pub step: Option<u64>,
     /// Interventions tried on a step of the past: they change the examination, not the run.
     pub trial: Vec<Intervention>,
     pub readings: Option<Arc<Readings>>,
+    /// Why there are no readings of what is in view.
+    pub failure: Option<String>,
     /// How well the network does with what is in force, as last examined.
     pub effect: Option<Arc<Readings>>,
     /// The same without anything in force, at the step of `effect`.
@@ -145,6 +78,8 @@ pub struct Lab {
     pub playback: Playback,
     /// Where new runs are recorded; `None`: in memory only.
     pub runs_folder: Option<PathBuf>,
+    /// Why there is no such place, said once with the first run.
+    pub no_folder: Option<Error>,
     /// Where the next run is recorded, if that was said.
     pub next_folder: Option<PathBuf>,
     pub inquiry: Inquiry,
@@ -156,13 +91,17 @@ impl Lab {
         Self {
             runs: Vec::new(),
             current: 0,
-            draft: None,
+            orders: Vec::new(),
+            building: 0,
             prompt: Arc::default(),
-            drawn: 0,
+            drawn: Some(0),
+            rules: Arc::default(),
+            text_note: None,
             selection: Selection::default(),
             step: None,
             trial: Vec::new(),
             readings: None,
+            failure: None,
             effect: None,
             baseline: None,
             revision: 0,
@@ -171,6 +110,7 @@ impl Lab {
             speed: None,
             playback: Playback { steps_per_second: 10.0, playing: false, last: None },
             runs_folder,
+            no_folder: None,
             next_folder: None,
             inquiry: Inquiry::new(wake),
         }
@@ -192,10 +132,34 @@ impl Lab {
         self.training().is_some_and(Training::is_running)
     }
 
-    /// Whether run, pause and step mean something now.
+    /// Whether any run trains, in view or not.
+    pub fn any_training(&self) -> bool {
+        self.runs.iter().any(|run| run.training.as_ref().is_some_and(Training::is_running))
+    }
+
+    /// Whether run, pause and step mean something now. A run that has done all its steps goes on once the form
+    /// gives it more.
     pub fn can_train(&self) -> bool {
-        self.training()
-            .is_some_and(|t| !t.gone && matches!(t.state, State::Running | State::Paused))
+        let Some(run) = self.run() else { return false };
+        let steps = run.experiment.train.steps as u64;
+        let more = steps == 0 || steps > run.recording.last_step;
+        run.training.as_ref().is_some_and(|t| {
+            !t.gone
+                && match t.state {
+                    State::Running | State::Paused => true,
+                    State::Finished => more,
+                    State::Failed => false,
+                }
+        })
+    }
+
+    /// The experiment in the form.
+    pub fn draft(&self) -> Option<&Experiment> {
+        self.run().map(|run| &run.draft)
+    }
+
+    pub fn draft_mut(&mut self) -> Option<&mut Experiment> {
+        self.runs.get_mut(self.current).map(|run| &mut run.draft)
     }
 
     /// The runs as panels want them: the one in view first.
@@ -213,10 +177,15 @@ impl Lab {
         self.step.or_else(|| self.run().map(|r| r.recording.last_step)).unwrap_or(0)
     }
 
+    /// Whether interventions change training, or only what is looked at.
+    pub fn acts_on_training(&self) -> bool {
+        self.step.is_none() && self.training().is_some_and(|t| !t.gone)
+    }
+
     /// What changes the network in view, and what can be undone.
     pub fn in_force(&self) -> &[Intervention] {
-        match (self.step, self.training()) {
-            (None, Some(training)) => &training.in_force,
+        match self.training() {
+            Some(training) if self.acts_on_training() => &training.in_force,
             _ => &self.trial,
         }
     }
@@ -230,6 +199,8 @@ impl Lab {
         if !self.troubles.iter().any(|e| e.message == error.message) {
             self.troubles.push(error);
         }
+        let surplus = self.troubles.len().saturating_sub(MOST_TROUBLES);
+        self.troubles.drain(..surplus);
     }
 
     /// Carries out what may fail; a failure becomes a sentence in the window.
@@ -239,69 +210,60 @@ impl Lab {
         }
     }
 
-    /// Begins a run and shows it.
-    ///
-    /// # Errors
-    /// When the experiment cannot be built or its folder not be made. The runs that are there stay.
-    pub fn start(&mut self, experiment: &Experiment, begin: Begin) -> Result<()> {
-        let bench = Bench::of(experiment)?;
-        let name = self.free_name(&experiment.name);
-        let folder = match (self.next_folder.take(), &self.runs_folder) {
-            (Some(folder), _) => Some(folder),
-            (None, Some(library)) => Some(new_run_folder(library, &experiment.name)?),
-            (None, None) => None,
+    /// Has a run begun: it is built on another thread and comes back through [`Self::begun`].
+    pub fn start(&mut self, experiment: Experiment, origin: Origin) {
+        let place = match (self.next_folder.take(), &self.runs_folder) {
+            (Some(folder), _) => Place::Folder(folder),
+            (None, Some(library)) => Place::Library(library.clone()),
+            (None, None) => Place::Nowhere(self.no_folder.take()),
         };
-        let session = Session::start(Start {
-            experiment: experiment.clone(),
-            begin,
-            folder: folder.clone(),
-            paused: false,
-        })?;
-        // Two trainings at once would halve each other's speed: the one before is held.
-        if let Some(training) = self.training_mut()
-            && training.is_running()
-        {
-            training.send(Command::Pause);
-            training.expect(State::Paused);
+        self.orders.push(Order { experiment, origin, place });
+    }
+
+    /// Shows a run that was begun. Two trainings at once would halve each other's speed: the others are held.
+    pub fn begun(&mut self, begun: Begun) {
+        let name = self.free_name(begun.name());
+        if let Some(trouble) = begun.trouble.clone() {
+            self.trouble(trouble);
         }
-        let mut training = Training {
-            session,
-            state: State::Running,
-            wanted: None,
-            steps_per_second: 0.0,
-            in_force: Vec::new(),
-            doing: String::new(),
-            shown: None,
-            awaiting: false,
-            gone: false,
-        };
-        if let Some(speed) = self.speed {
-            training.send(Command::Speed(Some(speed)));
-        }
-        self.runs.push(Run {
-            name,
-            experiment: experiment.clone(),
-            recording: Arc::new(Recording { folder, ..Recording::default() }),
-            training: Some(training),
-            bench,
-        });
+        self.hold_others(usize::MAX);
+        self.runs.push(begun.into_run(name));
         self.choose(self.runs.len() - 1);
-        Ok(())
+        self.send_speed();
+    }
+
+    /// Pauses every run but this one.
+    fn hold_others(&mut self, but: usize) {
+        let others = self.runs.iter_mut().enumerate().filter(|(i, _)| *i != but);
+        for training in others.filter_map(|(_, run)| run.training.as_mut()) {
+            if training.is_running() {
+                training.send(Command::Pause);
+                training.expect(State::Paused);
+            }
+        }
     }
 
     /// Adds a run that was recorded before.
-    ///
-    /// # Errors
-    /// When its experiment cannot be built here.
-    pub fn add_recorded(&mut self, experiment: Experiment, recording: Recording) -> Result<()> {
-        let bench = Bench::of(&experiment)?;
-        let folder_name = recording.folder.as_ref().and_then(|f| f.file_name());
-        let name = folder_name.map_or(experiment.name.clone(), |n| n.to_string_lossy().into());
-        let name = self.free_name(&name);
-        let recording = Arc::new(recording);
-        self.runs.push(Run { name, experiment, recording, training: None, bench });
+    pub fn opened(&mut self, opened: Opened) {
+        for problem in opened.problems.clone() {
+            self.trouble(problem);
+        }
+        let name = self.free_name(&opened.name());
+        self.runs.push(opened.into_run(name));
         self.choose(self.runs.len() - 1);
-        Ok(())
+    }
+
+    /// Takes the run in view out of the window. What comes back is to be dropped elsewhere: it may train one more
+    /// step and save. The recording stays on the disk.
+    pub fn close(&mut self) -> Option<Run> {
+        if self.current >= self.runs.len() {
+            return None;
+        }
+        let run = self.runs.remove(self.current);
+        self.inquiry.retire();
+        self.choose(self.current.min(self.runs.len().saturating_sub(1)));
+        self.changed();
+        Some(run)
     }
 
     fn free_name(&self, wanted: &str) -> String {
@@ -313,17 +275,14 @@ impl Lab {
             .unwrap_or_default()
     }
 
-    /// Shows a run; the sequence is kept if the task can still read it.
+    /// Shows a run; a text of one's own is kept if the run's task can read it.
     pub fn choose(&mut self, index: usize) {
-        let Some(run) = self.runs.get(index) else { return };
-        self.current = index;
-        self.draft = Some(run.experiment.clone());
+        let own_text = self.drawn.is_none().then(|| self.text());
         self.step = None;
         self.trial.clear();
-        self.readings = None;
-        self.effect = None;
-        self.baseline = None;
-        self.inquiry.forget();
+        self.forget_answers();
+        self.current = index;
+        let Some(run) = self.runs.get(index) else { return };
         let heads = &run.bench.net.heads;
         let head = heads.get(self.selection.layer).is_some_and(|&n| self.selection.head < n);
         if !head || self.prompt.is_empty() {
@@ -331,45 +290,70 @@ impl Lab {
             self.selection.layer = heads.iter().rposition(|&n| n > 0).unwrap_or(0);
             self.selection.head = 0;
         }
-        self.draw_sequence(self.drawn);
+        self.send_speed();
+        self.draw_sequence(self.drawn.unwrap_or(0));
+        if let Some(text) = own_text {
+            self.set_text(&text);
+            self.text_note = None;
+        }
+    }
+
+    fn forget_answers(&mut self) {
+        self.readings = None;
+        self.failure = None;
+        self.effect = None;
+        self.baseline = None;
+        self.inquiry.forget();
     }
 
     pub fn draw_sequence(&mut self, index: u64) {
         let Some(run) = self.run() else { return };
         // Those of the held-out batch, which were never trained on and which the cloud shows.
         let seed = held_out_seed(run.experiment.train.seed as u64);
-        let row = run.bench.source.sequence(seed, index);
-        self.drawn = index;
-        self.set_prompt(row);
-    }
-
-    fn set_prompt(&mut self, row: Row) {
+        let row = Arc::new(run.bench.source.sequence(seed, index));
         // A position whose answer has been seen before shows what the window is about.
         let telling = row.occurrence.iter().rposition(|&n| n >= 2);
         let keep = self.selection.query.filter(|&q| q < row.len() && row.occurrence[q] >= 2);
         self.selection.query = keep.or(telling).or(row.len().checked_sub(1));
         self.selection.key = None;
-        self.prompt = Arc::new(row);
+        self.drawn = Some(index);
+        self.rules = row.clone();
+        self.text_note = None;
+        self.prompt = row;
         self.changed();
     }
 
-    /// Asks about another text.
-    ///
-    /// # Errors
-    /// When it holds a sign that is no token, is empty or too long.
-    pub fn set_text(&mut self, text: &str) -> Result<()> {
-        let Some(run) = self.run() else { return Ok(()) };
-        let tokens = run.bench.vocab.encode(text)?;
+    /// The sequence after the one that was drawn last.
+    pub fn draw_next(&mut self) {
+        self.draw_sequence(self.drawn.map_or(0, |n| n + 1));
+    }
+
+    /// Asks about another text. What of it cannot be read is said beside it, and the sequence stays.
+    pub fn set_text(&mut self, text: &str) {
+        let Some(run) = self.run() else { return };
         let longest = run.bench.net.length;
-        if tokens.is_empty() || tokens.len() > longest {
-            return Err(Error::usage(format!(
-                "the text has {} tokens; this network reads 1 to {longest}",
-                tokens.len()
-            )));
-        }
-        let row = run.bench.source.label(&tokens, &self.prompt);
-        self.set_prompt(row);
-        Ok(())
+        let mut tokens = match run.bench.vocab.encode(text) {
+            Ok(tokens) if tokens.is_empty() => {
+                self.text_note = Some("Write at least one character.".to_owned());
+                return;
+            }
+            Ok(tokens) => tokens,
+            Err(error) => {
+                self.text_note = Some(error.message);
+                return;
+            }
+        };
+        let count = tokens.len();
+        tokens.truncate(longest);
+        let note = format!("This network reads {longest} tokens: the last {} are left out.", count.saturating_sub(longest));
+        let row = run.bench.source.label(&tokens, &self.rules);
+        self.text_note = (count > longest).then_some(note);
+        let inside = |at: &usize| *at < row.len();
+        self.selection.query = self.selection.query.filter(inside).or(row.len().checked_sub(1));
+        self.selection.key = self.selection.key.filter(inside);
+        self.drawn = None;
+        self.prompt = Arc::new(row);
+        self.changed();
     }
 
     /// The sequence in view as text.
@@ -404,7 +388,7 @@ impl Lab {
 
     /// Points of other sequences bring that sequence into view.
     fn pick_cloud_point(&mut self, sequence: usize, position: usize, is_key: bool) {
-        if self.drawn != sequence as u64 {
+        if self.drawn != Some(sequence as u64) {
             self.draw_sequence(sequence as u64);
         }
         if position >= self.prompt.len() {
@@ -472,11 +456,10 @@ impl Lab {
 
     /// Training or the step of the past in view, whichever is looked at.
     pub fn intervene(&mut self, what: Intervention) {
-        if self.step.is_none() && self.training().is_some_and(|t| !t.gone) {
+        if self.acts_on_training() {
             if let Some(training) = self.training_mut() {
                 training.send(Command::Intervene(what));
-                training.send(Command::Show);
-                training.awaiting = true;
+                training.ask_for_weights();
             }
         } else if what.changes_forward() {
             if !self.trial.contains(&what) {
@@ -491,11 +474,10 @@ impl Lab {
     }
 
     pub fn lift(&mut self, what: &Intervention) {
-        if self.step.is_none() && self.training().is_some() {
+        if self.acts_on_training() {
             if let Some(training) = self.training_mut() {
                 training.send(Command::Lift(what.clone()));
-                training.send(Command::Show);
-                training.awaiting = true;
+                training.ask_for_weights();
             }
         } else {
             self.trial.retain(|t| t != what);
@@ -543,36 +525,37 @@ impl Lab {
         self.runs.iter().filter_map(|run| run.recording.folder.clone()).collect()
     }
 
-    /// The weights of the step in view.
+    /// The step in view, its weights where they are at hand, and the folder that has them otherwise.
     ///
     /// # Errors
-    /// When they are not known yet, or cannot be read.
-    pub fn weights_in_view(&self) -> Result<Arc<Weights>> {
+    /// When no step is known yet.
+    pub fn weights_in_view(&self) -> Result<(u64, Option<Arc<Weights>>, Option<PathBuf>)> {
         let run = self.run().ok_or_else(|| Error::usage("there is no run"))?;
+        let folder = run.recording.folder.clone();
         let shown = run.training.as_ref().and_then(|t| t.shown.clone());
         if self.step.is_none()
             && let Some(weights) = shown
         {
-            return Ok(weights);
+            return Ok((weights.step, Some(weights), folder));
         }
         let step = self.step.or_else(|| run.recording.recorded.last().copied());
-        let (Some(step), Some(folder)) = (step, &run.recording.folder) else {
-            return Err(Error::usage("no weights are recorded yet: let training run a moment"));
-        };
-        Ok(Arc::new(Reader::open(folder)?.weights(step)?))
+        let step = step.ok_or_else(|| {
+            Error::usage("no weights are recorded yet: let training run a moment")
+        })?;
+        Ok((step, None, folder))
     }
 
     /// Continues training from the step in view as a new run, with the settings of the form.
     ///
     /// # Errors
-    /// When the weights cannot be read or do not fit the settings.
+    /// When there are no weights to go on from.
     pub fn branch(&mut self) -> Result<()> {
-        let weights = self.weights_in_view()?;
-        let (Some(run), Some(draft)) = (self.run(), &self.draft) else { return Ok(()) };
-        let from = run.recording.folder.clone();
-        let mut experiment = draft.clone();
-        experiment.name = format!("{} from {}", run.experiment.name, weights.step);
-        self.start(&experiment, Begin::Branch { weights, from })
+        let (step, weights, from) = self.weights_in_view()?;
+        let Some(run) = self.run() else { return Ok(()) };
+        let mut experiment = run.draft.clone();
+        experiment.name = format!("{} from {step}", run.experiment.name);
+        self.start(experiment, Origin::Branch { step, weights, from });
+        Ok(())
     }
 
     /// What cutting the head in focus means.
@@ -589,10 +572,18 @@ impl Lab {
     pub fn go(&mut self, on: bool) {
         let (command, state) =
             if on { (Command::Run, State::Running) } else { (Command::Pause, State::Paused) };
+        if on {
+            self.hold_others(self.current);
+        }
         if let Some(training) = self.training_mut() {
             training.send(command);
             training.expect(state);
         }
+    }
+
+    /// How fast the run in view may go, as chosen in the top bar.
+    pub fn send_speed(&mut self) {
+        self.command(Command::Speed(self.speed));
     }
 
     pub fn single_step(&mut self) {
@@ -626,11 +617,7 @@ impl Lab {
                 Err(crossbeam_channel::TryRecvError::Empty) => return,
                 Err(crossbeam_channel::TryRecvError::Disconnected) => {
                     if !training.gone {
-                        training.gone = true;
-                        training.awaiting = false;
-                        if training.state == State::Running {
-                            training.state = State::Finished;
-                        }
+                        training.end();
                         self.changed();
                     }
                     return;
@@ -667,9 +654,8 @@ impl Lab {
                 }
             }
             Event::Weights(weights) => {
-                training.awaiting = false;
                 recording.last_step = recording.last_step.max(weights.step);
-                training.shown = Some(weights);
+                training.take_weights(weights);
             }
             Event::Progress { step, steps_per_second, state } => {
                 recording.last_step = recording.last_step.max(step);
@@ -687,6 +673,7 @@ impl Lab {
                 }
             }
             Event::Trouble(error) => {
+                training.give_up(recording.last_step);
                 let name = run.name.clone();
                 self.trouble(error.context(name));
             }
@@ -698,7 +685,7 @@ impl Lab {
             self.playback.last = None;
             return;
         }
-        let interval = Duration::from_secs_f64(1.0 / self.playback.steps_per_second.max(0.1));
+        let interval = self.playback.interval();
         match self.playback.last {
             Some(last) if now.duration_since(last) < interval => return,
             // One at a time: a step that is skipped is not seen.
@@ -711,7 +698,10 @@ impl Lab {
 
     /// The state of training in words, for the top bar.
     pub fn state_in_words(&self) -> String {
-        let Some(run) = self.run() else { return "No run".to_owned() };
+        let Some(run) = self.run() else {
+            let building = self.building > 0 || !self.orders.is_empty();
+            return if building { "Starting" } else { "No run" }.to_owned();
+        };
         if let Some(step) = self.step {
             return format!("Looking back at step {step}");
         }
@@ -737,8 +727,20 @@ impl Lab {
 
     /// Whether something is under way that a later frame should show.
     pub fn is_busy(&self) -> bool {
-        let pending = |r: &Run| r.training.as_ref().is_some_and(|t| t.is_running() || t.awaiting);
-        self.playback.playing || self.inquiry.is_busy() || self.runs.iter().any(pending)
+        let pending =
+            |r: &Run| r.training.as_ref().is_some_and(|t| t.is_running() || t.is_awaited());
+        self.playback.playing
+            || self.inquiry.is_busy()
+            || self.is_behind()
+            || self.runs.iter().any(pending)
+    }
+
+    /// Whether the panels show an older step than the newest one that they could show.
+    fn is_behind(&self) -> bool {
+        let Some(run) = self.run() else { return false };
+        self.step.is_none()
+            && self.inquiry.wanted
+            && run.training.as_ref().is_some_and(|t| t.is_behind(run.recording.last_step))
     }
 }
 

@@ -38,9 +38,10 @@ impl Surgery {
             ui.label("Nothing to operate on yet.");
             return actions;
         };
-        ui.weak(match lab.step {
-            None => "Acts on training, from the next step on.",
-            Some(_) => "Acts on the step in view only: training is not touched.",
+        ui.weak(if lab.acts_on_training() {
+            "Acts on training, from the next step on."
+        } else {
+            "Acts on the step in view only: training is not touched."
         });
         in_force(ui, lab, &mut actions);
         ui.separator();
@@ -112,19 +113,27 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
 /// Accuracy with and without what is in force, in a sentence.
 pub fn effect(lab: &Lab) -> Option<String> {
     const NUMBER: &str = "accuracy_in_context";
-    if !lab.in_force().iter().any(Intervention::changes_forward) {
-        return None;
-    }
+    let in_force = || lab.in_force().iter().filter(|what| what.changes_forward());
+    in_force().next()?;
+    // A number of another step, or of other interventions, would be read as that of these.
+    let step = lab.readings.as_ref().map(|readings| readings.step);
+    let fits = |effect: &&Arc<Readings>| {
+        effect.interventions.iter().eq(in_force())
+            && (lab.is_training() || Some(effect.step) == step)
+    };
+    let effect = lab.effect.as_ref().filter(fits);
+    let same_step = |baseline: &&Arc<Readings>| effect.is_some_and(|e| e.step == baseline.step);
+    let baseline = lab.baseline.as_ref().filter(same_step);
     let answer = |readings: Option<&Arc<Readings>>| {
         let mut calls = readings?.by_call.iter();
         calls.find(|(key, _)| key.starts_with(EFFECT)).map(|(_, answer)| answer.clone())
     };
-    Some(match answer(lab.effect.as_ref()) {
+    Some(match answer(effect) {
         None => "Effect on in-context accuracy: being measured …".to_owned(),
         Some(Err(error)) => error.message,
         Some(Ok(reading)) => {
             let with = reading.number(NUMBER).unwrap_or(f64::NAN);
-            let baseline = answer(lab.baseline.as_ref()).and_then(Result::ok);
+            let baseline = answer(baseline).and_then(Result::ok);
             let without = baseline.and_then(|reading| reading.number(NUMBER));
             let without =
                 without.map_or(String::new(), |w| format!(", without {:.1} %", 100.0 * w));
@@ -153,7 +162,7 @@ fn heads(ui: &mut Ui, lab: &Lab, heads: &[usize], actions: &mut Vec<Action>) {
 }
 
 fn tensors(ui: &mut Ui, lab: &Lab, trained: &[String], actions: &mut Vec<Action>) {
-    let live = lab.step.is_none() && lab.training().is_some_and(|t| !t.gone);
+    let live = lab.acts_on_training();
     ui.add_enabled_ui(live, |ui| {
         for name in trained {
             let mut frozen = is_frozen(lab.in_force(), name);

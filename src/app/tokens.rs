@@ -9,6 +9,8 @@ use super::state::Lab;
 #[derive(Default)]
 pub struct Editor {
     text: Option<String>,
+    /// The drawn sequence and the run that the text was taken from, until it is edited.
+    of: (usize, Option<u64>),
     focus: bool,
 }
 
@@ -16,7 +18,21 @@ impl Editor {
     /// Begins to edit the sequence in view.
     pub fn open(&mut self, lab: &Lab) {
         self.text = Some(lab.text());
+        self.of = (lab.current, lab.drawn);
         self.focus = true;
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.text.is_some()
+    }
+
+    /// Another sequence was drawn, or another run came into view: the text is that one.
+    fn follow(&mut self, lab: &Lab) {
+        let now = (lab.current, lab.drawn);
+        if self.text.is_some() && now != self.of && (lab.drawn.is_some() || now.0 != self.of.0) {
+            self.text = Some(lab.text());
+        }
+        self.of = now;
     }
 
     pub fn ui(&mut self, ui: &mut Ui, lab: &Lab) -> Vec<Action> {
@@ -42,11 +58,12 @@ impl Editor {
                 ui.weak("click a token");
             }
         });
-        self.field(ui, &mut actions);
+        self.follow(lab);
+        self.field(ui, lab, &mut actions);
         actions
     }
 
-    fn field(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
+    fn field(&mut self, ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
         let Some(text) = &mut self.text else { return };
         let edit = TextEdit::multiline(text)
             .desired_rows(3)
@@ -60,6 +77,10 @@ impl Editor {
         if response.changed() {
             actions.push(Action::Text(text.clone()));
         }
+        // Always one line, so that the tokens below stay where they are.
+        let note = lab.text_note.as_deref().unwrap_or("");
+        let note = egui::RichText::new(note).color(ui.visuals().error_fg_color).small();
+        ui.add(egui::Label::new(note).truncate());
         if ui.input(|i| i.key_pressed(Key::Escape)) {
             self.text = None;
         }

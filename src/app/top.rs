@@ -136,7 +136,7 @@ fn experiments(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
 fn speeds(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     let text = |speed: Option<f64>| match speed {
         None => "full speed".to_owned(),
-        Some(speed) => format!("{speed} steps/s"),
+        Some(speed) => format!("at most {speed}/s"),
     };
     let combo = ComboBox::from_id_salt("speed").width(96.0).selected_text(text(lab.speed));
     let combo = combo.show_ui(ui, |ui| {
@@ -155,7 +155,12 @@ fn numbers(ui: &mut Ui, lab: &Lab) {
     if let Some(training) = &run.training
         && training.state == State::Running
     {
-        ui.label(RichText::new(format!("{:.0} steps/s", training.steps_per_second)).weak())
+        let speed = training.steps_per_second;
+        let text = match speed {
+            ..0.95 => format!("{speed:.1} steps/s"),
+            _ => format!("{speed:.0} steps/s"),
+        };
+        fixed(ui, 74.0, RichText::new(text).weak())
             .on_hover_text("Training steps per second, evaluations and drawing included.");
     }
     let recording = &run.recording;
@@ -164,7 +169,7 @@ fn numbers(ui: &mut Ui, lab: &Lab) {
         && let Some(column) = recording.column("accuracy_in_context")
         && let Some(accuracy) = row.values.get(column).filter(|v| v.is_finite())
     {
-        ui.label(format!("accuracy {:.0} %", 100.0 * accuracy)).on_hover_text(
+        fixed(ui, 92.0, format!("accuracy {:.0} %", 100.0 * accuracy)).on_hover_text(
             "Share of right answers where the answer was seen before in the same sequence.",
         );
     }
@@ -173,4 +178,15 @@ fn numbers(ui: &mut Ui, lab: &Lab) {
         recording.last_step,
         recording.recorded.len()
     ));
+}
+
+/// A number that changes, in room that does not.
+fn fixed(ui: &mut Ui, width: f32, text: impl Into<egui::WidgetText>) -> egui::Response {
+    let right = egui::Layout::right_to_left(egui::Align::Center);
+    let size = egui::vec2(width, ui.available_height());
+    ui.allocate_ui_with_layout(size, right, |ui| {
+        ui.set_min_width(width);
+        ui.label(text)
+    })
+    .inner
 }

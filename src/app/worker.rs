@@ -8,10 +8,10 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::record::error::{Error, Result};
 use crate::record::folder::library::Entry;
-use crate::record::recording::Recording;
 use crate::run::experiment::Experiment;
 
 use super::dialogs::Purpose;
+use super::run::{Begun, Opened};
 
 /// What came of a piece of work.
 pub enum Outcome {
@@ -19,7 +19,11 @@ pub enum Outcome {
     Chosen(Purpose, Option<PathBuf>),
     /// Something was written: a sentence that says where.
     Done(Result<String>),
-    Opened(Result<Box<(Experiment, Recording)>>),
+    Begun(Result<Box<Begun>>),
+    /// A recorded run, and the step of it that was asked for.
+    Opened(Result<Box<Opened>>, Option<u64>),
+    /// An experiment file, to be begun.
+    Experiment(Result<Box<Experiment>>),
     Listed(Result<Vec<Entry>>),
 }
 

@@ -54,6 +54,9 @@ struct Window {
     /// Record into this folder instead of the library of runs
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// A drill for tests: lose the graphics device at this step
+    #[arg(long, hide = true, value_name = "N")]
+    lose_device_at_step: Option<u64>,
 }
 
 #[derive(Subcommand)]
@@ -104,6 +107,7 @@ impl Window {
             screenshot: self.screenshot,
             at_step: self.at_step,
             folder: self.out,
+            lose_device_at: self.lose_device_at_step,
         })?;
         Ok(ExitCode::SUCCESS)
     }

@@ -54,20 +54,26 @@ pub struct Examiner {
 }
 
 impl Examiner {
-    /// `wake` is called after each reply (the window asks for a frame).
+    /// The network is built on the thread: where that fails, every reply says why. `wake` is called after each
+    /// reply (the window asks for a frame).
     ///
     /// # Errors
-    /// When the experiment cannot be built, or the thread not be started.
+    /// When the thread cannot be started.
     pub fn start(experiment: &Experiment, wake: impl Fn() + Send + 'static) -> Result<Self> {
-        let mut bench = Desk { instrument: Instrument::new(experiment)?, shelf: Shelf::default() };
+        let experiment = experiment.clone();
         let (questions, waiting) = bounded::<Question>(1);
         let (replies, answers) = unbounded();
         let asked = waiting.clone();
         let thread = std::thread::Builder::new()
             .name("examiner".to_owned())
             .spawn(move || {
+                let mut desk = Desk::new(&experiment);
                 for question in asked {
-                    let reply = Reply { id: question.id, readings: bench.answer(&question) };
+                    let readings = match &mut desk {
+                        Ok(desk) => desk.answer(&question),
+                        Err(error) => Err(error.clone()),
+                    };
+                    let reply = Reply { id: question.id, readings };
                     if replies.send(reply).is_err() {
                         return;
                     }
@@ -87,6 +93,13 @@ impl Examiner {
             let _ = self.waiting.try_recv();
             question = same;
         }
+    }
+
+    /// Takes no more questions; true once the thread has ended, so that dropping it waits for nothing.
+    pub fn is_retired(&mut self) -> bool {
+        let _ = self.waiting.try_recv();
+        self.questions = None;
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 }
 
@@ -108,6 +121,12 @@ struct Desk {
 }
 
 impl Desk {
+    fn new(experiment: &Experiment) -> Result<Self> {
+        let built = catch_unwind(AssertUnwindSafe(|| Instrument::new(experiment)));
+        let built = built.unwrap_or_else(|panic| Err(fault("building the network", panic.as_ref())));
+        Ok(Self { instrument: built?, shelf: Shelf::default() })
+    }
+
     fn answer(&mut self, question: &Question) -> Result<Arc<Readings>> {
         let weights = match &question.which {
             Which::Given(weights) => weights.clone(),

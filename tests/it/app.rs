@@ -35,11 +35,20 @@ steps = 40
 /// No wait in a test is longer than this; each ends as soon as what it waits for is there.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The same without an end.
+fn endless() -> String {
+    TINY.replace("steps = 40", "steps = 0")
+}
+
 fn window(folder: &Path) -> Harness<'static, App> {
+    window_of(folder, TINY)
+}
+
+fn window_of(folder: &Path, experiment: &str) -> Harness<'static, App> {
     let file = folder.join("tiny.toml");
-    std::fs::write(&file, TINY).unwrap();
+    std::fs::write(&file, experiment).unwrap();
     let surroundings =
-        Surroundings { library: Some(folder.join("runs")), system_dialogs: false, adapter: None };
+        Surroundings { library: Ok(folder.join("runs")), system_dialogs: false, adapter: None };
     let launch = Launch { what: Some(file.display().to_string()), ..Launch::default() };
     let mut harness = Harness::builder()
         .with_size([1600.0, 1000.0])
@@ -80,15 +89,270 @@ fn press(harness: &mut Harness<'_, App>, label: &str) {
 #[test]
 fn training_starts_by_itself_and_is_paused_and_resumed_by_a_button() {
     let folder = tempfile::tempdir().unwrap();
-    let mut harness = window(folder.path());
+    let mut harness = window_of(folder.path(), &endless());
     until(&mut harness, "a step is trained", |app| app.lab.step_in_view() > 0);
-    if harness.state().lab.is_training() {
-        press(&mut harness, "Pause");
-        assert!(!harness.state().lab.is_training());
-        press(&mut harness, "Run");
-    }
-    finished(&mut harness);
+    press(&mut harness, "Pause");
+    until(&mut harness, "nothing is under way", |app| !app.lab.is_busy());
+    let lab = &harness.state().lab;
+    let held = lab.step_in_view();
+    // The panels have caught up with the step that training was held at.
+    assert!(!lab.is_training());
+    assert_eq!(lab.readings.as_ref().unwrap().step, held);
+    std::thread::sleep(Duration::from_millis(100));
+    harness.step();
+    assert_eq!(harness.state().lab.step_in_view(), held, "training went on while paused");
+    press(&mut harness, "Run");
+    until(&mut harness, "training goes on", |app| app.lab.step_in_view() > held);
     assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
+}
+
+#[test]
+fn a_single_step_trains_one_step_and_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window_of(folder.path(), &endless());
+    until(&mut harness, "a step is trained", |app| app.lab.step_in_view() > 0);
+    press(&mut harness, "Pause");
+    until(&mut harness, "nothing is under way", |app| !app.lab.is_busy());
+    let held = harness.state().lab.step_in_view();
+    press(&mut harness, "Step");
+    until(&mut harness, "nothing is under way", |app| !app.lab.is_busy());
+    let lab = &harness.state().lab;
+    assert_eq!(lab.step_in_view(), held + 1);
+    assert_eq!(lab.readings.as_ref().unwrap().step, held + 1);
+}
+
+#[test]
+fn a_finished_run_goes_on_when_it_is_given_more_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    assert!(!harness.state().lab.can_train());
+    press(&mut harness, "Experiment");
+    harness.state_mut().lab.draft_mut().unwrap().train.steps = 50;
+    harness.step();
+    harness.step();
+    press(&mut harness, "Run");
+    until(&mut harness, "the new steps are done", |app| {
+        app.lab.step_in_view() == 50 && !app.lab.is_busy()
+    });
+}
+
+#[test]
+fn only_one_run_trains_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window_of(folder.path(), &endless());
+    until(&mut harness, "a step is trained", |app| app.lab.step_in_view() > 0);
+    press(&mut harness, "Restart");
+    until(&mut harness, "the second run trains", |app| {
+        app.lab.runs.len() == 2 && app.lab.step_in_view() > 0
+    });
+    let running = |app: &App| app.lab.runs.iter().filter(|run| trains(run)).count();
+    assert_eq!(running(harness.state()), 1);
+    harness.state_mut().lab.choose(0);
+    harness.step();
+    press(&mut harness, "Run");
+    assert_eq!(running(harness.state()), 1);
+    assert!(harness.state().lab.is_training());
+}
+
+fn trains(run: &mnemoscope::app::run::Run) -> bool {
+    run.training.as_ref().is_some_and(mnemoscope::app::run::Training::is_running)
+}
+
+#[test]
+fn a_run_is_closed_and_its_recording_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    let recording = harness.state().lab.run().unwrap().recording.folder.clone().unwrap();
+    harness.key_press_modifiers(
+        egui::Modifiers::COMMAND | egui::Modifiers::SHIFT,
+        egui::Key::W,
+    );
+    harness.step();
+    harness.step();
+    assert!(harness.state().lab.runs.is_empty());
+    assert!(recording.join("metrics.csv").is_file());
+    assert_eq!(harness.state().lab.state_in_words(), "No run");
+}
+
+#[test]
+fn a_text_of_ones_own_is_asked_about_and_what_cannot_be_read_is_said_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    press(&mut harness, "Edit text");
+    let write = |harness: &mut Harness<'_, App>, text: &str| {
+        let field = harness.get_by_role_and_label(Role::MultilineTextInput, "Text of the sequence");
+        field.set_text_value_accesskit(text);
+        harness.step();
+        harness.step();
+    };
+    write(&mut harness, "the end");
+    assert_eq!(harness.state().lab.text(), "the end");
+    assert_eq!(harness.state().lab.text_note, None);
+    until(&mut harness, "the panels answer", |app| app.lab.inquiry.is_settled(40));
+    assert_eq!(harness.state().lab.readings.as_ref().unwrap().prompt.tokens.len(), 7);
+    // One sign too many, a sign that is none, and none at all: the sequence stays, nothing piles up.
+    write(&mut harness, "the end of all things which is far too long");
+    assert_eq!(harness.state().lab.text(), "the end of all things wh");
+    assert!(harness.query_by_label_contains("This network reads 24 tokens").is_some());
+    write(&mut harness, "the ж");
+    assert_eq!(harness.state().lab.text(), "the end of all things wh");
+    assert!(harness.state().lab.text_note.is_some());
+    assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
+    // Another sequence is what the field shows then.
+    press(&mut harness, "Another sequence");
+    let drawn = harness.state().lab.text();
+    let field = harness.get_by_role_and_label(Role::MultilineTextInput, "Text of the sequence");
+    assert_eq!(field.accesskit_node().value(), Some(drawn));
+}
+
+#[test]
+fn a_point_of_a_drawn_sequence_brings_it_back_after_the_text_was_edited() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    let drawn = harness.state().lab.text();
+    let lab = &mut harness.state_mut().lab;
+    lab.set_text("the end");
+    lab.pick(&Pick::CloudPoint { sequence: 0, position: 3, is_key: true }, false);
+    assert_eq!(lab.text(), drawn);
+    assert_eq!(lab.selection.key, Some(3));
+}
+
+#[test]
+fn escape_closes_what_is_open_before_it_clears_the_selection() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    let query = harness.state().lab.selection.query;
+    assert!(query.is_some());
+    let escape = |harness: &mut Harness<'_, App>| {
+        harness.key_press(egui::Key::Escape);
+        harness.step();
+        harness.step();
+    };
+    press(&mut harness, "Save figure Attention");
+    assert!(harness.query_by_role_and_label(Role::TextInput, "Path").is_some());
+    escape(&mut harness);
+    assert!(harness.query_by_role_and_label(Role::TextInput, "Path").is_none());
+    press(&mut harness, "Edit text");
+    escape(&mut harness);
+    let field = harness.query_by_role_and_label(Role::MultilineTextInput, "Text of the sequence");
+    assert!(field.is_none());
+    assert_eq!(harness.state().lab.selection.query, query);
+    escape(&mut harness);
+    assert_eq!(harness.state().lab.selection.query, None);
+}
+
+#[test]
+fn keys_act_on_nothing_that_lies_behind_a_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    harness.get_by_role_and_label(Role::Slider, "Step in view").set_value_accesskit(20.0);
+    harness.step();
+    harness.key_press(egui::Key::F1);
+    harness.step();
+    harness.step();
+    harness.key_press(egui::Key::X);
+    harness.step();
+    assert!(harness.state().lab.in_force().is_empty());
+    harness.key_press(egui::Key::Escape);
+    harness.step();
+    harness.step();
+    // Shift+X lifts, and there is nothing to lift: it is not X.
+    harness.key_press_modifiers(egui::Modifiers::SHIFT, egui::Key::X);
+    harness.step();
+    assert!(harness.state().lab.in_force().is_empty());
+    harness.key_press(egui::Key::X);
+    harness.step();
+    assert_eq!(harness.state().lab.in_force().len(), 1);
+}
+
+#[test]
+fn a_file_that_is_there_is_replaced_only_when_asked_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    let path = folder.path().join("head.svg");
+    std::fs::write(&path, "mine").unwrap();
+    press(&mut harness, "Save figure Attention");
+    let field = harness.get_by_role_and_label(Role::TextInput, "Path");
+    field.set_text_value_accesskit(&path.display().to_string());
+    harness.step();
+    press(&mut harness, "OK");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    press(&mut harness, "Replace");
+    until(&mut harness, "it is replaced", |_| std::fs::read_to_string(&path).unwrap() != "mine");
+}
+
+#[test]
+fn where_the_disk_refuses_the_run_goes_on_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    // A file stands where the library should be.
+    std::fs::write(folder.path().join("runs"), "").unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    let troubles = &harness.state().lab.troubles;
+    assert!(troubles.iter().any(|e| e.message.contains("this run is recorded in")), "{troubles:?}");
+}
+
+#[test]
+fn weights_that_are_no_numbers_get_a_sentence_in_place_of_the_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    let lab = &mut harness.state_mut().lab;
+    let training = lab.runs[0].training.as_mut().unwrap();
+    let mut weights = (**training.shown.as_ref().unwrap()).clone();
+    let tensor = &mut weights.tensors[0];
+    tensor.data = tensor.data.iter().map(|_| f32::NAN).collect();
+    training.take_weights(std::sync::Arc::new(weights));
+    lab.draw_sequence(1);
+    until(&mut harness, "the answer is a sentence", |app| app.lab.failure.is_some());
+    assert!(harness.state().lab.readings.is_none());
+    assert!(harness.query_all_by_label_contains("not finite").next().is_some());
+}
+
+#[test]
+fn what_is_set_in_the_form_is_still_there_after_a_look_at_another_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    press(&mut harness, "Restart");
+    until(&mut harness, "the second run is there", |app| app.lab.runs.len() == 2);
+    let lab = &mut harness.state_mut().lab;
+    lab.draft_mut().unwrap().train.batch = 9;
+    lab.choose(0);
+    assert_eq!(lab.draft().unwrap().train.batch, 4);
+    lab.choose(1);
+    assert_eq!(lab.draft().unwrap().train.batch, 9);
+}
+
+#[test]
+fn a_layout_that_was_reset_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    let shown = |harness: &Harness<'_, App>| {
+        harness.query_by_role_and_label(Role::Slider, "Step in view").is_some()
+    };
+    let settle = |harness: &mut Harness<'_, App>| (0..80).for_each(|_| harness.step());
+    settle(&mut harness);
+    harness.get_by_label("Timeline").click();
+    harness.step();
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::W);
+    settle(&mut harness);
+    assert!(!shown(&harness));
+    harness.key_press_modifiers(
+        egui::Modifiers::COMMAND | egui::Modifiers::SHIFT,
+        egui::Key::Z,
+    );
+    harness.step();
+    harness.step();
+    assert!(shown(&harness));
 }
 
 #[test]
@@ -209,12 +473,12 @@ fn a_changed_setting_says_that_it_waits_for_a_restart() {
     finished(&mut harness);
     press(&mut harness, "Experiment");
     assert!(harness.query_by_label_contains("needs a restart").is_none());
-    harness.state_mut().lab.draft.as_mut().unwrap().train.batch = 7;
+    harness.state_mut().lab.draft_mut().unwrap().train.batch = 7;
     harness.step();
     harness.step();
     assert!(harness.query_by_label_contains("needs a restart").is_some());
     press(&mut harness, "Start with these settings");
-    assert_eq!(harness.state().lab.runs.len(), 2);
+    until(&mut harness, "the second run is there", |app| app.lab.runs.len() == 2);
     assert_eq!(harness.state().lab.run().unwrap().experiment.train.batch, 7);
 }
 
@@ -227,8 +491,7 @@ fn a_branch_begins_at_the_step_in_view_and_both_runs_stay() {
     harness.step();
     let from = harness.state().lab.step.unwrap();
     press(&mut harness, "Branch from here");
-    let lab = &harness.state().lab;
-    assert_eq!(lab.runs.len(), 2, "{:?}", lab.troubles);
+    until(&mut harness, "the branch is there", |app| app.lab.runs.len() == 2);
     until(&mut harness, "the branch reports", |app| app.lab.step_in_view() >= from);
     let lab = &harness.state().lab;
     assert!(lab.run().unwrap().recording.rows.iter().all(|row| row.step >= from));
@@ -238,7 +501,7 @@ fn a_branch_begins_at_the_step_in_view_and_both_runs_stay() {
 fn what_cannot_be_opened_is_a_sentence_in_the_window() {
     let folder = tempfile::tempdir().unwrap();
     let surroundings = Surroundings {
-        library: Some(folder.path().join("runs")),
+        library: Ok(folder.path().join("runs")),
         system_dialogs: false,
         adapter: Some(Adapter { name: "llvmpipe".to_owned(), software: true }),
     };

@@ -257,3 +257,16 @@ fn the_real_window_trains_and_saves_what_it_shows() {
     let reader = Reader::open(&folder.path().join("run")).unwrap();
     assert!(reader.recording.recorded.iter().any(|&s| s >= 20));
 }
+
+#[test]
+fn a_window_that_loses_its_graphics_device_is_opened_anew_and_training_goes_on() {
+    if std::env::var_os("DISPLAY").is_none() && std::env::var_os("WAYLAND_DISPLAY").is_none() {
+        return;
+    }
+    let folder = tiny();
+    let args = "tiny.toml --out run --screenshot shot.png --at-step 20 --lose-device-at-step 4";
+    done(folder.path(), &args.split(' ').collect::<Vec<_>>());
+    assert!(folder.path().join("shot.png").is_file());
+    let reader = Reader::open(&folder.path().join("run")).unwrap();
+    assert!(reader.recording.recorded.iter().any(|&s| s >= 20));
+}

@@ -1,0 +1,108 @@
+//! A window that outlives its graphics device: when that is lost, another one is opened on the same laboratory.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use egui::{Context, Ui, ViewportCommand};
+
+use super::App;
+
+/// Whether the device of the window is lost, as the device itself reports it.
+#[derive(Clone, Default)]
+pub struct Lost {
+    flag: Arc<AtomicBool>,
+    device: Option<wgpu::Device>,
+}
+
+impl Lost {
+    /// Listens to a device. What goes wrong on it afterwards is no fault of the program and ends nothing.
+    pub fn watch(device: &wgpu::Device, ctx: &Context) -> Self {
+        let flag = Arc::new(AtomicBool::new(false));
+        let (lost, window) = (flag.clone(), ctx.clone());
+        device.set_device_lost_callback(move |_, _| {
+            lost.store(true, Ordering::Relaxed);
+            window.request_repaint();
+        });
+        let (lost, window) = (flag.clone(), ctx.clone());
+        device.on_uncaptured_error(Arc::new(move |_| {
+            lost.store(true, Ordering::Relaxed);
+            window.request_repaint();
+        }));
+        Self { flag, device: Some(device.clone()) }
+    }
+
+    pub fn is_lost(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
+    }
+
+    /// Throws the device away, as a driver does that was restarted.
+    pub fn lose(&self) {
+        if let Some(device) = &self.device {
+            device.destroy();
+        }
+    }
+}
+
+/// Where the program is while no window has it.
+pub type Slot = Rc<RefCell<Option<App>>>;
+
+/// The program in a window; back in its slot when the window goes.
+pub struct Shell {
+    app: Option<App>,
+    slot: Slot,
+}
+
+impl Shell {
+    pub fn new(app: App, slot: Slot) -> Self {
+        Self { app: Some(app), slot }
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        self.slot.replace(self.app.take());
+    }
+}
+
+impl eframe::App for Shell {
+    fn logic(&mut self, ctx: &Context, frame: &mut eframe::Frame) {
+        let Some(app) = &mut self.app else { return };
+        app.logic(ctx, frame);
+        if app.lost.is_lost() {
+            ctx.send_viewport_cmd(ViewportCommand::Close);
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
+        if let Some(app) = &mut self.app {
+            app.ui(ui, frame);
+        }
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        if let Some(app) = &mut self.app {
+            app.save(storage);
+        }
+    }
+
+    /// What is kept is [`super::Kept`]: zooms of plots and open menus begin anew.
+    fn persist_egui_memory(&self) -> bool {
+        false
+    }
+
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+}
+
+impl App {
+    /// The drill that the command line may ask for.
+    pub(super) fn drill(&mut self) {
+        if self.lose_device_at.is_some_and(|step| self.lab.step_in_view() >= step) {
+            self.lose_device_at = None;
+            self.lost.lose();
+        }
+    }
+}
