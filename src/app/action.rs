@@ -5,6 +5,7 @@ use egui::{Key, KeyboardShortcut, Modifiers};
 use crate::figure::Pick;
 use crate::panel;
 use crate::record::intervention::Intervention;
+use crate::run::experiment::BUILTIN;
 
 use super::state::Lab;
 
@@ -37,8 +38,6 @@ pub enum Action {
     PlaybackSpeed(f64),
     /// Begin a run of the experiment in the form.
     Start,
-    /// Put a known experiment into the form and begin it.
-    Experiment(String),
     /// Ask about this text instead.
     Text(String),
     OpenRun(std::path::PathBuf),
@@ -61,6 +60,10 @@ pub enum Command {
     Restart,
     Branch,
     CloseRun,
+    NextRun,
+    PreviousRun,
+    Faster,
+    Slower,
     Live,
     PreviousStep,
     NextStep,
@@ -92,11 +95,14 @@ pub enum Command {
     Maximise,
     ClosePanel,
     NextPanel,
+    PanelSettings,
     ResetLayout,
     UndoLayout,
     Quit,
     /// Bring a panel to the front, by its kind.
     Show(&'static str),
+    /// Train an experiment that comes with the program, by its name.
+    Start(&'static str),
 }
 
 /// Where an action stands in the menu bar.
@@ -104,6 +110,7 @@ pub enum Command {
 pub enum Menu {
     File,
     Training,
+    Experiments,
     Time,
     Look,
     Surgery,
@@ -116,6 +123,7 @@ impl Menu {
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::File, "File"),
         (Self::Training, "Training"),
+        (Self::Experiments, "Experiments"),
         (Self::Time, "Time"),
         (Self::Look, "Selection"),
         (Self::Surgery, "Intervene"),
@@ -136,7 +144,7 @@ pub struct Entry {
     pub enabled: fn(&Lab) -> bool,
 }
 
-/// The table. Panels of the registry follow the written rows.
+/// The table. Panels of the registry and the experiments that come with the program follow the written rows.
 pub fn table() -> Vec<Entry> {
     let mut rows = ROWS.to_vec();
     for kind in super::dock::kinds() {
@@ -145,6 +153,16 @@ pub fn table() -> Vec<Entry> {
             menu: Menu::Panels,
             text: super::dock::title(kind),
             help: "Bring this panel to the front, reopening it if it was closed.",
+            keys: None,
+            enabled: always,
+        });
+    }
+    for (name, _) in BUILTIN {
+        rows.push(Entry {
+            command: Command::Start(name),
+            menu: Menu::Experiments,
+            text: name,
+            help: "Train this experiment as a new run. The runs that are here stay.",
             keys: None,
             enabled: always,
         });
@@ -225,6 +243,10 @@ const ROWS: &[Entry] = rows! {
         Restart "Restart", "Begin again from fresh weights, with the settings of the form. The run before stays.", ctrl(Key::R), has_run;
         Branch "Branch from here", "Continue training from the step in view as a new run, with the settings of the form. Both runs stay.", plain(Key::B), has_past;
         CloseRun "Close run", "Take the run in view out of the window. Its recording stays on the disk.", ctrl_shift(Key::W), has_run;
+        NextRun "Next run", "Show the next run of this window in all panels.", ctrl(Key::PageDown), has_run;
+        PreviousRun "Previous run", "Show the run before in all panels.", ctrl(Key::PageUp), has_run;
+        Faster "Faster", "Let training take more steps a second.", None, has_run;
+        Slower "Slower", "Let training take fewer steps a second.", None, has_run;
     }
     Time {
         Live "Back to live", "Show the newest weights again.", plain(Key::L), looks_back;
@@ -255,6 +277,7 @@ const ROWS: &[Entry] = rows! {
         Smaller "Smaller", "Scale everything down.", ctrl(Key::Minus), always;
         NormalSize "Normal size", "Scale back to 100 %.", ctrl(Key::Num0), always;
         NextPanel "Next panel", "Move the panel focus on: it is the one that is maximised, closed or saved by keys.", plain(Key::F6), always;
+        PanelSettings "Settings of the panel", "Show or hide what the panel in focus shows and how.", plain(Key::S), always;
         Maximise "Maximise panel", "Give the whole window to the panel in focus, or put it back.", plain(Key::M), always;
         ClosePanel "Close panel", "Close the panel in focus; it can be reopened from the Panels menu.", ctrl(Key::W), always;
         UndoLayout "Undo layout", "Take back the last change of the layout, a reset too.", ctrl_shift(Key::Z), always;

@@ -238,10 +238,6 @@ impl App {
             }
             Action::PlaybackSpeed(speed) => self.lab.playback.steps_per_second = speed,
             Action::Start => self.restart(),
-            Action::Experiment(name) => self.lab.attempt(|lab| {
-                lab.start(Experiment::builtin(&name)?, Origin::Fresh);
-                Ok(())
-            }),
             Action::Text(text) => self.lab.set_text(&text),
             Action::OpenRun(folder) => self.open_run(folder, None),
             Action::DeleteRun(folder) => self.delete_run(folder),
@@ -272,6 +268,14 @@ impl App {
             Command::Restart => self.restart(),
             Command::Branch => self.lab.attempt(Lab::branch),
             Command::CloseRun => self.close_run(),
+            Command::NextRun => lab.choose_by(1),
+            Command::PreviousRun => lab.choose_by(-1),
+            Command::Start(name) => self.lab.attempt(|lab| {
+                lab.start(Experiment::builtin(name)?, Origin::Fresh);
+                Ok(())
+            }),
+            Command::Faster => self.change_speed(-1),
+            Command::Slower => self.change_speed(1),
             Command::Live => self.carry_out(Action::View(None), ctx),
             Command::PreviousStep => lab.move_step(-1),
             Command::NextStep => lab.move_step(1),
@@ -320,6 +324,9 @@ impl App {
             Command::Maximise => self.dock.maximise(&self.dock.focus.clone()),
             Command::ClosePanel => self.dock.close(&self.dock.focus.clone()),
             Command::NextPanel => self.dock.next_panel(),
+            Command::PanelSettings if action::is_figure(&self.dock.focus) => {
+                self.carry_out(Action::Settings(self.dock.focus.clone()), ctx);
+            }
             Command::ResetLayout => self.dock = Dock::default(),
             Command::UndoLayout => {
                 if let Some(before) = self.undo.undo(&self.dock) {
@@ -339,6 +346,14 @@ impl App {
             self.lab.start(draft, Origin::Fresh);
         }
         self.shelf.asked = false;
+    }
+
+    /// The offered speeds stand in order, the fastest first.
+    fn change_speed(&mut self, by: isize) {
+        let at = top::SPEEDS.iter().position(|speed| *speed == self.lab.speed).unwrap_or(0);
+        let to = at.saturating_add_signed(by).min(top::SPEEDS.len() - 1);
+        self.lab.speed = top::SPEEDS[to];
+        self.lab.send_speed();
     }
 
     /// The trainer of a run may be in the middle of a step: it is waited for elsewhere.

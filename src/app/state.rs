@@ -298,6 +298,15 @@ impl Lab {
         }
     }
 
+    /// The run `by` places further on in the list, from its end to its beginning.
+    pub fn choose_by(&mut self, by: isize) {
+        let count = isize::try_from(self.runs.len()).unwrap_or(0);
+        if count > 0 {
+            let at = isize::try_from(self.current).unwrap_or(0);
+            self.choose((at + by).rem_euclid(count).unsigned_abs());
+        }
+    }
+
     fn forget_answers(&mut self) {
         self.readings = None;
         self.failure = None;

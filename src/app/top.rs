@@ -4,13 +4,12 @@ use egui::{ComboBox, RichText, Ui};
 
 use crate::gpu::device::Adapter;
 use crate::record::event::State;
-use crate::run::experiment::BUILTIN;
 
 use super::action::{Action, Command, Menu, spell, table};
 use super::state::Lab;
 
 /// Offered speeds in steps per second; none is as fast as it goes.
-const SPEEDS: &[Option<f64>] =
+pub const SPEEDS: &[Option<f64>] =
     &[None, Some(50.0), Some(20.0), Some(10.0), Some(5.0), Some(2.0), Some(1.0)];
 
 /// What trains and what draws, in a few words.
@@ -121,9 +120,9 @@ fn experiments(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
         }
         ui.separator();
         ui.weak("Start an experiment");
-        for (name, _) in BUILTIN {
-            if ui.selectable_label(false, format!("Start {name}")).clicked() {
-                actions.push(Action::Experiment((*name).to_owned()));
+        for entry in table().into_iter().filter(|e| e.menu == Menu::Experiments) {
+            if ui.selectable_label(false, format!("Start {}", entry.text)).clicked() {
+                actions.push(Action::Do(entry.command));
             }
         }
     });
