@@ -13,6 +13,7 @@ mod folder;
 mod geometry;
 mod interventions;
 mod knobs;
+mod models;
 mod nn;
 mod optim;
 mod panels;
