@@ -86,7 +86,7 @@ fn sweep() -> Vec<Birth> {
     for positions in positions {
         for feed_forward in feed_forwards {
             for switches in 0..16 {
-                let on = |bit: u32| switches >> bit & 1 == 1;
+                let on = |bit: u32| (switches >> bit) & 1 == 1;
                 all.push(Birth {
                     positions,
                     feed_forward,

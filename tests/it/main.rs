@@ -8,6 +8,7 @@ mod decoder;
 mod determinism;
 mod examples;
 mod experiments;
+mod fidelity;
 mod figure;
 mod folder;
 mod geometry;
