@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use mnemoscope::Result;
 use mnemoscope::model::{self, Architecture, Input, Model};
 use mnemoscope::nn::loss::cross_entropy;
-use mnemoscope::nn::params::{Init, Param, Params, draw};
+use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::{Captured, Tap, Untapped};
 use mnemoscope::record::intervention::Site;
 use mnemoscope::record::knobs::{self, Slot};
@@ -141,19 +141,21 @@ fn loss(model: &dyn Model, params: &Params, ids: &[u32]) -> f64 {
     .sum()
 }
 
-/// Slopes of the loss where one parameter moves by `direction`: central differences, each closer than the one before.
+/// Slopes of the loss where the `index`-th parameter moves by `direction`: central differences, each closer than the one
+/// before. All weights are loaded anew, so that nothing computed from the old ones is left.
 fn slopes(
     model: &dyn Model,
-    params: &Params,
+    params: &mut Params,
     ids: &[u32],
-    param: Param,
+    index: usize,
     direction: &[f32],
 ) -> [f64; 4] {
-    let var = params.var(param);
-    let start = numbers(var);
-    let loss_at = |by: f64| {
-        let moved: Vec<f32> = start.iter().zip(direction).map(|(x, d)| x + by as f32 * d).collect();
-        var.set(&Tensor::from_vec(moved, var.shape(), &Device::Cpu).unwrap()).unwrap();
+    let start = params.weights(0).unwrap();
+    let mut loss_at = |by: f64| {
+        let mut moved = start.clone();
+        let data = start.tensors[index].data.iter().zip(direction);
+        moved.tensors[index].data = data.map(|(x, d)| x + by as f32 * d).collect();
+        params.load(&moved).unwrap();
         loss(model, params, ids)
     };
     let slopes = [1e-2, 3e-3, 1e-3, 1e-4].map(|by| (loss_at(by) - loss_at(-by)) / (2.0 * by));
@@ -164,12 +166,12 @@ fn slopes(
 /// Gradients against slopes along random directions, each parameter on its own.
 #[track_caller]
 fn assert_gradients_are_slopes(variation: &Variation, length: usize, directions: u64) {
-    let (model, params) = variation.build(length);
+    let (model, mut params) = variation.build(length);
     let ids = ids(2, length);
     let grads = gradients(&*model, &params, &ids, &mut Untapped);
     let norm = |grad: &[f32]| grad.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
     let whole = norm(&grads.iter().flatten().flatten().copied().collect::<Vec<f32>>());
-    for (param, grad) in params.all().zip(grads) {
+    for (index, (param, grad)) in params.all().zip(grads).enumerate() {
         let name = format!("{}: {}", variation.name, params.name(param));
         let Some(grad) = grad else {
             assert!(!params.is_trained(param), "{name} has no gradient");
@@ -183,7 +185,7 @@ fn assert_gradients_are_slopes(variation: &Variation, length: usize, directions:
         for seed in 0..directions {
             let direction = draw(seed, &name, grad.len(), Init::Normal(size));
             let expected: f64 = grad.iter().zip(&direction).map(|(g, d)| f64::from(g * d)).sum();
-            let found = slopes(&*model, &params, &ids, param, &direction);
+            let found = slopes(&*model, &mut params, &ids, index, &direction);
             // Far apart the differences pass kinks of a ReLU, close by they drown in rounding: one has to meet it.
             let meets = found.iter().any(|slope| (slope - expected).abs() < 0.02 * scale);
             assert!(meets, "{name}: slopes {found:?}, gradient {expected}, scale {scale}");
