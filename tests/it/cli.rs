@@ -227,10 +227,15 @@ fn two_programs_never_write_one_folder() {
     assert!(text(&second.stderr).contains("another"), "{}", text(&second.stderr));
 }
 
-/// Opens a real window where there is a display (as in `.ci/run`, under a virtual one).
+/// Opens a real window where there is a display (as in `.ci/run`, under a virtual one, which it then requires).
 #[test]
 fn the_real_window_trains_and_saves_what_it_shows() {
     if std::env::var_os("DISPLAY").is_none() && std::env::var_os("WAYLAND_DISPLAY").is_none() {
+        let required = std::env::var_os("MNEMOSCOPE_REQUIRE_WINDOW").is_some();
+        assert!(
+            !required,
+            "MNEMOSCOPE_REQUIRE_WINDOW asks for a real window, and there is no display"
+        );
         let folder = tiny();
         let output = run(folder.path(), &["tiny.toml"]);
         let err = text(&output.stderr);

@@ -1,5 +1,11 @@
 //! The same experiment and seed give the same numbers, whatever the machine does besides.
 
+use candle_core::{Device, Tensor};
+use mnemoscope::model::Input;
+use mnemoscope::nn::loss::plain;
+use mnemoscope::nn::params::Params;
+use mnemoscope::nn::tap::Untapped;
+use mnemoscope::record::batch::{NO_TARGET, Row};
 use mnemoscope::run::trainer::Trainer;
 
 use super::tiny::{tiny, train, with};
@@ -42,30 +48,50 @@ fn the_number_of_threads_changes_no_bit() {
     assert_eq!(one, run("train.threads=5"));
 }
 
+/// What one step of plain gradient descent at rate 1 takes away: the gradient of the first batch.
+fn update(settings: &[&str]) -> Vec<f64> {
+    let plain = ["train.rate=1", "train.momentum=0", "train.decay=0"];
+    let mut trainer = Trainer::new(&with(&[&plain, settings].concat())).unwrap();
+    let before = trainer.weights().unwrap();
+    trainer.step().unwrap();
+    let after = trainer.weights().unwrap();
+    let pairs = before.tensors.iter().zip(&after.tensors);
+    pairs
+        .flat_map(|(b, a)| b.data.iter().zip(a.data.iter()))
+        .map(|(b, a)| f64::from(*b) - f64::from(*a))
+        .collect()
+}
+
+fn norm(x: &[f64]) -> f64 {
+    x.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+#[track_caller]
+fn assert_same(a: &[f64], b: &[f64], what: &str) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    let apart: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    assert!(norm(&apart) < 1e-5 * norm(b), "{what}: {} of {}", norm(&apart), norm(b));
+}
+
 #[test]
 fn plans_of_shards_agree_on_the_update_to_rounding() {
-    let run = |shard: &str| {
-        let mut trainer = Trainer::new(&with(&["train.batch=6", shard, "train.rate=1"])).unwrap();
-        let before = trainer.weights().unwrap();
-        trainer.step().unwrap();
-        let after = trainer.weights().unwrap();
-        let pairs = before.tensors.iter().zip(&after.tensors);
-        pairs
-            .flat_map(|(b, a)| b.data.iter().zip(a.data.iter()).map(|(b, a)| f64::from(a - b)))
-            .collect::<Vec<f64>>()
-    };
-    let whole = run("train.shard=6");
-    let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
-    for shard in ["train.shard=1", "train.shard=2", "train.shard=4"] {
-        let parts = run(shard);
-        let apart: Vec<f64> = whole.iter().zip(&parts).map(|(a, b)| a - b).collect();
-        assert!(
-            norm(&apart) < 1e-5 * norm(&whole),
-            "{shard}: {} of {}",
-            norm(&apart),
-            norm(&whole)
-        );
+    // Of 7 sequences shards of 2, 4 and 5 leave a smaller last one; of repeated outputs each holds another number.
+    for over in ["train.loss=all", "train.loss=repeated"] {
+        let plan = |shard: &str| update(&["task.length=64", "train.batch=7", over, shard]);
+        let whole = plan("train.shard=7");
+        for shard in ["train.shard=1", "train.shard=2", "train.shard=4", "train.shard=5"] {
+            assert_same(&plan(shard), &whole, &format!("{over}, {shard}"));
+        }
     }
+}
+
+#[test]
+fn a_batch_of_512_in_uneven_shards_gives_the_same_update() {
+    let plan = |shard: &str| {
+        let small = ["model.layers=1", "model.heads=1", "model.width=8", "task.length=32"];
+        update(&[&small[..], &["train.batch=512", "train.loss=repeated", shard]].concat())
+    };
+    assert_same(&plan("train.shard=100"), &plan("train.shard=256"), "shards of 100 and of 256");
 }
 
 #[test]
@@ -83,13 +109,67 @@ fn a_checkpoint_goes_on_bit_for_bit() {
     }
 }
 
+/// The gradient of the first batch of an experiment, each position weighted as `counts` says by its target and its
+/// occurrence number: one pass over the whole batch, the loss in candle's own operations.
+fn gradient(settings: &[&str], counts: impl Fn(u32, u16) -> bool) -> Vec<f64> {
+    let experiment = with(settings);
+    let source = experiment.task.open().unwrap();
+    let mut params = Params::new(experiment.train.seed as u64);
+    let model = experiment.model.build(source.vocab().len(), source.length(), &mut params).unwrap();
+    let rows: Vec<Row> = (0..experiment.train.batch as u64)
+        .map(|i| source.sequence(experiment.train.seed as u64, i))
+        .collect();
+    let positions = || rows.iter().flat_map(|row| row.targets.iter().zip(&row.occurrence));
+    let chosen: Vec<f32> = positions().map(|(t, o)| f32::from(u8::from(counts(*t, *o)))).collect();
+    let count: f32 = chosen.iter().sum();
+    let weight: Vec<f32> = chosen.iter().map(|c| c / count).collect();
+    let targets: Vec<u32> = positions().map(|(target, _)| *target).collect();
+    let tokens: Vec<u32> = rows.iter().flat_map(|row| row.tokens.clone()).collect();
+    let tokens = Tensor::from_vec(tokens, (rows.len(), source.length()), &Device::Cpu).unwrap();
+    let output = model.forward(&params, &Input::new(&tokens), &mut Untapped).unwrap();
+    let loss = plain::cross_entropy(&output.logits, &targets, &weight).unwrap();
+    let grads = loss.backward().unwrap();
+    let of = |param| {
+        let grad = grads.get(params.var(param).as_tensor()).unwrap();
+        grad.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    params.all().flat_map(of).map(f64::from).collect()
+}
+
 #[test]
 fn the_loss_over_repeated_outputs_counts_no_other_position() {
-    // Triggers rarely come twice within 20 characters: some batches have nothing in the loss at all.
-    let mut trainer = Trainer::new(&with(&["train.loss=repeated", "train.batch=1"])).unwrap();
-    let (rows, _) = train(&mut trainer, 6);
-    assert_eq!(rows.len(), 2);
-    assert!(trainer.weights().unwrap().first_not_finite().is_none());
+    let settings = ["task.length=64", "train.batch=5", "train.loss=repeated"];
+    let step = update(&settings);
+    assert_same(&step, &gradient(&settings, |_, occurrence| occurrence >= 2), "repeated outputs");
+    let first_too = gradient(&settings, |_, occurrence| occurrence >= 1);
+    let apart: Vec<f64> = step.iter().zip(&first_too).map(|(a, b)| a - b).collect();
+    assert!(norm(&apart) > 0.01 * norm(&step), "first occurrences would be seen");
+}
+
+#[test]
+fn the_loss_over_all_positions_counts_every_one_that_has_a_target() {
+    let settings = ["task.length=64", "train.batch=5", "train.loss=all"];
+    let with_targets = gradient(&settings, |target, _| target != NO_TARGET);
+    assert_same(&update(&settings), &with_targets, "all positions");
+}
+
+#[test]
+fn a_batch_without_repeated_outputs_changes_nothing() {
+    // A single trigger rarely comes twice within 20 characters: some batches have nothing in the loss at all.
+    let rare = ["task.choice=random", "task.triggers=1", "train.batch=1", "train.loss=repeated"];
+    let experiment = with(&[&rare[..], &["train.decay=0", "train.momentum=0"]].concat());
+    let source = experiment.task.open().unwrap();
+    let mut trainer = Trainer::new(&experiment).unwrap();
+    let mut without = 0;
+    for step in 0..12 {
+        let before = bits(&trainer);
+        trainer.step().unwrap();
+        let row = source.sequence(experiment.train.seed as u64, step);
+        let counts = row.occurrence.iter().any(|o| *o >= 2);
+        assert_eq!(bits(&trainer) != before, counts, "step {step}");
+        without += u32::from(!counts);
+    }
+    assert!((1..12).contains(&without), "{without} of 12 batches have none");
 }
 
 #[test]

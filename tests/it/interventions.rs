@@ -1,13 +1,21 @@
 //! Surgery: what is frozen does not move, what is zeroed is zero, and nothing else changes.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
+use candle_core::Tensor;
+use mnemoscope::Result;
+use mnemoscope::model::{Architecture, Input, Layout, Model, Output};
+use mnemoscope::nn::params::Params;
+use mnemoscope::nn::tap::Tap;
+use mnemoscope::record::intervention::Site;
+use mnemoscope::record::knobs::{Knobs, Slot, Spec};
 use mnemoscope::record::question::ProbeCall;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::trainer::Trainer;
 
-use super::tiny::{tiny, train};
+use super::tiny::{tiny, train, with};
 
 fn values(trainer: &Trainer, name: &str) -> Vec<f32> {
     trainer.weights().unwrap().get(name).unwrap().data.to_vec()
@@ -119,4 +127,103 @@ fn what_is_not_there_cannot_be_cut_and_nothing_is_in_force() {
     assert!(trainer.lift(&"zero layer1.head0".parse().unwrap()).is_err());
     let error = Trainer::new(&staged("\n[[at]]\nstep = 9999\nzero = \"layer7.head0\"\n")).err();
     assert!(error.unwrap().message.contains("step = 9999"));
+}
+
+/// A network that notes which places its taps want.
+struct Overheard {
+    inner: Box<dyn Architecture>,
+    heard: Arc<Mutex<Heard>>,
+}
+
+/// Places that a tap was asked about, and those of them that it wants.
+#[derive(Default)]
+struct Heard {
+    asked: usize,
+    wanted: BTreeSet<Site>,
+}
+
+impl Knobs for Overheard {
+    fn about(&self) -> &'static str {
+        self.inner.about()
+    }
+
+    fn each(&mut self, visit: &mut dyn FnMut(&Spec, Slot<'_>)) {
+        self.inner.each(visit);
+    }
+}
+
+impl Architecture for Overheard {
+    fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>> {
+        let inner = self.inner.build(vocab, length, params)?;
+        Ok(Box::new(OverheardNet { inner, heard: Arc::clone(&self.heard) }))
+    }
+
+    fn boxed(&self) -> Box<dyn Architecture> {
+        Box::new(Self { inner: self.inner.boxed(), heard: Arc::clone(&self.heard) })
+    }
+}
+
+struct OverheardNet {
+    inner: Box<dyn Model>,
+    heard: Arc<Mutex<Heard>>,
+}
+
+impl Model for OverheardNet {
+    fn layout(&self) -> &Layout {
+        self.inner.layout()
+    }
+
+    fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output> {
+        self.inner.forward(params, input, &mut Eavesdropper { tap, heard: &self.heard })
+    }
+}
+
+struct Eavesdropper<'a> {
+    tap: &'a mut dyn Tap,
+    heard: &'a Mutex<Heard>,
+}
+
+impl Tap for Eavesdropper<'_> {
+    fn wants(&self, site: Site) -> bool {
+        let wants = self.tap.wants(site);
+        let mut heard = self.heard.lock().unwrap();
+        heard.asked += 1;
+        if wants {
+            heard.wanted.insert(site);
+        }
+        wants
+    }
+
+    fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
+        self.tap.at(site, x)
+    }
+}
+
+#[test]
+fn a_training_step_is_tapped_where_something_is_zeroed_and_nowhere_else() {
+    for kind in ["birth", "decoder"] {
+        let mut experiment = with(&[&format!("model.kind={kind}"), "model.width=16"]);
+        let (inner, heard) = (experiment.model.boxed(), Arc::default());
+        experiment.model = Box::new(Overheard { inner, heard: Arc::clone(&heard) });
+        let mut trainer = Trainer::new(&experiment).unwrap();
+        let during = |what: &mut dyn FnMut()| {
+            *heard.lock().unwrap() = Heard::default();
+            what();
+            let heard = std::mem::take(&mut *heard.lock().unwrap());
+            assert!(heard.asked > 0, "{kind}: every pass asks its tap");
+            heard.wanted.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let nothing = [""; 0];
+        assert_eq!(during(&mut || drop(trainer.step().unwrap())), nothing, "{kind}");
+        // An evaluation watches, and the step after it is as fast as any.
+        assert_ne!(during(&mut || drop(trainer.evaluate().unwrap())), nothing, "{kind}");
+        assert_eq!(during(&mut || drop(trainer.step().unwrap())), nothing, "{kind}");
+        trainer.intervene(&"freeze layer0.wk".parse().unwrap()).unwrap();
+        assert_eq!(during(&mut || drop(trainer.step().unwrap())), nothing, "{kind}");
+        let cut = "zero layer1.head0".parse().unwrap();
+        trainer.intervene(&cut).unwrap();
+        assert_eq!(during(&mut || drop(trainer.step().unwrap())), ["layer1.z"], "{kind}");
+        trainer.lift(&cut).unwrap();
+        assert_eq!(during(&mut || drop(trainer.step().unwrap())), nothing, "{kind}");
+    }
 }

@@ -11,14 +11,20 @@ use mnemoscope::nn::loss::cross_entropy;
 use mnemoscope::nn::params::{Init, Param, Params};
 use mnemoscope::nn::tap::{Bench, Tap, Untapped, through};
 use mnemoscope::record::batch::{Batch, Row};
+use mnemoscope::record::event::State as Going;
+use mnemoscope::record::folder::Reader;
 use mnemoscope::record::intervention::{Intervention, Point, Site};
 use mnemoscope::record::question::ProbeCall;
 use mnemoscope::record::vocab::Vocab;
+use mnemoscope::record::weights::{NamedTensor, Weights};
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::{Experiment, Optimizer, Staged, Train};
+use mnemoscope::run::session::{Begin, Session, Start};
 use mnemoscope::run::trainer::Trainer;
-use mnemoscope::task::{Source, Task, batch};
-use mnemoscope::{Result, knobs};
+use mnemoscope::task::{Source, Task, batch, held_out_seed};
+use mnemoscope::{Result, knobs, probe};
+
+use super::tiny::{is_state, until};
 
 knobs! {
     /// Elman's network: the simplest with a memory of its own.
@@ -262,6 +268,32 @@ fn gradients_flow_through_the_memory_into_the_segment_before() {
 }
 
 #[test]
+fn memory_goes_on_into_the_next_segment_of_its_own_row_and_no_other() {
+    let architectures: [&dyn Architecture; 2] = [&Elman::default(), &RecurrentMemory::default()];
+    for architecture in architectures {
+        let mut params = Params::new(1);
+        let model = architecture.build(5, 8, &mut params).unwrap();
+        let kind = model.layout().kind;
+        // Two rows with the same second segment after another first one.
+        let segments = |firsts: &[u32], rows: usize| {
+            let (first, second) = (tensor(firsts, rows), tensor(&[2, 3].repeat(rows), rows));
+            let pass = |tokens: &Tensor, state: Option<&State>| {
+                model.forward(&params, &Input { tokens, state }, &mut Untapped).unwrap()
+            };
+            let memory = pass(&first, None).state.unwrap();
+            numbers(&pass(&second, Some(&memory)).logits)
+        };
+        let both = segments(&[0, 4, 1, 3, 3, 0], 2);
+        let (one, other) = both.split_at(both.len() / 2);
+        assert_ne!(one, other, "{kind}: what came before is remembered");
+        let alone = [segments(&[0, 4, 1], 1), segments(&[3, 3, 0], 1)].concat();
+        for (a, b) in both.iter().zip(&alone) {
+            assert!((a - b).abs() < 1e-6, "{kind}: {a} in a batch, {b} alone");
+        }
+    }
+}
+
+#[test]
 fn points_of_a_recurrent_network_can_be_kept_and_cut() {
     let mut params = Params::new(1);
     let model = Elman::default().build(2, 8, &mut params).unwrap();
@@ -297,6 +329,16 @@ fn parity() -> Experiment {
             ..Train::default()
         },
         at: vec![Staged { step: 0, what: "freeze layer0.b".parse().unwrap() }],
+    }
+}
+
+/// The same task learned by a transformer with memory rows.
+fn parity_with_memory() -> Experiment {
+    Experiment {
+        model_kind: "recurrent memory".to_owned(),
+        model: Box::new(RecurrentMemory::default()),
+        at: Vec::new(),
+        ..parity()
     }
 }
 
@@ -362,6 +404,120 @@ fn a_recurrent_network_answers_questions_about_text_of_a_foreign_vocabulary() {
     assert_eq!(*targets.data, [1.0, 1.0, 0.0], "the label, not the next token");
     let refused = readings.get(&calls[1]).unwrap().as_ref().unwrap_err();
     assert!(!refused.to_string().is_empty(), "no attention here: a sentence, and the rest answers");
+}
+
+#[test]
+fn every_label_counts_in_the_loss_the_first_and_the_last_too() {
+    let mut trainer = Trainer::new(&parity()).unwrap();
+    let loss = column(&mut trainer, "loss");
+    let source = Arc::clone(trainer.source());
+    let held_out = batch(&*source, held_out_seed(0), 0, 32);
+    let mut params = Params::new(0);
+    let model = Elman::default().build(2, 12, &mut params).unwrap();
+    let tokens = tensor(&held_out.tokens, 32);
+    let output = model.forward(&params, &Input::new(&tokens), &mut Untapped).unwrap();
+    let logits = output.logits.reshape((32 * 12, 2)).unwrap().to_vec2::<f32>().unwrap();
+    let losses = logits.iter().zip(&held_out.targets).map(|(logits, target)| {
+        let sum: f64 = logits.iter().map(|x| f64::from(*x).exp()).sum();
+        sum.ln() - f64::from(logits[*target as usize])
+    });
+    let mean = losses.sum::<f64>() / (32.0 * 12.0);
+    assert!((loss - mean).abs() < 1e-6, "{loss}, by hand {mean}");
+}
+
+#[test]
+fn every_probe_answers_about_networks_of_other_shapes_or_says_why_not() {
+    for experiment in [parity(), parity_with_memory()] {
+        let mut trainer = Trainer::new(&experiment).unwrap();
+        trainer.step().unwrap();
+        let (row, _) = trainer.evaluate().unwrap();
+        assert!(row.values[0].is_finite(), "{}: {row:?}", experiment.model_kind);
+        let mut instrument = Instrument::new(&experiment).unwrap();
+        let prompt = Arc::new(instrument.source().sequence(0, 0));
+        let calls: Vec<ProbeCall> = probe::ALL.iter().map(|p| ProbeCall::new(p.name)).collect();
+        let readings =
+            instrument.examine(&trainer.weights().unwrap(), &prompt, &[], &calls).unwrap();
+        let mut answered = Vec::new();
+        for call in &calls {
+            match readings.get(call).unwrap() {
+                Ok(_) => answered.push(&*call.probe),
+                Err(e) => assert!(e.message.len() > 10, "{}: {e}", call.probe),
+            }
+        }
+        for needed in ["outcome", "norms", "predictions", "effect"] {
+            assert!(answered.contains(&needed), "{needed} is not among {answered:?}");
+        }
+    }
+}
+
+#[test]
+fn a_recurrent_run_is_recorded_and_its_folder_answers_as_the_run_does() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("run");
+    let mut experiment = parity();
+    experiment.train.steps = 10;
+    let session = Session::start(Start {
+        experiment: experiment.clone(),
+        begin: Begin::Fresh,
+        folder: Some(folder.clone()),
+        paused: false,
+    });
+    let session = session.unwrap();
+    until(&session, |e| is_state(e, Going::Finished));
+    drop(session);
+    let mut trainer = Trainer::new(&experiment).unwrap();
+    (0..10).for_each(|_| drop(trainer.step().unwrap()));
+    let mut reader = Reader::open(&folder).unwrap();
+    assert_eq!(reader.recording.rows.last().unwrap().step, 10);
+    let recorded = reader.weights(10).unwrap();
+    assert_eq!(recorded, trainer.weights().unwrap());
+    let calls = [ProbeCall::new("predictions")];
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let prompt = Arc::new(instrument.source().sequence(0, 0));
+    let readings = instrument.examine(&recorded, &prompt, &[], &calls).unwrap();
+    assert!(readings.get(&calls[0]).unwrap().is_ok());
+    // Its document names kinds that are in no registry: that is said, not guessed.
+    let error = Experiment::parse(&reader.experiment().unwrap(), "run").err().unwrap();
+    assert!(error.message.contains("parity"), "{error}");
+}
+
+/// A transformer of the registry over pieces of a foreign tokenizer.
+fn foreign() -> Experiment {
+    let mut experiment = Experiment::of("foreign", "bigram", "decoder").unwrap();
+    experiment.task = Box::new(Parity::default());
+    experiment.set_texts(["model.width=8", "model.heads=2", "model.layers=1"]).unwrap();
+    experiment
+}
+
+#[test]
+fn weights_from_elsewhere_answer_about_pieces_of_their_own_tokenizer() {
+    let trainer = Trainer::new(&foreign()).unwrap();
+    let ours = trainer.weights().unwrap();
+    // Another program writes its tensors in another order, and some that nobody asks for.
+    let mut theirs = ours.clone();
+    theirs.tensors.reverse();
+    theirs.tensors.push(NamedTensor { name: "rotary.inv_freq".into(), ..ours.tensors[0].clone() });
+    let mut instrument = Instrument::new(&foreign()).unwrap();
+    let source = Arc::clone(instrument.source());
+    let tokens = source.vocab().encode("ĠoneĠoneĠzero").unwrap();
+    let prompt = Arc::new(source.label(&tokens, &Row::default()));
+    let calls = [ProbeCall::new("predictions"), ProbeCall::new("attention")];
+    let mut ask = |weights: &Weights| {
+        let readings = instrument.examine(weights, &prompt, &[], &calls).unwrap();
+        calls.each_ref().map(|call| format!("{:?}", readings.get(call).unwrap().as_ref().unwrap()))
+    };
+    assert_eq!(ask(&theirs), ask(&ours));
+    // A checkpoint of another vocabulary, and one that lacks a tensor.
+    let mut other = ours.clone();
+    other.tensors[0] =
+        NamedTensor { shape: vec![3, 8], data: [0.0; 24].into(), ..other.tensors[0].clone() };
+    let mut refused = |weights: &Weights| {
+        instrument.examine(weights, &prompt, &[], &calls).err().unwrap().message
+    };
+    let sentence = refused(&other);
+    assert!(sentence.contains("embed") && sentence.contains("[3, 8]"), "{sentence}");
+    other.tensors.remove(0);
+    assert!(refused(&other).contains("lack the tensor embed"));
 }
 
 #[test]

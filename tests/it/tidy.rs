@@ -1,19 +1,49 @@
-//! The laws of the house, read out of one table, and the words that must not be in it.
+//! The laws of the house, read out of tables, and the words that must not be in it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const CANDLE: &[&str] = &["nn", "model", "probe", "run"];
-const LEFT_WING: &[&str] = &["task", "model", "probe", "nn", "run"];
-const RIGHT_WING: &[&str] = &["figure", "panel"];
-const FLOORS: &[&str] =
-    &["app", "cli", "figure", "gpu", "model", "nn", "panel", "probe", "run", "task"];
+/// `(floor, the floors that it may name)`.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("record", &[]),
+    ("nn", &["record"]),
+    ("task", &["record"]),
+    ("model", &["nn", "record"]),
+    ("probe", &["model", "nn", "record", "task"]),
+    ("run", &["model", "nn", "probe", "record", "task"]),
+    ("figure", &["record"]),
+    ("panel", &["figure", "record"]),
+    ("gpu", &["figure", "record"]),
+    ("app", &["figure", "gpu", "model", "nn", "panel", "probe", "record", "run", "task"]),
+    ("cli", &["app", "figure", "gpu", "model", "nn", "panel", "probe", "record", "run", "task"]),
+    ("lib", &["record"]),
+    ("main", &["cli", "nn"]),
+];
 
 /// `(what may be named, on which floors only)`.
 const ONLY_ON: &[(&[&str], &[&str])] = &[
-    (&["candle_core"], CANDLE),
+    (&["candle_core"], &["nn", "model", "probe", "run"]),
     (&["egui", "eframe", "egui_plot", "egui_tiles", "rfd"], &["app"]),
     (&["wgpu"], &["gpu", "app"]),
+    // The one random generator; where it is named it is keyed by a seed.
+    (&["rand_chacha", "rand_core"], &["nn", "task", "probe"]),
+];
+
+/// Sources of chance that know no seed.
+const WITHOUT_SEED: &[&str] = &[
+    "rand",
+    "getrandom",
+    "fastrand",
+    "OsRng",
+    "ThreadRng",
+    "RandomState",
+    "thread_rng",
+    "from_os_rng",
+    "try_from_os_rng",
+    "from_entropy",
+    "from_rng",
+    "randn",
 ];
 
 fn sources(under: &str) -> Vec<(PathBuf, String)> {
@@ -41,56 +71,222 @@ fn floor(path: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// Lines of code that name `word` as a path segment (`word::`), comments left out.
-fn names(text: &str, word: &str) -> Vec<String> {
-    text.lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .filter(|line| {
-            line.match_indices(word).any(|(at, _)| {
-                let before = line[..at].chars().next_back();
-                let after = &line[at + word.len()..];
-                let starts = before.is_none_or(|c| !c.is_alphanumeric() && c != '_');
-                starts
-                    && (after.starts_with("::") || after.starts_with(';') && line.contains("use "))
-            })
-        })
-        .map(str::to_owned)
-        .collect()
+/// The words of a source file in order, without comments and quoted text: identifiers, `::` and single signs.
+fn words(text: &str) -> Vec<String> {
+    let chars: Vec<char> = text.chars().collect();
+    let mut words = Vec::new();
+    let mut at = 0;
+    while at < chars.len() {
+        let rest = &chars[at..];
+        let length = comment(rest).or_else(|| quoted(rest));
+        if let Some(length) = length {
+            at += length;
+            continue;
+        }
+        let name = rest.iter().take_while(|c| c.is_alphanumeric() || **c == '_').count();
+        let length = if name > 0 {
+            name
+        } else if rest.starts_with(&[':', ':']) {
+            2
+        } else {
+            1
+        };
+        let word: String = rest[..length].iter().collect();
+        if !word.trim().is_empty() {
+            words.push(word);
+        }
+        at += length;
+    }
+    words
+}
+
+fn comment(rest: &[char]) -> Option<usize> {
+    let until = |end: &[char]| rest.windows(end.len()).position(|w| w == end);
+    if rest.starts_with(&['/', '/']) {
+        return Some(until(&['\n']).unwrap_or(rest.len()));
+    }
+    rest.starts_with(&['/', '*']).then(|| until(&['*', '/']).map_or(rest.len(), |at| at + 2))
+}
+
+/// The length of a literal of text or of one character at the start of `rest`.
+fn quoted(rest: &[char]) -> Option<usize> {
+    let raw = rest.iter().skip(1).take_while(|c| **c == '#').count();
+    if rest[0] == 'r' && rest.get(1 + raw) == Some(&'"') {
+        let end: Vec<char> = std::iter::once('"').chain(std::iter::repeat_n('#', raw)).collect();
+        let body = &rest[2 + raw..];
+        return body.windows(end.len()).position(|w| w == end).map(|at| 2 + raw + at + end.len());
+    }
+    match rest {
+        ['"', ..] => {
+            let mut at = 1;
+            while rest.get(at).is_some_and(|c| *c != '"') {
+                at += if rest[at] == '\\' { 2 } else { 1 };
+            }
+            Some(at + 1)
+        }
+        ['\'', '\\', ..] => rest[3..].iter().position(|c| *c == '\'').map(|at| at + 4),
+        ['\'', _, '\'', ..] => Some(3),
+        _ => None,
+    }
+}
+
+/// Every path that a source file names, in imports (groups and aliases spelled out) and in between; `module` is the
+/// path of the file's own module, to which `self` and `super` lead.
+fn paths(text: &str, module: &[&str]) -> BTreeSet<String> {
+    let words = words(text);
+    let mut found = BTreeSet::new();
+    let mut at = 0;
+    while at < words.len() {
+        let is_name = |w: &String| w.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        let inside = at > 0 && words[at - 1] == "::" && at > 1 && is_name(&words[at - 2]);
+        if words[at] == "use" {
+            at = tree(&words, at + 1, &mut Vec::new(), module, &mut found);
+        } else if is_name(&words[at]) && !inside {
+            let mut path = vec![words[at].clone()];
+            while words.get(at + 1).is_some_and(|w| w == "::")
+                && words.get(at + 2).is_some_and(is_name)
+            {
+                path.push(words[at + 2].clone());
+                at += 2;
+            }
+            found.insert(rooted(&path, module));
+            at += 1;
+        } else {
+            at += 1;
+        }
+    }
+    found
+}
+
+/// Reads one branch of an import from word `at` on; returns where it ends.
+fn tree(
+    words: &[String],
+    mut at: usize,
+    prefix: &mut Vec<String>,
+    module: &[&str],
+    found: &mut BTreeSet<String>,
+) -> usize {
+    let depth = prefix.len();
+    while let Some(word) = words.get(at) {
+        at += 1;
+        match word.as_str() {
+            "{" => {
+                while words.get(at).is_some_and(|w| w != "}") {
+                    at = tree(words, at, prefix, module, found);
+                    at += usize::from(words.get(at).is_some_and(|w| w == ","));
+                }
+                prefix.truncate(depth);
+                return at + 1;
+            }
+            "," | "}" | ";" => {
+                at -= 1;
+                break;
+            }
+            "as" => at += 1,
+            "::" => (),
+            name => prefix.push(name.to_owned()),
+        }
+    }
+    if prefix.len() > depth {
+        found.insert(rooted(prefix, module));
+    }
+    prefix.truncate(depth);
+    at
+}
+
+/// The path with `self` and `super` at its start replaced by where they lead.
+fn rooted(path: &[String], module: &[&str]) -> String {
+    let up = path.iter().take_while(|w| *w == "super" || *w == "self").count();
+    let supers = path[..up].iter().filter(|w| *w == "super").count();
+    if up == 0 {
+        return path.join("::");
+    }
+    let base = &module[..module.len().saturating_sub(supers)];
+    let rest = path[up..].iter().map(String::as_str);
+    std::iter::once("crate").chain(base.iter().copied()).chain(rest).collect::<Vec<_>>().join("::")
+}
+
+/// Whether `path` is `name` or leads into it.
+fn leads_to(path: &str, name: &str) -> bool {
+    path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// The module of a file under `src`, e.g. `["panel", "curves"]`.
+fn module(path: &Path) -> Vec<String> {
+    let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let parts = inside.with_extension("");
+    let parts = parts.iter().map(|part| part.to_str().unwrap().to_owned());
+    parts.filter(|part| part != "mod").collect()
+}
+
+fn paths_of(path: &Path, text: &str) -> BTreeSet<String> {
+    let module = module(path);
+    paths(text, &module.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn imports_in_groups_under_other_names_and_by_detours_are_seen() {
+    let text = r##"
+        //! crate::cli in a comment
+        use candle_core as c;
+        use crate::{run, task::{self, batch as b}, Result};
+        use super::super::probe::marks::{Facts, Marks};
+        pub use super::heads;
+        fn f(x: &'static str) -> c::Tensor { crate::gpu::start("crate::app", '"', r#"crate::app"#); Self::g() }
+    "##;
+    let found = paths(text, &["panel", "curves"]);
+    for path in [
+        "candle_core",
+        "crate::run",
+        "crate::task::batch",
+        "crate::Result",
+        "crate::probe::marks::Marks",
+        "crate::panel::heads",
+        "crate::gpu::start",
+    ] {
+        assert!(found.contains(path), "{path} in {found:?}");
+    }
+    let names = |name| found.iter().any(|path| leads_to(path, name));
+    assert!(names("crate::task") && names("crate::probe") && names("crate::panel"));
+    assert!(!names("crate::cli") && !names("crate::app") && !names("crate::pro"));
 }
 
 #[test]
 fn libraries_stay_on_their_floors() {
     for (path, text) in sources("src") {
+        let found = paths_of(&path, &text);
         for (words, floors) in ONLY_ON {
             if floors.contains(&floor(&path).as_str()) {
                 continue;
             }
             for word in *words {
-                assert_eq!(
-                    names(&text, word),
-                    Vec::<String>::new(),
-                    "{word} in {}",
-                    path.display()
-                );
+                let named = found.iter().find(|path| leads_to(path, word));
+                assert_eq!(named, None, "{}", path.display());
             }
         }
     }
 }
 
 #[test]
-fn the_ground_floor_knows_nobody_and_the_wings_never_meet() {
+fn every_floor_names_only_the_floors_that_it_may() {
     for (path, text) in sources("src") {
         let here = floor(&path);
-        let forbidden: &[&str] = match here.as_str() {
-            "record" => FLOORS,
-            f if RIGHT_WING.contains(&f) => LEFT_WING,
-            f if LEFT_WING.contains(&f) => RIGHT_WING,
-            _ => continue,
-        };
-        for other in forbidden.iter().filter(|o| **o != here) {
-            let found = names(&text, &format!("crate::{other}"));
-            assert_eq!(found, Vec::<String>::new(), "{} names {other}", path.display());
+        let (_, may) = FLOORS.iter().find(|(name, _)| *name == here).unwrap_or_else(|| {
+            panic!("{} is on a floor that the table lacks", path.display());
+        });
+        let found = paths_of(&path, &text);
+        for other in FLOORS.iter().map(|(name, _)| *name) {
+            if other == here || may.contains(&other) {
+                continue;
+            }
+            for root in ["crate", "mnemoscope"] {
+                let name = format!("{root}::{other}");
+                let named = found.iter().find(|path| leads_to(path, &name));
+                assert_eq!(named, None, "{} is on {here}", path.display());
+            }
         }
+        let whole = found.iter().find(|path| ["crate::*", "crate"].contains(&path.as_str()));
+        assert_eq!(whole, None, "{} names the whole house", path.display());
     }
 }
 
@@ -101,21 +297,94 @@ fn threads_are_started_only_where_the_law_allows() {
         if allowed.iter().any(|a| path.to_string_lossy().contains(a)) {
             continue;
         }
-        for word in ["thread::Builder", "thread::spawn", "thread::scope", "ThreadPoolBuilder"] {
-            assert!(!text.contains(word), "{word} in {}", path.display());
+        for path_named in paths_of(&path, &text) {
+            for word in ["Builder", "spawn", "scope"] {
+                let starts = path_named.ends_with(&format!("thread::{word}"));
+                assert!(!starts, "{path_named} in {}", path.display());
+            }
+            assert!(!path_named.contains("ThreadPoolBuilder"), "in {}", path.display());
+        }
+    }
+}
+
+/// Floors on which numbers of a run, or pictures of them, are made.
+const WITHOUT_CLOCK: &[&str] =
+    &["record", "nn", "task", "model", "probe", "run", "figure", "panel", "gpu"];
+
+#[test]
+fn numbers_never_depend_on_the_clock() {
+    for (path, text) in sources("src") {
+        if !WITHOUT_CLOCK.contains(&floor(&path).as_str()) {
+            continue;
+        }
+        let text = if path.ends_with("run/session.rs") { without_pace(&text) } else { text };
+        let words = words(&text);
+        for reads in [&["Instant", "::", "now"][..], &["SystemTime", "::", "now"], &["elapsed"]] {
+            let found = words.windows(reads.len()).any(|w| w == reads);
+            assert!(!found, "{} in {}", reads.concat(), path.display());
+        }
+    }
+}
+
+/// The session without its clock, which says when to speak and to save and how fast it goes.
+fn without_pace(text: &str) -> String {
+    let from = text.find("\nstruct Pace {").expect("the session has a pace");
+    let body = text[from..].find("\nimpl Pace {").expect("and it does something") + from + 1;
+    let end = text[body..].find("\n}\n").expect("and ends") + body;
+    text[..from].to_owned() + &text[end..]
+}
+
+#[test]
+fn chance_comes_only_from_a_seed() {
+    for (path, text) in sources("src") {
+        let words = words(&text);
+        for (i, word) in words.iter().enumerate() {
+            // `Tensor::rand`, `rand::rng`: not a variable or a field of that name.
+            let in_path =
+                words.get(i + 1).is_some_and(|w| w == "::") || i > 0 && words[i - 1] == "::";
+            let forbidden =
+                WITHOUT_SEED.contains(&word.as_str()) && (in_path || word.contains('_'));
+            assert!(!forbidden, "{word} in {}", path.display());
         }
     }
 }
 
 #[test]
-fn numbers_never_depend_on_the_clock() {
+fn nothing_global_can_change() {
+    let changeable = ["mut", "Mutex", "RwLock", "RefCell", "Cell", "OnceLock", "OnceCell"];
     for (path, text) in sources("src") {
-        if ["task", "model", "nn", "probe", "figure", "panel"].contains(&floor(&path).as_str()) {
-            for word in ["Instant::now", "SystemTime::now"] {
-                assert!(!text.contains(word), "{word} in {}", path.display());
+        let words = words(&text);
+        assert!(words.iter().all(|w| w != "thread_local"), "in {}", path.display());
+        for (i, _) in words.iter().enumerate().filter(|(_, word)| *word == "static") {
+            // `'static` is a lifetime.
+            if i > 0 && words[i - 1] == "'" {
+                continue;
             }
+            let mut declared = words[i..].iter().take_while(|w| *w != "=" && *w != ";");
+            let found =
+                declared.find(|w| changeable.contains(&w.as_str()) || w.starts_with("Atomic"));
+            assert_eq!(found, None, "a static in {}", path.display());
         }
     }
+}
+
+/// The packages after `marker` in the file at `path`, up to `end`.
+fn packages(path: &str, marker: &str, end: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let from = text.find(marker).unwrap_or_else(|| panic!("{marker} in {path}")) + marker.len();
+    let until = text[from..].find(end).unwrap();
+    text[from..from + until].split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_readme_the_program_and_the_checks_name_the_same_system_packages() {
+    let readme = packages("README.md", "sudo apt install ", "`");
+    let program = packages("src/app/open.rs", "\"sudo apt install ", "\"");
+    assert_eq!(readme, program);
+    // A virtual display and `kill` are for tests alone.
+    let tests = ["xvfb", "xauth", "procps"].map(str::to_owned);
+    let checks = packages(".ci/run", "need=(", ")");
+    assert_eq!(checks, program.union(&tests.into()).cloned().collect());
 }
 
 #[test]

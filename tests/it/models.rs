@@ -1,0 +1,280 @@
+//! What every model of the registry keeps, with its default settings and with each of its settings changed.
+
+use candle_core::{Device, Tensor};
+use mnemoscope::Result;
+use mnemoscope::model::{self, Architecture, Input, Model};
+use mnemoscope::nn::loss::cross_entropy;
+use mnemoscope::nn::params::{Init, Params, draw};
+use mnemoscope::nn::tap::{Captured, Tap, Untapped};
+use mnemoscope::record::intervention::Site;
+use mnemoscope::record::knobs::{self, Slot};
+use toml::Value;
+
+const VOCAB: u32 = 11;
+/// Longer than a tile of the fused attention.
+const LENGTH: usize = 70;
+
+/// A model of the registry with some of its settings changed.
+struct Variation {
+    name: String,
+    settings: Box<dyn Architecture>,
+}
+
+impl Variation {
+    fn changed(&self, setting: &str, value: &Value) -> Self {
+        let mut settings = self.settings.boxed();
+        knobs::set(&mut *settings, "model.", setting, value).unwrap();
+        Self { name: format!("{}, {setting} = {value}", self.name), settings }
+    }
+
+    /// Each choice and each switch thrown, one after the other.
+    fn neighbours(&self) -> Vec<Self> {
+        let mut changes = Vec::new();
+        self.settings.boxed().each(&mut |spec, slot| match slot {
+            Slot::Bool(on) => changes.push((spec.name, Value::Boolean(!*on))),
+            Slot::Choice(choice) => {
+                let names = choice.names().iter().enumerate();
+                let others = names.filter(|(i, _)| *i != choice.index());
+                changes.extend(others.map(|(_, name)| (spec.name, Value::from(*name))));
+            }
+            Slot::Int(_) | Slot::Float(_) | Slot::Text(_) => (),
+        });
+        changes.iter().map(|(setting, value)| self.changed(setting, value)).collect()
+    }
+
+    /// A network whose every trained number is far from where it starts, so that no gradient is zero by accident.
+    fn build(&self, length: usize) -> (Box<dyn Model>, Params) {
+        let mut params = Params::new(3);
+        let model = self.settings.build(VOCAB as usize, length, &mut params).unwrap();
+        let mut weights = params.weights(0).unwrap();
+        for tensor in weights.tensors.iter_mut().filter(|t| t.trained) {
+            let noise = Init::Normal(0.7 * usual_size(&tensor.shape));
+            let noise = draw(5, &tensor.name, tensor.data.len(), noise);
+            tensor.data = tensor.data.iter().zip(noise).map(|(w, n)| w + n).collect();
+        }
+        params.load(&weights).unwrap();
+        (model, params)
+    }
+}
+
+/// About how large the numbers of a tensor are that keeps the size of what it maps.
+fn usual_size(shape: &[usize]) -> f64 {
+    1.0 / (shape[shape.len() - 1] as f64).sqrt()
+}
+
+fn defaults() -> Vec<Variation> {
+    let of = |entry: &mnemoscope::record::registry::Entry<dyn Architecture>| Variation {
+        name: entry.name.to_owned(),
+        settings: (entry.make)(),
+    };
+    model::ALL.iter().map(of).collect()
+}
+
+/// Every model as it comes and with each of its choices and switches changed.
+fn variations() -> Vec<Variation> {
+    let mut all = defaults();
+    all.extend(defaults().iter().flat_map(Variation::neighbours));
+    // Tables made of frozen embeddings stand in for a matrix product; trained ones may not.
+    for positions in ["sinusoidal", "rotary"] {
+        let trained = defaults()[0].changed("train_embeddings", &true.into());
+        all.push(trained.changed("positions", &positions.into()));
+    }
+    all
+}
+
+fn ids(rows: usize, length: usize) -> Vec<u32> {
+    (0..(rows * length) as u32).map(|i| (i * i + 5 * i + i / 7) % VOCAB).collect()
+}
+
+fn tokens(ids: &[u32], rows: usize) -> Tensor {
+    Tensor::from_slice(ids, (rows, ids.len() / rows), &Device::Cpu).unwrap()
+}
+
+fn numbers(x: &Tensor) -> Vec<f32> {
+    x.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn logits(model: &dyn Model, params: &Params, tokens: &Tensor) -> Vec<f32> {
+    numbers(&model.forward(params, &Input::new(tokens), &mut Untapped).unwrap().logits)
+}
+
+#[track_caller]
+fn assert_close(a: &[f32], b: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    let scale = b.iter().fold(0.0, |m: f32, x| m.max(x.abs()));
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        assert!((a - b).abs() <= tolerance * scale, "{what}, number {i}: {a} against {b}");
+    }
+}
+
+/// Targets and weights of positions: two of three count.
+fn loss_over(ids: &[u32]) -> (Vec<u32>, Vec<f32>) {
+    let targets = ids.iter().map(|t| (t + 1) % VOCAB).collect();
+    let counts: Vec<f32> = (0..ids.len()).map(|i| f32::from(u8::from(i % 3 != 0))).collect();
+    let count: f32 = counts.iter().sum();
+    (targets, counts.iter().map(|c| c / count).collect())
+}
+
+/// Gradients of all parameters under a tap; `None` where there is none.
+fn gradients(
+    model: &dyn Model,
+    params: &Params,
+    ids: &[u32],
+    tap: &mut dyn Tap,
+) -> Vec<Option<Vec<f32>>> {
+    let (targets, weight) = loss_over(ids);
+    let output = model.forward(params, &Input::new(&tokens(ids, 2)), tap).unwrap();
+    let grads = cross_entropy(&output.logits, &targets, &weight).unwrap().backward().unwrap();
+    params.all().map(|p| grads.get(params.var(p).as_tensor()).map(numbers)).collect()
+}
+
+/// The loss in double precision, from the logits of the network.
+fn loss(model: &dyn Model, params: &Params, ids: &[u32]) -> f64 {
+    let (targets, weight) = loss_over(ids);
+    let logits = logits(model, params, &tokens(ids, 2));
+    let each = logits.chunks(VOCAB as usize).zip(targets).zip(weight);
+    each.map(|((row, target), weight)| {
+        let top = row.iter().fold(f64::MIN, |m, x| m.max(f64::from(*x)));
+        let sum: f64 = row.iter().map(|x| (f64::from(*x) - top).exp()).sum();
+        f64::from(weight) * (top + sum.ln() - f64::from(row[target as usize]))
+    })
+    .sum()
+}
+
+/// Slopes of the loss where the `index`-th parameter moves by `direction`: central differences, each closer than the one
+/// before. All weights are loaded anew, so that nothing computed from the old ones is left.
+fn slopes(
+    model: &dyn Model,
+    params: &mut Params,
+    ids: &[u32],
+    index: usize,
+    direction: &[f32],
+) -> [f64; 4] {
+    let start = params.weights(0).unwrap();
+    let mut loss_at = |by: f64| {
+        let mut moved = start.clone();
+        let data = start.tensors[index].data.iter().zip(direction);
+        moved.tensors[index].data = data.map(|(x, d)| x + by as f32 * d).collect();
+        params.load(&moved).unwrap();
+        loss(model, params, ids)
+    };
+    let slopes = [1e-2, 3e-3, 1e-3, 1e-4].map(|by| (loss_at(by) - loss_at(-by)) / (2.0 * by));
+    loss_at(0.0);
+    slopes
+}
+
+/// Gradients against slopes along random directions, each parameter on its own.
+#[track_caller]
+fn assert_gradients_are_slopes(variation: &Variation, length: usize, directions: u64) {
+    let (model, mut params) = variation.build(length);
+    let ids = ids(2, length);
+    let grads = gradients(&*model, &params, &ids, &mut Untapped);
+    let norm = |grad: &[f32]| grad.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
+    let whole = norm(&grads.iter().flatten().flatten().copied().collect::<Vec<f32>>());
+    for (index, (param, grad)) in params.all().zip(grads).enumerate() {
+        let name = format!("{}: {}", variation.name, params.name(param));
+        let Some(grad) = grad else {
+            assert!(!params.is_trained(param), "{name} has no gradient");
+            continue;
+        };
+        assert!(params.is_trained(param), "{name} is never trained, and has a gradient");
+        // A random direction has a slope of about the gradient's norm. That of a bias of all keys is zero: attention
+        // does not see what all keys share.
+        let size = usual_size(params.var(param).dims());
+        let scale = size * norm(&grad).max(0.03 * whole);
+        for seed in 0..directions {
+            let direction = draw(seed, &name, grad.len(), Init::Normal(size));
+            let expected: f64 = grad.iter().zip(&direction).map(|(g, d)| f64::from(g * d)).sum();
+            let found = slopes(&*model, &mut params, &ids, index, &direction);
+            // Far apart the differences pass kinks of a ReLU, close by they drown in rounding: one has to meet it.
+            let meets = found.iter().any(|slope| (slope - expected).abs() < 0.02 * scale);
+            assert!(meets, "{name}: slopes {found:?}, gradient {expected}, scale {scale}");
+        }
+    }
+}
+
+#[test]
+fn gradients_of_every_model_are_slopes_of_the_loss_along_random_directions() {
+    for variation in defaults() {
+        assert_gradients_are_slopes(&variation, LENGTH, 3);
+    }
+}
+
+#[test]
+fn gradients_are_slopes_whatever_choice_or_switch_is_changed() {
+    for variation in variations() {
+        assert_gradients_are_slopes(&variation, 14, 2);
+    }
+}
+
+#[test]
+fn no_position_of_any_model_sees_a_later_token() {
+    let early = 66;
+    for variation in variations() {
+        let (model, params) = variation.build(LENGTH);
+        let whole = ids(1, LENGTH);
+        let of = |ids: &[u32]| logits(&*model, &params, &tokens(ids, 1));
+        let before = of(&whole);
+        let split = early * VOCAB as usize;
+        let mut changed = whole.clone();
+        changed[early] = (changed[early] + 1) % VOCAB;
+        let after = of(&changed);
+        assert_close(&after[..split], &before[..split], 1e-6, &variation.name);
+        assert_ne!(after[split..], before[split..], "{}: at it and later", variation.name);
+        assert_close(&of(&whole[..early]), &before[..split], 1e-5, &variation.name);
+    }
+}
+
+#[test]
+fn an_earlier_token_reaches_the_last_position_of_every_model() {
+    for variation in variations() {
+        let (model, params) = variation.build(LENGTH);
+        let whole = ids(1, LENGTH);
+        let mut changed = whole.clone();
+        changed[2] = (changed[2] + 1) % VOCAB;
+        let last = |ids: &[u32]| {
+            let all = logits(&*model, &params, &tokens(ids, 1));
+            all[all.len() - VOCAB as usize..].to_vec()
+        };
+        assert_ne!(last(&changed), last(&whole), "{}", variation.name);
+    }
+}
+
+/// Wants every point and changes none.
+struct Everything(Captured);
+
+impl Tap for Everything {
+    fn wants(&self, _: Site) -> bool {
+        true
+    }
+
+    fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
+        let known = self.0.insert(site, x.clone());
+        assert!(known.is_none(), "{site} is passed once");
+        Ok(x)
+    }
+}
+
+#[test]
+fn a_watched_pass_of_every_model_equals_the_fused_one_gradients_included() {
+    for variation in variations() {
+        let (model, params) = variation.build(LENGTH);
+        let whole = ids(2, LENGTH);
+        let fused = logits(&*model, &params, &tokens(&whole, 2));
+        let mut tap = Everything(Captured::new());
+        let input = tokens(&whole, 2);
+        let watched = model.forward(&params, &Input::new(&input), &mut tap).unwrap().logits;
+        assert_close(&numbers(&watched), &fused, 1e-5, &variation.name);
+        assert!(!tap.0.is_empty(), "{} passes points", variation.name);
+        let of = |tap: &mut dyn Tap| gradients(&*model, &params, &whole, tap);
+        let (fused, watched) = (of(&mut Untapped), of(&mut Everything(Captured::new())));
+        let largest = fused.iter().flatten().flatten().fold(0.0, |m: f32, g| m.max(g.abs()));
+        for ((param, fused), watched) in params.all().zip(fused).zip(watched) {
+            let name = format!("{}: {}", variation.name, params.name(param));
+            assert_eq!(fused.is_some(), watched.is_some(), "{name}");
+            let pairs = fused.iter().flatten().zip(watched.iter().flatten());
+            let apart = pairs.fold(0.0, |m: f32, (a, b)| m.max((a - b).abs()));
+            assert!(apart <= 1e-5 * largest, "{name}: {apart} apart, the largest is {largest}");
+        }
+    }
+}
