@@ -88,6 +88,7 @@ impl Options {
 }
 
 fn main() -> Result<()> {
+    mnemoscope::nn::kernel::pool::keep_candle_on_one_thread();
     let options = Options::parse();
     if !options.report_only {
         train_missing(&options)?;
