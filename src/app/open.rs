@@ -52,7 +52,7 @@ pub fn open(launch: Launch) -> Result<()> {
     let create: eframe::AppCreator<'_> = Box::new(move |creation| {
         let adapter = creation.wgpu_render_state.as_ref().map(adapter);
         if let Some(state) = &creation.wgpu_render_state {
-            super::gpu_cloud::install(&creation.egui_ctx, state.target_format);
+            super::gpu_cloud::install(&creation.egui_ctx, state);
         }
         let surroundings = Surroundings { library: home().ok(), system_dialogs: true, adapter };
         let mut app = App::new(&creation.egui_ctx, creation.storage, surroundings, &launch);
