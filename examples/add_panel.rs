@@ -104,6 +104,7 @@ pub fn main() -> Result<()> {
         runs: &[("example".to_owned(), Arc::new(recording))],
         step: None,
         readings: None,
+        failure: None,
         selection: &Selection::default(),
         palette: Palette {
             dark: false,

@@ -18,7 +18,7 @@ use clap::Parser;
 use mnemoscope::Result;
 use mnemoscope::figure::color::Color;
 use mnemoscope::figure::file::{Format, Page, render, save};
-use mnemoscope::figure::{Axis, Figure, LegendEntry, Mark, Plot};
+use mnemoscope::figure::{Axis, Dash, Figure, LegendEntry, Mark, Plot};
 use mnemoscope::record::error::Error;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::trainer::Trainer;
@@ -580,23 +580,20 @@ fn picture(comparisons: &[Comparison]) -> Figure {
 fn plot(comparison: &Comparison, index: usize) -> Plot {
     let (ours, theirs) = (Color::rgb(0, 114, 178), Color::rgb(213, 94, 0));
     let last = comparison.theirs.column(ACCURACY).last().map_or(1.0, |point| point[0]);
-    let line = |run: &Curves, color, width, dashed| Mark::Line {
+    let line = |run: &Curves, color, width, dash| Mark::Line {
         name: ACCURACY.to_owned(),
         points: Arc::from(run.column(ACCURACY)),
         color,
         width,
-        dashed,
+        dash,
     };
     let mut marks: Vec<Mark> =
-        comparison.ours.iter().map(|run| line(run, ours, 0.7, false)).collect();
-    marks.push(line(&comparison.theirs, theirs, 1.4, true));
-    let entry = |text: &str, color, dashed| LegendEntry {
-        text: text.to_owned(),
-        color,
-        line: true,
-        dashed,
-    };
-    let legend = vec![entry("ours, each seed", ours, false), entry("theirs", theirs, true)];
+        comparison.ours.iter().map(|run| line(run, ours, 0.7, Dash::Solid)).collect();
+    marks.push(line(&comparison.theirs, theirs, 1.4, Dash::Dashed));
+    let legend = vec![
+        LegendEntry::line("ours, each seed", ours, Dash::Solid),
+        LegendEntry::line("theirs", theirs, Dash::Dashed),
+    ];
     Plot {
         title: comparison.name.to_owned(),
         x: Axis { label: "step".to_owned(), range: (0.0, last), ..Axis::default() },

@@ -1,4 +1,5 @@
-// Draws projected points as round discs, one instance each, out of the buffer that cloud.wgsl wrote.
+// Draws projected points as round discs, one instance each, out of the buffer that cloud.wgsl wrote. An instance
+// says which point it is: there is no depth to test, so the far ones come first.
 
 struct View {
     // Rows of the turn: right, up, towards the viewer.
@@ -10,10 +11,10 @@ struct View {
     offset: vec2<f32>,
     // Half of a disc in clip units.
     half_size: vec2<f32>,
+    // Indices of the points with a ring around them; none where there is no such point.
+    rings: vec2<u32>,
     // How much a disc grows per unit of depth, in parts of its size.
     depth_cue: f32,
-    // Index of the point with a ring around it; none if there is no such point.
-    highlight: u32,
 }
 
 struct Corner {
@@ -36,11 +37,11 @@ override linear_target: bool = false;
 const RING: f32 = 1.8;
 
 @vertex
-fn corner(@builtin(vertex_index) vertex: u32, @builtin(instance_index) i: u32) -> Corner {
+fn corner(@builtin(vertex_index) vertex: u32, @location(0) i: u32) -> Corner {
     let corners = array(vec2(-1.0, -1.0), vec2(1.0, -1.0), vec2(-1.0, 1.0), vec2(1.0, 1.0));
     let p = projected[i].xyz;
     let turned = vec3(dot(view.right.xyz, p), dot(view.up.xyz, p), dot(view.near.xyz, p));
-    let marked = f32(i == view.highlight);
+    let marked = f32(any(vec2(i) == view.rings));
     let grown = 1.0 + clamp(view.depth_cue * turned.z, -0.4, 0.4);
     let size = view.half_size * grown * mix(1.0, RING, marked);
     var out: Corner;

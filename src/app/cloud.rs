@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use egui::{Mesh, Painter, Pos2, Rect, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, vec2};
+use egui::{Mesh, Painter, Pos2, Rect, Sense, Shape, Stroke, Ui, WidgetInfo, vec2};
 
-use crate::figure::cloud::{project, radius, rotation};
+use crate::figure::cloud::{
+    RING, UNTURNED, diameter_at, order, project, radius, rotation, turn as turn_clouds,
+};
+use crate::figure::color::Color;
 use crate::figure::{Cloud, Figure, Mark, Pick};
 use crate::gpu::cloud::Look;
 
 use super::action::Action;
-use super::gpu_cloud::{self, Refusal};
+use super::gpu_cloud::{self, Drawing, Refusal};
 use super::paint::UNITS_PER_POINT;
 use super::theme::color32;
 
@@ -24,15 +27,13 @@ pub struct Camera {
     /// Tilt towards the viewer, radians.
     pub pitch: f32,
     pub zoom: f32,
-    /// In space: how far the cloud is moved, in screen units.
-    pub pan: Vec2,
-    /// In the plane: how far the axes are moved, in their own units.
+    /// How far the axes are moved against the cloud, to the right and up, in their own units.
     pub shift: [f64; 2],
 }
 
 impl Default for Camera {
     fn default() -> Self {
-        Self { yaw: 0.5, pitch: 0.35, zoom: 1.0, pan: Vec2::ZERO, shift: [0.0; 2] }
+        Self { yaw: 0.5, pitch: 0.35, zoom: 1.0, shift: [0.0; 2] }
     }
 }
 
@@ -40,15 +41,26 @@ impl Camera {
     /// Rows of the turned axes: screen x, screen y (upwards), depth (towards the viewer).
     pub fn rotation(&self, three_d: bool) -> [[f32; 3]; 3] {
         if !three_d {
-            return [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+            return UNTURNED;
         }
         rotation(self.yaw, self.pitch)
     }
 
     /// In the plane the axes move with the cloud: their ranges as this camera sees them.
     pub fn look_at(&self, figure: &mut Figure) {
-        let in_plane = |mark: &Mark| matches!(mark, Mark::Cloud(cloud) if !cloud.three_d);
-        for plot in figure.plots.iter_mut().filter(|plot| plot.marks.iter().any(in_plane)) {
+        self.set_ranges(figure, false);
+    }
+
+    /// The figure as this camera sees it, for a file: in the plane with its ranges, in space turned as well.
+    pub fn take(&self, figure: &mut Figure) {
+        self.set_ranges(figure, false);
+        self.set_ranges(figure, true);
+        turn_clouds(figure, &self.rotation(true));
+    }
+
+    fn set_ranges(&self, figure: &mut Figure, three_d: bool) {
+        let seen = |mark: &Mark| matches!(mark, Mark::Cloud(cloud) if cloud.three_d == three_d);
+        for plot in figure.plots.iter_mut().filter(|plot| plot.marks.iter().any(seen)) {
             for (axis, shift) in [&mut plot.x, &mut plot.y].into_iter().zip(self.shift) {
                 let (low, high) = axis.range;
                 let middle = f64::midpoint(low, high) + shift;
@@ -62,11 +74,11 @@ impl Camera {
         let delta = response.drag_delta();
         let pans = ui
             .input(|i| i.modifiers.shift || i.pointer.secondary_down() || i.pointer.middle_down());
-        if !three_d {
-            self.shift[0] -= f64::from(delta.x * unit[0]);
-            self.shift[1] += f64::from(delta.y * unit[1]);
-        } else if pans {
-            self.pan += delta;
+        if !three_d || pans {
+            // In the plane the unit is that of the zoomed axes already.
+            let zoom = if three_d { self.zoom } else { 1.0 };
+            self.shift[0] -= f64::from(delta.x * unit[0] / zoom);
+            self.shift[1] += f64::from(delta.y * unit[1] / zoom);
         } else {
             self.yaw += 0.01 * delta.x;
             self.pitch = (self.pitch + 0.01 * delta.y).clamp(-1.5, 1.5);
@@ -78,6 +90,40 @@ impl Camera {
         if response.double_clicked() {
             *self = Self::default();
         }
+    }
+}
+
+/// What of a cloud stays the same while nothing is turned and no answer comes.
+#[derive(Default)]
+pub struct Kept {
+    points: Option<Arc<[f32]>>,
+    basis: Option<Arc<[f32]>>,
+    colors: Option<Arc<[Color]>>,
+    projected: Vec<[f32; 3]>,
+    reach: f32,
+    turn: [[f32; 3]; 3],
+    order: Arc<[u32]>,
+}
+
+impl Kept {
+    /// Projects and sorts again what has changed.
+    fn update(&mut self, cloud: &Cloud, turn: [[f32; 3]; 3]) {
+        let same = |kept: &Option<Arc<[f32]>>, new| {
+            kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, new) || **kept == **new)
+        };
+        let moved = !same(&self.points, &cloud.points) || !same(&self.basis, &cloud.basis);
+        if moved {
+            self.projected = project(&cloud.points, &cloud.basis, cloud.dims);
+            self.reach = radius(&self.projected).max(1e-6);
+        }
+        let painted = self.colors.as_ref().is_none_or(|kept| !Arc::ptr_eq(kept, &cloud.colors));
+        if moved || painted || self.turn != turn || self.order.len() != self.projected.len() {
+            self.order = order(cloud, &self.projected, &turn).into();
+        }
+        self.points = Some(Arc::clone(&cloud.points));
+        self.basis = Some(Arc::clone(&cloud.basis));
+        self.colors = Some(Arc::clone(&cloud.colors));
+        self.turn = turn;
     }
 }
 
@@ -103,21 +149,30 @@ impl Place {
             self.room.bottom() + self.y.0 / unit[1],
         );
         if three_d {
-            return (origin + camera.pan, camera.zoom / unit[0]);
+            // The middle of the room, moved: in space the axes themselves stay.
+            let [x, y] = camera.shift.map(|v| v as f32 * camera.zoom);
+            return (origin + vec2(-x / unit[0], y / unit[1]), camera.zoom / unit[0]);
         }
         (origin, 1.0 / unit[0])
     }
 }
 
-/// Draws the cloud into `room`; returns what was picked.
+/// What is kept between frames of one cloud.
+pub struct CloudCanvas<'a> {
+    pub camera: &'a mut Camera,
+    pub kept: &'a mut Kept,
+    pub refusal: &'a Refusal,
+}
+
+/// Draws the cloud where `place` says; returns what was picked.
 pub fn show(
     ui: &mut Ui,
     painter: &Painter,
     place: Place,
     cloud: &Cloud,
-    camera: &mut Camera,
-    refusal: &Refusal,
+    canvas: CloudCanvas<'_>,
 ) -> Vec<Action> {
+    let CloudCanvas { camera, kept, refusal } = canvas;
     let room = place.room;
     let id = ui.scope_id().with(("cloud", &cloud.name));
     let response = ui.interact(room, id, Sense::click_and_drag());
@@ -126,75 +181,89 @@ pub fn show(
     });
     camera.moved_by(ui, &response, cloud.three_d, place.unit());
     let painter = painter.with_clip_rect(painter.clip_rect().intersect(room));
-    let projected = project(&cloud.points, &cloud.basis, cloud.dims);
-    let reach = radius(&projected).max(1e-6);
+    let turn = camera.rotation(cloud.three_d);
+    kept.update(cloud, turn);
     let (origin, scale) = place.view(camera, cloud.three_d);
-    let points = on_screen(&projected, &camera.rotation(cloud.three_d), origin, scale);
+    let points = on_screen(&kept.projected, &turn, origin, scale);
     for &(a, b, color) in &cloud.links {
         if let (Some(a), Some(b)) = (points.get(a as usize), points.get(b as usize)) {
             painter.line_segment([a.0, b.0], Stroke::new(1.0, color32(color)));
         }
     }
-    match gpu_cloud::format(ui.ctx()) {
-        Some(format) if refusal.get().is_none() => {
+    let noted = gpu_cloud::noted(ui.ctx());
+    match &noted {
+        Some(Ok(format)) if refusal.get().is_none() => {
             let pixels = ui.ctx().pixels_per_point();
             let look = Look {
                 viewport: (room.size() * pixels).into(),
                 center: ((origin - room.min) * pixels).into(),
                 scale: scale * pixels,
-                rotation: camera.rotation(cloud.three_d),
+                rotation: turn,
                 diameter: cloud.diameter * UNITS_PER_POINT * pixels,
-                reach: if cloud.three_d { reach } else { 0.0 },
-                highlight: None,
+                reach: if cloud.three_d { kept.reach } else { 0.0 },
+                rings: std::array::from_fn(|i| cloud.rings.get(i).copied()),
             };
-            let cloud = Arc::new(cloud.clone());
-            painter.add(gpu_cloud::shape(room, id, format, cloud, &look, refusal.clone()));
+            let drawing =
+                Drawing { cloud: Arc::new(cloud.clone()), order: Arc::clone(&kept.order) };
+            painter.add(gpu_cloud::shape(room, id, *format, drawing, &look, refusal.clone()));
         }
-        _ => draw(&painter, cloud, &points),
+        _ => draw(&painter, cloud, &points, kept),
     }
-    if let Some(why) = refusal.get() {
+    let why = noted.and_then(Result::err);
+    if let Some(why) = why.as_ref().or(refusal.get()) {
         let font = egui::TextStyle::Small.resolve(ui.style());
         let color = ui.visuals().weak_text_color();
-        painter.text(room.left_bottom(), egui::Align2::LEFT_BOTTOM, why, font, color);
+        let galley = painter.layout(why.clone(), font, color, room.width());
+        painter.galley(room.left_bottom() - vec2(0.0, galley.size().y), galley, color);
     }
     let Some(pointer) = response.hover_pos() else { return Vec::new() };
-    let nearest = points
-        .iter()
-        .enumerate()
-        .map(|(i, p)| (i, p.0.distance_sq(pointer)))
-        .filter(|(_, d)| *d < REACH * REACH)
-        .min_by(|a, b| a.1.total_cmp(&b.1));
-    let Some(pick) = nearest.and_then(|(i, _)| cloud.picks.get(i)) else { return Vec::new() };
-    let clicked = response.clicked();
-    response.on_hover_text_at_pointer(words(pick));
-    if clicked { vec![Action::Pick { pick: pick.clone(), shift: false }] } else { Vec::new() }
+    let Some(i) = nearest(&points, &kept.order, pointer) else { return Vec::new() };
+    let (pick, words) = (cloud.picks.get(i).cloned().unwrap_or_default(), cloud.hovers.get(i));
+    let shift = ui.input(|i| i.modifiers.shift);
+    let clicked = response.clicked() && pick != Pick::Nothing;
+    if let Some(words) = words {
+        response.on_hover_text_at_pointer(words);
+    }
+    if clicked { vec![Action::Pick { pick: with_shift(pick, shift), shift }] } else { Vec::new() }
 }
 
-fn words(pick: &Pick) -> String {
+/// With Shift a point is a key, whatever it is drawn as: of the sequence in view the action says so itself.
+fn with_shift(pick: Pick, shift: bool) -> Pick {
     match pick {
-        Pick::CloudPoint { sequence, position, is_key } => {
-            let what = if *is_key { "key" } else { "query" };
-            format!("{what} at position {position} of sequence {sequence}")
+        Pick::CloudPoint { sequence, position, .. } if shift => {
+            Pick::CloudPoint { sequence, position, is_key: true }
         }
-        _ => String::new(),
+        pick => pick,
     }
 }
 
-/// Far points first, so that near ones cover them.
-fn draw(painter: &Painter, cloud: &Cloud, points: &[(Pos2, f32)]) {
-    let mut order: Vec<usize> = (0..points.len()).collect();
-    if cloud.three_d {
-        order.sort_by(|&a, &b| points[a].1.total_cmp(&points[b].1));
-    }
+/// The point nearest to the pointer within its reach; of points at one place the one drawn last, which covers the
+/// others.
+fn nearest(points: &[(Pos2, f32)], order: &[u32], pointer: Pos2) -> Option<usize> {
+    let under = order.iter().rev().filter_map(|&i| {
+        let distance = points.get(i as usize)?.0.distance_sq(pointer);
+        (distance < REACH * REACH).then_some((i as usize, distance))
+    });
+    under.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
+}
+
+/// The twin of the device, in the same order. Discs are squares: they are a few pixels wide.
+fn draw(painter: &Painter, cloud: &Cloud, points: &[(Pos2, f32)], kept: &Kept) {
     let mut mesh = Mesh::default();
-    let half = cloud.diameter * UNITS_PER_POINT / 2.0;
-    for i in order {
-        if let Some(color) = cloud.colors.get(i) {
-            let square = Rect::from_center_size(points[i].0, vec2(2.0 * half, 2.0 * half));
+    for i in kept.order.iter().map(|i| *i as usize) {
+        if let (Some(color), Some((at, depth))) = (cloud.colors.get(i), points.get(i)) {
+            let side = diameter_at(cloud, *depth, kept.reach) * UNITS_PER_POINT;
+            let square = Rect::from_center_size(*at, vec2(side, side));
             mesh.add_colored_rect(square, color32(*color));
         }
     }
     painter.add(Shape::mesh(mesh));
+    for i in cloud.rings.iter().map(|i| *i as usize) {
+        if let (Some(color), Some((at, depth))) = (cloud.colors.get(i), points.get(i)) {
+            let radius = RING * diameter_at(cloud, *depth, kept.reach) * UNITS_PER_POINT / 2.0;
+            painter.circle_stroke(*at, 0.9 * radius, Stroke::new(0.2 * radius, color32(*color)));
+        }
+    }
 }
 
 /// Every point on the screen, with its depth.

@@ -2,10 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use egui::{Align2, Color32, Rect, Ui, UiBuilder, Vec2b, vec2};
+use egui::{Align2, Color32, FontId, Rect, Ui, UiBuilder, Vec2b, vec2};
 use egui_plot::{GridInput, GridMark, Line, LineStyle, PlotPoints};
 
-use crate::figure::{Axis, Cell, Figure, Mark, Pick, Plot};
+use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot};
 
 use super::theme::color32;
 
@@ -14,6 +14,16 @@ const TITLE: f32 = 20.0;
 
 /// Room for the names of the lines beside a plot.
 const LEGEND: f32 = 215.0;
+
+/// Room for a value beside a plot: four digits and a sign.
+const VALUE: f32 = 40.0;
+
+/// Height of a row of names above the plots, and the most rows that there may be.
+const LANE: f32 = 14.0;
+const MOST_LANES: usize = 5;
+
+/// Room that the numbers of the value axis take, about.
+const NUMBERS: f32 = 50.0;
 
 /// Plots may not be squeezed flatter than this; the panel scrolls instead.
 const LOWEST: f32 = 110.0;
@@ -25,8 +35,8 @@ struct Flag {
     color: Color32,
 }
 
-/// Draws all plots of a figure in its grid. Plots without lines only name what happened: that stands in the first
-/// plot with lines instead, beside the upright it belongs to.
+/// Draws all plots of a figure in its grid. Plots without lines only name what happened: that stands in rows above the
+/// first plot with lines instead, each name at the upright it belongs to, where it covers nothing.
 ///
 /// `step` is the one in view, none for the newest: beside the plots stand the values there.
 pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure, step: Option<u64>) {
@@ -43,8 +53,10 @@ pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure, step: Option<u64>) {
     let columns = figure.columns.max(1);
     let rows = plots.len().div_ceil(columns);
     let caption = if figure.caption.is_empty() { 0.0 } else { TITLE };
-    let height = ((rect.height() - caption) / rows as f32).max(LOWEST);
     let width = rect.width() / columns as f32;
+    let span = Span::new(figure, plots[0]);
+    let strip = strip_height(ui, &flags, &span, width, rect.height());
+    let height = ((rect.height() - caption - strip) / rows as f32).max(LOWEST);
     let mut inner = ui.new_child(UiBuilder::new().max_rect(rect));
     inner.set_clip_rect(rect.intersect(ui.clip_rect()));
     egui::ScrollArea::vertical().id_salt("curves").show(&mut inner, |ui| {
@@ -53,10 +65,11 @@ pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure, step: Option<u64>) {
             ui.horizontal(|ui| {
                 ui.spacing_mut().item_spacing.x = 0.0;
                 for (column, plot) in plots.iter().enumerate() {
-                    let size = vec2(width - 2.0, height);
-                    let flags: &[Flag] = if row + column == 0 { &flags } else { &[] };
-                    let shown = Shown { at: (row, column), flags, step };
-                    one(ui, plot, &shown, size);
+                    let strip = if row == 0 { strip } else { 0.0 };
+                    let size = vec2(width - 2.0, height + strip);
+                    let named: &[Flag] = if row + column == 0 { &flags } else { &[] };
+                    let at = (row, column);
+                    one(ui, plot, &Shown { at, named, flags: &flags, step, strip, span }, size);
                 }
             });
         }
@@ -75,17 +88,20 @@ fn flag(cell: &Cell, log: bool) -> Option<Flag> {
     Some(Flag { x, text, color: Color32::TRANSPARENT })
 }
 
-/// What a plot shows besides itself: its place in the grid, what happened, and the step in view.
+/// What a plot shows besides itself: its place in the grid, what happened (all of it, and what it names above itself
+/// in a strip of a height), the step in view, and the stretch of steps.
 struct Shown<'a> {
     at: (usize, usize),
+    named: &'a [Flag],
     flags: &'a [Flag],
     step: Option<u64>,
+    strip: f32,
+    span: Span,
 }
 
 fn one(ui: &mut Ui, plot: &Plot, shown: &Shown<'_>, size: egui::Vec2) {
-    let (at, flags) = (shown.at, shown.flags);
     let (x_log, y_log) = (plot.x.log, plot.y.log);
-    let lines: Vec<Drawn> = plot.marks.iter().filter_map(|m| drawn(m, x_log, y_log)).collect();
+    let lines: Vec<Drawn<'_>> = plot.marks.iter().filter_map(|m| drawn(m, x_log, y_log)).collect();
     let uprights: Vec<Flag> = plot.marks.iter().filter_map(|m| upright(m, x_log)).collect();
     let (rect, _) = ui.allocate_exact_size(size, egui::Sense::hover());
     let title = if plot.title.is_empty() { 0.0 } else { TITLE };
@@ -97,27 +113,27 @@ fn one(ui: &mut Ui, plot: &Plot, shown: &Shown<'_>, size: egui::Vec2) {
         font,
         ui.visuals().text_color(),
     );
-    let room = rect.with_min_y(rect.top() + title);
-    let (left, right) = room.split_left_right_at_x(room.right() - LEGEND.min(0.4 * size.x));
+    let room = rect.with_min_y(rect.top() + title + shown.strip);
+    let (left, right) = room.split_left_right_at_x(room.right() - legend_width(size.x));
     let mut child = ui.new_child(UiBuilder::new().max_rect(left));
     // Ticks and labels as large as those of the other figures.
     let small = egui::TextStyle::Small.resolve(ui.style());
     child.style_mut().text_styles.insert(egui::TextStyle::Body, small);
-    let span = Span { id: egui::Id::unique("steps in view"), full: ends(&plot.x) };
-    let seen = span.seen(ui);
+    let seen = shown.span.seen(ui);
     let columns = left.width() as usize;
-    let response = axes(egui_plot::Plot::new(("curve", at)), plot)
+    let response = axes(egui_plot::Plot::new(("curve", shown.at)), plot)
         .height(left.height().max(60.0))
         .width(left.width().max(60.0))
         .show(&mut child, |inner| {
             inner.set_plot_bounds_x(seen.0..=seen.1);
             for line in &lines {
-                inner.line(line.item(decimated(&line.points, seen.0..=seen.1, columns)));
+                inner.line(line.item(seen.0..=seen.1, columns));
             }
         });
-    span.follow(ui, &response);
+    shown.span.follow(ui, &response);
     stand_upright(ui, &uprights, &response.transform);
-    name_flags(ui, flags, &response.transform);
+    let strip = rect.with_min_y(rect.top() + title).with_max_y(room.top());
+    name_flags(ui, shown.named, &response.transform, strip);
     let pointer = response.response.hover_pos();
     let x = pointer.map(|pos| response.transform.value_from_position(pos).x);
     let mut beside = ui.new_child(UiBuilder::new().max_rect(right.shrink2(vec2(4.0, 0.0))));
@@ -126,19 +142,36 @@ fn one(ui: &mut Ui, plot: &Plot, shown: &Shown<'_>, size: egui::Vec2) {
     let at = x.or_else(in_view).unwrap_or(f64::MAX);
     legend(&mut beside, plot, &lines, at);
     if let Some(x) = x {
-        response.response.on_hover_text_at_pointer(reading(plot, &lines, flags, x));
+        response.response.on_hover_text_at_pointer(reading(plot, &lines, shown.flags, x));
     }
 }
 
-/// The stretch of steps that all plots show: the whole run, until a hand zooms into it.
+fn legend_width(width: f32) -> f32 {
+    LEGEND.min(0.4 * width)
+}
+
+/// The stretch of steps that all plots of a picture show: the whole run, until a hand zooms into it.
+#[derive(Clone, Copy)]
 struct Span {
     id: egui::Id,
+    /// As drawn: on a logarithmic axis the logarithms.
     full: (f64, f64),
 }
 
 impl Span {
+    /// Each run, each kind of axis and each choice of plots has a stretch of its own: what was zoomed into on one
+    /// lies elsewhere on another.
+    fn new(figure: &Figure, first: &Plot) -> Self {
+        let shown: Vec<&str> = figure.plots.iter().map(|plot| plot.y.label.as_str()).collect();
+        let of = (&figure.title, first.x.log, shown);
+        Self { id: egui::Id::unique("steps in view").with(of), full: ends(&first.x) }
+    }
+
     fn seen(&self, ui: &Ui) -> (f64, f64) {
-        ui.data(|data| data.get_temp(self.id)).unwrap_or(self.full)
+        let kept: Option<(f64, f64)> = ui.data(|data| data.get_temp(self.id));
+        // A stretch without any of the run would be an empty plot.
+        kept.filter(|(from, to)| *from < self.full.1 && *to > self.full.0 && to > from)
+            .unwrap_or(self.full)
     }
 
     /// Takes over what a hand did to one plot; a double click shows the whole run again.
@@ -160,31 +193,59 @@ fn ends(axis: &Axis) -> (f64, f64) {
     (scaled(axis.range.0, axis.log), scaled(axis.range.1, axis.log))
 }
 
-/// Every line with its colour and its value at `x`: beside the plot, where it covers nothing.
-fn legend(ui: &mut Ui, plot: &Plot, lines: &[Drawn], x: f64) {
+/// Every line with its colour and its value at `x`: beside the plot, where it covers nothing. The value comes first,
+/// so that where there is no room it is the name that is cut; pointing at it tells the whole.
+fn legend(ui: &mut Ui, plot: &Plot, lines: &[Drawn<'_>], x: f64) {
     ui.vertical(|ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
         ui.spacing_mut().interact_size.y = 13.0;
         ui.add_space(2.0);
-        let mut said: Vec<&str> = Vec::new();
-        for line in lines.iter().filter(|line| !line.name.is_empty()) {
-            if said.contains(&line.name.as_str()) {
-                continue;
-            }
-            said.push(&line.name);
-            let value = line.value_at(x).map_or(String::new(), |y| {
-                format!("  {:.3}", if plot.y.log { 10f64.powf(y) } else { y })
-            });
-            ui.horizontal(|ui| {
-                ui.spacing_mut().item_spacing.x = 4.0;
-                let (rect, _) = ui.allocate_exact_size(vec2(10.0, 12.0), egui::Sense::hover());
-                let stroke = egui::Stroke::new(2.5, line.color);
-                ui.painter().hline(rect.x_range(), rect.center().y, stroke);
-                let text = egui::RichText::new(format!("{}{value}", line.name)).small();
-                ui.add(egui::Label::new(text).truncate());
-            });
+        for entry in plot.legend.iter().filter(|entry| entry.line) {
+            let name = if entry.name.is_empty() { &entry.text } else { &entry.name };
+            let line = lines.iter().find(|line| line.name == name);
+            ui.horizontal(|ui| explain(ui, entry, name, line.map(|line| line.value_at(x))));
         }
     });
+}
+
+/// One row: a sample, the value (where it is a line's), the name.
+fn explain(ui: &mut Ui, entry: &LegendEntry, name: &str, value: Option<Option<f64>>) {
+    ui.spacing_mut().item_spacing.x = 4.0;
+    let sample = if value.is_some() { 10.0 } else { 24.0 };
+    let (rect, _) = ui.allocate_exact_size(vec2(sample, 12.0), egui::Sense::hover());
+    let stroke = egui::Stroke::new(2.0, color32(entry.color));
+    let ends = [rect.left_center(), rect.right_center()];
+    match entry.dash.lengths(1.0) {
+        Some([on, off]) => {
+            ui.painter().extend(egui::Shape::dashed_line(&ends, stroke, on, off));
+        }
+        None => {
+            ui.painter().line_segment(ends, stroke);
+        }
+    }
+    if let Some(value) = value {
+        let (rect, _) = ui.allocate_exact_size(vec2(VALUE, 12.0), egui::Sense::hover());
+        let text = value.map_or_else(String::new, short_number);
+        let font = egui::TextStyle::Small.resolve(ui.style());
+        let color = ui.visuals().text_color();
+        ui.painter().text(rect.right_center(), Align2::RIGHT_CENTER, text, font, color);
+    }
+    let text = egui::RichText::new(&entry.text).small();
+    let label = ui.add(egui::Label::new(text).truncate());
+    if *name != *entry.text {
+        label.on_hover_text(name);
+    }
+}
+
+/// At most six signs.
+fn short_number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1e4 => format!("{value:.0e}"),
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size > 0.0 && size < 5e-4 => format!("{value:.0e}"),
+        _ => format!("{value:.3}"),
+    }
 }
 
 /// Lines where something happened. Drawn by hand: as items of the plot they would stand in its legend.
@@ -238,12 +299,22 @@ fn power(mark: GridMark, _: &RangeInclusive<f64>) -> String {
     }
 }
 
+/// Powers of ten that an axis marks at most: over more, only every so many of them.
+const MOST_DECADES: usize = 24;
+
 /// Lines at whole powers of ten, weaker ones at 2 and 5.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is egui_plot's")]
-fn decades(input: GridInput) -> Vec<GridMark> {
-    let (low, high) = input.bounds;
-    let exponents = (low.floor() as i32)..=(high.ceil() as i32);
-    exponents
+pub fn decades(input: GridInput) -> Vec<GridMark> {
+    // Beyond these powers no number has a place.
+    let (low, high) = (input.bounds.0.clamp(-324.0, 309.0), input.bounds.1.clamp(-324.0, 309.0));
+    let (first, last) = (low.floor() as i32, high.ceil() as i32);
+    let count = usize::try_from(last - first).unwrap_or(0) + 1;
+    let stride = count.div_ceil(MOST_DECADES);
+    if stride > 1 {
+        let mark = |e: i32| GridMark { value: f64::from(e), step_size: 1.0 };
+        return (first..=last).step_by(stride).map(mark).collect();
+    }
+    (first..=last)
         .flat_map(|e| {
             [(1.0f64, 1.0), (2.0, 0.3), (5.0, 0.3)].map(|(digit, step_size)| GridMark {
                 value: f64::from(e) + digit.log10(),
@@ -253,25 +324,35 @@ fn decades(input: GridInput) -> Vec<GridMark> {
         .collect()
 }
 
-struct Drawn {
-    name: String,
-    points: Vec<[f64; 2]>,
+/// A line of the figure, with all its points: which of them are drawn depends on what is in view.
+struct Drawn<'a> {
+    name: &'a str,
+    points: &'a [[f64; 2]],
+    log: (bool, bool),
     color: Color32,
     width: f32,
-    dashed: bool,
+    dash: Dash,
 }
 
-impl Drawn {
-    /// The height of the line at the last point up to `x`.
+impl Drawn<'_> {
+    /// The value of the line at the last point up to `x`, a place on the axis as it is drawn.
     fn value_at(&self, x: f64) -> Option<f64> {
-        let after = self.points.partition_point(|p| p[0] <= x);
+        let after = self.points.partition_point(|p| scaled(p[0], self.log.0) <= x);
         after.checked_sub(1).and_then(|i| self.points.get(i)).map(|p| p[1])
     }
 
-    fn item(&self, seen: Vec<[f64; 2]>) -> Line<'static> {
-        let style = if self.dashed { LineStyle::dashed_loose() } else { LineStyle::Solid };
-        let line = Line::new(self.name.clone(), PlotPoints::from(seen)).color(self.color);
-        line.width(self.width).style(style).allow_hover(false)
+    fn item(&self, seen: RangeInclusive<f64>, columns: usize) -> Line<'static> {
+        let style = match self.dash {
+            Dash::Solid => LineStyle::Solid,
+            Dash::Dashed => LineStyle::Dashed { length: 6.0 },
+            Dash::Dotted => LineStyle::Dotted { spacing: 4.0 },
+            Dash::Long => LineStyle::Dashed { length: 16.0 },
+        };
+        // The dots of a dotted line are twice as wide as a line of the same width.
+        let width = if self.dash == Dash::Dotted { self.width / 2.0 } else { self.width };
+        let points = PlotPoints::from(decimated_on(self.points, self.log, seen, columns));
+        let line = Line::new(self.name.to_owned(), points).color(self.color);
+        line.width(width).style(style).allow_hover(false)
     }
 }
 
@@ -279,17 +360,15 @@ fn scaled(value: f64, log: bool) -> f64 {
     if log { value.max(f64::MIN_POSITIVE).log10() } else { value }
 }
 
-fn drawn(mark: &Mark, x_log: bool, y_log: bool) -> Option<Drawn> {
-    let Mark::Line { name, points, color, width, dashed } = mark else { return None };
-    // A logarithmic axis has no place for zero and below.
-    let shown = |p: &&[f64; 2]| (!x_log || p[0] > 0.0) && (!y_log || p[1] > 0.0);
-    let place = |p: &[f64; 2]| [scaled(p[0], x_log), scaled(p[1], y_log)];
+fn drawn(mark: &Mark, x_log: bool, y_log: bool) -> Option<Drawn<'_>> {
+    let Mark::Line { name, points, color, width, dash } = mark else { return None };
     Some(Drawn {
-        name: name.clone(),
-        points: points.iter().filter(shown).map(place).collect(),
+        name,
+        points,
+        log: (x_log, y_log),
         color: color32(*color),
         width: width * super::paint::UNITS_PER_POINT,
-        dashed: *dashed,
+        dash: *dash,
     })
 }
 
@@ -299,67 +378,151 @@ fn upright(mark: &Mark, x_log: bool) -> Option<Flag> {
     (!x_log || *x > 0.0).then(flag)
 }
 
-/// Names stand beside their lines, one below the other so that none covers another.
-fn name_flags(ui: &Ui, flags: &[Flag], transform: &egui_plot::PlotTransform) {
-    let frame = *transform.frame();
-    let painter = ui.painter_at(frame);
+/// A name in its row above a plot.
+struct Label {
+    lane: usize,
+    left: f32,
+    text: String,
+    width: f32,
+}
+
+/// The height of the rows that the names need while the whole run is in view.
+fn strip_height(ui: &Ui, flags: &[Flag], span: &Span, width: f32, height: f32) -> f32 {
+    let room = (0.0, width - legend_width(width) - NUMBERS);
+    let (from, to) = span.full;
+    let at = |x: f64| ((x - from) / (to - from)) as f32 * room.1;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
+    let most = ((0.25 * height / LANE) as usize).min(MOST_LANES);
+    let labels = labels(ui, flags, &at, room, most);
+    let lanes = labels.iter().flatten().map(|label| label.lane + 1).max().unwrap_or(0);
+    lanes as f32 * LANE
+}
+
+/// A row and a place for each name between two edges, from the first to the last; in full where all find a place so,
+/// else without their last words.
+fn labels(
+    ui: &Ui,
+    flags: &[Flag],
+    at: &dyn Fn(f64) -> f32,
+    edges: (f32, f32),
+    lanes: usize,
+) -> Vec<Option<Label>> {
     let font = egui::TextStyle::Small.resolve(ui.style());
-    let mut y = frame.top() + 3.0;
-    for flag in flags {
-        let at = transform.position_from_point_x(flag.x);
-        if !frame.x_range().contains(at) {
-            continue;
-        }
-        let ink = ui.visuals().text_color();
-        let galley = painter.layout_no_wrap(flag.text.clone(), font.clone(), ink);
-        let fits = at + 4.0 + galley.size().x < frame.right();
-        let left = if fits { at + 4.0 } else { at - 4.0 - galley.size().x };
-        let place = egui::pos2(left, y);
-        let back = Rect::from_min_size(place, galley.size()).expand(1.0);
-        painter.rect_filled(back, 2, ui.visuals().extreme_bg_color.gamma_multiply(0.85));
-        y += galley.size().y + 2.0;
-        painter.galley(place, galley, ink);
+    let all = |short: bool| -> Vec<Option<Label>> {
+        let mut taken: Vec<Vec<(f32, f32)>> = vec![Vec::new(); lanes];
+        let mut order: Vec<&Flag> = flags.iter().collect();
+        order.sort_by(|a, b| a.x.total_cmp(&b.x));
+        let place = |flag: &&Flag| label(ui, flag, short, &font, at(flag.x), edges, &mut taken);
+        order.iter().map(place).collect()
+    };
+    let full = all(false);
+    if full.iter().all(Option::is_some) { full } else { all(true) }
+}
+
+fn label(
+    ui: &Ui,
+    flag: &Flag,
+    short: bool,
+    font: &FontId,
+    at: f32,
+    (low, high): (f32, f32),
+    taken: &mut [Vec<(f32, f32)>],
+) -> Option<Label> {
+    if !(low..=high).contains(&at) {
+        return None;
+    }
+    let shortened = flag.text.rsplit_once(' ').map_or(&*flag.text, |(start, _)| start);
+    let text = if short { shortened } else { &flag.text };
+    let color = Color32::PLACEHOLDER;
+    let width = ui.painter().layout_no_wrap(text.to_owned(), font.clone(), color).size().x;
+    // A name near the right end stands to the left of its line.
+    let left = if at + 3.0 + width <= high { at + 3.0 } else { (at - 3.0 - width).max(low) };
+    let clear = |lane: &Vec<(f32, f32)>| {
+        lane.iter().all(|(from, to)| left > to + 6.0 || left + width + 6.0 < *from)
+    };
+    let lane = taken.iter().position(clear)?;
+    taken[lane].push((left.min(at), (left + width).max(at)));
+    Some(Label { lane, left, text: text.to_owned(), width })
+}
+
+/// Names stand in rows above the plot, each at its line, which is drawn up to it.
+fn name_flags(ui: &Ui, flags: &[Flag], transform: &egui_plot::PlotTransform, strip: Rect) {
+    let frame = *transform.frame();
+    let painter = ui.painter_at(strip.with_max_y(frame.top()));
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    let (ink, line) = (ui.visuals().text_color(), ui.visuals().weak_text_color());
+    let at = |x: f64| transform.position_from_point_x(x);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
+    let lanes = (strip.height() / LANE).round() as usize;
+    let mut order: Vec<&Flag> = flags.iter().collect();
+    order.sort_by(|a, b| a.x.total_cmp(&b.x));
+    let labels = labels(ui, flags, &at, (frame.left(), frame.right()), lanes);
+    for (flag, label) in order.into_iter().zip(&labels) {
+        let Some(label) = label else { continue };
+        let top = strip.top() + label.lane as f32 * LANE;
+        let x = at(flag.x);
+        painter.vline(x, top..=frame.top(), egui::Stroke::new(1.0, line));
+        let place = egui::pos2(label.left, top);
+        // A line of a row above that passes behind.
+        let back = Rect::from_min_size(place, vec2(label.width, LANE));
+        painter.rect_filled(back.expand2(vec2(1.0, 0.0)), 0, ui.visuals().extreme_bg_color);
+        painter.text(place, Align2::LEFT_TOP, &label.text, font.clone(), ink);
     }
 }
 
 /// At most a lowest and a highest point per pixel column: what cannot be seen is not copied, and no spike is lost.
 pub fn decimated(points: &[[f64; 2]], seen: RangeInclusive<f64>, columns: usize) -> Vec<[f64; 2]> {
-    let from = points.partition_point(|p| p[0] < *seen.start()).saturating_sub(1);
-    let to = (points.partition_point(|p| p[0] <= *seen.end()) + 1).min(points.len());
+    decimated_on(points, (false, false), seen, columns)
+}
+
+/// The same where axes may be logarithmic: `points` are values, what is seen and what is returned are places. A
+/// logarithmic axis has no place for zero and below.
+pub fn decimated_on(
+    points: &[[f64; 2]],
+    (x_log, y_log): (bool, bool),
+    seen: RangeInclusive<f64>,
+    columns: usize,
+) -> Vec<[f64; 2]> {
+    let x_of = |p: &[f64; 2]| scaled(p[0], x_log);
+    let from = points.partition_point(|p| x_of(p) < *seen.start()).saturating_sub(1);
+    let to = (points.partition_point(|p| x_of(p) <= *seen.end()) + 1).min(points.len());
     // Before the first layout nothing is in view: draw all, to learn the bounds.
     let points = if from < to { &points[from..to] } else { points };
+    let place = |p: &[f64; 2]| [x_of(p), scaled(p[1], y_log)];
+    let has_place = |p: &&[f64; 2]| (!x_log || p[0] > 0.0) && (!y_log || p[1] > 0.0);
     let columns = columns.max(1);
     if points.len() <= 2 * columns {
-        return points.to_vec();
+        return points.iter().filter(has_place).map(place).collect();
     }
-    let (first, last) = (points[0][0], points[points.len() - 1][0]);
-    let column_of = |p: &[f64; 2]| ((p[0] - first) / (last - first) * columns as f64) as usize;
+    let (first, last) = (x_of(&points[0]), x_of(&points[points.len() - 1]));
+    let column_of = |p: &[f64; 2]| ((x_of(p) - first) / (last - first) * columns as f64) as usize;
     let mut kept = Vec::with_capacity(2 * columns + 2);
     for chunk in points.chunk_by(|a, b| column_of(a) == column_of(b)) {
-        let low = (0..chunk.len()).min_by(|&a, &b| chunk[a][1].total_cmp(&chunk[b][1]));
-        let high = (0..chunk.len()).max_by(|&a, &b| chunk[a][1].total_cmp(&chunk[b][1]));
-        let (Some(low), Some(high)) = (low, high) else { continue };
-        kept.push(chunk[low.min(high)]);
+        let shown = || chunk.iter().enumerate().filter(|(_, p)| has_place(p));
+        let low = shown().min_by(|a, b| a.1[1].total_cmp(&b.1[1]));
+        let high = shown().max_by(|a, b| a.1[1].total_cmp(&b.1[1]));
+        let (Some((low, _)), Some((high, _))) = (low, high) else { continue };
+        kept.push(place(&chunk[low.min(high)]));
         if low != high {
-            kept.push(chunk[low.max(high)]);
+            kept.push(place(&chunk[low.max(high)]));
         }
     }
     kept
 }
 
 /// All lines at once, as text: every name with its value at the last point up to `x`.
-fn reading(plot: &Plot, lines: &[Drawn], flags: &[Flag], x: f64) -> String {
+fn reading(plot: &Plot, lines: &[Drawn<'_>], flags: &[Flag], x: f64) -> String {
     let unscaled = |v: f64, log: bool| if log { 10f64.powf(v) } else { v };
     let step = unscaled(x, plot.x.log).max(0.0);
     let mut text = format!("step {step:.0}");
     let mut said: Vec<&str> = Vec::new();
     for line in lines.iter().filter(|line| !line.name.is_empty()) {
         let Some(y) = line.value_at(x) else { continue };
-        if said.contains(&line.name.as_str()) {
+        if said.contains(&line.name) {
             continue;
         }
-        said.push(&line.name);
-        text += &format!("\n{}: {:.4}", line.name, unscaled(y, plot.y.log));
+        said.push(line.name);
+        text += &format!("\n{}: {y:.4}", line.name);
     }
     for flag in flags {
         if (unscaled(flag.x, plot.x.log) - step).abs() < 0.02 * step.max(10.0) {

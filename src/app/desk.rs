@@ -245,8 +245,12 @@ impl Desk {
         let width = 183.0 / crate::figure::file::MM_PER_POINT;
         let seen = self.pictures.get(kind).map_or([4.0, 3.0], |p| [p.scene.width, p.scene.height]);
         let size = [width, width * (seen[1] / seen[0].max(1.0)).clamp(0.15, 1.5)];
-        let figure = figure(panel.as_ref(), lab, theme::palette(false), size)
+        let mut figure = figure(panel.as_ref(), lab, theme::palette(false), size)
             .ok_or_else(|| Error::usage("there is no run to draw yet"))?;
+        // A cloud is saved as it is turned and zoomed.
+        if let Some(picture) = self.pictures.get(kind) {
+            picture.canvas.camera.take(&mut figure);
+        }
         if let Some(why) = &figure.empty {
             return Err(Error::usage(format!("nothing to save: {why}")));
         }
@@ -263,6 +267,7 @@ fn figure(panel: &dyn Panel, lab: &Lab, palette: Palette, size: [f32; 2]) -> Opt
         runs: &lab.recordings(),
         step: lab.step,
         readings: lab.readings.as_deref(),
+        failure: None,
         selection: &lab.selection,
         palette,
         size,

@@ -3,22 +3,35 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use eframe::egui_wgpu::{Callback, CallbackResources, CallbackTrait, ScreenDescriptor};
+use eframe::egui_wgpu::{
+    Callback, CallbackResources, CallbackTrait, RenderState, ScreenDescriptor,
+};
 use egui::{Context, Id, PaintCallback, PaintCallbackInfo, Rect};
 
 use crate::figure::Cloud;
-use crate::gpu::cloud::{CloudBuffers, CloudPipeline, Look, View};
+use crate::gpu::cloud::{CloudBuffers, CloudPipeline, Look, View, check};
+use crate::record::error::Result;
 
 /// Why a cloud could not be drawn by the device, if it could not.
 pub type Refusal = Arc<OnceLock<String>>;
 
-/// Notes that clouds can be drawn by the device, into targets of this format.
-pub fn install(ctx: &Context, format: wgpu::TextureFormat) {
-    ctx.data_mut(|data| data.insert_temp(key(), format));
+/// Notes whether clouds can be drawn by the device, and into which targets.
+pub fn install(ctx: &Context, state: &RenderState) {
+    let flags = state.adapter.get_downlevel_capabilities().flags;
+    note(ctx, state.target_format, check(&state.device.limits(), flags));
 }
 
-/// The format of the window's target; none where no device draws (in tests).
-pub fn format(ctx: &Context) -> Option<wgpu::TextureFormat> {
+/// Notes that clouds go into targets of this format, or why they cannot.
+pub fn note(ctx: &Context, format: wgpu::TextureFormat, able: Result<()>) {
+    let noted: Noted = able.map(|()| format).map_err(|error| error.message);
+    ctx.data_mut(|data| data.insert_temp(key(), noted));
+}
+
+/// What the device can do: the format of the window's target, or why it cannot draw clouds.
+pub type Noted = std::result::Result<wgpu::TextureFormat, String>;
+
+/// What was noted of the device; none where no device draws (in tests).
+pub fn noted(ctx: &Context) -> Option<Noted> {
     ctx.data(|data| data.get_temp(key()))
 }
 
@@ -31,6 +44,7 @@ struct Frame {
     id: u64,
     format: wgpu::TextureFormat,
     cloud: Arc<Cloud>,
+    order: Arc<[u32]>,
     view: View,
     refusal: Refusal,
 }
@@ -41,17 +55,24 @@ struct Kept {
     clouds: BTreeMap<u64, CloudBuffers>,
 }
 
-/// A shape that draws `cloud` into `rect`, looked at as `look` says.
+/// What is drawn: a cloud, its points in an order.
+pub struct Drawing {
+    pub cloud: Arc<Cloud>,
+    pub order: Arc<[u32]>,
+}
+
+/// A shape that draws a cloud into `rect`, looked at as `look` says.
 pub fn shape(
     rect: Rect,
     id: Id,
     format: wgpu::TextureFormat,
-    cloud: Arc<Cloud>,
+    drawing: Drawing,
     look: &Look,
     refusal: Refusal,
 ) -> PaintCallback {
-    let view = View::new(look);
-    Callback::new_paint_callback(rect, Frame { id: id.value(), format, cloud, view, refusal })
+    let (view, id) = (View::new(look), id.value());
+    let Drawing { cloud, order } = drawing;
+    Callback::new_paint_callback(rect, Frame { id, format, cloud, order, view, refusal })
 }
 
 impl CallbackTrait for Frame {
@@ -63,11 +84,17 @@ impl CallbackTrait for Frame {
         encoder: &mut wgpu::CommandEncoder,
         resources: &mut CallbackResources,
     ) -> Vec<wgpu::CommandBuffer> {
-        let kept: &mut Kept = resources.entry().or_insert_with(|| Kept {
-            pipeline: CloudPipeline::new(device, self.format, 1),
-            clouds: BTreeMap::new(),
-        });
-        let Kept { pipeline, clouds } = kept;
+        if resources.get::<Kept>().is_none() {
+            match CloudPipeline::new(device, self.format, 1) {
+                Ok(pipeline) => {
+                    resources.insert(Kept { pipeline, clouds: BTreeMap::new() });
+                }
+                Err(error) => {
+                    let _ = self.refusal.set(error.message);
+                }
+            }
+        }
+        let Some(Kept { pipeline, clouds }) = resources.get_mut() else { return Vec::new() };
         let current = clouds.get_mut(&self.id);
         if !current.is_some_and(|buffers| buffers.update(queue, &self.cloud)) {
             match CloudBuffers::new(pipeline, device, queue, &self.cloud) {
@@ -82,6 +109,7 @@ impl CallbackTrait for Frame {
             }
         }
         if let Some(buffers) = clouds.get_mut(&self.id) {
+            buffers.arrange(queue, &self.order);
             buffers.prepare(pipeline, queue, encoder, &self.view);
         }
         Vec::new()

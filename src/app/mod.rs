@@ -2,7 +2,7 @@
 
 pub mod action;
 mod ask;
-mod cloud;
+pub mod cloud;
 pub mod curves;
 mod desk;
 mod dialogs;

@@ -98,7 +98,7 @@ fn window(
         let state = creation.wgpu_render_state.as_ref();
         let adapter = state.map(adapter);
         if let Some(state) = state {
-            super::gpu_cloud::install(&creation.egui_ctx, state.target_format);
+            super::gpu_cloud::install(&creation.egui_ctx, state);
         }
         let before = slot.take();
         let mut app = if let Some(mut app) = before {

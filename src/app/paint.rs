@@ -11,7 +11,7 @@ use crate::figure::scene::{AreaPick, Item, Scene};
 use crate::figure::{Anchor, Pick, font};
 
 use super::action::Action;
-use super::cloud::{Camera, Place};
+use super::cloud::{Camera, CloudCanvas, Kept, Place};
 use super::theme::color32;
 
 /// Screen units in one point of a scene: 96 to the inch on a screen, 72 on paper.
@@ -22,6 +22,7 @@ pub const UNITS_PER_POINT: f32 = 96.0 / 72.0;
 pub struct Canvas {
     textures: Vec<(u64, TextureHandle)>,
     pub camera: Camera,
+    cloud: Kept,
     refusal: super::gpu_cloud::Refusal,
 }
 
@@ -93,12 +94,16 @@ fn items(
                     StrokeKind::Middle,
                 );
             }
-            Item::Polyline { points, color, width, dashed } => {
+            Item::Polyline { points, color, width, dash } => {
                 let points: Vec<Pos2> = points.iter().map(|p| frame.at(*p)).collect();
-                if *dashed {
-                    painter.extend(Shape::dashed_line(&points, line(*color, *width), 4.0, 3.0));
-                } else {
-                    painter.add(Shape::line(points, line(*color, *width)));
+                let stroke = line(*color, *width);
+                match dash.lengths(*width).map(|lengths| lengths.map(|l| l * UNITS_PER_POINT)) {
+                    Some([on, off]) => {
+                        painter.extend(Shape::dashed_line(&points, stroke, on, off));
+                    }
+                    None => {
+                        painter.add(Shape::line(points, stroke));
+                    }
                 }
             }
             Item::Circle { center, radius, fill } => {
@@ -113,8 +118,9 @@ fn items(
             }
             Item::Cloud { min, max, cloud, x, y } => {
                 let place = Place { room: frame.rect(*min, *max), x: *x, y: *y };
-                let (camera, refusal) = (&mut canvas.camera, &canvas.refusal);
-                actions.extend(super::cloud::show(ui, &painter, place, cloud, camera, refusal));
+                let Canvas { camera, cloud: kept, refusal, .. } = canvas;
+                let canvas = CloudCanvas { camera, kept, refusal };
+                actions.extend(super::cloud::show(ui, &painter, place, cloud, canvas));
             }
             Item::Clip { min, max } => {
                 let inner = painter.clip_rect().intersect(frame.rect(*min, *max));

@@ -111,6 +111,7 @@ impl Figure {
             runs: &[(name, Arc::new(run.recording.clone()))],
             step: Some(step),
             readings: Some(&readings),
+            failure: None,
             selection: &selection,
             palette: Palette {
                 dark: style.dark,
@@ -165,6 +166,7 @@ impl Figure {
             step: Some(run.weights.step),
             panel: format!("{} {}", self.panel, settings.trim_end_matches("; ")),
             experiment: run.experiment.to_toml(),
+            interventions: run.interventions.iter().map(ToString::to_string).collect(),
             tokens: run.prompt.tokens.iter().map(|&t| vocab.text(t).to_owned()).collect(),
             ..Provenance::new()
         }

@@ -1,8 +1,9 @@
-//! Projection of a cloud onto its basis; the twin of `shaders/cloud.wgsl`.
+//! Projection of a cloud onto its basis, and the order in which its points are drawn; the twin of
+//! `shaders/cloud.wgsl`.
 
-use super::Cloud;
 use super::color;
 use super::scene::{Item, LINK_WIDTH};
+use super::{Cloud, Dash, Figure, Mark};
 
 /// `[point, dim]` times `[3, dim]`: x, y and depth of every point, in the order of the points.
 ///
@@ -47,6 +48,41 @@ pub fn turned(basis: &[f32], rotation: &[[f32; 3]; 3]) -> Vec<f32> {
     out
 }
 
+/// The clouds of a figure as they are seen from a turned view; those in the plane stay as they are.
+pub fn turn(figure: &mut Figure, rotation: &[[f32; 3]; 3]) {
+    for mark in figure.plots.iter_mut().flat_map(|plot| &mut plot.marks) {
+        if let Mark::Cloud(cloud) = mark
+            && cloud.three_d
+        {
+            cloud.basis = turned(&cloud.basis, rotation).into();
+        }
+    }
+}
+
+/// A view that is not turned.
+pub const UNTURNED: [[f32; 3]; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+
+/// The order in which points are drawn, later ones over earlier ones: in space from far to near, in the plane
+/// those that step back first. The window, the graphics device and the files all draw in this order.
+pub fn order(cloud: &Cloud, projected: &[[f32; 3]], rotation: &[[f32; 3]; 3]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..projected.len() as u32).collect();
+    if cloud.three_d {
+        let near = rotation[2];
+        let depth = |i: &u32| near.iter().zip(projected[*i as usize]).map(|(a, p)| a * p).sum();
+        let depths: Vec<f32> = order.iter().map(depth).collect();
+        order.sort_by(|a, b| depths[*a as usize].total_cmp(&depths[*b as usize]));
+    } else {
+        order.sort_by_key(|i| cloud.colors.get(*i as usize).map_or(0, |color| color.a));
+    }
+    order
+}
+
+/// Most rings that are drawn: a query's and a key's.
+pub const MOST_RINGS: usize = 2;
+
+/// Diameter of a ring, in diameters of the disc that it surrounds; that of `shaders/points.wgsl`.
+pub const RING: f32 = 1.8;
+
 /// The largest distance of a projected point from the origin in three dimensions: no turn of the view moves a
 /// point out of `-radius..=radius`.
 pub fn radius(projected: &[[f32; 3]]) -> f32 {
@@ -85,13 +121,10 @@ pub fn discs(
 ) -> Vec<Disc> {
     let projected = project(&cloud.points, &cloud.basis, cloud.dims);
     let radius = radius(&projected);
-    let mut order: Vec<usize> =
-        (0..projected.len()).filter(|i| projected[*i].iter().all(|v| v.is_finite())).collect();
-    if cloud.three_d {
-        order.sort_by(|a, b| projected[*a][2].total_cmp(&projected[*b][2]));
-    }
-    order
+    order(cloud, &projected, &UNTURNED)
         .into_iter()
+        .map(|i| i as usize)
+        .filter(|i| projected[*i].iter().all(|v| v.is_finite()))
         .map(|index| {
             let [px, py, depth] = projected[index];
             let tx = (px - x.0) / (x.1 - x.0);
@@ -122,13 +155,31 @@ pub fn primitives(
     let mut items = vec![Item::Clip { min, max }];
     items.extend(cloud.links.iter().filter_map(|(from, to, color)| {
         let points = vec![center(*from)?, center(*to)?];
-        Some(Item::Polyline { points, color: *color, width: LINK_WIDTH, dashed: false })
+        Some(Item::Polyline { points, color: *color, width: LINK_WIDTH, dash: Dash::Solid })
     }));
     items.extend(discs.iter().map(|disc| Item::Circle {
         center: disc.center,
         radius: disc.radius,
         fill: cloud.colors.get(disc.index).copied().unwrap_or(color::role(None, false)),
     }));
+    let ringed = |disc: &&Disc| cloud.rings.iter().any(|ring| *ring as usize == disc.index);
+    items.extend(discs.iter().filter(ringed).map(|disc| ring(cloud, disc)));
     items.push(Item::Unclip);
     items
+}
+
+/// The ring around a disc.
+fn ring(cloud: &Cloud, disc: &Disc) -> Item {
+    const CORNERS: usize = 36;
+    let radius = 0.9 * RING * disc.radius;
+    let corner = |i: usize| {
+        let (sine, cosine) = (std::f32::consts::TAU * i as f32 / CORNERS as f32).sin_cos();
+        [disc.center[0] + radius * cosine, disc.center[1] + radius * sine]
+    };
+    Item::Polyline {
+        points: (0..=CORNERS).map(corner).collect(),
+        color: cloud.colors.get(disc.index).copied().unwrap_or(color::role(None, false)),
+        width: 0.2 * RING * disc.radius,
+        dash: Dash::Solid,
+    }
 }

@@ -146,10 +146,13 @@ pub fn category(index: usize) -> Color {
     CATEGORIES[index % CATEGORIES.len()]
 }
 
+/// So many colours [`role`] has before they begin again.
+pub const ROLES: usize = 6;
+
 /// The colour of the `role`-th role of a task (trigger, output, …), or of "other" (`None`), on paper that is dark
 /// or light. Each has a contrast of at least 3 to it.
 pub fn role(role: Option<usize>, dark: bool) -> Color {
-    const LIGHT: [Color; 6] = [
+    const LIGHT: [Color; ROLES] = [
         Color::rgb(0, 114, 178),
         Color::rgb(200, 84, 0),
         Color::rgb(0, 130, 95),
@@ -157,7 +160,7 @@ pub fn role(role: Option<usize>, dark: bool) -> Color {
         Color::rgb(34, 136, 190),
         Color::rgb(150, 118, 0),
     ];
-    const DARK: [Color; 6] = [
+    const DARK: [Color; ROLES] = [
         Color::rgb(86, 180, 233),
         Color::rgb(240, 160, 40),
         Color::rgb(60, 200, 150),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::layout::{Style, layout};
 use super::provenance::Provenance;
+use super::thin::thinned;
 use super::{Figure, pdf, png, svg, table};
 use crate::record::error::{Error, Result};
 
@@ -94,6 +95,7 @@ impl Page {
 /// # Errors
 /// When the page cannot be drawn in that format.
 pub fn render(figure: &Figure, page: &Page, format: Format) -> Result<Vec<u8>> {
+    let figure = &thinned(figure, page.size[0]);
     if format == Format::Csv {
         return table::csv(figure).map(String::into_bytes);
     }

@@ -7,7 +7,7 @@ use super::color::Color;
 use super::marks::{self, Frame};
 use super::scale::{self, Scale, Tick};
 use super::scene::{Area, AreaPick, Item, Scene};
-use super::{Anchor, Axis, ColorBar, Figure, LegendEntry, Mark, Pick, Plot, Ticks, font};
+use super::{Anchor, Axis, ColorBar, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks, font};
 
 /// Sizes and colours of everything that is not data. Sizes are in points.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -545,7 +545,7 @@ impl<'a> Pen<'a> {
     }
 
     pub fn line(&mut self, from: [f32; 2], to: [f32; 2], color: Color, width: f32) {
-        self.push(Item::Polyline { points: vec![from, to], color, width, dashed: false });
+        self.push(Item::Polyline { points: vec![from, to], color, width, dash: Dash::Solid });
     }
 
     pub fn text(&mut self, line: &Line<'_>) {
@@ -769,7 +769,7 @@ impl<'a> Pen<'a> {
                     points: vec![[x, y], [right, y]],
                     color: entry.color,
                     width: 1.2,
-                    dashed: entry.dashed,
+                    dash: entry.dash,
                 });
             } else {
                 let half = 0.5 * (right - x);

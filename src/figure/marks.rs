@@ -6,7 +6,7 @@ use super::color::{Color, fraction};
 use super::layout::{Line, Pen, Rect, held};
 use super::scale::{Scale, number};
 use super::scene::{Area, AreaPick, Item};
-use super::{Anchor, Cell, Cloud, Heat, HeatPick, Mark, Pick, Plot, Ticks, font};
+use super::{Anchor, Cell, Cloud, Dash, Heat, HeatPick, Mark, Pick, Plot, Ticks, font};
 
 /// The axes of a plot on the page.
 pub(super) struct Frame {
@@ -40,8 +40,8 @@ pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
     let mut uprights = Vec::new();
     for mark in &plot.marks {
         match mark {
-            Mark::Line { points, color, width, dashed, .. } => {
-                let stroke = Stroke { color: *color, width: *width, dashed: *dashed };
+            Mark::Line { points, color, width, dash, .. } => {
+                let stroke = Stroke { color: *color, width: *width, dash: *dash };
                 polyline(pen, frame, points, &stroke);
             }
             Mark::Points { name, points, colors, diameter, picks } => {
@@ -64,13 +64,13 @@ pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
                 let line = Line { at: [x, y], text, size: *size, color: *color, align: *anchor };
                 pen.text(&line);
             }
-            Mark::Upright { x, text, color, dashed } => uprights.push((*x, text, *color, *dashed)),
+            Mark::Upright { x, text, color, dash } => uprights.push((*x, text, *color, *dash)),
             Mark::Cells(cells) => cells.iter().for_each(|cell| cell_box(pen, frame, cell)),
             Mark::Cloud(cloud) => draw_cloud(pen, plot, frame, cloud),
         }
     }
-    for (x, _, color, dashed) in &uprights {
-        upright_line(pen, frame, *x, *color, *dashed);
+    for (x, _, color, dash) in &uprights {
+        upright_line(pen, frame, *x, *color, *dash);
     }
     let labels: Vec<(f64, &str, Color)> =
         uprights.iter().map(|(x, text, color, _)| (*x, text.as_str(), *color)).collect();
@@ -81,7 +81,7 @@ pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
 struct Stroke {
     color: Color,
     width: f32,
-    dashed: bool,
+    dash: Dash,
 }
 
 /// A line with a gap wherever a point has no place.
@@ -99,7 +99,7 @@ fn polyline(pen: &mut Pen<'_>, frame: &Frame, points: &[[f64; 2]], stroke: &Stro
                 points: decimated(run),
                 color: stroke.color,
                 width: stroke.width,
-                dashed: stroke.dashed,
+                dash: stroke.dash,
             }),
         }
     }
@@ -283,16 +283,21 @@ fn arrow(pen: &mut Pen<'_>, from: [f32; 2], to: [f32; 2], color: Color, width: f
         [to[0] - barb * (0.9 * ux - 0.45 * side * uy), to[1] - barb * (0.9 * uy + 0.45 * side * ux)]
     };
     pen.line(from, to, color, width);
-    pen.push(Item::Polyline { points: vec![end(1.0), to, end(-1.0)], color, width, dashed: false });
+    pen.push(Item::Polyline {
+        points: vec![end(1.0), to, end(-1.0)],
+        color,
+        width,
+        dash: Dash::Solid,
+    });
 }
 
-fn upright_line(pen: &mut Pen<'_>, frame: &Frame, x: f64, color: Color, dashed: bool) {
+fn upright_line(pen: &mut Pen<'_>, frame: &Frame, x: f64, color: Color, dash: Dash) {
     if !frame.x.contains(x) {
         return;
     }
     let (place, rect) = (frame.x.at(x), frame.rect);
     let points = vec![[place, rect.bottom], [place, rect.top]];
-    pen.push(Item::Polyline { points, color, width: pen.style.line_width.max(0.7), dashed });
+    pen.push(Item::Polyline { points, color, width: pen.style.line_width.max(0.7), dash });
 }
 
 /// Labels of upright lines at the top of the plot, one below the other where they would overlap; a label that

@@ -18,6 +18,7 @@ pub mod scale;
 pub mod scene;
 pub mod svg;
 pub mod table;
+pub mod thin;
 
 use std::sync::Arc;
 
@@ -124,7 +125,43 @@ pub struct LegendEntry {
     pub color: Color,
     /// A line, or a filled square.
     pub line: bool,
-    pub dashed: bool,
+    pub dash: Dash,
+    /// Name of the line that it explains, where the text is another.
+    pub name: String,
+}
+
+impl LegendEntry {
+    pub fn square(text: impl Into<String>, color: Color) -> Self {
+        let (text, name) = (text.into(), String::new());
+        Self { text, color, line: false, dash: Dash::Solid, name }
+    }
+
+    pub fn line(text: impl Into<String>, color: Color, dash: Dash) -> Self {
+        Self { line: true, dash, ..Self::square(text, color) }
+    }
+}
+
+/// How a line is broken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dash {
+    #[default]
+    Solid,
+    Dashed,
+    Dotted,
+    /// Long dashes.
+    Long,
+}
+
+impl Dash {
+    /// Lengths of a dash and of the gap after it, in points, in a line of a width; none where it is whole.
+    pub fn lengths(self, width: f32) -> Option<[f32; 2]> {
+        match self {
+            Self::Solid => None,
+            Self::Dashed => Some([2.0 + 2.0 * width, 1.5 + width]),
+            Self::Dotted => Some([width.max(0.5), 1.0 + 1.5 * width]),
+            Self::Long => Some([7.0 + 3.0 * width, 2.0 + width]),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -143,7 +180,7 @@ pub enum Mark {
         points: Arc<[[f64; 2]]>,
         color: Color,
         width: f32,
-        dashed: bool,
+        dash: Dash,
     },
     /// Discs of a diameter in points (1/72 inch).
     Points {
@@ -191,7 +228,7 @@ pub enum Mark {
         x: f64,
         text: String,
         color: Color,
-        dashed: bool,
+        dash: Dash,
     },
     /// Boxes with text that can be clicked: tokens, recorded steps.
     Cells(Vec<Cell>),
@@ -259,6 +296,8 @@ pub struct Cloud {
     pub three_d: bool,
     /// Pairs of points joined by a line, with its colour (attention of the selected query).
     pub links: Vec<(u32, u32, Color)>,
+    /// Points with a ring around them: the selected ones, [`cloud::MOST_RINGS`] at most.
+    pub rings: Vec<u32>,
 }
 
 /// Where a text sits relative to its point.

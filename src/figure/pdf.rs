@@ -14,7 +14,7 @@ use krilla::{Document, SerializeSettings};
 
 use super::color::Color;
 use super::provenance::Provenance;
-use super::scene::{self, Item, Scene};
+use super::scene::{Item, Scene};
 use super::{Anchor, cells, cloud, font};
 use crate::record::error::{Error, Result};
 
@@ -93,9 +93,9 @@ fn draw(surface: &mut Surface<'_>, fonts: &Fonts, item: &Item) {
                 surface.draw_path(&path);
             }
         }
-        Item::Polyline { points, color, width, dashed } => {
-            let dash =
-                dashed.then(|| StrokeDash { array: scene::dashes(*width).to_vec(), offset: 0.0 });
+        Item::Polyline { points, color, width, dash } => {
+            let broken = |lengths: [f32; 2]| StrokeDash { array: lengths.to_vec(), offset: 0.0 };
+            let dash = dash.lengths(*width).map(broken);
             surface.set_fill(None);
             surface.set_stroke(Some(Stroke { dash, ..pen(*color, *width) }));
             if let Some(path) = polyline(points) {

@@ -27,7 +27,7 @@ pub enum Item {
         points: Vec<[f32; 2]>,
         color: Color,
         width: f32,
-        dashed: bool,
+        dash: super::Dash,
     },
     Circle {
         center: [f32; 2],
@@ -116,8 +116,3 @@ pub enum AreaPick {
 
 /// Width of the lines that join points of a cloud, in points.
 pub const LINK_WIDTH: f32 = 0.8;
-
-/// Lengths of a dash and of the gap after it in a dashed line of a width, in points.
-pub fn dashes(width: f32) -> [f32; 2] {
-    [2.0 + 2.0 * width, 1.5 + width]
-}

@@ -51,7 +51,7 @@ fn write_item(out: &mut String, item: &Item, clips: &mut usize) {
             }
             out.push_str("/>\n");
         }
-        Item::Polyline { points, color, width, dashed } => {
+        Item::Polyline { points, color, width, dash } => {
             let points: Vec<String> =
                 points.iter().map(|p| format!("{},{}", decimal(p[0]), decimal(p[1]))).collect();
             let _ = write!(
@@ -61,8 +61,7 @@ fn write_item(out: &mut String, item: &Item, clips: &mut usize) {
                 paint("stroke", *color),
                 decimal(*width)
             );
-            if *dashed {
-                let [on, off] = super::scene::dashes(*width);
+            if let Some([on, off]) = dash.lengths(*width) {
                 let _ = write!(out, " stroke-dasharray=\"{} {}\"", decimal(on), decimal(off));
             }
             out.push_str("/>\n");

@@ -1,7 +1,8 @@
 //! A cloud of points on the graphics processor: projected by a compute pass, drawn out of the same buffer.
 //!
-//! Nothing is read back. The compute pass runs only when points or basis have changed; turning, moving and zooming
-//! change one small uniform. Knows no window: the caller brings device, encoder and render pass.
+//! Nothing is read back. The compute pass runs only when points or basis have changed; moving and zooming change one
+//! small uniform, turning also the order of the points. Knows no window: the caller brings device, encoder and
+//! render pass.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use wgpu::BufferUsages as Usage;
 
 use crate::figure::Cloud;
-use crate::figure::cloud::DEPTH_CUE;
+use crate::figure::cloud::{DEPTH_CUE, MOST_RINGS};
 use crate::figure::color::Color;
 use crate::record::error::{Error, Result};
 
@@ -40,8 +41,10 @@ pub struct View {
     pub scale: [f32; 2],
     pub offset: [f32; 2],
     pub half_size: [f32; 2],
+    pub rings: [u32; MOST_RINGS],
     pub depth_cue: f32,
-    pub highlight: u32,
+    /// A uniform is a multiple of 16 bytes long.
+    pub unused: [u32; 3],
 }
 
 /// How the cloud is looked at, in pixels of the viewport that it is drawn into.
@@ -58,8 +61,8 @@ pub struct Look {
     pub diameter: f32,
     /// Largest distance of a point from the origin; nearer points are drawn larger. 0: all the same.
     pub reach: f32,
-    /// The point with a ring around it.
-    pub highlight: Option<u32>,
+    /// The points with a ring around them.
+    pub rings: [Option<u32>; MOST_RINGS],
 }
 
 impl View {
@@ -77,7 +80,8 @@ impl View {
             offset: [2.0 * look.center[0] / width - 1.0, 1.0 - 2.0 * look.center[1] / height],
             half_size: [look.diameter / width, look.diameter / height],
             depth_cue: if look.reach > 0.0 { DEPTH_CUE / look.reach } else { 0.0 },
-            highlight: look.highlight.unwrap_or(u32::MAX),
+            rings: look.rings.map(|ring| ring.unwrap_or(u32::MAX)),
+            unused: [0; 3],
         }
     }
 }
@@ -90,9 +94,42 @@ pub struct CloudPipeline {
 
 impl CloudPipeline {
     /// For targets of a format with `samples` samples per pixel.
-    pub fn new(device: &wgpu::Device, format: wgpu::TextureFormat, samples: u32) -> Self {
-        Self { project: project(device), points: points(device, format, samples) }
+    ///
+    /// # Errors
+    /// When the limits of the device do not allow it; the twin on the CPU draws then.
+    pub fn new(device: &wgpu::Device, format: wgpu::TextureFormat, samples: u32) -> Result<Self> {
+        check(&device.limits(), wgpu::DownlevelFlags::all())?;
+        Ok(Self { project: project(device), points: points(device, format, samples) })
     }
+}
+
+/// Storage buffers that one of the two shaders reads at most.
+const STORAGE_BUFFERS: u32 = 3;
+
+/// Whether a device of these limits and abilities can project and draw clouds.
+///
+/// # Errors
+/// When it cannot: the sentence says what it lacks. Old devices, and OpenGL where Vulkan is missing, have no
+/// compute shaders or no storage buffers.
+pub fn check(limits: &wgpu::Limits, flags: wgpu::DownlevelFlags) -> Result<()> {
+    let lacks = |what: &str| {
+        Err(Error::system(format!(
+            "this graphics device has {what}, so the processor draws the cloud; a Vulkan driver would let the device draw it"
+        )))
+    };
+    if !flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+        || limits.max_compute_workgroup_size_x < GROUP
+        || limits.max_compute_invocations_per_workgroup < GROUP
+        || limits.max_compute_workgroups_per_dimension == 0
+    {
+        return lacks("no compute shaders");
+    }
+    if !flags.contains(wgpu::DownlevelFlags::VERTEX_STORAGE)
+        || limits.max_storage_buffers_per_shader_stage < STORAGE_BUFFERS
+    {
+        return lacks("too few storage buffers");
+    }
+    Ok(())
 }
 
 fn shader(device: &wgpu::Device, label: &str, source: &str) -> wgpu::ShaderModule {
@@ -129,7 +166,11 @@ fn points(
             module: &module,
             entry_point: Some("corner"),
             compilation_options: options(),
-            buffers: &[],
+            buffers: &[Some(wgpu::VertexBufferLayout {
+                array_stride: size_of::<u32>() as u64,
+                step_mode: wgpu::VertexStepMode::Instance,
+                attributes: &wgpu::vertex_attr_array![0 => Uint32],
+            })],
         },
         primitive: wgpu::PrimitiveState {
             topology: wgpu::PrimitiveTopology::TriangleStrip,
@@ -158,10 +199,12 @@ pub struct CloudBuffers {
     points: Arc<[f32]>,
     basis: Arc<[f32]>,
     colors: Arc<[Color]>,
+    order: Arc<[u32]>,
     points_buffer: wgpu::Buffer,
     basis_buffer: wgpu::Buffer,
     colors_buffer: wgpu::Buffer,
     projected: wgpu::Buffer,
+    order_buffer: wgpu::Buffer,
     view: wgpu::Buffer,
     project_group: wgpu::BindGroup,
     points_group: wgpu::BindGroup,
@@ -197,6 +240,8 @@ impl CloudBuffers {
         let shape_buffer = memory.filled("cloud: shape", &[shape], Usage::UNIFORM)?;
         let usage = Usage::STORAGE | Usage::COPY_SRC;
         let projected = memory.empty("cloud: projected", 16 * u64::from(shape.points), usage)?;
+        let order: Arc<[u32]> = (0..shape.points).collect();
+        let order_buffer = memory.filled("cloud: order", &order, Usage::VERTEX)?;
         let size = size_of::<View>() as u64;
         let view = memory.empty("cloud: view", size, Usage::UNIFORM | Usage::COPY_DST)?;
         let project_group = memory.group(
@@ -210,10 +255,12 @@ impl CloudBuffers {
             points: Arc::clone(&cloud.points),
             basis: Arc::clone(&cloud.basis),
             colors: Arc::clone(&cloud.colors),
+            order,
             points_buffer,
             basis_buffer,
             colors_buffer,
             projected,
+            order_buffer,
             view,
             project_group,
             points_group,
@@ -231,6 +278,14 @@ impl CloudBuffers {
         renew(queue, &self.colors_buffer, &mut self.colors, &cloud.colors);
         self.stale |= points || basis;
         true
+    }
+
+    /// Draws the points in another order; see [`crate::figure::cloud::order`]. One that does not name as many
+    /// points as there are changes nothing.
+    pub fn arrange(&mut self, queue: &wgpu::Queue, order: &Arc<[u32]>) {
+        if order.len() == self.order.len() {
+            renew(queue, &self.order_buffer, &mut self.order, order);
+        }
     }
 
     /// Records the projection, if it is out of date, and sets the view. Returns whether the compute pass runs.
@@ -259,6 +314,7 @@ impl CloudBuffers {
     pub fn draw(&self, pipeline: &CloudPipeline, pass: &mut wgpu::RenderPass<'_>) {
         pass.set_pipeline(&pipeline.points);
         pass.set_bind_group(0, &self.points_group, &[]);
+        pass.set_vertex_buffer(0, self.order_buffer.slice(..));
         pass.draw(0..4, 0..self.shape.points);
     }
 

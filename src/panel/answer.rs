@@ -2,7 +2,7 @@
 
 use crate::figure::Figure;
 use crate::record::array::Array;
-use crate::record::question::{ProbeCall, Reading};
+use crate::record::question::{ProbeCall, Reading, Readings};
 
 use super::View;
 
@@ -11,14 +11,20 @@ pub fn sentence(text: impl Into<String>) -> Figure {
     Figure { empty: Some(text.into()), columns: 1, ..Figure::default() }
 }
 
+/// All answers.
+///
+/// # Errors
+/// The figure to show in their place: why the examination failed, or else that they are awaited.
+pub fn answers<'a>(view: &View<'a>, waiting: &str) -> Result<&'a Readings, Figure> {
+    view.readings.ok_or_else(|| sentence(view.failure.unwrap_or(waiting)))
+}
+
 /// The answer to `call`.
 ///
 /// # Errors
 /// The figure to show in its place: it is awaited, or it could not be given.
 pub fn reading<'a>(view: &View<'a>, call: &ProbeCall) -> Result<&'a Reading, Figure> {
-    let Some(readings) = view.readings else {
-        return Err(sentence("Waiting for the network's first answer."));
-    };
+    let readings = answers(view, "Waiting for the network's first answer.")?;
     match readings.get(call) {
         Some(Ok(reading)) => Ok(reading),
         Some(Err(error)) => Err(sentence(error.message.clone())),

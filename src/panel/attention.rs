@@ -1,7 +1,7 @@
 //! The attention of one head on the sequence in view, with the selected row and column beside it.
 
 use crate::figure::color::{Color, ColorMap};
-use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
+use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
 use crate::record::question::ProbeCall;
 
 use super::answer::{Pattern, number, pattern, place, reading, sentence, step_text, tokens};
@@ -48,7 +48,7 @@ crate::knobs! {
         expected: Expected = Expected::Selected, @live;
         /// Which positions to draw; 64 of them at a time when it is not all.
         window: Window = Window::All, @live;
-        /// Draw the selected query's row and the selected key's column as curves, where there is room.
+        /// Draw the selected query's row and the selected key's column (its own, where no key is selected) as curves, where there is room.
         curves: bool = true, @live;
     }
 }
@@ -141,11 +141,8 @@ impl Attention {
         };
         let mut legend = selection_legend(view, pattern);
         if outlined {
-            legend.push(entry(
-                "follows an earlier copy of the query",
-                outline_color(self.map),
-                false,
-            ));
+            let text = "follows an earlier copy of the query";
+            legend.push(LegendEntry::square(text, outline_color(self.map)));
         }
         Plot {
             title: selected_value(view, pattern),
@@ -291,19 +288,17 @@ fn selection_legend(view: &View<'_>, pattern: Pattern<'_>) -> Vec<LegendEntry> {
     let key = view.selection.key.filter(|&k| k < pattern.keys);
     let mut legend = Vec::new();
     if let Some(query) = query {
-        legend.push(entry(&format!("query {}", place(view, query)), ink::QUERY, false));
+        let text = format!("query {}", place(view, query));
+        legend.push(LegendEntry::square(text, ink::QUERY));
     }
     if let Some(key) = key {
-        legend.push(entry(&format!("key {}", place(view, key)), ink::KEY, false));
+        legend.push(LegendEntry::square(format!("key {}", place(view, key)), ink::KEY));
     }
     legend
 }
 
-fn entry(text: &str, color: Color, line: bool) -> LegendEntry {
-    LegendEntry { text: text.to_owned(), color, line, dashed: false }
-}
-
-/// Whom the selected query attends to (bars), and who attends to the selected key (line), over positions.
+/// Whom the selected query attends to (bars), and who attends to the selected key (line), over positions; where no
+/// key is selected, who attends to the position of the query.
 fn curves(view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot {
     let inside = |(p, v): &(usize, f32)| (shown.0..shown.1).contains(p) && v.is_finite();
     let (mut marks, mut legend, mut most) = (Vec::new(), Vec::new(), 0f32);
@@ -312,18 +307,20 @@ fn curves(view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot 
         let keys = (0..=query).take(pattern.keys).map(|k| (k, pattern.at(query, k)));
         let keys: Vec<(usize, f32)> = keys.filter(inside).collect();
         most = keys.iter().map(|(_, v)| *v).fold(most, f32::max);
-        legend.push(entry(&name, ink::QUERY, false));
+        legend.push(LegendEntry::square(&name, ink::QUERY));
         let (at, values) = keys.iter().map(|(p, v)| (*p as f64 + 0.5, f64::from(*v))).unzip();
         marks.push(Mark::Bars { name, at, values, base: 0.0, width: 0.8, color: ink::QUERY });
     }
-    if let Some(key) = view.selection.key.filter(|&k| k < pattern.keys) {
+    let of_key = view.selection.key.map(|key| (key, ink::KEY));
+    let attended = of_key.or(view.selection.query.map(|query| (query, ink::QUERY)));
+    if let Some((key, color)) = attended.filter(|(key, _)| *key < pattern.keys) {
         let name = format!("who attends to {}", place(view, key));
         let queries = (key..pattern.queries).map(|q| (q, pattern.at(q, key)));
         let queries: Vec<(usize, f32)> = queries.filter(inside).collect();
         most = queries.iter().map(|(_, v)| *v).fold(most, f32::max);
-        legend.push(entry(&name, ink::KEY, true));
+        legend.push(LegendEntry::line(&name, color, Dash::Solid));
         let points = queries.iter().map(|(p, v)| [*p as f64 + 0.5, f64::from(*v)]).collect();
-        marks.push(Mark::Line { name, points, color: ink::KEY, width: 1.2, dashed: false });
+        marks.push(Mark::Line { name, points, color, width: 1.2, dash: Dash::Solid });
     }
     Plot {
         x: Axis {

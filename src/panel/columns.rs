@@ -215,8 +215,26 @@ pub fn label(column: &str) -> String {
     }
 }
 
+/// Names beside an axis that already says what is measured: short enough for the room beside a plot.
+const BESIDE_AXIS: &[(&str, &str)] = &[
+    ("accuracy_in_context", "in-context"),
+    ("accuracy_other_outputs", "in-context, other outputs"),
+    ("accuracy_triggered", "after triggers"),
+    ("accuracy_triggered_start", "after triggers, first 10"),
+    ("repeat_share", "triggers repeated"),
+    ("kl_wf", "W_F from the law"),
+    ("previous_token_score", "previous (layer 0)"),
+    ("previous_token_score_all", "previous, all outputs"),
+    ("previous_token_score_attended", "previous, attended"),
+    ("induction_score", "induction (layer 1)"),
+    ("predicted_attended", "predicts the attended"),
+];
+
 /// The same beside an axis that already says what is measured.
 pub fn legend(column: &str) -> String {
+    if let Some((_, short)) = BESIDE_AXIS.iter().find(|(name, _)| *name == column) {
+        return (*short).to_owned();
+    }
     let label = label(column);
     let short = ["loss, ", "accuracy, ", "norm, "].iter().find_map(|p| label.strip_prefix(p));
     short.map(str::to_owned).unwrap_or(label)

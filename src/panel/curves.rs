@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::figure::color::Color;
-use crate::figure::{Axis, Figure, LegendEntry, Mark, Plot, Ticks};
+use crate::figure::{Axis, Dash, Figure, LegendEntry, Mark, Plot, Ticks};
 use crate::record::event::MarkKind;
 use crate::record::question::ProbeCall;
 use crate::record::recording::Recording;
 
 use super::answer::sentence;
 use super::columns::{self, Family, label};
-use super::flags::{self, StepAxis, flags};
+use super::flags::{self, Lanes, StepAxis, flags};
 use super::{NetShape, Panel, Selection, View, ink};
 
 crate::choices! {
@@ -81,10 +81,12 @@ impl Panel for Curves {
         let two = plots.len() > 3 && view.size[0] > 1.3 * view.size[1];
         let columns = if two { 2 } else { 1 };
         number_the_last(view, &mut plots, columns);
+        plots[0].legend.extend(run_legend(view));
         if self.marks && !two && !first.marks.is_empty() && view.size[1] > 160.0 {
             plots.insert(0, self.flag_plot(view, first, axis));
         }
-        Figure { title: String::new(), plots, columns, caption: caption(view), empty: None }
+        let title = view.runs.first().map_or_else(String::new, |(name, _)| format!("Run {name}"));
+        Figure { title, plots, columns, caption: caption(view), empty: None }
     }
 }
 
@@ -133,16 +135,13 @@ impl Curves {
                 points.iter().for_each(|p| values.add(p[1]));
                 let name =
                     if r == 0 { label(column) } else { format!("{} ({name})", label(column)) };
-                marks.extend(self.lines(name, &points, color, r > 0, axis));
+                marks.extend(self.lines(name, points, color, RunStyle::of(r)));
                 drawn = true;
             }
             if drawn {
-                legend.push(LegendEntry {
-                    text: columns::legend(column),
-                    color,
-                    line: true,
-                    dashed: false,
-                });
+                let name = label(column);
+                let entry = LegendEntry::line(columns::legend(column), color, Dash::Solid);
+                legend.push(LegendEntry { name, ..entry });
             }
         }
         if legend.is_empty() {
@@ -152,8 +151,7 @@ impl Curves {
         if let Some(line) = self.chance_line(view, family, axis, range) {
             marks.push(line);
             let color = view.palette.faint;
-            let text = CHANCE.to_owned();
-            legend.push(LegendEntry { text, color, line: true, dashed: false });
+            legend.push(LegendEntry::line(CHANCE, color, Dash::Solid));
         }
         let mut below = uprights(view, axis, self.marks);
         below.extend(marks);
@@ -173,30 +171,26 @@ impl Curves {
         points
     }
 
+    /// All points of a line: the window zooms into them; files thin them.
     fn lines(
         &self,
         name: String,
-        points: &[[f64; 2]],
+        points: Vec<[f64; 2]>,
         color: Color,
-        other: bool,
-        axis: StepAxis,
+        style: RunStyle,
     ) -> Vec<Mark> {
-        let color = if other { color.alpha(150) } else { color };
-        let line = |name: String, points: &[[f64; 2]], color, width| Mark::Line {
-            name,
-            points: decimated(points, axis).into(),
-            color,
-            width,
-            dashed: other,
+        let color = color.alpha(style.alpha);
+        let dash = style.dash;
+        let line = |name: String, points: Vec<[f64; 2]>, color, width| {
+            let points = points.into();
+            Mark::Line { name, points, color, width, dash }
         };
         if self.smooth <= 1 {
             return vec![line(name, points, color, 1.4)];
         }
         let raw = format!("{name}, as measured");
-        vec![
-            line(raw, points, color.alpha(80), 0.8),
-            line(name, &smoothed(points, self.smooth), color, 1.6),
-        ]
+        let smooth = smoothed(&points, self.smooth);
+        vec![line(raw, points, color.alpha(style.alpha / 3), 0.8), line(name, smooth, color, 1.6)]
     }
 
     fn value_range(&self, family: Family, values: Extent) -> (f64, f64) {
@@ -232,13 +226,13 @@ impl Curves {
             points: Arc::from([[axis.range.0, value], [axis.range.1, value]]),
             color: view.palette.faint,
             width: 0.8,
-            dashed: false,
+            dash: Dash::Solid,
         })
     }
 
     /// A low plot above the others that names what happened.
     fn flag_plot(&self, view: &View<'_>, run: &Recording, axis: StepAxis) -> Plot {
-        let flags = flags(view, run, axis, (0.3, LANES));
+        let flags = flags(view, run, axis, Lanes { base: 0.3, height: 1.0, most: LANES });
         let lanes = 0.3 + flags.lanes as f64;
         let hidden = |range, log| Axis { range, log, ticks: Ticks::Hidden, ..Axis::default() };
         Plot {
@@ -305,19 +299,20 @@ fn columns_of(view: &View<'_>, family: Family) -> Vec<String> {
 
 /// Emergence and interventions of the run in view, and the step in view.
 fn uprights(view: &View<'_>, axis: StepAxis, with_marks: bool) -> Vec<Mark> {
-    let upright = |step: u64, color, dashed| {
+    let upright = |step: u64, color, dash| {
         let inside = (axis.range.0..=axis.range.1).contains(&(step as f64));
-        inside.then(|| Mark::Upright { x: step as f64, text: String::new(), color, dashed })
+        inside.then(|| Mark::Upright { x: step as f64, text: String::new(), color, dash })
     };
     let Some((_, run)) = view.runs.first() else { return Vec::new() };
     let marks = run.marks.iter().filter(|_| with_marks);
     let mut uprights: Vec<Mark> = marks
         .filter_map(|mark| {
             let color = flags::color(mark.kind, view.palette).alpha(170);
-            upright(mark.step, color, mark.kind != MarkKind::Emergence)
+            let emerged = mark.kind == MarkKind::Emergence;
+            upright(mark.step, color, if emerged { Dash::Solid } else { Dash::Dashed })
         })
         .collect();
-    uprights.extend(view.step.and_then(|step| upright(step, view.palette.ink, false)));
+    uprights.extend(view.step.and_then(|step| upright(step, view.palette.ink, Dash::Solid)));
     uprights
 }
 
@@ -325,8 +320,59 @@ fn caption(view: &View<'_>) -> String {
     let names: Vec<&str> = view.runs.iter().map(|(name, _)| name.as_str()).collect();
     match names.as_slice() {
         [] | [_] => String::new(),
-        [first, others @ ..] => format!("Solid: {first}. Dashed: {}.", others.join(", ")),
+        names => {
+            let said = |(r, name): (usize, &&str)| format!("{}: {name}.", RunStyle::of(r).words());
+            names.iter().enumerate().map(said).collect::<Vec<_>>().join(" ")
+        }
     }
+}
+
+/// How the lines of a run are drawn, so that runs are told apart while a colour is a column.
+#[derive(Clone, Copy)]
+struct RunStyle {
+    dash: Dash,
+    alpha: u8,
+    /// How often all kinds of dashes were used before.
+    round: usize,
+}
+
+impl RunStyle {
+    /// Of the `index`-th run; the one in view is the first.
+    fn of(index: usize) -> Self {
+        const BROKEN: [Dash; 3] = [Dash::Dashed, Dash::Dotted, Dash::Long];
+        let Some(other) = index.checked_sub(1) else {
+            return Self { dash: Dash::Solid, alpha: 255, round: 0 };
+        };
+        let round = other / BROKEN.len();
+        let alpha = [190, 120, 70].get(round).copied().unwrap_or(45);
+        Self { dash: BROKEN[other % BROKEN.len()], alpha, round }
+    }
+
+    fn words(self) -> String {
+        let kind = match self.dash {
+            Dash::Solid => "Solid",
+            Dash::Dashed => "Dashed",
+            Dash::Dotted => "Dotted",
+            Dash::Long => "Long dashes",
+        };
+        match self.round {
+            0 => kind.to_owned(),
+            1 => format!("{kind}, pale"),
+            round => format!("{kind}, {round} times paler"),
+        }
+    }
+}
+
+/// Samples of the lines of each run, where there are several.
+fn run_legend(view: &View<'_>) -> Vec<LegendEntry> {
+    if view.runs.len() < 2 {
+        return Vec::new();
+    }
+    let entry = |(r, (name, _)): (usize, &(String, Arc<Recording>))| {
+        let style = RunStyle::of(r);
+        LegendEntry::line(name, view.palette.ink.alpha(style.alpha), style.dash)
+    };
+    view.runs.iter().enumerate().map(entry).collect()
 }
 
 /// Mean over the `window` values around each, fewer where the line begins and ends.
@@ -343,22 +389,4 @@ fn smoothed(points: &[[f64; 2]], window: usize) -> Vec<[f64; 2]> {
         [point[0], (sums[to] - sums[from]) / (to - from) as f64]
     };
     points.iter().enumerate().map(mean).collect()
-}
-
-/// Per half point of the axis no more than the lowest and the highest value, in order of steps: what a line of many
-/// points looks like, without most of them.
-fn decimated(points: &[[f64; 2]], axis: StepAxis) -> Vec<[f64; 2]> {
-    if (points.len() as f64) < axis.points * 4.0 {
-        return points.to_vec();
-    }
-    let mut kept = Vec::new();
-    for column in points.chunk_by(|a, b| axis.bin(a[0], 0.5) == axis.bin(b[0], 0.5)) {
-        let by_value = |a: &&[f64; 2], b: &&[f64; 2]| a[1].total_cmp(&b[1]);
-        let (low, high) = (column.iter().min_by(by_value), column.iter().max_by(by_value));
-        let mut ends: Vec<[f64; 2]> = low.into_iter().chain(high).copied().collect();
-        ends.sort_by(|a, b| a[0].total_cmp(&b[0]));
-        ends.dedup();
-        kept.extend(ends);
-    }
-    kept
 }

@@ -50,6 +50,8 @@ impl StepAxis {
 
 /// Mean width of a letter of flag text, in points.
 const LETTER: f64 = 4.6;
+/// Width of a flag whose text is cut, in points.
+const CUT: f64 = 48.0;
 
 /// Flags over a track.
 pub struct Flags {
@@ -66,52 +68,121 @@ impl Flags {
     }
 }
 
-/// The marks of a run as boxes with their texts: lane i at y = `base + i` to `base + i + 1`. A text that fits in no
-/// lane is left out of the picture: a narrow box below the lanes still tells when pointed at.
-pub fn flags(
-    view: &View<'_>,
-    run: &Recording,
-    axis: StepAxis,
-    (base, lanes): (f64, usize),
-) -> Flags {
-    let mut taken: Vec<Vec<(f64, f64)>> = vec![Vec::new(); lanes.max(1)];
+/// Where flags may stand: lane i at y = `base + i * height`, up to `base + (i + 1) * height`.
+#[derive(Clone, Copy, Debug)]
+pub struct Lanes {
+    pub base: f64,
+    pub height: f64,
+    pub most: usize,
+}
+
+/// How much of a mark's text its flag shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+enum Form {
+    Full,
+    /// Without the last word: `induction head`.
+    Short,
+    /// As much of that as a small box holds.
+    Cut,
+}
+
+/// A flag with room for its text.
+struct Found {
+    lane: usize,
+    left: f64,
+    right: f64,
+    text: String,
+}
+
+/// The marks of a run as boxes with their texts. Where not all that emerged can be named in full, all are shortened;
+/// a text that even cut short fits in no lane is left out of the picture: a narrow box below the lanes still tells
+/// when pointed at.
+pub fn flags(view: &View<'_>, run: &Recording, axis: StepAxis, lanes: Lanes) -> Flags {
+    let inside = |mark: &&Mark| axis.place(mark.step as f64).is_some();
+    let marks: Vec<&Mark> = by_importance(&run.marks).into_iter().filter(inside).collect();
+    let named = |found: &[Option<Found>]| {
+        marks.iter().zip(found).all(|(m, found)| m.kind != MarkKind::Emergence || found.is_some())
+    };
+    let found = [Form::Full, Form::Short]
+        .into_iter()
+        .map(|form| placed(&marks, axis, lanes.most, &[form]))
+        .find(|found| named(found));
+    let forms = [Form::Short, Form::Cut];
+    let found = found.unwrap_or_else(|| placed(&marks, axis, lanes.most, &forms));
     let mut flags = Flags { cells: Vec::new(), poles: Vec::new(), lanes: 1 };
-    for mark in by_importance(&run.marks) {
-        let Some(place) = axis.place(mark.step as f64) else { continue };
-        let width = mark.text.chars().count() as f64 * LETTER + 8.0;
-        // A flag near the right end hangs to the left of its step.
-        let left = if place + width > axis.points { (place - width).max(0.0) } else { place };
-        let right = (left + width).min(axis.points);
-        let clear = |taken: &Vec<(f64, f64)>| {
-            taken.iter().all(|(from, to)| left > to + 3.0 || right + 3.0 < *from)
-        };
-        let free = taken.iter().position(clear).filter(|_| lanes > 0);
-        let (left, right) = match free {
-            Some(_) => (left, right),
-            None => ((place - 1.5).max(0.0), (place + 1.5).min(axis.points)),
-        };
-        let (bottom, top) = match free {
-            Some(lane) => (base + lane as f64 + 0.06, base + lane as f64 + 0.94),
-            None => (0.0, base),
-        };
-        if let Some(lane) = free {
-            taken[lane].push((left, right));
-            flags.lanes = flags.lanes.max(lane + 1);
-        }
-        let (from, to) = ([axis.step_at(left), bottom], [axis.step_at(right), top]);
+    for (mark, found) in marks.into_iter().zip(found) {
+        flags.lanes = flags.lanes.max(found.as_ref().map_or(1, |found| found.lane + 1));
+        flags.add(view, run, mark, (axis, lanes), found);
+    }
+    flags
+}
+
+/// The room of each mark, in the first of the forms that has one.
+fn placed(marks: &[&Mark], axis: StepAxis, lanes: usize, forms: &[Form]) -> Vec<Option<Found>> {
+    let mut taken: Vec<Vec<(f64, f64)>> = vec![Vec::new(); lanes];
+    let mut place = |mark: &&Mark| {
+        let at = axis.place(mark.step as f64)?;
+        let found = forms.iter().find_map(|form| room(&taken, axis, at, &mark.text, *form))?;
+        taken[found.lane].push((found.left, found.right));
+        Some(found)
+    };
+    marks.iter().map(&mut place).collect()
+}
+
+/// The first lane that has room for a text at a place.
+fn room(
+    taken: &[Vec<(f64, f64)>],
+    axis: StepAxis,
+    at: f64,
+    text: &str,
+    form: Form,
+) -> Option<Found> {
+    let short = text.rsplit_once(' ').map_or(text, |(short, _)| short);
+    let text = if form == Form::Full { text } else { short };
+    let width = text.chars().count() as f64 * LETTER + 8.0;
+    let width = if form == Form::Cut { width.min(CUT) } else { width };
+    // A flag near the right end hangs to the left of its step.
+    let left = if at + width > axis.points { (at - width).max(0.0) } else { at };
+    let right = (left + width).min(axis.points);
+    let clear = |taken: &Vec<(f64, f64)>| {
+        taken.iter().all(|(from, to)| left > to + 3.0 || right + 3.0 < *from)
+    };
+    let lane = taken.iter().position(clear)?;
+    Some(Found { lane, left, right, text: text.to_owned() })
+}
+
+impl Flags {
+    fn add(
+        &mut self,
+        view: &View<'_>,
+        run: &Recording,
+        mark: &Mark,
+        (axis, lanes): (StepAxis, Lanes),
+        found: Option<Found>,
+    ) {
         let x = mark.step as f64;
-        flags.poles.push(figure::Mark::Rect {
+        let place = axis.place(x).unwrap_or(0.0);
+        let (left, right) = found.as_ref().map_or_else(
+            || ((place - 1.5).max(0.0), (place + 1.5).min(axis.points)),
+            |found| (found.left, found.right),
+        );
+        let (bottom, top) = found.as_ref().map_or((0.0, lanes.base), |found| {
+            let bottom = lanes.base + lanes.height * found.lane as f64;
+            (bottom + 0.06 * lanes.height, bottom + 0.94 * lanes.height)
+        });
+        let color = color(mark.kind, view.palette);
+        self.poles.push(figure::Mark::Rect {
             from: [x, 0.0],
             to: [x, top],
             fill: None,
-            stroke: Some(color(mark.kind, view.palette)),
+            stroke: Some(color),
             width: 0.8,
         });
-        let fill = ink::mix(view.palette.paper, color(mark.kind, view.palette), 0.3);
-        flags.cells.push(Cell {
-            from,
-            to,
-            text: if free.is_some() { mark.text.clone() } else { String::new() },
+        let fill = ink::mix(view.palette.paper, color, 0.3);
+        self.cells.push(Cell {
+            from: [axis.step_at(left), bottom],
+            to: [axis.step_at(right), top],
+            text: found.map_or_else(String::new, |found| found.text),
             fill: Some(fill),
             stroke: None,
             ink: ink::text_on(fill),
@@ -119,7 +190,6 @@ pub fn flags(
             hover: format!("step {}: {}", mark.step, mark.text),
         });
     }
-    flags
 }
 
 /// What emerged before what was done, the latest first: where there is no room for all names, these have it.

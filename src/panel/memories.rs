@@ -1,6 +1,6 @@
 //! The associations stored in the weight matrices, beside those that a perfect induction head would store.
 
-use crate::figure::color::{Color, ColorMap};
+use crate::figure::color::ColorMap;
 use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
 use crate::record::array::Array;
 use crate::record::question::{ProbeCall, Reading};
@@ -67,9 +67,12 @@ impl Memories {
         for memory in &present {
             let found = Found::new(memory, array(answer, memory.array, 2)?, answer, self.positions);
             let mut plot = found.plot(view, answer);
+            plot.title = found.title(answer, present.len() > 1);
             // Beside other matrices the caption says it: there is no room for a legend.
             if present.len() == 1 && found.stored.iter().any(Option::is_some) {
-                plot.legend = vec![square("stored", ink::STORED), square("not yet", ink::TARGET)];
+                plot.legend = [("stored", ink::STORED), ("not yet", ink::TARGET)]
+                    .map(|(text, color)| LegendEntry::square(text, color))
+                    .to_vec();
             }
             plots.push(plot);
             if self.ideal {
@@ -174,8 +177,8 @@ impl<'a> Found<'a> {
     }
 
     fn plot(&self, view: &View<'_>, answer: &Reading) -> Plot {
-        let mut plot =
-            self.heat(view, self.values.clone(), &self.scale(answer), self.title(answer));
+        let (values, scale) = (self.values.clone(), self.scale(answer));
+        let mut plot = self.heat(view, values, &scale, String::new());
         plot.marks.extend(self.strip());
         plot
     }
@@ -198,8 +201,8 @@ impl<'a> Found<'a> {
         law.filter(|_| self.memory.which == Which::Wf)
     }
 
-    /// What it should be: the diagonal, the diagonal below it, or the law of the next token. Nothing where
-    /// the law is not known.
+    /// What it should be: the diagonal (of `W_K2` over the triggers alone), the diagonal below it, or the law of
+    /// the next token. Nothing where the law is not known.
     fn ideal(&self, view: &View<'_>, answer: &Reading) -> Option<Plot> {
         let plot = if self.memory.which == Which::Wf {
             let law = self.law(answer)?.data.to_vec();
@@ -207,21 +210,33 @@ impl<'a> Found<'a> {
         } else {
             let below = usize::from(self.memory.which == Which::Wk1);
             let cells = (0..self.rows).flat_map(|r| (0..self.columns).map(move |c| (r, c)));
-            let values = cells.map(|(r, c)| if r == c + below { 1.0 } else { 0.0 }).collect();
+            let is_stored = |r: usize, c: usize| r == c + below && self.is_asked_for(r);
+            let values = cells.map(|(r, c)| if is_stored(r, c) { 1.0 } else { 0.0 }).collect();
             let scale = Scale { map: ColorMap::Vik, range: (-1.0, 1.0), label: "score" };
             self.heat(view, values, &scale, "Ideal".to_owned())
         };
         Some(plot)
     }
 
-    fn title(&self, answer: &Reading) -> String {
+    /// Whether the query of a row of `W_K2` has anything to find: where triggers are fixed, only theirs have. Rows
+    /// of the others always do.
+    fn is_asked_for(&self, row: usize) -> bool {
+        let known = self.memory.which == Which::Wk2 && !self.stored.is_empty();
+        !known || self.stored.get(row).is_some_and(Option::is_some)
+    }
+
+    /// The name of the matrix and how much of it is there; beside others the caption says what that means.
+    fn title(&self, answer: &Reading, short: bool) -> String {
+        let name = self.memory.title;
         let Some(score) = answer.number(self.memory.score).filter(|s| s.is_finite()) else {
-            return self.memory.title.to_owned();
+            return name.to_owned();
         };
-        if self.memory.which == Which::Wf {
-            return format!("{}: {score:.2} nats off", self.memory.title);
+        match (self.memory.which, short) {
+            (Which::Wf, true) => format!("{name}: {score:.2} nats"),
+            (Which::Wf, false) => format!("{name}: {score:.2} nats off"),
+            (_, true) => format!("{name}: {:.0} %", score * 100.0),
+            (_, false) => format!("{name}: {:.0} % stored", score * 100.0),
         }
-        format!("{}: {:.0} % stored", self.memory.title, score * 100.0)
     }
 
     fn heat(&self, view: &View<'_>, values: Vec<f32>, scale: &Scale, title: String) -> Plot {
@@ -370,7 +385,7 @@ fn caption(view: &View<'_>, answer: &Reading, present: &[&Memory]) -> String {
     };
     let mut sentences: Vec<String> = present.iter().filter_map(missing).collect();
     if present.len() > 1 && !sentences.is_empty() {
-        sentences.insert(0, "Strips: blue is stored, orange not yet.".to_owned());
+        sentences.insert(0, "%: share stored (strips: blue, not yet: orange).".to_owned());
     }
     sentences.join(" ")
 }
@@ -389,8 +404,4 @@ fn columns(view: &View<'_>, plots: usize, per_memory: usize) -> usize {
     };
     let fitting = choices.into_iter().filter(|&c| c <= plots.max(per_memory));
     fitting.min_by(|&a, &b| misfit(a).total_cmp(&misfit(b))).unwrap_or(per_memory)
-}
-
-fn square(text: &str, color: Color) -> LegendEntry {
-    LegendEntry { text: text.to_owned(), color, line: false, dashed: false }
 }

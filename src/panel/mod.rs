@@ -87,6 +87,8 @@ pub struct View<'a> {
     pub step: Option<u64>,
     /// The newest answers (perhaps of a step before the one asked for).
     pub readings: Option<&'a Readings>,
+    /// Why there are none, where the examination failed: every panel that draws answers says it in their place.
+    pub failure: Option<&'a str>,
     pub selection: &'a Selection,
     pub palette: Palette,
     /// Room in points (1/72 inch): what is drawn should fit it.

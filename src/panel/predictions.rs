@@ -1,7 +1,7 @@
 //! What the network predicts after the selected position, beside what should follow.
 
 use crate::figure::color::Color;
-use crate::figure::{Anchor, Axis, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
+use crate::figure::{Anchor, Axis, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 use crate::record::array::Array;
 use crate::record::batch::NO_TARGET;
 use crate::record::question::{ProbeCall, Reading};
@@ -12,7 +12,7 @@ use super::{NetShape, Panel, Selection, View, ink};
 
 crate::knobs! {
     /// The panel `predictions`.
-    pub struct Predictions = "The five likeliest next tokens after the selected position, and the right one." {
+    pub struct Predictions = "The five likeliest next tokens after each selected position, and the right one." {
         /// Show, below, the probability that the network gives to the right next token at every position of the sequence.
         along: bool = true, @live;
     }
@@ -37,7 +37,17 @@ impl Predictions {
             let guess = Guess::new(view, answer, position)?;
             title = guess.title(view);
             plots.push(guess.plot(view));
-        } else if !self.along {
+        }
+        let key = view.selection.key.filter(|key| view.selection.query != Some(*key));
+        // A key of another, longer sequence is none of this one.
+        if let Some(guess) = key.and_then(|key| Guess::new(view, answer, key).ok()) {
+            plots.push(Plot {
+                title: format!("Key: {}", guess.title(view)),
+                legend: Vec::new(),
+                ..guess.plot(view)
+            });
+        }
+        if plots.is_empty() && !self.along {
             return Err(sentence("Click a token to see what the network predicts after it."));
         }
         if self.along {
@@ -142,8 +152,8 @@ impl Guess {
             },
             marks,
             legend: vec![
-                square("right token", ink::TARGET),
-                square("other token", ink::quiet(view.palette)),
+                LegendEntry::square("right token", ink::TARGET),
+                LegendEntry::square("other token", ink::quiet(view.palette)),
             ],
             weight: 1.4,
             ..Plot::default()
@@ -167,14 +177,11 @@ fn along(view: &View<'_>, answer: &Reading) -> Result<Plot, Figure> {
     let rest: Vec<usize> = positions(view, probability, |occurrence| occurrence < 2);
     let length = probability.data.len();
     let mut marks = Vec::new();
-    if let Some(position) = view.selection.query.filter(|&p| p < length) {
-        marks.push(Mark::Upright {
-            x: position as f64,
-            text: String::new(),
-            color: ink::QUERY,
-            dashed: false,
-        });
-    }
+    let selected = [(view.selection.query, ink::QUERY), (view.selection.key, ink::KEY)];
+    marks.extend(selected.into_iter().filter_map(|(position, color)| {
+        let x = position.filter(|&p| p < length)? as f64;
+        Some(Mark::Upright { x, text: String::new(), color, dash: Dash::Solid })
+    }));
     let (quiet, seen) = (ink::quiet(view.palette), ink::line(view.palette, 0));
     marks.push(dots("other positions", probability, &rest, quiet));
     marks.push(dots("answer seen before", probability, &repeated, seen));
@@ -187,7 +194,10 @@ fn along(view: &View<'_>, answer: &Reading) -> Result<Plot, Figure> {
             ticks: shares(),
         },
         marks,
-        legend: vec![square("answer seen before", seen), square("other positions", quiet)],
+        legend: vec![
+            LegendEntry::square("answer seen before", seen),
+            LegendEntry::square("other positions", quiet),
+        ],
         ..Plot::default()
     })
 }
@@ -212,10 +222,6 @@ fn dots(name: &str, values: &Array, positions: &[usize], color: Color) -> Mark {
         diameter: 3.5,
         picks: positions.iter().map(|&p| Pick::Query(p)).collect(),
     }
-}
-
-fn square(text: &str, color: Color) -> LegendEntry {
-    LegendEntry { text: text.to_owned(), color, line: false, dashed: false }
 }
 
 /// Ticks of an axis of shares.

@@ -1,15 +1,16 @@
 //! Queries and keys of the selected head as one cloud: near points attend to each other.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::figure::color::Color;
-use crate::figure::{Axis, Cloud, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
+use crate::figure::color::{Color, ROLES};
+use crate::figure::{Axis, Cloud, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 use crate::record::array::Array;
-use crate::record::geometry::{Basis, QueriesKeys, Scale, align, arrange, centered, pca, starts};
+use crate::record::geometry::{Basis, Scale, align};
 use crate::record::knobs::{Knobs, Slot, Spec};
 use crate::record::question::{ProbeCall, Reading};
 
-use super::answer::{Pattern, array, number, pattern, place, reading, sentence, step_text, tokens};
+use super::answer::{Pattern, array, number, pattern, place, reading, sentence, step_text};
 use super::tokens::as_id;
 use super::{NetShape, Panel, Selection, View, ink};
 
@@ -34,12 +35,12 @@ crate::choices! {
 
 crate::knobs! {
     /// Settings of the panel `query_key`.
-    pub struct Settings = "Queries and keys of the selected head in one space, over several sequences: a query lies near the keys that it attends to." {
+    pub struct Settings = "Queries and keys of the selected head in one space, of the sequence in view and several others: a query lies near the keys that it attends to." {
         /// Draw the cloud in the plane of its two main axes, or in space, to be turned with the pointer.
         space: Space = Space::Plane, @live;
-        /// What colours the points. Keys are paler than queries where both have a role, a token, a position or a norm.
+        /// What colours the points. Keys are paler than queries where both have a role or a token; the most frequent tokens have a colour each.
         color: ColorBy = ColorBy::Kind, @live;
-        /// How many sequences to draw. The first ones come first.
+        /// How many held-out sequences to draw behind the one in view. The first ones come first.
         sequences: usize = 4, in 1..=64, @live;
         /// How the factor c is chosen that shrinks queries and stretches keys; attention stays the same for every c. By correlation: so that near points attend most to each other. By norms: so that both are equally long.
         scale: Scale = Scale::Correlation, @live;
@@ -62,24 +63,16 @@ pub struct QueryKey {
     last: Mutex<Option<Placed>>,
 }
 
-/// A cloud placed on its axes, and what it was made from.
+/// A cloud on its axes, and what is the same in every picture of it.
 #[derive(Clone)]
 struct Placed {
-    key: Key,
-    queries: Array,
-    keys: Array,
+    layer: usize,
+    head: usize,
     /// `[2 * point, dim]`, centred: queries, then keys.
     points: Arc<[f32]>,
     basis: Basis,
-    c: f64,
-    correlation: f64,
-}
-
-#[derive(Clone, PartialEq)]
-struct Key {
-    layer: usize,
-    head: usize,
-    scale: Scale,
+    norms: Arc<Norms>,
+    hovers: Arc<[String]>,
 }
 
 /// Attention below this draws no line.
@@ -118,6 +111,7 @@ impl QueryKey {
             .with("layer", whole(selection.layer))
             .with("head", whole(selection.head))
             .with("sequences", whole(self.settings.sequences))
+            .with("scale", self.settings.scale.name())
     }
 
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
@@ -128,58 +122,69 @@ impl QueryKey {
             )));
         }
         let answer = reading(view, &self.call(view.selection))?;
-        let labels = Labels::new(answer)?;
+        let labels = Labels::new(view, answer)?;
         let placed = self.placed(view, answer, &labels)?;
-        let cloud = self.cloud(view, &labels, &placed);
+        let (links, unlinked) = self.links(view, &labels);
+        let cloud = self.cloud(view, &labels, &placed, links);
         Ok(Figure {
             title: format!("Queries and keys of layer {layer}, head {head}, {}", step_text(view)),
             plots: vec![self.plot(view, &labels, &placed, cloud)],
             columns: 1,
-            caption: caption(&placed),
+            caption: caption(answer, &placed) + &unlinked,
             empty: None,
         })
     }
 
-    /// The cloud on axes that follow those drawn before; computed once per answer.
+    /// The cloud on axes that follow those drawn before; made once per answer.
     fn placed(&self, view: &View<'_>, answer: &Reading, labels: &Labels) -> Result<Placed, Figure> {
-        let (queries, keys) = (array(answer, "queries", 2)?, array(answer, "keys", 2)?);
-        if queries.shape != keys.shape || queries.shape[0] != labels.count {
+        let points = array(answer, "points", 2)?;
+        let (axes, explained) = (array(answer, "axes", 2)?, array(answer, "explained", 1)?);
+        let (dims, count) = (points.shape[1], axes.shape[0]);
+        if points.shape[0] != 2 * labels.count || axes.shape[1] != dims || count > 3 {
             return Err(sentence(
                 "The answer does not have one query and one key for each position.",
             ));
         }
-        if queries.data.iter().chain(&*keys.data).any(|x| !x.is_finite()) {
+        if points.data.iter().chain(&*axes.data).any(|x| !x.is_finite()) {
             return Err(sentence(
                 "Some queries or keys of this head are no finite numbers, so they have no place to be drawn: training has diverged. Go back to an earlier step.",
             ));
         }
         let Selection { layer, head, .. } = *view.selection;
-        let key = Key { layer, head, scale: self.settings.scale };
         // A panic elsewhere cannot have left half a basis here: take it all the same.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = last.take().filter(|p| (p.key.layer, p.key.head) == (layer, head));
-        let same = |p: &&Placed| {
-            p.key == key
-                && Arc::ptr_eq(&p.queries.data, &queries.data)
-                && Arc::ptr_eq(&p.keys.data, &keys.data)
-        };
+        let before = last.take().filter(|p| (p.layer, p.head) == (layer, head));
+        let same = |p: &&Placed| Arc::ptr_eq(&p.points, &points.data);
         let placed = match before.as_ref().filter(same) {
             Some(same) => same.clone(),
-            None => place_cloud(key, queries, keys, labels, before.as_ref().map(|p| &p.basis)),
+            None => {
+                let explained = explained.data.iter().map(|&share| f64::from(share)).collect();
+                let axes = Basis { rows: axes.data.to_vec(), dims, explained };
+                let basis = before.map_or_else(|| axes.clone(), |b| align(&axes, &b.basis));
+                let norms = Norms::new(answer, labels)?;
+                let hovers = (0..2 * labels.count).map(|i| labels.hover(view, &norms, i));
+                let hovers = hovers.collect();
+                let points = points.data.clone();
+                Placed { layer, head, points, basis, norms: Arc::new(norms), hovers }
+            }
         };
         *last = Some(placed.clone());
         Ok(placed)
     }
 
-    fn cloud(&self, view: &View<'_>, labels: &Labels, placed: &Placed) -> Cloud {
-        let here = labels.sequence_in_view(tokens(view));
+    fn cloud(
+        &self,
+        view: &View<'_>,
+        labels: &Labels,
+        placed: &Placed,
+        links: Vec<(u32, u32, Color)>,
+    ) -> Cloud {
         let points = 2 * labels.count;
         let mut basis = placed.basis.rows.clone();
         basis.resize(3 * placed.basis.dims, 0.0);
-        let norms = Norms::new(placed);
-        let colors = (0..points).map(|i| self.point_color(view, labels, &norms, here, i));
-        let picks = (0..points).map(|i| labels.pick(i, here));
-        let hovers = (0..points).map(|i| labels.hover(view, &norms, i));
+        let shades = Shades::new(self.settings.color, labels, &placed.norms);
+        let colors = (0..points).map(|i| self.point_color(view, labels, &shades, i));
+        let picks = (0..points).map(|i| labels.pick(i));
         Cloud {
             name: "queries and keys".to_owned(),
             dims: placed.basis.dims,
@@ -189,46 +194,40 @@ impl QueryKey {
             #[expect(clippy::cast_possible_truncation, reason = "at most 20")]
             diameter: self.settings.diameter as f32,
             picks: picks.collect(),
-            hovers: hovers.collect(),
+            hovers: placed.hovers.clone(),
             three_d: self.settings.space == Space::Volume,
-            links: self.links(view, labels, here),
+            links,
+            rings: labels.selected(view.selection),
         }
     }
 
-    /// Lines from the selected query to the keys of its sequence.
-    fn links(
-        &self,
-        view: &View<'_>,
-        labels: &Labels,
-        here: Option<usize>,
-    ) -> Vec<(u32, u32, Color)> {
+    /// Lines from the selected query to the keys that it attends to; where they cannot be drawn, why.
+    fn links(&self, view: &View<'_>, labels: &Labels) -> (Vec<(u32, u32, Color)>, String) {
         let Selection { layer, head, query, .. } = *view.selection;
-        let (true, Some(query), Some(here)) = (self.settings.links, query, here) else {
-            return Vec::new();
+        let none = |why: String| (Vec::new(), why);
+        let (true, Some(query)) = (self.settings.links, query) else { return none(String::new()) };
+        let answer = match reading(view, &ProbeCall::new("attention")) {
+            Ok(answer) => answer,
+            Err(Figure { empty: Some(why), .. }) => return none(format!(" No lines: {why}")),
+            Err(_) => return none(String::new()),
         };
-        let Ok(answer) = reading(view, &ProbeCall::new("attention")) else { return Vec::new() };
-        let Ok(pattern) = pattern(answer, layer, head) else { return Vec::new() };
-        let Some(from) = labels.find(here, query) else { return Vec::new() };
-        strongest(pattern, query)
-            .filter_map(|(key, weight)| {
-                let to = labels.find(here, key)? + labels.count;
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "0..=255"
-                )]
-                let alpha = (60.0 + 195.0 * weight.clamp(0.0, 1.0)) as u8;
-                Some((u32::try_from(from).ok()?, u32::try_from(to).ok()?, LINK.alpha(alpha)))
-            })
-            .collect()
+        let (Ok(pattern), Some(from)) = (pattern(answer, layer, head), labels.find(query)) else {
+            return none(String::new());
+        };
+        let link = |(key, weight): (usize, f32)| {
+            let to = labels.find(key)? + labels.count;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0..=255")]
+            let alpha = (60.0 + 195.0 * weight.clamp(0.0, 1.0)) as u8;
+            Some((u32::try_from(from).ok()?, u32::try_from(to).ok()?, LINK.alpha(alpha)))
+        };
+        (strongest(pattern, query).filter_map(link).collect(), String::new())
     }
 
     fn point_color(
         &self,
         view: &View<'_>,
         labels: &Labels,
-        norms: &Norms,
-        here: Option<usize>,
+        shades: &Shades<'_>,
         point: usize,
     ) -> Color {
         let (i, is_key) = (point % labels.count, point >= labels.count);
@@ -236,22 +235,25 @@ impl QueryKey {
         let full = match self.settings.color {
             ColorBy::Kind => kind,
             ColorBy::Role => ink::role(view.palette, labels.role(i)),
-            ColorBy::Token => token_color(view, as_id(labels.token[i])),
-            ColorBy::Position => ramp(view, kind, labels.position[i] / labels.last_position()),
-            ColorBy::Norm => ramp(view, kind, norms.share(point)),
+            ColorBy::Token => shades.token(view, as_id(labels.token[i])),
+            ColorBy::Position => ramp(view, kind, labels.position[i] / shades.last_position),
+            ColorBy::Norm => ramp(view, kind, shades.norms.share(point)),
         };
         let pale = is_key && matches!(self.settings.color, ColorBy::Role | ColorBy::Token);
         let color = if pale { ink::mix(full, view.palette.paper, 0.45) } else { full };
         let selection = view.selection;
-        let in_view = here == Some(labels.sequence[i]);
-        let position = labels.place(i);
+        let in_view = labels.is_in_view(i);
         let selected = if is_key { selection.key } else { selection.query };
-        if in_view && selected == Some(position) {
+        if in_view && selected == Some(labels.place(i)) {
             return view.palette.ink;
         }
-        // With a query selected the other sequences step back, so that the lines can be followed.
-        let aside = selection.query.is_some() && here.is_some() && !in_view;
-        color.alpha(if aside { 60 } else { 190 })
+        // The sequence in view stands out; with a query selected the others step back further, so that its lines
+        // can be followed.
+        match (in_view, selection.query) {
+            (true, _) => color,
+            (false, None) => color.alpha(130),
+            (false, Some(_)) => color.alpha(60),
+        }
     }
 
     fn plot(&self, view: &View<'_>, labels: &Labels, placed: &Placed, cloud: Cloud) -> Plot {
@@ -278,39 +280,33 @@ impl QueryKey {
     }
 
     fn legend(&self, view: &View<'_>, labels: &Labels) -> Vec<LegendEntry> {
-        let entry = |text: &str, color, line| LegendEntry {
-            text: text.to_owned(),
-            color,
-            line,
-            dashed: false,
-        };
+        let entry = |text: &str, color| LegendEntry::square(text, color);
         let mut legend = match self.settings.color {
             ColorBy::Kind => {
-                vec![entry("query", ink::QUERY, false), entry("key", ink::KEY, false)]
+                vec![entry("query", ink::QUERY), entry("key", ink::KEY)]
             }
             ColorBy::Role => {
                 let roles = view.roles.iter().enumerate();
-                let mut legend: Vec<_> = roles
-                    .map(|(i, name)| entry(name, ink::role(view.palette, Some(i)), false))
-                    .collect();
-                legend.push(entry("other", ink::role(view.palette, None), false));
+                let mut legend: Vec<_> =
+                    roles.map(|(i, name)| entry(name, ink::role(view.palette, Some(i)))).collect();
+                legend.push(entry("other", ink::role(view.palette, None)));
                 legend
             }
             ColorBy::Token => token_legend(view, labels),
             ColorBy::Position => vec![
-                entry("query, later is stronger", ink::QUERY, false),
-                entry("key, later is stronger", ink::KEY, false),
+                entry("query, later is stronger", ink::QUERY),
+                entry("key, later is stronger", ink::KEY),
             ],
             ColorBy::Norm => vec![
-                entry("query, longer is stronger", ink::QUERY, false),
-                entry("key, longer is stronger", ink::KEY, false),
+                entry("query, longer is stronger", ink::QUERY),
+                entry("key, longer is stronger", ink::KEY),
             ],
         };
-        if let (Some(query), Some(_)) =
-            (view.selection.query, labels.sequence_in_view(tokens(view)))
+        if let Some(query) = view.selection.query
             && self.settings.links
         {
-            legend.push(entry(&format!("attention of {}", place(view, query)), LINK, true));
+            let text = format!("attention of {}", place(view, query));
+            legend.push(LegendEntry::line(text, LINK, Dash::Solid));
         }
         legend
     }
@@ -319,21 +315,31 @@ impl QueryKey {
 /// What is known of each point, queries and keys alike.
 struct Labels {
     count: usize,
-    sequence: Vec<usize>,
+    /// The number of the held-out sequence; below 0 the one in view.
+    sequence: Arc<[f32]>,
     position: Arc<[f32]>,
     token: Arc<[f32]>,
     roles: Arc<[f32]>,
+    /// First point of the sequence in view.
+    here: Option<usize>,
 }
 
 impl Labels {
-    fn new(answer: &Reading) -> Result<Self, Figure> {
+    fn new(view: &View<'_>, answer: &Reading) -> Result<Self, Figure> {
         let get = |name: &str| array(answer, name, 1).map(|a| a.data.clone());
         let (position, token, roles) = (get("position")?, get("token")?, get("roles")?);
+        let sequence = get("sequence")?;
         let count = position.len();
-        if token.len() != count || roles.len() != count {
+        if [token.len(), roles.len(), sequence.len()].iter().any(|&n| n != count) {
             return Err(sentence("The answer does not name the token and role of every point."));
         }
-        Ok(Self { count, sequence: sequences(&position), position, token, roles })
+        // An answer about another sequence than the one it came with names nothing of it.
+        let here = sequence.iter().position(|&number| number < 0.0);
+        let here = here.filter(|&at| {
+            let ids = token[at..].iter().copied().map(as_id);
+            view.readings.is_some_and(|r| ids.eq(r.prompt.tokens.iter().copied()))
+        });
+        Ok(Self { count, sequence, position, token, roles, here })
     }
 
     fn role(&self, i: usize) -> Option<usize> {
@@ -345,29 +351,28 @@ impl Labels {
         as_id(self.position[i]) as usize
     }
 
-    fn last_position(&self) -> f32 {
-        self.position.iter().copied().fold(1.0, f32::max)
+    fn is_in_view(&self, i: usize) -> bool {
+        self.here.is_some_and(|first| i >= first)
     }
 
-    /// The sequence of the cloud that has the same tokens as the one in view.
-    fn sequence_in_view(&self, tokens: &[u32]) -> Option<usize> {
-        if tokens.is_empty() {
-            return None;
-        }
-        let mut first = 0;
-        for run in self.sequence.chunk_by(|a, b| a == b) {
-            let ids = &self.token[first..first + run.len()];
-            if ids.iter().copied().map(as_id).eq(tokens.iter().copied()) {
-                return Some(run[0]);
-            }
-            first += run.len();
-        }
-        None
+    /// The point of a position of the sequence in view, as a query.
+    fn find(&self, position: usize) -> Option<usize> {
+        self.here.map(|first| first + position).filter(|&i| i < self.count)
     }
 
-    /// The point of a position of a sequence, as a query.
-    fn find(&self, sequence: usize, position: usize) -> Option<usize> {
-        (0..self.count).find(|&i| self.sequence[i] == sequence && self.place(i) == position)
+    /// The points of the selected query and key.
+    fn selected(&self, selection: &Selection) -> Vec<u32> {
+        let query = selection.query.and_then(|position| self.find(position));
+        let key = selection.key.and_then(|position| self.find(position));
+        let points = [query, key.map(|i| i + self.count)];
+        points.into_iter().flatten().filter_map(|i| u32::try_from(i).ok()).collect()
+    }
+
+    /// First and one past the last point of the sequence of a point.
+    fn sequence_of(&self, i: usize) -> (usize, usize) {
+        let from = i.saturating_sub(self.place(i));
+        let same = |j: &usize| self.sequence[*j] == self.sequence[i];
+        (from, (i..self.count).take_while(same).last().map_or(i + 1, |last| last + 1))
     }
 
     fn hover(&self, view: &View<'_>, norms: &Norms, point: usize) -> String {
@@ -375,65 +380,51 @@ impl Labels {
         let kind = if is_key { "key" } else { "query" };
         let token = view.vocab.glyph(as_id(self.token[i]));
         let role = self.role(i).and_then(|r| view.roles.get(r)).copied().unwrap_or("other");
+        let (from, to) = self.sequence_of(i);
+        let which = if self.sequence[i] < 0.0 {
+            "the sequence in view".to_owned()
+        } else {
+            format!("sequence {}", self.sequence[i])
+        };
         format!(
-            "{kind} “{token}”, {role}\nposition {} of sequence {}, length {}",
+            "{kind} “{token}”, {role}\nposition {} of {} in {which}\nnorm {}\n{}",
             self.place(i),
-            self.sequence[i],
-            number(norms.lengths[point])
+            to - from,
+            number(norms.lengths[point]),
+            self.around(view, (from, i, to))
         )
     }
 
-    fn pick(&self, point: usize, here: Option<usize>) -> Pick {
+    /// What stands around a point in its sequence, itself in brackets.
+    fn around(&self, view: &View<'_>, (from, i, to): (usize, usize, usize)) -> String {
+        let (first, end) = (i.saturating_sub(AROUND).max(from), (i + AROUND + 1).min(to));
+        let glyph = |j: usize| {
+            let glyph = view.vocab.glyph(as_id(self.token[j]));
+            if j == i { format!("[{glyph}]") } else { glyph }
+        };
+        let text: String = (first..end).map(glyph).collect();
+        let before = if first > from { "… " } else { "" };
+        let after = if end < to { " …" } else { "" };
+        format!("{before}{text}{after}")
+    }
+
+    fn pick(&self, point: usize) -> Pick {
         let (i, is_key) = (point % self.count, point >= self.count);
-        let (sequence, position) = (self.sequence[i], self.place(i));
-        match (here == Some(self.sequence[i]), is_key) {
+        let position = self.place(i);
+        match (self.is_in_view(i), is_key) {
             (true, false) => Pick::Query(position),
             (true, true) => Pick::Key(position),
-            (false, is_key) => Pick::CloudPoint { sequence, position, is_key },
+            (false, _) if self.sequence[i] < 0.0 => Pick::Nothing,
+            (false, is_key) => {
+                let sequence = as_id(self.sequence[i]) as usize;
+                Pick::CloudPoint { sequence, position, is_key }
+            }
         }
     }
 }
 
-/// The number of the sequence of each point: a new one begins wherever the position is 0.
-fn sequences(positions: &[f32]) -> Vec<usize> {
-    let mut current = 0;
-    let number = |(i, position): (usize, &f32)| {
-        current += usize::from(i > 0 && *position == 0.0);
-        current
-    };
-    positions.iter().enumerate().map(number).collect()
-}
-
-fn place_cloud(
-    key: Key,
-    queries: &Array,
-    keys: &Array,
-    labels: &Labels,
-    before: Option<&Basis>,
-) -> Placed {
-    let dims = queries.shape[1];
-    let mut starts = starts(&labels.position);
-    if starts.first() != Some(&0) {
-        starts.insert(0, 0);
-    }
-    let input = QueriesKeys { queries: &queries.data, keys: &keys.data, dims, starts: &starts };
-    let arranged = arrange(&input, key.scale);
-    let points = centered(&arranged.points, dims);
-    let axes = pca(&points, dims, 3);
-    let basis = match before {
-        Some(before) => align(&axes, before),
-        None => axes,
-    };
-    Placed {
-        key,
-        queries: queries.clone(),
-        keys: keys.clone(),
-        points: points.into(),
-        basis,
-        c: arranged.c,
-        correlation: arranged.correlation,
-    }
-}
+/// Tokens that a hover shows on each side of its own.
+const AROUND: usize = 24;
 
 /// The keys that a query attends to, with their weights.
 fn strongest(pattern: Pattern<'_>, query: usize) -> impl Iterator<Item = (usize, f32)> {
@@ -449,18 +440,48 @@ struct Norms {
 }
 
 impl Norms {
-    fn new(placed: &Placed) -> Self {
+    fn new(answer: &Reading, labels: &Labels) -> Result<Self, Figure> {
+        let (queries, keys) = (array(answer, "queries", 2)?, array(answer, "keys", 2)?);
+        if [queries.shape[0], keys.shape[0]] != [labels.count; 2] {
+            return Err(sentence(
+                "The answer does not have one query and one key for each position.",
+            ));
+        }
         let length = |x: &[f32]| x.iter().map(|v| v * v).sum::<f32>().sqrt();
         let rows =
             |a: &Array| -> Vec<f32> { (0..a.shape[0]).map(|i| length(a.outer(i))).collect() };
-        let lengths = [rows(&placed.queries), rows(&placed.keys)].concat();
+        let lengths = [rows(queries), rows(keys)].concat();
         let low = lengths.iter().copied().fold(f32::INFINITY, f32::min);
         let high = lengths.iter().copied().fold(0.0, f32::max);
-        Self { lengths, low, high }
+        Ok(Self { lengths, low, high })
     }
 
     fn share(&self, point: usize) -> f32 {
         (self.lengths[point] - self.low) / (self.high - self.low).max(f32::MIN_POSITIVE)
+    }
+}
+
+/// What the colours of single points are read from.
+struct Shades<'a> {
+    norms: &'a Norms,
+    last_position: f32,
+    /// Tokens with a colour of their own, by id: which one.
+    tokens: BTreeMap<u32, usize>,
+}
+
+impl<'a> Shades<'a> {
+    fn new(by: ColorBy, labels: &Labels, norms: &'a Norms) -> Self {
+        let last_position = labels.position.iter().copied().fold(1.0, f32::max);
+        let tokens = match by {
+            ColorBy::Token => frequent(labels).into_iter().zip(0..).collect(),
+            _ => BTreeMap::new(),
+        };
+        Self { norms, last_position, tokens }
+    }
+
+    fn token(&self, view: &View<'_>, id: u32) -> Color {
+        let own = self.tokens.get(&id).copied();
+        own.map_or_else(|| ink::quiet(view.palette), |index| ink::line(view.palette, index))
     }
 }
 
@@ -469,26 +490,25 @@ fn ramp(view: &View<'_>, color: Color, t: f32) -> Color {
     ink::mix(view.palette.paper, color, 0.25 + 0.75 * t.clamp(0.0, 1.0))
 }
 
-/// One of six colours: neighbours in the vocabulary differ.
-fn token_color(view: &View<'_>, id: u32) -> Color {
-    ink::line(view.palette, id as usize)
-}
-
-/// The most frequent tokens of the cloud with their colours; few colours must serve for all.
-fn token_legend(view: &View<'_>, labels: &Labels) -> Vec<LegendEntry> {
-    let mut counts = std::collections::BTreeMap::<u32, usize>::new();
+/// The most frequent tokens of the cloud, as many as there are colours that can be told apart.
+fn frequent(labels: &Labels) -> Vec<u32> {
+    let mut counts = BTreeMap::<u32, usize>::new();
     for id in &*labels.token {
         *counts.entry(as_id(*id)).or_default() += 1;
     }
     let mut by_count: Vec<(u32, usize)> = counts.into_iter().collect();
     by_count.sort_by_key(|&(id, count)| (std::cmp::Reverse(count), id));
-    let entry = |&(id, _): &(u32, usize)| LegendEntry {
-        text: view.vocab.glyph(id),
-        color: token_color(view, id),
-        line: false,
-        dashed: false,
-    };
-    by_count.iter().take(8).map(entry).collect()
+    by_count.into_iter().take(ROLES).map(|(id, _)| id).collect()
+}
+
+/// The tokens that have a colour of their own, and the colour of all others.
+fn token_legend(view: &View<'_>, labels: &Labels) -> Vec<LegendEntry> {
+    let own = frequent(labels).into_iter().enumerate();
+    let mut legend: Vec<LegendEntry> = own
+        .map(|(i, id)| LegendEntry::square(view.vocab.glyph(id), ink::line(view.palette, i)))
+        .collect();
+    legend.push(LegendEntry::square("other tokens", ink::quiet(view.palette)));
+    legend
 }
 
 /// Ends of the two axes: what the cloud takes, and a margin.
@@ -522,18 +542,19 @@ fn project(basis: &Basis, point: &[f32]) -> [f64; 3] {
     place
 }
 
-fn caption(placed: &Placed) -> String {
+fn caption(answer: &Reading, placed: &Placed) -> String {
     let seen: f64 = placed.basis.explained.iter().take(2).sum();
-    let correlation = if placed.correlation.is_finite() {
+    let number_of = |name: &str| answer.number(name).unwrap_or(f64::NAN);
+    let correlation = number_of("correlation");
+    let correlation = if correlation.is_finite() {
         format!(
-            "correlation of distance and dot product of near points {:.2} (best: -1)",
-            placed.correlation
+            "correlation of distance and dot product of near points {correlation:.2} (best: -1)"
         )
     } else {
         "too few near points to correlate distance and attention".to_owned()
     };
     #[expect(clippy::cast_possible_truncation, reason = "shown with three digits")]
-    let c = number(placed.c as f32);
+    let c = number(number_of("c") as f32);
     format!(
         "Queries / c, keys × c with c = {c}; {correlation}. Axes 1 and 2 show {:.0} % of the variance.",
         seen * 100.0

@@ -5,7 +5,7 @@ use crate::record::question::ProbeCall;
 use crate::record::recording::Recording;
 
 use super::answer::sentence;
-use super::flags::{StepAxis, flags};
+use super::flags::{Lanes, StepAxis, flags};
 use super::{NetShape, Panel, Selection, View, ink};
 
 crate::knobs! {
@@ -20,8 +20,10 @@ crate::knobs! {
 
 /// Most lanes of flags above the track of steps.
 const MOST_LANES: f64 = 4.0;
-/// Height of the track and of a lane, in points.
+/// Height of the track, in points.
 const LINE: f32 = 15.0;
+/// Height of a lane, in heights of the track: as low as its text allows, so that even a low panel names all marks.
+const LANE: f64 = 0.72;
 /// In a panel lower than this the title alone says that the axis is of steps.
 const LOW: f32 = 120.0;
 /// What title, numbers and label of the axis take, in points.
@@ -56,16 +58,20 @@ impl Timeline {
         let low = view.size[1] < LOW;
         let outside = if low { OUTSIDE - LINE } else { OUTSIDE };
         let room = f64::from((view.size[1] - outside) / LINE);
-        let lanes = if self.names { (room - 1.2).clamp(0.0, MOST_LANES) } else { 0.0 };
+        let lanes = ((room - 1.2) / LANE).clamp(0.0, MOST_LANES);
+        let lanes = if self.names { lanes } else { 0.0 };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
         let lanes = lanes as usize;
         let now = view.step.unwrap_or(recording.last_step);
         let mut marks = vec![measured_only(view, recording, axis), recorded(view, recording, axis)];
-        let height = room.clamp(1.2, 1e3).max(lanes as f64 + 1.2);
+        let height = room.clamp(1.2, 1e3).max(lanes as f64 * LANE + 1.2);
         if in_range(axis, now) {
             marks.extend(playhead(view, axis, now, height));
         }
-        marks.extend(flags(view, recording, axis, (1.1, lanes)).into_marks());
+        marks.extend(
+            flags(view, recording, axis, Lanes { base: 1.1, height: LANE, most: lanes })
+                .into_marks(),
+        );
         Plot {
             x: Axis {
                 label: if low { String::new() } else { "step".to_owned() },

@@ -5,7 +5,7 @@ use crate::figure::{Anchor, Axis, Cell, Figure, LegendEntry, Mark, Pick, Plot, T
 use crate::record::batch::{NO_TARGET, Row};
 use crate::record::question::{ProbeCall, Reading};
 
-use super::answer::{number, pattern, reading, sentence, step_text};
+use super::answer::{answers, number, pattern, reading, sentence, step_text};
 use super::{NetShape, Palette, Panel, Selection, View, ink};
 
 crate::choices! {
@@ -38,30 +38,34 @@ impl Panel for Tokens {
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
-        let Some(readings) = view.readings else {
-            return sentence("Waiting for the first sequence.");
+        let readings = match answers(view, "Waiting for the first sequence.") {
+            Ok(readings) => readings,
+            Err(instead) => return instead,
         };
         let row = &*readings.prompt;
         if row.is_empty() {
             return sentence("The sequence is empty: type a text, or draw another one.");
         }
         let shading = Shading::new(self.shade, view, row);
-        let predictions = reading(view, &ProbeCall::new("predictions")).ok();
+        let asked = reading(view, &ProbeCall::new("predictions"));
+        let predictions = asked.as_ref().ok().copied();
         let flow = Flow::new(view, row);
         Figure {
             title: format!("Sequence of {} tokens, {}", row.len(), step_text(view)),
             columns: 1,
             plots: vec![self.plot(view, row, &shading, predictions, &flow)],
-            caption: self.caption(&shading, predictions),
+            caption: self.caption(&shading, &asked),
             empty: None,
         }
     }
 }
 
 impl Tokens {
-    fn caption(&self, shading: &Shading, predictions: Option<&Reading>) -> String {
+    /// What the underlines are, or why there are none.
+    fn caption(&self, shading: &Shading, predictions: &Result<&Reading, Figure>) -> String {
         let underline = match (self.underline, predictions) {
-            (true, Some(_)) => "Underline: probability of the right next token.",
+            (true, Ok(_)) => "Underline: probability of the right next token.",
+            (_, Err(instead)) => instead.empty.as_deref().unwrap_or(""),
             _ => "",
         };
         let parts = [shading.caption.as_str(), underline];
@@ -275,12 +279,7 @@ fn role_fill(palette: Palette, role: Option<usize>) -> Color {
 }
 
 fn legend(shade: Shade, view: &View<'_>, row: &Row) -> Vec<LegendEntry> {
-    let square = |text: &str, color| LegendEntry {
-        text: text.to_owned(),
-        color,
-        line: false,
-        dashed: false,
-    };
+    let square = |text: &str, color| LegendEntry::square(text, color);
     let mut entries = Vec::new();
     if shade == Shade::Role {
         let present = |i: usize| i < 8 && row.roles.iter().any(|bits| bits & (1 << i) != 0);

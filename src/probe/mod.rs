@@ -20,7 +20,7 @@ use crate::model::Model;
 use crate::nn::params::Params;
 use crate::nn::tap::Captured;
 use crate::record::array::Array;
-use crate::record::batch::Batch;
+use crate::record::batch::{Batch, Row};
 use crate::record::error::Result;
 use crate::record::intervention::Site;
 use crate::record::knobs::Knobs;
@@ -111,4 +111,16 @@ pub trait Probe: Knobs + Send + Sync {
     /// # Errors
     /// When the scene lacks what it needs or a computation fails.
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer>;
+    /// Whether it looks at the sequence in view too, as the last of all.
+    fn with_prompt(&self) -> bool {
+        false
+    }
+    /// What needs all sequences at once: from the joined answer to the one that is given. `prompt` is the
+    /// sequence in view.
+    ///
+    /// # Errors
+    /// When the joined answer allows no more.
+    fn finish(&self, answer: Answer, _prompt: &Row) -> Result<Answer> {
+        Ok(answer)
+    }
 }

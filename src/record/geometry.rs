@@ -18,6 +18,10 @@ pub const SCALES: [f64; 7] = [0.2, 0.4, 0.8, 1.0, 1.25, 2.5, 5.0];
 /// Pairs nearer than this quantile of all distances count for [`Scale::Correlation`].
 const NEAR: f64 = 0.005;
 
+/// About so many pairs of a query and a key decide the correlation; in larger clouds it is measured on some of the
+/// queries, spread evenly. Sixteen sequences of 128 positions are measured whole.
+pub const MOST_PAIRS: usize = 1 << 18;
+
 /// Queries and keys of one head: point i of both is the same token of the same sequence.
 #[derive(Clone, Copy, Debug)]
 pub struct QueriesKeys<'a> {
@@ -40,6 +44,8 @@ pub struct Arranged {
     /// Mean weighted correlation between distance and dot product of near pairs, -1 at best; NaN where no
     /// query has two near keys.
     pub correlation: f64,
+    /// Pairs of a query and a key that the correlation was measured on.
+    pub pairs: usize,
 }
 
 /// Scales, then translates.
@@ -62,7 +68,7 @@ pub fn arrange(input: &QueriesKeys<'_>, rule: Scale) -> Arranged {
             defined.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((1.0, f64::NAN))
         }
     };
-    Arranged { points: placed(input, c), c, correlation }
+    Arranged { points: placed(input, c), c, correlation, pairs: pairs.dots.len() }
 }
 
 /// First point of each sequence, given the position of every point in its sequence.
@@ -133,7 +139,9 @@ struct Pairs {
     means: [f64; 3],
 }
 
+/// A query that is looked at.
 struct Row {
+    query: usize,
     first_dot: usize,
     first_key: usize,
     count: usize,
@@ -158,13 +166,16 @@ impl Pairs {
             };
             points.chunks_exact(dims).map(of).collect::<Vec<_>>()
         };
-        let count = input.queries.len() / dims;
-        let (mut rows, mut dots) = (Vec::with_capacity(count), Vec::new());
-        for (i, &start) in input.starts.iter().enumerate() {
-            let end = input.starts.get(i + 1).copied().unwrap_or(count);
+        let sequences = sequences(input);
+        let all: usize = sequences.iter().map(|(from, to)| (to - from).pow(2)).sum();
+        let share = MOST_PAIRS as f64 / all.max(1) as f64;
+        let (mut rows, mut dots) = (Vec::new(), Vec::new());
+        for (start, end) in sequences {
             let keys = &input.keys[start * dims..end * dims];
-            for query in input.queries[start * dims..end * dims].chunks_exact(dims) {
-                rows.push(Row { first_dot: dots.len(), first_key: start, count: end - start });
+            for i in (start..end).filter(|&i| is_sampled(i, share)) {
+                let query = &input.queries[i * dims..(i + 1) * dims];
+                let (first_dot, count) = (dots.len(), end - start);
+                rows.push(Row { query: i, first_dot, first_key: start, count });
                 dots.extend(keys.chunks_exact(dims).map(|key| dot(query, key)));
             }
         }
@@ -178,7 +189,8 @@ impl Pairs {
         // The key is moved by mean(q)/c - c mean(k).
         let shift = qq / (c * c) - 2.0 * qk + c * c * kk;
         let mut distances = Vec::with_capacity(self.dots.len());
-        for (row, q) in self.rows.iter().zip(&self.queries) {
+        for row in &self.rows {
+            let q = &self.queries[row.query];
             let from_query = q.square / (c * c) - 2.0 * (q.by_mean_query / (c * c) - q.by_mean_key);
             let keys = &self.keys[row.first_key..row.first_key + row.count];
             let dots = &self.dots[row.first_dot..row.first_dot + row.count];
@@ -207,6 +219,20 @@ impl Pairs {
         }
         sum / count
     }
+}
+
+/// First and one past the last point of each sequence.
+fn sequences(input: &QueriesKeys<'_>) -> Vec<(usize, usize)> {
+    let count = input.queries.len() / input.dims;
+    let ends = input.starts.iter().skip(1).copied().chain([count]);
+    input.starts.iter().copied().zip(ends).collect()
+}
+
+/// Whether the `index`-th query is among a `share` of all. Multiples of the golden ratio fall evenly between whole
+/// numbers, however many are taken and whatever the length of the sequences.
+fn is_sampled(index: usize, share: f64) -> bool {
+    const GOLDEN: f64 = 0.618_033_988_749_894_9;
+    (index as f64 * GOLDEN).fract() < share
 }
 
 /// Quantile by linear interpolation between order statistics; NaN of nothing.

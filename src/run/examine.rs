@@ -102,7 +102,7 @@ impl Instrument {
                 (Scope::Weights, _) => {
                     probes.iter().map(|probe| of_weights(subject, *probe)).collect()
                 }
-                (_, Some(batch)) => round.over(&batch)?,
+                (_, Some(batch)) => round.with_prompt(&batch, prompt)?,
                 (_, None) => probes.iter().map(|_| Err(no_variant(scope))).collect(),
             };
             for (i, answer) in at.into_iter().zip(found) {

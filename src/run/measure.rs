@@ -8,7 +8,7 @@ use crate::nn::params::Params;
 use crate::nn::tap::{Bench, Captured, Untapped};
 use crate::probe::{Answer, Mean, Probe, Scene, Subject};
 use crate::record::array::Array;
-use crate::record::batch::Batch;
+use crate::record::batch::{Batch, Row};
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Intervention, Site};
 
@@ -39,7 +39,9 @@ impl Round<'_> {
             let (from, to) = (chunk * CHUNK, batch.rows.min((chunk + 1) * CHUNK));
             self.chunk(&batch.slice(from, to), from, &sites)
         };
-        let chunks = batch.rows.div_ceil(CHUNK);
+        // Nobody asks about what comes after the last sequence that somebody looks at.
+        let asked = self.probes.iter().map(|probe| probe.sequences().unwrap_or(batch.rows));
+        let chunks = asked.max().unwrap_or(0).min(batch.rows).div_ceil(CHUNK);
         self.pool.fold_in_order(chunks, measured, |answers: Vec<Result<Answer>>| {
             for (sum, answer) in sums.iter_mut().zip(answers) {
                 match (sum.as_mut(), answer) {
@@ -51,6 +53,29 @@ impl Round<'_> {
             Ok(())
         })?;
         Ok(sums)
+    }
+
+    /// The same, with the sequence in view after the others for the probes that ask for it, and finished.
+    ///
+    /// # Errors
+    /// As [`Round::over`].
+    pub fn with_prompt(&self, batch: &Batch, prompt: &Row) -> Result<Vec<Result<Answer>>> {
+        let mut answers = self.over(batch)?;
+        let asks = |i: &usize| self.probes[*i].with_prompt() && !prompt.is_empty();
+        let asking: Vec<usize> = (0..self.probes.len()).filter(asks).collect();
+        if !asking.is_empty() {
+            let probes: Vec<&dyn Probe> = asking.iter().map(|&i| self.probes[i]).collect();
+            let alone = Batch::from_rows(std::slice::from_ref(prompt));
+            let last = Round { probes: &probes, ..*self }.over(&alone)?;
+            for (i, last) in asking.into_iter().zip(last) {
+                let all = std::mem::replace(&mut answers[i], Ok(Answer::default()));
+                answers[i] = all.and_then(|mut all| add(&mut all, last?).map(|()| all));
+            }
+        }
+        let finished = |(answer, probe): (Result<Answer>, &&dyn Probe)| {
+            answer.and_then(|answer| probe.finish(answer, prompt))
+        };
+        Ok(answers.into_iter().zip(self.probes).map(finished).collect())
     }
 
     /// The answers of the probes to one small batch in one forward pass. `from` is the place of its first

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use mnemoscope::app::action::Action;
+use mnemoscope::app::cloud::{Camera, CloudCanvas, Kept, Place, show};
 use mnemoscope::figure::color::{self, CATEGORIES, Color, ColorMap};
 use mnemoscope::figure::file::{Format, MM_PER_POINT, Page, parse_length, render, save};
 use mnemoscope::figure::layout::{Style, layout};
@@ -10,9 +12,12 @@ use mnemoscope::figure::provenance::Provenance;
 use mnemoscope::figure::scale::{Scale, number, ticks};
 use mnemoscope::figure::scene::{AreaPick, Item, Scene};
 use mnemoscope::figure::{
-    Anchor, Axis, Cell, Cloud, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Pick, Plot,
-    Ticks, cloud, font, png,
+    Anchor, Axis, Cell, Cloud, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Pick,
+    Plot, Ticks, cloud, font, png,
 };
+use mnemoscope::record::batch::Row;
+use mnemoscope::record::question::Readings;
+use mnemoscope::record::vocab::Vocab;
 use proptest::prelude::*;
 use resvg::usvg;
 
@@ -84,7 +89,7 @@ fn curve(name: &str, points: &[[f64; 2]]) -> Mark {
         points: points.into(),
         color: color::category(0),
         width: 1.0,
-        dashed: false,
+        dash: Dash::Solid,
     }
 }
 
@@ -101,22 +106,17 @@ fn curves() -> Plot {
                 x: 1200.0,
                 text: "induction head formed".into(),
                 color: Color::rgb(90, 90, 90),
-                dashed: true,
+                dash: Dash::Dashed,
             },
             Mark::Upright {
                 x: 1300.0,
                 text: "previous-token head formed".into(),
                 color: Color::rgb(90, 90, 90),
-                dashed: true,
+                dash: Dash::Dashed,
             },
         ],
         legend: ["all tokens", "in-context tokens", "a third line with a long name"]
-            .map(|text| LegendEntry {
-                text: text.into(),
-                color: color::category(0),
-                line: true,
-                dashed: false,
-            })
+            .map(|text| LegendEntry::line(text, color::category(0), Dash::Solid))
             .to_vec(),
         ..Plot::default()
     }
@@ -145,6 +145,7 @@ fn small_cloud() -> Plot {
             hovers: Arc::default(),
             three_d: true,
             links: vec![(0, 1, color::category(5))],
+            rings: vec![3],
         })],
         ..Plot::default()
     }
@@ -762,7 +763,17 @@ fn svg_of(figure: &Figure, page: &Page) -> String {
 #[test]
 fn an_svg_is_as_wide_as_asked_and_has_its_words_as_text() {
     let mut page = page(89.0 / MM_PER_POINT, 60.0 / MM_PER_POINT);
-    page.provenance = Provenance { run: "run-7".into(), step: Some(212), ..Provenance::new() };
+    let readings = Readings {
+        step: 212,
+        prompt: Arc::new(Row { tokens: vec![1, 0], ..Row::default() }),
+        interventions: vec!["zero layer1.head0".parse().unwrap()],
+        ..Readings::default()
+    };
+    let vocab = Vocab::new(vec!["a".into(), "b".into()]);
+    page.provenance = Provenance { run: "run-7".into(), ..Provenance::new() }.of(&readings, &vocab);
+    assert_eq!(page.provenance.step, Some(212));
+    assert_eq!(page.provenance.tokens, ["b", "a"]);
+    assert_eq!(page.provenance.interventions, ["zero layer1.head0"]);
     let text = svg_of(&one(curves()), &page);
     let document = usvg::roxmltree::Document::parse(&text).unwrap();
     let root = document.root_element();
@@ -964,4 +975,212 @@ fn a_picture_too_large_is_refused_with_its_size() {
     page.dpi = 2400.0;
     let error = render(&one(curves()), &page, Format::Png).unwrap_err();
     assert!(error.message.contains("166667"), "{}", error.message);
+}
+
+// ---- clouds
+
+fn only_cloud(figure: &mut Figure) -> &mut Cloud {
+    let mut marks = figure.plots.iter_mut().flat_map(|plot| &mut plot.marks);
+    let found = marks.find_map(|m| if let Mark::Cloud(cloud) = m { Some(cloud) } else { None });
+    found.unwrap()
+}
+
+#[test]
+fn a_file_shows_a_cloud_in_space_as_it_is_turned_moved_and_zoomed() {
+    let camera = Camera { yaw: 0.7, pitch: -0.2, zoom: 2.0, shift: [0.25, -0.5] };
+    let mut figure = one(small_cloud());
+    let before = only_cloud(&mut figure).clone();
+    camera.take(&mut figure);
+    let plot = &figure.plots[0];
+    assert_eq!((plot.x.range, plot.y.range), ((-0.5, 1.0), (-1.25, 0.25)));
+    let after = only_cloud(&mut figure).clone();
+    let turned = cloud::turned(&before.basis, &cloud::rotation(0.7, -0.2));
+    assert_eq!(after.basis[..], turned);
+    // The same depths that the window sorts by.
+    let projected = cloud::project(&before.points, &before.basis, before.dims);
+    let seen = cloud::project(&after.points, &after.basis, after.dims);
+    assert_eq!(
+        cloud::order(&before, &projected, &cloud::rotation(0.7, -0.2)),
+        cloud::order(&after, &seen, &cloud::UNTURNED)
+    );
+    // In the plane nothing turns.
+    let mut flat = one(small_cloud());
+    only_cloud(&mut flat).three_d = false;
+    camera.take(&mut flat);
+    assert_eq!(only_cloud(&mut flat).basis, before.basis);
+    assert_eq!(flat.plots[0].x.range, (-0.5, 1.0));
+}
+
+#[test]
+fn in_the_plane_points_that_step_back_lie_below() {
+    let mut figure = one(small_cloud());
+    let cloud = only_cloud(&mut figure);
+    cloud.three_d = false;
+    let mut colors = cloud.colors.to_vec();
+    colors.iter_mut().skip(5).step_by(3).for_each(|color| color.a = 60);
+    cloud.colors = colors.into();
+    let projected = cloud::project(&cloud.points, &cloud.basis, cloud.dims);
+    let order = cloud::order(cloud, &projected, &cloud::UNTURNED);
+    let opaque: Vec<u32> =
+        order.iter().copied().skip_while(|i| cloud.colors[*i as usize].a < 255).collect();
+    assert!(opaque.iter().all(|i| cloud.colors[*i as usize].a == 255));
+    assert!(opaque.is_sorted() && opaque.len() == 28, "{opaque:?}");
+}
+
+#[test]
+fn a_selected_point_has_a_ring_in_a_file() {
+    let figure = one(small_cloud());
+    let scene = layout(&figure, [200.0, 200.0], &Style::light());
+    let item = scene.items.iter().find_map(|item| match item {
+        Item::Cloud { min, max, cloud, x, y } => Some((cloud, *min, *max, *x, *y)),
+        _ => None,
+    });
+    let (cloud, min, max, x, y) = item.unwrap();
+    let discs = cloud::discs(cloud, min, max, x, y);
+    let disc = discs.iter().find(|disc| disc.index == 3).unwrap();
+    let rings: Vec<Vec<[f32; 2]>> = cloud::primitives(cloud, min, max, x, y)
+        .into_iter()
+        .filter_map(|item| match item {
+            Item::Polyline { points, .. } if points.len() > 2 => Some(points),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(rings.len(), 1);
+    for [px, py] in &rings[0] {
+        let away = (px - disc.center[0]).hypot(py - disc.center[1]);
+        assert!(away > 1.5 * disc.radius && away < 1.8 * disc.radius, "{away}");
+    }
+}
+
+/// A cloud in the plane with one point in view and one of another sequence, in a window of 200 by 200.
+fn two_points() -> Cloud {
+    Cloud {
+        name: "two points".into(),
+        dims: 2,
+        points: [-0.5, 0.0, 0.5, 0.0].into(),
+        basis: [1.0, 0.0, 0.0, 1.0, 0.0, 0.0].into(),
+        colors: [Color::rgb(255, 0, 0), Color::rgb(0, 0, 255)].into(),
+        diameter: 4.0,
+        picks: [Pick::Query(3), Pick::CloudPoint { sequence: 1, position: 7, is_key: false }]
+            .into(),
+        hovers: ["what is said of the first".to_owned(), "of the second".to_owned()].into(),
+        three_d: false,
+        links: Vec::new(),
+        rings: vec![0],
+    }
+}
+
+#[test]
+fn in_the_window_a_point_says_its_words_and_shift_makes_it_the_key() {
+    use egui_kittest::kittest::Queryable;
+    let (mut camera, mut kept) = (Camera::default(), Kept::default());
+    let cloud = two_points();
+    let draw = move |ui: &mut egui::Ui, picked: &mut Vec<(Pick, bool)>| {
+        let room = egui::Rect::from_min_size(egui::Pos2::ZERO, egui::vec2(200.0, 200.0));
+        let place = Place { room, x: (-1.0, 1.0), y: (-1.0, 1.0) };
+        let refusal = Default::default();
+        let canvas = CloudCanvas { camera: &mut camera, kept: &mut kept, refusal: &refusal };
+        let painter = ui.painter().clone();
+        for action in show(ui, &painter, place, &cloud, canvas) {
+            if let Action::Pick { pick, shift } = action {
+                picked.push((pick, shift));
+            }
+        }
+    };
+    let builder = egui_kittest::Harness::builder().with_size([200.0, 200.0]);
+    let mut harness = builder.build_ui_state(draw, Vec::new());
+    let click =
+        |harness: &mut egui_kittest::Harness<'_, Vec<(Pick, bool)>>, x: f32, shift: bool| {
+            let modifiers = if shift { egui::Modifiers::SHIFT } else { egui::Modifiers::NONE };
+            let pos = egui::pos2(x, 100.0);
+            harness.hover_at(pos);
+            for pressed in [true, false] {
+                let button = egui::PointerButton::Primary;
+                let event = egui::Event::PointerButton { pos, button, pressed, modifiers };
+                harness.event_modifiers(event, modifiers);
+            }
+            harness.run_steps(3);
+        };
+    harness.hover_at(egui::pos2(52.0, 101.0));
+    harness.run_steps(4);
+    assert!(harness.query_by_label("what is said of the first").is_some());
+    click(&mut harness, 50.0, false);
+    click(&mut harness, 50.0, true);
+    click(&mut harness, 150.0, false);
+    click(&mut harness, 150.0, true);
+    click(&mut harness, 100.0, false);
+    let point = |is_key| Pick::CloudPoint { sequence: 1, position: 7, is_key };
+    assert_eq!(
+        *harness.state(),
+        [
+            (Pick::Query(3), false),
+            (Pick::Query(3), true),
+            (point(false), false),
+            (point(true), true)
+        ]
+    );
+}
+
+// ---- lines
+
+#[test]
+fn each_kind_of_dash_is_another_in_an_svg() {
+    let line = |dash| Mark::Line {
+        name: String::new(),
+        points: [[0.0, 0.0], [1.0, 1.0]].into(),
+        color: Color::rgb(0, 0, 0),
+        width: 1.0,
+        dash,
+    };
+    let figure = |dash| one(Plot { marks: vec![line(dash)], ..Plot::default() });
+    let mut seen = Vec::new();
+    for dash in [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::Long] {
+        let text = svg_of(&figure(dash), &page(200.0, 100.0));
+        let pattern = text.split("stroke-dasharray=\"").nth(1).map(|rest| rest[..3].to_owned());
+        assert_eq!(pattern.is_none(), dash == Dash::Solid);
+        assert!(!seen.contains(&pattern), "{dash:?}");
+        seen.push(pattern);
+    }
+}
+
+#[test]
+fn a_file_holds_a_thinned_line_that_looks_like_the_whole_one() {
+    let mut points: Vec<[f64; 2]> =
+        (0..100_000).map(|i| [f64::from(i), f64::from(i % 7)]).collect();
+    points[54_321][1] = 50.0;
+    let plot = Plot {
+        x: Axis { range: (0.0, 1e5), ..Axis::default() },
+        y: Axis { range: (0.0, 50.0), ..Axis::default() },
+        marks: vec![curve("long", &points)],
+        ..Plot::default()
+    };
+    let csv =
+        String::from_utf8(render(&one(plot), &page(100.0, 80.0), Format::Csv).unwrap()).unwrap();
+    let rows = csv.lines().count();
+    assert!(rows > 300 && rows < 402, "{rows} rows");
+    assert!(csv.contains(",54321,50,"));
+}
+
+#[test]
+fn a_logarithmic_axis_of_any_length_has_few_lines() {
+    let lines = |bounds| {
+        let input = egui_plot::GridInput { bounds, base_step_size: 1.0 };
+        mnemoscope::app::curves::decades(input)
+    };
+    assert_eq!(lines((0.0, 2.0)).len(), 9);
+    for bounds in [(-1e9, 1e9), (0.0, 300.0), (f64::NEG_INFINITY, f64::INFINITY)] {
+        let lines = lines(bounds);
+        assert!(lines.len() >= 10 && lines.len() <= 3 * 25, "{bounds:?}: {}", lines.len());
+    }
+}
+
+#[test]
+fn a_line_on_logarithmic_axes_is_drawn_at_its_logarithms() {
+    use mnemoscope::app::curves::decimated_on;
+    let points: Vec<[f64; 2]> = (0..1000).map(|i| [f64::from(i), f64::from(i)]).collect();
+    let drawn = decimated_on(&points, (true, true), 0.0..=3.0, 10_000);
+    assert_eq!(drawn.len(), 999, "zero has no place");
+    assert_eq!(drawn[9], [1.0, 1.0]);
+    let few = decimated_on(&points, (true, false), 0.0..=3.0, 50);
+    assert!(few.len() <= 104 && few.contains(&[3f64.min(999f64.log10()), 999.0]), "{few:?}");
 }

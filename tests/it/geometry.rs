@@ -1,10 +1,19 @@
 //! Queries and keys in one space: the numbers of the specification, and axes that neither flip nor turn.
 
+use std::sync::Arc;
+
 use mnemoscope::nn::params::{Init, draw};
+use mnemoscope::record::batch::Row;
 use mnemoscope::record::geometry::{
-    Basis, QueriesKeys, Scale, align, arrange, centered, pca, starts, symmetric_eigen,
+    Basis, MOST_PAIRS, QueriesKeys, Scale, align, arrange, centered, pca, starts, symmetric_eigen,
     weighted_correlation,
 };
+use mnemoscope::record::question::{ProbeCall, Reading};
+use mnemoscope::run::examine::Instrument;
+use mnemoscope::run::trainer::Trainer;
+use mnemoscope::task::held_out_seed;
+
+use super::tiny::tiny;
 
 const QUERIES: [f32; 6] = [1.0, 0.0, 0.0, 2.0, 1.0, 1.0];
 const KEYS: [f32; 6] = [3.0, 1.0, 1.0, 3.0, 2.0, 5.0];
@@ -261,4 +270,84 @@ fn a_basis_at_right_angles_to_the_previous_one_is_still_a_basis() {
     let aligned = align(&unit(0, 1), &unit(2, 3));
     assert!(aligned.rows.iter().all(|x| x.is_finite()));
     assert_eq!(align(&unit(0, 1), &pca(&cloud().0, 3, 2)).rows, unit(0, 1).rows);
+}
+
+#[test]
+fn a_large_cloud_measures_its_correlation_on_some_of_its_pairs_and_says_on_how_many() {
+    let (dims, length, sequences) = (4, 400, 6);
+    let points = |name| draw(1, name, length * sequences * dims, Init::Normal(1.0));
+    let (queries, keys) = (points("queries"), points("keys"));
+    let starts: Vec<usize> = (0..sequences).map(|s| s * length).collect();
+    let input = QueriesKeys { queries: &queries, keys: &keys, dims, starts: &starts };
+    let some = arrange(&input, Scale::None);
+    assert!(length * length * sequences > 3 * MOST_PAIRS);
+    let apart = some.pairs.abs_diff(MOST_PAIRS);
+    assert!(apart <= 4 * length, "{} pairs", some.pairs);
+    assert_eq!(arrange(&input, Scale::None), some, "the same pairs every time");
+    let all = naive_correlation(&some.points, (&queries, &keys), &starts, dims);
+    assert!((some.correlation - all).abs() < 0.05, "{} instead of {all}", some.correlation);
+    let few = QueriesKeys { queries: &queries[..40], keys: &keys[..40], dims, starts: &[0] };
+    assert_eq!(arrange(&few, Scale::None).pairs, 100, "a small cloud is measured whole");
+}
+
+/// What the probe says of a trained network about a sequence, with three held-out ones.
+fn asked(prompt: impl Fn(&Instrument) -> Row) -> (Arc<Reading>, Row) {
+    let experiment = tiny();
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let prompt = prompt(&instrument);
+    let weights = Trainer::new(&experiment).unwrap().weights().unwrap();
+    let call = ProbeCall::new("query_key").with("layer", 1).with("sequences", 3);
+    let shared = Arc::new(prompt.clone());
+    let readings = instrument.examine(&weights, &shared, &[], std::slice::from_ref(&call)).unwrap();
+    (readings.get(&call).unwrap().clone().unwrap(), prompt)
+}
+
+fn held_out(instrument: &Instrument, index: u64) -> Row {
+    instrument.source().sequence(held_out_seed(tiny().train.seed as u64), index)
+}
+
+fn numbers(reading: &Reading, name: &str) -> Vec<f32> {
+    reading.array(name).unwrap().data.to_vec()
+}
+
+#[test]
+fn the_cloud_holds_an_edited_text_as_its_last_sequence() {
+    let (reading, prompt) = asked(|instrument| {
+        let first = held_out(instrument, 0);
+        let tokens: Vec<u32> = first.tokens.iter().rev().take(7).copied().collect();
+        instrument.source().label(&tokens, &first)
+    });
+    let sequence = numbers(&reading, "sequence");
+    assert_eq!(sequence.len(), 3 * 20 + 7);
+    assert!(sequence[..60].iter().enumerate().all(|(i, s)| *s == (i / 20) as f32));
+    assert_eq!(sequence[60..], [-1.0; 7]);
+    let tokens: Vec<f32> = prompt.tokens.iter().map(|&t| t as f32).collect();
+    assert_eq!(numbers(&reading, "token")[60..], tokens);
+    assert_eq!(numbers(&reading, "position")[60..], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(reading.array("points").unwrap().shape, [2 * 67, 8]);
+    assert_eq!(reading.array("axes").unwrap().shape, [3, 8]);
+    let [c, pairs] = ["c", "pairs"].map(|name| reading.number(name).unwrap());
+    assert_eq!(pairs, f64::from(3 * 20 * 20 + 7 * 7));
+    // The same as when it is done by hand from the raw queries and keys.
+    let (queries, keys) = (numbers(&reading, "queries"), numbers(&reading, "keys"));
+    let starts = [0, 20, 40, 60];
+    let input = QueriesKeys { queries: &queries, keys: &keys, dims: 8, starts: &starts };
+    let arranged = arrange(&input, Scale::Correlation);
+    assert_eq!(c, arranged.c);
+    let points = centered(&arranged.points, 8);
+    assert_eq!(numbers(&reading, "points"), points);
+    assert_eq!(numbers(&reading, "axes"), pca(&points, 8, 3).rows);
+}
+
+#[test]
+fn a_held_out_sequence_in_view_is_in_the_cloud_once() {
+    let (reading, _) = asked(|instrument| held_out(instrument, 1));
+    let mut sequences = numbers(&reading, "sequence");
+    assert_eq!(sequences.len(), 3 * 20);
+    sequences.dedup();
+    assert_eq!(sequences, [0.0, 2.0, -1.0]);
+    assert_eq!(reading.array("queries").unwrap().shape[0], 60);
+    let (other, _) = asked(|instrument| held_out(instrument, 9));
+    assert_eq!(numbers(&other, "token").len(), 4 * 20);
+    assert_eq!(numbers(&other, "token")[20..40], numbers(&reading, "token")[40..]);
 }

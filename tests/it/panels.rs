@@ -6,14 +6,17 @@ use mnemoscope::figure::color::Color;
 use mnemoscope::figure::font;
 use mnemoscope::figure::layout::{Style, layout};
 use mnemoscope::figure::pick::pick;
+use mnemoscope::figure::scale::number;
 use mnemoscope::figure::scene::{AreaPick, Item, Scene};
-use mnemoscope::figure::{Anchor, Cell, Cloud, Figure, Heat, Mark, Pick};
+use mnemoscope::figure::thin::thinned;
+use mnemoscope::figure::{Anchor, Cell, Cloud, Dash, Figure, Heat, Mark, Pick, Plot, Ticks};
 use mnemoscope::panel::attention::induction_keys;
 use mnemoscope::panel::{self, NetShape, Palette, Panel, Selection, View, describe};
 use mnemoscope::record::array::Array;
 use mnemoscope::record::batch::{NO_TARGET, Row};
 use mnemoscope::record::error::Error;
 use mnemoscope::record::event::{self, MarkKind, MetricsRow};
+use mnemoscope::record::geometry::{QueriesKeys, Scale, arrange, centered, pca};
 use mnemoscope::record::knobs::{self, Slot};
 use mnemoscope::record::question::{ProbeCall, Reading, Readings};
 use mnemoscope::record::recording::Recording;
@@ -36,6 +39,7 @@ struct World {
     runs: Vec<(String, Arc<Recording>)>,
     step: Option<u64>,
     readings: Option<Readings>,
+    failure: Option<String>,
     selection: Selection,
     palette: Palette,
     size: [f32; 2],
@@ -66,6 +70,7 @@ impl World {
             runs: vec![("birth".to_owned(), Arc::new(run(300)))],
             step: Some(200),
             readings: None,
+            failure: None,
             selection,
             palette: LIGHT,
             size: [420.0, 320.0],
@@ -111,6 +116,7 @@ impl World {
             runs: &self.runs,
             step: self.step,
             readings: self.readings.as_ref(),
+            failure: self.failure.as_deref(),
             selection: &self.selection,
             palette: self.palette,
             size: self.size,
@@ -233,11 +239,12 @@ fn memories(vocab: usize, positions: usize) -> Reading {
     }
 }
 
-/// `sequences` sequences, the first being `tokens`; keys lie near the queries of the same token.
+/// `sequences` sequences, the last being `tokens`, in view; keys lie near the queries of the same token.
 fn query_key(tokens: &[u32], sequences: usize, dims: usize, skew: usize) -> Reading {
     let n = tokens.len();
     let points = sequences * n;
-    let id = |i: usize| tokens[(i + i / n) % n];
+    let last = sequences - 1;
+    let id = |i: usize| tokens[(i + last - i / n) % n];
     let coordinate = |i: usize, d: usize, salt: usize| {
         let token = id(i) as usize;
         ((token * 31 + d * 17) as f32).sin() * (dims - d) as f32
@@ -249,15 +256,33 @@ fn query_key(tokens: &[u32], sequences: usize, dims: usize, skew: usize) -> Read
     let per_point = |name: &str, of: &dyn Fn(usize) -> usize| {
         array(name, &["point"], &[points], (0..points).map(|i| of(i) as f32).collect())
     };
+    let number = |i: usize| if i / n == last { -1.0 } else { (i / n) as f32 };
+    let starts: Vec<usize> = (0..sequences).map(|s| s * n).collect();
+    let (queries, keys) = (cloud(0), cloud(1));
+    let input = QueriesKeys { queries: &queries, keys: &keys, dims, starts: &starts };
+    let arranged = arrange(&input, Scale::Correlation);
+    let placed = centered(&arranged.points, dims);
+    let basis = pca(&placed, dims, 3);
+    let axes = basis.explained.len();
+    let explained = basis.explained.iter().map(|x| *x as f32).collect();
     Reading {
         arrays: vec![
-            array("queries", &["point", "dim"], &[points, dims], cloud(0)),
-            array("keys", &["point", "dim"], &[points, dims], cloud(1)),
+            array("points", &["point", "dim"], &[2 * points, dims], placed),
+            array("axes", &["axis", "dim"], &[axes, dims], basis.rows),
+            array("explained", &["axis"], &[axes], explained),
+            array("sequence", &["point"], &[points], (0..points).map(number).collect()),
+            array("queries", &["point", "dim"], &[points, dims], queries),
+            array("keys", &["point", "dim"], &[points, dims], keys),
             per_point("position", &|i| i % n),
             per_point("token", &|i| id(i) as usize),
             per_point("roles", &|i| i % 3),
         ],
-        ..Reading::default()
+        numbers: vec![
+            ("c".to_owned(), arranged.c),
+            ("correlation".to_owned(), arranged.correlation),
+            ("pairs".to_owned(), arranged.pairs as f64),
+        ],
+        notes: Vec::new(),
     }
 }
 
@@ -471,6 +496,30 @@ fn an_answer_that_could_not_be_given_is_shown_as_its_sentence() {
 }
 
 #[test]
+fn a_failed_examination_is_said_by_every_panel_that_draws_answers() {
+    let mut world = World::new();
+    world.readings = None;
+    let why = "the tensor layer0.wk of step 200 holds numbers that are not finite.";
+    world.failure = Some(why.to_owned());
+    for entry in panel::ALL {
+        let figure = world.figure(entry.name);
+        let asks = !(entry.make)().needs(&world.net, &world.selection).is_empty();
+        assert_eq!(figure.empty.as_deref(), asks.then_some(why), "{}", entry.name);
+    }
+}
+
+#[test]
+fn what_only_part_of_a_picture_needs_is_missed_in_its_caption() {
+    let mut world = World::new();
+    world.refuse(&ProbeCall::new("predictions"), "there are no logits.");
+    assert_eq!(world.figure("tokens").caption, "there are no logits.");
+    world.refuse(&ProbeCall::new("attention"), "there is no attention.");
+    let figure = world.figure("query_key");
+    assert!(cloud(&figure).links.is_empty());
+    assert!(figure.caption.ends_with(" No lines: there is no attention."), "{}", figure.caption);
+}
+
+#[test]
 fn every_choice_of_every_setting_draws() {
     let world = World::new();
     for entry in panel::ALL {
@@ -645,6 +694,25 @@ fn the_bars_of_predictions_are_the_probabilities_given() {
 }
 
 #[test]
+fn a_selected_key_has_bars_of_its_own() {
+    let mut world = World::new();
+    let figure = world.figure("predictions");
+    assert_eq!(figure.plots.len(), 3);
+    assert_eq!(figure.plots[1].title, "Key: After 4 “c” comes “a”: loss 1.966 nats");
+    let bars = |plot: &Plot| {
+        plot.marks.iter().find_map(|mark| match mark {
+            Mark::Bars { name, values, .. } if name == "right token" => Some(values.clone()),
+            _ => None,
+        })
+    };
+    assert_eq!(bars(&figure.plots[1]), Some(vec![f64::from(0.05 + 0.9 * (4.0f32 / 40.0))]));
+    world.selection.query = None;
+    assert_eq!(world.figure("predictions").plots[0].title, figure.plots[1].title);
+    world.selection = Selection { query: Some(4), ..world.selection };
+    assert_eq!(world.figure("predictions").plots.len(), 2, "one position, one plot");
+}
+
+#[test]
 fn a_right_token_that_is_not_among_the_likeliest_gets_a_bar_of_its_own() {
     let mut world = World::new();
     let mut readings = world.readings.take().unwrap();
@@ -812,15 +880,64 @@ fn the_curves_beside_the_map_are_its_row_and_its_column() {
 }
 
 #[test]
+fn without_a_key_the_column_of_the_query_is_drawn() {
+    let mut world = World::new();
+    world.selection.key = None;
+    let figure = world.figure("attention");
+    let pattern = heats(&figure)[0];
+    let at = |query: usize| f64::from(pattern.values[query * pattern.columns + 12]);
+    let column: Vec<[f64; 2]> = (12..40).map(|query| [query as f64 + 0.5, at(query)]).collect();
+    assert_eq!(line(&figure, "who attends to 12 “t”")[0], column);
+    let legend: Vec<&str> = figure.plots[1].legend.iter().map(|e| e.text.as_str()).collect();
+    assert_eq!(legend, ["whom 12 “t” attends to", "who attends to 12 “t”"]);
+}
+
+#[test]
+fn coloured_by_token_the_points_have_the_colours_of_the_legend() {
+    let world = World::new();
+    let figure = world.figure_with("query_key", &[("color", "token")]);
+    let legend = &figure.plots[0].legend;
+    let cloud = cloud(&figure);
+    let tokens = &world.readings.as_ref().unwrap().prompt.tokens;
+    let mut own = 0;
+    for (i, &id) in tokens.iter().enumerate() {
+        let glyph = world.vocab.glyph(id);
+        let entry = legend.iter().find(|e| e.text == glyph);
+        let other = || legend.iter().find(|e| e.text == "other tokens").unwrap();
+        own += usize::from(entry.is_some());
+        if i != 12 {
+            let color = cloud.colors[80 + i];
+            assert_eq!(color, entry.unwrap_or_else(other).color.alpha(color.a), "{glyph}");
+        }
+    }
+    assert!(own > 20 && own < 40, "{own} positions have frequent tokens");
+    let mut colors: Vec<Color> = legend.iter().filter(|e| !e.line).map(|e| e.color).collect();
+    let count = colors.len();
+    colors.dedup();
+    assert_eq!((colors.len(), count), (7, 7), "six tokens and the others");
+}
+
+#[test]
 fn points_of_the_sequence_in_view_pick_its_positions_and_others_pick_theirs() {
     let world = World::new();
     let figure = world.figure("query_key");
     let cloud = cloud(&figure);
     assert_eq!(cloud.picks.len(), 2 * 3 * 40);
-    assert_eq!(cloud.picks[5], Pick::Query(5));
-    assert!(cloud.hovers[5].starts_with("query “a”, output\nposition 5 of sequence 0, length "));
-    assert_eq!(cloud.picks[120 + 5], Pick::Key(5));
+    // The sequence in view is the last of three.
+    assert_eq!(cloud.picks[85], Pick::Query(5));
+    assert_eq!(cloud.picks[120 + 85], Pick::Key(5));
     assert_eq!(cloud.picks[41], Pick::CloudPoint { sequence: 1, position: 1, is_key: false });
+    let hover = &cloud.hovers[120 + 85];
+    assert!(
+        hover.starts_with("key “a”, trigger\nposition 5 of 40 in the sequence in view\nnorm "),
+        "{hover}"
+    );
+    assert!(hover.ends_with("\nthe␣c[a]t␣and␣the␣hat␣and␣the␣ba …"), "{hover}");
+    assert!(cloud.hovers[41].contains("position 1 of 40 in sequence 1\n"));
+    assert_eq!(cloud.rings, [92, 120 + 84]);
+    // It stands out; the others step back.
+    let alpha = |i: usize| cloud.colors[i].a;
+    assert_eq!((alpha(85), alpha(205), alpha(41)), (255, 255, 60));
     assert_eq!(cloud.points.len(), 2 * 3 * 40 * 8);
     assert_eq!(cloud.basis.len(), 3 * 8);
 }
@@ -832,8 +949,9 @@ fn links_join_the_selected_query_to_the_keys_it_attends_to() {
     let links = &cloud(&figure).links;
     let pattern = attention(&world.readings.as_ref().unwrap().prompt.tokens).arrays[1].clone();
     let row = &pattern.outer(0)[12 * 40..13 * 40];
-    let wanted: Vec<u32> = (0..40).filter(|&k| row[k as usize] >= 0.02).map(|k| k + 120).collect();
-    assert!(links.iter().all(|(from, _, _)| *from == 12));
+    let wanted: Vec<u32> =
+        (0..40).filter(|&k| row[k as usize] >= 0.02).map(|k| k + 120 + 80).collect();
+    assert!(links.iter().all(|(from, _, _)| *from == 80 + 12));
     assert_eq!(links.iter().map(|(_, to, _)| *to).collect::<Vec<_>>(), wanted);
     assert!(cloud(&world.figure_with("query_key", &[("links", "false")])).links.is_empty());
 }
@@ -888,6 +1006,42 @@ fn memories_stand_beside_their_ideal_and_name_what_is_missing() {
     assert_eq!(ideal.values[4 * 64 + 4], 0.0);
     let all = world.figure("memories");
     assert_eq!(all.plots.len(), 8);
+    let titles: Vec<&str> = all.plots.iter().step_by(2).map(|p| p.title.as_str()).collect();
+    assert_eq!(titles, ["W_O2: 67 %", "W_K2: 67 %", "W_K1: 66 %", "W_F: 0.10 nats"]);
+    assert!(all.caption.starts_with("%: share stored"), "{}", all.caption);
+}
+
+#[test]
+fn where_triggers_are_fixed_the_ideal_of_w_k2_is_theirs_alone() {
+    let mut world = World::new();
+    let mut answer = memories(29, 64);
+    let recalled = answer.arrays.iter_mut().find(|a| a.name == "recalled.wk2").unwrap();
+    recalled.data = (0..29).map(|i| if i == 3 || i == 7 { 1.0 } else { f32::NAN }).collect();
+    for call in world.panel("memories").needs(&world.net, &world.selection) {
+        world.answer(&call, answer.clone());
+    }
+    let figure = world.figure_with("memories", &[("which", "wk2")]);
+    let ones: Vec<usize> = (0..29 * 29).filter(|&i| heats(&figure)[1].values[i] != 0.0).collect();
+    assert_eq!(ones, [3 * 29 + 3, 7 * 29 + 7]);
+    let figure = world.figure_with("memories", &[("which", "wo2")]);
+    assert_eq!(heats(&figure)[1].values.iter().sum::<f32>(), 29.0);
+}
+
+#[test]
+fn no_title_of_a_matrix_is_cut_in_the_window() {
+    // The room and the letters of the window as it opens.
+    let world = World { size: [365.0, 200.0], ..World::new() };
+    for size in [[365.0, 200.0], [340.0, 220.0]] {
+        let scene = layout(&world.figure("memories"), size, &Style::light().scaled(1.2));
+        let texts: Vec<&str> = scene.items.iter().filter_map(text_of).collect();
+        for title in ["W_O2: 67 %", "W_K2: 67 %", "W_K1: 66 %", "W_F: 0.10 nats"] {
+            assert!(texts.contains(&title), "{size:?}: {texts:?}");
+        }
+    }
+}
+
+fn text_of(item: &Item) -> Option<&str> {
+    if let Item::Text { text, .. } = item { Some(text) } else { None }
 }
 
 #[test]
@@ -932,10 +1086,65 @@ fn a_second_run_is_dashed_and_named() {
     assert_eq!(line(&figure, "in-context accuracy (branch)").len(), 1);
     assert_eq!(figure.caption, "Solid: birth. Dashed: branch.");
     let dashed = figure.plots.iter().flat_map(|p| &p.marks).all(|mark| match mark {
-        Mark::Line { name, dashed, .. } => *dashed == (name.ends_with("(branch)")),
+        Mark::Line { name, dash, .. } => (*dash == Dash::Dashed) == name.ends_with("(branch)"),
         _ => true,
     });
     assert!(dashed);
+}
+
+#[test]
+fn each_of_many_runs_is_told_apart_by_dashes_or_paleness_and_named_in_the_legend() {
+    let mut world = World::new();
+    for i in 1..7 {
+        world.runs.push((format!("run {i}"), Arc::new(run(200))));
+    }
+    let figure = world.figure("curves");
+    let mut looks = Vec::new();
+    for i in 1..7 {
+        let wanted = format!("in-context accuracy (run {i})");
+        let marks = figure.plots.iter().flat_map(|p| &p.marks);
+        looks.extend(marks.filter_map(|mark| match mark {
+            Mark::Line { name, color, dash, .. } if *name == wanted => Some((*color, *dash)),
+            _ => None,
+        }));
+    }
+    assert_eq!(looks.len(), 6);
+    for (i, a) in looks.iter().enumerate() {
+        assert!(!looks[..i].contains(a), "two runs look alike");
+    }
+    let named: Vec<(&str, Dash)> =
+        figure.plots[1].legend.iter().rev().map(|e| (e.text.as_str(), e.dash)).collect();
+    assert_eq!(
+        named[..3],
+        [("run 6", Dash::Long), ("run 5", Dash::Dotted), ("run 4", Dash::Dashed)]
+    );
+    assert_eq!(named[6], ("birth", Dash::Solid));
+    assert!(
+        figure
+            .caption
+            .ends_with("Dashed, pale: run 4. Dotted, pale: run 5. Long dashes, pale: run 6.")
+    );
+}
+
+#[test]
+fn a_legend_beside_an_axis_is_short_and_knows_the_line_it_explains() {
+    let world = World::new();
+    let figure = world.figure("curves");
+    let lines: Vec<&str> =
+        figure.plots.iter().flat_map(|p| &p.marks).filter_map(line_name).collect();
+    for entry in figure.plots.iter().flat_map(|p| &p.legend).filter(|e| !e.name.is_empty()) {
+        assert!(lines.contains(&entry.name.as_str()), "{}", entry.name);
+        assert!(entry.text.len() <= 26, "{}", entry.text);
+    }
+    for (column, text) in
+        [("accuracy_triggered_start", "after triggers, first 10"), ("loss_global", "global tokens")]
+    {
+        assert_eq!(panel::columns::legend(column), text);
+    }
+}
+
+fn line_name(mark: &Mark) -> Option<&str> {
+    if let Mark::Line { name, .. } = mark { Some(name) } else { None }
 }
 
 #[test]
@@ -967,7 +1176,10 @@ fn a_very_long_line_keeps_its_extremes() {
     long.last_step = 50_000;
     world.runs[0].1 = Arc::new(long);
     let figure = world.figure("curves");
-    let drawn = line(&figure, "in-context accuracy")[0];
+    let all = line(&figure, "in-context accuracy")[0];
+    assert_eq!(all.len(), 50_000, "the window zooms into all of them");
+    let on_paper = thinned(&figure, 420.0);
+    let drawn = line(&on_paper, "in-context accuracy")[0];
     assert!(drawn.len() < 4000);
     assert!(drawn.contains(&[30_011.0, 0.9]));
     assert!(drawn.windows(2).all(|w| w[0][0] < w[1][0]));
@@ -1002,6 +1214,41 @@ fn steps_of_the_timeline_pick_themselves_and_marks_their_nearest_step() {
 }
 
 #[test]
+fn every_emergence_is_named_on_the_timeline_of_the_window() {
+    let mut world = World::new();
+    let mut recording = run(380);
+    let texts = [
+        (40, "global statistics learned"),
+        (150, "previous-token head formed"),
+        (180, "output memory formed"),
+        (230, "induction head formed"),
+    ];
+    let mark = |(step, text): (u64, &str)| event::Mark {
+        step,
+        kind: MarkKind::Emergence,
+        text: text.to_owned(),
+    };
+    recording.marks = texts.map(mark).to_vec();
+    world.runs[0].1 = Arc::new(recording);
+    // As the window opens, half as wide, and a quarter.
+    for width in [1180.0, 590.0, 295.0] {
+        world.size = [width, 80.0];
+        let figure = world.figure("timeline");
+        let flags: Vec<&Cell> = cells(&figure)
+            .into_iter()
+            .filter(|c| c.hover.contains(": ") && !c.text.is_empty())
+            .collect();
+        for (_, text) in texts {
+            let flag = flags.iter().find(|c| text.starts_with(&c.text));
+            assert!(flag.is_some_and(|c| c.text.len() >= 13), "{width}: {text}");
+        }
+        if width > 1000.0 {
+            assert!(flags.iter().all(|c| texts.iter().any(|(_, text)| *text == c.text)));
+        }
+    }
+}
+
+#[test]
 fn flags_do_not_cover_each_other() {
     for width in [200.0, 420.0, 1200.0] {
         let world = World { size: [width, 160.0], ..World::new() };
@@ -1031,4 +1278,125 @@ fn columns_have_names_for_people() {
         assert!(!name.contains('_') || name.contains("W_"), "{column}: {name}");
         assert!(help.ends_with('.'), "{column}");
     }
+}
+
+/// A figure as text: everything that is drawn, in order, numbers to three digits.
+fn written(figure: &Figure) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| text += &format!("{}\n", words.trim_end());
+    line(format!("title    {}", figure.title));
+    line(format!("columns  {}", figure.columns));
+    line(format!("caption  {}", figure.caption));
+    if let Some(sentence) = &figure.empty {
+        line(format!("empty    {sentence}"));
+    }
+    for plot in &figure.plots {
+        line(format!("\nplot     {}", plot.title));
+        for (name, axis) in [("x", &plot.x), ("y", &plot.y)] {
+            let (from, to) = (number(axis.range.0), number(axis.range.1));
+            let kind = match (&axis.ticks, axis.log) {
+                (Ticks::Hidden, _) => "hidden",
+                (Ticks::At(_) | Ticks::Each(_), _) => "named",
+                (Ticks::Auto, true) => "logarithmic",
+                (Ticks::Auto, false) => "numbers",
+            };
+            line(format!("{name}        {from} to {to}, {kind}: {}", axis.label));
+        }
+        for entry in &plot.legend {
+            let kind = if entry.line { format!("{:?}", entry.dash) } else { "Square".to_owned() };
+            line(format!("legend   {} {kind} {}", paint(entry.color), entry.text));
+        }
+        if let Some(bar) = &plot.color_bar {
+            let (from, to) = (number(bar.range.0.into()), number(bar.range.1.into()));
+            line(format!("scale    {:?} {from} to {to} {}", bar.map, bar.label));
+        }
+        plot.marks.iter().for_each(|mark| line(words_of(mark)));
+        if plot.pick != Pick::Nothing {
+            line(format!("pick     {:?}", plot.pick));
+        }
+    }
+    text
+}
+
+fn words_of(mark: &Mark) -> String {
+    let point = |[x, y]: [f64; 2]| format!("({}, {})", number(x), number(y));
+    let few = |points: &[[f64; 2]]| {
+        let at = |i: usize| points.get(i).map_or_else(String::new, |p| point(*p));
+        let n = points.len();
+        format!("{n} points {} {} {}", at(0), at(n / 2), at(n.saturating_sub(1)))
+    };
+    let maybe = |color: &Option<Color>| color.map_or_else(|| "none".to_owned(), paint);
+    match mark {
+        Mark::Line { name, points, color, dash, .. } => {
+            format!("line     {} {dash:?} {name}: {}", paint(*color), few(points))
+        }
+        Mark::Points { name, points, .. } => format!("points   {name}: {}", few(points)),
+        Mark::Heat(heat) => {
+            let sum: f64 =
+                heat.values.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v)).sum();
+            let (rows, columns) = (heat.rows, heat.columns);
+            format!("heat     {} {rows} x {columns}, sum {}", heat.name, number(sum))
+        }
+        Mark::Bars { name, at, values, color, .. } => {
+            let bars: Vec<[f64; 2]> = at.iter().zip(values).map(|(x, y)| [*x, *y]).collect();
+            format!("bars     {} {name}: {}", paint(*color), few(&bars))
+        }
+        Mark::Rect { from, to, fill, stroke, .. } => {
+            let (fill, stroke) = (maybe(fill), maybe(stroke));
+            format!("rect     {} {} fill {fill} stroke {stroke}", point(*from), point(*to))
+        }
+        Mark::Arrow { from, to, .. } => format!("arrow    {} {}", point(*from), point(*to)),
+        Mark::Text { at, text, .. } => format!("text     {} {text}", point(*at)),
+        Mark::Upright { x, color, dash, .. } => {
+            format!("upright  {} {} {dash:?}", number(*x), paint(*color))
+        }
+        Mark::Cells(cells) => {
+            let cell = |c: &Cell| {
+                let hover = c.hover.replace('\n', " | ");
+                format!("\n  {} {:?} {:?} {hover}", maybe(&c.fill), c.text, c.pick)
+            };
+            let some = cells.iter().take(20).map(cell).collect::<String>();
+            format!("cells    {}{some}", cells.len())
+        }
+        Mark::Cloud(cloud) => {
+            let points = cloud.points.len() / cloud.dims;
+            let show = |i: usize| {
+                let hover = cloud.hovers[i].replace('\n', " | ");
+                format!("\n  {} {:?} {hover}", paint(cloud.colors[i]), cloud.picks[i])
+            };
+            let some = (0..points).step_by(31).map(show).collect::<String>();
+            let (rings, links) = (&cloud.rings, cloud.links.len());
+            format!("cloud    {points} points, rings {rings:?}, {links} links{some}")
+        }
+    }
+}
+
+fn paint(color: Color) -> String {
+    let Color { r, g, b, a } = color;
+    format!("#{r:02x}{g:02x}{b:02x}{a:02x}")
+}
+
+/// What a panel draws changes only together with its text here, so that a change is seen in a difference.
+#[test]
+fn every_panel_draws_what_its_text_says() {
+    let world = World::new();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/panels");
+    let mut known = Vec::new();
+    for entry in panel::ALL {
+        let (path, now) =
+            (folder.join(format!("{}.txt", entry.name)), written(&world.figure(entry.name)));
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&path, &now).unwrap();
+        }
+        let before = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(
+            before, now,
+            "{}: run the tests once with UPDATE_SNAPSHOTS=1 and read the difference",
+            entry.name
+        );
+        known.push(path);
+    }
+    let files = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path());
+    assert!(files.into_iter().all(|file| known.contains(&file)), "a text of no panel is left over");
 }

@@ -6,9 +6,11 @@ use std::mem::offset_of;
 use std::sync::Arc;
 
 use mnemoscope::figure::Cloud;
-use mnemoscope::figure::cloud::{project, rotation};
+use mnemoscope::figure::cloud::{order, project, rotation};
 use mnemoscope::figure::color::{Color, category};
-use mnemoscope::gpu::cloud::{CloudBuffers, CloudPipeline, Look, POINTS, PROJECT, Shape, View};
+use mnemoscope::gpu::cloud::{
+    CloudBuffers, CloudPipeline, Look, POINTS, PROJECT, Shape, View, check,
+};
 use mnemoscope::gpu::device::{Adapter, Headless, headless};
 use wgpu::naga;
 
@@ -32,6 +34,7 @@ fn cloud(count: usize, dims: usize) -> Cloud {
         hovers: Arc::default(),
         three_d: true,
         links: Vec::new(),
+        rings: Vec::new(),
     }
 }
 
@@ -43,7 +46,7 @@ fn look(size: f32) -> Look {
         rotation: rotation(0.6, -0.3),
         diameter: 7.0,
         reach: 0.0,
-        highlight: None,
+        rings: [None; 2],
     }
 }
 
@@ -67,7 +70,7 @@ fn encoder(gpu: &Headless) -> wgpu::CommandEncoder {
 }
 
 fn pipeline(gpu: &Headless) -> CloudPipeline {
-    CloudPipeline::new(&gpu.device, wgpu::TextureFormat::Rgba8Unorm, 1)
+    CloudPipeline::new(&gpu.device, wgpu::TextureFormat::Rgba8Unorm, 1).unwrap()
 }
 
 fn buffers(gpu: &Headless, pipeline: &CloudPipeline, cloud: &Cloud) -> CloudBuffers {
@@ -137,7 +140,7 @@ fn the_projection_runs_again_only_when_points_or_basis_change() {
 /// What is drawn on a square target of a format, `[y][x]` flattened, 4 bytes per pixel.
 fn drawn(gpu: &Headless, cloud: &Cloud, look: &Look, format: wgpu::TextureFormat) -> Vec<[u8; 4]> {
     let size = look.viewport[0] as u32;
-    let pipeline = CloudPipeline::new(&gpu.device, format, 1);
+    let pipeline = CloudPipeline::new(&gpu.device, format, 1).unwrap();
     let mut buffers = buffers(gpu, &pipeline, cloud);
     let extent = wgpu::Extent3d { width: size, height: size, depth_or_array_layers: 1 };
     let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
@@ -151,6 +154,8 @@ fn drawn(gpu: &Headless, cloud: &Cloud, look: &Look, format: wgpu::TextureFormat
         view_formats: &[],
     });
     let target = texture.create_view(&wgpu::TextureViewDescriptor::default());
+    let projected = project(&cloud.points, &cloud.basis, cloud.dims);
+    buffers.arrange(&gpu.queue, &order(cloud, &projected, &look.rotation).into());
     let mut encoder = encoder(gpu);
     buffers.prepare(&pipeline, &gpu.queue, &mut encoder, &View::new(look));
     let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
@@ -206,10 +211,18 @@ fn points_are_drawn_where_and_as_their_twin_says() {
         .map(|p| place(p, &look))
         .collect();
     let formats = [wgpu::TextureFormat::Rgba8Unorm, wgpu::TextureFormat::Rgba8UnormSrgb];
+    // Far points first, in the order of their twin: what lies in front covers what lies behind.
+    let projected = project(&cloud.points, &cloud.basis, cloud.dims);
+    let order = order(&cloud, &projected, &look.rotation);
+    let depth = |i: usize| look.rotation[2].iter().zip(projected[i]).map(|(a, p)| a * p).sum();
+    let depths: Vec<f32> = order.iter().map(|i| depth(*i as usize)).collect();
+    assert!(depths.is_sorted());
     for format in formats {
         let pixels = drawn(&gpu, &cloud, &look, format);
-        for (i, [x, y]) in places.iter().enumerate() {
-            let covered = places[i + 1..].iter().any(|[a, b]| (a - x).hypot(b - y) < 8.0);
+        for (rank, i) in order.iter().map(|i| *i as usize).enumerate() {
+            let [x, y] = places[i];
+            let later = order[rank + 1..].iter().map(|j| places[*j as usize]);
+            let covered = later.into_iter().any(|[a, b]| (a - x).hypot(b - y) < 8.0);
             if covered {
                 continue;
             }
@@ -236,9 +249,39 @@ fn a_disc_is_round_and_a_highlight_has_a_ring() {
     assert!(lit(&look, 64, 64) && lit(&look, 64 + 18, 64), "inside");
     assert!(!lit(&look, 64 + 17, 64 + 17), "the corner of the square around it");
     assert!(!lit(&look, 64 + 33, 64));
-    look.highlight = Some(0);
+    look.rings = [None, Some(0)];
     assert!(lit(&look, 64, 64) && lit(&look, 64 + 33, 64), "the ring");
     assert!(!lit(&look, 64 + 24, 64), "the gap between");
+}
+
+#[test]
+fn of_two_points_at_one_place_the_nearer_is_seen_from_either_side() {
+    let gpu = device();
+    let mut cloud = cloud(2, 3);
+    cloud.points = [0.0, 0.0, -1.0, 0.0, 0.0, 1.0].into();
+    cloud.basis = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0].into();
+    cloud.colors = [Color::rgb(255, 0, 0), Color::rgb(0, 0, 255)].into();
+    let middle = |yaw: f32| {
+        let look = Look { rotation: rotation(yaw, 0.0), ..look(64.0) };
+        drawn(&gpu, &cloud, &look, wgpu::TextureFormat::Rgba8Unorm)[32 * 64 + 32]
+    };
+    assert_eq!(middle(0.0), [0, 0, 255, 255]);
+    assert_eq!(middle(std::f32::consts::PI), [255, 0, 0, 255]);
+}
+
+#[test]
+fn a_device_without_compute_shaders_or_storage_buffers_is_refused_in_a_sentence() {
+    let all = wgpu::DownlevelFlags::all();
+    assert!(check(&wgpu::Limits::default(), all).is_ok());
+    let said = |limits: &wgpu::Limits, flags| check(limits, flags).unwrap_err().message;
+    let old = wgpu::Limits::downlevel_webgl2_defaults();
+    assert!(said(&old, all).contains("no compute shaders, so the processor draws"));
+    let no_storage =
+        wgpu::Limits { max_storage_buffers_per_shader_stage: 0, ..wgpu::Limits::default() };
+    assert!(said(&no_storage, all).contains("too few storage buffers"));
+    let lacking = |flag| said(&wgpu::Limits::default(), all - flag);
+    assert!(lacking(wgpu::DownlevelFlags::COMPUTE_SHADERS).contains("no compute shaders"));
+    assert!(lacking(wgpu::DownlevelFlags::VERTEX_STORAGE).contains("storage buffers"));
 }
 
 #[test]
@@ -298,8 +341,8 @@ fn uniforms_lie_in_memory_as_the_shaders_read_them() {
         ("scale", offset_of!(View, scale)),
         ("offset", offset_of!(View, offset)),
         ("half_size", offset_of!(View, half_size)),
+        ("rings", offset_of!(View, rings)),
         ("depth_cue", offset_of!(View, depth_cue)),
-        ("highlight", offset_of!(View, highlight)),
     ];
     assert_eq!(members, ours.map(|(name, offset)| (name.to_owned(), offset)));
     assert_eq!(size, size_of::<View>());
