@@ -359,9 +359,11 @@ impl App {
             return;
         }
         let Some(library) = self.lab.runs_folder.clone() else { return };
+        let keep = self.lab.folders();
         self.work("list runs", move || {
             Outcome::Listed(
-                runs::make_room(&library, runs::CAP_BYTES).and_then(|_| runs::list(&library)),
+                runs::make_room(&library, runs::CAP_BYTES, &keep)
+                    .and_then(|_| runs::list(&library)),
             )
         });
     }
@@ -511,6 +513,6 @@ fn figure_focus() -> Id {
 /// When it is no run folder, or one that this version cannot read.
 fn read_run(folder: &Path) -> Result<Box<(Experiment, crate::record::recording::Recording)>> {
     let reader = crate::record::folder::Reader::open(folder)?;
-    let experiment = Experiment::load(&folder.join("experiment.toml"))?;
+    let experiment = Experiment::of_run(folder)?;
     Ok(Box::new((experiment, reader.recording)))
 }

@@ -102,7 +102,7 @@ impl App {
     pub(super) fn begin(&mut self, launch: &Launch) {
         let what = launch.what.as_deref().unwrap_or("birth");
         let path = Path::new(what);
-        if launch.what.is_some() && path.is_dir() {
+        if launch.what.is_some() && path.is_dir() && !Experiment::is_builtin(what) {
             match read_run(path) {
                 Ok(opened) => {
                     let (experiment, recording) = *opened;

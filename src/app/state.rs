@@ -244,6 +244,8 @@ impl Lab {
     /// # Errors
     /// When the experiment cannot be built or its folder not be made. The runs that are there stay.
     pub fn start(&mut self, experiment: &Experiment, begin: Begin) -> Result<()> {
+        // Everyone who opens the task from here on sees the same sequences.
+        let experiment = &experiment.clone().pinned()?;
         let bench = Bench::of(experiment)?;
         let name = self.free_name(&experiment.name);
         let folder = match (self.next_folder.take(), &self.runs_folder) {
@@ -256,6 +258,11 @@ impl Lab {
             begin,
             folder: folder.clone(),
             paused: false,
+            attended: true,
+        })
+        .inspect_err(|_| {
+            // The folder made for it; removed only if nothing is in it.
+            let _ = folder.as_ref().map(std::fs::remove_dir);
         })?;
         // Two trainings at once would halve each other's speed: the one before is held.
         if let Some(training) = self.training_mut()
@@ -315,6 +322,10 @@ impl Lab {
 
     /// Shows a run; the sequence is kept if the task can still read it.
     pub fn choose(&mut self, index: usize) {
+        let sharers = self.runs.len();
+        for run in self.runs.iter_mut().filter(|run| run.recording.sharers != sharers) {
+            Arc::make_mut(&mut run.recording).share(sharers);
+        }
         let Some(run) = self.runs.get(index) else { return };
         self.current = index;
         self.draft = Some(run.experiment.clone());
@@ -681,7 +692,11 @@ impl Lab {
             Event::Missed => {
                 // What was missed is in the folder.
                 match recording.folder.clone().map(|folder| Reader::open(&folder)) {
-                    Some(Ok(reader)) => *recording = reader.recording,
+                    Some(Ok(reader)) => {
+                        let sharers = recording.sharers;
+                        *recording = reader.recording;
+                        recording.share(sharers);
+                    }
                     Some(Err(error)) => self.trouble(error),
                     None => {}
                 }
