@@ -267,7 +267,7 @@ fn figure(panel: &dyn Panel, lab: &Lab, palette: Palette, size: [f32; 2]) -> Opt
         runs: &lab.recordings(),
         step: lab.step,
         readings: lab.readings.as_deref(),
-        failure: None,
+        failure: lab.failure.as_deref(),
         selection: &lab.selection,
         palette,
         size,

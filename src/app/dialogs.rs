@@ -99,8 +99,14 @@ impl Dialogs {
             Outcome::Chosen(asked, path)
         };
         let system = self.system && worker.start_dialog("file dialog", dialog).is_ok();
-        self.asking =
-            Some(Asking { purpose, since: Instant::now(), field: !system, text, focus: true, doubtful: None });
+        self.asking = Some(Asking {
+            purpose,
+            since: Instant::now(),
+            field: !system,
+            text,
+            focus: true,
+            doubtful: None,
+        });
     }
 
     /// What the system's dialog said: the path, if it is still wanted.

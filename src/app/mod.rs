@@ -444,9 +444,11 @@ impl App {
             return;
         }
         let Some(library) = self.lab.runs_folder.clone() else { return };
+        let keep = self.lab.folders();
         self.work("list runs", move || {
             Outcome::Listed(
-                runs::make_room(&library, runs::CAP_BYTES).and_then(|_| runs::list(&library)),
+                runs::make_room(&library, runs::CAP_BYTES, &keep)
+                    .and_then(|_| runs::list(&library)),
             )
         });
     }

@@ -37,7 +37,7 @@ const PACKAGES: &str = "sudo apt install libvulkan1 mesa-vulkan-drivers libx11-6
 /// # Errors
 /// When there is no display or no Vulkan: the sentence says what is missing and how to get it. When a screenshot was
 /// asked for and could not be made.
-pub fn open(launch: Launch) -> Result<()> {
+pub fn open(launch: &Launch) -> Result<()> {
     display()?;
     let (sender, shots) = crossbeam_channel::bounded(1);
     let options = || options(launch.screenshot.is_none());
@@ -45,7 +45,7 @@ pub fn open(launch: Launch) -> Result<()> {
     let mut reopened: Vec<Instant> = Vec::new();
     loop {
         let opened = Cell::new(false);
-        let outcome = window(options(), &launch, &slot, &sender, &opened);
+        let outcome = window(options(), launch, &slot, &sender, &opened);
         let was_open = slot.borrow().is_some();
         let lost = slot.borrow().as_ref().is_some_and(App::has_lost_device);
         let now = Instant::now();
@@ -162,7 +162,7 @@ impl App {
     pub(super) fn begin(&mut self, launch: &Launch) {
         let what = launch.what.as_deref().unwrap_or("birth");
         let path = Path::new(what);
-        if launch.what.is_some() && path.is_dir() {
+        if launch.what.is_some() && path.is_dir() && !Experiment::is_builtin(what) {
             return self.open_run(path.to_owned(), launch.at_step);
         }
         self.lab.next_folder.clone_from(&launch.folder);
@@ -220,14 +220,16 @@ impl App {
 
     fn provenance(&self, panel: String) -> Provenance {
         let Some(run) = self.lab.run() else { return Provenance::new() };
-        let words = |id: &u32| run.bench.vocab.text(*id).to_owned();
-        Provenance {
+        let about = Provenance {
             run: run.name.clone(),
             step: Some(self.lab.step_in_view()),
             panel,
             experiment: run.experiment.to_toml(),
-            tokens: self.lab.prompt.tokens.iter().map(words).collect(),
             ..Provenance::new()
+        };
+        match &self.lab.readings {
+            Some(readings) => about.of(readings, &run.bench.vocab),
+            None => about,
         }
     }
 

@@ -63,7 +63,11 @@ impl Bench {
 pub enum Origin {
     Fresh,
     /// Those of a step; read from the folder of their run when they are not at hand.
-    Branch { step: u64, weights: Option<Arc<Weights>>, from: Option<PathBuf> },
+    Branch {
+        step: u64,
+        weights: Option<Arc<Weights>>,
+        from: Option<PathBuf>,
+    },
 }
 
 /// Where a new run is recorded.
@@ -97,6 +101,8 @@ impl Order {
     /// When the experiment cannot be built, or the weights of a branch cannot be read.
     pub fn carry_out(self) -> Result<Begun> {
         let Self { experiment, origin, place } = self;
+        // Everyone who opens the task from here on sees the same sequences.
+        let experiment = experiment.pinned()?;
         let bench = Bench::of(&experiment)?;
         let begin = match origin {
             Origin::Fresh => Begin::Fresh,
@@ -114,15 +120,19 @@ impl Order {
             begin,
             folder: folder.clone(),
             paused: false,
+            attended: true,
+        })
+        .inspect_err(|_| {
+            // The folder made for it; removed only if nothing is in it.
+            let _ = folder.as_ref().map(std::fs::remove_dir);
         })?;
         Ok(Begun { experiment, bench, session, folder, trouble })
     }
 }
 
 fn recorded(folder: Option<&Path>, step: u64) -> Result<Arc<Weights>> {
-    let folder = folder.ok_or_else(|| {
-        Error::usage("no weights are recorded yet: let training run a moment")
-    })?;
+    let folder = folder
+        .ok_or_else(|| Error::usage("no weights are recorded yet: let training run a moment"))?;
     Ok(Arc::new(Reader::open(folder)?.weights(step)?))
 }
 
@@ -137,8 +147,11 @@ fn room(place: Place, name: &str) -> (Option<PathBuf>, Option<Error>) {
         Ok(folder) => (Some(folder), None),
         Err(first) => match new_run_folder(&std::env::temp_dir().join("mnemoscope"), name) {
             Ok(folder) => {
-                let text =
-                    format!("{}; this run is recorded in {} instead", first.message, folder.display());
+                let text = format!(
+                    "{}; this run is recorded in {} instead",
+                    first.message,
+                    folder.display()
+                );
                 (Some(folder), Some(Error::new(first.kind, text)))
             }
             Err(_) => {
@@ -181,7 +194,7 @@ impl Opened {
     /// When it is no run folder, or one that this version cannot read.
     pub fn read(folder: &Path) -> Result<Self> {
         let reader = Reader::open(folder)?;
-        let experiment = Experiment::load(&folder.join("experiment.toml"))?;
+        let experiment = Experiment::of_run(folder)?;
         let bench = Bench::of(&experiment).map_err(|e| e.context(folder.display()))?;
         let problems = reader.problems.clone();
         Ok(Self { experiment, recording: reader.recording, bench, problems })

@@ -282,6 +282,10 @@ impl Lab {
         self.trial.clear();
         self.forget_answers();
         self.current = index;
+        let sharers = self.runs.len();
+        for run in self.runs.iter_mut().filter(|run| run.recording.sharers != sharers) {
+            Arc::make_mut(&mut run.recording).share(sharers);
+        }
         let Some(run) = self.runs.get(index) else { return };
         let heads = &run.bench.net.heads;
         let head = heads.get(self.selection.layer).is_some_and(|&n| self.selection.head < n);
@@ -354,7 +358,10 @@ impl Lab {
         };
         let count = tokens.len();
         tokens.truncate(longest);
-        let note = format!("This network reads {longest} tokens: the last {} are left out.", count.saturating_sub(longest));
+        let note = format!(
+            "This network reads {longest} tokens: the last {} are left out.",
+            count.saturating_sub(longest)
+        );
         let row = run.bench.source.label(&tokens, &self.rules);
         self.text_note = (count > longest).then_some(note);
         let inside = |at: &usize| *at < row.len();
@@ -676,7 +683,11 @@ impl Lab {
             Event::Missed => {
                 // What was missed is in the folder.
                 match recording.folder.clone().map(|folder| Reader::open(&folder)) {
-                    Some(Ok(reader)) => *recording = reader.recording,
+                    Some(Ok(reader)) => {
+                        let sharers = recording.sharers;
+                        *recording = reader.recording;
+                        recording.share(sharers);
+                    }
                     Some(Err(error)) => self.trouble(error),
                     None => {}
                 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::figure::file::save;
 use crate::probe;
 use crate::record::array::Array;
 use crate::record::error::{Error, Result};
@@ -26,11 +27,21 @@ pub struct Examine {
     /// Write everything to a .json or .npz file instead of a summary to the terminal
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Json,
+    Npz,
 }
 
 impl Examine {
     pub fn run(self) -> Result<ExitCode> {
         let calls = self.calls()?;
+        let out = self.out.as_deref().map(|path| self.target(path)).transpose()?;
         let mut run = self.asked.open()?;
         let readings = run.ask(&calls)?;
         if !self.probes.is_empty()
@@ -38,18 +49,33 @@ impl Examine {
         {
             return Err(e.clone());
         }
-        match self.out.as_deref() {
+        match out {
             None => summary(&run, &readings)?,
-            Some(path) if has_extension(path, "json") => write_json(path, &run, &readings)?,
-            Some(path) if has_extension(path, "npz") => write_npz(path, &run, &readings)?,
-            Some(path) => {
-                return Err(Error::usage(format!(
-                    "-o {}: expected a name that ends in .json or .npz",
-                    path.display()
-                )));
-            }
+            Some((path, Format::Json)) => save(path, &as_json(&run, &readings)?, self.force)?,
+            Some((path, Format::Npz)) => save(path, &as_npz(path, &run, &readings)?, self.force)?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What is wrong with the name of the file is said before anything is computed.
+    fn target<'a>(&self, path: &'a Path) -> Result<(&'a Path, Format)> {
+        let format = if has_extension(path, "json") {
+            Format::Json
+        } else if has_extension(path, "npz") {
+            Format::Npz
+        } else {
+            return Err(Error::usage(format!(
+                "-o {}: expected a name that ends in .json or .npz",
+                path.display()
+            )));
+        };
+        if path.exists() && !self.force {
+            return Err(Error::usage(format!(
+                "{} is there already and is left as it is; choose another name, or replace it with --force",
+                path.display()
+            )));
+        }
+        Ok((path, format))
     }
 
     fn calls(&self) -> Result<Vec<ProbeCall>> {
@@ -128,7 +154,7 @@ fn array_json(array: &Array) -> Value {
     json!({ "axes": array.axes, "shape": array.shape, "data": data })
 }
 
-fn write_json(path: &Path, run: &RunAt, readings: &Readings) -> Result<()> {
+fn as_json(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
     let mut document = about(run, readings);
     let mut probes = serde_json::Map::new();
     for (key, reading) in &readings.by_call {
@@ -143,12 +169,11 @@ fn write_json(path: &Path, run: &RunAt, readings: &Readings) -> Result<()> {
         probes.insert(key.clone(), value);
     }
     document["probes"] = Value::Object(probes);
-    let text = serde_json::to_string(&document).map_err(|e| Error::internal(e.to_string()))?;
-    std::fs::write(path, text).map_err(|e| Error::from(e).context(path.display()))
+    serde_json::to_vec(&document).map_err(|e| Error::internal(e.to_string()))
 }
 
 /// One array for each of the readings', named `PROBE/ARRAY`; a number is an array of no axis.
-fn write_npz(path: &Path, run: &RunAt, readings: &Readings) -> Result<()> {
+fn as_npz(path: &Path, run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
     let mut arrays = Vec::new();
     for (key, reading) in &readings.by_call {
         let Ok(reading) = reading else { continue };
@@ -158,5 +183,12 @@ fn write_npz(path: &Path, run: &RunAt, readings: &Readings) -> Result<()> {
     }
     let mut about = about(run, readings);
     about["axes"] = arrays.iter().map(|a| (a.name.clone(), json!(a.axes))).collect();
-    crate::run::arrays::write_npz(path, &arrays, &about.to_string())
+    // candle writes such archives into files alone.
+    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
+    let written = crate::run::arrays::write_npz(&beside, &arrays, &about.to_string());
+    let bytes = written.and_then(|()| {
+        std::fs::read(&beside).map_err(|e| Error::from(e).context(beside.display()))
+    });
+    let _ = std::fs::remove_file(&beside);
+    bytes
 }

@@ -42,7 +42,8 @@ struct Cli {
 
 #[derive(Args)]
 struct Window {
-    /// An experiment (a name of `mnemoscope list experiments`, or a .toml file) or a run folder
+    /// An experiment (a name of `mnemoscope list experiments`, or a .toml file) or a run folder. A name of the list wins:
+    /// ./birth is the folder, birth the experiment
     #[arg(value_name = "EXPERIMENT | RUN_FOLDER")]
     what: Option<String>,
     /// Save what the window shows to this PNG file, then quit (needs --at-step)
@@ -73,21 +74,30 @@ enum Command {
 
 /// Runs the program; the exit code is documented in `--help`.
 pub fn main() -> ExitCode {
-    let outcome = match Cli::try_parse() {
-        Ok(cli) => run(cli),
+    match Cli::try_parse() {
+        Ok(cli) => carried_out(|| run(cli)),
         Err(e) => {
             // Help and version are no errors; clap knows where each belongs.
             let _ = e.print();
-            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
-        }
-    };
-    match outcome {
-        Ok(code) => code,
-        Err(e) => {
-            let _ = writeln!(std::io::stderr(), "mnemoscope: {e}");
-            ExitCode::from(e.exit_code())
+            ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2))
         }
     }
+}
+
+/// Carries out a command; the exit code of what comes of it, with a sentence for an error. A panic is a fault of this
+/// program and gets the code of one.
+pub fn carried_out(command: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
+    // Nothing of the command is looked at again.
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(command));
+    let error = match outcome {
+        Ok(Ok(code)) => return code,
+        Ok(Err(e)) => e,
+        Err(_) => Error::internal(
+            "a fault of this program ended it; what was recorded before stays. Please report the lines above",
+        ),
+    };
+    let _ = writeln!(std::io::stderr(), "mnemoscope: {error}");
+    ExitCode::from(error.exit_code())
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {
@@ -102,7 +112,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
 
 impl Window {
     fn run(self) -> Result<ExitCode> {
-        crate::app::open(crate::app::Launch {
+        crate::app::open(&crate::app::Launch {
             what: self.what,
             screenshot: self.screenshot,
             at_step: self.at_step,

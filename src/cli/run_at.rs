@@ -1,5 +1,6 @@
 //! A recorded run at one step, ready to be asked: what `examine` and `figure` share.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,11 +51,18 @@ impl Asked {
     pub fn open(&self) -> Result<RunAt> {
         let mut reader = Reader::open(&self.folder)?;
         let recording = reader.recording.clone();
-        let experiment = Experiment::load(&self.folder.join("experiment.toml"))?;
+        let experiment = Experiment::of_run(&self.folder)?;
         let wanted = self.step.unwrap_or(u64::MAX);
         let step = recording.nearest_recorded(wanted).ok_or_else(|| {
             Error::input(format!("{} has no recorded weights yet", self.folder.display()))
         })?;
+        if let Some(wanted) = self.step.filter(|wanted| *wanted != step) {
+            // Not among the answers, where a program may read them.
+            let _ = writeln!(
+                std::io::stderr(),
+                "mnemoscope: step {wanted} has no recorded weights; step {step}, the nearest that has, is taken"
+            );
+        }
         let weights = reader.weights(step)?;
         let instrument = Instrument::new(&experiment)?;
         let prompt = Arc::new(self.prompt(&instrument, &experiment)?);

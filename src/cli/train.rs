@@ -1,7 +1,7 @@
 //! `mnemoscope train`: a run without a window.
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,17 +9,18 @@ use clap::Args;
 use crossbeam_channel::{Receiver, bounded, never, select};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::record::error::{Error, Result};
+use crate::record::error::{Error, Kind, Result};
 use crate::record::event::{Event, MarkKind, MetricsRow, State};
-use crate::record::folder::library;
+use crate::record::folder::{Reader, library};
 use crate::run::experiment::Experiment;
 use crate::run::session::{Begin, Command, Session, Start};
 
-use super::{assignment, say};
+use super::assignment;
 
 #[derive(Args)]
 pub struct Train {
-    /// An experiment: a name of `mnemoscope list experiments`, or a .toml file (with --resume it may be left out)
+    /// An experiment: a name of `mnemoscope list experiments`, a .toml file, or a run folder to repeat (with --resume it
+    /// may be left out). A name of the list wins: ./birth is the folder, birth the experiment
     #[arg(required_unless_present = "resume")]
     experiment: Option<String>,
     /// Change a setting, e.g. --set train.seed=3 --set task.triggers=5 (see `mnemoscope list`)
@@ -42,9 +43,9 @@ pub struct Train {
 impl Train {
     pub fn run(self) -> Result<ExitCode> {
         let experiment = self.experiment()?;
-        let folder = match &self.out {
-            Some(folder) => folder.clone(),
-            None => library::new_run_folder(&library::home()?, &experiment.name)?,
+        let (folder, made) = match &self.out {
+            Some(folder) => (folder.clone(), false),
+            None => (new_folder(&experiment.name)?, true),
         };
         let total = experiment.train.steps as u64;
         let interrupted = interrupts()?;
@@ -53,19 +54,31 @@ impl Train {
             begin: if self.resume { Begin::Resume } else { Begin::Fresh },
             folder: Some(folder.clone()),
             paused: false,
+            attended: false,
+        })
+        .inspect_err(|_| {
+            if made {
+                // Only if it is still empty.
+                let _ = std::fs::remove_dir(&folder);
+            }
         })?;
         let mut report = Report::new(total, self.quiet)?;
-        let stopped = watch(&session, &interrupted, &mut report);
+        let end = watch(&session, &interrupted, &mut report);
+        // Everything is saved and said before the run is read again.
         drop(session);
-        let stopped = stopped?;
-        report.end(&folder, stopped)?;
-        Ok(if stopped { ExitCode::from(130) } else { ExitCode::SUCCESS })
+        let end = end?;
+        report.end(&folder, &end)?;
+        match end {
+            End::Done => Ok(ExitCode::SUCCESS),
+            End::Stopped => Ok(ExitCode::from(130)),
+            End::Trouble(e) => Err(e),
+        }
     }
 
     fn experiment(&self) -> Result<Experiment> {
         let mut experiment = match (&self.experiment, &self.out) {
             (Some(name), _) => Experiment::find(name)?,
-            (None, Some(out)) => Experiment::load(&out.join("experiment.toml"))?,
+            (None, Some(out)) => Experiment::of_run(out)?,
             (None, None) => {
                 return Err(Error::usage("which experiment? See: mnemoscope list experiments"));
             }
@@ -73,6 +86,10 @@ impl Train {
         for text in &self.set {
             let (name, value) = assignment(text)?;
             experiment.set(name, &value)?;
+        }
+        if let Ok(here) = std::env::current_dir() {
+            // A path after --set is one from here on, also for who looks at the run from elsewhere.
+            experiment.task.resolve(&here);
         }
         if let Some(steps) = self.steps {
             experiment.train.steps = steps;
@@ -87,6 +104,21 @@ impl Train {
     }
 }
 
+/// A new folder in the library, which first makes room for it.
+fn new_folder(name: &str) -> Result<PathBuf> {
+    let home = library::home()?;
+    library::make_room(&home, library::CAP_BYTES, &[])?;
+    library::new_run_folder(&home, name)
+}
+
+/// How a run came to its end.
+enum End {
+    Done,
+    /// By a person.
+    Stopped,
+    Trouble(Error),
+}
+
 /// A message for each Ctrl-C (or termination signal).
 fn interrupts() -> Result<Receiver<()>> {
     let (sender, receiver) = bounded(1);
@@ -97,8 +129,8 @@ fn interrupts() -> Result<Receiver<()>> {
     Ok(receiver)
 }
 
-/// Follows the session to its end; true when a person stopped it.
-fn watch(session: &Session, interrupted: &Receiver<()>, report: &mut Report) -> Result<bool> {
+/// Follows the session to its end.
+fn watch(session: &Session, interrupted: &Receiver<()>, report: &mut Report) -> Result<End> {
     let (mut stopped, mut trouble) = (false, None);
     let mut signals = interrupted.clone();
     loop {
@@ -126,7 +158,11 @@ fn watch(session: &Session, interrupted: &Receiver<()>, report: &mut Report) -> 
             default(Duration::from_secs(3600)) => {}
         }
     }
-    trouble.map_or(Ok(stopped), Err)
+    Ok(match trouble {
+        Some(e) => End::Trouble(e),
+        None if stopped => End::Stopped,
+        None => End::Done,
+    })
 }
 
 /// What a person sees meanwhile: a bar on a terminal, plain lines elsewhere.
@@ -134,8 +170,6 @@ struct Report {
     quiet: bool,
     bar: Option<ProgressBar>,
     columns: Vec<String>,
-    last: Option<MetricsRow>,
-    learned: Vec<(u64, String)>,
     total: u64,
     next_line: u64,
 }
@@ -150,15 +184,7 @@ impl Report {
             .map_err(|e| Error::internal(e.to_string()))?;
             bar.set_style(style);
         }
-        Ok(Self {
-            quiet,
-            bar,
-            columns: Vec::new(),
-            last: None,
-            learned: Vec::new(),
-            total,
-            next_line: 0,
-        })
+        Ok(Self { quiet, bar, columns: Vec::new(), total, next_line: 0 })
     }
 
     fn take(&mut self, event: &Event) -> Result<()> {
@@ -172,9 +198,6 @@ impl Report {
             }
             Event::Metrics(row) => self.metrics(row)?,
             Event::Mark(mark) => {
-                if mark.kind == MarkKind::Emergence {
-                    self.learned.push((mark.step, mark.text.clone()));
-                }
                 self.line(&format!("step {}: {}", mark.step, mark.text))?;
             }
             Event::Progress { step, state, .. } => {
@@ -192,7 +215,6 @@ impl Report {
 
     fn metrics(&mut self, row: &MetricsRow) -> Result<()> {
         let summary = self.summary(row);
-        self.last = Some(row.clone());
         if let Some(bar) = &self.bar {
             bar.set_message(summary);
             return Ok(());
@@ -218,38 +240,60 @@ impl Report {
         parts.join("  ")
     }
 
-    fn line(&self, text: &str) -> Result<()> {
+    fn line(&mut self, text: &str) -> Result<()> {
         match &self.bar {
             _ if self.quiet => Ok(()),
             Some(bar) => {
                 bar.println(text);
                 Ok(())
             }
-            None => say(text),
+            None => self.say(text),
         }
     }
 
-    fn end(&self, folder: &std::path::Path, stopped: bool) -> Result<()> {
+    /// Writes a line to standard output. When nobody reads any more, training goes on without words.
+    fn say(&mut self, text: &str) -> Result<()> {
+        match writeln!(std::io::stdout(), "{text}") {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {
+                self.quiet = true;
+                Ok(())
+            }
+            said => said.map_err(|e| Error::from(e).context("writing to standard output")),
+        }
+    }
+
+    /// What was learned, and where it lies: of the whole run, also what it learned before it was resumed.
+    fn end(&mut self, folder: &Path, end: &End) -> Result<()> {
         if self.quiet {
             return Ok(());
         }
-        let last = self.last.as_ref();
-        let step = last.map_or(0, |row| row.step);
-        say(format!(
-            "{} at step {step}: {}",
-            if stopped { "Stopped" } else { "Finished" },
+        let word = match end {
+            End::Done => "Finished",
+            End::Stopped => "Stopped",
+            End::Trouble(e) if e.kind == Kind::Diverged => "Diverged",
+            End::Trouble(_) => "Ended",
+        };
+        let recording = Reader::open(folder)?.recording;
+        let last = recording.rows.last();
+        self.say(&format!(
+            "{word} at step {}: {}",
+            last.map_or(0, |row| row.step),
             last.map_or_else(String::new, |row| self.summary(row))
         ))?;
-        for (step, text) in &self.learned {
-            say(format!("  step {step}: {text}"))?;
+        let learned = recording.marks.iter().filter(|mark| mark.kind == MarkKind::Emergence);
+        let mut learned: Vec<String> =
+            learned.map(|mark| format!("  step {}: {}", mark.step, mark.text)).collect();
+        if learned.is_empty() {
+            learned.push("  no emergence mark was set".to_owned());
         }
-        if self.learned.is_empty() {
-            say("  no emergence mark was set")?;
+        for line in learned {
+            self.say(&line)?;
         }
-        say(format!("The run lies in {}", folder.display()))?;
-        say(format!("Look at it: mnemoscope \"{}\"", folder.display()))?;
-        if stopped {
-            say(format!("Go on: mnemoscope train --resume --out \"{}\"", folder.display()))?;
+        self.say(&format!("The run lies in {}", folder.display()))?;
+        self.say(&format!("Look at it: mnemoscope \"{}\"", folder.display()))?;
+        if matches!(end, End::Stopped) {
+            let folder = folder.display();
+            self.say(&format!("Go on: mnemoscope train --resume --out \"{folder}\""))?;
         }
         Ok(())
     }

@@ -10,6 +10,9 @@ use rand_core::{Rng, SeedableRng};
 use crate::record::error::{Error, Result, did_you_mean};
 use crate::record::weights::{NamedTensor, Weights};
 
+/// Most memory for the numbers of a network: 2 GB. Gradients, moments and copies take several times that.
+const MOST_BYTES: usize = 2 << 30;
+
 /// How a parameter is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
@@ -60,8 +63,21 @@ impl Params {
     /// # Errors
     /// When the tensor cannot be made.
     pub fn add(&mut self, name: &str, shape: &[usize], init: Init, trained: bool) -> Result<Param> {
-        let values = draw(self.seed, name, shape.iter().product(), init);
+        let values = draw(self.seed, name, self.room_for(name, shape)?, init);
         self.add_values(name, shape, values, trained)
+    }
+
+    /// Numbers of a tensor to add, if the network is not too large with it: said before memory is asked for.
+    fn room_for(&self, name: &str, shape: &[usize]) -> Result<usize> {
+        let count = shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
+        let there: usize = self.entries.iter().map(|e| e.var.elem_count()).sum();
+        let fits = |count: &usize| count.saturating_add(there) <= MOST_BYTES / size_of::<f32>();
+        count.filter(fits).ok_or_else(|| {
+            Error::usage(format!(
+                "with the tensor {name} of shape {shape:?} the network has more than {} MB of numbers, and training takes several times that; lower model.width, model.layers or task.length",
+                MOST_BYTES >> 20
+            ))
+        })
     }
 
     /// Adds a parameter with given values, row-major.

@@ -67,6 +67,13 @@ impl Marks {
         next.map_or_else(|| "training".to_owned(), |(rule, _)| rule.before.to_owned())
     }
 
+    /// Takes a mark as set that another run has set, which this one goes on from.
+    pub fn carry_over(&mut self, mark: &Mark) {
+        for progress in self.progress.iter_mut().filter(|p| p.rule == mark.text) {
+            (progress.since, progress.in_a_row, progress.set) = (Some(mark.step), IN_A_ROW, true);
+        }
+    }
+
     /// All that a run needs to set the same marks after an interruption.
     pub fn state(&self) -> State {
         State(self.progress.clone())
@@ -127,20 +134,36 @@ pub struct Facts {
     pub global_memory: bool,
     /// Layers that attend.
     pub attention_layers: usize,
+    /// Answers stand in the context: nothing else asks for an output memory or for heads.
+    pub triggers: bool,
+    /// Something that the output memory is made of is trained.
+    pub output_memory: bool,
+    /// Something that tells the first layer where to attend is trained.
+    pub first_keys: bool,
+    /// The same of the second layer.
+    pub second_keys: bool,
 }
 
 impl Facts {
-    /// `global_in_loss`: the loss covers all positions, not only repeated outputs.
-    pub fn new(subject: Subject<'_>, global_in_loss: bool) -> Self {
+    /// `global_in_loss`: the loss covers all positions, not only repeated outputs. `frozen` are tensors that the model
+    /// trains and this run never does.
+    pub fn new(subject: Subject<'_>, global_in_loss: bool, frozen: &[String]) -> Self {
         let layout = subject.model.layout();
-        let is_trained =
-            |name| subject.params.find(name).is_some_and(|p| subject.params.is_trained(p));
-        let paths = ["layer1.wf", "layer1.wf2", "embed", "unembed"];
+        let is_trained = |name: &str| {
+            subject.params.find(name).is_some_and(|p| subject.params.is_trained(p))
+                && !frozen.iter().any(|f| f == name)
+        };
+        // Other networks than `birth` always train something there.
+        let any = |names: &[&str]| layout.kind != "birth" || names.iter().any(|n| is_trained(n));
         Self {
             vocab: layout.vocab,
             global_in_loss,
-            // All else on that way is frozen in `birth`; other networks always train something there.
-            global_memory: layout.kind != "birth" || paths.into_iter().any(is_trained),
+            // All else on these ways is frozen in `birth`.
+            global_memory: any(&["layer1.wf", "layer1.wf2", "embed", "unembed"]),
+            output_memory: any(&["layer1.wo", "embed", "unembed"]),
+            first_keys: any(&["layer0.wk", "embed"]),
+            second_keys: any(&["layer1.wk", "embed"]),
+            triggers: subject.source.has_triggers(),
             attention_layers: layout.heads.iter().filter(|&&n| n > 0).count(),
         }
     }
@@ -184,14 +207,14 @@ const RULES: [Rule; 6] = [
         name: "output memory formed",
         before: "forming the output memory",
         sentence: "W_O2 recalls at least half of all tokens",
-        can_occur: |_| true,
+        can_occur: |facts| facts.triggers && facts.output_memory,
         conditions: &[Condition { quantity: Quantity::Column("recall_wo2"), at_least: 0.5 }],
     },
     Rule {
         name: "previous-token head formed",
         before: "forming the previous-token head",
         sentence: "after at least half of all first triggers the first layer attends to the previous token",
-        can_occur: |_| true,
+        can_occur: |facts| facts.triggers && facts.first_keys,
         conditions: &[Condition {
             quantity: Quantity::Column("previous_token_score"),
             at_least: 0.5,
@@ -201,14 +224,14 @@ const RULES: [Rule; 6] = [
         name: "previous-token head formed",
         before: "forming the previous-token head",
         sentence: "one head gives at least half of its attention to the previous token",
-        can_occur: |_| true,
+        can_occur: |facts| facts.triggers && facts.first_keys,
         conditions: &[Condition { quantity: Quantity::Largest("previous_token_l"), at_least: 0.5 }],
     },
     Rule {
         name: "induction head formed",
         before: "forming the induction head",
         sentence: "nine in ten repeated outputs are predicted, and for three in four of them the second layer attends to what followed the trigger before",
-        can_occur: |facts| facts.attention_layers >= 2,
+        can_occur: induction_can_form,
         conditions: &[
             Condition { quantity: Quantity::Column("accuracy_in_context"), at_least: 0.9 },
             Condition { quantity: Quantity::Column("induction_score"), at_least: 0.75 },
@@ -218,13 +241,22 @@ const RULES: [Rule; 6] = [
         name: "induction head formed",
         before: "forming the induction head",
         sentence: "nine in ten repeated outputs are predicted",
-        can_occur: |facts| facts.attention_layers >= 2,
+        can_occur: induction_can_form,
         conditions: &[Condition {
             quantity: Quantity::Column("accuracy_in_context"),
             at_least: 0.9,
         }],
     },
 ];
+
+/// Both layers must find their way, and what they find must be put out.
+fn induction_can_form(facts: Facts) -> bool {
+    facts.attention_layers >= 2
+        && facts.triggers
+        && facts.output_memory
+        && facts.first_keys
+        && facts.second_keys
+}
 
 impl Quantity {
     fn recorded(&self, columns: &[String]) -> bool {

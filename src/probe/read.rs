@@ -78,8 +78,7 @@ pub fn cross_entropy(logits: &[f32], target: usize) -> f64 {
 
 /// Whether the sequences of this source have answers that the sequence itself determines.
 pub fn has_occurrences(source: &dyn Source) -> bool {
-    // A rare trigger may be absent from one sequence, hardly from sixteen.
-    (0..16).any(|i| source.sequence(0, i).occurrence.iter().any(|&c| c > 0))
+    source.has_triggers()
 }
 
 /// A mean that is being counted.

@@ -10,12 +10,13 @@ mod tensors;
 
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
-use std::io::Cursor;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::checkpoint::Checkpoint;
+use super::documents::Documents;
 use super::error::{Error, Result};
 use super::event::{Mark, MarkKind, MetricsRow};
 use super::knobs;
@@ -34,6 +35,8 @@ pub struct Birth {
     pub name: String,
     /// The whole experiment as a document.
     pub experiment: String,
+    /// What its task read from outside.
+    pub documents: Documents,
     /// `fresh` or `branch`.
     pub kind: String,
     pub parent: Option<Parent>,
@@ -70,7 +73,7 @@ pub struct Reader {
     pub recording: Recording,
     /// What is damaged and was left out, a sentence each.
     pub problems: Vec<Error>,
-    index: Index,
+    weights: WeightsReader,
 }
 
 impl Reader {
@@ -80,13 +83,13 @@ impl Reader {
     pub fn open(folder: &Path) -> Result<Self> {
         let about = read_about(folder)?;
         let mut reader = Self {
-            folder: folder.to_owned(),
             recording: Recording::default(),
             problems: Vec::new(),
-            index: Index::default(),
+            weights: WeightsReader::open(folder)?,
+            folder: folder.to_owned(),
             about,
         };
-        reader.refresh()?;
+        reader.read()?;
         Ok(reader)
     }
 
@@ -95,20 +98,26 @@ impl Reader {
     /// # Errors
     /// As [`Self::open`].
     pub fn refresh(&mut self) -> Result<()> {
-        let (rows, _) = read_rows(&self.folder, &self.about.columns)?;
-        let (marks, _) = read_marks(&self.folder)?;
-        self.index = Index::read(&self.folder.join("weights"), &self.index)?;
-        self.problems = std::mem::take(&mut self.index.damaged);
-        let recorded = self.index.steps();
-        self.recording = Recording {
+        self.weights.refresh()?;
+        self.read()
+    }
+
+    fn read(&mut self) -> Result<()> {
+        self.problems = self.weights.problems();
+        let recorded = self.weights.steps();
+        let columns = self.about.columns.clone();
+        let mut recording = Recording {
             folder: Some(self.folder.clone()),
-            columns: self.about.columns.clone(),
             last_step: recorded.last().map_or(0, |s| *s),
-            rows: Vec::new(),
-            marks,
+            marks: marks(&self.folder)?,
+            columns,
             recorded,
+            ..Recording::default()
         };
-        rows.into_iter().for_each(|row| self.recording.add_row(row));
+        // One row after the other: a long run has more of them than memory should hold.
+        let columns = recording.columns.len();
+        each_row(&self.folder, columns, u64::MAX, |row, _| recording.add_row(row))?;
+        self.recording = recording;
         Ok(())
     }
 
@@ -125,21 +134,56 @@ impl Reader {
     /// # Errors
     /// When the step is not recorded (with the nearest that are), or its file is damaged.
     pub fn weights(&mut self, step: u64) -> Result<Weights> {
+        let weights = self.weights.weights(step);
+        self.recording.recorded = self.weights.steps();
+        weights
+    }
+}
+
+/// The recorded weights of a run folder alone: what an examiner needs of it. As long as it lives, no program
+/// deletes the folder.
+pub struct WeightsReader {
+    folder: PathBuf,
+    index: Index,
+    /// The folder itself, marked as being read; `None` where the system cannot mark folders.
+    _read: Option<File>,
+}
+
+impl WeightsReader {
+    /// # Errors
+    /// When it is no run folder, was written by a newer program, or cannot be read.
+    pub fn open(folder: &Path) -> Result<Self> {
+        read_about(folder)?;
+        let read = File::open(folder).ok().filter(|file| file.try_lock_shared().is_ok());
+        let index = Index::read(&folder.join("weights"), &Index::default())?;
+        Ok(Self { folder: folder.to_owned(), index, _read: read })
+    }
+
+    /// Steps whose weights are recorded, in order.
+    pub fn steps(&self) -> Vec<u64> {
+        self.index.steps()
+    }
+
+    /// The weights of a recorded step.
+    ///
+    /// # Errors
+    /// When the step is not recorded (with the nearest that are), or its file is damaged.
+    pub fn weights(&mut self, step: u64) -> Result<Weights> {
         if let Ok(weights) = self.index.weights(step) {
             return Ok(weights);
         }
         // The writer may have moved it into a pack since.
-        self.index = Index::read(&self.folder.join("weights"), &self.index)?;
-        self.recording.recorded = self.index.steps();
+        self.refresh()?;
         self.index.weights(step)
     }
 
-    /// Where training would go on; `None` when nothing was saved yet.
-    ///
-    /// # Errors
-    /// When the file is damaged.
-    pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
-        Ok(read_checkpoint(&self.folder)?.map(|(checkpoint, _)| checkpoint))
+    fn refresh(&mut self) -> Result<()> {
+        self.index = Index::read(&self.folder.join("weights"), &self.index)?;
+        Ok(())
+    }
+
+    fn problems(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.index.damaged)
     }
 }
 
@@ -154,7 +198,6 @@ pub enum Item {
 /// The one program that writes a folder. What cannot be written waits in memory and can be tried again.
 pub struct Writer {
     folder: PathBuf,
-    columns: Vec<String>,
     metrics: Append,
     events: Append,
     store: Store,
@@ -168,21 +211,30 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a new run in a folder, which is made if need be.
+    /// Begins a new run in a folder, which is made if need be. When that fails, nothing of it is left behind.
     ///
     /// # Errors
     /// When there is a run already, another program writes there, or the system refuses.
     pub fn create(folder: &Path, birth: Birth) -> Result<Self> {
-        fs::create_dir_all(folder).map_err(|e| refused("making", folder, &e))?;
-        if folder.join("run.json").exists() {
-            return Err(Error::usage(format!(
-                "{} holds a run already; resume it, or name another folder",
-                folder.display()
-            )));
+        let made = make(folder)?;
+        let taken = take_new(folder);
+        let (lock, was_empty) = taken.inspect_err(|_| {
+            if made {
+                // Only if it is still empty: somebody else may have begun a run there.
+                let _ = fs::remove_dir(folder);
+            }
+        })?;
+        let writer = Self::begin(folder, birth, lock);
+        if writer.is_err() && was_empty {
+            sweep(folder, made);
         }
-        check_empty(folder)?;
-        let lock = lock(folder)?;
+        writer
+    }
+
+    fn begin(folder: &Path, birth: Birth, lock: File) -> Result<Self> {
+        remove_temporary(folder);
         replace_bytes(&folder.join("experiment.toml"), birth.experiment.as_bytes())?;
+        write_documents(folder, &birth.documents)?;
         let mut metrics = Append::open(folder.join("metrics.csv"), 0)?;
         metrics.write(header_line(&birth.columns).as_bytes())?;
         let writer = Self {
@@ -190,7 +242,6 @@ impl Writer {
             events: Append::open(folder.join("events.jsonl"), 0)?,
             store: Store::open(folder.join("weights"), birth.budget_bytes, None)?,
             folder: folder.to_owned(),
-            columns: birth.columns.clone(),
             waiting: VecDeque::new(),
             marked: Vec::new(),
             last_row: None,
@@ -212,59 +263,19 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Opens a run to go on with: everything after its checkpoint is cut off. Without a checkpoint everything
-    /// is, and the run begins anew.
+    /// Opens a run to go on with as it is: [`Halted::open`] and [`Halted::cut`] in one.
     ///
     /// # Errors
-    /// When it is no run folder, another program writes there, or something is damaged.
+    /// As these.
     pub fn resume(folder: &Path) -> Result<(Self, Option<Checkpoint>)> {
-        let about = read_about(folder)?;
-        let lock = lock(folder)?;
-        let (checkpoint, kept) = match read_checkpoint(folder)? {
-            Some((checkpoint, kept)) => (Some(checkpoint), kept),
-            None => (None, Kept { metrics: 0, events: 0 }),
-        };
-        let mut metrics = Append::open(folder.join("metrics.csv"), kept.metrics)?;
-        let events = Append::open(folder.join("events.jsonl"), kept.events)?;
-        if metrics.len() == 0 {
-            metrics.write(header_line(&about.columns).as_bytes())?;
-        }
-        let last = checkpoint.as_ref().map(|c| c.weights.step);
-        let (marks, _) = read_marks(folder)?;
-        let (rows, _) = read_rows(folder, &about.columns)?;
-        let writer = Self {
-            store: Store::open(folder.join("weights"), u64::MAX, last)?,
-            folder: folder.to_owned(),
-            columns: about.columns,
-            waiting: VecDeque::new(),
-            marked: marks.iter().map(|mark| mark.step).collect(),
-            last_row: rows.last().map(|row| row.step),
-            recorded: Vec::new(),
-            metrics,
-            events,
-            _lock: lock,
-        };
-        Ok((writer, checkpoint))
+        let mut halted = Halted::open(folder)?;
+        let checkpoint = halted.checkpoint.take();
+        let columns = halted.about.columns.clone();
+        Ok((halted.cut(&columns, 1)?, checkpoint))
     }
 
     pub fn set_budget(&mut self, bytes: u64) {
         self.store.budget_bytes = bytes;
-    }
-
-    /// Whether the metrics of the folder are those that will be written.
-    ///
-    /// # Errors
-    /// When they are not: the run was made by another version or another experiment.
-    pub fn check_columns(&self, columns: &[String]) -> Result<()> {
-        if self.columns == columns {
-            return Ok(());
-        }
-        Err(Error::input(format!(
-            "{}: its metrics have the columns {}, this experiment would write {}; begin a new run instead of resuming",
-            self.folder.display(),
-            self.columns.join(","),
-            columns.join(",")
-        )))
     }
 
     /// Step of the last row of metrics, written or waiting.
@@ -326,10 +337,119 @@ impl Writer {
     }
 }
 
+/// A run that stopped and may go on. It is locked and read; nothing of it has changed yet.
+pub struct Halted {
+    folder: PathBuf,
+    pub about: About,
+    /// Where it goes on; `None`: it was killed before its first checkpoint and begins anew.
+    pub checkpoint: Option<Checkpoint>,
+    /// Step of the checkpoint.
+    last: Option<u64>,
+    kept: Kept,
+    lock: File,
+}
+
+impl Halted {
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// # Errors
+    /// When it is no run folder, another program writes there, something is damaged, or its checkpoint is gone.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let about = read_about(folder)?;
+        let lock = lock(folder)?;
+        let (checkpoint, kept) = match read_checkpoint(folder)? {
+            Some((checkpoint, kept)) => (Some(checkpoint), kept),
+            None => (None, Kept { metrics: 0, events: 0 }),
+        };
+        let mut rows = 0;
+        each_row(folder, about.columns.len(), u64::MAX, |_, _| rows += 1)?;
+        if checkpoint.is_none() && rows > 1 {
+            return Err(Error::input(format!(
+                "{} has {rows} rows of metrics and no checkpoint.safetensors: it cannot go on from where it was. Branch from a recorded step in the window, or begin a new run",
+                folder.display()
+            )));
+        }
+        for (name, expected) in [("metrics.csv", kept.metrics), ("events.jsonl", kept.events)] {
+            let path = folder.join(name);
+            let length = fs::metadata(&path).map_or(0, |data| data.len());
+            if length < expected {
+                return Err(Error::input(format!(
+                    "{}: {length} bytes, its checkpoint expects at least {expected}: the file was cut short. Branch from a recorded step in the window, or begin a new run",
+                    path.display()
+                )));
+            }
+        }
+        let last = checkpoint.as_ref().map(|c| c.weights.step);
+        Ok(Self { folder: folder.to_owned(), about, checkpoint, last, kept, lock })
+    }
+
+    /// The experiment as a document.
+    ///
+    /// # Errors
+    /// When the file is missing or no text.
+    pub fn experiment(&self) -> Result<String> {
+        read_text(&self.folder.join("experiment.toml"), MOST_DOCUMENT_BYTES)
+    }
+
+    /// Cuts off everything after the checkpoint and opens the folder for writing. The row of a last step off the grid
+    /// of every `evaluate` steps goes as well: a run that had more steps to do would not have it.
+    ///
+    /// # Errors
+    /// When the metrics have other columns than `columns` (nothing has changed then), or the system refuses.
+    pub fn cut(self, columns: &[String], evaluate: u64) -> Result<Writer> {
+        let Self { folder, about, last, mut kept, lock, .. } = self;
+        if about.columns != columns {
+            return Err(Error::input(format!(
+                "{}: its metrics have the columns {}, this experiment would write {}; begin a new run instead of resuming",
+                folder.display(),
+                about.columns.join(","),
+                columns.join(",")
+            )));
+        }
+        let (mut last, mut rows) = (last, Vec::new());
+        each_row(&folder, columns.len(), kept.metrics, |row, from| {
+            rows.push((row.step, from));
+            if rows.len() > 2 {
+                rows.remove(0);
+            }
+        })?;
+        // The first row of a branch may be off the grid, and stays.
+        if let [(before, _), (step, from)] = rows[..]
+            && !step.is_multiple_of(evaluate)
+        {
+            kept.metrics = from;
+            last = Some(before);
+            rows.pop();
+        }
+        remove_temporary(&folder);
+        let store = Store::open(folder.join("weights"), u64::MAX, last)?;
+        let mut metrics = Append::open(folder.join("metrics.csv"), kept.metrics)?;
+        let events = Append::open(folder.join("events.jsonl"), kept.events)?;
+        if metrics.len() == 0 {
+            metrics.write(header_line(columns).as_bytes())?;
+        }
+        Ok(Writer {
+            marked: marks(&folder)?.iter().map(|mark| mark.step).collect(),
+            last_row: rows.last().map(|(step, _)| *step),
+            waiting: VecDeque::new(),
+            recorded: Vec::new(),
+            folder,
+            metrics,
+            events,
+            store,
+            _lock: lock,
+        })
+    }
+}
+
 /// Documents longer than this are not what they seem.
 const MOST_DOCUMENT_BYTES: u64 = 16 << 20;
-/// Rows of a run of years; a longer file is not what it seems.
-const MOST_TABLE_BYTES: u64 = 4 << 30;
+/// Marks of a run of years; a longer file is not what it seems.
+const MOST_MARKS_BYTES: u64 = 256 << 20;
+/// A network of the largest size with two moments, and some room.
+const MOST_CHECKPOINT_BYTES: u64 = 8 << 30;
 
 /// Bytes of the growing files that belong to a checkpoint.
 struct Kept {
@@ -356,10 +476,46 @@ fn lock(folder: &Path) -> Result<File> {
     }
 }
 
-/// Whether a new run may begin here: nothing but what a run that was killed at its very start left.
-fn check_empty(folder: &Path) -> Result<()> {
-    const OURS: [&str; 5] = ["lock", "experiment.toml", "metrics.csv", "events.jsonl", "weights"];
+/// Makes a folder; true if it was not there.
+fn make(folder: &Path) -> Result<bool> {
+    let made = match fs::create_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let parent = folder.parent().unwrap_or(folder);
+            fs::create_dir_all(parent).and_then(|()| fs::create_dir(folder))
+        }
+        made => made,
+    };
+    match made {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(refused("making", folder, &e)),
+    }
+}
+
+/// Takes a folder for a new run; the lock, and whether the folder was empty.
+fn take_new(folder: &Path) -> Result<(File, bool)> {
+    let was_empty = check_new(folder)?;
+    let lock = lock(folder)?;
+    // Somebody may have begun and ended a run here in between.
+    check_new(folder)?;
+    Ok((lock, was_empty))
+}
+
+/// What a run that was killed at its very start may have left.
+const OURS: [&str; 6] =
+    ["lock", "experiment.toml", "task", "metrics.csv", "events.jsonl", "weights"];
+
+/// Whether a new run may begin here: nothing but what a run that was killed at its very start left. True if there is
+/// nothing at all.
+fn check_new(folder: &Path) -> Result<bool> {
+    if folder.join("run.json").exists() {
+        return Err(Error::usage(format!(
+            "{} holds a run already; resume it, or name another folder",
+            folder.display()
+        )));
+    }
     let entries = fs::read_dir(folder).map_err(|e| refused("reading", folder, &e))?;
+    let mut empty = true;
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !OURS.contains(&name.as_str()) && !name.ends_with(".tmp") {
@@ -368,8 +524,82 @@ fn check_empty(folder: &Path) -> Result<()> {
                 folder.display()
             )));
         }
+        empty = false;
     }
-    Ok(())
+    Ok(empty)
+}
+
+/// Removes what a run that could not begin left in a folder that was empty, and the folder if it was made for it.
+fn sweep(folder: &Path, made: bool) {
+    for name in OURS {
+        let path = folder.join(name);
+        // What the system keeps us from removing stays; the error that led here is the one to tell.
+        let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+    }
+    if made {
+        let _ = fs::remove_dir(folder);
+    }
+}
+
+/// Removes the files that a kill left half written.
+fn remove_temporary(folder: &Path) {
+    for part in ["", "weights", "task"] {
+        for entry in fs::read_dir(folder.join(part)).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_file() && disk::is_temporary(&path) {
+                // One that stays is in nobody's way.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+fn write_documents(folder: &Path, documents: &Documents) -> Result<()> {
+    let home = folder.join("task");
+    if home.is_dir() {
+        fs::remove_dir_all(&home).map_err(|e| refused("removing", &home, &e))?;
+    }
+    if documents.is_empty() {
+        return Ok(());
+    }
+    fs::create_dir(&home).map_err(|e| refused("making", &home, &e))?;
+    documents.iter().try_for_each(|(name, text)| replace_bytes(&home.join(name), text.as_bytes()))
+}
+
+/// What the task of a run read from outside, as the folder keeps it.
+///
+/// # Errors
+/// When a file is longer than such a document can be, or no text.
+pub fn documents(folder: &Path) -> Result<Documents> {
+    let home = folder.join("task");
+    let mut documents = Documents::new();
+    if !home.is_dir() {
+        return Ok(documents);
+    }
+    for entry in fs::read_dir(&home).map_err(|e| refused("reading", &home, &e))?.flatten() {
+        let path = entry.path();
+        if path.is_file() && !disk::is_temporary(&path) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            documents.insert(name, read_text(&path, MOST_DOCUMENT_BYTES)?);
+        }
+    }
+    Ok(documents)
+}
+
+/// What `run.json` of a run folder says.
+///
+/// # Errors
+/// When it is no run folder, or was written by a newer program (both versions are named).
+pub fn about(folder: &Path) -> Result<About> {
+    read_about(folder)
+}
+
+/// Where training of a run would go on; `None` when nothing was saved yet.
+///
+/// # Errors
+/// When the file is damaged.
+pub fn checkpoint(folder: &Path) -> Result<Option<Checkpoint>> {
+    Ok(read_checkpoint(folder)?.map(|(checkpoint, _)| checkpoint))
 }
 
 fn write_about(folder: &Path, about: &About) -> Result<()> {
@@ -449,41 +679,63 @@ fn line(row: &MetricsRow) -> String {
     line
 }
 
-/// Whole lines of a file that may be in the middle of growing, and their bytes. A missing file has none.
-fn whole_lines(path: &Path) -> Result<String> {
-    if !path.exists() {
-        return Ok(String::new());
+/// Calls `take` with every whole line of a file that may be in the middle of growing: its number from 1, its text and
+/// where it begins. A missing file has none; `most_bytes` of the file are read.
+fn each_line(
+    path: &Path,
+    most_bytes: u64,
+    mut take: impl FnMut(usize, &str, u64) -> Result<()>,
+) -> Result<()> {
+    /// A row of a thousand columns has 20 KB.
+    const MOST_LINE_BYTES: u64 = 1 << 20;
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(refused("reading", path, &e)),
+    };
+    let wrong = |line: usize, why: &str| {
+        Error::input(format!("{}: line {line} is damaged: {why}", path.display()))
+    };
+    let mut input = BufReader::new(file).take(most_bytes);
+    let (mut from, mut bytes) = (0, Vec::new());
+    for number in 1.. {
+        bytes.clear();
+        let mut line = input.by_ref().take(MOST_LINE_BYTES);
+        let read = line.read_until(b'\n', &mut bytes).map_err(|e| refused("reading", path, &e))?;
+        if bytes.pop() != Some(b'\n') {
+            if read as u64 == MOST_LINE_BYTES {
+                return Err(wrong(number, "it is longer than any line of a run"));
+            }
+            return Ok(());
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|_| wrong(number, "it is no UTF-8 text"))?;
+        take(number, text, from)?;
+        from += read as u64;
     }
-    let length = fs::metadata(path).map_err(|e| refused("reading", path, &e))?.len();
-    if length > MOST_TABLE_BYTES {
-        return Err(Error::input(format!(
-            "{}: {length} bytes are more than a run writes",
-            path.display()
-        )));
-    }
-    let mut bytes = fs::read(path).map_err(|e| refused("reading", path, &e))?;
-    let end = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-    bytes.truncate(end);
-    String::from_utf8(bytes)
-        .map_err(|_| Error::input(format!("{}: it is no UTF-8 text", path.display())))
+    Ok(())
 }
 
-fn read_rows(folder: &Path, columns: &[String]) -> Result<(Vec<MetricsRow>, u64)> {
+/// Calls `take` with every row of the metrics and where its line begins, within the first `most_bytes`.
+fn each_row(
+    folder: &Path,
+    columns: usize,
+    most_bytes: u64,
+    mut take: impl FnMut(MetricsRow, u64),
+) -> Result<()> {
     let path = folder.join("metrics.csv");
-    let text = whole_lines(&path)?;
-    let mut rows = Vec::new();
-    for (number, line) in text.lines().enumerate().skip(1) {
-        let row = row_of(line, columns.len()).ok_or_else(|| {
-            Error::input(format!(
-                "{}: line {} is damaged; expected a step and {} numbers",
-                path.display(),
-                number + 1,
-                columns.len()
-            ))
-        })?;
-        rows.push(row);
-    }
-    Ok((rows, text.len() as u64))
+    each_line(&path, most_bytes, |number, line, from| {
+        // The first line is the header.
+        if number > 1 {
+            let row = row_of(line, columns).ok_or_else(|| {
+                Error::input(format!(
+                    "{}: line {number} is damaged; expected a step and {columns} numbers",
+                    path.display(),
+                ))
+            })?;
+            take(row, from);
+        }
+        Ok(())
+    })
 }
 
 fn row_of(line: &str, columns: usize) -> Option<MetricsRow> {
@@ -504,17 +756,20 @@ fn line_of_mark(mark: &Mark) -> String {
     format!("{}\n", json!({"step": mark.step, "kind": kind, "text": mark.text}))
 }
 
-fn read_marks(folder: &Path) -> Result<(Vec<Mark>, u64)> {
+/// The marks of a run, in the order in which they were set.
+///
+/// # Errors
+/// When a line is damaged.
+pub fn marks(folder: &Path) -> Result<Vec<Mark>> {
     let path = folder.join("events.jsonl");
-    let text = whole_lines(&path)?;
     let mut marks = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let mark = mark_of(line).ok_or_else(|| {
-            Error::input(format!("{}: line {} is damaged", path.display(), number + 1))
-        })?;
-        marks.push(mark);
-    }
-    Ok((marks, text.len() as u64))
+    each_line(&path, MOST_MARKS_BYTES, |number, line, _| {
+        marks.push(mark_of(line).ok_or_else(|| {
+            Error::input(format!("{}: line {number} is damaged", path.display()))
+        })?);
+        Ok(())
+    })?;
+    Ok(marks)
 }
 
 fn mark_of(line: &str) -> Option<Mark> {
@@ -553,8 +808,15 @@ fn read_checkpoint(folder: &Path) -> Result<Option<(Checkpoint, Kept)>> {
     if !path.exists() {
         return Ok(None);
     }
-    let bytes = fs::read(&path).map_err(|e| refused("reading", &path, &e))?;
-    let contents = tensors::contents(Cursor::new(&bytes), bytes.len() as u64, &path)?;
+    let mut file = File::open(&path).map_err(|e| refused("reading", &path, &e))?;
+    let length = file.metadata().map_err(|e| refused("reading", &path, &e))?.len();
+    if length > MOST_CHECKPOINT_BYTES {
+        return Err(Error::input(format!(
+            "{}: {length} bytes, expected at most {MOST_CHECKPOINT_BYTES}",
+            path.display()
+        )));
+    }
+    let contents = tensors::contents(&mut file, length, &path)?;
     let damaged = || Error::input(format!("{}: its note is damaged", path.display()));
     let note: Value = contents
         .note
@@ -565,7 +827,7 @@ fn read_checkpoint(folder: &Path) -> Result<Option<(Checkpoint, Kept)>> {
     let number = |key: &str| note.get(key).and_then(Value::as_u64).ok_or_else(damaged);
     let (mut all, mut optimizer) = (std::collections::BTreeMap::new(), Vec::new());
     for place in &contents.places {
-        let data = tensors::numbers(Cursor::new(&bytes), &contents, place, &path)?;
+        let data = tensors::numbers(&mut file, &contents, place, &path)?;
         let (part, name) = place.name.split_once('/').ok_or_else(damaged)?;
         let tensor =
             NamedTensor { name: name.into(), shape: place.shape.clone(), data, trained: true };

@@ -2,7 +2,9 @@
 
 pub mod array;
 pub mod batch;
+pub mod budget;
 pub mod checkpoint;
+pub mod documents;
 pub mod error;
 pub mod event;
 pub mod folder;

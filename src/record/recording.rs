@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::budget;
 use super::event::{Mark, MetricsRow};
 
 /// What is known of a run. Weights are not here: they are asked of the folder (or of the trainer) by step.
@@ -17,10 +18,9 @@ pub struct Recording {
     pub recorded: Vec<u64>,
     /// Largest step heard of.
     pub last_step: u64,
+    /// Runs that share the memory for rows ([`budget::ROWS_BYTES`]), this one included; 0 counts as 1.
+    pub sharers: usize,
 }
-
-/// Most numbers that the rows of a run take in memory: 64 MB.
-const MOST_NUMBERS: usize = 8 << 20;
 
 impl Recording {
     /// Adds the next row. When the rows of a long run take too much memory, every second of the older half goes
@@ -32,16 +32,35 @@ impl Recording {
         }
         self.last_step = self.last_step.max(row.step);
         self.rows.push(row);
-        // A row costs some numbers besides its own: its step and the vector around it.
-        let most = MOST_NUMBERS / (self.columns.len() + 6);
-        if self.rows.len() > most {
-            let older = self.rows.len() / 2;
-            let mut at = 0;
-            self.rows.retain(|_| {
-                at += 1;
-                at > older || at % 2 == 1
-            });
+        if self.rows.len() > self.most_rows() {
+            self.thin();
         }
+    }
+
+    /// Shares the memory for rows with other runs: there are `sharers` of them with this one.
+    pub fn share(&mut self, sharers: usize) {
+        self.sharers = sharers;
+        while self.rows.len() > self.most_rows() {
+            self.thin();
+        }
+        // What is drawn while rows come in takes no more than its share either.
+        self.rows.shrink_to(self.most_rows());
+    }
+
+    fn most_rows(&self) -> usize {
+        // A row costs some numbers besides its own: its step and the vector around it.
+        let row_bytes = size_of::<f64>() * (self.columns.len() + 6);
+        (budget::ROWS_BYTES / row_bytes / self.sharers.max(1)).max(8)
+    }
+
+    /// Every second row of the older half goes.
+    fn thin(&mut self) {
+        let older = self.rows.len() / 2;
+        let mut at = 0;
+        self.rows.retain(|_| {
+            at += 1;
+            at > older || at % 2 == 1
+        });
     }
 
     /// Adds a mark, unless it is there already.

@@ -16,7 +16,7 @@ use crate::record::weights::Weights;
 use crate::task::Source;
 
 use super::experiment::Experiment;
-use super::measure::{Round, of_weights};
+use super::measure::{Round, of_weights, try_out};
 use super::meters::HeldOut;
 
 /// The task and the network of an experiment, ready to be questioned at any step.
@@ -28,6 +28,8 @@ pub struct Instrument {
     held_out: HeldOut,
     /// What `params` holds now: the same numbers are not loaded twice.
     loaded: Option<Weights>,
+    /// Interventions that name what is there: each is tried out once.
+    tried: Vec<Intervention>,
 }
 
 impl Instrument {
@@ -43,6 +45,7 @@ impl Instrument {
             pool: Pool::new(train.threads)?,
             held_out: HeldOut::new(train.seed as u64, train.held_out),
             loaded: None,
+            tried: Vec::new(),
             source,
             model,
         })
@@ -69,6 +72,7 @@ impl Instrument {
         calls: &[ProbeCall],
     ) -> Result<Readings> {
         self.load(weights)?;
+        self.try_out(interventions)?;
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
         let asked: Vec<Result<Box<dyn Probe>>> =
             calls.iter().map(|call| probe_of(call, subject)).collect();
@@ -123,6 +127,18 @@ impl Instrument {
                 .zip(answers.into_iter().map(reading))
                 .collect(),
         })
+    }
+
+    /// An intervention without a place would change nothing and say nothing.
+    fn try_out(&mut self, interventions: &[Intervention]) -> Result<()> {
+        let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
+        for what in interventions {
+            if !self.tried.contains(what) {
+                try_out(subject, what)?;
+                self.tried.push(what.clone());
+            }
+        }
+        Ok(())
     }
 
     fn load(&mut self, weights: &Weights) -> Result<()> {

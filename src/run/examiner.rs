@@ -10,8 +10,9 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
 use crate::record::batch::Row;
+use crate::record::budget;
 use crate::record::error::{Error, Result};
-use crate::record::folder::Reader;
+use crate::record::folder::WeightsReader;
 use crate::record::intervention::Intervention;
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::weights::Weights;
@@ -123,7 +124,8 @@ struct Desk {
 impl Desk {
     fn new(experiment: &Experiment) -> Result<Self> {
         let built = catch_unwind(AssertUnwindSafe(|| Instrument::new(experiment)));
-        let built = built.unwrap_or_else(|panic| Err(fault("building the network", panic.as_ref())));
+        let built =
+            built.unwrap_or_else(|panic| Err(fault("building the network", panic.as_ref())));
         Ok(Self { instrument: built?, shelf: Shelf::default() })
     }
 
@@ -154,13 +156,10 @@ pub(super) fn fault(doing: &str, panic: &(dyn Any + Send)) -> Error {
 /// Recorded weights that were asked for lately.
 #[derive(Default)]
 struct Shelf {
-    readers: Vec<(PathBuf, Reader)>,
+    readers: Vec<(PathBuf, WeightsReader)>,
     /// The one asked for last is at the end.
     kept: VecDeque<(PathBuf, Arc<Weights>)>,
 }
-
-/// Memory for recorded weights: a quarter of the 256 MB that a long run may take.
-const SHELF_BYTES: usize = 64 << 20;
 
 impl Shelf {
     fn weights(&mut self, folder: &Path, step: u64) -> Result<Arc<Weights>> {
@@ -177,7 +176,7 @@ impl Shelf {
         let size = |kept: &VecDeque<(PathBuf, Arc<Weights>)>| {
             kept.iter().map(|(_, w)| w.trained_bytes()).sum::<usize>()
         };
-        while self.kept.len() > 1 && size(&self.kept) > SHELF_BYTES {
+        while self.kept.len() > 1 && size(&self.kept) > budget::WEIGHTS_BYTES {
             self.kept.pop_front();
         }
         Ok(weights)
@@ -187,7 +186,7 @@ impl Shelf {
         if let Some((_, reader)) = self.readers.iter_mut().find(|(f, _)| f == folder) {
             return reader.weights(step);
         }
-        let mut reader = Reader::open(folder)?;
+        let mut reader = WeightsReader::open(folder)?;
         let weights = reader.weights(step);
         self.readers.push((folder.to_owned(), reader));
         weights

@@ -5,7 +5,9 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use crate::model::Architecture;
+use crate::record::documents::Documents;
 use crate::record::error::{Error, Result, did_you_mean};
+use crate::record::folder;
 use crate::record::intervention::Intervention;
 use crate::record::knobs::{self, Knobs};
 use crate::record::registry;
@@ -133,15 +135,49 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// Reads the experiment file at `path`.
+    /// Reads the experiment file at `path`. Files that it names are looked for from its folder on.
     ///
     /// # Errors
     /// When it cannot be read, or as [`Self::parse`].
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| {
-            Error::input(format!("the experiment file {} cannot be read: {e}", path.display()))
-        })?;
-        Self::parse(&text, &path.display().to_string())
+        let mut experiment = Self::parse(&read_document(path)?, &path.display().to_string())?;
+        let whole = std::path::absolute(path)
+            .map_err(|e| Error::from(e).context(format!("experiment file {}", path.display())))?;
+        experiment.task.resolve(whole.parent().unwrap_or(&whole));
+        Ok(experiment)
+    }
+
+    /// The experiment of a run folder, whose task opens from what the folder keeps.
+    ///
+    /// # Errors
+    /// When it is no run folder, was written by a newer program, or cannot be read.
+    pub fn of_run(run: &Path) -> Result<Self> {
+        // First: what a newer program wrote is refused by its version, not for a setting that is unknown here.
+        folder::about(run)?;
+        let path = run.join("experiment.toml");
+        let experiment = Self::parse(&read_document(&path)?, &path.display().to_string())?;
+        experiment
+            .restored(&folder::documents(run)?)
+            .map_err(|e| e.context(format!("run {}", run.display())))
+    }
+
+    /// The same experiment, whose task opens into what it opened into when a run began: see [`Task::restored`].
+    ///
+    /// # Errors
+    /// When the documents are damaged.
+    pub fn restored(mut self, documents: &Documents) -> Result<Self> {
+        self.task = self.task.restored(documents)?;
+        Ok(self)
+    }
+
+    /// The same experiment, whose task opens from now on into what it opens into now: everyone who opens it sees
+    /// the same sequences, even when a file changes in between.
+    ///
+    /// # Errors
+    /// When the task cannot be opened.
+    pub fn pinned(self) -> Result<Self> {
+        let documents = self.task.open()?.documents()?;
+        self.restored(&documents)
     }
 
     /// An experiment that comes with the program.
@@ -160,15 +196,24 @@ impl Experiment {
         )))
     }
 
-    /// The experiment that a person means by `arg`: an experiment file, a run folder, or the name of one that
-    /// comes with the program.
+    /// Whether an experiment that comes with the program has this name. It wins over a file or a folder of the
+    /// same name, which can be meant with a separator: `./birth`.
+    pub fn is_builtin(arg: &str) -> bool {
+        BUILTIN.iter().any(|(name, _)| *name == arg)
+    }
+
+    /// The experiment that a person means by `arg`: the name of one that comes with the program, an experiment
+    /// file, or a run folder.
     ///
     /// # Errors
     /// When it is none of the three, or cannot be read.
     pub fn find(arg: &str) -> Result<Self> {
         let path = Path::new(arg);
+        if Self::is_builtin(arg) {
+            return Self::builtin(arg);
+        }
         if path.is_dir() {
-            return Self::load(&path.join("experiment.toml"));
+            return Self::of_run(path);
         }
         if path.is_file() || path.extension().is_some_and(|e| e == "toml") {
             return Self::load(path);
@@ -241,6 +286,45 @@ impl Experiment {
         text
     }
 
+    /// Whether a run that was recorded with the experiment `document` goes on with the same numbers under this one.
+    /// How long it goes on, with how many threads and within which disk budget may differ, and so may the settings
+    /// of training called `changed`: those that a hand changed while the run went on keep that value anyway.
+    ///
+    /// # Errors
+    /// When it would not: the first setting that differs is named.
+    pub fn check_goes_on(&self, document: &str, changed: &[&str]) -> Result<()> {
+        const FREE: [&str; 3] = ["steps", "threads", "record_mb"];
+        let damaged = |e: toml::de::Error| {
+            Error::input(format!("experiment.toml is damaged: {}", plain(document, &e)))
+        };
+        let then: Table = document.parse().map_err(damaged)?;
+        let now: Table = self.to_toml().parse().map_err(damaged)?;
+        let differs = |what: &str, then: &str, now: &str| {
+            Error::usage(format!(
+                "it was recorded with {what} = {then}, and {what} = {now} would go on with other numbers; resume it as it was recorded, or begin a new run"
+            ))
+        };
+        for section in ["task", "model", "train"] {
+            let settings = |table: &Table| table.get(section).and_then(Value::as_table).cloned();
+            let (Some(then), Some(now)) = (settings(&then), settings(&now)) else { continue };
+            for (name, now) in &now {
+                let free = section == "train" && FREE.iter().chain(changed).any(|f| f == name);
+                match then.get(name) {
+                    Some(then) if !free && !same(then, now) => {
+                        let what = format!("{section}.{name}");
+                        return Err(differs(&what, &then.to_string(), &now.to_string()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let staged = then.get("at").map_or_else(|| Ok(Vec::new()), staged_list)?;
+        if let Some((then, now)) = first_apart(&staged, &self.at) {
+            return Err(differs("[[at]]", &then, &now));
+        }
+        Ok(())
+    }
+
     fn from_table(table: &Table) -> Result<Self> {
         const KEYS: [&str; 6] = ["name", "about", "task", "model", "train", "at"];
         if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
@@ -302,6 +386,45 @@ impl Staged {
         let (verb, object) = text.split_once(' ').unwrap_or((&text, ""));
         format!("\n[[at]]\nstep = {}\n{verb} = {}\n", self.step, Value::from(object))
     }
+}
+
+/// Documents longer than this are not what they seem.
+const MOST_DOCUMENT_BYTES: u64 = 1 << 20;
+
+fn read_document(path: &Path) -> Result<String> {
+    let wrong = |why: String| {
+        Error::input(format!("the experiment file {} cannot be read: {why}", path.display()))
+    };
+    let data = std::fs::metadata(path).map_err(|e| wrong(e.to_string()))?;
+    if !data.is_file() {
+        return Err(wrong("it is no regular file".to_owned()));
+    }
+    if data.len() > MOST_DOCUMENT_BYTES {
+        return Err(wrong(format!(
+            "{} bytes, expected at most {MOST_DOCUMENT_BYTES}: it is no experiment file",
+            data.len()
+        )));
+    }
+    std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))
+}
+
+/// Whether two values mean the same: a number may be written with a point or without.
+fn same(a: &Value, b: &Value) -> bool {
+    let number = |v: &Value| v.as_float().or_else(|| v.as_integer().map(|i| i as f64));
+    match (number(a), number(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+/// The first two entries that differ, in words.
+fn first_apart(then: &[Staged], now: &[Staged]) -> Option<(String, String)> {
+    let words = |staged: Option<&Staged>| {
+        staged
+            .map_or_else(|| "nothing".to_owned(), |s| format!("\"{} at step {}\"", s.what, s.step))
+    };
+    let at = (0..then.len().max(now.len())).find(|&i| then.get(i) != now.get(i))?;
+    Some((words(then.get(at)), words(now.get(at))))
 }
 
 /// A TOML error with its line, without the drawing that toml makes for a terminal.

@@ -5,12 +5,13 @@ use candle_core::Tensor;
 use crate::model::{Input, Model, Output};
 use crate::nn::kernel::pool::Pool;
 use crate::nn::params::Params;
-use crate::nn::tap::{Bench, Captured, Untapped};
+use crate::nn::tap::{Bench, Captured, Tap, Untapped};
 use crate::probe::{Answer, Mean, Probe, Scene, Subject};
 use crate::record::array::Array;
 use crate::record::batch::{Batch, Row};
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Intervention, Site};
+use crate::task;
 
 /// Sequences in one forward pass of a measurement: few enough that captured tensors stay in the cache. Fixed,
 /// so that sums have the same last bits on every machine.
@@ -155,6 +156,46 @@ pub(super) fn forward(
     let mut bench = Bench::new(interventions, sites.to_vec());
     let Output { logits, .. } = model.forward(params, &input, &mut bench)?;
     Ok((logits, bench.captured))
+}
+
+/// Whether the network has what an intervention names; for a place of the forward pass, that takes one pass of one
+/// sequence.
+///
+/// # Errors
+/// When it has no such tensor, place, head or position.
+pub(super) fn try_out(subject: Subject<'_>, what: &Intervention) -> Result<()> {
+    let Subject { model, params, source } = subject;
+    if let Intervention::Freeze(name) | Intervention::Unfreeze(name) = what {
+        return params.check_trained(name);
+    }
+    let mut visit = Visit { bench: Bench::new(std::slice::from_ref(what), vec![]), seen: false };
+    let batch = task::batch(source, 0, 0, 1);
+    let tokens = tokens_of(&batch, params)?;
+    model.forward(params, &Input::new(&tokens), &mut visit)?;
+    if visit.seen {
+        return Ok(());
+    }
+    let layers = model.layout().heads.len();
+    Err(Error::usage(format!(
+        "intervention \"{what}\": this network has no such place; it has {layers} layers, from layer0 on"
+    )))
+}
+
+/// A tap that notices whether the place of its intervention was passed.
+struct Visit {
+    bench: Bench,
+    seen: bool,
+}
+
+impl Tap for Visit {
+    fn wants(&self, site: Site) -> bool {
+        self.bench.wants(site)
+    }
+
+    fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
+        self.seen = true;
+        self.bench.at(site, x)
+    }
 }
 
 /// Tokens `[batch, pos]` for a forward pass.

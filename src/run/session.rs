@@ -1,7 +1,7 @@
 //! A trainer on a thread: commands in, events out, everything written to the run folder as it goes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use crate::record::error::{Error, Kind, Result};
 use crate::record::event::{Event, Mark, MarkKind, State};
-use crate::record::folder::{Birth, Item, Parent, Reader, Writer, library};
+use crate::record::folder::{self, Birth, Halted, Item, Parent, Writer, library};
 use crate::record::intervention::Intervention;
 use crate::record::weights::Weights;
 
@@ -47,18 +47,21 @@ pub enum Begin {
     Fresh,
     /// From the checkpoint in the run folder, bit for bit.
     Resume,
-    /// A branch: from these weights (step and all), with fresh optimiser moments unless the folder they come
-    /// from has its checkpoint at this very step.
+    /// A branch: from these weights (step and all). If the folder they come from has its checkpoint at this very step,
+    /// the optimiser's moments and what is in force come along; otherwise moments are fresh and what the experiment
+    /// stages before the step is in force. Settings are those of the experiment, also live ones.
     Branch { weights: Arc<Weights>, from: Option<PathBuf> },
 }
 
 pub struct Start {
     pub experiment: Experiment,
     pub begin: Begin,
-    /// Where to record; `None`: nothing is recorded. If the disk refuses, a new run is recorded among temporary
-    /// files instead, and an event says so.
+    /// Where to record; `None`: nothing is recorded.
     pub folder: Option<PathBuf>,
     pub paused: bool,
+    /// Somebody watches. If the disk refuses, a new run is recorded among temporary files instead, and a run that goes
+    /// on already pauses until it is told to try again. Unattended, the first is an error.
+    pub attended: bool,
 }
 
 /// A running experiment. Dropping it stops it: what is recorded stays, the thread is joined.
@@ -79,6 +82,7 @@ impl Session {
     pub fn start(start: Start) -> Result<Self> {
         let state = if start.paused { State::Paused } else { State::Running };
         let resumed = matches!(start.begin, Begin::Resume);
+        let attended = start.attended;
         let Begun { trainer, writer, folder, trouble } = begin(start)?;
         let (commands, orders) = unbounded();
         let (say, events) = unbounded();
@@ -88,6 +92,7 @@ impl Session {
             // The rows of a resumed run are in its folder.
             news: News { say, missed: resumed },
             folder,
+            attended,
             trouble,
             doing: String::new(),
             state,
@@ -135,13 +140,16 @@ struct Begun {
 }
 
 fn begin(start: Start) -> Result<Begun> {
-    let Start { experiment, begin, folder, .. } = start;
+    let Start { experiment, begin, folder, attended, .. } = start;
+    let create = |trainer: Trainer, kind: &str, parent: Option<Parent>| {
+        create(folder.clone(), trainer, kind, parent, attended)
+    };
     match begin {
-        Begin::Fresh => create(folder, Trainer::new(&experiment)?, "fresh", None),
+        Begin::Fresh => create(Trainer::new(&experiment)?, "fresh", None),
         Begin::Branch { weights, from } => {
             let trainer = branch(&experiment, &weights, from.as_deref())?;
             let parent = Parent { folder: from, step: weights.step };
-            create(folder, trainer, "branch", Some(parent))
+            create(trainer, "branch", Some(parent))
         }
         Begin::Resume => resume(&experiment, folder),
     }
@@ -153,6 +161,7 @@ fn create(
     trainer: Trainer,
     kind: &str,
     parent: Option<Parent>,
+    attended: bool,
 ) -> Result<Begun> {
     let Some(folder) = folder else {
         return Ok(Begun { trainer, writer: None, folder: None, trouble: None });
@@ -161,6 +170,7 @@ fn create(
     let birth = Birth {
         name: experiment.name.clone(),
         experiment: experiment.to_toml(),
+        documents: trainer.source().documents()?,
         kind: kind.to_owned(),
         parent,
         columns: trainer.columns().to_vec(),
@@ -170,7 +180,7 @@ fn create(
         Ok(writer) => {
             Ok(Begun { trainer, writer: Some(writer), folder: Some(folder), trouble: None })
         }
-        Err(e) if e.kind == Kind::System => Ok(elsewhere(trainer, birth, &e)),
+        Err(e) if e.kind == Kind::System && attended => Ok(elsewhere(trainer, birth, &e)),
         Err(e) => Err(e),
     }
 }
@@ -199,35 +209,45 @@ fn resume(experiment: &Experiment, folder: Option<PathBuf>) -> Result<Begun> {
     let folder = folder.ok_or_else(|| {
         Error::usage("to resume a run, name the run folder that it was recorded in")
     })?;
-    let (mut writer, checkpoint) = Writer::resume(&folder)?;
-    let trainer = match checkpoint {
-        Some(checkpoint) => Trainer::resume(experiment, &checkpoint),
-        // Killed before its first checkpoint: from the start.
-        None => Trainer::new(experiment),
-    };
-    let trainer = trainer.map_err(|e| e.context(format!("run {}", folder.display())))?;
-    writer.check_columns(trainer.columns())?;
+    let halted = Halted::open(&folder)?;
+    let trainer =
+        again(experiment, &halted).map_err(|e| e.context(format!("run {}", folder.display())))?;
+    // Last of all: nothing can refuse any more, and what is cut off is gone.
+    let mut writer = halted.cut(trainer.columns(), experiment.train.evaluate as u64)?;
     writer.set_budget(budget_bytes(experiment));
     Ok(Begun { trainer, writer: Some(writer), folder: Some(folder), trouble: None })
+}
+
+/// A trainer where a run stopped.
+fn again(experiment: &Experiment, halted: &Halted) -> Result<Trainer> {
+    let changed = halted.checkpoint.iter().flat_map(|c| &c.changed);
+    let changed: Vec<&str> = changed.map(|(name, _)| name.as_str()).collect();
+    experiment.check_goes_on(&halted.experiment()?, &changed)?;
+    let experiment = experiment.clone().restored(&folder::documents(halted.folder())?)?;
+    match &halted.checkpoint {
+        Some(checkpoint) => Trainer::resume(&experiment, checkpoint),
+        // Killed before its first checkpoint: from the start.
+        None => Trainer::new(&experiment),
+    }
 }
 
 fn budget_bytes(experiment: &Experiment) -> u64 {
     experiment.train.record_mb as u64 * 1_000_000
 }
 
-fn branch(
-    experiment: &Experiment,
-    weights: &Weights,
-    from: Option<&std::path::Path>,
-) -> Result<Trainer> {
-    let checkpoint = from.and_then(|folder| Reader::open(folder).ok()?.checkpoint().ok()?);
-    if let Some(checkpoint) = checkpoint
-        && checkpoint.weights == *weights
-        && let Ok(trainer) = Trainer::resume(experiment, &checkpoint)
-    {
-        return Ok(trainer);
-    }
-    Trainer::branch(experiment, weights)
+fn branch(experiment: &Experiment, weights: &Weights, from: Option<&Path>) -> Result<Trainer> {
+    // A parent that cannot be read is no reason to refuse: its weights are here.
+    let checkpoint = from.and_then(|folder| folder::checkpoint(folder).ok()?);
+    let marks = from.and_then(|folder| folder::marks(folder).ok()).unwrap_or_default();
+    let staged = from.and_then(|folder| Some(Experiment::of_run(folder).ok()?.at));
+    let mut trainer = match checkpoint.filter(|checkpoint| checkpoint.weights == *weights) {
+        Some(checkpoint) => {
+            Trainer::branch_at_checkpoint(experiment, checkpoint, &staged.unwrap_or_default())?
+        }
+        None => Trainer::branch(experiment, weights)?,
+    };
+    trainer.carry_over(&marks);
+    Ok(trainer)
 }
 
 /// What the thread works with.
@@ -236,6 +256,7 @@ struct Worker {
     writer: Option<Writer>,
     news: News,
     folder: Option<PathBuf>,
+    attended: bool,
     /// What went wrong at the start and did not prevent it.
     trouble: Option<Error>,
     /// What was last said of what training is at.
@@ -335,16 +356,21 @@ impl Worker {
             Command::Set { name, value } => {
                 let outcome = self.trainer.set(&name, &value);
                 self.changed(outcome, MarkKind::Note, format!("train.{name} = {value}"));
+                if self.state == State::Finished && !self.trainer.is_finished() {
+                    // More steps were given: the run can go on.
+                    self.turn(State::Paused);
+                }
             }
             Command::Stop => return Go::End,
         }
         Go::On
     }
 
-    /// From a pause or a failed write back to running; a run that is done needs more steps first.
+    /// From a pause or a failed write back to running; a run that is done needs more steps first. Says the state
+    /// whatever comes of it: whoever asked may show already what was asked for.
     fn run(&mut self) {
         if self.state == State::Failed || !self.flush() {
-            return;
+            return self.turn(self.state);
         }
         let state = if self.trainer.is_finished() { State::Finished } else { State::Running };
         self.pace.restart();
@@ -362,9 +388,12 @@ impl Worker {
         self.save();
     }
 
-    /// The evaluation before the first step. A resumed run has its rows already.
+    /// The evaluation before the first step. A resumed run has its rows already, but for that of a last step off the
+    /// grid: if the run is still at its end, the row is written again.
     fn first_look(&mut self) {
-        if self.writer.as_ref().is_some_and(|w| w.last_row().is_some()) {
+        let last_row = self.writer.as_ref().and_then(Writer::last_row);
+        let here = last_row == Some(self.trainer.steps_done());
+        if last_row.is_some() && (here || !self.trainer.is_evaluation_due()) {
             return;
         }
         if let Err(e) = self.look() {
@@ -467,8 +496,11 @@ impl Worker {
 
     fn paused_by(&mut self, outcome: Result<()>) -> bool {
         let Err(e) = outcome else { return true };
-        let advice =
-            "training pauses and keeps what is not yet written in memory; make room and run again";
+        let advice = if self.attended {
+            "training pauses and keeps what is not yet written in memory; make room and run again"
+        } else {
+            "training ends; what was written before stays, and the run can be resumed from there"
+        };
         self.news.trouble(Error::new(e.kind, format!("{}; {advice}", e.message)));
         if self.state == State::Running {
             self.turn(State::Paused);
@@ -503,7 +535,7 @@ impl Worker {
 
 /// Events to whoever listens. The channel never makes the trainer wait: when a listener leaves more than
 /// [`News::MOST`] events lying, rows and recorded steps are dropped from the channel (they are in the folder)
-/// and `Missed` says so.
+/// and `Missed` says so. What was asked for and where training has come to rest is never dropped.
 struct News {
     say: Sender<Event>,
     missed: bool,
@@ -519,7 +551,12 @@ impl News {
 
     fn tell(&mut self, event: Event) {
         let crowded = self.say.len() >= Self::MOST;
-        if crowded && !matches!(event, Event::Trouble(_) | Event::InForce(_)) {
+        let may_go = match &event {
+            Event::Trouble(_) | Event::InForce(_) | Event::Weights(_) | Event::Doing(_) => false,
+            Event::Progress { state, .. } => *state == State::Running,
+            _ => true,
+        };
+        if crowded && may_go {
             self.missed = true;
             return;
         }

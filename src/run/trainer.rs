@@ -14,12 +14,12 @@ use crate::probe::marks::{self, Facts, Marks};
 use crate::record::batch::{Batch, NO_TARGET};
 use crate::record::error::{Error, Kind, Result};
 use crate::record::event::{Mark, MarkKind, MetricsRow};
-use crate::record::intervention::{Intervention, Site};
+use crate::record::intervention::Intervention;
 use crate::record::knobs::{self, Knobs};
 use crate::record::weights::Weights;
 use crate::task::{self, Source};
 
-use super::experiment::{Experiment, LossOver, Schedule, Train};
+use super::experiment::{Experiment, LossOver, Schedule, Staged, Train};
 use super::measure;
 use super::meters::{HeldOut, Meters};
 
@@ -40,6 +40,8 @@ pub struct Trainer {
     in_force: Vec<Intervention>,
     changed: Vec<(String, toml::Value)>,
     steps_done: u64,
+    /// Last step whose evaluation the rules of the marks have seen.
+    observed: Option<u64>,
     /// Trained numbers before the update in progress, to go back to if it leaves the finite numbers.
     before: Vec<Vec<f32>>,
 }
@@ -59,7 +61,9 @@ impl Trainer {
         let watched = params.watched();
         let subject = Subject { model: &*model, params: &watched, source: &*source };
         let meters = Meters::new(subject, HeldOut::new(train.seed as u64, train.held_out))?;
-        let facts = Facts::new(subject, train.loss == LossOver::All);
+        check_loss(train, &*source)?;
+        let never = frozen_throughout(&experiment.at);
+        let facts = Facts::new(subject, train.loss == LossOver::All, &never);
         let marks = Marks::new(&meters.columns, facts);
         let trainer = Self {
             pool: Pool::new(train.threads)?,
@@ -67,6 +71,7 @@ impl Trainer {
             in_force: Vec::new(),
             changed: Vec::new(),
             steps_done: 0,
+            observed: None,
             before: Vec::new(),
             experiment,
             source,
@@ -88,11 +93,41 @@ impl Trainer {
     pub fn branch(experiment: &Experiment, weights: &Weights) -> Result<Self> {
         let mut trainer = Self::new(experiment)?;
         trainer.take_weights(weights)?;
-        let staged = trainer.experiment.at.clone();
-        for staged in staged.iter().filter(|s| s.step < weights.step) {
-            trainer.intervene(&staged.what)?;
-        }
+        trainer.stage_before(weights.step, &[])?;
         Ok(trainer)
+    }
+
+    /// A network that goes on from the checkpoint of another run as that run would, with the settings of this
+    /// experiment. What was in force there is in force here, and what the experiment stages before that step beyond
+    /// `staged`, which that run has staged already. An optimiser of another kind begins afresh.
+    ///
+    /// # Errors
+    /// As [`Self::branch`].
+    pub fn branch_at_checkpoint(
+        experiment: &Experiment,
+        from: Checkpoint,
+        staged: &[Staged],
+    ) -> Result<Self> {
+        let step = from.weights.step;
+        let mut trainer = Self::resume(experiment, &Checkpoint { changed: Vec::new(), ..from })?;
+        trainer.stage_before(step, staged)?;
+        Ok(trainer)
+    }
+
+    /// Takes over what had formed in the run that this one branches from: it is not said anew.
+    pub fn carry_over(&mut self, marks: &[Mark]) {
+        let step = self.steps_done;
+        let formed = |mark: &&Mark| mark.kind == MarkKind::Emergence && mark.step <= step;
+        marks.iter().filter(formed).for_each(|mark| self.marks.carry_over(mark));
+    }
+
+    /// Brings into force what the experiment stages before a step, but for what was `done`.
+    fn stage_before(&mut self, step: u64, done: &[Staged]) -> Result<()> {
+        let staged = self.experiment.at.clone();
+        staged
+            .iter()
+            .filter(|s| s.step < step && !done.contains(s))
+            .try_for_each(|s| self.intervene(&s.what))
     }
 
     /// Goes on bit for bit as if it had never stopped.
@@ -113,6 +148,7 @@ impl Trainer {
             Error::input(format!("the state of the emergence marks is damaged: {e}"))
         })?;
         trainer.marks.restore(&marks);
+        trainer.observed = Some(from.weights.step);
         Ok(trainer)
     }
 
@@ -148,9 +184,13 @@ impl Trainer {
         self.steps_done
     }
 
-    /// Whether the weights as they are now are due for an evaluation.
+    /// Whether the weights as they are now are due for an evaluation: every so many steps, and at the last.
     pub fn is_evaluation_due(&self) -> bool {
-        self.steps_done.is_multiple_of(self.experiment.train.evaluate as u64) || self.is_finished()
+        self.is_on_grid() || self.is_finished()
+    }
+
+    fn is_on_grid(&self) -> bool {
+        self.steps_done.is_multiple_of(self.experiment.train.evaluate as u64)
     }
 
     /// Whether all steps of the experiment are done.
@@ -176,7 +216,9 @@ impl Trainer {
         Ok(marks)
     }
 
-    /// Metrics of the weights as they are, and the emergence marks that this evaluation set.
+    /// Metrics of the weights as they are, and the emergence marks that this evaluation set. The rules of the marks see
+    /// every `train.evaluate`-th step once: a run that ends in between and goes on later sets the same marks as one
+    /// that did not end.
     ///
     /// # Errors
     /// When a forward pass or a probe fails.
@@ -184,6 +226,10 @@ impl Trainer {
         let subject = Subject { model: &*self.model, params: &self.watched, source: &*self.source };
         let values = self.meters.measure(&self.pool, subject, &self.in_force)?;
         let row = MetricsRow { step: self.steps_done, values };
+        if !self.is_on_grid() || self.observed.is_some_and(|last| last >= self.steps_done) {
+            return Ok((row, Vec::new()));
+        }
+        self.observed = Some(self.steps_done);
         let marks = self.marks.observe(&row);
         Ok((row, marks))
     }
@@ -427,34 +473,18 @@ impl Trainer {
         Err(self.diverged(&format!("the update makes {name} infinite")))
     }
 
-    /// Whether the network has what an intervention names: one forward pass of one sequence.
+    /// Whether the network has what an intervention names.
     fn try_out(&self, what: &Intervention) -> Result<()> {
-        let mut visit =
-            Visit { bench: Bench::new(std::slice::from_ref(what), vec![]), seen: false };
-        let batch = task::batch(&*self.source, self.experiment.train.seed as u64, 0, 1);
-        let tokens = measure::tokens_of(&batch, &self.watched)?;
-        self.model.forward(&self.watched, &Input::new(&tokens), &mut visit)?;
-        if visit.seen {
-            return Ok(());
-        }
-        let layers = self.layout().heads.len();
-        Err(Error::usage(format!(
-            "intervention \"{what}\": this network has no such place; it has {layers} layers, from layer0 on"
-        )))
+        let (model, params, source) = (&*self.model, &self.watched, &*self.source);
+        measure::try_out(Subject { model, params, source }, what)
     }
 
     /// Says at the start, not at step 10,000, that a staged intervention names what is not there.
     fn check_staged(&self) -> Result<()> {
-        for staged in &self.experiment.at {
+        self.experiment.at.iter().try_for_each(|staged| {
             let doing = |e: Error| e.context(format!("[[at]] step = {}", staged.step));
-            match &staged.what {
-                Intervention::Freeze(name) | Intervention::Unfreeze(name) => {
-                    self.params.check_trained(name).map_err(doing)?;
-                }
-                what @ Intervention::Zero { .. } => self.try_out(what).map_err(doing)?,
-            }
-        }
-        Ok(())
+            self.try_out(&staged.what).map_err(doing)
+        })
     }
 }
 
@@ -493,21 +523,17 @@ impl ShardSum {
     }
 }
 
-/// A tap that notices whether the place of its intervention was passed.
-struct Visit {
-    bench: Bench,
-    seen: bool,
-}
-
-impl Tap for Visit {
-    fn wants(&self, site: Site) -> bool {
-        self.bench.wants(site)
+/// Tensors that are frozen from the first step on and that nothing staged ever releases.
+fn frozen_throughout(at: &[Staged]) -> Vec<String> {
+    let mut frozen: Vec<String> = Vec::new();
+    for staged in at {
+        match spelled_our_way(&staged.what) {
+            Intervention::Freeze(name) if staged.step == 0 => frozen.push(name),
+            Intervention::Unfreeze(name) => frozen.retain(|frozen| *frozen != name),
+            _ => {}
+        }
     }
-
-    fn at(&mut self, site: Site, x: candle_core::Tensor) -> Result<candle_core::Tensor> {
-        self.seen = true;
-        self.bench.at(site, x)
-    }
+    frozen
 }
 
 /// Weight of each position of a part of a batch of `rows` sequences, and how many count.
@@ -520,6 +546,16 @@ fn loss_weights(batch: &Batch, over: LossOver, rows: usize) -> (Vec<f32>, usize)
         if counts { each } else { 0.0 }
     });
     (weights.collect(), count)
+}
+
+/// Whether there is anything to train on.
+fn check_loss(train: &Train, source: &dyn Source) -> Result<()> {
+    if train.loss == LossOver::Repeated && !source.has_triggers() {
+        return Err(Error::usage(
+            "train.loss = \"repeated\" counts only answers that stand in the context, and this task has none: nothing would be trained. Give the task triggers (task.triggers), or use train.loss = \"all\"",
+        ));
+    }
+    Ok(())
 }
 
 fn check_settings(train: &Train) -> Result<()> {

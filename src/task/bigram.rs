@@ -1,12 +1,15 @@
 //! Characters after the bigram law of a text, in which a few triggers are followed by an output of this sequence alone.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::record::batch::{NO_TARGET, Row};
+use crate::record::documents::Documents;
 use crate::record::error::{Error, Result};
+use crate::record::knobs::{Knobs, Slot, Spec};
 use crate::record::vocab::Vocab;
 
 use super::statistics::Statistics;
@@ -40,24 +43,90 @@ crate::knobs! {
         length: usize = 256, in 2..=1024;
         /// Show the triggers of a sequence at its start, where they fire no rule and are no part of the loss.
         show_latents: bool = false;
-        /// A UTF-8 text file to count characters in; empty: tiny Shakespeare. After a character that only ends the text, the next is drawn by frequency alone.
+        /// A UTF-8 text file to count characters in, from the folder of the experiment file on; empty: tiny Shakespeare. A run keeps the counts, not the text. After a character that only ends the text, the next is drawn by frequency alone.
         text: String = String::new();
     }
 }
 
 impl Task for Bigram {
     fn open(&self) -> Result<Arc<dyn Source>> {
-        let tables = Tables::new(&Statistics::open(&self.text)?);
-        self.check(&tables.vocab)?;
-        Ok(Arc::new(BigramSource { settings: self.clone(), tables: Arc::new(tables) }))
+        self.source(&Arc::new(Statistics::open(&self.text)?))
     }
 
     fn boxed(&self) -> Box<dyn Task> {
         Box::new(self.clone())
     }
+
+    fn resolve(&mut self, folder: &Path) {
+        if !self.text.is_empty() {
+            // An absolute path stays as it is.
+            self.text = folder.join(&self.text).to_string_lossy().into_owned();
+        }
+    }
+
+    fn restored(&self, documents: &Documents) -> Result<Box<dyn Task>> {
+        if self.text.is_empty() || documents.is_empty() {
+            return Ok(self.boxed());
+        }
+        let statistics = Arc::new(Statistics::from_documents(documents)?);
+        Ok(Box::new(Counted { settings: self.clone(), text: self.text.clone(), statistics }))
+    }
+}
+
+/// The task with the counts of its text as they were when a run of it began.
+#[derive(Clone)]
+struct Counted {
+    settings: Bigram,
+    /// The text that was counted: another one in the settings is read anew.
+    text: String,
+    statistics: Arc<Statistics>,
+}
+
+impl Knobs for Counted {
+    fn about(&self) -> &'static str {
+        self.settings.about()
+    }
+
+    fn each(&mut self, visit: &mut dyn FnMut(&Spec, Slot<'_>)) {
+        self.settings.each(visit);
+    }
+}
+
+impl Task for Counted {
+    fn open(&self) -> Result<Arc<dyn Source>> {
+        if self.settings.text == self.text {
+            self.settings.source(&self.statistics)
+        } else {
+            self.settings.open()
+        }
+    }
+
+    fn boxed(&self) -> Box<dyn Task> {
+        Box::new(self.clone())
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        if self.settings.text != self.text {
+            self.settings.resolve(folder);
+        }
+    }
+
+    fn restored(&self, documents: &Documents) -> Result<Box<dyn Task>> {
+        self.settings.restored(documents)
+    }
 }
 
 impl Bigram {
+    fn source(&self, statistics: &Arc<Statistics>) -> Result<Arc<dyn Source>> {
+        let tables = Tables::new(statistics);
+        self.check(&tables.vocab)?;
+        Ok(Arc::new(BigramSource {
+            settings: self.clone(),
+            tables: Arc::new(tables),
+            text: (!self.text.is_empty()).then(|| statistics.clone()),
+        }))
+    }
+
     fn check(&self, vocab: &Vocab) -> Result<()> {
         let passed_over = if self.choice == TriggerChoice::Fixed { self.offset } else { 0 };
         if self.triggers + passed_over > vocab.len() {
@@ -88,6 +157,8 @@ const NO_RULE: u32 = u32::MAX;
 struct BigramSource {
     settings: Bigram,
     tables: Arc<Tables>,
+    /// The counts of a text that does not come with the program.
+    text: Option<Arc<Statistics>>,
 }
 
 impl Source for BigramSource {
@@ -152,7 +223,8 @@ impl Source for BigramSource {
         };
         let settings = Bigram { outputs, ..self.settings.clone() };
         (settings.triggers > 0)
-            .then(|| Arc::new(Self { settings, tables: self.tables.clone() }) as Arc<dyn Source>)
+            .then(|| Self { settings, tables: self.tables.clone(), text: self.text.clone() })
+            .map(|variant| Arc::new(variant) as Arc<dyn Source>)
     }
 
     fn global_law(&self) -> Option<&[f32]> {
@@ -165,6 +237,14 @@ impl Source for BigramSource {
         }
         let end = self.tables.by_frequency.len() - self.settings.offset;
         self.tables.by_frequency.get(end - self.settings.triggers..end)
+    }
+
+    fn has_triggers(&self) -> bool {
+        self.settings.triggers > 0
+    }
+
+    fn documents(&self) -> Result<Documents> {
+        self.text.as_ref().map_or_else(|| Ok(Documents::new()), |counts| counts.documents())
     }
 }
 

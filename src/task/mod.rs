@@ -3,9 +3,11 @@
 pub mod bigram;
 pub mod statistics;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::record::batch::{Batch, Row};
+use crate::record::documents::Documents;
 use crate::record::error::Result;
 use crate::record::knobs::Knobs;
 use crate::record::registry::Entry;
@@ -24,6 +26,16 @@ pub trait Task: Knobs + Send + Sync {
     fn open(&self) -> Result<Arc<dyn Source>>;
     /// A copy.
     fn boxed(&self) -> Box<dyn Task>;
+    /// Takes paths among its settings as paths from `folder` on: that of the experiment file.
+    fn resolve(&mut self, _folder: &Path) {}
+    /// The same settings, which open into what they opened into when a run began: `documents` are those of the
+    /// source then ([`Source::documents`]), whatever has become of the files since.
+    ///
+    /// # Errors
+    /// When the documents are damaged.
+    fn restored(&self, _documents: &Documents) -> Result<Box<dyn Task>> {
+        Ok(self.boxed())
+    }
 }
 
 /// A source of sequences. Sequence `index` of a seed is the same in any order and on any thread.
@@ -47,6 +59,18 @@ pub trait Source: Send + Sync {
     /// The triggers, where they are the same in every sequence.
     fn fixed_triggers(&self) -> Option<&[u32]> {
         None
+    }
+    /// Whether there are sequences in which an answer stands in the context.
+    fn has_triggers(&self) -> bool {
+        // A rare trigger may be absent from one sequence, hardly from sixteen.
+        (0..16).any(|i| self.sequence(0, i).occurrence.iter().any(|&c| c > 0))
+    }
+    /// What its sequences depend on besides the settings and this program, for the run folder to keep.
+    ///
+    /// # Errors
+    /// When it cannot be put into words.
+    fn documents(&self) -> Result<Documents> {
+        Ok(Documents::new())
     }
 }
 

@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::record::documents::Documents;
 use crate::record::error::{Error, Result};
 use crate::record::vocab::Vocab;
 
 /// Counts over the whole of tiny Shakespeare (1,115,394 characters, 65 of them distinct).
 const SHAKESPEARE_UNIGRAMS: &str = include_str!("../../assets/shakespeare_unigrams.csv");
 const SHAKESPEARE_BIGRAMS: &str = include_str!("../../assets/shakespeare_bigrams.csv");
+
+/// Names of the two tables among the documents of a run.
+const UNIGRAMS: &str = "unigrams.csv";
+const BIGRAMS: &str = "bigrams.csv";
 
 /// Bigram tables grow with the square of the alphabet: 1,024 characters make 4 MB of them.
 const MOST_TOKENS: usize = 1024;
@@ -39,8 +44,54 @@ impl Statistics {
     /// # Errors
     /// When the tables disagree: a fault of this program.
     pub fn shakespeare() -> Result<Self> {
-        let (characters, unigrams) = unigram_table(SHAKESPEARE_UNIGRAMS)?;
-        let bigrams = bigram_table(SHAKESPEARE_BIGRAMS, &characters)?;
+        Self::of_tables(SHAKESPEARE_UNIGRAMS, SHAKESPEARE_BIGRAMS).map_err(|e| {
+            Error::internal(format!("tiny Shakespeare, which comes with the program: {e}"))
+        })
+    }
+
+    /// The counts that [`Self::documents`] gave.
+    ///
+    /// # Errors
+    /// When a table is missing or damaged, or the two disagree.
+    pub fn from_documents(documents: &Documents) -> Result<Self> {
+        let table = |name: &str| {
+            documents.get(name).ok_or_else(|| damaged(format!("the table {name} is missing")))
+        };
+        Self::of_tables(table(UNIGRAMS)?, table(BIGRAMS)?)
+    }
+
+    /// Both tables, in the format of those in `assets/`.
+    ///
+    /// # Errors
+    /// When they cannot be written: a fault of this program.
+    pub fn documents(&self) -> Result<Documents> {
+        let characters: Vec<String> = (0..self.vocab.len() as u32)
+            .map(|id| serde_json::Value::from(self.vocab.text(id)).to_string())
+            .collect();
+        Ok(Documents::from([
+            (UNIGRAMS.to_owned(), write_unigrams(&characters, &self.unigrams)?),
+            (BIGRAMS.to_owned(), write_bigrams(&characters, &self.bigrams)?),
+        ]))
+    }
+
+    fn of_tables(unigrams: &str, bigrams: &str) -> Result<Self> {
+        let (characters, unigrams) = unigram_table(unigrams)?;
+        let distinct: BTreeSet<&String> = characters.iter().collect();
+        if !(2..=MOST_TOKENS).contains(&characters.len())
+            || distinct.len() < characters.len()
+            || distinct.iter().any(|c| c.is_empty())
+        {
+            return Err(damaged(format!("expected 2 to {MOST_TOKENS} different characters")));
+        }
+        let bigrams = bigram_table(bigrams, &characters)?;
+        // A character that never occurs has no law to be drawn by, and sums are kept in 32 bits.
+        let drawable = |counts: &[u32]| total(counts) <= f64::from(u32::MAX);
+        if unigrams.contains(&0)
+            || !drawable(&unigrams)
+            || !bigrams.chunks(characters.len()).all(drawable)
+        {
+            return Err(damaged("expected every character at least once, and at most 2^32 in all"));
+        }
         Ok(Self { vocab: Vocab::new(characters), unigrams, bigrams })
     }
 
@@ -191,11 +242,12 @@ fn unigram_table(table: &str) -> Result<(Vec<String>, Vec<u32>)> {
     let mut reader = csv::Reader::from_reader(table.as_bytes());
     for record in reader.records() {
         let record = record.map_err(damaged)?;
-        if &record[0] == "total" {
-            return checked_total(&record[2], &counts).map(|()| (characters, counts));
+        let [first, character, count] = [0, 1, 2].map(|i| record.get(i).unwrap_or_default());
+        if first == "total" {
+            return checked_total(count, &counts).map(|()| (characters, counts));
         }
-        characters.push(serde_json::from_str(&record[1]).map_err(damaged)?);
-        counts.push(record[2].parse().map_err(damaged)?);
+        characters.push(serde_json::from_str(character).map_err(damaged)?);
+        counts.push(count.parse().map_err(damaged)?);
     }
     Err(damaged("no total"))
 }
@@ -214,13 +266,12 @@ fn bigram_table(table: &str, characters: &[String]) -> Result<Vec<u32>> {
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(damaged)?;
-        if let Ok(character) = serde_json::from_str::<String>(&record[0]) {
-            let cells = record.iter().skip(1).take(characters.len());
-            let row: Vec<u32> = cells.map(str::parse).collect::<Result<_, _>>().map_err(damaged)?;
-            checked_total(&record[characters.len() + 1], &row)?;
-            counts.extend(row);
-            rows.push(character);
-        }
+        let Ok(character) = serde_json::from_str::<String>(&record[0]) else { continue };
+        let cells = record.iter().skip(1).take(characters.len());
+        let row: Vec<u32> = cells.map(str::parse).collect::<Result<_, _>>().map_err(damaged)?;
+        checked_total(record.get(characters.len() + 1).unwrap_or_default(), &row)?;
+        counts.extend(row);
+        rows.push(character);
     }
     if header != characters || rows != characters {
         return Err(damaged("its characters are not those of the unigrams"));
@@ -233,6 +284,45 @@ fn checked_total(written: &str, counts: &[u32]) -> Result<()> {
     if written == total(counts) { Ok(()) } else { Err(damaged("a total is wrong")) }
 }
 
+/// As [`unigram_table`] reads it.
+fn write_unigrams(characters: &[String], counts: &[u32]) -> Result<String> {
+    let rows = characters.iter().zip(counts).enumerate();
+    let rows = rows.map(|(i, (c, n))| vec![i.to_string(), c.clone(), n.to_string()]);
+    let end = vec!["total".to_owned(), String::new(), total(counts).to_string()];
+    let header = ["index", "char_json", "count"].map(str::to_owned).to_vec();
+    write_csv(std::iter::once(header).chain(rows).chain([end]))
+}
+
+/// As [`bigram_table`] reads it.
+fn write_bigrams(characters: &[String], counts: &[u32]) -> Result<String> {
+    let line = |name: &str, cells: Vec<String>, end: String| {
+        let mut line = vec![name.to_owned()];
+        line.extend(cells);
+        line.push(end);
+        line
+    };
+    let header = line("prev\\next", characters.to_vec(), "row_total".to_owned());
+    let rows = characters.iter().zip(counts.chunks(characters.len())).map(|(name, row)| {
+        line(name, row.iter().map(u32::to_string).collect(), total(row).to_string())
+    });
+    let columns = (0..characters.len()).map(|column| {
+        let cells = counts.iter().skip(column).step_by(characters.len());
+        cells.map(|&n| u64::from(n)).sum::<u64>().to_string()
+    });
+    let end = line("col_total", columns.collect(), total(counts).to_string());
+    write_csv(std::iter::once(header).chain(rows).chain([end]))
+}
+
+fn write_csv(lines: impl Iterator<Item = Vec<String>>) -> Result<String> {
+    let internal = |e: String| Error::internal(format!("the counts cannot be written: {e}"));
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for line in lines {
+        writer.write_record(line).map_err(|e| internal(e.to_string()))?;
+    }
+    let bytes = writer.into_inner().map_err(|e| internal(e.to_string()))?;
+    String::from_utf8(bytes).map_err(|e| internal(e.to_string()))
+}
+
 fn damaged(why: impl std::fmt::Display) -> Error {
-    Error::internal(format!("the built-in counts of tiny Shakespeare are damaged: {why}"))
+    Error::input(format!("the counts are damaged: {why}"))
 }

@@ -165,10 +165,7 @@ fn a_run_is_closed_and_its_recording_stays() {
     let mut harness = window(folder.path());
     finished(&mut harness);
     let recording = harness.state().lab.run().unwrap().recording.folder.clone().unwrap();
-    harness.key_press_modifiers(
-        egui::Modifiers::COMMAND | egui::Modifiers::SHIFT,
-        egui::Key::W,
-    );
+    harness.key_press_modifiers(egui::Modifiers::COMMAND | egui::Modifiers::SHIFT, egui::Key::W);
     harness.step();
     harness.step();
     assert!(harness.state().lab.runs.is_empty());
@@ -346,10 +343,7 @@ fn a_layout_that_was_reset_comes_back() {
     harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::W);
     settle(&mut harness);
     assert!(!shown(&harness));
-    harness.key_press_modifiers(
-        egui::Modifiers::COMMAND | egui::Modifiers::SHIFT,
-        egui::Key::Z,
-    );
+    harness.key_press_modifiers(egui::Modifiers::COMMAND | egui::Modifiers::SHIFT, egui::Key::Z);
     harness.step();
     harness.step();
     assert!(shown(&harness));

@@ -86,6 +86,8 @@ fn wrong_words_get_a_sentence_and_the_documented_exit_code() {
         (&["train", "wrong.toml"], 3, "width"),
         (&["train", "absent.toml"], 3, "absent.toml"),
         (&["examine", "absent"], 3, "absent"),
+        // Said before anything is opened or computed.
+        (&["examine", "absent", "-o", "x.csv"], 2, ".json or .npz"),
         (&["list", "tasks", "bigam"], 2, "bigram"),
         (&["list", "tsaks"], 2, "tasks"),
         (&["frobnicate", "x", "y"], 2, "Usage"),
@@ -139,6 +141,26 @@ fn a_run_can_be_trained_examined_and_drawn() {
     let npz = fs::read(folder.path().join("a.npz")).unwrap();
     assert!(npz.starts_with(b"PK"));
 
+    for file in ["a.json", "a.npz"] {
+        let before = fs::read(folder.path().join(file)).unwrap();
+        let again = run(folder.path(), &["examine", "run", "--probe", "norms", "-o", file]);
+        assert_eq!(again.status.code(), Some(2), "an answer is not replaced unasked");
+        assert_eq!(fs::read(folder.path().join(file)).unwrap(), before);
+        done(folder.path(), &["examine", "run", "--probe", "norms", "-o", file, "--force"]);
+        assert_ne!(fs::read(folder.path().join(file)).unwrap(), before);
+    }
+    let names = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name());
+    let left: Vec<_> = names.filter(|n| n.to_string_lossy().ends_with(".tmp")).collect();
+    assert!(left.is_empty(), "{left:?}");
+
+    let near = run(folder.path(), &["examine", "run", "--step", "22", "--probe", "norms"]);
+    let (out, err) = (text(&near.stdout), text(&near.stderr));
+    assert!(err.contains("step 22") && err.contains("step 20"), "{err}");
+    assert!(out.contains("step 20"), "{out}");
+    let nowhere = run(folder.path(), &["examine", "run", "--cut", "layer7.head0"]);
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(text(&nowhere.stderr).contains("no such place"), "{}", text(&nowhere.stderr));
+
     for file in ["f.svg", "f.pdf", "f.png", "f.csv"] {
         done(folder.path(), &["figure", "run", "attention", "--step", "20", "-o", file]);
         assert!(fs::metadata(folder.path().join(file)).unwrap().len() > 500, "{file}");
@@ -163,15 +185,125 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     assert_ne!(metrics("a"), metrics("c"));
 }
 
+#[test]
+fn a_run_is_resumed_as_it_was_recorded_or_not_at_all() {
+    let folder = tiny();
+    done(folder.path(), &["train", "tiny.toml", "--quiet", "--out", "run"]);
+    let metrics = || fs::read(folder.path().join("run/metrics.csv")).unwrap();
+    let before = metrics();
+    let args = ["train", "tiny.toml", "--resume", "--out", "run", "--set", "train.rate=0.1"];
+    let output = run(folder.path(), &args);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("train.rate = 0.2"), "{}", text(&output.stderr));
+    let output = run(folder.path(), &["train", "birth-joint", "--resume", "--out", "run"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert_eq!(metrics(), before);
+    let resume = ["train", "--resume", "--out", "run"];
+    // What a newer program wrote is refused as such, whatever its settings are called.
+    let about = folder.path().join("run/run.json");
+    let newer = fs::read_to_string(&about).unwrap().replace("\"schema\": 1", "\"schema\": 2");
+    fs::write(about, newer).unwrap();
+    let document = folder.path().join("run/experiment.toml");
+    let text_of = fs::read_to_string(&document).unwrap().replace("width", "breadth");
+    fs::write(document, text_of).unwrap();
+    let output = run(folder.path(), &resume);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("schema 2"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_resumed_run_says_what_the_whole_of_it_learned() {
+    let folder = tiny();
+    let sets = ["--set", "model.width=64", "--set", "train.loss=all"];
+    let args = ["train", "tiny.toml", "--steps", "150", "--out", "run"];
+    let learned = |out: &str| {
+        let marks = out.lines().filter(|line| line.starts_with("  step ")).map(str::to_owned);
+        marks.collect::<Vec<_>>()
+    };
+    let first = learned(&done(folder.path(), &[&args[..], &sets].concat()));
+    assert!(first[0].contains("global statistics learned"), "{first:?}");
+    let again = done(folder.path(), &["train", "--resume", "--out", "run"]);
+    assert_eq!(learned(&again), first);
+    assert!(again.contains("Finished at step 150: loss"), "{again}");
+}
+
+#[test]
+fn a_name_of_the_list_is_the_experiment_and_a_path_the_folder() {
+    let folder = tiny();
+    done(folder.path(), &["train", "tiny.toml", "--quiet", "--out", "birth"]);
+    let output = run(folder.path(), &["train", "birth"]);
+    assert!(text(&output.stderr).contains("birth goes on until stopped"), "the experiment");
+    let repeated = done(folder.path(), &["train", "./birth", "--out", "again"]);
+    assert!(repeated.contains("Finished at step 30"), "{repeated}");
+}
+
+#[test]
+fn a_run_that_diverges_says_where_it_lies() {
+    let folder = tiny();
+    let wild = ["train.rate=100", "train.decay=10", "train.momentum=0.9999"];
+    let sets = wild.iter().flat_map(|s| ["--set", s]);
+    let args: Vec<&str> = ["train", "tiny.toml", "--out", "wild"].into_iter().chain(sets).collect();
+    let output = run(folder.path(), &[&args[..], &["--steps", "2000"]].concat());
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
+    let out = text(&output.stdout);
+    assert!(out.contains("Diverged at step") && out.contains("The run lies in wild"), "{out}");
+}
+
+#[test]
+fn a_new_run_goes_into_the_library_and_a_refused_one_leaves_nothing_there() {
+    let folder = tiny();
+    let refused = ["train", "tiny.toml", "--set", "task.triggers=0"];
+    assert_eq!(run(folder.path(), &refused).status.code(), Some(2));
+    let library = folder.path().join("data/mnemoscope/runs");
+    if cfg!(target_os = "linux") {
+        assert_eq!(fs::read_dir(&library).map_or(0, Iterator::count), 0);
+    }
+    let out = done(folder.path(), &["train", "tiny.toml"]);
+    assert!(out.contains("tiny-001"), "{out}");
+    // A file in place of the library: no disk could refuse more.
+    let blocked =
+        program(folder.path(), &["train", "tiny.toml", "--out", "tiny.toml/run"]).output();
+    let blocked = blocked.unwrap();
+    assert_eq!(blocked.status.code(), Some(4), "{}", text(&blocked.stderr));
+    assert!(!text(&blocked.stderr).contains("instead"), "{}", text(&blocked.stderr));
+}
+
+#[test]
+fn a_fault_of_the_program_has_its_own_exit_code() {
+    let code = mnemoscope::cli::carried_out(|| panic!("as if something were wrong"));
+    assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::from(70)));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_whose_reader_has_gone_trains_to_its_end() {
+    let folder = tiny();
+    let args = ["train", "tiny.toml", "--out", "run", "--steps", "300"];
+    let mut child =
+        program(folder.path(), &args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    // As `head` does.
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let rows = Reader::open(&folder.path().join("run")).unwrap().recording.rows;
+    assert_eq!(rows.last().unwrap().step, 300);
+}
+
 /// Starts a long run and waits until it has recorded something.
 #[cfg(unix)]
 fn long_run(folder: &Path) -> std::process::Child {
-    let args = ["train", "tiny.toml", "--steps", "4000", "--quiet", "--out", "long"];
-    let mut child = program(folder, &args).stdin(Stdio::null()).spawn().unwrap();
+    started(folder, &["train", "tiny.toml", "--steps", "4000", "--quiet", "--out", "long"])
+}
+
+/// Starts training into `long` and waits until five rows more are recorded than before.
+#[cfg(unix)]
+fn started(folder: &Path, args: &[&str]) -> std::process::Child {
     let metrics = folder.join("long/metrics.csv");
+    let rows = || fs::read_to_string(&metrics).map_or(0, |text| text.lines().count());
+    let before = rows();
+    let mut child = program(folder, args).stdin(Stdio::null()).spawn().unwrap();
     for _ in 0..600 {
         std::thread::sleep(Duration::from_millis(50));
-        if fs::read_to_string(&metrics).is_ok_and(|text| text.lines().count() > 5) {
+        if rows() > before + 5 {
             return child;
         }
     }
@@ -197,6 +329,18 @@ fn a_stopped_or_killed_run_resumes_bit_for_bit() {
         let status = child.wait().unwrap();
         if signal == "-INT" {
             assert_eq!(status.code(), Some(130));
+        }
+        if signal == "-INT" {
+            // Killed once more, it goes on from a checkpoint in the middle, with rows after it to cut off.
+            let args = ["train", "--resume", "--quiet", "--out", "long", "--steps", "4000"];
+            let mut child = started(folder.path(), &args);
+            send("-KILL", &child);
+            child.wait().unwrap();
+            let long = folder.path().join("long");
+            let checkpoint = mnemoscope::record::folder::checkpoint(&long).unwrap().unwrap();
+            let rows = Reader::open(&long).unwrap().recording.rows;
+            let last = rows.last().unwrap().step;
+            assert!((1..last).contains(&checkpoint.weights.step), "{}", checkpoint.weights.step);
         }
         let mut reader = Reader::open(&folder.path().join("long")).unwrap();
         let last = *reader.recording.recorded.last().unwrap();

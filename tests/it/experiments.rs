@@ -90,3 +90,37 @@ fn the_plain_experiment_learns_to_copy_when_the_reference_does() {
     // One seed: those of five spread by 26 steps. Their median is for examples/fidelity.rs.
     assert!((ours - theirs).abs() <= 30.0, "ours {ours}, theirs {theirs}");
 }
+
+#[test]
+fn what_is_no_experiment_file_is_not_read() {
+    let home = tempfile::tempdir().unwrap();
+    let large = home.path().join("large.toml");
+    std::fs::write(&large, " ".repeat(2 << 20)).unwrap();
+    let said = |path: &std::path::Path| Experiment::load(path).err().unwrap().message;
+    assert!(said(&large).contains("at most"), "{}", said(&large));
+    assert!(said(home.path()).contains("no regular file"), "{}", said(home.path()));
+    #[cfg(unix)]
+    assert!(said("/dev/zero".as_ref()).contains("no regular file"));
+}
+
+#[test]
+fn a_network_too_large_for_memory_is_refused_before_it_is_made() {
+    use mnemoscope::nn::params::{Init, Params};
+    for shape in [&[1 << 15, 1 << 15][..], &[1 << 40, 1 << 40]] {
+        let error = Params::new(0).add("layer0.wq", shape, Init::Zeros, true).err().unwrap();
+        assert!(error.message.contains("model.width"), "{error}");
+    }
+}
+
+#[test]
+fn a_mark_whose_matrix_is_frozen_throughout_is_not_listed() {
+    let rules = |at: &str| {
+        let text = format!("{}{at}", experiment("birth-keys-first", &[("held_out", 2)]).to_toml());
+        let trainer = Trainer::new(&Experiment::parse(&text, "x").unwrap()).unwrap();
+        trainer.rules().into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let all = ["output memory formed", "previous-token head formed", "induction head formed"];
+    assert_eq!(rules(""), all, "W_O2 is frozen until step 120 alone");
+    assert_eq!(rules("\n[[at]]\nstep = 0\nfreeze = \"W_K1\"\n"), all[..1]);
+    assert_eq!(rules("\n[[at]]\nstep = 10\nfreeze = \"W_K1\"\n"), all);
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mnemoscope::record::checkpoint::Checkpoint;
 use mnemoscope::record::error::Kind;
 use mnemoscope::record::event::{Mark, MarkKind, MetricsRow};
-use mnemoscope::record::folder::{Birth, Item, Reader, Writer, library};
+use mnemoscope::record::folder::{self, Birth, Item, Reader, WeightsReader, Writer, library};
 use mnemoscope::record::intervention::Intervention;
 use mnemoscope::record::recording::Recording;
 use mnemoscope::record::weights::{NamedTensor, Weights};
@@ -16,6 +16,7 @@ fn birth(budget_bytes: u64) -> Birth {
     Birth {
         name: "small".to_owned(),
         experiment: "name = \"small\"\n".to_owned(),
+        documents: [("counts.csv".to_owned(), "a,1\n".to_owned())].into(),
         kind: "fresh".to_owned(),
         parent: None,
         columns: vec!["loss".to_owned(), "accuracy".to_owned()],
@@ -134,6 +135,72 @@ fn a_file_cut_at_any_byte_of_its_last_record_loses_that_record_alone() {
     }
 }
 
+#[test]
+fn a_run_cut_at_any_byte_after_its_checkpoint_goes_on_from_there() {
+    let home = tempfile::tempdir().unwrap();
+    let (whole, cut) = (home.path().join("whole"), home.path().join("cut"));
+    let mut writer = Writer::create(&whole, birth(u64::MAX)).unwrap();
+    push_step(&mut writer, 0);
+    push_step(&mut writer, 5);
+    writer.save(&checkpoint(5)).unwrap();
+    let names = ["metrics.csv", "events.jsonl", "weights/tail.log"];
+    let saved = names.map(|name| fs::read(whole.join(name)).unwrap());
+    push_step(&mut writer, 10);
+    drop(writer);
+    for (name, saved) in names.into_iter().zip(&saved) {
+        let bytes = fs::read(whole.join(name)).unwrap();
+        for end in saved.len()..bytes.len() {
+            copy(&whole, &cut);
+            fs::write(cut.join(name), &bytes[..end]).unwrap();
+            let (mut writer, back) = Writer::resume(&cut).unwrap();
+            assert_eq!(back.unwrap().weights.step, 5, "{name} cut at {end}");
+            push_step(&mut writer, 10);
+            drop(writer);
+            for name in &names[..2] {
+                assert_eq!(fs::read(cut.join(name)).unwrap(), fs::read(whole.join(name)).unwrap());
+            }
+            let mut reader = Reader::open(&cut).unwrap();
+            assert_eq!(reader.recording.recorded, [0, 5, 10], "{name} cut at {end}");
+            assert_eq!(reader.weights(10).unwrap(), weights(10));
+            drop(reader);
+            fs::remove_dir_all(&cut).unwrap();
+        }
+        // What the checkpoint counts on is gone: better no run than another one.
+        if name != "weights/tail.log" {
+            copy(&whole, &cut);
+            fs::write(cut.join(name), &saved[..saved.len() - 1]).unwrap();
+            let error = Writer::resume(&cut).err().unwrap();
+            assert!(error.message.contains(name), "{error}");
+            fs::remove_dir_all(&cut).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_a_kill_left_half_written_goes_when_the_run_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(home.path(), birth(u64::MAX)).unwrap();
+    push_step(&mut writer, 0);
+    writer.save(&checkpoint(0)).unwrap();
+    drop(writer);
+    let left = ["checkpoint.safetensors.tmp", "weights/00000000-00000063.safetensors.tmp"];
+    for name in left {
+        fs::write(home.path().join(name), "half").unwrap();
+    }
+    assert!(Writer::resume(home.path()).is_ok());
+    for name in left {
+        assert!(!home.path().join(name).exists(), "{name} is still there");
+    }
+}
+
+#[test]
+fn what_a_task_read_from_outside_is_kept_with_the_run() {
+    let home = tempfile::tempdir().unwrap();
+    three_steps(home.path());
+    assert_eq!(folder::documents(home.path()).unwrap(), birth(0).documents);
+    assert!(folder::documents(&home.path().join("weights")).unwrap().is_empty());
+}
+
 /// Length of a file of a folder like that of [`three_steps`] before its last record.
 fn length_with(folder: &Path, name: &str) -> usize {
     let mut writer = Writer::create(folder, birth(u64::MAX)).unwrap();
@@ -233,6 +300,13 @@ fn a_full_budget_thins_every_second_step_but_those_with_marks() {
         writer.push(Item::Weights(weights(step)));
         writer.flush().unwrap();
         thinned = writer.take_thinned().or(thinned);
+        let bytes: u64 = fs::read_dir(home.path().join("weights"))
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.file_name() != "frozen.safetensors")
+            .map(|entry| entry.metadata().unwrap().len())
+            .sum();
+        assert!(bytes <= 12_000, "{bytes} bytes after step {step}");
     }
     assert!(thinned.is_some());
     let mut reader = Reader::open(home.path()).unwrap();
@@ -332,6 +406,99 @@ fn damaged_files_are_named() {
     assert!(error.message.contains("is no run folder"), "{error}");
 }
 
+/// A file in the format of safetensors with this header and `bytes` bytes of numbers.
+fn tensors(header: &str, bytes: usize) -> Vec<u8> {
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.as_bytes());
+    file.extend(vec![0; bytes]);
+    file
+}
+
+#[test]
+fn tensors_that_overlap_or_share_a_name_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(home.path(), birth(u64::MAX)).unwrap();
+    (0..70).for_each(|step| push_step(&mut writer, step));
+    drop(writer);
+    let entry = |name: &str, shape: u64, from: u64, to: u64| {
+        format!(
+            "\"{name}\":{{\"dtype\":\"F32\",\"shape\":[{shape}],\"data_offsets\":[{from},{to}]}}"
+        )
+    };
+    let apart = [entry("0/layer0.wk", 2, 0, 8), entry("0/layer1.wk", 1, 8, 12)];
+    let overlap = [entry("0/layer0.wk", 2, 0, 8), entry("0/layer1.wk", 1, 4, 8)];
+    let twice = [entry("0/layer0.wk", 2, 0, 8), entry("0/layer0.wk", 1, 8, 12)];
+    let many = [entry("0/layer0.wk", 1 << 40, 0, 1 << 42), entry("0/layer1.wk", 1, 8, 12)];
+    let pack = home.path().join("weights/00000000-00000063.safetensors");
+    for (entries, word) in [(apart, ""), (overlap, "overlap"), (twice, "twice"), (many, "damaged")]
+    {
+        fs::write(&pack, tensors(&format!("{{{}}}", entries.join(",")), 12)).unwrap();
+        let problems = Reader::open(home.path()).unwrap().problems;
+        assert_eq!(problems.is_empty(), word.is_empty(), "{problems:?}");
+        assert!(problems.iter().all(|e| e.message.contains(word)), "{problems:?}");
+    }
+}
+
+/// A folder with all kinds of files, small enough to be read a thousand times.
+fn rich(folder: &Path) {
+    let mut writer = Writer::create(folder, birth(u64::MAX)).unwrap();
+    for step in 0..66 {
+        writer.push(Item::Weights(weights(step)));
+    }
+    push_step(&mut writer, 66);
+    writer.save(&checkpoint(66)).unwrap();
+    push_step(&mut writer, 67);
+}
+
+const RICH: [&str; 8] = [
+    "run.json",
+    "experiment.toml",
+    "metrics.csv",
+    "events.jsonl",
+    "checkpoint.safetensors",
+    "weights/frozen.safetensors",
+    "weights/tail.log",
+    "weights/00000000-00000063.safetensors",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+    /// Whatever is damaged: there is a sentence or an answer, never a panic.
+    #[test]
+    fn no_damage_to_a_folder_stops_the_program(
+        file in 0..RICH.len(),
+        at in 0.0..1.0f64,
+        bit in 0..8u32,
+        cut in proptest::bool::ANY,
+    ) {
+        let home = tempfile::tempdir().unwrap();
+        rich(home.path());
+        let path = home.path().join(RICH[file]);
+        let mut bytes = fs::read(&path).unwrap();
+        #[expect(clippy::cast_sign_loss, reason = "a place is not negative")]
+        let place = (at * bytes.len() as f64) as usize;
+        // Headers and notes are at the start, where most of the sense is.
+        let place = if bit % 2 == 0 { place } else { place % 400 % bytes.len() };
+        if cut {
+            bytes.truncate(place);
+        } else {
+            bytes[place] ^= 1 << bit;
+        }
+        fs::write(&path, bytes).unwrap();
+        if let Ok(mut reader) = Reader::open(home.path()) {
+            for step in reader.recording.recorded.clone() {
+                let _ = reader.weights(step);
+            }
+        }
+        let _ = folder::checkpoint(home.path());
+        if let Ok((mut writer, _)) = Writer::resume(home.path()) {
+            writer.push(Item::Weights(weights(70)));
+            let _ = writer.flush();
+        }
+    }
+}
+
 #[test]
 fn a_step_without_weights_names_the_nearest_that_have_them() {
     let home = tempfile::tempdir().unwrap();
@@ -354,6 +521,72 @@ fn the_rows_of_a_long_run_take_bounded_memory() {
 }
 
 #[test]
+fn the_rows_of_several_runs_share_that_memory() {
+    let columns: Vec<String> = (0..1000).map(|i| format!("column{i}")).collect();
+    let mut recording = Recording { columns, ..Recording::default() };
+    for step in 0..5000 {
+        recording.add_row(MetricsRow { step, values: vec![0.5; 1000] });
+    }
+    assert_eq!(recording.rows.len(), 5000);
+    recording.share(4);
+    assert!(recording.rows.len() < 2200, "{} rows", recording.rows.len());
+    for step in 5000..9000 {
+        recording.add_row(MetricsRow { step, values: vec![0.5; 1000] });
+        assert!(recording.rows.len() < 2200, "{} rows", recording.rows.len());
+    }
+    assert_eq!([recording.rows[0].step, recording.last_step], [0, 8999]);
+}
+
+#[test]
+fn a_run_that_cannot_begin_leaves_nothing_behind() {
+    let home = tempfile::tempdir().unwrap();
+    let (new, empty) = (home.path().join("a/new"), home.path().join("empty"));
+    fs::create_dir(&empty).unwrap();
+    let mut impossible = birth(u64::MAX);
+    impossible.documents.insert("no/such/folder.csv".to_owned(), String::new());
+    for folder in [&new, &empty] {
+        let error = Writer::create(folder, impossible.clone()).err().unwrap();
+        assert_eq!(error.kind, Kind::System);
+    }
+    assert!(!new.exists());
+    assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+    assert!(Writer::create(&empty, birth(u64::MAX)).is_ok());
+}
+
+#[test]
+fn two_launches_never_get_one_folder() {
+    let home = tempfile::tempdir().unwrap();
+    let folders: Vec<_> = std::thread::scope(|scope| {
+        let launch = || library::new_run_folder(home.path(), "run").unwrap();
+        let launches: Vec<_> = (0..16).map(|_| scope.spawn(launch)).collect();
+        launches.into_iter().map(|l| l.join().unwrap()).collect()
+    });
+    let mut different = folders.clone();
+    different.sort();
+    different.dedup();
+    assert_eq!(different.len(), 16, "{folders:?}");
+}
+
+#[test]
+fn a_run_that_is_open_stays_when_room_is_made() {
+    let home = tempfile::tempdir().unwrap();
+    let folders: Vec<_> =
+        (0..4).map(|_| library::new_run_folder(home.path(), "run").unwrap()).collect();
+    folders.iter().for_each(|folder| three_steps(folder));
+    let reader = WeightsReader::open(&folders[0]).unwrap();
+    let (writer, _) = Writer::resume(&folders[1]).unwrap_or_else(|_| {
+        fs::write(folders[1].join("metrics.csv"), "step,loss,accuracy\n").unwrap();
+        Writer::resume(&folders[1]).unwrap()
+    });
+    let keep = [folders[2].clone()];
+    let error = library::delete(&folders[0]).err().unwrap();
+    assert!(error.message.contains("being looked at"), "{error}");
+    assert_eq!(library::make_room(home.path(), 0, &keep).unwrap(), [folders[3].clone()]);
+    drop((reader, writer));
+    assert_eq!(library::make_room(home.path(), 0, &[]).unwrap().len(), 3);
+}
+
+#[test]
 fn the_library_removes_its_oldest_runs_without_a_name() {
     let home = tempfile::tempdir().unwrap();
     let folders: Vec<_> = (0..3)
@@ -370,10 +603,10 @@ fn the_library_removes_its_oldest_runs_without_a_name() {
     let entries = library::list(home.path()).unwrap();
     assert_eq!(entries.len(), 3);
     assert_eq!(
-        library::make_room(home.path(), u64::MAX).unwrap(),
+        library::make_room(home.path(), u64::MAX, &[]).unwrap(),
         Vec::<std::path::PathBuf>::new()
     );
-    let gone = library::make_room(home.path(), entries[0].bytes).unwrap();
+    let gone = library::make_room(home.path(), entries[0].bytes, &[]).unwrap();
     assert_eq!(gone, [folders[0].clone(), folders[2].clone()]);
     assert_eq!(library::list(home.path()).unwrap()[0].about.title.as_deref(), Some("the good one"));
 }

@@ -341,6 +341,7 @@ fn run(steps: u64) -> Recording {
         ],
         recorded: (0..=steps).step_by(10).collect(),
         last_step: steps,
+        ..Recording::default()
     }
 }
 

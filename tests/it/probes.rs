@@ -813,8 +813,16 @@ fn norms_are_those_of_trained_tensors() {
 
 // ── marks ────────────────────────────────────────────────────────────────────────────────────────────
 
-const FACTS: Facts =
-    Facts { vocab: 65, global_in_loss: true, global_memory: true, attention_layers: 2 };
+const FACTS: Facts = Facts {
+    vocab: 65,
+    global_in_loss: true,
+    global_memory: true,
+    attention_layers: 2,
+    triggers: true,
+    output_memory: true,
+    first_keys: true,
+    second_keys: true,
+};
 
 fn columns(names: &[&str]) -> Vec<String> {
     names.iter().map(|n| (*n).to_owned()).collect()
@@ -924,6 +932,18 @@ fn a_mark_that_cannot_occur_is_not_listed() {
     assert_eq!(names(&decoder, one_layer), ["previous-token head formed"]);
     assert_eq!(names(&decoder, FACTS), ["previous-token head formed", "induction head formed"]);
     assert!(names(&columns(&["loss", "accuracy"]), FACTS).is_empty());
+    let (memory, head) = ("output memory formed", "induction head formed");
+    let first = "previous-token head formed";
+    for (facts, missing) in [
+        (Facts { output_memory: false, ..FACTS }, &[memory, head][..]),
+        (Facts { first_keys: false, ..FACTS }, &[first, head]),
+        (Facts { second_keys: false, ..FACTS }, &[head]),
+        (Facts { triggers: false, ..FACTS }, &[memory, first, head]),
+    ] {
+        let left: Vec<&str> =
+            names(&all, FACTS).into_iter().filter(|name| !missing.contains(name)).collect();
+        assert_eq!(names(&all, facts), left);
+    }
     assert_eq!(Marks::new(&[], FACTS).state_in_words(), "training");
 }
 

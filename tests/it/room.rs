@@ -461,6 +461,7 @@ fn a_recurrent_run_is_recorded_and_its_folder_answers_as_the_run_does() {
         begin: Begin::Fresh,
         folder: Some(folder.clone()),
         paused: false,
+        attended: true,
     });
     let session = session.unwrap();
     until(&session, |e| is_state(e, Going::Finished));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mnemoscope::record::batch::Row;
 use mnemoscope::record::error::{Kind, Result};
-use mnemoscope::record::event::{Event, State};
+use mnemoscope::record::event::{Event, MarkKind, State};
 use mnemoscope::record::folder::Reader;
 use mnemoscope::record::knobs::{Knobs, Slot, Spec};
 use mnemoscope::record::question::ProbeCall;
@@ -25,12 +25,13 @@ use super::tiny::{is_state, tiny, until, with};
 
 fn start(experiment: Experiment, folder: Option<&Path>, begin: Begin) -> Session {
     let folder = folder.map(Path::to_owned);
-    Session::start(Start { experiment, begin, folder, paused: false }).unwrap()
+    Session::start(Start { experiment, begin, folder, paused: false, attended: true }).unwrap()
 }
 
 fn paused(experiment: Experiment, folder: Option<&Path>, begin: Begin) -> Session {
     let folder = folder.map(Path::to_owned);
-    let session = Session::start(Start { experiment, begin, folder, paused: true }).unwrap();
+    let session =
+        Session::start(Start { experiment, begin, folder, paused: true, attended: true }).unwrap();
     until(&session, |e| is_state(e, State::Paused));
     session
 }
@@ -149,6 +150,295 @@ fn a_setting_changed_on_the_way_is_in_force_after_a_resume() {
     assert!(troubles(&events)[0].contains("train.batch"));
 }
 
+/// Name and bytes of every file of a folder, but for its lock.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for part in ["", "weights"] {
+        for entry in fs::read_dir(folder.join(part)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() && !path.ends_with("lock") {
+                files.push((path.display().to_string(), fs::read(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn refused(experiment: Experiment, folder: &Path) -> String {
+    let folder = Some(folder.to_owned());
+    let begin = Begin::Resume;
+    let start = Start { experiment, begin, folder, paused: true, attended: true };
+    Session::start(start).err().expect("it was not refused").message
+}
+
+#[test]
+fn a_run_is_not_resumed_with_another_experiment_and_nothing_of_it_is_lost() {
+    let home = tempfile::tempdir().unwrap();
+    let session = paused(staged(), Some(home.path()), Begin::Fresh);
+    steps(&session, 8);
+    drop(session);
+    // What came after the checkpoint would be cut off by a resume.
+    let mut metrics = read(home.path(), "metrics.csv");
+    let last = metrics.lines().last().unwrap().replacen("6,", "9,", 1);
+    metrics.push_str(&format!("{last}\n"));
+    fs::write(home.path().join("metrics.csv"), metrics).unwrap();
+    let before = files(home.path());
+    for (setting, word) in [
+        ("train.rate=0.1", "train.rate = 0.05"),
+        ("train.evaluate=4", "train.evaluate = 3"),
+        ("task.triggers=2", "task.triggers = 5"),
+        ("model.width=32", "model.width = 16"),
+    ] {
+        let mut other = staged();
+        other.set_texts([setting]).unwrap();
+        let error = refused(other, home.path());
+        assert!(
+            error.contains(word) && error.contains(setting.split('=').next().unwrap()),
+            "{error}"
+        );
+    }
+    let mut other = staged();
+    other.at.remove(1);
+    let error = refused(other, home.path());
+    assert!(error.contains("unfreeze layer0.wk at step 7"), "{error}");
+    assert!(files(home.path()) == before, "a refused resume changed the folder");
+    let mut longer = staged();
+    longer.set_texts(["train.steps=13", "train.threads=1", "train.record_mb=1"]).unwrap();
+    finish(paused(longer, Some(home.path()), Begin::Resume));
+}
+
+#[test]
+fn a_run_without_its_checkpoint_is_left_as_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    finish(paused(with(&["train.steps=6"]), Some(home.path()), Begin::Fresh));
+    fs::remove_file(home.path().join("checkpoint.safetensors")).unwrap();
+    let before = files(home.path());
+    let error = refused(with(&["train.steps=6"]), home.path());
+    assert!(error.contains("no checkpoint.safetensors"), "{error}");
+    assert!(files(home.path()) == before);
+}
+
+#[test]
+fn a_run_needs_its_text_no_more_once_it_has_begun() {
+    let home = tempfile::tempdir().unwrap();
+    let text = home.path().join("text.txt");
+    fs::write(&text, "abracadabra, simsalabim! ".repeat(20)).unwrap();
+    let file = home.path().join("mine.toml");
+    let mut experiment = with(&["train.steps=9", "task.triggers=2"]);
+    experiment.set_texts(["task.text=text.txt"]).unwrap();
+    fs::write(&file, experiment.to_toml()).unwrap();
+    let experiment = Experiment::load(&file).unwrap();
+    let (whole, parts) = (home.path().join("whole"), home.path().join("parts"));
+    finish(paused(experiment.clone(), Some(&whole), Begin::Fresh));
+    let session = paused(experiment.clone(), Some(&parts), Begin::Fresh);
+    steps(&session, 4);
+    drop(session);
+    for change in [Some("quite another text"), None] {
+        match change {
+            Some(other) => fs::write(&text, other).unwrap(),
+            None => fs::remove_file(&text).unwrap(),
+        }
+        let again = Experiment::of_run(&parts).unwrap();
+        assert_eq!(again.task.open().unwrap().vocab().len(), 12);
+        assert!(Instrument::new(&again).is_ok());
+        steps(&paused(experiment.clone(), Some(&parts), Begin::Resume), 1);
+    }
+    let again = Experiment::of_run(&parts).unwrap();
+    finish(paused(again, Some(&parts), Begin::Resume));
+    assert_eq!(read(&whole, "metrics.csv"), read(&parts, "metrics.csv"));
+    // A branch keeps them as well, and so does a run that repeats this one.
+    let again = Experiment::of_run(&whole).unwrap();
+    let third = home.path().join("third");
+    finish(paused(again, Some(&third), Begin::Fresh));
+    assert_eq!(read(&whole, "metrics.csv"), read(&third, "metrics.csv"));
+    assert_eq!(read(&whole, "task/bigrams.csv"), read(&third, "task/bigrams.csv"));
+}
+
+#[test]
+fn a_run_that_ends_between_evaluations_and_is_extended_is_one_that_never_ended() {
+    let home = tempfile::tempdir().unwrap();
+    let (whole, parts) = (home.path().join("whole"), home.path().join("parts"));
+    // A mark needs three evaluations in a row: the one at the end must not be among them.
+    let marked = |steps: &str| with(&[steps, "task.triggers=1", "train.rate=0.5"]);
+    finish(paused(marked("train.steps=60"), Some(&whole), Begin::Fresh));
+    finish(paused(marked("train.steps=31"), Some(&parts), Begin::Fresh));
+    let ended = read(&parts, "metrics.csv");
+    assert!(ended.lines().last().unwrap().starts_with("31,"));
+    // Resumed without a step to do, it is what it was.
+    finish(paused(marked("train.steps=31"), Some(&parts), Begin::Resume));
+    assert_eq!(read(&parts, "metrics.csv"), ended);
+    assert_eq!(Reader::open(&parts).unwrap().recording.recorded.last(), Some(&31));
+    finish(paused(marked("train.steps=60"), Some(&parts), Begin::Resume));
+    for name in ["metrics.csv", "events.jsonl"] {
+        assert_eq!(read(&whole, name), read(&parts, name));
+    }
+    let steps = |folder: &Path| Reader::open(folder).unwrap().recording.recorded;
+    assert_eq!(steps(&whole), steps(&parts));
+}
+
+#[test]
+fn an_evaluation_between_the_others_moves_no_mark() {
+    let experiment = with(&["task.triggers=1", "train.rate=0.5"]);
+    let (mut often, mut seldom) =
+        (Trainer::new(&experiment).unwrap(), Trainer::new(&experiment).unwrap());
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for step in 0..60 {
+        first.extend(often.evaluate().unwrap().1);
+        if step % 3 == 0 {
+            second.extend(seldom.evaluate().unwrap().1);
+            // Looked at twice, it counts once.
+            second.extend(seldom.evaluate().unwrap().1);
+        }
+        often.step().unwrap();
+        seldom.step().unwrap();
+    }
+    assert_eq!(first, second);
+}
+
+#[test]
+fn a_finished_run_goes_on_when_it_is_given_more_steps() {
+    let session = paused(with(&["train.steps=3"]), None, Begin::Fresh);
+    session.commands.send(Command::Run).unwrap();
+    until(&session, |e| is_state(e, State::Finished));
+    let (name, value) = ("steps".to_owned(), toml::Value::Integer(6));
+    session.commands.send(Command::Set { name, value }).unwrap();
+    until(&session, |e| is_state(e, State::Paused));
+    session.commands.send(Command::Run).unwrap();
+    let events = until(&session, |e| is_state(e, State::Finished));
+    assert!(matches!(events.last(), Some(Event::Progress { step: 6, .. })), "{events:?}");
+}
+
+#[test]
+fn a_listener_that_was_asleep_still_gets_what_it_asked_for() {
+    let session = paused(tiny(), None, Begin::Fresh);
+    // More sentences than the channel takes of what can be read from a folder.
+    for _ in 0..10_001 {
+        let (name, value) = ("nosuch".to_owned(), toml::Value::Integer(2));
+        session.commands.send(Command::Set { name, value }).unwrap();
+    }
+    session.commands.send(Command::Show).unwrap();
+    session.commands.send(Command::Step).unwrap();
+    session.commands.send(Command::Stop).unwrap();
+    let events: Vec<Event> = session.events.iter().collect();
+    assert!(events.iter().any(|e| matches!(e, Event::Weights(_))), "no weights");
+    let stepped = |e: &Event| matches!(e, Event::Progress { step: 1, state: State::Paused, .. });
+    assert!(events.iter().any(stepped), "the pause was not said");
+    assert!(is_state(events.last().unwrap(), State::Finished));
+}
+
+#[test]
+fn a_branch_has_the_settings_of_its_own_and_what_its_parent_had_in_force() {
+    let home = tempfile::tempdir().unwrap();
+    let parent = home.path().join("parent");
+    let session = paused(with(&["train.steps=9"]), Some(&parent), Begin::Fresh);
+    steps(&session, 6);
+    let (name, value) = ("rate".to_owned(), toml::Value::Float(0.01));
+    session.commands.send(Command::Set { name, value }).unwrap();
+    session.commands.send(Command::Intervene("freeze layer0.wk".parse().unwrap())).unwrap();
+    session.commands.send(Command::Intervene("zero layer1.head0".parse().unwrap())).unwrap();
+    drop(session);
+    let weights = Arc::new(Reader::open(&parent).unwrap().weights(6).unwrap());
+    let in_force = |events: &[Event]| {
+        let list = events.iter().find_map(|e| match e {
+            Event::InForce(list) => Some(list.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            _ => None,
+        });
+        list.unwrap_or_default()
+    };
+    let branched = |experiment: Experiment, weights: &Arc<Weights>, name: &str| {
+        let begin = Begin::Branch { weights: weights.clone(), from: Some(parent.clone()) };
+        let folder = home.path().join(name);
+        let session = start(experiment, Some(&folder), begin);
+        let events = until(&session, |e| is_state(e, State::Finished));
+        drop(session);
+        let last = read(&folder, "metrics.csv").lines().last().unwrap().to_owned();
+        (in_force(&events), last)
+    };
+    // The rate is that of the form, not the one that a hand gave the parent.
+    let (slow, same) = (with(&["train.steps=9", "train.rate=0.01"]), with(&["train.steps=9"]));
+    let (list, slow) = branched(slow, &weights, "slow");
+    assert_eq!(list, ["freeze layer0.wk", "zero layer1.head0"]);
+    let (list, fast) = branched(same, &weights, "fast");
+    assert_eq!(list, ["freeze layer0.wk", "zero layer1.head0"]);
+    assert_ne!(slow, fast);
+    finish(paused(with(&["train.steps=9"]), Some(&parent), Begin::Resume));
+    assert_eq!(read(&parent, "metrics.csv").lines().last().unwrap(), slow);
+    // From a step that is not the checkpoint's, only what the experiment stages is in force.
+    let earlier = Arc::new(Reader::open(&parent).unwrap().weights(3).unwrap());
+    let text =
+        format!("{}\n[[at]]\nstep = 2\nfreeze = \"embed\"\n", with(&["train.steps=9"]).to_toml());
+    let experiment = Experiment::parse(&text, "staged").unwrap();
+    let (list, _) = branched(experiment, &earlier, "earlier");
+    assert_eq!(list, ["freeze embed"]);
+}
+
+#[test]
+fn what_had_formed_in_the_parent_is_not_said_anew_in_a_branch() {
+    let home = tempfile::tempdir().unwrap();
+    let (parent, child) = (home.path().join("parent"), home.path().join("child"));
+    finish(paused(with(&["train.steps=9"]), Some(&parent), Begin::Fresh));
+    let line =
+        |step, text| format!("{{\"step\":{step},\"kind\":\"emergence\",\"text\":\"{text}\"}}\n");
+    let events = line(3, "previous-token head formed") + &line(9, "induction head formed");
+    fs::write(parent.join("events.jsonl"), events).unwrap();
+    let doing = |step: u64| {
+        let weights = Arc::new(Reader::open(&parent).unwrap().weights(step).unwrap());
+        let begin = Begin::Branch { weights, from: Some(parent.clone()) };
+        let folder = child.join(step.to_string());
+        let session = start(with(&["train.steps=9"]), Some(&folder), begin);
+        let events = until(&session, |e| is_state(e, State::Finished));
+        drop(session);
+        let marks = Reader::open(&folder).unwrap().recording.marks;
+        assert!(marks.iter().all(|m| m.kind != MarkKind::Emergence), "{marks:?}");
+        let said = events.into_iter().find_map(|e| match e {
+            Event::Doing(text) => Some(text),
+            _ => None,
+        });
+        said.unwrap()
+    };
+    assert_eq!(doing(9), "induction head formed at step 9");
+    assert_ne!(doing(6), "induction head formed at step 9");
+}
+
+#[test]
+fn an_unattended_run_that_the_disk_refuses_is_an_error_and_leaves_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("file"), "no folder").unwrap();
+    let folder = Some(home.path().join("file/run"));
+    let (experiment, begin) = (with(&["train.steps=3"]), Begin::Fresh);
+    let start = Start { experiment, begin, folder, paused: false, attended: false };
+    let error = Session::start(start).err().unwrap();
+    assert_eq!(error.kind, Kind::System);
+    assert!(error.message.contains("file/run"), "{error}");
+}
+
+#[test]
+fn an_intervention_that_names_no_place_is_refused_by_an_examination_too() {
+    let mut instrument = Instrument::new(&tiny()).unwrap();
+    let prompt = Arc::new(instrument.source().sequence(3, 0));
+    let weights = Trainer::new(&tiny()).unwrap().weights().unwrap();
+    for (text, word) in [
+        ("zero layer7.head0", "no such place"),
+        ("zero layer0.mlp_out", "no such place"),
+        ("freeze layer9.wk", "layer9.wk"),
+    ] {
+        let what = [text.parse().unwrap()];
+        let error = instrument.examine(&weights, &prompt, &what, &[]).unwrap_err();
+        assert!(error.message.contains(word), "{error}");
+    }
+    let what = ["zero layer1.head0".parse().unwrap()];
+    assert!(instrument.examine(&weights, &prompt, &what, &[]).is_ok());
+}
+
+#[test]
+fn a_loss_that_nothing_counts_in_is_refused() {
+    let nothing = with(&["task.triggers=0", "train.loss=repeated"]);
+    let error = Trainer::new(&nothing).err().unwrap();
+    assert!(error.message.contains("task.triggers"), "{error}");
+    assert!(Trainer::new(&with(&["task.triggers=0"])).is_ok());
+}
+
 #[test]
 fn a_branch_at_the_checkpoint_goes_on_as_its_parent_would() {
     let home = tempfile::tempdir().unwrap();
@@ -210,6 +500,9 @@ fn a_full_disk_pauses_the_run_with_a_sentence() {
     session.commands.send(Command::Run).unwrap();
     let events = until(&session, |e| is_state(e, State::Paused));
     assert!(troubles(&events)[0].contains("the disk is full"), "{events:?}");
+    // Who asks to go on while the disk is still full is told where training is.
+    session.commands.send(Command::Run).unwrap();
+    until(&session, |e| is_state(e, State::Paused));
     // The window lives on: the weights can still be asked for.
     session.commands.send(Command::Show).unwrap();
     until(&session, |e| matches!(e, Event::Weights(_)));
@@ -221,7 +514,8 @@ fn a_folder_that_cannot_be_made_moves_the_run_among_temporary_files() {
     fs::write(home.path().join("file"), "no folder").unwrap();
     let folder = Some(home.path().join("file/run"));
     let (experiment, begin) = (with(&["train.steps=3"]), Begin::Fresh);
-    let session = Session::start(Start { experiment, begin, folder, paused: false }).unwrap();
+    let session =
+        Session::start(Start { experiment, begin, folder, paused: false, attended: true }).unwrap();
     let events = until(&session, |e| is_state(e, State::Finished));
     drop(session);
     let Event::Started { folder: Some(other), .. } = &events[0] else { panic!("{events:?}") };

@@ -583,3 +583,50 @@ fn settings_of_the_task_are_reached_by_name() {
     assert!(set(&mut *task, "task.", "length", &1025.into()).is_err());
     assert!(set(&mut *task, "task.", "triggers", &11.into()).is_err());
 }
+
+#[test]
+fn counts_are_read_back_from_what_a_run_keeps() {
+    let text = "a \"quoted\", comma\nand a last sign: é";
+    for counts in [Statistics::of_text(text).unwrap(), Statistics::shakespeare().unwrap()] {
+        let documents = counts.documents().unwrap();
+        assert_eq!(Statistics::from_documents(&documents).unwrap(), counts);
+        let names: Vec<&String> = documents.keys().collect();
+        assert_eq!(names, ["bigrams.csv", "unigrams.csv"]);
+    }
+    let kept = Statistics::shakespeare().unwrap().documents().unwrap();
+    let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/shakespeare_unigrams.csv");
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&kept["unigrams.csv"]), lines(&std::fs::read_to_string(ours).unwrap()));
+}
+
+#[test]
+fn damaged_counts_get_a_sentence() {
+    let whole = Statistics::of_text("abcab").unwrap().documents().unwrap();
+    for (name, from, to) in [
+        ("unigrams.csv", "total", "sum"),
+        ("unigrams.csv", ",2\n", ",4294967295\n"),
+        ("unigrams.csv", "\"\"a\"\"", "\"\"b\"\""),
+        ("bigrams.csv", "\"\"a\"\"", "\"\"x\"\""),
+        ("bigrams.csv", ",2,", ",3,"),
+        ("bigrams.csv", "row_total", "row_total,more"),
+    ] {
+        let mut documents = whole.clone();
+        let text = documents.get_mut(name).unwrap();
+        let changed = text.replace(from, to);
+        assert_ne!(*text, changed, "{name}: {from}");
+        *text = changed;
+        let error = Statistics::from_documents(&documents).err().unwrap();
+        assert!(error.message.contains("counts are damaged"), "{error}");
+    }
+    let mut documents = whole;
+    documents.remove("bigrams.csv");
+    assert!(Statistics::from_documents(&documents).is_err());
+}
+
+#[test]
+fn a_task_says_whether_it_has_triggers_however_rare_they_are() {
+    // Two tokens of a thousand: sixteen sequences of two characters hardly show one.
+    let rare = Bigram { triggers: 1, length: 2, offset: 64, ..Bigram::default() };
+    assert!(open(&rare).has_triggers());
+    assert!(!open(&Bigram { triggers: 0, ..Bigram::default() }).has_triggers());
+}

@@ -80,13 +80,21 @@ impl Append {
     }
 }
 
+/// What stands at the end of the name of a file that is being written.
+const TEMPORARY: &str = ".tmp";
+
+/// Whether a file is one that [`replace`] did not finish.
+pub(super) fn is_temporary(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(TEMPORARY))
+}
+
 /// Writes a file as a whole: after a kill there is the old one or the new one.
 ///
 /// # Errors
 /// When the system refuses; the old file is untouched then.
 pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
+    name.push(TEMPORARY);
     let temporary = path.with_file_name(name);
     let refused = |e: io::Error| refused("writing", path, &e);
     let mut file = File::create(&temporary).map_err(refused)?;
@@ -125,7 +133,11 @@ pub(super) fn refused(doing: &str, path: &Path, e: &io::Error) -> Error {
 /// When it is missing, longer, or no text.
 pub(super) fn read_text(path: &Path, most: u64) -> Result<String> {
     let wrong = |why: String| Error::input(format!("{} cannot be read: {why}", path.display()));
-    let length = fs::metadata(path).map_err(|e| wrong(e.to_string()))?.len();
+    let data = fs::metadata(path).map_err(|e| wrong(e.to_string()))?;
+    if !data.is_file() {
+        return Err(wrong("it is no regular file".to_owned()));
+    }
+    let length = data.len();
     if length > most {
         return Err(wrong(format!("{length} bytes, expected at most {most}")));
     }

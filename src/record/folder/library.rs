@@ -1,6 +1,7 @@
 //! The runs that the window keeps under the user's data folder.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -47,17 +48,25 @@ pub fn list(home: &Path) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// A folder for a new run of an experiment, not yet made: `birth-001`, `birth-002`, …
+/// An empty folder for a new run of an experiment: `birth-001`, `birth-002`, … It is made here, so that two programs
+/// never get the same one.
 ///
 /// # Errors
-/// When the library cannot be made.
+/// When it cannot be made.
 pub fn new_run_folder(home: &Path, name: &str) -> Result<PathBuf> {
     fs::create_dir_all(home).map_err(|e| refused("making", home, &e))?;
     let safe = |c: char| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
     let name: String = name.chars().map(safe).collect();
     let name = if name.is_empty() { "run".to_owned() } else { name };
-    let free = (1u32..).map(|i| home.join(format!("{name}-{i:03}"))).find(|path| !path.exists());
-    free.ok_or_else(|| Error::system(format!("{} is full", home.display())))
+    for i in 1u32.. {
+        let folder = home.join(format!("{name}-{i:03}"));
+        match fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(refused("making", &folder, &e)),
+        }
+    }
+    Err(Error::system(format!("{} is full", home.display())))
 }
 
 /// Gives a run a name, so that it is kept; an empty one takes the name away.
@@ -73,24 +82,32 @@ pub fn rename(folder: &Path, title: &str) -> Result<()> {
 /// Removes a run for good.
 ///
 /// # Errors
-/// When it is no run, is being written, or the system refuses.
+/// When it is no run, is being written or read, or the system refuses.
 pub fn delete(folder: &Path) -> Result<()> {
     read_about(folder)?;
-    // Held while the files go; gone with them.
+    // Both are held while the files go; gone with them.
     let _lock = super::lock(folder)?;
+    let read = File::open(folder).ok();
+    if let Some(Err(TryLockError::WouldBlock)) = read.as_ref().map(File::try_lock) {
+        return Err(Error::usage(format!(
+            "the run in {} is being looked at; close it first",
+            folder.display()
+        )));
+    }
     fs::remove_dir_all(folder).map_err(|e| refused("removing", folder, &e))
 }
 
 /// Removes the oldest runs without a name until the library takes at most `cap_bytes`; gives back what went.
-/// A run that is being written stays.
+/// A run that is being written or examined stays, by whatever program, and so do those to `keep`.
 ///
 /// # Errors
 /// When the library cannot be read.
-pub fn make_room(home: &Path, cap_bytes: u64) -> Result<Vec<PathBuf>> {
+pub fn make_room(home: &Path, cap_bytes: u64, keep: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let entries = list(home)?;
     let mut bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
     let mut gone = Vec::new();
-    for entry in entries.iter().rev().filter(|entry| entry.about.title.is_none()) {
+    let may_go = |entry: &&Entry| entry.about.title.is_none() && !keep.contains(&entry.folder);
+    for entry in entries.iter().rev().filter(may_go) {
         if bytes <= cap_bytes {
             break;
         }

@@ -6,6 +6,7 @@ use std::io::{BufWriter, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::record::budget;
 use crate::record::error::{Error, Result};
 use crate::record::weights::{NamedTensor, Weights};
 
@@ -16,6 +17,8 @@ use super::tensors::{self, Contents, Place};
 const PACK_STEPS: usize = 64;
 /// Size from which the log becomes a pack, however few its steps.
 const PACK_BYTES: u64 = 64 << 20;
+/// Most tensors of recorded steps, all steps together: a place takes some 160 bytes with its name and its shape.
+const MOST_PLACES: usize = budget::INDEX_BYTES / 160;
 /// Length, checksum and step before each record of the log.
 const HEAD: u64 = 16;
 
@@ -28,6 +31,8 @@ struct Found {
     contents: Arc<Contents>,
     /// `STEP/` in a pack, nothing in the log.
     prefix: String,
+    /// Tensors of the step.
+    count: usize,
 }
 
 impl Found {
@@ -172,6 +177,7 @@ impl Index {
             let found = Found {
                 file: shared.clone(),
                 at: self.tail + HEAD,
+                count: contents.places.len(),
                 contents: Arc::new(contents),
                 prefix: String::new(),
             };
@@ -192,12 +198,15 @@ impl Index {
             let Some(step) = place.name.split_once('/').and_then(|(s, _)| s.parse().ok()) else {
                 continue;
             };
-            self.found.entry(step).or_insert_with(|| Found {
+            let found = self.found.entry(step).or_insert_with(|| Found {
                 file: shared.clone(),
                 at: 0,
                 contents: contents.clone(),
                 prefix: format!("{step}/"),
+                count: 0,
             });
+            // A step of the log has all its tensors there.
+            found.count += usize::from(!found.prefix.is_empty());
         }
         self.packs.insert(path.to_owned(), (length, contents));
         Ok(())
@@ -258,10 +267,14 @@ impl Store {
         if in_tail >= PACK_STEPS || self.tail.len() >= PACK_BYTES {
             self.rewrite(&self.steps())?;
         }
-        if self.bytes() > self.budget_bytes {
-            self.thin(marked)?;
-        }
+        while self.is_full() && self.thin(marked)? {}
         Ok(())
+    }
+
+    /// Whether more is recorded than disk or memory should hold.
+    fn is_full(&self) -> bool {
+        let places: usize = self.index.found.values().map(|found| found.count).sum();
+        self.bytes() > self.budget_bytes || places > MOST_PLACES
     }
 
     fn append(&mut self, weights: &Weights) -> Result<()> {
@@ -278,8 +291,13 @@ impl Store {
         self.tail.write(&record)?;
         let path = self.folder.join("tail.log");
         let contents = tensors::contents(Cursor::new(&bytes), bytes.len() as u64, &path)?;
-        let found =
-            Found { file: Arc::new(path), at, contents: Arc::new(contents), prefix: String::new() };
+        let found = Found {
+            file: Arc::new(path),
+            at,
+            count: contents.places.len(),
+            contents: Arc::new(contents),
+            prefix: String::new(),
+        };
         self.index.found.insert(weights.step, found);
         Ok(())
     }
@@ -296,8 +314,8 @@ impl Store {
         Ok(())
     }
 
-    /// Every second recorded step goes; the first, the last and marked ones stay.
-    fn thin(&mut self, marked: &[u64]) -> Result<()> {
+    /// Every second recorded step goes; the first, the last and marked ones stay. False when none could go.
+    fn thin(&mut self, marked: &[u64]) -> Result<bool> {
         let steps = self.steps();
         let last = steps.len().saturating_sub(1);
         let keep: Vec<u64> = steps
@@ -306,11 +324,12 @@ impl Store {
             .filter(|(i, step)| i % 2 == 0 || *i == last || marked.contains(step))
             .map(|(_, step)| *step)
             .collect();
-        if keep.len() < steps.len() {
-            self.rewrite(&keep)?;
-            self.thinned = Some(keep);
+        if keep.len() == steps.len() {
+            return Ok(false);
         }
-        Ok(())
+        self.rewrite(&keep)?;
+        self.thinned = Some(keep);
+        Ok(true)
     }
 
     /// Brings the steps to keep into packs and empties the log. A pack is written beside the old ones and put in

@@ -1,16 +1,21 @@
 //! Tensors in a file: the safetensors format, read piece by piece with every length checked first.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 
 use crate::record::error::{Error, Result};
 use crate::record::weights::NamedTensor;
 
-/// Largest header that is read: that of the format itself.
-const MOST_HEADER_BYTES: u64 = 100_000_000;
+/// Largest header that is read: a pack of 64 steps with 150 tensors each has less than 1 MB.
+const MOST_HEADER_BYTES: u64 = 16 << 20;
+/// Largest tensor that is read: no network has more in all.
+const MOST_TENSOR_BYTES: u64 = 2 << 30;
 
 /// Where one tensor lies in a file.
 #[derive(Clone, Debug)]
@@ -92,11 +97,15 @@ pub(super) fn contents(mut source: impl Read + Seek, length: u64, file: &Path) -
     }
     let mut text = vec![0; usize::try_from(size).unwrap_or(0)];
     source.read_exact(&mut text).map_err(io)?;
-    let map: Map<String, Value> =
+    let Entries(entries) =
         serde_json::from_slice(&text).map_err(|e| wrong(&format!("its header is damaged: {e}")))?;
     let data_at = 8 + size;
     let (mut places, mut note) = (Vec::new(), None);
-    for (name, value) in map {
+    let mut names = BTreeSet::new();
+    for (name, value) in entries {
+        if !names.insert(name.clone()) {
+            return Err(wrong(&format!("its header names {name} twice")));
+        }
         if name == "__metadata__" {
             note = value.get(NOTE).and_then(Value::as_str).map(str::to_owned);
             continue;
@@ -106,8 +115,38 @@ pub(super) fn contents(mut source: impl Read + Seek, length: u64, file: &Path) -
         })?;
         places.push(place);
     }
-    places.sort_by_key(|place| place.from);
+    places.sort_by_key(|place| (place.from, place.to));
+    if let Some(pair) = places.windows(2).find(|pair| pair[0].to > pair[1].from) {
+        return Err(wrong(&format!("tensors {} and {} overlap", pair[0].name, pair[1].name)));
+    }
     Ok(Contents { places, note, data_at })
+}
+
+/// The entries of a header in their order, those of one name too: a map would keep the last of them without a word.
+struct Entries(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Collect;
+
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("tensors by name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        from.deserialize_map(Collect)
+    }
 }
 
 /// An entry of a header, if it is of `f32` and fills its part of `data_length` bytes.
@@ -118,7 +157,10 @@ fn place(name: &str, value: &Value, data_length: u64) -> Option<Place> {
     let (shape, offsets) = (numbers("shape")?, numbers("data_offsets")?);
     let [from, to] = offsets[..] else { return None };
     let count = shape.iter().try_fold(1u64, |n, d| n.checked_mul(*d))?;
-    let fits = from <= to && to <= data_length && count.checked_mul(4)? == to - from;
+    let fits = from <= to
+        && to <= data_length
+        && to - from <= MOST_TENSOR_BYTES
+        && count.checked_mul(4)? == to - from;
     let shape = shape.into_iter().map(usize::try_from).collect::<Result<_, _>>().ok()?;
     (fits && value.get("dtype")?.as_str()? == "F32").then(|| Place {
         name: name.to_owned(),
