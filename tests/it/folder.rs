@@ -52,6 +52,7 @@ fn checkpoint(step: u64) -> Checkpoint {
         weights: weights(step),
         optimizer: vec![tensor("layer0.wk.moment1", &[1e-30, f32::MIN_POSITIVE, -0.0], true)],
         in_force: vec![Intervention::Freeze("layer1.wk".to_owned())],
+        grad_norms: vec![("layer0.wk".to_owned(), 0.1 + 0.2), ("layer1.wk".to_owned(), f64::NAN)],
         marks: serde_json::json!([{"rule": "formed", "since": 3}]),
         changed: vec![("rate".to_owned(), toml::Value::Float(0.1 + 0.2))],
     }
