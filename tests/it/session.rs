@@ -341,7 +341,10 @@ fn a_listener_that_was_asleep_still_gets_what_it_asked_for() {
     session.commands.send(Command::Show).unwrap();
     session.commands.send(Command::Step).unwrap();
     session.commands.send(Command::Stop).unwrap();
-    let events: Vec<Event> = session.events.iter().collect();
+    // Nobody reads until all is said.
+    let waiting = session.events.clone();
+    session.join();
+    let events: Vec<Event> = waiting.iter().collect();
     assert!(events.iter().any(|e| matches!(e, Event::Weights(_))), "no weights");
     let stepped = |e: &Event| matches!(e, Event::Progress { step: 1, state: State::Paused, .. });
     assert!(events.iter().any(stepped), "the pause was not said");
