@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::record::error::{Error, Kind, Result};
 use crate::record::event::{Event, MarkKind, MetricsRow, State};
 use crate::record::folder::{Reader, library};
+use crate::record::recording::Recording;
 use crate::run::experiment::Experiment;
 use crate::run::session::{Begin, Command, Session, Start};
 
@@ -67,11 +68,12 @@ impl Train {
         // Everything is saved and said before the run is read again.
         drop(session);
         let end = end?;
-        report.end(&folder, &end)?;
+        let told = report.end(&folder, &end);
         match end {
-            End::Done => Ok(ExitCode::SUCCESS),
-            End::Stopped => Ok(ExitCode::from(130)),
+            // Of two errors the one that ended the run.
             End::Trouble(e) => Err(e),
+            End::Stopped => told.map(|()| ExitCode::from(130)),
+            End::Done => told.map(|()| ExitCode::SUCCESS),
         }
     }
 
@@ -262,7 +264,7 @@ impl Report {
         }
     }
 
-    /// What was learned, and where it lies: of the whole run, also what it learned before it was resumed.
+    /// What was learned, and where it lies.
     fn end(&mut self, folder: &Path, end: &End) -> Result<()> {
         if self.quiet {
             return Ok(());
@@ -273,7 +275,21 @@ impl Report {
             End::Trouble(e) if e.kind == Kind::Diverged => "Diverged",
             End::Trouble(_) => "Ended",
         };
-        let recording = Reader::open(folder)?.recording;
+        // Of the whole run, also of what was before it was resumed.
+        let recorded = Reader::open(folder).map(|reader| reader.recording);
+        if let Ok(recording) = &recorded {
+            self.learned(word, recording)?;
+        }
+        self.say(&format!("The run lies in {}", folder.display()))?;
+        self.say(&format!("Look at it: mnemoscope \"{}\"", folder.display()))?;
+        if matches!(end, End::Stopped) {
+            let folder = folder.display();
+            self.say(&format!("Go on: mnemoscope train --resume --out \"{folder}\""))?;
+        }
+        recorded.map(drop)
+    }
+
+    fn learned(&mut self, word: &str, recording: &Recording) -> Result<()> {
         let last = recording.rows.last();
         self.say(&format!(
             "{word} at step {}: {}",
@@ -286,15 +302,6 @@ impl Report {
         if learned.is_empty() {
             learned.push("  no emergence mark was set".to_owned());
         }
-        for line in learned {
-            self.say(&line)?;
-        }
-        self.say(&format!("The run lies in {}", folder.display()))?;
-        self.say(&format!("Look at it: mnemoscope \"{}\"", folder.display()))?;
-        if matches!(end, End::Stopped) {
-            let folder = folder.display();
-            self.say(&format!("Go on: mnemoscope train --resume --out \"{folder}\""))?;
-        }
-        Ok(())
+        learned.iter().try_for_each(|line| self.say(line))
     }
 }

@@ -16,6 +16,7 @@ pub enum Family {
     Divergence,
     Head,
     Norm,
+    Gradient,
     Other,
 }
 
@@ -27,6 +28,7 @@ impl Family {
         Self::Divergence,
         Self::Head,
         Self::Norm,
+        Self::Gradient,
         Self::Other,
     ];
 
@@ -39,6 +41,7 @@ impl Family {
             ("recall", Family::Memory),
             ("kl_", Family::Divergence),
             ("norm_", Family::Norm),
+            ("grad_norm_", Family::Gradient),
             ("prefix_matching", Family::Head),
             ("copying", Family::Head),
             ("previous_token", Family::Head),
@@ -59,6 +62,7 @@ impl Family {
             Self::Divergence => "divergence (nats)",
             Self::Head => "head score",
             Self::Norm => "norm",
+            Self::Gradient => "gradient norm",
             Self::Other => "value",
         }
     }
@@ -195,6 +199,11 @@ const SERIES: &[Column] = &[
         readable: "norm",
         help: "Frobenius norm of the tensor: the root of the sum of all its squared values.",
     },
+    Column {
+        name: "grad_norm_",
+        readable: "gradient norm",
+        help: "Frobenius norm of the tensor's gradient in the last update, before clipping.",
+    },
 ];
 
 /// A column's name for a person and what it says; a column nobody described goes by its own kind.
@@ -236,7 +245,9 @@ pub fn legend(column: &str) -> String {
         return (*short).to_owned();
     }
     let label = label(column);
-    let short = ["loss, ", "accuracy, ", "norm, "].iter().find_map(|p| label.strip_prefix(p));
+    let short = ["loss, ", "accuracy, ", "norm, ", "gradient norm, "]
+        .iter()
+        .find_map(|p| label.strip_prefix(p));
     short.map(str::to_owned).unwrap_or(label)
 }
 

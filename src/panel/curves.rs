@@ -99,7 +99,7 @@ impl Curves {
             Show::Accuracies => family == Family::Accuracy,
             Show::Memories => matches!(family, Family::Memory | Family::Divergence),
             Show::Heads => family == Family::Head,
-            Show::Norms => family == Family::Norm,
+            Show::Norms => matches!(family, Family::Norm | Family::Gradient),
         }
     }
 

@@ -12,6 +12,8 @@ pub struct Checkpoint {
     pub optimizer: Vec<NamedTensor>,
     /// What is in force, in order.
     pub in_force: Vec<Intervention>,
+    /// Norm of the gradient of the last update by name of its tensor; NaN where there was none.
+    pub grad_norms: Vec<(String, f64)>,
     /// State of the rules that set emergence marks.
     pub marks: serde_json::Value,
     /// Settings of training that were changed while the run went on: name and value.

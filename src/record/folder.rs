@@ -788,8 +788,15 @@ fn encode_checkpoint(checkpoint: &Checkpoint, kept: &Kept) -> Vec<u8> {
     let in_force: Vec<String> = checkpoint.in_force.iter().map(ToString::to_string).collect();
     let changed: Vec<(&str, String)> =
         checkpoint.changed.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect();
+    // As text: it reads back as the same number, and may be NaN.
+    let grad_norms: Vec<(&str, String)> = checkpoint
+        .grad_norms
+        .iter()
+        .map(|(name, norm)| (name.as_str(), norm.to_string()))
+        .collect();
     let note = json!({
         "step": weights.step,
+        "grad_norms": grad_norms,
         "tensors": order,
         "in_force": in_force,
         "marks": checkpoint.marks,
@@ -849,15 +856,25 @@ fn read_checkpoint(folder: &Path) -> Result<Option<(Checkpoint, Kept)>> {
     for what in list("in_force")? {
         in_force.push(what.as_str().ok_or_else(damaged)?.parse()?);
     }
-    let mut changed = Vec::new();
-    for entry in list("changed")? {
-        let text = |i: usize| entry.get(i).and_then(Value::as_str).ok_or_else(damaged);
-        changed.push((text(0)?.to_owned(), knobs::parse_value(text(1)?)));
-    }
+    let pairs = |key: &str| -> Result<Vec<(String, String)>> {
+        let pair = |entry: &Value| {
+            let text = |i: usize| Some(entry.get(i)?.as_str()?.to_owned());
+            Some((text(0)?, text(1)?))
+        };
+        list(key)?.iter().map(|entry| pair(entry).ok_or_else(damaged)).collect()
+    };
+    let changed = pairs("changed")?;
+    let changed =
+        changed.into_iter().map(|(name, value)| (name, knobs::parse_value(&value))).collect();
+    let grad_norms = pairs("grad_norms")?.into_iter();
+    let grad_norms = grad_norms
+        .map(|(name, norm)| Ok((name, norm.parse().map_err(|_| damaged())?)))
+        .collect::<Result<_>>()?;
     let checkpoint = Checkpoint {
         weights: Weights { step: number("step")?, tensors },
         optimizer,
         in_force,
+        grad_norms,
         marks: note.get("marks").cloned().unwrap_or(Value::Null),
         changed,
     };

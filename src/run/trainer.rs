@@ -25,6 +25,9 @@ use super::meters::{HeldOut, Meters};
 
 pub use crate::record::checkpoint::Checkpoint;
 
+/// Before the name of a tensor: the column of the norm of its gradient.
+const GRAD_NORM: &str = "grad_norm_";
+
 /// An experiment in progress.
 pub struct Trainer {
     experiment: Experiment,
@@ -36,6 +39,11 @@ pub struct Trainer {
     pool: Pool,
     optimizer: Optimizer,
     meters: Meters,
+    /// Columns of the metrics: those of the meters, then the norms of the gradients.
+    columns: Vec<String>,
+    /// Of each tensor that the model trains: the norm of the gradient of the last update, before clipping. NaN where
+    /// there was none.
+    grad_norms: Vec<f64>,
     marks: Marks,
     in_force: Vec<Intervention>,
     changed: Vec<(String, toml::Value)>,
@@ -64,7 +72,12 @@ impl Trainer {
         check_loss(train, &*source)?;
         let never = frozen_throughout(&experiment.at);
         let facts = Facts::new(subject, train.loss == LossOver::All, &never);
-        let marks = Marks::new(&meters.columns, facts);
+        let trained = params.all().filter(|p| params.is_trained(*p));
+        let grad_columns: Vec<String> =
+            trained.map(|p| format!("{GRAD_NORM}{}", params.name(p))).collect();
+        let grad_norms = vec![f64::NAN; grad_columns.len()];
+        let columns = [meters.columns.as_slice(), &grad_columns].concat();
+        let marks = Marks::new(&columns, facts);
         let trainer = Self {
             pool: Pool::new(train.threads)?,
             optimizer: Optimizer::new(optimizer_settings(train)),
@@ -79,6 +92,8 @@ impl Trainer {
             params,
             watched,
             meters,
+            columns,
+            grad_norms,
             marks,
         };
         trainer.check_staged()?;
@@ -149,6 +164,11 @@ impl Trainer {
         })?;
         trainer.marks.restore(&marks);
         trainer.observed = Some(from.weights.step);
+        let first = trainer.meters.columns.len();
+        for (column, norm) in trainer.columns[first..].iter().zip(&mut trainer.grad_norms) {
+            let saved = from.grad_norms.iter().find(|(name, _)| column[GRAD_NORM.len()..] == *name);
+            *norm = saved.map_or(f64::NAN, |(_, saved)| *saved);
+        }
         Ok(trainer)
     }
 
@@ -166,7 +186,7 @@ impl Trainer {
 
     /// Columns of the metrics, without `step`.
     pub fn columns(&self) -> &[String] {
-        &self.meters.columns
+        &self.columns
     }
 
     /// Name and meaning of every emergence mark that can be set in this run.
@@ -208,10 +228,12 @@ impl Trainer {
         let marks = self.staged()?;
         let (loss, mut grads) = self.gradients()?;
         self.check_finite(loss, &grads)?;
+        let grad_norms = self.norms(&grads);
         self.keep_weights()?;
         let rate = rate_schedule(&self.experiment.train).at(self.steps_done);
         self.optimizer.step(&self.params, &mut grads, rate)?;
         self.go_back_unless_finite()?;
+        self.grad_norms = grad_norms;
         self.steps_done += 1;
         Ok(marks)
     }
@@ -224,7 +246,8 @@ impl Trainer {
     /// When a forward pass or a probe fails.
     pub fn evaluate(&mut self) -> Result<(MetricsRow, Vec<Mark>)> {
         let subject = Subject { model: &*self.model, params: &self.watched, source: &*self.source };
-        let values = self.meters.measure(&self.pool, subject, &self.in_force)?;
+        let mut values = self.meters.measure(&self.pool, subject, &self.in_force)?;
+        values.extend(&self.grad_norms);
         let row = MetricsRow { step: self.steps_done, values };
         if !self.is_on_grid() || self.observed.is_some_and(|last| last >= self.steps_done) {
             return Ok((row, Vec::new()));
@@ -313,7 +336,10 @@ impl Trainer {
     /// # Errors
     /// When a tensor cannot be read.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
+        let first = self.meters.columns.len();
+        let names = self.columns[first..].iter().map(|c| c[GRAD_NORM.len()..].to_owned());
         Ok(Checkpoint {
+            grad_norms: names.zip(self.grad_norms.iter().copied()).collect(),
             weights: self.weights()?,
             optimizer: self.optimizer.state(&self.params),
             in_force: self.in_force.clone(),
@@ -418,6 +444,13 @@ impl Trainer {
             })
             .collect::<Result<_>>()?;
         Ok(ShardSum { loss: f64::from(loss.to_scalar::<f32>()?), count, grads })
+    }
+
+    /// Frobenius norms of the gradients of the tensors that the model trains; NaN for those that are frozen now.
+    fn norms(&self, grads: &Gradients) -> Vec<f64> {
+        let norm = |grad: &Vec<f32>| grad.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        let all = self.params.all().zip(grads).filter(|(p, _)| self.params.is_trained(*p));
+        all.map(|(_, grad)| grad.as_ref().map_or(f64::NAN, norm)).collect()
     }
 
     fn check_finite(&self, loss: f64, grads: &Gradients) -> Result<()> {

@@ -268,6 +268,21 @@ fn a_new_run_goes_into_the_library_and_a_refused_one_leaves_nothing_there() {
     assert!(!text(&blocked.stderr).contains("instead"), "{}", text(&blocked.stderr));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_fills_ends_the_run_with_a_true_sentence() {
+    let folder = tiny();
+    let staged = format!("{TINY}\n[[at]]\nstep = 12\nfreeze = \"W_K1\"\n");
+    fs::write(folder.path().join("staged.toml"), staged).unwrap();
+    fs::create_dir(folder.path().join("run")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", folder.path().join("run/events.jsonl")).unwrap();
+    let output = run(folder.path(), &["train", "staged.toml", "--out", "run"]);
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{err}");
+    assert!(err.contains("the disk is full") && err.contains("can be resumed"), "{err}");
+    assert!(text(&output.stdout).contains("The run lies in run"));
+}
+
 #[test]
 fn a_fault_of_the_program_has_its_own_exit_code() {
     let code = mnemoscope::cli::carried_out(|| panic!("as if something were wrong"));

@@ -190,3 +190,48 @@ fn a_step_that_diverges_leaves_the_last_good_weights() {
     assert_eq!(last, bits(&trainer));
     assert!(trainer.weights().unwrap().first_not_finite().is_none());
 }
+
+#[test]
+fn norms_of_gradients_are_those_of_the_last_update() {
+    // Plain descent at rate 1 moves every tensor by its gradient, clipped or not.
+    let plain = ["train.rate=1", "train.momentum=0", "train.decay=0"];
+    let mut trainer = Trainer::new(&with(&plain)).unwrap();
+    let columns = trainer.columns().to_vec();
+    let norms = |trainer: &mut Trainer| {
+        let row = trainer.evaluate().unwrap().0;
+        let all = columns.iter().zip(row.values);
+        let norms = all.filter_map(|(c, v)| Some((c.strip_prefix("grad_norm_")?.to_owned(), v)));
+        norms.collect::<Vec<(String, f64)>>()
+    };
+    assert!(norms(&mut trainer).iter().all(|(_, norm)| norm.is_nan()), "no update yet");
+    trainer.intervene(&"freeze layer1.wk".parse().unwrap()).unwrap();
+    let before = trainer.weights().unwrap();
+    trainer.step().unwrap();
+    let after = trainer.weights().unwrap();
+    let found = norms(&mut trainer);
+    assert_eq!(found.len(), before.tensors.iter().filter(|t| t.trained).count());
+    for (name, norm) in &found {
+        let moved: f64 = before
+            .get(name)
+            .unwrap()
+            .data
+            .iter()
+            .zip(&*after.get(name).unwrap().data)
+            .map(|(b, a)| f64::from(a - b).powi(2))
+            .sum::<f64>()
+            .sqrt();
+        match name.as_str() {
+            "layer1.wk" => assert!(norm.is_nan()),
+            _ => assert!((norm - moved).abs() < 1e-4 * moved + 1e-6, "{name}: {norm}, {moved}"),
+        }
+    }
+    // Clipping makes the step smaller, not the gradient.
+    let mut clipped = Trainer::new(&with(&[&plain[..], &["train.clip=0.001"]].concat())).unwrap();
+    clipped.intervene(&"freeze layer1.wk".parse().unwrap()).unwrap();
+    clipped.step().unwrap();
+    assert_eq!(format!("{:?}", norms(&mut clipped)), format!("{found:?}"));
+    // A resumed run still knows them.
+    let experiment = with(&plain);
+    let mut again = Trainer::resume(&experiment, &trainer.checkpoint().unwrap()).unwrap();
+    assert_eq!(format!("{:?}", norms(&mut again)), format!("{found:?}"));
+}

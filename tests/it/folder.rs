@@ -52,6 +52,7 @@ fn checkpoint(step: u64) -> Checkpoint {
         weights: weights(step),
         optimizer: vec![tensor("layer0.wk.moment1", &[1e-30, f32::MIN_POSITIVE, -0.0], true)],
         in_force: vec![Intervention::Freeze("layer1.wk".to_owned())],
+        grad_norms: vec![("layer0.wk".to_owned(), 0.1 + 0.2), ("layer1.wk".to_owned(), f64::NAN)],
         marks: serde_json::json!([{"rule": "formed", "since": 3}]),
         changed: vec![("rate".to_owned(), toml::Value::Float(0.1 + 0.2))],
     }
@@ -476,7 +477,6 @@ proptest::proptest! {
         rich(home.path());
         let path = home.path().join(RICH[file]);
         let mut bytes = fs::read(&path).unwrap();
-        #[expect(clippy::cast_sign_loss, reason = "a place is not negative")]
         let place = (at * bytes.len() as f64) as usize;
         // Headers and notes are at the start, where most of the sense is.
         let place = if bit % 2 == 0 { place } else { place % 400 % bytes.len() };

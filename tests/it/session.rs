@@ -259,17 +259,21 @@ fn a_run_needs_its_text_no_more_once_it_has_begun() {
 fn a_run_that_ends_between_evaluations_and_is_extended_is_one_that_never_ended() {
     let home = tempfile::tempdir().unwrap();
     let (whole, parts) = (home.path().join("whole"), home.path().join("parts"));
-    // A mark needs three evaluations in a row: the one at the end must not be among them.
-    let marked = |steps: &str| with(&[steps, "task.triggers=1", "train.rate=0.5"]);
-    finish(paused(marked("train.steps=60"), Some(&whole), Begin::Fresh));
-    finish(paused(marked("train.steps=31"), Some(&parts), Begin::Fresh));
-    let ended = read(&parts, "metrics.csv");
-    assert!(ended.lines().last().unwrap().starts_with("31,"));
+    finish(paused(learner(95), Some(&whole), Begin::Fresh));
+    assert!(read(&whole, "events.jsonl").contains("emergence"), "no mark to move");
+    finish(paused(learner(62), Some(&parts), Begin::Fresh));
+    // The mark is set in between: each end would add an evaluation to those that decide it.
+    for steps in 63..95 {
+        finish(paused(learner(steps), Some(&parts), Begin::Resume));
+        let ended = read(&parts, "metrics.csv");
+        assert!(ended.lines().last().unwrap().starts_with(&format!("{steps},")));
+    }
     // Resumed without a step to do, it is what it was.
-    finish(paused(marked("train.steps=31"), Some(&parts), Begin::Resume));
+    let ended = read(&parts, "metrics.csv");
+    finish(paused(learner(94), Some(&parts), Begin::Resume));
     assert_eq!(read(&parts, "metrics.csv"), ended);
-    assert_eq!(Reader::open(&parts).unwrap().recording.recorded.last(), Some(&31));
-    finish(paused(marked("train.steps=60"), Some(&parts), Begin::Resume));
+    assert_eq!(Reader::open(&parts).unwrap().recording.recorded.last(), Some(&94));
+    finish(paused(learner(95), Some(&parts), Begin::Resume));
     for name in ["metrics.csv", "events.jsonl"] {
         assert_eq!(read(&whole, name), read(&parts, name));
     }
@@ -277,15 +281,31 @@ fn a_run_that_ends_between_evaluations_and_is_extended_is_one_that_never_ended()
     assert_eq!(steps(&whole), steps(&parts));
 }
 
+/// Learns global statistics within a hundred steps.
+fn learner(steps: u64) -> Experiment {
+    let mut experiment = Experiment::of("learner", "bigram", "birth").unwrap();
+    let steps = format!("train.steps={steps}");
+    experiment
+        .set_texts([
+            "task.triggers=2",
+            "task.length=32",
+            "model.width=64",
+            "train.batch=8",
+            "train.held_out=16",
+            &steps,
+        ])
+        .unwrap();
+    experiment
+}
+
 #[test]
 fn an_evaluation_between_the_others_moves_no_mark() {
-    let experiment = with(&["task.triggers=1", "train.rate=0.5"]);
-    let (mut often, mut seldom) =
-        (Trainer::new(&experiment).unwrap(), Trainer::new(&experiment).unwrap());
+    let mut often = Trainer::new(&learner(95)).unwrap();
+    let mut seldom = Trainer::new(&learner(95)).unwrap();
     let (mut first, mut second) = (Vec::new(), Vec::new());
-    for step in 0..60 {
+    for step in 0..95 {
         first.extend(often.evaluate().unwrap().1);
-        if step % 3 == 0 {
+        if step % 5 == 0 {
             second.extend(seldom.evaluate().unwrap().1);
             // Looked at twice, it counts once.
             second.extend(seldom.evaluate().unwrap().1);
@@ -293,6 +313,7 @@ fn an_evaluation_between_the_others_moves_no_mark() {
         often.step().unwrap();
         seldom.step().unwrap();
     }
+    assert_eq!(first.len(), 1, "{first:?}");
     assert_eq!(first, second);
 }
 
@@ -320,7 +341,10 @@ fn a_listener_that_was_asleep_still_gets_what_it_asked_for() {
     session.commands.send(Command::Show).unwrap();
     session.commands.send(Command::Step).unwrap();
     session.commands.send(Command::Stop).unwrap();
-    let events: Vec<Event> = session.events.iter().collect();
+    // Nobody reads until all is said.
+    let waiting = session.events.clone();
+    session.join();
+    let events: Vec<Event> = waiting.iter().collect();
     assert!(events.iter().any(|e| matches!(e, Event::Weights(_))), "no weights");
     let stepped = |e: &Event| matches!(e, Event::Progress { step: 1, state: State::Paused, .. });
     assert!(events.iter().any(stepped), "the pause was not said");
