@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use egui::{Align2, Color32, FontId, Rect, Ui, UiBuilder, Vec2b, vec2};
 use egui_plot::{GridInput, GridMark, Line, LineStyle, PlotPoints};
 
+use crate::figure::scale;
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot};
 
 use super::theme::color32;
@@ -21,6 +22,9 @@ const VALUE: f32 = 40.0;
 /// Height of a row of names above the plots, and the most rows that there may be.
 const LANE: f32 = 14.0;
 const MOST_LANES: usize = 5;
+
+/// More rows than this cost the plots more than shorter names.
+const FEW_LANES: usize = 2;
 
 /// Room that the numbers of the value axis take, about.
 const NUMBERS: f32 = 50.0;
@@ -40,8 +44,7 @@ struct Flag {
 ///
 /// `step` is the one in view, none for the newest: beside the plots stand the values there.
 pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure, step: Option<u64>) {
-    let has_lines = |plot: &&Plot| plot.marks.iter().any(|m| matches!(m, Mark::Line { .. }));
-    let plots: Vec<&Plot> = figure.plots.iter().filter(has_lines).collect();
+    let plots: Vec<&Plot> = figure.plots.iter().filter(|plot| has_lines(plot)).collect();
     if plots.is_empty() {
         return;
     }
@@ -119,9 +122,9 @@ fn one(ui: &mut Ui, plot: &Plot, shown: &Shown<'_>, size: egui::Vec2) {
     // Ticks and labels as large as those of the other figures.
     let small = egui::TextStyle::Small.resolve(ui.style());
     child.style_mut().text_styles.insert(egui::TextStyle::Body, small);
-    let seen = shown.span.seen(ui);
+    let seen = shown.span.seen(ui.ctx());
     let columns = left.width() as usize;
-    let response = axes(egui_plot::Plot::new(("curve", shown.at)), plot)
+    let response = axes(egui_plot::Plot::new(("curve", shown.at)), plot, left.size())
         .height(left.height().max(60.0))
         .width(left.width().max(60.0))
         .show(&mut child, |inner| {
@@ -150,6 +153,16 @@ fn legend_width(width: f32) -> f32 {
     LEGEND.min(0.4 * width)
 }
 
+/// The stretch of steps that the plots of a figure show now; on a logarithmic axis the logarithms of its ends.
+pub fn steps_in_view(ctx: &egui::Context, figure: &Figure) -> Option<(f64, f64)> {
+    let first = figure.plots.iter().find(|plot| has_lines(plot))?;
+    Some(Span::new(figure, first).seen(ctx))
+}
+
+fn has_lines(plot: &Plot) -> bool {
+    plot.marks.iter().any(|mark| matches!(mark, Mark::Line { .. }))
+}
+
 /// The stretch of steps that all plots of a picture show: the whole run, until a hand zooms into it.
 #[derive(Clone, Copy)]
 struct Span {
@@ -167,8 +180,8 @@ impl Span {
         Self { id: egui::Id::unique("steps in view").with(of), full: ends(&first.x) }
     }
 
-    fn seen(&self, ui: &Ui) -> (f64, f64) {
-        let kept: Option<(f64, f64)> = ui.data(|data| data.get_temp(self.id));
+    fn seen(&self, ctx: &egui::Context) -> (f64, f64) {
+        let kept: Option<(f64, f64)> = ctx.data(|data| data.get_temp(self.id));
         // A stretch without any of the run would be an empty plot.
         kept.filter(|(from, to)| *from < self.full.1 && *to > self.full.0 && to > from)
             .unwrap_or(self.full)
@@ -260,8 +273,12 @@ fn stand_upright(ui: &Ui, uprights: &[Flag], transform: &egui_plot::PlotTransfor
     }
 }
 
-fn axes<'a>(drawn: egui_plot::Plot<'a>, plot: &Plot) -> egui_plot::Plot<'a> {
+fn axes<'a>(drawn: egui_plot::Plot<'a>, plot: &Plot, size: egui::Vec2) -> egui_plot::Plot<'a> {
     let mut drawn = drawn
+        .x_grid_spacer(move |input| round_steps(&input, size.x / 70.0))
+        .y_grid_spacer(move |input| round_steps(&input, size.y / 26.0))
+        .x_axis_formatter(|mark, _| scale::number(mark.value))
+        .y_axis_formatter(|mark, _| scale::number(mark.value))
         .show_x(false)
         .show_y(false)
         .allow_scroll(false)
@@ -297,6 +314,15 @@ fn power(mark: GridMark, _: &RangeInclusive<f64>) -> String {
     } else {
         format!("{value:.0e}")
     }
+}
+
+/// Lines at multiples of 1, 2 or 5 times a power of ten, about `most` of them: as in a file.
+fn round_steps(input: &GridInput, most: f32) -> Vec<GridMark> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+    let most = most.clamp(2.0, 12.0) as usize;
+    let ticks = scale::ticks(input.bounds, false, most);
+    let step_size = ticks.windows(2).map(|t| t[1].value - t[0].value).fold(f64::INFINITY, f64::min);
+    ticks.into_iter().map(|tick| GridMark { value: tick.value, step_size }).collect()
 }
 
 /// Powers of ten that an axis marks at most: over more, only every so many of them.
@@ -398,8 +424,8 @@ fn strip_height(ui: &Ui, flags: &[Flag], span: &Span, width: f32, height: f32) -
     lanes as f32 * LANE
 }
 
-/// A row and a place for each name between two edges, from the first to the last; in full where all find a place so,
-/// else without their last words.
+/// A row and a place for each name between two edges, from the first to the last; in full where few rows have room for
+/// all, else without their last words.
 fn labels(
     ui: &Ui,
     flags: &[Flag],
@@ -408,15 +434,15 @@ fn labels(
     lanes: usize,
 ) -> Vec<Option<Label>> {
     let font = egui::TextStyle::Small.resolve(ui.style());
-    let all = |short: bool| -> Vec<Option<Label>> {
+    let all = |short: bool, lanes: usize| -> Vec<Option<Label>> {
         let mut taken: Vec<Vec<(f32, f32)>> = vec![Vec::new(); lanes];
         let mut order: Vec<&Flag> = flags.iter().collect();
         order.sort_by(|a, b| a.x.total_cmp(&b.x));
         let place = |flag: &&Flag| label(ui, flag, short, &font, at(flag.x), edges, &mut taken);
         order.iter().map(place).collect()
     };
-    let full = all(false);
-    if full.iter().all(Option::is_some) { full } else { all(true) }
+    let full = all(false, lanes.min(FEW_LANES));
+    if full.iter().all(Option::is_some) { full } else { all(true, lanes) }
 }
 
 fn label(
@@ -435,12 +461,15 @@ fn label(
     let text = if short { shortened } else { &flag.text };
     let color = Color32::PLACEHOLDER;
     let width = ui.painter().layout_no_wrap(text.to_owned(), font.clone(), color).size().x;
-    // A name near the right end stands to the left of its line.
-    let left = if at + 3.0 + width <= high { at + 3.0 } else { (at - 3.0 - width).max(low) };
-    let clear = |lane: &Vec<(f32, f32)>| {
+    // To the right of its line, or to the left where there is no room.
+    let sides = [at + 3.0, at - 3.0 - width, (at - 3.0 - width).max(low).min(high - width)];
+    let inside = |left: &f32| *left >= low && left + width <= high;
+    let clear = |left: f32, lane: &Vec<(f32, f32)>| {
         lane.iter().all(|(from, to)| left > to + 6.0 || left + width + 6.0 < *from)
     };
-    let lane = taken.iter().position(clear)?;
+    let side =
+        |lane: &Vec<(f32, f32)>| sides.into_iter().filter(inside).find(|left| clear(*left, lane));
+    let (lane, left) = taken.iter().enumerate().find_map(|(i, lane)| Some((i, side(lane)?)))?;
     taken[lane].push((left.min(at), (left + width).max(at)));
     Some(Label { lane, left, text: text.to_owned(), width })
 }

@@ -63,7 +63,8 @@ pub fn turn(figure: &mut Figure, rotation: &[[f32; 3]; 3]) {
 pub const UNTURNED: [[f32; 3]; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
 
 /// The order in which points are drawn, later ones over earlier ones: in space from far to near, in the plane
-/// those that step back first. The window, the graphics device and the files all draw in this order.
+/// those that step back first, and last of all the selected ones. The window, the graphics device and the files all
+/// draw in this order.
 pub fn order(cloud: &Cloud, projected: &[[f32; 3]], rotation: &[[f32; 3]; 3]) -> Vec<u32> {
     let mut order: Vec<u32> = (0..projected.len() as u32).collect();
     if cloud.three_d {
@@ -74,6 +75,7 @@ pub fn order(cloud: &Cloud, projected: &[[f32; 3]], rotation: &[[f32; 3]; 3]) ->
     } else {
         order.sort_by_key(|i| cloud.colors.get(*i as usize).map_or(0, |color| color.a));
     }
+    order.sort_by_key(|i| cloud.rings.contains(i));
     order
 }
 

@@ -33,18 +33,20 @@ impl Predictions {
         let answer = reading(view, &ProbeCall::new("predictions"))?;
         let mut plots = Vec::new();
         let mut title = format!("Predictions, {}", step_text(view));
+        let key = view.selection.key.filter(|key| view.selection.query != Some(*key));
+        // Of the height, about what the bars of one plot have.
+        let share = if key.is_some() && view.selection.query.is_some() { 0.2 } else { 0.35 };
         if let Some(position) = view.selection.query {
             let guess = Guess::new(view, answer, position)?;
-            title = guess.title(view);
-            plots.push(guess.plot(view));
+            title = guess.title(view, "After");
+            plots.push(guess.plot(view, share));
         }
-        let key = view.selection.key.filter(|key| view.selection.query != Some(*key));
         // A key of another, longer sequence is none of this one.
         if let Some(guess) = key.and_then(|key| Guess::new(view, answer, key).ok()) {
             plots.push(Plot {
-                title: format!("Key: {}", guess.title(view)),
+                title: guess.title(view, "Key: after"),
                 legend: Vec::new(),
-                ..guess.plot(view)
+                ..guess.plot(view, share)
             });
         }
         if plots.is_empty() && !self.along {
@@ -96,16 +98,17 @@ impl Guess {
         })
     }
 
-    fn title(&self, view: &View<'_>) -> String {
-        let after = format!("After {}", place(view, self.position));
+    fn title(&self, view: &View<'_>, after: &str) -> String {
+        let after = format!("{after} {}", place(view, self.position));
         let Some((target, _)) = self.target else {
             return format!("{after} nothing has to follow");
         };
         format!("{after} comes “{}”: loss {} nats", view.vocab.glyph(target), number(self.loss))
     }
 
-    /// Bars for the likeliest tokens, and one more for the right token when it is not among them.
-    fn plot(&self, view: &View<'_>) -> Plot {
+    /// Bars for the likeliest tokens, and one more for the right token when it is not among them; they have a share
+    /// of the height of the panel.
+    fn plot(&self, view: &View<'_>, share: f32) -> Plot {
         let target = self.target.map(|(id, _)| id);
         let mut bars = self.top.clone();
         if let Some(right) = self.target
@@ -119,7 +122,7 @@ impl Guess {
             .map(|(i, (id, _))| (i as f64 + 0.5, view.vocab.glyph(*id)))
             .collect();
         // The number stands some points above its bar, however high the plot is.
-        let lift = f64::from(6.0 / (0.35 * view.size[1]).max(30.0)) * 1.15;
+        let lift = f64::from(6.0 / (share * view.size[1]).max(30.0)) * 1.15;
         let right = |(_, (id, _)): &(usize, &(u32, f32))| Some(*id) == target;
         let mut marks = vec![
             bar_mark(

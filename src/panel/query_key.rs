@@ -280,26 +280,26 @@ impl QueryKey {
     }
 
     fn legend(&self, view: &View<'_>, labels: &Labels) -> Vec<LegendEntry> {
-        let entry = |text: &str, color| LegendEntry::square(text, color);
         let mut legend = match self.settings.color {
             ColorBy::Kind => {
-                vec![entry("query", ink::QUERY), entry("key", ink::KEY)]
+                vec![LegendEntry::square("query", ink::QUERY), LegendEntry::square("key", ink::KEY)]
             }
             ColorBy::Role => {
                 let roles = view.roles.iter().enumerate();
-                let mut legend: Vec<_> =
-                    roles.map(|(i, name)| entry(name, ink::role(view.palette, Some(i)))).collect();
-                legend.push(entry("other", ink::role(view.palette, None)));
+                let mut legend: Vec<_> = roles
+                    .map(|(i, name)| LegendEntry::square(*name, ink::role(view.palette, Some(i))))
+                    .collect();
+                legend.push(LegendEntry::square("other", ink::role(view.palette, None)));
                 legend
             }
             ColorBy::Token => token_legend(view, labels),
             ColorBy::Position => vec![
-                entry("query, later is stronger", ink::QUERY),
-                entry("key, later is stronger", ink::KEY),
+                LegendEntry::square("query, later is stronger", ink::QUERY),
+                LegendEntry::square("key, later is stronger", ink::KEY),
             ],
             ColorBy::Norm => vec![
-                entry("query, longer is stronger", ink::QUERY),
-                entry("key, longer is stronger", ink::KEY),
+                LegendEntry::square("query, longer is stronger", ink::QUERY),
+                LegendEntry::square("key, longer is stronger", ink::KEY),
             ],
         };
         if let Some(query) = view.selection.query

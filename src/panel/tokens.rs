@@ -279,19 +279,20 @@ fn role_fill(palette: Palette, role: Option<usize>) -> Color {
 }
 
 fn legend(shade: Shade, view: &View<'_>, row: &Row) -> Vec<LegendEntry> {
-    let square = |text: &str, color| LegendEntry::square(text, color);
     let mut entries = Vec::new();
     if shade == Shade::Role {
         let present = |i: usize| i < 8 && row.roles.iter().any(|bits| bits & (1 << i) != 0);
         let named = view.roles.iter().enumerate().filter(|(i, _)| present(*i));
-        entries.extend(named.map(|(i, name)| square(name, role_fill(view.palette, Some(i)))));
-        entries.push(square("other", plain(view.palette)));
+        entries.extend(
+            named.map(|(i, name)| LegendEntry::square(*name, role_fill(view.palette, Some(i)))),
+        );
+        entries.push(LegendEntry::square("other", plain(view.palette)));
     }
     if let Some(query) = view.selection.query.filter(|&p| p < row.len()) {
-        entries.push(square(&format!("query {query}"), ink::QUERY));
+        entries.push(LegendEntry::square(format!("query {query}"), ink::QUERY));
     }
     if let Some(key) = view.selection.key.filter(|&p| p < row.len()) {
-        entries.push(square(&format!("key {key}"), ink::KEY));
+        entries.push(LegendEntry::square(format!("key {key}"), ink::KEY));
     }
     entries
 }

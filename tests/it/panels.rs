@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use egui_kittest::kittest::{NodeT, Queryable};
+use mnemoscope::app::curves;
 use mnemoscope::figure::color::Color;
 use mnemoscope::figure::font;
 use mnemoscope::figure::layout::{Style, layout};
@@ -699,7 +701,7 @@ fn a_selected_key_has_bars_of_its_own() {
     let mut world = World::new();
     let figure = world.figure("predictions");
     assert_eq!(figure.plots.len(), 3);
-    assert_eq!(figure.plots[1].title, "Key: After 4 “c” comes “a”: loss 1.966 nats");
+    assert_eq!(figure.plots[1].title, "Key: after 4 “c” comes “a”: loss 1.966 nats");
     let bars = |plot: &Plot| {
         plot.marks.iter().find_map(|mark| match mark {
             Mark::Bars { name, values, .. } if name == "right token" => Some(values.clone()),
@@ -1279,6 +1281,58 @@ fn columns_have_names_for_people() {
         assert!(!name.contains('_') || name.contains("W_"), "{column}: {name}");
         assert!(help.ends_with('.'), "{column}");
     }
+}
+
+#[test]
+fn a_stretch_of_steps_in_view_belongs_to_its_run_and_its_axis() {
+    let mut world = World::new();
+    let (linear, log) = (world.figure("curves"), world.figure_with("curves", &[("log_x", "true")]));
+    world.runs[0].0 = "another".to_owned();
+    let another = world.figure("curves");
+    let size = egui::vec2(600.0, 500.0);
+    let drawn = linear.clone();
+    let draw = move |ui: &mut egui::Ui| {
+        curves::show(ui, egui::Rect::from_min_size(egui::Pos2::ZERO, size), &drawn, None);
+    };
+    let mut harness = egui_kittest::Harness::builder().with_size(size).build_ui(draw);
+    harness.run_steps(3);
+    let seen = |harness: &egui_kittest::Harness<'_>, figure| {
+        curves::steps_in_view(&harness.ctx, figure).unwrap()
+    };
+    assert_eq!(seen(&harness, &linear), (0.0, 300.0));
+    harness.drag_at(egui::pos2(200.0, 300.0));
+    harness.run_steps(2);
+    harness.hover_at(egui::pos2(150.0, 300.0));
+    harness.run_steps(2);
+    harness.drop_at(egui::pos2(150.0, 300.0));
+    harness.run_steps(2);
+    let (from, to) = seen(&harness, &linear);
+    assert!(from > 10.0 && to > 310.0, "{from} to {to}");
+    assert_eq!(seen(&harness, &log), (5f64.log10(), 300f64.log10()));
+    assert_eq!(seen(&harness, &another), (0.0, 300.0));
+}
+
+#[test]
+fn beside_the_curves_the_names_stand_whole_and_pointing_tells_exact_values() {
+    let world = World::new();
+    let figure = world.figure("curves");
+    let size = egui::vec2(560.0, 390.0);
+    let draw = move |ui: &mut egui::Ui| {
+        curves::show(ui, egui::Rect::from_min_size(egui::Pos2::ZERO, size), &figure, Some(200));
+    };
+    let mut harness = egui_kittest::Harness::builder().with_size(size).build_ui(draw);
+    harness.run_steps(3);
+    for name in ["in-context tokens", "in-context, other outputs", "induction W_K2"] {
+        assert!(harness.query_by_label(name).is_some(), "{name}");
+    }
+    harness.hover_at(egui::pos2(250.0, 200.0));
+    harness.run_steps(4);
+    // The words and the tooltip around them.
+    let mut said = harness.query_all_by_label_contains("in-context accuracy, other outputs: 0.");
+    let said = said.next_back().unwrap().accesskit_node().value().unwrap();
+    let step: u64 = said.lines().next().unwrap()["step ".len()..].parse().unwrap();
+    let row = world.runs[0].1.row_at(step).unwrap();
+    assert!(said.contains(&format!("in-context accuracy: {:.4}\n", row.values[3])), "{said}");
 }
 
 /// A figure as text: everything that is drawn, in order, numbers to three digits.
