@@ -103,6 +103,7 @@ pub fn main() -> Result<()> {
         roles: &[],
         runs: &[("example".to_owned(), Arc::new(recording))],
         step: None,
+        live: false,
         readings: None,
         failure: None,
         selection: &Selection::default(),

@@ -266,6 +266,7 @@ fn figure(panel: &dyn Panel, lab: &Lab, palette: Palette, size: [f32; 2]) -> Opt
         roles: run.bench.roles,
         runs: &lab.recordings(),
         step: lab.step,
+        live: lab.training().is_some_and(|t| !t.gone),
         readings: lab.readings.as_deref(),
         failure: lab.failure.as_deref(),
         selection: &lab.selection,

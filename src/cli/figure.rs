@@ -110,6 +110,7 @@ impl Figure {
             roles: run.instrument.source().roles(),
             runs: &[(name, Arc::new(run.recording.clone()))],
             step: Some(step),
+            live: false,
             readings: Some(&readings),
             failure: None,
             selection: &selection,

@@ -102,7 +102,7 @@ pub fn place(view: &View<'_>, position: usize) -> String {
 /// `step 212`, or `live, step 212`, of the answers shown.
 pub fn step_text(view: &View<'_>) -> String {
     let Some(readings) = view.readings else { return String::new() };
-    if view.step.is_none() {
+    if view.step.is_none() && view.live {
         return format!("live, step {}", readings.step);
     }
     format!("step {}", readings.step)

@@ -83,8 +83,10 @@ pub struct View<'a> {
     pub roles: &'a [&'static str],
     /// Runs to draw, the one in view first; each with a short name.
     pub runs: &'a [(String, Arc<Recording>)],
-    /// The step in view; `None` means live.
+    /// The step in view; `None` means the newest.
     pub step: Option<u64>,
+    /// The run in view is being trained: its newest step is not its last.
+    pub live: bool,
     /// The newest answers (perhaps of a step before the one asked for).
     pub readings: Option<&'a Readings>,
     /// Why there are none, where the examination failed: every panel that draws answers says it in their place.

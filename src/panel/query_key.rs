@@ -43,7 +43,7 @@ crate::knobs! {
         /// How many held-out sequences to draw behind the one in view. The first ones come first.
         sequences: usize = 4, in 1..=64, @live;
         /// How the factor c is chosen that shrinks queries and stretches keys; attention stays the same for every c. By correlation: so that near points attend most to each other. By norms: so that both are equally long.
-        scale: Scale = Scale::Correlation, @live;
+        scale: Scale = Scale::Norms, @live;
         /// Join the selected query to the keys that it attends to; the stronger, the more opaque the line.
         links: bool = true, @live;
         /// Diameter of the points.

@@ -116,7 +116,8 @@ fn playhead(view: &View<'_>, axis: StepAxis, step: u64, height: f64) -> [Mark; 2
 /// `birth: step 200 of 300; 31 recorded`.
 fn title(view: &View<'_>, name: &str, recording: &Recording) -> String {
     let here = match view.step {
-        None => format!("live, step {}", recording.last_step),
+        None if view.live => format!("live, step {}", recording.last_step),
+        None => format!("step {}", recording.last_step),
         Some(step) => format!("step {step} of {}", recording.last_step),
     };
     format!("{name}: {here}; {} recorded", recording.recorded.len())

@@ -32,7 +32,7 @@ crate::knobs! {
         /// Held-out sequences that are looked at, besides the one in view.
         sequences: usize = 8, in 1..=4096;
         /// How the factor c is chosen that shrinks queries and stretches keys; attention stays the same for every c.
-        scale: Scale = Scale::Correlation;
+        scale: Scale = Scale::Norms;
     }
 }
 

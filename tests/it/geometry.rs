@@ -332,7 +332,7 @@ fn the_cloud_holds_an_edited_text_as_its_last_sequence() {
     let (queries, keys) = (numbers(&reading, "queries"), numbers(&reading, "keys"));
     let starts = [0, 20, 40, 60];
     let input = QueriesKeys { queries: &queries, keys: &keys, dims: 8, starts: &starts };
-    let arranged = arrange(&input, Scale::Correlation);
+    let arranged = arrange(&input, Scale::Norms);
     assert_eq!(c, arranged.c);
     let points = centered(&arranged.points, 8);
     assert_eq!(numbers(&reading, "points"), points);

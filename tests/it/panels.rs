@@ -117,6 +117,7 @@ impl World {
             roles: &self.roles,
             runs: &self.runs,
             step: self.step,
+            live: true,
             readings: self.readings.as_ref(),
             failure: self.failure.as_deref(),
             selection: &self.selection,
