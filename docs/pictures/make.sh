@@ -11,8 +11,7 @@ cargo build --release --example animate
 cargo build --release
 app=target/release/mnemoscope
 last=${1:-400}
-"$app" train birth --steps "$last" --out "$work/run"
-"$app" "$work/run" --at-step "$last" --screenshot docs/pictures/window.png
+"$app" birth --out "$work/run" --at-step "$last" --screenshot docs/pictures/window.png
 
 frames=()
 for i in $(seq 0 12); do

@@ -95,8 +95,10 @@ impl Worker {
         self.outcomes.try_iter().collect()
     }
 
+    /// Whether something is on its way, or lies here to be taken.
     pub fn is_busy(&self) -> bool {
-        self.threads.iter().any(|(waits, thread)| !waits && !thread.is_finished())
+        !self.outcomes.is_empty()
+            || self.threads.iter().any(|(waits, thread)| !waits && !thread.is_finished())
     }
 }
 
