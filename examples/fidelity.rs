@@ -43,6 +43,9 @@ pub const ACCURACY: &str = "accuracy_in_context";
 const OTHER_ACCURACY: &str = "accuracy_other_outputs";
 /// How far accuracy may lie from the reference's at the same distance from the crossing.
 const ACCURACY_TOLERANCE: f64 = 0.03;
+/// Curves are compared from so many steps before the crossing on: earlier, it is the start of training that they have in
+/// common, not the crossing.
+const FROM: f64 = 40.0;
 /// The step and the largest accuracy on uniform outputs of a network that was trained on others.
 const OTHER_LIMIT: (f64, f64) = (240.0, 0.65);
 /// Events closer than this in the reference have no order, in steps.
@@ -294,13 +297,15 @@ impl Comparison {
         median(self.ours.iter().zip(&self.alike).filter_map(at).collect())
     }
 
-    /// The accuracy at every evaluation of the reference that ours reach, by distance from the crossing.
+    /// The accuracy at every evaluation of the reference that ours reach, by distance from the crossing, from [`FROM`]
+    /// steps before it on.
     pub fn accuracies(&self) -> Vec<Distant> {
         let crossing = self.theirs.crossing(ACCURACY, LEVEL);
         let Some(crossing) = crossing.filter(|step| step.is_finite()) else { return Vec::new() };
         let points = self.theirs.column(ACCURACY).iter();
         let distant = points.map(|[step, theirs]| (step - crossing, *theirs));
         distant
+            .filter(|(distance, _)| *distance >= -FROM)
             .filter_map(|(distance, theirs)| {
                 Some(Distant { distance, theirs, ours: self.accuracy_at(distance)? })
             })
@@ -459,7 +464,7 @@ fn accuracy_table(text: &mut String, comparisons: &[Comparison]) {
 ## In-context accuracy at the same distance from that crossing
 
 Ours (theirs), so many steps before and after; ours is the median over seeds, each counted from its own crossing. The largest differences are those at any
-evaluation of the reference before the crossing and after it; within: none is above 0.03.
+evaluation of the reference in the 40 steps before the crossing and after it; within: none is above 0.03.
 
 | experiment |",
     );
