@@ -3,6 +3,8 @@
     pip install jax numpy
     python tests/python/birth_reference.py joint 0,1,2,3,4          # as the experiment birth-joint
     python tests/python/birth_reference.py output-first 0,1,2,3,4   # keys frozen, as birth-output-first until step 120
+    python tests/python/birth_reference.py output-first 0 a-run     # from the weights of our run (--steps 1) there
+                                                                    # (needs safetensors too)
 
 Prints, for each seed, where in-context accuracy passes 0.6 (by linear interpolation between evaluations every 20
 steps) and accuracy and recall of W_O2 at each of these. Weights and sequences are numpy's own draws: what agrees with ours are
@@ -80,7 +82,18 @@ def recall(trained, frozen):
     return float((scores.argmax(0) == np.arange(TOKENS)).mean())
 
 
-def train(seed, steps, frozen_keys):
+OURS = {"wk1": "layer0.wk", "wk2": "layer1.wk", "wo2": "layer1.wo", "wv1": "layer0.wv", "wo1": "layer0.wo", "wv2": "layer1.wv"}
+
+
+def of_run(folder, names):
+    """The tensors of a run folder's checkpoint."""
+    from safetensors.numpy import load_file
+
+    tensors = load_file(Path(folder) / "checkpoint.safetensors")
+    return {name: tensors["weights/" + OURS.get(name, name)] for name in names}
+
+
+def train(seed, steps, frozen_keys, folder=None):
     rng, bound = np.random.default_rng(1000 + seed), 1 / np.sqrt(WIDTH)
     normal = lambda *shape: rng.standard_normal(shape).astype(np.float32)
     uniform = lambda *shape: rng.uniform(-bound, bound, shape).astype(np.float32)
@@ -88,6 +101,8 @@ def train(seed, steps, frozen_keys):
     frozen = {"embed": normal(TOKENS, WIDTH), "pos": normal(LENGTH, WIDTH), "unembed": uniform(TOKENS, WIDTH)}
     frozen |= {name: uniform(*square) for name in ("wv1", "wo1", "wv2")}
     trained = {name: uniform(*square) for name in ("wk1", "wk2", "wo2")}
+    if folder is not None:
+        frozen, trained = of_run(folder, frozen), of_run(folder, trained)
     velocity = {name: np.zeros(square, np.float32) for name in trained}
     held_out = sequences(np.random.default_rng(0), 128)
     moving = ["wo2"] if frozen_keys else list(trained)
@@ -116,8 +131,9 @@ def crossing(curve):
 
 def main():
     joint = sys.argv[1] == "joint"
+    folder = sys.argv[3] if len(sys.argv) > 3 else None
     for seed in map(int, sys.argv[2].split(",")):
-        curve = train(seed, 140 if joint else 120, frozen_keys=not joint)
+        curve = train(seed, 140 if joint else 120, frozen_keys=not joint, folder=folder)
         print(f"seed {seed}: passes 0.6 at {crossing(curve)}; step, accuracy, recall of W_O2: {curve}", flush=True)
 
 
