@@ -22,8 +22,8 @@ for seed in ${*:-0 1 2 3 4 5 6 7 8 9}; do
     [ $(($(date +%s%N) - begun)) -lt 180000000000 ] || break
   done
   tenths=$((($(date +%s%N) - begun) / 100000000))
-  step=$(grep -s "induction head formed" "$run/events.jsonl" | grep -o '"step":[0-9]*' | head -1 | cut -d: -f2)
-  reached=$(tail -1 "$run/metrics.csv" | cut -d, -f1)
+  step=$(grep -s "induction head formed" "$run/events.jsonl" | grep -o '"step":[0-9]*' | head -1 | cut -d: -f2 || true)
+  reached=$(tail -1 "$run/metrics.csv" | cut -d, -f1 || true)
   echo "seed $seed: induction head formed at step ${step:-never}, $((tenths / 10)).$((tenths % 10)) s after launch (step $reached)"
   kill -TERM "$window" && wait "$window" || true
 done

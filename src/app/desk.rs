@@ -89,6 +89,11 @@ impl Desk {
         self.pictures.clear();
     }
 
+    /// Whether a text is being written where it can be seen.
+    pub fn has_open_editor(&self) -> bool {
+        self.editor.is_open() && self.visible.iter().any(|kind| kind == "tokens")
+    }
+
     /// A new frame begins.
     pub fn begin(&mut self, dark: bool) {
         self.visible.clear();
@@ -150,6 +155,14 @@ impl Desk {
             _ => {}
         }
         let room = ui.available_rect_before_wrap();
+        if lab.run().is_none() {
+            ui.allocate_rect(room, egui::Sense::hover());
+            return paint::sentence(
+                ui,
+                room,
+                "No run is in view: start an experiment or open a run.",
+            );
+        }
         if room.width() < 30.0 || room.height() < 20.0 {
             return;
         }

@@ -15,7 +15,7 @@ use super::state::Lab;
 #[derive(Default)]
 pub struct Form {
     /// The run that the form was shown for last.
-    of: usize,
+    of: u64,
     staged: Option<String>,
     wrong: Option<String>,
 }
@@ -116,8 +116,8 @@ fn help(spec: &Spec) -> String {
 /// The whole experiment: task, model, training and what happens when.
 pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
     let mut actions = Vec::new();
-    if form.of != lab.current {
-        *form = Form { of: lab.current, ..Form::default() };
+    if form.of != lab.run_id() {
+        *form = Form { of: lab.run_id(), ..Form::default() };
     }
     let trains = lab.training().is_some_and(|t| !t.gone);
     let Some(run) = lab.runs.get_mut(lab.current) else {

@@ -196,9 +196,14 @@ impl App {
         *self.window.lock().unwrap_or_else(PoisonError::into_inner) = ctx.clone();
         self.desk.forget_pictures();
         self.adapter = adapter;
-        self.lab.trouble(Error::system(
-            "the graphics device was lost and the window was opened anew; training and what is recorded were not touched",
-        ));
+        let what =
+            if self.lost.is_lost() { "the graphics device was lost" } else { "drawing failed" };
+        self.lab.trouble(Error::system(format!(
+            "{what} and the window was opened anew; training and what is recorded were not touched"
+        )));
+        if let Some(shot) = &mut self.shot {
+            shot.ask_again();
+        }
         self.lab.changed();
         self.apply_look(ctx);
     }
@@ -330,7 +335,9 @@ impl App {
             Command::ResetLayout => self.dock = Dock::default(),
             Command::UndoLayout => {
                 if let Some(before) = self.undo.undo(&self.dock) {
+                    let focus = std::mem::take(&mut self.dock.focus);
                     self.dock = before.clone();
+                    self.dock.focus = focus;
                 }
             }
             Command::Show(kind) => self.dock.show_panel(kind),
@@ -369,8 +376,16 @@ impl App {
     /// Has runs that were ordered built, each on a thread of its own.
     fn build_runs(&mut self) {
         for order in std::mem::take(&mut self.lab.orders) {
-            self.lab.building += 1;
-            self.work("start run", move || Outcome::Begun(order.carry_out().map(Box::new)));
+            let build = move || {
+                let built =
+                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| order.carry_out()));
+                let fault = "the run could not be built by a fault of this program";
+                Outcome::Begun(built.unwrap_or_else(|_| Err(Error::internal(fault))).map(Box::new))
+            };
+            match self.worker.start("start run", build) {
+                Ok(()) => self.lab.building += 1,
+                Err(error) => self.lab.trouble(error.context("start run")),
+            }
         }
     }
 
@@ -534,7 +549,7 @@ impl App {
         // Escape closes what is open before it clears the selection.
         let escape = self.dialogs.has_field()
             || self.desk.open_settings.is_some()
-            || self.desk.editor.is_open();
+            || self.desk.has_open_editor();
         action::pressed(ctx, &self.lab, escape).into_iter().map(Action::Do).collect()
     }
 }

@@ -56,6 +56,9 @@ pub fn open(launch: &Launch) -> Result<()> {
         if !was_open || !again || reopened.len() >= REOPENINGS {
             // What was going on is saved before the program ends.
             drop(slot.take());
+            if lost {
+                return Err(no_window("the graphics device was lost again and again"));
+            }
             return outcome.and_then(|()| shots.try_recv().unwrap_or(Ok(())));
         }
         reopened.push(now);

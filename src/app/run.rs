@@ -19,6 +19,8 @@ use crate::task::Source;
 
 /// A run in the window.
 pub struct Run {
+    /// Told apart from every other run that this window has had; 0 until it is in the list.
+    pub id: u64,
     pub name: String,
     pub experiment: Experiment,
     /// What the form shows: the settings of the next run that is begun from here.
@@ -166,6 +168,7 @@ impl Begun {
     /// The run under its name in the window.
     pub fn into_run(self, name: String) -> Run {
         Run {
+            id: 0,
             name,
             draft: self.experiment.clone(),
             experiment: self.experiment,
@@ -208,6 +211,7 @@ impl Opened {
 
     pub fn into_run(self, name: String) -> Run {
         Run {
+            id: 0,
             name,
             draft: self.experiment.clone(),
             experiment: self.experiment,

@@ -28,6 +28,11 @@ impl Shot {
     pub fn new(file: PathBuf, step: Option<u64>, done: Sender<Result<()>>) -> Self {
         Self { file, step, still: 0, requested: false, done }
     }
+
+    /// The window that was asked for the picture is gone.
+    pub fn ask_again(&mut self) {
+        (self.still, self.requested) = (0, false);
+    }
 }
 
 impl App {

@@ -46,6 +46,8 @@ impl Playback {
 pub struct Lab {
     pub runs: Vec<Run>,
     pub current: usize,
+    /// How many runs this window has had.
+    runs_had: u64,
     /// Runs that are still to be begun: building them is work for another thread.
     pub orders: Vec<Order>,
     /// How many are being built.
@@ -91,6 +93,7 @@ impl Lab {
         Self {
             runs: Vec::new(),
             current: 0,
+            runs_had: 0,
             orders: Vec::new(),
             building: 0,
             prompt: Arc::default(),
@@ -118,6 +121,11 @@ impl Lab {
 
     pub fn run(&self) -> Option<&Run> {
         self.runs.get(self.current)
+    }
+
+    /// Which run is in view; 0 for none.
+    pub fn run_id(&self) -> u64 {
+        self.run().map_or(0, |run| run.id)
     }
 
     pub fn training(&self) -> Option<&Training> {
@@ -227,8 +235,7 @@ impl Lab {
             self.trouble(trouble);
         }
         self.hold_others(usize::MAX);
-        self.runs.push(begun.into_run(name));
-        self.choose(self.runs.len() - 1);
+        self.add(begun.into_run(name));
         self.send_speed();
     }
 
@@ -249,7 +256,12 @@ impl Lab {
             self.trouble(problem);
         }
         let name = self.free_name(&opened.name());
-        self.runs.push(opened.into_run(name));
+        self.add(opened.into_run(name));
+    }
+
+    fn add(&mut self, run: Run) {
+        self.runs_had += 1;
+        self.runs.push(Run { id: self.runs_had, ..run });
         self.choose(self.runs.len() - 1);
     }
 
@@ -259,9 +271,11 @@ impl Lab {
         if self.current >= self.runs.len() {
             return None;
         }
+        let own_text = self.own_text();
         let run = self.runs.remove(self.current);
         self.inquiry.retire();
-        self.choose(self.current.min(self.runs.len().saturating_sub(1)));
+        self.playback.playing = false;
+        self.show(self.current.min(self.runs.len().saturating_sub(1)), own_text.as_deref());
         self.changed();
         Some(run)
     }
@@ -277,7 +291,16 @@ impl Lab {
 
     /// Shows a run; a text of one's own is kept if the run's task can read it.
     pub fn choose(&mut self, index: usize) {
-        let own_text = self.drawn.is_none().then(|| self.text());
+        let own_text = self.own_text();
+        self.show(index, own_text.as_deref());
+    }
+
+    /// The text that was written by hand, if that is what is in view.
+    fn own_text(&self) -> Option<String> {
+        (self.drawn.is_none() && self.run().is_some()).then(|| self.text())
+    }
+
+    fn show(&mut self, index: usize, own_text: Option<&str>) {
         self.step = None;
         self.trial.clear();
         self.forget_answers();
@@ -297,7 +320,7 @@ impl Lab {
         self.send_speed();
         self.draw_sequence(self.drawn.unwrap_or(0));
         if let Some(text) = own_text {
-            self.set_text(&text);
+            self.set_text(text);
             self.text_note = None;
         }
     }
@@ -305,7 +328,7 @@ impl Lab {
     /// The run `by` places further on in the list, from its end to its beginning.
     pub fn choose_by(&mut self, by: isize) {
         let count = isize::try_from(self.runs.len()).unwrap_or(0);
-        if count > 0 {
+        if count > 1 {
             let at = isize::try_from(self.current).unwrap_or(0);
             self.choose((at + by).rem_euclid(count).unsigned_abs());
         }

@@ -10,7 +10,7 @@ use super::state::Lab;
 pub struct Editor {
     text: Option<String>,
     /// The drawn sequence and the run that the text was taken from, until it is edited.
-    of: (usize, Option<u64>),
+    of: (u64, Option<u64>),
     focus: bool,
 }
 
@@ -18,7 +18,7 @@ impl Editor {
     /// Begins to edit the sequence in view.
     pub fn open(&mut self, lab: &Lab) {
         self.text = Some(lab.text());
-        self.of = (lab.current, lab.drawn);
+        self.of = (lab.run_id(), lab.drawn);
         self.focus = true;
     }
 
@@ -28,7 +28,7 @@ impl Editor {
 
     /// Another sequence was drawn, or another run came into view: the text is that one.
     fn follow(&mut self, lab: &Lab) {
-        let now = (lab.current, lab.drawn);
+        let now = (lab.run_id(), lab.drawn);
         if self.text.is_some() && now != self.of && (lab.drawn.is_some() || now.0 != self.of.0) {
             self.text = Some(lab.text());
         }

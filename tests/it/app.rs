@@ -171,6 +171,22 @@ fn a_run_is_closed_and_its_recording_stays() {
     assert!(harness.state().lab.runs.is_empty());
     assert!(recording.join("metrics.csv").is_file());
     assert_eq!(harness.state().lab.state_in_words(), "No run");
+    assert!(harness.query_all_by_label_contains("Attention of").next().is_none());
+}
+
+#[test]
+fn a_text_of_ones_own_outlives_the_run_that_it_was_written_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    press(&mut harness, "Restart");
+    until(&mut harness, "the second run is there", |app| app.lab.runs.len() == 2);
+    let lab = &mut harness.state_mut().lab;
+    lab.set_text("the end");
+    let first = lab.runs[0].id;
+    drop(lab.close());
+    assert_eq!((lab.runs.len(), lab.run_id()), (1, first));
+    assert_eq!(lab.text(), "the end");
 }
 
 #[test]
