@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::nn::params::Params;
 use crate::panel::NetShape;
-use crate::record::error::{Error, Kind, Result};
+use crate::record::error::{Error, Result};
 use crate::record::event::State;
 use crate::record::folder::Reader;
-use crate::record::folder::library::new_run_folder;
+use crate::record::folder::library::{elsewhere, new_run_folder};
 use crate::record::intervention::Intervention;
 use crate::record::recording::Recording;
 use crate::record::vocab::Vocab;
@@ -28,6 +28,14 @@ pub struct Run {
     pub recording: Arc<Recording>,
     pub training: Option<Training>,
     pub bench: Bench,
+}
+
+impl Run {
+    /// One that nobody trains.
+    fn new(name: String, experiment: Experiment, recording: Recording, bench: Bench) -> Self {
+        let (draft, recording) = (experiment.clone(), Arc::new(recording));
+        Self { id: 0, name, experiment, draft, recording, training: None, bench }
+    }
 }
 
 /// What stays the same for all steps of a run: its vocabulary, the shape of its network, its source.
@@ -147,35 +155,19 @@ fn room(place: Place, name: &str) -> (Option<PathBuf>, Option<Error>) {
     };
     match new_run_folder(&library, name) {
         Ok(folder) => (Some(folder), None),
-        Err(first) => match new_run_folder(&std::env::temp_dir().join("mnemoscope"), name) {
-            Ok(folder) => {
-                let text = format!(
-                    "{}; this run is recorded in {} instead",
-                    first.message,
-                    folder.display()
-                );
-                (Some(folder), Some(Error::new(first.kind, text)))
-            }
-            Err(_) => {
-                let text = format!("{}; this run is not recorded", first.message);
-                (None, Some(Error::new(Kind::System, text)))
-            }
-        },
+        Err(refusal) => {
+            let (folder, trouble) = elsewhere(name, &refusal);
+            (folder, Some(trouble))
+        }
     }
 }
 
 impl Begun {
     /// The run under its name in the window.
     pub fn into_run(self, name: String) -> Run {
-        Run {
-            id: 0,
-            name,
-            draft: self.experiment.clone(),
-            experiment: self.experiment,
-            recording: Arc::new(Recording { folder: self.folder, ..Recording::default() }),
-            training: Some(Training::new(self.session)),
-            bench: self.bench,
-        }
+        let recording = Recording { folder: self.folder, ..Recording::default() };
+        let training = Some(Training::new(self.session));
+        Run { training, ..Run::new(name, self.experiment, recording, self.bench) }
     }
 
     pub fn name(&self) -> &str {
@@ -210,15 +202,7 @@ impl Opened {
     }
 
     pub fn into_run(self, name: String) -> Run {
-        Run {
-            id: 0,
-            name,
-            draft: self.experiment.clone(),
-            experiment: self.experiment,
-            recording: Arc::new(self.recording),
-            training: None,
-            bench: self.bench,
-        }
+        Run::new(name, self.experiment, self.recording, self.bench)
     }
 }
 

@@ -187,21 +187,18 @@ fn create(
 
 /// The disk refuses: the run goes on and is recorded among temporary files, or not at all.
 fn elsewhere(trainer: Trainer, birth: Birth, e: &Error) -> Begun {
-    let home = std::env::temp_dir().join("mnemoscope");
-    let other = library::new_run_folder(&home, &birth.name)
-        .and_then(|folder| Ok((Writer::create(&folder, birth)?, folder)));
-    match other {
-        Ok((writer, folder)) => {
-            let trouble = Error::new(
-                e.kind,
-                format!("{}; this run is recorded in {} instead", e.message, folder.display()),
-            );
+    let (folder, trouble) = library::elsewhere(&birth.name, e);
+    let recorded = folder.map(|folder| Ok::<_, Error>((Writer::create(&folder, birth)?, folder)));
+    match recorded {
+        Some(Ok((writer, folder))) => {
             Begun { trainer, writer: Some(writer), folder: Some(folder), trouble: Some(trouble) }
         }
-        Err(_) => {
+        // The folder could be made and not be written.
+        Some(Err(e)) => {
             let trouble = Error::new(e.kind, format!("{}; this run is not recorded", e.message));
             Begun { trainer, writer: None, folder: None, trouble: Some(trouble) }
         }
+        None => Begun { trainer, writer: None, folder: None, trouble: Some(trouble) },
     }
 }
 

@@ -69,6 +69,17 @@ pub fn new_run_folder(home: &Path, name: &str) -> Result<PathBuf> {
     Err(Error::system(format!("{} is full", home.display())))
 }
 
+/// Where a run is recorded whose own place refuses: a new folder among temporary files, if there is one to be had, and
+/// the sentence that says so.
+pub fn elsewhere(name: &str, refusal: &Error) -> (Option<PathBuf>, Error) {
+    let folder = new_run_folder(&std::env::temp_dir().join("mnemoscope"), name).ok();
+    let what = match &folder {
+        Some(folder) => format!("is recorded in {} instead", folder.display()),
+        None => "is not recorded".to_owned(),
+    };
+    (folder, Error::new(refusal.kind, format!("{}; this run {what}", refusal.message)))
+}
+
 /// Gives a run a name, so that it is kept; an empty one takes the name away.
 ///
 /// # Errors
