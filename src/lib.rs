@@ -5,6 +5,7 @@
 //! them; [`figure`] and [`panel`] turn answers into pictures; [`gpu`] and [`app`] show them to a person.
 
 pub mod app;
+pub mod bench;
 pub mod cli;
 pub mod figure;
 pub mod gpu;

@@ -1,5 +1,6 @@
 //! The command line: which command, with what words, and which exit code comes back.
 
+mod bench;
 mod examine;
 mod figure;
 mod list;
@@ -70,6 +71,8 @@ enum Command {
     Examine(examine::Examine),
     /// Draw a panel of a recorded run into a file
     Figure(figure::Figure),
+    /// Measure how fast this program is on this machine
+    Bench(bench::Bench),
 }
 
 /// Runs the program; the exit code is documented in `--help`.
@@ -106,6 +109,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::List(args)) => args.run(),
         Some(Command::Examine(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
+        Some(Command::Bench(args)) => args.run(),
         None => cli.window.run(),
     }
 }

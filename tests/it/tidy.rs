@@ -16,7 +16,14 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("panel", &["figure", "record"]),
     ("gpu", &["figure", "record"]),
     ("app", &["figure", "gpu", "model", "nn", "panel", "probe", "record", "run", "task"]),
-    ("cli", &["app", "figure", "gpu", "model", "nn", "panel", "probe", "record", "run", "task"]),
+    ("bench", &["app", "figure", "gpu", "model", "nn", "panel", "probe", "record", "run", "task"]),
+    (
+        "cli",
+        &[
+            "app", "bench", "figure", "gpu", "model", "nn", "panel", "probe", "record", "run",
+            "task",
+        ],
+    ),
     ("lib", &["record"]),
     ("main", &["cli", "nn"]),
 ];
