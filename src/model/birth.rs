@@ -14,11 +14,13 @@
 
 use candle_core::Tensor;
 
+use crate::nn::activation::Activation;
 use crate::nn::attention::{Attention, attend};
 use crate::nn::linear::{embed, embed_with_positions, linear, linear_into, sum};
 use crate::nn::params::{Init, Param, Params};
 use crate::nn::position::{Rotary, sinusoidal};
 use crate::nn::tap::{Tap, through};
+use crate::nn::tape::{Tape, Value};
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
 
@@ -192,6 +194,32 @@ impl Model for Network {
         let logits = through(tap, 1, Point::Logits, self.unembedded(params, &x3)?)?;
         Ok(Output { logits, state: None })
     }
+
+    fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<Option<Value>> {
+        let x0 = tape.embed(self.embed, self.positions)?;
+        let x1 = self.record_first(tape, x0)?;
+        let layer = &self.layers[1];
+        let (keys, values) = (tape.linear(x1, layer.wk, None)?, tape.linear(x1, layer.wv, None)?);
+        let z = tape.attend(self.attention(1), x1, keys, values)?;
+        let (x1, z) = (tape.in_loss(x1), tape.in_loss(z));
+        let x2 = tape.linear_into(x1, z, layer.wo, None)?;
+        let x3 = match self.feed_forward {
+            WF::None => x2,
+            WF::Linear(wf) => tape.linear_into(x2, x2, wf, None)?,
+            WF::Mlp(wf1, wf2) => {
+                let hidden = tape.linear(x2, wf1, None)?;
+                let hidden = tape.activate(hidden, Activation::Relu);
+                tape.linear_into(x2, hidden, wf2, None)?
+            }
+        };
+        Ok(Some(match self.unembed {
+            Some(unembed) => tape.linear(x3, unembed, None)?,
+            None => {
+                let logits = tape.linear(x3, self.embed, None)?;
+                tape.scale(logits, 1.0 / self.layout.width as f32)
+            }
+        }))
+    }
 }
 
 impl Network {
@@ -201,6 +229,25 @@ impl Network {
             Some(positions) => embed_with_positions(&table, &params.get(positions), tokens),
             None => embed(&table, tokens),
         }
+    }
+
+    fn attention(&self, layer: usize) -> Attention {
+        Attention { layer, heads: 1, scale: self.scale }
+    }
+
+    fn record_first<'a>(&'a self, tape: &mut Tape<'a>, x0: Value) -> Result<Value> {
+        let layer = &self.layers[0];
+        let mut queries = x0;
+        let mut keys = tape.linear(x0, layer.wk, None)?;
+        if let Some(rotary) = &self.rotary {
+            (queries, keys) = (tape.rotate(queries, rotary)?, tape.rotate(keys, rotary)?);
+        }
+        let written = match self.written_tables(tape.params())? {
+            Some((tokens, positions)) => tape.look_up(&tokens, &positions)?,
+            None => tape.linear_fixed(x0, self.written_matrix(tape.params())?)?,
+        };
+        let attended = tape.attend(self.attention(0), queries, keys, written)?;
+        tape.sum(x0, attended)
     }
 
     /// Residual stream after the first layer; `x0` is `[batch, pos, width]`.
@@ -214,7 +261,7 @@ impl Network {
         let layer = &self.layers[0];
         let keys = self.rotated(&linear(x0, &params.get(layer.wk), None)?)?;
         let queries = self.rotated(x0)?;
-        let how = Attention { layer: 0, heads: 1, scale: self.scale };
+        let how = self.attention(0);
         let attended = if wants_any(tap, 0, &[Point::V, Point::Z]) {
             let values = linear(x0, &params.get(layer.wv), None)?;
             linear(&attend(how, &queries, &keys, &values, tap)?, &params.get(layer.wo), None)?
@@ -234,20 +281,29 @@ impl Network {
         x0: &Tensor,
         tap: &dyn Tap,
     ) -> Result<Tensor> {
-        let layer = &self.layers[0];
-        let product = params.derived("layer0.wo·wv", || {
-            linear(&params.get(layer.wo), &params.get(layer.wv).t()?, None)
-        })?;
         let changed = wants_any(tap, 0, &[Point::Embed, Point::ResidPre]);
-        let Some(positions) = self.positions.filter(|_| !changed && !params.is_trained(self.embed))
-        else {
-            return linear(x0, &product, None);
+        match self.written_tables(params)?.filter(|_| !changed) {
+            Some((tables, at)) => embed_with_positions(&tables, &at, tokens),
+            None => linear(x0, &self.written_matrix(params)?, None),
+        }
+    }
+
+    /// `W_O1 W_V1`
+    fn written_matrix(&self, params: &Params) -> Result<Tensor> {
+        let layer = &self.layers[0];
+        params.derived("layer0.wo·wv", || {
+            linear(&params.get(layer.wo), &params.get(layer.wv).t()?, None)
+        })
+    }
+
+    /// `W_O1 W_V1` of each token and of each position, where these never change.
+    fn written_tables(&self, params: &Params) -> Result<Option<(Tensor, Tensor)>> {
+        let Some(positions) = self.positions.filter(|_| !params.is_trained(self.embed)) else {
+            return Ok(None);
         };
-        let tables = params
-            .derived("layer0.wo·wv·embed", || linear(&params.get(self.embed), &product, None))?;
-        let at = params
-            .derived("layer0.wo·wv·pos", || linear(&params.get(positions), &product, None))?;
-        embed_with_positions(&tables, &at, tokens)
+        let product = self.written_matrix(params)?;
+        let of = |name, table| params.derived(name, || linear(&params.get(table), &product, None));
+        Ok(Some((of("layer0.wo·wv·embed", self.embed)?, of("layer0.wo·wv·pos", positions)?)))
     }
 
     /// Residual stream after the second attention; `x1` is `[batch, pos, width]`.
@@ -255,8 +311,7 @@ impl Network {
         let layer = &self.layers[1];
         let keys = linear(x1, &params.get(layer.wk), None)?;
         let values = linear(x1, &params.get(layer.wv), None)?;
-        let how = Attention { layer: 1, heads: 1, scale: self.scale };
-        let z = attend(how, x1, &keys, &values, tap)?;
+        let z = attend(self.attention(1), x1, &keys, &values, tap)?;
         let x2 = self.written(1, Point::AttnOut, x1, &z, &params.get(layer.wo), tap)?;
         through(tap, 1, Point::ResidMid, x2)
     }

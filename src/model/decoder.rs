@@ -9,6 +9,7 @@ use crate::nn::norm::{Norm, NormKind};
 use crate::nn::params::{Init, Param, Params};
 use crate::nn::position::{Rotary, add_positions, sinusoidal};
 use crate::nn::tap::{Tap, through};
+use crate::nn::tape::{Tape, Value};
 use crate::record::error::{Error, Result};
 use crate::record::intervention::Point;
 
@@ -141,6 +142,20 @@ impl Model for Transformer {
         }
         Ok(Output { logits: self.unembed(params, &x, tap)?, state: None })
     }
+
+    fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<Option<Value>> {
+        let positions = match self.place {
+            Place::Table(table) => Some(table),
+            Place::Elsewhere => None,
+        };
+        let mut x = tape.embed(self.embed, positions)?;
+        for layer in &self.layers {
+            x = layer.record(tape, x)?;
+        }
+        let x = tape.in_loss(x);
+        let x = tape.normalize(x, &self.norm)?;
+        self.unembed.record(tape, x).map(Some)
+    }
 }
 
 impl Transformer {
@@ -207,6 +222,19 @@ impl Layer {
         through(tap, self.index, Point::ResidPost, sum)
     }
 
+    fn record<'a>(&'a self, tape: &mut Tape<'a>, x: Value) -> Result<Value> {
+        let read = tape.normalize(x, &self.norm1)?;
+        let attended = self.attention.record(tape, read)?;
+        let sum = match &self.attention.outputs {
+            Some(outputs) => outputs.record_into(tape, x, attended)?,
+            None => tape.sum(x, attended)?,
+        };
+        let Some((norm2, mlp)) = &self.mlp else { return Ok(sum) };
+        let read = tape.normalize(if self.parallel { x } else { sum }, norm2)?;
+        let hidden = mlp.record(tape, read)?;
+        mlp.outputs.record_into(tape, sum, hidden)
+    }
+
     fn new(build: &mut Builder<'_>, index: usize) -> Result<Self> {
         let settings = build.settings;
         let name = format!("layer{index}");
@@ -244,6 +272,16 @@ impl SelfAttention {
         let values = forward_or_same(self.values.as_ref(), params, x)?;
         let attended = attend(self.how, &queries, &keys, &values, tap)?;
         forward_or_same(self.outputs.as_ref(), params, &attended)
+    }
+
+    /// To what the heads attended to, before the output map.
+    fn record<'a>(&'a self, tape: &mut Tape<'a>, x: Value) -> Result<Value> {
+        let (mut queries, mut keys) = (self.queries.record(tape, x)?, self.keys.record(tape, x)?);
+        if let Some(rotary) = &self.rotary {
+            (queries, keys) = (tape.rotate(queries, rotary)?, tape.rotate(keys, rotary)?);
+        }
+        let values = self.values.as_ref().map_or(Ok(x), |values| values.record(tape, x))?;
+        tape.attend(self.how, queries, keys, values)
     }
 
     fn new(build: &mut Builder<'_>, index: usize) -> Result<Self> {
@@ -307,6 +345,21 @@ impl Mlp {
         self.outputs.forward(params, &through(tap, layer, Point::MlpPost, hidden)?)
     }
 
+    /// To the hidden units, before the output map.
+    fn record<'a>(&'a self, tape: &mut Tape<'a>, x: Value) -> Result<Value> {
+        match &self.hidden {
+            Hidden::Same => Ok(x),
+            Hidden::Activated(inputs, activation) => {
+                let inputs = inputs.record(tape, x)?;
+                Ok(tape.activate(inputs, *activation))
+            }
+            Hidden::Gated { gate, inputs } => {
+                let (gate, inputs) = (gate.record(tape, x)?, inputs.record(tape, x)?);
+                tape.swiglu(gate, inputs)
+            }
+        }
+    }
+
     fn new(build: &mut Builder<'_>, layer: &str) -> Result<Self> {
         let (kind, width, hidden_width) =
             (build.settings.mlp, build.settings.width, build.shape.hidden);
@@ -338,6 +391,14 @@ impl Map {
     fn forward(&self, params: &Params, x: &Tensor) -> Result<Tensor> {
         let bias = self.bias.map(|bias| params.get(bias));
         linear(x, &params.get(self.weight), bias.as_ref())
+    }
+
+    fn record(&self, tape: &mut Tape<'_>, x: Value) -> Result<Value> {
+        tape.linear(x, self.weight, self.bias)
+    }
+
+    fn record_into(&self, tape: &mut Tape<'_>, residual: Value, x: Value) -> Result<Value> {
+        tape.linear_into(residual, x, self.weight, self.bias)
     }
 }
 

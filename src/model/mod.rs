@@ -7,6 +7,7 @@ use candle_core::Tensor;
 
 use crate::nn::params::Params;
 use crate::nn::tap::Tap;
+use crate::nn::tape::{Tape, Value};
 use crate::record::error::Result;
 use crate::record::knobs::Knobs;
 use crate::record::registry::Entry;
@@ -74,4 +75,12 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// When the input is longer than the layout allows, or the tap refuses.
     fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output>;
+    /// The same pass on a tape, to its logits: training runs it where nobody intervenes, for it is faster. A model
+    /// without it is trained through [`Self::forward`].
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    fn record<'a>(&'a self, _tape: &mut Tape<'a>) -> Result<Option<Value>> {
+        Ok(None)
+    }
 }

@@ -1,23 +1,13 @@
-//! What stands between the two maps of an MLP: GELU in both spellings, ReLU, SwiGLU, with their gradients.
+//! What stands between the two maps of an MLP, over tensors: GELU in both spellings, ReLU, SwiGLU.
 
-use candle_core::cpu::erf::erf_f32;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
 use crate::record::error::Result;
 
-use super::kernel::lanes::exp_all;
+use super::kernel::activation as kernel;
 use super::kernel::slice::{Floats, floats, tensor};
 
-/// A function of one number, applied everywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// `x Φ(x)` by the tanh formula: Hugging Face's and TransformerLens's `gelu_new`.
-    GeluTanh,
-    /// `x Φ(x)` by the error function: their `gelu`.
-    GeluErf,
-    /// `max(x, 0)`; its slope at 0 is 0.
-    Relu,
-}
+pub use kernel::Activation;
 
 impl Activation {
     /// The same shape as `x`.
@@ -68,27 +58,15 @@ impl CustomOp1 for Activation {
 
     fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let x = floats(x, l)?;
-        let out: Vec<f32> = match self {
-            Self::GeluTanh => {
-                x.iter().zip(sigmoids(x, gelu_argument)).map(|(x, s)| x * s).collect()
-            }
-            Self::GeluErf => x.iter().map(|x| x * normal_cdf(*x)).collect(),
-            Self::Relu => x.iter().map(|x| x.max(0.0)).collect(),
-        };
+        let mut out = vec![0.0; x.len()];
+        self.apply(x, &mut out);
         Ok((CpuStorage::F32(out), l.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let grad = grad.contiguous()?;
-        let (numbers, grad) = (Floats::of(x)?, Floats::of(&grad)?);
-        let mut to_x = match self {
-            Self::GeluTanh => gelu_tanh_slopes(&numbers),
-            Self::GeluErf => {
-                numbers.iter().map(|x| normal_cdf(*x) + x * normal_density(*x)).collect()
-            }
-            Self::Relu => numbers.iter().map(|x| f32::from(*x > 0.0)).collect::<Vec<f32>>(),
-        };
-        to_x.iter_mut().zip(grad.iter()).for_each(|(slope, g)| *slope *= g);
+        let mut to_x = Floats::of(&grad)?.to_vec();
+        self.multiply_slopes(&Floats::of(x)?, &mut to_x);
         Ok(Some(tensor(to_x, x)?))
     }
 }
@@ -108,8 +86,8 @@ impl CustomOp2 for SwiGlu {
         up_l: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (gate, up) = (floats(gate, gate_l)?, floats(up, up_l)?);
-        let mut out = sigmoids(gate, |g| g);
-        out.iter_mut().zip(gate).zip(up).for_each(|((s, g), u)| *s *= g * u);
+        let mut out = vec![0.0; gate.len()];
+        kernel::swiglu(gate, up, &mut out);
         Ok((CpuStorage::F32(out), gate_l.shape().clone()))
     }
 
@@ -121,59 +99,9 @@ impl CustomOp2 for SwiGlu {
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let (g, u, grad) = (Floats::of(gate)?, Floats::of(up)?, Floats::of(&grad)?);
-        let (mut to_gate, mut to_up) = (sigmoids(&g, |g| g), vec![0.0; g.len()]);
-        for (i, (to_gate, to_up)) in to_gate.iter_mut().zip(&mut to_up).enumerate() {
-            let s = *to_gate;
-            *to_gate = grad[i] * u[i] * s * (1.0 + g[i] * (1.0 - s));
-            *to_up = grad[i] * g[i] * s;
-        }
+        let (g, u) = (Floats::of(gate)?, Floats::of(up)?);
+        let (mut to_up, mut to_gate) = (Floats::of(&grad)?.to_vec(), vec![0.0; g.len()]);
+        kernel::swiglu_backward(&g, &u, &mut to_up, &mut to_gate);
         Ok((Some(tensor(to_gate, gate)?), Some(tensor(to_up, up)?)))
     }
-}
-
-/// `1 / (1 + exp(-argument(x)))` of each number, with the exponential that is computed many at a time.
-fn sigmoids(x: &[f32], argument: impl Fn(f32) -> f32) -> Vec<f32> {
-    /// Beyond it the sigmoid is 0 to every digit that counts, and the exponential stays finite.
-    const FAR: f32 = 80.0;
-    /// Small enough to stay in the nearest cache.
-    const BLOCK: usize = 1024;
-    let mut out = vec![0.0; x.len()];
-    let mut negated = [0.0; BLOCK];
-    for (x, out) in x.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
-        let negated = &mut negated[..x.len()];
-        negated.iter_mut().zip(x).for_each(|(n, x)| *n = (-argument(*x)).min(FAR));
-        exp_all(negated, out);
-        out.iter_mut().for_each(|e| *e = 1.0 / (1.0 + *e));
-    }
-    out
-}
-
-/// √(2/π) and the coefficient of the cube in the tanh formula (Hendrycks and Gimpel 2016).
-const GELU_SCALE: f32 = 0.797_884_6;
-const GELU_CUBE: f32 = 0.044_715;
-
-/// `(1 + tanh u) / 2` is the sigmoid of `2u`.
-fn gelu_argument(x: f32) -> f32 {
-    2.0 * GELU_SCALE * (x + GELU_CUBE * x * x * x)
-}
-
-fn gelu_tanh_slopes(x: &[f32]) -> Vec<f32> {
-    let mut slopes = sigmoids(x, gelu_argument);
-    for (slope, x) in slopes.iter_mut().zip(x) {
-        let inner = 2.0 * GELU_SCALE * (1.0 + 3.0 * GELU_CUBE * x * x);
-        // Far out the gate is 0 or 1 and the square of x may overflow: the product is 0 all the same.
-        let bend = if x.abs() > 20.0 { 0.0 } else { x * inner * *slope * (1.0 - *slope) };
-        *slope += bend;
-    }
-    slopes
-}
-
-fn normal_cdf(x: f32) -> f32 {
-    0.5 * (1.0 + erf_f32(x * std::f32::consts::FRAC_1_SQRT_2))
-}
-
-fn normal_density(x: f32) -> f32 {
-    // 1/√(2π)
-    0.398_942_3 * (-0.5 * x * x).exp()
 }

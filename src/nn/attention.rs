@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Tensor, bail};
 
-use super::kernel::attention::{self as kernel, Backward, Wanted};
+use super::kernel::attention::{self as kernel, Backward, Gradients, Inputs, Outputs};
 use super::kernel::lanes;
 use super::kernel::matrix::{Into, Matrix, multiply};
 use super::kernel::slice::{Floats, floats, tensor};
@@ -132,7 +132,9 @@ impl CustomOp3 for Fused {
         v_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
         let (q, k, v) = (floats(q, q_layout)?, floats(k, k_layout)?, floats(v, v_layout)?);
-        let (z, log_sums) = kernel::forward(self.shape, q, k, v);
+        let (mut z, mut log_sums) = (vec![0.0; self.shape.len()], vec![0.0; self.shape.rows()]);
+        let out = Outputs { z: &mut z, log_sums: &mut log_sums };
+        kernel::forward(self.shape, Inputs { q, k, v }, out, &mut vec![0.0; self.shape.scratch()]);
         // Set once: an operation is applied once.
         let _ = self.log_sums.set(log_sums);
         Ok((CpuStorage::F32(z), q_layout.shape().clone()))
@@ -150,15 +152,19 @@ impl CustomOp3 for Fused {
             bail!("attention goes backward only after it went forward")
         };
         let dz = dz.contiguous()?;
-        let wanted = Wanted { q: q.track_op(), k: k.track_op(), v: v.track_op() };
-        let gradients = {
+        let zeros = |x: &Tensor| x.track_op().then(|| vec![0.0; self.shape.len()]);
+        let [mut dq, mut dk, mut dv] = [zeros(q), zeros(k), zeros(v)];
+        {
             let (q, k, v) = (Floats::of(q)?, Floats::of(k)?, Floats::of(v)?);
             let (z, dz) = (Floats::of(z)?, Floats::of(&dz)?);
-            let of = Backward { q: &q, k: &k, v: &v, z: &z, log_sums, dz: &dz };
-            kernel::backward(self.shape, of, wanted)
-        };
+            let inputs = Inputs { q: &q, k: &k, v: &v };
+            let of = Backward { inputs, z: &z, log_sums, dz: &dz };
+            let mut out =
+                Gradients { q: dq.as_deref_mut(), k: dk.as_deref_mut(), v: dv.as_deref_mut() };
+            kernel::backward(self.shape, of, &mut out, &mut vec![0.0; self.shape.scratch()]);
+        }
         let give = |g: Option<Vec<f32>>| g.map(|g| tensor(g, q)).transpose();
-        Ok((give(gradients.q)?, give(gradients.k)?, give(gradients.v)?))
+        Ok((give(dq)?, give(dk)?, give(dv)?))
     }
 }
 

@@ -10,6 +10,7 @@ pub mod optim;
 pub mod params;
 pub mod position;
 pub mod tap;
+pub mod tape;
 
 use crate::record::error::{Error, Kind};
 

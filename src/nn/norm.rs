@@ -4,11 +4,11 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, Layout, Shape,
 
 use crate::record::error::Result;
 
+use super::kernel::normalize::{self as kernel, Rule};
 use super::kernel::slice::{Floats, floats, tensor};
 use super::params::{Init, Param, Params};
 
-/// Added to the variance (or mean square) before the root, as in torch and GPT-2.
-pub const EPSILON: f32 = 1e-5;
+pub use kernel::EPSILON;
 
 crate::choices! {
     /// How the residual stream is normalised before it is read.
@@ -17,9 +17,9 @@ crate::choices! {
 
 /// A normalisation with its parameters `NAME.weight` and `NAME.bias`, both `[width]`.
 pub struct Norm {
-    kind: NormKind,
-    weight: Option<Param>,
-    bias: Option<Param>,
+    pub kind: NormKind,
+    pub weight: Option<Param>,
+    pub bias: Option<Param>,
 }
 
 impl Norm {
@@ -123,14 +123,6 @@ struct Normalize {
 }
 
 impl Normalize {
-    /// Mean to subtract and factor to multiply by, of one row.
-    fn statistics(&self, row: &[f32]) -> (f32, f32) {
-        let width = row.len() as f32;
-        let mean = if self.centred { sum_over(row, row, |x, _| x) / width } else { 0.0 };
-        let square = sum_over(row, row, |x, _| (x - mean) * (x - mean)) / width;
-        (mean, 1.0 / (square + EPSILON).sqrt())
-    }
-
     fn forward(
         &self,
         x: (&CpuStorage, &Layout),
@@ -139,17 +131,9 @@ impl Normalize {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (shape, x) = (x.1.shape().clone(), floats(x.0, x.1)?);
         let width = shape.dims().last().copied().unwrap_or(1).max(1);
-        let mut out = vec![0.0; x.len()];
-        for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-            let (mean, factor) = self.statistics(row);
-            out.iter_mut().zip(row).for_each(|(o, x)| *o = (x - mean) * factor);
-            if let Some(weight) = weight {
-                out.iter_mut().zip(weight).for_each(|(o, w)| *o *= w);
-            }
-            if let Some(bias) = bias {
-                out.iter_mut().zip(bias).for_each(|(o, b)| *o += b);
-            }
-        }
+        let rule = Rule { width, centred: self.centred, weight, bias };
+        let (mut out, mut statistics) = (vec![0.0; x.len()], vec![0.0; 2 * x.len() / width]);
+        kernel::forward(rule, x, &mut out, &mut statistics);
         Ok((CpuStorage::F32(out), shape))
     }
 
@@ -161,39 +145,14 @@ impl Normalize {
         grad: &Tensor,
     ) -> candle_core::Result<[Vec<f32>; 3]> {
         let (width, grad) = (x.dim(D::Minus1)?, grad.contiguous()?);
-        let weight = weight.map(Floats::of).transpose()?;
-        Ok(self.backward_rows(&Floats::of(x)?, weight.as_deref(), &Floats::of(&grad)?, width))
-    }
-
-    fn backward_rows(
-        &self,
-        x: &[f32],
-        weight: Option<&[f32]>,
-        grad: &[f32],
-        width: usize,
-    ) -> [Vec<f32>; 3] {
-        let mut to_x = vec![0.0; x.len()];
+        let (x, weight) = (Floats::of(x)?, weight.map(Floats::of).transpose()?);
+        let rule = Rule { width, centred: self.centred, weight: weight.as_deref(), bias: None };
+        let (mut normed, mut statistics) = (vec![0.0; x.len()], vec![0.0; 2 * x.len() / width]);
+        kernel::forward(rule, &x, &mut normed, &mut statistics);
+        let mut to_x = Floats::of(&grad)?.to_vec();
         let (mut to_weight, mut to_bias) = (vec![0.0; width], vec![0.0; width]);
-        let mut normed = vec![0.0; width];
-        let rows = x.chunks_exact(width).zip(grad.chunks_exact(width));
-        for ((row, grad), to_x) in rows.zip(to_x.chunks_exact_mut(width)) {
-            let (mean, factor) = self.statistics(row);
-            normed.iter_mut().zip(row).for_each(|(n, x)| *n = (x - mean) * factor);
-            to_bias.iter_mut().zip(grad).for_each(|(b, g)| *b += g);
-            for ((w, g), n) in to_weight.iter_mut().zip(grad).zip(&normed) {
-                *w += g * n;
-            }
-            // From here on the gradient of the normalised row.
-            to_x.copy_from_slice(grad);
-            if let Some(weight) = weight {
-                to_x.iter_mut().zip(weight).for_each(|(g, w)| *g *= w);
-            }
-            let shift =
-                if self.centred { sum_over(to_x, to_x, |g, _| g) / width as f32 } else { 0.0 };
-            let along = sum_over(to_x, &normed, |g, n| g * n) / width as f32;
-            to_x.iter_mut().zip(&normed).for_each(|(g, n)| *g = (*g - shift - n * along) * factor);
-        }
-        [to_x, to_weight, to_bias]
+        kernel::backward(rule, &x, &statistics, &mut to_x, &mut to_weight, &mut to_bias);
+        Ok([to_x, to_weight, to_bias])
     }
 }
 
@@ -267,18 +226,4 @@ impl CustomOp3 for Normalize {
         let [to_x, to_weight, to_bias] = self.backward(x, Some(weight), grad)?;
         Ok((Some(tensor(to_x, x)?), Some(tensor(to_weight, weight)?), Some(tensor(to_bias, bias)?)))
     }
-}
-
-/// Sum of `term` over two rows, in eight lanes so that it can be vectorised.
-fn sum_over(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [0.0f32; 8];
-    let (a_lanes, b_lanes) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest = a_lanes.remainder().iter().zip(b_lanes.remainder());
-    let rest: f32 = rest.map(|(x, y)| term(*x, *y)).sum();
-    for (a, b) in a_lanes.zip(b_lanes) {
-        for ((lane, x), y) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += term(*x, *y);
-        }
-    }
-    lanes.iter().sum::<f32>() + rest
 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, InplaceOp1, Layout};
 
-use crate::record::error::{Error, Result};
+use crate::record::error::{Error, Kind, Result};
 use crate::record::weights::NamedTensor;
 
+use super::kernel::lanes::{scale, square_sum};
+use super::kernel::pool::Pool;
+use super::kernel::update::{self, AdamW, Sgd};
 use super::params::{Param, Params};
 
 /// Gradients in the order of [`Params::all`], row-major; `None` where a parameter had no part in the loss.
@@ -60,6 +63,8 @@ pub struct Optimizer {
     settings: OptimizerSettings,
     /// In the order of the parameters; `None` before the first update and while frozen.
     memory: Vec<Option<Memory>>,
+    /// Numbers of the parameters before the last update, to go back to if it leaves the finite numbers.
+    before: Vec<Vec<f32>>,
 }
 
 #[derive(Clone, Default)]
@@ -74,7 +79,7 @@ struct Memory {
 
 impl Optimizer {
     pub fn new(settings: OptimizerSettings) -> Self {
-        Self { settings, memory: Vec::new() }
+        Self { settings, memory: Vec::new(), before: Vec::new() }
     }
 
     /// Changes settings between two steps. Another rule begins with fresh moments.
@@ -85,28 +90,72 @@ impl Optimizer {
         self.settings = settings;
     }
 
-    /// One update in place; the gradients are clipped in place. Returns the norm of the whole gradient before
-    /// clipping. A frozen parameter is not touched and its moments are dropped: once released it starts afresh.
+    /// One update in place; the gradients are clipped in place. Returns the norm of each gradient before clipping (NaN
+    /// where there is none). A frozen parameter is not touched and its moments are dropped: once released it starts
+    /// afresh.
     ///
     /// # Errors
-    /// When a gradient does not fill its parameter (nothing has changed then).
-    pub fn step(&mut self, params: &Params, grads: &mut Gradients, rate: f64) -> Result<f64> {
+    /// Of kind [`Kind::Diverged`] when a gradient is not finite (nothing has changed then), or when a weight would not
+    /// be (then all weights are those of before); otherwise when a gradient does not fill its parameter.
+    pub fn step(
+        &mut self,
+        pool: &Pool,
+        params: &Params,
+        grads: &mut Gradients,
+        rate: f64,
+    ) -> Result<Vec<f64>> {
         check(params, grads)?;
-        self.memory.resize(grads.len(), None);
+        let count = grads.len();
+        self.memory.resize(count, None);
+        self.before.resize_with(count, Vec::new);
         for (i, param) in params.all().enumerate() {
             if params.is_frozen(param) {
                 grads[i] = None;
                 self.memory[i] = None;
             }
         }
-        let norm = clip(grads, self.settings.clip);
-        for (i, param) in params.all().enumerate() {
-            if let Some(grad) = &grads[i] {
-                let memory = self.memory[i].get_or_insert_default();
-                memory.update(self.settings, rate, grad, params, param)?;
+        let mut parts: Vec<Part<'_>> = params
+            .all()
+            .zip(grads.iter_mut())
+            .zip(self.memory.iter_mut().zip(&mut self.before))
+            .filter_map(|((param, grad), (memory, before))| {
+                let grad = grad.as_mut()?;
+                let memory = memory.get_or_insert_default();
+                Some(Part { param, grad, memory, before, square: 0.0, is_finite: true })
+            })
+            .collect();
+        let numbers: usize = parts.iter().map(|part| part.grad.len()).sum();
+        let all = |parts: &mut [Part<'_>], work: &(dyn Fn(&mut Part<'_>) -> Result<()> + Sync)| {
+            // Fewer are done before another thread is awake.
+            if numbers < 1 << 16 {
+                parts.iter_mut().try_for_each(work)
+            } else {
+                pool.each(parts, work)
+            }
+        };
+        all(&mut parts, &|part| {
+            part.square = square_sum(part.grad);
+            Ok(())
+        })?;
+        let mut norms = vec![f64::NAN; count];
+        for part in &parts {
+            norms[part.param.index()] = part.square.sqrt();
+            if !part.square.is_finite() {
+                let name = params.name(part.param);
+                return Err(diverged(format!("the gradient of {name} is not finite")));
             }
         }
-        Ok(norm)
+        let norm = parts.iter().map(|part| part.square).sum::<f64>().sqrt();
+        let clip = self.settings.clip;
+        let factor = if clip > 0.0 && norm > clip { (clip / norm) as f32 } else { 1.0 };
+        let settings = self.settings;
+        all(&mut parts, &|part| part.update(settings, rate, factor, params))?;
+        let Some(broken) = parts.iter().find(|part| !part.is_finite) else { return Ok(norms) };
+        let name = params.name(broken.param).to_owned();
+        for part in &parts {
+            in_place(params, part.param, |theta| theta.copy_from_slice(part.before))?;
+        }
+        Err(diverged(format!("the update makes {name} infinite")))
     }
 
     /// All that it remembers, as tensors named after their parameters: `layer0.wk.moment1`,
@@ -145,66 +194,70 @@ impl Optimizer {
     }
 }
 
-impl Memory {
+/// A parameter and all that its update reads and writes.
+struct Part<'a> {
+    param: Param,
+    grad: &'a mut Vec<f32>,
+    memory: &'a mut Memory,
+    /// Its numbers before the update.
+    before: &'a mut Vec<f32>,
+    /// Sum of the squares of the gradient.
+    square: f64,
+    is_finite: bool,
+}
+
+impl Part<'_> {
     fn update(
         &mut self,
         settings: OptimizerSettings,
         rate: f64,
-        grad: &[f32],
+        factor: f32,
         params: &Params,
-        param: Param,
     ) -> Result<()> {
-        self.updates += 1;
-        in_place(params, param, |theta| match settings.rule {
-            Rule::Sgd { momentum } => self.sgd(theta, grad, [rate, momentum, settings.decay]),
-            Rule::AdamW { beta1, beta2 } => {
-                self.adamw(theta, grad, [rate, beta1, beta2, settings.decay]);
-            }
+        if factor != 1.0 {
+            scale(self.grad, factor);
+        }
+        in_place(params, self.param, |theta| {
+            self.before.clear();
+            self.before.extend_from_slice(theta);
+            self.memory.update(settings, rate, theta, self.grad);
+            self.is_finite = square_sum(theta).is_finite();
         })
     }
+}
 
-    /// `g += decay * θ; v = momentum * v + g` (at first `v = g`)`; θ -= rate * v`.
-    fn sgd(&mut self, theta: &mut [f32], grad: &[f32], [rate, momentum, decay]: [f64; 3]) {
-        let (rate, momentum, decay) = (rate as f32, momentum as f32, decay as f32);
+impl Memory {
+    fn update(&mut self, by: OptimizerSettings, rate: f64, theta: &mut [f32], grad: &[f32]) {
+        self.updates += 1;
         // Zeros times the momentum plus g is g: the first step needs no case of its own.
         self.first.resize(theta.len(), 0.0);
-        for ((theta, v), g) in theta.iter_mut().zip(&mut self.first).zip(grad) {
-            *v = momentum * *v + (g + decay * *theta);
-            *theta -= rate * *v;
-        }
-    }
-
-    /// `θ *= 1 - rate * decay; m = β₁ m + (1 - β₁) g; v = β₂ v + (1 - β₂) g²`, both bias-corrected, then
-    /// `θ -= rate * m / (√v + ε)`.
-    fn adamw(&mut self, theta: &mut [f32], grad: &[f32], [rate, beta1, beta2, decay]: [f64; 4]) {
-        /// As in the paper and in torch: keeps the quotient finite where a gradient stays zero.
-        const EPSILON: f32 = 1e-8;
-        let after = self.updates as f64;
-        let shrink = (1.0 - rate * decay) as f32;
-        let pace = (rate / (1.0 - beta1.powf(after))) as f32;
-        let root = (1.0 - beta2.powf(after)).sqrt() as f32;
-        let (rest1, rest2) = ((1.0 - beta1) as f32, (1.0 - beta2) as f32);
-        let (beta1, beta2) = (beta1 as f32, beta2 as f32);
-        self.first.resize(theta.len(), 0.0);
-        self.second.resize(theta.len(), 0.0);
-        let moments = self.first.iter_mut().zip(&mut self.second);
-        for ((theta, (m, v)), g) in theta.iter_mut().zip(moments).zip(grad) {
-            *m = beta1 * *m + rest1 * g;
-            *v = beta2 * *v + rest2 * g * g;
-            *theta = *theta * shrink - pace * *m / (v.sqrt() / root + EPSILON);
+        match by.rule {
+            Rule::Sgd { momentum } => {
+                let [rate, momentum, decay] = [rate, momentum, by.decay].map(|x| x as f32);
+                update::sgd(Sgd { rate, momentum, decay }, theta, &mut self.first, grad);
+            }
+            Rule::AdamW { beta1, beta2 } => {
+                self.second.resize(theta.len(), 0.0);
+                let after = self.updates as f64;
+                let by = AdamW {
+                    shrink: (1.0 - rate * by.decay) as f32,
+                    pace: (rate / (1.0 - beta1.powf(after))) as f32,
+                    root: (1.0 - beta2.powf(after)).sqrt() as f32,
+                    beta1: beta1 as f32,
+                    beta2: beta2 as f32,
+                    rest1: (1.0 - beta1) as f32,
+                    rest2: (1.0 - beta2) as f32,
+                    // As in the paper and in torch.
+                    epsilon: 1e-8,
+                };
+                update::adamw(by, theta, &mut self.first, &mut self.second, grad);
+            }
         }
     }
 }
 
-/// Scales all gradients down so that their common norm is at most `largest` (0: as they are); the norm before.
-pub fn clip(grads: &mut Gradients, largest: f64) -> f64 {
-    let numbers = grads.iter().flatten().flatten();
-    let norm = numbers.map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>().sqrt();
-    if largest > 0.0 && norm > largest {
-        let factor = (largest / norm) as f32;
-        grads.iter_mut().flatten().flatten().for_each(|g| *g *= factor);
-    }
-    norm
+fn diverged(what: String) -> Error {
+    Error::new(Kind::Diverged, what)
 }
 
 fn check(params: &Params, grads: &Gradients) -> Result<()> {

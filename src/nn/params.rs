@@ -28,6 +28,13 @@ pub enum Init {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Param(usize);
 
+impl Param {
+    /// Its place in the order of [`Params::all`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 #[derive(Clone)]
 struct Entry {
     name: Arc<str>,

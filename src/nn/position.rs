@@ -70,15 +70,45 @@ impl Rotary {
     /// When `x` reaches past the length, or is not made of heads of this dimension.
     pub fn rotate(&self, x: &Tensor, start: usize) -> Result<Tensor> {
         let (_, count, width) = x.dims3()?;
-        let (length, dim) = (self.cosine.len() / self.half, 2 * self.half);
-        if start + count > length || !width.is_multiple_of(dim) {
-            return Err(Error::usage(format!(
-                "positions to {} of width {width} asked for, rotations were made for {length} positions and heads of {dim} coordinates",
-                start + count
-            )));
-        }
+        self.check(start + count, width)?;
         let rotation = Rotation { table: self.clone(), start, direction: 1.0 };
         Ok(x.contiguous()?.apply_op1(rotation)?)
+    }
+
+    /// Whether `count` positions of `width` coordinates can be rotated.
+    ///
+    /// # Errors
+    /// When there are too many, or they are not made of heads of this dimension.
+    pub fn check(&self, count: usize, width: usize) -> Result<()> {
+        let (length, dim) = (self.cosine.len() / self.half, 2 * self.half);
+        if count <= length && width.is_multiple_of(dim) {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "positions to {count} of width {width} asked for, rotations were made for {length} positions and heads of {dim} coordinates"
+        )))
+    }
+
+    /// Rotates sequences of `count` rows of `width` coordinates in place, or back with a `direction` of -1.
+    pub fn turn(&self, x: &mut [f32], count: usize, width: usize, direction: f32) {
+        self.turn_from(x, 0, count, width, direction);
+    }
+
+    /// The same for sequences whose first row is the `start`-th position.
+    fn turn_from(&self, x: &mut [f32], start: usize, count: usize, width: usize, direction: f32) {
+        let half = self.half;
+        for (place, vector) in x.chunks_exact_mut(width.max(1)).enumerate() {
+            let row = (start + place % count) * half;
+            let row = row..row + half;
+            let (cosine, sine) = (&self.cosine[row.clone()], &self.sine[row]);
+            for head in vector.chunks_exact_mut(2 * half) {
+                for ((pair, c), s) in head.chunks_exact_mut(2).zip(cosine).zip(sine) {
+                    let (a, b, s) = (pair[0], pair[1], s * direction);
+                    pair[0] = a * c - b * s;
+                    pair[1] = a * s + b * c;
+                }
+            }
+        }
     }
 
     /// The same in candle's own operations: what the kernel is tested against.
@@ -164,20 +194,8 @@ impl CustomOp1 for Rotation {
 
     fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let (_, count, width) = l.shape().dims3()?;
-        let half = self.table.half;
         let mut out = floats(x, l)?.to_vec();
-        for (place, vector) in out.chunks_exact_mut(width.max(1)).enumerate() {
-            let row = (self.start + place % count) * half;
-            let row = row..row + half;
-            let (cosine, sine) = (&self.table.cosine[row.clone()], &self.table.sine[row]);
-            for head in vector.chunks_exact_mut(2 * half) {
-                for ((pair, c), s) in head.chunks_exact_mut(2).zip(cosine).zip(sine) {
-                    let (a, b, s) = (pair[0], pair[1], s * self.direction);
-                    pair[0] = a * c - b * s;
-                    pair[1] = a * s + b * c;
-                }
-            }
-        }
+        self.table.turn_from(&mut out, self.start, count, width, self.direction);
         Ok((CpuStorage::F32(out), l.shape().clone()))
     }
 

@@ -55,8 +55,8 @@ crate::knobs! {
         clip: f64 = 0.0, in 0.0..=1e6, @live;
         /// Positions in the loss: all of them, or only repeated outputs (the answer was seen before in the sequence).
         loss: LossOver = LossOver::All;
-        /// Sequences in a shard: each shard is one forward and backward pass on one thread, and gradients are added in the order of shards, so this number (not the number of threads) decides the last bits.
-        shard: usize = 2, in 1..=256;
+        /// Sequences in a shard: each shard is one forward and backward pass on one thread, and gradients are added in the order of shards, so this number (not the number of threads) decides the last bits. 0: about 512 positions.
+        shard: usize = 0, in 0..=256;
         /// Steps from one evaluation to the next.
         evaluate: usize = 5, in 1..=1000000;
         /// Sequences in the fixed held-out batch.

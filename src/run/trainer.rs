@@ -1,14 +1,16 @@
 //! Step, evaluate, give out weights: training without a thread and without a clock.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Input, Layout, Model};
+use crate::nn::kernel::lanes::{add_to, scale};
 use crate::nn::kernel::pool::Pool;
 use crate::nn::kernel::slice::Floats;
 use crate::nn::loss::cross_entropy;
 use crate::nn::optim::{Gradients, Optimizer, OptimizerSettings, RateSchedule, Rule};
 use crate::nn::params::{Param, Params, canonical};
-use crate::nn::tap::{Bench, Tap, Untapped};
+use crate::nn::tap::Bench;
+use crate::nn::tape::{Found, Numbers, Tape, Workspace};
 use crate::probe::Subject;
 use crate::probe::marks::{self, Facts, Marks};
 use crate::record::batch::{Batch, NO_TARGET};
@@ -50,8 +52,7 @@ pub struct Trainer {
     steps_done: u64,
     /// Last step whose evaluation the rules of the marks have seen.
     observed: Option<u64>,
-    /// Trained numbers before the update in progress, to go back to if it leaves the finite numbers.
-    before: Vec<Vec<f32>>,
+    spare: Spare,
 }
 
 impl Trainer {
@@ -85,7 +86,7 @@ impl Trainer {
             changed: Vec::new(),
             steps_done: 0,
             observed: None,
-            before: Vec::new(),
+            spare: Spare::default(),
             experiment,
             source,
             model,
@@ -227,13 +228,17 @@ impl Trainer {
     pub fn step(&mut self) -> Result<Vec<Mark>> {
         let marks = self.staged()?;
         let (loss, mut grads) = self.gradients()?;
-        self.check_finite(loss, &grads)?;
-        let grad_norms = self.norms(&grads);
-        self.keep_weights()?;
+        if !loss.is_finite() {
+            return Err(self.diverged(&format!("the loss is {loss}")));
+        }
         let rate = rate_schedule(&self.experiment.train).at(self.steps_done);
-        self.optimizer.step(&self.params, &mut grads, rate)?;
-        self.go_back_unless_finite()?;
-        self.grad_norms = grad_norms;
+        let norms =
+            self.optimizer.step(&self.pool, &self.params, &mut grads, rate).map_err(|e| {
+                if e.kind == Kind::Diverged { self.diverged(&e.message) } else { e }
+            })?;
+        let trained = self.params.all().filter(|p| self.params.is_trained(*p));
+        self.grad_norms = trained.map(|p| norms[p.index()]).collect();
+        self.spare.take_back(grads);
         self.steps_done += 1;
         Ok(marks)
     }
@@ -386,84 +391,70 @@ impl Trainer {
     /// Loss and gradients of the batch of this step: shard after shard on the pool, added in their order.
     fn gradients(&self) -> Result<(f64, Gradients)> {
         let train = &self.experiment.train;
-        let trained: Vec<Param> = self
-            .params
-            .all()
-            .filter(|p| self.params.is_trained(*p) && !self.params.is_frozen(*p))
-            .collect();
-        let mut sum = ShardSum::default();
-        let shards = train.batch.div_ceil(train.shard);
+        let numbers = Numbers::of(&self.params, train.batch * self.source.length())?;
+        let rows = shard_rows(train, self.source.length());
+        let shards = train.batch.div_ceil(rows);
+        let mut sum = Found::default();
+        let mut counts = 0;
         self.pool.fold_in_order(
             shards,
-            |shard| self.shard(shard, &trained),
-            |shard: ShardSum| sum.add(shard),
+            |shard| self.shard(&numbers, shard * rows, rows.min(train.batch - shard * rows)),
+            |shard: Shard| {
+                counts += shard.count;
+                self.spare.add(&mut sum, shard);
+                Ok(())
+            },
         )?;
-        let mut grads: Gradients = self.params.all().map(|_| None).collect();
+        numbers.unfold(&sum.folds, &mut sum.grads);
+        self.spare.take_back(sum.folds);
         // Shards weigh positions as if all of them counted; now it is known how many do.
         let all = (train.batch * self.source.length()) as f64;
-        let factor = all / sum.count.max(1) as f64;
-        for (param, mut grad) in trained.iter().zip(sum.grads) {
-            if factor != 1.0 {
-                grad.iter_mut().for_each(|g| *g *= factor as f32);
+        let factor = all / counts.max(1) as f64;
+        for (param, grad) in self.params.all().zip(&mut sum.grads) {
+            if self.params.is_frozen(param) {
+                continue;
             }
-            let at = self.params.all().position(|p| p == *param);
-            if let Some(at) = at {
-                grads[at] = Some(grad);
+            // No path from it to the loss, for example behind a head that is zeroed.
+            let grad = grad.get_or_insert_with(|| vec![0.0; self.params.var(param).elem_count()]);
+            if factor != 1.0 {
+                scale(grad, factor as f32);
             }
         }
-        Ok((sum.loss * factor, grads))
+        Ok((sum.loss * factor, sum.grads))
     }
 
-    fn shard(&self, shard: usize, trained: &[Param]) -> Result<ShardSum> {
+    /// Sequences `from..from + rows` of the batch of this step.
+    fn shard(&self, numbers: &Numbers<'_>, from: usize, rows: usize) -> Result<Shard> {
         let train = &self.experiment.train;
-        let from = shard * train.shard;
-        let rows = train.shard.min(train.batch - from);
         let first = self.steps_done * train.batch as u64 + from as u64;
         let batch = task::batch(&*self.source, train.seed as u64, first, rows);
         let (weight, count) = loss_weights(&batch, train.loss, train.batch);
-        let tokens = measure::tokens_of(&batch, &self.params)?;
-        let mut bench;
-        let tap: &mut dyn Tap = if self.in_force.iter().any(Intervention::changes_forward) {
-            bench = Bench::new(&self.in_force, Vec::new());
-            &mut bench
-        } else {
-            &mut Untapped
-        };
-        let output = self.model.forward(&self.params, &Input::new(&tokens), tap)?;
-        let loss = cross_entropy(&output.logits, &batch.targets, &weight)?;
-        let grads = loss.backward()?;
-        let grads = trained
-            .iter()
-            .map(|param| {
-                let var = self.params.var(*param);
-                match grads.get(var.as_tensor()) {
-                    Some(grad) => Ok(Floats::of(&grad.contiguous()?)?.to_vec()),
-                    // No path from it to the loss, for example behind a head that is zeroed.
-                    None => Ok(vec![0.0; var.elem_count()]),
-                }
-            })
-            .collect::<Result<_>>()?;
-        Ok(ShardSum { loss: f64::from(loss.to_scalar::<f32>()?), count, grads })
-    }
-
-    /// Frobenius norms of the gradients of the tensors that the model trains; NaN for those that are frozen now.
-    fn norms(&self, grads: &Gradients) -> Vec<f64> {
-        let norm = |grad: &Vec<f32>| grad.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-        let all = self.params.all().zip(grads).filter(|(p, _)| self.params.is_trained(*p));
-        all.map(|(_, grad)| grad.as_ref().map_or(f64::NAN, norm)).collect()
-    }
-
-    fn check_finite(&self, loss: f64, grads: &Gradients) -> Result<()> {
-        if !loss.is_finite() {
-            return Err(self.diverged(&format!("the loss is {loss}")));
-        }
-        for (param, grad) in self.params.all().zip(grads) {
-            if grad.iter().flatten().any(|g| !g.is_finite()) {
-                let name = self.params.name(param);
-                return Err(self.diverged(&format!("the gradient of {name} is not finite")));
+        if !self.in_force.iter().any(Intervention::changes_forward) {
+            let mut tape = Tape::new(numbers, &batch, &weight, self.spare.take());
+            if let Some(logits) = self.model.record(&mut tape)? {
+                let (found, work) = tape.backward(logits)?;
+                return Ok(Shard { count, found, work });
             }
         }
-        Ok(())
+        let found = self.through_tensors(&batch, &weight)?;
+        Ok(Shard { count, found, work: Workspace::default() })
+    }
+
+    /// The same over tensors, under what is in force.
+    fn through_tensors(&self, batch: &Batch, weight: &[f32]) -> Result<Found> {
+        let tokens = measure::tokens_of(batch, &self.params)?;
+        let mut bench = Bench::new(&self.in_force, Vec::new());
+        let output = self.model.forward(&self.params, &Input::new(&tokens), &mut bench)?;
+        let loss = cross_entropy(&output.logits, &batch.targets, weight)?;
+        let grads = loss.backward()?;
+        let of = |param: Param| -> Result<Option<Vec<f32>>> {
+            let grad = grads.get(self.params.var(param).as_tensor());
+            grad.filter(|_| !self.params.is_frozen(param))
+                .map(|grad| Ok(Floats::of(&grad.contiguous()?)?.to_vec()))
+                .transpose()
+        };
+        let grads = self.params.all().map(of).collect::<Result<_>>()?;
+        Ok(Found { loss: f64::from(loss.to_scalar::<f32>()?), grads, folds: Vec::new() })
     }
 
     fn diverged(&self, what: &str) -> Error {
@@ -474,36 +465,6 @@ impl Trainer {
                 self.steps_done
             ),
         )
-    }
-
-    fn keep_weights(&mut self) -> Result<()> {
-        let trained: Vec<Param> =
-            self.params.all().filter(|p| self.params.is_trained(*p)).collect();
-        self.before.resize_with(trained.len(), Vec::new);
-        for (param, kept) in trained.into_iter().zip(&mut self.before) {
-            kept.clear();
-            kept.extend_from_slice(&Floats::of(self.params.var(param).as_tensor())?);
-        }
-        Ok(())
-    }
-
-    fn go_back_unless_finite(&mut self) -> Result<()> {
-        let trained: Vec<Param> =
-            self.params.all().filter(|p| self.params.is_trained(*p)).collect();
-        let mut broken = None;
-        for param in &trained {
-            let var = self.params.var(*param);
-            if Floats::of(var.as_tensor())?.iter().any(|x| !x.is_finite()) {
-                broken = Some(self.params.name(*param).to_owned());
-            }
-        }
-        let Some(name) = broken else { return Ok(()) };
-        for (param, kept) in trained.iter().zip(&self.before) {
-            let var = self.params.var(*param);
-            let shape = var.shape().clone();
-            var.set(&candle_core::Tensor::from_slice(kept, shape, self.params.device())?)?;
-        }
-        Err(self.diverged(&format!("the update makes {name} infinite")))
     }
 
     /// Whether the network has what an intervention names.
@@ -530,29 +491,69 @@ fn spelled_our_way(what: &Intervention) -> Intervention {
     }
 }
 
-/// Sums over the shards of a batch.
-#[derive(Default)]
-struct ShardSum {
-    loss: f64,
+/// What came of a part of a batch.
+struct Shard {
     /// Positions in the loss.
     count: usize,
-    /// In the order of the tensors that are being trained.
-    grads: Vec<Vec<f32>>,
+    found: Found,
+    work: Workspace,
 }
 
-impl ShardSum {
-    #[expect(clippy::unnecessary_wraps, reason = "the pool lets taking fail")]
-    fn add(&mut self, shard: Self) -> Result<()> {
-        self.loss += shard.loss;
-        self.count += shard.count;
-        if self.grads.is_empty() {
-            self.grads = shard.grads;
-            return Ok(());
+/// Buffers that wait for the next shard.
+#[derive(Default)]
+struct Spare(Mutex<Vec<Workspace>>);
+
+impl Spare {
+    fn lock(&self) -> MutexGuard<'_, Vec<Workspace>> {
+        // A panic leaves whole buffers behind: their numbers do not matter.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Workspace {
+        self.lock().pop().unwrap_or_default()
+    }
+
+    /// Adds what a shard found to the sum and keeps its buffers.
+    fn add(&self, sum: &mut Found, shard: Shard) {
+        let Shard { found, mut work, .. } = shard;
+        sum.loss += found.loss;
+        add_all(&mut sum.grads, found.grads, &mut work);
+        add_all(&mut sum.folds, found.folds, &mut work);
+        self.lock().push(work);
+    }
+
+    fn take_back(&self, buffers: Vec<Option<Vec<f32>>>) {
+        if let Some(work) = self.lock().first_mut() {
+            buffers.into_iter().flatten().for_each(|buffer| work.give(buffer));
         }
-        for (sum, grad) in self.grads.iter_mut().zip(shard.grads) {
-            sum.iter_mut().zip(grad).for_each(|(s, g)| *s += g);
+    }
+}
+
+fn add_all(sum: &mut Vec<Option<Vec<f32>>>, more: Vec<Option<Vec<f32>>>, work: &mut Workspace) {
+    if sum.is_empty() {
+        *sum = more;
+        return;
+    }
+    for (sum, more) in sum.iter_mut().zip(more) {
+        match (&mut *sum, more) {
+            (Some(sum), Some(more)) => {
+                add_to(sum, &more);
+                work.give(more);
+            }
+            (None, Some(more)) => *sum = Some(more),
+            (_, None) => {}
         }
-        Ok(())
+    }
+}
+
+/// Sequences in a shard: those that were asked for, or enough for products of a good size while all are divided among at
+/// least four.
+fn shard_rows(train: &Train, length: usize) -> usize {
+    /// Positions whose activations and gradients stay in the caches of a core.
+    const POSITIONS: usize = 512;
+    match train.shard {
+        0 => (POSITIONS / length.max(1)).clamp(1, train.batch.div_ceil(4)),
+        rows => rows,
     }
 }
 

@@ -6,6 +6,8 @@ use mnemoscope::model::{self, Architecture, Input, Model};
 use mnemoscope::nn::loss::cross_entropy;
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::{Captured, Tap, Untapped};
+use mnemoscope::nn::tape::{Numbers, Tape, Workspace};
+use mnemoscope::record::batch::Batch;
 use mnemoscope::record::intervention::Site;
 use mnemoscope::record::knobs::{self, Slot};
 use toml::Value;
@@ -275,6 +277,79 @@ fn a_watched_pass_of_every_model_equals_the_fused_one_gradients_included() {
             let pairs = fused.iter().flatten().zip(watched.iter().flatten());
             let apart = pairs.fold(0.0, |m: f32, (a, b)| m.max((a - b).abs()));
             assert!(apart <= 1e-5 * largest, "{name}: {apart} apart, the largest is {largest}");
+        }
+    }
+}
+
+/// Loss and gradients of two sequences by the tape, as one shard of a batch of `rows` positions.
+fn taped(
+    model: &dyn Model,
+    params: &Params,
+    batch: &Batch,
+    weight: &[f32],
+    rows: usize,
+    work: Workspace,
+) -> (f64, Vec<Option<Vec<f32>>>, Workspace) {
+    let numbers = Numbers::of(params, rows).unwrap();
+    let mut tape = Tape::new(&numbers, batch, weight, work);
+    let logits = model.record(&mut tape).unwrap().expect("the models of the registry have a tape");
+    let (mut found, work) = tape.backward(logits).unwrap();
+    numbers.unfold(&found.folds, &mut found.grads);
+    (found.loss, found.grads, work)
+}
+
+/// The tape against the pass over tensors; `sparse` leaves few positions in the loss.
+#[track_caller]
+fn assert_tape_agrees(variation: &Variation, frozen: Option<&str>, sparse: bool, rows: usize) {
+    let (model, mut params) = variation.build(LENGTH);
+    if let Some(name) = frozen {
+        params.set_frozen(name, true).unwrap();
+    }
+    let ids = ids(2, LENGTH);
+    let (targets, mut weight) = loss_over(&ids);
+    if sparse {
+        weight.iter_mut().enumerate().filter(|(i, _)| i % 5 != 0).for_each(|(_, w)| *w = 0.0);
+    }
+    let output = model.forward(&params, &Input::new(&tokens(&ids, 2)), &mut Untapped).unwrap();
+    let loss = cross_entropy(&output.logits, &targets, &weight).unwrap();
+    let grads = loss.backward().unwrap();
+    let expected: Vec<Option<Vec<f32>>> =
+        params.all().map(|p| grads.get(params.var(p).as_tensor()).map(numbers)).collect();
+    let batch = Batch { rows: 2, len: LENGTH, tokens: ids, targets, ..Batch::default() };
+    let mut work = Workspace::default();
+    // The second time the buffers hold what the first left behind.
+    for _ in 0..2 {
+        let (found, grads, back) = taped(&*model, &params, &batch, &weight, rows, work);
+        work = back;
+        let name = format!("{}, frozen: {frozen:?}, of {rows} rows", variation.name);
+        let wanted = f64::from(loss.to_scalar::<f32>().unwrap());
+        assert!((found - wanted).abs() < 1e-5 * wanted.abs(), "{name}: {found}, {wanted}");
+        let largest = expected.iter().flatten().flatten().fold(0.0, |m: f32, g| m.max(g.abs()));
+        for ((param, expected), found) in params.all().zip(&expected).zip(&grads) {
+            let name = format!("{name}: {}", params.name(param));
+            assert_eq!(found.is_some(), expected.is_some(), "{name}");
+            let pairs = expected.iter().flatten().zip(found.iter().flatten());
+            let apart = pairs.fold(0.0, |m: f32, (a, b)| m.max((a - b).abs()));
+            assert!(apart <= 2e-5 * largest, "{name}: {apart} apart, the largest is {largest}");
+        }
+    }
+}
+
+#[test]
+fn the_tape_of_every_model_finds_the_gradients_of_the_pass_over_tensors() {
+    for variation in variations() {
+        assert_tape_agrees(&variation, None, false, 2 * LENGTH);
+        // As part of a batch so large that tables are mapped instead of rows.
+        assert_tape_agrees(&variation, None, true, 100 * LENGTH);
+    }
+}
+
+#[test]
+fn the_tape_leaves_out_what_is_frozen() {
+    for variation in defaults() {
+        let (_, params) = variation.build(LENGTH);
+        for param in params.all().filter(|p| params.is_trained(*p)) {
+            assert_tape_agrees(&variation, Some(params.name(param)), false, 100 * LENGTH);
         }
     }
 }

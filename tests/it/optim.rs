@@ -1,12 +1,18 @@
 //! Optimisers against sequences computed by hand or in double precision, schedules, clipping, resuming.
 
-use mnemoscope::nn::optim::{Gradients, Optimizer, OptimizerSettings, RateSchedule, Rule, clip};
+use mnemoscope::nn::kernel::pool::Pool;
+use mnemoscope::nn::optim::{Gradients, Optimizer, OptimizerSettings, RateSchedule, Rule};
 use mnemoscope::nn::params::Params;
+use mnemoscope::record::error::Kind;
 
 const SGD: OptimizerSettings =
     OptimizerSettings { rule: Rule::Sgd { momentum: 0.9 }, decay: 0.1, clip: 0.0 };
 const ADAMW: OptimizerSettings =
     OptimizerSettings { rule: Rule::AdamW { beta1: 0.9, beta2: 0.99 }, decay: 0.1, clip: 0.0 };
+
+fn pool() -> Pool {
+    Pool::new(2).unwrap()
+}
 
 fn params(values: &[(&str, &[f32])]) -> Params {
     let mut params = Params::new(0);
@@ -42,10 +48,10 @@ fn sgd_follows_the_rule_of_torch_by_hand() {
     let params = params(&[("w", &[1.0])]);
     let mut optimizer = Optimizer::new(SGD);
     // g = 0.5 + 0.1 * 1 = 0.6; v = 0.6; w = 1 - 0.2 * 0.6 = 0.88
-    optimizer.step(&params, &mut vec![Some(vec![0.5])], 0.2).unwrap();
+    optimizer.step(&pool(), &params, &mut vec![Some(vec![0.5])], 0.2).unwrap();
     assert_close(&values(&params, "w"), &[0.88]);
     // g = -1 + 0.088 = -0.912; v = 0.54 - 0.912 = -0.372; w = 0.88 + 0.2 * 0.372 = 0.9544
-    optimizer.step(&params, &mut vec![Some(vec![-1.0])], 0.2).unwrap();
+    optimizer.step(&pool(), &params, &mut vec![Some(vec![-1.0])], 0.2).unwrap();
     assert_close(&values(&params, "w"), &[0.9544]);
 }
 
@@ -59,7 +65,7 @@ fn adamw_follows_its_rule_in_double_precision() {
     for t in 1..=50i32 {
         let rate = 0.01 * f64::from(t);
         let grads = gradients(t as usize, 4);
-        optimizer.step(&params, &mut vec![Some(grads.clone())], rate).unwrap();
+        optimizer.step(&pool(), &params, &mut vec![Some(grads.clone())], rate).unwrap();
         for i in 0..4 {
             let g = f64::from(grads[i]);
             theta[i] -= rate * 0.1 * theta[i];
@@ -79,15 +85,15 @@ fn decay_is_coupled_in_sgd_and_decoupled_in_adamw() {
     // Without a gradient, coupled decay goes through the momentum: the second step is 1.9 times the first.
     let sgd = params(&[("w", &[1.0])]);
     let mut optimizer = Optimizer::new(SGD);
-    optimizer.step(&sgd, &mut vec![Some(vec![0.0])], 0.01).unwrap();
+    optimizer.step(&pool(), &sgd, &mut vec![Some(vec![0.0])], 0.01).unwrap();
     assert_close(&values(&sgd, "w"), &[0.999]);
-    optimizer.step(&sgd, &mut vec![Some(vec![0.0])], 0.01).unwrap();
+    optimizer.step(&pool(), &sgd, &mut vec![Some(vec![0.0])], 0.01).unwrap();
     assert_close(&values(&sgd, "w"), &[0.999 - 0.01 * (0.09 + 0.0999)]);
     // Decoupled decay shrinks by the same factor each time, and never enters the moments.
     let adamw = params(&[("w", &[1.0])]);
     let mut optimizer = Optimizer::new(ADAMW);
     for _ in 0..3 {
-        optimizer.step(&adamw, &mut vec![Some(vec![0.0])], 0.01).unwrap();
+        optimizer.step(&pool(), &adamw, &mut vec![Some(vec![0.0])], 0.01).unwrap();
     }
     assert_close(&values(&adamw, "w"), &[0.999f64.powi(3)]);
 }
@@ -99,7 +105,7 @@ fn a_frozen_parameter_does_not_move_and_starts_afresh_once_released() {
         let mut optimizer = Optimizer::new(settings);
         let step = |params: &Params, optimizer: &mut Optimizer, t| {
             let mut grads = vec![Some(gradients(t, 2)), Some(gradients(t, 2))];
-            optimizer.step(params, &mut grads, 0.1).unwrap();
+            optimizer.step(&pool(), params, &mut grads, 0.1).unwrap();
         };
         step(&params, &mut optimizer, 0);
         params.set_frozen("held", true).unwrap();
@@ -111,7 +117,9 @@ fn a_frozen_parameter_does_not_move_and_starts_afresh_once_released() {
         step(&params, &mut optimizer, 3);
         // The same as an optimiser that never saw it before.
         let alone = self::params(&[("held", &before)]);
-        Optimizer::new(settings).step(&alone, &mut vec![Some(gradients(3, 2))], 0.1).unwrap();
+        Optimizer::new(settings)
+            .step(&pool(), &alone, &mut vec![Some(gradients(3, 2))], 0.1)
+            .unwrap();
         assert_eq!(values(&params, "held"), values(&alone, "held"));
     }
 }
@@ -120,9 +128,9 @@ fn a_frozen_parameter_does_not_move_and_starts_afresh_once_released() {
 fn a_parameter_without_a_gradient_keeps_its_numbers_and_its_momentum() {
     let params = params(&[("w", &[1.0])]);
     let mut optimizer = Optimizer::new(SGD);
-    optimizer.step(&params, &mut vec![Some(vec![0.5])], 0.2).unwrap();
-    optimizer.step(&params, &mut vec![None], 0.2).unwrap();
-    optimizer.step(&params, &mut vec![Some(vec![-1.0])], 0.2).unwrap();
+    optimizer.step(&pool(), &params, &mut vec![Some(vec![0.5])], 0.2).unwrap();
+    optimizer.step(&pool(), &params, &mut vec![None], 0.2).unwrap();
+    optimizer.step(&pool(), &params, &mut vec![Some(vec![-1.0])], 0.2).unwrap();
     assert_close(&values(&params, "w"), &[0.9544]);
 }
 
@@ -134,7 +142,7 @@ fn restoring_the_state_continues_bit_for_bit() {
         let step = |params: &Params, optimizer: &mut Optimizer, t| {
             // The second parameter takes part only later: it has another count of updates.
             let late = (t > 2).then(|| gradients(t + 1, 1));
-            optimizer.step(params, &mut vec![Some(gradients(t, 3)), late], 0.05).unwrap();
+            optimizer.step(&pool(), params, &mut vec![Some(gradients(t, 3)), late], 0.05).unwrap();
         };
         (0..5).for_each(|t| step(&whole, &mut optimizer, t));
         let state = optimizer.state(&whole);
@@ -154,7 +162,7 @@ fn restoring_the_state_continues_bit_for_bit() {
 fn a_state_of_another_shape_is_refused_by_name() {
     let small = params(&[("w", &[1.0])]);
     let mut optimizer = Optimizer::new(SGD);
-    optimizer.step(&small, &mut vec![Some(vec![1.0])], 0.1).unwrap();
+    optimizer.step(&pool(), &small, &mut vec![Some(vec![1.0])], 0.1).unwrap();
     let large = params(&[("w", &[1.0, 2.0])]);
     let error = Optimizer::new(SGD).restore(&large, &optimizer.state(&small)).unwrap_err();
     assert!(error.to_string().contains("w.moment1"), "{error}");
@@ -165,23 +173,64 @@ fn gradients_that_do_not_fit_are_refused_before_anything_moves() {
     let params = params(&[("a", &[1.0]), ("b", &[1.0])]);
     let mut optimizer = Optimizer::new(SGD);
     let mut grads = vec![Some(vec![1.0]), Some(vec![1.0, 2.0])];
-    assert!(optimizer.step(&params, &mut grads, 0.1).is_err());
+    assert!(optimizer.step(&pool(), &params, &mut grads, 0.1).is_err());
     assert_eq!(values(&params, "a"), [1.0]);
 }
 
 #[test]
 fn clipping_scales_the_whole_gradient_to_the_largest_norm() {
-    let mut grads: Gradients = vec![Some(vec![3.0, 0.0]), None, Some(vec![4.0])];
-    assert_eq!(clip(&mut grads, 10.0), 5.0);
-    assert_eq!(grads, vec![Some(vec![3.0, 0.0]), None, Some(vec![4.0])]);
-    assert_eq!(clip(&mut grads, 1.0), 5.0);
-    assert!((clip(&mut grads, 0.0) - 1.0).abs() < 1e-6);
-    // Momentum and decay act on the clipped gradient.
-    let params = params(&[("w", &[0.0])]);
-    let mut optimizer = Optimizer::new(OptimizerSettings { clip: 0.5, ..SGD });
-    let norm = optimizer.step(&params, &mut vec![Some(vec![8.0])], 1.0).unwrap();
-    assert_eq!(norm, 8.0);
-    assert_close(&values(&params, "w"), &[-0.5]);
+    let moved = |largest: f64| {
+        let params = params(&[("a", &[0.0, 0.0]), ("still", &[0.0]), ("b", &[0.0])]);
+        let mut optimizer = Optimizer::new(OptimizerSettings { clip: largest, ..SGD });
+        let mut grads: Gradients = vec![Some(vec![3.0, 0.0]), None, Some(vec![4.0])];
+        let norms = optimizer.step(&pool(), &params, &mut grads, 1.0).unwrap();
+        assert_eq!((norms[0], norms[2]), (3.0, 4.0), "norms are those before clipping");
+        assert!(norms[1].is_nan());
+        [values(&params, "a"), values(&params, "b")].concat()
+    };
+    assert_close(&moved(0.0), &[-3.0, 0.0, -4.0]);
+    assert_close(&moved(10.0), &[-3.0, 0.0, -4.0]);
+    assert_close(&moved(1.0), &[-0.6, 0.0, -0.8]);
+}
+
+#[test]
+fn many_threads_update_as_one_does() {
+    // More numbers than one thread does alone.
+    let count = 50_000;
+    let start = gradients(0, count);
+    for settings in [SGD, ADAMW] {
+        let large = params(&[("a", &start), ("b", &start), ("c", &start)]);
+        let mut optimizer = Optimizer::new(settings);
+        let small: Vec<Params> = (0..3).map(|_| params(&[("w", &start)])).collect();
+        let mut alone: Vec<Optimizer> = (0..3).map(|_| Optimizer::new(settings)).collect();
+        for t in 1..4 {
+            let grads: Vec<Vec<f32>> = (0..3).map(|i| gradients(t + 10 * i, count)).collect();
+            let mut all: Gradients = grads.iter().cloned().map(Some).collect();
+            optimizer.step(&pool(), &large, &mut all, 0.1).unwrap();
+            for ((grad, params), optimizer) in grads.into_iter().zip(&small).zip(&mut alone) {
+                optimizer.step(&pool(), params, &mut vec![Some(grad)], 0.1).unwrap();
+            }
+        }
+        for (name, params) in ["a", "b", "c"].iter().zip(&small) {
+            assert_eq!(values(&large, name), values(params, "w"));
+        }
+    }
+}
+
+#[test]
+fn what_leaves_the_finite_numbers_is_refused_and_taken_back() {
+    let params = params(&[("a", &[1.0]), ("b", &[2.0])]);
+    let mut optimizer = Optimizer::new(SGD);
+    for wrong in [f32::NAN, f32::INFINITY] {
+        let mut grads = vec![Some(vec![0.5]), Some(vec![wrong])];
+        let error = optimizer.step(&pool(), &params, &mut grads, 0.1).unwrap_err();
+        assert_eq!(error.kind, Kind::Diverged);
+        assert!(error.to_string().contains("gradient of b"), "{error}");
+    }
+    let mut grads = vec![Some(vec![0.5]), Some(vec![1e30])];
+    let error = optimizer.step(&pool(), &params, &mut grads, 1e30).unwrap_err();
+    assert_eq!(error.kind, Kind::Diverged);
+    assert_eq!((values(&params, "a"), values(&params, "b")), (vec![1.0], vec![2.0]));
 }
 
 #[test]
@@ -190,7 +239,7 @@ fn a_frozen_gradient_does_not_count_when_clipping() {
     params.set_frozen("held", true).unwrap();
     let mut optimizer = Optimizer::new(OptimizerSettings { clip: 1.0, ..SGD });
     let mut grads = vec![Some(vec![1.0]), Some(vec![100.0])];
-    assert_eq!(optimizer.step(&params, &mut grads, 1.0).unwrap(), 1.0);
+    assert_eq!(optimizer.step(&pool(), &params, &mut grads, 1.0).unwrap()[0], 1.0);
     assert_close(&values(&params, "free"), &[-1.0]);
 }
 
@@ -198,11 +247,11 @@ fn a_frozen_gradient_does_not_count_when_clipping() {
 fn another_rule_begins_with_fresh_moments() {
     let changed = params(&[("w", &[1.0])]);
     let mut optimizer = Optimizer::new(SGD);
-    optimizer.step(&changed, &mut vec![Some(vec![0.5])], 0.2).unwrap();
+    optimizer.step(&pool(), &changed, &mut vec![Some(vec![0.5])], 0.2).unwrap();
     let fresh = params(&[("w", &values(&changed, "w"))]);
     optimizer.set(ADAMW);
-    optimizer.step(&changed, &mut vec![Some(vec![0.5])], 0.2).unwrap();
-    Optimizer::new(ADAMW).step(&fresh, &mut vec![Some(vec![0.5])], 0.2).unwrap();
+    optimizer.step(&pool(), &changed, &mut vec![Some(vec![0.5])], 0.2).unwrap();
+    Optimizer::new(ADAMW).step(&pool(), &fresh, &mut vec![Some(vec![0.5])], 0.2).unwrap();
     assert_eq!(values(&changed, "w"), values(&fresh, "w"));
 }
 

@@ -7,9 +7,9 @@
 use super::lanes;
 use super::matrix::{Into, Matrix, multiply};
 
-/// Queries in a block: scores of 64 queries and 256 keys fill 64 KiB, which stays in the second-level cache
-/// next to the keys and values of a head.
-const BLOCK: usize = 64;
+/// Queries in a block: few, so that little of the masked half is computed; a product of fewer would be slower. Scores of
+/// 32 queries and 256 keys fill 32 KiB.
+const BLOCK: usize = 32;
 
 /// Queries, keys and values are `[batch, pos, head · dim]`: heads side by side in each position.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,82 +56,84 @@ impl Shape {
     }
 
     /// Blocks of queries: first query and number of queries.
-    fn each_block(self) -> impl Iterator<Item = (usize, usize)> {
-        (0..self.positions).step_by(BLOCK).map(move |from| (from, BLOCK.min(self.positions - from)))
+    fn each_block(self) -> impl DoubleEndedIterator<Item = (usize, usize)> {
+        let blocks = 0..self.positions.div_ceil(BLOCK);
+        blocks.map(move |i| (i * BLOCK, BLOCK.min(self.positions - i * BLOCK)))
     }
 
-    fn block_scores(self) -> Vec<f32> {
-        vec![0.0; BLOCK.min(self.positions) * self.positions]
+    /// Numbers of scratch space that [`forward`] and [`backward`] need.
+    pub fn scratch(self) -> usize {
+        2 * BLOCK.min(self.positions) * self.positions
     }
 }
 
-/// Attended values, and for each row of the pattern the logarithm of the sum of the exponentials of its logits.
-pub fn forward(shape: Shape, q: &[f32], k: &[f32], v: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let (mut z, mut log_sums) = (vec![0.0; shape.len()], vec![0.0; shape.rows()]);
-    let mut scores = shape.block_scores();
+/// Queries, keys and values.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    pub q: &'a [f32],
+    pub k: &'a [f32],
+    pub v: &'a [f32],
+}
+
+/// What the forward pass writes: the attended values `z`, and for each row of the pattern the logarithm of the sum of the
+/// exponentials of its logits.
+pub struct Outputs<'a> {
+    pub z: &'a mut [f32],
+    pub log_sums: &'a mut [f32],
+}
+
+/// Attends. `scratch` has [`Shape::scratch`] numbers.
+pub fn forward(shape: Shape, of: Inputs<'_>, out: Outputs<'_>, scratch: &mut [f32]) {
     let (mut max, mut sum) = ([0.0; BLOCK], [0.0; BLOCK]);
     let width = shape.width();
     for (start, row) in shape.each_head() {
         for (from, count) in shape.each_block() {
             let keys = from + count;
             let (max, sum) = (&mut max[..count], &mut sum[..count]);
-            let scores = &mut scores[..keys * count];
-            let queries = shape.slab(q, start, from, count);
-            let visible = shape.slab(k, start, 0, keys);
+            let scores = &mut scratch[..keys * count];
+            let queries = shape.slab(of.q, start, from, count);
+            let visible = shape.slab(of.k, start, 0, keys);
             multiply(scores, count, visible, queries.transposed(), shape.scale, Into::Overwrite);
             lanes::softmax_columns(scores, from, max, sum);
-            let out = &mut z[start + from * width..];
+            let z = &mut out.z[start + from * width..];
             let (weights, values) =
-                (Matrix::new(scores, keys, count), shape.slab(v, start, 0, keys));
-            multiply(out, width, weights.transposed(), values, 1.0, Into::Overwrite);
+                (Matrix::new(scores, keys, count), shape.slab(of.v, start, 0, keys));
+            multiply(z, width, weights.transposed(), values, 1.0, Into::Overwrite);
             for (i, (max, sum)) in max.iter().zip(sum).enumerate() {
-                lanes::scale(&mut out[i * width..][..shape.dim], 1.0 / *sum);
-                log_sums[row + from + i] = max + sum.ln();
+                lanes::scale(&mut z[i * width..][..shape.dim], 1.0 / *sum);
+                out.log_sums[row + from + i] = max + sum.ln();
             }
         }
     }
-    (z, log_sums)
 }
 
-/// Which gradients are wanted.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wanted {
-    pub q: bool,
-    pub k: bool,
-    pub v: bool,
-}
-
-/// Gradients of queries, keys and values.
-pub struct Gradients {
-    pub q: Option<Vec<f32>>,
-    pub k: Option<Vec<f32>>,
-    pub v: Option<Vec<f32>>,
+/// Where the gradients of queries, keys and values go, whatever was there; none where none is wanted.
+pub struct Gradients<'a> {
+    pub q: Option<&'a mut [f32]>,
+    pub k: Option<&'a mut [f32]>,
+    pub v: Option<&'a mut [f32]>,
 }
 
 /// What the forward pass read and left behind, and the gradient `dz` of its result.
 #[derive(Clone, Copy)]
 pub struct Backward<'a> {
-    pub q: &'a [f32],
-    pub k: &'a [f32],
-    pub v: &'a [f32],
+    pub inputs: Inputs<'a>,
     pub z: &'a [f32],
     pub log_sums: &'a [f32],
     pub dz: &'a [f32],
 }
 
-/// Gradients that are wanted; the pattern is computed again, block by block.
-pub fn backward(shape: Shape, of: Backward<'_>, wanted: Wanted) -> Gradients {
-    let zeros = |wanted: bool| wanted.then(|| vec![0.0; shape.len()]);
-    let mut out = Gradients { q: zeros(wanted.q), k: zeros(wanted.k), v: zeros(wanted.v) };
-    let (mut pattern, mut d_scores) = (shape.block_scores(), shape.block_scores());
+/// Gradients that are wanted; the pattern is computed again, block by block. `scratch` has [`Shape::scratch`] numbers.
+pub fn backward(shape: Shape, of: Backward<'_>, out: &mut Gradients<'_>, scratch: &mut [f32]) {
+    let (pattern, d_scores) = scratch.split_at_mut(shape.scratch() / 2);
     for (start, row) in shape.each_head() {
-        for (from, count) in shape.each_block() {
+        // From the last block on: it reaches all keys, so that it can overwrite what the others add to.
+        for (from, count) in shape.each_block().rev() {
             let block = Block { shape, start, row, from, count };
-            block.recompute(of, &mut pattern, &mut d_scores);
-            block.add(of, &pattern, &d_scores, &mut out);
+            block.recompute(of, pattern, d_scores);
+            block.give(of, pattern, d_scores, out);
         }
     }
-    out
 }
 
 /// One block of queries of one head.
@@ -153,11 +155,11 @@ impl Block {
     fn recompute(&self, of: Backward<'_>, pattern: &mut [f32], d_scores: &mut [f32]) {
         let (shape, keys, count) = (self.shape, self.keys(), self.count);
         let (pattern, d_scores) = (&mut pattern[..keys * count], &mut d_scores[..keys * count]);
-        let queries = shape.slab(of.q, self.start, self.from, count).transposed();
-        let visible = shape.slab(of.k, self.start, 0, keys);
+        let queries = shape.slab(of.inputs.q, self.start, self.from, count).transposed();
+        let visible = shape.slab(of.inputs.k, self.start, 0, keys);
         multiply(pattern, count, visible, queries, shape.scale, Into::Overwrite);
         let dz = shape.slab(of.dz, self.start, self.from, count).transposed();
-        let values = shape.slab(of.v, self.start, 0, keys);
+        let values = shape.slab(of.inputs.v, self.start, 0, keys);
         multiply(d_scores, count, values, dz, 1.0, Into::Overwrite);
         let mut means = [0.0; BLOCK];
         for (i, mean) in means[..count].iter_mut().enumerate() {
@@ -169,22 +171,24 @@ impl Block {
         lanes::softmax_columns_backward(pattern, d_scores, from, log_sums, means, shape.scale);
     }
 
-    fn add(&self, of: Backward<'_>, pattern: &[f32], d_scores: &[f32], out: &mut Gradients) {
+    fn give(&self, of: Backward<'_>, pattern: &[f32], d_scores: &[f32], out: &mut Gradients<'_>) {
         let (shape, keys, width) = (self.shape, self.keys(), self.shape.width());
-        let pattern = Matrix::new(pattern, keys, self.count);
-        let d_scores = Matrix::new(d_scores, keys, self.count);
+        let pattern = Matrix::new(&pattern[..keys * self.count], keys, self.count);
+        let d_scores = Matrix::new(&d_scores[..keys * self.count], keys, self.count);
+        let is_last = keys == shape.positions;
+        let into = if is_last { Into::Overwrite } else { Into::Add };
         if let Some(dq) = &mut out.q {
-            let visible = shape.slab(of.k, self.start, 0, keys);
+            let visible = shape.slab(of.inputs.k, self.start, 0, keys);
             let dq = &mut dq[self.start + self.from * width..];
             multiply(dq, width, d_scores.transposed(), visible, 1.0, Into::Overwrite);
         }
         if let Some(dk) = &mut out.k {
-            let queries = shape.slab(of.q, self.start, self.from, self.count);
-            multiply(&mut dk[self.start..], width, d_scores, queries, 1.0, Into::Add);
+            let queries = shape.slab(of.inputs.q, self.start, self.from, self.count);
+            multiply(&mut dk[self.start..], width, d_scores, queries, 1.0, into);
         }
         if let Some(dv) = &mut out.v {
             let dz = shape.slab(of.dz, self.start, self.from, self.count);
-            multiply(&mut dv[self.start..], width, pattern, dz, 1.0, Into::Add);
+            multiply(&mut dv[self.start..], width, pattern, dz, 1.0, into);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::lanes;
 
 /// Sum over rows of `weight · (log Σ exp(logits) − logits[target])`; rows of weight 0 are skipped.
-/// With `gradient` (zeros, as large as `logits`), also that of the logits.
+/// With `gradient` (as large as `logits`, whatever it held), also that of the logits.
 pub fn cross_entropy(
     logits: &[f32],
     targets: &[u32],
@@ -14,6 +14,9 @@ pub fn cross_entropy(
     let mut sum = 0.0;
     for (i, (&target, &weight)) in targets.iter().zip(weight).enumerate() {
         if weight == 0.0 {
+            if let Some(gradient) = gradient.as_deref_mut() {
+                gradient[i * vocab..(i + 1) * vocab].fill(0.0);
+            }
             continue;
         }
         let (row, target) = (&logits[i * vocab..(i + 1) * vocab], target as usize);

@@ -1,15 +1,15 @@
-//! Exponentials and row reductions, written in lanes so that the compiler vectorises them, and compiled three
+//! Exponentials, sums and products of rows, written in lanes so that the compiler vectorises them, and compiled three
 //! times: plainly, for AVX2 with FMA, and for AVX-512; the widest that the processor has is chosen when the
 //! program runs.
 
 /// Numbers worked on side by side: one AVX-512 register.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 /// Compiles a function body for each level of the processor and picks one at run time.
 macro_rules! multiversion {
-    ($(#[$meta:meta])* pub fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? => $body:ident) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? => $body:ident) => {
         $(#[$meta])*
-        pub fn $name($($arg: $type),*) $(-> $out)? {
+        $vis fn $name($($arg: $type),*) $(-> $out)? {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
@@ -40,6 +40,7 @@ macro_rules! multiversion {
         }
     };
 }
+pub(super) use multiversion;
 
 multiversion! {
     /// Turns a row of logits into probabilities in place and returns the logarithm of the sum of their
@@ -99,19 +100,24 @@ multiversion! {
 }
 
 multiversion! {
+    /// Sum of squares in double precision: finite if and only if every number is.
+    pub fn square_sum(x: &[f32]) -> f64 => square_sum_body
+}
+
+multiversion! {
     /// `out = exp(x)`, to about 1e-7 relative; 0 below exp(-80).
     pub fn exp_all(x: &[f32], out: &mut [f32]) => exp_all_body
 }
 
 #[inline(always)]
-fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(super) fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     // Without the instruction, `mul_add` would be a library call.
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// `exp(x)` for `x <= 88`, to about 1e-7 relative. Below -80 it is 0, so that no denormal slows what follows.
 #[inline(always)]
-fn exp<const FMA: bool>(x: f32) -> f32 {
+pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     // Adding 1.5·2²³ rounds to a whole number and leaves it in the low bits.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, the first short enough that its multiples are exact.
@@ -156,7 +162,7 @@ fn max_of(x: &[f32]) -> f32 {
 
 /// Adds the lanes up pairwise, always in the same order.
 #[inline(always)]
-fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
+pub(super) fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
@@ -292,4 +298,18 @@ fn add_to_body<const FMA: bool>(out: &mut [f32], x: &[f32]) {
     for (o, &x) in out.iter_mut().zip(x) {
         *o += x;
     }
+}
+
+#[inline(always)]
+fn square_sum_body<const FMA: bool>(x: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; LANES];
+    let mut chunks = x.chunks_exact(LANES);
+    for chunk in &mut chunks {
+        for (sum, &x) in lanes.iter_mut().zip(chunk) {
+            let x = f64::from(x);
+            *sum = if FMA { x.mul_add(x, *sum) } else { x * x + *sum };
+        }
+    }
+    let rest = chunks.remainder().iter().map(|&x| f64::from(x) * f64::from(x));
+    lanes.iter().sum::<f64>() + rest.sum::<f64>()
 }

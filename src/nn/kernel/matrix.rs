@@ -90,6 +90,21 @@ pub fn multiply(
     }
 }
 
+/// Writes the transpose of `x`, `[rows, columns]`, row-major.
+pub fn transpose(x: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
+    /// Squares of this side are read and written within the nearest cache.
+    const SIDE: usize = 16;
+    for r in (0..rows).step_by(SIDE) {
+        for c in (0..columns).step_by(SIDE) {
+            for column in c..columns.min(c + SIDE) {
+                for row in r..rows.min(r + SIDE) {
+                    out[column * rows + row] = x[row * columns + column];
+                }
+            }
+        }
+    }
+}
+
 fn fits(len: usize, rows: usize, columns: usize, row_stride: usize) -> bool {
     rows == 0
         || columns == 0

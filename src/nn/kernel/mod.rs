@@ -1,8 +1,11 @@
 //! Single-threaded kernels on slices of `f32`, and the one pool of threads that runs them shard by shard.
 
+pub mod activation;
 pub mod attention;
 pub mod cross_entropy;
 pub mod lanes;
 pub mod matrix;
+pub mod normalize;
 pub mod pool;
 pub mod slice;
+pub mod update;

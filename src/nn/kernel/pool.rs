@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::record::error::{Error, Result};
@@ -52,6 +53,24 @@ impl Pool {
             Ok(())
         })?;
         Ok(results)
+    }
+
+    /// Changes each item, on all threads: what is done to one must not depend on the others.
+    ///
+    /// # Errors
+    /// That of the first item that failed; a panic comes back as one.
+    pub fn each<T: Send>(
+        &self,
+        items: &mut [T],
+        work: impl Fn(&mut T) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let caught = |(i, item): (usize, &mut T)| {
+            catch_unwind(AssertUnwindSafe(|| work(item)))
+                .unwrap_or_else(|panic| Err(fault(&format!("item {i}"), panic.as_ref())))
+        };
+        let outcomes: Vec<Result<()>> =
+            self.threads.install(|| items.par_iter_mut().enumerate().map(caught).collect());
+        outcomes.into_iter().collect()
     }
 
     /// Runs `work` for each shard in `0..shards`; `take` gets the results strictly in order, on this thread.
@@ -114,8 +133,9 @@ fn run_shards<T>(
     work: &(impl Fn(usize) -> Result<T> + Sync),
 ) {
     for shard in tickets {
-        let result = catch_unwind(AssertUnwindSafe(|| work(shard)))
-            .unwrap_or_else(|panic| Err(fault(shard, panic.as_ref())));
+        let result = catch_unwind(AssertUnwindSafe(|| work(shard))).unwrap_or_else(|panic| {
+            Err(fault(&format!("shard {shard} of the batch"), panic.as_ref()))
+        });
         if report.send((shard, result)).is_err() {
             return;
         }
@@ -150,13 +170,11 @@ fn gather<T>(
     Ok(())
 }
 
-fn fault(shard: usize, panic: &(dyn Any + Send)) -> Error {
+fn fault(part: &str, panic: &(dyn Any + Send)) -> Error {
     let said = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    Error::internal(format!(
-        "shard {shard} of the batch failed: {said}; this is a fault of the program"
-    ))
+    Error::internal(format!("{part} failed: {said}; this is a fault of the program"))
 }
