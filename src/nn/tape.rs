@@ -5,7 +5,7 @@
 //! products of what depends only on a token or a position, which are made once for the whole batch.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use candle_core::Tensor;
 
@@ -33,6 +33,7 @@ pub struct Numbers<'a> {
     transposed: Vec<OnceLock<Vec<f32>>>,
     /// Of each matrix that reads frozen embeddings: see [`Tape::linear`].
     folded: Vec<OnceLock<Folded>>,
+    work: &'a Workspace,
 }
 
 /// Frozen embeddings mapped by a matrix: a row for each token and each position.
@@ -56,7 +57,7 @@ impl<'a> Numbers<'a> {
     ///
     /// # Errors
     /// When a tensor cannot be read.
-    pub fn of(params: &'a Params, rows: usize) -> Result<Self> {
+    pub fn of(params: &'a Params, rows: usize, work: &'a Workspace) -> Result<Self> {
         let floats: Vec<Floats<'a>> = params
             .all()
             .map(|p| Floats::of(params.var(p).as_tensor()))
@@ -68,6 +69,7 @@ impl<'a> Numbers<'a> {
             rows,
             transposed: (0..count).map(|_| OnceLock::new()).collect(),
             folded: (0..count).map(|_| OnceLock::new()).collect(),
+            work,
         })
     }
 
@@ -86,7 +88,7 @@ impl<'a> Numbers<'a> {
 
     fn transposed(&self, param: Param, outputs: usize, inputs: usize) -> &[f32] {
         self.transposed[param.index()].get_or_init(|| {
-            let mut out = vec![0.0; outputs * inputs];
+            let mut out = self.work.take(outputs * inputs);
             transpose(self.slice(param), outputs, inputs, &mut out);
             out
         })
@@ -96,7 +98,7 @@ impl<'a> Numbers<'a> {
         self.folded[w.index()].get_or_init(|| {
             let mapped = |table: Param| {
                 let table = self.slice(table);
-                let mut out = vec![0.0; table.len() / inputs * outputs];
+                let mut out = self.work.take(table.len() / inputs * outputs);
                 let x = Matrix::new(table, table.len() / inputs, inputs);
                 let w = Matrix::new(self.slice(w), outputs, inputs).transposed();
                 multiply(&mut out, outputs, x, w, 1.0, Into::Overwrite);
@@ -137,29 +139,43 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// Buffers by their length, reused from step to step.
+impl Drop for Numbers<'_> {
+    fn drop(&mut self) {
+        let folded = self.folded.drain(..).filter_map(OnceLock::into_inner);
+        let folded = folded.flat_map(|folded| [folded.tokens, folded.positions]);
+        let transposed = self.transposed.drain(..).filter_map(OnceLock::into_inner);
+        transposed.chain(folded).for_each(|buffer| self.work.give(buffer));
+    }
+}
+
+/// Buffers by their length, reused from shard to shard and from step to step.
 #[derive(Default)]
 pub struct Workspace {
-    free: BTreeMap<usize, Vec<Vec<f32>>>,
+    free: Mutex<BTreeMap<usize, Vec<Vec<f32>>>>,
 }
 
 impl Workspace {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Vec<f32>>>> {
+        // A panic leaves whole buffers behind: their numbers do not matter.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A buffer of `length` numbers, whatever they are.
-    fn take(&mut self, length: usize) -> Vec<f32> {
-        let free = self.free.get_mut(&length).and_then(Vec::pop);
+    fn take(&self, length: usize) -> Vec<f32> {
+        let free = self.lock().get_mut(&length).and_then(Vec::pop);
         free.unwrap_or_else(|| vec![0.0; length])
     }
 
-    fn take_zeros(&mut self, length: usize) -> Vec<f32> {
+    fn take_zeros(&self, length: usize) -> Vec<f32> {
         let mut buffer = self.take(length);
         buffer.fill(0.0);
         buffer
     }
 
     /// Takes back a buffer.
-    pub fn give(&mut self, buffer: Vec<f32>) {
+    pub fn give(&self, buffer: Vec<f32>) {
         if !buffer.is_empty() {
-            self.free.entry(buffer.len()).or_default().push(buffer);
+            self.lock().entry(buffer.len()).or_default().push(buffer);
         }
     }
 }
@@ -225,7 +241,7 @@ pub struct Tape<'a> {
     batch: &'a Batch,
     /// Of each position in the loss.
     weight: &'a [f32],
-    work: Workspace,
+    work: &'a Workspace,
     slots: Vec<Slot<'a>>,
     /// The positions that are left, if not all of them are.
     selected: Option<Vec<usize>>,
@@ -243,15 +259,11 @@ pub struct Found {
 }
 
 impl<'a> Tape<'a> {
-    /// `weight` has one entry a position of the batch. `work` may come from any tape before.
-    pub fn new(
-        numbers: &'a Numbers<'a>,
-        batch: &'a Batch,
-        weight: &'a [f32],
-        work: Workspace,
-    ) -> Self {
+    /// `weight` has one entry a position of the batch.
+    pub fn new(numbers: &'a Numbers<'a>, batch: &'a Batch, weight: &'a [f32]) -> Self {
         let none = || numbers.floats.iter().map(|_| None).collect();
         let found = Found { loss: 0.0, grads: none(), folds: none() };
+        let work = numbers.work;
         Self { numbers, batch, weight, work, slots: Vec::new(), selected: None, found }
     }
 
@@ -530,12 +542,12 @@ impl<'a> Tape<'a> {
         self.push(slot(Op::Select(x), out, width, wanted))
     }
 
-    /// The loss of logits `[batch · pos, vocab]` (or of the rows in the loss), and the way back from it. The workspace is
-    /// for the next tape; the gradients are of its buffers.
+    /// The loss of logits `[batch · pos, vocab]` (or of the rows in the loss), and the way back from it. The gradients are
+    /// of the buffers of the workspace, and may be given back to it.
     ///
     /// # Errors
     /// When there are no logits for each position, or a weighted target is none of the vocabulary.
-    pub fn backward(mut self, logits: Value) -> Result<(Found, Workspace)> {
+    pub fn backward(mut self, logits: Value) -> Result<Found> {
         let (targets, weight): (Vec<u32>, Vec<f32>) = match &self.selected {
             Some(rows) => rows.iter().map(|&i| (self.batch.targets[i], self.weight[i])).unzip(),
             None => (self.batch.targets.clone(), self.weight.to_vec()),
@@ -559,7 +571,7 @@ impl<'a> Tape<'a> {
             }
             self.work.give(slot.data);
         }
-        Ok((self.found, self.work))
+        Ok(self.found)
     }
 
     /// Passes the gradient of a value, computed as `op` says, on to what it was computed from.

@@ -1,6 +1,6 @@
 //! Step, evaluate, give out weights: training without a thread and without a clock.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::model::{Input, Layout, Model};
 use crate::nn::kernel::lanes::{add_to, scale};
@@ -52,7 +52,7 @@ pub struct Trainer {
     steps_done: u64,
     /// Last step whose evaluation the rules of the marks have seen.
     observed: Option<u64>,
-    spare: Spare,
+    work: Workspace,
 }
 
 impl Trainer {
@@ -86,7 +86,7 @@ impl Trainer {
             changed: Vec::new(),
             steps_done: 0,
             observed: None,
-            spare: Spare::default(),
+            work: Workspace::default(),
             experiment,
             source,
             model,
@@ -238,7 +238,7 @@ impl Trainer {
             })?;
         let trained = self.params.all().filter(|p| self.params.is_trained(*p));
         self.grad_norms = trained.map(|p| norms[p.index()]).collect();
-        self.spare.take_back(grads);
+        grads.into_iter().flatten().for_each(|buffer| self.work.give(buffer));
         self.steps_done += 1;
         Ok(marks)
     }
@@ -391,7 +391,8 @@ impl Trainer {
     /// Loss and gradients of the batch of this step: shard after shard on the pool, added in their order.
     fn gradients(&self) -> Result<(f64, Gradients)> {
         let train = &self.experiment.train;
-        let numbers = Numbers::of(&self.params, train.batch * self.source.length())?;
+        let positions = train.batch * self.source.length();
+        let numbers = Numbers::of(&self.params, positions, &self.work)?;
         let rows = shard_rows(train, self.source.length());
         let shards = train.batch.div_ceil(rows);
         let mut sum = Found::default();
@@ -399,17 +400,18 @@ impl Trainer {
         self.pool.fold_in_order(
             shards,
             |shard| self.shard(&numbers, shard * rows, rows.min(train.batch - shard * rows)),
-            |shard: Shard| {
-                counts += shard.count;
-                self.spare.add(&mut sum, shard);
+            |(count, found): (usize, Found)| {
+                counts += count;
+                sum.loss += found.loss;
+                add_all(&mut sum.grads, found.grads, &self.work);
+                add_all(&mut sum.folds, found.folds, &self.work);
                 Ok(())
             },
         )?;
         numbers.unfold(&sum.folds, &mut sum.grads);
-        self.spare.take_back(sum.folds);
+        sum.folds.into_iter().flatten().for_each(|buffer| self.work.give(buffer));
         // Shards weigh positions as if all of them counted; now it is known how many do.
-        let all = (train.batch * self.source.length()) as f64;
-        let factor = all / counts.max(1) as f64;
+        let factor = positions as f64 / counts.max(1) as f64;
         for (param, grad) in self.params.all().zip(&mut sum.grads) {
             if self.params.is_frozen(param) {
                 continue;
@@ -423,21 +425,19 @@ impl Trainer {
         Ok((sum.loss * factor, sum.grads))
     }
 
-    /// Sequences `from..from + rows` of the batch of this step.
-    fn shard(&self, numbers: &Numbers<'_>, from: usize, rows: usize) -> Result<Shard> {
+    /// Sequences `from..from + rows` of the batch of this step: how many positions are in the loss, and what was found.
+    fn shard(&self, numbers: &Numbers<'_>, from: usize, rows: usize) -> Result<(usize, Found)> {
         let train = &self.experiment.train;
         let first = self.steps_done * train.batch as u64 + from as u64;
         let batch = task::batch(&*self.source, train.seed as u64, first, rows);
         let (weight, count) = loss_weights(&batch, train.loss, train.batch);
         if !self.in_force.iter().any(Intervention::changes_forward) {
-            let mut tape = Tape::new(numbers, &batch, &weight, self.spare.take());
+            let mut tape = Tape::new(numbers, &batch, &weight);
             if let Some(logits) = self.model.record(&mut tape)? {
-                let (found, work) = tape.backward(logits)?;
-                return Ok(Shard { count, found, work });
+                return Ok((count, tape.backward(logits)?));
             }
         }
-        let found = self.through_tensors(&batch, &weight)?;
-        Ok(Shard { count, found, work: Workspace::default() })
+        Ok((count, self.through_tensors(&batch, &weight)?))
     }
 
     /// The same over tensors, under what is in force.
@@ -491,45 +491,8 @@ fn spelled_our_way(what: &Intervention) -> Intervention {
     }
 }
 
-/// What came of a part of a batch.
-struct Shard {
-    /// Positions in the loss.
-    count: usize,
-    found: Found,
-    work: Workspace,
-}
-
-/// Buffers that wait for the next shard.
-#[derive(Default)]
-struct Spare(Mutex<Vec<Workspace>>);
-
-impl Spare {
-    fn lock(&self) -> MutexGuard<'_, Vec<Workspace>> {
-        // A panic leaves whole buffers behind: their numbers do not matter.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self) -> Workspace {
-        self.lock().pop().unwrap_or_default()
-    }
-
-    /// Adds what a shard found to the sum and keeps its buffers.
-    fn add(&self, sum: &mut Found, shard: Shard) {
-        let Shard { found, mut work, .. } = shard;
-        sum.loss += found.loss;
-        add_all(&mut sum.grads, found.grads, &mut work);
-        add_all(&mut sum.folds, found.folds, &mut work);
-        self.lock().push(work);
-    }
-
-    fn take_back(&self, buffers: Vec<Option<Vec<f32>>>) {
-        if let Some(work) = self.lock().first_mut() {
-            buffers.into_iter().flatten().for_each(|buffer| work.give(buffer));
-        }
-    }
-}
-
-fn add_all(sum: &mut Vec<Option<Vec<f32>>>, more: Vec<Option<Vec<f32>>>, work: &mut Workspace) {
+/// Adds the gradients of a shard to those of the shards before it.
+fn add_all(sum: &mut Vec<Option<Vec<f32>>>, more: Vec<Option<Vec<f32>>>, work: &Workspace) {
     if sum.is_empty() {
         *sum = more;
         return;
