@@ -15,7 +15,7 @@ pub const BIRTH: Workload = Workload {
 };
 
 /// The column of the metrics, and where it is to get.
-const COLUMN: &str = "in_context_accuracy";
+const COLUMN: &str = "accuracy_in_context";
 const ENOUGH: f64 = 0.9;
 
 /// No seed needs as many.

@@ -13,7 +13,7 @@ use super::attention::Attention;
 use super::kernel::activation::{Activation, swiglu, swiglu_backward};
 use super::kernel::attention::{self as attention, Backward, Gradients, Inputs, Outputs};
 use super::kernel::cross_entropy::cross_entropy;
-use super::kernel::lanes::add_to;
+use super::kernel::lanes::{add_row_and_rest, add_to};
 use super::kernel::matrix::{Into, Matrix, multiply, transpose};
 use super::kernel::normalize::{self, Rule};
 use super::kernel::slice::Floats;
@@ -377,21 +377,12 @@ impl<'a> Tape<'a> {
         }
         let rows = self.rows(x);
         let mut out = self.work.take(rows * outputs);
-        let mut into = Into::Overwrite;
-        if let Some(residual) = residual {
-            out.copy_from_slice(&self.slots[residual.0].data);
-            into = Into::Add;
-        }
-        if let Some(bias) = bias {
-            let bias = numbers.slice(bias);
-            for row in out.chunks_exact_mut(outputs) {
-                if into == Into::Add { add_to(row, bias) } else { row.copy_from_slice(bias) }
-            }
-            into = Into::Add;
-        }
         let w_data = Matrix::new(numbers.transposed(w, outputs, inputs), inputs, outputs);
         let x_data = Matrix::new(&self.slots[x.0].data, rows, inputs);
-        multiply(&mut out, outputs, x_data, w_data, 1.0, into);
+        multiply(&mut out, outputs, x_data, w_data, 1.0, Into::Overwrite);
+        let bias_data = bias.map_or(&[][..], |bias| numbers.slice(bias));
+        let residual_data = residual.map_or(&[][..], |value| &self.slots[value.0].data);
+        add_row_and_rest(&mut out, bias_data, residual_data);
         let trained = numbers.is_wanted(w) || bias.is_some_and(|b| numbers.is_wanted(b));
         let wanted = trained
             || self.is_wanted(x)

@@ -100,6 +100,11 @@ multiversion! {
 }
 
 multiversion! {
+    /// `out[i] += row[i % row.len()] + rest[i]`; an empty `row` or `rest` adds nothing.
+    pub fn add_row_and_rest(out: &mut [f32], row: &[f32], rest: &[f32]) => add_row_and_rest_body
+}
+
+multiversion! {
     /// Sum of squares in double precision: finite if and only if every number is.
     pub fn square_sum(x: &[f32]) -> f64 => square_sum_body
 }
@@ -312,4 +317,25 @@ fn square_sum_body<const FMA: bool>(x: &[f32]) -> f64 {
     }
     let rest = chunks.remainder().iter().map(|&x| f64::from(x) * f64::from(x));
     lanes.iter().sum::<f64>() + rest.sum::<f64>()
+}
+
+#[inline(always)]
+fn add_row_and_rest_body<const FMA: bool>(out: &mut [f32], row: &[f32], rest: &[f32]) {
+    match (row.is_empty(), rest.is_empty()) {
+        (true, true) => {}
+        (true, false) => add_to_body::<FMA>(out, rest),
+        (false, true) => {
+            for out in out.chunks_exact_mut(row.len()) {
+                add_to_body::<FMA>(out, row);
+            }
+        }
+        (false, false) => {
+            let rows = out.chunks_exact_mut(row.len()).zip(rest.chunks_exact(row.len()));
+            for (out, rest) in rows {
+                for ((o, x), r) in out.iter_mut().zip(row).zip(rest) {
+                    *o += x + r;
+                }
+            }
+        }
+    }
 }
