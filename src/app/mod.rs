@@ -14,6 +14,7 @@ mod open;
 mod pace;
 mod paint;
 mod palette;
+pub mod rehearsal;
 pub mod run;
 mod shell;
 mod shot;
@@ -554,8 +555,9 @@ impl App {
     }
 }
 
-impl eframe::App for App {
-    fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
+impl App {
+    /// Takes in what has happened and asks what the panels need; also called while the window is hidden.
+    fn look(&mut self, ctx: &Context) {
         let hidden = ctx.input(|i| i.viewport().visible() == Some(false)) && self.shot.is_none();
         let calls = if hidden { Vec::new() } else { self.desk.calls(&self.lab) };
         self.take_outcomes();
@@ -567,7 +569,8 @@ impl eframe::App for App {
         }
     }
 
-    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
+    /// One frame; `drawn` is what the frame before took in all, as far as it is known.
+    fn frame(&mut self, ui: &mut Ui, drawn: Duration) {
         let begun = Instant::now();
         let ctx = ui.ctx().clone();
         if (ctx.theme() == egui::Theme::Dark) != self.dark {
@@ -596,8 +599,7 @@ impl eframe::App for App {
         self.drill();
         self.take_shot(&ctx);
         // Half of a frame is drawing it; the other half is known only of the frame before.
-        let drawn = frame.info().cpu_usage.unwrap_or(0.0);
-        self.frame_cost = begun.elapsed().max(Duration::from_secs_f32(drawn.clamp(0.0, 1.0)));
+        self.frame_cost = begun.elapsed().max(drawn);
         let eager = !self.lab.any_training() || self.lab.inquiry.is_by_hand();
         self.eager.store(eager, Ordering::Relaxed);
         if acted {
@@ -605,6 +607,17 @@ impl eframe::App for App {
         } else if let Some(after) = self.next_frame() {
             ctx.request_repaint_after(after);
         }
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
+        self.look(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
+        let drawn = frame.info().cpu_usage.unwrap_or(0.0);
+        self.frame(ui, Duration::from_secs_f32(drawn.clamp(0.0, 1.0)));
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {

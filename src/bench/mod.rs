@@ -2,6 +2,9 @@
 
 pub mod cost;
 mod emerge;
+mod frame;
+mod scratch;
+mod scrub;
 mod train;
 
 use std::time::{Duration, Instant};
@@ -11,8 +14,16 @@ use crate::nn::kernel::pool::Pool;
 use crate::record::error::{Error, Result, did_you_mean};
 
 /// All workloads.
-pub const ALL: &[Workload] =
-    &[train::BIRTH, train::BIRTH_SMALL, train::GPT, train::GPT_DEEP, train::GROWTH, emerge::BIRTH];
+pub const ALL: &[Workload] = &[
+    train::BIRTH,
+    train::BIRTH_SMALL,
+    train::GPT,
+    train::GPT_DEEP,
+    train::GROWTH,
+    emerge::BIRTH,
+    scrub::SCRUB,
+    frame::DEFAULT,
+];
 
 /// Something that the program does, to be timed.
 pub struct Workload {
