@@ -2,6 +2,7 @@
 
 pub mod cost;
 mod emerge;
+mod examine;
 mod frame;
 mod scratch;
 mod scrub;
@@ -21,6 +22,7 @@ pub const ALL: &[Workload] = &[
     train::GPT_DEEP,
     train::GROWTH,
     emerge::BIRTH,
+    examine::ATTENTION,
     scrub::SCRUB,
     frame::DEFAULT,
 ];
