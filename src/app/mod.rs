@@ -19,6 +19,7 @@ pub mod run;
 mod shell;
 mod shot;
 pub mod state;
+mod stopwatch;
 mod surgery;
 mod theme;
 mod timeline;
@@ -50,6 +51,7 @@ use run::Origin;
 use shell::Lost;
 use shot::Shot;
 use state::Lab;
+use stopwatch::Stopwatch;
 use worker::{Outcome, Worker};
 
 pub use crate::gpu::device::Adapter;
@@ -68,6 +70,15 @@ pub struct Launch {
     pub folder: Option<PathBuf>,
     /// A drill: throw the graphics device away when this step is in view.
     pub lose_device_at: Option<u64>,
+    /// Tell how far the window has come, and close it after this time.
+    pub stopwatch: Option<Duration>,
+}
+
+impl Launch {
+    /// Whether a person's own layout is shown and kept.
+    fn is_own(&self) -> bool {
+        self.screenshot.is_none() && self.stopwatch.is_none()
+    }
 }
 
 /// Surroundings that differ between a person's window and a test.
@@ -119,6 +130,7 @@ pub struct App {
     window: Arc<Mutex<Context>>,
     lost: Lost,
     lose_device_at: Option<u64>,
+    stopwatch: Option<Stopwatch>,
     note: Option<(String, Instant)>,
     /// A menu or a question lies over the panels: keys are for it.
     covered: bool,
@@ -174,12 +186,13 @@ impl App {
             window,
             lost: Lost::default(),
             lose_device_at: launch.lose_device_at,
+            stopwatch: launch.stopwatch.map(Stopwatch::new),
             note: None,
             covered: false,
             undo: Undoer::default(),
         };
-        // A picture for others shows the layout that others have.
-        if launch.screenshot.is_none()
+        // A picture for others shows the layout that others have; so does a measurement.
+        if launch.is_own()
             && let Some(kept) = kept
         {
             app.dock = kept.dock;
@@ -573,6 +586,7 @@ impl App {
     fn frame(&mut self, ui: &mut Ui, drawn: Duration) {
         let begun = Instant::now();
         let ctx = ui.ctx().clone();
+        self.time(&ctx);
         if (ctx.theme() == egui::Theme::Dark) != self.dark {
             self.apply_look(&ctx);
         }
@@ -622,6 +636,7 @@ impl eframe::App for App {
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
         if self.shot.is_none()
+            && self.stopwatch.is_none()
             && let Ok(text) = serde_json::to_string(&self.kept())
         {
             storage.set_string(KEPT, text);

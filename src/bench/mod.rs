@@ -7,6 +7,7 @@ mod frame;
 mod scratch;
 mod scrub;
 mod train;
+mod window;
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,9 @@ pub const ALL: &[Workload] = &[
     examine::ATTENTION,
     scrub::SCRUB,
     frame::DEFAULT,
+    window::START,
+    window::TAX,
+    window::MEMORY,
 ];
 
 /// Something that the program does, to be timed.
