@@ -9,6 +9,7 @@ mod dialogs;
 mod dock;
 mod form;
 mod gpu_cloud;
+pub mod ground;
 mod library;
 mod open;
 mod pace;
@@ -521,7 +522,7 @@ impl App {
 
     fn draw(&mut self, ui: &mut Ui) -> Vec<Action> {
         let mut actions = Vec::new();
-        // The window is cleared to the colour of the bars: painting it again would cost a software adapter dear.
+        let (window, ground) = (ui.max_rect(), ground::reserve(ui));
         let bar = Frame::new().inner_margin(Margin::symmetric(8, 4));
         Panel::top("menu").frame(bar).show_separator_line(false).show(ui, |ui| {
             actions.extend(top::menu(ui, &self.lab, self.adapter.as_ref()));
@@ -537,6 +538,7 @@ impl App {
             let more = self.dock.ui(ui, &mut |ui, kind| desk.panel(ui, kind, lab, shelf));
             actions.extend(more);
         });
+        ground::paint(ui, ground, window, &self.desk.papers, ui.visuals().panel_fill);
         actions.append(&mut self.desk.actions);
         actions
     }
