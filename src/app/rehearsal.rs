@@ -1,12 +1,17 @@
 //! The window without a window: frames of the program as it is, drawn into nothing, for measurements.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
-use egui::{Context, RawInput, Rect, pos2};
+use egui::{Context, RawInput, Rect, Ui, pos2};
 
+use crate::figure::Cloud;
 use crate::record::error::{Error, Result};
+use crate::record::question::{ProbeCall, Readings};
 
+use super::cloud::{self, Camera, CloudCanvas, Kept, Place};
+use super::gpu_cloud::{self, Refusal};
 use super::{App, Launch, Surroundings};
 
 /// Width and height of what is drawn into, in screen units of one pixel.
@@ -49,26 +54,34 @@ impl Rehearsal {
 
     /// Draws a frame.
     pub fn frame(&mut self) -> Took {
-        let (cpu, wall) = (thread_time(), Instant::now());
         self.due = None;
-        let input = RawInput {
-            screen_rect: Some(Rect::from_min_max(pos2(0.0, 0.0), SIZE.into())),
-            time: Some(self.begun.elapsed().as_secs_f64()),
-            ..RawInput::default()
-        };
-        let Self { ctx, app, last, .. } = self;
-        let mut output = ctx.run_ui(input, |ui| {
+        let Self { ctx, app, last, begun, .. } = self;
+        let took = timed(ctx, begun.elapsed(), |ui| {
             app.look(ui.ctx());
             app.frame(ui, *last);
         });
-        // No device waits for the textures.
-        output.textures_delta.clear();
-        let triangles = ctx.tessellate(std::mem::take(&mut output.shapes), output.pixels_per_point);
-        drop(triangles);
-        let wall = wall.elapsed();
-        let spent = cpu.and_then(|before| Some(thread_time()?.saturating_sub(before)));
-        self.last = wall;
-        Took { cpu: spent.unwrap_or(wall), wall }
+        self.last = took.wall;
+        took
+    }
+
+    /// Shows these panels alone.
+    pub fn show_only(&mut self, kinds: &[&str]) {
+        for kind in super::dock::kinds() {
+            if !kinds.contains(&kind) {
+                self.app.dock.close(kind);
+            }
+        }
+    }
+
+    /// What the panels ask for.
+    pub fn calls(&self) -> Vec<ProbeCall> {
+        self.app.desk.calls(&self.app.lab)
+    }
+
+    /// Puts an answer before the panels, as if it had come now.
+    pub fn answer(&mut self, readings: Arc<Readings>) {
+        self.app.lab.readings = Some(readings);
+        self.app.lab.changed();
     }
 
     /// Waits until the program wants a frame; false if it wants none within `patience`.
@@ -120,6 +133,52 @@ impl Rehearsal {
         self.until("a recorded step is shown", |app| app.lab.inquiry.is_settled(step))?;
         Ok(begun.elapsed())
     }
+}
+
+/// A cloud alone in a window whose device draws it.
+pub struct StillCloud {
+    ctx: Context,
+    cloud: Cloud,
+    camera: Camera,
+    kept: Kept,
+    refusal: Refusal,
+}
+
+impl StillCloud {
+    pub fn new(cloud: Cloud) -> Self {
+        let ctx = Context::default();
+        gpu_cloud::note(&ctx, wgpu::TextureFormat::Rgba8Unorm, Ok(()));
+        let (camera, kept, refusal) = (Camera::default(), Kept::default(), Refusal::default());
+        Self { ctx, cloud, camera, kept, refusal }
+    }
+
+    /// Draws a frame.
+    pub fn frame(&mut self) -> Took {
+        let Self { ctx, cloud, camera, kept, refusal } = self;
+        timed(ctx, Duration::ZERO, |ui| {
+            let room = ui.max_rect();
+            let place = Place { room, x: (-10.0, 10.0), y: (-6.0, 6.0) };
+            let canvas = CloudCanvas { camera, kept, refusal };
+            cloud::show(ui, &ui.painter().clone(), place, cloud, canvas);
+        })
+    }
+}
+
+/// One frame up to its triangles.
+fn timed(ctx: &Context, time: Duration, mut draw: impl FnMut(&mut Ui)) -> Took {
+    let (cpu, wall) = (thread_time(), Instant::now());
+    let input = RawInput {
+        screen_rect: Some(Rect::from_min_max(pos2(0.0, 0.0), SIZE.into())),
+        time: Some(time.as_secs_f64()),
+        ..RawInput::default()
+    };
+    let mut output = ctx.run_ui(input, |ui| draw(ui));
+    // No device waits for the textures.
+    output.textures_delta.clear();
+    drop(ctx.tessellate(std::mem::take(&mut output.shapes), output.pixels_per_point));
+    let wall = wall.elapsed();
+    let spent = cpu.and_then(|before| Some(thread_time()?.saturating_sub(before)));
+    Took { cpu: spent.unwrap_or(wall), wall }
 }
 
 /// Processor time of this thread so far.

@@ -1,5 +1,6 @@
 //! How fast the program is: workloads that `mnemoscope bench` measures and `benches/` times again.
 
+mod cloud;
 pub mod cost;
 mod emerge;
 mod examine;
@@ -26,6 +27,8 @@ pub const ALL: &[Workload] = &[
     examine::ATTENTION,
     scrub::SCRUB,
     frame::DEFAULT,
+    frame::HEADS,
+    cloud::PROJECT,
     window::START,
     window::TAX,
     window::MEMORY,

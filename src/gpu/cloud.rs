@@ -288,6 +288,11 @@ impl CloudBuffers {
         }
     }
 
+    /// Has the points projected again, whether they have changed or not.
+    pub fn outdate(&mut self) {
+        self.stale = true;
+    }
+
     /// Records the projection, if it is out of date, and sets the view. Returns whether the compute pass runs.
     pub fn prepare(
         &mut self,
