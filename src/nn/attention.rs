@@ -44,9 +44,8 @@ pub fn attend(
     let q = by_head(tap, how, Point::Q, q)?;
     let k = by_head(tap, how, Point::K, k)?;
     let v = by_head(tap, how, Point::V, v)?;
-    let watched = [Point::Scores, Point::Pattern]
-        .iter()
-        .any(|&point| tap.wants(Site { layer: how.layer, point }));
+    let wants = |point| tap.wants(Site { layer: how.layer, point });
+    let watched = wants(Point::Scores) || wants(Point::Pattern);
     let z = if watched { plainly(how, &q, &k, &v, tap)? } else { fused(how, &q, &k, &v)? };
     by_head(tap, how, Point::Z, &z)
 }
@@ -89,11 +88,15 @@ fn plainly(
     tap: &mut dyn Tap,
 ) -> Result<Tensor> {
     let shape = shape(how, q, k, v)?;
-    let scores = q.apply_op2(k, Scores(shape))?;
+    // Softmax does not look at what is masked: only who watches the scores sees it.
+    let whole = tap.wants(Site { layer: how.layer, point: Point::Scores });
+    let scores = q.apply_op2(k, Scores { shape, whole })?;
     let scores = through(tap, how.layer, Point::Scores, scores)?;
     let pattern = scores.contiguous()?.apply_op1(CausalSoftmax)?;
+    let computed = pattern.id();
     let pattern = through(tap, how.layer, Point::Pattern, pattern)?;
-    Ok(pattern.contiguous()?.apply_op2(v, Mix(shape))?)
+    let whole = pattern.id() != computed;
+    Ok(pattern.contiguous()?.apply_op2(v, Mix { shape, whole })?)
 }
 
 fn shape(how: Attention, q: &Tensor, k: &Tensor, v: &Tensor) -> CandleResult<kernel::Shape> {
@@ -162,8 +165,11 @@ impl CustomOp3 for Fused {
     }
 }
 
-/// All logits `[batch, head, query, key]`, scaled, before the mask.
-struct Scores(kernel::Shape);
+/// Logits `[batch, head, query, key]`, scaled, before the mask; what is masked may be left at 0.
+struct Scores {
+    shape: kernel::Shape,
+    whole: bool,
+}
 
 impl CustomOp2 for Scores {
     fn name(&self) -> &'static str {
@@ -177,12 +183,15 @@ impl CustomOp2 for Scores {
         k: &CpuStorage,
         k_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
-        let (shape, t) = (self.0, self.0.positions);
+        let (shape, t) = (self.shape, self.shape.positions);
         let (q, k) = (floats(q, q_layout)?, floats(k, k_layout)?);
         let mut out = vec![0.0; shape.rows() * t];
         for (start, row) in shape.each_head() {
-            let (q, k) = (shape.slab(q, start, 0, t), shape.slab(k, start, 0, t));
-            multiply(&mut out[row * t..], t, q, k.transposed(), shape.scale, Into::Overwrite);
+            for (from, count, seen) in blocks(t, self.whole) {
+                let (q, k) = (shape.slab(q, start, from, count), shape.slab(k, start, 0, seen));
+                let out = &mut out[(row + from) * t..];
+                multiply(out, t, q, k.transposed(), shape.scale, Into::Overwrite);
+            }
         }
         Ok((CpuStorage::F32(out), Shape::from((shape.batch, shape.heads, t, t))))
     }
@@ -194,7 +203,7 @@ impl CustomOp2 for Scores {
         _scores: &Tensor,
         d_scores: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
-        let (shape, t, width) = (self.0, self.0.positions, self.0.width());
+        let (shape, t, width) = (self.shape, self.shape.positions, self.shape.width());
         let d_scores = d_scores.contiguous()?;
         let (ds, q_data, k_data) = (Floats::of(&d_scores)?, Floats::of(q)?, Floats::of(k)?);
         let mut dq = vec![0.0; if q.track_op() { shape.len() } else { 0 }];
@@ -256,8 +265,22 @@ impl CustomOp1 for CausalSoftmax {
     }
 }
 
-/// Values mixed by a pattern `[batch, head, query, key]` (of any numbers: a tap may have changed it).
-struct Mix(kernel::Shape);
+/// First query, queries and keys of products that leave out most of what is masked; all at once if it is wanted too.
+fn blocks(positions: usize, whole: bool) -> impl Iterator<Item = (usize, usize, usize)> {
+    const BLOCK: usize = 64;
+    let size = if whole { positions.max(1) } else { BLOCK };
+    (0..positions).step_by(size).map(move |from| {
+        let count = size.min(positions - from);
+        (from, count, from + count)
+    })
+}
+
+/// Values mixed by a pattern `[batch, head, query, key]`; where that is whole it may be of any numbers: a tap has
+/// changed it.
+struct Mix {
+    shape: kernel::Shape,
+    whole: bool,
+}
 
 impl CustomOp2 for Mix {
     fn name(&self) -> &'static str {
@@ -271,13 +294,16 @@ impl CustomOp2 for Mix {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
-        let (shape, t) = (self.0, self.0.positions);
+        let (shape, t) = (self.shape, self.shape.positions);
         let (pattern, v) = (floats(pattern, pattern_layout)?, floats(v, v_layout)?);
         let mut z = vec![0.0; shape.len()];
         for (start, row) in shape.each_head() {
-            let pattern = Matrix::new(&pattern[row * t..][..t * t], t, t);
-            let v = shape.slab(v, start, 0, t);
-            multiply(&mut z[start..], shape.width(), pattern, v, 1.0, Into::Overwrite);
+            for (from, count, seen) in blocks(t, self.whole) {
+                let pattern = Matrix::strided(&pattern[(row + from) * t..], count, seen, t);
+                let v = shape.slab(v, start, 0, seen);
+                let z = &mut z[start + from * shape.width()..];
+                multiply(z, shape.width(), pattern, v, 1.0, Into::Overwrite);
+            }
         }
         Ok((CpuStorage::F32(z), v_layout.shape().clone()))
     }
@@ -289,7 +315,7 @@ impl CustomOp2 for Mix {
         _z: &Tensor,
         dz: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
-        let (shape, t) = (self.0, self.0.positions);
+        let (shape, t) = (self.shape, self.shape.positions);
         let dz = dz.contiguous()?;
         let (dz, p, v_data) = (Floats::of(&dz)?, Floats::of(pattern)?, Floats::of(v)?);
         let mut dp = vec![0.0; if pattern.track_op() { shape.rows() * t } else { 0 }];
