@@ -88,11 +88,12 @@ fn plainly(
     tap: &mut dyn Tap,
 ) -> Result<Tensor> {
     let shape = shape(how, q, k, v)?;
-    // Softmax does not look at what is masked: only who watches the scores sees it.
-    let whole = tap.wants(Site { layer: how.layer, point: Point::Scores });
-    let scores = q.apply_op2(k, Scores { shape, whole })?;
-    let scores = through(tap, how.layer, Point::Scores, scores)?;
-    let pattern = scores.contiguous()?.apply_op1(CausalSoftmax)?;
+    let pattern = if tap.wants(Site { layer: how.layer, point: Point::Scores }) {
+        let scores = through(tap, how.layer, Point::Scores, q.apply_op2(k, Scores(shape))?)?;
+        scores.contiguous()?.apply_op1(CausalSoftmax)?
+    } else {
+        q.apply_op2(k, Pattern(shape))?
+    };
     let computed = pattern.id();
     let pattern = through(tap, how.layer, Point::Pattern, pattern)?;
     let whole = pattern.id() != computed;
@@ -165,11 +166,8 @@ impl CustomOp3 for Fused {
     }
 }
 
-/// Logits `[batch, head, query, key]`, scaled, before the mask; what is masked may be left at 0.
-struct Scores {
-    shape: kernel::Shape,
-    whole: bool,
-}
+/// All logits `[batch, head, query, key]`, scaled, before the mask.
+struct Scores(kernel::Shape);
 
 impl CustomOp2 for Scores {
     fn name(&self) -> &'static str {
@@ -183,15 +181,12 @@ impl CustomOp2 for Scores {
         k: &CpuStorage,
         k_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
-        let (shape, t) = (self.shape, self.shape.positions);
+        let (shape, t) = (self.0, self.0.positions);
         let (q, k) = (floats(q, q_layout)?, floats(k, k_layout)?);
         let mut out = vec![0.0; shape.rows() * t];
         for (start, row) in shape.each_head() {
-            for (from, count, seen) in blocks(t, self.whole) {
-                let (q, k) = (shape.slab(q, start, from, count), shape.slab(k, start, 0, seen));
-                let out = &mut out[(row + from) * t..];
-                multiply(out, t, q, k.transposed(), shape.scale, Into::Overwrite);
-            }
+            let (q, k) = (shape.slab(q, start, 0, t), shape.slab(k, start, 0, t));
+            multiply(&mut out[row * t..], t, q, k.transposed(), shape.scale, Into::Overwrite);
         }
         Ok((CpuStorage::F32(out), Shape::from((shape.batch, shape.heads, t, t))))
     }
@@ -203,7 +198,7 @@ impl CustomOp2 for Scores {
         _scores: &Tensor,
         d_scores: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
-        let (shape, t, width) = (self.shape, self.shape.positions, self.shape.width());
+        let (shape, t, width) = (self.0, self.0.positions, self.0.width());
         let d_scores = d_scores.contiguous()?;
         let (ds, q_data, k_data) = (Floats::of(&d_scores)?, Floats::of(q)?, Floats::of(k)?);
         let mut dq = vec![0.0; if q.track_op() { shape.len() } else { 0 }];
@@ -250,18 +245,64 @@ impl CustomOp1 for CausalSoftmax {
         pattern: &Tensor,
         d_pattern: &Tensor,
     ) -> CandleResult<Option<Tensor>> {
-        if !scores.track_op() {
-            return Ok(None);
+        if scores.track_op() { softmax_backward(pattern, d_pattern).map(Some) } else { Ok(None) }
+    }
+}
+
+/// The gradient of scores from that of their softmax.
+fn softmax_backward(pattern: &Tensor, d_pattern: &Tensor) -> CandleResult<Tensor> {
+    let t = pattern.dims().last().copied().unwrap_or(1).max(1);
+    let d_pattern = d_pattern.contiguous()?;
+    let (p, g) = (Floats::of(pattern)?, Floats::of(&d_pattern)?);
+    let mut out = Vec::with_capacity(p.len());
+    for (p, g) in p.chunks_exact(t).zip(g.chunks_exact(t)) {
+        let mean = lanes::dot(p, g);
+        out.extend(p.iter().zip(g).map(|(p, g)| p * (g - mean)));
+    }
+    tensor(out, pattern)
+}
+
+/// Both at once where nobody watches the scores: most of what is masked is left out.
+struct Pattern(kernel::Shape);
+
+impl CustomOp2 for Pattern {
+    fn name(&self) -> &'static str {
+        "attention pattern"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        q_layout: &Layout,
+        k: &CpuStorage,
+        k_layout: &Layout,
+    ) -> CandleResult<(CpuStorage, Shape)> {
+        let (shape, t) = (self.0, self.0.positions);
+        let (q, k) = (floats(q, q_layout)?, floats(k, k_layout)?);
+        let mut out = vec![0.0; shape.rows() * t];
+        for (start, row) in shape.each_head() {
+            for (from, count, seen) in blocks(t, false) {
+                let (q, k) = (shape.slab(q, start, from, count), shape.slab(k, start, 0, seen));
+                let out = &mut out[(row + from) * t..][..count * t];
+                multiply(out, t, q, k.transposed(), shape.scale, Into::Overwrite);
+                for (i, row) in out.chunks_exact_mut(t).enumerate() {
+                    let (allowed, masked) = row[..seen].split_at_mut(from + i + 1);
+                    lanes::softmax_row(allowed);
+                    masked.fill(0.0);
+                }
+            }
         }
-        let d_pattern = d_pattern.contiguous()?;
-        let (pattern, d_pattern) = (Floats::of(pattern)?, Floats::of(&d_pattern)?);
-        let t = scores.dims().last().copied().unwrap_or(1).max(1);
-        let mut out = Vec::with_capacity(pattern.len());
-        for (p, g) in pattern.chunks_exact(t).zip(d_pattern.chunks_exact(t)) {
-            let mean = lanes::dot(p, g);
-            out.extend(p.iter().zip(g).map(|(p, g)| p * (g - mean)));
-        }
-        Ok(Some(tensor(out, scores)?))
+        Ok((CpuStorage::F32(out), Shape::from((shape.batch, shape.heads, t, t))))
+    }
+
+    fn bwd(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        pattern: &Tensor,
+        d_pattern: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
+        Scores(self.0).bwd(q, k, pattern, &softmax_backward(pattern, d_pattern)?)
     }
 }
 
