@@ -7,6 +7,7 @@ pub mod curves;
 mod desk;
 mod dialogs;
 mod dock;
+mod flat;
 mod form;
 mod gpu_cloud;
 pub mod ground;

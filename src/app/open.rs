@@ -102,6 +102,9 @@ fn window(
         let adapter = state.map(adapter);
         if let Some(state) = state {
             super::gpu_cloud::install(&creation.egui_ctx, state);
+            if adapter.as_ref().is_some_and(|adapter| adapter.software) {
+                super::flat::install(&creation.egui_ctx, state);
+            }
         }
         let before = slot.take();
         let mut app = if let Some(mut app) = before {
