@@ -98,7 +98,7 @@ pub fn main() -> Result<()> {
     let mut bench = Bench::new(&[], probe.sites(subject));
     let output = model.forward(&params, &Input::new(&tokens), &mut bench)?;
     let (logits, captured) = (Some(&output.logits), &bench.captured);
-    let answer = probe.measure(&Scene { subject, batch: &batch, logits, captured })?;
+    let answer = probe.measure(&Scene { subject, batch: &batch, first: 0, logits, captured })?;
 
     for Mean { name, sum, count } in &answer.means {
         println!("{name}: {:.2} nats", sum / count);

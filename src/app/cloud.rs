@@ -184,10 +184,11 @@ pub fn show(
     let turn = camera.rotation(cloud.three_d);
     kept.update(cloud, turn);
     let (origin, scale) = place.view(camera, cloud.three_d);
-    let points = on_screen(&kept.projected, &turn, origin, scale);
+    let eye = Eye { turn, origin, scale };
+    let place_of = |i: u32| kept.projected.get(i as usize).map(|p| eye.sees(p).0);
     for &(a, b, color) in &cloud.links {
-        if let (Some(a), Some(b)) = (points.get(a as usize), points.get(b as usize)) {
-            painter.line_segment([a.0, b.0], Stroke::new(1.0, color32(color)));
+        if let (Some(a), Some(b)) = (place_of(a), place_of(b)) {
+            painter.line_segment([a, b], Stroke::new(1.0, color32(color)));
         }
     }
     let noted = gpu_cloud::noted(ui.ctx());
@@ -207,7 +208,7 @@ pub fn show(
                 Drawing { cloud: Arc::new(cloud.clone()), order: Arc::clone(&kept.order) };
             painter.add(gpu_cloud::shape(room, id, *format, drawing, &look, refusal.clone()));
         }
-        _ => draw(&painter, cloud, &points, kept),
+        _ => draw(&painter, cloud, &eye, kept),
     }
     let why = noted.and_then(Result::err);
     if let Some(why) = why.as_ref().or(refusal.get()) {
@@ -217,7 +218,7 @@ pub fn show(
         painter.galley(room.left_bottom() - vec2(0.0, galley.size().y), galley, color);
     }
     let Some(pointer) = response.hover_pos() else { return Vec::new() };
-    let Some(i) = nearest(&points, &kept.order, pointer) else { return Vec::new() };
+    let Some(i) = nearest(kept, &eye, pointer) else { return Vec::new() };
     let (pick, words) = (cloud.picks.get(i).cloned().unwrap_or_default(), cloud.hovers.get(i));
     let shift = ui.input(|i| i.modifiers.shift);
     let clicked = response.clicked() && pick != Pick::Nothing;
@@ -239,16 +240,17 @@ fn with_shift(pick: Pick, shift: bool) -> Pick {
 
 /// The point nearest to the pointer within its reach; of points at one place the one drawn last, which covers the
 /// others.
-fn nearest(points: &[(Pos2, f32)], order: &[u32], pointer: Pos2) -> Option<usize> {
-    let under = order.iter().rev().filter_map(|&i| {
-        let distance = points.get(i as usize)?.0.distance_sq(pointer);
+fn nearest(kept: &Kept, eye: &Eye, pointer: Pos2) -> Option<usize> {
+    let under = kept.order.iter().rev().filter_map(|&i| {
+        let distance = eye.sees(kept.projected.get(i as usize)?).0.distance_sq(pointer);
         (distance < REACH * REACH).then_some((i as usize, distance))
     });
     under.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
 }
 
 /// The twin of the device, in the same order. Discs are squares: they are a few pixels wide.
-fn draw(painter: &Painter, cloud: &Cloud, points: &[(Pos2, f32)], kept: &Kept) {
+fn draw(painter: &Painter, cloud: &Cloud, eye: &Eye, kept: &Kept) {
+    let points: Vec<(Pos2, f32)> = kept.projected.iter().map(|p| eye.sees(p)).collect();
     let mut mesh = Mesh::default();
     for i in kept.order.iter().map(|i| *i as usize) {
         if let (Some(color), Some((at, depth))) = (cloud.colors.get(i), points.get(i)) {
@@ -266,17 +268,18 @@ fn draw(painter: &Painter, cloud: &Cloud, points: &[(Pos2, f32)], kept: &Kept) {
     }
 }
 
-/// Every point on the screen, with its depth.
-fn on_screen(
-    projected: &[[f32; 3]],
-    rotation: &[[f32; 3]; 3],
+/// How projected points come to the screen.
+struct Eye {
+    turn: [[f32; 3]; 3],
     origin: Pos2,
     scale: f32,
-) -> Vec<(Pos2, f32)> {
-    let along = |row: [f32; 3], p: &[f32; 3]| row[0] * p[0] + row[1] * p[1] + row[2] * p[2];
-    let place = |p: &[f32; 3]| {
-        let at = vec2(along(rotation[0], p), -along(rotation[1], p));
-        (origin + scale * at, along(rotation[2], p))
-    };
-    projected.iter().map(place).collect()
+}
+
+impl Eye {
+    /// The place of a point on the screen, and its depth.
+    fn sees(&self, p: &[f32; 3]) -> (Pos2, f32) {
+        let along = |row: [f32; 3]| row[0] * p[0] + row[1] * p[1] + row[2] * p[2];
+        let at = vec2(along(self.turn[0]), -along(self.turn[1]));
+        (self.origin + self.scale * at, along(self.turn[2]))
+    }
 }

@@ -279,6 +279,7 @@ fn axes<'a>(drawn: egui_plot::Plot<'a>, plot: &Plot, size: egui::Vec2) -> egui_p
         .y_grid_spacer(move |input| round_steps(&input, size.y / 26.0))
         .x_axis_formatter(|mark, _| scale::number(mark.value))
         .y_axis_formatter(|mark, _| scale::number(mark.value))
+        .show_background(false)
         .show_x(false)
         .show_y(false)
         .allow_scroll(false)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use egui::emath::GuiRounding as _;
 use egui::{Frame, Margin, Rect, ScrollArea, Ui, vec2};
 
 use crate::figure::Figure;
@@ -32,6 +33,8 @@ pub struct Desk {
     pub editor: Editor,
     /// Kinds that were drawn in the last frame: only they are asked for.
     visible: Vec<String>,
+    /// Where figures were drawn in the last frame, in screen units, to whole pixels.
+    pub papers: Vec<Rect>,
     dark: bool,
     /// Counts changes to settings of panels.
     settings: u64,
@@ -58,6 +61,7 @@ impl Desk {
             surgery: Surgery::default(),
             editor: Editor::default(),
             visible: Vec::new(),
+            papers: Vec::new(),
             dark: false,
             settings: 0,
             open_settings: None,
@@ -97,6 +101,7 @@ impl Desk {
     /// A new frame begins.
     pub fn begin(&mut self, dark: bool) {
         self.visible.clear();
+        self.papers.clear();
         self.dark = dark;
     }
 
@@ -122,10 +127,8 @@ impl Desk {
     /// Draws the panel of a kind into the room that is left.
     pub fn panel(&mut self, ui: &mut Ui, kind: &str, lab: &mut Lab, shelf: &mut Shelf) {
         self.visible.push(kind.to_owned());
-        let figure = super::action::is_figure(kind);
-        let fill = if figure { ui.visuals().extreme_bg_color } else { ui.visuals().window_fill };
         let margin = Margin::symmetric(6, 4);
-        Frame::new().fill(fill).inner_margin(margin).show(ui, |ui| {
+        let drawn = Frame::new().inner_margin(margin).show(ui, |ui| {
             ui.set_min_size(ui.available_size());
             match kind {
                 "experiment" => scrolled(ui, |ui| {
@@ -143,6 +146,9 @@ impl Desk {
                 _ => self.figure_panel(ui, kind, lab),
             }
         });
+        if super::action::is_figure(kind) {
+            self.papers.push(drawn.response.rect.round_to_pixels(ui.pixels_per_point()));
+        }
     }
 
     fn figure_panel(&mut self, ui: &mut Ui, kind: &str, lab: &Lab) {

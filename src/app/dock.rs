@@ -277,8 +277,9 @@ impl Behavior<Pane> for Shown<'_> {
         }
     }
 
-    fn tab_bar_color(&self, visuals: &egui::Visuals) -> egui::Color32 {
-        visuals.panel_fill
+    fn tab_bar_color(&self, _visuals: &egui::Visuals) -> egui::Color32 {
+        // The ground is there already.
+        egui::Color32::TRANSPARENT
     }
 
     fn tab_bg_color(

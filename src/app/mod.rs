@@ -7,17 +7,21 @@ pub mod curves;
 mod desk;
 mod dialogs;
 mod dock;
+mod flat;
 mod form;
 mod gpu_cloud;
+pub mod ground;
 mod library;
 mod open;
 mod pace;
 mod paint;
 mod palette;
+pub mod rehearsal;
 pub mod run;
 mod shell;
 mod shot;
 pub mod state;
+mod stopwatch;
 mod surgery;
 mod theme;
 mod timeline;
@@ -49,6 +53,7 @@ use run::Origin;
 use shell::Lost;
 use shot::Shot;
 use state::Lab;
+use stopwatch::Stopwatch;
 use worker::{Outcome, Worker};
 
 pub use crate::gpu::device::Adapter;
@@ -67,6 +72,15 @@ pub struct Launch {
     pub folder: Option<PathBuf>,
     /// A drill: throw the graphics device away when this step is in view.
     pub lose_device_at: Option<u64>,
+    /// Tell how far the window has come, and close it after this time.
+    pub stopwatch: Option<Duration>,
+}
+
+impl Launch {
+    /// Whether a person's own layout is shown and kept.
+    fn is_own(&self) -> bool {
+        self.screenshot.is_none() && self.stopwatch.is_none()
+    }
 }
 
 /// Surroundings that differ between a person's window and a test.
@@ -118,6 +132,7 @@ pub struct App {
     window: Arc<Mutex<Context>>,
     lost: Lost,
     lose_device_at: Option<u64>,
+    stopwatch: Option<Stopwatch>,
     note: Option<(String, Instant)>,
     /// A menu or a question lies over the panels: keys are for it.
     covered: bool,
@@ -173,12 +188,13 @@ impl App {
             window,
             lost: Lost::default(),
             lose_device_at: launch.lose_device_at,
+            stopwatch: launch.stopwatch.map(Stopwatch::new),
             note: None,
             covered: false,
             undo: Undoer::default(),
         };
-        // A picture for others shows the layout that others have.
-        if launch.screenshot.is_none()
+        // A picture for others shows the layout that others have; so does a measurement.
+        if launch.is_own()
             && let Some(kept) = kept
         {
             app.dock = kept.dock;
@@ -507,7 +523,7 @@ impl App {
 
     fn draw(&mut self, ui: &mut Ui) -> Vec<Action> {
         let mut actions = Vec::new();
-        // The window is cleared to the colour of the bars: painting it again would cost a software adapter dear.
+        let (window, ground) = (ui.max_rect(), ground::reserve(ui));
         let bar = Frame::new().inner_margin(Margin::symmetric(8, 4));
         Panel::top("menu").frame(bar).show_separator_line(false).show(ui, |ui| {
             actions.extend(top::menu(ui, &self.lab, self.adapter.as_ref()));
@@ -523,6 +539,7 @@ impl App {
             let more = self.dock.ui(ui, &mut |ui, kind| desk.panel(ui, kind, lab, shelf));
             actions.extend(more);
         });
+        ground::paint(ui, ground, window, &self.desk.papers, ui.visuals().panel_fill);
         actions.append(&mut self.desk.actions);
         actions
     }
@@ -554,8 +571,9 @@ impl App {
     }
 }
 
-impl eframe::App for App {
-    fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
+impl App {
+    /// Takes in what has happened and asks what the panels need; also called while the window is hidden.
+    fn look(&mut self, ctx: &Context) {
         let hidden = ctx.input(|i| i.viewport().visible() == Some(false)) && self.shot.is_none();
         let calls = if hidden { Vec::new() } else { self.desk.calls(&self.lab) };
         self.take_outcomes();
@@ -567,9 +585,11 @@ impl eframe::App for App {
         }
     }
 
-    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
+    /// One frame; `drawn` is what the frame before took in all, as far as it is known.
+    fn frame(&mut self, ui: &mut Ui, drawn: Duration) {
         let begun = Instant::now();
         let ctx = ui.ctx().clone();
+        self.time(&ctx);
         if (ctx.theme() == egui::Theme::Dark) != self.dark {
             self.apply_look(&ctx);
         }
@@ -596,8 +616,7 @@ impl eframe::App for App {
         self.drill();
         self.take_shot(&ctx);
         // Half of a frame is drawing it; the other half is known only of the frame before.
-        let drawn = frame.info().cpu_usage.unwrap_or(0.0);
-        self.frame_cost = begun.elapsed().max(Duration::from_secs_f32(drawn.clamp(0.0, 1.0)));
+        self.frame_cost = begun.elapsed().max(drawn);
         let eager = !self.lab.any_training() || self.lab.inquiry.is_by_hand();
         self.eager.store(eager, Ordering::Relaxed);
         if acted {
@@ -606,9 +625,21 @@ impl eframe::App for App {
             ctx.request_repaint_after(after);
         }
     }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
+        self.look(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
+        let drawn = frame.info().cpu_usage.unwrap_or(0.0);
+        self.frame(ui, Duration::from_secs_f32(drawn.clamp(0.0, 1.0)));
+    }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
         if self.shot.is_none()
+            && self.stopwatch.is_none()
             && let Ok(text) = serde_json::to_string(&self.kept())
         {
             storage.set_string(KEPT, text);

@@ -40,7 +40,7 @@ const PACKAGES: &str = "sudo apt install libvulkan1 mesa-vulkan-drivers libx11-6
 pub fn open(launch: &Launch) -> Result<()> {
     display()?;
     let (sender, shots) = crossbeam_channel::bounded(1);
-    let options = || options(launch.screenshot.is_none());
+    let options = || options(launch.is_own());
     let slot = Slot::default();
     let mut reopened: Vec<Instant> = Vec::new();
     loop {
@@ -102,6 +102,9 @@ fn window(
         let adapter = state.map(adapter);
         if let Some(state) = state {
             super::gpu_cloud::install(&creation.egui_ctx, state);
+            if adapter.as_ref().is_some_and(|adapter| adapter.software) {
+                super::flat::install(&creation.egui_ctx, state);
+            }
         }
         let before = slot.take();
         let mut app = if let Some(mut app) = before {

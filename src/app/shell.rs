@@ -92,8 +92,9 @@ impl eframe::App for Shell {
         false
     }
 
+    /// That of paper: see [`super::ground`].
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
-        visuals.panel_fill.to_normalized_gamma_f32()
+        visuals.extreme_bg_color.to_normalized_gamma_f32()
     }
 }
 

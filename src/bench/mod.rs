@@ -1,8 +1,14 @@
 //! How fast the program is: workloads that `mnemoscope bench` measures and `benches/` times again.
 
+mod cloud;
 pub mod cost;
 mod emerge;
+mod examine;
+mod frame;
+mod scratch;
+mod scrub;
 mod train;
+mod window;
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +17,22 @@ use crate::nn::kernel::pool::Pool;
 use crate::record::error::{Error, Result, did_you_mean};
 
 /// All workloads.
-pub const ALL: &[Workload] =
-    &[train::BIRTH, train::BIRTH_SMALL, train::GPT, train::GPT_DEEP, train::GROWTH, emerge::BIRTH];
+pub const ALL: &[Workload] = &[
+    train::BIRTH,
+    train::BIRTH_SMALL,
+    train::GPT,
+    train::GPT_DEEP,
+    train::GROWTH,
+    emerge::BIRTH,
+    examine::ATTENTION,
+    scrub::SCRUB,
+    frame::DEFAULT,
+    frame::HEADS,
+    cloud::PROJECT,
+    window::START,
+    window::TAX,
+    window::MEMORY,
+];
 
 /// Something that the program does, to be timed.
 pub struct Workload {

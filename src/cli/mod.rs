@@ -10,6 +10,7 @@ mod train;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -59,6 +60,9 @@ struct Window {
     /// A drill for tests: lose the graphics device at this step
     #[arg(long, hide = true, value_name = "N")]
     lose_device_at_step: Option<u64>,
+    /// For measurements: tell on standard output how far the window has come, and close it after so many seconds
+    #[arg(long, hide = true, value_name = "S")]
+    stopwatch: Option<u32>,
 }
 
 #[derive(Subcommand)]
@@ -122,6 +126,7 @@ impl Window {
             at_step: self.at_step,
             folder: self.out,
             lose_device_at: self.lose_device_at_step,
+            stopwatch: self.stopwatch.map(|s| Duration::from_secs(s.into())),
         })?;
         Ok(ExitCode::SUCCESS)
     }

@@ -4,6 +4,7 @@
 //! small uniform, turning also the order of the points. Knows no window: the caller brings device, encoder and
 //! render pass.
 
+use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -20,15 +21,21 @@ pub const PROJECT: &str = include_str!("../../shaders/cloud.wgsl");
 /// The drawing shader.
 pub const POINTS: &str = include_str!("../../shaders/points.wgsl");
 
-/// Points of a workgroup of [`PROJECT`].
+/// Invocations of a workgroup of [`PROJECT`], and points that each projects.
 const GROUP: u32 = 64;
+const EACH: u32 = 4;
 
-/// How many points there are; `Shape` of the compute shader.
+/// Which points a pass projects; `Shape` of the compute shader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Shape {
     pub points: u32,
-    pub dims: u32,
+    /// Fours of dimensions.
+    pub quads: u32,
+    /// Number of the first of the points in the whole cloud.
+    pub first: u32,
+    /// A uniform is a multiple of 16 bytes long.
+    pub unused: u32,
 }
 
 /// How the cloud is looked at; `View` of the drawing shader.
@@ -195,21 +202,61 @@ fn points(
 
 /// A cloud in the memory of the device, and what of it is there.
 pub struct CloudBuffers {
-    shape: Shape,
+    size: Size,
     points: Arc<[f32]>,
     basis: Arc<[f32]>,
     colors: Arc<[Color]>,
     order: Arc<[u32]>,
-    points_buffer: wgpu::Buffer,
+    parts: Vec<Part>,
     basis_buffer: wgpu::Buffer,
     colors_buffer: wgpu::Buffer,
     projected: wgpu::Buffer,
     order_buffer: wgpu::Buffer,
     view: wgpu::Buffer,
-    project_group: wgpu::BindGroup,
     points_group: wgpu::BindGroup,
     /// The projection is older than points or basis.
     stale: bool,
+}
+
+/// Points of a cloud, and numbers of each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Size {
+    points: u32,
+    dims: u32,
+}
+
+impl Size {
+    fn quads(self) -> u32 {
+        self.dims.div_ceil(4)
+    }
+}
+
+/// As many points as the device binds at once.
+struct Part {
+    shape: Shape,
+    buffer: wgpu::Buffer,
+    group: wgpu::BindGroup,
+}
+
+/// Rows of `dims` numbers as the shader reads them: with zeros up to a multiple of four.
+fn padded(rows: &[f32], dims: usize) -> Cow<'_, [f32]> {
+    if dims.is_multiple_of(4) {
+        return Cow::Borrowed(rows);
+    }
+    let mut out = Vec::with_capacity(rows.len() / dims * dims.next_multiple_of(4));
+    for row in rows.chunks_exact(dims) {
+        out.extend_from_slice(row);
+        out.resize(out.len().next_multiple_of(4), 0.0);
+    }
+    Cow::Owned(out)
+}
+
+/// How many points the device projects in one pass.
+fn most_points(limits: &wgpu::Limits, quads: u32) -> u32 {
+    let bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    let fit = bytes / (16 * u64::from(quads.max(1)));
+    let run = u64::from(limits.max_compute_workgroups_per_dimension) * u64::from(GROUP * EACH);
+    u32::try_from(fit.min(run)).unwrap_or(u32::MAX)
 }
 
 impl CloudBuffers {
@@ -224,45 +271,43 @@ impl CloudBuffers {
         queue: &wgpu::Queue,
         cloud: &Cloud,
     ) -> Result<Self> {
-        let shape = shape_of(cloud)?;
-        let groups = device.limits().max_compute_workgroups_per_dimension;
-        if shape.points.div_ceil(GROUP) > groups {
-            return Err(Error::system(format!(
-                "{} points are more than the {} that this graphics device projects at once; the processor draws them instead",
-                shape.points,
-                u64::from(groups) * u64::from(GROUP)
-            )));
-        }
+        let size = size_of_cloud(cloud)?;
         let memory = Memory { device, queue };
-        let points_buffer = memory.filled("cloud: points", &cloud.points, Usage::STORAGE)?;
-        let basis_buffer = memory.filled("cloud: basis", &cloud.basis, Usage::STORAGE)?;
+        let basis = padded(&cloud.basis, cloud.dims);
+        let basis_buffer = memory.filled("cloud: basis", &basis, Usage::STORAGE)?;
         let colors_buffer = memory.filled("cloud: colours", &cloud.colors, Usage::STORAGE)?;
-        let shape_buffer = memory.filled("cloud: shape", &[shape], Usage::UNIFORM)?;
         let usage = Usage::STORAGE | Usage::COPY_SRC;
-        let projected = memory.empty("cloud: projected", 16 * u64::from(shape.points), usage)?;
-        let order: Arc<[u32]> = (0..shape.points).collect();
+        let projected = memory.empty("cloud: projected", 16 * u64::from(size.points), usage)?;
+        let order: Arc<[u32]> = (0..size.points).collect();
         let order_buffer = memory.filled("cloud: order", &order, Usage::VERTEX)?;
-        let size = size_of::<View>() as u64;
-        let view = memory.empty("cloud: view", size, Usage::UNIFORM | Usage::COPY_DST)?;
-        let project_group = memory.group(
-            &pipeline.project.get_bind_group_layout(0),
-            &[&shape_buffer, &points_buffer, &basis_buffer, &projected],
-        );
+        let bytes = size_of::<View>() as u64;
+        let view = memory.empty("cloud: view", bytes, Usage::UNIFORM | Usage::COPY_DST)?;
+        let layout = pipeline.project.get_bind_group_layout(0);
+        let (quads, most) = (size.quads(), most_points(&device.limits(), size.quads()).max(1));
+        let mut parts = Vec::new();
+        for first in (0..size.points).step_by(most as usize) {
+            let points = most.min(size.points - first);
+            let shape = Shape { points, quads, first, unused: 0 };
+            let numbers = padded(part_of(&cloud.points, shape, cloud.dims), cloud.dims);
+            let buffer = memory.filled("cloud: points", &numbers, Usage::STORAGE)?;
+            let uniform = memory.filled("cloud: shape", &[shape], Usage::UNIFORM)?;
+            let group = memory.group(&layout, &[&uniform, &buffer, &basis_buffer, &projected]);
+            parts.push(Part { shape, buffer, group });
+        }
         let points_group = memory
             .group(&pipeline.points.get_bind_group_layout(0), &[&view, &projected, &colors_buffer]);
         Ok(Self {
-            shape,
+            size,
             points: Arc::clone(&cloud.points),
             basis: Arc::clone(&cloud.basis),
             colors: Arc::clone(&cloud.colors),
             order,
-            points_buffer,
+            parts,
             basis_buffer,
             colors_buffer,
             projected,
             order_buffer,
             view,
-            project_group,
             points_group,
             stale: true,
         })
@@ -270,11 +315,21 @@ impl CloudBuffers {
 
     /// Takes over what has changed in the cloud; `false` when it has another shape and needs buffers of its own.
     pub fn update(&mut self, queue: &wgpu::Queue, cloud: &Cloud) -> bool {
-        if shape_of(cloud).ok() != Some(self.shape) {
+        if size_of_cloud(cloud).ok() != Some(self.size) {
             return false;
         }
-        let points = renew(queue, &self.points_buffer, &mut self.points, &cloud.points);
-        let basis = renew(queue, &self.basis_buffer, &mut self.basis, &cloud.basis);
+        let points = is_new(&mut self.points, &cloud.points);
+        if points {
+            for Part { shape, buffer, .. } in &self.parts {
+                let numbers = padded(part_of(&cloud.points, *shape, cloud.dims), cloud.dims);
+                queue.write_buffer(buffer, 0, bytemuck::cast_slice(&numbers));
+            }
+        }
+        let basis = is_new(&mut self.basis, &cloud.basis);
+        if basis {
+            let numbers = padded(&cloud.basis, cloud.dims);
+            queue.write_buffer(&self.basis_buffer, 0, bytemuck::cast_slice(&numbers));
+        }
         renew(queue, &self.colors_buffer, &mut self.colors, &cloud.colors);
         self.stale |= points || basis;
         true
@@ -286,6 +341,11 @@ impl CloudBuffers {
         if order.len() == self.order.len() {
             renew(queue, &self.order_buffer, &mut self.order, order);
         }
+    }
+
+    /// Has the points projected again, whether they have changed or not.
+    pub fn outdate(&mut self) {
+        self.stale = true;
     }
 
     /// Records the projection, if it is out of date, and sets the view. Returns whether the compute pass runs.
@@ -305,8 +365,10 @@ impl CloudBuffers {
             timestamp_writes: None,
         });
         pass.set_pipeline(&pipeline.project);
-        pass.set_bind_group(0, &self.project_group, &[]);
-        pass.dispatch_workgroups(self.shape.points.div_ceil(GROUP), 1, 1);
+        for part in &self.parts {
+            pass.set_bind_group(0, &part.group, &[]);
+            pass.dispatch_workgroups(part.shape.points.div_ceil(GROUP * EACH), 1, 1);
+        }
         true
     }
 
@@ -315,7 +377,7 @@ impl CloudBuffers {
         pass.set_pipeline(&pipeline.points);
         pass.set_bind_group(0, &self.points_group, &[]);
         pass.set_vertex_buffer(0, self.order_buffer.slice(..));
-        pass.draw(0..4, 0..self.shape.points);
+        pass.draw(0..4, 0..self.size.points);
     }
 
     /// The projected points, `[point, 4]`: x, y, depth and 0.
@@ -324,7 +386,12 @@ impl CloudBuffers {
     }
 }
 
-fn shape_of(cloud: &Cloud) -> Result<Shape> {
+/// The numbers of the points of a part.
+fn part_of(points: &[f32], shape: Shape, dims: usize) -> &[f32] {
+    &points[shape.first as usize * dims..][..shape.points as usize * dims]
+}
+
+fn size_of_cloud(cloud: &Cloud) -> Result<Size> {
     let count = cloud.points.len() / cloud.dims.max(1);
     let fits = cloud.dims > 0
         && count > 0
@@ -332,7 +399,7 @@ fn shape_of(cloud: &Cloud) -> Result<Shape> {
         && cloud.basis.len() == 3 * cloud.dims
         && cloud.colors.len() == count;
     match (fits, u32::try_from(count), u32::try_from(cloud.dims)) {
-        (true, Ok(points), Ok(dims)) => Ok(Shape { points, dims }),
+        (true, Ok(points), Ok(dims)) => Ok(Size { points, dims }),
         _ => Err(Error::internal(format!(
             "the cloud {} has {} numbers of {} dimensions, {} in its basis and {} colours, which do not fit",
             cloud.name,
@@ -344,20 +411,26 @@ fn shape_of(cloud: &Cloud) -> Result<Shape> {
     }
 }
 
-/// Copies new contents of the same length to the device; whether there were any. Both sides of an unchanged figure
+/// Copies new contents of the same length to the device. Both sides of an unchanged figure
 /// share one allocation, so that the common case costs nothing.
 fn renew<T: bytemuck::Pod + PartialEq>(
     queue: &wgpu::Queue,
     buffer: &wgpu::Buffer,
     old: &mut Arc<[T]>,
     new: &Arc<[T]>,
-) -> bool {
-    if Arc::ptr_eq(old, new) || old == new {
-        return false;
+) {
+    if is_new(old, new) {
+        queue.write_buffer(buffer, 0, bytemuck::cast_slice(new));
     }
-    queue.write_buffer(buffer, 0, bytemuck::cast_slice(new));
-    *old = Arc::clone(new);
-    true
+}
+
+/// Takes over contents that differ; whether they do.
+fn is_new<T: PartialEq>(old: &mut Arc<[T]>, new: &Arc<[T]>) -> bool {
+    let differs = !Arc::ptr_eq(old, new) && old != new;
+    if differs {
+        *old = Arc::clone(new);
+    }
+    differs
 }
 
 struct Memory<'a> {

@@ -2,3 +2,5 @@
 
 pub mod cloud;
 pub mod device;
+pub mod flat;
+pub mod projection;

@@ -44,9 +44,8 @@ pub fn attend(
     let q = by_head(tap, how, Point::Q, q)?;
     let k = by_head(tap, how, Point::K, k)?;
     let v = by_head(tap, how, Point::V, v)?;
-    let watched = [Point::Scores, Point::Pattern]
-        .iter()
-        .any(|&point| tap.wants(Site { layer: how.layer, point }));
+    let wants = |point| tap.wants(Site { layer: how.layer, point });
+    let watched = wants(Point::Scores) || wants(Point::Pattern);
     let z = if watched { plainly(how, &q, &k, &v, tap)? } else { fused(how, &q, &k, &v)? };
     by_head(tap, how, Point::Z, &z)
 }
@@ -89,11 +88,16 @@ fn plainly(
     tap: &mut dyn Tap,
 ) -> Result<Tensor> {
     let shape = shape(how, q, k, v)?;
-    let scores = q.apply_op2(k, Scores(shape))?;
-    let scores = through(tap, how.layer, Point::Scores, scores)?;
-    let pattern = scores.contiguous()?.apply_op1(CausalSoftmax)?;
+    let pattern = if tap.wants(Site { layer: how.layer, point: Point::Scores }) {
+        let scores = through(tap, how.layer, Point::Scores, q.apply_op2(k, Scores(shape))?)?;
+        scores.contiguous()?.apply_op1(CausalSoftmax)?
+    } else {
+        q.apply_op2(k, Pattern(shape))?
+    };
+    let computed = pattern.id();
     let pattern = through(tap, how.layer, Point::Pattern, pattern)?;
-    Ok(pattern.contiguous()?.apply_op2(v, Mix(shape))?)
+    let whole = pattern.id() != computed;
+    Ok(pattern.contiguous()?.apply_op2(v, Mix { shape, whole })?)
 }
 
 fn shape(how: Attention, q: &Tensor, k: &Tensor, v: &Tensor) -> CandleResult<kernel::Shape> {
@@ -247,23 +251,83 @@ impl CustomOp1 for CausalSoftmax {
         pattern: &Tensor,
         d_pattern: &Tensor,
     ) -> CandleResult<Option<Tensor>> {
-        if !scores.track_op() {
-            return Ok(None);
-        }
-        let d_pattern = d_pattern.contiguous()?;
-        let (pattern, d_pattern) = (Floats::of(pattern)?, Floats::of(&d_pattern)?);
-        let t = scores.dims().last().copied().unwrap_or(1).max(1);
-        let mut out = Vec::with_capacity(pattern.len());
-        for (p, g) in pattern.chunks_exact(t).zip(d_pattern.chunks_exact(t)) {
-            let mean = lanes::dot(p, g);
-            out.extend(p.iter().zip(g).map(|(p, g)| p * (g - mean)));
-        }
-        Ok(Some(tensor(out, scores)?))
+        if scores.track_op() { softmax_backward(pattern, d_pattern).map(Some) } else { Ok(None) }
     }
 }
 
-/// Values mixed by a pattern `[batch, head, query, key]` (of any numbers: a tap may have changed it).
-struct Mix(kernel::Shape);
+/// The gradient of scores from that of their softmax.
+fn softmax_backward(pattern: &Tensor, d_pattern: &Tensor) -> CandleResult<Tensor> {
+    let t = pattern.dims().last().copied().unwrap_or(1).max(1);
+    let d_pattern = d_pattern.contiguous()?;
+    let (p, g) = (Floats::of(pattern)?, Floats::of(&d_pattern)?);
+    let mut out = Vec::with_capacity(p.len());
+    for (p, g) in p.chunks_exact(t).zip(g.chunks_exact(t)) {
+        let mean = lanes::dot(p, g);
+        out.extend(p.iter().zip(g).map(|(p, g)| p * (g - mean)));
+    }
+    tensor(out, pattern)
+}
+
+/// Both at once where nobody watches the scores: most of what is masked is left out.
+struct Pattern(kernel::Shape);
+
+impl CustomOp2 for Pattern {
+    fn name(&self) -> &'static str {
+        "attention pattern"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        q_layout: &Layout,
+        k: &CpuStorage,
+        k_layout: &Layout,
+    ) -> CandleResult<(CpuStorage, Shape)> {
+        let (shape, t) = (self.0, self.0.positions);
+        let (q, k) = (floats(q, q_layout)?, floats(k, k_layout)?);
+        let mut out = vec![0.0; shape.rows() * t];
+        for (start, row) in shape.each_head() {
+            for (from, count, seen) in blocks(t, false) {
+                let (q, k) = (shape.slab(q, start, from, count), shape.slab(k, start, 0, seen));
+                let out = &mut out[(row + from) * t..][..count * t];
+                multiply(out, t, q, k.transposed(), shape.scale, Into::Overwrite);
+                for (i, row) in out.chunks_exact_mut(t).enumerate() {
+                    let (allowed, masked) = row[..seen].split_at_mut(from + i + 1);
+                    lanes::softmax_row(allowed);
+                    masked.fill(0.0);
+                }
+            }
+        }
+        Ok((CpuStorage::F32(out), Shape::from((shape.batch, shape.heads, t, t))))
+    }
+
+    fn bwd(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        pattern: &Tensor,
+        d_pattern: &Tensor,
+    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
+        Scores(self.0).bwd(q, k, pattern, &softmax_backward(pattern, d_pattern)?)
+    }
+}
+
+/// First query, queries and keys of products that leave out most of what is masked; all at once if it is wanted too.
+fn blocks(positions: usize, whole: bool) -> impl Iterator<Item = (usize, usize, usize)> {
+    const BLOCK: usize = 64;
+    let size = if whole { positions.max(1) } else { BLOCK };
+    (0..positions).step_by(size).map(move |from| {
+        let count = size.min(positions - from);
+        (from, count, from + count)
+    })
+}
+
+/// Values mixed by a pattern `[batch, head, query, key]`; where that is whole it may be of any numbers: a tap has
+/// changed it.
+struct Mix {
+    shape: kernel::Shape,
+    whole: bool,
+}
 
 impl CustomOp2 for Mix {
     fn name(&self) -> &'static str {
@@ -277,13 +341,16 @@ impl CustomOp2 for Mix {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
-        let (shape, t) = (self.0, self.0.positions);
+        let (shape, t) = (self.shape, self.shape.positions);
         let (pattern, v) = (floats(pattern, pattern_layout)?, floats(v, v_layout)?);
         let mut z = vec![0.0; shape.len()];
         for (start, row) in shape.each_head() {
-            let pattern = Matrix::new(&pattern[row * t..][..t * t], t, t);
-            let v = shape.slab(v, start, 0, t);
-            multiply(&mut z[start..], shape.width(), pattern, v, 1.0, Into::Overwrite);
+            for (from, count, seen) in blocks(t, self.whole) {
+                let pattern = Matrix::strided(&pattern[(row + from) * t..], count, seen, t);
+                let v = shape.slab(v, start, 0, seen);
+                let z = &mut z[start + from * shape.width()..];
+                multiply(z, shape.width(), pattern, v, 1.0, Into::Overwrite);
+            }
         }
         Ok((CpuStorage::F32(z), v_layout.shape().clone()))
     }
@@ -295,7 +362,7 @@ impl CustomOp2 for Mix {
         _z: &Tensor,
         dz: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
-        let (shape, t) = (self.0, self.0.positions);
+        let (shape, t) = (self.shape, self.shape.positions);
         let dz = dz.contiguous()?;
         let (dz, p, v_data) = (Floats::of(&dz)?, Floats::of(pattern)?, Floats::of(v)?);
         let mut dp = vec![0.0; if pattern.track_op() { shape.rows() * t } else { 0 }];

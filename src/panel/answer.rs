@@ -86,6 +86,19 @@ pub fn pattern(reading: &Reading, layer: usize, head: usize) -> Result<Pattern<'
     Ok(Pattern { queries: heads.shape[1], keys: heads.shape[2], values: heads.outer(head) })
 }
 
+/// The pattern of a head to be drawn small: in few cells, where the sequence is long.
+///
+/// # Errors
+/// As [`pattern`].
+pub fn glance(reading: &Reading, layer: usize, head: usize) -> Result<Pattern<'_>, Figure> {
+    match reading.array(&format!("glance.layer{layer}")) {
+        Some(heads) if heads.shape.len() == 3 && head < heads.shape[0] => {
+            Ok(Pattern { queries: heads.shape[1], keys: heads.shape[2], values: heads.outer(head) })
+        }
+        _ => pattern(reading, layer, head),
+    }
+}
+
 /// The sequence in view.
 pub fn tokens<'a>(view: &View<'a>) -> &'a [u32] {
     view.readings.map_or(&[], |r| &r.prompt.tokens)

@@ -2,9 +2,10 @@
 
 use crate::figure::color::ColorMap;
 use crate::figure::{Axis, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
+use crate::record::pattern::shrink;
 use crate::record::question::{ProbeCall, Reading};
 
-use super::answer::{Pattern, pattern, reading, sentence, step_text, tokens};
+use super::answer::{Pattern, glance, pattern, reading, sentence, step_text, tokens};
 use super::{NetShape, Panel, Selection, View};
 
 crate::choices! {
@@ -80,7 +81,11 @@ impl Heads {
         columns: usize,
     ) -> Plot {
         let Ok(full) = pattern(answer, layer, head) else { return blank() };
-        let (side, values) = shrink(full, thumbnail_cells(view, columns));
+        let Ok(small) = glance(answer, layer, head) else { return blank() };
+        if small.queries != small.keys {
+            return blank();
+        }
+        let (side, values) = shrink(small.values, small.queries, thumbnail_cells(view, columns));
         let most = values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
         let top = if self.own_scale && most > 0.0 { most } else { 1.0 };
         let mut marks = vec![Mark::Heat(Heat {
@@ -168,21 +173,6 @@ fn thumbnail_points(view: &View<'_>, columns: usize) -> f32 {
 /// One head in each layer: where there is more width than height, the layers stand side by side.
 fn is_flat(view: &View<'_>, columns: usize) -> bool {
     columns == 1 && view.size[0] > view.size[1]
-}
-
-/// A pattern in at most `most` cells a side. Each cell keeps the largest value it stands for, so that a
-/// sharp diagonal stays sharp instead of fading into the mean.
-fn shrink(pattern: Pattern<'_>, most: usize) -> (usize, Vec<f32>) {
-    let length = pattern.queries.max(pattern.keys);
-    let side = length.min(most).max(1);
-    let mut values = vec![f32::NAN; side * side];
-    for query in 0..pattern.queries {
-        for (key, &value) in pattern.row(query).iter().enumerate().take(query + 1) {
-            let cell = &mut values[(query * side / length) * side + key * side / length];
-            *cell = cell.max(value);
-        }
-    }
-    (side, values)
 }
 
 fn blank() -> Plot {

@@ -67,6 +67,8 @@ pub enum Scope {
 pub struct Scene<'a> {
     pub subject: Subject<'a>,
     pub batch: &'a Batch,
+    /// Number of its first sequence among the held-out ones.
+    pub first: usize,
     /// `[batch, pos, vocab]`
     pub logits: Option<&'a Tensor>,
     /// The sites that the probe asked for.
@@ -99,6 +101,10 @@ pub trait Probe: Knobs + Send + Sync {
     fn applies(&self, subject: Subject<'_>) -> Result<()>;
     /// The tensors of the forward pass that `measure` needs.
     fn sites(&self, subject: Subject<'_>) -> Vec<Site>;
+    /// Whether it looks at the logits; where nobody does, the forward pass ends with the last of the tensors asked for.
+    fn wants_logits(&self) -> bool {
+        true
+    }
     /// How many of the held-out sequences it looks at, from the first; `None`: all of them.
     fn sequences(&self) -> Option<usize> {
         None

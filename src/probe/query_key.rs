@@ -44,6 +44,10 @@ impl Probe for QueryKey {
         Scope::HeldOut
     }
 
+    fn wants_logits(&self) -> bool {
+        false
+    }
+
     fn sequences(&self) -> Option<usize> {
         Some(self.sequences)
     }

@@ -83,9 +83,16 @@ impl Round<'_> {
     /// sequence in the whole batch: a probe that looks at fewer sequences is not asked about later ones.
     fn chunk(&self, batch: &Batch, from: usize, sites: &[Site]) -> Result<Vec<Result<Answer>>> {
         let Subject { model, params, .. } = self.subject;
-        let (logits, captured) = forward(model, params, batch, self.interventions, sites)?;
-        let scene =
-            Scene { subject: self.subject, batch, logits: Some(&logits), captured: &captured };
+        let wants_logits = self.probes.iter().any(|probe| probe.wants_logits());
+        let (logits, captured) =
+            forward(model, params, batch, self.interventions, sites, wants_logits)?;
+        let scene = Scene {
+            subject: self.subject,
+            batch,
+            first: from,
+            logits: logits.as_ref(),
+            captured: &captured,
+        };
         Ok(self
             .probes
             .iter()
@@ -93,7 +100,7 @@ impl Round<'_> {
                 let left = probe.sequences().map_or(batch.rows, |n| n.saturating_sub(from));
                 let mut answer = match left {
                     0 => Answer::default(),
-                    left if left < batch.rows => self.part(*probe, batch, left)?,
+                    left if left < batch.rows => self.part(*probe, batch, from, left)?,
                     _ => probe.measure(&scene)?,
                 };
                 if !self.arrays {
@@ -105,15 +112,17 @@ impl Round<'_> {
     }
 
     /// One probe on the first `rows` sequences of a batch: a forward pass of their own.
-    fn part(&self, probe: &dyn Probe, batch: &Batch, rows: usize) -> Result<Answer> {
+    fn part(&self, probe: &dyn Probe, batch: &Batch, first: usize, rows: usize) -> Result<Answer> {
         let batch = batch.slice(0, rows);
         let Subject { model, params, .. } = self.subject;
         let sites = probe.sites(self.subject);
-        let (logits, captured) = forward(model, params, &batch, self.interventions, &sites)?;
+        let (logits, captured) =
+            forward(model, params, &batch, self.interventions, &sites, probe.wants_logits())?;
         probe.measure(&Scene {
             subject: self.subject,
             batch: &batch,
-            logits: Some(&logits),
+            first,
+            logits: logits.as_ref(),
             captured: &captured,
         })
     }
@@ -133,10 +142,11 @@ impl Round<'_> {
 /// Those of the probe.
 pub(super) fn of_weights(subject: Subject<'_>, probe: &dyn Probe) -> Result<Answer> {
     let (batch, captured) = (Batch::default(), Captured::new());
-    probe.measure(&Scene { subject, batch: &batch, logits: None, captured: &captured })
+    probe.measure(&Scene { subject, batch: &batch, first: 0, logits: None, captured: &captured })
 }
 
-/// One forward pass under interventions: logits `[batch, pos, vocab]` and the tensors of `sites`.
+/// One forward pass under interventions: logits `[batch, pos, vocab]` and the tensors of `sites`. Where the logits are
+/// not wanted, the pass ends with the last of those, and there may be none.
 ///
 /// # Errors
 /// When the pass fails or an intervention names a head or a position that is not there.
@@ -146,16 +156,42 @@ pub(super) fn forward(
     batch: &Batch,
     interventions: &[Intervention],
     sites: &[Site],
-) -> Result<(Tensor, Captured)> {
+    wants_logits: bool,
+) -> Result<(Option<Tensor>, Captured)> {
     let tokens = tokens_of(batch, params)?;
     let input = Input::new(&tokens);
     if sites.is_empty() && !interventions.iter().any(Intervention::changes_forward) {
         let Output { logits, .. } = model.forward(params, &input, &mut Untapped)?;
-        return Ok((logits, Captured::new()));
+        return Ok((Some(logits), Captured::new()));
     }
-    let mut bench = Bench::new(interventions, sites.to_vec());
-    let Output { logits, .. } = model.forward(params, &input, &mut bench)?;
-    Ok((logits, bench.captured))
+    let enough = if wants_logits { usize::MAX } else { sites.len() };
+    let bench = Bench::new(interventions, sites.to_vec());
+    let mut until = Until { bench, enough, ended: false };
+    match model.forward(params, &input, &mut until) {
+        Ok(Output { logits, .. }) => Ok((Some(logits), until.bench.captured)),
+        Err(_) if until.ended => Ok((None, until.bench.captured)),
+        Err(e) => Err(e),
+    }
+}
+
+/// A tap that ends the forward pass, by refusing to go on, once it has what it is for.
+struct Until {
+    bench: Bench,
+    /// Tensors to capture.
+    enough: usize,
+    ended: bool,
+}
+
+impl Tap for Until {
+    fn wants(&self, site: Site) -> bool {
+        self.bench.wants(site)
+    }
+
+    fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
+        let x = self.bench.at(site, x)?;
+        self.ended = self.bench.captured.len() >= self.enough;
+        if self.ended { Err(Error::internal("nothing more is asked")) } else { Ok(x) }
+    }
 }
 
 /// Whether the network has what an intervention names; for a place of the forward pass, that takes one pass of one

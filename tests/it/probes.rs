@@ -206,6 +206,7 @@ impl Stage {
             .measure(&Scene {
                 subject: self.subject(),
                 batch: &self.batch,
+                first: 0,
                 logits: self.logits.as_ref(),
                 captured: &self.captured,
             })
@@ -327,6 +328,7 @@ fn parts_of_a_batch_add_up_to_the_whole() {
             .measure(&Scene {
                 subject: stage.subject(),
                 batch: &batch,
+                first: 0,
                 logits: Some(&logits),
                 captured: &stage.captured,
             })

@@ -329,7 +329,12 @@ fn layout_of(source: &str, name: &str) -> (Vec<(String, usize)>, usize) {
 #[test]
 fn uniforms_lie_in_memory_as_the_shaders_read_them() {
     let (members, size) = layout_of(PROJECT, "Shape");
-    let ours = [("points", offset_of!(Shape, points)), ("dims", offset_of!(Shape, dims))];
+    let ours = [
+        ("points", offset_of!(Shape, points)),
+        ("quads", offset_of!(Shape, quads)),
+        ("first", offset_of!(Shape, first)),
+        ("unused", offset_of!(Shape, unused)),
+    ];
     assert_eq!(members, ours.map(|(name, offset)| (name.to_owned(), offset)));
     assert_eq!(size, size_of::<Shape>());
 

@@ -1,0 +1,109 @@
+//! What a frame of the window costs its thread, without a window.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::app::rehearsal::{Rehearsal, Took};
+use crate::app::{Launch, Surroundings};
+use crate::record::error::Result;
+use crate::record::folder::WeightsReader;
+use crate::run::examine::Instrument;
+use crate::run::experiment::Experiment;
+
+use super::scratch::{Scratch, record};
+use super::{How, Kind, Measured, Workload};
+
+pub const DEFAULT: Workload = Workload {
+    name: "frame/default",
+    about: "processor time of a frame: default layout, 1600 by 1000, while the default experiment trains",
+    kind: Kind::Whole(default),
+};
+
+/// Frames are far apart while training goes on: this many times the time of other workloads.
+const PATIENCE: u32 = 5;
+
+/// Training is under way and every panel has something to show.
+const WARM: Duration = Duration::from_secs(3);
+
+fn default(how: &How) -> Result<Vec<Measured>> {
+    let scratch = Scratch::new()?;
+    let mut window = Rehearsal::new(surroundings(&scratch), &Launch::default());
+    window.until("the first answer", |app| app.lab.readings.is_some())?;
+    let (begun, mut taken) = (Instant::now(), Vec::new());
+    let end = begun + WARM + PATIENCE * how.time;
+    while Instant::now() < end {
+        window.wait(Duration::from_secs(1));
+        let took = window.frame();
+        if begun.elapsed() >= WARM {
+            taken.push(took);
+        }
+    }
+    Ok(vec![measured("frame/default", &taken)])
+}
+
+/// Nothing of this is a person's own.
+pub fn surroundings(scratch: &Scratch) -> Surroundings {
+    let library = Ok(scratch.path().join("runs"));
+    Surroundings { library, system_dialogs: false, adapter: None }
+}
+
+fn measured(name: &str, taken: &[Took]) -> Measured {
+    let seconds = |of: fn(&Took) -> Duration| taken.iter().map(|t| of(t).as_secs_f64()).collect();
+    let wall = Measured::new("", seconds(|took| took.wall));
+    let mut measured = Measured::new(name, seconds(|took| took.cpu));
+    measured.others.push(("wall_p99_ms", 1e3 * wall.quantile(0.99)));
+    measured
+}
+
+pub const HEADS: Workload = Workload {
+    name: "frame/heads",
+    about: "processor time of a frame: 12 by 12 heads on a sequence of 512 at a glance and one in focus, still and live",
+    kind: Kind::Whole(heads),
+};
+
+/// Two answers to the same question take turns, so that every live frame has all its pictures to draw anew.
+fn heads(how: &How) -> Result<Vec<Measured>> {
+    let scratch = Scratch::new()?;
+    let mut experiment = Experiment::of("heads", "bigram", "decoder")?;
+    experiment.set_texts([
+        "task.length=512",
+        "model.layers=12",
+        "model.heads=12",
+        "model.width=144",
+        "train.batch=1",
+        "train.held_out=1",
+    ])?;
+    let folder = scratch.path().join("run");
+    record(&folder, &experiment, 2, 2)?;
+    let what = Some(folder.display().to_string());
+    let mut window = Rehearsal::new(surroundings(&scratch), &Launch { what, ..Launch::default() });
+    window.show_only(&["heads", "attention"]);
+    window.until("the run is open", |app| app.lab.readings.is_some())?;
+    let (calls, prompt) = (window.calls(), window.app.lab.prompt.clone());
+    let mut instrument = Instrument::new(&experiment)?;
+    let mut reader = WeightsReader::open(&folder)?;
+    let mut answers = Vec::new();
+    for step in [0, 1] {
+        let readings = instrument.examine(&reader.weights(step)?, &prompt, &[], &calls)?;
+        answers.push(Arc::new(readings));
+    }
+    let mut all = Vec::new();
+    for live in [false, true] {
+        let (mut taken, mut count) = (Vec::new(), 0);
+        let begun = Instant::now();
+        while begun.elapsed() < how.time || taken.len() < 100 {
+            if live {
+                window.answer(answers[count % 2].clone());
+            }
+            let took = window.frame();
+            count += 1;
+            // The first ones draw what was not seen before.
+            if count > 5 {
+                taken.push(took);
+            }
+        }
+        let name = if live { "frame/heads_live" } else { "frame/heads_still" };
+        all.push(measured(name, &taken));
+    }
+    Ok(all)
+}
