@@ -70,6 +70,8 @@ pub struct Launch {
     pub at_step: Option<u64>,
     /// Record into this folder instead of the library of runs.
     pub folder: Option<PathBuf>,
+    /// What a new run trains on; none: what its experiment says.
+    pub device: Option<String>,
     /// A drill: throw the graphics device away when this step is in view.
     pub lose_device_at: Option<u64>,
     /// Tell how far the window has come, and close it after this time.

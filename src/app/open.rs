@@ -174,6 +174,9 @@ impl App {
         self.lab.next_folder.clone_from(&launch.folder);
         self.lab.attempt(|lab| {
             let mut experiment = Experiment::find(what)?;
+            if let Some(device) = &launch.device {
+                experiment.set("train.device", &device.as_str().into())?;
+            }
             if let Some(step) = launch.at_step {
                 // A run of 0 steps would be one without an end.
                 experiment.train.steps = usize::try_from(step).unwrap_or(usize::MAX).max(1);

@@ -57,6 +57,9 @@ struct Window {
     /// Record into this folder instead of the library of runs
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// What a new run trains on: cpu, or cuda or metal in a program built with that feature
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// A drill for tests: lose the graphics device at this step
     #[arg(long, hide = true, value_name = "N")]
     lose_device_at_step: Option<u64>,
@@ -125,6 +128,7 @@ impl Window {
             screenshot: self.screenshot,
             at_step: self.at_step,
             folder: self.out,
+            device: self.device,
             lose_device_at: self.lose_device_at_step,
             stopwatch: self.stopwatch.map(|s| Duration::from_secs(s.into())),
         })?;

@@ -30,6 +30,9 @@ pub struct Train {
     /// Number of steps (the same as --set train.steps=N)
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
+    /// What to train on: cpu, or cuda or metal in a program built with that feature (the same as --set train.device=…)
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// Folder to record into (default: a new one in the library of runs)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -92,6 +95,9 @@ impl Train {
         if let Ok(here) = std::env::current_dir() {
             // A path after --set is one from here on, also for who looks at the run from elsewhere.
             experiment.task.resolve(&here);
+        }
+        if let Some(device) = &self.device {
+            experiment.set("train.device", &device.as_str().into())?;
         }
         if let Some(steps) = self.steps {
             experiment.train.steps = steps;

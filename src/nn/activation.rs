@@ -15,6 +15,9 @@ impl Activation {
     /// # Errors
     /// When a tensor operation fails.
     pub fn forward(self, x: &Tensor) -> Result<Tensor> {
+        if !x.device().is_cpu() {
+            return plain::forward(self, x);
+        }
         Ok(x.contiguous()?.apply_op1(self)?)
     }
 }
@@ -24,6 +27,9 @@ impl Activation {
 /// # Errors
 /// When a tensor operation fails.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    if !gate.device().is_cpu() {
+        return plain::swiglu(gate, up);
+    }
     Ok(gate.contiguous()?.apply_op2(&up.contiguous()?, SwiGlu)?)
 }
 

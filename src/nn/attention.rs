@@ -46,7 +46,13 @@ pub fn attend(
     let v = by_head(tap, how, Point::V, v)?;
     let wants = |point| tap.wants(Site { layer: how.layer, point });
     let watched = wants(Point::Scores) || wants(Point::Pattern);
-    let z = if watched { plainly(how, &q, &k, &v, tap)? } else { fused(how, &q, &k, &v)? };
+    let z = if !q.device().is_cpu() {
+        plain::attend_tapped(how, &q, &k, &v, tap)?.0
+    } else if watched {
+        plainly(how, &q, &k, &v, tap)?
+    } else {
+        fused(how, &q, &k, &v)?
+    };
     by_head(tap, how, Point::Z, &z)
 }
 
@@ -137,8 +143,13 @@ impl CustomOp3 for Fused {
     ) -> CandleResult<(CpuStorage, Shape)> {
         let (q, k, v) = (floats(q, q_layout)?, floats(k, k_layout)?, floats(v, v_layout)?);
         let (mut z, mut log_sums) = (vec![0.0; self.shape.len()], vec![0.0; self.shape.rows()]);
-        let out = Outputs { z: &mut z, log_sums: &mut log_sums };
-        kernel::forward(self.shape, Inputs { q, k, v }, out, &mut vec![0.0; self.shape.scratch()]);
+        let mut out = Outputs { z: &mut z, log_sums: &mut log_sums };
+        kernel::forward(
+            self.shape,
+            Inputs { q, k, v },
+            &mut out,
+            &mut vec![0.0; self.shape.scratch()],
+        );
         // Set once: an operation is applied once.
         let _ = self.log_sums.set(log_sums);
         Ok((CpuStorage::F32(z), q_layout.shape().clone()))
@@ -388,7 +399,8 @@ impl CustomOp2 for Mix {
 pub mod plain {
     use candle_core::{D, Tensor};
 
-    use super::{Attention, merge_heads, split_heads};
+    use super::{Attention, Point, Tap, merge_heads, split_heads, through};
+    use crate::nn::tap::Untapped;
     use crate::record::error::Result;
 
     /// The attended values, `[batch, pos, head · dim]`, and the pattern, `[batch, head, query, key]`.
@@ -396,9 +408,24 @@ pub mod plain {
     /// # Errors
     /// When shapes do not fit.
     pub fn attend(how: Attention, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        attend_tapped(how, q, k, v, &mut Untapped)
+    }
+
+    /// The same under a tap on scores and pattern: what devices run that have no kernels of ours.
+    ///
+    /// # Errors
+    /// When shapes do not fit, or the tap refuses.
+    pub fn attend_tapped(
+        how: Attention,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        tap: &mut dyn Tap,
+    ) -> Result<(Tensor, Tensor)> {
         let split = |x: &Tensor| Ok::<_, crate::Error>(split_heads(x, how.heads)?.contiguous()?);
         let (q, k, v) = (split(q)?, split(k)?, split(v)?);
         let scores = (q.matmul(&k.t()?.contiguous()?)? * f64::from(how.scale))?;
+        let scores = through(tap, how.layer, Point::Scores, scores)?;
         let length = scores.dim(D::Minus1)?;
         let mask: Vec<f32> = (0..length * length)
             .map(|i| if i % length > i / length { f32::NEG_INFINITY } else { 0.0 })
@@ -407,6 +434,7 @@ pub mod plain {
         let scores = scores.broadcast_add(&mask)?;
         let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
         let pattern = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
+        let pattern = through(tap, how.layer, Point::Pattern, pattern)?.contiguous()?;
         Ok((merge_heads(&pattern.matmul(&v)?)?, pattern))
     }
 }

@@ -14,6 +14,9 @@ type CandleResult<T> = candle_core::Result<T>;
 /// # Errors
 /// When the shapes do not fit.
 pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return plain::linear(x, w, bias);
+    }
     let (x, w) = (x.contiguous()?, w.contiguous()?);
     Ok(match bias {
         None => x.apply_op2(&w, Linear)?,
@@ -27,6 +30,9 @@ pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
 /// # Errors
 /// When the shapes do not fit.
 pub fn linear_into(residual: &Tensor, x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return plain::linear_into(residual, x, w);
+    }
     Ok(residual.contiguous()?.apply_op3(&x.contiguous()?, &w.contiguous()?, LinearInto)?)
 }
 
@@ -35,6 +41,9 @@ pub fn linear_into(residual: &Tensor, x: &Tensor, w: &Tensor) -> Result<Tensor> 
 /// # Errors
 /// When the shapes differ.
 pub fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if !a.device().is_cpu() {
+        return Ok((a + b)?);
+    }
     Ok(a.contiguous()?.apply_op2(&b.contiguous()?, Sum)?)
 }
 
@@ -44,6 +53,9 @@ pub fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// When a token is none of the table's.
 pub fn embed(table: &Tensor, tokens: &Tensor) -> Result<Tensor> {
     check_tokens(table, tokens)?;
+    if !table.device().is_cpu() {
+        return plain::embed(table, tokens);
+    }
     Ok(table.contiguous()?.apply_op2(&tokens.contiguous()?, Embed)?)
 }
 
@@ -60,6 +72,9 @@ pub fn embed_with_positions(table: &Tensor, positions: &Tensor, tokens: &Tensor)
             "a sequence of {length} tokens is longer than the {} positions of this network; shorten it",
             positions.dim(0)?
         )));
+    }
+    if !table.device().is_cpu() {
+        return plain::embed_with_positions(table, positions, tokens);
     }
     let (table, positions, tokens) =
         (table.contiguous()?, positions.contiguous()?, tokens.contiguous()?);

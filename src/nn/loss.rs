@@ -35,6 +35,9 @@ pub fn cross_entropy(logits: &Tensor, targets: &[u32], weight: &[f32]) -> Result
             "target {target} is none of the {vocab} tokens, but has a weight in the loss"
         )));
     }
+    if !logits.device().is_cpu() {
+        return plain::cross_entropy(logits, targets, weight);
+    }
     let op = CrossEntropy {
         targets: targets.to_vec(),
         weight: weight.to_vec(),

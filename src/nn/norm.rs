@@ -62,6 +62,9 @@ impl Norm {
 /// # Errors
 /// When a tensor operation fails.
 pub fn layer_norm(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return plain::layer_norm(x, weight, bias);
+    }
     let (x, op) = (x.contiguous()?, Normalize { centred: true });
     Ok(match (weight, bias) {
         (Some(weight), Some(bias)) => x.apply_op3(weight, bias, op)?,
@@ -76,6 +79,9 @@ pub fn layer_norm(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) ->
 /// # Errors
 /// When a tensor operation fails.
 pub fn rms_norm(x: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return plain::rms_norm(x, weight);
+    }
     let (x, op) = (x.contiguous()?, Normalize { centred: false });
     Ok(match weight {
         Some(weight) => x.apply_op2(weight, op)?,

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, InplaceOp1, Layout};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 
 use crate::record::error::{Error, Kind, Result};
 use crate::record::weights::NamedTensor;
@@ -316,8 +316,15 @@ fn joined(parts: &[f32]) -> u64 {
 }
 
 /// Lets `change` write into the numbers of a parameter.
-fn in_place(params: &Params, param: Param, change: impl FnMut(&mut [f32])) -> Result<()> {
-    Ok(params.var(param).inplace_op1(&Change(RefCell::new(change)))?)
+fn in_place(params: &Params, param: Param, mut change: impl FnMut(&mut [f32])) -> Result<()> {
+    let var = params.var(param);
+    if var.device().is_cpu() {
+        return Ok(var.inplace_op1(&Change(RefCell::new(change)))?);
+    }
+    // Other devices have no kernels of ours: the numbers come here and go back.
+    let mut numbers = var.flatten_all()?.to_vec1::<f32>()?;
+    change(&mut numbers);
+    Ok(var.set(&Tensor::from_vec(numbers, var.shape(), var.device())?)?)
 }
 
 struct Change<F>(RefCell<F>);

@@ -57,8 +57,14 @@ pub struct Params {
 }
 
 impl Params {
+    /// On the processor.
     pub fn new(seed: u64) -> Self {
-        Self { seed, device: Device::Cpu, entries: Vec::new(), derived: Mutex::default() }
+        Self::on(seed, Device::Cpu)
+    }
+
+    /// On a device. The numbers drawn are the same on all.
+    pub fn on(seed: u64, device: Device) -> Self {
+        Self { seed, device, entries: Vec::new(), derived: Mutex::default() }
     }
 
     pub fn device(&self) -> &Device {
@@ -131,11 +137,23 @@ impl Params {
     }
 
     /// The same variables outside of any gradient graph: what is measured with them needs no memory for a
-    /// backward pass. An update of these parameters is seen there too.
-    #[must_use]
-    pub fn watched(&self) -> Self {
-        let entries = self.entries.iter().cloned().map(|e| Entry { frozen: true, ..e }).collect();
-        Self { seed: self.seed, device: self.device.clone(), entries, derived: Mutex::default() }
+    /// backward pass. An update of these parameters is seen there too. Those of another device are copied to the
+    /// processor, where all measuring is done.
+    ///
+    /// # Errors
+    /// When they cannot be copied.
+    pub fn watched(&self) -> Result<Self> {
+        let device = Device::Cpu;
+        let entry = |e: &Entry| -> Result<Entry> {
+            let var = if self.device.is_cpu() {
+                e.var.clone()
+            } else {
+                Var::from_tensor(&e.var.as_detached_tensor().to_device(&device)?)?
+            };
+            Ok(Entry { frozen: true, var, ..e.clone() })
+        };
+        let entries = self.entries.iter().map(entry).collect::<Result<_>>()?;
+        Ok(Self { seed: self.seed, device, entries, derived: Mutex::default() })
     }
 
     /// Handles of all parameters, in order.

@@ -34,6 +34,9 @@ pub fn add_positions(x: &Tensor, table: &Tensor, start: usize) -> Result<Tensor>
             start + count
         )));
     }
+    if !x.device().is_cpu() {
+        return Ok(x.broadcast_add(&table.narrow(0, start, count)?)?);
+    }
     Ok(x.contiguous()?.apply_op2(&table.contiguous()?, AddRows { start })?)
 }
 
@@ -71,6 +74,9 @@ impl Rotary {
     pub fn rotate(&self, x: &Tensor, start: usize) -> Result<Tensor> {
         let (_, count, width) = x.dims3()?;
         self.check(start + count, width)?;
+        if !x.device().is_cpu() {
+            return self.rotate_plain(x, start);
+        }
         let rotation = Rotation { table: self.clone(), start, direction: 1.0 };
         Ok(x.contiguous()?.apply_op1(rotation)?)
     }

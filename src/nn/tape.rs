@@ -476,8 +476,8 @@ impl<'a> Tape<'a> {
         let (mut z, mut log_sums) = (self.work.take(shape.len()), self.work.take(shape.rows()));
         let mut scratch = self.work.take(shape.scratch());
         let of = self.attended([q, k, v]);
-        let out = Outputs { z: &mut z, log_sums: &mut log_sums };
-        attention::forward(shape, of, out, &mut scratch);
+        let mut out = Outputs { z: &mut z, log_sums: &mut log_sums };
+        attention::forward(shape, of, &mut out, &mut scratch);
         self.work.give(scratch);
         let wanted = [q, k, v].iter().any(|value| self.is_wanted(*value));
         Ok(self.push(slot(Op::Attend { shape, inputs: [q, k, v], log_sums }, z, width, wanted)))

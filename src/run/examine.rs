@@ -41,7 +41,7 @@ impl Instrument {
         let mut params = Params::new(train.seed as u64);
         let model = experiment.model.build(source.vocab().len(), source.length(), &mut params)?;
         Ok(Self {
-            params: params.watched(),
+            params: params.watched()?,
             pool: Pool::new(train.threads)?,
             held_out: HeldOut::new(train.seed as u64, train.held_out),
             loaded: None,

@@ -23,6 +23,11 @@ crate::choices! {
 }
 
 crate::choices! {
+    /// What training computes on.
+    pub enum On { Cpu = "cpu", Cuda = "cuda", Metal = "metal" }
+}
+
+crate::choices! {
     pub enum Schedule { Constant = "constant", Cosine = "cosine" }
 }
 
@@ -65,6 +70,8 @@ crate::knobs! {
         record_mb: usize = 512, in 1..=1000000;
         /// Threads to train with; 0: as many as the machine has. Changes no number.
         threads: usize = 0, in 0..=1024;
+        /// What training computes on: the processor, or a graphics card if this program was built with the feature of the same name. Measuring stays on the processor.
+        device: On = On::Cpu;
     }
 }
 

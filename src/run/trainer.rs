@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use candle_core::Device;
+
 use crate::model::{Input, Layout, Model};
 use crate::nn::kernel::lanes::{add_to, scale};
 use crate::nn::kernel::pool::Pool;
-use crate::nn::kernel::slice::Floats;
 use crate::nn::loss::cross_entropy;
 use crate::nn::optim::{Gradients, Optimizer, OptimizerSettings, RateSchedule, Rule};
 use crate::nn::params::{Param, Params, canonical};
@@ -21,7 +22,7 @@ use crate::record::knobs::{self, Knobs};
 use crate::record::weights::Weights;
 use crate::task::{self, Source};
 
-use super::experiment::{Experiment, LossOver, Schedule, Staged, Train};
+use super::experiment::{Experiment, LossOver, On, Schedule, Staged, Train};
 use super::measure;
 use super::meters::{HeldOut, Meters};
 
@@ -65,9 +66,9 @@ impl Trainer {
         let train = &experiment.train;
         check_settings(train)?;
         let source = experiment.task.open()?;
-        let mut params = Params::new(train.seed as u64);
+        let mut params = Params::on(train.seed as u64, device(train.device)?);
         let model = experiment.model.build(source.vocab().len(), source.length(), &mut params)?;
-        let watched = params.watched();
+        let watched = params.watched()?;
         let subject = Subject { model: &*model, params: &watched, source: &*source };
         let meters = Meters::new(subject, HeldOut::new(train.seed as u64, train.held_out))?;
         check_loss(train, &*source)?;
@@ -250,6 +251,9 @@ impl Trainer {
     /// # Errors
     /// When a forward pass or a probe fails.
     pub fn evaluate(&mut self) -> Result<(MetricsRow, Vec<Mark>)> {
+        if !self.params.device().is_cpu() {
+            self.watched = self.params.watched()?;
+        }
         let subject = Subject { model: &*self.model, params: &self.watched, source: &*self.source };
         let mut values = self.meters.measure(&self.pool, subject, &self.in_force)?;
         values.extend(&self.grad_norms);
@@ -363,7 +367,7 @@ impl Trainer {
         }
         self.params.load(weights)?;
         // Tensors that never change are remembered beside the variables.
-        self.watched = self.params.watched();
+        self.watched = self.params.watched()?;
         self.steps_done = weights.step;
         Ok(())
     }
@@ -392,14 +396,19 @@ impl Trainer {
     fn gradients(&self) -> Result<(f64, Gradients)> {
         let train = &self.experiment.train;
         let positions = train.batch * self.source.length();
-        let numbers = Numbers::of(&self.params, positions, &self.work)?;
-        let rows = shard_rows(train, self.source.length());
+        let on_cpu = self.params.device().is_cpu();
+        let numbers =
+            on_cpu.then(|| Numbers::of(&self.params, positions, &self.work)).transpose()?;
+        // A graphics card divides the work by itself.
+        let rows = if on_cpu { shard_rows(train, self.source.length()) } else { train.batch };
         let shards = train.batch.div_ceil(rows);
         let mut sum = Found::default();
         let mut counts = 0;
         self.pool.fold_in_order(
             shards,
-            |shard| self.shard(&numbers, shard * rows, rows.min(train.batch - shard * rows)),
+            |shard| {
+                self.shard(numbers.as_ref(), shard * rows, rows.min(train.batch - shard * rows))
+            },
             |(count, found): (usize, Found)| {
                 counts += count;
                 sum.loss += found.loss;
@@ -408,7 +417,9 @@ impl Trainer {
                 Ok(())
             },
         )?;
-        numbers.unfold(&sum.folds, &mut sum.grads);
+        if let Some(numbers) = numbers {
+            numbers.unfold(&sum.folds, &mut sum.grads);
+        }
         sum.folds.into_iter().flatten().for_each(|buffer| self.work.give(buffer));
         // Shards weigh positions as if all of them counted; now it is known how many do.
         let factor = positions as f64 / counts.max(1) as f64;
@@ -426,12 +437,19 @@ impl Trainer {
     }
 
     /// Sequences `from..from + rows` of the batch of this step: how many positions are in the loss, and what was found.
-    fn shard(&self, numbers: &Numbers<'_>, from: usize, rows: usize) -> Result<(usize, Found)> {
+    fn shard(
+        &self,
+        numbers: Option<&Numbers<'_>>,
+        from: usize,
+        rows: usize,
+    ) -> Result<(usize, Found)> {
         let train = &self.experiment.train;
         let first = self.steps_done * train.batch as u64 + from as u64;
         let batch = task::batch(&*self.source, train.seed as u64, first, rows);
         let (weight, count) = loss_weights(&batch, train.loss, train.batch);
-        if !self.in_force.iter().any(Intervention::changes_forward) {
+        if let Some(numbers) = numbers
+            && !self.in_force.iter().any(Intervention::changes_forward)
+        {
             let mut tape = Tape::new(numbers, &batch, &weight);
             if let Some(logits) = self.model.record(&mut tape)? {
                 return Ok((count, tape.backward(logits)?));
@@ -450,7 +468,7 @@ impl Trainer {
         let of = |param: Param| -> Result<Option<Vec<f32>>> {
             let grad = grads.get(self.params.var(param).as_tensor());
             grad.filter(|_| !self.params.is_frozen(param))
-                .map(|grad| Ok(Floats::of(&grad.contiguous()?)?.to_vec()))
+                .map(|grad| Ok(grad.flatten_all()?.to_vec1()?))
                 .transpose()
         };
         let grads = self.params.all().map(of).collect::<Result<_>>()?;
@@ -489,6 +507,19 @@ fn spelled_our_way(what: &Intervention) -> Intervention {
         Intervention::Unfreeze(name) => Intervention::Unfreeze(canonical(name).to_owned()),
         Intervention::Zero { .. } => what.clone(),
     }
+}
+
+fn device(on: On) -> Result<Device> {
+    let (name, device) = match on {
+        On::Cpu => return Ok(Device::Cpu),
+        On::Cuda => ("cuda", Device::new_cuda(0)),
+        On::Metal => ("metal", Device::new_metal(0)),
+    };
+    device.map_err(|e| {
+        Error::system(format!(
+            "train.device = \"{name}\" cannot be had: {e}. It takes the hardware and a program built with `cargo build --release --features {name}`; without them use --device cpu"
+        ))
+    })
 }
 
 /// Adds the gradients of a shard to those of the shards before it.

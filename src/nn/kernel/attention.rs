@@ -83,7 +83,7 @@ pub struct Outputs<'a> {
 }
 
 /// Attends. `scratch` has [`Shape::scratch`] numbers.
-pub fn forward(shape: Shape, of: Inputs<'_>, out: Outputs<'_>, scratch: &mut [f32]) {
+pub fn forward(shape: Shape, of: Inputs<'_>, out: &mut Outputs<'_>, scratch: &mut [f32]) {
     let (mut max, mut sum) = ([0.0; BLOCK], [0.0; BLOCK]);
     let width = shape.width();
     for (start, row) in shape.each_head() {
