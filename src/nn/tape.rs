@@ -533,6 +533,21 @@ impl<'a> Tape<'a> {
         self.push(slot(Op::Select(x), out, width, wanted))
     }
 
+    /// The numbers of a value, `[batch, pos, width]`: the end of a pass that nobody goes back over. `weight` was 1
+    /// everywhere, or positions are missing.
+    ///
+    /// # Errors
+    /// When positions are missing.
+    pub fn into_tensor(mut self, value: Value) -> Result<Tensor> {
+        let Slot { data, width, .. } = &mut self.slots[value.0];
+        let (data, width) = (std::mem::take(data), *width);
+        for slot in self.slots {
+            self.work.give(slot.data);
+        }
+        let shape = (self.batch.rows, self.batch.len, width);
+        Ok(Tensor::from_vec(data, shape, self.numbers.params.device())?)
+    }
+
     /// The loss of logits `[batch · pos, vocab]` (or of the rows in the loss), and the way back from it. The gradients are
     /// of the buffers of the workspace, and may be given back to it.
     ///

@@ -6,6 +6,7 @@ use crate::model::{Input, Model, Output};
 use crate::nn::kernel::pool::Pool;
 use crate::nn::params::Params;
 use crate::nn::tap::{Bench, Captured, Tap, Untapped};
+use crate::nn::tape::{Numbers, Tape, Workspace};
 use crate::probe::{Answer, Mean, Probe, Scene, Subject};
 use crate::record::array::Array;
 use crate::record::batch::{Batch, Row};
@@ -34,11 +35,13 @@ impl Round<'_> {
     /// When the forward pass fails; a probe that fails has its error in its place.
     pub fn over(&self, batch: &Batch) -> Result<Vec<Result<Answer>>> {
         let sites = self.sites();
+        let work = Workspace::default();
+        let taped = self.taped(batch, &sites, &work)?;
         let mut sums: Vec<Result<Answer>> =
             self.probes.iter().map(|_| Ok(Answer::default())).collect();
         let measured = |chunk: usize| {
             let (from, to) = (chunk * CHUNK, batch.rows.min((chunk + 1) * CHUNK));
-            self.chunk(&batch.slice(from, to), from, &sites)
+            self.chunk(&batch.slice(from, to), from, &sites, taped.as_ref())
         };
         // Nobody asks about what comes after the last sequence that somebody looks at.
         let asked = self.probes.iter().map(|probe| probe.sequences().unwrap_or(batch.rows));
@@ -81,11 +84,23 @@ impl Round<'_> {
 
     /// The answers of the probes to one small batch in one forward pass. `from` is the place of its first
     /// sequence in the whole batch: a probe that looks at fewer sequences is not asked about later ones.
-    fn chunk(&self, batch: &Batch, from: usize, sites: &[Site]) -> Result<Vec<Result<Answer>>> {
+    fn chunk(
+        &self,
+        batch: &Batch,
+        from: usize,
+        sites: &[Site],
+        taped: Option<&Numbers<'_>>,
+    ) -> Result<Vec<Result<Answer>>> {
         let Subject { model, params, .. } = self.subject;
         let wants_logits = self.probes.iter().any(|probe| probe.wants_logits());
-        let (logits, captured) =
-            forward(model, params, batch, self.interventions, sites, wants_logits)?;
+        let logits = match taped {
+            Some(numbers) => logits_by_tape(model, numbers, batch)?,
+            None => None,
+        };
+        let (logits, captured) = match logits {
+            Some(logits) => (Some(logits), Captured::new()),
+            None => forward(model, params, batch, self.interventions, sites, wants_logits)?,
+        };
         let scene = Scene {
             subject: self.subject,
             batch,
@@ -127,6 +142,19 @@ impl Round<'_> {
         })
     }
 
+    /// The parameters for passes on a tape, where nobody watches what is between tokens and logits.
+    fn taped<'a>(
+        &'a self,
+        batch: &Batch,
+        sites: &[Site],
+        work: &'a Workspace,
+    ) -> Result<Option<Numbers<'a>>> {
+        let watched =
+            !sites.is_empty() || self.interventions.iter().any(Intervention::changes_forward);
+        let numbers = || Numbers::of(self.subject.params, batch.tokens.len(), work);
+        (!watched).then(numbers).transpose()
+    }
+
     fn sites(&self) -> Vec<Site> {
         let mut sites: Vec<Site> =
             self.probes.iter().flat_map(|probe| probe.sites(self.subject)).collect();
@@ -134,6 +162,18 @@ impl Round<'_> {
         sites.dedup();
         sites
     }
+}
+
+/// `[batch, pos, vocab]`; `None` for a model without a tape.
+fn logits_by_tape(
+    model: &dyn Model,
+    numbers: &Numbers<'_>,
+    batch: &Batch,
+) -> Result<Option<Tensor>> {
+    let weight = vec![1.0; batch.tokens.len()];
+    let mut tape = Tape::new(numbers, batch, &weight);
+    let Some(logits) = model.record(&mut tape)? else { return Ok(None) };
+    tape.into_tensor(logits).map(Some)
 }
 
 /// The answer of a probe to the weights alone.

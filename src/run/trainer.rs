@@ -1,6 +1,7 @@
 //! Step, evaluate, give out weights: training without a thread and without a clock.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::Device;
 
@@ -54,6 +55,7 @@ pub struct Trainer {
     /// Last step whose evaluation the rules of the marks have seen.
     observed: Option<u64>,
     work: Workspace,
+    ahead: Ahead,
 }
 
 impl Trainer {
@@ -88,6 +90,7 @@ impl Trainer {
             steps_done: 0,
             observed: None,
             work: Workspace::default(),
+            ahead: Ahead::default(),
             experiment,
             source,
             model,
@@ -232,6 +235,7 @@ impl Trainer {
         if !loss.is_finite() {
             return Err(self.diverged(&format!("the loss is {loss}")));
         }
+        self.make_ahead();
         let rate = rate_schedule(&self.experiment.train).at(self.steps_done);
         let norms =
             self.optimizer.step(&self.pool, &self.params, &mut grads, rate).map_err(|e| {
@@ -399,16 +403,12 @@ impl Trainer {
         let on_cpu = self.params.device().is_cpu();
         let numbers =
             on_cpu.then(|| Numbers::of(&self.params, positions, &self.work)).transpose()?;
-        // A graphics card divides the work by itself.
-        let rows = if on_cpu { shard_rows(train, self.source.length()) } else { train.batch };
-        let shards = train.batch.div_ceil(rows);
+        let shards = self.shards();
         let mut sum = Found::default();
         let mut counts = 0;
         self.pool.fold_in_order(
-            shards,
-            |shard| {
-                self.shard(numbers.as_ref(), shard * rows, rows.min(train.batch - shard * rows))
-            },
+            shards.len(),
+            |shard| self.shard(numbers.as_ref(), shards[shard]),
             |(count, found): (usize, Found)| {
                 counts += count;
                 sum.loss += found.loss;
@@ -436,16 +436,41 @@ impl Trainer {
         Ok((sum.loss * factor, sum.grads))
     }
 
+    /// Has the sequences of the next step made while this one is finished: the threads of the pool have nothing to do then.
+    fn make_ahead(&self) {
+        let train = &self.experiment.train;
+        let (seed, next) = (train.seed as u64, (self.steps_done + 1) * train.batch as u64);
+        locked(&self.ahead).clear();
+        for (from, rows) in self.shards() {
+            let (source, ahead) = (self.source.clone(), self.ahead.clone());
+            self.pool.spawn(move || {
+                let first = next + from as u64;
+                let batch = task::batch(&*source, seed, first, rows);
+                locked(&ahead).insert(first, batch);
+            });
+        }
+    }
+
+    /// First sequence and number of sequences of each shard of a batch.
+    fn shards(&self) -> Vec<(usize, usize)> {
+        let train = &self.experiment.train;
+        // A graphics card divides the work by itself.
+        let on_cpu = self.params.device().is_cpu();
+        let rows = if on_cpu { shard_rows(train, self.source.length()) } else { train.batch };
+        (0..train.batch).step_by(rows).map(|from| (from, rows.min(train.batch - from))).collect()
+    }
+
     /// Sequences `from..from + rows` of the batch of this step: how many positions are in the loss, and what was found.
     fn shard(
         &self,
         numbers: Option<&Numbers<'_>>,
-        from: usize,
-        rows: usize,
+        (from, rows): (usize, usize),
     ) -> Result<(usize, Found)> {
         let train = &self.experiment.train;
         let first = self.steps_done * train.batch as u64 + from as u64;
-        let batch = task::batch(&*self.source, train.seed as u64, first, rows);
+        let made = locked(&self.ahead).remove(&first).filter(|batch| batch.rows == rows);
+        let batch =
+            made.unwrap_or_else(|| task::batch(&*self.source, train.seed as u64, first, rows));
         let (weight, count) = loss_weights(&batch, train.loss, train.batch);
         if let Some(numbers) = numbers
             && !self.in_force.iter().any(Intervention::changes_forward)
@@ -507,6 +532,14 @@ fn spelled_our_way(what: &Intervention) -> Intervention {
         Intervention::Unfreeze(name) => Intervention::Unfreeze(canonical(name).to_owned()),
         Intervention::Zero { .. } => what.clone(),
     }
+}
+
+/// Parts of the batch of the next step, by the number of their first sequence.
+type Ahead = Arc<Mutex<BTreeMap<u64, Batch>>>;
+
+fn locked(ahead: &Ahead) -> MutexGuard<'_, BTreeMap<u64, Batch>> {
+    // A panic leaves whole batches behind.
+    ahead.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn device(on: On) -> Result<Device> {

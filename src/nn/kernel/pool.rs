@@ -55,6 +55,11 @@ impl Pool {
         Ok(results)
     }
 
+    /// Has a thread do something when it has nothing else to do; nobody waits for it.
+    pub fn spawn(&self, work: impl FnOnce() + Send + 'static) {
+        self.threads.spawn(work);
+    }
+
     /// Changes each item, on all threads: what is done to one must not depend on the others.
     ///
     /// # Errors
