@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const FRAME: Duration = Duration::from_millis(80);
 
 /// The same on a software adapter, until its cost has been measured.
-const SOFTWARE_FRAME: Duration = Duration::from_millis(350);
+const SOFTWARE_FRAME: Duration = Duration::from_millis(160);
 
 /// Slower than this would no longer look alive.
 const SLOWEST: Duration = Duration::from_secs(2);
@@ -15,7 +15,7 @@ const SLOWEST: Duration = Duration::from_secs(2);
 const SHARE: u32 = 8;
 
 /// The rasteriser should take no more than this part of the processor time of the program, and may take this much.
-const RASTER_SHARES: std::ops::Range<f64> = 0.025..0.045;
+const RASTER_SHARES: std::ops::Range<f64> = 0.045..0.065;
 
 /// Processor time is compared over stretches of this length.
 const STRETCH: Duration = Duration::from_millis(1500);

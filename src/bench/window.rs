@@ -142,11 +142,11 @@ fn start(_: &How) -> Result<Vec<Measured>> {
 }
 
 /// A stretch of watched or unwatched training, in times of other workloads, after this much to come into pace.
-const STRETCH: u32 = 5;
+const STRETCH: u32 = 4;
 const WARM: Duration = Duration::from_secs(6);
 
 /// Stretches of each kind.
-const TURNS: usize = 2;
+const TURNS: usize = 3;
 
 /// The samples are seconds of a watched step.
 fn tax(how: &How) -> Result<Vec<Measured>> {

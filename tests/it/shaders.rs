@@ -103,7 +103,7 @@ fn assert_projects_as_the_twin(
 fn the_projection_is_that_of_its_twin() {
     let gpu = device();
     let pipeline = pipeline(&gpu);
-    for (count, dims) in [(1, 1), (63, 3), (64, 32), (1000, 65), (20_000, 128)] {
+    for (count, dims) in [(1, 1), (2, 4), (63, 3), (64, 32), (1000, 65), (20_000, 128)] {
         let cloud = cloud(count, dims);
         let mut buffers = buffers(&gpu, &pipeline, &cloud);
         assert_projects_as_the_twin(&gpu, &pipeline, &mut buffers, &cloud);

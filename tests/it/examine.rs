@@ -1,0 +1,114 @@
+//! Attention as it is asked for: of one sequence or many, in full and at a glance.
+
+use std::sync::Arc;
+
+use mnemoscope::record::array::Array;
+use mnemoscope::record::batch::Row;
+use mnemoscope::record::pattern::shrink;
+use mnemoscope::record::question::{ProbeCall, Reading};
+use mnemoscope::run::examine::Instrument;
+use mnemoscope::run::experiment::Experiment;
+use mnemoscope::run::trainer::Trainer;
+use mnemoscope::task::held_out_seed;
+
+struct Asked {
+    instrument: Instrument,
+    trainer: Trainer,
+}
+
+impl Asked {
+    fn new(model: &str, length: usize) -> Self {
+        let mut experiment = Experiment::of("asked", "bigram", model).unwrap();
+        let length = format!("task.length={length}");
+        experiment
+            .set_texts([&*length, "model.width=16", "train.batch=2", "train.held_out=8"])
+            .unwrap();
+        let mut trainer = Trainer::new(&experiment).unwrap();
+        trainer.step().unwrap();
+        Self { instrument: Instrument::new(&experiment).unwrap(), trainer }
+    }
+
+    fn sequence(&self, index: u64) -> Arc<Row> {
+        Arc::new(self.instrument.source().sequence(held_out_seed(0), index))
+    }
+
+    fn ask(&mut self, prompt: &Arc<Row>, calls: &[ProbeCall]) -> Arc<Reading> {
+        let weights = self.trainer.weights().unwrap();
+        let readings = self.instrument.examine(&weights, prompt, &[], calls).unwrap();
+        readings.get(&calls[0]).unwrap().as_ref().unwrap().clone()
+    }
+}
+
+fn attention() -> ProbeCall {
+    ProbeCall::new("attention")
+}
+
+fn same(a: &Array, b: &Array) {
+    assert_eq!(a.shape, b.shape);
+    assert!(a.data.iter().zip(&*b.data).all(|(a, b)| (a - b).abs() < 1e-6), "{}", a.name);
+}
+
+#[test]
+fn attention_over_held_out_sequences_is_that_of_each_of_them() {
+    for model in ["birth", "decoder"] {
+        let mut asked = Asked::new(model, 24);
+        let vectors = |call: ProbeCall| call.with("vectors", true);
+        let prompt = asked.sequence(0);
+        // Not a multiple of the sequences that are passed at once.
+        let many = asked.ask(&prompt, &[vectors(attention().with("sequences", 6))]);
+        assert_eq!(many.arrays.len(), 6 * 6);
+        for index in 0..6 {
+            let prompt = asked.sequence(index);
+            let one = asked.ask(&prompt, &[vectors(attention())]);
+            assert_eq!(one.arrays.len(), 6);
+            for array in &one.arrays {
+                same(many.array(&format!("{}.sequence{index}", array.name)).unwrap(), array);
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_is_the_same_whether_the_pass_goes_on_to_the_logits_or_not() {
+    let mut asked = Asked::new("decoder", 24);
+    let prompt = asked.sequence(0);
+    let alone = asked.ask(&prompt, &[attention()]);
+    let beside = asked.ask(&prompt, &[attention(), ProbeCall::new("predictions")]);
+    assert_eq!(alone, beside);
+}
+
+#[test]
+fn a_long_pattern_comes_at_a_glance_too() {
+    let mut asked = Asked::new("birth", 200);
+    let prompt = asked.sequence(0);
+    let reading = asked.ask(&prompt, &[attention()]);
+    let (full, glance) =
+        (reading.array("pattern.layer1").unwrap(), reading.array("glance.layer1").unwrap());
+    assert_eq!(glance.shape, [1, 128, 128]);
+    let most = |array: &Array| array.data.iter().copied().fold(0.0, f32::max);
+    assert_eq!(most(full), most(glance));
+    let mut short = Asked::new("birth", 128);
+    let prompt = short.sequence(0);
+    assert!(short.ask(&prompt, &[attention()]).array("glance.layer1").is_none());
+}
+
+#[test]
+fn a_shrunk_pattern_keeps_the_largest_value_of_each_cell_that_is_seen() {
+    let nan = f32::NAN;
+    // Five positions in two cells: 0 to 2, and 3 to 4.
+    #[rustfmt::skip]
+    let values = [
+        0.1, 9.0, 9.0, 9.0, 9.0,
+        0.2, 0.8, 9.0, 9.0, 9.0,
+        0.3, 0.3, 0.4, 9.0, 9.0,
+        0.1, 0.6, 0.1, 0.2, 9.0,
+        0.5, 0.1, 0.1, 0.1, 0.2,
+    ];
+    let (side, cells) = shrink(&values, 5, 2);
+    assert_eq!(side, 2);
+    let expected = [0.8, nan, 0.6, 0.2];
+    assert!(cells.iter().zip(expected).all(|(a, b)| *a == b || a.is_nan() && b.is_nan()));
+    let (side, cells) = shrink(&values[..4], 2, 8);
+    assert_eq!(side, 2, "no more cells than positions");
+    assert!(cells[1].is_nan(), "a later key is not seen");
+}
