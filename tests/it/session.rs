@@ -631,10 +631,10 @@ fn a_panic_while_training_leaves_a_folder_that_opens() {
         let session = paused(experiment, Some(home.path()), Begin::Fresh);
         steps(&session, 4);
         blown.store(true, Ordering::SeqCst);
-        // A step draws its sequences on the pool, surgery tries itself out on the trainer's own thread.
+        // Sequences are drawn on the pool, a step ahead; surgery tries itself out on the trainer's own thread.
         let command = match at_surgery {
             true => Command::Intervene("zero layer1.head0".parse().unwrap()),
-            false => Command::Step,
+            false => Command::Run,
         };
         session.commands.send(command).unwrap();
         let events = until(&session, |e| is_state(e, State::Failed));

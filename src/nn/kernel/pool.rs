@@ -55,9 +55,9 @@ impl Pool {
         Ok(results)
     }
 
-    /// Has a thread do something when it has nothing else to do; nobody waits for it.
+    /// Has a thread do something when it has nothing else to do. Nobody waits for it, and a panic ends nothing else.
     pub fn spawn(&self, work: impl FnOnce() + Send + 'static) {
-        self.threads.spawn(work);
+        self.threads.spawn(|| drop(catch_unwind(AssertUnwindSafe(work))));
     }
 
     /// Changes each item, on all threads: what is done to one must not depend on the others.
