@@ -15,7 +15,7 @@ const SLOWEST: Duration = Duration::from_secs(2);
 const SHARE: u32 = 8;
 
 /// The rasteriser should take no more than this part of the processor time of the program, and may take this much.
-const RASTER_SHARES: std::ops::Range<f64> = 0.045..0.065;
+const RASTER_SHARES: std::ops::Range<f64> = 0.03..0.045;
 
 /// Processor time is compared over stretches of this length.
 const STRETCH: Duration = Duration::from_millis(1500);

@@ -20,7 +20,7 @@ pub struct Bench {
     #[arg(long)]
     json: bool,
     /// Seconds of samples of each workload that is repeated
-    #[arg(long, value_name = "S", default_value_t = 3.0)]
+    #[arg(long, value_name = "S", default_value_t = 3.0, allow_negative_numbers = true)]
     seconds: f64,
     /// Another program's largest rate of matrix products in GFLOP/s: the larger of it and ours is the peak
     #[arg(long, value_name = "GFLOPS")]

@@ -90,6 +90,9 @@ fn wrong_words_get_a_sentence_and_the_documented_exit_code() {
         (&["examine", "absent", "-o", "x.csv"], 2, ".json or .npz"),
         (&["list", "tasks", "bigam"], 2, "bigram"),
         (&["list", "tsaks"], 2, "tasks"),
+        (&["train", "tiny.toml", "--device", "tpu"], 2, "cpu, cuda, metal"),
+        (&["bench", "train/brith"], 2, "train/birth"),
+        (&["bench", "scrub", "--seconds", "-1"], 2, "--seconds"),
         (&["frobnicate", "x", "y"], 2, "Usage"),
     ];
     for (args, code, fragment) in cases {
@@ -99,6 +102,35 @@ fn wrong_words_get_a_sentence_and_the_documented_exit_code() {
         assert!(err.contains(fragment), "{args:?}: {err}");
         assert!(!err.contains("panicked"), "{args:?}: {err}");
     }
+}
+
+#[cfg(not(any(feature = "cuda", feature = "metal")))]
+#[test]
+fn a_device_that_this_program_was_not_built_for_is_refused() {
+    let folder = tiny();
+    for device in ["cuda", "metal"] {
+        let output =
+            run(folder.path(), &["train", "tiny.toml", "--steps", "1", "--device", device]);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{err}");
+        assert!(err.contains(&format!("--features {device}")), "{err}");
+    }
+}
+
+#[test]
+fn a_benchmark_prints_one_object_a_line() {
+    let folder = tiny();
+    let args = ["bench", "train/birth_small", "--json", "--seconds", "0", "--peak", "1e9"];
+    let out = done(folder.path(), &args);
+    let lines: Vec<serde_json::Value> =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[0]["peak_gflops"]), (2, &1e9.into()));
+    assert_eq!(lines[1]["name"], "train/birth_small");
+    let number = |key: &str| lines[1][key].as_f64().unwrap();
+    assert!(number("min_s") > 0.0 && number("min_s") <= number("median_s"));
+    let tokens = 16.0 * 64.0;
+    assert!((number("tokens_per_s") * number("median_s") / tokens - 1.0).abs() < 1e-6);
+    assert!((number("useful_gflops") / number("fraction_of_peak") / 1e9 - 1.0).abs() < 1e-6);
 }
 
 #[test]
