@@ -121,7 +121,7 @@ impl<'a> Numbers<'a> {
             let mut into = if grad.is_some() { Into::Add } else { Into::Overwrite };
             let mut add = |table: Param, found: &[f32]| {
                 let (inputs, rows) = (self.width_of(table), found.len() / outputs);
-                let grad = grad.get_or_insert_with(|| vec![0.0; outputs * inputs]);
+                let grad = grad.get_or_insert_with(|| self.work.take(outputs * inputs));
                 let found = Matrix::new(found, rows, outputs).transposed();
                 let x = Matrix::new(&self.slice(table)[..rows * inputs], rows, inputs);
                 multiply(grad, inputs, found, x, 1.0, into);
@@ -148,35 +148,56 @@ impl Drop for Numbers<'_> {
     }
 }
 
-/// Buffers by their length, reused from shard to shard and from step to step.
+/// Buffers by their length, reused from shard to shard and from step to step. It never keeps more than were out at once.
 #[derive(Default)]
 pub struct Workspace {
-    free: Mutex<BTreeMap<usize, Vec<Vec<f32>>>>,
+    shelves: Mutex<BTreeMap<usize, Shelf>>,
+}
+
+/// Buffers of one length.
+#[derive(Default)]
+struct Shelf {
+    free: Vec<Vec<f32>>,
+    /// How many were taken and did not come back.
+    out: usize,
 }
 
 impl Workspace {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Vec<f32>>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Shelf>> {
         // A panic leaves whole buffers behind: their numbers do not matter.
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A buffer of `length` numbers, whatever they are.
     fn take(&self, length: usize) -> Vec<f32> {
-        let free = self.lock().get_mut(&length).and_then(Vec::pop);
+        let free = {
+            let mut shelves = self.lock();
+            let shelf = shelves.entry(length).or_default();
+            shelf.out += 1;
+            shelf.free.pop()
+        };
         free.unwrap_or_else(|| vec![0.0; length])
     }
 
-    fn take_zeros(&self, length: usize) -> Vec<f32> {
+    /// A buffer of zeros.
+    pub fn take_zeros(&self, length: usize) -> Vec<f32> {
         let mut buffer = self.take(length);
         buffer.fill(0.0);
         buffer
     }
 
-    /// Takes back a buffer.
+    /// Takes back a buffer. One that is none of its own is let go.
     pub fn give(&self, buffer: Vec<f32>) {
-        if !buffer.is_empty() {
-            self.lock().entry(buffer.len()).or_default().push(buffer);
+        let mut shelves = self.lock();
+        if let Some(shelf) = shelves.get_mut(&buffer.len()).filter(|shelf| shelf.out > 0) {
+            shelf.out -= 1;
+            shelf.free.push(buffer);
         }
+    }
+
+    /// Numbers in the buffers that wait.
+    pub fn waiting(&self) -> usize {
+        self.lock().iter().map(|(length, shelf)| length * shelf.free.len()).sum()
     }
 }
 

@@ -428,7 +428,8 @@ impl Trainer {
                 continue;
             }
             // No path from it to the loss, for example behind a head that is zeroed.
-            let grad = grad.get_or_insert_with(|| vec![0.0; self.params.var(param).elem_count()]);
+            let count = self.params.var(param).elem_count();
+            let grad = grad.get_or_insert_with(|| self.work.take_zeros(count));
             if factor != 1.0 {
                 scale(grad, factor as f32);
             }
