@@ -11,7 +11,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn workloads(criterion: &mut Criterion) {
     mnemoscope::nn::kernel::pool::keep_candle_on_one_thread();
-    let how = How { time: Duration::from_secs(3), peak_gflops: None, set: Vec::new() };
+    let how = How { time: Duration::from_secs(3), set: Vec::new() };
     for workload in ALL {
         let Kind::Repeated(prepare) = workload.kind else { continue };
         // Made when it is chosen: one that is not costs nothing.

@@ -60,13 +60,11 @@ pub struct Steady {
     pub flop: Option<f64>,
 }
 
-/// How long to measure, and against what.
+/// How long to measure, and with what settings.
 #[derive(Clone, Debug)]
 pub struct How {
     /// Time for the samples of one workload.
     pub time: Duration,
-    /// Another program's largest rate of matrix products, in GFLOP/s, if it was measured.
-    pub peak_gflops: Option<f64>,
     /// Settings of the experiments that are trained, other than those of the workload: `train.shard=8`.
     pub set: Vec<String>,
 }

@@ -593,8 +593,16 @@ impl<'a> Tape<'a> {
         self.found.loss = cross_entropy(logits_data, &targets, &weight, Some(&mut gradient));
         self.add(logits, gradient);
         while let Some(slot) = self.slots.pop() {
-            if let Some(gradient) = slot.gradient {
-                self.undo(slot.op, &slot.data, slot.width, gradient)?;
+            match (slot.gradient, slot.op) {
+                (Some(gradient), op) => self.undo(op, &slot.data, slot.width, gradient)?,
+                // What was kept for a way back that nobody goes.
+                (
+                    None,
+                    Op::Normalize { statistics: kept, .. } | Op::Attend { log_sums: kept, .. },
+                ) => {
+                    self.work.give(kept);
+                }
+                (None, _) => {}
             }
             self.work.give(slot.data);
         }
