@@ -398,7 +398,7 @@ impl Lab {
     /// The sequence in view as text.
     pub fn text(&self) -> String {
         let Some(run) = self.run() else { return String::new() };
-        self.prompt.tokens.iter().map(|&id| run.bench.vocab.text(id)).collect()
+        run.bench.vocab.spell(&self.prompt.tokens)
     }
 
     /// One selection for all panels.

@@ -11,6 +11,7 @@ pub mod folder;
 pub mod geometry;
 pub mod intervention;
 pub mod knobs;
+pub mod pair;
 pub mod pattern;
 pub mod question;
 pub mod recording;

@@ -12,6 +12,8 @@ pub struct Vocab {
     ids: HashMap<String, u32>,
     /// Characters in the longest token.
     longest: usize,
+    /// Tokens are written with spaces between them.
+    spaced: bool,
 }
 
 impl Vocab {
@@ -21,7 +23,12 @@ impl Vocab {
             ids.entry(text.clone()).or_insert(id);
         }
         let longest = tokens.iter().map(|t| t.chars().count()).max().unwrap_or(0);
-        Self { tokens, ids, longest }
+        Self { tokens, ids, longest, spaced: false }
+    }
+
+    /// Tokens that are words: written with spaces between them, which are no tokens themselves.
+    pub fn of_words(tokens: Vec<String>) -> Self {
+        Self { spaced: true, ..Self::new(tokens) }
     }
 
     pub fn len(&self) -> usize {
@@ -43,6 +50,12 @@ impl Vocab {
         text.chars().map(visible).collect()
     }
 
+    /// Tokens as the text that [`Self::encode`] reads.
+    pub fn spell(&self, ids: &[u32]) -> String {
+        let words: Vec<&str> = ids.iter().map(|id| self.text(*id)).collect();
+        words.join(if self.spaced { " " } else { "" })
+    }
+
     /// Reads text as tokens, longest match first.
     ///
     /// # Errors
@@ -51,6 +64,10 @@ impl Vocab {
         let chars: Vec<(usize, char)> = text.char_indices().collect();
         let (mut ids, mut at) = (Vec::new(), 0);
         while at < chars.len() {
+            if self.spaced && chars[at].1.is_whitespace() {
+                at += 1;
+                continue;
+            }
             let found = (1..=self.longest.min(chars.len() - at)).rev().find_map(|n| {
                 let end = chars.get(at + n).map_or(text.len(), |(i, _)| *i);
                 let piece = &text[chars[at].0..end];

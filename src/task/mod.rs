@@ -10,6 +10,7 @@ use crate::record::batch::{Batch, Row};
 use crate::record::documents::Documents;
 use crate::record::error::Result;
 use crate::record::knobs::Knobs;
+use crate::record::pair::{Pair, PairKind};
 use crate::record::registry::Entry;
 use crate::record::vocab::Vocab;
 
@@ -64,6 +65,24 @@ pub trait Source: Send + Sync {
     fn has_triggers(&self) -> bool {
         // A rare trigger may be absent from one sequence, hardly from sixteen.
         (0..16).any(|i| self.sequence(0, i).occurrence.iter().any(|&c| c > 0))
+    }
+    /// The role of those positions that must all be right for a sequence to count as solved; `None`: accuracy is
+    /// counted by position only.
+    fn solved_by(&self) -> Option<&'static str> {
+        None
+    }
+    /// Roles whose accuracy is recorded by itself, as `accuracy_<role>`.
+    fn scored_roles(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// The kinds of counterfactual pairs that it makes.
+    fn pair_kinds(&self) -> &'static [PairKind] {
+        &[]
+    }
+    /// Pair `index` of a kind and a seed, the same in any order and on any thread; `None` where there is no such
+    /// kind, or these settings allow no such pair.
+    fn pair(&self, _kind: &str, _seed: u64, _index: u64) -> Option<Pair> {
+        None
     }
     /// What its sequences depend on besides the settings and this program, for the run folder to keep.
     ///
