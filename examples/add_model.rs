@@ -92,7 +92,7 @@ pub fn main() -> Result<()> {
     // Anything can be watched: one head-less layer, so its mean is kept here as what attention writes.
     let site = Site { layer: 0, point: Point::AttnOut };
     let tokens = Tensor::from_slice(&source.sequence(0, 0).tokens, (1, 64), params.device())?;
-    let mut bench = Bench::new(&[], vec![site]);
+    let mut bench = Bench::new(Vec::new(), vec![site]);
     let output = model.forward(&params, &Input::new(&tokens), &mut bench)?;
     assert_eq!(output.logits.dims(), [1, 64, 65]);
     assert_eq!(bench.captured[&site].dims(), [1, 64, 32]);

@@ -95,7 +95,7 @@ pub fn main() -> Result<()> {
     probe.applies(subject)?;
     let batch = task::batch(&*source, held_out_seed(0), 0, 2);
     let tokens = Tensor::from_slice(&batch.tokens, (batch.rows, batch.len), params.device())?;
-    let mut bench = Bench::new(&[], probe.sites(subject));
+    let mut bench = Bench::new(Vec::new(), probe.sites(subject));
     let output = model.forward(&params, &Input::new(&tokens), &mut bench)?;
     let (logits, captured) = (Some(&output.logits), &bench.captured);
     let answer = probe.measure(&Scene { subject, batch: &batch, first: 0, logits, captured })?;

@@ -181,7 +181,7 @@ pub fn ask(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
         step,
         live,
         prompt: lab.prompt.clone(),
-        interventions: lab.in_force().iter().filter(|i| i.changes_forward()).cloned().collect(),
+        interventions: lab.in_force().into_iter().filter(Intervention::changes_forward).collect(),
         calls: calls_with_effect(lab, calls, now),
     };
     if lab.inquiry.answered.as_ref().is_some_and(|a| a.is_like(&asked) && a.step == step) {

@@ -10,7 +10,7 @@ use crate::record::batch::Row;
 use crate::record::error::{Error, Result};
 use crate::record::event::{Event, MarkKind, State};
 use crate::record::folder::Reader;
-use crate::record::intervention::{Intervention, Point, Site};
+use crate::record::intervention::Intervention;
 use crate::record::knobs;
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::recording::Recording;
@@ -191,11 +191,10 @@ impl Lab {
     }
 
     /// What changes the network in view, and what can be undone.
-    pub fn in_force(&self) -> &[Intervention] {
-        match self.training() {
-            Some(training) if self.acts_on_training() => &training.in_force,
-            _ => &self.trial,
-        }
+    pub fn in_force(&self) -> Vec<Intervention> {
+        let training = self.training().filter(|_| self.acts_on_training());
+        let trained_with = training.map_or(&[][..], |training| &training.in_force[..]);
+        [trained_with, &self.trial].concat()
     }
 
     pub fn changed(&mut self) {
@@ -495,7 +494,7 @@ impl Lab {
 
     /// Training or the step of the past in view, whichever is looked at.
     pub fn intervene(&mut self, what: Intervention) {
-        if self.acts_on_training() {
+        if self.acts_on_training() && !what.needs_reference() {
             if let Some(training) = self.training_mut() {
                 training.send(Command::Intervene(what));
                 training.ask_for_weights();
@@ -513,7 +512,7 @@ impl Lab {
     }
 
     pub fn lift(&mut self, what: &Intervention) {
-        if self.acts_on_training() {
+        if self.acts_on_training() && !self.trial.contains(what) {
             if let Some(training) = self.training_mut() {
                 training.send(Command::Lift(what.clone()));
                 training.ask_for_weights();
@@ -540,7 +539,7 @@ impl Lab {
     }
 
     pub fn lift_all(&mut self) {
-        for what in self.in_force().to_vec().iter().rev() {
+        for what in self.in_force().iter().rev() {
             self.lift(what);
         }
     }
@@ -599,8 +598,7 @@ impl Lab {
 
     /// What cutting the head in focus means.
     pub fn head_cut(&self) -> Intervention {
-        let site = Site { layer: self.selection.layer, point: Point::Z };
-        Intervention::Zero { site, head: Some(self.selection.head), position: None }
+        Intervention::cut_head(self.selection.layer, self.selection.head)
     }
 
     pub fn run_or_pause(&mut self) {

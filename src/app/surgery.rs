@@ -80,7 +80,7 @@ impl Surgery {
             if ui.button("Zero").on_hover_text("Set this point to zero.").clicked() {
                 let site = Site { layer: self.layer, point: POINTS[self.point].0 };
                 let position = lab.selection.query.filter(|_| self.here_only);
-                let what = Intervention::Zero { site, head: None, position };
+                let what = Intervention::zero(site, None, position);
                 actions.push(Action::Intervene(what));
             }
         });
@@ -93,7 +93,7 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
         ui.label("Nothing is in force.");
         return;
     }
-    for what in list {
+    for what in &list {
         ui.horizontal(|ui| {
             let button = ui.small_button("Undo").accessible_name(format!("Undo {what}"));
             if button.clicked() {
@@ -113,13 +113,13 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
 /// Accuracy with and without what is in force, in a sentence.
 pub fn effect(lab: &Lab) -> Option<String> {
     const NUMBER: &str = "accuracy_in_context";
-    let in_force = || lab.in_force().iter().filter(|what| what.changes_forward());
-    in_force().next()?;
+    let mut in_force = lab.in_force();
+    in_force.retain(Intervention::changes_forward);
+    in_force.first()?;
     // A number of another step, or of other interventions, would be read as that of these.
     let step = lab.readings.as_ref().map(|readings| readings.step);
     let fits = |effect: &&Arc<Readings>| {
-        effect.interventions.iter().eq(in_force())
-            && (lab.is_training() || Some(effect.step) == step)
+        effect.interventions == in_force && (lab.is_training() || Some(effect.step) == step)
     };
     let effect = lab.effect.as_ref().filter(fits);
     let same_step = |baseline: &&Arc<Readings>| effect.is_some_and(|e| e.step == baseline.step);
@@ -147,8 +147,7 @@ fn heads(ui: &mut Ui, lab: &Lab, heads: &[usize], actions: &mut Vec<Action>) {
         for (layer, &count) in heads.iter().enumerate() {
             ui.label(format!("layer {layer}"));
             for head in 0..count {
-                let site = Site { layer, point: Point::Z };
-                let what = Intervention::Zero { site, head: Some(head), position: None };
+                let what = Intervention::cut_head(layer, head);
                 let mut cut = lab.in_force().contains(&what);
                 let box_ = ui.checkbox(&mut cut, format!("head {head}"));
                 let box_ = box_.accessible_name(format!("Cut layer {layer} head {head}"));
@@ -165,7 +164,7 @@ fn tensors(ui: &mut Ui, lab: &Lab, trained: &[String], actions: &mut Vec<Action>
     let live = lab.acts_on_training();
     ui.add_enabled_ui(live, |ui| {
         for name in trained {
-            let mut frozen = is_frozen(lab.in_force(), name);
+            let mut frozen = is_frozen(&lab.in_force(), name);
             let was = frozen;
             let box_ = ui.checkbox(&mut frozen, name).accessible_name(format!("Freeze {name}"));
             box_.on_hover_text("A frozen matrix gets no gradient, no decay and no momentum.");

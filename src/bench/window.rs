@@ -218,23 +218,25 @@ const LONGER: u32 = 20;
 fn memory(how: &How) -> Result<Vec<Measured>> {
     let time = LONGER * how.time;
     let mut window = Window::open(time)?;
-    let (mut after_start, mut now, mut most) = (f64::NAN, f64::NAN, 0.0f64);
+    let (twelfth, mut samples) = (time.as_secs_f64() / 12.0, Vec::new());
     while let Some(told) = window.next()? {
-        if told.event != "so_far" {
-            continue;
-        }
-        now = window.resident()?;
-        most = most.max(now);
-        // Minute 5 of an hour.
-        if after_start.is_nan() && told.number("seconds") >= time.as_secs_f64() / 12.0 {
-            after_start = now;
+        if told.event == "so_far" {
+            samples.push((told.number("seconds"), window.resident()?));
         }
     }
+    // Minutes 5 to 10 and 55 to 60 of an hour: what a frame takes for a moment says nothing about the hour.
+    let mean = |from: f64, to: f64| {
+        let within = samples.iter().filter(|(at, _)| (from..to).contains(at));
+        let (sum, count) = within.fold((0.0, 0.0), |(sum, n), (_, bytes)| (sum + bytes, n + 1.0));
+        sum / count
+    };
+    let (early, late) = (mean(twelfth, 2.0 * twelfth), mean(11.0 * twelfth, f64::INFINITY));
+    let most = samples.iter().fold(0.0, |most: f64, (_, bytes)| most.max(*bytes));
     let mut measured = Measured::new("memory", vec![window.launched.elapsed().as_secs_f64()]);
-    measured.others.push(("after_a_twelfth_mb", after_start / 1e6));
-    measured.others.push(("at_the_end_mb", now / 1e6));
+    measured.others.push(("second_twelfth_mb", early / 1e6));
+    measured.others.push(("last_twelfth_mb", late / 1e6));
     measured.others.push(("most_mb", most / 1e6));
-    measured.others.push(("growth", now / after_start - 1.0));
+    measured.others.push(("growth", late / early - 1.0));
     measured.others.push(("beyond_history_mb", (most - budget::MEMORY_BYTES as f64) / 1e6));
     Ok(vec![measured])
 }

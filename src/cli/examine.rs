@@ -33,7 +33,7 @@ pub struct Examine {
 }
 
 #[derive(Clone, Copy)]
-enum Format {
+pub(super) enum Format {
     Json,
     Npz,
 }
@@ -41,7 +41,7 @@ enum Format {
 impl Examine {
     pub fn run(self) -> Result<ExitCode> {
         let calls = self.calls()?;
-        let out = self.out.as_deref().map(|path| self.target(path)).transpose()?;
+        let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
         let mut run = self.asked.open()?;
         let readings = run.ask(&calls)?;
         if !self.probes.is_empty()
@@ -57,33 +57,33 @@ impl Examine {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// What is wrong with the name of the file is said before anything is computed.
-    fn target<'a>(&self, path: &'a Path) -> Result<(&'a Path, Format)> {
-        let format = if has_extension(path, "json") {
-            Format::Json
-        } else if has_extension(path, "npz") {
-            Format::Npz
-        } else {
-            return Err(Error::usage(format!(
-                "-o {}: expected a name that ends in .json or .npz",
-                path.display()
-            )));
-        };
-        if path.exists() && !self.force {
-            return Err(Error::usage(format!(
-                "{} is there already and is left as it is; choose another name, or replace it with --force",
-                path.display()
-            )));
-        }
-        Ok((path, format))
-    }
-
     fn calls(&self) -> Result<Vec<ProbeCall>> {
         if self.probes.is_empty() {
             return Ok(probe::ALL.iter().map(|entry| ProbeCall::new(entry.name)).collect());
         }
         self.probes.iter().map(|text| call(text)).collect()
     }
+}
+
+/// A file to write answers into, and its format. What is wrong with its name is said before anything is computed.
+pub(super) fn target(path: &Path, force: bool) -> Result<(&Path, Format)> {
+    let format = if has_extension(path, "json") {
+        Format::Json
+    } else if has_extension(path, "npz") {
+        Format::Npz
+    } else {
+        return Err(Error::usage(format!(
+            "-o {}: expected a name that ends in .json or .npz",
+            path.display()
+        )));
+    };
+    if path.exists() && !force {
+        return Err(Error::usage(format!(
+            "{} is there already and is left as it is; choose another name, or replace it with --force",
+            path.display()
+        )));
+    }
+    Ok((path, format))
 }
 
 fn call(text: &str) -> Result<ProbeCall> {
@@ -154,7 +154,7 @@ fn array_json(array: &Array) -> Value {
     json!({ "axes": array.axes, "shape": array.shape, "data": data })
 }
 
-fn as_json(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
+pub(super) fn as_json(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
     let mut document = about(run, readings);
     let mut probes = serde_json::Map::new();
     for (key, reading) in &readings.by_call {
@@ -173,7 +173,7 @@ fn as_json(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
 }
 
 /// One array for each of the readings', named `PROBE/ARRAY`; a number is an array of no axis.
-fn as_npz(path: &Path, run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
+pub(super) fn as_npz(path: &Path, run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
     let mut arrays = Vec::new();
     for (key, reading) in &readings.by_call {
         let Ok(reading) = reading else { continue };

@@ -25,6 +25,7 @@ enum Kind {
     Tasks,
     Models,
     Probes,
+    Inquiries,
     Panels,
     Experiments,
 }
@@ -56,6 +57,7 @@ fn all(kind: Kind) -> Result<()> {
         Kind::Tasks => entries(task::ALL, |t| t.about()),
         Kind::Models => entries(model::ALL, |m| m.about()),
         Kind::Probes => entries(probe::ALL, |p| p.about()),
+        Kind::Inquiries => entries(probe::inquiry::ALL, |i| i.about()),
         Kind::Panels => entries(panel::ALL, |p| p.about()),
         Kind::Experiments => {
             for (name, _) in BUILTIN {
@@ -79,6 +81,7 @@ fn one(kind: Kind, name: &str) -> Result<()> {
         Kind::Tasks => settings(&mut *find("task", task::ALL, name)?, "task."),
         Kind::Models => settings(&mut *find("model", model::ALL, name)?, "model."),
         Kind::Probes => settings(&mut *find("probe", probe::ALL, name)?, ""),
+        Kind::Inquiries => settings(&mut *find("inquiry", probe::inquiry::ALL, name)?, ""),
         Kind::Panels => settings(&mut *find("panel", panel::ALL, name)?, ""),
         Kind::Experiments => {
             let mut experiment = Experiment::builtin(name)?;

@@ -3,6 +3,7 @@
 mod bench;
 mod examine;
 mod figure;
+mod inquire;
 mod list;
 mod run_at;
 mod train;
@@ -76,6 +77,14 @@ enum Command {
     List(list::List),
     /// Ask a recorded run at a step: probes, predictions, the effect of a cut
     Examine(examine::Examine),
+    /// Take parts of the network from a counterfactual run, part by part, and see what each does
+    Patch(inquire::Patch),
+    /// Take only the direct paths from some parts to others from a counterfactual run
+    Path(inquire::Path),
+    /// Ask how much of the behaviour the paths of a hypothesis explain
+    Scrub(inquire::Scrub),
+    /// Find the edges of the attention that the predictions on a sequence need
+    KnockOut(inquire::KnockOut),
     /// Draw a panel of a recorded run into a file
     Figure(figure::Figure),
     /// Measure how fast this program is on this machine
@@ -115,6 +124,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Train(args)) => args.run(),
         Some(Command::List(args)) => args.run(),
         Some(Command::Examine(args)) => args.run(),
+        Some(Command::Patch(args)) => args.run(),
+        Some(Command::Path(args)) => args.run(),
+        Some(Command::Scrub(args)) => args.run(),
+        Some(Command::KnockOut(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
         Some(Command::Bench(args)) => args.run(),
         None => cli.window.run(),

@@ -9,17 +9,32 @@ use clap::Args;
 use crate::record::batch::Row;
 use crate::record::error::{Error, Result};
 use crate::record::folder::Reader;
-use crate::record::intervention::Intervention;
+use crate::record::intervention::{How, Intervention};
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::recording::Recording;
+use crate::record::vocab::Vocab;
 use crate::record::weights::Weights;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
 use crate::task::held_out_seed;
 
-/// The words that say which weights and which sequence.
+/// The words that say which weights, which sequence and what is changed.
 #[derive(Args)]
 pub struct Asked {
+    #[command(flatten)]
+    at: At,
+    /// Set a part of the network to zero, e.g. `--cut layer1.head0` or `--cut layer0.attn_out@7`
+    #[arg(long, value_name = "PLACE")]
+    cut: Vec<String>,
+    /// Change the forward pass, e.g. `--intervene "mean layer1.head0"`, `"scale layer1.head0 by 0.5"`, `"patch
+    /// layer1.k.head0@7 from TEXT"`, `"add layer1.resid_pre@7 2*embed[5]"` or `"cut layer1.head0@20<-7 renormalised"`
+    #[arg(long, value_name = "WHAT")]
+    intervene: Vec<String>,
+}
+
+/// The words that say which weights and which sequence.
+#[derive(Args)]
+pub struct At {
     /// Folder of a recorded run
     #[arg(value_name = "RUN_FOLDER")]
     folder: PathBuf,
@@ -29,9 +44,6 @@ pub struct Asked {
     /// Text to ask about instead of the first held-out sequence
     #[arg(long, value_name = "TEXT")]
     tokens: Option<String>,
-    /// Set a part of the network to zero, e.g. `--cut layer1.head0` or `--cut layer0.attn_out@7`
-    #[arg(long, value_name = "PLACE")]
-    cut: Vec<String>,
 }
 
 pub struct RunAt {
@@ -45,9 +57,30 @@ pub struct RunAt {
 
 impl Asked {
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.at.folder
     }
 
+    pub fn open(&self) -> Result<RunAt> {
+        let mut run = self.at.open()?;
+        let cuts = self.cut.iter().map(|place| format!("zero {place}"));
+        let vocab = run.instrument.source().vocab();
+        let all = cuts.chain(self.intervene.iter().cloned());
+        run.interventions = all.map(|what| intervention(&what, vocab)).collect::<Result<_>>()?;
+        Ok(run)
+    }
+}
+
+/// An intervention as a person writes it: what to patch from may be text.
+fn intervention(what: &str, vocab: &Vocab) -> Result<Intervention> {
+    let text = what.strip_prefix("patch ").and_then(|rest| rest.split_once(" from "));
+    let Some((place, text)) = text.filter(|_| what.parse::<Intervention>().is_err()) else {
+        return what.parse();
+    };
+    let tokens = vocab.encode(text).map_err(|e| e.context("--intervene"))?;
+    Ok(Intervention::Change { place: place.parse()?, how: How::Patch(tokens) })
+}
+
+impl At {
     pub fn open(&self) -> Result<RunAt> {
         let mut reader = Reader::open(&self.folder)?;
         let recording = reader.recording.clone();
@@ -66,8 +99,7 @@ impl Asked {
         let weights = reader.weights(step)?;
         let instrument = Instrument::new(&experiment)?;
         let prompt = Arc::new(self.prompt(&instrument, &experiment)?);
-        let interventions =
-            self.cut.iter().map(|c| format!("zero {c}").parse()).collect::<Result<_>>()?;
+        let interventions = Vec::new();
         Ok(RunAt { experiment, recording, instrument, weights, prompt, interventions })
     }
 

@@ -2,6 +2,7 @@
 
 pub mod birth;
 pub mod decoder;
+pub mod pass;
 
 use candle_core::Tensor;
 

@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod edit;
 pub mod kernel;
 pub mod linear;
 pub mod loss;

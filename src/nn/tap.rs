@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use crate::record::error::{Error, Result};
-use crate::record::intervention::{Intervention, Point, Site};
+use super::edit::Edit;
+use crate::record::error::Result;
+use crate::record::intervention::{Point, Site};
 
 /// Sees, and may replace, every tensor of a forward pass that it wants.
 pub trait Tap {
@@ -43,75 +44,32 @@ impl Tap for Untapped {
 /// Tensors of a forward pass, by where they were.
 pub type Captured = BTreeMap<Site, Tensor>;
 
-/// Carries out interventions and keeps the tensors of some sites (after the interventions).
+/// Carries out edits and keeps the tensors of some sites (after the edits).
 #[derive(Default)]
 pub struct Bench {
-    interventions: Vec<Intervention>,
+    edits: Vec<Edit>,
     keep: Vec<Site>,
     pub captured: Captured,
 }
 
 impl Bench {
-    pub fn new(interventions: &[Intervention], keep: Vec<Site>) -> Self {
-        let interventions = interventions.iter().filter(|i| i.changes_forward()).cloned().collect();
-        Self { interventions, keep, captured: Captured::new() }
+    pub fn new(edits: Vec<Edit>, keep: Vec<Site>) -> Self {
+        Self { edits, keep, captured: Captured::new() }
     }
 }
 
 impl Tap for Bench {
     fn wants(&self, site: Site) -> bool {
-        self.keep.contains(&site)
-            || self
-                .interventions
-                .iter()
-                .any(|i| matches!(i, Intervention::Zero { site: s, .. } if *s == site))
+        self.keep.contains(&site) || self.edits.iter().any(|edit| edit.site == site)
     }
 
     fn at(&mut self, site: Site, mut x: Tensor) -> Result<Tensor> {
-        for intervention in &self.interventions {
-            if let Intervention::Zero { site: s, head, position } = intervention
-                && *s == site
-            {
-                x = zeroed(&x, site, *head, *position)
-                    .map_err(|e| e.context(format!("intervention \"{intervention}\"")))?;
-            }
+        for edit in self.edits.iter().filter(|edit| edit.site == site) {
+            x = edit.apply(&x)?;
         }
         if self.keep.contains(&site) {
             self.captured.insert(site, x.detach());
         }
         Ok(x)
     }
-}
-
-/// `x` with one head (or all) and one position (or all) set to zero; others untouched bit for bit.
-fn zeroed(x: &Tensor, site: Site, head: Option<usize>, position: Option<usize>) -> Result<Tensor> {
-    let dims = x.dims();
-    let by_head = site.point.by_head();
-    if head.is_some() && !by_head {
-        return Err(Error::usage(format!("{site} has no heads")));
-    }
-    let position_axis = if by_head { 2 } else { 1 };
-    for (what, wanted, axis) in [("head", head, 1), ("position", position, position_axis)] {
-        if wanted.is_some_and(|w| w >= dims[axis]) {
-            return Err(Error::usage(format!(
-                "{what} {} asked for, {site} has {}",
-                wanted.unwrap_or(0),
-                dims[axis]
-            )));
-        }
-    }
-    let mut shape = vec![1; dims.len()];
-    let (heads, positions) = (if by_head { dims[1] } else { 1 }, dims[position_axis]);
-    if by_head {
-        shape[1] = heads;
-    }
-    shape[position_axis] = positions;
-    let keep: Vec<u8> = (0..heads * positions)
-        .map(|i| {
-            let (h, p) = (i / positions, i % positions);
-            u8::from(head.is_some_and(|w| w != h) || position.is_some_and(|w| w != p))
-        })
-        .collect();
-    let keep = Tensor::from_vec(keep, shape, x.device())?.broadcast_as(dims)?;
-    Ok(keep.where_cond(x, &x.zeros_like()?)?)
 }

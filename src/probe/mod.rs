@@ -1,9 +1,11 @@
 //! Questions put to a model. Pure: the same weights and sequences give the same answer.
 
 pub mod attention;
+pub mod causal;
 pub mod effect;
 pub mod heads;
 pub mod induction;
+pub mod inquiry;
 pub mod marks;
 pub mod memories;
 pub mod norms;

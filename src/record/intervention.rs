@@ -82,43 +82,150 @@ impl fmt::Display for Site {
     }
 }
 
+/// A part of a point: one head of it or all, some positions or all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub site: Site,
+    /// `None`: all heads.
+    pub head: Option<usize>,
+    /// Positions (those of the queries, of scores and patterns); empty: all.
+    pub positions: Vec<usize>,
+    /// Keys, of scores and patterns alone; empty: all.
+    pub keys: Vec<usize>,
+}
+
+impl Place {
+    /// All of a point.
+    pub fn all(site: Site) -> Self {
+        Self { site, head: None, positions: Vec::new(), keys: Vec::new() }
+    }
+
+    /// What a head writes, before its output matrix.
+    pub fn head(layer: usize, head: usize) -> Self {
+        Self { head: Some(head), ..Self::all(Site { layer, point: Point::Z }) }
+    }
+
+    #[must_use]
+    pub fn at(self, positions: impl IntoIterator<Item = usize>) -> Self {
+        Self { positions: positions.into_iter().collect(), ..self }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.head {
+            Some(head) if self.site.point == Point::Z => {
+                write!(f, "layer{}.head{head}", self.site.layer)?;
+            }
+            Some(head) => write!(f, "{}.head{head}", self.site)?,
+            None => write!(f, "{}", self.site)?,
+        }
+        if !self.positions.is_empty() || !self.keys.is_empty() {
+            write!(f, "@{}", spelled(&self.positions))?;
+        }
+        if !self.keys.is_empty() {
+            write!(f, "<-{}", spelled(&self.keys))?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Place {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        parse_place(text).ok_or_else(|| {
+            Error::usage(format!(
+                "place \"{text}\": expected for example layer1.head0, layer1.k.head0@7, layer0.attn_out@3-9 or, for the attention of query 20 to key 7, layer1.head0@20<-7"
+            ))
+        })
+    }
+}
+
+/// A row of a tensor, times a factor: a direction in the residual stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Term {
+    pub factor: f64,
+    pub tensor: String,
+    pub row: usize,
+}
+
+/// What becomes of a place.
+#[derive(Clone, Debug, PartialEq)]
+pub enum How {
+    /// It is set to zero. Of a pattern: the edge is cut, and the other weights of the row stay what they are.
+    Zero,
+    /// Of a pattern: the edge is cut, and the other weights of the row are raised so that they sum to one again.
+    Cut,
+    Scale(f64),
+    /// The sum of the terms is added.
+    Add(Vec<Term>),
+    /// Its mean over the held-out sequences, by position, in the network without interventions.
+    Mean,
+    /// What it is on this held-out sequence, in the network without interventions.
+    Resample(u64),
+    /// What it is on these tokens, in the network without interventions.
+    Patch(Vec<u32>),
+}
+
 /// One change, spelled as in the experiment file and on the command line:
-/// `freeze layer0.wk`, `unfreeze layer0.wk`, `zero layer1.z`, `zero layer1.head0`, `zero layer0.attn_out@7`.
+/// `freeze layer0.wk`, `unfreeze layer0.wk`, `zero layer1.head0`, `zero layer0.attn_out@7`, `cut layer1.head0@20<-7`,
+/// `cut layer1.head0@20<-7 renormalised`, `scale layer1.head0 by 0.5`, `add layer1.resid_pre@7 2*embed[5]-2*embed[9]`,
+/// `mean layer1.head0`, `resample layer1.k.head0@7 from 3`, `patch layer1.k.head0@7 from 4 12 9`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Intervention {
     /// The tensor gets no gradient, no decay and no momentum until it is unfrozen.
     Freeze(String),
     Unfreeze(String),
-    /// Sets a point of the forward pass to zero: one head of it or all, one position or all.
-    /// `zero layer1.head0` zeroes `z` of that head: the head writes nothing.
-    Zero {
-        site: Site,
-        head: Option<usize>,
-        position: Option<usize>,
+    /// A place of the forward pass becomes something else. `zero layer1.head0` means `z` of that head: the
+    /// head writes nothing.
+    Change {
+        place: Place,
+        how: How,
     },
 }
 
 impl Intervention {
+    /// Sets a point to zero: one head of it or all, one position or all.
+    pub fn zero(site: Site, head: Option<usize>, position: Option<usize>) -> Self {
+        let place = Place { head, ..Place::all(site) }.at(position);
+        Self::Change { place, how: How::Zero }
+    }
+
+    /// Sets what a head writes to zero.
+    pub fn cut_head(layer: usize, head: usize) -> Self {
+        Self::Change { place: Place::head(layer, head), how: How::Zero }
+    }
+
     /// Whether it changes the forward pass (rather than which tensors are trained).
     pub fn changes_forward(&self) -> bool {
-        matches!(self, Self::Zero { .. })
+        matches!(self, Self::Change { .. })
+    }
+
+    /// Whether it puts in what is found on other sequences, in the network as it is now: that can be looked at and
+    /// not trained with.
+    pub fn needs_reference(&self) -> bool {
+        matches!(self, Self::Change { how: How::Mean | How::Resample(_) | How::Patch(_), .. })
     }
 }
 
 impl fmt::Display for Intervention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Freeze(name) => write!(f, "freeze {name}"),
-            Self::Unfreeze(name) => write!(f, "unfreeze {name}"),
-            Self::Zero { site, head, position } => {
-                match head {
-                    Some(head) if site.point == Point::Z => {
-                        write!(f, "zero layer{}.head{head}", site.layer)?;
-                    }
-                    Some(head) => write!(f, "zero {site}.head{head}")?,
-                    None => write!(f, "zero {site}")?,
-                }
-                position.map_or(Ok(()), |p| write!(f, "@{p}"))
+        let (place, how) = match self {
+            Self::Freeze(name) => return write!(f, "freeze {name}"),
+            Self::Unfreeze(name) => return write!(f, "unfreeze {name}"),
+            Self::Change { place, how } => (place, how),
+        };
+        match how {
+            How::Zero => write!(f, "zero {place}"),
+            How::Cut => write!(f, "cut {place} renormalised"),
+            How::Scale(factor) => write!(f, "scale {place} by {factor}"),
+            How::Add(terms) => write!(f, "add {place} {}", sum(terms)),
+            How::Mean => write!(f, "mean {place}"),
+            How::Resample(sequence) => write!(f, "resample {place} from {sequence}"),
+            How::Patch(tokens) => {
+                let tokens: Vec<String> = tokens.iter().map(ToString::to_string).collect();
+                write!(f, "patch {place} from {}", tokens.join(" "))
             }
         }
     }
@@ -130,30 +237,66 @@ impl FromStr for Intervention {
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |why: &str| {
             Error::usage(format!(
-                "intervention \"{text}\": {why}; expected for example \"freeze layer0.wk\", \"unfreeze layer0.wk\", \"zero layer1.head0\" or \"zero layer0.attn_out@7\""
+                "intervention \"{text}\": {why}; expected for example \"freeze layer0.wk\", \"zero layer1.head0\", \"zero layer0.attn_out@7\", \"cut layer1.head0@20<-7 renormalised\", \"scale layer1.head0 by 0.5\", \"add layer1.resid_pre@7 2*embed[5]\", \"mean layer1.head0\", \"resample layer1.k.head0@7 from 3\" or \"patch layer1.k.head0@7 from 4 12 9\""
             ))
         };
         let (verb, object) =
             text.trim().split_once(char::is_whitespace).ok_or_else(|| wrong("no object"))?;
         let object = object.trim();
-        match verb {
-            "freeze" => Ok(Self::Freeze(object.to_owned())),
-            "unfreeze" => Ok(Self::Unfreeze(object.to_owned())),
-            "zero" | "cut" => parse_zero(object).ok_or_else(|| wrong("unknown place")),
-            _ => Err(wrong("unknown verb")),
+        if verb == "freeze" {
+            return Ok(Self::Freeze(object.to_owned()));
         }
+        if verb == "unfreeze" {
+            return Ok(Self::Unfreeze(object.to_owned()));
+        }
+        let (place, rest) = object.split_once(char::is_whitespace).unwrap_or((object, ""));
+        let how = parse_how(verb, rest.trim()).map_err(wrong)?;
+        let place = parse_place(place).ok_or_else(|| wrong("unknown place"))?;
+        if how == How::Cut && place.site.point != Point::Pattern {
+            return Err(wrong("only attention has weights that sum to one"));
+        }
+        Ok(Self::Change { place, how })
     }
 }
 
-fn parse_zero(object: &str) -> Option<Intervention> {
-    let (place, position) = match object.split_once('@') {
-        Some((place, at)) => (place, Some(at.parse().ok()?)),
-        None => (object, None),
+fn parse_how(verb: &str, rest: &str) -> std::result::Result<How, &'static str> {
+    let after = |word: &str| rest.strip_prefix(word).map(str::trim);
+    match verb {
+        "cut" if rest == "renormalised" => Ok(How::Cut),
+        "zero" | "cut" if rest.is_empty() => Ok(How::Zero),
+        "mean" if rest.is_empty() => Ok(How::Mean),
+        "zero" | "cut" | "mean" => Err("too many words after the place"),
+        "scale" => after("by")
+            .and_then(|factor| factor.parse().ok())
+            .filter(|factor: &f64| factor.is_finite())
+            .map(How::Scale)
+            .ok_or("no \"by\" with a number"),
+        "add" => parse_sum(rest).map(How::Add).ok_or("no sum of rows of tensors"),
+        "resample" => after("from")
+            .and_then(|sequence| sequence.parse().ok())
+            .map(How::Resample)
+            .ok_or("no \"from\" with the number of a held-out sequence"),
+        "patch" => after("from")
+            .and_then(|tokens| tokens.split_whitespace().map(|t| t.parse().ok()).collect())
+            .filter(|tokens: &Vec<u32>| !tokens.is_empty())
+            .map(How::Patch)
+            .ok_or("no \"from\" with the numbers of tokens"),
+        _ => Err("unknown verb"),
+    }
+}
+
+fn parse_place(object: &str) -> Option<Place> {
+    let (place, at) = match object.split_once('@') {
+        Some((place, at)) => (place, at),
+        None => (object, ""),
     };
+    let (positions, keys) = at.split_once("<-").unwrap_or((at, ""));
+    let (positions, keys) = (parse_positions(positions)?, parse_positions(keys)?);
     let mut parts = place.split('.');
     let layer = parts.next()?.strip_prefix("layer")?.parse().ok()?;
-    let (mut point, mut head) = (Point::Z, None);
-    let mut seen = false;
+    // An edge is one of the attention; anything else of a head is what it writes.
+    let mut point = if keys.is_empty() { Point::Z } else { Point::Pattern };
+    let (mut head, mut seen) = (None, !keys.is_empty());
     for part in parts {
         seen = true;
         match part.strip_prefix("head").and_then(|h| h.parse().ok()) {
@@ -161,5 +304,81 @@ fn parse_zero(object: &str) -> Option<Intervention> {
             None => point = Point::ALL.iter().find(|(_, n)| *n == part)?.0,
         }
     }
-    seen.then_some(Intervention::Zero { site: Site { layer, point }, head, position })
+    let edges = matches!(point, Point::Scores | Point::Pattern);
+    (seen && (edges || keys.is_empty())).then_some(Place {
+        site: Site { layer, point },
+        head,
+        positions,
+        keys,
+    })
+}
+
+/// `7`, `3,5`, `3-9` or several of them; nothing: all.
+fn parse_positions(text: &str) -> Option<Vec<usize>> {
+    /// No sequence is longer.
+    const MOST: usize = 1 << 20;
+    let mut all = Vec::new();
+    for part in text.split(',').filter(|part| !part.is_empty()) {
+        match part.split_once('-') {
+            Some((from, to)) => {
+                let (from, to): (usize, usize) = (from.parse().ok()?, to.parse().ok()?);
+                if from > to || to > MOST {
+                    return None;
+                }
+                all.extend(from..=to);
+            }
+            None => all.push(part.parse().ok()?),
+        }
+    }
+    Some(all)
+}
+
+/// Positions as [`parse_positions`] reads them, runs of them as ranges.
+fn spelled(positions: &[usize]) -> String {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for &position in positions {
+        match runs.last_mut() {
+            Some((_, to)) if *to + 1 == position => *to = position,
+            _ => runs.push((position, position)),
+        }
+    }
+    let run = |(from, to): &(usize, usize)| {
+        if from == to { from.to_string() } else { format!("{from}-{to}") }
+    };
+    runs.iter().map(run).collect::<Vec<_>>().join(",")
+}
+
+/// `2*embed[5]-embed[9]`
+fn parse_sum(text: &str) -> Option<Vec<Term>> {
+    let text: String = text.split_whitespace().collect();
+    let mut terms = Vec::new();
+    let mut rest = &text[..];
+    while !rest.is_empty() {
+        let end = rest.find(']')? + 1;
+        let (term, more) = rest.split_at(end);
+        rest = more;
+        let (factor, row) = term.split_once('*').unwrap_or_else(|| {
+            let sign = usize::from(term.starts_with(['+', '-']));
+            term.split_at(sign)
+        });
+        let factor = match factor {
+            "" | "+" => 1.0,
+            "-" => -1.0,
+            number => number.parse().ok()?,
+        };
+        let (tensor, row) = row.strip_suffix(']')?.split_once('[')?;
+        if tensor.is_empty() || !f64::is_finite(factor) {
+            return None;
+        }
+        terms.push(Term { factor, tensor: tensor.to_owned(), row: row.parse().ok()? });
+    }
+    (!terms.is_empty()).then_some(terms)
+}
+
+fn sum(terms: &[Term]) -> String {
+    let term = |(i, t): (usize, &Term)| {
+        let sign = if i > 0 && t.factor >= 0.0 { "+" } else { "" };
+        format!("{sign}{}*{}[{}]", t.factor, t.tensor, t.row)
+    };
+    terms.iter().enumerate().map(term).collect()
 }

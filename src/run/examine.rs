@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::model::{Layout, Model};
+use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
 use crate::nn::params::Params;
+use crate::probe::inquiry::{Ground, Inquiry, Told};
 use crate::probe::{self, Answer, Probe, Scope, Subject};
 use crate::record::batch::{Batch, Row};
 use crate::record::error::{Error, Result};
@@ -18,6 +20,7 @@ use crate::task::Source;
 use super::experiment::Experiment;
 use super::measure::{Round, of_weights, try_out};
 use super::meters::HeldOut;
+use super::reference::Reference;
 
 /// The task and the network of an experiment, ready to be questioned at any step.
 pub struct Instrument {
@@ -30,6 +33,7 @@ pub struct Instrument {
     loaded: Option<Weights>,
     /// Interventions that name what is there: each is tried out once.
     tried: Vec<Intervention>,
+    reference: Reference,
 }
 
 impl Instrument {
@@ -46,6 +50,7 @@ impl Instrument {
             held_out: HeldOut::new(train.seed as u64, train.held_out),
             loaded: None,
             tried: Vec::new(),
+            reference: Reference::default(),
             source,
             model,
         })
@@ -73,6 +78,7 @@ impl Instrument {
     ) -> Result<Readings> {
         self.load(weights)?;
         self.try_out(interventions)?;
+        let edits = self.edits(interventions)?;
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
         let asked: Vec<Result<Box<dyn Probe>>> =
             calls.iter().map(|call| probe_of(call, subject)).collect();
@@ -101,7 +107,7 @@ impl Instrument {
                 scope => self.held_out.of(scope, &*self.source),
             };
             let round =
-                Round { pool: &self.pool, subject, interventions, probes: &probes, arrays: true };
+                Round { pool: &self.pool, subject, edits: &edits, probes: &probes, arrays: true };
             let found = match (scope, batch) {
                 (Scope::Weights, _) => {
                     probes.iter().map(|probe| of_weights(subject, *probe)).collect()
@@ -129,6 +135,29 @@ impl Instrument {
         })
     }
 
+    /// Answers a long question about the weights; `tell` hears how far it has come.
+    ///
+    /// # Errors
+    /// As [`Self::examine`], or those of the inquiry.
+    pub fn inquire(
+        &mut self,
+        weights: &Weights,
+        prompt: &Row,
+        inquiry: &dyn Inquiry,
+        tell: &mut dyn FnMut(usize, usize, &dyn Fn() -> Result<Reading>) -> bool,
+    ) -> Result<Reading> {
+        self.load(weights)?;
+        let ground = Ground {
+            subject: Subject { model: &*self.model, params: &self.params, source: &*self.source },
+            pool: &self.pool,
+            prompt,
+            seed: self.held_out.seed(),
+        };
+        let mut heard =
+            |told: Told<'_>| tell(told.done, told.total, &|| Ok(reading_of((told.so_far)()?)));
+        inquiry.run(&ground, &mut heard).map(reading_of)
+    }
+
     /// An intervention without a place would change nothing and say nothing.
     fn try_out(&mut self, interventions: &[Intervention]) -> Result<()> {
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
@@ -139,6 +168,23 @@ impl Instrument {
             }
         }
         Ok(())
+    }
+
+    /// The interventions with their numbers.
+    fn edits(&mut self, interventions: &[Intervention]) -> Result<Vec<Edit>> {
+        let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
+        let mut edits = Vec::new();
+        for what in interventions {
+            let found = if what.needs_reference() {
+                let held_out = self.held_out.of(Scope::HeldOut, &*self.source);
+                let held_out = held_out.ok_or_else(|| no_variant(Scope::HeldOut))?;
+                self.reference.edit(what, subject, &self.pool, &held_out)?
+            } else {
+                Edit::of(what, &self.params)?
+            };
+            edits.extend(found);
+        }
+        Ok(edits)
     }
 
     fn load(&mut self, weights: &Weights) -> Result<()> {
@@ -159,6 +205,7 @@ impl Instrument {
             )));
         }
         self.loaded = None;
+        self.reference = Reference::default();
         self.params.load(weights)?;
         self.loaded = Some(weights.clone());
         Ok(())

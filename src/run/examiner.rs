@@ -116,24 +116,28 @@ impl Drop for Examiner {
 }
 
 /// What the thread works with.
-struct Desk {
-    instrument: Instrument,
+pub(super) struct Desk {
+    pub instrument: Instrument,
     shelf: Shelf,
 }
 
 impl Desk {
-    fn new(experiment: &Experiment) -> Result<Self> {
+    pub fn new(experiment: &Experiment) -> Result<Self> {
         let built = catch_unwind(AssertUnwindSafe(|| Instrument::new(experiment)));
         let built =
             built.unwrap_or_else(|panic| Err(fault("building the network", panic.as_ref())));
         Ok(Self { instrument: built?, shelf: Shelf::default() })
     }
 
+    pub fn weights(&mut self, which: &Which) -> Result<Arc<Weights>> {
+        match which {
+            Which::Given(weights) => Ok(weights.clone()),
+            Which::Recorded { folder, step } => self.shelf.weights(folder, *step),
+        }
+    }
+
     fn answer(&mut self, question: &Question) -> Result<Arc<Readings>> {
-        let weights = match &question.which {
-            Which::Given(weights) => weights.clone(),
-            Which::Recorded { folder, step } => self.shelf.weights(folder, *step)?,
-        };
+        let weights = self.weights(&question.which)?;
         let Question { prompt, interventions, calls, .. } = question;
         // Everything the instrument changes is overwritten by the next question: a panic leaves nothing half.
         let examined = catch_unwind(AssertUnwindSafe(|| {

@@ -2,10 +2,11 @@
 
 use candle_core::Tensor;
 
-use crate::model::{Input, Model, Output};
+use crate::model::pass::tokens_of;
+use crate::model::{Input, Model, pass};
+use crate::nn::edit::{Edit, With};
 use crate::nn::kernel::pool::Pool;
-use crate::nn::params::Params;
-use crate::nn::tap::{Bench, Captured, Tap, Untapped};
+use crate::nn::tap::{Bench, Captured, Tap};
 use crate::nn::tape::{Numbers, Tape, Workspace};
 use crate::probe::{Answer, Mean, Probe, Scene, Subject};
 use crate::record::array::Array;
@@ -22,7 +23,8 @@ const CHUNK: usize = 4;
 pub(super) struct Round<'a> {
     pub pool: &'a Pool,
     pub subject: Subject<'a>,
-    pub interventions: &'a [Intervention],
+    /// What is changed in every forward pass.
+    pub edits: &'a [Edit],
     pub probes: &'a [&'a dyn Probe],
     /// False drops the arrays: only the means are wanted.
     pub arrays: bool,
@@ -91,15 +93,17 @@ impl Round<'_> {
         sites: &[Site],
         taped: Option<&Numbers<'_>>,
     ) -> Result<Vec<Result<Answer>>> {
-        let Subject { model, params, .. } = self.subject;
         let wants_logits = self.probes.iter().any(|probe| probe.wants_logits());
         let logits = match taped {
-            Some(numbers) => logits_by_tape(model, numbers, batch)?,
+            Some(numbers) => logits_by_tape(self.subject.model, numbers, batch)?,
             None => None,
         };
         let (logits, captured) = match logits {
             Some(logits) => (Some(logits), Captured::new()),
-            None => forward(model, params, batch, self.interventions, sites, wants_logits)?,
+            None => {
+                let Subject { model, params, .. } = self.subject;
+                pass::forward(model, params, batch, self.edits, sites, wants_logits)?
+            }
         };
         let scene = Scene {
             subject: self.subject,
@@ -129,10 +133,10 @@ impl Round<'_> {
     /// One probe on the first `rows` sequences of a batch: a forward pass of their own.
     fn part(&self, probe: &dyn Probe, batch: &Batch, first: usize, rows: usize) -> Result<Answer> {
         let batch = batch.slice(0, rows);
-        let Subject { model, params, .. } = self.subject;
         let sites = probe.sites(self.subject);
+        let Subject { model, params, .. } = self.subject;
         let (logits, captured) =
-            forward(model, params, &batch, self.interventions, &sites, probe.wants_logits())?;
+            pass::forward(model, params, &batch, self.edits, &sites, probe.wants_logits())?;
         probe.measure(&Scene {
             subject: self.subject,
             batch: &batch,
@@ -149,8 +153,7 @@ impl Round<'_> {
         sites: &[Site],
         work: &'a Workspace,
     ) -> Result<Option<Numbers<'a>>> {
-        let watched =
-            !sites.is_empty() || self.interventions.iter().any(Intervention::changes_forward);
+        let watched = !sites.is_empty() || !self.edits.is_empty();
         let numbers = || Numbers::of(self.subject.params, batch.tokens.len(), work);
         (!watched).then(numbers).transpose()
     }
@@ -185,55 +188,6 @@ pub(super) fn of_weights(subject: Subject<'_>, probe: &dyn Probe) -> Result<Answ
     probe.measure(&Scene { subject, batch: &batch, first: 0, logits: None, captured: &captured })
 }
 
-/// One forward pass under interventions: logits `[batch, pos, vocab]` and the tensors of `sites`. Where the logits are
-/// not wanted, the pass ends with the last of those, and there may be none.
-///
-/// # Errors
-/// When the pass fails or an intervention names a head or a position that is not there.
-pub(super) fn forward(
-    model: &dyn Model,
-    params: &Params,
-    batch: &Batch,
-    interventions: &[Intervention],
-    sites: &[Site],
-    wants_logits: bool,
-) -> Result<(Option<Tensor>, Captured)> {
-    let tokens = tokens_of(batch, params)?;
-    let input = Input::new(&tokens);
-    if sites.is_empty() && !interventions.iter().any(Intervention::changes_forward) {
-        let Output { logits, .. } = model.forward(params, &input, &mut Untapped)?;
-        return Ok((Some(logits), Captured::new()));
-    }
-    let enough = if wants_logits { usize::MAX } else { sites.len() };
-    let bench = Bench::new(interventions, sites.to_vec());
-    let mut until = Until { bench, enough, ended: false };
-    match model.forward(params, &input, &mut until) {
-        Ok(Output { logits, .. }) => Ok((Some(logits), until.bench.captured)),
-        Err(_) if until.ended => Ok((None, until.bench.captured)),
-        Err(e) => Err(e),
-    }
-}
-
-/// A tap that ends the forward pass, by refusing to go on, once it has what it is for.
-struct Until {
-    bench: Bench,
-    /// Tensors to capture.
-    enough: usize,
-    ended: bool,
-}
-
-impl Tap for Until {
-    fn wants(&self, site: Site) -> bool {
-        self.bench.wants(site)
-    }
-
-    fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
-        let x = self.bench.at(site, x)?;
-        self.ended = self.bench.captured.len() >= self.enough;
-        if self.ended { Err(Error::internal("nothing more is asked")) } else { Ok(x) }
-    }
-}
-
 /// Whether the network has what an intervention names; for a place of the forward pass, that takes one pass of one
 /// sequence.
 ///
@@ -241,13 +195,24 @@ impl Tap for Until {
 /// When it has no such tensor, place, head or position.
 pub(super) fn try_out(subject: Subject<'_>, what: &Intervention) -> Result<()> {
     let Subject { model, params, source } = subject;
-    if let Intervention::Freeze(name) | Intervention::Unfreeze(name) = what {
-        return params.check_trained(name);
-    }
-    let mut visit = Visit { bench: Bench::new(std::slice::from_ref(what), vec![]), seen: false };
+    let place = match what {
+        Intervention::Freeze(name) | Intervention::Unfreeze(name) => {
+            return params.check_trained(name);
+        }
+        Intervention::Change { place, .. } => place,
+    };
+    // What comes from other sequences has the shape of what is there.
+    let edit = if what.needs_reference() {
+        Some(Edit::of_place(place, With::Zero))
+    } else {
+        Edit::of(what, params)?
+    };
+    let mut visit = Visit { bench: Bench::new(edit.into_iter().collect(), vec![]), seen: false };
     let batch = task::batch(source, 0, 0, 1);
     let tokens = tokens_of(&batch, params)?;
-    model.forward(params, &Input::new(&tokens), &mut visit)?;
+    model
+        .forward(params, &Input::new(&tokens), &mut visit)
+        .map_err(|e| e.context(format!("intervention \"{what}\"")))?;
     if visit.seen {
         return Ok(());
     }
@@ -272,14 +237,6 @@ impl Tap for Visit {
         self.seen = true;
         self.bench.at(site, x)
     }
-}
-
-/// Tokens `[batch, pos]` for a forward pass.
-///
-/// # Errors
-/// When the tensor cannot be made.
-pub(super) fn tokens_of(batch: &Batch, params: &Params) -> Result<Tensor> {
-    Ok(Tensor::from_slice(&batch.tokens, (batch.rows, batch.len), params.device())?)
 }
 
 fn add(all: &mut Answer, more: Answer) -> Result<()> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
 use crate::probe::{self, Answer, Probe, Scope, Subject};
 use crate::record::batch::Batch;
 use crate::record::error::{Error, Result};
-use crate::record::intervention::Intervention;
 use crate::task::{self, Source};
 
 use super::measure::{Round, of_weights};
@@ -61,7 +61,7 @@ impl Meters {
         &mut self,
         pool: &Pool,
         subject: Subject<'_>,
-        interventions: &[Intervention],
+        edits: &[Edit],
     ) -> Result<Vec<f64>> {
         let mut value_of = BTreeMap::new();
         let mut scopes = Vec::new();
@@ -80,7 +80,7 @@ impl Meters {
             let answers: Vec<Result<Answer>> = match self.held_out.of(scope, subject.source) {
                 Some(batch) => {
                     let probes = &probes;
-                    Round { pool, subject, interventions, probes, arrays: false }.over(&batch)?
+                    Round { pool, subject, edits, probes, arrays: false }.over(&batch)?
                 }
                 None if scope == Scope::Weights => {
                     probes.iter().map(|probe| of_weights(subject, *probe)).collect()
@@ -108,6 +108,11 @@ impl HeldOut {
     /// `seed` is that of the run: the held-out sequences have one of their own.
     pub fn new(seed: u64, rows: usize) -> Self {
         Self { seed: task::held_out_seed(seed), rows, batches: Vec::new() }
+    }
+
+    /// The seed of the sequences.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// The sequences of a scope; `None` where it has none of its own, or the task has no such variant.

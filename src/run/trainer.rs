@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::Device;
 
+use crate::model::pass::tokens_of;
 use crate::model::{Input, Layout, Model};
+use crate::nn::edit::Edit;
 use crate::nn::kernel::lanes::{add_to, scale};
 use crate::nn::kernel::pool::Pool;
 use crate::nn::loss::cross_entropy;
@@ -259,7 +261,8 @@ impl Trainer {
             self.watched = self.params.watched()?;
         }
         let subject = Subject { model: &*self.model, params: &self.watched, source: &*self.source };
-        let mut values = self.meters.measure(&self.pool, subject, &self.in_force)?;
+        let edits = Edit::of_all(&self.in_force, &self.watched)?;
+        let mut values = self.meters.measure(&self.pool, subject, &edits)?;
         values.extend(&self.grad_norms);
         let row = MetricsRow { step: self.steps_done, values };
         if !self.is_on_grid() || self.observed.is_some_and(|last| last >= self.steps_done) {
@@ -293,7 +296,7 @@ impl Trainer {
                 self.in_force.retain(|i| *i != frozen);
                 return Ok(());
             }
-            Intervention::Zero { .. } => self.try_out(what)?,
+            Intervention::Change { .. } => self.check(what)?,
         }
         self.in_force.push(what.clone());
         Ok(())
@@ -486,8 +489,8 @@ impl Trainer {
 
     /// The same over tensors, under what is in force.
     fn through_tensors(&self, batch: &Batch, weight: &[f32]) -> Result<Found> {
-        let tokens = measure::tokens_of(batch, &self.params)?;
-        let mut bench = Bench::new(&self.in_force, Vec::new());
+        let tokens = tokens_of(batch, &self.params)?;
+        let mut bench = Bench::new(Edit::of_all(&self.in_force, &self.params)?, Vec::new());
         let output = self.model.forward(&self.params, &Input::new(&tokens), &mut bench)?;
         let loss = cross_entropy(&output.logits, &batch.targets, weight)?;
         let grads = loss.backward()?;
@@ -511,9 +514,10 @@ impl Trainer {
         )
     }
 
-    /// Whether the network has what an intervention names.
-    fn try_out(&self, what: &Intervention) -> Result<()> {
+    /// Whether the network has what an intervention names, and can be trained under it.
+    fn check(&self, what: &Intervention) -> Result<()> {
         let (model, params, source) = (&*self.model, &self.watched, &*self.source);
+        Edit::of(what, params)?;
         measure::try_out(Subject { model, params, source }, what)
     }
 
@@ -521,7 +525,7 @@ impl Trainer {
     fn check_staged(&self) -> Result<()> {
         self.experiment.at.iter().try_for_each(|staged| {
             let doing = |e: Error| e.context(format!("[[at]] step = {}", staged.step));
-            self.try_out(&staged.what).map_err(doing)
+            self.check(&staged.what).map_err(doing)
         })
     }
 }
@@ -531,7 +535,7 @@ fn spelled_our_way(what: &Intervention) -> Intervention {
     match what {
         Intervention::Freeze(name) => Intervention::Freeze(canonical(name).to_owned()),
         Intervention::Unfreeze(name) => Intervention::Unfreeze(canonical(name).to_owned()),
-        Intervention::Zero { .. } => what.clone(),
+        Intervention::Change { .. } => what.clone(),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::record::batch::{NO_TARGET, Row};
 use crate::record::documents::Documents;
 use crate::record::error::{Error, Result};
 use crate::record::knobs::{Knobs, Slot, Spec};
+use crate::record::pair::{Pair, PairKind};
 use crate::record::vocab::Vocab;
 
 use super::statistics::Statistics;
@@ -243,12 +244,57 @@ impl Source for BigramSource {
         self.settings.triggers > 0
     }
 
+    fn pair_kinds(&self) -> &'static [PairKind] {
+        if self.settings.triggers > 0 { PAIRS } else { &[] }
+    }
+
+    fn pair(&self, kind: &str, seed: u64, index: u64) -> Option<Pair> {
+        /// Sequences to look through for a trigger that comes twice.
+        const MOST: u64 = 64;
+        PAIRS.iter().find(|pair| pair.name == kind)?;
+        (0..MOST).find_map(|i| self.another_output(seed, index.wrapping_mul(MOST).wrapping_add(i)))
+    }
+
     fn documents(&self) -> Result<Documents> {
         self.text.as_ref().map_or_else(|| Ok(Documents::new()), |counts| counts.documents())
     }
 }
 
+/// Kinds of counterfactual pairs.
+const PAIRS: &[PairKind] = &[PairKind {
+    name: "output",
+    about: "The token after the first occurrence of a trigger is another one: at the second occurrence an induction head predicts that one instead.",
+}];
+
 impl BigramSource {
+    /// The pair of a sequence and the same with another output after the first occurrence of a trigger, read at the
+    /// second; `None` where no trigger comes twice before its output has another part to play.
+    fn another_output(&self, seed: u64, index: u64) -> Option<Pair> {
+        let base = self.sequence(seed, index);
+        let is_trigger = |token: u32| of_role(&base, TRIGGER | SHOWN).any(|t| t == token);
+        let seconds = (0..base.len()).filter(|&i| base.occurrence[i] == 2);
+        let (first, at) = seconds
+            .filter_map(|at| {
+                let same =
+                    |i: &usize| base.occurrence[*i] == 1 && base.tokens[*i] == base.tokens[at];
+                Some(((0..at).find(same)?, at))
+            })
+            .find(|&(first, at)| first + 1 < at && !is_trigger(base.tokens[first + 1]))?;
+        let output = base.tokens[first + 1];
+        let mut rng = stream(seed ^ u64::from(output), index);
+        let mut triggers: Vec<u32> = of_role(&base, TRIGGER | SHOWN).collect();
+        triggers.push(output);
+        triggers.sort_unstable();
+        triggers.dedup();
+        let new = self.tables.uniform.draw_without(0, &triggers, &mut rng)?;
+        let mut tokens = base.tokens.clone();
+        tokens[first + 1] = new;
+        let mut other = self.label(&tokens, &base);
+        other.targets[at] = new;
+        let places = vec![("trigger", first), ("output", first + 1)];
+        Some(Pair { base, other, at, answers: [output, new], places })
+    }
+
     /// Distinct triggers. Random ones are drawn one after the other by frequency, without replacement.
     fn draw_triggers(&self, rng: &mut ChaCha8Rng) -> Vec<u32> {
         if let Some(fixed) = self.fixed_triggers() {

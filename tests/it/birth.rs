@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use mnemoscope::model::birth::{self, Birth, FeedForward, Positions, Strengths};
 use mnemoscope::model::{Architecture, Input, Model};
 use mnemoscope::nn::attention::{Attention, plain};
+use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::kernel::pool::Pool;
 use mnemoscope::nn::loss::cross_entropy;
 use mnemoscope::nn::params::Params;
@@ -382,7 +383,7 @@ fn watching_every_point_changes_nothing_beyond_float_noise() {
         let sites = (0..2)
             .flat_map(|layer| Point::ALL.iter().map(move |&(point, _)| Site { layer, point }))
             .collect();
-        let mut tap = Bench::new(&[], sites);
+        let mut tap = Bench::new(Vec::new(), sites);
         let watched = model.forward(&params, &Input::new(&tokens), &mut tap).unwrap().logits;
         assert_close(&watched, &logits(&params, &*model, &tokens), 1e-5);
         let seen = |layer, point| &tap.captured[&Site { layer, point }];
@@ -401,7 +402,14 @@ fn a_changed_embedding_reaches_the_values_of_the_first_layer() {
     let run = |points: &[Point]| {
         let keep = points.iter().map(|&point| Site { layer: 0, point }).collect();
         let cut = "zero layer0.resid_pre@3".parse().unwrap();
-        model.forward(&params, &Input::new(&tokens), &mut Bench::new(&[cut], keep)).unwrap().logits
+        model
+            .forward(
+                &params,
+                &Input::new(&tokens),
+                &mut Bench::new(Edit::of_all(&[cut], &params).unwrap(), keep),
+            )
+            .unwrap()
+            .logits
     };
     // With the values watched they are computed from the stream itself.
     assert_close(&run(&[]), &run(&[Point::V]), 1e-5);
@@ -438,7 +446,7 @@ fn tied_output_reads_with_the_embeddings() {
     let (params, model) = built(&Birth { tie_output: true, ..settings() }, 8);
     assert!(params.find("unembed").is_none());
     let tokens = tokens(1, 8);
-    let mut tap = Bench::new(&[], vec![Site { layer: 1, point: Point::Final }]);
+    let mut tap = Bench::new(Vec::new(), vec![Site { layer: 1, point: Point::Final }]);
     let out = model.forward(&params, &Input::new(&tokens), &mut tap).unwrap().logits;
     let last = &tap.captured[&Site { layer: 1, point: Point::Final }];
     assert_close(&out, &(times(last, &matrix(&params, "embed")) / 16.0).unwrap(), 1e-5);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 use mnemoscope::model::decoder::{Decoder, InitKind, MatrixKind, MlpKind, Positions};
 use mnemoscope::model::{self, Architecture, Input, Model};
+use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::loss::cross_entropy;
 use mnemoscope::nn::norm::NormKind;
 use mnemoscope::nn::params::{Init, Params, draw};
@@ -259,7 +260,7 @@ fn a_cut_head_writes_nothing() {
     let (model, params) = build(&small());
     let cut: Intervention = "zero layer1.head0".parse().unwrap();
     let site = Site { layer: 1, point: Point::Z };
-    let mut bench = Bench::new(&[cut], vec![site]);
+    let mut bench = Bench::new(Edit::of_all(&[cut], &params).unwrap(), vec![site]);
     let cut = logits(&*model, &params, &tokens(), &mut bench);
     let whole = logits(&*model, &params, &tokens(), &mut Untapped);
     assert_ne!(cut, whole);

@@ -8,12 +8,16 @@ use mnemoscope::Result;
 use mnemoscope::model::{Architecture, Input, Layout, Model, Output};
 use mnemoscope::nn::params::Params;
 use mnemoscope::nn::tap::Tap;
-use mnemoscope::record::intervention::Site;
+use mnemoscope::record::array::Array;
+use mnemoscope::record::batch::Row;
+use mnemoscope::record::intervention::{Intervention, Site};
 use mnemoscope::record::knobs::{Knobs, Slot, Spec};
 use mnemoscope::record::question::ProbeCall;
+use mnemoscope::record::weights::Weights;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::trainer::Trainer;
+use mnemoscope::task::held_out_seed;
 
 use super::tiny::{tiny, train, with};
 
@@ -226,4 +230,131 @@ fn a_training_step_is_tapped_where_something_is_zeroed_and_nowhere_else() {
         trainer.lift(&cut).unwrap();
         assert_eq!(during(&mut || drop(trainer.step().unwrap())), nothing, "{kind}");
     }
+}
+
+#[test]
+fn interventions_read_back_as_they_are_spelled() {
+    for text in [
+        "freeze layer0.wk",
+        "unfreeze layer0.wk",
+        "zero layer1.head0",
+        "zero layer0.attn_out@7",
+        "zero layer1.k.head0@3-5,9",
+        "zero layer1.pattern.head0@20<-7",
+        "cut layer1.pattern.head0@20<-7 renormalised",
+        "scale layer1.head0 by 0.5",
+        "add layer1.resid_pre@7 2*embed[5]-0.5*embed[9]",
+        "mean layer1.head0",
+        "resample layer1.k.head0@7 from 3",
+        "patch layer1.k.head0@7 from 4 12 9",
+    ] {
+        let what: Intervention = text.parse().unwrap();
+        assert_eq!(what.to_string(), text);
+    }
+    for (text, spelled) in [
+        ("cut layer1.head0", "zero layer1.head0"),
+        ("cut layer1.head0@20<-7", "zero layer1.pattern.head0@20<-7"),
+        ("add layer1.resid_pre embed[5] - embed[9]", "add layer1.resid_pre 1*embed[5]-1*embed[9]"),
+    ] {
+        assert_eq!(text.parse::<Intervention>().unwrap().to_string(), spelled);
+    }
+    for (text, says) in [
+        ("zero", "no object"),
+        ("grow layer1.head0", "unknown verb"),
+        ("zero layer1.head0@9-3", "unknown place"),
+        ("zero layer1.z@3<-2", "unknown place"),
+        ("scale layer1.head0 by x", "by"),
+        ("scale layer1.head0 by inf", "by"),
+        ("add layer1.resid_pre 2*embed", "rows of tensors"),
+        ("patch layer1.head0 from", "numbers of tokens"),
+        ("cut layer1.z renormalised", "sum to one"),
+        ("mean layer1.head0 now", "too many words"),
+    ] {
+        let error = text.parse::<Intervention>().unwrap_err();
+        assert!(error.message.contains(says), "{text}: {error}");
+    }
+}
+
+/// Patterns, queries and keys of both layers under interventions.
+fn arrays(
+    instrument: &mut Instrument,
+    weights: &Weights,
+    prompt: &Arc<Row>,
+    what: &[&str],
+) -> Vec<Array> {
+    let what: Vec<Intervention> = what.iter().map(|w| w.parse().unwrap()).collect();
+    let call = ProbeCall::new("attention");
+    let readings = instrument.examine(weights, prompt, &what, &[call.clone()]).unwrap();
+    readings.get(&call).unwrap().as_ref().unwrap().arrays.clone()
+}
+
+#[test]
+fn patching_the_whole_stream_from_other_tokens_is_reading_these() {
+    let mut trainer = Trainer::new(&tiny()).unwrap();
+    train(&mut trainer, 3);
+    let weights = trainer.weights().unwrap();
+    let mut instrument = Instrument::new(&tiny()).unwrap();
+    let [prompt, other] = [0, 1].map(|i| Arc::new(instrument.source().sequence(1, i)));
+    let tokens: Vec<String> = other.tokens.iter().map(ToString::to_string).collect();
+    let patch = format!("patch layer0.resid_pre from {}", tokens.join(" "));
+    let patched = arrays(&mut instrument, &weights, &prompt, &[&patch]);
+    assert_eq!(patched, arrays(&mut instrument, &weights, &other, &[]));
+    assert_ne!(patched, arrays(&mut instrument, &weights, &prompt, &[]));
+    // A place that is patched from the same tokens stays what it is.
+    let tokens: Vec<String> = prompt.tokens.iter().map(ToString::to_string).collect();
+    let same = format!("patch layer1.resid_pre@2-7 from {}", tokens.join(" "));
+    assert_eq!(
+        arrays(&mut instrument, &weights, &prompt, &[&same]),
+        arrays(&mut instrument, &weights, &prompt, &[])
+    );
+}
+
+#[test]
+fn means_and_other_held_out_sequences_are_those_of_the_held_out_batch() {
+    let mut trainer = Trainer::new(&tiny()).unwrap();
+    train(&mut trainer, 3);
+    let weights = trainer.weights().unwrap();
+    let mut instrument = Instrument::new(&tiny()).unwrap();
+    let prompt = Arc::new(instrument.source().sequence(1, 0));
+    let held_out: Vec<Arc<Row>> =
+        (0..6).map(|i| Arc::new(instrument.source().sequence(held_out_seed(0), i))).collect();
+    let keys = |arrays: &[Array]| {
+        arrays.iter().find(|a| a.name == "pattern.layer1").unwrap().data.to_vec()
+    };
+    let resampled =
+        arrays(&mut instrument, &weights, &prompt, &["resample layer1.resid_pre from 4"]);
+    let fourth = arrays(&mut instrument, &weights, &held_out[4], &[]);
+    assert_eq!(keys(&resampled), keys(&fourth));
+    let mean = arrays(&mut instrument, &weights, &prompt, &["mean layer1.scores"]);
+    assert_ne!(keys(&mean), keys(&resampled));
+    let again = arrays(&mut instrument, &weights, &held_out[2], &["mean layer1.scores"]);
+    assert_eq!(keys(&mean), keys(&again), "the mean does not depend on the sequence in view");
+    let error = instrument
+        .examine(&weights, &prompt, &["resample layer1.k from 6".parse().unwrap()], &[])
+        .unwrap_err();
+    assert!(error.message.contains("there are 6"), "{error}");
+    let error = instrument.examine(
+        &weights,
+        &prompt,
+        &["patch layer1.k from 1 2 3".parse().unwrap()],
+        &[ProbeCall::new("attention")],
+    );
+    assert!(error.is_err() || error.unwrap().by_call.values().any(Result::is_err));
+}
+
+#[test]
+fn what_comes_from_other_sequences_is_looked_at_and_not_trained_with() {
+    let mut trainer = Trainer::new(&tiny()).unwrap();
+    for what in ["mean layer1.head0", "resample layer1.k from 3", "patch layer1.k from 1 2"] {
+        let error = trainer.intervene(&what.parse().unwrap()).unwrap_err();
+        assert!(error.message.contains("not trained with"), "{error}");
+    }
+    for what in
+        ["scale layer1.head0 by 0.5", "add layer1.resid_pre 0.1*embed[3]", "cut layer1@3<-1"]
+    {
+        trainer.intervene(&what.parse().unwrap()).unwrap();
+    }
+    let (rows, _) = train(&mut trainer, 3);
+    assert!(rows[0].values[0].is_finite());
+    assert_eq!(trainer.in_force().len(), 3);
 }

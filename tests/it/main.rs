@@ -4,6 +4,7 @@
 mod app;
 mod bench;
 mod birth;
+mod causal;
 mod cli;
 mod decoder;
 mod determinism;

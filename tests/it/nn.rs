@@ -4,6 +4,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use mnemoscope::Result;
 use mnemoscope::nn::attention::{self, Attention, attend, merge_heads, split_heads};
+use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::kernel::lanes;
 use mnemoscope::nn::kernel::matrix::{Into, Matrix, multiply};
 use mnemoscope::nn::kernel::pool::Pool;
@@ -221,7 +222,7 @@ fn attention_has_the_slopes_of_its_values() {
 }
 
 fn watching(points: &[Point]) -> Bench {
-    Bench::new(&[], points.iter().map(|&point| Site { layer: 1, point }).collect())
+    Bench::new(Vec::new(), points.iter().map(|&point| Site { layer: 1, point }).collect())
 }
 
 #[test]
@@ -258,12 +259,17 @@ fn a_changed_pattern_changes_what_is_attended_and_its_gradients() {
     );
 }
 
+/// What an intervention does that needs neither parameters nor other sequences.
+fn edits(what: &Intervention) -> Vec<Edit> {
+    Edit::of(what, &Params::new(0)).unwrap().into_iter().collect()
+}
+
 #[test]
 fn cutting_one_head_leaves_the_other_bit_for_bit() {
     let inputs = queries_keys_values(20);
     let tensors: Vec<Tensor> = inputs.iter().map(|v| v.as_tensor().clone()).collect();
     let cut: Intervention = "zero layer1.head0".parse().unwrap();
-    let mut tap = Bench::new(&[cut], Vec::new());
+    let mut tap = Bench::new(edits(&cut), Vec::new());
     let z = attend(HOW, &tensors[0], &tensors[1], &tensors[2], &mut tap).unwrap();
     let head = |z: &Tensor, h| numbers(&split_heads(z, 2).unwrap().narrow(1, h, 1).unwrap());
     assert!(head(&z, 0).iter().all(|&x| x == 0.0));

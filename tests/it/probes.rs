@@ -512,7 +512,7 @@ fn attention_gives_the_pattern_of_every_head() {
     let rules: Vec<Rule> = vec![to_previous, to_all];
     let mut stage = Stage::new(Ruled::new("handmade", 5, 6, rules), Handmade::new(5, 6));
     let probe = probe("attention");
-    let mut bench = Bench::new(&[], probe.sites(stage.subject()));
+    let mut bench = Bench::new(Vec::new(), probe.sites(stage.subject()));
     let tokens = tensor_u32(&[0, 1, 2, 3, 4, 0]);
     stage.model.forward(&stage.params, &Input::new(&tokens), &mut bench).unwrap();
     stage.captured = bench.captured;
@@ -1012,7 +1012,7 @@ fn examine(stage: &mut Stage, probe: &dyn Probe) -> Answer {
             &candle_core::Device::Cpu,
         )
         .unwrap();
-        let mut bench = Bench::new(&[], probe.sites(stage.subject()));
+        let mut bench = Bench::new(Vec::new(), probe.sites(stage.subject()));
         let output = stage.model.forward(&stage.params, &Input::new(&tokens), &mut bench).unwrap();
         stage.logits = Some(output.logits);
         stage.captured = bench.captured;

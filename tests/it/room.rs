@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use mnemoscope::model::{Architecture, Input, Layout, Model, Output, State};
 use mnemoscope::nn::attention::{Attention, attend};
+use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::linear::{embed, linear};
 use mnemoscope::nn::loss::cross_entropy;
 use mnemoscope::nn::params::{Init, Param, Params};
@@ -299,7 +300,7 @@ fn points_of_a_recurrent_network_can_be_kept_and_cut() {
     let model = Elman::default().build(2, 8, &mut params).unwrap();
     let cut: Intervention = "zero layer0.resid_post@2".parse().unwrap();
     let site = Site { layer: 0, point: Point::ResidPost };
-    let mut bench = Bench::new(&[cut], vec![site]);
+    let mut bench = Bench::new(Edit::of_all(&[cut], &params).unwrap(), vec![site]);
     let tokens = tensor(&[1, 0, 1, 1], 1);
     let output = model.forward(&params, &Input::new(&tokens), &mut bench).unwrap();
     assert_eq!(bench.captured[&site].dims(), [1, 4, 16]);

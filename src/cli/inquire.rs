@@ -1,0 +1,309 @@
+//! `mnemoscope patch`, `path`, `scrub` and `knock-out`: long questions to a recorded run, answered as text, JSON or NumPy
+//! arrays.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::figure::file::save;
+use crate::probe::inquiry::Inquiry;
+use crate::record::array::Array;
+use crate::record::error::{Error, Result};
+use crate::record::question::{ProbeCall, Reading, Readings};
+use crate::run::job::inquiry_of;
+
+use super::examine::{Format, as_json, as_npz, target};
+use super::run_at::{At, RunAt};
+use super::say;
+
+/// What all of these commands share.
+#[derive(Args)]
+struct Common {
+    #[command(flatten)]
+    at: At,
+    /// Change a setting, as --set metric=kl (see `mnemoscope list inquiries NAME`)
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// Write everything to a .json or .npz file instead of a summary to the terminal
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long)]
+    force: bool,
+    /// Write everything as one JSON document to standard output
+    #[arg(long, conflicts_with = "out")]
+    json: bool,
+}
+
+/// Which sequences are compared.
+#[derive(Args)]
+struct Compared {
+    /// Kind of counterfactual pairs that the task makes (default: its first)
+    #[arg(long, value_name = "KIND", conflicts_with = "other")]
+    pair: Option<String>,
+    /// Number of pairs
+    #[arg(long, value_name = "N", conflicts_with = "other")]
+    pairs: Option<usize>,
+    /// A counterfactual text of your own, with as many tokens as the base (--tokens)
+    #[arg(long, value_name = "TEXT")]
+    other: Option<String>,
+    /// With --other: position of the prediction (default: the last)
+    #[arg(long, value_name = "POSITION", requires = "other")]
+    prediction: Option<usize>,
+    /// With --other: the two answers to compare (default: what the two runs predict)
+    #[arg(long, value_name = "TEXT", requires = "other")]
+    answers: Option<String>,
+}
+
+/// How an effect is counted.
+#[derive(Args)]
+struct Counted {
+    /// normalised, logit_difference, flip, kl or recovered_loss
+    #[arg(long, value_name = "METRIC")]
+    metric: Option<String>,
+    /// Count pairs that the network gets wrong, too
+    #[arg(long)]
+    all_pairs: bool,
+}
+
+#[derive(Args)]
+pub struct Patch {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    compared: Compared,
+    #[command(flatten)]
+    counted: Counted,
+    /// What to patch: heads, heads_by_position, blocks, resid_pre, z, k_by_position, pattern_by_cell, …
+    #[arg(long, value_name = "MAP")]
+    map: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Path {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    compared: Compared,
+    #[command(flatten)]
+    counted: Counted,
+    /// Senders: embed, layer0 (all its heads), layer0.head1, layer0.mlp; several with commas
+    #[arg(long, value_name = "SENDERS")]
+    from: Option<String>,
+    /// Receivers: layer1.q, layer1.k.head0, layer1.v, layer1.resid_post; several with commas
+    #[arg(long, value_name = "RECEIVERS")]
+    to: Option<String>,
+    /// Positions of the senders: all, prediction, different, a place of the pairs, or numbers
+    #[arg(long, value_name = "WHERE")]
+    from_at: Option<String>,
+    /// Positions of the receivers, likewise
+    #[arg(long, value_name = "WHERE")]
+    to_at: Option<String>,
+    /// Keep MLPs between senders and receivers as they are in the base run
+    #[arg(long)]
+    freeze_mlps: bool,
+}
+
+#[derive(Args)]
+pub struct Scrub {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    compared: Compared,
+    /// Important paths, with semicolons between: "embed > layer0.v.head0 > layer1.k.head0 > logits"
+    #[arg(long, value_name = "PATHS")]
+    hypothesis: Option<String>,
+}
+
+#[derive(Args)]
+pub struct KnockOut {
+    #[command(flatten)]
+    common: Common,
+    /// Positions whose predictions must stay, with commas between (default: all that have a target)
+    #[arg(long, value_name = "POSITIONS")]
+    positions: Option<String>,
+    /// Largest KL of these predictions in nats (default: the likeliest token alone must stay)
+    #[arg(long, value_name = "NATS")]
+    most_kl: Option<f64>,
+}
+
+/// Settings given by options of their own.
+type Given = Vec<(&'static str, toml::Value)>;
+
+impl Patch {
+    pub fn run(self) -> Result<ExitCode> {
+        let mut given = self.compared.given();
+        given.extend(self.counted.given());
+        given.extend(text("map", self.map));
+        self.common.run("patching", given)
+    }
+}
+
+impl Path {
+    pub fn run(self) -> Result<ExitCode> {
+        let mut given = self.compared.given();
+        given.extend(self.counted.given());
+        let texts = [
+            ("from", self.from),
+            ("to", self.to),
+            ("from_at", self.from_at),
+            ("to_at", self.to_at),
+        ];
+        given.extend(texts.into_iter().filter_map(|(name, value)| text(name, value)));
+        given.extend(switch("freeze_mlps", self.freeze_mlps));
+        self.common.run("path", given)
+    }
+}
+
+impl Scrub {
+    pub fn run(self) -> Result<ExitCode> {
+        let mut given = self.compared.given();
+        given.extend(text("hypothesis", self.hypothesis));
+        self.common.run("scrubbing", given)
+    }
+}
+
+impl KnockOut {
+    pub fn run(self) -> Result<ExitCode> {
+        let mut given: Given = text("positions", self.positions).into_iter().collect();
+        given.extend(self.most_kl.map(|kl| ("most_kl", kl.into())));
+        self.common.run("knock_out", given)
+    }
+}
+
+impl Compared {
+    fn given(&self) -> Given {
+        let texts = [
+            ("pair", self.pair.clone()),
+            ("other", self.other.clone()),
+            ("at", self.prediction.map(|at| at.to_string())),
+            ("answers", self.answers.clone()),
+        ];
+        let pairs = self.pairs.map(|n| ("pairs", i64::try_from(n).unwrap_or(i64::MAX).into()));
+        texts.into_iter().filter_map(|(name, value)| text(name, value)).chain(pairs).collect()
+    }
+}
+
+impl Counted {
+    fn given(&self) -> Given {
+        let metric = text("metric", self.metric.clone());
+        metric.into_iter().chain(switch("all_pairs", self.all_pairs)).collect()
+    }
+}
+
+fn text(name: &'static str, value: Option<String>) -> Option<(&'static str, toml::Value)> {
+    value.map(|value| (name, value.into()))
+}
+
+fn switch(name: &'static str, on: bool) -> Option<(&'static str, toml::Value)> {
+    on.then(|| (name, true.into()))
+}
+
+impl Common {
+    fn run(self, name: &'static str, given: Given) -> Result<ExitCode> {
+        let (inquiry, call) = self.inquiry(name, given)?;
+        let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
+        let mut run = self.at.open()?;
+        let (reading, whole) = asked(&mut run, &*inquiry)?;
+        let readings = Readings {
+            step: run.weights.step,
+            prompt: run.prompt.clone(),
+            interventions: Vec::new(),
+            by_call: [(call.key(), Ok(Arc::new(reading.clone())))].into(),
+        };
+        match out {
+            Some((path, Format::Json)) => save(path, &as_json(&run, &readings)?, self.force)?,
+            Some((path, Format::Npz)) => save(path, &as_npz(path, &run, &readings)?, self.force)?,
+            None if self.json => say(String::from_utf8_lossy(&as_json(&run, &readings)?))?,
+            None => summary(&run, &call, &reading)?,
+        }
+        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(130) })
+    }
+
+    /// The inquiry with its settings, and how it is called.
+    fn inquiry(&self, name: &str, given: Given) -> Result<(Box<dyn Inquiry>, ProbeCall)> {
+        let mut call = ProbeCall::new(name);
+        let mut all: Vec<(&str, toml::Value)> = given;
+        for setting in &self.set {
+            all.push(super::assignment(setting)?);
+        }
+        for (key, value) in all {
+            call = call.with(key, value);
+        }
+        Ok((inquiry_of(&call)?, call))
+    }
+}
+
+/// The answer, under a progress bar; false where Ctrl-C ended it before the end.
+fn asked(run: &mut RunAt, inquiry: &dyn Inquiry) -> Result<(Reading, bool)> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let stop = stopped.clone();
+    ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
+        .map_err(|e| Error::system(format!("cannot listen for Ctrl-C: {e}")))?;
+    // Drawn on standard error, and only where that is a terminal.
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} passes, {eta} left") {
+        bar.set_style(style);
+    }
+    let mut tell = |done: usize, total: usize, _: &dyn Fn() -> Result<Reading>| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        !stopped.load(Ordering::Relaxed)
+    };
+    let prompt = run.prompt.clone();
+    let reading = run.instrument.inquire(&run.weights, &prompt, inquiry, &mut tell);
+    bar.finish_and_clear();
+    Ok((reading?, !stopped.load(Ordering::Relaxed)))
+}
+
+/// Cells of a map in the summary.
+const STRONGEST: usize = 12;
+
+fn summary(run: &RunAt, call: &ProbeCall, reading: &Reading) -> Result<()> {
+    say(format!("step {} of {}: {}", run.weights.step, run.experiment.name, call.key()))?;
+    for (name, value) in &reading.numbers {
+        say(format!("  {name:<28} {value:.4}"))?;
+    }
+    for array in &reading.arrays {
+        if let Some(name) = array.name.strip_prefix("effect.") {
+            say(format!("\n{name}: strongest of {}", array.shape.iter().product::<usize>()))?;
+            strongest(array, name, reading)?;
+        } else if array.name.starts_with("needed.") {
+            let edges = array.data.iter().filter(|x| **x > 0.0).count();
+            say(format!("  {:<28} {edges} edges", array.name))?;
+        }
+    }
+    for note in &reading.notes {
+        say(format!("  {note}"))?;
+    }
+    Ok(())
+}
+
+fn strongest(effects: &Array, name: &str, reading: &Reading) -> Result<()> {
+    let mut order: Vec<usize> =
+        (0..effects.data.len()).filter(|&i| effects.data[i].is_finite()).collect();
+    order.sort_by(|&a, &b| effects.data[b].abs().total_cmp(&effects.data[a].abs()));
+    let bound = |what: &str, i: usize| {
+        let array = reading.array(&format!("{what}.{name}"));
+        array.and_then(|a| a.data.get(i)).filter(|x| x.is_finite())
+    };
+    for &i in order.iter().take(STRONGEST) {
+        let mut place = Vec::new();
+        let mut rest = i;
+        for (axis, n) in effects.axes.iter().zip(&effects.shape).rev() {
+            place.push(format!("{axis} {}", rest % n));
+            rest /= n;
+        }
+        place.reverse();
+        let interval = match (bound("low", i), bound("high", i)) {
+            (Some(low), Some(high)) => format!("  [{low:.4}, {high:.4}]"),
+            _ => String::new(),
+        };
+        say(format!("  {:<36} {:>9.4}{interval}", place.join(", "), effects.data[i]))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! One forward pass under edits, and what it leaves: logits and the tensors of some sites.
+
+use candle_core::Tensor;
+
+use super::{Input, Model, Output};
+use crate::nn::edit::Edit;
+use crate::nn::params::Params;
+use crate::nn::tap::{Bench, Captured, Tap, Untapped};
+use crate::record::batch::Batch;
+use crate::record::error::{Error, Result};
+use crate::record::intervention::Site;
+
+/// Logits `[batch, pos, vocab]` and the tensors of `sites`, after the edits. Where the logits are not wanted, the pass
+/// ends with the last of those, and there may be none.
+///
+/// # Errors
+/// When the pass fails or an edit names a head or a position that is not there.
+pub fn forward(
+    model: &dyn Model,
+    params: &Params,
+    batch: &Batch,
+    edits: &[Edit],
+    sites: &[Site],
+    wants_logits: bool,
+) -> Result<(Option<Tensor>, Captured)> {
+    let tokens = tokens_of(batch, params)?;
+    let input = Input::new(&tokens);
+    if sites.is_empty() && edits.is_empty() {
+        let Output { logits, .. } = model.forward(params, &input, &mut Untapped)?;
+        return Ok((Some(logits), Captured::new()));
+    }
+    let enough = if wants_logits { usize::MAX } else { sites.len() };
+    let bench = Bench::new(edits.to_vec(), sites.to_vec());
+    let mut until = Until { bench, enough, ended: false };
+    match model.forward(params, &input, &mut until) {
+        Ok(Output { logits, .. }) => Ok((Some(logits), until.bench.captured)),
+        Err(_) if until.ended => Ok((None, until.bench.captured)),
+        Err(e) => Err(e),
+    }
+}
+
+/// A tap that ends the forward pass, by refusing to go on, once it has what it is for.
+struct Until {
+    bench: Bench,
+    /// Tensors to capture.
+    enough: usize,
+    ended: bool,
+}
+
+impl Tap for Until {
+    fn wants(&self, site: Site) -> bool {
+        self.bench.wants(site)
+    }
+
+    fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
+        let x = self.bench.at(site, x)?;
+        self.ended = self.bench.captured.len() >= self.enough;
+        if self.ended { Err(Error::internal("nothing more is asked")) } else { Ok(x) }
+    }
+}
+
+/// Tokens `[batch, pos]` for a forward pass.
+///
+/// # Errors
+/// When the tensor cannot be made.
+pub fn tokens_of(batch: &Batch, params: &Params) -> Result<Tensor> {
+    Ok(Tensor::from_slice(&batch.tokens, (batch.rows, batch.len), params.device())?)
+}

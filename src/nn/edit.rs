@@ -1,0 +1,269 @@
+//! Interventions with their numbers: what a tensor of the forward pass becomes at a place.
+
+use candle_core::Tensor;
+
+use super::params::{Params, canonical};
+use crate::record::error::{Error, Result, did_you_mean};
+use crate::record::intervention::{How, Intervention, Place, Point, Site, Term};
+
+/// Positions along one axis.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum At {
+    #[default]
+    All,
+    /// The same in each sequence.
+    Same(Vec<usize>),
+    /// Those of each sequence of the batch.
+    PerRow(Vec<Vec<usize>>),
+}
+
+impl At {
+    fn of(positions: &[usize]) -> Self {
+        if positions.is_empty() { Self::All } else { Self::Same(positions.to_vec()) }
+    }
+
+    fn rows(&self) -> usize {
+        if let Self::PerRow(rows) = self { rows.len() } else { 1 }
+    }
+
+    fn has(&self, row: usize, position: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Same(positions) => positions.contains(&position),
+            Self::PerRow(rows) => rows.get(row).is_some_and(|p| p.contains(&position)),
+        }
+    }
+
+    fn largest(&self) -> Option<usize> {
+        match self {
+            Self::All => None,
+            Self::Same(positions) => positions.iter().max().copied(),
+            Self::PerRow(rows) => rows.iter().flatten().max().copied(),
+        }
+    }
+}
+
+/// What comes in.
+#[derive(Clone, Debug)]
+pub enum With {
+    Zero,
+    /// Zero, and the rest of each row raised to the sum it had: patterns only.
+    Cut,
+    Scale(f64),
+    /// Multiplied with this, number by number; any shape that broadcasts to that of the tensor.
+    Times(Tensor),
+    /// This is added; any shape that broadcasts to that of the tensor.
+    Add(Tensor),
+    /// This comes in its place; any shape that broadcasts to that of the tensor.
+    Replace(Tensor),
+}
+
+/// A change of one tensor of the forward pass.
+#[derive(Clone, Debug)]
+pub struct Edit {
+    pub site: Site,
+    /// `None`: all heads.
+    pub head: Option<usize>,
+    pub positions: At,
+    /// Keys of scores and patterns.
+    pub keys: At,
+    pub with: With,
+}
+
+impl Edit {
+    /// All of a point.
+    pub fn all(site: Site, with: With) -> Self {
+        Self { site, head: None, positions: At::All, keys: At::All, with }
+    }
+
+    pub fn of_place(place: &Place, with: With) -> Self {
+        Self {
+            site: place.site,
+            head: place.head,
+            positions: At::of(&place.positions),
+            keys: At::of(&place.keys),
+            with,
+        }
+    }
+
+    /// An intervention that needs no other sequence; `None` where it leaves the forward pass alone.
+    ///
+    /// # Errors
+    /// When it needs other sequences, or names a tensor or a row that is not there.
+    pub fn of(what: &Intervention, params: &Params) -> Result<Option<Self>> {
+        let Intervention::Change { place, how } = what else { return Ok(None) };
+        let with = match how {
+            How::Zero => With::Zero,
+            How::Cut => With::Cut,
+            How::Scale(factor) => With::Scale(*factor),
+            How::Add(terms) => With::Add(
+                direction(terms, params)
+                    .map_err(|e| e.context(format!("intervention \"{what}\"")))?,
+            ),
+            How::Mean | How::Resample(_) | How::Patch(_) => {
+                return Err(Error::usage(format!(
+                    "intervention \"{what}\" puts in what is found on other sequences: that can be looked at, but not trained with; use zero, scale, add or cut"
+                )));
+            }
+        };
+        Ok(Some(Self::of_place(place, with)))
+    }
+
+    /// Several interventions that need no other sequence, in order.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn of_all(all: &[Intervention], params: &Params) -> Result<Vec<Self>> {
+        all.iter().filter_map(|what| Self::of(what, params).transpose()).collect()
+    }
+
+    /// `x` with the place changed; the rest stays bit for bit.
+    ///
+    /// # Errors
+    /// When `x` has no such head or position, or what comes in does not fit.
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        self.check(x)?;
+        let new = match &self.with {
+            With::Zero | With::Cut => x.zeros_like()?,
+            With::Scale(factor) => (x * *factor)?,
+            With::Times(factors) => x.broadcast_mul(factors)?,
+            With::Add(direction) => x.broadcast_add(&direction.to_dtype(x.dtype())?)?,
+            With::Replace(other) => self.fitted(other, x)?,
+        };
+        let everywhere = self.head.is_none() && self.positions == At::All && self.keys == At::All;
+        if everywhere {
+            return Ok(new);
+        }
+        let mask = self.mask(x, self.head, &self.positions, &self.keys)?;
+        let changed = mask.where_cond(&new, x)?;
+        if matches!(self.with, With::Cut) { self.raised(x, &changed) } else { Ok(changed) }
+    }
+
+    /// What comes in, in the shape of `x`: of a longer sequence its first positions.
+    fn fitted(&self, other: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let axes = Axes::of(self.site, x);
+        let mut other = other.clone();
+        let ways = [
+            (if axes.by_head { 2 } else { 1 }, axes.positions),
+            (3, if axes.has_keys { axes.keys } else { usize::MAX }),
+        ];
+        for (axis, wanted) in ways.into_iter().filter(|(_, wanted)| *wanted < usize::MAX) {
+            let has = other.dim(axis)?;
+            if has > wanted {
+                other = other.narrow(axis, 0, wanted)?;
+            } else if has < wanted && has != 1 {
+                return Err(Error::usage(format!(
+                    "what comes in at {} is of a sequence of {has} tokens, shorter than the {wanted} of this one; patch from one that is at least as long",
+                    self.site
+                )));
+            }
+        }
+        Ok(other.broadcast_as(x.dims())?.contiguous()?)
+    }
+
+    /// Rows of a pattern that lost weight, raised to sum to one again; a row that lost all stays zero.
+    fn raised(&self, x: &Tensor, changed: &Tensor) -> Result<Tensor> {
+        let left = changed.sum_keepdim(candle_core::D::Minus1)?;
+        let nothing = left.le(0.0)?;
+        let divisor = nothing.where_cond(&left.ones_like()?, &left)?;
+        let raised = changed.broadcast_div(&divisor)?;
+        let rows = self.mask(x, self.head, &self.positions, &At::All)?;
+        Ok(rows.where_cond(&raised, x)?)
+    }
+
+    /// 1 where the place is, broadcast to the shape of `x`.
+    fn mask(&self, x: &Tensor, head: Option<usize>, positions: &At, keys: &At) -> Result<Tensor> {
+        let axes = Axes::of(self.site, x);
+        let rows = positions.rows().max(keys.rows());
+        let key_count = if axes.has_keys { axes.keys } else { 1 };
+        let mut mask = Vec::with_capacity(rows * axes.heads * axes.positions * key_count);
+        for row in 0..rows {
+            for h in 0..axes.heads {
+                for p in 0..axes.positions {
+                    let here = head.is_none_or(|head| head == h) && positions.has(row, p);
+                    mask.extend((0..key_count).map(|k| u8::from(here && keys.has(row, k))));
+                }
+            }
+        }
+        let shape = if axes.by_head {
+            vec![rows, axes.heads, axes.positions, key_count]
+        } else {
+            vec![rows, axes.positions, 1]
+        };
+        Ok(Tensor::from_vec(mask, shape, x.device())?.broadcast_as(x.dims())?)
+    }
+
+    fn check(&self, x: &Tensor) -> Result<()> {
+        let (site, axes) = (self.site, Axes::of(self.site, x));
+        if self.head.is_some() && !axes.by_head {
+            return Err(Error::usage(format!("{site} has no heads")));
+        }
+        let (positions, keys) = (self.positions.largest(), self.keys.largest());
+        let places = [
+            ("head", self.head, axes.heads),
+            ("position", positions, axes.positions),
+            ("key", keys, axes.keys),
+        ];
+        for (what, wanted, count) in places {
+            if let Some(wanted) = wanted.filter(|w| *w >= count) {
+                return Err(Error::usage(format!("{what} {wanted} asked for, {site} has {count}")));
+            }
+        }
+        for at in [&self.positions, &self.keys] {
+            if matches!(at, At::PerRow(rows) if rows.len() != x.dims()[0]) {
+                return Err(Error::internal("positions of another batch"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The axes of a tensor of the forward pass.
+struct Axes {
+    by_head: bool,
+    heads: usize,
+    positions: usize,
+    has_keys: bool,
+    keys: usize,
+}
+
+impl Axes {
+    fn of(site: Site, x: &Tensor) -> Self {
+        let dims = x.dims();
+        let by_head = site.point.by_head();
+        let has_keys = matches!(site.point, Point::Scores | Point::Pattern);
+        Self {
+            by_head,
+            heads: if by_head { dims[1] } else { 1 },
+            positions: dims[if by_head { 2 } else { 1 }],
+            has_keys,
+            keys: if has_keys { dims[3] } else { 0 },
+        }
+    }
+}
+
+/// The sum of rows of tensors, `[dim]`.
+fn direction(terms: &[Term], params: &Params) -> Result<Tensor> {
+    let row = |term: &Term| -> Result<Tensor> {
+        let name = canonical(&term.tensor);
+        let tensor = params.find(name).map(|param| params.get(param)).ok_or_else(|| {
+            let names: Vec<&str> = params.all().map(|p| params.name(p)).collect();
+            Error::usage(format!(
+                "there is no tensor \"{}\".{}",
+                term.tensor,
+                did_you_mean(name, names.iter().copied())
+            ))
+        })?;
+        let rows = tensor.dims2().map_or(0, |(rows, _)| rows);
+        if term.row >= rows {
+            return Err(Error::usage(format!(
+                "row {} of {} asked for, which has {rows}",
+                term.row, term.tensor
+            )));
+        }
+        Ok((tensor.detach().get(term.row)? * term.factor)?)
+    };
+    let mut rows = terms.iter().map(row);
+    let first = rows.next().ok_or_else(|| Error::internal("a sum of nothing"))??;
+    rows.try_fold(first, |sum, row| Ok(sum.add(&row?)?))
+}

@@ -1,0 +1,208 @@
+//! Long questions: many forward passes, answered bit by bit, on a thread of their own. Pure like a probe: the same
+//! weights, sequences and settings give the same answer.
+
+pub mod knock_out;
+pub mod patching;
+pub mod path;
+pub mod scrubbing;
+
+use super::causal::effect::{Estimate, Excluded, Metric, Rule, counted, effect, estimate};
+use super::causal::{Pairs, Seen, Stage};
+use super::{Answer, Mean, Subject};
+use crate::model::pass;
+use crate::nn::kernel::pool::Pool;
+use crate::record::batch::{Batch, Row};
+use crate::record::error::{Error, Result};
+use crate::record::knobs::Knobs;
+use crate::record::pair::Pair;
+use crate::record::registry::Entry;
+use crate::record::vocab::Vocab;
+
+/// All inquiries.
+pub const ALL: &[Entry<dyn Inquiry>] = &[
+    Entry { name: "patching", make: || Box::new(patching::Patching::default()) },
+    Entry { name: "path", make: || Box::new(path::PathPatching::default()) },
+    Entry { name: "scrubbing", make: || Box::new(scrubbing::Scrubbing::default()) },
+    Entry { name: "knock_out", make: || Box::new(knock_out::KnockingOut::default()) },
+];
+
+/// What an inquiry works with.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    pub subject: Subject<'a>,
+    pub pool: &'a Pool,
+    /// The sequence in view.
+    pub prompt: &'a Row,
+    /// Seed of the sequences that are made for it: that of the run's held-out ones.
+    pub seed: u64,
+}
+
+/// How far an inquiry has come.
+pub struct Told<'a> {
+    pub done: usize,
+    pub total: usize,
+    /// What is known so far, in the form of the answer.
+    pub so_far: &'a dyn Fn() -> Result<Answer>,
+}
+
+/// Hears how far it has come; `false` ends the inquiry with what there is.
+pub type Tell<'a> = &'a mut dyn FnMut(Told<'_>) -> bool;
+
+/// One kind of long question, with settings.
+pub trait Inquiry: Knobs + Send + Sync {
+    /// # Errors
+    /// When a setting names what is not there, or a forward pass fails; a sentence for a person.
+    fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer>;
+}
+
+/// Which pairs are compared, out of the settings that inquiries share.
+struct Choice<'a> {
+    /// Kind of pairs that the task makes; empty: its first, unless a text is given.
+    pair: &'a str,
+    pairs: usize,
+    /// Texts of a pair; an empty base is the sequence in view.
+    base: &'a str,
+    other: &'a str,
+    /// Position of the prediction in texts; empty: the last.
+    at: &'a str,
+    /// The two answers in texts; empty: what the two runs predict.
+    answers: &'a str,
+}
+
+impl Choice<'_> {
+    /// # Errors
+    /// When the task makes no such pairs, or the texts make none.
+    fn pairs(&self, ground: &Ground<'_>) -> Result<Pairs> {
+        let source = ground.subject.source;
+        if !self.other.is_empty() {
+            return Pairs::new(vec![self.written(ground)?]);
+        }
+        if self.pair.is_empty() && source.pair_kinds().is_empty() {
+            return Err(Error::usage(
+                "this task makes no counterfactual pairs by itself: write the other sequence (setting \"other\")",
+            ));
+        }
+        let first = source.pair_kinds().first().map_or("", |kind| kind.name);
+        let kind = if self.pair.is_empty() { first } else { self.pair };
+        Pairs::of_task(source, kind, ground.seed, self.pairs)
+    }
+
+    /// The pair that a person wrote.
+    fn written(&self, ground: &Ground<'_>) -> Result<Pair> {
+        let (source, prompt) = (ground.subject.source, ground.prompt);
+        let most = ground.subject.model.layout().length;
+        let read = |name: &str, text: &str| -> Result<Row> {
+            let tokens = source.vocab().encode(text).map_err(|e| e.context(name))?;
+            if tokens.is_empty() || tokens.len() > most {
+                return Err(Error::usage(format!(
+                    "{name} has {} tokens; this network reads 1 to {most}",
+                    tokens.len()
+                )));
+            }
+            Ok(source.label(&tokens, prompt))
+        };
+        let base = match self.base {
+            "" => prompt.clone(),
+            text => read("base", text)?,
+        };
+        let other = read("other", self.other)?;
+        let at = match self.at {
+            "" => base.len().saturating_sub(1),
+            text => text.parse().map_err(|_| {
+                Error::usage(format!("at: read \"{text}\", expected a position, from 0"))
+            })?,
+        };
+        let pair = Pair { base, other, at, answers: [0, 0], places: Vec::new() };
+        // What does not fit is said before anything is run.
+        Pairs::new(vec![pair.clone()])?;
+        let answers = match self.answers {
+            "" => predicted(ground.subject, &pair)?,
+            text => named(source.vocab(), text)?,
+        };
+        if answers[0] == answers[1] {
+            return Err(Error::usage(format!(
+                "both sequences have the answer \"{}\" at position {at}: there is nothing to compare; name two answers, or another position",
+                source.vocab().glyph(answers[0])
+            )));
+        }
+        Ok(Pair { answers, ..pair })
+    }
+}
+
+/// What the two runs predict at the position of a pair.
+fn predicted(subject: Subject<'_>, pair: &Pair) -> Result<[u32; 2]> {
+    let likeliest = |row: &Row| -> Result<u32> {
+        let batch = Batch::from_rows(std::slice::from_ref(row));
+        let Subject { model, params, .. } = subject;
+        let (logits, _) = pass::forward(model, params, &batch, &[], &[], true)?;
+        let logits = logits.ok_or_else(|| Error::internal("a forward pass without logits"))?;
+        let logits: Vec<f32> = logits.get(0)?.get(pair.at)?.to_vec1()?;
+        let best = (0..logits.len()).fold(0, |b, i| if logits[i] > logits[b] { i } else { b });
+        Ok(u32::try_from(best).unwrap_or(0))
+    };
+    Ok([likeliest(&pair.base)?, likeliest(&pair.other)?])
+}
+
+/// Two tokens, as a person writes them.
+fn named(vocab: &Vocab, text: &str) -> Result<[u32; 2]> {
+    let tokens = vocab.encode(text).map_err(|e| e.context("answers"))?;
+    <[u32; 2]>::try_from(tokens).map_err(|tokens| {
+        Error::usage(format!("answers: read {} tokens in \"{text}\", expected 2", tokens.len()))
+    })
+}
+
+/// Which pairs count for a metric, and the estimate of what is seen in them.
+struct Judge<'a> {
+    stage: &'a Stage<'a>,
+    metric: Metric,
+    kept: Vec<usize>,
+    excluded: Excluded,
+    seed: u64,
+}
+
+impl<'a> Judge<'a> {
+    fn new(stage: &'a Stage<'a>, metric: Metric, rule: Rule, seed: u64) -> Self {
+        let (kept, excluded) = counted(rule, metric, &stage.base, &stage.other);
+        Self { stage, metric, kept, excluded, seed }
+    }
+
+    fn of(&self, seen: &[Seen]) -> Estimate {
+        let vocab = self.stage.subject.source.vocab().len();
+        let values: Vec<f64> = self
+            .kept
+            .iter()
+            .map(|&i| effect(self.metric, self.stage.base[i], self.stage.other[i], seen[i], vocab))
+            .collect();
+        estimate(&values, self.seed)
+    }
+
+    /// What the two runs do without any change, and which pairs count.
+    fn about(&self) -> Answer {
+        let mean = |name: &str, seen: &[Seen]| Mean {
+            name: name.to_owned(),
+            sum: self.kept.iter().map(|&i| seen[i].difference).sum(),
+            count: self.kept.len() as f64,
+        };
+        let counts = [("pairs", self.stage.pairs.len()), ("pairs_counted", self.kept.len())];
+        let mut means: Vec<Mean> = counts
+            .iter()
+            .map(|(name, n)| Mean { name: (*name).to_owned(), sum: *n as f64, count: 1.0 })
+            .collect();
+        means.push(mean("logit_difference_base", &self.stage.base));
+        means.push(mean("logit_difference_other", &self.stage.other));
+        let notes = self.excluded.sentence(self.stage.pairs.len()).into_iter().collect();
+        Answer { means, arrays: Vec::new(), notes }
+    }
+}
+
+/// A number and its interval, under three names.
+fn numbers(name: &str, found: Estimate) -> [Mean; 3] {
+    let one =
+        |suffix: &str, value: f64| Mean { name: format!("{name}{suffix}"), sum: value, count: 1.0 };
+    [one("", found.mean), one("_low", found.interval[0]), one("_high", found.interval[1])]
+}
+
+/// The rule of a switch.
+fn rule(all_pairs: bool) -> Rule {
+    if all_pairs { Rule::All } else { Rule::BothRight }
+}

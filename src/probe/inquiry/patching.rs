@@ -1,0 +1,137 @@
+//! Maps of activation patching.
+
+use super::{Choice, Ground, Inquiry, Judge, Tell, Told, rule};
+use crate::probe::Answer;
+use crate::probe::causal::Stage;
+use crate::probe::causal::effect::{Estimate, Metric};
+use crate::probe::causal::patching::{Family, Plan};
+use crate::record::array::Array;
+use crate::record::error::Result;
+
+crate::knobs! {
+    /// Activation patching: the base run gets one part of the counterfactual run, part by part.
+    ///
+    /// Arrays, for each family of the map: `effect.NAME`, `low.NAME` and `high.NAME` (95 % interval over pairs), NaN where a
+    /// cell is not done yet or the network has none. Of a single pair there is no interval.
+    pub struct Patching = "What each part of the network does: it is taken from the counterfactual run, everything else from the base run." {
+        /// Kind of pairs that the task makes (empty: its first kind).
+        pair: String = String::new();
+        /// Pairs to compare.
+        pairs: usize = 32, in 1..=4096;
+        /// A sequence of your own as the base (empty: the sequence in view).
+        base: String = String::new();
+        /// A counterfactual sequence of your own, as long as the base; with it the task's pairs are not used.
+        other: String = String::new();
+        /// With sequences of your own: position of the prediction (empty: the last).
+        at: String = String::new();
+        /// With sequences of your own: the two answers to compare (empty: what the two runs predict).
+        answers: String = String::new();
+        /// What to patch: resid_pre, resid_mid, attn_out, mlp_out; z, q, k, v, pattern of whole heads; the same _by_position, pattern_by_query, pattern_by_cell; or several: heads, heads_by_position, blocks.
+        map: String = "heads".to_owned();
+        /// How an effect is counted.
+        metric: Metric = Metric::Normalised;
+        /// Count pairs that the network gets wrong, too.
+        all_pairs: bool = false;
+    }
+}
+
+impl Inquiry for Patching {
+    fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
+        let choice = Choice {
+            pair: &self.pair,
+            pairs: self.pairs,
+            base: &self.base,
+            other: &self.other,
+            at: &self.at,
+            answers: &self.answers,
+        };
+        let families = Family::named(&self.map)?;
+        let pairs = choice.pairs(ground)?;
+        let stage = Stage::new(ground.subject, &pairs)?;
+        let judge = Judge::new(&stage, self.metric, rule(self.all_pairs), ground.seed);
+        let mut plans = Vec::new();
+        let mut without = Vec::new();
+        for (name, family) in families {
+            match Plan::new(&stage, family) {
+                Ok(plan) => plans.push((name, plan)),
+                Err(e) => without.push(e),
+            }
+        }
+        if plans.is_empty()
+            && let Some(e) = without.pop()
+        {
+            return Err(e);
+        }
+        let total: usize = plans.iter().map(|(_, plan)| plan.cells().len()).sum();
+        let mut maps: Vec<Map> = plans.iter().map(|(n, p)| Map::new(n, p.family, &stage)).collect();
+        let (mut before, mut on) = (0, true);
+        for (i, (_, plan)) in plans.iter().enumerate() {
+            let (done, rest) = maps.split_at_mut(i);
+            let (map, later) = rest.split_at_mut(1);
+            let map = std::cell::RefCell::new(&mut map[0]);
+            let take = |patched: crate::probe::causal::patching::Patched| {
+                map.borrow_mut()
+                    .put(patched.cell.index(&plan.family.shape(&stage)), judge.of(&patched.seen));
+            };
+            let mut progress = |here: usize, _: usize| {
+                let so_far = || {
+                    let map = map.borrow();
+                    answer(&judge, done.iter().chain([&**map]).chain(later.iter()))
+                };
+                on = tell(Told { done: before + here, total, so_far: &so_far });
+                on
+            };
+            plan.run(ground.pool, take, &mut progress)?;
+            before += plan.cells().len();
+            if !on {
+                break;
+            }
+        }
+        let mut all = answer(&judge, maps.iter())?;
+        if !on {
+            all.notes
+                .push("Stopped before the end: cells that are left out were not done.".to_owned());
+        }
+        Ok(all)
+    }
+}
+
+/// A map in the making.
+struct Map {
+    name: &'static str,
+    axes: &'static [&'static str],
+    shape: Vec<usize>,
+    effect: Vec<f32>,
+    low: Vec<f32>,
+    high: Vec<f32>,
+}
+
+impl Map {
+    fn new(name: &'static str, family: Family, stage: &Stage<'_>) -> Self {
+        let shape = family.shape(stage);
+        let empty = vec![f32::NAN; shape.iter().product()];
+        let (effect, low, high) = (empty.clone(), empty.clone(), empty);
+        Self { name, axes: family.axes(), shape, effect, low, high }
+    }
+
+    fn put(&mut self, index: usize, found: Estimate) {
+        self.effect[index] = found.mean as f32;
+        self.low[index] = found.interval[0] as f32;
+        self.high[index] = found.interval[1] as f32;
+    }
+
+    fn arrays(&self) -> Result<[Array; 3]> {
+        let array = |what: &str, data: &Vec<f32>| {
+            Array::new(format!("{what}.{}", self.name), self.axes, &self.shape, data.clone())
+        };
+        Ok([array("effect", &self.effect)?, array("low", &self.low)?, array("high", &self.high)?])
+    }
+}
+
+fn answer<'a>(judge: &Judge<'_>, maps: impl Iterator<Item = &'a Map>) -> Result<Answer> {
+    let mut answer = judge.about();
+    for map in maps {
+        answer.arrays.extend(map.arrays()?);
+    }
+    Ok(answer)
+}

@@ -1,0 +1,82 @@
+//! Path patching as an inquiry.
+
+use super::{Choice, Ground, Inquiry, Judge, Tell, Told, numbers, rule};
+use crate::probe::Answer;
+use crate::probe::causal::effect::Metric;
+use crate::probe::causal::path::Path;
+use crate::probe::causal::{Spot, Stage};
+use crate::record::error::{Error, Result};
+
+crate::knobs! {
+    /// Path patching by four passes: what senders do through the direct paths to receivers. Wang et al. 2022.
+    ///
+    /// Numbers: `effect`, `effect_low`, `effect_high` (95 % interval over pairs).
+    pub struct PathPatching = "What parts of the network do through the direct paths to others: only these paths are taken from the counterfactual run." {
+        /// Kind of pairs that the task makes (empty: its first kind).
+        pair: String = String::new();
+        /// Pairs to compare.
+        pairs: usize = 32, in 1..=4096;
+        /// A sequence of your own as the base (empty: the sequence in view).
+        base: String = String::new();
+        /// A counterfactual sequence of your own, as long as the base; with it the task's pairs are not used.
+        other: String = String::new();
+        /// With sequences of your own: position of the prediction (empty: the last).
+        at: String = String::new();
+        /// With sequences of your own: the two answers to compare (empty: what the two runs predict).
+        answers: String = String::new();
+        /// Senders: embed, layer0 (all its heads), layer0.head1, layer0.mlp; several with commas.
+        from: String = "layer0".to_owned();
+        /// Receivers: layer1.q, layer1.k.head0, layer1.v, layer1.resid_post; several with commas.
+        to: String = "layer1.k".to_owned();
+        /// Positions of the senders: all, prediction, different, a place that the pairs name, or numbers.
+        from_at: String = "all".to_owned();
+        /// Positions of the receivers, likewise.
+        to_at: String = "all".to_owned();
+        /// Keep MLPs between senders and receivers as they are in the base run.
+        freeze_mlps: bool = false;
+        /// How an effect is counted.
+        metric: Metric = Metric::Normalised;
+        /// Count pairs that the network gets wrong, too.
+        all_pairs: bool = false;
+    }
+}
+
+impl PathPatching {
+    fn path(&self) -> Result<Path> {
+        Ok(Path {
+            senders: listed(&self.from)?,
+            receivers: listed(&self.to)?,
+            from: Spot::parse(&self.from_at),
+            to: Spot::parse(&self.to_at),
+            freeze_mlps: self.freeze_mlps,
+        })
+    }
+}
+
+impl Inquiry for PathPatching {
+    fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
+        let path = self.path()?;
+        let choice = Choice {
+            pair: &self.pair,
+            pairs: self.pairs,
+            base: &self.base,
+            other: &self.other,
+            at: &self.at,
+            answers: &self.answers,
+        };
+        let pairs = choice.pairs(ground)?;
+        let stage = Stage::new(ground.subject, &pairs)?;
+        let judge = Judge::new(&stage, self.metric, rule(self.all_pairs), ground.seed);
+        tell(Told { done: 0, total: 1, so_far: &|| Ok(judge.about()) });
+        let found = path.patched(&stage)?;
+        let mut answer = judge.about();
+        answer.means.extend(numbers("effect", judge.of(&found.seen)));
+        answer.notes.extend(found.notes);
+        Ok(answer)
+    }
+}
+
+/// Things with commas between.
+fn listed<T: std::str::FromStr<Err = Error>>(text: &str) -> Result<Vec<T>> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::parse).collect()
+}

@@ -1,0 +1,55 @@
+//! Causal scrubbing as an inquiry.
+
+use super::{Choice, Ground, Inquiry, Tell, Told, numbers};
+use crate::probe::causal::Stage;
+use crate::probe::causal::scrubbing::{Explained, Hypothesis, explained};
+use crate::probe::{Answer, Mean};
+use crate::record::error::Result;
+
+crate::knobs! {
+    /// How much of the behaviour some paths explain: all other paths get the counterfactual sequence.
+    /// Goldowsky-Dill et al. 2023.
+    ///
+    /// Numbers: `explained` (1: all, 0: nothing), `unexplained_effect` and `total_effect`, mean absolute differences of the
+    /// logit difference from that of the base run, each with its 95 % interval over pairs.
+    pub struct Scrubbing = "How much of the behaviour the paths of a hypothesis explain: all others get the counterfactual sequence." {
+        /// Kind of pairs that the task makes (empty: its first kind).
+        pair: String = String::new();
+        /// Pairs to compare.
+        pairs: usize = 32, in 1..=4096;
+        /// A sequence of your own as the base (empty: the sequence in view).
+        base: String = String::new();
+        /// A counterfactual sequence of your own, as long as the base; with it the task's pairs are not used.
+        other: String = String::new();
+        /// With sequences of your own: position of the prediction (empty: the last).
+        at: String = String::new();
+        /// With sequences of your own: the two answers to compare (empty: what the two runs predict).
+        answers: String = String::new();
+        /// Important paths, with semicolons between: embed > layer0.v.head0 > layer1.k.head0 > logits.
+        hypothesis: String = "embed > layer1.v.head0 > logits; embed > layer0.v.head0 > layer1.k.head0 > logits".to_owned();
+    }
+}
+
+impl Inquiry for Scrubbing {
+    fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
+        let hypothesis: Hypothesis = self.hypothesis.parse()?;
+        let choice = Choice {
+            pair: &self.pair,
+            pairs: self.pairs,
+            base: &self.base,
+            other: &self.other,
+            at: &self.at,
+            answers: &self.answers,
+        };
+        let pairs = choice.pairs(ground)?;
+        let stage = Stage::new(ground.subject, &pairs)?;
+        tell(Told { done: 0, total: 1, so_far: &|| Ok(Answer::default()) });
+        let Explained { unexplained, total, share, .. } =
+            explained(&stage, &hypothesis, ground.seed)?;
+        let mut means = vec![Mean { name: "explained".to_owned(), sum: share, count: 1.0 }];
+        means.extend(numbers("unexplained_effect", unexplained));
+        means.extend(numbers("total_effect", total));
+        means.push(Mean { name: "pairs".to_owned(), sum: pairs.len() as f64, count: 1.0 });
+        Ok(Answer { means, ..Answer::default() })
+    }
+}
