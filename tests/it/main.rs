@@ -29,3 +29,4 @@ mod shaders;
 mod task;
 mod tidy;
 mod tiny;
+mod tree_path;
