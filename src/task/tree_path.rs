@@ -524,7 +524,7 @@ fn shuffled(seed: u64, epoch: u64, at: u64, size: u64) -> u64 {
     }
 }
 
-/// The finaliser of SplitMix64 (Steele et al. 2014): every bit of the input reaches every bit of the output.
+/// The finaliser of `SplitMix64` (Steele et al. 2014): every bit of the input reaches every bit of the output.
 fn scrambled(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -268,6 +268,8 @@ fn the_rate_warms_up_and_falls_to_a_tenth_at_the_last_step() {
     assert!((cosine.at(54) - 1.1).abs() < 1e-12, "half way: the mean of 2 and 0.2");
     assert!((cosine.at(104) - 0.2).abs() < 1e-12, "a tenth at the last step");
     assert!((cosine.at(500) - 0.2).abs() < 1e-12, "and from then on");
+    let low = RateSchedule { cosine_to: 0.01, ..cosine };
+    assert!((low.at(54) - 1.01).abs() < 1e-12 && (low.at(104) - 0.02).abs() < 1e-12);
     // A schedule with no room after its warm-up stays finite.
     let short = RateSchedule { rate: 1.0, warmup: 5, cosine_over: Some(5), ..constant };
     assert!((0..10).all(|t| (0.1..=1.0).contains(&short.at(t)) || t < 5 && short.at(t) > 0.0));
