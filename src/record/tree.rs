@@ -291,7 +291,7 @@ impl Tree {
         tokens
     }
 
-    /// The token after the root-to-goal path's node number `at`; a comma from the goal on.
+    /// The token that follows node number `at` of the path: the next node, or the comma after the goal.
     pub fn next_on_path(&self, at: usize) -> u32 {
         self.path.get(at + 1).map_or(COMMA, |node| self.script().step(*node))
     }
