@@ -48,6 +48,8 @@ crate::choices! {
         Gpt2 = "gpt2",
         /// Weights and biases uniform within ±1/√inputs.
         Torch = "torch",
+        /// N(0, 0.64 / width), whatever a matrix reads; biases 0.
+        TransformerLens = "transformer_lens",
     }
 }
 
@@ -93,7 +95,7 @@ crate::knobs! {
         unembed_bias: bool = false;
         /// The unembedding is the token embedding.
         tied: bool = false;
-        /// How matrices are drawn: as GPT-2's, or as torch draws a linear layer.
+        /// How matrices are drawn: as GPT-2's, as torch draws a linear layer, or as TransformerLens draws a network, with standard deviation 0.8/√width.
         init: InitKind = InitKind::Gpt2;
         /// Standard deviation of fresh token and position embeddings.
         embedding_std: f64 = 0.02, in 0.0..=10.0;
@@ -535,6 +537,7 @@ impl Builder<'_> {
         let init = match self.settings.init {
             InitKind::Gpt2 => Init::Normal(plan.std),
             InitKind::Torch => Init::Uniform(1.0 / (plan.inputs as f64).sqrt()),
+            InitKind::TransformerLens => Init::Normal(0.8 / (self.settings.width as f64).sqrt()),
         };
         let trained = plan.kind == MatrixKind::Trained;
         let weight = self.params.add(name, &[plan.outputs, plan.inputs], init, trained)?;
@@ -546,7 +549,7 @@ impl Builder<'_> {
             return Ok(None);
         }
         let init = match self.settings.init {
-            InitKind::Gpt2 => Init::Zeros,
+            InitKind::Gpt2 | InitKind::TransformerLens => Init::Zeros,
             InitKind::Torch => Init::Uniform(1.0 / (plan.inputs as f64).sqrt()),
         };
         let trained = plan.kind == MatrixKind::Trained;

@@ -40,8 +40,10 @@ pub struct RateSchedule {
     pub rate: f64,
     /// Steps over which the rate rises in equal parts; the last of them has the full rate.
     pub warmup: u64,
-    /// Number of steps of the run if the rate falls along a cosine to a tenth at the last one.
+    /// Number of steps of the run if the rate falls along a cosine, until the last one.
     pub cosine_over: Option<u64>,
+    /// Share of the rate that is left at the end of the cosine.
+    pub cosine_to: f64,
 }
 
 impl RateSchedule {
@@ -54,7 +56,7 @@ impl RateSchedule {
         let last = steps.saturating_sub(1).saturating_sub(self.warmup).max(1);
         let progress = ((done - self.warmup) as f64 / last as f64).min(1.0);
         let height = 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
-        self.rate * (0.1 + 0.9 * height)
+        self.rate * (self.cosine_to + (1.0 - self.cosine_to) * height)
     }
 }
 

@@ -15,6 +15,7 @@ pub mod predictions;
 pub mod query_key;
 pub mod read;
 pub mod recall;
+pub mod tree;
 
 use candle_core::Tensor;
 
@@ -34,6 +35,7 @@ pub const ALL: &[Entry<dyn Probe>] = &[
     Entry { name: "outcome", make: || Box::new(outcome::Outcome::default()) },
     Entry { name: "other_outputs", make: || Box::new(other_outputs::OtherOutputs::default()) },
     Entry { name: "recall", make: || Box::new(recall::Recall::default()) },
+    Entry { name: "tree_outcome", make: || Box::new(tree::TreeOutcome::default()) },
     Entry { name: "induction", make: || Box::new(induction::Induction::default()) },
     Entry { name: "heads", make: || Box::new(heads::Heads::default()) },
     Entry { name: "norms", make: || Box::new(norms::Norms::default()) },

@@ -52,8 +52,10 @@ crate::knobs! {
         beta1: f64 = 0.9, in 0.0..=0.9999, @live;
         /// Second moment decay of AdamW.
         beta2: f64 = 0.99, in 0.0..=0.99999, @live;
-        /// Learning-rate schedule after the warm-up; cosine falls to a tenth at the last step.
+        /// Learning-rate schedule after the warm-up; cosine falls to a share of the rate at the last step.
         schedule: Schedule = Schedule::Constant, @live;
+        /// Share of the learning rate that is left at the end of the cosine.
+        cosine_to: f64 = 0.1, in 0.0..=1.0, @live;
         /// Steps over which the learning rate rises from 0.
         warmup: usize = 0, in 0..=1000000, @live;
         /// Largest norm of the gradient; larger ones are scaled down to it. 0: no clipping.
@@ -107,6 +109,8 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("birth-bigram-outputs", include_str!("../../assets/experiments/birth-bigram-outputs.toml")),
     ("birth-one-layer", include_str!("../../assets/experiments/birth-one-layer.toml")),
     ("birth-two-layers", include_str!("../../assets/experiments/birth-two-layers.toml")),
+    ("tree", include_str!("../../assets/experiments/tree.toml")),
+    ("tree-paper", include_str!("../../assets/experiments/tree-paper.toml")),
 ];
 
 impl Experiment {

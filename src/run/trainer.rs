@@ -647,5 +647,6 @@ fn rate_schedule(train: &Train) -> RateSchedule {
         rate: train.rate,
         warmup: train.warmup as u64,
         cosine_over: (train.schedule == Schedule::Cosine).then_some(train.steps as u64),
+        cosine_to: train.cosine_to,
     }
 }

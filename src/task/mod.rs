@@ -1,7 +1,9 @@
 //! What is learned: settings that open into a seeded source of labelled sequences. No tensors here.
 
 pub mod bigram;
+pub mod numpy;
 pub mod statistics;
+pub mod tree_path;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,11 +14,14 @@ use crate::record::error::Result;
 use crate::record::knobs::Knobs;
 use crate::record::pair::{Pair, PairKind};
 use crate::record::registry::Entry;
+use crate::record::tree::Tree;
 use crate::record::vocab::Vocab;
 
 /// All tasks.
-pub const ALL: &[Entry<dyn Task>] =
-    &[Entry { name: "bigram", make: || Box::new(bigram::Bigram::default()) }];
+pub const ALL: &[Entry<dyn Task>] = &[
+    Entry { name: "bigram", make: || Box::new(bigram::Bigram::default()) },
+    Entry { name: "tree_path", make: || Box::new(tree_path::TreePath::default()) },
+];
 
 /// The settings of a task.
 pub trait Task: Knobs + Send + Sync {
@@ -82,6 +87,10 @@ pub trait Source: Send + Sync {
     /// Pair `index` of a kind and a seed, the same in any order and on any thread; `None` where there is no such
     /// kind, or these settings allow no such pair.
     fn pair(&self, _kind: &str, _seed: u64, _index: u64) -> Option<Pair> {
+        None
+    }
+    /// The tree that a sequence writes down, where sequences do that and this one is whole.
+    fn tree(&self, _row: &Row) -> Option<Tree> {
         None
     }
     /// What its sequences depend on besides the settings and this program, for the run folder to keep.

@@ -346,6 +346,11 @@ fn fresh_weights_follow_the_chosen_law() {
         assert!(torch(name).iter().all(|w| w.abs() <= 1.0 / inputs.sqrt()));
     }
     near(std(&torch("layer0.mlp.in_bias")), 1.0 / (3.0 * 128f32).sqrt());
+    let lens = fresh(Decoder { init: InitKind::TransformerLens, ..Decoder::default() });
+    for name in ["layer0.wk", "layer1.wo", "layer1.mlp.out", "unembed"] {
+        near(std(&lens(name)), 0.8 / 128f32.sqrt());
+    }
+    assert!(lens("layer0.mlp.in_bias").iter().all(|b| *b == 0.0));
 }
 
 #[test]

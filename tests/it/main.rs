@@ -30,3 +30,4 @@ mod shaders;
 mod task;
 mod tidy;
 mod tiny;
+mod tree_path;

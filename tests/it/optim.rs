@@ -257,7 +257,7 @@ fn another_rule_begins_with_fresh_moments() {
 
 #[test]
 fn the_rate_warms_up_and_falls_to_a_tenth_at_the_last_step() {
-    let constant = RateSchedule { rate: 2.0, warmup: 0, cosine_over: None };
+    let constant = RateSchedule { rate: 2.0, warmup: 0, cosine_over: None, cosine_to: 0.1 };
     assert_eq!((constant.at(0), constant.at(1_000_000)), (2.0, 2.0));
     let warm = RateSchedule { warmup: 4, ..constant };
     let rates: Vec<f64> = (0..6).map(|t| warm.at(t)).collect();
@@ -268,7 +268,9 @@ fn the_rate_warms_up_and_falls_to_a_tenth_at_the_last_step() {
     assert!((cosine.at(54) - 1.1).abs() < 1e-12, "half way: the mean of 2 and 0.2");
     assert!((cosine.at(104) - 0.2).abs() < 1e-12, "a tenth at the last step");
     assert!((cosine.at(500) - 0.2).abs() < 1e-12, "and from then on");
+    let low = RateSchedule { cosine_to: 0.01, ..cosine };
+    assert!((low.at(54) - 1.01).abs() < 1e-12 && (low.at(104) - 0.02).abs() < 1e-12);
     // A schedule with no room after its warm-up stays finite.
-    let short = RateSchedule { rate: 1.0, warmup: 5, cosine_over: Some(5) };
+    let short = RateSchedule { rate: 1.0, warmup: 5, cosine_over: Some(5), ..constant };
     assert!((0..10).all(|t| (0.1..=1.0).contains(&short.at(t)) || t < 5 && short.at(t) > 0.0));
 }
