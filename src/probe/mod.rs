@@ -13,6 +13,7 @@ pub mod predictions;
 pub mod query_key;
 pub mod read;
 pub mod recall;
+pub mod whole;
 
 use candle_core::Tensor;
 
@@ -31,6 +32,7 @@ use crate::task::Source;
 pub const ALL: &[Entry<dyn Probe>] = &[
     Entry { name: "outcome", make: || Box::new(outcome::Outcome::default()) },
     Entry { name: "other_outputs", make: || Box::new(other_outputs::OtherOutputs::default()) },
+    Entry { name: "solved", make: || Box::new(whole::Solved::default()) },
     Entry { name: "recall", make: || Box::new(recall::Recall::default()) },
     Entry { name: "induction", make: || Box::new(induction::Induction::default()) },
     Entry { name: "heads", make: || Box::new(heads::Heads::default()) },

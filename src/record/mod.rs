@@ -16,5 +16,6 @@ pub mod pattern;
 pub mod question;
 pub mod recording;
 pub mod registry;
+pub mod tuples;
 pub mod vocab;
 pub mod weights;

@@ -107,6 +107,11 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("birth-bigram-outputs", include_str!("../../assets/experiments/birth-bigram-outputs.toml")),
     ("birth-one-layer", include_str!("../../assets/experiments/birth-one-layer.toml")),
     ("birth-two-layers", include_str!("../../assets/experiments/birth-two-layers.toml")),
+    ("gating", include_str!("../../assets/experiments/gating.toml")),
+    ("gating-lab", include_str!("../../assets/experiments/gating-lab.toml")),
+    ("gating-three", include_str!("../../assets/experiments/gating-three.toml")),
+    ("gating-two-then-three", include_str!("../../assets/experiments/gating-two-then-three.toml")),
+    ("gating-split-set", include_str!("../../assets/experiments/gating-split-set.toml")),
 ];
 
 impl Experiment {
