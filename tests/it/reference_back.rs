@@ -357,7 +357,7 @@ fn held_out_symbols_never_come_with_their_register_in_training_and_alone_in_the_
     let settings =
         ReferenceBack { registers: 4, held_out: 15, symbol_set: SymbolSet::Train, ..base() };
     let source = open(&settings);
-    let mut seen = vec![BTreeSet::new(); 4];
+    let mut seen = vec![BTreeSet::new(); 8];
     for index in 0..20_000 {
         for tuple in sequence(&*source, 0, index) {
             seen[tuple.register].insert(tuple.symbol);
@@ -365,7 +365,7 @@ fn held_out_symbols_never_come_with_their_register_in_training_and_alone_in_the_
     }
     let held_out: Vec<BTreeSet<usize>> =
         seen.iter().map(|seen| (0..50).filter(|s| !seen.contains(s)).collect()).collect();
-    assert!(held_out.iter().all(|symbols| symbols.len() == 15), "{held_out:?}");
+    assert!(held_out.iter().all(|symbols| symbols.len() == 10), "{held_out:?}");
     assert!(held_out[0] != held_out[1]);
     let challenge = source.variant("challenge").unwrap();
     let same = open(&ReferenceBack { symbol_set: SymbolSet::Challenge, ..settings });
@@ -381,7 +381,7 @@ fn held_out_symbols_never_come_with_their_register_in_training_and_alone_in_the_
         used.extend(list.iter().map(|t| (t.register, t.symbol)));
     }
     let never = |r: usize| held_out[r].iter().filter(|s| used.contains(&(r, **s))).count();
-    assert_eq!((0..4).map(never).sum::<usize>(), 60, "every pair that was held out is asked for");
+    assert_eq!((0..8).map(never).sum::<usize>(), 80, "every pair that was held out is asked for");
     assert!(open(&base()).variant("challenge").is_none());
 }
 
@@ -516,7 +516,7 @@ fn settings_that_contradict_each_other_are_refused() {
         (ReferenceBack { symbols: 3, distinct: 3, ..split() }, "task.symbols (3)"),
         (ReferenceBack { rule: Rule::NBack, ..split() }, "across registers"),
         (ReferenceBack { registers: 2, ..train() }, "raise task.registers"),
-        (ReferenceBack { held_out: 25, ..train() }, "leaves some sequences only"),
+        (ReferenceBack { held_out: 49, ..train() }, "leaves some sequences only"),
         (
             ReferenceBack { symbol_set: SymbolSet::Challenge, held_out: 1, ..train() },
             "task.held_out = 1",
@@ -568,7 +568,8 @@ fn measured(settings: &ReferenceBack, sequences: u64) -> ([f64; 7], [f64; 7]) {
             let list = tuples(&*source, &row).list;
             for (i, now) in list.iter().enumerate() {
                 let right = guesses(&list, i).map(|guess| u64::from(guess == now.same));
-                let misled = right[1..].contains(&0);
+                // Those that mind the register, but not what it keeps.
+                let misled = [2, 3, 5].iter().any(|k| right[*k] == 0);
                 assert_eq!(row.roles[now.symbol_at] & discriminating != 0, misled);
                 counts[0][0] += u64::from(now.same);
                 counts[1][0] += u64::from(misled);
@@ -607,8 +608,8 @@ fn shortcuts_are_as_good_as_in_sequences_that_others_drew() {
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() <= 0.003, "{found:.4}, expected {expected}");
         }
-        // No shortcut gets far where they disagree with the truth.
-        assert!(among[1..].iter().all(|share| *share < 0.9), "{among:.3?}");
+        // Where they disagree with the truth, none of the six gets far.
+        assert!(among[1..].iter().all(|share| *share < 0.75), "{among:.3?}");
     }
 }
 

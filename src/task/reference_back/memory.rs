@@ -86,17 +86,14 @@ pub fn answers(items: &[Item], compared: Compared, registers: usize) -> Vec<bool
     each.collect()
 }
 
-/// What answers would be without gating: each looks at the tuples before and at this one, and takes "same" for the answer
-/// where it finds the symbol. In order: anywhere before; with this register; in the last tuple of this register, stored or
-/// not; in the last store of any register; ever stored in this register.
-pub fn shortcuts(before: &[Item], now: Item) -> [bool; 5] {
-    let found = |item: &&Item| item.symbol == now.symbol;
-    let here = || before.iter().filter(|item| item.register == now.register);
+/// What answers would be if one looked at the tuples of this register without minding what is kept: each takes "same" for
+/// the answer where it finds the symbol. In order: in any of them; in the last of them, stored or not; in any that stored.
+pub fn shortcuts(before: &[Item], now: Item) -> [bool; 3] {
+    let found = |item: &Item| item.symbol == now.symbol;
+    let mut here = before.iter().filter(|item| item.register == now.register);
     [
-        before.iter().any(|item| item.symbol == now.symbol),
-        here().any(|item| item.symbol == now.symbol),
-        here().next_back().filter(found).is_some(),
-        before.iter().rfind(|item| item.store).filter(found).is_some(),
-        here().any(|item| item.store && item.symbol == now.symbol),
+        here.clone().any(found),
+        here.clone().next_back().is_some_and(found),
+        here.any(|item| item.store && found(item)),
     ]
 }
