@@ -61,15 +61,15 @@ crate::knobs! {
         same: f64 = 0.5, in 0.0..=1.0;
         /// Always store where there is nothing yet to compare with.
         store_when_empty: bool = true;
-        /// instruction_first: Store Reg0 Sym1 same. instruction_last: Reg0 Sym1 same Store. In both, the answer is predicted where the symbol stands; with the instruction last, whether this symbol is stored is said after its answer.
+        /// Where the instruction of a tuple stands: first (Store Reg0 Sym1 same) or last (Reg0 Sym1 same Store). In both, the answer is predicted where the symbol stands; with the instruction last, whether this symbol is stored is said after its answer.
         order: TokenOrder = TokenOrder::InstructionFirst;
-        /// register: a symbol is compared with what its register holds. n_back: with what was stored task.back stores ago, in whatever register.
+        /// What a symbol is compared with: what its register holds, or under N-back what was stored task.back stores ago, in whatever register.
         rule: Rule = Rule::Register;
-        /// N, counted in stores, of task.rule = n_back, of task.register_choice = congruent and of task.warm_up.
+        /// N, counted in stores: of the N-back rule, of congruent registers and of the warm-up.
         back: usize = 2, in 1..=100;
         /// uniform: any register of the sequence. congruent: with probability task.congruence the one that was stored in task.back stores ago, else another.
         register_choice: RegisterChoice = RegisterChoice::Uniform;
-        /// Probability that a register is congruent, under task.register_choice = congruent.
+        /// Probability that a register is congruent, where registers are chosen so.
         congruence: f64 = 0.5, in 0.0..=1.0;
         /// Draw only registers that have not come yet, until task.back symbols are stored.
         warm_up: bool = false;
@@ -83,7 +83,7 @@ crate::knobs! {
         sparse: f64 = 0.0, in 0.0..=1.0;
         /// Number of different training sequences, which come again and again in another order; 0: every one is new. Held-out sequences are no part of them.
         pool: usize = 0, in 0..=10000000;
-        /// Curriculum: so many of the first training sequences (steps times batch) use only the first task.lead_in_registers registers. Held-out sequences never do. 0: none.
+        /// Curriculum: so many of the first training sequences (steps times batch) use only the first registers of the vocabulary, as many as the next setting says. Held-out sequences never do. 0: none.
         lead_in: usize = 0, in 0..=1000000000;
         /// Registers of the lead-in.
         lead_in_registers: usize = 2, in 1..=8;
