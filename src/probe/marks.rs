@@ -195,7 +195,7 @@ enum Quantity {
 
 /// In the order in which they are expected; of two with one name, the first whose columns are recorded. A
 /// table in `docs/metrics.md` gives the reasons for the thresholds.
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     Rule {
         name: "global statistics learned",
         before: "learning global statistics",
@@ -245,6 +245,16 @@ const RULES: [Rule; 6] = [
         conditions: &[Condition {
             quantity: Quantity::Column("accuracy_in_context"),
             at_least: 0.9,
+        }],
+    },
+    Rule {
+        name: "solved",
+        before: "learning to get whole sequences right",
+        sentence: "in ninety-nine of a hundred held-out sequences every answer is right",
+        can_occur: |_| true,
+        conditions: &[Condition {
+            quantity: Quantity::Column("accuracy_sequence"),
+            at_least: 0.99,
         }],
     },
 ];

@@ -16,6 +16,7 @@ pub mod query_key;
 pub mod read;
 pub mod recall;
 pub mod tree;
+pub mod whole;
 
 use candle_core::Tensor;
 
@@ -34,6 +35,7 @@ use crate::task::Source;
 pub const ALL: &[Entry<dyn Probe>] = &[
     Entry { name: "outcome", make: || Box::new(outcome::Outcome::default()) },
     Entry { name: "other_outputs", make: || Box::new(other_outputs::OtherOutputs::default()) },
+    Entry { name: "solved", make: || Box::new(whole::Solved::default()) },
     Entry { name: "recall", make: || Box::new(recall::Recall::default()) },
     Entry { name: "tree_outcome", make: || Box::new(tree::TreeOutcome::default()) },
     Entry { name: "induction", make: || Box::new(induction::Induction::default()) },

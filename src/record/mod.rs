@@ -17,5 +17,6 @@ pub mod question;
 pub mod recording;
 pub mod registry;
 pub mod tree;
+pub mod tuples;
 pub mod vocab;
 pub mod weights;

@@ -111,6 +111,11 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("birth-two-layers", include_str!("../../assets/experiments/birth-two-layers.toml")),
     ("tree", include_str!("../../assets/experiments/tree.toml")),
     ("tree-paper", include_str!("../../assets/experiments/tree-paper.toml")),
+    ("gating", include_str!("../../assets/experiments/gating.toml")),
+    ("gating-lab", include_str!("../../assets/experiments/gating-lab.toml")),
+    ("gating-three", include_str!("../../assets/experiments/gating-three.toml")),
+    ("gating-two-then-three", include_str!("../../assets/experiments/gating-two-then-three.toml")),
+    ("gating-split-set", include_str!("../../assets/experiments/gating-split-set.toml")),
 ];
 
 impl Experiment {

@@ -2,6 +2,7 @@
 
 pub mod bigram;
 pub mod numpy;
+pub mod reference_back;
 pub mod statistics;
 pub mod tree_path;
 
@@ -15,12 +16,14 @@ use crate::record::knobs::Knobs;
 use crate::record::pair::{Pair, PairKind};
 use crate::record::registry::Entry;
 use crate::record::tree::Tree;
+use crate::record::tuples::Tuples;
 use crate::record::vocab::Vocab;
 
 /// All tasks.
 pub const ALL: &[Entry<dyn Task>] = &[
     Entry { name: "bigram", make: || Box::new(bigram::Bigram::default()) },
     Entry { name: "tree_path", make: || Box::new(tree_path::TreePath::default()) },
+    Entry { name: "reference_back", make: || Box::new(reference_back::ReferenceBack::default()) },
 ];
 
 /// The settings of a task.
@@ -93,6 +96,10 @@ pub trait Source: Send + Sync {
     fn tree(&self, _row: &Row) -> Option<Tree> {
         None
     }
+    /// The sequence as tuples with what is remembered after each; `None` where it is not made of tuples.
+    fn tuples(&self, _row: &Row) -> Option<Tuples> {
+        None
+    }
     /// What its sequences depend on besides the settings and this program, for the run folder to keep.
     ///
     /// # Errors
@@ -106,6 +113,11 @@ pub trait Source: Send + Sync {
 /// above 2^63: no held-out sequence is ever trained on, whatever the two runs.
 pub fn held_out_seed(seed: u64) -> u64 {
     !(seed & u64::from(u32::MAX))
+}
+
+/// Whether a seed is one of [`held_out_seed`]: what applies to training alone leaves its sequences as they are.
+pub fn is_held_out(seed: u64) -> bool {
+    seed > u64::from(u32::MAX)
 }
 
 /// Sequences `from..from + rows` of a seed as one batch.

@@ -24,6 +24,7 @@ mod optim;
 mod panels;
 mod parts;
 mod probes;
+mod reference_back;
 mod room;
 mod session;
 mod shaders;

@@ -15,7 +15,8 @@ use mnemoscope::record::intervention::{Point, Site};
 use mnemoscope::record::knobs;
 use mnemoscope::record::registry;
 use mnemoscope::record::vocab::Vocab;
-use mnemoscope::task::{self, Source};
+use mnemoscope::task::reference_back::ReferenceBack;
+use mnemoscope::task::{self, Source, Task};
 
 // ── a source and a network made by hand ──────────────────────────────────────────────────────────────
 
@@ -350,6 +351,59 @@ fn a_task_without_triggers_has_loss_and_accuracy_alone() {
     let stage = Stage::new(Ruled::new("handmade", VOCAB, LEN, vec![to_all]), source);
     assert_eq!(probe("outcome").columns(stage.subject()), ["loss", "accuracy"]);
     assert!(probe("induction").applies(stage.subject()).is_err());
+}
+
+/// Twenty sequences of three tuples, and logits that are right at most positions.
+fn answering_stage() -> Stage {
+    let settings = ReferenceBack { tuples: 3, symbols: 3, ..ReferenceBack::default() };
+    let source = settings.open().unwrap();
+    let (rows, len, vocab) = (20, source.length(), source.vocab().len());
+    let mut stage =
+        Stage::new(Ruled::new("handmade", vocab, len, vec![to_all]), Handmade::new(vocab, len));
+    stage.batch = task::batch(&*source, 7, 0, rows);
+    let mut logits = draw(5, "logits", rows * len * vocab, Init::Normal(1.0));
+    for (i, target) in stage.batch.targets.iter().enumerate() {
+        if *target != NO_TARGET {
+            logits[i * vocab + *target as usize] += 2.5;
+        }
+    }
+    stage.logits = Some(tensor(logits, &[rows, len, vocab]));
+    stage.source = source;
+    stage
+}
+
+#[test]
+fn a_sequence_is_solved_where_every_answer_is_right() {
+    let stage = answering_stage();
+    let answer = stage.ask(&*probe("solved"));
+    let logits = stage.logits.as_ref().unwrap().to_vec3::<f32>().unwrap();
+    let b = &stage.batch;
+    let right = |row: usize, at: usize| {
+        let logits: Vec<f64> = logits[row][at].iter().map(|x| f64::from(*x)).collect();
+        best(&logits) == b.targets[row * b.len + at] as usize
+    };
+    // Symbols stand at 2, 6 and 10.
+    let solved = share((0..b.rows).map(|row| [2, 6, 10].iter().all(|at| right(row, *at))));
+    assert!(solved > 0.1 && solved < 0.9, "{solved}");
+    assert_near(number(&answer, "accuracy_sequence"), solved, "whole sequences");
+    let bit = stage.source.roles().iter().position(|role| *role == "discriminating").unwrap();
+    let places = (0..b.rows).flat_map(|row| [2, 6, 10].map(|at| (row, at)));
+    let asked = places.filter(|(row, at)| b.roles[row * b.len + at] >> bit & 1 == 1);
+    let hits: Vec<bool> = asked.map(|(row, at)| right(row, at)).collect();
+    assert!(!hits.is_empty());
+    let mean = answer.means.iter().find(|m| m.name == "accuracy_discriminating").unwrap();
+    assert_eq!(mean.count, hits.len() as f64);
+    assert_near(mean.sum / mean.count, share(hits.into_iter()), "where shortcuts are wrong");
+    let names = probe("solved").columns(stage.subject());
+    assert_eq!(names, ["accuracy_sequence", "accuracy_discriminating"]);
+}
+
+#[test]
+fn a_task_that_asks_for_no_whole_sequences_is_refused_in_a_sentence() {
+    let stage = random_stage();
+    let refused = probe("solved").applies(stage.subject()).err().unwrap();
+    assert!(refused.message.contains("which answers must be right"), "{refused}");
+    assert!(probe("solved").columns(stage.subject()).is_empty());
 }
 
 #[test]
@@ -954,6 +1008,17 @@ fn one_of_many_heads_is_enough_for_a_previous_token_head() {
     let mut marks = Marks::new(&columns(&["previous_token_l0h0", "previous_token_l0h1"]), FACTS);
     let rows: Vec<_> = (0..3).map(|step| row(step, &[0.1, 0.7])).collect();
     assert_eq!(marks_of(&rows, &mut marks), [(0, "previous-token head formed".to_owned())]);
+}
+
+#[test]
+fn the_mark_of_a_solved_task_bears_the_first_evaluation_of_those_in_a_row() {
+    let mut marks = Marks::new(&columns(&["accuracy_sequence", "loss"]), FACTS);
+    assert_eq!(marks.state_in_words(), "learning to get whole sequences right");
+    let values = [0.5, 0.995, 0.98, 0.99, 1.0, 0.991, 0.2];
+    let rows: Vec<_> = (0..).zip(values).map(|(step, v)| row(10 * step, &[v, 1.0])).collect();
+    assert_eq!(marks_of(&rows, &mut marks), [(30, "solved".to_owned())]);
+    assert_eq!(marks.state_in_words(), "solved at step 30");
+    assert!(Marks::new(&columns(&["accuracy", "loss"]), FACTS).rules().is_empty());
 }
 
 // ── every probe on every model and task ──────────────────────────────────────────────────────────────
