@@ -195,7 +195,7 @@ enum Quantity {
 
 /// In the order in which they are expected; of two with one name, the first whose columns are recorded. A
 /// table in `docs/metrics.md` gives the reasons for the thresholds.
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 9] = [
     Rule {
         name: "global statistics learned",
         before: "learning global statistics",
@@ -246,6 +246,20 @@ const RULES: [Rule; 7] = [
             quantity: Quantity::Column("accuracy_in_context"),
             at_least: 0.9,
         }],
+    },
+    Rule {
+        name: "output gate formed",
+        before: "forming the output gate",
+        sentence: "taking the query of a read from one of another register does at least half of what that register would",
+        can_occur: |_| true,
+        conditions: &[Condition { quantity: Quantity::Column("output_gate"), at_least: 0.5 }],
+    },
+    Rule {
+        name: "input gate formed",
+        before: "forming the input gate",
+        sentence: "taking the keys of a tuple from one with the other instruction does at least half of what the instruction does",
+        can_occur: |_| true,
+        conditions: &[Condition { quantity: Quantity::Column("input_gate"), at_least: 0.5 }],
     },
     Rule {
         name: "solved",

@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod causal;
 pub mod effect;
+pub mod gates;
 pub mod heads;
 pub mod induction;
 pub mod inquiry;
@@ -36,6 +37,7 @@ pub const ALL: &[Entry<dyn Probe>] = &[
     Entry { name: "outcome", make: || Box::new(outcome::Outcome::default()) },
     Entry { name: "other_outputs", make: || Box::new(other_outputs::OtherOutputs::default()) },
     Entry { name: "solved", make: || Box::new(whole::Solved::default()) },
+    Entry { name: "gates", make: || Box::new(gates::Gates::default()) },
     Entry { name: "recall", make: || Box::new(recall::Recall::default()) },
     Entry { name: "tree_outcome", make: || Box::new(tree::TreeOutcome::default()) },
     Entry { name: "induction", make: || Box::new(induction::Induction::default()) },
