@@ -99,7 +99,7 @@ pub struct Kept {
     points: Option<Arc<[f32]>>,
     basis: Option<Arc<[f32]>>,
     colors: Option<Arc<[Color]>>,
-    projected: Vec<[f32; 3]>,
+    projected: Arc<[[f32; 3]]>,
     reach: f32,
     turn: [[f32; 3]; 3],
     order: Arc<[u32]>,
@@ -113,7 +113,7 @@ impl Kept {
         };
         let moved = !same(&self.points, &cloud.points) || !same(&self.basis, &cloud.basis);
         if moved {
-            self.projected = project(&cloud.points, &cloud.basis, cloud.dims);
+            self.projected = project(&cloud.points, &cloud.basis, cloud.dims).into();
             self.reach = radius(&self.projected).max(1e-6);
         }
         let painted = self.colors.as_ref().is_none_or(|kept| !Arc::ptr_eq(kept, &cloud.colors));
@@ -193,7 +193,7 @@ pub fn show(
     }
     let noted = gpu_cloud::noted(ui.ctx());
     match &noted {
-        Some(Ok(format)) if refusal.get().is_none() => {
+        Some(Ok(target)) if refusal.get().is_none() => {
             let pixels = ui.ctx().pixels_per_point();
             let look = Look {
                 viewport: (room.size() * pixels).into(),
@@ -204,9 +204,12 @@ pub fn show(
                 reach: if cloud.three_d { kept.reach } else { 0.0 },
                 rings: std::array::from_fn(|i| cloud.rings.get(i).copied()),
             };
-            let drawing =
-                Drawing { cloud: Arc::new(cloud.clone()), order: Arc::clone(&kept.order) };
-            painter.add(gpu_cloud::shape(room, id, *format, drawing, &look, refusal.clone()));
+            let drawing = Drawing {
+                cloud: Arc::new(cloud.clone()),
+                places: Arc::clone(&kept.projected),
+                order: Arc::clone(&kept.order),
+            };
+            painter.add(gpu_cloud::shape(room, id, *target, drawing, &look, refusal.clone()));
         }
         _ => draw(&painter, cloud, &eye, kept),
     }

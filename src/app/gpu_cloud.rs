@@ -1,4 +1,5 @@
-//! The query-key cloud inside egui's pass: projected and drawn by the graphics device, without read-back.
+//! The query-key cloud inside egui's pass: projected and drawn by the graphics device, without read-back; by a software
+//! renderer only drawn, from the places that the window has found already.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -9,26 +10,35 @@ use eframe::egui_wgpu::{
 use egui::{Context, Id, PaintCallback, PaintCallbackInfo, Rect};
 
 use crate::figure::Cloud;
-use crate::gpu::cloud::{CloudBuffers, CloudPipeline, Look, View, check};
+use crate::gpu::cloud::{CloudBuffers, CloudPipeline, Look, Projector, View, check};
+use crate::gpu::device::Adapter;
 use crate::record::error::Result;
 
 /// Why a cloud could not be drawn by the device, if it could not.
 pub type Refusal = Arc<OnceLock<String>>;
 
-/// Notes whether clouds can be drawn by the device, and into which targets.
-pub fn install(ctx: &Context, state: &RenderState) {
-    let flags = state.adapter.get_downlevel_capabilities().flags;
-    note(ctx, state.target_format, check(&state.device.limits(), flags));
+/// What clouds are drawn into, and who projects them.
+#[derive(Clone, Copy)]
+pub struct Target {
+    pub format: wgpu::TextureFormat,
+    pub projector: Projector,
 }
 
-/// Notes that clouds go into targets of this format, or why they cannot.
-pub fn note(ctx: &Context, format: wgpu::TextureFormat, able: Result<()>) {
-    let noted: Noted = able.map(|()| format).map_err(|error| error.message);
+/// Notes whether clouds can be drawn by the device, and into which targets.
+pub fn install(ctx: &Context, state: &RenderState, adapter: &Adapter) {
+    let flags = state.adapter.get_downlevel_capabilities().flags;
+    let target = Target { format: state.target_format, projector: Projector::of(adapter) };
+    note(ctx, target, check(&state.device.limits(), flags));
+}
+
+/// Notes that clouds go into this target, or why they cannot.
+pub fn note(ctx: &Context, target: Target, able: Result<()>) {
+    let noted: Noted = able.map(|()| target).map_err(|error| error.message);
     ctx.data_mut(|data| data.insert_temp(key(), noted));
 }
 
-/// What the device can do: the format of the window's target, or why it cannot draw clouds.
-pub type Noted = std::result::Result<wgpu::TextureFormat, String>;
+/// What the device can do: the target of the window, or why it cannot draw clouds.
+pub type Noted = std::result::Result<Target, String>;
 
 /// What was noted of the device; none where no device draws (in tests).
 pub fn noted(ctx: &Context) -> Option<Noted> {
@@ -36,15 +46,14 @@ pub fn noted(ctx: &Context) -> Option<Noted> {
 }
 
 fn key() -> Id {
-    Id::unique("format of the window")
+    Id::unique("target of the window")
 }
 
 /// One frame of a cloud.
 struct Frame {
     id: u64,
-    format: wgpu::TextureFormat,
-    cloud: Arc<Cloud>,
-    order: Arc<[u32]>,
+    target: Target,
+    drawing: Drawing,
     view: View,
     refusal: Refusal,
 }
@@ -58,6 +67,8 @@ struct Kept {
 /// What is drawn: a cloud, its points in an order.
 pub struct Drawing {
     pub cloud: Arc<Cloud>,
+    /// Where the twin projects the points to, for devices that do not.
+    pub places: Arc<[[f32; 3]]>,
     pub order: Arc<[u32]>,
 }
 
@@ -65,14 +76,13 @@ pub struct Drawing {
 pub fn shape(
     rect: Rect,
     id: Id,
-    format: wgpu::TextureFormat,
+    target: Target,
     drawing: Drawing,
     look: &Look,
     refusal: Refusal,
 ) -> PaintCallback {
     let (view, id) = (View::new(look), id.value());
-    let Drawing { cloud, order } = drawing;
-    Callback::new_paint_callback(rect, Frame { id, format, cloud, order, view, refusal })
+    Callback::new_paint_callback(rect, Frame { id, target, drawing, view, refusal })
 }
 
 impl CallbackTrait for Frame {
@@ -85,7 +95,7 @@ impl CallbackTrait for Frame {
         resources: &mut CallbackResources,
     ) -> Vec<wgpu::CommandBuffer> {
         if resources.get::<Kept>().is_none() {
-            match CloudPipeline::new(device, self.format, 1) {
+            match CloudPipeline::new(device, self.target.format, self.target.projector) {
                 Ok(pipeline) => {
                     resources.insert(Kept { pipeline, clouds: BTreeMap::new() });
                 }
@@ -95,9 +105,10 @@ impl CallbackTrait for Frame {
             }
         }
         let Some(Kept { pipeline, clouds }) = resources.get_mut() else { return Vec::new() };
+        let Drawing { cloud, places, order } = &self.drawing;
         let current = clouds.get_mut(&self.id);
-        if !current.is_some_and(|buffers| buffers.update(queue, &self.cloud)) {
-            match CloudBuffers::new(pipeline, device, queue, &self.cloud) {
+        if !current.is_some_and(|buffers| buffers.update(queue, cloud)) {
+            match CloudBuffers::new(pipeline, device, queue, cloud) {
                 Ok(buffers) => {
                     clouds.insert(self.id, buffers);
                 }
@@ -109,7 +120,10 @@ impl CallbackTrait for Frame {
             }
         }
         if let Some(buffers) = clouds.get_mut(&self.id) {
-            buffers.arrange(queue, &self.order);
+            buffers.arrange(queue, order);
+            if self.target.projector == Projector::Processor {
+                buffers.place(queue, places);
+            }
             buffers.prepare(pipeline, queue, encoder, &self.view);
         }
         Vec::new()

@@ -100,9 +100,9 @@ fn window(
         opened.set(true);
         let state = creation.wgpu_render_state.as_ref();
         let adapter = state.map(adapter);
-        if let Some(state) = state {
-            super::gpu_cloud::install(&creation.egui_ctx, state);
-            if adapter.as_ref().is_some_and(|adapter| adapter.software) {
+        if let (Some(state), Some(adapter)) = (state, &adapter) {
+            super::gpu_cloud::install(&creation.egui_ctx, state, adapter);
+            if adapter.software {
                 super::flat::install(&creation.egui_ctx, state);
             }
         }

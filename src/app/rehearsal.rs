@@ -7,11 +7,12 @@ use crossbeam_channel::{Receiver, unbounded};
 use egui::{Context, RawInput, Rect, Ui, pos2};
 
 use crate::figure::Cloud;
+use crate::gpu::cloud::Projector;
 use crate::record::error::{Error, Result};
 use crate::record::question::{ProbeCall, Readings};
 
 use super::cloud::{self, Camera, CloudCanvas, Kept, Place};
-use super::gpu_cloud::{self, Refusal};
+use super::gpu_cloud::{self, Refusal, Target};
 use super::{App, Launch, Surroundings};
 
 /// Width and height of what is drawn into, in screen units of one pixel.
@@ -147,7 +148,8 @@ pub struct StillCloud {
 impl StillCloud {
     pub fn new(cloud: Cloud) -> Self {
         let ctx = Context::default();
-        gpu_cloud::note(&ctx, wgpu::TextureFormat::Rgba8Unorm, Ok(()));
+        let (format, projector) = (wgpu::TextureFormat::Rgba8Unorm, Projector::Device);
+        gpu_cloud::note(&ctx, Target { format, projector }, Ok(()));
         let (camera, kept, refusal) = (Camera::default(), Kept::default(), Refusal::default());
         Self { ctx, cloud, camera, kept, refusal }
     }

@@ -1,4 +1,5 @@
-//! Clouds of points: projected by the graphics device and by its twin, and drawn again unchanged.
+//! Clouds of points: projected for the graphics device as the window has it done, and by the twin; and drawn again
+//! unchanged.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use super::{How, Kind, Measured, Steady, Workload};
 
 pub const PROJECT: Workload = Workload {
     name: "cloud",
-    about: "10^4, 10^5 and 10^6 points of 64 dimensions to 3, on the graphics device and by its twin; and unchanged",
+    about: "10^4, 10^5 and 10^6 points of 64 dimensions to 3, for the graphics device and by its twin; and unchanged",
     kind: Kind::Whole(clouds),
 };
 

@@ -1,6 +1,6 @@
 //! How long it takes until there is something to see.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::record::error::{Error, Result};
 use crate::run::experiment::Experiment;
@@ -21,9 +21,11 @@ const ENOUGH: f64 = 0.9;
 /// No seed needs as many.
 const MOST_STEPS: u64 = 5000;
 
-/// One sample for each seed; `steps` is their median.
+/// One sample for each seed; `median_steps` is the median of their steps, `evaluating` the part of all time that went into
+/// evaluations.
 fn birth(how: &How) -> Result<Vec<Measured>> {
     let (mut samples, mut steps) = (Vec::new(), Vec::new());
+    let mut evaluating = Duration::ZERO;
     for seed in 0..10 {
         let begun = Instant::now();
         let mut experiment = Experiment::builtin("birth")?;
@@ -34,8 +36,13 @@ fn birth(how: &How) -> Result<Vec<Measured>> {
             Error::internal(format!("the default experiment has no column {COLUMN}"))
         })?;
         loop {
-            if trainer.is_evaluation_due() && trainer.evaluate()?.0.values[column] >= ENOUGH {
-                break;
+            if trainer.is_evaluation_due() {
+                let begun = Instant::now();
+                let found = trainer.evaluate()?.0.values[column];
+                evaluating += begun.elapsed();
+                if found >= ENOUGH {
+                    break;
+                }
             }
             if trainer.steps_done() >= MOST_STEPS {
                 return Err(Error::internal(format!(
@@ -47,7 +54,9 @@ fn birth(how: &How) -> Result<Vec<Measured>> {
         samples.push(begun.elapsed().as_secs_f64());
         steps.push(trainer.steps_done() as f64);
     }
+    let part = evaluating.as_secs_f64() / samples.iter().sum::<f64>();
     let mut measured = Measured::new("emerge/birth", samples);
+    measured.others.push(("evaluating", part));
     measured.others.push(("median_steps", Measured::new("", steps).median()));
     Ok(vec![measured])
 }

@@ -1,8 +1,9 @@
 //! A cloud of points on the graphics processor: projected by a compute pass, drawn out of the same buffer.
 //!
 //! Nothing is read back. The compute pass runs only when points or basis have changed; moving and zooming change one
-//! small uniform, turning also the order of the points. Knows no window: the caller brings device, encoder and
-//! render pass.
+//! small uniform, turning also the order of the points. Where the device is the processor itself, there is no compute
+//! pass: it takes the places that the twin has found. Knows no window: the caller brings device, encoder and render
+//! pass.
 
 use std::borrow::Cow;
 use std::num::NonZeroU64;
@@ -14,6 +15,8 @@ use crate::figure::Cloud;
 use crate::figure::cloud::{DEPTH_CUE, MOST_RINGS};
 use crate::figure::color::Color;
 use crate::record::error::{Error, Result};
+
+use super::device::Adapter;
 
 /// The compute shader; its twin is [`crate::figure::cloud::project`].
 pub const PROJECT: &str = include_str!("../../shaders/cloud.wgsl");
@@ -93,20 +96,43 @@ impl View {
     }
 }
 
+/// Who projects the points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Projector {
+    /// The compute pass.
+    Device,
+    /// The twin; [`CloudBuffers::place`] takes what it has found.
+    Processor,
+}
+
+impl Projector {
+    /// A software renderer takes longer to be handed a compute pass than the twin takes to project a small cloud, and
+    /// is no faster at a large one.
+    pub fn of(adapter: &Adapter) -> Self {
+        if adapter.software { Self::Processor } else { Self::Device }
+    }
+}
+
 /// The two pipelines, made once per device.
 pub struct CloudPipeline {
-    project: wgpu::ComputePipeline,
+    /// None where the processor projects.
+    project: Option<wgpu::ComputePipeline>,
     points: wgpu::RenderPipeline,
 }
 
 impl CloudPipeline {
-    /// For targets of a format with `samples` samples per pixel.
+    /// For targets of a format, of one sample per pixel.
     ///
     /// # Errors
     /// When the limits of the device do not allow it; the twin on the CPU draws then.
-    pub fn new(device: &wgpu::Device, format: wgpu::TextureFormat, samples: u32) -> Result<Self> {
+    pub fn new(
+        device: &wgpu::Device,
+        format: wgpu::TextureFormat,
+        projector: Projector,
+    ) -> Result<Self> {
         check(&device.limits(), wgpu::DownlevelFlags::all())?;
-        Ok(Self { project: project(device), points: points(device, format, samples) })
+        let project = (projector == Projector::Device).then(|| project(device));
+        Ok(Self { project, points: points(device, format) })
     }
 }
 
@@ -157,11 +183,7 @@ fn project(device: &wgpu::Device) -> wgpu::ComputePipeline {
     })
 }
 
-fn points(
-    device: &wgpu::Device,
-    format: wgpu::TextureFormat,
-    samples: u32,
-) -> wgpu::RenderPipeline {
+fn points(device: &wgpu::Device, format: wgpu::TextureFormat) -> wgpu::RenderPipeline {
     let module = shader(device, "points.wgsl", POINTS);
     let constants = [("linear_target", f64::from(u8::from(format.is_srgb())))];
     let options =
@@ -184,7 +206,7 @@ fn points(
             ..wgpu::PrimitiveState::default()
         },
         depth_stencil: None,
-        multisample: wgpu::MultisampleState { count: samples, ..Default::default() },
+        multisample: wgpu::MultisampleState::default(),
         fragment: Some(wgpu::FragmentState {
             module: &module,
             entry_point: Some("disc"),
@@ -207,6 +229,7 @@ pub struct CloudBuffers {
     basis: Arc<[f32]>,
     colors: Arc<[Color]>,
     order: Arc<[u32]>,
+    /// None where the processor projects.
     parts: Vec<Part>,
     basis_buffer: wgpu::Buffer,
     colors_buffer: wgpu::Buffer,
@@ -276,24 +299,19 @@ impl CloudBuffers {
         let basis = padded(&cloud.basis, cloud.dims);
         let basis_buffer = memory.filled("cloud: basis", &basis, Usage::STORAGE)?;
         let colors_buffer = memory.filled("cloud: colours", &cloud.colors, Usage::STORAGE)?;
-        let usage = Usage::STORAGE | Usage::COPY_SRC;
+        let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
         let projected = memory.empty("cloud: projected", 16 * u64::from(size.points), usage)?;
         let order: Arc<[u32]> = (0..size.points).collect();
         let order_buffer = memory.filled("cloud: order", &order, Usage::VERTEX)?;
         let bytes = size_of::<View>() as u64;
         let view = memory.empty("cloud: view", bytes, Usage::UNIFORM | Usage::COPY_DST)?;
-        let layout = pipeline.project.get_bind_group_layout(0);
-        let (quads, most) = (size.quads(), most_points(&device.limits(), size.quads()).max(1));
-        let mut parts = Vec::new();
-        for first in (0..size.points).step_by(most as usize) {
-            let points = most.min(size.points - first);
-            let shape = Shape { points, quads, first, unused: 0 };
-            let numbers = padded(part_of(&cloud.points, shape, cloud.dims), cloud.dims);
-            let buffer = memory.filled("cloud: points", &numbers, Usage::STORAGE)?;
-            let uniform = memory.filled("cloud: shape", &[shape], Usage::UNIFORM)?;
-            let group = memory.group(&layout, &[&uniform, &buffer, &basis_buffer, &projected]);
-            parts.push(Part { shape, buffer, group });
-        }
+        let parts = match &pipeline.project {
+            Some(project) => {
+                let layout = project.get_bind_group_layout(0);
+                memory.parts(&layout, cloud, size, [&basis_buffer, &projected])?
+            }
+            None => Vec::new(),
+        };
         let points_group = memory
             .group(&pipeline.points.get_bind_group_layout(0), &[&view, &projected, &colors_buffer]);
         Ok(Self {
@@ -343,6 +361,32 @@ impl CloudBuffers {
         }
     }
 
+    /// Takes the projection from the processor, if the one that is here is out of date: places in the order of the
+    /// points. Returns whether it was; other than one place for each point changes nothing.
+    pub fn place(&mut self, queue: &wgpu::Queue, places: &[[f32; 3]]) -> bool {
+        /// Places that are widened at once, on the stack.
+        const AT_ONCE: usize = 256;
+        let fits = places.len() == self.size.points as usize;
+        let Some(size) = NonZeroU64::new(self.projected.size()).filter(|_| self.stale && fits)
+        else {
+            return false;
+        };
+        let Some(mut view) = queue.write_buffer_with(&self.projected, 0, size) else {
+            return false;
+        };
+        for (i, places) in places.chunks(AT_ONCE).enumerate() {
+            let mut wide = [[0.0f32; 4]; AT_ONCE];
+            for (wide, &[x, y, depth]) in wide.iter_mut().zip(places) {
+                *wide = [x, y, depth, 0.0];
+            }
+            let bytes: &[u8] = bytemuck::cast_slice(&wide[..places.len()]);
+            let from = i * size_of_val(&wide);
+            view.slice(from..from + bytes.len()).copy_from_slice(bytes);
+        }
+        self.stale = false;
+        true
+    }
+
     /// Has the points projected again, whether they have changed or not.
     pub fn outdate(&mut self) {
         self.stale = true;
@@ -357,14 +401,15 @@ impl CloudBuffers {
         view: &View,
     ) -> bool {
         queue.write_buffer(&self.view, 0, bytemuck::bytes_of(view));
-        if !std::mem::take(&mut self.stale) {
+        let Some(project) = pipeline.project.as_ref().filter(|_| self.stale) else {
             return false;
-        }
+        };
+        self.stale = false;
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
             label: Some("cloud: project"),
             timestamp_writes: None,
         });
-        pass.set_pipeline(&pipeline.project);
+        pass.set_pipeline(project);
         for part in &self.parts {
             pass.set_bind_group(0, &part.group, &[]);
             pass.dispatch_workgroups(part.shape.points.div_ceil(GROUP * EACH), 1, 1);
@@ -462,6 +507,28 @@ impl Memory<'_> {
         let buffer = self.empty(label, bytes.len() as u64, usage | Usage::COPY_DST)?;
         self.queue.write_buffer(&buffer, 0, bytes);
         Ok(buffer)
+    }
+
+    /// The points of a cloud in as many parts as they take, each bound with basis and projection.
+    fn parts(
+        &self,
+        layout: &wgpu::BindGroupLayout,
+        cloud: &Cloud,
+        size: Size,
+        [basis, projected]: [&wgpu::Buffer; 2],
+    ) -> Result<Vec<Part>> {
+        let (quads, most) = (size.quads(), most_points(&self.device.limits(), size.quads()).max(1));
+        let mut parts = Vec::new();
+        for first in (0..size.points).step_by(most as usize) {
+            let points = most.min(size.points - first);
+            let shape = Shape { points, quads, first, unused: 0 };
+            let numbers = padded(part_of(&cloud.points, shape, cloud.dims), cloud.dims);
+            let buffer = self.filled("cloud: points", &numbers, Usage::STORAGE)?;
+            let uniform = self.filled("cloud: shape", &[shape], Usage::UNIFORM)?;
+            let group = self.group(layout, &[&uniform, &buffer, basis, projected]);
+            parts.push(Part { shape, buffer, group });
+        }
+        Ok(parts)
     }
 
     /// Binds whole buffers in order.

@@ -263,25 +263,26 @@ impl Network {
         let queries = self.rotated(x0)?;
         let how = self.attention(0);
         let attended = if wants_any(tap, 0, &[Point::V, Point::Z]) {
-            let values = linear(x0, &params.get(layer.wv), None)?;
-            linear(&attend(how, &queries, &keys, &values, tap)?, &params.get(layer.wo), None)?
+            let values = || linear(x0, &params.get(layer.wv), None);
+            linear(&attend(how, &queries, &keys, values, tap)?, &params.get(layer.wo), None)?
         } else {
-            attend(how, &queries, &keys, &self.written_first(params, tokens, x0, tap)?, tap)?
+            let changed = wants_any(tap, 0, &[Point::Embed, Point::ResidPre]);
+            let written = || self.written_first(params, tokens, x0, changed);
+            attend(how, &queries, &keys, written, tap)?
         };
         let attended = through(tap, 0, Point::AttnOut, attended)?;
         through(tap, 0, Point::ResidMid, sum(x0, &attended)?)
     }
 
     /// `W_O1 W_V1 x0`: both matrices are frozen, so their product is made once; and where embeddings are frozen
-    /// too, this depends only on token and position, and is a table.
+    /// too, this depends only on token and position, and is a table, unless a tap may have changed `x0`.
     fn written_first(
         &self,
         params: &Params,
         tokens: &Tensor,
         x0: &Tensor,
-        tap: &dyn Tap,
+        changed: bool,
     ) -> Result<Tensor> {
-        let changed = wants_any(tap, 0, &[Point::Embed, Point::ResidPre]);
         match self.written_tables(params)?.filter(|_| !changed) {
             Some((tables, at)) => embed_with_positions(&tables, &at, tokens),
             None => linear(x0, &self.written_matrix(params)?, None),
@@ -310,8 +311,8 @@ impl Network {
     fn second(&self, params: &Params, x1: &Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
         let layer = &self.layers[1];
         let keys = linear(x1, &params.get(layer.wk), None)?;
-        let values = linear(x1, &params.get(layer.wv), None)?;
-        let z = attend(self.attention(1), x1, &keys, &values, tap)?;
+        let values = || linear(x1, &params.get(layer.wv), None);
+        let z = attend(self.attention(1), x1, &keys, values, tap)?;
         let x2 = self.written(1, Point::AttnOut, x1, &z, &params.get(layer.wo), tap)?;
         through(tap, 1, Point::ResidMid, x2)
     }

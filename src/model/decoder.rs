@@ -271,8 +271,8 @@ impl SelfAttention {
         if let Some(rotary) = &self.rotary {
             (queries, keys) = (rotary.rotate(&queries, 0)?, rotary.rotate(&keys, 0)?);
         }
-        let values = forward_or_same(self.values.as_ref(), params, x)?;
-        let attended = attend(self.how, &queries, &keys, &values, tap)?;
+        let values = || forward_or_same(self.values.as_ref(), params, x);
+        let attended = attend(self.how, &queries, &keys, values, tap)?;
         forward_or_same(self.outputs.as_ref(), params, &attended)
     }
 

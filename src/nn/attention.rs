@@ -25,33 +25,35 @@ pub struct Attention {
     pub scale: f32,
 }
 
-/// What each position attends to among itself and those before it: `q`, `k`, `v` are `[batch, pos, head · dim]`
-/// with the heads side by side, and so is the result.
+/// What each position attends to among itself and those before it: `q`, `k` and what `values` makes are `[batch, pos,
+/// head · dim]` with the heads side by side, and so is the result.
 ///
 /// The tap sees `q`, `k`, `v` and `z` as `[batch, head, pos, dim]`, and scores and pattern as `[batch, head,
 /// query, key]`. If it wants one of the latter two they are computed as a whole; otherwise a kernel skips the
-/// masked half and never stores the pattern.
+/// masked half and never stores the pattern. Values are made after the pattern: a tap that has seen enough by then
+/// spares them.
 ///
 /// # Errors
-/// When shapes do not fit, or the tap refuses.
+/// When shapes do not fit, or the tap refuses, or those of `values`.
 pub fn attend(
     how: Attention,
     q: &Tensor,
     k: &Tensor,
-    v: &Tensor,
+    values: impl FnOnce() -> Result<Tensor>,
     tap: &mut dyn Tap,
 ) -> Result<Tensor> {
     let q = by_head(tap, how, Point::Q, q)?;
     let k = by_head(tap, how, Point::K, k)?;
-    let v = by_head(tap, how, Point::V, v)?;
     let wants = |point| tap.wants(Site { layer: how.layer, point });
     let watched = wants(Point::Scores) || wants(Point::Pattern);
+    let values = |tap: &mut dyn Tap| by_head(tap, how, Point::V, &values()?);
     let z = if !q.device().is_cpu() {
+        let v = values(tap)?;
         plain::attend_tapped(how, &q, &k, &v, tap)?.0
     } else if watched {
-        plainly(how, &q, &k, &v, tap)?
+        plainly(how, &q, &k, values, tap)?
     } else {
-        fused(how, &q, &k, &v)?
+        fused(how, &q, &k, &values(tap)?)?
     };
     by_head(tap, how, Point::Z, &z)
 }
@@ -82,7 +84,7 @@ fn by_head(tap: &mut dyn Tap, how: Attention, point: Point, x: &Tensor) -> Resul
 }
 
 fn fused(how: Attention, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    let op = Fused { shape: shape(how, q, k, v)?, log_sums: OnceLock::new() };
+    let op = Fused { shape: shape(how, &[q, k, v])?, log_sums: OnceLock::new() };
     Ok(q.apply_op3(k, v, op)?)
 }
 
@@ -90,10 +92,10 @@ fn plainly(
     how: Attention,
     q: &Tensor,
     k: &Tensor,
-    v: &Tensor,
+    values: impl FnOnce(&mut dyn Tap) -> Result<Tensor>,
     tap: &mut dyn Tap,
 ) -> Result<Tensor> {
-    let shape = shape(how, q, k, v)?;
+    let shape = shape(how, &[q, k])?;
     let pattern = if tap.wants(Site { layer: how.layer, point: Point::Scores }) {
         let scores = through(tap, how.layer, Point::Scores, q.apply_op2(k, Scores(shape))?)?;
         scores.contiguous()?.apply_op1(CausalSoftmax)?
@@ -103,19 +105,20 @@ fn plainly(
     let computed = pattern.id();
     let pattern = through(tap, how.layer, Point::Pattern, pattern)?;
     let whole = pattern.id() != computed;
-    Ok(pattern.contiguous()?.apply_op2(v, Mix { shape, whole })?)
+    let v = values(tap)?;
+    self::shape(how, &[q, k, &v])?;
+    Ok(pattern.contiguous()?.apply_op2(&v, Mix { shape, whole })?)
 }
 
-fn shape(how: Attention, q: &Tensor, k: &Tensor, v: &Tensor) -> CandleResult<kernel::Shape> {
-    let (batch, positions, width) = q.dims3()?;
-    if k.dims() != q.dims() || v.dims() != q.dims() || how.heads == 0 || width % how.heads != 0 {
-        bail!(
-            "{} heads cannot attend with queries {:?}, keys {:?} and values {:?}",
-            how.heads,
-            q.dims(),
-            k.dims(),
-            v.dims()
-        )
+/// The shape of queries, keys and values, which is one.
+fn shape(how: Attention, inputs: &[&Tensor]) -> CandleResult<kernel::Shape> {
+    let dims: Vec<&[usize]> = inputs.iter().map(|x| x.dims()).collect();
+    let [batch, positions, width] = dims[0] else {
+        bail!("attention reads [batch, pos, head · dim], got {dims:?}")
+    };
+    let (batch, positions, width) = (*batch, *positions, *width);
+    if dims.iter().any(|x| *x != dims[0]) || how.heads == 0 || width % how.heads != 0 {
+        bail!("{} heads cannot attend with queries, keys and values of shapes {dims:?}", how.heads)
     }
     let (heads, dim) = (how.heads, width / how.heads);
     Ok(kernel::Shape { batch, positions, heads, dim, scale: how.scale })
@@ -296,11 +299,14 @@ impl CustomOp2 for Pattern {
     ) -> CandleResult<(CpuStorage, Shape)> {
         let (shape, t) = (self.0, self.0.positions);
         let (q, k) = (floats(q, q_layout)?, floats(k, k_layout)?);
-        let mut out = vec![0.0; shape.rows() * t];
-        for (start, row) in shape.each_head() {
+        let mut all = Vec::with_capacity(shape.rows() * t);
+        for (start, _) in shape.each_head() {
             for (from, count, seen) in blocks(t, false) {
                 let (q, k) = (shape.slab(q, start, from, count), shape.slab(k, start, 0, seen));
-                let out = &mut out[(row + from) * t..][..count * t];
+                // Cleared block by block, while a block is in the cache.
+                all.resize(all.len() + count * t, 0.0);
+                let begin = all.len() - count * t;
+                let out = &mut all[begin..];
                 multiply(out, t, q, k.transposed(), shape.scale, Into::Overwrite);
                 for (i, row) in out.chunks_exact_mut(t).enumerate() {
                     let (allowed, masked) = row[..seen].split_at_mut(from + i + 1);
@@ -309,7 +315,7 @@ impl CustomOp2 for Pattern {
                 }
             }
         }
-        Ok((CpuStorage::F32(out), Shape::from((shape.batch, shape.heads, t, t))))
+        Ok((CpuStorage::F32(all), Shape::from((shape.batch, shape.heads, t, t))))
     }
 
     fn bwd(

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor, bail};
 
 use super::kernel::lanes::add_to;
-use super::kernel::matrix::{Into, Matrix, multiply};
+use super::kernel::matrix::{Into, Matrix, multiply, product};
 use super::kernel::slice::{Floats, floats, tensor};
 use crate::record::error::{Error, Result};
 
@@ -133,10 +133,19 @@ impl Sizes {
         Shape::from(dims)
     }
 
-    fn forward(self, x: &[f32], w: &[f32], out: &mut [f32], into: Into) {
-        let x = Matrix::new(x, self.rows, self.inputs);
+    fn forward(self, x: &[f32], w: &[f32]) -> Vec<f32> {
+        let (x, w) = self.factors(x, w);
+        product(x, w, 1.0)
+    }
+
+    fn forward_into(self, x: &[f32], w: &[f32], out: &mut [f32]) {
+        let (x, w) = self.factors(x, w);
+        multiply(out, self.outputs, x, w, 1.0, Into::Add);
+    }
+
+    fn factors<'a>(self, x: &'a [f32], w: &'a [f32]) -> (Matrix<'a>, Matrix<'a>) {
         let w = Matrix::new(w, self.outputs, self.inputs).transposed();
-        multiply(out, self.outputs, x, w, 1.0, into);
+        (Matrix::new(x, self.rows, self.inputs), w)
     }
 
     /// Gradients of `x` and `w`, each only if the tensor is part of the graph.
@@ -186,8 +195,7 @@ impl CustomOp2 for Linear {
         w_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
         let sizes = Sizes::of(x_layout.dims(), w_layout.dims())?;
-        let mut out = vec![0.0; sizes.rows * sizes.outputs];
-        sizes.forward(floats(x, x_layout)?, floats(w, w_layout)?, &mut out, Into::Overwrite);
+        let out = sizes.forward(floats(x, x_layout)?, floats(w, w_layout)?);
         Ok((CpuStorage::F32(out), sizes.out_shape(x_layout)))
     }
 
@@ -224,7 +232,7 @@ impl CustomOp3 for LinearWithBias {
             bail!("a linear map with {} outputs cannot add {} biases", sizes.outputs, bias.len())
         }
         let mut out = bias.repeat(sizes.rows);
-        sizes.forward(floats(x, x_layout)?, floats(w, w_layout)?, &mut out, Into::Add);
+        sizes.forward_into(floats(x, x_layout)?, floats(w, w_layout)?, &mut out);
         Ok((CpuStorage::F32(out), sizes.out_shape(x_layout)))
     }
 
@@ -274,7 +282,7 @@ impl CustomOp3 for LinearInto {
             bail!("cannot add {:?} to a residual of {:?}", shape, residual_layout.dims())
         }
         let mut out = floats(residual, residual_layout)?.to_vec();
-        sizes.forward(floats(x, x_layout)?, floats(w, w_layout)?, &mut out, Into::Add);
+        sizes.forward_into(floats(x, x_layout)?, floats(w, w_layout)?, &mut out);
         Ok((CpuStorage::F32(out), shape))
     }
 

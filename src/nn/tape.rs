@@ -231,12 +231,28 @@ enum Op<'a> {
         log_sums: Vec<f32>,
     },
     Rotate(Value, &'a Rotary),
-    Activate(Value, Activation),
+    Activate {
+        x: Value,
+        activation: Activation,
+        kept: Vec<f32>,
+    },
     SwiGlu {
         gate: Value,
         up: Value,
     },
     Select(Value),
+}
+
+impl Op<'_> {
+    /// What was kept for the way back.
+    fn into_kept(self) -> Option<Vec<f32>> {
+        match self {
+            Self::Normalize { statistics: kept, .. }
+            | Self::Attend { log_sums: kept, .. }
+            | Self::Activate { kept, .. } => Some(kept),
+            _ => None,
+        }
+    }
 }
 
 enum Weight {
@@ -516,10 +532,13 @@ impl<'a> Tape<'a> {
         Ok(self.push(slot(Op::Rotate(x, rotary), out, width, self.is_wanted(x))))
     }
 
+    /// `f(x)`. Nothing later can read `x`: in its place the slopes are kept.
     pub fn activate(&mut self, x: Value, activation: Activation) -> Value {
-        let mut out = self.work.take(self.slots[x.0].data.len());
-        activation.apply(&self.slots[x.0].data, &mut out);
-        self.push(slot(Op::Activate(x, activation), out, self.slots[x.0].width, self.is_wanted(x)))
+        let mut kept = std::mem::take(&mut self.slots[x.0].data);
+        let mut out = self.work.take(kept.len());
+        activation.apply_and_keep(&mut kept, &mut out);
+        let op = Op::Activate { x, activation, kept };
+        self.push(slot(op, out, self.slots[x.0].width, self.is_wanted(x)))
     }
 
     /// `gate · sigmoid(gate) · up`
@@ -564,6 +583,7 @@ impl<'a> Tape<'a> {
         let (data, width) = (std::mem::take(data), *width);
         for slot in self.slots {
             self.work.give(slot.data);
+            slot.op.into_kept().into_iter().for_each(|kept| self.work.give(kept));
         }
         let shape = (self.batch.rows, self.batch.len, width);
         Ok(Tensor::from_vec(data, shape, self.numbers.params.device())?)
@@ -596,13 +616,7 @@ impl<'a> Tape<'a> {
             match (slot.gradient, slot.op) {
                 (Some(gradient), op) => self.undo(op, &slot.data, slot.width, gradient)?,
                 // What was kept for a way back that nobody goes.
-                (
-                    None,
-                    Op::Normalize { statistics: kept, .. } | Op::Attend { log_sums: kept, .. },
-                ) => {
-                    self.work.give(kept);
-                }
-                (None, _) => {}
+                (None, op) => op.into_kept().into_iter().for_each(|kept| self.work.give(kept)),
             }
             self.work.give(slot.data);
         }
@@ -661,8 +675,9 @@ impl<'a> Tape<'a> {
                 rotary.turn(&mut gradient, self.batch.len, self.slots[x.0].width, -1.0);
                 self.add(x, gradient);
             }
-            Op::Activate(x, activation) => {
-                activation.multiply_slopes(&self.slots[x.0].data, &mut gradient);
+            Op::Activate { x, activation, kept } => {
+                activation.go_back(&kept, &mut gradient);
+                self.work.give(kept);
                 self.add(x, gradient);
             }
             Op::SwiGlu { gate, up } => {

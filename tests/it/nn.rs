@@ -1,12 +1,14 @@
 //! Kernels and the layers on them: against plain twins and finite differences, what is frozen, the shard pool.
 
+use std::cell::Cell;
+
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use mnemoscope::Result;
 use mnemoscope::nn::attention::{self, Attention, attend, merge_heads, split_heads};
 use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::kernel::lanes;
-use mnemoscope::nn::kernel::matrix::{Into, Matrix, multiply};
+use mnemoscope::nn::kernel::matrix::{Into, Matrix, multiply, product, transpose};
 use mnemoscope::nn::kernel::pool::Pool;
 use mnemoscope::nn::linear::{self, embed, embed_with_positions, linear, linear_into, sum};
 use mnemoscope::nn::loss::{self, cross_entropy};
@@ -123,6 +125,30 @@ fn a_row_with_a_number_that_is_none_has_no_softmax() {
 }
 
 #[test]
+fn a_transpose_exchanges_rows_and_columns_of_any_size() {
+    for (rows, columns) in [(0, 3), (3, 0), (1, 1), (5, 40), (16, 16), (32, 48), (33, 17), (50, 3)]
+    {
+        let x: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+        let mut out = vec![-1.0; x.len()];
+        transpose(&x, rows, columns, &mut out);
+        let expected = (0..columns).flat_map(|c| (0..rows).map(move |r| (r * columns + c) as f32));
+        assert!(expected.eq(out), "{rows} rows, {columns} columns");
+    }
+}
+
+#[test]
+fn a_product_in_memory_of_its_own_is_the_same_bit_for_bit() {
+    for (m, k, n) in [(1, 1, 1), (7, 3, 5), (70, 33, 129), (4, 0, 3), (0, 3, 4)] {
+        let (a, b) =
+            (draw(0, "a", m * k, Init::Normal(1.0)), draw(0, "b", n * k, Init::Normal(1.0)));
+        let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, n, k).transposed());
+        let mut expected = vec![1.0; m * n];
+        multiply(&mut expected, n, a, b, 0.7, Into::Overwrite);
+        assert_eq!(product(a, b, 0.7), expected, "{m} x {k} x {n}");
+    }
+}
+
+#[test]
 fn strided_products_leave_what_lies_between_alone() {
     let (a, b) = (draw(0, "a", 7 * 10, Init::Normal(1.0)), draw(0, "b", 5 * 10, Init::Normal(1.0)));
     let (a, b) = (Matrix::strided(&a, 7, 3, 10), Matrix::strided(&b[4..], 5, 3, 10));
@@ -202,8 +228,12 @@ fn queries_keys_values(length: usize) -> [Var; 3] {
     ["q", "k", "v"].map(|name| variable(name, &[2, length, 6]))
 }
 
+fn attend_to(q: &Tensor, k: &Tensor, v: &Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
+    attend(HOW, q, k, || Ok(v.clone()), tap)
+}
+
 fn fused(v: &[Tensor]) -> Result<Tensor> {
-    attend(HOW, &v[0], &v[1], &v[2], &mut Untapped)
+    attend_to(&v[0], &v[1], &v[2], &mut Untapped)
 }
 
 #[test]
@@ -229,16 +259,37 @@ fn watching(points: &[Point]) -> Bench {
 fn watched_attention_equals_the_fused_kernel_and_shows_the_pattern() {
     let inputs = queries_keys_values(70);
     assert_twins(&inputs, fused, |v| {
-        attend(HOW, &v[0], &v[1], &v[2], &mut watching(&[Point::Scores, Point::Pattern]))
+        attend_to(&v[0], &v[1], &v[2], &mut watching(&[Point::Scores, Point::Pattern]))
     });
     let mut tap = watching(&[Point::Q, Point::Pattern, Point::Z]);
-    let z = attend(HOW, &inputs[0], &inputs[1], &inputs[2], &mut tap).unwrap();
+    let z = attend_to(&inputs[0], &inputs[1], &inputs[2], &mut tap).unwrap();
     let seen = |point| &tap.captured[&Site { layer: 1, point }];
     let (_, pattern) = attention::plain::attend(HOW, &inputs[0], &inputs[1], &inputs[2]).unwrap();
     assert_eq!(seen(Point::Pattern).dims(), [2, 2, 70, 70]);
     assert_close(&numbers(seen(Point::Pattern)), &numbers(&pattern), 1e-5);
     assert_eq!(seen(Point::Q).dims(), [2, 2, 70, 3]);
     assert_eq!(numbers(&merge_heads(seen(Point::Z)).unwrap()), numbers(&z));
+}
+
+#[test]
+fn values_are_not_made_for_a_tap_that_goes_no_further_than_the_pattern() {
+    struct UntilPattern;
+    impl Tap for UntilPattern {
+        fn wants(&self, site: Site) -> bool {
+            site.point == Point::Pattern
+        }
+        fn at(&mut self, _site: Site, _x: Tensor) -> Result<Tensor> {
+            Err(Error::internal("seen enough"))
+        }
+    }
+    let [q, k, v] = queries_keys_values(13);
+    let made = Cell::new(false);
+    let values = || {
+        made.set(true);
+        Ok(v.as_tensor().clone())
+    };
+    let error = attend(HOW, &q, &k, values, &mut UntilPattern).unwrap_err();
+    assert_eq!((error.message.as_str(), made.get()), ("seen enough", false));
 }
 
 #[test]
@@ -254,7 +305,7 @@ fn a_changed_pattern_changes_what_is_attended_and_its_gradients() {
     }
     assert_twins(
         &queries_keys_values(13),
-        |v| attend(HOW, &v[0], &v[1], &v[2], &mut Halve),
+        |v| attend_to(&v[0], &v[1], &v[2], &mut Halve),
         |v| Ok((fused(v)? * 0.5)?),
     );
 }
@@ -270,7 +321,7 @@ fn cutting_one_head_leaves_the_other_bit_for_bit() {
     let tensors: Vec<Tensor> = inputs.iter().map(|v| v.as_tensor().clone()).collect();
     let cut: Intervention = "zero layer1.head0".parse().unwrap();
     let mut tap = Bench::new(edits(&cut), Vec::new());
-    let z = attend(HOW, &tensors[0], &tensors[1], &tensors[2], &mut tap).unwrap();
+    let z = attend_to(&tensors[0], &tensors[1], &tensors[2], &mut tap).unwrap();
     let head = |z: &Tensor, h| numbers(&split_heads(z, 2).unwrap().narrow(1, h, 1).unwrap());
     assert!(head(&z, 0).iter().all(|&x| x == 0.0));
     assert_eq!(head(&z, 1), head(&fused(&tensors).unwrap(), 1));
@@ -289,7 +340,7 @@ fn attention_never_looks_ahead() {
 #[test]
 fn what_is_frozen_gets_no_gradient() {
     let [q, k, v] = queries_keys_values(10);
-    let z = attend(HOW, &q.as_detached_tensor(), &k, &v.as_detached_tensor(), &mut Untapped);
+    let z = attend_to(&q.as_detached_tensor(), &k, &v.as_detached_tensor(), &mut Untapped);
     let w = variable("w", &[4, 6]);
     let y = linear(&z.unwrap(), &w.as_detached_tensor(), None).unwrap();
     let grads = gradients(&y);

@@ -147,7 +147,7 @@ impl Model for MemoryNet {
         let x = Tensor::cat(&[&memory, &segment, &memory], 1)?;
         let [queries, keys] = self.maps.map(|map| linear(&x, &params.get(map), None));
         let how = Attention { layer: 0, heads: 1, scale: 0.5 };
-        let x = (&x + attend(how, &queries?, &keys?, &x, tap)?)?;
+        let x = (&x + attend(how, &queries?, &keys?, || Ok(x.clone()), tap)?)?;
         let x = through(tap, 0, Point::ResidPost, x)?;
         let read = x.narrow(1, self.rows, length)?;
         let logits = linear(&read, &params.get(self.unembed), None)?;

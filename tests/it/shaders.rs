@@ -9,7 +9,7 @@ use mnemoscope::figure::Cloud;
 use mnemoscope::figure::cloud::{order, project, rotation};
 use mnemoscope::figure::color::{Color, category};
 use mnemoscope::gpu::cloud::{
-    CloudBuffers, CloudPipeline, Look, POINTS, PROJECT, Shape, View, check,
+    CloudBuffers, CloudPipeline, Look, POINTS, PROJECT, Projector, Shape, View, check,
 };
 use mnemoscope::gpu::device::{Adapter, Headless, headless};
 use wgpu::naga;
@@ -70,7 +70,8 @@ fn encoder(gpu: &Headless) -> wgpu::CommandEncoder {
 }
 
 fn pipeline(gpu: &Headless) -> CloudPipeline {
-    CloudPipeline::new(&gpu.device, wgpu::TextureFormat::Rgba8Unorm, 1).unwrap()
+    // The compute pass, on a software adapter too.
+    CloudPipeline::new(&gpu.device, wgpu::TextureFormat::Rgba8Unorm, Projector::Device).unwrap()
 }
 
 fn buffers(gpu: &Headless, pipeline: &CloudPipeline, cloud: &Cloud) -> CloudBuffers {
@@ -137,10 +138,42 @@ fn the_projection_runs_again_only_when_points_or_basis_change() {
     assert!(!buffers.update(&gpu.queue, &cloud), "another number of points needs other buffers");
 }
 
+#[test]
+fn a_device_that_is_the_processor_takes_the_places_of_the_twin_and_runs_no_pass() {
+    let gpu = device();
+    let (format, projector) = (wgpu::TextureFormat::Rgba8Unorm, Projector::Processor);
+    let pipeline = CloudPipeline::new(&gpu.device, format, projector).unwrap();
+    for count in [1, 256, 700] {
+        let mut cloud = cloud(count, 5);
+        let mut buffers = buffers(&gpu, &pipeline, &cloud);
+        for factor in [1.0, -2.0] {
+            cloud.basis = cloud.basis.iter().map(|v| v * factor).collect();
+            assert!(buffers.update(&gpu.queue, &cloud));
+            let places = project(&cloud.points, &cloud.basis, cloud.dims);
+            assert!(!buffers.place(&gpu.queue, &places[1..]), "a place is missing");
+            assert!(buffers.place(&gpu.queue, &places));
+            assert!(!buffers.place(&gpu.queue, &places), "nothing changed");
+            let mut encoder = encoder(&gpu);
+            let view = View::new(&look(64.0));
+            assert!(!buffers.prepare(&pipeline, &gpu.queue, &mut encoder, &view));
+            let bytes = bytes_of(&gpu, buffers.projected(), encoder);
+            let found: &[[f32; 4]] = bytemuck::cast_slice(&bytes);
+            assert!(found.iter().map(|p| [p[0], p[1], p[2]]).eq(places), "{count} points");
+        }
+    }
+}
+
+#[test]
+fn the_processor_projects_for_a_software_renderer_alone() {
+    let adapter = |software| Adapter { name: "any".to_owned(), software };
+    assert_eq!(Projector::of(&adapter(true)), Projector::Processor);
+    assert_eq!(Projector::of(&adapter(false)), Projector::Device);
+}
+
 /// What is drawn on a square target of a format, `[y][x]` flattened, 4 bytes per pixel.
 fn drawn(gpu: &Headless, cloud: &Cloud, look: &Look, format: wgpu::TextureFormat) -> Vec<[u8; 4]> {
     let size = look.viewport[0] as u32;
-    let pipeline = CloudPipeline::new(&gpu.device, format, 1).unwrap();
+    let pipeline = CloudPipeline::new(&gpu.device, format, Projector::Device).unwrap();
     let mut buffers = buffers(gpu, &pipeline, cloud);
     let extent = wgpu::Extent3d { width: size, height: size, depth_or_array_layers: 1 };
     let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {

@@ -27,6 +27,22 @@ impl Activation {
         }
     }
 
+    /// `out = f(x)`, and in place of `x` what [`Self::go_back`] takes.
+    pub fn apply_and_keep(self, x: &mut [f32], out: &mut [f32]) {
+        match self {
+            Self::GeluTanh => gelu_tanh_and_slopes(x, out),
+            Self::GeluErf | Self::Relu => self.apply(x, out),
+        }
+    }
+
+    /// `gradient *= f'(x)`, from what was kept of `x`.
+    pub fn go_back(self, kept: &[f32], gradient: &mut [f32]) {
+        match self {
+            Self::GeluTanh => gradient.iter_mut().zip(kept).for_each(|(g, slope)| *g *= slope),
+            Self::GeluErf | Self::Relu => self.multiply_slopes(kept, gradient),
+        }
+    }
+
     /// `gradient *= f'(x)`
     pub fn multiply_slopes(self, x: &[f32], gradient: &mut [f32]) {
         match self {
@@ -47,6 +63,11 @@ impl Activation {
 
 multiversion! {
     fn gelu_tanh(x: &[f32], out: &mut [f32]) => gelu_tanh_body
+}
+
+multiversion! {
+    /// `out = f(x)` and `x = f'(x)`: most of the work is the same for both.
+    fn gelu_tanh_and_slopes(x: &mut [f32], out: &mut [f32]) => gelu_tanh_and_slopes_body
 }
 
 multiversion! {
@@ -95,12 +116,25 @@ fn gelu_tanh_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
 #[inline(always)]
 fn gelu_tanh_slopes_body<const FMA: bool>(x: &[f32], gradient: &mut [f32]) {
     for (g, &x) in gradient.iter_mut().zip(x) {
-        let gate = gelu_gate::<FMA>(x);
-        let inner = 2.0 * GELU_SCALE * fma::<FMA>(3.0 * GELU_CUBE * x, x, 1.0);
-        let bend = x * inner * gate * (1.0 - gate);
-        // Far out the gate is 0 or 1 and the square of x may overflow: the product is 0 all the same.
-        *g *= if x.abs() > 20.0 { gate } else { gate + bend };
+        *g *= gelu_slope::<FMA>(x, gelu_gate::<FMA>(x));
     }
+}
+
+#[inline(always)]
+fn gelu_tanh_and_slopes_body<const FMA: bool>(x: &mut [f32], out: &mut [f32]) {
+    for (o, x) in out.iter_mut().zip(x) {
+        let gate = gelu_gate::<FMA>(*x);
+        *o = *x * gate;
+        *x = gelu_slope::<FMA>(*x, gate);
+    }
+}
+
+#[inline(always)]
+fn gelu_slope<const FMA: bool>(x: f32, gate: f32) -> f32 {
+    let inner = 2.0 * GELU_SCALE * fma::<FMA>(3.0 * GELU_CUBE * x, x, 1.0);
+    let bend = x * inner * gate * (1.0 - gate);
+    // Far out the gate is 0 or 1 and the square of x may overflow: the product is 0 all the same.
+    if x.abs() > 20.0 { gate } else { gate + bend }
 }
 
 #[inline(always)]

@@ -11,6 +11,10 @@ use super::matrix::{Into, Matrix, multiply};
 /// 32 queries and 256 keys fill 32 KiB.
 const BLOCK: usize = 32;
 
+/// Queries in the last block: a few that are left over go with the block before them, because a block of few takes nearly
+/// as long as a whole one.
+const LAST: usize = BLOCK + BLOCK / 4;
+
 /// Queries, keys and values are `[batch, pos, head · dim]`: heads side by side in each position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
@@ -57,13 +61,17 @@ impl Shape {
 
     /// Blocks of queries: first query and number of queries.
     fn each_block(self) -> impl DoubleEndedIterator<Item = (usize, usize)> {
-        let blocks = 0..self.positions.div_ceil(BLOCK);
-        blocks.map(move |i| (i * BLOCK, BLOCK.min(self.positions - i * BLOCK)))
+        let last = self.positions.saturating_sub(LAST).div_ceil(BLOCK);
+        let blocks = 0..self.positions.min(last + 1);
+        blocks.map(move |i| {
+            let rest = self.positions - i * BLOCK;
+            (i * BLOCK, if i == last { rest } else { BLOCK })
+        })
     }
 
     /// Numbers of scratch space that [`forward`] and [`backward`] need.
     pub fn scratch(self) -> usize {
-        2 * BLOCK.min(self.positions) * self.positions
+        2 * LAST.min(self.positions) * self.positions
     }
 }
 
@@ -84,7 +92,7 @@ pub struct Outputs<'a> {
 
 /// Attends. `scratch` has [`Shape::scratch`] numbers.
 pub fn forward(shape: Shape, of: Inputs<'_>, out: &mut Outputs<'_>, scratch: &mut [f32]) {
-    let (mut max, mut sum) = ([0.0; BLOCK], [0.0; BLOCK]);
+    let (mut max, mut sum) = ([0.0; LAST], [0.0; LAST]);
     let width = shape.width();
     for (start, row) in shape.each_head() {
         for (from, count) in shape.each_block() {
@@ -161,7 +169,7 @@ impl Block {
         let dz = shape.slab(of.dz, self.start, self.from, count).transposed();
         let values = shape.slab(of.inputs.v, self.start, 0, keys);
         multiply(d_scores, count, values, dz, 1.0, Into::Overwrite);
-        let mut means = [0.0; BLOCK];
+        let mut means = [0.0; LAST];
         for (i, mean) in means[..count].iter_mut().enumerate() {
             let at = self.start + (self.from + i) * shape.width();
             *mean = lanes::dot(&of.dz[at..at + shape.dim], &of.z[at..at + shape.dim]);

@@ -58,19 +58,56 @@ pub fn multiply(
     scale: f32,
     into: Into,
 ) {
+    assert!(fits(out.len(), a.rows, b.columns, out_stride), "a product fits its place");
+    #[expect(unsafe_code, reason = "the bounds of the result were asserted above")]
+    // SAFETY: `out` has room for the result by the assertion, holds numbers, and cannot overlap `a` and `b` because it
+    // is borrowed mutably.
+    unsafe {
+        multiply_at(out.as_mut_ptr(), out_stride, a, b, scale, into);
+    }
+}
+
+/// `scale · a · b`, row-major, in memory that is not cleared before.
+///
+/// # Panics
+/// When shapes do not match.
+pub fn product(a: Matrix<'_>, b: Matrix<'_>, scale: f32) -> Vec<f32> {
+    let count = a.rows * b.columns;
+    if a.columns == 0 {
+        return vec![0.0; count];
+    }
+    let mut out = Vec::with_capacity(count);
+    #[expect(unsafe_code, reason = "clearing what is written next costs as much as a tenth of it")]
+    // SAFETY: there is room for all numbers of the result, and all of them are written before they are counted in.
+    unsafe {
+        multiply_at(out.as_mut_ptr(), b.columns, a, b, scale, Into::Overwrite);
+        out.set_len(count);
+    }
+    out
+}
+
+/// # Safety
+/// `out` has room for the rows of the result, `out_stride` apart, overlaps neither `a` nor `b`, and holds numbers if it is
+/// added to.
+#[expect(unsafe_code, reason = "the matrix product works on pointers")]
+unsafe fn multiply_at(
+    out: *mut f32,
+    out_stride: usize,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    scale: f32,
+    into: Into,
+) {
     let (m, n, k) = (a.rows, b.columns, a.columns);
     assert_eq!(k, b.rows, "inner sizes of a product agree");
-    assert!(fits(out.len(), m, n, out_stride), "a product fits its place");
     let stride = |s: usize| isize::try_from(s).unwrap_or(isize::MAX);
-    #[expect(unsafe_code, reason = "the bounds of all three matrices were asserted above")]
-    // SAFETY: `a` and `b` lie within their slices by construction, `out` within its by the assertion, and
-    // `out` cannot overlap them because it is borrowed mutably.
+    // SAFETY: `a` and `b` lie within their slices by construction; for `out` the caller answers.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            out,
             1,
             stride(out_stride),
             into == Into::Add,
@@ -92,14 +129,25 @@ pub fn multiply(
 
 /// Writes the transpose of `x`, `[rows, columns]`, row-major.
 pub fn transpose(x: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
-    /// Squares of this side are read and written within the nearest cache.
+    /// A square of this side is read and written in whole lines of the cache.
     const SIDE: usize = 16;
-    for r in (0..rows).step_by(SIDE) {
-        for c in (0..columns).step_by(SIDE) {
-            for column in c..columns.min(c + SIDE) {
-                for row in r..rows.min(r + SIDE) {
-                    out[column * rows + row] = x[row * columns + column];
-                }
+    for (i, strip) in x.chunks(SIDE * columns.max(1)).enumerate() {
+        let first = i * SIDE;
+        let is_whole = strip.len() == SIDE * columns;
+        let squares = if is_whole { columns / SIDE * SIDE } else { 0 };
+        for c in (0..squares).step_by(SIDE) {
+            let mut square = [[0.0; SIDE]; SIDE];
+            for (line, row) in square.iter_mut().zip(strip.chunks_exact(columns)) {
+                line.copy_from_slice(&row[c..c + SIDE]);
+            }
+            for column in 0..SIDE {
+                let line: [f32; SIDE] = std::array::from_fn(|row| square[row][column]);
+                out[(c + column) * rows + first..][..SIDE].copy_from_slice(&line);
+            }
+        }
+        for (row, numbers) in strip.chunks_exact(columns).enumerate() {
+            for (column, number) in numbers.iter().enumerate().skip(squares) {
+                out[column * rows + first + row] = *number;
             }
         }
     }
