@@ -7,4 +7,5 @@ pub mod experiment;
 mod measure;
 mod meters;
 pub mod session;
+pub mod sweep;
 pub mod trainer;
