@@ -47,7 +47,9 @@ impl Gather {
     pub fn run(self) -> Result<ExitCode> {
         if let Some(text) = &self.correlate {
             let (x, y) = text.split_once(',').ok_or_else(|| {
-                Error::usage(format!("--correlate {text}: expected two columns, as in loss,accuracy"))
+                Error::usage(format!(
+                    "--correlate {text}: expected two columns, as in loss,accuracy"
+                ))
             })?;
             return self.correlate(x.trim(), y.trim()).map(|()| ExitCode::SUCCESS);
         }
@@ -132,7 +134,9 @@ fn within(relations: &[(String, Relation)], x: &str, y: &str) -> Result<()> {
     if let (Some(r), Some(rho)) = (r, rho) {
         say(format!("medians over the runs: Pearson's r {r:.3}, Spearman's ρ {rho:.3}"))?;
     }
-    say("The evaluations of a run follow from one another: these intervals are narrower than the truth.")
+    say(
+        "The evaluations of a run follow from one another: these intervals are narrower than the truth.",
+    )
 }
 
 /// The coefficients with their intervals, or why there are none.

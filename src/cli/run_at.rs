@@ -49,6 +49,7 @@ impl Asked {
     }
 
     pub fn open(&self) -> Result<RunAt> {
+        super::sweep::refuse(&self.folder)?;
         let mut reader = Reader::open(&self.folder)?;
         let recording = reader.recording.clone();
         let experiment = Experiment::of_run(&self.folder)?;

@@ -215,10 +215,7 @@ fn note(standing: &Standing) -> String {
     match &standing.stage {
         Stage::Failed(e) => e.message.clone(),
         Stage::Elsewhere => "another program is writing it".to_owned(),
-        _ => standing
-            .row
-            .as_ref()
-            .map_or_else(String::new, |row| summary(&standing.columns, row)),
+        _ => standing.row.as_ref().map_or_else(String::new, |row| summary(&standing.columns, row)),
     }
 }
 
@@ -265,7 +262,8 @@ impl Report {
             let all = bars.add(ProgressBar::new(steps * which.len() as u64));
             all.set_style(style("{bar:30} {msg}  {eta} left")?);
             let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-            let style = style(&format!("{{prefix:{width}}} {{bar:20}} step {{pos}}/{{len}}  {{msg}}"))?;
+            let style =
+                style(&format!("{{prefix:{width}}} {{bar:20}} step {{pos}}/{{len}}  {{msg}}"))?;
             Ok(Screen { bars, all, style, of: vec![None; names.len()] })
         });
         let said = vec![""; names.len()];

@@ -102,8 +102,7 @@ impl Columns {
         let write = || -> Result<Vec<u8>, ParquetError> {
             let mut bytes = Vec::new();
             let schema = Arc::new(self.schema()?);
-            let mut file =
-                SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties))?;
+            let mut file = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties))?;
             let mut group = file.next_row_group()?;
             for (_, values) in &self.0 {
                 match values {

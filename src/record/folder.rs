@@ -616,8 +616,7 @@ pub fn saved_step(folder: &Path) -> Result<Option<u64>> {
     let contents = tensors::contents(&mut file, length, &path)?;
     let note: Option<Value> = contents.note.and_then(|note| serde_json::from_str(&note).ok());
     let step = note.and_then(|note| note.get("step").and_then(Value::as_u64));
-    step.map(Some)
-        .ok_or_else(|| Error::input(format!("{}: its note is damaged", path.display())))
+    step.map(Some).ok_or_else(|| Error::input(format!("{}: its note is damaged", path.display())))
 }
 
 /// Whether a program is writing the run in a folder right now.

@@ -8,9 +8,9 @@ use toml::Value;
 use super::columns::{Columns, Values};
 use super::correlation::{self, Coefficient, Undefined, pairs};
 use super::error::{Error, Result, did_you_mean};
-use super::event::{Mark, MarkKind, MetricsRow};
+use super::event::{Mark, MetricsRow};
 use super::folder;
-use super::sweep::{Member, Plan, Stage, diverged, text};
+use super::sweep::{Member, Plan, Stage, diverged, formed_name, text};
 
 /// Of which metrics the best value is a column, and whether that is the largest: by how the name begins.
 const BEST: [(&str, bool); 4] =
@@ -74,7 +74,7 @@ impl Summary {
     }
 
     fn formed(&self, name: &str) -> Option<i64> {
-        let is = |mark: &&Mark| mark.kind == MarkKind::Emergence && mark.text == name;
+        let is = |mark: &&Mark| formed_name(mark).as_deref() == Some(name);
         self.marks.iter().find(is).and_then(|mark| i64::try_from(mark.step).ok())
     }
 }
@@ -100,9 +100,11 @@ impl Sources {
         distinct(self.summaries.iter().flat_map(|s| &s.columns))
     }
 
-    fn emergences(&self) -> Vec<String> {
+    /// Columns of the emergence marks that any run has.
+    fn formed(&self) -> Vec<String> {
         let marks = self.summaries.iter().flat_map(|s| &s.marks);
-        distinct(marks.filter(|m| m.kind == MarkKind::Emergence).map(|m| &m.text))
+        let names: Vec<String> = marks.filter_map(formed_name).collect();
+        distinct(names.iter())
     }
 }
 
@@ -140,18 +142,11 @@ pub fn runs(sweep: &Path) -> Result<Columns> {
             columns.push((format!("{metric}_best"), Values::Number(best)));
         }
     }
-    for mark in sources.emergences() {
-        let steps = all().map(|s| s.formed(&mark)).collect();
-        columns.push((formed_name(&mark), Values::Whole(steps)));
+    for name in sources.formed() {
+        let steps = all().map(|s| s.formed(&name)).collect();
+        columns.push((name, Values::Whole(steps)));
     }
     Ok(Columns(columns))
-}
-
-/// `induction head formed` as a column: `formed_induction_head`.
-fn formed_name(mark: &str) -> String {
-    let what = mark.strip_suffix(" formed").unwrap_or(mark);
-    let safe = |c: char| if c.is_alphanumeric() { c } else { '_' };
-    format!("formed_{}", what.chars().map(safe).collect::<String>())
 }
 
 /// The columns that say which run it is: name, settings and seed.

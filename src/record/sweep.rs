@@ -134,7 +134,11 @@ impl Plan {
     /// What of another plan differs, in words: the first thing.
     pub fn first_difference(&self, other: &Self) -> Option<String> {
         if self.seeds != other.seeds {
-            return Some(format!("seeds {} instead of {}", spell(&self.seeds), spell(&other.seeds)));
+            return Some(format!(
+                "seeds {} instead of {}",
+                spell(&self.seeds),
+                spell(&other.seeds)
+            ));
         }
         if self.settings != other.settings {
             let words = |plan: &Self| {
@@ -148,18 +152,20 @@ impl Plan {
         difference("", &self.experiment, &other.experiment)
     }
 
-    fn to_toml(&self) -> String {
+    /// The document `sweep.toml`.
+    pub fn to_toml(&self) -> String {
         let whole = |seed: &u64| Value::Integer(i64::try_from(*seed).unwrap_or(i64::MAX));
         let settings = self.settings.iter();
         let mut table = Table::new();
         table.insert("schema".into(), SCHEMA.into());
         table.insert("version".into(), env!("CARGO_PKG_VERSION").into());
         table.insert("seeds".into(), Value::Array(self.seeds.iter().map(whole).collect()));
-        let settings =
-            settings.map(|(name, values)| (name.clone(), Value::Array(values.clone())));
+        let settings = settings.map(|(name, values)| (name.clone(), Value::Array(values.clone())));
         table.insert("settings".into(), Value::Table(settings.collect()));
         table.insert("experiment".into(), Value::Table(self.experiment.clone()));
-        format!("# A sweep of mnemoscope: a run folder for each seed and each choice of values.\n{table}")
+        format!(
+            "# A sweep of mnemoscope: a run folder for each seed and each choice of values.\n{table}"
+        )
     }
 
     /// Reads the plan of a sweep folder.
@@ -372,18 +378,23 @@ impl Stage {
 }
 
 impl Run {
+    /// A run of `steps` steps with what is recorded of it.
+    pub fn new(member: Member, recording: Option<Recording>, steps: u64) -> Self {
+        Self { member, recording: recording.map(Arc::new), problem: None, steps }
+    }
+
     fn read(folder: &Path, member: Member, steps: u64, sharers: usize) -> Self {
         let place = folder.join(&member.name);
         if !place.join("run.json").exists() {
-            return Self { member, recording: None, problem: None, steps };
+            return Self::new(member, None, steps);
         }
         match Reader::open(&place) {
             Ok(reader) => {
                 let mut recording = reader.recording;
                 recording.share(sharers);
-                Self { member, recording: Some(Arc::new(recording)), problem: None, steps }
+                Self::new(member, Some(recording), steps)
             }
-            Err(e) => Self { member, recording: None, problem: Some(e.message), steps },
+            Err(e) => Self { problem: Some(e.message), ..Self::new(member, None, steps) },
         }
     }
 
@@ -414,6 +425,14 @@ pub fn diverged(marks: &[Mark]) -> Option<u64> {
     marks.iter().rev().find(is).map(|mark| mark.step)
 }
 
+/// The name of the column that says when a capability appeared: `formed_induction_head`; `None` of another mark.
+pub fn formed_name(mark: &Mark) -> Option<String> {
+    let what = mark.text.strip_suffix(" formed").unwrap_or(&mark.text);
+    let safe = |c: char| if c.is_alphanumeric() { c } else { '_' };
+    let name = || format!("formed_{}", what.chars().map(safe).collect::<String>());
+    (mark.kind == MarkKind::Emergence).then(name)
+}
+
 impl Sweep {
     /// Reads the plan and the metrics of all runs. A run that cannot be read is one with a problem.
     ///
@@ -431,6 +450,38 @@ impl Sweep {
     /// The run folder of a run.
     pub fn folder_of(&self, run: usize) -> Option<PathBuf> {
         self.runs.get(run).map(|run| self.folder.join(&run.member.name))
+    }
+
+    /// A number of a run, by its name among [`Self::numbers`]; `None` where there is none, and for a run that is not
+    /// finished.
+    pub fn number(&self, run: usize, name: &str) -> Option<f64> {
+        let run = self.runs.get(run).filter(|run| run.stage() == Stage::Finished)?;
+        if let Some((_, value)) = run.member.values.iter().find(|(path, _)| path == name) {
+            return value.as_float().or_else(|| value.as_integer().map(|i| i as f64));
+        }
+        if name == "seed" {
+            return Some(run.member.seed as f64);
+        }
+        let marks = &run.recording.as_ref()?.marks;
+        let formed = marks.iter().find(|mark| formed_name(mark).as_deref() == Some(name));
+        formed.map(|mark| mark.step as f64).or_else(|| run.at_end(name))
+    }
+
+    /// Names of the numbers of a run: metrics at its end, settings that differ and are numbers, the seed, and at which
+    /// step each mark formed.
+    pub fn numbers(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.metrics().into_iter().map(str::to_owned).collect();
+        let number = |value: &Value| value.is_integer() || value.is_float();
+        let settings = self.plan.settings.iter().filter(|(_, values)| values.iter().all(number));
+        names.extend(settings.map(|(path, _)| path.clone()));
+        names.push("seed".to_owned());
+        let recordings = self.runs.iter().filter_map(|run| run.recording.as_ref());
+        for name in recordings.flat_map(|recording| &recording.marks).filter_map(formed_name) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
     }
 
     /// Metrics that any run has, in the order of the first that has them.

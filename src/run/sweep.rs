@@ -114,7 +114,9 @@ pub fn seeds(text: &str) -> Result<Vec<u64>> {
         let number = |text: &str| text.trim().parse::<u64>().map_err(|_| wrong());
         let (first, last) = match part.split_once("..") {
             // As Rust writes a range with both its ends.
-            Some((first, last)) => (number(first)?, number(last.strip_prefix('=').unwrap_or(last))?),
+            Some((first, last)) => {
+                (number(first)?, number(last.strip_prefix('=').unwrap_or(last))?)
+            }
             None => (number(part)?, number(part)?),
         };
         if last < first {

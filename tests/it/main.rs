@@ -26,6 +26,7 @@ mod probes;
 mod room;
 mod session;
 mod shaders;
+mod sweep;
 mod task;
 mod tidy;
 mod tiny;

@@ -116,6 +116,7 @@ impl World {
             vocab: &self.vocab,
             roles: &self.roles,
             runs: &self.runs,
+            sweep: None,
             step: self.step,
             live: true,
             readings: self.readings.as_ref(),

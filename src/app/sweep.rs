@@ -1,0 +1,98 @@
+//! The sweep in the window: which numbers of its runs are drawn, and what a click on a line means.
+
+use egui::{ComboBox, Rect, Sense, Ui};
+
+use crate::figure::pick::line_at;
+use crate::figure::scene::Scene;
+use crate::figure::{Figure, Pick};
+use crate::panel::{Panel, columns};
+use crate::record::knobs;
+use crate::record::sweep::Sweep;
+
+use super::action::Action;
+use super::paint::Frame;
+
+/// What stands for "chosen by itself".
+const BY_ITSELF: &str = "by itself";
+
+/// Pickers for the metric of the lines, the two numbers of the points and the colour; whether one was changed.
+pub fn controls(ui: &mut Ui, panel: &mut dyn Panel, sweep: &Sweep) -> (bool, Vec<Action>) {
+    let metrics: Vec<String> = sweep.metrics().into_iter().map(str::to_owned).collect();
+    let numbers = sweep.numbers();
+    let settings: Vec<String> = sweep.plan.settings.iter().map(|(path, _)| path.clone()).collect();
+    let pickers = [
+        ("metric", "Lines", &metrics),
+        ("x", "Across", &numbers),
+        ("y", "Up", &numbers),
+        ("color", "Colour", &settings),
+    ];
+    let (mut changed, mut actions) = (false, Vec::new());
+    ui.horizontal_wrapped(|ui| {
+        for (setting, label, names) in pickers.into_iter().filter(|(.., names)| !names.is_empty()) {
+            if let Some(name) = picker(ui, panel, setting, label, names) {
+                // A name out of the list always suits a text.
+                changed |= knobs::set(panel, "", setting, &name.into()).is_ok();
+            }
+        }
+        let button = ui.button("Read again");
+        if button.on_hover_text("Read what the runs have recorded since.").clicked() {
+            actions.push(Action::ReadSweep(sweep.folder.clone()));
+        }
+    });
+    (changed, actions)
+}
+
+/// One picker; some when another name was chosen, an empty one for "by itself".
+fn picker(
+    ui: &mut Ui,
+    panel: &mut dyn Panel,
+    setting: &str,
+    label: &str,
+    names: &[String],
+) -> Option<String> {
+    let table = knobs::to_table(panel);
+    let now = table.get(setting).and_then(toml::Value::as_str).unwrap_or("");
+    let words = |name: &str| match name {
+        "" => BY_ITSELF.to_owned(),
+        name if name.contains('.') || name.starts_with("formed_") => name.to_owned(),
+        name => columns::label(name),
+    };
+    let mut chosen = None;
+    ui.label(label);
+    let combo = ComboBox::from_id_salt(("sweep", setting)).width(130.0).selected_text(words(now));
+    let combo = combo.truncate().show_ui(ui, |ui| {
+        for name in std::iter::once("").chain(names.iter().map(String::as_str)) {
+            let row = ui.selectable_label(name == now, words(name));
+            if row.on_hover_text(name).clicked() && name != now {
+                chosen = Some(name.to_owned());
+            }
+        }
+    });
+    combo.response.accessible_name(format!("{label} of the sweep"));
+    chosen
+}
+
+/// A line under the pointer says which run it is; a click opens it.
+pub fn lines(
+    ui: &mut Ui,
+    rect: Rect,
+    figure: &Figure,
+    scene: &Scene,
+    sweep: &Sweep,
+) -> Vec<Action> {
+    let Some(pointer) = ui.input(|i| i.pointer.hover_pos()) else { return Vec::new() };
+    if !rect.contains(pointer) || !ui.rect_contains_pointer(rect) {
+        return Vec::new();
+    }
+    let place = Frame { origin: rect.min }.back(pointer);
+    let run = line_at(figure, scene, place)
+        .and_then(|name| sweep.runs.iter().position(|run| run.member.name == name));
+    let Some(run) = run else { return Vec::new() };
+    // Only as large as the pointer: the dots beside it keep their own answers.
+    let small = Rect::from_center_size(pointer, egui::Vec2::splat(2.0));
+    let response = ui.interact(small, ui.scope_id().with("line of a run"), Sense::CLICK);
+    ui.ctx().set_cursor_icon(egui::CursorIcon::PointingHand);
+    let clicked = response.clicked();
+    response.on_hover_text_at_pointer(&sweep.runs[run].member.name);
+    if clicked { vec![Action::Pick { pick: Pick::Run(run), shift: false }] } else { Vec::new() }
+}
