@@ -110,7 +110,7 @@ impl Sweep {
     }
 
     fn bundle(&self, view: &View<'_>, sweep: &Runs, groups: &Groups, metric: &str) -> Plot {
-        let mut marks = Vec::new();
+        let (mut marks, mut mine) = (Vec::new(), Vec::new());
         let (mut ends, mut range, mut last) = (Vec::new(), (f64::INFINITY, f64::NEG_INFINITY), 1.0);
         for (i, run) in sweep.runs.iter().enumerate() {
             let Some(recording) = &run.recording else { continue };
@@ -123,22 +123,29 @@ impl Sweep {
             last = f64::max(last, end[0]);
             let in_view = is_in_view(view, sweep, i);
             let color = groups.color(i);
-            marks.push(Mark::Line {
+            let line = Mark::Line {
                 name: run.member.name.clone(),
                 points: points.into(),
                 color: if in_view { view.palette.ink } else { color.alpha(120) },
                 width: if in_view { 1.4 } else { 0.7 },
                 dash: Dash::Solid,
-            });
+            };
+            // The run in view lies on top of the others.
+            if in_view {
+                mine.push(line)
+            } else {
+                marks.push(line)
+            }
             ends.push(point(sweep, i, end, color, 3.0));
         }
+        marks.append(&mut mine);
         if self.median {
             marks.extend(medians(sweep, groups, metric));
         }
         marks.extend(ends);
         let family = Family::of(metric);
         Plot {
-            x: Axis { label: "step".to_owned(), range: (0.0, last), ..Axis::default() },
+            x: Axis { label: "step".to_owned(), range: (0.0, 1.02 * last), ..Axis::default() },
             y: Axis {
                 label: axis_label(metric),
                 range: padded(range, family.is_share()),

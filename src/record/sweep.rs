@@ -441,7 +441,8 @@ impl Sweep {
     pub fn read(folder: &Path) -> Result<Self> {
         let plan = Plan::read(folder)?;
         let members = plan.members();
-        let (steps, sharers) = (plan.steps(), members.len());
+        // A quarter of what the rows of the runs in view may take.
+        let (steps, sharers) = (plan.steps(), 4 * members.len());
         let runs = members.into_iter().map(|member| Run::read(folder, member, steps, sharers));
         let runs = runs.collect();
         Ok(Self { folder: folder.to_owned(), plan, runs })

@@ -462,7 +462,7 @@ fn a_claim_is_tested_over_runs_and_within_each() {
 }
 
 /// A sweep of two rates and three seeds whose accuracies are simple numbers.
-fn drawn() -> Sweep {
+pub fn drawn() -> Sweep {
     let experiment: toml::Table = "name = \"tiny\"\n[train]\nsteps = 20\n".parse().unwrap();
     let rates = vec![("train.rate".to_owned(), sweep::values("0.1,0.2").unwrap())];
     let plan = Plan::new(experiment, vec![0, 1, 2], rates).unwrap();
