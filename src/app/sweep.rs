@@ -5,61 +5,68 @@ use egui::{ComboBox, Rect, Sense, Ui};
 use crate::figure::pick::line_at;
 use crate::figure::scene::Scene;
 use crate::figure::{Figure, Pick};
-use crate::panel::{Panel, columns};
+use crate::panel::{self, Panel, columns};
 use crate::record::knobs;
 use crate::record::sweep::Sweep;
 
 use super::action::Action;
 use super::paint::Frame;
 
-/// What stands for "chosen by itself".
-const BY_ITSELF: &str = "by itself";
-
 /// Pickers for the metric of the lines, the two numbers of the points and the colour; whether one was changed.
 pub fn controls(ui: &mut Ui, panel: &mut dyn Panel, sweep: &Sweep) -> (bool, Vec<Action>) {
     let metrics: Vec<String> = sweep.metrics().into_iter().map(str::to_owned).collect();
     let numbers = sweep.numbers();
     let settings: Vec<String> = sweep.plan.settings.iter().map(|(path, _)| path.clone()).collect();
+    let mut drawn = panel::sweep::Sweep::default();
+    // Both are the same kind of panel: every setting fits.
+    let _ = knobs::set_all(&mut drawn, "", &knobs::to_table(panel));
+    let [metric, x, y] = drawn.chosen(sweep);
+    let color = settings.first().filter(|_| drawn.color.is_empty()).unwrap_or(&drawn.color);
     let pickers = [
-        ("metric", "Lines", &metrics),
-        ("x", "Across", &numbers),
-        ("y", "Up", &numbers),
-        ("color", "Colour", &settings),
+        [("metric", "Lines", &metric, &metrics), ("color", "Colour", color, &settings)],
+        [("x", "Across", &x, &numbers), ("y", "Up", &y, &numbers)],
     ];
     let (mut changed, mut actions) = (false, Vec::new());
-    ui.horizontal_wrapped(|ui| {
-        for (setting, label, names) in pickers.into_iter().filter(|(.., names)| !names.is_empty()) {
-            if let Some(name) = picker(ui, panel, setting, label, names) {
-                // A name out of the list always suits a text.
-                changed |= knobs::set(panel, "", setting, &name.into()).is_ok();
+    egui::Grid::new("sweep pickers").num_columns(5).spacing([6.0, 3.0]).show(ui, |ui| {
+        for (row, pickers) in pickers.into_iter().enumerate() {
+            for (setting, label, now, names) in pickers {
+                if names.is_empty() {
+                    ui.label("");
+                    ui.label("");
+                    continue;
+                }
+                if let Some(name) = picker(ui, setting, (label, now), names) {
+                    // A name out of the list always suits a text.
+                    changed |= knobs::set(panel, "", setting, &name.into()).is_ok();
+                }
             }
-        }
-        let button = ui.button("Read again");
-        if button.on_hover_text("Read what the runs have recorded since.").clicked() {
-            actions.push(Action::ReadSweep(sweep.folder.clone()));
+            if row == 0 && ui.button("Read again").on_hover_text(READ_AGAIN).clicked() {
+                actions.push(Action::ReadSweep(sweep.folder.clone()));
+            }
+            ui.end_row();
         }
     });
     (changed, actions)
 }
 
-/// One picker; some when another name was chosen, an empty one for "by itself".
+const READ_AGAIN: &str = "Read what the runs have recorded since.";
+
+/// One picker with its label and what it is at; some when another name was chosen, an empty one for the panel's own
+/// choice.
 fn picker(
     ui: &mut Ui,
-    panel: &mut dyn Panel,
     setting: &str,
-    label: &str,
+    (label, now): (&str, &str),
     names: &[String],
 ) -> Option<String> {
-    let table = knobs::to_table(panel);
-    let now = table.get(setting).and_then(toml::Value::as_str).unwrap_or("");
     let words = |name: &str| match name {
-        "" => BY_ITSELF.to_owned(),
+        "" => "chosen by itself".to_owned(),
         name if name.contains('.') || name.starts_with("formed_") => name.to_owned(),
         name => columns::label(name),
     };
     let mut chosen = None;
     ui.label(label);
-    let combo = ComboBox::from_id_salt(("sweep", setting)).width(130.0).selected_text(words(now));
+    let combo = ComboBox::from_id_salt(("sweep", setting)).width(150.0).selected_text(words(now));
     let combo = combo.truncate().show_ui(ui, |ui| {
         for name in std::iter::once("").chain(names.iter().map(String::as_str)) {
             let row = ui.selectable_label(name == now, words(name));
@@ -68,7 +75,7 @@ fn picker(
             }
         }
     });
-    combo.response.accessible_name(format!("{label} of the sweep"));
+    combo.response.on_hover_text(words(now)).accessible_name(format!("{label} of the sweep"));
     chosen
 }
 

@@ -138,6 +138,10 @@ impl Sweep {
             }
             ends.push(point(sweep, i, end, color, 3.0));
         }
+        let mut legend = groups.legend.clone();
+        if !mine.is_empty() {
+            legend.push(LegendEntry::line("in view", view.palette.ink, Dash::Solid));
+        }
         marks.append(&mut mine);
         if self.median {
             marks.extend(medians(sweep, groups, metric));
@@ -152,7 +156,7 @@ impl Sweep {
                 ..Axis::default()
             },
             marks,
-            legend: groups.legend.clone(),
+            legend,
             ..Plot::default()
         }
     }
@@ -250,7 +254,8 @@ fn scatter(view: &View<'_>, sweep: &Runs, groups: &Groups, [x, y]: [&str; 2]) ->
     }
     let axis = |name: &str, range| Axis {
         label: axis_label(name),
-        range: padded(range, Family::of(name).is_share()),
+        // As near as the points allow: it is how they lie to each other that counts.
+        range: padded(range, false),
         log: false,
         ticks: Ticks::Auto,
     };
