@@ -2,7 +2,7 @@
 
 use egui::{ComboBox, Rect, Sense, Ui};
 
-use crate::figure::pick::line_at;
+use crate::figure::pick::{line_at, pick};
 use crate::figure::scene::Scene;
 use crate::figure::{Figure, Pick};
 use crate::panel::{self, Panel, columns};
@@ -92,10 +92,14 @@ pub fn lines(
         return Vec::new();
     }
     let place = Frame { origin: rect.min }.back(pointer);
+    // A dot answers for itself.
+    if pick(scene, place).is_some_and(|(pick, _)| pick != Pick::Nothing) {
+        return Vec::new();
+    }
     let run = line_at(figure, scene, place)
         .and_then(|name| sweep.runs.iter().position(|run| run.member.name == name));
     let Some(run) = run else { return Vec::new() };
-    // Only as large as the pointer: the dots beside it keep their own answers.
+    // Only as large as the pointer: nothing else is covered.
     let small = Rect::from_center_size(pointer, egui::Vec2::splat(2.0));
     let response = ui.interact(small, ui.scope_id().with("line of a run"), Sense::CLICK);
     ui.ctx().set_cursor_icon(egui::CursorIcon::PointingHand);
