@@ -26,7 +26,7 @@ pub struct Gather {
     #[arg(short, long, value_name = "FILE.(csv|parquet)")]
     out: Option<PathBuf>,
     /// Whether two columns go together over the finished runs, at the end of training: Pearson's r and Spearman's ρ with
-    /// their 95 % intervals, e.g. --correlate previous_token_score,accuracy_in_context
+    /// their 95 % intervals, e.g. `--correlate previous_token_score,accuracy_in_context`
     #[arg(long, value_name = "X,Y", conflicts_with_all = ["curves", "out"])]
     correlate: Option<String>,
     /// The same within each run, over its evaluations

@@ -46,8 +46,8 @@ pub struct Sweep {
     /// Runs at a time; the cores are shared among them (default: as many as there are cores)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Only the run of this number, from 0, for a job of an array; without a number, that in SLURM_ARRAY_TASK_ID, HQ_TASK_ID
-    /// or JOB_COMPLETION_INDEX
+    /// Only the run of this number, from 0, for a job of an array; without a number, that in `SLURM_ARRAY_TASK_ID`, `HQ_TASK_ID`
+    /// or `JOB_COMPLETION_INDEX`
     #[arg(long, value_name = "I", num_args = 0..=1, default_missing_value = "")]
     index: Option<String>,
     /// List the runs with their numbers and begin none

@@ -376,8 +376,8 @@ fn csv_and_parquet_hold_the_same_numbers_to_the_last_bit() {
     assert!(rows[0].get_bool(3).unwrap());
 }
 
-/// Computed with SciPy 1.17.1: `pearsonr(x, y).statistic` and `.confidence_interval(0.95)`, `spearmanr(x, y).statistic`;
-/// the interval of ρ with NumPy from `norm.ppf(0.975)` and Bonett and Wright's standard error.
+/// Computed with scipy 1.17.1: `pearsonr(x, y).statistic` and `.confidence_interval(0.95)`, `spearmanr(x, y).statistic`;
+/// the interval of ρ with numpy from `norm.ppf(0.975)` and Bonett and Wright's standard error.
 #[test]
 fn correlations_and_their_intervals_are_those_of_another_implementation() {
     struct Case {
