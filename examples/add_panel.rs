@@ -102,6 +102,7 @@ pub fn main() -> Result<()> {
         vocab: &Vocab::new(Vec::new()),
         roles: &[],
         runs: &[("example".to_owned(), Arc::new(recording))],
+        sweep: None,
         step: None,
         live: false,
         readings: None,

@@ -41,6 +41,8 @@ pub enum Action {
     /// Ask about this text instead.
     Text(String),
     OpenRun(std::path::PathBuf),
+    /// Read a sweep again: what its runs have recorded since.
+    ReadSweep(std::path::PathBuf),
     DeleteRun(std::path::PathBuf),
     NameRun(std::path::PathBuf, String),
     SaveFigure(String),
@@ -230,7 +232,7 @@ macro_rules! rows {
 
 const ROWS: &[Entry] = rows! {
     File {
-        OpenRun "Open run…", "Open the folder of a recorded run beside those already here.", ctrl(Key::O), always;
+        OpenRun "Open run…", "Open the folder of a recorded run, or of a sweep, beside the runs already here.", ctrl(Key::O), always;
         OpenExperiment "Open experiment…", "Read an experiment file and train it.", shift(Key::O), always;
         SaveExperiment "Save experiment…", "Write the experiment of this run, as set in the form, to a file.", shift(Key::S), has_run;
         SaveFigure "Save figure…", "Save the picture of the panel last clicked as SVG, PDF, PNG or CSV.", ctrl(Key::S), has_run;

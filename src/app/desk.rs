@@ -22,7 +22,7 @@ use super::paint::{Canvas, UNITS_PER_POINT};
 use super::state::Lab;
 use super::surgery::Surgery;
 use super::tokens::Editor;
-use super::{curves, form, paint, theme, timeline};
+use super::{curves, form, paint, sweep, theme, timeline};
 
 /// Panels, pictures and forms between frames.
 pub struct Desk {
@@ -158,6 +158,7 @@ impl Desk {
                 self.actions.extend(actions);
             }
             "timeline" => self.actions.extend(timeline::controls(ui, lab)),
+            "sweep" => self.sweep_controls(ui, lab),
             _ => {}
         }
         let room = ui.available_rect_before_wrap();
@@ -189,10 +190,26 @@ impl Desk {
         let place = Rect::from_min_size(room.min, size);
         let actions = paint::scene(ui, place, &picture.scene, &mut picture.canvas, name);
         self.actions.extend(actions);
+        if kind == "sweep"
+            && let Some(open) = lab.sweep.as_deref()
+        {
+            self.actions.extend(sweep::lines(ui, place, &picture.figure, &picture.scene, open));
+        }
         if kind == "timeline" {
             let actions = timeline::track(ui, place, &picture.figure, &picture.scene, lab);
             self.actions.extend(actions);
         }
+    }
+
+    /// Which numbers of the sweep are drawn, above it.
+    fn sweep_controls(&mut self, ui: &mut Ui, lab: &Lab) {
+        let Some(open) = lab.sweep.as_deref() else { return };
+        let Some((_, panel)) = self.panels.iter_mut().find(|(kind, _)| *kind == "sweep") else {
+            return;
+        };
+        let (changed, actions) = sweep::controls(ui, panel.as_mut(), open);
+        self.settings += u64::from(changed);
+        self.actions.extend(actions);
     }
 
     /// The settings of a panel as a form in a window of their own, while they are open.
@@ -284,6 +301,7 @@ fn figure(panel: &dyn Panel, lab: &Lab, palette: Palette, size: [f32; 2]) -> Opt
         vocab: &run.bench.vocab,
         roles: run.bench.roles,
         runs: &lab.recordings(),
+        sweep: lab.sweep.as_deref(),
         step: lab.step,
         live: lab.training().is_some_and(|t| !t.gone),
         readings: lab.readings.as_deref(),

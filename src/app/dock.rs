@@ -37,6 +37,7 @@ pub fn title(kind: &str) -> &'static str {
         ("query_key", "Query-key space"),
         ("memories", "Memories"),
         ("curves", "Curves"),
+        ("sweep", "Sweep"),
         ("timeline", "Timeline"),
     ];
     let known = TITLES.iter().chain(FORMS).find(|(k, _)| *k == kind).map(|(_, title)| *title);
@@ -66,7 +67,7 @@ impl Default for Dock {
     }
 }
 
-/// Tokens and predictions left, attention in the middle, curves and memories right, the timeline below.
+/// Tokens and predictions left, attention in the middle, curves (behind them the sweep) and memories right, the timeline below.
 fn first_layout() -> Tree<Pane> {
     let mut tiles = Tiles::default();
     let known = kinds();
@@ -80,7 +81,7 @@ fn first_layout() -> Tree<Pane> {
     };
     let left = [tabs(&["tokens"]), tabs(&["predictions", "experiment", "surgery", "runs"])];
     let middle = [tabs(&["heads"]), tabs(&["attention"])];
-    let right = [tabs(&["curves"]), tabs(&["memories", "query_key"])];
+    let right = [tabs(&["curves", "sweep"]), tabs(&["memories", "query_key"])];
     let below = tabs(&["timeline"]);
     let rest: Vec<&str> = known.iter().copied().filter(|kind| !title_is_placed(kind)).collect();
     let spare = tabs(&rest);
@@ -104,6 +105,7 @@ fn title_is_placed(kind: &str) -> bool {
         "heads",
         "attention",
         "curves",
+        "sweep",
         "memories",
         "query_key",
         "timeline",

@@ -23,6 +23,7 @@ mod shot;
 pub mod state;
 mod stopwatch;
 mod surgery;
+mod sweep;
 mod theme;
 mod timeline;
 mod tokens;
@@ -38,6 +39,7 @@ use egui::util::undoer::Undoer;
 use egui::{CentralPanel, Context, Frame, Id, Margin, Panel, ThemePreference, Ui};
 use serde::{Deserialize, Serialize};
 
+use crate::figure::Pick;
 use crate::record::error::{Error, Result};
 use crate::record::folder::library as runs;
 use crate::run::experiment::Experiment;
@@ -62,7 +64,7 @@ pub use open::open;
 /// What the command line says of the window.
 #[derive(Clone, Debug, Default)]
 pub struct Launch {
-    /// An experiment or a run folder; none: the experiment that comes with the program.
+    /// An experiment, a run folder or the folder of a sweep; none: the experiment that comes with the program.
     pub what: Option<String>,
     /// Save what the window shows to this file, then quit.
     pub screenshot: Option<PathBuf>,
@@ -122,6 +124,8 @@ pub struct App {
     dialogs: Dialogs,
     worker: Worker,
     shelf: Shelf,
+    /// The step that was asked for with the sweep that is being read.
+    sweep_step: Option<u64>,
     shot: Option<Shot>,
     adapter: Option<Adapter>,
     dark: bool,
@@ -180,6 +184,7 @@ impl App {
             dialogs: Dialogs::new(surroundings.system_dialogs),
             worker: Worker::new(wake),
             shelf: Shelf::default(),
+            sweep_step: None,
             shot: None,
             adapter: surroundings.adapter,
             dark: false,
@@ -244,6 +249,7 @@ impl App {
     fn carry_out(&mut self, action: Action, ctx: &Context) {
         match action {
             Action::Do(command) => self.command(command, ctx),
+            Action::Pick { pick: Pick::Run(run), .. } => self.show_run_of_sweep(run),
             Action::Pick { pick, shift } => self.lab.pick(&pick, shift),
             Action::View(step) => {
                 self.lab.playback.playing = false;
@@ -263,6 +269,7 @@ impl App {
             Action::Start => self.restart(),
             Action::Text(text) => self.lab.set_text(&text),
             Action::OpenRun(folder) => self.open_run(folder, None),
+            Action::ReadSweep(folder) => self.open_sweep(folder, true, None),
             Action::DeleteRun(folder) => self.delete_run(folder),
             Action::NameRun(folder, name) => self.name_run(&folder, &name),
             Action::SaveFigure(kind) => self.ask(Purpose::SaveFigure(kind)),
@@ -466,6 +473,8 @@ impl App {
                 Outcome::Opened(Err(error), _) | Outcome::Experiment(Err(error)) => {
                     self.lab.trouble(error);
                 }
+                Outcome::Sweep(Ok(sweep), again) => self.opened_sweep(*sweep, again),
+                Outcome::Sweep(Err(error), _) => self.lab.trouble(error),
                 Outcome::Listed(Ok(runs)) => self.shelf.runs = runs,
                 Outcome::Listed(Err(error)) => self.lab.trouble(error),
             }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -16,6 +17,7 @@ use crate::record::error::{Error, Result};
 use crate::record::folder::Reader;
 use crate::record::folder::library::home;
 use crate::record::knobs;
+use crate::record::sweep::{Run, Sweep, is_sweep};
 use crate::record::weights::Weights;
 use crate::run::experiment::Experiment;
 
@@ -186,9 +188,54 @@ impl App {
         });
     }
 
+    /// Opens the folder of a run, or of a sweep with the first run of it that can be looked at.
     pub(super) fn open_run(&mut self, folder: PathBuf, step: Option<u64>) {
+        if is_sweep(&folder) {
+            return self.open_sweep(folder, false, step);
+        }
         let open = move || Outcome::Opened(Opened::read(&folder).map(Box::new), step);
         self.work("open run", open);
+    }
+
+    pub(super) fn open_sweep(&mut self, folder: PathBuf, again: bool, step: Option<u64>) {
+        self.sweep_step = step;
+        self.work("open sweep", move || Outcome::Sweep(Sweep::read(&folder).map(Box::new), again));
+    }
+
+    /// Shows a sweep that was read.
+    pub(super) fn opened_sweep(&mut self, sweep: Sweep, again: bool) {
+        let step = self.sweep_step.take();
+        for problem in sweep.runs.iter().filter_map(|run| run.problem.clone()) {
+            self.lab.trouble(Error::input(problem));
+        }
+        let sweep = Arc::new(sweep);
+        self.lab.sweep = Some(sweep.clone());
+        self.lab.changed();
+        if again {
+            return;
+        }
+        self.dock.show_panel("sweep");
+        let recorded = |run: &Run| run.recording.as_ref().is_some_and(|r| !r.recorded.is_empty());
+        match sweep.runs.iter().position(recorded).and_then(|run| sweep.folder_of(run)) {
+            Some(folder) => self.open_run(folder, step),
+            None => self.lab.trouble(Error::usage(format!(
+                "no run of the sweep {} has begun: go on with mnemoscope sweep --out \"{}\"",
+                sweep.folder.display(),
+                sweep.folder.display()
+            ))),
+        }
+    }
+
+    /// Shows a run of the sweep: the one that is open already, or else its folder.
+    pub(super) fn show_run_of_sweep(&mut self, run: usize) {
+        let Some(folder) = self.lab.sweep.as_ref().and_then(|sweep| sweep.folder_of(run)) else {
+            return;
+        };
+        let open = self.lab.folders_of_runs().position(|f| f == Some(&folder));
+        match open {
+            Some(index) => self.lab.choose(index),
+            None => self.open_run(folder, None),
+        }
     }
 
     /// A path was chosen for something.

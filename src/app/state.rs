@@ -14,6 +14,7 @@ use crate::record::intervention::Intervention;
 use crate::record::knobs;
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::recording::Recording;
+use crate::record::sweep::Sweep;
 use crate::record::weights::Weights;
 use crate::run::experiment::Experiment;
 use crate::run::session::Command;
@@ -46,6 +47,8 @@ impl Playback {
 pub struct Lab {
     pub runs: Vec<Run>,
     pub current: usize,
+    /// The sweep that is open.
+    pub sweep: Option<Arc<Sweep>>,
     /// How many runs this window has had.
     runs_had: u64,
     /// Runs that are still to be begun: building them is work for another thread.
@@ -93,6 +96,7 @@ impl Lab {
         Self {
             runs: Vec::new(),
             current: 0,
+            sweep: None,
             runs_had: 0,
             orders: Vec::new(),
             building: 0,
@@ -404,7 +408,8 @@ impl Lab {
     pub fn pick(&mut self, pick: &Pick, shift: bool) {
         let selection = &mut self.selection;
         match *pick {
-            Pick::Nothing | Pick::Token(_) => return,
+            // A run is opened by the window.
+            Pick::Nothing | Pick::Token(_) | Pick::Run(_) => return,
             Pick::Query(at) | Pick::Key(at) if shift => selection.key = Some(at),
             Pick::Query(at) => selection.query = Some(at),
             Pick::Key(at) => selection.key = Some(at),
@@ -556,6 +561,11 @@ impl Lab {
         if self.playback.playing && self.step.is_none() {
             self.view(Some(0));
         }
+    }
+
+    /// The folder of each run in the window, in their order.
+    pub fn folders_of_runs(&self) -> impl Iterator<Item = Option<&PathBuf>> {
+        self.runs.iter().map(|run| run.recording.folder.as_ref())
     }
 
     /// Folders of the runs in the window.

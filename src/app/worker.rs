@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::record::error::{Error, Result};
 use crate::record::folder::library::Entry;
+use crate::record::sweep::Sweep;
 use crate::run::experiment::Experiment;
 
 use super::dialogs::Purpose;
@@ -22,6 +23,8 @@ pub enum Outcome {
     Begun(Result<Box<Begun>>),
     /// A recorded run, and the step of it that was asked for.
     Opened(Result<Box<Opened>>, Option<u64>),
+    /// The runs of a sweep, and whether it was open before.
+    Sweep(Result<Box<Sweep>>, bool),
     /// An experiment file, to be begun.
     Experiment(Result<Box<Experiment>>),
     Listed(Result<Vec<Entry>>),

@@ -1,6 +1,6 @@
 //! `mnemoscope figure`: a panel of a recorded run as a file, drawn by the same code as the window.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ use crate::panel::{self, NetShape, Palette, Panel, Selection, View};
 use crate::record::error::{Error, Result};
 use crate::record::knobs;
 use crate::record::registry::find;
+use crate::record::sweep::{Plan, Sweep, is_sweep};
+use crate::record::vocab::Vocab;
 
 use super::run_at::{Asked, RunAt};
 use super::{assignment, say};
@@ -70,17 +72,64 @@ impl Figure {
             Some(text) => parse_length(text)?,
             None => width * usual_aspect(&self.panel),
         };
+        if is_sweep(self.asked.folder()) {
+            let page = self.page([width, height], style, self.sweep_provenance(&mut *panel)?);
+            return self.write(&self.draw_sweep(&*panel, &page)?, &page, format);
+        }
         let mut run = self.asked.open()?;
         let drawing = self.draw(&mut *panel, &mut run, [width, height], &style)?;
-        let page = Page {
-            size: [width, height],
-            dpi: self.dpi,
-            style,
-            provenance: self.provenance(&mut *panel, &run),
-        };
-        save(&self.out, &render(&drawing, &page, format)?, self.force)?;
+        let provenance = self.provenance(&mut *panel, &run);
+        self.write(&drawing, &self.page([width, height], style, provenance), format)
+    }
+
+    fn page(&self, size: [f32; 2], style: Style, provenance: Provenance) -> Page {
+        Page { size, dpi: self.dpi, style, provenance }
+    }
+
+    fn write(&self, drawing: &Drawing, page: &Page, format: Format) -> Result<ExitCode> {
+        save(&self.out, &render(drawing, page, format)?, self.force)?;
         say(self.out.display().to_string())?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The one panel that draws a sweep: it needs no network.
+    fn draw_sweep(&self, panel: &dyn Panel, page: &Page) -> Result<Drawing> {
+        if self.panel != "sweep" {
+            super::sweep::refuse(self.asked.folder())?;
+        }
+        let sweep = Sweep::read(self.asked.folder())?;
+        let drawing = panel.figure(&View {
+            net: &NetShape::default(),
+            vocab: &Vocab::new(Vec::new()),
+            roles: &[],
+            runs: &[],
+            sweep: Some(&sweep),
+            step: None,
+            live: false,
+            readings: None,
+            failure: None,
+            selection: &Selection::default(),
+            palette: palette(&page.style),
+            size: page.size,
+        });
+        drawing.empty.as_ref().map_or(Ok(()), |why| Err(Error::usage(why.clone())))?;
+        Ok(drawing)
+    }
+
+    fn sweep_provenance(&self, panel: &mut dyn Panel) -> Result<Provenance> {
+        let plan = Plan::read(self.asked.folder())?;
+        Ok(Provenance {
+            run: name_of(self.asked.folder()),
+            panel: self.words(panel),
+            experiment: plan.to_toml(),
+            ..Provenance::new()
+        })
+    }
+
+    /// The panel with its settings.
+    fn words(&self, panel: &mut dyn Panel) -> String {
+        let settings = knobs::to_table(panel).to_string().replace('\n', "; ");
+        format!("{} {}", self.panel, settings.trim_end_matches("; "))
     }
 
     fn draw(
@@ -109,18 +158,13 @@ impl Figure {
             vocab: run.instrument.source().vocab(),
             roles: run.instrument.source().roles(),
             runs: &[(name, Arc::new(run.recording.clone()))],
+            sweep: None,
             step: Some(step),
             live: false,
             readings: Some(&readings),
             failure: None,
             selection: &selection,
-            palette: Palette {
-                dark: style.dark,
-                paper: style.paper,
-                ink: style.ink,
-                faint: style.faint,
-                accent: Palette::accent_on(style.dark),
-            },
+            palette: palette(style),
             size,
         };
         let drawing = panel.figure(&view);
@@ -156,22 +200,31 @@ impl Figure {
     }
 
     fn provenance(&self, panel: &mut dyn Panel, run: &RunAt) -> Provenance {
-        let settings = knobs::to_table(panel).to_string().replace('\n', "; ");
         let vocab = run.instrument.source().vocab();
         Provenance {
-            run: self
-                .asked
-                .folder()
-                .file_name()
-                .map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+            run: name_of(self.asked.folder()),
             step: Some(run.weights.step),
-            panel: format!("{} {}", self.panel, settings.trim_end_matches("; ")),
+            panel: self.words(panel),
             experiment: run.experiment.to_toml(),
             interventions: run.interventions.iter().map(ToString::to_string).collect(),
             tokens: run.prompt.tokens.iter().map(|&t| vocab.text(t).to_owned()).collect(),
             ..Provenance::new()
         }
     }
+}
+
+fn palette(style: &Style) -> Palette {
+    Palette {
+        dark: style.dark,
+        paper: style.paper,
+        ink: style.ink,
+        faint: style.faint,
+        accent: Palette::accent_on(style.dark),
+    }
+}
+
+fn name_of(folder: &Path) -> String {
+    folder.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }
 
 /// Height over width that suits a panel when nothing is said.
@@ -181,6 +234,7 @@ fn usual_aspect(panel: &str) -> f32 {
         "tokens" => 0.5,
         "heads" => 0.6,
         "curves" | "memories" => 1.2,
+        "sweep" => 1.5,
         _ => 0.9,
     }
 }

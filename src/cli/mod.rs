@@ -3,9 +3,11 @@
 mod bench;
 mod examine;
 mod figure;
+mod gather;
 mod inquire;
 mod list;
 mod run_at;
+mod sweep;
 mod train;
 
 use std::io::Write;
@@ -24,10 +26,13 @@ Examples:
   mnemoscope my-run                        the window, on a recorded run
   mnemoscope train birth-joint --out a-run train without a window, recording into a-run
   mnemoscope train birth --set train.seed=3 --set task.triggers=3 --steps 400
+  mnemoscope sweep birth --seeds 0..19 --set train.rate=0.1,0.3 --steps 400 --out a-sweep
+  mnemoscope gather a-sweep -o runs.csv    one row a run
   mnemoscope figure a-run attention --step 120 --set layer=1 -o head.pdf --width 89mm
 
 Exit codes: 0 done; 2 the words of the command; 3 a file could not be understood;
-4 the system refused (disk, display, graphics); 5 training diverged; 70 a fault of this program;
+4 the system refused (disk, display, graphics); 5 training diverged; 6 not all runs
+of a sweep are finished; 70 a fault of this program;
 130 stopped by Ctrl-C (everything is saved).";
 
 /// A microscope for working memory in transformers.
@@ -45,7 +50,7 @@ struct Cli {
 
 #[derive(Args)]
 struct Window {
-    /// An experiment (a name of `mnemoscope list experiments`, or a .toml file) or a run folder. A name of the list wins:
+    /// An experiment (a name of `mnemoscope list experiments`, or a .toml file), a run folder or the folder of a sweep. A name of the list wins:
     /// ./birth is the folder, birth the experiment
     #[arg(value_name = "EXPERIMENT | RUN_FOLDER")]
     what: Option<String>,
@@ -73,6 +78,10 @@ struct Window {
 enum Command {
     /// Train without a window and record the run
     Train(train::Train),
+    /// Train many runs of an experiment: seeds and values of settings, a few runs at a time
+    Sweep(sweep::Sweep),
+    /// The runs of a sweep as one table, and whether two numbers of them go together
+    Gather(gather::Gather),
     /// List kinds of things, or one with every setting, default and range
     List(list::List),
     /// Ask a recorded run at a step: probes, predictions, the effect of a cut
@@ -122,6 +131,8 @@ pub fn carried_out(command: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Some(Command::Train(args)) => args.run(),
+        Some(Command::Sweep(args)) => args.run(),
+        Some(Command::Gather(args)) => args.run(),
         Some(Command::List(args)) => args.run(),
         Some(Command::Examine(args)) => args.run(),
         Some(Command::Patch(args)) => args.run(),

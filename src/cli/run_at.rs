@@ -82,6 +82,7 @@ fn intervention(what: &str, vocab: &Vocab) -> Result<Intervention> {
 
 impl At {
     pub fn open(&self) -> Result<RunAt> {
+        super::sweep::refuse(&self.folder)?;
         let mut reader = Reader::open(&self.folder)?;
         let recording = reader.recording.clone();
         let experiment = Experiment::of_run(&self.folder)?;

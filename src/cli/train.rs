@@ -128,7 +128,10 @@ enum End {
 }
 
 /// A message for each Ctrl-C (or termination signal).
-fn interrupts() -> Result<Receiver<()>> {
+///
+/// # Errors
+/// When the system does not let this program listen.
+pub(super) fn interrupts() -> Result<Receiver<()>> {
     let (sender, receiver) = bounded(1);
     ctrlc::set_handler(move || {
         let _ = sender.try_send(());
@@ -171,6 +174,20 @@ fn watch(session: &Session, interrupted: &Receiver<()>, report: &mut Report) -> 
         None if stopped => End::Stopped,
         None => End::Done,
     })
+}
+
+/// The numbers of a row that tell most: `loss 2.113  in-context accuracy 0.981`.
+pub(super) fn summary(columns: &[String], row: &MetricsRow) -> String {
+    let shown = [("loss", "loss"), ("accuracy_in_context", "in-context accuracy")];
+    let value = |name: &str| {
+        let i = columns.iter().position(|c| c == name)?;
+        row.values.get(i).copied().filter(|v| v.is_finite())
+    };
+    let parts: Vec<String> = shown
+        .iter()
+        .filter_map(|(name, label)| Some(format!("{label} {:.3}", value(name)?)))
+        .collect();
+    parts.join("  ")
 }
 
 /// What a person sees meanwhile: a bar on a terminal, plain lines elsewhere.
@@ -236,16 +253,7 @@ impl Report {
     }
 
     fn summary(&self, row: &MetricsRow) -> String {
-        let shown = [("loss", "loss"), ("accuracy_in_context", "in-context accuracy")];
-        let value = |name: &str| {
-            let i = self.columns.iter().position(|c| c == name)?;
-            row.values.get(i).copied().filter(|v| v.is_finite())
-        };
-        let parts: Vec<String> = shown
-            .iter()
-            .filter_map(|(name, label)| Some(format!("{label} {:.3}", value(name)?)))
-            .collect();
-        parts.join("  ")
+        summary(&self.columns, row)
     }
 
     fn line(&mut self, text: &str) -> Result<()> {

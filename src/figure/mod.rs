@@ -333,4 +333,6 @@ pub enum Pick {
     },
     /// A token of the vocabulary.
     Token(u32),
+    /// A run of the sweep that is open, by its number.
+    Run(usize),
 }

@@ -84,6 +84,39 @@ fn pick_point(area: &Area, cloud: &Cloud, at: [f32; 2]) -> Option<(Pick, String)
     Some((pick, hover))
 }
 
+/// The name of the line nearest to a place, of those drawn within [`REACH`] of it.
+pub fn line_at(figure: &Figure, scene: &Scene, at: [f32; 2]) -> Option<String> {
+    let (area, index) = scene.areas.iter().rev().find_map(|area| match area.pick {
+        AreaPick::Plot(index) if area.contains(at) => Some((area, index)),
+        _ => None,
+    })?;
+    let plot = figure.plots.get(index)?;
+    let [from, to] = area.frame;
+    let x = Scale::new(plot.x.range, plot.x.log, (from[0], to[0]));
+    let y = Scale::new(plot.y.range, plot.y.log, (from[1], to[1]));
+    let named = plot.marks.iter().filter_map(|mark| match mark {
+        Mark::Line { name, points, .. } if !name.is_empty() => Some((name, points)),
+        _ => None,
+    });
+    let distance = |points: &[[f64; 2]]| {
+        let places: Vec<[f32; 2]> = points.iter().map(|p| [x.at(p[0]), y.at(p[1])]).collect();
+        let parts = places.windows(2).map(|ends| to_segment(at, ends[0], ends[1]));
+        parts.filter(|d| d.is_finite()).fold(f32::INFINITY, f32::min)
+    };
+    let near = named.map(|(name, points)| (distance(points), name));
+    let near = near.filter(|(distance, _)| *distance <= REACH);
+    near.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name.clone())
+}
+
+/// Distance of a place from the straight line between two others.
+fn to_segment(at: [f32; 2], from: [f32; 2], to: [f32; 2]) -> f32 {
+    let along = [to[0] - from[0], to[1] - from[1]];
+    let square = along[0] * along[0] + along[1] * along[1];
+    let part = (at[0] - from[0]) * along[0] + (at[1] - from[1]) * along[1];
+    let t = if square > 0.0 { (part / square).clamp(0.0, 1.0) } else { 0.0 };
+    (at[0] - from[0] - t * along[0]).hypot(at[1] - from[1] - t * along[1])
+}
+
 /// What the lines of a plot say at one x.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {

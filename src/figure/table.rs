@@ -2,6 +2,7 @@
 
 use super::marks::exists;
 use super::{Cloud, Figure, Heat, HeatPick, Mark, Plot, cloud};
+use crate::record::columns::harmless;
 use crate::record::error::{Error, Result};
 
 /// Columns of the table. `x` and `y` are in the units of the axes; of a heat map they are the column and the row.
@@ -129,12 +130,4 @@ impl Table {
 
 fn name(names: &[String], index: usize) -> String {
     names.get(index).cloned().unwrap_or_default()
-}
-
-/// Text that no spreadsheet takes for a formula.
-fn harmless(text: &str) -> String {
-    match text.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{text}"),
-        _ => text.to_owned(),
-    }
 }

@@ -10,6 +10,7 @@ pub mod ink;
 pub mod memories;
 pub mod predictions;
 pub mod query_key;
+pub mod sweep;
 pub mod timeline;
 pub mod tokens;
 
@@ -23,6 +24,7 @@ use crate::record::knobs::Knobs;
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::recording::Recording;
 use crate::record::registry::Entry;
+use crate::record::sweep::Sweep;
 use crate::record::vocab::Vocab;
 
 /// All panels that draw a figure.
@@ -34,6 +36,7 @@ pub const ALL: &[Entry<dyn Panel>] = &[
     Entry { name: "query_key", make: || Box::<query_key::QueryKey>::default() },
     Entry { name: "memories", make: || Box::<memories::Memories>::default() },
     Entry { name: "curves", make: || Box::<curves::Curves>::default() },
+    Entry { name: "sweep", make: || Box::<sweep::Sweep>::default() },
     Entry { name: "timeline", make: || Box::<timeline::Timeline>::default() },
 ];
 
@@ -83,6 +86,8 @@ pub struct View<'a> {
     pub roles: &'a [&'static str],
     /// Runs to draw, the one in view first; each with a short name.
     pub runs: &'a [(String, Arc<Recording>)],
+    /// The sweep that is open; its runs are not those of `runs`.
+    pub sweep: Option<&'a Sweep>,
     /// The step in view; `None` means the newest.
     pub step: Option<u64>,
     /// The run in view is being trained: its newest step is not its last.

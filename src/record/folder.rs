@@ -4,7 +4,7 @@
 
 pub mod library;
 
-mod disk;
+pub(super) mod disk;
 mod store;
 mod tensors;
 
@@ -600,6 +600,38 @@ pub fn about(folder: &Path) -> Result<About> {
 /// When the file is damaged.
 pub fn checkpoint(folder: &Path) -> Result<Option<Checkpoint>> {
     Ok(read_checkpoint(folder)?.map(|(checkpoint, _)| checkpoint))
+}
+
+/// Step of the checkpoint of a run; `None` when nothing was saved yet. Its tensors are not read.
+///
+/// # Errors
+/// When the file is damaged.
+pub fn saved_step(folder: &Path) -> Result<Option<u64>> {
+    let path = folder.join("checkpoint.safetensors");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let mut file = File::open(&path).map_err(|e| refused("reading", &path, &e))?;
+    let length = file.metadata().map_err(|e| refused("reading", &path, &e))?.len();
+    let contents = tensors::contents(&mut file, length, &path)?;
+    let note: Option<Value> = contents.note.and_then(|note| serde_json::from_str(&note).ok());
+    let step = note.and_then(|note| note.get("step").and_then(Value::as_u64));
+    step.map(Some).ok_or_else(|| Error::input(format!("{}: its note is damaged", path.display())))
+}
+
+/// Whether a program is writing the run in a folder right now.
+pub fn is_being_written(folder: &Path) -> bool {
+    let file = File::options().write(true).open(folder.join("lock"));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// Calls `take` with every row of the metrics of a run, one after the other.
+///
+/// # Errors
+/// When it is no run folder, or a line is damaged.
+pub fn rows(folder: &Path, mut take: impl FnMut(MetricsRow)) -> Result<()> {
+    let columns = read_about(folder)?.columns.len();
+    each_row(folder, columns, u64::MAX, |row, _| take(row))
 }
 
 fn write_about(folder: &Path, about: &About) -> Result<()> {

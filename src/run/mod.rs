@@ -9,4 +9,5 @@ mod measure;
 mod meters;
 mod reference;
 pub mod session;
+pub mod sweep;
 pub mod trainer;

@@ -571,3 +571,63 @@ fn one_selection_holds_for_all_panels() {
     let s = &lab.selection;
     assert_eq!((s.query, s.key, s.layer, s.head), (Some(9), Some(4), 0, 1));
 }
+
+#[test]
+fn a_sweep_is_opened_with_a_run_of_it_and_a_picker_and_a_point_choose_what_is_seen() {
+    use mnemoscope::run::sweep::{Crew, carry_out, claim, plan};
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = mnemoscope::run::experiment::Experiment::parse(TINY, "tiny").unwrap();
+    let plan = plan(&experiment, vec![0, 1], Vec::new()).unwrap();
+    let home = folder.path().join("s");
+    claim(&plan, &home).unwrap();
+    let crew = Crew { jobs: 2, threads: 1 };
+    carry_out((&home, &plan), &[0, 1], crew, &crossbeam_channel::never(), &mut |_, _| {});
+    let surroundings = Surroundings {
+        library: Ok(folder.path().join("runs")),
+        system_dialogs: false,
+        adapter: None,
+    };
+    let launch = Launch { what: Some(home.display().to_string()), ..Launch::default() };
+    let mut harness = Harness::builder()
+        .with_size([1600.0, 1000.0])
+        .with_max_steps(4)
+        .build_eframe(|creation| App::new(&creation.egui_ctx, None, surroundings, &launch));
+    let here =
+        |name: &'static str| move |app: &App| app.lab.run().is_some_and(|run| run.name == name);
+    until(&mut harness, "the first run is in view", here("seed0"));
+    assert_eq!(harness.state().lab.sweep.as_ref().unwrap().runs.len(), 2);
+    assert!(harness.query_by_role_and_label(Role::Image, "Sweep figure").is_some());
+    // One dot at the end of its line, one point in the plot of two numbers.
+    let points = |harness: &Harness<'_, App>, name: &str| {
+        harness
+            .query_all_by_label_contains(name)
+            .filter(|n| n.accesskit_node().role() == Role::Button)
+            .count()
+    };
+    assert_eq!(points(&harness, "seed1 ("), 2);
+    harness
+        .query_all_by_label_contains("seed1 (")
+        .find(|node| node.accesskit_node().role() == Role::Button)
+        .unwrap()
+        .click();
+    harness.step();
+    until(&mut harness, "the other run is in view", here("seed1"));
+    // It is open already: no second one of it.
+    harness.state_mut().lab.choose(0);
+    harness.step();
+    harness
+        .query_all_by_label_contains("seed1 (")
+        .find(|node| node.accesskit_node().role() == Role::Button)
+        .unwrap()
+        .click();
+    harness.step();
+    until(&mut harness, "it is in view again", here("seed1"));
+    assert_eq!(harness.state().lab.runs.len(), 2);
+    for picker in ["Lines of the sweep", "Across of the sweep", "Up of the sweep"] {
+        assert!(harness.query_by_role_and_label(Role::ComboBox, picker).is_some(), "{picker}");
+    }
+    assert!(harness.query_by_role_and_label(Role::ComboBox, "Colour of the sweep").is_none());
+    press(&mut harness, "Read again");
+    until(&mut harness, "the sweep is read", |app| !app.lab.is_busy());
+    assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
+}

@@ -466,3 +466,52 @@ fn a_window_that_loses_its_graphics_device_is_opened_anew_and_training_goes_on()
     let reader = Reader::open(&folder.path().join("run")).unwrap();
     assert!(reader.recording.recorded.iter().any(|&s| s >= 20));
 }
+
+#[test]
+fn a_sweep_is_carried_out_gathered_and_questioned() {
+    let folder = tiny();
+    let words = ["sweep", "tiny.toml", "--seeds", "0..3", "--steps", "12", "--out", "s"];
+    let names =
+        done(folder.path(), &[&words[..], &["--dry-run", "--set", "task.triggers=1,2"]].concat());
+    assert_eq!(names.lines().nth(5), Some("5\ttriggers2-seed1"));
+    assert!(!folder.path().join("s").exists());
+    // A job of an array does its own run alone.
+    let out = done(folder.path(), &[&words[..], &["--index", "2"]].concat());
+    assert!(out.contains("1 of 1 runs are finished"), "{out}");
+    let there = |name: &str| folder.path().join("s").join(name).is_dir();
+    assert!(there("seed2") && !there("seed0"));
+    let mut array = program(folder.path(), &[&words[..], &["--index"]].concat());
+    let output = array.env("SLURM_ARRAY_TASK_ID", "9").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("0 to 3"), "{}", text(&output.stderr));
+    let out = done(folder.path(), &["sweep", "--out", "s", "--jobs", "2"]);
+    assert!(out.contains("4 of 4 runs are finished"), "{out}");
+    let output =
+        run(folder.path(), &["sweep", "tiny.toml", "--steps", "12", "--seeds", "1", "--out", "s"]);
+    assert_eq!(output.status.code(), Some(2));
+    let out = done(folder.path(), &["gather", "s"]);
+    assert_eq!(out.lines().count(), 5, "{out}");
+    done(folder.path(), &["gather", "s", "-o", "runs.parquet"]);
+    assert!(fs::read(folder.path().join("runs.parquet")).unwrap().starts_with(b"PAR1"));
+    let output = run(folder.path(), &["gather", "s", "-o", "runs.parquet"]);
+    assert!(text(&output.stderr).contains("--force"), "{}", text(&output.stderr));
+    let out = done(folder.path(), &["gather", "s", "--correlate", "seed,loss"]);
+    assert!(out.contains("over 4 finished runs") && out.contains("Pearson's r"), "{out}");
+    let out = done(folder.path(), &["gather", "s", "--correlate", "step,loss", "--within"]);
+    assert!(out.contains("seed3, n = ") && out.contains("medians over the runs"), "{out}");
+    let output = run(folder.path(), &["examine", "s"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("seed0"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_sweep_whose_runs_diverge_says_so_in_its_exit_code() {
+    let folder = tiny();
+    let rates = "train.rate=0.1,100";
+    let words = ["sweep", "tiny.toml", "--set", rates, "--steps", "60", "--out", "s"];
+    let output = run(folder.path(), &words);
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(6), "{out}");
+    assert!(out.contains("rate100-seed0") && out.contains("diverged"), "{out}");
+    assert!(out.contains("1 of 2 runs are finished"), "{out}");
+}

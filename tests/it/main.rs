@@ -29,6 +29,7 @@ mod reference_back;
 mod room;
 mod session;
 mod shaders;
+mod sweep;
 mod task;
 mod tidy;
 mod tiny;

@@ -23,6 +23,7 @@ use mnemoscope::record::knobs::{self, Slot};
 use mnemoscope::record::question::{ProbeCall, Reading, Readings};
 use mnemoscope::record::recording::Recording;
 use mnemoscope::record::registry::find;
+use mnemoscope::record::sweep::Sweep;
 use mnemoscope::record::vocab::Vocab;
 
 const LIGHT: Palette = Palette {
@@ -39,6 +40,7 @@ struct World {
     vocab: Vocab,
     roles: Vec<&'static str>,
     runs: Vec<(String, Arc<Recording>)>,
+    sweep: Option<Sweep>,
     step: Option<u64>,
     readings: Option<Readings>,
     failure: Option<String>,
@@ -70,6 +72,7 @@ impl World {
             vocab,
             roles: vec!["trigger", "output"],
             runs: vec![("birth".to_owned(), Arc::new(run(300)))],
+            sweep: Some(super::sweep::drawn()),
             step: Some(200),
             readings: None,
             failure: None,
@@ -116,6 +119,7 @@ impl World {
             vocab: &self.vocab,
             roles: &self.roles,
             runs: &self.runs,
+            sweep: self.sweep.as_ref(),
             step: self.step,
             live: true,
             readings: self.readings.as_ref(),
@@ -477,6 +481,7 @@ fn a_panel_without_answers_says_what_it_waits_for() {
     let mut world = World::new();
     world.readings = None;
     world.runs.clear();
+    world.sweep = None;
     for entry in panel::ALL {
         sentence(&world.figure(entry.name));
     }

@@ -111,12 +111,12 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) 
 ///
 /// # Errors
 /// As [`replace`].
-pub(super) fn replace_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(in crate::record) fn replace_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, |file| file.write_all(bytes).map_err(|e| refused("writing", path, &e)))
 }
 
 /// What the system refused, as a sentence.
-pub(super) fn refused(doing: &str, path: &Path, e: &io::Error) -> Error {
+pub(in crate::record) fn refused(doing: &str, path: &Path, e: &io::Error) -> Error {
     let why = match e.kind() {
         io::ErrorKind::StorageFull => "the disk is full".to_owned(),
         io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".to_owned(),
@@ -131,7 +131,7 @@ pub(super) fn refused(doing: &str, path: &Path, e: &io::Error) -> Error {
 ///
 /// # Errors
 /// When it is missing, longer, or no text.
-pub(super) fn read_text(path: &Path, most: u64) -> Result<String> {
+pub(in crate::record) fn read_text(path: &Path, most: u64) -> Result<String> {
     let wrong = |why: String| Error::input(format!("{} cannot be read: {why}", path.display()));
     let data = fs::metadata(path).map_err(|e| wrong(e.to_string()))?;
     if !data.is_file() {
