@@ -17,6 +17,7 @@ mod geometry;
 mod ground;
 mod interventions;
 mod knobs;
+mod lens;
 mod models;
 mod nn;
 mod optim;
