@@ -3,6 +3,7 @@
 mod bench;
 mod examine;
 mod figure;
+mod fit;
 mod list;
 mod run_at;
 mod train;
@@ -78,6 +79,8 @@ enum Command {
     Examine(examine::Examine),
     /// Draw a panel of a recorded run into a file
     Figure(figure::Figure),
+    /// Fit a reader to a recorded run: a linear probe, a tuned lens, or the erasure of a concept
+    Fit(fit::Fit),
     /// Measure how fast this program is on this machine
     Bench(bench::Bench),
 }
@@ -116,6 +119,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::List(args)) => args.run(),
         Some(Command::Examine(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
+        Some(Command::Fit(args)) => args.run(),
         Some(Command::Bench(args)) => args.run(),
         None => cli.window.run(),
     }

@@ -128,7 +128,7 @@ enum End {
 }
 
 /// A message for each Ctrl-C (or termination signal).
-fn interrupts() -> Result<Receiver<()>> {
+pub(super) fn interrupts() -> Result<Receiver<()>> {
     let (sender, receiver) = bounded(1);
     ctrlc::set_handler(move || {
         let _ = sender.try_send(());

@@ -101,12 +101,12 @@ impl Attribution {
         let glyph = |id: f32| format!("“{}”", view.vocab.glyph(as_id(id)));
         let minus = match self.against {
             Against::Nothing => String::new(),
-            Against::Mean => " above the mean".to_owned(),
-            Against::RunnerUp => format!(" above {}", glyph(against)),
+            Against::Mean => " less the mean".to_owned(),
+            Against::RunnerUp => format!(" less that of {}", glyph(against)),
         };
         Ok(Figure {
             title: format!(
-                "After {}: logit of {}{minus} is {}, {}",
+                "After {}: logit of {}{minus}: {}, {}",
                 place(view, query),
                 glyph(token),
                 signed(logit),
@@ -123,7 +123,7 @@ impl Attribution {
 /// Says how it is taken apart, and whether anything is missing.
 fn caption(parts: &[Part], rest: f32) -> String {
     let mut text =
-        "Along the unembedding, with the scale of the final norm held; what a part does through later ones is counted as theirs.".to_owned();
+        "Along the unembedding, with the scale of any final norm held; what a part does through later ones is counted as theirs.".to_owned();
     let size: f32 = parts.iter().map(|part| part.value.abs()).sum();
     if rest.is_finite() && rest.abs() > 1e-3 * size.max(1e-3) {
         text += &format!(
@@ -171,7 +171,8 @@ fn bars(view: &View<'_>, parts: &[Part]) -> Plot {
             .unzip();
         Mark::Bars { name: name.to_owned(), at, values, base: 0.0, width: 0.7, color }
     };
-    let (adds, takes) = (ink::STORED, ink::TARGET);
+    // The colours of the map below.
+    let (adds, takes) = (ColorMap::Vik.at(0.82), ColorMap::Vik.at(0.18));
     let mut marks = vec![
         bar("adds", adds, &|v| v.is_finite() && v >= 0.0),
         bar("takes away", takes, &|v| v.is_finite() && v < 0.0),
@@ -303,13 +304,12 @@ fn sources(view: &View<'_>, answer: &Reading, query: usize) -> Option<Plot> {
     })
 }
 
+/// With a sign, and a minus as long as a plus.
 fn signed(value: f32) -> String {
     if value.is_nan() {
         return number(value);
     }
-    if value != 0.0 && value.abs() < 0.005 {
-        format!("{value:+.0e}")
-    } else {
-        format!("{value:+.2}")
-    }
+    let small = value != 0.0 && value.abs() < 0.005;
+    let text = if small { format!("{value:+.0e}") } else { format!("{value:+.2}") };
+    text.replace('-', "−")
 }

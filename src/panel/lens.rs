@@ -106,6 +106,7 @@ impl Lens {
             Window::All => vec![self.whole(view, &found, range)],
             Window::Around => self.bands(view, &found, range),
         };
+        let shown = shown(&plots, found.positions);
         if let Some(first) = plots.first_mut() {
             let label = match self.shade {
                 Shade::Probability => "probability of the likeliest",
@@ -116,7 +117,7 @@ impl Lens {
             first.color_bar = Some(ColorBar { label, map, range, log: false });
         }
         Ok(Figure {
-            title: format!("Predictions between the layers, {}", step_text(view)),
+            title: format!("Predictions between the layers{shown}, {}", step_text(view)),
             plots,
             columns: 1,
             caption: "Each row is read by the network's own final norm and unembedding; the last is its own prediction.".to_owned(),
@@ -233,6 +234,16 @@ impl Lens {
             hover: hover(view, found, &top, boundary, position),
         }
     }
+}
+
+/// Which positions the plots show, where it is not all.
+fn shown(plots: &[Plot], positions: usize) -> String {
+    let from = plots.first().map_or(0.0, |plot| plot.x.range.0);
+    let to = plots.last().map_or(0.0, |plot| plot.x.range.1).min(positions as f64);
+    if to - from >= positions as f64 {
+        return String::new();
+    }
+    format!(" at positions {from} to {}", (to - 1.0).max(0.0))
 }
 
 fn hover(

@@ -12,6 +12,7 @@ mod examples;
 mod experiments;
 mod fidelity;
 mod figure;
+mod fit;
 mod folder;
 mod geometry;
 mod ground;

@@ -35,7 +35,7 @@ pub struct Fitting {
 
 impl Default for Fitting {
     fn default() -> Self {
-        Self { bias: true, decay: 1e-4, rounds: 500, slope: 1e-6 }
+        Self { bias: true, decay: 1e-2, rounds: 500, slope: 1e-6 }
     }
 }
 
