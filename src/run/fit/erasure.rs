@@ -157,12 +157,6 @@ impl Tap for Erasing<'_> {
         }
         let at: Vec<u8> = self.at.iter().map(|at| u8::from(*at)).collect();
         let at = Tensor::from_vec(at, (batch, positions, 1), x.device())?.broadcast_as(x.dims())?;
-        Ok(at.where_cond(&self.erased(&x)?, &x)?)
-    }
-}
-
-impl Erasing<'_> {
-    fn erased(&self, x: &Tensor) -> Result<Tensor> {
-        self.eraser.erased(x)
+        Ok(at.where_cond(&self.eraser.erased(&x)?, &x)?)
     }
 }

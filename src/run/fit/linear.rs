@@ -112,6 +112,10 @@ fn shuffled(count: usize, seed: u64) -> Vec<usize> {
     order
 }
 
+/// A coordinate whose variance is this share of the largest mean square is constant but for the rounding of `f32`, which would
+/// tell everything if it were blown up to unit variance.
+const ROUNDING: f64 = 1e-10;
+
 /// Mean and deviation of each coordinate: coefficients of all have one size.
 struct Standard {
     mean: Vec<f64>,
@@ -138,8 +142,9 @@ impl Standard {
                 "some of the vectors to be read are not finite: training has diverged. Go back to an earlier step",
             ));
         }
-        // A coordinate that never changes tells nothing.
-        let deviation = square.iter().map(|s| if *s > 1e-18 { s.sqrt() } else { 1.0 }).collect();
+        let sizes = square.iter().zip(&mean).map(|(s, m)| s + m * m);
+        let floor = ROUNDING * sizes.fold(0.0, f64::max);
+        let deviation = square.iter().map(|s| if *s > floor { s.sqrt() } else { 1.0 }).collect();
         Ok(Self { mean, deviation })
     }
 
