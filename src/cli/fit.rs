@@ -53,7 +53,7 @@ pub struct Fit {
     /// Step to fit at: the nearest one whose weights are recorded (default: the last)
     #[arg(long, value_name = "N")]
     step: Option<u64>,
-    /// Where vectors are read, e.g. layer0.resid_mid (default: resid_post of the last layer; the lens reads all boundaries)
+    /// Where vectors are read, e.g. `layer0.resid_mid` (default: `resid_post` of the last layer; the lens reads all boundaries)
     #[arg(long, value_name = "SITE")]
     site: Option<String>,
     /// Positions that give an example: all, a role of the task, other (of no role), repeated (the answer was seen

@@ -16,7 +16,7 @@ pub struct Readout {
     pub norm_weight: Option<Tensor>,
     /// `[width]`
     pub norm_bias: Option<Tensor>,
-    /// W_U, `[vocab, width]`.
+    /// `W_U`, `[vocab, width]`.
     pub unembed: Tensor,
     /// `[vocab]`
     pub bias: Option<Tensor>,
@@ -80,7 +80,7 @@ impl Readout {
 
 /// How the attention of a layer is added to the residual stream: `Σ_head z[head] · matrix[head] + bias`.
 pub struct Writes {
-    /// W_O by head, `[head, dim, width]`.
+    /// `W_O` by head, `[head, dim, width]`.
     pub matrix: Tensor,
     /// `[width]`
     pub bias: Option<Tensor>,

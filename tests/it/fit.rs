@@ -34,7 +34,7 @@ fn fitted(data: &Dataset, fitting: Fitting) -> Fitted {
 
 // ── made-up data ─────────────────────────────────────────────────────────────────────────────────────
 
-/// That of tests/python/readers_reference.py.
+/// That of `tests/python/readers_reference.py`.
 fn reference_data() -> Dataset {
     let label = |i: usize| (i * 7 % 11 % 3) as u32;
     let x = (0..240).map(|k| {
@@ -69,7 +69,7 @@ fn assert_all_near(found: &[f32], expected: &[f64], tolerance: f64) {
 
 // ── linear readers ───────────────────────────────────────────────────────────────────────────────────
 
-/// The numbers are those of tests/python/readers_reference.py with numpy 2.4.6 and scipy 1.17.1.
+/// The numbers are those of `tests/python/readers_reference.py` with numpy 2.4.6 and scipy 1.17.1.
 #[test]
 fn softmax_regression_finds_the_minimum_that_scipy_finds() {
     let fitting = Fitting { decay: 0.01, slope: 1e-9, ..Fitting::default() };
@@ -161,7 +161,7 @@ fn a_fit_that_is_stopped_gives_nothing() {
 
 // ── erasure ──────────────────────────────────────────────────────────────────────────────────────────
 
-/// The numbers are those of tests/python/readers_reference.py with numpy 2.4.6.
+/// The numbers are those of `tests/python/readers_reference.py` with numpy 2.4.6.
 #[test]
 fn erasure_is_the_projection_that_numpy_computes() {
     let eraser = leace(&reference_data(), RIDGE).unwrap();

@@ -130,7 +130,7 @@ impl Desk<'_> {
             Kind::Leace => self.erase(&halves, kept)?,
         };
         let Some((reader, report)) = found else { return Ok(None) };
-        let about = self.about(step, &halves, report);
+        let about = self.about(step, &halves, &report);
         Ok(Some(Outcome { reader, about }))
     }
 
@@ -182,7 +182,7 @@ impl Desk<'_> {
         gather(self.subject, self.pool, &wanted, doing, &mut *self.watch)
     }
 
-    fn about(&self, step: u64, halves: &Halves, report: Value) -> Value {
+    fn about(&self, step: u64, halves: &Halves, report: &Value) -> Value {
         let settings = self.settings;
         let half = |first: u64, half: &Gathered| {
             json!({
