@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::figure::file::save;
 use crate::probe::inquiry::Inquiry;
 use crate::record::array::Array;
-use crate::record::error::{Error, Result};
+use crate::record::error::Result;
 use crate::record::question::{ProbeCall, Reading, Readings};
 use crate::run::job::inquiry_of;
 
@@ -240,10 +239,8 @@ impl Common {
 
 /// The answer, under a progress bar; false where Ctrl-C ended it before the end.
 fn asked(run: &mut RunAt, inquiry: &dyn Inquiry) -> Result<(Reading, bool)> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    let stop = stopped.clone();
-    ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
-        .map_err(|e| Error::system(format!("cannot listen for Ctrl-C: {e}")))?;
+    let interrupts = super::train::interrupts()?;
+    let mut stopped = false;
     // Drawn on standard error, and only where that is a terminal.
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} passes, {eta} left") {
@@ -252,12 +249,13 @@ fn asked(run: &mut RunAt, inquiry: &dyn Inquiry) -> Result<(Reading, bool)> {
     let mut tell = |done: usize, total: usize, _: &dyn Fn() -> Result<Reading>| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
-        !stopped.load(Ordering::Relaxed)
+        stopped |= interrupts.try_recv().is_ok();
+        !stopped
     };
     let prompt = run.prompt.clone();
     let reading = run.instrument.inquire(&run.weights, &prompt, inquiry, &mut tell);
     bar.finish_and_clear();
-    Ok((reading?, !stopped.load(Ordering::Relaxed)))
+    Ok((reading?, !stopped))
 }
 
 /// Cells of a map in the summary.

@@ -3,6 +3,7 @@
 mod bench;
 mod examine;
 mod figure;
+mod fit;
 mod gather;
 mod inquire;
 mod list;
@@ -96,6 +97,8 @@ enum Command {
     KnockOut(inquire::KnockOut),
     /// Draw a panel of a recorded run into a file
     Figure(figure::Figure),
+    /// Fit a reader to a recorded run: a linear probe, a tuned lens, or the erasure of a concept
+    Fit(fit::Fit),
     /// Measure how fast this program is on this machine
     Bench(bench::Bench),
 }
@@ -140,6 +143,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Scrub(args)) => args.run(),
         Some(Command::KnockOut(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
+        Some(Command::Fit(args)) => args.run(),
         Some(Command::Bench(args)) => args.run(),
         None => cli.window.run(),
     }

@@ -24,6 +24,7 @@ use crate::nn::tape::{Tape, Value};
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
 
+use super::readout::{Readout, Writes};
 use super::{Architecture, Input, Layout, Model, Output};
 
 crate::choices! {
@@ -191,7 +192,7 @@ impl Model for Network {
         let x3 = self.fed_forward(params, x2, tap)?;
         let x3 = through(tap, 1, Point::ResidPost, x3)?;
         let x3 = through(tap, 1, Point::Final, x3)?;
-        let logits = through(tap, 1, Point::Logits, self.unembedded(params, &x3)?)?;
+        let logits = through(tap, 1, Point::Logits, self.reads(params).logits(&x3)?)?;
         Ok(Output { logits, state: None })
     }
 
@@ -219,6 +220,15 @@ impl Model for Network {
                 tape.scale(logits, 1.0 / self.layout.width as f32)
             }
         }))
+    }
+
+    fn readout(&self, params: &Params) -> Option<Readout> {
+        Some(self.reads(params))
+    }
+
+    fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
+        let Some(layer) = self.layers.get(layer) else { return Ok(None) };
+        Writes::new(Some(&params.get(layer.wo)), None, 1, self.layout.width, params).map(Some)
     }
 }
 
@@ -345,14 +355,14 @@ impl Network {
         sum(residual, &through(tap, layer, point, linear(x, w, None)?)?)
     }
 
-    fn unembedded(&self, params: &Params, x3: &Tensor) -> Result<Tensor> {
+    fn reads(&self, params: &Params) -> Readout {
         match self.unembed {
-            Some(unembed) => linear(x3, &params.get(unembed), None),
+            Some(unembed) => Readout::plain(params.get(unembed)),
             // E / √width as W_U, and logits divided by √width once more.
-            None => {
-                let logits = linear(x3, &params.get(self.embed), None)?;
-                Ok((logits / self.layout.width as f64)?)
-            }
+            None => Readout {
+                scale: 1.0 / self.layout.width as f64,
+                ..Readout::plain(params.get(self.embed))
+            },
         }
     }
 

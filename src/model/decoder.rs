@@ -13,6 +13,7 @@ use crate::nn::tape::{Tape, Value};
 use crate::record::error::{Error, Result};
 use crate::record::intervention::Point;
 
+use super::readout::{Readout, Writes};
 use super::{Architecture, Input, Layout, Model, Output};
 
 crate::choices! {
@@ -142,7 +143,7 @@ impl Model for Transformer {
         for layer in &self.layers {
             x = layer.forward(params, &x, tap)?;
         }
-        Ok(Output { logits: self.unembed(params, &x, tap)?, state: None })
+        Ok(Output { logits: self.unembedded(params, &x, tap)?, state: None })
     }
 
     fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<Option<Value>> {
@@ -157,6 +158,18 @@ impl Model for Transformer {
         let x = tape.in_loss(x);
         let x = tape.normalize(x, &self.norm)?;
         self.unembed.record(tape, x).map(Some)
+    }
+
+    fn readout(&self, params: &Params) -> Option<Readout> {
+        Some(self.reads(params))
+    }
+
+    fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
+        let Some(layer) = self.layers.get(layer) else { return Ok(None) };
+        let SelfAttention { how, outputs, .. } = &layer.attention;
+        let matrix = outputs.as_ref().map(|map| params.get(map.weight));
+        let bias = outputs.as_ref().and_then(|map| map.bias).map(|bias| params.get(bias));
+        Writes::new(matrix.as_ref(), bias, how.heads, self.layout.width, params).map(Some)
     }
 }
 
@@ -178,11 +191,17 @@ impl Transformer {
     }
 
     /// `[batch, pos, width]` to `[batch, pos, vocab]`.
-    fn unembed(&self, params: &Params, x: &Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
+    fn unembedded(&self, params: &Params, x: &Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
         let last = self.layers.len() - 1;
-        let x = self.norm.forward(params, x)?;
-        let x = through(tap, last, Point::Final, x)?;
-        through(tap, last, Point::Logits, self.unembed.forward(params, &x)?)
+        let readout = self.reads(params);
+        let x = through(tap, last, Point::Final, readout.normalized(x)?)?;
+        through(tap, last, Point::Logits, readout.logits(&x)?)
+    }
+
+    fn reads(&self, params: &Params) -> Readout {
+        let bias = self.unembed.bias.map(|bias| params.get(bias));
+        let plain = Readout { bias, ..Readout::plain(params.get(self.unembed.weight)) };
+        plain.after(&self.norm, params)
     }
 
     fn new(build: &mut Builder<'_>) -> Result<Self> {

@@ -3,15 +3,18 @@
 pub mod birth;
 pub mod decoder;
 pub mod pass;
+pub mod readout;
 
 use candle_core::Tensor;
 
 use crate::nn::params::Params;
 use crate::nn::tap::Tap;
 use crate::nn::tape::{Tape, Value};
-use crate::record::error::Result;
+use crate::record::error::{Error, Result};
 use crate::record::knobs::Knobs;
 use crate::record::registry::Entry;
+
+use readout::{Readout, Writes};
 
 /// All architectures.
 pub const ALL: &[Entry<dyn Architecture>] = &[
@@ -82,6 +85,32 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// As [`Self::forward`].
     fn record<'a>(&'a self, _tape: &mut Tape<'a>) -> Result<Option<Value>> {
+        Ok(None)
+    }
+    /// How its residual stream is read into logits; [`Self::forward`] reads it by the same. `None`: it has no such
+    /// stream, or does not say.
+    fn readout(&self, _params: &Params) -> Option<Readout> {
+        None
+    }
+    /// Logits `[.., vocab]` of a residual stream `[.., width]`, of whatever layer: through the final norm where there is
+    /// one, as at the end of [`Self::forward`].
+    ///
+    /// # Errors
+    /// When the network does not say how, or the width is another.
+    fn unembed(&self, params: &Params, x: &Tensor) -> Result<Tensor> {
+        let kind = self.layout().kind;
+        let readout = self.readout(params).ok_or_else(|| {
+            Error::usage(format!(
+                "the network {kind} does not say how its residual stream is read into logits (Model::readout)"
+            ))
+        })?;
+        readout.unembedded(x)
+    }
+    /// How the heads of a layer write into the residual stream. `None`: they do not just add to it, or it does not say.
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    fn writes(&self, _params: &Params, _layer: usize) -> Result<Option<Writes>> {
         Ok(None)
     }
 }

@@ -2,11 +2,13 @@
 
 pub mod answer;
 pub mod attention;
+pub mod attribution;
 pub mod columns;
 pub mod curves;
 pub mod flags;
 pub mod heads;
 pub mod ink;
+pub mod lens;
 pub mod memories;
 pub mod predictions;
 pub mod query_key;
@@ -33,6 +35,8 @@ pub const ALL: &[Entry<dyn Panel>] = &[
     Entry { name: "predictions", make: || Box::<predictions::Predictions>::default() },
     Entry { name: "heads", make: || Box::<heads::Heads>::default() },
     Entry { name: "attention", make: || Box::<attention::Attention>::default() },
+    Entry { name: "lens", make: || Box::<lens::Lens>::default() },
+    Entry { name: "attribution", make: || Box::<attribution::Attribution>::default() },
     Entry { name: "query_key", make: || Box::<query_key::QueryKey>::default() },
     Entry { name: "memories", make: || Box::<memories::Memories>::default() },
     Entry { name: "curves", make: || Box::<curves::Curves>::default() },

@@ -1,12 +1,14 @@
 //! Questions put to a model. Pure: the same weights and sequences give the same answer.
 
 pub mod attention;
+pub mod attribution;
 pub mod causal;
 pub mod effect;
 pub mod gates;
 pub mod heads;
 pub mod induction;
 pub mod inquiry;
+pub mod logit_lens;
 pub mod marks;
 pub mod memories;
 pub mod norms;
@@ -45,6 +47,8 @@ pub const ALL: &[Entry<dyn Probe>] = &[
     Entry { name: "norms", make: || Box::new(norms::Norms::default()) },
     Entry { name: "attention", make: || Box::new(attention::Attention::default()) },
     Entry { name: "predictions", make: || Box::new(predictions::Predictions::default()) },
+    Entry { name: "logit_lens", make: || Box::new(logit_lens::LogitLens::default()) },
+    Entry { name: "attribution", make: || Box::new(attribution::Attribution::default()) },
     Entry { name: "memories", make: || Box::new(memories::Memories::default()) },
     Entry { name: "query_key", make: || Box::new(query_key::QueryKey::default()) },
     Entry { name: "effect", make: || Box::new(effect::Effect::default()) },

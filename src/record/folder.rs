@@ -3,6 +3,7 @@
 //! `docs/recording.md` describes every file.
 
 pub mod library;
+pub mod readers;
 
 pub(super) mod disk;
 mod store;

@@ -64,6 +64,16 @@ impl Instrument {
         self.model.layout()
     }
 
+    /// The network with these weights, and the threads to question it with.
+    ///
+    /// # Errors
+    /// When the weights are those of another network or not finite.
+    pub fn subject(&mut self, weights: &Weights) -> Result<(Subject<'_>, &Pool)> {
+        self.load(weights)?;
+        let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
+        Ok((subject, &self.pool))
+    }
+
     /// Answers all calls for the same weights, prompt and interventions. A probe that cannot answer leaves its
     /// sentence in its place; the others answer all the same.
     ///

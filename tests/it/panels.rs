@@ -88,6 +88,10 @@ impl World {
         });
         world.answer(&ProbeCall::new("attention"), attention(&tokens));
         world.answer(&ProbeCall::new("predictions"), predictions(&tokens, world.vocab.len()));
+        world.answer(&ProbeCall::new("logit_lens"), lens(&tokens, world.vocab.len()));
+        for call in world.panel("attribution").needs(&world.net, &world.selection) {
+            world.answer(&call, attribution(&tokens));
+        }
         for call in world.panel("memories").needs(&world.net, &world.selection) {
             world.answer(&call, memories(world.vocab.len(), 64));
         }
@@ -211,6 +215,78 @@ fn predictions(tokens: &[u32], vocab: usize) -> Reading {
             array("loss", &["pos"], &[n], loss),
             array("target_probability", &["pos"], &[n], shares),
             array("target", &["pos"], &[n], (0..n).map(target).collect()),
+        ],
+        ..Reading::default()
+    }
+}
+
+/// From one boundary to the next the right token becomes likelier.
+fn lens(tokens: &[u32], vocab: usize) -> Reading {
+    let n = tokens.len();
+    let right = |boundary: usize, i: usize| {
+        0.02 + 0.9 * (i as f32 / n as f32) * (boundary as f32 / 2.0).powi(2)
+    };
+    let (mut token, mut probability, mut target, mut kl) = (vec![], vec![], vec![], vec![]);
+    for boundary in 0..3 {
+        for i in 0..n {
+            let next = tokens.get(i + 1).copied();
+            let first = next.map_or(0, |t| t + 2 * (2 - boundary) as u32);
+            token.extend((0..5).map(|k| ((first + k * 3) % vocab as u32) as f32));
+            probability.extend((0..5).map(|k| right(boundary, i) * 0.5f32.powi(k)));
+            target.push(next.map_or(f32::NAN, |_| right(boundary, i).ln()));
+            kl.push((2 - boundary) as f32 * (1.0 + (i as f32).sin().abs()));
+        }
+    }
+    let (ranked, along) = (["boundary", "pos", "rank"], ["boundary", "pos"]);
+    Reading {
+        arrays: vec![
+            array("token", &ranked, &[3, n, 5], token),
+            array("probability", &ranked, &[3, n, 5], probability),
+            array("target_log_probability", &along, &[3, n], target),
+            array("kl", &along, &[3, n], kl),
+        ],
+        ..Reading::default()
+    }
+}
+
+/// The head of layer 1 adds most, from where its query's token stood before.
+fn attribution(tokens: &[u32]) -> Reading {
+    let n = tokens.len();
+    let along = |name: &str, of: &dyn Fn(usize) -> f32| {
+        array(name, &["pos"], &[n], (0..n).map(of).collect())
+    };
+    let wave = |i: usize| (i as f32 * 0.7).sin();
+    let fetched = |i: usize| if induction_keys(tokens, 12).contains(&i) { 1.4 } else { 0.02 };
+    let sources = |of: &dyn Fn(usize) -> f32| (0..n).map(of).collect();
+    let row = ["head", "key"];
+    Reading {
+        arrays: vec![
+            along("embedding", &|i| 0.5 * wave(i)),
+            array(
+                "heads.layer0",
+                &["head", "pos"],
+                &[1, n],
+                (0..n).map(|i| -0.3 * wave(i)).collect(),
+            ),
+            array(
+                "sources.layer0",
+                &row,
+                &[1, n],
+                sources(&|i| if i < 13 { -0.1 * wave(i) } else { 0.0 }),
+            ),
+            array(
+                "heads.layer1",
+                &["head", "pos"],
+                &[1, n],
+                (0..n).map(|i| 2.0 + wave(i)).collect(),
+            ),
+            array("sources.layer1", &row, &[1, n], sources(&fetched)),
+            along("mlp.layer1", &|i| -0.8 * wave(i + 2)),
+            along("constant", &|_| 0.0),
+            along("logit", &|i| 2.0 + 1.2 * wave(i) - 0.8 * wave(i + 2)),
+            along("rest", &|_| 0.0),
+            along("token", &|i| tokens.get(i + 1).map_or(f32::NAN, |t| *t as f32)),
+            along("against", &|i| tokens.get(i + 1).map_or(f32::NAN, |t| ((t + 3) % 29) as f32)),
         ],
         ..Reading::default()
     }
@@ -490,7 +566,9 @@ fn a_panel_without_answers_says_what_it_waits_for() {
 #[test]
 fn an_answer_that_could_not_be_given_is_shown_as_its_sentence() {
     let mut world = World::new();
-    for name in ["predictions", "heads", "attention", "memories", "query_key"] {
+    for name in
+        ["predictions", "heads", "attention", "lens", "attribution", "memories", "query_key"]
+    {
         for call in world.panel(name).needs(&world.net, &world.selection) {
             world.refuse(&call, "the network lacks what this question asks about.");
         }
@@ -564,6 +642,7 @@ fn every_choice_of_every_setting_draws() {
                     match call.probe.as_str() {
                         "query_key" => world_of_size.answer(&call, query_key(&tokens, 3, 8, 7)),
                         "memories" => world_of_size.answer(&call, memories(29, 64)),
+                        "attribution" => world_of_size.answer(&call, attribution(&tokens)),
                         _ => {}
                     }
                 }
@@ -644,7 +723,7 @@ fn arrays_of_unexpected_shapes_and_empty_vocabularies_do_no_harm() {
     for answer in world.readings.as_mut().unwrap().by_call.values_mut() {
         *answer = Ok(Arc::new(Reading::default()));
     }
-    for name in ["predictions", "attention", "memories", "query_key"] {
+    for name in ["predictions", "attention", "lens", "attribution", "memories", "query_key"] {
         sentence(&world.figure(name));
     }
 }
@@ -732,6 +811,85 @@ fn a_right_token_that_is_not_among_the_likeliest_gets_a_bar_of_its_own() {
     let figure = world.figure("predictions");
     assert!(figure.title.contains("comes “,”"), "{}", figure.title);
     assert_eq!(figure.plots[0].x.range, (0.0, 6.0));
+}
+
+#[test]
+fn a_box_of_the_lens_holds_the_likeliest_token_of_its_boundary_and_picks_its_position() {
+    let world = World::new();
+    let figure = world.figure("lens");
+    let boxes = cells(&figure);
+    let answer = world.readings.as_ref().unwrap().get(&ProbeCall::new("logit_lens")).unwrap();
+    let answer = answer.as_ref().unwrap();
+    let token = answer.array("token").unwrap();
+    assert_eq!(boxes.len(), 3 * 40, "all of a short sequence has room");
+    for (i, cell) in boxes.iter().enumerate() {
+        let (position, boundary) = (i / 3, i % 3);
+        assert_eq!(cell.pick, Pick::Query(position));
+        let id = token.data[(boundary * 40 + position) * 5] as u32;
+        assert_eq!(cell.text, world.vocab.glyph(id));
+        assert_eq!((cell.from[0], cell.from[1]), (position as f64, boundary as f64));
+    }
+    let last = boxes[3 * 12 + 2];
+    assert!(last.hover.starts_with("after layer 1, the end, after 12 “"), "{}", last.hover);
+    assert!(last.hover.contains("nats from the final prediction"), "{}", last.hover);
+}
+
+#[test]
+fn of_a_long_sequence_the_lens_shows_what_is_around_the_selection_and_says_so() {
+    let mut world = World::of_text(&"the cat sat, the bat ".repeat(12), 7);
+    let length = world.readings.as_ref().unwrap().prompt.len();
+    for query in [None, Some(0), Some(130), Some(length - 1)] {
+        world.selection.query = query;
+        world.selection.key = None;
+        let figure = world.figure("lens");
+        let boxes = cells(&figure);
+        assert!(boxes.len() < 3 * length);
+        let wanted = Pick::Query(query.unwrap_or(0));
+        assert_eq!(boxes.iter().filter(|cell| cell.pick == wanted).count(), 3, "{query:?}");
+        assert!(figure.title.contains("at positions "), "{}", figure.title);
+    }
+    let whole = world.figure_with("lens", &[("window", "all"), ("shade", "divergence")]);
+    let heat = heats(&whole)[0];
+    assert_eq!((heat.rows, heat.columns), (3, length));
+    assert!(!whole.title.contains("at positions"), "{}", whole.title);
+    assert!(heat.values[2 * length..].iter().all(|kl| *kl == 0.0), "the end is itself");
+}
+
+#[test]
+fn the_bars_of_a_logit_are_its_parts_and_heads_pick_themselves() {
+    let mut world = World::new();
+    let figure = world.figure("attribution");
+    let sum: f64 = figure.plots[0]
+        .marks
+        .iter()
+        .filter_map(|m| if let Mark::Bars { values, .. } = m { Some(values) } else { None })
+        .flatten()
+        .sum();
+    let call = world.panel("attribution").needs(&world.net, &world.selection).remove(0);
+    let answer = world.readings.as_ref().unwrap().get(&call).unwrap().as_ref().unwrap();
+    let logit = f64::from(answer.array("logit").unwrap().data[12]);
+    assert!((sum - logit).abs() < 1e-5, "{sum} {logit}");
+    let heads: Vec<&Pick> =
+        cells(&figure).iter().map(|c| &c.pick).filter(|p| **p != Pick::Nothing).collect();
+    let head = |layer| Pick::Head { layer, head: 0 };
+    assert_eq!(heads, [&head(0), &head(1)]);
+    assert_eq!((heats(&figure)[0].rows, heats(&figure)[0].columns), (2, 13));
+    assert!(!figure.caption.contains("intervention"), "{}", figure.caption);
+    // What an intervention hides from the parts is said.
+    let mut reading = attribution(&world.readings.as_ref().unwrap().prompt.tokens);
+    for part in reading.arrays.iter_mut().filter(|a| a.name == "rest") {
+        part.data = vec![0.5; 40].into();
+    }
+    world.answer(&call, reading);
+    assert!(world.figure("attribution").caption.contains("+0.50 comes of none of these"));
+    world.selection.query = None;
+    assert!(sentence(&world.figure("attribution")).contains("click a token"));
+    // After the last token nothing has to follow.
+    world.selection.query = Some(39);
+    let call = world.panel("attribution").needs(&world.net, &world.selection).remove(0);
+    let tokens = world.readings.as_ref().unwrap().prompt.tokens.clone();
+    world.answer(&call, attribution(&tokens));
+    assert!(sentence(&world.figure("attribution")).contains("nothing has to follow"));
 }
 
 #[test]

@@ -1,0 +1,325 @@
+//! `mnemoscope fit`: linear probes, the tuned lens and erasure, fitted to a recorded run and kept in its folder.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use crossbeam_channel::Receiver;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::figure::file::save;
+use crate::record::error::{Error, Result};
+use crate::record::folder::Reader as RunReader;
+use crate::record::folder::readers::{self, KeptReader};
+use crate::run::examine::Instrument;
+use crate::run::experiment::Experiment;
+use crate::run::fit::data::{Label, Positions, parse_site};
+use crate::run::fit::linear::Fitting;
+use crate::run::fit::{self, Kind, Outcome, Progress, Reader, Settings};
+
+use super::say;
+use super::train::interrupts;
+
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    /// A linear map from the stream at every boundary between layers to the next token
+    TunedLens,
+    /// A linear map from a site to a label: how much of it can be read there
+    LinearProbe,
+    /// The smallest linear change of a site after which no linear probe tells the label, and what the network does then
+    Leace,
+}
+
+impl What {
+    fn kind(self) -> Kind {
+        match self {
+            Self::TunedLens => Kind::TunedLens,
+            Self::LinearProbe => Kind::LinearProbe,
+            Self::Leace => Kind::Leace,
+        }
+    }
+}
+
+#[derive(Args)]
+pub struct Fit {
+    /// Folder of a recorded run
+    #[arg(value_name = "RUN_FOLDER")]
+    folder: PathBuf,
+    /// What to fit
+    #[arg(value_enum, value_name = "KIND")]
+    what: What,
+    /// Step to fit at: the nearest one whose weights are recorded (default: the last)
+    #[arg(long, value_name = "N")]
+    step: Option<u64>,
+    /// Where vectors are read, e.g. `layer0.resid_mid` (default: `resid_post` of the last layer; the lens reads all boundaries)
+    #[arg(long, value_name = "SITE")]
+    site: Option<String>,
+    /// Positions that give an example: all, a role of the task, other (of no role), repeated (the answer was seen
+    /// before), or the number of one position
+    #[arg(long, alias = "positions", value_name = "ROLE", default_value = "all")]
+    role: String,
+    /// What is told of a position: token, token-1, token+2, target, position, or seen (which tokens stand there or before:
+    /// many labels at once)
+    #[arg(long, value_name = "LABEL", default_value = "target")]
+    label: String,
+    /// Examples to fit to
+    #[arg(long, value_name = "N", default_value_t = 16384)]
+    train: usize,
+    /// Examples to judge by, of other sequences
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    test: usize,
+    /// Seed of the sequences and of the shuffled labels
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Weight decay of the fitted maps, on vectors of unit variance: less for more examples
+    #[arg(long, value_name = "X", default_value_t = 0.01)]
+    decay: f64,
+    /// Rounds of the search at most
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    rounds: usize,
+    /// A bias in the maps of the lens, which has none otherwise
+    #[arg(long)]
+    bias: bool,
+    /// Name to keep it under, in the folder `readers` of the run (default: kind, site, positions, label and step)
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Fit nothing: judge what is kept under this name, at this step and on these positions
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    with: Option<String>,
+    /// Write what was found to a .json file as well
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replace the file, and what is kept under the name, if they exist
+    #[arg(long)]
+    force: bool,
+}
+
+impl Fit {
+    pub fn run(self) -> Result<ExitCode> {
+        self.check_out()?;
+        let mut reader = RunReader::open(&self.folder)?;
+        let wanted = self.step.unwrap_or(u64::MAX);
+        let step = reader.recording.nearest_recorded(wanted).ok_or_else(|| {
+            Error::input(format!("{} has no recorded weights yet", self.folder.display()))
+        })?;
+        if let Some(wanted) = self.step.filter(|wanted| *wanted != step) {
+            let _ = writeln!(
+                std::io::stderr(),
+                "mnemoscope: step {wanted} has no recorded weights; step {step}, the nearest that has, is taken"
+            );
+        }
+        let weights = reader.weights(step)?;
+        let mut instrument = Instrument::new(&Experiment::of_run(&self.folder)?)?;
+        let settings = self.settings(&instrument)?;
+        let name = self.name.clone().unwrap_or_else(|| usual_name(&settings, step));
+        if self.with.is_none() {
+            self.check_name(&name)?;
+        }
+        let kept = self.with.as_deref().map(|name| self.kept(name)).transpose()?;
+        let mut bar = Bar::new()?;
+        let found = fit::run(&mut instrument, &weights, &settings, kept, &mut |progress| {
+            bar.show(progress)
+        });
+        bar.clear();
+        let Some(outcome) = found? else {
+            say("Stopped; nothing was kept.")?;
+            return Ok(ExitCode::from(130));
+        };
+        self.tell(&outcome, &name)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What is wrong with the name of the file is said before anything is computed.
+    fn check_out(&self) -> Result<()> {
+        let Some(path) = &self.out else { return Ok(()) };
+        if !path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
+            return Err(Error::usage(format!(
+                "-o {}: expected a name that ends in .json",
+                path.display()
+            )));
+        }
+        if path.exists() && !self.force {
+            return Err(Error::usage(format!(
+                "{} is there already and is left as it is; choose another name, or replace it with --force",
+                path.display()
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_name(&self, name: &str) -> Result<()> {
+        if self.force || !readers::names(&self.folder)?.iter().any(|kept| kept == name) {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "a reader {name} is kept in {} already and is left as it is; choose another --name, or replace it with --force",
+            self.folder.display()
+        )))
+    }
+
+    fn settings(&self, instrument: &Instrument) -> Result<Settings> {
+        let layers = instrument.layout().heads.len();
+        let last = format!("layer{}.resid_post", layers.saturating_sub(1));
+        let kind = self.what.kind();
+        if self.train == 0 || self.test == 0 || self.rounds == 0 {
+            return Err(Error::usage("--train, --test and --rounds are at least 1"));
+        }
+        if !self.decay.is_finite() || self.decay < 0.0 {
+            return Err(Error::usage(format!(
+                "--decay {}: expected a number from 0 on",
+                self.decay
+            )));
+        }
+        Ok(Settings {
+            kind,
+            site: parse_site(self.site.as_ref().unwrap_or(&last), layers)?,
+            positions: Positions::parse(&self.role, instrument.source().roles())?,
+            label: self.label.parse::<Label>()?,
+            seed: self.seed,
+            train: self.train,
+            test: self.test,
+            fitting: Fitting {
+                bias: kind != Kind::TunedLens || self.bias,
+                decay: self.decay,
+                rounds: self.rounds,
+                ..Fitting::default()
+            },
+        })
+    }
+
+    fn kept(&self, name: &str) -> Result<Reader> {
+        let KeptReader { about, tensors } = readers::read(&self.folder, name)?;
+        let about: Value = serde_json::from_str(&about).map_err(|e| {
+            Error::input(format!("what is said of the reader {name} cannot be read: {e}"))
+        })?;
+        let kind = self.what.kind();
+        let kept = about["kind"].as_str().unwrap_or("of no kind");
+        if kept != kind.name() {
+            return Err(Error::usage(format!(
+                "the reader {name} is a {kept}, not a {}; ask for that kind, or name another one",
+                kind.name()
+            )));
+        }
+        Reader::from_tensors(kind, &tensors).map_err(|e| e.context(name))
+    }
+
+    fn tell(&self, outcome: &Outcome, name: &str) -> Result<()> {
+        let mut about = outcome.about.clone();
+        if let Some(with) = &self.with {
+            about["with"] = json!(with);
+        }
+        let text =
+            serde_json::to_string_pretty(&about).map_err(|e| Error::internal(e.to_string()))?;
+        let kept_at = match &self.with {
+            Some(_) => None,
+            None => {
+                let reader = KeptReader { about: text.clone(), tensors: outcome.reader.tensors() };
+                Some(readers::save(&self.folder, name, &reader, self.force)?)
+            }
+        };
+        if let Some(path) = &self.out {
+            save(path, text.as_bytes(), self.force)?;
+        }
+        summary(&about)?;
+        kept_at.map_or(Ok(()), |path: PathBuf| say_kept(&path))
+    }
+}
+
+fn say_kept(path: &Path) -> Result<()> {
+    say(format!("\nkept in {}", path.display()))
+}
+
+/// `linear-probe-layer0.resid_mid-all-target-step300`.
+fn usual_name(settings: &Settings, step: u64) -> String {
+    let Settings { kind, site, positions, label, .. } = settings;
+    match kind {
+        Kind::TunedLens => format!("{}-{positions}-step{step}", kind.name()),
+        _ => format!("{}-{site}-{positions}-{label}-step{step}", kind.name()),
+    }
+}
+
+/// The numbers of the report for a person, one line each.
+fn summary(about: &Value) -> Result<()> {
+    let words = |key: &str| about[key].as_str().unwrap_or("").to_owned();
+    let split = &about["split"];
+    let half = |half: &str| match split[half]["examples"].as_u64() {
+        Some(examples) => format!("{examples} of {} sequences", split[half]["sequences"]),
+        None => "none".to_owned(),
+    };
+    say(format!("{} at step {}", words("kind"), about["step"]))?;
+    if let Some(site) = about["site"].as_str() {
+        say(format!("site      {site}"))?;
+    }
+    say(format!("positions {}, label {}", words("positions"), words("label")))?;
+    say(format!("examples  fitted to {}, judged by {}\n", half("train"), half("test")))?;
+    lines(&about["report"], "")
+}
+
+/// Every number of a JSON value with its place, `a.b.c`.
+fn lines(value: &Value, place: &str) -> Result<()> {
+    let inside =
+        |key: &str| if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
+    match value {
+        Value::Object(map) if map.values().all(|v| !v.is_object() && !v.is_array()) => {
+            let parts: Vec<String> =
+                map.iter().map(|(key, value)| format!("{key} {}", shown(value))).collect();
+            say(format!("  {place:<34} {}", parts.join("  ")))
+        }
+        Value::Object(map) => map.iter().try_for_each(|(key, value)| lines(value, &inside(key))),
+        Value::Array(list) => list.iter().enumerate().try_for_each(|(i, value)| {
+            let named = value["site"].as_str().map_or_else(|| i.to_string(), str::to_owned);
+            let mut value = value.clone();
+            if let Some(map) = value.as_object_mut() {
+                map.retain(|_, part| part.is_object());
+            }
+            lines(&value, &named)
+        }),
+        value => say(format!("  {place:<34} {}", shown(value))),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value.as_f64() {
+        Some(x) if value.is_f64() && x != 0.0 && x.abs() < 1e-3 => format!("{x:.1e}"),
+        Some(x) if value.is_f64() && x.fract() != 0.0 => format!("{x:.4}"),
+        Some(x) if value.is_f64() => format!("{x}"),
+        None if value.is_null() => "undefined".to_owned(),
+        _ => value.to_string(),
+    }
+}
+
+/// What a person sees meanwhile, on a terminal.
+struct Bar {
+    bar: Option<ProgressBar>,
+    interrupted: Receiver<()>,
+}
+
+impl Bar {
+    fn new() -> Result<Self> {
+        let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(1));
+        if let Some(bar) = &bar {
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}")
+                .map_err(|e| Error::internal(e.to_string()))?;
+            bar.set_style(style);
+        }
+        Ok(Self { bar, interrupted: interrupts()? })
+    }
+
+    /// False after Ctrl-C.
+    fn show(&mut self, progress: Progress<'_>) -> bool {
+        if let Some(bar) = &self.bar {
+            bar.set_length(progress.of as u64);
+            bar.set_position(progress.done as u64);
+            bar.set_message(progress.doing.to_owned());
+        }
+        self.interrupted.try_recv().is_err()
+    }
+
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What stands between the residual stream and the logits, and between a head and the residual stream: said once by a
+//! network, used by its forward pass and by whoever takes a logit apart.
+
+use candle_core::Tensor;
+
+use crate::nn::linear::linear;
+use crate::nn::norm::{Norm, NormKind, layer_norm, rms_norm};
+use crate::nn::params::Params;
+use crate::record::error::Result;
+
+/// How the residual stream is read into logits: `scale · (W_U norm(x) + bias)`.
+pub struct Readout {
+    /// The final norm; none where the stream is read as it is.
+    pub norm: NormKind,
+    /// `[width]`
+    pub norm_weight: Option<Tensor>,
+    /// `[width]`
+    pub norm_bias: Option<Tensor>,
+    /// `W_U`, `[vocab, width]`.
+    pub unembed: Tensor,
+    /// `[vocab]`
+    pub bias: Option<Tensor>,
+    pub scale: f64,
+}
+
+impl Readout {
+    /// Without norm and bias: `unembed` is `[vocab, width]`.
+    pub fn plain(unembed: Tensor) -> Self {
+        Self {
+            norm: NormKind::None,
+            norm_weight: None,
+            norm_bias: None,
+            unembed,
+            bias: None,
+            scale: 1.0,
+        }
+    }
+
+    /// The same behind a norm.
+    #[must_use]
+    pub fn after(self, norm: &Norm, params: &Params) -> Self {
+        Self {
+            norm: norm.kind,
+            norm_weight: norm.weight.map(|p| params.get(p)),
+            norm_bias: norm.bias.map(|p| params.get(p)),
+            ..self
+        }
+    }
+
+    /// The stream `[.., width]` as the unembedding reads it, of the same shape.
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn normalized(&self, x: &Tensor) -> Result<Tensor> {
+        let (weight, bias) = (self.norm_weight.as_ref(), self.norm_bias.as_ref());
+        match self.norm {
+            NormKind::Layer => layer_norm(x, weight, bias),
+            NormKind::Rms => rms_norm(x, weight),
+            NormKind::None => Ok(x.clone()),
+        }
+    }
+
+    /// Logits `[.., vocab]` of a stream that is [`Self::normalized`].
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn logits(&self, normalized: &Tensor) -> Result<Tensor> {
+        let logits = linear(normalized, &self.unembed, self.bias.as_ref())?;
+        Ok(if self.scale == 1.0 { logits } else { (logits * self.scale)? })
+    }
+
+    /// Logits `[.., vocab]` of a stream `[.., width]`, of whatever layer.
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn unembedded(&self, x: &Tensor) -> Result<Tensor> {
+        self.logits(&self.normalized(x)?)
+    }
+}
+
+/// How the attention of a layer is added to the residual stream: `Σ_head z[head] · matrix[head] + bias`.
+pub struct Writes {
+    /// `W_O` by head, `[head, dim, width]`.
+    pub matrix: Tensor,
+    /// `[width]`
+    pub bias: Option<Tensor>,
+}
+
+impl Writes {
+    /// `matrix` is `[width, head · dim]`, heads side by side, as linear maps are kept; `None` where it is left out.
+    ///
+    /// # Errors
+    /// When the heads do not divide the matrix.
+    pub fn new(
+        matrix: Option<&Tensor>,
+        bias: Option<Tensor>,
+        heads: usize,
+        width: usize,
+        params: &Params,
+    ) -> Result<Self> {
+        let columns = match matrix {
+            Some(matrix) => matrix.t()?.contiguous()?,
+            None => identity(width, params)?,
+        };
+        let dim = columns.dim(0)? / heads.max(1);
+        Ok(Self { matrix: columns.reshape((heads, dim, width))?, bias })
+    }
+}
+
+fn identity(width: usize, params: &Params) -> Result<Tensor> {
+    let entry = |i: usize| if i / width == i % width { 1f32 } else { 0.0 };
+    let values: Vec<f32> = (0..width * width).map(entry).collect();
+    Ok(Tensor::from_vec(values, (width, width), params.device())?)
+}

@@ -1,0 +1,318 @@
+//! What the network already predicts between its layers, at every position: the logit lens.
+
+use crate::figure::color::{ColorMap, fraction};
+use crate::figure::{Axis, Cell, ColorBar, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
+use crate::record::array::Array;
+use crate::record::question::{ProbeCall, Reading};
+
+use super::answer::{array, number, place, reading, step_text, tokens};
+use super::tokens::as_id;
+use super::{NetShape, Panel, Selection, View, ink};
+
+crate::choices! {
+    /// What colours the boxes.
+    pub enum Shade {
+        /// Of the likeliest token there.
+        Probability = "probability",
+        /// Of the right next token.
+        Right = "right token",
+        Kl = "divergence",
+    }
+}
+
+crate::choices! {
+    /// Which positions are drawn.
+    pub enum Window {
+        /// As many as can be read, around the selection.
+        Around = "around the selection",
+        /// All, as a map without words.
+        All = "all",
+    }
+}
+
+crate::knobs! {
+    /// The panel `lens`.
+    pub struct Lens = "What the residual stream already predicts before, between and after the layers, read as if the network ended there: in each box the likeliest next token." {
+        /// What colours the boxes: the probability of the likeliest token, that of the right next token, or the divergence (in nats) from what the network predicts in the end.
+        shade: Shade = Shade::Probability, @live;
+        /// Colours of the boxes.
+        map: ColorMap = ColorMap::Viridis, @live;
+        /// Which positions to draw: as many as can be read around the selected query, or all of them, without words.
+        window: Window = Window::Around, @live;
+    }
+}
+
+/// Width and height of a box in which a token can be read, in points.
+const BOX: [f32; 2] = [13.0, 13.0];
+/// What title, scale and axes take beside the boxes, in points.
+const BESIDE: [f32; 2] = [108.0, 64.0];
+/// What the axis under a band takes, in points.
+const UNDER: f32 = 26.0;
+
+impl Panel for Lens {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+        vec![ProbeCall::new("logit_lens")]
+    }
+
+    fn figure(&self, view: &View<'_>) -> Figure {
+        self.draw(view).unwrap_or_else(|instead| instead)
+    }
+}
+
+/// What the arrays hold of each boundary and position.
+struct Found<'a> {
+    boundaries: usize,
+    positions: usize,
+    token: &'a Array,
+    probability: &'a Array,
+    right: &'a Array,
+    kl: &'a Array,
+}
+
+impl<'a> Found<'a> {
+    fn new(answer: &'a Reading) -> Result<Self, Figure> {
+        let token = array(answer, "token", 3)?;
+        let (probability, right, kl) = (
+            array(answer, "probability", 3)?,
+            array(answer, "target_log_probability", 2)?,
+            array(answer, "kl", 2)?,
+        );
+        let all = [&token.shape[..2], &probability.shape[..2], &right.shape, &kl.shape];
+        let least = |axis: usize| all.iter().map(|shape| shape[axis]).min().unwrap_or(0);
+        let (boundaries, positions) = (least(0), least(1));
+        Ok(Self { boundaries, positions, token, probability, right, kl })
+    }
+
+    fn at(array: &Array, boundary: usize, position: usize) -> f32 {
+        array.outer(boundary).get(position).copied().unwrap_or(f32::NAN)
+    }
+
+    /// Tokens and probabilities at a place, the likeliest first.
+    fn top(&self, boundary: usize, position: usize) -> Vec<(u32, f32)> {
+        let ranks = |array: &'a Array| {
+            let rank = array.shape[2];
+            array.outer(boundary).get(position * rank..(position + 1) * rank).unwrap_or(&[])
+        };
+        let ids = ranks(self.token).iter().map(|id| as_id(*id));
+        ids.zip(ranks(self.probability).iter().copied()).collect()
+    }
+}
+
+impl Lens {
+    fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
+        let found = Found::new(reading(view, &ProbeCall::new("logit_lens"))?)?;
+        let range = self.range(&found);
+        let mut plots = match self.window {
+            Window::All => vec![self.whole(view, &found, range)],
+            Window::Around => self.bands(view, &found, range),
+        };
+        let shown = shown(&plots, found.positions);
+        if let Some(first) = plots.first_mut() {
+            let label = match self.shade {
+                Shade::Probability => "probability of the likeliest",
+                Shade::Right => "probability of the right token",
+                Shade::Kl => "divergence (nats)",
+            };
+            let (label, map) = (label.to_owned(), self.map);
+            first.color_bar = Some(ColorBar { label, map, range, log: false });
+        }
+        Ok(Figure {
+            title: format!("Predictions between the layers{shown}, {}", step_text(view)),
+            plots,
+            columns: 1,
+            caption: "Each row is read by the network's own final norm and unembedding; the last is its own prediction.".to_owned(),
+            empty: None,
+        })
+    }
+
+    fn value(&self, found: &Found<'_>, boundary: usize, position: usize) -> f32 {
+        match self.shade {
+            Shade::Probability => found.top(boundary, position).first().map_or(f32::NAN, |t| t.1),
+            Shade::Right => Found::at(found.right, boundary, position).exp(),
+            Shade::Kl => Found::at(found.kl, boundary, position),
+        }
+    }
+
+    fn range(&self, found: &Found<'_>) -> (f32, f32) {
+        if self.shade != Shade::Kl {
+            return (0.0, 1.0);
+        }
+        let all = found.kl.data.iter().copied().filter(|v| v.is_finite());
+        let most = all.fold(0.0, f32::max);
+        (0.0, if most > 0.0 { most } else { 1.0 })
+    }
+
+    /// One map of all positions.
+    fn whole(&self, view: &View<'_>, found: &Found<'_>, range: (f32, f32)) -> Plot {
+        let (rows, columns) = (found.boundaries, found.positions);
+        let values = (0..rows * columns).map(|i| self.value(found, i / columns, i % columns));
+        let pick = HeatPick::Named {
+            rows: (0..rows).map(|row| boundary_name(row, rows)).collect(),
+            columns: (0..columns).map(|position| place(view, position)).collect(),
+        };
+        let mut marks = vec![Mark::Heat(Heat {
+            name: "lens".to_owned(),
+            rows,
+            columns,
+            values: values.collect(),
+            map: self.map,
+            range,
+            log: false,
+            causal: false,
+            pick,
+        })];
+        marks.extend(frames(view, (0, columns), rows));
+        Plot { marks, ..empty_plot(view, (0, columns), rows) }
+    }
+
+    /// Boxes with tokens, in lines of positions one below the other.
+    fn bands(&self, view: &View<'_>, found: &Found<'_>, range: (f32, f32)) -> Vec<Plot> {
+        let fits = |room: f32, one: f32| {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+            let count = (room / one.max(1.0)).clamp(1.0, 4096.0) as usize;
+            count
+        };
+        let across = fits(view.size[0] - BESIDE[0], BOX[0]).min(found.positions);
+        let height = found.boundaries as f32 * BOX[1] + UNDER;
+        let most = found.positions.div_ceil(across);
+        let bands = fits(view.size[1] - BESIDE[1], height).min(most);
+        let shown = across * bands;
+        let middle = view.selection.query.or(view.selection.key).unwrap_or(0);
+        let last = (most * across).saturating_sub(shown);
+        // Whole lines, so that a selection within the window does not move it.
+        let first = (middle.saturating_sub(shown / 2) / across * across).min(last);
+        (0..bands)
+            .map(|band| {
+                let from = first + band * across;
+                self.band(view, found, range, (from, from + across))
+            })
+            .collect()
+    }
+
+    fn band(
+        &self,
+        view: &View<'_>,
+        found: &Found<'_>,
+        range: (f32, f32),
+        (from, to): (usize, usize),
+    ) -> Plot {
+        let rows = found.boundaries;
+        let positions = from..to.min(found.positions);
+        let cells = positions.flat_map(|position| {
+            (0..rows).map(move |boundary| self.cell(view, found, range, boundary, position))
+        });
+        let mut marks = vec![Mark::Cells(cells.collect())];
+        marks.extend(frames(view, (from, to), rows));
+        Plot { marks, ..empty_plot(view, (from, to), rows) }
+    }
+
+    fn cell(
+        &self,
+        view: &View<'_>,
+        found: &Found<'_>,
+        range: (f32, f32),
+        boundary: usize,
+        position: usize,
+    ) -> Cell {
+        let value = self.value(found, boundary, position);
+        let fill = if value.is_finite() {
+            self.map.at(fraction(value, range, false))
+        } else {
+            ink::mix(view.palette.paper, view.palette.ink, 0.08)
+        };
+        let top = found.top(boundary, position);
+        let text = top.first().map_or_else(String::new, |(id, _)| view.vocab.glyph(*id));
+        let (x, y) = (position as f64, boundary as f64);
+        Cell {
+            from: [x, y],
+            to: [x + 1.0, y + 1.0],
+            text,
+            fill: Some(fill),
+            stroke: None,
+            ink: fill.ink_on(),
+            pick: Pick::Query(position),
+            hover: hover(view, found, &top, boundary, position),
+        }
+    }
+}
+
+/// Which positions the plots show, where it is not all.
+fn shown(plots: &[Plot], positions: usize) -> String {
+    let from = plots.first().map_or(0.0, |plot| plot.x.range.0);
+    let to = plots.last().map_or(0.0, |plot| plot.x.range.1).min(positions as f64);
+    if to - from >= positions as f64 {
+        return String::new();
+    }
+    format!(" at positions {from} to {}", (to - 1.0).max(0.0))
+}
+
+fn hover(
+    view: &View<'_>,
+    found: &Found<'_>,
+    top: &[(u32, f32)],
+    boundary: usize,
+    position: usize,
+) -> String {
+    let likeliest: Vec<String> =
+        top.iter().map(|(id, p)| format!("“{}” {}", view.vocab.glyph(*id), number(*p))).collect();
+    let right = Found::at(found.right, boundary, position);
+    let target = view.readings.and_then(|r| r.prompt.targets.get(position)).copied();
+    let mut lines = vec![
+        format!("{}, after {}", boundary_name(boundary, found.boundaries), place(view, position)),
+        likeliest.join(", "),
+    ];
+    if let (Some(target), true) = (target, right.is_finite()) {
+        lines.push(format!("right: “{}” {}", view.vocab.glyph(target), number(right.exp())));
+    }
+    lines.push(format!(
+        "{} nats from the final prediction",
+        number(Found::at(found.kl, boundary, position))
+    ));
+    lines.join("\n")
+}
+
+/// Where a boundary lies, in words.
+fn boundary_name(boundary: usize, boundaries: usize) -> String {
+    match boundary {
+        0 => "before layer 0".to_owned(),
+        last if last + 1 == boundaries => format!("after layer {}, the end", last - 1),
+        other => format!("after layer {}", other - 1),
+    }
+}
+
+fn empty_plot(view: &View<'_>, (from, to): (usize, usize), rows: usize) -> Plot {
+    let short = |row: usize| match row {
+        0 => "before 0".to_owned(),
+        row => format!("after {}", row - 1),
+    };
+    Plot {
+        x: Axis {
+            range: (from as f64, to as f64),
+            ticks: Ticks::Each(tokens(view).iter().map(|&id| view.vocab.glyph(id)).collect()),
+            ..Axis::default()
+        },
+        y: Axis {
+            label: "layer".to_owned(),
+            range: (rows as f64, 0.0),
+            log: false,
+            ticks: Ticks::At((0..rows).map(|row| (row as f64 + 0.5, short(row))).collect()),
+        },
+        ..Plot::default()
+    }
+}
+
+/// The selected positions, framed.
+fn frames(view: &View<'_>, (from, to): (usize, usize), rows: usize) -> Vec<Mark> {
+    let selected = [(view.selection.query, ink::QUERY), (view.selection.key, ink::KEY)];
+    let inside = selected.into_iter().filter_map(|(position, color)| {
+        let x = position.filter(|p| (from..to).contains(p))? as f64;
+        Some(Mark::Rect {
+            from: [x, 0.0],
+            to: [x + 1.0, rows as f64],
+            fill: None,
+            stroke: Some(color),
+            width: 2.0,
+        })
+    });
+    inside.collect()
+}

@@ -1,0 +1,104 @@
+//! Readers that were fitted to a run, kept in its folder: `readers/NAME.safetensors` and `readers/NAME.json`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::record::error::{Error, Result};
+use crate::record::weights::NamedTensor;
+
+use super::disk::{self, read_text, refused, replace_bytes};
+use super::tensors;
+
+/// Longest description that is read.
+const MOST_ABOUT_BYTES: u64 = 16 << 20;
+
+/// A reader in a run folder.
+#[derive(Clone, Debug)]
+pub struct KeptReader {
+    /// JSON: kind, step, split, settings, scores.
+    pub about: String,
+    pub tensors: Vec<NamedTensor>,
+}
+
+fn paths(folder: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
+    let plain = |c: char| c.is_alphanumeric() || "-_.+".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(Error::usage(format!(
+            "\"{name}\" is no name for a reader; use letters, digits and - _ . +"
+        )));
+    }
+    let home = folder.join("readers");
+    Ok((home.join(format!("{name}.safetensors")), home.join(format!("{name}.json"))))
+}
+
+/// Keeps a reader under a name; one that is there already is replaced only if asked for.
+///
+/// # Errors
+/// When there is one, the name is none for a file, or the system refuses.
+pub fn save(folder: &Path, name: &str, reader: &KeptReader, replace: bool) -> Result<PathBuf> {
+    let (numbers, about) = paths(folder, name)?;
+    if !replace && (numbers.exists() || about.exists()) {
+        return Err(Error::usage(format!(
+            "{} is there already and is left as it is; choose another --name, or replace it with --force",
+            numbers.display()
+        )));
+    }
+    let home = folder.join("readers");
+    fs::create_dir_all(&home).map_err(|e| refused("making", &home, &e))?;
+    let named = reader.tensors.iter().map(|tensor| (tensor.name.to_string(), tensor));
+    replace_bytes(&numbers, &tensors::encode(named, None))?;
+    replace_bytes(&about, reader.about.as_bytes())?;
+    Ok(numbers)
+}
+
+/// The reader that is kept under a name.
+///
+/// # Errors
+/// When there is none (those that are there are named), or its files are damaged.
+pub fn read(folder: &Path, name: &str) -> Result<KeptReader> {
+    let (numbers, about) = paths(folder, name)?;
+    if !numbers.is_file() {
+        let known = names(folder)?;
+        let known = if known.is_empty() {
+            "none is kept; fit one first".to_owned()
+        } else {
+            format!("kept are {}", known.join(", "))
+        };
+        return Err(Error::usage(format!(
+            "no reader \"{name}\" is kept in {}: {known}",
+            folder.display()
+        )));
+    }
+    let about = read_text(&about, MOST_ABOUT_BYTES)?;
+    let refused = |e: std::io::Error| refused("reading", &numbers, &e);
+    let file = File::open(&numbers).map_err(refused)?;
+    let length = file.metadata().map_err(refused)?.len();
+    let contents = tensors::contents(&file, length, &numbers)?;
+    let tensor = |place: &tensors::Place| {
+        let data = tensors::numbers(&file, &contents, place, &numbers)?;
+        let (name, shape) = (place.name.as_str().into(), place.shape.clone());
+        Ok(NamedTensor { name, shape, data, trained: true })
+    };
+    let tensors = contents.places.iter().map(tensor).collect::<Result<_>>()?;
+    Ok(KeptReader { about, tensors })
+}
+
+/// The names of all readers that are kept, sorted.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn names(folder: &Path) -> Result<Vec<String>> {
+    let home = folder.join("readers");
+    if !home.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(&home).map_err(|e| refused("reading", &home, &e))?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    let wanted = paths.filter(|path| {
+        path.extension().is_some_and(|e| e == "safetensors") && !disk::is_temporary(path)
+    });
+    let name = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let mut names: Vec<String> = wanted.filter_map(name).collect();
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,610 @@
+//! Fitted readers against another implementation, against laws, and kept apart from what they were fitted to.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use candle_core::{Device, Tensor};
+use mnemoscope::nn::kernel::pool::Pool;
+use mnemoscope::nn::params::{Init, draw};
+use mnemoscope::nn::tap::Tap;
+use mnemoscope::record::batch::NO_TARGET;
+use mnemoscope::record::folder::readers::{self, KeptReader};
+use mnemoscope::record::intervention::{Point, Site};
+use mnemoscope::record::weights::Weights;
+use mnemoscope::run::examine::Instrument;
+use mnemoscope::run::experiment::Experiment;
+use mnemoscope::run::fit::data::{Dataset, Label, Labels, Positions, Wanted, gather, parse_site};
+use mnemoscope::run::fit::erasure::{Eraser, Erasing, RIDGE, cross_covariance, leace};
+use mnemoscope::run::fit::linear::{
+    Fitted, Fitting, Linear, Score, constant_score, fit, fit_shuffled,
+};
+use mnemoscope::run::fit::{Kind, Progress, Reader, Settings, lens, run};
+use mnemoscope::run::trainer::Trainer;
+
+use super::tiny::with;
+
+fn go_on(_: Progress<'_>) -> bool {
+    true
+}
+
+fn fitted(data: &Dataset, fitting: Fitting) -> Fitted {
+    fit(data, fitting, "fitting", &mut go_on).unwrap().unwrap()
+}
+
+// ── made-up data ─────────────────────────────────────────────────────────────────────────────────────
+
+/// That of `tests/python/readers_reference.py`.
+fn reference_data() -> Dataset {
+    let label = |i: usize| (i * 7 % 11 % 3) as u32;
+    let x = (0..240).map(|k| {
+        let (i, d) = (k / 4, k % 4);
+        let (a, b) = ((i as f64 * 1.7 + d as f64 * 2.3).sin(), i as f64 * 0.9 * (d + 1) as f64);
+        let mean = if label(i) as usize == d { 0.8 } else { 0.0 };
+        (a + 0.5 * b.cos() + mean) as f32
+    });
+    let labels = Labels::One { count: 3, of: (0..60).map(label).collect() };
+    Dataset::new(4, x.collect(), labels).unwrap()
+}
+
+/// Vectors that vary differently along different directions, with three classes in a plane of them.
+fn clouds(examples: usize, seed: u64) -> Dataset {
+    let noise = draw(seed, "noise", examples * 6, Init::Normal(1.0));
+    let class: Vec<u32> = (0..examples).map(|i| (i * i + i / 5) as u32 % 3).collect();
+    let x = noise.chunks(6).zip(&class).flat_map(|(noise, class)| {
+        let (a, b) = ([2.0, -1.0, 0.5][*class as usize], [0.0, 1.5, -1.0][*class as usize]);
+        let mixed = 0.5 * noise[0] + 2.0 * noise[3];
+        [noise[0] + a, 3.0 * noise[1] + b, 0.3 * noise[2] + a - b, mixed, noise[4], noise[5] + 4.0]
+    });
+    Dataset::new(6, x.collect(), Labels::One { count: 3, of: class.clone() }).unwrap()
+}
+
+#[track_caller]
+fn assert_all_near(found: &[f32], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((f64::from(*found) - expected).abs() < tolerance, "{found} instead of {expected}");
+    }
+}
+
+// ── linear readers ───────────────────────────────────────────────────────────────────────────────────
+
+/// The numbers are those of `tests/python/readers_reference.py` with numpy 2.4.6 and scipy 1.17.1.
+#[test]
+fn softmax_regression_finds_the_minimum_that_scipy_finds() {
+    let fitting = Fitting { decay: 0.01, slope: 1e-9, ..Fitting::default() };
+    let found = fitted(&reference_data(), fitting);
+    assert!(found.converged && found.slope <= 1e-9, "{} after {}", found.slope, found.rounds);
+    let weight = [
+        1.128041, -0.146866, -0.84931, -1.13359, -0.193428, 0.684219, -0.325234, 0.114652,
+        -0.934613, -0.537353, 1.174544, 1.018938,
+    ];
+    assert_all_near(&found.reader.weight, &weight, 2e-5);
+    assert_all_near(&found.reader.bias.unwrap(), &[0.185545, 0.178971, -0.364516], 2e-5);
+}
+
+#[test]
+fn what_stands_in_the_vectors_is_read_and_shuffled_labels_are_not() {
+    let (train, test) = (clouds(1200, 1), clouds(600, 2));
+    let found = fitted(&train, Fitting::default());
+    let score = found.reader.score(&test).unwrap();
+    let constant = constant_score(&train, &test);
+    assert!(score.accuracy > constant.accuracy + 0.3 && score.macro_f1 > 0.8, "{score:?}");
+    let dealt = fit_shuffled(&train, 3, Fitting::default(), "", &mut go_on).unwrap().unwrap();
+    let dealt = dealt.reader.score(&test).unwrap();
+    assert!((dealt.accuracy - constant.accuracy).abs() < 0.1, "{dealt:?} {constant:?}");
+    let again = fit_shuffled(&train, 3, Fitting::default(), "", &mut go_on).unwrap().unwrap();
+    assert_eq!(again.reader.score(&test).unwrap(), dealt, "the same seed deals the same");
+}
+
+#[test]
+fn many_labels_are_read_one_by_one() {
+    let noise = draw(4, "bits", 800 * 5, Init::Normal(1.0));
+    let bit = |x: &[f32]| [x[0] + x[1] > 0.0, x[2] > 1.0, x[3] - x[4] > -0.5];
+    let labels = Labels::Many { count: 3, of: noise.chunks(5).flat_map(bit).collect() };
+    let data = Dataset::new(5, noise, labels).unwrap();
+    let found = fitted(&data, Fitting { decay: 1e-5, ..Fitting::default() });
+    let score = found.reader.score(&data).unwrap();
+    assert!(score.accuracy > 0.97 && score.macro_f1 > 0.97 && score.micro_f1 > 0.97, "{score:?}");
+    let constant = constant_score(&data, &data);
+    assert!(constant.macro_f1 < 0.7 && constant.loss > score.loss + 1.0, "{constant:?}");
+}
+
+/// Three classes told by a reader of one number: counted by hand.
+#[test]
+fn scores_are_what_their_names_say() {
+    let reader = Linear {
+        outputs: 3,
+        dim: 1,
+        weight: vec![1.0, -1.0, 0.0],
+        bias: Some(vec![0.0, 0.0, 0.5]),
+    };
+    // Told: 0, 0, 2, 1, 1, 1.
+    let x = vec![2.0, 3.0, 0.1, -2.0, -1.0, -5.0];
+    let labels = Labels::One { count: 3, of: vec![0, 1, 2, 1, 1, 2] };
+    let Score { loss, accuracy, macro_f1, micro_f1 } =
+        reader.score(&Dataset::new(1, x, labels).unwrap()).unwrap();
+    assert!((accuracy - 4.0 / 6.0).abs() < 1e-12 && (micro_f1 - accuracy).abs() < 1e-12);
+    // F1 of class 0: 2·1/(1+2), of 1: 2·2/(3+3), of 2: 2·1/(2+1).
+    assert!((macro_f1 - 2.0 / 3.0).abs() < 1e-12, "{macro_f1}");
+    let one = |x: f64, truth: usize| {
+        let scores = [x, -x, 0.5];
+        scores.iter().map(|s| s.exp()).sum::<f64>().ln() - scores[truth]
+    };
+    let expected =
+        (one(2.0, 0) + one(3.0, 1) + one(0.1, 2) + one(-2.0, 1) + one(-1.0, 1) + one(-5.0, 2))
+            / 6.0;
+    assert!((loss - expected).abs() < 1e-6, "{loss} {expected}");
+    let bits = Linear { outputs: 2, dim: 1, weight: vec![1.0, 1.0], bias: None };
+    let of = vec![true, false, true, true, false, true];
+    let score =
+        bits.score(&Dataset::new(1, vec![1.0, 1.0, -1.0], Labels::Many { count: 2, of }).unwrap());
+    let score = score.unwrap();
+    // Label 0: told yes, yes, no of yes, yes, no. Label 1: yes, yes, no of no, yes, yes.
+    assert!((score.accuracy - 1.0 / 3.0).abs() < 1e-12, "{score:?}");
+    assert!((score.macro_f1 - (1.0 + 0.5) / 2.0).abs() < 1e-12, "{score:?}");
+    assert!((score.micro_f1 - 2.0 * 3.0 / (4.0 + 4.0)).abs() < 1e-12, "{score:?}");
+}
+
+#[test]
+fn a_fit_that_is_stopped_gives_nothing() {
+    let mut calls = 0;
+    let mut stop = |progress: Progress<'_>| {
+        calls += 1;
+        assert!(progress.done <= progress.of && progress.doing == "fitting");
+        calls < 3
+    };
+    let found = fit(&clouds(300, 1), Fitting::default(), "fitting", &mut stop).unwrap();
+    assert!(found.is_none());
+    assert_eq!(calls, 3);
+}
+
+// ── erasure ──────────────────────────────────────────────────────────────────────────────────────────
+
+/// The numbers are those of `tests/python/readers_reference.py` with numpy 2.4.6.
+#[test]
+fn erasure_is_the_projection_that_numpy_computes() {
+    let eraser = leace(&reference_data(), RIDGE).unwrap();
+    assert_eq!(eraser.rank, 2);
+    let expected = [
+        0.49393, -0.378737, -0.20425, -0.500171, -0.168291, 0.807283, -0.164674, 0.10025,
+        -0.428072, -0.557868, 0.48308, 0.525155, -0.197515, -0.000271, 0.134082, 0.215707,
+    ];
+    assert_all_near(&eraser.matrix, &expected, 1e-5);
+}
+
+fn erased(eraser: &Eraser, data: &Dataset) -> Dataset {
+    Dataset::new(data.dim, eraser.apply(&data.x).unwrap(), data.labels.clone()).unwrap()
+}
+
+#[test]
+fn after_erasure_no_linear_reader_does_better_than_a_constant() {
+    let train = clouds(1200, 1);
+    let largest = |data: &Dataset| {
+        cross_covariance(data).unwrap().iter().fold(0.0, |m: f64, x| m.max(x.abs()))
+    };
+    let eraser = leace(&train, RIDGE).unwrap();
+    let after = erased(&eraser, &train);
+    assert!(largest(&train) > 0.1, "{}", largest(&train));
+    assert!(largest(&after) < 1e-5, "{}", largest(&after));
+    let reader = fitted(&after, Fitting { decay: 1e-6, ..Fitting::default() }).reader;
+    let (score, constant) = (reader.score(&after).unwrap(), constant_score(&after, &after));
+    assert!(score.loss > constant.loss - 1e-3, "{score:?} {constant:?}");
+    assert!((score.accuracy - constant.accuracy).abs() < 0.02, "{score:?} {constant:?}");
+    let twice = erased(&eraser, &after);
+    for (once, twice) in after.x.iter().zip(&twice.x) {
+        assert!((once - twice).abs() < 1e-4, "erasing once more changes nothing: {once} {twice}");
+    }
+}
+
+/// Of all linear erasures that one moves vectors least, in every metric: less than the orthogonal projection away from
+/// the directions that vary with the labels.
+#[test]
+fn erasure_moves_vectors_less_than_an_orthogonal_projection() {
+    let train = clouds(1200, 1);
+    let eraser = leace(&train, RIDGE).unwrap();
+    let (n, dim) = (train.len(), train.dim);
+    let covariance = cross_covariance(&train).unwrap();
+    let mut basis: Vec<Vec<f64>> = Vec::new();
+    for label in 0..3 {
+        let mut column: Vec<f64> = (0..dim).map(|i| covariance[i * 3 + label]).collect();
+        for other in &basis {
+            let along: f64 = column.iter().zip(other).map(|(a, b)| a * b).sum();
+            column.iter_mut().zip(other).for_each(|(c, o)| *c -= along * o);
+        }
+        let length = column.iter().map(|x| x * x).sum::<f64>().sqrt();
+        if length > 1e-6 {
+            basis.push(column.iter().map(|x| x / length).collect());
+        }
+    }
+    assert_eq!(basis.len(), eraser.rank);
+    let mean: Vec<f64> = eraser.mean.iter().map(|x| f64::from(*x)).collect();
+    let after = erased(&eraser, &train);
+    let deviation: Vec<f64> = (0..dim)
+        .map(|d| {
+            let square = |row: &[f32]| (f64::from(row[d]) - mean[d]).powi(2);
+            (train.x.chunks(dim).map(square).sum::<f64>() / n as f64).sqrt()
+        })
+        .collect();
+    for metric in [vec![1.0; dim], deviation.iter().map(|d| 1.0 / d).collect::<Vec<f64>>()] {
+        let (mut least, mut plain) = (0.0, 0.0);
+        for (x, after) in train.x.chunks(dim).zip(after.x.chunks(dim)) {
+            let centred: Vec<f64> = x.iter().zip(&mean).map(|(x, m)| f64::from(*x) - m).collect();
+            let mut moved = vec![0.0; dim];
+            for axis in &basis {
+                let along: f64 = centred.iter().zip(axis).map(|(a, b)| a * b).sum();
+                moved.iter_mut().zip(axis).for_each(|(m, a)| *m += along * a);
+            }
+            let size = |moved: &dyn Fn(usize) -> f64| {
+                (0..dim).map(|d| (moved(d) * metric[d]).powi(2)).sum::<f64>()
+            };
+            least += size(&|d| f64::from(x[d] - after[d]));
+            plain += size(&|d| moved[d]);
+        }
+        assert!(least < 0.9 * plain, "{least} against {plain}");
+    }
+}
+
+#[test]
+fn erasing_in_a_forward_pass_changes_the_chosen_positions_alone() {
+    let eraser = leace(&clouds(300, 1), RIDGE).unwrap();
+    let x = Tensor::from_vec(clouds(10, 5).x, (2, 5, 6), &Device::Cpu).unwrap();
+    let at: Vec<bool> = (0..10).map(|i| i % 3 == 1).collect();
+    let site = Site { layer: 0, point: Point::ResidMid };
+    let mut tap = Erasing { eraser: &eraser, site, at: &at };
+    assert!(tap.wants(site) && !tap.wants(Site { layer: 1, ..site }));
+    let after = tap.at(site, x.clone()).unwrap();
+    let rows = |x: &Tensor| x.reshape((10, 6)).unwrap().to_vec2::<f32>().unwrap();
+    for ((before, after), changed) in rows(&x).iter().zip(rows(&after)).zip(&at) {
+        if *changed {
+            assert_eq!(after, eraser.apply(before).unwrap());
+            assert_ne!(&after, before);
+        } else {
+            assert_eq!(&after, before);
+        }
+    }
+    let wrong = Tensor::zeros((2, 4, 6), candle_core::DType::F32, &Device::Cpu).unwrap();
+    assert!(tap.at(site, wrong).unwrap_err().message.contains("10 positions"));
+}
+
+// ── examples of a network ────────────────────────────────────────────────────────────────────────────
+
+fn birth() -> (Experiment, Weights) {
+    let mut experiment = Experiment::of("tiny", "bigram", "birth").unwrap();
+    experiment
+        .set_texts([
+            "task.length=24",
+            "task.triggers=3",
+            "model.width=16",
+            "train.batch=6",
+            "train.shard=2",
+            "train.held_out=6",
+            "train.threads=2",
+        ])
+        .unwrap();
+    let mut trainer = Trainer::new(&experiment).unwrap();
+    for _ in 0..5 {
+        trainer.step().unwrap();
+    }
+    let weights = trainer.weights().unwrap();
+    (experiment, weights)
+}
+
+const EMBED: Site = Site { layer: 0, point: Point::Embed };
+
+fn wanted<'a>(
+    positions: &'a Positions,
+    label: Label,
+    without: &'a BTreeSet<Vec<u32>>,
+) -> Wanted<'a> {
+    Wanted {
+        sites: &[EMBED],
+        positions,
+        label,
+        logits: false,
+        seed: 9,
+        first: 5,
+        examples: 40,
+        without,
+    }
+}
+
+#[test]
+fn examples_are_the_vectors_of_the_chosen_positions_with_their_labels() {
+    let (experiment, weights) = birth();
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let source = instrument.source().clone();
+    let (subject, pool) = instrument.subject(&weights).unwrap();
+    let tensor = |name: &str| weights.get(name).unwrap().data.clone();
+    let (embed, pos) = (tensor("embed"), tensor("pos"));
+    let nothing = BTreeSet::new();
+    for (at, label) in [
+        ("all", "token-1"),
+        ("trigger", "target"),
+        ("other", "token+2"),
+        ("repeated", "position"),
+        ("7", "token"),
+        ("trigger", "seen"),
+    ] {
+        let positions = Positions::parse(at, source.roles()).unwrap();
+        let label: Label = label.parse().unwrap();
+        let asked = wanted(&positions, label, &nothing);
+        let found = gather(subject, pool, &asked, "", &mut go_on).unwrap().unwrap();
+        let data = found.dataset(0).unwrap();
+        assert_eq!(data.len(), 40);
+        let mut k = 0;
+        'all: for index in 5.. {
+            let row = source.sequence(9, index);
+            for p in 0..row.len() {
+                let chosen = match at {
+                    "all" => true,
+                    "trigger" => row.roles[p] & 1 == 1,
+                    "other" => row.roles[p] == 0,
+                    "repeated" => row.occurrence[p] >= 2,
+                    _ => p == 7,
+                };
+                let class = match label {
+                    Label::Token(offset) => (p as i32 + offset)
+                        .try_into()
+                        .ok()
+                        .and_then(|i: usize| row.tokens.get(i).copied()),
+                    Label::Target => Some(row.targets[p]).filter(|t| *t != NO_TARGET),
+                    Label::Position => Some(p as u32),
+                    Label::Seen => Some(0),
+                };
+                let (true, Some(class)) = (chosen, class) else { continue };
+                match &data.labels {
+                    Labels::One { of, .. } => assert_eq!(of[k], class, "{at} {label}"),
+                    Labels::Many { count, of } => {
+                        for token in 0..*count {
+                            let seen = row.tokens[..=p].contains(&(token as u32));
+                            assert_eq!(of[k * count + token], seen);
+                        }
+                    }
+                }
+                let token = row.tokens[p] as usize;
+                for d in 0..16 {
+                    assert_eq!(data.x[k * 16 + d], embed[token * 16 + d] + pos[p * 16 + d]);
+                }
+                k += 1;
+                if k == 40 {
+                    break 'all;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sequences_that_were_fitted_to_are_not_judged_by() {
+    let (experiment, weights) = birth();
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let (subject, pool) = instrument.subject(&weights).unwrap();
+    let nothing = BTreeSet::new();
+    let all = wanted(&Positions::All, Label::Token(0), &nothing);
+    let first = gather(subject, pool, &all, "", &mut go_on).unwrap().unwrap();
+    let fitted_to = first.tokens();
+    assert_eq!(fitted_to.len(), 2);
+    let others = Wanted { without: &fitted_to, ..all };
+    let second = gather(subject, pool, &others, "", &mut go_on).unwrap().unwrap();
+    assert_eq!(second.left_out, 2);
+    assert!(second.tokens().is_disjoint(&fitted_to));
+}
+
+#[test]
+fn what_is_asked_of_a_network_in_vain_is_said() {
+    let (experiment, weights) = birth();
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let (subject, pool) = instrument.subject(&weights).unwrap();
+    let nothing = BTreeSet::new();
+    let asked = wanted(&Positions::At(0), Label::Token(-1), &nothing);
+    let said = gather(subject, pool, &asked, "", &mut go_on).unwrap_err().message;
+    assert!(said.contains("\"0\"") && said.contains("token-1"), "{said}");
+    let nowhere = [Site { layer: 0, point: Point::MlpOut }];
+    let asked = Wanted { sites: &nowhere, ..wanted(&Positions::All, Label::Target, &nothing) };
+    let said = gather(subject, pool, &asked, "", &mut go_on).unwrap_err().message;
+    assert!(said.contains("layer0.mlp_out"), "{said}");
+    assert!(parse_site("layer2.resid_mid", 2).unwrap_err().message.contains("0 to 1"));
+    assert!(parse_site("layer0.pattern", 2).unwrap_err().message.contains("no such point"));
+    assert!("tokn".parse::<Label>().unwrap_err().message.contains("token-1"));
+    let said = Positions::parse("triger", &["trigger"]).unwrap_err().message;
+    assert!(said.contains("Did you mean trigger"), "{said}");
+}
+
+/// The unembedding itself is such a map: no fitted one does worse on the sequences that it is fitted to.
+#[test]
+fn a_tuned_lens_reads_no_boundary_worse_than_the_unembedding_does() {
+    for network in [&["model.kind=birth"][..], &["model.kind=decoder", "model.mlp=relu"]] {
+        let (experiment, weights) = if network[0].ends_with("birth") {
+            birth()
+        } else {
+            let experiment = with(&[]);
+            let weights = Trainer::new(&experiment).unwrap().weights().unwrap();
+            (experiment, weights)
+        };
+        let mut instrument = Instrument::new(&experiment).unwrap();
+        let (subject, pool) = instrument.subject(&weights).unwrap();
+        let layers = subject.model.layout().heads.len();
+        let sites = mnemoscope::probe::logit_lens::boundaries(layers);
+        let nothing = BTreeSet::new();
+        let asked = Wanted {
+            sites: &sites,
+            logits: true,
+            examples: 600,
+            ..wanted(&Positions::All, Label::Target, &nothing)
+        };
+        let found = gather(subject, pool, &asked, "", &mut go_on).unwrap().unwrap();
+        for boundary in 0..=layers {
+            let data = lens::examples(subject.model, subject.params, &found, boundary).unwrap();
+            let fitting = Fitting { decay: 1e-7, slope: 1e-7, rounds: 300, bias: true };
+            let map = fitted(&data, fitting).reader;
+            let tuned = lens::score_tuned(&map, &data, &found.logits).unwrap();
+            let plain =
+                lens::score_logit_lens(subject.model, subject.params, &found, boundary).unwrap();
+            assert!(
+                tuned.cross_entropy <= plain.cross_entropy + 1e-3,
+                "{network:?} {boundary}: {tuned:?} {plain:?}"
+            );
+            assert_eq!(plain.kl == 0.0, boundary == layers, "only the last is the network itself");
+        }
+    }
+}
+
+fn settings(kind: Kind) -> Settings {
+    Settings {
+        kind,
+        site: Site { layer: 0, point: Point::ResidMid },
+        positions: Positions::All,
+        label: Label::Token(-1),
+        seed: 4,
+        train: 400,
+        test: 200,
+        fitting: Fitting { bias: kind != Kind::TunedLens, ..Fitting::default() },
+    }
+}
+
+#[test]
+fn the_same_seed_fits_the_same_reader_and_its_numbers_are_enough_to_judge_it_again() {
+    let (experiment, weights) = birth();
+    for kind in Kind::ALL {
+        let settings = settings(*kind);
+        let once = |kept: Option<Reader>| {
+            let mut instrument = Instrument::new(&experiment).unwrap();
+            run(&mut instrument, &weights, &settings, kept, &mut go_on).unwrap().unwrap()
+        };
+        let (first, second) = (once(None), once(None));
+        assert_eq!(first.reader, second.reader);
+        assert_eq!(first.about, second.about);
+        let back = Reader::from_tensors(*kind, &first.reader.tensors()).unwrap();
+        assert_eq!(back, first.reader);
+        let judged = once(Some(back));
+        let part = match kind {
+            Kind::LinearProbe => "/report/test",
+            Kind::TunedLens => "/report/boundaries/1/test",
+            Kind::Leace => "/report/network/after",
+        };
+        assert!(first.about.pointer(part).unwrap().is_object(), "{part}");
+        assert_eq!(judged.about.pointer(part), first.about.pointer(part));
+        assert!(judged.about.pointer("/split/train").unwrap().is_null());
+        let other = Kind::ALL.iter().find(|other| *other != kind).unwrap();
+        assert!(Reader::from_tensors(*other, &first.reader.tensors()).is_err());
+    }
+}
+
+#[test]
+fn erasing_what_the_network_works_with_is_measured_in_its_answers() {
+    let (experiment, weights) = birth();
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let settings = Settings {
+        site: Site { layer: 1, point: Point::ResidPost },
+        label: Label::Token(0),
+        ..settings(Kind::Leace)
+    };
+    let found = run(&mut instrument, &weights, &settings, None, &mut go_on).unwrap().unwrap();
+    let number = |place: &str| found.about.pointer(place).and_then(|v| v.as_f64()).unwrap();
+    let before = number("/report/probe_before/train/accuracy");
+    let after = number("/report/probe_after/test/accuracy");
+    // More classes than dimensions: everything is erased, and what rounding leaves tells nothing.
+    assert_eq!(number("/report/rank"), 16.0);
+    assert!(before > 0.5 && after == number("/report/constant_test/accuracy"), "{before} {after}");
+    let (with, without) =
+        (number("/report/network/before/all/loss"), number("/report/network/after/all/loss"));
+    assert!((with - without).abs() > 1e-3, "{with} {without}");
+    let by_head = Settings { site: Site { layer: 1, point: Point::Z }, ..settings };
+    let said = run(&mut instrument, &weights, &by_head, None, &mut go_on).unwrap_err().message;
+    assert!(said.contains("by head"), "{said}");
+}
+
+#[test]
+fn a_kept_reader_is_read_as_it_was_and_not_replaced_by_accident() {
+    let folder = tempfile::tempdir().unwrap();
+    let map = Linear { outputs: 2, dim: 3, weight: vec![1.0; 6], bias: Some(vec![0.5; 2]) };
+    let reader = Reader::Lens(vec![map.clone(), map]);
+    let kept =
+        KeptReader { about: "{\"kind\": \"tuned-lens\"}".to_owned(), tensors: reader.tensors() };
+    readers::save(folder.path(), "a-lens", &kept, false).unwrap();
+    let back = readers::read(folder.path(), "a-lens").unwrap();
+    assert_eq!(Reader::from_tensors(Kind::TunedLens, &back.tensors).unwrap(), reader);
+    assert_eq!(back.about, kept.about);
+    let said = readers::save(folder.path(), "a-lens", &kept, false).unwrap_err().message;
+    assert!(said.contains("--force"), "{said}");
+    readers::save(folder.path(), "a-lens", &kept, true).unwrap();
+    assert!(readers::save(folder.path(), "../b", &kept, false).is_err());
+    let said = readers::read(folder.path(), "b").unwrap_err().message;
+    assert!(said.contains("a-lens"), "{said}");
+    assert_eq!(readers::names(folder.path()).unwrap(), ["a-lens"]);
+    fs::write(folder.path().join("readers/a-lens.safetensors"), [0; 5]).unwrap();
+    assert!(readers::read(folder.path(), "a-lens").is_err());
+}
+
+#[test]
+fn examples_come_in_the_same_order_from_any_number_of_threads() {
+    let (experiment, weights) = birth();
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let (subject, _) = instrument.subject(&weights).unwrap();
+    let nothing = BTreeSet::new();
+    let asked = Wanted { examples: 300, ..wanted(&Positions::All, Label::Target, &nothing) };
+    let with = |threads: usize| {
+        let pool = Pool::new(threads).unwrap();
+        gather(subject, &pool, &asked, "", &mut go_on).unwrap().unwrap().dataset(0).unwrap()
+    };
+    assert_eq!(with(1), with(3));
+}
+
+// ── the command ──────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn the_command_fits_keeps_and_judges_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_mnemoscope"))
+            .current_dir(folder.path())
+            .env("XDG_DATA_HOME", folder.path())
+            .args(args)
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let done = |args: &[&str]| {
+        let (code, out, err) = program(args);
+        assert_eq!(code, Some(0), "{args:?}: {out}{err}");
+        out
+    };
+    let set: Vec<String> =
+        ["task.length=24", "model.width=16", "train.batch=8", "train.held_out=8"]
+            .iter()
+            .flat_map(|s| ["--set".to_owned(), (*s).to_owned()])
+            .collect();
+    let mut train = vec!["train", "birth", "--steps", "20", "--out", "a-run", "--quiet"];
+    train.extend(set.iter().map(String::as_str));
+    done(&train);
+    let few = ["--train", "300", "--test", "100"];
+    let probe = ["fit", "a-run", "linear-probe", "--site", "layer0.embed", "--label", "token"];
+    let said = done(&[&probe[..], &few, &["-o", "probe.json", "--name", "here"]].concat());
+    assert!(said.contains("kept in a-run/readers/here.safetensors"), "{said}");
+    let report: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.path().join("probe.json")).unwrap()).unwrap();
+    assert_eq!(report["kind"], "linear-probe");
+    assert_eq!(report["split"]["train"]["examples"], 300);
+    assert!(report["report"]["test"]["accuracy"].as_f64().unwrap() > 0.5, "{report}");
+    let kept = fs::read(folder.path().join("a-run/readers/here.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&kept).unwrap(), report);
+    let again = done(&[&probe[..], &few, &["--with", "here", "--step", "0"]].concat());
+    assert!(again.contains("fitted to none") && again.contains("accuracy"), "{again}");
+    done(&[&["fit", "a-run", "leace", "--role", "trigger"][..], &few].concat());
+    done(&[&["fit", "a-run", "tuned-lens"][..], &few].concat());
+    for (args, code, words) in [
+        (&["fit", "a-run", "linear-probe", "--name", "here"][..], 2, "--force"),
+        (&["fit", "a-run", "leace", "--with", "here"], 2, "linear-probe"),
+        (&["fit", "a-run", "leace", "--with", "nowhere"], 2, "kept are"),
+        (&["fit", "a-run", "leace", "--site", "layer7.embed"], 2, "layer"),
+        (&["fit", "a-run", "leace", "-o", "x.txt"], 2, ".json"),
+        (&["fit", "a-run", "leace", "--role", "trigge"], 2, "trigger"),
+        (&["fit", "nowhere", "leace"], 3, "nowhere"),
+    ] {
+        let (found, out, err) = program(args);
+        assert_eq!(found, Some(code), "{args:?}: {out}{err}");
+        assert!(err.contains(words), "{args:?}: {err}");
+    }
+}
