@@ -515,3 +515,91 @@ fn a_sweep_whose_runs_diverge_says_so_in_its_exit_code() {
     assert!(out.contains("rate100-seed0") && out.contains("diverged"), "{out}");
     assert!(out.contains("1 of 2 runs are finished"), "{out}");
 }
+
+#[test]
+fn causal_tools_answer_in_words_and_in_json() {
+    let folder = tiny();
+    let at = folder.path();
+    done(at, &["train", "tiny.toml", "--steps", "20", "--out", "run"]);
+    let json = |args: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&done(at, &[args, &["--json"]].concat())).unwrap()
+    };
+    let answer =
+        json(&["patch", "run", "--map", "z", "--pairs", "4", "--all-pairs", "--metric", "kl"]);
+    let patching = answer["probes"].as_object().unwrap().values().next().unwrap().clone();
+    assert_eq!(patching["arrays"]["effect.z"]["shape"], serde_json::json!([2, 1]));
+    assert_eq!(patching["numbers"]["pairs"], 4.0);
+    assert_eq!(answer["step"], 20);
+    // What is patched from itself does nothing.
+    let words = done(at, &["examine", "run", "--probe", "outcome"]);
+    let same = done(
+        at,
+        &["examine", "run", "--probe", "outcome", "--intervene", "scale layer1.head0 by 1"],
+    );
+    assert!(same.contains("in force  scale layer1.head0 by 1"), "{same}");
+    let numbers = |text: &str| {
+        let lines = text.lines().filter(|line| line.starts_with("  ")).map(str::to_owned);
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(&words), numbers(&same));
+    let path = json(&[
+        "path",
+        "run",
+        "--from",
+        "layer0",
+        "--to",
+        "layer1.k",
+        "--pairs",
+        "3",
+        "--all-pairs",
+    ]);
+    assert!(path.to_string().contains("effect_low"), "{path}");
+    let scrub = json(&["scrub", "run", "--hypothesis", "embed > logits", "--pairs", "3"]);
+    let explained =
+        scrub["probes"].as_object().unwrap().values().next().unwrap()["numbers"]["explained"]
+            .clone();
+    assert!(explained.as_f64().unwrap().abs() < 1e-3, "{scrub}");
+    let text = "the cat sat on the mat and then ";
+    let other = "the cat sat in the mat and then ";
+    let words = done(
+        at,
+        &[
+            "patch",
+            "run",
+            "--tokens",
+            text,
+            "--other",
+            other,
+            "--answers",
+            "ab",
+            "--map",
+            "resid_pre",
+            "--all-pairs",
+            "--metric",
+            "logit_difference",
+        ],
+    );
+    assert!(words.contains("layer 0, position 12") && words.contains("strongest of 64"), "{words}");
+    let needed = json(&["knock-out", "run", "--tokens", "the cat", "--positions", "6"]);
+    let knocked = needed["probes"].as_object().unwrap().values().next().unwrap().clone();
+    assert_eq!(knocked["numbers"]["edges_tried"], 2.0 * 28.0);
+    done(at, &["patch", "run", "--pairs", "2", "--all-pairs", "-o", "map.npz"]);
+    assert!(at.join("map.npz").is_file());
+    for (args, fragment) in [
+        (&["patch", "run", "--map", "everything"][..], "resid_pre"),
+        (&["patch", "run", "--pair", "deny"], "it makes output"),
+        (&["patch", "run", "--tokens", "the cat", "--other", "the"], "7 and 3 tokens"),
+        (&["patch", "run", "--set", "metrics=kl"], "metric"),
+        (&["path", "run", "--from", "nowhere"], "layer0.head1"),
+        (&["scrub", "run", "--hypothesis", "layer0"], "embed"),
+        (&["knock-out", "run", "--positions", "x"], "numbers from 0"),
+        (&["examine", "run", "--intervene", "grow layer0.z"], "unknown verb"),
+        (&["examine", "run", "--intervene", "patch layer1.k from \u{1}"], "tokens of this task"),
+        (&["patch", "run", "-o", "map.npz"], "--force"),
+    ] {
+        let output = run(at, args);
+        let err = self::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {err}");
+        assert!(err.contains(fragment), "{args:?}: {err}");
+    }
+}
