@@ -90,6 +90,7 @@ pub enum Command {
     SaveExperiment,
     Palette,
     Keys,
+    Tour,
     Theme,
     Larger,
     Smaller,
@@ -287,6 +288,7 @@ const ROWS: &[Entry] = rows! {
     }
     Help {
         Palette "Command palette…", "Find any action by a few letters of its name.", ctrl(Key::P), always;
+        Tour "Guided tour", "Five steps from what a register is to the memory that fails when its gate is cut.", None, always;
         Keys "Keys", "List all shortcuts.", plain(Key::F1), always;
     }
 };

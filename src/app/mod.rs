@@ -28,6 +28,7 @@ mod theme;
 mod timeline;
 mod tokens;
 mod top;
+mod tour;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -56,6 +57,7 @@ use shell::Lost;
 use shot::Shot;
 use state::Lab;
 use stopwatch::Stopwatch;
+use tour::Tour;
 use worker::{Outcome, Worker};
 
 pub use crate::gpu::device::Adapter;
@@ -121,6 +123,7 @@ pub struct App {
     desk: Desk,
     palette: Palette,
     keys_open: bool,
+    tour: Tour,
     dialogs: Dialogs,
     worker: Worker,
     shelf: Shelf,
@@ -181,6 +184,7 @@ impl App {
             desk: Desk::new(),
             palette: Palette::default(),
             keys_open: false,
+            tour: Tour::default(),
             dialogs: Dialogs::new(surroundings.system_dialogs),
             worker: Worker::new(wake),
             shelf: Shelf::default(),
@@ -337,6 +341,7 @@ impl App {
             Command::SaveFigure => self.save_figure_in_focus(),
             Command::Palette => self.palette.show(),
             Command::Keys => self.keys_open = true,
+            Command::Tour => self.tour.begin(),
             _ => self.look_command(command, ctx),
         }
     }
@@ -608,6 +613,7 @@ impl App {
         actions.extend(self.draw(ui));
         actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));
         palette::keys(&ctx, &mut self.keys_open);
+        actions.extend(self.tour.ui(&ctx, &self.lab));
         self.desk.settings_window(&ctx);
         self.say_note(&ctx);
         if let Some((purpose, path)) = self.dialogs.ui(&ctx) {
