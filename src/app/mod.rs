@@ -11,6 +11,7 @@ mod flat;
 mod form;
 mod gpu_cloud;
 pub mod ground;
+pub mod jobs;
 mod library;
 mod open;
 mod pace;
@@ -312,6 +313,8 @@ impl App {
             Command::NextHead => lab.move_head(1),
             Command::PreviousHead => lab.move_head(-1),
             Command::DrawSequence => lab.draw_next(),
+            Command::AskAgain => lab.jobs.ask_again(),
+            Command::CancelJob => lab.jobs.cancel(),
             Command::EditText => {
                 self.dock.show_panel("tokens");
                 self.desk.editor.open(lab);
@@ -578,8 +581,9 @@ impl App {
     fn look(&mut self, ctx: &Context) {
         let hidden = ctx.input(|i| i.viewport().visible() == Some(false)) && self.shot.is_none();
         let calls = if hidden { Vec::new() } else { self.desk.calls(&self.lab) };
+        let inquiries = if hidden { Vec::new() } else { self.desk.inquiries(&self.lab) };
         self.take_outcomes();
-        self.lab.tick(&calls, Instant::now());
+        self.lab.tick(&calls, &inquiries, Instant::now());
         self.build_runs();
         if hidden && self.lab.is_busy() {
             // Nothing is drawn, but what training says is still taken in.
@@ -619,7 +623,7 @@ impl App {
         self.take_shot(&ctx);
         // Half of a frame is drawing it; the other half is known only of the frame before.
         self.frame_cost = begun.elapsed().max(drawn);
-        let eager = !self.lab.any_training() || self.lab.inquiry.is_by_hand();
+        let eager = !self.lab.any_training() || self.lab.asking.is_by_hand();
         self.eager.store(eager, Ordering::Relaxed);
         if acted {
             ctx.request_repaint();

@@ -19,7 +19,8 @@ use crate::run::experiment::Experiment;
 use crate::run::session::Command;
 use crate::task::held_out_seed;
 
-use super::ask::Inquiry;
+use super::ask::Asking;
+use super::jobs::Jobs;
 use super::run::{Begun, Opened, Order, Origin, Place, Run, Training};
 
 /// Events are taken in for at most this long a frame, so that a flood of them never stops the window.
@@ -84,7 +85,9 @@ pub struct Lab {
     pub no_folder: Option<Error>,
     /// Where the next run is recorded, if that was said.
     pub next_folder: Option<PathBuf>,
-    pub inquiry: Inquiry,
+    pub asking: Asking,
+    /// Long questions.
+    pub jobs: Jobs,
 }
 
 impl Lab {
@@ -115,7 +118,8 @@ impl Lab {
             runs_folder,
             no_folder: None,
             next_folder: None,
-            inquiry: Inquiry::new(wake),
+            jobs: Jobs::new(wake.clone()),
+            asking: Asking::new(wake),
         }
     }
 
@@ -272,7 +276,7 @@ impl Lab {
         }
         let own_text = self.own_text();
         let run = self.runs.remove(self.current);
-        self.inquiry.retire();
+        self.asking.retire();
         self.playback.playing = false;
         self.show(self.current.min(self.runs.len().saturating_sub(1)), own_text.as_deref());
         self.changed();
@@ -338,7 +342,8 @@ impl Lab {
         self.failure = None;
         self.effect = None;
         self.baseline = None;
-        self.inquiry.forget();
+        self.asking.forget();
+        self.jobs.forget();
     }
 
     pub fn draw_sequence(&mut self, index: u64) {
@@ -637,13 +642,14 @@ impl Lab {
     }
 
     /// Takes in what has happened since the last frame and asks what the panels need.
-    pub fn tick(&mut self, calls: &[ProbeCall], now: Instant) {
+    pub fn tick(&mut self, calls: &[ProbeCall], inquiries: &[ProbeCall], now: Instant) {
         for index in 0..self.runs.len() {
             self.drain(index, now);
         }
         self.play(now);
         super::ask::take_replies(self, now);
         super::ask::ask(self, calls, now);
+        super::jobs::tick(self, inquiries, now);
     }
 
     fn drain(&mut self, index: usize, now: Instant) {
@@ -730,7 +736,7 @@ impl Lab {
         match self.playback.last {
             Some(last) if now.duration_since(last) < interval => return,
             // One at a time: a step that is skipped is not seen.
-            Some(_) if self.inquiry.is_busy() => return,
+            Some(_) if self.asking.is_busy() => return,
             _ => {}
         }
         self.playback.last = Some(now);
@@ -771,7 +777,8 @@ impl Lab {
         let pending =
             |r: &Run| r.training.as_ref().is_some_and(|t| t.is_running() || t.is_awaited());
         self.playback.playing
-            || self.inquiry.is_busy()
+            || self.asking.is_busy()
+            || self.jobs.is_busy()
             || self.is_behind()
             || self.runs.iter().any(pending)
     }
@@ -780,7 +787,7 @@ impl Lab {
     fn is_behind(&self) -> bool {
         let Some(run) = self.run() else { return false };
         self.step.is_none()
-            && self.inquiry.wanted
+            && self.asking.wanted
             && run.training.as_ref().is_some_and(|t| t.is_behind(run.recording.last_step))
     }
 }

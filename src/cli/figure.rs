@@ -13,8 +13,10 @@ use crate::figure::provenance::Provenance;
 use crate::panel::{self, NetShape, Palette, Panel, Selection, View};
 use crate::record::error::{Error, Result};
 use crate::record::knobs;
+use crate::record::question::Inquired;
 use crate::record::registry::find;
 
+use super::inquire::long_answer;
 use super::run_at::{Asked, RunAt};
 use super::{assignment, say};
 
@@ -102,6 +104,11 @@ impl Figure {
         if let Some(e) = readings.by_call.values().find_map(|r| r.as_ref().err()) {
             return Err(e.clone());
         }
+        let mut inquired = Inquired::default();
+        for call in panel.inquiries(&net, &selection) {
+            let found = long_answer(run, &call)?;
+            inquired.by_call.insert(call.key(), found);
+        }
         let step = run.weights.step;
         let name = run.experiment.name.clone();
         let view = View {
@@ -113,6 +120,7 @@ impl Figure {
             live: false,
             readings: Some(&readings),
             failure: None,
+            inquired: &inquired,
             selection: &selection,
             palette: Palette {
                 dark: style.dark,

@@ -20,7 +20,7 @@ use mnemoscope::record::error::Error;
 use mnemoscope::record::event::{self, MarkKind, MetricsRow};
 use mnemoscope::record::geometry::{QueriesKeys, Scale, arrange, centered, pca};
 use mnemoscope::record::knobs::{self, Slot};
-use mnemoscope::record::question::{ProbeCall, Reading, Readings};
+use mnemoscope::record::question::{Inquired, ProbeCall, Reading, Readings};
 use mnemoscope::record::recording::Recording;
 use mnemoscope::record::registry::find;
 use mnemoscope::record::vocab::Vocab;
@@ -42,6 +42,7 @@ struct World {
     step: Option<u64>,
     readings: Option<Readings>,
     failure: Option<String>,
+    inquired: Inquired,
     selection: Selection,
     palette: Palette,
     size: [f32; 2],
@@ -73,6 +74,7 @@ impl World {
             step: Some(200),
             readings: None,
             failure: None,
+            inquired: Inquired::default(),
             selection,
             palette: LIGHT,
             size: [420.0, 320.0],
@@ -120,6 +122,7 @@ impl World {
             live: true,
             readings: self.readings.as_ref(),
             failure: self.failure.as_deref(),
+            inquired: &self.inquired,
             selection: &self.selection,
             palette: self.palette,
             size: self.size,

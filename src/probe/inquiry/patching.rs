@@ -36,6 +36,11 @@ crate::knobs! {
 }
 
 impl Inquiry for Patching {
+    /// A pair that was written by hand has the sequence in view as its base, or is labelled by its rules.
+    fn reads_prompt(&self) -> bool {
+        !self.other.is_empty()
+    }
+
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
         let choice = Choice {
             pair: &self.pair,
