@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::figure::Pick;
+use crate::figure::{Patch, Pick};
 use crate::panel::Selection;
 use crate::record::batch::Row;
 use crate::record::error::{Error, Result};
 use crate::record::event::{Event, MarkKind, State};
 use crate::record::folder::Reader;
-use crate::record::intervention::Intervention;
+use crate::record::intervention::{How, Intervention};
 use crate::record::knobs;
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::recording::Recording;
@@ -65,6 +65,8 @@ pub struct Lab {
     pub step: Option<u64>,
     /// Interventions tried on a step of the past: they change the examination, not the run.
     pub trial: Vec<Intervention>,
+    /// The one of them that a click on a map of patching brought.
+    patched: Option<Intervention>,
     pub readings: Option<Arc<Readings>>,
     /// Why there are no readings of what is in view.
     pub failure: Option<String>,
@@ -106,6 +108,7 @@ impl Lab {
             selection: Selection::default(),
             step: None,
             trial: Vec::new(),
+            patched: None,
             readings: None,
             failure: None,
             effect: None,
@@ -359,6 +362,7 @@ impl Lab {
         self.drawn = Some(index);
         self.rules = row.clone();
         self.text_note = None;
+        self.lift_patched();
         self.prompt = row;
         self.changed();
     }
@@ -395,6 +399,7 @@ impl Lab {
         self.selection.query = self.selection.query.filter(inside).or(row.len().checked_sub(1));
         self.selection.key = self.selection.key.filter(inside);
         self.drawn = None;
+        self.lift_patched();
         self.prompt = Arc::new(row);
         self.changed();
     }
@@ -422,10 +427,57 @@ impl Lab {
                 selection.head = head;
             }
             Pick::Step(step) => return self.view(Some(step)),
+            Pick::Patch(ref patch) => return self.show_patched(patch),
             Pick::CloudPoint { sequence, position, is_key } => {
                 return self.pick_cloud_point(sequence, position, is_key);
             }
         }
+        self.changed();
+    }
+
+    /// Brings the base of a pair into view with one place taken from the run on its counterfactual; once more, and
+    /// that is lifted. One place at a time: what another click brought is lifted before.
+    fn show_patched(&mut self, patch: &Patch) {
+        let how = How::Patch(patch.other.to_vec());
+        let what = Intervention::Change { place: patch.place.clone(), how };
+        let here = self.prompt.tokens[..] == patch.base[..];
+        let again = here && self.in_force().contains(&what);
+        self.lift_patched();
+        if again {
+            return self.lift(&what);
+        }
+        if !here {
+            self.show_tokens(&patch.base);
+        }
+        self.selection.query = Some(patch.at).filter(|at| *at < self.prompt.len());
+        self.patched = Some(what.clone());
+        self.intervene(what);
+    }
+
+    /// What a click on a map brought holds for its sequence alone.
+    fn lift_patched(&mut self) {
+        if let Some(what) = self.patched.take() {
+            self.trial.retain(|t| *t != what);
+            self.changed();
+        }
+    }
+
+    /// Looks at these tokens: as the held-out sequence that they are, else under the rules of the last one drawn.
+    fn show_tokens(&mut self, tokens: &[u32]) {
+        /// Sequences to look through: a task tries some before one makes a pair.
+        const LOOKED_THROUGH: u64 = 64;
+        let Some(run) = self.run() else { return };
+        let seed = held_out_seed(run.experiment.train.seed as u64);
+        let is_it = |&i: &u64| run.bench.source.sequence(seed, i).tokens == tokens;
+        if let Some(index) = (0..LOOKED_THROUGH).find(is_it) {
+            return self.draw_sequence(index);
+        }
+        let row = run.bench.source.label(tokens, &self.rules);
+        self.drawn = None;
+        self.text_note = None;
+        self.prompt = Arc::new(row);
+        let inside = |at: &usize| *at < self.prompt.len();
+        self.selection.key = self.selection.key.filter(inside);
         self.changed();
     }
 

@@ -56,6 +56,7 @@ pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
                 let rect = frame.rect_of(*from, *to);
                 pen.rect(rect, *fill, stroke.map(|color| (color, *width)));
             }
+            Mark::Hatch { from, to, color } => hatch(pen, frame.rect_of(*from, *to), *color),
             Mark::Arrow { from, to, color, width } => {
                 arrow(pen, frame.place(*from), frame.place(*to), *color, *width);
             }
@@ -132,6 +133,21 @@ fn decimated(run: &[[f32; 2]]) -> Vec<[f32; 2]> {
         }
     }
     kept
+}
+
+/// Lines at 45 degrees, this far apart, in points.
+const HATCH: f32 = 4.0;
+
+fn hatch(pen: &mut Pen<'_>, rect: Rect, color: Color) {
+    pen.push(Item::Clip { min: rect.min(), max: rect.max() });
+    let (width, height) = (rect.width(), rect.height());
+    let mut x = HATCH / 2.0;
+    while x < width + height {
+        let (from, to) = ([rect.left + x, rect.top], [rect.left + x - height, rect.bottom]);
+        pen.push(Item::Polyline { points: vec![from, to], color, width: 0.5, dash: Dash::Solid });
+        x += HATCH;
+    }
+    pen.push(Item::Unclip);
 }
 
 struct Discs<'a> {

@@ -8,6 +8,7 @@ pub mod flags;
 pub mod heads;
 pub mod ink;
 pub mod memories;
+pub mod patching;
 pub mod predictions;
 pub mod query_key;
 pub mod timeline;
@@ -33,6 +34,7 @@ pub const ALL: &[Entry<dyn Panel>] = &[
     Entry { name: "attention", make: || Box::<attention::Attention>::default() },
     Entry { name: "query_key", make: || Box::<query_key::QueryKey>::default() },
     Entry { name: "memories", make: || Box::<memories::Memories>::default() },
+    Entry { name: "patching", make: || Box::<patching::Patching>::default() },
     Entry { name: "curves", make: || Box::<curves::Curves>::default() },
     Entry { name: "timeline", make: || Box::<timeline::Timeline>::default() },
 ];

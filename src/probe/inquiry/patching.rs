@@ -2,17 +2,20 @@
 
 use super::{Choice, Ground, Inquiry, Judge, Tell, Told, rule};
 use crate::probe::Answer;
-use crate::probe::causal::Stage;
 use crate::probe::causal::effect::{Estimate, Metric};
 use crate::probe::causal::patching::{Family, Plan};
+use crate::probe::causal::{Pairs, Stage};
 use crate::record::array::Array;
 use crate::record::error::Result;
+use crate::record::pair::Pair;
 
 crate::knobs! {
     /// Activation patching: the base run gets one part of the counterfactual run, part by part.
     ///
     /// Arrays, for each family of the map: `effect.NAME`, `low.NAME` and `high.NAME` (95 % interval over pairs), NaN where a
-    /// cell is not done yet or the network has none. Of a single pair there is no interval.
+    /// cell is not done yet or the network has none. Of a single pair there is no interval. Of the first pair that counts:
+    /// `base_tokens` and `other_tokens` `[position]`, `at` `[1]`, the position of the prediction, and `answers` `[2]`, its
+    /// right tokens. `last` `[1]` is the last position where any pair is predicted.
     pub struct Patching = "What each part of the network does: it is taken from the counterfactual run, everything else from the base run." {
         /// Kind of pairs that the task makes (empty: its first kind).
         pair: String = String::new();
@@ -81,7 +84,7 @@ impl Inquiry for Patching {
             let mut progress = |here: usize, _: usize| {
                 let so_far = || {
                     let map = map.borrow();
-                    answer(&judge, done.iter().chain([&**map]).chain(later.iter()))
+                    answer(&judge, &pairs, done.iter().chain([&**map]).chain(later.iter()))
                 };
                 on = tell(Told { done: before + here, total, so_far: &so_far });
                 on
@@ -92,7 +95,7 @@ impl Inquiry for Patching {
                 break;
             }
         }
-        let mut all = answer(&judge, maps.iter())?;
+        let mut all = answer(&judge, &pairs, maps.iter())?;
         if !on {
             all.notes
                 .push("Stopped before the end: cells that are left out were not done.".to_owned());
@@ -133,10 +136,34 @@ impl Map {
     }
 }
 
-fn answer<'a>(judge: &Judge<'_>, maps: impl Iterator<Item = &'a Map>) -> Result<Answer> {
+fn answer<'a>(
+    judge: &Judge<'_>,
+    pairs: &Pairs,
+    maps: impl Iterator<Item = &'a Map>,
+) -> Result<Answer> {
     let mut answer = judge.about();
+    let shown = judge.kept.first().copied().unwrap_or(0);
+    if let Some(pair) = pairs.all().get(shown) {
+        answer.arrays = of_pair(pair)?;
+        let last = pairs.all().iter().map(|pair| pair.at).max().unwrap_or(0);
+        answer.arrays.push(Array::new("last".to_owned(), &["one"], &[1], vec![last as f32])?);
+    }
     for map in maps {
         answer.arrays.extend(map.arrays()?);
     }
     Ok(answer)
+}
+
+/// The two sequences of a pair, where it is predicted, and what.
+fn of_pair(pair: &Pair) -> Result<Vec<Array>> {
+    let ids = |ids: &[u32]| ids.iter().map(|&id| id as f32).collect::<Vec<f32>>();
+    let array = |name: &str, axis: &str, data: Vec<f32>| {
+        Array::new(name.to_owned(), &[axis], &[data.len()], data)
+    };
+    Ok(vec![
+        array("base_tokens", "position", ids(&pair.base.tokens))?,
+        array("other_tokens", "position", ids(&pair.other.tokens))?,
+        array("at", "one", vec![pair.at as f32])?,
+        array("answers", "sequence", ids(&pair.answers))?,
+    ])
 }
