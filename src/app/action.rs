@@ -28,6 +28,8 @@ pub enum Action {
     ChooseFile(&'static str),
     Intervene(Intervention),
     Lift(Intervention),
+    /// Bring these interventions into force, and no others.
+    Operate(Vec<Intervention>),
     /// A live setting of training.
     Set {
         name: String,

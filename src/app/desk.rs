@@ -22,14 +22,15 @@ use super::paint::{Canvas, UNITS_PER_POINT};
 use super::state::Lab;
 use super::surgery::Surgery;
 use super::tokens::Editor;
-use super::{curves, form, jobs, paint, theme, timeline};
+use super::{curves, form, jobs, paint, patching, theme, timeline};
 
 /// Panels, pictures and forms between frames.
 pub struct Desk {
     panels: Vec<(&'static str, Box<dyn Panel>)>,
     pictures: BTreeMap<String, Picture>,
     form: Form,
-    surgery: Surgery,
+    pub surgery: Surgery,
+    patching: patching::Row,
     pub editor: Editor,
     /// Kinds that were drawn in the last frame: only they are asked for.
     visible: Vec<String>,
@@ -59,6 +60,7 @@ impl Desk {
             pictures: BTreeMap::new(),
             form: Form::default(),
             surgery: Surgery::default(),
+            patching: patching::Row::default(),
             editor: Editor::default(),
             visible: Vec::new(),
             papers: Vec::new(),
@@ -211,10 +213,23 @@ impl Desk {
 
     /// How far the long question of a panel has come.
     fn long_question(&mut self, ui: &mut Ui, kind: &str, lab: &Lab) {
-        let Some((_, panel)) = self.panels.iter().find(|(k, _)| *k == kind) else { return };
+        let Some((_, panel)) = self.panels.iter_mut().find(|(k, _)| *k == kind) else { return };
         let Some(run) = lab.run() else { return };
         let calls = panel.inquiries(&run.bench.net, &lab.selection);
-        self.actions.extend(jobs::controls(ui, lab, &calls));
+        if calls.is_empty() {
+            return;
+        }
+        let (row, mut changed) = (&mut self.patching, false);
+        ui.horizontal_wrapped(|ui| {
+            if kind == "patching" {
+                changed |= row.ui(ui, panel.as_mut(), lab);
+            }
+            self.actions.extend(jobs::controls(ui, lab, &calls));
+        });
+        if kind == "patching" {
+            changed |= row.fields(ui, panel.as_mut(), lab);
+        }
+        self.settings += u64::from(changed);
     }
 
     /// The settings of a panel as a form in a window of their own, while they are open.

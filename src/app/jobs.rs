@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::TryRecvError;
-use egui::{Align, Layout, ProgressBar, Ui};
+use egui::{ProgressBar, Ui};
 
 use crate::record::error::Error;
 use crate::record::question::{Found, Inquired, ProbeCall};
@@ -308,40 +308,41 @@ fn start(lab: &mut Lab, live: bool) {
 /// How far the long question of a panel has come, with the buttons to end it and to ask it again.
 pub fn controls(ui: &mut Ui, lab: &Lab, calls: &[ProbeCall]) -> Vec<Action> {
     let mut actions = Vec::new();
-    if calls.is_empty() {
+    let running = lab.jobs.running.as_ref().filter(|running| calls.contains(&running.key.call));
+    if let Some(Running { found, stopping, .. }) = running {
+        let share = found.done as f32 / found.total.max(1) as f32;
+        let text = match (stopping, found.total) {
+            (true, _) => "stopping …".to_owned(),
+            (false, 0) => "starting …".to_owned(),
+            (false, total) => format!("{} of {total}", found.done),
+        };
+        bar(ui, share, text).on_hover_text("Parts of the network that were tried.");
+        let button = ui.add_enabled(!stopping, egui::Button::new("Cancel"));
+        if button.on_hover_text("End it with what there is.").clicked() {
+            actions.push(Action::Do(Command::CancelJob));
+        }
         return actions;
     }
-    ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-        let running = lab.jobs.running.as_ref().filter(|running| calls.contains(&running.key.call));
-        if let Some(Running { found, stopping, .. }) = running {
-            let share = found.done as f32 / found.total.max(1) as f32;
-            let text = match (stopping, found.total) {
-                (true, _) => "stopping …".to_owned(),
-                (false, 0) => "starting …".to_owned(),
-                (false, total) => format!("{} of {total} parts", found.done),
-            };
-            let bar = ProgressBar::new(share).desired_width(150.0).text(text);
-            ui.add(bar).on_hover_text("Parts of the network that were tried.");
-            let button = ui.add_enabled(!stopping, egui::Button::new("Cancel"));
-            if button.on_hover_text("End it with what there is.").clicked() {
-                actions.push(Action::Do(Command::CancelJob));
-            }
-            return;
-        }
-        if lab.jobs.next.as_ref().is_some_and(|(key, _)| calls.contains(&key.call)) {
-            ui.add(ProgressBar::new(0.0).desired_width(150.0).text("starting …"));
-            return;
-        }
-        let Some(found) = calls.iter().find_map(|call| lab.jobs.inquired.get(call)) else { return };
-        let help = "Ask this again, of the weights in view. A run that trains is asked only when you say so.";
-        if ui.button("Ask again").on_hover_text(help).clicked() {
-            actions.push(Action::Do(Command::AskAgain));
-        }
-        if found.ended && found.done < found.total {
-            ui.weak(format!("stopped after {} of {} parts", found.done, found.total));
-        } else if lab.step_in_view() != found.step {
-            ui.weak(format!("as it was at step {}", found.step));
-        }
-    });
+    if lab.jobs.next.as_ref().is_some_and(|(key, _)| calls.contains(&key.call)) {
+        bar(ui, 0.0, "starting …".to_owned());
+        return actions;
+    }
+    let Some(found) = calls.iter().find_map(|call| lab.jobs.inquired.get(call)) else {
+        return actions;
+    };
+    let help = "Ask this again, of the weights in view (A). A run that trains is asked only when you say so.";
+    if ui.button("Ask again").on_hover_text(help).clicked() {
+        actions.push(Action::Do(Command::AskAgain));
+    }
+    if found.ended && found.done < found.total {
+        ui.weak(format!("stopped after {} of {}", found.done, found.total));
+    } else if lab.step_in_view() != found.step {
+        ui.weak(format!("as it was at step {}", found.step));
+    }
     actions
+}
+
+fn bar(ui: &mut Ui, share: f32, text: String) -> egui::Response {
+    ui.add(ProgressBar::new(share).desired_width(120.0).text(text))
+        .accessible_name("Progress of the long question")
 }

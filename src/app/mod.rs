@@ -17,6 +17,7 @@ mod open;
 mod pace;
 mod paint;
 mod palette;
+mod patching;
 pub mod rehearsal;
 pub mod run;
 mod shell;
@@ -108,6 +109,9 @@ struct Kept {
     zoom: f32,
     /// Settings of panels, as TOML, by kind.
     panels: Vec<(String, String)>,
+    /// Lists of interventions that were saved, by name; none in what an older version kept.
+    #[serde(default)]
+    lists: Vec<surgery::List>,
 }
 
 /// Key of [`Kept`] in eframe's storage.
@@ -203,6 +207,7 @@ impl App {
             app.dock = kept.dock;
             (app.dark, app.zoom) = (kept.dark, kept.zoom);
             app.desk.restore(&kept.panels);
+            app.desk.surgery.lists = kept.lists;
         }
         app.begin(launch);
         app.apply_look(ctx);
@@ -238,6 +243,7 @@ impl App {
             dark: self.dark,
             zoom: self.zoom,
             panels: self.desk.settings(),
+            lists: self.desk.surgery.lists.clone(),
         }
     }
 
@@ -255,6 +261,7 @@ impl App {
             Action::ChooseFile(setting) => self.ask(Purpose::ChooseFile(setting)),
             Action::Intervene(what) => self.lab.intervene(what),
             Action::Lift(what) => self.lab.lift(&what),
+            Action::Operate(all) => self.lab.operate(&all),
             Action::Set { name, value } => self.lab.set_live(name, value),
             Action::Speed(speed) => {
                 self.lab.speed = speed;

@@ -580,6 +580,17 @@ impl Lab {
         self.changed();
     }
 
+    /// Brings these into force and lifts all others.
+    pub fn operate(&mut self, wanted: &[Intervention]) {
+        let now = self.in_force();
+        for what in now.iter().rev().filter(|what| !wanted.contains(what)) {
+            self.lift(what);
+        }
+        for what in wanted.iter().filter(|what| !now.contains(what)) {
+            self.intervene(what.clone());
+        }
+    }
+
     /// A live setting of training, which the run's own experiment follows.
     pub fn set_live(&mut self, name: String, value: toml::Value) {
         let Some(run) = self.runs.get_mut(self.current) else { return };

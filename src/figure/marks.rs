@@ -139,15 +139,16 @@ fn decimated(run: &[[f32; 2]]) -> Vec<[f32; 2]> {
 const HATCH: f32 = 4.0;
 
 fn hatch(pen: &mut Pen<'_>, rect: Rect, color: Color) {
-    pen.push(Item::Clip { min: rect.min(), max: rect.max() });
     let (width, height) = (rect.width(), rect.height());
     let mut x = HATCH / 2.0;
     while x < width + height {
-        let (from, to) = ([rect.left + x, rect.top], [rect.left + x - height, rect.bottom]);
-        pen.push(Item::Polyline { points: vec![from, to], color, width: 0.5, dash: Dash::Solid });
+        // The part of the line that is inside, by how far it has gone down.
+        let (from, to) = ((x - width).max(0.0), x.min(height));
+        let point = |down: f32| [rect.left + x - down, rect.top + down];
+        let points = vec![point(from), point(to)];
+        pen.push(Item::Polyline { points, color, width: 0.5, dash: Dash::Solid });
         x += HATCH;
     }
-    pen.push(Item::Unclip);
 }
 
 struct Discs<'a> {

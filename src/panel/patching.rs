@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::figure::color::{Color, ColorMap};
+use crate::figure::color::{Color, ColorMap, fraction};
 use crate::figure::{
-    Axis, Cell, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Patch, Pick, Plot, Ticks,
+    Anchor, Axis, Cell, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Patch, Pick, Plot, Ticks,
 };
 use crate::record::array::Array;
 use crate::record::intervention::{How, Intervention, Place, Point, Site};
@@ -39,6 +39,14 @@ crate::choices! {
     }
 }
 
+impl Map {
+    /// Whether its cells stand for positions of the sequences.
+    fn is_over_positions(self) -> bool {
+        let heads = [Self::Heads, Self::Z, Self::Q, Self::K, Self::V, Self::Pattern];
+        !heads.contains(&self)
+    }
+}
+
 crate::knobs! {
     /// The panel `patching`.
     pub struct Patching = "What each part of the network does: the base sequence is run with that part alone taken from the run on the counterfactual sequence. A click on a cell shows that run in all panels." {
@@ -58,11 +66,16 @@ crate::knobs! {
         answers: String = String::new(), @live;
         /// Count pairs that the network gets wrong, too.
         all_pairs: bool = false, @live;
+        /// Maps over positions are of one pair alone, the first that counts: in other pairs something else stands at a position.
+        one_pair: bool = true, @live;
     }
 }
 
 /// More heads than this in a network are drawn as one map for each point, fewer as one table of all points.
 const MOST_IN_TABLE: usize = 32;
+
+/// In maps of at most so many cells the effects are written.
+const MOST_NUMBERS: usize = 40;
 
 impl Panel for Patching {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
@@ -96,7 +109,10 @@ impl Patching {
         for (setting, text) in texts.into_iter().filter(|(_, text)| !text.trim().is_empty()) {
             call = call.with(setting, text.as_str());
         }
-        if self.all_pairs { call.with("all_pairs", true) } else { call }
+        if self.all_pairs {
+            call = call.with("all_pairs", true);
+        }
+        if self.one_pair && self.map.is_over_positions() { call.with("one", true) } else { call }
     }
 
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
@@ -117,6 +133,11 @@ impl Patching {
         let pair = Shown::new(reading)?;
         let maps = self.maps(view, reading, found, &pair)?;
         let strip = pair.strip(view);
+        let stacked = maps.iter().filter(|map| map.wide).count().max(1);
+        // What the title, the pair and the gaps between plots leave.
+        let height = (view.size[1] - STRIP - 44.0).max(40.0) / stacked as f32;
+        let maps: Vec<Plot> =
+            maps.into_iter().map(|map| Plot { weight: height, ..map }).collect();
         let side_by_side = maps.iter().filter(|map| !map.wide).count().max(1);
         let mut plots = vec![strip];
         plots.extend(maps);
@@ -153,7 +174,8 @@ impl Patching {
         let families = names.iter().map(|name| Family::new(reading, name));
         let families = families.collect::<Result<Vec<Family<'_>>, Figure>>()?;
         let scale = self.scale(reading, &families);
-        let sheet = Sheet { metric: self.metric, scale, view, pair, ended: found.ended };
+        let ended = found.ended && found.done >= found.total;
+        let sheet = Sheet { metric: self.metric, scale, view, pair, ended };
         let by_head = families.iter().all(|family| family.effect.axes.len() == 2)
             && families.iter().all(|family| family.effect.axes[1] == "head");
         let heads: usize = view.net.heads.iter().sum();
@@ -281,7 +303,8 @@ impl Shown {
         let signs = glyphs.map(|glyph| glyph.chars().count()).max().unwrap_or(1).max(1);
         let box_points = (7.0 + 5.5 * signs as f32).min(48.0);
         // The names of the rows stand left, the answers right.
-        let room = (view.size[0] - 78.0) / box_points - 2.0;
+        let names = f64::from(NAMES / box_points);
+        let room = (view.size[0] - NAMES - 8.0) / box_points - 2.0;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
         let most = room.clamp(4.0, 400.0) as usize;
         let columns = self.columns(most);
@@ -313,7 +336,7 @@ impl Shown {
                     to: [x + 0.96, y + 1.0],
                     text: view.vocab.glyph(ids.get(position).copied().unwrap_or(0)),
                     fill: Some(fill),
-                    stroke: predicts.then_some(view.palette.accent),
+                    stroke: predicts.then_some(view.palette.ink),
                     ink: if differs { ink::text_on(fill) } else { view.palette.ink },
                     pick: if in_view { Pick::Query(position) } else { Pick::Nothing },
                     hover: self.words(view, position),
@@ -323,7 +346,7 @@ impl Shown {
         let x = columns.len() as f64;
         for (row, (answer, color)) in self.answers.iter().zip([base_ink, other_ink]).enumerate() {
             let y = 1.0 + 1.1 * row as f64;
-            marks.push(text(view.palette.faint, [x + 0.5, y + 0.5], "→"));
+            marks.push(text(view.palette.ink, [x + 0.5, y + 0.5], "→"));
             cells.push(Cell {
                 from: [x + 1.0, y],
                 to: [x + 1.96, y + 1.0],
@@ -336,14 +359,14 @@ impl Shown {
             });
         }
         marks.insert(0, Mark::Cells(cells));
-        let rows = [(1.5, "base"), (2.6, "counterfactual")];
+        for (y, name) in [(1.5, "base"), (2.6, "counterfactual")] {
+            let (text, color) = (name.to_owned(), view.palette.ink);
+            let at = [-0.25, y];
+            marks.push(Mark::Text { at, text, color, anchor: Anchor::Right, size: 8.0 });
+        }
         Plot {
-            x: Axis { range: (0.0, width), ticks: Ticks::Hidden, ..Axis::default() },
-            y: Axis {
-                range: (3.15, 0.0),
-                ticks: Ticks::At(rows.map(|(at, name)| (at, name.to_owned())).to_vec()),
-                ..Axis::default()
-            },
+            x: Axis { range: (-names, width), ticks: Ticks::Hidden, ..Axis::default() },
+            y: Axis { range: (3.15, 0.0), ticks: Ticks::Hidden, ..Axis::default() },
             marks,
             weight: STRIP,
             wide: true,
@@ -366,10 +389,11 @@ impl Shown {
 
 /// Height of the pair, in points; maps have what is left.
 const STRIP: f32 = 46.0;
+/// Room for the names of its rows, in points.
+const NAMES: f32 = 64.0;
 
 fn text(color: Color, at: [f64; 2], text: &str) -> Mark {
-    let anchor = crate::figure::Anchor::Center;
-    Mark::Text { at, text: text.to_owned(), color, anchor, size: 7.0 }
+    Mark::Text { at, text: text.to_owned(), color, anchor: Anchor::Center, size: 8.0 }
 }
 
 /// One family of a map with its intervals.
@@ -458,6 +482,7 @@ struct Sheet<'a> {
     scale: (ColorMap, (f32, f32)),
     view: &'a View<'a>,
     pair: &'a Shown,
+    /// All cells that there are have been done.
     ended: bool,
 }
 
@@ -538,14 +563,8 @@ impl Sheet<'_> {
             plot.y.range.0 = end;
             plot.equal = true;
         }
-        plot.weight = if axes == 4 { 260.0 } else { self.row_height(rows) };
         plot.wide = true;
         plot
-    }
-
-    /// Rows of stacked maps stay comparable.
-    fn row_height(&self, rows: usize) -> f32 {
-        70.0 + 8.0 * rows as f32
     }
 
     fn heads(&self) -> Vec<(usize, usize)> {
@@ -631,7 +650,7 @@ impl Sheet<'_> {
         let key = place.keys.first().map(|p| format!(" to key {}", token(p)));
         let what = format!("{what}{}{}", at.unwrap_or_default(), key.unwrap_or_default());
         if mean.is_nan() {
-            let why = if self.ended { "not known" } else { "not tried yet" };
+            let why = if self.ended { "not there" } else { "not tried yet" };
             return format!("{what}: {why}");
         }
         let interval = if low.is_finite() && high.is_finite() {
@@ -658,26 +677,30 @@ impl Sheet<'_> {
     fn plot(&self, title: &str, label: &str, cells: Cells, names: Arc<[String]>) -> Plot {
         let (rows, columns) = (cells.rows, cells.columns);
         let (map, range) = self.scale;
-        let unknown = cells.values.iter().any(|v| v.is_nan());
+        let values: Arc<[f32]> = cells.values.into();
+        let unknown = values.iter().any(|v| v.is_nan());
         let (mut marks, mut legend) = (Vec::new(), Vec::new());
         if unknown {
             let color = ink::mix(self.view.palette.paper, self.view.palette.ink, 0.4);
             let to = [columns as f64, rows as f64];
             marks.push(Mark::Hatch { from: [0.0, 0.0], to, color });
-            let text = if self.ended { "not known" } else { "not tried yet" };
+            let text = if self.ended { "not there" } else { "not tried yet" };
             legend.push(LegendEntry::square(text, color));
         }
         marks.push(Mark::Heat(Heat {
             name: title.to_owned(),
             rows,
             columns,
-            values: cells.values.into(),
+            values: values.clone(),
             map,
             range,
             log: false,
             causal: false,
             pick: HeatPick::Cells { picks: cells.picks.into(), hovers: cells.hovers.into() },
         }));
+        if rows * columns <= MOST_NUMBERS {
+            marks.extend(self.written(&values, columns));
+        }
         for (row, column) in &cells.shown {
             let from = [*column as f64, *row as f64];
             marks.push(Mark::Rect {
@@ -699,9 +722,22 @@ impl Sheet<'_> {
             marks,
             legend,
             color_bar: Some(ColorBar { label: self.unit().to_owned(), map, range, log: false }),
-            weight: 260.0,
             ..Plot::default()
         }
+    }
+
+    /// The effect in each cell.
+    fn written(&self, values: &[f32], columns: usize) -> Vec<Mark> {
+        let (map, range) = self.scale;
+        let known = values.iter().enumerate().filter(|(_, value)| value.is_finite());
+        let mark = |(i, value): (usize, &f32)| Mark::Text {
+            at: [(i % columns) as f64 + 0.5, (i / columns) as f64 + 0.5],
+            text: format!("{value:.2}"),
+            color: ink::text_on(map.at(fraction(*value, range, false))),
+            anchor: Anchor::Center,
+            size: 8.0,
+        };
+        known.map(mark).collect()
     }
 
     fn unit(&self) -> &'static str {

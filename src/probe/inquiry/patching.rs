@@ -35,6 +35,8 @@ crate::knobs! {
         metric: Metric = Metric::Normalised;
         /// Count pairs that the network gets wrong, too.
         all_pairs: bool = false;
+        /// Compare one pair alone, the first that counts: what stands at a position differs from pair to pair.
+        one: bool = false;
     }
 }
 
@@ -54,7 +56,12 @@ impl Inquiry for Patching {
             answers: &self.answers,
         };
         let families = Family::named(&self.map)?;
-        let pairs = choice.pairs(ground)?;
+        let mut pairs = choice.pairs(ground)?;
+        if self.one
+            && let Some(pair) = self.first_counted(ground, &pairs)?
+        {
+            pairs = Pairs::new(vec![pair])?;
+        }
         let stage = Stage::new(ground.subject, &pairs)?;
         let judge = Judge::new(&stage, self.metric, rule(self.all_pairs), ground.seed);
         let mut plans = Vec::new();
@@ -101,6 +108,15 @@ impl Inquiry for Patching {
                 .push("Stopped before the end: cells that are left out were not done.".to_owned());
         }
         Ok(all)
+    }
+}
+
+impl Patching {
+    /// `None` where no pair counts.
+    fn first_counted(&self, ground: &Ground<'_>, pairs: &Pairs) -> Result<Option<Pair>> {
+        let stage = Stage::new(ground.subject, pairs)?;
+        let judge = Judge::new(&stage, self.metric, rule(self.all_pairs), ground.seed);
+        Ok(judge.kept.first().and_then(|&i| pairs.all().get(i)).cloned())
     }
 }
 
