@@ -12,7 +12,7 @@ use mnemoscope::figure::file::{Format, Page, render};
 use mnemoscope::figure::{Axis, Figure, Mark, Plot, Ticks};
 use mnemoscope::panel::{NetShape, Palette, Panel, Selection, View};
 use mnemoscope::record::event::MetricsRow;
-use mnemoscope::record::question::ProbeCall;
+use mnemoscope::record::question::{Inquired, ProbeCall};
 use mnemoscope::record::recording::Recording;
 use mnemoscope::record::vocab::Vocab;
 
@@ -107,6 +107,7 @@ pub fn main() -> Result<()> {
         live: false,
         readings: None,
         failure: None,
+        inquired: &Inquired::default(),
         selection: &Selection::default(),
         palette: Palette {
             dark: false,

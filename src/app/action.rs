@@ -28,6 +28,8 @@ pub enum Action {
     ChooseFile(&'static str),
     Intervene(Intervention),
     Lift(Intervention),
+    /// Bring these interventions into force, and no others.
+    Operate(Vec<Intervention>),
     /// A live setting of training.
     Set {
         name: String,
@@ -80,6 +82,8 @@ pub enum Command {
     PreviousHead,
     DrawSequence,
     EditText,
+    AskAgain,
+    CancelJob,
     CutHead,
     UndoIntervention,
     LiftAll,
@@ -210,6 +214,14 @@ fn looks_back(lab: &Lab) -> bool {
     lab.step.is_some()
 }
 
+fn has_long_answer(lab: &Lab) -> bool {
+    !lab.jobs.inquired.by_call.is_empty()
+}
+
+fn asks_long(lab: &Lab) -> bool {
+    lab.jobs.is_busy()
+}
+
 fn has_run(lab: &Lab) -> bool {
     lab.run().is_some()
 }
@@ -267,6 +279,8 @@ const ROWS: &[Entry] = rows! {
         NextHead "Next head", "Put the next attention head into focus.", plain(Key::CloseBracket), has_run;
         PreviousHead "Previous head", "Put the attention head before into focus.", plain(Key::OpenBracket), has_run;
         DrawSequence "Draw another sequence", "Ask all panels about another held-out sequence.", plain(Key::N), has_run;
+        AskAgain "Ask again", "Ask the long question of a panel again, of the weights in view.", plain(Key::A), has_long_answer;
+        CancelJob "Cancel the long question", "End the long question of a panel with what there is.", None, asks_long;
         EditText "Edit the text", "Write the sequence yourself.", plain(Key::E), has_run;
     }
     Surgery {

@@ -49,7 +49,7 @@ impl Asked {
 }
 
 /// The examiner of the run in view, and what it was asked.
-pub struct Inquiry {
+pub struct Asking {
     wake: Arc<dyn Fn() + Send + Sync>,
     examiner: Option<(usize, Examiner)>,
     /// Those of runs that were in view before, until their last answer is done: nobody waits for it.
@@ -72,7 +72,7 @@ pub struct Inquiry {
     effect_at: Option<Instant>,
 }
 
-impl Inquiry {
+impl Asking {
     pub fn new(wake: Arc<dyn Fn() + Send + Sync>) -> Self {
         Self {
             wake,
@@ -124,21 +124,21 @@ impl Inquiry {
 /// Takes in answers to the question in flight; older ones are worth nothing.
 pub fn take_replies(lab: &mut Lab, now: Instant) {
     let mut replies = Vec::new();
-    if let Some((_, examiner)) = &lab.inquiry.examiner {
+    if let Some((_, examiner)) = &lab.asking.examiner {
         replies.extend(examiner.replies.try_iter());
     }
     for reply in replies {
-        if lab.inquiry.comparing == Some(reply.id) {
-            lab.inquiry.comparing = None;
+        if lab.asking.comparing == Some(reply.id) {
+            lab.asking.comparing = None;
             lab.baseline = reply.readings.ok();
             continue;
         }
-        match lab.inquiry.in_flight.take() {
+        match lab.asking.in_flight.take() {
             Some((id, asked, since)) if id == reply.id => {
-                lab.inquiry.cost = now.duration_since(since);
-                lab.inquiry.answered_at = Some(now);
+                lab.asking.cost = now.duration_since(since);
+                lab.asking.answered_at = Some(now);
                 let asked_effect = asked.calls.iter().any(|c| c.probe == EFFECT);
-                lab.inquiry.answered = Some(asked);
+                lab.asking.answered = Some(asked);
                 match reply.readings {
                     Ok(readings) => {
                         if asked_effect {
@@ -155,13 +155,13 @@ pub fn take_replies(lab: &mut Lab, now: Instant) {
                 }
                 lab.changed();
             }
-            other => lab.inquiry.in_flight = other,
+            other => lab.asking.in_flight = other,
         }
     }
-    if lab.inquiry.in_flight.as_ref().is_some_and(|(_, _, since)| now.duration_since(*since) > LOST)
+    if lab.asking.in_flight.as_ref().is_some_and(|(_, _, since)| now.duration_since(*since) > LOST)
     {
-        lab.inquiry.in_flight = None;
-        lab.inquiry.retire();
+        lab.asking.in_flight = None;
+        lab.asking.retire();
         lab.trouble(Error::internal(
             "an examination did not come back and was given up; the next one starts afresh",
         ));
@@ -170,9 +170,9 @@ pub fn take_replies(lab: &mut Lab, now: Instant) {
 
 /// Asks what the panels need, if it is not known yet.
 pub fn ask(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
-    lab.inquiry.retired.retain_mut(|examiner| !examiner.is_retired());
-    lab.inquiry.wanted = !calls.is_empty() && !lab.prompt.is_empty();
-    if !lab.inquiry.wanted {
+    lab.asking.retired.retain_mut(|examiner| !examiner.is_retired());
+    lab.asking.wanted = !calls.is_empty() && !lab.prompt.is_empty();
+    if !lab.asking.wanted {
         return;
     }
     let Some((which, step, live)) = weights_in_view(lab, now) else { return };
@@ -184,11 +184,11 @@ pub fn ask(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
         interventions: lab.in_force().into_iter().filter(Intervention::changes_forward).collect(),
         calls: calls_with_effect(lab, calls, now),
     };
-    if lab.inquiry.answered.as_ref().is_some_and(|a| a.is_like(&asked) && a.step == step) {
+    if lab.asking.answered.as_ref().is_some_and(|a| a.is_like(&asked) && a.step == step) {
         return compare(lab, which, step);
     }
     if lab
-        .inquiry
+        .asking
         .in_flight
         .as_ref()
         .is_some_and(|(_, a, _)| a.is_like(&asked) && (live || a.step == step))
@@ -198,41 +198,41 @@ pub fn ask(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
     if !ready(lab) {
         return;
     }
-    let inquiry = &mut lab.inquiry;
-    let Some((_, examiner)) = &inquiry.examiner else { return };
-    inquiry.by_hand = !(live && inquiry.answered.as_ref().is_some_and(|a| a.is_like(&asked)));
-    inquiry.next_id += 1;
+    let asking = &mut lab.asking;
+    let Some((_, examiner)) = &asking.examiner else { return };
+    asking.by_hand = !(live && asking.answered.as_ref().is_some_and(|a| a.is_like(&asked)));
+    asking.next_id += 1;
     if asked.calls.iter().any(|c| c.probe == EFFECT) {
-        inquiry.effect_at = Some(now);
+        asking.effect_at = Some(now);
     }
     examiner.ask(Question {
-        id: inquiry.next_id,
+        id: asking.next_id,
         which,
         prompt: asked.prompt.clone(),
         interventions: asked.interventions.clone(),
         calls: asked.calls.clone(),
     });
     // A comparison that still waited has just been replaced.
-    if inquiry.comparing.take().is_some() {
-        inquiry.compared = None;
+    if asking.comparing.take().is_some() {
+        asking.compared = None;
     }
-    inquiry.in_flight = Some((inquiry.next_id, asked, now));
+    asking.in_flight = Some((asking.next_id, asked, now));
 }
 
 /// When all else is answered: how well the network does with nothing in force, at the step whose effect is known.
 fn compare(lab: &mut Lab, which: Which, step: u64) {
     let known = lab.effect.as_ref().is_some_and(|effect| effect.step == step);
     let wanted = (lab.current, step);
-    let inquiry = &mut lab.inquiry;
-    if !known || inquiry.comparing.is_some() || inquiry.compared == Some(wanted) {
+    let asking = &mut lab.asking;
+    if !known || asking.comparing.is_some() || asking.compared == Some(wanted) {
         return;
     }
-    let Some((_, examiner)) = &inquiry.examiner else { return };
-    inquiry.next_id += 1;
-    inquiry.comparing = Some(inquiry.next_id);
-    inquiry.compared = Some(wanted);
+    let Some((_, examiner)) = &asking.examiner else { return };
+    asking.next_id += 1;
+    asking.comparing = Some(asking.next_id);
+    asking.compared = Some(wanted);
     examiner.ask(Question {
-        id: inquiry.next_id,
+        id: asking.next_id,
         which,
         prompt: lab.prompt.clone(),
         interventions: Vec::new(),
@@ -242,9 +242,9 @@ fn compare(lab: &mut Lab, which: Which, step: u64) {
 
 /// The weights to ask about: those of the past in view, or the newest that were sent. Sends for newer ones.
 fn weights_in_view(lab: &mut Lab, now: Instant) -> Option<(Which, u64, bool)> {
-    let spared = |at| now.duration_since(at) >= SHORTEST.max(lab.inquiry.cost * SHARE);
-    let due = !lab.is_training() || lab.inquiry.answered_at.is_none_or(spared);
-    let busy = lab.inquiry.is_busy();
+    let spared = |at| now.duration_since(at) >= SHORTEST.max(lab.asking.cost * SHARE);
+    let due = !lab.is_training() || lab.asking.answered_at.is_none_or(spared);
+    let busy = lab.asking.is_busy();
     let step = lab.step;
     let run = lab.runs.get_mut(lab.current)?;
     let last = run.recording.last_step;
@@ -276,7 +276,7 @@ fn calls_with_effect(lab: &Lab, calls: &[ProbeCall], now: Instant) -> Vec<ProbeC
     let mut calls = calls.to_vec();
     let Some(at) = calls.iter().position(|c| c.probe == EFFECT) else { return calls };
     let live = lab.step.is_none() && lab.is_training();
-    let early = lab.inquiry.effect_at.is_some_and(|at| now.duration_since(at) < EFFECT_EVERY);
+    let early = lab.asking.effect_at.is_some_and(|at| now.duration_since(at) < EFFECT_EVERY);
     let idle = !lab.in_force().iter().any(Intervention::changes_forward);
     if idle || (live && early) {
         calls.remove(at);
@@ -287,22 +287,22 @@ fn calls_with_effect(lab: &Lab, calls: &[ProbeCall], now: Instant) -> Vec<ProbeC
 /// Starts the examiner of the run in view if need be.
 fn ready(lab: &mut Lab) -> bool {
     let current = lab.current;
-    if lab.inquiry.examiner.as_ref().is_some_and(|(run, _)| *run == current) {
+    if lab.asking.examiner.as_ref().is_some_and(|(run, _)| *run == current) {
         return true;
     }
-    if lab.inquiry.refused == Some(current) {
+    if lab.asking.refused == Some(current) {
         return false;
     }
-    lab.inquiry.retire();
-    let wake = lab.inquiry.wake.clone();
+    lab.asking.retire();
+    let wake = lab.asking.wake.clone();
     let Some(run) = lab.runs.get(current) else { return false };
     match Examiner::start(&run.experiment, move || wake()) {
         Ok(examiner) => {
-            lab.inquiry.examiner = Some((current, examiner));
+            lab.asking.examiner = Some((current, examiner));
             true
         }
         Err(error) => {
-            lab.inquiry.refused = Some(current);
+            lab.asking.refused = Some(current);
             lab.trouble(error);
             false
         }

@@ -22,14 +22,15 @@ use super::paint::{Canvas, UNITS_PER_POINT};
 use super::state::Lab;
 use super::surgery::Surgery;
 use super::tokens::Editor;
-use super::{curves, form, paint, sweep, theme, timeline};
+use super::{curves, form, jobs, paint, patching, sweep, theme, timeline};
 
 /// Panels, pictures and forms between frames.
 pub struct Desk {
     panels: Vec<(&'static str, Box<dyn Panel>)>,
     pictures: BTreeMap<String, Picture>,
     form: Form,
-    surgery: Surgery,
+    pub surgery: Surgery,
+    patching: patching::Row,
     pub editor: Editor,
     /// Kinds that were drawn in the last frame: only they are asked for.
     visible: Vec<String>,
@@ -59,6 +60,7 @@ impl Desk {
             pictures: BTreeMap::new(),
             form: Form::default(),
             surgery: Surgery::default(),
+            patching: patching::Row::default(),
             editor: Editor::default(),
             visible: Vec::new(),
             papers: Vec::new(),
@@ -124,6 +126,19 @@ impl Desk {
         calls
     }
 
+    /// The long questions of the panels that were drawn.
+    pub fn inquiries(&self, lab: &Lab) -> Vec<ProbeCall> {
+        let Some(run) = lab.run() else { return Vec::new() };
+        let mut calls: Vec<ProbeCall> = Vec::new();
+        let visible = self.panels.iter().filter(|(kind, _)| self.visible.iter().any(|v| v == kind));
+        for call in visible.flat_map(|(_, p)| p.inquiries(&run.bench.net, &lab.selection)) {
+            if !calls.contains(&call) {
+                calls.push(call);
+            }
+        }
+        calls
+    }
+
     /// Draws the panel of a kind into the room that is left.
     pub fn panel(&mut self, ui: &mut Ui, kind: &str, lab: &mut Lab, shelf: &mut Shelf) {
         self.visible.push(kind.to_owned());
@@ -161,6 +176,7 @@ impl Desk {
             "sweep" => self.sweep_controls(ui, lab),
             _ => {}
         }
+        self.long_question(ui, kind, lab);
         let room = ui.available_rect_before_wrap();
         if lab.run().is_none() {
             ui.allocate_rect(room, egui::Sense::hover());
@@ -212,6 +228,27 @@ impl Desk {
         self.actions.extend(actions);
     }
 
+    /// How far the long question of a panel has come.
+    fn long_question(&mut self, ui: &mut Ui, kind: &str, lab: &Lab) {
+        let Some((_, panel)) = self.panels.iter_mut().find(|(k, _)| *k == kind) else { return };
+        let Some(run) = lab.run() else { return };
+        let calls = panel.inquiries(&run.bench.net, &lab.selection);
+        if calls.is_empty() {
+            return;
+        }
+        let (row, mut changed) = (&mut self.patching, false);
+        ui.horizontal_wrapped(|ui| {
+            if kind == "patching" {
+                changed |= row.ui(ui, panel.as_mut(), lab);
+            }
+            self.actions.extend(jobs::controls(ui, lab, &calls));
+        });
+        if kind == "patching" {
+            changed |= row.fields(ui, panel.as_mut(), lab);
+        }
+        self.settings += u64::from(changed);
+    }
+
     /// The settings of a panel as a form in a window of their own, while they are open.
     pub fn settings_window(&mut self, ctx: &egui::Context) {
         let Some((kind, at)) = self.open_settings.clone() else { return };
@@ -247,10 +284,12 @@ impl Desk {
         let Some((_, panel)) = self.panels.iter().find(|(k, _)| *k == kind) else { return };
         let Some(run) = lab.run() else { return };
         // A panel that asks nothing draws the history of the run; the others draw answers.
-        let is_history = panel.needs(&run.bench.net, &lab.selection).is_empty();
+        let inquires = !panel.inquiries(&run.bench.net, &lab.selection).is_empty();
+        let is_history = panel.needs(&run.bench.net, &lab.selection).is_empty() && !inquires;
         let mut state = DefaultHasher::new();
         (lab.revision, self.settings, self.dark, lab.current).hash(&mut state);
         is_history.then_some(lab.news).hash(&mut state);
+        inquires.then_some(lab.jobs.revision).hash(&mut state);
         size.map(f32::to_bits).hash(&mut state);
         let picture = self.pictures.entry(kind.to_owned()).or_default();
         let camera = picture.canvas.camera;
@@ -306,6 +345,7 @@ fn figure(panel: &dyn Panel, lab: &Lab, palette: Palette, size: [f32; 2]) -> Opt
         live: lab.training().is_some_and(|t| !t.gone),
         readings: lab.readings.as_deref(),
         failure: lab.failure.as_deref(),
+        inquired: &lab.jobs.inquired,
         selection: &lab.selection,
         palette,
         size,

@@ -36,6 +36,7 @@ pub fn title(kind: &str) -> &'static str {
         ("attention", "Attention"),
         ("query_key", "Query-key space"),
         ("memories", "Memories"),
+        ("patching", "Patching"),
         ("curves", "Curves"),
         ("sweep", "Sweep"),
         ("timeline", "Timeline"),
@@ -80,7 +81,7 @@ fn first_layout() -> Tree<Pane> {
         (!panes.is_empty()).then(|| tiles.insert_tab_tile(panes))
     };
     let left = [tabs(&["tokens"]), tabs(&["predictions", "experiment", "surgery", "runs"])];
-    let middle = [tabs(&["heads"]), tabs(&["attention"])];
+    let middle = [tabs(&["heads"]), tabs(&["attention", "patching"])];
     let right = [tabs(&["curves", "sweep"]), tabs(&["memories", "query_key"])];
     let below = tabs(&["timeline"]);
     let rest: Vec<&str> = known.iter().copied().filter(|kind| !title_is_placed(kind)).collect();
@@ -104,6 +105,7 @@ fn title_is_placed(kind: &str) -> bool {
         "runs",
         "heads",
         "attention",
+        "patching",
         "curves",
         "sweep",
         "memories",

@@ -11,11 +11,13 @@ mod flat;
 mod form;
 mod gpu_cloud;
 pub mod ground;
+pub mod jobs;
 mod library;
 mod open;
 mod pace;
 mod paint;
 mod palette;
+mod patching;
 pub mod rehearsal;
 pub mod run;
 mod shell;
@@ -111,6 +113,9 @@ struct Kept {
     zoom: f32,
     /// Settings of panels, as TOML, by kind.
     panels: Vec<(String, String)>,
+    /// Lists of interventions that were saved, by name; none in what an older version kept.
+    #[serde(default)]
+    lists: Vec<surgery::List>,
 }
 
 /// Key of [`Kept`] in eframe's storage.
@@ -211,6 +216,7 @@ impl App {
             app.dock = kept.dock;
             (app.dark, app.zoom) = (kept.dark, kept.zoom);
             app.desk.restore(&kept.panels);
+            app.desk.surgery.lists = kept.lists;
         }
         app.begin(launch);
         app.apply_look(ctx);
@@ -246,6 +252,7 @@ impl App {
             dark: self.dark,
             zoom: self.zoom,
             panels: self.desk.settings(),
+            lists: self.desk.surgery.lists.clone(),
         }
     }
 
@@ -264,6 +271,7 @@ impl App {
             Action::ChooseFile(setting) => self.ask(Purpose::ChooseFile(setting)),
             Action::Intervene(what) => self.lab.intervene(what),
             Action::Lift(what) => self.lab.lift(&what),
+            Action::Operate(all) => self.lab.operate(&all),
             Action::Set { name, value } => self.lab.set_live(name, value),
             Action::Speed(speed) => {
                 self.lab.speed = speed;
@@ -323,6 +331,8 @@ impl App {
             Command::NextHead => lab.move_head(1),
             Command::PreviousHead => lab.move_head(-1),
             Command::DrawSequence => lab.draw_next(),
+            Command::AskAgain => lab.jobs.ask_again(),
+            Command::CancelJob => lab.jobs.cancel(),
             Command::EditText => {
                 self.dock.show_panel("tokens");
                 self.desk.editor.open(lab);
@@ -592,8 +602,9 @@ impl App {
     fn look(&mut self, ctx: &Context) {
         let hidden = ctx.input(|i| i.viewport().visible() == Some(false)) && self.shot.is_none();
         let calls = if hidden { Vec::new() } else { self.desk.calls(&self.lab) };
+        let inquiries = if hidden { Vec::new() } else { self.desk.inquiries(&self.lab) };
         self.take_outcomes();
-        self.lab.tick(&calls, Instant::now());
+        self.lab.tick(&calls, &inquiries, Instant::now());
         self.build_runs();
         if hidden && self.lab.is_busy() {
             // Nothing is drawn, but what training says is still taken in.
@@ -634,7 +645,7 @@ impl App {
         self.take_shot(&ctx);
         // Half of a frame is drawing it; the other half is known only of the frame before.
         self.frame_cost = begun.elapsed().max(drawn);
-        let eager = !self.lab.any_training() || self.lab.inquiry.is_by_hand();
+        let eager = !self.lab.any_training() || self.lab.asking.is_by_hand();
         self.eager.store(eager, Ordering::Relaxed);
         if acted {
             ctx.request_repaint();

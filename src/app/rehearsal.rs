@@ -131,7 +131,7 @@ impl Rehearsal {
     pub fn scrub(&mut self, step: u64) -> Result<Duration> {
         let begun = Instant::now();
         self.app.lab.view(Some(step));
-        self.until("a recorded step is shown", |app| app.lab.inquiry.is_settled(step))?;
+        self.until("a recorded step is shown", |app| app.lab.asking.is_settled(step))?;
         Ok(begun.elapsed())
     }
 }

@@ -91,7 +91,7 @@ impl App {
             (Some(step), None) => here >= step || !lab.can_train(),
             _ => true,
         };
-        reached && !lab.is_training() && lab.inquiry.is_settled(here)
+        reached && !lab.is_training() && lab.asking.is_settled(here)
     }
 }
 

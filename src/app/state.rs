@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::figure::Pick;
+use crate::figure::{Patch, Pick};
 use crate::panel::Selection;
 use crate::record::batch::Row;
 use crate::record::error::{Error, Result};
 use crate::record::event::{Event, MarkKind, State};
 use crate::record::folder::Reader;
-use crate::record::intervention::Intervention;
+use crate::record::intervention::{How, Intervention};
 use crate::record::knobs;
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::recording::Recording;
@@ -20,7 +20,8 @@ use crate::run::experiment::Experiment;
 use crate::run::session::Command;
 use crate::task::held_out_seed;
 
-use super::ask::Inquiry;
+use super::ask::Asking;
+use super::jobs::Jobs;
 use super::run::{Begun, Opened, Order, Origin, Place, Run, Training};
 
 /// Events are taken in for at most this long a frame, so that a flood of them never stops the window.
@@ -67,6 +68,8 @@ pub struct Lab {
     pub step: Option<u64>,
     /// Interventions tried on a step of the past: they change the examination, not the run.
     pub trial: Vec<Intervention>,
+    /// The one of them that a click on a map of patching brought.
+    patched: Option<Intervention>,
     pub readings: Option<Arc<Readings>>,
     /// Why there are no readings of what is in view.
     pub failure: Option<String>,
@@ -87,7 +90,9 @@ pub struct Lab {
     pub no_folder: Option<Error>,
     /// Where the next run is recorded, if that was said.
     pub next_folder: Option<PathBuf>,
-    pub inquiry: Inquiry,
+    pub asking: Asking,
+    /// Long questions.
+    pub jobs: Jobs,
 }
 
 impl Lab {
@@ -107,6 +112,7 @@ impl Lab {
             selection: Selection::default(),
             step: None,
             trial: Vec::new(),
+            patched: None,
             readings: None,
             failure: None,
             effect: None,
@@ -119,7 +125,8 @@ impl Lab {
             runs_folder,
             no_folder: None,
             next_folder: None,
-            inquiry: Inquiry::new(wake),
+            jobs: Jobs::new(wake.clone()),
+            asking: Asking::new(wake),
         }
     }
 
@@ -276,7 +283,7 @@ impl Lab {
         }
         let own_text = self.own_text();
         let run = self.runs.remove(self.current);
-        self.inquiry.retire();
+        self.asking.retire();
         self.playback.playing = false;
         self.show(self.current.min(self.runs.len().saturating_sub(1)), own_text.as_deref());
         self.changed();
@@ -342,7 +349,8 @@ impl Lab {
         self.failure = None;
         self.effect = None;
         self.baseline = None;
-        self.inquiry.forget();
+        self.asking.forget();
+        self.jobs.forget();
     }
 
     pub fn draw_sequence(&mut self, index: u64) {
@@ -358,6 +366,7 @@ impl Lab {
         self.drawn = Some(index);
         self.rules = row.clone();
         self.text_note = None;
+        self.lift_patched();
         self.prompt = row;
         self.changed();
     }
@@ -394,6 +403,7 @@ impl Lab {
         self.selection.query = self.selection.query.filter(inside).or(row.len().checked_sub(1));
         self.selection.key = self.selection.key.filter(inside);
         self.drawn = None;
+        self.lift_patched();
         self.prompt = Arc::new(row);
         self.changed();
     }
@@ -422,10 +432,57 @@ impl Lab {
                 selection.head = head;
             }
             Pick::Step(step) => return self.view(Some(step)),
+            Pick::Patch(ref patch) => return self.show_patched(patch),
             Pick::CloudPoint { sequence, position, is_key } => {
                 return self.pick_cloud_point(sequence, position, is_key);
             }
         }
+        self.changed();
+    }
+
+    /// Brings the base of a pair into view with one place taken from the run on its counterfactual; once more, and
+    /// that is lifted. One place at a time: what another click brought is lifted before.
+    fn show_patched(&mut self, patch: &Patch) {
+        let how = How::Patch(patch.other.to_vec());
+        let what = Intervention::Change { place: patch.place.clone(), how };
+        let here = self.prompt.tokens[..] == patch.base[..];
+        let again = here && self.in_force().contains(&what);
+        self.lift_patched();
+        if again {
+            return self.lift(&what);
+        }
+        if !here {
+            self.show_tokens(&patch.base);
+        }
+        self.selection.query = Some(patch.at).filter(|at| *at < self.prompt.len());
+        self.patched = Some(what.clone());
+        self.intervene(what);
+    }
+
+    /// What a click on a map brought holds for its sequence alone.
+    fn lift_patched(&mut self) {
+        if let Some(what) = self.patched.take() {
+            self.trial.retain(|t| *t != what);
+            self.changed();
+        }
+    }
+
+    /// Looks at these tokens: as the held-out sequence that they are, else under the rules of the last one drawn.
+    fn show_tokens(&mut self, tokens: &[u32]) {
+        /// Sequences to look through: a task tries some before one makes a pair.
+        const LOOKED_THROUGH: u64 = 64;
+        let Some(run) = self.run() else { return };
+        let seed = held_out_seed(run.experiment.train.seed as u64);
+        let is_it = |&i: &u64| run.bench.source.sequence(seed, i).tokens == tokens;
+        if let Some(index) = (0..LOOKED_THROUGH).find(is_it) {
+            return self.draw_sequence(index);
+        }
+        let row = run.bench.source.label(tokens, &self.rules);
+        self.drawn = None;
+        self.text_note = None;
+        self.prompt = Arc::new(row);
+        let inside = |at: &usize| *at < self.prompt.len();
+        self.selection.key = self.selection.key.filter(inside);
         self.changed();
     }
 
@@ -526,6 +583,17 @@ impl Lab {
             self.trial.retain(|t| t != what);
         }
         self.changed();
+    }
+
+    /// Brings these into force and lifts all others.
+    pub fn operate(&mut self, wanted: &[Intervention]) {
+        let now = self.in_force();
+        for what in now.iter().rev().filter(|what| !wanted.contains(what)) {
+            self.lift(what);
+        }
+        for what in wanted.iter().filter(|what| !now.contains(what)) {
+            self.intervene(what.clone());
+        }
     }
 
     /// A live setting of training, which the run's own experiment follows.
@@ -647,13 +715,14 @@ impl Lab {
     }
 
     /// Takes in what has happened since the last frame and asks what the panels need.
-    pub fn tick(&mut self, calls: &[ProbeCall], now: Instant) {
+    pub fn tick(&mut self, calls: &[ProbeCall], inquiries: &[ProbeCall], now: Instant) {
         for index in 0..self.runs.len() {
             self.drain(index, now);
         }
         self.play(now);
         super::ask::take_replies(self, now);
         super::ask::ask(self, calls, now);
+        super::jobs::tick(self, inquiries, now);
     }
 
     fn drain(&mut self, index: usize, now: Instant) {
@@ -740,7 +809,7 @@ impl Lab {
         match self.playback.last {
             Some(last) if now.duration_since(last) < interval => return,
             // One at a time: a step that is skipped is not seen.
-            Some(_) if self.inquiry.is_busy() => return,
+            Some(_) if self.asking.is_busy() => return,
             _ => {}
         }
         self.playback.last = Some(now);
@@ -781,7 +850,8 @@ impl Lab {
         let pending =
             |r: &Run| r.training.as_ref().is_some_and(|t| t.is_running() || t.is_awaited());
         self.playback.playing
-            || self.inquiry.is_busy()
+            || self.asking.is_busy()
+            || self.jobs.is_busy()
             || self.is_behind()
             || self.runs.iter().any(pending)
     }
@@ -790,7 +860,7 @@ impl Lab {
     fn is_behind(&self) -> bool {
         let Some(run) = self.run() else { return false };
         self.step.is_none()
-            && self.inquiry.wanted
+            && self.asking.wanted
             && run.training.as_ref().is_some_and(|t| t.is_behind(run.recording.last_step))
     }
 }

@@ -1,18 +1,21 @@
-//! Surgery: freeze tensors, cut heads and points; what is in force, and what it does to the answers.
+//! Surgery: freeze tensors, cut heads, change any place; what is in force, and what it does to the answers.
 
 use std::sync::Arc;
 
-use egui::{ComboBox, Grid, RichText, Ui};
+use egui::{Button, ComboBox, Grid, Key, Label, RichText, TextEdit, TextStyle, Ui};
 
+use crate::record::error::{Error, Result};
 use crate::record::intervention::{Intervention, Point, Site};
 use crate::record::question::Readings;
 
 use super::action::{Action, Command};
 use super::ask::EFFECT;
+use super::run::Bench;
 use super::state::Lab;
 
-/// Points that can be set to zero and what they are called; the others are computed from these.
+/// Points that can be changed and what they are called; the others are computed from these.
 const POINTS: &[(Point, &str)] = &[
+    (Point::Z, "what heads write"),
     (Point::AttnOut, "what attention writes"),
     (Point::MlpOut, "what the MLP writes"),
     (Point::Q, "queries"),
@@ -23,12 +26,84 @@ const POINTS: &[(Point, &str)] = &[
     (Point::ResidPost, "residual stream after the layer"),
 ];
 
-/// What is set in the form for a point.
+/// What can be done to a place: its name, what else has to be said with a value to begin with, and its help.
+struct Deed {
+    name: &'static str,
+    more: Option<(&'static str, &'static str)>,
+    help: &'static str,
+    /// How it is spelled, of a place and of what else was said.
+    spell: fn(&str, &str) -> String,
+}
+
+const DEEDS: &[Deed] = &[
+    Deed {
+        name: "set to zero",
+        more: None,
+        help: "It writes nothing.",
+        spell: |place, _| format!("zero {place}"),
+    },
+    Deed {
+        name: "scale",
+        more: Some(("by", "0.5")),
+        help: "It is multiplied by a number.",
+        spell: |place, by| format!("scale {place} by {by}"),
+    },
+    Deed {
+        name: "replace by its mean",
+        more: None,
+        help: "It is what it is on average over the held-out sequences, position by position.",
+        spell: |place, _| format!("mean {place}"),
+    },
+    Deed {
+        name: "take from another sequence",
+        more: Some(("number", "3")),
+        help: "It is what it is on the held-out sequence of this number.",
+        spell: |place, from| format!("resample {place} from {from}"),
+    },
+    Deed {
+        name: "take from a text",
+        more: Some(("text", "")),
+        help: "It is what it is on a text, as long as the one in view.",
+        spell: |place, from| format!("patch {place} from {from}"),
+    },
+    Deed {
+        name: "add a direction",
+        more: Some(("rows", "2*embed[5]-2*embed[9]")),
+        help: "Rows of matrices are added, each times a number.",
+        spell: |place, rows| format!("add {place} {rows}"),
+    },
+    Deed {
+        name: "cut edges, renormalise",
+        more: None,
+        help: "Attention weights are set to zero and the others of the row raised to sum to one.",
+        spell: |place, _| format!("cut {place} renormalised"),
+    },
+];
+
+/// A list of interventions that a person saved.
+pub type List = (String, Vec<String>);
+
+/// What is set in the form for a place.
 #[derive(Default)]
 pub struct Surgery {
     layer: usize,
     point: usize,
-    here_only: bool,
+    /// 0: all heads.
+    head: usize,
+    deed: usize,
+    positions: String,
+    /// Of the attention pattern alone.
+    keys: String,
+    more: String,
+    /// The intervention as it is spelled, for as long as the form above says the same.
+    spelled: String,
+    composed: String,
+    wrong: Option<String>,
+    /// Lists under their names.
+    pub lists: Vec<List>,
+    name: String,
+    /// What was in force before a list was loaded or everything lifted.
+    before: Option<Vec<Intervention>>,
 }
 
 impl Surgery {
@@ -48,43 +123,230 @@ impl Surgery {
         ui.strong("Cut a head");
         heads(ui, lab, &run.bench.net.heads, &mut actions);
         ui.separator();
-        ui.strong("Set a point to zero");
-        self.point(ui, lab, run.bench.net.heads.len(), &mut actions);
+        ui.strong("Change a place");
+        self.change(ui, lab, &run.bench, &mut actions);
         ui.separator();
         ui.strong("Freeze a matrix");
         tensors(ui, lab, &run.bench.trained, &mut actions);
+        ui.separator();
+        ui.strong("Saved lists");
+        self.saved(ui, lab, &run.bench, &mut actions);
         actions
     }
 
-    fn point(&mut self, ui: &mut Ui, lab: &Lab, layers: usize, actions: &mut Vec<Action>) {
+    /// Choices that spell an intervention, and the field that takes any.
+    fn change(&mut self, ui: &mut Ui, lab: &Lab, bench: &Bench, actions: &mut Vec<Action>) {
+        self.choices(ui, bench);
+        self.place(ui, lab);
+        let composed = self.compose();
+        if composed != self.composed {
+            self.spelled.clone_from(&composed);
+            self.composed = composed;
+            self.wrong = None;
+        }
+        ui.horizontal(|ui| {
+            let wide = (ui.available_width() - 60.0).max(80.0);
+            let edit = TextEdit::singleline(&mut self.spelled).desired_width(wide);
+            let field = ui.add(edit.font(TextStyle::Monospace)).accessible_name("Intervention");
+            let help = "Any intervention, for example: scale layer1.head0 by 0.5";
+            let entered = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
+            if field.on_hover_text(help).changed() {
+                self.wrong = None;
+            }
+            let pressed = ui.button("Apply").on_hover_text("Bring this into force.").clicked();
+            if pressed || entered {
+                match read(&self.spelled, bench) {
+                    Ok(what) => {
+                        self.wrong = None;
+                        actions.push(Action::Intervene(what));
+                    }
+                    Err(error) => self.wrong = Some(error.message),
+                }
+            }
+        });
+        if let Some(wrong) = &self.wrong {
+            let text = RichText::new(wrong).color(ui.visuals().error_fg_color);
+            ui.add(Label::new(text).wrap());
+        } else if lab.acts_on_training()
+            && read(&self.spelled, bench).is_ok_and(|what| what.needs_reference())
+        {
+            ui.weak("Changes what is shown, not training: it reads other sequences.");
+        }
+    }
+
+    fn choices(&mut self, ui: &mut Ui, bench: &Bench) {
         ui.horizontal_wrapped(|ui| {
-            let combo = ComboBox::from_id_salt("layer of point")
+            let name = |i: usize| DEEDS[i].name.to_owned();
+            let before = self.deed;
+            let combo = ComboBox::from_id_salt("deed").selected_text(name(self.deed)).show_index(
+                ui,
+                &mut self.deed,
+                DEEDS.len(),
+                name,
+            );
+            combo.on_hover_text(DEEDS[self.deed].help).accessible_name("What happens");
+            if before != self.deed {
+                self.more = DEEDS[self.deed].more.map_or("", |(_, value)| value).to_owned();
+            }
+            let layers = bench.net.heads.len();
+            self.layer = self.layer.min(layers.saturating_sub(1));
+            let combo = ComboBox::from_id_salt("layer of place")
+                .width(64.0)
                 .selected_text(format!("layer {}", self.layer))
                 .show_index(ui, &mut self.layer, layers, |i| format!("layer {i}"));
-            combo.accessible_name("Layer of the point");
+            combo.accessible_name("Layer of the place");
             let name = |i: usize| POINTS[i].1;
-            let combo = ComboBox::from_id_salt("point")
-                .width(190.0)
-                .selected_text(name(self.point))
-                .show_index(ui, &mut self.point, POINTS.len(), |i| name(i).to_owned());
+            let combo = ComboBox::from_id_salt("point").selected_text(name(self.point)).show_index(
+                ui,
+                &mut self.point,
+                POINTS.len(),
+                |i| name(i).to_owned(),
+            );
             combo.accessible_name("Point");
-        });
-        ui.horizontal_wrapped(|ui| {
-            let text = match lab.selection.query {
-                Some(query) => format!("only at position {query}"),
-                None => "only at the selected position".to_owned(),
+            let heads = bench.net.heads.get(self.layer).copied().unwrap_or(0);
+            if !POINTS[self.point].0.by_head() {
+                self.head = 0;
+                return;
+            }
+            self.head = self.head.min(heads);
+            let name = |i: usize| match i {
+                0 => "all heads".to_owned(),
+                i => format!("head {}", i - 1),
             };
-            ui.add_enabled_ui(lab.selection.query.is_some(), |ui| {
-                ui.checkbox(&mut self.here_only, text);
-            });
-            if ui.button("Zero").on_hover_text("Set this point to zero.").clicked() {
-                let site = Site { layer: self.layer, point: POINTS[self.point].0 };
-                let position = lab.selection.query.filter(|_| self.here_only);
-                let what = Intervention::zero(site, None, position);
-                actions.push(Action::Intervene(what));
+            let combo = ComboBox::from_id_salt("head of place")
+                .width(76.0)
+                .selected_text(name(self.head))
+                .show_index(ui, &mut self.head, heads + 1, name);
+            combo.accessible_name("Head of the place");
+        });
+    }
+
+    /// Positions, and what else the deed needs.
+    fn place(&mut self, ui: &mut Ui, lab: &Lab) {
+        let field = |ui: &mut Ui, value: &mut String, name: &str, hint: &str, width: f32| {
+            let label = ui.label(name);
+            let edit = TextEdit::singleline(value).hint_text(hint).desired_width(width);
+            ui.add(edit).labelled_by(label.id);
+        };
+        ui.horizontal_wrapped(|ui| {
+            let edges = POINTS[self.point].0 == Point::Pattern;
+            field(
+                ui,
+                &mut self.positions,
+                if edges { "queries" } else { "positions" },
+                "all",
+                50.0,
+            );
+            if edges {
+                field(ui, &mut self.keys, "keys", "all", 50.0);
+            }
+            let help = "Take the selected position (and key).";
+            let button = ui.add_enabled(lab.selection.query.is_some(), Button::new("selected"));
+            if button.on_hover_text(help).clicked() {
+                let text = |at: Option<usize>| at.map_or(String::new(), |at| at.to_string());
+                self.positions = text(lab.selection.query);
+                self.keys = text(lab.selection.key);
+            }
+            if let Some((name, hint)) = DEEDS[self.deed].more {
+                field(ui, &mut self.more, name, hint, 140.0);
             }
         });
     }
+
+    fn compose(&self) -> String {
+        let point = POINTS[self.point].0;
+        let site = Site { layer: self.layer, point };
+        let mut place = match self.head.checked_sub(1) {
+            Some(head) if point == Point::Z => format!("layer{}.head{head}", self.layer),
+            Some(head) => format!("{site}.head{head}"),
+            None => site.to_string(),
+        };
+        let without_spaces = |text: &str| text.split_whitespace().collect::<String>();
+        let (positions, keys) = (without_spaces(&self.positions), without_spaces(&self.keys));
+        let keys = if point == Point::Pattern { keys } else { String::new() };
+        if !positions.is_empty() || !keys.is_empty() {
+            place = format!("{place}@{positions}");
+        }
+        if !keys.is_empty() {
+            place = format!("{place}<-{keys}");
+        }
+        (DEEDS[self.deed].spell)(&place, self.more.trim())
+    }
+
+    /// Lists of interventions under a name.
+    fn saved(&mut self, ui: &mut Ui, lab: &Lab, bench: &Bench, actions: &mut Vec<Action>) {
+        let in_force = lab.in_force();
+        ui.horizontal(|ui| {
+            let edit = TextEdit::singleline(&mut self.name).hint_text("name").desired_width(120.0);
+            ui.add(edit).accessible_name("Name of the list");
+            let name = self.name.trim();
+            let button = ui.add_enabled(
+                !in_force.is_empty() && !name.is_empty(),
+                Button::new("Save what is in force"),
+            );
+            if button.clicked() {
+                let all = in_force.iter().map(ToString::to_string).collect();
+                self.lists.retain(|(known, _)| known != name);
+                self.lists.push((name.to_owned(), all));
+                self.name.clear();
+            }
+        });
+        let mut delete = None;
+        for (index, (name, spelled)) in self.lists.iter().enumerate() {
+            ui.horizontal(|ui| {
+                let button = ui.small_button("Load").accessible_name(format!("Load {name}"));
+                let help = "Bring these into force, and nothing else.";
+                if button.on_hover_text(help).clicked() {
+                    let all = spelled.iter().map(|text| read(text, bench)).collect();
+                    match all {
+                        Ok(all) => {
+                            self.before = Some(in_force.clone());
+                            self.wrong = None;
+                            actions.push(Action::Operate(all));
+                        }
+                        Err(error) => self.wrong = Some(error.context(name).message),
+                    }
+                }
+                let button = ui.small_button("Delete").accessible_name(format!("Delete {name}"));
+                if button.clicked() {
+                    delete = Some(index);
+                }
+                ui.label(name).on_hover_text(spelled.join("\n"));
+            });
+        }
+        if let Some(index) = delete {
+            self.lists.remove(index);
+        }
+        if let Some(before) = self.before.clone().filter(|before| *before != in_force) {
+            let help = "Bring back what was in force before the list was loaded.";
+            if ui.small_button("Undo loading").on_hover_text(help).clicked() {
+                self.before = None;
+                actions.push(Action::Operate(before));
+            }
+        }
+    }
+}
+
+/// An intervention as it is spelled, on what this network has.
+fn read(text: &str, bench: &Bench) -> Result<Intervention> {
+    let what = Intervention::written(text, &bench.vocab)?;
+    let Intervention::Change { place, .. } = &what else { return Ok(what) };
+    let layers = bench.net.heads.len();
+    let heads = bench.net.heads.get(place.site.layer).ok_or_else(|| {
+        let last = layers.saturating_sub(1);
+        Error::usage(format!(
+            "there is no layer {}; this network has layers 0 to {last}",
+            place.site.layer
+        ))
+    })?;
+    if let Some(head) = place.head.filter(|head| head >= heads) {
+        return Err(Error::usage(format!(
+            "there is no head {head} in layer {}; it has heads 0 to {}",
+            place.site.layer,
+            heads.saturating_sub(1)
+        )));
+    }
+    Ok(what)
 }
 
 fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
@@ -133,7 +395,7 @@ pub fn effect(lab: &Lab) -> Option<String> {
         Some(Err(error)) => error.message,
         Some(Ok(reading)) => {
             let with = reading.number(NUMBER).unwrap_or(f64::NAN);
-            let baseline = answer(baseline).and_then(Result::ok);
+            let baseline = answer(baseline).and_then(|answer| answer.ok());
             let without = baseline.and_then(|reading| reading.number(NUMBER));
             let without =
                 without.map_or(String::new(), |w| format!(", without {:.1} %", 100.0 * w));

@@ -13,10 +13,12 @@ use crate::figure::provenance::Provenance;
 use crate::panel::{self, NetShape, Palette, Panel, Selection, View};
 use crate::record::error::{Error, Result};
 use crate::record::knobs;
+use crate::record::question::Inquired;
 use crate::record::registry::find;
 use crate::record::sweep::{Plan, Sweep, is_sweep};
 use crate::record::vocab::Vocab;
 
+use super::inquire::long_answer;
 use super::run_at::{Asked, RunAt};
 use super::{assignment, say};
 
@@ -108,6 +110,7 @@ impl Figure {
             live: false,
             readings: None,
             failure: None,
+            inquired: &Inquired::default(),
             selection: &Selection::default(),
             palette: palette(&page.style),
             size: page.size,
@@ -151,6 +154,11 @@ impl Figure {
         if let Some(e) = readings.by_call.values().find_map(|r| r.as_ref().err()) {
             return Err(e.clone());
         }
+        let mut inquired = Inquired::default();
+        for call in panel.inquiries(&net, &selection) {
+            let found = long_answer(run, &call)?;
+            inquired.by_call.insert(call.key(), found);
+        }
         let step = run.weights.step;
         let name = run.experiment.name.clone();
         let view = View {
@@ -163,6 +171,7 @@ impl Figure {
             live: false,
             readings: Some(&readings),
             failure: None,
+            inquired: &inquired,
             selection: &selection,
             palette: palette(style),
             size,

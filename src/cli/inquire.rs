@@ -12,7 +12,7 @@ use crate::figure::file::save;
 use crate::probe::inquiry::Inquiry;
 use crate::record::array::Array;
 use crate::record::error::Result;
-use crate::record::question::{ProbeCall, Reading, Readings};
+use crate::record::question::{Found, ProbeCall, Reading, Readings};
 use crate::run::job::inquiry_of;
 
 use super::examine::{Format, as_json, as_npz, target};
@@ -235,6 +235,17 @@ impl Common {
         }
         Ok((inquiry_of(&call)?, call))
     }
+}
+
+/// The answer to a long question of a panel, under a progress bar; Ctrl-C ends it with what there is.
+///
+/// # Errors
+/// As those of the inquiry.
+pub fn long_answer(run: &mut RunAt, call: &ProbeCall) -> Result<Found> {
+    let (reading, whole) = asked(run, &*inquiry_of(call)?)?;
+    let done = usize::from(whole);
+    let reading = Some(Ok(Arc::new(reading)));
+    Ok(Found { step: run.weights.step, done, total: 1, reading, ended: true })
 }
 
 /// The answer, under a progress bar; false where Ctrl-C ended it before the end.

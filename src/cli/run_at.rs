@@ -9,10 +9,9 @@ use clap::Args;
 use crate::record::batch::Row;
 use crate::record::error::{Error, Result};
 use crate::record::folder::Reader;
-use crate::record::intervention::{How, Intervention};
+use crate::record::intervention::Intervention;
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::recording::Recording;
-use crate::record::vocab::Vocab;
 use crate::record::weights::Weights;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
@@ -65,19 +64,11 @@ impl Asked {
         let cuts = self.cut.iter().map(|place| format!("zero {place}"));
         let vocab = run.instrument.source().vocab();
         let all = cuts.chain(self.intervene.iter().cloned());
-        run.interventions = all.map(|what| intervention(&what, vocab)).collect::<Result<_>>()?;
+        run.interventions = all
+            .map(|what| Intervention::written(&what, vocab).map_err(|e| e.context("--intervene")))
+            .collect::<Result<_>>()?;
         Ok(run)
     }
-}
-
-/// An intervention as a person writes it: what to patch from may be text.
-fn intervention(what: &str, vocab: &Vocab) -> Result<Intervention> {
-    let text = what.strip_prefix("patch ").and_then(|rest| rest.split_once(" from "));
-    let Some((place, text)) = text.filter(|_| what.parse::<Intervention>().is_err()) else {
-        return what.parse();
-    };
-    let tokens = vocab.encode(text).map_err(|e| e.context("--intervene"))?;
-    Ok(Intervention::Change { place: place.parse()?, how: How::Patch(tokens) })
 }
 
 impl At {

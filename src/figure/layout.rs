@@ -81,11 +81,11 @@ pub fn layout(figure: &Figure, size: [f32; 2], style: &Style) -> Scene {
     // Half a line of air around everything, less on a thumbnail.
     let margin = (0.6 * style.tick_size).min(0.04 * size[0].min(size[1]));
     let body = pen.title_and_caption(figure, page.shrunk(margin));
-    let columns = figure.columns.max(1);
-    let cells = grid(figure, columns, body, style);
+    let places = places(&figure.plots, figure.columns.max(1));
+    let cells = grid(&figure.plots, &places, body, style);
     let mut plans: Vec<Plan<'_>> =
         figure.plots.iter().zip(cells).map(|(plot, cell)| Plan::new(plot, cell, style)).collect();
-    align(&mut plans, columns);
+    align(&mut plans, &places);
     for (index, plan) in plans.iter().enumerate() {
         pen.plot(index, plan);
     }
@@ -132,28 +132,46 @@ impl Rect {
     }
 }
 
-/// The cells of the plots, row by row.
-fn grid(figure: &Figure, columns: usize, body: Rect, style: &Style) -> Vec<Rect> {
-    let rows: Vec<&[Plot]> = figure.plots.chunks(columns).collect();
-    let columns = columns.min(figure.plots.len().max(1));
-    let weights: Vec<f32> =
-        rows.iter().map(|row| row.iter().map(|p| p.weight).fold(0.0, f32::max).max(1e-3)).collect();
-    let gap = |room: f32, n: usize| (1.4 * style.tick_size).min(0.12 * room / n as f32);
-    let (gap_x, gap_y) = (gap(body.width(), columns), gap(body.height(), rows.len().max(1)));
-    let width = (body.width() - gap_x * (columns as f32 - 1.0)) / columns as f32;
-    let height = body.height() - gap_y * (rows.len() as f32 - 1.0);
-    let total: f32 = weights.iter().sum();
-    let mut cells = Vec::with_capacity(figure.plots.len());
-    let mut top = body.top;
-    for (row, weight) in rows.iter().zip(weights) {
-        let bottom = top + height * weight / total;
-        for column in 0..row.len() {
-            let left = body.left + column as f32 * (width + gap_x);
-            cells.push(Rect { left, top, right: left + width, bottom });
+/// Row and column of each plot in the grid; a wide one has a row to itself.
+fn places(plots: &[Plot], columns: usize) -> Vec<(usize, usize)> {
+    let (mut places, mut row, mut column) = (Vec::with_capacity(plots.len()), 0, 0);
+    for plot in plots {
+        if column > 0 && (plot.wide || column == columns) {
+            (row, column) = (row + 1, 0);
         }
-        top = bottom + gap_y;
+        places.push((row, column));
+        column = if plot.wide { columns } else { column + 1 };
     }
-    cells
+    places
+}
+
+/// The cells of the plots, row by row.
+fn grid(plots: &[Plot], places: &[(usize, usize)], body: Rect, style: &Style) -> Vec<Rect> {
+    let columns = places.iter().map(|(_, column)| column + 1).max().unwrap_or(1);
+    let mut weights = vec![1e-3f32; places.last().map_or(1, |(row, _)| row + 1)];
+    for (plot, (row, _)) in plots.iter().zip(places) {
+        weights[*row] = weights[*row].max(plot.weight);
+    }
+    let gap = |room: f32, n: usize| (1.4 * style.tick_size).min(0.12 * room / n as f32);
+    let (gap_x, gap_y) = (gap(body.width(), columns), gap(body.height(), weights.len()));
+    let width = (body.width() - gap_x * (columns as f32 - 1.0)) / columns as f32;
+    let height = body.height() - gap_y * (weights.len() as f32 - 1.0);
+    let total: f32 = weights.iter().sum();
+    let tops: Vec<f32> = weights
+        .iter()
+        .scan(body.top, |top, weight| {
+            let here = *top;
+            *top += height * weight / total + gap_y;
+            Some(here)
+        })
+        .collect();
+    let cell = |(plot, (row, column)): (&Plot, &(usize, usize))| {
+        let left = body.left + *column as f32 * (width + gap_x);
+        let right = if plot.wide { body.right } else { left + width };
+        let top = tops[*row];
+        Rect { left, top, right, bottom: top + height * weights[*row] / total }
+    };
+    plots.iter().zip(places).map(cell).collect()
 }
 
 /// What of a plot's surroundings is drawn.
@@ -341,19 +359,21 @@ impl<'a> Plan<'a> {
 }
 
 /// Plots of one column share their left and right margins, those of one row top and bottom, so that axes line up.
-fn align(plans: &mut [Plan<'_>], columns: usize) {
+fn align(plans: &mut [Plan<'_>], places: &[(usize, usize)]) {
+    let wide: Vec<bool> = plans.iter().map(|plan| plan.plot.wide).collect();
+    let of_column = |i: usize, j: usize| wide[i] == wide[j] && places[i].1 == places[j].1;
+    let of_row = |i: usize, j: usize| places[i].0 == places[j].0;
     let tallest =
         |plans: &[Plan<'_>], line: &dyn Fn(usize) -> bool, of: &dyn Fn(&Margins) -> f32| {
             let chosen = plans.iter().enumerate().filter(|(i, _)| line(*i));
             chosen.map(|(_, p)| of(&p.margins)).fold(0.0, f32::max)
         };
     for i in 0..plans.len() {
-        let (row, column) = (i / columns, i % columns);
         let margins = Margins {
-            left: tallest(plans, &|j| j % columns == column, &|m| m.left),
-            right: tallest(plans, &|j| j % columns == column, &|m| m.right),
-            top: tallest(plans, &|j| j / columns == row, &|m| m.top),
-            bottom: tallest(plans, &|j| j / columns == row, &|m| m.bottom),
+            left: tallest(plans, &|j| of_column(i, j), &|m| m.left),
+            right: tallest(plans, &|j| of_column(i, j), &|m| m.right),
+            top: tallest(plans, &|j| of_row(i, j), &|m| m.top),
+            bottom: tallest(plans, &|j| of_row(i, j), &|m| m.bottom),
         };
         plans[i].margins = margins;
     }

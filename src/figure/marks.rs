@@ -56,6 +56,7 @@ pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
                 let rect = frame.rect_of(*from, *to);
                 pen.rect(rect, *fill, stroke.map(|color| (color, *width)));
             }
+            Mark::Hatch { from, to, color } => hatch(pen, frame.rect_of(*from, *to), *color),
             Mark::Arrow { from, to, color, width } => {
                 arrow(pen, frame.place(*from), frame.place(*to), *color, *width);
             }
@@ -132,6 +133,22 @@ fn decimated(run: &[[f32; 2]]) -> Vec<[f32; 2]> {
         }
     }
     kept
+}
+
+/// Lines at 45 degrees, this far apart, in points.
+const HATCH: f32 = 4.0;
+
+fn hatch(pen: &mut Pen<'_>, rect: Rect, color: Color) {
+    let (width, height) = (rect.width(), rect.height());
+    let mut x = HATCH / 2.0;
+    while x < width + height {
+        // The part of the line that is inside, by how far it has gone down.
+        let (from, to) = ((x - width).max(0.0), x.min(height));
+        let point = |down: f32| [rect.left + x - down, rect.top + down];
+        let points = vec![point(from), point(to)];
+        pen.push(Item::Polyline { points, color, width: 0.5, dash: Dash::Solid });
+        x += HATCH;
+    }
 }
 
 struct Discs<'a> {

@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 use color::{Color, ColorMap};
 
+use crate::record::intervention::Place;
+
 /// One figure: plots in a grid, row by row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figure {
@@ -53,6 +55,8 @@ pub struct Plot {
     pub pick: Pick,
     /// Relative height of its row in the grid (1 = as the others).
     pub weight: f32,
+    /// Has a row of the grid to itself.
+    pub wide: bool,
 }
 
 impl Default for Plot {
@@ -67,6 +71,7 @@ impl Default for Plot {
             color_bar: None,
             pick: Pick::Nothing,
             weight: 1.0,
+            wide: false,
         }
     }
 }
@@ -210,6 +215,12 @@ pub enum Mark {
         stroke: Option<Color>,
         width: f32,
     },
+    /// Hatched: what is not known.
+    Hatch {
+        from: [f64; 2],
+        to: [f64; 2],
+        color: Color,
+    },
     Arrow {
         from: [f64; 2],
         to: [f64; 2],
@@ -261,6 +272,11 @@ pub enum HeatPick {
     Named {
         rows: Arc<[String]>,
         columns: Arc<[String]>,
+    },
+    /// Each cell picks something of its own and says a sentence, row-major; of cells without a value, too.
+    Cells {
+        picks: Arc<[Pick]>,
+        hovers: Arc<[String]>,
     },
 }
 
@@ -335,4 +351,18 @@ pub enum Pick {
     Token(u32),
     /// A run of the sweep that is open, by its number.
     Run(usize),
+    /// Look at a sequence with one place taken from the run on another.
+    Patch(Patch),
+}
+
+/// A part of the network on a pair of sequences.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patch {
+    pub place: Place,
+    /// The sequence that is run.
+    pub base: Arc<[u32]>,
+    /// The sequence that the part is taken from.
+    pub other: Arc<[u32]>,
+    /// Position of the prediction that is looked at.
+    pub at: usize,
 }

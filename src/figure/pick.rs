@@ -29,13 +29,18 @@ pub fn cell_at(area: &Area, heat: &Heat, at: [f32; 2]) -> Option<(usize, usize)>
 
 fn pick_cell(area: &Area, heat: &Heat, at: [f32; 2]) -> Option<(Pick, String)> {
     let (row, column) = cell_at(area, heat, at)?;
-    let value = f64::from(*heat.values.get(row * heat.columns + column)?);
+    let index = row * heat.columns + column;
+    if let HeatPick::Cells { picks, hovers } = &heat.pick {
+        let hover = hovers.get(index).cloned().unwrap_or_default();
+        return Some((picks.get(index).cloned().unwrap_or_default(), hover));
+    }
+    let value = f64::from(*heat.values.get(index)?);
     if value.is_nan() {
         return None;
     }
     let value = number(value);
     match &heat.pick {
-        HeatPick::Nothing => None,
+        HeatPick::Nothing | HeatPick::Cells { .. } => None,
         HeatPick::QueryKey => {
             let token = |names: &[String], i: usize| match names.get(i).map(String::as_str) {
                 None | Some("") => String::new(),

@@ -92,7 +92,7 @@ impl Table {
                 self.entry(title, "", entry)
             }),
             // Outlines and arrows point at numbers; they are none.
-            Mark::Rect { .. } | Mark::Arrow { .. } => Ok(()),
+            Mark::Rect { .. } | Mark::Hatch { .. } | Mark::Arrow { .. } => Ok(()),
         }
     }
 

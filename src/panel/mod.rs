@@ -10,6 +10,7 @@ pub mod heads;
 pub mod ink;
 pub mod lens;
 pub mod memories;
+pub mod patching;
 pub mod predictions;
 pub mod query_key;
 pub mod sweep;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use crate::figure::Figure;
 use crate::figure::color::Color;
 use crate::record::knobs::Knobs;
-use crate::record::question::{ProbeCall, Readings};
+use crate::record::question::{Inquired, ProbeCall, Readings};
 use crate::record::recording::Recording;
 use crate::record::registry::Entry;
 use crate::record::sweep::Sweep;
@@ -39,6 +40,7 @@ pub const ALL: &[Entry<dyn Panel>] = &[
     Entry { name: "attribution", make: || Box::<attribution::Attribution>::default() },
     Entry { name: "query_key", make: || Box::<query_key::QueryKey>::default() },
     Entry { name: "memories", make: || Box::<memories::Memories>::default() },
+    Entry { name: "patching", make: || Box::<patching::Patching>::default() },
     Entry { name: "curves", make: || Box::<curves::Curves>::default() },
     Entry { name: "sweep", make: || Box::<sweep::Sweep>::default() },
     Entry { name: "timeline", make: || Box::<timeline::Timeline>::default() },
@@ -100,6 +102,8 @@ pub struct View<'a> {
     pub readings: Option<&'a Readings>,
     /// Why there are none, where the examination failed: every panel that draws answers says it in their place.
     pub failure: Option<&'a str>,
+    /// Answers to long questions, as far as they have come.
+    pub inquired: &'a Inquired,
     pub selection: &'a Selection,
     pub palette: Palette,
     /// Room in points (1/72 inch): what is drawn should fit it.
@@ -110,5 +114,9 @@ pub struct View<'a> {
 pub trait Panel: Knobs + Send {
     /// The questions whose answers it draws.
     fn needs(&self, net: &NetShape, selection: &Selection) -> Vec<ProbeCall>;
+    /// The long questions whose answers it draws: names of inquiries, with their settings.
+    fn inquiries(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+        Vec::new()
+    }
     fn figure(&self, view: &View<'_>) -> Figure;
 }

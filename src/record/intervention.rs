@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::error::{Error, Result};
+use super::vocab::Vocab;
 
 /// A named place in the forward pass. All models share these names; the axis order is law.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -195,6 +196,23 @@ impl Intervention {
     /// Sets what a head writes to zero.
     pub fn cut_head(layer: usize, head: usize) -> Self {
         Self::Change { place: Place::head(layer, head), how: How::Zero }
+    }
+
+    /// Reads it as a person writes it: what to patch from may be text.
+    ///
+    /// # Errors
+    /// When it is none, or the text holds what is no token.
+    pub fn written(text: &str, vocab: &Vocab) -> Result<Self> {
+        let from = text.trim().strip_prefix("patch ").and_then(|rest| rest.split_once(" from "));
+        let Some((place, from)) = from.filter(|_| text.parse::<Self>().is_err()) else {
+            return text.parse();
+        };
+        let place = place.trim().parse()?;
+        let tokens = vocab.encode(from).map_err(|e| e.context("what to patch from"))?;
+        if tokens.is_empty() {
+            return Err(Error::usage("what to patch from: write at least one token"));
+        }
+        Ok(Self::Change { place, how: How::Patch(tokens) })
     }
 
     /// Whether it changes the forward pass (rather than which tensors are trained).

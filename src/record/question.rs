@@ -76,3 +76,36 @@ impl Readings {
         self.by_call.get(&call.key())
     }
 }
+
+/// What a long question has found, as far as it has come.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Step of the weights it is about.
+    pub step: u64,
+    /// Parts of the work: those that are done, and all; 0 of 0 before it is known.
+    pub done: usize,
+    pub total: usize,
+    /// What is known so far; `None` before the first part is done.
+    pub reading: Option<Result<Arc<Reading>, Error>>,
+    /// Nothing more comes: all is done, or it was stopped.
+    pub ended: bool,
+}
+
+impl Found {
+    /// Nothing yet.
+    pub fn begun(step: u64) -> Self {
+        Self { step, done: 0, total: 0, reading: None, ended: false }
+    }
+}
+
+/// The answers to long questions, by [`ProbeCall::key`].
+#[derive(Clone, Debug, Default)]
+pub struct Inquired {
+    pub by_call: BTreeMap<String, Found>,
+}
+
+impl Inquired {
+    pub fn get(&self, call: &ProbeCall) -> Option<&Found> {
+        self.by_call.get(&call.key())
+    }
+}

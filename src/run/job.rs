@@ -117,6 +117,14 @@ pub fn inquiry_of(call: &ProbeCall) -> Result<Box<dyn Inquiry>> {
     Ok(found)
 }
 
+/// Whether the answer to a call depends on the sequence in view.
+///
+/// # Errors
+/// As [`inquiry_of`].
+pub fn reads_prompt(call: &ProbeCall) -> Result<bool> {
+    inquiry_of(call).map(|inquiry| inquiry.reads_prompt())
+}
+
 fn carry_out(
     experiment: &Experiment,
     assignment: &Assignment,

@@ -75,7 +75,7 @@ fn finished(harness: &mut Harness<'_, App>) {
     until(harness, "training is done and answered", |app| {
         let lab = &app.lab;
         let last = lab.run().map_or(0, |run| run.recording.last_step);
-        last >= 40 && !lab.is_training() && lab.inquiry.is_settled(last)
+        last >= 40 && !lab.is_training() && lab.asking.is_settled(last)
     });
 }
 
@@ -204,7 +204,7 @@ fn a_text_of_ones_own_is_asked_about_and_what_cannot_be_read_is_said_beside_it()
     write(&mut harness, "the end");
     assert_eq!(harness.state().lab.text(), "the end");
     assert_eq!(harness.state().lab.text_note, None);
-    until(&mut harness, "the panels answer", |app| app.lab.inquiry.is_settled(40));
+    until(&mut harness, "the panels answer", |app| app.lab.asking.is_settled(40));
     assert_eq!(harness.state().lab.readings.as_ref().unwrap().prompt.tokens.len(), 7);
     // One sign too many, a sign that is none, and none at all: the sequence stays, nothing piles up.
     write(&mut harness, "the end of all things which is far too long");
@@ -402,7 +402,7 @@ fn the_timeline_shows_a_past_step_everywhere_and_one_key_returns_to_live() {
     harness.step();
     let step = harness.state().lab.step.expect("a step of the past is in view");
     assert!(step.abs_diff(11) <= 2, "asked for 11, got {step}");
-    until(&mut harness, "the panels answer for it", |app| app.lab.inquiry.is_settled(step));
+    until(&mut harness, "the panels answer for it", |app| app.lab.asking.is_settled(step));
     assert_eq!(harness.state().lab.readings.as_ref().unwrap().step, step);
     // Dragged by hand to the left end.
     let track = harness.get_by_role_and_label(Role::Slider, "Step in view").rect();

@@ -20,7 +20,7 @@ use mnemoscope::record::error::Error;
 use mnemoscope::record::event::{self, MarkKind, MetricsRow};
 use mnemoscope::record::geometry::{QueriesKeys, Scale, arrange, centered, pca};
 use mnemoscope::record::knobs::{self, Slot};
-use mnemoscope::record::question::{ProbeCall, Reading, Readings};
+use mnemoscope::record::question::{Inquired, ProbeCall, Reading, Readings};
 use mnemoscope::record::recording::Recording;
 use mnemoscope::record::registry::find;
 use mnemoscope::record::sweep::Sweep;
@@ -44,6 +44,7 @@ struct World {
     step: Option<u64>,
     readings: Option<Readings>,
     failure: Option<String>,
+    inquired: Inquired,
     selection: Selection,
     palette: Palette,
     size: [f32; 2],
@@ -76,6 +77,7 @@ impl World {
             step: Some(200),
             readings: None,
             failure: None,
+            inquired: Inquired::default(),
             selection,
             palette: LIGHT,
             size: [420.0, 320.0],
@@ -128,6 +130,7 @@ impl World {
             live: true,
             readings: self.readings.as_ref(),
             failure: self.failure.as_deref(),
+            inquired: &self.inquired,
             selection: &self.selection,
             palette: self.palette,
             size: self.size,
@@ -1564,6 +1567,7 @@ fn words_of(mark: &Mark) -> String {
             let (fill, stroke) = (maybe(fill), maybe(stroke));
             format!("rect     {} {} fill {fill} stroke {stroke}", point(*from), point(*to))
         }
+        Mark::Hatch { from, to, .. } => format!("hatch    {} {}", point(*from), point(*to)),
         Mark::Arrow { from, to, .. } => format!("arrow    {} {}", point(*from), point(*to)),
         Mark::Text { at, text, .. } => format!("text     {} {text}", point(*at)),
         Mark::Upright { x, color, dash, .. } => {

@@ -17,6 +17,7 @@ use mnemoscope::record::correlation::{Undefined, median, pairs, pearson, ranks, 
 use mnemoscope::record::error::Kind;
 use mnemoscope::record::event::MetricsRow;
 use mnemoscope::record::knobs;
+use mnemoscope::record::question::Inquired;
 use mnemoscope::record::recording::Recording;
 use mnemoscope::record::sweep::{Plan, Run, Stage, Sweep, spell};
 use mnemoscope::record::vocab::Vocab;
@@ -500,6 +501,7 @@ fn figure_of(sweep: Option<&Sweep>, settings: &[(&str, &str)], size: [f32; 2]) -
         live: false,
         readings: None,
         failure: None,
+        inquired: &Inquired::default(),
         selection: &Selection::default(),
         palette: Palette {
             dark: false,

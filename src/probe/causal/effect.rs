@@ -5,23 +5,7 @@ use rand_core::{Rng, SeedableRng};
 
 use super::Seen;
 
-crate::choices! {
-    /// How an effect is counted, for one pair.
-    pub enum Metric {
-        /// (Δ patched − Δ base) / (Δ counterfactual − Δ base), with Δ the logit of the base sequence's answer minus
-        /// that of the other one's: 0 is no effect, 1 the whole effect.
-        Normalised = "normalised",
-        /// Δ patched − Δ base.
-        LogitDifference = "logit_difference",
-        /// Whether of the two answers the other sequence's comes to have the larger logit.
-        Flip = "flip",
-        /// KL(base ‖ patched) of the prediction, in nats.
-        Kl = "kl",
-        /// (log V − loss patched) / (log V − loss base) of the right answer of the base sequence: 1 is all of the loss
-        /// recovered, 0 that of guessing among V tokens.
-        RecoveredLoss = "recovered_loss",
-    }
-}
+pub use crate::record::pair::Metric;
 
 /// Contrasts between base and counterfactual run below this are none: nothing could be divided by them.
 pub const LEAST_CONTRAST: f64 = 1e-3;

@@ -53,6 +53,10 @@ pub trait Inquiry: Knobs + Send + Sync {
     /// # Errors
     /// When a setting names what is not there, or a forward pass fails; a sentence for a person.
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer>;
+    /// Whether the answer depends on [`Ground::prompt`].
+    fn reads_prompt(&self) -> bool {
+        true
+    }
 }
 
 /// Which pairs are compared, out of the settings that inquiries share.

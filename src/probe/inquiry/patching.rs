@@ -2,17 +2,20 @@
 
 use super::{Choice, Ground, Inquiry, Judge, Tell, Told, rule};
 use crate::probe::Answer;
-use crate::probe::causal::Stage;
 use crate::probe::causal::effect::{Estimate, Metric};
 use crate::probe::causal::patching::{Family, Plan};
+use crate::probe::causal::{Pairs, Stage};
 use crate::record::array::Array;
 use crate::record::error::Result;
+use crate::record::pair::Pair;
 
 crate::knobs! {
     /// Activation patching: the base run gets one part of the counterfactual run, part by part.
     ///
     /// Arrays, for each family of the map: `effect.NAME`, `low.NAME` and `high.NAME` (95 % interval over pairs), NaN where a
-    /// cell is not done yet or the network has none. Of a single pair there is no interval.
+    /// cell is not done yet or the network has none. Of a single pair there is no interval. Of the first pair that counts:
+    /// `base_tokens` and `other_tokens` `[position]`, `at` `[1]`, the position of the prediction, and `answers` `[2]`, its
+    /// right tokens. `last` `[1]` is the last position where any pair is predicted.
     pub struct Patching = "What each part of the network does: it is taken from the counterfactual run, everything else from the base run." {
         /// Kind of pairs that the task makes (empty: its first kind).
         pair: String = String::new();
@@ -32,10 +35,17 @@ crate::knobs! {
         metric: Metric = Metric::Normalised;
         /// Count pairs that the network gets wrong, too.
         all_pairs: bool = false;
+        /// Compare one pair alone, the first that counts: what stands at a position differs from pair to pair.
+        one: bool = false;
     }
 }
 
 impl Inquiry for Patching {
+    /// A pair that was written by hand has the sequence in view as its base, or is labelled by its rules.
+    fn reads_prompt(&self) -> bool {
+        !self.other.is_empty()
+    }
+
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
         let choice = Choice {
             pair: &self.pair,
@@ -46,7 +56,12 @@ impl Inquiry for Patching {
             answers: &self.answers,
         };
         let families = Family::named(&self.map)?;
-        let pairs = choice.pairs(ground)?;
+        let mut pairs = choice.pairs(ground)?;
+        if self.one
+            && let Some(pair) = self.first_counted(ground, &pairs)?
+        {
+            pairs = Pairs::new(vec![pair])?;
+        }
         let stage = Stage::new(ground.subject, &pairs)?;
         let judge = Judge::new(&stage, self.metric, rule(self.all_pairs), ground.seed);
         let mut plans = Vec::new();
@@ -76,7 +91,7 @@ impl Inquiry for Patching {
             let mut progress = |here: usize, _: usize| {
                 let so_far = || {
                     let map = map.borrow();
-                    answer(&judge, done.iter().chain([&**map]).chain(later.iter()))
+                    answer(&judge, &pairs, done.iter().chain([&**map]).chain(later.iter()))
                 };
                 on = tell(Told { done: before + here, total, so_far: &so_far });
                 on
@@ -87,12 +102,21 @@ impl Inquiry for Patching {
                 break;
             }
         }
-        let mut all = answer(&judge, maps.iter())?;
+        let mut all = answer(&judge, &pairs, maps.iter())?;
         if !on {
             all.notes
                 .push("Stopped before the end: cells that are left out were not done.".to_owned());
         }
         Ok(all)
+    }
+}
+
+impl Patching {
+    /// `None` where no pair counts.
+    fn first_counted(&self, ground: &Ground<'_>, pairs: &Pairs) -> Result<Option<Pair>> {
+        let stage = Stage::new(ground.subject, pairs)?;
+        let judge = Judge::new(&stage, self.metric, rule(self.all_pairs), ground.seed);
+        Ok(judge.kept.first().and_then(|&i| pairs.all().get(i)).cloned())
     }
 }
 
@@ -128,10 +152,34 @@ impl Map {
     }
 }
 
-fn answer<'a>(judge: &Judge<'_>, maps: impl Iterator<Item = &'a Map>) -> Result<Answer> {
+fn answer<'a>(
+    judge: &Judge<'_>,
+    pairs: &Pairs,
+    maps: impl Iterator<Item = &'a Map>,
+) -> Result<Answer> {
     let mut answer = judge.about();
+    let shown = judge.kept.first().copied().unwrap_or(0);
+    if let Some(pair) = pairs.all().get(shown) {
+        answer.arrays = of_pair(pair)?;
+        let last = pairs.all().iter().map(|pair| pair.at).max().unwrap_or(0);
+        answer.arrays.push(Array::new("last".to_owned(), &["one"], &[1], vec![last as f32])?);
+    }
     for map in maps {
         answer.arrays.extend(map.arrays()?);
     }
     Ok(answer)
+}
+
+/// The two sequences of a pair, where it is predicted, and what.
+fn of_pair(pair: &Pair) -> Result<Vec<Array>> {
+    let ids = |ids: &[u32]| ids.iter().map(|&id| id as f32).collect::<Vec<f32>>();
+    let array = |name: &str, axis: &str, data: Vec<f32>| {
+        Array::new(name.to_owned(), &[axis], &[data.len()], data)
+    };
+    Ok(vec![
+        array("base_tokens", "position", ids(&pair.base.tokens))?,
+        array("other_tokens", "position", ids(&pair.other.tokens))?,
+        array("at", "one", vec![pair.at as f32])?,
+        array("answers", "sequence", ids(&pair.answers))?,
+    ])
 }

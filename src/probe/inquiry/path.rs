@@ -54,6 +54,11 @@ impl PathPatching {
 }
 
 impl Inquiry for PathPatching {
+    /// A pair that was written by hand has the sequence in view as its base, or is labelled by its rules.
+    fn reads_prompt(&self) -> bool {
+        !self.other.is_empty()
+    }
+
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
         let path = self.path()?;
         let choice = Choice {

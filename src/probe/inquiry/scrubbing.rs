@@ -31,6 +31,11 @@ crate::knobs! {
 }
 
 impl Inquiry for Scrubbing {
+    /// A pair that was written by hand has the sequence in view as its base, or is labelled by its rules.
+    fn reads_prompt(&self) -> bool {
+        !self.other.is_empty()
+    }
+
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
         let hypothesis: Hypothesis = self.hypothesis.parse()?;
         let choice = Choice {

@@ -1,0 +1,348 @@
+//! The long questions of the panels: one job at a time, of what is in view, and never in the way of training for long.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::TryRecvError;
+use egui::{ProgressBar, Ui};
+
+use crate::record::error::Error;
+use crate::record::question::{Found, Inquired, ProbeCall};
+use crate::run::examiner::Which;
+use crate::run::job::{Assignment, Job, reads_prompt};
+
+use super::action::{Action, Command};
+use super::state::Lab;
+
+/// A question waits for so long: while a slider is dragged or time is played back it changes with every frame.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// Reports are taken at most this often: each is a picture to draw.
+const BETWEEN_REPORTS: Duration = Duration::from_millis(120);
+
+/// Answers that are kept, for going back to them.
+const MOST_KEPT: usize = 24;
+
+/// What an answer is about: nothing is asked twice.
+#[derive(Clone, PartialEq)]
+struct Key {
+    /// Which run.
+    run: u64,
+    /// `None`: one that is being trained, at some step.
+    step: Option<u64>,
+    call: ProbeCall,
+    /// The sequence in view, of a question that reads it.
+    prompt: Option<Vec<u32>>,
+}
+
+/// The job that works.
+struct Running {
+    key: Key,
+    job: Job,
+    found: Found,
+    stopping: bool,
+}
+
+/// Long questions of the run in view.
+pub struct Jobs {
+    wake: Arc<dyn Fn() + Send + Sync>,
+    running: Option<Running>,
+    /// Those that were stopped, until their thread has ended: nobody waits for them.
+    retired: Vec<Job>,
+    /// What is known of what visible panels ask, perhaps of a step before.
+    pub inquired: Inquired,
+    /// The newest at the end.
+    kept: Vec<(Key, Found)>,
+    /// What is to be asked next, and since when.
+    next: Option<(Key, Instant)>,
+    /// The newest weights of a run that trains were sent for.
+    sent_for: bool,
+    taken_at: Option<Instant>,
+    /// Counts changes to what is known.
+    pub revision: u64,
+    /// How many were started.
+    pub started: u64,
+}
+
+impl Jobs {
+    pub fn new(wake: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self {
+            wake,
+            running: None,
+            retired: Vec::new(),
+            inquired: Inquired::default(),
+            kept: Vec::new(),
+            next: None,
+            sent_for: false,
+            taken_at: None,
+            revision: 0,
+            started: 0,
+        }
+    }
+
+    /// Another run is in view.
+    pub fn forget(&mut self) {
+        self.retire();
+        self.inquired = Inquired::default();
+        self.next = None;
+        self.sent_for = false;
+        self.revision += 1;
+    }
+
+    /// The job in view goes on no more; its thread ends by itself.
+    fn retire(&mut self) {
+        self.retired.extend(self.running.take().map(|running| running.job));
+    }
+
+    /// Something is under way, or is about to be.
+    pub fn is_busy(&self) -> bool {
+        self.running.is_some() || self.next.is_some()
+    }
+
+    /// Threads that work: the one in view, and those that have not yet heard that they are to end.
+    pub fn at_work(&self) -> usize {
+        usize::from(self.running.is_some()) + self.retired.len()
+    }
+
+    /// Ends the job with what there is.
+    pub fn cancel(&mut self) {
+        self.next = None;
+        if let Some(running) = &mut self.running {
+            running.job.stop();
+            running.stopping = true;
+            self.revision += 1;
+        }
+    }
+
+    /// What is known is asked anew, of the newest weights.
+    pub fn ask_again(&mut self) {
+        let known = |call: &ProbeCall| self.inquired.by_call.contains_key(&call.key());
+        self.kept.retain(|(key, _)| !known(&key.call));
+        self.retire();
+        self.sent_for = false;
+    }
+
+    fn known(&self, key: &Key) -> Option<&Found> {
+        self.kept.iter().find(|(k, _)| k == key).map(|(_, found)| found)
+    }
+
+    fn keep(&mut self, key: Key, found: Found) {
+        self.kept.retain(|(k, _)| *k != key);
+        self.kept.push((key, found));
+        let surplus = self.kept.len().saturating_sub(MOST_KEPT);
+        self.kept.drain(..surplus);
+    }
+
+    fn show(&mut self, call: &ProbeCall, found: Found) {
+        self.inquired.by_call.insert(call.key(), found);
+        self.revision += 1;
+    }
+
+    /// Takes in how far the job has come.
+    fn take_reports(&mut self, now: Instant) {
+        if self.taken_at.is_some_and(|at| now.duration_since(at) < BETWEEN_REPORTS) {
+            return;
+        }
+        let Some(running) = &mut self.running else { return };
+        match running.job.heard.try_recv() {
+            Ok(heard) => {
+                let Found { done, total, .. } = running.found;
+                let (done, total) =
+                    if heard.ended { (done, total) } else { (heard.done, heard.total) };
+                running.found.done = if heard.ended && !running.stopping { total } else { done };
+                running.found.total = total;
+                running.found.reading = Some(heard.reading);
+                running.found.ended = heard.ended;
+            }
+            Err(TryRecvError::Empty) => return,
+            Err(TryRecvError::Disconnected) => {
+                let lost = Error::internal("a long question ended without an answer; ask it again");
+                running.found.reading = Some(Err(lost));
+                running.found.ended = true;
+            }
+        }
+        self.taken_at = Some(now);
+        let (key, found) = (running.key.clone(), running.found.clone());
+        self.show(&key.call, found.clone());
+        if found.ended {
+            self.retire();
+            self.keep(key, found);
+        }
+    }
+}
+
+/// Takes in what has been found and asks what visible panels want to know, if it is not known yet.
+pub fn tick(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
+    lab.jobs.retired.retain(|job| !job.is_retired());
+    lab.jobs.take_reports(now);
+    if lab.run().is_none() {
+        return lab.jobs.forget();
+    }
+    let live = lab.step.is_none() && lab.is_training();
+    let Some(step) = (if live { Some(None) } else { settled_step(lab).map(Some) }) else { return };
+    let keys: Vec<Key> = calls.iter().filter_map(|call| key(lab, call, step)).collect();
+    if lab.jobs.running.as_ref().is_some_and(|running| !still_wanted(&running.key, &keys, step)) {
+        lab.jobs.retire();
+        lab.jobs.revision += 1;
+    }
+    let wanted = recall(&mut lab.jobs, &keys);
+    settle(&mut lab.jobs, wanted, now);
+    let due = |(_, since): &(Key, Instant)| now.duration_since(*since) >= SETTLE;
+    if lab.jobs.at_work() == 0 && lab.jobs.next.as_ref().is_some_and(due) {
+        start(lab, live);
+    }
+}
+
+/// The step whose weights are in view and stay; `None` while newer ones are on their way.
+fn settled_step(lab: &mut Lab) -> Option<u64> {
+    let step = lab.step;
+    let run = lab.runs.get_mut(lab.current)?;
+    let last = run.recording.last_step;
+    match &mut run.training {
+        Some(training) if step.is_none() && !training.gone => {
+            if training.is_behind(last) {
+                training.ask_for_weights();
+                return None;
+            }
+            training.shown.as_ref().map(|weights| weights.step)
+        }
+        _ => step.or_else(|| run.recording.recorded.last().copied()),
+    }
+}
+
+/// What a call means now. A call that no inquiry understands is answered at once, with the sentence that says so.
+fn key(lab: &mut Lab, call: &ProbeCall, step: Option<u64>) -> Option<Key> {
+    match reads_prompt(call) {
+        Ok(reads) => Some(Key {
+            run: lab.run_id(),
+            step,
+            call: call.clone(),
+            prompt: reads.then(|| lab.prompt.tokens.clone()),
+        }),
+        Err(error) => {
+            if lab.jobs.inquired.get(call).is_none() {
+                let about = Found::begun(step.unwrap_or(0));
+                lab.jobs.show(call, Found { reading: Some(Err(error)), ended: true, ..about });
+            }
+            None
+        }
+    }
+}
+
+/// A job goes on while what it is about is in view, also behind another tab.
+fn still_wanted(job: &Key, keys: &[Key], step: Option<u64>) -> bool {
+    if keys.iter().any(|key| key.call.probe == job.call.probe) {
+        return keys.contains(job);
+    }
+    job.step == step
+}
+
+/// Shows what is known; returns what is not and nobody works on.
+fn recall(jobs: &mut Jobs, keys: &[Key]) -> Option<Key> {
+    let mut wanted = None;
+    for key in keys {
+        let known = jobs.known(key).cloned();
+        let running = jobs.running.as_ref().filter(|running| running.key == *key);
+        let found = known.as_ref().or(running.map(|running| &running.found));
+        let shown = jobs.inquired.get(&key.call);
+        if let Some(found) = found
+            && (found.reading.is_some() || shown.is_none())
+            && shown.is_none_or(|s| s.step != found.step || s.ended != found.ended)
+        {
+            let found = found.clone();
+            jobs.show(&key.call, found);
+        } else if found.is_none() {
+            wanted = wanted.or_else(|| Some(key.clone()));
+        }
+    }
+    wanted
+}
+
+fn settle(jobs: &mut Jobs, wanted: Option<Key>, now: Instant) {
+    if jobs.next.as_ref().map(|(key, _)| key) != wanted.as_ref() {
+        jobs.next = wanted.map(|key| (key, now));
+        jobs.sent_for = false;
+    }
+}
+
+fn start(lab: &mut Lab, live: bool) {
+    if live && let Some(training) = lab.runs.get_mut(lab.current).and_then(|r| r.training.as_mut())
+    {
+        if !lab.jobs.sent_for {
+            training.ask_for_weights();
+            lab.jobs.sent_for = true;
+        }
+        if training.is_awaited() {
+            return;
+        }
+    }
+    let Some((key, _)) = lab.jobs.next.take() else { return };
+    let Ok((step, weights, folder)) = lab.weights_in_view() else { return };
+    let which = match (weights, folder) {
+        (Some(weights), _) => Which::Given(weights),
+        (None, Some(folder)) => Which::Recorded { folder, step },
+        (None, None) => return,
+    };
+    let Some(run) = lab.runs.get(lab.current) else { return };
+    let assignment = Assignment { which, prompt: lab.prompt.clone(), call: key.call.clone() };
+    let wake = lab.jobs.wake.clone();
+    let jobs = &mut lab.jobs;
+    jobs.started += 1;
+    jobs.sent_for = false;
+    let found = Found::begun(step);
+    match Job::start(&run.experiment, assignment, move || wake()) {
+        Ok(job) => {
+            if jobs.inquired.get(&key.call).is_none() {
+                jobs.show(&key.call, found.clone());
+            }
+            jobs.running = Some(Running { key, job, found, stopping: false });
+        }
+        Err(error) => {
+            let found = Found { reading: Some(Err(error)), ended: true, ..found };
+            jobs.show(&key.call, found.clone());
+            jobs.keep(key, found);
+        }
+    }
+}
+
+/// How far the long question of a panel has come, with the buttons to end it and to ask it again.
+pub fn controls(ui: &mut Ui, lab: &Lab, calls: &[ProbeCall]) -> Vec<Action> {
+    let mut actions = Vec::new();
+    let running = lab.jobs.running.as_ref().filter(|running| calls.contains(&running.key.call));
+    if let Some(Running { found, stopping, .. }) = running {
+        let share = found.done as f32 / found.total.max(1) as f32;
+        let text = match (stopping, found.total) {
+            (true, _) => "stopping …".to_owned(),
+            (false, 0) => "starting …".to_owned(),
+            (false, total) => format!("{} of {total}", found.done),
+        };
+        bar(ui, share, text).on_hover_text("Parts of the network that were tried.");
+        let button = ui.add_enabled(!stopping, egui::Button::new("Cancel"));
+        if button.on_hover_text("End it with what there is.").clicked() {
+            actions.push(Action::Do(Command::CancelJob));
+        }
+        return actions;
+    }
+    if lab.jobs.next.as_ref().is_some_and(|(key, _)| calls.contains(&key.call)) {
+        bar(ui, 0.0, "starting …".to_owned());
+        return actions;
+    }
+    let Some(found) = calls.iter().find_map(|call| lab.jobs.inquired.get(call)) else {
+        return actions;
+    };
+    let help = "Ask this again, of the weights in view (A). A run that trains is asked only when you say so.";
+    if ui.button("Ask again").on_hover_text(help).clicked() {
+        actions.push(Action::Do(Command::AskAgain));
+    }
+    if found.ended && found.done < found.total {
+        ui.weak(format!("stopped after {} of {}", found.done, found.total));
+    } else if lab.step_in_view() != found.step {
+        ui.weak(format!("as it was at step {}", found.step));
+    }
+    actions
+}
+
+fn bar(ui: &mut Ui, share: f32, text: String) -> egui::Response {
+    ui.add(ProgressBar::new(share).desired_width(120.0).text(text))
+        .accessible_name("Progress of the long question")
+}

@@ -1,0 +1,155 @@
+//! The row above the maps of patching: what is compared, what is patched, how it is counted.
+
+use egui::{ComboBox, TextEdit, Ui};
+
+use crate::panel::Panel;
+use crate::record::knobs::{self, Slot};
+
+use super::form::words;
+use super::state::Lab;
+
+/// A sequence of one's own, while it is being written.
+#[derive(Default)]
+pub struct Row {
+    written: Option<Written>,
+}
+
+struct Written {
+    /// The run and the sequence in view that it was begun from.
+    of: (u64, Option<u64>),
+    other: String,
+    at: String,
+    answers: String,
+}
+
+impl Row {
+    /// Whether a setting was changed.
+    pub fn ui(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> bool {
+        let now = knobs::to_table(panel);
+        let text = |name: &str| now.get(name).and_then(|v| v.as_str()).unwrap_or("").to_owned();
+        let of = (lab.run_id(), lab.drawn);
+        if self.written.is_none() && !text("other").is_empty() {
+            let (other, at, answers) = (text("other"), text("at"), text("answers"));
+            self.written = Some(Written { of, other, at, answers });
+        }
+        let mut changed = self.pairs(ui, panel, lab, &text("pair"));
+        let help = "What is taken from the counterfactual run, part by part.";
+        changed |= choice(ui, panel, "map", "Map", help);
+        let help = "How an effect is counted.";
+        changed |= choice(ui, panel, "metric", "Metric", help);
+        changed
+    }
+
+    /// Which pairs are compared.
+    fn pairs(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab, pair: &str) -> bool {
+        const MINE: &str = "a text of mine";
+        let Some(run) = lab.run() else { return false };
+        let kinds = run.bench.source.pair_kinds();
+        let first = kinds.first().map_or("no pairs of the task", |kind| kind.name);
+        let of_task = if pair.is_empty() { first } else { pair };
+        let shown = if self.written.is_some() { MINE } else { of_task };
+        let mut chosen = None;
+        let combo = ComboBox::from_id_salt("pair").selected_text(words(shown));
+        let combo = combo.show_ui(ui, |ui| {
+            for kind in kinds {
+                let on = self.written.is_none() && kind.name == of_task;
+                let label = ui.selectable_label(on, words(kind.name)).on_hover_text(kind.about);
+                if label.clicked() {
+                    chosen = Some(Some(kind.name));
+                }
+            }
+            let help = "Compare the sequence in view with one that you write.";
+            let label = ui.selectable_label(self.written.is_some(), MINE).on_hover_text(help);
+            if label.clicked() {
+                chosen = Some(None);
+            }
+        });
+        combo.response.on_hover_text("What is compared.").accessible_name("Pairs");
+        match chosen {
+            Some(Some(kind)) => {
+                self.written = None;
+                let cleared = ["other", "at", "answers"].map(|name| set(panel, name, ""));
+                set(panel, "pair", kind) | cleared.contains(&true)
+            }
+            Some(None) if self.written.is_none() => {
+                let of = (lab.run_id(), lab.drawn);
+                let (at, answers) = (String::new(), String::new());
+                self.written = Some(Written { of, other: lab.text(), at, answers });
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// The fields of a sequence of one's own; what is written counts once it is left or confirmed.
+    pub fn fields(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> bool {
+        let Some(written) = &mut self.written else { return false };
+        let of = (lab.run_id(), lab.drawn);
+        if written.of != of {
+            // Another sequence is compared from here on: what was written for the one before is none for it.
+            *written = Written { of, other: lab.text(), at: String::new(), answers: String::new() };
+            return ["other", "at", "answers"].map(|name| set(panel, name, "")).contains(&true);
+        }
+        let mut changed = false;
+        ui.horizontal_wrapped(|ui| {
+            let wide = (ui.available_width() - 250.0).max(120.0);
+            let field = |ui: &mut Ui, value: &mut String, name: &str, hint: &str, width: f32| {
+                let edit = TextEdit::singleline(value).hint_text(hint).desired_width(width);
+                let field = ui.add(edit).on_hover_text(hint).accessible_name(name);
+                field.lost_focus()
+            };
+            let hint = "the counterfactual sequence, as long as the one in view; Enter compares";
+            let done = field(ui, &mut written.other, "Counterfactual text", hint, wide);
+            // The same text twice is no pair.
+            if done && written.other != lab.text() {
+                changed |= set(panel, "other", &written.other);
+            }
+            let hint = "predicts at (last)";
+            if field(ui, &mut written.at, "Position of the prediction", hint, 90.0) {
+                changed |= set(panel, "at", &written.at);
+            }
+            let hint = "two answers (likeliest)";
+            if field(ui, &mut written.answers, "The two answers", hint, 110.0) {
+                changed |= set(panel, "answers", &written.answers);
+            }
+        });
+        changed
+    }
+}
+
+/// Whether the setting had another value.
+fn set(panel: &mut dyn Panel, name: &str, text: &str) -> bool {
+    let mut changed = false;
+    panel.each(&mut |spec, slot| {
+        if let Slot::Text(value) = slot
+            && spec.name == name
+            && value != text
+        {
+            text.clone_into(value);
+            changed = true;
+        }
+    });
+    changed
+}
+
+/// A setting that is a choice, without its name: the row has little room.
+fn choice(ui: &mut Ui, panel: &mut dyn Panel, name: &str, label: &str, help: &str) -> bool {
+    let mut changed = false;
+    panel.each(&mut |spec, slot| {
+        let Slot::Choice(choice) = slot else { return };
+        if spec.name != name {
+            return;
+        }
+        let (names, before) = (choice.names(), choice.index());
+        let mut index = before;
+        let combo = ComboBox::from_id_salt(name)
+            .selected_text(words(names.get(index).copied().unwrap_or("")))
+            .show_index(ui, &mut index, names.len(), |i| words(names[i]));
+        combo.on_hover_text(help).accessible_name(label);
+        if index != before {
+            choice.choose(index);
+            changed = true;
+        }
+    });
+    changed
+}
