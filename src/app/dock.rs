@@ -37,6 +37,10 @@ pub fn title(kind: &str) -> &'static str {
         ("query_key", "Query-key space"),
         ("memories", "Memories"),
         ("patching", "Patching"),
+        ("lens", "Logit lens"),
+        ("attribution", "Attribution"),
+        ("gating", "Gates"),
+        ("tree", "Tree"),
         ("curves", "Curves"),
         ("sweep", "Sweep"),
         ("timeline", "Timeline"),
@@ -68,10 +72,22 @@ impl Default for Dock {
     }
 }
 
-/// Tokens and predictions left, attention in the middle, curves (behind them the sweep) and memories right, the timeline below.
+/// Where panels lie at first: columns from left to right, each of two stacks of tabs; below them the timeline. A panel that
+/// stands nowhere here lies behind the last tab of the last column.
+const COLUMNS: [[&[&str]; 2]; 3] = [
+    [&["tokens"], &["predictions", "experiment", "surgery", "runs"]],
+    [&["heads"], &["attention", "patching", "lens", "attribution"]],
+    [&["curves", "sweep"], &["memories", "query_key", "gating", "tree"]],
+];
+
+const BELOW: &[&str] = &["timeline"];
+
 fn first_layout() -> Tree<Pane> {
     let mut tiles = Tiles::default();
     let known = kinds();
+    let placed =
+        |kind: &&str| COLUMNS.iter().flatten().chain([&BELOW]).any(|stack| stack.contains(kind));
+    let rest: Vec<&str> = known.iter().copied().filter(|kind| !placed(kind)).collect();
     let mut tabs = |wanted: &[&str]| {
         let panes: Vec<TileId> = wanted
             .iter()
@@ -80,39 +96,18 @@ fn first_layout() -> Tree<Pane> {
             .collect();
         (!panes.is_empty()).then(|| tiles.insert_tab_tile(panes))
     };
-    let left = [tabs(&["tokens"]), tabs(&["predictions", "experiment", "surgery", "runs"])];
-    let middle = [tabs(&["heads"]), tabs(&["attention", "patching"])];
-    let right = [tabs(&["curves", "sweep"]), tabs(&["memories", "query_key"])];
-    let below = tabs(&["timeline"]);
-    let rest: Vec<&str> = known.iter().copied().filter(|kind| !title_is_placed(kind)).collect();
-    let spare = tabs(&rest);
+    let [left, middle, [above, last]] = COLUMNS;
+    let [left, middle] = [left, middle].map(|column| column.map(&mut tabs));
+    let right = [tabs(above), tabs(&[last, &rest].concat())];
+    let below = tabs(BELOW);
     let left = stack(&mut tiles, left, &[0.56, 0.44]);
     let middle = stack(&mut tiles, middle, &[0.34, 0.66]);
-    let right = stack(&mut tiles, right.map(|r| r), &[0.55, 0.45]);
-    let columns: Vec<TileId> = [left, middle, right, spare].into_iter().flatten().collect();
+    let right = stack(&mut tiles, right, &[0.55, 0.45]);
+    let columns: Vec<TileId> = [left, middle, right].into_iter().flatten().collect();
     let top = linear(&mut tiles, LinearDir::Horizontal, &columns, &[0.27, 0.37, 0.36]);
     let rows: Vec<TileId> = [Some(top), below].into_iter().flatten().collect();
     let root = linear(&mut tiles, LinearDir::Vertical, &rows, &[0.83, 0.17]);
     Tree::new(egui::Id::unique("panels"), root, tiles)
-}
-
-fn title_is_placed(kind: &str) -> bool {
-    const PLACED: &[&str] = &[
-        "tokens",
-        "predictions",
-        "experiment",
-        "surgery",
-        "runs",
-        "heads",
-        "attention",
-        "patching",
-        "curves",
-        "sweep",
-        "memories",
-        "query_key",
-        "timeline",
-    ];
-    PLACED.contains(&kind)
 }
 
 fn stack(tiles: &mut Tiles<Pane>, parts: [Option<TileId>; 2], shares: &[f32]) -> Option<TileId> {

@@ -102,9 +102,12 @@ impl Probe for Gates {
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
         let found = self.found(scene.subject)?;
         let means = NAMES.iter().zip(found.numbers());
-        let means = means
-            .map(|(name, value)| Mean { name: (*name).to_owned(), sum: value, count: 1.0 })
-            .collect();
+        let mean = |(name, value): (&&str, f64)| {
+            let known = !value.is_nan();
+            let (sum, count) = if known { (value, 1.0) } else { (0.0, 0.0) };
+            Mean { name: (*name).to_owned(), sum, count }
+        };
+        let means = means.map(mean).collect();
         Ok(Answer { means, ..Answer::default() })
     }
 }
