@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod causal;
+pub mod chains;
 pub mod effect;
 pub mod heads;
 pub mod induction;
@@ -16,6 +17,7 @@ pub mod query_key;
 pub mod read;
 pub mod recall;
 pub mod tree;
+pub mod tree_view;
 
 use candle_core::Tensor;
 
@@ -36,6 +38,7 @@ pub const ALL: &[Entry<dyn Probe>] = &[
     Entry { name: "other_outputs", make: || Box::new(other_outputs::OtherOutputs::default()) },
     Entry { name: "recall", make: || Box::new(recall::Recall::default()) },
     Entry { name: "tree_outcome", make: || Box::new(tree::TreeOutcome::default()) },
+    Entry { name: "chains", make: || Box::new(chains::Chains::default()) },
     Entry { name: "induction", make: || Box::new(induction::Induction::default()) },
     Entry { name: "heads", make: || Box::new(heads::Heads::default()) },
     Entry { name: "norms", make: || Box::new(norms::Norms::default()) },
@@ -43,6 +46,7 @@ pub const ALL: &[Entry<dyn Probe>] = &[
     Entry { name: "predictions", make: || Box::new(predictions::Predictions::default()) },
     Entry { name: "memories", make: || Box::new(memories::Memories::default()) },
     Entry { name: "query_key", make: || Box::new(query_key::QueryKey::default()) },
+    Entry { name: "tree_view", make: || Box::new(tree_view::TreeView::default()) },
     Entry { name: "effect", make: || Box::new(effect::Effect::default()) },
 ];
 
