@@ -22,6 +22,7 @@ use super::paint::{Canvas, UNITS_PER_POINT};
 use super::state::Lab;
 use super::surgery::Surgery;
 use super::tokens::Editor;
+use super::tree::Gardener;
 use super::{curves, form, paint, theme, timeline};
 
 /// Panels, pictures and forms between frames.
@@ -31,6 +32,7 @@ pub struct Desk {
     form: Form,
     surgery: Surgery,
     pub editor: Editor,
+    gardener: Gardener,
     /// Kinds that were drawn in the last frame: only they are asked for.
     visible: Vec<String>,
     /// Where figures were drawn in the last frame, in screen units, to whole pixels.
@@ -60,6 +62,7 @@ impl Desk {
             form: Form::default(),
             surgery: Surgery::default(),
             editor: Editor::default(),
+            gardener: Gardener::default(),
             visible: Vec::new(),
             papers: Vec::new(),
             dark: false,
@@ -158,6 +161,10 @@ impl Desk {
                 self.actions.extend(actions);
             }
             "timeline" => self.actions.extend(timeline::controls(ui, lab)),
+            "tree" => {
+                let actions = self.gardener.ui(ui, lab);
+                self.actions.extend(actions);
+            }
             _ => {}
         }
         let room = ui.available_rect_before_wrap();

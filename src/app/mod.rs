@@ -27,6 +27,7 @@ mod theme;
 mod timeline;
 mod tokens;
 mod top;
+mod tree;
 mod worker;
 
 use std::path::{Path, PathBuf};

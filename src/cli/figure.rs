@@ -180,6 +180,7 @@ fn usual_aspect(panel: &str) -> f32 {
         "timeline" => 0.3,
         "tokens" => 0.5,
         "heads" => 0.6,
+        "tree" => 0.8,
         "curves" | "memories" => 1.2,
         _ => 0.9,
     }

@@ -12,6 +12,8 @@ pub mod predictions;
 pub mod query_key;
 pub mod timeline;
 pub mod tokens;
+pub mod tree;
+pub mod tree_scrubbing;
 
 pub use columns::describe;
 
@@ -33,6 +35,7 @@ pub const ALL: &[Entry<dyn Panel>] = &[
     Entry { name: "attention", make: || Box::<attention::Attention>::default() },
     Entry { name: "query_key", make: || Box::<query_key::QueryKey>::default() },
     Entry { name: "memories", make: || Box::<memories::Memories>::default() },
+    Entry { name: "tree", make: || Box::<tree::TreePanel>::default() },
     Entry { name: "curves", make: || Box::<curves::Curves>::default() },
     Entry { name: "timeline", make: || Box::<timeline::Timeline>::default() },
 ];

@@ -479,3 +479,54 @@ fn a_table_has_a_cell_for_every_layer_and_length_and_hears_a_stop() {
     let wrong = TreeScrubbing { registers: "99".to_owned(), ..Default::default() };
     assert!(wrong.run(&ground, &mut |_| true).unwrap_err().message.contains("99"));
 }
+
+// ── registers ────────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn a_register_is_important_where_losing_it_changes_the_prediction_that_much() {
+    use mnemoscope::nn::edit::{At, Edit, With};
+    use mnemoscope::probe::causal::knock_out::Registers;
+    let lab = Lab::new(3, 2);
+    let row = lab.source.sequence(held_out_seed(1), 0);
+    let batch = Batch::from_rows(std::slice::from_ref(&row));
+    let root = 3 * NODES - 1;
+    let candidates = vec![2, 5, 14, 21, 22];
+    let log_probs = |keys: &[usize]| -> Vec<f64> {
+        let edit = |layer| Edit {
+            site: Site { layer, point: Point::Pattern },
+            head: None,
+            positions: At::Same(vec![root]),
+            keys: At::Same(keys.to_vec()),
+            with: With::Zero,
+        };
+        let edits: Vec<Edit> = if keys.is_empty() { Vec::new() } else { [1, 2].map(edit).to_vec() };
+        let (logits, _) =
+            pass::forward(&*lab.model, &lab.params, &batch, &edits, &[], true).unwrap();
+        let logits: Vec<f32> =
+            logits.unwrap().get(0).unwrap().get(root).unwrap().to_vec1().unwrap();
+        let sum: f64 = logits.iter().map(|l| f64::from(*l).exp()).sum();
+        logits.iter().map(|l| f64::from(*l) - sum.ln()).collect()
+    };
+    let before = log_probs(&[]);
+    // With a threshold above everything and one of nothing, what is cut together differs.
+    for least_kl in [0.0, 1e-6, 100.0] {
+        let rule = Registers { at: root, candidates: candidates.clone(), layers: 2, least_kl };
+        let found = rule.run(lab.subject(), &row).unwrap();
+        let mut cut = Vec::new();
+        for (register, position) in found.iter().zip(&candidates) {
+            cut.push(*position);
+            let now = log_probs(&cut);
+            let kl: f64 = before.iter().zip(&now).map(|(b, n)| b.exp() * (b - n)).sum();
+            assert_eq!(register.position, *position);
+            assert!((register.kl - kl).abs() < 1e-6, "{position}: {} for {kl}", register.kl);
+            let best = |p: &[f64]| (0..p.len()).fold(0, |b, i| if p[i] > p[b] { i } else { b });
+            assert_eq!(register.important, kl >= least_kl || best(&before) != best(&now));
+            if register.important {
+                cut.pop();
+            }
+        }
+    }
+    let late = Registers { at: root, candidates: vec![root + 1], layers: 2, least_kl: 0.7 };
+    let error = late.run(lab.subject(), &row).unwrap_err();
+    assert!(error.message.contains("after the prediction"), "{error}");
+}

@@ -4,6 +4,7 @@
 pub mod knock_out;
 pub mod patching;
 pub mod path;
+pub mod registers;
 pub mod scrubbing;
 pub mod tree_scrubbing;
 
