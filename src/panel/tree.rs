@@ -32,10 +32,12 @@ crate::knobs! {
 
 /// Attention below this is not drawn.
 const LEAST: f32 = 0.02;
-/// Width of an edge with all the attention, in points.
-const WIDEST: f32 = 9.0;
-/// Positions that are named when attention goes to no edge and no node.
-const MOST_ELSEWHERE: usize = 2;
+/// Width of an edge with next to none and with all of the attention, in points: more than the line of the path.
+const WIDTHS: (f32, f32) = (2.5, 9.0);
+/// How much wider than a node a ring around it is, in points.
+const RING: f32 = 7.0;
+/// Attention from which a title says where it goes.
+const TELLING: f32 = 0.1;
 
 impl Panel for TreePanel {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
@@ -234,35 +236,27 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// The edge with most attention, or where the attention goes instead.
+    /// What has most of the attention: an edge, the goal or a position that the drawing lacks.
     fn title(&self, layer: usize, row: &[f32]) -> String {
-        let edges = self.tree.edges.iter().map(|edge| on_edge(row, edge));
-        let (best, most) = largest(edges);
-        let goal = row.get(self.tree.script().goal()).copied().unwrap_or(0.0);
-        if most >= 0.3 && most >= goal {
-            let edge = self.tree.edges[best];
-            return format!("L{layer}: {}>{} {most:.2}", edge.parent, edge.child);
-        }
-        if goal >= 0.3 {
-            return format!("L{layer}: goal {goal:.2}");
-        }
-        let mut other: Vec<usize> = (0..row.len()).filter(|at| !self.is_drawn(*at)).collect();
-        other.sort_by(|a, b| row[*b].total_cmp(&row[*a]));
-        let named = other.iter().take(MOST_ELSEWHERE).filter(|at| row[**at] >= 0.1);
-        let named: Vec<String> =
-            named.map(|at| format!("{} {:.2}", place(self.view, *at), row[*at])).collect();
-        if named.is_empty() {
-            format!("L{layer}: spread")
-        } else {
-            format!("L{layer}: {}", named.join(", "))
+        let edges = self.tree.edges.iter().map(|edge| {
+            let name = format!("{}>{}", edge.parent, edge.child);
+            (on_edge(row, edge), name)
+        });
+        let goal = self.tree.script().goal();
+        let rest = (0..row.len()).filter(|at| !self.is_of_edge(*at)).map(|at| {
+            let name = if at == goal { "goal".to_owned() } else { place(self.view, at) };
+            (row[at], name)
+        });
+        let all: Vec<(f32, String)> = edges.chain(rest).collect();
+        let (best, most) = largest(all.iter().map(|(attention, _)| *attention));
+        match all.get(best).filter(|_| most >= TELLING) {
+            Some((_, name)) => format!("L{layer}: {name} {most:.2}"),
+            None => format!("L{layer}: spread"),
         }
     }
 
-    /// Whether the attention to a position is drawn on the tree.
-    fn is_drawn(&self, position: usize) -> bool {
-        let script = self.tree.script();
-        let of_edge = position < script.goal() && position % 3 < 2;
-        of_edge || position == script.goal() || position >= script.root()
+    fn is_of_edge(&self, position: usize) -> bool {
+        position < self.tree.script().goal() && position % 3 < 2
     }
 
     /// Broad lines for attention below thin ones for what is there.
@@ -276,32 +270,31 @@ impl<'a> Drawing<'a> {
         };
         let attended = self.tree.edges.iter().filter_map(|edge| {
             let attention = on_edge(row, edge).min(1.0);
-            (attention >= LEAST).then(|| line(edge, ink::KEY, 1.0 + (WIDEST - 1.0) * attention))
+            let width = WIDTHS.0 + (WIDTHS.1 - WIDTHS.0) * attention;
+            (attention >= LEAST).then(|| line(edge, ink::KEY, width))
         });
         let palette = self.view.palette;
         let plain = self.tree.edges.iter().map(|edge| {
             let on_path = self.tree.path.contains(&edge.child);
             let (color, width) =
-                if on_path { (palette.ink, 1.4) } else { (ink::quiet(palette), 0.6) };
+                if on_path { (palette.ink, 1.2) } else { (ink::quiet(palette), 0.6) };
             line(edge, color, width)
         });
         attended.chain(plain).collect()
     }
 
-    /// Rings as wide as the lens is sure.
+    /// Rings around what the lens reads, as dark as it is sure: 1 − exp(−4 p), as Brinkmann et al. 2024 scale theirs.
     fn rings(&self, named: &[f32]) -> Mark {
         let sure = |p: f32| if p.is_finite() { 1.0 - (-4.0 * p).exp() } else { 0.0 };
-        let wide = named.iter().map(|p| sure(*p)).fold(0.0, f32::max);
         let shown: Vec<usize> =
             (0..self.places.len().min(named.len())).filter(|n| named[*n] >= 0.05).collect();
-        // Of one width, and as pale as they are unsure.
         let color =
             |node: &usize| ink::mix(self.view.palette.paper, ink::STORED, sure(named[*node]));
         Mark::Points {
             name: String::new(),
             points: shown.iter().map(|node| self.places[*node]).collect(),
             colors: shown.iter().map(color).collect(),
-            diameter: self.disc + if wide > 0.0 { 7.0 } else { 0.0 },
+            diameter: self.disc + RING,
             picks: [].into(),
         }
     }
@@ -340,7 +333,7 @@ impl<'a> Drawing<'a> {
         let places = on_path.map(|at| script.root() + at);
         let goal = (node == self.tree.goal).then_some(script.goal());
         let weights = places.into_iter().chain(goal).filter_map(|at| row.get(at));
-        weights.copied().filter(|weight| weight.is_finite()).sum()
+        weights.filter(|weight| weight.is_finite()).fold(0.0, |sum, weight| sum + weight)
     }
 
     fn names(&self, row: &[f32]) -> Mark {
@@ -369,7 +362,10 @@ impl<'a> Drawing<'a> {
             let target = self.tree.edge_to(node).map(|edge| edge.target);
             let at = on_path.map(|at| script.root() + at).or(target).unwrap_or(script.root());
             let mut hover = format!("node {node}{}", self.rank(node));
-            hover += &format!("\nattention to its own token: {}", number(self.alone(row, node)));
+            if on_path.is_some() {
+                let alone = number(self.alone(row, node));
+                hover += &format!("\nattention to it outside of the edges: {alone}");
+            }
             if let Some(p) = named.and_then(|named| named.get(node)) {
                 hover += &format!("\nnamed next after this layer: {}", number(*p));
             }
@@ -533,7 +529,8 @@ fn lengths(view: &View<'_>) -> Option<Plot> {
         },
         y: Axis {
             label: "accuracy".to_owned(),
-            range: (0.0, 1.05),
+            // Room for the name of the line above a bar of 1.
+            range: (0.0, 1.2),
             log: false,
             ticks: Ticks::At([0.0, 0.5, 1.0].map(|v| (v, format!("{v}"))).to_vec()),
         },

@@ -1421,7 +1421,7 @@ fn bands_are_as_wide_as_the_attention_to_their_edge() {
         |layer: usize| array(&format!("pattern.layer{layer}"), &axes, &[1, 40, 40], halves.clone());
     let reading = Reading { arrays: vec![pattern(0), pattern(1)], ..Reading::default() };
     world.answer(&ProbeCall::new("attention"), reading);
-    assert_eq!(bands(&world.figure("tree").plots[1]), [5.0], "both ends count");
+    assert_eq!(bands(&world.figure("tree").plots[1]), [5.75], "both ends count");
 }
 
 #[test]
