@@ -22,6 +22,7 @@ use super::paint::{Canvas, UNITS_PER_POINT};
 use super::state::Lab;
 use super::surgery::Surgery;
 use super::tokens::Editor;
+use super::tree::Gardener;
 use super::{curves, form, jobs, paint, patching, sweep, theme, timeline};
 
 /// Panels, pictures and forms between frames.
@@ -32,6 +33,7 @@ pub struct Desk {
     pub surgery: Surgery,
     patching: patching::Row,
     pub editor: Editor,
+    gardener: Gardener,
     /// Kinds that were drawn in the last frame: only they are asked for.
     visible: Vec<String>,
     /// Where figures were drawn in the last frame, in screen units, to whole pixels.
@@ -62,6 +64,7 @@ impl Desk {
             surgery: Surgery::default(),
             patching: patching::Row::default(),
             editor: Editor::default(),
+            gardener: Gardener::default(),
             visible: Vec::new(),
             papers: Vec::new(),
             dark: false,
@@ -174,6 +177,10 @@ impl Desk {
             }
             "timeline" => self.actions.extend(timeline::controls(ui, lab)),
             "sweep" => self.sweep_controls(ui, lab),
+            "tree" => {
+                let actions = self.gardener.ui(ui, lab);
+                self.actions.extend(actions);
+            }
             _ => {}
         }
         self.long_question(ui, kind, lab);

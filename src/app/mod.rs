@@ -31,6 +31,7 @@ mod timeline;
 mod tokens;
 mod top;
 mod tour;
+mod tree;
 mod worker;
 
 use std::path::{Path, PathBuf};

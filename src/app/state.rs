@@ -358,8 +358,9 @@ impl Lab {
         // Those of the held-out batch, which were never trained on and which the cloud shows.
         let seed = held_out_seed(run.experiment.train.seed as u64);
         let row = Arc::new(run.bench.source.sequence(seed, index));
-        // A position whose answer has been seen before shows what the window is about.
-        let telling = row.occurrence.iter().rposition(|&n| n >= 2);
+        // A position whose answer has been seen before shows what the window is about; of a tree, its root.
+        let root = run.bench.source.tree(&row).map(|tree| tree.script().root());
+        let telling = row.occurrence.iter().rposition(|&n| n >= 2).or(root);
         let keep = self.selection.query.filter(|&q| q < row.len() && row.occurrence[q] >= 2);
         self.selection.query = keep.or(telling).or(row.len().checked_sub(1));
         self.selection.key = None;

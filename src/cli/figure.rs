@@ -243,6 +243,7 @@ fn usual_aspect(panel: &str) -> f32 {
         "tokens" => 0.5,
         "heads" => 0.6,
         "lens" => 0.8,
+        "tree" => 0.8,
         "curves" | "memories" => 1.2,
         "sweep" => 1.5,
         _ => 0.9,

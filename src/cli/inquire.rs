@@ -8,7 +8,10 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::figure::file::save;
+use crate::figure::file::{self, save};
+use crate::figure::layout::Style;
+use crate::figure::provenance::Provenance;
+use crate::panel::tree_scrubbing;
 use crate::probe::inquiry::Inquiry;
 use crate::record::array::Array;
 use crate::record::error::Result;
@@ -119,6 +122,27 @@ pub struct Scrub {
 }
 
 #[derive(Args)]
+pub struct TreeScrub {
+    #[command(flatten)]
+    common: Common,
+    /// H1, H2, H3, targets or everything; several with commas, or all
+    #[arg(long, value_name = "NAMES")]
+    hypothesis: Option<String>,
+    /// Trees of each path length
+    #[arg(long, value_name = "N")]
+    trees: Option<usize>,
+}
+
+#[derive(Args)]
+pub struct Registers {
+    #[command(flatten)]
+    common: Common,
+    /// Positions to try, with commas between (default: those of the published network, as far from the goal)
+    #[arg(long, value_name = "POSITIONS")]
+    positions: Option<String>,
+}
+
+#[derive(Args)]
 pub struct KnockOut {
     #[command(flatten)]
     common: Common,
@@ -166,6 +190,22 @@ impl Scrub {
     }
 }
 
+impl TreeScrub {
+    pub fn run(self) -> Result<ExitCode> {
+        let mut given: Given = text("hypothesis", self.hypothesis).into_iter().collect();
+        let trees = self.trees.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+        given.extend(trees.map(|n| ("trees", n.into())));
+        self.common.run("tree_scrubbing", given)
+    }
+}
+
+impl Registers {
+    pub fn run(self) -> Result<ExitCode> {
+        let given: Given = text("positions", self.positions).into_iter().collect();
+        self.common.run("registers", given)
+    }
+}
+
 impl KnockOut {
     pub fn run(self) -> Result<ExitCode> {
         let mut given: Given = text("positions", self.positions).into_iter().collect();
@@ -205,6 +245,12 @@ fn switch(name: &'static str, on: bool) -> Option<(&'static str, toml::Value)> {
 impl Common {
     fn run(self, name: &'static str, given: Given) -> Result<ExitCode> {
         let (inquiry, call) = self.inquiry(name, given)?;
+        if let Some(path) = self.out.as_deref().filter(|_| name == "tree_scrubbing")
+            && let Ok(format) = file::Format::from_path(path)
+            && format != file::Format::Csv
+        {
+            return self.drawn(path, format, &*inquiry, &call);
+        }
         let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
         let mut run = self.at.open()?;
         let (reading, whole) = asked(&mut run, &*inquiry)?;
@@ -220,6 +266,36 @@ impl Common {
             None if self.json => say(String::from_utf8_lossy(&as_json(&run, &readings)?))?,
             None => summary(&run, &call, &reading)?,
         }
+        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(130) })
+    }
+
+    /// The answer as a picture of a column of print.
+    fn drawn(
+        &self,
+        path: &std::path::Path,
+        format: file::Format,
+        inquiry: &dyn Inquiry,
+        call: &ProbeCall,
+    ) -> Result<ExitCode> {
+        let mut run = self.at.open()?;
+        let (reading, whole) = asked(&mut run, inquiry)?;
+        let figure = tree_scrubbing::figure(&reading, run.weights.step);
+        let width = 120.0 / file::MM_PER_POINT;
+        let rows = figure.plots.len().div_ceil(figure.columns.max(1));
+        let page = file::Page {
+            size: [width, width * 0.45 * rows as f32 + 40.0],
+            dpi: 300.0,
+            style: Style::light(),
+            provenance: Provenance {
+                run: run.experiment.name.clone(),
+                step: Some(run.weights.step),
+                panel: call.key(),
+                experiment: run.experiment.to_toml(),
+                ..Provenance::new()
+            },
+        };
+        save(path, &file::render(&figure, &page, format)?, self.force)?;
+        say(path.display().to_string())?;
         Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(130) })
     }
 
@@ -281,6 +357,11 @@ fn summary(run: &RunAt, call: &ProbeCall, reading: &Reading) -> Result<()> {
         if let Some(name) = array.name.strip_prefix("effect.") {
             say(format!("\n{name}: strongest of {}", array.shape.iter().product::<usize>()))?;
             strongest(array, name, reading)?;
+        } else if let Some(name) = array.name.strip_prefix("recovered.") {
+            say(format!(
+                "\n{name}: percent recovered; rows are layers, columns paths of 1, 2, … edges"
+            ))?;
+            rows(array)?;
         } else if array.name.starts_with("needed.") {
             let edges = array.data.iter().filter(|x| **x > 0.0).count();
             say(format!("  {:<28} {edges} edges", array.name))?;
@@ -288,6 +369,15 @@ fn summary(run: &RunAt, call: &ProbeCall, reading: &Reading) -> Result<()> {
     }
     for note in &reading.notes {
         say(format!("  {note}"))?;
+    }
+    Ok(())
+}
+
+/// A table of layers and lengths.
+fn rows(table: &Array) -> Result<()> {
+    for layer in 0..table.shape[0] {
+        let cells: String = table.outer(layer).iter().map(|v| format!("{v:>8.1}")).collect();
+        say(format!("  layer {layer:<3}{cells}"))?;
     }
     Ok(())
 }

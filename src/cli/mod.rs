@@ -93,6 +93,10 @@ enum Command {
     Path(inquire::Path),
     /// Ask how much of the behaviour the paths of a hypothesis explain
     Scrub(inquire::Scrub),
+    /// Ask how much of a tree's first step survives when one layer looks at another tree with the same node held
+    TreeScrub(inquire::TreeScrub),
+    /// Find the positions that the first step in a tree reads directly in the last layers
+    Registers(inquire::Registers),
     /// Find the edges of the attention that the predictions on a sequence need
     KnockOut(inquire::KnockOut),
     /// Draw a panel of a recorded run into a file
@@ -141,6 +145,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Patch(args)) => args.run(),
         Some(Command::Path(args)) => args.run(),
         Some(Command::Scrub(args)) => args.run(),
+        Some(Command::TreeScrub(args)) => args.run(),
+        Some(Command::Registers(args)) => args.run(),
         Some(Command::KnockOut(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
         Some(Command::Fit(args)) => args.run(),

@@ -46,6 +46,9 @@ impl Family {
             ("copying", Family::Head),
             ("previous_token", Family::Head),
             ("duplicate_token", Family::Head),
+            ("edge_concatenation", Family::Head),
+            ("goal_copy", Family::Head),
+            ("deduction", Family::Head),
             ("induction_score", Family::Head),
             ("predicted_attended", Family::Head),
         ];
@@ -121,6 +124,16 @@ const COLUMNS: &[Column] = &[
         help: "Share of triggers whose right answer is the trigger itself: what repeating the token would get right.",
     },
     Column {
+        name: "accuracy_first_step",
+        readable: "accuracy, first step",
+        help: "Share of trees whose first step from the root is right: the one that takes a climb from the goal.",
+    },
+    Column {
+        name: "chain_depth",
+        readable: "layers that climb",
+        help: "Layers in a row whose most attended edge is the one that backward chaining needs, on paths long enough for all layers.",
+    },
+    Column {
         name: "recall_wo2",
         readable: "output W_O2",
         help: "Share of tokens whose value in the second layer raises their own logit most.",
@@ -193,6 +206,26 @@ const SERIES: &[Column] = &[
         name: "duplicate_token_",
         readable: "duplicate token",
         help: "Attention on earlier copies of the query's token, in repeated random sequences.",
+    },
+    Column {
+        name: "edge_concatenation_",
+        readable: "lower end looks at upper end",
+        help: "Mean attention from the lower end of an edge to its upper end, the position before.",
+    },
+    Column {
+        name: "goal_copy_",
+        readable: "path looks at the goal",
+        help: "Mean attention from the positions of the path to the goal.",
+    },
+    Column {
+        name: "deduction_",
+        readable: "climbs an edge",
+        help: "Mean attention from the root to the edge that leads down to the node held, if each layer before has climbed an edge.",
+    },
+    Column {
+        name: "accuracy_path_",
+        readable: "accuracy, paths of length",
+        help: "Share of the paths with so many edges that are right from the first step to the last.",
     },
     Column {
         name: "norm_",

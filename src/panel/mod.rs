@@ -16,6 +16,8 @@ pub mod query_key;
 pub mod sweep;
 pub mod timeline;
 pub mod tokens;
+pub mod tree;
+pub mod tree_scrubbing;
 
 pub use columns::describe;
 
@@ -41,6 +43,7 @@ pub const ALL: &[Entry<dyn Panel>] = &[
     Entry { name: "query_key", make: || Box::<query_key::QueryKey>::default() },
     Entry { name: "memories", make: || Box::<memories::Memories>::default() },
     Entry { name: "patching", make: || Box::<patching::Patching>::default() },
+    Entry { name: "tree", make: || Box::<tree::TreePanel>::default() },
     Entry { name: "curves", make: || Box::<curves::Curves>::default() },
     Entry { name: "sweep", make: || Box::<sweep::Sweep>::default() },
     Entry { name: "timeline", make: || Box::<timeline::Timeline>::default() },

@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod attribution;
 pub mod causal;
+pub mod chains;
 pub mod effect;
 pub mod gates;
 pub mod heads;
@@ -19,6 +20,7 @@ pub mod query_key;
 pub mod read;
 pub mod recall;
 pub mod tree;
+pub mod tree_view;
 pub mod whole;
 
 use candle_core::Tensor;
@@ -42,6 +44,7 @@ pub const ALL: &[Entry<dyn Probe>] = &[
     Entry { name: "gates", make: || Box::new(gates::Gates::default()) },
     Entry { name: "recall", make: || Box::new(recall::Recall::default()) },
     Entry { name: "tree_outcome", make: || Box::new(tree::TreeOutcome::default()) },
+    Entry { name: "chains", make: || Box::new(chains::Chains::default()) },
     Entry { name: "induction", make: || Box::new(induction::Induction::default()) },
     Entry { name: "heads", make: || Box::new(heads::Heads::default()) },
     Entry { name: "norms", make: || Box::new(norms::Norms::default()) },
@@ -51,6 +54,7 @@ pub const ALL: &[Entry<dyn Probe>] = &[
     Entry { name: "attribution", make: || Box::new(attribution::Attribution::default()) },
     Entry { name: "memories", make: || Box::new(memories::Memories::default()) },
     Entry { name: "query_key", make: || Box::new(query_key::QueryKey::default()) },
+    Entry { name: "tree_view", make: || Box::new(tree_view::TreeView::default()) },
     Entry { name: "effect", make: || Box::new(effect::Effect::default()) },
 ];
 

@@ -4,6 +4,7 @@ use super::read::{Tally, argmax, each_prediction};
 use super::{Answer, Probe, Scene, Scope, Subject};
 use crate::record::error::{Error, Result};
 use crate::record::intervention::Site;
+use crate::record::tree::Tree;
 use crate::task::Source;
 
 crate::knobs! {
@@ -23,12 +24,7 @@ impl Probe for TreeOutcome {
     }
 
     fn applies(&self, subject: Subject<'_>) -> Result<()> {
-        if nodes(subject.source).is_some() {
-            return Ok(());
-        }
-        Err(Error::usage(
-            "the sequences of this task are no trees; choose the task \"tree_path\" to ask about paths",
-        ))
+        refused(subject.source)
     }
 
     fn sites(&self, _subject: Subject<'_>) -> Vec<Site> {
@@ -47,8 +43,8 @@ impl Probe for TreeOutcome {
         })?;
         let names = names(nodes(scene.subject.source).unwrap_or(0));
         let mut tallies = vec![Tally::default(); names.len()];
-        for (i, right) in right.chunks(batch.len.max(1)).enumerate() {
-            let Some(tree) = scene.subject.source.tree(&batch.row(i)) else { continue };
+        for (row, tree) in trees(scene) {
+            let right = &right[row * batch.len..(row + 1) * batch.len];
             let root = tree.script().root();
             let length = tree.path_length();
             if let Some(written) = right.get(root..=root + length) {
@@ -61,8 +57,25 @@ impl Probe for TreeOutcome {
     }
 }
 
+/// # Errors
+/// When the sequences of a task are no trees.
+pub(super) fn refused(source: &dyn Source) -> Result<()> {
+    if nodes(source).is_some() {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "the sequences of this task are no trees; choose the task \"tree_path\" to ask about paths",
+    ))
+}
+
+/// The trees of a scene, each with the row that it is written in.
+pub(super) fn trees(scene: &Scene<'_>) -> Vec<(usize, Tree)> {
+    let tree = |row| Some((row, scene.subject.source.tree(&scene.batch.row(row))?));
+    (0..scene.batch.rows).filter_map(tree).collect()
+}
+
 /// Nodes of the trees of a task; `None` where its sequences are none.
-fn nodes(source: &dyn Source) -> Option<usize> {
+pub(super) fn nodes(source: &dyn Source) -> Option<usize> {
     source.tree(&source.sequence(0, 0)).map(|tree| tree.nodes)
 }
 

@@ -92,6 +92,19 @@ pub trait Source: Send + Sync {
     fn pair(&self, _kind: &str, _seed: u64, _index: u64) -> Option<Pair> {
         None
     }
+    /// Two trees to scrub with, the same for the same numbers: the first has a path of `length` edges, a second branch of two
+    /// nodes off its root, as far as there are nodes for it, and lower edges first. The second has the same node `steps`
+    /// edges above its goal (with `None`, no node in common on purpose) and is otherwise drawn for itself, with a path that is at least an
+    /// edge longer than that. `None` where the sequences are no trees, or no such trees exist.
+    fn scrubbing_pair(
+        &self,
+        _length: usize,
+        _steps: Option<usize>,
+        _seed: u64,
+        _index: u64,
+    ) -> Option<Pair> {
+        None
+    }
     /// The tree that a sequence writes down, where sequences do that and this one is whole.
     fn tree(&self, _row: &Row) -> Option<Tree> {
         None

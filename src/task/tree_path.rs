@@ -91,6 +91,13 @@ impl TreePath {
         (Grown::draw(self, length, &mut rng), rng)
     }
 
+    /// A tree of numpy's seed with a path of `length` edges and a second branch of [`BRANCH`] nodes, or of what is left.
+    fn grow_to_scrub(&self, seed: u128, length: usize) -> (Grown, Numpy) {
+        let mut rng = Numpy::new(seed);
+        let branch = (self.nodes - 1 - length).min(BRANCH);
+        (Grown::with_branch(self.nodes, length, branch, &mut rng), rng)
+    }
+
     fn order_of(&self, seed: u128) -> Order {
         match self.order {
             Order::File if seed.is_multiple_of(2) => Order::Backward,
@@ -122,6 +129,11 @@ impl Grown {
         let length = if length == 0 { rng.between(1, settings.lengths_end()) } else { length };
         let branches = settings.growth == Growth::SecondaryPath && length + 1 < nodes;
         let branch = if branches { rng.between(1, nodes - length) } else { 0 };
+        Self::with_branch(nodes, length, branch, rng)
+    }
+
+    /// With a path of `length` edges and a second branch of `branch` nodes off the root.
+    fn with_branch(nodes: usize, length: usize, branch: usize, rng: &mut Numpy) -> Self {
         let mut left: Vec<usize> = (0..nodes).collect();
         let path: Vec<usize> = (0..=length).filter_map(|_| rng.take(&mut left)).collect();
         let mut grown = Self { parents: vec![None; nodes], path };
@@ -189,6 +201,9 @@ const SHARE: u64 = 10;
 /// Trees that are drawn until one is, or is not, held out, or allows a pair. Of the smallest trees of one path
 /// length some percent are held out.
 const TRIES: u64 = 1024;
+
+/// Nodes of the second branch of the trees that the published scrubbing begins with.
+const BRANCH: usize = 2;
 
 /// Bits of [`Row::roles`]; where several hold, the first gives the colour.
 const GOAL: u8 = 1;
@@ -294,12 +309,29 @@ impl Source for TreeSource {
                 "goal" => base.with_goal_elsewhere(),
                 "tree" => base.same_ends(&self.settings),
                 _ => base.same_ancestor(
-                    kind.strip_prefix("same_ancestor_")?.parse().ok()?,
+                    Some(kind.strip_prefix("same_ancestor_")?.parse().ok()?),
                     &self.settings,
                 ),
             }?;
             Some(self.pair_of(&base.tree, &other))
         })
+    }
+
+    fn scrubbing_pair(
+        &self,
+        length: usize,
+        steps: Option<usize>,
+        seed: u64,
+        index: u64,
+    ) -> Option<Pair> {
+        if length == 0 || length >= self.settings.nodes {
+            return None;
+        }
+        let grow = |entropy| self.settings.grow_to_scrub(entropy, length);
+        let order = |_| Order::Backward;
+        let mut base = self.drawn_by(seed, index, grow, order).ok()?;
+        let other = base.same_ancestor(steps, &self.settings)?;
+        Some(self.pair_of(&base.tree, &other))
     }
 
     fn tree(&self, row: &Row) -> Option<Tree> {
@@ -347,16 +379,20 @@ impl Drawn {
         grown.renamed(&names).written(self.order, &mut self.rng).ok()
     }
 
-    /// A tree with the same node `steps` edges above the goal, on a path at least one edge longer than that.
-    fn same_ancestor(&mut self, steps: usize, settings: &TreePath) -> Option<Tree> {
+    /// A tree with the same node `steps` edges above the goal, on a path at least one edge longer than that; with `None`,
+    /// a tree as it comes.
+    fn same_ancestor(&mut self, steps: Option<usize>, settings: &TreePath) -> Option<Tree> {
         let longest = settings.nodes - 2;
-        if steps >= longest {
+        let least = steps.unwrap_or(0);
+        if least >= longest {
             return None;
         }
-        let length = self.rng.between(steps + 1, longest + 1);
+        let length = self.rng.between(least + 1, longest + 1);
         let grown = Grown::draw(settings, length, &mut self.rng);
         let mut names: Vec<usize> = (0..settings.nodes).collect();
-        name(&mut names, grown.path[length - steps], self.tree.climb(steps));
+        if let Some(steps) = steps {
+            name(&mut names, grown.path[length - steps], self.tree.climb(steps));
+        }
         grown.renamed(&names).written(self.order, &mut self.rng).ok()
     }
 }
@@ -393,17 +429,29 @@ impl TreeSource {
 
     /// Tree `index` of a seed. Seeds of runs (below 2³²) give trees to train on, others give held-out ones.
     fn tree_at(&self, seed: u64, index: u64) -> Result<Drawn> {
+        let grow = |entropy| self.settings.grow(entropy, self.settings.path_length);
+        self.drawn_by(seed, index, grow, |entropy| self.settings.order_of(entropy))
+    }
+
+    /// The same by another way to grow and to order, given numpy's seed.
+    fn drawn_by(
+        &self,
+        seed: u64,
+        index: u64,
+        grow: impl Fn(u128) -> (Grown, Numpy),
+        order: impl Fn(u128) -> Order,
+    ) -> Result<Drawn> {
         let trains = seed <= u64::from(u32::MAX);
         let splits = self.settings.nodes < MOST;
         let mut attempt = 0;
         loop {
             let entropy = self.entropy(seed, index, attempt);
-            let (grown, mut rng) = self.settings.grow(entropy, self.settings.path_length);
+            let (grown, mut rng) = grow(entropy);
             attempt += 1;
             if splits && attempt < TRIES && grown.is_set_aside() == trains {
                 continue;
             }
-            let order = self.settings.order_of(entropy);
+            let order = order(entropy);
             let tree = grown.written(order, &mut rng)?;
             return Ok(Drawn { tree, order, rng });
         }

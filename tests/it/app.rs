@@ -420,6 +420,41 @@ fn the_timeline_shows_a_past_step_everywhere_and_one_key_returns_to_live() {
 }
 
 #[test]
+fn a_tree_is_edited_by_hand_and_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let trees = TINY.replace("bigram", "tree_path\"\nnodes = 6\npadding = false\n#");
+    let trees = trees.replace("length = 24\n", "").replace("triggers = 3\n", "");
+    let mut harness = window_of(folder.path(), &trees);
+    finished(&mut harness);
+    let tree = |app: &App| {
+        let lab = &app.lab;
+        lab.run().unwrap().bench.source.tree(&lab.prompt).unwrap()
+    };
+    let before = tree(harness.state());
+    assert_eq!(harness.state().lab.selection.query, Some(17), "the root is looked at");
+    harness.get_by_role_and_label(Role::Button, "Tree").click();
+    for _ in 0..3 {
+        harness.step();
+    }
+    // Node 0 cannot hang under itself.
+    press(&mut harness, "Hang");
+    assert_eq!(tree(harness.state()), before);
+    assert!(harness.query_by_label_contains("hang").is_some(), "the sentence is there");
+    let goal = before.leaves().into_iter().find(|leaf| *leaf != before.goal).unwrap();
+    harness.get_by_role_and_label(Role::ComboBox, "Goal of the tree").click();
+    for _ in 0..3 {
+        harness.step();
+    }
+    press(&mut harness, &goal.to_string());
+    let after = tree(harness.state());
+    assert_eq!(after, before.with_goal(goal).unwrap());
+    let lab = &harness.state().lab;
+    assert_eq!((lab.drawn, lab.text_note.as_deref()), (None, None));
+    assert_eq!(lab.selection.query, Some(17));
+    assert!(lab.prompt.targets[17] < u32::MAX, "the right answer is known");
+}
+
+#[test]
 fn a_head_is_cut_on_a_step_of_the_past_and_mended() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window(folder.path());

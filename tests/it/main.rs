@@ -5,6 +5,7 @@ mod app;
 mod bench;
 mod birth;
 mod causal;
+mod chains;
 mod cli;
 mod decoder;
 mod determinism;

@@ -97,6 +97,11 @@ impl World {
         for call in world.panel("memories").needs(&world.net, &world.selection) {
             world.answer(&call, memories(world.vocab.len(), 64));
         }
+        for call in world.panel("tree").needs(&world.net, &world.selection) {
+            if call.probe == "tree_view" {
+                world.answer(&call, tree_view());
+            }
+        }
         for call in world.panel("query_key").needs(&world.net, &world.selection) {
             if call.probe == "query_key" {
                 world.answer(&call, query_key(&tokens, 3, 8, skew));
@@ -326,6 +331,24 @@ fn memories(vocab: usize, positions: usize) -> Reading {
 }
 
 /// `sequences` sequences, the last being `tokens`, in view; keys lie near the queries of the same token.
+/// The tree `3>1,3>4,0>3,0>2,2>5|1:0` with a lens that names 3 after the second layer.
+fn tree_view() -> Reading {
+    let pairs = [(3, 1), (3, 4), (0, 3), (0, 2), (2, 5)];
+    let edges = pairs.iter().enumerate();
+    let edges = edges.flat_map(|(i, &(p, c))| [p, c, 3 * i, 3 * i + 1].map(|n| n as f32));
+    let lens = (0..2 * 40 * 6).map(|i| if i % 6 == 3 && i >= 240 { 0.9 } else { 0.02 });
+    let numbers = [("nodes", 6.0), ("goal", 1.0), ("root", 0.0), ("root_position", 17.0)];
+    Reading {
+        numbers: numbers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        arrays: vec![
+            array("edges", &["edge", "part"], &[5, 4], edges.collect()),
+            array("path", &["node"], &[3], vec![0.0, 3.0, 1.0]),
+            array("lens", &["layer", "pos", "node"], &[2, 40, 6], lens.collect()),
+        ],
+        notes: Vec::new(),
+    }
+}
+
 fn query_key(tokens: &[u32], sequences: usize, dims: usize, skew: usize) -> Reading {
     let n = tokens.len();
     let points = sequences * n;
@@ -569,9 +592,16 @@ fn a_panel_without_answers_says_what_it_waits_for() {
 #[test]
 fn an_answer_that_could_not_be_given_is_shown_as_its_sentence() {
     let mut world = World::new();
-    for name in
-        ["predictions", "heads", "attention", "lens", "attribution", "memories", "query_key"]
-    {
+    for name in [
+        "predictions",
+        "heads",
+        "attention",
+        "lens",
+        "attribution",
+        "memories",
+        "query_key",
+        "tree",
+    ] {
         for call in world.panel(name).needs(&world.net, &world.selection) {
             world.refuse(&call, "the network lacks what this question asks about.");
         }
@@ -646,6 +676,7 @@ fn every_choice_of_every_setting_draws() {
                         "query_key" => world_of_size.answer(&call, query_key(&tokens, 3, 8, 7)),
                         "memories" => world_of_size.answer(&call, memories(29, 64)),
                         "attribution" => world_of_size.answer(&call, attribution(&tokens)),
+                        "tree_view" => world_of_size.answer(&call, tree_view()),
                         _ => {}
                     }
                 }
@@ -726,7 +757,8 @@ fn arrays_of_unexpected_shapes_and_empty_vocabularies_do_no_harm() {
     for answer in world.readings.as_mut().unwrap().by_call.values_mut() {
         *answer = Ok(Arc::new(Reading::default()));
     }
-    for name in ["predictions", "attention", "lens", "attribution", "memories", "query_key"] {
+    for name in ["predictions", "attention", "lens", "attribution", "memories", "query_key", "tree"]
+    {
         sentence(&world.figure(name));
     }
 }
@@ -1500,6 +1532,144 @@ fn beside_the_curves_the_names_stand_whole_and_pointing_tells_exact_values() {
     let step: u64 = said.lines().next().unwrap()["step ".len()..].parse().unwrap();
     let row = world.runs[0].1.row_at(step).unwrap();
     assert!(said.contains(&format!("in-context accuracy: {:.4}\n", row.values[3])), "{said}");
+}
+
+// ── tree ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Attention of a network with one head a layer: all of the root's goes to one position of each layer.
+fn looking(world: &mut World, at: &[usize]) {
+    let length = 40;
+    let pattern = |at: usize| -> Vec<f32> {
+        let row = |query: usize| (0..length).map(move |key| (query, key));
+        let cells = (0..length).flat_map(row);
+        cells.map(|(query, key)| if key == at && query == 17 { 1.0 } else { 0.0 }).collect()
+    };
+    world.net.heads = vec![1; at.len()];
+    let axes = ["head", "query", "key"];
+    let layer = |(layer, at): (usize, &usize)| {
+        array(&format!("pattern.layer{layer}"), &axes, &[1, length, length], pattern(*at))
+    };
+    let arrays = at.iter().enumerate().map(layer).collect();
+    let reading = Reading { arrays, ..Reading::default() };
+    world.answer(&ProbeCall::new("attention"), reading);
+    world.selection.query = None;
+}
+
+#[test]
+fn the_tree_says_which_edge_each_layer_looks_at_and_how_far_it_climbs() {
+    let mut world = World::new();
+    // The goal, then the lower end of the edge to it: its upper end is the root's child.
+    looking(&mut world, &[15, 1]);
+    let figure = world.figure("tree");
+    assert_eq!(figure.plots.len(), 2, "a plot for each layer");
+    assert_eq!(figure.plots[0].title, "L0: goal 1.00");
+    assert_eq!(figure.plots[1].title, "L1: 3>1 1.00");
+    assert!(figure.caption.ends_with("climbs 1, 3."), "{}", figure.caption);
+    looking(&mut world, &[15, 13]);
+    let figure = world.figure("tree");
+    assert_eq!(figure.plots[1].title, "L1: 2>5 1.00");
+    assert!(figure.caption.ends_with("does not climb."), "{}", figure.caption);
+    looking(&mut world, &[15, 14]);
+    assert!(world.figure("tree").plots[1].title.starts_with("L1: 14 "), "a separator is named");
+}
+
+#[test]
+fn bands_are_as_wide_as_the_attention_to_their_edge() {
+    let mut world = World::new();
+    looking(&mut world, &[15, 1]);
+    let figure = world.figure("tree");
+    let bands = |plot: &Plot| -> Vec<f32> {
+        let lines = plot.marks.iter().filter_map(|mark| match mark {
+            Mark::Line { color, width, .. } => Some((*color, *width)),
+            _ => None,
+        });
+        let key = panel::ink::KEY;
+        lines.filter(|(color, _)| *color == key).map(|(_, width)| width).collect()
+    };
+    assert_eq!(bands(&figure.plots[0]), [0f32; 0], "the goal is no edge");
+    assert_eq!(bands(&figure.plots[1]), [9.0]);
+    let mut halves = vec![0.0; 40 * 40];
+    (halves[17 * 40], halves[17 * 40 + 1]) = (0.25, 0.25);
+    let axes = ["head", "query", "key"];
+    let pattern =
+        |layer: usize| array(&format!("pattern.layer{layer}"), &axes, &[1, 40, 40], halves.clone());
+    let reading = Reading { arrays: vec![pattern(0), pattern(1)], ..Reading::default() };
+    world.answer(&ProbeCall::new("attention"), reading);
+    assert_eq!(bands(&world.figure("tree").plots[1]), [5.75], "both ends count");
+}
+
+#[test]
+fn nodes_and_edges_of_the_tree_pick_their_tokens() {
+    let mut world = World::new();
+    looking(&mut world, &[15, 1]);
+    let figure = world.figure("tree");
+    let scene = layout(&figure, world.size, &Style::light());
+    let found = |start: &str| {
+        let all = scene.areas.iter().filter_map(|area| match &area.pick {
+            AreaPick::One { pick, hover } => Some((pick.clone(), hover.clone())),
+            _ => None,
+        });
+        all.filter(|(_, hover)| hover.starts_with(start)).collect::<Vec<_>>()
+    };
+    for (start, pick) in [
+        ("node 0, the root", Pick::Query(17)),
+        ("node 3, 1 above the goal", Pick::Query(18)),
+        ("node 1, the goal", Pick::Query(19)),
+        ("node 5\n", Pick::Query(13)),
+        ("edge 3>4", Pick::Key(4)),
+    ] {
+        let found = found(start);
+        assert_eq!(found.len(), 2, "{start}: once for each layer");
+        assert!(found.iter().all(|(p, _)| *p == pick), "{start}: {found:?}");
+    }
+    let named = found("node 3, 1 above the goal");
+    assert!(named[1].1.ends_with("named next after this layer: 0.900"), "{named:?}");
+}
+
+#[test]
+fn accuracy_by_length_stands_beside_the_tree_with_a_line_where_chaining_ends() {
+    let mut world = World::new();
+    looking(&mut world, &[15, 1]);
+    let run = Arc::make_mut(&mut world.runs[0].1);
+    for length in 1..=3 {
+        run.columns.push(format!("accuracy_path_{length}"));
+        for row in &mut run.rows {
+            row.values.push(if row.step <= 200 { 1.0 / length as f64 } else { 0.0 });
+        }
+    }
+    let figure = world.figure("tree");
+    let plot = figure.plots.last().unwrap();
+    assert_eq!(plot.title, "Right at step 200");
+    let bars = plot.marks.iter().find_map(|mark| match mark {
+        Mark::Bars { values, .. } => Some(values.clone()),
+        _ => None,
+    });
+    assert_eq!(bars.unwrap(), [1.0, 0.5, 1.0 / 3.0]);
+    let lines: Vec<f64> = plot
+        .marks
+        .iter()
+        .filter_map(|mark| match mark {
+            Mark::Upright { x, .. } => Some(*x),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lines, [1.0], "two layers chain one edge");
+    assert_eq!(world.figure_with("tree", &[("lengths", "false")]).plots.len(), 2);
+}
+
+#[test]
+fn a_table_of_scrubbing_is_a_map_of_layers_and_lengths() {
+    let values = vec![100.0, -50.0, f32::NAN, 20.0, 99.6, 0.0];
+    let table = array("recovered.H1", &["layer", "length"], &[2, 3], values.clone());
+    let numbers = vec![("trees".to_owned(), 50.0)];
+    let reading = Reading { numbers, arrays: vec![table], notes: Vec::new() };
+    let figure = panel::tree_scrubbing::figure(&reading, 40);
+    let heat = heats(&figure)[0];
+    assert_eq!((heat.rows, heat.columns), (2, 3));
+    assert_eq!(heat.values[1], -50.0);
+    let texts: Vec<&str> = cells(&figure).iter().map(|cell| &*cell.text).collect();
+    assert_eq!(texts, ["100", "-50", "", "20", "100", "0"]);
+    sentence(&panel::tree_scrubbing::figure(&Reading::default(), 0));
 }
 
 /// A figure as text: everything that is drawn, in order, numbers to three digits.

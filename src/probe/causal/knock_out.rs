@@ -85,6 +85,68 @@ impl KnockOut {
     }
 }
 
+/// A position that may hold a part of an answer for another one ("register").
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Register {
+    pub position: usize,
+    /// KL(before ‖ after) of the prediction when this position, and the unimportant ones before it in the list, are
+    /// not attended to any more, in nats.
+    pub kl: f64,
+    /// The prediction changes, or the KL is at least what was asked for.
+    pub important: bool,
+}
+
+/// Which of some positions a prediction needs to read directly in the last layers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registers {
+    /// Position of the prediction.
+    pub at: usize,
+    pub candidates: Vec<usize>,
+    /// How many layers, from the last.
+    pub layers: usize,
+    /// From which KL a register is important, in nats.
+    pub least_kl: f64,
+}
+
+impl Registers {
+    /// One candidate after the other loses the attention of the prediction in the last layers, in every head. What is not
+    /// important stays cut; what is important is mended.
+    ///
+    /// # Errors
+    /// When a position lies outside, or a forward pass fails.
+    pub fn run(&self, subject: Subject<'_>, row: &Row) -> Result<Vec<Register>> {
+        let at = [self.at];
+        let mut cuts = Cuts::new(subject, row, &at)?;
+        if let Some(position) = self.candidates.iter().find(|position| **position > self.at) {
+            return Err(Error::usage(format!(
+                "the register at position {position} lies after the prediction at {}, which cannot read it",
+                self.at
+            )));
+        }
+        let heads = subject.model.layout().heads.clone();
+        let first = heads.len().saturating_sub(self.layers);
+        let places: Vec<(usize, usize)> = (first..heads.len())
+            .flat_map(|layer| (0..heads[layer]).map(move |head| (layer, head)))
+            .collect();
+        let mut found = Vec::with_capacity(self.candidates.len());
+        for &position in &self.candidates {
+            let set = |cuts: &mut Cuts<'_>, to: f32| {
+                for &(layer, head) in &places {
+                    cuts.set(Edge { layer, head, query: self.at, key: position }, to);
+                }
+            };
+            set(&mut cuts, 0.0);
+            let (kl, same) = cuts.compared()?;
+            let important = !same || kl >= self.least_kl;
+            if important {
+                set(&mut cuts, 1.0);
+            }
+            found.push(Register { position, kl, important });
+        }
+        Ok(found)
+    }
+}
+
 /// The edges that are cut, and what the predictions were before.
 struct Cuts<'a> {
     subject: Subject<'a>,
@@ -139,15 +201,18 @@ impl<'a> Cuts<'a> {
 
     /// The largest KL(before ‖ now) of a prediction; `None` where one of them has changed.
     fn kl(&self) -> Result<Option<f64>> {
-        let mut most = 0.0_f64;
+        self.compared().map(|(kl, same)| same.then_some(kl))
+    }
+
+    /// The largest KL(before ‖ now) of a prediction, and whether all of them are what they were.
+    fn compared(&self) -> Result<(f64, bool)> {
+        let (mut most, mut same) = (0.0_f64, true);
         for (before, now) in self.before.iter().zip(self.predictions()?) {
-            if likeliest(before) != likeliest(&now) {
-                return Ok(None);
-            }
+            same &= likeliest(before) == likeliest(&now);
             let kl: f64 = before.iter().zip(&now).map(|(b, n)| b.exp() * (b - n)).sum();
             most = most.max(kl);
         }
-        Ok(Some(most))
+        Ok((most, same))
     }
 }
 

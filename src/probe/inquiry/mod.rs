@@ -4,7 +4,9 @@
 pub mod knock_out;
 pub mod patching;
 pub mod path;
+pub mod registers;
 pub mod scrubbing;
+pub mod tree_scrubbing;
 
 use super::causal::effect::{Estimate, Excluded, Metric, Rule, counted, effect, estimate};
 use super::causal::{Pairs, Seen, Stage};
@@ -24,6 +26,7 @@ pub const ALL: &[Entry<dyn Inquiry>] = &[
     Entry { name: "path", make: || Box::new(path::PathPatching::default()) },
     Entry { name: "scrubbing", make: || Box::new(scrubbing::Scrubbing::default()) },
     Entry { name: "knock_out", make: || Box::new(knock_out::KnockingOut::default()) },
+    Entry { name: "tree_scrubbing", make: || Box::new(tree_scrubbing::TreeScrubbing::default()) },
 ];
 
 /// What an inquiry works with.

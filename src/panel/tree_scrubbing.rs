@@ -1,0 +1,99 @@
+//! What scrubbing a tree leaves of the first step's prediction: a map of layers and path lengths for each hypothesis.
+
+use crate::figure::color::ColorMap;
+use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, Mark, Plot, Ticks};
+use crate::record::array::Array;
+use crate::record::question::Reading;
+
+use super::answer::sentence;
+
+/// Cells whose number is written into the map.
+const MOST_NUMBERS: usize = 120;
+
+/// The maps of an answer of the inquiry `tree_scrubbing`; `step` is that of the weights.
+pub fn figure(reading: &Reading, step: u64) -> Figure {
+    let tables = reading.arrays.iter().filter_map(|array| {
+        let name = array.name.strip_prefix("recovered.")?;
+        (array.shape.len() == 2 && !array.data.is_empty()).then(|| table(array, name))
+    });
+    let plots: Vec<Plot> = tables.collect();
+    if plots.is_empty() {
+        return sentence(
+            "Nothing is scrubbed yet: ask \u{201c}tree_scrubbing\u{201d} of a run of the task \"tree_path\".",
+        );
+    }
+    let trees = reading.number("trees").unwrap_or(f64::NAN);
+    Figure {
+        title: format!("Recovered of the first step, percent, step {step}"),
+        columns: if plots.len() > 2 { 2 } else { 1 },
+        plots,
+        caption: format!(
+            "Mean over {trees:.0} trees of each length. 100: nothing is lost; 0: a guess among all tokens; below: worse than that."
+        ),
+        empty: None,
+    }
+}
+
+fn table(array: &Array, name: &str) -> Plot {
+    let (rows, columns) = (array.shape[0], array.shape[1]);
+    let names = |count: usize, what: &str, first: usize| -> Vec<String> {
+        (0..count).map(|i| format!("{what} {}", i + first)).collect()
+    };
+    // As much below a guess as above it has a colour; more than that is no more news.
+    let range = (-100.0, 100.0);
+    let mut marks = vec![Mark::Heat(Heat {
+        name: name.to_owned(),
+        rows,
+        columns,
+        values: array.data.clone(),
+        map: ColorMap::Vik,
+        range,
+        log: false,
+        causal: false,
+        pick: HeatPick::Named {
+            rows: names(rows, "layer", 0).into(),
+            columns: names(columns, "path of", 1).into(),
+        },
+    })];
+    if rows * columns <= MOST_NUMBERS {
+        marks.push(Mark::Cells(
+            array.data.iter().enumerate().map(|(i, value)| cell(i, columns, *value)).collect(),
+        ));
+    }
+    let tick = |first: usize| move |i: usize| (i as f64 + 0.5, (i + first).to_string());
+    let axis =
+        |label: &str, range, ticks| Axis { label: label.to_owned(), range, log: false, ticks };
+    Plot {
+        title: name.to_owned(),
+        x: axis(
+            "edges of the path",
+            (0.0, columns as f64),
+            Ticks::At((0..columns).map(tick(1)).collect()),
+        ),
+        y: axis("layer", (rows as f64, 0.0), Ticks::At((0..rows).map(tick(0)).collect())),
+        marks,
+        color_bar: Some(ColorBar {
+            label: "percent".to_owned(),
+            map: ColorMap::Vik,
+            range,
+            log: false,
+        }),
+        ..Plot::default()
+    }
+}
+
+/// The number of a cell of the map.
+fn cell(index: usize, columns: usize, value: f32) -> crate::figure::Cell {
+    let (x, y) = ((index % columns) as f64, (index / columns) as f64);
+    let fill = ColorMap::Vik.at(((value + 100.0) / 200.0).clamp(0.0, 1.0));
+    crate::figure::Cell {
+        from: [x, y],
+        to: [x + 1.0, y + 1.0],
+        text: if value.is_finite() { format!("{value:.0}") } else { String::new() },
+        fill: None,
+        stroke: None,
+        ink: super::ink::text_on(fill),
+        pick: crate::figure::Pick::Nothing,
+        hover: String::new(),
+    }
+}

@@ -1,0 +1,70 @@
+//! Registers as an inquiry: positions that keep a part of a path for the root to read.
+
+use super::{Ground, Inquiry, Tell, Told};
+use crate::probe::causal::knock_out::Registers;
+use crate::probe::{Answer, Mean};
+use crate::record::array::Array;
+use crate::record::error::{Error, Result};
+
+crate::knobs! {
+    /// Which positions the first step in a tree needs to read directly in the last layers. Brinkmann et al. 2024.
+    ///
+    /// Arrays over the positions that were tried, in order: `position`, `kl` (nats), `important` (1 or 0). Number:
+    /// `important`, how many.
+    pub struct FindingRegisters = "Which of some positions the first step in the tree in view needs to read directly in the last layers." {
+        /// Positions to try, with commas between (empty: the registers of the published network, as far from the goal, and the goal).
+        positions: String = String::new();
+        /// How many layers are cut, from the last.
+        layers: usize = 2, in 1..=64;
+        /// From which KL of the first step a position is important, in nats; one whose loss changes the step always is.
+        least_kl: f64 = 0.7, in 0.0..=100.0;
+    }
+}
+
+impl Inquiry for FindingRegisters {
+    fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
+        let tree = ground.subject.source.tree(ground.prompt).ok_or_else(|| {
+            Error::usage("the sequence in view is no tree; registers are looked for in one")
+        })?;
+        let script = tree.script();
+        let candidates = if self.positions.trim().is_empty() {
+            script.registers().into_iter().chain([script.goal()]).collect()
+        } else {
+            let number = |part: &str| {
+                part.trim().parse().map_err(|_| {
+                    Error::usage(format!("positions: read \"{part}\", expected numbers from 0"))
+                })
+            };
+            self.positions.split(',').map(number).collect::<Result<Vec<usize>>>()?
+        };
+        let rule = Registers {
+            at: script.root(),
+            candidates,
+            layers: self.layers,
+            least_kl: self.least_kl,
+        };
+        tell(Told { done: 0, total: 1, so_far: &|| Ok(Answer::default()) });
+        let found = rule.run(ground.subject, ground.prompt)?;
+        let array = |name: &str, of: &dyn Fn(usize) -> f32| {
+            let data: Vec<f32> = (0..found.len()).map(of).collect();
+            Array::new(name, &["register"], &[found.len()], data)
+        };
+        let arrays = vec![
+            array("position", &|i| found[i].position as f32)?,
+            array("kl", &|i| found[i].kl as f32)?,
+            array("important", &|i| f32::from(u8::from(found[i].important)))?,
+        ];
+        let count = found.iter().filter(|register| register.important).count();
+        let important = Mean { name: "important".to_owned(), sum: count as f64, count: 1.0 };
+        let named = |what: &str, keep: bool| {
+            let list: Vec<String> = found
+                .iter()
+                .filter(|register| register.important == keep)
+                .map(|register| format!("{} (KL {:.2})", register.position, register.kl))
+                .collect();
+            (!list.is_empty()).then(|| format!("{what}: {}.", list.join(", ")))
+        };
+        let notes = [named("Important", true), named("Not needed", false)];
+        Ok(Answer { means: vec![important], arrays, notes: notes.into_iter().flatten().collect() })
+    }
+}

@@ -1,0 +1,182 @@
+//! Causal scrubbing of backward chaining as an inquiry.
+
+use super::{Ground, Inquiry, Tell, Told};
+use crate::probe::causal::Pairs;
+use crate::probe::causal::effect::{Estimate, estimate};
+use crate::probe::causal::tree_scrubbing::{Hypothesis, recovered};
+use crate::probe::{Answer, Mean};
+use crate::record::array::Array;
+use crate::record::error::{Error, Result};
+use crate::record::tree::Script;
+
+crate::knobs! {
+    /// How much of the prediction at the root survives when the attention of one layer there comes from another tree that has the same
+    /// node a(l) above its goal, l being the layer. Brinkmann et al. 2024.
+    ///
+    /// Arrays, for each hypothesis: `recovered.H1` `[layer, length]`, percent of the loss recovered, the mean over trees, for paths of
+    /// 1, 2, … edges (the first column is 1 edge), with `low.H1` and `high.H1` (95 % interval over trees); NaN where it is not known yet, or where
+    /// no such trees exist. Number: `trees`, of each length.
+    pub struct TreeScrubbing = "How much of the first step's prediction survives when the attention of one layer comes from another tree with the same node so many edges above its goal." {
+        /// What is kept of the first tree: H1 nothing; H2 what registers and the goal give; H3 that and what the lower ends of edges give; targets the lower ends alone; everything. Several with commas, or all.
+        hypothesis: String = "H1".to_owned();
+        /// Trees of each length.
+        trees: usize = 50, in 1..=4096;
+        /// Positions of the registers, with commas between (empty: those of the published network, as far from the goal).
+        registers: String = String::new();
+        /// The other tree has the same node above its goal; off: any other tree, the control of what that node is worth.
+        same_node: bool = true;
+    }
+}
+
+impl Inquiry for TreeScrubbing {
+    fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
+        let source = ground.subject.source;
+        let tree = source.tree(&source.sequence(ground.seed, 0)).ok_or_else(|| {
+            Error::usage(
+                "the sequences of this task are no trees; choose the task \"tree_path\" to scrub them",
+            )
+        })?;
+        let script = tree.script();
+        let registers = self.positions(script)?;
+        let hypotheses = self.hypotheses()?;
+        let heads = &ground.subject.model.layout().heads;
+        let shape = [heads.len(), script.nodes - 1];
+        let mut tables: Vec<Table> = hypotheses
+            .iter()
+            .map(|hypothesis| Table::new(*hypothesis, script, &registers, shape))
+            .collect();
+        let all: Vec<(usize, usize)> = (0..heads.len())
+            .filter(|layer| heads[*layer] > 0)
+            .flat_map(|layer| (1..script.nodes).map(move |length| (layer, length)))
+            .collect();
+        let kept: Vec<Vec<usize>> = tables.iter().map(|table| table.kept.clone()).collect();
+        let (mut done, mut on) = (0, true);
+        // A few at a time, so that a stop is heard.
+        for cells in all.chunks(2 * ground.pool.threads()) {
+            let found = |i: usize| self.cell(ground, cells[i], &kept);
+            ground.pool.fold_in_order(cells.len(), found, |estimates| {
+                let (layer, length) = all[done];
+                for (table, estimate) in tables.iter_mut().zip(estimates) {
+                    table.put(layer * shape[1] + length - 1, estimate);
+                }
+                done += 1;
+                Ok(())
+            })?;
+            on = tell(Told { done, total: all.len(), so_far: &|| self.answer(&tables) });
+            if !on {
+                break;
+            }
+        }
+        let mut answer = self.answer(&tables)?;
+        if !on {
+            let note = "Stopped before the end: cells that are left out were not done.";
+            answer.notes.push(note.to_owned());
+        }
+        Ok(answer)
+    }
+}
+
+impl TreeScrubbing {
+    fn hypotheses(&self) -> Result<Vec<Hypothesis>> {
+        let all = || Hypothesis::ALL.iter().copied();
+        if self.hypothesis.trim() == "all" {
+            return Ok(all().filter(|h| *h != Hypothesis::Everything).collect());
+        }
+        let named = |part: &str| {
+            let found = all().find(|h| h.name().eq_ignore_ascii_case(part.trim()));
+            found.ok_or_else(|| {
+                let names: Vec<&str> = all().map(Hypothesis::name).collect();
+                Error::usage(format!(
+                    "hypothesis: read \"{part}\", expected {} or all",
+                    names.join(", ")
+                ))
+            })
+        };
+        self.hypothesis.split(',').map(named).collect()
+    }
+
+    fn positions(&self, script: Script) -> Result<Vec<usize>> {
+        if self.registers.trim().is_empty() {
+            return Ok(script.registers().to_vec());
+        }
+        let number = |part: &str| {
+            let at = part.trim().parse().ok().filter(|at| *at < script.root());
+            at.ok_or_else(|| {
+                Error::usage(format!(
+                    "registers: read \"{part}\", expected positions from 0 to {}",
+                    script.root() - 1
+                ))
+            })
+        };
+        self.registers.split(',').map(number).collect()
+    }
+
+    /// What is recovered of a layer and a length under each hypothesis, given what these keep.
+    fn cell(
+        &self,
+        ground: &Ground<'_>,
+        (layer, length): (usize, usize),
+        kept: &[Vec<usize>],
+    ) -> Result<Vec<Option<Estimate>>> {
+        let Some(pairs) = self.pairs(ground, layer, length)? else {
+            return Ok(vec![None; kept.len()]);
+        };
+        let found = |kept: &Vec<usize>| {
+            let shares = recovered(ground.subject, &pairs, layer, kept)?;
+            Ok(Some(estimate(&shares, ground.seed)))
+        };
+        kept.iter().map(found).collect()
+    }
+
+    /// The trees of a cell; `None` where there are none.
+    fn pairs(&self, ground: &Ground<'_>, layer: usize, length: usize) -> Result<Option<Pairs>> {
+        let steps = self.same_node.then_some(layer);
+        let pair = |i| ground.subject.source.scrubbing_pair(length, steps, ground.seed, i as u64);
+        let pairs: Vec<_> = (0..self.trees).filter_map(pair).collect();
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        Pairs::new(pairs).map(Some)
+    }
+
+    fn answer(&self, tables: &[Table]) -> Result<Answer> {
+        let arrays: Vec<[Array; 3]> = tables.iter().map(Table::arrays).collect::<Result<_>>()?;
+        Ok(Answer {
+            means: vec![Mean { name: "trees".to_owned(), sum: self.trees as f64, count: 1.0 }],
+            arrays: arrays.into_iter().flatten().collect(),
+            notes: Vec::new(),
+        })
+    }
+}
+
+/// What is recovered under one hypothesis, in the making.
+struct Table {
+    hypothesis: Hypothesis,
+    kept: Vec<usize>,
+    shape: [usize; 2],
+    /// Mean, and the lower and the upper end of its interval, of each cell.
+    numbers: [Vec<f32>; 3],
+}
+
+impl Table {
+    fn new(hypothesis: Hypothesis, script: Script, registers: &[usize], shape: [usize; 2]) -> Self {
+        let numbers = std::array::from_fn(|_| vec![f32::NAN; shape[0] * shape[1]]);
+        Self { hypothesis, kept: hypothesis.kept(script, registers), shape, numbers }
+    }
+
+    fn put(&mut self, cell: usize, found: Option<Estimate>) {
+        let Some(Estimate { mean, interval: [low, high], .. }) = found else { return };
+        for (numbers, value) in self.numbers.iter_mut().zip([mean, low, high]) {
+            numbers[cell] = value as f32;
+        }
+    }
+
+    fn arrays(&self) -> Result<[Array; 3]> {
+        let array = |what: &str, numbers: &Vec<f32>| {
+            let name = format!("{what}.{}", self.hypothesis.name());
+            Array::new(name, &["layer", "length"], &self.shape, numbers.clone())
+        };
+        let [mean, low, high] = &self.numbers;
+        Ok([array("recovered", mean)?, array("low", low)?, array("high", high)?])
+    }
+}
