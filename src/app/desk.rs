@@ -22,7 +22,7 @@ use super::paint::{Canvas, UNITS_PER_POINT};
 use super::state::Lab;
 use super::surgery::Surgery;
 use super::tokens::Editor;
-use super::{curves, form, paint, theme, timeline};
+use super::{curves, form, gates, paint, theme, timeline};
 
 /// Panels, pictures and forms between frames.
 pub struct Desk {
@@ -158,6 +158,7 @@ impl Desk {
                 self.actions.extend(actions);
             }
             "timeline" => self.actions.extend(timeline::controls(ui, lab)),
+            "gating" => self.actions.extend(gates::controls(ui, lab)),
             _ => {}
         }
         let room = ui.available_rect_before_wrap();

@@ -36,6 +36,7 @@ pub fn title(kind: &str) -> &'static str {
         ("attention", "Attention"),
         ("query_key", "Query-key space"),
         ("memories", "Memories"),
+        ("gating", "Gating"),
         ("curves", "Curves"),
         ("timeline", "Timeline"),
     ];
@@ -80,7 +81,7 @@ fn first_layout() -> Tree<Pane> {
     };
     let left = [tabs(&["tokens"]), tabs(&["predictions", "experiment", "surgery", "runs"])];
     let middle = [tabs(&["heads"]), tabs(&["attention"])];
-    let right = [tabs(&["curves"]), tabs(&["memories", "query_key"])];
+    let right = [tabs(&["curves"]), tabs(&["memories", "query_key", "gating"])];
     let below = tabs(&["timeline"]);
     let rest: Vec<&str> = known.iter().copied().filter(|kind| !title_is_placed(kind)).collect();
     let spare = tabs(&rest);
@@ -106,6 +107,7 @@ fn title_is_placed(kind: &str) -> bool {
         "curves",
         "memories",
         "query_key",
+        "gating",
         "timeline",
     ];
     PLACED.contains(&kind)

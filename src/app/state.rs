@@ -20,6 +20,7 @@ use crate::run::session::Command;
 use crate::task::held_out_seed;
 
 use super::ask::Inquiry;
+use super::gates::Change;
 use super::run::{Begun, Opened, Order, Origin, Place, Run, Training};
 
 /// Events are taken in for at most this long a frame, so that a flood of them never stops the window.
@@ -391,6 +392,16 @@ impl Lab {
         self.selection.key = self.selection.key.filter(inside);
         self.drawn = None;
         self.prompt = Arc::new(row);
+        self.changed();
+    }
+
+    /// Says something else in the selected tuple of the sequence in view.
+    pub fn retell(&mut self, change: Change) {
+        let Some(tokens) = super::gates::retold(self, change) else { return };
+        let Some(run) = self.run() else { return };
+        self.prompt = Arc::new(run.bench.source.label(&tokens, &self.rules));
+        self.text_note = None;
+        self.drawn = None;
         self.changed();
     }
 

@@ -178,7 +178,7 @@ impl Figure {
 fn usual_aspect(panel: &str) -> f32 {
     match panel {
         "timeline" => 0.3,
-        "tokens" => 0.5,
+        "tokens" | "gating" => 0.5,
         "heads" => 0.6,
         "curves" | "memories" => 1.2,
         _ => 0.9,

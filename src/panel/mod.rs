@@ -5,6 +5,7 @@ pub mod attention;
 pub mod columns;
 pub mod curves;
 pub mod flags;
+pub mod gating;
 pub mod heads;
 pub mod ink;
 pub mod memories;
@@ -33,6 +34,7 @@ pub const ALL: &[Entry<dyn Panel>] = &[
     Entry { name: "attention", make: || Box::<attention::Attention>::default() },
     Entry { name: "query_key", make: || Box::<query_key::QueryKey>::default() },
     Entry { name: "memories", make: || Box::<memories::Memories>::default() },
+    Entry { name: "gating", make: || Box::<gating::Gating>::default() },
     Entry { name: "curves", make: || Box::<curves::Curves>::default() },
     Entry { name: "timeline", make: || Box::<timeline::Timeline>::default() },
 ];

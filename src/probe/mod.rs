@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod causal;
 pub mod effect;
+pub mod gating;
 pub mod heads;
 pub mod induction;
 pub mod inquiry;
@@ -21,6 +22,7 @@ pub mod whole;
 use candle_core::Tensor;
 
 use crate::model::Model;
+use crate::nn::edit::Edit;
 use crate::nn::params::Params;
 use crate::nn::tap::Captured;
 use crate::record::array::Array;
@@ -46,6 +48,7 @@ pub const ALL: &[Entry<dyn Probe>] = &[
     Entry { name: "memories", make: || Box::new(memories::Memories::default()) },
     Entry { name: "query_key", make: || Box::new(query_key::QueryKey::default()) },
     Entry { name: "effect", make: || Box::new(effect::Effect::default()) },
+    Entry { name: "gating", make: || Box::new(gating::Gating::default()) },
 ];
 
 /// Who is asked.
@@ -100,6 +103,8 @@ pub struct Answer {
 /// One kind of question, with settings.
 pub trait Probe: Knobs + Send + Sync {
     fn scope(&self) -> Scope;
+    /// What changes the network while it is asked: a probe with forward passes of its own keeps it for these.
+    fn under(&mut self, _edits: &[Edit]) {}
     /// Whether the question makes sense here; the error is a sentence for a person.
     ///
     /// # Errors
