@@ -83,7 +83,7 @@ impl Gating {
 
     /// How far the decoder can be believed.
     fn caption(&self, answer: &Reading) -> String {
-        let gates = "An open input gate lets a tuple's symbol into its register, an open output gate lets a read see it; point at anything for its numbers.";
+        let gates = "An input gate stands open where later answers show that the symbol got in, shut where they show that it did not; thin: one more read had to be put in to tell; dots: none can tell. The number beside it, and the stronger magenta: how much of that the keys alone do. A line of attention is whole if it leads to what should be read.";
         if !self.decoded {
             return gates.to_owned();
         }
@@ -93,10 +93,10 @@ impl Gating {
                 let number = answer.number(&format!("{name}_{kind}")).unwrap_or(f64::NAN);
                 if number.is_nan() { "undefined".to_owned() } else { format!("{number:.2}") }
             };
-            format!("{what} {} (shuffled {})", share("accuracy"), share("shuffled"))
+            format!("{what} {} (labels shuffled: {})", share("accuracy"), share("shuffled"))
         });
         format!(
-            "{gates} Decoded: by a linear decoder, right on held-out tuples for the {}; in parentheses if fitted to shuffled labels.",
+            "{gates} Decoded: by a linear decoder, right on held-out tuples for the {}.",
             tried.join(", ")
         )
     }
@@ -115,7 +115,7 @@ fn plot(view: &View<'_>, lanes: &Lanes<'_>, marks: Vec<Mark>) -> Plot {
                 "content: what a value carries",
                 ink::mix(view.palette.paper, ink::role(view.palette, Some(0)), lanes::BAND),
             ),
-            LegendEntry::square("wrong", ink::INTERVENTION),
+            LegendEntry::square("≠ wrong", view.palette.ink),
         ],
         ..Plot::default()
     }

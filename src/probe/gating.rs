@@ -10,14 +10,14 @@ use super::{Answer, Mean, Probe, Scene, Scope, Subject};
 use crate::nn::edit::Edit;
 use crate::nn::tap::Captured;
 use crate::record::array::Array;
-use crate::record::batch::{Batch, Row};
+use crate::record::batch::Batch;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
 use crate::record::knobs::{Knobs, Slot, Spec};
 use crate::record::tuples::{Said, Tuple, Tuples};
 use crate::task::{self, held_out_seed};
 use decoder::{Decoder, Samples};
-use swap::{Differences, Effect, MOST_POSITIONS, Passes, Swap, Swapped, effect, no_tuples};
+use swap::{Differences, Effect, MOST_POSITIONS, Passes, Swap, Swapped, Told, effect, no_tuples};
 
 crate::choices! {
     /// Which positions of a tuple count as its address.
@@ -57,7 +57,8 @@ crate::knobs! {
     /// `input_gate` `[tuple]`: 1 where later answers are as if its symbol had been stored, 0 where they are as if not;
     /// `input_effect`: the share of the change of these answers that its keys alone make when they come from the sequence with
     /// the other instruction; `input_size`: the size of the change, in logits, of answers that stay the same by the rule;
-    /// `input_read`: the first tuple that tells. NaN: no read tells.
+    /// `input_read`: the first tuple that tells; `input_asked`: 1 where it was put in place of the next one, to ask. NaN: no
+    /// read tells.
     ///
     /// `attention` `[head, read, tuple]`, from the symbol of a read to the address of a tuple up to there; NaN for later ones.
     /// `output_effect` and `output_size` `[tuple]`: likewise for the queries of a read, from the sequence in which it is of the
@@ -77,7 +78,9 @@ crate::knobs! {
         address: Address = Address::Bound;
         /// Held-out sequences for the decoders and for the matrix of registers: half are for fitting, half for trying.
         sequences: usize = 192, in 8..=4096;
-        /// How many tuples are asked about, from the last back: each takes four sequences of forward passes.
+        /// Where no later tuple tells whether a symbol got in, put one in place of the next tuple that asks.
+        ask: bool = true;
+        /// How many tuples are asked about, from the last back: each takes up to nine sequences of forward passes.
         tuples: usize = 32, in 1..=256;
     }
 }
@@ -125,12 +128,12 @@ impl Probe for Gating {
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
         let layer = self.layer(scene.subject)?;
         let view = View::new(scene, layer, self.settings.address, &self.in_force)?;
-        let from = view.tuples.list.len().saturating_sub(self.settings.tuples);
+        let from = view.tuples().list.len().saturating_sub(self.settings.tuples);
         let memory = HeldOut::new(&view, self.settings.sequences)?;
         let mut answer = Answer::default();
         answer.arrays.extend(view.said()?);
         answer.arrays.extend(view.answered()?);
-        answer.arrays.extend(view.input_gates(from)?);
+        answer.arrays.extend(view.input_gates(from, self.settings.ask)?);
         answer.arrays.extend(view.output_gates(from)?);
         memory.decode(&view, &mut answer)?;
         answer.arrays.extend(memory.roles()?);
@@ -161,8 +164,7 @@ struct View<'a> {
     passes: Passes<'a>,
     layer: usize,
     address: Address,
-    row: Row,
-    tuples: Tuples,
+    told: Told,
     logits: &'a Tensor,
     captured: &'a Captured,
     differences: Differences,
@@ -178,20 +180,25 @@ impl<'a> View<'a> {
         let passes = Passes::new(scene.subject, in_force)?;
         let row = scene.batch.row(0);
         let tuples = scene.subject.source.tuples(&row).ok_or_else(no_tuples)?;
-        if tuples.list.is_empty() {
+        let told = Told { row, tuples };
+        if told.tuples.list.is_empty() {
             return Err(Error::usage(
                 "There is no whole tuple in this text: write an instruction, a register and a symbol after each other, or draw another sequence.",
             ));
         }
         let logits = scene.logits.ok_or_else(|| Error::internal("gates need logits"))?;
-        let mut differences = passes.differences(logits, std::iter::once(&tuples))?;
+        let mut differences = passes.differences(logits, std::iter::once(&told.tuples))?;
         let differences = differences.pop().unwrap_or_default();
         let captured = scene.captured;
-        Ok(Self { passes, layer, address, row, tuples, logits, captured, differences })
+        Ok(Self { passes, layer, address, told, logits, captured, differences })
+    }
+
+    fn tuples(&self) -> &Tuples {
+        &self.told.tuples
     }
 
     fn along(&self, name: &str, of: impl Fn(usize, &Tuple) -> Option<f32>) -> Result<Array> {
-        let list = self.tuples.list.iter().enumerate();
+        let list = self.tuples().list.iter().enumerate();
         let data: Vec<f32> = list.map(|(i, tuple)| of(i, tuple).unwrap_or(f32::NAN)).collect();
         Array::new(name, &["tuple"], &[data.len()], data)
     }
@@ -203,9 +210,9 @@ impl<'a> View<'a> {
     /// What the tuples say, and what is true of them.
     fn said(&self) -> Result<Vec<Array>> {
         let number = |n: usize| Some(n as f32);
-        let registers = self.tuples.registers;
-        let held = |after: usize| (0..registers).map(move |r| self.tuples.held(after, r));
-        let held = (0..self.tuples.list.len()).flat_map(held).map(optional).collect();
+        let registers = self.tuples().registers;
+        let held = |after: usize| (0..registers).map(move |r| self.tuples().held(after, r));
+        let held = (0..self.tuples().list.len()).flat_map(held).map(optional).collect();
         Ok(vec![
             self.along("store", |_, t| t.store.map(|store| f32::from(u8::from(store))))?,
             self.along("register", |_, t| number(t.register))?,
@@ -222,13 +229,13 @@ impl<'a> View<'a> {
 
     /// `[tuple, register]`
     fn by_register(&self, name: &str, data: Vec<f32>) -> Result<Array> {
-        let shape = [self.tuples.list.len(), self.tuples.registers];
+        let shape = [self.tuples().list.len(), self.tuples().registers];
         Array::new(name, &["tuple", "register"], &shape, data)
     }
 
     fn answered(&self) -> Result<Vec<Array>> {
         let vocab = self.logits.dim(D::Minus1)?;
-        let list = &self.tuples.list;
+        let list = &self.tuples().list;
         let given: Vec<Vec<f64>> = values(self.logits, |all| {
             list.iter().map(|t| probabilities(&all[t.symbol_at * vocab..][..vocab])).collect()
         })?;
@@ -244,60 +251,73 @@ impl<'a> View<'a> {
         ])
     }
 
-    /// What the instruction of each tuple from `from` on does to later answers.
-    fn input_gates(&self, from: usize) -> Result<Vec<Array>> {
-        let swap = |tuple: usize| {
-            let this = &self.tuples.list[tuple];
-            let flipped = Said::Instruction(!this.store?);
-            let token = self.passes.subject.source.token_of(flipped)?;
-            let other = self.passes.told(&self.row, this.instruction_at?, token)?;
-            // A text that is read otherwise from here on is no counterpart.
-            let alike = other.tuples.list.len() == self.tuples.list.len();
-            alike.then(|| Swap { tuple, other, at: self.address.keys(this) })
-        };
-        let swaps: Vec<Swap> = (from..self.tuples.list.len()).filter_map(swap).collect();
-        let found = self.swapped(Point::K, &swaps)?;
-        let mut gates = vec![Gate::default(); self.tuples.list.len()];
-        for (swap, found) in swaps.iter().zip(&found) {
-            gates[swap.tuple] = self.input_gate(swap, found);
+    /// What the instruction of each tuple from `from` on does to later answers. Where no later tuple tells, and `ask` says so,
+    /// one is asked that does.
+    fn input_gates(&self, from: usize, ask: bool) -> Result<Vec<Array>> {
+        let all = from..self.tuples().list.len();
+        let mut gates = vec![Gate::default(); self.tuples().list.len()];
+        let flips: Vec<Swap> = all.clone().filter_map(|i| self.flipped(&self.told, i)).collect();
+        self.tell(&flips, &mut gates)?;
+        if ask {
+            let untold = all.filter(|i| gates[*i].read.is_none());
+            let asked: Vec<Swap> = untold
+                .filter_map(|i| self.flipped(&self.asking(i)?, i))
+                .filter(|swap| {
+                    let read = |told: &Told| told.tuples.list[swap.tuple + 1].same;
+                    read(&swap.base) != read(&swap.other)
+                })
+                .collect();
+            self.tell(&asked, &mut gates)?;
+            asked.iter().for_each(|swap| gates[swap.tuple].asked = true);
         }
+        let yes = |yes: bool| f32::from(u8::from(yes));
         Ok(vec![
             self.along("input_gate", |i, _| gates[i].open.mean())?,
             self.along("input_effect", |i, _| gates[i].share.mean())?,
             self.along("input_size", |i, _| gates[i].size.mean())?,
             self.along("input_read", |i, _| gates[i].read.map(|read| read as f32))?,
+            self.along("input_asked", |i, _| Some(yes(gates[i].asked)))?,
         ])
     }
 
-    fn input_gate(&self, swap: &Swap, found: &Swapped) -> Gate {
-        let (here, there) = (&self.tuples, &swap.other.tuples);
-        let stores = here.list[swap.tuple].store == Some(true);
-        let mut gate = Gate::default();
-        for read in swap.tuple + 1..here.list.len() {
-            match effect((here, &self.differences), swap, found, read) {
-                Some(Effect::Share(share)) => {
-                    let if_stored = if stores { here } else { there }.list[read].same;
-                    let same = logistic(self.differences[read]);
-                    gate.open.add(if if_stored { same } else { 1.0 - same });
-                    gate.share.add(share);
-                    gate.read.get_or_insert(read);
-                }
-                Some(Effect::Size(size)) => gate.size.add(size),
-                None => {}
-            }
+    /// The instruction of a tuple the other way round.
+    fn flipped(&self, base: &Told, tuple: usize) -> Option<Swap> {
+        let this = &base.tuples.list[tuple];
+        let flip = (this.instruction_at, Said::Instruction(!this.store?));
+        let other = self.passes.told(base, &[flip])?;
+        Some(Swap { tuple, base: base.clone(), other, at: self.address.keys(this) })
+    }
+
+    /// The sequence with another tuple in place of the next one: whether the register of this tuple holds its symbol.
+    fn asking(&self, tuple: usize) -> Option<Told> {
+        let this = &self.tuples().list[tuple];
+        let next = self.tuples().list.get(tuple + 1)?;
+        let mut says = vec![
+            (Some(next.register_at), Said::Register(this.register)),
+            (Some(next.symbol_at), Said::Symbol(this.symbol)),
+        ];
+        // At the end of a text the instruction may be missing.
+        if next.instruction_at.is_some() {
+            says.push((next.instruction_at, Said::Instruction(false)));
         }
-        gate
+        self.passes.told(&self.told, &says)
+    }
+
+    fn tell(&self, swaps: &[Swap], gates: &mut [Gate]) -> Result<()> {
+        for (swap, found) in swaps.iter().zip(self.swapped(Point::K, swaps)?) {
+            gates[swap.tuple] = Gate::new(swap, &found);
+        }
+        Ok(())
     }
 
     /// What the register of each read from `from` on does to its answer.
     fn output_gates(&self, from: usize) -> Result<Vec<Array>> {
         let swaps: Vec<Swap> =
-            (from..self.tuples.list.len()).filter_map(|read| self.elsewhere(read)).collect();
+            (from..self.tuples().list.len()).filter_map(|read| self.elsewhere(read)).collect();
         let found = self.swapped(Point::Q, &swaps)?;
-        let mut gates = vec![(f64::NAN, f64::NAN, None); self.tuples.list.len()];
+        let mut gates = vec![(f64::NAN, f64::NAN, None); self.tuples().list.len()];
         for (swap, found) in swaps.iter().zip(&found) {
-            let base = (&self.tuples, &self.differences);
-            let (share, size) = match effect(base, swap, found, swap.tuple) {
+            let (share, size) = match effect(swap, found, swap.tuple) {
                 Some(Effect::Share(share)) => (share, f64::NAN),
                 Some(Effect::Size(size)) => (f64::NAN, size),
                 None => continue,
@@ -315,31 +335,32 @@ impl<'a> View<'a> {
     /// A read of another register instead: of those, counted on from its own, the first by which the answer changes, else
     /// the first that holds another symbol.
     fn elsewhere(&self, read: usize) -> Option<Swap> {
-        let this = &self.tuples.list[read];
-        let registers = self.tuples.registers;
+        let this = &self.tuples().list[read];
+        let registers = self.tuples().registers;
         let others = (1..registers).map(|by| (this.register + by) % registers);
         let swaps = others.filter_map(|register| {
-            let token = self.passes.subject.source.token_of(Said::Register(register))?;
-            let other = self.passes.told(&self.row, this.register_at, token)?;
-            Some(Swap { tuple: read, other, at: self.address.queries(this) })
+            let says = [(Some(this.register_at), Said::Register(register))];
+            let (base, other) = (self.told.clone(), self.passes.told(&self.told, &says)?);
+            Some(Swap { tuple: read, base, other, at: self.address.queries(this) })
         });
         let mut swaps: Vec<Swap> = swaps.collect();
         let there = |swap: &Swap| swap.other.tuples.list[read].clone();
         let telling = swaps.iter().position(|swap| there(swap).same != this.same);
-        let another = |swap: &Swap| swap.other.tuples.compared(read) != self.tuples.compared(read);
+        let another =
+            |swap: &Swap| swap.other.tuples.compared(read) != self.tuples().compared(read);
         let chosen = telling.or_else(|| swaps.iter().position(another))?;
         Some(swaps.swap_remove(chosen))
     }
 
     fn swapped(&self, point: Point, swaps: &[Swap]) -> Result<Vec<Swapped>> {
-        self.passes.swapped(&self.row, &self.tuples, self.site(point), swaps)
+        self.passes.swapped(self.site(point), swaps)
     }
 
     /// `[head, read, tuple]`
     fn attention(&self) -> Result<Array> {
         let pattern = self.captured_at(Point::Pattern)?;
         let (heads, length) = (pattern.dim(1)?, pattern.dim(2)?);
-        let list = &self.tuples.list;
+        let list = &self.tuples().list;
         let data: Vec<f32> = values(pattern, |all| {
             let mut data = Vec::with_capacity(heads * list.len() * list.len());
             for pattern in all.chunks_exact(length * length) {
@@ -371,6 +392,30 @@ struct Gate {
     share: Kept,
     size: Kept,
     read: Option<usize>,
+    /// The read was put in place of the next tuple.
+    asked: bool,
+}
+
+impl Gate {
+    fn new(swap: &Swap, found: &Swapped) -> Self {
+        let (here, there) = (&swap.base.tuples, &swap.other.tuples);
+        let stores = here.list[swap.tuple].store == Some(true);
+        let mut gate = Self::default();
+        for read in swap.tuple + 1..here.list.len() {
+            match effect(swap, found, read) {
+                Some(Effect::Share(share)) => {
+                    let if_stored = if stores { here } else { there }.list[read].same;
+                    let same = logistic(found.base[read]);
+                    gate.open.add(if if_stored { same } else { 1.0 - same });
+                    gate.share.add(share);
+                    gate.read.get_or_insert(read);
+                }
+                Some(Effect::Size(size)) => gate.size.add(size),
+                None => {}
+            }
+        }
+        gate
+    }
 }
 
 /// Numbers to be averaged; those that are undefined are left out.
@@ -499,15 +544,15 @@ impl HeldOut {
                 let vector = vectors.at(0, tuple.bound_at());
                 decoder.class(&vector.iter().map(|x| f64::from(*x)).collect::<Vec<_>>())
             };
-            let found: Vec<usize> = view.tuples.list.iter().map(class).collect();
-            answer.arrays.push(
-                view.along(&format!("decoded_{name}"), |i, _| Some(found[i] as f32))?,
-            );
+            let found: Vec<usize> = view.tuples().list.iter().map(class).collect();
+            answer
+                .arrays
+                .push(view.along(&format!("decoded_{name}"), |i, _| Some(found[i] as f32))?);
             read.push(found);
         }
         let mut held = vec![f32::NAN; self.registers];
-        let mut decoded = Vec::with_capacity(view.tuples.list.len() * self.registers);
-        for i in 0..view.tuples.list.len() {
+        let mut decoded = Vec::with_capacity(view.tuples().list.len() * self.registers);
+        for i in 0..view.tuples().list.len() {
             if read[1][i] == 1 {
                 held[read[0][i]] = read[2][i] as f32;
             }

@@ -61,7 +61,8 @@ impl Tuples {
 
     /// The tuple that a position belongs to: the last one that begins at or before it.
     pub fn at(&self, position: usize) -> Option<usize> {
-        let begins = |tuple: &Tuple| tuple.instruction_at.unwrap_or(usize::MAX).min(tuple.register_at);
+        let begins =
+            |tuple: &Tuple| tuple.instruction_at.unwrap_or(usize::MAX).min(tuple.register_at);
         self.list.iter().rposition(|tuple| begins(tuple) <= position)
     }
 

@@ -14,6 +14,7 @@ mod experiments;
 mod fidelity;
 mod figure;
 mod folder;
+mod gating;
 mod geometry;
 mod ground;
 mod interventions;

@@ -33,6 +33,8 @@ pub struct Gate {
     pub effect: f32,
     pub size: f32,
     pub read: Option<usize>,
+    /// The read is none of the sequence: it was put in place of the next tuple.
+    pub asked: bool,
 }
 
 /// The output gate.
@@ -107,6 +109,7 @@ impl Facts {
                     effect: at("input_effect")?,
                     size: at("input_size")?,
                     read: earlier("input_read")?,
+                    asked: at("input_asked")? > 0.5,
                 },
                 output: Output {
                     effect: at("output_effect")?,
@@ -172,7 +175,9 @@ impl Facts {
 }
 
 fn misfit() -> Figure {
-    sentence("The parts of the answer about gates do not fit each other, so there is nothing to draw.")
+    sentence(
+        "The parts of the answer about gates do not fit each other, so there is nothing to draw.",
+    )
 }
 
 /// A whole number that travelled as a float; NaN is none.

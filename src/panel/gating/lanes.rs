@@ -14,7 +14,7 @@ const BOX: f32 = 0.55;
 /// Parts of a lane, from its top: what is held, what is decoded, the gate, the tuple's box; below it lines of attention.
 const HELD: [f64; 2] = [0.04, 0.19];
 const DECODED: [f64; 2] = [0.21, 0.32];
-const GATE: f64 = 0.41;
+const GATE: f64 = 0.45;
 const TUPLE: [f64; 2] = [0.50, 0.73];
 
 /// Room for the names of registers, for the instructions above and for the two lines of answers below, in points.
@@ -27,8 +27,12 @@ const HIGHEST: f32 = 104.0;
 /// Sizes of text, in points; below the smallest it is left out.
 const TEXT: f32 = 6.5;
 const SMALLEST: f32 = 4.0;
-/// Half the width of a gate, in points.
+/// Columns so wide have the effect of a key as a number too, in points.
+const ROOM_FOR_NUMBERS: f32 = 40.0;
+/// Width of one leaf of a gate, in points.
 const WING: f32 = 8.0;
+/// Colours of the symbols of a sequence, those first that are unlike queries and keys.
+const APART: [usize; 6] = [0, 1, 5, 4, 3, 2];
 /// Attention below this draws no line.
 const FAINTEST: f32 = 0.03;
 
@@ -96,6 +100,14 @@ impl<'a> Lanes<'a> {
 
     pub fn marks(&self, decoded: bool) -> Vec<Mark> {
         let mut marks = vec![self.highlight()];
+        let time = Words {
+            color: self.palette().faint,
+            anchor: Anchor::Right,
+            width: NAMES,
+            height: HEAD,
+        };
+        let at = [self.from as f64 - self.dx(4.0), -0.5 * self.dy(HEAD)];
+        marks.extend(self.text(at, "time →", &time));
         for lane in 0..self.registers.len() {
             marks.extend(self.lane(lane, decoded));
         }
@@ -160,9 +172,19 @@ impl<'a> Lanes<'a> {
             width: NAMES - 6.0,
             height: self.unit[1] * (at[1] - at[0]) as f32,
         };
-        let words = name([0.0, 0.25], palette.ink);
-        let at = [left, top + f64::midpoint(TUPLE[0], TUPLE[1])];
-        marks.extend(self.text(at, &self.facts.registers[register], &words));
+        let size = 8.0_f32.min(0.3 * self.unit[1]);
+        if size >= SMALLEST {
+            marks.push(Mark::Text {
+                at: [
+                    self.from as f64 - self.dx(NAMES - 2.0),
+                    top + f64::midpoint(TUPLE[0], TUPLE[1]),
+                ],
+                text: font::fit(&self.facts.registers[register], size, NAMES - 6.0).into_owned(),
+                color: palette.ink,
+                anchor: Anchor::Left,
+                size,
+            });
+        }
         for (place, what, wanted) in [(HELD, "holds", true), (DECODED, "decoded", decoded)] {
             if wanted {
                 let at = [left, top + f64::midpoint(place[0], place[1])];
@@ -198,7 +220,7 @@ impl<'a> Lanes<'a> {
             let text = match (held, wrong) {
                 (Some(symbol), false) => facts.symbols[symbol].clone(),
                 (Some(symbol), true) => format!("≠ {}", facts.symbols[symbol]),
-                (None, false) => String::new(),
+                (None, false) => "empty".to_owned(),
                 (None, true) => "≠ empty".to_owned(),
             };
             let fill = held.map(|symbol| self.tint(symbol, BAND));
@@ -209,11 +231,11 @@ impl<'a> Lanes<'a> {
                 text,
                 fill,
                 stroke: if wrong {
-                    Some(ink::INTERVENTION)
+                    Some(palette.ink)
                 } else {
                     empty.then(|| ink::mix(palette.paper, palette.ink, 0.2))
                 },
-                ink: fill.map_or(palette.ink, ink::text_on),
+                ink: fill.map_or(if empty { palette.faint } else { palette.ink }, ink::text_on),
                 pick: Pick::Nothing,
                 hover: words::content(facts, register, begin, decoded),
             });
@@ -222,9 +244,13 @@ impl<'a> Lanes<'a> {
         cells
     }
 
+    fn color(&self, symbol: usize) -> Color {
+        let rank = self.facts.rank(symbol).map(|rank| APART[rank % APART.len()]);
+        ink::role(self.palette(), rank)
+    }
+
     fn tint(&self, symbol: usize, strength: f32) -> Color {
-        let color = ink::role(self.palette(), self.facts.rank(symbol));
-        ink::mix(self.palette().paper, color, strength)
+        ink::mix(self.palette().paper, self.color(symbol), strength)
     }
 
     /// Everything of one tuple: its instruction, its box, its gate, its answer.
@@ -251,7 +277,7 @@ impl<'a> Lanes<'a> {
             to: [Self::middle(at) + half, top + TUPLE[1]],
             text: facts.symbols[tuple.symbol].clone(),
             fill: Some(fill),
-            stroke: Some(ink::role(palette, facts.rank(tuple.symbol))),
+            stroke: Some(self.color(tuple.symbol)),
             ink: ink::text_on(fill),
             pick: Pick::Query(tuple.symbol_at),
             hover: words::tuple(self.view, facts, at),
@@ -260,26 +286,39 @@ impl<'a> Lanes<'a> {
         marks
     }
 
-    /// Two wings on the way from the box to what the register holds: apart where the gate is open, together where it is
-    /// shut, dots where no read tells. The more the keys alone do, the more of the colour of keys.
+    /// A door of two leaves on the way from the box to what the register holds: it stands open or shut as measured, thin where
+    /// that had to be asked, dots where no read tells. The more the keys alone do, the more of the colour of keys.
     fn gate(&self, at: usize, tuple: &Said, top: f64) -> Vec<Mark> {
         let (palette, gate) = (self.palette(), tuple.gate);
         let (x, y) = (Self::middle(at), top + GATE);
         let known = gate.open.is_finite() && gate.read.is_some();
         let quiet = ink::quiet(palette);
         let mut marks = Vec::new();
-        let wing = self.dx(WING.min(0.4 * self.unit[0]));
+        let leaf = WING.min(0.4 * self.unit[0]).min(0.16 * self.unit[1]);
+        let (wing, rise) = (self.dx(leaf), self.dy(leaf));
         if known {
             let open = f64::from(gate.open.clamp(0.0, 1.0));
+            let (sine, cosine) = (open * std::f64::consts::FRAC_PI_2).sin_cos();
             let color = ink::mix(quiet, ink::KEY, gate.effect);
             for side in [-1.0, 1.0] {
-                let inner = [x + side * 0.75 * open * wing, y];
-                let ends = vec![inner, [x + side * wing, y]];
-                marks.push(line(ends, color, 2.4, Dash::Solid));
+                let hinge = [x + side * wing, y];
+                let tip = [hinge[0] - side * cosine * wing, y - sine * rise];
+                let width = if gate.asked { 1.2 } else { 2.4 };
+                marks.push(line(vec![hinge, tip], color, width, Dash::Solid));
+            }
+            if gate.effect.is_finite() && self.unit[0] >= ROOM_FOR_NUMBERS {
+                let words = Words {
+                    color: palette.faint,
+                    anchor: Anchor::Left,
+                    width: 0.5 * self.unit[0] - leaf,
+                    height: (DECODED[1] - TUPLE[0]).abs() as f32 * self.unit[1],
+                };
+                let beside = [x + wing + self.dx(3.0), y - 0.5 * rise];
+                marks.extend(self.text(beside, &format!("{:.2}", gate.effect), &words));
             }
             if gate.open >= 0.5 {
                 let (from, to) = ([x, top + TUPLE[0]], [x, top + DECODED[1] + self.dy(0.5)]);
-                marks.push(Mark::Arrow { from, to, color, width: 1.0 });
+                marks.push(Mark::Arrow { from, to, color: palette.ink, width: 0.8 });
             }
         } else {
             marks.push(line(vec![[x - wing, y], [x + wing, y]], quiet, 1.2, Dash::Dotted));
@@ -302,6 +341,7 @@ impl<'a> Lanes<'a> {
         let palette = self.palette();
         let right = tuple.predicted == tuple.right;
         let word = self.view.vocab.glyph(tuple.predicted);
+        let word = if right { word } else { format!("≠ {word}") };
         let sure = format!("{:.2}", tuple.probability);
         let cell = |line: u8, text: String| {
             let top = self.bottom() + self.dy(1.0 + 10.0 * f32::from(line));
@@ -310,7 +350,7 @@ impl<'a> Lanes<'a> {
                 to: [at as f64 + 1.0 - self.dx(1.0), top + self.dy(9.5)],
                 text,
                 fill: None,
-                stroke: (!right && line == 0).then_some(ink::INTERVENTION),
+                stroke: (!right && line == 0).then_some(palette.ink),
                 ink: if line == 0 { palette.ink } else { palette.faint },
                 pick: Pick::Query(tuple.symbol_at),
                 hover: words::tuple(self.view, self.facts, at),
@@ -382,8 +422,12 @@ fn sagging(from: [f64; 2], to: [f64; 2], by: f64) -> Vec<[f64; 2]> {
     const STEPS: u32 = 24;
     let point = |i: u32| {
         let t = f64::from(i) / f64::from(STEPS);
-        let [a, b, c, d] = [(1.0 - t).powi(3), 3.0 * t * (1.0 - t).powi(2), 3.0 * t * t * (1.0 - t), t.powi(3)];
-        [(a + b) * from[0] + (c + d) * to[0], a * from[1] + b * (from[1] + by) + c * (to[1] + by) + d * to[1]]
+        let [a, b, c, d] =
+            [(1.0 - t).powi(3), 3.0 * t * (1.0 - t).powi(2), 3.0 * t * t * (1.0 - t), t.powi(3)];
+        [
+            (a + b) * from[0] + (c + d) * to[0],
+            a * from[1] + b * (from[1] + by) + c * (to[1] + by) + d * to[1],
+        ]
     };
     (0..=STEPS).map(point).collect()
 }

@@ -62,7 +62,7 @@ pub fn input_gate(facts: &Facts, at: usize) -> String {
             )
         };
         return format!(
-            "input gate of tuple {at}: no read tells; no later answer depends on whether {symbol} is stored here{size}"
+            "input gate of tuple {at}: no read tells; no answer depends on whether {symbol} is stored here{size}"
         );
     };
     let state = if gate.open >= 0.5 { "open" } else { "shut" };
@@ -75,8 +75,14 @@ pub fn input_gate(facts: &Facts, at: usize) -> String {
             number(gate.effect)
         )
     };
+    let told = if gate.asked {
+        let register = &facts.registers[tuple.register];
+        format!("asked by Ignore {register} {symbol} in place of tuple {read}")
+    } else {
+        format!("tuple {read} tells")
+    };
     format!(
-        "input gate of tuple {at}: {state}, {} (1: later answers are as if {symbol} had been stored, 0: as if not; tuple {read} tells)\n{effect}",
+        "input gate of tuple {at}: {state}, {} (1: later answers are as if {symbol} had been stored, 0: as if not; {told})\n{effect}",
         number(gate.open)
     )
 }

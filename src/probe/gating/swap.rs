@@ -27,15 +27,18 @@ pub struct Passes<'a> {
 }
 
 /// A sequence and its tuples.
+#[derive(Clone)]
 pub struct Told {
     pub row: Row,
     pub tuples: Tuples,
 }
 
-/// A sequence in which one token of a tuple is another one, and the positions whose keys or queries are taken from it.
+/// Two sequences that differ in one token of a tuple, and the positions whose keys or queries the first one takes from the
+/// second.
 pub struct Swap {
     /// The tuple that is changed.
     pub tuple: usize,
+    pub base: Told,
     pub other: Told,
     pub at: Vec<usize>,
 }
@@ -45,9 +48,11 @@ pub type Differences = Vec<f64>;
 
 /// What the sequences of a swap are answered.
 pub struct Swapped {
+    /// The first sequence.
+    pub base: Differences,
     /// The counterfactual sequence.
     pub other: Differences,
-    /// The sequence in view with the key or query of the counterfactual one.
+    /// The first sequence with the keys or queries of the counterfactual one.
     pub patched: Differences,
 }
 
@@ -62,13 +67,17 @@ impl<'a> Passes<'a> {
         Ok(Self { subject, in_force, answers: [same, different] })
     }
 
-    /// `base` with another token at a position: labelled anew, everything else as it is, the answers that are shown too.
-    pub fn told(&self, base: &Row, at: usize, token: u32) -> Option<Told> {
-        let mut tokens = base.tokens.clone();
-        *tokens.get_mut(at)? = token;
-        let row = self.subject.source.label(&tokens, base);
-        let tuples = self.subject.source.tuples(&row)?;
-        Some(Told { row, tuples })
+    /// `base` with other tokens at some positions: labelled anew, everything else as it is, the answers that are shown too.
+    /// `None` where a position is not there, nothing says such a thing, or the text is no longer read as the same tuples.
+    pub fn told(&self, base: &Told, says: &[(Option<usize>, Said)]) -> Option<Told> {
+        let source = self.subject.source;
+        let mut tokens = base.row.tokens.clone();
+        for (at, said) in says {
+            *tokens.get_mut((*at)?)? = source.token_of(*said)?;
+        }
+        let row = source.label(&tokens, &base.row);
+        let tuples = source.tuples(&row)?;
+        (tuples.list.len() == base.tuples.list.len()).then_some(Told { row, tuples })
     }
 
     /// The tensors of some sites over a batch.
@@ -81,34 +90,34 @@ impl<'a> Passes<'a> {
         Ok(captured)
     }
 
-    /// Runs every counterfactual sequence, then the one in view with the tensor of `site` taken from it at some positions, in
-    /// all heads: two rows for each swap.
+    /// Runs both sequences of every swap, then the first with the tensor of `site` taken from the second at some positions,
+    /// in all heads.
     ///
     /// # Errors
     /// When a pass fails, or the network has no such site.
-    pub fn swapped(
-        &self,
-        base: &Row,
-        tuples: &Tuples,
-        site: Site,
-        swaps: &[Swap],
-    ) -> Result<Vec<Swapped>> {
-        let rows = (MOST_POSITIONS / base.len().max(1)).max(1);
+    pub fn swapped(&self, site: Site, swaps: &[Swap]) -> Result<Vec<Swapped>> {
+        let length = swaps.first().map_or(1, |swap| swap.base.row.len().max(1));
+        let rows = (MOST_POSITIONS / length).max(1);
         let mut found = Vec::with_capacity(swaps.len());
         for swaps in swaps.chunks(rows) {
-            let others: Vec<Row> = swaps.iter().map(|swap| swap.other.row.clone()).collect();
-            let (logits, captured) = self.run(&Batch::from_rows(&others), &[], &[site])?;
-            let there = swaps.iter().map(|swap| &swap.other.tuples);
-            let other = self.differences(&logits, there)?;
+            let batch = |of: fn(&Swap) -> &Told| {
+                Batch::from_rows(&swaps.iter().map(|s| of(s).row.clone()).collect::<Vec<_>>())
+            };
+            let tuples = |of: fn(&Swap) -> &Told| swaps.iter().map(move |swap| &of(swap).tuples);
+            let (here, there): (fn(&Swap) -> &Told, fn(&Swap) -> &Told) =
+                (|swap| &swap.base, |swap| &swap.other);
+            let (logits, captured) = self.run(&batch(there), &[], &[site])?;
+            let other = self.differences(&logits, tuples(there))?;
+            let (logits, _) = self.run(&batch(here), &[], &[])?;
+            let base = self.differences(&logits, tuples(here))?;
             let from = captured
                 .get(&site)
                 .ok_or_else(|| Error::usage(format!("this network has no {site}")))?;
             let at = At::PerRow(swaps.iter().map(|swap| swap.at.clone()).collect());
-            let base = Batch::from_rows(&vec![base.clone(); swaps.len()]);
-            let (logits, _) = self.run(&base, &[patch(site, None, at, from)], &[])?;
-            let patched = self.differences(&logits, swaps.iter().map(|_| tuples))?;
-            let both = other.into_iter().zip(patched);
-            found.extend(both.map(|(other, patched)| Swapped { other, patched }));
+            let (logits, _) = self.run(&batch(here), &[patch(site, None, at, from)], &[])?;
+            let patched = self.differences(&logits, tuples(here))?;
+            let all = base.into_iter().zip(other).zip(patched);
+            found.extend(all.map(|((base, other), patched)| Swapped { base, other, patched }));
         }
         Ok(found)
     }
@@ -163,16 +172,11 @@ pub enum Effect {
 }
 
 /// The effect on the answer of `read`; `None` where by the rule of the task nothing changes for it.
-pub fn effect(
-    base: (&Tuples, &Differences),
-    swap: &Swap,
-    found: &Swapped,
-    read: usize,
-) -> Option<Effect> {
-    let ((tuples, before), there) = (base, &swap.other.tuples);
-    let (here, other) = (tuples.list.get(read)?, there.list.get(read)?);
+pub fn effect(swap: &Swap, found: &Swapped, read: usize) -> Option<Effect> {
+    let (base, there) = (&swap.base.tuples, &swap.other.tuples);
+    let (here, other) = (base.list.get(read)?, there.list.get(read)?);
     let [before, after, patched] =
-        [before, &found.other, &found.patched].map(|differences| differences[read]);
+        [&found.base, &found.other, &found.patched].map(|differences| differences[read]);
     if here.same != other.same {
         let right = |difference: f64, same: bool| (difference > 0.0) == same;
         let counts = right(before, here.same)
@@ -181,7 +185,6 @@ pub fn effect(
         let share = (patched - before) / (after - before);
         return Some(Effect::Share(if counts { share } else { f64::NAN }));
     }
-    let changed =
-        here.symbol == other.symbol && tuples.compared(read) != there.compared(read);
+    let changed = here.symbol == other.symbol && base.compared(read) != there.compared(read);
     changed.then(|| Effect::Size((patched - before).abs()))
 }
