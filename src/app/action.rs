@@ -7,6 +7,7 @@ use crate::panel;
 use crate::record::intervention::Intervention;
 use crate::run::experiment::BUILTIN;
 
+use super::gates::Change;
 use super::state::Lab;
 
 /// What was done in a frame; carried out after it, so that drawing changes nothing.
@@ -42,6 +43,8 @@ pub enum Action {
     Start,
     /// Ask about this text instead.
     Text(String),
+    /// Say something else in the selected tuple.
+    Retell(Change),
     OpenRun(std::path::PathBuf),
     /// Read a sweep again: what its runs have recorded since.
     ReadSweep(std::path::PathBuf),

@@ -23,7 +23,7 @@ use super::state::Lab;
 use super::surgery::Surgery;
 use super::tokens::Editor;
 use super::tree::Gardener;
-use super::{curves, form, jobs, paint, patching, sweep, theme, timeline};
+use super::{curves, form, gates, jobs, paint, patching, sweep, theme, timeline};
 
 /// Panels, pictures and forms between frames.
 pub struct Desk {
@@ -181,6 +181,7 @@ impl Desk {
                 let actions = self.gardener.ui(ui, lab);
                 self.actions.extend(actions);
             }
+            "gating" => self.actions.extend(gates::controls(ui, lab)),
             _ => {}
         }
         self.long_question(ui, kind, lab);

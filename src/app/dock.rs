@@ -39,7 +39,7 @@ pub fn title(kind: &str) -> &'static str {
         ("patching", "Patching"),
         ("lens", "Logit lens"),
         ("attribution", "Attribution"),
-        ("gating", "Gates"),
+        ("gating", "Gating"),
         ("tree", "Tree"),
         ("curves", "Curves"),
         ("sweep", "Sweep"),

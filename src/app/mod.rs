@@ -9,6 +9,7 @@ mod dialogs;
 mod dock;
 mod flat;
 mod form;
+pub mod gates;
 mod gpu_cloud;
 pub mod ground;
 pub mod jobs;
@@ -281,6 +282,10 @@ impl App {
             Action::PlaybackSpeed(speed) => self.lab.playback.steps_per_second = speed,
             Action::Start => self.restart(),
             Action::Text(text) => self.lab.set_text(&text),
+            Action::Retell(change) => {
+                self.lab.retell(change);
+                self.desk.editor.renew(&self.lab);
+            }
             Action::OpenRun(folder) => self.open_run(folder, None),
             Action::ReadSweep(folder) => self.open_sweep(folder, true, None),
             Action::DeleteRun(folder) => self.delete_run(folder),

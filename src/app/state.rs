@@ -21,6 +21,7 @@ use crate::run::session::Command;
 use crate::task::held_out_seed;
 
 use super::ask::Asking;
+use super::gates::Change;
 use super::jobs::Jobs;
 use super::run::{Begun, Opened, Order, Origin, Place, Run, Training};
 
@@ -406,6 +407,16 @@ impl Lab {
         self.drawn = None;
         self.lift_patched();
         self.prompt = Arc::new(row);
+        self.changed();
+    }
+
+    /// Says something else in the selected tuple of the sequence in view.
+    pub fn retell(&mut self, change: Change) {
+        let Some(tokens) = super::gates::retold(self, change) else { return };
+        let Some(run) = self.run() else { return };
+        self.prompt = Arc::new(run.bench.source.label(&tokens, &self.rules));
+        self.text_note = None;
+        self.drawn = None;
         self.changed();
     }
 

@@ -22,6 +22,13 @@ impl Editor {
         self.focus = true;
     }
 
+    /// The sequence in view was changed elsewhere: where it can be edited, the text is that one.
+    pub fn renew(&mut self, lab: &Lab) {
+        if self.text.is_some() {
+            self.text = Some(lab.text());
+        }
+    }
+
     pub fn is_open(&self) -> bool {
         self.text.is_some()
     }

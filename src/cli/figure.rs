@@ -240,7 +240,7 @@ fn name_of(folder: &Path) -> String {
 fn usual_aspect(panel: &str) -> f32 {
     match panel {
         "timeline" => 0.3,
-        "tokens" => 0.5,
+        "tokens" | "gating" => 0.5,
         "heads" => 0.6,
         "lens" => 0.8,
         "tree" => 0.8,

@@ -6,6 +6,7 @@ pub mod attribution;
 pub mod columns;
 pub mod curves;
 pub mod flags;
+pub mod gating;
 pub mod heads;
 pub mod ink;
 pub mod lens;
@@ -44,6 +45,7 @@ pub const ALL: &[Entry<dyn Panel>] = &[
     Entry { name: "memories", make: || Box::<memories::Memories>::default() },
     Entry { name: "patching", make: || Box::<patching::Patching>::default() },
     Entry { name: "tree", make: || Box::<tree::TreePanel>::default() },
+    Entry { name: "gating", make: || Box::<gating::Gating>::default() },
     Entry { name: "curves", make: || Box::<curves::Curves>::default() },
     Entry { name: "sweep", make: || Box::<sweep::Sweep>::default() },
     Entry { name: "timeline", make: || Box::<timeline::Timeline>::default() },

@@ -6,6 +6,7 @@ pub mod causal;
 pub mod chains;
 pub mod effect;
 pub mod gates;
+pub mod gating;
 pub mod heads;
 pub mod induction;
 pub mod inquiry;
@@ -26,6 +27,7 @@ pub mod whole;
 use candle_core::Tensor;
 
 use crate::model::Model;
+use crate::nn::edit::Edit;
 use crate::nn::params::Params;
 use crate::nn::tap::Captured;
 use crate::record::array::Array;
@@ -56,6 +58,7 @@ pub const ALL: &[Entry<dyn Probe>] = &[
     Entry { name: "query_key", make: || Box::new(query_key::QueryKey::default()) },
     Entry { name: "tree_view", make: || Box::new(tree_view::TreeView::default()) },
     Entry { name: "effect", make: || Box::new(effect::Effect::default()) },
+    Entry { name: "gating", make: || Box::new(gating::Gating::default()) },
 ];
 
 /// Who is asked.
@@ -110,6 +113,8 @@ pub struct Answer {
 /// One kind of question, with settings.
 pub trait Probe: Knobs + Send + Sync {
     fn scope(&self) -> Scope;
+    /// What changes the network while it is asked: a probe with forward passes of its own keeps it for these.
+    fn under(&mut self, _edits: &[Edit]) {}
     /// Whether the question makes sense here; the error is a sentence for a person.
     ///
     /// # Errors

@@ -32,6 +32,19 @@ pub struct Tuple {
     pub answer_at: Option<usize>,
 }
 
+/// What one token of a tuple says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Whether to store.
+    Instruction(bool),
+    /// Number of a register, from 0.
+    Register(usize),
+    /// Number of a symbol, from 0.
+    Symbol(usize),
+    /// Whether the same.
+    Answer(bool),
+}
+
 impl Tuple {
     /// The first position at which instruction, register and symbol have all been read.
     pub fn bound_at(&self) -> usize {
@@ -40,6 +53,19 @@ impl Tuple {
 }
 
 impl Tuples {
+    /// Number of the symbol that a tuple is compared with; `None`: there is nothing yet.
+    pub fn compared(&self, tuple: usize) -> Option<usize> {
+        let source = self.list.get(tuple)?.source?;
+        self.list.get(source).map(|source| source.symbol)
+    }
+
+    /// The tuple that a position belongs to: the last one that begins at or before it.
+    pub fn at(&self, position: usize) -> Option<usize> {
+        let begins =
+            |tuple: &Tuple| tuple.instruction_at.unwrap_or(usize::MAX).min(tuple.register_at);
+        self.list.iter().rposition(|tuple| begins(tuple) <= position)
+    }
+
     /// Number of the symbol that a register holds after a tuple; `None`: empty.
     pub fn held(&self, after: usize, register: usize) -> Option<usize> {
         let stored_by = (*self.list.get(after)?.contents.get(register)?)?;

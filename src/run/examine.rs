@@ -91,7 +91,7 @@ impl Instrument {
         let edits = self.edits(interventions)?;
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
         let asked: Vec<Result<Box<dyn Probe>>> =
-            calls.iter().map(|call| probe_of(call, subject)).collect();
+            calls.iter().map(|call| probe_of(call, subject, &edits)).collect();
         let mut answers: Vec<Option<Result<Answer>>> = Vec::new();
         let mut scopes = Vec::new();
         for probe in &asked {
@@ -222,12 +222,13 @@ impl Instrument {
     }
 }
 
-fn probe_of(call: &ProbeCall, subject: Subject<'_>) -> Result<Box<dyn Probe>> {
+fn probe_of(call: &ProbeCall, subject: Subject<'_>, edits: &[Edit]) -> Result<Box<dyn Probe>> {
     let mut probe = registry::find("probe", probe::ALL, &call.probe)?;
     for (name, value) in &call.settings {
         knobs::set(&mut *probe, &format!("{}.", call.probe), name, value)?;
     }
     probe.applies(subject)?;
+    probe.under(edits);
     Ok(probe)
 }
 

@@ -16,7 +16,7 @@ use crate::record::knobs::Knobs;
 use crate::record::pair::{Pair, PairKind};
 use crate::record::registry::Entry;
 use crate::record::tree::Tree;
-use crate::record::tuples::Tuples;
+use crate::record::tuples::{Said, Tuples};
 use crate::record::vocab::Vocab;
 
 /// All tasks.
@@ -111,6 +111,10 @@ pub trait Source: Send + Sync {
     }
     /// The sequence as tuples with what is remembered after each; `None` where it is not made of tuples.
     fn tuples(&self, _row: &Row) -> Option<Tuples> {
+        None
+    }
+    /// The token that says something in a tuple; `None` where sequences are not made of tuples, or nothing says that.
+    fn token_of(&self, _said: Said) -> Option<u32> {
         None
     }
     /// What its sequences depend on besides the settings and this program, for the run folder to keep.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::record::batch::{NO_TARGET, Row};
 use crate::record::error::{Error, Result};
 use crate::record::pair::{Pair, PairKind};
-use crate::record::tuples::{Tuple, Tuples};
+use crate::record::tuples::{Said, Tuple, Tuples};
 use crate::record::vocab::Vocab;
 
 use super::{Source, Task, is_held_out};
@@ -310,6 +310,17 @@ impl Source for ReferenceBackSource {
 
     fn tuples(&self, row: &Row) -> Option<Tuples> {
         Some(self.followed(&row.tokens))
+    }
+
+    fn token_of(&self, said: Said) -> Option<u32> {
+        let word = match said {
+            Said::Instruction(store) => Word::Instruction(store),
+            Said::Register(number) if number < self.words.registers => Word::Register(number),
+            Said::Symbol(number) if number < self.words.symbols => Word::Symbol(number),
+            Said::Register(_) | Said::Symbol(_) => return None,
+            Said::Answer(same) => Word::Answer(Some(same)),
+        };
+        Some(self.words.token(word))
     }
 }
 

@@ -666,3 +666,66 @@ fn a_sweep_is_opened_with_a_run_of_it_and_a_picker_and_a_point_choose_what_is_se
     until(&mut harness, "the sweep is read", |app| !app.lab.is_busy());
     assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
 }
+
+const TUPLES: &str = r#"
+name = "tiny"
+about = "A network small enough for a test."
+[task]
+kind = "reference_back"
+tuples = 4
+symbols = 4
+[model]
+kind = "decoder"
+layers = 2
+heads = 2
+width = 16
+mlp = "none"
+[train]
+batch = 4
+held_out = 8
+evaluate = 2
+threads = 1
+steps = 4
+"#;
+
+#[test]
+fn a_tuple_is_told_otherwise_and_every_panel_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window_of(folder.path(), TUPLES);
+    press(&mut harness, "Gating");
+    until(&mut harness, "training is done and answered", |app| {
+        let lab = &app.lab;
+        let last = lab.run().map_or(0, |run| run.recording.last_step);
+        last >= 4 && !lab.is_training() && lab.asking.is_settled(last)
+    });
+    // Tuple 1: its symbol stands at position 6.
+    harness.state_mut().lab.pick(&Pick::Query(6), false);
+    harness.step();
+    let before = harness.state().lab.prompt.clone();
+    press(&mut harness, "Flip Store/Ignore");
+    let flipped = harness.state().lab.prompt.clone();
+    assert_eq!(flipped.tokens[4], 1 - before.tokens[4]);
+    assert_eq!(flipped.tokens[5..7], before.tokens[5..7]);
+    assert!(harness.state().lab.drawn.is_none());
+    press(&mut harness, "Next register");
+    let moved = harness.state().lab.prompt.clone();
+    assert_eq!(moved.tokens[5], if before.tokens[5] == 4 { 5 } else { 4 });
+    press(&mut harness, "Next symbol");
+    let renamed = harness.state().lab.prompt.clone();
+    assert_ne!(renamed.tokens[6], before.tokens[6]);
+    // The answers that are shown are right in each of them.
+    for row in [&before, &flipped, &moved, &renamed] {
+        for at in (2..row.len()).step_by(4) {
+            assert_eq!(row.tokens[at + 1], row.targets[at]);
+        }
+    }
+    until(&mut harness, "the new sequence is answered", |app| {
+        app.lab.readings.as_ref().is_some_and(|r| r.prompt.tokens == renamed.tokens)
+    });
+    let readings = harness.state().lab.readings.clone().unwrap();
+    let call = mnemoscope::record::question::ProbeCall::new("gating");
+    let gating = readings.get(&call).unwrap().as_ref().unwrap();
+    assert_eq!(gating.array("store").unwrap().data[1], 1.0 - renamed.tokens[4] as f32);
+    press(&mut harness, "Flip Store/Ignore");
+    assert_eq!(harness.state().lab.prompt.tokens[4], before.tokens[4]);
+}

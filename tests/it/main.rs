@@ -17,6 +17,7 @@ mod figure;
 mod fit;
 mod folder;
 mod gates;
+mod gating;
 mod geometry;
 mod ground;
 mod interventions;

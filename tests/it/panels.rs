@@ -94,6 +94,7 @@ impl World {
         for call in world.panel("attribution").needs(&world.net, &world.selection) {
             world.answer(&call, attribution(&tokens));
         }
+        world.answer(&ProbeCall::new("gating"), gating());
         for call in world.panel("memories").needs(&world.net, &world.selection) {
             world.answer(&call, memories(world.vocab.len(), 64));
         }
@@ -396,6 +397,73 @@ fn query_key(tokens: &[u32], sequences: usize, dims: usize, skew: usize) -> Read
 }
 
 /// A run with the shape of the birth of an induction head.
+const NONE: f32 = f32::NAN;
+
+/// Store a c, store b d, ignore a d, store a d, ignore b c, ignore a d: the letters a and b are registers, c and d symbols.
+/// The decoder takes the third tuple for a store, and the answer to the fifth is wrong.
+fn gating() -> Reading {
+    let tuple = |name: &str, data: [f32; 6]| array(name, &["tuple"], &[6], data.to_vec());
+    let table = |name: &str, data: [[f32; 2]; 6]| {
+        array(name, &["tuple", "register"], &[6, 2], data.as_flattened().to_vec())
+    };
+    let matrix = |name: &str, data: [f32; 4]| {
+        array(name, &["read register", "register"], &[2, 2], data.to_vec())
+    };
+    let place = |at: f32| [0.0, 1.0, 2.0, 3.0, 4.0, 5.0].map(|i| 4.0 * i + at);
+    let mut attention = vec![NONE; 2 * 36];
+    for (head, read, tuple, value) in [
+        (0, 5, 3, 0.9),
+        (1, 5, 3, 0.7),
+        (0, 5, 0, 0.1),
+        (1, 5, 0, 0.2),
+        (0, 5, 1, 0.01),
+        (1, 5, 1, 0.02),
+    ] {
+        attention[(head * 6 + read) * 6 + tuple] = value;
+    }
+    let arrays = vec![
+        tuple("store", [1.0, 1.0, 0.0, 1.0, 0.0, 0.0]),
+        tuple("register", [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]),
+        tuple("symbol", [0.0, 1.0, 1.0, 1.0, 0.0, 1.0]),
+        tuple("instruction_at", place(0.0)),
+        tuple("register_at", place(1.0)),
+        tuple("symbol_at", place(2.0)),
+        tuple("answer_at", place(3.0)),
+        tuple("bound_at", place(2.0)),
+        tuple("source", [NONE, NONE, 0.0, 0.0, 1.0, 3.0]),
+        tuple("right", [5.0, 5.0, 5.0, 5.0, 5.0, 4.0]),
+        tuple("predicted", [5.0, 5.0, 5.0, 5.0, 4.0, 4.0]),
+        tuple("probability", [0.99, 0.98, 0.97, 0.96, 0.55, 0.94]),
+        tuple("input_gate", [0.95, 0.9, 0.1, 0.8, NONE, NONE]),
+        tuple("input_effect", [0.9, NONE, 0.7, 0.2, NONE, NONE]),
+        tuple("input_size", [NONE, NONE, NONE, NONE, 0.25, NONE]),
+        tuple("input_read", [2.0, 4.0, 3.0, 5.0, NONE, NONE]),
+        tuple("input_asked", [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]),
+        tuple("output_effect", [NONE, NONE, NONE, NONE, NONE, 0.75]),
+        tuple("output_size", [NONE, NONE, 0.5, NONE, NONE, NONE]),
+        tuple("output_other", [NONE, NONE, 1.0, NONE, 0.0, 1.0]),
+        tuple("decoded_store", [1.0, 1.0, 1.0, 1.0, 0.0, 0.0]),
+        tuple("decoded_register", [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]),
+        tuple("decoded_symbol", [0.0, 1.0, 1.0, 1.0, 0.0, 1.0]),
+        table("held", [[0.0, NONE], [0.0, 1.0], [0.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]),
+        table("decoded", [[0.0, NONE], [0.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]),
+        array("attention", &["head", "read", "tuple"], &[2, 6, 6], attention),
+        matrix("role_attention", [0.8, 0.1, 0.2, NONE]),
+        matrix("role_score", [3.0, -1.0, -2.0, NONE]),
+        array("register_token", &["register"], &[2], vec![0.0, 1.0]),
+        array("symbol_token", &["symbol"], &[2], vec![2.0, 3.0]),
+    ];
+    let accuracies = [0.9, 0.5, 0.8, 0.6, 1.0, 0.2];
+    let names = ["register", "store", "symbol"];
+    let mut numbers: Vec<(String, f64)> = names
+        .iter()
+        .flat_map(|name| ["accuracy", "shuffled"].map(|kind| format!("{name}_{kind}")))
+        .zip(accuracies)
+        .collect();
+    numbers.push(("layer".to_owned(), 1.0));
+    Reading { arrays, numbers, notes: Vec::new() }
+}
+
 fn run(steps: u64) -> Recording {
     let columns = [
         "loss",
@@ -601,6 +669,7 @@ fn an_answer_that_could_not_be_given_is_shown_as_its_sentence() {
         "memories",
         "query_key",
         "tree",
+        "gating",
     ] {
         for call in world.panel(name).needs(&world.net, &world.selection) {
             world.refuse(&call, "the network lacks what this question asks about.");
@@ -757,8 +826,16 @@ fn arrays_of_unexpected_shapes_and_empty_vocabularies_do_no_harm() {
     for answer in world.readings.as_mut().unwrap().by_call.values_mut() {
         *answer = Ok(Arc::new(Reading::default()));
     }
-    for name in ["predictions", "attention", "lens", "attribution", "memories", "query_key", "tree"]
-    {
+    for name in [
+        "predictions",
+        "attention",
+        "lens",
+        "attribution",
+        "memories",
+        "query_key",
+        "tree",
+        "gating",
+    ] {
         sentence(&world.figure(name));
     }
 }
@@ -1251,6 +1328,150 @@ fn memories_of_another_model_say_where_to_look() {
     let mut world = World::new();
     world.net.kind = "decoder".to_owned();
     assert!(sentence(&world.figure("memories")).contains("decoder"));
+}
+
+/// The cells whose hover begins so.
+fn told<'a>(figure: &'a Figure, begin: &str) -> Vec<&'a Cell> {
+    cells(figure).into_iter().filter(|cell| cell.hover.starts_with(begin)).collect()
+}
+
+#[test]
+fn a_tuple_stands_in_the_lane_of_its_register_and_picks_its_symbol() {
+    let figure = World::new().figure("gating");
+    for (at, (register, symbol)) in
+        [(0, "c"), (1, "d"), (0, "d"), (0, "d"), (1, "c"), (0, "d")].into_iter().enumerate()
+    {
+        let cells = told(&figure, &format!("tuple {at}, "));
+        let (glyph, answers) = (cells[0], &cells[1..]);
+        assert_eq!(glyph.text, symbol);
+        assert_eq!(glyph.pick, Pick::Query(4 * at + 2));
+        let middle = [0, 1].map(|i| f64::midpoint(glyph.from[i], glyph.to[i]).floor());
+        assert_eq!(middle, [at as f64, f64::from(register)]);
+        // What stores is filled, what is ignored is hollow.
+        assert_eq!(glyph.fill == Some(LIGHT.paper), [2, 4, 5].contains(&at), "tuple {at}");
+        let wrong = at == 4;
+        assert_eq!(
+            answers[0].text,
+            if wrong {
+                "≠ e"
+            } else if at == 5 {
+                "e"
+            } else {
+                "f"
+            }
+        );
+        assert_eq!(answers[0].stroke.is_some(), wrong);
+    }
+    assert_eq!(
+        told(&figure, "tuple 2, ")[0].hover,
+        "tuple 2, Ignore a d: it is compared with c, so the answer is “f”; a keeps what it holds\nthe network says “f” with probability 0.970\na decoder reads from its key: store, a; from its value: d"
+    );
+}
+
+#[test]
+fn bands_last_as_long_as_their_content_and_mark_what_is_decoded_wrongly() {
+    let figure = World::new().figure("gating");
+    let bands = |begin: &str| -> Vec<(f64, f64, String)> {
+        let cells = cells(&figure).into_iter().filter(|cell| cell.hover.contains(begin));
+        cells.map(|c| (c.from[0].round(), c.to[0].round(), c.text.clone())).collect()
+    };
+    // Ends lie at the middle of a tuple, half a column further on: rounded up.
+    let text = str::to_owned;
+    assert_eq!(bands("a holds"), [(1.0, 3.0, text("c")), (4.0, 6.0, text("d"))]);
+    assert_eq!(bands("b holds"), [(1.0, 1.0, text("empty")), (2.0, 6.0, text("d"))]);
+    assert_eq!(
+        bands("in a, "),
+        [(1.0, 2.0, text("c")), (3.0, 3.0, text("≠ d")), (4.0, 6.0, text("d"))]
+    );
+    let wrong = told(&figure, "after tuple 2 the decoder finds d in a, but it holds c");
+    assert_eq!(wrong[0].stroke, Some(LIGHT.ink));
+    let plain = World::new().figure_with("gating", &[("decoded", "false")]);
+    assert!(cells(&plain).iter().all(|cell| !cell.hover.contains("decoder finds")));
+}
+
+/// The lines of a width at the height of gates of a lane, with the x of both ends.
+fn leaves(figure: &Figure, width: f32) -> Vec<[[f64; 2]; 2]> {
+    let leaf = |mark: &Mark| match mark {
+        Mark::Line { points, width: w, .. } if points.len() == 2 && *w == width => {
+            Some([points[0], points[1]])
+        }
+        _ => None,
+    };
+    figure.plots[0].marks.iter().filter_map(leaf).collect()
+}
+
+#[test]
+fn the_leaves_of_a_gate_stand_as_open_as_was_measured() {
+    let figure = World::new().figure("gating");
+    let opening = |[hinge, tip]: [[f64; 2]; 2], leaf: f64| 1.0 - (tip[0] - hinge[0]).abs() / leaf;
+    let told = leaves(&figure, 2.4);
+    assert_eq!(told.len(), 6, "two leaves for each of three gates that reads tell of");
+    assert_eq!(leaves(&figure, 1.2).len(), 4, "one gate that was asked, two that nobody tells of");
+    let leaf = (told[0][0][0] - 0.5).abs();
+    let expected =
+        [0.95, 0.1, 0.8].map(|open: f64| 1.0 - (open * std::f64::consts::FRAC_PI_2).cos());
+    for (pair, expected) in told.chunks(2).zip(expected) {
+        assert!(pair.iter().all(|l| (opening(*l, leaf) - expected).abs() < 1e-9), "{pair:?}");
+    }
+    // An arrow leads through those that are more open than shut.
+    let arrows = figure.plots[0].marks.iter().filter(|m| matches!(m, Mark::Arrow { .. })).count();
+    assert_eq!(arrows, 3);
+    let hover = |at: usize| told_of_gate(&figure, at);
+    assert_eq!(
+        hover(2),
+        "input gate of tuple 2: shut, 0.100 (1: later answers are as if d had been stored, 0: as if not; tuple 3 tells)\nwith Store in the keys alone, and everything else as it is, the answer goes 0.700 of the way to the other one"
+    );
+    assert!(hover(1).contains("asked by Ignore b d in place of tuple 4"), "{}", hover(1));
+    assert!(hover(1).contains("undefined"));
+    assert!(hover(4).contains("no read tells") && hover(4).contains("by 0.250 logits"));
+}
+
+fn told_of_gate(figure: &Figure, at: usize) -> String {
+    told(figure, &format!("input gate of tuple {at}: "))[0].hover.clone()
+}
+
+#[test]
+fn the_output_gate_is_drawn_from_the_selected_read_to_what_it_looks_at() {
+    let mut world = World::new();
+    // The sequence is longer than its tuples: the last one is meant.
+    world.selection.query = Some(39);
+    let looks = |figure: &Figure| -> Vec<(f64, f32, Dash)> {
+        let curve = |mark: &Mark| match mark {
+            Mark::Line { points, width, dash, .. } if points.len() > 2 => {
+                Some((points[points.len() - 1][0], *width, *dash))
+            }
+            _ => None,
+        };
+        figure.plots[0].marks.iter().filter_map(curve).collect()
+    };
+    let figure = world.figure("gating");
+    let drawn = looks(&figure);
+    // Mean over heads: 0.15 to tuple 0, 0.8 to tuple 3, too little to tuple 1.
+    assert_eq!(
+        drawn.iter().map(|l| (l.0, l.2)).collect::<Vec<_>>(),
+        [(0.5, Dash::Dashed), (3.5, Dash::Solid)]
+    );
+    assert!((drawn[0].1 - (0.6 + 3.0 * 0.15)).abs() < 1e-5 && (drawn[1].1 - 3.0).abs() < 1e-5);
+    let said = told(
+        &figure,
+        "attention from tuple 5 to tuple 3, mean over heads 0.800 (head 0: 0.900, head 1: 0.700)",
+    );
+    assert_eq!(said[0].pick, Pick::QueryKey { query: 22, key: 14 });
+    world.selection.query = Some(2);
+    assert!(looks(&world.figure("gating")).is_empty());
+}
+
+#[test]
+fn the_matrix_of_registers_says_who_looks_at_whose_address() {
+    let mut world = World::new();
+    let matrix = |world: &World| -> Vec<String> {
+        let figure = world.figure("gating");
+        told(&figure, "reads of ").iter().map(|cell| cell.text.clone()).collect()
+    };
+    assert_eq!(matrix(&world), ["0.80", "0.10", "0.20", ""]);
+    // A narrow panel has the lanes alone.
+    world.size = [300.0, 300.0];
+    assert!(matrix(&world).is_empty());
 }
 
 #[test]

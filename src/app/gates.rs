@@ -1,0 +1,111 @@
+//! The row above the gating panel: say something else in the selected tuple, and see what every panel answers.
+
+use egui::Ui;
+
+use crate::record::batch::Row;
+use crate::record::tuples::{Said, Tuple, Tuples};
+use crate::task::Source;
+
+use super::action::Action;
+use super::state::Lab;
+
+/// What of a tuple is said otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Store instead of Ignore, or the reverse.
+    Instruction,
+    /// The next register of the sequence.
+    Register,
+    /// The next symbol of the sequence.
+    Symbol,
+}
+
+/// The tuple that the selected query is in, or the last one.
+fn selected(lab: &Lab) -> Option<(Tuples, usize)> {
+    let tuples = lab.run()?.bench.source.tuples(&lab.prompt)?;
+    let last = tuples.list.len().checked_sub(1)?;
+    let at = lab.selection.query.map_or(last, |query| tuples.at(query).unwrap_or(0));
+    Some((tuples, at))
+}
+
+pub fn controls(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
+    let mut actions = Vec::new();
+    let Some((tuples, at)) = selected(lab) else { return actions };
+    let buttons = [
+        (
+            Change::Instruction,
+            "Flip Store/Ignore",
+            "Store in this tuple instead of Ignore, or the reverse. Answers that were shown rightly are shown rightly again.",
+        ),
+        (Change::Register, "Next register", "Give this tuple the next register of the sequence."),
+        (Change::Symbol, "Next symbol", "Give this tuple the next symbol of the sequence."),
+    ];
+    ui.horizontal_wrapped(|ui| {
+        ui.weak(format!("tuple {at}"));
+        for (change, name, help) in buttons {
+            let possible = said(lab.run().map(|run| &*run.bench.source), &tuples, at, change);
+            ui.add_enabled_ui(possible.is_some(), |ui| {
+                if ui.button(name).on_hover_text(help).clicked() {
+                    actions.push(Action::Retell(change));
+                }
+            });
+        }
+    });
+    actions
+}
+
+/// The sequence in view with one thing in the selected tuple said otherwise; `None` where it cannot be.
+pub fn retold(lab: &Lab, change: Change) -> Option<Vec<u32>> {
+    let source = &*lab.run()?.bench.source;
+    let (tuples, at) = selected(lab)?;
+    let (position, token) = said(Some(source), &tuples, at, change)?;
+    let mut tokens = lab.prompt.tokens.clone();
+    *tokens.get_mut(position)? = token;
+    let now = source.tuples(&Row { tokens: tokens.clone(), ..Row::default() })?;
+    // An answer that was right stays right; a wrong one, or a mask, stays what it is.
+    for (before, after) in tuples.list.iter().zip(&now.list) {
+        let answer = |tuple: &Tuple| source.token_of(Said::Answer(tuple.same));
+        let shown = before.answer_at.and_then(|position| tokens.get_mut(position));
+        if let (Some(shown), Some(right)) = (shown, answer(after))
+            && answer(before) == Some(*shown)
+        {
+            *shown = right;
+        }
+    }
+    Some(tokens)
+}
+
+/// The position that changes, and its new token.
+fn said(
+    source: Option<&dyn Source>,
+    tuples: &Tuples,
+    at: usize,
+    change: Change,
+) -> Option<(usize, u32)> {
+    let (source, tuple) = (source?, tuples.list.get(at)?);
+    let of = |each: fn(&Tuple) -> usize| tuples.list.iter().map(each).collect::<Vec<usize>>();
+    let (position, said) = match change {
+        Change::Instruction => (tuple.instruction_at?, Said::Instruction(!tuple.store?)),
+        Change::Register => {
+            let next = next(of(|tuple| tuple.register), tuple.register);
+            (tuple.register_at, Said::Register(next))
+        }
+        Change::Symbol => {
+            (tuple.symbol_at, Said::Symbol(next(of(|tuple| tuple.symbol), tuple.symbol)))
+        }
+    };
+    let is_known = |said: &Said| source.token_of(*said).is_some();
+    let first = match said {
+        Said::Register(_) => Said::Register(0),
+        _ => Said::Symbol(0),
+    };
+    let said = if is_known(&said) { said } else { first };
+    Some((position, source.token_of(said)?))
+}
+
+/// The next number of a list after one of them, from its end to its beginning; if there is no other, the next of all.
+fn next(mut all: Vec<usize>, now: usize) -> usize {
+    all.sort_unstable();
+    let above = all.iter().find(|number| **number > now);
+    above.or(all.first().filter(|first| **first != now)).copied().unwrap_or(now + 1)
+}

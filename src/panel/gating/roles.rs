@@ -1,0 +1,153 @@
+//! Beside the lanes: which register's reads look at which register's address, and the output gate of the read in view.
+
+use crate::figure::color::{Color, ColorMap};
+use crate::figure::{Anchor, Cell, Mark, Pick};
+use crate::panel::answer::number;
+use crate::panel::{View, ink};
+
+use super::facts::Facts;
+use super::lanes::{Lanes, Words};
+use super::words;
+
+/// Colours of attention; numbers stand upon them.
+const MAP: ColorMap = ColorMap::Cividis;
+/// From the lanes to what stands beside them, and the height of a line of text, in points.
+const GAP: f32 = 16.0;
+const LINE: f32 = 9.0;
+/// The largest side of a cell, in points.
+const LARGEST: f32 = 24.0;
+
+/// Places beside the lanes, in points from their upper right corner.
+struct Beside<'a> {
+    view: &'a View<'a>,
+    facts: &'a Facts,
+    lanes: &'a Lanes<'a>,
+}
+
+pub fn marks<'a>(view: &'a View<'a>, facts: &'a Facts, lanes: &'a Lanes<'a>) -> Vec<Mark> {
+    let beside = Beside { view, facts, lanes };
+    let (mut marks, below) = beside.matrix();
+    marks.extend(beside.output_gate(below + 10.0));
+    marks
+}
+
+impl Beside<'_> {
+    fn place(&self, x: f32, y: f32) -> [f64; 2] {
+        [self.lanes.right() + self.lanes.dx(GAP + x), self.lanes.dy(y)]
+    }
+
+    fn width(&self) -> f32 {
+        self.lanes.side - GAP
+    }
+
+    fn line(&self, y: f32, text: &str, color: Color) -> Option<Mark> {
+        let words = Words { color, anchor: Anchor::Left, width: self.width(), height: LINE };
+        self.lanes.text(self.place(0.0, y), text, &words)
+    }
+
+    /// The matrix with its heading, and where it ends.
+    fn matrix(&self) -> (Vec<Mark>, f32) {
+        let (palette, facts) = (self.view.palette, self.facts);
+        let count = facts.registers.len();
+        let mut marks = Vec::new();
+        marks.extend(self.line(-4.0, "Reads of a register (row) attend to", palette.ink));
+        marks.extend(self.line(5.0, "the address of a register (column)", palette.ink));
+        let names = 26.0;
+        let side = ((self.width() - names) / count.max(1) as f32).min(LARGEST);
+        let (left, top) = (names, 22.0);
+        let name = |register: usize, x: f32, y: f32, anchor| {
+            let width = if anchor == Anchor::Right { names } else { side };
+            let words = Words { color: palette.faint, anchor, width, height: side };
+            self.lanes.text(self.place(x, y), &facts.registers[register], &words)
+        };
+        let mut cells = Vec::new();
+        for read in 0..count {
+            let y = top + side * read as f32;
+            marks.extend(name(read, left - 3.0, y + 0.5 * side, Anchor::Right));
+            let over = left + side * (read as f32 + 0.5);
+            marks.extend(name(read, over, top - 5.0, Anchor::Center));
+            for of in 0..count {
+                let x = left + side * of as f32;
+                cells.push(self.cell(read, of, [x, y], side));
+            }
+        }
+        marks.push(Mark::Cells(cells));
+        (marks, top + side * count as f32)
+    }
+
+    fn cell(&self, read: usize, of: usize, [x, y]: [f32; 2], side: f32) -> Cell {
+        let facts = self.facts;
+        let count = facts.registers.len();
+        let (attention, score) =
+            (facts.role_attention[read * count + of], facts.role_score[read * count + of]);
+        let fill = attention.is_finite().then(|| MAP.at(attention.clamp(0.0, 1.0)));
+        let text = if fill.is_some() { format!("{attention:.2}") } else { String::new() };
+        Cell {
+            from: self.place(x, y),
+            to: self.place(x + side, y + side),
+            text,
+            fill,
+            stroke: Some(self.view.palette.paper),
+            ink: fill.map_or(self.view.palette.ink, ink::text_on),
+            pick: Pick::Nothing,
+            hover: format!(
+                "reads of {} attend to the tuple that stored what {} holds: mean attention {} over held-out sequences and heads, mean logit {}",
+                facts.registers[read],
+                facts.registers[of],
+                number(attention),
+                number(score)
+            ),
+        }
+    }
+
+    /// Attention to the right address, and beside it what the query does, as bars from 0 to 1.
+    fn output_gate(&self, top: f32) -> Vec<Mark> {
+        let (palette, facts, read) = (self.view.palette, self.facts, self.facts.selected);
+        let Some(tuple) = facts.tuples.get(read) else { return Vec::new() };
+        let mut marks = Vec::new();
+        let title = format!("Output gate of tuple {read}");
+        marks.extend(self.line(top, &title, palette.ink));
+        marks.extend(self.line(top + LINE, &words::spelled(facts, tuple), palette.faint));
+        let address = tuple.source.map_or(f32::NAN, |source| facts.attention(read, source));
+        let looked = match tuple.source {
+            Some(source) => words::attention(facts, read, source),
+            None => "nothing is held yet, so there is no address to look at".to_owned(),
+        };
+        let bars = [
+            ("attention to its address", address, looked),
+            ("effect of its query", tuple.output.effect, words::output_gate(facts, read)),
+        ];
+        for (i, (what, value, hover)) in bars.into_iter().enumerate() {
+            let y = top + 2.3 * LINE + 2.4 * LINE * i as f32;
+            marks.extend(self.bar(y, what, value, hover));
+        }
+        marks
+    }
+
+    fn bar(&self, y: f32, what: &str, value: f32, hover: String) -> Vec<Mark> {
+        let palette = self.view.palette;
+        let said = if value.is_finite() { format!("{value:.2}") } else { "undefined".to_owned() };
+        let mut marks: Vec<Mark> =
+            self.line(y, &format!("{what}: {said}"), palette.ink).into_iter().collect();
+        let (top, bottom) = (y + 0.6 * LINE, y + 1.2 * LINE);
+        let share = if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 };
+        marks.push(Mark::Rect {
+            from: self.place(0.0, top),
+            to: self.place(share * self.width(), bottom),
+            fill: Some(ink::QUERY),
+            stroke: None,
+            width: 0.0,
+        });
+        marks.push(Mark::Cells(vec![Cell {
+            from: self.place(0.0, top),
+            to: self.place(self.width(), bottom),
+            text: String::new(),
+            fill: None,
+            stroke: Some(palette.faint),
+            ink: palette.ink,
+            pick: Pick::Nothing,
+            hover,
+        }]));
+        marks
+    }
+}
