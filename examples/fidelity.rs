@@ -362,10 +362,12 @@ fn report(options: &Options) -> Result<()> {
         comparisons.push(Comparison::new(name, tolerance, theirs, runs(options, name)?)?);
     }
     let layers = [runs(options, LAYERS[0])?, runs(options, LAYERS[1])?];
-    let text = document(&comparisons, &layers);
+    let mut text = document(&comparisons, &layers);
     let page = Page { size: [519.0, 330.0], ..Page::column() };
     let picture = render(&picture(&comparisons), &page, Format::Svg)?;
-    save(&options.docs.join("fidelity.md"), text.as_bytes(), true)?;
+    let path = options.docs.join("fidelity.md");
+    text.push_str(&written_by_hand(&path));
+    save(&path, text.as_bytes(), true)?;
     save(&options.docs.join("fidelity.svg"), &picture, true)?;
     println!("written: fidelity.md and fidelity.svg in {}", options.docs.display());
     Ok(())
@@ -623,4 +625,12 @@ fn plot(comparison: &Comparison, index: usize) -> Plot {
         legend: if index == 0 { legend } else { Vec::new() },
         ..Plot::default()
     }
+}
+
+/// What stands in the document below this line is kept.
+const BY_HAND: &str = "<!-- written by hand from here on -->";
+
+fn written_by_hand(path: &Path) -> String {
+    let before = std::fs::read_to_string(path).unwrap_or_default();
+    before.find(BY_HAND).map_or_else(String::new, |at| format!("\n{}", &before[at..]))
 }

@@ -7,9 +7,10 @@
 use std::sync::OnceLock;
 
 use super::causal::effect::{LEAST_CONTRAST, Metric, Rule, counted};
-use super::causal::{Pairs, Seen, Side, Spot, Stage, patch};
+use super::causal::{Pairs, Part, Seen, Side, Spot, Stage, patch};
 use super::{Answer, Mean, Probe, Scene, Scope, Subject};
-use crate::nn::edit::Edit;
+use crate::nn::edit::{At, Edit};
+use crate::record;
 use crate::record::batch::NO_TARGET;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
@@ -36,7 +37,9 @@ crate::knobs! {
 /// gate's own effect minus that of the other one), `content_values` (of values where the stored symbol is another),
 /// `content_keys_queries` (of keys and query there, which should do nothing), `gate_null` (mean size of the effects of
 /// query and values where a Store is denied), `gate_specificity` (mean size of what denying does to reads of another
-/// register, in units of the effect on its own), `gate_pairs` (share of all pairs that count).
+/// register, in units of the effect on its own), `input_gate_tuple` (as `input_gate`, of the keys at all positions of the
+/// tuple: a network may keep the address elsewhere than where the tuple is bound), `gate_pairs` (share of all pairs that
+/// count).
 #[derive(Default)]
 pub struct Gates {
     settings: Settings,
@@ -45,7 +48,7 @@ pub struct Gates {
 }
 
 /// Names of the columns, in order.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "input_gate",
     "output_gate",
     "role_addressability",
@@ -55,6 +58,7 @@ const NAMES: [&str; 10] = [
     "content_keys_queries",
     "gate_null",
     "gate_specificity",
+    "input_gate_tuple",
     "gate_pairs",
 ];
 
@@ -168,6 +172,8 @@ struct Found {
     /// The same where an Ignore is admitted.
     admit: [Tests; 2],
     deny_values: Tests,
+    /// Of the keys at all positions of the tuple: denied and admitted.
+    whole_tuple: [Tests; 2],
     role: Tests,
     /// Effects of the query and of keys at the read where its register is another.
     output: [Tests; 2],
@@ -197,7 +203,7 @@ impl Tests {
 
 impl Found {
     /// In the order of [`NAMES`]; NaN where no pair counts.
-    fn numbers(&self) -> [f64; 10] {
+    fn numbers(&self) -> [f64; 11] {
         // Each of the two ways to gate what is stored weighs the same.
         let input = |of: usize| f64::midpoint(self.deny[of].mean(), self.admit[of].mean());
         let specificity = self.bystander / self.contrast;
@@ -211,6 +217,7 @@ impl Found {
             self.content_keys_queries.mean(),
             f64::midpoint(self.deny[1].size(), self.deny_values.size()),
             specificity,
+            f64::midpoint(self.whole_tuple[0].mean(), self.whole_tuple[1].mean()),
             self.counted as f64 / self.pairs as f64,
         ]
     }
@@ -224,41 +231,64 @@ impl Gates {
         let mut found = Found::default();
         let bench = Bench { subject, layer };
         if let Some(pairs) = &drawn.deny {
-            let ([keys, queries, values], contrast) = bench.tests(
-                pairs,
-                [&[(Point::K, "store")], &[(Point::Q, "read")], &[(Point::V, "store")]],
-                &mut found,
-            )?;
+            let patches: [Patch<'_>; 4] = [
+                &[(Point::K, Place("store"))],
+                &[(Point::Q, Place("read"))],
+                &[(Point::V, Place("store"))],
+                &[(Point::K, Tuple("store"))],
+            ];
+            let ([keys, queries, values, tuple], contrast) =
+                bench.tests(pairs, patches, &mut found)?;
             (found.deny, found.deny_values) = ([keys, queries], values);
+            found.whole_tuple[0] = tuple;
             found.contrast = contrast;
         }
         if let Some(pairs) = &drawn.admit {
-            let patches: [Patch<'_>; 2] = [&[(Point::K, "ignore")], &[(Point::Q, "read")]];
-            (found.admit, _) = bench.tests(pairs, patches, &mut found)?;
+            let patches: [Patch<'_>; 3] = [
+                &[(Point::K, Place("ignore"))],
+                &[(Point::Q, Place("read"))],
+                &[(Point::K, Tuple("ignore"))],
+            ];
+            let ([keys, queries, tuple], _) = bench.tests(pairs, patches, &mut found)?;
+            (found.admit, found.whole_tuple[1]) = ([keys, queries], tuple);
         }
         for pairs in drawn.role.iter().flatten() {
-            let ([keys], _) = bench.tests(pairs, [&[(Point::K, "store")]], &mut found)?;
+            let ([keys], _) = bench.tests(pairs, [&[(Point::K, Place("store"))]], &mut found)?;
             found.role.0.extend(keys.0);
         }
         if let Some(pairs) = &drawn.output {
-            let patches: [Patch<'_>; 2] = [&[(Point::Q, "read")], &[(Point::K, "read")]];
+            let patches: [Patch<'_>; 2] =
+                [&[(Point::Q, Place("read"))], &[(Point::K, Place("read"))]];
             (found.output, _) = bench.tests(pairs, patches, &mut found)?;
         }
         if let Some(pairs) = &drawn.content {
-            let patches: [Patch<'_>; 2] =
-                [&[(Point::V, "store")], &[(Point::K, "store"), (Point::Q, "read")]];
+            let patches: [Patch<'_>; 2] = [
+                &[(Point::V, Place("store"))],
+                &[(Point::K, Place("store")), (Point::Q, Place("read"))],
+            ];
             ([found.content_values, found.content_keys_queries], _) =
                 bench.tests(pairs, patches, &mut found)?;
         }
         if let Some(pairs) = &drawn.specificity {
-            found.bystander = bench.size(pairs, &[(Point::K, "store")], &mut found)?;
+            found.bystander = bench.size(pairs, &[(Point::K, Place("store"))], &mut found)?;
         }
         Ok(found)
     }
 }
 
 /// Points of the reading layer and the places where they are patched.
-type Patch<'a> = &'a [(Point, &'a str)];
+type Patch<'a> = &'a [(Point, Where)];
+
+/// Positions of a pair.
+#[derive(Clone, Copy)]
+enum Where {
+    /// One that the pair names.
+    Place(&'static str),
+    /// All of the tuple that it lies in.
+    Tuple(&'static str),
+}
+
+use Where::{Place, Tuple};
 
 struct Bench<'a> {
     subject: Subject<'a>,
@@ -310,16 +340,37 @@ impl Bench<'_> {
         let sites: Vec<Site> = points.iter().map(|(point, _)| site(*point)).collect();
         for part in stage.pairs.parts() {
             let other = part.capture(self.subject, Side::Other, &[], &sites)?;
-            let edit = |(point, place): &(Point, &str)| -> Result<Edit> {
+            let edit = |(point, place): &(Point, Where)| -> Result<Edit> {
                 let from = other.get(&site(*point));
                 let from =
                     from.ok_or_else(|| Error::usage("this network has no attention to ask"))?;
-                let at = stage.pairs.positions(part, &Spot::Named((*place).to_owned()))?;
-                Ok(patch(site(*point), None, at, from))
+                Ok(patch(site(*point), None, self.positions(stage, part, *place)?, from))
             };
             let edits: Vec<Edit> = points.iter().map(edit).collect::<Result<_>>()?;
             seen.extend(stage.run(part, &edits)?);
         }
         Ok(seen)
     }
+
+    fn positions(&self, stage: &Stage<'_>, part: &Part, place: Where) -> Result<At> {
+        let (Place(name) | Tuple(name)) = place;
+        let named = stage.pairs.positions(part, &Spot::Named(name.to_owned()))?;
+        let (At::PerRow(rows), Tuple(_)) = (&named, place) else { return Ok(named) };
+        let widened = rows.iter().enumerate().map(|(i, places)| {
+            let tuples = self.subject.source.tuples(&part.batch(Side::Base).row(i));
+            let positions = |at: &usize| {
+                let list = tuples.iter().flat_map(|tuples| &tuples.list);
+                let mut own = list.map(of_tuple).filter(|own| own.contains(at));
+                own.next().unwrap_or_else(|| vec![*at])
+            };
+            places.iter().flat_map(positions).collect()
+        });
+        Ok(At::PerRow(widened.collect()))
+    }
+}
+
+/// The positions of a tuple.
+fn of_tuple(tuple: &record::tuples::Tuple) -> Vec<usize> {
+    let always = [tuple.register_at, tuple.symbol_at];
+    always.into_iter().chain(tuple.instruction_at).chain(tuple.answer_at).collect()
 }

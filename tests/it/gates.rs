@@ -162,6 +162,7 @@ fn a_network_that_gates_by_construction_passes_all_seven() {
             ("content_keys_queries", 0.0),
             ("gate_null", 0.0),
             ("gate_specificity", 0.0),
+            ("input_gate_tuple", 1.0),
             ("gate_pairs", 1.0),
         ],
     );
