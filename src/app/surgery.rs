@@ -35,6 +35,9 @@ struct Deed {
     spell: fn(&str, &str) -> String,
 }
 
+/// Of the attention alone.
+const RENORMALISE: &str = "cut edges, renormalise";
+
 const DEEDS: &[Deed] = &[
     Deed {
         name: "set to zero",
@@ -73,7 +76,7 @@ const DEEDS: &[Deed] = &[
         spell: |place, rows| format!("add {place} {rows}"),
     },
     Deed {
-        name: "cut edges, renormalise",
+        name: RENORMALISE,
         more: None,
         help: "Attention weights are set to zero and the others of the row raised to sum to one.",
         spell: |place, _| format!("cut {place} renormalised"),
@@ -178,11 +181,18 @@ impl Surgery {
         ui.horizontal_wrapped(|ui| {
             let name = |i: usize| DEEDS[i].name.to_owned();
             let before = self.deed;
-            let combo = ComboBox::from_id_salt("deed")
-                .selected_text(name(self.deed))
-                .show_index(ui, &mut self.deed, DEEDS.len(), name);
+            let combo = ComboBox::from_id_salt("deed").selected_text(name(self.deed)).show_index(
+                ui,
+                &mut self.deed,
+                DEEDS.len(),
+                name,
+            );
             combo.on_hover_text(DEEDS[self.deed].help).accessible_name("What happens");
             if before != self.deed {
+                if DEEDS[self.deed].name == RENORMALISE {
+                    let pattern = POINTS.iter().position(|(p, _)| *p == Point::Pattern);
+                    self.point = pattern.unwrap_or(self.point);
+                }
                 self.more = DEEDS[self.deed].more.map_or("", |(_, value)| value).to_owned();
             }
             let layers = bench.net.heads.len();
@@ -193,9 +203,12 @@ impl Surgery {
                 .show_index(ui, &mut self.layer, layers, |i| format!("layer {i}"));
             combo.accessible_name("Layer of the place");
             let name = |i: usize| POINTS[i].1;
-            let combo = ComboBox::from_id_salt("point")
-                .selected_text(name(self.point))
-                .show_index(ui, &mut self.point, POINTS.len(), |i| name(i).to_owned());
+            let combo = ComboBox::from_id_salt("point").selected_text(name(self.point)).show_index(
+                ui,
+                &mut self.point,
+                POINTS.len(),
+                |i| name(i).to_owned(),
+            );
             combo.accessible_name("Point");
             let heads = bench.net.heads.get(self.layer).copied().unwrap_or(0);
             if !POINTS[self.point].0.by_head() {
@@ -224,7 +237,13 @@ impl Surgery {
         };
         ui.horizontal_wrapped(|ui| {
             let edges = POINTS[self.point].0 == Point::Pattern;
-            field(ui, &mut self.positions, if edges { "queries" } else { "positions" }, "all", 50.0);
+            field(
+                ui,
+                &mut self.positions,
+                if edges { "queries" } else { "positions" },
+                "all",
+                50.0,
+            );
             if edges {
                 field(ui, &mut self.keys, "keys", "all", 50.0);
             }
@@ -349,7 +368,8 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
             if button.clicked() {
                 actions.push(Action::Lift(what.clone()));
             }
-            ui.label(what.to_string());
+            // What is patched from can be a long sequence.
+            ui.add(Label::new(what.to_string()).truncate());
         });
     }
     if list.len() > 1 && ui.button("Lift all").clicked() {

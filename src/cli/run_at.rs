@@ -64,9 +64,9 @@ impl Asked {
         let cuts = self.cut.iter().map(|place| format!("zero {place}"));
         let vocab = run.instrument.source().vocab();
         let all = cuts.chain(self.intervene.iter().cloned());
-        run.interventions = all.map(|what| {
-            Intervention::written(&what, vocab).map_err(|e| e.context("--intervene"))
-        }).collect::<Result<_>>()?;
+        run.interventions = all
+            .map(|what| Intervention::written(&what, vocab).map_err(|e| e.context("--intervene")))
+            .collect::<Result<_>>()?;
         Ok(run)
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::figure::color::{Color, ColorMap, fraction};
 use crate::figure::{
-    Anchor, Axis, Cell, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Patch, Pick, Plot, Ticks,
+    Anchor, Axis, Cell, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Patch, Pick, Plot,
+    Ticks,
 };
 use crate::record::array::Array;
 use crate::record::intervention::{How, Intervention, Place, Point, Site};
@@ -136,8 +137,7 @@ impl Patching {
         let stacked = maps.iter().filter(|map| map.wide).count().max(1);
         // What the title, the pair and the gaps between plots leave.
         let height = (view.size[1] - STRIP - 44.0).max(40.0) / stacked as f32;
-        let maps: Vec<Plot> =
-            maps.into_iter().map(|map| Plot { weight: height, ..map }).collect();
+        let maps: Vec<Plot> = maps.into_iter().map(|map| Plot { weight: height, ..map }).collect();
         let side_by_side = maps.iter().filter(|map| !map.wide).count().max(1);
         let mut plots = vec![strip];
         plots.extend(maps);
@@ -362,7 +362,7 @@ impl Shown {
         for (y, name) in [(1.5, "base"), (2.6, "counterfactual")] {
             let (text, color) = (name.to_owned(), view.palette.ink);
             let at = [-0.25, y];
-            marks.push(Mark::Text { at, text, color, anchor: Anchor::Right, size: 8.0 });
+            marks.push(Mark::Text { at, text, color, anchor: Anchor::Right, size: 7.0 });
         }
         Plot {
             x: Axis { range: (-names, width), ticks: Ticks::Hidden, ..Axis::default() },
@@ -390,7 +390,7 @@ impl Shown {
 /// Height of the pair, in points; maps have what is left.
 const STRIP: f32 = 46.0;
 /// Room for the names of its rows, in points.
-const NAMES: f32 = 64.0;
+const NAMES: f32 = 58.0;
 
 fn text(color: Color, at: [f64; 2], text: &str) -> Mark {
     Mark::Text { at, text: text.to_owned(), color, anchor: Anchor::Center, size: 8.0 }
@@ -732,7 +732,7 @@ impl Sheet<'_> {
         let known = values.iter().enumerate().filter(|(_, value)| value.is_finite());
         let mark = |(i, value): (usize, &f32)| Mark::Text {
             at: [(i % columns) as f64 + 0.5, (i / columns) as f64 + 0.5],
-            text: format!("{value:.2}"),
+            text: short(*value),
             color: ink::text_on(map.at(fraction(*value, range, false))),
             anchor: Anchor::Center,
             size: 8.0,
@@ -749,6 +749,12 @@ impl Sheet<'_> {
             Metric::RecoveredLoss => "share recovered",
         }
     }
+}
+
+/// Two digits after the point, and no minus before a zero.
+fn short(value: f32) -> String {
+    let text = format!("{value:.2}").replace('-', "−");
+    if text == "−0.00" { "0.00".to_owned() } else { text }
 }
 
 fn numbers(count: usize) -> Arc<[String]> {

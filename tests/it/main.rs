@@ -23,6 +23,7 @@ mod nn;
 mod optim;
 mod panels;
 mod parts;
+mod patching;
 mod probes;
 mod room;
 mod session;

@@ -1404,6 +1404,7 @@ fn words_of(mark: &Mark) -> String {
             let (fill, stroke) = (maybe(fill), maybe(stroke));
             format!("rect     {} {} fill {fill} stroke {stroke}", point(*from), point(*to))
         }
+        Mark::Hatch { from, to, .. } => format!("hatch    {} {}", point(*from), point(*to)),
         Mark::Arrow { from, to, .. } => format!("arrow    {} {}", point(*from), point(*to)),
         Mark::Text { at, text, .. } => format!("text     {} {text}", point(*at)),
         Mark::Upright { x, color, dash, .. } => {
