@@ -98,14 +98,14 @@ pub struct Surgery {
     /// Of the attention pattern alone.
     keys: String,
     more: String,
-    /// The intervention as it is spelled, for as long as the form above says the same.
+    /// The intervention as it is spelled; the choices above write it, and a hand may.
     spelled: String,
     composed: String,
     wrong: Option<String>,
     /// Lists under their names.
     pub lists: Vec<List>,
     name: String,
-    /// What was in force before a list was loaded or everything lifted.
+    /// What was in force before a list was loaded.
     before: Option<Vec<Intervention>>,
 }
 
@@ -122,6 +122,7 @@ impl Surgery {
             "Acts on the step in view only: training is not touched."
         });
         in_force(ui, lab, &mut actions);
+        self.saved(ui, lab, &run.bench, &mut actions);
         ui.separator();
         ui.strong("Cut a head");
         heads(ui, lab, &run.bench.net.heads, &mut actions);
@@ -131,9 +132,6 @@ impl Surgery {
         ui.separator();
         ui.strong("Freeze a matrix");
         tensors(ui, lab, &run.bench.trained, &mut actions);
-        ui.separator();
-        ui.strong("Saved lists");
-        self.saved(ui, lab, &run.bench, &mut actions);
         actions
     }
 

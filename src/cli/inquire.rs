@@ -249,12 +249,21 @@ pub fn long_answer(run: &mut RunAt, call: &ProbeCall) -> Result<Found> {
     Ok(Found { step: run.weights.step, done, total: 1, reading, ended: true })
 }
 
+/// Ctrl-C was pressed.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+fn listen() -> Result<()> {
+    static LISTENS: AtomicBool = AtomicBool::new(false);
+    if LISTENS.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    ctrlc::set_handler(|| STOPPED.store(true, Ordering::Relaxed))
+        .map_err(|e| Error::system(format!("cannot listen for Ctrl-C: {e}")))
+}
+
 /// The answer, under a progress bar; false where Ctrl-C ended it before the end.
 fn asked(run: &mut RunAt, inquiry: &dyn Inquiry) -> Result<(Reading, bool)> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    let stop = stopped.clone();
-    ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
-        .map_err(|e| Error::system(format!("cannot listen for Ctrl-C: {e}")))?;
+    listen()?;
     // Drawn on standard error, and only where that is a terminal.
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} passes, {eta} left") {
@@ -263,12 +272,12 @@ fn asked(run: &mut RunAt, inquiry: &dyn Inquiry) -> Result<(Reading, bool)> {
     let mut tell = |done: usize, total: usize, _: &dyn Fn() -> Result<Reading>| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
-        !stopped.load(Ordering::Relaxed)
+        !STOPPED.load(Ordering::Relaxed)
     };
     let prompt = run.prompt.clone();
     let reading = run.instrument.inquire(&run.weights, &prompt, inquiry, &mut tell);
     bar.finish_and_clear();
-    Ok((reading?, !stopped.load(Ordering::Relaxed)))
+    Ok((reading?, !STOPPED.load(Ordering::Relaxed)))
 }
 
 /// Cells of a map in the summary.

@@ -546,21 +546,21 @@ fn another_setting_ends_the_job_and_one_works_at_a_time() {
         harness.step();
         harness.step();
     };
-    choose(&mut harness, "pattern by cell");
+    choose(&mut harness, "heads by position");
     until(&mut harness, "a job works", |app| {
         assert!(app.lab.jobs.at_work() <= 1);
         app.lab.jobs.at_work() == 1
     });
     let started = harness.state().lab.jobs.started;
-    choose(&mut harness, "heads by position");
+    choose(&mut harness, "blocks");
     until(&mut harness, "the other map is whole", |app| {
         assert!(app.lab.jobs.at_work() <= 1, "two jobs at a time");
         is_whole(app) && app.lab.jobs.started == started + 1
     });
     let answers = &harness.state().lab.jobs.inquired.by_call;
-    let whole = answers.iter().find(|(key, _)| key.contains("heads_by_position")).unwrap();
+    let whole = answers.iter().find(|(key, _)| key.contains("blocks")).unwrap();
     let reading = whole.1.reading.as_ref().unwrap().as_ref().unwrap();
-    assert!(reading.array("effect.k_by_position").is_some());
+    assert!(reading.array("effect.resid_pre").is_some());
 }
 
 #[test]
@@ -629,7 +629,9 @@ fn a_click_on_the_map_shows_the_patched_run_in_all_panels_and_another_lifts_it()
         app.lab.readings.as_ref().is_some_and(|r| r.interventions == [what.clone()])
     });
     let readings = harness.state().lab.readings.clone().unwrap();
-    assert!(readings.by_call.values().all(Result::is_ok), "{:?}", readings.by_call);
+    for name in ["attention", "predictions"] {
+        assert!(readings.get(&ProbeCall::new(name)).unwrap().is_ok(), "{name}");
+    }
     // Another cell takes its place; the same one again is lifted; another sequence lifts it, too.
     let lab = &mut harness.state_mut().lab;
     let elsewhere = Patch { place: Place::head(0, 1), ..patch };
@@ -651,6 +653,7 @@ fn any_intervention_is_written_in_the_surgery_panel_and_a_wrong_one_is_explained
     harness.state_mut().lab.view(Some(20));
     harness.step();
     press(&mut harness, "Surgery");
+    press(&mut harness, "Maximise Surgery");
     let write = |harness: &mut Harness<'_, App>, text: &str| {
         let field = harness.get_by_role_and_label(Role::TextInput, "Intervention");
         field.set_text_value_accesskit(text);
