@@ -239,6 +239,10 @@ fn still_wanted(job: &Key, keys: &[Key], step: Option<u64>) -> bool {
 
 /// Shows what is known; returns what is not and nobody works on.
 fn recall(jobs: &mut Jobs, keys: &[Key]) -> Option<Key> {
+    if !keys.is_empty() {
+        let calls: Vec<String> = keys.iter().map(|key| key.call.key()).collect();
+        jobs.inquired.by_call.retain(|call, _| calls.contains(call));
+    }
     let mut wanted = None;
     for key in keys {
         let known = jobs.known(key).cloned();

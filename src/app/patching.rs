@@ -42,14 +42,15 @@ impl Row {
 
     /// Which pairs are compared.
     fn pairs(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab, pair: &str) -> bool {
-        const MINE: &str = "a text of mine";
+        const MINE: &str = "my text";
         let Some(run) = lab.run() else { return false };
         let kinds = run.bench.source.pair_kinds();
-        let first = kinds.first().map_or("no pairs of the task", |kind| kind.name);
+        let first = kinds.first().map_or("none of the task", |kind| kind.name);
         let of_task = if pair.is_empty() { first } else { pair };
         let shown = if self.written.is_some() { MINE } else { of_task };
         let mut chosen = None;
-        let combo = ComboBox::from_id_salt("pair").selected_text(words(shown));
+        let combo =
+            ComboBox::from_id_salt("pair").selected_text(format!("pairs: {}", words(shown)));
         let combo = combo.show_ui(ui, |ui| {
             for kind in kinds {
                 let on = self.written.is_none() && kind.name == of_task;

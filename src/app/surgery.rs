@@ -35,6 +35,9 @@ struct Deed {
     spell: fn(&str, &str) -> String,
 }
 
+/// Of the attention alone.
+const RENORMALISE: &str = "cut edges, renormalise";
+
 const DEEDS: &[Deed] = &[
     Deed {
         name: "set to zero",
@@ -73,7 +76,7 @@ const DEEDS: &[Deed] = &[
         spell: |place, rows| format!("add {place} {rows}"),
     },
     Deed {
-        name: "cut edges, renormalise",
+        name: RENORMALISE,
         more: None,
         help: "Attention weights are set to zero and the others of the row raised to sum to one.",
         spell: |place, _| format!("cut {place} renormalised"),
@@ -95,14 +98,14 @@ pub struct Surgery {
     /// Of the attention pattern alone.
     keys: String,
     more: String,
-    /// The intervention as it is spelled, for as long as the form above says the same.
+    /// The intervention as it is spelled; the choices above write it, and a hand may.
     spelled: String,
     composed: String,
     wrong: Option<String>,
     /// Lists under their names.
     pub lists: Vec<List>,
     name: String,
-    /// What was in force before a list was loaded or everything lifted.
+    /// What was in force before a list was loaded.
     before: Option<Vec<Intervention>>,
 }
 
@@ -119,6 +122,7 @@ impl Surgery {
             "Acts on the step in view only: training is not touched."
         });
         in_force(ui, lab, &mut actions);
+        self.saved(ui, lab, &run.bench, &mut actions);
         ui.separator();
         ui.strong("Cut a head");
         heads(ui, lab, &run.bench.net.heads, &mut actions);
@@ -128,9 +132,6 @@ impl Surgery {
         ui.separator();
         ui.strong("Freeze a matrix");
         tensors(ui, lab, &run.bench.trained, &mut actions);
-        ui.separator();
-        ui.strong("Saved lists");
-        self.saved(ui, lab, &run.bench, &mut actions);
         actions
     }
 
@@ -186,6 +187,10 @@ impl Surgery {
             );
             combo.on_hover_text(DEEDS[self.deed].help).accessible_name("What happens");
             if before != self.deed {
+                if DEEDS[self.deed].name == RENORMALISE {
+                    let pattern = POINTS.iter().position(|(p, _)| *p == Point::Pattern);
+                    self.point = pattern.unwrap_or(self.point);
+                }
                 self.more = DEEDS[self.deed].more.map_or("", |(_, value)| value).to_owned();
             }
             let layers = bench.net.heads.len();
@@ -361,7 +366,8 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
             if button.clicked() {
                 actions.push(Action::Lift(what.clone()));
             }
-            ui.label(what.to_string());
+            // What is patched from can be a long sequence.
+            ui.add(Label::new(what.to_string()).truncate());
         });
     }
     if list.len() > 1 && ui.button("Lift all").clicked() {

@@ -20,6 +20,7 @@ use crate::record::vocab::Vocab;
 
 use super::inquire::long_answer;
 use super::run_at::{Asked, RunAt};
+use super::train::interrupts;
 use super::{assignment, say};
 
 #[derive(Args)]
@@ -155,8 +156,10 @@ impl Figure {
             return Err(e.clone());
         }
         let mut inquired = Inquired::default();
-        for call in panel.inquiries(&net, &selection) {
-            let found = long_answer(run, &call)?;
+        let long = panel.inquiries(&net, &selection);
+        let interrupts = if long.is_empty() { crossbeam_channel::never() } else { interrupts()? };
+        for call in long {
+            let found = long_answer(run, &call, &interrupts)?;
             inquired.by_call.insert(call.key(), found);
         }
         let step = run.weights.step;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use crossbeam_channel::Receiver;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::figure::file::{self, save};
@@ -21,6 +22,7 @@ use crate::run::job::inquiry_of;
 use super::examine::{Format, as_json, as_npz, target};
 use super::run_at::{At, RunAt};
 use super::say;
+use super::train::interrupts;
 
 /// What all of these commands share.
 #[derive(Args)]
@@ -253,7 +255,7 @@ impl Common {
         }
         let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
         let mut run = self.at.open()?;
-        let (reading, whole) = asked(&mut run, &*inquiry)?;
+        let (reading, whole) = asked(&mut run, &*inquiry, &interrupts()?)?;
         let readings = Readings {
             step: run.weights.step,
             prompt: run.prompt.clone(),
@@ -278,7 +280,7 @@ impl Common {
         call: &ProbeCall,
     ) -> Result<ExitCode> {
         let mut run = self.at.open()?;
-        let (reading, whole) = asked(&mut run, inquiry)?;
+        let (reading, whole) = asked(&mut run, inquiry, &interrupts()?)?;
         let figure = tree_scrubbing::figure(&reading, run.weights.step);
         let width = 120.0 / file::MM_PER_POINT;
         let rows = figure.plots.len().div_ceil(figure.columns.max(1));
@@ -317,16 +319,19 @@ impl Common {
 ///
 /// # Errors
 /// As those of the inquiry.
-pub fn long_answer(run: &mut RunAt, call: &ProbeCall) -> Result<Found> {
-    let (reading, whole) = asked(run, &*inquiry_of(call)?)?;
+pub fn long_answer(run: &mut RunAt, call: &ProbeCall, interrupts: &Receiver<()>) -> Result<Found> {
+    let (reading, whole) = asked(run, &*inquiry_of(call)?, interrupts)?;
     let done = usize::from(whole);
     let reading = Some(Ok(Arc::new(reading)));
     Ok(Found { step: run.weights.step, done, total: 1, reading, ended: true })
 }
 
 /// The answer, under a progress bar; false where Ctrl-C ended it before the end.
-fn asked(run: &mut RunAt, inquiry: &dyn Inquiry) -> Result<(Reading, bool)> {
-    let interrupts = super::train::interrupts()?;
+fn asked(
+    run: &mut RunAt,
+    inquiry: &dyn Inquiry,
+    interrupts: &Receiver<()>,
+) -> Result<(Reading, bool)> {
     let mut stopped = false;
     // Drawn on standard error, and only where that is a terminal.
     let bar = ProgressBar::new(0);

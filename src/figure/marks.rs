@@ -139,7 +139,8 @@ fn decimated(run: &[[f32; 2]]) -> Vec<[f32; 2]> {
 const HATCH: f32 = 4.0;
 
 fn hatch(pen: &mut Pen<'_>, rect: Rect, color: Color) {
-    let (width, height) = (rect.width(), rect.height());
+    // A little short of the edges: the ends of lines are cut square to them.
+    let (width, height) = (rect.width() - 0.5, rect.height() - 0.5);
     let mut x = HATCH / 2.0;
     while x < width + height {
         // The part of the line that is inside, by how far it has gone down.

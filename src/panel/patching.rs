@@ -123,6 +123,9 @@ impl Patching {
             Some(Err(error)) => return Err(sentence(error.message.clone())),
             Some(Ok(reading)) => reading,
         };
+        if view.net.heads.is_empty() {
+            return Err(sentence("This network has no layers, so there is no part to patch."));
+        }
         let counted = reading.number("pairs_counted").unwrap_or(0.0);
         if counted == 0.0 {
             return Err(sentence(format!(
@@ -197,7 +200,8 @@ impl Patching {
             Metric::LogitDifference => {
                 let of = |name: &str| reading.number(name).unwrap_or(0.0);
                 let whole = of("logit_difference_other") - of("logit_difference_base");
-                let whole = (whole.abs() as f32).max(1e-3);
+                let whole = if whole.is_finite() { whole.abs() as f32 } else { 1.0 };
+                let whole = whole.max(1e-3);
                 (ColorMap::Vik, (-whole, whole))
             }
             Metric::Flip | Metric::RecoveredLoss => (ColorMap::Viridis, (0.0, 1.0)),
@@ -359,10 +363,11 @@ impl Shown {
             });
         }
         marks.insert(0, Mark::Cells(cells));
-        for (y, name) in [(1.5, "base"), (2.6, "counterfactual")] {
-            let (text, color) = (name.to_owned(), view.palette.ink);
-            let at = [-0.25, y];
-            marks.push(Mark::Text { at, text, color, anchor: Anchor::Right, size: 8.0 });
+        let named = if view.size[0] < NARROW { &[][..] } else { &NAMED[..] };
+        for (y, name) in named {
+            let (text, color) = ((*name).to_owned(), view.palette.ink);
+            let at = [-0.25, *y];
+            marks.push(Mark::Text { at, text, color, anchor: Anchor::Right, size: 7.0 });
         }
         Plot {
             x: Axis { range: (-names, width), ticks: Ticks::Hidden, ..Axis::default() },
@@ -389,8 +394,12 @@ impl Shown {
 
 /// Height of the pair, in points; maps have what is left.
 const STRIP: f32 = 46.0;
+/// Its rows by their middle.
+const NAMED: [(f64, &str); 2] = [(1.5, "base"), (2.6, "counterfactual")];
+/// In a narrower panel than this, in points, they have no names.
+const NARROW: f32 = 150.0;
 /// Room for the names of its rows, in points.
-const NAMES: f32 = 64.0;
+const NAMES: f32 = 58.0;
 
 fn text(color: Color, at: [f64; 2], text: &str) -> Mark {
     Mark::Text { at, text: text.to_owned(), color, anchor: Anchor::Center, size: 8.0 }
@@ -557,7 +566,7 @@ impl Sheet<'_> {
         };
         plot.x.ticks = Ticks::Each(positions);
         // Later positions are seen by no prediction.
-        let end = (self.pair.last + 1).min(length) as f64;
+        let end = self.pair.last.saturating_add(1).min(length) as f64;
         plot.x.range.1 = end;
         if axes == 4 {
             plot.y.range.0 = end;
@@ -732,7 +741,7 @@ impl Sheet<'_> {
         let known = values.iter().enumerate().filter(|(_, value)| value.is_finite());
         let mark = |(i, value): (usize, &f32)| Mark::Text {
             at: [(i % columns) as f64 + 0.5, (i / columns) as f64 + 0.5],
-            text: format!("{value:.2}"),
+            text: short(*value),
             color: ink::text_on(map.at(fraction(*value, range, false))),
             anchor: Anchor::Center,
             size: 8.0,
@@ -749,6 +758,12 @@ impl Sheet<'_> {
             Metric::RecoveredLoss => "share recovered",
         }
     }
+}
+
+/// Two digits after the point, and no minus before a zero.
+fn short(value: f32) -> String {
+    let text = format!("{value:.2}").replace('-', "−");
+    if text == "−0.00" { "0.00".to_owned() } else { text }
 }
 
 fn numbers(count: usize) -> Arc<[String]> {

@@ -12,7 +12,7 @@ use mnemoscope::app::{Adapter, App, Launch, Surroundings};
 use mnemoscope::figure::Pick;
 
 /// Small enough to train many steps within a test.
-const TINY: &str = r#"
+pub const TINY: &str = r#"
 name = "tiny"
 about = "A network small enough for a test."
 [task]
@@ -36,7 +36,7 @@ steps = 40
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The same without an end.
-fn endless() -> String {
+pub fn endless() -> String {
     TINY.replace("steps = 40", "steps = 0")
 }
 
@@ -44,7 +44,7 @@ fn window(folder: &Path) -> Harness<'static, App> {
     window_of(folder, TINY)
 }
 
-fn window_of(folder: &Path, experiment: &str) -> Harness<'static, App> {
+pub fn window_of(folder: &Path, experiment: &str) -> Harness<'static, App> {
     let file = folder.join("tiny.toml");
     std::fs::write(&file, experiment).unwrap();
     let surroundings =
@@ -59,7 +59,7 @@ fn window_of(folder: &Path, experiment: &str) -> Harness<'static, App> {
 }
 
 /// Draws frames until `done`.
-fn until(harness: &mut Harness<'_, App>, what: &str, mut done: impl FnMut(&App) -> bool) {
+pub fn until(harness: &mut Harness<'_, App>, what: &str, mut done: impl FnMut(&App) -> bool) {
     let begun = Instant::now();
     while !done(harness.state()) {
         let troubles = &harness.state().lab.troubles;
@@ -71,7 +71,7 @@ fn until(harness: &mut Harness<'_, App>, what: &str, mut done: impl FnMut(&App) 
     harness.step();
 }
 
-fn finished(harness: &mut Harness<'_, App>) {
+pub fn finished(harness: &mut Harness<'_, App>) {
     until(harness, "training is done and answered", |app| {
         let lab = &app.lab;
         let last = lab.run().map_or(0, |run| run.recording.last_step);
@@ -79,7 +79,7 @@ fn finished(harness: &mut Harness<'_, App>) {
     });
 }
 
-fn press(harness: &mut Harness<'_, App>, label: &str) {
+pub fn press(harness: &mut Harness<'_, App>, label: &str) {
     harness.get_by_role_and_label(Role::Button, label).click();
     for _ in 0..3 {
         harness.step();

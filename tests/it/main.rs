@@ -28,6 +28,7 @@ mod nn;
 mod optim;
 mod panels;
 mod parts;
+mod patching;
 mod probes;
 mod reference_back;
 mod room;

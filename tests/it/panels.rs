@@ -14,13 +14,14 @@ use mnemoscope::figure::thin::thinned;
 use mnemoscope::figure::{Anchor, Cell, Cloud, Dash, Figure, Heat, Mark, Pick, Plot, Ticks};
 use mnemoscope::panel::attention::induction_keys;
 use mnemoscope::panel::{self, NetShape, Palette, Panel, Selection, View, describe};
+use mnemoscope::probe::causal::patching;
 use mnemoscope::record::array::Array;
 use mnemoscope::record::batch::{NO_TARGET, Row};
 use mnemoscope::record::error::Error;
 use mnemoscope::record::event::{self, MarkKind, MetricsRow};
 use mnemoscope::record::geometry::{QueriesKeys, Scale, arrange, centered, pca};
 use mnemoscope::record::knobs::{self, Slot};
-use mnemoscope::record::question::{Inquired, ProbeCall, Reading, Readings};
+use mnemoscope::record::question::{Found, Inquired, ProbeCall, Reading, Readings};
 use mnemoscope::record::recording::Recording;
 use mnemoscope::record::registry::find;
 use mnemoscope::record::sweep::Sweep;
@@ -88,6 +89,11 @@ impl World {
             interventions: Vec::new(),
             by_call: std::collections::BTreeMap::new(),
         });
+        for entry in panel::ALL {
+            for call in (entry.make)().inquiries(&world.net, &world.selection) {
+                world.inquire(&call);
+            }
+        }
         world.answer(&ProbeCall::new("attention"), attention(&tokens));
         world.answer(&ProbeCall::new("predictions"), predictions(&tokens, world.vocab.len()));
         world.answer(&ProbeCall::new("logit_lens"), lens(&tokens, world.vocab.len()));
@@ -114,6 +120,26 @@ impl World {
     fn answer(&mut self, call: &ProbeCall, reading: Reading) {
         let readings = self.readings.as_mut().unwrap();
         readings.by_call.insert(call.key(), Ok(Arc::new(reading)));
+    }
+
+    /// Answers a long question, half of it.
+    fn inquire(&mut self, call: &ProbeCall) {
+        let reading = match call.probe.as_str() {
+            "patching" => patching(call, &self.readings.as_ref().unwrap().prompt.tokens),
+            other => panic!("no answer to {other}"),
+        };
+        let reading = Some(Ok(Arc::new(reading)));
+        let found = Found { step: 200, done: 5, total: 10, reading, ended: false };
+        self.inquired.by_call.insert(call.key(), found);
+    }
+
+    /// Changes every long answer.
+    fn reinquire(&mut self, change: impl Fn(&mut Reading)) {
+        for found in self.inquired.by_call.values_mut() {
+            let mut reading = (**found.reading.as_ref().unwrap().as_ref().unwrap()).clone();
+            change(&mut reading);
+            found.reading = Some(Ok(Arc::new(reading)));
+        }
     }
 
     fn refuse(&mut self, call: &ProbeCall, why: &str) {
@@ -298,6 +324,51 @@ fn attribution(tokens: &[u32]) -> Reading {
             along("against", &|i| tokens.get(i + 1).map_or(f32::NAN, |t| ((t + 3) % 29) as f32)),
         ],
         ..Reading::default()
+    }
+}
+
+/// A map of two layers of one head each, its last cells not done yet; the other sequence has another third token.
+fn patching(call: &ProbeCall, tokens: &[u32]) -> Reading {
+    let map = call.settings.iter().find(|(name, _)| name == "map").unwrap().1.as_str().unwrap();
+    let n = tokens.len();
+    let mut other = tokens.to_vec();
+    other[2] += 1;
+    let ids = |ids: &[u32]| ids.iter().map(|id| *id as f32).collect::<Vec<f32>>();
+    let mut arrays = vec![
+        array("base_tokens", &["position"], &[n], ids(tokens)),
+        array("other_tokens", &["position"], &[n], ids(&other)),
+        array("at", &["one"], &[1], vec![9.0]),
+        array("answers", &["sequence"], &[2], vec![4.0, 5.0]),
+        array("last", &["one"], &[1], vec![9.0]),
+    ];
+    for (name, family) in patching::Family::named(map).unwrap() {
+        let axes = family.axes();
+        let length = |axis: &&str| match *axis {
+            "layer" => 2,
+            "head" => 1,
+            _ => n,
+        };
+        let shape: Vec<usize> = axes.iter().map(length).collect();
+        let count: usize = shape.iter().product();
+        for (what, by) in [("effect", 0.0), ("low", -0.1), ("high", 0.1)] {
+            let value = |i: usize| match 10 * i < 9 * count {
+                true => ((i * 37 % 101) as f32) / 101.0 - 0.2 + by,
+                false => f32::NAN,
+            };
+            let data = (0..count).map(value).collect();
+            arrays.push(array(&format!("{what}.{name}"), axes, &shape, data));
+        }
+    }
+    let numbers = [
+        ("pairs", 32.0),
+        ("pairs_counted", 30.0),
+        ("logit_difference_base", 4.0),
+        ("logit_difference_other", -3.5),
+    ];
+    Reading {
+        arrays,
+        numbers: numbers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        notes: vec!["2 of 32 pairs are left out: 2 because the base run is wrong.".to_owned()],
     }
 }
 
@@ -650,6 +721,7 @@ fn a_click_on_the_map_selects_the_tokens_that_its_hover_names() {
 fn a_panel_without_answers_says_what_it_waits_for() {
     let mut world = World::new();
     world.readings = None;
+    world.inquired = Inquired::default();
     world.runs.clear();
     world.sweep = None;
     for entry in panel::ALL {
@@ -749,6 +821,9 @@ fn every_choice_of_every_setting_draws() {
                         _ => {}
                     }
                 }
+                for call in panel.inquiries(&world.net, &world.selection) {
+                    world_of_size.inquire(&call);
+                }
                 let figure = panel.figure(&world_of_size.view());
                 assert_eq!(figure.empty.is_some(), figure.plots.is_empty(), "{variant:?}");
             }
@@ -771,6 +846,12 @@ fn numbers_that_are_not_finite_and_absurd_sizes_do_no_harm() {
             }
             *answer = Ok(Arc::new(reading));
         }
+        world.reinquire(|reading| {
+            for array in &mut reading.arrays {
+                array.data = vec![value; array.data.len()].into();
+            }
+            reading.numbers.iter_mut().for_each(|number| number.1 = f64::from(value));
+        });
         let run = Arc::make_mut(&mut world.runs[0].1);
         for row in &mut run.rows {
             row.values.fill(f64::from(value));
@@ -820,9 +901,17 @@ fn arrays_of_unexpected_shapes_and_empty_vocabularies_do_no_harm() {
         }
         *answer = Ok(Arc::new(reading));
     }
+    world.reinquire(|reading| {
+        for array in &mut reading.arrays {
+            let shape = vec![1; array.shape.len()];
+            *array = Array { shape, data: vec![0.5].into(), ..array.clone() };
+        }
+    });
     for entry in panel::ALL {
         world.figure(entry.name);
     }
+    world.reinquire(|reading| *reading = Reading::default());
+    sentence(&world.figure("patching"));
     for answer in world.readings.as_mut().unwrap().by_call.values_mut() {
         *answer = Ok(Arc::new(Reading::default()));
     }
