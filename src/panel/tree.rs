@@ -141,7 +141,7 @@ impl TreePanel {
             _ => format!("By its largest attention this position climbs {}.", list.join(", ")),
         };
         let ring = if self.lens { " blue ring: named next by the lens;" } else { "" };
-        format!("Magenta: attended;{ring} orange: the goal; dark: the path. {climb}")
+        format!("Magenta: attended;{ring} orange: the goal; heavy: the path. {climb}")
     }
 }
 

@@ -13,12 +13,13 @@ use mnemoscope::probe::causal::tree_scrubbing::{Hypothesis, recovered};
 use mnemoscope::probe::causal::{Pairs, Side};
 use mnemoscope::probe::chains::Chains;
 use mnemoscope::probe::inquiry::tree_scrubbing::TreeScrubbing;
-use mnemoscope::probe::inquiry::{Ground, Inquiry};
+use mnemoscope::probe::inquiry::{self, Ground, Inquiry};
 use mnemoscope::probe::tree_view::TreeView;
 use mnemoscope::probe::{Answer, Probe, Scene, Subject};
 use mnemoscope::record::batch::{Batch, Row};
 use mnemoscope::record::intervention::{Point, Site};
 use mnemoscope::record::pair::Pair;
+use mnemoscope::record::registry;
 use mnemoscope::record::tree::Tree;
 use mnemoscope::task::bigram::Bigram;
 use mnemoscope::task::tree_path::TreePath;
@@ -526,6 +527,12 @@ fn a_register_is_important_where_losing_it_changes_the_prediction_that_much() {
             }
         }
     }
+    let pool = Pool::new(1).unwrap();
+    let ground = Ground { subject: lab.subject(), pool: &pool, prompt: &row, seed: 1 };
+    let ask = registry::find("inquiry", inquiry::ALL, "registers").unwrap();
+    let answer = ask.run(&ground, &mut |_| true).unwrap();
+    let positions = answer.arrays.iter().find(|a| a.name == "position").unwrap();
+    assert_eq!(*positions.data, [12.0, 14.0, 15.0, 17.0, 18.0, 20.0, 21.0]);
     let late = Registers { at: root, candidates: vec![root + 1], layers: 2, least_kl: 0.7 };
     let error = late.run(lab.subject(), &row).unwrap_err();
     assert!(error.message.contains("after the prediction"), "{error}");

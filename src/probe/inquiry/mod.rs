@@ -26,6 +26,7 @@ pub const ALL: &[Entry<dyn Inquiry>] = &[
     Entry { name: "path", make: || Box::new(path::PathPatching::default()) },
     Entry { name: "scrubbing", make: || Box::new(scrubbing::Scrubbing::default()) },
     Entry { name: "knock_out", make: || Box::new(knock_out::KnockingOut::default()) },
+    Entry { name: "registers", make: || Box::new(registers::FindingRegisters::default()) },
     Entry { name: "tree_scrubbing", make: || Box::new(tree_scrubbing::TreeScrubbing::default()) },
 ];
 
