@@ -75,8 +75,12 @@ impl<'a> Lanes<'a> {
     }
 
     pub fn y_range(&self) -> (f64, f64) {
-        let below = (self.height - HEAD).max(self.unit[1] * self.bottom() as f32 + ANSWERS);
-        (self.dy(below), -self.dy(HEAD))
+        (self.dy(self.room_below()), -self.dy(HEAD))
+    }
+
+    /// From the upper end of the lanes to the lower end of everything, in points.
+    pub fn room_below(&self) -> f32 {
+        (self.height - HEAD).max(self.unit[1] * self.bottom() as f32 + ANSWERS)
     }
 
     /// Right end of the lanes.

@@ -14,8 +14,9 @@ const MAP: ColorMap = ColorMap::Cividis;
 /// From the lanes to what stands beside them, and the height of a line of text, in points.
 const GAP: f32 = 16.0;
 const LINE: f32 = 9.0;
-/// The largest side of a cell, in points.
+/// The largest side of a cell, and the smallest that is drawn, in points.
 const LARGEST: f32 = 24.0;
+const SMALLEST: f32 = 6.0;
 
 /// Places beside the lanes, in points from their upper right corner.
 struct Beside<'a> {
@@ -40,7 +41,15 @@ impl Beside<'_> {
         self.lanes.side - GAP
     }
 
+    /// Whether there is room down to a height.
+    fn fits(&self, bottom: f32) -> bool {
+        bottom <= self.lanes.room_below()
+    }
+
     fn line(&self, y: f32, text: &str, color: Color) -> Option<Mark> {
+        if !self.fits(y + 0.6 * LINE) {
+            return None;
+        }
         let words = Words { color, anchor: Anchor::Left, width: self.width(), height: LINE };
         self.lanes.text(self.place(0.0, y), text, &words)
     }
@@ -50,13 +59,17 @@ impl Beside<'_> {
         let (palette, facts) = (self.view.palette, self.facts);
         let count = facts.registers.len();
         let mut marks = Vec::new();
-        marks.extend(self.line(-4.0, "Reads of a register (row) attend to", palette.ink));
-        marks.extend(self.line(5.0, "the address of a register (column)", palette.ink));
-        let names = 26.0;
-        let side = ((self.width() - names) / count.max(1) as f32).min(LARGEST);
-        let (left, top) = (names, 22.0);
+        marks.extend(self.line(-4.0, "attention of reads (rows)", palette.ink));
+        marks.extend(self.line(5.0, "to addresses (columns)", palette.ink));
+        let (left, top) = (26.0, 22.0);
+        let room = [self.width() - left, self.lanes.room_below() - top];
+        let side = room.map(|room| room / count.max(1) as f32);
+        let side = side[0].min(side[1]).min(LARGEST);
+        if side < SMALLEST {
+            return (marks, top);
+        }
         let name = |register: usize, x: f32, y: f32, anchor| {
-            let width = if anchor == Anchor::Right { names } else { side };
+            let width = if anchor == Anchor::Right { left } else { side };
             let words = Words { color: palette.faint, anchor, width, height: side };
             self.lanes.text(self.place(x, y), &facts.registers[register], &words)
         };
@@ -126,10 +139,13 @@ impl Beside<'_> {
 
     fn bar(&self, y: f32, what: &str, value: f32, hover: String) -> Vec<Mark> {
         let palette = self.view.palette;
-        let said = if value.is_finite() { format!("{value:.2}") } else { "undefined".to_owned() };
+        let said = if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() };
+        let (top, bottom) = (y + 0.6 * LINE, y + 1.2 * LINE);
+        if !self.fits(bottom) {
+            return Vec::new();
+        }
         let mut marks: Vec<Mark> =
             self.line(y, &format!("{what}: {said}"), palette.ink).into_iter().collect();
-        let (top, bottom) = (y + 0.6 * LINE, y + 1.2 * LINE);
         let share = if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 };
         marks.push(Mark::Rect {
             from: self.place(0.0, top),

@@ -8,6 +8,9 @@ use crate::record::error::{Error, Result};
 /// The penalty, as a share of the mean variance of the features: weak, yet enough where features depend on each other.
 const RIDGE: f64 = 1e-3;
 
+/// The least penalty, as a share of the mean square: far above the rounding of features, far below their differences.
+const ROUNDING: f64 = 1e-12;
+
 /// Vectors with the class of each: what a decoder is fitted on, or tried on.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
@@ -101,8 +104,9 @@ impl Scatter {
         }
         let mut mean = vec![0.0; dims];
         for (x, _) in samples.each() {
-            mean.iter_mut().zip(x).for_each(|(m, x)| *m += x / count as f64);
+            mean.iter_mut().zip(x).for_each(|(m, x)| *m += x);
         }
+        mean.iter_mut().for_each(|m| *m /= count.max(1) as f64);
         let mut scatter = vec![0.0; dims * dims];
         for (x, _) in samples.each() {
             let centred: Vec<f64> = x.iter().zip(&mean).map(|(x, m)| x - m).collect();
@@ -112,8 +116,10 @@ impl Scatter {
             }
         }
         let squares: f64 = (0..dims).map(|i| scatter[i * dims + i]).sum();
-        // Features that never change leave nothing to divide by: any penalty gives weights of 0.
-        let penalty = (RIDGE * squares / dims.max(1) as f64).max(f64::MIN_POSITIVE.sqrt());
+        let sizes: f64 = samples.features.iter().map(|x| x * x).sum();
+        // Features that never change leave nothing to divide by, or only what rounding made of them.
+        let penalty = (RIDGE * squares).max(ROUNDING * sizes) / dims.max(1) as f64;
+        let penalty = penalty.max(f64::MIN_POSITIVE.sqrt());
         (0..dims).for_each(|i| scatter[i * dims + i] += penalty);
         factor_in_place(&mut scatter, dims);
         Ok(Self { mean, factor: scatter })
