@@ -41,6 +41,7 @@ pub fn title(kind: &str) -> &'static str {
         ("attribution", "Attribution"),
         ("gating", "Gating"),
         ("tree", "Tree"),
+        ("tree_scrubbing", "Tree scrubbing"),
         ("curves", "Curves"),
         ("sweep", "Sweep"),
         ("timeline", "Timeline"),
@@ -77,7 +78,7 @@ impl Default for Dock {
 const COLUMNS: [[&[&str]; 2]; 3] = [
     [&["tokens"], &["predictions", "experiment", "surgery", "runs"]],
     [&["heads"], &["attention", "patching", "lens", "attribution"]],
-    [&["curves", "sweep"], &["memories", "query_key", "gating", "tree"]],
+    [&["curves", "sweep"], &["memories", "query_key", "gating", "tree", "tree_scrubbing"]],
 ];
 
 const BELOW: &[&str] = &["timeline"];

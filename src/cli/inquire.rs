@@ -9,10 +9,7 @@ use clap::Args;
 use crossbeam_channel::Receiver;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::figure::file::{self, save};
-use crate::figure::layout::Style;
-use crate::figure::provenance::Provenance;
-use crate::panel::tree_scrubbing;
+use crate::figure::file::save;
 use crate::probe::inquiry::Inquiry;
 use crate::record::array::Array;
 use crate::record::error::Result;
@@ -247,12 +244,6 @@ fn switch(name: &'static str, on: bool) -> Option<(&'static str, toml::Value)> {
 impl Common {
     fn run(self, name: &'static str, given: Given) -> Result<ExitCode> {
         let (inquiry, call) = self.inquiry(name, given)?;
-        if let Some(path) = self.out.as_deref().filter(|_| name == "tree_scrubbing")
-            && let Ok(format) = file::Format::from_path(path)
-            && format != file::Format::Csv
-        {
-            return self.drawn(path, format, &*inquiry, &call);
-        }
         let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
         let mut run = self.at.open()?;
         let (reading, whole) = asked(&mut run, &*inquiry, &interrupts()?)?;
@@ -268,36 +259,6 @@ impl Common {
             None if self.json => say(String::from_utf8_lossy(&as_json(&run, &readings)?))?,
             None => summary(&run, &call, &reading)?,
         }
-        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(130) })
-    }
-
-    /// The answer as a picture of a column of print.
-    fn drawn(
-        &self,
-        path: &std::path::Path,
-        format: file::Format,
-        inquiry: &dyn Inquiry,
-        call: &ProbeCall,
-    ) -> Result<ExitCode> {
-        let mut run = self.at.open()?;
-        let (reading, whole) = asked(&mut run, inquiry, &interrupts()?)?;
-        let figure = tree_scrubbing::figure(&reading, run.weights.step);
-        let width = 120.0 / file::MM_PER_POINT;
-        let rows = figure.plots.len().div_ceil(figure.columns.max(1));
-        let page = file::Page {
-            size: [width, width * 0.45 * rows as f32 + 40.0],
-            dpi: 300.0,
-            style: Style::light(),
-            provenance: Provenance {
-                run: run.experiment.name.clone(),
-                step: Some(run.weights.step),
-                panel: call.key(),
-                experiment: run.experiment.to_toml(),
-                ..Provenance::new()
-            },
-        };
-        save(path, &file::render(&figure, &page, format)?, self.force)?;
-        say(path.display().to_string())?;
         Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(130) })
     }
 

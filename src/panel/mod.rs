@@ -45,6 +45,7 @@ pub const ALL: &[Entry<dyn Panel>] = &[
     Entry { name: "memories", make: || Box::<memories::Memories>::default() },
     Entry { name: "patching", make: || Box::<patching::Patching>::default() },
     Entry { name: "tree", make: || Box::<tree::TreePanel>::default() },
+    Entry { name: "tree_scrubbing", make: || Box::<tree_scrubbing::TreeScrubbing>::default() },
     Entry { name: "gating", make: || Box::<gating::Gating>::default() },
     Entry { name: "curves", make: || Box::<curves::Curves>::default() },
     Entry { name: "sweep", make: || Box::<sweep::Sweep>::default() },

@@ -395,7 +395,7 @@ impl Shown {
 /// Height of the pair, in points; maps have what is left.
 const STRIP: f32 = 46.0;
 /// Its rows by their middle.
-const NAMED: [(f64, &str); 2] = [(1.5, "base"), (2.6, "counterfactual")];
+const NAMED: [(f64, &str); 2] = [(1.5, "base"), (2.6, "other")];
 /// In a narrower panel than this, in points, they have no names.
 const NARROW: f32 = 150.0;
 /// Room for the names of its rows, in points.

@@ -3,9 +3,52 @@
 use crate::figure::color::ColorMap;
 use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, Mark, Plot, Ticks};
 use crate::record::array::Array;
-use crate::record::question::Reading;
+use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::sentence;
+use super::{NetShape, Panel, Selection, View};
+
+crate::knobs! {
+    /// The panel `tree_scrubbing`: maps of the inquiry of the same name.
+    pub struct TreeScrubbing = "How much of a tree's first step survives when one layer looks at another tree with the same node held, by layer and length of the path." {
+        /// What is kept of the first tree: H1 nothing; H2 what registers and the goal give; H3 that and what the lower ends of edges give; targets the lower ends alone; everything. Several with commas, or all.
+        hypothesis: String = "H1".to_owned();
+        /// Trees of each length.
+        trees: usize = 50, in 1..=4096;
+    }
+}
+
+impl Panel for TreeScrubbing {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+        Vec::new()
+    }
+
+    fn inquiries(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+        vec![self.call()]
+    }
+
+    fn figure(&self, view: &View<'_>) -> Figure {
+        let Some(found) = view.inquired.get(&self.call()) else {
+            return sentence(
+                "Trees are scrubbed where this panel is in view: the first answer is awaited.",
+            );
+        };
+        match &found.reading {
+            None => sentence("The first answer is awaited."),
+            Some(Err(error)) => sentence(error.message.clone()),
+            Some(Ok(reading)) => figure(reading, found.step),
+        }
+    }
+}
+
+impl TreeScrubbing {
+    fn call(&self) -> ProbeCall {
+        let trees = i64::try_from(self.trees).unwrap_or(i64::MAX);
+        ProbeCall::new("tree_scrubbing")
+            .with("hypothesis", self.hypothesis.clone())
+            .with("trees", trees)
+    }
+}
 
 /// Cells whose number is written into the map.
 const MOST_NUMBERS: usize = 120;
