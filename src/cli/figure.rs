@@ -13,10 +13,9 @@ use crate::figure::provenance::Provenance;
 use crate::panel::{self, NetShape, Palette, Panel, Selection, View};
 use crate::record::error::{Error, Result};
 use crate::record::knobs;
-use crate::record::question::Inquired;
 use crate::record::registry::find;
 
-use super::inquire::long_answer;
+use super::inquire::long_answers;
 use super::run_at::{Asked, RunAt};
 use super::{assignment, say};
 
@@ -104,11 +103,7 @@ impl Figure {
         if let Some(e) = readings.by_call.values().find_map(|r| r.as_ref().err()) {
             return Err(e.clone());
         }
-        let mut inquired = Inquired::default();
-        for call in panel.inquiries(&net, &selection) {
-            let found = long_answer(run, &call)?;
-            inquired.by_call.insert(call.key(), found);
-        }
+        let inquired = long_answers(run, &panel.inquiries(&net, &selection))?;
         let step = run.weights.step;
         let name = run.experiment.name.clone();
         let view = View {

@@ -13,7 +13,7 @@ use crate::figure::file::save;
 use crate::probe::inquiry::Inquiry;
 use crate::record::array::Array;
 use crate::record::error::{Error, Result};
-use crate::record::question::{Found, ProbeCall, Reading, Readings};
+use crate::record::question::{Found, Inquired, ProbeCall, Reading, Readings};
 use crate::run::job::inquiry_of;
 
 use super::examine::{Format, as_json, as_npz, target};
@@ -208,7 +208,7 @@ impl Common {
         let (inquiry, call) = self.inquiry(name, given)?;
         let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
         let mut run = self.at.open()?;
-        let (reading, whole) = asked(&mut run, &*inquiry)?;
+        let (reading, whole) = asked(&mut run, &*inquiry, &*stopped()?)?;
         let readings = Readings {
             step: run.weights.step,
             prompt: run.prompt.clone(),
@@ -238,32 +238,36 @@ impl Common {
     }
 }
 
-/// The answer to a long question of a panel, under a progress bar; Ctrl-C ends it with what there is.
+/// The answers to the long questions of a panel, under a progress bar; Ctrl-C ends them with what there is.
 ///
 /// # Errors
-/// As those of the inquiry.
-pub fn long_answer(run: &mut RunAt, call: &ProbeCall) -> Result<Found> {
-    let (reading, whole) = asked(run, &*inquiry_of(call)?)?;
-    let done = usize::from(whole);
-    let reading = Some(Ok(Arc::new(reading)));
-    Ok(Found { step: run.weights.step, done, total: 1, reading, ended: true })
+/// As those of the inquiries.
+pub fn long_answers(run: &mut RunAt, calls: &[ProbeCall]) -> Result<Inquired> {
+    let mut inquired = Inquired::default();
+    if calls.is_empty() {
+        return Ok(inquired);
+    }
+    let stopped = stopped()?;
+    for call in calls {
+        let (reading, whole) = asked(run, &*inquiry_of(call)?, &stopped)?;
+        let (done, reading) = (usize::from(whole), Some(Ok(Arc::new(reading))));
+        let found = Found { step: run.weights.step, done, total: 1, reading, ended: true };
+        inquired.by_call.insert(call.key(), found);
+    }
+    Ok(inquired)
 }
 
-/// Ctrl-C was pressed.
-static STOPPED: AtomicBool = AtomicBool::new(false);
-
-fn listen() -> Result<()> {
-    static LISTENS: AtomicBool = AtomicBool::new(false);
-    if LISTENS.swap(true, Ordering::Relaxed) {
-        return Ok(());
-    }
-    ctrlc::set_handler(|| STOPPED.store(true, Ordering::Relaxed))
-        .map_err(|e| Error::system(format!("cannot listen for Ctrl-C: {e}")))
+/// Becomes true with Ctrl-C; a program can listen once.
+fn stopped() -> Result<Arc<AtomicBool>> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let stop = stopped.clone();
+    ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
+        .map_err(|e| Error::system(format!("cannot listen for Ctrl-C: {e}")))?;
+    Ok(stopped)
 }
 
 /// The answer, under a progress bar; false where Ctrl-C ended it before the end.
-fn asked(run: &mut RunAt, inquiry: &dyn Inquiry) -> Result<(Reading, bool)> {
-    listen()?;
+fn asked(run: &mut RunAt, inquiry: &dyn Inquiry, stopped: &AtomicBool) -> Result<(Reading, bool)> {
     // Drawn on standard error, and only where that is a terminal.
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} passes, {eta} left") {
@@ -272,12 +276,12 @@ fn asked(run: &mut RunAt, inquiry: &dyn Inquiry) -> Result<(Reading, bool)> {
     let mut tell = |done: usize, total: usize, _: &dyn Fn() -> Result<Reading>| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
-        !STOPPED.load(Ordering::Relaxed)
+        !stopped.load(Ordering::Relaxed)
     };
     let prompt = run.prompt.clone();
     let reading = run.instrument.inquire(&run.weights, &prompt, inquiry, &mut tell);
     bar.finish_and_clear();
-    Ok((reading?, !STOPPED.load(Ordering::Relaxed)))
+    Ok((reading?, !stopped.load(Ordering::Relaxed)))
 }
 
 /// Cells of a map in the summary.
