@@ -676,8 +676,10 @@ fn any_intervention_is_written_in_the_surgery_panel_and_a_wrong_one_is_explained
     field.set_text_value_accesskit("half");
     harness.step();
     press(&mut harness, "Save what is in force");
-    harness.state_mut().lab.lift_all();
-    write(&mut harness, "mean layer0.head1");
+    let lab = &mut harness.state_mut().lab;
+    lab.lift_all();
+    lab.intervene("mean layer0.head1".parse().unwrap());
+    harness.step();
     press(&mut harness, "Load half");
     assert_eq!(spelled(harness.state()), ["scale layer1.head0 by 0.5"]);
     press(&mut harness, "Undo loading");
