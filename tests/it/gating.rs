@@ -49,7 +49,7 @@ fn stage(task: &ReferenceBack) -> Stage {
     let source = task.open().unwrap();
     let mut settings = Network::default();
     let wanted = ["layers=2", "heads=2", "width=16", "mlp=none", "norm=none", "positions=learned"];
-    for text in wanted {
+    for text in wanted.into_iter().chain(["unembed_bias=true", "init=torch"]) {
         let (name, value) = text.split_once('=').unwrap();
         knobs::set(&mut settings, "", name, &knobs::parse_value(value)).unwrap();
     }
@@ -57,25 +57,9 @@ fn stage(task: &ReferenceBack) -> Stage {
     let model = settings.build(source.vocab().len(), source.length(), &mut params).unwrap();
     let stage = Stage { model, params, source };
     // What is attended to outweighs what stands there, so that one other token may turn an answer.
-    let larger = [("embed", 15.0), ("pos", 10.0), ("wq", 2.0), ("wk", 2.0), ("wo", 10.0)];
-    for (name, by) in larger {
-        match name {
-            "embed" | "pos" => stage.scale(name, by),
-            _ => (0..2).for_each(|layer| stage.scale(&format!("layer{layer}.{name}"), by)),
-        }
+    for (name, by) in [("layer0.wo", 3.0), ("layer1.wo", 3.0), ("unembed", 5.0)] {
+        stage.scale(name, by);
     }
-    // Instructions and registers most of all.
-    let rows = stage.source.vocab().len();
-    let by: Vec<f32> = (0..rows)
-        .map(|token| match token {
-            0 | 1 => 8.0,
-            4..=6 => 4.0,
-            _ => 1.0,
-        })
-        .collect();
-    let var = stage.params.var(stage.params.find("embed").unwrap());
-    let by = Tensor::from_vec(by, (rows, 1), &Device::Cpu).unwrap();
-    var.set(&var.as_tensor().broadcast_mul(&by).unwrap()).unwrap();
     stage
 }
 
@@ -191,7 +175,7 @@ fn number(answer: &Answer, name: &str) -> f64 {
 }
 
 fn assert_near(found: f32, expected: f64, what: &str) {
-    let near = (f64::from(found) - expected).abs() < 1e-3 * expected.abs().max(1.0);
+    let near = (f64::from(found) - expected).abs() < 4e-3 * expected.abs().max(1.0);
     assert!(near || (found.is_nan() && expected.is_nan()), "{what}: {found} instead of {expected}");
 }
 
@@ -259,6 +243,34 @@ fn input_gate(stage: &Stage, base: &[u32], tuple: usize, address: Address) -> [f
     [mean(&open), mean(&effects), mean(&sizes)]
 }
 
+impl Stage {
+    /// Shifts the logit of "same", and turns all logits round if need be, so that a read that changes when a tuple is flipped is
+    /// answered rightly in both sequences. False where the network hardly minds, or no read changes.
+    fn taught(&self, base: &[u32], tuple: usize) -> bool {
+        let mut flipped = base.to_vec();
+        flipped[self.tuples(base)[tuple].instruction_at.unwrap()] ^= 1;
+        let [here, there] = [base, &flipped].map(|tokens| followed(&self.tuples(tokens)));
+        let Some(read) = (tuple + 1..TUPLES).find(|read| here[*read].1 != there[*read].1) else {
+            return false;
+        };
+        let both = || [base, &flipped[..]].map(|tokens| self.differences(tokens, &mut Quiet)[read]);
+        let [before, after] = both();
+        if (after - before).abs() < 0.02 {
+            return false;
+        }
+        if (before > after) != here[read].1 {
+            self.scale("unembed", -1.0);
+        }
+        let middle = both().iter().sum::<f64>() / 2.0;
+        let var = self.params.var(self.params.find("unembed_bias").unwrap());
+        let mut bias: Vec<f32> = var.as_tensor().to_vec1().unwrap();
+        bias[2] -= middle as f32;
+        let shape = bias.len();
+        var.set(&Tensor::from_vec(bias, shape, &Device::Cpu).unwrap()).unwrap();
+        true
+    }
+}
+
 #[test]
 fn input_gates_are_what_swapping_keys_by_hand_gives() {
     for address in [Address::Bound, Address::Tuple] {
@@ -268,10 +280,11 @@ fn input_gates_are_what_swapping_keys_by_hand_gives() {
             probe.settings.ask = false;
             let (mut told, mut undefined) = ([0; 3], 0);
             for index in 0..MOST {
-                if index >= 8 && told.iter().all(|count| *count >= 3) {
+                if told.iter().all(|count| *count >= 6) {
                     break;
                 }
                 let row = stage.source.sequence(3, index);
+                stage.taught(&row.tokens, index as usize % (TUPLES - 1));
                 let answer = stage.ask(&probe, &row, &[]);
                 let names = ["input_gate", "input_effect", "input_size"];
                 let found = names.map(|name| line(&answer, name));
@@ -286,7 +299,7 @@ fn input_gates_are_what_swapping_keys_by_hand_gives() {
                     assert!(!(found[0][tuple] < 0.0 || found[0][tuple] > 1.0));
                 }
             }
-            assert!(told.iter().all(|count| *count >= 3) && undefined > 0, "{told:?} {undefined}");
+            assert!(told.iter().all(|count| *count >= 6) && undefined > 0, "{told:?} {undefined}");
         }
     }
 }
