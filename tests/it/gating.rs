@@ -244,21 +244,15 @@ fn input_gate(stage: &Stage, base: &[u32], tuple: usize, address: Address) -> [f
 }
 
 impl Stage {
-    /// Shifts the logit of "same", and turns all logits round if need be, so that a read that changes when a tuple is flipped is
-    /// answered rightly in both sequences. False where the network hardly minds, or no read changes.
-    fn taught(&self, base: &[u32], tuple: usize) -> bool {
-        let mut flipped = base.to_vec();
-        flipped[self.tuples(base)[tuple].instruction_at.unwrap()] ^= 1;
-        let [here, there] = [base, &flipped].map(|tokens| followed(&self.tuples(tokens)));
-        let Some(read) = (tuple + 1..TUPLES).find(|read| here[*read].1 != there[*read].1) else {
-            return false;
-        };
-        let both = || [base, &flipped[..]].map(|tokens| self.differences(tokens, &mut Quiet)[read]);
+    /// Shifts the logit of "same", and turns all logits round if need be, so that a read whose answer changes between two
+    /// sequences is answered rightly in both. Nothing where the network hardly minds.
+    fn taught(&self, base: &[u32], other: &[u32], read: usize) {
+        let both = || [base, other].map(|tokens| self.differences(tokens, &mut Quiet)[read]);
         let [before, after] = both();
         if (after - before).abs() < 0.02 {
-            return false;
+            return;
         }
-        if (before > after) != here[read].1 {
+        if (before > after) != followed(&self.tuples(base))[read].1 {
             self.scale("unembed", -1.0);
         }
         let middle = both().iter().sum::<f64>() / 2.0;
@@ -267,7 +261,12 @@ impl Stage {
         bias[2] -= middle as f32;
         let shape = bias.len();
         var.set(&Tensor::from_vec(bias, shape, &Device::Cpu).unwrap()).unwrap();
-        true
+    }
+
+    /// The first read after `from` that is answered otherwise in another sequence.
+    fn changed(&self, base: &[u32], other: &[u32], from: usize) -> Option<usize> {
+        let [here, there] = [base, other].map(|tokens| followed(&self.tuples(tokens)));
+        (from..TUPLES).find(|read| here[*read].1 != there[*read].1)
     }
 }
 
@@ -284,7 +283,12 @@ fn input_gates_are_what_swapping_keys_by_hand_gives() {
                     break;
                 }
                 let row = stage.source.sequence(3, index);
-                stage.taught(&row.tokens, index as usize % (TUPLES - 1));
+                let tuple = index as usize % (TUPLES - 1);
+                let mut flipped = row.tokens.clone();
+                flipped[stage.tuples(&row.tokens)[tuple].instruction_at.unwrap()] ^= 1;
+                if let Some(read) = stage.changed(&row.tokens, &flipped, tuple + 1) {
+                    stage.taught(&row.tokens, &flipped, read);
+                }
                 let answer = stage.ask(&probe, &row, &[]);
                 let names = ["input_gate", "input_effect", "input_size"];
                 let found = names.map(|name| line(&answer, name));
@@ -343,6 +347,16 @@ fn output_gates_are_what_swapping_queries_by_hand_gives() {
             break;
         }
         let row = stage.source.sequence(4, index);
+        for by in 1..3 {
+            let tuple = index as usize % TUPLES;
+            let mut tokens = row.tokens.clone();
+            let at = stage.tuples(&tokens)[tuple].register_at;
+            tokens[at] = 4 + (tokens[at] - 4 + by) % 3;
+            if stage.changed(&row.tokens, &tokens, tuple) == Some(tuple) {
+                stage.taught(&row.tokens, &tokens, tuple);
+                break;
+            }
+        }
         let answer = stage.ask(&probe(Address::Bound), &row, &[]);
         let names = ["output_effect", "output_size", "output_other"];
         let [effects, sizes, others] = names.map(|name| line(&answer, name));
