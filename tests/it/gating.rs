@@ -292,7 +292,8 @@ fn input_gates_are_what_swapping_keys_by_hand_gives() {
                 let answer = stage.ask(&probe, &row, &[]);
                 let names = ["input_gate", "input_effect", "input_size"];
                 let found = names.map(|name| line(&answer, name));
-                for tuple in 0..TUPLES {
+                let tuples = 0..TUPLES;
+                for tuple in tuples {
                     let expected = input_gate(&stage, &row.tokens, tuple, address);
                     for (kind, expected) in expected.into_iter().enumerate() {
                         let what = format!("{} of tuple {tuple} of sequence {index}", names[kind]);
@@ -409,13 +410,13 @@ fn attention_and_the_matrix_of_registers_equal_a_loop_over_patterns() {
         let found = line(&answer, "attention");
         let (pattern, tuples) =
             (stage.seen(&row.tokens, Point::Pattern), stage.tuples(&row.tokens));
-        for head in 0..HEADS {
+        for (head, pattern) in pattern.iter().enumerate() {
             for (i, read) in tuples.iter().enumerate() {
                 for (j, tuple) in tuples.iter().enumerate() {
                     let address =
                         keys(address, tuple).into_iter().filter(|at| *at <= read.symbol_at);
                     let seen: Vec<f64> =
-                        address.map(|at| f64::from(pattern[head][read.symbol_at][at])).collect();
+                        address.map(|at| f64::from(pattern[read.symbol_at][at])).collect();
                     let expected = if seen.is_empty() { f64::NAN } else { seen.iter().sum() };
                     let at = (head * TUPLES + i) * TUPLES + j;
                     assert_near(found[at], expected, &format!("head {head}, {i} to {j}"));
@@ -559,8 +560,8 @@ fn the_decoder_is_the_solution_of_its_normal_equations() {
         }
         (0..dims).for_each(|d| a[d][d] += penalty);
         let solved = eliminated(a, b);
-        for d in 0..dims {
-            assert!((found.weights[class][d] - solved[d]).abs() < 1e-9, "class {class}, {d}");
+        for (d, (found, solved)) in found.weights[class].iter().zip(&solved).enumerate() {
+            assert!((found - solved).abs() < 1e-9, "class {class}, {d}");
         }
         let constant = found.shares[class]
             - found.weights[class].iter().zip(&mean).map(|(w, m)| w * m).sum::<f64>();
