@@ -49,7 +49,7 @@ fn stage(task: &ReferenceBack) -> Stage {
     let source = task.open().unwrap();
     let mut settings = Network::default();
     let wanted = ["layers=2", "heads=2", "width=16", "mlp=none", "norm=none", "positions=learned"];
-    for text in wanted {
+    for text in wanted.into_iter().chain(["unembed_bias=true", "init=torch"]) {
         let (name, value) = text.split_once('=').unwrap();
         knobs::set(&mut settings, "", name, &knobs::parse_value(value)).unwrap();
     }
@@ -57,25 +57,9 @@ fn stage(task: &ReferenceBack) -> Stage {
     let model = settings.build(source.vocab().len(), source.length(), &mut params).unwrap();
     let stage = Stage { model, params, source };
     // What is attended to outweighs what stands there, so that one other token may turn an answer.
-    let larger = [("embed", 15.0), ("pos", 10.0), ("wq", 2.0), ("wk", 2.0), ("wo", 10.0)];
-    for (name, by) in larger {
-        match name {
-            "embed" | "pos" => stage.scale(name, by),
-            _ => (0..2).for_each(|layer| stage.scale(&format!("layer{layer}.{name}"), by)),
-        }
+    for (name, by) in [("layer0.wo", 3.0), ("layer1.wo", 3.0), ("unembed", 5.0)] {
+        stage.scale(name, by);
     }
-    // Instructions and registers most of all.
-    let rows = stage.source.vocab().len();
-    let by: Vec<f32> = (0..rows)
-        .map(|token| match token {
-            0 | 1 => 8.0,
-            4..=6 => 4.0,
-            _ => 1.0,
-        })
-        .collect();
-    let var = stage.params.var(stage.params.find("embed").unwrap());
-    let by = Tensor::from_vec(by, (rows, 1), &Device::Cpu).unwrap();
-    var.set(&var.as_tensor().broadcast_mul(&by).unwrap()).unwrap();
     stage
 }
 
@@ -191,7 +175,7 @@ fn number(answer: &Answer, name: &str) -> f64 {
 }
 
 fn assert_near(found: f32, expected: f64, what: &str) {
-    let near = (f64::from(found) - expected).abs() < 1e-3 * expected.abs().max(1.0);
+    let near = (f64::from(found) - expected).abs() < 4e-3 * expected.abs().max(1.0);
     assert!(near || (found.is_nan() && expected.is_nan()), "{what}: {found} instead of {expected}");
 }
 
@@ -259,6 +243,33 @@ fn input_gate(stage: &Stage, base: &[u32], tuple: usize, address: Address) -> [f
     [mean(&open), mean(&effects), mean(&sizes)]
 }
 
+impl Stage {
+    /// Shifts the logit of "same", and turns all logits round if need be, so that a read whose answer changes between two
+    /// sequences is answered rightly in both. Nothing where the network hardly minds.
+    fn taught(&self, base: &[u32], other: &[u32], read: usize) {
+        let both = || [base, other].map(|tokens| self.differences(tokens, &mut Quiet)[read]);
+        let [before, after] = both();
+        if (after - before).abs() < 0.02 {
+            return;
+        }
+        if (before > after) != followed(&self.tuples(base))[read].1 {
+            self.scale("unembed", -1.0);
+        }
+        let middle = both().iter().sum::<f64>() / 2.0;
+        let var = self.params.var(self.params.find("unembed_bias").unwrap());
+        let mut bias: Vec<f32> = var.as_tensor().to_vec1().unwrap();
+        bias[2] -= middle as f32;
+        let shape = bias.len();
+        var.set(&Tensor::from_vec(bias, shape, &Device::Cpu).unwrap()).unwrap();
+    }
+
+    /// The first read after `from` that is answered otherwise in another sequence.
+    fn changed(&self, base: &[u32], other: &[u32], from: usize) -> Option<usize> {
+        let [here, there] = [base, other].map(|tokens| followed(&self.tuples(tokens)));
+        (from..TUPLES).find(|read| here[*read].1 != there[*read].1)
+    }
+}
+
 #[test]
 fn input_gates_are_what_swapping_keys_by_hand_gives() {
     for address in [Address::Bound, Address::Tuple] {
@@ -268,14 +279,21 @@ fn input_gates_are_what_swapping_keys_by_hand_gives() {
             probe.settings.ask = false;
             let (mut told, mut undefined) = ([0; 3], 0);
             for index in 0..MOST {
-                if index >= 8 && told.iter().all(|count| *count >= 3) {
+                if told.iter().all(|count| *count >= 6) {
                     break;
                 }
                 let row = stage.source.sequence(3, index);
+                let tuple = index as usize % (TUPLES - 1);
+                let mut flipped = row.tokens.clone();
+                flipped[stage.tuples(&row.tokens)[tuple].instruction_at.unwrap()] ^= 1;
+                if let Some(read) = stage.changed(&row.tokens, &flipped, tuple + 1) {
+                    stage.taught(&row.tokens, &flipped, read);
+                }
                 let answer = stage.ask(&probe, &row, &[]);
                 let names = ["input_gate", "input_effect", "input_size"];
                 let found = names.map(|name| line(&answer, name));
-                for tuple in 0..TUPLES {
+                let tuples = 0..TUPLES;
+                for tuple in tuples {
                     let expected = input_gate(&stage, &row.tokens, tuple, address);
                     for (kind, expected) in expected.into_iter().enumerate() {
                         let what = format!("{} of tuple {tuple} of sequence {index}", names[kind]);
@@ -286,7 +304,7 @@ fn input_gates_are_what_swapping_keys_by_hand_gives() {
                     assert!(!(found[0][tuple] < 0.0 || found[0][tuple] > 1.0));
                 }
             }
-            assert!(told.iter().all(|count| *count >= 3) && undefined > 0, "{told:?} {undefined}");
+            assert!(told.iter().all(|count| *count >= 6) && undefined > 0, "{told:?} {undefined}");
         }
     }
 }
@@ -330,6 +348,16 @@ fn output_gates_are_what_swapping_queries_by_hand_gives() {
             break;
         }
         let row = stage.source.sequence(4, index);
+        for by in 1..3 {
+            let tuple = index as usize % TUPLES;
+            let mut tokens = row.tokens.clone();
+            let at = stage.tuples(&tokens)[tuple].register_at;
+            tokens[at] = 4 + (tokens[at] - 4 + by) % 3;
+            if stage.changed(&row.tokens, &tokens, tuple) == Some(tuple) {
+                stage.taught(&row.tokens, &tokens, tuple);
+                break;
+            }
+        }
         let answer = stage.ask(&probe(Address::Bound), &row, &[]);
         let names = ["output_effect", "output_size", "output_other"];
         let [effects, sizes, others] = names.map(|name| line(&answer, name));
@@ -382,13 +410,13 @@ fn attention_and_the_matrix_of_registers_equal_a_loop_over_patterns() {
         let found = line(&answer, "attention");
         let (pattern, tuples) =
             (stage.seen(&row.tokens, Point::Pattern), stage.tuples(&row.tokens));
-        for head in 0..HEADS {
+        for (head, pattern) in pattern.iter().enumerate() {
             for (i, read) in tuples.iter().enumerate() {
                 for (j, tuple) in tuples.iter().enumerate() {
                     let address =
                         keys(address, tuple).into_iter().filter(|at| *at <= read.symbol_at);
                     let seen: Vec<f64> =
-                        address.map(|at| f64::from(pattern[head][read.symbol_at][at])).collect();
+                        address.map(|at| f64::from(pattern[read.symbol_at][at])).collect();
                     let expected = if seen.is_empty() { f64::NAN } else { seen.iter().sum() };
                     let at = (head * TUPLES + i) * TUPLES + j;
                     assert_near(found[at], expected, &format!("head {head}, {i} to {j}"));
@@ -532,8 +560,8 @@ fn the_decoder_is_the_solution_of_its_normal_equations() {
         }
         (0..dims).for_each(|d| a[d][d] += penalty);
         let solved = eliminated(a, b);
-        for d in 0..dims {
-            assert!((found.weights[class][d] - solved[d]).abs() < 1e-9, "class {class}, {d}");
+        for (d, (found, solved)) in found.weights[class].iter().zip(&solved).enumerate() {
+            assert!((found - solved).abs() < 1e-9, "class {class}, {d}");
         }
         let constant = found.shares[class]
             - found.weights[class].iter().zip(&mean).map(|(w, m)| w * m).sum::<f64>();

@@ -27,8 +27,8 @@ const HIGHEST: f32 = 104.0;
 /// Sizes of text, in points; below the smallest it is left out.
 const TEXT: f32 = 6.5;
 const SMALLEST: f32 = 4.0;
-/// Columns so wide have the effect of a key as a number too, in points.
-const ROOM_FOR_NUMBERS: f32 = 40.0;
+/// Columns so wide and lanes so high have the effects of keys and the attention as numbers too, in points.
+const ROOM_FOR_NUMBERS: [f32; 2] = [40.0, 50.0];
 /// Width of one leaf of a gate, in points.
 const WING: f32 = 8.0;
 /// Colours of the symbols of a sequence, those first that are unlike queries and keys.
@@ -120,6 +120,10 @@ impl<'a> Lanes<'a> {
             marks.extend(self.tuple(at));
         }
         marks
+    }
+
+    fn has_numbers(&self) -> bool {
+        self.unit.iter().zip(ROOM_FOR_NUMBERS).all(|(unit, room)| *unit >= room)
     }
 
     fn palette(&self) -> Palette {
@@ -310,7 +314,7 @@ impl<'a> Lanes<'a> {
                 let width = if gate.asked { 1.2 } else { 2.4 };
                 marks.push(line(vec![hinge, tip], color, width, Dash::Solid));
             }
-            if gate.effect.is_finite() && self.unit[0] >= ROOM_FOR_NUMBERS {
+            if gate.effect.is_finite() && self.has_numbers() {
                 let words = Words {
                     color: palette.faint,
                     anchor: Anchor::Left,
@@ -396,8 +400,8 @@ impl<'a> Lanes<'a> {
         Mark::Cells(vec![Cell {
             from: [at[0] - half[0], at[1] - half[1]],
             to: [at[0] + half[0], at[1] + half[1]],
-            text: format!("{attention:.2}"),
-            fill: Some(palette.paper),
+            text: if self.has_numbers() { format!("{attention:.2}") } else { String::new() },
+            fill: self.has_numbers().then_some(palette.paper),
             stroke: None,
             ink: palette.ink,
             pick: Pick::QueryKey {

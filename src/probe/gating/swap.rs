@@ -43,6 +43,9 @@ pub struct Swap {
     pub at: Vec<usize>,
 }
 
+/// One of the two sequences of a swap.
+type Side = fn(&Swap) -> &Told;
+
 /// For every tuple, the logit of "same" minus that of "different", where its answer is predicted.
 pub type Differences = Vec<f64>;
 
@@ -100,12 +103,11 @@ impl<'a> Passes<'a> {
         let rows = (MOST_POSITIONS / length).max(1);
         let mut found = Vec::with_capacity(swaps.len());
         for swaps in swaps.chunks(rows) {
-            let batch = |of: fn(&Swap) -> &Told| {
+            let batch = |of: Side| {
                 Batch::from_rows(&swaps.iter().map(|s| of(s).row.clone()).collect::<Vec<_>>())
             };
-            let tuples = |of: fn(&Swap) -> &Told| swaps.iter().map(move |swap| &of(swap).tuples);
-            let (here, there): (fn(&Swap) -> &Told, fn(&Swap) -> &Told) =
-                (|swap| &swap.base, |swap| &swap.other);
+            let tuples = |of: Side| swaps.iter().map(move |swap| &of(swap).tuples);
+            let [here, there]: [Side; 2] = [|swap| &swap.base, |swap| &swap.other];
             let (logits, captured) = self.run(&batch(there), &[], &[site])?;
             let other = self.differences(&logits, tuples(there))?;
             let (logits, _) = self.run(&batch(here), &[], &[])?;
