@@ -1,5 +1,6 @@
 //! `mnemoscope patch`, `path`, `scrub` and `knock-out`: long questions to a recorded run, answered as text, JSON or NumPy
 //! arrays.
+#![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;

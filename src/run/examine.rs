@@ -22,6 +22,9 @@ use super::measure::{Round, of_weights, try_out};
 use super::meters::HeldOut;
 use super::reference::Reference;
 
+/// Hears how far a long question has come (passes done, of how many, what is known so far); false ends it.
+pub type Tell<'a> = &'a mut dyn FnMut(usize, usize, &dyn Fn() -> Result<Reading>) -> bool;
+
 /// The task and the network of an experiment, ready to be questioned at any step.
 pub struct Instrument {
     source: Arc<dyn Source>,
@@ -154,7 +157,7 @@ impl Instrument {
         weights: &Weights,
         prompt: &Row,
         inquiry: &dyn Inquiry,
-        tell: &mut dyn FnMut(usize, usize, &dyn Fn() -> Result<Reading>) -> bool,
+        tell: Tell<'_>,
     ) -> Result<Reading> {
         self.load(weights)?;
         let ground = Ground {

@@ -284,7 +284,7 @@ fn arrays(
 ) -> Vec<Array> {
     let what: Vec<Intervention> = what.iter().map(|w| w.parse().unwrap()).collect();
     let call = ProbeCall::new("attention");
-    let readings = instrument.examine(weights, prompt, &what, &[call.clone()]).unwrap();
+    let readings = instrument.examine(weights, prompt, &what, std::slice::from_ref(&call)).unwrap();
     readings.get(&call).unwrap().as_ref().unwrap().arrays.clone()
 }
 

@@ -33,7 +33,7 @@ pub struct Hypothesis {
     /// The embedding comes in directly.
     embedding: bool,
     /// Heads that come in, each with what its channels are fed by.
-    heads: BTreeMap<(usize, usize), BTreeMap<Point, Hypothesis>>,
+    heads: BTreeMap<(usize, usize), BTreeMap<Point, Self>>,
 }
 
 impl Hypothesis {

@@ -1,4 +1,5 @@
 //! Maps of activation patching.
+#![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
 use super::{Choice, Ground, Inquiry, Judge, Tell, Told, rule};
 use crate::probe::Answer;

@@ -1,4 +1,5 @@
 //! Path patching as an inquiry.
+#![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
 use super::{Choice, Ground, Inquiry, Judge, Tell, Told, numbers, rule};
 use crate::probe::Answer;
