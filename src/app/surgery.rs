@@ -380,7 +380,12 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
 
 /// Accuracy with and without what is in force, in a sentence.
 pub fn effect(lab: &Lab) -> Option<String> {
-    const NUMBER: &str = "accuracy_in_context";
+    /// The first that a task has is what it is about.
+    const NUMBERS: [(&str, &str); 3] = [
+        ("accuracy_sequence", "Whole sequences right"),
+        ("accuracy_in_context", "In-context accuracy"),
+        ("accuracy", "Accuracy"),
+    ];
     let mut in_force = lab.in_force();
     in_force.retain(Intervention::changes_forward);
     in_force.first()?;
@@ -397,15 +402,19 @@ pub fn effect(lab: &Lab) -> Option<String> {
         calls.find(|(key, _)| key.starts_with(EFFECT)).map(|(_, answer)| answer.clone())
     };
     Some(match answer(effect) {
-        None => "Effect on in-context accuracy: being measured …".to_owned(),
+        None => "Effect on accuracy: being measured …".to_owned(),
         Some(Err(error)) => error.message,
         Some(Ok(reading)) => {
-            let with = reading.number(NUMBER).unwrap_or(f64::NAN);
+            let number = |name: &str| reading.number(name).filter(|value| value.is_finite());
+            let found = NUMBERS.iter().find_map(|(name, text)| Some((name, text, number(name)?)));
+            let Some((name, text, with)) = found else {
+                return Some("No answer of the held-out sequences can be counted here.".to_owned());
+            };
             let baseline = answer(baseline).and_then(|answer| answer.ok());
-            let without = baseline.and_then(|reading| reading.number(NUMBER));
+            let without = baseline.and_then(|reading| reading.number(name));
             let without =
                 without.map_or(String::new(), |w| format!(", without {:.1} %", 100.0 * w));
-            format!("In-context accuracy with this {:.1} %{without}", 100.0 * with)
+            format!("{text} with this {:.1} %{without}", 100.0 * with)
         }
     })
 }

@@ -12,6 +12,15 @@ use super::state::Lab;
 pub const SPEEDS: &[Option<f64>] =
     &[None, Some(50.0), Some(20.0), Some(10.0), Some(5.0), Some(2.0), Some(1.0)];
 
+/// The accuracy that a task is about: the first of these that it has.
+const ACCURACIES: [(&str, &str); 2] = [
+    ("accuracy_sequence", "Share of held-out sequences in which every answer is right."),
+    (
+        "accuracy_in_context",
+        "Share of right answers where the answer was seen before in the same sequence.",
+    ),
+];
+
 /// What trains and what draws, in a few words.
 fn in_words(adapter: Option<&Adapter>) -> String {
     match adapter {
@@ -164,13 +173,15 @@ fn numbers(ui: &mut Ui, lab: &Lab) {
     }
     let recording = &run.recording;
     let step = lab.step_in_view();
-    if let Some(row) = recording.row_at(step)
-        && let Some(column) = recording.column("accuracy_in_context")
-        && let Some(accuracy) = row.values.get(column).filter(|v| v.is_finite())
-    {
-        fixed(ui, 92.0, format!("accuracy {:.0} %", 100.0 * accuracy)).on_hover_text(
-            "Share of right answers where the answer was seen before in the same sequence.",
-        );
+    if let Some(row) = recording.row_at(step) {
+        let value = |name: &str| {
+            let column = recording.column(name)?;
+            row.values.get(column).copied().filter(|v| v.is_finite())
+        };
+        let found = ACCURACIES.iter().find_map(|(name, help)| Some((value(name)?, *help)));
+        if let Some((accuracy, help)) = found {
+            fixed(ui, 92.0, format!("accuracy {:.0} %", 100.0 * accuracy)).on_hover_text(help);
+        }
     }
     ui.label(RichText::new(format!("step {step}")).strong()).on_hover_text(format!(
         "{} steps trained, {} recorded",

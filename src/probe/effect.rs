@@ -1,16 +1,19 @@
 //! How well the network does under the interventions in force.
 
 use super::outcome::outcome;
+use super::whole::Solved;
 use super::{Answer, Probe, Scene, Scope, Subject};
 use crate::record::error::Result;
 use crate::record::intervention::Site;
 
 /// What of the outcome is compared.
-const NAMES: [&str; 4] = ["loss", "accuracy", "loss_in_context", "accuracy_in_context"];
+const NAMES: [&str; 5] =
+    ["loss", "accuracy", "loss_in_context", "accuracy_in_context", "accuracy_sequence"];
 
 crate::knobs! {
     /// Asked once with and once without interventions, it tells what they do. Numbers: `loss`, `accuracy`,
-    /// `loss_in_context`, `accuracy_in_context`, as the probe `outcome` defines them.
+    /// `loss_in_context`, `accuracy_in_context`, as the probe `outcome` defines them, and `accuracy_sequence` of the
+    /// probe `solved`, where the task has it.
     pub struct Effect = "Loss and accuracy on a few held-out sequences, under the interventions in force." {
         /// Held-out sequences that are looked at.
         sequences: usize = 32, in 1..=4096;
@@ -36,6 +39,10 @@ impl Probe for Effect {
 
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
         let mut means = outcome(scene)?;
+        let whole = Solved::default();
+        if whole.applies(scene.subject).is_ok() {
+            means.extend(whole.measure(scene)?.means);
+        }
         means.retain(|mean| NAMES.contains(&mean.name.as_str()));
         Ok(Answer { means, ..Answer::default() })
     }
