@@ -10,6 +10,7 @@ mod scrub;
 mod train;
 mod window;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::nn::kernel::matrix::{Into, Matrix, multiply};
@@ -67,6 +68,8 @@ pub struct How {
     pub time: Duration,
     /// Settings of the experiments that are trained, other than those of the workload: `train.shard=8`.
     pub set: Vec<String>,
+    /// The program whose window is measured.
+    pub program: PathBuf,
 }
 
 /// What came of a workload.

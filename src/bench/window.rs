@@ -1,6 +1,7 @@
 //! The program in a window of its own, measured from outside.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -56,10 +57,10 @@ impl Told {
 
 impl Window {
     /// Opens a window on the default experiment for a time.
-    fn open(time: Duration) -> Result<Self> {
+    fn open(program: &Path, time: Duration) -> Result<Self> {
         let scratch = Scratch::new()?;
         let launched = Instant::now();
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut child = Command::new(program)
             .arg("--out")
             .arg(scratch.path().join("run"))
             .arg("--stopwatch")
@@ -127,10 +128,10 @@ impl Drop for Window {
 /// The first launch only warms the disk.
 const LAUNCHES: usize = 6;
 
-fn start(_: &How) -> Result<Vec<Measured>> {
+fn start(how: &How) -> Result<Vec<Measured>> {
     let (mut frames, mut steps) = (Vec::new(), Vec::new());
     for _ in 0..LAUNCHES {
-        let mut window = Window::open(Duration::from_secs(60))?;
+        let mut window = Window::open(&how.program, Duration::from_secs(60))?;
         let frame = window.first("frame")?.at;
         frames.push((frame - window.launched).as_secs_f64());
         steps.push((window.first("step")?.at - frame).as_secs_f64());
@@ -154,7 +155,7 @@ fn tax(how: &How) -> Result<Vec<Measured>> {
     let (mut alone, mut watched, mut frames) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TURNS {
         alone.push(1.0 / unwatched(time)?);
-        let (steps, fps) = watch(time)?;
+        let (steps, fps) = watch(&how.program, time)?;
         watched.push(1.0 / steps);
         frames.push(fps);
     }
@@ -195,8 +196,8 @@ fn unwatched(time: Duration) -> Result<f64> {
 }
 
 /// Steps and frames a second in a window.
-fn watch(time: Duration) -> Result<(f64, f64)> {
-    let mut window = Window::open(WARM + time + Duration::from_secs(2))?;
+fn watch(program: &Path, time: Duration) -> Result<(f64, f64)> {
+    let mut window = Window::open(program, WARM + time + Duration::from_secs(2))?;
     let mut ends = Vec::new();
     while let Some(told) = window.next()? {
         if told.event == "so_far" && told.number("seconds") >= WARM.as_secs_f64() {
@@ -217,7 +218,7 @@ const LONGER: u32 = 20;
 /// No samples of time: what is told are bytes.
 fn memory(how: &How) -> Result<Vec<Measured>> {
     let time = LONGER * how.time;
-    let mut window = Window::open(time)?;
+    let mut window = Window::open(&how.program, time)?;
     let (twelfth, mut samples) = (time.as_secs_f64() / 12.0, Vec::new());
     while let Some(told) = window.next()? {
         if told.event == "so_far" {

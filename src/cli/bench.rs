@@ -50,7 +50,7 @@ impl Bench {
                 LONGEST.as_secs()
             ))
         })?;
-        let how = How { time, set: self.set };
+        let how = How { time, set: self.set, program: std::env::current_exe()? };
         let ours = sgemm_peak()?;
         let peak = self.peak.map_or(ours, |theirs| theirs.max(ours));
         if self.json {
