@@ -125,7 +125,9 @@ impl Tour {
         let (mut open, mut actions) = (true, Vec::new());
         Window::new(format!("Guided tour, {} of {}", at + 1, STEPS.len()))
             .id(Id::unique("tour"))
-            .anchor(Align2::RIGHT_BOTTOM, [-16.0, -16.0])
+            // In the middle it covers neither the gates nor surgery; it can be moved.
+            .pivot(Align2::CENTER_BOTTOM)
+            .default_pos(ctx.content_rect().center_bottom() - egui::vec2(0.0, 16.0))
             .collapsible(false)
             .resizable(false)
             .open(&mut open)

@@ -729,3 +729,34 @@ fn a_tuple_is_told_otherwise_and_every_panel_answers() {
     press(&mut harness, "Flip Store/Ignore");
     assert_eq!(harness.state().lab.prompt.tokens[4], before.tokens[4]);
 }
+
+#[test]
+fn the_tour_leads_from_a_register_to_a_cut_that_does_not_touch_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window_of(folder.path(), TUPLES);
+    until(&mut harness, "training is done and answered", |app| {
+        let lab = &app.lab;
+        let last = lab.run().map_or(0, |run| run.recording.last_step);
+        last >= 4 && !lab.is_training() && lab.asking.is_settled(last)
+    });
+    press(&mut harness, "Help");
+    press(&mut harness, "Guided tour");
+    harness.step();
+    assert!(harness.query_by_label("What is a register?").is_some());
+    for title in ["A memory forms", "The input gate: what gets in", "The output gate: what is read"]
+    {
+        press(&mut harness, "Next");
+        assert!(harness.query_by_label(title).is_some(), "{title}");
+    }
+    press(&mut harness, "Ask with the last tuple");
+    assert_eq!(harness.state().lab.selection.query, Some(14));
+    press(&mut harness, "Next");
+    press(&mut harness, "Cut the keys");
+    let lab = &harness.state().lab;
+    assert!(lab.step.is_some(), "a recorded step is looked at");
+    let in_force: Vec<String> = lab.in_force().iter().map(ToString::to_string).collect();
+    assert_eq!(in_force, ["zero layer1.k"]);
+    assert!(lab.training().unwrap().in_force.is_empty());
+    press(&mut harness, "Done");
+    assert!(harness.query_by_label("Cut the gate and see memory fail").is_none());
+}
