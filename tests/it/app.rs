@@ -739,9 +739,16 @@ fn the_tour_leads_from_a_register_to_a_cut_that_does_not_touch_training() {
         let last = lab.run().map_or(0, |run| run.recording.last_step);
         last >= 4 && !lab.is_training() && lab.asking.is_settled(last)
     });
-    press(&mut harness, "Help");
-    press(&mut harness, "Guided tour");
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::P);
     harness.step();
+    harness.step();
+    let field = harness.get_by_role_and_label(Role::TextInput, "Search for an action");
+    field.type_text("guided tour");
+    harness.step();
+    harness.key_press(egui::Key::Enter);
+    for _ in 0..4 {
+        harness.step();
+    }
     assert!(harness.query_by_label("What is a register?").is_some());
     for title in ["A memory forms", "The input gate: what gets in", "The output gate: what is read"]
     {
