@@ -5,10 +5,7 @@ use candle_core::{D, Tensor};
 use super::read::{captured, values};
 use super::tree::{nodes, refused};
 use super::{Answer, Mean, Probe, Scene, Scope, Subject};
-use crate::model::pass;
-use crate::nn::edit::{Edit, With};
 use crate::record::array::Array;
-use crate::record::batch::Batch;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
 use crate::record::tree::Tree;
@@ -57,21 +54,20 @@ impl Probe for TreeView {
 }
 
 impl TreeView {
-    /// One pass over as many copies of the sequence as there are layers: copy L ends with the stream after layer L.
+    /// The streams after all layers, unembedded.
     fn lens(&self, scene: &Scene<'_>, tree: &Tree) -> Result<Array> {
         let Subject { model, params, .. } = scene.subject;
         let sites = self.sites(scene.subject);
-        let last = *sites.last().ok_or_else(|| Error::usage("this network has no layers"))?;
+        if sites.is_empty() {
+            return Err(Error::usage("this network has no layers"));
+        }
         let streams: Vec<&Tensor> =
             sites.iter().map(|site| captured(scene, *site)).collect::<Result<_>>()?;
-        let ends = Edit::all(last, With::Replace(Tensor::cat(&streams, 0)?));
-        let copies = Batch::from_rows(&vec![scene.batch.row(0); sites.len()]);
-        let (logits, _) = pass::forward(model, params, &copies, &[ends], &[], true)?;
-        let logits = logits.ok_or_else(|| Error::internal("a forward pass without logits"))?;
+        let logits = model.unembed(params, &Tensor::cat(&streams, 0)?)?;
         let vocab = logits.dim(D::Minus1)?;
         let tokens: Vec<usize> =
             (0..tree.nodes).map(|node| tree.script().step(node) as usize).collect();
-        let mut data = Vec::with_capacity(sites.len() * copies.len * tree.nodes);
+        let mut data = Vec::with_capacity(sites.len() * scene.batch.len * tree.nodes);
         values(&logits, |all| {
             for logits in all.chunks_exact(vocab) {
                 let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -79,7 +75,7 @@ impl TreeView {
                 data.extend(tokens.iter().map(|&token| (logits[token] - most).exp() / sum));
             }
         })?;
-        let shape = [sites.len(), copies.len, tree.nodes];
+        let shape = [sites.len(), scene.batch.len, tree.nodes];
         Array::new("lens", &["layer", "pos", "node"], &shape, data)
     }
 }

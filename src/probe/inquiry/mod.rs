@@ -10,6 +10,7 @@ pub mod tree_scrubbing;
 
 use super::causal::effect::{Estimate, Excluded, Metric, Rule, counted, effect, estimate};
 use super::causal::{Pairs, Seen, Stage};
+use super::read::argmax;
 use super::{Answer, Mean, Subject};
 use crate::model::pass;
 use crate::nn::kernel::pool::Pool;
@@ -76,6 +77,21 @@ struct Choice<'a> {
     /// The two answers in texts; empty: what the two runs predict.
     answers: &'a str,
 }
+
+/// The choice of an inquiry, out of its settings of these names.
+macro_rules! choice {
+    ($inquiry:expr) => {
+        $crate::probe::inquiry::Choice {
+            pair: &$inquiry.pair,
+            pairs: $inquiry.pairs,
+            base: &$inquiry.base,
+            other: &$inquiry.other,
+            at: &$inquiry.at,
+            answers: &$inquiry.answers,
+        }
+    };
+}
+use choice;
 
 impl Choice<'_> {
     /// # Errors
@@ -145,8 +161,7 @@ fn predicted(subject: Subject<'_>, pair: &Pair) -> Result<[u32; 2]> {
         let (logits, _) = pass::forward(model, params, &batch, &[], &[], true)?;
         let logits = logits.ok_or_else(|| Error::internal("a forward pass without logits"))?;
         let logits: Vec<f32> = logits.get(0)?.get(pair.at)?.to_vec1()?;
-        let best = (0..logits.len()).fold(0, |b, i| if logits[i] > logits[b] { i } else { b });
-        Ok(u32::try_from(best).unwrap_or(0))
+        Ok(u32::try_from(argmax(logits)).unwrap_or(0))
     };
     Ok([likeliest(&pair.base)?, likeliest(&pair.other)?])
 }

@@ -1,7 +1,7 @@
 //! Maps of activation patching.
 #![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
-use super::{Choice, Ground, Inquiry, Judge, Tell, Told, rule};
+use super::{Ground, Inquiry, Judge, Tell, Told, choice, rule};
 use crate::probe::Answer;
 use crate::probe::causal::effect::{Estimate, Metric};
 use crate::probe::causal::patching::{Family, Plan};
@@ -48,14 +48,7 @@ impl Inquiry for Patching {
     }
 
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
-        let choice = Choice {
-            pair: &self.pair,
-            pairs: self.pairs,
-            base: &self.base,
-            other: &self.other,
-            at: &self.at,
-            answers: &self.answers,
-        };
+        let choice = choice!(self);
         let families = Family::named(&self.map)?;
         let mut pairs = choice.pairs(ground)?;
         if self.one

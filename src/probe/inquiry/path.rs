@@ -1,7 +1,7 @@
 //! Path patching as an inquiry.
 #![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
-use super::{Choice, Ground, Inquiry, Judge, Tell, Told, numbers, rule};
+use super::{Ground, Inquiry, Judge, Tell, Told, choice, numbers, rule};
 use crate::probe::Answer;
 use crate::probe::causal::effect::Metric;
 use crate::probe::causal::path::Path;
@@ -62,14 +62,7 @@ impl Inquiry for PathPatching {
 
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
         let path = self.path()?;
-        let choice = Choice {
-            pair: &self.pair,
-            pairs: self.pairs,
-            base: &self.base,
-            other: &self.other,
-            at: &self.at,
-            answers: &self.answers,
-        };
+        let choice = choice!(self);
         let pairs = choice.pairs(ground)?;
         let stage = Stage::new(ground.subject, &pairs)?;
         let judge = Judge::new(&stage, self.metric, rule(self.all_pairs), ground.seed);

@@ -1,6 +1,6 @@
 //! Causal scrubbing as an inquiry.
 
-use super::{Choice, Ground, Inquiry, Tell, Told, numbers};
+use super::{Ground, Inquiry, Tell, Told, choice, numbers};
 use crate::probe::causal::Stage;
 use crate::probe::causal::scrubbing::{Explained, Hypothesis, explained};
 use crate::probe::{Answer, Mean};
@@ -38,14 +38,7 @@ impl Inquiry for Scrubbing {
 
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
         let hypothesis: Hypothesis = self.hypothesis.parse()?;
-        let choice = Choice {
-            pair: &self.pair,
-            pairs: self.pairs,
-            base: &self.base,
-            other: &self.other,
-            at: &self.at,
-            answers: &self.answers,
-        };
+        let choice = choice!(self);
         let pairs = choice.pairs(ground)?;
         let stage = Stage::new(ground.subject, &pairs)?;
         tell(Told { done: 0, total: 1, so_far: &|| Ok(Answer::default()) });
