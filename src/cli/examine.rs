@@ -10,6 +10,7 @@ use crate::figure::file::save;
 use crate::probe;
 use crate::record::array::Array;
 use crate::record::error::{Error, Result};
+use crate::record::npz::{Member, Numbers, archive};
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::registry::find;
 
@@ -52,7 +53,7 @@ impl Examine {
         match out {
             None => summary(&run, &readings)?,
             Some((path, Format::Json)) => save(path, &as_json(&run, &readings)?, self.force)?,
-            Some((path, Format::Npz)) => save(path, &as_npz(path, &run, &readings)?, self.force)?,
+            Some((path, Format::Npz)) => save(path, &as_npz(&run, &readings)?, self.force)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -137,6 +138,8 @@ fn about(run: &RunAt, readings: &Readings) -> Value {
     json!({
         "program": format!("mnemoscope {}", env!("CARGO_PKG_VERSION")),
         "experiment": run.experiment.name,
+        "experiment_toml": run.experiment.to_toml(),
+        "seed": run.experiment.train.seed,
         "step": readings.step,
         "tokens": run.prompt.tokens,
         "text": run.prompt.tokens.iter().map(|&t| vocab.text(t)).collect::<Vec<_>>(),
@@ -172,23 +175,28 @@ pub(super) fn as_json(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
     serde_json::to_vec(&document).map_err(|e| Error::internal(e.to_string()))
 }
 
-/// One array for each of the readings', named `PROBE/ARRAY`; a number is an array of no axis.
-pub(super) fn as_npz(path: &Path, run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
-    let mut arrays = Vec::new();
-    for (key, reading) in &readings.by_call {
-        let Ok(reading) = reading else { continue };
-        let name = |name: &str| format!("{key}/{name}");
-        arrays.extend(reading.numbers.iter().map(|(n, v)| Array::scalar(name(n), *v as f32)));
-        arrays.extend(reading.arrays.iter().map(|a| Array { name: name(&a.name), ..a.clone() }));
+/// One array for each of the readings', named `PROBE/ARRAY`; a number is an array of no axis. Beside them `tokens` and
+/// `about`, which says the names of the axes too.
+pub(super) fn as_npz(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
+    let answers = || readings.by_call.iter().filter_map(|(key, r)| Some((key, r.as_ref().ok()?)));
+    let mut members = Vec::new();
+    let mut axes = serde_json::Map::new();
+    for (key, reading) in answers() {
+        for (name, value) in &reading.numbers {
+            let numbers = Numbers::F64(std::slice::from_ref(value));
+            members.push(Member { name: format!("{key}/{name}"), shape: &[], numbers });
+        }
+        for array in &reading.arrays {
+            let name = format!("{key}/{}", array.name);
+            axes.insert(name.clone(), json!(array.axes));
+            members.push(Member { name, ..Member::of(array) });
+        }
     }
+    let length = [run.prompt.tokens.len()];
+    let numbers = Numbers::U32(&run.prompt.tokens);
+    members.push(Member { name: "tokens".to_owned(), shape: &length, numbers });
     let mut about = about(run, readings);
-    about["axes"] = arrays.iter().map(|a| (a.name.clone(), json!(a.axes))).collect();
-    // candle writes such archives into files alone.
-    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
-    let written = crate::run::arrays::write_npz(&beside, &arrays, &about.to_string());
-    let bytes = written.and_then(|()| {
-        std::fs::read(&beside).map_err(|e| Error::from(e).context(beside.display()))
-    });
-    let _ = std::fs::remove_file(&beside);
-    bytes
+    about["axes"] = Value::Object(axes);
+    let about = about.to_string();
+    archive(&[&members[..], &[Member::about(&about, &[about.len()])]].concat())
 }

@@ -256,7 +256,7 @@ impl Common {
         };
         match out {
             Some((path, Format::Json)) => save(path, &as_json(&run, &readings)?, self.force)?,
-            Some((path, Format::Npz)) => save(path, &as_npz(path, &run, &readings)?, self.force)?,
+            Some((path, Format::Npz)) => save(path, &as_npz(&run, &readings)?, self.force)?,
             None if self.json => say(String::from_utf8_lossy(&as_json(&run, &readings)?))?,
             None => summary(&run, &call, &reading)?,
         }

@@ -1,6 +1,5 @@
 //! Running and questioning an experiment.
 
-pub mod arrays;
 pub mod examine;
 pub mod examiner;
 pub mod experiment;

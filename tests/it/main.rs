@@ -25,6 +25,7 @@ mod knobs;
 mod lens;
 mod models;
 mod nn;
+mod npz;
 mod optim;
 mod panels;
 mod parts;
