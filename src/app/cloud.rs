@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use egui::{Mesh, Painter, Pos2, Rect, Sense, Shape, Stroke, Ui, WidgetInfo, vec2};
 
-use crate::figure::cloud::{
-    RING, UNTURNED, diameter_at, order, project, radius, rotation, turn as turn_clouds,
-};
+pub use crate::figure::cloud::Camera;
+use crate::figure::cloud::{RING, diameter_at, order, project, radius};
 use crate::figure::color::Color;
-use crate::figure::{Cloud, Figure, Mark, Pick};
+use crate::figure::{Cloud, Pick};
 use crate::gpu::cloud::Look;
 
 use super::action::Action;
@@ -19,57 +18,12 @@ use super::theme::color32;
 /// A click counts for the nearest point within this many screen units.
 const REACH: f32 = 10.0;
 
-/// How a cloud is looked at.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Camera {
-    /// Turn about the upright axis, radians.
-    pub yaw: f32,
-    /// Tilt towards the viewer, radians.
-    pub pitch: f32,
-    pub zoom: f32,
-    /// How far the axes are moved against the cloud, to the right and up, in their own units.
-    pub shift: [f64; 2],
+/// Moves a camera by hand.
+trait ByHand {
+    fn moved_by(&mut self, ui: &Ui, response: &egui::Response, three_d: bool, unit: [f32; 2]);
 }
 
-impl Default for Camera {
-    fn default() -> Self {
-        Self { yaw: 0.5, pitch: 0.35, zoom: 1.0, shift: [0.0; 2] }
-    }
-}
-
-impl Camera {
-    /// Rows of the turned axes: screen x, screen y (upwards), depth (towards the viewer).
-    pub fn rotation(&self, three_d: bool) -> [[f32; 3]; 3] {
-        if !three_d {
-            return UNTURNED;
-        }
-        rotation(self.yaw, self.pitch)
-    }
-
-    /// In the plane the axes move with the cloud: their ranges as this camera sees them.
-    pub fn look_at(&self, figure: &mut Figure) {
-        self.set_ranges(figure, false);
-    }
-
-    /// The figure as this camera sees it, for a file: in the plane with its ranges, in space turned as well.
-    pub fn take(&self, figure: &mut Figure) {
-        self.set_ranges(figure, false);
-        self.set_ranges(figure, true);
-        turn_clouds(figure, &self.rotation(true));
-    }
-
-    fn set_ranges(&self, figure: &mut Figure, three_d: bool) {
-        let seen = |mark: &Mark| matches!(mark, Mark::Cloud(cloud) if cloud.three_d == three_d);
-        for plot in figure.plots.iter_mut().filter(|plot| plot.marks.iter().any(seen)) {
-            for (axis, shift) in [&mut plot.x, &mut plot.y].into_iter().zip(self.shift) {
-                let (low, high) = axis.range;
-                let middle = f64::midpoint(low, high) + shift;
-                let half = (high - low) / 2.0 / f64::from(self.zoom);
-                axis.range = (middle - half, middle + half);
-            }
-        }
-    }
-
+impl ByHand for Camera {
     fn moved_by(&mut self, ui: &Ui, response: &egui::Response, three_d: bool, unit: [f32; 2]) {
         let delta = response.drag_delta();
         let pans = ui

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use egui::emath::GuiRounding as _;
 use egui::{Frame, Margin, Rect, ScrollArea, Ui, vec2};
 
+use crate::export::plate::Plate;
 use crate::figure::Figure;
 use crate::figure::layout::layout;
 use crate::figure::scene::Scene;
@@ -23,7 +24,7 @@ use super::state::Lab;
 use super::surgery::Surgery;
 use super::tokens::Editor;
 use super::tree::Gardener;
-use super::{curves, form, gates, jobs, paint, patching, sweep, theme, timeline};
+use super::{curves, form, gates, jobs, paint, patching, plates, sweep, theme, timeline};
 
 /// Panels, pictures and forms between frames.
 pub struct Desk {
@@ -314,30 +315,21 @@ impl Desk {
         picture.of = of;
     }
 
-    /// The figure of a panel as it goes to a file: the same panel, on white paper.
+    /// What a panel shows now, for files and figure sheets, and height over width of its picture on the screen.
     ///
     /// # Errors
-    /// When there is no such panel, or it has nothing to draw: the sentence says why.
-    pub fn figure_for_file(&mut self, kind: &str, lab: &Lab) -> Result<(Figure, [f32; 2], String)> {
+    /// When there is no such panel, or no run.
+    pub fn plate(&mut self, kind: &str, lab: &Lab) -> Result<(Plate, f32)> {
         let (_, panel) = self
             .panels
             .iter_mut()
             .find(|(k, _)| *k == kind)
             .ok_or_else(|| Error::usage(format!("the panel {kind} is no figure")))?;
-        // As wide as a page of two columns, as high as the picture on the screen is in proportion.
-        let width = 183.0 / crate::figure::file::MM_PER_POINT;
-        let seen = self.pictures.get(kind).map_or([4.0, 3.0], |p| [p.scene.width, p.scene.height]);
-        let size = [width, width * (seen[1] / seen[0].max(1.0)).clamp(0.15, 1.5)];
-        let mut figure = figure(panel.as_ref(), lab, theme::palette(false), size)
-            .ok_or_else(|| Error::usage("there is no run to draw yet"))?;
-        // A cloud is saved as it is turned and zoomed.
-        if let Some(picture) = self.pictures.get(kind) {
-            picture.canvas.camera.take(&mut figure);
-        }
-        if let Some(why) = &figure.empty {
-            return Err(Error::usage(format!("nothing to save: {why}")));
-        }
-        Ok((figure, size, format!("{kind}\n{}", knobs::to_table(panel.as_mut()))))
+        let picture = self.pictures.get(kind);
+        let camera = picture.map(|p| p.canvas.camera).unwrap_or_default();
+        let seen = picture.map_or([4.0, 3.0], |p| [p.scene.width, p.scene.height]);
+        let aspect = (seen[1] / seen[0].max(1.0)).clamp(0.15, 1.5);
+        Ok((plates::of(kind, &mut **panel, lab, camera)?, aspect))
     }
 }
 

@@ -19,6 +19,7 @@ mod pace;
 mod paint;
 mod palette;
 mod patching;
+mod plates;
 pub mod rehearsal;
 pub mod run;
 mod shell;

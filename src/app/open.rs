@@ -10,8 +10,9 @@ use crossbeam_channel::Sender;
 
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::figure::file::{Format, Page, render, save};
-use crate::figure::provenance::Provenance;
+use crate::export::sheet::{PageSpec, Sheet};
+use crate::export::{files, plate};
+use crate::figure::file::save;
 use crate::gpu::device::Adapter;
 use crate::record::error::{Error, Result};
 use crate::record::folder::Reader;
@@ -26,7 +27,7 @@ use super::run::{Opened, Origin};
 use super::shell::{Lost, Shell, Slot};
 use super::shot::Shot;
 use super::worker::Outcome;
-use super::{App, Launch, Surroundings};
+use super::{App, Launch, Surroundings, plates};
 
 /// The icon of the window.
 const ICON: &[u8] = include_bytes!("../../assets/icon.png");
@@ -261,32 +262,23 @@ impl App {
     }
 
     fn save_figure(&mut self, kind: &str, path: PathBuf) {
-        let made = self.desk.figure_for_file(kind, &self.lab);
-        let (figure, size, settings) = match made {
+        let plate = self.desk.plate(kind, &self.lab);
+        let names = files::names(&[path], true);
+        let ((mut plate, aspect), names) = match plate.and_then(|plate| Ok((plate, names?))) {
             Ok(made) => made,
             Err(error) => return self.lab.trouble(error),
         };
-        let format = match Format::from_path(&path) {
-            Ok(format) => format,
-            Err(error) => return self.lab.trouble(error),
-        };
-        let page = Page { size, provenance: self.provenance(settings), ..Page::column() };
-        self.write(path, move || render(&figure, &page, format));
-    }
-
-    fn provenance(&self, panel: String) -> Provenance {
-        let Some(run) = self.lab.run() else { return Provenance::new() };
-        let about = Provenance {
-            run: run.name.clone(),
-            step: Some(self.lab.step_in_view()),
-            panel,
-            experiment: run.experiment.to_toml(),
-            ..Provenance::new()
-        };
-        match &self.lab.readings {
-            Some(readings) => about.of(readings, &run.bench.vocab),
-            None => about,
-        }
+        let origin = plates::Origin::of(&self.lab);
+        let width = "page".to_owned();
+        let page = PageSpec { width, height: aspect.to_string(), ..PageSpec::default() };
+        let sheet = Sheet::one(plate.spec.clone(), page);
+        self.work("write figure", move || {
+            plate.facts.weights_sha256 = origin.sha256();
+            let written = plate::compose(&sheet, &mut [plate])
+                .and_then(|(drawing, page)| files::rendered(&names, &drawing, &page))
+                .and_then(|files| files::write(&files, true));
+            Outcome::Done(written.map(|()| format!("Saved {}", names[0].0.display())))
+        });
     }
 
     fn export_weights(&mut self, path: PathBuf) {

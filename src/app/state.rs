@@ -62,6 +62,8 @@ pub struct Lab {
     pub drawn: Option<u64>,
     /// The sequence that was drawn last: an edited text takes its rules.
     rules: Arc<Row>,
+    /// Its number.
+    rules_of: u64,
     /// What was wrong with the text that was typed last.
     pub text_note: Option<String>,
     pub selection: Selection,
@@ -109,6 +111,7 @@ impl Lab {
             prompt: Arc::default(),
             drawn: Some(0),
             rules: Arc::default(),
+            rules_of: 0,
             text_note: None,
             selection: Selection::default(),
             step: None,
@@ -366,11 +369,18 @@ impl Lab {
         self.selection.query = keep.or(telling).or(row.len().checked_sub(1));
         self.selection.key = None;
         self.drawn = Some(index);
+        self.rules_of = index;
         self.rules = row.clone();
         self.text_note = None;
         self.lift_patched();
         self.prompt = row;
         self.changed();
+    }
+
+    /// The sequence in view as a figure sheet says it: the number of one that is held out, and the text in its place.
+    pub fn asked_about(&self) -> (u64, Option<String>) {
+        let text = || self.run().map(|run| run.bench.vocab.spell(&self.prompt.tokens));
+        (self.rules_of, if self.drawn.is_none() { text() } else { None })
     }
 
     /// The sequence after the one that was drawn last.

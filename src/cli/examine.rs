@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::export::run_at::RunAt;
 use crate::figure::file::save;
 use crate::probe;
 use crate::record::array::Array;
@@ -14,7 +15,7 @@ use crate::record::npz::{Member, Numbers, archive};
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::registry::find;
 
-use super::run_at::{Asked, RunAt};
+use super::run_at::Asked;
 use super::say;
 
 #[derive(Args)]

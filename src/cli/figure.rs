@@ -1,254 +1,419 @@
-//! `mnemoscope figure`: a panel of a recorded run as a file, drawn by the same code as the window.
+//! `mnemoscope figure` and `mnemoscope film`: panels of recorded runs as files, drawn by the same code as the window.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
+use crossbeam_channel::Receiver;
+use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::figure::Figure as Drawing;
-use crate::figure::file::{Format, Page, parse_length, render, save};
-use crate::figure::layout::Style;
+use crate::export::film;
+use crate::export::gallery::Gallery;
+use crate::export::run_at::Question;
+use crate::export::sheet::{PageSpec, PanelSpec, Sheet};
+use crate::export::{files, plate};
+use crate::figure::composite::Composite;
+use crate::figure::file::{Page, save};
+use crate::figure::grey;
 use crate::figure::provenance::Provenance;
-use crate::panel::{self, NetShape, Palette, Panel, Selection, View};
 use crate::record::error::{Error, Result};
-use crate::record::knobs;
-use crate::record::question::Inquired;
-use crate::record::registry::find;
-use crate::record::sweep::{Plan, Sweep, is_sweep};
-use crate::record::vocab::Vocab;
 
-use super::inquire::long_answer;
-use super::run_at::{Asked, RunAt};
+use super::run_at::{Asked, note, tell_taken};
 use super::train::interrupts;
 use super::{assignment, say};
 
+/// What is drawn, and on what page.
 #[derive(Args)]
-pub struct Figure {
+struct Drawn {
     #[command(flatten)]
     asked: Asked,
     /// Which panel (see `mnemoscope list panels`)
-    panel: String,
+    panel: Option<String>,
+    /// A page of several panels: a .toml file, or a name of `mnemoscope list figures`
+    #[arg(long, value_name = "SHEET", conflicts_with_all = ["panel", "set", "head", "query", "key"])]
+    sheet: Option<String>,
     /// Change a setting of the panel, e.g. --set map=magma (see `mnemoscope list panels NAME`)
     #[arg(long = "set", value_name = "NAME=VALUE")]
     set: Vec<String>,
     /// Layer and head in focus, e.g. 1.0
-    #[arg(long, value_name = "LAYER.HEAD", default_value = "1.0")]
-    head: String,
+    #[arg(long, value_name = "LAYER.HEAD")]
+    head: Option<String>,
     /// Position of the selected query (from 0)
     #[arg(long, value_name = "POSITION")]
     query: Option<usize>,
     /// Position of the selected key (from 0)
     #[arg(long, value_name = "POSITION")]
     key: Option<usize>,
-    /// File to write: its ending says the format
-    #[arg(short, long, value_name = "FILE.(svg|pdf|png|csv)")]
-    out: PathBuf,
-    /// Width of the figure: a number with mm, in or pt
-    #[arg(long, default_value = "89mm")]
-    width: String,
-    /// Height of the figure (default: what suits the panel)
-    #[arg(long)]
-    height: Option<String>,
-    /// Dots per inch of a PNG
-    #[arg(long, default_value_t = 300.0)]
-    dpi: f32,
-    /// Light on dark
-    #[arg(long)]
-    dark: bool,
-    /// Replace the file if it exists
+    #[command(flatten)]
+    page: PageWords,
+    /// Replace files that exist
     #[arg(long)]
     force: bool,
 }
 
-impl Figure {
-    pub fn run(self) -> Result<ExitCode> {
-        let mut panel = find("panel", panel::ALL, &self.panel)?;
+/// Size and look of a page.
+#[derive(Args)]
+struct PageWords {
+    /// What a venue asks for: plain, nature, neurips, iclr, icml, aistats, uai, cvpr, aaai, eccv, jmlr, tmlr, slides
+    #[arg(long, value_name = "VENUE")]
+    preset: Option<String>,
+    /// Width: a number with mm, cm, in or pt; column, or page (default: a column of the preset; the page for several panels)
+    #[arg(long)]
+    width: Option<String>,
+    /// Height: a number with its unit, or a number of widths (default: what suits the panels)
+    #[arg(long)]
+    height: Option<String>,
+    /// sans or serif (default: the preset's)
+    #[arg(long, value_name = "FACE")]
+    font: Option<String>,
+    /// Points of text; tick labels follow in proportion (default: the preset's)
+    #[arg(long, value_name = "PT")]
+    text_size: Option<f32>,
+    /// Points of axis lines; lines of data follow in proportion (default: 0.5)
+    #[arg(long, value_name = "PT")]
+    line: Option<f32>,
+    /// Colours of all maps from little to much: viridis, magma, cividis or batlow
+    #[arg(long, value_name = "MAP")]
+    map: Option<String>,
+    /// Hatch what does not exist above the diagonal of an attention map
+    #[arg(long)]
+    hatched: bool,
+    /// Light on dark
+    #[arg(long)]
+    dark: bool,
+    /// In greys, and say what cannot be told apart in them
+    #[arg(long)]
+    grey: bool,
+    /// Dots per inch of pixels (default: 300)
+    #[arg(long)]
+    dpi: Option<f32>,
+}
+
+#[derive(Args)]
+pub struct Figure {
+    #[command(flatten)]
+    drawn: Drawn,
+    /// Make the figure again that this file shows (.pdf, .svg, .png or .json), out of what is written in it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["panel", "sheet", "set", "head", "query", "key", "steps", "preset",
+        "width", "height", "font", "text_size", "line", "map", "hatched", "dark", "grey", "dpi", "step", "tokens", "cut", "intervene"])]
+    again: Option<PathBuf>,
+    /// The panel at these steps, side by side: numbers with commas between, or how many, as x5
+    #[arg(long, value_name = "STEPS", conflicts_with_all = ["sheet", "step"])]
+    steps: Option<String>,
+    /// Files to write: the endings say the formats. A .csv, .npz and .json with the numbers and where they come from go
+    /// beside them
+    #[arg(short, long, value_name = "FILE.(pdf|svg|png|tex|csv|npz|json)", required = true)]
+    out: Vec<PathBuf>,
+    /// These files alone, nothing beside them
+    #[arg(long)]
+    alone: bool,
+}
+
+#[derive(Args)]
+pub struct Film {
+    #[command(flatten)]
+    drawn: Drawn,
+    /// First step
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    from: u64,
+    /// Last step (default: the last recorded)
+    #[arg(long, value_name = "N")]
+    to: Option<u64>,
+    /// Most frames; there are no more than recorded steps
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    frames: usize,
+    /// Frames per second
+    #[arg(long, value_name = "N", default_value_t = 10.0)]
+    fps: f64,
+    /// File to write, or a folder for the frames as PNG files
+    #[arg(short, long, value_name = "FILE.(gif|apng) | FOLDER")]
+    out: PathBuf,
+}
+
+impl PageWords {
+    /// Over what a sheet says.
+    fn over(&self, page: PageSpec) -> PageSpec {
+        let text = |word: &Option<String>, said: String| word.clone().unwrap_or(said);
+        PageSpec {
+            preset: text(&self.preset, page.preset),
+            width: text(&self.width, page.width),
+            height: text(&self.height, page.height),
+            font: text(&self.font, page.font),
+            text: self.text_size.or(page.text),
+            line: self.line.or(page.line),
+            map: text(&self.map, page.map),
+            hatched: self.hatched || page.hatched,
+            dark: self.dark || page.dark,
+            grey: self.grey || page.grey,
+            dpi: self.dpi.or(page.dpi),
+            ..page
+        }
+    }
+}
+
+impl Drawn {
+    fn sheet(&self) -> Result<Sheet> {
+        let question = self.asked.question();
+        let mut sheet = match &self.sheet {
+            Some(name) => Sheet::find(name)?,
+            None => Sheet::one(self.panel()?, PageSpec::default()),
+        };
+        sheet.page = self.page.over(sheet.page);
+        sheet.panels.iter_mut().for_each(|panel| fill(panel, &question));
+        Ok(sheet)
+    }
+
+    fn panel(&self) -> Result<PanelSpec> {
+        let mut set = toml::Table::new();
         for text in &self.set {
             let (name, value) = assignment(text)?;
-            knobs::set(&mut *panel, "", name, &value)?;
+            set.insert(name.to_owned(), value);
         }
-        let format = Format::from_path(&self.out)?;
-        let style = if self.dark { Style::dark() } else { Style::light() };
-        let width = parse_length(&self.width)?;
-        let height = match &self.height {
-            Some(text) => parse_length(text)?,
-            None => width * usual_aspect(&self.panel),
-        };
-        if is_sweep(self.asked.folder()) {
-            let page = self.page([width, height], style, self.sweep_provenance(&mut *panel)?);
-            return self.write(&self.draw_sweep(&*panel, &page)?, &page, format);
-        }
-        let mut run = self.asked.open()?;
-        let drawing = self.draw(&mut *panel, &mut run, [width, height], &style)?;
-        let provenance = self.provenance(&mut *panel, &run);
-        self.write(&drawing, &self.page([width, height], style, provenance), format)
-    }
-
-    fn page(&self, size: [f32; 2], style: Style, provenance: Provenance) -> Page {
-        Page { size, dpi: self.dpi, style, provenance }
-    }
-
-    fn write(&self, drawing: &Drawing, page: &Page, format: Format) -> Result<ExitCode> {
-        save(&self.out, &render(drawing, page, format)?, self.force)?;
-        say(self.out.display().to_string())?;
-        Ok(ExitCode::SUCCESS)
-    }
-
-    /// The one panel that draws a sweep: it needs no network.
-    fn draw_sweep(&self, panel: &dyn Panel, page: &Page) -> Result<Drawing> {
-        if self.panel != "sweep" {
-            super::sweep::refuse(self.asked.folder())?;
-        }
-        let sweep = Sweep::read(self.asked.folder())?;
-        let drawing = panel.figure(&View {
-            net: &NetShape::default(),
-            vocab: &Vocab::new(Vec::new()),
-            roles: &[],
-            runs: &[],
-            sweep: Some(&sweep),
-            step: None,
-            live: false,
-            readings: None,
-            failure: None,
-            inquired: &Inquired::default(),
-            selection: &Selection::default(),
-            palette: palette(&page.style),
-            size: page.size,
-        });
-        drawing.empty.as_ref().map_or(Ok(()), |why| Err(Error::usage(why.clone())))?;
-        Ok(drawing)
-    }
-
-    fn sweep_provenance(&self, panel: &mut dyn Panel) -> Result<Provenance> {
-        let plan = Plan::read(self.asked.folder())?;
-        Ok(Provenance {
-            run: name_of(self.asked.folder()),
-            panel: self.words(panel),
-            experiment: plan.to_toml(),
-            ..Provenance::new()
+        let panel = self.panel.clone().ok_or_else(|| {
+            Error::usage("nothing says what to draw: name a panel (see `mnemoscope list panels`), or a --sheet of several")
+        })?;
+        Ok(PanelSpec {
+            panel,
+            head: self.head.clone().unwrap_or_default(),
+            query: self.query,
+            key: self.key,
+            set,
+            ..PanelSpec::default()
         })
     }
 
-    /// The panel with its settings.
-    fn words(&self, panel: &mut dyn Panel) -> String {
-        let settings = knobs::to_table(panel).to_string().replace('\n', "; ");
-        format!("{} {}", self.panel, settings.trim_end_matches("; "))
+    fn gallery(&self) -> Gallery {
+        Gallery::new(self.asked.folder())
     }
 
-    fn draw(
-        &self,
-        panel: &mut dyn Panel,
-        run: &mut RunAt,
-        size: [f32; 2],
-        style: &Style,
-    ) -> Result<Drawing> {
-        let layout = run.instrument.layout();
-        let net = NetShape {
-            kind: layout.kind.to_owned(),
-            heads: layout.heads.clone(),
-            vocab: layout.vocab,
-            length: layout.length,
-        };
-        let selection = self.selection(&net, run.prompt.len())?;
-        let readings = run.ask(&panel.needs(&net, &selection))?;
-        if let Some(e) = readings.by_call.values().find_map(|r| r.as_ref().err()) {
-            return Err(e.clone());
+    fn finish(&self, gallery: &Gallery) {
+        for (wanted, taken) in &gallery.taken {
+            tell_taken(*wanted, *taken);
         }
-        let mut inquired = Inquired::default();
-        let long = panel.inquiries(&net, &selection);
-        let interrupts = if long.is_empty() { crossbeam_channel::never() } else { interrupts()? };
-        for call in long {
-            let found = long_answer(run, &call, &interrupts)?;
-            inquired.by_call.insert(call.key(), found);
-        }
-        let step = run.weights.step;
-        let name = run.experiment.name.clone();
-        let view = View {
-            net: &net,
-            vocab: run.instrument.source().vocab(),
-            roles: run.instrument.source().roles(),
-            runs: &[(name, Arc::new(run.recording.clone()))],
-            sweep: None,
-            step: Some(step),
-            live: false,
-            readings: Some(&readings),
-            failure: None,
-            inquired: &inquired,
-            selection: &selection,
-            palette: palette(style),
-            size,
+    }
+}
+
+/// What a panel of a sheet leaves open is asked as the words say.
+fn fill(panel: &mut PanelSpec, question: &Question) {
+    panel.step = panel.step.or(question.step);
+    if panel.tokens.is_none() {
+        panel.tokens.clone_from(&question.tokens);
+    }
+    panel.intervene.extend(question.interventions.iter().cloned());
+}
+
+impl Figure {
+    pub fn run(self) -> Result<ExitCode> {
+        let names = files::names(&self.out, self.alone)?;
+        files::all_free(&self.out, self.drawn.force)?;
+        let before = match &self.again {
+            None => None,
+            Some(path) => {
+                Some(Provenance::read(&files::read(path)?).map_err(|e| e.context(path.display()))?)
+            }
         };
-        let drawing = panel.figure(&view);
-        drawing.empty.as_ref().map_or(Ok(()), |why| Err(Error::usage(why.clone())))?;
-        Ok(drawing)
+        let mut gallery = self.drawn.gallery();
+        let sheet = match &before {
+            Some(before) => Sheet::parse(&before.sheet, "the sheet of that figure")?,
+            None => self.stripped(self.drawn.sheet()?, &mut gallery)?,
+        };
+        let (drawing, mut page) = drawn(&sheet, &mut gallery)?;
+        self.drawn.finish(&gallery);
+        if let Some(before) = before {
+            tell_differences(&before, &page.provenance);
+            page.provenance.date = before.date;
+        }
+        if page.grey {
+            drawing.figures().flat_map(|(_, f)| grey::check(f)).for_each(note);
+        }
+        let files = files::rendered(&names, &drawing, &page)?;
+        files::write(&files, self.drawn.force)?;
+        files.iter().try_for_each(|(path, _)| say(path.display().to_string()))?;
+        Ok(ExitCode::SUCCESS)
     }
 
-    fn selection(&self, net: &NetShape, length: usize) -> Result<Selection> {
+    fn stripped(&self, sheet: Sheet, gallery: &mut Gallery) -> Result<Sheet> {
+        let Some(steps) = &self.steps else { return Ok(sheet) };
         let wrong = || {
-            let layers = net.heads.len();
             Error::usage(format!(
-                "--head {}: expected LAYER.HEAD, for example 1.0; this network has layers 0 to {} with {:?} heads",
-                self.head,
-                layers.saturating_sub(1),
-                net.heads
+                "--steps {steps}: expected numbers with commas between, as 0,40,120, or how many, as x5"
             ))
         };
-        let (layer, head) = self.head.split_once('.').ok_or_else(wrong)?;
-        let (layer, head) =
-            (layer.parse().map_err(|_| wrong())?, head.parse().map_err(|_| wrong())?);
-        if net.heads.get(layer).is_none_or(|&heads| head >= heads) {
-            return Err(wrong());
-        }
-        for (what, position) in [("--query", self.query), ("--key", self.key)] {
-            if position.is_some_and(|p| p >= length) {
-                return Err(Error::usage(format!(
-                    "{what}: the sequence has positions 0 to {}",
-                    length.saturating_sub(1)
-                )));
+        let steps = match steps.strip_prefix('x') {
+            Some(count) => {
+                let count = count.parse().map_err(|_| wrong())?;
+                film::steps(&*gallery.recording("")?, 0, u64::MAX, count)
+            }
+            None => {
+                let numbers = steps.split(',').map(|n| n.trim().parse().map_err(|_| wrong()));
+                numbers.collect::<Result<_>>()?
+            }
+        };
+        film::strip(&sheet, &steps)
+    }
+}
+
+fn drawn(sheet: &Sheet, gallery: &mut Gallery) -> Result<(Composite, Page)> {
+    // Drawn on standard error, and only where that is a terminal; begins with the first long question.
+    let mut bar: Option<(ProgressBar, Receiver<()>)> = None;
+    let mut trouble = None;
+    let mut progress = |done: usize, total: usize| {
+        if bar.is_none() {
+            match interrupts() {
+                Ok(interrupts) => bar = Some((progress_bar("passes"), interrupts)),
+                Err(e) => {
+                    trouble = Some(e);
+                    return false;
+                }
             }
         }
-        Ok(Selection { layer, head, query: self.query, key: self.key })
+        let Some((bar, interrupts)) = &bar else { return true };
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        interrupts.try_recv().is_err()
+    };
+    let plates = gallery.plates(sheet, &mut progress);
+    if let Some((bar, _)) = &bar {
+        bar.finish_and_clear();
     }
+    match trouble {
+        Some(e) => Err(e),
+        None => plate::compose(sheet, &mut plates?),
+    }
+}
 
-    fn provenance(&self, panel: &mut dyn Panel, run: &RunAt) -> Provenance {
-        let vocab = run.instrument.source().vocab();
-        Provenance {
-            run: name_of(self.asked.folder()),
-            step: Some(run.weights.step),
-            panel: self.words(panel),
-            experiment: run.experiment.to_toml(),
-            interventions: run.interventions.iter().map(ToString::to_string).collect(),
-            tokens: run.prompt.tokens.iter().map(|&t| vocab.text(t).to_owned()).collect(),
-            ..Provenance::new()
+fn progress_bar(what: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let template = format!("{{bar:40}} {{pos}} of {{len}} {what}, {{eta}} left");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Says where a figure that is made again comes from another program or other weights.
+fn tell_differences(before: &Provenance, now: &Provenance) {
+    if before.program != now.program {
+        note(format!(
+            "that figure was made by {}, this is {}: the bytes may differ",
+            before.program, now.program
+        ));
+    }
+    for (a, b) in before.runs.iter().zip(&now.runs) {
+        if a.name != b.name {
+            note(format!("that figure shows the run {}, this one {}", a.name, b.name));
+        }
+        if a.experiment != b.experiment {
+            note(format!("the experiment of {} is not that of the figure", b.name));
+        }
+    }
+    for (a, b) in before.panels.iter().zip(&now.panels) {
+        if a.weights_sha256.is_some() && (a.step, &a.weights_sha256) != (b.step, &b.weights_sha256)
+        {
+            let step = |s: Option<u64>| s.map_or_else(String::new, |s| s.to_string());
+            note(format!(
+                "panel {}: the weights of step {} of {} are not those of the figure (step {} of {})",
+                b.panel,
+                step(b.step),
+                b.run,
+                step(a.step),
+                a.run
+            ));
         }
     }
 }
 
-fn palette(style: &Style) -> Palette {
-    Palette {
-        dark: style.dark,
-        paper: style.paper,
-        ink: style.ink,
-        faint: style.faint,
-        accent: Palette::accent_on(style.dark),
+impl Film {
+    pub fn run(self) -> Result<ExitCode> {
+        if !(self.fps > 0.0 && self.fps <= 100.0) {
+            return Err(Error::usage(format!(
+                "--fps {}: expected more than 0, at most 100",
+                self.fps
+            )));
+        }
+        let mut sheet = self.drawn.sheet()?;
+        // Pixels of a screen, not of a printer.
+        sheet.page.dpi = sheet.page.dpi.or(Some(150.0));
+        let kind = Kind::of(&self.out);
+        if kind != Kind::Folder {
+            crate::figure::file::free(&self.out, self.drawn.force)?;
+        }
+        let interrupts = interrupts()?;
+        let bar = progress_bar("frames");
+        let mut progress = |done: usize, total: usize| {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+            interrupts.try_recv().is_err()
+        };
+        let mut gallery = self.drawn.gallery();
+        let recording = gallery.recording(&sheet.panels[0].run)?;
+        let last = self.to.unwrap_or(u64::MAX);
+        let steps = film::steps(&recording, self.from, last, self.frames);
+        let made = film::frames(&mut gallery, &sheet, &steps, &mut progress);
+        let made = made.and_then(|(frames, page)| match kind {
+            Kind::Gif => {
+                let bytes = film::gif(&frames, &page, self.fps, &mut progress)?;
+                save(&self.out, &bytes, self.drawn.force)
+            }
+            Kind::Apng => {
+                let bytes = film::apng(&frames, &page, self.fps, &mut progress)?;
+                save(&self.out, &bytes, self.drawn.force)
+            }
+            Kind::Folder => self.folder(&frames, &page, &mut progress),
+        });
+        bar.finish_and_clear();
+        made?;
+        say(format!(
+            "{} ({} steps from {} to {})",
+            self.out.display(),
+            steps.len(),
+            steps[0],
+            steps[steps.len() - 1]
+        ))?;
+        if kind == Kind::Folder {
+            note(format!(
+                "as a film: ffmpeg -framerate {} -i {}/%05d.png -pix_fmt yuv420p film.mp4",
+                self.fps,
+                self.out.display()
+            ));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The frames as `00000.png`, `00001.png`, …
+    fn folder(
+        &self,
+        frames: &[Composite],
+        page: &Page,
+        progress: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> Result<()> {
+        std::fs::create_dir_all(&self.out)
+            .map_err(|e| Error::from(e).context(self.out.display()))?;
+        for (index, frame) in frames.iter().enumerate() {
+            if !progress(index, frames.len()) {
+                return Err(Error::usage(format!("stopped after {index} frames")));
+            }
+            let format = crate::figure::file::Format::Png;
+            let bytes = crate::figure::file::render_all(frame, page, format)?;
+            save(&self.out.join(format!("{index:05}.png")), &bytes, self.drawn.force)?;
+        }
+        Ok(())
     }
 }
 
-fn name_of(folder: &Path) -> String {
-    folder.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Gif,
+    Apng,
+    Folder,
 }
 
-/// Height over width that suits a panel when nothing is said.
-fn usual_aspect(panel: &str) -> f32 {
-    match panel {
-        "timeline" => 0.3,
-        "tokens" | "gating" => 0.5,
-        "heads" => 0.6,
-        "lens" => 0.8,
-        "tree" => 0.8,
-        "curves" | "memories" => 1.2,
-        "sweep" => 1.5,
-        _ => 0.9,
+impl Kind {
+    fn of(path: &std::path::Path) -> Self {
+        match path.extension().map(|e| e.to_ascii_lowercase()) {
+            Some(e) if e == "gif" => Self::Gif,
+            Some(e) if e == "apng" || e == "png" => Self::Apng,
+            _ => Self::Folder,
+        }
     }
 }

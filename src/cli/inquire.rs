@@ -10,15 +10,16 @@ use clap::Args;
 use crossbeam_channel::Receiver;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::export::run_at::RunAt;
 use crate::figure::file::save;
 use crate::probe::inquiry::Inquiry;
 use crate::record::array::Array;
 use crate::record::error::Result;
-use crate::record::question::{Found, ProbeCall, Reading, Readings};
+use crate::record::question::{ProbeCall, Reading, Readings};
 use crate::run::job::inquiry_of;
 
 use super::examine::{Format, as_json, as_npz, target};
-use super::run_at::{At, RunAt};
+use super::run_at::At;
 use super::say;
 use super::train::interrupts;
 
@@ -275,17 +276,6 @@ impl Common {
         }
         Ok((inquiry_of(&call)?, call))
     }
-}
-
-/// The answer to a long question of a panel, under a progress bar; Ctrl-C ends it with what there is.
-///
-/// # Errors
-/// As those of the inquiry.
-pub fn long_answer(run: &mut RunAt, call: &ProbeCall, interrupts: &Receiver<()>) -> Result<Found> {
-    let (reading, whole) = asked(run, &*inquiry_of(call)?, interrupts)?;
-    let done = usize::from(whole);
-    let reading = Some(Ok(Arc::new(reading)));
-    Ok(Found { step: run.weights.step, done, total: 1, reading, ended: true })
 }
 
 /// The answer, under a progress bar; false where Ctrl-C ended it before the end.

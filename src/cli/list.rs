@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use crate::export::sheet::{self, Sheet};
 use crate::record::error::Result;
 use crate::record::knobs::{self, Knobs, Slot, Spec};
 use crate::record::registry::{Entry, find};
@@ -28,6 +29,8 @@ enum Kind {
     Inquiries,
     Panels,
     Experiments,
+    /// Figure sheets: pages of several panels
+    Figures,
 }
 
 impl List {
@@ -66,6 +69,12 @@ fn all(kind: Kind) -> Result<()> {
             }
             Ok(())
         }
+        Kind::Figures => {
+            for (name, _) in sheet::BUILTIN {
+                say(format!("  {name:<22} {}", Sheet::find(name)?.about))?;
+            }
+            Ok(())
+        }
     }
 }
 
@@ -83,6 +92,7 @@ fn one(kind: Kind, name: &str) -> Result<()> {
         Kind::Probes => settings(&mut *find("probe", probe::ALL, name)?, ""),
         Kind::Inquiries => settings(&mut *find("inquiry", probe::inquiry::ALL, name)?, ""),
         Kind::Panels => settings(&mut *find("panel", panel::ALL, name)?, ""),
+        Kind::Figures => say(Sheet::find(name)?.to_toml()),
         Kind::Experiments => {
             let mut experiment = Experiment::builtin(name)?;
             say(format!("{name}: {}", experiment.about))?;

@@ -99,8 +99,10 @@ enum Command {
     Registers(inquire::Registers),
     /// Find the edges of the attention that the predictions on a sequence need
     KnockOut(inquire::KnockOut),
-    /// Draw a panel of a recorded run into a file
+    /// Draw panels of a recorded run into files that go straight into a paper
     Figure(figure::Figure),
+    /// Draw a panel at many steps, one after the other: GIF, animated PNG, or frames
+    Film(figure::Film),
     /// Fit a reader to a recorded run: a linear probe, a tuned lens, or the erasure of a concept
     Fit(fit::Fit),
     /// Measure how fast this program is on this machine
@@ -149,6 +151,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Registers(args)) => args.run(),
         Some(Command::KnockOut(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
+        Some(Command::Film(args)) => args.run(),
         Some(Command::Fit(args)) => args.run(),
         Some(Command::Bench(args)) => args.run(),
         None => cli.window.run(),

@@ -1,21 +1,12 @@
-//! A recorded run at one step, ready to be asked: what `examine` and `figure` share.
+//! The words that say which recorded run is asked, at which step, about what.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 
-use crate::record::batch::Row;
-use crate::record::error::{Error, Result};
-use crate::record::folder::Reader;
-use crate::record::intervention::Intervention;
-use crate::record::question::{ProbeCall, Readings};
-use crate::record::recording::Recording;
-use crate::record::weights::Weights;
-use crate::run::examine::Instrument;
-use crate::run::experiment::Experiment;
-use crate::task::held_out_seed;
+use crate::export::run_at::{Question, RunAt};
+use crate::record::error::Result;
 
 /// The words that say which weights, which sequence and what is changed.
 #[derive(Args)]
@@ -45,74 +36,48 @@ pub struct At {
     tokens: Option<String>,
 }
 
-pub struct RunAt {
-    pub experiment: Experiment,
-    pub recording: Recording,
-    pub instrument: Instrument,
-    pub weights: Weights,
-    pub prompt: Arc<Row>,
-    pub interventions: Vec<Intervention>,
-}
-
 impl Asked {
     pub fn folder(&self) -> &Path {
         &self.at.folder
     }
 
-    pub fn open(&self) -> Result<RunAt> {
-        let mut run = self.at.open()?;
+    pub fn question(&self) -> Question {
         let cuts = self.cut.iter().map(|place| format!("zero {place}"));
-        let vocab = run.instrument.source().vocab();
-        let all = cuts.chain(self.intervene.iter().cloned());
-        run.interventions = all
-            .map(|what| Intervention::written(&what, vocab).map_err(|e| e.context("--intervene")))
-            .collect::<Result<_>>()?;
-        Ok(run)
+        let interventions = cuts.chain(self.intervene.iter().cloned()).collect();
+        Question { interventions, ..self.at.question() }
+    }
+
+    pub fn open(&self) -> Result<RunAt> {
+        open(self.folder(), &self.question())
     }
 }
 
 impl At {
-    pub fn open(&self) -> Result<RunAt> {
-        super::sweep::refuse(&self.folder)?;
-        let mut reader = Reader::open(&self.folder)?;
-        let recording = reader.recording.clone();
-        let experiment = Experiment::of_run(&self.folder)?;
-        let wanted = self.step.unwrap_or(u64::MAX);
-        let step = recording.nearest_recorded(wanted).ok_or_else(|| {
-            Error::input(format!("{} has no recorded weights yet", self.folder.display()))
-        })?;
-        if let Some(wanted) = self.step.filter(|wanted| *wanted != step) {
-            // Not among the answers, where a program may read them.
-            let _ = writeln!(
-                std::io::stderr(),
-                "mnemoscope: step {wanted} has no recorded weights; step {step}, the nearest that has, is taken"
-            );
-        }
-        let weights = reader.weights(step)?;
-        let instrument = Instrument::new(&experiment)?;
-        let prompt = Arc::new(self.prompt(&instrument, &experiment)?);
-        let interventions = Vec::new();
-        Ok(RunAt { experiment, recording, instrument, weights, prompt, interventions })
+    fn question(&self) -> Question {
+        Question { step: self.step, tokens: self.tokens.clone(), ..Question::default() }
     }
 
-    fn prompt(&self, instrument: &Instrument, experiment: &Experiment) -> Result<Row> {
-        let source = instrument.source();
-        let first = source.sequence(held_out_seed(experiment.train.seed as u64), 0);
-        let Some(text) = &self.tokens else { return Ok(first) };
-        let tokens = source.vocab().encode(text).map_err(|e| e.context("--tokens"))?;
-        if tokens.is_empty() || tokens.len() > source.length() {
-            return Err(Error::usage(format!(
-                "--tokens has {} tokens; this network reads 1 to {}",
-                tokens.len(),
-                source.length()
-            )));
-        }
-        Ok(source.label(&tokens, &first))
+    pub fn open(&self) -> Result<RunAt> {
+        open(&self.folder, &self.question())
     }
 }
 
-impl RunAt {
-    pub fn ask(&mut self, calls: &[ProbeCall]) -> Result<Readings> {
-        self.instrument.examine(&self.weights, &self.prompt, &self.interventions, calls)
+fn open(folder: &Path, question: &Question) -> Result<RunAt> {
+    let run = RunAt::open(folder, question)?;
+    if let Some(wanted) = question.step.filter(|wanted| *wanted != run.weights.step) {
+        tell_taken(wanted, run.weights.step);
     }
+    Ok(run)
+}
+
+/// Says that another step was taken. Not among the answers, where a program may read them.
+pub fn tell_taken(wanted: u64, taken: u64) {
+    note(format!(
+        "step {wanted} has no recorded weights; step {taken}, the nearest that has, is taken"
+    ));
+}
+
+/// A sentence beside the answers.
+pub fn note(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr(), "mnemoscope: {}", text.as_ref());
 }

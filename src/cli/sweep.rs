@@ -1,7 +1,7 @@
 //! `mnemoscope sweep`: one experiment with many seeds and settings, a few runs at a time.
 
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -357,21 +357,4 @@ impl Screen {
         bar.set_position(standing.step);
         bar.set_message(note(standing));
     }
-}
-
-/// What a folder is for who names it where a run is wanted.
-///
-/// # Errors
-/// When it is a sweep: the sentence says how to name one of its runs.
-pub fn refuse(folder: &Path) -> Result<()> {
-    if !is_sweep(folder) {
-        return Ok(());
-    }
-    let first = Plan::read(folder)?.members().into_iter().next();
-    let first = first.map_or_else(String::new, |member| member.name);
-    Err(Error::usage(format!(
-        "{} is a sweep; name one of its runs, for example {}",
-        folder.display(),
-        folder.join(first).display()
-    )))
 }

@@ -1,6 +1,8 @@
 //! Projection of a cloud onto its basis, and the order in which its points are drawn; the twin of
 //! `shaders/cloud.wgsl`.
 
+use serde::{Deserialize, Serialize};
+
 use super::color;
 use super::scene::{Item, LINK_WIDTH};
 use super::{Cloud, Dash, Figure, Mark};
@@ -75,6 +77,59 @@ pub fn turn(figure: &mut Figure, rotation: &[[f32; 3]; 3]) {
 
 /// A view that is not turned.
 pub const UNTURNED: [[f32; 3]; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+
+/// How a cloud is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Camera {
+    /// Turn about the upright axis, radians.
+    pub yaw: f32,
+    /// Tilt towards the viewer, radians.
+    pub pitch: f32,
+    pub zoom: f32,
+    /// How far the axes are moved against the cloud, to the right and up, in their own units.
+    pub shift: [f64; 2],
+}
+
+impl Default for Camera {
+    fn default() -> Self {
+        Self { yaw: 0.5, pitch: 0.35, zoom: 1.0, shift: [0.0; 2] }
+    }
+}
+
+impl Camera {
+    /// Rows of the turned axes: screen x, screen y (upwards), depth (towards the viewer).
+    pub fn rotation(&self, three_d: bool) -> [[f32; 3]; 3] {
+        if !three_d {
+            return UNTURNED;
+        }
+        rotation(self.yaw, self.pitch)
+    }
+
+    /// In the plane the axes move with the cloud: their ranges as this camera sees them.
+    pub fn look_at(&self, figure: &mut Figure) {
+        self.set_ranges(figure, false);
+    }
+
+    /// The figure as this camera sees it, for a file: in the plane with its ranges, in space turned as well.
+    pub fn take(&self, figure: &mut Figure) {
+        self.set_ranges(figure, false);
+        self.set_ranges(figure, true);
+        turn(figure, &self.rotation(true));
+    }
+
+    fn set_ranges(&self, figure: &mut Figure, three_d: bool) {
+        let seen = |mark: &Mark| matches!(mark, Mark::Cloud(cloud) if cloud.three_d == three_d);
+        for plot in figure.plots.iter_mut().filter(|plot| plot.marks.iter().any(seen)) {
+            for (axis, shift) in [&mut plot.x, &mut plot.y].into_iter().zip(self.shift) {
+                let (low, high) = axis.range;
+                let middle = f64::midpoint(low, high) + shift;
+                let half = (high - low) / 2.0 / f64::from(self.zoom);
+                axis.range = (middle - half, middle + half);
+            }
+        }
+    }
+}
 
 /// The order in which points are drawn, later ones over earlier ones: in space from far to near, in the plane
 /// those that step back first, and last of all the selected ones. The window, the graphics device and the files all

@@ -4,10 +4,12 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use super::layout::{Style, layout};
+use super::composite::Composite;
+use super::layout::Style;
 use super::provenance::Provenance;
+use super::scene::Scene;
 use super::thin::thinned;
-use super::{Figure, pdf, png, svg, table};
+use super::{Figure, grey, numbers, pdf, pgf, png, svg, table};
 use crate::record::error::{Error, Result};
 
 /// Millimetres in a point (1/72 inch).
@@ -19,7 +21,12 @@ crate::choices! {
         Svg = "svg",
         Pdf = "pdf",
         Png = "png",
+        /// For TeX, with a table of numbers beside it.
+        Tex = "tex",
         Csv = "csv",
+        Npz = "npz",
+        /// The provenance alone.
+        Json = "json",
     }
 }
 
@@ -74,6 +81,8 @@ pub struct Page {
     pub style: Style,
     /// Dots per inch of a PNG.
     pub dpi: f32,
+    /// As a printer without colours shows it.
+    pub grey: bool,
     pub provenance: Provenance,
 }
 
@@ -85,8 +94,15 @@ impl Page {
             size: [width, 0.75 * width],
             style: Style::light(),
             dpi: 300.0,
+            grey: false,
             provenance: Provenance::new(),
         }
+    }
+
+    /// The page laid out.
+    pub fn scene(&self, drawing: &Composite) -> Scene {
+        let scene = drawing.layout(self.size, &self.style);
+        if self.grey { grey::in_greys(scene) } else { scene }
     }
 }
 
@@ -95,18 +111,66 @@ impl Page {
 /// # Errors
 /// When the page cannot be drawn in that format.
 pub fn render(figure: &Figure, page: &Page, format: Format) -> Result<Vec<u8>> {
-    let figure = &thinned(figure, page.size[0]);
-    if format == Format::Csv {
-        return table::csv(figure).map(String::into_bytes);
+    render_all(&Composite::one(figure.clone()), page, format)
+}
+
+/// What the parts of a page for TeX are called where no name is said.
+const TEX_NAME: &str = "figure";
+
+/// A page for TeX with its table and its images; `name` is that of its file, without the ending.
+///
+/// # Errors
+/// When an image cannot be encoded.
+pub fn tex(drawing: &Composite, page: &Page, name: &str) -> Result<pgf::Pages> {
+    pgf::document(&thin(drawing, page), page, name)
+}
+
+fn thin(drawing: &Composite, page: &Page) -> Composite {
+    let mut drawing = drawing.clone();
+    for part in &mut drawing.parts {
+        part.figure = thinned(&part.figure, page.size[0]);
     }
-    let scene = layout(figure, page.size, &page.style);
-    let (title, provenance) = (&figure.title, &page.provenance);
+    drawing
+}
+
+/// As [`render`] for a page of several figures.
+///
+/// # Errors
+/// When the page cannot be drawn in that format.
+pub fn render_all(drawing: &Composite, page: &Page, format: Format) -> Result<Vec<u8>> {
+    let drawing = thin(drawing, page);
+    let (title, provenance) = (drawing.name(), &page.provenance);
     match format {
-        Format::Svg => Ok(svg::document(&scene, title, provenance).into_bytes()),
-        Format::Png => png::document(&scene, title, provenance, page.dpi),
-        Format::Pdf => pdf::document(&scene, title, provenance, &table::csv(figure)?),
-        Format::Csv => unreachable!("handled above"),
+        Format::Svg => Ok(svg::document(&page.scene(&drawing), title, provenance).into_bytes()),
+        Format::Png => png::document(&page.scene(&drawing), title, provenance, page.dpi),
+        Format::Pdf => {
+            let csv = table::csv_of(drawing.figures())?;
+            pdf::document(&page.scene(&drawing), title, provenance, &csv)
+        }
+        Format::Csv => table::csv_of(drawing.figures()).map(String::into_bytes),
+        Format::Tex => pgf::document(&drawing, page, TEX_NAME).map(|p| p.tex.into_bytes()),
+        Format::Npz => numbers::npz_of(drawing.figures(), &provenance.to_json()),
+        Format::Json => Ok(provenance.to_pretty_json().into_bytes()),
     }
+}
+
+/// Refuses a place that is taken: by a file that may not be replaced, by a link (which would lead out of the folder), by a
+/// folder.
+///
+/// # Errors
+/// When it is taken.
+pub fn free(path: &Path, replace: bool) -> Result<()> {
+    let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
+    let why = if there.is_symlink() {
+        "is a link, and what it leads to is left as it is: remove the link, or choose another name"
+    } else if there.is_dir() {
+        "is a folder: give the name of a file in it"
+    } else if !replace {
+        "is there already and is left as it is: choose another name, or ask for it to be replaced (--force)"
+    } else {
+        return Ok(());
+    };
+    Err(Error::usage(format!("{} {why}", path.display())))
 }
 
 /// Writes a file beside its place and moves it there, so that no half of it is ever seen.
@@ -114,12 +178,7 @@ pub fn render(figure: &Figure, page: &Page, format: Format) -> Result<Vec<u8>> {
 /// # Errors
 /// When there is such a file and it may not be replaced, or when the system refuses.
 pub fn save(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
-    if !replace && path.exists() {
-        return Err(Error::usage(format!(
-            "{} is there already and is left as it is: choose another name, or ask for it to be replaced",
-            path.display()
-        )));
-    }
+    free(path, replace)?;
     let name = path.file_name().ok_or_else(|| {
         Error::usage(format!("{} names no file: give the name of a file", path.display()))
     })?;

@@ -4,6 +4,7 @@
 //! same figure serves as a thumbnail and at full width.
 
 use super::color::Color;
+use super::font::Family;
 use super::marks::{self, Frame};
 use super::scale::{self, Scale, Tick};
 use super::scene::{Area, AreaPick, Item, Scene};
@@ -17,6 +18,12 @@ pub struct Style {
     pub tick_size: f32,
     /// Width of axis lines and ticks.
     pub line_width: f32,
+    /// Text and lines of the data, in parts of what the panel says.
+    pub mark_text: f32,
+    pub mark_width: f32,
+    pub family: Family,
+    /// Cells that do not exist, above the diagonal of a causal map, are hatched instead of left as paper.
+    pub hatched: bool,
     pub paper: Color,
     pub ink: Color,
     /// Text and lines of second rank.
@@ -32,6 +39,10 @@ impl Style {
             label_size: 7.0,
             tick_size: 6.0,
             line_width: 0.5,
+            mark_text: 1.0,
+            mark_width: 1.0,
+            family: Family::Sans,
+            hatched: false,
             paper: Color::rgb(255, 255, 255),
             ink: Color::rgb(20, 20, 20),
             faint: Color::rgb(110, 110, 110),
@@ -49,6 +60,11 @@ impl Style {
         }
     }
 
+    /// How tick labels are written.
+    fn ticks(&self) -> Lettering {
+        Lettering { family: self.family, size: self.tick_size }
+    }
+
     /// The same look with all texts and lines larger or smaller.
     #[must_use]
     pub fn scaled(self, factor: f32) -> Self {
@@ -62,6 +78,19 @@ impl Style {
     }
 }
 
+/// A family and a size in points.
+#[derive(Clone, Copy)]
+struct Lettering {
+    family: Family,
+    size: f32,
+}
+
+impl Lettering {
+    fn width(self, text: &str) -> f32 {
+        self.family.width(text, self.size, false)
+    }
+}
+
 impl Default for Style {
     fn default() -> Self {
         Self::light()
@@ -70,26 +99,15 @@ impl Default for Style {
 
 /// Lays a figure out on a page of `size` (width, height) points.
 pub fn layout(figure: &Figure, size: [f32; 2], style: &Style) -> Scene {
-    let size = size.map(|s| if s.is_finite() { s.max(1.0) } else { 1.0 });
-    let mut pen = Pen::new(size, style);
-    let page = Rect { left: 0.0, top: 0.0, right: size[0], bottom: size[1] };
-    pen.rect(page, Some(style.paper), None);
-    if let Some(sentence) = &figure.empty {
-        pen.sentence(page, sentence);
-        return pen.scene;
-    }
-    // Half a line of air around everything, less on a thumbnail.
-    let margin = (0.6 * style.tick_size).min(0.04 * size[0].min(size[1]));
-    let body = pen.title_and_caption(figure, page.shrunk(margin));
-    let places = places(&figure.plots, figure.columns.max(1));
-    let cells = grid(&figure.plots, &places, body, style);
-    let mut plans: Vec<Plan<'_>> =
-        figure.plots.iter().zip(cells).map(|(plot, cell)| Plan::new(plot, cell, style)).collect();
-    align(&mut plans, &places);
-    for (index, plan) in plans.iter().enumerate() {
-        pen.plot(index, plan);
-    }
+    let mut pen = Pen::on_page(size, style);
+    let page = pen.page();
+    pen.figure(figure, page, "", 0);
     pen.scene
+}
+
+/// Half a line of air around everything, less on a thumbnail.
+pub(super) fn margin(page: Rect, style: &Style) -> f32 {
+    (0.6 * style.tick_size).min(0.04 * page.width().min(page.height()))
 }
 
 /// A rectangle of the page, in points.
@@ -122,7 +140,7 @@ impl Rect {
         [self.right, self.bottom]
     }
 
-    fn shrunk(self, by: f32) -> Self {
+    pub fn shrunk(self, by: f32) -> Self {
         Self {
             left: self.left + by,
             top: self.top + by,
@@ -246,8 +264,7 @@ impl<'a> Plan<'a> {
             m.top += line * style.label_size;
         }
         if detail.legend && !plot.legend.is_empty() {
-            let rows = legend_rows(&plot.legend, cell.width() * 0.8, style).len();
-            m.top += rows as f32 * line * style.tick_size;
+            m.top += legend_height(&plot.legend, cell.width() * 0.8, style);
         }
         if m.top > 0.0 {
             m.top += head_gap(plot, detail, style);
@@ -273,19 +290,19 @@ impl<'a> Plan<'a> {
         let height = self.cell.height() - self.margins.top - self.margins.bottom - 2.0 * size;
         if plot.y.ticks != Ticks::Hidden {
             self.y_ticks = ticks_of(&plot.y, (height / (2.6 * size)).floor().max(3.0) as usize);
-            self.margins.left += widest(&self.y_ticks, size) + outside;
+            self.margins.left += widest(&self.y_ticks, style.ticks()) + outside;
             self.margins.top = self.margins.top.max(font::HALF_LINE * size);
             self.margins.bottom = self.margins.bottom.max(font::HALF_LINE * size);
         }
         if plot.x.ticks != Ticks::Hidden {
             let outside = below_axes(plot, style);
             let width = self.cell.width() - self.margins.left - self.margins.right;
-            let ticks = x_ticks(&plot.x, width, size);
-            let longest = widest(&ticks, size);
+            let ticks = x_ticks(&plot.x, width, style.ticks());
+            let longest = widest(&ticks, style.ticks());
             let scale = Scale::new(plot.x.range, plot.x.log, (0.0, width));
             let named = plot.x.ticks.are_names();
-            let lying = tick_fit(&ticks, &scale, size, named, false).1;
-            let upright = tick_fit(&ticks, &scale, size, named, true).1;
+            let lying = tick_fit(&ticks, &scale, style.ticks(), named, false).1;
+            let upright = tick_fit(&ticks, &scale, style.ticks(), named, true).1;
             self.x_upright = named && upright < lying && longest <= 0.25 * self.cell.height();
             self.margins.bottom +=
                 outside + if self.x_upright { longest } else { 2.0 * font::HALF_LINE * size };
@@ -298,19 +315,9 @@ impl<'a> Plan<'a> {
 
     fn make_room_for_bar(&mut self, bar: &ColorBar, style: &Style) {
         let height = self.cell.height() - self.margins.top - self.margins.bottom;
-        let most = (height / (3.0 * style.tick_size)).floor().clamp(2.0, 6.0) as usize;
-        let range = (f64::from(bar.range.0), f64::from(bar.range.1));
-        // A scale is read from two labels at least.
-        let labelled = |ticks: &Vec<Tick>| ticks.iter().filter(|t| !t.label.is_empty()).count();
-        self.bar_ticks = (most..=8)
-            .map(|most| scale::ticks(range, bar.log, most))
-            .find(|ticks| labelled(ticks) >= 2)
-            .unwrap_or_default();
-        let mut width =
-            BAR_GAP + BAR_WIDTH + TICK_GAP + TICK + widest(&self.bar_ticks, style.tick_size);
-        if self.detail.labels && !bar.label.is_empty() {
-            width += 2.0 * font::HALF_LINE * style.label_size + 1.0;
-        }
+        self.bar_ticks = bar_ticks(bar, height, style);
+        let label = if self.detail.labels { bar.label.as_str() } else { "" };
+        let width = bar_width(&self.bar_ticks, label, style);
         self.margins.right = self.margins.right.max(width);
         self.margins.top = self.margins.top.max(font::HALF_LINE * style.tick_size);
     }
@@ -388,6 +395,23 @@ const TICK_GAP: f32 = 1.5;
 const BAR_GAP: f32 = 6.0;
 const BAR_WIDTH: f32 = 6.0;
 
+/// The ticks of a colour bar of a height. A scale is read from two labels at least.
+pub(super) fn bar_ticks(bar: &ColorBar, height: f32, style: &Style) -> Vec<Tick> {
+    let most = (height / (3.0 * style.tick_size)).floor().clamp(2.0, 6.0) as usize;
+    let range = (f64::from(bar.range.0), f64::from(bar.range.1));
+    let labelled = |ticks: &Vec<Tick>| ticks.iter().filter(|t| !t.label.is_empty()).count();
+    (most..=8)
+        .map(|most| scale::ticks(range, bar.log, most))
+        .find(|ticks| labelled(ticks) >= 2)
+        .unwrap_or_default()
+}
+
+/// What a colour bar takes beside the axes, with its label if it has one.
+pub(super) fn bar_width(ticks: &[Tick], label: &str, style: &Style) -> f32 {
+    let label = if label.is_empty() { 0.0 } else { 2.0 * font::HALF_LINE * style.label_size + 1.0 };
+    BAR_GAP + BAR_WIDTH + TICK_GAP + TICK + widest(ticks, style.ticks()) + label
+}
+
 /// Room between the axes and what stands above them: the highest label of a colour bar reaches into it.
 fn head_gap(plot: &Plot, detail: Detail, style: &Style) -> f32 {
     let bar = detail.color_bar && plot.color_bar.is_some();
@@ -438,7 +462,8 @@ fn named_or_numbered(axis: &Axis, names: &[String], fitting: usize, most: usize)
 }
 
 /// As many automatic ticks as stand side by side.
-fn x_ticks(axis: &Axis, width: f32, size: f32) -> Vec<Tick> {
+fn x_ticks(axis: &Axis, width: f32, text: Lettering) -> Vec<Tick> {
+    let size = text.size;
     let most = (width / (2.5 * size)).floor().clamp(2.0, 12.0) as usize;
     if let Ticks::Each(names) = &axis.ticks {
         // Upright names stand as close as lines of text, in the smallest size of `tick_fit`.
@@ -452,18 +477,19 @@ fn x_ticks(axis: &Axis, width: f32, size: f32) -> Vec<Tick> {
     (1..=most)
         .rev()
         .map(|most| ticks_of(axis, most))
-        .find(|ticks| tick_stride(ticks, &scale, size, false, false) == 1)
+        .find(|ticks| tick_stride(ticks, &scale, text, false, false) == 1)
         .unwrap_or_default()
 }
 
 /// Every how many-th tick label can be drawn without touching the next, at a size. `across`: labels are read
 /// across the axis (beside the y axis, or upright), so that their height counts.
-fn tick_stride(ticks: &[Tick], scale: &Scale, size: f32, named: bool, across: bool) -> usize {
+fn tick_stride(ticks: &[Tick], scale: &Scale, text: Lettering, named: bool, across: bool) -> usize {
+    let size = text.size;
     let extents: Vec<(f32, f32)> = ticks
         .iter()
         .filter(|t| !t.label.is_empty())
         .map(|t| {
-            let width = font::width(&t.label, size, false);
+            let width = text.width(&t.label);
             (scale.at(t.value), if across { 0.5 * size } else { 0.5 * width })
         })
         .collect();
@@ -482,17 +508,23 @@ const SMALLER: [f32; 3] = [1.0, 0.92, 0.84];
 
 /// Size and stride of tick labels: named ones are set a little smaller (not below 5 pt in print) where that shows
 /// all of them.
-fn tick_fit(ticks: &[Tick], scale: &Scale, size: f32, named: bool, across: bool) -> (f32, usize) {
-    let sizes = SMALLER.iter().take(if named { 3 } else { 1 }).map(|factor| factor * size);
-    let all = sizes.into_iter().find(|s| tick_stride(ticks, scale, *s, named, across) == 1);
-    match all {
+fn tick_fit(
+    ticks: &[Tick],
+    scale: &Scale,
+    text: Lettering,
+    named: bool,
+    across: bool,
+) -> (f32, usize) {
+    let sizes = SMALLER.iter().take(if named { 3 } else { 1 }).map(|factor| factor * text.size);
+    let stride = |size: f32| tick_stride(ticks, scale, Lettering { size, ..text }, named, across);
+    match sizes.into_iter().find(|size| stride(*size) == 1) {
         Some(size) => (size, 1),
-        None => (size, tick_stride(ticks, scale, size, named, across)),
+        None => (text.size, stride(text.size)),
     }
 }
 
-fn widest(ticks: &[Tick], size: f32) -> f32 {
-    ticks.iter().map(|t| font::width(&t.label, size, false)).fold(0.0, f32::max)
+fn widest(ticks: &[Tick], text: Lettering) -> f32 {
+    ticks.iter().map(|t| text.width(&t.label)).fold(0.0, f32::max)
 }
 
 /// Entries of a legend broken into rows of at most a width.
@@ -517,12 +549,17 @@ fn legend_rows<'a>(
     rows
 }
 
+/// Height of a legend whose rows have at most a width.
+pub(super) fn legend_height(entries: &[LegendEntry], width: f32, style: &Style) -> f32 {
+    legend_rows(entries, width, style).len() as f32 * 2.0 * font::HALF_LINE * style.tick_size
+}
+
 /// Gap between swatch and text and the room to the next entry, in parts of the tick size.
 const SWATCH_GAP: f32 = 0.5;
 const ENTRY_GAP: f32 = 1.4;
 
 fn legend_width(entry: &LegendEntry, style: &Style) -> f32 {
-    font::width(&font::shown(&entry.text), style.tick_size, false)
+    style.family.width(&font::shown(&entry.text), style.tick_size, false)
         + (swatch(entry) + SWATCH_GAP + ENTRY_GAP) * style.tick_size
 }
 
@@ -547,9 +584,35 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Pen<'a> {
-    fn new(size: [f32; 2], style: &'a Style) -> Self {
-        let scene = Scene { width: size[0], height: size[1], ..Scene::default() };
-        Self { scene, style }
+    /// A page of `size` (width, height) points with nothing on it.
+    pub fn on_page(size: [f32; 2], style: &'a Style) -> Self {
+        let [width, height] = size.map(|s| if s.is_finite() { s.max(1.0) } else { 1.0 });
+        let scene = Scene { width, height, family: style.family, ..Scene::default() };
+        let mut pen = Self { scene, style };
+        pen.rect(pen.page(), Some(style.paper), None);
+        pen
+    }
+
+    pub fn page(&self) -> Rect {
+        Rect { left: 0.0, top: 0.0, right: self.scene.width, bottom: self.scene.height }
+    }
+
+    /// Draws a figure into a part of the page, with a letter before its title; its plots are counted from `first` on.
+    pub fn figure(&mut self, figure: &Figure, page: Rect, letter: &str, first: usize) {
+        let style = self.style;
+        if let Some(sentence) = &figure.empty {
+            return self.sentence(page, sentence);
+        }
+        let body = self.title_and_caption(figure, page.shrunk(margin(page, style)), letter);
+        let places = places(&figure.plots, figure.columns.max(1));
+        let cells = grid(&figure.plots, &places, body, style);
+        let plots = figure.plots.iter().zip(cells);
+        let mut plans: Vec<Plan<'_>> =
+            plots.map(|(plot, cell)| Plan::new(plot, cell, style)).collect();
+        align(&mut plans, &places);
+        for (index, plan) in plans.iter().enumerate() {
+            self.plot(first + index, plan);
+        }
     }
 
     pub fn push(&mut self, item: Item) {
@@ -590,7 +653,7 @@ impl<'a> Pen<'a> {
     /// A sentence in the middle of a page that has nothing else.
     fn sentence(&mut self, page: Rect, sentence: &str) {
         let size = self.style.label_size;
-        let lines = font::wrap(&font::shown(sentence), size, page.width() * 0.8);
+        let lines = self.style.family.wrap(&font::shown(sentence), size, page.width() * 0.8);
         let height = 1.5 * size;
         let [x, middle] = page.middle();
         for (i, text) in lines.iter().enumerate() {
@@ -601,22 +664,12 @@ impl<'a> Pen<'a> {
     }
 
     /// Draws them and gives back the room between.
-    fn title_and_caption(&mut self, figure: &Figure, page: Rect) -> Rect {
+    fn title_and_caption(&mut self, figure: &Figure, page: Rect, letter: &str) -> Rect {
         let style = self.style;
         let mut body = page;
-        let title_height = 2.0 * font::HALF_LINE * style.title_size + 2.0;
-        if !figure.title.is_empty() && title_height < 0.2 * page.height() {
-            let at = [page.left, page.top + font::HALF_LINE * style.title_size];
-            let shown = font::shown(&figure.title);
-            // Bold is a tenth wider.
-            let text = font::fit(&shown, 1.1 * style.title_size, page.width());
-            let (size, color) = (style.title_size, style.ink);
-            let line = Line { at, text: &text, size, color, align: Anchor::Left };
-            self.any_text(&line, false, true);
-            body.top += title_height;
-        }
+        body.top += self.heading(&figure.title, page, letter);
         let caption = font::shown(&figure.caption);
-        let lines = font::wrap(&caption, style.tick_size, page.width());
+        let lines = style.family.wrap(&caption, style.tick_size, page.width());
         let line_height = 2.0 * font::HALF_LINE * style.tick_size;
         let height = lines.len() as f32 * line_height + 2.0;
         if lines.is_empty() || height > 0.25 * page.height() {
@@ -629,6 +682,30 @@ impl<'a> Pen<'a> {
             self.text(&Line { at, text, size, color, align: Anchor::Left });
         }
         body
+    }
+
+    /// Draws a letter and a title at the top of a part of the page; the height that they take.
+    pub fn heading(&mut self, title: &str, page: Rect, letter: &str) -> f32 {
+        let style = self.style;
+        let size = style.title_size;
+        let height = 2.0 * font::HALF_LINE * size + 2.0;
+        if (title.is_empty() && letter.is_empty()) || height >= 0.2 * page.height() {
+            return 0.0;
+        }
+        let y = page.top + font::HALF_LINE * size;
+        let mut left = page.left;
+        let mut write = |text: &str, left: f32| {
+            let line = Line { at: [left, y], text, size, color: style.ink, align: Anchor::Left };
+            self.any_text(&line, false, true);
+        };
+        if !letter.is_empty() {
+            write(letter, left);
+            left += style.family.width(letter, size, true) + 0.6 * size;
+        }
+        let shown = font::shown(title);
+        // Bold is a tenth wider.
+        write(&style.family.fit(&shown, 1.1 * size, page.right - left), left);
+        height
     }
 
     fn plot(&mut self, index: usize, plan: &Plan<'_>) {
@@ -681,10 +758,10 @@ impl<'a> Pen<'a> {
     }
 
     fn x_axis_ticks(&mut self, plan: &Plan<'_>, frame: &Frame) {
-        let (style, size, axis) = (self.style, self.style.tick_size, &plan.plot.x);
-        let ticks = x_ticks(axis, frame.rect.width(), size);
+        let (style, axis) = (self.style, &plan.plot.x);
+        let ticks = x_ticks(axis, frame.rect.width(), style.ticks());
         let (size, stride) =
-            tick_fit(&ticks, &frame.x, size, axis.ticks.are_names(), plan.x_upright);
+            tick_fit(&ticks, &frame.x, style.ticks(), axis.ticks.are_names(), plan.x_upright);
         let length = tick_length(axis);
         let mut labelled = 0;
         for tick in &ticks {
@@ -712,8 +789,9 @@ impl<'a> Pen<'a> {
     }
 
     fn y_axis_ticks(&mut self, plan: &Plan<'_>, frame: &Frame) {
-        let (style, size, axis) = (self.style, self.style.tick_size, &plan.plot.y);
-        let (size, stride) = tick_fit(&plan.y_ticks, &frame.y, size, axis.ticks.are_names(), true);
+        let (style, axis) = (self.style, &plan.plot.y);
+        let named = axis.ticks.are_names();
+        let (size, stride) = tick_fit(&plan.y_ticks, &frame.y, style.ticks(), named, true);
         let length = tick_length(axis);
         let mut labelled = 0;
         for tick in &plan.y_ticks {
@@ -744,13 +822,13 @@ impl<'a> Pen<'a> {
         let below = plan.cell.bottom - (room.bottom - axes.bottom) - half;
         let beside = plan.cell.left + (axes.left - room.left) + half;
         let label = font::shown(&plan.plot.x.label);
-        let text = font::fit(&label, size, plan.cell.width());
-        let half_width = 0.5 * font::width(&text, size, false);
+        let text = self.style.family.fit(&label, size, plan.cell.width());
+        let half_width = 0.5 * self.style.family.width(&text, size, false);
         let x = held(x, half_width, plan.cell.left, plan.cell.right);
         self.text(&Line { at: [x, below], text: &text, size, color, align: Anchor::Center });
         let label = font::shown(&plan.plot.y.label);
-        let text = font::fit(&label, size, plan.cell.height());
-        let half_width = 0.5 * font::width(&text, size, false);
+        let text = self.style.family.fit(&label, size, plan.cell.height());
+        let half_width = 0.5 * self.style.family.width(&text, size, false);
         let y = held(y, half_width, plan.cell.top, plan.cell.bottom);
         let line = Line { at: [beside, y], text: &text, size, color, align: Anchor::Center };
         self.any_text(&line, true, false);
@@ -761,22 +839,42 @@ impl<'a> Pen<'a> {
         let style = self.style;
         let mut bottom = axes.top - head_gap(plan.plot, plan.detail, style);
         if plan.detail.legend && !plan.plot.legend.is_empty() {
-            let rows = legend_rows(&plan.plot.legend, plan.cell.width() * 0.8, style);
-            let height = 2.0 * font::HALF_LINE * style.tick_size;
-            bottom -= rows.len() as f32 * height;
-            for (i, row) in rows.iter().enumerate() {
-                let width: f32 = row.iter().map(|e| legend_width(e, style)).sum();
-                let left = axes.left.min(plan.cell.right - width).max(plan.cell.left);
-                self.legend_row(row, [left, bottom + (i as f32 + 0.5) * height]);
-            }
+            bottom -= legend_height(&plan.plot.legend, plan.cell.width() * 0.8, style);
+            let (left, right) = (plan.cell.left, plan.cell.right);
+            self.legend(&plan.plot.legend, 0.8 * plan.cell.width(), bottom, |width| {
+                axes.left.min(right - width).max(left)
+            });
         }
         if plan.detail.title && !plan.plot.title.is_empty() {
             let size = style.label_size;
             let shown = font::shown(&plan.plot.title);
-            let text = font::fit(&shown, size, plan.cell.right - axes.left);
+            let text = style.family.fit(&shown, size, plan.cell.right - axes.left);
             let at = [axes.left, bottom - font::HALF_LINE * size];
             self.text(&Line { at, text: &text, size, color: style.ink, align: Anchor::Left });
         }
+    }
+
+    /// Rows of a legend of at most a width, downwards from `top`; `left` says where a row of a width begins.
+    pub fn legend(
+        &mut self,
+        entries: &[LegendEntry],
+        width: f32,
+        top: f32,
+        left: impl Fn(f32) -> f32,
+    ) {
+        let style = self.style;
+        let height = 2.0 * font::HALF_LINE * style.tick_size;
+        for (i, row) in legend_rows(entries, width, style).iter().enumerate() {
+            let width: f32 = row.iter().map(|e| legend_width(e, style)).sum();
+            self.legend_row(row, [left(width), top + (i as f32 + 0.5) * height]);
+        }
+    }
+
+    /// The letters of the parts that a legend below them explains.
+    pub fn letters(&mut self, letters: &str, [left, top]: [f32; 2]) {
+        let (size, color) = (self.style.tick_size, self.style.ink);
+        let at = [left, top + font::HALF_LINE * size];
+        self.any_text(&Line { at, text: letters, size, color, align: Anchor::Left }, false, true);
     }
 
     fn legend_row(&mut self, row: &[&LegendEntry], [mut x, y]: [f32; 2]) {
@@ -799,13 +897,26 @@ impl<'a> Pen<'a> {
             let (at, color) = ([right + SWATCH_GAP * size, y], style.ink);
             let room = self.scene.width - at[0];
             let shown = font::shown(&entry.text);
-            let text = font::fit(&shown, size, room);
+            let text = style.family.fit(&shown, size, room);
             self.text(&Line { at, text: &text, size, color, align: Anchor::Left });
             x += legend_width(entry, style);
         }
     }
 
     fn color_bar(&mut self, plan: &Plan<'_>, bar: &ColorBar, axes: Rect) {
+        let label = if plan.detail.labels { bar.label.as_str() } else { "" };
+        self.bar(bar, &plan.bar_ticks, label, axes, (plan.cell.top, plan.cell.bottom));
+    }
+
+    /// A colour bar beside axes, its label held between two heights.
+    pub fn bar(
+        &mut self,
+        bar: &ColorBar,
+        ticks: &[Tick],
+        label: &str,
+        axes: Rect,
+        (top, bottom): (f32, f32),
+    ) {
         let (style, size) = (self.style, self.style.tick_size);
         let left = axes.right + BAR_GAP;
         let rect = Rect { left, right: left + BAR_WIDTH, top: axes.top, bottom: axes.bottom };
@@ -824,7 +935,7 @@ impl<'a> Pen<'a> {
         );
         let range = (f64::from(bar.range.0), f64::from(bar.range.1));
         let scale = Scale::new(range, bar.log, (rect.bottom, rect.top));
-        let shown: Vec<&Tick> = plan.bar_ticks.iter().filter(|t| !t.label.is_empty()).collect();
+        let shown: Vec<&Tick> = ticks.iter().filter(|t| !t.label.is_empty()).collect();
         let extents: Vec<(f32, f32)> =
             shown.iter().map(|t| (scale.at(t.value), 0.5 * size)).collect();
         let stride = scale::stride(&extents, 0.1 * size).max(1);
@@ -835,18 +946,18 @@ impl<'a> Pen<'a> {
             let (at, color) = ([end + TICK_GAP, y], style.ink);
             self.text(&Line { at, text: &tick.label, size, color, align: Anchor::Left });
         }
-        if plan.detail.labels && !bar.label.is_empty() {
+        if !label.is_empty() {
             let size = style.label_size;
-            let label = font::shown(&bar.label);
-            let text = font::fit(&label, size, plan.cell.height());
+            let label = font::shown(label);
+            let text = style.family.fit(&label, size, bottom - top);
             let x = rect.right
                 + TICK
                 + TICK_GAP
-                + widest(&plan.bar_ticks, style.tick_size)
+                + widest(ticks, style.ticks())
                 + 1.0
                 + font::HALF_LINE * size;
-            let half_width = 0.5 * font::width(&text, size, false);
-            let y = held(axes.middle()[1], half_width, plan.cell.top, plan.cell.bottom);
+            let half_width = 0.5 * style.family.width(&text, size, false);
+            let y = held(axes.middle()[1], half_width, top, bottom);
             let line =
                 Line { at: [x, y], text: &text, size, color: style.ink, align: Anchor::Center };
             self.any_text(&line, true, false);

@@ -41,7 +41,8 @@ pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
     for mark in &plot.marks {
         match mark {
             Mark::Line { points, color, width, dash, .. } => {
-                let stroke = Stroke { color: *color, width: *width, dash: *dash };
+                let width = width * pen.style.mark_width;
+                let stroke = Stroke { color: *color, width, dash: *dash };
                 polyline(pen, frame, points, &stroke);
             }
             Mark::Points { name, points, colors, diameter, picks } => {
@@ -54,15 +55,18 @@ pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
             }
             Mark::Rect { from, to, fill, stroke, width } => {
                 let rect = frame.rect_of(*from, *to);
-                pen.rect(rect, *fill, stroke.map(|color| (color, *width)));
+                let width = width * pen.style.mark_width;
+                pen.rect(rect, *fill, stroke.map(|color| (color, width)));
             }
             Mark::Hatch { from, to, color } => hatch(pen, frame.rect_of(*from, *to), *color),
             Mark::Arrow { from, to, color, width } => {
-                arrow(pen, frame.place(*from), frame.place(*to), *color, *width);
+                let width = width * pen.style.mark_width;
+                arrow(pen, frame.place(*from), frame.place(*to), *color, width);
             }
             Mark::Text { at, text, color, anchor, size } => {
                 let [x, y] = frame.place(*at);
-                let line = Line { at: [x, y], text, size: *size, color: *color, align: *anchor };
+                let size = size * pen.style.mark_text;
+                let line = Line { at: [x, y], text, size, color: *color, align: *anchor };
                 pen.text(&line);
             }
             Mark::Upright { x, text, color, dash } => uprights.push((*x, text, *color, *dash)),
@@ -140,15 +144,38 @@ const HATCH: f32 = 4.0;
 
 fn hatch(pen: &mut Pen<'_>, rect: Rect, color: Color) {
     // A little short of the edges: the ends of lines are cut square to them.
-    let (width, height) = (rect.width() - 0.5, rect.height() - 0.5);
-    let mut x = HATCH / 2.0;
+    let inside = Rect { right: rect.right - 0.5, bottom: rect.bottom - 0.5, ..rect };
+    hatched(pen, inside, inside, color);
+}
+
+/// The lines of a hatched rectangle, as far as they lie in a part of it.
+fn hatched(pen: &mut Pen<'_>, whole: Rect, part: Rect, color: Color) {
+    // Each line holds the points whose distances from the left and from the top add up to the same.
+    let offset = part.left - whole.left + part.top - whole.top;
+    let (width, height) = (part.width(), part.height());
+    let mut x = HATCH / 2.0 + (((offset - HATCH / 2.0) / HATCH).ceil() * HATCH) - offset;
     while x < width + height {
-        // The part of the line that is inside, by how far it has gone down.
+        // The stretch of the line that is inside, by how far it has gone down.
         let (from, to) = ((x - width).max(0.0), x.min(height));
-        let point = |down: f32| [rect.left + x - down, rect.top + down];
-        let points = vec![point(from), point(to)];
-        pen.push(Item::Polyline { points, color, width: 0.5, dash: Dash::Solid });
+        let point = |down: f32| [part.left + x - down, part.top + down];
+        if to > from {
+            let points = vec![point(from), point(to)];
+            pen.push(Item::Polyline { points, color, width: 0.5, dash: Dash::Solid });
+        }
         x += HATCH;
+    }
+}
+
+/// Hatches what lies above the diagonal, row by row.
+fn hatch_absent(pen: &mut Pen<'_>, frame: &Frame, heat: &Heat) {
+    let color = pen.style.faint;
+    let whole = frame.rect_of([0.0, 0.0], [heat.columns as f64, heat.rows as f64]);
+    let rows = (0..heat.rows).filter(|row| row + 1 < heat.columns);
+    // The same family of lines in every row, so that they go on from one to the next.
+    for row in rows {
+        let from = [(row + 1) as f64, row as f64];
+        let part = frame.rect_of(from, [heat.columns as f64, from[1] + 1.0]);
+        hatched(pen, whole, part, color);
     }
 }
 
@@ -204,6 +231,9 @@ fn heat_map(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, heat: &Heat) {
         rows,
         pixels: pixels.into(),
     });
+    if heat.causal && pen.style.hatched {
+        hatch_absent(pen, frame, heat);
+    }
     let inside = |v: f32, low: f32, high: f32| v.clamp(low, high);
     let bounds = frame.rect;
     pen.area(Area {
@@ -337,7 +367,7 @@ fn upright_labels(pen: &mut Pen<'_>, frame: &Frame, uprights: &[(f64, &str, Colo
             (*text).to_owned(),
         ));
         let shown = font::shown(text);
-        let width = font::width(&shown, size, false);
+        let width = pen.style.family.width(&shown, size, false);
         if text.is_empty() || width > rect.width() {
             continue;
         }
@@ -371,9 +401,9 @@ fn cell_box(pen: &mut Pen<'_>, frame: &Frame, cell: &Cell) {
     let size = pen.style.label_size.min(0.8 * rect.height());
     if size >= SMALLEST {
         let shown = font::shown(&cell.text);
-        let text = font::fit(&shown, size, rect.width() - 1.0);
+        let text = pen.style.family.fit(&shown, size, rect.width() - 1.0);
         let [x, y] = rect.middle();
-        let x = held(x, 0.5 * font::width(&text, size, false), rect.left, rect.right);
+        let x = held(x, 0.5 * pen.style.family.width(&text, size, false), rect.left, rect.right);
         let line = Line { at: [x, y], text: &text, size, color: cell.ink, align: Anchor::Center };
         pen.text(&line);
     }

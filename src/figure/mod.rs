@@ -6,13 +6,18 @@
 mod cells;
 pub mod cloud;
 pub mod color;
+pub mod composite;
 pub mod file;
 pub mod font;
+pub mod grey;
 pub mod layout;
 mod marks;
+pub mod numbers;
 pub mod pdf;
+pub mod pgf;
 pub mod pick;
 pub mod png;
+pub mod preset;
 pub mod provenance;
 pub mod scale;
 pub mod scene;

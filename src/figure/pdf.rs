@@ -1,10 +1,11 @@
 //! PDF: exact page size, our fonts embedded as subsets, text that can be selected, the data attached.
 
+use chrono::{Datelike, Timelike};
 use krilla::color::rgb;
 use krilla::embed::{AssociationKind, EmbeddedFile, MimeType};
 use krilla::geom::{Path, PathBuilder, Point, Rect, Size, Transform};
 use krilla::image::Image;
-use krilla::metadata::Metadata;
+use krilla::metadata::{DateTime, Metadata};
 use krilla::num::NormalizedF32;
 use krilla::page::PageSettings;
 use krilla::paint::{Fill, FillRule, LineJoin, Stroke, StrokeDash};
@@ -13,6 +14,7 @@ use krilla::text::{Font, GlyphId, KrillaGlyph};
 use krilla::{Document, SerializeSettings};
 
 use super::color::Color;
+use super::font::Family;
 use super::provenance::Provenance;
 use super::scene::{Item, Scene};
 use super::{Anchor, cells, cloud, font};
@@ -34,7 +36,7 @@ pub fn document(scene: &Scene, title: &str, provenance: &Provenance, csv: &str) 
             scene.width, scene.height
         ))
     })?;
-    let fonts = Fonts::load()?;
+    let fonts = Fonts::load(scene.family)?;
     let mut page = document.start_page_with(page);
     let mut surface = page.surface();
     for item in &scene.items {
@@ -46,12 +48,32 @@ pub fn document(scene: &Scene, title: &str, provenance: &Provenance, csv: &str) 
 }
 
 fn metadata(title: &str, provenance: &Provenance) -> Metadata {
-    Metadata::new()
+    let dated = match provenance.date.and_then(day) {
+        Some(date) => Metadata::new().creation_date(date),
+        None => Metadata::new(),
+    };
+    dated
         .title(title.to_owned())
         .creator(provenance.program.clone())
         .producer(provenance.program.clone())
         .keywords(vec![provenance.to_json()])
         .language("en".to_owned())
+}
+
+/// So many seconds since 1970 as the date of a document, in UTC.
+fn day(seconds: i64) -> Option<DateTime> {
+    let date = chrono::DateTime::from_timestamp(seconds, 0)?;
+    let byte = |n: u32| u8::try_from(n).unwrap_or(0);
+    Some(
+        DateTime::new(u16::try_from(date.year()).ok()?)
+            .month(byte(date.month()))
+            .day(byte(date.day()))
+            .hour(byte(date.hour()))
+            .minute(byte(date.minute()))
+            .second(byte(date.second()))
+            .utc_offset_hour(0)
+            .utc_offset_minute(0),
+    )
 }
 
 fn attach_data(document: &mut Document, csv: &str) {
@@ -68,18 +90,22 @@ fn attach_data(document: &mut Document, csv: &str) {
     });
 }
 
-/// The fonts of [`font::FILES`], then the bold one.
-struct Fonts(Vec<Font>);
+/// The faces of a family.
+struct Fonts {
+    family: Family,
+    faces: Vec<Font>,
+}
 
 impl Fonts {
-    fn load() -> Result<Self> {
-        let files = font::FILES.iter().map(|(_, bytes)| *bytes).chain([font::BOLD]);
-        let fonts: Option<Vec<Font>> = files.map(|bytes| Font::new(bytes.into(), 0)).collect();
-        fonts.map(Self).ok_or_else(|| Error::internal("a font of the program does not parse"))
+    fn load(family: Family) -> Result<Self> {
+        let faces: Option<Vec<Font>> =
+            family.files().into_iter().map(|bytes| Font::new(bytes.into(), 0)).collect();
+        let faces = faces.ok_or_else(|| Error::internal("a font of the program does not parse"))?;
+        Ok(Self { family, faces })
     }
 
-    fn get(&self, index: usize, bold: bool) -> &Font {
-        &self.0[if bold && index == 0 { font::FILES.len() } else { index }]
+    fn get(&self, font: usize, bold: bool) -> &Font {
+        &self.faces[Family::index(font, bold)]
     }
 }
 
@@ -157,7 +183,7 @@ struct Run {
 
 fn draw_text(surface: &mut Surface<'_>, fonts: &Fonts, item: &Item) {
     let Item::Text { at, text, size, color, align, upright, bold } = item else { return };
-    let runs = shape(text, *bold);
+    let runs = shape(text, fonts.family, *bold);
     let width = size * runs.iter().flat_map(|run| &run.glyphs).map(|g| g.x_advance).sum::<f32>();
     let back = match align {
         Anchor::Left => 0.0,
@@ -184,15 +210,15 @@ fn draw_text(surface: &mut Surface<'_>, fonts: &Fonts, item: &Item) {
 }
 
 /// Breaks a text where the font changes, and shapes each stretch.
-fn shape(text: &str, bold: bool) -> Vec<Run> {
+fn shape(text: &str, family: Family, bold: bool) -> Vec<Run> {
     let chars: Vec<char> = text.chars().collect();
-    let font_of = |c: &char| font::font_of(*c).unwrap_or(0);
+    let font_of = |c: &char| family.font_of(*c).unwrap_or(0);
     chars
         .chunk_by(|a, b| font_of(a) == font_of(b))
         .filter_map(|stretch| {
             let font = font_of(stretch.first()?);
             let text: String = stretch.iter().collect();
-            let glyphs = glyphs(&text, font::face(font, bold)?);
+            let glyphs = glyphs(&text, family.face(font, bold)?);
             Some(Run { font, text, glyphs })
         })
         .collect()

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use resvg::{tiny_skia, usvg};
 
-use super::font;
+use super::font::Family;
 use super::provenance::Provenance;
 use super::scene::Scene;
 use super::svg;
@@ -54,11 +54,11 @@ pub fn pixels(scene: &Scene, dpi: f32) -> Result<(u32, u32, Vec<u8>)> {
 /// Reads SVG with our fonts and no others.
 static OPTIONS: LazyLock<usvg::Options<'static>> = LazyLock::new(|| {
     let mut fonts = usvg::fontdb::Database::new();
-    for bytes in font::FILES.iter().map(|(_, bytes)| *bytes).chain([font::BOLD]) {
+    for bytes in Family::ALL.iter().flat_map(|family| family.files()) {
         fonts.load_font_source(usvg::fontdb::Source::Binary(Arc::new(bytes)));
     }
     usvg::Options {
-        font_family: font::FILES[0].0.to_owned(),
+        font_family: Family::Sans.face_name().to_owned(),
         fontdb: Arc::new(fonts),
         ..usvg::Options::default()
     }
@@ -89,6 +89,47 @@ fn write(
     texts: &[(&str, &str)],
 ) -> Result<(), png::EncodingError> {
     let mut encoder = png::Encoder::new(bytes, width, height);
+    dress(&mut encoder, dpi, texts)?;
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(rgba)?;
+    writer.finish()
+}
+
+/// Frames of one size as an animated PNG that begins again at its end. `pace`: frames per second.
+///
+/// # Errors
+/// When there is no frame, or frames differ in size.
+pub fn animated(
+    frames: &[(u32, u32, Vec<u8>)],
+    pace: f64,
+    dpi: f32,
+    texts: &[(&str, &str)],
+) -> Result<Vec<u8>> {
+    let Some((width, height, _)) = frames.first() else {
+        return Err(Error::internal("an animated PNG without frames"));
+    };
+    let mut bytes = Vec::new();
+    let wrong = |e: png::EncodingError| Error::internal(format!("encoding an animated PNG: {e}"));
+    let mut encoder = png::Encoder::new(&mut bytes, *width, *height);
+    dress(&mut encoder, Some(dpi), texts).map_err(wrong)?;
+    encoder.set_animated(u32::try_from(frames.len()).unwrap_or(u32::MAX), 0).map_err(wrong)?;
+    encoder
+        .set_frame_delay(100, (100.0 * pace).round().clamp(1.0, 65535.0) as u16)
+        .map_err(wrong)?;
+    let mut writer = encoder.write_header().map_err(wrong)?;
+    for (_, _, rgba) in frames {
+        writer.write_image_data(rgba).map_err(wrong)?;
+    }
+    writer.finish().map_err(wrong)?;
+    Ok(bytes)
+}
+
+/// Kind of pixels, physical size and texts.
+fn dress(
+    encoder: &mut png::Encoder<'_, &mut Vec<u8>>,
+    dpi: Option<f32>,
+    texts: &[(&str, &str)],
+) -> Result<(), png::EncodingError> {
     encoder.set_color(png::ColorType::Rgba);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_pixel_dims(dpi.map(|dpi| {
@@ -98,7 +139,5 @@ fn write(
     for (keyword, text) in texts.iter().filter(|(_, text)| !text.is_empty()) {
         encoder.add_itxt_chunk((*keyword).to_owned(), (*text).to_owned())?;
     }
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(rgba)?;
-    writer.finish()
+    Ok(())
 }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use super::Pick;
 use super::color::Color;
+use super::font::Family;
 
 /// A page of primitives, drawn in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scene {
     pub width: f32,
     pub height: f32,
+    /// What all its texts are written in.
+    pub family: Family,
     pub items: Vec<Item>,
     /// Invisible areas that answer to the pointer; the last one that contains it wins.
     pub areas: Vec<Area>,

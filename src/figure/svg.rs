@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::color::Color;
 use super::file::MM_PER_POINT;
+use super::font::Family;
 use super::provenance::Provenance;
 use super::scene::{Item, Scene};
 use super::{Anchor, cells, cloud, font, png};
@@ -16,12 +17,13 @@ pub fn document(scene: &Scene, title: &str, provenance: &Provenance) -> String {
     let _ = write!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" \
-         width=\"{}mm\" height=\"{}mm\" viewBox=\"0 0 {} {}\" font-family=\"{FAMILIES}\">\n\
+         width=\"{}mm\" height=\"{}mm\" viewBox=\"0 0 {} {}\" font-family=\"{}\">\n\
          <title>{}</title>\n<metadata>{}</metadata>\n",
         mm(width),
         mm(height),
         decimal(width),
         decimal(height),
+        families(scene.family),
         escaped(title),
         escaped(&provenance.to_json()),
     );
@@ -34,8 +36,16 @@ pub fn document(scene: &Scene, title: &str, provenance: &Provenance) -> String {
 }
 
 /// The widths of the first are those of the two that follow it.
-const FAMILIES: &str =
-    "Liberation Sans, Arial, Helvetica, Mnemoscope Signs, DejaVu Sans, sans-serif";
+fn families(family: Family) -> &'static str {
+    match family {
+        Family::Sans => {
+            "Liberation Sans, Arial, Helvetica, Mnemoscope Signs, DejaVu Sans, sans-serif"
+        }
+        Family::Serif => {
+            "Liberation Serif, Times New Roman, Times, Mnemoscope Signs, DejaVu Serif, serif"
+        }
+    }
+}
 
 fn write_item(out: &mut String, item: &Item, clips: &mut usize) {
     match item {

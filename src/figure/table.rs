@@ -14,17 +14,32 @@ pub const COLUMNS: [&str; 8] = ["plot", "series", "kind", "x", "y", "value", "x_
 /// # Errors
 /// Only when there is no memory.
 pub fn csv(figure: &Figure) -> Result<String> {
+    csv_of([("", figure)])
+}
+
+/// As [`csv`] for several figures: their words stand before the names of their plots.
+///
+/// # Errors
+/// Only when there is no memory.
+pub fn csv_of<'a>(figures: impl IntoIterator<Item = (&'a str, &'a Figure)>) -> Result<String> {
     let mut table = Table(csv::Writer::from_writer(Vec::new()));
     table.row(&COLUMNS.map(str::to_owned))?;
-    for (index, plot) in figure.plots.iter().enumerate() {
-        let title =
-            if plot.title.is_empty() { (index + 1).to_string() } else { plot.title.clone() };
-        for mark in &plot.marks {
-            table.mark(&title, plot, mark)?;
+    for (word, figure) in figures {
+        for (index, plot) in figure.plots.iter().enumerate() {
+            let title = plot_name(word, index, plot);
+            for mark in &plot.marks {
+                table.mark(&title, plot, mark)?;
+            }
         }
     }
     let bytes = table.0.into_inner().map_err(|e| Error::internal(e.to_string()))?;
     String::from_utf8(bytes).map_err(|e| Error::internal(e.to_string()))
+}
+
+/// What a plot is called in tables: its title or its number, after the word of its figure.
+pub(super) fn plot_name(word: &str, index: usize, plot: &Plot) -> String {
+    let name = if plot.title.is_empty() { (index + 1).to_string() } else { plot.title.clone() };
+    if word.is_empty() { name } else { format!("{word} {name}") }
 }
 
 struct Table(csv::Writer<Vec<u8>>);

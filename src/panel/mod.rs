@@ -126,3 +126,40 @@ pub trait Panel: Knobs + Send {
     }
     fn figure(&self, view: &View<'_>) -> Figure;
 }
+
+/// What a view looks at, of its own: to be drawn again later, at another size.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub net: NetShape,
+    pub vocab: Vocab,
+    pub roles: &'static [&'static str],
+    pub runs: Vec<(String, Arc<Recording>)>,
+    pub sweep: Option<Arc<Sweep>>,
+    pub step: Option<u64>,
+    pub live: bool,
+    pub readings: Option<Arc<Readings>>,
+    pub failure: Option<String>,
+    pub inquired: Inquired,
+    pub selection: Selection,
+}
+
+impl Snapshot {
+    /// The view of it in colours, with room of a size in points.
+    pub fn view(&self, palette: Palette, size: [f32; 2]) -> View<'_> {
+        View {
+            net: &self.net,
+            vocab: &self.vocab,
+            roles: self.roles,
+            runs: &self.runs,
+            sweep: self.sweep.as_deref(),
+            step: self.step,
+            live: self.live,
+            readings: self.readings.as_deref(),
+            failure: self.failure.as_deref(),
+            inquired: &self.inquired,
+            selection: &self.selection,
+            palette,
+            size,
+        }
+    }
+}

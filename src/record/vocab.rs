@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::error::{Error, Result};
 
 /// The tokens of a task or of a foreign tokenizer: the text of each id.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vocab {
     tokens: Vec<String>,
     /// The first id with each text.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 /// One parameter tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedTensor {
@@ -28,6 +30,26 @@ impl Weights {
     /// Size of the numbers of the tensors that training can change, in bytes.
     pub fn trained_bytes(&self) -> usize {
         self.tensors.iter().filter(|t| t.trained).map(|t| t.data.len() * 4).sum()
+    }
+
+    /// SHA-256 in hexadecimal of all tensors in the order of their names: of each the name, a zero byte, the number of axes
+    /// and their lengths as 64-bit, and the numbers as 32-bit little-endian.
+    pub fn sha256(&self) -> String {
+        let mut tensors: Vec<&NamedTensor> = self.tensors.iter().collect();
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut hash = Sha256::new();
+        for tensor in tensors {
+            hash.update(tensor.name.as_bytes());
+            hash.update([0]);
+            for length in std::iter::once(tensor.shape.len()).chain(tensor.shape.iter().copied()) {
+                hash.update((length as u64).to_le_bytes());
+            }
+            for numbers in tensor.data.chunks(1024) {
+                let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+                hash.update(bytes);
+            }
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The first tensor that holds a number that is not finite, if any.

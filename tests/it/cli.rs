@@ -193,7 +193,7 @@ fn a_run_can_be_trained_examined_and_drawn() {
     assert_eq!(nowhere.status.code(), Some(2));
     assert!(text(&nowhere.stderr).contains("no such place"), "{}", text(&nowhere.stderr));
 
-    for file in ["f.svg", "f.pdf", "f.png", "f.csv"] {
+    for file in ["f.svg", "f.pdf", "f.png", "g.csv"] {
         done(folder.path(), &["figure", "run", "attention", "--step", "20", "-o", file]);
         assert!(fs::metadata(folder.path().join(file)).unwrap().len() > 500, "{file}");
     }

@@ -8,16 +8,13 @@ use mnemoscope::figure::color::{self, CATEGORIES, Color, ColorMap};
 use mnemoscope::figure::file::{Format, MM_PER_POINT, Page, parse_length, render, save};
 use mnemoscope::figure::layout::{Style, layout};
 use mnemoscope::figure::pick::{pick, read_lines};
-use mnemoscope::figure::provenance::Provenance;
+use mnemoscope::figure::provenance::{PanelFacts, Provenance, quantities};
 use mnemoscope::figure::scale::{Scale, number, ticks};
 use mnemoscope::figure::scene::{AreaPick, Item, Scene};
 use mnemoscope::figure::{
     Anchor, Axis, Cell, Cloud, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Pick,
     Plot, Ticks, cloud, font, png,
 };
-use mnemoscope::record::batch::Row;
-use mnemoscope::record::question::Readings;
-use mnemoscope::record::vocab::Vocab;
 use proptest::prelude::*;
 use resvg::usvg;
 
@@ -196,7 +193,7 @@ fn page(width: f32, height: f32) -> Page {
 fn texts(scene: &Scene) -> Vec<(String, [f32; 4])> {
     let boxed = |item: &Item| {
         let Item::Text { at, text, size, align, upright, bold, .. } = item else { return None };
-        let width = font::width(text, *size, *bold);
+        let width = font::Family::Sans.width(text, *size, *bold);
         let before = match align {
             Anchor::Left => 0.0,
             Anchor::Center => width / 2.0,
@@ -763,17 +760,14 @@ fn svg_of(figure: &Figure, page: &Page) -> String {
 #[test]
 fn an_svg_is_as_wide_as_asked_and_has_its_words_as_text() {
     let mut page = page(89.0 / MM_PER_POINT, 60.0 / MM_PER_POINT);
-    let readings = Readings {
-        step: 212,
-        prompt: Arc::new(Row { tokens: vec![1, 0], ..Row::default() }),
-        interventions: vec!["zero layer1.head0".parse().unwrap()],
-        ..Readings::default()
-    };
-    let vocab = Vocab::new(vec!["a".into(), "b".into()]);
-    page.provenance = Provenance { run: "run-7".into(), ..Provenance::new() }.of(&readings, &vocab);
-    assert_eq!(page.provenance.step, Some(212));
-    assert_eq!(page.provenance.tokens, ["b", "a"]);
-    assert_eq!(page.provenance.interventions, ["zero layer1.head0"]);
+    page.provenance.sheet = "[[panel]]\npanel = \"curves\" # < & >".into();
+    page.provenance.panels = vec![PanelFacts {
+        step: Some(212),
+        tokens: vec!["b".into(), "\n".into(), "\u{202e}".into()],
+        interventions: vec!["zero layer1.head0".into()],
+        quantities: quantities(&one(curves())),
+        ..PanelFacts::default()
+    }];
     let text = svg_of(&one(curves()), &page);
     let document = usvg::roxmltree::Document::parse(&text).unwrap();
     let root = document.root_element();
@@ -835,7 +829,7 @@ fn a_pdf_has_the_exact_page_and_text_that_can_be_selected() {
 fn a_png_knows_its_resolution_and_where_it_comes_from() {
     let mut page = page(144.0, 72.0);
     page.dpi = 150.0;
-    page.provenance.step = Some(12);
+    page.provenance.sheet = "[[panel]]".into();
     let bytes = render(&one(curves()), &page, Format::Png).unwrap();
     let reader = ::png::Decoder::new(std::io::Cursor::new(&bytes)).read_info().unwrap();
     let info = reader.info();
@@ -936,7 +930,7 @@ fn the_ending_of_a_name_decides_the_format() {
     let format = |name: &str| Format::from_path(std::path::Path::new(name));
     assert_eq!(format("a/b.pdf").unwrap(), Format::Pdf);
     assert_eq!(format("B.SVG").unwrap(), Format::Svg);
-    for wrong in ["a.gif", "a", "pdf"] {
+    for wrong in ["a.bmp", "a", "pdf"] {
         let message = format(wrong).unwrap_err().message;
         assert!(message.contains(wrong) && message.contains(".pdf"), "{message}");
     }

@@ -12,6 +12,7 @@ mod determinism;
 mod examine;
 mod examples;
 mod experiments;
+mod export;
 mod fidelity;
 mod figure;
 mod fit;

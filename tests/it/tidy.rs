@@ -15,13 +15,14 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("figure", &["record"]),
     ("panel", &["figure", "record"]),
     ("gpu", &["figure", "record"]),
-    ("app", &["figure", "gpu", "model", "nn", "panel", "probe", "record", "run", "task"]),
+    ("export", &["figure", "panel", "record", "run", "task"]),
+    ("app", &["export", "figure", "gpu", "model", "nn", "panel", "probe", "record", "run", "task"]),
     ("bench", &["app", "figure", "gpu", "model", "nn", "panel", "probe", "record", "run", "task"]),
     (
         "cli",
         &[
-            "app", "bench", "figure", "gpu", "model", "nn", "panel", "probe", "record", "run",
-            "task",
+            "app", "bench", "export", "figure", "gpu", "model", "nn", "panel", "probe", "record",
+            "run", "task",
         ],
     ),
     ("lib", &["record"]),

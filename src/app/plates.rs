@@ -1,0 +1,136 @@
+//! What a panel of the window shows, taken down so that it can be drawn again: for files and figure sheets.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::export::gallery::name_of;
+use crate::export::plate::Plate;
+use crate::export::sheet::PanelSpec;
+use crate::figure::cloud::Camera;
+use crate::figure::provenance::{PanelFacts, RunFacts};
+use crate::panel::{self, Panel, Snapshot};
+use crate::record::error::{Error, Result};
+use crate::record::folder::Reader;
+use crate::record::knobs;
+use crate::record::registry;
+use crate::record::weights::Weights;
+
+use super::run::Run;
+use super::state::Lab;
+
+/// What the window looks at.
+pub fn snapshot(lab: &Lab) -> Option<Snapshot> {
+    let run = lab.run()?;
+    Some(Snapshot {
+        net: run.bench.net.clone(),
+        vocab: run.bench.vocab.clone(),
+        roles: run.bench.roles,
+        runs: lab.recordings(),
+        sweep: lab.sweep.clone(),
+        step: lab.step,
+        live: lab.training().is_some_and(|t| !t.gone),
+        readings: lab.readings.clone(),
+        failure: lab.failure.clone(),
+        inquired: lab.jobs.inquired.clone(),
+        selection: lab.selection.clone(),
+    })
+}
+
+/// The panel of a kind with its settings, as it is seen now. `camera`: how a cloud in it is looked at.
+///
+/// # Errors
+/// When there is no run, or no such panel.
+pub fn of(kind: &str, panel: &mut dyn Panel, lab: &Lab, camera: Camera) -> Result<Plate> {
+    let nothing = || Error::usage("there is no run to draw yet");
+    let (run, shown) = (lab.run().ok_or_else(nothing)?, snapshot(lab).ok_or_else(nothing)?);
+    let set = knobs::to_table(panel);
+    let mut own = registry::find("panel", panel::ALL, kind)?;
+    for (name, value) in &set {
+        knobs::set(&mut *own, "", name, value)?;
+    }
+    let spec =
+        PanelSpec { camera: (kind == "query_key").then_some(camera), set, ..spec(kind, lab) };
+    let facts = facts(kind, lab, run);
+    let of_run = RunFacts {
+        name: folder_name(run),
+        experiment: run.experiment.to_toml(),
+        seed: run.experiment.train.seed as u64,
+        device: run.experiment.train.device.name().to_owned(),
+        dtype: "float32".to_owned(),
+    };
+    Ok(Plate { spec, panel: own, shown: Arc::new(shown), facts, run: of_run })
+}
+
+fn spec(kind: &str, lab: &Lab) -> PanelSpec {
+    let (sequence, tokens) = lab.asked_about();
+    let selection = &lab.selection;
+    PanelSpec {
+        panel: kind.to_owned(),
+        step: Some(step(lab)),
+        head: format!("{}.{}", selection.layer, selection.head),
+        query: selection.query,
+        key: selection.key,
+        sequence,
+        tokens,
+        intervene: in_force(lab),
+        ..PanelSpec::default()
+    }
+}
+
+/// The step that the picture shows, which while an answer is awaited is not the step in view.
+fn step(lab: &Lab) -> u64 {
+    lab.readings.as_ref().map_or(lab.step_in_view(), |readings| readings.step)
+}
+
+fn in_force(lab: &Lab) -> Vec<String> {
+    let all = lab.readings.as_ref().map(|readings| readings.interventions.as_slice());
+    all.unwrap_or_default().iter().map(ToString::to_string).collect()
+}
+
+fn facts(kind: &str, lab: &Lab, run: &Run) -> PanelFacts {
+    let tokens = lab.readings.as_ref().map(|readings| readings.prompt.tokens.as_slice());
+    let text = |&id: &u32| run.bench.vocab.text(id).to_owned();
+    PanelFacts {
+        panel: kind.to_owned(),
+        run: folder_name(run),
+        step: Some(step(lab)),
+        head: [lab.selection.layer, lab.selection.head],
+        query: lab.selection.query,
+        key: lab.selection.key,
+        tokens: tokens.unwrap_or_default().iter().map(text).collect(),
+        interventions: in_force(lab),
+        ..PanelFacts::default()
+    }
+}
+
+/// The name by which a command finds the run: that of its folder, else its name in the window.
+fn folder_name(run: &Run) -> String {
+    run.recording.folder.as_deref().map_or_else(|| run.name.clone(), name_of)
+}
+
+/// Where the weights of a plate are: in memory, or in a folder.
+pub struct Origin {
+    step: u64,
+    weights: Option<Arc<Weights>>,
+    folder: Option<PathBuf>,
+}
+
+impl Origin {
+    /// Of what the window shows now.
+    pub fn of(lab: &Lab) -> Self {
+        let step = step(lab);
+        let run = lab.run();
+        let shown = run.and_then(|run| run.training.as_ref()?.shown.clone());
+        let folder = run.and_then(|run| run.recording.folder.clone());
+        Self { step, weights: shown.filter(|weights| weights.step == step), folder }
+    }
+
+    /// SHA-256 of the weights; none where they are gone. Reads files: not for the window's thread.
+    pub fn sha256(&self) -> Option<String> {
+        if let Some(weights) = &self.weights {
+            return Some(weights.sha256());
+        }
+        let mut reader = Reader::open(self.folder.as_deref()?).ok()?;
+        reader.weights(self.step).ok().map(|weights| weights.sha256())
+    }
+}

@@ -1,0 +1,224 @@
+//! The same page at many steps: side by side as a strip, or one after the other as a film.
+
+use std::collections::BTreeSet;
+
+use crate::figure::composite::Composite;
+use crate::figure::file::Page;
+use crate::figure::png;
+use crate::figure::{Axis, ColorBar, Mark, Plot, Ticks};
+use crate::record::error::{Error, Result};
+use crate::record::recording::Recording;
+
+use super::gallery::{Gallery, Progress};
+use super::plate;
+use super::sheet::{MOST_PANELS, PanelSpec, Sheet};
+
+/// Frames of a film; more are refused.
+pub const MOST_FRAMES: usize = 2000;
+
+/// At most `count` recorded steps from `from` to `to`, as evenly apart as they are recorded, first and last included.
+pub fn steps(recording: &Recording, from: u64, to: u64, count: usize) -> Vec<u64> {
+    let inside: Vec<u64> =
+        recording.recorded.iter().copied().filter(|step| (from..=to).contains(step)).collect();
+    let (Some(first), Some(last)) = (inside.first(), inside.last()) else { return Vec::new() };
+    let wanted = |i: usize| {
+        let part = i as f64 / (count.max(2) - 1) as f64;
+        *first as f64 + part * (*last - *first) as f64
+    };
+    let nearest = |at: f64| {
+        let distance = |step: &&u64| (**step as f64 - at).abs();
+        inside.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).copied()
+    };
+    let chosen: BTreeSet<u64> = (0..count).filter_map(|i| nearest(wanted(i))).collect();
+    chosen.into_iter().collect()
+}
+
+/// A sheet with one panel at several steps, side by side in the same colours.
+///
+/// # Errors
+/// When the sheet has several panels, or the steps are none or too many.
+pub fn strip(sheet: &Sheet, steps: &[u64]) -> Result<Sheet> {
+    let [only] = sheet.panels.as_slice() else {
+        return Err(Error::usage("a filmstrip shows one panel: name it, without --sheet"));
+    };
+    if steps.is_empty() || steps.len() > MOST_PANELS {
+        return Err(Error::usage(format!(
+            "read {} steps for the strip, expected 1 to {MOST_PANELS}",
+            steps.len()
+        )));
+    }
+    let at = |step: &u64| PanelSpec {
+        step: Some(*step),
+        title: Some(format!("Step {step}")),
+        ..only.clone()
+    };
+    Ok(Sheet {
+        columns: steps.len().min(6),
+        letters: "none".to_owned(),
+        share: vec!["colors".to_owned(), "legend".to_owned()],
+        panels: steps.iter().map(at).collect(),
+        ..sheet.clone()
+    })
+}
+
+/// The page at each step, all in the same colours and on the same axes.
+///
+/// # Errors
+/// When a step cannot be asked, there are too many, or progress says that it is enough.
+pub fn frames(
+    gallery: &mut Gallery,
+    sheet: &Sheet,
+    steps: &[u64],
+    progress: &mut Progress<'_>,
+) -> Result<(Vec<Composite>, Page)> {
+    if steps.len() < 2 || steps.len() > MOST_FRAMES {
+        return Err(Error::usage(format!(
+            "a film has 2 to {MOST_FRAMES} frames, and there are {} recorded steps to show: choose others",
+            steps.len()
+        )));
+    }
+    let mut frames = Vec::with_capacity(steps.len());
+    let mut last = None;
+    for (index, step) in steps.iter().enumerate() {
+        if !progress(index, steps.len()) {
+            return Err(Error::usage("the film was stopped; nothing was written"));
+        }
+        let mut at = sheet.clone();
+        at.panels.iter_mut().for_each(|panel| panel.step = Some(*step));
+        let mut plates = gallery.plates(&at, &mut |_, _| true)?;
+        let (drawing, page) = plate::compose(&at, &mut plates)?;
+        frames.push(drawing);
+        last = Some(page);
+    }
+    hold_still(&mut frames);
+    let page = last.ok_or_else(|| Error::internal("a film without frames"))?;
+    Ok((frames, page))
+}
+
+/// Gives the plots that follow each other from frame to frame the widest of their colour scales and axes.
+fn hold_still(frames: &mut [Composite]) {
+    let Some(first) = frames.first() else { return };
+    let places: Vec<(usize, usize)> = first
+        .parts
+        .iter()
+        .enumerate()
+        .flat_map(|(part, p)| (0..p.figure.plots.len()).map(move |plot| (part, plot)))
+        .collect();
+    for (part, plot) in places {
+        let mut same: Vec<&mut Plot> = frames
+            .iter_mut()
+            .filter_map(|f| f.parts.get_mut(part)?.figure.plots.get_mut(plot))
+            .collect();
+        hold_colors(&mut same);
+        hold_axis(&mut same, |plot| &mut plot.x);
+        hold_axis(&mut same, |plot| &mut plot.y);
+    }
+}
+
+fn hold_colors(plots: &mut [&mut Plot]) {
+    let bars: Vec<ColorBar> = plots.iter().filter_map(|plot| plot.color_bar.clone()).collect();
+    let Some(first) = bars.first() else { return };
+    let wide = bars.iter().fold(first.range, |a, bar| (a.0.min(bar.range.0), a.1.max(bar.range.1)));
+    for plot in plots {
+        let Some(bar) = &mut plot.color_bar else { continue };
+        let old = std::mem::replace(&mut bar.range, wide);
+        for mark in &mut plot.marks {
+            if let Mark::Heat(heat) = mark
+                && heat.range == old
+            {
+                heat.range = wide;
+            }
+        }
+    }
+}
+
+/// Axes of numbers keep their ends; those of names are what they are.
+fn hold_axis(plots: &mut [&mut Plot], of: impl Fn(&mut Plot) -> &mut Axis) {
+    let mut wide: Option<(f64, f64)> = None;
+    for plot in plots.iter_mut() {
+        let axis = of(plot);
+        if axis.ticks == Ticks::Auto && axis.range.0 <= axis.range.1 {
+            let (low, high) = wide.unwrap_or(axis.range);
+            wide = Some((low.min(axis.range.0), high.max(axis.range.1)));
+        }
+    }
+    let Some(wide) = wide else { return };
+    for plot in plots.iter_mut() {
+        let axis = of(plot);
+        if axis.ticks == Ticks::Auto && axis.range.0 <= axis.range.1 {
+            axis.range = wide;
+        }
+    }
+}
+
+/// Pixels of a frame: width, height, straight RGBA.
+pub type Pixels = (u32, u32, Vec<u8>);
+
+/// # Errors
+/// When a frame would be too large.
+pub fn pixels(frame: &Composite, page: &Page) -> Result<Pixels> {
+    png::pixels(&page.scene(frame), page.dpi)
+}
+
+/// An animated GIF that begins again at its end. `pace`: frames per second.
+///
+/// # Errors
+/// When a frame is too large for the format.
+pub fn gif(
+    frames: &[Composite],
+    page: &Page,
+    pace: f64,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<u8>> {
+    let wrong = |e: gif::EncodingError| Error::internal(format!("encoding a GIF: {e}"));
+    let mut encoder: Option<gif::Encoder<Vec<u8>>> = None;
+    for (index, frame) in frames.iter().enumerate() {
+        stopped(progress(index, frames.len()))?;
+        let (width, height, mut rgba) = pixels(frame, page)?;
+        let side = |n: u32| {
+            u16::try_from(n).map_err(|_| {
+                Error::usage(format!(
+                    "a GIF has at most 65535 pixels on a side, not {n}: choose a lower --dpi"
+                ))
+            })
+        };
+        let (width, height) = (side(width)?, side(height)?);
+        let encoder = match &mut encoder {
+            Some(encoder) => encoder,
+            None => {
+                let mut made = gif::Encoder::new(Vec::new(), width, height, &[]).map_err(wrong)?;
+                made.set_repeat(gif::Repeat::Infinite).map_err(wrong)?;
+                encoder.insert(made)
+            }
+        };
+        let mut picture = gif::Frame::from_rgba_speed(width, height, &mut rgba, 10);
+        picture.delay = (100.0 / pace).round().clamp(1.0, 65535.0) as u16;
+        encoder.write_frame(&picture).map_err(wrong)?;
+    }
+    let encoder = encoder.ok_or_else(|| Error::internal("a film without frames"))?;
+    encoder.into_inner().map_err(|e| Error::internal(format!("encoding a GIF: {e}")))
+}
+
+/// An animated PNG that begins again at its end.
+///
+/// # Errors
+/// When a frame would be too large.
+pub fn apng(
+    frames: &[Composite],
+    page: &Page,
+    pace: f64,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<u8>> {
+    let mut pictures = Vec::with_capacity(frames.len());
+    for (index, frame) in frames.iter().enumerate() {
+        stopped(progress(index, frames.len()))?;
+        pictures.push(pixels(frame, page)?);
+    }
+    let title = frames.first().map_or("", Composite::name);
+    let texts = [("Title", title), (png::PROVENANCE_KEYWORD, &page.provenance.to_json())];
+    png::animated(&pictures, pace, page.dpi, &texts)
+}
+
+fn stopped(goes_on: bool) -> Result<()> {
+    if goes_on { Ok(()) } else { Err(Error::usage("the film was stopped; nothing was written")) }
+}

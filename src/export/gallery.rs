@@ -1,0 +1,255 @@
+//! Opens the runs of a figure sheet, asks them what its panels draw, and hangs a plate for each.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::figure::provenance::{PanelFacts, RunFacts};
+use crate::panel::{self, NetShape, Panel, Selection, Snapshot};
+use crate::record::error::{Error, Result};
+use crate::record::question::{Found, Inquired, ProbeCall};
+use crate::record::recording::Recording;
+use crate::record::registry::find;
+use crate::record::sweep::{Plan, Sweep, is_sweep};
+use crate::run::job::inquiry_of;
+
+use super::plate::{self, Plate};
+use super::run_at::{Question, RunAt, refuse_sweep};
+use super::sheet::{PanelSpec, Sheet};
+
+/// Told how far a long question has come: done, of how many. False ends it with what there is.
+pub type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
+
+/// The runs that the panels of a sheet come from.
+pub struct Gallery {
+    /// The folder that was named: a run, or a sweep.
+    folder: PathBuf,
+    runs: BTreeMap<PathBuf, RunAt>,
+    /// SHA-256 of weights, by folder and step.
+    hashes: BTreeMap<(PathBuf, u64), String>,
+    /// Steps that were asked for and are not recorded, and those taken for them.
+    pub taken: Vec<(u64, u64)>,
+}
+
+impl Gallery {
+    pub fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            runs: BTreeMap::new(),
+            hashes: BTreeMap::new(),
+            taken: Vec::new(),
+        }
+    }
+
+    /// The plates of a sheet, in order.
+    ///
+    /// # Errors
+    /// When a run cannot be opened, or not be asked what a panel draws.
+    pub fn plates(&mut self, sheet: &Sheet, progress: &mut Progress<'_>) -> Result<Vec<Plate>> {
+        let plate = |spec: &PanelSpec| {
+            let named = |e: Error| match sheet.panels.len() {
+                1 => e,
+                _ => e.context(format!("panel {}", spec.panel)),
+            };
+            self.plate(sheet, spec, progress).map_err(named)
+        };
+        sheet.panels.iter().map(plate).collect()
+    }
+
+    /// What is recorded of a run, named as [`PanelSpec::run`].
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn recording(&mut self, run: &str) -> Result<Arc<Recording>> {
+        let folder = self.folder_of(run);
+        self.opened(&folder, &Question::default()).map(|run| run.recording.clone())
+    }
+
+    fn opened(&mut self, folder: &Path, question: &Question) -> Result<&mut RunAt> {
+        if !self.runs.contains_key(folder) {
+            self.runs.insert(folder.to_owned(), RunAt::open(folder, question)?);
+        }
+        self.runs.get_mut(folder).ok_or_else(|| Error::internal("a run that was opened is gone"))
+    }
+
+    fn plate(
+        &mut self,
+        sheet: &Sheet,
+        spec: &PanelSpec,
+        progress: &mut Progress<'_>,
+    ) -> Result<Plate> {
+        let mut panel = find("panel", panel::ALL, &spec.panel)?;
+        plate::set(&mut *panel, spec, sheet)?;
+        let folder = self.folder_of(&spec.run);
+        if spec.panel == "sweep" {
+            return of_sweep(&folder, spec, panel);
+        }
+        refuse_sweep(&folder)?;
+        let question = Question {
+            step: spec.step,
+            sequence: spec.sequence,
+            tokens: spec.tokens.clone(),
+            interventions: spec.intervene.clone(),
+        };
+        let mut hashes = std::mem::take(&mut self.hashes);
+        let run = self.opened(&folder, &question)?;
+        run.turn_to(&question)?;
+        let step = run.weights.step;
+        let shown = snapshot(run, &*panel, spec, &name_of(&folder), progress)?;
+        let hash = hashes.entry((folder.clone(), step)).or_insert_with(|| run.weights.sha256());
+        let hash = hash.clone();
+        let facts = PanelFacts { weights_sha256: Some(hash), ..facts(run, spec, &folder, &shown) };
+        let seed = run.experiment.train.seed as u64;
+        let of_run = RunFacts {
+            name: name_of(&folder),
+            experiment: run.experiment.to_toml(),
+            seed,
+            device: run.experiment.train.device.name().to_owned(),
+            dtype: "float32".to_owned(),
+        };
+        self.hashes = hashes;
+        if let Some(wanted) = spec.step.filter(|wanted| *wanted != step) {
+            self.taken.push((wanted, step));
+        }
+        Ok(Plate { spec: spec.clone(), panel, shown: Arc::new(shown), facts, run: of_run })
+    }
+
+    /// A run of the sweep that was named, or a folder beside the run that was.
+    fn folder_of(&self, run: &str) -> PathBuf {
+        if run.is_empty() {
+            return self.folder.clone();
+        }
+        let inside = self.folder.join(run);
+        if is_sweep(&self.folder) || inside.is_dir() {
+            return inside;
+        }
+        // The parent of `a-run` is the folder that the program was started in, that of `.` is outside of it.
+        let whole = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
+        if name_of(&whole) == run {
+            return self.folder.clone();
+        }
+        match whole.parent() {
+            Some(parent) => parent.join(run),
+            None => PathBuf::from(run),
+        }
+    }
+}
+
+fn of_sweep(folder: &Path, spec: &PanelSpec, panel: Box<dyn Panel>) -> Result<Plate> {
+    let sweep = Sweep::read(folder)?;
+    let plan = Plan::read(folder)?;
+    let shown = Snapshot { sweep: Some(Arc::new(sweep)), ..Snapshot::default() };
+    let name = name_of(folder);
+    let facts =
+        PanelFacts { panel: spec.panel.clone(), run: name.clone(), ..PanelFacts::default() };
+    let run = RunFacts { name, experiment: plan.to_toml(), ..RunFacts::default() };
+    Ok(Plate { spec: spec.clone(), panel, shown: Arc::new(shown), facts, run })
+}
+
+fn facts(run: &RunAt, spec: &PanelSpec, folder: &Path, shown: &Snapshot) -> PanelFacts {
+    let vocab = run.instrument.source().vocab();
+    PanelFacts {
+        panel: spec.panel.clone(),
+        run: name_of(folder),
+        step: Some(run.weights.step),
+        head: [shown.selection.layer, shown.selection.head],
+        query: shown.selection.query,
+        key: shown.selection.key,
+        interventions: run.interventions.iter().map(ToString::to_string).collect(),
+        tokens: run.prompt.tokens.iter().map(|&t| vocab.text(t).to_owned()).collect(),
+        ..PanelFacts::default()
+    }
+}
+
+/// Asks a run what a panel draws.
+fn snapshot(
+    run: &mut RunAt,
+    panel: &dyn Panel,
+    spec: &PanelSpec,
+    name: &str,
+    progress: &mut Progress<'_>,
+) -> Result<Snapshot> {
+    let layout = run.instrument.layout();
+    let net = NetShape {
+        kind: layout.kind.to_owned(),
+        heads: layout.heads.clone(),
+        vocab: layout.vocab,
+        length: layout.length,
+    };
+    let selection = selection(spec, &net, run.prompt.len())?;
+    let readings = run.ask(&panel.needs(&net, &selection))?;
+    if let Some(e) = readings.by_call.values().find_map(|r| r.as_ref().err()) {
+        return Err(e.clone());
+    }
+    let mut inquired = Inquired::default();
+    for call in panel.inquiries(&net, &selection) {
+        inquired.by_call.insert(call.key(), long_answer(run, &call, progress)?);
+    }
+    let source = run.instrument.source();
+    Ok(Snapshot {
+        net,
+        vocab: source.vocab().clone(),
+        roles: source.roles(),
+        runs: vec![(name.to_owned(), run.recording.clone())],
+        step: Some(run.weights.step),
+        readings: Some(Arc::new(readings)),
+        inquired,
+        selection,
+        ..Snapshot::default()
+    })
+}
+
+/// The answer to a long question of a panel, as far as progress lets it come.
+fn long_answer(run: &mut RunAt, call: &ProbeCall, progress: &mut Progress<'_>) -> Result<Found> {
+    let mut whole = true;
+    let prompt = run.prompt.clone();
+    let reading = run.instrument.inquire(
+        &run.weights,
+        &prompt,
+        &*inquiry_of(call)?,
+        &mut |done, total, _| {
+            whole &= progress(done, total);
+            whole
+        },
+    )?;
+    let (step, done) = (run.weights.step, usize::from(whole));
+    Ok(Found { step, done, total: 1, reading: Some(Ok(Arc::new(reading))), ended: true })
+}
+
+/// # Errors
+/// When the network has no such head, or the sequence no such position.
+fn selection(spec: &PanelSpec, net: &NetShape, length: usize) -> Result<Selection> {
+    let wrong = || {
+        let layers = net.heads.len();
+        Error::usage(format!(
+            "head {}: expected LAYER.HEAD, for example 1.0; this network has layers 0 to {} with {:?} heads",
+            spec.head,
+            layers.saturating_sub(1),
+            net.heads
+        ))
+    };
+    let (layer, head) = match spec.head.as_str() {
+        "" => (net.heads.len().saturating_sub(1).min(1), 0),
+        text => {
+            let (layer, head) = text.split_once('.').ok_or_else(wrong)?;
+            (layer.parse().map_err(|_| wrong())?, head.parse().map_err(|_| wrong())?)
+        }
+    };
+    if net.heads.get(layer).is_none_or(|&heads| head >= heads) {
+        return Err(wrong());
+    }
+    for (what, position) in [("query", spec.query), ("key", spec.key)] {
+        if position.is_some_and(|p| p >= length) {
+            return Err(Error::usage(format!(
+                "{what}: the sequence has positions 0 to {}",
+                length.saturating_sub(1)
+            )));
+        }
+    }
+    Ok(Selection { layer, head, query: spec.query, key: spec.key })
+}
+
+/// The name of a folder, without where it lies.
+pub fn name_of(folder: &Path) -> String {
+    folder.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+}

@@ -1,0 +1,142 @@
+//! A recorded run at one step, ready to be asked: what commands, figures and films share.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::record::batch::Row;
+use crate::record::error::{Error, Result};
+use crate::record::folder::Reader;
+use crate::record::intervention::Intervention;
+use crate::record::question::{ProbeCall, Readings};
+use crate::record::recording::Recording;
+use crate::record::sweep::{Plan, is_sweep};
+use crate::record::weights::Weights;
+use crate::run::examine::Instrument;
+use crate::run::experiment::Experiment;
+use crate::task::held_out_seed;
+
+/// Which weights, which sequence, and what is changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Question {
+    /// The step, or the nearest one whose weights are recorded; none: the last.
+    pub step: Option<u64>,
+    /// Number of the held-out sequence.
+    pub sequence: u64,
+    /// Text in its place, under its rules.
+    pub tokens: Option<String>,
+    /// As a person writes them: [`Intervention::written`].
+    pub interventions: Vec<String>,
+}
+
+/// A run folder, opened, and what is asked of it.
+pub struct RunAt {
+    pub experiment: Experiment,
+    pub recording: Arc<Recording>,
+    pub instrument: Instrument,
+    pub weights: Weights,
+    pub prompt: Arc<Row>,
+    pub interventions: Vec<Intervention>,
+    reader: Reader,
+    place: String,
+}
+
+impl RunAt {
+    /// # Errors
+    /// When the folder is no run, the run has no recorded weights, or the question cannot be asked of it.
+    pub fn open(folder: &Path, question: &Question) -> Result<Self> {
+        refuse_sweep(folder)?;
+        let mut reader = Reader::open(folder)?;
+        let recording = Arc::new(reader.recording.clone());
+        let experiment = Experiment::of_run(folder)?;
+        let instrument = Instrument::new(&experiment)?;
+        let place = folder.display().to_string();
+        let weights = weights(&mut reader, &recording, question.step, &place)?;
+        let mut run = Self {
+            experiment,
+            recording,
+            instrument,
+            weights,
+            prompt: Arc::default(),
+            interventions: Vec::new(),
+            reader,
+            place,
+        };
+        run.ask_about(question)?;
+        Ok(run)
+    }
+
+    /// Turns to another question.
+    ///
+    /// # Errors
+    /// When it cannot be asked of this run.
+    pub fn turn_to(&mut self, question: &Question) -> Result<()> {
+        let step = nearest(&self.recording, question.step, &self.place)?;
+        if step != self.weights.step {
+            self.weights = self.reader.weights(step)?;
+        }
+        self.ask_about(question)
+    }
+
+    fn ask_about(&mut self, question: &Question) -> Result<()> {
+        let source = self.instrument.source();
+        let seed = held_out_seed(self.experiment.train.seed as u64);
+        let first = source.sequence(seed, question.sequence);
+        self.prompt = Arc::new(match &question.tokens {
+            None => first,
+            Some(text) => {
+                let tokens = source.vocab().encode(text).map_err(|e| e.context("--tokens"))?;
+                if tokens.is_empty() || tokens.len() > source.length() {
+                    return Err(Error::usage(format!(
+                        "--tokens has {} tokens; this network reads 1 to {}",
+                        tokens.len(),
+                        source.length()
+                    )));
+                }
+                source.label(&tokens, &first)
+            }
+        });
+        let written = |what: &String| {
+            Intervention::written(what, source.vocab()).map_err(|e| e.context("--intervene"))
+        };
+        self.interventions = question.interventions.iter().map(written).collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    /// # Errors
+    /// As [`Instrument::examine`].
+    pub fn ask(&mut self, calls: &[ProbeCall]) -> Result<Readings> {
+        self.instrument.examine(&self.weights, &self.prompt, &self.interventions, calls)
+    }
+}
+
+fn weights(
+    reader: &mut Reader,
+    recording: &Recording,
+    step: Option<u64>,
+    place: &str,
+) -> Result<Weights> {
+    reader.weights(nearest(recording, step, place)?)
+}
+
+fn nearest(recording: &Recording, wanted: Option<u64>, place: &str) -> Result<u64> {
+    recording
+        .nearest_recorded(wanted.unwrap_or(u64::MAX))
+        .ok_or_else(|| Error::input(format!("{place} has no recorded weights yet")))
+}
+
+/// A sweep is many runs, of which one must be named.
+///
+/// # Errors
+/// When the folder is one.
+pub fn refuse_sweep(folder: &Path) -> Result<()> {
+    if !is_sweep(folder) {
+        return Ok(());
+    }
+    let first = Plan::read(folder)?.members().into_iter().next();
+    let first = first.map_or_else(String::new, |member| member.name);
+    Err(Error::usage(format!(
+        "{} is a sweep; name one of its runs, for example {}",
+        folder.display(),
+        folder.join(first).display()
+    )))
+}
