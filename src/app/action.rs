@@ -9,6 +9,7 @@ use crate::run::experiment::BUILTIN;
 
 use super::gates::Change;
 use super::state::Lab;
+use super::studio::Wish;
 
 /// What was done in a frame; carried out after it, so that drawing changes nothing.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +52,12 @@ pub enum Action {
     DeleteRun(std::path::PathBuf),
     NameRun(std::path::PathBuf, String),
     SaveFigure(String),
+    /// Choose the page of a panel's figure and what becomes of it.
+    Export(String),
+    /// Put a panel as it is now on the figure sheet.
+    AddToSheet(String),
+    /// Put a panel's figure on the clipboard.
+    Copy(String, Wish),
     Maximise(String),
     /// Show or hide the settings of a panel.
     Settings(String),
@@ -93,6 +100,9 @@ pub enum Command {
     OpenRun,
     OpenExperiment,
     SaveFigure,
+    ExportFigure,
+    AddToSheet,
+    FigureSheet,
     ExportWeights,
     SaveExperiment,
     Palette,
@@ -252,7 +262,10 @@ const ROWS: &[Entry] = rows! {
         OpenExperiment "Open experiment…", "Read an experiment file and train it.", shift(Key::O), always;
         SaveExperiment "Save experiment…", "Write the experiment of this run, as set in the form, to a file.", shift(Key::S), has_run;
         SaveFigure "Save figure…", "Save the picture of the panel last clicked as SVG, PDF, PNG or CSV.", ctrl(Key::S), has_run;
-        ExportWeights "Export weights…", "Write the weights of the step in view as one safetensors file.", ctrl(Key::E), has_run;
+        ExportFigure "Export figure…", "Choose the page of the panel last clicked: size, venue, font, colours; then save or copy it.", ctrl(Key::E), has_run;
+        AddToSheet "Add to figure sheet", "Put the panel last clicked, as it is now, on a page of several.", ctrl_shift(Key::A), has_run;
+        FigureSheet "Figure sheet…", "The page of several panels: arrange, preview, save it.", None, has_run;
+        ExportWeights "Export weights…", "Write the weights of the step in view as one safetensors file.", ctrl_shift(Key::E), has_run;
         Quit "Quit", "Save everything and close the window.", ctrl(Key::Q), always;
     }
     Training {

@@ -7,6 +7,7 @@ use egui::emath::GuiRounding as _;
 use egui::{Frame, Margin, Rect, ScrollArea, Ui, vec2};
 
 use crate::export::plate::Plate;
+use crate::export::sheet::PanelSpec;
 use crate::figure::Figure;
 use crate::figure::layout::layout;
 use crate::figure::scene::Scene;
@@ -21,6 +22,7 @@ use super::form::Form;
 use super::library::Shelf;
 use super::paint::{Canvas, UNITS_PER_POINT};
 use super::state::Lab;
+use super::studio::PanelMenu;
 use super::surgery::Surgery;
 use super::tokens::Editor;
 use super::tree::Gardener;
@@ -45,6 +47,8 @@ pub struct Desk {
     /// The panel whose settings are shown, and where they were asked for.
     pub open_settings: Option<(String, egui::Pos2)>,
     pub actions: Vec<Action>,
+    /// The menu of the panel that was right-clicked.
+    pub menu: PanelMenu,
 }
 
 /// The last picture of a panel, redrawn only when something it shows has changed.
@@ -72,6 +76,7 @@ impl Desk {
             settings: 0,
             open_settings: None,
             actions: Vec::new(),
+            menu: PanelMenu::default(),
         }
     }
 
@@ -166,6 +171,11 @@ impl Desk {
             }
         });
         if super::action::is_figure(kind) {
+            let clicked = ui.input(|i| i.pointer.secondary_clicked());
+            let at = ui.input(|i| i.pointer.interact_pos());
+            if let Some(at) = at.filter(|at| clicked && drawn.response.rect.contains(*at)) {
+                self.menu.open(kind, at);
+            }
             self.papers.push(drawn.response.rect.round_to_pixels(ui.pixels_per_point()));
         }
     }
@@ -319,7 +329,7 @@ impl Desk {
     ///
     /// # Errors
     /// When there is no such panel, or no run.
-    pub fn plate(&mut self, kind: &str, lab: &Lab) -> Result<(Plate, f32)> {
+    pub fn plate(&mut self, kind: &str, lab: &Lab) -> Result<(PanelSpec, Plate, f32)> {
         let (_, panel) = self
             .panels
             .iter_mut()
@@ -329,7 +339,8 @@ impl Desk {
         let camera = picture.map(|p| p.canvas.camera).unwrap_or_default();
         let seen = picture.map_or([4.0, 3.0], |p| [p.scene.width, p.scene.height]);
         let aspect = (seen[1] / seen[0].max(1.0)).clamp(0.15, 1.5);
-        Ok((plates::of(kind, &mut **panel, lab, camera)?, aspect))
+        let (spec, plate) = plates::of(kind, &mut **panel, lab, camera)?;
+        Ok((spec, plate, aspect))
     }
 }
 

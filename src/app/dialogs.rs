@@ -23,6 +23,12 @@ pub enum Purpose {
     SaveExperiment,
     /// The figure of a panel, by its kind.
     SaveFigure(String),
+    /// The page of the export window, or of the figure sheet.
+    SavePage {
+        sheet: bool,
+    },
+    OpenSheet,
+    SaveSheet,
     ExportWeights,
 }
 
@@ -33,14 +39,22 @@ impl Purpose {
             Self::OpenExperiment => "Open an experiment",
             Self::ChooseFile(_) => "Choose a UTF-8 text file",
             Self::SaveExperiment => "Save the experiment",
-            Self::SaveFigure(_) => "Save the figure (.svg, .pdf or .png)",
+            Self::SaveFigure(_) | Self::SavePage { .. } => {
+                "Save the figure (.pdf, .svg, .png or .tex)"
+            }
+            Self::OpenSheet => "Open a figure sheet",
+            Self::SaveSheet => "Save the figure sheet",
             Self::ExportWeights => "Export weights (.safetensors)",
         }
     }
 
     fn file_name(&self) -> String {
         match self {
-            Self::OpenRun | Self::OpenExperiment | Self::ChooseFile(_) => String::new(),
+            Self::OpenRun | Self::OpenExperiment | Self::ChooseFile(_) | Self::OpenSheet => {
+                String::new()
+            }
+            Self::SavePage { .. } => "figure.pdf".to_owned(),
+            Self::SaveSheet => "sheet.toml".to_owned(),
             Self::SaveExperiment => "experiment.toml".to_owned(),
             Self::SaveFigure(kind) => format!("{kind}.svg"),
             Self::ExportWeights => "weights.safetensors".to_owned(),
@@ -49,7 +63,14 @@ impl Purpose {
 
     /// Whether something is written to the path.
     fn writes(&self) -> bool {
-        matches!(self, Self::SaveExperiment | Self::SaveFigure(_) | Self::ExportWeights)
+        matches!(
+            self,
+            Self::SaveExperiment
+                | Self::SaveFigure(_)
+                | Self::SavePage { .. }
+                | Self::SaveSheet
+                | Self::ExportWeights
+        )
     }
 
     /// Asks the system; blocks until a person has answered.
@@ -58,8 +79,13 @@ impl Purpose {
         match self {
             Self::OpenRun => dialog.pick_folder(),
             Self::OpenExperiment => dialog.add_filter("Experiment", &["toml"]).pick_file(),
+            Self::OpenSheet => dialog.add_filter("Figure sheet", &["toml"]).pick_file(),
             Self::ChooseFile(_) => dialog.pick_file(),
-            Self::SaveExperiment | Self::SaveFigure(_) | Self::ExportWeights => dialog.save_file(),
+            Self::SaveExperiment
+            | Self::SaveFigure(_)
+            | Self::SavePage { .. }
+            | Self::SaveSheet
+            | Self::ExportWeights => dialog.save_file(),
         }
     }
 }

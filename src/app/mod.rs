@@ -26,6 +26,7 @@ mod shell;
 mod shot;
 pub mod state;
 mod stopwatch;
+mod studio;
 mod surgery;
 mod sweep;
 mod theme;
@@ -45,6 +46,7 @@ use egui::util::undoer::Undoer;
 use egui::{CentralPanel, Context, Frame, Id, Margin, Panel, ThemePreference, Ui};
 use serde::{Deserialize, Serialize};
 
+use crate::export::sheet::Sheet;
 use crate::figure::Pick;
 use crate::record::error::{Error, Result};
 use crate::record::folder::library as runs;
@@ -62,8 +64,9 @@ use shell::Lost;
 use shot::Shot;
 use state::Lab;
 use stopwatch::Stopwatch;
+use studio::Studio;
 use tour::Tour;
-use worker::{Outcome, Worker};
+use worker::{Copied, Outcome, Worker};
 
 pub use crate::gpu::device::Adapter;
 pub use open::open;
@@ -119,6 +122,9 @@ struct Kept {
     /// Lists of interventions that were saved, by name; none in what an older version kept.
     #[serde(default)]
     lists: Vec<surgery::List>,
+    /// The figure sheet as TOML, if anything was on it.
+    #[serde(default)]
+    sheet: Option<String>,
 }
 
 /// Key of [`Kept`] in eframe's storage.
@@ -154,6 +160,12 @@ pub struct App {
     /// A menu or a question lies over the panels: keys are for it.
     covered: bool,
     undo: Undoer<Dock>,
+    /// The page of one panel, on its way to a file.
+    export: Studio,
+    /// The page of several panels.
+    sheet: Studio,
+    /// The sheet that was kept from the last launch, until it is wanted.
+    kept_sheet: Option<String>,
 }
 
 impl App {
@@ -211,6 +223,9 @@ impl App {
             note: None,
             covered: false,
             undo: Undoer::default(),
+            export: Studio::default(),
+            sheet: Studio::of_sheet(),
+            kept_sheet: None,
         };
         // A picture for others shows the layout that others have; so does a measurement.
         if launch.is_own()
@@ -220,6 +235,7 @@ impl App {
             (app.dark, app.zoom) = (kept.dark, kept.zoom);
             app.desk.restore(&kept.panels);
             app.desk.surgery.lists = kept.lists;
+            app.kept_sheet = kept.sheet;
         }
         app.begin(launch);
         app.apply_look(ctx);
@@ -256,6 +272,10 @@ impl App {
             zoom: self.zoom,
             panels: self.desk.settings(),
             lists: self.desk.surgery.lists.clone(),
+            sheet: match self.sheet.doc.hung.is_empty() {
+                true => self.kept_sheet.clone(),
+                false => Some(self.sheet.doc.sheet.to_toml()),
+            },
         }
     }
 
@@ -292,6 +312,9 @@ impl App {
             Action::DeleteRun(folder) => self.delete_run(folder),
             Action::NameRun(folder, name) => self.name_run(&folder, &name),
             Action::SaveFigure(kind) => self.ask(Purpose::SaveFigure(kind)),
+            Action::Export(kind) => self.export(&kind),
+            Action::AddToSheet(kind) => self.add_to_sheet(&kind),
+            Action::Copy(kind, wish) => self.copy(&kind, &wish),
             Action::Maximise(kind) => self.dock.maximise(&kind),
             Action::Settings(kind) => {
                 let open = &mut self.desk.open_settings;
@@ -356,6 +379,13 @@ impl App {
             Command::SaveExperiment => self.ask(Purpose::SaveExperiment),
             Command::ExportWeights => self.ask(Purpose::ExportWeights),
             Command::SaveFigure => self.save_figure_in_focus(),
+            Command::ExportFigure if action::is_figure(&self.dock.focus) => {
+                self.export(&self.dock.focus.clone());
+            }
+            Command::AddToSheet if action::is_figure(&self.dock.focus) => {
+                self.add_to_sheet(&self.dock.focus.clone());
+            }
+            Command::FigureSheet => self.show_sheet(),
             Command::Palette => self.palette.show(),
             Command::Keys => self.keys_open = true,
             Command::Tour => self.tour.begin(),
@@ -393,6 +423,24 @@ impl App {
         }
         self.apply_look(ctx);
         self.lab.changed();
+    }
+
+    /// The windows in which pages are chosen.
+    fn studios(&mut self, ctx: &Context) {
+        if let Some(wish) = self.export.ui(ctx) {
+            self.fulfil(&wish, false);
+        }
+        if let Some(wish) = self.sheet.ui(ctx) {
+            self.fulfil(&wish, true);
+        }
+    }
+
+    /// The figure sheet; the one of the last launch, if nothing is on it yet.
+    fn show_sheet(&mut self) {
+        self.sheet.open = true;
+        if let Some(text) = self.kept_sheet.take().filter(|_| self.sheet.doc.hung.is_empty()) {
+            self.load_sheet(move || Sheet::parse(&text, "the figure sheet of the last launch"));
+        }
     }
 
     fn restart(&mut self) {
@@ -470,7 +518,11 @@ impl App {
         }
     }
 
-    fn take_outcomes(&mut self) {
+    fn say(&mut self, text: String) {
+        self.note = Some((text, Instant::now()));
+    }
+
+    fn take_outcomes(&mut self, ctx: &Context) {
         for outcome in self.worker.take() {
             match outcome {
                 Outcome::Chosen(purpose, path) => {
@@ -478,7 +530,16 @@ impl App {
                         self.chosen(purpose, path);
                     }
                 }
-                Outcome::Done(Ok(text)) => self.note = Some((text, Instant::now())),
+                Outcome::Done(Ok(text)) => self.say(text),
+                Outcome::Copied(what, said) => {
+                    match what {
+                        Copied::Image(image) => ctx.copy_image(image),
+                        Copied::Text(text) => ctx.copy_text(text),
+                    }
+                    self.say(said.to_owned());
+                }
+                Outcome::Pages(Ok(doc)) => self.sheet.show(*doc),
+                Outcome::Pages(Err(error)) => self.lab.trouble(error),
                 Outcome::Done(Err(error)) => self.lab.trouble(error),
                 Outcome::Begun(begun) => {
                     self.lab.building = self.lab.building.saturating_sub(1);
@@ -610,7 +671,7 @@ impl App {
         let hidden = ctx.input(|i| i.viewport().visible() == Some(false)) && self.shot.is_none();
         let calls = if hidden { Vec::new() } else { self.desk.calls(&self.lab) };
         let inquiries = if hidden { Vec::new() } else { self.desk.inquiries(&self.lab) };
-        self.take_outcomes();
+        self.take_outcomes(ctx);
         self.lab.tick(&calls, &inquiries, Instant::now());
         self.build_runs();
         if hidden && self.lab.is_busy() {
@@ -633,6 +694,8 @@ impl App {
         palette::keys(&ctx, &mut self.keys_open);
         actions.extend(self.tour.ui(&ctx, &self.lab));
         self.desk.settings_window(&ctx);
+        actions.extend(self.desk.menu.ui(&ctx));
+        self.studios(&ctx);
         self.say_note(&ctx);
         if let Some((purpose, path)) = self.dialogs.ui(&ctx) {
             self.chosen(purpose, path);
@@ -646,7 +709,11 @@ impl App {
         }
         self.build_runs();
         self.undo.feed_state(ctx.input(|i| i.time), &self.dock);
-        let asks = self.palette.open || self.keys_open || self.shelf.is_asking();
+        let asks = self.palette.open
+            || self.keys_open
+            || self.shelf.is_asking()
+            || self.export.open
+            || self.sheet.open;
         self.covered = asks || ctx.any_popup_open();
         self.drill();
         self.take_shot(&ctx);

@@ -10,9 +10,11 @@ use crossbeam_channel::Sender;
 
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::export::sheet::{PageSpec, Sheet};
-use crate::export::{files, plate};
-use crate::figure::file::save;
+use crate::export::files;
+use crate::export::gallery::Gallery;
+use crate::export::sheet::{PageSpec, PanelSpec, Sheet};
+use crate::figure::file::{Format, render_all, save};
+use crate::figure::png;
 use crate::gpu::device::Adapter;
 use crate::record::error::{Error, Result};
 use crate::record::folder::Reader;
@@ -26,7 +28,8 @@ use super::dialogs::Purpose;
 use super::run::{Opened, Origin};
 use super::shell::{Lost, Shell, Slot};
 use super::shot::Shot;
-use super::worker::Outcome;
+use super::studio::{Doc, Hung, Wish};
+use super::worker::{Copied, Outcome};
 use super::{App, Launch, Surroundings, plates};
 
 /// The icon of the window.
@@ -257,27 +260,136 @@ impl App {
                 self.write(path, move || Ok(text.into_bytes()));
             }
             Purpose::SaveFigure(kind) => self.save_figure(&kind, path),
+            Purpose::SavePage { sheet } => {
+                let doc = if sheet { self.sheet.doc.clone() } else { self.export.doc.clone() };
+                self.save_page(&doc, path);
+            }
+            Purpose::OpenSheet => self.load_sheet(move || {
+                let text = std::fs::read_to_string(&path)?;
+                Sheet::parse(&text, &path.display().to_string())
+            }),
+            Purpose::SaveSheet => {
+                let text = self.sheet.doc.sheet.to_toml();
+                self.write(path, move || Ok(text.into_bytes()));
+            }
             Purpose::ExportWeights => self.export_weights(path),
         }
     }
 
     fn save_figure(&mut self, kind: &str, path: PathBuf) {
-        let plate = self.desk.plate(kind, &self.lab);
-        let names = files::names(&[path], true);
-        let ((mut plate, aspect), names) = match plate.and_then(|plate| Ok((plate, names?))) {
-            Ok(made) => made,
+        if let Some((spec, hung, aspect)) = self.hang(kind) {
+            self.save_page(&Doc::one(spec, hung, aspect), path);
+        }
+    }
+
+    /// What a panel shows now, taken down.
+    fn hang(&mut self, kind: &str) -> Option<(PanelSpec, Hung, f32)> {
+        match self.desk.plate(kind, &self.lab) {
+            Ok((spec, plate, aspect)) => {
+                Some((spec, Hung { plate, origin: plates::Origin::of(&self.lab) }, aspect))
+            }
+            Err(error) => {
+                self.lab.trouble(error);
+                None
+            }
+        }
+    }
+
+    /// Opens the export window on a panel.
+    pub(super) fn export(&mut self, kind: &str) {
+        if let Some((spec, hung, aspect)) = self.hang(kind) {
+            let mut doc = Doc::one(spec, hung, aspect);
+            // The page that was chosen last is likely to be wanted again; its height was another panel's.
+            let page = &self.export.doc.sheet.page;
+            if *page != PageSpec::default() {
+                let height = doc.sheet.page.height.clone();
+                doc.sheet.page = PageSpec { height, ..page.clone() };
+            }
+            self.export.show(doc);
+        }
+    }
+
+    /// Puts a panel on the figure sheet.
+    pub(super) fn add_to_sheet(&mut self, kind: &str) {
+        let Some((mut spec, hung, _)) = self.hang(kind) else { return };
+        let doc = &self.sheet.doc;
+        // Runs are told apart by the names of their folders; the first panel's is the one that is asked about.
+        let base = doc.hung.first().map(|first| first.plate.run.name.clone());
+        if base.is_some_and(|base| base != hung.plate.run.name) {
+            spec.run.clone_from(&hung.plate.run.name);
+        }
+        self.sheet.add(spec, hung);
+        let count = self.sheet.doc.hung.len();
+        self.say(format!(
+            "{} is on the figure sheet, which has {count} now",
+            super::dock::title(kind)
+        ));
+    }
+
+    /// Puts a panel's figure on the clipboard.
+    pub(super) fn copy(&mut self, kind: &str, wish: &Wish) {
+        if let Some((spec, hung, aspect)) = self.hang(kind) {
+            self.copy_page(Doc::one(spec, hung, aspect), wish);
+        }
+    }
+
+    fn copy_page(&mut self, doc: Doc, wish: &Wish) {
+        let wish = wish.clone();
+        self.work("copy figure", move || match copied(&doc, &wish) {
+            Ok((what, said)) => Outcome::Copied(what, said),
+            Err(error) => Outcome::Done(Err(error)),
+        });
+    }
+
+    /// Carries out what was wished for in the export window or on the figure sheet.
+    pub(super) fn fulfil(&mut self, wish: &Wish, sheet: bool) {
+        let doc = if sheet { &self.sheet.doc } else { &self.export.doc };
+        match wish {
+            Wish::Save => self.ask(Purpose::SavePage { sheet }),
+            Wish::CopyImage | Wish::CopySvg | Wish::CopyCsv => self.copy_page(doc.clone(), wish),
+            Wish::SaveSheet => self.ask(Purpose::SaveSheet),
+            Wish::OpenSheet => self.ask(Purpose::OpenSheet),
+            Wish::Builtin(name) => {
+                let name = *name;
+                self.load_sheet(move || Sheet::find(name));
+            }
+        }
+    }
+
+    /// Reads a sheet and asks the run in view what its panels draw.
+    pub(super) fn load_sheet(&mut self, read: impl FnOnce() -> Result<Sheet> + Send + 'static) {
+        let folder = self.lab.run().and_then(|run| run.recording.folder.clone());
+        let Some(folder) = folder else {
+            return self.lab.trouble(Error::usage(
+                "a figure sheet asks a recorded run, and the one in view is in memory only",
+            ));
+        };
+        self.work("figure sheet", move || {
+            let doc = read().and_then(|sheet| {
+                let plates = Gallery::new(&folder).plates(&sheet, &mut |_, _| true)?;
+                let hang = |plate| Arc::new(Hung { plate, ..Hung::default() });
+                Ok(Box::new(Doc { hung: plates.into_iter().map(hang).collect(), sheet }))
+            });
+            Outcome::Pages(doc)
+        });
+    }
+
+    /// Writes a page with its numbers and its provenance beside it.
+    pub(super) fn save_page(&mut self, figure: &Doc, path: PathBuf) {
+        let names = match files::names(&[path], false) {
+            Ok(names) => names,
             Err(error) => return self.lab.trouble(error),
         };
-        let origin = plates::Origin::of(&self.lab);
-        let width = "page".to_owned();
-        let page = PageSpec { width, height: aspect.to_string(), ..PageSpec::default() };
-        let sheet = Sheet::one(plate.spec.clone(), page);
+        let figure = figure.clone();
         self.work("write figure", move || {
-            plate.facts.weights_sha256 = origin.sha256();
-            let written = plate::compose(&sheet, &mut [plate])
+            let written = figure
+                .composed()
                 .and_then(|(drawing, page)| files::rendered(&names, &drawing, &page))
-                .and_then(|files| files::write(&files, true));
-            Outcome::Done(written.map(|()| format!("Saved {}", names[0].0.display())))
+                // Whoever had the figure replaced means its numbers, too.
+                .and_then(|files| files::write(&files, names[0].0.exists()));
+            Outcome::Done(written.map(|()| {
+                format!("Saved {}, with its numbers and where they come from", names[0].0.display())
+            }))
         });
     }
 
@@ -299,6 +411,25 @@ impl App {
             let written = make().and_then(|bytes| save(&path, &bytes, true));
             Outcome::Done(written.map(|()| format!("Saved {}", path.display())))
         });
+    }
+}
+
+/// A page as it goes on the clipboard, and a sentence that says what it is.
+fn copied(doc: &Doc, wish: &Wish) -> Result<(Copied, &'static str)> {
+    let (drawing, page) = doc.composed()?;
+    let text = |format| -> Result<Copied> {
+        let bytes = render_all(&drawing, &page, format)?;
+        Ok(Copied::Text(String::from_utf8_lossy(&bytes).into_owned()))
+    };
+    match wish {
+        Wish::CopySvg => Ok((text(Format::Svg)?, "The figure is on the clipboard as SVG")),
+        Wish::CopyCsv => Ok((text(Format::Csv)?, "The numbers drawn are on the clipboard as CSV")),
+        _ => {
+            let (width, height, rgba) = png::pixels(&page.scene(&drawing), page.dpi)?;
+            let size = [width as usize, height as usize];
+            let image = egui::ColorImage::from_rgba_unmultiplied(size, &rgba);
+            Ok((Copied::Image(image), "The figure is on the clipboard as an image"))
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use egui::{
 };
 
 use crate::figure::color::Color;
+use crate::figure::font::Family;
 use crate::figure::pick;
 use crate::figure::scene::{AreaPick, Item, Scene};
 use crate::figure::{Anchor, Pick, font};
@@ -30,11 +31,18 @@ pub struct Canvas {
 #[derive(Clone, Copy)]
 pub struct Frame {
     pub origin: Pos2,
+    /// Screen units in one point of the scene.
+    pub unit: f32,
 }
 
 impl Frame {
+    /// A scene at its own size.
+    pub fn new(origin: Pos2) -> Self {
+        Self { origin, unit: UNITS_PER_POINT }
+    }
+
     pub fn at(self, [x, y]: [f32; 2]) -> Pos2 {
-        self.origin + vec2(x, y) * UNITS_PER_POINT
+        self.origin + vec2(x, y) * self.unit
     }
 
     pub fn rect(self, min: [f32; 2], max: [f32; 2]) -> Rect {
@@ -43,7 +51,7 @@ impl Frame {
 
     /// The place in the scene under a place on the screen.
     pub fn back(self, at: Pos2) -> [f32; 2] {
-        ((at - self.origin) / UNITS_PER_POINT).into()
+        ((at - self.origin) / self.unit).into()
     }
 }
 
@@ -55,7 +63,7 @@ pub fn scene(
     canvas: &mut Canvas,
     name: &str,
 ) -> Vec<Action> {
-    let frame = Frame { origin: rect.min };
+    let frame = Frame::new(rect.min);
     let id = ui.scope_id().with(("figure", name));
     let picture = ui.interact(rect, id, Sense::click());
     picture.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("{name} figure")));
@@ -67,6 +75,31 @@ pub fn scene(
     items(ui, rect, scene, frame, canvas, &mut actions);
     areas(ui, scene, frame, id, &picture, &mut actions);
     actions
+}
+
+/// Draws a scene as a picture that answers to nothing, `scale` times as large as it is.
+pub fn still(ui: &mut Ui, rect: Rect, scene: &Scene, canvas: &mut Canvas, scale: f32) {
+    let frame = Frame { origin: rect.min, unit: UNITS_PER_POINT * scale };
+    let clip = rect.intersect(ui.clip_rect());
+    let flat = flattened(scene);
+    items(ui, clip, &flat, frame, canvas, &mut Vec::new());
+}
+
+/// The scene with its clouds as discs: they are not turned by hand here.
+fn flattened(scene: &Scene) -> std::borrow::Cow<'_, Scene> {
+    if !scene.items.iter().any(|item| matches!(item, Item::Cloud { .. })) {
+        return std::borrow::Cow::Borrowed(scene);
+    }
+    let mut flat = Scene { items: Vec::new(), ..scene.clone() };
+    for item in &scene.items {
+        match item {
+            Item::Cloud { min, max, cloud, x, y } => {
+                flat.items.extend(crate::figure::cloud::primitives(cloud, *min, *max, *x, *y));
+            }
+            other => flat.items.push(other.clone()),
+        }
+    }
+    std::borrow::Cow::Owned(flat)
 }
 
 fn items(
@@ -90,14 +123,14 @@ fn items(
                     frame.rect(*min, *max),
                     CornerRadius::ZERO,
                     fill.map_or(Color32::TRANSPARENT, color32),
-                    stroke.map_or(Stroke::NONE, |(c, w)| line(c, w)),
+                    stroke.map_or(Stroke::NONE, |(c, w)| line(frame, c, w)),
                     StrokeKind::Middle,
                 );
             }
             Item::Polyline { points, color, width, dash } => {
                 let points: Vec<Pos2> = points.iter().map(|p| frame.at(*p)).collect();
-                let stroke = line(*color, *width);
-                match dash.lengths(*width).map(|lengths| lengths.map(|l| l * UNITS_PER_POINT)) {
+                let stroke = line(frame, *color, *width);
+                match dash.lengths(*width).map(|lengths| lengths.map(|l| l * frame.unit)) {
                     Some([on, off]) => {
                         painter.extend(Shape::dashed_line(&points, stroke, on, off));
                     }
@@ -107,9 +140,9 @@ fn items(
                 }
             }
             Item::Circle { center, radius, fill } => {
-                painter.circle_filled(frame.at(*center), radius * UNITS_PER_POINT, color32(*fill));
+                painter.circle_filled(frame.at(*center), radius * frame.unit, color32(*fill));
             }
-            Item::Text { .. } => text(&painter, frame, item),
+            Item::Text { .. } => text(&painter, frame, scene.family, item),
             Item::Image { min, max, columns, rows, pixels } => {
                 let texture = texture(ui, canvas, images, [*columns, *rows], pixels);
                 images += 1;
@@ -135,15 +168,15 @@ fn items(
     }
 }
 
-fn line(color: Color, width: f32) -> Stroke {
-    Stroke::new(width * UNITS_PER_POINT, color32(color))
+fn line(frame: Frame, color: Color, width: f32) -> Stroke {
+    Stroke::new(width * frame.unit, color32(color))
 }
 
 /// A scene places text by the middle of its capitals, egui by its box: the font's own baseline stands between.
-fn text(painter: &egui::Painter, frame: Frame, item: &Item) {
+fn text(painter: &egui::Painter, frame: Frame, family: Family, item: &Item) {
     let Item::Text { at, text, size, color, align, upright, bold } = item else { return };
-    let size = size * UNITS_PER_POINT;
-    let font = if *bold { super::theme::bold(size) } else { FontId::proportional(size) };
+    let size = size * frame.unit;
+    let font = super::theme::face(family, *bold, size);
     let galley = painter.layout_no_wrap(font::shown(text).into_owned(), font, color32(*color));
     let baseline = galley
         .rows

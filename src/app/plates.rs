@@ -8,11 +8,10 @@ use crate::export::plate::Plate;
 use crate::export::sheet::PanelSpec;
 use crate::figure::cloud::Camera;
 use crate::figure::provenance::{PanelFacts, RunFacts};
-use crate::panel::{self, Panel, Snapshot};
+use crate::panel::{Panel, Snapshot};
 use crate::record::error::{Error, Result};
 use crate::record::folder::Reader;
 use crate::record::knobs;
-use crate::record::registry;
 use crate::record::weights::Weights;
 
 use super::run::Run;
@@ -39,17 +38,20 @@ pub fn snapshot(lab: &Lab) -> Option<Snapshot> {
 /// The panel of a kind with its settings, as it is seen now. `camera`: how a cloud in it is looked at.
 ///
 /// # Errors
-/// When there is no run, or no such panel.
-pub fn of(kind: &str, panel: &mut dyn Panel, lab: &Lab, camera: Camera) -> Result<Plate> {
+/// When there is no run.
+pub fn of(
+    kind: &str,
+    panel: &mut dyn Panel,
+    lab: &Lab,
+    camera: Camera,
+) -> Result<(PanelSpec, Plate)> {
     let nothing = || Error::usage("there is no run to draw yet");
     let (run, shown) = (lab.run().ok_or_else(nothing)?, snapshot(lab).ok_or_else(nothing)?);
-    let set = knobs::to_table(panel);
-    let mut own = registry::find("panel", panel::ALL, kind)?;
-    for (name, value) in &set {
-        knobs::set(&mut *own, "", name, value)?;
-    }
-    let spec =
-        PanelSpec { camera: (kind == "query_key").then_some(camera), set, ..spec(kind, lab) };
+    let spec = PanelSpec {
+        camera: (kind == "query_key").then_some(camera),
+        set: knobs::to_table(panel),
+        ..spec(kind, lab)
+    };
     let facts = facts(kind, lab, run);
     let of_run = RunFacts {
         name: folder_name(run),
@@ -58,7 +60,7 @@ pub fn of(kind: &str, panel: &mut dyn Panel, lab: &Lab, camera: Camera) -> Resul
         device: run.experiment.train.device.name().to_owned(),
         dtype: "float32".to_owned(),
     };
-    Ok(Plate { spec, panel: own, shown: Arc::new(shown), facts, run: of_run })
+    Ok((spec, Plate { shown: Arc::new(shown), facts, run: of_run }))
 }
 
 fn spec(kind: &str, lab: &Lab) -> PanelSpec {
@@ -109,6 +111,7 @@ fn folder_name(run: &Run) -> String {
 }
 
 /// Where the weights of a plate are: in memory, or in a folder.
+#[derive(Clone, Default)]
 pub struct Origin {
     step: u64,
     weights: Option<Arc<Weights>>,

@@ -91,7 +91,7 @@ pub fn lines(
     if !rect.contains(pointer) || !ui.rect_contains_pointer(rect) {
         return Vec::new();
     }
-    let place = Frame { origin: rect.min }.back(pointer);
+    let place = Frame::new(rect.min).back(pointer);
     // A dot answers for itself.
     if pick(scene, place).is_some_and(|(pick, _)| pick != Pick::Nothing) {
         return Vec::new();

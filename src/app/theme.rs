@@ -8,7 +8,7 @@ use egui::{
 };
 
 use crate::figure::color::Color;
-use crate::figure::font;
+use crate::figure::font::{self, Family};
 use crate::figure::layout::Style;
 use crate::panel::Palette;
 
@@ -82,10 +82,22 @@ pub fn figure_style(dark: bool) -> Style {
 const SCREEN_TEXT: f32 = 1.2;
 
 const BOLD: &str = "Liberation Sans Bold";
+const SERIF: &str = "Liberation Serif";
+const SERIF_BOLD: &str = "Liberation Serif Bold";
 
 /// The bold face of the figures.
 pub fn bold(size: f32) -> FontId {
     FontId::new(size, FontFamily::Name(BOLD.into()))
+}
+
+/// A face of the figures.
+pub fn face(family: Family, bold: bool, size: f32) -> FontId {
+    match (family, bold) {
+        (Family::Sans, false) => FontId::proportional(size),
+        (Family::Sans, true) => self::bold(size),
+        (Family::Serif, false) => FontId::new(size, FontFamily::Name(SERIF.into())),
+        (Family::Serif, true) => FontId::new(size, FontFamily::Name(SERIF_BOLD.into())),
+    }
 }
 
 /// The fonts of the figures for the whole window; egui's own stay behind them for what they lack.
@@ -98,12 +110,21 @@ fn fonts() -> FontDefinitions {
         add(name, bytes);
     }
     add(BOLD, font::BOLD);
+    let [serif, _, serif_bold] = Family::Serif.files();
+    add(SERIF, serif);
+    add(SERIF_BOLD, serif_bold);
     let own = || font::FILES.iter().map(|(name, _)| (*name).to_owned());
     let proportional = fonts.families.entry(FontFamily::Proportional).or_default();
     proportional.splice(0..0, own());
     let mut bold = vec![BOLD.to_owned()];
     bold.extend(proportional.iter().cloned());
+    let behind = proportional.clone();
     fonts.families.insert(FontFamily::Name(BOLD.into()), bold);
+    for name in [SERIF, SERIF_BOLD] {
+        let mut faces = vec![name.to_owned()];
+        faces.extend(behind.iter().cloned());
+        fonts.families.insert(FontFamily::Name(name.into()), faces);
+    }
     let monospace = fonts.families.entry(FontFamily::Monospace).or_default();
     monospace.extend(own());
     fonts

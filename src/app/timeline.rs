@@ -61,7 +61,7 @@ pub fn track(ui: &mut Ui, rect: Rect, figure: &Figure, scene: &Scene, lab: &Lab)
     }) else {
         return Vec::new();
     };
-    let frame = Frame { origin: rect.min };
+    let frame = Frame::new(rect.min);
     let track = frame.rect(area.min, area.max);
     let id = ui.scope_id().with("step in view");
     let response = ui.interact(track, id, Sense::drag() | Sense::FOCUSABLE);

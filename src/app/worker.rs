@@ -13,6 +13,7 @@ use crate::run::experiment::Experiment;
 
 use super::dialogs::Purpose;
 use super::run::{Begun, Opened};
+use super::studio::Doc;
 
 /// What came of a piece of work.
 pub enum Outcome {
@@ -25,9 +26,19 @@ pub enum Outcome {
     Opened(Result<Box<Opened>>, Option<u64>),
     /// The runs of a sweep, and whether it was open before.
     Sweep(Result<Box<Sweep>>, bool),
+    /// Something for the clipboard, and a sentence that says what.
+    Copied(Copied, &'static str),
+    /// A figure sheet with what its panels draw.
+    Pages(Result<Box<Doc>>),
     /// An experiment file, to be begun.
     Experiment(Result<Box<Experiment>>),
     Listed(Result<Vec<Entry>>),
+}
+
+/// What goes on the clipboard.
+pub enum Copied {
+    Image(egui::ColorImage),
+    Text(String),
 }
 
 /// Threads at work, and what they have brought.

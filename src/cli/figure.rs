@@ -278,7 +278,7 @@ fn drawn(sheet: &Sheet, gallery: &mut Gallery) -> Result<(Composite, Page)> {
     }
     match trouble {
         Some(e) => Err(e),
-        None => plate::compose(sheet, &mut plates?),
+        None => plate::compose(sheet, &plates?),
     }
 }
 

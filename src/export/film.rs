@@ -85,8 +85,8 @@ pub fn frames(
         }
         let mut at = sheet.clone();
         at.panels.iter_mut().for_each(|panel| panel.step = Some(*step));
-        let mut plates = gallery.plates(&at, &mut |_, _| true)?;
-        let (drawing, page) = plate::compose(&at, &mut plates)?;
+        let plates = gallery.plates(&at, &mut |_, _| true)?;
+        let (drawing, page) = plate::compose(&at, &plates)?;
         frames.push(drawing);
         last = Some(page);
     }

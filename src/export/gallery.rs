@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::figure::provenance::{PanelFacts, RunFacts};
-use crate::panel::{self, NetShape, Panel, Selection, Snapshot};
+use crate::panel::{NetShape, Panel, Selection, Snapshot};
 use crate::record::error::{Error, Result};
 use crate::record::question::{Found, Inquired, ProbeCall};
 use crate::record::recording::Recording;
-use crate::record::registry::find;
 use crate::record::sweep::{Plan, Sweep, is_sweep};
 use crate::run::job::inquiry_of;
 
@@ -78,11 +77,10 @@ impl Gallery {
         spec: &PanelSpec,
         progress: &mut Progress<'_>,
     ) -> Result<Plate> {
-        let mut panel = find("panel", panel::ALL, &spec.panel)?;
-        plate::set(&mut *panel, spec, sheet)?;
+        let panel = plate::panel_of(spec, sheet)?;
         let folder = self.folder_of(&spec.run);
         if spec.panel == "sweep" {
-            return of_sweep(&folder, spec, panel);
+            return of_sweep(&folder, spec);
         }
         refuse_sweep(&folder)?;
         let question = Question {
@@ -111,7 +109,7 @@ impl Gallery {
         if let Some(wanted) = spec.step.filter(|wanted| *wanted != step) {
             self.taken.push((wanted, step));
         }
-        Ok(Plate { spec: spec.clone(), panel, shown: Arc::new(shown), facts, run: of_run })
+        Ok(Plate { shown: Arc::new(shown), facts, run: of_run })
     }
 
     /// A run of the sweep that was named, or a folder beside the run that was.
@@ -135,7 +133,7 @@ impl Gallery {
     }
 }
 
-fn of_sweep(folder: &Path, spec: &PanelSpec, panel: Box<dyn Panel>) -> Result<Plate> {
+fn of_sweep(folder: &Path, spec: &PanelSpec) -> Result<Plate> {
     let sweep = Sweep::read(folder)?;
     let plan = Plan::read(folder)?;
     let shown = Snapshot { sweep: Some(Arc::new(sweep)), ..Snapshot::default() };
@@ -143,7 +141,7 @@ fn of_sweep(folder: &Path, spec: &PanelSpec, panel: Box<dyn Panel>) -> Result<Pl
     let facts =
         PanelFacts { panel: spec.panel.clone(), run: name.clone(), ..PanelFacts::default() };
     let run = RunFacts { name, experiment: plan.to_toml(), ..RunFacts::default() };
-    Ok(Plate { spec: spec.clone(), panel, shown: Arc::new(shown), facts, run })
+    Ok(Plate { shown: Arc::new(shown), facts, run })
 }
 
 fn facts(run: &RunAt, spec: &PanelSpec, folder: &Path, shown: &Snapshot) -> PanelFacts {

@@ -1,4 +1,4 @@
-//! A panel that has its answers, ready to be put on a page of any size.
+//! The answers that a panel of a sheet draws, and how they are put on a page of any size.
 
 use std::sync::Arc;
 
@@ -7,67 +7,47 @@ use crate::figure::composite::{Composite, Part};
 use crate::figure::file::Page;
 use crate::figure::layout::Style;
 use crate::figure::provenance::{PanelFacts, Provenance, RunFacts, quantities};
-use crate::panel::{Palette, Panel, Snapshot};
+use crate::panel::{self, Palette, Panel, Snapshot};
 use crate::record::error::{Error, Result};
 use crate::record::knobs;
+use crate::record::registry::find;
 
 use super::sheet::{PanelSpec, Sheet};
 
-/// A panel of a sheet with everything it draws.
+/// What a panel of a sheet looks at.
+#[derive(Clone, Debug, Default)]
 pub struct Plate {
-    pub spec: PanelSpec,
-    pub panel: Box<dyn Panel>,
     pub shown: Arc<Snapshot>,
-    /// What is known of where it comes from; its letter and quantities are added on the page.
+    /// What is known of where it comes from; letter, settings and quantities are added on the page.
     pub facts: PanelFacts,
     pub run: RunFacts,
 }
 
-impl Plate {
-    /// The figure for a part of a page.
-    fn figure(&self, size: [f32; 2], style: &Style) -> Figure {
-        let mut figure = self.panel.figure(&self.shown.view(palette(style), size));
-        if let Some(camera) = &self.spec.camera {
-            camera.take(&mut figure);
-        }
-        if let Some(title) = &self.spec.title {
-            figure.title.clone_from(title);
-        }
-        if let Some(caption) = &self.spec.caption {
-            figure.caption.clone_from(caption);
-        }
-        figure
-    }
-}
-
-/// The settings that a panel of a sheet asks for, and the map of the page where the panel has one to choose.
+/// The panel of a sheet with the settings that it asks for, and in the colours of the page where it has some to choose.
 ///
 /// # Errors
-/// When it has no such setting, or not this value.
-pub fn set(panel: &mut dyn Panel, spec: &PanelSpec, sheet: &Sheet) -> Result<()> {
+/// When there is no such panel, or it has no such setting, or not this value.
+pub fn panel_of(spec: &PanelSpec, sheet: &Sheet) -> Result<Box<dyn Panel>> {
+    let mut panel = find("panel", panel::ALL, &spec.panel)?;
     for (name, value) in &spec.set {
-        knobs::set(panel, "", name, value)?;
+        knobs::set(&mut *panel, "", name, value)?;
     }
-    let chooses = knobs::names(panel).contains(&"map") && !spec.set.contains_key("map");
-    if let Some(map) = sheet.page.map()?.filter(|_| chooses) {
-        knobs::set(panel, "", "map", &map.name().into())?;
+    if let Some(map) = sheet.page.map()?
+        && knobs::names(&mut *panel).contains(&"map")
+    {
+        knobs::set(&mut *panel, "", "map", &map.name().into())?;
     }
-    Ok(())
+    Ok(panel)
 }
 
-/// Puts the panels of a sheet on a page: what is drawn, and the page with its provenance.
+/// Puts the panels of a sheet on a page: what is drawn, and the page with its provenance. `plates`: one for each panel.
 ///
 /// # Errors
 /// When the page cannot be made, or a panel has nothing to draw: the sentence says why.
-pub fn compose(sheet: &Sheet, plates: &mut [Plate]) -> Result<(Composite, Page)> {
+pub fn compose(sheet: &Sheet, plates: &[Plate]) -> Result<(Composite, Page)> {
     let mut page = sheet.page()?;
     let drawing = arrange(sheet, plates, &page)?;
-    for (plate, part) in plates.iter_mut().zip(&drawing.parts) {
-        plate.facts.letter.clone_from(&part.letter);
-        plate.facts.settings = knobs::to_table(&mut *plate.panel).to_string();
-        plate.facts.quantities = quantities(&part.figure);
-    }
-    page.provenance = provenance(sheet, plates);
+    page.provenance = provenance(sheet, plates, &drawing)?;
     Ok((drawing, page))
 }
 
@@ -76,26 +56,25 @@ pub fn compose(sheet: &Sheet, plates: &mut [Plate]) -> Result<(Composite, Page)>
 /// # Errors
 /// When a panel has nothing to draw: the sentence says why.
 pub fn arrange(sheet: &Sheet, plates: &[Plate], page: &Page) -> Result<Composite> {
-    let parts = plates.iter().zip(sheet.places()).enumerate();
-    let part = |(index, (_, place))| Part {
-        letter: sheet.letter(index),
-        figure: Figure::default(),
-        place,
-    };
+    if plates.len() != sheet.panels.len() {
+        return Err(Error::internal(format!(
+            "{} panels have {} answers",
+            sheet.panels.len(),
+            plates.len()
+        )));
+    }
+    let part =
+        |(index, place)| Part { letter: sheet.letter(index), figure: Figure::default(), place };
     let mut drawing = Composite {
         title: sheet.title.clone(),
-        parts: parts.map(part).collect(),
+        parts: sheet.places().into_iter().enumerate().map(part).collect(),
         widths: sheet.widths.clone(),
         heights: sheet.heights.clone(),
         ..Composite::default()
     };
     let sizes = drawing.sizes(page.size, &page.style);
-    for ((part, plate), size) in drawing.parts.iter_mut().zip(plates).zip(sizes) {
-        part.figure = plate.figure(size, &page.style);
-        if let Some(why) = &part.figure.empty {
-            let what = format!("panel {}", plate.spec.panel);
-            return Err(Error::usage(why.clone()).context(what));
-        }
+    for (index, (part, size)) in drawing.parts.iter_mut().zip(sizes).enumerate() {
+        part.figure = figure(sheet, index, &plates[index], size, &page.style)?;
     }
     if sheet.shares("colors") {
         drawing.share_colors();
@@ -106,15 +85,49 @@ pub fn arrange(sheet: &Sheet, plates: &[Plate], page: &Page) -> Result<Composite
     Ok(drawing)
 }
 
-fn provenance(sheet: &Sheet, plates: &[Plate]) -> Provenance {
+/// The figure of a panel for a part of the page.
+fn figure(
+    sheet: &Sheet,
+    index: usize,
+    plate: &Plate,
+    size: [f32; 2],
+    style: &Style,
+) -> Result<Figure> {
+    let spec = &sheet.panels[index];
+    let panel = panel_of(spec, sheet)?;
+    let mut figure = panel.figure(&plate.shown.view(palette(style), size));
+    if let Some(why) = &figure.empty {
+        let error = Error::usage(why.clone());
+        let several = sheet.panels.len() > 1;
+        return Err(if several { error.context(format!("panel {}", spec.panel)) } else { error });
+    }
+    if let Some(camera) = &spec.camera {
+        camera.take(&mut figure);
+    }
+    if let Some(title) = &spec.title {
+        figure.title.clone_from(title);
+    }
+    if let Some(caption) = &spec.caption {
+        figure.caption.clone_from(caption);
+    }
+    Ok(figure)
+}
+
+fn provenance(sheet: &Sheet, plates: &[Plate], drawing: &Composite) -> Result<Provenance> {
     let mut runs: Vec<RunFacts> = Vec::new();
-    for plate in plates {
+    let mut panels = Vec::with_capacity(plates.len());
+    for ((plate, spec), part) in plates.iter().zip(&sheet.panels).zip(&drawing.parts) {
         if !runs.contains(&plate.run) {
             runs.push(plate.run.clone());
         }
+        panels.push(PanelFacts {
+            letter: part.letter.clone(),
+            settings: knobs::to_table(&mut *panel_of(spec, sheet)?).to_string(),
+            quantities: quantities(&part.figure),
+            ..plate.facts.clone()
+        });
     }
-    let panels = plates.iter().map(|plate| plate.facts.clone()).collect();
-    Provenance { date: epoch(), sheet: sheet.to_toml(), runs, panels, ..Provenance::new() }
+    Ok(Provenance { date: epoch(), sheet: sheet.to_toml(), runs, panels, ..Provenance::new() })
 }
 
 /// The date that the environment gives to everything that is built.

@@ -50,8 +50,8 @@ fn panel(name: &str) -> PanelSpec {
 }
 
 fn drawn(sheet: &Sheet) -> (Composite, Page) {
-    let mut plates = Gallery::new(&RUN.1).plates(sheet, &mut |_, _| true).unwrap();
-    compose(sheet, &mut plates).unwrap()
+    let plates = Gallery::new(&RUN.1).plates(sheet, &mut |_, _| true).unwrap();
+    compose(sheet, &plates).unwrap()
 }
 
 fn several(panels: &[&str]) -> Sheet {
@@ -704,8 +704,8 @@ fn a_sheet_names_runs_beside_the_one_that_is_asked_about() {
     let mut sheet = several(&["heads", "heads"]);
     sheet.panels[1].run = "second".into();
     let mut gallery = Gallery::new(&folder.path().join("first"));
-    let mut plates = gallery.plates(&sheet, &mut |_, _| true).unwrap();
-    let (_, page) = compose(&sheet, &mut plates).unwrap();
+    let plates = gallery.plates(&sheet, &mut |_, _| true).unwrap();
+    let (_, page) = compose(&sheet, &plates).unwrap();
     let names: Vec<&str> = page.provenance.runs.iter().map(|r| r.name.as_str()).collect();
     assert_eq!(names, ["first", "second"]);
     sheet.panels[1].run = "third".into();

@@ -36,6 +36,7 @@ mod reference_back;
 mod room;
 mod session;
 mod shaders;
+mod studio;
 mod sweep;
 mod task;
 mod tidy;

@@ -1,0 +1,498 @@
+//! Figures on their way to a file: one panel, or a sheet of several, seen at true size while their page is chosen.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use egui::util::undoer::Undoer;
+use egui::{
+    Align2, Color32, ComboBox, Context, DragValue, Id, Rect, ScrollArea, TextEdit, Ui, vec2,
+};
+
+use crate::export::plate::{Plate, arrange, compose};
+use crate::export::sheet::{BUILTIN, PageSpec, PanelSpec, Sheet};
+use crate::figure::color::ColorMap;
+use crate::figure::composite::Composite;
+use crate::figure::file::{MM_PER_POINT, Page};
+use crate::figure::font::Family;
+use crate::figure::grey;
+use crate::figure::preset::Preset;
+use crate::figure::scene::Scene;
+use crate::record::error::Result;
+
+use super::action::Action;
+use super::paint::{self, Canvas, UNITS_PER_POINT};
+use super::plates::Origin;
+
+/// A plate of the window, and where its weights are.
+#[derive(Clone, Default)]
+pub struct Hung {
+    pub plate: Plate,
+    pub origin: Origin,
+}
+
+/// A sheet with what its panels draw, as it is put together in the window.
+#[derive(Clone, Default)]
+pub struct Doc {
+    pub sheet: Sheet,
+    /// One for each panel.
+    pub hung: Vec<Arc<Hung>>,
+}
+
+impl PartialEq for Doc {
+    fn eq(&self, other: &Self) -> bool {
+        let same = self.hung.iter().zip(&other.hung).all(|(a, b)| Arc::ptr_eq(a, b));
+        self.sheet == other.sheet && self.hung.len() == other.hung.len() && same
+    }
+}
+
+impl Doc {
+    /// A page of one panel, as wide as a page of two columns and in the proportions of the screen.
+    pub fn one(spec: PanelSpec, hung: Hung, aspect: f32) -> Self {
+        let height = format!("{aspect:.3}");
+        let page = PageSpec { width: "page".to_owned(), height, ..PageSpec::default() };
+        Self { sheet: Sheet::one(spec, page), hung: vec![Arc::new(hung)] }
+    }
+
+    /// What is drawn, and the page with its provenance. Reads weights: not for the window's thread.
+    ///
+    /// # Errors
+    /// As [`compose`].
+    pub fn composed(&self) -> Result<(Composite, Page)> {
+        let plate = |hung: &Arc<Hung>| {
+            let mut plate = hung.plate.clone();
+            if plate.facts.weights_sha256.is_none() {
+                plate.facts.weights_sha256 = hung.origin.sha256();
+            }
+            plate
+        };
+        compose(&self.sheet, &self.hung.iter().map(plate).collect::<Vec<_>>())
+    }
+
+    /// The page as it will look, and what a print without colours hides.
+    fn preview(&self) -> Result<(Scene, Vec<String>)> {
+        let page = self.sheet.page()?;
+        let plates: Vec<Plate> = self.hung.iter().map(|hung| hung.plate.clone()).collect();
+        let drawing = arrange(&self.sheet, &plates, &page)?;
+        let hidden = drawing.figures().flat_map(|(_, figure)| grey::check(figure)).collect();
+        Ok((page.scene(&drawing), hidden))
+    }
+}
+
+/// What is to be done with a figure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Ask for a path and write it there.
+    Save,
+    /// Put it on the clipboard: pixels, SVG as text, or the numbers.
+    CopyImage,
+    CopySvg,
+    CopyCsv,
+    /// Write the sheet alone, as TOML.
+    SaveSheet,
+    /// Put a sheet that comes with the program in place of this one.
+    Builtin(&'static str),
+    /// Put the sheet of a file in place of this one.
+    OpenSheet,
+}
+
+/// A window over the panels in which a page is chosen and seen.
+#[derive(Default)]
+pub struct Studio {
+    pub open: bool,
+    pub doc: Doc,
+    /// Whether several panels are put together: then there is a list of them.
+    pub is_sheet: bool,
+    undo: Undoer<Doc>,
+    /// Parts of the true size at which the page is shown.
+    zoom: Zoom,
+    seen: Option<Seen>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+enum Zoom {
+    /// As large as there is room.
+    #[default]
+    Fit,
+    /// A millimetre of the page is one of a screen with 96 dots to the inch.
+    True,
+}
+
+/// The last preview.
+struct Seen {
+    of: u64,
+    scene: Result<Scene>,
+    hidden: Vec<String>,
+    canvas: Canvas,
+}
+
+impl Studio {
+    pub fn of_sheet() -> Self {
+        Self { is_sheet: true, ..Self::default() }
+    }
+
+    /// Shows a page.
+    pub fn show(&mut self, doc: Doc) {
+        (self.doc, self.open) = (doc, true);
+    }
+
+    /// Puts one more panel on the sheet.
+    pub fn add(&mut self, spec: PanelSpec, hung: Hung) {
+        self.doc.sheet.panels.push(spec);
+        self.doc.hung.push(Arc::new(hung));
+    }
+
+    /// Draws it while it is open; what was wished for, if anything.
+    pub fn ui(&mut self, ctx: &Context) -> Option<Wish> {
+        if !self.open {
+            return None;
+        }
+        let (mut open, mut wish) = (true, None);
+        let title = if self.is_sheet { "Figure sheet" } else { "Export figure" };
+        let room = ctx.content_rect().size() - vec2(80.0, 90.0);
+        egui::Window::new(title)
+            .id(Id::unique("studio").with(self.is_sheet))
+            .open(&mut open)
+            .collapsible(false)
+            .pivot(Align2::CENTER_CENTER)
+            .default_pos(ctx.content_rect().center())
+            .default_size(vec2(room.x.min(1080.0), room.y.min(720.0)))
+            .show(ctx, |ui| wish = self.inside(ui));
+        if self.is_sheet {
+            self.undo.feed_state(ctx.input(|i| i.time), &self.doc);
+        }
+        self.open = open && !(ctx.input(|i| i.key_pressed(egui::Key::Escape)) && wish.is_none());
+        wish
+    }
+
+    fn inside(&mut self, ui: &mut Ui) -> Option<Wish> {
+        let mut wish = None;
+        ui.horizontal_top(|ui| {
+            ui.vertical(|ui| {
+                ui.set_width(300.0);
+                ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+                    if self.is_sheet {
+                        wish = wish.take().or(self.sheet_controls(ui));
+                        ui.separator();
+                    }
+                    page_controls(ui, &mut self.doc.sheet.page);
+                    ui.separator();
+                    wish = wish.take().or(self.buttons(ui));
+                });
+            });
+            ui.separator();
+            ui.vertical(|ui| self.page(ui));
+        });
+        wish
+    }
+
+    fn buttons(&mut self, ui: &mut Ui) -> Option<Wish> {
+        let mut wish = None;
+        let ready = !self.doc.hung.is_empty();
+        ui.add_enabled_ui(ready, |ui| {
+            let save = ui.button("Save…").on_hover_text(
+                "PDF, SVG, PNG or TeX, by the ending of the name. The numbers drawn (.csv, .npz) and where they come from (.json) go beside it.",
+            );
+            if save.clicked() {
+                wish = Some(Wish::Save);
+            }
+            ui.horizontal_wrapped(|ui| {
+                ui.label("Copy");
+                for (text, help, what) in [
+                    ("image", "The page as pixels", Wish::CopyImage),
+                    ("SVG", "The page as the text of an SVG file", Wish::CopySvg),
+                    ("numbers", "The numbers drawn, as CSV", Wish::CopyCsv),
+                ] {
+                    if ui.button(text).on_hover_text(help).clicked() {
+                        wish = Some(what);
+                    }
+                }
+            });
+        });
+        wish
+    }
+
+    /// The panels of a sheet, their order, and what they share.
+    fn sheet_controls(&mut self, ui: &mut Ui) -> Option<Wish> {
+        let mut wish = None;
+        ui.horizontal_wrapped(|ui| {
+            let undo = self.undo.has_undo(&self.doc);
+            if ui.add_enabled(undo, egui::Button::new("Undo")).clicked()
+                && let Some(before) = self.undo.undo(&self.doc)
+            {
+                self.doc = before.clone();
+            }
+            let redo = self.undo.has_redo(&self.doc);
+            if ui.add_enabled(redo, egui::Button::new("Redo")).clicked()
+                && let Some(after) = self.undo.redo(&self.doc)
+            {
+                self.doc = after.clone();
+            }
+            ui.menu_button("Sheet", |ui| {
+                for (name, text) in BUILTIN {
+                    let about = Sheet::parse(text, name).map(|s| s.about).unwrap_or_default();
+                    if ui.button(*name).on_hover_text(about).clicked() {
+                        wish = Some(Wish::Builtin(name));
+                    }
+                }
+                ui.separator();
+                if ui.button("Open…").clicked() {
+                    wish = Some(Wish::OpenSheet);
+                }
+                if ui.button("Save…").clicked() {
+                    wish = Some(Wish::SaveSheet);
+                }
+                if ui.button("Empty it").clicked() {
+                    self.doc = Doc::default();
+                }
+            });
+        });
+        let sheet = &mut self.doc.sheet;
+        ui.add(TextEdit::singleline(&mut sheet.title).hint_text("Title of the page"))
+            .accessible_name("Title of the page");
+        self.panel_list(ui);
+        let sheet = &mut self.doc.sheet;
+        ui.horizontal_wrapped(|ui| {
+            ui.label("Columns");
+            let most = sheet.panels.len().max(1);
+            ui.add(DragValue::new(&mut sheet.columns).range(0..=most)).accessible_name("Columns");
+            ui.weak("0: about square");
+        });
+        choice(ui, "Letters", &mut sheet.letters, &["lower", "upper", "none"], "lower");
+        for (what, text) in [("colors", "One colour scale"), ("legend", "One legend")] {
+            let mut on = sheet.shares(what);
+            if ui.checkbox(&mut on, text).changed() {
+                sheet.share.retain(|s| s != what);
+                if on {
+                    sheet.share.push(what.to_owned());
+                }
+            }
+        }
+        wish
+    }
+
+    fn panel_list(&mut self, ui: &mut Ui) {
+        let (mut swap, mut remove) = (None, None);
+        let count = self.doc.sheet.panels.len();
+        if count == 0 {
+            ui.weak("Nothing is on the sheet yet: right-click a panel and add it, or take one of the sheets above.");
+        }
+        for index in 0..count {
+            let letter = self.doc.sheet.letter(index);
+            let panel = &mut self.doc.sheet.panels[index];
+            ui.horizontal(|ui| {
+                let step = panel.step.map_or_else(String::new, |step| format!(", step {step}"));
+                ui.strong(letter);
+                ui.label(format!("{}{step}", super::dock::title(&panel.panel)));
+            });
+            ui.horizontal(|ui| {
+                let mut title = panel.title.clone().unwrap_or_default();
+                let edit = TextEdit::singleline(&mut title)
+                    .hint_text("its own title")
+                    .desired_width(150.0);
+                if ui.add(edit).changed() {
+                    panel.title = (!title.is_empty()).then_some(title);
+                }
+                let mut columns = panel.columns.unwrap_or(1);
+                let wide = DragValue::new(&mut columns).range(1..=8).prefix("× ");
+                if ui.add(wide).on_hover_text("Columns that it takes").changed() {
+                    panel.columns = (columns > 1).then_some(columns);
+                }
+                if ui
+                    .add_enabled(index > 0, egui::Button::new("↑"))
+                    .on_hover_text("Earlier")
+                    .clicked()
+                {
+                    swap = Some(index);
+                }
+                if ui.button("×").on_hover_text("Take it off the sheet").clicked() {
+                    remove = Some(index);
+                }
+            });
+        }
+        if let Some(index) = swap {
+            self.doc.sheet.panels.swap(index, index - 1);
+            self.doc.hung.swap(index, index - 1);
+        }
+        if let Some(index) = remove {
+            self.doc.sheet.panels.remove(index);
+            self.doc.hung.remove(index);
+        }
+    }
+
+    /// The page as it will be printed.
+    fn page(&mut self, ui: &mut Ui) {
+        if self.doc.hung.is_empty() {
+            return paint::sentence(ui, ui.available_rect_before_wrap(), "The page is empty.");
+        }
+        self.look();
+        let Some(seen) = &mut self.seen else { return };
+        ui.horizontal_wrapped(|ui| {
+            ui.selectable_value(&mut self.zoom, Zoom::Fit, "Fit");
+            ui.selectable_value(&mut self.zoom, Zoom::True, "True size")
+                .on_hover_text("At 96 dots to the inch; the zoom of the window counts");
+            if let Ok(scene) = &seen.scene {
+                let mm = |points: f32| points * MM_PER_POINT;
+                ui.weak(format!("{:.1} × {:.1} mm", mm(scene.width), mm(scene.height)));
+            }
+            for sentence in seen.hidden.iter().take(1) {
+                ui.weak(sentence).on_hover_text(seen.hidden.join("\n"));
+            }
+        });
+        let scene = match &seen.scene {
+            Ok(scene) => scene,
+            Err(error) => {
+                return paint::sentence(ui, ui.available_rect_before_wrap(), &error.message);
+            }
+        };
+        let room = ui.available_size() - vec2(8.0, 8.0);
+        let size = vec2(scene.width, scene.height) * UNITS_PER_POINT;
+        let scale = match self.zoom {
+            Zoom::True => 1.0,
+            Zoom::Fit => (room.x / size.x).min(room.y / size.y).clamp(0.05, 4.0),
+        };
+        ScrollArea::both().auto_shrink([false, false]).show(ui, |ui| {
+            let (rect, _) = ui.allocate_exact_size(size * scale, egui::Sense::hover());
+            let paper = scene.items.first().and_then(|item| match item {
+                crate::figure::scene::Item::Rect { fill, .. } => *fill,
+                _ => None,
+            });
+            let paper = paper.map_or(Color32::WHITE, super::theme::color32);
+            ui.painter().rect_filled(rect, 0, paper);
+            paint::still(ui, rect, scene, &mut seen.canvas, scale);
+        });
+    }
+
+    /// Lays the page out again if anything has changed.
+    fn look(&mut self) {
+        let mut state = DefaultHasher::new();
+        self.doc.sheet.to_toml().hash(&mut state);
+        self.doc.hung.iter().for_each(|hung| Arc::as_ptr(hung).hash(&mut state));
+        let of = state.finish();
+        if self.seen.as_ref().is_some_and(|seen| seen.of == of) {
+            return;
+        }
+        let (scene, hidden) = match self.doc.preview() {
+            Ok((scene, hidden)) => (Ok(scene), hidden),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        let canvas = self.seen.take().map(|seen| seen.canvas).unwrap_or_default();
+        self.seen = Some(Seen { of, scene, hidden, canvas });
+    }
+}
+
+/// Size and look of the page.
+fn page_controls(ui: &mut Ui, page: &mut PageSpec) {
+    choice(ui, "For", &mut page.preset, &Preset::names(), "plain");
+    ui.horizontal(|ui| {
+        ui.label("Width");
+        for (text, word) in [("column", "column"), ("page", "page")] {
+            if ui.selectable_label(page.width == word, text).clicked() {
+                page.width = word.to_owned();
+            }
+        }
+        let edit = TextEdit::singleline(&mut page.width).desired_width(80.0).hint_text("89mm");
+        ui.add(edit).accessible_name("Width");
+    });
+    ui.horizontal(|ui| {
+        ui.label("Height");
+        let edit = TextEdit::singleline(&mut page.height).desired_width(80.0).hint_text("0.75");
+        ui.add(edit)
+            .on_hover_text("A length with its unit, or a number of widths")
+            .accessible_name("Height");
+    });
+    choice(ui, "Font", &mut page.font, Family::NAMES, "the preset's");
+    let preset = page.preset().ok();
+    ui.horizontal(|ui| {
+        let mut size = page.text.or(preset.map(|p| p.text)).unwrap_or(7.0);
+        ui.label("Text");
+        if ui.add(DragValue::new(&mut size).range(4.0..=24.0).speed(0.1).suffix(" pt")).changed() {
+            page.text = Some(size);
+        }
+        let mut line = page.line.unwrap_or(0.5);
+        ui.label("Lines");
+        if ui.add(DragValue::new(&mut line).range(0.1..=4.0).speed(0.02).suffix(" pt")).changed() {
+            page.line = Some(line);
+        }
+    });
+    let maps: Vec<&str> =
+        ColorMap::ALL.iter().filter(|m| !m.is_diverging()).map(|m| m.name()).collect();
+    choice(ui, "Colours", &mut page.map, &maps, "as in the panel");
+    ui.horizontal_wrapped(|ui| {
+        ui.checkbox(&mut page.dark, "Dark");
+        ui.checkbox(&mut page.grey, "Greys").on_hover_text("As a printer without colours shows it");
+        ui.checkbox(&mut page.hatched, "Hatch")
+            .on_hover_text("Hatch what does not exist above the diagonal of an attention map");
+    });
+    ui.horizontal(|ui| {
+        let mut dpi = page.dpi.unwrap_or(300.0);
+        ui.label("Pixels");
+        let drag = DragValue::new(&mut dpi).range(36.0..=1200.0).speed(5.0).suffix(" dpi");
+        if ui.add(drag).changed() {
+            page.dpi = Some(dpi);
+        }
+    });
+}
+
+/// One of some names; empty: what is said in words.
+fn choice(ui: &mut Ui, label: &str, value: &mut String, names: &[&str], empty: &str) {
+    ui.horizontal(|ui| {
+        ui.label(label);
+        let shown = if value.is_empty() { empty } else { value.as_str() };
+        ComboBox::from_id_salt(label).selected_text(shown.to_owned()).show_ui(ui, |ui| {
+            ui.selectable_value(value, String::new(), empty);
+            for name in names.iter().filter(|name| **name != empty) {
+                ui.selectable_value(value, (*name).to_owned(), *name);
+            }
+        });
+    });
+}
+
+/// The menu that a right click on a panel opens.
+#[derive(Default)]
+pub struct PanelMenu {
+    at: Option<(String, egui::Pos2)>,
+}
+
+impl PanelMenu {
+    /// Opens it for a panel of a kind, at a place of the screen.
+    pub fn open(&mut self, kind: &str, at: egui::Pos2) {
+        self.at = Some((kind.to_owned(), at));
+    }
+
+    pub fn ui(&mut self, ctx: &Context) -> Option<Action> {
+        let (kind, at) = self.at.clone()?;
+        let mut chosen = None;
+        let area = egui::Area::new(Id::unique("panel menu"))
+            .order(egui::Order::Foreground)
+            .fixed_pos(at)
+            .constrain(true)
+            .show(ctx, |ui| {
+                egui::Frame::menu(ui.style()).show(ui, |ui| {
+                    ui.set_max_width(170.0);
+                    egui::containers::menu::menu_style(ui.style_mut());
+                    ui.set_layout_justified();
+                    ui.weak(super::dock::title(&kind));
+                    for (text, action) in [
+                        ("Export figure…", Action::Export(kind.clone())),
+                        ("Add to figure sheet", Action::AddToSheet(kind.clone())),
+                        ("Copy image", Action::Copy(kind.clone(), Wish::CopyImage)),
+                        ("Copy SVG", Action::Copy(kind.clone(), Wish::CopySvg)),
+                        ("Copy numbers", Action::Copy(kind.clone(), Wish::CopyCsv)),
+                    ] {
+                        if ui.button(text).clicked() {
+                            chosen = Some(action);
+                        }
+                    }
+                });
+            });
+        let rect: Rect = area.response.rect;
+        let elsewhere = ctx.input(|i| {
+            let there = i.pointer.interact_pos().is_none_or(|p| !rect.contains(p));
+            (i.pointer.primary_pressed() && there) || i.key_pressed(egui::Key::Escape)
+        });
+        if chosen.is_some() || elsewhere {
+            self.at = None;
+        }
+        chosen
+    }
+}

@@ -1,0 +1,142 @@
+//! Pages in the window: the export window, the clipboard, the figure sheet.
+
+use egui::accesskit::Role;
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+
+use mnemoscope::app::App;
+use mnemoscope::export::sheet::Sheet;
+use mnemoscope::figure::provenance::Provenance;
+
+use crate::app::{TINY, finished, press, until, window_of};
+
+fn window(folder: &std::path::Path) -> Harness<'static, App> {
+    let mut harness = window_of(folder, TINY);
+    finished(&mut harness);
+    harness
+}
+
+/// Right-clicks the picture of a panel and chooses from the menu that opens.
+fn from_menu(harness: &mut Harness<'static, App>, panel: &str, choice: &str) {
+    let name = format!("{panel} figure");
+    harness.get_by_role_and_label(Role::Image, &name).click_secondary();
+    harness.step();
+    harness.step();
+    press(harness, choice);
+}
+
+fn path_is(harness: &mut Harness<'static, App>, path: &std::path::Path) {
+    let field = harness.get_by_role_and_label(Role::TextInput, "Path");
+    field.set_text_value_accesskit(&path.display().to_string());
+    harness.step();
+    press(harness, "OK");
+    until(harness, "the files are written", |app| !app.lab.is_busy() && path.exists());
+}
+
+#[test]
+fn a_panel_is_exported_on_the_page_that_was_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    from_menu(&mut harness, "Attention", "Export figure…");
+    let width = harness.get_by_role_and_label(Role::TextInput, "Width");
+    width.set_text_value_accesskit("89mm");
+    harness.step();
+    harness.get_by_role_and_label(Role::CheckBox, "Greys").click();
+    harness.step();
+    harness.step();
+    assert!(harness.query_by_label_contains("89.0 × ").is_some(), "the size is said");
+    press(&mut harness, "Save…");
+    let path = folder.path().join("head.pdf");
+    path_is(&mut harness, &path);
+    let read = Provenance::read(&std::fs::read(&path).unwrap()).unwrap();
+    let sheet = Sheet::parse(&read.sheet, "head.pdf").unwrap();
+    assert_eq!((sheet.page.width.as_str(), sheet.page.grey), ("89mm", true));
+    assert_eq!(sheet.panels[0].panel, "attention");
+    assert_eq!(read.panels[0].step, Some(40));
+    assert!(read.panels[0].weights_sha256.is_some());
+    for ending in ["csv", "npz", "json"] {
+        assert!(path.with_extension(ending).exists(), "{ending}");
+    }
+}
+
+#[test]
+fn what_the_window_wrote_is_made_again_without_it() {
+    use mnemoscope::export::{files, gallery::Gallery, plate::compose};
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    from_menu(&mut harness, "Attention", "Export figure…");
+    press(&mut harness, "Save…");
+    let path = folder.path().join("head.svg");
+    path_is(&mut harness, &path);
+    let run = harness.state().lab.run().unwrap().recording.folder.clone().unwrap();
+    drop(harness);
+    let before = std::fs::read(&path).unwrap();
+    let sheet = Sheet::parse(&Provenance::read(&before).unwrap().sheet, "again").unwrap();
+    let plates = Gallery::new(&run).plates(&sheet, &mut |_, _| true).unwrap();
+    let (drawing, page) = compose(&sheet, &plates).unwrap();
+    let names = files::names(&[folder.path().join("again.svg")], true).unwrap();
+    let made = files::rendered(&names, &drawing, &page).unwrap();
+    assert!(made[0].1 == before, "the command line makes the same bytes as the window");
+}
+
+#[test]
+fn a_figure_goes_to_the_clipboard_as_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    from_menu(&mut harness, "Attention", "Copy numbers");
+    let mut copied = None;
+    for _ in 0..2000 {
+        let commands = &harness.output().platform_output.commands;
+        let text = commands.iter().find_map(|command| match command {
+            egui::OutputCommand::CopyText(text) => Some(text.clone()),
+            _ => None,
+        });
+        if text.is_some() {
+            copied = text;
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        harness.step();
+    }
+    let text = copied.expect("numbers on the clipboard");
+    assert!(text.starts_with("plot,series,kind,x,y,value"), "{}", &text[..60]);
+    assert!(text.contains("attention,cell"));
+}
+
+#[test]
+fn panels_are_put_together_on_a_sheet_and_taken_off_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    from_menu(&mut harness, "Attention", "Add to figure sheet");
+    from_menu(&mut harness, "Heads", "Add to figure sheet");
+    harness.state_mut().lab.view(Some(10));
+    until(&mut harness, "step 10 is answered", |app| app.lab.asking.is_settled(10));
+    from_menu(&mut harness, "Attention", "Add to figure sheet");
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::P);
+    harness.step();
+    harness.step();
+    for c in "Figure sheet".chars() {
+        harness.event(egui::Event::Text(c.to_string()));
+    }
+    harness.step();
+    harness.key_press(egui::Key::Enter);
+    for _ in 0..4 {
+        harness.step();
+    }
+    assert!(harness.query_by_label_contains("Attention, step 10").is_some(), "its step is said");
+    let count = |harness: &Harness<'static, App>| {
+        harness.query_all_by_role_and_label(Role::Button, "×").count()
+    };
+    assert_eq!(count(&harness), 3);
+    harness.query_all_by_role_and_label(Role::Button, "×").next().unwrap().click();
+    harness.step();
+    harness.step();
+    assert_eq!(count(&harness), 2);
+    press(&mut harness, "Save…");
+    let path = folder.path().join("page.png");
+    path_is(&mut harness, &path);
+    let read = Provenance::read(&std::fs::read(&path).unwrap()).unwrap();
+    let panels: Vec<(&str, Option<u64>)> =
+        read.panels.iter().map(|p| (p.panel.as_str(), p.step)).collect();
+    assert_eq!(panels, [("heads", Some(40)), ("attention", Some(10))]);
+}
