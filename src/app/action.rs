@@ -252,7 +252,7 @@ const ROWS: &[Entry] = rows! {
         OpenExperiment "Open experiment…", "Read an experiment file and train it.", shift(Key::O), always;
         SaveExperiment "Save experiment…", "Write the experiment of this run, as set in the form, to a file.", shift(Key::S), has_run;
         SaveFigure "Save figure…", "Save the picture of the panel last clicked as SVG, PDF, PNG or CSV.", ctrl(Key::S), has_run;
-        ExportWeights "Export weights…", "Write the weights of the step in view as one safetensors file.", ctrl(Key::E), has_run;
+        ExportWeights "Export weights…", "Write the weights of the step in view for TransformerLens, for Hugging Face or as plain tensors.", ctrl(Key::E), has_run;
         Quit "Quit", "Save everything and close the window.", ctrl(Key::Q), always;
     }
     Training {

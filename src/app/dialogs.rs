@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use egui::{Context, Id, Key, TextEdit};
 
+use crate::run::interchange::Spelling;
+
 use super::worker::{Outcome, Worker};
 
 /// A dialog service that has not answered by then may never do so: the path field is offered beside it.
@@ -23,7 +25,7 @@ pub enum Purpose {
     SaveExperiment,
     /// The figure of a panel, by its kind.
     SaveFigure(String),
-    ExportWeights,
+    ExportWeights(Spelling),
 }
 
 impl Purpose {
@@ -34,7 +36,8 @@ impl Purpose {
             Self::ChooseFile(_) => "Choose a UTF-8 text file",
             Self::SaveExperiment => "Save the experiment",
             Self::SaveFigure(_) => "Save the figure (.svg, .pdf or .png)",
-            Self::ExportWeights => "Export weights (.safetensors)",
+            Self::ExportWeights(spelling) if spelling.is_folder() => "Export weights into a folder",
+            Self::ExportWeights(_) => "Export weights (.safetensors)",
         }
     }
 
@@ -43,13 +46,18 @@ impl Purpose {
             Self::OpenRun | Self::OpenExperiment | Self::ChooseFile(_) => String::new(),
             Self::SaveExperiment => "experiment.toml".to_owned(),
             Self::SaveFigure(kind) => format!("{kind}.svg"),
-            Self::ExportWeights => "weights.safetensors".to_owned(),
+            Self::ExportWeights(spelling) if spelling.is_folder() => spelling.name().to_owned(),
+            Self::ExportWeights(_) => "weights.safetensors".to_owned(),
         }
     }
 
-    /// Whether something is written to the path.
+    /// Whether a file is written to the path. In a folder nothing is replaced.
     fn writes(&self) -> bool {
-        matches!(self, Self::SaveExperiment | Self::SaveFigure(_) | Self::ExportWeights)
+        match self {
+            Self::SaveExperiment | Self::SaveFigure(_) => true,
+            Self::ExportWeights(spelling) => !spelling.is_folder(),
+            Self::OpenRun | Self::OpenExperiment | Self::ChooseFile(_) => false,
+        }
     }
 
     /// Asks the system; blocks until a person has answered.
@@ -59,7 +67,10 @@ impl Purpose {
             Self::OpenRun => dialog.pick_folder(),
             Self::OpenExperiment => dialog.add_filter("Experiment", &["toml"]).pick_file(),
             Self::ChooseFile(_) => dialog.pick_file(),
-            Self::SaveExperiment | Self::SaveFigure(_) | Self::ExportWeights => dialog.save_file(),
+            Self::ExportWeights(spelling) if spelling.is_folder() => dialog.pick_folder(),
+            Self::SaveExperiment | Self::SaveFigure(_) | Self::ExportWeights(_) => {
+                dialog.save_file()
+            }
         }
     }
 }

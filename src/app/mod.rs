@@ -7,6 +7,7 @@ pub mod curves;
 mod desk;
 mod dialogs;
 mod dock;
+mod export;
 mod flat;
 mod form;
 pub mod gates;
@@ -130,6 +131,7 @@ pub struct App {
     desk: Desk,
     palette: Palette,
     keys_open: bool,
+    export: export::Choice,
     tour: Tour,
     dialogs: Dialogs,
     worker: Worker,
@@ -190,6 +192,7 @@ impl App {
             dock: Dock::default(),
             desk: Desk::new(),
             palette: Palette::default(),
+            export: export::Choice::default(),
             keys_open: false,
             tour: Tour::default(),
             dialogs: Dialogs::new(surroundings.system_dialogs),
@@ -353,7 +356,7 @@ impl App {
             Command::OpenRun => self.ask(Purpose::OpenRun),
             Command::OpenExperiment => self.ask(Purpose::OpenExperiment),
             Command::SaveExperiment => self.ask(Purpose::SaveExperiment),
-            Command::ExportWeights => self.ask(Purpose::ExportWeights),
+            Command::ExportWeights => self.export.open = true,
             Command::SaveFigure => self.save_figure_in_focus(),
             Command::Palette => self.palette.show(),
             Command::Keys => self.keys_open = true,
@@ -630,6 +633,9 @@ impl App {
         actions.extend(self.draw(ui));
         actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));
         palette::keys(&ctx, &mut self.keys_open);
+        if let Some(spelling) = self.export.ui(&ctx) {
+            self.ask(Purpose::ExportWeights(spelling));
+        }
         actions.extend(self.tour.ui(&ctx, &self.lab));
         self.desk.settings_window(&ctx);
         self.say_note(&ctx);
@@ -645,7 +651,8 @@ impl App {
         }
         self.build_runs();
         self.undo.feed_state(ctx.input(|i| i.time), &self.dock);
-        let asks = self.palette.open || self.keys_open || self.shelf.is_asking();
+        let lists = self.palette.open || self.keys_open || self.export.open;
+        let asks = lists || self.shelf.is_asking();
         self.covered = asks || ctx.any_popup_open();
         self.drill();
         self.take_shot(&ctx);

@@ -8,18 +8,17 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use safetensors::tensor::{Dtype, TensorView};
-
 use crate::figure::file::{Format, Page, render, save};
 use crate::figure::provenance::Provenance;
 use crate::gpu::device::Adapter;
 use crate::record::error::{Error, Result};
+use crate::record::file::save_all;
 use crate::record::folder::Reader;
 use crate::record::folder::library::home;
 use crate::record::knobs;
 use crate::record::sweep::{Run, Sweep, is_sweep};
-use crate::record::weights::Weights;
 use crate::run::experiment::Experiment;
+use crate::run::interchange::{Spelling, files};
 
 use super::dialogs::Purpose;
 use super::run::{Opened, Origin};
@@ -256,7 +255,7 @@ impl App {
                 self.write(path, move || Ok(text.into_bytes()));
             }
             Purpose::SaveFigure(kind) => self.save_figure(&kind, path),
-            Purpose::ExportWeights => self.export_weights(path),
+            Purpose::ExportWeights(spelling) => self.export_weights(spelling, path),
         }
     }
 
@@ -289,15 +288,27 @@ impl App {
         }
     }
 
-    fn export_weights(&mut self, path: PathBuf) {
+    fn export_weights(&mut self, spelling: Spelling, path: PathBuf) {
         let (step, weights, folder) = match self.lab.weights_in_view() {
             Ok(found) => found,
             Err(error) => return self.lab.trouble(error),
         };
-        self.write(path, move || match (weights, folder) {
-            (Some(weights), _) => safetensors_of(&weights),
-            (None, Some(folder)) => safetensors_of(&Reader::open(&folder)?.weights(step)?),
+        let Some(experiment) = self.lab.run().map(|run| run.experiment.clone()) else { return };
+        let read = move || match (weights, folder) {
+            (Some(weights), _) => Ok(weights),
+            (None, Some(folder)) => Reader::open(&folder)?.weights(step).map(Arc::new),
             (None, None) => Err(Error::usage("the weights of this step are not recorded")),
+        };
+        self.work("write weights", move || {
+            let written = read().and_then(|weights| {
+                let files = files(spelling, &experiment, &weights)?;
+                if let ([file], false) = (&files[..], spelling.is_folder()) {
+                    return save(&path, &file.bytes, true);
+                }
+                let files: Vec<_> = files.iter().map(|f| (f.name, &f.bytes[..])).collect();
+                save_all(&path, &files, false)
+            });
+            Outcome::Done(written.map(|()| format!("Saved {}", path.display())))
         });
     }
 
@@ -308,17 +319,4 @@ impl App {
             Outcome::Done(written.map(|()| format!("Saved {}", path.display())))
         });
     }
-}
-
-/// All tensors of a step as one safetensors file, under the names of this program.
-fn safetensors_of(weights: &Weights) -> Result<Vec<u8>> {
-    let wrong = |e: safetensors::SafeTensorError| Error::internal(format!("writing tensors: {e}"));
-    let mut views = Vec::new();
-    for tensor in &weights.tensors {
-        let bytes = bytemuck::cast_slice(&tensor.data);
-        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(wrong)?;
-        views.push((&*tensor.name, view));
-    }
-    let about = [("step".to_owned(), weights.step.to_string())].into();
-    safetensors::serialize(views, Some(about)).map_err(wrong)
 }

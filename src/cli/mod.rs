@@ -2,6 +2,7 @@
 
 mod bench;
 mod examine;
+mod export;
 mod figure;
 mod fit;
 mod gather;
@@ -101,6 +102,8 @@ enum Command {
     KnockOut(inquire::KnockOut),
     /// Draw a panel of a recorded run into a file
     Figure(figure::Figure),
+    /// Write the weights or the metrics of a recorded run for other programs
+    Export(export::Export),
     /// Fit a reader to a recorded run: a linear probe, a tuned lens, or the erasure of a concept
     Fit(fit::Fit),
     /// Measure how fast this program is on this machine
@@ -149,6 +152,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Registers(args)) => args.run(),
         Some(Command::KnockOut(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
+        Some(Command::Export(args)) => args.run(),
         Some(Command::Fit(args)) => args.run(),
         Some(Command::Bench(args)) => args.run(),
         None => cli.window.run(),

@@ -77,18 +77,7 @@ impl At {
         let mut reader = Reader::open(&self.folder)?;
         let recording = reader.recording.clone();
         let experiment = Experiment::of_run(&self.folder)?;
-        let wanted = self.step.unwrap_or(u64::MAX);
-        let step = recording.nearest_recorded(wanted).ok_or_else(|| {
-            Error::input(format!("{} has no recorded weights yet", self.folder.display()))
-        })?;
-        if let Some(wanted) = self.step.filter(|wanted| *wanted != step) {
-            // Not among the answers, where a program may read them.
-            let _ = writeln!(
-                std::io::stderr(),
-                "mnemoscope: step {wanted} has no recorded weights; step {step}, the nearest that has, is taken"
-            );
-        }
-        let weights = reader.weights(step)?;
+        let weights = weights_near(&mut reader, self.step)?;
         let instrument = Instrument::new(&experiment)?;
         let prompt = Arc::new(self.prompt(&instrument, &experiment)?);
         let interventions = Vec::new();
@@ -109,6 +98,25 @@ impl At {
         }
         Ok(source.label(&tokens, &first))
     }
+}
+
+/// The recorded weights nearest to a step, or the last ones. Another step than the one asked for is said.
+///
+/// # Errors
+/// When none are recorded, or they are damaged.
+pub fn weights_near(reader: &mut Reader, wanted: Option<u64>) -> Result<Weights> {
+    let nearest = reader.recording.nearest_recorded(wanted.unwrap_or(u64::MAX));
+    let step = nearest.ok_or_else(|| {
+        Error::input(format!("{} has no recorded weights yet", reader.folder.display()))
+    })?;
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != step) {
+        // Not among the answers, where a program may read them.
+        let _ = writeln!(
+            std::io::stderr(),
+            "mnemoscope: step {wanted} has no recorded weights; step {step}, the nearest that has, is taken"
+        );
+    }
+    reader.weights(step)
 }
 
 impl RunAt {

@@ -1,7 +1,5 @@
-//! A figure as a file: format and size as a person writes them, and bytes that land whole or not at all.
+//! A figure as a file: format and size as a person writes them.
 
-use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use super::layout::{Style, layout};
@@ -9,6 +7,8 @@ use super::provenance::Provenance;
 use super::thin::thinned;
 use super::{Figure, pdf, png, svg, table};
 use crate::record::error::{Error, Result};
+
+pub use crate::record::file::save;
 
 /// Millimetres in a point (1/72 inch).
 pub const MM_PER_POINT: f32 = 25.4 / 72.0;
@@ -107,37 +107,4 @@ pub fn render(figure: &Figure, page: &Page, format: Format) -> Result<Vec<u8>> {
         Format::Pdf => pdf::document(&scene, title, provenance, &table::csv(figure)?),
         Format::Csv => unreachable!("handled above"),
     }
-}
-
-/// Writes a file beside its place and moves it there, so that no half of it is ever seen.
-///
-/// # Errors
-/// When there is such a file and it may not be replaced, or when the system refuses.
-pub fn save(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
-    if !replace && path.exists() {
-        return Err(Error::usage(format!(
-            "{} is there already and is left as it is: choose another name, or ask for it to be replaced",
-            path.display()
-        )));
-    }
-    let name = path.file_name().ok_or_else(|| {
-        Error::usage(format!("{} names no file: give the name of a file", path.display()))
-    })?;
-    let beside =
-        path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
-    let written = write_and_move(&beside, path, bytes);
-    if written.is_err() {
-        // Of the two errors the first is the one that matters.
-        let _ = fs::remove_file(&beside);
-    }
-    written.map_err(|e| e.context(format!("writing {}", path.display())))
-}
-
-fn write_and_move(beside: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = fs::File::create(beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(beside, path)?;
-    Ok(())
 }

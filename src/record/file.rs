@@ -1,0 +1,66 @@
+//! Files that land whole or not at all, and never over another one unasked.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use super::error::{Error, Result};
+
+/// Writes a file beside its place and moves it there, so that no half of it is ever seen. What was there is replaced, a
+/// link too: nothing is written through it.
+///
+/// # Errors
+/// When there is such a file and it may not be replaced, or when the system refuses.
+pub fn save(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
+    check_free(path, replace)?;
+    let name = path.file_name().ok_or_else(|| {
+        Error::usage(format!("{} names no file: give the name of a file", path.display()))
+    })?;
+    let beside =
+        path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
+    let written = write_and_move(&beside, path, bytes);
+    if written.is_err() {
+        // Of the two errors the first is the one that matters.
+        let _ = fs::remove_file(&beside);
+    }
+    written.map_err(|e| e.context(format!("writing {}", path.display())))
+}
+
+/// Writes files into a folder, which is made where there is none. None is written when one of them is there already.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_all(folder: &Path, files: &[(&str, &[u8])], replace: bool) -> Result<()> {
+    for (name, _) in files {
+        check_free(&folder.join(name), replace)?;
+    }
+    fs::create_dir_all(folder)
+        .map_err(|e| Error::from(e).context(format!("making the folder {}", folder.display())))?;
+    files.iter().try_for_each(|(name, bytes)| save(&folder.join(name), bytes, replace))
+}
+
+/// Whether something may be written here.
+///
+/// # Errors
+/// When something is there and may not be replaced.
+pub fn check_free(path: &Path, replace: bool) -> Result<()> {
+    // A link that leads nowhere is there too.
+    if replace || fs::symlink_metadata(path).is_err() {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{} is there already and is left as it is: choose another name, or ask for it to be replaced",
+        path.display()
+    )))
+}
+
+fn write_and_move(beside: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    // One that a program of this number left behind; a new one is never opened through a link.
+    let _ = fs::remove_file(beside);
+    let mut file = fs::File::create_new(beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(beside, path)?;
+    Ok(())
+}
