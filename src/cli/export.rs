@@ -36,12 +36,12 @@ pub struct Export {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum To {
-    /// Weights as a folder for TransformerBridge.boot_native of TransformerLens 4
+    /// Weights as a folder for `TransformerBridge.boot_native` of TransformerLens 4
     #[value(name = "transformer_lens")]
     TransformerLens,
-    /// Weights as a folder for HookedTransformer of TransformerLens 2 and 3
+    /// Weights as a folder for `HookedTransformer` of TransformerLens 2 and 3
     Hooked,
-    /// Weights as a folder for GPT2LMHeadModel.from_pretrained of Hugging Face
+    /// Weights as a folder for `GPT2LMHeadModel.from_pretrained` of Hugging Face
     Gpt2,
     /// Weights as one safetensors file, under their own names
     Safetensors,

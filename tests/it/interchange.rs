@@ -258,7 +258,7 @@ impl<'a> Foreign<'a> {
             } else {
                 angle.sin_cos()
             };
-            let other = if e % 2 == 0 { -row[i + 1] } else { row[i - 1] };
+            let other = if e.is_multiple_of(2) { -row[i + 1] } else { row[i - 1] };
             row[i] * cosine + other * sine
         };
         let each =

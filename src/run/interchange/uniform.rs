@@ -262,7 +262,7 @@ pub(super) fn epsilon() -> Value {
     json!(EPSILON.to_string().parse::<f64>().unwrap_or_else(|_| f64::from(EPSILON)))
 }
 
-/// The settings that both TransformerLenses build a network from.
+/// The settings that either TransformerLens builds a network from.
 pub(super) fn config(uniform: &Uniform<'_>) -> serde_json::Map<String, Value> {
     let of = uniform.of;
     let mut config = serde_json::Map::new();
