@@ -265,7 +265,7 @@ const ROWS: &[Entry] = rows! {
         ExportFigure "Export figure…", "Choose the page of the panel last clicked: size, venue, font, colours; then save or copy it.", ctrl(Key::E), has_run;
         AddToSheet "Add to figure sheet", "Put the panel last clicked, as it is now, on a page of several.", ctrl_shift(Key::A), has_run;
         FigureSheet "Figure sheet…", "The page of several panels: arrange, preview, save it.", None, has_run;
-        ExportWeights "Export weights…", "Write the weights of the step in view as one safetensors file.", ctrl_shift(Key::E), has_run;
+        ExportWeights "Export weights…", "Write the weights of the step in view for TransformerLens, for Hugging Face or as plain tensors.", ctrl_shift(Key::E), has_run;
         Quit "Quit", "Save everything and close the window.", ctrl(Key::Q), always;
     }
     Training {

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use egui::{Context, Id, Key, TextEdit};
 
+use crate::run::interchange::Spelling;
+
 use super::worker::{Outcome, Worker};
 
 /// A dialog service that has not answered by then may never do so: the path field is offered beside it.
@@ -29,7 +31,7 @@ pub enum Purpose {
     },
     OpenSheet,
     SaveSheet,
-    ExportWeights,
+    ExportWeights(Spelling),
 }
 
 impl Purpose {
@@ -44,7 +46,8 @@ impl Purpose {
             }
             Self::OpenSheet => "Open a figure sheet",
             Self::SaveSheet => "Save the figure sheet",
-            Self::ExportWeights => "Export weights (.safetensors)",
+            Self::ExportWeights(spelling) if spelling.is_folder() => "Export weights into a folder",
+            Self::ExportWeights(_) => "Export weights (.safetensors)",
         }
     }
 
@@ -57,20 +60,21 @@ impl Purpose {
             Self::SaveSheet => "sheet.toml".to_owned(),
             Self::SaveExperiment => "experiment.toml".to_owned(),
             Self::SaveFigure(kind) => format!("{kind}.svg"),
-            Self::ExportWeights => "weights.safetensors".to_owned(),
+            Self::ExportWeights(spelling) if spelling.is_folder() => spelling.name().to_owned(),
+            Self::ExportWeights(_) => "weights.safetensors".to_owned(),
         }
     }
 
-    /// Whether something is written to the path.
+    /// Whether a file is written to the path. In a folder nothing is replaced.
     fn writes(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::SaveExperiment
-                | Self::SaveFigure(_)
-                | Self::SavePage { .. }
-                | Self::SaveSheet
-                | Self::ExportWeights
-        )
+            | Self::SaveFigure(_)
+            | Self::SavePage { .. }
+            | Self::SaveSheet => true,
+            Self::ExportWeights(spelling) => !spelling.is_folder(),
+            Self::OpenRun | Self::OpenExperiment | Self::ChooseFile(_) | Self::OpenSheet => false,
+        }
     }
 
     /// Asks the system; blocks until a person has answered.
@@ -81,11 +85,12 @@ impl Purpose {
             Self::OpenExperiment => dialog.add_filter("Experiment", &["toml"]).pick_file(),
             Self::OpenSheet => dialog.add_filter("Figure sheet", &["toml"]).pick_file(),
             Self::ChooseFile(_) => dialog.pick_file(),
+            Self::ExportWeights(spelling) if spelling.is_folder() => dialog.pick_folder(),
             Self::SaveExperiment
             | Self::SaveFigure(_)
             | Self::SavePage { .. }
             | Self::SaveSheet
-            | Self::ExportWeights => dialog.save_file(),
+            | Self::ExportWeights(_) => dialog.save_file(),
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod rehearsal;
 pub mod run;
 mod shell;
 mod shot;
+mod spelling;
 pub mod state;
 mod stopwatch;
 mod studio;
@@ -137,6 +138,7 @@ pub struct App {
     desk: Desk,
     palette: Palette,
     keys_open: bool,
+    spelling: spelling::Choice,
     tour: Tour,
     dialogs: Dialogs,
     worker: Worker,
@@ -203,6 +205,7 @@ impl App {
             dock: Dock::default(),
             desk: Desk::new(),
             palette: Palette::default(),
+            spelling: spelling::Choice::default(),
             keys_open: false,
             tour: Tour::default(),
             dialogs: Dialogs::new(surroundings.system_dialogs),
@@ -377,7 +380,7 @@ impl App {
             Command::OpenRun => self.ask(Purpose::OpenRun),
             Command::OpenExperiment => self.ask(Purpose::OpenExperiment),
             Command::SaveExperiment => self.ask(Purpose::SaveExperiment),
-            Command::ExportWeights => self.ask(Purpose::ExportWeights),
+            Command::ExportWeights => self.spelling.open = true,
             Command::SaveFigure => self.save_figure_in_focus(),
             Command::ExportFigure if action::is_figure(&self.dock.focus) => {
                 self.export(&self.dock.focus.clone());
@@ -692,6 +695,9 @@ impl App {
         actions.extend(self.draw(ui));
         actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));
         palette::keys(&ctx, &mut self.keys_open);
+        if let Some(spelling) = self.spelling.ui(&ctx) {
+            self.ask(Purpose::ExportWeights(spelling));
+        }
         actions.extend(self.tour.ui(&ctx, &self.lab));
         self.desk.settings_window(&ctx);
         actions.extend(self.desk.menu.ui(&ctx));
@@ -712,6 +718,7 @@ impl App {
         let asks = self.palette.open
             || self.keys_open
             || self.shelf.is_asking()
+            || self.spelling.open
             || self.export.open
             || self.sheet.open;
         self.covered = asks || ctx.any_popup_open();

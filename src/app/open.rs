@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use safetensors::tensor::{Dtype, TensorView};
-
 use crate::export::files;
 use crate::export::gallery::Gallery;
 use crate::export::sheet::{PageSpec, PanelSpec, Sheet};
@@ -17,12 +15,13 @@ use crate::figure::file::{Format, render_all, save};
 use crate::figure::png;
 use crate::gpu::device::Adapter;
 use crate::record::error::{Error, Result};
+use crate::record::file::save_all;
 use crate::record::folder::Reader;
 use crate::record::folder::library::home;
 use crate::record::knobs;
 use crate::record::sweep::{Run, Sweep, is_sweep};
-use crate::record::weights::Weights;
 use crate::run::experiment::Experiment;
+use crate::run::interchange::{Spelling, files};
 
 use super::dialogs::Purpose;
 use super::run::{Opened, Origin};
@@ -272,7 +271,7 @@ impl App {
                 let text = self.sheet.doc.sheet.to_toml();
                 self.write(path, move || Ok(text.into_bytes()));
             }
-            Purpose::ExportWeights => self.export_weights(path),
+            Purpose::ExportWeights(spelling) => self.export_weights(spelling, path),
         }
     }
 
@@ -393,15 +392,27 @@ impl App {
         });
     }
 
-    fn export_weights(&mut self, path: PathBuf) {
+    fn export_weights(&mut self, spelling: Spelling, path: PathBuf) {
         let (step, weights, folder) = match self.lab.weights_in_view() {
             Ok(found) => found,
             Err(error) => return self.lab.trouble(error),
         };
-        self.write(path, move || match (weights, folder) {
-            (Some(weights), _) => safetensors_of(&weights),
-            (None, Some(folder)) => safetensors_of(&Reader::open(&folder)?.weights(step)?),
+        let Some(experiment) = self.lab.run().map(|run| run.experiment.clone()) else { return };
+        let read = move || match (weights, folder) {
+            (Some(weights), _) => Ok(weights),
+            (None, Some(folder)) => Reader::open(&folder)?.weights(step).map(Arc::new),
             (None, None) => Err(Error::usage("the weights of this step are not recorded")),
+        };
+        self.work("write weights", move || {
+            let written = read().and_then(|weights| {
+                let files = files(spelling, &experiment, &weights)?;
+                if let ([file], false) = (&files[..], spelling.is_folder()) {
+                    return save(&path, &file.bytes, true);
+                }
+                let files: Vec<_> = files.iter().map(|f| (f.name, &f.bytes[..])).collect();
+                save_all(&path, &files, false)
+            });
+            Outcome::Done(written.map(|()| format!("Saved {}", path.display())))
         });
     }
 
@@ -431,17 +442,4 @@ fn copied(doc: &Doc, wish: &Wish) -> Result<(Copied, &'static str)> {
             Ok((Copied::Image(image), "The figure is on the clipboard as an image"))
         }
     }
-}
-
-/// All tensors of a step as one safetensors file, under the names of this program.
-fn safetensors_of(weights: &Weights) -> Result<Vec<u8>> {
-    let wrong = |e: safetensors::SafeTensorError| Error::internal(format!("writing tensors: {e}"));
-    let mut views = Vec::new();
-    for tensor in &weights.tensors {
-        let bytes = bytemuck::cast_slice(&tensor.data);
-        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(wrong)?;
-        views.push((&*tensor.name, view));
-    }
-    let about = [("step".to_owned(), weights.step.to_string())].into();
-    safetensors::serialize(views, Some(about)).map_err(wrong)
 }

@@ -470,19 +470,21 @@ impl PanelMenu {
                 egui::Frame::menu(ui.style()).show(ui, |ui| {
                     ui.set_max_width(170.0);
                     egui::containers::menu::menu_style(ui.style_mut());
-                    ui.set_layout_justified();
                     ui.weak(super::dock::title(&kind));
-                    for (text, action) in [
+                    let choices = [
                         ("Export figure…", Action::Export(kind.clone())),
                         ("Add to figure sheet", Action::AddToSheet(kind.clone())),
                         ("Copy image", Action::Copy(kind.clone(), Wish::CopyImage)),
                         ("Copy SVG", Action::Copy(kind.clone(), Wish::CopySvg)),
                         ("Copy numbers", Action::Copy(kind.clone(), Wish::CopyCsv)),
-                    ] {
-                        if ui.button(text).clicked() {
-                            chosen = Some(action);
+                    ];
+                    ui.with_layout(egui::Layout::top_down_justified(egui::Align::Min), |ui| {
+                        for (text, action) in choices {
+                            if ui.button(text).clicked() {
+                                chosen = Some(action);
+                            }
                         }
-                    }
+                    });
                 });
             });
         let rect: Rect = area.response.rect;

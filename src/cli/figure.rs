@@ -13,10 +13,11 @@ use crate::export::run_at::Question;
 use crate::export::sheet::{PageSpec, PanelSpec, Sheet};
 use crate::export::{files, plate};
 use crate::figure::composite::Composite;
-use crate::figure::file::{Page, save};
+use crate::figure::file::Page;
 use crate::figure::grey;
 use crate::figure::provenance::Provenance;
 use crate::record::error::{Error, Result};
+use crate::record::file::{check_free, save};
 
 use super::run_at::{Asked, note, tell_taken};
 use super::train::interrupts;
@@ -336,7 +337,7 @@ impl Film {
         sheet.page.dpi = sheet.page.dpi.or(Some(150.0));
         let kind = Kind::of(&self.out);
         if kind != Kind::Folder {
-            crate::figure::file::free(&self.out, self.drawn.force)?;
+            check_free(&self.out, self.drawn.force)?;
         }
         let interrupts = interrupts()?;
         let bar = progress_bar("frames");

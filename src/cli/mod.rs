@@ -2,6 +2,7 @@
 
 mod bench;
 mod examine;
+mod export;
 mod figure;
 mod fit;
 mod gather;
@@ -103,6 +104,8 @@ enum Command {
     Figure(figure::Figure),
     /// Draw a panel at many steps, one after the other: GIF, animated PNG, or frames
     Film(figure::Film),
+    /// Write the weights or the metrics of a recorded run for other programs
+    Export(export::Export),
     /// Fit a reader to a recorded run: a linear probe, a tuned lens, or the erasure of a concept
     Fit(fit::Fit),
     /// Measure how fast this program is on this machine
@@ -152,6 +155,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::KnockOut(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
         Some(Command::Film(args)) => args.run(),
+        Some(Command::Export(args)) => args.run(),
         Some(Command::Fit(args)) => args.run(),
         Some(Command::Bench(args)) => args.run(),
         None => cli.window.run(),

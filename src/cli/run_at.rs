@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::export::run_at::{Question, RunAt};
-use crate::record::error::Result;
+use crate::record::error::{Error, Result};
+use crate::record::folder::Reader;
+use crate::record::weights::Weights;
 
 /// The words that say which weights, which sequence and what is changed.
 #[derive(Args)]
@@ -68,6 +70,21 @@ fn open(folder: &Path, question: &Question) -> Result<RunAt> {
         tell_taken(wanted, run.weights.step);
     }
     Ok(run)
+}
+
+/// The recorded weights nearest to a step, or the last ones. Another step than the one asked for is said.
+///
+/// # Errors
+/// When none are recorded, or they are damaged.
+pub fn weights_near(reader: &mut Reader, wanted: Option<u64>) -> Result<Weights> {
+    let nearest = reader.recording.nearest_recorded(wanted.unwrap_or(u64::MAX));
+    let step = nearest.ok_or_else(|| {
+        Error::input(format!("{} has no recorded weights yet", reader.folder.display()))
+    })?;
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != step) {
+        tell_taken(wanted, step);
+    }
+    reader.weights(step)
 }
 
 /// Says that another step was taken. Not among the answers, where a program may read them.

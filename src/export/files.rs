@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::figure::composite::Composite;
-use crate::figure::file::{Format, Page, free, render_all, save, tex};
+use crate::figure::file::{Format, Page, render_all, tex};
 use crate::record::error::{Error, Result};
+use crate::record::file::{check_free, save};
 
 /// A file and its bytes.
 pub type File = (PathBuf, Vec<u8>);
@@ -72,7 +73,7 @@ fn for_tex(path: &Path, drawing: &Composite, page: &Page) -> Result<Vec<File>> {
 /// # Errors
 /// When there is one and it may not be replaced.
 pub fn all_free(paths: &[PathBuf], replace: bool) -> Result<()> {
-    paths.iter().try_for_each(|path| free(path, replace))
+    paths.iter().try_for_each(|path| check_free(path, replace))
 }
 
 /// Writes files, each of them whole or not at all. One that holds these very bytes already is left as it is: a figure in a
@@ -88,7 +89,7 @@ pub fn write(files: &[File], replace: bool) -> Result<()> {
         _ => true,
     };
     let new: Vec<&File> = files.iter().filter(is_new).collect();
-    new.iter().try_for_each(|(path, _)| free(path, replace))?;
+    new.iter().try_for_each(|(path, _)| check_free(path, replace))?;
     new.iter().try_for_each(|(path, bytes)| save(path, bytes, replace))
 }
 

@@ -1,7 +1,5 @@
-//! A figure as a file: format and size as a person writes them, and bytes that land whole or not at all.
+//! A figure as a file: format and size as a person writes them.
 
-use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use super::composite::Composite;
@@ -11,6 +9,8 @@ use super::scene::Scene;
 use super::thin::thinned;
 use super::{Figure, grey, numbers, pdf, pgf, png, svg, table};
 use crate::record::error::{Error, Result};
+
+pub use crate::record::file::save;
 
 /// Millimetres in a point (1/72 inch).
 pub const MM_PER_POINT: f32 = 25.4 / 72.0;
@@ -152,51 +152,4 @@ pub fn render_all(drawing: &Composite, page: &Page, format: Format) -> Result<Ve
         Format::Npz => numbers::npz_of(drawing.figures(), &provenance.to_json()),
         Format::Json => Ok(provenance.to_pretty_json().into_bytes()),
     }
-}
-
-/// Refuses a place that is taken: by a file that may not be replaced, by a link (which would lead out of the folder), by a
-/// folder.
-///
-/// # Errors
-/// When it is taken.
-pub fn free(path: &Path, replace: bool) -> Result<()> {
-    let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
-    let why = if there.is_symlink() {
-        "is a link, and what it leads to is left as it is: remove the link, or choose another name"
-    } else if there.is_dir() {
-        "is a folder: give the name of a file in it"
-    } else if !replace {
-        "is there already and is left as it is: choose another name, or ask for it to be replaced (--force)"
-    } else {
-        return Ok(());
-    };
-    Err(Error::usage(format!("{} {why}", path.display())))
-}
-
-/// Writes a file beside its place and moves it there, so that no half of it is ever seen.
-///
-/// # Errors
-/// When there is such a file and it may not be replaced, or when the system refuses.
-pub fn save(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
-    free(path, replace)?;
-    let name = path.file_name().ok_or_else(|| {
-        Error::usage(format!("{} names no file: give the name of a file", path.display()))
-    })?;
-    let beside =
-        path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
-    let written = write_and_move(&beside, path, bytes);
-    if written.is_err() {
-        // Of the two errors the first is the one that matters.
-        let _ = fs::remove_file(&beside);
-    }
-    written.map_err(|e| e.context(format!("writing {}", path.display())))
-}
-
-fn write_and_move(beside: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = fs::File::create(beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(beside, path)?;
-    Ok(())
 }

@@ -12,6 +12,8 @@
 //! One head in each layer, no normalisation, no biases, logits of attention divided by √width. Only `W_K1`, `W_K2`,
 //! `W_O2` and `W_F` are trained (and embeddings and `W_U` if asked for).
 
+mod anatomy;
+
 use candle_core::Tensor;
 
 use crate::nn::activation::Activation;
@@ -23,7 +25,9 @@ use crate::nn::tap::{Tap, through};
 use crate::nn::tape::{Tape, Value};
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
+use crate::record::weights::Weights;
 
+use super::anatomy::Anatomy;
 use super::readout::{Readout, Writes};
 use super::{Architecture, Input, Layout, Model, Output};
 
@@ -76,6 +80,10 @@ impl Architecture for Birth {
 
     fn boxed(&self) -> Box<dyn Architecture> {
         Box::new(self.clone())
+    }
+
+    fn anatomy(&self, weights: &Weights, length: usize) -> Result<Anatomy> {
+        anatomy::anatomy(self, weights, length)
     }
 }
 

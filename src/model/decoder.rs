@@ -1,5 +1,7 @@
 //! The decoder: a plain pre-norm transformer, from two attention-only layers to the shapes of GPT-2 and Llama.
 
+mod anatomy;
+
 use candle_core::Tensor;
 
 use crate::nn::activation::{Activation, swiglu};
@@ -12,7 +14,9 @@ use crate::nn::tap::{Tap, through};
 use crate::nn::tape::{Tape, Value};
 use crate::record::error::{Error, Result};
 use crate::record::intervention::Point;
+use crate::record::weights::Weights;
 
+use super::anatomy::Anatomy;
 use super::readout::{Readout, Writes};
 use super::{Architecture, Input, Layout, Model, Output};
 
@@ -119,6 +123,10 @@ impl Architecture for Decoder {
 
     fn boxed(&self) -> Box<dyn Architecture> {
         Box::new(self.clone())
+    }
+
+    fn anatomy(&self, weights: &Weights, length: usize) -> Result<Anatomy> {
+        anatomy::anatomy(self, weights, length)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What learns: settings that build into a network.
 
+pub mod anatomy;
 pub mod birth;
 pub mod decoder;
 pub mod pass;
@@ -13,7 +14,9 @@ use crate::nn::tape::{Tape, Value};
 use crate::record::error::{Error, Result};
 use crate::record::knobs::Knobs;
 use crate::record::registry::Entry;
+use crate::record::weights::Weights;
 
+use anatomy::Anatomy;
 use readout::{Readout, Writes};
 
 /// All architectures.
@@ -31,6 +34,17 @@ pub trait Architecture: Knobs + Send + Sync {
     fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>>;
     /// A copy.
     fn boxed(&self) -> Box<dyn Architecture>;
+    /// A network of these settings and weights taken apart, for sequences of up to `length` tokens: what other
+    /// libraries' spellings are written from.
+    ///
+    /// # Errors
+    /// When the weights are those of another network, or this one cannot be said as attention and MLPs that add to a
+    /// residual stream.
+    fn anatomy(&self, _weights: &Weights, _length: usize) -> Result<Anatomy> {
+        Err(Error::usage(
+            "this model does not say what its matrices are to other libraries (Architecture::anatomy); its weights can be written under their own names",
+        ))
+    }
 }
 
 /// Shape of a network, for menus and probes.

@@ -11,6 +11,9 @@ use super::kernel::slice::{Floats, floats, tensor};
 /// Longest wavelength over 2π, of sinusoids and rotations alike (Vaswani et al. 2017; Su et al. 2021).
 const BASE: f64 = 10_000.0;
 
+/// The same for rotations, as other libraries are told.
+pub const ROTARY_BASE: u32 = 10_000;
+
 /// `[length, width]`, row-major: sine in the even columns, cosine in the odd ones, frequency
 /// `10000^(-2i/width)` in columns `2i` and `2i + 1` (Vaswani et al. 2017).
 pub fn sinusoidal(length: usize, width: usize) -> Vec<f32> {
@@ -64,6 +67,11 @@ impl Rotary {
         let (sine, cosine): (Vec<f32>, Vec<f32>) =
             angles.map(|a| (a.sin() as f32, a.cos() as f32)).unzip();
         Ok(Self { cosine: cosine.into(), sine: sine.into(), half })
+    }
+
+    /// Cosines and sines of all angles, `[length, dim / 2]` each, row-major.
+    pub fn tables(&self) -> (&[f32], &[f32]) {
+        (&self.cosine, &self.sine)
     }
 
     /// `x` is `[batch, pos, head · dim]` with the heads side by side, as `attend` reads queries and keys;

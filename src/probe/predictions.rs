@@ -12,10 +12,12 @@ use crate::record::intervention::Site;
 crate::knobs! {
     /// Arrays: `probability` `[pos, rank]` and `token` `[pos, rank]` (ids) of the likeliest next tokens, the
     /// likeliest first; `target` `[pos]` (id), `target_probability` `[pos]` and `loss` `[pos]` in nats, NaN
-    /// where a position has no target.
+    /// where a position has no target. With `logits` also `logits` `[pos, token]`, all of them.
     pub struct Predictions = "The likeliest next tokens, and the loss, at every position of the sequence in view." {
         /// Tokens per position.
         top: usize = 5, in 1..=100;
+        /// All logits as well.
+        logits: bool = false;
     }
 }
 
@@ -40,12 +42,21 @@ impl Probe for Predictions {
         let vocab = logits.dim(D::Minus1)?;
         let top = self.top.min(vocab);
         let mut found = Found::default();
+        let mut every = Vec::new();
         values(&logits, |all| {
+            if self.logits {
+                every.extend_from_slice(all);
+            }
             for (logits, &target) in all.chunks_exact(vocab).zip(&scene.batch.targets) {
                 found.push(logits, target, top);
             }
         })?;
-        Ok(Answer { arrays: found.arrays(top)?, ..Answer::default() })
+        let mut arrays = found.arrays(top)?;
+        if self.logits {
+            let shape = [every.len() / vocab, vocab];
+            arrays.push(Array::new("logits", &["pos", "token"], &shape, every)?);
+        }
+        Ok(Answer { arrays, ..Answer::default() })
     }
 }
 

@@ -27,6 +27,8 @@ use super::weights::{NamedTensor, Weights};
 use disk::{Append, read_text, refused, replace_bytes};
 use store::{Index, Store};
 
+pub use tensors::safetensors;
+
 /// Version of the layout of a run folder that this program writes, and the newest that it reads.
 pub const SCHEMA: u64 = 1;
 

@@ -209,6 +209,24 @@ pub fn curves(sweep: &Path) -> Result<Columns> {
     Ok(Columns(columns))
 }
 
+/// One row an evaluation of a run: `step`, every metric.
+///
+/// # Errors
+/// When it is no run folder, or is damaged.
+pub fn metrics(run: &Path) -> Result<Columns> {
+    let names = folder::about(run)?.columns;
+    let (mut steps, mut values) = (Vec::new(), vec![Vec::new(); names.len()]);
+    folder::rows(run, |row| {
+        steps.push(i64::try_from(row.step).ok());
+        for (column, values) in values.iter_mut().enumerate() {
+            values.push(row.values.get(column).copied().filter(|v| v.is_finite()));
+        }
+    })?;
+    let mut columns = vec![("step".to_owned(), Values::Whole(steps))];
+    columns.extend(names.into_iter().zip(values.into_iter().map(Values::Number)));
+    Ok(Columns(columns))
+}
+
 /// Whether two numbers of the runs go together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Relation {

@@ -4,6 +4,7 @@ pub mod examine;
 pub mod examiner;
 pub mod experiment;
 pub mod fit;
+pub mod interchange;
 pub mod job;
 mod measure;
 mod meters;

@@ -495,6 +495,55 @@ fn a_figure_is_saved_through_the_path_field() {
 }
 
 #[test]
+fn weights_are_exported_in_the_spelling_that_was_chosen_or_refused_in_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = TINY.replace("width = 16", "width = 16\nfinal_norm = false");
+    let mut harness = window_of(folder.path(), &experiment);
+    finished(&mut harness);
+    let export = |harness: &mut Harness<'_, App>, spelling: &str, path: &Path| {
+        harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::E);
+        harness.step();
+        harness.step();
+        press(harness, spelling);
+        let field = harness.get_by_role_and_label(Role::TextInput, "Path");
+        field.set_text_value_accesskit(&path.display().to_string());
+        harness.step();
+        press(harness, "OK");
+    };
+    let path = folder.path().join("own.safetensors");
+    export(&mut harness, "Plain tensors", &path);
+    until(&mut harness, "the file is there", |_| path.exists());
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(safetensors::SafeTensors::deserialize(&bytes).unwrap().tensor("embed").is_ok());
+    // These norm before the unembedding, if anywhere.
+    let path = folder.path().join("lens");
+    export(&mut harness, "TransformerLens 4", &path);
+    until(&mut harness, "it is refused", |app| !app.lab.troubles.is_empty());
+    let said = &harness.state().lab.troubles[0].message;
+    assert!(said.contains("model.final_norm"), "{said}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_folder_of_weights_is_written_from_the_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::E);
+    harness.step();
+    harness.step();
+    press(&mut harness, "Hugging Face GPT-2");
+    let path = folder.path().join("gpt2");
+    let field = harness.get_by_role_and_label(Role::TextInput, "Path");
+    field.set_text_value_accesskit(&path.display().to_string());
+    harness.step();
+    press(&mut harness, "OK");
+    until(&mut harness, "the folder is whole", |_| path.join("tokens.json").exists());
+    let config = std::fs::read_to_string(path.join("config.json")).unwrap();
+    assert!(config.contains("GPT2LMHeadModel"), "{config}");
+}
+
+#[test]
 fn the_palette_finds_an_action_by_a_few_letters_and_runs_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window(folder.path());

@@ -206,6 +206,74 @@ fn a_run_can_be_trained_examined_and_drawn() {
 }
 
 #[test]
+fn weights_and_metrics_are_exported_or_refused_and_nothing_is_replaced_unasked() {
+    let folder = tiny();
+    let at = folder.path();
+    done(at, &["train", "tiny.toml", "--out", "run"]);
+    done(at, &["export", "run", "--to", "transformer_lens", "--step", "20", "-o", "lens"]);
+    let config: serde_json::Value =
+        serde_json::from_slice(&fs::read(at.join("lens/config.json")).unwrap()).unwrap();
+    // The linear matrix of this network goes through ReLU twice.
+    assert_eq!((&config["d_mlp"], &config["act_fn"]), (&32.into(), &"relu".into()));
+    done(at, &["export", "run", "--to", "hooked", "-o", "hooked"]);
+    done(at, &["export", "run", "--to", "safetensors", "-o", "own.safetensors"]);
+    let own = fs::read(at.join("own.safetensors")).unwrap();
+    let own = safetensors::SafeTensors::deserialize(&own).unwrap();
+    assert_eq!(own.tensor("layer0.wk").unwrap().shape(), [16, 16]);
+
+    let refused = run(at, &["export", "run", "--to", "gpt2", "-o", "gpt2"]);
+    let why = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{why}");
+    assert!(why.contains("it has no norms") && why.contains("safetensors"), "{why}");
+    assert!(!at.join("gpt2").exists(), "what is refused leaves nothing");
+
+    done(at, &["export", "run", "--to", "csv", "-o", "metrics.csv"]);
+    let csv = fs::read_to_string(at.join("metrics.csv")).unwrap();
+    assert!(csv.starts_with("step,") && csv.lines().count() > 2, "{csv}");
+    done(at, &["export", "run", "--to", "parquet", "-o", "metrics.parquet"]);
+    assert!(fs::read(at.join("metrics.parquet")).unwrap().starts_with(b"PAR1"));
+    let mut command = program(at, &["export", "run", "--to", "tensorboard", "-o", "logs"]);
+    assert!(command.env("SOURCE_DATE_EPOCH", "1234").status().unwrap().success());
+    assert!(at.join("logs/events.out.tfevents.0000001234.mnemoscope").is_file());
+
+    for (kind, out) in
+        [("transformer_lens", "lens"), ("safetensors", "own.safetensors"), ("csv", "metrics.csv")]
+    {
+        let again = run(at, &["export", "run", "--to", kind, "-o", out]);
+        assert_eq!(again.status.code(), Some(2), "{kind} is replaced unasked");
+        done(at, &["export", "run", "--to", kind, "-o", out, "--force"]);
+    }
+    let wrong: [&[&str]; 2] =
+        [&["--to", "csv", "--step", "3", "-o", "x.csv"], &["--to", "csv", "--force", "-o", "lens"]];
+    for args in wrong {
+        let wrong = run(at, &[&["export", "run"], args].concat());
+        assert_eq!(wrong.status.code(), Some(2), "{args:?}");
+    }
+    let left = fs::read_dir(at).unwrap().chain(fs::read_dir(at.join("lens")).unwrap());
+    let left: Vec<_> = left.map(|e| e.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".tmp")), "{left:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_export_replaces_a_link_and_writes_nothing_through_it() {
+    let folder = tiny();
+    let at = folder.path();
+    done(at, &["train", "tiny.toml", "--out", "run", "--steps", "1"]);
+    fs::write(at.join("mine"), "mine").unwrap();
+    std::os::unix::fs::symlink("mine", at.join("link.csv")).unwrap();
+    std::os::unix::fs::symlink("nowhere", at.join("dangling.csv")).unwrap();
+    for link in ["link.csv", "dangling.csv"] {
+        let args = ["export", "run", "--to", "csv", "-o", link];
+        assert_eq!(run(at, &args).status.code(), Some(2), "{link} is there");
+        done(at, &[&args[..], &["--force"]].concat());
+        assert!(fs::read_to_string(at.join(link)).unwrap().starts_with("step,"));
+    }
+    assert_eq!(fs::read_to_string(at.join("mine")).unwrap(), "mine");
+    assert!(!at.join("nowhere").exists());
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     let folder = tiny();
     for (out, seed) in [("a", "1"), ("b", "1"), ("c", "2")] {

@@ -17,13 +17,13 @@ const VOCAB: u32 = 11;
 const LENGTH: usize = 70;
 
 /// A model of the registry with some of its settings changed.
-struct Variation {
-    name: String,
-    settings: Box<dyn Architecture>,
+pub struct Variation {
+    pub name: String,
+    pub settings: Box<dyn Architecture>,
 }
 
 impl Variation {
-    fn changed(&self, setting: &str, value: &Value) -> Self {
+    pub fn changed(&self, setting: &str, value: &Value) -> Self {
         let mut settings = self.settings.boxed();
         knobs::set(&mut *settings, "model.", setting, value).unwrap();
         Self { name: format!("{}, {setting} = {value}", self.name), settings }
@@ -45,7 +45,7 @@ impl Variation {
     }
 
     /// A network whose every trained number is far from where it starts, so that no gradient is zero by accident.
-    fn build(&self, length: usize) -> (Box<dyn Model>, Params) {
+    pub fn build(&self, length: usize) -> (Box<dyn Model>, Params) {
         let mut params = Params::new(3);
         let model = self.settings.build(VOCAB as usize, length, &mut params).unwrap();
         let mut weights = params.weights(0).unwrap();
@@ -64,7 +64,7 @@ fn usual_size(shape: &[usize]) -> f64 {
     1.0 / (shape[shape.len() - 1] as f64).sqrt()
 }
 
-fn defaults() -> Vec<Variation> {
+pub fn defaults() -> Vec<Variation> {
     let of = |entry: &mnemoscope::record::registry::Entry<dyn Architecture>| Variation {
         name: entry.name.to_owned(),
         settings: (entry.make)(),
@@ -73,7 +73,7 @@ fn defaults() -> Vec<Variation> {
 }
 
 /// Every model as it comes and with each of its choices and switches changed.
-fn variations() -> Vec<Variation> {
+pub fn variations() -> Vec<Variation> {
     let mut all = defaults();
     all.extend(defaults().iter().flat_map(Variation::neighbours));
     // Tables made of frozen embeddings stand in for a matrix product; trained ones may not.
@@ -84,11 +84,11 @@ fn variations() -> Vec<Variation> {
     all
 }
 
-fn ids(rows: usize, length: usize) -> Vec<u32> {
+pub fn ids(rows: usize, length: usize) -> Vec<u32> {
     (0..(rows * length) as u32).map(|i| (i * i + 5 * i + i / 7) % VOCAB).collect()
 }
 
-fn tokens(ids: &[u32], rows: usize) -> Tensor {
+pub fn tokens(ids: &[u32], rows: usize) -> Tensor {
     Tensor::from_slice(ids, (rows, ids.len() / rows), &Device::Cpu).unwrap()
 }
 
@@ -96,7 +96,7 @@ fn numbers(x: &Tensor) -> Vec<f32> {
     x.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-fn logits(model: &dyn Model, params: &Params, tokens: &Tensor) -> Vec<f32> {
+pub fn logits(model: &dyn Model, params: &Params, tokens: &Tensor) -> Vec<f32> {
     numbers(&model.forward(params, &Input::new(tokens), &mut Untapped).unwrap().logits)
 }
 

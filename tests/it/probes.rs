@@ -440,6 +440,17 @@ fn predictions_come_likeliest_first_and_without_a_target_there_is_no_loss() {
     }
     let all = stage.ask(&*with("predictions", &[("top", 100)]));
     assert_eq!(array(&all, "token").shape, [LEN, VOCAB], "no more than there are");
+    assert!(answer.arrays.iter().all(|a| a.name != "logits"), "only where they are asked for");
+    let mut every = probe("predictions");
+    knobs::set(&mut *every, "", "logits", &true.into()).unwrap();
+    let every = stage.ask(&*every);
+    assert_eq!(array(&every, "logits").shape, [LEN, VOCAB]);
+    for i in 0..LEN {
+        let given = array(&every, "logits").data[i * VOCAB..][..VOCAB].iter();
+        for (given, own) in given.zip(logits_at(&stage, i)) {
+            assert_near(f64::from(*given), own, "logit");
+        }
+    }
 }
 
 // ── attention ────────────────────────────────────────────────────────────────────────────────────────

@@ -391,7 +391,7 @@ impl Store {
             }
         }
         let mut out = BufWriter::new(file);
-        out.write_all(&tensors::header(&places, None)).map_err(io)?;
+        out.write_all(&tensors::header(&places, &[])).map_err(io)?;
         let mut open: Option<(Arc<PathBuf>, File)> = None;
         for (found, from, length) in sources {
             let mut input = match open.take() {

@@ -42,10 +42,11 @@ pub(super) struct Contents {
 const NOTE: &str = "mnemoscope";
 
 /// The first part of a file of tensors, everything before the numbers.
-pub(super) fn header(places: &[Place], note: Option<&str>) -> Vec<u8> {
+pub(super) fn header(places: &[Place], metadata: &[(&str, &str)]) -> Vec<u8> {
     let mut map = Map::new();
-    if let Some(note) = note {
-        map.insert("__metadata__".to_owned(), json!({ NOTE: note }));
+    if !metadata.is_empty() {
+        let said = metadata.iter().map(|(key, value)| ((*key).to_owned(), json!(value)));
+        map.insert("__metadata__".to_owned(), Value::Object(said.collect()));
     }
     for place in places {
         let entry =
@@ -65,13 +66,27 @@ pub(super) fn encode<'a>(
     tensors: impl IntoIterator<Item = (String, &'a NamedTensor)>,
     note: Option<&str>,
 ) -> Vec<u8> {
+    let note = note.map(|note| (NOTE, note));
+    written(tensors, note.as_slice())
+}
+
+/// Tensors as a file of the safetensors format, in their order; `metadata` is what the file says of itself. The same
+/// tensors give the same bytes.
+pub fn safetensors(tensors: &[NamedTensor], metadata: &[(&str, &str)]) -> Vec<u8> {
+    written(tensors.iter().map(|t| (t.name.to_string(), t)), metadata)
+}
+
+fn written<'a>(
+    tensors: impl IntoIterator<Item = (String, &'a NamedTensor)>,
+    metadata: &[(&str, &str)],
+) -> Vec<u8> {
     let (mut places, mut data) = (Vec::new(), Vec::new());
     for (name, tensor) in tensors {
         let from = data.len() as u64;
         data.extend(tensor.data.iter().flat_map(|x| x.to_le_bytes()));
         places.push(Place { name, shape: tensor.shape.clone(), from, to: data.len() as u64 });
     }
-    let mut bytes = header(&places, note);
+    let mut bytes = header(&places, metadata);
     bytes.append(&mut data);
     bytes
 }

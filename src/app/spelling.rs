@@ -1,0 +1,39 @@
+//! "Export weights…": which spelling, asked before the path.
+
+use egui::{Context, Id, Modal, RichText};
+
+use crate::run::interchange::Spelling;
+
+/// The list of spellings, while it is open.
+#[derive(Default)]
+pub struct Choice {
+    pub open: bool,
+}
+
+impl Choice {
+    /// The spelling that was chosen, if one was.
+    pub fn ui(&mut self, ctx: &Context) -> Option<Spelling> {
+        if !self.open {
+            return None;
+        }
+        let mut chosen = None;
+        let mut closed = false;
+        let modal = Modal::new(Id::unique("export weights")).show(ctx, |ui| {
+            ui.set_width(460.0);
+            ui.heading("Export weights for");
+            for spelling in Spelling::ALL {
+                let button = egui::Button::new(spelling.title());
+                if ui.add_sized([ui.available_width(), 26.0], button).clicked() {
+                    chosen = Some(*spelling);
+                }
+                ui.add(egui::Label::new(RichText::new(spelling.about()).weak()).wrap());
+                ui.add_space(4.0);
+            }
+            closed = ui.button("Cancel").clicked();
+        });
+        if chosen.is_some() || closed || modal.should_close() {
+            self.open = false;
+        }
+        chosen
+    }
+}

@@ -1,0 +1,68 @@
+//! Files that land whole or not at all, and never over another one unasked.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use super::error::{Error, Result};
+
+/// Writes a file beside its place and moves it there, so that no half of it is ever seen.
+///
+/// # Errors
+/// When the place is taken ([`check_free`]), or when the system refuses.
+pub fn save(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
+    check_free(path, replace)?;
+    let name = path.file_name().ok_or_else(|| {
+        Error::usage(format!("{} names no file: give the name of a file", path.display()))
+    })?;
+    let beside =
+        path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
+    let written = write_and_move(&beside, path, bytes);
+    if written.is_err() {
+        // Of the two errors the first is the one that matters.
+        let _ = fs::remove_file(&beside);
+    }
+    written.map_err(|e| e.context(format!("writing {}", path.display())))
+}
+
+/// Writes files into a folder, which is made where there is none. None is written when one of them is there already.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_all(folder: &Path, files: &[(&str, &[u8])], replace: bool) -> Result<()> {
+    for (name, _) in files {
+        check_free(&folder.join(name), replace)?;
+    }
+    fs::create_dir_all(folder)
+        .map_err(|e| Error::from(e).context(format!("making the folder {}", folder.display())))?;
+    files.iter().try_for_each(|(name, bytes)| save(&folder.join(name), bytes, replace))
+}
+
+/// Refuses a place that is taken: by a file that may not be replaced, by a link (which would lead elsewhere), by a folder.
+///
+/// # Errors
+/// When it is taken.
+pub fn check_free(path: &Path, replace: bool) -> Result<()> {
+    let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
+    let why = if there.is_symlink() {
+        "is a link, and what it leads to is left as it is: remove the link, or choose another name"
+    } else if there.is_dir() {
+        "is a folder: give the name of a file in it"
+    } else if !replace {
+        "is there already and is left as it is: choose another name, or ask for it to be replaced (--force)"
+    } else {
+        return Ok(());
+    };
+    Err(Error::usage(format!("{} {why}", path.display())))
+}
+
+fn write_and_move(beside: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    // One that a program of this number left behind; a new one is never opened through a link.
+    let _ = fs::remove_file(beside);
+    let mut file = fs::File::create_new(beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(beside, path)?;
+    Ok(())
+}
