@@ -169,7 +169,7 @@ impl Studio {
         ui.horizontal_top(|ui| {
             ui.vertical(|ui| {
                 ui.set_width(300.0);
-                ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+                ScrollArea::vertical().id_salt("controls").auto_shrink([false, false]).show(ui, |ui| {
                     if self.is_sheet {
                         wish = wish.take().or(self.sheet_controls(ui));
                         ui.separator();
@@ -350,7 +350,7 @@ impl Studio {
             Zoom::True => 1.0,
             Zoom::Fit => (room.x / size.x).min(room.y / size.y).clamp(0.05, 4.0),
         };
-        ScrollArea::both().auto_shrink([false, false]).show(ui, |ui| {
+        ScrollArea::both().id_salt("page").auto_shrink([false, false]).show(ui, |ui| {
             let (rect, _) = ui.allocate_exact_size(size * scale, egui::Sense::hover());
             let paper = scene.items.first().and_then(|item| match item {
                 crate::figure::scene::Item::Rect { fill, .. } => *fill,

@@ -501,7 +501,7 @@ fn weights_are_exported_in_the_spelling_that_was_chosen_or_refused_in_a_sentence
     let mut harness = window_of(folder.path(), &experiment);
     finished(&mut harness);
     let export = |harness: &mut Harness<'_, App>, spelling: &str, path: &Path| {
-        harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::E);
+        harness.key_press_modifiers(egui::Modifiers::COMMAND.plus(egui::Modifiers::SHIFT), egui::Key::E);
         harness.step();
         harness.step();
         press(harness, spelling);
@@ -529,7 +529,7 @@ fn a_folder_of_weights_is_written_from_the_window() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window(folder.path());
     finished(&mut harness);
-    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::E);
+    harness.key_press_modifiers(egui::Modifiers::COMMAND.plus(egui::Modifiers::SHIFT), egui::Key::E);
     harness.step();
     harness.step();
     press(&mut harness, "Hugging Face GPT-2");

@@ -570,9 +570,12 @@ fn a_figure_is_never_written_through_a_link() {
     fs::write(&outside, "mine").unwrap();
     let link = inside.join("f.csv");
     std::os::unix::fs::symlink(&outside, &link).unwrap();
-    let message = files::write(&[(link, b"theirs".to_vec())], true).unwrap_err().message;
-    assert!(message.contains("is a link"), "{message}");
+    let made = [(link.clone(), b"theirs".to_vec())];
+    let message = files::write(&made, false).unwrap_err().message;
+    assert!(message.contains("is there already"), "{message}");
+    files::write(&made, true).unwrap();
     assert_eq!(fs::read_to_string(&outside).unwrap(), "mine");
+    assert!(fs::symlink_metadata(&link).unwrap().is_file(), "the link itself was replaced");
 }
 
 #[test]
