@@ -5,6 +5,7 @@ pub mod attribution;
 pub mod causal;
 pub mod chains;
 pub mod effect;
+pub mod fit;
 pub mod gates;
 pub mod gating;
 pub mod heads;

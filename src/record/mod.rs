@@ -14,6 +14,7 @@ pub mod gather;
 pub mod geometry;
 pub mod intervention;
 pub mod knobs;
+pub mod label;
 pub mod pair;
 pub mod pattern;
 pub mod question;

@@ -4,7 +4,6 @@ pub mod arrays;
 pub mod examine;
 pub mod examiner;
 pub mod experiment;
-pub mod fit;
 pub mod job;
 mod measure;
 mod meters;

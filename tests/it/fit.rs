@@ -8,19 +8,23 @@ use candle_core::{Device, Tensor};
 use mnemoscope::nn::kernel::pool::Pool;
 use mnemoscope::nn::params::{Init, draw};
 use mnemoscope::nn::tap::Tap;
-use mnemoscope::record::batch::NO_TARGET;
+use mnemoscope::probe::fit::data::{Dataset, Label, Labels, Positions, Wanted, gather, parse_site};
+use mnemoscope::probe::fit::erasure::{Eraser, Erasing, RIDGE, cross_covariance, leace};
+use mnemoscope::probe::fit::hidden::{self, Units};
+use mnemoscope::probe::fit::linear::{
+    Fitted, Fitting, Linear, Score, constant_score, fit, fit_shuffled,
+};
+use mnemoscope::probe::fit::{Kind, Outcome, Progress, Read, Reader, Settings, lens, run};
+use mnemoscope::record::batch::{Batch, NO_TARGET, Row};
 use mnemoscope::record::folder::readers::{self, KeptReader};
-use mnemoscope::record::intervention::{Point, Site};
+use mnemoscope::record::intervention::{Intervention, Point, Site};
 use mnemoscope::record::weights::Weights;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
-use mnemoscope::run::fit::data::{Dataset, Label, Labels, Positions, Wanted, gather, parse_site};
-use mnemoscope::run::fit::erasure::{Eraser, Erasing, RIDGE, cross_covariance, leace};
-use mnemoscope::run::fit::linear::{
-    Fitted, Fitting, Linear, Score, constant_score, fit, fit_shuffled,
-};
-use mnemoscope::run::fit::{Kind, Progress, Reader, Settings, lens, run};
 use mnemoscope::run::trainer::Trainer;
+use mnemoscope::task::reference_back::ReferenceBack;
+use mnemoscope::task::tree_path::TreePath;
+use mnemoscope::task::{Task, held_out_seed};
 
 use super::tiny::with;
 
@@ -302,6 +306,7 @@ fn wanted<'a>(
         positions,
         label,
         logits: false,
+        edits: &[],
         seed: 9,
         first: 5,
         examples: 40,
@@ -327,7 +332,7 @@ fn examples_are_the_vectors_of_the_chosen_positions_with_their_labels() {
         ("trigger", "seen"),
     ] {
         let positions = Positions::parse(at, source.roles()).unwrap();
-        let label: Label = label.parse().unwrap();
+        let label = Label::parse(label, source.label_kinds()).unwrap();
         let asked = wanted(&positions, label, &nothing);
         let found = gather(subject, pool, &asked, "", &mut go_on).unwrap().unwrap();
         let data = found.dataset(0).unwrap();
@@ -350,7 +355,7 @@ fn examples_are_the_vectors_of_the_chosen_positions_with_their_labels() {
                         .and_then(|i: usize| row.tokens.get(i).copied()),
                     Label::Target => Some(row.targets[p]).filter(|t| *t != NO_TARGET),
                     Label::Position => Some(p as u32),
-                    Label::Seen => Some(0),
+                    _ => Some(0),
                 };
                 let (true, Some(class)) = (chosen, class) else { continue };
                 match &data.labels {
@@ -397,7 +402,8 @@ fn what_is_asked_of_a_network_in_vain_is_said() {
     let mut instrument = Instrument::new(&experiment).unwrap();
     let (subject, pool) = instrument.subject(&weights).unwrap();
     let nothing = BTreeSet::new();
-    let asked = wanted(&Positions::At(0), Label::Token(-1), &nothing);
+    let first = Positions::parse("0", &[]).unwrap();
+    let asked = wanted(&first, Label::Token(-1), &nothing);
     let said = gather(subject, pool, &asked, "", &mut go_on).unwrap_err().message;
     assert!(said.contains("\"0\"") && said.contains("token-1"), "{said}");
     let nowhere = [Site { layer: 0, point: Point::MlpOut }];
@@ -406,7 +412,7 @@ fn what_is_asked_of_a_network_in_vain_is_said() {
     assert!(said.contains("layer0.mlp_out"), "{said}");
     assert!(parse_site("layer2.resid_mid", 2).unwrap_err().message.contains("0 to 1"));
     assert!(parse_site("layer0.pattern", 2).unwrap_err().message.contains("no such point"));
-    assert!("tokn".parse::<Label>().unwrap_err().message.contains("token-1"));
+    assert!(Label::parse("tokn", &[]).unwrap_err().message.contains("token-1"));
     let said = Positions::parse("triger", &["trigger"]).unwrap_err().message;
     assert!(said.contains("Did you mean trigger"), "{said}");
 }
@@ -453,14 +459,30 @@ fn a_tuned_lens_reads_no_boundary_worse_than_the_unembedding_does() {
 fn settings(kind: Kind) -> Settings {
     Settings {
         kind,
-        site: Site { layer: 0, point: Point::ResidMid },
         positions: Positions::All,
         label: Label::Token(-1),
+        under: Vec::new(),
         seed: 4,
         train: 400,
         test: 200,
+        hidden: 12,
         fitting: Fitting { bias: kind != Kind::TunedLens, ..Fitting::default() },
     }
+}
+
+const MID: Site = Site { layer: 0, point: Point::ResidMid };
+
+fn run_of(
+    experiment: &Experiment,
+    weights: &Weights,
+    settings: &Settings,
+    site: Site,
+    kept: Option<Reader>,
+) -> mnemoscope::record::error::Result<Outcome> {
+    let mut instrument = Instrument::new(experiment).unwrap();
+    let (subject, pool) = instrument.subject(weights).unwrap();
+    let read = Read { subject, pool, step: weights.step };
+    run(read, settings, site, kept, &mut go_on).map(Option::unwrap)
 }
 
 #[test]
@@ -468,10 +490,8 @@ fn the_same_seed_fits_the_same_reader_and_its_numbers_are_enough_to_judge_it_aga
     let (experiment, weights) = birth();
     for kind in Kind::ALL {
         let settings = settings(*kind);
-        let once = |kept: Option<Reader>| {
-            let mut instrument = Instrument::new(&experiment).unwrap();
-            run(&mut instrument, &weights, &settings, kept, &mut go_on).unwrap().unwrap()
-        };
+        let once =
+            |kept: Option<Reader>| run_of(&experiment, &weights, &settings, MID, kept).unwrap();
         let (first, second) = (once(None), once(None));
         assert_eq!(first.reader, second.reader);
         assert_eq!(first.about, second.about);
@@ -479,7 +499,7 @@ fn the_same_seed_fits_the_same_reader_and_its_numbers_are_enough_to_judge_it_aga
         assert_eq!(back, first.reader);
         let judged = once(Some(back));
         let part = match kind {
-            Kind::LinearProbe => "/report/test",
+            Kind::LinearProbe | Kind::MlpProbe => "/report/test",
             Kind::TunedLens => "/report/boundaries/1/test",
             Kind::Leace => "/report/network/after",
         };
@@ -494,13 +514,9 @@ fn the_same_seed_fits_the_same_reader_and_its_numbers_are_enough_to_judge_it_aga
 #[test]
 fn erasing_what_the_network_works_with_is_measured_in_its_answers() {
     let (experiment, weights) = birth();
-    let mut instrument = Instrument::new(&experiment).unwrap();
-    let settings = Settings {
-        site: Site { layer: 1, point: Point::ResidPost },
-        label: Label::Token(0),
-        ..settings(Kind::Leace)
-    };
-    let found = run(&mut instrument, &weights, &settings, None, &mut go_on).unwrap().unwrap();
+    let settings = Settings { label: Label::Token(0), ..settings(Kind::Leace) };
+    let site = Site { layer: 1, point: Point::ResidPost };
+    let found = run_of(&experiment, &weights, &settings, site, None).unwrap();
     let number = |place: &str| found.about.pointer(place).and_then(|v| v.as_f64()).unwrap();
     let before = number("/report/probe_before/train/accuracy");
     let after = number("/report/probe_after/test/accuracy");
@@ -510,8 +526,8 @@ fn erasing_what_the_network_works_with_is_measured_in_its_answers() {
     let (with, without) =
         (number("/report/network/before/all/loss"), number("/report/network/after/all/loss"));
     assert!((with - without).abs() > 1e-3, "{with} {without}");
-    let by_head = Settings { site: Site { layer: 1, point: Point::Z }, ..settings };
-    let said = run(&mut instrument, &weights, &by_head, None, &mut go_on).unwrap_err().message;
+    let by_head = Site { layer: 1, point: Point::Z };
+    let said = run_of(&experiment, &weights, &settings, by_head, None).unwrap_err().message;
     assert!(said.contains("by head"), "{said}");
 }
 
@@ -549,6 +565,287 @@ fn examples_come_in_the_same_order_from_any_number_of_threads() {
         gather(subject, &pool, &asked, "", &mut go_on).unwrap().unwrap().dataset(0).unwrap()
     };
     assert_eq!(with(1), with(3));
+}
+
+/// Exclusive or of two signs, in three dimensions of which one is noise.
+fn exclusive_or(examples: usize, seed: u64) -> Dataset {
+    let x = draw(seed, "exclusive or", examples * 3, Init::Normal(1.0));
+    let of = x.chunks(3).map(|x| u32::from((x[0] > 0.0) != (x[1] > 0.0))).collect();
+    Dataset::new(3, x, Labels::One { count: 2, of }).unwrap()
+}
+
+#[test]
+fn a_hidden_layer_tells_what_no_linear_map_does_and_shuffled_labels_tell_nothing() {
+    let (train, test) = (exclusive_or(600, 1), exclusive_or(300, 2));
+    let fitting = Fitting { decay: 1e-4, rounds: 300, ..Fitting::default() };
+    let linear = fitted(&train, fitting).reader.score(&test).unwrap();
+    let units = Units { count: 12, seed: 5 };
+    let once =
+        |data: &Dataset| hidden::fit(data, units, fitting, "fitting", &mut go_on).unwrap().unwrap();
+    let found = once(&train);
+    let score = found.reader.score(&test).unwrap();
+    assert!(linear.accuracy < 0.65 && score.accuracy > 0.9, "{linear:?} {score:?}");
+    assert_eq!(once(&train).reader, found.reader, "the same seed gives the same reader");
+    let dealt = hidden::fit_shuffled(&train, units, fitting, "", &mut go_on).unwrap().unwrap();
+    let dealt = dealt.reader.score(&test).unwrap();
+    assert!((dealt.accuracy - 0.5).abs() < 0.12, "{dealt:?}");
+    let stop = &mut |_: Progress<'_>| false;
+    assert!(hidden::fit(&train, units, fitting, "", stop).unwrap().is_none());
+}
+
+#[test]
+fn a_hidden_layer_fits_many_labels_at_least_as_well_as_a_linear_map() {
+    let x = draw(3, "signs", 400 * 2, Init::Normal(1.0));
+    let of = x.chunks(2).flat_map(|x| [x[0] > 0.3, x[0] + x[1] > 0.0, x[1] * x[0] > 0.0]).collect();
+    let data = Dataset::new(2, x.clone(), Labels::Many { count: 3, of }).unwrap();
+    let fitting = Fitting { decay: 1e-5, rounds: 400, ..Fitting::default() };
+    let linear = fitted(&data, fitting).reader.score(&data).unwrap();
+    let units = Units { count: 16, seed: 1 };
+    let found = hidden::fit(&data, units, fitting, "", &mut go_on).unwrap().unwrap();
+    let score = found.reader.score(&data).unwrap();
+    assert!(score.loss < linear.loss && score.micro_f1 > linear.micro_f1, "{score:?} {linear:?}");
+    assert!(score.accuracy > 0.9, "{score:?}");
+}
+
+// ── labels of tasks ──────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn labels_of_every_task_are_classes_of_positions() {
+    for entry in mnemoscope::task::ALL {
+        let Ok(source) = (entry.make)().open() else { continue };
+        for kind in source.label_kinds() {
+            let classes = source.label_classes(kind.name);
+            let mut told = 0;
+            for index in 0..40 {
+                let row = source.sequence(held_out_seed(0), index);
+                let labels = source.labels(kind.name, &row);
+                assert_eq!(labels.len(), row.len(), "{} {}", entry.name, kind.name);
+                for label in labels.into_iter().flatten() {
+                    assert!(label.iter().all(|class| *class < classes), "{}", kind.name);
+                    assert!(kind.many || label.len() == 1, "{}", kind.name);
+                    told += 1;
+                }
+            }
+            assert!(told > 0 && kind.about.ends_with('.'), "{} {}", entry.name, kind.name);
+            let parsed = Label::parse(kind.name, source.label_kinds()).unwrap();
+            assert_eq!((parsed, parsed.to_string()), (Label::OfTask(*kind), kind.name.to_owned()));
+        }
+        let row = source.sequence(held_out_seed(0), 0);
+        let none = source.labels("no such label", &row);
+        assert!(none.iter().all(Option::is_none), "{}", entry.name);
+    }
+}
+
+#[test]
+fn labels_of_a_tree_say_its_edges_children_and_leaves_where_they_are_known() {
+    let source = TreePath { nodes: 6, ..TreePath::default() }.open().unwrap();
+    let text = "3>1,3>4,0>3,0>2,2>5|1:0>3>1,,";
+    let mut tokens = source.vocab().encode(text).unwrap();
+    tokens.truncate(source.length());
+    let row = source.label(&tokens, &Row::default());
+    let at = |kind: &str, position: usize| source.labels(kind, &row)[position].clone();
+    for position in [0, 1] {
+        assert_eq!(at("edge_source", position), Some(vec![3]));
+        assert_eq!(at("edge_target", position), Some(vec![1]));
+    }
+    assert_eq!(at("edge_source", 2), None, "a comma is no edge");
+    // 15 is the goal, 16 the colon, 17 the root, 18 and 19 the path.
+    assert_eq!(
+        (at("goal", 14), at("goal", 15), at("goal", 19)),
+        (None, Some(vec![1]), Some(vec![1]))
+    );
+    assert_eq!((at("next_step", 17), at("next_step", 18)), (Some(vec![3]), Some(vec![1])));
+    assert_eq!((at("next_step", 16), at("next_step", 19)), (None, None));
+    assert_eq!(at("children", 17), Some(vec![2, 3]));
+    assert_eq!((at("children", 18), at("children", 19)), (Some(vec![1, 4]), Some(vec![])));
+    assert_eq!(
+        (at("inner_children", 17), at("inner_children", 18)),
+        (Some(vec![2, 3]), Some(vec![]))
+    );
+    assert_eq!(at("path_nodes", 15), Some(vec![0, 3, 1]));
+    assert_eq!((at("leaves", 14), at("leaves", 16)), (None, Some(vec![1, 4, 5])));
+    // A wrong step has no node of the path, and nothing after it has.
+    let mut wrong = tokens.clone();
+    wrong[18] = source.vocab().encode(">2").unwrap()[0];
+    let row = source.label(&wrong, &Row::default());
+    let children = source.labels("children", &row);
+    assert!(children[17].is_some() && children[18..].iter().all(Option::is_none));
+    assert!(source.labels("goal", &source.label(&tokens[..9], &Row::default())).is_empty());
+}
+
+#[test]
+fn labels_of_memory_are_the_contents_of_registers() {
+    let source = ReferenceBack::default().open().unwrap();
+    let registers = source.label_kinds().len() - 1;
+    let row = source.sequence(held_out_seed(3), 1);
+    let tuples = source.tuples(&row).unwrap();
+    for register in 0..registers {
+        let labels = source.labels(&format!("held_{register}"), &row);
+        // Followed anew: what was stored last.
+        let mut held = None;
+        for tuple in &tuples.list {
+            if tuple.store == Some(true) && tuple.register == register {
+                held = Some(vec![tuple.symbol]);
+            }
+            assert_eq!(labels[tuple.symbol_at], held, "register {register}");
+        }
+        assert_eq!(labels.iter().flatten().count(), {
+            let from =
+                tuples.list.iter().position(|t| t.store == Some(true) && t.register == register);
+            from.map_or(0, |from| tuples.list.len() - from)
+        });
+    }
+    let compared = source.labels("compared", &row);
+    for tuple in &tuples.list {
+        let same = compared[tuple.symbol_at] == Some(vec![tuple.symbol]);
+        assert_eq!(same, tuple.same);
+    }
+}
+
+// ── trees ────────────────────────────────────────────────────────────────────────────────────────────
+
+fn trees() -> (Experiment, Weights) {
+    let mut experiment = Experiment::of("tiny", "tree_path", "decoder").unwrap();
+    experiment
+        .set_texts([
+            "task.nodes=8",
+            "model.layers=3",
+            "model.heads=1",
+            "model.width=32",
+            "model.mlp=none",
+            "train.threads=2",
+        ])
+        .unwrap();
+    let weights = Trainer::new(&experiment).unwrap().weights().unwrap();
+    (experiment, weights)
+}
+
+/// Before any attention a position is a function of its own token and number.
+#[test]
+fn before_attention_the_lower_end_of_an_edge_knows_its_own_node_and_not_the_upper_one() {
+    let (experiment, weights) = trees();
+    let source = experiment.task.open().unwrap();
+    let site = Site { layer: 0, point: Point::ResidPre };
+    let accuracy = |kind: Kind, label: &str, half: &str| {
+        let settings = Settings {
+            positions: Positions::parse("target", source.roles()).unwrap(),
+            label: Label::parse(label, source.label_kinds()).unwrap(),
+            train: 1500,
+            test: 700,
+            fitting: Fitting { decay: 1e-3, ..Fitting::default() },
+            ..settings(kind)
+        };
+        let found = run_of(&experiment, &weights, &settings, site, None).unwrap();
+        found.about.pointer(&format!("/report/{half}/accuracy")).unwrap().as_f64().unwrap()
+    };
+    for kind in [Kind::LinearProbe, Kind::MlpProbe] {
+        let (own, above) =
+            (accuracy(kind, "edge_target", "test"), accuracy(kind, "edge_source", "test"));
+        let dealt = accuracy(kind, "edge_target", "shuffled_labels_test");
+        assert!(own > 0.99 && above < 0.35 && dealt < 0.3, "{kind:?}: {own} {above} {dealt}");
+    }
+}
+
+#[test]
+fn the_label_of_a_sub_path_is_what_attention_climbs() {
+    let (experiment, weights) = trees();
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let source = instrument.source().clone();
+    let (subject, pool) = instrument.subject(&weights).unwrap();
+    let nothing = BTreeSet::new();
+    let asked = wanted(&Positions::All, Label::SubPath, &nothing);
+    let found = gather(subject, pool, &Wanted { examples: 60, ..asked }, "", &mut go_on);
+    let found = found.unwrap().unwrap();
+    let Labels::Many { count: 8, of } = &found.labels else { panic!("nodes, many at once") };
+    let (mut expected, mut index) = (Vec::new(), 5);
+    while expected.len() < of.len() {
+        let row = source.sequence(9, index);
+        index += 1;
+        let tree = source.tree(&row).unwrap();
+        let batch = Batch::from_rows(std::slice::from_ref(&row));
+        let sites = [0, 1].map(|layer| Site { layer, point: Point::Pattern });
+        let (_, seen) = mnemoscope::model::pass::forward(
+            subject.model,
+            subject.params,
+            &batch,
+            &[],
+            &sites,
+            false,
+        )
+        .unwrap();
+        let most = |layer: usize, at: usize| {
+            let weights: Vec<f32> = seen[&sites[layer]]
+                .get(0)
+                .unwrap()
+                .get(0)
+                .unwrap()
+                .get(at)
+                .unwrap()
+                .to_vec1()
+                .unwrap();
+            let registers = tree.script().registers();
+            let open =
+                |key: usize| !(registers.contains(&at) && registers.contains(&key) && key < at);
+            let keys = (0..=at).filter(|key| open(*key));
+            keys.max_by(|a, b| weights[*a].total_cmp(&weights[*b]).then(b.cmp(a))).unwrap()
+        };
+        for at in 0..row.len() {
+            let (first, second) = (most(0, at), most(1, at));
+            let below = tree.edges.iter().find(|e| e.target == first).map(|e| e.child);
+            let below =
+                below.or_else(|| tree.edges.iter().find(|e| e.source == first).map(|e| e.parent));
+            let below = below.or((first == tree.script().goal()).then_some(tree.goal));
+            let above = tree.edges.iter().find(|e| e.target == second).map(|e| e.parent);
+            let (Some(below), Some(above)) = (below, above) else { continue };
+            if below == tree.root || above == tree.root || tree.parent(below) != Some(above) {
+                continue;
+            }
+            expected.extend((0..8).map(|node| node == below || node == above));
+        }
+    }
+    assert!(of.len() > 10 * 8, "some climb: {}", of.len());
+    assert_eq!(of[..], expected[..of.len()]);
+}
+
+#[test]
+fn what_changes_the_forward_pass_changes_what_is_read_there() {
+    let (experiment, weights) = birth();
+    let what: Intervention = "zero layer0.attn_out".parse().unwrap();
+    let read = |site: Site, under: Vec<Intervention>| {
+        let settings = Settings { under, ..settings(Kind::LinearProbe) };
+        run_of(&experiment, &weights, &settings, site, None).unwrap()
+    };
+    // Without what attention writes, the stream after it is the one before it.
+    let before = read(Site { layer: 0, point: Point::ResidPre }, Vec::new());
+    let (whole, cut) = (read(MID, Vec::new()), read(MID, vec![what]));
+    assert_eq!(cut.reader, before.reader);
+    assert_ne!(cut.reader, whole.reader);
+    assert_eq!(cut.about["report"]["test"], before.about["report"]["test"]);
+    assert_eq!(cut.about["under"], serde_json::json!(["zero layer0.attn_out"]));
+    assert!(whole.about["under"].is_null());
+}
+
+#[test]
+fn positions_are_named_by_numbers_by_roles_and_by_what_trees_keep_where() {
+    let (experiment, weights) = trees();
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let source = instrument.source().clone();
+    let (subject, _) = instrument.subject(&weights).unwrap();
+    let row = source.sequence(held_out_seed(0), 0);
+    let at = |text: &str| -> Vec<usize> {
+        let positions = Positions::parse(text, source.roles()).unwrap();
+        assert_eq!(positions.to_string(), text);
+        let chosen = positions.of(subject, &row).unwrap();
+        (0..row.len()).filter(|at| chosen[*at]).collect()
+    };
+    assert_eq!(at("3,7-9"), [3, 7, 8, 9]);
+    let registers = at("registers");
+    assert_eq!(registers, [12, 14, 15, 17, 18, 20], "as far before the goal at 21");
+    assert!(at("important").iter().all(|at| registers.contains(at)));
+    for wrong in ["9-7", "3,", "-", "1-99999999999"] {
+        let said = Positions::parse(wrong, source.roles()).unwrap_err().message;
+        assert!(said.contains("36,38-42"), "{said}");
+    }
 }
 
 // ── the command ──────────────────────────────────────────────────────────────────────────────────────
