@@ -19,6 +19,7 @@ mod pace;
 mod paint;
 mod palette;
 mod patching;
+mod readers;
 pub mod rehearsal;
 pub mod run;
 mod shell;
@@ -153,6 +154,9 @@ pub struct App {
     /// A menu or a question lies over the panels: keys are for it.
     covered: bool,
     undo: Undoer<Dock>,
+    /// The run that panels were brought forward for, and the layout since then: another one is a hand's.
+    shown_for: u64,
+    layout: Option<Dock>,
 }
 
 impl App {
@@ -210,6 +214,8 @@ impl App {
             note: None,
             covered: false,
             undo: Undoer::default(),
+            shown_for: 0,
+            layout: None,
         };
         // A picture for others shows the layout that others have; so does a measurement.
         if launch.is_own()
@@ -339,6 +345,7 @@ impl App {
             Command::DrawSequence => lab.draw_next(),
             Command::AskAgain => lab.jobs.ask_again(),
             Command::CancelJob => lab.jobs.cancel(),
+            Command::KeepReaders => self.keep_readers(),
             Command::EditText => {
                 self.dock.show_panel("tokens");
                 self.desk.editor.open(lab);
@@ -463,6 +470,39 @@ impl App {
         self.shelf.asked = false;
     }
 
+    /// The panel that was made for the task of a run comes to the front of its stack when the run comes into the window, unless a
+    /// hand has arranged the panels.
+    fn show_picture_of_task(&mut self) {
+        let arranged = *self.layout.get_or_insert_with(|| self.dock.clone()) != self.dock;
+        let id = self.lab.run_id();
+        if id <= self.shown_for {
+            return;
+        }
+        self.shown_for = id;
+        let Some(run) = self.lab.run().filter(|_| !arranged) else { return };
+        let (source, row) = (&run.bench.source, run.bench.source.sequence(0, 0));
+        let kind = if source.tuples(&row).is_some() {
+            "gating"
+        } else if source.tree(&row).is_some() {
+            "tree"
+        } else {
+            return;
+        };
+        self.dock.bring_forward(kind);
+        self.layout = Some(self.dock.clone());
+    }
+
+    fn keep_readers(&mut self) {
+        match readers::to_keep(&self.lab) {
+            Ok(Some(write)) => self.work("keep readers", write),
+            Ok(None) => {
+                let text = "there is no whole reader to keep yet".to_owned();
+                self.note = Some((text, Instant::now()));
+            }
+            Err(error) => self.lab.trouble(error),
+        }
+    }
+
     fn work(&mut self, name: &str, work: impl FnOnce() -> Outcome + Send + 'static) {
         if let Err(error) = self.worker.start(name, work) {
             self.lab.trouble(error.context(name));
@@ -478,7 +518,13 @@ impl App {
                     }
                 }
                 Outcome::Done(Ok(text)) => self.note = Some((text, Instant::now())),
-                Outcome::Done(Err(error)) => self.lab.trouble(error),
+                Outcome::Done(Err(error)) | Outcome::Kept(Err(error)) => self.lab.trouble(error),
+                Outcome::Kept(Ok(text)) => {
+                    self.note = Some((text, Instant::now()));
+                    // What is read with a kept lens is asked anew.
+                    self.lab.asking.ask_again();
+                    self.lab.changed();
+                }
                 Outcome::Begun(begun) => {
                     self.lab.building = self.lab.building.saturating_sub(1);
                     match begun {
@@ -644,6 +690,7 @@ impl App {
             self.carry_out(action, &ctx);
         }
         self.build_runs();
+        self.show_picture_of_task();
         self.undo.feed_state(ctx.input(|i| i.time), &self.dock);
         let asks = self.palette.open || self.keys_open || self.shelf.is_asking();
         self.covered = asks || ctx.any_popup_open();

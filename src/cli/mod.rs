@@ -101,6 +101,8 @@ enum Command {
     KnockOut(inquire::KnockOut),
     /// Draw a panel of a recorded run into a file
     Figure(figure::Figure),
+    /// Fit readers place by place: what the network holds where, beside shuffled labels
+    Readers(inquire::Readers),
     /// Fit a reader to a recorded run: a linear probe, a tuned lens, or the erasure of a concept
     Fit(fit::Fit),
     /// Measure how fast this program is on this machine
@@ -147,6 +149,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Scrub(args)) => args.run(),
         Some(Command::TreeScrub(args)) => args.run(),
         Some(Command::Registers(args)) => args.run(),
+        Some(Command::Readers(args)) => args.run(),
         Some(Command::KnockOut(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
         Some(Command::Fit(args)) => args.run(),

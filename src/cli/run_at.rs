@@ -15,6 +15,7 @@ use crate::record::recording::Recording;
 use crate::record::weights::Weights;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
+use crate::run::lenses::Lenses;
 use crate::task::held_out_seed;
 
 /// The words that say which weights, which sequence and what is changed.
@@ -89,7 +90,8 @@ impl At {
             );
         }
         let weights = reader.weights(step)?;
-        let instrument = Instrument::new(&experiment)?;
+        let mut instrument = Instrument::new(&experiment)?;
+        instrument.equip(Lenses::default().kept_in(&self.folder));
         let prompt = Arc::new(self.prompt(&instrument, &experiment)?);
         let interventions = Vec::new();
         Ok(RunAt { experiment, recording, instrument, weights, prompt, interventions })

@@ -23,8 +23,10 @@ crate::knobs! {
     pub struct TreePanel = "The tree of the sequence in view, once for each layer: the edges that the position in view attends to, and the nodes that it is about to name." {
         /// Of a layer with several heads: the one with the largest attention to an edge or the goal, the mean of all, or the selected head (in its layer; the strongest elsewhere).
         head: Head = Head::Strongest, @live;
-        /// Rings around the nodes that the final layer would name if it came right after this layer (the logit lens).
+        /// Rings around the nodes that would be named next after this layer, as a lens reads them.
         lens: bool = true, @live;
+        /// Rings by the tuned lens where one is kept in the run's folder for the step in view; by the plain logit lens elsewhere.
+        tuned: bool = true, @live;
         /// How often whole paths are right, by their length, with a line where chaining alone should end: one edge for each layer after the first.
         lengths: bool = true, @live;
     }
@@ -51,7 +53,7 @@ impl Panel for TreePanel {
 
 impl TreePanel {
     fn call(&self) -> ProbeCall {
-        ProbeCall::new("tree_view").with("lens", self.lens)
+        ProbeCall::new("tree_view").with("lens", self.lens).with("tuned", self.tuned)
     }
 
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
@@ -88,7 +90,7 @@ impl TreePanel {
             title: format!("Tree from {}, {}", place(view, position), step_text(view)),
             plots,
             columns,
-            caption: self.caption(&tree, &read),
+            caption: self.caption(&tree, &read, &answer.notes),
             empty: None,
         })
     }
@@ -134,7 +136,7 @@ impl TreePanel {
 
 impl TreePanel {
     /// What the colours say, and how far the position in view climbs.
-    fn caption(&self, tree: &Tree, read: &[Option<usize>]) -> String {
+    fn caption(&self, tree: &Tree, read: &[Option<usize>], notes: &[String]) -> String {
         let nodes = tree.climbed(read);
         let list: Vec<String> = nodes.iter().map(ToString::to_string).collect();
         let climb = match nodes.len() {
@@ -142,7 +144,8 @@ impl TreePanel {
             _ => format!("By its largest attention this position climbs {}.", list.join(", ")),
         };
         let ring = if self.lens { " blue ring: named next by the lens;" } else { "" };
-        format!("Magenta: attended;{ring} orange: the goal; heavy: the path. {climb}")
+        let lens: String = notes.iter().map(|note| format!(" {note}")).collect();
+        format!("Magenta: attended;{ring} orange: the goal; heavy: the path.{lens} {climb}")
     }
 }
 

@@ -5,6 +5,7 @@ pub mod examine;
 pub mod examiner;
 pub mod experiment;
 pub mod job;
+pub mod lenses;
 mod measure;
 mod meters;
 mod reference;

@@ -15,12 +15,18 @@ use mnemoscope::probe::fit::linear::{
     Fitted, Fitting, Linear, Score, constant_score, fit, fit_shuffled,
 };
 use mnemoscope::probe::fit::{Kind, Outcome, Progress, Read, Reader, Settings, lens, run};
+use mnemoscope::probe::inquiry::readers::Readers;
 use mnemoscope::record::batch::{Batch, NO_TARGET, Row};
-use mnemoscope::record::folder::readers::{self, KeptReader};
+use mnemoscope::record::error::Result;
+use mnemoscope::record::folder::readers::{self as readers_of, KeptReader};
 use mnemoscope::record::intervention::{Intervention, Point, Site};
+use mnemoscope::record::knobs;
+use mnemoscope::record::label::Places;
+use mnemoscope::record::question::Reading;
 use mnemoscope::record::weights::Weights;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
+use mnemoscope::run::lenses::Lenses;
 use mnemoscope::run::trainer::Trainer;
 use mnemoscope::task::reference_back::ReferenceBack;
 use mnemoscope::task::tree_path::TreePath;
@@ -478,7 +484,7 @@ fn run_of(
     settings: &Settings,
     site: Site,
     kept: Option<Reader>,
-) -> mnemoscope::record::error::Result<Outcome> {
+) -> Result<Outcome> {
     let mut instrument = Instrument::new(experiment).unwrap();
     let (subject, pool) = instrument.subject(weights).unwrap();
     let read = Read { subject, pool, step: weights.step };
@@ -538,19 +544,19 @@ fn a_kept_reader_is_read_as_it_was_and_not_replaced_by_accident() {
     let reader = Reader::Lens(vec![map.clone(), map]);
     let kept =
         KeptReader { about: "{\"kind\": \"tuned-lens\"}".to_owned(), tensors: reader.tensors() };
-    readers::save(folder.path(), "a-lens", &kept, false).unwrap();
-    let back = readers::read(folder.path(), "a-lens").unwrap();
+    readers_of::save(folder.path(), "a-lens", &kept, false).unwrap();
+    let back = readers_of::read(folder.path(), "a-lens").unwrap();
     assert_eq!(Reader::from_tensors(Kind::TunedLens, &back.tensors).unwrap(), reader);
     assert_eq!(back.about, kept.about);
-    let said = readers::save(folder.path(), "a-lens", &kept, false).unwrap_err().message;
+    let said = readers_of::save(folder.path(), "a-lens", &kept, false).unwrap_err().message;
     assert!(said.contains("--force"), "{said}");
-    readers::save(folder.path(), "a-lens", &kept, true).unwrap();
-    assert!(readers::save(folder.path(), "../b", &kept, false).is_err());
-    let said = readers::read(folder.path(), "b").unwrap_err().message;
+    readers_of::save(folder.path(), "a-lens", &kept, true).unwrap();
+    assert!(readers_of::save(folder.path(), "../b", &kept, false).is_err());
+    let said = readers_of::read(folder.path(), "b").unwrap_err().message;
     assert!(said.contains("a-lens"), "{said}");
-    assert_eq!(readers::names(folder.path()).unwrap(), ["a-lens"]);
+    assert_eq!(readers_of::names(folder.path()).unwrap(), ["a-lens"]);
     fs::write(folder.path().join("readers/a-lens.safetensors"), [0; 5]).unwrap();
-    assert!(readers::read(folder.path(), "a-lens").is_err());
+    assert!(readers_of::read(folder.path(), "a-lens").is_err());
 }
 
 #[test]
@@ -848,6 +854,138 @@ fn positions_are_named_by_numbers_by_roles_and_by_what_trees_keep_where() {
     }
 }
 
+// ── layer by layer ───────────────────────────────────────────────────────────────────────────────────
+
+fn readers(settings: &[(&str, &str)]) -> Readers {
+    let mut inquiry = Readers::default();
+    for (name, value) in
+        [("train", "600"), ("test", "300"), ("rounds", "500")].iter().chain(settings)
+    {
+        knobs::set(&mut inquiry, "", name, &knobs::parse_value(value)).unwrap();
+    }
+    inquiry
+}
+
+/// Asks up to `stop` reports; the answer and what was known at each report.
+fn asked(
+    (experiment, weights): &(Experiment, Weights),
+    inquiry: &Readers,
+    stop: usize,
+) -> (Reading, Vec<(usize, usize)>) {
+    let mut instrument = Instrument::new(experiment).unwrap();
+    let prompt = instrument.source().sequence(0, 0);
+    let mut heard = Vec::new();
+    let mut tell = |done: usize, total: usize, so_far: &dyn Fn() -> Result<Reading>| {
+        assert!(so_far().is_ok());
+        heard.push((done, total));
+        heard.len() < stop
+    };
+    let reading = instrument.inquire(weights, &prompt, inquiry, &mut tell).unwrap();
+    (reading, heard)
+}
+
+#[test]
+fn each_place_of_the_stream_is_read_as_by_a_fit_of_its_own() {
+    let run = trees();
+    for kind in [Kind::LinearProbe, Kind::MlpProbe, Kind::Leace] {
+        let chosen = [("kind", kind.name()), ("label", "edge_source"), ("hidden", "12")];
+        let inquiry = readers(&[&chosen[..], &[("positions", "target")]].concat());
+        let (reading, heard) = asked(&run, &inquiry, usize::MAX);
+        let array = |name: &str| reading.array(name).unwrap().data.clone();
+        assert_eq!(array("layer")[..], [0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
+        assert_eq!((heard[0], *heard.last().unwrap()), ((0, 8), (8, 8)));
+        assert!(heard.windows(2).all(|w| w[0].0 <= w[1].0));
+        let source = run.0.task.open().unwrap();
+        let settings = Settings {
+            positions: Positions::parse("target", source.roles()).unwrap(),
+            label: Label::parse("edge_source", source.label_kinds()).unwrap(),
+            seed: 0,
+            train: 600,
+            test: 300,
+            fitting: Fitting { rounds: 500, ..Fitting::default() },
+            ..settings(kind)
+        };
+        let found = run_of(&run.0, &run.1, &settings, MID, None).unwrap();
+        let pairs: &[(&str, &str)] = match kind {
+            Kind::Leace => &[
+                ("accuracy", "/probe_after/test/accuracy"),
+                ("before_macro_f1", "/probe_before/test/macro_f1"),
+                ("network_accuracy", "/network/after/erased_positions/accuracy"),
+                ("rank", "/rank"),
+            ],
+            _ => &[
+                ("accuracy", "/test/accuracy"),
+                ("shuffled_macro_f1", "/shuffled_labels_test/macro_f1"),
+                ("constant_micro_f1", "/constant_test/micro_f1"),
+                ("cross_entropy", "/test/loss"),
+            ],
+        };
+        for (name, place) in pairs {
+            let alone = found.about["report"].pointer(place).and_then(|v| v.as_f64());
+            let (here, alone) = (array(name)[1], alone.map_or(f32::NAN, |x| x as f32));
+            assert!(
+                here == alone || here.is_nan() && alone.is_nan(),
+                "{kind:?} {name}: {here} {alone}"
+            );
+        }
+        let heads = [1, 1, 1];
+        let kept = inquiry.kept(&reading, &*source, &heads, 7).unwrap();
+        assert_eq!(kept.len(), 7);
+        let (name, one) = &kept[1];
+        assert_eq!(*name, format!("{}-layer0.resid_mid-target-edge_source-step7", kind.name()));
+        assert_eq!(Reader::from_tensors(kind, &one.tensors).unwrap(), found.reader);
+    }
+}
+
+#[test]
+fn what_is_stopped_keeps_what_was_fitted_and_a_lens_is_kept_whole_or_not_at_all() {
+    let run = trees();
+    let source = run.0.task.open().unwrap();
+    let lens = readers(&[("kind", "tuned-lens"), ("positions", "path"), ("rounds", "40")]);
+    let (whole, _) = asked(&run, &lens, usize::MAX);
+    let layers = whole.array("layer").unwrap().data.len();
+    assert_eq!(layers, 4, "boundaries of three layers");
+    let same = whole.array("logit_lens_kl").unwrap().data[3];
+    assert_eq!(same, 0.0, "at the end the logit lens is the network");
+    let folder = tempfile::tempdir().unwrap();
+    let kept = lens.kept(&whole, &*source, &[1, 1, 1], run.1.step).unwrap();
+    for (name, reader) in &kept {
+        readers_of::save(folder.path(), name, reader, false).unwrap();
+    }
+    let mut lenses = Lenses::default();
+    let found = lenses.kept_in(folder.path());
+    assert_eq!((found.len(), found[0].step, found[0].maps.len()), (1, run.1.step, 4));
+    assert_eq!(found[0].name, format!("tuned-lens-path-step{}", run.1.step));
+    // What is replaced is read anew, and what is broken is none.
+    let text = fs::read_to_string(folder.path().join("readers/tuned-lens-path-step0.json"));
+    let text = text.unwrap().replace("\"step\":0", "\"step\":5");
+    fs::write(folder.path().join("readers/tuned-lens-path-step0.json"), text).unwrap();
+    assert_eq!(lenses.kept_in(folder.path())[0].step, 5);
+    fs::write(folder.path().join("readers/tuned-lens-path-step0.json"), "{").unwrap();
+    assert!(lenses.kept_in(folder.path()).is_empty());
+    let (cut, heard) = asked(&run, &lens, 60);
+    assert_eq!(heard.len(), 60);
+    assert!(cut.notes[0].starts_with("Stopped"), "{:?}", cut.notes);
+    assert!(cut.array("accuracy").unwrap().data[3].is_nan());
+    assert!(lens.kept(&cut, &*source, &[1, 1, 1], 0).unwrap().is_empty());
+}
+
+#[test]
+fn places_leave_out_attention_where_a_layer_has_none() {
+    let names = |places: Places, heads: &[usize]| -> Vec<String> {
+        places.sites(heads).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        names(Places::Stream, &[2, 0]),
+        ["layer0.resid_pre", "layer0.resid_mid", "layer1.resid_pre", "layer1.resid_post"]
+    );
+    assert_eq!(names(Places::K, &[2, 0, 1]), ["layer0.k", "layer2.k"]);
+    assert_eq!(names(Places::MlpOut, &[2, 0]), ["layer0.mlp_out", "layer1.mlp_out"]);
+    for places in Places::ALL {
+        assert!(places.sites(&[]).is_empty());
+    }
+}
+
 // ── the command ──────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
@@ -891,6 +1029,18 @@ fn the_command_fits_keeps_and_judges_again() {
     assert!(again.contains("fitted to none") && again.contains("accuracy"), "{again}");
     done(&[&["fit", "a-run", "leace", "--role", "trigger"][..], &few].concat());
     done(&[&["fit", "a-run", "tuned-lens"][..], &few].concat());
+    let mlp = ["fit", "a-run", "mlp-probe", "--site", "layer0.resid_pre", "--label", "token"];
+    let said = done(&[&mlp[..], &few, &["--hidden", "8", "--rounds", "40"]].concat());
+    assert!(said.contains("mlp-probe-layer0.resid_pre-all-token-step20"), "{said}");
+    let many = ["readers", "a-run", "--label", "token", "--places", "boundaries"];
+    let said = done(&[&many[..], &few].concat());
+    assert!(said.contains("layer1.resid_post") && said.contains("shuffled_accuracy"), "{said}");
+    let out = ["figure", "a-run", "readers", "-o", "x.svg", "--set", "label=token"];
+    done(&[&out[..], &["--set", "train=100", "--set", "test=50"]].concat());
+    let svg = fs::read_to_string(folder.path().join("x.svg")).unwrap();
+    assert!(svg.contains("shuffled labels") && svg.contains("mid 1"), "{}", svg.len());
+    let other = ["fit", "a-run", "linear-probe", "--set", "task.triggers=2", "--name", "two"];
+    done(&[&other[..], &few].concat());
     for (args, code, words) in [
         (&["fit", "a-run", "linear-probe", "--name", "here"][..], 2, "--force"),
         (&["fit", "a-run", "leace", "--with", "here"], 2, "linear-probe"),
@@ -899,6 +1049,8 @@ fn the_command_fits_keeps_and_judges_again() {
         (&["fit", "a-run", "leace", "-o", "x.txt"], 2, ".json"),
         (&["fit", "a-run", "leace", "--role", "trigge"], 2, "trigger"),
         (&["fit", "nowhere", "leace"], 3, "nowhere"),
+        (&["fit", "a-run", "leace", "--set", "train.rate=1"], 2, "only settings of the task"),
+        (&["readers", "a-run", "--label", "goal"], 2, "seen or sub_path"),
     ] {
         let (found, out, err) = program(args);
         assert_eq!(found, Some(code), "{args:?}: {out}{err}");
