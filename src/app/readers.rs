@@ -85,11 +85,14 @@ pub fn keep(ui: &mut Ui, lab: &Lab, calls: &[ProbeCall]) -> Option<Action> {
     ui.button("Keep").on_hover_text(help).clicked().then_some(Action::Do(Command::KeepReaders))
 }
 
+/// Work for a thread.
+type Write = Box<dyn FnOnce() -> Outcome + Send>;
+
 /// The readers that were fitted last, to be written by a worker; `None` where there are none.
 ///
 /// # Errors
 /// When the settings of the question do not suit the task.
-pub fn to_keep(lab: &Lab) -> Result<Option<impl FnOnce() -> Outcome + Send + use<>>> {
+pub fn to_keep(lab: &Lab) -> Result<Option<Write>> {
     let Some(run) = lab.run() else { return Ok(None) };
     let Some(folder) = run.recording.folder.clone() else { return Ok(None) };
     let mut all: Vec<(String, KeptReader)> = Vec::new();
@@ -100,13 +103,12 @@ pub fn to_keep(lab: &Lab) -> Result<Option<impl FnOnce() -> Outcome + Send + use
         for (name, value) in &call.settings {
             knobs::set(&mut asked, "readers.", name, value)?;
         }
-        let (source, heads) = (&*run.bench.source, &run.bench.net.heads);
-        all.extend(asked.kept(reading, source, heads, found.step)?);
+        all.extend(asked.kept(reading, &*run.bench.source, found.step)?);
     }
     if all.is_empty() {
         return Ok(None);
     }
-    Ok(Some(move || {
+    Ok(Some(Box::new(move || {
         let written = all.iter().try_for_each(|(name, reader)| {
             // The same question about the same step gives the same reader.
             save(&folder, name, reader, true).map(|_| ())
@@ -117,5 +119,5 @@ pub fn to_keep(lab: &Lab) -> Result<Option<impl FnOnce() -> Outcome + Send + use
             all => format!("kept {} readers in {}", all.len(), place.display()),
         };
         Outcome::Kept(written.map(|()| said))
-    }))
+    })))
 }

@@ -119,9 +119,9 @@ impl Readers {
     }
 
     fn title(&self, found: &Found) -> String {
-        let what = match self.label.trim() {
-            "" => "its first label",
-            label => label,
+        let of = match self.label.trim() {
+            "" => String::new(),
+            label => format!(" of {label}"),
         };
         let at = match self.positions.trim() {
             "" | "all" => String::new(),
@@ -129,10 +129,10 @@ impl Readers {
         };
         let step = found.step;
         match self.kind {
-            Kind::LinearProbe => format!("Linear probe of {what}{at}, step {step}"),
-            Kind::MlpProbe => format!("Probe of {what}{at} with a hidden layer, step {step}"),
+            Kind::LinearProbe => format!("Linear probe{of}{at}, step {step}"),
+            Kind::MlpProbe => format!("Probe with a hidden layer{of}{at}, step {step}"),
             Kind::TunedLens => format!("Tuned lens{at}, step {step}"),
-            Kind::Leace => format!("{what} erased{at}, step {step}"),
+            Kind::Leace => format!("Erasure{of}{at}, step {step}"),
         }
     }
 

@@ -835,7 +835,7 @@ fn a_lens_that_was_fitted_in_the_window_and_kept_reads_the_rings_of_the_tree() {
         app.lab.jobs.has_ended("readers") && !app.lab.jobs.is_busy()
     });
     press(&mut harness, "Keep");
-    until(&mut harness, "the rings are read by it", |app| note(app).contains("tuned"));
+    until(&mut harness, "the rings are read by it", |app| note(app).contains("the tuned"));
     assert_eq!(note(harness.state()), "Rings: the tuned lens tuned-lens-all-step4.");
     let home = harness.state().lab.run().unwrap().recording.folder.clone().unwrap();
     assert!(home.join("readers/tuned-lens-all-step4.json").is_file());

@@ -718,7 +718,7 @@ fn trees() -> (Experiment, Weights) {
             "model.layers=3",
             "model.heads=1",
             "model.width=32",
-            "model.mlp=none",
+            "model.mlp=relu",
             "train.threads=2",
         ])
         .unwrap();
@@ -736,9 +736,9 @@ fn before_attention_the_lower_end_of_an_edge_knows_its_own_node_and_not_the_uppe
         let settings = Settings {
             positions: Positions::parse("target", source.roles()).unwrap(),
             label: Label::parse(label, source.label_kinds()).unwrap(),
-            train: 1500,
-            test: 700,
-            fitting: Fitting { decay: 1e-3, ..Fitting::default() },
+            train: 1000,
+            test: 500,
+            fitting: Fitting { decay: 1e-3, rounds: 100, ..Fitting::default() },
             ..settings(kind)
         };
         let found = run_of(&experiment, &weights, &settings, site, None).unwrap();
@@ -859,7 +859,7 @@ fn positions_are_named_by_numbers_by_roles_and_by_what_trees_keep_where() {
 fn readers(settings: &[(&str, &str)]) -> Readers {
     let mut inquiry = Readers::default();
     for (name, value) in
-        [("train", "600"), ("test", "300"), ("rounds", "500")].iter().chain(settings)
+        [("train", "240"), ("test", "120"), ("rounds", "40")].iter().chain(settings)
     {
         knobs::set(&mut inquiry, "", name, &knobs::parse_value(value)).unwrap();
     }
@@ -900,9 +900,9 @@ fn each_place_of_the_stream_is_read_as_by_a_fit_of_its_own() {
             positions: Positions::parse("target", source.roles()).unwrap(),
             label: Label::parse("edge_source", source.label_kinds()).unwrap(),
             seed: 0,
-            train: 600,
-            test: 300,
-            fitting: Fitting { rounds: 500, ..Fitting::default() },
+            train: 240,
+            test: 120,
+            fitting: Fitting { rounds: 40, ..Fitting::default() },
             ..settings(kind)
         };
         let found = run_of(&run.0, &run.1, &settings, MID, None).unwrap();
@@ -928,8 +928,7 @@ fn each_place_of_the_stream_is_read_as_by_a_fit_of_its_own() {
                 "{kind:?} {name}: {here} {alone}"
             );
         }
-        let heads = [1, 1, 1];
-        let kept = inquiry.kept(&reading, &*source, &heads, 7).unwrap();
+        let kept = inquiry.kept(&reading, &*source, 7).unwrap();
         assert_eq!(kept.len(), 7);
         let (name, one) = &kept[1];
         assert_eq!(*name, format!("{}-layer0.resid_mid-target-edge_source-step7", kind.name()));
@@ -948,7 +947,7 @@ fn what_is_stopped_keeps_what_was_fitted_and_a_lens_is_kept_whole_or_not_at_all(
     let same = whole.array("logit_lens_kl").unwrap().data[3];
     assert_eq!(same, 0.0, "at the end the logit lens is the network");
     let folder = tempfile::tempdir().unwrap();
-    let kept = lens.kept(&whole, &*source, &[1, 1, 1], run.1.step).unwrap();
+    let kept = lens.kept(&whole, &*source, run.1.step).unwrap();
     for (name, reader) in &kept {
         readers_of::save(folder.path(), name, reader, false).unwrap();
     }
@@ -965,9 +964,24 @@ fn what_is_stopped_keeps_what_was_fitted_and_a_lens_is_kept_whole_or_not_at_all(
     assert!(lenses.kept_in(folder.path()).is_empty());
     let (cut, heard) = asked(&run, &lens, 60);
     assert_eq!(heard.len(), 60);
-    assert!(cut.notes[0].starts_with("Stopped"), "{:?}", cut.notes);
+    assert!(cut.notes[1].starts_with("Stopped"), "{:?}", cut.notes);
     assert!(cut.array("accuracy").unwrap().data[3].is_nan());
-    assert!(lens.kept(&cut, &*source, &[1, 1, 1], 0).unwrap().is_empty());
+    assert!(lens.kept(&cut, &*source, 0).unwrap().is_empty());
+}
+
+#[test]
+fn a_network_without_mlps_is_read_where_it_has_places() {
+    let (mut experiment, _) = trees();
+    experiment.set_texts(["model.mlp=none"]).unwrap();
+    let weights = Trainer::new(&experiment).unwrap().weights().unwrap();
+    let few = [("label", "goal"), ("rounds", "2"), ("positions", "path")];
+    let (reading, _) = asked(&(experiment.clone(), weights.clone()), &readers(&few), usize::MAX);
+    assert_eq!(reading.array("layer").unwrap().data[..], [0.0, 1.0, 2.0, 2.0]);
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let prompt = instrument.source().sequence(0, 0);
+    let nowhere = readers(&[("places", "mlp_out")]);
+    let said = instrument.inquire(&weights, &prompt, &nowhere, &mut |_, _, _| true).unwrap_err();
+    assert!(said.message.contains("mlp_out"), "{said}");
 }
 
 #[test]

@@ -1326,7 +1326,7 @@ fn coloured_by_token_the_points_have_the_colours_of_the_legend() {
     let mut colors: Vec<Color> = legend.iter().filter(|e| !e.line).map(|e| e.color).collect();
     let count = colors.len();
     colors.dedup();
-    assert_eq!((colors.len(), count), (7, 7), "six tokens and the others");
+    assert_eq!((colors.len(), count), (9, 9), "eight tokens and the others");
 }
 
 #[test]

@@ -3,12 +3,14 @@
 use serde_json::{Value, json};
 
 use super::{Ground, Inquiry, Tell, Told};
+use crate::model::pass;
 use crate::probe::fit::data::{Label, Positions};
 use crate::probe::fit::linear::Fitting;
 use crate::probe::fit::{Desk, Progress, Read, Reader, Settings, usual_name};
-use crate::probe::{Answer, Mean};
+use crate::probe::{Answer, Mean, Subject};
 use crate::record::array::Array;
-use crate::record::error::Result;
+use crate::record::batch::Batch;
+use crate::record::error::{Error, Result};
 use crate::record::folder::readers::KeptReader;
 use crate::record::intervention::{Intervention, Point, Site};
 use crate::record::label::{Kind, Places};
@@ -55,10 +57,14 @@ crate::knobs! {
 impl Inquiry for Readers {
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
         let settings = self.settings(ground.subject.source)?;
-        let sites = self.sites(&ground.subject.model.layout().heads);
+        let sites = self.sites(ground)?;
         // The step is for what is said of a reader by itself.
         let read = Read { subject: ground.subject, pool: ground.pool, step: 0 };
         let mut table = Table::new(self.kind, sites.clone());
+        table.told = match self.kind {
+            Kind::TunedLens => "Label: target.".to_owned(),
+            _ => format!("Label: {}.", settings.label),
+        };
         let total = sites.len() + 1;
         let desk = {
             let mut watch =
@@ -115,9 +121,21 @@ impl Readers {
         })
     }
 
-    fn sites(&self, heads: &[usize]) -> Vec<Site> {
+    /// The places that a forward pass has: a network without MLPs, say, has no stream between attention and MLP.
+    fn sites(&self, ground: &Ground<'_>) -> Result<Vec<Site>> {
+        let Subject { model, params, source } = ground.subject;
         let places = if self.kind == Kind::TunedLens { Places::Boundaries } else { self.places };
-        places.sites(heads)
+        let mut sites = places.sites(&model.layout().heads);
+        let batch = Batch::from_rows(&[source.sequence(ground.seed, 0)]);
+        let (_, there) = pass::forward(model, params, &batch, &[], &sites, true)?;
+        sites.retain(|site| there.contains_key(site));
+        if sites.is_empty() {
+            return Err(Error::usage(format!(
+                "places: this network has nothing of the kind {}; choose stream or boundaries",
+                places.name()
+            )));
+        }
+        Ok(sites)
     }
 
     /// The readers of an answer about the weights of a step, each with the name and the description under which a run
@@ -129,7 +147,6 @@ impl Readers {
         &self,
         reading: &Reading,
         source: &dyn Source,
-        heads: &[usize],
         step: u64,
     ) -> Result<Vec<(String, KeptReader)>> {
         let settings = self.settings(source)?;
@@ -156,7 +173,7 @@ impl Readers {
             })
             .to_string()
         };
-        let sites = self.sites(heads);
+        let sites = sites_of(reading);
         if self.kind == Kind::TunedLens {
             let tensors = tensors(reading, "");
             let whole = (0..sites.len()).all(|at| {
@@ -178,6 +195,19 @@ impl Readers {
         };
         Ok(sites.iter().enumerate().filter_map(one).collect())
     }
+}
+
+/// The places of an answer.
+fn sites_of(reading: &Reading) -> Vec<Site> {
+    let (Some(layers), Some(points)) = (reading.array("layer"), reading.array("point")) else {
+        return Vec::new();
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+    let site = |(layer, point): (&f32, &f32)| {
+        let (point, _) = Point::ALL.get(*point as usize)?;
+        Some(Site { layer: *layer as usize, point: *point })
+    };
+    layers.data.iter().zip(points.data.iter()).filter_map(site).collect()
 }
 
 /// Arrays of this beginning hold the numbers of a reader.
@@ -256,6 +286,8 @@ struct Table {
     readers: Vec<Array>,
     /// Fitted to, and judged by.
     examples: [usize; 2],
+    /// Which label is told.
+    told: String,
 }
 
 impl Table {
@@ -271,6 +303,7 @@ impl Table {
             scores: vec![vec![f32::NAN; sites.len()]; names.len()],
             readers: Vec::new(),
             examples: [0, 0],
+            told: String::new(),
             sites,
         }
     }
@@ -319,7 +352,7 @@ impl Table {
         };
         let [train, test] = self.examples;
         let means = vec![number("train_examples", train), number("test_examples", test)];
-        Ok(Answer { means, arrays, notes: Vec::new() })
+        Ok(Answer { means, arrays, notes: vec![self.told.clone()] })
     }
 
     fn stopped(&self) -> Result<Answer> {
