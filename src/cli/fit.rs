@@ -1,4 +1,5 @@
 //! `mnemoscope fit`: linear probes, the tuned lens and erasure, fitted to a recorded run and kept in its folder.
+#![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! What can be read out of the network, layer by layer: held-out scores of fitted readers beside what they are to beat.
+#![expect(clippy::doc_markdown, reason = "help is shown as it stands, and backticks with it")]
 
 use crate::figure::color::Color;
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
@@ -96,7 +97,7 @@ impl Readers {
             Some(Ok(reading)) => reading,
         };
         let places = places(reading)?;
-        let mut plots = vec![self.plot(view, reading, &places, "", self.curves(), true)];
+        let mut plots = vec![self.plot(view, reading, &places, "", &self.curves(), true)];
         if self.kind == Kind::TunedLens {
             let curves = lens_curves("kl");
             plots.push(self.plot(
@@ -104,7 +105,7 @@ impl Readers {
                 reading,
                 &places,
                 "KL to the network (nats)",
-                curves,
+                &curves,
                 false,
             ));
         }
@@ -164,7 +165,7 @@ impl Readers {
         reading: &Reading,
         places: &[Place],
         label: &str,
-        curves: Vec<Curve>,
+        curves: &[Curve],
         share: bool,
     ) -> Plot {
         let known = |curve: &Curve| Some((curve.clone(), reading.array(&curve.0)?));

@@ -1,4 +1,5 @@
 //! Readers fitted layer by layer, as an inquiry: what each place tells of a label, beside what it tells of shuffled labels.
+#![expect(clippy::doc_markdown, reason = "help is shown as it stands, and backticks with it")]
 
 use serde_json::{Value, json};
 
