@@ -20,6 +20,7 @@ mod paint;
 mod palette;
 mod patching;
 mod plates;
+mod readers;
 pub mod rehearsal;
 pub mod run;
 mod shell;
@@ -168,6 +169,9 @@ pub struct App {
     sheet: Studio,
     /// The sheet that was kept from the last launch, until it is wanted.
     kept_sheet: Option<String>,
+    /// The run that panels were brought forward for, and the layout since then: another one is a hand's.
+    shown_for: u64,
+    layout: Option<Dock>,
 }
 
 impl App {
@@ -229,6 +233,8 @@ impl App {
             export: Studio::default(),
             sheet: Studio::of_sheet(),
             kept_sheet: None,
+            shown_for: 0,
+            layout: None,
         };
         // A picture for others shows the layout that others have; so does a measurement.
         if launch.is_own()
@@ -366,6 +372,7 @@ impl App {
             Command::DrawSequence => lab.draw_next(),
             Command::AskAgain => lab.jobs.ask_again(),
             Command::CancelJob => lab.jobs.cancel(),
+            Command::KeepReaders => self.keep_readers(),
             Command::EditText => {
                 self.dock.show_panel("tokens");
                 self.desk.editor.open(lab);
@@ -515,6 +522,39 @@ impl App {
         self.shelf.asked = false;
     }
 
+    /// The panel that was made for the task of a run comes to the front of its stack when the run comes into the window, unless a
+    /// hand has arranged the panels.
+    fn show_picture_of_task(&mut self) {
+        let arranged = *self.layout.get_or_insert_with(|| self.dock.clone()) != self.dock;
+        let id = self.lab.run_id();
+        if id <= self.shown_for {
+            return;
+        }
+        self.shown_for = id;
+        let Some(run) = self.lab.run().filter(|_| !arranged) else { return };
+        let (source, row) = (&run.bench.source, run.bench.source.sequence(0, 0));
+        let kind = if source.tuples(&row).is_some() {
+            "gating"
+        } else if source.tree(&row).is_some() {
+            "tree"
+        } else {
+            return;
+        };
+        self.dock.bring_forward(kind);
+        self.layout = Some(self.dock.clone());
+    }
+
+    fn keep_readers(&mut self) {
+        match readers::to_keep(&self.lab) {
+            Ok(Some(write)) => self.work("keep readers", write),
+            Ok(None) => {
+                let text = "there is no whole reader to keep yet".to_owned();
+                self.note = Some((text, Instant::now()));
+            }
+            Err(error) => self.lab.trouble(error),
+        }
+    }
+
     fn work(&mut self, name: &str, work: impl FnOnce() -> Outcome + Send + 'static) {
         if let Err(error) = self.worker.start(name, work) {
             self.lab.trouble(error.context(name));
@@ -543,7 +583,13 @@ impl App {
                 }
                 Outcome::Pages(Ok(doc)) => self.sheet.show(*doc),
                 Outcome::Pages(Err(error)) => self.lab.trouble(error),
-                Outcome::Done(Err(error)) => self.lab.trouble(error),
+                Outcome::Done(Err(error)) | Outcome::Kept(Err(error)) => self.lab.trouble(error),
+                Outcome::Kept(Ok(text)) => {
+                    self.say(text);
+                    // What is read with a kept lens is asked anew.
+                    self.lab.asking.ask_again();
+                    self.lab.changed();
+                }
                 Outcome::Begun(begun) => {
                     self.lab.building = self.lab.building.saturating_sub(1);
                     match begun {
@@ -714,6 +760,7 @@ impl App {
             self.carry_out(action, &ctx);
         }
         self.build_runs();
+        self.show_picture_of_task();
         self.undo.feed_state(ctx.input(|i| i.time), &self.dock);
         let asks = self.palette.open
             || self.keys_open

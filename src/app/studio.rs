@@ -169,15 +169,18 @@ impl Studio {
         ui.horizontal_top(|ui| {
             ui.vertical(|ui| {
                 ui.set_width(300.0);
-                ScrollArea::vertical().id_salt("controls").auto_shrink([false, false]).show(ui, |ui| {
-                    if self.is_sheet {
-                        wish = wish.take().or(self.sheet_controls(ui));
+                ScrollArea::vertical().id_salt("controls").auto_shrink([false, false]).show(
+                    ui,
+                    |ui| {
+                        if self.is_sheet {
+                            wish = wish.take().or(self.sheet_controls(ui));
+                            ui.separator();
+                        }
+                        page_controls(ui, &mut self.doc.sheet.page);
                         ui.separator();
-                    }
-                    page_controls(ui, &mut self.doc.sheet.page);
-                    ui.separator();
-                    wish = wish.take().or(self.buttons(ui));
-                });
+                        wish = wish.take().or(self.buttons(ui));
+                    },
+                );
             });
             ui.separator();
             ui.vertical(|ui| self.page(ui));

@@ -16,11 +16,8 @@ pub const COMPOSITE: Workload = Workload {
     kind: Kind::Repeated(composite),
 };
 
-pub const PDF: Workload = Workload {
-    name: "figure/pdf",
-    about: "the same page as a PDF",
-    kind: Kind::Repeated(pdf),
-};
+pub const PDF: Workload =
+    Workload { name: "figure/pdf", about: "the same page as a PDF", kind: Kind::Repeated(pdf) };
 
 /// Recorded steps of the run.
 const STEPS: u64 = 20;
@@ -43,11 +40,7 @@ fn page(how: &How, format: Format) -> Result<Steady> {
     let panels = ["attention", "heads", "curves", "query_key", "memories", "predictions"];
     let sheet = Sheet {
         columns: 3,
-        page: PageSpec {
-            width: "183mm".to_owned(),
-            dpi: Some(600.0),
-            ..PageSpec::default()
-        },
+        page: PageSpec { width: "183mm".to_owned(), dpi: Some(600.0), ..PageSpec::default() },
         panels: panels.into_iter().map(panel).collect(),
         ..Sheet::default()
     };

@@ -15,6 +15,7 @@ pub mod gather;
 pub mod geometry;
 pub mod intervention;
 pub mod knobs;
+pub mod label;
 pub mod npz;
 pub mod pair;
 pub mod pattern;

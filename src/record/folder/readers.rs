@@ -51,6 +51,14 @@ pub fn save(folder: &Path, name: &str, reader: &KeptReader, replace: bool) -> Re
     Ok(numbers)
 }
 
+/// What is said of the reader that is kept under a name.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn about(folder: &Path, name: &str) -> Result<String> {
+    read_text(&paths(folder, name)?.1, MOST_ABOUT_BYTES)
+}
+
 /// The reader that is kept under a name.
 ///
 /// # Errors
