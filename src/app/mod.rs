@@ -169,6 +169,8 @@ pub struct App {
     sheet: Studio,
     /// The sheet that was kept from the last launch, until it is wanted.
     kept_sheet: Option<String>,
+    /// What the next frame puts on the clipboard.
+    copied: Option<Copied>,
     /// The run that panels were brought forward for, and the layout since then: another one is a hand's.
     shown_for: u64,
     layout: Option<Dock>,
@@ -233,6 +235,7 @@ impl App {
             export: Studio::default(),
             sheet: Studio::of_sheet(),
             kept_sheet: None,
+            copied: None,
             shown_for: 0,
             layout: None,
         };
@@ -437,6 +440,11 @@ impl App {
 
     /// The windows in which pages are chosen.
     fn studios(&mut self, ctx: &Context) {
+        match self.copied.take() {
+            Some(Copied::Image(image)) => ctx.copy_image(image),
+            Some(Copied::Text(text)) => ctx.copy_text(text),
+            None => {}
+        }
         if let Some(wish) = self.export.ui(ctx) {
             self.fulfil(&wish, false);
         }
@@ -565,7 +573,7 @@ impl App {
         self.note = Some((text, Instant::now()));
     }
 
-    fn take_outcomes(&mut self, ctx: &Context) {
+    fn take_outcomes(&mut self) {
         for outcome in self.worker.take() {
             match outcome {
                 Outcome::Chosen(purpose, path) => {
@@ -575,10 +583,7 @@ impl App {
                 }
                 Outcome::Done(Ok(text)) => self.say(text),
                 Outcome::Copied(what, said) => {
-                    match what {
-                        Copied::Image(image) => ctx.copy_image(image),
-                        Copied::Text(text) => ctx.copy_text(text),
-                    }
+                    self.copied = Some(what);
                     self.say(said.to_owned());
                 }
                 Outcome::Pages(Ok(doc)) => self.sheet.show(*doc),
@@ -720,7 +725,7 @@ impl App {
         let hidden = ctx.input(|i| i.viewport().visible() == Some(false)) && self.shot.is_none();
         let calls = if hidden { Vec::new() } else { self.desk.calls(&self.lab) };
         let inquiries = if hidden { Vec::new() } else { self.desk.inquiries(&self.lab) };
-        self.take_outcomes(ctx);
+        self.take_outcomes();
         self.lab.tick(&calls, &inquiries, Instant::now());
         self.build_runs();
         if hidden && self.lab.is_busy() {
