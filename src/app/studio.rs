@@ -257,10 +257,12 @@ impl Studio {
         ui.horizontal_wrapped(|ui| {
             ui.label("Columns");
             let most = sheet.panels.len().max(1);
-            ui.add(DragValue::new(&mut sheet.columns).range(0..=most)).accessible_name("Columns");
-            ui.weak("0: about square");
+            ui.add(DragValue::new(&mut sheet.columns).range(0..=most))
+                .on_hover_text("0: as many as make the page about square")
+                .accessible_name("Columns");
+            ui.label("Letters");
+            choice(ui, "letters", &mut sheet.letters, &["lower", "upper", "none"], "lower");
         });
-        choice(ui, "Letters", &mut sheet.letters, &["lower", "upper", "none"], "lower");
         for (what, text) in [("colors", "One colour scale"), ("legend", "One legend")] {
             let mut on = sheet.shares(what);
             if ui.checkbox(&mut on, text).changed() {
@@ -385,68 +387,83 @@ impl Studio {
 
 /// Size and look of the page.
 fn page_controls(ui: &mut Ui, page: &mut PageSpec) {
-    choice(ui, "For", &mut page.preset, &Preset::names(), "plain");
-    ui.horizontal(|ui| {
+    let preset = page.preset().ok();
+    egui::Grid::new("page").num_columns(2).show(ui, |ui| {
+        ui.label("For");
+        choice(ui, "venue", &mut page.preset, &Preset::names(), "plain");
+        ui.end_row();
         ui.label("Width");
-        for (text, word) in [("column", "column"), ("page", "page")] {
-            if ui.selectable_label(page.width == word, text).clicked() {
-                page.width = word.to_owned();
+        ui.horizontal(|ui| {
+            let edit = TextEdit::singleline(&mut page.width).desired_width(70.0).hint_text("89mm");
+            ui.add(edit)
+                .on_hover_text("A length with its unit, or column or page of the venue")
+                .accessible_name("Width");
+            for word in ["column", "page"] {
+                if ui.selectable_label(page.width == word, word).clicked() {
+                    page.width = word.to_owned();
+                }
             }
-        }
-        let edit = TextEdit::singleline(&mut page.width).desired_width(80.0).hint_text("89mm");
-        ui.add(edit).accessible_name("Width");
-    });
-    ui.horizontal(|ui| {
+        });
+        ui.end_row();
         ui.label("Height");
-        let edit = TextEdit::singleline(&mut page.height).desired_width(80.0).hint_text("0.75");
+        let edit = TextEdit::singleline(&mut page.height).desired_width(70.0).hint_text("0.75");
         ui.add(edit)
             .on_hover_text("A length with its unit, or a number of widths")
             .accessible_name("Height");
-    });
-    choice(ui, "Font", &mut page.font, Family::NAMES, "the preset's");
-    let preset = page.preset().ok();
-    ui.horizontal(|ui| {
-        let mut size = page.text.or(preset.map(|p| p.text)).unwrap_or(7.0);
-        ui.label("Text");
-        if ui.add(DragValue::new(&mut size).range(4.0..=24.0).speed(0.1).suffix(" pt")).changed() {
-            page.text = Some(size);
-        }
-        let mut line = page.line.unwrap_or(0.5);
+        ui.end_row();
+        ui.label("Font");
+        ui.horizontal(|ui| {
+            choice(ui, "font", &mut page.font, Family::NAMES, "the venue's");
+            let mut size = page.text.or(preset.map(|p| p.text)).unwrap_or(7.0);
+            let drag = DragValue::new(&mut size).range(4.0..=24.0).speed(0.1).suffix(" pt");
+            if ui
+                .add(drag)
+                .on_hover_text("Size of text; tick labels follow in proportion")
+                .changed()
+            {
+                page.text = Some(size);
+            }
+        });
+        ui.end_row();
         ui.label("Lines");
-        if ui.add(DragValue::new(&mut line).range(0.1..=4.0).speed(0.02).suffix(" pt")).changed() {
+        let mut line = page.line.unwrap_or(0.5);
+        let drag = DragValue::new(&mut line).range(0.1..=4.0).speed(0.02).suffix(" pt");
+        if ui.add(drag).on_hover_text("Of axes; those of the data follow in proportion").changed() {
             page.line = Some(line);
         }
-    });
-    let maps: Vec<&str> =
-        ColorMap::ALL.iter().filter(|m| !m.is_diverging()).map(|m| m.name()).collect();
-    choice(ui, "Colours", &mut page.map, &maps, "as in the panel");
-    ui.horizontal_wrapped(|ui| {
-        ui.checkbox(&mut page.dark, "Dark");
-        ui.checkbox(&mut page.grey, "Greys").on_hover_text("As a printer without colours shows it");
-        ui.checkbox(&mut page.hatched, "Hatch")
-            .on_hover_text("Hatch what does not exist above the diagonal of an attention map");
-    });
-    ui.horizontal(|ui| {
-        let mut dpi = page.dpi.unwrap_or(300.0);
+        ui.end_row();
+        ui.label("Colours");
+        let maps: Vec<&str> =
+            ColorMap::ALL.iter().filter(|m| !m.is_diverging()).map(|m| m.name()).collect();
+        choice(ui, "map", &mut page.map, &maps, "as in the panel");
+        ui.end_row();
+        ui.label("");
+        ui.horizontal_wrapped(|ui| {
+            ui.checkbox(&mut page.dark, "Dark");
+            ui.checkbox(&mut page.grey, "Greys")
+                .on_hover_text("As a printer without colours shows it");
+            ui.checkbox(&mut page.hatched, "Hatch")
+                .on_hover_text("Hatch what does not exist above the diagonal of an attention map");
+        });
+        ui.end_row();
         ui.label("Pixels");
-        let drag = DragValue::new(&mut dpi).range(36.0..=1200.0).speed(5.0).suffix(" dpi");
+        let mut dpi = page.dpi.unwrap_or(300.0);
+        let drag = DragValue::new(&mut dpi).range(36.0..=1200.0).speed(5.0).suffix(" per inch");
         if ui.add(drag).changed() {
             page.dpi = Some(dpi);
         }
+        ui.end_row();
     });
 }
 
 /// One of some names; empty: what is said in words.
-fn choice(ui: &mut Ui, label: &str, value: &mut String, names: &[&str], empty: &str) {
-    ui.horizontal(|ui| {
-        ui.label(label);
-        let shown = if value.is_empty() { empty } else { value.as_str() };
-        ComboBox::from_id_salt(label).selected_text(shown.to_owned()).show_ui(ui, |ui| {
-            ui.selectable_value(value, String::new(), empty);
-            for name in names.iter().filter(|name| **name != empty) {
-                ui.selectable_value(value, (*name).to_owned(), *name);
-            }
-        });
+fn choice(ui: &mut Ui, id: &str, value: &mut String, names: &[&str], empty: &str) {
+    let shown = if value.is_empty() { empty } else { value.as_str() };
+    ComboBox::from_id_salt(id).selected_text(shown.to_owned()).show_ui(ui, |ui| {
+        ui.selectable_value(value, String::new(), empty);
+        for name in names.iter().filter(|name| **name != empty) {
+            ui.selectable_value(value, (*name).to_owned(), *name);
+        }
     });
 }
 

@@ -56,7 +56,7 @@ pub fn check(figure: &Figure) -> Vec<String> {
             for b in &entries[i + 1..] {
                 let alike = a.line == b.line && a.dash == b.dash && a.color != b.color;
                 if alike && (lightness(a.color) - lightness(b.color)).abs() < APART {
-                    found.push(format!("in greys, \"{}\" looks like \"{}\"", a.text, b.text));
+                    found.push(format!("in greys, “{}” looks like “{}”", a.text, b.text));
                 }
             }
         }
@@ -64,7 +64,7 @@ pub fn check(figure: &Figure) -> Vec<String> {
         if signed {
             let name = if plot.title.is_empty() { "a map" } else { &plot.title };
             found.push(format!(
-                "in greys, both signs of \"{name}\" look alike: its colours are lightest at zero"
+                "in greys, both signs of “{name}” look alike: its colours are lightest at zero"
             ));
         }
     }

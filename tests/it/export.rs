@@ -662,7 +662,6 @@ fn every_panel_comes_out_of_a_recorded_run_in_every_format_or_says_why_not() {
         "lens",
         "attribution",
         "query_key",
-        "patching",
         "curves",
         "timeline",
     ];
