@@ -143,6 +143,9 @@ impl Studio {
 
     /// Draws it while it is open; what was wished for, if anything.
     pub fn ui(&mut self, ctx: &Context) -> Option<Wish> {
+        if self.is_sheet {
+            self.undo.feed_state(ctx.input(|i| i.time), &self.doc);
+        }
         if !self.open {
             return None;
         }
@@ -157,9 +160,6 @@ impl Studio {
             .default_pos(ctx.content_rect().center())
             .default_size(vec2(room.x.min(1080.0), room.y.min(720.0)))
             .show(ctx, |ui| wish = self.inside(ui));
-        if self.is_sheet {
-            self.undo.feed_state(ctx.input(|i| i.time), &self.doc);
-        }
         self.open = open && !(ctx.input(|i| i.key_pressed(egui::Key::Escape)) && wish.is_none());
         wish
     }

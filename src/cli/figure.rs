@@ -96,7 +96,7 @@ pub struct Figure {
     drawn: Drawn,
     /// Make the figure again that this file shows (.pdf, .svg, .png or .json), out of what is written in it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["panel", "sheet", "set", "head", "query", "key", "steps", "preset",
-        "width", "height", "font", "text_size", "line", "map", "hatched", "dark", "grey", "dpi", "step", "tokens", "cut", "intervene"])]
+        "width", "height", "font", "text_size", "line", "map", "hatched", "dark", "grey", "dpi", "step", "sequence", "tokens", "cut", "intervene"])]
     again: Option<PathBuf>,
     /// The panel at these steps, side by side: numbers with commas between, or how many, as x5
     #[arg(long, value_name = "STEPS", conflicts_with_all = ["sheet", "step"])]
@@ -197,6 +197,9 @@ impl Drawn {
 /// What a panel of a sheet leaves open is asked as the words say.
 fn fill(panel: &mut PanelSpec, question: &Question) {
     panel.step = panel.step.or(question.step);
+    if panel.sequence == 0 {
+        panel.sequence = question.sequence;
+    }
     if panel.tokens.is_none() {
         panel.tokens.clone_from(&question.tokens);
     }

@@ -33,7 +33,10 @@ pub struct At {
     /// Step to look at: the nearest one whose weights are recorded (default: the last)
     #[arg(long, value_name = "N")]
     step: Option<u64>,
-    /// Text to ask about instead of the first held-out sequence
+    /// Number of the held-out sequence to ask about
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    sequence: u64,
+    /// Text to ask about in its place
     #[arg(long, value_name = "TEXT")]
     tokens: Option<String>,
 }
@@ -56,7 +59,12 @@ impl Asked {
 
 impl At {
     fn question(&self) -> Question {
-        Question { step: self.step, tokens: self.tokens.clone(), ..Question::default() }
+        Question {
+            step: self.step,
+            sequence: self.sequence,
+            tokens: self.tokens.clone(),
+            interventions: Vec::new(),
+        }
     }
 
     pub fn open(&self) -> Result<RunAt> {
