@@ -1,6 +1,6 @@
 //! `mnemoscope fit`: linear probes, the tuned lens and erasure, fitted to a recorded run and kept in its folder.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,12 +13,15 @@ use crate::figure::file::save;
 use crate::record::error::{Error, Result};
 use crate::record::folder::Reader as RunReader;
 use crate::record::folder::readers::{self, KeptReader};
+use crate::record::json::parse as parse_json;
+use crate::record::vocab::plain;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
 use crate::run::fit::data::{Label, Positions, parse_site};
 use crate::run::fit::linear::Fitting;
 use crate::run::fit::{self, Kind, Outcome, Progress, Reader, Settings};
 
+use super::run_at::tell_taken;
 use super::say;
 use super::train::interrupts;
 
@@ -105,10 +108,7 @@ impl Fit {
             Error::input(format!("{} has no recorded weights yet", self.folder.display()))
         })?;
         if let Some(wanted) = self.step.filter(|wanted| *wanted != step) {
-            let _ = writeln!(
-                std::io::stderr(),
-                "mnemoscope: step {wanted} has no recorded weights; step {step}, the nearest that has, is taken"
-            );
+            tell_taken(wanted, step);
         }
         let weights = reader.weights(step)?;
         let mut instrument = Instrument::new(&Experiment::of_run(&self.folder)?)?;
@@ -191,7 +191,7 @@ impl Fit {
 
     fn kept(&self, name: &str) -> Result<Reader> {
         let KeptReader { about, tensors } = readers::read(&self.folder, name)?;
-        let about: Value = serde_json::from_str(&about).map_err(|e| {
+        let about = parse_json(&about).map_err(|e| {
             Error::input(format!("what is said of the reader {name} cannot be read: {e}"))
         })?;
         let kind = self.what.kind();
@@ -312,7 +312,7 @@ impl Bar {
         if let Some(bar) = &self.bar {
             bar.set_length(progress.of as u64);
             bar.set_position(progress.done as u64);
-            bar.set_message(progress.doing.to_owned());
+            bar.set_message(plain(progress.doing));
         }
         self.interrupted.try_recv().is_err()
     }
