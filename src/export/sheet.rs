@@ -235,6 +235,13 @@ impl Sheet {
         }
         for panel in &self.panels {
             registry::find("panel", panel::ALL, &panel.panel)?;
+            // A name, and no path: a sheet of someone else finds nothing but what lies beside the run that is asked.
+            if panel.run.contains(['/', '\\']) || panel.run == ".." || panel.run.len() > 255 {
+                return Err(Error::usage(format!(
+                    "panel {}: read run = \"{}\", expected the name of a folder beside the run that is asked, or of a run of the sweep",
+                    panel.panel, panel.run
+                )));
+            }
             let cells = [panel.row, panel.column, panel.rows, panel.columns];
             if let Some(cell) = cells.into_iter().flatten().find(|c| !(1..=MOST_PANELS).contains(c))
             {

@@ -718,6 +718,16 @@ fn a_text_of_an_intervention_names_no_more_positions_than_there_are() {
 }
 
 #[test]
+fn a_sheet_of_others_finds_nothing_elsewhere() {
+    let sheet =
+        |run: &str| Sheet::parse(&format!("[[panel]]\npanel = 'curves'\nrun = '{run}'"), "x");
+    assert!(sheet("beside.me").is_ok());
+    for run in ["/etc", "../other", "..", "a\\b"] {
+        assert!(refused(sheet(run)).contains("name of a folder"), "{run}");
+    }
+}
+
+#[test]
 fn a_sweep_of_others_is_counted_before_it_is_compared() {
     let experiment = || Experiment::builtin("birth").unwrap().to_toml().parse().unwrap();
     let seeds: Vec<u64> = (0..2_000_000).collect();
