@@ -5,7 +5,7 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use mnemoscope::record::folder;
-use mnemoscope::run::fit::{Kind, Reader};
+use mnemoscope::probe::fit::{Kind, Reader};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok((tensors, _)) = folder::read_safetensors(bytes, Path::new("pack.safetensors")) else {

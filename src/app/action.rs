@@ -94,6 +94,7 @@ pub enum Command {
     EditText,
     AskAgain,
     CancelJob,
+    KeepReaders,
     CutHead,
     UndoIntervention,
     LiftAll,
@@ -235,6 +236,10 @@ fn asks_long(lab: &Lab) -> bool {
     lab.jobs.is_busy()
 }
 
+fn has_readers(lab: &Lab) -> bool {
+    lab.jobs.has_ended(super::readers::KIND)
+}
+
 fn has_run(lab: &Lab) -> bool {
     lab.run().is_some()
 }
@@ -297,6 +302,7 @@ const ROWS: &[Entry] = rows! {
         DrawSequence "Draw another sequence", "Ask all panels about another held-out sequence.", plain(Key::N), has_run;
         AskAgain "Ask again", "Ask the long question of a panel again, of the weights in view.", plain(Key::A), has_long_answer;
         CancelJob "Cancel the long question", "End the long question of a panel with what there is.", None, asks_long;
+        KeepReaders "Keep readers", "Keep the readers that were fitted in the Readers panel in the folder of the run.", None, has_readers;
         EditText "Edit the text", "Write the sequence yourself.", plain(Key::E), has_run;
     }
     Surgery {

@@ -101,6 +101,11 @@ impl Asking {
         self.refused = None;
     }
 
+    /// What was answered may have another answer now.
+    pub fn ask_again(&mut self) {
+        self.answered = None;
+    }
+
     /// The examiner takes no more questions.
     pub fn retire(&mut self) {
         self.retired.extend(self.examiner.take().map(|(_, examiner)| examiner));
@@ -176,6 +181,7 @@ pub fn ask(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
         return;
     }
     let Some((which, step, live)) = weights_in_view(lab, now) else { return };
+    let folder = lab.run().and_then(|run| run.recording.folder.clone());
     let asked = Asked {
         run: lab.current,
         step,
@@ -208,6 +214,7 @@ pub fn ask(lab: &mut Lab, calls: &[ProbeCall], now: Instant) {
     examiner.ask(Question {
         id: asking.next_id,
         which,
+        folder,
         prompt: asked.prompt.clone(),
         interventions: asked.interventions.clone(),
         calls: asked.calls.clone(),
@@ -234,6 +241,7 @@ fn compare(lab: &mut Lab, which: Which, step: u64) {
     examiner.ask(Question {
         id: asking.next_id,
         which,
+        folder: None,
         prompt: lab.prompt.clone(),
         interventions: Vec::new(),
         calls: vec![ProbeCall::new(EFFECT)],

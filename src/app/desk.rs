@@ -26,7 +26,7 @@ use super::studio::PanelMenu;
 use super::surgery::Surgery;
 use super::tokens::Editor;
 use super::tree::Gardener;
-use super::{curves, form, gates, jobs, paint, patching, plates, sweep, theme, timeline};
+use super::{curves, form, gates, jobs, paint, patching, plates, readers, sweep, theme, timeline};
 
 /// Panels, pictures and forms between frames.
 pub struct Desk {
@@ -259,6 +259,10 @@ impl Desk {
         ui.horizontal_wrapped(|ui| {
             if kind == "patching" {
                 changed |= row.ui(ui, panel.as_mut(), lab);
+            }
+            if kind == readers::KIND {
+                changed |= readers::row(ui, panel.as_mut(), lab);
+                self.actions.extend(readers::keep(ui, lab, &calls));
             }
             self.actions.extend(jobs::controls(ui, lab, &calls));
         });

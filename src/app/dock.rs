@@ -39,6 +39,7 @@ pub fn title(kind: &str) -> &'static str {
         ("patching", "Patching"),
         ("lens", "Logit lens"),
         ("attribution", "Attribution"),
+        ("readers", "Readers"),
         ("gating", "Gating"),
         ("tree", "Tree"),
         ("tree_scrubbing", "Tree scrubbing"),
@@ -77,7 +78,7 @@ impl Default for Dock {
 /// stands nowhere here lies behind the last tab of the last column.
 const COLUMNS: [[&[&str]; 2]; 3] = [
     [&["tokens"], &["predictions", "experiment", "surgery", "runs"]],
-    [&["heads"], &["attention", "patching", "lens", "attribution"]],
+    [&["heads"], &["attention", "patching", "lens", "attribution", "readers"]],
     [&["curves", "sweep"], &["memories", "query_key", "gating", "tree", "tree_scrubbing"]],
 ];
 
@@ -170,6 +171,13 @@ impl Dock {
         };
         self.tree.set_visible(tile, true);
         self.tree.make_active(|id, _| id == tile);
+    }
+
+    /// Brings a panel that is open to the front of its stack of tabs, and nothing else.
+    pub fn bring_forward(&mut self, kind: &str) {
+        if let Some(tile) = self.tile(kind).filter(|tile| self.tree.is_visible(*tile)) {
+            self.tree.make_active(|id, _| id == tile);
+        }
     }
 
     pub fn close(&mut self, kind: &str) {

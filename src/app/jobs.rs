@@ -94,6 +94,17 @@ impl Jobs {
         self.retired.extend(self.running.take().map(|running| running.job));
     }
 
+    /// The question that an answer shown belongs to.
+    pub fn call(&self, key: &str) -> Option<&ProbeCall> {
+        self.kept.iter().map(|(known, _)| &known.call).find(|call| call.key() == key)
+    }
+
+    /// Whether an answer to this inquiry is shown and whole, or was stopped.
+    pub fn has_ended(&self, inquiry: &str) -> bool {
+        let ended = self.inquired.by_call.iter().filter(|(_, found)| found.ended);
+        ended.filter_map(|(key, _)| self.call(key)).any(|call| call.probe == inquiry)
+    }
+
     /// Something is under way, or is about to be.
     pub fn is_busy(&self) -> bool {
         self.running.is_some() || self.next.is_some()

@@ -20,6 +20,7 @@ mod paint;
 mod palette;
 mod patching;
 mod plates;
+mod readers;
 pub mod rehearsal;
 pub mod run;
 mod shell;
@@ -181,6 +182,11 @@ pub struct App {
     sheet: Studio,
     /// The sheet that was kept from the last launch, until it is wanted.
     kept_sheet: Option<String>,
+    /// What the next frame puts on the clipboard.
+    copied: Option<Copied>,
+    /// The run that panels were brought forward for, and the layout since then: another one is a hand's.
+    shown_for: u64,
+    layout: Option<Dock>,
 }
 
 impl App {
@@ -242,6 +248,9 @@ impl App {
             export: Studio::default(),
             sheet: Studio::of_sheet(),
             kept_sheet: None,
+            copied: None,
+            shown_for: 0,
+            layout: None,
         };
         // A picture for others shows the layout that others have; so does a measurement.
         if launch.is_own()
@@ -379,6 +388,7 @@ impl App {
             Command::DrawSequence => lab.draw_next(),
             Command::AskAgain => lab.jobs.ask_again(),
             Command::CancelJob => lab.jobs.cancel(),
+            Command::KeepReaders => self.keep_readers(),
             Command::EditText => {
                 self.dock.show_panel("tokens");
                 self.desk.editor.open(lab);
@@ -441,6 +451,11 @@ impl App {
 
     /// The windows in which pages are chosen.
     fn studios(&mut self, ctx: &Context) {
+        match self.copied.take() {
+            Some(Copied::Image(image)) => ctx.copy_image(image),
+            Some(Copied::Text(text)) => ctx.copy_text(text),
+            None => {}
+        }
         if let Some(wish) = self.export.ui(ctx) {
             self.fulfil(&wish, false);
         }
@@ -526,6 +541,39 @@ impl App {
         self.shelf.asked = false;
     }
 
+    /// The panel that was made for the task of a run comes to the front of its stack when the run comes into the window, unless a
+    /// hand has arranged the panels.
+    fn show_picture_of_task(&mut self) {
+        let arranged = *self.layout.get_or_insert_with(|| self.dock.clone()) != self.dock;
+        let id = self.lab.run_id();
+        if id <= self.shown_for {
+            return;
+        }
+        self.shown_for = id;
+        let Some(run) = self.lab.run().filter(|_| !arranged) else { return };
+        let (source, row) = (&run.bench.source, run.bench.source.sequence(0, 0));
+        let kind = if source.tuples(&row).is_some() {
+            "gating"
+        } else if source.tree(&row).is_some() {
+            "tree"
+        } else {
+            return;
+        };
+        self.dock.bring_forward(kind);
+        self.layout = Some(self.dock.clone());
+    }
+
+    fn keep_readers(&mut self) {
+        match readers::to_keep(&self.lab) {
+            Ok(Some(write)) => self.work("keep readers", write),
+            Ok(None) => {
+                let text = "there is no whole reader to keep yet".to_owned();
+                self.note = Some((text, Instant::now()));
+            }
+            Err(error) => self.lab.trouble(error),
+        }
+    }
+
     fn work(&mut self, name: &str, work: impl FnOnce() -> Outcome + Send + 'static) {
         if let Err(error) = self.worker.start(name, work) {
             self.lab.trouble(error.context(name));
@@ -536,7 +584,7 @@ impl App {
         self.note = Some((text, Instant::now()));
     }
 
-    fn take_outcomes(&mut self, ctx: &Context) {
+    fn take_outcomes(&mut self) {
         for outcome in self.worker.take() {
             match outcome {
                 Outcome::Chosen(purpose, path) => {
@@ -546,15 +594,18 @@ impl App {
                 }
                 Outcome::Done(Ok(text)) => self.say(text),
                 Outcome::Copied(what, said) => {
-                    match what {
-                        Copied::Image(image) => ctx.copy_image(image),
-                        Copied::Text(text) => ctx.copy_text(text),
-                    }
+                    self.copied = Some(what);
                     self.say(said.to_owned());
                 }
                 Outcome::Pages(Ok(doc)) => self.sheet.show(*doc),
                 Outcome::Pages(Err(error)) => self.lab.trouble(error),
-                Outcome::Done(Err(error)) => self.lab.trouble(error),
+                Outcome::Done(Err(error)) | Outcome::Kept(Err(error)) => self.lab.trouble(error),
+                Outcome::Kept(Ok(text)) => {
+                    self.say(text);
+                    // What is read with a kept lens is asked anew.
+                    self.lab.asking.ask_again();
+                    self.lab.changed();
+                }
                 Outcome::Begun(begun) => {
                     self.lab.building = self.lab.building.saturating_sub(1);
                     match begun {
@@ -685,7 +736,7 @@ impl App {
         let hidden = ctx.input(|i| i.viewport().visible() == Some(false)) && self.shot.is_none();
         let calls = if hidden { Vec::new() } else { self.desk.calls(&self.lab) };
         let inquiries = if hidden { Vec::new() } else { self.desk.inquiries(&self.lab) };
-        self.take_outcomes(ctx);
+        self.take_outcomes();
         self.lab.tick(&calls, &inquiries, Instant::now());
         self.build_runs();
         if hidden && self.lab.is_busy() {
@@ -725,6 +776,7 @@ impl App {
             self.carry_out(action, &ctx);
         }
         self.build_runs();
+        self.show_picture_of_task();
         self.undo.feed_state(ctx.input(|i| i.time), &self.dock);
         let asks = self.palette.open
             || self.keys_open

@@ -119,7 +119,7 @@ impl Row {
 }
 
 /// Whether the setting had another value.
-fn set(panel: &mut dyn Panel, name: &str, text: &str) -> bool {
+pub fn set(panel: &mut dyn Panel, name: &str, text: &str) -> bool {
     let mut changed = false;
     panel.each(&mut |spec, slot| {
         if let Slot::Text(value) = slot
@@ -134,7 +134,7 @@ fn set(panel: &mut dyn Panel, name: &str, text: &str) -> bool {
 }
 
 /// A setting that is a choice, without its name: the row has little room.
-fn choice(ui: &mut Ui, panel: &mut dyn Panel, name: &str, label: &str, help: &str) -> bool {
+pub fn choice(ui: &mut Ui, panel: &mut dyn Panel, name: &str, label: &str, help: &str) -> bool {
     let mut changed = false;
     panel.each(&mut |spec, slot| {
         let Slot::Choice(choice) = slot else { return };

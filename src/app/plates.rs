@@ -17,17 +17,17 @@ use crate::record::weights::Weights;
 use super::run::Run;
 use super::state::Lab;
 
-/// What the window looks at.
-pub fn snapshot(lab: &Lab) -> Option<Snapshot> {
+/// What the window looks at, as a recorded run shows it: at a step, and not live.
+fn snapshot(lab: &Lab) -> Option<Snapshot> {
     let run = lab.run()?;
     Some(Snapshot {
         net: run.bench.net.clone(),
         vocab: run.bench.vocab.clone(),
         roles: run.bench.roles,
-        runs: lab.recordings(),
+        runs: in_order(lab).map(|run| (folder_name(run), run.recording.clone())).collect(),
         sweep: lab.sweep.clone(),
-        step: lab.step,
-        live: lab.training().is_some_and(|t| !t.gone),
+        step: Some(step(lab)),
+        live: false,
         readings: lab.readings.clone(),
         failure: lab.failure.clone(),
         inquired: lab.jobs.inquired.clone(),
@@ -75,8 +75,15 @@ fn spec(kind: &str, lab: &Lab) -> PanelSpec {
         sequence,
         tokens,
         intervene: in_force(lab),
+        beside: in_order(lab).skip(1).map(folder_name).collect(),
         ..PanelSpec::default()
     }
+}
+
+/// The runs of the window, the one in view first.
+fn in_order(lab: &Lab) -> impl Iterator<Item = &Run> {
+    let others = lab.runs.iter().enumerate().filter(|(i, _)| *i != lab.current);
+    lab.run().into_iter().chain(others.map(|(_, run)| run))
 }
 
 /// The step that the picture shows, which while an answer is awaited is not the step in view.

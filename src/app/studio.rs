@@ -169,15 +169,18 @@ impl Studio {
         ui.horizontal_top(|ui| {
             ui.vertical(|ui| {
                 ui.set_width(300.0);
-                ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-                    if self.is_sheet {
-                        wish = wish.take().or(self.sheet_controls(ui));
+                ScrollArea::vertical().id_salt("controls").auto_shrink([false, false]).show(
+                    ui,
+                    |ui| {
+                        if self.is_sheet {
+                            wish = wish.take().or(self.sheet_controls(ui));
+                            ui.separator();
+                        }
+                        page_controls(ui, &mut self.doc.sheet.page);
                         ui.separator();
-                    }
-                    page_controls(ui, &mut self.doc.sheet.page);
-                    ui.separator();
-                    wish = wish.take().or(self.buttons(ui));
-                });
+                        wish = wish.take().or(self.buttons(ui));
+                    },
+                );
             });
             ui.separator();
             ui.vertical(|ui| self.page(ui));
@@ -350,7 +353,7 @@ impl Studio {
             Zoom::True => 1.0,
             Zoom::Fit => (room.x / size.x).min(room.y / size.y).clamp(0.05, 4.0),
         };
-        ScrollArea::both().auto_shrink([false, false]).show(ui, |ui| {
+        ScrollArea::both().id_salt("page").auto_shrink([false, false]).show(ui, |ui| {
             let (rect, _) = ui.allocate_exact_size(size * scale, egui::Sense::hover());
             let paper = scene.items.first().and_then(|item| match item {
                 crate::figure::scene::Item::Rect { fill, .. } => *fill,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use egui::{Button, ComboBox, Grid, Key, Label, RichText, TextEdit, TextStyle, Ui};
+use egui::{Button, ComboBox, Grid, Key, Label, RichText, TextEdit, TextStyle, Ui, UiBuilder};
 
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Intervention, Point, Site};
@@ -122,16 +122,16 @@ impl Surgery {
             "Acts on the step in view only: training is not touched."
         });
         in_force(ui, lab, &mut actions);
-        self.saved(ui, lab, &run.bench, &mut actions);
+        part(ui, "lists", |ui| self.saved(ui, lab, &run.bench, &mut actions));
         ui.separator();
         ui.strong("Cut a head");
-        heads(ui, lab, &run.bench.net.heads, &mut actions);
+        part(ui, "heads", |ui| heads(ui, lab, &run.bench.net.heads, &mut actions));
         ui.separator();
         ui.strong("Change a place");
-        self.change(ui, lab, &run.bench, &mut actions);
+        part(ui, "place", |ui| self.change(ui, lab, &run.bench, &mut actions));
         ui.separator();
         ui.strong("Freeze a matrix");
-        tensors(ui, lab, &run.bench.trained, &mut actions);
+        part(ui, "matrices", |ui| tensors(ui, lab, &run.bench.trained, &mut actions));
         actions
     }
 
@@ -330,6 +330,13 @@ impl Surgery {
             }
         }
     }
+}
+
+/// Widgets that stay who they are, with the keyboard and a click half done, when the list of what is in force above them grows
+/// or shrinks.
+fn part(ui: &mut Ui, name: &str, inside: impl FnOnce(&mut Ui)) {
+    let id = ui.scope_id().with(("surgery", name));
+    ui.scope_builder(UiBuilder::new().scope_id(id), inside);
 }
 
 /// An intervention as it is spelled, on what this network has.

@@ -21,6 +21,8 @@ pub enum Outcome {
     Chosen(Purpose, Option<PathBuf>),
     /// Something was written: a sentence that says where.
     Done(Result<String>),
+    /// Readers were written into the folder of a run.
+    Kept(Result<String>),
     Begun(Result<Box<Begun>>),
     /// A recorded run, and the step of it that was asked for.
     Opened(Result<Box<Opened>>, Option<u64>),

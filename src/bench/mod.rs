@@ -4,6 +4,7 @@ mod cloud;
 pub mod cost;
 mod emerge;
 mod examine;
+mod figure;
 mod frame;
 mod scratch;
 mod scrub;
@@ -27,6 +28,8 @@ pub const ALL: &[Workload] = &[
     emerge::BIRTH,
     examine::ATTENTION,
     scrub::SCRUB,
+    figure::COMPOSITE,
+    figure::PDF,
     frame::DEFAULT,
     frame::HEADS,
     cloud::PROJECT,

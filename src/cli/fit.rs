@@ -1,4 +1,5 @@
 //! `mnemoscope fit`: linear probes, the tuned lens and erasure, fitted to a recorded run and kept in its folder.
+#![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -10,16 +11,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::figure::file::save;
+use crate::probe::fit::data::{Label, Positions, parse_site};
+use crate::probe::fit::linear::Fitting;
+use crate::probe::fit::{self, Kind, Outcome, Progress, Read, Reader, Settings};
 use crate::record::error::{Error, Result};
 use crate::record::folder::Reader as RunReader;
 use crate::record::folder::readers::{self, KeptReader};
-use crate::record::json::parse as parse_json;
+use crate::record::intervention::{Intervention, Site};
 use crate::record::vocab::plain;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
-use crate::run::fit::data::{Label, Positions, parse_site};
-use crate::run::fit::linear::Fitting;
-use crate::run::fit::{self, Kind, Outcome, Progress, Reader, Settings};
 
 use super::run_at::tell_taken;
 use super::say;
@@ -31,6 +32,8 @@ enum What {
     TunedLens,
     /// A linear map from a site to a label: how much of it can be read there
     LinearProbe,
+    /// The same with one hidden layer of rectified units: what is there, but not in a linear form
+    MlpProbe,
     /// The smallest linear change of a site after which no linear probe tells the label, and what the network does then
     Leace,
 }
@@ -40,6 +43,7 @@ impl What {
         match self {
             Self::TunedLens => Kind::TunedLens,
             Self::LinearProbe => Kind::LinearProbe,
+            Self::MlpProbe => Kind::MlpProbe,
             Self::Leace => Kind::Leace,
         }
     }
@@ -60,11 +64,11 @@ pub struct Fit {
     #[arg(long, value_name = "SITE")]
     site: Option<String>,
     /// Positions that give an example: all, a role of the task, other (of no role), repeated (the answer was seen
-    /// before), or the number of one position
+    /// before), registers or important (of trees), or numbers of positions, e.g. 36,38-42
     #[arg(long, alias = "positions", value_name = "ROLE", default_value = "all")]
     role: String,
-    /// What is told of a position: token, token-1, token+2, target, position, or seen (which tokens stand there or before:
-    /// many labels at once)
+    /// What is told of a position: token, token-1, token+2, target, position, seen (which tokens stand there or before),
+    /// sub_path (of trees: the nodes that its attention climbs), or what the task offers (`mnemoscope list tasks NAME`)
     #[arg(long, value_name = "LABEL", default_value = "target")]
     label: String,
     /// Examples to fit to
@@ -76,6 +80,16 @@ pub struct Fit {
     /// Seed of the sequences and of the shuffled labels
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Change the forward pass while examples are read, as of `mnemoscope examine`, e.g. --intervene
+    /// "zero layer1.pattern@47<-36"
+    #[arg(long, value_name = "WHAT")]
+    intervene: Vec<String>,
+    /// A setting of the task for the sequences, e.g. --set task.path_length=6; the network stays the same
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// Hidden units of an mlp-probe
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    hidden: usize,
     /// Weight decay of the fitted maps, on vectors of unit variance: less for more examples
     #[arg(long, value_name = "X", default_value_t = 0.01)]
     decay: f64,
@@ -111,17 +125,17 @@ impl Fit {
             tell_taken(wanted, step);
         }
         let weights = reader.weights(step)?;
-        let mut instrument = Instrument::new(&Experiment::of_run(&self.folder)?)?;
-        let settings = self.settings(&instrument)?;
-        let name = self.name.clone().unwrap_or_else(|| usual_name(&settings, step));
+        let mut instrument = Instrument::new(&self.experiment()?)?;
+        let (settings, site) = self.settings(&instrument)?;
+        let name = self.name.clone().unwrap_or_else(|| fit::usual_name(&settings, site, step));
         if self.with.is_none() {
             self.check_name(&name)?;
         }
         let kept = self.with.as_deref().map(|name| self.kept(name)).transpose()?;
         let mut bar = Bar::new()?;
-        let found = fit::run(&mut instrument, &weights, &settings, kept, &mut |progress| {
-            bar.show(progress)
-        });
+        let (subject, pool) = instrument.subject(&weights)?;
+        let read = Read { subject, pool, step };
+        let found = fit::run(read, &settings, site, kept, &mut |progress| bar.show(progress));
         bar.clear();
         let Some(outcome) = found? else {
             say("Stopped; nothing was kept.")?;
@@ -159,12 +173,24 @@ impl Fit {
         )))
     }
 
-    fn settings(&self, instrument: &Instrument) -> Result<Settings> {
+    /// The experiment of the run, perhaps with other sequences.
+    fn experiment(&self) -> Result<Experiment> {
+        if let Some(other) = self.set.iter().find(|text| !text.starts_with("task.")) {
+            return Err(Error::usage(format!(
+                "--set {other}: only settings of the task can change here, e.g. --set task.path_length=6"
+            )));
+        }
+        let mut experiment = Experiment::of_run(&self.folder)?;
+        experiment.set_texts(self.set.iter().map(String::as_str))?;
+        Ok(experiment)
+    }
+
+    fn settings(&self, instrument: &Instrument) -> Result<(Settings, Site)> {
         let layers = instrument.layout().heads.len();
         let last = format!("layer{}.resid_post", layers.saturating_sub(1));
         let kind = self.what.kind();
-        if self.train == 0 || self.test == 0 || self.rounds == 0 {
-            return Err(Error::usage("--train, --test and --rounds are at least 1"));
+        if [self.train, self.test, self.rounds, self.hidden].contains(&0) {
+            return Err(Error::usage("--train, --test, --rounds and --hidden are at least 1"));
         }
         if !self.decay.is_finite() || self.decay < 0.0 {
             return Err(Error::usage(format!(
@@ -172,26 +198,32 @@ impl Fit {
                 self.decay
             )));
         }
-        Ok(Settings {
+        let source = instrument.source();
+        let under = self.intervene.iter().map(|what| {
+            Intervention::written(what, source.vocab()).map_err(|e| e.context("--intervene"))
+        });
+        let settings = Settings {
             kind,
-            site: parse_site(self.site.as_ref().unwrap_or(&last), layers)?,
-            positions: Positions::parse(&self.role, instrument.source().roles())?,
-            label: self.label.parse::<Label>()?,
+            positions: Positions::parse(&self.role, source.roles())?,
+            label: Label::parse(&self.label, source.label_kinds())?,
+            under: under.collect::<Result<_>>()?,
             seed: self.seed,
             train: self.train,
             test: self.test,
+            hidden: self.hidden,
             fitting: Fitting {
                 bias: kind != Kind::TunedLens || self.bias,
                 decay: self.decay,
                 rounds: self.rounds,
                 ..Fitting::default()
             },
-        })
+        };
+        Ok((settings, parse_site(self.site.as_ref().unwrap_or(&last), layers)?))
     }
 
     fn kept(&self, name: &str) -> Result<Reader> {
         let KeptReader { about, tensors } = readers::read(&self.folder, name)?;
-        let about = parse_json(&about).map_err(|e| {
+        let about = crate::record::json::parse(&about).map_err(|e| {
             Error::input(format!("what is said of the reader {name} cannot be read: {e}"))
         })?;
         let kind = self.what.kind();
@@ -229,15 +261,6 @@ impl Fit {
 
 fn say_kept(path: &Path) -> Result<()> {
     say(format!("\nkept in {}", path.display()))
-}
-
-/// `linear-probe-layer0.resid_mid-all-target-step300`.
-fn usual_name(settings: &Settings, step: u64) -> String {
-    let Settings { kind, site, positions, label, .. } = settings;
-    match kind {
-        Kind::TunedLens => format!("{}-{positions}-step{step}", kind.name()),
-        _ => format!("{}-{site}-{positions}-{label}-step{step}", kind.name()),
-    }
 }
 
 /// The numbers of the report for a person, one line each.

@@ -1,4 +1,4 @@
-//! `mnemoscope patch`, `path`, `scrub` and `knock-out`: long questions to a recorded run, answered as text, JSON or NumPy
+//! `mnemoscope patch`, `path`, `scrub`, `knock-out` and `readers`: long questions to a recorded run, answered as text, JSON or NumPy
 //! arrays.
 #![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
@@ -15,6 +15,7 @@ use crate::figure::file::save;
 use crate::probe::inquiry::Inquiry;
 use crate::record::array::Array;
 use crate::record::error::Result;
+use crate::record::intervention::Point;
 use crate::record::question::{ProbeCall, Reading, Readings};
 use crate::record::vocab::plain_json;
 use crate::run::job::inquiry_of;
@@ -156,6 +157,30 @@ pub struct KnockOut {
     most_kl: Option<f64>,
 }
 
+#[derive(Args)]
+pub struct Readers {
+    #[command(flatten)]
+    common: Common,
+    /// linear-probe, mlp-probe, tuned-lens or leace
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+    /// What is told: token-1, target, seen, sub_path, … or what the task offers (default: its first)
+    #[arg(long, value_name = "LABEL")]
+    label: Option<String>,
+    /// Positions that give an example (default: all that have the label)
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
+    /// stream, boundaries, resid_mid, q, k, v, z, attn_out or mlp_out
+    #[arg(long, value_name = "PLACES")]
+    places: Option<String>,
+    /// Examples to fit to
+    #[arg(long, value_name = "N")]
+    train: Option<usize>,
+    /// Examples to judge by, of other sequences
+    #[arg(long, value_name = "N")]
+    test: Option<usize>,
+}
+
 /// Settings given by options of their own.
 type Given = Vec<(&'static str, toml::Value)>;
 
@@ -205,6 +230,24 @@ impl Registers {
     pub fn run(self) -> Result<ExitCode> {
         let given: Given = text("positions", self.positions).into_iter().collect();
         self.common.run("registers", given)
+    }
+}
+
+impl Readers {
+    pub fn run(self) -> Result<ExitCode> {
+        let texts = [
+            ("kind", self.kind),
+            ("label", self.label),
+            ("positions", self.role),
+            ("places", self.places),
+        ];
+        let counts = [("train", self.train), ("test", self.test)];
+        let mut given: Given =
+            texts.into_iter().filter_map(|(name, value)| text(name, value)).collect();
+        given.extend(counts.into_iter().filter_map(|(name, n)| {
+            n.map(|n| (name, i64::try_from(n).unwrap_or(i64::MAX).into()))
+        }));
+        self.common.run("readers", given)
     }
 }
 
@@ -328,8 +371,36 @@ fn summary(run: &RunAt, call: &ProbeCall, reading: &Reading) -> Result<()> {
             say(format!("  {:<28} {edges} edges", array.name))?;
         }
     }
+    places(reading)?;
     for note in &reading.notes {
         say(format!("  {note}"))?;
+    }
+    Ok(())
+}
+
+/// Most scores of a place in the summary: what a terminal is wide enough for.
+const SCORES: usize = 6;
+
+/// The first scores of each place that readers were fitted to.
+fn places(reading: &Reading) -> Result<()> {
+    let (Some(layers), Some(points)) = (reading.array("layer"), reading.array("point")) else {
+        return Ok(());
+    };
+    let scores = reading.arrays.iter().filter(|array| {
+        array.axes == ["place"] && !["layer", "point"].contains(&array.name.as_str())
+    });
+    let wanted = |array: &&Array| {
+        ["accuracy", "micro_f1", "kl", "rank"].iter().any(|end| array.name.ends_with(end))
+    };
+    let scores: Vec<&Array> = scores.filter(wanted).take(SCORES).collect();
+    let names: String = scores.iter().map(|array| format!("{:>24}", array.name)).collect();
+    say(format!("\n  {:<20}{names}", "place"))?;
+    for (at, (layer, point)) in layers.data.iter().zip(points.data.iter()).enumerate() {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number")]
+        let point = Point::ALL.get(*point as usize).map_or("", |(_, name)| name);
+        let value = |array: &&Array| array.data.get(at).copied().unwrap_or(f32::NAN);
+        let numbers: String = scores.iter().map(|a| format!("{:>24.4}", value(a))).collect();
+        say(format!("  {:<20}{numbers}", format!("layer{layer}.{point}")))?;
     }
     Ok(())
 }

@@ -87,7 +87,11 @@ fn entries<T: ?Sized>(list: &[Entry<T>], about: impl Fn(&T) -> &'static str) -> 
 
 fn one(kind: Kind, name: &str) -> Result<()> {
     match kind {
-        Kind::Tasks => settings(&mut *find("task", task::ALL, name)?, "task."),
+        Kind::Tasks => {
+            let mut task = find("task", task::ALL, name)?;
+            settings(&mut *task, "task.")?;
+            labels(&*task)
+        }
         Kind::Models => settings(&mut *find("model", model::ALL, name)?, "model."),
         Kind::Probes => settings(&mut *find("probe", probe::ALL, name)?, ""),
         Kind::Inquiries => settings(&mut *find("inquiry", probe::inquiry::ALL, name)?, ""),
@@ -108,6 +112,16 @@ fn one(kind: Kind, name: &str) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// What a task offers to be read out of a network, where it opens without a file of one's own.
+fn labels(task: &dyn task::Task) -> Result<()> {
+    let Ok(source) = task.open() else { return Ok(()) };
+    let kinds = source.label_kinds();
+    if !kinds.is_empty() {
+        say("\nlabels (mnemoscope fit RUN_FOLDER linear-probe --label NAME)")?;
+    }
+    kinds.iter().try_for_each(|kind| say(format!("  {:<22} {}", kind.name, kind.about)))
 }
 
 fn settings(knobs: &mut (impl Knobs + ?Sized), path: &str) -> Result<()> {

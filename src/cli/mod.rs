@@ -107,6 +107,8 @@ enum Command {
     Film(figure::Film),
     /// Write the weights or the metrics of a recorded run for other programs
     Export(export::Export),
+    /// Fit readers place by place: what the network holds where, beside shuffled labels
+    Readers(inquire::Readers),
     /// Fit a reader to a recorded run: a linear probe, a tuned lens, or the erasure of a concept
     Fit(fit::Fit),
     /// Measure how fast this program is on this machine
@@ -153,6 +155,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Scrub(args)) => args.run(),
         Some(Command::TreeScrub(args)) => args.run(),
         Some(Command::Registers(args)) => args.run(),
+        Some(Command::Readers(args)) => args.run(),
         Some(Command::KnockOut(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
         Some(Command::Film(args)) => args.run(),

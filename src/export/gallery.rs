@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::figure::provenance::{PanelFacts, RunFacts};
 use crate::panel::{NetShape, Panel, Selection, Snapshot};
 use crate::record::error::{Error, Result};
+use crate::record::folder::Reader;
 use crate::record::question::{Found, Inquired, ProbeCall};
 use crate::record::recording::Recording;
 use crate::record::sweep::{Plan, Sweep, is_sweep};
@@ -89,11 +90,17 @@ impl Gallery {
             tokens: spec.tokens.clone(),
             interventions: spec.intervene.clone(),
         };
+        let mut beside = Vec::with_capacity(spec.beside.len());
+        for name in &spec.beside {
+            let folder = self.folder_of(name);
+            beside.push((name_of(&folder), Arc::new(Reader::open(&folder)?.recording)));
+        }
         let mut hashes = std::mem::take(&mut self.hashes);
         let run = self.opened(&folder, &question)?;
         run.turn_to(&question)?;
         let step = run.weights.step;
-        let shown = snapshot(run, &*panel, spec, &name_of(&folder), progress)?;
+        let mut shown = snapshot(run, &*panel, spec, &name_of(&folder), progress)?;
+        shown.runs.extend(beside);
         let hash = hashes.entry((folder.clone(), step)).or_insert_with(|| run.weights.sha256());
         let hash = hash.clone();
         let facts = PanelFacts { weights_sha256: Some(hash), ..facts(run, spec, &folder, &shown) };

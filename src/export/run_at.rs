@@ -13,6 +13,7 @@ use crate::record::sweep::{Plan, is_sweep};
 use crate::record::weights::Weights;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
+use crate::run::lenses::Lenses;
 use crate::task::held_out_seed;
 
 /// Which weights, which sequence, and what is changed.
@@ -48,7 +49,8 @@ impl RunAt {
         let mut reader = Reader::open(folder)?;
         let recording = Arc::new(reader.recording.clone());
         let experiment = Experiment::of_run(folder)?;
-        let instrument = Instrument::new(&experiment)?;
+        let mut instrument = Instrument::new(&experiment)?;
+        instrument.equip(Lenses::default().kept_in(folder));
         let place = folder.display().to_string();
         let weights = weights(&mut reader, &recording, question.step, &place)?;
         let mut run = Self {

@@ -109,6 +109,9 @@ pub struct PanelSpec {
     /// A run of a sweep that is asked about, or the folder beside the run that is; empty: that run itself.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub run: String,
+    /// Further runs that are drawn with it where the panel draws several, named as `run`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<String>,
     /// The step, or the nearest whose weights are recorded; none: the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<u64>,

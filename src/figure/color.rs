@@ -146,27 +146,32 @@ pub fn category(index: usize) -> Color {
     CATEGORIES[index % CATEGORIES.len()]
 }
 
-/// So many colours [`role`] has before they begin again.
-pub const ROLES: usize = 6;
+/// So many colours [`role`] has before they begin again: as many as a task may have roles.
+pub const ROLES: usize = 8;
 
 /// The colour of the `role`-th role of a task (trigger, output, …), or of "other" (`None`), on paper that is dark
-/// or light. Each has a contrast of at least 3 to it.
+/// or light. Each has a contrast of at least 3 to it. The first are Okabe and Ito's, as dark or light as that takes; the others were
+/// searched for, far from all before them for every common kind of colour vision.
 pub fn role(role: Option<usize>, dark: bool) -> Color {
     const LIGHT: [Color; ROLES] = [
         Color::rgb(0, 114, 178),
         Color::rgb(200, 84, 0),
         Color::rgb(0, 130, 95),
         Color::rgb(178, 86, 138),
-        Color::rgb(34, 136, 190),
-        Color::rgb(150, 118, 0),
+        Color::rgb(120, 24, 0),
+        Color::rgb(72, 144, 255),
+        Color::rgb(0, 72, 72),
+        Color::rgb(48, 0, 192),
     ];
     const DARK: [Color; ROLES] = [
         Color::rgb(86, 180, 233),
         Color::rgb(240, 160, 40),
         Color::rgb(60, 200, 150),
         Color::rgb(224, 150, 192),
-        Color::rgb(150, 190, 255),
-        Color::rgb(240, 228, 66),
+        Color::rgb(120, 120, 255),
+        Color::rgb(144, 96, 24),
+        Color::rgb(0, 120, 96),
+        Color::rgb(72, 96, 192),
     ];
     match (role, dark) {
         (Some(index), false) => LIGHT[index % LIGHT.len()],

@@ -134,7 +134,7 @@ impl Writer<'_> {
             font::Family::Serif => "\\rmfamily",
         };
         self.line(&format!("% {}", one_line(title)));
-        self.line("% \\usepackage{pgfplots} \\pgfplotsset{compat=1.18} \\usepackage[T1]{fontenc}");
+        self.line("% \\usepackage{pgfplots,textcomp,amssymb} \\pgfplotsset{compat=1.18} \\usepackage[T1]{fontenc}");
         self.line(
             "% Where this file lies in a folder: \\newcommand\\mnemoscopepath{FOLDER/} before it.",
         );
@@ -206,8 +206,8 @@ impl Writer<'_> {
                 let number = self.series();
                 let fill = paint("fill", self.shade(*color));
                 self.line(&format!(
-                    "\\addplot[{BOXES}, scatter src=y, visualization depends on={{\\thisrow{{y{number}}}\\as\\height}}, \
-                     scatter/@pre marker code/.append code={{\\path[draw=none, {fill}] (axis direction cs:{},{base}-\\height) rectangle (axis direction cs:{},0);}}] {table};",
+                    "\\addplot[{BOXES}, scatter src=y, visualization depends on={{\\thisrow{{y{number}}}\\as\\barvalue}}, \
+                     scatter/@pre marker code/.append code={{\\path[draw=none, {fill}] (axis direction cs:{},{base}-\\barvalue) rectangle (axis direction cs:{},0);}}] {table};",
                     -width / 2.0,
                     width / 2.0,
                 ));

@@ -14,6 +14,7 @@ pub mod memories;
 pub mod patching;
 pub mod predictions;
 pub mod query_key;
+pub mod readers;
 pub mod sweep;
 pub mod timeline;
 pub mod tokens;
@@ -41,6 +42,7 @@ pub const ALL: &[Entry<dyn Panel>] = &[
     Entry { name: "attention", make: || Box::<attention::Attention>::default() },
     Entry { name: "lens", make: || Box::<lens::Lens>::default() },
     Entry { name: "attribution", make: || Box::<attribution::Attribution>::default() },
+    Entry { name: "readers", make: || Box::<readers::Readers>::default() },
     Entry { name: "query_key", make: || Box::<query_key::QueryKey>::default() },
     Entry { name: "memories", make: || Box::<memories::Memories>::default() },
     Entry { name: "patching", make: || Box::<patching::Patching>::default() },

@@ -23,8 +23,10 @@ crate::knobs! {
     pub struct TreePanel = "The tree of the sequence in view, once for each layer: the edges that the position in view attends to, and the nodes that it is about to name." {
         /// Of a layer with several heads: the one with the largest attention to an edge or the goal, the mean of all, or the selected head (in its layer; the strongest elsewhere).
         head: Head = Head::Strongest, @live;
-        /// Rings around the nodes that the final layer would name if it came right after this layer (the logit lens).
+        /// Rings around the nodes that would be named next after this layer, as a lens reads them.
         lens: bool = true, @live;
+        /// Rings by the tuned lens where one is kept in the run's folder for the step in view; by the plain logit lens elsewhere.
+        tuned: bool = true, @live;
         /// How often whole paths are right, by their length, with a line where chaining alone should end: one edge for each layer after the first.
         lengths: bool = true, @live;
     }
@@ -51,7 +53,7 @@ impl Panel for TreePanel {
 
 impl TreePanel {
     fn call(&self) -> ProbeCall {
-        ProbeCall::new("tree_view").with("lens", self.lens)
+        ProbeCall::new("tree_view").with("lens", self.lens).with("tuned", self.tuned)
     }
 
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
@@ -74,7 +76,8 @@ impl TreePanel {
                 let nodes = tree.nodes;
                 lens.outer(layer).get(position * nodes..(position + 1) * nodes)
             });
-            read.push(row_read(&tree, layer, &row));
+            let (most, _) = largest(row.iter().copied());
+            read.push(tree.brought_by(layer, most));
             plots.push(drawing.plot(layer, &row, named));
         }
         if plots.is_empty() {
@@ -87,7 +90,7 @@ impl TreePanel {
             title: format!("Tree from {}, {}", place(view, position), step_text(view)),
             plots,
             columns,
-            caption: self.caption(&tree, &read),
+            caption: self.caption(&tree, &read, &answer.notes),
             empty: None,
         })
     }
@@ -133,15 +136,16 @@ impl TreePanel {
 
 impl TreePanel {
     /// What the colours say, and how far the position in view climbs.
-    fn caption(&self, tree: &Tree, read: &[Option<usize>]) -> String {
-        let nodes = climbed(tree, read);
+    fn caption(&self, tree: &Tree, read: &[Option<usize>], notes: &[String]) -> String {
+        let nodes = tree.climbed(read);
         let list: Vec<String> = nodes.iter().map(ToString::to_string).collect();
         let climb = match nodes.len() {
             0 | 1 => "By its largest attention this position does not climb.".to_owned(),
             _ => format!("By its largest attention this position climbs {}.", list.join(", ")),
         };
         let ring = if self.lens { " blue ring: named next by the lens;" } else { "" };
-        format!("Magenta: attended;{ring} orange: the goal; heavy: the path. {climb}")
+        let lens: String = notes.iter().map(|note| format!(" {note}")).collect();
+        format!("Magenta: attended;{ring} orange: the goal; heavy: the path.{lens} {climb}")
     }
 }
 
@@ -452,37 +456,6 @@ fn largest(values: impl Iterator<Item = f32>) -> (usize, f32) {
         if value > best.1 { (i, value) } else { best }
     };
     values.enumerate().fold((0, f32::NEG_INFINITY), better)
-}
-
-/// The node that a layer brings in by its largest attention: in the first layer the one that is named there, later
-/// the parent of the edge whose lower end is attended to. `None` where it is neither.
-fn row_read(tree: &Tree, layer: usize, row: &[f32]) -> Option<usize> {
-    let (at, _) = largest(row.iter().copied());
-    let script = tree.script();
-    if let Some(edge) = tree.edges.iter().find(|edge| edge.target == at) {
-        return Some(if layer == 0 { edge.child } else { edge.parent });
-    }
-    if layer > 0 {
-        return None;
-    }
-    let named = [(script.goal(), tree.goal), (script.root(), tree.root)];
-    let sources = tree.edges.iter().map(|edge| (edge.source, edge.parent));
-    named.into_iter().chain(sources).find(|(place, _)| *place == at).map(|(_, node)| node)
-}
-
-/// The climb of the position in view: the node of the first layer and those that each next layer brings in, as long as
-/// each is the parent of the one before, up to a child of the root.
-fn climbed(tree: &Tree, read: &[Option<usize>]) -> Vec<usize> {
-    let mut nodes = Vec::new();
-    for node in read {
-        let Some(node) = *node else { break };
-        let follows = nodes.last().is_none_or(|below| tree.parent(*below) == Some(node));
-        if !follows || node == tree.root {
-            break;
-        }
-        nodes.push(node);
-    }
-    nodes
 }
 
 /// How often whole paths are right at the step in view, by their length; `None` where that was not measured.

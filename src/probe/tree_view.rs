@@ -1,31 +1,56 @@
 //! The tree of the sequence in view, and which of its nodes each layer is about to name.
 
-use candle_core::{D, Tensor};
+use candle_core::D;
 
+use super::fit::lens::{Kept, Lenses, normalized};
 use super::read::{captured, values};
 use super::tree::{nodes, refused};
 use super::{Answer, Mean, Probe, Scene, Scope, Subject};
 use crate::record::array::Array;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
+use crate::record::knobs::{Knobs, Slot, Spec};
 use crate::record::tree::Tree;
 
 crate::knobs! {
-    /// Arrays: `edges` `[edge, part]` (parent, child, and the positions of the two), in the order of the text; `path`
-    /// `[node]`, from the root to the goal. Numbers: `nodes`, `goal`, `root` (nodes), `goal_position`, `root_position`.
-    ///
-    /// With `lens` also `lens` `[layer, pos, node]`: the probability of the token `>node` when the final normalisation and the
-    /// unembedding read the residual stream after that layer, as if no layer followed (the logit lens of nostalgebraist 2020;
-    /// Brinkmann et al. 2024 train a lens for each layer instead).
-    pub struct TreeView = "The tree of the sequence in view with its path, and which node each layer would name next." {
+    /// Settings of [`TreeView`].
+    pub struct Shown = "The tree of the sequence in view with its path, and which node each layer would name next." {
         /// What each layer would name next, as well.
         lens: bool = true;
+        /// Read that by the tuned lens where one is kept in the run's folder for this step; by the plain logit lens elsewhere.
+        tuned: bool = true;
+    }
+}
+
+/// Arrays: `edges` `[edge, part]` (parent, child, and the positions of the two), in the order of the text; `path`
+/// `[node]`, from the root to the goal. Numbers: `nodes`, `goal`, `root` (nodes), `goal_position`, `root_position`.
+///
+/// With `lens` also `lens` `[layer, pos, node]`: the probability of the token `>node` after each layer, and a note that says which lens
+/// reads. The tuned lens has a linear map for each layer, fitted to the next token (Brinkmann et al. 2024); the logit lens reads
+/// by the final normalisation and the unembedding, as if no layer followed (nostalgebraist 2020).
+#[derive(Default)]
+pub struct TreeView {
+    pub settings: Shown,
+    lenses: Lenses,
+}
+
+impl Knobs for TreeView {
+    fn about(&self) -> &'static str {
+        self.settings.about()
+    }
+
+    fn each(&mut self, visit: &mut dyn FnMut(&Spec, Slot<'_>)) {
+        self.settings.each(visit);
     }
 }
 
 impl Probe for TreeView {
     fn scope(&self) -> Scope {
         Scope::Prompt
+    }
+
+    fn equip(&mut self, lenses: &Lenses) {
+        self.lenses = lenses.clone();
     }
 
     fn applies(&self, subject: Subject<'_>) -> Result<()> {
@@ -37,7 +62,7 @@ impl Probe for TreeView {
     }
 
     fn sites(&self, subject: Subject<'_>) -> Vec<Site> {
-        let layers = if self.lens { subject.model.layout().heads.len() } else { 0 };
+        let layers = if self.settings.lens { subject.model.layout().heads.len() } else { 0 };
         (0..layers).map(|layer| Site { layer, point: Point::ResidPost }).collect()
     }
 
@@ -46,35 +71,74 @@ impl Probe for TreeView {
         let tree = Tree::parse(nodes, &scene.batch.tokens)
             .map_err(|e| e.context("the sequence in view is no tree"))?;
         let mut answer = drawn(&tree)?;
-        if self.lens {
-            answer.arrays.push(self.lens(scene, &tree)?);
+        if self.settings.lens {
+            let tuned = self.tuned(scene.subject);
+            answer.arrays.push(self.lens(scene, &tree, tuned)?);
+            answer.notes.push(self.said(tuned));
         }
         Ok(answer)
     }
 }
 
 impl TreeView {
-    /// The streams after all layers, unembedded.
-    fn lens(&self, scene: &Scene<'_>, tree: &Tree) -> Result<Array> {
+    /// The tuned lens to read with.
+    fn tuned(&self, subject: Subject<'_>) -> Option<&Kept> {
+        let layout = subject.model.layout();
+        let found = || self.lenses.of_step(layout.heads.len(), layout.vocab);
+        self.settings.tuned.then(found).flatten()
+    }
+
+    /// Which lens reads.
+    fn said(&self, tuned: Option<&Kept>) -> String {
+        if let Some(lens) = tuned {
+            return format!("Rings: the tuned lens {}.", lens.name);
+        }
+        let mut steps: Vec<u64> = self.lenses.kept.iter().map(|lens| lens.step).collect();
+        steps.dedup();
+        match &steps[..] {
+            _ if !self.settings.tuned => "Rings: the logit lens.".to_owned(),
+            [] => "Rings: the plain logit lens, since no tuned lens is kept.".to_owned(),
+            steps => {
+                let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+                format!(
+                    "Rings: the plain logit lens; a tuned one is kept for step {}.",
+                    steps.join(", ")
+                )
+            }
+        }
+    }
+
+    /// The streams after all layers, read.
+    fn lens(&self, scene: &Scene<'_>, tree: &Tree, tuned: Option<&Kept>) -> Result<Array> {
         let Subject { model, params, .. } = scene.subject;
         let sites = self.sites(scene.subject);
         if sites.is_empty() {
             return Err(Error::usage("this network has no layers"));
         }
-        let streams: Vec<&Tensor> =
-            sites.iter().map(|site| captured(scene, *site)).collect::<Result<_>>()?;
-        let logits = model.unembed(params, &Tensor::cat(&streams, 0)?)?;
-        let vocab = logits.dim(D::Minus1)?;
         let tokens: Vec<usize> =
             (0..tree.nodes).map(|node| tree.script().step(node) as usize).collect();
         let mut data = Vec::with_capacity(sites.len() * scene.batch.len * tree.nodes);
-        values(&logits, |all| {
+        let mut read = |all: &[f32], vocab: usize| {
             for logits in all.chunks_exact(vocab) {
                 let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 let sum: f32 = logits.iter().map(|l| (l - most).exp()).sum();
                 data.extend(tokens.iter().map(|&token| (logits[token] - most).exp() / sum));
             }
-        })?;
+        };
+        for (layer, site) in sites.iter().enumerate() {
+            let stream = captured(scene, *site)?;
+            // After a layer is before the next one: boundary 0 is before the first.
+            if let Some(map) = tuned.and_then(|lens| lens.maps.get(layer + 1)) {
+                let x = values(stream, <[f32]>::to_vec)?;
+                let x = normalized(model, params, stream.dim(D::Minus1)?, &x)?;
+                let logits: Vec<f32> = map.scores(&x)?.into_iter().map(|s| s as f32).collect();
+                read(&logits, map.outputs);
+            } else {
+                let logits = model.unembed(params, stream)?;
+                let vocab = logits.dim(D::Minus1)?;
+                values(&logits, |all| read(all, vocab))?;
+            }
+        }
         let shape = [sites.len(), scene.batch.len, tree.nodes];
         Array::new("lens", &["layer", "pos", "node"], &shape, data)
     }

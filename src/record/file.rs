@@ -38,15 +38,14 @@ pub fn save_all(folder: &Path, files: &[(&str, &[u8])], replace: bool) -> Result
     files.iter().try_for_each(|(name, bytes)| save(&folder.join(name), bytes, replace))
 }
 
-/// Refuses a place that is taken: by a file that may not be replaced, by a link (which would lead elsewhere), by a folder.
+/// Refuses a place that is taken: by a file that may not be replaced, by a folder. A link counts as a file of its own: what
+/// replaces it is never written through it.
 ///
 /// # Errors
 /// When it is taken.
 pub fn check_free(path: &Path, replace: bool) -> Result<()> {
     let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
-    let why = if there.is_symlink() {
-        "is a link, and what it leads to is left as it is: remove the link, or choose another name"
-    } else if there.is_dir() {
+    let why = if there.is_dir() {
         "is a folder: give the name of a file in it"
     } else if !replace {
         "is there already and is left as it is: choose another name, or ask for it to be replaced (--force)"

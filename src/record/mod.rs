@@ -17,6 +17,7 @@ pub mod geometry;
 pub mod intervention;
 pub mod json;
 pub mod knobs;
+pub mod label;
 pub mod npz;
 pub mod pair;
 pub mod pattern;

@@ -245,6 +245,36 @@ impl Tree {
         self.path[self.path_length().saturating_sub(steps).max(1)]
     }
 
+    /// The node that a layer brings in by attending to a position: in the first layer the one that is named there, later
+    /// the parent of the edge whose lower end is attended to. `None` where it is neither.
+    pub fn brought_by(&self, layer: usize, attended: usize) -> Option<usize> {
+        let script = self.script();
+        if let Some(edge) = self.edges.iter().find(|edge| edge.target == attended) {
+            return Some(if layer == 0 { edge.child } else { edge.parent });
+        }
+        if layer > 0 {
+            return None;
+        }
+        let named = [(script.goal(), self.goal), (script.root(), self.root)];
+        let sources = self.edges.iter().map(|edge| (edge.source, edge.parent));
+        named.into_iter().chain(sources).find(|(place, _)| *place == attended).map(|(_, node)| node)
+    }
+
+    /// The climb of a position: the node that the first layer brings in and those of each next layer, as long as each is the
+    /// parent of the one before, up to a child of the root.
+    pub fn climbed(&self, brought: &[Option<usize>]) -> Vec<usize> {
+        let mut nodes = Vec::new();
+        for node in brought {
+            let Some(node) = *node else { break };
+            let follows = nodes.last().is_none_or(|below| self.parent(*below) == Some(node));
+            if !follows || node == self.root {
+                break;
+            }
+            nodes.push(node);
+        }
+        nodes
+    }
+
     /// The same tree with another goal.
     ///
     /// # Errors

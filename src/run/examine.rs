@@ -6,6 +6,7 @@ use crate::model::{Layout, Model};
 use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
 use crate::nn::params::Params;
+use crate::probe::fit::lens::{Kept, Lenses};
 use crate::probe::inquiry::{Ground, Inquiry, Told};
 use crate::probe::{self, Answer, Probe, Scope, Subject};
 use crate::record::batch::{Batch, Row};
@@ -37,6 +38,7 @@ pub struct Instrument {
     /// Interventions that name what is there: each is tried out once.
     tried: Vec<Intervention>,
     reference: Reference,
+    lenses: Vec<Arc<Kept>>,
 }
 
 impl Instrument {
@@ -54,6 +56,7 @@ impl Instrument {
             loaded: None,
             tried: Vec::new(),
             reference: Reference::default(),
+            lenses: Vec::new(),
             source,
             model,
         })
@@ -65,6 +68,11 @@ impl Instrument {
 
     pub fn layout(&self) -> &Layout {
         self.model.layout()
+    }
+
+    /// Tuned lenses that were fitted to this network, for probes that read with one.
+    pub fn equip(&mut self, lenses: Vec<Arc<Kept>>) {
+        self.lenses = lenses;
     }
 
     /// The network with these weights, and the threads to question it with.
@@ -93,8 +101,9 @@ impl Instrument {
         self.try_out(interventions)?;
         let edits = self.edits(interventions)?;
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
+        let lenses = Lenses { step: weights.step, kept: self.lenses.clone() };
         let asked: Vec<Result<Box<dyn Probe>>> =
-            calls.iter().map(|call| probe_of(call, subject, &edits)).collect();
+            calls.iter().map(|call| probe_of(call, subject, &edits, &lenses)).collect();
         let mut answers: Vec<Option<Result<Answer>>> = Vec::new();
         let mut scopes = Vec::new();
         for probe in &asked {
@@ -225,13 +234,19 @@ impl Instrument {
     }
 }
 
-fn probe_of(call: &ProbeCall, subject: Subject<'_>, edits: &[Edit]) -> Result<Box<dyn Probe>> {
+fn probe_of(
+    call: &ProbeCall,
+    subject: Subject<'_>,
+    edits: &[Edit],
+    lenses: &Lenses,
+) -> Result<Box<dyn Probe>> {
     let mut probe = registry::find("probe", probe::ALL, &call.probe)?;
     for (name, value) in &call.settings {
         knobs::set(&mut *probe, &format!("{}.", call.probe), name, value)?;
     }
     probe.applies(subject)?;
     probe.under(edits);
+    probe.equip(lenses);
     Ok(probe)
 }
 

@@ -19,6 +19,7 @@ use crate::record::weights::Weights;
 
 use super::examine::Instrument;
 use super::experiment::Experiment;
+use super::lenses::{Lenses, reads_with_lens};
 
 /// Whose weights are asked.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Question {
     /// Comes back with the answer.
     pub id: u64,
     pub which: Which,
+    /// Folder of the run, where there is one: readers that are kept in it are used.
+    pub folder: Option<PathBuf>,
     pub prompt: Arc<Row>,
     pub interventions: Vec<Intervention>,
     pub calls: Vec<ProbeCall>,
@@ -119,6 +122,7 @@ impl Drop for Examiner {
 pub(super) struct Desk {
     pub instrument: Instrument,
     shelf: Shelf,
+    lenses: Lenses,
 }
 
 impl Desk {
@@ -126,7 +130,7 @@ impl Desk {
         let built = catch_unwind(AssertUnwindSafe(|| Instrument::new(experiment)));
         let built =
             built.unwrap_or_else(|panic| Err(fault("building the network", panic.as_ref())));
-        Ok(Self { instrument: built?, shelf: Shelf::default() })
+        Ok(Self { instrument: built?, shelf: Shelf::default(), lenses: Lenses::default() })
     }
 
     pub fn weights(&mut self, which: &Which) -> Result<Arc<Weights>> {
@@ -138,7 +142,10 @@ impl Desk {
 
     fn answer(&mut self, question: &Question) -> Result<Arc<Readings>> {
         let weights = self.weights(&question.which)?;
-        let Question { prompt, interventions, calls, .. } = question;
+        let Question { prompt, interventions, calls, folder, .. } = question;
+        if let Some(folder) = folder.as_deref().filter(|_| reads_with_lens(calls)) {
+            self.instrument.equip(self.lenses.kept_in(folder));
+        }
         // Everything the instrument changes is overwritten by the next question: a panic leaves nothing half.
         let examined = catch_unwind(AssertUnwindSafe(|| {
             self.instrument.examine(&weights, prompt, interventions, calls)

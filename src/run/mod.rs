@@ -3,9 +3,9 @@
 pub mod examine;
 pub mod examiner;
 pub mod experiment;
-pub mod fit;
 pub mod interchange;
 pub mod job;
+pub mod lenses;
 mod measure;
 mod meters;
 mod reference;

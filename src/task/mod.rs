@@ -13,6 +13,7 @@ use crate::record::batch::{Batch, Row};
 use crate::record::documents::Documents;
 use crate::record::error::Result;
 use crate::record::knobs::Knobs;
+use crate::record::label::LabelKind;
 use crate::record::pair::{Pair, PairKind};
 use crate::record::registry::Entry;
 use crate::record::tree::Tree;
@@ -91,6 +92,19 @@ pub trait Source: Send + Sync {
     /// kind, or these settings allow no such pair.
     fn pair(&self, _kind: &str, _seed: u64, _index: u64) -> Option<Pair> {
         None
+    }
+    /// The kinds of labels that it offers for positions, to be read out of a network.
+    fn label_kinds(&self) -> &'static [LabelKind] {
+        &[]
+    }
+    /// How many classes the labels of a kind have, or how many truths.
+    fn label_classes(&self, _kind: &str) -> usize {
+        0
+    }
+    /// What a kind says of each position of a sequence: the number of its class, or of all truths that hold. `None` where it
+    /// says nothing. Empty where there is no such kind, or the sequence is not one of the task.
+    fn labels(&self, _kind: &str, _row: &Row) -> Vec<Option<Vec<usize>>> {
+        Vec::new()
     }
     /// Two trees to scrub with, the same for the same numbers: the first has a path of `length` edges, a second branch of two
     /// nodes off its root, as far as there are nodes for it, and lower edges first. The second has the same node `steps`

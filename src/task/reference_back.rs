@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::record::batch::{NO_TARGET, Row};
 use crate::record::error::{Error, Result};
+use crate::record::label::LabelKind;
 use crate::record::pair::{Pair, PairKind};
 use crate::record::tuples::{Said, Tuple, Tuples};
 use crate::record::vocab::Vocab;
@@ -228,6 +229,28 @@ struct ReferenceBackSource {
     vocab: Vocab,
 }
 
+/// What is remembered, to be read out where a symbol stands: the one that it is compared with, then that of each register.
+const LABELS: [LabelKind; 9] = [
+    LabelKind {
+        name: "compared",
+        about: "At a symbol: the symbol that it is compared with.",
+        many: false,
+    },
+    held("held_0"),
+    held("held_1"),
+    held("held_2"),
+    held("held_3"),
+    held("held_4"),
+    held("held_5"),
+    held("held_6"),
+    held("held_7"),
+];
+
+const fn held(name: &'static str) -> LabelKind {
+    let about = "At a symbol: the symbol that the register of this number holds after its tuple.";
+    LabelKind { name, about, many: false }
+}
+
 impl Source for ReferenceBackSource {
     fn vocab(&self) -> &Vocab {
         &self.vocab
@@ -306,6 +329,31 @@ impl Source for ReferenceBackSource {
     fn pair(&self, kind: &str, seed: u64, index: u64) -> Option<Pair> {
         let kind = self.pair_kinds().iter().find(|k| k.name == kind)?;
         pairs::draw(self, kind.name, seed, index)
+    }
+
+    fn label_kinds(&self) -> &'static [LabelKind] {
+        &LABELS[..LABELS.len().min(1 + self.words.registers)]
+    }
+
+    fn label_classes(&self, _kind: &str) -> usize {
+        self.words.symbols
+    }
+
+    fn labels(&self, kind: &str, row: &Row) -> Vec<Option<Vec<usize>>> {
+        let tuples = self.followed(&row.tokens);
+        let register = kind.strip_prefix("held_").and_then(|number| number.parse().ok());
+        let mut told = vec![None; row.len()];
+        for (number, tuple) in tuples.list.iter().enumerate() {
+            let symbol = match register {
+                Some(register) => tuples.held(number, register),
+                None if kind == "compared" => tuples.compared(number),
+                None => None,
+            };
+            if let Some(place) = told.get_mut(tuple.symbol_at) {
+                *place = symbol.map(|symbol| vec![symbol]);
+            }
+        }
+        told
     }
 
     fn tuples(&self, row: &Row) -> Option<Tuples> {

@@ -7,6 +7,7 @@ use rand_core::{Rng, SeedableRng};
 
 use crate::record::batch::{NO_TARGET, Row};
 use crate::record::error::{Error, Result};
+use crate::record::label::LabelKind;
 use crate::record::pair::{Pair, PairKind};
 use crate::record::tree::{MOST, Script, Tree, Word};
 use crate::record::vocab::Vocab;
@@ -246,6 +247,50 @@ const TREE_PAIR: PairKind = PairKind {
     about: "Another tree with the same root, the same goal and a path of the same length, whose first step differs.",
 };
 
+const fn label(name: &'static str, about: &'static str, many: bool) -> LabelKind {
+    LabelKind { name, about, many }
+}
+
+/// What Brinkmann et al. 2024 read out of their network, and what their mechanisms speak of.
+const LABELS: [LabelKind; 8] = [
+    label("edge_source", "At both ends of an edge: its upper node.", false),
+    label("edge_target", "At both ends of an edge: its lower node.", false),
+    label("goal", "From the goal on: the goal.", false),
+    label("next_step", "On the path before the goal: the next node.", false),
+    label("children", "On the path: which nodes hang under the node there.", true),
+    label(
+        "inner_children",
+        "On the path: which nodes hang under the node there and are no leaves.",
+        true,
+    ),
+    label("path_nodes", "From the goal on: which nodes are on the path.", true),
+    label("leaves", "From the goal on: which nodes are leaves.", true),
+];
+
+/// What a kind of label says of a position of a whole tree.
+fn told(kind: &str, tree: &Tree, position: usize) -> Option<Vec<usize>> {
+    let script = tree.script();
+    let edge = tree.edges.get(position / 3).filter(|_| position % 3 < 2);
+    let asked = position >= script.goal();
+    let on_path = position.checked_sub(script.root()).and_then(|at| tree.path.get(at).copied());
+    match kind {
+        "edge_source" => edge.map(|edge| vec![edge.parent]),
+        "edge_target" => edge.map(|edge| vec![edge.child]),
+        "goal" => asked.then(|| vec![tree.goal]),
+        "next_step" => {
+            let next = (position + 1).checked_sub(script.root())?;
+            on_path.and(tree.path.get(next)).map(|node| vec![*node])
+        }
+        "children" => on_path.map(|node| tree.children(node)),
+        "inner_children" => on_path.map(|node| {
+            tree.children(node).into_iter().filter(|child| !tree.is_leaf(*child)).collect()
+        }),
+        "path_nodes" => asked.then(|| tree.path.clone()),
+        "leaves" => asked.then(|| tree.leaves()),
+        _ => None,
+    }
+}
+
 struct TreeSource {
     settings: TreePath,
     vocab: Vocab,
@@ -315,6 +360,28 @@ impl Source for TreeSource {
             }?;
             Some(self.pair_of(&base.tree, &other))
         })
+    }
+
+    fn label_kinds(&self) -> &'static [LabelKind] {
+        &LABELS
+    }
+
+    fn label_classes(&self, _kind: &str) -> usize {
+        self.settings.nodes
+    }
+
+    fn labels(&self, kind: &str, row: &Row) -> Vec<Option<Vec<usize>>> {
+        let Some(tree) = self.tree(row) else { return Vec::new() };
+        // A path that is written wrongly has no node to tell of from there on.
+        let mut sound = row.len();
+        let root = self.script().root();
+        for (at, node) in tree.path.iter().enumerate().skip(1) {
+            if row.tokens.get(root + at).is_some_and(|token| *token != self.script().step(*node)) {
+                sound = root + at;
+                break;
+            }
+        }
+        (0..row.len()).map(|at| told(kind, &tree, at).filter(|_| at < sound)).collect()
     }
 
     fn scrubbing_pair(

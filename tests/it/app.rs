@@ -501,7 +501,10 @@ fn weights_are_exported_in_the_spelling_that_was_chosen_or_refused_in_a_sentence
     let mut harness = window_of(folder.path(), &experiment);
     finished(&mut harness);
     let export = |harness: &mut Harness<'_, App>, spelling: &str, path: &Path| {
-        harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::E);
+        harness.key_press_modifiers(
+            egui::Modifiers::COMMAND.plus(egui::Modifiers::SHIFT),
+            egui::Key::E,
+        );
         harness.step();
         harness.step();
         press(harness, spelling);
@@ -529,7 +532,8 @@ fn a_folder_of_weights_is_written_from_the_window() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window(folder.path());
     finished(&mut harness);
-    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::E);
+    harness
+        .key_press_modifiers(egui::Modifiers::COMMAND.plus(egui::Modifiers::SHIFT), egui::Key::E);
     harness.step();
     harness.step();
     press(&mut harness, "Hugging Face GPT-2");
@@ -815,4 +819,118 @@ fn the_tour_leads_from_a_register_to_a_cut_that_does_not_touch_training() {
     assert!(lab.training().unwrap().in_force.is_empty());
     press(&mut harness, "Done");
     assert!(harness.query_by_label("Cut the gate and see memory fail").is_none());
+}
+
+const TREES: &str = r#"
+name = "tiny"
+about = "A network small enough for a test."
+[task]
+kind = "tree_path"
+nodes = 6
+[model]
+kind = "decoder"
+layers = 2
+heads = 1
+width = 16
+mlp = "none"
+[train]
+batch = 4
+held_out = 8
+evaluate = 2
+threads = 1
+steps = 4
+"#;
+
+fn trained(harness: &mut Harness<'_, App>, steps: u64) {
+    until(harness, "training is done and answered", |app| {
+        let lab = &app.lab;
+        let last = lab.run().map_or(0, |run| run.recording.last_step);
+        last >= steps && !lab.is_training() && lab.asking.is_settled(last)
+    });
+}
+
+fn shows(harness: &Harness<'_, App>, words: &str) -> bool {
+    harness.query_all_by_label_contains(words).next().is_some()
+}
+
+#[test]
+fn the_panel_of_a_task_comes_forward_with_its_run_unless_a_hand_has_arranged_the_panels() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window_of(folder.path(), TREES);
+    trained(&mut harness, 4);
+    assert!(shows(&harness, "Node to hang"), "the tree of a run of trees is in front");
+    press(&mut harness, "Memories");
+    assert!(!shows(&harness, "Node to hang"));
+    press(&mut harness, "Restart");
+    until(&mut harness, "the second run is there", |app| app.lab.runs.len() == 2);
+    trained(&mut harness, 4);
+    assert!(!shows(&harness, "Node to hang"), "a layout of one's own stays");
+}
+
+#[test]
+fn a_lens_that_was_fitted_in_the_window_and_kept_reads_the_rings_of_the_tree() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window_of(folder.path(), TREES);
+    trained(&mut harness, 4);
+    let note = |app: &App| -> String {
+        let readings = app.lab.readings.as_ref().unwrap();
+        let tree = readings.by_call.iter().find(|(call, _)| call.starts_with("tree_view"));
+        tree.and_then(|(_, answer)| answer.as_ref().ok()?.notes.first().cloned())
+            .unwrap_or_default()
+    };
+    assert_eq!(note(harness.state()), "Rings: the plain logit lens, since no tuned lens is kept.");
+    press(&mut harness, "Readers");
+    harness.get_by_role_and_label(Role::ComboBox, "What to fit").click();
+    harness.step();
+    harness.step();
+    press(&mut harness, "tuned-lens");
+    until(&mut harness, "the lens is fitted", |app| {
+        app.lab.jobs.has_ended("readers") && !app.lab.jobs.is_busy()
+    });
+    press(&mut harness, "Keep");
+    until(&mut harness, "the rings are read by it", |app| note(app).contains("the tuned"));
+    assert_eq!(note(harness.state()), "Rings: the tuned lens tuned-lens-all-step4.");
+    let home = harness.state().lab.run().unwrap().recording.folder.clone().unwrap();
+    assert!(home.join("readers/tuned-lens-all-step4.json").is_file());
+    // Another step has none of its own.
+    harness.state_mut().lab.view(Some(0));
+    until(&mut harness, "the first step is read", |app| note(app).contains("plain"));
+    assert!(note(harness.state()).ends_with("kept for step 4."), "{}", note(harness.state()));
+    assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
+}
+
+#[test]
+fn after_all_is_lifted_another_intervention_takes_and_the_keyboard_stays_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window_of(folder.path(), &endless());
+    until(&mut harness, "a step is trained", |app| app.lab.step_in_view() > 0);
+    press(&mut harness, "Surgery");
+    press(&mut harness, "Maximise Surgery");
+    let spelled =
+        |app: &App| -> Vec<String> { app.lab.in_force().iter().map(ToString::to_string).collect() };
+    let write = |harness: &mut Harness<'_, App>, text: &str| {
+        let field = harness.get_by_role_and_label(Role::TextInput, "Intervention");
+        field.set_text_value_accesskit(text);
+        harness.step();
+    };
+    for (count, text) in [(1, "scale layer1.head0 by 0.5"), (2, "zero layer0.head1")] {
+        write(&mut harness, text);
+        press(&mut harness, "Apply");
+        until(&mut harness, "it is in force", |app| app.lab.in_force().len() == count);
+    }
+    press(&mut harness, "Lift all");
+    // The hand is in the field before the list is empty.
+    harness.get_by_role_and_label(Role::TextInput, "Intervention").focus();
+    until(&mut harness, "nothing is in force", |app| app.lab.in_force().is_empty());
+    write(&mut harness, "scale layer0.head0 by 0.25");
+    let field = harness.get_by_role_and_label(Role::TextInput, "Intervention");
+    assert!(field.accesskit_node().is_focused(), "the list above the field has shrunk");
+    harness.key_press(egui::Key::Enter);
+    until(&mut harness, "it is in force", |app| spelled(app) == ["scale layer0.head0 by 0.25"]);
+    press(&mut harness, "Undo scale layer0.head0 by 0.25");
+    until(&mut harness, "nothing is in force", |app| app.lab.in_force().is_empty());
+    write(&mut harness, "zero layer1.head1");
+    press(&mut harness, "Apply");
+    until(&mut harness, "it is in force", |app| spelled(app) == ["zero layer1.head1"]);
+    assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
 }

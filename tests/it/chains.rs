@@ -12,6 +12,8 @@ use mnemoscope::probe::causal::effect::estimate;
 use mnemoscope::probe::causal::tree_scrubbing::{Hypothesis, recovered};
 use mnemoscope::probe::causal::{Pairs, Side};
 use mnemoscope::probe::chains::Chains;
+use mnemoscope::probe::fit::lens::{Kept, Lenses};
+use mnemoscope::probe::fit::linear::Linear;
 use mnemoscope::probe::inquiry::tree_scrubbing::TreeScrubbing;
 use mnemoscope::probe::inquiry::{self, Ground, Inquiry};
 use mnemoscope::probe::tree_view::TreeView;
@@ -265,7 +267,9 @@ fn the_tree_in_view_is_that_of_the_text() {
     }
     let mut cut = batch.clone();
     cut.tokens[4] = cut.tokens[3];
-    let error = TreeView { lens: false }
+    let mut bare = TreeView::default();
+    bare.settings.lens = false;
+    let error = bare
         .measure(&Scene {
             subject: lab.subject(),
             batch: &cut,
@@ -298,6 +302,60 @@ fn after_the_last_layer_the_lens_reads_what_the_network_predicts() {
         }
     }
     assert!(layers_differ);
+}
+
+/// Maps whose scores for the token `t` are `t` times the boundary, whatever the stream.
+fn told_by_boundary(step: u64, boundaries: usize, vocab: usize, width: usize) -> Arc<Kept> {
+    let map = |boundary: usize| Linear {
+        outputs: vocab,
+        dim: width,
+        weight: vec![0.0; vocab * width],
+        bias: Some((0..vocab).map(|token| 0.01 * (token * boundary) as f32).collect()),
+    };
+    Arc::new(Kept { name: format!("at{step}"), step, maps: (0..boundaries).map(map).collect() })
+}
+
+#[test]
+fn rings_read_by_the_tuned_lens_of_their_step_and_say_so() {
+    let lab = Lab::new(3, 1);
+    let batch = lab.batch(1);
+    let vocab = lab.source.vocab().len();
+    let width = lab.model.layout().width;
+    let all = [told_by_boundary(30, 4, vocab, width), told_by_boundary(40, 3, vocab, width)];
+    let read = |step: u64, tuned: bool| {
+        let mut probe = TreeView::default();
+        probe.settings.tuned = tuned;
+        probe.equip(&Lenses { step, kept: all.to_vec() });
+        let sites = probe.sites(lab.subject());
+        let (_, captured) =
+            pass::forward(&*lab.model, &lab.params, &batch, &[], &sites, true).unwrap();
+        let answer = lab.ask(&probe, &batch, &captured);
+        let lens = answer.arrays.iter().find(|a| a.name == "lens").unwrap().clone();
+        (lens, answer.notes)
+    };
+    let (plain, _) = read(30, false);
+    let (lens, said) = read(30, true);
+    assert_eq!(said, ["Rings: the tuned lens at30."]);
+    let script = lab.tree(&batch, 0).script();
+    for layer in 0..3 {
+        // After layer 0 the lens of boundary 1 reads.
+        let score = |token: usize| (0.01 * (token * (layer + 1)) as f32).exp();
+        let sum: f32 = (0..vocab).map(score).sum();
+        for node in 0..NODES {
+            let told = lens.outer(layer)[5 * NODES + node];
+            let expected = score(script.step(node) as usize) / sum;
+            assert!((told - expected).abs() < 1e-6, "{layer} {node}: {told} {expected}");
+        }
+    }
+    // Of another step, or of a network with another number of layers, none reads.
+    for (step, steps) in [(31, "30, 40"), (40, "30, 40")] {
+        let (lens, said) = read(step, true);
+        assert_eq!(lens, plain);
+        let expected =
+            format!("Rings: the plain logit lens; a tuned one is kept for step {steps}.");
+        assert_eq!(said, [expected]);
+    }
+    assert_eq!(read(30, false).1, ["Rings: the logit lens."]);
 }
 
 // ── scrubbing ────────────────────────────────────────────────────────────────────────────────────────

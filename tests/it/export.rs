@@ -570,9 +570,12 @@ fn a_figure_is_never_written_through_a_link() {
     fs::write(&outside, "mine").unwrap();
     let link = inside.join("f.csv");
     std::os::unix::fs::symlink(&outside, &link).unwrap();
-    let message = files::write(&[(link, b"theirs".to_vec())], true).unwrap_err().message;
-    assert!(message.contains("is a link"), "{message}");
+    let made = [(link.clone(), b"theirs".to_vec())];
+    let message = files::write(&made, false).unwrap_err().message;
+    assert!(message.contains("is there already"), "{message}");
+    files::write(&made, true).unwrap();
     assert_eq!(fs::read_to_string(&outside).unwrap(), "mine");
+    assert!(fs::symlink_metadata(&link).unwrap().is_file(), "the link itself was replaced");
 }
 
 #[test]
@@ -631,6 +634,41 @@ fn a_page_has_the_date_that_the_environment_gives_and_else_none() {
     assert!(pdf(&page).contains("D:20170714024000"), "the date of the document");
     page.provenance.date = Some(i64::MAX);
     assert!(!pdf(&page).contains("CreationDate"), "no date where it is none");
+}
+
+#[test]
+fn every_panel_comes_out_of_a_recorded_run_in_every_format_or_says_why_not() {
+    let mut drawn_ones = Vec::new();
+    for entry in mnemoscope::panel::ALL.iter().filter(|entry| entry.name != "sweep") {
+        let mut sheet = Sheet::one(panel(entry.name), PageSpec::default());
+        sheet.panels[0].query = Some(9);
+        let plates = Gallery::new(&RUN.1).plates(&sheet, &mut |_, _| true);
+        match plates.and_then(|plates| compose(&sheet, &plates)) {
+            Ok((drawing, page)) => {
+                for format in Format::ALL {
+                    let bytes = render_all(&drawing, &page, *format).unwrap();
+                    assert!(!bytes.is_empty(), "{} as {}", entry.name, format.name());
+                }
+                drawn_ones.push(entry.name);
+            }
+            Err(error) => assert!(error.message.len() > 20, "{}: {}", entry.name, error.message),
+        }
+    }
+    let of_any_network = [
+        "tokens",
+        "predictions",
+        "heads",
+        "attention",
+        "lens",
+        "attribution",
+        "query_key",
+        "patching",
+        "curves",
+        "timeline",
+    ];
+    for name in of_any_network {
+        assert!(drawn_ones.contains(&name), "{name} is not among {drawn_ones:?}");
+    }
 }
 
 // ---- films

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mnemoscope::app::action::Action;
 use mnemoscope::app::cloud::{Camera, CloudCanvas, Kept, Place, show};
-use mnemoscope::figure::color::{self, CATEGORIES, Color, ColorMap};
+use mnemoscope::figure::color::{self, CATEGORIES, Color, ColorMap, ROLES};
 use mnemoscope::figure::file::{Format, MM_PER_POINT, Page, parse_length, render, save};
 use mnemoscope::figure::layout::{Style, layout};
 use mnemoscope::figure::pick::{pick, read_lines};
@@ -385,6 +385,18 @@ fn categories_and_roles_are_told_apart_by_every_eye_and_read_on_their_paper() {
             }
         }
         for style in [Style::light(), Style::dark()] {
+            let all: Vec<Color> = (0..ROLES)
+                .map(Some)
+                .chain([None])
+                .map(|role| color::role(role, style.dark))
+                .collect();
+            for (a, first) in all.iter().enumerate() {
+                assert!(first.contrast(style.paper) >= 3.0, "role {a}, dark {}", style.dark);
+                for (b, second) in all.iter().enumerate().skip(a + 1) {
+                    let apart = ciede2000(seen(*first, vision), seen(*second, vision));
+                    assert!(apart >= 6.5, "roles {a} and {b}, {vision:?}: {apart}");
+                }
+            }
             let roles = [Some(0), Some(1), None].map(|role| color::role(role, style.dark));
             for a in 0..3 {
                 assert!(roles[a].contrast(style.paper) >= 3.0, "role {a}, dark {}", style.dark);

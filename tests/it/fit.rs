@@ -8,19 +8,29 @@ use candle_core::{Device, Tensor};
 use mnemoscope::nn::kernel::pool::Pool;
 use mnemoscope::nn::params::{Init, draw};
 use mnemoscope::nn::tap::Tap;
-use mnemoscope::record::batch::NO_TARGET;
-use mnemoscope::record::folder::readers::{self, KeptReader};
-use mnemoscope::record::intervention::{Point, Site};
+use mnemoscope::probe::fit::data::{Dataset, Label, Labels, Positions, Wanted, gather, parse_site};
+use mnemoscope::probe::fit::erasure::{Eraser, Erasing, RIDGE, cross_covariance, leace};
+use mnemoscope::probe::fit::hidden::{self, Units};
+use mnemoscope::probe::fit::linear::{
+    Fitted, Fitting, Linear, Score, constant_score, fit, fit_shuffled,
+};
+use mnemoscope::probe::fit::{Kind, Outcome, Progress, Read, Reader, Settings, lens, run};
+use mnemoscope::probe::inquiry::readers::Readers;
+use mnemoscope::record::batch::{Batch, NO_TARGET, Row};
+use mnemoscope::record::error::Result;
+use mnemoscope::record::folder::readers::{self as readers_of, KeptReader};
+use mnemoscope::record::intervention::{Intervention, Point, Site};
+use mnemoscope::record::knobs;
+use mnemoscope::record::label::Places;
+use mnemoscope::record::question::Reading;
 use mnemoscope::record::weights::Weights;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
-use mnemoscope::run::fit::data::{Dataset, Label, Labels, Positions, Wanted, gather, parse_site};
-use mnemoscope::run::fit::erasure::{Eraser, Erasing, RIDGE, cross_covariance, leace};
-use mnemoscope::run::fit::linear::{
-    Fitted, Fitting, Linear, Score, constant_score, fit, fit_shuffled,
-};
-use mnemoscope::run::fit::{Kind, Progress, Reader, Settings, lens, run};
+use mnemoscope::run::lenses::Lenses;
 use mnemoscope::run::trainer::Trainer;
+use mnemoscope::task::reference_back::ReferenceBack;
+use mnemoscope::task::tree_path::TreePath;
+use mnemoscope::task::{Task, held_out_seed};
 
 use super::tiny::with;
 
@@ -302,6 +312,7 @@ fn wanted<'a>(
         positions,
         label,
         logits: false,
+        edits: &[],
         seed: 9,
         first: 5,
         examples: 40,
@@ -327,7 +338,7 @@ fn examples_are_the_vectors_of_the_chosen_positions_with_their_labels() {
         ("trigger", "seen"),
     ] {
         let positions = Positions::parse(at, source.roles()).unwrap();
-        let label: Label = label.parse().unwrap();
+        let label = Label::parse(label, source.label_kinds()).unwrap();
         let asked = wanted(&positions, label, &nothing);
         let found = gather(subject, pool, &asked, "", &mut go_on).unwrap().unwrap();
         let data = found.dataset(0).unwrap();
@@ -350,7 +361,7 @@ fn examples_are_the_vectors_of_the_chosen_positions_with_their_labels() {
                         .and_then(|i: usize| row.tokens.get(i).copied()),
                     Label::Target => Some(row.targets[p]).filter(|t| *t != NO_TARGET),
                     Label::Position => Some(p as u32),
-                    Label::Seen => Some(0),
+                    _ => Some(0),
                 };
                 let (true, Some(class)) = (chosen, class) else { continue };
                 match &data.labels {
@@ -397,7 +408,8 @@ fn what_is_asked_of_a_network_in_vain_is_said() {
     let mut instrument = Instrument::new(&experiment).unwrap();
     let (subject, pool) = instrument.subject(&weights).unwrap();
     let nothing = BTreeSet::new();
-    let asked = wanted(&Positions::At(0), Label::Token(-1), &nothing);
+    let first = Positions::parse("0", &[]).unwrap();
+    let asked = wanted(&first, Label::Token(-1), &nothing);
     let said = gather(subject, pool, &asked, "", &mut go_on).unwrap_err().message;
     assert!(said.contains("\"0\"") && said.contains("token-1"), "{said}");
     let nowhere = [Site { layer: 0, point: Point::MlpOut }];
@@ -406,7 +418,7 @@ fn what_is_asked_of_a_network_in_vain_is_said() {
     assert!(said.contains("layer0.mlp_out"), "{said}");
     assert!(parse_site("layer2.resid_mid", 2).unwrap_err().message.contains("0 to 1"));
     assert!(parse_site("layer0.pattern", 2).unwrap_err().message.contains("no such point"));
-    assert!("tokn".parse::<Label>().unwrap_err().message.contains("token-1"));
+    assert!(Label::parse("tokn", &[]).unwrap_err().message.contains("token-1"));
     let said = Positions::parse("triger", &["trigger"]).unwrap_err().message;
     assert!(said.contains("Did you mean trigger"), "{said}");
 }
@@ -453,14 +465,30 @@ fn a_tuned_lens_reads_no_boundary_worse_than_the_unembedding_does() {
 fn settings(kind: Kind) -> Settings {
     Settings {
         kind,
-        site: Site { layer: 0, point: Point::ResidMid },
         positions: Positions::All,
         label: Label::Token(-1),
+        under: Vec::new(),
         seed: 4,
         train: 400,
         test: 200,
+        hidden: 12,
         fitting: Fitting { bias: kind != Kind::TunedLens, ..Fitting::default() },
     }
+}
+
+const MID: Site = Site { layer: 0, point: Point::ResidMid };
+
+fn run_of(
+    experiment: &Experiment,
+    weights: &Weights,
+    settings: &Settings,
+    site: Site,
+    kept: Option<Reader>,
+) -> Result<Outcome> {
+    let mut instrument = Instrument::new(experiment).unwrap();
+    let (subject, pool) = instrument.subject(weights).unwrap();
+    let read = Read { subject, pool, step: weights.step };
+    run(read, settings, site, kept, &mut go_on).map(Option::unwrap)
 }
 
 #[test]
@@ -468,10 +496,8 @@ fn the_same_seed_fits_the_same_reader_and_its_numbers_are_enough_to_judge_it_aga
     let (experiment, weights) = birth();
     for kind in Kind::ALL {
         let settings = settings(*kind);
-        let once = |kept: Option<Reader>| {
-            let mut instrument = Instrument::new(&experiment).unwrap();
-            run(&mut instrument, &weights, &settings, kept, &mut go_on).unwrap().unwrap()
-        };
+        let once =
+            |kept: Option<Reader>| run_of(&experiment, &weights, &settings, MID, kept).unwrap();
         let (first, second) = (once(None), once(None));
         assert_eq!(first.reader, second.reader);
         assert_eq!(first.about, second.about);
@@ -479,7 +505,7 @@ fn the_same_seed_fits_the_same_reader_and_its_numbers_are_enough_to_judge_it_aga
         assert_eq!(back, first.reader);
         let judged = once(Some(back));
         let part = match kind {
-            Kind::LinearProbe => "/report/test",
+            Kind::LinearProbe | Kind::MlpProbe => "/report/test",
             Kind::TunedLens => "/report/boundaries/1/test",
             Kind::Leace => "/report/network/after",
         };
@@ -494,13 +520,9 @@ fn the_same_seed_fits_the_same_reader_and_its_numbers_are_enough_to_judge_it_aga
 #[test]
 fn erasing_what_the_network_works_with_is_measured_in_its_answers() {
     let (experiment, weights) = birth();
-    let mut instrument = Instrument::new(&experiment).unwrap();
-    let settings = Settings {
-        site: Site { layer: 1, point: Point::ResidPost },
-        label: Label::Token(0),
-        ..settings(Kind::Leace)
-    };
-    let found = run(&mut instrument, &weights, &settings, None, &mut go_on).unwrap().unwrap();
+    let settings = Settings { label: Label::Token(0), ..settings(Kind::Leace) };
+    let site = Site { layer: 1, point: Point::ResidPost };
+    let found = run_of(&experiment, &weights, &settings, site, None).unwrap();
     let number = |place: &str| found.about.pointer(place).and_then(|v| v.as_f64()).unwrap();
     let before = number("/report/probe_before/train/accuracy");
     let after = number("/report/probe_after/test/accuracy");
@@ -510,8 +532,8 @@ fn erasing_what_the_network_works_with_is_measured_in_its_answers() {
     let (with, without) =
         (number("/report/network/before/all/loss"), number("/report/network/after/all/loss"));
     assert!((with - without).abs() > 1e-3, "{with} {without}");
-    let by_head = Settings { site: Site { layer: 1, point: Point::Z }, ..settings };
-    let said = run(&mut instrument, &weights, &by_head, None, &mut go_on).unwrap_err().message;
+    let by_head = Site { layer: 1, point: Point::Z };
+    let said = run_of(&experiment, &weights, &settings, by_head, None).unwrap_err().message;
     assert!(said.contains("by head"), "{said}");
 }
 
@@ -522,19 +544,19 @@ fn a_kept_reader_is_read_as_it_was_and_not_replaced_by_accident() {
     let reader = Reader::Lens(vec![map.clone(), map]);
     let kept =
         KeptReader { about: "{\"kind\": \"tuned-lens\"}".to_owned(), tensors: reader.tensors() };
-    readers::save(folder.path(), "a-lens", &kept, false).unwrap();
-    let back = readers::read(folder.path(), "a-lens").unwrap();
+    readers_of::save(folder.path(), "a-lens", &kept, false).unwrap();
+    let back = readers_of::read(folder.path(), "a-lens").unwrap();
     assert_eq!(Reader::from_tensors(Kind::TunedLens, &back.tensors).unwrap(), reader);
     assert_eq!(back.about, kept.about);
-    let said = readers::save(folder.path(), "a-lens", &kept, false).unwrap_err().message;
+    let said = readers_of::save(folder.path(), "a-lens", &kept, false).unwrap_err().message;
     assert!(said.contains("--force"), "{said}");
-    readers::save(folder.path(), "a-lens", &kept, true).unwrap();
-    assert!(readers::save(folder.path(), "../b", &kept, false).is_err());
-    let said = readers::read(folder.path(), "b").unwrap_err().message;
+    readers_of::save(folder.path(), "a-lens", &kept, true).unwrap();
+    assert!(readers_of::save(folder.path(), "../b", &kept, false).is_err());
+    let said = readers_of::read(folder.path(), "b").unwrap_err().message;
     assert!(said.contains("a-lens"), "{said}");
-    assert_eq!(readers::names(folder.path()).unwrap(), ["a-lens"]);
+    assert_eq!(readers_of::names(folder.path()).unwrap(), ["a-lens"]);
     fs::write(folder.path().join("readers/a-lens.safetensors"), [0; 5]).unwrap();
-    assert!(readers::read(folder.path(), "a-lens").is_err());
+    assert!(readers_of::read(folder.path(), "a-lens").is_err());
 }
 
 #[test]
@@ -549,6 +571,433 @@ fn examples_come_in_the_same_order_from_any_number_of_threads() {
         gather(subject, &pool, &asked, "", &mut go_on).unwrap().unwrap().dataset(0).unwrap()
     };
     assert_eq!(with(1), with(3));
+}
+
+/// Exclusive or of two signs, in three dimensions of which one is noise.
+fn exclusive_or(examples: usize, seed: u64) -> Dataset {
+    let x = draw(seed, "exclusive or", examples * 3, Init::Normal(1.0));
+    let of = x.chunks(3).map(|x| u32::from((x[0] > 0.0) != (x[1] > 0.0))).collect();
+    Dataset::new(3, x, Labels::One { count: 2, of }).unwrap()
+}
+
+#[test]
+fn a_hidden_layer_tells_what_no_linear_map_does_and_shuffled_labels_tell_nothing() {
+    let (train, test) = (exclusive_or(600, 1), exclusive_or(300, 2));
+    let fitting = Fitting { decay: 1e-4, rounds: 300, ..Fitting::default() };
+    let linear = fitted(&train, fitting).reader.score(&test).unwrap();
+    let units = Units { count: 12, seed: 5 };
+    let once =
+        |data: &Dataset| hidden::fit(data, units, fitting, "fitting", &mut go_on).unwrap().unwrap();
+    let found = once(&train);
+    let score = found.reader.score(&test).unwrap();
+    assert!(linear.accuracy < 0.65 && score.accuracy > 0.9, "{linear:?} {score:?}");
+    assert_eq!(once(&train).reader, found.reader, "the same seed gives the same reader");
+    let dealt = hidden::fit_shuffled(&train, units, fitting, "", &mut go_on).unwrap().unwrap();
+    let dealt = dealt.reader.score(&test).unwrap();
+    assert!((dealt.accuracy - 0.5).abs() < 0.12, "{dealt:?}");
+    let stop = &mut |_: Progress<'_>| false;
+    assert!(hidden::fit(&train, units, fitting, "", stop).unwrap().is_none());
+}
+
+#[test]
+fn a_hidden_layer_fits_many_labels_at_least_as_well_as_a_linear_map() {
+    let x = draw(3, "signs", 400 * 2, Init::Normal(1.0));
+    let of = x.chunks(2).flat_map(|x| [x[0] > 0.3, x[0] + x[1] > 0.0, x[1] * x[0] > 0.0]).collect();
+    let data = Dataset::new(2, x.clone(), Labels::Many { count: 3, of }).unwrap();
+    let fitting = Fitting { decay: 1e-5, rounds: 400, ..Fitting::default() };
+    let linear = fitted(&data, fitting).reader.score(&data).unwrap();
+    let units = Units { count: 16, seed: 1 };
+    let found = hidden::fit(&data, units, fitting, "", &mut go_on).unwrap().unwrap();
+    let score = found.reader.score(&data).unwrap();
+    assert!(score.loss < linear.loss && score.micro_f1 > linear.micro_f1, "{score:?} {linear:?}");
+    assert!(score.accuracy > 0.9, "{score:?}");
+}
+
+// ── labels of tasks ──────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn labels_of_every_task_are_classes_of_positions() {
+    for entry in mnemoscope::task::ALL {
+        let Ok(source) = (entry.make)().open() else { continue };
+        for kind in source.label_kinds() {
+            let classes = source.label_classes(kind.name);
+            let mut told = 0;
+            for index in 0..40 {
+                let row = source.sequence(held_out_seed(0), index);
+                let labels = source.labels(kind.name, &row);
+                assert_eq!(labels.len(), row.len(), "{} {}", entry.name, kind.name);
+                for label in labels.into_iter().flatten() {
+                    assert!(label.iter().all(|class| *class < classes), "{}", kind.name);
+                    assert!(kind.many || label.len() == 1, "{}", kind.name);
+                    told += 1;
+                }
+            }
+            assert!(told > 0 && kind.about.ends_with('.'), "{} {}", entry.name, kind.name);
+            let parsed = Label::parse(kind.name, source.label_kinds()).unwrap();
+            assert_eq!((parsed, parsed.to_string()), (Label::OfTask(*kind), kind.name.to_owned()));
+        }
+        let row = source.sequence(held_out_seed(0), 0);
+        let none = source.labels("no such label", &row);
+        assert!(none.iter().all(Option::is_none), "{}", entry.name);
+    }
+}
+
+#[test]
+fn labels_of_a_tree_say_its_edges_children_and_leaves_where_they_are_known() {
+    let source = TreePath { nodes: 6, ..TreePath::default() }.open().unwrap();
+    let text = "3>1,3>4,0>3,0>2,2>5|1:0>3>1,,";
+    let mut tokens = source.vocab().encode(text).unwrap();
+    tokens.truncate(source.length());
+    let row = source.label(&tokens, &Row::default());
+    let at = |kind: &str, position: usize| source.labels(kind, &row)[position].clone();
+    for position in [0, 1] {
+        assert_eq!(at("edge_source", position), Some(vec![3]));
+        assert_eq!(at("edge_target", position), Some(vec![1]));
+    }
+    assert_eq!(at("edge_source", 2), None, "a comma is no edge");
+    // 15 is the goal, 16 the colon, 17 the root, 18 and 19 the path.
+    assert_eq!(
+        (at("goal", 14), at("goal", 15), at("goal", 19)),
+        (None, Some(vec![1]), Some(vec![1]))
+    );
+    assert_eq!((at("next_step", 17), at("next_step", 18)), (Some(vec![3]), Some(vec![1])));
+    assert_eq!((at("next_step", 16), at("next_step", 19)), (None, None));
+    assert_eq!(at("children", 17), Some(vec![2, 3]));
+    assert_eq!((at("children", 18), at("children", 19)), (Some(vec![1, 4]), Some(vec![])));
+    assert_eq!(
+        (at("inner_children", 17), at("inner_children", 18)),
+        (Some(vec![2, 3]), Some(vec![]))
+    );
+    assert_eq!(at("path_nodes", 15), Some(vec![0, 3, 1]));
+    assert_eq!((at("leaves", 14), at("leaves", 16)), (None, Some(vec![1, 4, 5])));
+    // A wrong step has no node of the path, and nothing after it has.
+    let mut wrong = tokens.clone();
+    wrong[18] = source.vocab().encode(">2").unwrap()[0];
+    let row = source.label(&wrong, &Row::default());
+    let children = source.labels("children", &row);
+    assert!(children[17].is_some() && children[18..].iter().all(Option::is_none));
+    assert!(source.labels("goal", &source.label(&tokens[..9], &Row::default())).is_empty());
+}
+
+#[test]
+fn labels_of_memory_are_the_contents_of_registers() {
+    let source = ReferenceBack::default().open().unwrap();
+    let registers = source.label_kinds().len() - 1;
+    let row = source.sequence(held_out_seed(3), 1);
+    let tuples = source.tuples(&row).unwrap();
+    for register in 0..registers {
+        let labels = source.labels(&format!("held_{register}"), &row);
+        // Followed anew: what was stored last.
+        let mut held = None;
+        for tuple in &tuples.list {
+            if tuple.store == Some(true) && tuple.register == register {
+                held = Some(vec![tuple.symbol]);
+            }
+            assert_eq!(labels[tuple.symbol_at], held, "register {register}");
+        }
+        assert_eq!(labels.iter().flatten().count(), {
+            let from =
+                tuples.list.iter().position(|t| t.store == Some(true) && t.register == register);
+            from.map_or(0, |from| tuples.list.len() - from)
+        });
+    }
+    let compared = source.labels("compared", &row);
+    for tuple in &tuples.list {
+        let same = compared[tuple.symbol_at] == Some(vec![tuple.symbol]);
+        assert_eq!(same, tuple.same);
+    }
+}
+
+// ── trees ────────────────────────────────────────────────────────────────────────────────────────────
+
+fn trees() -> (Experiment, Weights) {
+    let mut experiment = Experiment::of("tiny", "tree_path", "decoder").unwrap();
+    experiment
+        .set_texts([
+            "task.nodes=8",
+            "model.layers=3",
+            "model.heads=1",
+            "model.width=32",
+            "model.mlp=relu",
+            "train.threads=2",
+        ])
+        .unwrap();
+    let weights = Trainer::new(&experiment).unwrap().weights().unwrap();
+    (experiment, weights)
+}
+
+/// Before any attention a position is a function of its own token and number.
+#[test]
+fn before_attention_the_lower_end_of_an_edge_knows_its_own_node_and_not_the_upper_one() {
+    let (experiment, weights) = trees();
+    let source = experiment.task.open().unwrap();
+    let site = Site { layer: 0, point: Point::ResidPre };
+    let accuracy = |kind: Kind, label: &str, half: &str| {
+        let settings = Settings {
+            positions: Positions::parse("target", source.roles()).unwrap(),
+            label: Label::parse(label, source.label_kinds()).unwrap(),
+            train: 1000,
+            test: 500,
+            fitting: Fitting { decay: 1e-3, rounds: 100, ..Fitting::default() },
+            ..settings(kind)
+        };
+        let found = run_of(&experiment, &weights, &settings, site, None).unwrap();
+        found.about.pointer(&format!("/report/{half}/accuracy")).unwrap().as_f64().unwrap()
+    };
+    for kind in [Kind::LinearProbe, Kind::MlpProbe] {
+        let (own, above) =
+            (accuracy(kind, "edge_target", "test"), accuracy(kind, "edge_source", "test"));
+        let dealt = accuracy(kind, "edge_target", "shuffled_labels_test");
+        assert!(own > 0.99 && above < 0.35 && dealt < 0.3, "{kind:?}: {own} {above} {dealt}");
+    }
+}
+
+#[test]
+fn the_label_of_a_sub_path_is_what_attention_climbs() {
+    let (experiment, weights) = trees();
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let source = instrument.source().clone();
+    let (subject, pool) = instrument.subject(&weights).unwrap();
+    let nothing = BTreeSet::new();
+    let asked = wanted(&Positions::All, Label::SubPath, &nothing);
+    let found = gather(subject, pool, &Wanted { examples: 60, ..asked }, "", &mut go_on);
+    let found = found.unwrap().unwrap();
+    let Labels::Many { count: 8, of } = &found.labels else { panic!("nodes, many at once") };
+    let (mut expected, mut index) = (Vec::new(), 5);
+    while expected.len() < of.len() {
+        let row = source.sequence(9, index);
+        index += 1;
+        let tree = source.tree(&row).unwrap();
+        let batch = Batch::from_rows(std::slice::from_ref(&row));
+        let sites = [0, 1].map(|layer| Site { layer, point: Point::Pattern });
+        let (_, seen) = mnemoscope::model::pass::forward(
+            subject.model,
+            subject.params,
+            &batch,
+            &[],
+            &sites,
+            false,
+        )
+        .unwrap();
+        let most = |layer: usize, at: usize| {
+            let weights: Vec<f32> = seen[&sites[layer]]
+                .get(0)
+                .unwrap()
+                .get(0)
+                .unwrap()
+                .get(at)
+                .unwrap()
+                .to_vec1()
+                .unwrap();
+            let registers = tree.script().registers();
+            let open =
+                |key: usize| !(registers.contains(&at) && registers.contains(&key) && key < at);
+            let keys = (0..=at).filter(|key| open(*key));
+            keys.max_by(|a, b| weights[*a].total_cmp(&weights[*b]).then(b.cmp(a))).unwrap()
+        };
+        for at in 0..row.len() {
+            let (first, second) = (most(0, at), most(1, at));
+            let below = tree.edges.iter().find(|e| e.target == first).map(|e| e.child);
+            let below =
+                below.or_else(|| tree.edges.iter().find(|e| e.source == first).map(|e| e.parent));
+            let below = below.or((first == tree.script().goal()).then_some(tree.goal));
+            let above = tree.edges.iter().find(|e| e.target == second).map(|e| e.parent);
+            let (Some(below), Some(above)) = (below, above) else { continue };
+            if below == tree.root || above == tree.root || tree.parent(below) != Some(above) {
+                continue;
+            }
+            expected.extend((0..8).map(|node| node == below || node == above));
+        }
+    }
+    assert!(of.len() > 10 * 8, "some climb: {}", of.len());
+    assert_eq!(of[..], expected[..of.len()]);
+}
+
+#[test]
+fn what_changes_the_forward_pass_changes_what_is_read_there() {
+    let (experiment, weights) = birth();
+    let what: Intervention = "zero layer0.attn_out".parse().unwrap();
+    let read = |site: Site, under: Vec<Intervention>| {
+        let settings = Settings { under, ..settings(Kind::LinearProbe) };
+        run_of(&experiment, &weights, &settings, site, None).unwrap()
+    };
+    // Without what attention writes, the stream after it is the one before it.
+    let before = read(Site { layer: 0, point: Point::ResidPre }, Vec::new());
+    let (whole, cut) = (read(MID, Vec::new()), read(MID, vec![what]));
+    assert_eq!(cut.reader, before.reader);
+    assert_ne!(cut.reader, whole.reader);
+    assert_eq!(cut.about["report"]["test"], before.about["report"]["test"]);
+    assert_eq!(cut.about["under"], serde_json::json!(["zero layer0.attn_out"]));
+    assert!(whole.about["under"].is_null());
+}
+
+#[test]
+fn positions_are_named_by_numbers_by_roles_and_by_what_trees_keep_where() {
+    let (experiment, weights) = trees();
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let source = instrument.source().clone();
+    let (subject, _) = instrument.subject(&weights).unwrap();
+    let row = source.sequence(held_out_seed(0), 0);
+    let at = |text: &str| -> Vec<usize> {
+        let positions = Positions::parse(text, source.roles()).unwrap();
+        assert_eq!(positions.to_string(), text);
+        let chosen = positions.of(subject, &row).unwrap();
+        (0..row.len()).filter(|at| chosen[*at]).collect()
+    };
+    assert_eq!(at("3,7-9"), [3, 7, 8, 9]);
+    let registers = at("registers");
+    assert_eq!(registers, [12, 14, 15, 17, 18, 20], "as far before the goal at 21");
+    assert!(at("important").iter().all(|at| registers.contains(at)));
+    for wrong in ["9-7", "3,", "-", "1-99999999999"] {
+        let said = Positions::parse(wrong, source.roles()).unwrap_err().message;
+        assert!(said.contains("36,38-42"), "{said}");
+    }
+}
+
+// ── layer by layer ───────────────────────────────────────────────────────────────────────────────────
+
+fn readers(settings: &[(&str, &str)]) -> Readers {
+    let mut inquiry = Readers::default();
+    for (name, value) in
+        [("train", "240"), ("test", "120"), ("rounds", "40")].iter().chain(settings)
+    {
+        knobs::set(&mut inquiry, "", name, &knobs::parse_value(value)).unwrap();
+    }
+    inquiry
+}
+
+/// Asks up to `stop` reports; the answer and what was known at each report.
+fn asked(
+    (experiment, weights): &(Experiment, Weights),
+    inquiry: &Readers,
+    stop: usize,
+) -> (Reading, Vec<(usize, usize)>) {
+    let mut instrument = Instrument::new(experiment).unwrap();
+    let prompt = instrument.source().sequence(0, 0);
+    let mut heard = Vec::new();
+    let mut tell = |done: usize, total: usize, so_far: &dyn Fn() -> Result<Reading>| {
+        assert!(so_far().is_ok());
+        heard.push((done, total));
+        heard.len() < stop
+    };
+    let reading = instrument.inquire(weights, &prompt, inquiry, &mut tell).unwrap();
+    (reading, heard)
+}
+
+#[test]
+fn each_place_of_the_stream_is_read_as_by_a_fit_of_its_own() {
+    let run = trees();
+    for kind in [Kind::LinearProbe, Kind::MlpProbe, Kind::Leace] {
+        let chosen = [("kind", kind.name()), ("label", "edge_source"), ("hidden", "12")];
+        let inquiry = readers(&[&chosen[..], &[("positions", "target")]].concat());
+        let (reading, heard) = asked(&run, &inquiry, usize::MAX);
+        let array = |name: &str| reading.array(name).unwrap().data.clone();
+        assert_eq!(array("layer")[..], [0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
+        assert_eq!((heard[0], *heard.last().unwrap()), ((0, 8), (8, 8)));
+        assert!(heard.windows(2).all(|w| w[0].0 <= w[1].0));
+        let source = run.0.task.open().unwrap();
+        let settings = Settings {
+            positions: Positions::parse("target", source.roles()).unwrap(),
+            label: Label::parse("edge_source", source.label_kinds()).unwrap(),
+            seed: 0,
+            train: 240,
+            test: 120,
+            fitting: Fitting { rounds: 40, ..Fitting::default() },
+            ..settings(kind)
+        };
+        let found = run_of(&run.0, &run.1, &settings, MID, None).unwrap();
+        let pairs: &[(&str, &str)] = match kind {
+            Kind::Leace => &[
+                ("accuracy", "/probe_after/test/accuracy"),
+                ("before_macro_f1", "/probe_before/test/macro_f1"),
+                ("network_accuracy", "/network/after/erased_positions/accuracy"),
+                ("rank", "/rank"),
+            ],
+            _ => &[
+                ("accuracy", "/test/accuracy"),
+                ("shuffled_macro_f1", "/shuffled_labels_test/macro_f1"),
+                ("constant_micro_f1", "/constant_test/micro_f1"),
+                ("cross_entropy", "/test/loss"),
+            ],
+        };
+        for (name, place) in pairs {
+            let alone = found.about["report"].pointer(place).and_then(|v| v.as_f64());
+            let (here, alone) = (array(name)[1], alone.map_or(f32::NAN, |x| x as f32));
+            assert!(
+                here == alone || here.is_nan() && alone.is_nan(),
+                "{kind:?} {name}: {here} {alone}"
+            );
+        }
+        let kept = inquiry.kept(&reading, &*source, 7).unwrap();
+        assert_eq!(kept.len(), 7);
+        let (name, one) = &kept[1];
+        assert_eq!(*name, format!("{}-layer0.resid_mid-target-edge_source-step7", kind.name()));
+        assert_eq!(Reader::from_tensors(kind, &one.tensors).unwrap(), found.reader);
+    }
+}
+
+#[test]
+fn what_is_stopped_keeps_what_was_fitted_and_a_lens_is_kept_whole_or_not_at_all() {
+    let run = trees();
+    let source = run.0.task.open().unwrap();
+    let lens = readers(&[("kind", "tuned-lens"), ("positions", "path"), ("rounds", "40")]);
+    let (whole, _) = asked(&run, &lens, usize::MAX);
+    let layers = whole.array("layer").unwrap().data.len();
+    assert_eq!(layers, 4, "boundaries of three layers");
+    let same = whole.array("logit_lens_kl").unwrap().data[3];
+    assert_eq!(same, 0.0, "at the end the logit lens is the network");
+    let folder = tempfile::tempdir().unwrap();
+    let kept = lens.kept(&whole, &*source, run.1.step).unwrap();
+    for (name, reader) in &kept {
+        readers_of::save(folder.path(), name, reader, false).unwrap();
+    }
+    let mut lenses = Lenses::default();
+    let found = lenses.kept_in(folder.path());
+    assert_eq!((found.len(), found[0].step, found[0].maps.len()), (1, run.1.step, 4));
+    assert_eq!(found[0].name, format!("tuned-lens-path-step{}", run.1.step));
+    // What is replaced is read anew, and what is broken is none.
+    let text = fs::read_to_string(folder.path().join("readers/tuned-lens-path-step0.json"));
+    let text = text.unwrap().replace("\"step\":0", "\"step\":5");
+    fs::write(folder.path().join("readers/tuned-lens-path-step0.json"), text).unwrap();
+    assert_eq!(lenses.kept_in(folder.path())[0].step, 5);
+    fs::write(folder.path().join("readers/tuned-lens-path-step0.json"), "{").unwrap();
+    assert!(lenses.kept_in(folder.path()).is_empty());
+    let (cut, heard) = asked(&run, &lens, 60);
+    assert_eq!(heard.len(), 60);
+    assert!(cut.notes[1].starts_with("Stopped"), "{:?}", cut.notes);
+    assert!(cut.array("accuracy").unwrap().data[3].is_nan());
+    assert!(lens.kept(&cut, &*source, 0).unwrap().is_empty());
+}
+
+#[test]
+fn a_network_without_mlps_is_read_where_it_has_places() {
+    let (mut experiment, _) = trees();
+    experiment.set_texts(["model.mlp=none"]).unwrap();
+    let weights = Trainer::new(&experiment).unwrap().weights().unwrap();
+    let few = [("label", "goal"), ("rounds", "2"), ("positions", "path")];
+    let (reading, _) = asked(&(experiment.clone(), weights.clone()), &readers(&few), usize::MAX);
+    assert_eq!(reading.array("layer").unwrap().data[..], [0.0, 1.0, 2.0, 2.0]);
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let prompt = instrument.source().sequence(0, 0);
+    let nowhere = readers(&[("places", "mlp_out")]);
+    let said = instrument.inquire(&weights, &prompt, &nowhere, &mut |_, _, _| true).unwrap_err();
+    assert!(said.message.contains("mlp_out"), "{said}");
+}
+
+#[test]
+fn places_leave_out_attention_where_a_layer_has_none() {
+    let names = |places: Places, heads: &[usize]| -> Vec<String> {
+        places.sites(heads).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        names(Places::Stream, &[2, 0]),
+        ["layer0.resid_pre", "layer0.resid_mid", "layer1.resid_pre", "layer1.resid_post"]
+    );
+    assert_eq!(names(Places::K, &[2, 0, 1]), ["layer0.k", "layer2.k"]);
+    assert_eq!(names(Places::MlpOut, &[2, 0]), ["layer0.mlp_out", "layer1.mlp_out"]);
+    for places in Places::ALL {
+        assert!(places.sites(&[]).is_empty());
+    }
 }
 
 // ── the command ──────────────────────────────────────────────────────────────────────────────────────
@@ -594,6 +1043,18 @@ fn the_command_fits_keeps_and_judges_again() {
     assert!(again.contains("fitted to none") && again.contains("accuracy"), "{again}");
     done(&[&["fit", "a-run", "leace", "--role", "trigger"][..], &few].concat());
     done(&[&["fit", "a-run", "tuned-lens"][..], &few].concat());
+    let mlp = ["fit", "a-run", "mlp-probe", "--site", "layer0.resid_pre", "--label", "token"];
+    let said = done(&[&mlp[..], &few, &["--hidden", "8", "--rounds", "40"]].concat());
+    assert!(said.contains("mlp-probe-layer0.resid_pre-all-token-step20"), "{said}");
+    let many = ["readers", "a-run", "--label", "token", "--places", "boundaries"];
+    let said = done(&[&many[..], &few].concat());
+    assert!(said.contains("layer1.resid_post") && said.contains("shuffled_accuracy"), "{said}");
+    let out = ["figure", "a-run", "readers", "-o", "x.svg", "--set", "label=token"];
+    done(&[&out[..], &["--set", "train=100", "--set", "test=50"]].concat());
+    let svg = fs::read_to_string(folder.path().join("x.svg")).unwrap();
+    assert!(svg.contains("shuffled labels") && svg.contains("mid 1"), "{}", svg.len());
+    let other = ["fit", "a-run", "linear-probe", "--set", "task.triggers=2", "--name", "two"];
+    done(&[&other[..], &few].concat());
     for (args, code, words) in [
         (&["fit", "a-run", "linear-probe", "--name", "here"][..], 2, "--force"),
         (&["fit", "a-run", "leace", "--with", "here"], 2, "linear-probe"),
@@ -602,6 +1063,8 @@ fn the_command_fits_keeps_and_judges_again() {
         (&["fit", "a-run", "leace", "-o", "x.txt"], 2, ".json"),
         (&["fit", "a-run", "leace", "--role", "trigge"], 2, "trigger"),
         (&["fit", "nowhere", "leace"], 3, "nowhere"),
+        (&["fit", "a-run", "leace", "--set", "train.rate=1"], 2, "only settings of the task"),
+        (&["readers", "a-run", "--label", "goal"], 2, "seen or sub_path"),
     ] {
         let (found, out, err) = program(args);
         assert_eq!(found, Some(code), "{args:?}: {out}{err}");

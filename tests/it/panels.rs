@@ -20,6 +20,7 @@ use mnemoscope::record::batch::{NO_TARGET, Row};
 use mnemoscope::record::error::Error;
 use mnemoscope::record::event::{self, MarkKind, MetricsRow};
 use mnemoscope::record::geometry::{QueriesKeys, Scale, arrange, centered, pca};
+use mnemoscope::record::intervention::Point;
 use mnemoscope::record::knobs::{self, Slot};
 use mnemoscope::record::question::{Found, Inquired, ProbeCall, Reading, Readings};
 use mnemoscope::record::recording::Recording;
@@ -127,6 +128,7 @@ impl World {
         let reading = match call.probe.as_str() {
             "patching" => patching(call, &self.readings.as_ref().unwrap().prompt.tokens),
             "tree_scrubbing" => scrubbed(),
+            "readers" => readers(call),
             other => panic!("no answer to {other}"),
         };
         let reading = Some(Ok(Arc::new(reading)));
@@ -328,6 +330,37 @@ fn attribution(tokens: &[u32]) -> Reading {
     }
 }
 
+/// Five places in the stream of two layers, the last of them not known yet.
+fn readers(call: &ProbeCall) -> Reading {
+    let kind = call.settings.iter().find(|(name, _)| name == "kind").unwrap().1.as_str().unwrap();
+    let names: &[&str] = match kind {
+        "tuned-lens" => &["accuracy", "kl", "logit_lens_accuracy", "logit_lens_kl"],
+        "leace" => {
+            &["accuracy", "before_accuracy", "constant_accuracy", "network_accuracy", "rank"]
+        }
+        _ => {
+            &["accuracy", "macro_f1", "shuffled_accuracy", "shuffled_macro_f1", "constant_accuracy"]
+        }
+    };
+    let place = |name: &str, data: [f32; 5]| array(name, &["place"], &[5], data.to_vec());
+    let point = |wanted: &str| Point::ALL.iter().position(|(_, name)| *name == wanted).unwrap();
+    let points = ["resid_pre", "resid_mid", "resid_pre", "resid_mid", "resid_post"];
+    let mut arrays = vec![
+        place("layer", [0.0, 0.0, 1.0, 1.0, 1.0]),
+        place("point", points.map(|name| point(name) as f32)),
+    ];
+    for (i, name) in names.iter().enumerate() {
+        let scale = 1.0 / (i + 1) as f32;
+        arrays.push(place(name, [0.2, 0.5, 0.6, 0.9, f32::NAN].map(|score| score * scale)));
+    }
+    let counts = [("train_examples", 2048.0), ("test_examples", 1024.0)];
+    Reading {
+        arrays,
+        numbers: counts.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        ..Reading::default()
+    }
+}
+
 /// Two layers and three lengths of paths; the last cell is not known yet.
 fn scrubbed() -> Reading {
     let cells = vec![100.0, 96.0, 71.0, 98.0, -150.0, f32::NAN];
@@ -428,7 +461,7 @@ fn tree_view() -> Reading {
             array("path", &["node"], &[3], vec![0.0, 3.0, 1.0]),
             array("lens", &["layer", "pos", "node"], &[2, 40, 6], lens.collect()),
         ],
-        notes: Vec::new(),
+        notes: vec!["Rings: the tuned lens tuned-lens-all-step200.".to_owned()],
     }
 }
 
@@ -1293,7 +1326,7 @@ fn coloured_by_token_the_points_have_the_colours_of_the_legend() {
     let mut colors: Vec<Color> = legend.iter().filter(|e| !e.line).map(|e| e.color).collect();
     let count = colors.len();
     colors.dedup();
-    assert_eq!((colors.len(), count), (7, 7), "six tokens and the others");
+    assert_eq!((colors.len(), count), (9, 9), "eight tokens and the others");
 }
 
 #[test]
@@ -1977,6 +2010,25 @@ fn accuracy_by_length_stands_beside_the_tree_with_a_line_where_chaining_ends() {
         .collect();
     assert_eq!(lines, [1.0], "two layers chain one edge");
     assert_eq!(world.figure_with("tree", &[("lengths", "false")]).plots.len(), 2);
+}
+
+#[test]
+fn curves_of_readers_hold_what_is_known_and_pick_the_layers_of_their_places() {
+    let world = World::new();
+    let figure = world.figure("readers");
+    assert_eq!(line(&figure, "accuracy").len(), 1);
+    assert_eq!(line(&figure, "accuracy")[0].len(), 4, "the last place is not known yet");
+    let third = line(&figure, "shuffled_accuracy")[0][2];
+    assert!((third[1] - 0.2).abs() < 1e-6, "{third:?}");
+    let cells = cells(&figure);
+    assert_eq!(cells.len(), 5);
+    assert_eq!(cells[3].pick, Pick::Head { layer: 1, head: 0 });
+    assert!(
+        cells[3].hover.starts_with("layer 1, resid_mid\naccuracy: 0.900"),
+        "{}",
+        cells[3].hover
+    );
+    assert_eq!(figure.caption, "Fitted to 2048 examples, judged by 1024 of other sequences.");
 }
 
 #[test]

@@ -648,7 +648,7 @@ fn a_panic_while_training_leaves_a_folder_that_opens() {
 fn question(id: u64, which: Which, prompt: &Arc<Row>) -> Question {
     let calls =
         vec![ProbeCall::new("attention"), ProbeCall::new("norms"), ProbeCall::new("nosuch")];
-    Question { id, which, prompt: prompt.clone(), interventions: Vec::new(), calls }
+    Question { id, which, folder: None, prompt: prompt.clone(), interventions: Vec::new(), calls }
 }
 
 #[test]

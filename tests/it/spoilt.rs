@@ -13,6 +13,7 @@ use mnemoscope::figure::composite::Composite;
 use mnemoscope::figure::file::{Format, Page, render_all};
 use mnemoscope::figure::provenance::{PanelFacts, Provenance};
 use mnemoscope::figure::{Figure, pgf, svg};
+use mnemoscope::probe::fit;
 use mnemoscope::record::checkpoint::Checkpoint;
 use mnemoscope::record::columns::harmless;
 use mnemoscope::record::error::{Kind, Result};
@@ -26,7 +27,6 @@ use mnemoscope::record::vocab::{Vocab, is_hidden, plain, plain_json};
 use mnemoscope::record::weights::{NamedTensor, Weights};
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::{BUILTIN, Experiment};
-use mnemoscope::run::fit;
 use mnemoscope::task::statistics::Statistics;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
 

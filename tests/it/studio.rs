@@ -108,18 +108,14 @@ fn panels_are_put_together_on_a_sheet_and_taken_off_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window(folder.path());
     from_menu(&mut harness, "Attention", "Add to figure sheet");
-    from_menu(&mut harness, "Heads", "Add to figure sheet");
+    from_menu(&mut harness, "All heads", "Add to figure sheet");
     harness.state_mut().lab.view(Some(10));
     until(&mut harness, "step 10 is answered", |app| app.lab.asking.is_settled(10));
     from_menu(&mut harness, "Attention", "Add to figure sheet");
-    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::P);
+    harness.get_by_label("File").click();
     harness.step();
     harness.step();
-    for c in "Figure sheet".chars() {
-        harness.event(egui::Event::Text(c.to_string()));
-    }
-    harness.step();
-    harness.key_press(egui::Key::Enter);
+    harness.get_by_label_contains("Figure sheet").click();
     for _ in 0..4 {
         harness.step();
     }

@@ -17,7 +17,13 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("gpu", &["figure", "record"]),
     ("export", &["figure", "panel", "record", "run", "task"]),
     ("app", &["export", "figure", "gpu", "model", "nn", "panel", "probe", "record", "run", "task"]),
-    ("bench", &["app", "figure", "gpu", "model", "nn", "panel", "probe", "record", "run", "task"]),
+    (
+        "bench",
+        &[
+            "app", "export", "figure", "gpu", "model", "nn", "panel", "probe", "record", "run",
+            "task",
+        ],
+    ),
     (
         "cli",
         &[

@@ -4,6 +4,7 @@
 pub mod knock_out;
 pub mod patching;
 pub mod path;
+pub mod readers;
 pub mod registers;
 pub mod scrubbing;
 pub mod tree_scrubbing;
@@ -28,6 +29,7 @@ pub const ALL: &[Entry<dyn Inquiry>] = &[
     Entry { name: "scrubbing", make: || Box::new(scrubbing::Scrubbing::default()) },
     Entry { name: "knock_out", make: || Box::new(knock_out::KnockingOut::default()) },
     Entry { name: "registers", make: || Box::new(registers::FindingRegisters::default()) },
+    Entry { name: "readers", make: || Box::new(readers::Readers::default()) },
     Entry { name: "tree_scrubbing", make: || Box::new(tree_scrubbing::TreeScrubbing::default()) },
 ];
 

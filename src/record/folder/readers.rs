@@ -13,6 +13,9 @@ use super::tensors;
 /// Longest description that is read: one has a few KB.
 const MOST_ABOUT_BYTES: u64 = 1 << 20;
 
+/// Most readers of a run: each is listed with what is said of it.
+const MOST_READERS: usize = 1000;
+
 /// A reader in a run folder.
 #[derive(Clone, Debug)]
 pub struct KeptReader {
@@ -51,6 +54,14 @@ pub fn save(folder: &Path, name: &str, reader: &KeptReader, replace: bool) -> Re
     replace_bytes(&numbers, &tensors::encode(named, None))?;
     replace_bytes(&about, reader.about.as_bytes())?;
     Ok(numbers)
+}
+
+/// What is said of the reader that is kept under a name.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn about(folder: &Path, name: &str) -> Result<String> {
+    read_text(&paths(folder, name)?.1, MOST_ABOUT_BYTES)
 }
 
 /// The reader that is kept under a name.
@@ -93,6 +104,13 @@ pub fn names(folder: &Path) -> Result<Vec<String>> {
     });
     let name = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let mut names: Vec<String> = wanted.filter_map(name).collect();
+    if names.len() > MOST_READERS {
+        return Err(Error::input(format!(
+            "{} holds {} readers, and at most {MOST_READERS} are looked at; move some of them away",
+            home.display(),
+            names.len()
+        )));
+    }
     names.sort();
     Ok(names)
 }

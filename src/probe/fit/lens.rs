@@ -1,5 +1,7 @@
 //! The tuned lens: for each boundary between layers a linear map from the stream to the next token.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 
 use crate::model::Model;
@@ -11,6 +13,35 @@ use crate::record::error::{Error, Result};
 
 use super::data::{Dataset, Gathered, Labels};
 use super::linear::Linear;
+
+/// A tuned lens that was kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    pub name: String,
+    /// Step of the weights that it was fitted to.
+    pub step: u64,
+    /// By boundary.
+    pub maps: Vec<Linear>,
+}
+
+/// Tuned lenses of a network, and the step of the weights that are asked.
+#[derive(Clone, Debug, Default)]
+pub struct Lenses {
+    pub step: u64,
+    pub kept: Vec<Arc<Kept>>,
+}
+
+impl Lenses {
+    /// The first that was fitted to these weights, of a network with so many layers and tokens.
+    pub fn of_step(&self, layers: usize, vocab: usize) -> Option<&Kept> {
+        let fits = |lens: &&Arc<Kept>| {
+            lens.step == self.step
+                && lens.maps.len() == layers + 1
+                && lens.maps.iter().all(|map| map.outputs == vocab)
+        };
+        self.kept.iter().find(fits).map(|lens| &**lens)
+    }
+}
 
 /// How well the next token is told from one boundary, in the mean over examples.
 #[derive(Clone, Copy, Debug, PartialEq)]

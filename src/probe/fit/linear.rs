@@ -41,13 +41,21 @@ impl Default for Fitting {
 
 /// A reader and how its search ended.
 #[derive(Clone, Debug)]
-pub struct Fitted {
-    pub reader: Linear,
+pub struct Fitted<R = Linear> {
+    pub reader: R,
     /// Length of the gradient at the end, as a share of that at the start.
     pub slope: f64,
     pub rounds: usize,
     /// Whether the search ended at the minimum.
     pub converged: bool,
+}
+
+impl<R> Fitted<R> {
+    /// The same reader in another form.
+    pub(super) fn reads<T>(self, form: impl FnOnce(R) -> T) -> Fitted<T> {
+        let Self { reader, slope, rounds, converged } = self;
+        Fitted { reader: form(reader), slope, rounds, converged }
+    }
 }
 
 /// How well labels are told.
@@ -99,9 +107,13 @@ pub fn fit_shuffled(
     doing: &str,
     watch: Watch<'_>,
 ) -> Result<Option<Fitted>> {
+    fit(&dealt(data, seed), fitting, doing, watch)
+}
+
+/// The same vectors with labels in an order of the seed.
+pub(super) fn dealt(data: &Dataset, seed: u64) -> Dataset {
     let labels = data.labels.reordered(&shuffled(data.len(), seed));
-    let dealt = Dataset { dim: data.dim, x: data.x.clone(), labels };
-    fit(&dealt, fitting, doing, watch)
+    Dataset { dim: data.dim, x: data.x.clone(), labels }
 }
 
 /// `0..count` in an order of the seed.
@@ -117,13 +129,13 @@ fn shuffled(count: usize, seed: u64) -> Vec<usize> {
 const ROUNDING: f64 = 1e-10;
 
 /// Mean and deviation of each coordinate: coefficients of all have one size.
-struct Standard {
+pub(super) struct Standard {
     mean: Vec<f64>,
     deviation: Vec<f64>,
 }
 
 impl Standard {
-    fn new(data: &Dataset, centred: bool) -> Result<Self> {
+    pub(super) fn new(data: &Dataset, centred: bool) -> Result<Self> {
         let (mut mean, mut square) = (vec![0.0; data.dim], vec![0.0; data.dim]);
         let count = data.len() as f64;
         for row in data.x.chunks_exact(data.dim) {
@@ -149,7 +161,7 @@ impl Standard {
     }
 
     /// `[example, dim]`, and a last column of ones for the bias.
-    fn apply(&self, data: &Dataset, bias: bool) -> Result<Tensor> {
+    pub(super) fn apply(&self, data: &Dataset, bias: bool) -> Result<Tensor> {
         let columns = data.dim + usize::from(bias);
         let mut x = Vec::with_capacity(data.len() * columns);
         for row in data.x.chunks_exact(data.dim) {
@@ -161,7 +173,7 @@ impl Standard {
     }
 
     /// Coefficients of standardised vectors as those of vectors.
-    fn undone(&self, w: &[f64], outputs: usize, bias: bool) -> Linear {
+    pub(super) fn undone(&self, w: &[f64], outputs: usize, bias: bool) -> Linear {
         let dim = self.mean.len();
         let columns = dim + usize::from(bias);
         let rows = || w.chunks_exact(columns);
@@ -200,7 +212,7 @@ fn objective(
 }
 
 /// The loss of an example; its scores become what the gradient needs of them, told less true.
-fn residual(scores: &mut [f64], labels: &Labels, example: usize) -> f64 {
+pub(super) fn residual(scores: &mut [f64], labels: &Labels, example: usize) -> f64 {
     match labels {
         Labels::One { of, .. } => {
             let truth = of[example] as usize;
@@ -227,6 +239,17 @@ fn residual(scores: &mut [f64], labels: &Labels, example: usize) -> f64 {
 }
 
 impl Linear {
+    /// Of coefficients `[outputs, dim + 1]`, the last of a row being its bias.
+    pub(super) fn with_bias(w: &[f64], outputs: usize, dim: usize) -> Self {
+        let rows = || w.chunks_exact(dim + 1);
+        Self {
+            outputs,
+            dim,
+            weight: rows().flat_map(|row| row[..dim].iter().map(|w| *w as f32)).collect(),
+            bias: Some(rows().map(|row| row[dim] as f32).collect()),
+        }
+    }
+
     /// `[example, outputs]` of vectors `[example, dim]`.
     ///
     /// # Errors
@@ -261,7 +284,7 @@ impl Linear {
                 data.labels.count()
             )));
         }
-        Ok(score(&mut self.scores(&data.x)?, &data.labels))
+        Ok(score_of(&mut self.scores(&data.x)?, &data.labels))
     }
 }
 
@@ -279,7 +302,8 @@ impl Count {
     }
 }
 
-fn score(scores: &mut [f64], labels: &Labels) -> Score {
+/// How well scores `[example, outputs]` tell the labels; the scores are used up.
+pub(super) fn score_of(scores: &mut [f64], labels: &Labels) -> Score {
     let outputs = labels.count();
     let mut counts = vec![Count::default(); outputs];
     let (mut loss, mut right, mut examples) = (0.0, 0.0, 0.0);
@@ -343,5 +367,5 @@ pub fn constant_score(train: &Dataset, test: &Dataset) -> Score {
         Labels::One { .. } => truths.into_iter().map(of_one).collect(),
         Labels::Many { .. } => truths.into_iter().map(of_many).collect(),
     };
-    score(&mut row.repeat(test.len()), &test.labels)
+    score_of(&mut row.repeat(test.len()), &test.labels)
 }

@@ -1,0 +1,123 @@
+//! The row above the curves of readers: what is fitted, to which label, where; and keeping what was fitted.
+
+use egui::{ComboBox, Ui};
+
+use crate::panel::Panel;
+use crate::probe::inquiry::readers::Readers;
+use crate::record::error::Result;
+use crate::record::folder::readers::{KeptReader, save};
+use crate::record::knobs;
+use crate::record::question::ProbeCall;
+
+use super::action::{Action, Command};
+use super::form::words;
+use super::patching::{choice, set};
+use super::state::Lab;
+use super::worker::Outcome;
+
+/// The kind of panel.
+pub const KIND: &str = "readers";
+
+/// Choices of the panel; whether a setting was changed.
+pub fn row(ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> bool {
+    let Some(run) = lab.run() else { return false };
+    let source = &run.bench.source;
+    let is_tree = source.tree(&source.sequence(0, 0)).is_some();
+    let of_trees = |names: &'static [&'static str]| if is_tree { names } else { &[] };
+    let kinds = source.label_kinds();
+    let mut changed = choice(ui, panel, "kind", "What to fit", "What is fitted.");
+    let fixed = ["token", "token-1", "token+1", "target", "position", "seen"];
+    let labels = kinds.iter().map(|kind| (kind.name, kind.about));
+    let labels: Vec<(&str, &str)> = labels
+        .chain(fixed.map(|name| (name, "")))
+        .chain(of_trees(&["sub_path"]).iter().map(|name| (*name, "The nodes that it climbs.")))
+        .collect();
+    let first = labels[0].0;
+    let first = if kinds.is_empty() { "target" } else { first };
+    changed |= text(ui, panel, "label", "Label to tell", first, &labels);
+    let positions = ["all"].into_iter().chain(run.bench.roles.iter().copied());
+    let positions: Vec<(&str, &str)> = positions
+        .chain(["other", "repeated"])
+        .chain(of_trees(&["registers", "important"]).iter().copied())
+        .map(|name| (name, ""))
+        .collect();
+    changed |= text(ui, panel, "positions", "Positions to read at", "all", &positions);
+    changed |= choice(ui, panel, "places", "Where to read", "Where vectors are read.");
+    changed | choice(ui, panel, "score", "Score", "What is drawn.")
+}
+
+/// A setting that is a text, with the usual ones to choose from.
+fn text(
+    ui: &mut Ui,
+    panel: &mut dyn Panel,
+    name: &str,
+    label: &str,
+    usual: &str,
+    known: &[(&str, &str)],
+) -> bool {
+    let table = knobs::to_table(panel);
+    let now = table.get(name).and_then(|v| v.as_str()).unwrap_or("").trim().to_owned();
+    let shown = if now.is_empty() { usual } else { &now };
+    let mut chosen = None;
+    let combo = ComboBox::from_id_salt(name).selected_text(words(shown));
+    let combo = combo.show_ui(ui, |ui| {
+        for (value, about) in known {
+            let label = ui.selectable_label(*value == shown, words(value));
+            let label = if about.is_empty() { label } else { label.on_hover_text(*about) };
+            if label.clicked() {
+                chosen = Some(*value);
+            }
+        }
+    });
+    combo.response.on_hover_text(label).accessible_name(label);
+    chosen.is_some_and(|value| set(panel, name, value))
+}
+
+/// The button that keeps what was fitted in the folder of the run.
+pub fn keep(ui: &mut Ui, lab: &Lab, calls: &[ProbeCall]) -> Option<Action> {
+    let ended = calls.iter().filter_map(|call| lab.jobs.inquired.get(call));
+    let done = ended.filter(|f| f.ended && matches!(&f.reading, Some(Ok(_)))).count() > 0;
+    let folder = lab.run().and_then(|run| run.recording.folder.as_ref());
+    if !done || folder.is_none() {
+        return None;
+    }
+    let help = "Keep what was fitted in the folder \"readers\" of the run. A tuned lens is then read in the tree at this step.";
+    ui.button("Keep").on_hover_text(help).clicked().then_some(Action::Do(Command::KeepReaders))
+}
+
+/// Work for a thread.
+type Write = Box<dyn FnOnce() -> Outcome + Send>;
+
+/// The readers that were fitted last, to be written by a worker; `None` where there are none.
+///
+/// # Errors
+/// When the settings of the question do not suit the task.
+pub fn to_keep(lab: &Lab) -> Result<Option<Write>> {
+    let Some(run) = lab.run() else { return Ok(None) };
+    let Some(folder) = run.recording.folder.clone() else { return Ok(None) };
+    let mut all: Vec<(String, KeptReader)> = Vec::new();
+    for (key, found) in &lab.jobs.inquired.by_call {
+        let Some(Ok(reading)) = found.reading.as_ref().filter(|_| found.ended) else { continue };
+        let Some(call) = lab.jobs.call(key).filter(|call| call.probe == KIND) else { continue };
+        let mut asked = Readers::default();
+        for (name, value) in &call.settings {
+            knobs::set(&mut asked, "readers.", name, value)?;
+        }
+        all.extend(asked.kept(reading, &*run.bench.source, found.step)?);
+    }
+    if all.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Box::new(move || {
+        let written = all.iter().try_for_each(|(name, reader)| {
+            // The same question about the same step gives the same reader.
+            save(&folder, name, reader, true).map(|_| ())
+        });
+        let place = folder.join("readers");
+        let said = match &all[..] {
+            [(name, _)] => format!("kept {name} in {}", place.display()),
+            all => format!("kept {} readers in {}", all.len(), place.display()),
+        };
+        Outcome::Kept(written.map(|()| said))
+    })))
+}

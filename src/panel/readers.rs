@@ -1,0 +1,301 @@
+//! What can be read out of the network, layer by layer: held-out scores of fitted readers beside what they are to beat.
+#![expect(clippy::doc_markdown, reason = "help is shown as it stands, and backticks with it")]
+
+use crate::figure::color::Color;
+use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
+use crate::record::array::Array;
+use crate::record::intervention::Point;
+use crate::record::label::{Kind, Places};
+use crate::record::question::{Found, ProbeCall, Reading};
+
+use super::answer::{array, number, sentence};
+use super::{NetShape, Panel, Selection, View, ink};
+
+crate::choices! {
+    /// How well a label is told.
+    pub enum Score {
+        /// Share of examples told right; of many labels, all of them.
+        Accuracy = "accuracy",
+        /// Mean F1 over the classes.
+        MacroF1 = "macro_f1",
+        /// F1 over all labels together.
+        MicroF1 = "micro_f1",
+    }
+}
+
+crate::knobs! {
+    /// The panel `readers`: curves of the inquiry of the same name.
+    pub struct Readers = "What can be read out of the network, place by place: held-out score of a probe beside shuffled labels, the tuned lens beside the logit lens, or what is left when a label is erased." {
+        /// What is fitted: a linear probe, a probe with one hidden layer, the tuned lens, or the erasure of a label.
+        kind: Kind = Kind::LinearProbe;
+        /// What is told of a position: token, token-1, token+2, target, position, seen, sub_path, or what the task offers (empty: its first, or target). The lens tells the target.
+        label: String = String::new();
+        /// Positions that give an example: all, a role, other, repeated, registers, important, or numbers such as 36,38-42. Those without the label give none.
+        positions: String = "all".to_owned();
+        /// Where vectors are read: the stream before and after attention, the stream between layers, or one point of every layer. The lens reads between layers.
+        places: Places = Places::Stream;
+        /// What is drawn of probes: accuracy, or F1 (which suits many labels at once).
+        score: Score = Score::Accuracy, @live;
+        /// Examples to fit to.
+        train: usize = 2048, in 16..=1000000, @log;
+        /// Examples to judge by, of other sequences.
+        test: usize = 1024, in 16..=1000000, @log;
+        /// Hidden units of a probe that has a hidden layer.
+        hidden: usize = 64, in 1..=4096, @log;
+        /// Interventions under which vectors are read, with semicolons between (empty: none).
+        under: String = String::new();
+    }
+}
+
+impl Panel for Readers {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+        Vec::new()
+    }
+
+    fn inquiries(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+        vec![self.call()]
+    }
+
+    fn figure(&self, view: &View<'_>) -> Figure {
+        self.draw(view).unwrap_or_else(|instead| instead)
+    }
+}
+
+/// A curve: name of its array, what the legend says, number of its colour, and its dashes.
+type Curve = (String, &'static str, usize, Dash);
+
+impl Readers {
+    /// The inquiry with these settings; those that say nothing are left out.
+    fn call(&self) -> ProbeCall {
+        let whole = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let mut call = ProbeCall::new("readers")
+            .with("kind", self.kind.name())
+            .with("train", whole(self.train))
+            .with("test", whole(self.test));
+        if self.kind != Kind::TunedLens {
+            call = call.with("places", self.places.name());
+        }
+        if self.kind == Kind::MlpProbe {
+            call = call.with("hidden", whole(self.hidden));
+        }
+        let texts =
+            [("label", &self.label), ("positions", &self.positions), ("under", &self.under)];
+        for (name, text) in texts.into_iter().filter(|(_, text)| !text.trim().is_empty()) {
+            call = call.with(name, text.trim());
+        }
+        call
+    }
+
+    fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
+        let waiting = || {
+            sentence("Readers are fitted where this panel is in view: the first examples are read.")
+        };
+        let found = view.inquired.get(&self.call()).ok_or_else(waiting)?;
+        let reading = match &found.reading {
+            None => return Err(waiting()),
+            Some(Err(error)) => return Err(sentence(error.message.clone())),
+            Some(Ok(reading)) => reading,
+        };
+        let places = places(reading)?;
+        let mut plots = vec![self.plot(view, reading, &places, "", &self.curves(), true)];
+        if self.kind == Kind::TunedLens {
+            let curves = lens_curves("kl");
+            plots.push(self.plot(
+                view,
+                reading,
+                &places,
+                "KL to the network (nats)",
+                &curves,
+                false,
+            ));
+        }
+        let columns = if view.size[0] > 1.4 * view.size[1] { plots.len() } else { 1 };
+        Ok(Figure {
+            title: self.title(found),
+            plots,
+            columns,
+            caption: caption(reading, self.kind),
+            empty: None,
+        })
+    }
+
+    fn title(&self, found: &Found) -> String {
+        let of = match self.label.trim() {
+            "" => String::new(),
+            label => format!(" of {label}"),
+        };
+        let at = match self.positions.trim() {
+            "" | "all" => String::new(),
+            at => format!(" at {at}"),
+        };
+        let step = found.step;
+        match self.kind {
+            Kind::LinearProbe => format!("Linear probe{of}{at}, step {step}"),
+            Kind::MlpProbe => format!("Probe with a hidden layer{of}{at}, step {step}"),
+            Kind::TunedLens => format!("Tuned lens{at}, step {step}"),
+            Kind::Leace => format!("Erasure{of}{at}, step {step}"),
+        }
+    }
+
+    /// What the first plot shows, the line of first rank first.
+    fn curves(&self) -> Vec<Curve> {
+        let score = self.score.name();
+        let curve =
+            |prefix: &str, text, color, dash| (format!("{prefix}{score}"), text, color, dash);
+        match self.kind {
+            Kind::LinearProbe | Kind::MlpProbe => vec![
+                curve("", "held-out", 0, Dash::Solid),
+                curve("shuffled_", "shuffled labels", 1, Dash::Dashed),
+                curve("constant_", "constant guess", 2, Dash::Dotted),
+            ],
+            Kind::TunedLens => lens_curves("accuracy"),
+            Kind::Leace => vec![
+                curve("", "probe after", 0, Dash::Solid),
+                curve("before_", "probe before", 3, Dash::Solid),
+                curve("constant_", "constant guess", 2, Dash::Dotted),
+                ("network_accuracy".to_owned(), "network after", 1, Dash::Dashed),
+                ("network_before_accuracy".to_owned(), "network before", 4, Dash::Dashed),
+            ],
+        }
+    }
+
+    fn plot(
+        &self,
+        view: &View<'_>,
+        reading: &Reading,
+        places: &[Place],
+        label: &str,
+        curves: &[Curve],
+        share: bool,
+    ) -> Plot {
+        let known = |curve: &Curve| Some((curve.clone(), reading.array(&curve.0)?));
+        let drawn: Vec<(Curve, &Array)> = curves.iter().filter_map(known).collect();
+        let values = || drawn.iter().flat_map(|(_, array)| array.data.iter().copied());
+        let most = values().filter(|v| v.is_finite()).fold(0.0, f32::max);
+        // Room above a line at the top, and something to see where all is zero.
+        let top = if share { 1.06 } else { f64::from(most).clamp(1e-3, 1e9) * 1.08 };
+        let mut marks = Vec::new();
+        for ((name, _, color, dash), array) in drawn.iter().rev() {
+            marks.extend(line(name, array, ink::line(view.palette, *color), *dash));
+        }
+        marks.push(Mark::Cells(cells(view, reading, places, top)));
+        let entry = |(name, text, color, dash): &Curve| LegendEntry {
+            text: (*text).to_owned(),
+            color: ink::line(view.palette, *color),
+            line: true,
+            dash: *dash,
+            name: name.clone(),
+        };
+        let ticks = places.iter().enumerate().map(|(i, place)| (i as f64, place.short()));
+        let score = self.score.name().replace('_', " ");
+        let label = match (label, self.kind) {
+            ("", Kind::TunedLens) => "accuracy".to_owned(),
+            ("", _) => score.replace("f1", "F1"),
+            (label, _) => label.to_owned(),
+        };
+        Plot {
+            title: String::new(),
+            x: Axis {
+                label: "place (layer)".to_owned(),
+                range: (-0.5, places.len() as f64 - 0.5),
+                log: false,
+                ticks: Ticks::At(ticks.collect()),
+            },
+            y: Axis { label, range: (0.0, top), log: false, ticks: Ticks::Auto },
+            marks,
+            legend: drawn.iter().map(|(curve, _)| entry(curve)).collect(),
+            ..Plot::default()
+        }
+    }
+}
+
+fn lens_curves(score: &str) -> Vec<Curve> {
+    vec![
+        (score.to_owned(), "tuned lens", 0, Dash::Solid),
+        (format!("logit_lens_{score}"), "logit lens", 1, Dash::Dashed),
+    ]
+}
+
+/// Where a reader reads.
+struct Place {
+    layer: usize,
+    point: &'static str,
+}
+
+impl Place {
+    /// As a tick: `pre 0`.
+    fn short(&self) -> String {
+        let point = self.point.strip_prefix("resid_").unwrap_or(self.point);
+        format!("{} {}", point.strip_suffix("_out").unwrap_or(point), self.layer)
+    }
+}
+
+/// The places of an answer.
+fn places(reading: &Reading) -> Result<Vec<Place>, Figure> {
+    let (layers, points) = (array(reading, "layer", 1)?, array(reading, "point", 1)?);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+    let whole = |x: f32| x.clamp(0.0, 1e6) as usize;
+    let place = |(layer, point): (&f32, &f32)| Place {
+        layer: whole(*layer),
+        point: Point::ALL.get(whole(*point)).map_or("unknown", |(_, name)| name),
+    };
+    Ok(layers.data.iter().zip(points.data.iter()).map(place).collect())
+}
+
+/// The known part of a curve with a disc at each place.
+fn line(name: &str, array: &Array, color: Color, dash: Dash) -> [Mark; 2] {
+    let known = array.data.iter().enumerate().filter(|(_, v)| v.is_finite());
+    let points: Vec<[f64; 2]> = known.map(|(i, v)| [i as f64, f64::from(*v)]).collect();
+    [
+        Mark::Line {
+            name: name.to_owned(),
+            points: points.clone().into(),
+            color,
+            width: 1.4,
+            dash,
+        },
+        Mark::Points {
+            name: String::new(),
+            colors: vec![color; points.len()].into(),
+            points: points.into(),
+            diameter: 3.5,
+            picks: [].into(),
+        },
+    ]
+}
+
+/// Over each place: all its scores on hover; a click brings its layer into focus.
+fn cells(view: &View<'_>, reading: &Reading, places: &[Place], top: f64) -> Vec<Cell> {
+    let scores = || reading.arrays.iter().filter(|array| array.axes == ["place"]);
+    let cell = |(i, place): (usize, &Place)| {
+        let told = scores().filter(|array| !["layer", "point"].contains(&array.name.as_str()));
+        let told = told.filter_map(|array| {
+            let value = array.data.get(i).filter(|v| v.is_finite())?;
+            Some(format!("\n{}: {}", array.name.replace('_', " "), number(*value)))
+        });
+        Cell {
+            from: [i as f64 - 0.5, 0.0],
+            to: [i as f64 + 0.5, top],
+            text: String::new(),
+            fill: None,
+            stroke: None,
+            ink: view.palette.ink,
+            pick: Pick::Head { layer: place.layer, head: 0 },
+            hover: format!("layer {}, {}{}", place.layer, place.point, told.collect::<String>()),
+        }
+    };
+    places.iter().enumerate().map(cell).collect()
+}
+
+fn caption(reading: &Reading, kind: Kind) -> String {
+    let count = |name: &str| reading.number(name).filter(|n| n.is_finite() && *n > 0.0);
+    let (Some(train), Some(test)) = (count("train_examples"), count("test_examples")) else {
+        return "Reading examples.".to_owned();
+    };
+    let fitted = match kind {
+        Kind::LinearProbe | Kind::MlpProbe | Kind::Leace => "Fitted to",
+        Kind::TunedLens => "One map for each boundary, fitted to",
+    };
+    let notes: String = reading.notes.iter().map(|note| format!(" {note}")).collect();
+    format!("{fitted} {train:.0} examples, judged by {test:.0} of other sequences.{notes}")
+}

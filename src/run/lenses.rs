@@ -1,0 +1,53 @@
+//! Tuned lenses that are kept in the folder of a run, for those who read with them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::probe::fit::lens::Kept;
+use crate::probe::fit::{Kind, Reader};
+use crate::record::folder::readers;
+use crate::record::json;
+use crate::record::question::ProbeCall;
+
+/// Whether one of the questions reads with a lens.
+pub fn reads_with_lens(calls: &[ProbeCall]) -> bool {
+    calls.iter().any(|call| call.probe == "tree_view")
+}
+
+/// The lenses of the folder that was asked for last; they are read again where what is said of readers there has changed.
+#[derive(Default)]
+pub struct Lenses {
+    folder: PathBuf,
+    /// Names of all readers and what is said of them.
+    listed: Vec<(String, String)>,
+    kept: Vec<Arc<Kept>>,
+}
+
+impl Lenses {
+    /// In the order of their names. What cannot be read is left out: who reads with a lens says that there is none.
+    pub fn kept_in(&mut self, folder: &Path) -> Vec<Arc<Kept>> {
+        let names = readers::names(folder).unwrap_or_default();
+        let about = |name: String| readers::about(folder, &name).ok().map(|about| (name, about));
+        let listed: Vec<(String, String)> = names.into_iter().filter_map(about).collect();
+        if self.folder != folder || self.listed != listed {
+            let lens = |(name, about): &(String, String)| lens(folder, name, about).map(Arc::new);
+            self.kept = listed.iter().filter_map(lens).collect();
+            self.listed = listed;
+            folder.clone_into(&mut self.folder);
+        }
+        self.kept.clone()
+    }
+}
+
+fn lens(folder: &Path, name: &str, about: &str) -> Option<Kept> {
+    let about = json::parse(about).ok()?;
+    let step = about["step"].as_u64()?;
+    if about["kind"].as_str() != Some(Kind::TunedLens.name()) {
+        return None;
+    }
+    let tensors = readers::read(folder, name).ok()?.tensors;
+    match Reader::from_tensors(Kind::TunedLens, &tensors).ok()? {
+        Reader::Lens(maps) => Some(Kept { name: name.to_owned(), step, maps }),
+        _ => None,
+    }
+}
