@@ -126,6 +126,26 @@ fn linear(tiles: &mut Tiles<Pane>, dir: LinearDir, parts: &[TileId], shares: &[f
 }
 
 impl Dock {
+    /// Whether the tiles are a tree: each is inside of one other at most.
+    pub fn is_sound(&self) -> bool {
+        /// More than there are panels, each in containers of its own.
+        const MOST_TILES: usize = 1000;
+        let tiles = &self.tree.tiles;
+        let mut seen: Vec<TileId> = Vec::new();
+        let mut next: Vec<TileId> = self.tree.root.into_iter().collect();
+        while let Some(id) = next.pop() {
+            if seen.contains(&id) || seen.len() == MOST_TILES {
+                return false;
+            }
+            seen.push(id);
+            match tiles.get(id) {
+                None | Some(Tile::Pane(_)) => {}
+                Some(Tile::Container(container)) => next.extend(container.children()),
+            }
+        }
+        tiles.len() <= MOST_TILES
+    }
+
     fn tile(&self, kind: &str) -> Option<TileId> {
         let is = |tile: &Tile<Pane>| matches!(tile, Tile::Pane(pane) if pane.kind == kind);
         self.tree.tiles.iter().find(|(_, tile)| is(tile)).map(|(id, _)| *id)

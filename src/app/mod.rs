@@ -129,6 +129,19 @@ struct Kept {
     sheet: Option<String>,
 }
 
+impl Kept {
+    /// Whether a window can begin with it: another program may have written it, or a kill half of it.
+    fn is_sound(&self) -> bool {
+        ZOOMS.contains(&self.zoom) && self.dock.is_sound()
+    }
+}
+
+/// From a size that still reads to one for the back row of a lecture hall.
+const ZOOMS: std::ops::RangeInclusive<f32> = 0.6..=2.5;
+
+/// Longest text that is read of what was kept.
+const MOST_KEPT_BYTES: usize = 4 << 20;
+
 /// Key of [`Kept`] in eframe's storage.
 const KEPT: &str = "mnemoscope";
 
@@ -196,8 +209,8 @@ impl App {
             }
         });
         let kept: Option<Kept> = storage.and_then(|s| {
-            let text = s.get_string(KEPT)?;
-            serde_json::from_str(&text).ok()
+            let text = s.get_string(KEPT).filter(|text| text.len() <= MOST_KEPT_BYTES)?;
+            serde_json::from_str(&text).ok().filter(Kept::is_sound)
         });
         let software = surroundings.adapter.as_ref().is_some_and(|adapter| adapter.software);
         let (library, no_library) = match surroundings.library {
@@ -408,8 +421,6 @@ impl App {
 
     /// Commands that change how the window looks.
     fn look_command(&mut self, command: Command, ctx: &Context) {
-        /// From a size that still reads to one for the back row of a lecture hall.
-        const ZOOMS: std::ops::RangeInclusive<f32> = 0.6..=2.5;
         let zoomed = |zoom: f32| zoom.clamp(*ZOOMS.start(), *ZOOMS.end());
         match command {
             Command::Theme => self.dark = !self.dark,

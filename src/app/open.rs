@@ -263,10 +263,7 @@ impl App {
                 let doc = if sheet { self.sheet.doc.clone() } else { self.export.doc.clone() };
                 self.save_page(&doc, path);
             }
-            Purpose::OpenSheet => self.load_sheet(move || {
-                let text = std::fs::read_to_string(&path)?;
-                Sheet::parse(&text, &path.display().to_string())
-            }),
+            Purpose::OpenSheet => self.load_sheet(move || Sheet::load(&path)),
             Purpose::SaveSheet => {
                 let text = self.sheet.doc.sheet.to_toml();
                 self.write(path, move || Ok(text.into_bytes()));

@@ -55,7 +55,7 @@ impl Bench {
         let source = experiment.task.open()?;
         let vocab = source.vocab().clone();
         let mut params = Params::new(experiment.train.seed as u64);
-        let model = experiment.model.build(vocab.len(), source.length(), &mut params)?;
+        let model = experiment.network(&*source, &mut params)?;
         let layout = model.layout();
         let net = NetShape {
             kind: layout.kind.to_owned(),

@@ -1,7 +1,7 @@
 //! `mnemoscope fit`: linear probes, the tuned lens and erasure, fitted to a recorded run and kept in its folder.
 #![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -18,9 +18,11 @@ use crate::record::error::{Error, Result};
 use crate::record::folder::Reader as RunReader;
 use crate::record::folder::readers::{self, KeptReader};
 use crate::record::intervention::{Intervention, Site};
+use crate::record::vocab::plain;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
 
+use super::run_at::tell_taken;
 use super::say;
 use super::train::interrupts;
 
@@ -120,10 +122,7 @@ impl Fit {
             Error::input(format!("{} has no recorded weights yet", self.folder.display()))
         })?;
         if let Some(wanted) = self.step.filter(|wanted| *wanted != step) {
-            let _ = writeln!(
-                std::io::stderr(),
-                "mnemoscope: step {wanted} has no recorded weights; step {step}, the nearest that has, is taken"
-            );
+            tell_taken(wanted, step);
         }
         let weights = reader.weights(step)?;
         let mut instrument = Instrument::new(&self.experiment()?)?;
@@ -224,7 +223,7 @@ impl Fit {
 
     fn kept(&self, name: &str) -> Result<Reader> {
         let KeptReader { about, tensors } = readers::read(&self.folder, name)?;
-        let about: Value = serde_json::from_str(&about).map_err(|e| {
+        let about = crate::record::json::parse(&about).map_err(|e| {
             Error::input(format!("what is said of the reader {name} cannot be read: {e}"))
         })?;
         let kind = self.what.kind();
@@ -336,7 +335,7 @@ impl Bar {
         if let Some(bar) = &self.bar {
             bar.set_length(progress.of as u64);
             bar.set_position(progress.done as u64);
-            bar.set_message(progress.doing.to_owned());
+            bar.set_message(plain(progress.doing));
         }
         self.interrupted.try_recv().is_err()
     }

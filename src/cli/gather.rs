@@ -1,6 +1,6 @@
 //! `mnemoscope gather`: the runs of a sweep as one table, and whether two numbers of them go together.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use crate::record::columns::Columns;
 use crate::record::correlation::median;
 use crate::record::error::{Error, Result};
 use crate::record::gather::{self, Relation};
+use crate::record::vocab::plain;
 
 use super::say;
 
@@ -152,7 +153,14 @@ fn said(relation: &Relation, indent: &str) -> Result<()> {
 
 /// Writes to standard output. A reader that has gone away is no error.
 fn print(bytes: &[u8]) -> Result<()> {
-    match std::io::stdout().write_all(bytes) {
+    let mut out = std::io::stdout();
+    // A program that reads gets the table as it is, a terminal what can be seen of it.
+    let written = if out.is_terminal() {
+        out.write_all(plain(&String::from_utf8_lossy(bytes)).as_bytes())
+    } else {
+        out.write_all(bytes)
+    };
+    match written {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|e| Error::from(e).context("writing to standard output")),
     }

@@ -17,12 +17,13 @@ use crate::record::array::Array;
 use crate::record::error::Result;
 use crate::record::intervention::Point;
 use crate::record::question::{ProbeCall, Reading, Readings};
+use crate::record::vocab::plain_json;
 use crate::run::job::inquiry_of;
 
 use super::examine::{Format, as_json, as_npz, target};
 use super::run_at::At;
-use super::say;
 use super::train::interrupts;
+use super::{say, say_as_is};
 
 /// What all of these commands share.
 #[derive(Args)]
@@ -301,7 +302,10 @@ impl Common {
         match out {
             Some((path, Format::Json)) => save(path, &as_json(&run, &readings)?, self.force)?,
             Some((path, Format::Npz)) => save(path, &as_npz(&run, &readings)?, self.force)?,
-            None if self.json => say(String::from_utf8_lossy(&as_json(&run, &readings)?))?,
+            None if self.json => {
+                let json = as_json(&run, &readings)?;
+                say_as_is(&plain_json(&String::from_utf8_lossy(&json)))?;
+            }
             None => summary(&run, &call, &reading)?,
         }
         Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(130) })

@@ -20,6 +20,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::record::error::{Error, Kind, Result};
+use crate::record::vocab::plain;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -138,7 +139,7 @@ pub fn carried_out(command: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
             "a fault of this program ended it; what was recorded before stays. Please report the lines above",
         ),
     };
-    let _ = writeln!(std::io::stderr(), "mnemoscope: {error}");
+    tell(&error.message);
     ExitCode::from(error.exit_code())
 }
 
@@ -192,12 +193,23 @@ pub fn help() -> String {
     text
 }
 
-/// Writes a line to standard output. A reader that has gone away ends the program quietly.
+/// A sentence on standard error. What others put into a name in it does nothing to the terminal.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "mnemoscope: {}", plain(text));
+}
+
+/// Writes a line to standard output, with a visible sign for each that a terminal would obey and not show. A reader that
+/// has gone away ends the program quietly.
 ///
 /// # Errors
 /// When the output cannot be written, other than by a closed pipe.
 fn say(line: impl AsRef<str>) -> Result<()> {
-    match writeln!(std::io::stdout(), "{}", line.as_ref()) {
+    say_as_is(&plain(line.as_ref()))
+}
+
+/// As [`say`], of text that a terminal obeys nothing of.
+fn say_as_is(line: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(e) => Err(Error::from(e).context("writing to standard output")),

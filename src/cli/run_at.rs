@@ -1,6 +1,5 @@
 //! The words that say which recorded run is asked, at which step, about what.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -104,5 +103,5 @@ pub fn tell_taken(wanted: u64, taken: u64) {
 
 /// A sentence beside the answers.
 pub fn note(text: impl AsRef<str>) {
-    let _ = writeln!(std::io::stderr(), "mnemoscope: {}", text.as_ref());
+    super::tell(text.as_ref());
 }

@@ -10,6 +10,7 @@ use toml::Value;
 
 use crate::record::error::{Error, Result};
 use crate::record::sweep::{Member, Plan, is_sweep};
+use crate::record::vocab::plain;
 use crate::run::experiment::Experiment;
 use crate::run::sweep::{self, Crew, Stage, Standing};
 
@@ -148,7 +149,7 @@ impl Sweep {
             _ => None,
         }) {
             // Errors are said to who wants to hear nothing else, too.
-            let _ = writeln!(std::io::stderr(), "mnemoscope: {}: {e}", member.name);
+            super::tell(&format!("{}: {e}", member.name));
         }
         if !self.quiet {
             table(members, which, standings)?;
@@ -320,9 +321,10 @@ impl Report {
 
     /// When nobody reads any more, the sweep goes on without words.
     fn line(&mut self, text: &str) {
+        let text = plain(text.trim_end());
         let said = match &self.screen {
-            Some(screen) => screen.bars.println(text.trim_end()),
-            None => writeln!(std::io::stdout(), "{}", text.trim_end()),
+            Some(screen) => screen.bars.println(text),
+            None => writeln!(std::io::stdout(), "{text}"),
         };
         self.quiet |= said.is_err();
     }

@@ -13,6 +13,7 @@ use crate::record::error::{Error, Kind, Result};
 use crate::record::event::{Event, MarkKind, MetricsRow, State};
 use crate::record::folder::{Reader, library};
 use crate::record::recording::Recording;
+use crate::record::vocab::plain;
 use crate::run::experiment::Experiment;
 use crate::run::session::{Begin, Command, Session, Start};
 
@@ -257,6 +258,7 @@ impl Report {
     }
 
     fn line(&mut self, text: &str) -> Result<()> {
+        let text = &plain(text);
         match &self.bar {
             _ if self.quiet => Ok(()),
             Some(bar) => {
@@ -269,7 +271,7 @@ impl Report {
 
     /// Writes a line to standard output. When nobody reads any more, training goes on without words.
     fn say(&mut self, text: &str) -> Result<()> {
-        match writeln!(std::io::stdout(), "{text}") {
+        match writeln!(std::io::stdout(), "{}", plain(text)) {
             Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {
                 self.quiet = true;
                 Ok(())

@@ -1,11 +1,13 @@
 //! Writes a page as files: the figure in the formats that were asked for, its numbers and its provenance beside it.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::figure::composite::Composite;
 use crate::figure::file::{Format, Page, render_all, tex};
 use crate::record::error::{Error, Result};
 use crate::record::file::{check_free, save};
+use crate::record::foreign;
 
 /// A file and its bytes.
 pub type File = (PathBuf, Vec<u8>);
@@ -96,14 +98,27 @@ pub fn write(files: &[File], replace: bool) -> Result<()> {
 /// # Errors
 /// When the file cannot be read, or is larger than any figure.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    const MOST_BYTES: u64 = 1 << 30;
+    const MOST_BYTES: u64 = 256 << 20;
+    if let Some(error) = foreign::refusal(path) {
+        return Err(error);
+    }
     let wrong = |e: std::io::Error| Error::input(format!("reading {}: {e}", path.display()));
-    let length = std::fs::metadata(path).map_err(wrong)?.len();
-    if length > MOST_BYTES {
+    let about = std::fs::metadata(path).map_err(wrong)?;
+    if !about.is_file() {
         return Err(Error::input(format!(
-            "{} has {length} bytes; a figure has at most {MOST_BYTES}",
+            "{} is no regular file: expected a figure that this program made",
             path.display()
         )));
     }
-    std::fs::read(path).map_err(wrong)
+    if about.len() > MOST_BYTES {
+        return Err(Error::input(format!(
+            "{} has {} bytes; a figure has at most {MOST_BYTES}",
+            path.display(),
+            about.len()
+        )));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(wrong)?;
+    file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(wrong)?;
+    Ok(bytes)
 }

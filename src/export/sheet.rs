@@ -13,6 +13,8 @@ use crate::figure::preset::{self, Preset};
 use crate::figure::provenance::Provenance;
 use crate::panel;
 use crate::record::error::{Error, Result};
+use crate::record::folder::read_text;
+use crate::record::foreign;
 use crate::record::registry;
 
 /// Panels of a sheet; more would not be seen on a page.
@@ -172,6 +174,12 @@ impl Sheet {
     /// # Errors
     /// When it is no sheet, or names what does not exist.
     pub fn parse(text: &str, origin: &str) -> Result<Self> {
+        if text.len() as u64 > MOST_BYTES {
+            return Err(Error::input(format!(
+                "{origin} has {} bytes; a figure sheet has at most {MOST_BYTES}",
+                text.len()
+            )));
+        }
         let sheet: Self = toml::from_str(text).map_err(|e| {
             Error::input(format!("{origin} is no figure sheet: {}", e.message()))
                 .context(place_of(text, e.span()))
@@ -190,21 +198,25 @@ impl Sheet {
         }
         let path = Path::new(arg);
         let names = || BUILTIN.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        let about = std::fs::metadata(path).map_err(|_| {
-            Error::usage(format!(
+        if !path.exists() {
+            return Err(Error::usage(format!(
                 "there is no figure sheet {arg}: expected a .toml file, or one of {}",
                 names()
-            ))
-        })?;
-        if about.len() > MOST_BYTES {
-            return Err(Error::input(format!(
-                "{arg} has {} bytes; a figure sheet has at most {MOST_BYTES}",
-                about.len()
             )));
         }
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Error::input(format!("reading the figure sheet {arg}: {e}")))?;
-        Self::parse(&text, arg)
+        Self::load(path)
+    }
+
+    /// The sheet of a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is longer than any sheet, or as [`Self::parse`].
+    pub fn load(path: &Path) -> Result<Self> {
+        if let Some(error) = foreign::refusal(path) {
+            return Err(error);
+        }
+        let text = read_text(path, MOST_BYTES).map_err(|e| e.context("the figure sheet"))?;
+        Self::parse(&text, &path.display().to_string())
     }
 
     /// As text that [`Self::parse`] reads.
@@ -226,12 +238,26 @@ impl Sheet {
         }
         for panel in &self.panels {
             registry::find("panel", panel::ALL, &panel.panel)?;
+            // A name, and no path: a sheet of someone else finds nothing but what lies beside the run that is asked.
+            if panel.run.contains(['/', '\\']) || panel.run == ".." || panel.run.len() > 255 {
+                return Err(Error::usage(format!(
+                    "panel {}: read run = \"{}\", expected the name of a folder beside the run that is asked, or of a run of the sweep",
+                    panel.panel, panel.run
+                )));
+            }
             let cells = [panel.row, panel.column, panel.rows, panel.columns];
             if let Some(cell) = cells.into_iter().flatten().find(|c| !(1..=MOST_PANELS).contains(c))
             {
                 return Err(Error::usage(format!(
                     "panel {}: read the row or column {cell}, expected 1 to {MOST_PANELS}",
                     panel.panel
+                )));
+            }
+        }
+        for (what, parts) in [("widths", &self.widths), ("heights", &self.heights)] {
+            if parts.len() > MOST_PANELS || parts.iter().any(|part| !(1e-3..=1e3).contains(part)) {
+                return Err(Error::usage(format!(
+                    "{what}: expected at most {MOST_PANELS} numbers from 0.001 to 1000"
                 )));
             }
         }

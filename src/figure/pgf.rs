@@ -9,6 +9,7 @@ use super::marks::exists;
 use super::scene::{AreaPick, Item, Scene};
 use super::{Anchor, Cloud, Dash, Heat, HeatPick, Mark, Plot, cloud, font, png};
 use crate::record::error::Result;
+use crate::record::vocab;
 
 /// A page for TeX.
 pub struct Pages {
@@ -486,12 +487,7 @@ pub fn escaped(text: &str) -> String {
             '≥' => out.push_str("$\\geq$"),
             '…' => out.push_str("\\ldots{}"),
             '□' => out.push_str("$\\Box$"),
-            '\0'..='\x1f'
-            | '\u{7f}'..='\u{9f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' => {}
+            c if vocab::is_hidden(c) => {}
             c => out.push(c),
         }
     }

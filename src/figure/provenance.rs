@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::color::ColorMap;
 use super::{Figure, png};
 use crate::record::error::{Error, Result};
+use crate::record::vocab::plain_json;
 
 /// Version of what is written here; a reader of version `n` reads all up to `n`.
 pub const SCHEMA: u32 = 1;
@@ -129,6 +130,8 @@ impl Default for Provenance {
 
 /// Most bytes of a provenance that are read: that of a page of a hundred panels is a tenth of it.
 const MOST_BYTES: usize = 4 << 20;
+/// Most elements and texts of the metadata of a PDF: one that this program made has some twenty.
+const MOST_NODES: u32 = 1000;
 
 impl Provenance {
     /// Of this program; the rest is empty.
@@ -143,15 +146,16 @@ impl Provenance {
         }
     }
 
-    /// One line of JSON; the order of its fields is fixed.
+    /// One line of JSON; the order of its fields is fixed. Signs of tokens that are not seen are written as their numbers:
+    /// XML forbids some of them.
     pub fn to_json(&self) -> String {
         // Strings, numbers and lists of them always have a JSON form.
-        serde_json::to_string(self).unwrap_or_default()
+        plain_json(&serde_json::to_string(self).unwrap_or_default())
     }
 
     /// As [`Self::to_json`], for a person to read.
     pub fn to_pretty_json(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+        plain_json(&serde_json::to_string_pretty(self).unwrap_or_default()) + "\n"
     }
 
     /// Reads what [`Provenance::to_json`] wrote.
@@ -209,22 +213,36 @@ fn in_png(bytes: &[u8]) -> Option<String> {
     decoder.set_limits(::png::Limits { bytes: 16 * MOST_BYTES });
     let reader = decoder.read_info().ok()?;
     let chunk = reader.info().utf8_text.iter().find(|t| t.keyword == png::PROVENANCE_KEYWORD)?;
+    // A chunk of a few bytes may inflate to any number of them.
+    let mut chunk = chunk.clone();
+    chunk.decompress_text_with_limit(MOST_BYTES).ok()?;
     chunk.get_text().ok()
 }
 
+/// The metadata alone are read: the marks of a large figure may be any number.
 fn in_svg(bytes: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let document = roxmltree::Document::parse(text).ok()?;
-    let node = document.descendants().find(|n| n.has_tag_name("metadata"))?;
-    node.text().map(str::to_owned)
+    let found = between(bytes, b"<metadata", b"</metadata>")?;
+    text_of(found, "metadata")
 }
 
 /// The keywords in the metadata of a PDF, which by custom lie in it as plain XML between two marks.
 fn in_pdf(bytes: &[u8]) -> Option<String> {
     let packet = between(bytes, b"<x:xmpmeta", b"</x:xmpmeta>")?;
-    let text = std::str::from_utf8(packet).ok()?;
-    let document = roxmltree::Document::parse(text).ok()?;
-    let node = document.descendants().find(|n| n.tag_name().name() == "Keywords")?;
+    text_of(packet, "Keywords")
+}
+
+/// The text of the first element of that name.
+fn text_of(xml: &[u8], name: &str) -> Option<String> {
+    // Each sign of JSON takes up to six in XML.
+    let text = std::str::from_utf8(xml).ok().filter(|text| text.len() <= 6 * MOST_BYTES)?;
+    // No definitions of entities, which could stand for each other without end.
+    let options = roxmltree::ParsingOptions {
+        allow_dtd: false,
+        nodes_limit: MOST_NODES,
+        ..roxmltree::ParsingOptions::default()
+    };
+    let document = roxmltree::Document::parse_with_options(text, options).ok()?;
+    let node = document.descendants().find(|n| n.tag_name().name() == name)?;
     node.text().map(str::to_owned)
 }
 

@@ -8,6 +8,7 @@ use super::font::Family;
 use super::provenance::Provenance;
 use super::scene::{Item, Scene};
 use super::{Anchor, cells, cloud, font, png};
+use crate::record::vocab;
 
 /// The scene as a document of its own.
 pub fn document(scene: &Scene, title: &str, provenance: &Provenance) -> String {
@@ -24,7 +25,7 @@ pub fn document(scene: &Scene, title: &str, provenance: &Provenance) -> String {
         decimal(width),
         decimal(height),
         families(scene.family),
-        escaped(title),
+        escaped(&vocab::plain(title)),
         escaped(&provenance.to_json()),
     );
     let mut clips = 0;
@@ -186,7 +187,7 @@ fn decimal(value: f32) -> String {
     if short == "-0" { "0".to_owned() } else { short.to_owned() }
 }
 
-/// Text for XML 1.0: its five signs as entities, what it forbids as U+FFFD.
+/// Text for XML 1.0: its five signs as entities, what it forbids or advises against as U+FFFD.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -199,7 +200,7 @@ pub fn escaped(text: &str) -> String {
             '\t' | '\n' | '\r' => {
                 let _ = write!(out, "&#{};", u32::from(c));
             }
-            '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            '\0'..='\x1f' | '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }

@@ -7,11 +7,12 @@ use candle_core::{Device, Tensor, Var};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
+use crate::record::budget;
 use crate::record::error::{Error, Result, did_you_mean};
 use crate::record::weights::{NamedTensor, Weights};
 
-/// Most memory for the numbers of a network: 2 GB. Gradients, moments and copies take several times that.
-const MOST_BYTES: usize = 2 << 30;
+/// Most memory for the numbers of a network.
+const MOST_BYTES: usize = budget::NETWORK_BYTES as usize;
 
 /// How a parameter is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]

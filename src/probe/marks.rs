@@ -117,7 +117,7 @@ impl Progress {
             return false;
         }
         self.since.get_or_insert(step);
-        self.in_a_row += 1;
+        self.in_a_row = self.in_a_row.saturating_add(1);
         self.set = self.in_a_row >= IN_A_ROW;
         self.set
     }

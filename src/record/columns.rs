@@ -159,7 +159,10 @@ fn column<T: DataType>(
 /// Text that no spreadsheet takes for a formula.
 pub fn harmless(text: &str) -> String {
     match text.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{text}"),
+        // The last four are the wide forms of the first, which spreadsheets of East Asia take for the same.
+        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠') => {
+            format!("'{text}")
+        }
         _ => text.to_owned(),
     }
 }

@@ -9,25 +9,30 @@ pub(super) mod disk;
 mod store;
 mod tensors;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::budget;
 use super::checkpoint::Checkpoint;
 use super::documents::Documents;
 use super::error::{Error, Result};
 use super::event::{Mark, MarkKind, MetricsRow};
+use super::foreign;
+use super::json;
 use super::knobs;
 use super::recording::Recording;
 use super::weights::{NamedTensor, Weights};
 
-use disk::{Append, read_text, refused, replace_bytes};
+use disk::{Append, open_file, refuse_link, refused, replace_bytes};
 use store::{Index, Store};
 
-pub use tensors::safetensors;
+pub use disk::read_text;
+pub use store::read_log;
+pub use tensors::{read_safetensors, safetensors};
 
 /// Version of the layout of a run folder that this program writes, and the newest that it reads.
 pub const SCHEMA: u64 = 1;
@@ -129,7 +134,7 @@ impl Reader {
     /// # Errors
     /// When the file is missing or no text.
     pub fn experiment(&self) -> Result<String> {
-        read_text(&self.folder.join("experiment.toml"), MOST_DOCUMENT_BYTES)
+        read_text(&self.folder.join("experiment.toml"), MOST_ABOUT_BYTES)
     }
 
     /// The weights of a recorded step.
@@ -361,6 +366,9 @@ impl Halted {
     /// When it is no run folder, another program writes there, something is damaged, or its checkpoint is gone.
     pub fn open(folder: &Path) -> Result<Self> {
         let about = read_about(folder)?;
+        ["metrics.csv", "events.jsonl", "weights"]
+            .iter()
+            .try_for_each(|name| refuse_link(&folder.join(name)))?;
         let lock = lock(folder)?;
         let (checkpoint, kept) = match read_checkpoint(folder)? {
             Some((checkpoint, kept)) => (Some(checkpoint), kept),
@@ -393,7 +401,7 @@ impl Halted {
     /// # Errors
     /// When the file is missing or no text.
     pub fn experiment(&self) -> Result<String> {
-        read_text(&self.folder.join("experiment.toml"), MOST_DOCUMENT_BYTES)
+        read_text(&self.folder.join("experiment.toml"), MOST_ABOUT_BYTES)
     }
 
     /// Cuts off everything after the checkpoint and opens the folder for writing. The row of a last step off the grid
@@ -447,10 +455,16 @@ impl Halted {
     }
 }
 
-/// Documents longer than this are not what they seem.
+/// What a task read from outside: the counts of 1,024 characters have 4 MB.
 const MOST_DOCUMENT_BYTES: u64 = 16 << 20;
+/// Files that a task read from outside.
+const MOST_DOCUMENTS: usize = 16;
+/// `run.json` has some KB, `experiment.toml` too.
+const MOST_ABOUT_BYTES: u64 = 1 << 20;
+/// Columns of metrics: a network of 64 layers has some thousand tensors with a norm each.
+const MOST_COLUMNS: usize = 1 << 14;
 /// Marks of a run of years; a longer file is not what it seems.
-const MOST_MARKS_BYTES: u64 = 256 << 20;
+const MOST_MARKS_BYTES: u64 = 64 << 20;
 /// A network of the largest size with two moments, and some room.
 const MOST_CHECKPOINT_BYTES: u64 = 8 << 30;
 
@@ -463,6 +477,7 @@ struct Kept {
 /// Takes the folder for this program alone, as long as the file lives.
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
+    refuse_link(&path)?;
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -547,6 +562,9 @@ fn sweep(folder: &Path, made: bool) {
 /// Removes the files that a kill left half written.
 fn remove_temporary(folder: &Path) {
     for part in ["", "weights", "task"] {
+        if !part.is_empty() && refuse_link(&folder.join(part)).is_err() {
+            continue;
+        }
         for entry in fs::read_dir(folder.join(part)).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.is_file() && disk::is_temporary(&path) {
@@ -559,6 +577,7 @@ fn remove_temporary(folder: &Path) {
 
 fn write_documents(folder: &Path, documents: &Documents) -> Result<()> {
     let home = folder.join("task");
+    refuse_link(&home)?;
     if home.is_dir() {
         fs::remove_dir_all(&home).map_err(|e| refused("removing", &home, &e))?;
     }
@@ -572,7 +591,7 @@ fn write_documents(folder: &Path, documents: &Documents) -> Result<()> {
 /// What the task of a run read from outside, as the folder keeps it.
 ///
 /// # Errors
-/// When a file is longer than such a document can be, or no text.
+/// When a file is longer than such a document can be, or no text, or there are too many.
 pub fn documents(folder: &Path) -> Result<Documents> {
     let home = folder.join("task");
     let mut documents = Documents::new();
@@ -581,8 +600,16 @@ pub fn documents(folder: &Path) -> Result<Documents> {
     }
     for entry in fs::read_dir(&home).map_err(|e| refused("reading", &home, &e))?.flatten() {
         let path = entry.path();
-        if path.is_file() && !disk::is_temporary(&path) {
+        // Not what a link leads to: a branch would keep a copy of it.
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && !disk::is_temporary(&path) {
             let name = entry.file_name().to_string_lossy().into_owned();
+            if documents.len() == MOST_DOCUMENTS {
+                return Err(Error::input(format!(
+                    "{}: it holds more than {MOST_DOCUMENTS} files, and no task reads as many",
+                    home.display()
+                )));
+            }
             documents.insert(name, read_text(&path, MOST_DOCUMENT_BYTES)?);
         }
     }
@@ -614,10 +641,9 @@ pub fn saved_step(folder: &Path) -> Result<Option<u64>> {
     if !path.exists() {
         return Ok(None);
     }
-    let mut file = File::open(&path).map_err(|e| refused("reading", &path, &e))?;
-    let length = file.metadata().map_err(|e| refused("reading", &path, &e))?.len();
+    let (mut file, length) = open_file(&path)?;
     let contents = tensors::contents(&mut file, length, &path)?;
-    let note: Option<Value> = contents.note.and_then(|note| serde_json::from_str(&note).ok());
+    let note: Option<Value> = contents.note.and_then(|note| json::parse(&note).ok());
     let step = note.and_then(|note| note.get("step").and_then(Value::as_u64));
     step.map(Some).ok_or_else(|| Error::input(format!("{}: its note is damaged", path.display())))
 }
@@ -639,9 +665,9 @@ pub fn rows(folder: &Path, mut take: impl FnMut(MetricsRow)) -> Result<()> {
 
 fn write_about(folder: &Path, about: &About) -> Result<()> {
     let parent = about.parent.as_ref().map(|parent| {
-        json!({"folder": parent.folder.as_ref().map(|f| f.display().to_string()), "step": parent.step})
+        serde_json::json!({"folder": parent.folder.as_ref().map(|f| f.display().to_string()), "step": parent.step})
     });
-    let document = json!({
+    let document = serde_json::json!({
         "schema": SCHEMA,
         "program": "mnemoscope",
         "version": about.version,
@@ -657,15 +683,21 @@ fn write_about(folder: &Path, about: &About) -> Result<()> {
 fn read_about(folder: &Path) -> Result<About> {
     let path = folder.join("run.json");
     if !path.exists() {
-        return Err(Error::input(format!(
-            "{} is no run folder: it has no run.json",
-            folder.display()
-        )));
+        let why = if folder.is_file() { "a file" } else { "it has no run.json" };
+        return Err(foreign::refusal(folder).unwrap_or_else(|| {
+            Error::input(format!("{} is no run folder: {why}", folder.display()))
+        }));
     }
-    let text = read_text(&path, MOST_DOCUMENT_BYTES)?;
-    let wrong = |why: String| Error::input(format!("{}: {why}", path.display()));
-    let document: Value =
-        serde_json::from_str(&text).map_err(|e| wrong(format!("it is damaged: {e}")))?;
+    parse_about(&read_text(&path, MOST_ABOUT_BYTES)?, &path)
+}
+
+/// What a text like that of `run.json` says; `origin` stands in messages.
+///
+/// # Errors
+/// When it is damaged, names a key twice, or is of a newer program (both versions are named).
+pub fn parse_about(text: &str, origin: &Path) -> Result<About> {
+    let wrong = |why: String| Error::input(format!("{}: {why}", origin.display()));
+    let document = json::parse(text).map_err(|e| wrong(format!("it is damaged: {e}")))?;
     let text = |key: &str| document.get(key).and_then(Value::as_str).map(str::to_owned);
     let version = text("version").unwrap_or_else(|| "unknown".to_owned());
     let schema = document.get("schema").and_then(Value::as_u64);
@@ -681,9 +713,19 @@ fn read_about(folder: &Path) -> Result<About> {
         step: parent.get("step").and_then(Value::as_u64).unwrap_or(0),
     });
     let columns = document.get("columns").and_then(Value::as_array);
-    let columns = columns
+    let columns: Vec<String> = columns
         .and_then(|all| all.iter().map(|c| c.as_str().map(str::to_owned)).collect())
         .ok_or_else(|| wrong("it does not name the columns of the metrics".to_owned()))?;
+    if columns.len() > MOST_COLUMNS {
+        return Err(wrong(format!(
+            "it names {} columns of metrics, expected at most {MOST_COLUMNS}",
+            columns.len()
+        )));
+    }
+    let mut names = BTreeSet::new();
+    if let Some(name) = columns.iter().find(|name| !names.insert(*name)) {
+        return Err(wrong(format!("it names the column {name} of the metrics twice")));
+    }
     Ok(About {
         name: text("name").unwrap_or_default(),
         kind: text("kind").unwrap_or_default(),
@@ -714,24 +756,25 @@ fn line(row: &MetricsRow) -> String {
     line
 }
 
-/// Calls `take` with every whole line of a file that may be in the middle of growing: its number from 1, its text and
-/// where it begins. A missing file has none; `most_bytes` of the file are read.
+/// A file that may not be there yet, or be in the middle of growing, as lines: nothing where it is missing.
+fn lines_of(path: &Path) -> Result<Box<dyn Read>> {
+    if path.exists() { Ok(Box::new(open_file(path)?.0)) } else { Ok(Box::new(io::empty())) }
+}
+
+/// Calls `take` with every whole line of what may be in the middle of growing: its number from 1, its text and where it
+/// begins. `most_bytes` of it are read; `path` stands in messages.
 fn each_line(
+    source: impl Read,
     path: &Path,
     most_bytes: u64,
     mut take: impl FnMut(usize, &str, u64) -> Result<()>,
 ) -> Result<()> {
     /// A row of a thousand columns has 20 KB.
     const MOST_LINE_BYTES: u64 = 1 << 20;
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(refused("reading", path, &e)),
-    };
     let wrong = |line: usize, why: &str| {
         Error::input(format!("{}: line {line} is damaged: {why}", path.display()))
     };
-    let mut input = BufReader::new(file).take(most_bytes);
+    let mut input = BufReader::new(source).take(most_bytes);
     let (mut from, mut bytes) = (0, Vec::new());
     for number in 1.. {
         bytes.clear();
@@ -755,10 +798,20 @@ fn each_row(
     folder: &Path,
     columns: usize,
     most_bytes: u64,
-    mut take: impl FnMut(MetricsRow, u64),
+    take: impl FnMut(MetricsRow, u64),
 ) -> Result<()> {
     let path = folder.join("metrics.csv");
-    each_line(&path, most_bytes, |number, line, from| {
+    each_row_of(lines_of(&path)?, &path, columns, most_bytes, take)
+}
+
+fn each_row_of(
+    source: impl Read,
+    path: &Path,
+    columns: usize,
+    most_bytes: u64,
+    mut take: impl FnMut(MetricsRow, u64),
+) -> Result<()> {
+    each_line(source, path, most_bytes, |number, line, from| {
         // The first line is the header.
         if number > 1 {
             let row = row_of(line, columns).ok_or_else(|| {
@@ -773,11 +826,31 @@ fn each_row(
     })
 }
 
+/// Calls `take` with every row of a text like that of `metrics.csv`, whose first line is the header; `origin` stands in
+/// messages.
+///
+/// # Errors
+/// When a line is damaged, or longer than any line of a run. Half a line at the end is left out.
+pub fn read_rows(
+    source: impl Read,
+    columns: usize,
+    origin: &Path,
+    mut take: impl FnMut(MetricsRow),
+) -> Result<()> {
+    each_row_of(source, origin, columns, u64::MAX, |row, _| take(row))
+}
+
 fn row_of(line: &str, columns: usize) -> Option<MetricsRow> {
     let mut parts = line.split(',');
-    let step = parts.next()?.parse().ok()?;
-    let values: Vec<f64> = parts.map(|p| p.parse().ok()).collect::<Option<_>>()?;
+    let step = step_within(parts.next()?.parse().ok()?)?;
+    let values: Vec<f64> =
+        parts.take(columns + 1).map(|p| p.parse().ok()).collect::<Option<_>>()?;
     (values.len() == columns).then_some(MetricsRow { step, values })
+}
+
+/// A step that a run can have.
+fn step_within(step: u64) -> Option<u64> {
+    (step <= budget::MOST_STEP).then_some(step)
 }
 
 const MARK_KINDS: [(MarkKind, &str); 3] = [
@@ -788,7 +861,7 @@ const MARK_KINDS: [(MarkKind, &str); 3] = [
 
 fn line_of_mark(mark: &Mark) -> String {
     let kind = MARK_KINDS.iter().find(|(kind, _)| *kind == mark.kind).map_or("note", |(_, n)| n);
-    format!("{}\n", json!({"step": mark.step, "kind": kind, "text": mark.text}))
+    format!("{}\n", serde_json::json!({"step": mark.step, "kind": kind, "text": mark.text}))
 }
 
 /// The marks of a run, in the order in which they were set.
@@ -797,10 +870,26 @@ fn line_of_mark(mark: &Mark) -> String {
 /// When a line is damaged.
 pub fn marks(folder: &Path) -> Result<Vec<Mark>> {
     let path = folder.join("events.jsonl");
-    let mut marks = Vec::new();
-    each_line(&path, MOST_MARKS_BYTES, |number, line, _| {
+    read_marks(lines_of(&path)?, &path)
+}
+
+/// The marks of a text like that of `events.jsonl`; `origin` stands in messages.
+///
+/// # Errors
+/// When a line is damaged, or there are more than of a run of years. Half a line at the end is left out.
+pub fn read_marks(source: impl Read, origin: &Path) -> Result<Vec<Mark>> {
+    let (mut marks, mut bytes) = (Vec::new(), 0);
+    each_line(source, origin, u64::MAX, |number, line, _| {
+        // A mark takes more room in memory than the shortest line.
+        bytes += line.len().max(64) as u64;
+        if bytes > MOST_MARKS_BYTES {
+            return Err(Error::input(format!(
+                "{}: the marks up to line {number} take more than {MOST_MARKS_BYTES} bytes, and no run has as many",
+                origin.display()
+            )));
+        }
         marks.push(mark_of(line).ok_or_else(|| {
-            Error::input(format!("{}: line {number} is damaged", path.display()))
+            Error::input(format!("{}: line {number} is damaged", origin.display()))
         })?);
         Ok(())
     })?;
@@ -808,10 +897,10 @@ pub fn marks(folder: &Path) -> Result<Vec<Mark>> {
 }
 
 fn mark_of(line: &str) -> Option<Mark> {
-    let value: Value = serde_json::from_str(line).ok()?;
+    let value = json::parse(line).ok()?;
     let kind = value.get("kind")?.as_str()?;
     Some(Mark {
-        step: value.get("step")?.as_u64()?,
+        step: step_within(value.get("step")?.as_u64()?)?,
         kind: MARK_KINDS.iter().find(|(_, name)| *name == kind)?.0,
         text: value.get("text")?.as_str()?.to_owned(),
     })
@@ -829,7 +918,7 @@ fn encode_checkpoint(checkpoint: &Checkpoint, kept: &Kept) -> Vec<u8> {
         .iter()
         .map(|(name, norm)| (name.as_str(), norm.to_string()))
         .collect();
-    let note = json!({
+    let note = serde_json::json!({
         "step": weights.step,
         "grad_norms": grad_norms,
         "tensors": order,
@@ -850,26 +939,34 @@ fn read_checkpoint(folder: &Path) -> Result<Option<(Checkpoint, Kept)>> {
     if !path.exists() {
         return Ok(None);
     }
-    let mut file = File::open(&path).map_err(|e| refused("reading", &path, &e))?;
-    let length = file.metadata().map_err(|e| refused("reading", &path, &e))?.len();
-    if length > MOST_CHECKPOINT_BYTES {
-        return Err(Error::input(format!(
-            "{}: {length} bytes, expected at most {MOST_CHECKPOINT_BYTES}",
-            path.display()
-        )));
-    }
-    let contents = tensors::contents(&mut file, length, &path)?;
+    let (file, length) = open_file(&path)?;
+    checkpoint_of(file, length, &path).map(Some)
+}
+
+/// The checkpoint of a file in memory; `origin` stands in messages.
+///
+/// # Errors
+/// When it is damaged.
+pub fn parse_checkpoint(bytes: &[u8], origin: &Path) -> Result<Checkpoint> {
+    let whole = checkpoint_of(io::Cursor::new(bytes), bytes.len() as u64, origin)?;
+    Ok(whole.0)
+}
+
+fn checkpoint_of(
+    mut file: impl Read + Seek,
+    length: u64,
+    path: &Path,
+) -> Result<(Checkpoint, Kept)> {
+    let contents = tensors::contents(&mut file, length, path)?;
+    tensors::check_room(contents.places.iter(), MOST_CHECKPOINT_BYTES, path)?;
     let damaged = || Error::input(format!("{}: its note is damaged", path.display()));
-    let note: Value = contents
-        .note
-        .as_deref()
-        .and_then(|note| serde_json::from_str(note).ok())
-        .ok_or_else(damaged)?;
+    let note = contents.note.as_deref().and_then(|note| json::parse(note).ok());
+    let note = note.ok_or_else(damaged)?;
     let list = |key: &str| note.get(key).and_then(Value::as_array).ok_or_else(damaged);
     let number = |key: &str| note.get(key).and_then(Value::as_u64).ok_or_else(damaged);
     let (mut all, mut optimizer) = (std::collections::BTreeMap::new(), Vec::new());
     for place in &contents.places {
-        let data = tensors::numbers(&mut file, &contents, place, &path)?;
+        let data = tensors::numbers(&mut file, &contents, place, path)?;
         let (part, name) = place.name.split_once('/').ok_or_else(damaged)?;
         let tensor =
             NamedTensor { name: name.into(), shape: place.shape.clone(), data, trained: true };
@@ -906,7 +1003,7 @@ fn read_checkpoint(folder: &Path) -> Result<Option<(Checkpoint, Kept)>> {
         .map(|(name, norm)| Ok((name, norm.parse().map_err(|_| damaged())?)))
         .collect::<Result<_>>()?;
     let checkpoint = Checkpoint {
-        weights: Weights { step: number("step")?, tensors },
+        weights: Weights { step: step_within(number("step")?).ok_or_else(damaged)?, tensors },
         optimizer,
         in_force,
         grad_norms,
@@ -914,5 +1011,5 @@ fn read_checkpoint(folder: &Path) -> Result<Option<(Checkpoint, Kept)>> {
         changed,
     };
     let kept = Kept { metrics: number("metrics_bytes")?, events: number("events_bytes")? };
-    Ok(Some((checkpoint, kept)))
+    Ok((checkpoint, kept))
 }

@@ -3,8 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::budget::{MOST_CONTEXT, MOST_HEADS, MOST_LAYERS, MOST_VOCAB};
 use super::error::{Error, Result};
 use super::vocab::Vocab;
+
+/// Longest text that is read as an intervention: one that patches from a sequence of the most tokens.
+const MOST_TEXT_BYTES: usize = 64 << 10;
+/// Rows of tensors in a sum.
+const MOST_TERMS: usize = 1024;
+/// Rows of the longest tensor: a vocabulary, or the hidden units of an MLP.
+const MOST_ROWS: usize = MOST_VOCAB;
 
 /// A named place in the forward pass. All models share these names; the axis order is law.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,6 +143,7 @@ impl FromStr for Place {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        check_length(text)?;
         parse_place(text).ok_or_else(|| {
             Error::usage(format!(
                 "place \"{text}\": expected for example layer1.head0, layer1.k.head0@7, layer0.attn_out@3-9 or, for the attention of query 20 to key 7, layer1.head0@20<-7"
@@ -203,6 +212,7 @@ impl Intervention {
     /// # Errors
     /// When it is none, or the text holds what is no token.
     pub fn written(text: &str, vocab: &Vocab) -> Result<Self> {
+        check_length(text)?;
         let from = text.trim().strip_prefix("patch ").and_then(|rest| rest.split_once(" from "));
         let Some((place, from)) = from.filter(|_| text.parse::<Self>().is_err()) else {
             return text.parse();
@@ -253,6 +263,7 @@ impl FromStr for Intervention {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        check_length(text)?;
         let wrong = |why: &str| {
             Error::usage(format!(
                 "intervention \"{text}\": {why}; expected for example \"freeze layer0.wk\", \"zero layer1.head0\", \"zero layer0.attn_out@7\", \"cut layer1.head0@20<-7 renormalised\", \"scale layer1.head0 by 0.5\", \"add layer1.resid_pre@7 2*embed[5]\", \"mean layer1.head0\", \"resample layer1.k.head0@7 from 3\" or \"patch layer1.k.head0@7 from 4 12 9\""
@@ -277,6 +288,19 @@ impl FromStr for Intervention {
     }
 }
 
+/// # Errors
+/// When the text is longer than any intervention; its beginning is quoted.
+fn check_length(text: &str) -> Result<()> {
+    if text.len() <= MOST_TEXT_BYTES {
+        return Ok(());
+    }
+    let beginning: String = text.chars().take(40).collect();
+    Err(Error::usage(format!(
+        "intervention \"{beginning}…\": read {} bytes, expected at most {MOST_TEXT_BYTES}",
+        text.len()
+    )))
+}
+
 fn parse_how(verb: &str, rest: &str) -> std::result::Result<How, &'static str> {
     let after = |word: &str| rest.strip_prefix(word).map(str::trim);
     match verb {
@@ -296,7 +320,7 @@ fn parse_how(verb: &str, rest: &str) -> std::result::Result<How, &'static str> {
             .ok_or("no \"from\" with the number of a held-out sequence"),
         "patch" => after("from")
             .and_then(|tokens| tokens.split_whitespace().map(|t| t.parse().ok()).collect())
-            .filter(|tokens: &Vec<u32>| !tokens.is_empty())
+            .filter(|tokens: &Vec<u32>| !tokens.is_empty() && tokens.len() <= MOST_CONTEXT)
             .map(How::Patch)
             .ok_or("no \"from\" with the numbers of tokens"),
         _ => Err("unknown verb"),
@@ -311,13 +335,13 @@ fn parse_place(object: &str) -> Option<Place> {
     let (positions, keys) = at.split_once("<-").unwrap_or((at, ""));
     let (positions, keys) = (parse_positions(positions)?, parse_positions(keys)?);
     let mut parts = place.split('.');
-    let layer = parts.next()?.strip_prefix("layer")?.parse().ok()?;
+    let layer = below(MOST_LAYERS, parts.next()?.strip_prefix("layer")?)?;
     // An edge is one of the attention; anything else of a head is what it writes.
     let mut point = if keys.is_empty() { Point::Z } else { Point::Pattern };
     let (mut head, mut seen) = (None, !keys.is_empty());
     for part in parts {
         seen = true;
-        match part.strip_prefix("head").and_then(|h| h.parse().ok()) {
+        match part.strip_prefix("head").and_then(|h| below(MOST_HEADS, h)) {
             Some(h) => head = Some(h),
             None => point = Point::ALL.iter().find(|(_, n)| *n == part)?.0,
         }
@@ -331,21 +355,28 @@ fn parse_place(object: &str) -> Option<Place> {
     })
 }
 
+/// A number below `most`: no network has more layers, heads or positions.
+fn below(most: usize, text: &str) -> Option<usize> {
+    text.parse().ok().filter(|number| *number < most)
+}
+
 /// `7`, `3,5`, `3-9` or several of them; nothing: all.
 fn parse_positions(text: &str) -> Option<Vec<usize>> {
-    /// No sequence is longer.
-    const MOST: usize = 1 << 20;
     let mut all = Vec::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
         match part.split_once('-') {
             Some((from, to)) => {
-                let (from, to): (usize, usize) = (from.parse().ok()?, to.parse().ok()?);
-                if from > to || to > MOST {
+                let (from, to) = (below(MOST_CONTEXT, from)?, below(MOST_CONTEXT, to)?);
+                if from > to {
                     return None;
                 }
                 all.extend(from..=to);
             }
-            None => all.push(part.parse().ok()?),
+            None => all.push(below(MOST_CONTEXT, part)?),
+        }
+        // A position that is there twice means nothing more.
+        if all.len() > MOST_CONTEXT {
+            return None;
         }
     }
     Some(all)
@@ -385,10 +416,10 @@ fn parse_sum(text: &str) -> Option<Vec<Term>> {
             number => number.parse().ok()?,
         };
         let (tensor, row) = row.strip_suffix(']')?.split_once('[')?;
-        if tensor.is_empty() || !f64::is_finite(factor) {
+        if tensor.is_empty() || !f64::is_finite(factor) || terms.len() == MOST_TERMS {
             return None;
         }
-        terms.push(Term { factor, tensor: tensor.to_owned(), row: row.parse().ok()? });
+        terms.push(Term { factor, tensor: tensor.to_owned(), row: below(MOST_ROWS, row)? });
     }
     (!terms.is_empty()).then_some(terms)
 }

@@ -2,6 +2,7 @@
 //!
 //! `docs/sweeps.md` describes the folder.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use toml::{Table, Value};
 use super::error::{Error, Result};
 use super::event::{Mark, MarkKind};
 use super::folder::Reader;
-use super::folder::disk::{read_text, refused, replace_bytes};
+use super::folder::disk::{read_text, refuse_link, refused, replace_bytes};
 use super::recording::Recording;
 
 /// Version of `sweep.toml` that this program writes, and the newest that it reads.
@@ -20,6 +21,8 @@ pub const SCHEMA: i64 = 1;
 pub const DOCUMENT: &str = "sweep.toml";
 /// More runs than this are a slip of the hand rather than a plan.
 pub const MOST_RUNS: usize = 10_000;
+/// Settings that a sweep gives values; each value is in the name of its folders.
+pub const MOST_SETTINGS: usize = 64;
 /// A plan of [`MOST_RUNS`] seeds takes some 100 KB.
 const MOST_DOCUMENT_BYTES: u64 = 4 << 20;
 /// A name of a folder is at most 255 bytes on the file systems in use.
@@ -54,6 +57,10 @@ impl Plan {
         seeds: Vec<u64>,
         settings: Vec<(String, Vec<Value>)>,
     ) -> Result<Self> {
+        let most = settings.iter().map(|(_, values)| values.len()).chain([seeds.len()]).max();
+        if most > Some(MOST_RUNS) || settings.len() > MOST_SETTINGS {
+            return Err(too_many());
+        }
         if let Some(seed) = twice(&seeds) {
             return Err(Error::usage(format!("seed {seed} is there twice; name each seed once")));
         }
@@ -71,9 +78,7 @@ impl Plan {
         }
         let plan = Self { experiment, seeds, settings };
         match plan.count() {
-            None | Some(0) => Err(Error::usage(format!(
-                "a sweep has 1 to {MOST_RUNS} runs; give it at least one seed, and fewer values if there are too many"
-            ))),
+            None | Some(0) => Err(too_many()),
             Some(_) => Ok(plan),
         }
     }
@@ -109,7 +114,7 @@ impl Plan {
             choices =
                 choices.iter().flat_map(|c| values.iter().map(move |v| longer(c, v))).collect();
         }
-        let mut names = Names { short: self.short_names(), taken: Vec::new() };
+        let mut names = Names { short: self.short_names(), taken: BTreeSet::new() };
         let mut members = Vec::new();
         for values in choices {
             let base = names.of(&values);
@@ -180,8 +185,15 @@ impl Plan {
                 folder.display()
             )));
         }
-        let wrong = |why: String| Error::input(format!("{}: {why}", path.display()));
-        let text = read_text(&path, MOST_DOCUMENT_BYTES)?;
+        Self::parse(&read_text(&path, MOST_DOCUMENT_BYTES)?, &path)
+    }
+
+    /// Reads a text like that of `sweep.toml`; `origin` stands in messages.
+    ///
+    /// # Errors
+    /// When it was written by a newer program, or is damaged.
+    pub fn parse(text: &str, origin: &Path) -> Result<Self> {
+        let wrong = |why: String| Error::input(format!("{}: {why}", origin.display()));
         let table: Table = text.parse().map_err(|e: toml::de::Error| {
             wrong(format!("it is damaged: {}", e.message().trim()))
         })?;
@@ -222,6 +234,7 @@ impl Plan {
         fs::create_dir_all(folder).map_err(|e| refused("making", folder, &e))?;
         // Jobs of an array begin together: one writes, the others wait and read.
         let path = folder.join("lock");
+        refuse_link(&path)?;
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(|e| refused("opening", &path, &e))?;
         lock.lock().map_err(|e| refused("locking", &path, &e))?;
@@ -245,6 +258,12 @@ impl Plan {
         }
         replace_bytes(&folder.join(DOCUMENT), self.to_toml().as_bytes())
     }
+}
+
+fn too_many() -> Error {
+    Error::usage(format!(
+        "a sweep has 1 to {MOST_RUNS} runs and at most {MOST_SETTINGS} settings; give it at least one seed, and fewer values if there are too many"
+    ))
 }
 
 /// Whether a folder is one of a sweep.
@@ -301,7 +320,7 @@ struct Names {
     /// Of the settings.
     short: Vec<String>,
     /// Beginnings of names that are given.
-    taken: Vec<String>,
+    taken: BTreeSet<String>,
 }
 
 impl Names {
@@ -314,7 +333,7 @@ impl Names {
         let free = std::iter::once(whole.clone()).chain(numbered);
         let name = free.into_iter().find(|name| !self.taken.contains(name)).unwrap_or_default();
         if !name.is_empty() {
-            self.taken.push(name.clone());
+            self.taken.insert(name.clone());
         }
         name
     }

@@ -99,11 +99,57 @@ pub fn visible(c: char) -> char {
         '\r' => '␍',
         '\u{7f}' => '␡',
         c if c < ' ' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('·'),
-        '\u{80}'..='\u{9f}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' => '·',
+        c if is_hidden(c) => '·',
         c => c,
     }
+}
+
+/// Whether a sign does something to the text around it, or to a terminal, instead of being seen: control characters, those
+/// that turn the direction of writing, and those of no width.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{fffe}'..='\u{ffff}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// Text for a terminal: lines and tabs stay, every other sign that is not seen becomes one that is. What others put into a
+/// token, a name or a path can neither move the cursor nor turn the writing around.
+pub fn plain(text: &str) -> String {
+    let keep = |c: char| matches!(c, '\n' | '\t');
+    text.chars().map(|c| if keep(c) || !is_hidden(c) { c } else { visible(c) }).collect()
+}
+
+/// JSON for a terminal: what is not seen is written as its number, which reads back as the same text.
+pub fn plain_json(text: &str) -> String {
+    let mut units = [0; 2];
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || !is_hidden(c) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut units) {
+            out.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    out
 }

@@ -48,7 +48,7 @@ impl Instrument {
         let train = &experiment.train;
         let source = experiment.task.open()?;
         let mut params = Params::new(train.seed as u64);
-        let model = experiment.model.build(source.vocab().len(), source.length(), &mut params)?;
+        let model = experiment.network(&*source, &mut params)?;
         Ok(Self {
             params: params.watched()?,
             pool: Pool::new(train.threads)?,

@@ -4,14 +4,18 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use crate::model::Architecture;
+use crate::model::{Architecture, Model};
+use crate::nn::params::Params;
 use crate::record::documents::Documents;
 use crate::record::error::{Error, Result, did_you_mean};
 use crate::record::folder;
+use crate::record::foreign;
 use crate::record::intervention::Intervention;
 use crate::record::knobs::{self, Knobs};
 use crate::record::registry;
-use crate::task::Task;
+use crate::task::{Source, Task};
+
+use super::size;
 
 crate::choices! {
     /// Which positions the loss averages over.
@@ -142,6 +146,12 @@ impl Experiment {
     /// When the text is no TOML, a setting is unknown (with the nearest names), of the wrong type or out of range.
     pub fn parse(text: &str, origin: &str) -> Result<Self> {
         let wrong = |why: String| Error::input(format!("experiment {origin}: {why}"));
+        if text.len() as u64 > MOST_DOCUMENT_BYTES {
+            return Err(wrong(format!(
+                "{} bytes, expected at most {MOST_DOCUMENT_BYTES}",
+                text.len()
+            )));
+        }
         let table: Table = text.parse().map_err(|e: toml::de::Error| wrong(plain(text, &e)))?;
         let mut experiment = Self::from_table(&table).map_err(|e| wrong(e.message))?;
         if experiment.name.is_empty() {
@@ -262,6 +272,20 @@ impl Experiment {
             _ => return Err(self.unknown_setting(path)),
         }
         Ok(())
+    }
+
+    /// Adds the parameters of the network to `params` and gives back its forward pass. What others ask for is compared with
+    /// what a machine can hold before memory is asked for.
+    ///
+    /// # Errors
+    /// When settings contradict each other, or the network or one pass through it would be larger than this program's
+    /// largest: the size is named.
+    pub fn network(&self, source: &dyn Source, params: &mut Params) -> Result<Box<dyn Model>> {
+        let (vocab, length) = (source.vocab().len(), source.length());
+        size::check_asked(&mut *self.model.boxed(), vocab, length)?;
+        let model = self.model.build(vocab, length, params)?;
+        size::check_pass(&self.train, model.layout(), params)?;
+        Ok(model)
     }
 
     /// As [`Self::set`] for several `name=value` texts, as they come from a command line.
@@ -408,20 +432,10 @@ impl Staged {
 const MOST_DOCUMENT_BYTES: u64 = 1 << 20;
 
 fn read_document(path: &Path) -> Result<String> {
-    let wrong = |why: String| {
-        Error::input(format!("the experiment file {} cannot be read: {why}", path.display()))
-    };
-    let data = std::fs::metadata(path).map_err(|e| wrong(e.to_string()))?;
-    if !data.is_file() {
-        return Err(wrong("it is no regular file".to_owned()));
+    if let Some(error) = foreign::refusal(path) {
+        return Err(error);
     }
-    if data.len() > MOST_DOCUMENT_BYTES {
-        return Err(wrong(format!(
-            "{} bytes, expected at most {MOST_DOCUMENT_BYTES}: it is no experiment file",
-            data.len()
-        )));
-    }
-    std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))
+    folder::read_text(path, MOST_DOCUMENT_BYTES).map_err(|e| e.context("the experiment file"))
 }
 
 /// Whether two values mean the same: a number may be written with a point or without.

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::probe::fit::lens::Kept;
 use crate::probe::fit::{Kind, Reader};
 use crate::record::folder::readers;
+use crate::record::json;
 use crate::record::question::ProbeCall;
 
 /// Whether one of the questions reads with a lens.
@@ -41,7 +40,7 @@ impl Lenses {
 }
 
 fn lens(folder: &Path, name: &str, about: &str) -> Option<Kept> {
-    let about: Value = serde_json::from_str(about).ok()?;
+    let about = json::parse(about).ok()?;
     let step = about["step"].as_u64()?;
     if about["kind"].as_str() != Some(Kind::TunedLens.name()) {
         return None;

@@ -17,7 +17,7 @@ use crate::task;
 
 /// Sequences in one forward pass of a measurement: few enough that captured tensors stay in the cache. Fixed,
 /// so that sums have the same last bits on every machine.
-const CHUNK: usize = 4;
+pub(super) const CHUNK: usize = 4;
 
 /// What is asked of a batch.
 pub(super) struct Round<'a> {

@@ -10,5 +10,6 @@ mod measure;
 mod meters;
 mod reference;
 pub mod session;
+mod size;
 pub mod sweep;
 pub mod trainer;

@@ -71,7 +71,7 @@ impl Trainer {
         check_settings(train)?;
         let source = experiment.task.open()?;
         let mut params = Params::on(train.seed as u64, device(train.device)?);
-        let model = experiment.model.build(source.vocab().len(), source.length(), &mut params)?;
+        let model = experiment.network(&*source, &mut params)?;
         let watched = params.watched()?;
         let subject = Subject { model: &*model, params: &watched, source: &*source };
         let meters = Meters::new(subject, HeldOut::new(train.seed as u64, train.held_out))?;
@@ -580,7 +580,7 @@ fn add_all(sum: &mut Vec<Option<Vec<f32>>>, more: Vec<Option<Vec<f32>>>, work: &
 
 /// Sequences in a shard: those that were asked for, or enough for products of a good size while all are divided among at
 /// least four.
-fn shard_rows(train: &Train, length: usize) -> usize {
+pub(super) fn shard_rows(train: &Train, length: usize) -> usize {
     /// Positions whose activations and gradients stay in the caches of a core.
     const POSITIONS: usize = 512;
     match train.shard {

@@ -37,6 +37,7 @@ mod reference_back;
 mod room;
 mod session;
 mod shaders;
+mod spoilt;
 mod studio;
 mod sweep;
 mod task;

@@ -422,3 +422,20 @@ fn nothing_unfinished_is_left_in_the_sources() {
         }
     }
 }
+
+/// The targets live outside of the crate, and a package of it has none.
+#[test]
+fn every_fuzz_target_is_built_and_described() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    if !fuzz.exists() {
+        return;
+    }
+    let read = |name: &str| fs::read_to_string(fuzz.join(name)).unwrap();
+    let (manifest, readme) = (read("Cargo.toml"), read("README.md"));
+    for (path, text) in sources("fuzz/targets") {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(text.starts_with("//! "), "{} has no opening sentence", path.display());
+        assert!(manifest.contains(&format!("path = \"targets/{name}.rs\"")), "{name}");
+        assert!(readme.contains(&format!("| `{name}` | ")), "{name}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::record::error::{Error, Result};
@@ -21,8 +21,9 @@ impl Append {
     /// Opens (or makes) a file and cuts it to at most `good` bytes.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When it is a link or no regular file, or the system refuses.
     pub fn open(path: PathBuf, good: u64) -> Result<Self> {
+        refuse_link(&path)?;
         let open = || -> io::Result<(File, u64)> {
             let file = File::options().create(true).truncate(false).write(true).open(&path)?;
             let length = file.metadata()?.len();
@@ -97,7 +98,9 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) 
     name.push(TEMPORARY);
     let temporary = path.with_file_name(name);
     let refused = |e: io::Error| refused("writing", path, &e);
-    let mut file = File::create(&temporary).map_err(refused)?;
+    // One that a kill left behind; a new one is never opened through a link.
+    let _ = fs::remove_file(&temporary);
+    let mut file = File::create_new(&temporary).map_err(refused)?;
     let written = write(&mut file)
         .and_then(|()| file.sync_all().map_err(refused))
         .and_then(|()| fs::rename(&temporary, path).map_err(refused));
@@ -127,19 +130,75 @@ pub(in crate::record) fn refused(doing: &str, path: &Path, e: &io::Error) -> Err
     Error::system(format!("{doing} {} failed: {why}", path.display()))
 }
 
+/// Refuses to write where a link leads, perhaps out of the folder: a run that others made may hold one.
+///
+/// # Errors
+/// When there is one, or something else that is neither file nor folder.
+pub(in crate::record) fn refuse_link(path: &Path) -> Result<()> {
+    let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
+    // Behind a device like `/dev/null` lies nothing that could be lost.
+    if there.is_file() || there.is_dir() || is_stream(path) {
+        return Ok(());
+    }
+    let what = if there.is_symlink() { "a link" } else { "neither a file nor a folder" };
+    Err(Error::input(format!(
+        "{} is {what}, and nothing is written through it: put the file itself there, or name another folder",
+        path.display()
+    )))
+}
+
+/// Whether a path leads to a device that takes bytes one after the other and keeps none.
+fn is_stream(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        fs::metadata(path).is_ok_and(|data| data.file_type().is_char_device())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}
+
+/// Opens a regular file for reading; its length comes with it. A pipe or a device, which might never end, is refused.
+///
+/// # Errors
+/// When it is missing or no regular file, or the system refuses.
+pub(in crate::record) fn open_file(path: &Path) -> Result<(File, u64)> {
+    let wrong = |e: io::Error| refused("reading", path, &e);
+    let data = fs::metadata(path).map_err(wrong)?;
+    if !data.is_file() {
+        return Err(Error::input(format!(
+            "{} cannot be read: it is no regular file",
+            path.display()
+        )));
+    }
+    Ok((File::open(path).map_err(wrong)?, data.len()))
+}
+
 /// Reads a text file of at most `most` bytes.
 ///
 /// # Errors
 /// When it is missing, longer, or no text.
-pub(in crate::record) fn read_text(path: &Path, most: u64) -> Result<String> {
+pub fn read_text(path: &Path, most: u64) -> Result<String> {
     let wrong = |why: String| Error::input(format!("{} cannot be read: {why}", path.display()));
     let data = fs::metadata(path).map_err(|e| wrong(e.to_string()))?;
     if !data.is_file() {
         return Err(wrong("it is no regular file".to_owned()));
     }
-    let length = data.len();
-    if length > most {
-        return Err(wrong(format!("{length} bytes, expected at most {most}")));
+    let too_long = |length: u64| wrong(format!("{length} bytes, expected at most {most}"));
+    if data.len() > most {
+        return Err(too_long(data.len()));
     }
-    fs::read_to_string(path).map_err(|e| wrong(e.to_string()))
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|e| wrong(e.to_string()))?;
+    // A file may grow meanwhile, and some say that they are empty and are not.
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|e| wrong(e.to_string()))?;
+    if bytes.len() as u64 > most {
+        return Err(too_long(bytes.len() as u64));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        wrong(format!("byte {} does not continue a UTF-8 text", e.utf8_error().valid_up_to()))
+    })
 }

@@ -1,16 +1,20 @@
 //! Readers that were fitted to a run, kept in its folder: `readers/NAME.safetensors` and `readers/NAME.json`.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::record::budget;
 use crate::record::error::{Error, Result};
 use crate::record::weights::NamedTensor;
 
-use super::disk::{self, read_text, refused, replace_bytes};
+use super::disk::{self, open_file, read_text, refuse_link, refused, replace_bytes};
 use super::tensors;
 
-/// Longest description that is read.
-const MOST_ABOUT_BYTES: u64 = 16 << 20;
+/// Longest description that is read: one has a few KB.
+const MOST_ABOUT_BYTES: u64 = 1 << 20;
+
+/// Most readers of a run: each is listed with what is said of it.
+const MOST_READERS: usize = 1000;
 
 /// A reader in a run folder.
 #[derive(Clone, Debug)]
@@ -44,6 +48,7 @@ pub fn save(folder: &Path, name: &str, reader: &KeptReader, replace: bool) -> Re
         )));
     }
     let home = folder.join("readers");
+    refuse_link(&home)?;
     fs::create_dir_all(&home).map_err(|e| refused("making", &home, &e))?;
     let named = reader.tensors.iter().map(|tensor| (tensor.name.to_string(), tensor));
     replace_bytes(&numbers, &tensors::encode(named, None))?;
@@ -78,16 +83,8 @@ pub fn read(folder: &Path, name: &str) -> Result<KeptReader> {
         )));
     }
     let about = read_text(&about, MOST_ABOUT_BYTES)?;
-    let refused = |e: std::io::Error| refused("reading", &numbers, &e);
-    let file = File::open(&numbers).map_err(refused)?;
-    let length = file.metadata().map_err(refused)?.len();
-    let contents = tensors::contents(&file, length, &numbers)?;
-    let tensor = |place: &tensors::Place| {
-        let data = tensors::numbers(&file, &contents, place, &numbers)?;
-        let (name, shape) = (place.name.as_str().into(), place.shape.clone());
-        Ok(NamedTensor { name, shape, data, trained: true })
-    };
-    let tensors = contents.places.iter().map(tensor).collect::<Result<_>>()?;
+    let (file, length) = open_file(&numbers)?;
+    let (tensors, _) = tensors::all(file, length, budget::NETWORK_BYTES, &numbers)?;
     Ok(KeptReader { about, tensors })
 }
 
@@ -107,6 +104,13 @@ pub fn names(folder: &Path) -> Result<Vec<String>> {
     });
     let name = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let mut names: Vec<String> = wanted.filter_map(name).collect();
+    if names.len() > MOST_READERS {
+        return Err(Error::input(format!(
+            "{} holds {} readers, and at most {MOST_READERS} are looked at; move some of them away",
+            home.display(),
+            names.len()
+        )));
+    }
     names.sort();
     Ok(names)
 }

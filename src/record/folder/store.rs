@@ -1,8 +1,8 @@
 //! The recorded weights of a run: a log of the newest steps, packs of the older ones, frozen tensors once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{BufWriter, Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::record::budget;
 use crate::record::error::{Error, Result};
 use crate::record::weights::{NamedTensor, Weights};
 
-use super::disk::{self, Append, refused};
+use super::disk::{self, Append, open_file as open, refuse_link, refused};
 use super::tensors::{self, Contents, Place};
 
 /// Steps in a pack: few files for a long run, and a cut pack costs little.
@@ -19,6 +19,12 @@ const PACK_STEPS: usize = 64;
 const PACK_BYTES: u64 = 64 << 20;
 /// Most tensors of recorded steps, all steps together: a place takes some 160 bytes with its name and its shape.
 const MOST_PLACES: usize = budget::INDEX_BYTES / 160;
+/// Most tensors of recorded steps that are read; a run whose steps all have marks is not thinned, and has more than it should.
+const MOST_PLACES_READ: usize = 4 * MOST_PLACES;
+/// Packs that cannot be read, of a folder that is read all the same.
+const MOST_DAMAGED: usize = 64;
+/// Largest record of the log: a whole network and its header.
+const MOST_RECORD_BYTES: u64 = budget::NETWORK_BYTES + (16 << 20);
 /// Length, checksum and step before each record of the log.
 const HEAD: u64 = 16;
 
@@ -75,6 +81,8 @@ impl Index {
         }
         index.read_tail(&weights.join("tail.log"))?;
         let entries = fs::read_dir(weights).map_err(|e| refused("reading", weights, &e))?;
+        // A folder in which others put a billion of names is read up to here.
+        let entries = entries.take(MOST_PLACES_READ);
         let mut packs: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
         packs.retain(|path| range_of(path).is_some());
         packs.sort();
@@ -82,8 +90,24 @@ impl Index {
             if let Err(e) = index.read_pack(&path, known) {
                 index.damaged.push(e);
             }
+            index.check_size(weights)?;
         }
         Ok(index)
+    }
+
+    /// # Errors
+    /// When there is more than memory should hold; `path` is named.
+    fn check_size(&self, path: &Path) -> Result<()> {
+        let places: usize = self.packs.values().map(|(_, contents)| contents.places.len()).sum();
+        // A step of the log takes as much as some tensors, even one without any.
+        let steps = self.found.values().map(|found| 4 + found.count);
+        if places.max(steps.sum()) > MOST_PLACES_READ || self.damaged.len() > MOST_DAMAGED {
+            return Err(Error::input(format!(
+                "{}: it is no folder of recorded weights of a run: more than {MOST_PLACES_READ} tensors, or more than {MOST_DAMAGED} damaged packs",
+                path.display()
+            )));
+        }
+        Ok(())
     }
 
     pub fn steps(&self) -> Vec<u64> {
@@ -104,7 +128,8 @@ impl Index {
                 path.display()
             )));
         }
-        let mut source = Window { file, at: found.at };
+        tensors::check_room(found.places().map(|(_, place)| place), budget::NETWORK_BYTES, path)?;
+        let mut source = Window { source: file, at: found.at };
         let mut tensors = BTreeMap::new();
         for (name, place) in found.places() {
             let data = tensors::numbers(&mut source, &found.contents, place, path)?;
@@ -149,40 +174,54 @@ impl Index {
 
     fn read_frozen(&mut self, path: &Path) -> Result<()> {
         let (mut file, length) = open(path)?;
-        let contents = tensors::contents(&mut file, length, path)?;
-        let order = contents.note.as_deref().and_then(|note| serde_json::from_str(note).ok());
+        let (tensors, note) = tensors::all(&mut file, length, budget::NETWORK_BYTES, path)?;
+        let order = note.as_deref().and_then(|note| serde_json::from_str(note).ok());
         self.order = order.ok_or_else(|| {
             Error::input(format!("{}: the list of all tensors is missing", path.display()))
         })?;
-        for place in &contents.places {
-            let tensor = NamedTensor {
-                name: place.name.as_str().into(),
-                shape: place.shape.clone(),
-                data: tensors::numbers(&mut file, &contents, place, path)?,
-                trained: false,
-            };
-            self.frozen.insert(place.name.clone(), tensor);
+        let mut names = BTreeSet::new();
+        if let Some((name, _)) = self.order.iter().find(|(name, _)| !names.insert(name)) {
+            return Err(Error::input(format!(
+                "{}: its list of all tensors names {name} twice",
+                path.display()
+            )));
         }
+        let frozen = tensors.into_iter().map(|tensor| NamedTensor { trained: false, ..tensor });
+        self.frozen = frozen.map(|tensor| (tensor.name.to_string(), tensor)).collect();
         Ok(())
     }
 
     /// Reads the records of the log up to the first that is cut short or damaged.
     fn read_tail(&mut self, path: &Path) -> Result<()> {
-        let Ok((mut file, length)) = open(path) else { return Ok(()) };
+        if !path.exists() {
+            return Ok(());
+        }
+        let (file, length) = open(path)?;
+        self.read_log(file, length, path)
+    }
+
+    /// As [`Self::read_tail`], of a log of `length` bytes that lies anywhere; `path` is its name.
+    fn read_log(&mut self, mut log: impl Read + Seek, length: u64, path: &Path) -> Result<()> {
         let shared = Arc::new(path.to_owned());
-        while let Some((step, bytes)) =
-            record(&mut file, self.tail, length).map_err(|e| refused("reading", path, &e))?
+        let mut places = 0;
+        while let Some((step, size)) =
+            record(&mut log, self.tail, length).map_err(|e| refused("reading", path, &e))?
         {
-            let contents = tensors::contents(Cursor::new(&bytes), bytes.len() as u64, path)?;
+            let at = self.tail + HEAD;
+            let contents = tensors::contents(Window { source: &mut log, at }, size, path)?;
+            places += 4 + contents.places.len();
+            if places > MOST_PLACES_READ {
+                return self.check_size(path);
+            }
             let found = Found {
                 file: shared.clone(),
-                at: self.tail + HEAD,
+                at,
                 count: contents.places.len(),
                 contents: Arc::new(contents),
                 prefix: String::new(),
             };
             self.found.insert(step, found);
-            self.tail += HEAD + bytes.len() as u64;
+            self.tail = at + size;
         }
         Ok(())
     }
@@ -193,11 +232,21 @@ impl Index {
             Some((l, contents)) if *l == length => contents.clone(),
             _ => Arc::new(tensors::contents(&mut file, length, path)?),
         };
+        let (_, last) = range_of(path).unwrap_or_default();
+        if last > budget::MOST_STEP {
+            return Err(Error::input(format!(
+                "{}: its name says step {last}, and no run is as long",
+                path.display()
+            )));
+        }
         let shared = Arc::new(path.to_owned());
         for place in &contents.places {
             let Some(step) = place.name.split_once('/').and_then(|(s, _)| s.parse().ok()) else {
                 continue;
             };
+            if step > last {
+                continue;
+            }
             let found = self.found.entry(step).or_insert_with(|| Found {
                 file: shared.clone(),
                 at: 0,
@@ -229,6 +278,7 @@ impl Store {
     /// # Errors
     /// When the system refuses, or what is there is damaged.
     pub fn open(folder: PathBuf, budget_bytes: u64, last: Option<u64>) -> Result<Self> {
+        refuse_link(&folder)?;
         fs::create_dir_all(&folder).map_err(|e| refused("making", &folder, &e))?;
         let index = Index::read(&folder, &Index::default())?;
         if let Some(e) = index.damaged.first() {
@@ -374,7 +424,7 @@ impl Store {
     }
 
     fn write_pack(&self, file: &mut File, steps: &[u64], path: &Path) -> Result<()> {
-        let io = |e: std::io::Error| refused("writing", path, &e);
+        let io = |e: io::Error| refused("writing", path, &e);
         let (mut places, mut sources, mut at) = (Vec::new(), Vec::new(), 0);
         for step in steps {
             let Some(found) = self.index.found.get(step) else { continue };
@@ -399,7 +449,7 @@ impl Store {
                 _ => File::open(&**found.file).map_err(|e| refused("reading", &found.file, &e))?,
             };
             input.seek(SeekFrom::Start(from)).map_err(io)?;
-            let copied = std::io::copy(&mut (&input).take(length), &mut out).map_err(io)?;
+            let copied = io::copy(&mut (&input).take(length), &mut out).map_err(io)?;
             if copied != length {
                 return Err(Error::input(format!("{} is cut short", found.file.display())));
             }
@@ -414,50 +464,67 @@ impl Store {
 }
 
 /// A file seen from some place on.
-struct Window {
-    file: File,
+struct Window<R> {
+    source: R,
     at: u64,
 }
 
-impl Read for Window {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.file.read(buffer)
+impl<R: Read> Read for Window<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.source.read(buffer)
     }
 }
 
-impl Seek for Window {
-    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+impl<R: Seek> Seek for Window<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let to = match to {
-            SeekFrom::Start(from) => SeekFrom::Start(self.at + from),
+            SeekFrom::Start(from) => SeekFrom::Start(self.at.saturating_add(from)),
             other => other,
         };
-        Ok(self.file.seek(to)?.saturating_sub(self.at))
+        Ok(self.source.seek(to)?.saturating_sub(self.at))
     }
 }
 
-fn open(path: &Path) -> Result<(File, u64)> {
-    let file = File::open(path).map_err(|e| refused("reading", path, &e))?;
-    let length = file.metadata().map_err(|e| refused("reading", path, &e))?.len();
-    Ok((file, length))
-}
-
-/// The record that begins at `at`; `None` when it is cut short or its checksum is wrong.
-fn record(file: &mut File, at: u64, length: u64) -> std::io::Result<Option<(u64, Vec<u8>)>> {
-    if length < at + HEAD {
+/// Step and length of the record that begins at `at`; `None` when it is cut short, its checksum is wrong, or it is larger
+/// than any network. No more of it is in memory than a piece.
+fn record(log: &mut (impl Read + Seek), at: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
+    const PIECE: usize = 1 << 16;
+    let rest = length.saturating_sub(at);
+    if rest < HEAD {
         return Ok(None);
     }
-    file.seek(SeekFrom::Start(at))?;
+    log.seek(SeekFrom::Start(at))?;
     let (mut size, mut sum, mut step) = ([0; 4], [0; 4], [0; 8]);
-    file.read_exact(&mut size)?;
-    file.read_exact(&mut sum)?;
-    file.read_exact(&mut step)?;
-    let (size, step) = (u32::from_le_bytes(size), u64::from_le_bytes(step));
-    if length < at + HEAD + u64::from(size) {
+    log.read_exact(&mut size)?;
+    log.read_exact(&mut sum)?;
+    log.read_exact(&mut step)?;
+    let (size, sum) = (u64::from(u32::from_le_bytes(size)), u32::from_le_bytes(sum));
+    let step = u64::from_le_bytes(step);
+    if rest - HEAD < size || size > MOST_RECORD_BYTES || step > budget::MOST_STEP {
         return Ok(None);
     }
-    let mut bytes = vec![0; size as usize];
-    file.read_exact(&mut bytes)?;
-    Ok((checksum(step, &bytes) == u32::from_le_bytes(sum)).then_some((step, bytes)))
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&step.to_le_bytes());
+    let mut piece = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE))];
+    let mut left = size;
+    while left > 0 {
+        let now = piece.len().min(usize::try_from(left).unwrap_or(PIECE));
+        log.read_exact(&mut piece[..now])?;
+        hasher.update(&piece[..now]);
+        left -= now as u64;
+    }
+    Ok((hasher.finalize() == sum).then_some((step, size)))
+}
+
+/// Steps of a log of recorded weights that is in memory, with the number of tensors of each; `origin` stands in messages. What
+/// is cut short or damaged at its end is left out.
+///
+/// # Errors
+/// When a whole record is no file of tensors.
+pub fn read_log(bytes: &[u8], origin: &Path) -> Result<Vec<(u64, usize)>> {
+    let mut index = Index::default();
+    index.read_log(Cursor::new(bytes), bytes.len() as u64, origin)?;
+    Ok(index.found.iter().map(|(step, found)| (*step, found.count)).collect())
 }
 
 fn checksum(step: u64, bytes: &[u8]) -> u32 {

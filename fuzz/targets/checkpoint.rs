@@ -1,0 +1,11 @@
+//! `checkpoint.safetensors` of a run folder.
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use mnemoscope::record::folder;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = folder::parse_checkpoint(bytes, Path::new("checkpoint.safetensors"));
+});

@@ -1,0 +1,11 @@
+//! `events.jsonl` of a run folder.
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use mnemoscope::record::folder;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = folder::read_marks(bytes, Path::new("events.jsonl"));
+});
