@@ -20,15 +20,11 @@ pub const BOLD: &[u8] = include_bytes!("../../assets/fonts/LiberationSans-Bold.t
 
 crate::choices! {
     /// What figures are written in: the widths of Arial, or those of Times New Roman.
+    #[derive(Default)]
     pub enum Family {
+        #[default]
         Sans = "sans",
         Serif = "serif",
-    }
-}
-
-impl Default for Family {
-    fn default() -> Self {
-        Self::Sans
     }
 }
 

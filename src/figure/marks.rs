@@ -1,5 +1,6 @@
 //! From marks in axis coordinates to primitives on the page, and the areas that answer to the pointer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::color::{Color, fraction};
@@ -70,7 +71,10 @@ pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
                 pen.text(&line);
             }
             Mark::Upright { x, text, color, dash } => uprights.push((*x, text, *color, *dash)),
-            Mark::Cells(cells) => cells.iter().for_each(|cell| cell_box(pen, frame, cell)),
+            Mark::Cells(cells) => {
+                fills(pen, frame, cells);
+                cells.iter().for_each(|cell| cell_box(pen, frame, cell));
+            }
             Mark::Cloud(cloud) => draw_cloud(pen, plot, frame, cloud),
         }
     }
@@ -390,9 +394,45 @@ fn upright_labels(pen: &mut Pen<'_>, frame: &Frame, uprights: &[(f64, &str, Colo
     }
 }
 
+/// The fills of boxes without an outline. Where two of them touch, the first reaches under the whole of the second, as in
+/// [`super::cells`]: nothing shines through between them.
+fn fills(pen: &mut Pen<'_>, frame: &Frame, cells: &[Cell]) {
+    let flat = cells.iter().filter(|cell| cell.stroke.is_none());
+    let filled = flat.filter_map(|cell| Some((frame.rect_of(cell.from, cell.to), cell.fill?)));
+    let mut boxes: Vec<(Rect, Color)> = filled.collect();
+    boxes.sort_by(|(a, _), (b, _)| a.top.total_cmp(&b.top).then(a.left.total_cmp(&b.left)));
+    // Places in parts of a point that no eye sees.
+    let place = |x: f32, y: f32| ((x * 64.0).round() as i64, (y * 64.0).round() as i64);
+    let opaque: BTreeMap<(i64, i64), Rect> = boxes
+        .iter()
+        .filter(|(_, color)| color.a == 255)
+        .map(|(rect, _)| (place(rect.left, rect.top), *rect))
+        .collect();
+    let at = |x: f32, y: f32| opaque.get(&place(x, y)).copied();
+    for (rect, color) in boxes {
+        if color.a < 255 {
+            pen.rect(rect, Some(color), None);
+            continue;
+        }
+        let alike = |a: f32, b: f32| (a - b).abs() < 1.0 / 64.0;
+        let right = at(rect.right, rect.top).filter(|r| alike(r.bottom, rect.bottom));
+        let below = at(rect.left, rect.bottom).filter(|r| alike(r.right, rect.right));
+        let wide = Rect { right: right.map_or(rect.right, |r| r.right), ..rect };
+        let high = Rect { bottom: below.map_or(rect.bottom, |r| r.bottom), ..rect };
+        if at(rect.right, rect.bottom).is_some() {
+            pen.rect(Rect { bottom: high.bottom, ..wide }, Some(color), None);
+        } else {
+            pen.rect(wide, Some(color), None);
+            if below.is_some() {
+                pen.rect(high, Some(color), None);
+            }
+        }
+    }
+}
+
 fn cell_box(pen: &mut Pen<'_>, frame: &Frame, cell: &Cell) {
     let rect = frame.rect_of(cell.from, cell.to);
-    if cell.fill.is_some() || cell.stroke.is_some() {
+    if cell.stroke.is_some() {
         let width = pen.style.line_width;
         pen.rect(rect, cell.fill, cell.stroke.map(|color| (color, 2.0 * width)));
     }

@@ -1,4 +1,4 @@
-//! PGF/TikZ: a page whose text is set by TeX and whose data are read from a table of numbers beside it.
+//! `PGF`/`TikZ`: a page whose text is set by TeX and whose data are read from a table of numbers beside it.
 
 use std::fmt::Write;
 
@@ -231,9 +231,11 @@ impl Writer<'_> {
     fn cloud(&mut self, plot: &Plot, cloud: &Cloud) {
         let projected = cloud::project(&cloud.points, &cloud.basis, cloud.dims);
         let order = cloud::order(cloud, &projected, &cloud::UNTURNED);
-        let place = |i: &u32| projected[*i as usize].map(f64::from);
-        let points: Vec<[f64; 2]> =
-            order.iter().map(|i| place(i)).map(|[x, y, _]| [x, y]).collect();
+        let place = |i: &u32| {
+            let [x, y, _] = projected[*i as usize].map(f64::from);
+            [x, y]
+        };
+        let points: Vec<[f64; 2]> = order.iter().map(place).collect();
         let colors: Vec<Color> = order
             .iter()
             .map(|i| cloud.colors.get(*i as usize).copied().unwrap_or(self.page.style.ink))
@@ -444,7 +446,7 @@ fn decimal(value: f32) -> String {
     if short == "-0" { "0".to_owned() } else { short.to_owned() }
 }
 
-/// A colour as an option of TikZ, with its opacity where it has one.
+/// A colour as an option of `TikZ`, with its opacity where it has one.
 fn paint(option: &str, color: Color) -> String {
     let Color { r, g, b, a } = color;
     let solid = format!("{option}={{rgb,255:red,{r};green,{g};blue,{b}}}");

@@ -114,6 +114,7 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("birth-one-layer", include_str!("../../assets/experiments/birth-one-layer.toml")),
     ("birth-two-layers", include_str!("../../assets/experiments/birth-two-layers.toml")),
     ("tree", include_str!("../../assets/experiments/tree.toml")),
+    ("tree-chain", include_str!("../../assets/experiments/tree-chain.toml")),
     ("tree-paper", include_str!("../../assets/experiments/tree-paper.toml")),
     ("gating", include_str!("../../assets/experiments/gating.toml")),
     ("gating-lab", include_str!("../../assets/experiments/gating-lab.toml")),

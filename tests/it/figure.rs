@@ -881,6 +881,49 @@ fn a_flat_matrix_has_no_seams_at_any_resolution() {
 }
 
 #[test]
+fn boxes_that_touch_show_no_seam_between_them() {
+    let dark = Color::rgb(20, 60, 90);
+    let cell = |x: usize, y: usize| Cell {
+        from: [x as f64, y as f64],
+        to: [x as f64 + 1.0, y as f64 + 1.0],
+        text: String::new(),
+        fill: Some(dark),
+        stroke: None,
+        ink: dark,
+        pick: Pick::Nothing,
+        hover: String::new(),
+    };
+    // A corner is missing: its neighbours must not reach over it.
+    let cells = (0..36).map(|i| (i % 6, i / 6)).filter(|at| *at != (5, 5));
+    let axis = |range| Axis { range, ticks: Ticks::Hidden, ..Axis::default() };
+    let plot = Plot {
+        x: axis((0.0, 6.0)),
+        y: axis((6.0, 0.0)),
+        marks: vec![Mark::Cells(cells.map(|(x, y)| cell(x, y)).collect())],
+        ..Plot::default()
+    };
+    let scene = layout(&one(plot), [101.0, 101.0], &Style::light());
+    for dpi in [72.0, 97.0, 150.0, 300.0] {
+        let (width, height, rgba) = png::pixels(&scene, dpi).unwrap();
+        let pixel = |x: f64, y: f64| {
+            let i = 4
+                * ((y * f64::from(height)) as usize * width as usize
+                    + (x * f64::from(width)) as usize);
+            Color::rgb(rgba[i], rgba[i + 1], rgba[i + 2])
+        };
+        for row in 10..800 {
+            for column in 10..800 {
+                let (x, y) = (f64::from(column) / 1000.0, f64::from(row) / 1000.0);
+                if x > 0.06 && y > 0.06 {
+                    assert_eq!(pixel(x, y), dark, "at {x}, {y} with {dpi} dpi");
+                }
+            }
+        }
+        assert_eq!(pixel(0.9, 0.9), Style::light().paper);
+    }
+}
+
+#[test]
 fn absent_cells_are_paper_in_files_too() {
     let scene = layout(&one(attention(10)), [252.0, 252.0], &Style::light());
     let (width, _, rgba) = png::pixels(&scene, 144.0).unwrap();
