@@ -54,7 +54,8 @@ pub fn check(figure: &Figure) -> Vec<String> {
         let entries = &plot.legend;
         for (i, a) in entries.iter().enumerate() {
             for b in &entries[i + 1..] {
-                let alike = a.line == b.line && a.dash == b.dash && a.color != b.color;
+                let seen = a.color.a > 0 && b.color.a > 0;
+                let alike = seen && a.line == b.line && a.dash == b.dash && a.color != b.color;
                 if alike && (lightness(a.color) - lightness(b.color)).abs() < APART {
                     found.push(format!("in greys, “{}” looks like “{}”", a.text, b.text));
                 }

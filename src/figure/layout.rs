@@ -892,7 +892,11 @@ impl<'a> Pen<'a> {
             } else {
                 let half = 0.5 * (right - x);
                 let square = Rect { left: x, right, top: y - half, bottom: y + half };
-                self.rect(square, Some(entry.color), None);
+                if entry.color == Color::TRANSPARENT {
+                    marks::absent(self, square);
+                } else {
+                    self.rect(square, Some(entry.color), None);
+                }
             }
             let (at, color) = ([right + SWATCH_GAP * size, y], style.ink);
             let room = self.scene.width - at[0];

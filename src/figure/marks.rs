@@ -170,6 +170,15 @@ fn hatched(pen: &mut Pen<'_>, whole: Rect, part: Rect, color: Color) {
     }
 }
 
+/// The sample of a legend for cells that do not exist.
+pub(super) fn absent(pen: &mut Pen<'_>, square: Rect) {
+    let color = pen.style.faint;
+    if pen.style.hatched {
+        hatched(pen, square, square, color);
+    }
+    pen.rect(square, None, Some((color, pen.style.line_width)));
+}
+
 /// Hatches what lies above the diagonal, row by row.
 fn hatch_absent(pen: &mut Pen<'_>, frame: &Frame, heat: &Heat) {
     let color = pen.style.faint;

@@ -146,6 +146,11 @@ impl LegendEntry {
         Self { text, color, line: false, dash: Dash::Solid, name }
     }
 
+    /// Cells that do not exist: paper in an outline, hatched where they are.
+    pub fn absent(text: impl Into<String>) -> Self {
+        Self::square(text, Color::TRANSPARENT)
+    }
+
     pub fn line(text: impl Into<String>, color: Color, dash: Dash) -> Self {
         Self { line: true, dash, ..Self::square(text, color) }
     }

@@ -144,6 +144,7 @@ impl Attention {
             let text = "follows an earlier copy of the query";
             legend.push(LegendEntry::square(text, outline_color(self.map)));
         }
+        legend.push(LegendEntry::absent("later keys: not seen"));
         Plot {
             title: selected_value(view, pattern),
             x: axis("key (attended to)", (from, to)),

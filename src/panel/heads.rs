@@ -50,7 +50,7 @@ impl Panel for Heads {
             title: format!("Attention of all heads, {}", step_text(view)),
             columns: if is_flat(view, columns) { plots.len().max(1) } else { columns },
             plots,
-            caption: String::new(),
+            caption: "Above each diagonal: later keys, which a query does not see.".to_owned(),
             empty: None,
         }
     }

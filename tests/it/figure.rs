@@ -914,7 +914,7 @@ fn boxes_that_touch_show_no_seam_between_them() {
         for row in 10..800 {
             for column in 10..800 {
                 let (x, y) = (f64::from(column) / 1000.0, f64::from(row) / 1000.0);
-                if x > 0.06 && y > 0.06 {
+                if x > 0.1 && y > 0.1 {
                     assert_eq!(pixel(x, y), dark, "at {x}, {y} with {dpi} dpi");
                 }
             }
