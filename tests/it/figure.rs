@@ -902,7 +902,8 @@ fn boxes_that_touch_show_no_seam_between_them() {
         marks: vec![Mark::Cells(cells.map(|(x, y)| cell(x, y)).collect())],
         ..Plot::default()
     };
-    let scene = layout(&one(plot), [101.0, 101.0], &Style::light());
+    let figure = Figure { title: String::new(), ..one(plot) };
+    let scene = layout(&figure, [101.0, 101.0], &Style::light());
     for dpi in [72.0, 97.0, 150.0, 300.0] {
         let (width, height, rgba) = png::pixels(&scene, dpi).unwrap();
         let pixel = |x: f64, y: f64| {
