@@ -77,29 +77,11 @@ pub fn scene(
     actions
 }
 
-/// Draws a scene as a picture that answers to nothing, `scale` times as large as it is.
+/// Draws a scene without clouds as a picture that answers to nothing, `scale` times as large as it is.
 pub fn still(ui: &mut Ui, rect: Rect, scene: &Scene, canvas: &mut Canvas, scale: f32) {
     let frame = Frame { origin: rect.min, unit: UNITS_PER_POINT * scale };
     let clip = rect.intersect(ui.clip_rect());
-    let flat = flattened(scene);
-    items(ui, clip, &flat, frame, canvas, &mut Vec::new());
-}
-
-/// The scene with its clouds as discs: they are not turned by hand here.
-fn flattened(scene: &Scene) -> std::borrow::Cow<'_, Scene> {
-    if !scene.items.iter().any(|item| matches!(item, Item::Cloud { .. })) {
-        return std::borrow::Cow::Borrowed(scene);
-    }
-    let mut flat = Scene { items: Vec::new(), ..scene.clone() };
-    for item in &scene.items {
-        match item {
-            Item::Cloud { min, max, cloud, x, y } => {
-                flat.items.extend(crate::figure::cloud::primitives(cloud, *min, *max, *x, *y));
-            }
-            other => flat.items.push(other.clone()),
-        }
-    }
-    std::borrow::Cow::Owned(flat)
+    items(ui, clip, scene, frame, canvas, &mut Vec::new());
 }
 
 fn items(

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::export::gallery::name_of;
-use crate::export::plate::Plate;
+use crate::export::plate::{Plate, run_facts};
 use crate::export::sheet::PanelSpec;
 use crate::figure::cloud::Camera;
-use crate::figure::provenance::{PanelFacts, RunFacts};
 use crate::panel::{Panel, Snapshot};
 use crate::record::error::{Error, Result};
 use crate::record::folder::Reader;
@@ -47,20 +46,19 @@ pub fn of(
 ) -> Result<(PanelSpec, Plate)> {
     let nothing = || Error::usage("there is no run to draw yet");
     let (run, shown) = (lab.run().ok_or_else(nothing)?, snapshot(lab).ok_or_else(nothing)?);
+    // A panel that asks nothing draws histories, and those of all runs.
+    let (net, selection) = (&run.bench.net, &lab.selection);
+    let is_history =
+        panel.needs(net, selection).is_empty() && panel.inquiries(net, selection).is_empty();
+    let others = in_order(lab).skip(1).filter(|_| is_history);
     let spec = PanelSpec {
         camera: (kind == "query_key").then_some(camera),
         set: knobs::to_table(panel),
+        beside: others.map(folder_name).collect(),
         ..spec(kind, lab)
     };
-    let facts = facts(kind, lab, run);
-    let of_run = RunFacts {
-        name: folder_name(run),
-        experiment: run.experiment.to_toml(),
-        seed: run.experiment.train.seed as u64,
-        device: run.experiment.train.device.name().to_owned(),
-        dtype: "float32".to_owned(),
-    };
-    Ok((spec, Plate { shown: Arc::new(shown), facts, run: of_run }))
+    let facts = run_facts(folder_name(run), &run.experiment);
+    Ok((spec, Plate::new(kind, shown, facts)))
 }
 
 fn spec(kind: &str, lab: &Lab) -> PanelSpec {
@@ -75,7 +73,6 @@ fn spec(kind: &str, lab: &Lab) -> PanelSpec {
         sequence,
         tokens,
         intervene: in_force(lab),
-        beside: in_order(lab).skip(1).map(folder_name).collect(),
         ..PanelSpec::default()
     }
 }
@@ -94,22 +91,6 @@ fn step(lab: &Lab) -> u64 {
 fn in_force(lab: &Lab) -> Vec<String> {
     let all = lab.readings.as_ref().map(|readings| readings.interventions.as_slice());
     all.unwrap_or_default().iter().map(ToString::to_string).collect()
-}
-
-fn facts(kind: &str, lab: &Lab, run: &Run) -> PanelFacts {
-    let tokens = lab.readings.as_ref().map(|readings| readings.prompt.tokens.as_slice());
-    let text = |&id: &u32| run.bench.vocab.text(id).to_owned();
-    PanelFacts {
-        panel: kind.to_owned(),
-        run: folder_name(run),
-        step: Some(step(lab)),
-        head: [lab.selection.layer, lab.selection.head],
-        query: lab.selection.query,
-        key: lab.selection.key,
-        tokens: tokens.unwrap_or_default().iter().map(text).collect(),
-        interventions: in_force(lab),
-        ..PanelFacts::default()
-    }
 }
 
 /// The name by which a command finds the run: that of its folder, else its name in the window.

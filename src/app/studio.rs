@@ -1,6 +1,5 @@
 //! Figures on their way to a file: one panel, or a sheet of several, seen at true size while their page is chosen.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use egui::util::undoer::Undoer;
@@ -10,6 +9,7 @@ use egui::{
 
 use crate::export::plate::{Plate, arrange, compose};
 use crate::export::sheet::{BUILTIN, PageSpec, PanelSpec, Sheet};
+use crate::figure::cloud::flat;
 use crate::figure::color::ColorMap;
 use crate::figure::composite::Composite;
 use crate::figure::file::{MM_PER_POINT, Page};
@@ -74,7 +74,7 @@ impl Doc {
         let plates: Vec<Plate> = self.hung.iter().map(|hung| hung.plate.clone()).collect();
         let drawing = arrange(&self.sheet, &plates, &page)?;
         let hidden = drawing.figures().flat_map(|(_, figure)| grey::check(figure)).collect();
-        Ok((page.scene(&drawing), hidden))
+        Ok((flat(page.scene(&drawing)), hidden))
     }
 }
 
@@ -108,7 +108,7 @@ pub struct Studio {
     seen: Option<Seen>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Zoom {
     /// As large as there is room.
     #[default]
@@ -119,7 +119,7 @@ enum Zoom {
 
 /// The last preview.
 struct Seen {
-    of: u64,
+    of: Doc,
     scene: Result<Scene>,
     hidden: Vec<String>,
     canvas: Canvas,
@@ -369,11 +369,7 @@ impl Studio {
 
     /// Lays the page out again if anything has changed.
     fn look(&mut self) {
-        let mut state = DefaultHasher::new();
-        self.doc.sheet.to_toml().hash(&mut state);
-        self.doc.hung.iter().for_each(|hung| Arc::as_ptr(hung).hash(&mut state));
-        let of = state.finish();
-        if self.seen.as_ref().is_some_and(|seen| seen.of == of) {
+        if self.seen.as_ref().is_some_and(|seen| seen.of == self.doc) {
             return;
         }
         let (scene, hidden) = match self.doc.preview() {
@@ -381,7 +377,7 @@ impl Studio {
             Err(error) => (Err(error), Vec::new()),
         };
         let canvas = self.seen.take().map(|seen| seen.canvas).unwrap_or_default();
-        self.seen = Some(Seen { of, scene, hidden, canvas });
+        self.seen = Some(Seen { of: self.doc.clone(), scene, hidden, canvas });
     }
 }
 

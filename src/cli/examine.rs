@@ -11,6 +11,7 @@ use crate::figure::file::save;
 use crate::probe;
 use crate::record::array::Array;
 use crate::record::error::{Error, Result};
+use crate::record::file::check_free;
 use crate::record::npz::{Member, Numbers, archive};
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::registry::find;
@@ -79,12 +80,7 @@ pub(super) fn target(path: &Path, force: bool) -> Result<(&Path, Format)> {
             path.display()
         )));
     };
-    if path.exists() && !force {
-        return Err(Error::usage(format!(
-            "{} is there already and is left as it is; choose another name, or replace it with --force",
-            path.display()
-        )));
-    }
+    check_free(path, force)?;
     Ok((path, format))
 }
 

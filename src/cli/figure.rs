@@ -1,11 +1,9 @@
 //! `mnemoscope figure` and `mnemoscope film`: panels of recorded runs as files, drawn by the same code as the window.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use crossbeam_channel::Receiver;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::export::film;
 use crate::export::gallery::Gallery;
@@ -13,14 +11,14 @@ use crate::export::run_at::Question;
 use crate::export::sheet::{PageSpec, PanelSpec, Sheet};
 use crate::export::{files, plate};
 use crate::figure::composite::Composite;
-use crate::figure::file::Page;
+use crate::figure::file::{Format, Page, render_all};
 use crate::figure::grey;
 use crate::figure::provenance::Provenance;
 use crate::record::error::{Error, Result};
 use crate::record::file::{check_free, save};
 
+use super::bar::Bar;
 use super::run_at::{Asked, note, tell_taken};
-use super::train::interrupts;
 use super::{assignment, say};
 
 /// What is drawn, and on what page.
@@ -221,7 +219,9 @@ impl Figure {
             Some(before) => Sheet::parse(&before.sheet, "the sheet of that figure")?,
             None => self.stripped(self.drawn.sheet()?, &mut gallery)?,
         };
-        let (drawing, mut page) = drawn(&sheet, &mut gallery)?;
+        let Some((drawing, mut page)) = drawn(&sheet, &mut gallery)? else {
+            return Ok(stopped());
+        };
         self.drawn.finish(&gallery);
         if let Some(before) = before {
             tell_differences(&before, &page.provenance);
@@ -257,42 +257,26 @@ impl Figure {
     }
 }
 
-fn drawn(sheet: &Sheet, gallery: &mut Gallery) -> Result<(Composite, Page)> {
-    // Drawn on standard error, and only where that is a terminal; begins with the first long question.
-    let mut bar: Option<(ProgressBar, Receiver<()>)> = None;
-    let mut trouble = None;
-    let mut progress = |done: usize, total: usize| {
-        if bar.is_none() {
-            match interrupts() {
-                Ok(interrupts) => bar = Some((progress_bar("passes"), interrupts)),
-                Err(e) => {
-                    trouble = Some(e);
-                    return false;
-                }
-            }
-        }
-        let Some((bar, interrupts)) = &bar else { return true };
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-        interrupts.try_recv().is_err()
-    };
+/// The page of a sheet; none where Ctrl-C ended a long question.
+fn drawn(sheet: &Sheet, gallery: &mut Gallery) -> Result<Option<(Composite, Page)>> {
+    // Begins with the first long question: before it, Ctrl-C ends the program at once.
+    let mut bar: Option<Result<Bar>> = None;
+    let mut progress =
+        |done: usize, total: usize| match bar.get_or_insert_with(|| Bar::begin("passes")) {
+            Ok(bar) => bar.show(done, total),
+            Err(_) => false,
+        };
     let plates = gallery.plates(sheet, &mut progress);
-    if let Some((bar, _)) = &bar {
-        bar.finish_and_clear();
+    if bar.transpose()?.is_some_and(Bar::end) {
+        return Ok(None);
     }
-    match trouble {
-        Some(e) => Err(e),
-        None => plate::compose(sheet, &plates?),
-    }
+    plate::compose(sheet, &plates?).map(Some)
 }
 
-fn progress_bar(what: &str) -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    let template = format!("{{bar:40}} {{pos}} of {{len}} {what}, {{eta}} left");
-    if let Ok(style) = ProgressStyle::with_template(&template) {
-        bar.set_style(style);
-    }
-    bar
+/// What comes of a figure or a film that Ctrl-C ended.
+fn stopped() -> ExitCode {
+    note("stopped before the end");
+    ExitCode::from(130)
 }
 
 /// Says where a figure that is made again comes from another program or other weights.
@@ -342,17 +326,12 @@ impl Film {
         if kind != Kind::Folder {
             check_free(&self.out, self.drawn.force)?;
         }
-        let interrupts = interrupts()?;
-        let bar = progress_bar("frames");
-        let mut progress = |done: usize, total: usize| {
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
-            interrupts.try_recv().is_err()
-        };
         let mut gallery = self.drawn.gallery();
         let recording = gallery.recording(&sheet.panels[0].run)?;
         let last = self.to.unwrap_or(u64::MAX);
         let steps = film::steps(&recording, self.from, last, self.frames);
+        let mut bar = Bar::begin("frames")?;
+        let mut progress = |done: usize, total: usize| bar.show(done, total);
         let made = film::frames(&mut gallery, &sheet, &steps, &mut progress);
         let made = made.and_then(|(frames, page)| match kind {
             Kind::Gif => {
@@ -365,7 +344,9 @@ impl Film {
             }
             Kind::Folder => self.folder(&frames, &page, &mut progress),
         });
-        bar.finish_and_clear();
+        if bar.end() && made.is_err() {
+            return Ok(stopped());
+        }
         made?;
         say(format!(
             "{} ({} steps from {} to {})",
@@ -395,10 +376,9 @@ impl Film {
             .map_err(|e| Error::from(e).context(self.out.display()))?;
         for (index, frame) in frames.iter().enumerate() {
             if !progress(index, frames.len()) {
-                return Err(Error::usage(format!("stopped after {index} frames")));
+                return Err(film::stopped());
             }
-            let format = crate::figure::file::Format::Png;
-            let bytes = crate::figure::file::render_all(frame, page, format)?;
+            let bytes = render_all(frame, page, Format::Png)?;
             save(&self.out.join(format!("{index:05}.png")), &bytes, self.drawn.force)?;
         }
         Ok(())
@@ -413,7 +393,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(path: &std::path::Path) -> Self {
+    fn of(path: &Path) -> Self {
         match path.extension().map(|e| e.to_ascii_lowercase()) {
             Some(e) if e == "gif" => Self::Gif,
             Some(e) if e == "apng" || e == "png" => Self::Apng,

@@ -15,6 +15,7 @@ use crate::probe::fit::data::{Label, Positions, parse_site};
 use crate::probe::fit::linear::Fitting;
 use crate::probe::fit::{self, Kind, Outcome, Progress, Read, Reader, Settings};
 use crate::record::error::{Error, Result};
+use crate::record::file::check_free;
 use crate::record::folder::Reader as RunReader;
 use crate::record::folder::readers::{self, KeptReader};
 use crate::record::intervention::{Intervention, Site};
@@ -154,13 +155,7 @@ impl Fit {
                 path.display()
             )));
         }
-        if path.exists() && !self.force {
-            return Err(Error::usage(format!(
-                "{} is there already and is left as it is; choose another name, or replace it with --force",
-                path.display()
-            )));
-        }
-        Ok(())
+        check_free(path, self.force)
     }
 
     fn check_name(&self, name: &str) -> Result<()> {

@@ -10,6 +10,7 @@ use crate::figure::file::save;
 use crate::record::columns::Columns;
 use crate::record::correlation::median;
 use crate::record::error::{Error, Result};
+use crate::record::file::check_free;
 use crate::record::gather::{self, Relation};
 use crate::record::vocab::plain;
 
@@ -80,12 +81,7 @@ impl Gather {
                 )));
             }
         };
-        if path.exists() && !self.force {
-            return Err(Error::usage(format!(
-                "{} is there already and is left as it is; choose another name, or replace it with --force",
-                path.display()
-            )));
-        }
+        check_free(path, self.force)?;
         Ok((path, format))
     }
 

@@ -7,8 +7,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use crossbeam_channel::Receiver;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::export::run_at::RunAt;
 use crate::figure::file::save;
@@ -20,9 +18,9 @@ use crate::record::question::{ProbeCall, Reading, Readings};
 use crate::record::vocab::plain_json;
 use crate::run::job::inquiry_of;
 
+use super::bar::Bar;
 use super::examine::{Format, as_json, as_npz, target};
 use super::run_at::At;
-use super::train::interrupts;
 use super::{say, say_as_is};
 
 /// What all of these commands share.
@@ -292,7 +290,7 @@ impl Common {
         let (inquiry, call) = self.inquiry(name, given)?;
         let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
         let mut run = self.at.open()?;
-        let (reading, whole) = asked(&mut run, &*inquiry, &interrupts()?)?;
+        let (reading, whole) = asked(&mut run, &*inquiry)?;
         let readings = Readings {
             step: run.weights.step,
             prompt: run.prompt.clone(),
@@ -326,26 +324,13 @@ impl Common {
 }
 
 /// The answer, under a progress bar; false where Ctrl-C ended it before the end.
-fn asked(
-    run: &mut RunAt,
-    inquiry: &dyn Inquiry,
-    interrupts: &Receiver<()>,
-) -> Result<(Reading, bool)> {
-    let mut stopped = false;
-    // Drawn on standard error, and only where that is a terminal.
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} passes, {eta} left") {
-        bar.set_style(style);
-    }
-    let mut tell = |done: usize, total: usize, _: &dyn Fn() -> Result<Reading>| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-        stopped |= interrupts.try_recv().is_ok();
-        !stopped
-    };
+fn asked(run: &mut RunAt, inquiry: &dyn Inquiry) -> Result<(Reading, bool)> {
+    let mut bar = Bar::begin("passes")?;
+    let mut tell =
+        |done: usize, total: usize, _: &dyn Fn() -> Result<Reading>| bar.show(done, total);
     let prompt = run.prompt.clone();
     let reading = run.instrument.inquire(&run.weights, &prompt, inquiry, &mut tell);
-    bar.finish_and_clear();
+    let stopped = bar.end();
     Ok((reading?, !stopped))
 }
 

@@ -1,5 +1,6 @@
 //! The command line: which command, with what words, and which exit code comes back.
 
+mod bar;
 mod bench;
 mod examine;
 mod export;

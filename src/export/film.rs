@@ -81,7 +81,7 @@ pub fn frames(
     let mut last = None;
     for (index, step) in steps.iter().enumerate() {
         if !progress(index, steps.len()) {
-            return Err(Error::usage("the film was stopped; nothing was written"));
+            return Err(stopped());
         }
         let mut at = sheet.clone();
         at.panels.iter_mut().for_each(|panel| panel.step = Some(*step));
@@ -173,7 +173,7 @@ pub fn gif(
     let wrong = |e: gif::EncodingError| Error::internal(format!("encoding a GIF: {e}"));
     let mut encoder: Option<gif::Encoder<Vec<u8>>> = None;
     for (index, frame) in frames.iter().enumerate() {
-        stopped(progress(index, frames.len()))?;
+        go_on(progress(index, frames.len()))?;
         let (width, height, mut rgba) = pixels(frame, page)?;
         let side = |n: u32| {
             u16::try_from(n).map_err(|_| {
@@ -211,7 +211,7 @@ pub fn apng(
 ) -> Result<Vec<u8>> {
     let mut pictures = Vec::with_capacity(frames.len());
     for (index, frame) in frames.iter().enumerate() {
-        stopped(progress(index, frames.len()))?;
+        go_on(progress(index, frames.len()))?;
         pictures.push(pixels(frame, page)?);
     }
     let title = frames.first().map_or("", Composite::name);
@@ -219,6 +219,11 @@ pub fn apng(
     png::animated(&pictures, pace, page.dpi, &texts)
 }
 
-fn stopped(goes_on: bool) -> Result<()> {
-    if goes_on { Ok(()) } else { Err(Error::usage("the film was stopped; nothing was written")) }
+/// What is said of a film that somebody ended.
+pub fn stopped() -> Error {
+    Error::usage("the film was stopped")
+}
+
+fn go_on(goes_on: bool) -> Result<()> {
+    if goes_on { Ok(()) } else { Err(stopped()) }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::figure::provenance::{PanelFacts, RunFacts};
+use crate::figure::provenance::RunFacts;
 use crate::panel::{NetShape, Panel, Selection, Snapshot};
 use crate::record::error::{Error, Result};
 use crate::record::folder::Reader;
@@ -13,7 +13,7 @@ use crate::record::recording::Recording;
 use crate::record::sweep::{Plan, Sweep, is_sweep};
 use crate::run::job::inquiry_of;
 
-use super::plate::{self, Plate};
+use super::plate::{Plate, panel_of, run_facts};
 use super::run_at::{Question, RunAt, refuse_sweep};
 use super::sheet::{PanelSpec, Sheet};
 
@@ -78,7 +78,7 @@ impl Gallery {
         spec: &PanelSpec,
         progress: &mut Progress<'_>,
     ) -> Result<Plate> {
-        let panel = plate::panel_of(spec, sheet)?;
+        let panel = panel_of(spec, sheet)?;
         let folder = self.folder_of(&spec.run);
         if spec.panel == "sweep" {
             return of_sweep(&folder, spec);
@@ -95,28 +95,25 @@ impl Gallery {
             let folder = self.folder_of(name);
             beside.push((name_of(&folder), Arc::new(Reader::open(&folder)?.recording)));
         }
-        let mut hashes = std::mem::take(&mut self.hashes);
         let run = self.opened(&folder, &question)?;
         run.turn_to(&question)?;
         let step = run.weights.step;
         let mut shown = snapshot(run, &*panel, spec, &name_of(&folder), progress)?;
         shown.runs.extend(beside);
-        let hash = hashes.entry((folder.clone(), step)).or_insert_with(|| run.weights.sha256());
-        let hash = hash.clone();
-        let facts = PanelFacts { weights_sha256: Some(hash), ..facts(run, spec, &folder, &shown) };
-        let seed = run.experiment.train.seed as u64;
-        let of_run = RunFacts {
-            name: name_of(&folder),
-            experiment: run.experiment.to_toml(),
-            seed,
-            device: run.experiment.train.device.name().to_owned(),
-            dtype: "float32".to_owned(),
-        };
-        self.hashes = hashes;
+        let facts = run_facts(name_of(&folder), &run.experiment);
+        let mut plate = Plate::new(&spec.panel, shown, facts);
+        plate.facts.weights_sha256 = self.hash_of(&folder);
         if let Some(wanted) = spec.step.filter(|wanted| *wanted != step) {
             self.taken.push((wanted, step));
         }
-        Ok(Plate { shown: Arc::new(shown), facts, run: of_run })
+        Ok(plate)
+    }
+
+    /// SHA-256 of the weights that an opened run is at.
+    fn hash_of(&mut self, folder: &Path) -> Option<String> {
+        let weights = &self.runs.get(folder)?.weights;
+        let hash = self.hashes.entry((folder.to_owned(), weights.step));
+        Some(hash.or_insert_with(|| weights.sha256()).clone())
     }
 
     /// A run of the sweep that was named, or a folder beside the run that was.
@@ -144,26 +141,9 @@ fn of_sweep(folder: &Path, spec: &PanelSpec) -> Result<Plate> {
     let sweep = Sweep::read(folder)?;
     let plan = Plan::read(folder)?;
     let shown = Snapshot { sweep: Some(Arc::new(sweep)), ..Snapshot::default() };
-    let name = name_of(folder);
-    let facts =
-        PanelFacts { panel: spec.panel.clone(), run: name.clone(), ..PanelFacts::default() };
-    let run = RunFacts { name, experiment: plan.to_toml(), ..RunFacts::default() };
-    Ok(Plate { shown: Arc::new(shown), facts, run })
-}
-
-fn facts(run: &RunAt, spec: &PanelSpec, folder: &Path, shown: &Snapshot) -> PanelFacts {
-    let vocab = run.instrument.source().vocab();
-    PanelFacts {
-        panel: spec.panel.clone(),
-        run: name_of(folder),
-        step: Some(run.weights.step),
-        head: [shown.selection.layer, shown.selection.head],
-        query: shown.selection.query,
-        key: shown.selection.key,
-        interventions: run.interventions.iter().map(ToString::to_string).collect(),
-        tokens: run.prompt.tokens.iter().map(|&t| vocab.text(t).to_owned()).collect(),
-        ..PanelFacts::default()
-    }
+    let experiment = plan.to_toml();
+    let run = RunFacts { name: name_of(folder), experiment, ..RunFacts::default() };
+    Ok(Plate::new(&spec.panel, shown, run))
 }
 
 /// Asks a run what a panel draws.

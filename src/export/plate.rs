@@ -9,8 +9,10 @@ use crate::figure::layout::Style;
 use crate::figure::provenance::{PanelFacts, Provenance, RunFacts, quantities};
 use crate::panel::{self, Palette, Panel, Snapshot};
 use crate::record::error::{Error, Result};
+use crate::record::file::source_date;
 use crate::record::knobs;
 use crate::record::registry::find;
+use crate::run::experiment::Experiment;
 
 use super::sheet::{PanelSpec, Sheet};
 
@@ -21,6 +23,40 @@ pub struct Plate {
     /// What is known of where it comes from; letter, settings and quantities are added on the page.
     pub facts: PanelFacts,
     pub run: RunFacts,
+}
+
+impl Plate {
+    /// Of a panel of a kind; the hash of the weights is not known yet.
+    pub fn new(kind: &str, shown: Snapshot, run: RunFacts) -> Self {
+        let readings = shown.readings.as_deref();
+        let selection = &shown.selection;
+        let text = |&id: &u32| shown.vocab.text(id).to_owned();
+        let facts = PanelFacts {
+            panel: kind.to_owned(),
+            run: run.name.clone(),
+            step: shown.step,
+            head: [selection.layer, selection.head],
+            query: selection.query,
+            key: selection.key,
+            tokens: readings.map_or_else(Vec::new, |r| r.prompt.tokens.iter().map(text).collect()),
+            interventions: readings.map_or_else(Vec::new, |r| {
+                r.interventions.iter().map(ToString::to_string).collect()
+            }),
+            ..PanelFacts::default()
+        };
+        Self { shown: Arc::new(shown), facts, run }
+    }
+}
+
+/// What a figure says of the run of a name.
+pub fn run_facts(name: String, experiment: &Experiment) -> RunFacts {
+    RunFacts {
+        name,
+        experiment: experiment.to_toml(),
+        seed: experiment.train.seed as u64,
+        device: experiment.train.device.name().to_owned(),
+        dtype: "float32".to_owned(),
+    }
 }
 
 /// The panel of a sheet with the settings that it asks for, and in the colours of the page where it has some to choose.
@@ -127,12 +163,8 @@ fn provenance(sheet: &Sheet, plates: &[Plate], drawing: &Composite) -> Result<Pr
             ..plate.facts.clone()
         });
     }
-    Ok(Provenance { date: epoch(), sheet: sheet.to_toml(), runs, panels, ..Provenance::new() })
-}
-
-/// The date that the environment gives to everything that is built.
-fn epoch() -> Option<i64> {
-    std::env::var("SOURCE_DATE_EPOCH").ok()?.trim().parse().ok()
+    let date = source_date()?.and_then(|seconds| i64::try_from(seconds).ok());
+    Ok(Provenance { date, sheet: sheet.to_toml(), runs, panels, ..Provenance::new() })
 }
 
 /// The colours of the surroundings in a style.

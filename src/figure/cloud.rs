@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::color;
-use super::scene::{Item, LINK_WIDTH};
+use super::scene::{Item, LINK_WIDTH, Scene};
 use super::{Cloud, Dash, Figure, Mark};
 
 /// `[point, dim]` times `[3, dim]`: x, y and depth of every point, in the order of the points.
@@ -237,6 +237,18 @@ pub fn primitives(
     items.extend(discs.iter().filter(ringed).map(|disc| ring(cloud, disc)));
     items.push(Item::Unclip);
     items
+}
+
+/// The scene with its clouds as discs and lines, for who does not turn them.
+pub fn flat(mut scene: Scene) -> Scene {
+    let items = std::mem::take(&mut scene.items).into_iter();
+    scene.items = items
+        .flat_map(|item| match item {
+            Item::Cloud { min, max, cloud, x, y } => primitives(&cloud, min, max, x, y),
+            other => vec![other],
+        })
+        .collect();
+    scene
 }
 
 /// The ring around a disc.

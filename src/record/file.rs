@@ -55,6 +55,17 @@ pub fn check_free(path: &Path, replace: bool) -> Result<()> {
     Err(Error::usage(format!("{} {why}", path.display())))
 }
 
+/// The seconds since 1970 that files should say, if someone says so: <https://reproducible-builds.org/specs/source-date-epoch/>.
+///
+/// # Errors
+/// When what is said is no such number.
+pub fn source_date() -> Result<Option<u64>> {
+    let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    text.trim().parse().map(Some).map_err(|_| {
+        Error::usage(format!("SOURCE_DATE_EPOCH is \"{text}\", expected whole seconds since 1970"))
+    })
+}
+
 fn write_and_move(beside: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     // One that a program of this number left behind; a new one is never opened through a link.
     let _ = fs::remove_file(beside);
