@@ -49,7 +49,11 @@ pub enum Action {
     OpenRun(std::path::PathBuf),
     /// Read a sweep again: what its runs have recorded since.
     ReadSweep(std::path::PathBuf),
-    DeleteRun(std::path::PathBuf),
+    /// Move these runs of the library to its trash.
+    DiscardRuns(Vec<std::path::PathBuf>),
+    /// Bring these back, which lie in the trash.
+    RestoreRuns(Vec<std::path::PathBuf>),
+    EmptyTrash,
     NameRun(std::path::PathBuf, String),
     SaveFigure(String),
     /// Choose the page of a panel's figure and what becomes of it.

@@ -1,23 +1,33 @@
-//! The runs recorded on this machine, in the window: opened, named, and deleted only after a question.
+//! The runs recorded on this machine, in the window: opened, named, and moved to a trash only after a question.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use egui::{Context, Id, Modal, RichText, ScrollArea, TextEdit, Ui};
+use egui::{CollapsingHeader, Context, Id, Modal, RichText, ScrollArea, TextEdit, Ui};
 
-use crate::record::folder::library::Entry;
+use crate::record::error::{Error, Result};
+use crate::record::folder::library::{self, CAP_BYTES, Entry, Stock, size, spell_bytes};
 
+use super::App;
 use super::action::Action;
+use super::note::Note;
+use super::worker::Outcome;
 
 /// The list, and what is being done to one of its rows.
 #[derive(Default)]
 pub struct Shelf {
-    pub runs: Vec<Entry>,
+    pub stock: Stock,
     /// The list was asked for and is up to date, or on its way.
     pub asked: bool,
-    /// Whether to delete this one is being asked.
-    doubtful: Option<Entry>,
+    doubtful: Option<Doubt>,
     /// This one is being given a name.
     naming: Option<(PathBuf, String)>,
+}
+
+/// What is being asked about.
+#[derive(Clone)]
+enum Doubt {
+    Discard(Vec<Entry>),
+    EmptyTrash,
 }
 
 impl Shelf {
@@ -33,19 +43,34 @@ impl Shelf {
             if ui.button("List again").clicked() {
                 self.asked = false;
             }
-            let bytes: u64 = self.runs.iter().map(|run| run.bytes).sum();
-            ui.weak(format!("{} runs, {}. Named ones are kept.", self.runs.len(), size(bytes)));
+            let runs = &self.stock.runs;
+            ui.weak(format!("{} runs, {}.", runs.len(), spell_bytes(size(runs))));
         });
-        if self.runs.is_empty() {
+        self.room(ui);
+        if self.stock.runs.is_empty() {
             ui.weak("No recorded run yet. Every run that is started here is recorded.");
         }
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            for run in self.runs.clone() {
+            for run in self.stock.runs.clone() {
                 self.row(ui, &run, open.contains(&run.folder), &mut actions);
             }
+            self.trash(ui, &mut actions);
         });
         actions.extend(self.question(ui.ctx()));
         actions
+    }
+
+    /// That the library is large, and the offer to make room.
+    fn room(&mut self, ui: &mut Ui) {
+        let Some(sentence) = self.stock.sentence(CAP_BYTES) else { return };
+        let sentence = RichText::new(format!("{sentence}.")).color(ui.visuals().warn_fg_color);
+        ui.add(egui::Label::new(sentence).wrap());
+        for why in &self.stock.passed_over {
+            ui.weak(&why.message);
+        }
+        if !self.stock.surplus.is_empty() && ui.button("Make room…").clicked() {
+            self.doubtful = Some(Doubt::Discard(self.stock.surplus.clone()));
+        }
     }
 
     fn row(&mut self, ui: &mut Ui, run: &Entry, is_open: bool, actions: &mut Vec<Action>) {
@@ -57,17 +82,17 @@ impl Shelf {
                 }
                 let button = ui.small_button("Delete…");
                 if button.accessible_name(format!("Delete {name}")).clicked() {
-                    self.doubtful = Some(run.clone());
+                    self.doubtful = Some(Doubt::Discard(vec![run.clone()]));
                 }
             });
             let button = ui.small_button("Name…").accessible_name(format!("Name {name}"));
-            if button.on_hover_text("A named run is never removed to make room.").clicked() {
+            if button.on_hover_text("A named run does not go to make room.").clicked() {
                 self.naming =
                     Some((run.folder.clone(), run.about.title.clone().unwrap_or_default()));
             }
             ui.label(&name).on_hover_text(run.folder.display().to_string());
             let note = if is_open { ", open" } else { "" };
-            ui.label(RichText::new(format!("{}{note}", size(run.bytes))).weak());
+            ui.label(RichText::new(format!("{}{note}", spell_bytes(run.bytes))).weak());
         });
         let Some((folder, text)) = &mut self.naming else { return };
         if *folder != run.folder {
@@ -86,40 +111,171 @@ impl Shelf {
         }
     }
 
+    /// What was deleted and can come back.
+    fn trash(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
+        let trash = &self.stock.trash;
+        if trash.is_empty() {
+            return;
+        }
+        let title = format!("Trash: {}", counted(trash));
+        CollapsingHeader::new(title).id_salt("trash").show(ui, |ui| {
+            for run in trash {
+                let name = name(run);
+                ui.horizontal(|ui| {
+                    let button = ui.small_button("Restore");
+                    if button.accessible_name(format!("Restore {name}")).clicked() {
+                        actions.push(Action::RestoreRuns(vec![run.folder.clone()]));
+                    }
+                    ui.label(&name).on_hover_text(run.folder.display().to_string());
+                    ui.weak(spell_bytes(run.bytes));
+                });
+            }
+            if ui.button("Empty the trash…").clicked() {
+                self.doubtful = Some(Doubt::EmptyTrash);
+            }
+        });
+    }
+
     fn question(&mut self, ctx: &Context) -> Option<Action> {
-        let run = self.doubtful.clone()?;
+        let doubt = self.doubtful.clone()?;
         let (mut yes, mut no) = (false, false);
+        let (title, text, go, stay) = self.words(&doubt);
         let modal = Modal::new(Id::unique("delete run")).show(ctx, |ui| {
             ui.set_width(360.0);
-            ui.heading("Delete this run?");
-            ui.label(format!(
-                "{} and its {} will be gone for good: metrics, marks and weights.",
-                name(&run),
-                size(run.bytes)
-            ));
+            ui.heading(title);
+            ui.label(text);
             ui.horizontal(|ui| {
-                yes = ui.button("Delete for good").clicked();
-                no = ui.button("Keep").clicked();
+                yes = ui.button(go).clicked();
+                no = ui.button(stay).clicked();
             });
         });
         if yes || no || modal.should_close() {
             self.doubtful = None;
         }
-        yes.then_some(Action::DeleteRun(run.folder))
+        yes.then(|| match doubt {
+            Doubt::Discard(runs) => {
+                Action::DiscardRuns(runs.into_iter().map(|run| run.folder).collect())
+            }
+            Doubt::EmptyTrash => Action::EmptyTrash,
+        })
+    }
+
+    /// A question: its title, what would happen, and both answers.
+    fn words(&self, doubt: &Doubt) -> (&'static str, String, &'static str, &'static str) {
+        let back = "to the trash, with all that lies in its folder. It can be restored until the trash is emptied, and takes its room until then.";
+        match doubt {
+            Doubt::Discard(runs) if let [run] = &runs[..] => (
+                "Delete this run?",
+                format!("{} and its {} go {back}", name(run), spell_bytes(run.bytes)),
+                "Move to the trash",
+                "Keep",
+            ),
+            Doubt::Discard(runs) => (
+                "Make room?",
+                format!(
+                    "The oldest runs without a name go to the trash: {}. They can be restored until the trash is emptied, and take their room until then: {}.",
+                    counted(runs),
+                    runs.iter().map(name).collect::<Vec<_>>().join(", ")
+                ),
+                "Move to the trash",
+                "Keep",
+            ),
+            Doubt::EmptyTrash => (
+                "Empty the trash?",
+                format!(
+                    "{} will be gone for good: metrics, marks and weights.",
+                    counted(&self.stock.trash)
+                ),
+                "Delete for good",
+                "Keep",
+            ),
+        }
     }
 }
 
 /// The name a person gave, or that of the folder.
 fn name(run: &Entry) -> String {
-    let folder = || run.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    run.about.title.clone().unwrap_or_else(folder)
+    run.about.title.clone().unwrap_or_else(|| run.name())
 }
 
-/// Bytes as a person reads them.
-pub fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+fn counted(runs: &[Entry]) -> String {
+    let s = if runs.len() == 1 { "" } else { "s" };
+    format!("{} run{s}, {}", runs.len(), spell_bytes(size(runs)))
+}
+
+impl App {
+    pub(super) fn list_library(&mut self) {
+        if std::mem::replace(&mut self.shelf.asked, true) {
+            return;
+        }
+        let Some(library) = self.lab.runs_folder.clone() else { return };
+        let keep = self.lab.folders();
+        self.work("list runs", move || {
+            Outcome::Listed(Stock::take(&library, CAP_BYTES, &keep).map(Box::new))
+        });
+    }
+
+    pub(super) fn discard_runs(&mut self, folders: Vec<PathBuf>) {
+        self.work("delete runs", move || {
+            let (moved, refused) = each(&folders, library::discard);
+            Outcome::Moved(told(&moved, "moved to the trash"), moved, refused)
+        });
+    }
+
+    pub(super) fn restore_runs(&mut self, folders: Vec<PathBuf>) {
+        self.note = Note::default();
+        self.work("restore runs", move || {
+            let (moved, refused) = each(&folders, library::restore);
+            Outcome::Moved(told(&moved, "restored"), Vec::new(), refused)
+        });
+    }
+
+    pub(super) fn empty_trash(&mut self) {
+        let Some(library) = self.lab.runs_folder.clone() else { return };
+        self.note = Note::default();
+        self.work("empty the trash", move || match library::empty_trash(&library) {
+            Ok(left) => {
+                let text = if left.is_empty() { "the trash was emptied" } else { "" };
+                Outcome::Moved(text.to_owned(), Vec::new(), left)
+            }
+            Err(error) => Outcome::Moved(String::new(), Vec::new(), vec![error]),
+        });
+    }
+
+    /// Runs were moved: what is said, what the sentence offers to undo, and what refused.
+    pub(super) fn moved(&mut self, text: String, undo: Vec<PathBuf>, refused: Vec<Error>) {
+        refused.into_iter().for_each(|error| self.lab.trouble(error));
+        if !text.is_empty() {
+            self.note.say(text, undo);
+        }
+        self.shelf.asked = false;
+    }
+
+    pub(super) fn name_run(&mut self, folder: &Path, name: &str) {
+        self.lab.attempt(|_| library::rename(folder, name));
+        self.shelf.asked = false;
+    }
+}
+
+/// Moves runs one by one: those that went, where they lie now, and what refused.
+fn each(folders: &[PathBuf], go: impl Fn(&Path) -> Result<PathBuf>) -> (Vec<PathBuf>, Vec<Error>) {
+    let (mut moved, mut refused) = (Vec::new(), Vec::new());
+    for folder in folders {
+        match go(folder) {
+            Ok(place) => moved.push(place),
+            Err(error) => refused.push(error),
+        }
+    }
+    (moved, refused)
+}
+
+/// Runs that were moved, in words; nothing of none.
+fn told(moved: &[PathBuf], what: &str) -> String {
+    match moved {
+        [] => String::new(),
+        [one] => {
+            format!("{} {what}", one.file_name().unwrap_or_default().to_string_lossy())
+        }
+        all => format!("{} runs {what}", all.len()),
     }
 }

@@ -14,6 +14,7 @@ mod gpu_cloud;
 pub mod ground;
 pub mod jobs;
 mod library;
+mod note;
 mod open;
 mod pace;
 mod paint;
@@ -39,7 +40,8 @@ mod tour;
 mod tree;
 mod worker;
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,7 +53,6 @@ use serde::{Deserialize, Serialize};
 use crate::export::sheet::Sheet;
 use crate::figure::Pick;
 use crate::record::error::{Error, Result};
-use crate::record::folder::library as runs;
 use crate::run::experiment::Experiment;
 
 use action::{Action, Command};
@@ -59,6 +60,7 @@ use desk::Desk;
 use dialogs::{Dialogs, Purpose};
 use dock::Dock;
 use library::Shelf;
+use note::Note;
 use pace::Pace;
 use palette::Palette;
 use run::Origin;
@@ -77,7 +79,7 @@ pub use open::open;
 #[derive(Clone, Debug, Default)]
 pub struct Launch {
     /// An experiment, a run folder or the folder of a sweep; none: the experiment that comes with the program.
-    pub what: Option<String>,
+    pub what: Option<OsString>,
     /// Save what the window shows to this file, then quit.
     pub screenshot: Option<PathBuf>,
     /// Show this step; a running experiment trains up to it and stops.
@@ -172,7 +174,7 @@ pub struct App {
     lost: Lost,
     lose_device_at: Option<u64>,
     stopwatch: Option<Stopwatch>,
-    note: Option<(String, Instant)>,
+    note: Note,
     /// A menu or a question lies over the panels: keys are for it.
     covered: bool,
     undo: Undoer<Dock>,
@@ -242,7 +244,7 @@ impl App {
             lost: Lost::default(),
             lose_device_at: launch.lose_device_at,
             stopwatch: launch.stopwatch.map(Stopwatch::new),
-            note: None,
+            note: Note::default(),
             covered: false,
             undo: Undoer::default(),
             export: Studio::default(),
@@ -334,7 +336,9 @@ impl App {
             }
             Action::OpenRun(folder) => self.open_run(folder, None),
             Action::ReadSweep(folder) => self.open_sweep(folder, true, None),
-            Action::DeleteRun(folder) => self.delete_run(folder),
+            Action::DiscardRuns(folders) => self.discard_runs(folders),
+            Action::RestoreRuns(folders) => self.restore_runs(folders),
+            Action::EmptyTrash => self.empty_trash(),
             Action::NameRun(folder, name) => self.name_run(&folder, &name),
             Action::SaveFigure(kind) => self.ask(Purpose::SaveFigure(kind)),
             Action::Export(kind) => self.export(&kind),
@@ -528,19 +532,6 @@ impl App {
         self.dialogs.ask(purpose, &mut self.worker);
     }
 
-    fn delete_run(&mut self, folder: PathBuf) {
-        self.shelf.runs.retain(|run| run.folder != folder);
-        self.work("delete run", move || {
-            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Outcome::Done(runs::delete(&folder).map(|()| format!("{name} was deleted")))
-        });
-    }
-
-    fn name_run(&mut self, folder: &Path, name: &str) {
-        self.lab.attempt(|_| runs::rename(folder, name));
-        self.shelf.asked = false;
-    }
-
     /// The panel that was made for the task of a run comes to the front of its stack when the run comes into the window, unless a
     /// hand has arranged the panels.
     fn show_picture_of_task(&mut self) {
@@ -567,8 +558,7 @@ impl App {
         match readers::to_keep(&self.lab) {
             Ok(Some(write)) => self.work("keep readers", write),
             Ok(None) => {
-                let text = "there is no whole reader to keep yet".to_owned();
-                self.note = Some((text, Instant::now()));
+                self.say("there is no whole reader to keep yet".to_owned());
             }
             Err(error) => self.lab.trouble(error),
         }
@@ -581,7 +571,7 @@ impl App {
     }
 
     fn say(&mut self, text: String) {
-        self.note = Some((text, Instant::now()));
+        self.note.say(text, Vec::new());
     }
 
     fn take_outcomes(&mut self) {
@@ -623,24 +613,11 @@ impl App {
                 }
                 Outcome::Sweep(Ok(sweep), again) => self.opened_sweep(*sweep, again),
                 Outcome::Sweep(Err(error), _) => self.lab.trouble(error),
-                Outcome::Listed(Ok(runs)) => self.shelf.runs = runs,
+                Outcome::Listed(Ok(stock)) => self.shelf.stock = *stock,
+                Outcome::Moved(text, undo, refused) => self.moved(text, undo, refused),
                 Outcome::Listed(Err(error)) => self.lab.trouble(error),
             }
         }
-    }
-
-    fn list_library(&mut self) {
-        if std::mem::replace(&mut self.shelf.asked, true) {
-            return;
-        }
-        let Some(library) = self.lab.runs_folder.clone() else { return };
-        let keep = self.lab.folders();
-        self.work("list runs", move || {
-            Outcome::Listed(
-                runs::make_room(&library, runs::CAP_BYTES, &keep)
-                    .and_then(|_| runs::list(&library)),
-            )
-        });
     }
 
     /// Sentences that something went wrong, until they are dismissed. Many of them scroll: the panels keep their room.
@@ -663,21 +640,6 @@ impl App {
             actions.push(Action::DismissAll);
         }
         actions
-    }
-
-    /// What went well is said for a while, over the panels: nothing moves for it.
-    fn say_note(&mut self, ctx: &Context) {
-        if self.note.as_ref().is_some_and(|(_, at)| at.elapsed() > Duration::from_secs(6)) {
-            self.note = None;
-        }
-        let Some((text, _)) = &self.note else { return };
-        egui::Area::new(Id::unique("note"))
-            .order(egui::Order::Tooltip)
-            .interactable(false)
-            .anchor(egui::Align2::RIGHT_TOP, [-12.0, 72.0])
-            .show(ctx, |ui| {
-                Frame::popup(ui.style()).show(ui, |ui| ui.label(text));
-            });
     }
 
     fn draw(&mut self, ui: &mut Ui) -> Vec<Action> {
@@ -714,7 +676,7 @@ impl App {
         if self.lab.is_busy() || self.shot.is_some() {
             return Some(FRAME);
         }
-        (self.note.is_some() || self.worker.is_busy()).then_some(Duration::from_millis(300))
+        (self.note.is_shown() || self.worker.is_busy()).then_some(Duration::from_millis(300))
     }
 
     /// What was pressed, unless something that lies over the panels wants the keys.
@@ -764,7 +726,7 @@ impl App {
         self.desk.settings_window(&ctx);
         actions.extend(self.desk.menu.ui(&ctx));
         self.studios(&ctx);
-        self.say_note(&ctx);
+        actions.extend(self.note.ui(&ctx));
         if let Some((purpose, path)) = self.dialogs.ui(&ctx) {
             self.chosen(purpose, path);
         }

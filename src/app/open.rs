@@ -171,9 +171,12 @@ impl App {
 
     /// Begins what the command line asks for; what fails is said in the window.
     pub(super) fn begin(&mut self, launch: &Launch) {
-        let what = launch.what.as_deref().unwrap_or("birth");
+        let what = launch.what.as_deref().unwrap_or("birth".as_ref());
         let path = Path::new(what);
-        if launch.what.is_some() && path.is_dir() && !Experiment::is_builtin(what) {
+        if launch.what.is_some()
+            && path.is_dir()
+            && !Experiment::is_builtin(&what.to_string_lossy())
+        {
             return self.open_run(path.to_owned(), launch.at_step);
         }
         self.lab.next_folder.clone_from(&launch.folder);

@@ -814,6 +814,7 @@ impl Lab {
                     None => {}
                 }
             }
+            Event::Notice(error) => self.trouble(error),
             Event::Trouble(error) => {
                 training.give_up(recording.last_step);
                 let name = run.name.clone();

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::record::error::{Error, Result};
-use crate::record::folder::library::Entry;
+use crate::record::folder::library::Stock;
 use crate::record::sweep::Sweep;
 use crate::run::experiment::Experiment;
 
@@ -34,7 +34,9 @@ pub enum Outcome {
     Pages(Result<Box<Doc>>),
     /// An experiment file, to be begun.
     Experiment(Result<Box<Experiment>>),
-    Listed(Result<Vec<Entry>>),
+    Listed(Result<Box<Stock>>),
+    /// Runs of the library were moved: a sentence, those that lie in the trash now and may come back, and what refused.
+    Moved(String, Vec<PathBuf>, Vec<Error>),
 }
 
 /// What goes on the clipboard.

@@ -75,7 +75,7 @@ fn heads(how: &How) -> Result<Vec<Measured>> {
     ])?;
     let folder = scratch.path().join("run");
     record(&folder, &experiment, 2, 2)?;
-    let what = Some(folder.display().to_string());
+    let what = Some(folder.clone().into());
     let mut window = Rehearsal::new(surroundings(&scratch), &Launch { what, ..Launch::default() });
     window.show_only(&["heads", "attention"]);
     window.until("the run is open", |app| app.lab.readings.is_some())?;

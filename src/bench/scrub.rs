@@ -35,7 +35,7 @@ fn scrub(how: &How) -> Result<Vec<Measured>> {
     record(&folder, &experiment, STEPS, TRAINED)?;
     let recorded = begun.elapsed();
     let begun = Instant::now();
-    let what = Some(folder.display().to_string());
+    let what = Some(folder.clone().into());
     let launch = Launch { what, ..Launch::default() };
     let mut window = Rehearsal::new(surroundings(&scratch), &launch);
     window.until("the run is open", |app| app.lab.readings.is_some())?;

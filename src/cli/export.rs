@@ -101,7 +101,7 @@ impl Export {
             Ok([
                 ("mnemoscope.version", env!("CARGO_PKG_VERSION").to_owned()),
                 ("mnemoscope.run", folder::about(&self.folder)?.name),
-                ("mnemoscope.experiment", Experiment::of_run(&self.folder)?.to_toml()),
+                ("mnemoscope.experiment", Experiment::written_in(&self.folder)?.to_toml()),
             ])
         };
         match self.to {

@@ -18,7 +18,7 @@ use crate::record::error::{Error, Result};
 use crate::record::file::{check_free, save};
 
 use super::bar::Bar;
-use super::run_at::{Asked, note, tell_taken};
+use super::run_at::{Asked, note, tell_problems, tell_taken};
 use super::{assignment, say};
 
 /// What is drawn, and on what page.
@@ -186,6 +186,7 @@ impl Drawn {
     }
 
     fn finish(&self, gallery: &Gallery) {
+        tell_problems(gallery.problems());
         for (wanted, taken) in &gallery.taken {
             tell_taken(*wanted, *taken);
         }

@@ -23,7 +23,7 @@ use crate::record::vocab::plain;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
 
-use super::run_at::tell_taken;
+use super::run_at::weights_near;
 use super::say;
 use super::train::interrupts;
 
@@ -118,14 +118,8 @@ impl Fit {
     pub fn run(self) -> Result<ExitCode> {
         self.check_out()?;
         let mut reader = RunReader::open(&self.folder)?;
-        let wanted = self.step.unwrap_or(u64::MAX);
-        let step = reader.recording.nearest_recorded(wanted).ok_or_else(|| {
-            Error::input(format!("{} has no recorded weights yet", self.folder.display()))
-        })?;
-        if let Some(wanted) = self.step.filter(|wanted| *wanted != step) {
-            tell_taken(wanted, step);
-        }
-        let weights = reader.weights(step)?;
+        let weights = weights_near(&mut reader, self.step)?;
+        let step = weights.step;
         let mut instrument = Instrument::new(&self.experiment()?)?;
         let (settings, site) = self.settings(&instrument)?;
         let name = self.name.clone().unwrap_or_else(|| fit::usual_name(&settings, site, step));

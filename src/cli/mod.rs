@@ -10,9 +10,11 @@ mod gather;
 mod inquire;
 mod list;
 mod run_at;
+mod runs;
 mod sweep;
 mod train;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,7 +59,7 @@ struct Window {
     /// An experiment (a name of `mnemoscope list experiments`, or a .toml file), a run folder or the folder of a sweep. A name of the list wins:
     /// ./birth is the folder, birth the experiment
     #[arg(value_name = "EXPERIMENT | RUN_FOLDER")]
-    what: Option<String>,
+    what: Option<OsString>,
     /// Save what the window shows to this PNG file, then quit (needs --at-step)
     #[arg(long, value_name = "FILE", requires = "at_step")]
     screenshot: Option<PathBuf>,
@@ -86,6 +88,8 @@ enum Command {
     Sweep(sweep::Sweep),
     /// The runs of a sweep as one table, and whether two numbers of them go together
     Gather(gather::Gather),
+    /// The runs of the library: how much they hold, what would make room, and what lies in the trash
+    Runs(runs::Runs),
     /// List kinds of things, or one with every setting, default and range
     List(list::List),
     /// Ask a recorded run at a step: probes, predictions, the effect of a cut
@@ -149,6 +153,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Train(args)) => args.run(),
         Some(Command::Sweep(args)) => args.run(),
         Some(Command::Gather(args)) => args.run(),
+        Some(Command::Runs(args)) => args.run(),
         Some(Command::List(args)) => args.run(),
         Some(Command::Examine(args)) => args.run(),
         Some(Command::Patch(args)) => args.run(),

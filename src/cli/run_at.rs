@@ -73,6 +73,7 @@ impl At {
 
 fn open(folder: &Path, question: &Question) -> Result<RunAt> {
     let run = RunAt::open(folder, question)?;
+    tell_problems(run.problems());
     if let Some(wanted) = question.step.filter(|wanted| *wanted != run.weights.step) {
         tell_taken(wanted, run.weights.step);
     }
@@ -84,6 +85,7 @@ fn open(folder: &Path, question: &Question) -> Result<RunAt> {
 /// # Errors
 /// When none are recorded, or they are damaged.
 pub fn weights_near(reader: &mut Reader, wanted: Option<u64>) -> Result<Weights> {
+    tell_problems(&reader.problems);
     let nearest = reader.recording.nearest_recorded(wanted.unwrap_or(u64::MAX));
     let step = nearest.ok_or_else(|| {
         Error::input(format!("{} has no recorded weights yet", reader.folder.display()))
@@ -92,6 +94,11 @@ pub fn weights_near(reader: &mut Reader, wanted: Option<u64>) -> Result<Weights>
         tell_taken(wanted, step);
     }
     reader.weights(step)
+}
+
+/// Says what of a run is damaged or gone, and was left out.
+pub fn tell_problems<'a>(problems: impl IntoIterator<Item = &'a Error>) {
+    problems.into_iter().for_each(|problem| note(&problem.message));
 }
 
 /// Says that another step was taken. Not among the answers, where a program may read them.

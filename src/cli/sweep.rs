@@ -27,7 +27,7 @@ const JOB_NUMBERS: [&str; 3] = ["SLURM_ARRAY_TASK_ID", "HQ_TASK_ID", "JOB_COMPLE
 pub struct Sweep {
     /// An experiment: a name of `mnemoscope list experiments`, a .toml file or a run folder (may be left out to go on with
     /// the sweep in --out)
-    experiment: Option<String>,
+    experiment: Option<PathBuf>,
     /// Seeds: 0..19 (both ends included), 1,5,8 or a mixture (default: the experiment's own)
     #[arg(long, value_name = "SEEDS")]
     seeds: Option<String>,
@@ -73,7 +73,9 @@ impl Sweep {
             Some(text) => vec![number_of_job(text, members.len())?],
             None => (0..members.len()).collect(),
         };
-        sweep::claim(&plan, &self.out)?;
+        if let Some(notice) = sweep::claim(&plan, &self.out)? {
+            super::tell(&notice.message);
+        }
         let crew = Crew::new(self.jobs.map(usize::from), which.len());
         let interrupted = interrupts()?;
         let mut report = Report::new(&members, plan.steps(), &which, self.quiet)?;
@@ -119,10 +121,7 @@ impl Sweep {
                 _ => settings.push((name, values)),
             }
         }
-        if let Ok(here) = std::env::current_dir() {
-            // A path after --set is one from here on.
-            experiment.task.resolve(&here);
-        }
+        experiment.resolve_from_here();
         if let Some(device) = &self.device {
             experiment.set("train.device", &device.as_str().into())?;
         }

@@ -11,7 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::record::error::{Error, Kind, Result};
 use crate::record::event::{Event, MarkKind, MetricsRow, State};
-use crate::record::folder::{Reader, library};
+use crate::record::folder::Reader;
+use crate::record::folder::library::{self, CAP_BYTES, Stock};
 use crate::record::recording::Recording;
 use crate::record::vocab::plain;
 use crate::run::experiment::Experiment;
@@ -24,7 +25,7 @@ pub struct Train {
     /// An experiment: a name of `mnemoscope list experiments`, a .toml file, or a run folder to repeat (with --resume it
     /// may be left out). A name of the list wins: ./birth is the folder, birth the experiment
     #[arg(required_unless_present = "resume")]
-    experiment: Option<String>,
+    experiment: Option<PathBuf>,
     /// Change a setting, e.g. --set train.seed=3 --set task.triggers=5 (see `mnemoscope list`)
     #[arg(long = "set", value_name = "NAME=VALUE")]
     set: Vec<String>,
@@ -93,10 +94,7 @@ impl Train {
             let (name, value) = assignment(text)?;
             experiment.set(name, &value)?;
         }
-        if let Ok(here) = std::env::current_dir() {
-            // A path after --set is one from here on, also for who looks at the run from elsewhere.
-            experiment.task.resolve(&here);
-        }
+        experiment.resolve_from_here();
         if let Some(device) = &self.device {
             experiment.set("train.device", &device.as_str().into())?;
         }
@@ -113,10 +111,12 @@ impl Train {
     }
 }
 
-/// A new folder in the library, which first makes room for it.
+/// A new folder in the library. That the library is large is said; nothing of it goes for that.
 fn new_folder(name: &str) -> Result<PathBuf> {
     let home = library::home()?;
-    library::make_room(&home, library::CAP_BYTES, &[])?;
+    if let Some(sentence) = Stock::take(&home, CAP_BYTES, &[])?.sentence(CAP_BYTES) {
+        super::tell(&format!("{sentence}; see `mnemoscope runs --prune`"));
+    }
     library::new_run_folder(&home, name)
 }
 
@@ -158,6 +158,7 @@ fn watch(session: &Session, interrupted: &Receiver<()>, report: &mut Report) -> 
                     let _ = session.commands.send(Command::Stop);
                     trouble.get_or_insert(e);
                 }
+                Ok(Event::Notice(e)) => super::tell(&e.message),
                 Ok(event) => {
                     if matches!(event, Event::Progress { state: State::Finished, .. }) {
                         // All steps are done, and the trainer waits for orders.

@@ -41,6 +41,11 @@ impl Gallery {
         }
     }
 
+    /// What is damaged or gone of the runs that were opened, and was left out.
+    pub fn problems(&self) -> impl Iterator<Item = &Error> {
+        self.runs.values().flat_map(RunAt::problems)
+    }
+
     /// The plates of a sheet, in order.
     ///
     /// # Errors

@@ -67,6 +67,11 @@ impl RunAt {
         Ok(run)
     }
 
+    /// What of the run is damaged or gone, and was left out.
+    pub fn problems(&self) -> &[Error] {
+        &self.reader.problems
+    }
+
     /// Turns to another question.
     ///
     /// # Errors

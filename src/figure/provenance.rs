@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::color::ColorMap;
 use super::{Figure, png};
 use crate::record::error::{Error, Result};
+use crate::record::file::without_mark;
 use crate::record::vocab::plain_json;
 
 /// Version of what is written here; a reader of version `n` reads all up to `n`.
@@ -193,6 +194,7 @@ impl Provenance {
     /// # Errors
     /// When the file is none of these or has no provenance in it.
     pub fn read(bytes: &[u8]) -> Result<Self> {
+        let bytes = without_mark(bytes);
         let found = match bytes {
             [0x89, b'P', b'N', b'G', ..] => in_png(bytes),
             [b'%', b'P', b'D', b'F', ..] => in_pdf(bytes),

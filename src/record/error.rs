@@ -1,6 +1,6 @@
 //! One error for the whole house: a sentence for a person, and the kind that decides the exit code.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// What went wrong, which decides the exit code of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +72,23 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-impl From<std::io::Error> for Error {
-    fn from(e: std::io::Error) -> Self {
-        Self::system(e.to_string())
+impl From<io::Error> for Error {
+    fn from(e: io::Error) -> Self {
+        Self::system(reason(&e))
+    }
+}
+
+/// Why the system refused, for a person.
+pub fn reason(e: &io::Error) -> String {
+    match e.kind() {
+        io::ErrorKind::StorageFull => "the disk is full".to_owned(),
+        io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".to_owned(),
+        io::ErrorKind::PermissionDenied => "there is no permission to".to_owned(),
+        io::ErrorKind::QuotaExceeded => "the quota is used up".to_owned(),
+        io::ErrorKind::InvalidFilename => {
+            "a name in it is longer than the file system takes, which is 255 bytes on most; choose a shorter one".to_owned()
+        }
+        _ => e.to_string(),
     }
 }
 

@@ -77,6 +77,8 @@ pub enum Event {
     /// The listener was too slow and events were dropped: what it knows of rows, marks and recorded steps is to be
     /// read anew from the folder.
     Missed,
+    /// Something to know that stops nothing.
+    Notice(Error),
     /// Something failed, and training went on or paused: the sentence says which.
     Trouble(Error),
 }

@@ -15,8 +15,9 @@ pub fn save(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
     let name = path.file_name().ok_or_else(|| {
         Error::usage(format!("{} names no file: give the name of a file", path.display()))
     })?;
-    let beside =
-        path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
+    // Shorter than the name where that is as long as names may be.
+    let name: String = name.to_string_lossy().chars().take(50).collect();
+    let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let written = write_and_move(&beside, path, bytes);
     if written.is_err() {
         // Of the two errors the first is the one that matters.
@@ -36,6 +37,11 @@ pub fn save_all(folder: &Path, files: &[(&str, &[u8])], replace: bool) -> Result
     fs::create_dir_all(folder)
         .map_err(|e| Error::from(e).context(format!("making the folder {}", folder.display())))?;
     files.iter().try_for_each(|(name, bytes)| save(&folder.join(name), bytes, replace))
+}
+
+/// The bytes of a text without the byte-order mark that some editors put in front.
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
 /// Refuses a place that is taken: by a file that may not be replaced, by a folder. A link counts as a file of its own: what

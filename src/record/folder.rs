@@ -3,14 +3,16 @@
 //! `docs/recording.md` describes every file.
 
 pub mod library;
+pub mod names;
 pub mod readers;
 
+mod claim;
 pub(super) mod disk;
 mod store;
 mod tensors;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
@@ -18,7 +20,7 @@ use serde_json::Value;
 
 use super::budget;
 use super::checkpoint::Checkpoint;
-use super::documents::Documents;
+use super::documents::{self, Documents};
 use super::error::{Error, Result};
 use super::event::{Mark, MarkKind, MetricsRow};
 use super::foreign;
@@ -27,9 +29,10 @@ use super::knobs;
 use super::recording::Recording;
 use super::weights::{NamedTensor, Weights};
 
-use disk::{Append, open_file, refuse_link, refused, replace_bytes};
+use disk::{Append, Hold, open_file, plain_line, refuse_link, refused, replace_bytes};
 use store::{Index, Store};
 
+pub use claim::{Claim, is_run};
 pub use disk::read_text;
 pub use store::read_log;
 pub use tensors::{read_safetensors, safetensors};
@@ -69,7 +72,7 @@ pub struct About {
     pub version: String,
     pub kind: String,
     pub parent: Option<Parent>,
-    /// A name that a person gave: such a run is never removed by itself.
+    /// A name that a person gave: such a run does not go to make room.
     pub title: Option<String>,
     pub columns: Vec<String>,
 }
@@ -112,6 +115,8 @@ impl Reader {
 
     fn read(&mut self) -> Result<()> {
         self.problems = self.weights.problems();
+        self.problems.extend(gone(&self.folder, "metrics.csv", "its curves"));
+        self.problems.extend(gone(&self.folder, "events.jsonl", "its marks"));
         let recorded = self.weights.steps();
         let columns = self.about.columns.clone();
         let mut recording = Recording {
@@ -149,7 +154,7 @@ impl Reader {
 }
 
 /// The recorded weights of a run folder alone: what an examiner needs of it. As long as it lives, no program
-/// deletes the folder.
+/// removes the folder.
 pub struct WeightsReader {
     folder: PathBuf,
     index: Index,
@@ -215,7 +220,7 @@ pub struct Writer {
     last_row: Option<u64>,
     recorded: Vec<u64>,
     /// Held as long as the writer lives.
-    _lock: File,
+    hold: Option<Hold>,
 }
 
 impl Writer {
@@ -224,41 +229,28 @@ impl Writer {
     /// # Errors
     /// When there is a run already, another program writes there, or the system refuses.
     pub fn create(folder: &Path, birth: Birth) -> Result<Self> {
-        let made = make(folder)?;
-        let taken = take_new(folder);
-        let (lock, was_empty) = taken.inspect_err(|_| {
-            if made {
-                // Only if it is still empty: somebody else may have begun a run there.
-                let _ = fs::remove_dir(folder);
-            }
-        })?;
-        let writer = Self::begin(folder, birth, lock);
-        if writer.is_err() && was_empty {
-            sweep(folder, made);
-        }
-        writer
+        // Said of a run that another program writes, too, and of one that nobody may write.
+        refuse_run(folder)?;
+        Self::begin(Claim::alone(folder)?, birth)
     }
 
-    fn begin(folder: &Path, birth: Birth, lock: File) -> Result<Self> {
-        remove_temporary(folder);
+    /// As [`Self::create`], in a folder that is taken already.
+    ///
+    /// # Errors
+    /// When there is a run already, or the system refuses.
+    pub fn begin(claim: Claim, birth: Birth) -> Result<Self> {
+        let folder = claim.folder().to_owned();
+        refuse_run(&folder)?;
+        names::remove_temporary(&folder);
         replace_bytes(&folder.join("experiment.toml"), birth.experiment.as_bytes())?;
-        write_documents(folder, &birth.documents)?;
+        claim::write_documents(&folder, &birth.documents)?;
         let mut metrics = Append::open(folder.join("metrics.csv"), 0)?;
         metrics.write(header_line(&birth.columns).as_bytes())?;
-        let writer = Self {
-            metrics,
-            events: Append::open(folder.join("events.jsonl"), 0)?,
-            store: Store::open(folder.join("weights"), birth.budget_bytes, None)?,
-            folder: folder.to_owned(),
-            waiting: VecDeque::new(),
-            marked: Vec::new(),
-            last_row: None,
-            recorded: Vec::new(),
-            _lock: lock,
-        };
+        let events = Append::open(folder.join("events.jsonl"), 0)?;
+        let store = Store::open(folder.join("weights"), birth.budget_bytes, None)?;
         // Last: a folder with it is a run.
         write_about(
-            folder,
+            &folder,
             &About {
                 name: birth.name,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -268,7 +260,17 @@ impl Writer {
                 columns: birth.columns,
             },
         )?;
-        Ok(writer)
+        Ok(Self {
+            metrics,
+            events,
+            store,
+            folder,
+            waiting: VecDeque::new(),
+            marked: Vec::new(),
+            last_row: None,
+            recorded: Vec::new(),
+            hold: claim.into_hold(),
+        })
     }
 
     /// Opens a run to go on with as it is: [`Halted::open`] and [`Halted::cut`] in one.
@@ -280,6 +282,11 @@ impl Writer {
         let checkpoint = halted.checkpoint.take();
         let columns = halted.about.columns.clone();
         Ok((halted.cut(&columns, 1)?, checkpoint))
+    }
+
+    /// What is to be said of the folder and stops nothing: that there are no locks where it lies.
+    pub fn notice(&self) -> Option<&Error> {
+        self.hold.as_ref()?.missing.as_ref()
     }
 
     pub fn set_budget(&mut self, bytes: u64) {
@@ -335,6 +342,7 @@ impl Writer {
     /// # Errors
     /// When the system refuses; the old checkpoint is untouched then.
     pub fn save(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.check_there()?;
         self.flush()?;
         self.metrics.sync()?;
         self.events.sync()?;
@@ -342,6 +350,21 @@ impl Writer {
         let kept = Kept { metrics: self.metrics.len(), events: self.events.len() };
         let bytes = encode_checkpoint(checkpoint, &kept);
         replace_bytes(&self.folder.join("checkpoint.safetensors"), &bytes)
+    }
+
+    /// Whether the folder is still where it was.
+    ///
+    /// # Errors
+    /// When it was moved or deleted: what is written goes after it, or is lost.
+    pub fn check_there(&self) -> Result<()> {
+        let lock = self.folder.join("lock");
+        if self.hold.as_ref().is_none_or(|hold| hold.is_at(&lock)) {
+            return Ok(());
+        }
+        Err(Error::system(format!(
+            "the folder {} of this run is gone: it was moved or deleted while the run was recorded there",
+            self.folder.display()
+        )))
     }
 }
 
@@ -354,7 +377,7 @@ pub struct Halted {
     /// Step of the checkpoint.
     last: Option<u64>,
     kept: Kept,
-    lock: File,
+    claim: Claim,
 }
 
 impl Halted {
@@ -365,11 +388,21 @@ impl Halted {
     /// # Errors
     /// When it is no run folder, another program writes there, something is damaged, or its checkpoint is gone.
     pub fn open(folder: &Path) -> Result<Self> {
+        // First: a folder is made for a run that is none yet.
+        read_about(folder)?;
+        Self::claimed(Claim::alone(folder)?)
+    }
+
+    /// As [`Self::open`], of a folder that is taken already.
+    ///
+    /// # Errors
+    /// When it is no run folder, something is damaged, or its checkpoint is gone.
+    pub fn claimed(claim: Claim) -> Result<Self> {
+        let folder = &claim.folder().to_owned();
         let about = read_about(folder)?;
         ["metrics.csv", "events.jsonl", "weights"]
             .iter()
             .try_for_each(|name| refuse_link(&folder.join(name)))?;
-        let lock = lock(folder)?;
         let (checkpoint, kept) = match read_checkpoint(folder)? {
             Some((checkpoint, kept)) => (Some(checkpoint), kept),
             None => (None, Kept { metrics: 0, events: 0 }),
@@ -384,7 +417,7 @@ impl Halted {
         }
         for (name, expected) in [("metrics.csv", kept.metrics), ("events.jsonl", kept.events)] {
             let path = folder.join(name);
-            let length = fs::metadata(&path).map_or(0, |data| data.len());
+            let length = disk::plain_length(&path)?;
             if length < expected {
                 return Err(Error::input(format!(
                     "{}: {length} bytes, its checkpoint expects at least {expected}: the file was cut short. Branch from a recorded step in the window, or begin a new run",
@@ -393,7 +426,7 @@ impl Halted {
             }
         }
         let last = checkpoint.as_ref().map(|c| c.weights.step);
-        Ok(Self { folder: folder.to_owned(), about, checkpoint, last, kept, lock })
+        Ok(Self { folder: folder.clone(), about, checkpoint, last, kept, claim })
     }
 
     /// The experiment as a document.
@@ -410,7 +443,7 @@ impl Halted {
     /// # Errors
     /// When the metrics have other columns than `columns` (nothing has changed then), or the system refuses.
     pub fn cut(self, columns: &[String], evaluate: u64) -> Result<Writer> {
-        let Self { folder, about, last, mut kept, lock, .. } = self;
+        let Self { folder, about, last, mut kept, claim, .. } = self;
         if about.columns != columns {
             return Err(Error::input(format!(
                 "{}: its metrics have the columns {}, this experiment would write {}; begin a new run instead of resuming",
@@ -419,6 +452,9 @@ impl Halted {
                 columns.join(",")
             )));
         }
+        // From here on places in them count.
+        disk::make_plain(&folder.join("metrics.csv"))?;
+        disk::make_plain(&folder.join("events.jsonl"))?;
         let (mut last, mut rows) = (last, Vec::new());
         each_row(&folder, columns.len(), kept.metrics, |row, from| {
             rows.push((row.step, from));
@@ -434,7 +470,7 @@ impl Halted {
             last = Some(before);
             rows.pop();
         }
-        remove_temporary(&folder);
+        names::remove_temporary(&folder);
         let store = Store::open(folder.join("weights"), u64::MAX, last)?;
         let mut metrics = Append::open(folder.join("metrics.csv"), kept.metrics)?;
         let events = Append::open(folder.join("events.jsonl"), kept.events)?;
@@ -450,15 +486,13 @@ impl Halted {
             metrics,
             events,
             store,
-            _lock: lock,
+            hold: claim.into_hold(),
         })
     }
 }
 
 /// What a task read from outside: the counts of 1,024 characters have 4 MB.
 const MOST_DOCUMENT_BYTES: u64 = 16 << 20;
-/// Files that a task read from outside.
-const MOST_DOCUMENTS: usize = 16;
 /// `run.json` has some KB, `experiment.toml` too.
 const MOST_ABOUT_BYTES: u64 = 1 << 20;
 /// Columns of metrics: a network of 64 layers has some thousand tensors with a norm each.
@@ -474,143 +508,40 @@ struct Kept {
     events: u64,
 }
 
-/// Takes the folder for this program alone, as long as the file lives.
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join("lock");
-    refuse_link(&path)?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|e| refused("opening", &path, &e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::usage(format!(
-            "another program is writing the run in {}; stop it first, or name another folder",
-            folder.display()
-        ))),
-        Err(TryLockError::Error(e)) => Err(refused("locking", &path, &e)),
-    }
+/// The sentence that a file of a run is gone; none where it is there.
+fn gone(folder: &Path, name: &str, what: &str) -> Option<Error> {
+    let path = folder.join(name);
+    (!path.exists()).then(|| {
+        Error::input(format!(
+            "{} is gone: the run opens without {what}; put the file back from a copy if there is one",
+            path.display()
+        ))
+    })
 }
 
-/// Makes a folder; true if it was not there.
-fn make(folder: &Path) -> Result<bool> {
-    let made = match fs::create_dir(folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let parent = folder.parent().unwrap_or(folder);
-            fs::create_dir_all(parent).and_then(|()| fs::create_dir(folder))
-        }
-        made => made,
-    };
-    match made {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(e) => Err(refused("making", folder, &e)),
-    }
-}
-
-/// Takes a folder for a new run; the lock, and whether the folder was empty.
-fn take_new(folder: &Path) -> Result<(File, bool)> {
-    let was_empty = check_new(folder)?;
-    let lock = lock(folder)?;
-    // Somebody may have begun and ended a run here in between.
-    check_new(folder)?;
-    Ok((lock, was_empty))
-}
-
-/// What a run that was killed at its very start may have left.
-const OURS: [&str; 6] =
-    ["lock", "experiment.toml", "task", "metrics.csv", "events.jsonl", "weights"];
-
-/// Whether a new run may begin here: nothing but what a run that was killed at its very start left. True if there is
-/// nothing at all.
-fn check_new(folder: &Path) -> Result<bool> {
-    if folder.join("run.json").exists() {
-        return Err(Error::usage(format!(
-            "{} holds a run already; resume it, or name another folder",
-            folder.display()
-        )));
-    }
-    let entries = fs::read_dir(folder).map_err(|e| refused("reading", folder, &e))?;
-    let mut empty = true;
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !OURS.contains(&name.as_str()) && !name.ends_with(".tmp") {
-            return Err(Error::usage(format!(
-                "{} is no empty folder (it holds {name}); a run needs a folder of its own",
-                folder.display()
-            )));
-        }
-        empty = false;
-    }
-    Ok(empty)
-}
-
-/// Removes what a run that could not begin left in a folder that was empty, and the folder if it was made for it.
-fn sweep(folder: &Path, made: bool) {
-    for name in OURS {
-        let path = folder.join(name);
-        // What the system keeps us from removing stays; the error that led here is the one to tell.
-        let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-    }
-    if made {
-        let _ = fs::remove_dir(folder);
-    }
-}
-
-/// Removes the files that a kill left half written.
-fn remove_temporary(folder: &Path) {
-    for part in ["", "weights", "task"] {
-        if !part.is_empty() && refuse_link(&folder.join(part)).is_err() {
-            continue;
-        }
-        for entry in fs::read_dir(folder.join(part)).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_file() && disk::is_temporary(&path) {
-                // One that stays is in nobody's way.
-                let _ = fs::remove_file(path);
-            }
-        }
-    }
-}
-
-fn write_documents(folder: &Path, documents: &Documents) -> Result<()> {
-    let home = folder.join("task");
-    refuse_link(&home)?;
-    if home.is_dir() {
-        fs::remove_dir_all(&home).map_err(|e| refused("removing", &home, &e))?;
-    }
-    if documents.is_empty() {
+fn refuse_run(folder: &Path) -> Result<()> {
+    if !is_run(folder) {
         return Ok(());
     }
-    fs::create_dir(&home).map_err(|e| refused("making", &home, &e))?;
-    documents.iter().try_for_each(|(name, text)| replace_bytes(&home.join(name), text.as_bytes()))
+    Err(Error::usage(format!(
+        "{} holds a run already; resume it, or name another folder",
+        folder.display()
+    )))
 }
 
-/// What the task of a run read from outside, as the folder keeps it.
+/// What the task of a run read from outside, as the folder keeps it: the files that a task may have put there, and no
+/// others.
 ///
 /// # Errors
-/// When a file is longer than such a document can be, or no text, or there are too many.
+/// When a file is longer than such a document can be, or no text.
 pub fn documents(folder: &Path) -> Result<Documents> {
     let home = folder.join("task");
     let mut documents = Documents::new();
-    if !home.is_dir() {
-        return Ok(documents);
-    }
-    for entry in fs::read_dir(&home).map_err(|e| refused("reading", &home, &e))?.flatten() {
-        let path = entry.path();
+    for name in documents::NAMES {
+        let path = home.join(name);
         // Not what a link leads to: a branch would keep a copy of it.
-        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if is_file && !disk::is_temporary(&path) {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if documents.len() == MOST_DOCUMENTS {
-                return Err(Error::input(format!(
-                    "{}: it holds more than {MOST_DOCUMENTS} files, and no task reads as many",
-                    home.display()
-                )));
-            }
-            documents.insert(name, read_text(&path, MOST_DOCUMENT_BYTES)?);
+        if fs::symlink_metadata(&path).is_ok_and(|there| there.is_file()) {
+            documents.insert((*name).to_owned(), read_text(&path, MOST_DOCUMENT_BYTES)?);
         }
     }
     Ok(documents)
@@ -650,23 +581,21 @@ pub fn saved_step(folder: &Path) -> Result<Option<u64>> {
 
 /// Whether a program is writing the run in a folder right now.
 pub fn is_being_written(folder: &Path) -> bool {
-    let file = File::options().write(true).open(folder.join("lock"));
-    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    disk::is_held(&folder.join("lock"))
 }
 
 /// Calls `take` with every row of the metrics of a run, one after the other.
 ///
 /// # Errors
-/// When it is no run folder, or a line is damaged.
+/// When it is no run folder, its metrics are gone, or a line is damaged.
 pub fn rows(folder: &Path, mut take: impl FnMut(MetricsRow)) -> Result<()> {
     let columns = read_about(folder)?.columns.len();
+    gone(folder, "metrics.csv", "its curves").map_or(Ok(()), Err)?;
     each_row(folder, columns, u64::MAX, |row, _| take(row))
 }
 
 fn write_about(folder: &Path, about: &About) -> Result<()> {
-    let parent = about.parent.as_ref().map(|parent| {
-        serde_json::json!({"folder": parent.folder.as_ref().map(|f| f.display().to_string()), "step": parent.step})
-    });
+    let parent = about.parent.as_ref().map(parent_json);
     let document = serde_json::json!({
         "schema": SCHEMA,
         "program": "mnemoscope",
@@ -678,6 +607,39 @@ fn write_about(folder: &Path, about: &About) -> Result<()> {
         "columns": about.columns,
     });
     replace_bytes(&folder.join("run.json"), format!("{document:#}\n").as_bytes())
+}
+
+/// A path that is no UTF-8 stands there as its bytes, too.
+fn parent_json(parent: &Parent) -> Value {
+    let folder = parent.folder.as_deref();
+    let mut json =
+        serde_json::json!({"folder": folder.map(Path::to_string_lossy), "step": parent.step});
+    if let Some(folder) = folder.filter(|folder| folder.to_str().is_none()) {
+        json["folder_bytes"] = folder.as_os_str().as_encoded_bytes().into();
+    }
+    json
+}
+
+fn parent_of(json: &Value) -> Parent {
+    let bytes = json.get("folder_bytes").and_then(Value::as_array);
+    let byte = |value: &Value| value.as_u64().and_then(|byte| u8::try_from(byte).ok());
+    let bytes: Option<Vec<u8>> = bytes.and_then(|bytes| bytes.iter().map(byte).collect());
+    let text = json.get("folder").and_then(Value::as_str).map(PathBuf::from);
+    Parent {
+        folder: bytes.and_then(path_of_bytes).or(text),
+        step: json.get("step").and_then(Value::as_u64).unwrap_or(0),
+    }
+}
+
+#[cfg(unix)]
+fn path_of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
+    Some(std::ffi::OsString::from_vec(bytes).into())
+}
+
+#[cfg(not(unix))]
+fn path_of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
+    String::from_utf8(bytes).ok().map(PathBuf::from)
 }
 
 fn read_about(folder: &Path) -> Result<About> {
@@ -708,10 +670,7 @@ pub fn parse_about(text: &str, origin: &Path) -> Result<About> {
             env!("CARGO_PKG_VERSION")
         )));
     }
-    let parent = document.get("parent").filter(|p| p.is_object()).map(|parent| Parent {
-        folder: parent.get("folder").and_then(Value::as_str).map(PathBuf::from),
-        step: parent.get("step").and_then(Value::as_u64).unwrap_or(0),
-    });
+    let parent = document.get("parent").filter(|p| p.is_object()).map(parent_of);
     let columns = document.get("columns").and_then(Value::as_array);
     let columns: Vec<String> = columns
         .and_then(|all| all.iter().map(|c| c.as_str().map(str::to_owned)).collect())
@@ -786,7 +745,8 @@ fn each_line(
             }
             return Ok(());
         }
-        let text = std::str::from_utf8(&bytes).map_err(|_| wrong(number, "it is no UTF-8 text"))?;
+        let line = plain_line(&bytes, number == 1);
+        let text = std::str::from_utf8(line).map_err(|_| wrong(number, "it is no UTF-8 text"))?;
         take(number, text, from)?;
         from += read as u64;
     }

@@ -3,7 +3,8 @@
 //! `docs/sweeps.md` describes the folder.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use toml::{Table, Value};
 use super::error::{Error, Result};
 use super::event::{Mark, MarkKind};
 use super::folder::Reader;
-use super::folder::disk::{read_text, refuse_link, refused, replace_bytes};
+use super::folder::disk::{Hold, read_text, refused, replace_bytes};
+use super::folder::names::may_be_beside;
 use super::recording::Recording;
 
 /// Version of `sweep.toml` that this program writes, and the newest that it reads.
@@ -27,6 +29,8 @@ pub const MOST_SETTINGS: usize = 64;
 const MOST_DOCUMENT_BYTES: u64 = 4 << 20;
 /// A name of a folder is at most 255 bytes on the file systems in use.
 const MOST_NAME_CHARS: usize = 120;
+/// What is left of these for the settings: a number and the seed follow.
+const MOST_NAME_BYTES: usize = 230;
 
 /// What a sweep is to do. Its runs are every choice of one value a setting, each with every seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -226,21 +230,23 @@ impl Plan {
         Self::new(experiment, seeds, settings).map_err(|e| wrong(e.message))
     }
 
-    /// Makes `folder` the folder of this sweep, or finds that it is; `read` reads the plan of a sweep folder.
+    /// Makes `folder` the folder of this sweep, or finds that it is; `read` reads the plan of a sweep folder. What comes
+    /// back is to be said and stops nothing: that there are no locks where it lies.
     ///
     /// # Errors
     /// When it holds another sweep (the first difference is named) or anything else, or the system refuses.
-    pub fn claim(&self, folder: &Path, read: impl Fn(&Path) -> Result<Self>) -> Result<()> {
+    pub fn claim(
+        &self,
+        folder: &Path,
+        read: impl Fn(&Path) -> Result<Self>,
+    ) -> Result<Option<Error>> {
         fs::create_dir_all(folder).map_err(|e| refused("making", folder, &e))?;
         // Jobs of an array begin together: one writes, the others wait and read.
-        let path = folder.join("lock");
-        refuse_link(&path)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(|e| refused("opening", &path, &e))?;
-        lock.lock().map_err(|e| refused("locking", &path, &e))?;
+        let mut hold = Hold::wait(&folder.join("lock"))?;
+        let notice = hold.missing.take();
         if is_sweep(folder) {
             return match self.first_difference(&read(folder)?) {
-                None => Ok(()),
+                None => Ok(notice),
                 Some(difference) => Err(Error::usage(format!(
                     "{} holds another sweep ({difference}); go on with that one by naming no experiment, seeds and settings, or name another folder",
                     folder.display()
@@ -248,15 +254,19 @@ impl Plan {
             };
         }
         let entries = fs::read_dir(folder).map_err(|e| refused("reading", folder, &e))?;
-        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let mut others = names.filter(|name| name != "lock" && !name.ends_with(".tmp"));
+        let ours = ["lock".to_owned(), format!("{DOCUMENT}.tmp")];
+        let is_ours = |name: &OsStr| ours.iter().any(|ours| name == ours.as_str());
+        let names = entries.flatten().map(|entry| entry.file_name());
+        let mut others = names.filter(|name| !is_ours(name) && !may_be_beside(name));
         if let Some(name) = others.next() {
             return Err(Error::usage(format!(
-                "{} is no empty folder (it holds {name}); a sweep needs a folder of its own",
-                folder.display()
+                "{} is no empty folder (it holds {}); a sweep needs a folder of its own",
+                folder.display(),
+                name.to_string_lossy()
             )));
         }
-        replace_bytes(&folder.join(DOCUMENT), self.to_toml().as_bytes())
+        replace_bytes(&folder.join(DOCUMENT), self.to_toml().as_bytes())?;
+        Ok(notice)
     }
 }
 
@@ -328,7 +338,8 @@ impl Names {
     fn of(&mut self, values: &[(String, Value)]) -> String {
         let parts = self.short.iter().zip(values).map(|(name, (_, value))| part(name, value));
         let whole: String = parts.collect();
-        let whole: String = whole.chars().take(MOST_NAME_CHARS).collect();
+        let mut whole: String = whole.chars().take(MOST_NAME_CHARS).collect();
+        whole.truncate(whole.floor_char_boundary(MOST_NAME_BYTES));
         let numbered = (2..).map(|n| format!("{whole}{n}-"));
         let free = std::iter::once(whole.clone()).chain(numbered);
         let name = free.into_iter().find(|name| !self.taken.contains(name)).unwrap_or_default();
@@ -365,7 +376,7 @@ pub struct Run {
     pub member: Member,
     /// Metrics and marks; `None` when it has not begun, or cannot be read.
     pub recording: Option<Arc<Recording>>,
-    /// Why it cannot be read.
+    /// Why it, or a part of it, cannot be read.
     pub problem: Option<String>,
     /// Steps that it is to do.
     steps: u64,
@@ -409,9 +420,10 @@ impl Run {
         }
         match Reader::open(&place) {
             Ok(reader) => {
+                let problem = reader.problems.first().map(|problem| problem.message.clone());
                 let mut recording = reader.recording;
                 recording.share(sharers);
-                Self::new(member, Some(recording), steps)
+                Self { problem, ..Self::new(member, Some(recording), steps) }
             }
             Err(e) => Self { problem: Some(e.message), ..Self::new(member, None, steps) },
         }

@@ -170,7 +170,9 @@ impl Experiment {
         let mut experiment = Self::parse(&read_document(path)?, &path.display().to_string())?;
         let whole = std::path::absolute(path)
             .map_err(|e| Error::from(e).context(format!("experiment file {}", path.display())))?;
-        experiment.task.resolve(whole.parent().unwrap_or(&whole));
+        // A setting is text: from a folder whose name is none, paths stay as they are from here on.
+        let place = if whole.to_str().is_some() { &whole } else { path };
+        experiment.task.resolve(place.parent().unwrap_or(place));
         Ok(experiment)
     }
 
@@ -179,13 +181,21 @@ impl Experiment {
     /// # Errors
     /// When it is no run folder, was written by a newer program, or cannot be read.
     pub fn of_run(run: &Path) -> Result<Self> {
-        // First: what a newer program wrote is refused by its version, not for a setting that is unknown here.
-        folder::about(run)?;
-        let path = run.join("experiment.toml");
-        let experiment = Self::parse(&read_document(&path)?, &path.display().to_string())?;
+        let experiment = Self::written_in(run)?;
         experiment
             .restored(&folder::documents(run)?)
             .map_err(|e| e.context(format!("run {}", run.display())))
+    }
+
+    /// The experiment of a run folder as it is written there: its task would open from outside.
+    ///
+    /// # Errors
+    /// As [`Self::of_run`].
+    pub fn written_in(run: &Path) -> Result<Self> {
+        // First: what a newer program wrote is refused by its version, not for a setting that is unknown here.
+        folder::about(run)?;
+        let path = run.join("experiment.toml");
+        Self::parse(&read_document(&path)?, &path.display().to_string())
     }
 
     /// The same experiment, whose task opens into what it opened into when a run began: see [`Task::restored`].
@@ -234,10 +244,11 @@ impl Experiment {
     ///
     /// # Errors
     /// When it is none of the three, or cannot be read.
-    pub fn find(arg: &str) -> Result<Self> {
-        let path = Path::new(arg);
-        if Self::is_builtin(arg) {
-            return Self::builtin(arg);
+    pub fn find(arg: impl AsRef<Path>) -> Result<Self> {
+        let path = arg.as_ref();
+        let name = path.to_string_lossy();
+        if Self::is_builtin(&name) {
+            return Self::builtin(&name);
         }
         if path.is_dir() {
             return Self::of_run(path);
@@ -245,7 +256,15 @@ impl Experiment {
         if path.is_file() || path.extension().is_some_and(|e| e == "toml") {
             return Self::load(path);
         }
-        Self::builtin(arg)
+        Self::builtin(&name)
+    }
+
+    /// Takes paths among the settings as paths from the folder on that the program was started in, also for who looks at
+    /// a run from elsewhere. Settings are text: where the name of that folder is none, they stay as they are.
+    pub fn resolve_from_here(&mut self) {
+        if let Some(here) = std::env::current_dir().ok().filter(|here| here.to_str().is_some()) {
+            self.task.resolve(&here);
+        }
     }
 
     /// Gives the setting at `path` a value: `task.…`, `model.…`, `train.…`, or one of `name`, `about`,

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use crate::record::error::{Error, Kind, Result};
 use crate::record::event::{Event, Mark, MarkKind, State};
-use crate::record::folder::{self, Birth, Halted, Item, Parent, Writer, library};
+use crate::record::folder::{self, Birth, Claim, Halted, Item, Parent, Writer, library};
 use crate::record::intervention::Intervention;
 use crate::record::weights::Weights;
 
@@ -80,10 +80,23 @@ impl Session {
     /// # Errors
     /// When the experiment cannot be built, or the folder not be written.
     pub fn start(start: Start) -> Result<Self> {
+        Self::begin(start, None)
+    }
+
+    /// As [`Self::start`], in a folder that is taken already; it is the one to record into.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_in(claim: Claim, start: Start) -> Result<Self> {
+        let folder = Some(claim.folder().to_owned());
+        Self::begin(Start { folder, ..start }, Some(claim))
+    }
+
+    fn begin(start: Start, claim: Option<Claim>) -> Result<Self> {
         let state = if start.paused { State::Paused } else { State::Running };
         let resumed = matches!(start.begin, Begin::Resume);
         let attended = start.attended;
-        let Begun { trainer, writer, folder, trouble } = begin(start)?;
+        let Begun { trainer, writer, folder, trouble } = begin(start, claim)?;
         let (commands, orders) = unbounded();
         let (say, events) = unbounded();
         let mut worker = Worker {
@@ -139,31 +152,35 @@ struct Begun {
     trouble: Option<Error>,
 }
 
-fn begin(start: Start) -> Result<Begun> {
+fn begin(start: Start, claim: Option<Claim>) -> Result<Begun> {
     let Start { experiment, begin, folder, attended, .. } = start;
-    let create = |trainer: Trainer, kind: &str, parent: Option<Parent>| {
-        create(folder.clone(), trainer, kind, parent, attended)
+    let place = folder.map(|folder| (folder, claim));
+    let create = |trainer: Trainer, kind: &str, parent: Option<Parent>, place| {
+        create(place, trainer, kind, parent, attended)
     };
     match begin {
-        Begin::Fresh => create(Trainer::new(&experiment)?, "fresh", None),
+        Begin::Fresh => create(Trainer::new(&experiment)?, "fresh", None, place),
         Begin::Branch { weights, from } => {
             let trainer = branch(&experiment, &weights, from.as_deref())?;
             let parent = Parent { folder: from, step: weights.step };
-            create(trainer, "branch", Some(parent))
+            create(trainer, "branch", Some(parent), place)
         }
-        Begin::Resume => resume(&experiment, folder),
+        Begin::Resume => resume(&experiment, place),
     }
 }
 
+/// A folder to record into, and the claim to it where it is taken already.
+type Recorded = Option<(PathBuf, Option<Claim>)>;
+
 /// A trainer with a new folder; without one when none is wanted.
 fn create(
-    folder: Option<PathBuf>,
+    place: Recorded,
     trainer: Trainer,
     kind: &str,
     parent: Option<Parent>,
     attended: bool,
 ) -> Result<Begun> {
-    let Some(folder) = folder else {
+    let Some((folder, claim)) = place else {
         return Ok(Begun { trainer, writer: None, folder: None, trouble: None });
     };
     let experiment = trainer.experiment();
@@ -176,7 +193,11 @@ fn create(
         columns: trainer.columns().to_vec(),
         budget_bytes: budget_bytes(experiment),
     };
-    match Writer::create(&folder, birth.clone()) {
+    let created = match claim {
+        Some(claim) => Writer::begin(claim, birth.clone()),
+        None => Writer::create(&folder, birth.clone()),
+    };
+    match created {
         Ok(writer) => {
             Ok(Begun { trainer, writer: Some(writer), folder: Some(folder), trouble: None })
         }
@@ -202,11 +223,14 @@ fn elsewhere(trainer: Trainer, birth: Birth, e: &Error) -> Begun {
     }
 }
 
-fn resume(experiment: &Experiment, folder: Option<PathBuf>) -> Result<Begun> {
-    let folder = folder.ok_or_else(|| {
+fn resume(experiment: &Experiment, place: Recorded) -> Result<Begun> {
+    let (folder, claim) = place.ok_or_else(|| {
         Error::usage("to resume a run, name the run folder that it was recorded in")
     })?;
-    let halted = Halted::open(&folder)?;
+    let halted = match claim {
+        Some(claim) => Halted::claimed(claim)?,
+        None => Halted::open(&folder)?,
+    };
     let trainer =
         again(experiment, &halted).map_err(|e| e.context(format!("run {}", folder.display())))?;
     // Last of all: nothing can refuse any more, and what is cut off is gone.
@@ -236,7 +260,7 @@ fn branch(experiment: &Experiment, weights: &Weights, from: Option<&Path>) -> Re
     // A parent that cannot be read is no reason to refuse: its weights are here.
     let checkpoint = from.and_then(|folder| folder::checkpoint(folder).ok()?);
     let marks = from.and_then(|folder| folder::marks(folder).ok()).unwrap_or_default();
-    let staged = from.and_then(|folder| Some(Experiment::of_run(folder).ok()?.at));
+    let staged = from.and_then(|folder| Some(Experiment::written_in(folder).ok()?.at));
     let mut trainer = match checkpoint.filter(|checkpoint| checkpoint.weights == *weights) {
         Some(checkpoint) => {
             Trainer::branch_at_checkpoint(experiment, checkpoint, &staged.unwrap_or_default())?
@@ -278,6 +302,9 @@ impl Worker {
         });
         if let Some(e) = self.trouble.take() {
             self.news.trouble(e);
+        }
+        if let Some(e) = self.writer.as_ref().and_then(Writer::notice) {
+            self.news.tell(Event::Notice(e.clone()));
         }
         self.news.tell(Event::InForce(self.trainer.in_force().to_vec()));
         self.first_look();
@@ -493,11 +520,23 @@ impl Worker {
 
     fn paused_by(&mut self, outcome: Result<()>) -> bool {
         let Err(e) = outcome else { return true };
-        let advice = if self.attended {
-            "training pauses and keeps what is not yet written in memory; make room and run again"
-        } else {
-            "training ends; what was written before stays, and the run can be resumed from there"
+        // Where the folder has gone, what the system says of a file in it helps nobody.
+        let gone = self.writer.as_ref().and_then(|writer| writer.check_there().err());
+        let advice = match (&gone, self.attended) {
+            (None, true) => {
+                "training pauses and keeps what is not yet written in memory; make room and run again"
+            }
+            (None, false) => {
+                "training ends; what was written before stays, and the run can be resumed from there"
+            }
+            (Some(_), true) => {
+                "training pauses; if it was moved, move it back and run again; if it was deleted, branch from here: the new run gets a folder of its own"
+            }
+            (Some(_), false) => {
+                "training ends; if the folder was moved, the run can be resumed where it is now; if it was deleted, what was recorded went with it"
+            }
         };
+        let e = gone.unwrap_or(e);
         self.news.trouble(Error::new(e.kind, format!("{}; {advice}", e.message)));
         if self.state == State::Running {
             self.turn(State::Paused);
@@ -549,7 +588,11 @@ impl News {
     fn tell(&mut self, event: Event) {
         let crowded = self.say.len() >= Self::MOST;
         let may_go = match &event {
-            Event::Trouble(_) | Event::InForce(_) | Event::Weights(_) | Event::Doing(_) => false,
+            Event::Trouble(_)
+            | Event::Notice(_)
+            | Event::InForce(_)
+            | Event::Weights(_)
+            | Event::Doing(_) => false,
             Event::Progress { state, .. } => *state == State::Running,
             _ => true,
         };

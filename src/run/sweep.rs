@@ -1,13 +1,14 @@
 //! Many runs of one experiment: planned, carried out a few at a time, and gone on with where they stopped.
 
-use std::path::{Path, PathBuf};
+use std::collections::VecDeque;
+use std::path::Path;
 
 use crossbeam_channel::{Receiver, Select, TryRecvError};
 use toml::{Table, Value};
 
 use crate::record::error::{Error, Kind, Result};
 use crate::record::event::{Event, MetricsRow, State};
-use crate::record::folder::{self, Reader};
+use crate::record::folder::{self, Claim, Reader};
 use crate::record::knobs::parse_value;
 use crate::record::sweep::{MOST_RUNS, Member, Plan, diverged};
 
@@ -69,7 +70,7 @@ pub fn read(folder: &Path) -> Result<Plan> {
 ///
 /// # Errors
 /// As these.
-pub fn claim(plan: &Plan, folder: &Path) -> Result<()> {
+pub fn claim(plan: &Plan, folder: &Path) -> Result<Option<Error>> {
     plan.claim(folder, read)
 }
 
@@ -211,8 +212,9 @@ impl Crew {
 }
 
 /// Carries out the runs `which` of a plan in the folder of its sweep. A finished or diverged run is left as it is, one
-/// that was interrupted goes on bit for bit, and one that fails stops no other. `tell` hears of every change of a
-/// run, by its number in the plan; a message of `interrupted` saves and ends all.
+/// that was interrupted goes on bit for bit, and one that fails stops no other. One that another program writes is looked
+/// at again when all else is done. `tell` hears of every change of a run, by its number in the plan; a message of
+/// `interrupted` saves and ends all.
 ///
 /// Threads are not part of the plan: they change no number. An experiment that says its threads keeps them.
 pub fn carry_out(
@@ -230,24 +232,33 @@ pub fn carry_out(
         stopping: false,
         tell,
     };
-    let mut queue = which.iter().filter_map(|&i| Some((i, members.get(i)?)));
+    let mut queue: VecDeque<usize> = which.iter().copied().filter(|i| *i < members.len()).collect();
+    let (mut elsewhere, mut again) = (VecDeque::new(), false);
     loop {
         while !work.stopping && work.active.len() < crew.jobs {
             if interrupted.try_recv().is_ok() {
                 work.stop();
                 break;
             }
-            let Some((index, member)) = queue.next() else { break };
-            work.begin(index, folder.join(&member.name), || {
+            if queue.is_empty() && work.active.is_empty() && !std::mem::replace(&mut again, true) {
+                queue.append(&mut elsewhere);
+            }
+            let Some(index) = queue.pop_front() else { break };
+            let member = &members[index];
+            let begun = start(&folder.join(&member.name), || {
                 let mut experiment = experiment_of(plan, member)?;
                 if experiment.train.threads == 0 {
                     experiment.train.threads = crew.threads;
                 }
                 Ok(experiment)
             });
+            match begun {
+                Ok(Begun::Elsewhere) if !again => elsewhere.push_back(index),
+                begun => work.take(index, begun),
+            }
         }
         if work.active.is_empty() {
-            return work.standings;
+            return work.end(&elsewhere);
         }
         work.wait(interrupted);
     }
@@ -269,24 +280,25 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn begin(
-        &mut self,
-        index: usize,
-        place: PathBuf,
-        experiment: impl FnOnce() -> Result<Experiment>,
-    ) {
-        let busy = folder::is_being_written(&place);
-        let begun = experiment().and_then(|experiment| start(experiment, place, busy));
+    /// Takes in what came of beginning a run.
+    fn take(&mut self, index: usize, begun: Result<Begun>) {
         let standing = &mut self.standings[index];
         match begun {
             Ok(Begun::Active(session, steps)) => {
                 standing.stage = Stage::Running;
                 self.active.push(Active { index, session, steps, trouble: None });
             }
-            Ok(Begun::Over(over)) => *standing = over,
+            Ok(Begun::Over(over)) => *standing = *over,
+            Ok(Begun::Elsewhere) => standing.stage = Stage::Elsewhere,
             Err(e) => standing.stage = Stage::Failed(e),
         }
         (self.tell)(index, &self.standings[index]);
+    }
+
+    /// What is known of all runs; those that another program was writing were not looked at again.
+    fn end(mut self, elsewhere: &VecDeque<usize>) -> Vec<Standing> {
+        elsewhere.iter().for_each(|&index| self.take(index, Ok(Begun::Elsewhere)));
+        self.standings
     }
 
     /// Takes in the next event of any run.
@@ -370,25 +382,38 @@ impl Active {
 enum Begun {
     Active(Session, u64),
     /// There is nothing to do.
-    Over(Standing),
+    Over(Box<Standing>),
+    /// Another program is writing it.
+    Elsewhere,
 }
 
-fn start(experiment: Experiment, place: PathBuf, busy: bool) -> Result<Begun> {
-    if busy {
-        return Ok(Begun::Over(Standing { stage: Stage::Elsewhere, ..Standing::new() }));
-    }
+/// Takes the run at `place`, then looks: what is there may change until it is taken.
+fn start(place: &Path, experiment: impl FnOnce() -> Result<Experiment>) -> Result<Begun> {
+    let experiment = experiment()?;
     let steps = experiment.train.steps as u64;
-    let there = place.join("run.json").exists();
-    if there && let Some(standing) = over(&place, steps)? {
-        return Ok(Begun::Over(standing));
+    let claim = match Claim::take(place) {
+        Ok(Some(claim)) => claim,
+        Ok(None) => return Ok(Begun::Elsewhere),
+        // A finished run in a folder that nobody may write any more is one all the same.
+        Err(e) => {
+            let over = folder::is_run(place).then(|| over(place, steps).ok().flatten());
+            return over.flatten().map(|over| Begun::Over(Box::new(over))).ok_or(e);
+        }
+    };
+    let there = claim.holds_run();
+    if there && let Some(standing) = over(place, steps)? {
+        return Ok(Begun::Over(Box::new(standing)));
     }
-    let session = Session::start(Start {
-        experiment,
-        begin: if there { Begin::Resume } else { Begin::Fresh },
-        folder: Some(place),
-        paused: false,
-        attended: false,
-    })?;
+    let session = Session::start_in(
+        claim,
+        Start {
+            experiment,
+            begin: if there { Begin::Resume } else { Begin::Fresh },
+            folder: None,
+            paused: false,
+            attended: false,
+        },
+    )?;
     Ok(Begun::Active(session, steps))
 }
 

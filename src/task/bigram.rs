@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::record::batch::{NO_TARGET, Row};
-use crate::record::documents::Documents;
+use crate::record::documents::{BIGRAMS, Documents, UNIGRAMS};
 use crate::record::error::{Error, Result};
 use crate::record::knobs::{Knobs, Slot, Spec};
 use crate::record::pair::{Pair, PairKind};
@@ -66,8 +66,16 @@ impl Task for Bigram {
     }
 
     fn restored(&self, documents: &Documents) -> Result<Box<dyn Task>> {
-        if self.text.is_empty() || documents.is_empty() {
+        if self.text.is_empty() {
             return Ok(self.boxed());
+        }
+        // What the text says today is another law than the one that was trained on.
+        if let Some(name) = [UNIGRAMS, BIGRAMS].iter().find(|name| !documents.contains_key(**name))
+        {
+            return Err(Error::input(format!(
+                "the counts of its text are gone: there is no task/{name}, and the text {} may say something else today. Put the folder task back from a copy; or, if the text is what it was, make the counts again: train the experiment.toml of this run for one step with --out NEW and copy NEW/task into the run",
+                self.text
+            )));
         }
         let statistics = Arc::new(Statistics::from_documents(documents)?);
         Ok(Box::new(Counted { settings: self.clone(), text: self.text.clone(), statistics }))

@@ -3,17 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::record::documents::Documents;
-use crate::record::error::{Error, Result};
+use crate::record::documents::{BIGRAMS, Documents, UNIGRAMS};
+use crate::record::error::{Error, Result, reason};
 use crate::record::vocab::Vocab;
 
 /// Counts over the whole of tiny Shakespeare (1,115,394 characters, 65 of them distinct).
 const SHAKESPEARE_UNIGRAMS: &str = include_str!("../../assets/shakespeare_unigrams.csv");
 const SHAKESPEARE_BIGRAMS: &str = include_str!("../../assets/shakespeare_bigrams.csv");
-
-/// Names of the two tables among the documents of a run.
-const UNIGRAMS: &str = "unigrams.csv";
-const BIGRAMS: &str = "bigrams.csv";
 
 /// Bigram tables grow with the square of the alphabet: 1,024 characters make 4 MB of them.
 const MOST_TOKENS: usize = 1024;
@@ -201,7 +197,10 @@ fn entropy(counts: &[u32]) -> f64 {
 
 fn read_text(path: &Path) -> Result<String> {
     let unreadable = |e: std::io::Error| {
-        Error::input(format!("it cannot be read ({e}); name a UTF-8 text file that exists"))
+        Error::input(format!(
+            "it cannot be read ({}); name a UTF-8 text file that exists",
+            reason(&e)
+        ))
     };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {

@@ -49,7 +49,7 @@ pub fn window_of(folder: &Path, experiment: &str) -> Harness<'static, App> {
     std::fs::write(&file, experiment).unwrap();
     let surroundings =
         Surroundings { library: Ok(folder.join("runs")), system_dialogs: false, adapter: None };
-    let launch = Launch { what: Some(file.display().to_string()), ..Launch::default() };
+    let launch = Launch { what: Some(file.clone().into()), ..Launch::default() };
     let mut harness = Harness::builder()
         .with_size([1600.0, 1000.0])
         .with_max_steps(4)
@@ -310,6 +310,45 @@ fn where_the_disk_refuses_the_run_goes_on_and_says_so() {
     finished(&mut harness);
     let troubles = &harness.state().lab.troubles;
     assert!(troubles.iter().any(|e| e.message.contains("this run is recorded in")), "{troubles:?}");
+}
+
+#[test]
+fn a_run_is_deleted_after_a_question_and_comes_back_by_undo() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("runs");
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    press(&mut harness, "Restart");
+    until(&mut harness, "the second run is there", |app| app.lab.runs.len() == 2);
+    let run = library.join("tiny-001");
+    let app = harness.state_mut();
+    app.lab.choose(0);
+    drop(app.lab.close());
+    until(&mut harness, "nothing is under way", |app| !app.lab.is_busy());
+    let place = library.join(".trash/tiny-001/run.json");
+    press(&mut harness, "Runs");
+    until_shown(&mut harness, "Delete tiny-001");
+    press(&mut harness, "Delete tiny-001");
+    press(&mut harness, "Keep");
+    assert!(run.exists());
+    press(&mut harness, "Delete tiny-001");
+    assert!(shows(&harness, "can be restored"));
+    press(&mut harness, "Move to the trash");
+    until_shown(&mut harness, "Undo");
+    assert!(!run.exists() && place.exists());
+    press(&mut harness, "Undo");
+    until_shown(&mut harness, "Open tiny-001");
+    assert!(run.join("run.json").exists() && !place.exists());
+}
+
+/// Draws frames until a button is there.
+fn until_shown(harness: &mut Harness<'_, App>, label: &str) {
+    let begun = Instant::now();
+    while harness.query_by_role_and_label(Role::Button, label).is_none() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {label}");
+        std::thread::sleep(Duration::from_millis(5));
+        harness.step();
+    }
 }
 
 #[test]
@@ -603,7 +642,7 @@ fn what_cannot_be_opened_is_a_sentence_in_the_window() {
         system_dialogs: false,
         adapter: Some(Adapter { name: "llvmpipe".to_owned(), software: true }),
     };
-    let launch = Launch { what: Some("brith".to_owned()), ..Launch::default() };
+    let launch = Launch { what: Some("brith".into()), ..Launch::default() };
     let mut harness = Harness::builder()
         .with_size([1200.0, 800.0])
         .build_eframe(|creation| App::new(&creation.egui_ctx, None, surroundings, &launch));
@@ -675,7 +714,7 @@ fn a_sweep_is_opened_with_a_run_of_it_and_a_picker_and_a_point_choose_what_is_se
         system_dialogs: false,
         adapter: None,
     };
-    let launch = Launch { what: Some(home.display().to_string()), ..Launch::default() };
+    let launch = Launch { what: Some(home.clone().into()), ..Launch::default() };
     let mut harness = Harness::builder()
         .with_size([1600.0, 1000.0])
         .with_max_steps(4)

@@ -1,6 +1,8 @@
 //! The program as a person calls it: exit codes, messages, files.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -356,7 +358,7 @@ fn a_new_run_goes_into_the_library_and_a_refused_one_leaves_nothing_there() {
     assert_eq!(run(folder.path(), &refused).status.code(), Some(2));
     let library = folder.path().join("data/mnemoscope/runs");
     if cfg!(target_os = "linux") {
-        assert_eq!(fs::read_dir(&library).map_or(0, Iterator::count), 0);
+        assert!(!library.join("tiny-001").exists());
     }
     let out = done(folder.path(), &["train", "tiny.toml"]);
     assert!(out.contains("tiny-001"), "{out}");
@@ -366,6 +368,159 @@ fn a_new_run_goes_into_the_library_and_a_refused_one_leaves_nothing_there() {
     let blocked = blocked.unwrap();
     assert_eq!(blocked.status.code(), Some(4), "{}", text(&blocked.stderr));
     assert!(!text(&blocked.stderr).contains("instead"), "{}", text(&blocked.stderr));
+}
+
+/// Runs the program in `folder` with words that need not be text, and an answer to what it asks.
+fn asked(folder: &Path, args: &[&OsStr], answer: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mnemoscope"));
+    command.current_dir(folder).args(args).env("XDG_DATA_HOME", folder.join("data"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Who asks nothing has gone before the answer.
+    let _ = child.stdin.take().unwrap().write_all(answer.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_library_that_is_too_large_is_said_and_made_smaller_only_when_told_to() {
+    let folder = tiny();
+    let folder = folder.path();
+    let train = ["train", "tiny.toml", "--steps", "2"];
+    done(folder, &train);
+    done(folder, &train);
+    let library = folder.join("data/mnemoscope/runs");
+    // A pack with a hole in it, which takes no disk; and a second run that is newer.
+    let hole = fs::File::create(library.join("tiny-001/weights/1-2.safetensors")).unwrap();
+    hole.set_len(4_200_000_000).unwrap();
+    hole.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    done(folder, &["train", "--resume", "--out", "data/mnemoscope/runs/tiny-002", "--steps", "4"]);
+    let output = run(folder, &train);
+    let err = text(&output.stderr);
+    assert!(output.status.success() && err.contains("runs --prune"), "{err}");
+    assert!(err.contains("2 runs, 4.20 GB") && err.contains("1 of them"), "{err}");
+    let there = |name: &str| library.join(name).join("run.json").exists();
+    assert!(there("tiny-001") && there("tiny-002") && there("tiny-003"));
+
+    let runs = |args: &[&str], answer: &str| {
+        let args: Vec<&OsStr> = ["runs"].iter().chain(args).map(OsStr::new).collect();
+        let output = asked(folder, &args, answer);
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, said) = runs(&[], "");
+    assert!(code == Some(0) && said.contains("tiny-003") && said.contains("4.20 GB"), "{said}");
+    let (code, said) = runs(&["--prune", "--dry-run"], "");
+    assert!(code == Some(0) && said.contains("tiny-001") && !said.contains("tiny-002"), "{said}");
+    let (code, said) = runs(&["--prune"], "");
+    assert!(code == Some(2) && said.contains("--yes"), "{said}");
+    let (code, _) = runs(&["--prune"], "n\n");
+    assert!(code == Some(0) && there("tiny-001"));
+
+    let (code, said) = runs(&["--prune"], "y\n");
+    assert!(code == Some(0) && said.contains("--restore"), "{said}");
+    assert!(!there("tiny-001") && there("tiny-002"));
+    let (code, said) = runs(&["--restore", "tiny-01"], "");
+    assert!(code == Some(2) && said.contains("tiny-001"), "{said}");
+    let (code, _) = runs(&["--restore", "tiny-001"], "");
+    assert!(code == Some(0) && there("tiny-001"));
+
+    let (code, _) = runs(&["--prune", "--yes"], "");
+    assert!(code == Some(0) && !there("tiny-001"));
+    let (code, said) = runs(&["--empty-trash"], "no\n");
+    assert!(code == Some(0) && said.contains("for good"), "{said}");
+    assert!(library.join(".trash/tiny-001/run.json").exists());
+    let (code, _) = runs(&["--empty-trash"], "yes\n");
+    assert!(code == Some(0) && !library.join(".trash/tiny-001").exists());
+    assert!(done(folder, &train).contains("tiny-004"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_whose_name_is_no_text_is_recorded_and_opens_for_every_command() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tiny();
+    let (cafe, sweep) = (OsStr::from_bytes(b"caf\xe9"), OsStr::from_bytes(b"sw\xe9\xe9p"));
+    let word = OsStr::new;
+    let succeeds = |args: &[&OsStr]| {
+        let output = asked(folder.path(), args, "");
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    };
+    succeeds(&[word("train"), word("tiny.toml"), word("--steps"), word("9"), word("--out"), cafe]);
+    succeeds(&[word("train"), word("--resume"), word("--steps"), word("12"), word("--out"), cafe]);
+    succeeds(&[word("train"), cafe, word("--out"), word("again")]);
+    succeeds(&[word("examine"), cafe, word("--probe"), word("induction")]);
+    succeeds(&[
+        word("figure"),
+        cafe,
+        word("attention"),
+        word("-o"),
+        word("a.svg"),
+        word("--alone"),
+    ]);
+    succeeds(&[word("export"), cafe, word("--to"), word("csv"), word("-o"), word("a.csv")]);
+    succeeds(&[word("sweep"), cafe, word("--seeds"), word("0..1"), word("--out"), sweep]);
+    succeeds(&[word("gather"), sweep]);
+    // Also from inside of such a folder, with paths among the settings.
+    fs::write(folder.path().join(cafe).join("text.txt"), "abracadabra simsalabim").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mnemoscope"))
+        .current_dir(folder.path().join(cafe))
+        .args(["train", "../tiny.toml", "--set", "task.text=text.txt", "--out", "../text"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+/// What a file system without locks answers.
+#[cfg(target_os = "linux")]
+const NO_LOCKS: &str = "#include <errno.h>\n#include <stdlib.h>\n\
+    int flock(int file, int how) { errno = atoi(getenv(\"LOCK_ERRNO\")); return -1; }\n";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn where_there_are_no_locks_it_is_said_once_and_training_goes_on() {
+    let folder = tiny();
+    fs::write(folder.path().join("locks.c"), NO_LOCKS).unwrap();
+    // The linker that built this test.
+    let built = Command::new("cc")
+        .current_dir(folder.path())
+        .args(["-shared", "-fPIC", "-o", "locks.so", "locks.c"])
+        .status();
+    assert!(built.unwrap().success());
+    // ENOLCK, ENOSYS and EOPNOTSUPP.
+    for errno in ["37", "38", "95"] {
+        let without = |args: &[&str]| {
+            let output = program(folder.path(), args)
+                .env("LD_PRELOAD", folder.path().join("locks.so"))
+                .env("LOCK_ERRNO", errno)
+                .output()
+                .unwrap();
+            let err = text(&output.stderr);
+            assert!(output.status.success(), "{args:?}: {err}");
+            err
+        };
+        let out = format!("run-{errno}");
+        let err = without(&["train", "tiny.toml", "--steps", "5", "--out", &out]);
+        assert_eq!(err.matches("no file locks").count(), 1, "{err}");
+        without(&["train", "--resume", "--steps", "9", "--out", &out]);
+        without(&["examine", &out, "--probe", "induction"]);
+        let out = format!("sweep-{errno}");
+        let err =
+            without(&["sweep", "tiny.toml", "--seeds", "0..1", "--steps", "3", "--out", &out]);
+        assert_eq!(err.matches("no file locks").count(), 1, "{err}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_may_be_sent_into_the_folder_of_its_run() {
+    let folder = tiny();
+    fs::create_dir(folder.path().join("run")).unwrap();
+    let log = fs::File::create(folder.path().join("run/log.txt")).unwrap();
+    let args = ["train", "tiny.toml", "--steps", "5", "--out", "run"];
+    let status = program(folder.path(), &args).stdout(log).status().unwrap();
+    assert!(status.success());
+    let said = fs::read_to_string(folder.path().join("run/log.txt")).unwrap();
+    assert!(said.contains("Finished at step 5"), "{said}");
 }
 
 #[cfg(target_os = "linux")]

@@ -1,13 +1,16 @@
 //! The run folder: what survives a kill, and what is said about folders that are not as they should be.
 
-use std::fs;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use mnemoscope::record::checkpoint::Checkpoint;
 use mnemoscope::record::error::Kind;
 use mnemoscope::record::event::{Mark, MarkKind, MetricsRow};
-use mnemoscope::record::folder::{self, Birth, Item, Reader, WeightsReader, Writer, library};
+use mnemoscope::record::folder::library::{self, Stock};
+use mnemoscope::record::folder::{self, Birth, Item, Reader, WeightsReader, Writer};
 use mnemoscope::record::intervention::Intervention;
 use mnemoscope::record::recording::Recording;
 use mnemoscope::record::weights::{NamedTensor, Weights};
@@ -16,7 +19,7 @@ fn birth(budget_bytes: u64) -> Birth {
     Birth {
         name: "small".to_owned(),
         experiment: "name = \"small\"\n".to_owned(),
-        documents: [("counts.csv".to_owned(), "a,1\n".to_owned())].into(),
+        documents: [("unigrams.csv".to_owned(), "a,1\n".to_owned())].into(),
         kind: "fresh".to_owned(),
         parent: None,
         columns: vec!["loss".to_owned(), "accuracy".to_owned()],
@@ -567,46 +570,344 @@ fn two_launches_never_get_one_folder() {
     assert_eq!(different.len(), 16, "{folders:?}");
 }
 
-#[test]
-fn a_run_that_is_open_stays_when_room_is_made() {
-    let home = tempfile::tempdir().unwrap();
-    let folders: Vec<_> =
-        (0..4).map(|_| library::new_run_folder(home.path(), "run").unwrap()).collect();
-    folders.iter().for_each(|folder| three_steps(folder));
-    let reader = WeightsReader::open(&folders[0]).unwrap();
-    let (writer, _) = Writer::resume(&folders[1]).unwrap_or_else(|_| {
-        fs::write(folders[1].join("metrics.csv"), "step,loss,accuracy\n").unwrap();
-        Writer::resume(&folders[1]).unwrap()
-    });
-    let keep = [folders[2].clone()];
-    let error = library::delete(&folders[0]).err().unwrap();
-    assert!(error.message.contains("being looked at"), "{error}");
-    assert_eq!(library::make_room(home.path(), 0, &keep).unwrap(), [folders[3].clone()]);
-    drop((reader, writer));
-    assert_eq!(library::make_room(home.path(), 0, &[]).unwrap().len(), 3);
+/// A library with runs of the tiny kind in it, the oldest first.
+fn library_of(home: &Path, name: &str, count: usize) -> Vec<PathBuf> {
+    let make = |i| {
+        let folder = library::new_run_folder(home, name).unwrap();
+        three_steps(&folder);
+        // Runs of one instant have no order.
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + i as u64);
+        for file in ["run.json", "experiment.toml", "metrics.csv", "events.jsonl", "lock"]
+            .map(|name| folder.join(name))
+            .into_iter()
+            .chain(fs::read_dir(folder.join("weights")).unwrap().map(|e| e.unwrap().path()))
+            .chain([folder.join("task/unigrams.csv")])
+        {
+            File::options().append(true).open(file).unwrap().set_modified(old).unwrap();
+        }
+        folder
+    };
+    (0..count).map(make).collect()
+}
+
+fn folders(entries: &[library::Entry]) -> Vec<PathBuf> {
+    entries.iter().map(|entry| entry.folder.clone()).collect()
+}
+
+/// Every file under a folder with its bytes.
+fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(everything(&entry.path()));
+        } else {
+            found.insert(entry.path(), fs::read(entry.path()).unwrap());
+        }
+    }
+    found
 }
 
 #[test]
-fn the_library_removes_its_oldest_runs_without_a_name() {
+fn looking_through_a_library_that_is_too_large_removes_nothing() {
     let home = tempfile::tempdir().unwrap();
-    let folders: Vec<_> = (0..3)
-        .map(|_| {
-            let folder = library::new_run_folder(home.path(), "my run/1").unwrap();
-            three_steps(&folder);
-            // Runs of one instant have no order.
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            folder
-        })
-        .collect();
-    assert!(folders[0].ends_with("my-run-1-001") && folders[2].ends_with("my-run-1-003"));
-    library::rename(&folders[1], "the good one").unwrap();
-    let entries = library::list(home.path()).unwrap();
-    assert_eq!(entries.len(), 3);
-    assert_eq!(
-        library::make_room(home.path(), u64::MAX, &[]).unwrap(),
-        Vec::<std::path::PathBuf>::new()
+    let runs = library_of(home.path(), "run", 4);
+    library::rename(&runs[1], "the good one").unwrap();
+    let before = everything(home.path());
+    let whole = Stock::take(home.path(), u64::MAX, &[]).unwrap();
+    assert!(whole.sentence(u64::MAX).is_none() && whole.surplus.is_empty());
+    let bytes = library::size(&whole.runs);
+    let stock = Stock::take(home.path(), bytes - 1, &[]).unwrap();
+    assert_eq!(folders(&stock.surplus), [runs[0].clone()], "the oldest is enough");
+    let sentence = stock.sentence(bytes - 1).unwrap();
+    assert!(sentence.contains("4 runs") && sentence.contains("1 of them"), "{sentence}");
+    let stock = Stock::take(home.path(), 0, &runs[2..3]).unwrap();
+    assert_eq!(folders(&stock.surplus), [runs[0].clone(), runs[3].clone()]);
+    assert!(stock.passed_over[0].message.contains("run-003"), "{:?}", stock.passed_over);
+    assert_eq!(everything(home.path()), before);
+}
+
+#[test]
+fn a_run_that_goes_to_the_trash_comes_back_as_it_was() {
+    let home = tempfile::tempdir().unwrap();
+    let runs = library_of(home.path(), "run", 2);
+    fs::write(runs[0].join("thesis.tex"), "years of work").unwrap();
+    let before = everything(&runs[0]);
+    let place = library::discard(&runs[0]).unwrap();
+    let stock = Stock::take(home.path(), 0, &[]).unwrap();
+    assert_eq!(folders(&stock.runs), [runs[1].clone()]);
+    assert_eq!(folders(&stock.trash), [place.clone()]);
+    assert!(library::discard(&place.with_file_name("run-009")).is_err());
+    // Its place is kept for it, also from a run that a hand put there.
+    copy(&runs[1], &runs[0]);
+    let error = library::restore(&place).unwrap_err();
+    assert!(error.message.contains("something is already"), "{error}");
+    fs::remove_dir_all(&runs[0]).unwrap();
+    assert_eq!(library::restore(&place).unwrap(), runs[0]);
+    assert_eq!(everything(&runs[0]), before);
+}
+
+#[test]
+fn a_folder_with_files_of_others_stays_where_room_is_made_and_the_trash_is_emptied() {
+    let home = tempfile::tempdir().unwrap();
+    let runs = library_of(home.path(), "run", 7);
+    for (run, name) in [
+        (0, "thesis.tex"),
+        (1, "weights/notes.txt"),
+        (2, "task/corpus.csv"),
+        (3, "readers/mine.json"),
+        (4, "plots/loss.svg"),
+    ] {
+        let path = runs[run].join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "years of work").unwrap();
+    }
+    // What a system left there is nobody's.
+    fs::write(runs[5].join(".DS_Store"), "").unwrap();
+    fs::write(runs[5].join("task/._unigrams.csv"), "").unwrap();
+    let stock = Stock::take(home.path(), 0, &[]).unwrap();
+    assert_eq!(folders(&stock.surplus), runs[5..]);
+    let said: Vec<&str> = stock.passed_over.iter().map(|e| &*e.message).collect();
+    assert!(said[0].contains("thesis.tex") && said[1].contains("notes.txt"), "{said:?}");
+    assert_eq!(said.len(), 5);
+    // A person may say so of one run all the same; for good it goes never.
+    let thesis = library::discard(&runs[0]).unwrap();
+    library::discard(&runs[6]).unwrap();
+    let left = library::empty_trash(home.path()).unwrap();
+    assert!(left.len() == 1 && left[0].message.contains("thesis.tex"), "{left:?}");
+    assert_eq!(fs::read_to_string(thesis.join("thesis.tex")).unwrap(), "years of work");
+    assert_eq!(folders(&library::list(&library::trash(home.path())).unwrap()), [thesis]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_run_frees_no_room() {
+    let (home, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_steps(&other.path().join("run"));
+    std::os::unix::fs::symlink(other.path().join("run"), home.path().join("link")).unwrap();
+    let stock = Stock::take(home.path(), 0, &[]).unwrap();
+    assert!(stock.surplus.is_empty());
+    assert!(stock.passed_over[0].message.contains("is a link"), "{:?}", stock.passed_over);
+}
+
+#[test]
+fn a_run_that_is_open_goes_neither_to_the_trash_nor_for_good() {
+    let home = tempfile::tempdir().unwrap();
+    let runs = library_of(home.path(), "run", 3);
+    let discarded = library::discard(&runs[2]).unwrap();
+    let readers = [&runs[0], &discarded].map(|run| WeightsReader::open(run).unwrap());
+    fs::write(runs[1].join("metrics.csv"), "step,loss,accuracy\n").unwrap();
+    let (writer, _) = Writer::resume(&runs[1]).unwrap();
+    let stock = Stock::take(home.path(), 0, &[]).unwrap();
+    assert!(stock.surplus.is_empty() && stock.passed_over.len() == 2, "{stock:?}");
+    for (run, fragment) in [(0, "being looked at"), (1, "is writing")] {
+        let error = library::discard(&runs[run]).err().unwrap();
+        assert!(error.message.contains(fragment), "{error}");
+    }
+    let left = library::empty_trash(home.path()).unwrap();
+    assert!(left[0].message.contains("being looked at"), "{left:?}");
+    drop((readers, writer));
+    assert_eq!(Stock::take(home.path(), 0, &[]).unwrap().surplus.len(), 2);
+    assert!(library::empty_trash(home.path()).unwrap().is_empty());
+    assert!(!discarded.exists());
+}
+
+#[test]
+fn a_name_is_never_given_twice() {
+    let home = tempfile::tempdir().unwrap();
+    let given = |name: &str| {
+        let folder = library::new_run_folder(home.path(), name).unwrap();
+        folder.file_name().unwrap().to_str().unwrap().to_owned()
+    };
+    let runs = library_of(home.path(), "my run/1", 3);
+    assert!(runs[0].ends_with("my-run-1-001") && runs[2].ends_with("my-run-1-003"));
+    library::discard(&runs[2]).unwrap();
+    assert_eq!(given("my run/1"), "my-run-1-004");
+    assert!(library::empty_trash(home.path()).unwrap().is_empty());
+    fs::remove_dir_all(home.path().join("my-run-1-004")).unwrap();
+    assert_eq!(given("my run/1"), "my-run-1-005");
+    // A folder that a hand put there, or brought from elsewhere, has its name as well.
+    fs::create_dir(home.path().join("my-run-1-041")).unwrap();
+    assert_eq!(given("my run/1"), "my-run-1-042");
+    assert_eq!(given("my run"), "my-run-001", "another name has its own numbers");
+}
+
+#[test]
+fn a_name_too_long_for_a_folder_is_cut_and_a_path_too_long_gets_advice() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = library::new_run_folder(home.path(), &"ä".repeat(300)).unwrap();
+    three_steps(&folder);
+    let error = Writer::create(&home.path().join("a".repeat(300)), birth(0)).err().unwrap();
+    assert!(error.message.contains("255 bytes") && error.message.contains("shorter"), "{error}");
+}
+
+#[test]
+fn a_folder_of_ones_own_is_not_taken_for_what_a_killed_run_left() {
+    for (name, text) in [
+        ("experiment.toml", "name = \"mine\"\n"),
+        ("metrics.csv", "step,loss\n0,1\n"),
+        ("events.jsonl", "{}\n"),
+        ("task/notes.md", "to do"),
+        ("task/unigrams.csv", "a,1\n"),
+        ("weights/00000000-00000063.safetensors", "numbers"),
+        ("notes.tmp", "half a thought"),
+        ("lock", "1234"),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        let before = everything(home.path());
+        let error = Writer::create(home.path(), birth(0)).err().unwrap();
+        assert!(error.message.contains("no empty folder"), "{name}: {error}");
+        assert_eq!(everything(home.path()), before, "{name}");
+    }
+}
+
+#[test]
+fn what_a_run_left_that_was_killed_at_its_very_start_is_taken_over() {
+    let home = tempfile::tempdir().unwrap();
+    three_steps(home.path());
+    for name in ["run.json", "weights/frozen.safetensors"] {
+        fs::remove_file(home.path().join(name)).unwrap();
+    }
+    for (name, text) in
+        [("metrics.csv", "step,loss\n"), ("events.jsonl", ""), ("weights/tail.log", "")]
+    {
+        fs::write(home.path().join(name), text).unwrap();
+    }
+    fs::write(home.path().join("run.json.tmp"), "{").unwrap();
+    fs::write(home.path().join("task/bigrams.csv.tmp"), "half").unwrap();
+    drop(Writer::create(home.path(), birth(0)).unwrap());
+    assert!(Reader::open(home.path()).unwrap().recording.recorded.is_empty());
+    assert!(!home.path().join("task/bigrams.csv.tmp").exists());
+    assert!(!home.path().join("run.json.tmp").exists());
+}
+
+#[test]
+fn what_systems_and_logs_leave_in_a_folder_is_in_no_runs_way_and_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let names =
+        [".DS_Store", ".gitkeep", "Thumbs.db", "desktop.ini", "log.txt", "train.log", "job-7.out"];
+    for name in names {
+        fs::write(home.path().join(name), name).unwrap();
+    }
+    let mut impossible = birth(u64::MAX);
+    impossible.documents.insert("no/such/folder.csv".to_owned(), String::new());
+    assert!(Writer::create(home.path(), impossible).is_err());
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), names.len(), "nothing else is left");
+    three_steps(home.path());
+    assert_eq!(Reader::open(home.path()).unwrap().recording.rows.len(), 3);
+    for name in names {
+        assert_eq!(fs::read_to_string(home.path().join(name)).unwrap(), name);
+    }
+}
+
+#[test]
+fn only_files_of_a_run_are_removed_as_its_half_written_ones() {
+    let home = tempfile::tempdir().unwrap();
+    three_steps(home.path());
+    fs::write(home.path().join("metrics.csv"), "step,loss,accuracy\n").unwrap();
+    let (ours, theirs) = (
+        ["checkpoint.safetensors.tmp", "weights/00000000-00000063.safetensors.tmp"],
+        ["chapter.tmp", "weights/old.tmp", "task/words.tmp"],
     );
-    let gone = library::make_room(home.path(), entries[0].bytes, &[]).unwrap();
-    assert_eq!(gone, [folders[0].clone(), folders[2].clone()]);
-    assert_eq!(library::list(home.path()).unwrap()[0].about.title.as_deref(), Some("the good one"));
+    for name in ours.iter().chain(&theirs) {
+        fs::write(home.path().join(name), "x").unwrap();
+    }
+    drop(Writer::resume(home.path()).unwrap());
+    assert!(ours.iter().all(|name| !home.path().join(name).exists()));
+    assert!(theirs.iter().all(|name| home.path().join(name).exists()));
+}
+
+#[test]
+fn byte_order_marks_and_line_ends_of_windows_change_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let (plain, other) = (home.path().join("plain"), home.path().join("other"));
+    let mut writer = Writer::create(&plain, birth(u64::MAX)).unwrap();
+    push_step(&mut writer, 0);
+    push_step(&mut writer, 5);
+    writer.save(&checkpoint(5)).unwrap();
+    push_step(&mut writer, 10);
+    drop(writer);
+    copy(&plain, &other);
+    for name in ["run.json", "experiment.toml", "metrics.csv", "events.jsonl", "task/unigrams.csv"]
+    {
+        let text = fs::read_to_string(other.join(name)).unwrap().replace('\n', "\r\n");
+        fs::write(other.join(name), format!("\u{feff}{text}")).unwrap();
+    }
+    let read = |folder: &Path| {
+        let reader = Reader::open(folder).unwrap();
+        let recording = Recording { folder: None, ..reader.recording.clone() };
+        let documents = folder::documents(folder).unwrap();
+        format!("{:?}", (reader.experiment().unwrap(), recording, documents, reader.about))
+    };
+    assert_eq!(read(&other), read(&plain));
+    // Going on counts in bytes: both are cut at the same place and hold the same then.
+    for folder in [&plain, &other] {
+        let (mut writer, back) = Writer::resume(folder).unwrap();
+        assert_eq!(back.unwrap().weights.step, 5);
+        push_step(&mut writer, 15);
+    }
+    for name in ["metrics.csv", "events.jsonl"] {
+        assert_eq!(fs::read(other.join(name)).unwrap(), fs::read(plain.join(name)).unwrap());
+    }
+}
+
+#[test]
+fn a_stray_file_among_the_documents_or_readers_of_a_run_is_not_read() {
+    let home = tempfile::tempdir().unwrap();
+    three_steps(home.path());
+    fs::create_dir(home.path().join("readers")).unwrap();
+    for name in ["task/.DS_Store", "task/._unigrams.csv", "readers/._probe.safetensors"] {
+        fs::write(home.path().join(name), b"Bud1\xff").unwrap();
+    }
+    assert_eq!(folder::documents(home.path()).unwrap(), birth(0).documents);
+    assert!(folder::readers::names(home.path()).unwrap().is_empty());
+}
+
+#[test]
+fn a_run_without_its_curves_or_marks_opens_and_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    three_steps(home.path());
+    for name in ["metrics.csv", "events.jsonl"] {
+        fs::remove_file(home.path().join(name)).unwrap();
+    }
+    let mut reader = Reader::open(home.path()).unwrap();
+    let said: Vec<&str> = reader.problems.iter().map(|e| &*e.message).collect();
+    assert!(
+        said[0].contains("metrics.csv is gone") && said[1].contains("events.jsonl"),
+        "{said:?}"
+    );
+    assert_eq!(reader.weights(5).unwrap(), weights(5));
+    assert!(folder::rows(home.path(), |_| ()).is_err(), "a table of nothing would be a lie");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_parent_whose_name_is_no_text_is_found_again() {
+    use std::os::unix::ffi::OsStringExt;
+    let home = tempfile::tempdir().unwrap();
+    let parent = PathBuf::from(std::ffi::OsString::from_vec(b"/runs/caf\xe9".to_vec()));
+    let parent = Some(folder::Parent { folder: Some(parent), step: 7 });
+    drop(Writer::create(home.path(), Birth { parent: parent.clone(), ..birth(0) }).unwrap());
+    assert_eq!(folder::about(home.path()).unwrap().parent, parent);
+    let text = fs::read_to_string(home.path().join("run.json")).unwrap();
+    assert!(text.contains("/runs/caf\u{fffd}"), "for a person: {text}");
+}
+
+#[test]
+fn a_writer_whose_folder_was_moved_says_so_and_goes_on_when_it_is_back() {
+    let home = tempfile::tempdir().unwrap();
+    let (place, away) = (home.path().join("run"), home.path().join("away"));
+    let mut writer = Writer::create(&place, birth(u64::MAX)).unwrap();
+    fs::rename(&place, &away).unwrap();
+    let error = writer.save(&checkpoint(5)).unwrap_err();
+    assert!(error.message.contains("moved or deleted"), "{error}");
+    // Not into another folder that has its name now.
+    fs::create_dir(&place).unwrap();
+    assert!(writer.save(&checkpoint(5)).is_err());
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+    fs::remove_dir(&place).unwrap();
+    fs::rename(&away, &place).unwrap();
+    writer.save(&checkpoint(5)).unwrap();
 }

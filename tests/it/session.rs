@@ -256,6 +256,75 @@ fn a_run_needs_its_text_no_more_once_it_has_begun() {
 }
 
 #[test]
+fn a_run_whose_counts_are_gone_says_so_and_reads_no_text_from_outside() {
+    let home = tempfile::tempdir().unwrap();
+    let text = home.path().join("text.txt");
+    fs::write(&text, "abracadabra, simsalabim! ".repeat(20)).unwrap();
+    let place = format!("task.text={}", text.display());
+    let experiment = with(&["train.steps=6", "task.triggers=2", &place]);
+    let run = home.path().join("run");
+    let session = paused(experiment.clone(), Some(&run), Begin::Fresh);
+    steps(&session, 3);
+    drop(session);
+    let counts = fs::read(run.join("task/bigrams.csv")).unwrap();
+    let gone = |name: &str| {
+        let before = files(&run);
+        let read = Experiment::of_run(&run).err().unwrap();
+        let resumed = refused(experiment.clone(), &run);
+        for said in [read.message, resumed] {
+            assert!(said.contains("the counts of its text are gone"), "{said}");
+            assert!(said.contains(name) && said.contains("--out NEW"), "{said}");
+        }
+        assert!(files(&run) == before);
+    };
+    fs::remove_file(run.join("task/bigrams.csv")).unwrap();
+    gone("task/bigrams.csv");
+    fs::remove_dir_all(run.join("task")).unwrap();
+    gone("task/unigrams.csv");
+    // As the sentence says: where the text is what it was, a run of one step makes the same counts.
+    let new = home.path().join("new");
+    let again = Experiment::load(&run.join("experiment.toml")).unwrap();
+    drop(paused(again, Some(&new), Begin::Fresh));
+    assert_eq!(fs::read(new.join("task/bigrams.csv")).unwrap(), counts);
+    fs::rename(new.join("task"), run.join("task")).unwrap();
+    assert!(Experiment::of_run(&run).is_ok());
+    finish(paused(experiment, Some(&run), Begin::Resume));
+}
+
+#[test]
+fn every_document_that_a_task_keeps_has_a_name_that_is_read_back() {
+    let home = tempfile::tempdir().unwrap();
+    let text = home.path().join("text.txt");
+    fs::write(&text, "abracadabra").unwrap();
+    for entry in mnemoscope::task::ALL {
+        let mut task = (entry.make)();
+        let value = toml::Value::from(text.display().to_string());
+        // A task that reads a text calls the setting so.
+        let _ = mnemoscope::record::knobs::set(&mut *task, "task.", "text", &value);
+        for name in task.open().unwrap().documents().unwrap().keys() {
+            let known = mnemoscope::record::documents::NAMES.contains(&name.as_str());
+            assert!(known, "{} keeps {name}", entry.name);
+        }
+    }
+}
+
+#[test]
+fn a_run_whose_folder_is_moved_away_says_so_and_goes_on_when_it_is_back() {
+    let home = tempfile::tempdir().unwrap();
+    let (place, away) = (home.path().join("run"), home.path().join("away"));
+    let session = paused(with(&["train.steps=9"]), Some(&place), Begin::Fresh);
+    fs::rename(&place, &away).unwrap();
+    session.commands.send(Command::Set { name: "rate".to_owned(), value: 0.1.into() }).unwrap();
+    let events = until(&session, |e| matches!(e, Event::Trouble(_)));
+    let said = &troubles(&events)[0];
+    assert!(said.contains("moved or deleted") && said.contains("move it back"), "{said}");
+    assert!(!said.contains("make room"), "{said}");
+    fs::rename(&away, &place).unwrap();
+    finish(session);
+    assert_eq!(Reader::open(&place).unwrap().recording.last_step, 9);
+}
+
+#[test]
 fn a_run_that_ends_between_evaluations_and_is_extended_is_one_that_never_ended() {
     let home = tempfile::tempdir().unwrap();
     let (whole, parts) = (home.path().join("whole"), home.path().join("parts"));
@@ -545,7 +614,7 @@ fn a_folder_that_cannot_be_made_moves_the_run_among_temporary_files() {
     let Event::Started { folder: Some(other), .. } = &events[0] else { panic!("{events:?}") };
     assert!(troubles(&events)[0].contains(&other.display().to_string()), "{events:?}");
     assert_eq!(Reader::open(other).unwrap().recording.recorded, [0, 3]);
-    mnemoscope::record::folder::library::delete(other).unwrap();
+    fs::remove_dir_all(other).unwrap();
 }
 
 #[test]

@@ -310,7 +310,7 @@ fn birth() -> Birth {
     Birth {
         name: "small".to_owned(),
         experiment: "name = \"small\"\n".to_owned(),
-        documents: [("counts.csv".to_owned(), "a,1\n".to_owned())].into(),
+        documents: [("bigrams.csv".to_owned(), "a,1\n".to_owned())].into(),
         kind: "branch".to_owned(),
         parent: Some(folder::Parent { folder: Some("elsewhere".into()), step: 3 }),
         columns: vec!["loss".to_owned(), "accuracy".to_owned()],
@@ -352,7 +352,7 @@ static FILES: LazyLock<Vec<(&str, Vec<u8>)>> = LazyLock::new(|| {
         "weights/tail.log",
         "weights/00000000-00000063.safetensors",
         "readers/kept.safetensors",
-        "task/counts.csv",
+        "task/bigrams.csv",
     ];
     names.into_iter().map(|name| (name, fs::read(home.path().join(name)).unwrap())).collect()
 });

@@ -291,6 +291,90 @@ fn a_run_that_fails_diverges_or_is_taken_stops_no_other() {
 }
 
 #[test]
+fn sweeps_that_are_begun_together_leave_each_others_runs_alone() {
+    let experiment = with(&["train.steps=1"]);
+    let plan = sweep::plan(&experiment, (0..12).collect(), Vec::new()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let standings: Vec<Vec<sweep::Standing>> = std::thread::scope(|scope| {
+        let begin = || carry_out(folder.path(), &plan, Crew { jobs: 3, threads: 1 });
+        let programs: Vec<_> = (0..4).map(|_| scope.spawn(begin)).collect();
+        programs.into_iter().map(|program| program.join().unwrap()).collect()
+    });
+    for standing in standings.iter().flatten() {
+        let fine = matches!(standing.stage, sweep::Stage::Finished | sweep::Stage::Elsewhere);
+        assert!(fine, "{standing:?}");
+    }
+    let read = Sweep::read(folder.path()).unwrap();
+    assert!(read.runs.iter().all(|run| run.stage() == Stage::Finished));
+}
+
+#[test]
+fn a_run_that_another_program_had_is_done_when_it_lets_go_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = sweep::plan(&with(&["train.steps=10"]), vec![1, 2], Vec::new()).unwrap();
+    sweep::claim(&plan, folder.path()).unwrap();
+    let mut taken = Some(
+        Session::start(Start {
+            experiment: sweep::experiment_of(&plan, &plan.members()[0]).unwrap(),
+            begin: Begin::Fresh,
+            folder: Some(folder.path().join(&plan.members()[0].name)),
+            paused: true,
+            attended: false,
+        })
+        .unwrap(),
+    );
+    let mut heard = Vec::new();
+    let mut tell = |index: usize, now: &sweep::Standing| {
+        heard.push((index, now.stage.clone()));
+        // It lets go while the other run goes on.
+        drop(taken.take());
+    };
+    let sweep = (folder.path(), &plan);
+    let standings = sweep::carry_out(sweep, &[0, 1], ONE, &never(), &mut tell);
+    assert!(matches!(heard[0], (1, sweep::Stage::Running)), "{heard:?}");
+    assert!(standings.iter().all(|s| matches!(s.stage, sweep::Stage::Finished)), "{standings:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_finished_run_that_nobody_may_write_is_left_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let plan = sweep::plan(&with(&["train.steps=3"]), vec![1], Vec::new()).unwrap();
+    carry_out(folder.path(), &plan, ONE);
+    let lock = folder.path().join("seed1/lock");
+    fs::remove_file(&lock).unwrap();
+    // Whatever the permissions of who runs this: a folder cannot be opened for writing.
+    fs::create_dir(&lock).unwrap();
+    fs::set_permissions(&lock, fs::Permissions::from_mode(0o555)).unwrap();
+    let standings = carry_out(folder.path(), &plan, ONE);
+    assert!(matches!(standings[0].stage, sweep::Stage::Finished), "{standings:?}");
+}
+
+#[test]
+fn a_sweep_begins_beside_what_it_says_and_not_beside_files_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("sweep.log"), "").unwrap();
+    fs::write(folder.path().join(".gitkeep"), "").unwrap();
+    sweep::claim(&small(), folder.path()).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    fs::write(other.path().join("notes.tmp"), "").unwrap();
+    let e = sweep::claim(&small(), other.path()).unwrap_err();
+    assert!(e.message.contains("notes.tmp"), "{e}");
+}
+
+#[test]
+fn names_of_runs_fit_into_a_folder_whatever_their_alphabet() {
+    let value = format!("\"{}\"", "語".repeat(300));
+    let values = sweep::values(&format!("{value},{value}b")).unwrap();
+    let settings = vec![("task.text".to_owned(), values)];
+    let plan = Plan::new(toml::Table::new(), vec![u64::from(u32::MAX)], settings).unwrap();
+    for member in plan.members() {
+        assert!(member.name.len() <= 255, "{} bytes", member.name.len());
+    }
+}
+
+#[test]
 fn gathered_rows_are_the_numbers_of_the_run_folders() {
     let folder = tempfile::tempdir().unwrap();
     let plan = small();

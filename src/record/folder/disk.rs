@@ -1,11 +1,12 @@
 //! Files that survive a kill: appended to with a known good length, or replaced as a whole.
 
 use std::cell::Cell;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::record::error::{Error, Result};
+use crate::record::error::{Error, Result, reason};
+use crate::record::file::without_mark;
 
 /// A file that only grows.
 pub(super) struct Append {
@@ -82,12 +83,7 @@ impl Append {
 }
 
 /// What stands at the end of the name of a file that is being written.
-const TEMPORARY: &str = ".tmp";
-
-/// Whether a file is one that [`replace`] did not finish.
-pub(super) fn is_temporary(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(TEMPORARY))
-}
+pub(super) const TEMPORARY: &str = ".tmp";
 
 /// Writes a file as a whole: after a kill there is the old one or the new one.
 ///
@@ -120,14 +116,88 @@ pub(in crate::record) fn replace_bytes(path: &Path, bytes: &[u8]) -> Result<()> 
 
 /// What the system refused, as a sentence.
 pub(in crate::record) fn refused(doing: &str, path: &Path, e: &io::Error) -> Error {
-    let why = match e.kind() {
-        io::ErrorKind::StorageFull => "the disk is full".to_owned(),
-        io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".to_owned(),
-        io::ErrorKind::PermissionDenied => "there is no permission to".to_owned(),
-        io::ErrorKind::QuotaExceeded => "the quota is used up".to_owned(),
-        _ => e.to_string(),
-    };
-    Error::system(format!("{doing} {} failed: {why}", path.display()))
+    Error::system(format!("{doing} {} failed: {}", path.display(), reason(e)))
+}
+
+/// A file that this program holds for itself, as long as this lives.
+pub(in crate::record) struct Hold {
+    file: File,
+    /// The sentence that there are no locks here: then nothing is held, and training goes on all the same.
+    pub missing: Option<Error>,
+}
+
+impl Hold {
+    /// Takes a file, which is made if need be; `None`: another program has it.
+    ///
+    /// # Errors
+    /// When it is a link, or cannot be made or opened.
+    pub fn take(path: &Path) -> Result<Option<Self>> {
+        /// Each time another program took it away between opening and locking.
+        const TRIES: usize = 8;
+        let mut hold = None;
+        for _ in 0..TRIES {
+            let file = Self::open(path)?;
+            let missing = match file.try_lock() {
+                Ok(()) => None,
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(e)) => Some(no_locks(path, &e)),
+            };
+            let hold = hold.insert(Self { file, missing });
+            if hold.is_at(path) {
+                break;
+            }
+        }
+        Ok(hold)
+    }
+
+    /// Takes a file as [`Self::take`], and waits for who has it.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn wait(path: &Path) -> Result<Self> {
+        let file = Self::open(path)?;
+        let missing = file.lock().err().map(|e| no_locks(path, &e));
+        Ok(Self { file, missing })
+    }
+
+    fn open(path: &Path) -> Result<File> {
+        refuse_link(path)?;
+        let file = File::options().create(true).truncate(false).write(true).open(path);
+        file.map_err(|e| refused("opening", path, &e))
+    }
+
+    /// Whether what is held is still what lies there: a folder may have been moved or deleted since.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let held = self.file.metadata().ok();
+        is_same(held.as_ref(), fs::symlink_metadata(path).ok().as_ref())
+    }
+}
+
+#[cfg(unix)]
+fn is_same(a: Option<&fs::Metadata>, b: Option<&fs::Metadata>) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |data: &fs::Metadata| (data.dev(), data.ino());
+    b.is_some() && a.map(id) == b.map(id)
+}
+
+#[cfg(not(unix))]
+fn is_same(_: Option<&fs::Metadata>, b: Option<&fs::Metadata>) -> bool {
+    b.is_some()
+}
+
+/// Some network file systems have no locks: what keeps two programs apart is no reason to train nothing.
+fn no_locks(path: &Path, e: &io::Error) -> Error {
+    let folder = path.parent().unwrap_or(path);
+    Error::system(format!(
+        "the file system of {} has no file locks ({e}), so nothing keeps a second program from writing there; see to it that none does",
+        folder.display()
+    ))
+}
+
+/// Whether another program holds a file. Where there are no locks, nobody does.
+pub(super) fn is_held(path: &Path) -> bool {
+    let file = File::options().write(true).open(path);
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// Refuses to write where a link leads, perhaps out of the folder: a run that others made may hold one.
@@ -148,7 +218,7 @@ pub(in crate::record) fn refuse_link(path: &Path) -> Result<()> {
 }
 
 /// Whether a path leads to a device that takes bytes one after the other and keeps none.
-fn is_stream(path: &Path) -> bool {
+pub(super) fn is_stream(path: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::FileTypeExt;
@@ -177,13 +247,13 @@ pub(in crate::record) fn open_file(path: &Path) -> Result<(File, u64)> {
     Ok((File::open(path).map_err(wrong)?, data.len()))
 }
 
-/// Reads a text file of at most `most` bytes.
+/// Reads a text file of at most `most` bytes. A byte-order mark and the line ends of Windows are no part of the text.
 ///
 /// # Errors
 /// When it is missing, longer, or no text.
 pub fn read_text(path: &Path, most: u64) -> Result<String> {
     let wrong = |why: String| Error::input(format!("{} cannot be read: {why}", path.display()));
-    let data = fs::metadata(path).map_err(|e| wrong(e.to_string()))?;
+    let data = fs::metadata(path).map_err(|e| wrong(reason(&e)))?;
     if !data.is_file() {
         return Err(wrong("it is no regular file".to_owned()));
     }
@@ -192,13 +262,85 @@ pub fn read_text(path: &Path, most: u64) -> Result<String> {
         return Err(too_long(data.len()));
     }
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|e| wrong(e.to_string()))?;
+    let file = File::open(path).map_err(|e| wrong(reason(&e)))?;
     // A file may grow meanwhile, and some say that they are empty and are not.
-    file.take(most + 1).read_to_end(&mut bytes).map_err(|e| wrong(e.to_string()))?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|e| wrong(reason(&e)))?;
     if bytes.len() as u64 > most {
         return Err(too_long(bytes.len() as u64));
     }
-    String::from_utf8(bytes).map_err(|e| {
-        wrong(format!("byte {} does not continue a UTF-8 text", e.utf8_error().valid_up_to()))
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(wrong("it is UTF-16; save it as UTF-8".to_owned()));
+    }
+    let text = std::str::from_utf8(without_mark(&bytes))
+        .map_err(|e| wrong(format!("byte {} does not continue a UTF-8 text", e.valid_up_to())))?;
+    Ok(text.replace("\r\n", "\n"))
+}
+
+/// A line as it was written: without the byte-order mark before the first one and the carriage return at its end, which
+/// editors and transfers of other systems put there.
+pub(super) fn plain_line(line: &[u8], is_first: bool) -> &[u8] {
+    let line = if is_first { without_mark(line) } else { line };
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Bytes that a file of lines has as it was written: see [`plain_line`].
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub(super) fn plain_length(path: &Path) -> Result<u64> {
+    let mut length = 0;
+    each_plain_piece(path, |piece| {
+        length += piece.len() as u64;
+        Ok(())
+    })?;
+    Ok(length)
+}
+
+/// Gives a file of lines back the bytes that it was written with, if it has others: places in it are counted in these.
+///
+/// # Errors
+/// When the system refuses; the file is untouched then.
+pub(super) fn make_plain(path: &Path) -> Result<()> {
+    let there = fs::metadata(path).map_or(0, |data| data.len());
+    if plain_length(path)? == there {
+        return Ok(());
+    }
+    replace(path, |file| {
+        each_plain_piece(path, |piece| {
+            file.write_all(piece).map_err(|e| refused("writing", path, &e))
+        })
     })
+}
+
+/// Calls `take` with the bytes of a file of lines as it was written, piece by piece; never where there is no file.
+fn each_plain_piece(path: &Path, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    const PIECE: usize = 1 << 16;
+    if !path.is_file() {
+        return Ok(());
+    }
+    let mut input = BufReader::with_capacity(PIECE, open_file(path)?.0);
+    let (mut plain, mut is_first, mut has_return) = (Vec::new(), true, false);
+    loop {
+        let piece = input.fill_buf().map_err(|e| refused("reading", path, &e))?;
+        let length = piece.len();
+        for &byte in if is_first { without_mark(piece) } else { piece } {
+            if has_return && byte != b'\n' {
+                plain.push(b'\r');
+            }
+            has_return = byte == b'\r';
+            if !has_return {
+                plain.push(byte);
+            }
+        }
+        if length == 0 && has_return {
+            plain.push(b'\r');
+        }
+        take(&plain)?;
+        if length == 0 {
+            return Ok(());
+        }
+        input.consume(length);
+        plain.clear();
+        is_first = false;
+    }
 }

@@ -7,7 +7,7 @@ use crate::record::budget;
 use crate::record::error::{Error, Result};
 use crate::record::weights::NamedTensor;
 
-use super::disk::{self, open_file, read_text, refuse_link, refused, replace_bytes};
+use super::disk::{open_file, read_text, refuse_link, refused, replace_bytes};
 use super::tensors;
 
 /// Longest description that is read: one has a few KB.
@@ -24,9 +24,19 @@ pub struct KeptReader {
     pub tensors: Vec<NamedTensor>,
 }
 
-fn paths(folder: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
+fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || "-_.+".contains(c);
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
+}
+
+/// Whether a file of this name may be one of a reader.
+pub(super) fn is_written(name: &str) -> bool {
+    let stem = name.strip_suffix(".safetensors").or_else(|| name.strip_suffix(".json"));
+    stem.is_some_and(is_name)
+}
+
+fn paths(folder: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
+    if !is_name(name) {
         return Err(Error::usage(format!(
             "\"{name}\" is no name for a reader; use letters, digits and - _ . +"
         )));
@@ -98,12 +108,12 @@ pub fn names(folder: &Path) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let entries = fs::read_dir(&home).map_err(|e| refused("reading", &home, &e))?;
-    let paths = entries.flatten().map(|entry| entry.path());
-    let wanted = paths.filter(|path| {
-        path.extension().is_some_and(|e| e == "safetensors") && !disk::is_temporary(path)
-    });
-    let name = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let mut names: Vec<String> = wanted.filter_map(name).collect();
+    let name = |file: fs::DirEntry| {
+        let file = file.file_name();
+        let name = file.to_str()?.strip_suffix(".safetensors")?;
+        is_name(name).then(|| name.to_owned())
+    };
+    let mut names: Vec<String> = entries.flatten().filter_map(name).collect();
     if names.len() > MOST_READERS {
         return Err(Error::input(format!(
             "{} holds {} readers, and at most {MOST_READERS} are looked at; move some of them away",

@@ -539,6 +539,11 @@ fn pack_name(steps: &[u64]) -> String {
     format!("{first:08}-{last:08}.safetensors")
 }
 
+/// Whether a file of this name is one of those in the folder.
+pub(super) fn is_written(name: &str) -> bool {
+    ["frozen.safetensors", "tail.log"].contains(&name) || range_of(Path::new(name)).is_some()
+}
+
 /// First and last step of a pack, from its name.
 fn range_of(path: &Path) -> Option<(u64, u64)> {
     let name = path.file_name()?.to_str()?.strip_suffix(".safetensors")?;
