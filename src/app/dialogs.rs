@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use egui::{Context, Id, Key, TextEdit};
 
+use crate::record::file::meant;
 use crate::run::interchange::Spelling;
 
 use super::worker::{Outcome, Worker};
@@ -184,7 +185,7 @@ impl Dialogs {
                 }
                 chosen = edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
                 closed = ui.input(|i| i.key_pressed(Key::Escape));
-                let path = PathBuf::from(asking.text.trim());
+                let path = meant(&asking.text);
                 if asking.doubtful.as_ref() == Some(&path) {
                     let warning = format!("{} is there already.", path.display());
                     ui.colored_label(ui.visuals().warn_fg_color, warning);
@@ -203,7 +204,7 @@ impl Dialogs {
             });
         if chosen {
             let asking = self.asking.take()?;
-            return Some((asking.purpose, PathBuf::from(asking.text.trim())));
+            return Some((asking.purpose, meant(&asking.text)));
         }
         if closed {
             self.asking = None;

@@ -19,6 +19,7 @@ use crate::record::file::save_all;
 use crate::record::folder::Reader;
 use crate::record::folder::library::home;
 use crate::record::knobs;
+use crate::record::shell;
 use crate::record::sweep::{Run, Sweep, is_sweep};
 use crate::run::experiment::Experiment;
 use crate::run::interchange::{Spelling, files};
@@ -187,7 +188,8 @@ impl App {
             }
             if let Some(step) = launch.at_step {
                 // A run of 0 steps would be one without an end.
-                experiment.train.steps = usize::try_from(step).unwrap_or(usize::MAX).max(1);
+                let steps = i64::try_from(step.max(1)).unwrap_or(i64::MAX);
+                experiment.set("train.steps", &steps.into())?;
             }
             lab.start(experiment, Origin::Fresh);
             Ok(())
@@ -225,9 +227,9 @@ impl App {
         match sweep.runs.iter().position(recorded).and_then(|run| sweep.folder_of(run)) {
             Some(folder) => self.open_run(folder, step),
             None => self.lab.trouble(Error::usage(format!(
-                "no run of the sweep {} has begun: go on with mnemoscope sweep --out \"{}\"",
+                "no run of the sweep {} has begun: go on with mnemoscope sweep --out {}",
                 sweep.folder.display(),
-                sweep.folder.display()
+                shell::path(&sweep.folder)
             ))),
         }
     }

@@ -12,9 +12,11 @@ use crate::probe;
 use crate::record::array::Array;
 use crate::record::error::{Error, Result};
 use crate::record::file::check_free;
+use crate::record::knobs;
 use crate::record::npz::{Member, Numbers, archive};
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::registry::find;
+use crate::record::shell;
 
 use super::run_at::Asked;
 use super::say;
@@ -89,8 +91,9 @@ fn call(text: &str) -> Result<ProbeCall> {
     let mut made = find("probe", probe::ALL, name)?;
     let mut call = ProbeCall::new(name);
     for setting in settings.split(',').filter(|s| !s.is_empty()) {
-        let (key, value) = super::assignment(setting)?;
-        crate::record::knobs::set(&mut *made, &format!("{name}:"), key, &value)?;
+        let (key, text) = super::assignment(setting)?;
+        let value = knobs::read(&mut *made, key, text);
+        knobs::set(&mut *made, &format!("{name}:"), key, &value)?;
         call = call.with(key, value);
     }
     Ok(call)
@@ -102,9 +105,9 @@ fn has_extension(path: &Path, extension: &str) -> bool {
 
 fn summary(run: &RunAt, readings: &Readings) -> Result<()> {
     let vocab = run.instrument.source().vocab();
-    let text: String = run.prompt.tokens.iter().map(|&t| vocab.glyph(t)).collect();
     say(format!("step {} of {}", readings.step, run.experiment.name))?;
-    say(format!("sequence  {text}"))?;
+    // As `--tokens` takes it.
+    say(format!("sequence  {}", shell::quoted(&vocab.spell(&run.prompt.tokens))))?;
     for intervention in &readings.interventions {
         say(format!("in force  {intervention}"))?;
     }

@@ -14,8 +14,12 @@ use crate::figure::composite::Composite;
 use crate::figure::file::{Format, Page, render_all};
 use crate::figure::grey;
 use crate::figure::provenance::Provenance;
+use crate::panel;
 use crate::record::error::{Error, Result};
 use crate::record::file::{check_free, save};
+use crate::record::knobs;
+use crate::record::registry::find;
+use crate::record::shell;
 
 use super::bar::Bar;
 use super::run_at::{Asked, note, tell_problems, tell_taken};
@@ -163,14 +167,15 @@ impl Drawn {
     }
 
     fn panel(&self) -> Result<PanelSpec> {
-        let mut set = toml::Table::new();
-        for text in &self.set {
-            let (name, value) = assignment(text)?;
-            set.insert(name.to_owned(), value);
-        }
         let panel = self.panel.clone().ok_or_else(|| {
             Error::usage("nothing says what to draw: name a panel (see `mnemoscope list panels`), or a --sheet of several")
         })?;
+        let mut made = find("panel", panel::ALL, &panel)?;
+        let mut set = toml::Table::new();
+        for text in &self.set {
+            let (name, text) = assignment(text)?;
+            set.insert(name.to_owned(), knobs::read(&mut *made, name, text));
+        }
         Ok(PanelSpec {
             panel,
             head: self.head.clone().unwrap_or_default(),
@@ -190,6 +195,7 @@ impl Drawn {
         for (wanted, taken) in &gallery.taken {
             tell_taken(*wanted, *taken);
         }
+        gallery.left_out.iter().for_each(note);
     }
 }
 
@@ -295,6 +301,9 @@ fn tell_differences(before: &Provenance, now: &Provenance) {
         if a.experiment != b.experiment {
             note(format!("the experiment of {} is not that of the figure", b.name));
         }
+        if !b.history.starts_with(&a.history) {
+            note(format!("{} was changed in other ways on its way than the figure says", b.name));
+        }
     }
     for (a, b) in before.panels.iter().zip(&now.panels) {
         if a.weights_sha256.is_some() && (a.step, &a.weights_sha256) != (b.step, &b.weights_sha256)
@@ -358,9 +367,9 @@ impl Film {
         ))?;
         if kind == Kind::Folder {
             note(format!(
-                "as a film: ffmpeg -framerate {} -i {}/%05d.png -pix_fmt yuv420p film.mp4",
+                "as a film: ffmpeg -framerate {} -i {} -pix_fmt yuv420p film.mp4",
                 self.fps,
-                self.out.display()
+                shell::path(self.out.join("%05d.png"))
             ));
         }
         Ok(ExitCode::SUCCESS)

@@ -11,9 +11,10 @@ use crate::record::columns::Columns;
 use crate::record::correlation::median;
 use crate::record::error::{Error, Result};
 use crate::record::file::check_free;
-use crate::record::gather::{self, Relation};
+use crate::record::gather::{self, Relation, Table};
 use crate::record::vocab::plain;
 
+use super::run_at::note;
 use super::say;
 
 #[derive(Args)]
@@ -57,8 +58,7 @@ impl Gather {
         }
         // What is wrong with the name of the file is said before anything is read.
         let out = self.out.as_deref().map(|path| self.target(path)).transpose()?;
-        let columns =
-            if self.curves { gather::curves(&self.folder) } else { gather::runs(&self.folder) }?;
+        let columns = self.table(self.curves)?;
         match out {
             None => print(&columns.csv()?)?,
             Some((path, format)) => {
@@ -67,6 +67,14 @@ impl Gather {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The table; why a run has no numbers in it is said beside it.
+    fn table(&self, curves: bool) -> Result<Columns> {
+        let read = if curves { gather::curves } else { gather::runs };
+        let Table { columns, problems } = read(&self.folder)?;
+        problems.iter().for_each(|e| note(&e.message));
+        Ok(columns)
     }
 
     fn target<'a>(&self, path: &'a Path) -> Result<(&'a Path, Format)> {
@@ -100,16 +108,16 @@ impl Gather {
 
     fn correlate(&self, x: &str, y: &str) -> Result<()> {
         if self.within {
-            return within(&gather::within_runs(&gather::curves(&self.folder)?, x, y)?, x, y);
+            return within(&gather::within_runs(&self.table(true)?, x, y)?, x, y);
         }
-        let runs = gather::runs(&self.folder)?;
+        let runs = self.table(false)?;
         let relation = gather::over_runs(&runs, x, y)?;
         let left_out = runs.rows() - relation.pairs;
         say(format!("{x} and {y} over {} finished runs, at the end of training", relation.pairs))?;
         said(&relation, "")?;
         if left_out > 0 {
             say(format!(
-                "{left_out} of {} runs are left out: not finished, or one of the two is undefined",
+                "{left_out} of {} runs are left out: not finished, damaged, or one of the two is undefined",
                 runs.rows()
             ))?;
         }

@@ -10,11 +10,13 @@ use clap::Args;
 
 use crate::export::run_at::RunAt;
 use crate::figure::file::save;
-use crate::probe::inquiry::Inquiry;
+use crate::probe::inquiry::{self, Inquiry};
 use crate::record::array::Array;
 use crate::record::error::Result;
 use crate::record::intervention::Point;
+use crate::record::knobs;
 use crate::record::question::{ProbeCall, Reading, Readings};
+use crate::record::registry::find;
 use crate::record::vocab::plain_json;
 use crate::run::job::inquiry_of;
 
@@ -313,8 +315,10 @@ impl Common {
     fn inquiry(&self, name: &str, given: Given) -> Result<(Box<dyn Inquiry>, ProbeCall)> {
         let mut call = ProbeCall::new(name);
         let mut all: Vec<(&str, toml::Value)> = given;
+        let mut made = find("inquiry", inquiry::ALL, name)?;
         for setting in &self.set {
-            all.push(super::assignment(setting)?);
+            let (key, text) = super::assignment(setting)?;
+            all.push((key, knobs::read(&mut *made, key, text)));
         }
         for (key, value) in all {
             call = call.with(key, value);

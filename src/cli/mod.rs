@@ -16,14 +16,17 @@ mod train;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::record::error::{Error, Kind, Result};
+use crate::record::error::{Error, Kind, Result, did_you_mean};
+use crate::record::shell;
 use crate::record::vocab::plain;
+use crate::run::experiment::{BUILTIN, Experiment};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -125,11 +128,71 @@ pub fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => carried_out(|| run(cli)),
         Err(e) => {
+            let words: Vec<OsString> = std::env::args_os().skip(1).collect();
             // Help and version are no errors; clap knows where each belongs.
+            let e =
+                if e.use_stderr() { mistyped(&words).unwrap_or(with_hint(e, &words)) } else { e };
             let _ = e.print();
             ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2))
         }
     }
+}
+
+/// What is wrong with words whose first is neither an option nor anything that there is: most likely a command was meant.
+fn mistyped(words: &[OsString]) -> Option<clap::Error> {
+    let first = words.first()?;
+    let name = first.to_str().filter(|name| !name.starts_with('-'))?;
+    let is_command = Cli::command().find_subcommand(name).is_some() || name == "help";
+    (!is_command && is_nothing(name))
+        .then(|| Cli::command().error(ErrorKind::InvalidSubcommand, no_such_thing(name)))
+}
+
+/// Whether a word names neither an experiment nor a file or folder.
+fn is_nothing(word: &str) -> bool {
+    !Experiment::is_builtin(word) && !Path::new(word).exists()
+}
+
+fn no_such_thing(name: &str) -> String {
+    let command = Cli::command();
+    let commands = command.get_subcommands().map(clap::Command::get_name);
+    let known = commands.chain(BUILTIN.iter().map(|(name, _)| *name));
+    format!(
+        "there is no command, no experiment and no file or folder called \"{name}\".{}",
+        did_you_mean(name, known)
+    )
+}
+
+/// The same error; where a word with a hyphen in front was meant as a value, with how such a value is given.
+fn with_hint(mut e: clap::Error, words: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(unknown)) = e.get(ContextKind::InvalidArg) else { return e };
+    let texts: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+    let hint = texts.iter().enumerate().find(|(_, text)| text.starts_with(unknown)).and_then(
+        |(i, text)| match texts[..i].last() {
+            Some(option) if takes_value(texts[0], option) => Some(format!(
+                "a value that begins with a hyphen is joined to its option: {}",
+                shell::word(format!("{option}={text}"))
+            )),
+            _ if Path::new(text).exists() => {
+                Some(format!("what lies in this folder is named {}", shell::path(text)))
+            }
+            _ => None,
+        },
+    );
+    if let Some(hint) = hint.filter(|_| e.kind() == ErrorKind::UnknownArgument) {
+        e.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+    }
+    e
+}
+
+/// Whether the word of a command is an option that a value follows.
+fn takes_value(command: &str, option: &str) -> bool {
+    let mut whole = Cli::command();
+    whole.build();
+    let command = whole.find_subcommand(command).unwrap_or(&whole);
+    command.get_arguments().filter(|arg| arg.get_action().takes_values()).any(|arg| {
+        arg.get_long().is_some_and(|long| option == format!("--{long}"))
+            || arg.get_short().is_some_and(|short| option == format!("-{short}"))
+    })
 }
 
 /// Carries out a command; the exit code of what comes of it, with a sentence for an error. A panic is a fault of this
@@ -174,6 +237,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
 
 impl Window {
     fn run(self) -> Result<ExitCode> {
+        if let Some(what) = self.what.as_deref().filter(|what| is_nothing(what)) {
+            return Err(Error::usage(no_such_thing(what)));
+        }
         crate::app::open(&crate::app::Launch {
             what: self.what,
             screenshot: self.screenshot,
@@ -222,16 +288,16 @@ fn say_as_is(line: &str) -> Result<()> {
     }
 }
 
-/// Splits `a.b=c` into the setting and its value.
+/// Splits `a.b=c` into the setting and the text of its value.
 ///
 /// # Errors
 /// When there is no equals sign.
-fn assignment(text: &str) -> Result<(&str, toml::Value)> {
+fn assignment(text: &str) -> Result<(&str, &str)> {
     let (name, value) = text.split_once('=').ok_or_else(|| {
         Error::new(
             Kind::Usage,
             format!("--set {text}: expected NAME=VALUE, for example --set train.seed=3"),
         )
     })?;
-    Ok((name.trim(), crate::record::knobs::parse_value(value)))
+    Ok((name.trim(), value))
 }

@@ -6,16 +6,17 @@ use std::process::ExitCode;
 
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use toml::Value;
 
 use crate::record::error::{Error, Result};
+use crate::record::event::MetricsRow;
+use crate::record::shell;
 use crate::record::sweep::{Member, Plan, is_sweep};
 use crate::record::vocab::plain;
 use crate::run::experiment::Experiment;
 use crate::run::sweep::{self, Crew, Stage, Standing};
 
 use super::say;
-use super::train::{interrupts, summary};
+use super::train::{interrupts, numbers_at, summary};
 
 /// A sweep has runs that are not done: they diverged, failed or are elsewhere.
 const NOT_ALL_DONE: u8 = 6;
@@ -37,7 +38,7 @@ pub struct Sweep {
     set: Vec<String>,
     /// Number of steps of each run (the same as --set train.steps=N)
     #[arg(long, value_name = "N")]
-    steps: Option<usize>,
+    steps: Option<String>,
     /// What to train on: cpu, or cuda or metal in a program built with that feature
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
@@ -62,20 +63,22 @@ pub struct Sweep {
 impl Sweep {
     pub fn run(self) -> Result<ExitCode> {
         let plan = self.plan()?;
-        let members = plan.members();
         if self.dry_run {
-            for (i, member) in members.iter().enumerate() {
+            for (i, member) in plan.members().iter().enumerate() {
                 say(format!("{i}\t{}", member.name))?;
             }
             return Ok(ExitCode::SUCCESS);
         }
+        let runs = plan.members().len();
         let which = match &self.index {
-            Some(text) => vec![number_of_job(text, members.len())?],
-            None => (0..members.len()).collect(),
+            Some(text) => vec![number_of_job(text, runs)?],
+            None => (0..runs).collect(),
         };
-        if let Some(notice) = sweep::claim(&plan, &self.out)? {
+        let (plan, notice) = sweep::claim(&plan, &self.out)?;
+        if let Some(notice) = notice {
             super::tell(&notice.message);
         }
+        let members = plan.members();
         let crew = Crew::new(self.jobs.map(usize::from), which.len());
         let interrupted = interrupts()?;
         let mut report = Report::new(&members, plan.steps(), &which, self.quiet)?;
@@ -117,7 +120,7 @@ impl Sweep {
         for text in &self.set {
             let (name, values) = assignments(text)?;
             match values.as_slice() {
-                [value] => experiment.set(&name, value)?,
+                [value] => experiment.set_text(&name, value)?,
                 _ => settings.push((name, values)),
             }
         }
@@ -125,8 +128,8 @@ impl Sweep {
         if let Some(device) = &self.device {
             experiment.set("train.device", &device.as_str().into())?;
         }
-        if let Some(steps) = self.steps {
-            experiment.train.steps = steps;
+        if let Some(steps) = &self.steps {
+            experiment.set_text("train.steps", steps)?;
         }
         let seeds = match &self.seeds {
             Some(text) => sweep::seeds(text)?,
@@ -134,7 +137,7 @@ impl Sweep {
         };
         // What differs between the runs is no part of what they share.
         experiment.train.seed = 0;
-        sweep::plan(&experiment, seeds, settings)
+        sweep::plan(&experiment, seeds, &settings)
     }
 
     fn end(&self, members: &[Member], which: &[usize], standings: &[Standing]) -> Result<ExitCode> {
@@ -153,11 +156,12 @@ impl Sweep {
         if !self.quiet {
             table(members, which, standings)?;
             say(format!("{done} of {} runs are finished.", which.len()))?;
+            let there = shell::path(&self.out);
             say(format!("The sweep lies in {}", self.out.display()))?;
-            say(format!("Look at it: mnemoscope \"{}\"", self.out.display()))?;
-            say(format!("Its numbers: mnemoscope gather \"{}\"", self.out.display()))?;
+            say(format!("Look at it: mnemoscope {there}"))?;
+            say(format!("Its numbers: mnemoscope gather {there}"))?;
             if stopped {
-                say(format!("Go on: mnemoscope sweep --out \"{}\"", self.out.display()))?;
+                say(format!("Go on: mnemoscope sweep --out {there}"))?;
             }
         }
         Ok(match (stopped, done == which.len()) {
@@ -169,7 +173,7 @@ impl Sweep {
 }
 
 /// `NAME=A,B,C` as a name and its values.
-fn assignments(text: &str) -> Result<(String, Vec<Value>)> {
+fn assignments(text: &str) -> Result<(String, Vec<String>)> {
     let (name, values) = text.split_once('=').ok_or_else(|| {
         Error::usage(format!("--set {text}: expected NAME=VALUE or NAME=VALUE,VALUE,…"))
     })?;
@@ -212,10 +216,16 @@ fn word(stage: &Stage) -> &'static str {
 
 /// The last numbers of a run, or why there are none.
 fn note(standing: &Standing) -> String {
+    let last = |words: &dyn Fn(&MetricsRow) -> String| {
+        standing.row.as_ref().map_or_else(String::new, words)
+    };
     match &standing.stage {
         Stage::Failed(e) => e.message.clone(),
         Stage::Elsewhere => "another program is writing it".to_owned(),
-        _ => standing.row.as_ref().map_or_else(String::new, |row| summary(&standing.columns, row)),
+        Stage::Running => last(&|row| summary(&standing.columns, row)),
+        Stage::Waiting | Stage::Finished | Stage::Stopped | Stage::Diverged(_) => {
+            last(&|row| numbers_at(standing.step, row, &standing.columns))
+        }
     }
 }
 

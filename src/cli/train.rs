@@ -14,6 +14,7 @@ use crate::record::event::{Event, MarkKind, MetricsRow, State};
 use crate::record::folder::Reader;
 use crate::record::folder::library::{self, CAP_BYTES, Stock};
 use crate::record::recording::Recording;
+use crate::record::shell;
 use crate::record::vocab::plain;
 use crate::run::experiment::Experiment;
 use crate::run::session::{Begin, Command, Session, Start};
@@ -31,7 +32,7 @@ pub struct Train {
     set: Vec<String>,
     /// Number of steps (the same as --set train.steps=N)
     #[arg(long, value_name = "N")]
-    steps: Option<usize>,
+    steps: Option<String>,
     /// What to train on: cpu, or cuda or metal in a program built with that feature (the same as --set train.device=…)
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
@@ -85,21 +86,21 @@ impl Train {
     fn experiment(&self) -> Result<Experiment> {
         let mut experiment = match (&self.experiment, &self.out) {
             (Some(name), _) => Experiment::find(name)?,
-            (None, Some(out)) => Experiment::of_run(out)?,
+            (None, Some(out)) => Experiment::of_halted(out)?,
             (None, None) => {
                 return Err(Error::usage("which experiment? See: mnemoscope list experiments"));
             }
         };
         for text in &self.set {
             let (name, value) = assignment(text)?;
-            experiment.set(name, &value)?;
+            experiment.set_text(name, value)?;
         }
         experiment.resolve_from_here();
         if let Some(device) = &self.device {
             experiment.set("train.device", &device.as_str().into())?;
         }
-        if let Some(steps) = self.steps {
-            experiment.train.steps = steps;
+        if let Some(steps) = &self.steps {
+            experiment.set_text("train.steps", steps)?;
         }
         if experiment.train.steps == 0 {
             return Err(Error::usage(format!(
@@ -192,12 +193,23 @@ pub(super) fn summary(columns: &[String], row: &MetricsRow) -> String {
     parts.join("  ")
 }
 
+/// The last numbers of a run that is at a step; of which step they are, where that is one before.
+pub(super) fn numbers_at(step: u64, row: &MetricsRow, columns: &[String]) -> String {
+    let numbers = summary(columns, row);
+    if numbers.is_empty() || row.step == step {
+        return numbers;
+    }
+    format!("{numbers} (at step {})", row.step)
+}
+
 /// What a person sees meanwhile: a bar on a terminal, plain lines elsewhere.
 struct Report {
     quiet: bool,
     bar: Option<ProgressBar>,
     columns: Vec<String>,
     total: u64,
+    /// Steps done.
+    step: u64,
     next_line: u64,
 }
 
@@ -211,13 +223,14 @@ impl Report {
             .map_err(|e| Error::internal(e.to_string()))?;
             bar.set_style(style);
         }
-        Ok(Self { quiet, bar, columns: Vec::new(), total, next_line: 0 })
+        Ok(Self { quiet, bar, columns: Vec::new(), total, step: 0, next_line: 0 })
     }
 
     fn take(&mut self, event: &Event) -> Result<()> {
         match event {
             Event::Started { columns, step, .. } => {
                 self.columns.clone_from(columns);
+                self.step = *step;
                 if let Some(bar) = &self.bar {
                     bar.set_position(*step);
                     bar.reset_eta();
@@ -228,6 +241,7 @@ impl Report {
                 self.line(&format!("step {}: {}", mark.step, mark.text))?;
             }
             Event::Progress { step, state, .. } => {
+                self.step = *step;
                 if let Some(bar) = &self.bar {
                     bar.set_position(*step);
                     if *state == State::Finished {
@@ -241,7 +255,7 @@ impl Report {
     }
 
     fn metrics(&mut self, row: &MetricsRow) -> Result<()> {
-        let summary = self.summary(row);
+        let summary = summary(&self.columns, row);
         if let Some(bar) = &self.bar {
             bar.set_message(summary);
             return Ok(());
@@ -252,10 +266,6 @@ impl Report {
             self.line(&format!("step {}/{}  {summary}", row.step, self.total))?;
         }
         Ok(())
-    }
-
-    fn summary(&self, row: &MetricsRow) -> String {
-        summary(&self.columns, row)
     }
 
     fn line(&mut self, text: &str) -> Result<()> {
@@ -297,22 +307,20 @@ impl Report {
         if let Ok(recording) = &recorded {
             self.learned(word, recording)?;
         }
+        let there = shell::path(folder);
         self.say(&format!("The run lies in {}", folder.display()))?;
-        self.say(&format!("Look at it: mnemoscope \"{}\"", folder.display()))?;
+        self.say(&format!("Look at it: mnemoscope {there}"))?;
         if matches!(end, End::Stopped) {
-            let folder = folder.display();
-            self.say(&format!("Go on: mnemoscope train --resume --out \"{folder}\""))?;
+            self.say(&format!("Go on: mnemoscope train --resume --out {there}"))?;
         }
         recorded.map(drop)
     }
 
     fn learned(&mut self, word: &str, recording: &Recording) -> Result<()> {
         let last = recording.rows.last();
-        self.say(&format!(
-            "{word} at step {}: {}",
-            last.map_or(0, |row| row.step),
-            last.map_or_else(String::new, |row| self.summary(row))
-        ))?;
+        let numbers =
+            last.map_or_else(String::new, |row| numbers_at(self.step, row, &self.columns));
+        self.say(&format!("{word} at step {}: {numbers}", self.step))?;
         let learned = recording.marks.iter().filter(|mark| mark.kind == MarkKind::Emergence);
         let mut learned: Vec<String> =
             learned.map(|mark| format!("  step {}: {}", mark.step, mark.text)).collect();

@@ -10,7 +10,7 @@ use crate::record::error::{Error, Result};
 use crate::record::folder::Reader;
 use crate::record::question::{Found, Inquired, ProbeCall};
 use crate::record::recording::Recording;
-use crate::record::sweep::{Plan, Sweep, is_sweep};
+use crate::record::sweep::{Sweep, is_sweep};
 use crate::run::job::inquiry_of;
 
 use super::plate::{Plate, panel_of, run_facts};
@@ -29,6 +29,8 @@ pub struct Gallery {
     hashes: BTreeMap<(PathBuf, u64), String>,
     /// Steps that were asked for and are not recorded, and those taken for them.
     pub taken: Vec<(u64, u64)>,
+    /// Runs of a sweep that cannot be read and are not drawn: why, a sentence each.
+    pub left_out: Vec<String>,
 }
 
 impl Gallery {
@@ -38,6 +40,7 @@ impl Gallery {
             runs: BTreeMap::new(),
             hashes: BTreeMap::new(),
             taken: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -86,7 +89,9 @@ impl Gallery {
         let panel = panel_of(spec, sheet)?;
         let folder = self.folder_of(&spec.run);
         if spec.panel == "sweep" {
-            return of_sweep(&folder, spec);
+            let sweep = Sweep::read(&folder)?;
+            self.left_out.extend(sweep.runs.iter().filter_map(|run| run.problem.clone()));
+            return Ok(of_sweep(sweep, &folder, spec));
         }
         refuse_sweep(&folder)?;
         let question = Question {
@@ -105,7 +110,7 @@ impl Gallery {
         let step = run.weights.step;
         let mut shown = snapshot(run, &*panel, spec, &name_of(&folder), progress)?;
         shown.runs.extend(beside);
-        let facts = run_facts(name_of(&folder), &run.experiment);
+        let facts = run_facts(name_of(&folder), &run.experiment, &run.recording.marks);
         let mut plate = Plate::new(&spec.panel, shown, facts);
         plate.facts.weights_sha256 = self.hash_of(&folder);
         if let Some(wanted) = spec.step.filter(|wanted| *wanted != step) {
@@ -142,13 +147,11 @@ impl Gallery {
     }
 }
 
-fn of_sweep(folder: &Path, spec: &PanelSpec) -> Result<Plate> {
-    let sweep = Sweep::read(folder)?;
-    let plan = Plan::read(folder)?;
+fn of_sweep(sweep: Sweep, folder: &Path, spec: &PanelSpec) -> Plate {
+    let experiment = sweep.plan.to_toml();
     let shown = Snapshot { sweep: Some(Arc::new(sweep)), ..Snapshot::default() };
-    let experiment = plan.to_toml();
     let run = RunFacts { name: name_of(folder), experiment, ..RunFacts::default() };
-    Ok(Plate::new(&spec.panel, shown, run))
+    Plate::new(&spec.panel, shown, run)
 }
 
 /// Asks a run what a panel draws.

@@ -9,6 +9,7 @@ use crate::figure::layout::Style;
 use crate::figure::provenance::{PanelFacts, Provenance, RunFacts, quantities};
 use crate::panel::{self, Palette, Panel, Snapshot};
 use crate::record::error::{Error, Result};
+use crate::record::event::{Mark, MarkKind};
 use crate::record::file::source_date;
 use crate::record::knobs;
 use crate::record::registry::find;
@@ -49,14 +50,27 @@ impl Plate {
 }
 
 /// What a figure says of the run of a name.
-pub fn run_facts(name: String, experiment: &Experiment) -> RunFacts {
+pub fn run_facts(name: String, experiment: &Experiment, marks: &[Mark]) -> RunFacts {
     RunFacts {
         name,
         experiment: experiment.to_toml(),
         seed: experiment.train.seed as u64,
         device: experiment.train.device.name().to_owned(),
         dtype: "float32".to_owned(),
+        history: history(marks),
     }
+}
+
+/// What changed a run on its way, in words.
+fn history(marks: &[Mark]) -> Vec<String> {
+    /// A provenance is read up to some megabytes; a hand does not change as much.
+    const MOST: usize = 1000;
+    let changes = || marks.iter().filter(|mark| mark.kind != MarkKind::Emergence);
+    let words = |mark: &Mark| format!("step {}: {}", mark.step, mark.text);
+    let mut history: Vec<String> = changes().take(MOST).map(words).collect();
+    let more = changes().count() - history.len();
+    history.extend((more > 0).then(|| format!("and {more} changes more")));
+    history
 }
 
 /// The panel of a sheet with the settings that it asks for, and in the colours of the page where it has some to choose.

@@ -9,6 +9,7 @@ use crate::record::folder::Reader;
 use crate::record::intervention::Intervention;
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::recording::Recording;
+use crate::record::shell;
 use crate::record::sweep::{Plan, is_sweep};
 use crate::record::weights::Weights;
 use crate::run::examine::Instrument;
@@ -144,6 +145,6 @@ pub fn refuse_sweep(folder: &Path) -> Result<()> {
     Err(Error::usage(format!(
         "{} is a sweep; name one of its runs, for example {}",
         folder.display(),
-        folder.join(first).display()
+        shell::path(folder.join(first))
     )))
 }

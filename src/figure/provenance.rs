@@ -46,6 +46,9 @@ pub struct RunFacts {
     pub device: String,
     /// What its numbers are, e.g. `float32`.
     pub dtype: String,
+    /// What was changed in it while it trained, in order: `step 40: train.rate = 0.01`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<String>,
 }
 
 /// A panel of a figure.

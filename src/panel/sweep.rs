@@ -177,11 +177,15 @@ impl Sweep {
             0 => String::new(),
             n => format!("; {n} not finished or without one of the two"),
         };
+        let damaged = match sweep.runs.iter().filter(|run| run.stage() == Stage::Damaged).count() {
+            0 => String::new(),
+            n => format!(", {n} of them damaged"),
+        };
         let words = |outcome: &Result<Coefficient, Undefined>| {
             outcome.as_ref().map_or_else(ToString::to_string, ToString::to_string)
         };
         format!(
-            "{lines}Points: {} finished runs at their end{left_out}. Pearson's r {}. Spearman's ρ {}.",
+            "{lines}Points: {} finished runs at their end{left_out}{damaged}. Pearson's r {}. Spearman's ρ {}.",
             relation.pairs,
             words(&relation.pearson),
             words(&relation.spearman)

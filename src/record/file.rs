@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result};
 
@@ -59,6 +59,38 @@ pub fn check_free(path: &Path, replace: bool) -> Result<()> {
         return Ok(());
     };
     Err(Error::usage(format!("{} {why}", path.display())))
+}
+
+/// The path that a person means by a text: without blanks and quotes around it, `~` as the home folder, and `file://` as a
+/// file manager puts it on the clipboard. A file that is really called so is meant by `./~`.
+pub fn meant(text: &str) -> PathBuf {
+    let text = text.trim();
+    let inside = |quote| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
+    let text = inside('"').or_else(|| inside('\'')).unwrap_or(text);
+    if let Some(path) = text.strip_prefix("file://").and_then(of_url) {
+        return path;
+    }
+    let rest =
+        text.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with(['/', '\\']));
+    match (rest, std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest.trim_start_matches(['/', '\\'])),
+        _ => PathBuf::from(text),
+    }
+}
+
+/// The path in what follows `file://`: `/a%20b`, `localhost/a%20b`.
+fn of_url(rest: &str) -> Option<PathBuf> {
+    let path = rest.strip_prefix("localhost").unwrap_or(rest);
+    // Windows has no slash before its drives.
+    let path = path.strip_prefix('/').filter(|_| cfg!(windows)).unwrap_or(path);
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut parts = path.split('%');
+    bytes.extend(parts.next()?.bytes());
+    for part in parts {
+        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        bytes.extend(part[2..].bytes());
+    }
+    String::from_utf8(bytes).ok().map(PathBuf::from)
 }
 
 /// The seconds since 1970 that files should say, if someone says so: <https://reproducible-builds.org/specs/source-date-epoch/>.

@@ -293,6 +293,14 @@ impl Writer {
         self.store.budget_bytes = bytes;
     }
 
+    /// Says anew what the experiment is: how long it goes on may have changed.
+    ///
+    /// # Errors
+    /// When the system refuses; the old document is untouched then.
+    pub fn set_experiment(&self, document: &str) -> Result<()> {
+        replace_bytes(&self.folder.join("experiment.toml"), document.as_bytes())
+    }
+
     /// Step of the last row of metrics, written or waiting.
     pub fn last_row(&self) -> Option<u64> {
         self.last_row

@@ -21,6 +21,14 @@ fn best_is_largest(metric: &str) -> Option<bool> {
     BEST.iter().find(|(prefix, _)| metric.starts_with(prefix)).map(|(_, largest)| *largest)
 }
 
+/// A table of the runs of a sweep. A run that cannot be read stops no other: it has a row that says so, or none where its
+/// rows are its evaluations.
+pub struct Table {
+    pub columns: Columns,
+    /// Why a run cannot be read, a sentence each.
+    pub problems: Vec<Error>,
+}
+
 /// What is known of a run when all its rows have been read.
 struct Summary {
     stage: Stage,
@@ -29,17 +37,22 @@ struct Summary {
     /// Of each column with a best value.
     best: BTreeMap<String, f64>,
     marks: Vec<Mark>,
+    problem: Option<Error>,
 }
 
 impl Summary {
-    fn read(place: &Path, steps: u64) -> Result<Self> {
-        let mut summary = Self {
-            stage: Stage::NotBegun,
-            columns: Vec::new(),
-            last: None,
-            best: BTreeMap::new(),
-            marks: Vec::new(),
-        };
+    /// Of a run of which nothing is known but its stage.
+    fn new(stage: Stage, problem: Option<Error>) -> Self {
+        let (columns, marks) = (Vec::new(), Vec::new());
+        Self { stage, columns, last: None, best: BTreeMap::new(), marks, problem }
+    }
+
+    fn read(place: &Path, steps: u64) -> Self {
+        Self::whole(place, steps).unwrap_or_else(|e| Self::new(Stage::Damaged, Some(e)))
+    }
+
+    fn whole(place: &Path, steps: u64) -> Result<Self> {
+        let mut summary = Self::new(Stage::NotBegun, None);
         if !place.join("run.json").exists() {
             return Ok(summary);
         }
@@ -92,7 +105,7 @@ impl Sources {
         let members = plan.members();
         let steps = plan.steps();
         let read = |m: &Member| Summary::read(&sweep.join(&m.name), steps);
-        let summaries = members.iter().map(read).collect::<Result<_>>()?;
+        let summaries = members.iter().map(read).collect();
         Ok(Self { plan, members, summaries })
     }
 
@@ -123,14 +136,19 @@ fn distinct<'a>(all: impl Iterator<Item = &'a String>) -> Vec<String> {
 /// `formed_…`: the step of each emergence mark. `docs/sweeps.md` describes it.
 ///
 /// # Errors
-/// When it is no sweep folder, or a run of it is damaged.
-pub fn runs(sweep: &Path) -> Result<Columns> {
+/// When it is no sweep folder.
+pub fn runs(sweep: &Path) -> Result<Table> {
     let sources = Sources::read(sweep)?;
     let mut columns = named(&sources.plan, &sources.members);
     let all = || sources.summaries.iter();
     let stages = all().map(|s| Some(s.stage.words().to_owned())).collect();
     columns.push(("stage".to_owned(), Values::Text(stages)));
-    let diverged = all().map(|s| Some(matches!(s.stage, Stage::Diverged(_)))).collect();
+    let diverged = |s: &Summary| match s.stage {
+        Stage::Diverged(_) => Some(true),
+        Stage::NotBegun | Stage::Unfinished | Stage::Finished => Some(false),
+        Stage::Damaged => None,
+    };
+    let diverged = all().map(diverged).collect();
     columns.push(("diverged".to_owned(), Values::Truth(diverged)));
     let step = |s: &Summary| s.last.as_ref().and_then(|row| i64::try_from(row.step).ok());
     columns.push(("step".to_owned(), Values::Whole(all().map(step).collect())));
@@ -146,7 +164,8 @@ pub fn runs(sweep: &Path) -> Result<Columns> {
         let steps = all().map(|s| s.formed(&name)).collect();
         columns.push((name, Values::Whole(steps)));
     }
-    Ok(Columns(columns))
+    let problems = all().filter_map(|s| s.problem.clone()).collect();
+    Ok(Table { columns: Columns(columns), problems })
 }
 
 /// The columns that say which run it is: name, settings and seed.
@@ -180,17 +199,22 @@ fn typed(kinds: &[Value], values: impl Iterator<Item = Option<Value>>) -> Values
 ///
 /// # Errors
 /// As [`runs`].
-pub fn curves(sweep: &Path) -> Result<Columns> {
+pub fn curves(sweep: &Path) -> Result<Table> {
     let plan = Plan::read(sweep)?;
-    let (mut rows, mut headers) = (Vec::new(), Vec::new());
+    let (mut rows, mut headers, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for member in plan.members() {
         let place = sweep.join(&member.name);
         if !place.join("run.json").exists() {
             continue;
         }
-        headers.push(folder::about(&place)?.columns);
-        let of = headers.len() - 1;
-        folder::rows(&place, |row| rows.push((member.clone(), of, row)))?;
+        match rows_of(&place) {
+            Ok((header, found)) => {
+                let of = headers.len();
+                headers.push(header);
+                rows.extend(found.into_iter().map(|row| (member.clone(), of, row)));
+            }
+            Err(e) => problems.push(e),
+        }
     }
     let members: Vec<Member> = rows.iter().map(|(member, ..)| member.clone()).collect();
     let mut columns = named(&plan, &members);
@@ -206,7 +230,15 @@ pub fn curves(sweep: &Path) -> Result<Columns> {
         let values = rows.iter().map(value).collect();
         columns.push((metric, Values::Number(values)));
     }
-    Ok(Columns(columns))
+    Ok(Table { columns: Columns(columns), problems })
+}
+
+/// Names of the metrics of a run, and all its rows.
+fn rows_of(run: &Path) -> Result<(Vec<String>, Vec<MetricsRow>)> {
+    let mut rows = Vec::new();
+    let columns = folder::about(run)?.columns;
+    folder::rows(run, |row| rows.push(row))?;
+    Ok((columns, rows))
 }
 
 /// One row an evaluation of a run: `step`, every metric.

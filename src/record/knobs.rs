@@ -248,7 +248,7 @@ fn assign(spec: &Spec, slot: Slot<'_>, value: &toml::Value) -> Result<(), String
         Slot::Int(v) => {
             let low = spec.range.map_or(0.0, |r| r.0);
             let high = spec.range.map_or(f64::from(u32::MAX), |r| r.1);
-            match value.as_integer() {
+            match as_whole(value) {
                 #[expect(clippy::cast_sign_loss, reason = "the range is not negative")]
                 Some(new) if (low..=high).contains(&(new as f64)) => *v = new as usize,
                 _ => return expected(&format!("a whole number from {low} to {high}")),
@@ -279,6 +279,47 @@ fn assign(spec: &Spec, slot: Slot<'_>, value: &toml::Value) -> Result<(), String
     Ok(())
 }
 
+/// A whole number, however it is written: `10`, `10.0` and `1e1` are the same one.
+fn as_whole(value: &toml::Value) -> Option<i64> {
+    /// From here on a float stands for several whole numbers.
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    let whole = |x: &f64| x.fract() == 0.0 && x.abs() < MOST;
+    #[expect(clippy::cast_possible_truncation, reason = "checked just before")]
+    let of_float = || value.as_float().filter(whole).map(|x| x as i64);
+    value.as_integer().or_else(of_float)
+}
+
+/// Whether two values mean the same: a number may be written with a point or without.
+pub fn same(a: &toml::Value, b: &toml::Value) -> bool {
+    let number = |v: &toml::Value| v.as_float().or_else(|| v.as_integer().map(|i| i as f64));
+    match (number(a), number(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+/// What the text after a `--set name=` means for the setting of that name: text is text, also where it looks like a number
+/// (a file may be called `123`), and everything else is what [`parse_value`] reads.
+pub fn read(knobs: &mut dyn Knobs, name: &str, text: &str) -> toml::Value {
+    let mut value = parse_value(text);
+    knobs.each(&mut |spec, slot| match slot {
+        Slot::Text(_) if spec.name == name => value = unquoted(text).into(),
+        Slot::Int(_) if spec.name == name => {
+            if let Some(whole) = as_whole(&value) {
+                value = whole.into();
+            }
+        }
+        Slot::Bool(_) | Slot::Int(_) | Slot::Float(_) | Slot::Choice(_) | Slot::Text(_) => {}
+    });
+    value
+}
+
+/// Text without the blanks and the quotes around it.
+pub fn unquoted(text: &str) -> &str {
+    let text = text.trim();
+    text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text)
+}
+
 /// Reads the value of a `--set name=value` as TOML; what is no number, truth value or quoted text is text.
 pub fn parse_value(text: &str) -> toml::Value {
     let text = text.trim();
@@ -293,8 +334,7 @@ pub fn parse_value(text: &str) -> toml::Value {
     if let Ok(f) = text.parse::<f64>() {
         return toml::Value::Float(f);
     }
-    let unquoted = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
-    toml::Value::String(unquoted.to_owned())
+    toml::Value::String(unquoted(text).to_owned())
 }
 
 /// Gives settings the values of a table; the others keep theirs.

@@ -24,6 +24,7 @@ pub mod pattern;
 pub mod question;
 pub mod recording;
 pub mod registry;
+pub mod shell;
 pub mod sweep;
 pub mod tfevents;
 pub mod tree;

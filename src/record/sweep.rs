@@ -15,6 +15,7 @@ use super::event::{Mark, MarkKind};
 use super::folder::Reader;
 use super::folder::disk::{Hold, read_text, refused, replace_bytes};
 use super::folder::names::may_be_beside;
+use super::knobs::same;
 use super::recording::Recording;
 
 /// Version of `sweep.toml` that this program writes, and the newest that it reads.
@@ -65,7 +66,7 @@ impl Plan {
         if most > Some(MOST_RUNS) || settings.len() > MOST_SETTINGS {
             return Err(too_many());
         }
-        if let Some(seed) = twice(&seeds) {
+        if let Some(seed) = twice(&seeds, u64::eq) {
             return Err(Error::usage(format!("seed {seed} is there twice; name each seed once")));
         }
         for (i, (name, values)) in settings.iter().enumerate() {
@@ -74,7 +75,7 @@ impl Plan {
                     "setting {name} is there twice; give all its values at once, as in {name}=1,2,3"
                 )));
             }
-            if let Some(value) = twice(values) {
+            if let Some(value) = twice(values, same) {
                 return Err(Error::usage(format!(
                     "setting {name} has the value {value} twice; name each value once"
                 )));
@@ -149,7 +150,12 @@ impl Plan {
                 spell(&other.seeds)
             ));
         }
-        if self.settings != other.settings {
+        let alike = |(a, b): (&(String, Vec<Value>), &(String, Vec<Value>))| {
+            let values = || a.1.iter().zip(&b.1);
+            a.0 == b.0 && a.1.len() == b.1.len() && values().all(|(a, b)| same(a, b))
+        };
+        let (mine, its) = (&self.settings, &other.settings);
+        if mine.len() != its.len() || !mine.iter().zip(its).all(alike) {
             let words = |plan: &Self| {
                 let list = plan.settings.iter();
                 let list: Vec<String> =
@@ -281,8 +287,9 @@ pub fn is_sweep(folder: &Path) -> bool {
     folder.join(DOCUMENT).is_file()
 }
 
-fn twice<T: PartialEq>(list: &[T]) -> Option<&T> {
-    list.iter().enumerate().find(|(i, item)| list[..*i].contains(item)).map(|(_, item)| item)
+fn twice<T>(list: &[T], same: impl Fn(&T, &T) -> bool) -> Option<&T> {
+    let before = |i: usize, item: &T| list[..i].iter().any(|other| same(other, item));
+    list.iter().enumerate().find(|(i, item)| before(*i, item)).map(|(_, item)| item)
 }
 
 /// A value as a person would write it: text without quotes.
@@ -315,7 +322,7 @@ fn difference(path: &str, a: &Table, b: &Table) -> Option<String> {
                     return Some(found);
                 }
             }
-            (a, b) if a == b => {}
+            (Some(a), Some(b)) if same(a, b) => {}
             (a, b) => {
                 let words = |value: Option<&Value>| value.map_or("nothing".to_owned(), text);
                 return Some(format!("{whole} = {} instead of {}", words(a), words(b)));

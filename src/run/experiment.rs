@@ -88,6 +88,17 @@ pub struct Staged {
     pub what: Intervention,
 }
 
+/// How a run goes on that was recorded: [`Experiment::going_on`].
+pub struct GoingOn {
+    /// As it was recorded, but for what may differ.
+    pub experiment: Experiment,
+    /// What a hand changed in it and keeps that value.
+    pub changed: Vec<(String, Value)>,
+    /// Steps to do from now on that are neither the experiment's nor among `changed`: one more change by hand, for steps
+    /// that are done were trained towards another number.
+    pub steps: Option<usize>,
+}
+
 /// An experiment: a task, a network, how it is trained, and what happens when.
 pub struct Experiment {
     /// Short name, e.g. `birth-joint`.
@@ -196,6 +207,18 @@ impl Experiment {
         folder::about(run)?;
         let path = run.join("experiment.toml");
         Self::parse(&read_document(&path)?, &path.display().to_string())
+    }
+
+    /// The experiment of a run that stopped, as it would go on: with the settings that a hand changed on its way.
+    ///
+    /// # Errors
+    /// As [`Self::of_run`], or when its checkpoint is damaged.
+    pub fn of_halted(run: &Path) -> Result<Self> {
+        let experiment = Self::of_run(run)?;
+        match folder::checkpoint(run)? {
+            Some(checkpoint) => experiment.changed(&checkpoint.changed),
+            None => Ok(experiment),
+        }
     }
 
     /// The same experiment, whose task opens into what it opened into when a run began: see [`Task::restored`].
@@ -308,6 +331,25 @@ impl Experiment {
         Ok(model)
     }
 
+    /// As [`Self::set`], of a value as a command line has it.
+    ///
+    /// # Errors
+    /// As these.
+    pub fn set_text(&mut self, path: &str, text: &str) -> Result<()> {
+        let value = self.read(path, text);
+        self.set(path, &value)
+    }
+
+    /// What a text on a command line means for the setting at `path`: [`knobs::read`].
+    pub fn read(&mut self, path: &str, text: &str) -> Value {
+        match path.split_once('.') {
+            None | Some((_, "kind")) => knobs::unquoted(text).into(),
+            Some(("task", name)) => knobs::read(&mut *self.task, name, text),
+            Some(("model", name)) => knobs::read(&mut *self.model, name, text),
+            Some((_, name)) => knobs::read(&mut self.train, name, text),
+        }
+    }
+
     /// As [`Self::set`] for several `name=value` texts, as they come from a command line.
     ///
     /// # Errors
@@ -319,13 +361,22 @@ impl Experiment {
                     "read \"{text}\", expected name=value, for example train.rate=0.1"
                 ))
             })?;
-            self.set(path.trim(), &knobs::parse_value(value))?;
+            self.set_text(path.trim(), value)?;
         }
         Ok(())
     }
 
     /// The whole experiment as a document, with every setting; [`Self::parse`] reads it back.
     pub fn to_toml(&self) -> String {
+        let mut text = self.to_table().to_string();
+        for staged in &self.at {
+            text.push_str(&staged.to_toml());
+        }
+        text
+    }
+
+    /// Every setting, without what is staged.
+    fn to_table(&self) -> Table {
         let mut copy = self.clone();
         let mut table = Table::new();
         table.insert("name".into(), self.name.clone().into());
@@ -339,50 +390,77 @@ impl Experiment {
         table.insert("task".into(), kind(&self.task_kind, knobs::to_table(&mut *copy.task)));
         table.insert("model".into(), kind(&self.model_kind, knobs::to_table(&mut *copy.model)));
         table.insert("train".into(), Value::Table(knobs::to_table(&mut copy.train)));
-        let mut text = table.to_string();
-        for staged in &self.at {
-            text.push_str(&staged.to_toml());
-        }
-        text
+        table
     }
 
-    /// Whether a run that was recorded with the experiment `document` goes on with the same numbers under this one.
-    /// How long it goes on, with how many threads and within which disk budget may differ, and so may the settings
-    /// of training called `changed`: those that a hand changed while the run went on keep that value anyway.
+    /// How a run that was recorded with the experiment `document` goes on under this one, so that all its numbers are those
+    /// of the experiment that it keeps. `changed`: settings of training that a hand changed while it went on; they keep
+    /// that value. With how many threads and within which disk budget it goes on may differ, and how long wherever no
+    /// learning rate depends on it.
     ///
     /// # Errors
-    /// When it would not: the first setting that differs is named.
-    pub fn check_goes_on(&self, document: &str, changed: &[&str]) -> Result<()> {
+    /// When it would go on with other numbers: the first setting that differs is named.
+    pub fn going_on(&self, document: &str, changed: &[(String, Value)]) -> Result<GoingOn> {
         const FREE: [&str; 3] = ["steps", "threads", "record_mb"];
-        let damaged = |e: toml::de::Error| {
-            Error::input(format!("experiment.toml is damaged: {}", plain(document, &e)))
-        };
-        let then: Table = document.parse().map_err(damaged)?;
-        let now: Table = self.to_toml().parse().map_err(damaged)?;
-        let differs = |what: &str, then: &str, now: &str| {
-            Error::usage(format!(
-                "it was recorded with {what} = {then}, and {what} = {now} would go on with other numbers; resume it as it was recorded, or begin a new run"
-            ))
-        };
+        let began = Self::parse(document, "experiment.toml")?;
+        let last = began.clone().changed(changed)?;
+        let [first, then, now] = [&began, &last, self].map(Self::to_table);
         for section in ["task", "model", "train"] {
             let settings = |table: &Table| table.get(section).and_then(Value::as_table).cloned();
-            let (Some(then), Some(now)) = (settings(&then), settings(&now)) else { continue };
-            for (name, now) in &now {
-                let free = section == "train" && FREE.iter().chain(changed).any(|f| f == name);
-                match then.get(name) {
-                    Some(then) if !free && !same(then, now) => {
-                        let what = format!("{section}.{name}");
-                        return Err(differs(&what, &then.to_string(), &now.to_string()));
-                    }
-                    _ => {}
+            let (Some(first), Some(then), Some(now)) =
+                (settings(&first), settings(&then), settings(&now))
+            else {
+                continue;
+            };
+            let is_free = |name: &str| section == "train" && FREE.contains(&name);
+            for (name, now) in now.iter().filter(|(name, _)| !is_free(name)) {
+                let meant = |known: Option<&Value>| known.is_some_and(|v| knobs::same(v, now));
+                if !meant(first.get(name)) && !meant(then.get(name)) {
+                    let then = then.get(name).map_or("nothing".to_owned(), Value::to_string);
+                    return Err(goes_on_otherwise(&format!("{section}.{name}"), &then, now));
                 }
             }
         }
-        let staged = then.get("at").map_or_else(|| Ok(Vec::new()), staged_list)?;
-        if let Some((then, now)) = first_apart(&staged, &self.at) {
-            return Err(differs("[[at]]", &then, &now));
+        if let Some((then, now)) = first_apart(&began.at, &self.at) {
+            return Err(goes_on_otherwise("[[at]]", &then, &now));
         }
-        Ok(())
+        self.going_on_for(began, &last, changed)
+    }
+
+    /// The same, when all but the number of steps is known to agree.
+    fn going_on_for(
+        &self,
+        began: Self,
+        last: &Self,
+        changed: &[(String, Value)],
+    ) -> Result<GoingOn> {
+        let (then, now) = (last.train.steps, self.train.steps);
+        let by_hand = |name: &str| changed.iter().any(|(changed, _)| changed == name);
+        let mattered = began.train.schedule == Schedule::Cosine || by_hand("schedule");
+        let (threads, record_mb) = (self.train.threads, self.train.record_mb);
+        let steps = if mattered { began.train.steps } else { now };
+        let train = Train { steps, threads, record_mb, ..began.train.clone() };
+        let mut changed = changed.to_vec();
+        let mut newly = None;
+        if !mattered {
+            changed.retain(|(name, _)| name != "steps");
+        } else if now != then && now != began.train.steps {
+            if last.train.schedule == Schedule::Cosine {
+                return Err(Error::usage(format!(
+                    "it was recorded with train.steps = {then}, towards which the learning rate falls (train.schedule = \"cosine\"), and train.steps = {now} would go on with other rates; resume it as it was recorded, begin a new run, or branch from a step of it in the window"
+                )));
+            }
+            newly = Some(now);
+        }
+        Ok(GoingOn { experiment: Self { train, ..began }, changed, steps: newly })
+    }
+
+    /// With settings of training that a hand changed while it went on.
+    fn changed(mut self, changed: &[(String, Value)]) -> Result<Self> {
+        for (name, value) in changed {
+            self.set(&format!("train.{name}"), value)?;
+        }
+        Ok(self)
     }
 
     fn from_table(table: &Table) -> Result<Self> {
@@ -458,13 +536,10 @@ fn read_document(path: &Path) -> Result<String> {
     folder::read_text(path, MOST_DOCUMENT_BYTES).map_err(|e| e.context("the experiment file"))
 }
 
-/// Whether two values mean the same: a number may be written with a point or without.
-fn same(a: &Value, b: &Value) -> bool {
-    let number = |v: &Value| v.as_float().or_else(|| v.as_integer().map(|i| i as f64));
-    match (number(a), number(b)) {
-        (Some(a), Some(b)) => a == b,
-        _ => a == b,
-    }
+fn goes_on_otherwise(what: &str, then: &str, now: impl std::fmt::Display) -> Error {
+    Error::usage(format!(
+        "it was recorded with {what} = {then}, and {what} = {now} would go on with other numbers; resume it as it was recorded, or begin a new run"
+    ))
 }
 
 /// The first two entries that differ, in words.

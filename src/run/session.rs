@@ -15,8 +15,8 @@ use crate::record::intervention::Intervention;
 use crate::record::weights::Weights;
 
 use super::examiner::fault;
-use super::experiment::Experiment;
-use super::trainer::Trainer;
+use super::experiment::{Experiment, GoingOn};
+use super::trainer::{Checkpoint, Trainer};
 
 /// To the trainer; carried out between two steps.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ impl Session {
         let state = if start.paused { State::Paused } else { State::Running };
         let resumed = matches!(start.begin, Begin::Resume);
         let attended = start.attended;
-        let Begun { trainer, writer, folder, trouble } = begin(start, claim)?;
+        let Begun { trainer, writer, folder, trouble, steps } = begin(start, claim)?;
         let (commands, orders) = unbounded();
         let (say, events) = unbounded();
         let mut worker = Worker {
@@ -107,6 +107,7 @@ impl Session {
             folder,
             attended,
             trouble,
+            steps,
             doing: String::new(),
             state,
             pace: Pace::new(),
@@ -150,6 +151,15 @@ struct Begun {
     writer: Option<Writer>,
     folder: Option<PathBuf>,
     trouble: Option<Error>,
+    /// Steps to do that are to be recorded as a change by hand.
+    steps: Option<usize>,
+}
+
+impl Begun {
+    fn new(trainer: Trainer, recorded: Option<(Writer, PathBuf)>, trouble: Option<Error>) -> Self {
+        let (writer, folder) = recorded.unzip();
+        Self { trainer, writer, folder, trouble, steps: None }
+    }
 }
 
 fn begin(start: Start, claim: Option<Claim>) -> Result<Begun> {
@@ -181,7 +191,7 @@ fn create(
     attended: bool,
 ) -> Result<Begun> {
     let Some((folder, claim)) = place else {
-        return Ok(Begun { trainer, writer: None, folder: None, trouble: None });
+        return Ok(Begun::new(trainer, None, None));
     };
     let experiment = trainer.experiment();
     let birth = Birth {
@@ -198,9 +208,7 @@ fn create(
         None => Writer::create(&folder, birth.clone()),
     };
     match created {
-        Ok(writer) => {
-            Ok(Begun { trainer, writer: Some(writer), folder: Some(folder), trouble: None })
-        }
+        Ok(writer) => Ok(Begun::new(trainer, Some((writer, folder)), None)),
         Err(e) if e.kind == Kind::System && attended => Ok(elsewhere(trainer, birth, &e)),
         Err(e) => Err(e),
     }
@@ -211,15 +219,13 @@ fn elsewhere(trainer: Trainer, birth: Birth, e: &Error) -> Begun {
     let (folder, trouble) = library::elsewhere(&birth.name, e);
     let recorded = folder.map(|folder| Ok::<_, Error>((Writer::create(&folder, birth)?, folder)));
     match recorded {
-        Some(Ok((writer, folder))) => {
-            Begun { trainer, writer: Some(writer), folder: Some(folder), trouble: Some(trouble) }
-        }
+        Some(Ok(recorded)) => Begun::new(trainer, Some(recorded), Some(trouble)),
         // The folder could be made and not be written.
         Some(Err(e)) => {
             let trouble = Error::new(e.kind, format!("{}; this run is not recorded", e.message));
-            Begun { trainer, writer: None, folder: None, trouble: Some(trouble) }
+            Begun::new(trainer, None, Some(trouble))
         }
-        None => Begun { trainer, writer: None, folder: None, trouble: Some(trouble) },
+        None => Begun::new(trainer, None, Some(trouble)),
     }
 }
 
@@ -227,29 +233,46 @@ fn resume(experiment: &Experiment, place: Recorded) -> Result<Begun> {
     let (folder, claim) = place.ok_or_else(|| {
         Error::usage("to resume a run, name the run folder that it was recorded in")
     })?;
-    let halted = match claim {
+    let mut halted = match claim {
         Some(claim) => Halted::claimed(claim)?,
         None => Halted::open(&folder)?,
     };
-    let trainer =
-        again(experiment, &halted).map_err(|e| e.context(format!("run {}", folder.display())))?;
+    let (trainer, going_on) = again(experiment, &mut halted)
+        .map_err(|e| e.context(format!("run {}", folder.display())))?;
+    let (before, now) = (halted.experiment()?, going_on.experiment.to_toml());
     // Last of all: nothing can refuse any more, and what is cut off is gone.
-    let mut writer = halted.cut(trainer.columns(), experiment.train.evaluate as u64)?;
-    writer.set_budget(budget_bytes(experiment));
-    Ok(Begun { trainer, writer: Some(writer), folder: Some(folder), trouble: None })
+    let evaluate = going_on.experiment.train.evaluate as u64;
+    let mut writer = halted.cut(trainer.columns(), evaluate)?;
+    writer.set_budget(budget_bytes(&going_on.experiment));
+    if before != now {
+        writer.set_experiment(&now)?;
+    }
+    let begun = Begun::new(trainer, Some((writer, folder)), None);
+    Ok(Begun { steps: going_on.steps, ..begun })
 }
 
 /// A trainer where a run stopped.
-fn again(experiment: &Experiment, halted: &Halted) -> Result<Trainer> {
-    let changed = halted.checkpoint.iter().flat_map(|c| &c.changed);
-    let changed: Vec<&str> = changed.map(|(name, _)| name.as_str()).collect();
-    experiment.check_goes_on(&halted.experiment()?, &changed)?;
-    let experiment = experiment.clone().restored(&folder::documents(halted.folder())?)?;
-    match &halted.checkpoint {
-        Some(checkpoint) => Trainer::resume(&experiment, checkpoint),
+fn again(experiment: &Experiment, halted: &mut Halted) -> Result<(Trainer, GoingOn)> {
+    let checkpoint = halted.checkpoint.take();
+    let changed = checkpoint.as_ref().map_or(&[][..], |checkpoint| &checkpoint.changed[..]);
+    let going_on = experiment.going_on(&halted.experiment()?, changed)?;
+    let restored = going_on.experiment.clone().restored(&folder::documents(halted.folder())?)?;
+    let trainer = match checkpoint {
+        Some(checkpoint) => {
+            let changed = going_on.changed.clone();
+            Trainer::resume(&restored, &Checkpoint { changed, ..checkpoint })?
+        }
         // Killed before its first checkpoint: from the start.
-        None => Trainer::new(&experiment),
+        None => Trainer::new(&restored)?,
+    };
+    let steps = going_on.steps.unwrap_or(trainer.experiment().train.steps) as u64;
+    let done = trainer.steps_done();
+    if steps > 0 && done > steps {
+        return Err(Error::usage(format!(
+            "it has done {done} steps already, and train.steps = {steps} ends before; give it more steps"
+        )));
     }
+    Ok((trainer, going_on))
 }
 
 fn budget_bytes(experiment: &Experiment) -> u64 {
@@ -280,6 +303,8 @@ struct Worker {
     attended: bool,
     /// What went wrong at the start and did not prevent it.
     trouble: Option<Error>,
+    /// As in [`Begun`].
+    steps: Option<usize>,
     /// What was last said of what training is at.
     doing: String,
     state: State,
@@ -307,6 +332,9 @@ impl Worker {
             self.news.tell(Event::Notice(e.clone()));
         }
         self.news.tell(Event::InForce(self.trainer.in_force().to_vec()));
+        if let Some(steps) = self.steps.take() {
+            self.set("steps", &toml::Value::Integer(i64::try_from(steps).unwrap_or(i64::MAX)));
+        }
         self.first_look();
         self.say_doing();
         self.turn(self.state);
@@ -378,8 +406,7 @@ impl Worker {
                 self.changed(outcome, MarkKind::Intervention, format!("lift {what}"));
             }
             Command::Set { name, value } => {
-                let outcome = self.trainer.set(&name, &value);
-                self.changed(outcome, MarkKind::Note, format!("train.{name} = {value}"));
+                self.set(&name, &value);
                 if self.state == State::Finished && !self.trainer.is_finished() {
                     // More steps were given: the run can go on.
                     self.turn(State::Paused);
@@ -388,6 +415,11 @@ impl Worker {
             Command::Stop => return Go::End,
         }
         Go::On
+    }
+
+    fn set(&mut self, name: &str, value: &toml::Value) {
+        let outcome = self.trainer.set(name, value);
+        self.changed(outcome, MarkKind::Note, format!("train.{name} = {value}"));
     }
 
     /// From a pause or a failed write back to running; a run that is done needs more steps first. Says the state

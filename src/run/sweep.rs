@@ -9,13 +9,12 @@ use toml::{Table, Value};
 use crate::record::error::{Error, Kind, Result};
 use crate::record::event::{Event, MetricsRow, State};
 use crate::record::folder::{self, Claim, Reader};
-use crate::record::knobs::parse_value;
 use crate::record::sweep::{MOST_RUNS, Member, Plan, diverged};
 
 use super::experiment::Experiment;
 use super::session::{Begin, Command, Session, Start};
 
-/// The plan of a sweep of `experiment`. Every choice of values is tried on it: what is wrong is said before any run
+/// The plan of a sweep of `experiment`, whose `settings` have values as [`values`] gives them. Every choice of values is tried on it: what is wrong is said before any run
 /// begins.
 ///
 /// # Errors
@@ -23,7 +22,7 @@ use super::session::{Begin, Command, Session, Start};
 pub fn plan(
     experiment: &Experiment,
     seeds: Vec<u64>,
-    settings: Vec<(String, Vec<Value>)>,
+    settings: &[(String, Vec<String>)],
 ) -> Result<Plan> {
     if experiment.train.steps == 0 {
         return Err(Error::usage(format!(
@@ -37,22 +36,28 @@ pub fn plan(
     if settings.iter().any(|(name, _)| name == "train.steps") {
         return Err(Error::usage("all runs of a sweep have the same steps: --steps N"));
     }
+    let settings = read_values(experiment.clone(), settings)?;
     let plan = Plan::new(document(experiment)?, seeds, settings)?;
-    // Each value once is enough to know of all choices whether they are settings and in range.
-    for (i, (name, values)) in plan.settings.iter().enumerate() {
-        for value in values {
-            let mut tried = experiment.clone();
-            // Kinds come before the settings that they bring.
-            for (name, values) in &plan.settings[..i] {
-                values.first().map_or(Ok(()), |value| tried.set(name, value))?;
-            }
-            tried.set(name, value)?;
-        }
-    }
     for &seed in &plan.seeds {
         experiment.clone().set("train.seed", &whole(seed)?)?;
     }
     Ok(plan)
+}
+
+/// The values that texts mean. Each value once is enough to know of all choices whether they are settings and in range.
+fn read_values(
+    mut experiment: Experiment,
+    settings: &[(String, Vec<String>)],
+) -> Result<Vec<(String, Vec<Value>)>> {
+    let mut read = Vec::new();
+    for (name, texts) in settings {
+        let values: Vec<Value> = texts.iter().map(|text| experiment.read(name, text)).collect();
+        values.iter().try_for_each(|value| experiment.clone().set(name, value))?;
+        // Kinds come before the settings that they bring.
+        values.first().map_or(Ok(()), |value| experiment.set(name, value))?;
+        read.push((name.clone(), values));
+    }
+    Ok(read)
 }
 
 /// The plan of a sweep folder, its experiment with every setting of this program.
@@ -66,12 +71,14 @@ pub fn read(folder: &Path) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Makes `folder` the folder of a sweep: [`Plan::claim`].
+/// Makes `folder` the folder of a sweep: [`Plan::claim`]. Gives back the plan as the folder has it: the same values may be
+/// written in another way there, and runs are called after them.
 ///
 /// # Errors
 /// As these.
-pub fn claim(plan: &Plan, folder: &Path) -> Result<Option<Error>> {
-    plan.claim(folder, read)
+pub fn claim(plan: &Plan, folder: &Path) -> Result<(Plan, Option<Error>)> {
+    let notice = plan.claim(folder, read)?;
+    Ok((read(folder)?, notice))
 }
 
 fn document(experiment: &Experiment) -> Result<Table> {
@@ -135,7 +142,7 @@ pub fn seeds(text: &str) -> Result<Vec<u64>> {
 ///
 /// # Errors
 /// When one of several is empty, or a quote is left open.
-pub fn values(text: &str) -> Result<Vec<Value>> {
+pub fn values(text: &str) -> Result<Vec<String>> {
     let (mut parts, mut quoted) = (vec![String::new()], false);
     for c in text.chars() {
         quoted ^= c == '"';
@@ -153,7 +160,7 @@ pub fn values(text: &str) -> Result<Vec<Value>> {
             "{text}: a value between two commas is empty; write \"\" for an empty text"
         )));
     }
-    Ok(parts.iter().map(|part| parse_value(part)).collect())
+    Ok(parts)
 }
 
 /// How far a run is.
@@ -248,7 +255,8 @@ pub fn carry_out(
             let begun = start(&folder.join(&member.name), || {
                 let mut experiment = experiment_of(plan, member)?;
                 if experiment.train.threads == 0 {
-                    experiment.train.threads = crew.threads;
+                    let threads = i64::try_from(crew.threads).unwrap_or(i64::MAX);
+                    experiment.set("train.threads", &threads.into())?;
                 }
                 Ok(experiment)
             });

@@ -342,10 +342,7 @@ impl Trainer {
         self.optimizer.set(optimizer_settings(&train));
         self.experiment.train = train;
         self.changed.retain(|(n, _)| n != name);
-        // How long to go on is said anew by whoever resumes.
-        if name != "steps" {
-            self.changed.push((name.to_owned(), value.clone()));
-        }
+        self.changed.push((name.to_owned(), value.clone()));
         Ok(())
     }
 

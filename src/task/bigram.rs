@@ -9,6 +9,7 @@ use rand_core::{Rng, SeedableRng};
 use crate::record::batch::{NO_TARGET, Row};
 use crate::record::documents::{BIGRAMS, Documents, UNIGRAMS};
 use crate::record::error::{Error, Result};
+use crate::record::file::meant;
 use crate::record::knobs::{Knobs, Slot, Spec};
 use crate::record::pair::{Pair, PairKind};
 use crate::record::vocab::Vocab;
@@ -46,12 +47,14 @@ crate::knobs! {
         show_latents: bool = false;
         /// A UTF-8 text file to count characters in, from the folder of the experiment file on; empty: tiny Shakespeare. A run keeps the counts, not the text. After a character that only ends the text, the next is drawn by frequency alone.
         text: String = String::new();
+        /// Keep the carriage return of a line end of Windows as a character of its own. Else a line ends in one character, whatever wrote the text.
+        carriage_returns: bool = false;
     }
 }
 
 impl Task for Bigram {
     fn open(&self) -> Result<Arc<dyn Source>> {
-        self.source(&Arc::new(Statistics::open(&self.text)?))
+        self.source(&Arc::new(Statistics::open(&self.text, self.carriage_returns)?))
     }
 
     fn boxed(&self) -> Box<dyn Task> {
@@ -61,7 +64,7 @@ impl Task for Bigram {
     fn resolve(&mut self, folder: &Path) {
         if !self.text.is_empty() {
             // An absolute path stays as it is.
-            self.text = folder.join(&self.text).to_string_lossy().into_owned();
+            self.text = folder.join(meant(&self.text)).to_string_lossy().into_owned();
         }
     }
 
@@ -78,7 +81,7 @@ impl Task for Bigram {
             )));
         }
         let statistics = Arc::new(Statistics::from_documents(documents)?);
-        Ok(Box::new(Counted { settings: self.clone(), text: self.text.clone(), statistics }))
+        Ok(Box::new(Counted { settings: self.clone(), counted: self.reading(), statistics }))
     }
 }
 
@@ -86,8 +89,8 @@ impl Task for Bigram {
 #[derive(Clone)]
 struct Counted {
     settings: Bigram,
-    /// The text that was counted: another one in the settings is read anew.
-    text: String,
+    /// What was counted: another text in the settings, or another reading of it, is read anew.
+    counted: (String, bool),
     statistics: Arc<Statistics>,
 }
 
@@ -103,7 +106,7 @@ impl Knobs for Counted {
 
 impl Task for Counted {
     fn open(&self) -> Result<Arc<dyn Source>> {
-        if self.settings.text == self.text {
+        if self.settings.reading() == self.counted {
             self.settings.source(&self.statistics)
         } else {
             self.settings.open()
@@ -115,7 +118,7 @@ impl Task for Counted {
     }
 
     fn resolve(&mut self, folder: &Path) {
-        if self.settings.text != self.text {
+        if self.settings.text != self.counted.0 {
             self.settings.resolve(folder);
         }
     }
@@ -126,6 +129,11 @@ impl Task for Counted {
 }
 
 impl Bigram {
+    /// The text that is counted, and how it is read.
+    fn reading(&self) -> (String, bool) {
+        (self.text.clone(), self.carriage_returns)
+    }
+
     fn source(&self, statistics: &Arc<Statistics>) -> Result<Arc<dyn Source>> {
         let tables = Tables::new(statistics);
         self.check(&tables.vocab)?;

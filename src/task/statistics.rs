@@ -1,10 +1,12 @@
 //! How often characters occur and follow each other: tiny Shakespeare's counts, or those of any text file.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::record::documents::{BIGRAMS, Documents, UNIGRAMS};
 use crate::record::error::{Error, Result, reason};
+use crate::record::file::meant;
 use crate::record::vocab::Vocab;
 
 /// Counts over the whole of tiny Shakespeare (1,115,394 characters, 65 of them distinct).
@@ -31,8 +33,12 @@ impl Statistics {
     ///
     /// # Errors
     /// When the file cannot be read or counted; see [`Self::read`].
-    pub fn open(path: &str) -> Result<Self> {
-        if path.is_empty() { Self::shakespeare() } else { Self::read(Path::new(path)) }
+    pub fn open(path: &str, carriage_returns: bool) -> Result<Self> {
+        if path.is_empty() {
+            Self::shakespeare()
+        } else {
+            Self::read(&meant(path), carriage_returns)
+        }
     }
 
     /// Tiny Shakespeare, from the two tables in `assets/`.
@@ -92,15 +98,18 @@ impl Statistics {
     }
 
     /// Counts of a UTF-8 text file. Its tokens are its distinct characters, sorted by code point; a
-    /// byte-order mark at the start is not one of them.
+    /// byte-order mark at the start is not one of them, and where `carriage_returns` does not keep it, neither is that
+    /// before the line end of a text from Windows.
     ///
     /// # Errors
     /// When the file cannot be read, is too large, is not UTF-8, is empty, or has too few or too many
     /// distinct characters.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path, carriage_returns: bool) -> Result<Self> {
         let about = |e: Error| e.context(format!("text file {}", path.display()));
         let text = read_text(path).map_err(about)?;
-        Self::of_text(text.strip_prefix('\u{feff}').unwrap_or(&text)).map_err(about)
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let read = if carriage_returns { text.into() } else { one_line_end(text) };
+        Self::of_text(&read).map_err(about)
     }
 
     /// Counts of a text.
@@ -193,6 +202,11 @@ fn entropy(counts: &[u32]) -> f64 {
     let total = total(counts);
     let shares = counts.iter().filter(|&&n| n > 0).map(|&n| f64::from(n) / total);
     shares.map(|p| -p * p.ln()).sum()
+}
+
+/// The text with the line ends of everywhere else.
+fn one_line_end(text: &str) -> Cow<'_, str> {
+    if text.contains("\r\n") { text.replace("\r\n", "\n").into() } else { text.into() }
 }
 
 fn read_text(path: &Path) -> Result<String> {

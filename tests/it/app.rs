@@ -704,7 +704,7 @@ fn a_sweep_is_opened_with_a_run_of_it_and_a_picker_and_a_point_choose_what_is_se
     use mnemoscope::run::sweep::{Crew, carry_out, claim, plan};
     let folder = tempfile::tempdir().unwrap();
     let experiment = mnemoscope::run::experiment::Experiment::parse(TINY, "tiny").unwrap();
-    let plan = plan(&experiment, vec![0, 1], Vec::new()).unwrap();
+    let plan = plan(&experiment, vec![0, 1], &[]).unwrap();
     let home = folder.path().join("s");
     claim(&plan, &home).unwrap();
     let crew = Crew { jobs: 2, threads: 1 };

@@ -96,6 +96,16 @@ fn wrong_words_get_a_sentence_and_the_documented_exit_code() {
         (&["bench", "train/brith"], 2, "train/birth"),
         (&["bench", "scrub", "--seconds", "-1"], 2, "--seconds"),
         (&["frobnicate", "x", "y"], 2, "Usage"),
+        (&["tran", "birth"], 2, "Did you mean train"),
+        (&["tran"], 2, "Did you mean train"),
+        (&["brith-joint"], 2, "birth-joint"),
+        (&["train", "tiny.toml", "--steps", "1000000001"], 2, "from 0 to 1000000000"),
+        (&["train", "tiny.toml", "--steps", "1.5"], 2, "whole number"),
+        (&["sweep", "tiny.toml", "--steps", "1000000001", "--out", "s"], 2, "1000000000"),
+        (&["sweep", "tiny.toml", "--set", "train.rate=1,1.0", "--out", "s"], 2, "twice"),
+        (&["examine", "run", "--tokens", "-a"], 2, "--tokens=-a"),
+        (&["train", "tiny.toml", "--out", "-dash"], 2, "--out=-dash"),
+        (&["figure", "run", "attention", "-o", "-a.pdf"], 2, "-o=-a.pdf"),
     ];
     for (args, code, fragment) in cases {
         let output = run(folder.path(), args);
@@ -349,6 +359,119 @@ fn a_run_that_diverges_says_where_it_lies() {
     assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
     let out = text(&output.stdout);
     assert!(out.contains("Diverged at step") && out.contains("The run lies in wild"), "{out}");
+}
+
+#[test]
+fn the_end_of_a_run_is_said_with_the_step_of_its_end() {
+    let folder = tiny();
+    let words = ["train", "tiny.toml", "--set", "train.evaluate=500", "--out", "wild"];
+    let wild = ["--set", "train.rate=100", "--set", "train.decay=10", "--steps", "2000"];
+    let out = text(&run(folder.path(), &[&words[..], &wild].concat()).stdout);
+    let marks = mnemoscope::record::folder::marks(&folder.path().join("wild")).unwrap();
+    let step = marks.iter().find(|mark| mark.text == "diverged").unwrap().step;
+    assert!((1..500).contains(&step), "{step}");
+    assert!(out.contains(&format!("Diverged at step {step}: loss")), "{out}");
+    assert!(out.contains("(at step 0)"), "the numbers are of an earlier step: {out}");
+}
+
+/// The command after a word of a program's last lines.
+#[cfg(unix)]
+fn printed<'a>(out: &'a str, word: &str) -> &'a str {
+    out.lines().find_map(|line| line.strip_prefix(word)).unwrap_or_else(|| panic!("{word} {out}"))
+}
+
+/// Runs a command as a shell reads it.
+#[cfg(unix)]
+fn pasted(folder: &Path, command: &str) -> Output {
+    let program = env!("CARGO_BIN_EXE_mnemoscope");
+    let command = command.replacen("mnemoscope", program, 1);
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &command]).current_dir(folder).stdin(Stdio::null()).output().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_printed_can_be_pasted_whatever_the_folder_is_called() {
+    let folder = tiny();
+    let names =
+        ["birth", "-dash", "train", "a b", "it's", "$HOME", "a\"b", "`x`", "\u{200b}\n", "é"];
+    for name in names {
+        let out = done(folder.path(), &["train", "tiny.toml", &format!("--out={name}")]);
+        let look = printed(&out, "Look at it: mnemoscope ");
+        let examined = pasted(folder.path(), &format!("mnemoscope examine {look} --probe norms"));
+        assert!(examined.status.success(), "{look}: {}", text(&examined.stderr));
+        assert!(text(&examined.stdout).contains("step 30 of tiny"), "{look}");
+        // What is asked about is printed as it is asked about.
+        let shown = text(&examined.stdout);
+        let tokens = printed(&shown, "sequence  ");
+        let again = format!("mnemoscope examine {look} --probe norms --tokens={tokens}");
+        assert_eq!(text(&pasted(folder.path(), &again).stdout), shown);
+    }
+    let out = done(folder.path(), &["sweep", "tiny.toml", "--seeds", "0..1", "--out=-s $1"]);
+    let table = pasted(folder.path(), printed(&out, "Its numbers: "));
+    assert_eq!(text(&table.stdout).lines().count(), 3, "{out}");
+    let look = printed(&out, "Look at it: mnemoscope ");
+    assert_eq!(look, "'./-s $1'");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_that_is_no_text_is_printed_by_its_bytes() {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::OsStr::from_bytes(b"caf\xe9 1");
+    let word = mnemoscope::record::shell::path(path);
+    assert_eq!(word, r"$'./caf\351 1'");
+    let echoed = Command::new("bash").args(["-c", &format!("printf %s {word}")]).output().unwrap();
+    assert_eq!(echoed.stdout, b"./caf\xe9 1");
+    for (path, word) in
+        [("/a/b", "/a/b"), ("a/b", "a/b"), ("-a/b", "./-a/b"), (".", "."), ("", "''")]
+    {
+        assert_eq!(mnemoscope::record::shell::path(path), word);
+    }
+}
+
+#[test]
+fn a_run_whose_rate_falls_is_not_made_longer_and_a_constant_one_says_so() {
+    let folder = tiny();
+    let at = folder.path();
+    done(
+        at,
+        &["train", "tiny.toml", "--set", "train.schedule=cosine", "--out", "falls", "--quiet"],
+    );
+    let longer = |out: &str| run(at, &["train", "--resume", "--out", out, "--steps", "6e1"]);
+    let refused = longer("falls");
+    let err = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{err}");
+    assert!(err.contains("train.steps = 30") && err.contains("cosine"), "{err}");
+    done(at, &["train", "tiny.toml", "--out", "constant", "--quiet"]);
+    assert!(longer("constant").status.success());
+    let document = fs::read_to_string(at.join("constant/experiment.toml")).unwrap();
+    assert!(document.contains("steps = 60\n"), "{document}");
+}
+
+#[test]
+fn a_sweep_with_a_damaged_run_is_gathered_and_drawn() {
+    let folder = tiny();
+    let at = folder.path();
+    done(at, &["sweep", "tiny.toml", "--seeds", "0..4", "--out", "s", "--quiet"]);
+    let metrics = at.join("s/seed1/metrics.csv");
+    fs::write(&metrics, fs::read_to_string(&metrics).unwrap() + "40,abc\n").unwrap();
+    let cases: [&[&str]; 4] = [
+        &["gather", "s"],
+        &["gather", "s", "--correlate", "seed,loss"],
+        &["gather", "s", "--curves"],
+        &["figure", "s", "sweep", "-o", "s.svg"],
+    ];
+    for args in cases {
+        let output = run(at, args);
+        let err = text(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {err}");
+        assert!(err.contains("seed1") && err.contains("is damaged"), "{args:?}: {err}");
+    }
+    let rows = done(at, &["gather", "s"]);
+    let damaged = rows.lines().find(|line| line.starts_with("seed1,")).unwrap();
+    assert!(damaged.contains(",damaged,"), "{damaged}");
+    assert!(fs::read_to_string(at.join("s.svg")).unwrap().contains("damaged"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Settings: declared once, read and written by name, refused with a sentence.
 
 use mnemoscope::record::error::Kind;
-use mnemoscope::record::knobs::{Knobs, Slot, names, parse_value, set, set_all, to_table};
+use mnemoscope::record::knobs::{Knobs, Slot, names, parse_value, read, set, set_all, to_table};
 use mnemoscope::record::registry::{Entry, find};
 use mnemoscope::run::experiment::Train;
 use mnemoscope::{model, panel, probe, task};
@@ -140,6 +140,28 @@ fn text_from_the_command_line_is_read_as_the_value_it_looks_like() {
     assert_eq!(parse_value("\"12\""), "12".into());
     assert_eq!(parse_value("a b.txt"), "a b.txt".into());
     assert_eq!(parse_value(""), "".into());
+}
+
+#[test]
+fn a_text_is_read_as_what_its_setting_is() {
+    let mut example = Example::default();
+    for (name, text, value) in [
+        ("label", "123", toml::Value::from("123")),
+        ("label", "true", "true".into()),
+        ("label", " \"1.50\" ", "1.50".into()),
+        ("count", "1e1", 10.into()),
+        ("count", "10.0", 10.into()),
+        ("rate", "1e-1", 0.1.into()),
+        ("shape", "round", "round".into()),
+        ("nosuch", "1", 1.into()),
+    ] {
+        assert_eq!(read(&mut example, name, text), value, "{name}={text}");
+    }
+    set(&mut example, "", "count", &toml::Value::Float(1e1)).unwrap();
+    assert_eq!(example.count, 10);
+    for wrong in [1.5, 1e1 + 1e-9, 1e300, f64::NAN] {
+        assert!(message("count", wrong).contains("whole number from 1 to 10"));
+    }
 }
 
 /// Sets every setting to its own value and checks its declaration: what a form and a help text rely on.

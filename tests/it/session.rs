@@ -208,6 +208,96 @@ fn a_run_is_not_resumed_with_another_experiment_and_nothing_of_it_is_lost() {
     finish(paused(longer, Some(home.path()), Begin::Resume));
 }
 
+fn cosine(steps: usize) -> Experiment {
+    with(&["train.schedule=cosine", &format!("train.steps={steps}")])
+}
+
+fn set(session: &Session, name: &str, value: impl Into<toml::Value>) {
+    let (name, value) = (name.to_owned(), value.into());
+    session.commands.send(Command::Set { name, value }).unwrap();
+    until(session, |e| matches!(e, Event::InForce(_)));
+}
+
+#[test]
+fn a_run_whose_rate_depends_on_its_steps_is_not_resumed_with_others() {
+    let home = tempfile::tempdir().unwrap();
+    let (run, by_hand) = (home.path().join("run"), home.path().join("by-hand"));
+    let session = paused(cosine(9), Some(&run), Begin::Fresh);
+    steps(&session, 4);
+    drop(session);
+    let before = files(&run);
+    let error = refused(cosine(12), &run);
+    assert!(error.contains("train.steps = 9") && error.contains("train.steps = 12"), "{error}");
+    assert!(files(&run) == before, "a refused resume changed the folder");
+    finish(paused(cosine(9), Some(&run), Begin::Resume));
+    let error = refused(cosine(12), &run);
+    assert!(error.contains("cosine"), "a finished run: {error}");
+    // A hand chose the cosine on the way: the same.
+    let session = paused(with(&["train.steps=9"]), Some(&by_hand), Begin::Fresh);
+    steps(&session, 4);
+    set(&session, "schedule", "cosine");
+    drop(session);
+    let error = refused(with(&["train.steps=12"]), &by_hand);
+    assert!(error.contains("cosine"), "{error}");
+    finish(paused(with(&["train.steps=9"]), Some(&by_hand), Begin::Resume));
+}
+
+#[test]
+fn a_longer_run_says_in_its_experiment_how_long_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    let (whole, parts) = (home.path().join("whole"), home.path().join("parts"));
+    finish(paused(with(&["train.steps=9"]), Some(&whole), Begin::Fresh));
+    finish(paused(with(&["train.steps=6"]), Some(&parts), Begin::Fresh));
+    let error = refused(with(&["train.steps=3"]), &parts);
+    assert!(error.contains("6 steps") && error.contains("train.steps = 3"), "{error}");
+    finish(paused(with(&["train.steps=9"]), Some(&parts), Begin::Resume));
+    // Nothing tells it from a run that was to be as long from its beginning.
+    for name in ["experiment.toml", "metrics.csv", "events.jsonl"] {
+        assert_eq!(read(&whole, name), read(&parts, name), "{name}");
+    }
+}
+
+#[test]
+fn steps_given_by_hand_are_in_force_after_a_resume_and_recorded_where_numbers_depend_on_them() {
+    let home = tempfile::tempdir().unwrap();
+    let metrics = |name: &str, stop: bool| {
+        let folder = home.path().join(name);
+        let mut session = paused(cosine(9), Some(&folder), Begin::Fresh);
+        steps(&session, 4);
+        set(&session, "steps", 12);
+        if stop {
+            drop(session);
+            let again = Experiment::of_halted(&folder).unwrap();
+            assert_eq!(again.train.steps, 12);
+            session = paused(again, Some(&folder), Begin::Resume);
+        }
+        finish(session);
+        assert!(read(&folder, "experiment.toml").contains("steps = 9\n"));
+        assert!(read(&folder, "events.jsonl").contains("train.steps = 12"));
+        read(&folder, "metrics.csv")
+    };
+    let whole = metrics("whole", false);
+    assert!(whole.lines().last().unwrap().starts_with("12,"));
+    assert_eq!(whole, metrics("parts", true));
+    // Once the rate is constant, more steps change none; but those that are done were trained towards nine.
+    let folder = home.path().join("constant");
+    let session = paused(cosine(9), Some(&folder), Begin::Fresh);
+    steps(&session, 4);
+    set(&session, "schedule", "constant");
+    drop(session);
+    let mut longer = Experiment::of_halted(&folder).unwrap();
+    longer.set_texts(["train.steps=11"]).unwrap();
+    finish(paused(longer, Some(&folder), Begin::Resume));
+    assert!(read(&folder, "experiment.toml").contains("steps = 9\n"));
+    let events = read(&folder, "events.jsonl");
+    assert!(events.contains(r#"{"step":4,"kind":"note","text":"train.steps = 11"}"#), "{events}");
+    assert!(read(&folder, "metrics.csv").lines().last().unwrap().starts_with("11,"));
+    // A setting that a hand changed is not silently kept against another word.
+    let mut other = Experiment::of_halted(&folder).unwrap();
+    other.set_texts(["train.schedule=cosine", "train.rate=0.3"]).unwrap();
+    assert!(refused(other, &folder).contains("train.rate"));
+}
+
 #[test]
 fn a_run_without_its_checkpoint_is_left_as_it_is() {
     let home = tempfile::tempdir().unwrap();

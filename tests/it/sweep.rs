@@ -33,7 +33,7 @@ use super::tiny::{tiny, with};
 fn small() -> Plan {
     let experiment = with(&["train.steps=10"]);
     let rates = ("train.rate".to_owned(), sweep::values("0.05,0.1").unwrap());
-    sweep::plan(&experiment, sweep::seeds("1..3").unwrap(), vec![rates]).unwrap()
+    sweep::plan(&experiment, sweep::seeds("1..3").unwrap(), &[rates]).unwrap()
 }
 
 fn all(plan: &Plan) -> Vec<usize> {
@@ -60,7 +60,7 @@ fn runs_are_every_choice_of_values_with_every_seed_in_order() {
         ("train.optimizer".to_owned(), sweep::values("sgd,adamw").unwrap()),
         ("model.width".to_owned(), sweep::values("16,8").unwrap()),
     ];
-    let plan = sweep::plan(&experiment, vec![3, 0], settings).unwrap();
+    let plan = sweep::plan(&experiment, vec![3, 0], &settings).unwrap();
     let names: Vec<String> = plan.members().into_iter().map(|m| m.name).collect();
     let expected = [
         "optimizer_sgd-width16-seed3",
@@ -80,9 +80,8 @@ fn runs_are_every_choice_of_values_with_every_seed_in_order() {
 
 #[test]
 fn no_two_runs_share_a_folder_and_no_name_leaves_the_sweep() {
-    let values = |text: &str| sweep::values(text).unwrap();
-    let settings =
-        vec![("task.text".to_owned(), values("a/b.txt,c/b.txt,../b.txt,\"b,txt\",\"..\""))];
+    let values = ["a/b.txt", "c/b.txt", "../b.txt", "b,txt", ".."].map(toml::Value::from);
+    let settings = vec![("task.text".to_owned(), values.to_vec())];
     let plan = Plan::new(toml::Table::new(), vec![0, 1], settings).unwrap();
     let names: BTreeSet<String> = plan.members().into_iter().map(|m| m.name).collect();
     assert_eq!(names.len(), 10, "{names:?}");
@@ -105,9 +104,7 @@ fn seeds_and_values_are_read_as_a_person_writes_them() {
         assert_eq!(sweep::seeds(wrong).unwrap_err().kind, Kind::Usage, "{wrong}");
     }
     let values = sweep::values("0.1,2,true,sgd,\"a,b\"").unwrap();
-    let expected: [toml::Value; 5] =
-        [0.1.into(), 2.into(), true.into(), "sgd".into(), "a,b".into()];
-    assert_eq!(values, expected);
+    assert_eq!(values, ["0.1", "2", "true", "sgd", "\"a,b\""]);
     assert!(sweep::values("1,,2").is_err() && sweep::values("\"a,b").is_err());
 }
 
@@ -116,16 +113,22 @@ fn what_is_wrong_with_a_plan_is_said_before_a_run_begins() {
     let steps = with(&["train.steps=10"]);
     let set = |name: &str, text: &str| vec![(name.to_owned(), sweep::values(text).unwrap())];
     let cases = [
-        (sweep::plan(&tiny(), vec![0], Vec::new()), "--steps"),
-        (sweep::plan(&steps, Vec::new(), Vec::new()), "at least one seed"),
-        (sweep::plan(&steps, vec![1, 1], Vec::new()), "seed 1 is there twice"),
-        (sweep::plan(&steps, vec![1], set("train.rate", "1,1")), "twice"),
-        (sweep::plan(&steps, vec![1], set("train.rte", "1,2")), "train.rate"),
-        (sweep::plan(&steps, vec![1], set("train.rate", "0.1,-1")), "from"),
-        (sweep::plan(&steps, vec![1], set("train.seed", "1,2")), "--seeds"),
-        (sweep::plan(&steps, vec![1], set("train.steps", "1,2")), "--steps"),
-        (sweep::plan(&steps, vec![1 << 40], Vec::new()), "train.seed"),
-        (sweep::plan(&steps, (0..10_001).collect(), Vec::new()), "10000"),
+        (sweep::plan(&tiny(), vec![0], &[]), "--steps"),
+        (sweep::plan(&steps, Vec::new(), &[]), "at least one seed"),
+        (sweep::plan(&steps, vec![1, 1], &[]), "seed 1 is there twice"),
+        (sweep::plan(&steps, sweep::seeds("0,0..2").unwrap(), &[]), "seed 0 is there twice"),
+        // The same number, however it is written.
+        (sweep::plan(&steps, vec![1], &set("train.rate", "1,1.0")), "twice"),
+        (sweep::plan(&steps, vec![1], &set("train.rate", "0.1,1e-1")), "twice"),
+        (sweep::plan(&steps, vec![1], &set("task.length", "1e1,10")), "twice"),
+        (sweep::plan(&steps, vec![1], &set("task.length", "10,1.5")), "whole number"),
+        (sweep::plan(&steps, vec![1], &set("train.rate", "1,1")), "twice"),
+        (sweep::plan(&steps, vec![1], &set("train.rte", "1,2")), "train.rate"),
+        (sweep::plan(&steps, vec![1], &set("train.rate", "0.1,-1")), "from"),
+        (sweep::plan(&steps, vec![1], &set("train.seed", "1,2")), "--seeds"),
+        (sweep::plan(&steps, vec![1], &set("train.steps", "1,2")), "--steps"),
+        (sweep::plan(&steps, vec![1 << 40], &[]), "train.seed"),
+        (sweep::plan(&steps, (0..10_001).collect(), &[]), "10000"),
     ];
     for (plan, fragment) in cases {
         let e = plan.unwrap_err();
@@ -257,7 +260,7 @@ fn a_run_that_fails_diverges_or_is_taken_stops_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let experiment = with(&["train.steps=10"]);
     let rates = vec![("train.rate".to_owned(), sweep::values("0.05,100").unwrap())];
-    let plan = sweep::plan(&experiment, vec![1, 2], rates).unwrap();
+    let plan = sweep::plan(&experiment, vec![1, 2], &rates).unwrap();
     sweep::claim(&plan, folder.path()).unwrap();
     let names: Vec<String> = plan.members().into_iter().map(|m| m.name).collect();
     // A file stands where the folder of the first run belongs; somebody writes the second.
@@ -379,8 +382,8 @@ fn gathered_rows_are_the_numbers_of_the_run_folders() {
     let folder = tempfile::tempdir().unwrap();
     let plan = small();
     carry_out(folder.path(), &plan, ONE);
-    let runs = gather::runs(folder.path()).unwrap();
-    let curves = gather::curves(folder.path()).unwrap();
+    let runs = gather::runs(folder.path()).unwrap().columns;
+    let curves = gather::curves(folder.path()).unwrap().columns;
     assert_eq!(runs.rows(), 6);
     assert_eq!(
         runs.get("train.rate"),
@@ -411,6 +414,71 @@ fn gathered_rows_are_the_numbers_of_the_run_folders() {
         at += rows.len();
     }
     assert_eq!(curves.rows(), at);
+}
+
+#[test]
+fn the_same_values_in_another_spelling_go_on_with_the_same_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = with(&["train.steps=4"]);
+    let plan = |rates: &str, lengths: &str| {
+        let set = |name: &str, text: &str| (name.to_owned(), sweep::values(text).unwrap());
+        let settings = [set("train.decay", rates), set("task.length", lengths)];
+        sweep::plan(&experiment, vec![1], &settings).unwrap()
+    };
+    let (first, second) = (plan("1,0.5", "10,20"), plan("1.0,5e-1", "1e1,20.0"));
+    let names = |plan: &Plan| plan.members().into_iter().map(|m| m.name).collect::<Vec<_>>();
+    assert_eq!(names(&first)[..2], ["decay1-length10-seed1", "decay1-length20-seed1"]);
+    sweep::claim(&first, folder.path()).unwrap();
+    assert_eq!(names(&sweep::claim(&second, folder.path()).unwrap().0), names(&first));
+    let e = sweep::claim(&plan("1,0.25", "10,20"), folder.path()).unwrap_err();
+    assert!(e.message.contains("0.25"), "{e}");
+}
+
+#[test]
+fn a_text_that_looks_like_a_number_is_a_text_where_one_is_expected() {
+    let text = vec![("task.text".to_owned(), sweep::values("1,1.0,true").unwrap())];
+    let plan = sweep::plan(&with(&["train.steps=4"]), vec![1], &text).unwrap();
+    assert_eq!(plan.settings[0].1, ["1", "1.0", "true"].map(toml::Value::from));
+    let mut experiment = tiny();
+    experiment.set_texts(["task.text=123", "name=007", "train.steps=1e1"]).unwrap();
+    let text = knobs::to_table(&mut *experiment.task)["text"].clone();
+    assert_eq!((text, &*experiment.name, experiment.train.steps), ("123".into(), "007", 10));
+}
+
+#[test]
+fn a_damaged_run_has_a_row_that_says_so_and_stops_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = small();
+    carry_out(folder.path(), &plan, ONE);
+    let whole = gather::runs(folder.path()).unwrap().columns;
+    let curves = gather::curves(folder.path()).unwrap().columns.rows();
+    let damaged = folder.path().join(&plan.members()[1].name);
+    let mut metrics = fs::read_to_string(damaged.join("metrics.csv")).unwrap();
+    let rows = metrics.lines().count() - 1;
+    metrics.push_str("40,abc\n");
+    fs::write(damaged.join("metrics.csv"), metrics).unwrap();
+    let gather::Table { columns, problems } = gather::runs(folder.path()).unwrap();
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].message.contains(&plan.members()[1].name), "{}", problems[0]);
+    let (Some(Values::Text(stages)), Some(Values::Truth(diverged))) =
+        (columns.get("stage"), columns.get("diverged"))
+    else {
+        panic!("no stages")
+    };
+    assert_eq!(stages[1].as_deref(), Some("damaged"));
+    assert_eq!((diverged[0], diverged[1]), (Some(false), None));
+    let cells = |columns: &Columns| columns.get("loss").unwrap().numbers().unwrap();
+    let (now, before) = (cells(&columns), cells(&whole));
+    assert!(now[1].is_nan());
+    for row in (0..6).filter(|row| *row != 1) {
+        assert_eq!(now[row], before[row]);
+    }
+    assert_eq!(gather::over_runs(&columns, "seed", "loss").unwrap().pairs, 5);
+    let long = gather::curves(folder.path()).unwrap();
+    assert_eq!((long.columns.rows(), long.problems.len()), (curves - rows, 1));
+    let stages: Vec<Stage> =
+        Sweep::read(folder.path()).unwrap().runs.iter().map(Run::stage).collect();
+    assert_eq!(stages[..2], [Stage::Finished, Stage::Damaged]);
 }
 
 #[test]
@@ -532,12 +600,12 @@ fn correlations_follow_their_laws() {
 fn a_claim_is_tested_over_runs_and_within_each() {
     let folder = tempfile::tempdir().unwrap();
     carry_out(folder.path(), &small(), ONE);
-    let runs = gather::runs(folder.path()).unwrap();
+    let runs = gather::runs(folder.path()).unwrap().columns;
     let relation = gather::over_runs(&runs, "loss", "accuracy").unwrap();
     let numbers = |name: &str| runs.get(name).unwrap().numbers().unwrap();
     assert_eq!(relation.pairs, 6);
     assert_eq!(relation.pearson, pearson(&pairs(&numbers("loss"), &numbers("accuracy"))));
-    let curves = gather::curves(folder.path()).unwrap();
+    let curves = gather::curves(folder.path()).unwrap().columns;
     let within = gather::within_runs(&curves, "step", "loss").unwrap();
     assert_eq!(within.len(), 6);
     // Steps 0, 3, 6, 9 and the last.
@@ -549,7 +617,7 @@ fn a_claim_is_tested_over_runs_and_within_each() {
 /// A sweep of two rates and three seeds whose accuracies are simple numbers.
 pub fn drawn() -> Sweep {
     let experiment: toml::Table = "name = \"tiny\"\n[train]\nsteps = 20\n".parse().unwrap();
-    let rates = vec![("train.rate".to_owned(), sweep::values("0.1,0.2").unwrap())];
+    let rates = vec![("train.rate".to_owned(), [0.1, 0.2].map(toml::Value::from).to_vec())];
     let plan = Plan::new(experiment, vec![0, 1, 2], rates).unwrap();
     let runs = plan.members().into_iter().enumerate().map(|(i, member)| {
         let row = |step: u64| MetricsRow {

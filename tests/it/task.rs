@@ -1,6 +1,7 @@
 //! Tasks: every task's laws, and the bigram task beside a reference implementation of the original generator.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use mnemoscope::record::batch::{NO_TARGET, Row};
@@ -597,6 +598,50 @@ fn counts_are_read_back_from_what_a_run_keeps() {
     let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/shakespeare_unigrams.csv");
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(lines(&kept["unigrams.csv"]), lines(&std::fs::read_to_string(ours).unwrap()));
+}
+
+#[test]
+fn a_text_from_windows_is_read_like_any_other_unless_its_returns_are_wanted() {
+    let home = tempfile::tempdir().unwrap();
+    let here = |name: &str| home.path().join(name);
+    std::fs::write(here("unix.txt"), "to be\nor not\rto be\n").unwrap();
+    std::fs::write(here("windows.txt"), "to be\r\nor not\rto be\r\n").unwrap();
+    let read = |name: &str, wanted| Statistics::read(&here(name), wanted).unwrap();
+    assert_eq!(read("windows.txt", false), read("unix.txt", false));
+    let whole = Statistics::of_text("to be\r\nor not\rto be\r\n").unwrap();
+    assert_eq!(read("windows.txt", true), whole);
+    // A run that counted them keeps its counts, and one that is to read the text otherwise reads it anew.
+    let text = here("windows.txt").display().to_string();
+    let settings = Bigram { text, triggers: 2, carriage_returns: true, ..Bigram::default() };
+    let documents = open(&settings).documents().unwrap();
+    let mut kept = Bigram { carriage_returns: false, ..settings }.restored(&documents).unwrap();
+    let tokens = |task: &dyn Task| task.open().unwrap().vocab().len();
+    assert_eq!(tokens(&*kept), whole.vocab().len());
+    set(&mut *kept, "task.", "carriage_returns", &true.into()).unwrap();
+    std::fs::write(here("windows.txt"), "ab\r\n").unwrap();
+    assert_eq!(tokens(&*kept), 4);
+}
+
+#[test]
+fn a_text_is_named_as_a_person_names_files() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("a text é.txt");
+    std::fs::write(&file, "to be or not to be").unwrap();
+    let path = file.display();
+    let url = format!("file://{}", path.to_string().replace(' ', "%20").replace('é', "%C3%A9"));
+    for text in [format!("{path}"), format!(" \"{path}\" "), format!("'{path}'"), url] {
+        assert_eq!(mnemoscope::record::file::meant(&text), file, "{text}");
+        let mut task = Bigram { text: text.clone(), triggers: 1, ..Bigram::default() };
+        assert_eq!(task.open().unwrap().vocab().len(), 7, "{text}");
+        task.resolve(Path::new("/elsewhere"));
+        assert_eq!(task.text, path.to_string());
+    }
+    let meant = mnemoscope::record::file::meant;
+    let own = std::env::home_dir().unwrap();
+    assert_eq!((meant("~"), meant("~/a/b")), (own.clone(), own.join("a/b")));
+    for name in ["./~", "~someone/a", "a~", "file:///%zz", "'", "a'b'"] {
+        assert_eq!(meant(name), Path::new(name));
+    }
 }
 
 #[test]
