@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use crate::figure::fallback::Fallback;
 use crate::record::error::{Error, Result};
 use crate::record::folder::library::Entry;
 use crate::record::sweep::Sweep;
@@ -35,6 +36,8 @@ pub enum Outcome {
     /// An experiment file, to be begun.
     Experiment(Result<Box<Experiment>>),
     Listed(Result<Vec<Entry>>),
+    /// Files of fonts that were chosen, and what was read in them.
+    Fonts(Result<(Vec<PathBuf>, Fallback)>),
 }
 
 /// What goes on the clipboard.
