@@ -9,6 +9,7 @@ use egui::{Frame, Margin, Rect, ScrollArea, Ui, vec2};
 use crate::export::plate::Plate;
 use crate::export::sheet::PanelSpec;
 use crate::figure::Figure;
+use crate::figure::fallback::Fallback;
 use crate::figure::layout::layout;
 use crate::figure::scene::Scene;
 use crate::panel::{self, Palette, Panel, View};
@@ -42,6 +43,7 @@ pub struct Desk {
     /// Where figures were drawn in the last frame, in screen units, to whole pixels.
     pub papers: Vec<Rect>,
     dark: bool,
+    fallback: Fallback,
     /// Counts changes to settings of panels.
     settings: u64,
     /// The panel whose settings are shown, and where they were asked for.
@@ -73,6 +75,7 @@ impl Desk {
             visible: Vec::new(),
             papers: Vec::new(),
             dark: false,
+            fallback: Fallback::NONE,
             settings: 0,
             open_settings: None,
             actions: Vec::new(),
@@ -97,6 +100,12 @@ impl Desk {
                 let _ = knobs::set(panel.as_mut(), "", name, value);
             }
         }
+    }
+
+    /// Draws figures with other fonts behind our own.
+    pub fn take_fonts(&mut self, fallback: Fallback) {
+        self.fallback = fallback;
+        self.settings += 1;
     }
 
     /// Draws everything anew: another window knows no texture of the one before.
@@ -324,7 +333,7 @@ impl Desk {
         let palette = theme::palette(self.dark);
         let Some(mut figure) = figure(panel.as_ref(), lab, palette, size) else { return };
         camera.look_at(&mut figure);
-        picture.scene = layout(&figure, size, &theme::figure_style(self.dark));
+        picture.scene = layout(&figure, size, &theme::figure_style(self.dark, self.fallback));
         picture.figure = figure;
         picture.of = of;
     }

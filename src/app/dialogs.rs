@@ -23,6 +23,8 @@ pub enum Purpose {
     OpenExperiment,
     /// The file that a setting of the task names.
     ChooseFile(&'static str),
+    /// A font for the signs that our own lack.
+    ChooseFont,
     SaveExperiment,
     /// The figure of a panel, by its kind.
     SaveFigure(String),
@@ -41,6 +43,7 @@ impl Purpose {
             Self::OpenRun => "Open the folder of a run",
             Self::OpenExperiment => "Open an experiment",
             Self::ChooseFile(_) => "Choose a UTF-8 text file",
+            Self::ChooseFont => "Choose a font for other scripts (.ttf, .otf or .ttc)",
             Self::SaveExperiment => "Save the experiment",
             Self::SaveFigure(_) | Self::SavePage { .. } => {
                 "Save the figure (.pdf, .svg, .png or .tex)"
@@ -54,9 +57,11 @@ impl Purpose {
 
     fn file_name(&self) -> String {
         match self {
-            Self::OpenRun | Self::OpenExperiment | Self::ChooseFile(_) | Self::OpenSheet => {
-                String::new()
-            }
+            Self::OpenRun
+            | Self::OpenExperiment
+            | Self::ChooseFile(_)
+            | Self::ChooseFont
+            | Self::OpenSheet => String::new(),
             Self::SavePage { .. } => "figure.pdf".to_owned(),
             Self::SaveSheet => "sheet.toml".to_owned(),
             Self::SaveExperiment => "experiment.toml".to_owned(),
@@ -74,7 +79,11 @@ impl Purpose {
             | Self::SavePage { .. }
             | Self::SaveSheet => true,
             Self::ExportWeights(spelling) => !spelling.is_folder(),
-            Self::OpenRun | Self::OpenExperiment | Self::ChooseFile(_) | Self::OpenSheet => false,
+            Self::OpenRun
+            | Self::OpenExperiment
+            | Self::ChooseFile(_)
+            | Self::ChooseFont
+            | Self::OpenSheet => false,
         }
     }
 
@@ -86,6 +95,9 @@ impl Purpose {
             Self::OpenExperiment => dialog.add_filter("Experiment", &["toml"]).pick_file(),
             Self::OpenSheet => dialog.add_filter("Figure sheet", &["toml"]).pick_file(),
             Self::ChooseFile(_) => dialog.pick_file(),
+            Self::ChooseFont => {
+                dialog.add_filter("Font", &["ttf", "otf", "ttc", "otc"]).pick_file()
+            }
             Self::ExportWeights(spelling) if spelling.is_folder() => dialog.pick_folder(),
             Self::SaveExperiment
             | Self::SaveFigure(_)

@@ -8,6 +8,7 @@ mod desk;
 mod dialogs;
 mod dock;
 mod flat;
+mod fonts;
 mod form;
 pub mod gates;
 mod gpu_cloud;
@@ -52,6 +53,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::export::sheet::Sheet;
 use crate::figure::Pick;
+use crate::figure::fallback::Fallback;
 use crate::record::error::{Error, Result};
 use crate::run::experiment::Experiment;
 
@@ -92,6 +94,8 @@ pub struct Launch {
     pub lose_device_at: Option<u64>,
     /// Tell how far the window has come, and close it after this time.
     pub stopwatch: Option<Duration>,
+    /// Fonts for the signs that our own lack; none: those that were chosen in the window.
+    pub fallback: Option<Fallback>,
 }
 
 impl Launch {
@@ -129,6 +133,9 @@ struct Kept {
     /// The figure sheet as TOML, if anything was on it.
     #[serde(default)]
     sheet: Option<String>,
+    /// Files of fonts for the signs that our own lack; none: those of the system.
+    #[serde(default)]
+    fonts: Vec<PathBuf>,
 }
 
 impl Kept {
@@ -184,6 +191,8 @@ pub struct App {
     sheet: Studio,
     /// The sheet that was kept from the last launch, until it is wanted.
     kept_sheet: Option<String>,
+    /// Files of fonts that were chosen for the signs that our own lack.
+    fonts: Vec<PathBuf>,
     /// What the next frame puts on the clipboard.
     copied: Option<Copied>,
     /// The run that panels were brought forward for, and the layout since then: another one is a hand's.
@@ -250,10 +259,12 @@ impl App {
             export: Studio::default(),
             sheet: Studio::of_sheet(),
             kept_sheet: None,
+            fonts: Vec::new(),
             copied: None,
             shown_for: 0,
             layout: None,
         };
+        app.take_fonts(Vec::new(), Fallback::system());
         // A picture for others shows the layout that others have; so does a measurement.
         if launch.is_own()
             && let Some(kept) = kept
@@ -263,6 +274,10 @@ impl App {
             app.desk.restore(&kept.panels);
             app.desk.surgery.lists = kept.lists;
             app.kept_sheet = kept.sheet;
+            app.restore_fonts(kept.fonts);
+        }
+        if let Some(fallback) = launch.fallback {
+            app.take_fonts(app.fonts.clone(), fallback);
         }
         app.begin(launch);
         app.apply_look(ctx);
@@ -273,6 +288,7 @@ impl App {
     fn move_to(&mut self, ctx: &Context, adapter: Option<Adapter>) {
         theme::install(ctx);
         *self.window.lock().unwrap_or_else(PoisonError::into_inner) = ctx.clone();
+        fonts::install(ctx, self.export.fallback);
         self.desk.forget_pictures();
         self.adapter = adapter;
         let what =
@@ -303,6 +319,7 @@ impl App {
                 true => self.kept_sheet.clone(),
                 false => Some(self.sheet.doc.sheet.to_toml()),
             },
+            fonts: self.fonts.clone(),
         }
     }
 
@@ -416,6 +433,7 @@ impl App {
                 self.add_to_sheet(&self.dock.focus.clone());
             }
             Command::FigureSheet => self.show_sheet(),
+            Command::Fonts => self.ask(Purpose::ChooseFont),
             Command::Palette => self.palette.show(),
             Command::Keys => self.keys_open = true,
             Command::Tour => self.tour.begin(),
@@ -615,7 +633,8 @@ impl App {
                 Outcome::Sweep(Err(error), _) => self.lab.trouble(error),
                 Outcome::Listed(Ok(stock)) => self.shelf.stock = *stock,
                 Outcome::Moved(text, undo, refused) => self.moved(text, undo, refused),
-                Outcome::Listed(Err(error)) => self.lab.trouble(error),
+                Outcome::Fonts(Ok((files, fallback))) => self.take_fonts(files, fallback),
+                Outcome::Fonts(Err(error)) | Outcome::Listed(Err(error)) => self.lab.trouble(error),
             }
         }
     }

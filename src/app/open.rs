@@ -258,6 +258,7 @@ impl App {
                 let value = toml::Value::String(path.display().to_string());
                 knobs::set(draft.task.as_mut(), "task.", setting, &value)
             }),
+            Purpose::ChooseFont => self.choose_fonts(vec![path]),
             Purpose::SaveExperiment => {
                 let Some(draft) = self.lab.draft() else { return };
                 let text = draft.to_toml();
@@ -279,8 +280,15 @@ impl App {
 
     fn save_figure(&mut self, kind: &str, path: PathBuf) {
         if let Some((spec, hung, aspect)) = self.hang(kind) {
-            self.save_page(&Doc::one(spec, hung, aspect), path);
+            self.save_page(&self.page_of(spec, hung, aspect), path);
         }
+    }
+
+    /// The page that a panel gets where none was chosen.
+    fn page_of(&self, spec: PanelSpec, hung: Hung, aspect: f32) -> Doc {
+        let mut doc = Doc::one(spec, hung, aspect);
+        doc.sheet.page.fallback = self.export.fallback;
+        doc
     }
 
     /// What a panel shows now, taken down.
@@ -330,7 +338,7 @@ impl App {
     /// Puts a panel's figure on the clipboard.
     pub(super) fn copy(&mut self, kind: &str, wish: &Wish) {
         if let Some((spec, hung, aspect)) = self.hang(kind) {
-            self.copy_page(Doc::one(spec, hung, aspect), wish);
+            self.copy_page(self.page_of(spec, hung, aspect), wish);
         }
     }
 
@@ -349,6 +357,8 @@ impl App {
             Wish::Save => self.ask(Purpose::SavePage { sheet }),
             Wish::CopyImage | Wish::CopySvg | Wish::CopyCsv => self.copy_page(doc.clone(), wish),
             Wish::SaveSheet => self.ask(Purpose::SaveSheet),
+            Wish::ChooseFont => self.ask(Purpose::ChooseFont),
+            Wish::SystemFonts => self.choose_fonts(Vec::new()),
             Wish::OpenSheet => self.ask(Purpose::OpenSheet),
             Wish::Builtin(name) => {
                 let name = *name;

@@ -124,7 +124,7 @@ fn items(
             Item::Circle { center, radius, fill } => {
                 painter.circle_filled(frame.at(*center), radius * frame.unit, color32(*fill));
             }
-            Item::Text { .. } => text(&painter, frame, scene.family, item),
+            Item::Text { .. } => text(&painter, frame, scene.family.own, item),
             Item::Image { min, max, columns, rows, pixels } => {
                 let texture = texture(ui, canvas, images, [*columns, *rows], pixels);
                 images += 1;

@@ -12,6 +12,7 @@ use crate::export::sheet::{BUILTIN, PageSpec, PanelSpec, Sheet};
 use crate::figure::cloud::flat;
 use crate::figure::color::ColorMap;
 use crate::figure::composite::Composite;
+use crate::figure::fallback::Fallback;
 use crate::figure::file::{MM_PER_POINT, Page};
 use crate::figure::font::Family;
 use crate::figure::grey;
@@ -68,13 +69,15 @@ impl Doc {
         compose(&self.sheet, &self.hung.iter().map(plate).collect::<Vec<_>>())
     }
 
-    /// The page as it will look, and what a print without colours hides.
+    /// The page as it will look, and what a file of it hides: a print without colours, or a font without a glyph.
     fn preview(&self) -> Result<(Scene, Vec<String>)> {
         let page = self.sheet.page()?;
         let plates: Vec<Plate> = self.hung.iter().map(|hung| hung.plate.clone()).collect();
         let drawing = arrange(&self.sheet, &plates, &page)?;
-        let hidden = drawing.figures().flat_map(|(_, figure)| grey::check(figure)).collect();
-        Ok((flat(page.scene(&drawing)), hidden))
+        let scene = page.scene(&drawing);
+        let greys = drawing.figures().flat_map(|(_, figure)| grey::check(figure));
+        let hidden = scene.beyond().sentence().into_iter().chain(greys).collect();
+        Ok((flat(scene), hidden))
     }
 }
 
@@ -89,6 +92,9 @@ pub enum Wish {
     CopyCsv,
     /// Write the sheet alone, as TOML.
     SaveSheet,
+    /// Ask for a font for the signs that our own lack, or go back to those of the system.
+    ChooseFont,
+    SystemFonts,
     /// Put a sheet that comes with the program in place of this one.
     Builtin(&'static str),
     /// Put the sheet of a file in place of this one.
@@ -102,6 +108,8 @@ pub struct Studio {
     pub doc: Doc,
     /// Whether several panels are put together: then there is a list of them.
     pub is_sheet: bool,
+    /// Fonts for the signs that our own lack.
+    pub fallback: Fallback,
     undo: Undoer<Doc>,
     /// Parts of the true size at which the page is shown.
     zoom: Zoom,
@@ -149,6 +157,7 @@ impl Studio {
         if !self.open {
             return None;
         }
+        self.doc.sheet.page.fallback = self.fallback;
         let (mut open, mut wish) = (true, None);
         let title = if self.is_sheet { "Figure sheet" } else { "Export figure" };
         let room = ctx.content_rect().size() - vec2(80.0, 90.0);
@@ -177,6 +186,7 @@ impl Studio {
                             ui.separator();
                         }
                         page_controls(ui, &mut self.doc.sheet.page);
+                        wish = wish.take().or(font_controls(ui, self.fallback));
                         ui.separator();
                         wish = wish.take().or(self.buttons(ui));
                     },
@@ -450,6 +460,28 @@ fn page_controls(ui: &mut Ui, page: &mut PageSpec) {
         }
         ui.end_row();
     });
+}
+
+/// Which fonts stand in for ours where they lack a sign.
+fn font_controls(ui: &mut Ui, fallback: Fallback) -> Option<Wish> {
+    let mut wish = None;
+    let names = fallback.names();
+    ui.horizontal_wrapped(|ui| {
+        ui.label("Other scripts");
+        if names.is_empty() {
+            ui.weak("fonts of the system");
+        } else {
+            ui.weak(names.join(", "));
+            if ui.button("×").on_hover_text("Back to the fonts of the system").clicked() {
+                wish = Some(Wish::SystemFonts);
+            }
+        }
+        let choose = ui.button("Choose…");
+        if choose.on_hover_text("A font file for characters that this font lacks").clicked() {
+            wish = Some(Wish::ChooseFont);
+        }
+    });
+    wish
 }
 
 /// One of some names; empty: what is said in words.

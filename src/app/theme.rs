@@ -8,7 +8,8 @@ use egui::{
 };
 
 use crate::figure::color::Color;
-use crate::figure::font::{self, Family};
+use crate::figure::fallback::Fallback;
+use crate::figure::font::{self, Family, Typeface};
 use crate::figure::layout::Style;
 use crate::panel::Palette;
 
@@ -67,9 +68,10 @@ pub fn color32(c: Color) -> Color32 {
 }
 
 /// How figures are laid out on the screen: as in files, in the colours of the window.
-pub fn figure_style(dark: bool) -> Style {
+pub fn figure_style(dark: bool, fallback: Fallback) -> Style {
     let scheme = if dark { &DARK } else { &LIGHT };
     Style {
+        family: Typeface { own: Family::Sans, fallback },
         paper: scheme.paper,
         ink: scheme.ink,
         faint: scheme.faint,

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use crate::figure::fallback::Fallback;
 use crate::record::error::{Error, Result};
 use crate::record::folder::library::Stock;
 use crate::record::sweep::Sweep;
@@ -37,6 +38,8 @@ pub enum Outcome {
     Listed(Result<Box<Stock>>),
     /// Runs of the library were moved: a sentence, those that lie in the trash now and may come back, and what refused.
     Moved(String, Vec<PathBuf>, Vec<Error>),
+    /// Files of fonts that were chosen, and what was read in them.
+    Fonts(Result<(Vec<PathBuf>, Fallback)>),
 }
 
 /// What goes on the clipboard.

@@ -11,9 +11,12 @@ use crate::export::run_at::Question;
 use crate::export::sheet::{PageSpec, PanelSpec, Sheet};
 use crate::export::{files, plate};
 use crate::figure::composite::Composite;
+use crate::figure::fallback::Fallback;
 use crate::figure::file::{Format, Page, render_all};
+use crate::figure::font::Family;
 use crate::figure::grey;
-use crate::figure::provenance::Provenance;
+use crate::figure::provenance::{FontFacts, Provenance};
+use crate::figure::scene::Beyond;
 use crate::panel;
 use crate::record::error::{Error, Result};
 use crate::record::file::{check_free, save};
@@ -66,9 +69,10 @@ struct PageWords {
     /// Height: a number with its unit, or a number of widths (default: what suits the panels)
     #[arg(long)]
     height: Option<String>,
-    /// sans or serif (default: the preset's)
-    #[arg(long, value_name = "FACE")]
-    font: Option<String>,
+    /// sans or serif (default: the preset's); or a font file for characters that they lack, before those of the system. May be
+    /// said for the face and for each file
+    #[arg(long, value_name = "FACE | FILE")]
+    font: Vec<String>,
     /// Points of text; tick labels follow in proportion (default: the preset's)
     #[arg(long, value_name = "PT")]
     text_size: Option<f32>,
@@ -98,7 +102,7 @@ pub struct Figure {
     drawn: Drawn,
     /// Make the figure again that this file shows (.pdf, .svg, .png or .json), out of what is written in it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["panel", "sheet", "set", "head", "query", "key", "steps", "preset",
-        "width", "height", "font", "text_size", "line", "map", "hatched", "dark", "grey", "dpi", "step", "sequence", "tokens", "cut", "intervene"])]
+        "width", "height", "text_size", "line", "map", "hatched", "dark", "grey", "dpi", "step", "sequence", "tokens", "cut", "intervene"])]
     again: Option<PathBuf>,
     /// The panel at these steps, side by side: numbers with commas between, or how many, as x5
     #[arg(long, value_name = "STEPS", conflicts_with_all = ["sheet", "step"])]
@@ -134,14 +138,32 @@ pub struct Film {
 }
 
 impl PageWords {
+    /// The face that `--font` names, if it does, and the fonts behind it.
+    fn fonts(&self) -> Result<(Option<String>, Fallback)> {
+        let is_face = |word: &&String| Family::NAMES.contains(&word.as_str());
+        let files = self.font.iter().filter(|word| !is_face(word)).map(|word| {
+            let path = PathBuf::from(word);
+            if path.is_file() {
+                return Ok(path);
+            }
+            Err(Error::usage(format!(
+                "--font {word}: expected {}, or a font file; there is no such file",
+                Family::NAMES.join(", ")
+            )))
+        });
+        let files = files.collect::<Result<Vec<_>>>()?;
+        Ok((self.font.iter().rfind(is_face).cloned(), Fallback::open(&files)?))
+    }
+
     /// Over what a sheet says.
-    fn over(&self, page: PageSpec) -> PageSpec {
+    fn over(&self, page: PageSpec) -> Result<PageSpec> {
         let text = |word: &Option<String>, said: String| word.clone().unwrap_or(said);
-        PageSpec {
+        let (face, fallback) = self.fonts()?;
+        Ok(PageSpec {
             preset: text(&self.preset, page.preset),
             width: text(&self.width, page.width),
             height: text(&self.height, page.height),
-            font: text(&self.font, page.font),
+            font: text(&face, page.font),
             text: self.text_size.or(page.text),
             line: self.line.or(page.line),
             map: text(&self.map, page.map),
@@ -149,8 +171,9 @@ impl PageWords {
             dark: self.dark || page.dark,
             grey: self.grey || page.grey,
             dpi: self.dpi.or(page.dpi),
+            fallback,
             ..page
-        }
+        })
     }
 }
 
@@ -161,7 +184,7 @@ impl Drawn {
             Some(name) => Sheet::find(name)?,
             None => Sheet::one(self.panel()?, PageSpec::default()),
         };
-        sheet.page = self.page.over(sheet.page);
+        sheet.page = self.page.over(sheet.page)?;
         sheet.panels.iter_mut().for_each(|panel| fill(panel, &question));
         Ok(sheet)
     }
@@ -223,7 +246,7 @@ impl Figure {
         };
         let mut gallery = self.drawn.gallery();
         let sheet = match &before {
-            Some(before) => Sheet::parse(&before.sheet, "the sheet of that figure")?,
+            Some(before) => self.again(before)?,
             None => self.stripped(self.drawn.sheet()?, &mut gallery)?,
         };
         let Some((drawing, mut page)) = drawn(&sheet, &mut gallery)? else {
@@ -234,6 +257,9 @@ impl Figure {
             tell_differences(&before, &page.provenance);
             page.provenance.date = before.date;
         }
+        if names.iter().any(|(_, format)| format.has_glyphs()) {
+            page.scene(&drawing).beyond().sentence().into_iter().for_each(note);
+        }
         if page.grey {
             drawing.figures().flat_map(|(_, f)| grey::check(f)).for_each(note);
         }
@@ -241,6 +267,19 @@ impl Figure {
         files::write(&files, self.drawn.force)?;
         files.iter().try_for_each(|(path, _)| say(path.display().to_string()))?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The sheet of a figure, with the fonts that this machine has.
+    fn again(&self, before: &Provenance) -> Result<Sheet> {
+        let mut sheet = Sheet::parse(&before.sheet, "the sheet of that figure")?;
+        let (face, fallback) = self.drawn.page.fonts()?;
+        if let Some(face) = face {
+            return Err(Error::usage(format!(
+                "--font {face} with --again: the figure keeps its face; a font file can be named"
+            )));
+        }
+        sheet.page.fallback = fallback;
+        Ok(sheet)
     }
 
     fn stripped(&self, sheet: Sheet, gallery: &mut Gallery) -> Result<Sheet> {
@@ -305,6 +344,14 @@ fn tell_differences(before: &Provenance, now: &Provenance) {
             note(format!("{} was changed in other ways on its way than the figure says", b.name));
         }
     }
+    let other = |font: &&FontFacts| now.fonts.iter().all(|f| f.sha256 != font.sha256);
+    for font in before.fonts.iter().filter(other) {
+        note(format!(
+            "that figure took glyphs from {} (SHA-256 {}), which is not used here: the bytes differ; name that file with --font",
+            font.name,
+            font.sha256.get(..12).unwrap_or(&font.sha256)
+        ));
+    }
     for (a, b) in before.panels.iter().zip(&now.panels) {
         if a.weights_sha256.is_some() && (a.step, &a.weights_sha256) != (b.step, &b.weights_sha256)
         {
@@ -343,21 +390,24 @@ impl Film {
         let mut bar = Bar::begin("frames")?;
         let mut progress = |done: usize, total: usize| bar.show(done, total);
         let made = film::frames(&mut gallery, &sheet, &steps, &mut progress);
-        let made = made.and_then(|(frames, page)| match kind {
-            Kind::Gif => {
-                let bytes = film::gif(&frames, &page, self.fps, &mut progress)?;
-                save(&self.out, &bytes, self.drawn.force)
+        let made = made.and_then(|(frames, page)| {
+            match kind {
+                Kind::Gif => {
+                    let bytes = film::gif(&frames, &page, self.fps, &mut progress)?;
+                    save(&self.out, &bytes, self.drawn.force)?;
+                }
+                Kind::Apng => {
+                    let bytes = film::apng(&frames, &page, self.fps, &mut progress)?;
+                    save(&self.out, &bytes, self.drawn.force)?;
+                }
+                Kind::Folder => self.folder(&frames, &page, &mut progress)?,
             }
-            Kind::Apng => {
-                let bytes = film::apng(&frames, &page, self.fps, &mut progress)?;
-                save(&self.out, &bytes, self.drawn.force)
-            }
-            Kind::Folder => self.folder(&frames, &page, &mut progress),
+            Ok(beyond(&frames, &page))
         });
         if bar.end() && made.is_err() {
             return Ok(stopped());
         }
-        made?;
+        made?.sentence().into_iter().for_each(note);
         say(format!(
             "{} ({} steps from {} to {})",
             self.out.display(),
@@ -393,6 +443,13 @@ impl Film {
         }
         Ok(())
     }
+}
+
+/// What the texts of all frames ask for beyond our own faces.
+fn beyond(frames: &[Composite], page: &Page) -> Beyond {
+    let mut all = Beyond::default();
+    frames.iter().for_each(|frame| all.add(page.scene(frame).beyond()));
+    all
 }
 
 #[derive(Clone, Copy, PartialEq)]

@@ -23,6 +23,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::figure::fallback::Fallback;
 use crate::record::error::{Error, Kind, Result, did_you_mean};
 use crate::record::shell;
 use crate::record::vocab::plain;
@@ -75,6 +76,9 @@ struct Window {
     /// What a new run trains on: cpu, or cuda or metal in a program built with that feature
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+    /// A font file for characters that the program's own fonts lack, before those of the system (may be said several times)
+    #[arg(long, value_name = "FILE")]
+    font: Vec<PathBuf>,
     /// A drill for tests: lose the graphics device at this step
     #[arg(long, hide = true, value_name = "N")]
     lose_device_at_step: Option<u64>,
@@ -248,6 +252,10 @@ impl Window {
             device: self.device,
             lose_device_at: self.lose_device_at_step,
             stopwatch: self.stopwatch.map(|s| Duration::from_secs(s.into())),
+            fallback: match self.font.as_slice() {
+                [] => None,
+                files => Some(Fallback::open(files)?),
+            },
         })?;
         Ok(ExitCode::SUCCESS)
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::figure::composite::Composite;
 use crate::figure::file::{Format, Page, render_all, tex};
+use crate::figure::pgf;
 use crate::record::error::{Error, Result};
 use crate::record::file::{check_free, save};
 use crate::record::foreign;
@@ -18,11 +19,15 @@ const BESIDE: [Format; 3] = [Format::Csv, Format::Npz, Format::Json];
 /// The names of the files that belong to a figure: `paths`, and beside them `.csv`, `.npz` and `.json` unless `alone`.
 ///
 /// # Errors
-/// When a format is unknown.
+/// When a format is unknown, or TeX cannot read the files beside a page of that name.
 pub fn names(paths: &[PathBuf], alone: bool) -> Result<Vec<(PathBuf, Format)>> {
     let mut all: Vec<(PathBuf, Format)> = Vec::new();
     for path in paths {
-        all.push((path.clone(), Format::from_path(path)?));
+        let format = Format::from_path(path)?;
+        if format == Format::Tex {
+            pgf::check_name(&stem(path))?;
+        }
+        all.push((path.clone(), format));
     }
     if !alone {
         for path in paths {
@@ -60,7 +65,7 @@ pub fn rendered(
 
 /// `figure.tex`, `figure-tex.csv`, `figure-tex-1.png`, …
 fn for_tex(path: &Path, drawing: &Composite, page: &Page) -> Result<Vec<File>> {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = stem(path);
     let made = tex(drawing, page, &stem)?;
     let beside = |ending: &str| path.with_file_name(format!("{stem}-tex{ending}"));
     let mut files =
@@ -68,6 +73,10 @@ fn for_tex(path: &Path, drawing: &Composite, page: &Page) -> Result<Vec<File>> {
     let images = made.images.into_iter().enumerate();
     files.extend(images.map(|(i, bytes)| (beside(&format!("-{}.png", i + 1)), bytes)));
     Ok(files)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Refuses to begin where one of the named files is in the way.

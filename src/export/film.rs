@@ -78,7 +78,7 @@ pub fn frames(
         )));
     }
     let mut frames = Vec::with_capacity(steps.len());
-    let mut last = None;
+    let (mut last, mut fonts) = (None, Vec::new());
     for (index, step) in steps.iter().enumerate() {
         if !progress(index, steps.len()) {
             return Err(stopped());
@@ -86,12 +86,18 @@ pub fn frames(
         let mut at = sheet.clone();
         at.panels.iter_mut().for_each(|panel| panel.step = Some(*step));
         let plates = gallery.plates(&at, &mut |_, _| true)?;
-        let (drawing, page) = plate::compose(&at, &plates)?;
+        let (drawing, mut page) = plate::compose(&at, &plates)?;
+        for font in std::mem::take(&mut page.provenance.fonts) {
+            if !fonts.contains(&font) {
+                fonts.push(font);
+            }
+        }
         frames.push(drawing);
         last = Some(page);
     }
     hold_still(&mut frames);
-    let page = last.ok_or_else(|| Error::internal("a film without frames"))?;
+    let mut page = last.ok_or_else(|| Error::internal("a film without frames"))?;
+    page.provenance.fonts = fonts;
     Ok((frames, page))
 }
 

@@ -6,7 +6,7 @@ use crate::figure::Figure;
 use crate::figure::composite::{Composite, Part};
 use crate::figure::file::Page;
 use crate::figure::layout::Style;
-use crate::figure::provenance::{PanelFacts, Provenance, RunFacts, quantities};
+use crate::figure::provenance::{PanelFacts, Provenance, RunFacts, fonts, quantities};
 use crate::panel::{self, Palette, Panel, Snapshot};
 use crate::record::error::{Error, Result};
 use crate::record::event::{Mark, MarkKind};
@@ -98,6 +98,7 @@ pub fn compose(sheet: &Sheet, plates: &[Plate]) -> Result<(Composite, Page)> {
     let mut page = sheet.page()?;
     let drawing = arrange(sheet, plates, &page)?;
     page.provenance = provenance(sheet, plates, &drawing)?;
+    page.provenance.fonts = fonts(&page.scene(&drawing).beyond());
     Ok((drawing, page))
 }
 

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::figure::cloud::Camera;
 use crate::figure::color::ColorMap;
 use crate::figure::composite::Place;
+use crate::figure::fallback::Fallback;
 use crate::figure::file::{Page, parse_length};
-use crate::figure::font::Family;
+use crate::figure::font::{Family, Typeface};
 use crate::figure::preset::{self, Preset};
 use crate::figure::provenance::Provenance;
 use crate::panel;
@@ -98,6 +99,9 @@ pub struct PageSpec {
     /// Dots per inch of pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dpi: Option<f32>,
+    /// Fonts for what the face lacks. They are this machine's, not the sheet's: the provenance names those that were used.
+    #[serde(skip)]
+    pub fallback: Fallback,
 }
 
 /// A panel of a sheet.
@@ -348,6 +352,7 @@ impl Sheet {
         };
         let small = in_points("small", small, 3.0..=72.0)?;
         let line = in_points("line", spec.line.unwrap_or(0.5), 0.1..=10.0)?;
+        let family = Typeface { own: family, fallback: spec.fallback };
         let mut style = preset::style(family, text, small, line, spec.dark);
         style.hatched = spec.hatched;
         let provenance = Provenance::new();

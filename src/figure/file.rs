@@ -48,6 +48,16 @@ impl Format {
     }
 }
 
+impl Format {
+    /// Whether text becomes glyphs in it; the others hold the characters.
+    pub fn has_glyphs(self) -> bool {
+        match self {
+            Self::Pdf | Self::Png => true,
+            Self::Svg | Self::Tex | Self::Csv | Self::Npz | Self::Json => false,
+        }
+    }
+}
+
 /// Reads a length such as `89mm`, `3.5in` or `252pt`, in points.
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 //! same figure serves as a thumbnail and at full width.
 
 use super::color::Color;
-use super::font::Family;
+use super::font::{Family, Typeface};
 use super::marks::{self, Frame};
 use super::scale::{self, Scale, Tick};
 use super::scene::{Area, AreaPick, Item, Scene};
@@ -21,7 +21,7 @@ pub struct Style {
     /// Text and lines of the data, in parts of what the panel says.
     pub mark_text: f32,
     pub mark_width: f32,
-    pub family: Family,
+    pub family: Typeface,
     /// Cells that do not exist, above the diagonal of a causal map, are hatched instead of left as paper.
     pub hatched: bool,
     pub paper: Color,
@@ -41,7 +41,7 @@ impl Style {
             line_width: 0.5,
             mark_text: 1.0,
             mark_width: 1.0,
-            family: Family::Sans,
+            family: Typeface::of(Family::Sans),
             hatched: false,
             paper: Color::rgb(255, 255, 255),
             ink: Color::rgb(20, 20, 20),
@@ -81,7 +81,7 @@ impl Style {
 /// A family and a size in points.
 #[derive(Clone, Copy)]
 struct Lettering {
-    family: Family,
+    family: Typeface,
     size: f32,
 }
 

@@ -7,6 +7,7 @@ mod cells;
 pub mod cloud;
 pub mod color;
 pub mod composite;
+pub mod fallback;
 pub mod file;
 pub mod font;
 pub mod grey;

@@ -14,11 +14,13 @@ use krilla::text::{Font, GlyphId, KrillaGlyph};
 use krilla::{Document, SerializeSettings};
 
 use super::color::Color;
-use super::font::Family;
+use super::fallback::Face;
+use super::font::{Family, Glyph, Run, Typeface};
 use super::provenance::Provenance;
 use super::scene::{Item, Scene};
 use super::{Anchor, cells, cloud, font};
 use crate::record::error::{Error, Result};
+use crate::record::vocab::plain;
 
 /// Writes the scene as a document of one page. `csv`: the numbers, attached as `data.csv`.
 ///
@@ -36,11 +38,11 @@ pub fn document(scene: &Scene, title: &str, provenance: &Provenance, csv: &str) 
             scene.width, scene.height
         ))
     })?;
-    let fonts = Fonts::load(scene.family)?;
+    let mut fonts = Fonts::load(scene.family)?;
     let mut page = document.start_page_with(page);
     let mut surface = page.surface();
     for item in &scene.items {
-        draw(&mut surface, &fonts, item);
+        draw(&mut surface, &mut fonts, item);
     }
     surface.finish();
     page.finish();
@@ -53,7 +55,7 @@ fn metadata(title: &str, provenance: &Provenance) -> Metadata {
         None => Metadata::new(),
     };
     dated
-        .title(title.to_owned())
+        .title(plain(title))
         .creator(provenance.program.clone())
         .producer(provenance.program.clone())
         .keywords(vec![provenance.to_json()])
@@ -90,26 +92,36 @@ fn attach_data(document: &mut Document, csv: &str) {
     });
 }
 
-/// The faces of a family.
+/// The faces of a family, and those of others as they come.
 struct Fonts {
-    family: Family,
-    faces: Vec<Font>,
+    typeface: Typeface,
+    own: Vec<Font>,
+    others: Vec<(&'static Face, Font)>,
 }
 
 impl Fonts {
-    fn load(family: Family) -> Result<Self> {
+    fn load(typeface: Typeface) -> Result<Self> {
         let faces: Option<Vec<Font>> =
-            family.files().into_iter().map(|bytes| Font::new(bytes.into(), 0)).collect();
-        let faces = faces.ok_or_else(|| Error::internal("a font of the program does not parse"))?;
-        Ok(Self { family, faces })
+            typeface.own.files().into_iter().map(|bytes| Font::new(bytes.into(), 0)).collect();
+        let own = faces.ok_or_else(|| Error::internal("a font of the program does not parse"))?;
+        Ok(Self { typeface, own, others: Vec::new() })
     }
 
-    fn get(&self, font: usize, bold: bool) -> &Font {
-        &self.faces[Family::index(font, bold)]
+    fn get(&mut self, font: font::Font, bold: bool) -> Option<Font> {
+        let face = match font {
+            font::Font::Own(font) => return Some(self.own[Family::index(font, bold)].clone()),
+            font::Font::Other(face) => face,
+        };
+        if let Some((_, font)) = self.others.iter().find(|(known, _)| *known == face) {
+            return Some(font.clone());
+        }
+        let font = Font::new(face.bytes.into(), face.index)?;
+        self.others.push((face, font.clone()));
+        Some(font)
     }
 }
 
-fn draw(surface: &mut Surface<'_>, fonts: &Fonts, item: &Item) {
+fn draw(surface: &mut Surface<'_>, fonts: &mut Fonts, item: &Item) {
     match item {
         Item::Rect { min, max, fill, stroke } => {
             surface.set_fill(fill.map(solid));
@@ -174,17 +186,18 @@ fn draw_image(surface: &mut Surface<'_>, image: &cells::Image<'_>) {
     surface.pop();
 }
 
-/// A stretch of text in one font, shaped.
-struct Run {
-    font: usize,
-    text: String,
-    glyphs: Vec<KrillaGlyph>,
-}
-
-fn draw_text(surface: &mut Surface<'_>, fonts: &Fonts, item: &Item) {
+fn draw_text(surface: &mut Surface<'_>, fonts: &mut Fonts, item: &Item) {
     let Item::Text { at, text, size, color, align, upright, bold } = item else { return };
-    let runs = shape(text, fonts.family, *bold);
-    let width = size * runs.iter().flat_map(|run| &run.glyphs).map(|g| g.x_advance).sum::<f32>();
+    let typeface = fonts.typeface;
+    let runs = typeface.runs(text).into_iter();
+    let shaped: Vec<(Run, Vec<Glyph>)> = runs
+        .map(|run| {
+            let glyphs = typeface.shape(&run, *bold);
+            (run, glyphs)
+        })
+        .collect();
+    let length = |glyphs: &[Glyph]| size * glyphs.iter().map(|g| g.advance).sum::<f32>();
+    let width = size * shaped.iter().flat_map(|(_, glyphs)| glyphs).map(|g| g.advance).sum::<f32>();
     let back = match align {
         Anchor::Left => 0.0,
         Anchor::Center => width / 2.0,
@@ -197,11 +210,13 @@ fn draw_text(surface: &mut Surface<'_>, fonts: &Fonts, item: &Item) {
         surface.push_transform(&Transform::from_rotate(-90.0));
     }
     let mut x = -back;
-    for run in &runs {
+    for (run, glyphs) in &shaped {
         let start = Point::from_xy(x, font::MIDDLE * size);
-        let face = fonts.get(run.font, *bold).clone();
-        surface.draw_glyphs(start, &run.glyphs, face, &run.text, *size, false);
-        x += size * run.glyphs.iter().map(|g| g.x_advance).sum::<f32>();
+        if let Some(face) = fonts.get(run.font, *bold) {
+            let glyphs = placed(glyphs, &run.text);
+            surface.draw_glyphs(start, &glyphs, face, &run.text, *size, false);
+        }
+        x += length(glyphs);
     }
     if *upright {
         surface.pop();
@@ -209,46 +224,16 @@ fn draw_text(surface: &mut Surface<'_>, fonts: &Fonts, item: &Item) {
     surface.pop();
 }
 
-/// Breaks a text where the font changes, and shapes each stretch.
-fn shape(text: &str, family: Family, bold: bool) -> Vec<Run> {
-    let chars: Vec<char> = text.chars().collect();
-    let font_of = |c: &char| family.font_of(*c).unwrap_or(0);
-    chars
-        .chunk_by(|a, b| font_of(a) == font_of(b))
-        .filter_map(|stretch| {
-            let font = font_of(stretch.first()?);
-            let text: String = stretch.iter().collect();
-            let glyphs = glyphs(&text, family.face(font, bold)?);
-            Some(Run { font, text, glyphs })
-        })
-        .collect()
-}
-
-/// Glyphs with advances in parts of the font size.
-fn glyphs(text: &str, face: &rustybuzz::Face<'_>) -> Vec<KrillaGlyph> {
-    let mut buffer = rustybuzz::UnicodeBuffer::new();
-    buffer.push_str(text);
-    buffer.set_direction(rustybuzz::Direction::LeftToRight);
-    let shaped = rustybuzz::shape(face, &[], buffer);
-    let units = face.units_per_em() as f32;
-    let starts: Vec<usize> = shaped.glyph_infos().iter().map(|g| g.cluster as usize).collect();
-    let end_of =
-        |start: usize| starts.iter().copied().filter(|s| *s > start).min().unwrap_or(text.len());
-    let places = shaped.glyph_infos().iter().zip(shaped.glyph_positions());
-    places
-        .map(|(info, place)| {
-            let start = info.cluster as usize;
-            KrillaGlyph::new(
-                GlyphId::new(info.glyph_id),
-                place.x_advance as f32 / units,
-                place.x_offset as f32 / units,
-                place.y_offset as f32 / units,
-                0.0,
-                start..end_of(start),
-                None,
-            )
-        })
-        .collect()
+/// Glyphs with the stretches of the text that they stand for, by which it is selected.
+fn placed(glyphs: &[Glyph], text: &str) -> Vec<KrillaGlyph> {
+    let starts = || glyphs.iter().map(|glyph| glyph.start);
+    let end_of = |start: usize| starts().filter(|s| *s > start).min().unwrap_or(text.len());
+    let place = |g: &Glyph| {
+        let [x, y] = g.offset;
+        let range = g.start..end_of(g.start);
+        KrillaGlyph::new(GlyphId::new(g.id), g.advance, x, y, 0.0, range, None)
+    };
+    glyphs.iter().map(place).collect()
 }
 
 fn opacity(color: Color) -> NormalizedF32 {

@@ -8,7 +8,7 @@ use super::file::{MM_PER_POINT, Page};
 use super::marks::exists;
 use super::scene::{AreaPick, Item, Scene};
 use super::{Anchor, Cloud, Dash, Heat, HeatPick, Mark, Plot, cloud, font, png};
-use crate::record::error::Result;
+use crate::record::error::{Error, Result};
 use crate::record::vocab;
 
 /// A page for TeX.
@@ -26,12 +26,41 @@ const BOXES: &str = "only marks, mark=*, mark size=0pt, scatter";
 /// Cells of a map that TeX draws itself.
 const MOST_CELLS: usize = 64 * 64;
 
+/// What no name of a file may hold for TeX: it ends a line, a group or a quotation, stands for a parameter, a command or a sign
+/// by its number, or becomes one space.
+const NOT_FOR_TEX: [&str; 8] = ["%", "#", "{", "}", "\\", "\"", "^^", "  "];
+
+/// # Errors
+/// When TeX could not read the files beside a page of that name.
+pub fn check_name(name: &str) -> Result<()> {
+    let spoils = NOT_FOR_TEX.iter().any(|signs| name.contains(signs));
+    // A tilde at the beginning is somebody's home.
+    if !spoils && !name.starts_with(['~', ' ']) && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "TeX could not read the files beside {}.tex: expected a name without % # {{ }} \\ \" ^^, two spaces in a row and control \
+         characters, that does not begin with ~",
+        vocab::plain(name)
+    )))
+}
+
+/// A file beside a page as TeX names it; the signs of the name are no more than signs.
+fn beside(name: &str, ending: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    if name.chars().all(is_plain) {
+        return format!("\\mnemoscopepath {name}-tex{ending}");
+    }
+    format!("\\mnemoscopepath\\detokenize{{{name}}}-tex{ending}")
+}
+
 /// Writes a page. `name`: of the `.tex` file without its ending; the table is `NAME-tex.csv`, the images are
 /// `NAME-tex-1.png` and so on.
 ///
 /// # Errors
-/// When an image cannot be encoded.
+/// When an image cannot be encoded, or as [`check_name`].
 pub fn document(drawing: &Composite, page: &Page, name: &str) -> Result<Pages> {
+    check_name(name)?;
     let mut bones = drawing.clone();
     let plots = || drawing.parts.iter().flat_map(|part| &part.figure.plots);
     for plot in bones.parts.iter_mut().flat_map(|part| &mut part.figure.plots) {
@@ -129,11 +158,19 @@ impl Writer<'_> {
     }
 
     fn head(&mut self, scene: &Scene, title: &str) {
-        let family = match scene.family {
+        let family = match scene.family.own {
             font::Family::Sans => "\\sffamily",
             font::Family::Serif => "\\rmfamily",
         };
         self.line(&format!("% {}", one_line(title)));
+        let beyond = |c: char| c > '\u{17f}' && escaped(c.encode_utf8(&mut [0; 4])).contains(c);
+        let texts = scene.items.iter().filter_map(|item| match item {
+            Item::Text { text, .. } => Some(text),
+            _ => None,
+        });
+        if texts.flat_map(|text| text.chars()).any(beyond) {
+            self.line("% It has characters beyond Latin: set it with LuaLaTeX or XeLaTeX, in a font that has them.");
+        }
         self.line("% \\usepackage{pgfplots,textcomp,amssymb} \\pgfplotsset{compat=1.18} \\usepackage[T1]{fontenc}");
         self.line(
             "% Where this file lies in a folder: \\newcommand\\mnemoscopepath{FOLDER/} before it.",
@@ -289,11 +326,10 @@ impl Writer<'_> {
         }
         self.images.push(png::encode(&rgba, heat.columns as u32, heat.rows as u32, None, &[])?);
         self.line(&format!(
-            "\\addplot graphics[xmin=0, xmax={}, ymin={}, ymax=0, includegraphics={{interpolate=false}}] {{\\mnemoscopepath {}-tex-{}.png}};",
+            "\\addplot graphics[xmin=0, xmax={}, ymin={}, ymax=0, includegraphics={{interpolate=false}}] {{{}}};",
             heat.columns,
             heat.rows,
-            self.name,
-            self.images.len()
+            beside(self.name, &format!("-{}.png", self.images.len()))
         ));
         Ok(())
     }
@@ -309,10 +345,10 @@ impl Writer<'_> {
         let number = self.series() + 1;
         self.columns.push(Column { name: format!("x{number}"), values: x });
         self.columns.push(Column { name: format!("y{number}"), values: y });
-        format!(
-            "table[col sep=comma, x=x{number}, y=y{number}] {{\\mnemoscopepath {}-tex.csv}}",
-            self.name
-        )
+        let file = beside(self.name, ".csv");
+        // Tables, and no pictures, are read by a primitive that stops at a space.
+        let file = if self.name.contains(' ') { format!("\"{file}\"") } else { file };
+        format!("table[col sep=comma, x=x{number}, y=y{number}] {{{file}}}")
     }
 
     fn shade(&self, color: Color) -> Color {
@@ -463,7 +499,12 @@ fn one_line(text: &str) -> String {
 /// Text for LaTeX: its ten signs as commands, those of this program's own as what TeX has for them.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    let mut before = None;
     for c in text.chars() {
+        // Two of them would become a quotation mark, or that of another language.
+        if before.replace(c) == Some(c) && c == ',' {
+            out.push_str("{}");
+        }
         match c {
             '\\' => out.push_str("\\textbackslash{}"),
             '{' | '}' | '$' | '&' | '#' | '%' | '_' => {

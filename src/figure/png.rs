@@ -40,8 +40,7 @@ pub fn pixels(scene: &Scene, dpi: f32) -> Result<(u32, u32, Vec<u8>)> {
             scene.width, scene.height
         )));
     }
-    let text = svg::document(scene, "", &Provenance::default());
-    let tree = usvg::Tree::from_str(&text, &OPTIONS)
+    let tree = usvg::Tree::from_str(&svg::exact(scene), &options(scene))
         .map_err(|e| Error::internal(format!("reading our own SVG: {e}")))?;
     let mut map = tiny_skia::Pixmap::new(width as u32, height as u32)
         .ok_or_else(|| Error::system("no memory for the picture: choose a smaller size"))?;
@@ -51,18 +50,45 @@ pub fn pixels(scene: &Scene, dpi: f32) -> Result<(u32, u32, Vec<u8>)> {
     Ok((map.width(), map.height(), map.take_demultiplied()))
 }
 
+/// Reads SVG with our fonts, and those of others that a scene needs, each under a name of its own.
+fn options(scene: &Scene) -> Arc<usvg::Options<'static>> {
+    let others = scene.beyond().others;
+    if others.is_empty() {
+        return OURS.clone();
+    }
+    let mut fonts = (*OURS.fontdb).clone();
+    for face in others {
+        fonts.push_face_info(usvg::fontdb::FaceInfo {
+            id: usvg::fontdb::ID::dummy(),
+            source: usvg::fontdb::Source::Binary(Arc::new(face.bytes)),
+            index: face.index,
+            families: vec![(face.key(), usvg::fontdb::Language::English_UnitedStates)],
+            post_script_name: face.key(),
+            style: usvg::fontdb::Style::Normal,
+            weight: usvg::fontdb::Weight::NORMAL,
+            stretch: usvg::fontdb::Stretch::Normal,
+            monospaced: false,
+        });
+    }
+    Arc::new(with_fonts(fonts))
+}
+
 /// Reads SVG with our fonts and no others.
-static OPTIONS: LazyLock<usvg::Options<'static>> = LazyLock::new(|| {
+static OURS: LazyLock<Arc<usvg::Options<'static>>> = LazyLock::new(|| {
     let mut fonts = usvg::fontdb::Database::new();
     for bytes in Family::ALL.iter().flat_map(|family| family.files()) {
         fonts.load_font_source(usvg::fontdb::Source::Binary(Arc::new(bytes)));
     }
+    Arc::new(with_fonts(fonts))
+});
+
+fn with_fonts(fonts: usvg::fontdb::Database) -> usvg::Options<'static> {
     usvg::Options {
         font_family: Family::Sans.face_name().to_owned(),
         fontdb: Arc::new(fonts),
         ..usvg::Options::default()
     }
-});
+}
 
 /// Encodes straight RGBA, always to the same bytes. `texts`: pairs of keyword and text.
 ///

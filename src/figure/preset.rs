@@ -1,7 +1,7 @@
 //! What venues ask of a figure: widths, sizes of text, a face.
 
 use super::file::MM_PER_POINT;
-use super::font::Family;
+use super::font::{Family, Typeface};
 use super::layout::Style;
 
 /// What a venue asks. Widths from the author instructions as collected by tueplots 0.2; those of Nature from its figure
@@ -86,7 +86,7 @@ impl Preset {
 }
 
 /// The look of a page: `text` and `small` in points; lines of axes `line` points wide, those of the data in proportion.
-pub fn style(family: Family, text: f32, small: f32, line: f32, dark: bool) -> Style {
+pub fn style(family: impl Into<Typeface>, text: f32, small: f32, line: f32, dark: bool) -> Style {
     let plain = if dark { Style::dark() } else { Style::light() };
     Style {
         title_size: text + 1.0,
@@ -95,7 +95,7 @@ pub fn style(family: Family, text: f32, small: f32, line: f32, dark: bool) -> St
         line_width: line,
         mark_text: small / plain.tick_size,
         mark_width: line / plain.line_width,
-        family,
+        family: family.into(),
         ..plain
     }
 }

@@ -6,6 +6,8 @@ use resvg::usvg::roxmltree;
 use serde::{Deserialize, Serialize};
 
 use super::color::ColorMap;
+use super::fallback::Face;
+use super::scene::Beyond;
 use super::{Figure, png};
 use crate::record::error::{Error, Result};
 use crate::record::file::without_mark;
@@ -30,6 +32,19 @@ pub struct Provenance {
     pub runs: Vec<RunFacts>,
     /// One for each panel, in the order of the sheet.
     pub panels: Vec<PanelFacts>,
+    /// Fonts that do not come with the program and that glyphs were taken from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fonts: Vec<FontFacts>,
+}
+
+/// A font of the system, or one that was named.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FontFacts {
+    /// Family and style.
+    pub name: String,
+    /// Of the whole file, in hexadecimal.
+    pub sha256: String,
 }
 
 /// A run that a figure shows.
@@ -108,6 +123,13 @@ pub struct ColorFacts {
     pub logarithmic: bool,
 }
 
+/// The fonts that a scene takes glyphs from, of those that are not ours.
+pub fn fonts(beyond: &Beyond) -> Vec<FontFacts> {
+    let facts =
+        |face: &&Face| FontFacts { name: face.name.clone(), sha256: face.sha256().to_owned() };
+    beyond.others.iter().map(facts).collect()
+}
+
 /// The quantities of a figure, plot by plot.
 pub fn quantities(figure: &Figure) -> Vec<Quantity> {
     let color = |bar: &super::ColorBar| ColorFacts {
@@ -147,6 +169,7 @@ impl Provenance {
             sheet: String::new(),
             runs: Vec::new(),
             panels: Vec::new(),
+            fonts: Vec::new(),
         }
     }
 

@@ -1,10 +1,12 @@
 //! A figure laid out: primitives in points (1/72 inch), y downwards, with what each one picks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Pick;
 use super::color::Color;
-use super::font::Family;
+use super::fallback::Face;
+use super::font::{Font, Typeface};
 
 /// A page of primitives, drawn in order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,10 +14,73 @@ pub struct Scene {
     pub width: f32,
     pub height: f32,
     /// What all its texts are written in.
-    pub family: Family,
+    pub family: Typeface,
     pub items: Vec<Item>,
     /// Invisible areas that answer to the pointer; the last one that contains it wins.
     pub areas: Vec<Area>,
+}
+
+/// What the texts of a scene ask for beyond our own faces.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Beyond {
+    /// Faces of others, in the order in which they are first needed.
+    pub others: Vec<&'static Face>,
+    /// Signs that no font has.
+    pub lacking: BTreeSet<char>,
+}
+
+impl Beyond {
+    /// Of one scene and another.
+    pub fn add(&mut self, more: Self) {
+        for face in more.others {
+            if !self.others.contains(&face) {
+                self.others.push(face);
+            }
+        }
+        self.lacking.extend(more.lacking);
+    }
+
+    /// What is said of signs that are drawn as boxes.
+    pub fn sentence(&self) -> Option<String> {
+        const SHOWN: usize = 8;
+        let count = self.lacking.len();
+        let some = self.lacking.iter().take(SHOWN).map(|c| format!("U+{:04X}", u32::from(*c)));
+        let mut list = some.collect::<Vec<_>>().join(", ");
+        if count > SHOWN {
+            list.push_str(", …");
+        }
+        let (signs, have, are) = match count {
+            0 => return None,
+            1 => ("character", "has", "is"),
+            _ => ("characters", "have", "are"),
+        };
+        Some(format!(
+            "{count} {signs} {have} no glyph in the fonts of this program and of the system and {are} drawn as □ ({list}): \
+             choose a font that has more; SVG and TeX hold the characters themselves"
+        ))
+    }
+}
+
+impl Scene {
+    /// What its texts ask for beyond our own faces.
+    pub fn beyond(&self) -> Beyond {
+        let mut all = Beyond::default();
+        for item in &self.items {
+            let Item::Text { text, .. } = item else { continue };
+            if self.family.has_all(text) {
+                continue;
+            }
+            for run in self.family.runs(text) {
+                match run.font {
+                    Font::Other(face) if !all.others.contains(&face) => all.others.push(face),
+                    Font::Other(_) => {}
+                    Font::Own(_) if run.is_lacking => all.lacking.extend(run.text.chars()),
+                    Font::Own(_) => {}
+                }
+            }
+        }
+        all
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use super::color::Color;
+use super::fallback::Face;
 use super::file::MM_PER_POINT;
-use super::font::Family;
+use super::font::{Family, Font, Run, Typeface};
 use super::provenance::Provenance;
 use super::scene::{Item, Scene};
 use super::{Anchor, cells, cloud, font, png};
@@ -12,6 +13,15 @@ use crate::record::vocab;
 
 /// The scene as a document of its own.
 pub fn document(scene: &Scene, title: &str, provenance: &Provenance) -> String {
+    written(scene, title, provenance, false)
+}
+
+/// The scene for a reader that has all the fonts in which it was measured: each stretch of text names its own.
+pub(super) fn exact(scene: &Scene) -> String {
+    written(scene, "", &Provenance::default(), true)
+}
+
+fn written(scene: &Scene, title: &str, provenance: &Provenance, exact: bool) -> String {
     let mut out = String::new();
     let (width, height) = (scene.width, scene.height);
     let mm = |points: f32| decimal(points * MM_PER_POINT);
@@ -24,28 +34,39 @@ pub fn document(scene: &Scene, title: &str, provenance: &Provenance) -> String {
         mm(height),
         decimal(width),
         decimal(height),
-        families(scene.family),
+        families(scene),
         escaped(&vocab::plain(title)),
         escaped(&provenance.to_json()),
     );
     let mut clips = 0;
     for item in &scene.items {
-        write_item(&mut out, item, &mut clips);
+        match item {
+            Item::Text { text, .. } if exact && !scene.family.has_all(text) => {
+                stretches(&mut out, item, scene.family);
+            }
+            item => write_item(&mut out, item, &mut clips),
+        }
     }
     out.push_str("</svg>\n");
     out
 }
 
-/// The widths of the first are those of the two that follow it.
-fn families(family: Family) -> &'static str {
-    match family {
+/// Ours and those of the same widths, then those of others that the scene was measured in.
+fn families(scene: &Scene) -> String {
+    let (own, generic) = match scene.family.own {
         Family::Sans => {
-            "Liberation Sans, Arial, Helvetica, Mnemoscope Signs, DejaVu Sans, sans-serif"
+            ("Liberation Sans, Arial, Helvetica, Mnemoscope Signs, DejaVu Sans", "sans-serif")
         }
         Family::Serif => {
-            "Liberation Serif, Times New Roman, Times, Mnemoscope Signs, DejaVu Serif, serif"
+            ("Liberation Serif, Times New Roman, Times, Mnemoscope Signs, DejaVu Serif", "serif")
         }
-    }
+    };
+    let quoted = |face: &Face| {
+        let bare = vocab::plain(&face.name).replace(['\'', '\\', '\n'], " ");
+        escaped(&format!(", '{bare}'"))
+    };
+    let others: String = scene.beyond().others.into_iter().map(quoted).collect();
+    format!("{own}{others}, {generic}")
 }
 
 fn write_item(out: &mut String, item: &Item, clips: &mut usize) {
@@ -115,22 +136,50 @@ fn circle(out: &mut String, center: [f32; 2], radius: f32, fill: Color) {
 }
 
 fn text(out: &mut String, item: &Item) {
-    let Item::Text { at, text, size, color, align, upright, bold } = item else { return };
+    let Item::Text { text, align, .. } = item else { return };
     let anchor = match align {
         Anchor::Left => "start",
         Anchor::Center => "middle",
         Anchor::Right => "end",
     };
+    text_tag(out, item, 0.0, &format!(" text-anchor=\"{anchor}\""), text);
+}
+
+/// A text that takes several fonts: each stretch of it in its own, where the one before it ends.
+fn stretches(out: &mut String, item: &Item, typeface: Typeface) {
+    let Item::Text { text, size, align, bold, .. } = item else { return };
+    let runs = typeface.runs(text);
+    let width =
+        |run: &Run| size * typeface.shape(run, *bold).iter().map(|g| g.advance).sum::<f32>();
+    let whole: f32 = runs.iter().map(width).sum();
+    let mut along = match align {
+        Anchor::Left => 0.0,
+        Anchor::Center => -whole / 2.0,
+        Anchor::Right => -whole,
+    };
+    for run in &runs {
+        let font = match run.font {
+            Font::Own(_) => String::new(),
+            Font::Other(face) => format!(" font-family=\"{}\"", face.key()),
+        };
+        text_tag(out, item, along, &font, &run.drawn());
+        along += width(run);
+    }
+}
+
+/// One line of text, so far along from the place of its item.
+fn text_tag(out: &mut String, item: &Item, along: f32, attributes: &str, text: &str) {
+    let Item::Text { at, size, color, upright, bold, .. } = item else { return };
     // The baseline lies below the middle of the capitals; turned, to the right of it.
     let drop = font::MIDDLE * size;
     let (x, y) = if *upright { (at[0] + drop, at[1]) } else { (at[0], at[1] + drop) };
     let _ = write!(
         out,
-        "<text x=\"{x}\" y=\"{y}\" font-size=\"{}\" text-anchor=\"{anchor}\"{}",
+        "<text x=\"{}\" y=\"{}\" font-size=\"{}\"{attributes}{}",
+        decimal(x + along),
+        decimal(y),
         decimal(*size),
         paint("fill", *color),
-        x = decimal(x),
-        y = decimal(y),
     );
     if *bold {
         out.push_str(" font-weight=\"bold\"");

@@ -1,5 +1,6 @@
 //! Tokens as text, both ways.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::error::{Error, Result};
@@ -44,10 +45,10 @@ impl Vocab {
         self.tokens.get(id as usize).map_or("?", String::as_str)
     }
 
-    /// The token as a visible sign: spaces and control characters get one of their own.
+    /// The token as it is seen: what has no sign of its own gets a [`label`].
     pub fn glyph(&self, id: u32) -> String {
         let Some(text) = self.tokens.get(id as usize) else { return format!("#{id}") };
-        text.chars().map(visible).collect()
+        labelled(text, |_| false).into_owned()
     }
 
     /// Tokens as the text that [`Self::encode`] reads.
@@ -78,7 +79,7 @@ impl Vocab {
                 return Err(Error::usage(format!(
                     "character {} of the text is \"{}\" (U+{:04X}), which is none of the {} tokens of this task; leave it out or use another text source",
                     at + 1,
-                    visible(c),
+                    label(c).unwrap_or_else(|| c.to_string()),
                     u32::from(c),
                     self.tokens.len()
                 )));
@@ -90,18 +91,35 @@ impl Vocab {
     }
 }
 
-/// A sign that can be seen, for one that cannot: `␣` for a space, `↵` for a line end.
-pub fn visible(c: char) -> char {
-    match c {
+/// What stands for a sign that is not seen, so that no two of them look alike: `␣` for a space, `↵` for a line end, `⇥` for a
+/// tab, the pictures of control characters, and the number of every other one, as `U+200B`. None for what is seen.
+pub fn label(c: char) -> Option<String> {
+    let picture = match c {
         ' ' => '␣',
         '\n' => '↵',
         '\t' => '⇥',
-        '\r' => '␍',
         '\u{7f}' => '␡',
-        c if c < ' ' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('·'),
-        c if is_hidden(c) => '·',
-        c => c,
+        c if c < ' ' => char::from_u32(0x2400 + u32::from(c))?,
+        c if c.is_whitespace() || is_hidden(c) => return Some(format!("U+{:04X}", u32::from(c))),
+        _ => return None,
+    };
+    Some(picture.to_string())
+}
+
+/// The text with a [`label`] for each sign that is not seen, but for those that are kept.
+pub fn labelled(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let stands = |c: char| if is_kept(c) { None } else { label(c) };
+    if text.chars().all(|c| stands(c).is_none()) {
+        return Cow::Borrowed(text);
     }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match stands(c) {
+            Some(label) => out.push_str(&label),
+            None => out.push(c),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Whether a sign does something to the text around it, or to a terminal, instead of being seen: control characters, those
@@ -131,11 +149,10 @@ pub fn is_hidden(c: char) -> bool {
         )
 }
 
-/// Text for a terminal: lines and tabs stay, every other sign that is not seen becomes one that is. What others put into a
+/// Text for a terminal: lines and tabs stay, every other sign that is hidden becomes a [`label`]. What others put into a
 /// token, a name or a path can neither move the cursor nor turn the writing around.
 pub fn plain(text: &str) -> String {
-    let keep = |c: char| matches!(c, '\n' | '\t');
-    text.chars().map(|c| if keep(c) || !is_hidden(c) { c } else { visible(c) }).collect()
+    labelled(text, |c| matches!(c, '\n' | '\t') || !is_hidden(c)).into_owned()
 }
 
 /// JSON for a terminal: what is not seen is written as its number, which reads back as the same text.

@@ -607,6 +607,57 @@ fn a_page_for_tex_reads_its_numbers_from_the_table() {
     assert_eq!(values[0] as f32, heat.values[0]);
 }
 
+/// Where a program that sets TeX is, if there is one.
+fn tex_engine() -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders)
+        .flat_map(|folder| ["pdflatex", "lualatex"].map(|name| folder.join(name)))
+        .find(|path| path.is_file())
+}
+
+#[test]
+fn a_page_for_tex_is_read_by_tex_whatever_its_name() {
+    let big = heat((0..70 * 70).map(|i| i as f32 / 4900.0).collect(), 70, (0.0, 1.0));
+    let mut small = heat(vec![0.5; 4], 2, (0.0, 1.0));
+    small.title = "100% of $5 & #1_a {b} ~c^d \\textbf{e} <f> \"g\" 'h' `i` |j| --- ,,k".into();
+    let drawing =
+        Composite::one(Figure { plots: vec![small, big], columns: 2, ..Figure::default() });
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let mut inputs = String::new();
+    let names = ["plain", "a_b", "a$b & c^d ~e", "ü", "漢-1.2", "it's [b]=`c`;"];
+    for (number, name) in names.iter().enumerate() {
+        let made = pgf::document(&drawing, &Page::column(), name).unwrap();
+        fs::write(path(&format!("page{number}.tex")), made.tex).unwrap();
+        fs::write(path(&format!("{name}-tex.csv")), made.table).unwrap();
+        fs::write(path(&format!("{name}-tex-1.png")), &made.images[0]).unwrap();
+        inputs += &format!("\\input{{page{number}}}\n\n");
+    }
+    for wrong in ["100%", "#1", "a{b", "a}b", "a\\b", "a\"b", "a^^b", "~a", "a  b", "a\nb"] {
+        let message =
+            pgf::document(&drawing, &Page::column(), wrong).map(|_| ()).unwrap_err().message;
+        assert!(message.contains("expected a name"), "{message}");
+        let beside = path("x").with_file_name(format!("{wrong}.tex"));
+        assert!(
+            files::names(&[beside], true).is_err(),
+            "{wrong} is refused before anything is drawn"
+        );
+    }
+    let Some(engine) = tex_engine() else { return };
+    let text = format!(
+        "\\documentclass{{article}}\\usepackage{{pgfplots}}\\pgfplotsset{{compat=1.18}}\\usepackage[T1]{{fontenc}}\
+         \\usepackage{{textcomp,amssymb}}\\begin{{document}}\n{inputs}\\end{{document}}\n"
+    );
+    fs::write(path("all.tex"), text).unwrap();
+    let output = std::process::Command::new(engine)
+        .current_dir(home.path())
+        .args(["-interaction=nonstopmode", "-halt-on-error", "all.tex"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && path("all.pdf").exists(), "{said}");
+}
+
 #[test]
 fn serif_figures_are_set_in_the_serif_face_everywhere() {
     let figure = Figure { title: "Attention".into(), ..one(heat(vec![0.5; 4], 2, (0.0, 1.0))) };

@@ -193,7 +193,7 @@ fn page(width: f32, height: f32) -> Page {
 fn texts(scene: &Scene) -> Vec<(String, [f32; 4])> {
     let boxed = |item: &Item| {
         let Item::Text { at, text, size, align, upright, bold, .. } = item else { return None };
-        let width = font::Family::Sans.width(text, *size, *bold);
+        let width = font::Typeface::of(font::Family::Sans).width(text, *size, *bold);
         let before = match align {
             Anchor::Left => 0.0,
             Anchor::Center => width / 2.0,

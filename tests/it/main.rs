@@ -17,6 +17,7 @@ mod fidelity;
 mod figure;
 mod fit;
 mod folder;
+mod fonts;
 mod gates;
 mod gating;
 mod geometry;

@@ -696,7 +696,7 @@ fn extent(item: &Item) -> Option<[f32; 4]> {
     let Item::Text { at: [x, y], text, size, align, upright: false, bold, .. } = item else {
         return None;
     };
-    let width = font::Family::Sans.width(text, *size, *bold);
+    let width = font::Typeface::of(font::Family::Sans).width(text, *size, *bold);
     let left = match align {
         Anchor::Left => *x,
         Anchor::Center => x - width / 2.0,

@@ -924,7 +924,6 @@ proptest::proptest! {
         for text in [text, hidden] {
             let seen = plain(&text);
             assert!(seen.chars().all(|c| matches!(c, '\n' | '\t') || !is_hidden(c)), "{seen:?}");
-            assert_eq!(seen.chars().count(), text.chars().count());
             let json = serde_json::to_string(&text).unwrap();
             let seen = plain_json(&json);
             assert!(!seen.chars().any(is_hidden), "{seen:?}");
@@ -958,5 +957,5 @@ fn the_program_prints_nothing_that_a_terminal_obeys() {
         .unwrap();
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("run·") && !said.trim_end().chars().any(is_hidden), "{said:?}");
+    assert!(said.contains("runU+202E") && !said.trim_end().chars().any(is_hidden), "{said:?}");
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mnemoscope::record::batch::{NO_TARGET, Row};
 use mnemoscope::record::error::Kind;
 use mnemoscope::record::knobs::set;
-use mnemoscope::record::vocab::Vocab;
+use mnemoscope::record::vocab::{Vocab, is_hidden, label};
 use mnemoscope::task::bigram::{Bigram, Outputs, TriggerChoice};
 use mnemoscope::task::statistics::Statistics;
 use mnemoscope::task::{self, Source, Task};
@@ -557,8 +557,21 @@ fn every_token_has_a_sign_that_can_be_seen() {
     let texts = [" ", "\n", "\t", "\r\n", "\u{1}", "\u{7f}", "\u{200b}", "\u{feff}", "x", "é"];
     let vocab = Vocab::new(texts.map(str::to_owned).to_vec());
     let glyphs: Vec<String> = (0..10).map(|id| vocab.glyph(id)).collect();
-    assert_eq!(glyphs, ["␣", "↵", "⇥", "␍↵", "␁", "␡", "·", "·", "x", "é"]);
+    assert_eq!(glyphs, ["␣", "↵", "⇥", "␍↵", "␁", "␡", "U+200B", "U+FEFF", "x", "é"]);
     assert_eq!((vocab.glyph(10).as_str(), vocab.text(10)), ("#10", "?"));
+}
+
+#[test]
+fn signs_that_are_not_seen_are_told_apart() {
+    // Spaces of all kinds, joiners, marks of direction and of order, soft hyphen, variation selector.
+    let hidden = " \u{a0}\u{ad}\t\n\r\0\u{85}\u{2003}\u{200b}\u{200c}\u{200d}\u{200e}\u{202e}\u{2028}\u{2060}\u{3000}\u{fe0f}\u{feff}";
+    let labels: Vec<String> = hidden.chars().map(|c| label(c).unwrap()).collect();
+    assert!(labels.iter().all(|l| !l.chars().any(|c| c.is_whitespace() || is_hidden(c))));
+    let distinct: BTreeSet<&String> = labels.iter().collect();
+    assert_eq!(distinct.len(), labels.len(), "{labels:?}");
+    for seen in ['a', '·', '␣', '漢', '🙂', '\u{301}'] {
+        assert_eq!(label(seen), None, "{seen}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The lanes: a row for each register, a column for each tuple. x counts tuples, y counts lanes from the top.
 
 use crate::figure::color::Color;
-use crate::figure::font::Family;
+use crate::figure::font::{Family, Typeface};
 use crate::figure::{Anchor, Cell, Dash, Mark, Pick};
 use crate::panel::{Palette, View, ink};
 
@@ -28,6 +28,8 @@ const HIGHEST: f32 = 104.0;
 /// Sizes of text, in points; below the smallest it is left out.
 const TEXT: f32 = 6.5;
 const SMALLEST: f32 = 4.0;
+/// What widths are measured in; a figure in another face is near to it.
+const FACE: Typeface = Typeface::of(Family::Sans);
 /// Columns so wide and lanes so high have the effects of keys and the attention as numbers too, in points.
 const ROOM_FOR_NUMBERS: [f32; 2] = [40.0, 50.0];
 /// Width of one leaf of a gate, in points.
@@ -58,7 +60,7 @@ impl<'a> Lanes<'a> {
         let size = view.size.map(|s| if s.is_finite() { s.clamp(40.0, 1e4) } else { 400.0 });
         let width = (size[0] - 10.0 - side - NAMES).max(NARROWEST);
         // What title, legend and caption take.
-        let lines = Family::Sans.wrap(caption, TEXT, size[0]).len() as f32;
+        let lines = FACE.wrap(caption, TEXT, size[0]).len() as f32;
         let height = (size[1] - 28.0 - 8.0 * lines).max(0.4 * size[1]);
         let registers = facts.present();
         let count = facts.tuples.len();
@@ -134,7 +136,7 @@ impl<'a> Lanes<'a> {
     /// Text as it fits a room, at a size that fits a height; none where it could not be read.
     pub fn text(&self, at: [f64; 2], text: &str, style: &Words) -> Option<Mark> {
         let size = TEXT.min(0.95 * style.height);
-        let shown = Family::Sans.fit(text, size, style.width).into_owned();
+        let shown = FACE.fit(text, size, style.width).into_owned();
         (size >= SMALLEST && !shown.is_empty()).then_some(Mark::Text {
             at,
             text: shown,
@@ -188,9 +190,7 @@ impl<'a> Lanes<'a> {
                     self.from as f64 - self.dx(NAMES - 2.0),
                     top + f64::midpoint(TUPLE[0], TUPLE[1]),
                 ],
-                text: Family::Sans
-                    .fit(&self.facts.registers[register], size, NAMES - 6.0)
-                    .into_owned(),
+                text: FACE.fit(&self.facts.registers[register], size, NAMES - 6.0).into_owned(),
                 color: palette.ink,
                 anchor: Anchor::Left,
                 size,

@@ -1,0 +1,57 @@
+//! Fonts for the signs that our own lack: those of the system, or files that were chosen.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use egui::epaint::text::{FallbackRequest, FontInsert, FontProvider};
+use egui::{Context, FontData};
+
+use crate::figure::fallback::Fallback;
+use crate::record::error::Error;
+
+use super::App;
+use super::worker::Outcome;
+
+/// Lets all text of the window find the glyphs that it lacks where figures find them.
+pub fn install(ctx: &Context, fallback: Fallback) {
+    let find = move |request: &FallbackRequest<'_>| {
+        let face = fallback.find(request.cluster.chars().next()?)?;
+        let data = FontData { index: face.index, ..FontData::from_static(face.bytes) };
+        Some(FontInsert::new(&face.key(), data, Vec::new()))
+    };
+    let provider: Arc<dyn FontProvider> = Arc::new(find);
+    ctx.set_font_providers(vec![provider]);
+}
+
+impl App {
+    /// Reads the fonts of files, away from the window; of none, takes those of the system.
+    pub(super) fn choose_fonts(&mut self, files: Vec<PathBuf>) {
+        self.work("read fonts", move || {
+            let read = Fallback::open(&files);
+            Outcome::Fonts(read.map(|fallback| (files, fallback)))
+        });
+    }
+
+    /// Draws everything with other fonts behind our own.
+    pub(super) fn take_fonts(&mut self, files: Vec<PathBuf>, fallback: Fallback) {
+        self.fonts = files;
+        self.desk.take_fonts(fallback);
+        (self.export.fallback, self.sheet.fallback) = (fallback, fallback);
+        let window = self.window.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        install(&window, fallback);
+    }
+
+    /// Fonts that were chosen in an earlier window may be gone: that is said, and the choice is kept.
+    pub(super) fn restore_fonts(&mut self, files: Vec<PathBuf>) {
+        match Fallback::open(&files) {
+            Ok(fallback) => self.take_fonts(files, fallback),
+            Err(error) => {
+                self.take_fonts(files, Fallback::system());
+                self.lab.trouble(Error::input(format!(
+                    "{}; the fonts of the system are used instead",
+                    error.message
+                )));
+            }
+        }
+    }
+}
