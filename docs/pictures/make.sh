@@ -11,7 +11,7 @@ cargo build --release --example animate
 cargo build --release
 app=target/release/mnemoscope
 last=${1:-400}
-"$app" birth --out "$work/run" --at-step "$last" --screenshot docs/pictures/window.png
+"$app" birth --out "$work/run" --at-step "$last" --screenshot docs/pictures/window.png --force
 
 frames=()
 for i in $(seq 0 12); do

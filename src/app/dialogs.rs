@@ -1,10 +1,11 @@
 //! Choosing files: the system's dialog, and a path field in the window when no dialog answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use egui::{Context, Id, Key, TextEdit};
 
+use crate::export::files;
 use crate::record::file::meant;
 use crate::run::interchange::Spelling;
 
@@ -71,19 +72,18 @@ impl Purpose {
         }
     }
 
-    /// Whether a file is written to the path. In a folder nothing is replaced.
-    fn writes(&self) -> bool {
+    /// What is there already of the files that would be written for a path. In a folder nothing is replaced.
+    fn in_the_way(&self, path: &Path) -> Vec<PathBuf> {
         match self {
-            Self::SaveExperiment
-            | Self::SaveFigure(_)
-            | Self::SavePage { .. }
-            | Self::SaveSheet => true,
-            Self::ExportWeights(spelling) => !spelling.is_folder(),
+            Self::SaveFigure(_) | Self::SavePage { .. } => files::in_the_way(path),
+            Self::SaveExperiment | Self::SaveSheet => there(path),
+            Self::ExportWeights(spelling) if spelling.is_folder() => Vec::new(),
+            Self::ExportWeights(_) => there(path),
             Self::OpenRun
             | Self::OpenExperiment
             | Self::ChooseFile(_)
             | Self::ChooseFont
-            | Self::OpenSheet => false,
+            | Self::OpenSheet => Vec::new(),
         }
     }
 
@@ -108,6 +108,30 @@ impl Purpose {
     }
 }
 
+fn there(path: &Path) -> Vec<PathBuf> {
+    if path.exists() { vec![path.to_owned()] } else { Vec::new() }
+}
+
+/// What would be lost by going on.
+fn warning(in_the_way: &[PathBuf]) -> String {
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
+    match in_the_way {
+        [only] => format!("{} is there already.", only.display()),
+        all => {
+            let names: Vec<String> = all.iter().map(name).collect();
+            format!("These are there already and would be replaced: {}.", names.join(", "))
+        }
+    }
+}
+
+/// A path that somebody has chosen.
+pub struct Chosen {
+    pub purpose: Purpose,
+    pub path: PathBuf,
+    /// Whether what is there may be replaced: somebody was asked.
+    pub replace: bool,
+}
+
 struct Asking {
     purpose: Purpose,
     since: Instant,
@@ -115,8 +139,8 @@ struct Asking {
     field: bool,
     text: String,
     focus: bool,
-    /// This path is that of a file that is there: whether to replace it is being asked.
-    doubtful: Option<PathBuf>,
+    /// Files are there that this path would replace: whether to do that is being asked.
+    doubtful: Option<(PathBuf, Vec<PathBuf>)>,
 }
 
 /// At most one path is asked for at a time.
@@ -153,16 +177,17 @@ impl Dialogs {
         });
     }
 
-    /// What the system's dialog said: the path, if it is still wanted.
-    pub fn answered(&mut self, purpose: &Purpose, path: Option<PathBuf>) -> Option<PathBuf> {
-        let asking = self.asking.as_mut().filter(|asking| asking.purpose == *purpose)?;
+    /// What the system's dialog said: the path, if it is still wanted. The system asks before it gives the name of a file
+    /// that is there.
+    pub fn answered(&mut self, purpose: Purpose, path: Option<PathBuf>) -> Option<Chosen> {
+        let asking = self.asking.as_mut().filter(|asking| asking.purpose == purpose)?;
         // Somebody may be writing in the field by now: a dialog that was closed does not take it away.
         if path.is_none() && (asking.field || asking.since.elapsed() < TOO_SOON) {
             asking.field = true;
             return None;
         }
         self.asking = None;
-        path
+        path.map(|path| Chosen { replace: path.exists(), purpose, path })
     }
 
     /// Whether the path field is shown, which has Escape for itself.
@@ -171,7 +196,7 @@ impl Dialogs {
     }
 
     /// The path field, once it is due; some when a path was entered.
-    pub fn ui(&mut self, ctx: &Context) -> Option<(Purpose, PathBuf)> {
+    pub fn ui(&mut self, ctx: &Context) -> Option<Chosen> {
         let asking = self.asking.as_mut()?;
         if !asking.field {
             match PATIENCE.checked_sub(asking.since.elapsed()) {
@@ -180,7 +205,7 @@ impl Dialogs {
             }
             return None;
         }
-        let (mut chosen, mut closed) = (false, false);
+        let (mut chosen, mut closed, mut replace) = (false, false, false);
         egui::Window::new(asking.purpose.title())
             .id(Id::unique("path field"))
             .collapsible(false)
@@ -198,25 +223,29 @@ impl Dialogs {
                 chosen = edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
                 closed = ui.input(|i| i.key_pressed(Key::Escape));
                 let path = meant(&asking.text);
-                if asking.doubtful.as_ref() == Some(&path) {
-                    let warning = format!("{} is there already.", path.display());
-                    ui.colored_label(ui.visuals().warn_fg_color, warning);
+                let doubt = asking.doubtful.as_ref().filter(|(doubtful, _)| *doubtful == path);
+                replace = doubt.is_some();
+                if let Some((_, in_the_way)) = doubt {
+                    ui.colored_label(ui.visuals().warn_fg_color, warning(in_the_way));
                 }
                 ui.horizontal(|ui| {
-                    let replace = asking.doubtful.as_ref() == Some(&path);
                     chosen |= ui.button(if replace { "Replace" } else { "OK" }).clicked();
                     closed |= ui.button("Cancel").clicked();
                 });
                 // What is there is replaced only when asked twice.
-                if chosen && asking.purpose.writes() && path.exists() && asking.doubtful.as_ref() != Some(&path) {
-                    asking.doubtful = Some(path);
-                    asking.focus = true;
-                    chosen = false;
+                if chosen && !replace {
+                    let in_the_way = asking.purpose.in_the_way(&path);
+                    if !in_the_way.is_empty() {
+                        asking.doubtful = Some((path, in_the_way));
+                        asking.focus = true;
+                        chosen = false;
+                    }
                 }
             });
         if chosen {
             let asking = self.asking.take()?;
-            return Some((asking.purpose, meant(&asking.text)));
+            let path = meant(&asking.text);
+            return Some(Chosen { purpose: asking.purpose, path, replace });
         }
         if closed {
             self.asking = None;

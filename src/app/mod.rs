@@ -84,6 +84,8 @@ pub struct Launch {
     pub what: Option<OsString>,
     /// Save what the window shows to this file, then quit.
     pub screenshot: Option<PathBuf>,
+    /// Replace that file if it exists.
+    pub force: bool,
     /// Show this step; a running experiment trains up to it and stops.
     pub at_step: Option<u64>,
     /// Record into this folder instead of the library of runs.
@@ -596,8 +598,8 @@ impl App {
         for outcome in self.worker.take() {
             match outcome {
                 Outcome::Chosen(purpose, path) => {
-                    if let Some(path) = self.dialogs.answered(&purpose, path) {
-                        self.chosen(purpose, path);
+                    if let Some(chosen) = self.dialogs.answered(purpose, path) {
+                        self.chosen(chosen);
                     }
                 }
                 Outcome::Done(Ok(text)) => self.say(text),
@@ -746,8 +748,8 @@ impl App {
         actions.extend(self.desk.menu.ui(&ctx));
         self.studios(&ctx);
         actions.extend(self.note.ui(&ctx));
-        if let Some((purpose, path)) = self.dialogs.ui(&ctx) {
-            self.chosen(purpose, path);
+        if let Some(chosen) = self.dialogs.ui(&ctx) {
+            self.chosen(chosen);
         }
         if self.dock.is_open("runs") {
             self.list_library();

@@ -22,12 +22,12 @@ use crate::record::knobs;
 use crate::record::shell;
 use crate::record::sweep::{Run, Sweep, is_sweep};
 use crate::run::experiment::Experiment;
-use crate::run::interchange::{Spelling, files};
+use crate::run::interchange::{Spelling, files, is_ours};
 
-use super::dialogs::Purpose;
+use super::dialogs::{Chosen, Purpose};
 use super::run::{Opened, Origin};
 use super::shell::{Lost, Shell, Slot};
-use super::shot::Shot;
+use super::shot::{self, Shot};
 use super::studio::{Doc, Hung, Wish};
 use super::worker::{Copied, Outcome};
 use super::{App, Launch, Surroundings, plates};
@@ -42,8 +42,9 @@ const PACKAGES: &str = "sudo apt install libvulkan1 mesa-vulkan-drivers libx11-6
 ///
 /// # Errors
 /// When there is no display or no Vulkan: the sentence says what is missing and how to get it. When a screenshot was
-/// asked for and could not be made.
+/// asked for and could not be made, or has a name that it cannot have.
 pub fn open(launch: &Launch) -> Result<()> {
+    launch.screenshot.as_deref().map_or(Ok(()), |file| shot::check(file, launch.force))?;
     display()?;
     let (sender, shots) = crossbeam_channel::bounded(1);
     let options = || options(launch.is_own());
@@ -120,7 +121,8 @@ fn window(
             let surroundings = Surroundings { library: home(), system_dialogs: true, adapter };
             let mut app = App::new(&creation.egui_ctx, creation.storage, surroundings, launch);
             if let Some(file) = &launch.screenshot {
-                app.shot = Some(Shot::new(file.clone(), launch.at_step, sender.clone()));
+                let shot = Shot::new(file.clone(), launch.at_step, sender.clone());
+                app.shot = Some(shot.replacing(launch.force));
             }
             app
         };
@@ -247,7 +249,7 @@ impl App {
     }
 
     /// A path was chosen for something.
-    pub(super) fn chosen(&mut self, purpose: Purpose, path: PathBuf) {
+    pub(super) fn chosen(&mut self, Chosen { purpose, path, replace }: Chosen) {
         match purpose {
             Purpose::OpenRun => self.open_run(path, None),
             Purpose::OpenExperiment => self.work("open experiment", move || {
@@ -262,25 +264,25 @@ impl App {
             Purpose::SaveExperiment => {
                 let Some(draft) = self.lab.draft() else { return };
                 let text = draft.to_toml();
-                self.write(path, move || Ok(text.into_bytes()));
+                self.write(path, replace, move || Ok(text.into_bytes()));
             }
-            Purpose::SaveFigure(kind) => self.save_figure(&kind, path),
+            Purpose::SaveFigure(kind) => self.save_figure(&kind, path, replace),
             Purpose::SavePage { sheet } => {
                 let doc = if sheet { self.sheet.doc.clone() } else { self.export.doc.clone() };
-                self.save_page(&doc, path);
+                self.save_page(&doc, path, replace);
             }
             Purpose::OpenSheet => self.load_sheet(move || Sheet::load(&path)),
             Purpose::SaveSheet => {
                 let text = self.sheet.doc.sheet.to_toml();
-                self.write(path, move || Ok(text.into_bytes()));
+                self.write(path, replace, move || Ok(text.into_bytes()));
             }
-            Purpose::ExportWeights(spelling) => self.export_weights(spelling, path),
+            Purpose::ExportWeights(spelling) => self.export_weights(spelling, path, replace),
         }
     }
 
-    fn save_figure(&mut self, kind: &str, path: PathBuf) {
+    fn save_figure(&mut self, kind: &str, path: PathBuf, replace: bool) {
         if let Some((spec, hung, aspect)) = self.hang(kind) {
-            self.save_page(&self.page_of(spec, hung, aspect), path);
+            self.save_page(&self.page_of(spec, hung, aspect), path, replace);
         }
     }
 
@@ -386,8 +388,9 @@ impl App {
     }
 
     /// Writes a page with its numbers and its provenance beside it.
-    pub(super) fn save_page(&mut self, figure: &Doc, path: PathBuf) {
-        let names = match files::names(&[path], false) {
+    pub(super) fn save_page(&mut self, figure: &Doc, path: PathBuf, replace: bool) {
+        let named = [path];
+        let names = match files::names(&named, false) {
             Ok(names) => names,
             Err(error) => return self.lab.trouble(error),
         };
@@ -396,15 +399,14 @@ impl App {
             let written = figure
                 .composed()
                 .and_then(|(drawing, page)| files::rendered(&names, &drawing, &page))
-                // Whoever had the figure replaced means its numbers, too.
-                .and_then(|files| files::write(&files, names[0].0.exists()));
+                .and_then(|files| files::write(&files, &named, replace));
             Outcome::Done(written.map(|()| {
-                format!("Saved {}, with its numbers and where they come from", names[0].0.display())
+                format!("Saved {}, with its numbers and where they come from", named[0].display())
             }))
         });
     }
 
-    fn export_weights(&mut self, spelling: Spelling, path: PathBuf) {
+    fn export_weights(&mut self, spelling: Spelling, path: PathBuf, replace: bool) {
         let (step, weights, folder) = match self.lab.weights_in_view() {
             Ok(found) => found,
             Err(error) => return self.lab.trouble(error),
@@ -419,19 +421,24 @@ impl App {
             let written = read().and_then(|weights| {
                 let files = files(spelling, &experiment, &weights)?;
                 if let ([file], false) = (&files[..], spelling.is_folder()) {
-                    return save(&path, &file.bytes, true);
+                    return save(&path, &file.bytes, replace);
                 }
                 let files: Vec<_> = files.iter().map(|f| (f.name, &f.bytes[..])).collect();
-                save_all(&path, &files, false)
+                save_all(&path, &files, false, &is_ours)
             });
             Outcome::Done(written.map(|()| format!("Saved {}", path.display())))
         });
     }
 
     /// Makes the bytes of a file and writes them, away from the window.
-    fn write(&mut self, path: PathBuf, make: impl FnOnce() -> Result<Vec<u8>> + Send + 'static) {
+    fn write(
+        &mut self,
+        path: PathBuf,
+        replace: bool,
+        make: impl FnOnce() -> Result<Vec<u8>> + Send + 'static,
+    ) {
         self.work("write file", move || {
-            let written = make().and_then(|bytes| save(&path, &bytes, true));
+            let written = make().and_then(|bytes| save(&path, &bytes, replace));
             Outcome::Done(written.map(|()| format!("Saved {}", path.display())))
         });
     }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use crossbeam_channel::Sender;
 use egui::{ColorImage, Context, ViewportCommand};
 
-use crate::figure::file::save;
 use crate::figure::png;
 use crate::record::error::{Error, Result};
+use crate::record::file::{check_free, save};
 
 use super::App;
 
@@ -17,6 +17,7 @@ const STILL: u32 = 4;
 /// A picture that is wanted.
 pub struct Shot {
     file: PathBuf,
+    replace: bool,
     step: Option<u64>,
     still: u32,
     requested: bool,
@@ -26,13 +27,33 @@ pub struct Shot {
 impl Shot {
     /// `done` hears how it went.
     pub fn new(file: PathBuf, step: Option<u64>, done: Sender<Result<()>>) -> Self {
-        Self { file, step, still: 0, requested: false, done }
+        Self { file, replace: false, step, still: 0, requested: false, done }
+    }
+
+    /// Whether a file of that name may be replaced.
+    #[must_use]
+    pub fn replacing(self, replace: bool) -> Self {
+        Self { replace, ..self }
     }
 
     /// The window that was asked for the picture is gone.
     pub fn ask_again(&mut self) {
         (self.still, self.requested) = (0, false);
     }
+}
+
+/// What is wrong with the name of a picture is said before a window is opened.
+///
+/// # Errors
+/// When it asks for another format than PNG, or names a file that is there and may not be replaced.
+pub fn check(file: &Path, replace: bool) -> Result<()> {
+    if !file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
+        return Err(Error::usage(format!(
+            "--screenshot {}: expected a name that ends in .png. The figures of single panels are written in other formats, too: mnemoscope figure",
+            file.display()
+        )));
+    }
+    check_free(file, replace)
 }
 
 impl App {
@@ -55,9 +76,10 @@ impl App {
             return;
         }
         shot.requested = true;
-        let (file, done, closer) = (shot.file.clone(), shot.done.clone(), ctx.clone());
+        let (file, replace) = (shot.file.clone(), shot.replace);
+        let (done, closer) = (shot.done.clone(), ctx.clone());
         ctx.request_screenshot(move |image| {
-            let _ = done.send(write(&file, &image));
+            let _ = done.send(write(&file, replace, &image));
             closer.send_viewport_cmd(ViewportCommand::Close);
         });
     }
@@ -95,10 +117,10 @@ impl App {
     }
 }
 
-fn write(file: &Path, image: &ColorImage) -> Result<()> {
+fn write(file: &Path, replace: bool, image: &ColorImage) -> Result<()> {
     let rgba: Vec<u8> =
         image.pixels.iter().flat_map(egui::Color32::to_srgba_unmultiplied).collect();
     let size = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let bytes = png::encode(&rgba, size(image.size[0]), size(image.size[1]), None, &[])?;
-    save(file, &bytes, true)
+    save(file, &bytes, replace)
 }

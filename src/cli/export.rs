@@ -86,7 +86,7 @@ impl Export {
             return save(&self.out, &file.bytes, self.force);
         }
         let files: Vec<_> = files.iter().map(|file| (file.name, &file.bytes[..])).collect();
-        save_all(&self.out, &files, self.force)
+        save_all(&self.out, &files, self.force, &interchange::is_ours)
     }
 
     fn metrics(&self) -> Result<()> {
@@ -111,7 +111,8 @@ impl Export {
                 // TensorBoard finds its files by this beginning.
                 let name = format!("events.out.tfevents.{seconds:010}.mnemoscope");
                 let bytes = tfevents::events(&metrics, seconds as f64);
-                save_all(&self.out, &[(&name, &bytes)], self.force)
+                // Nobody else's files have such a name.
+                save_all(&self.out, &[(&name, &bytes)], self.force, &|_| true)
             }
             _ => save(&self.out, &metrics.csv()?, self.force),
         }

@@ -19,7 +19,7 @@ use crate::figure::provenance::{FontFacts, Provenance};
 use crate::figure::scene::Beyond;
 use crate::panel;
 use crate::record::error::{Error, Result};
-use crate::record::file::{check_free, save};
+use crate::record::file::{check_free, check_ours, save};
 use crate::record::knobs;
 use crate::record::registry::find;
 use crate::record::shell;
@@ -237,7 +237,7 @@ fn fill(panel: &mut PanelSpec, question: &Question) {
 impl Figure {
     pub fn run(self) -> Result<ExitCode> {
         let names = files::names(&self.out, self.alone)?;
-        files::all_free(&self.out, self.drawn.force)?;
+        files::all_free(&names, &self.out, self.drawn.force)?;
         let before = match &self.again {
             None => None,
             Some(path) => {
@@ -264,7 +264,7 @@ impl Figure {
             drawing.figures().flat_map(|(_, f)| grey::check(f)).for_each(note);
         }
         let files = files::rendered(&names, &drawing, &page)?;
-        files::write(&files, self.drawn.force)?;
+        files::write(&files, &self.out, self.drawn.force)?;
         files.iter().try_for_each(|(path, _)| say(path.display().to_string()))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -387,6 +387,9 @@ impl Film {
         let recording = gallery.recording(&sheet.panels[0].run)?;
         let last = self.to.unwrap_or(u64::MAX);
         let steps = film::steps(&recording, self.from, last, self.frames);
+        if kind == Kind::Folder {
+            self.check_frames(steps.len())?;
+        }
         let mut bar = Bar::begin("frames")?;
         let mut progress = |done: usize, total: usize| bar.show(done, total);
         let made = film::frames(&mut gallery, &sheet, &steps, &mut progress);
@@ -425,23 +428,33 @@ impl Film {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The frames as `00000.png`, `00001.png`, …
+    /// The frames as `00000.png`, `00001.png`, … Who names a folder has named no file in it: of what is there, frames of
+    /// this program alone are replaced.
     fn folder(
         &self,
         frames: &[Composite],
         page: &Page,
         progress: &mut dyn FnMut(usize, usize) -> bool,
     ) -> Result<()> {
-        std::fs::create_dir_all(&self.out)
-            .map_err(|e| Error::from(e).context(self.out.display()))?;
         for (index, frame) in frames.iter().enumerate() {
             if !progress(index, frames.len()) {
                 return Err(film::stopped());
             }
             let bytes = render_all(frame, page, Format::Png)?;
-            save(&self.out.join(format!("{index:05}.png")), &bytes, self.drawn.force)?;
+            save(&self.frame(index), &bytes, self.drawn.force)?;
         }
         Ok(())
+    }
+
+    fn frame(&self, index: usize) -> PathBuf {
+        self.out.join(format!("{index:05}.png"))
+    }
+
+    /// Before anything is written, and before anything is asked.
+    fn check_frames(&self, count: usize) -> Result<()> {
+        let frames = || (0..count).map(|index| self.frame(index));
+        frames().try_for_each(|frame| check_free(&frame, self.drawn.force))?;
+        check_ours(frames(), &files::is_ours)
     }
 }
 

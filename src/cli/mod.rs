@@ -67,6 +67,9 @@ struct Window {
     /// Save what the window shows to this PNG file, then quit (needs --at-step)
     #[arg(long, value_name = "FILE", requires = "at_step")]
     screenshot: Option<PathBuf>,
+    /// Replace that file if it exists
+    #[arg(long, requires = "screenshot")]
+    force: bool,
     /// Show this step; a running experiment trains up to it first
     #[arg(long, value_name = "N")]
     at_step: Option<u64>,
@@ -247,6 +250,7 @@ impl Window {
         crate::app::open(&crate::app::Launch {
             what: self.what,
             screenshot: self.screenshot,
+            force: self.force,
             at_step: self.at_step,
             folder: self.out,
             device: self.device,

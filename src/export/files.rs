@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::figure::composite::Composite;
 use crate::figure::file::{Format, Page, render_all, tex};
-use crate::figure::pgf;
+use crate::figure::provenance::Provenance;
+use crate::figure::{pgf, table};
 use crate::record::error::{Error, Result};
-use crate::record::file::{check_free, save};
-use crate::record::foreign;
+use crate::record::file::{check_free, check_ours, save};
+use crate::record::{foreign, npz};
 
 /// A file and its bytes.
 pub type File = (PathBuf, Vec<u8>);
@@ -67,11 +68,12 @@ pub fn rendered(
 fn for_tex(path: &Path, drawing: &Composite, page: &Page) -> Result<Vec<File>> {
     let stem = stem(path);
     let made = tex(drawing, page, &stem)?;
-    let beside = |ending: &str| path.with_file_name(format!("{stem}-tex{ending}"));
-    let mut files =
-        vec![(path.to_owned(), made.tex.into_bytes()), (beside(".csv"), made.table.into_bytes())];
+    let mut files = vec![
+        (path.to_owned(), made.tex.into_bytes()),
+        (beside_tex(path, ".csv"), made.table.into_bytes()),
+    ];
     let images = made.images.into_iter().enumerate();
-    files.extend(images.map(|(i, bytes)| (beside(&format!("-{}.png", i + 1)), bytes)));
+    files.extend(images.map(|(i, bytes)| (beside_tex(path, &format!("-{}.png", i + 1)), bytes)));
     Ok(files)
 }
 
@@ -79,20 +81,52 @@ fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Refuses to begin where one of the named files is in the way.
+/// A file that a page for TeX reads: `figure-tex.csv`.
+fn beside_tex(path: &Path, ending: &str) -> PathBuf {
+    path.with_file_name(format!("{}-tex{ending}", stem(path)))
+}
+
+/// Refuses to begin where a file is in the way. `named` are those that somebody asked for by name; whatever else would be
+/// written beside them is replaced only where it is a part of a figure of this program, for nobody named it.
 ///
 /// # Errors
-/// When there is one and it may not be replaced.
-pub fn all_free(paths: &[PathBuf], replace: bool) -> Result<()> {
-    paths.iter().try_for_each(|path| check_free(path, replace))
+/// When a named file is there and may not be replaced, when there is a folder in a place, and when what would be written
+/// beside is somebody else's.
+pub fn all_free(names: &[(PathBuf, Format)], named: &[PathBuf], replace: bool) -> Result<()> {
+    named.iter().try_for_each(|path| check_free(path, replace))?;
+    check_beside(&paths(names), named)
+}
+
+fn check_beside(paths: &[PathBuf], named: &[PathBuf]) -> Result<()> {
+    let beside = || paths.iter().filter(|path| !named.contains(path));
+    // A folder is in the way of everybody.
+    beside().try_for_each(|path| check_free(path, true))?;
+    check_ours(beside().cloned(), &is_ours)
+        .map_err(|e| Error::usage(format!("{} (or write the figure --alone)", e.message)))
+}
+
+/// All files that are written for these names: pages for TeX have their table beside them. Their pictures are known only
+/// once they are drawn.
+fn paths(names: &[(PathBuf, Format)]) -> Vec<PathBuf> {
+    let table = |(path, format): &(PathBuf, Format)| {
+        (*format == Format::Tex).then(|| beside_tex(path, ".csv"))
+    };
+    names.iter().flat_map(|name| [Some(name.0.clone()), table(name)]).flatten().collect()
+}
+
+/// What is there already of the files that a figure of this name would bring; nothing where the name has no known ending.
+pub fn in_the_way(path: &Path) -> Vec<PathBuf> {
+    let names = names(&[path.to_owned()], false).unwrap_or_default();
+    paths(&names).into_iter().filter(|path| std::fs::symlink_metadata(path).is_ok()).collect()
 }
 
 /// Writes files, each of them whole or not at all. One that holds these very bytes already is left as it is: a figure in a
-/// second format has the same numbers beside it.
+/// second format has the same numbers beside it. `named` as in [`all_free`].
 ///
 /// # Errors
-/// When one is there and may not be replaced (then none is written), or the system refuses.
-pub fn write(files: &[File], replace: bool) -> Result<()> {
+/// When one is there and may not be replaced, or two of them have the same name (then none is written), or the system
+/// refuses.
+pub fn write(files: &[File], named: &[PathBuf], replace: bool) -> Result<()> {
     let is_new = |(path, bytes): &&File| match std::fs::symlink_metadata(path) {
         Ok(there) if there.is_file() && there.len() == bytes.len() as u64 => {
             std::fs::read(path).map_or(true, |before| before != *bytes)
@@ -100,17 +134,48 @@ pub fn write(files: &[File], replace: bool) -> Result<()> {
         _ => true,
     };
     let new: Vec<&File> = files.iter().filter(is_new).collect();
-    new.iter().try_for_each(|(path, _)| check_free(path, replace))?;
+    let paths: Vec<PathBuf> = new.iter().map(|(path, _)| path.clone()).collect();
+    paths.iter().enumerate().try_for_each(|(i, path)| match paths[..i].contains(path) {
+        true => Err(Error::usage(format!(
+            "{} would be written twice with different contents: choose other names",
+            path.display()
+        ))),
+        false => check_free(path, replace),
+    })?;
+    check_beside(&paths, named)?;
     new.iter().try_for_each(|(path, bytes)| save(path, bytes, replace))
+}
+
+/// Whether a file is a part of a figure that this program made: what it brings beside a figure says so by its head, and a
+/// picture by its provenance.
+pub fn is_ours(path: &Path) -> bool {
+    let Some(Ok(format)) = regular(path).then(|| Format::from_path(path)) else { return false };
+    let Ok(bytes) = bytes(path) else { return false };
+    match format {
+        Format::Csv => table::is_ours(&bytes) || pgf::is_our_table(&bytes),
+        Format::Npz => npz::about(&bytes).is_some_and(|about| about.contains("\"provenance\"")),
+        Format::Svg | Format::Pdf | Format::Png | Format::Json => Provenance::read(&bytes).is_ok(),
+        // Pages for TeX are written where somebody names them.
+        Format::Tex => false,
+    }
+}
+
+/// A link is a file of its own, and whose it is cannot be seen through it.
+fn regular(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|there| there.is_file())
 }
 
 /// # Errors
 /// When the file cannot be read, or is larger than any figure.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    const MOST_BYTES: u64 = 256 << 20;
-    if let Some(error) = foreign::refusal(path) {
-        return Err(error);
+    match foreign::refusal(path) {
+        Some(error) => Err(error),
+        None => bytes(path),
     }
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>> {
+    const MOST_BYTES: u64 = 256 << 20;
     let wrong = |e: std::io::Error| Error::input(format!("reading {}: {e}", path.display()));
     let about = std::fs::metadata(path).map_err(wrong)?;
     if !about.is_file() {

@@ -8,7 +8,7 @@ use crate::figure::cloud::Camera;
 use crate::figure::color::ColorMap;
 use crate::figure::composite::Place;
 use crate::figure::fallback::Fallback;
-use crate::figure::file::{Page, parse_length};
+use crate::figure::file::{Page, SIDES, parse_length};
 use crate::figure::font::{Family, Typeface};
 use crate::figure::preset::{self, Preset};
 use crate::figure::provenance::Provenance;
@@ -328,12 +328,12 @@ impl Sheet {
             text => parse_length(text).map_err(|e| e.context("width"))?,
         };
         let height = match spec.height.as_str() {
-            "" => width * self.usual_aspect(),
+            "" => (width * self.usual_aspect()).clamp(*SIDES.start(), *SIDES.end()),
             text => match text.trim().parse::<f32>() {
-                Ok(ratio) if ratio > 0.0 && ratio <= 20.0 => width * ratio,
+                Ok(ratio) if ratio <= 20.0 && SIDES.contains(&(width * ratio)) => width * ratio,
                 Ok(_) => {
                     return Err(Error::usage(format!(
-                        "height {text}: expected a length with its unit, or 0 to 20 times the width"
+                        "height {text}: expected a length with its unit, or a number of widths up to 20 that gives a page from 1mm to 200in high"
                     )));
                 }
                 Err(_) => parse_length(text).map_err(|e| e.context("height"))?,
@@ -357,6 +357,13 @@ impl Sheet {
         style.hatched = spec.hatched;
         let provenance = Provenance::new();
         let dpi = spec.dpi.unwrap_or(300.0);
+        if !DPI.contains(&dpi) {
+            return Err(Error::usage(format!(
+                "dpi {dpi}: expected {} to {} dots per inch",
+                DPI.start(),
+                DPI.end()
+            )));
+        }
         Ok(Page { size: [width, height], style, dpi, grey: spec.grey, provenance })
     }
 
@@ -405,6 +412,9 @@ fn one_of(what: &str, name: &str, names: &[&str]) -> Result<usize> {
         Error::usage(format!("{what} \"{name}\" is not known: choose one of {}", names.join(", ")))
     })
 }
+
+/// From a picture of the whole page in some dots to what no printer tells apart.
+const DPI: std::ops::RangeInclusive<f32> = 1.0..=100_000.0;
 
 fn in_points(what: &str, value: f32, range: std::ops::RangeInclusive<f32>) -> Result<f32> {
     if range.contains(&value) {

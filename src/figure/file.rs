@@ -58,14 +58,17 @@ impl Format {
     }
 }
 
+/// The smallest and the largest side of a page, in points: a millimetre, and what a PDF may have.
+pub const SIDES: std::ops::RangeInclusive<f32> = 1.0 / MM_PER_POINT..=14_400.0;
+
 /// Reads a length such as `89mm`, `3.5in` or `252pt`, in points.
 ///
 /// # Errors
-/// When it is no positive number with one of these units.
+/// When it is no number with one of these units, or no side of a page ([`SIDES`]).
 pub fn parse_length(text: &str) -> Result<f32> {
     let wrong = || {
         Error::usage(format!(
-            "read the length \"{text}\", expected a positive number with its unit, as in 89mm, 8.9cm, 3.5in or 252pt"
+            "read the length \"{text}\", expected a number with its unit, as in 89mm, 8.9cm, 3.5in or 252pt, from 1mm to 200in"
         ))
     };
     let text = text.trim();
@@ -79,8 +82,7 @@ pub fn parse_length(text: &str) -> Result<f32> {
         "pt" => number,
         _ => return Err(wrong()),
     };
-    // The largest page that a PDF may have.
-    if points > 0.0 && points <= 14_400.0 { Ok(points) } else { Err(wrong()) }
+    if SIDES.contains(&points) { Ok(points) } else { Err(wrong()) }
 }
 
 /// How a figure becomes a file.

@@ -86,6 +86,12 @@ pub fn document(drawing: &Composite, page: &Page, name: &str) -> Result<Pages> {
     Ok(Pages { tex: writer.out, table, images: writer.images })
 }
 
+/// Whether a table is one that such a page reads, by its head.
+pub fn is_our_table(bytes: &[u8]) -> bool {
+    // A page without data has no columns.
+    bytes.trim_ascii().is_empty() || bytes.starts_with(b"x1,y1")
+}
+
 /// Leaves of a mark what is drawn as it is: of maps and clouds the box around them.
 fn keep_bones(mark: &mut Mark) -> bool {
     if matches!(mark, Mark::Heat(_) | Mark::Cloud(_)) {
@@ -324,7 +330,10 @@ impl Writer<'_> {
             let color = self.shade(color);
             rgba.extend([color.r, color.g, color.b, color.a]);
         }
-        self.images.push(png::encode(&rgba, heat.columns as u32, heat.rows as u32, None, &[])?);
+        let provenance = self.page.provenance.to_json();
+        let texts = [(png::PROVENANCE_KEYWORD, provenance.as_str())];
+        let (columns, rows) = (heat.columns as u32, heat.rows as u32);
+        self.images.push(png::encode(&rgba, columns, rows, None, &texts)?);
         self.line(&format!(
             "\\addplot graphics[xmin=0, xmax={}, ymin={}, ymax=0, includegraphics={{interpolate=false}}] {{{}}};",
             heat.columns,

@@ -9,6 +9,16 @@ use crate::record::error::{Error, Result};
 /// `value` is that of a cell, or the depth of a point of a cloud; `x_text` and `y_text` name tokens.
 pub const COLUMNS: [&str; 8] = ["plot", "series", "kind", "x", "y", "value", "x_text", "y_text"];
 
+/// Whether a table is one of these, by its head.
+pub fn is_ours(bytes: &[u8]) -> bool {
+    let head = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+    let head = String::from_utf8_lossy(head);
+    let mut known = COLUMNS.iter();
+    head.starts_with("plot,")
+        && head.contains(",kind,")
+        && head.trim_end().split(',').all(|name| known.any(|column| *column == name))
+}
+
 /// One row per number drawn.
 ///
 /// # Errors

@@ -1,12 +1,15 @@
 //! Arrays as a NumPy archive: `.npy` members of format 1.0 in a ZIP whose entries are stored, made in memory. The same arrays give the same bytes.
 
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Read, Write};
 
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, System, ZipWriter};
+use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter};
 
 use super::array::Array;
 use super::error::{Error, Result};
+
+/// The first bytes of a `.npy` of format 1.0.
+const START: &[u8] = b"\x93NUMPY\x01\x00";
 
 /// Numbers of a member, row-major.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +38,26 @@ pub fn npz(arrays: &[Array], about: &str) -> Result<Vec<u8>> {
     let length = [about.len()];
     members.push(Member::about(about, &length));
     archive(&members)
+}
+
+/// What an archive made here says of itself; `None` where the bytes are no such archive.
+pub fn about(bytes: &[u8]) -> Option<String> {
+    let mut zip = ZipArchive::new(Cursor::new(bytes)).ok()?;
+    let mut member = Vec::new();
+    let file = zip.by_name("about.npy").ok()?;
+    file.take(MOST_ABOUT_BYTES).read_to_end(&mut member).ok()?;
+    let text = member.get(header_length(&member)?..)?;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+/// Bytes of a text about an archive that are read: that of a figure of a hundred panels is a tenth of it.
+const MOST_ABOUT_BYTES: u64 = 64 << 20;
+
+/// Where the numbers of a `.npy` of format 1.0 begin.
+fn header_length(npy: &[u8]) -> Option<usize> {
+    let rest = npy.strip_prefix(START)?;
+    let length = u16::from_le_bytes([*rest.first()?, *rest.get(1)?]);
+    Some(START.len() + size_of::<u16>() + usize::from(length))
 }
 
 /// # Errors
@@ -93,7 +116,6 @@ impl<'a> Member<'a> {
 
 /// Everything before the numbers, which begin at a multiple of 64 bytes; `None` where there are more axes than it can say.
 fn header(kind: &str, shape: &[usize]) -> Option<Vec<u8>> {
-    const START: &[u8] = b"\x93NUMPY\x01\x00";
     const ALIGNED: usize = 64;
     let axes: Vec<String> = shape.iter().map(usize::to_string).collect();
     // A tuple of one is written with a comma.

@@ -997,7 +997,8 @@ fn lengths_have_units() {
     let close = |text: &str, points: f32| (parse_length(text).unwrap() - points).abs() < 1e-3;
     assert!(close("89mm", 252.2835) && close("3.5in", 252.0) && close("252pt", 252.0));
     assert!(close(" 8.9 cm ", 252.2835));
-    for wrong in ["", "89", "mm", "-3mm", "0mm", "nanmm", "1e9in", "3px"] {
+    assert!(close("1mm", 2.8346));
+    for wrong in ["", "89", "mm", "-3mm", "0mm", "0.99mm", "nanmm", "infmm", "NaN", "1e9in", "3px"] {
         let message = parse_length(wrong).unwrap_err().message;
         assert!(message.contains("89mm"), "{message}");
     }
@@ -1015,8 +1016,13 @@ fn a_file_is_replaced_only_when_asked() {
     assert_eq!(std::fs::read(&path).unwrap(), b"third");
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 1, "nothing else stays behind");
-    let message = save(&folder.path().join("no/b.svg"), b"x", false).unwrap_err().message;
-    assert!(message.contains("b.svg"), "{message}");
+    // A missing folder is made; one that is a file cannot be.
+    let path = folder.path().join("new/one/b.svg");
+    save(&path, b"x", false).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"x");
+    let message = save(&path.join("c.svg"), b"x", true).unwrap_err().message;
+    assert!(message.contains("b.svg is a file"), "{message}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"x");
 }
 
 #[test]

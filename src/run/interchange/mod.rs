@@ -6,6 +6,8 @@ mod gpt2;
 mod hooked;
 mod uniform;
 
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -104,6 +106,23 @@ pub fn files(spelling: Spelling, experiment: &Experiment, weights: &Weights) -> 
         File { name: "tokens.json", bytes: pretty(&json!(tokens))? },
     ])
 }
+
+/// Whether a file is one of a folder that this program made: tensors say so themselves, what lies beside them is of one
+/// making with them.
+pub fn is_ours(path: &Path) -> bool {
+    let made_here = |path: &Path| {
+        let mut head = Vec::new();
+        let read = std::fs::File::open(path).map(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
+        let mark = b"\"mnemoscope\":";
+        read.is_ok() && head.windows(mark.len()).any(|part| part == mark)
+    };
+    let regular = std::fs::symlink_metadata(path).is_ok_and(|there| there.is_file());
+    let tensors = ["model.safetensors", "hooked.safetensors"];
+    regular && tensors.iter().any(|name| made_here(&path.with_file_name(name)))
+}
+
+/// What a file of tensors says of itself stands at its beginning.
+const HEAD_BYTES: u64 = 1 << 16;
 
 /// The settings that a library builds a network from, and the tensors that it loads.
 #[derive(Clone, Debug, PartialEq)]
