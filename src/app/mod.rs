@@ -7,6 +7,7 @@ pub mod curves;
 mod desk;
 mod dialogs;
 mod dock;
+mod entry;
 mod flat;
 mod form;
 pub mod gates;
@@ -23,6 +24,7 @@ mod plates;
 mod readers;
 pub mod rehearsal;
 pub mod run;
+mod scroll;
 mod shell;
 mod shot;
 mod spelling;
@@ -72,6 +74,7 @@ use worker::{Copied, Outcome, Worker};
 
 pub use crate::gpu::device::Adapter;
 pub use open::open;
+pub use shell::back_in_sight;
 
 /// What the command line says of the window.
 #[derive(Clone, Debug, Default)]
@@ -173,6 +176,8 @@ pub struct App {
     lose_device_at: Option<u64>,
     stopwatch: Option<Stopwatch>,
     note: Option<(String, Instant)>,
+    /// The newest sentence that the banner has shown.
+    newest_trouble: Option<String>,
     /// A menu or a question lies over the panels: keys are for it.
     covered: bool,
     undo: Undoer<Dock>,
@@ -243,6 +248,7 @@ impl App {
             lose_device_at: launch.lose_device_at,
             stopwatch: launch.stopwatch.map(Stopwatch::new),
             note: None,
+            newest_trouble: None,
             covered: false,
             undo: Undoer::default(),
             export: Studio::default(),
@@ -644,10 +650,17 @@ impl App {
     }
 
     /// Sentences that something went wrong, until they are dismissed. Many of them scroll: the panels keep their room.
-    fn banner(&self, ui: &mut Ui) -> Vec<Action> {
+    fn banner(&mut self, ui: &mut Ui) -> Vec<Action> {
         let mut actions = Vec::new();
-        egui::ScrollArea::vertical().max_height(96.0).show(ui, |ui| {
-            for (index, error) in self.lab.troubles.iter().enumerate() {
+        let newest = self.lab.troubles.last().map(|error| error.message.clone());
+        let is_news = newest != self.newest_trouble;
+        self.newest_trouble = newest;
+        scroll::up_to(ui, 96.0, |ui| {
+            // The newest first, where it is seen however many there are.
+            if is_news {
+                ui.scroll_to_cursor(Some(egui::Align::TOP));
+            }
+            for (index, error) in self.lab.troubles.iter().enumerate().rev() {
                 ui.horizontal(|ui| {
                     let button = ui.small_button("Dismiss");
                     if button.accessible_name(format!("Dismiss trouble {}", index + 1)).clicked() {
@@ -659,8 +672,11 @@ impl App {
                 });
             }
         });
-        if self.lab.troubles.len() > 1 && ui.small_button("Dismiss all").clicked() {
-            actions.push(Action::DismissAll);
+        if self.lab.troubles.len() > 1 {
+            let text = format!("Dismiss all {}", self.lab.troubles.len());
+            if ui.small_button(text).clicked() {
+                actions.push(Action::DismissAll);
+            }
         }
         actions
     }

@@ -15,6 +15,7 @@ use crate::panel;
 use crate::record::error::{Error, Result};
 use crate::record::folder::read_text;
 use crate::record::foreign;
+use crate::record::number::{self, Misread};
 use crate::record::registry;
 
 /// Panels of a sheet; more would not be seen on a page.
@@ -325,14 +326,15 @@ impl Sheet {
         };
         let height = match spec.height.as_str() {
             "" => width * self.usual_aspect(),
-            text => match text.trim().parse::<f32>() {
-                Ok(ratio) if ratio > 0.0 && ratio <= 20.0 => width * ratio,
+            text => match number::read(text) {
+                Ok(ratio) if ratio > 0.0 && ratio <= 20.0 => width * ratio as f32,
                 Ok(_) => {
                     return Err(Error::usage(format!(
                         "height {text}: expected a length with its unit, or 0 to 20 times the width"
                     )));
                 }
-                Err(_) => parse_length(text).map_err(|e| e.context("height"))?,
+                Err(Misread::Neither) => parse_length(text).map_err(|e| e.context("height"))?,
+                Err(why) => return Err(Error::usage(format!("read the height \"{text}\": {why}"))),
             },
         };
         let family = match spec.font.as_str() {

@@ -357,6 +357,7 @@ impl Worker {
                     // More steps were given: the run can go on.
                     self.turn(State::Paused);
                 }
+                self.news.tell(Event::Live(self.trainer.live_settings()));
             }
             Command::Stop => return Go::End,
         }
@@ -549,7 +550,11 @@ impl News {
     fn tell(&mut self, event: Event) {
         let crowded = self.say.len() >= Self::MOST;
         let may_go = match &event {
-            Event::Trouble(_) | Event::InForce(_) | Event::Weights(_) | Event::Doing(_) => false,
+            Event::Trouble(_)
+            | Event::InForce(_)
+            | Event::Live(_)
+            | Event::Weights(_)
+            | Event::Doing(_) => false,
             Event::Progress { state, .. } => *state == State::Running,
             _ => true,
         };
