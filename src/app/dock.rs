@@ -155,7 +155,7 @@ const SMALL: Plan = Plan {
             )],
         ),
     ],
-    below: 0.32,
+    below: 0.38,
 };
 
 impl Plan {
@@ -307,8 +307,9 @@ impl Dock {
             draw(ui, &kind);
             return actions;
         }
-        let tree = if self.is_small { &mut self.small } else { &mut self.tree };
-        tree.ui(&mut Shown { draw, actions: &mut actions, focus: &mut self.focus }, ui);
+        let (is_small, focus) = (self.is_small, &mut self.focus);
+        let tree = if is_small { &mut self.small } else { &mut self.tree };
+        tree.ui(&mut Shown { draw, actions: &mut actions, focus, is_small }, ui);
         if tree.active_tiles().is_empty() {
             ui.centered_and_justified(|ui| {
                 ui.weak("All panels are closed: the Panels menu reopens them.")
@@ -322,6 +323,7 @@ struct Shown<'a> {
     draw: &'a mut dyn FnMut(&mut Ui, &str),
     actions: &'a mut Vec<Action>,
     focus: &'a mut String,
+    is_small: bool,
 }
 
 impl Behavior<Pane> for Shown<'_> {
@@ -377,20 +379,43 @@ impl Behavior<Pane> for Shown<'_> {
         let Some(Tile::Pane(pane)) = active else { return };
         let title = title(&pane.kind);
         ui.add_space(4.0);
-        let mut button = |text: &str, help: &str, name: String, action: Action| {
-            let button = ui.add(egui::Button::new(small(text)).frame(false).small());
-            if button.on_hover_text(help).accessible_name(name).clicked() {
-                self.actions.push(action);
+        let kind = &pane.kind;
+        let is_figure = super::action::is_figure(kind);
+        let mut buttons = vec![(
+            "Expand",
+            "Give the whole window to this panel (M).",
+            format!("Maximise {title}"),
+            Action::Maximise(kind.clone()),
+        )];
+        if is_figure {
+            buttons.push((
+                "Save",
+                "Save this figure as SVG, PDF, PNG or CSV (Ctrl+S).",
+                format!("Save figure {title}"),
+                Action::SaveFigure(kind.clone()),
+            ));
+            buttons.push((
+                "Settings",
+                "What this panel shows and how.",
+                format!("Settings of {title}"),
+                Action::Settings(kind.clone()),
+            ));
+        }
+        let row = |ui: &mut Ui| {
+            for (text, help, name, action) in buttons {
+                let button = ui.add(egui::Button::new(small(text)).frame(false).small());
+                if button.on_hover_text(help).accessible_name(name).clicked() {
+                    self.actions.push(action);
+                    ui.close();
+                }
             }
         };
-        let kind = || pane.kind.clone();
-        let help = "Give the whole window to this panel (M).";
-        button("Expand", help, format!("Maximise {title}"), Action::Maximise(kind()));
-        if super::action::is_figure(&pane.kind) {
-            let help = "Save this figure as SVG, PDF, PNG or CSV (Ctrl+S).";
-            button("Save", help, format!("Save figure {title}"), Action::SaveFigure(kind()));
-            let help = "What this panel shows and how.";
-            button("Settings", help, format!("Settings of {title}"), Action::Settings(kind()));
+        // In a small window the names of the tabs need the room.
+        if self.is_small {
+            let menu = ui.menu_button(small("More"), row);
+            menu.response.accessible_name(format!("More of {title}"));
+        } else {
+            row(ui);
         }
     }
 

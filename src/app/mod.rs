@@ -180,6 +180,8 @@ pub struct App {
     newest_trouble: Option<String>,
     /// A menu or a question lies over the panels: keys are for it.
     covered: bool,
+    /// Something is being written in a field: Escape is for it.
+    typing: bool,
     undo: Undoer<Dock>,
     /// The page of one panel, on its way to a file.
     export: Studio,
@@ -250,6 +252,7 @@ impl App {
             note: None,
             newest_trouble: None,
             covered: false,
+            typing: false,
             undo: Undoer::default(),
             export: Studio::default(),
             sheet: Studio::of_sheet(),
@@ -739,7 +742,8 @@ impl App {
             return Vec::new();
         }
         // Escape closes what is open before it clears the selection.
-        let escape = self.dialogs.has_field()
+        let escape = self.typing
+            || self.dialogs.has_field()
             || self.desk.open_settings.is_some()
             || self.desk.has_open_editor();
         action::pressed(ctx, &self.lab, escape).into_iter().map(Action::Do).collect()
@@ -801,6 +805,7 @@ impl App {
             || self.export.open
             || self.sheet.open;
         self.covered = asks || ctx.any_popup_open();
+        self.typing = ctx.text_edit_focused();
         self.drill();
         self.take_shot(&ctx);
         // Half of a frame is drawing it; the other half is known only of the frame before.

@@ -71,30 +71,35 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>) -> Vec<Action> {
 /// Which experiment, what it does, and the buttons that hold it or let it go on.
 pub fn state(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
     let mut actions = Vec::new();
-    // Where one row would leave the words no room, they have a row of their own.
+    // Where one row would leave the words no room, they have one of their own.
     let is_narrow = ui.available_width() < NARROW;
     ui.horizontal(|ui| {
         buttons(ui, lab, &mut actions);
         ui.separator();
         experiments(ui, lab, &mut actions);
         speeds(ui, lab, &mut actions);
-        ui.separator();
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            numbers(ui, lab);
-            if !is_narrow {
-                let left = egui::Layout::left_to_right(egui::Align::Center);
-                ui.with_layout(left, |ui| words(ui, lab, &mut actions));
-            }
-        });
+        if !is_narrow {
+            ui.separator();
+            standing(ui, lab, &mut actions);
+        }
     });
     if is_narrow {
-        ui.horizontal(|ui| words(ui, lab, &mut actions));
+        ui.horizontal(|ui| standing(ui, lab, &mut actions));
     }
     actions
 }
 
-/// Points of width that the buttons, numbers and a few words need.
-const NARROW: f32 = 860.0;
+/// Points of width that the buttons, the words and the numbers need.
+const NARROW: f32 = 1000.0;
+
+/// What training does, in words and in numbers.
+fn standing(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+    ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+        numbers(ui, lab);
+        let left = egui::Layout::left_to_right(egui::Align::Center);
+        ui.with_layout(left, |ui| words(ui, lab, actions));
+    });
+}
 
 fn words(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     let words = RichText::new(lab.state_in_words()).heading().strong();
