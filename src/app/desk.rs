@@ -296,7 +296,9 @@ impl Desk {
             .open(&mut open)
             .show(ctx, |ui| {
                 ui.add(egui::Label::new(egui::RichText::new(panel.about()).weak()).wrap());
-                changed = form::knobs(ui, panel.as_mut(), None, None);
+                changed = super::scroll::up_to(ui, 560.0, |ui| {
+                    form::knobs(ui, panel.as_mut(), None, None)
+                });
                 if ui.button("Back to the defaults").clicked()
                     && let Some(entry) = panel::ALL.iter().find(|entry| entry.name == kind)
                 {

@@ -52,10 +52,16 @@ pub fn title(kind: &str) -> &'static str {
     known.or_else(named).unwrap_or("Panel")
 }
 
-/// The tiles, and which of them has the whole window or the keyboard.
+/// The tiles, and which of them has the whole window or the keyboard. A small window has an arrangement of its own: fewer
+/// columns, so that each can be read.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Dock {
     tree: Tree<Pane>,
+    /// None in what an older version kept.
+    #[serde(default = "small_layout")]
+    small: Tree<Pane>,
+    #[serde(skip)]
+    is_small: bool,
     pub maximised: Option<String>,
     /// The panel that keys for panels mean.
     pub focus: String,
@@ -64,95 +70,174 @@ pub struct Dock {
 /// Two layouts are the same wherever the focus is.
 impl PartialEq for Dock {
     fn eq(&self, other: &Self) -> bool {
-        self.tree == other.tree && self.maximised == other.maximised
+        (&self.tree, &self.small, &self.maximised) == (&other.tree, &other.small, &other.maximised)
     }
 }
 
 impl Default for Dock {
     fn default() -> Self {
-        Self { tree: first_layout(), maximised: None, focus: "attention".to_owned() }
+        Self {
+            tree: LARGE.layout(),
+            small: SMALL.layout(),
+            is_small: false,
+            maximised: None,
+            focus: "attention".to_owned(),
+        }
     }
 }
 
-/// Where panels lie at first: columns from left to right, each of two stacks of tabs; below them the timeline. A panel that
-/// stands nowhere here lies behind the last tab of the last column.
-const COLUMNS: [[&[&str]; 2]; 3] = [
-    [&["tokens"], &["predictions", "experiment", "surgery", "runs"]],
-    [&["heads"], &["attention", "patching", "lens", "attribution", "readers"]],
-    [&["curves", "sweep"], &["memories", "query_key", "gating", "tree", "tree_scrubbing"]],
-];
+fn small_layout() -> Tree<Pane> {
+    SMALL.layout()
+}
+
+/// A column: its share of the width, and its stacks of tabs, each with its share of the height.
+type Column = (f32, &'static [(f32, &'static [&'static str])]);
+
+/// Where panels lie at first: columns from left to right, below them the timeline. A panel that stands nowhere here lies
+/// behind the last tab of the last column.
+struct Plan {
+    name: &'static str,
+    columns: &'static [Column],
+    /// Share of the height.
+    below: f32,
+}
 
 const BELOW: &[&str] = &["timeline"];
 
-fn first_layout() -> Tree<Pane> {
-    let mut tiles = Tiles::default();
-    let known = kinds();
-    let placed =
-        |kind: &&str| COLUMNS.iter().flatten().chain([&BELOW]).any(|stack| stack.contains(kind));
-    let rest: Vec<&str> = known.iter().copied().filter(|kind| !placed(kind)).collect();
-    let mut tabs = |wanted: &[&str]| {
-        let panes: Vec<TileId> = wanted
-            .iter()
-            .filter(|kind| known.contains(*kind))
-            .map(|kind| tiles.insert_pane(Pane { kind: (*kind).to_owned() }))
-            .collect();
-        (!panes.is_empty()).then(|| tiles.insert_tab_tile(panes))
-    };
-    let [left, middle, [above, last]] = COLUMNS;
-    let [left, middle] = [left, middle].map(|column| column.map(&mut tabs));
-    let right = [tabs(above), tabs(&[last, &rest].concat())];
-    let below = tabs(BELOW);
-    let left = stack(&mut tiles, left, &[0.56, 0.44]);
-    let middle = stack(&mut tiles, middle, &[0.34, 0.66]);
-    let right = stack(&mut tiles, right, &[0.55, 0.45]);
-    let columns: Vec<TileId> = [left, middle, right].into_iter().flatten().collect();
-    let top = linear(&mut tiles, LinearDir::Horizontal, &columns, &[0.27, 0.37, 0.36]);
-    let rows: Vec<TileId> = [Some(top), below].into_iter().flatten().collect();
-    let root = linear(&mut tiles, LinearDir::Vertical, &rows, &[0.83, 0.17]);
-    Tree::new(egui::Id::unique("panels"), root, tiles)
+const LARGE: Plan = Plan {
+    name: "panels",
+    columns: &[
+        (0.27, &[(0.56, &["tokens"]), (0.44, &["predictions", "experiment", "surgery", "runs"])]),
+        (
+            0.37,
+            &[
+                (0.34, &["heads"]),
+                (0.66, &["attention", "patching", "lens", "attribution", "readers"]),
+            ],
+        ),
+        (
+            0.36,
+            &[
+                (0.55, &["curves", "sweep"]),
+                (0.45, &["memories", "query_key", "gating", "tree", "tree_scrubbing"]),
+            ],
+        ),
+    ],
+    below: 0.17,
+};
+
+/// In less than this many points three columns of two panels each cannot be read.
+const SMALL_BELOW: egui::Vec2 = egui::vec2(1000.0, 540.0);
+
+const SMALL: Plan = Plan {
+    name: "panels of a small window",
+    columns: &[
+        (0.45, &[(1.0, &["tokens", "predictions", "experiment", "surgery", "runs"])]),
+        (
+            0.55,
+            &[(
+                1.0,
+                &[
+                    "attention",
+                    "heads",
+                    "curves",
+                    "gating",
+                    "tree",
+                    "patching",
+                    "lens",
+                    "attribution",
+                    "readers",
+                    "sweep",
+                    "memories",
+                    "query_key",
+                    "tree_scrubbing",
+                ],
+            )],
+        ),
+    ],
+    below: 0.38,
+};
+
+impl Plan {
+    fn layout(&self) -> Tree<Pane> {
+        let mut tiles = Tiles::default();
+        let known = kinds();
+        let stacks = || self.columns.iter().flat_map(|(_, stacks)| stacks.iter());
+        let placed = |kind: &str| stacks().any(|(_, s)| s.contains(&kind)) || BELOW.contains(&kind);
+        let rest: Vec<&str> = known.iter().copied().filter(|kind| !placed(kind)).collect();
+        let mut left = stacks().count();
+        let mut columns = Vec::new();
+        for (width, stacks) in self.columns {
+            let mut parts = Vec::new();
+            for (height, wanted) in *stacks {
+                left -= 1;
+                let more: &[&str] = if left == 0 { &rest } else { &[] };
+                let all = wanted.iter().chain(more).filter(|kind| known.contains(*kind));
+                parts.push((*height, tabs(&mut tiles, all)));
+            }
+            columns.push((*width, linear(&mut tiles, LinearDir::Vertical, &parts)));
+        }
+        let above = linear(&mut tiles, LinearDir::Horizontal, &columns);
+        let below = tabs(&mut tiles, BELOW.iter());
+        let rows = [(1.0 - self.below, above), (self.below, below)];
+        let root = linear(&mut tiles, LinearDir::Vertical, &rows);
+        Tree::new(egui::Id::unique(self.name), root, tiles)
+    }
 }
 
-fn stack(tiles: &mut Tiles<Pane>, parts: [Option<TileId>; 2], shares: &[f32]) -> Option<TileId> {
-    let parts: Vec<TileId> = parts.into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| linear(tiles, LinearDir::Vertical, &parts, shares))
+fn tabs<'a>(tiles: &mut Tiles<Pane>, kinds: impl Iterator<Item = &'a &'a str>) -> TileId {
+    let panes = kinds.map(|kind| tiles.insert_pane(Pane { kind: (*kind).to_owned() })).collect();
+    tiles.insert_tab_tile(panes)
 }
 
-fn linear(tiles: &mut Tiles<Pane>, dir: LinearDir, parts: &[TileId], shares: &[f32]) -> TileId {
-    let mut linear = Linear::new(dir, parts.to_vec());
-    for (part, share) in parts.iter().zip(shares) {
+fn linear(tiles: &mut Tiles<Pane>, dir: LinearDir, parts: &[(f32, TileId)]) -> TileId {
+    let mut linear = Linear::new(dir, parts.iter().map(|(_, part)| *part).collect());
+    for (share, part) in parts {
         linear.shares.set_share(*part, *share);
     }
     tiles.insert_container(Container::Linear(linear))
 }
 
-impl Dock {
-    /// Whether the tiles are a tree: each is inside of one other at most.
-    pub fn is_sound(&self) -> bool {
-        /// More than there are panels, each in containers of its own.
-        const MOST_TILES: usize = 1000;
-        let tiles = &self.tree.tiles;
-        let mut seen: Vec<TileId> = Vec::new();
-        let mut next: Vec<TileId> = self.tree.root.into_iter().collect();
-        while let Some(id) = next.pop() {
-            if seen.contains(&id) || seen.len() == MOST_TILES {
-                return false;
-            }
-            seen.push(id);
-            match tiles.get(id) {
-                None | Some(Tile::Pane(_)) => {}
-                Some(Tile::Container(container)) => next.extend(container.children()),
-            }
+/// Whether the tiles are a tree: each is inside of one other at most.
+fn is_tree(tree: &Tree<Pane>) -> bool {
+    /// More than there are panels, each in containers of its own.
+    const MOST_TILES: usize = 1000;
+    let mut seen: Vec<TileId> = Vec::new();
+    let mut next: Vec<TileId> = tree.root.into_iter().collect();
+    while let Some(id) = next.pop() {
+        if seen.contains(&id) || seen.len() == MOST_TILES {
+            return false;
         }
-        tiles.len() <= MOST_TILES
+        seen.push(id);
+        match tree.tiles.get(id) {
+            None | Some(Tile::Pane(_)) => {}
+            Some(Tile::Container(container)) => next.extend(container.children()),
+        }
+    }
+    tree.tiles.len() <= MOST_TILES
+}
+
+impl Dock {
+    pub fn is_sound(&self) -> bool {
+        is_tree(&self.tree) && is_tree(&self.small)
+    }
+
+    /// The arrangement that suits the window.
+    fn shown(&self) -> &Tree<Pane> {
+        if self.is_small { &self.small } else { &self.tree }
+    }
+
+    fn shown_mut(&mut self) -> &mut Tree<Pane> {
+        if self.is_small { &mut self.small } else { &mut self.tree }
     }
 
     fn tile(&self, kind: &str) -> Option<TileId> {
         let is = |tile: &Tile<Pane>| matches!(tile, Tile::Pane(pane) if pane.kind == kind);
-        self.tree.tiles.iter().find(|(_, tile)| is(tile)).map(|(id, _)| *id)
+        self.shown().tiles.iter().find(|(_, tile)| is(tile)).map(|(id, _)| *id)
     }
 
     pub fn is_open(&self, kind: &str) -> bool {
-        self.tile(kind).is_some_and(|id| self.tree.is_visible(id))
+        self.tile(kind).is_some_and(|id| self.shown().is_visible(id))
     }
 
     /// Brings a panel to the front, reopening it if need be.
@@ -161,22 +246,24 @@ impl Dock {
         if self.maximised.is_some() {
             self.maximised = Some(kind.to_owned());
         }
-        let Some(tile) = self.tile(kind) else {
-            let tile = self.tree.tiles.insert_pane(Pane { kind: kind.to_owned() });
-            match self.tree.root {
-                Some(root) => self.tree.move_tile_to_container(tile, root, usize::MAX, false),
-                None => self.tree.root = Some(self.tree.tiles.insert_tab_tile(vec![tile])),
+        let tile = self.tile(kind);
+        let tree = self.shown_mut();
+        let Some(tile) = tile else {
+            let tile = tree.tiles.insert_pane(Pane { kind: kind.to_owned() });
+            match tree.root {
+                Some(root) => tree.move_tile_to_container(tile, root, usize::MAX, false),
+                None => tree.root = Some(tree.tiles.insert_tab_tile(vec![tile])),
             }
             return;
         };
-        self.tree.set_visible(tile, true);
-        self.tree.make_active(|id, _| id == tile);
+        tree.set_visible(tile, true);
+        tree.make_active(|id, _| id == tile);
     }
 
     /// Brings a panel that is open to the front of its stack of tabs, and nothing else.
     pub fn bring_forward(&mut self, kind: &str) {
-        if let Some(tile) = self.tile(kind).filter(|tile| self.tree.is_visible(*tile)) {
-            self.tree.make_active(|id, _| id == tile);
+        if let Some(tile) = self.tile(kind).filter(|tile| self.shown().is_visible(*tile)) {
+            self.shown_mut().make_active(|id, _| id == tile);
         }
     }
 
@@ -185,7 +272,7 @@ impl Dock {
             self.maximised = None;
         }
         if let Some(tile) = self.tile(kind) {
-            self.tree.set_visible(tile, false);
+            self.shown_mut().set_visible(tile, false);
         }
     }
 
@@ -208,6 +295,8 @@ impl Dock {
     /// Draws all tiles (or the one that is maximised) and each panel through `draw`.
     pub fn ui(&mut self, ui: &mut Ui, draw: &mut dyn FnMut(&mut Ui, &str)) -> Vec<Action> {
         let mut actions = Vec::new();
+        let room = ui.available_size();
+        self.is_small = room.x < SMALL_BELOW.x || room.y < SMALL_BELOW.y;
         if let Some(kind) = self.maximised.clone() {
             ui.horizontal(|ui| {
                 ui.strong(title(&kind));
@@ -218,9 +307,10 @@ impl Dock {
             draw(ui, &kind);
             return actions;
         }
-        let mut shown = Shown { draw, actions: &mut actions, focus: &mut self.focus };
-        self.tree.ui(&mut shown, ui);
-        if self.tree.active_tiles().is_empty() {
+        let (is_small, focus) = (self.is_small, &mut self.focus);
+        let tree = if is_small { &mut self.small } else { &mut self.tree };
+        tree.ui(&mut Shown { draw, actions: &mut actions, focus, is_small }, ui);
+        if tree.active_tiles().is_empty() {
             ui.centered_and_justified(|ui| {
                 ui.weak("All panels are closed: the Panels menu reopens them.")
             });
@@ -233,6 +323,7 @@ struct Shown<'a> {
     draw: &'a mut dyn FnMut(&mut Ui, &str),
     actions: &'a mut Vec<Action>,
     focus: &'a mut String,
+    is_small: bool,
 }
 
 impl Behavior<Pane> for Shown<'_> {
@@ -288,20 +379,43 @@ impl Behavior<Pane> for Shown<'_> {
         let Some(Tile::Pane(pane)) = active else { return };
         let title = title(&pane.kind);
         ui.add_space(4.0);
-        let mut button = |text: &str, help: &str, name: String, action: Action| {
-            let button = ui.add(egui::Button::new(small(text)).frame(false).small());
-            if button.on_hover_text(help).accessible_name(name).clicked() {
-                self.actions.push(action);
+        let kind = &pane.kind;
+        let is_figure = super::action::is_figure(kind);
+        let mut buttons = vec![(
+            "Expand",
+            "Give the whole window to this panel (M).",
+            format!("Maximise {title}"),
+            Action::Maximise(kind.clone()),
+        )];
+        if is_figure {
+            buttons.push((
+                "Save",
+                "Save this figure as SVG, PDF, PNG or CSV (Ctrl+S).",
+                format!("Save figure {title}"),
+                Action::SaveFigure(kind.clone()),
+            ));
+            buttons.push((
+                "Settings",
+                "What this panel shows and how.",
+                format!("Settings of {title}"),
+                Action::Settings(kind.clone()),
+            ));
+        }
+        let row = |ui: &mut Ui| {
+            for (text, help, name, action) in buttons {
+                let button = ui.add(egui::Button::new(small(text)).frame(false).small());
+                if button.on_hover_text(help).accessible_name(name).clicked() {
+                    self.actions.push(action);
+                    ui.close();
+                }
             }
         };
-        let kind = || pane.kind.clone();
-        let help = "Give the whole window to this panel (M).";
-        button("Expand", help, format!("Maximise {title}"), Action::Maximise(kind()));
-        if super::action::is_figure(&pane.kind) {
-            let help = "Save this figure as SVG, PDF, PNG or CSV (Ctrl+S).";
-            button("Save", help, format!("Save figure {title}"), Action::SaveFigure(kind()));
-            let help = "What this panel shows and how.";
-            button("Settings", help, format!("Settings of {title}"), Action::Settings(kind()));
+        // In a small window the names of the tabs need the room.
+        if self.is_small {
+            let menu = ui.menu_button(small("More"), row);
+            menu.response.accessible_name(format!("More of {title}"));
+        } else {
+            row(ui);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Forms made from the declaration of settings: nothing is listed twice.
 
-use egui::{ComboBox, Slider, Ui};
+use egui::{ComboBox, Ui};
 
 use crate::record::error::Error;
 use crate::record::intervention::Intervention;
@@ -9,6 +9,8 @@ use crate::run::experiment::{Experiment, Staged, Train};
 use crate::{model, task};
 
 use super::action::Action;
+use super::entry::{self, Pull};
+use super::scroll::{self, MOST_WRITING};
 use super::state::Lab;
 
 /// What is being written in the form.
@@ -58,16 +60,14 @@ fn row(ui: &mut Ui, spec: &Spec, slot: Slot<'_>) -> bool {
     let label = name_of(ui, &name).on_hover_text(&help);
     let response = match slot {
         Slot::Bool(value) => ui.checkbox(value, ""),
+        #[expect(clippy::cast_sign_loss, reason = "the range is not negative")]
         Slot::Int(value) => {
-            let (low, high) = spec.range.unwrap_or((0.0, f64::from(u32::MAX)));
-            let range = low as usize..=high as usize;
-            ui.add(Slider::new(value, range).logarithmic(spec.log || high > 1e4))
+            let mut number = *value as f64;
+            let response = slider(ui, spec, &mut number, true);
+            *value = number as usize;
+            response
         }
-        Slot::Float(value) => {
-            let (low, high) = spec.range.unwrap_or((-1e9, 1e9));
-            let slider = Slider::new(value, low..=high).logarithmic(spec.log || high > 1e4);
-            ui.add(slider.smallest_positive(1e-8).max_decimals(8))
-        }
+        Slot::Float(value) => slider(ui, spec, value, false),
         Slot::Choice(choice) => {
             let names = choice.names();
             let mut index = choice.index();
@@ -84,6 +84,12 @@ fn row(ui: &mut Ui, spec: &Spec, slot: Slot<'_>) -> bool {
         Slot::Text(text) => ui.add(egui::TextEdit::singleline(text).desired_width(170.0)),
     };
     response.labelled_by(label.id).on_hover_text(&help).changed()
+}
+
+fn slider(ui: &mut Ui, spec: &Spec, value: &mut f64, whole: bool) -> egui::Response {
+    let bounds = spec.bounds(whole);
+    let log = spec.log || bounds.high > 1e4;
+    entry::number(ui, value, bounds, Pull::Rail { log })
 }
 
 /// The name of a setting, in a column of its own.
@@ -118,6 +124,7 @@ pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
     let mut actions = Vec::new();
     if form.of != lab.run_id() {
         *form = Form { of: lab.run_id(), ..Form::default() };
+        entry::forget(ui.ctx());
     }
     let trains = lab.training().is_some_and(|t| !t.gone);
     let Some(run) = lab.runs.get_mut(lab.current) else {
@@ -236,7 +243,8 @@ fn staged(ui: &mut Ui, draft: &mut Experiment, form: &mut Form) {
     let label = ui.label("One line each, for example: at step 300 unfreeze layer0.wk");
     let text = form.staged.get_or_insert_with(|| spell(&draft.at));
     let edit = egui::TextEdit::multiline(text).desired_rows(3).desired_width(f32::INFINITY);
-    let response = ui.add(edit.font(egui::TextStyle::Monospace)).labelled_by(label.id);
+    let edit = edit.font(egui::TextStyle::Monospace);
+    let response = scroll::up_to(ui, MOST_WRITING, |ui| ui.add(edit)).labelled_by(label.id);
     if response.changed() {
         match parse(text) {
             Ok(at) => {
@@ -249,7 +257,7 @@ fn staged(ui: &mut Ui, draft: &mut Experiment, form: &mut Form) {
         form.staged = None;
     }
     if let Some(wrong) = &form.wrong {
-        ui.colored_label(ui.visuals().error_fg_color, wrong);
+        entry::say(ui, wrong);
     }
 }
 

@@ -7,6 +7,7 @@ pub mod curves;
 mod desk;
 mod dialogs;
 mod dock;
+mod entry;
 mod flat;
 mod fonts;
 mod form;
@@ -25,6 +26,7 @@ mod plates;
 mod readers;
 pub mod rehearsal;
 pub mod run;
+mod scroll;
 mod shell;
 mod shot;
 mod spelling;
@@ -76,6 +78,7 @@ use worker::{Copied, Outcome, Worker};
 
 pub use crate::gpu::device::Adapter;
 pub use open::open;
+pub use shell::back_in_sight;
 
 /// What the command line says of the window.
 #[derive(Clone, Debug, Default)]
@@ -184,8 +187,12 @@ pub struct App {
     lose_device_at: Option<u64>,
     stopwatch: Option<Stopwatch>,
     note: Note,
+    /// The newest sentence that the banner has shown.
+    newest_trouble: Option<String>,
     /// A menu or a question lies over the panels: keys are for it.
     covered: bool,
+    /// Something is being written in a field: Escape is for it.
+    typing: bool,
     undo: Undoer<Dock>,
     /// The page of one panel, on its way to a file.
     export: Studio,
@@ -256,7 +263,9 @@ impl App {
             lose_device_at: launch.lose_device_at,
             stopwatch: launch.stopwatch.map(Stopwatch::new),
             note: Note::default(),
+            newest_trouble: None,
             covered: false,
+            typing: false,
             undo: Undoer::default(),
             export: Studio::default(),
             sheet: Studio::of_sheet(),
@@ -642,10 +651,17 @@ impl App {
     }
 
     /// Sentences that something went wrong, until they are dismissed. Many of them scroll: the panels keep their room.
-    fn banner(&self, ui: &mut Ui) -> Vec<Action> {
+    fn banner(&mut self, ui: &mut Ui) -> Vec<Action> {
         let mut actions = Vec::new();
-        egui::ScrollArea::vertical().max_height(96.0).show(ui, |ui| {
-            for (index, error) in self.lab.troubles.iter().enumerate() {
+        let newest = self.lab.troubles.last().map(|error| error.message.clone());
+        let is_news = newest != self.newest_trouble;
+        self.newest_trouble = newest;
+        scroll::up_to(ui, 96.0, |ui| {
+            // The newest first, where it is seen however many there are.
+            if is_news {
+                ui.scroll_to_cursor(Some(egui::Align::TOP));
+            }
+            for (index, error) in self.lab.troubles.iter().enumerate().rev() {
                 ui.horizontal(|ui| {
                     let button = ui.small_button("Dismiss");
                     if button.accessible_name(format!("Dismiss trouble {}", index + 1)).clicked() {
@@ -657,8 +673,11 @@ impl App {
                 });
             }
         });
-        if self.lab.troubles.len() > 1 && ui.small_button("Dismiss all").clicked() {
-            actions.push(Action::DismissAll);
+        if self.lab.troubles.len() > 1 {
+            let text = format!("Dismiss all {}", self.lab.troubles.len());
+            if ui.small_button(text).clicked() {
+                actions.push(Action::DismissAll);
+            }
         }
         actions
     }
@@ -706,7 +725,8 @@ impl App {
             return Vec::new();
         }
         // Escape closes what is open before it clears the selection.
-        let escape = self.dialogs.has_field()
+        let escape = self.typing
+            || self.dialogs.has_field()
             || self.desk.open_settings.is_some()
             || self.desk.has_open_editor();
         action::pressed(ctx, &self.lab, escape).into_iter().map(Action::Do).collect()
@@ -768,6 +788,7 @@ impl App {
             || self.export.open
             || self.sheet.open;
         self.covered = asks || ctx.any_popup_open();
+        self.typing = ctx.text_edit_focused();
         self.drill();
         self.take_shot(&ctx);
         // Half of a frame is drawing it; the other half is known only of the frame before.

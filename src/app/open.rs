@@ -14,7 +14,7 @@ use crate::export::sheet::{PageSpec, PanelSpec, Sheet};
 use crate::figure::file::{Format, render_all, save};
 use crate::figure::png;
 use crate::gpu::device::Adapter;
-use crate::record::error::{Error, Result};
+use crate::record::error::{Error, Result, without_build_paths};
 use crate::record::file::save_all;
 use crate::record::folder::Reader;
 use crate::record::folder::library::home;
@@ -136,6 +136,9 @@ fn window(
         catch_unwind(AssertUnwindSafe(|| eframe::run_native("mnemoscope", options, create)));
     match outcome {
         Ok(Ok(())) => Ok(()),
+        Ok(Err(error @ (eframe::Error::Winit(_) | eframe::Error::WinitEventLoop(_)))) => {
+            Err(no_display(&error.to_string()))
+        }
         Ok(Err(error)) => Err(no_window(&error.to_string())),
         Err(panic) => Err(no_window(&said(panic.as_ref()))),
     }
@@ -146,12 +149,30 @@ fn display() -> Result<()> {
     if cfg!(not(all(unix, not(target_os = "macos")))) || set("DISPLAY") || set("WAYLAND_DISPLAY") {
         return Ok(());
     }
-    Err(Error::system(
-        "there is no display to open a window on: neither WAYLAND_DISPLAY nor DISPLAY is set. Start it in a desktop session, or without one under `xvfb-run -s \"-screen 0 1600x1000x24\" mnemoscope`, or train without a window: `mnemoscope train birth`",
+    Err(Error::system(format!(
+        "there is no display to open a window on: neither WAYLAND_DISPLAY nor DISPLAY is set. {WITHOUT_DISPLAY}"
+    )))
+}
+
+const WITHOUT_DISPLAY: &str = "Start it in a desktop session, or without one under `xvfb-run -s \"-screen 0 1600x1000x24\" mnemoscope`, or train without a window: `mnemoscope train birth`";
+
+/// The display that is named does not answer, or the window was lost with it.
+fn no_display(why: &str) -> Error {
+    let named = ["WAYLAND_DISPLAY", "DISPLAY"].into_iter().filter_map(|name| {
+        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+        Some(format!("{name} is \"{value}\""))
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    // What stands before the reason is where in the sources of the window's library it was noticed.
+    let reason = why.split_once(".rs:").map_or(why, |(_, after)| after);
+    let why = reason.trim_start_matches(|c: char| c.is_ascii_digit() || ": ".contains(c));
+    Error::system(format!(
+        "the display does not answer or went away ({named}): {why}. {WITHOUT_DISPLAY}"
     ))
 }
 
 fn no_window(why: &str) -> Error {
+    let why = without_build_paths(why);
     Error::system(format!(
         "the window could not be opened or was lost: {why}. It needs a Vulkan driver and the libraries of X11 or Wayland; on Debian: {PACKAGES}. What was recorded is kept; `mnemoscope train` needs no window"
     ))

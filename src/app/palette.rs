@@ -1,10 +1,11 @@
 //! The command palette, and the list of keys: two views of the one table of actions.
 
-use egui::{Context, Id, Key, Modal, RichText, ScrollArea, TextEdit};
+use egui::{Context, Id, Key, Modal, RichText, TextEdit};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
 use super::action::{Command, Entry, Menu, spell, table};
+use super::scroll;
 use super::state::Lab;
 
 /// What is being searched for, while the palette is open.
@@ -27,7 +28,7 @@ impl Palette {
         }
         let mut chosen = None;
         let modal = Modal::new(Id::unique("palette")).show(ctx, |ui| {
-            ui.set_width(460.0);
+            ui.set_width(460.0_f32.min(ctx.content_rect().width() - 40.0));
             let (up, down, enter) = ui.input_mut(|i| {
                 let mut take = |key| i.consume_key(egui::Modifiers::NONE, key);
                 (take(Key::ArrowUp), take(Key::ArrowDown), take(Key::Enter))
@@ -45,7 +46,10 @@ impl Palette {
             if enter {
                 chosen = found.get(self.marked).map(|entry| entry.command);
             }
-            ScrollArea::vertical().max_height(360.0).show(ui, |ui| {
+            let height = scroll::room(ui, 360.0);
+            scroll::up_to(ui, height, |ui| {
+                // However few are found: the field above them stays where it is.
+                ui.set_min_height(height);
                 for (i, entry) in found.iter().enumerate() {
                     let keys = entry.keys.as_ref().map(spell).unwrap_or_default();
                     let button = egui::Button::selectable(i == self.marked, entry.text);
@@ -97,9 +101,9 @@ pub fn keys(ctx: &Context, open: &mut bool) {
         return;
     }
     let modal = Modal::new(Id::unique("keys")).show(ctx, |ui| {
-        ui.set_width(760.0);
+        ui.set_width(760.0_f32.min(ctx.content_rect().width() - 40.0));
         ui.heading("Keys");
-        ScrollArea::vertical().max_height(560.0).show(ui, |ui| {
+        scroll::up_to(ui, 560.0, |ui| {
             egui::Grid::new("keys").num_columns(3).spacing([16.0, 4.0]).show(ui, |ui| {
                 for (menu, title) in Menu::ALL {
                     let all = table().into_iter();

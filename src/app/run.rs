@@ -1,5 +1,6 @@
 //! A run in the window: how it is begun and opened away from the window's thread, and its live side.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::record::event::State;
 use crate::record::folder::Reader;
 use crate::record::folder::library::{elsewhere, new_run_folder};
 use crate::record::intervention::Intervention;
+use crate::record::knobs;
 use crate::record::recording::Recording;
 use crate::record::vocab::Vocab;
 use crate::record::weights::Weights;
@@ -31,6 +33,25 @@ pub struct Run {
 }
 
 impl Run {
+    /// Takes in the live settings that training has, after one was asked for: if it was refused, the form goes back to what is
+    /// in force.
+    ///
+    /// # Errors
+    /// When they are none of this version.
+    pub fn follow(&mut self, live: &toml::Table) -> Result<()> {
+        knobs::set_all(&mut self.experiment.train, "train.", live)?;
+        let Some((name, asked)) = self.training.as_mut().and_then(Training::answered) else {
+            return Ok(());
+        };
+        let shown = knobs::to_table(&mut self.draft.train);
+        match live.get(&name) {
+            Some(value) if *value != asked && shown.get(&name) == Some(&asked) => {
+                knobs::set(&mut self.draft.train, "train.", &name, value)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// One that nobody trains.
     fn new(name: String, experiment: Experiment, recording: Recording, bench: Bench) -> Self {
         let (draft, recording) = (experiment.clone(), Arc::new(recording));
@@ -214,6 +235,8 @@ pub struct Training {
     wanted: Option<State>,
     pub steps_per_second: f64,
     pub in_force: Vec<Intervention>,
+    /// Live settings that were asked for and not answered yet, in order.
+    asked: VecDeque<(String, toml::Value)>,
     /// In words: `learning global statistics`.
     pub doing: String,
     /// The newest weights that were sent.
@@ -234,6 +257,7 @@ impl Training {
             wanted: None,
             steps_per_second: 0.0,
             in_force: Vec::new(),
+            asked: VecDeque::new(),
             doing: String::new(),
             shown: None,
             awaiting: false,
@@ -252,7 +276,7 @@ impl Training {
 
     /// Something is on its way from the trainer.
     pub fn is_awaited(&self) -> bool {
-        !self.gone && (self.awaiting || self.wanted.is_some())
+        !self.gone && (self.awaiting || self.wanted.is_some() || !self.asked.is_empty())
     }
 
     /// Shown at once: the button should not lag behind the hand.
@@ -268,6 +292,24 @@ impl Training {
             self.wanted = None;
             self.state = state;
         }
+    }
+
+    /// Asks for a live setting, unless that very answer is on its way.
+    pub fn ask_for(&mut self, name: String, value: toml::Value) {
+        if self.last_asked(&name) != Some(&value) {
+            self.send(Command::Set { name: name.clone(), value: value.clone() });
+            self.asked.push_back((name, value));
+        }
+    }
+
+    fn last_asked(&self, name: &str) -> Option<&toml::Value> {
+        self.asked.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// The setting that the answer which came now is about, unless it was asked for anew since.
+    pub fn answered(&mut self) -> Option<(String, toml::Value)> {
+        let asked = self.asked.pop_front()?;
+        self.last_asked(&asked.0).is_none().then_some(asked)
     }
 
     /// Asks for the weights as they are now, unless they are on their way.
@@ -302,6 +344,7 @@ impl Training {
         self.gone = true;
         self.awaiting = false;
         self.wanted = None;
+        self.asked.clear();
         if self.state == State::Running {
             self.state = State::Finished;
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use egui::{Context, Ui, ViewportCommand};
+use egui::{Context, Pos2, Rect, Ui, Vec2, ViewportCommand, pos2, vec2};
 
 use super::App;
 
@@ -52,11 +52,47 @@ pub type Slot = Rc<RefCell<Option<App>>>;
 pub struct Shell {
     app: Option<App>,
     slot: Slot,
+    /// Whether the window was seen to stand on a monitor, or was brought to one.
+    in_sight: bool,
+}
+
+/// Where a window goes of which no monitor shows enough to take hold of, as after a monitor was taken away: into the middle of
+/// the first of them. All in pixels.
+pub fn back_in_sight(window: Rect, monitors: &[Rect]) -> Option<Pos2> {
+    const HOLD: Vec2 = vec2(100.0, 30.0);
+    let top = Rect::from_min_size(window.min, vec2(window.width(), HOLD.y));
+    let held = |monitor: &Rect| {
+        let seen = top.intersect(*monitor).size();
+        seen.x >= HOLD.x.min(window.width()) && seen.y >= HOLD.y / 2.0
+    };
+    let first = monitors.first().filter(|_| !monitors.iter().any(held))?;
+    Some(first.min.max(first.center() - window.size() / 2.0))
+}
+
+/// Asks the window of the system where it stands, as soon as it can say.
+fn brought_back(ctx: &Context, frame: &eframe::Frame) -> bool {
+    let Some(window) = frame.winit_window() else { return true };
+    let Ok(at) = window.outer_position() else { return false };
+    let rect = |x: i32, y: i32, width: u32, height: u32| {
+        Rect::from_min_size(pos2(x as f32, y as f32), vec2(width as f32, height as f32))
+    };
+    let size = window.outer_size();
+    let monitors: Vec<Rect> = window
+        .primary_monitor()
+        .into_iter()
+        .chain(window.available_monitors())
+        .map(|m| rect(m.position().x, m.position().y, m.size().width, m.size().height))
+        .collect();
+    if let Some(to) = back_in_sight(rect(at.x, at.y, size.width, size.height), &monitors) {
+        let to = to / ctx.pixels_per_point();
+        ctx.send_viewport_cmd(ViewportCommand::OuterPosition(to));
+    }
+    true
 }
 
 impl Shell {
     pub fn new(app: App, slot: Slot) -> Self {
-        Self { app: Some(app), slot }
+        Self { app: Some(app), slot, in_sight: false }
     }
 }
 
@@ -76,6 +112,7 @@ impl eframe::App for Shell {
     }
 
     fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
+        self.in_sight = self.in_sight || brought_back(ui.ctx(), frame);
         if let Some(app) = &mut self.app {
             app.ui(ui, frame);
         }

@@ -21,14 +21,16 @@ impl Choice {
         let modal = Modal::new(Id::unique("export weights")).show(ctx, |ui| {
             ui.set_width(460.0);
             ui.heading("Export weights for");
-            for spelling in Spelling::ALL {
-                let button = egui::Button::new(spelling.title());
-                if ui.add_sized([ui.available_width(), 26.0], button).clicked() {
-                    chosen = Some(*spelling);
+            super::scroll::up_to(ui, 480.0, |ui| {
+                for spelling in Spelling::ALL {
+                    let button = egui::Button::new(spelling.title());
+                    if ui.add_sized([ui.available_width(), 26.0], button).clicked() {
+                        chosen = Some(*spelling);
+                    }
+                    ui.add(egui::Label::new(RichText::new(spelling.about()).weak()).wrap());
+                    ui.add_space(4.0);
                 }
-                ui.add(egui::Label::new(RichText::new(spelling.about()).weak()).wrap());
-                ui.add_space(4.0);
-            }
+            });
             closed = ui.button("Cancel").clicked();
         });
         if chosen.is_some() || closed || modal.should_close() {

@@ -11,7 +11,6 @@ use crate::record::error::{Error, Result};
 use crate::record::event::{Event, MarkKind, State};
 use crate::record::folder::Reader;
 use crate::record::intervention::{How, Intervention};
-use crate::record::knobs;
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::recording::Recording;
 use crate::record::sweep::Sweep;
@@ -216,11 +215,10 @@ impl Lab {
         self.revision += 1;
     }
 
-    /// Shows a sentence until it is dismissed; the same one only once.
+    /// Shows a sentence until it is dismissed; the same one only once, as the newest.
     pub fn trouble(&mut self, error: Error) {
-        if !self.troubles.iter().any(|e| e.message == error.message) {
-            self.troubles.push(error);
-        }
+        self.troubles.retain(|e| e.message != error.message);
+        self.troubles.push(error);
         let surplus = self.troubles.len().saturating_sub(MOST_TROUBLES);
         self.troubles.drain(..surplus);
     }
@@ -618,13 +616,11 @@ impl Lab {
         }
     }
 
-    /// A live setting of training, which the run's own experiment follows.
+    /// Asks training for a live setting; the run's own experiment follows the answer.
     pub fn set_live(&mut self, name: String, value: toml::Value) {
-        let Some(run) = self.runs.get_mut(self.current) else { return };
-        if let Err(error) = knobs::set(&mut run.experiment.train, "train.", &name, &value) {
-            return self.trouble(error);
+        if let Some(training) = self.training_mut() {
+            training.ask_for(name, value);
         }
-        self.command(Command::Set { name, value });
     }
 
     /// Cuts the head in focus, or mends it.
@@ -802,6 +798,11 @@ impl Lab {
             }
             Event::Doing(doing) => training.doing = doing,
             Event::InForce(list) => training.in_force = list,
+            Event::Live(settings) => {
+                if let Err(error) = run.follow(&settings) {
+                    self.trouble(error);
+                }
+            }
             Event::Missed => {
                 // What was missed is in the folder.
                 match recording.folder.clone().map(|folder| Reader::open(&folder)) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use egui::util::undoer::Undoer;
 use egui::{
-    Align2, Color32, ComboBox, Context, DragValue, Id, Rect, ScrollArea, TextEdit, Ui, vec2,
+    Align2, Color32, ComboBox, Context, Id, Rect, Response, ScrollArea, TextEdit, Ui, vec2,
 };
 
 use crate::export::plate::{Plate, arrange, compose};
@@ -19,8 +19,10 @@ use crate::figure::grey;
 use crate::figure::preset::Preset;
 use crate::figure::scene::Scene;
 use crate::record::error::Result;
+use crate::record::number::{Bounds, widened};
 
 use super::action::Action;
+use super::entry::{self, Pull};
 use super::paint::{self, Canvas, UNITS_PER_POINT};
 use super::plates::Origin;
 
@@ -267,7 +269,7 @@ impl Studio {
         ui.horizontal_wrapped(|ui| {
             ui.label("Columns");
             let most = sheet.panels.len().max(1);
-            ui.add(DragValue::new(&mut sheet.columns).range(0..=most))
+            whole(ui, &mut sheet.columns, (0, most), "")
                 .on_hover_text("0: as many as make the page about square")
                 .accessible_name("Columns");
             ui.label("Letters");
@@ -308,8 +310,8 @@ impl Studio {
                     panel.title = (!title.is_empty()).then_some(title);
                 }
                 let mut columns = panel.columns.unwrap_or(1);
-                let wide = DragValue::new(&mut columns).range(1..=8).prefix("× ");
-                if ui.add(wide).on_hover_text("Columns that it takes").changed() {
+                let wide = whole(ui, &mut columns, (1, 8), " ×").accessible_name("Columns taken");
+                if wide.on_hover_text("Columns that it takes").changed() {
                     panel.columns = (columns > 1).then_some(columns);
                 }
                 if ui
@@ -400,8 +402,9 @@ fn page_controls(ui: &mut Ui, page: &mut PageSpec) {
         ui.end_row();
         ui.label("Width");
         ui.horizontal(|ui| {
-            let edit = TextEdit::singleline(&mut page.width).desired_width(70.0).hint_text("89mm");
-            ui.add(edit)
+            let others = page.clone();
+            let fits = |text: &str| fits(PageSpec { width: text.to_owned(), ..others.clone() });
+            entry::text(ui, &mut page.width, "89mm", 70.0, fits)
                 .on_hover_text("A length with its unit, or column or page of the venue")
                 .accessible_name("Width");
             for word in ["column", "page"] {
@@ -412,31 +415,25 @@ fn page_controls(ui: &mut Ui, page: &mut PageSpec) {
         });
         ui.end_row();
         ui.label("Height");
-        let edit = TextEdit::singleline(&mut page.height).desired_width(70.0).hint_text("0.75");
-        ui.add(edit)
+        let others = page.clone();
+        let fits = |text: &str| fits(PageSpec { height: text.to_owned(), ..others.clone() });
+        entry::text(ui, &mut page.height, "0.75", 70.0, fits)
             .on_hover_text("A length with its unit, or a number of widths")
             .accessible_name("Height");
         ui.end_row();
         ui.label("Font");
         ui.horizontal(|ui| {
             choice(ui, "font", &mut page.font, Family::NAMES, "the venue's");
-            let mut size = page.text.or(preset.map(|p| p.text)).unwrap_or(7.0);
-            let drag = DragValue::new(&mut size).range(4.0..=24.0).speed(0.1).suffix(" pt");
-            if ui
-                .add(drag)
+            let usual = preset.map_or(7.0, |p| p.text);
+            size(ui, &mut page.text, usual, (4.0, 24.0), (0.1, " pt"))
                 .on_hover_text("Size of text; tick labels follow in proportion")
-                .changed()
-            {
-                page.text = Some(size);
-            }
+                .accessible_name("Size of text");
         });
         ui.end_row();
         ui.label("Lines");
-        let mut line = page.line.unwrap_or(0.5);
-        let drag = DragValue::new(&mut line).range(0.1..=4.0).speed(0.02).suffix(" pt");
-        if ui.add(drag).on_hover_text("Of axes; those of the data follow in proportion").changed() {
-            page.line = Some(line);
-        }
+        size(ui, &mut page.line, 0.5, (0.1, 4.0), (0.02, " pt"))
+            .on_hover_text("Of axes; those of the data follow in proportion")
+            .accessible_name("Width of lines");
         ui.end_row();
         ui.label("Colours");
         let maps: Vec<&str> =
@@ -453,11 +450,8 @@ fn page_controls(ui: &mut Ui, page: &mut PageSpec) {
         });
         ui.end_row();
         ui.label("Pixels");
-        let mut dpi = page.dpi.unwrap_or(300.0);
-        let drag = DragValue::new(&mut dpi).range(36.0..=1200.0).speed(5.0).suffix(" per inch");
-        if ui.add(drag).changed() {
-            page.dpi = Some(dpi);
-        }
+        size(ui, &mut page.dpi, 300.0, (36.0, 1200.0), (5.0, " per inch"))
+            .accessible_name("Pixels per inch");
         ui.end_row();
     });
 }
@@ -482,6 +476,42 @@ fn font_controls(ui: &mut Ui, fallback: Fallback) -> Option<Wish> {
         }
     });
     wish
+}
+
+/// Whether there is such a page.
+fn fits(page: PageSpec) -> Result<(), String> {
+    Sheet { page, ..Sheet::default() }.page().map(|_| ()).map_err(|e| e.message)
+}
+
+/// A number of the page that the venue gives as long as nobody else does; how fast it is pulled, and its unit.
+fn size(
+    ui: &mut Ui,
+    value: &mut Option<f32>,
+    usual: f32,
+    (low, high): (f64, f64),
+    (speed, unit): (f64, &'static str),
+) -> Response {
+    let mut number = widened(value.unwrap_or(usual));
+    let bounds = Bounds { low, high, whole: false };
+    let response = entry::number(ui, &mut number, bounds, Pull::Field { speed, unit });
+    if response.changed() {
+        *value = Some(number as f32);
+    }
+    response
+}
+
+#[expect(clippy::cast_sign_loss, reason = "the bounds are not negative")]
+fn whole(
+    ui: &mut Ui,
+    value: &mut usize,
+    (least, most): (usize, usize),
+    unit: &'static str,
+) -> Response {
+    let mut number = *value as f64;
+    let bounds = Bounds { low: least as f64, high: most as f64, whole: true };
+    let response = entry::number(ui, &mut number, bounds, Pull::Field { speed: 0.05, unit });
+    *value = number as usize;
+    response
 }
 
 /// One of some names; empty: what is said in words.

@@ -166,8 +166,7 @@ impl Surgery {
             }
         });
         if let Some(wrong) = &self.wrong {
-            let text = RichText::new(wrong).color(ui.visuals().error_fg_color);
-            ui.add(Label::new(text).wrap());
+            super::entry::say(ui, wrong);
         } else if lab.acts_on_training()
             && read(&self.spelled, bench).is_ok_and(|what| what.needs_reference())
         {

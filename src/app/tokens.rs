@@ -3,6 +3,7 @@
 use egui::{Key, TextEdit, Ui};
 
 use super::action::{Action, Command};
+use super::scroll::{self, MOST_WRITING};
 use super::state::Lab;
 
 /// The text that is being written.
@@ -76,7 +77,9 @@ impl Editor {
             .desired_rows(3)
             .desired_width(f32::INFINITY)
             .font(egui::TextStyle::Monospace);
-        let response = ui.add(edit).accessible_name("Text of the sequence");
+        let most = MOST_WRITING.min(0.4 * ui.available_height());
+        let response = scroll::up_to(ui, most, |ui| ui.add(edit));
+        let response = response.accessible_name("Text of the sequence");
         if self.focus {
             response.request_focus();
             self.focus = false;

@@ -62,7 +62,7 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>) -> Vec<Action> {
             let text = RichText::new(in_words(adapter));
             let software = adapter.is_some_and(|adapter| adapter.software);
             let text = if software { text.color(ui.visuals().warn_fg_color) } else { text.weak() };
-            ui.label(text).on_hover_text(note(adapter));
+            ui.add(egui::Label::new(text).truncate()).on_hover_text(note(adapter));
         });
     });
     actions
@@ -71,29 +71,44 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>) -> Vec<Action> {
 /// Which experiment, what it does, and the buttons that hold it or let it go on.
 pub fn state(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
     let mut actions = Vec::new();
+    // Where one row would leave the words no room, they have one of their own.
+    let is_narrow = ui.available_width() < NARROW;
     ui.horizontal(|ui| {
         buttons(ui, lab, &mut actions);
         ui.separator();
         experiments(ui, lab, &mut actions);
         speeds(ui, lab, &mut actions);
-        ui.separator();
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            numbers(ui, lab);
-            ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
-                let words = RichText::new(lab.state_in_words()).heading().strong();
-                let words = if lab.step.is_some() {
-                    words.color(ui.visuals().warn_fg_color)
-                } else {
-                    words
-                };
-                ui.add(egui::Label::new(words).truncate());
-                if lab.step.is_some() && ui.button("Back to live").on_hover_text("L").clicked() {
-                    actions.push(Action::View(None));
-                }
-            });
-        });
+        if !is_narrow {
+            ui.separator();
+            standing(ui, lab, &mut actions);
+        }
     });
+    if is_narrow {
+        ui.horizontal(|ui| standing(ui, lab, &mut actions));
+    }
     actions
+}
+
+/// Points of width that the buttons, the words and the numbers need.
+const NARROW: f32 = 1000.0;
+
+/// What training does, in words and in numbers.
+fn standing(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+    ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+        numbers(ui, lab);
+        let left = egui::Layout::left_to_right(egui::Align::Center);
+        ui.with_layout(left, |ui| words(ui, lab, actions));
+    });
+}
+
+fn words(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+    let words = RichText::new(lab.state_in_words()).heading().strong();
+    let is_past = lab.step.is_some();
+    let words = if is_past { words.color(ui.visuals().warn_fg_color) } else { words };
+    ui.add(egui::Label::new(words).truncate());
+    if is_past && ui.button("Back to live").on_hover_text("L").clicked() {
+        actions.push(Action::View(None));
+    }
 }
 
 fn buttons(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {

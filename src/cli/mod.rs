@@ -24,7 +24,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::figure::fallback::Fallback;
-use crate::record::error::{Error, Kind, Result, did_you_mean};
+use crate::record::error::{Error, Kind, Result, did_you_mean, without_build_paths};
 use crate::record::shell;
 use crate::record::vocab::plain;
 use crate::run::experiment::{BUILTIN, Experiment};
@@ -132,6 +132,7 @@ enum Command {
 
 /// Runs the program; the exit code is documented in `--help`.
 pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| tell_fault(panic)));
     match Cli::try_parse() {
         Ok(cli) => carried_out(|| run(cli)),
         Err(e) => {
@@ -280,6 +281,19 @@ pub fn help() -> String {
 /// A sentence on standard error. What others put into a name in it does nothing to the terminal.
 fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "mnemoscope: {}", plain(text));
+}
+
+/// Where and how the program failed, and the way there where `RUST_BACKTRACE` asks for it, without the folders of the machine
+/// that built it.
+fn tell_fault(panic: &std::panic::PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("without a name").to_owned();
+    let said = panic.to_string().replace('\n', " ");
+    tell(&without_build_paths(&format!("in the thread {name}: {said}")));
+    let way = std::backtrace::Backtrace::capture();
+    if way.status() == std::backtrace::BacktraceStatus::Captured {
+        let _ = writeln!(std::io::stderr(), "{}", without_build_paths(&way.to_string()));
+    }
 }
 
 /// Writes a line to standard output, with a visible sign for each that a terminal would obey and not show. A reader that

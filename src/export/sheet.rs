@@ -16,6 +16,7 @@ use crate::panel;
 use crate::record::error::{Error, Result};
 use crate::record::folder::read_text;
 use crate::record::foreign;
+use crate::record::number::{self, Misread};
 use crate::record::registry;
 
 /// Panels of a sheet; more would not be seen on a page.
@@ -329,14 +330,17 @@ impl Sheet {
         };
         let height = match spec.height.as_str() {
             "" => (width * self.usual_aspect()).clamp(*SIDES.start(), *SIDES.end()),
-            text => match text.trim().parse::<f32>() {
-                Ok(ratio) if ratio <= 20.0 && SIDES.contains(&(width * ratio)) => width * ratio,
+            text => match number::read(text) {
+                Ok(ratio) if ratio <= 20.0 && SIDES.contains(&(width * ratio as f32)) => {
+                    width * ratio as f32
+                }
                 Ok(_) => {
                     return Err(Error::usage(format!(
                         "height {text}: expected a length with its unit, or a number of widths up to 20 that gives a page from 1mm to 200in high"
                     )));
                 }
-                Err(_) => parse_length(text).map_err(|e| e.context("height"))?,
+                Err(Misread::Neither) => parse_length(text).map_err(|e| e.context("height"))?,
+                Err(why) => return Err(Error::usage(format!("read the height \"{text}\": {why}"))),
             },
         };
         let family = match spec.font.as_str() {

@@ -9,6 +9,7 @@ use super::scene::Scene;
 use super::thin::thinned;
 use super::{Figure, grey, numbers, pdf, pgf, png, svg, table};
 use crate::record::error::{Error, Result};
+use crate::record::number::{self, Misread};
 
 pub use crate::record::file::save;
 
@@ -74,7 +75,10 @@ pub fn parse_length(text: &str) -> Result<f32> {
     let text = text.trim();
     let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(split);
-    let number: f32 = number.trim().parse().map_err(|_| wrong())?;
+    let number = number::read(number).map_err(|why| match why {
+        Misread::Neither => wrong(),
+        Misread::Either(..) => Error::usage(format!("read the length \"{text}\": {why}")),
+    })? as f32;
     let points = match unit {
         "mm" => number / MM_PER_POINT,
         "cm" => number * 10.0 / MM_PER_POINT,

@@ -80,7 +80,7 @@ pub struct Lanes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 enum Form {
     Full,
-    /// Without the last word: `induction head`.
+    /// As in [`Mark::in_words`]: `induction head`.
     Short,
     /// As much of that as a small box holds.
     Cut,
@@ -122,7 +122,7 @@ fn placed(marks: &[&Mark], axis: StepAxis, lanes: usize, forms: &[Form]) -> Vec<
     let mut taken: Vec<Vec<(f64, f64)>> = vec![Vec::new(); lanes];
     let mut place = |mark: &&Mark| {
         let at = axis.place(mark.step as f64)?;
-        let found = forms.iter().find_map(|form| room(&taken, axis, at, &mark.text, *form))?;
+        let found = forms.iter().find_map(|form| room(&taken, axis, at, mark, *form))?;
         taken[found.lane].push((found.left, found.right));
         Some(found)
     };
@@ -134,11 +134,11 @@ fn room(
     taken: &[Vec<(f64, f64)>],
     axis: StepAxis,
     at: f64,
-    text: &str,
+    mark: &Mark,
     form: Form,
 ) -> Option<Found> {
-    let short = text.rsplit_once(' ').map_or(text, |(short, _)| short);
-    let text = if form == Form::Full { text } else { short };
+    let [full, short] = mark.in_words();
+    let text = if form == Form::Full { full } else { short };
     let width = text.chars().count() as f64 * LETTER + 8.0;
     let width = if form == Form::Cut { width.min(CUT) } else { width };
     // A flag near the right end hangs to the left of its step.
@@ -148,7 +148,7 @@ fn room(
         taken.iter().all(|(from, to)| left > to + 3.0 || right + 3.0 < *from)
     };
     let lane = taken.iter().position(clear)?;
-    Some(Found { lane, left, right, text: text.to_owned() })
+    Some(Found { lane, left, right, text })
 }
 
 impl Flags {
@@ -187,7 +187,7 @@ impl Flags {
             stroke: None,
             ink: ink::text_on(fill),
             pick: Pick::Step(run.nearest_recorded(mark.step).unwrap_or(mark.step)),
-            hover: format!("step {}: {}", mark.step, mark.text),
+            hover: format!("step {}: {}", mark.step, mark.in_words()[0]),
         });
     }
 }

@@ -64,6 +64,22 @@ impl Error {
     }
 }
 
+/// A message of others without the folders of the machine that built the program: of a source file, what follows the folder
+/// that holds its package.
+pub fn without_build_paths(text: &str) -> String {
+    let ends = |c: char| c.is_whitespace() || "\"'`()[]{}<>,;=".contains(c);
+    text.split_inclusive(ends).map(from_package).collect()
+}
+
+/// `/home/ann/.cargo/registry/src/index/winit-0.30/src/a.rs:7` as `winit-0.30/src/a.rs:7`.
+fn from_package(word: &str) -> &str {
+    let source = word.rfind("/src/").or_else(|| word.rfind("\\src\\"));
+    match source.filter(|_| word.contains(".rs")) {
+        Some(source) => &word[word[..source].rfind(['/', '\\']).map_or(0, |at| at + 1)..],
+        None => word,
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

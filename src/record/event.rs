@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::Error;
 use super::intervention::Intervention;
+use super::number;
 use super::weights::Weights;
 
 /// Something worth a mark on the timeline.
@@ -13,6 +14,29 @@ pub struct Mark {
     pub kind: MarkKind,
     /// For a person: `induction head formed`, `freeze layer0.wk`, `resumed`.
     pub text: String,
+}
+
+impl Mark {
+    /// As a person reads it, at length and in short: `rate set to 0.25` and `rate 0.25` of `train.rate = 0.25`; of what emerged,
+    /// the short form lacks the last word.
+    pub fn in_words(&self) -> [String; 2] {
+        let change = self.text.strip_prefix("train.").and_then(|change| change.split_once(" = "));
+        if let Some((setting, value)) = change.filter(|_| self.kind == MarkKind::Note) {
+            let (name, value) = (setting.replace('_', " "), tidied(value.trim_matches('"')));
+            return [format!("{name} set to {value}"), format!("{name} {value}")];
+        }
+        let short = match (self.kind, self.text.rsplit_once(' ')) {
+            (MarkKind::Emergence, Some((short, _))) => short,
+            _ => &self.text,
+        };
+        [self.text.clone(), short.to_owned()]
+    }
+}
+
+/// A number to five digits, which are as many as a flag has room for; other text as it is.
+fn tidied(value: &str) -> String {
+    let rounded = value.parse::<f64>().ok().and_then(|x| format!("{x:.4e}").parse().ok());
+    rounded.map_or_else(|| value.to_owned(), number::spelled)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +98,8 @@ pub enum Event {
     Doing(String),
     /// What is in force now, in order.
     InForce(Vec<Intervention>),
+    /// The live settings of training as they are now: said after each that was asked for, whether it was taken or refused.
+    Live(toml::Table),
     /// The listener was too slow and events were dropped: what it knows of rows, marks and recorded steps is to be
     /// read anew from the folder.
     Missed,

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::budget::{MOST_CONTEXT, MOST_HEADS, MOST_LAYERS, MOST_VOCAB};
 use super::error::{Error, Result};
+use super::number::{self, Misread};
 use super::vocab::Vocab;
 
 /// Longest text that is read as an intervention: one that patches from a sequence of the most tokens.
@@ -308,11 +309,13 @@ fn parse_how(verb: &str, rest: &str) -> std::result::Result<How, &'static str> {
         "zero" | "cut" if rest.is_empty() => Ok(How::Zero),
         "mean" if rest.is_empty() => Ok(How::Mean),
         "zero" | "cut" | "mean" => Err("too many words after the place"),
-        "scale" => after("by")
-            .and_then(|factor| factor.parse().ok())
-            .filter(|factor: &f64| factor.is_finite())
-            .map(How::Scale)
-            .ok_or("no \"by\" with a number"),
+        "scale" => match after("by").map(number::read) {
+            Some(Ok(factor)) => Ok(How::Scale(factor)),
+            Some(Err(Misread::Either(..))) => {
+                Err("the comma may begin the decimals or stand between thousands")
+            }
+            None | Some(Err(Misread::Neither)) => Err("no \"by\" with a number"),
+        },
         "add" => parse_sum(rest).map(How::Add).ok_or("no sum of rows of tensors"),
         "resample" => after("from")
             .and_then(|sequence| sequence.parse().ok())
@@ -413,10 +416,10 @@ fn parse_sum(text: &str) -> Option<Vec<Term>> {
         let factor = match factor {
             "" | "+" => 1.0,
             "-" => -1.0,
-            number => number.parse().ok()?,
+            factor => number::read(factor).ok()?,
         };
         let (tensor, row) = row.strip_suffix(']')?.split_once('[')?;
-        if tensor.is_empty() || !f64::is_finite(factor) || terms.len() == MOST_TERMS {
+        if tensor.is_empty() || terms.len() == MOST_TERMS {
             return None;
         }
         terms.push(Term { factor, tensor: tensor.to_owned(), row: below(MOST_ROWS, row)? });

@@ -1,6 +1,7 @@
 //! Settings, declared once: the declaration drives the form, the command line, the experiment file and the help.
 
 use super::error::{Error, Result, did_you_mean};
+use super::number::Bounds;
 
 /// One setting as the form, the command line and the file see it.
 pub enum Slot<'a> {
@@ -30,6 +31,15 @@ pub struct Spec {
     pub log: bool,
     /// A change takes effect while the run goes on; others need a restart.
     pub live: bool,
+}
+
+impl Spec {
+    /// What its number may be.
+    pub fn bounds(&self, whole: bool) -> Bounds {
+        let any = if whole { (0.0, f64::from(u32::MAX)) } else { (f64::MIN, f64::MAX) };
+        let (low, high) = self.range.unwrap_or(any);
+        Bounds { low, high, whole }
+    }
 }
 
 /// Anything with settings.
@@ -238,6 +248,16 @@ pub fn set(knobs: &mut dyn Knobs, path: &str, name: &str, value: &toml::Value) -
     outcome
 }
 
+/// A number, or text that a person meant as one.
+fn number(bounds: Bounds, value: &toml::Value) -> Result<f64, String> {
+    if let toml::Value::String(text) = value {
+        return bounds.read(text);
+    }
+    let number = value.as_float().or_else(|| value.as_integer().map(|i| i as f64));
+    let within = number.filter(|x| bounds.takes(*x));
+    within.ok_or_else(|| format!("read {value}, expected {bounds}"))
+}
+
 fn assign(spec: &Spec, slot: Slot<'_>, value: &toml::Value) -> Result<(), String> {
     let expected = |what: &str| Err(format!("read {value}, expected {what}"));
     match slot {
@@ -245,22 +265,9 @@ fn assign(spec: &Spec, slot: Slot<'_>, value: &toml::Value) -> Result<(), String
             Some(new) => *v = new,
             None => return expected("true or false"),
         },
-        Slot::Int(v) => {
-            let low = spec.range.map_or(0.0, |r| r.0);
-            let high = spec.range.map_or(f64::from(u32::MAX), |r| r.1);
-            match as_whole(value) {
-                #[expect(clippy::cast_sign_loss, reason = "the range is not negative")]
-                Some(new) if (low..=high).contains(&(new as f64)) => *v = new as usize,
-                _ => return expected(&format!("a whole number from {low} to {high}")),
-            }
-        }
-        Slot::Float(v) => {
-            let (low, high) = spec.range.unwrap_or((f64::MIN, f64::MAX));
-            match value.as_float().or_else(|| value.as_integer().map(|i| i as f64)) {
-                Some(new) if (low..=high).contains(&new) => *v = new,
-                _ => return expected(&format!("a number from {low} to {high}")),
-            }
-        }
+        #[expect(clippy::cast_sign_loss, reason = "the range is not negative")]
+        Slot::Int(v) => *v = number(spec.bounds(true), value)? as usize,
+        Slot::Float(v) => *v = number(spec.bounds(false), value)?,
         Slot::Choice(v) => {
             let names = v.names();
             match value.as_str().and_then(|s| names.iter().position(|n| *n == s)) {

@@ -19,6 +19,7 @@ pub mod json;
 pub mod knobs;
 pub mod label;
 pub mod npz;
+pub mod number;
 pub mod pair;
 pub mod pattern;
 pub mod question;

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
 use crate::record::batch::Row;
 use crate::record::budget;
-use crate::record::error::{Error, Result};
+use crate::record::error::{Error, Result, without_build_paths};
 use crate::record::folder::WeightsReader;
 use crate::record::intervention::Intervention;
 use crate::record::question::{ProbeCall, Readings};
@@ -161,6 +161,7 @@ pub(super) fn fault(doing: &str, panic: &(dyn Any + Send)) -> Error {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
+    let said = without_build_paths(said);
     Error::internal(format!("{doing} failed by a fault of the program: {said}"))
 }
 

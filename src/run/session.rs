@@ -411,6 +411,7 @@ impl Worker {
                     // More steps were given: the run can go on.
                     self.turn(State::Paused);
                 }
+                self.news.tell(Event::Live(self.trainer.live_settings()));
             }
             Command::Stop => return Go::End,
         }
@@ -623,6 +624,7 @@ impl News {
             Event::Trouble(_)
             | Event::Notice(_)
             | Event::InForce(_)
+            | Event::Live(_)
             | Event::Weights(_)
             | Event::Doing(_) => false,
             Event::Progress { state, .. } => *state == State::Running,

@@ -346,6 +346,18 @@ impl Trainer {
         Ok(())
     }
 
+    /// Names and values of the settings that [`Self::set`] changes.
+    pub fn live_settings(&self) -> toml::Table {
+        let mut train = self.experiment.train.clone();
+        let mut table = knobs::to_table(&mut train);
+        train.each(&mut |spec, _| {
+            if !spec.live {
+                table.remove(spec.name);
+            }
+        });
+        table
+    }
+
     /// # Errors
     /// When a tensor cannot be read.
     pub fn checkpoint(&self) -> Result<Checkpoint> {

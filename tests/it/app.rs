@@ -45,13 +45,17 @@ fn window(folder: &Path) -> Harness<'static, App> {
 }
 
 pub fn window_of(folder: &Path, experiment: &str) -> Harness<'static, App> {
+    window_sized(folder, experiment, [1600.0, 1000.0])
+}
+
+fn window_sized(folder: &Path, experiment: &str, size: [f32; 2]) -> Harness<'static, App> {
     let file = folder.join("tiny.toml");
     std::fs::write(&file, experiment).unwrap();
     let surroundings =
         Surroundings { library: Ok(folder.join("runs")), system_dialogs: false, adapter: None };
     let launch = Launch { what: Some(file.clone().into()), ..Launch::default() };
     let mut harness = Harness::builder()
-        .with_size([1600.0, 1000.0])
+        .with_size(size)
         .with_max_steps(4)
         .build_eframe(|creation| App::new(&creation.egui_ctx, None, surroundings, &launch));
     harness.step();
@@ -129,8 +133,7 @@ fn a_finished_run_goes_on_when_it_is_given_more_steps() {
     assert!(!harness.state().lab.can_train());
     press(&mut harness, "Experiment");
     harness.state_mut().lab.draft_mut().unwrap().train.steps = 50;
-    harness.step();
-    harness.step();
+    until(&mut harness, "training knows of them", |app| app.lab.can_train());
     press(&mut harness, "Run");
     until(&mut harness, "the new steps are done", |app| {
         app.lab.step_in_view() == 50 && !app.lab.is_busy()
@@ -972,4 +975,299 @@ fn after_all_is_lifted_another_intervention_takes_and_the_keyboard_stays_where_i
     press(&mut harness, "Apply");
     until(&mut harness, "it is in force", |app| spelled(app) == ["zero layer1.head1"]);
     assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
+}
+
+/// Writes into the number of a setting and leaves it with Enter.
+fn type_number(harness: &mut Harness<'_, App>, setting: &str, text: &str) {
+    harness.get_by_role_and_label(Role::SpinButton, setting).focus();
+    harness.step();
+    harness.step();
+    harness.event(egui::Event::Text(text.to_owned()));
+    harness.step();
+    harness.key_press(egui::Key::Enter);
+    for _ in 0..3 {
+        harness.step();
+    }
+}
+
+fn draft(harness: &Harness<'_, App>) -> mnemoscope::run::experiment::Train {
+    harness.state().lab.draft().unwrap().train.clone()
+}
+
+fn in_force(app: &App) -> mnemoscope::run::experiment::Train {
+    app.lab.run().unwrap().experiment.train.clone()
+}
+
+#[test]
+fn a_number_is_taken_when_its_field_is_left_and_what_is_none_leaves_the_value_and_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window_of(folder.path(), &endless());
+    until(&mut harness, "a step is trained", |app| app.lab.step_in_view() > 0);
+    press(&mut harness, "Experiment");
+    harness.get_by_role_and_label(Role::SpinButton, "rate").focus();
+    harness.step();
+    harness.step();
+    harness.event(egui::Event::Text("0,25".to_owned()));
+    harness.step();
+    harness.step();
+    assert_eq!(draft(&harness).rate, 0.2, "nothing is taken while it is typed");
+    harness.key_press(egui::Key::Enter);
+    until(&mut harness, "training has it", |app| in_force(app).rate == 0.25);
+    for (text, said) in [
+        ("abc", "read \"abc\", expected a number from 0.00000001 to 100; 0.25 stays"),
+        ("1000", "read \"1000\", expected a number from 0.00000001 to 100; 0.25 stays"),
+        (" ", "read \"\", expected a number from 0.00000001 to 100; 0.25 stays"),
+        ("1,000", "1000 where it stands between thousands; write one of these two; 0.25 stays"),
+    ] {
+        type_number(&mut harness, "rate", text);
+        assert!(harness.query_by_label_contains(said).is_some(), "{text}");
+        assert_eq!(draft(&harness).rate, 0.25, "{text}");
+    }
+    // Whole numbers are of the same kind; the sentence about another field stays.
+    type_number(&mut harness, "batch", "8,5");
+    assert!(harness.query_by_label_contains("a whole number from 1 to 4096; 4 stays").is_some());
+    type_number(&mut harness, "batch", "1 000");
+    assert_eq!(draft(&harness).batch, 1000);
+    assert!(harness.query_by_label_contains("a whole number from 1 to 4096").is_none());
+    type_number(&mut harness, "rate", "1,5e-3");
+    until(&mut harness, "training has it", |app| in_force(app).rate == 1.5e-3);
+    assert!(harness.query_by_label_contains("stays").is_none());
+    // What was refused never reached training.
+    let rates = |app: &App| {
+        let marks = app.lab.run().unwrap().recording.marks.clone();
+        marks
+            .into_iter()
+            .map(|m| m.text)
+            .filter(|t| t.starts_with("train.rate"))
+            .collect::<Vec<_>>()
+    };
+    until(&mut harness, "both changes are marked", |app| rates(app).len() == 2);
+    assert_eq!(rates(harness.state()), ["train.rate = 0.25", "train.rate = 0.0015"]);
+}
+
+#[test]
+fn a_field_that_is_left_by_escape_or_left_alone_keeps_its_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let exact = TINY.replace("[train]", "[train]\nrate = 0.123456789012345");
+    let mut harness = window_of(folder.path(), &exact);
+    finished(&mut harness);
+    press(&mut harness, "Experiment");
+    harness.get_by_role_and_label(Role::SpinButton, "rate").focus();
+    harness.step();
+    harness.key_press(egui::Key::Enter);
+    harness.step();
+    harness.step();
+    assert_eq!(draft(&harness).rate, 0.123_456_789_012_345);
+    harness.get_by_role_and_label(Role::SpinButton, "rate").focus();
+    harness.step();
+    harness.step();
+    harness.event(egui::Event::Text("0.5".to_owned()));
+    harness.step();
+    let query = harness.state().lab.selection.query;
+    harness.key_press(egui::Key::Escape);
+    harness.step();
+    harness.step();
+    assert_eq!(draft(&harness).rate, 0.123_456_789_012_345);
+    assert_eq!(harness.state().lab.selection.query, query, "Escape was for the field");
+}
+
+#[test]
+fn a_live_setting_that_training_refuses_goes_back_to_the_value_in_force() {
+    use mnemoscope::run::experiment::Schedule;
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window_of(folder.path(), &endless());
+    until(&mut harness, "a step is trained", |app| app.lab.step_in_view() > 0);
+    press(&mut harness, "Experiment");
+    let choose = |harness: &mut Harness<'_, App>, schedule| {
+        harness.state_mut().lab.draft_mut().unwrap().train.schedule = schedule;
+        harness.step();
+    };
+    choose(&mut harness, Schedule::Cosine);
+    until(&mut harness, "it is refused in a sentence", |app| {
+        app.lab.troubles.iter().any(|e| e.message.contains("falls until the last step"))
+    });
+    until(&mut harness, "the form is back", |app| {
+        app.lab.draft().unwrap().train.schedule == Schedule::Constant
+    });
+    let lab = &harness.state().lab;
+    assert!(lab.run().unwrap().experiment.to_toml().contains("schedule = \"constant\""));
+    // Once it fits, it is taken.
+    let last = lab.run().unwrap().recording.last_step as usize + 100_000;
+    harness.state_mut().lab.draft_mut().unwrap().train.steps = last;
+    until(&mut harness, "the steps are taken", |app| in_force(app).steps == last);
+    choose(&mut harness, Schedule::Cosine);
+    until(&mut harness, "it is taken", |app| in_force(app).schedule == Schedule::Cosine);
+    assert_eq!(harness.state().lab.troubles.len(), 1);
+    assert_eq!(draft(&harness).schedule, Schedule::Cosine);
+}
+
+#[test]
+fn the_palette_is_as_high_after_a_search_without_hits_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::P);
+    let height = |harness: &mut Harness<'_, App>| {
+        (0..4).for_each(|_| harness.step());
+        let rect = harness.ctx.memory(|m| m.area_rect(egui::Id::unique("palette"))).unwrap();
+        rect.height()
+    };
+    let before = height(&mut harness);
+    assert!(before > 300.0, "{before}");
+    harness.get_by_role_and_label(Role::TextInput, "Search for an action").type_text("zzzz");
+    let during = height(&mut harness);
+    assert!(harness.query_by_label("No action is called that.").is_some());
+    for _ in 0..4 {
+        harness.key_press(egui::Key::Backspace);
+        harness.step();
+    }
+    let after = height(&mut harness);
+    assert_eq!((during, after), (before, before));
+    // All actions are there again and the first ten are in view.
+    assert!(harness.query_all_by_label_contains("Open experiment").next().is_some());
+}
+
+#[test]
+fn a_long_text_scrolls_and_what_is_said_of_it_stays_in_view() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    press(&mut harness, "Edit text");
+    let field = harness.get_by_role_and_label(Role::MultilineTextInput, "Text of the sequence");
+    let top = field.rect().top();
+    field.set_text_value_accesskit(&"the end of it\n".repeat(200));
+    (0..4).for_each(|_| harness.step());
+    let note = harness.get_by_label_contains("This network reads 24 tokens").rect();
+    assert!(note.bottom() < top + 180.0, "the note is at {note:?}, the text begins at {top}");
+    // The same where staged interventions are written.
+    press(&mut harness, "Experiment");
+    let field = harness.get_by_role_and_label(
+        Role::MultilineTextInput,
+        "One line each, for example: at step 300 unfreeze layer0.wk",
+    );
+    let top = field.rect().top();
+    field.set_text_value_accesskit(&("at step 5 freeze embed\n".repeat(200) + "nonsense"));
+    (0..4).for_each(|_| harness.step());
+    let wrong = harness.get_by_label_contains("\"nonsense\": expected").rect();
+    assert!(wrong.top() < top + 180.0, "the sentence is at {wrong:?}, the text begins at {top}");
+}
+
+#[test]
+fn of_many_troubles_the_newest_is_seen() {
+    use mnemoscope::record::error::Error;
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    for number in 1..=9 {
+        harness.state_mut().lab.trouble(Error::usage(format!("this is trouble {number} of nine")));
+        harness.step();
+        harness.step();
+        let seen = harness.get_by_label(&format!("this is trouble {number} of nine")).rect();
+        let panels = harness.get_by_label("Tokens").rect().top();
+        assert!(seen.top() > 0.0 && seen.bottom() < panels, "trouble {number} is at {seen:?}");
+    }
+    // Said again, it is the newest.
+    harness.state_mut().lab.trouble(Error::usage("this is trouble 2 of nine"));
+    harness.step();
+    harness.step();
+    assert_eq!(harness.state().lab.troubles.len(), 9);
+    let height =
+        |n: u32| harness.get_by_label(&format!("this is trouble {n} of nine")).rect().top();
+    assert!(height(2) < height(9));
+}
+
+#[test]
+fn a_window_that_no_monitor_shows_comes_back_and_one_that_is_seen_stays() {
+    use egui::{Rect, pos2, vec2};
+    use mnemoscope::app::back_in_sight;
+    let at = |x, y, w, h| Rect::from_min_size(pos2(x, y), vec2(w, h));
+    let two = [at(0.0, 0.0, 1920.0, 1080.0), at(1920.0, 0.0, 1280.0, 1024.0)];
+    for seen in [
+        at(100.0, 50.0, 800.0, 600.0),
+        at(-600.0, 20.0, 800.0, 600.0),
+        at(2800.0, 900.0, 800.0, 600.0),
+    ] {
+        assert_eq!(back_in_sight(seen, &two), None, "{seen:?}");
+    }
+    let kept = at(2000.0, 100.0, 1000.0, 600.0);
+    assert_eq!(back_in_sight(kept, &two), None);
+    // The second monitor was taken away.
+    assert_eq!(back_in_sight(kept, &two[..1]), Some(pos2(460.0, 240.0)));
+    // No title to take hold of, though most of it would be seen; larger than the monitor.
+    assert_eq!(back_in_sight(at(0.0, -500.0, 800.0, 600.0), &two), Some(pos2(560.0, 240.0)));
+    assert_eq!(back_in_sight(at(0.0, 5000.0, 4000.0, 3000.0), &two), Some(pos2(0.0, 0.0)));
+    assert_eq!(back_in_sight(kept, &[]), None);
+}
+
+/// Two of these that cover each other, if any do.
+fn overlap(rects: &[(String, egui::Rect)]) -> Option<String> {
+    let pairs = rects.iter().enumerate().flat_map(|(i, a)| rects[..i].iter().map(move |b| (a, b)));
+    let covered = |(a, b): &(&(String, egui::Rect), &(String, egui::Rect))| {
+        a.1.shrink(0.6).intersects(b.1.shrink(0.6))
+    };
+    pairs.into_iter().find(covered).map(|(a, b)| format!("{a:?} and {b:?}"))
+}
+
+#[test]
+fn in_a_small_window_nothing_overlaps_and_the_timeline_keeps_its_room() {
+    for size in [[640.0, 400.0], [911.0, 512.0], [1280.0, 720.0], [1600.0, 1000.0]] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut harness = window_sized(folder.path(), TINY, size);
+        finished(&mut harness);
+        harness.state_mut().lab.view(Some(20));
+        until(&mut harness, "step 20 is answered", |app| app.lab.asking.is_settled(20));
+        let window = egui::Rect::from_min_size(egui::Pos2::ZERO, size.into());
+        let track = harness.get_by_role_and_label(Role::Slider, "Step in view").rect();
+        assert!(window.contains_rect(track), "{size:?}: the track is at {track:?}");
+        assert!(track.height() >= 24.0 && track.width() > 0.7 * size[0], "{size:?}: {track:?}");
+        let of = |role: Role| {
+            let all = harness.query_all_by_role(role);
+            let named = |node: egui_kittest::Node<'_>| {
+                let name = node.accesskit_node().label().or(node.accesskit_node().value());
+                (name.unwrap_or_default(), node.rect())
+            };
+            all.map(named).collect::<Vec<_>>()
+        };
+        let pictures = of(Role::Image);
+        assert!(pictures.len() >= 3, "{size:?}: {pictures:?}");
+        assert_eq!(overlap(&pictures), None, "{size:?}");
+        for (name, rect) in &pictures {
+            assert!(window.contains_rect(rect.shrink(1.0)), "{size:?}: {name} at {rect:?}");
+        }
+        // The bars above the panels: what is said and what can be pressed.
+        let panels = harness.get_by_label("Tokens").rect().top();
+        let bars: Vec<(String, egui::Rect)> = [Role::Button, Role::ComboBox, Role::Label]
+            .into_iter()
+            .flat_map(of)
+            .filter(|(_, rect)| rect.bottom() <= panels && rect.width() > 0.0)
+            .collect();
+        assert!(bars.len() > 10, "{size:?}: {bars:?}");
+        assert_eq!(overlap(&bars), None, "{size:?}");
+        for (name, rect) in &bars {
+            assert!(window.contains_rect(rect.shrink(1.0)), "{size:?}: {name} at {rect:?}");
+        }
+        let words = bars.iter().find(|(name, _)| name.starts_with("Looking back")).unwrap();
+        assert!(words.1.width() > 150.0, "{size:?}: {words:?}");
+    }
+}
+
+#[test]
+fn a_change_by_hand_is_called_in_words_and_its_last_word_is_kept() {
+    use mnemoscope::record::event::{Mark, MarkKind};
+    let words = |kind, text: &str| Mark { step: 3, kind, text: text.to_owned() }.in_words();
+    assert_eq!(words(MarkKind::Note, "train.rate = 0.25"), ["rate set to 0.25", "rate 0.25"]);
+    assert_eq!(
+        words(MarkKind::Note, "train.cosine_to = 0.30000000000000004"),
+        ["cosine to set to 0.3", "cosine to 0.3"]
+    );
+    assert_eq!(
+        words(MarkKind::Note, "train.schedule = \"cosine\""),
+        ["schedule set to cosine", "schedule cosine"]
+    );
+    assert_eq!(words(MarkKind::Note, "train.steps = 400")[1], "steps 400");
+    assert_eq!(
+        words(MarkKind::Intervention, "zero layer1.head0"),
+        ["zero layer1.head0", "zero layer1.head0"]
+    );
+    assert_eq!(words(MarkKind::Emergence, "induction head formed")[1], "induction head");
 }

@@ -801,6 +801,43 @@ fn the_real_window_trains_and_saves_what_it_shows() {
 }
 
 #[test]
+fn a_display_that_does_not_answer_is_said_by_its_name_and_without_a_source_file() {
+    let folder = tiny();
+    let mut command = program(folder.path(), &["tiny.toml"]);
+    command.env("DISPLAY", ":4321").env_remove("WAYLAND_DISPLAY").env_remove("WAYLAND_SOCKET");
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{err}");
+    assert!(err.contains("DISPLAY is \":4321\"") && err.contains("mnemoscope train"), "{err}");
+    assert!(!err.contains(".rs") && !err.contains("/src/") && !err.contains("panicked"), "{err}");
+}
+
+#[test]
+fn a_message_of_others_names_no_folder_of_the_machine_that_built_the_program() {
+    for (said, kept) in [
+        (
+            "os error at /root/.cargo/registry/src/index-1f/winit-0.30.1/src/a/mod.rs:7: no",
+            "os error at winit-0.30.1/src/a/mod.rs:7: no",
+        ),
+        (
+            "Os(OsError { file: \"/home/a/naga-1/src/x.rs\" })",
+            "Os(OsError { file: \"naga-1/src/x.rs\" })",
+        ),
+        ("at C:\\Users\\ann\\.cargo\\git\\egui\\src\\ui.rs:3:4", "at egui\\src\\ui.rs:3:4"),
+        (
+            "panicked at src/app/mod.rs:12:3: \"/tmp/my/src/text\" is none",
+            "panicked at src/app/mod.rs:12:3: \"/tmp/my/src/text\" is none",
+        ),
+        (
+            "  at /rustc/17f/library/core/src/panicking.rs:75\n  at ./src/main.rs:5",
+            "  at core/src/panicking.rs:75\n  at ./src/main.rs:5",
+        ),
+    ] {
+        assert_eq!(mnemoscope::record::error::without_build_paths(said), kept);
+    }
+}
+
+#[test]
 fn a_window_that_loses_its_graphics_device_is_opened_anew_and_training_goes_on() {
     if std::env::var_os("DISPLAY").is_none() && std::env::var_os("WAYLAND_DISPLAY").is_none() {
         return;

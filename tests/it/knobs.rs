@@ -2,9 +2,11 @@
 
 use mnemoscope::record::error::Kind;
 use mnemoscope::record::knobs::{Knobs, Slot, names, parse_value, read, set, set_all, to_table};
+use mnemoscope::record::number::{self, Misread};
 use mnemoscope::record::registry::{Entry, find};
 use mnemoscope::run::experiment::Train;
 use mnemoscope::{model, panel, probe, task};
+use proptest::prelude::*;
 
 mnemoscope::choices! {
     enum Shape { Round = "round", Square = "square" }
@@ -211,4 +213,90 @@ fn every_kind_has_a_name_of_its_own_and_settings_fit_for_a_form() {
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
     }
+}
+
+#[test]
+fn one_comma_begins_the_decimals_and_one_that_may_stand_between_thousands_is_asked_about() {
+    let read = number::read;
+    for (text, value) in [
+        ("0,25", 0.25),
+        ("0.25", 0.25),
+        (" 1,5e-3 ", 1.5e-3),
+        (",5", 0.5),
+        ("3,", 3.0),
+        ("-1,25", -1.25),
+        ("\u{2212}1.25", -1.25),
+        ("+7", 7.0),
+        ("0,125", 0.125),
+        ("1234,567", 1234.567),
+        ("1,0005", 1.0005),
+        ("1 000", 1000.0),
+        ("12\u{202f}345\u{202f}678,5", 12_345_678.5),
+        ("1e3", 1000.0),
+    ] {
+        assert_eq!(read(text), Ok(value), "{text}");
+    }
+    assert_eq!(read("1,000"), Err(Misread::Either(1.0, 1000.0)));
+    assert_eq!(read("-12,500e1"), Err(Misread::Either(-125.0, -125_000.0)));
+    for text in [
+        "",
+        "abc",
+        "1.2.3",
+        "1,2,3",
+        "1,000,000",
+        "1,000.5",
+        "1.000,5",
+        "1 00",
+        "inf",
+        "nan",
+        "1e999",
+        "-",
+        ",",
+        "0x10",
+    ] {
+        assert_eq!(read(text), Err(Misread::Neither), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_number_is_read_back_as_it_is_spelled_with_a_point_or_a_comma(x in any::<f64>()) {
+        prop_assume!(x.is_finite());
+        for text in [number::spelled(x), x.to_string(), format!("{x:e}")] {
+            prop_assert_eq!(number::read(&text), Ok(x));
+            match number::read(&text.replace('.', ",")) {
+                Ok(y) => prop_assert_eq!(y, x),
+                Err(Misread::Either(decimal, _)) => prop_assert_eq!(decimal, x),
+                Err(Misread::Neither) => prop_assert!(false, "{}", text),
+            }
+        }
+        prop_assert_eq!(number::widened(x as f32) as f32, x as f32);
+    }
+
+    #[test]
+    fn any_text_is_a_finite_number_or_none(text in ".{0,12}|[-+0-9,. eE]{0,12}") {
+        if let Ok(x) = number::read(&text) {
+            prop_assert!(x.is_finite());
+        }
+        if let Err(Misread::Either(a, b)) = number::read(&text) {
+            prop_assert!(a.is_finite() && b.is_finite());
+        }
+    }
+}
+
+#[test]
+fn text_where_a_number_is_expected_is_read_as_a_form_reads_it() {
+    let mut example = Example::default();
+    for (name, text) in [("rate", "0,25"), ("width", "1,5e-3"), ("count", "1e1")] {
+        set(&mut example, "train.", name, &parse_value(text)).unwrap();
+    }
+    assert_eq!((example.rate, example.width, example.count), (0.25, 1.5e-3, 10));
+    assert_eq!(
+        message("rate", "abc"),
+        "setting task.rate: read \"abc\", expected a number from 0.000001 to 1"
+    );
+    assert!(message("rate", "1,5").ends_with("read \"1,5\", expected a number from 0.000001 to 1"));
+    let asked = message("width", "1,500");
+    assert!(asked.contains("1.5 where a comma begins the decimals"), "{asked}");
+    assert!(asked.contains("1500 where it stands between thousands"), "{asked}");
 }
