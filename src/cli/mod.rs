@@ -14,7 +14,7 @@ mod runs;
 mod sweep;
 mod train;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -151,13 +151,13 @@ fn mistyped(words: &[OsString]) -> Option<clap::Error> {
     let first = words.first()?;
     let name = first.to_str().filter(|name| !name.starts_with('-'))?;
     let is_command = Cli::command().find_subcommand(name).is_some() || name == "help";
-    (!is_command && is_nothing(name))
+    (!is_command && is_nothing(name.as_ref()))
         .then(|| Cli::command().error(ErrorKind::InvalidSubcommand, no_such_thing(name)))
 }
 
 /// Whether a word names neither an experiment nor a file or folder.
-fn is_nothing(word: &str) -> bool {
-    !Experiment::is_builtin(word) && !Path::new(word).exists()
+fn is_nothing(word: &OsStr) -> bool {
+    !word.to_str().is_some_and(Experiment::is_builtin) && !Path::new(word).exists()
 }
 
 fn no_such_thing(name: &str) -> String {
@@ -246,7 +246,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
 impl Window {
     fn run(self) -> Result<ExitCode> {
         if let Some(what) = self.what.as_deref().filter(|what| is_nothing(what)) {
-            return Err(Error::usage(no_such_thing(what)));
+            return Err(Error::usage(no_such_thing(&what.to_string_lossy())));
         }
         crate::app::open(&crate::app::Launch {
             what: self.what,

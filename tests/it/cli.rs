@@ -418,7 +418,7 @@ fn what_is_printed_can_be_pasted_whatever_the_folder_is_called() {
 #[test]
 fn a_path_that_is_no_text_is_printed_by_its_bytes() {
     use std::os::unix::ffi::OsStrExt;
-    let path = std::ffi::OsStr::from_bytes(b"caf\xe9 1");
+    let path = OsStr::from_bytes(b"caf\xe9 1");
     let word = mnemoscope::record::shell::path(path);
     assert_eq!(word, r"$'./caf\351 1'");
     let echoed = Command::new("bash").args(["-c", &format!("printf %s {word}")]).output().unwrap();

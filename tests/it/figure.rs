@@ -998,7 +998,8 @@ fn lengths_have_units() {
     assert!(close("89mm", 252.2835) && close("3.5in", 252.0) && close("252pt", 252.0));
     assert!(close(" 8.9 cm ", 252.2835));
     assert!(close("1mm", 2.8346));
-    for wrong in ["", "89", "mm", "-3mm", "0mm", "0.99mm", "nanmm", "infmm", "NaN", "1e9in", "3px"] {
+    for wrong in ["", "89", "mm", "-3mm", "0mm", "0.99mm", "nanmm", "infmm", "NaN", "1e9in", "3px"]
+    {
         let message = parse_length(wrong).unwrap_err().message;
         assert!(message.contains("89mm"), "{message}");
     }
