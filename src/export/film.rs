@@ -8,6 +8,7 @@ use crate::figure::png;
 use crate::figure::{Axis, ColorBar, Mark, Plot, Ticks};
 use crate::record::error::{Error, Result};
 use crate::record::recording::Recording;
+use crate::record::vocab::plain;
 
 use super::gallery::{Gallery, Progress};
 use super::plate;
@@ -220,8 +221,8 @@ pub fn apng(
         go_on(progress(index, frames.len()))?;
         pictures.push(pixels(frame, page)?);
     }
-    let title = frames.first().map_or("", Composite::name);
-    let texts = [("Title", title), (png::PROVENANCE_KEYWORD, &page.provenance.to_json())];
+    let title = plain(frames.first().map_or("", Composite::name));
+    let texts = [("Title", title.as_str()), (png::PROVENANCE_KEYWORD, &page.provenance.to_json())];
     png::animated(&pictures, pace, page.dpi, &texts)
 }
 

@@ -92,6 +92,7 @@ impl fmt::Debug for Fallback {
 pub struct Face {
     /// Family and style, e.g. `Noto Sans Arabic Bold`.
     pub name: String,
+    pub family: String,
     /// The whole file, and the place of the face in it.
     pub bytes: &'static [u8],
     pub index: u32,
@@ -100,9 +101,16 @@ pub struct Face {
 }
 
 impl Face {
-    fn new(bytes: &'static [u8], index: u32, name: String) -> Option<Self> {
-        let shaper = rustybuzz::Face::from_slice(bytes, index)?;
-        Some(Self { name, bytes, index, shaper, sha256: OnceLock::new() })
+    fn new(bytes: &'static [u8], listed: &Listed) -> Option<Self> {
+        let shaper = rustybuzz::Face::from_slice(bytes, listed.index)?;
+        Some(Self {
+            name: format!("{} {}", listed.family, listed.style).trim_end().to_owned(),
+            family: listed.family.clone(),
+            bytes,
+            index: listed.index,
+            shaper,
+            sha256: OnceLock::new(),
+        })
     }
 
     fn has(&self, c: char) -> bool {
@@ -157,8 +165,7 @@ fn named(path: &Path) -> Result<Vec<Face>> {
     }
     let bytes = whole(path).ok_or_else(|| wrong("which cannot be read as a whole"))?;
     let drawn = listed.into_iter().filter(|face| !face.is_painted);
-    let faces: Vec<Face> =
-        drawn.filter_map(|face| Face::new(bytes, face.index, face.name)).collect();
+    let faces: Vec<Face> = drawn.filter_map(|face| Face::new(bytes, &face)).collect();
     if faces.is_empty() {
         return Err(wrong("whose glyphs are pictures or colours"));
     }
@@ -182,9 +189,7 @@ struct System {
 const NOBODY: u16 = u16::MAX;
 
 struct Found {
-    path: PathBuf,
-    index: u32,
-    name: String,
+    listed: Listed,
     face: OnceLock<Option<Face>>,
 }
 
@@ -204,18 +209,13 @@ impl System {
         for (face, listed) in (0..).zip(&listed) {
             listed.claim(face, &mut first);
         }
-        let found = |listed: Listed| Found {
-            path: listed.path,
-            index: listed.index,
-            name: listed.name,
-            face: OnceLock::new(),
-        };
+        let found = |listed| Found { listed, face: OnceLock::new() };
         Self { faces: listed.into_iter().map(found).collect(), first }
     }
 
     fn find(&self, c: char) -> Option<&Face> {
         let found = self.faces.get(usize::from(*self.first.get(c as usize)?))?;
-        let read = || Face::new(whole(&found.path)?, found.index, found.name.clone());
+        let read = || Face::new(whole(&found.listed.path)?, &found.listed);
         found.face.get_or_init(read).as_ref().filter(|face| face.has(c))
     }
 }
@@ -224,11 +224,13 @@ impl System {
 struct Listed {
     path: PathBuf,
     index: u32,
-    /// Of the first face in the file, after which all of them are sorted.
-    file_name: String,
-    name: String,
+    /// Names of the first face in the file, after which all of them are sorted.
+    first: [String; 2],
+    family: String,
+    /// Empty where it is regular.
+    style: String,
     /// How far it is from upright, from normal weight and from normal width.
-    style: (bool, u16, u16),
+    distance: (bool, u16, u16),
     /// Glyphs are pictures, or have colours of their own.
     is_painted: bool,
     /// Where the table of its signs lies in the file: offset and length.
@@ -237,15 +239,15 @@ struct Listed {
 
 impl Listed {
     /// Faces of regular style come first, then names decide: the same on every machine that has the same fonts.
-    fn rank(&self) -> (&(bool, u16, u16), &str, u32, &Path) {
-        (&self.style, &self.file_name, self.index, &self.path)
+    fn rank(&self) -> (&(bool, u16, u16), &[String; 2], u32, &Path) {
+        (&self.distance, &self.first, self.index, &self.path)
     }
 
     /// Names with a dot are the system's own affair; a last resort has a box for everything.
     fn is_wanted(&self) -> bool {
-        let squeezed = self.name.replace(' ', "");
+        let squeezed = self.family.replace(' ', "");
         let empty = squeezed.starts_with("LastResort") || squeezed.starts_with("AdobeBlank");
-        !self.is_painted && !self.name.starts_with('.') && !empty
+        !self.is_painted && !self.family.starts_with('.') && !empty
     }
 
     /// Writes the number of this face beside each sign that it has and no face before it.
@@ -274,8 +276,8 @@ fn listed(file: &mut File, path: &Path) -> Vec<Listed> {
     let count = ttf_parser::fonts_in_collection(&head).unwrap_or(1).min(64);
     let mut faces: Vec<Listed> =
         (0..count).filter_map(|index| read_face(file, &head, index, path)).collect();
-    if let Some(first) = faces.first().map(|face| face.name.clone()) {
-        faces.iter_mut().for_each(|face| face.file_name.clone_from(&first));
+    if let Some(first) = faces.first().map(|face| [face.family.clone(), face.style.clone()]) {
+        faces.iter_mut().for_each(|face| face.first.clone_from(&first));
     }
     faces
 }
@@ -291,42 +293,45 @@ fn read_face(file: &mut File, head: &[u8], index: u32, path: &Path) -> Option<Li
     let style = place(b"OS/2").and_then(|place| part(file, place));
     let outlined = [b"glyf", b"CFF ", b"CFF2"].iter().any(|tag| place(tag).is_some());
     let painted = [b"COLR", b"CBDT", b"sbix", b"SVG "].iter().any(|tag| place(tag).is_some());
-    let name = names.as_deref().and_then(name::Table::parse).and_then(|table| name_of(&table));
+    let names = names.as_deref().and_then(name::Table::parse);
+    let unnamed = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let family = names.and_then(|table| text_of(&table, FAMILY)).unwrap_or_else(unnamed);
     Some(Listed {
         path: path.to_owned(),
         index,
-        file_name: String::new(),
-        name: name.or_else(|| Some(path.file_stem()?.to_string_lossy().into_owned()))?,
-        style: style
+        first: Default::default(),
+        family,
+        style: names
+            .and_then(|table| text_of(&table, STYLE))
+            .filter(|s| s != "Regular")
+            .unwrap_or_default(),
+        distance: style
             .as_deref()
             .and_then(os2::Table::parse)
-            .map_or((false, 0, 0), |table| style_of(&table)),
+            .map_or((false, 0, 0), |t| distance(&t)),
         is_painted: painted || !outlined,
         signs: place(b"cmap")?,
     })
 }
 
-fn style_of(table: &os2::Table<'_>) -> (bool, u16, u16) {
+fn distance(table: &os2::Table<'_>) -> (bool, u16, u16) {
     let sloped = table.style() != os2::Style::Normal;
     let width = table.width().to_number().abs_diff(os2::Width::Normal.to_number());
     (sloped, table.weight().to_number().abs_diff(400), width)
 }
 
-/// Family and style in English, or in whatever comes first.
-fn name_of(table: &name::Table<'_>) -> Option<String> {
+/// Names by which typographers know a font, then those for programs that know four styles.
+const FAMILY: [u16; 2] = [name::name_id::TYPOGRAPHIC_FAMILY, name::name_id::FAMILY];
+const STYLE: [u16; 2] = [name::name_id::TYPOGRAPHIC_SUBFAMILY, name::name_id::SUBFAMILY];
+
+/// The first of some names that there is, in English or in whatever comes first.
+fn text_of(table: &name::Table<'_>, ids: [u16; 2]) -> Option<String> {
     const ENGLISH: u16 = 0x409;
-    let of = |ids: [u16; 2]| {
-        let all = || table.names.into_iter().filter(|name| name.is_unicode());
-        ids.iter().find_map(|id| {
-            let english = all().find(|n| n.name_id == *id && n.language_id == ENGLISH);
-            english.or_else(|| all().find(|n| n.name_id == *id))?.to_string()
-        })
-    };
-    let family = of([name::name_id::TYPOGRAPHIC_FAMILY, name::name_id::FAMILY])?;
-    match of([name::name_id::TYPOGRAPHIC_SUBFAMILY, name::name_id::SUBFAMILY]) {
-        Some(style) if style != "Regular" => Some(format!("{family} {style}")),
-        _ => Some(family),
-    }
+    let all = |id| table.names.into_iter().filter(move |n| n.is_unicode() && n.name_id == id);
+    ids.iter().find_map(|id| {
+        let english = all(*id).find(|n| n.language_id == ENGLISH);
+        english.or_else(|| all(*id).next())?.to_string()
+    })
 }
 
 /// Bytes of a file from an offset on, as many of a length as there are.

@@ -39,8 +39,6 @@ pub const HALF_LINE: f32 = 0.6;
 
 /// Faces of a family: its own, the signs that it lacks, and its bold one.
 const FACES: usize = 3;
-/// Where the signs stand among them.
-const SIGNS_AT: usize = 1;
 
 impl Family {
     /// The files of its faces: the regular one, the signs, the bold one.
@@ -86,6 +84,7 @@ impl Family {
         if bold && font == 0 { FACES - 1 } else { font }
     }
 
+    /// Widths of the signs of ASCII in its regular and in its bold face, in parts of the font size.
     fn advances(self) -> &'static [[f32; 128]; 2] {
         static LATIN: LazyLock<[[[f32; 128]; 2]; Family::ALL.len()]> = LazyLock::new(|| {
             let latin = |family: Family, bold| {
@@ -115,13 +114,6 @@ const BOX: char = '□';
 pub struct Typeface {
     pub own: Family,
     pub fallback: Fallback,
-}
-
-impl Typeface {
-    /// A family of ours alone.
-    pub const fn of(own: Family) -> Self {
-        Self { own, fallback: Fallback::NONE }
-    }
 }
 
 impl From<Family> for Typeface {
@@ -170,9 +162,19 @@ pub struct Glyph {
 }
 
 impl Typeface {
+    /// A family of ours alone.
+    pub const fn of(own: Family) -> Self {
+        Self { own, fallback: Fallback::NONE }
+    }
+
     /// The font that has a sign, if there is one.
     pub fn font_of(self, c: char) -> Option<Font> {
         self.own.font_of(c).map(Font::Own).or_else(|| self.fallback.find(c).map(Font::Other))
+    }
+
+    /// The font of ours that has a box for what no font has.
+    fn boxed(self) -> Font {
+        Font::Own(self.own.font_of(BOX).unwrap_or(0))
     }
 
     fn is_own(self, c: char) -> bool {
@@ -194,7 +196,8 @@ impl Typeface {
 
     /// Width of a text on one line, in the unit of `size`, in our own faces without kerning (which only makes it narrower).
     pub fn width(self, text: &str, size: f32, bold: bool) -> f32 {
-        if self.has_all(text) {
+        let is_one = text.chars().nth(1).is_none();
+        if is_one || self.has_all(text) {
             return size * text.chars().map(|c| self.advance(c, bold)).sum::<f32>();
         }
         let glyphs = |run: &Run| self.shape(run, bold);
@@ -206,9 +209,8 @@ impl Typeface {
         if c.is_ascii() {
             return self.own.advances()[usize::from(bold)][c as usize];
         }
-        let font = self.font_of(c).and_then(|font| self.shaper(font, bold));
-        let boxed = || self.own.face(SIGNS_AT, false).map(|face| (face, BOX));
-        font.map(|face| (face, c)).or_else(boxed).map_or(0.0, |(face, c)| advance_in(face, c))
+        let (font, c) = self.font_of(c).map_or_else(|| (self.boxed(), BOX), |font| (font, c));
+        self.shaper(font, bold).map_or(0.0, |face| advance_in(face, c))
     }
 
     /// Breaks a text where the font or the direction changes; the stretches stand as they are read on the page, from left
@@ -221,7 +223,7 @@ impl Typeface {
                 stretches.reverse();
             }
             runs.extend(stretches.into_iter().map(|(font, text)| Run {
-                font: font.unwrap_or(Font::Own(SIGNS_AT)),
+                font: font.unwrap_or_else(|| self.boxed()),
                 text,
                 right_to_left,
                 is_lacking: font.is_none(),

@@ -759,7 +759,9 @@ impl<'a> Pen<'a> {
 
     fn x_axis_ticks(&mut self, plan: &Plan<'_>, frame: &Frame) {
         let (style, axis) = (self.style, &plan.plot.x);
-        let ticks = x_ticks(axis, frame.rect.width(), style.ticks());
+        // Room was made for names that stand upright: numbers would leave it empty.
+        let width = if plan.x_upright { f32::INFINITY } else { frame.rect.width() };
+        let ticks = x_ticks(axis, width, style.ticks());
         let (size, stride) =
             tick_fit(&ticks, &frame.x, style.ticks(), axis.ticks.are_names(), plan.x_upright);
         let length = tick_length(axis);

@@ -447,12 +447,18 @@ fn cell_box(pen: &mut Pen<'_>, frame: &Frame, cell: &Cell) {
     }
     // Text smaller than this cannot be read.
     const SMALLEST: f32 = 4.0;
-    let size = pen.style.label_size.min(0.8 * rect.height());
+    let mut size = pen.style.label_size.min(0.8 * rect.height());
     if size >= SMALLEST {
-        let shown = font::shown(&cell.text);
-        let text = pen.style.family.fit(&shown, size, rect.width() - 1.0);
+        let (family, shown) = (pen.style.family, font::shown(&cell.text));
+        let room = rect.width() - 1.0;
+        let mut text = family.fit(&shown, size, room);
+        // A sign of which nothing would be left is written smaller.
+        if text.is_empty() && !shown.is_empty() {
+            size = (size * room / family.width(&shown, size, false)).max(SMALLEST);
+            text = family.fit(&shown, size, rect.width());
+        }
         let [x, y] = rect.middle();
-        let x = held(x, 0.5 * pen.style.family.width(&text, size, false), rect.left, rect.right);
+        let x = held(x, 0.5 * family.width(&text, size, false), rect.left, rect.right);
         let line = Line { at: [x, y], text: &text, size, color: cell.ink, align: Anchor::Center };
         pen.text(&line);
     }

@@ -9,6 +9,7 @@ use super::provenance::Provenance;
 use super::scene::Scene;
 use super::svg;
 use crate::record::error::{Error, Result};
+use crate::record::vocab::plain;
 
 /// Keyword of the text chunk that holds the provenance.
 pub const PROVENANCE_KEYWORD: &str = "Provenance";
@@ -22,7 +23,7 @@ const LARGEST_SIDE: f32 = 20_000.0;
 /// When the picture would be too large or too small.
 pub fn document(scene: &Scene, title: &str, provenance: &Provenance, dpi: f32) -> Result<Vec<u8>> {
     let (width, height, rgba) = pixels(scene, dpi)?;
-    let texts = [("Title", title), (PROVENANCE_KEYWORD, &provenance.to_json())];
+    let texts = [("Title", &*plain(title)), (PROVENANCE_KEYWORD, &provenance.to_json())];
     encode(&rgba, width, height, Some(dpi), &texts)
 }
 

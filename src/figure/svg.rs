@@ -62,7 +62,7 @@ fn families(scene: &Scene) -> String {
         }
     };
     let quoted = |face: &Face| {
-        let bare = vocab::plain(&face.name).replace(['\'', '\\', '\n'], " ");
+        let bare = vocab::plain(&face.family).replace(['\'', '\\', '\n'], " ");
         escaped(&format!(", '{bare}'"))
     };
     let others: String = scene.beyond().others.into_iter().map(quoted).collect();

@@ -809,7 +809,8 @@ fn odd_tokens_survive_xml() {
         .filter(|n| n.has_tag_name("text"))
         .filter_map(|n| n.text())
         .collect();
-    for word in ["<&>", "\"'", "]]>", "SOH", "↵", "α", "□", "a < b & \"c\""] {
+    for word in ["<&>", "\"'", "]]>", "SOH", "↵", "α", "漢", "U+202E", "U+FFFF", "a < b & \"c\""]
+    {
         assert!(words.contains(&word), "{word} is not among {words:?}");
     }
 }

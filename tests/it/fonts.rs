@@ -1,15 +1,23 @@
 //! Signs that the program's own fonts lack: where glyphs come from, and what is said where there are none.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
+use egui::accesskit::Role;
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use mnemoscope::app::{App, Launch, Surroundings};
 use mnemoscope::figure::fallback::Fallback;
 use mnemoscope::figure::file::{Format, Page, render};
 use mnemoscope::figure::font::{Family, Font, Typeface};
 use mnemoscope::figure::layout::{Style, layout};
-use mnemoscope::figure::provenance::fonts;
+use mnemoscope::figure::provenance::{Provenance, fonts};
 use mnemoscope::figure::{Figure, Plot, png};
 use sha2::Digest;
+
+use crate::app::{TINY, finished, press, window_of};
 
 /// A font of boxes: each sign one that is as wide as is said, in thousandths of the font size.
 fn boxes(name: &str, weight: u16, signs: &[(char, u16)]) -> Vec<u8> {
@@ -200,7 +208,7 @@ fn ink(title: &str, fallback: Fallback) -> usize {
 #[test]
 fn pixels_and_pdf_take_their_glyphs_from_the_font_that_was_named() {
     let fallback = named();
-    let empty = ink("", fallback);
+    let empty = ink(" ", fallback);
     // 288 dots an inch are four a point, and the title is of 8 pt: 32 pixels to the em.
     let of = |title: &str| (ink(title, fallback) - empty) as f32;
     let wanted = 0.9 * 0.7 * 32.0 * 32.0;
@@ -274,4 +282,155 @@ fn the_first_regular_face_by_name_is_taken() {
         let message = Fallback::of(&[path], Vec::new()).unwrap_err().message;
         assert!(message.contains(why), "{message}");
     }
+}
+
+// ---- commands
+
+fn command(home: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mnemoscope"));
+    command.current_dir(home).args(args).env("XDG_DATA_HOME", home.join("data"));
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+/// What a command that must succeed says on standard error.
+fn said(home: &Path, args: &[&str]) -> String {
+    let output = command(home, args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{args:?}: {said}");
+    said
+}
+
+/// A run on a text with characters of others and one that no font may have.
+fn run_on_odd_text(home: &Path) {
+    fs::write(home.join("odd.txt"), "漢字\u{e000} 漢\u{a0}字\n".repeat(40)).unwrap();
+    let experiment = "name = \"odd\"\nabout = \"x\"\n[task]\nkind = \"bigram\"\nlength = 24\ntriggers = 1\ntext = \"odd.txt\"\n\
+        [model]\nkind = \"birth\"\nwidth = 16\n[train]\nbatch = 4\nsteps = 4\nheld_out = 4\n";
+    fs::write(home.join("odd.toml"), experiment).unwrap();
+    said(home, &["train", "odd.toml", "--out", "run", "--quiet"]);
+}
+
+/// Fonts of a user lie in the data folder of Linux.
+#[cfg(target_os = "linux")]
+#[test]
+fn commands_say_which_fonts_were_used_and_how_many_characters_no_font_has() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    run_on_odd_text(home.path());
+    fs::create_dir_all(path("data/fonts")).unwrap();
+    // A name that stands before those of all other fonts.
+    let font = boxes("A A", 400, &SIGNS);
+    fs::write(path("data/fonts/a.ttf"), &font).unwrap();
+    let draw = |rest: &[&str]| {
+        said(home.path(), &[&["figure", "run", "tokens", "--alone", "-o"], rest].concat())
+    };
+    let first = draw(&["f.png", "-o", "f.svg", "-o", "f.csv"]);
+    assert!(first.contains("1 character has no glyph") && first.contains("U+E000"), "{first}");
+    let svg = fs::read_to_string(path("f.svg")).unwrap();
+    assert!(svg.contains(">漢</text>") && svg.contains(">\u{e000}</text>") && !svg.contains('□'));
+    let csv = fs::read_to_string(path("f.csv")).unwrap();
+    for label in ["漢", "\u{e000}", "␣", "↵", "U+00A0"] {
+        assert!(csv.contains(&format!(",{label},")), "{label}");
+    }
+    assert_eq!(draw(&["g.svg", "-o", "g.tex"]), "", "what holds the characters lacks none");
+    let read = |name: &str| Provenance::read(&fs::read(path(name)).unwrap()).unwrap();
+    assert_eq!(read("f.png").fonts.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["A A"]);
+    // The same font from somewhere else gives the same bytes; without it that is said.
+    fs::rename(path("data/fonts/a.ttf"), path("moved.ttf")).unwrap();
+    let again = |name: &str, rest: &[&str]| {
+        let args = ["figure", "run", "--again", "f.png", "--alone", "-o", name];
+        said(home.path(), &[&args, rest].concat())
+    };
+    assert!(!again("same.png", &["--font", "moved.ttf"]).contains("took glyphs"));
+    assert!(fs::read(path("same.png")).unwrap() == fs::read(path("f.png")).unwrap());
+    let differs = again("other.png", &[]);
+    assert!(differs.contains("took glyphs from A A (SHA-256 "), "{differs}");
+    // A face and a font behind it.
+    draw(&["h.pdf", "--font", "serif", "--font", "moved.ttf"]);
+    let pdf = fs::read(path("h.pdf")).unwrap();
+    let pdf = String::from_utf8_lossy(&pdf);
+    assert!(pdf.contains("+LiberationSerif") && pdf.contains("+Boxes"));
+    for (wrong, why) in [("none.ttf", "there is no such file"), ("odd.txt", "which is no font")] {
+        let output =
+            command(home.path(), &["figure", "run", "tokens", "-o", "i.pdf", "--font", wrong]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(why) && said.contains(wrong), "{said}");
+    }
+    let film = ["film", "run", "tokens", "-o", "f.gif", "--font", "moved.ttf", "--dpi", "40"];
+    assert!(said(home.path(), &film).contains("1 character has no glyph"));
+}
+
+// ---- the window
+
+/// A storage of the window that ends with the test.
+#[derive(Default)]
+struct Memory(BTreeMap<String, String>);
+
+impl eframe::Storage for Memory {
+    fn get_string(&self, key: &str) -> Option<String> {
+        self.0.get(key).cloned()
+    }
+
+    fn set_string(&mut self, key: &str, value: String) {
+        self.0.insert(key.to_owned(), value);
+    }
+
+    fn remove_string(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
+    fn flush(&mut self) {}
+}
+
+/// A character that is none yet: no font of a system has it.
+const UNASSIGNED: char = '\u{378}';
+
+fn shows(harness: &Harness<'_, App>) -> bool {
+    let font = egui::FontId::proportional(13.0);
+    harness.ctx.fonts_mut(|fonts| fonts.has_glyph(&font, UNASSIGNED))
+}
+
+#[test]
+fn a_font_that_is_chosen_in_the_window_draws_there_and_in_figures_and_is_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let font = written(home.path(), "odd.ttf", &boxes("Odd Boxes", 400, &[(UNASSIGNED, 1000)]));
+    let mut harness = window_of(home.path(), TINY);
+    finished(&mut harness);
+    assert!(!shows(&harness));
+    press(&mut harness, "View");
+    press(&mut harness, "Font for other scripts…");
+    let field = harness.get_by_role_and_label(Role::TextInput, "Path");
+    field.set_text_value_accesskit(&font.display().to_string());
+    harness.step();
+    press(&mut harness, "OK");
+    for _ in 0..200 {
+        harness.step();
+        if shows(&harness) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(shows(&harness), "all text of the window finds it");
+    let mut storage = Memory::default();
+    eframe::App::save(harness.state_mut(), &mut storage);
+    let folder = tempfile::tempdir().unwrap();
+    let surroundings = Surroundings {
+        library: Ok(folder.path().join("runs")),
+        system_dialogs: false,
+        adapter: None,
+    };
+    let begin = |storage: &Memory| {
+        let (surroundings, storage) = (surroundings.clone(), storage as &dyn eframe::Storage);
+        let mut harness = Harness::builder().with_size([1600.0, 1000.0]).build_eframe(|creation| {
+            App::new(&creation.egui_ctx, Some(storage), surroundings, &Launch::default())
+        });
+        harness.step();
+        harness
+    };
+    let next = begin(&storage);
+    assert!(shows(&next) && next.state().lab.troubles.is_empty());
+    // A file that has gone is said, and the window opens.
+    fs::remove_file(&font).unwrap();
+    let later = begin(&storage);
+    assert!(!shows(&later));
+    assert!(later.state().lab.troubles[0].message.contains("odd.ttf"));
 }
