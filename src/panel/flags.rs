@@ -188,6 +188,7 @@ impl Flags {
             ink: ink::text_on(fill),
             pick: Pick::Step(run.nearest_recorded(mark.step).unwrap_or(mark.step)),
             hover: format!("step {}: {}", mark.step, mark.text),
+            value: Some(("step", x)),
         });
     }
 }

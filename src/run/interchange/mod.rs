@@ -112,7 +112,8 @@ pub fn files(spelling: Spelling, experiment: &Experiment, weights: &Weights) -> 
 pub fn is_ours(path: &Path) -> bool {
     let made_here = |path: &Path| {
         let mut head = Vec::new();
-        let read = std::fs::File::open(path).map(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
+        let read =
+            std::fs::File::open(path).map(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
         let mark = b"\"mnemoscope\":";
         read.is_ok() && head.windows(mark.len()).any(|part| part == mark)
     };
