@@ -3,9 +3,10 @@
 use std::ops::RangeInclusive;
 
 use egui::{Align2, Color32, FontId, Rect, Ui, UiBuilder, Vec2b, vec2};
-use egui_plot::{GridInput, GridMark, Line, LineStyle, PlotPoints};
+use egui_plot::{GridInput, GridMark, Line, LineStyle, PlotPoint, PlotPoints, Points};
 
-use crate::figure::scale;
+use crate::figure::clip::{self, Cut};
+use crate::figure::scale::{self, Scale};
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot};
 
 use super::theme::color32;
@@ -103,8 +104,9 @@ struct Shown<'a> {
 }
 
 fn one(ui: &mut Ui, plot: &Plot, shown: &Shown<'_>, size: egui::Vec2) {
-    let (x_log, y_log) = (plot.x.log, plot.y.log);
-    let lines: Vec<Drawn<'_>> = plot.marks.iter().filter_map(|m| drawn(m, x_log, y_log)).collect();
+    let x_log = plot.x.log;
+    let seen = shown.span.seen(ui.ctx());
+    let lines: Vec<Drawn<'_>> = plot.marks.iter().filter_map(|m| drawn(m, plot, seen)).collect();
     let uprights: Vec<Flag> = plot.marks.iter().filter_map(|m| upright(m, x_log)).collect();
     let (rect, _) = ui.allocate_exact_size(size, egui::Sense::hover());
     let title = if plot.title.is_empty() { 0.0 } else { TITLE };
@@ -122,7 +124,6 @@ fn one(ui: &mut Ui, plot: &Plot, shown: &Shown<'_>, size: egui::Vec2) {
     // Ticks and labels as large as those of the other figures.
     let small = egui::TextStyle::Small.resolve(ui.style());
     child.style_mut().text_styles.insert(egui::TextStyle::Body, small);
-    let seen = shown.span.seen(ui.ctx());
     let columns = left.width() as usize;
     let response = axes(egui_plot::Plot::new(("curve", shown.at)), plot, left.size())
         .height(left.height().max(60.0))
@@ -130,11 +131,12 @@ fn one(ui: &mut Ui, plot: &Plot, shown: &Shown<'_>, size: egui::Vec2) {
         .show(&mut child, |inner| {
             inner.set_plot_bounds_x(seen.0..=seen.1);
             for line in &lines {
-                inner.line(line.item(seen.0..=seen.1, columns));
+                line.draw(inner, &(seen.0..=seen.1), columns);
             }
         });
     shown.span.follow(ui, &response);
     stand_upright(ui, &uprights, &response.transform);
+    point_beyond(ui, &lines, &response.transform);
     let strip = rect.with_min_y(rect.top() + title).with_max_y(room.top());
     name_flags(ui, shown.named, &response.transform, strip);
     let pointer = response.response.hover_pos();
@@ -273,6 +275,23 @@ fn stand_upright(ui: &Ui, uprights: &[Flag], transform: &egui_plot::PlotTransfor
     }
 }
 
+/// Wedges at the ends of the value axis, where lines go on beyond it.
+fn point_beyond(ui: &Ui, lines: &[Drawn<'_>], transform: &egui_plot::PlotTransform) {
+    const LENGTH: f32 = 5.0;
+    let painter = ui.painter_at(*transform.frame());
+    let middle = transform.frame().center().y;
+    for line in lines {
+        for exit in &line.cut.exits {
+            let [x, y] = [scaled(exit[0], line.log.0), scaled(exit[1], line.log.1)];
+            let tip = transform.position_from_point(&PlotPoint::new(x, y));
+            let back = if tip.y < middle { LENGTH } else { -LENGTH };
+            let barb = |side: f32| tip + vec2(0.6 * side * LENGTH, back);
+            let stroke = egui::Stroke::new(1.5, line.color);
+            painter.line(vec![barb(-1.0), tip, barb(1.0)], stroke);
+        }
+    }
+}
+
 fn axes<'a>(drawn: egui_plot::Plot<'a>, plot: &Plot, size: egui::Vec2) -> egui_plot::Plot<'a> {
     let mut drawn = drawn
         .x_grid_spacer(move |input| round_steps(&input, size.x / 70.0))
@@ -355,6 +374,8 @@ pub fn decades(input: GridInput) -> Vec<GridMark> {
 struct Drawn<'a> {
     name: &'a str,
     points: &'a [[f64; 2]],
+    /// What of it is on the axes, as in a file.
+    cut: Cut,
     log: (bool, bool),
     color: Color32,
     width: f32,
@@ -368,7 +389,23 @@ impl Drawn<'_> {
         after.checked_sub(1).and_then(|i| self.points.get(i)).map(|p| p[1])
     }
 
-    fn item(&self, seen: RangeInclusive<f64>, columns: usize) -> Line<'static> {
+    /// Its stretches, with gaps where it is undefined.
+    fn draw(&self, plot: &mut egui_plot::PlotUi<'_>, seen: &RangeInclusive<f64>, columns: usize) {
+        for run in &self.cut.runs {
+            let places = decimated_on(run, self.log, seen.clone(), columns);
+            match places.as_slice() {
+                [_] => plot.points(
+                    Points::new(self.name.to_owned(), places)
+                        .color(self.color)
+                        .radius(self.width)
+                        .allow_hover(false),
+                ),
+                _ => plot.line(self.item(places)),
+            }
+        }
+    }
+
+    fn item(&self, places: Vec<[f64; 2]>) -> Line<'static> {
         let style = match self.dash {
             Dash::Solid => LineStyle::Solid,
             Dash::Dashed => LineStyle::Dashed { length: 6.0 },
@@ -377,8 +414,7 @@ impl Drawn<'_> {
         };
         // The dots of a dotted line are twice as wide as a line of the same width.
         let width = if self.dash == Dash::Dotted { self.width / 2.0 } else { self.width };
-        let points = PlotPoints::from(decimated_on(self.points, self.log, seen, columns));
-        let line = Line::new(self.name.to_owned(), points).color(self.color);
+        let line = Line::new(self.name.to_owned(), PlotPoints::from(places)).color(self.color);
         line.width(width).style(style).allow_hover(false)
     }
 }
@@ -387,12 +423,14 @@ fn scaled(value: f64, log: bool) -> f64 {
     if log { value.max(f64::MIN_POSITIVE).log10() } else { value }
 }
 
-fn drawn(mark: &Mark, x_log: bool, y_log: bool) -> Option<Drawn<'_>> {
+fn drawn<'a>(mark: &'a Mark, plot: &Plot, seen: (f64, f64)) -> Option<Drawn<'a>> {
     let Mark::Line { name, points, color, width, dash } = mark else { return None };
+    let [x, y] = [&plot.x, &plot.y].map(|axis| Scale::new(axis.range, axis.log, (0.0, 1.0)));
     Some(Drawn {
         name,
         points,
-        log: (x_log, y_log),
+        cut: clip::line(in_view(points, plot.x.log, seen.0..=seen.1), [&x, &y], [0.0; 2]),
+        log: (plot.x.log, plot.y.log),
         color: color32(*color),
         width: width * super::paint::UNITS_PER_POINT,
         dash: *dash,
@@ -505,6 +543,15 @@ pub fn decimated(points: &[[f64; 2]], seen: RangeInclusive<f64>, columns: usize)
     decimated_on(points, (false, false), seen, columns)
 }
 
+/// The points in view, and one more on either side.
+fn in_view(points: &[[f64; 2]], log: bool, seen: RangeInclusive<f64>) -> &[[f64; 2]] {
+    let x_of = |p: &[f64; 2]| scaled(p[0], log);
+    let from = points.partition_point(|p| x_of(p) < *seen.start()).saturating_sub(1);
+    let to = (points.partition_point(|p| x_of(p) <= *seen.end()) + 1).min(points.len());
+    // Before the first layout nothing is in view: draw all, to learn the bounds.
+    if from < to { &points[from..to] } else { points }
+}
+
 /// The same where axes may be logarithmic: `points` are values, what is seen and what is returned are places. A
 /// logarithmic axis has no place for zero and below.
 pub fn decimated_on(
@@ -514,10 +561,7 @@ pub fn decimated_on(
     columns: usize,
 ) -> Vec<[f64; 2]> {
     let x_of = |p: &[f64; 2]| scaled(p[0], x_log);
-    let from = points.partition_point(|p| x_of(p) < *seen.start()).saturating_sub(1);
-    let to = (points.partition_point(|p| x_of(p) <= *seen.end()) + 1).min(points.len());
-    // Before the first layout nothing is in view: draw all, to learn the bounds.
-    let points = if from < to { &points[from..to] } else { points };
+    let points = in_view(points, x_log, seen);
     let place = |p: &[f64; 2]| [x_of(p), scaled(p[1], y_log)];
     let has_place = |p: &&[f64; 2]| (!x_log || p[0] > 0.0) && (!y_log || p[1] > 0.0);
     let columns = columns.max(1);

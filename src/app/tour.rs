@@ -176,7 +176,7 @@ fn scene(ui: &mut Ui, lab: &Lab, step: &Step) -> Vec<Action> {
         return Vec::new();
     };
     let clicked = ui.button(RichText::new(step.button).strong()).clicked();
-    if let Some([at, share]) = run.recording.series(SOLVED).last() {
+    if let Some([at, share]) = run.recording.series(SOLVED).iter().rfind(|p| p[1].is_finite()) {
         ui.weak(format!("Whole sequences right at step {at}: {:.0} %", 100.0 * share));
     }
     if clicked { (step.scene)(lab) } else { Vec::new() }

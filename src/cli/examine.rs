@@ -4,16 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Value, json};
 
+use crate::export::answers;
 use crate::export::run_at::RunAt;
 use crate::figure::file::save;
 use crate::probe;
-use crate::record::array::Array;
 use crate::record::error::{Error, Result};
 use crate::record::file::check_free;
 use crate::record::knobs;
-use crate::record::npz::{Member, Numbers, archive};
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::registry::find;
 use crate::record::shell;
@@ -56,8 +54,8 @@ impl Examine {
         }
         match out {
             None => summary(&run, &readings)?,
-            Some((path, Format::Json)) => save(path, &as_json(&run, &readings)?, self.force)?,
-            Some((path, Format::Npz)) => save(path, &as_npz(&run, &readings)?, self.force)?,
+            Some((path, Format::Json)) => save(path, &answers::json(&run, &readings)?, self.force)?,
+            Some((path, Format::Npz)) => save(path, &answers::npz(&run, &readings)?, self.force)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -130,73 +128,4 @@ fn summary(run: &RunAt, readings: &Readings) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What both formats say beside the numbers.
-fn about(run: &RunAt, readings: &Readings) -> Value {
-    let vocab = run.instrument.source().vocab();
-    json!({
-        "program": format!("mnemoscope {}", env!("CARGO_PKG_VERSION")),
-        "experiment": run.experiment.name,
-        "experiment_toml": run.experiment.to_toml(),
-        "seed": run.experiment.train.seed,
-        "step": readings.step,
-        "tokens": run.prompt.tokens,
-        "text": run.prompt.tokens.iter().map(|&t| vocab.text(t)).collect::<Vec<_>>(),
-        "interventions": readings.interventions.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
-}
-
-/// A number that JSON can hold: NaN and infinities become null.
-fn number(value: f64) -> Value {
-    serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number)
-}
-
-fn array_json(array: &Array) -> Value {
-    let data: Vec<Value> = array.data.iter().map(|&x| number(f64::from(x))).collect();
-    json!({ "axes": array.axes, "shape": array.shape, "data": data })
-}
-
-pub(super) fn as_json(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
-    let mut document = about(run, readings);
-    let mut probes = serde_json::Map::new();
-    for (key, reading) in &readings.by_call {
-        let value = match reading {
-            Ok(reading) => json!({
-                "numbers": reading.numbers.iter().map(|(n, v)| (n.clone(), number(*v))).collect::<serde_json::Map<_, _>>(),
-                "arrays": reading.arrays.iter().map(|a| (a.name.clone(), array_json(a))).collect::<serde_json::Map<_, _>>(),
-                "notes": reading.notes,
-            }),
-            Err(e) => json!({ "error": e.to_string() }),
-        };
-        probes.insert(key.clone(), value);
-    }
-    document["probes"] = Value::Object(probes);
-    serde_json::to_vec(&document).map_err(|e| Error::internal(e.to_string()))
-}
-
-/// One array for each of the readings', named `PROBE/ARRAY`; a number is an array of no axis. Beside them `tokens` and
-/// `about`, which says the names of the axes too.
-pub(super) fn as_npz(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
-    let answers = || readings.by_call.iter().filter_map(|(key, r)| Some((key, r.as_ref().ok()?)));
-    let mut members = Vec::new();
-    let mut axes = serde_json::Map::new();
-    for (key, reading) in answers() {
-        for (name, value) in &reading.numbers {
-            let numbers = Numbers::F64(std::slice::from_ref(value));
-            members.push(Member { name: format!("{key}/{name}"), shape: &[], numbers });
-        }
-        for array in &reading.arrays {
-            let name = format!("{key}/{}", array.name);
-            axes.insert(name.clone(), json!(array.axes));
-            members.push(Member { name, ..Member::of(array) });
-        }
-    }
-    let length = [run.prompt.tokens.len()];
-    let numbers = Numbers::U32(&run.prompt.tokens);
-    members.push(Member { name: "tokens".to_owned(), shape: &length, numbers });
-    let mut about = about(run, readings);
-    about["axes"] = Value::Object(axes);
-    let about = about.to_string();
-    archive(&[&members[..], &[Member::about(&about, &[about.len()])]].concat())
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use crate::record::error::{Error, Result};
-use crate::record::file::{check_free, save, save_all, source_date};
+use crate::record::file::{check_free, check_way, save, save_all, source_date};
 use crate::record::folder::{self, Reader};
 use crate::record::{gather, tfevents};
 use crate::run::experiment::Experiment;
@@ -133,6 +133,6 @@ impl Export {
                 path.display()
             )));
         }
-        if wants_folder { Ok(()) } else { check_free(path, self.force) }
+        if wants_folder { check_way(path) } else { check_free(path, self.force) }
     }
 }

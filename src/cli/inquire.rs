@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use crate::export::answers;
 use crate::export::run_at::RunAt;
 use crate::figure::file::save;
 use crate::probe::inquiry::{self, Inquiry};
@@ -21,7 +22,7 @@ use crate::record::vocab::plain_json;
 use crate::run::job::inquiry_of;
 
 use super::bar::Bar;
-use super::examine::{Format, as_json, as_npz, target};
+use super::examine::{Format, target};
 use super::run_at::At;
 use super::{say, say_as_is};
 
@@ -300,10 +301,10 @@ impl Common {
             by_call: [(call.key(), Ok(Arc::new(reading.clone())))].into(),
         };
         match out {
-            Some((path, Format::Json)) => save(path, &as_json(&run, &readings)?, self.force)?,
-            Some((path, Format::Npz)) => save(path, &as_npz(&run, &readings)?, self.force)?,
+            Some((path, Format::Json)) => save(path, &answers::json(&run, &readings)?, self.force)?,
+            Some((path, Format::Npz)) => save(path, &answers::npz(&run, &readings)?, self.force)?,
             None if self.json => {
-                let json = as_json(&run, &readings)?;
+                let json = answers::json(&run, &readings)?;
                 say_as_is(&plain_json(&String::from_utf8_lossy(&json)))?;
             }
             None => summary(&run, &call, &reading)?,

@@ -152,12 +152,17 @@ pub fn is_ours(path: &Path) -> bool {
     let Some(Ok(format)) = regular(path).then(|| Format::from_path(path)) else { return false };
     let Ok(bytes) = bytes(path) else { return false };
     match format {
-        Format::Csv => table::is_ours(&bytes) || pgf::is_our_table(&bytes),
+        Format::Csv if is_of_tex(path) => pgf::is_our_table(&bytes),
+        Format::Csv => table::is_ours(&bytes),
         Format::Npz => npz::about(&bytes).is_some_and(|about| about.contains("\"provenance\"")),
         Format::Svg | Format::Pdf | Format::Png | Format::Json => Provenance::read(&bytes).is_ok(),
         // Pages for TeX are written where somebody names them.
         Format::Tex => false,
     }
+}
+
+fn is_of_tex(path: &Path) -> bool {
+    path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("-tex"))
 }
 
 /// A link is a file of its own, and whose it is cannot be seen through it.

@@ -6,6 +6,7 @@ use crate::figure::composite::Composite;
 use crate::figure::file::Page;
 use crate::figure::png;
 use crate::figure::{Axis, ColorBar, Mark, Plot, Ticks};
+use crate::panel::span;
 use crate::record::error::{Error, Result};
 use crate::record::recording::Recording;
 use crate::record::vocab::plain;
@@ -125,7 +126,8 @@ fn hold_still(frames: &mut [Composite]) {
 fn hold_colors(plots: &mut [&mut Plot]) {
     let bars: Vec<ColorBar> = plots.iter().filter_map(|plot| plot.color_bar.clone()).collect();
     let Some(first) = bars.first() else { return };
-    let wide = bars.iter().fold(first.range, |a, bar| (a.0.min(bar.range.0), a.1.max(bar.range.1)));
+    let ranges = bars.iter().map(|bar| (f64::from(bar.range.0), f64::from(bar.range.1)));
+    let wide = widest(ranges.collect()).map_or(first.range, |(a, b)| (a as f32, b as f32));
     for plot in plots {
         let Some(bar) = &mut plot.color_bar else { continue };
         let old = std::mem::replace(&mut bar.range, wide);
@@ -141,21 +143,20 @@ fn hold_colors(plots: &mut [&mut Plot]) {
 
 /// Axes of numbers keep their ends; those of names are what they are.
 fn hold_axis(plots: &mut [&mut Plot], of: impl Fn(&mut Plot) -> &mut Axis) {
-    let mut wide: Option<(f64, f64)> = None;
-    for plot in plots.iter_mut() {
-        let axis = of(plot);
-        if axis.ticks == Ticks::Auto && axis.range.0 <= axis.range.1 {
-            let (low, high) = wide.unwrap_or(axis.range);
-            wide = Some((low.min(axis.range.0), high.max(axis.range.1)));
-        }
+    let is_held = |axis: &Axis| axis.ticks == Ticks::Auto && axis.range.0 <= axis.range.1;
+    let held = plots.iter_mut().map(|plot| &*of(plot)).filter(|axis| is_held(axis));
+    let Some(wide) = widest(held.map(|axis| axis.range).collect()) else { return };
+    for axis in plots.iter_mut().map(|plot| of(plot)).filter(|axis| is_held(axis)) {
+        axis.range = wide;
     }
-    let Some(wide) = wide else { return };
-    for plot in plots.iter_mut() {
-        let axis = of(plot);
-        if axis.ticks == Ticks::Auto && axis.range.0 <= axis.range.1 {
-            axis.range = wide;
-        }
-    }
+}
+
+/// What holds all ranges, but for those of a few wild frames.
+fn widest(ranges: Vec<(f64, f64)>) -> Option<(f64, f64)> {
+    let size = |range: &(f64, f64)| range.0.abs().max(range.1.abs());
+    let limit = span::limit(ranges.iter().map(size));
+    let ordinary = ranges.into_iter().filter(|range| size(range) <= limit);
+    ordinary.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 
 /// Pixels of a frame: width, height, straight RGBA.

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::color;
+use super::scale::Scale;
 use super::scene::{Item, LINK_WIDTH, Scene};
-use super::{Cloud, Dash, Figure, Mark};
+use super::{Cloud, Dash, Figure, Mark, clip, color};
 
 /// `[point, dim]` times `[3, dim]`: x, y and depth of every point, in the order of the points.
 ///
@@ -206,10 +206,11 @@ pub fn discs(
                 radius: diameter_at(cloud, depth, radius) / 2.0,
             }
         })
+        .filter(|disc| disc.center.iter().all(|v| v.is_finite()))
         .collect()
 }
 
-/// A cloud as discs and lines, for files.
+/// A cloud as discs and lines, for files: what of it is seen.
 pub fn primitives(
     cloud: &Cloud,
     min: [f32; 2],
@@ -220,21 +221,32 @@ pub fn primitives(
     let discs = discs(cloud, min, max, x, y);
     let mut centers = vec![None; cloud.points.len() / cloud.dims.max(1)];
     for disc in &discs {
-        centers[disc.index] = Some(disc.center);
+        centers[disc.index] = Some(disc.center.map(f64::from));
     }
     let center = |index: u32| centers.get(index as usize).copied().flatten();
+    // Places of the page are the values of these axes.
+    let axis = |i: usize| {
+        let (low, high) = (min[i], max[i]);
+        Scale::new((f64::from(low), f64::from(high)), false, (low, high))
+    };
+    let (across, down) = (axis(0), axis(1));
     let mut items = vec![Item::Clip { min, max }];
     items.extend(cloud.links.iter().filter_map(|(from, to, color)| {
-        let points = vec![center(*from)?, center(*to)?];
+        let ends = clip::segment(center(*from)?, center(*to)?, [&across, &down])?;
+        let points = ends.map(|end| end.map(|v| v as f32)).to_vec();
         Some(Item::Polyline { points, color: *color, width: LINK_WIDTH, dash: Dash::Solid })
     }));
-    items.extend(discs.iter().map(|disc| Item::Circle {
+    let is_seen = |disc: &&Disc| {
+        let reach = RING * disc.radius;
+        (0..2).all(|i| disc.center[i] + reach >= min[i] && disc.center[i] - reach <= max[i])
+    };
+    items.extend(discs.iter().filter(is_seen).map(|disc| Item::Circle {
         center: disc.center,
         radius: disc.radius,
         fill: cloud.colors.get(disc.index).copied().unwrap_or(color::role(None, false)),
     }));
     let ringed = |disc: &&Disc| cloud.rings.iter().any(|ring| *ring as usize == disc.index);
-    items.extend(discs.iter().filter(ringed).map(|disc| ring(cloud, disc)));
+    items.extend(discs.iter().filter(is_seen).filter(ringed).map(|disc| ring(cloud, disc)));
     items.push(Item::Unclip);
     items
 }

@@ -113,12 +113,13 @@ pub fn table_index(t: f32) -> usize {
 /// Where a value lies on a scale, `0..=1` inside it; NaN where a logarithm does not exist and where the value is
 /// not a number.
 pub fn fraction(value: f32, range: (f32, f32), log: bool) -> f32 {
-    let (low, high) = range;
+    // The difference of two numbers of `f32` need not be one.
+    let ([v, low, high], floor) = ([value, range.0, range.1].map(f64::from), 1e-12);
     let (v, low, high) = if log {
         // A zero on a logarithmic scale is its lowest colour, not a hole in the matrix.
-        (value.max(f32::MIN_POSITIVE).ln(), low.max(1e-12).ln(), high.max(1e-12).ln())
+        (v.max(f64::from(f32::MIN_POSITIVE)).ln(), low.max(floor).ln(), high.max(floor).ln())
     } else {
-        (value, low, high)
+        (v, low, high)
     };
     if value.is_nan() {
         return f32::NAN;
@@ -126,7 +127,7 @@ pub fn fraction(value: f32, range: (f32, f32), log: bool) -> f32 {
     if high == low {
         return 0.5;
     }
-    (v - low) / (high - low)
+    ((v - low) / (high - low)) as f32
 }
 
 /// Colours for categories by Okabe and Ito (2008), apart for every common kind of colour vision; the black of

@@ -338,10 +338,14 @@ impl<'a> Plan<'a> {
         if !self.plot.equal {
             return room;
         }
-        let units = |axis: &Axis| (axis.range.1 - axis.range.0).abs().max(1e-12) as f32;
+        let units = |axis: &Axis| {
+            let (low, high) = Scale::new(axis.range, axis.log, (0.0, 1.0)).range;
+            (high - low).abs()
+        };
         let (x, y) = (units(&self.plot.x), units(&self.plot.y));
-        let unit = (room.width() / x).min(room.height() / y).max(0.0);
-        let spare = [room.width() - unit * x, room.height() - unit * y];
+        let (width, height) = (f64::from(room.width()), f64::from(room.height()));
+        let unit = (width / x).min(height / y).max(0.0);
+        let spare = [(width - unit * x) as f32, (height - unit * y) as f32];
         Rect {
             left: room.left + spare[0] / 2.0,
             right: room.right - spare[0] / 2.0,

@@ -1,13 +1,14 @@
 //! From marks in axis coordinates to primitives on the page, and the areas that answer to the pointer.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::color::{Color, fraction};
 use super::layout::{Line, Pen, Rect, held};
 use super::scale::{Scale, number};
 use super::scene::{Area, AreaPick, Item};
-use super::{Anchor, Cell, Cloud, Dash, Heat, HeatPick, Mark, Pick, Plot, Ticks, font};
+use super::{Anchor, Cell, Cloud, Dash, Heat, HeatPick, Mark, Pick, Plot, Ticks, clip, font};
 
 /// The axes of a plot on the page.
 pub(super) struct Frame {
@@ -21,22 +22,52 @@ impl Frame {
         [self.x.at(point[0]), self.y.at(point[1])]
     }
 
-    /// The rectangle between two corners in axis values, whichever way the axes run.
-    fn rect_of(&self, from: [f64; 2], to: [f64; 2]) -> Rect {
+    /// The part on the page of the rectangle between two corners in axis values, whichever way the axes run; `None` where it
+    /// has no place, or lies outside.
+    fn rect_of(&self, from: [f64; 2], to: [f64; 2]) -> Option<Rect> {
+        self.rect_within(from, to, self.around())
+    }
+
+    fn rect_within(&self, from: [f64; 2], to: [f64; 2], around: Rect) -> Option<Rect> {
         let ([x0, y0], [x1, y1]) = (self.place(from), self.place(to));
-        Rect { left: x0.min(x1), right: x0.max(x1), top: y0.min(y1), bottom: y0.max(y1) }
+        let has_place = [x0, y0, x1, y1].iter().all(|v| !v.is_nan());
+        let meets = x0.max(x1) >= around.left
+            && x0.min(x1) <= around.right
+            && y0.max(y1) >= around.top
+            && y0.min(y1) <= around.bottom;
+        let across = |x: f32| x.clamp(around.left, around.right);
+        let down = |y: f32| y.clamp(around.top, around.bottom);
+        (has_place && meets).then(|| Rect {
+            left: across(x0.min(x1)),
+            right: across(x0.max(x1)),
+            top: down(y0.min(y1)),
+            bottom: down(y0.max(y1)),
+        })
+    }
+
+    /// The axes and a point of air: a line along the edge keeps its width.
+    fn around(&self) -> Rect {
+        self.rect.shrunk(-AIR)
+    }
+
+    /// Whether a place is on the axes.
+    fn holds(&self, [x, y]: [f32; 2]) -> bool {
+        let around = self.around();
+        (around.left..=around.right).contains(&x) && (around.top..=around.bottom).contains(&y)
+    }
+
+    /// So many points in parts of the two axes.
+    fn parts(&self, points: f32) -> [f64; 2] {
+        [self.rect.width(), self.rect.height()].map(|side| f64::from(points / side.max(1.0)))
     }
 }
 
+/// Points around the axes that belong to them.
+const AIR: f32 = 1.0;
+
 /// Draws all marks of a plot inside its axes.
 pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
-    // A line along the edge keeps its width.
-    let around = Rect {
-        left: frame.rect.left - 1.0,
-        top: frame.rect.top - 1.0,
-        right: frame.rect.right + 1.0,
-        bottom: frame.rect.bottom + 1.0,
-    };
+    let around = frame.around();
     pen.push(Item::Clip { min: around.min(), max: around.max() });
     let mut uprights = Vec::new();
     for mark in &plot.marks {
@@ -55,20 +86,32 @@ pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
                 bars(pen, frame, plot, &bar);
             }
             Mark::Rect { from, to, fill, stroke, width } => {
-                let rect = frame.rect_of(*from, *to);
                 let width = width * pen.style.mark_width;
-                pen.rect(rect, *fill, stroke.map(|color| (color, width)));
+                // An outline is cut where it is not seen.
+                let around = frame.around().shrunk(-width);
+                if let Some(rect) = frame.rect_within(*from, *to, around) {
+                    pen.rect(rect, *fill, stroke.map(|color| (color, width)));
+                }
             }
-            Mark::Hatch { from, to, color } => hatch(pen, frame.rect_of(*from, *to), *color),
+            Mark::Hatch { from, to, color } => {
+                frame.rect_of(*from, *to).into_iter().for_each(|rect| hatch(pen, rect, *color));
+            }
             Mark::Arrow { from, to, color, width } => {
                 let width = width * pen.style.mark_width;
-                arrow(pen, frame.place(*from), frame.place(*to), *color, width);
+                arrow(pen, frame, [*from, *to], *color, width);
             }
             Mark::Text { at, text, color, anchor, size } => {
-                let [x, y] = frame.place(*at);
+                let at = frame.place(*at);
                 let size = size * pen.style.mark_text;
-                let line = Line { at: [x, y], text, size, color: *color, align: *anchor };
-                pen.text(&line);
+                if frame.holds(at) {
+                    pen.text(&Line { at, text, size, color: *color, align: *anchor });
+                }
+            }
+            Mark::Wedge { at, color } => {
+                let at = frame.place(*at);
+                if at.iter().all(|v| !v.is_nan()) {
+                    wedge(pen, frame, at, *color);
+                }
             }
             Mark::Upright { x, text, color, dash } => uprights.push((*x, text, *color, *dash)),
             Mark::Cells(cells) => {
@@ -93,12 +136,14 @@ struct Stroke {
     dash: Dash,
 }
 
-/// A line with a gap wherever a point has no place.
+/// A line with a gap wherever a point has no place, and a wedge wherever it leaves the axes.
 fn polyline(pen: &mut Pen<'_>, frame: &Frame, points: &[[f64; 2]], stroke: &Stroke) {
-    let places: Vec<[f32; 2]> = points.iter().map(|p| frame.place(*p)).collect();
-    for run in places.split(|p| !(p[0].is_finite() && p[1].is_finite())) {
-        match run {
-            [] => {}
+    // Its ends are cut where they are not seen.
+    let slack = frame.parts(AIR + stroke.width);
+    let cut = clip::line(points, [&frame.x, &frame.y], slack);
+    for run in &cut.runs {
+        let places: Vec<[f32; 2]> = run.iter().map(|p| frame.place(*p)).collect();
+        match places.as_slice() {
             [only] => pen.push(Item::Circle {
                 center: *only,
                 radius: stroke.width.max(0.8),
@@ -112,6 +157,36 @@ fn polyline(pen: &mut Pen<'_>, frame: &Frame, points: &[[f64; 2]], stroke: &Stro
             }),
         }
     }
+    for exit in &cut.exits {
+        wedge(pen, frame, frame.place(*exit), stroke.color);
+    }
+}
+
+/// Length of a wedge, in points.
+const WEDGE: f32 = 3.0;
+
+/// Points from the edge nearest to a place to what lies beyond it; its tip.
+fn wedge(pen: &mut Pen<'_>, frame: &Frame, at: [f32; 2], color: Color) -> [f32; 2] {
+    let rect = frame.rect.shrunk(0.5);
+    let tip = [at[0].clamp(rect.left, rect.right), at[1].clamp(rect.top, rect.bottom)];
+    let edges = [
+        (tip[1] - rect.top, [0.0, -1.0]),
+        (rect.bottom - tip[1], [0.0, 1.0]),
+        (tip[0] - rect.left, [-1.0, 0.0]),
+        (rect.right - tip[0], [1.0, 0.0]),
+    ];
+    let nearest = edges.iter().min_by(|a, b| a.0.total_cmp(&b.0));
+    let [dx, dy] = nearest.map_or([0.0, -1.0], |edge| edge.1);
+    let barb = |side: f32| {
+        [tip[0] - WEDGE * (dx + 0.6 * side * dy), tip[1] - WEDGE * (dy + 0.6 * side * dx)]
+    };
+    pen.push(Item::Polyline {
+        points: vec![barb(1.0), tip, barb(-1.0)],
+        color,
+        width: 1.0,
+        dash: Dash::Solid,
+    });
+    tip
 }
 
 /// A quarter of a point: finer than any screen or printer shows of a line.
@@ -182,13 +257,15 @@ pub(super) fn absent(pen: &mut Pen<'_>, square: Rect) {
 /// Hatches what lies above the diagonal, row by row.
 fn hatch_absent(pen: &mut Pen<'_>, frame: &Frame, heat: &Heat) {
     let color = pen.style.faint;
-    let whole = frame.rect_of([0.0, 0.0], [heat.columns as f64, heat.rows as f64]);
+    let end = [heat.columns as f64, heat.rows as f64];
+    let Some(whole) = frame.rect_of([0.0, 0.0], end) else { return };
     let rows = (0..heat.rows).filter(|row| row + 1 < heat.columns);
     // The same family of lines in every row, so that they go on from one to the next.
     for row in rows {
         let from = [(row + 1) as f64, row as f64];
-        let part = frame.rect_of(from, [heat.columns as f64, from[1] + 1.0]);
-        hatched(pen, whole, part, color);
+        if let Some(part) = frame.rect_of(from, [end[0], from[1] + 1.0]) {
+            hatched(pen, whole, part, color);
+        }
     }
 }
 
@@ -203,12 +280,17 @@ struct Discs<'a> {
 fn discs(pen: &mut Pen<'_>, frame: &Frame, discs: &Discs<'_>) {
     let ink = pen.style.ink;
     for (i, point) in discs.points.iter().enumerate() {
-        let [x, y] = frame.place(*point);
-        if !(x.is_finite() && y.is_finite()) {
+        let place = frame.place(*point);
+        if place.iter().any(|v| v.is_nan()) {
             continue;
         }
         let fill = discs.colors.get(i).or(discs.colors.last()).copied().unwrap_or(ink);
-        pen.push(Item::Circle { center: [x, y], radius: discs.diameter / 2.0, fill });
+        let [x, y] = if frame.holds(place) {
+            pen.push(Item::Circle { center: place, radius: discs.diameter / 2.0, fill });
+            place
+        } else {
+            wedge(pen, frame, place, fill)
+        };
         let Some(pick) = discs.picks.get(i) else { continue };
         // A finger's tip, not a needle's.
         let reach = (discs.diameter / 2.0).max(3.0);
@@ -228,20 +310,33 @@ fn heat_map(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, heat: &Heat) {
     }
     let corner = frame.place([0.0, 0.0]);
     let opposite = frame.place([columns as f64, rows as f64]);
-    let rect = frame.rect_of([0.0, 0.0], [columns as f64, rows as f64]);
     let (flip_x, flip_y) = (opposite[0] < corner[0], opposite[1] < corner[1]);
-    let mut pixels = Vec::with_capacity(rows * columns);
-    for r in 0..rows {
-        let row = if flip_y { rows - 1 - r } else { r };
-        for c in 0..columns {
-            pixels.push(cell_color(heat, row, if flip_x { columns - 1 - c } else { c }));
-        }
+    let (across, down) = (seen(&frame.x, columns), seen(&frame.y, rows));
+    if across.is_empty() || down.is_empty() {
+        return;
+    }
+    // Whole cells: what is cut of the outermost is the clip's to cut.
+    let from = frame.place([across.start as f64, down.start as f64]);
+    let to = frame.place([across.end as f64, down.end as f64]);
+    let rect = Rect {
+        left: from[0].min(to[0]),
+        right: from[0].max(to[0]),
+        top: from[1].min(to[1]),
+        bottom: from[1].max(to[1]),
+    };
+    let in_order = |range: &Range<usize>, flip: bool| -> Vec<usize> {
+        if flip { range.clone().rev().collect() } else { range.clone().collect() }
+    };
+    let order = in_order(&across, flip_x);
+    let mut pixels = Vec::with_capacity(across.len() * down.len());
+    for row in in_order(&down, flip_y) {
+        pixels.extend(order.iter().map(|column| cell_color(heat, row, *column)));
     }
     pen.push(Item::Image {
         min: rect.min(),
         max: rect.max(),
-        columns,
-        rows,
+        columns: across.len(),
+        rows: down.len(),
         pixels: pixels.into(),
     });
     if heat.causal && pen.style.hatched {
@@ -265,6 +360,15 @@ fn heat_map(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, heat: &Heat) {
             _ => Default::default(),
         },
     });
+}
+
+/// The cells of an axis that are in its range.
+fn seen(scale: &Scale, count: usize) -> Range<usize> {
+    let (low, high) = (scale.range.0.min(scale.range.1), scale.range.0.max(scale.range.1));
+    // A cell whose edge alone is there is not.
+    let from = (low + 1e-9).floor().clamp(0.0, count as f64);
+    let to = (high - 1e-9).ceil().clamp(0.0, count as f64);
+    from as usize..to as usize
 }
 
 /// The colour of a cell; transparent where there is none.
@@ -310,12 +414,18 @@ struct Bars<'a> {
 
 fn bars(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, bars: &Bars<'_>) {
     for (at, value) in bars.at.iter().zip(bars.values) {
-        if !value.is_finite() {
+        if value.is_nan() {
             continue;
         }
         let half = bars.width / 2.0;
-        let rect = frame.rect_of([at - half, bars.base], [at + half, *value]);
+        let Some(rect) = frame.rect_of([at - half, bars.base], [at + half, *value]) else {
+            continue;
+        };
         pen.rect(rect, Some(bars.color), None);
+        if !frame.y.contains(*value) {
+            let end = if frame.y.at(*value) < rect.bottom { rect.top } else { rect.bottom };
+            wedge(pen, frame, [rect.middle()[0], end], bars.color.ink_on());
+        }
         let place = if plot.x.ticks.are_names() { at.floor() } else { *at };
         let place = match plot.x.ticks.name(at.floor() as usize) {
             "" => number(place),
@@ -332,7 +442,9 @@ fn bars(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, bars: &Bars<'_>) {
 }
 
 /// A shaft with two barbs, drawn as lines.
-fn arrow(pen: &mut Pen<'_>, from: [f32; 2], to: [f32; 2], color: Color, width: f32) {
+fn arrow(pen: &mut Pen<'_>, frame: &Frame, ends: [[f64; 2]; 2], color: Color, width: f32) {
+    let Some(stretch) = clip::segment(ends[0], ends[1], [&frame.x, &frame.y]) else { return };
+    let [from, to] = stretch.map(|end| frame.place(end));
     let (dx, dy) = (to[0] - from[0], to[1] - from[1]);
     let length = dx.hypot(dy);
     if !(length > 0.0 && length.is_finite()) {
@@ -407,7 +519,7 @@ fn upright_labels(pen: &mut Pen<'_>, frame: &Frame, uprights: &[(f64, &str, Colo
 /// [`super::cells`]: nothing shines through between them.
 fn fills(pen: &mut Pen<'_>, frame: &Frame, cells: &[Cell]) {
     let flat = cells.iter().filter(|cell| cell.stroke.is_none());
-    let filled = flat.filter_map(|cell| Some((frame.rect_of(cell.from, cell.to), cell.fill?)));
+    let filled = flat.filter_map(|cell| Some((frame.rect_of(cell.from, cell.to)?, cell.fill?)));
     let mut boxes: Vec<(Rect, Color)> = filled.collect();
     boxes.sort_by(|(a, _), (b, _)| a.top.total_cmp(&b.top).then(a.left.total_cmp(&b.left)));
     // Places in parts of a point that no eye sees.
@@ -440,7 +552,7 @@ fn fills(pen: &mut Pen<'_>, frame: &Frame, cells: &[Cell]) {
 }
 
 fn cell_box(pen: &mut Pen<'_>, frame: &Frame, cell: &Cell) {
-    let rect = frame.rect_of(cell.from, cell.to);
+    let Some(rect) = frame.rect_of(cell.from, cell.to) else { return };
     if cell.stroke.is_some() {
         let width = pen.style.line_width;
         pen.rect(rect, cell.fill, cell.stroke.map(|color| (color, 2.0 * width)));

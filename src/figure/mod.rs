@@ -4,6 +4,7 @@
 //! PDF and PNG all draw that scene, so that they cannot disagree.
 
 mod cells;
+pub mod clip;
 pub mod cloud;
 pub mod color;
 pub mod composite;
@@ -252,6 +253,11 @@ pub enum Mark {
         color: Color,
         dash: Dash,
     },
+    /// At the edge of the axes, pointing to something that lies beyond it.
+    Wedge {
+        at: [f64; 2],
+        color: Color,
+    },
     /// Boxes with text that can be clicked: tokens, recorded steps.
     Cells(Vec<Cell>),
     /// A cloud too large for the scene: drawn by the GPU in the window, as points in files.
@@ -303,6 +309,8 @@ pub struct Cell {
     pub pick: Pick,
     /// What a hover and a screen reader say.
     pub hover: String,
+    /// The number that its colour, its length or its text shows, and of what; none where it shows none.
+    pub value: Option<(&'static str, f64)>,
 }
 
 /// Points in a space of `dims` dimensions with a basis to project them onto.

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::marks::exists;
-use super::{Cloud, Figure, Heat, HeatPick, Mark, Plot, cloud};
+use super::{Cell, Cloud, Figure, Heat, HeatPick, Mark, Plot, cloud};
 use crate::record::error::Result;
-use crate::record::npz::{Member, Numbers, archive};
+use crate::record::npz::{Member, Names, Numbers, archive, plain};
 
 /// One array for each series of each plot, named `PLOT/SERIES` with plots as `plot1`, `plot2`, … (after the word of their
 /// figure, as `a/plot1/attention`); `about` says in JSON what they are.
@@ -16,15 +16,16 @@ pub fn npz_of<'a>(
     figures: impl IntoIterator<Item = (&'a str, &'a Figure)>,
     provenance: &str,
 ) -> Result<Vec<u8>> {
-    let mut all: Vec<Series> = Vec::new();
+    let (mut all, mut names): (Vec<Series>, _) = (Vec::new(), Names::default());
     for (word, figure) in figures {
         for (index, plot) in figure.plots.iter().enumerate() {
             let place = match word {
                 "" => format!("plot{}", index + 1),
                 word => format!("{word}/plot{}", index + 1),
             };
-            for series in plot.marks.iter().filter_map(|mark| series(plot, mark)) {
-                let name = free_name(&all, &format!("{place}/{}", series.name));
+            let drawn = plot.marks.iter().flat_map(|mark| series(plot, mark));
+            for series in drawn.chain(uprights(plot)) {
+                let name = names.free(&format!("{place}/{}", series.name));
                 all.push(Series { name, ..series });
             }
         }
@@ -63,29 +64,15 @@ impl Series {
     }
 }
 
-/// The name, or with a number where another array has it.
-fn free_name(taken: &[Series], name: &str) -> String {
-    let is_free = |name: &String| taken.iter().all(|series| series.name != *name);
-    let numbered = (2..).map(|n| format!("{name}_{n}"));
-    std::iter::once(name.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
+fn about(plot: &Plot, name: &str, kind: &str, axes: &[&str]) -> Value {
+    json!({
+        "plot": plot.title, "series": name, "kind": kind, "axes": axes,
+        "x": plot.x.label, "y": plot.y.label,
+    })
 }
 
-/// A name that every file system and zip reader takes.
-fn plain(name: &str, kind: &str) -> String {
-    let allowed = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' };
-    match name.trim() {
-        "" => kind.to_owned(),
-        name => name.chars().map(allowed).take(80).collect(),
-    }
-}
-
-fn series(plot: &Plot, mark: &Mark) -> Option<Series> {
-    let about = |name: &str, kind: &str, axes: &[&str]| {
-        json!({
-            "plot": plot.title, "series": name, "kind": kind, "axes": axes,
-            "x": plot.x.label, "y": plot.y.label,
-        })
-    };
+fn series(plot: &Plot, mark: &Mark) -> Vec<Series> {
+    let about = |name: &str, kind: &str, axes: &[&str]| about(plot, name, kind, axes);
     let pairs = |name: &str, kind: &str, points: Vec<f64>| Series {
         name: plain(name, kind),
         shape: vec![points.len() / 2, 2],
@@ -93,23 +80,69 @@ fn series(plot: &Plot, mark: &Mark) -> Option<Series> {
         about: about(name, kind, &["point", "x, y"]),
     };
     match mark {
-        Mark::Line { name, points, .. } => Some(pairs(name, "line", points.concat())),
-        Mark::Points { name, points, .. } => Some(pairs(name, "point", points.concat())),
+        Mark::Line { name, points, .. } => vec![pairs(name, "line", points.concat())],
+        Mark::Points { name, points, .. } => vec![pairs(name, "point", points.concat())],
         Mark::Bars { name, at, values, .. } => {
             let points = at.iter().zip(values).flat_map(|(x, y)| [*x, *y]).collect();
-            Some(pairs(name, "bar", points))
+            vec![pairs(name, "bar", points)]
         }
-        Mark::Heat(heat) => Some(matrix(plot, heat, about(&heat.name, "cell", &["row", "column"]))),
+        Mark::Heat(heat) => vec![matrix(plot, heat, about(&heat.name, "cell", &["row", "column"]))],
         Mark::Cloud(cloud) => {
-            Some(points_of(cloud, about(&cloud.name, "point", &["point", "x, y, depth"])))
+            vec![points_of(cloud, about(&cloud.name, "point", &["point", "x, y, depth"]))]
         }
+        Mark::Cells(cells) => boxes(plot, cells),
         Mark::Rect { .. }
         | Mark::Hatch { .. }
         | Mark::Arrow { .. }
         | Mark::Text { .. }
+        // Together: see `uprights`.
         | Mark::Upright { .. }
-        | Mark::Cells(_) => None,
+        | Mark::Wedge { .. } => Vec::new(),
     }
+}
+
+/// The boxes that show a number, `[cell, 3]`: where they begin, and the number; those that show the same are one series.
+fn boxes(plot: &Plot, cells: &[Cell]) -> Vec<Series> {
+    let mut shown: Vec<(&'static str, Vec<&Cell>)> = Vec::new();
+    for cell in cells {
+        let Some((what, _)) = cell.value else { continue };
+        match shown.iter_mut().find(|(name, _)| *name == what) {
+            Some((_, cells)) => cells.push(cell),
+            None => shown.push((what, vec![cell])),
+        }
+    }
+    let series = |(what, cells): (&'static str, Vec<&Cell>)| {
+        let number = |cell: &Cell| cell.value.map_or(f64::NAN, |(_, value)| value);
+        let mut about = about(plot, what, "cell", &["cell", "x, y, value"]);
+        about["texts"] = cells.iter().map(|cell| cell.text.as_str()).collect();
+        Series {
+            name: plain(what, "cell"),
+            shape: vec![cells.len(), 3],
+            numbers: Own::F64(
+                cells.iter().flat_map(|c| [c.from[0], c.from[1], number(c)]).collect(),
+            ),
+            about,
+        }
+    };
+    shown.into_iter().map(series).collect()
+}
+
+/// The places of the upright lines of a plot, and what they name.
+fn uprights(plot: &Plot) -> Option<Series> {
+    let lines = plot.marks.iter().filter_map(|mark| {
+        let Mark::Upright { x, text, .. } = mark else { return None };
+        Some((*x, text.as_str()))
+    });
+    let (places, texts): (Vec<f64>, Vec<&str>) = lines.unzip();
+    let mut about = about(plot, "mark", "mark", &["mark"]);
+    about["texts"] = json!(texts);
+    let shape = vec![places.len()];
+    (!places.is_empty()).then(|| Series {
+        name: "mark".to_owned(),
+        shape,
+        numbers: Own::F64(places),
+        about,
+    })
 }
 
 /// `[row, column]`, with NaN where there is no cell.

@@ -6,8 +6,9 @@ use super::color::{Color, ColorMap, fraction};
 use super::composite::Composite;
 use super::file::{MM_PER_POINT, Page};
 use super::marks::exists;
+use super::scale::Scale;
 use super::scene::{AreaPick, Item, Scene};
-use super::{Anchor, Cloud, Dash, Heat, HeatPick, Mark, Plot, cloud, font, png};
+use super::{Anchor, Cloud, Dash, Heat, HeatPick, Mark, Plot, clip, cloud, font, png};
 use crate::record::error::{Error, Result};
 use crate::record::vocab;
 
@@ -64,7 +65,10 @@ pub fn document(drawing: &Composite, page: &Page, name: &str) -> Result<Pages> {
     let mut bones = drawing.clone();
     let plots = || drawing.parts.iter().flat_map(|part| &part.figure.plots);
     for plot in bones.parts.iter_mut().flat_map(|part| &mut part.figure.plots) {
+        let wedges: Vec<Mark> =
+            plot.marks.iter().flat_map(|mark| clip::wedges(plot, mark)).collect();
         plot.marks.retain_mut(keep_bones);
+        plot.marks.extend(wedges);
     }
     // Axes do not depend on what is drawn in them, so these are the places of the data, too.
     let scene = page.scene(&bones);
@@ -124,6 +128,7 @@ fn is_data(mark: &Mark) -> bool {
         | Mark::Arrow { .. }
         | Mark::Text { .. }
         | Mark::Upright { .. }
+        | Mark::Wedge { .. }
         | Mark::Cells(_) => false,
     }
 }
@@ -194,6 +199,7 @@ impl Writer<'_> {
         if !plot.marks.iter().any(is_data) {
             return Ok(());
         }
+        let [x, y] = scales(plot);
         let range = |(a, b): (f64, f64), name: &str| {
             let backwards = if a > b { format!(", {name} dir=reverse") } else { String::new() };
             format!("{name}min={}, {name}max={}{backwards}", a.min(b), a.max(b))
@@ -206,8 +212,8 @@ impl Writer<'_> {
             decimal(-min[1] * MM_PER_POINT),
             mm(max[0] - min[0]),
             mm(max[1] - min[1]),
-            range(plot.x.range, "x"),
-            range(plot.y.range, "y"),
+            range(x.range, "x"),
+            range(y.range, "y"),
             log(plot.x.log, "x"),
             log(plot.y.log, "y"),
         );
@@ -224,13 +230,14 @@ impl Writer<'_> {
 
     fn mark(&mut self, plot: &Plot, mark: &Mark) -> Result<()> {
         let weight = self.page.style.mark_width;
+        let [x, y] = scales(plot);
         match mark {
             Mark::Line { points, color, width, dash, .. } => {
                 let dash = match dash.lengths(width * weight) {
                     Some([on, off]) => format!(", dash pattern=on {on}pt off {off}pt"),
                     None => String::new(),
                 };
-                let table = self.pairs(points.iter().copied());
+                let table = self.pairs(on_axes(plot, points).into_iter());
                 self.line(&format!(
                     "\\addplot[{}, line width={}bp, line join=round, no marks{dash}] {table};",
                     paint("draw", self.shade(*color)),
@@ -240,12 +247,17 @@ impl Writer<'_> {
             Mark::Points { points, colors, diameter, .. } => {
                 // One series for each colour.
                 for (color, chosen) in by_color(points, colors, self.page.style.ink) {
-                    let table = self.pairs(chosen.into_iter());
+                    let shown =
+                        chosen.into_iter().filter(|[a, b]| x.contains(*a) && y.contains(*b));
+                    let table = self.pairs(shown);
                     self.discs(color, *diameter, &table);
                 }
             }
             Mark::Bars { at, values, base, width, color, .. } => {
-                let table = self.pairs(at.iter().zip(values).map(|(x, y)| [*x, *y]));
+                // What is higher than the axis ends with it.
+                let (low, high) = (y.range.0.min(y.range.1), y.range.0.max(y.range.1));
+                let end = |value: &f64| value.clamp(low, high);
+                let table = self.pairs(at.iter().zip(values).map(|(x, y)| [*x, end(y)]));
                 let number = self.series();
                 let fill = paint("fill", self.shade(*color));
                 self.line(&format!(
@@ -452,6 +464,21 @@ impl Writer<'_> {
         ));
     }
 }
+
+/// A line as far as TeX can draw it: cut where it leaves the axes, for TeX has no place for what lies far outside, with a
+/// row of no numbers wherever it has a gap.
+fn on_axes(plot: &Plot, points: &[[f64; 2]]) -> Vec<[f64; 2]> {
+    let [x, y] = scales(plot);
+    let runs = clip::line(points, [&x, &y], [SLACK; 2]).runs;
+    runs.join(&[f64::NAN; 2])
+}
+
+fn scales(plot: &Plot) -> [Scale; 2] {
+    [&plot.x, &plot.y].map(|axis| Scale::new(axis.range, axis.log, (0.0, 1.0)))
+}
+
+/// How far beyond the axes a line is drawn, in parts of them: TeX cuts it at their edge.
+const SLACK: f64 = 0.02;
 
 /// The points of each colour, in the order in which the colours first come.
 fn by_color(points: &[[f64; 2]], colors: &[Color], ink: Color) -> Vec<(Color, Vec<[f64; 2]>)> {

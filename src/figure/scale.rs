@@ -27,8 +27,7 @@ impl Scale {
     pub fn value_at(&self, place: f32) -> f64 {
         let t = f64::from(place - self.span.0) / f64::from(self.span.1 - self.span.0);
         let (a, b) = (self.warp(self.range.0), self.warp(self.range.1));
-        let warped = a + t * (b - a);
-        if self.log { warped.exp() } else { warped }
+        self.unwarp(a + t * (b - a))
     }
 
     /// Whether a value lies between the two ends.
@@ -39,12 +38,25 @@ impl Scale {
         value >= low - slack && value <= high + slack
     }
 
-    fn warp(&self, value: f64) -> f64 {
+    /// The value as it lies along the axis: its logarithm on a logarithmic one; NaN where it has no place.
+    pub(super) fn warp(&self, value: f64) -> f64 {
+        // What is infinite lies beyond everything; differences and products of what is larger than this would be, too.
+        let value = value.clamp(-1e300, 1e300);
         match self.log {
             true if value > 0.0 => value.ln(),
             true => f64::NAN,
             false => value,
         }
+    }
+
+    /// The value that lies there along the axis.
+    pub(super) fn unwarp(&self, warped: f64) -> f64 {
+        if self.log { warped.exp() } else { warped }
+    }
+
+    /// The ends as they lie along the axis, the lower one first.
+    pub(super) fn warped_ends(&self) -> (f64, f64) {
+        ordered((self.warp(self.range.0), self.warp(self.range.1)))
     }
 }
 

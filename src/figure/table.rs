@@ -5,8 +5,9 @@ use super::{Cloud, Figure, Heat, HeatPick, Mark, Plot, cloud};
 use crate::record::columns::harmless;
 use crate::record::error::{Error, Result};
 
-/// Columns of the table. `x` and `y` are in the units of the axes; of a heat map they are the column and the row.
-/// `value` is that of a cell, or the depth of a point of a cloud; `x_text` and `y_text` name tokens.
+/// Columns of the table, without those in which no row has anything. `x` and `y` are in the units of the axes; of a heat map
+/// they are the column and the row. `value` is that of a cell, or the depth of a point of a cloud; `x_text` and `y_text`
+/// name tokens. A number that is undefined is written as `NaN`.
 pub const COLUMNS: [&str; 8] = ["plot", "series", "kind", "x", "y", "value", "x_text", "y_text"];
 
 /// Whether a table is one of these, by its head.
@@ -32,8 +33,7 @@ pub fn csv(figure: &Figure) -> Result<String> {
 /// # Errors
 /// Only when there is no memory.
 pub fn csv_of<'a>(figures: impl IntoIterator<Item = (&'a str, &'a Figure)>) -> Result<String> {
-    let mut table = Table(csv::Writer::from_writer(Vec::new()));
-    table.row(&COLUMNS.map(str::to_owned))?;
+    let mut table = Table { rows: csv::Writer::from_writer(Vec::new()), used: [false; 8] };
     for (word, figure) in figures {
         for (index, plot) in figure.plots.iter().enumerate() {
             let title = plot_name(word, index, plot);
@@ -42,8 +42,7 @@ pub fn csv_of<'a>(figures: impl IntoIterator<Item = (&'a str, &'a Figure)>) -> R
             }
         }
     }
-    let bytes = table.0.into_inner().map_err(|e| Error::internal(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| Error::internal(e.to_string()))
+    table.finish()
 }
 
 /// What a plot is called in tables: its title or its number, after the word of its figure.
@@ -52,7 +51,15 @@ pub(super) fn plot_name(word: &str, index: usize, plot: &Plot) -> String {
     if word.is_empty() { name } else { format!("{word} {name}") }
 }
 
-struct Table(csv::Writer<Vec<u8>>);
+struct Table {
+    rows: csv::Writer<Vec<u8>>,
+    /// Columns in which some row has something.
+    used: [bool; COLUMNS.len()],
+}
+
+fn wrong(e: impl std::fmt::Display) -> Error {
+    Error::internal(format!("writing CSV: {e}"))
+}
 
 /// A row without plot and series.
 #[derive(Default)]
@@ -67,7 +74,27 @@ struct Entry {
 
 impl Table {
     fn row(&mut self, fields: &[String; 8]) -> Result<()> {
-        self.0.write_record(fields).map_err(|e| Error::internal(format!("writing CSV: {e}")))
+        for (used, field) in self.used.iter_mut().zip(fields) {
+            *used |= !field.is_empty();
+        }
+        self.rows.write_record(fields).map_err(wrong)
+    }
+
+    /// The head and the rows, without the columns that are empty in all of them.
+    fn finish(self) -> Result<String> {
+        // A table without rows keeps its head.
+        let all = self.used == [false; 8];
+        let kept = |i: &usize| all || self.used[*i];
+        let kept: Vec<usize> = (0..COLUMNS.len()).filter(kept).collect();
+        let bytes = self.rows.into_inner().map_err(wrong)?;
+        let mut rows = csv::ReaderBuilder::new().has_headers(false).from_reader(&bytes[..]);
+        let mut out = csv::Writer::from_writer(Vec::with_capacity(bytes.len()));
+        out.write_record(kept.iter().map(|i| COLUMNS[*i])).map_err(wrong)?;
+        let mut row = csv::StringRecord::new();
+        while rows.read_record(&mut row).map_err(wrong)? {
+            out.write_record(kept.iter().map(|i| &row[*i])).map_err(wrong)?;
+        }
+        String::from_utf8(out.into_inner().map_err(wrong)?).map_err(wrong)
     }
 
     fn entry(&mut self, plot: &str, series: &str, e: Entry) -> Result<()> {
@@ -113,11 +140,15 @@ impl Table {
             Mark::Cells(cells) => cells.iter().try_for_each(|cell| {
                 let [x, y] = cell.from.map(|v| v.to_string());
                 let (x_text, y_text) = (cell.text.clone(), cell.hover.clone());
-                let entry = Entry { kind: "cell", x, y, x_text, y_text, ..Entry::default() };
-                self.entry(title, "", entry)
+                let (series, value) =
+                    cell.value.map_or(("", String::new()), |(what, v)| (what, v.to_string()));
+                let entry = Entry { kind: "cell", x, y, value, x_text, y_text };
+                self.entry(title, series, entry)
             }),
             // Outlines and arrows point at numbers; they are none.
-            Mark::Rect { .. } | Mark::Hatch { .. } | Mark::Arrow { .. } => Ok(()),
+            Mark::Rect { .. } | Mark::Hatch { .. } | Mark::Arrow { .. } | Mark::Wedge { .. } => {
+                Ok(())
+            }
         }
     }
 

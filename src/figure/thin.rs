@@ -29,8 +29,12 @@ pub fn thinned(figure: &Figure, width: f32) -> Figure {
 fn extremes(points: &[[f64; 2]], scale: &Scale) -> Arc<[[f64; 2]]> {
     let column = |p: &[f64; 2]| (scale.at(p[0]) / COLUMN).floor();
     let mut kept = Vec::new();
-    // What has no place has no column either, and stays: it is a gap in the line.
-    for chunk in points.chunk_by(|a, b| column(a) == column(b)) {
+    // What has no place is a gap in the line, and stays one.
+    let is_gap = |p: &[f64; 2]| !scale.at(p[0]).is_finite() || !p[1].is_finite();
+    let together = |a: &[f64; 2], b: &[f64; 2]| {
+        (is_gap(a) && is_gap(b)) || (is_gap(a) == is_gap(b) && column(a) == column(b))
+    };
+    for chunk in points.chunk_by(together) {
         let by_value = |a: &usize, b: &usize| chunk[*a][1].total_cmp(&chunk[*b][1]);
         let lowest = (0..chunk.len()).min_by(by_value).unwrap_or(0);
         let highest = (0..chunk.len()).max_by(by_value).unwrap_or(0);

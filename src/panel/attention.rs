@@ -317,7 +317,9 @@ fn curves(view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot 
     if let Some((key, color)) = attended.filter(|(key, _)| *key < pattern.keys) {
         let name = format!("who attends to {}", place(view, key));
         let queries = (key..pattern.queries).map(|q| (q, pattern.at(q, key)));
-        let queries: Vec<(usize, f32)> = queries.filter(inside).collect();
+        // What is undefined is a gap.
+        let shown_here = queries.filter(|(p, _)| (shown.0..shown.1).contains(p));
+        let queries: Vec<(usize, f32)> = shown_here.collect();
         most = queries.iter().map(|(_, v)| *v).fold(most, f32::max);
         legend.push(LegendEntry::line(&name, color, Dash::Solid));
         let points = queries.iter().map(|(p, v)| [*p as f64 + 0.5, f64::from(*v)]).collect();

@@ -8,7 +8,7 @@ use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{array, number, place, reading, sentence, step_text};
 use super::tokens::as_id;
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, Selection, View, ink, span};
 
 crate::choices! {
     /// Whose logit is taken apart.
@@ -112,9 +112,12 @@ impl Attribution {
                 signed(logit),
                 step_text(view)
             ),
-            plots,
             columns: 1,
-            caption: caption(&parts, at("rest").unwrap_or(0.0)),
+            caption: span::sentences([
+                caption(&parts, at("rest").unwrap_or(0.0)),
+                span::past_maps(&plots),
+            ]),
+            plots,
             empty: None,
         })
     }
@@ -158,8 +161,11 @@ fn parts(view: &View<'_>, answer: &Reading, query: usize) -> Vec<Part> {
 }
 
 fn bars(view: &View<'_>, parts: &[Part]) -> Plot {
-    let finite = parts.iter().map(|part| f64::from(part.value)).filter(|v| v.is_finite());
-    let (low, high) = finite.fold((0.0, 0.0), |(a, b): (f64, f64), v| (a.min(v), b.max(v)));
+    let all = || parts.iter().map(|part| f64::from(part.value));
+    let limit = span::limit(all());
+    let (low, high) = all()
+        .filter(|v| v.abs() <= limit)
+        .fold((0.0, 0.0), |(a, b): (f64, f64), v| (a.min(v), b.max(v)));
     let room = 0.14 * if high > low { high - low } else { 1.0 };
     let (low, high) = (if low < 0.0 { low - room } else { 0.0 }, high + room);
     let bar = |name: &str, color: Color, wanted: &dyn Fn(f32) -> bool| {
@@ -233,6 +239,7 @@ fn whole_column(view: &View<'_>, i: usize, part: &Part, (low, high): (f64, f64))
         ink: view.palette.ink,
         pick,
         hover: format!("{}: {}", part.name, signed(part.value)),
+        value: None,
     }
 }
 
@@ -252,8 +259,7 @@ fn sources(view: &View<'_>, answer: &Reading, query: usize) -> Option<Plot> {
         }
     }
     let rows = names.len();
-    let finite = values.iter().copied().filter(|v| v.is_finite());
-    let most = finite.fold(0.0, |most: f32, v| most.max(v.abs()));
+    let most = span::most(&values);
     let most = if most > 0.0 { most } else { 1.0 };
     let places: Vec<String> = (0..columns).map(|position| place(view, position)).collect();
     let ticks = super::answer::tokens(view).iter().map(|&id| view.vocab.glyph(id)).collect();

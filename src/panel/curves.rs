@@ -11,6 +11,7 @@ use crate::record::recording::Recording;
 use super::answer::sentence;
 use super::columns::{self, Family, label};
 use super::flags::{self, Lanes, StepAxis, flags};
+use super::span::{self, Extent, Limits, Range, Span};
 use super::{NetShape, Panel, Selection, View, ink};
 
 crate::choices! {
@@ -35,6 +36,12 @@ crate::knobs! {
         log_x: bool = false, @live;
         /// Values on a logarithmic axis; shares and losses of 0 cannot be drawn then.
         log_y: bool = false, @live;
+        /// How far the axis of values goes: auto as far as ordinary values, so that a run on its way to infinity does not flatten all others; all as far as all values; fixed from y_min to y_max.
+        range: Range = Range::Auto, @live;
+        /// Lower end of the axis of values, where its range is fixed.
+        y_min: f64 = 0.0, in -1e12..=1e12, @live;
+        /// Upper end of the axis of values, where its range is fixed.
+        y_max: f64 = 1.0, in -1e12..=1e12, @live;
         /// Smooth each line by the mean of this many evaluations around every step; the measured line stays visible, faintly. 1 smooths nothing.
         smooth: usize = 1, in 1..=1001, @live;
         /// Name what emerged and what was changed on flags at the step where it happened.
@@ -65,11 +72,15 @@ impl Panel for Curves {
                 "Nothing is measured yet: the curves begin with the first evaluation.",
             );
         }
+        if let Err(why) = self.limits().check() {
+            return sentence(why);
+        }
         let axis = self.axis(view);
+        let mut past = Vec::new();
         let mut plots: Vec<Plot> = Family::ALL
             .iter()
             .filter(|family| self.wants(**family))
-            .filter_map(|family| self.plot(view, *family, axis))
+            .filter_map(|family| self.plot(view, *family, axis, &mut past))
             .collect();
         if plots.is_empty() {
             return sentence(format!(
@@ -86,7 +97,8 @@ impl Panel for Curves {
             plots.insert(0, self.flag_plot(view, first, axis));
         }
         let title = view.runs.first().map_or_else(String::new, |(name, _)| format!("Run {name}"));
-        Figure { title, plots, columns, caption: caption(view), empty: None }
+        let caption = span::sentences([caption(view), span::past_axes(&past)]);
+        Figure { title, plots, columns, caption, empty: None }
     }
 }
 
@@ -118,23 +130,36 @@ impl Curves {
         StepAxis { range, log: self.log_x, points: (f64::from(view.size[0]) - MARGIN).max(40.0) }
     }
 
-    fn plot(&self, view: &View<'_>, family: Family, axis: StepAxis) -> Option<Plot> {
+    fn limits(&self) -> Limits {
+        Limits { range: self.range, fixed: (self.y_min, self.y_max), log: self.log_y }
+    }
+
+    /// The plot of a family; what leaves its axis is told in `past`.
+    fn plot(
+        &self,
+        view: &View<'_>,
+        family: Family,
+        axis: StepAxis,
+        past: &mut Vec<String>,
+    ) -> Option<Plot> {
         let columns = columns_of(view, family);
         let mut marks = Vec::new();
         let mut legend = Vec::new();
-        let mut values = Extent::default();
+        let (mut span, mut drawn_lines) = (Span::default(), Vec::new());
         for (i, column) in columns.iter().enumerate() {
             let color = ink::line(view.palette, i);
             let mut drawn = false;
             // The run in view last, so that it lies on top.
             for (r, (name, run)) in view.runs.iter().enumerate().rev() {
                 let points = self.points(run, column);
-                if points.is_empty() {
+                let is_seen = |p: &[f64; 2]| !p[1].is_nan() && (!self.log_y || p[1] > 0.0);
+                if !points.iter().any(is_seen) {
                     continue;
                 }
-                points.iter().for_each(|p| values.add(p[1]));
+                span.add(&points, span::end(run), &self.limits());
                 let name =
                     if r == 0 { label(column) } else { format!("{} ({name})", label(column)) };
+                drawn_lines.push((name.clone(), points.clone()));
                 marks.extend(self.lines(name, points, color, RunStyle::of(r)));
                 drawn = true;
             }
@@ -147,7 +172,12 @@ impl Curves {
         if legend.is_empty() {
             return None;
         }
-        let range = self.value_range(family, values);
+        let range = self.value_range(family, span.extent());
+        past.extend(
+            drawn_lines
+                .iter()
+                .filter_map(|(name, points)| span::past(name, points, range, self.log_y)),
+        );
         if let Some(line) = self.chance_line(view, family, axis, range) {
             marks.push(line);
             let color = view.palette.faint;
@@ -164,10 +194,10 @@ impl Curves {
         })
     }
 
-    /// `(step, value)` of a column as far as the axes can show it.
+    /// `(step, value)` of a column from the beginning of the axis on.
     fn points(&self, run: &Recording, column: &str) -> Vec<[f64; 2]> {
         let mut points = run.series(column);
-        points.retain(|p| (!self.log_x || p[0] > 0.0) && (!self.log_y || p[1] > 0.0));
+        points.retain(|p| !self.log_x || p[0] > 0.0);
         points
     }
 
@@ -194,6 +224,12 @@ impl Curves {
     }
 
     fn value_range(&self, family: Family, values: Extent) -> (f64, f64) {
+        if self.range == Range::Fixed {
+            return (self.y_min, self.y_max);
+        }
+        if values.is_empty() {
+            return (0.0, 1.0);
+        }
         if self.log_y {
             let high = if family.is_share() { 1.0 } else { values.high };
             return (values.low.min(high / 2.0), high.max(values.low) * 1.1);
@@ -243,26 +279,6 @@ impl Curves {
             weight: 0.13 * lanes as f32 + 0.05,
             ..Plot::default()
         }
-    }
-}
-
-/// Smallest and largest of the values seen.
-#[derive(Clone, Copy)]
-struct Extent {
-    low: f64,
-    high: f64,
-}
-
-impl Default for Extent {
-    fn default() -> Self {
-        Self { low: f64::INFINITY, high: f64::NEG_INFINITY }
-    }
-}
-
-impl Extent {
-    fn add(&mut self, value: f64) {
-        self.low = self.low.min(value);
-        self.high = self.high.max(value);
     }
 }
 
@@ -375,18 +391,38 @@ fn run_legend(view: &View<'_>) -> Vec<LegendEntry> {
     view.runs.iter().enumerate().map(entry).collect()
 }
 
-/// Mean over the `window` values around each, fewer where the line begins and ends.
+/// Values from here on would leave nothing of the others in a sum.
+const HUGE: f64 = 1e9;
+
+/// Mean over those of the `window` values around each that are defined, fewer where the line begins and ends; undefined
+/// where the line is.
 fn smoothed(points: &[[f64; 2]], window: usize) -> Vec<[f64; 2]> {
+    // Sums and counts of all before each point, and how many of them are huge.
     let mut sums = Vec::with_capacity(points.len() + 1);
-    sums.push(0.0);
+    sums.push((0.0, 0u32, 0u32));
     for point in points {
-        sums.push(sums[sums.len() - 1] + point[1]);
+        let (sum, count, huge) = sums[sums.len() - 1];
+        sums.push(match point[1] {
+            value if !value.is_finite() => (sum, count, huge),
+            value if value.abs() < HUGE => (sum + value, count + 1, huge),
+            _ => (sum, count, huge + 1),
+        });
     }
-    let mean = |(i, point): (usize, &[f64; 2])| {
+    let smooth = |(i, point): (usize, &[f64; 2])| {
         // As many on one side as on the other, so that a line that rises is not pushed sideways.
         let half = (window / 2).min(i).min(points.len() - 1 - i);
-        let (from, to) = (i - half, i + half + 1);
-        [point[0], (sums[to] - sums[from]) / (to - from) as f64]
+        let around = i - half..i + half + 1;
+        let ((before, none, calm), (sum, count, huge)) = (sums[around.start], sums[around.end]);
+        let mean = match huge - calm {
+            0 => (sum - before) / f64::from(count - none),
+            _ => mean(points[around].iter().map(|p| p[1]).filter(|v| v.is_finite())),
+        };
+        [point[0], if point[1].is_finite() { mean } else { point[1] }]
     };
-    points.iter().enumerate().map(mean).collect()
+    points.iter().enumerate().map(smooth).collect()
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0u32), |(sum, count), v| (sum + v, count + 1));
+    sum / f64::from(count)
 }

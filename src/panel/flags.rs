@@ -188,6 +188,7 @@ impl Flags {
             ink: ink::text_on(fill),
             pick: Pick::Step(run.nearest_recorded(mark.step).unwrap_or(mark.step)),
             hover: format!("step {}: {}", mark.step, mark.in_words()[0]),
+            value: Some(("step", x)),
         });
     }
 }

@@ -7,7 +7,7 @@ use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{array, number, place, reading, step_text, tokens};
 use super::tokens::as_id;
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, Selection, View, ink, span};
 
 crate::choices! {
     /// What colours the boxes.
@@ -41,6 +41,9 @@ crate::knobs! {
         window: Window = Window::Around, @live;
     }
 }
+
+/// How every row is read.
+const CAPTION: &str = "Each row is read by the network's own final norm and unembedding; the last is its own prediction.";
 
 /// Width and height of a box in which a token can be read, in points.
 const BOX: [f32; 2] = [13.0, 13.0];
@@ -107,22 +110,30 @@ impl Lens {
             Window::Around => self.bands(view, &found, range),
         };
         let shown = shown(&plots, found.positions);
+        let past = match self.shade {
+            Shade::Kl => span::past_colors(found.kl.data.iter(), range),
+            Shade::Probability | Shade::Right => String::new(),
+        };
         if let Some(first) = plots.first_mut() {
-            let label = match self.shade {
-                Shade::Probability => "probability of the likeliest",
-                Shade::Right => "probability of the right token",
-                Shade::Kl => "divergence (nats)",
-            };
-            let (label, map) = (label.to_owned(), self.map);
+            let (label, map) = (self.said().to_owned(), self.map);
             first.color_bar = Some(ColorBar { label, map, range, log: false });
         }
         Ok(Figure {
             title: format!("Predictions between the layers{shown}, {}", step_text(view)),
             plots,
             columns: 1,
-            caption: "Each row is read by the network's own final norm and unembedding; the last is its own prediction.".to_owned(),
+            caption: span::sentences([CAPTION.to_owned(), past]),
             empty: None,
         })
+    }
+
+    /// What the colours say.
+    fn said(&self) -> &'static str {
+        match self.shade {
+            Shade::Probability => "probability of the likeliest",
+            Shade::Right => "probability of the right token",
+            Shade::Kl => "divergence (nats)",
+        }
     }
 
     fn value(&self, found: &Found<'_>, boundary: usize, position: usize) -> f32 {
@@ -137,8 +148,7 @@ impl Lens {
         if self.shade != Shade::Kl {
             return (0.0, 1.0);
         }
-        let all = found.kl.data.iter().copied().filter(|v| v.is_finite());
-        let most = all.fold(0.0, f32::max);
+        let most = span::most(found.kl.data.iter());
         (0.0, if most > 0.0 { most } else { 1.0 })
     }
 
@@ -151,7 +161,7 @@ impl Lens {
             columns: (0..columns).map(|position| place(view, position)).collect(),
         };
         let mut marks = vec![Mark::Heat(Heat {
-            name: "lens".to_owned(),
+            name: self.said().to_owned(),
             rows,
             columns,
             values: values.collect(),
@@ -232,6 +242,7 @@ impl Lens {
             ink: fill.ink_on(),
             pick: Pick::Query(position),
             hover: hover(view, found, &top, boundary, position),
+            value: Some((self.said(), f64::from(value))),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::record::array::Array;
 use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{array, reading, sentence, step_text};
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, Selection, View, ink, span};
 
 crate::choices! {
     /// Which matrices are drawn.
@@ -88,8 +88,8 @@ impl Memories {
         Ok(Figure {
             title: format!("Memories, {}", step_text(view)),
             columns: columns(view, plots.len(), per_memory),
+            caption: span::sentences([caption(view, answer, &present), span::past_maps(&plots)]),
             plots,
-            caption: caption(view, answer, &present),
             empty: None,
         })
     }
@@ -186,8 +186,7 @@ impl<'a> Found<'a> {
     /// Probabilities share their scale with the law; scores are centred on 0.
     fn scale(&self, answer: &Reading) -> Scale {
         let law = self.law(answer).map_or(&[][..], |law| &law.data);
-        let shown = self.values.iter().chain(law).copied().filter(|v| v.is_finite());
-        let most = shown.fold(0.0, |most: f32, v| most.max(v.abs()));
+        let most = span::most(self.values.iter().chain(law));
         let most = if most > 0.0 { most } else { 1.0 };
         match self.memory.which {
             Which::Wf => Scale { map: ColorMap::Viridis, range: (0.0, most), label: "probability" },

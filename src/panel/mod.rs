@@ -15,6 +15,7 @@ pub mod patching;
 pub mod predictions;
 pub mod query_key;
 pub mod readers;
+pub mod span;
 pub mod sweep;
 pub mod timeline;
 pub mod tokens;

@@ -14,7 +14,7 @@ use crate::record::question::{Found, ProbeCall, Reading};
 
 use super::answer::{array, number, sentence, tokens};
 use super::tokens::as_id;
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, Selection, View, ink, span};
 
 crate::choices! {
     /// Which parts are patched, by the names of the inquiry.
@@ -142,13 +142,20 @@ impl Patching {
         let height = (view.size[1] - STRIP - 44.0).max(40.0) / stacked as f32;
         let maps: Vec<Plot> = maps.into_iter().map(|map| Plot { weight: height, ..map }).collect();
         let side_by_side = maps.iter().filter(|map| !map.wide).count().max(1);
+        let past = match self.metric {
+            Metric::Kl => span::past_maps(&maps),
+            // Of these the ends of the colours have a meaning.
+            Metric::Normalised | Metric::LogitDifference | Metric::Flip | Metric::RecoveredLoss => {
+                String::new()
+            }
+        };
         let mut plots = vec![strip];
         plots.extend(maps);
         Ok(Figure {
             title: format!("{}, step {}", self.metric_title(), found.step),
             columns: side_by_side,
             plots,
-            caption: caption(view, reading),
+            caption: span::sentences([caption(view, reading), past]),
             empty: None,
         })
     }
@@ -207,7 +214,7 @@ impl Patching {
             Metric::Flip | Metric::RecoveredLoss => (ColorMap::Viridis, (0.0, 1.0)),
             Metric::Kl => {
                 let all = families.iter().flat_map(|family| family.effect.data.iter());
-                let most = all.copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+                let most = span::most(all);
                 (ColorMap::Viridis, (0.0, if most > 0.0 { most } else { 1.0 }))
             }
         }
@@ -344,6 +351,7 @@ impl Shown {
                     ink: if differs { ink::text_on(fill) } else { view.palette.ink },
                     pick: if in_view { Pick::Query(position) } else { Pick::Nothing },
                     hover: self.words(view, position),
+                    value: None,
                 });
             }
         }
@@ -360,6 +368,7 @@ impl Shown {
                 ink: view.palette.ink,
                 pick: Pick::Nothing,
                 hover: format!("the answer of this sequence: “{}”", view.vocab.glyph(*answer)),
+                value: None,
             });
         }
         marks.insert(0, Mark::Cells(cells));

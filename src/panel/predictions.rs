@@ -169,7 +169,7 @@ fn bar_mark<'a>(
     color: Color,
     bars: impl Iterator<Item = (usize, &'a (u32, f32))>,
 ) -> Mark {
-    let (at, values) = bars.map(|(i, (_, p))| (i as f64 + 0.5, f64::from(finite(*p)))).unzip();
+    let (at, values) = bars.map(|(i, (_, p))| (i as f64 + 0.5, f64::from(*p))).unzip();
     Mark::Bars { name: name.to_owned(), at, values, base: 0.0, width: 0.7, color }
 }
 

@@ -12,7 +12,7 @@ use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{Pattern, array, number, pattern, place, reading, sentence, step_text};
 use super::tokens::as_id;
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, Selection, View, ink, span};
 
 crate::choices! {
     /// What colours the points.
@@ -452,7 +452,7 @@ impl Norms {
             |a: &Array| -> Vec<f32> { (0..a.shape[0]).map(|i| length(a.outer(i))).collect() };
         let lengths = [rows(queries), rows(keys)].concat();
         let low = lengths.iter().copied().fold(f32::INFINITY, f32::min);
-        let high = lengths.iter().copied().fold(0.0, f32::max);
+        let high = span::most(&lengths);
         Ok(Self { lengths, low, high })
     }
 
@@ -517,7 +517,10 @@ fn ranges(placed: &Placed, space: Space) -> [(f64, f64); 2] {
         let room = ((high - low) * 0.04).max(1e-6);
         (low - room, high + room)
     };
-    let places = placed.points.chunks_exact(placed.basis.dims).map(|p| project(&placed.basis, p));
+    let all = || placed.points.chunks_exact(placed.basis.dims).map(|p| project(&placed.basis, p));
+    let size = |place: [f64; 3]| place.iter().map(|x| x.abs()).fold(0.0, f64::max);
+    let limit = span::limit(all().map(size));
+    let places = all().filter(|place| size(*place) <= limit);
     if space == Space::Plane {
         let mut reach = [(0f64, 0f64); 2];
         for place in places {

@@ -9,7 +9,7 @@ use crate::record::label::{Kind, Places};
 use crate::record::question::{Found, ProbeCall, Reading};
 
 use super::answer::{array, number, sentence};
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, Selection, View, ink, span};
 
 crate::choices! {
     /// How well a label is told.
@@ -170,8 +170,7 @@ impl Readers {
     ) -> Plot {
         let known = |curve: &Curve| Some((curve.clone(), reading.array(&curve.0)?));
         let drawn: Vec<(Curve, &Array)> = curves.iter().filter_map(known).collect();
-        let values = || drawn.iter().flat_map(|(_, array)| array.data.iter().copied());
-        let most = values().filter(|v| v.is_finite()).fold(0.0, f32::max);
+        let most = span::most(drawn.iter().flat_map(|(_, array)| array.data.iter()));
         // Room above a line at the top, and something to see where all is zero.
         let top = if share { 1.06 } else { f64::from(most).clamp(1e-3, 1e9) * 1.08 };
         let mut marks = Vec::new();
@@ -242,10 +241,10 @@ fn places(reading: &Reading) -> Result<Vec<Place>, Figure> {
     Ok(layers.data.iter().zip(points.data.iter()).map(place).collect())
 }
 
-/// The known part of a curve with a disc at each place.
+/// A curve with a disc at each place, and a gap where its value is not known.
 fn line(name: &str, array: &Array, color: Color, dash: Dash) -> [Mark; 2] {
-    let known = array.data.iter().enumerate().filter(|(_, v)| v.is_finite());
-    let points: Vec<[f64; 2]> = known.map(|(i, v)| [i as f64, f64::from(*v)]).collect();
+    let values = array.data.iter().enumerate();
+    let points: Vec<[f64; 2]> = values.map(|(i, v)| [i as f64, f64::from(*v)]).collect();
     [
         Mark::Line {
             name: name.to_owned(),
@@ -282,6 +281,7 @@ fn cells(view: &View<'_>, reading: &Reading, places: &[Place], top: f64) -> Vec<
             ink: view.palette.ink,
             pick: Pick::Head { layer: place.layer, head: 0 },
             hover: format!("layer {}, {}{}", place.layer, place.point, told.collect::<String>()),
+            value: None,
         }
     };
     places.iter().enumerate().map(cell).collect()

@@ -1,6 +1,7 @@
 //! A sweep: a metric of all runs against the step, and any two numbers of the runs against each other at the end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use toml::Value;
 
@@ -10,10 +11,11 @@ use crate::record::correlation::{Coefficient, Undefined, median};
 use crate::record::error::did_you_mean;
 use crate::record::gather::Relation;
 use crate::record::question::ProbeCall;
-use crate::record::sweep::{Run, Stage, Sweep as Runs, text};
+use crate::record::sweep::{Run, Sweep as Runs, text};
 
 use super::answer::sentence;
 use super::columns::{Family, label};
+use super::span::{self, Extent, Limits, Range, Span};
 use super::{NetShape, Panel, Selection, View, ink};
 
 crate::knobs! {
@@ -25,6 +27,12 @@ crate::knobs! {
         x: String = String::new(), @live;
         /// Number upwards of the points. Empty: the metric of the lines.
         y: String = String::new(), @live;
+        /// How far the axis of the metric goes: auto as far as the runs that did not diverge; all as far as all values; fixed from y_min to y_max.
+        range: Range = Range::Auto, @live;
+        /// Lower end of the axis of the metric, where its range is fixed.
+        y_min: f64 = 0.0, in -1e12..=1e12, @live;
+        /// Upper end of the axis of the metric, where its range is fixed.
+        y_max: f64 = 1.0, in -1e12..=1e12, @live;
         /// Setting that decides the colour of a run, by its path. Empty: the first that differs.
         color: String = String::new(), @live;
         /// A thick line: the median over the runs of one colour that are still there at a step.
@@ -71,15 +79,18 @@ impl Panel for Sweep {
             Ok(groups) => groups,
             Err(why) => return sentence(why),
         };
-        let scatter = scatter(view, sweep, &groups, [&x, &y]);
-        let plots = vec![self.bundle(view, sweep, &groups, &metric), scatter];
+        if let Err(why) = self.limits().check() {
+            return sentence(why);
+        }
+        let (bundle, past) = self.bundle(view, sweep, &groups, &metric);
+        let plots = vec![bundle, self.scatter(view, sweep, &groups, [&x, &y])];
         let side_by_side = view.size[0] > 1.1 * view.size[1];
         let count = sweep.runs.len();
         Figure {
             title: format!("Sweep of {}: {count} runs", sweep.plan.name()),
             plots,
             columns: if side_by_side { 2 } else { 1 },
-            caption: self.caption(sweep, [&x, &y]),
+            caption: span::sentences([self.caption(sweep, [&x, &y]), past]),
             empty: None,
         }
     }
@@ -109,23 +120,33 @@ impl Sweep {
         [metric, x, y]
     }
 
-    fn bundle(&self, view: &View<'_>, sweep: &Runs, groups: &Groups, metric: &str) -> Plot {
+    fn limits(&self) -> Limits {
+        Limits { range: self.range, fixed: (self.y_min, self.y_max), log: false }
+    }
+
+    /// The lines, and what is said of those that leave the axis.
+    fn bundle(
+        &self,
+        view: &View<'_>,
+        sweep: &Runs,
+        groups: &Groups,
+        metric: &str,
+    ) -> (Plot, String) {
         let (mut marks, mut mine) = (Vec::new(), Vec::new());
-        let (mut ends, mut range, mut last) = (Vec::new(), (f64::INFINITY, f64::NEG_INFINITY), 1.0);
+        let (mut ends, mut span, mut last) = (Vec::new(), Span::default(), 1.0);
+        let mut lines: Vec<(&str, Arc<[[f64; 2]]>)> = Vec::new();
         for (i, run) in sweep.runs.iter().enumerate() {
             let Some(recording) = &run.recording else { continue };
-            let points = recording.series(metric);
-            let Some(end) = points.last().copied() else { continue };
-            // A run on its way to infinity would flatten all others.
-            if !matches!(run.stage(), Stage::Diverged(_)) {
-                range = points.iter().fold(range, |(low, high), p| (low.min(p[1]), high.max(p[1])));
-            }
+            let points: Arc<[[f64; 2]]> = recording.series(metric).into();
+            let Some(end) = points.iter().rfind(|p| !p[1].is_nan()).copied() else { continue };
+            span.add(&points, span::end(recording), &self.limits());
+            lines.push((&run.member.name, points.clone()));
             last = f64::max(last, end[0]);
             let in_view = is_in_view(view, sweep, i);
             let color = groups.color(i);
             let line = Mark::Line {
                 name: run.member.name.clone(),
-                points: points.into(),
+                points,
                 color: if in_view { view.palette.ink } else { color.alpha(120) },
                 width: if in_view { 1.4 } else { 0.7 },
                 dash: Dash::Solid,
@@ -148,17 +169,59 @@ impl Sweep {
         }
         marks.extend(ends);
         let family = Family::of(metric);
-        Plot {
+        let extent = span.extent();
+        let range = match self.range {
+            Range::Fixed => (self.y_min, self.y_max),
+            Range::Auto | Range::All => padded((extent.low, extent.high), family.is_share()),
+        };
+        let past = lines.iter().filter_map(|(name, points)| span::past(name, points, range, false));
+        let past = span::past_axes(&past.collect::<Vec<_>>());
+        let plot = Plot {
             x: Axis { label: "step".to_owned(), range: (0.0, 1.02 * last), ..Axis::default() },
-            y: Axis {
-                label: axis_label(metric),
-                range: padded(range, family.is_share()),
-                ..Axis::default()
-            },
+            y: Axis { label: axis_label(metric), range, ..Axis::default() },
             marks,
             legend,
             ..Plot::default()
+        };
+        (plot, past)
+    }
+
+    /// Two numbers of the runs against each other.
+    fn scatter(&self, view: &View<'_>, sweep: &Runs, groups: &Groups, [x, y]: [&str; 2]) -> Plot {
+        let mut marks = Vec::new();
+        let (mut across, mut up) = (Vec::new(), Vec::new());
+        for i in 0..sweep.runs.len() {
+            let (Some(x), Some(y)) = (sweep.number(i, x), sweep.number(i, y)) else { continue };
+            across.push(x);
+            up.push(y);
+            if is_in_view(view, sweep, i) {
+                marks.push(Mark::Points {
+                    name: String::new(),
+                    points: [[x, y]].into(),
+                    colors: [view.palette.ink].into(),
+                    diameter: 8.0,
+                    picks: [].into(),
+                });
+            }
+            marks.push(point(sweep, i, [x, y], groups.color(i), 5.0));
         }
+        let metrics = sweep.metrics();
+        let axis = |name: &str, values: &[f64]| {
+            // Settings and steps are as they were chosen; what was measured may be wild.
+            let is_measured = self.range != Range::All && metrics.contains(&name);
+            let all = values.iter().copied();
+            let limit = if is_measured { span::limit(all.clone()) } else { f64::INFINITY };
+            let mut extent = Extent::default();
+            all.filter(|v| v.abs() <= limit).for_each(|v| extent.add(v));
+            Axis {
+                label: axis_label(name),
+                // As near as the points allow: it is how they lie to each other that counts.
+                range: padded((extent.low, extent.high), false),
+                log: false,
+                ticks: Ticks::Auto,
+            }
+        };
+        Plot { x: axis(x, &across), y: axis(y, &up), marks, ..Plot::default() }
     }
 
     /// What the lines are, and how far the two numbers go together, in words.
@@ -235,35 +298,6 @@ fn point(sweep: &Runs, run: usize, at: [f64; 2], color: Color, diameter: f32) ->
         diameter,
         picks: [Pick::Run(run)].into(),
     }
-}
-
-fn scatter(view: &View<'_>, sweep: &Runs, groups: &Groups, [x, y]: [&str; 2]) -> Plot {
-    let mut marks = Vec::new();
-    let empty = (f64::INFINITY, f64::NEG_INFINITY);
-    let (mut across, mut up) = (empty, empty);
-    for i in 0..sweep.runs.len() {
-        let (Some(x), Some(y)) = (sweep.number(i, x), sweep.number(i, y)) else { continue };
-        across = (across.0.min(x), across.1.max(x));
-        up = (up.0.min(y), up.1.max(y));
-        if is_in_view(view, sweep, i) {
-            marks.push(Mark::Points {
-                name: String::new(),
-                points: [[x, y]].into(),
-                colors: [view.palette.ink].into(),
-                diameter: 8.0,
-                picks: [].into(),
-            });
-        }
-        marks.push(point(sweep, i, [x, y], groups.color(i), 5.0));
-    }
-    let axis = |name: &str, range| Axis {
-        label: axis_label(name),
-        // As near as the points allow: it is how they lie to each other that counts.
-        range: padded(range, false),
-        log: false,
-        ticks: Ticks::Auto,
-    };
-    Plot { x: axis(x, across), y: axis(y, up), marks, ..Plot::default() }
 }
 
 /// The median over the runs of each colour, at every step that any of them has.

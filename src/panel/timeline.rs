@@ -141,6 +141,7 @@ fn recorded(view: &View<'_>, recording: &Recording, axis: StepAxis) -> Mark {
             ink: view.palette.ink,
             pick: Pick::Step(step),
             hover: format!("step {step}: recorded, click to go there"),
+            value: Some(("recorded step", step as f64)),
         }
     };
     Mark::Cells(thinned(&recording.recorded, axis).into_iter().map(cell).collect())

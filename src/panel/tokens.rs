@@ -6,7 +6,7 @@ use crate::record::batch::{NO_TARGET, Row};
 use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{answers, number, pattern, reading, sentence, step_text};
-use super::{NetShape, Palette, Panel, Selection, View, ink};
+use super::{NetShape, Palette, Panel, Selection, View, ink, span};
 
 crate::choices! {
     /// What colours the boxes.
@@ -92,12 +92,13 @@ impl Tokens {
                 ink: ink::text_on(fill),
                 pick: Pick::Query(position),
                 hover: hover(view, row, predictions, position),
+                value: shading.value(position),
             }
         });
         let mut marks = flow.line_numbers(view.palette.faint);
         marks.push(Mark::Cells(cells.collect()));
         if self.underline {
-            marks.extend(underlines(view.palette, predictions, flow));
+            marks.extend(underlines(view.palette, predictions, flow).map(Mark::Cells));
         }
         marks.extend(outlines(view.selection, flow));
         Plot {
@@ -195,6 +196,8 @@ fn wrap(widths: &[f64], line_width: f64) -> (Vec<(usize, f64, f64)>, usize) {
 struct Shading {
     fills: Vec<Color>,
     caption: String,
+    /// The numbers that the colours show, and of what.
+    values: Option<(&'static str, Vec<f32>)>,
 }
 
 impl Shading {
@@ -204,25 +207,38 @@ impl Shading {
             Shade::Loss => {
                 by_prediction(view, "loss").map(|v| (v, "loss of the prediction", " nats"))
             }
-            Shade::Probability => by_prediction(view, "target_probability")
-                .map(|v| (v, "probability of the right next token", "")),
+            Shade::Probability => by_prediction(view, "target_probability").map(|v| (v, RIGHT, "")),
             Shade::Attention => {
                 attention(view).map(|v| (v, "attention from the selected query", ""))
             }
         };
         match values {
-            Ok((values, what, unit)) => Self::by_value(view.palette, row, &values, what, unit),
-            Err(why) => Self { fills: vec![plain(view.palette); row.len()], caption: why },
+            Ok((values, what, unit)) => Self::by_value(view.palette, row, values, what, unit),
+            Err(why) => {
+                Self { fills: vec![plain(view.palette); row.len()], caption: why, values: None }
+            }
         }
     }
 
     fn by_role(palette: Palette, row: &Row) -> Self {
         let fill = |position| role_fill(palette, first_role(row, position));
-        Self { fills: (0..row.len()).map(fill).collect(), caption: String::new() }
+        Self { fills: (0..row.len()).map(fill).collect(), caption: String::new(), values: None }
     }
 
-    fn by_value(palette: Palette, row: &Row, values: &[f32], what: &str, unit: &str) -> Self {
-        let most = values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+    /// What the box of a position shows; NaN where its value is not known.
+    fn value(&self, position: usize) -> Option<(&'static str, f64)> {
+        let (what, values) = self.values.as_ref()?;
+        Some((*what, values.get(position).copied().map_or(f64::NAN, f64::from)))
+    }
+
+    fn by_value(
+        palette: Palette,
+        row: &Row,
+        values: Vec<f32>,
+        what: &'static str,
+        unit: &str,
+    ) -> Self {
+        let most = span::most(&values);
         let fill = |position: usize| match values.get(position) {
             Some(value) if value.is_finite() && most > 0.0 => {
                 ink::mix(plain(palette), ink::STORED, value / most)
@@ -231,10 +247,11 @@ impl Shading {
         };
         Self {
             fills: (0..row.len()).map(fill).collect(),
-            caption: format!(
-                "The bluer a box, the higher the {what}: 0 to {}{unit}.",
-                number(most)
-            ),
+            caption: span::sentences([
+                format!("The bluer a box, the higher the {what}: 0 to {}{unit}.", number(most)),
+                span::past_colors(&values, (0.0, most)),
+            ]),
+            values: Some((what, values)),
         }
     }
 }
@@ -297,24 +314,26 @@ fn legend(shade: Shade, view: &View<'_>, row: &Row) -> Vec<LegendEntry> {
     entries
 }
 
-fn underlines(palette: Palette, predictions: Option<&Reading>, flow: &Flow) -> Vec<Mark> {
-    let Some(probability) = predictions.and_then(|p| p.array("target_probability")) else {
-        return Vec::new();
-    };
+fn underlines(palette: Palette, predictions: Option<&Reading>, flow: &Flow) -> Option<Vec<Cell>> {
+    let probability = predictions?.array("target_probability")?;
     let known = probability.data.iter().zip(&flow.boxes).filter(|(p, _)| p.is_finite());
     let line = |(p, (line, x, width)): (&f32, &(usize, f64, f64))| {
         let (left, top) = (x + 0.04, *line as f64 + 0.87);
         let full = (width - 0.08).max(0.0) * f64::from(p.clamp(0.0, 1.0));
         let color = ink::mix(palette.faint, palette.ink, *p);
-        Mark::Rect {
+        Cell {
             from: [left, top],
             to: [left + full, top + 0.08],
+            text: String::new(),
             fill: Some(color),
             stroke: None,
-            width: 0.0,
+            ink: color,
+            pick: Pick::Nothing,
+            hover: String::new(),
+            value: Some((RIGHT, f64::from(*p))),
         }
     };
-    known.map(line).collect()
+    Some(known.map(line).collect())
 }
 
 /// Query and key outlined; where they are the same position, the frame of the key is the wider one.
@@ -335,6 +354,9 @@ fn outlines(selection: &Selection, flow: &Flow) -> Vec<Mark> {
     let query = frame(selection.query, 0.0, ink::QUERY);
     key.into_iter().chain(query).collect()
 }
+
+/// What is underlined.
+const RIGHT: &str = "probability of the right next token";
 
 /// Everything that is known of a position, a line each.
 fn hover(view: &View<'_>, row: &Row, predictions: Option<&Reading>, position: usize) -> String {

@@ -228,7 +228,7 @@ impl<'a> Drawing<'a> {
         let mut marks = self.edges(row);
         marks.extend(named.map(|named| self.rings(named)));
         marks.extend(self.discs(row));
-        marks.push(self.names(row));
+        marks.push(self.names(row, named));
         marks.push(Mark::Cells(self.edge_cells(row).chain(self.node_cells(row, named)).collect()));
         let axis = |range| Axis { range, ticks: Ticks::Hidden, ..Axis::default() };
         Plot {
@@ -340,7 +340,8 @@ impl<'a> Drawing<'a> {
         weights.filter(|weight| weight.is_finite()).fold(0.0, |sum, weight| sum + weight)
     }
 
-    fn names(&self, row: &[f32]) -> Mark {
+    /// The name of each node; with it goes what the ring around it says.
+    fn names(&self, row: &[f32], named: Option<&[f32]>) -> Mark {
         let cell = |(node, [x, y]): (usize, &[f64; 2])| Cell {
             from: [x - self.half[0], y - self.half[1]],
             to: [x + self.half[0], y + self.half[1]],
@@ -350,6 +351,7 @@ impl<'a> Drawing<'a> {
             ink: ink::text_on(self.inside(row, node)),
             pick: Pick::Nothing,
             hover: String::new(),
+            value: named.and_then(|named| Some(("named next", f64::from(*named.get(node)?)))),
         };
         Mark::Cells(self.places.iter().enumerate().map(cell).collect())
     }
@@ -373,7 +375,8 @@ impl<'a> Drawing<'a> {
             if let Some(p) = named.and_then(|named| named.get(node)) {
                 hover += &format!("\nnamed next after this layer: {}", number(*p));
             }
-            self.cell(self.places[node], 1.0, Pick::Query(at), hover)
+            let value = ("attention to nodes", f64::from(self.alone(row, node)));
+            self.cell((self.places[node], 1.0), Pick::Query(at), hover, value)
         })
     }
 
@@ -406,11 +409,18 @@ impl<'a> Drawing<'a> {
                 edge.target,
                 number(at(edge.target)),
             );
-            self.cell(middle, 0.8, Pick::Key(edge.target), hover)
+            let value = ("attention to edges", f64::from(on_edge(row, edge)));
+            self.cell((middle, 0.8), Pick::Key(edge.target), hover, value)
         })
     }
 
-    fn cell(&self, [x, y]: [f64; 2], size: f64, pick: Pick, hover: String) -> Cell {
+    fn cell(
+        &self,
+        ([x, y], size): ([f64; 2], f64),
+        pick: Pick,
+        hover: String,
+        value: (&'static str, f64),
+    ) -> Cell {
         let [across, down] = self.half.map(|half| half * size);
         Cell {
             from: [x - across, y - down],
@@ -421,6 +431,7 @@ impl<'a> Drawing<'a> {
             ink: self.view.palette.ink,
             pick,
             hover,
+            value: Some(value),
         }
     }
 }

@@ -138,5 +138,7 @@ fn cell(index: usize, columns: usize, value: f32) -> crate::figure::Cell {
         ink: super::ink::text_on(fill),
         pick: crate::figure::Pick::Nothing,
         hover: String::new(),
+        // The map below says it.
+        value: None,
     }
 }

@@ -130,7 +130,10 @@ fn of_url(rest: &str) -> Option<PathBuf> {
 }
 
 /// Refuses a place whose folders cannot be made, because one of them is a file.
-fn check_way(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// When one is.
+pub fn check_way(path: &Path) -> Result<()> {
     let there = path.ancestors().skip(1).find(|folder| fs::symlink_metadata(folder).is_ok());
     match there.filter(|folder| !folder.is_dir()) {
         None => Ok(()),

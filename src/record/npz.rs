@@ -1,5 +1,6 @@
 //! Arrays as a NumPy archive: `.npy` members of format 1.0 in a ZIP whose entries are stored, made in memory. The same arrays give the same bytes.
 
+use std::collections::BTreeSet;
 use std::io::{Cursor, Read, Write};
 
 use zip::write::SimpleFileOptions;
@@ -58,6 +59,32 @@ fn header_length(npy: &[u8]) -> Option<usize> {
     let rest = npy.strip_prefix(START)?;
     let length = u16::from_le_bytes([*rest.first()?, *rest.get(1)?]);
     Some(START.len() + size_of::<u16>() + usize::from(length))
+}
+
+/// Names of members, no two of them alike.
+#[derive(Clone, Debug, Default)]
+pub struct Names(BTreeSet<String>);
+
+impl Names {
+    /// The name, or with a number where another member has it. File systems that do not tell capitals apart do not mix two
+    /// members up.
+    pub fn free(&mut self, name: &str) -> String {
+        let numbered = (2..).map(|n| format!("{name}_{n}"));
+        let mut all = std::iter::once(name.to_owned()).chain(numbered);
+        all.find(|name| self.0.insert(name.to_lowercase())).unwrap_or_default()
+    }
+}
+
+/// Signs of a part of a name at most: what a file system takes has about three of them and their endings.
+const LONGEST: usize = 80;
+
+/// A part of the name of a member that every file system and every reader of a ZIP takes; `instead` where nothing is left.
+pub fn plain(name: &str, instead: &str) -> String {
+    let allowed = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    match name.trim() {
+        "" => instead.to_owned(),
+        name => name.chars().map(allowed).take(LONGEST).collect(),
+    }
 }
 
 /// # Errors

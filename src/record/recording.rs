@@ -74,11 +74,13 @@ impl Recording {
         self.columns.iter().position(|c| c == name)
     }
 
-    /// `(step, value)` of one column, undefined values left out.
+    /// `(step, value)` of one column, NaN where it is undefined; empty where it never is defined.
     pub fn series(&self, name: &str) -> Vec<[f64; 2]> {
         let Some(i) = self.column(name) else { return Vec::new() };
-        let value = |row: &MetricsRow| row.values.get(i).copied().filter(|v| v.is_finite());
-        self.rows.iter().filter_map(|row| value(row).map(|v| [row.step as f64, v])).collect()
+        let value = |row: &MetricsRow| row.values.get(i).copied().unwrap_or(f64::NAN);
+        let points: Vec<[f64; 2]> =
+            self.rows.iter().map(|row| [row.step as f64, value(row)]).collect();
+        if points.iter().all(|p| p[1].is_nan()) { Vec::new() } else { points }
     }
 
     /// The row at `step`, or the last one before it.

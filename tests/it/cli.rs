@@ -986,3 +986,124 @@ fn causal_tools_answer_in_words_and_in_json() {
         assert!(err.contains(fragment), "{args:?}: {err}");
     }
 }
+
+#[test]
+fn force_is_consent_for_what_is_named_and_for_what_this_program_made() {
+    let folder = tiny();
+    let at = folder.path();
+    done(at, &["train", "tiny.toml", "--out", "run"]);
+    let refused = |args: &[&str], names: &str, mine: &str| {
+        let output = run(at, args);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {err}");
+        assert!(err.contains(names), "{args:?}: {err}");
+        assert_eq!(fs::read_to_string(at.join(mine)).unwrap(), "mine", "{args:?}");
+    };
+    // The numbers beside a figure.
+    fs::write(at.join("c.csv"), "mine").unwrap();
+    done(at, &["figure", "run", "attention", "--alone", "-o", "c.pdf"]);
+    let before = fs::read(at.join("c.pdf")).unwrap();
+    refused(&["figure", "run", "heads", "-o", "c.pdf", "--force"], "c.csv", "c.csv");
+    assert_eq!(fs::read(at.join("c.pdf")).unwrap(), before, "nothing is written");
+    done(at, &["figure", "run", "heads", "-o", "c.pdf", "-o", "c.csv", "--force"]);
+    assert!(fs::read_to_string(at.join("c.csv")).unwrap().starts_with("plot,"));
+    done(at, &["figure", "run", "attention", "-o", "c.pdf", "--force"]);
+    // The frames of a film.
+    fs::create_dir(at.join("frames")).unwrap();
+    fs::write(at.join("frames/00001.png"), "mine").unwrap();
+    let film = ["film", "run", "heads", "--frames", "2", "--dpi", "72", "-o", "frames"];
+    refused(&[&film[..], &["--force"]].concat(), "00001.png", "frames/00001.png");
+    assert!(!at.join("frames/00000.png").exists());
+    fs::remove_file(at.join("frames/00001.png")).unwrap();
+    done(at, &film);
+    assert_eq!(run(at, &film).status.code(), Some(2), "frames are not replaced unasked");
+    done(at, &[&film[..], &["--force"]].concat());
+    // The files of a folder of weights.
+    fs::create_dir(at.join("weights")).unwrap();
+    fs::write(at.join("weights/config.json"), "mine").unwrap();
+    let export = ["export", "run", "--to", "hooked", "-o", "weights", "--force"];
+    refused(&export, "config.json", "weights/config.json");
+    assert!(!at.join("weights/hooked.safetensors").exists());
+    fs::remove_file(at.join("weights/config.json")).unwrap();
+    done(at, &export);
+    done(at, &export);
+}
+
+#[test]
+fn missing_folders_are_made_for_every_file() {
+    let folder = tiny();
+    let at = folder.path();
+    done(at, &["train", "tiny.toml", "--out", "run", "--steps", "4"]);
+    let made: [(&[&str], &str); 6] = [
+        (&["figure", "run", "attention"], "a/b/f.pdf"),
+        (&["film", "run", "heads", "--frames", "2", "--dpi", "72"], "c/d/f.gif"),
+        (&["examine", "run", "--probe", "norms"], "e/f/x.npz"),
+        (&["knock-out", "run"], "g/h/k.json"),
+        (&["export", "run", "--to", "csv"], "i/j/m.csv"),
+        (&["export", "run", "--to", "hooked"], "k/l/weights"),
+    ];
+    for (args, out) in made {
+        done(at, &[args, &["-o", out]].concat());
+        assert!(at.join(out).exists(), "{out}");
+        // A folder that is a file cannot be made, which is said before anything is computed.
+        fs::write(at.join("file"), "mine").unwrap();
+        let output = run(at, &[args, &["-o", &format!("file/{out}")]].concat());
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{out}: {err}");
+        assert!(err.contains("file") && !err.contains("os error"), "{err}");
+        assert_eq!(fs::read_to_string(at.join("file")).unwrap(), "mine");
+    }
+}
+
+#[test]
+fn pages_and_dates_that_cannot_be_are_refused_with_a_sentence() {
+    let folder = tiny();
+    let at = folder.path();
+    done(at, &["train", "tiny.toml", "--out", "run", "--steps", "4"]);
+    let wrong: [(&[&str], &str); 10] = [
+        (&["--width", "0.5mm"], "1mm"),
+        (&["--width", "NaNmm"], "1mm"),
+        (&["--width=-3in"], "1mm"),
+        (&["--width", "inf"], "1mm"),
+        (&["--height", "0"], "1mm"),
+        (&["--height", "NaN"], "1mm"),
+        (&["--height", "1e-9"], "1mm"),
+        (&["--dpi", "NaN"], "dots per inch"),
+        (&["--dpi=-3"], "dots per inch"),
+        (&["--dpi", "0"], "dots per inch"),
+    ];
+    for (args, fragment) in wrong {
+        let output = run(at, &[&["figure", "run", "heads", "-o", "f.pdf"], args].concat());
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {err}");
+        assert!(err.contains(fragment), "{args:?}: {err}");
+    }
+    let figure = ["figure", "run", "heads", "-o", "f.pdf"];
+    let events = ["export", "run", "--to", "tensorboard", "-o", "logs"];
+    for args in [&figure[..], &events[..]] {
+        for date in ["-1", "253402300800", "99999999999999999999", "soon", "1.5"] {
+            let output = program(at, args).env("SOURCE_DATE_EPOCH", date).output().unwrap();
+            let err = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{date}: {err}");
+            assert!(err.contains(date) && err.contains("whole seconds"), "{err}");
+        }
+        let last = program(at, args).env("SOURCE_DATE_EPOCH", "253402300799").output().unwrap();
+        assert!(last.status.success(), "{}", text(&last.stderr));
+    }
+    assert!(!at.join("0").exists());
+}
+
+#[test]
+fn a_screenshot_has_a_name_that_it_can_have() {
+    let folder = tiny();
+    let at = folder.path();
+    fs::write(at.join("shot.png"), "mine").unwrap();
+    let shot = |name: &str| run(at, &["tiny.toml", "--at-step", "3", "--screenshot", name]);
+    for (name, fragment) in [("shot.png", "--force"), ("shot.pdf", ".png"), ("shot", ".png")] {
+        let output = shot(name);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{name}: {err}");
+        assert!(err.contains(name) && err.contains(fragment), "{err}");
+    }
+    assert_eq!(fs::read_to_string(at.join("shot.png")).unwrap(), "mine");
+}

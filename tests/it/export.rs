@@ -3,13 +3,13 @@
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use mnemoscope::export::files;
-use mnemoscope::export::film;
 use mnemoscope::export::gallery::Gallery;
 use mnemoscope::export::plate::compose;
+use mnemoscope::export::run_at::{Question, RunAt};
 use mnemoscope::export::sheet::{BUILTIN, PageSpec, PanelSpec, Sheet};
+use mnemoscope::export::{answers, files, film};
 use mnemoscope::figure::color::{Color, ColorMap, fraction};
 use mnemoscope::figure::composite::{Composite, Part, Place};
 use mnemoscope::figure::file::{Format, MM_PER_POINT, Page, render, render_all};
@@ -21,19 +21,27 @@ use mnemoscope::figure::scene::{Item, Scene};
 use mnemoscope::figure::{
     Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks, pgf, png,
 };
+use mnemoscope::probe::{self, inquiry};
 use mnemoscope::record::event::State;
+use mnemoscope::record::knobs;
+use mnemoscope::record::question::{ProbeCall, Readings};
+use mnemoscope::run::experiment::Experiment;
+use mnemoscope::run::job::inquiry_of;
 use mnemoscope::run::session::{Begin, Session, Start};
 use proptest::prelude::*;
 
-use crate::tiny;
+use crate::{npz, tiny};
 
 /// A recorded run of a small network, made once.
-static RUN: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
+static RUN: LazyLock<(tempfile::TempDir, PathBuf)> =
+    LazyLock::new(|| recorded(tiny::with(&["train.steps=30"])));
+
+fn recorded(experiment: Experiment) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("a-run");
     fs::create_dir(&run).unwrap();
     let session = Session::start(Start {
-        experiment: tiny::with(&["train.steps=30"]),
+        experiment,
         begin: Begin::Fresh,
         folder: Some(run.clone()),
         paused: false,
@@ -43,7 +51,7 @@ static RUN: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
     tiny::until(&session, |event| tiny::is_state(event, State::Finished));
     drop(session);
     (folder, run)
-});
+}
 
 fn panel(name: &str) -> PanelSpec {
     PanelSpec { panel: name.to_owned(), ..PanelSpec::default() }
@@ -531,6 +539,124 @@ proptest! {
     }
 }
 
+// ---- answers
+
+/// A recorded run of a network that finds its way in small trees.
+static TREES: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
+    let mut experiment = Experiment::of("trees", "tree_path", "decoder").unwrap();
+    experiment
+        .set_texts([
+            "task.nodes=6",
+            "model.layers=3",
+            "model.heads=1",
+            "model.width=16",
+            "model.mlp=none",
+            "train.steps=2",
+            "train.batch=4",
+            "train.held_out=4",
+        ])
+        .unwrap();
+    recorded(experiment)
+});
+
+fn asked(folder: &Path, inquiry: &ProbeCall) -> Option<(RunAt, Readings)> {
+    let mut run = RunAt::open(folder, &Question::default()).unwrap();
+    let (weights, prompt) = (run.weights.clone(), run.prompt.clone());
+    let inquired = inquiry_of(inquiry).unwrap();
+    let reading =
+        run.instrument.inquire(&weights, &prompt, &*inquired, &mut |_, _, _| true).ok()?;
+    let readings = Readings {
+        step: weights.step,
+        prompt,
+        interventions: Vec::new(),
+        by_call: [(inquiry.key(), Ok(Arc::new(reading)))].into(),
+    };
+    Some((run, readings))
+}
+
+fn assert_everything_is_written(run: &RunAt, readings: &Readings) {
+    let archive = npz::read(&answers::npz(run, readings).unwrap());
+    let json: serde_json::Value =
+        serde_json::from_slice(&answers::json(run, readings).unwrap()).unwrap();
+    let about: serde_json::Value = serde_json::from_slice(&archive["about"].2).unwrap();
+    let mut members = 2;
+    for (key, reading) in &readings.by_call {
+        let Ok(reading) = reading else { continue };
+        let names = reading.numbers.iter().map(|(name, _)| name);
+        let names: Vec<&String> = names.chain(reading.arrays.iter().map(|a| &a.name)).collect();
+        for (i, name) in names.iter().enumerate() {
+            assert!(!names[..i].contains(name), "{key}: two answers are called {name}");
+        }
+        members += names.len();
+        for (name, value) in &reading.numbers {
+            let bytes = member(&archive, &about, &format!("{key}/{name}"));
+            assert_eq!(bytes.2, value.to_le_bytes(), "{key}/{name}");
+            let said = &json["probes"][key]["numbers"][name];
+            assert_eq!(said.as_f64(), Some(*value).filter(|v| v.is_finite()), "{key}/{name}");
+        }
+        for array in &reading.arrays {
+            let read = member(&archive, &about, &format!("{key}/{}", array.name));
+            assert_eq!(read.1, array.shape, "{key}/{}", array.name);
+            let bytes: Vec<u8> = array.data.iter().flat_map(|v| v.to_le_bytes()).collect();
+            assert_eq!(read.2, bytes, "{key}/{}", array.name);
+            let said = &json["probes"][key]["arrays"][&array.name];
+            assert_eq!(said["data"].as_array().unwrap().len(), array.data.len());
+        }
+    }
+    assert_eq!(archive.len(), members);
+}
+
+/// A member by the name of its answer, whatever it is called in the archive.
+fn member<'a>(
+    archive: &'a std::collections::BTreeMap<String, npz::Read1>,
+    about: &serde_json::Value,
+    exact: &str,
+) -> &'a npz::Read1 {
+    let renamed = about["names"].as_object().unwrap().iter().find(|(_, name)| *name == exact);
+    let name = renamed.map_or(exact, |(name, _)| name);
+    archive.get(name).unwrap_or_else(|| panic!("{exact} is not in the archive"))
+}
+
+#[test]
+fn every_answer_goes_into_every_format() {
+    let mut answered = Vec::new();
+    for folder in [&RUN.1, &TREES.1] {
+        let mut run = RunAt::open(folder, &Question::default()).unwrap();
+        let calls: Vec<ProbeCall> = probe::ALL.iter().map(|e| ProbeCall::new(e.name)).collect();
+        let readings = run.ask(&calls).unwrap();
+        assert!(readings.by_call.values().any(Result::is_ok));
+        assert_everything_is_written(&run, &readings);
+        for entry in inquiry::ALL {
+            let mut call = ProbeCall::new(entry.name);
+            // Few of what there may be many of.
+            let mut asked_for = (entry.make)();
+            for (name, few) in [("pairs", 2), ("trees", 2), ("train", 40), ("test", 40)] {
+                if knobs::names(&mut *asked_for).contains(&name) {
+                    call = call.with(name, few);
+                }
+            }
+            let Some((run, readings)) = asked(folder, &call) else { continue };
+            assert_everything_is_written(&run, &readings);
+            answered.push(entry.name);
+        }
+    }
+    for entry in inquiry::ALL {
+        assert!(answered.contains(&entry.name), "nothing answered {}", entry.name);
+    }
+}
+
+#[test]
+fn names_that_no_archive_holds_are_written_as_others() {
+    let (mut run, _) =
+        asked(&RUN.1, &ProbeCall::new("knock_out")).expect("the tiny network is asked");
+    let other = "to/be\\or:\0\n\"not\" 東京 ".repeat(2000);
+    let call = ProbeCall::new("patching").with("other", other.clone());
+    let readings = run.ask(&[ProbeCall::new("norms")]).unwrap();
+    let answer = readings.by_call.values().next().unwrap().clone();
+    let by_call = [(call.key(), answer.clone()), (call.with("pairs", 2).key(), answer)].into();
+    assert_everything_is_written(&run, &Readings { by_call, ..readings });
+}
+
 // ---- files
 
 #[test]
@@ -540,7 +666,7 @@ fn numbers_and_provenance_lie_beside_every_figure() {
     let (drawing, page) = drawn(&Sheet::one(panel("attention"), PageSpec::default()));
     let names = files::names(&[path("f.pdf"), path("f.png")], false).unwrap();
     let made = files::rendered(&names, &drawing, &page).unwrap();
-    files::write(&made, false).unwrap();
+    files::write(&made, &[path("f.pdf"), path("f.png")], false).unwrap();
     let mut left: Vec<String> = fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -549,16 +675,84 @@ fn numbers_and_provenance_lie_beside_every_figure() {
     assert_eq!(left, ["f.csv", "f.json", "f.npz", "f.pdf", "f.png"]);
     // A further format of the same figure has the same numbers beside it.
     let names = files::names(&[path("f.svg")], false).unwrap();
-    files::write(&files::rendered(&names, &drawing, &page).unwrap(), false).unwrap();
+    let made = files::rendered(&names, &drawing, &page).unwrap();
+    files::write(&made, &[path("f.svg")], false).unwrap();
     // Another figure of the same name would replace them.
     let (other, page) = drawn(&Sheet::one(panel("heads"), PageSpec::default()));
     let names = files::names(&[path("f.tex")], false).unwrap();
     let made = files::rendered(&names, &other, &page).unwrap();
-    let message = files::write(&made, false).unwrap_err().message;
+    let tex = [path("f.tex")];
+    let message = files::write(&made, &tex, false).unwrap_err().message;
     assert!(message.contains("f.csv") && message.contains("--force"), "{message}");
     assert!(!path("f.tex").exists(), "nothing is written where one file is in the way");
-    files::write(&made, true).unwrap();
+    files::write(&made, &tex, true).unwrap();
     assert!(path("f.tex").exists() && path("f-tex.csv").exists());
+    // And once more, of yet another.
+    let (third, page) = drawn(&Sheet::one(panel("memories"), PageSpec::default()));
+    files::write(&files::rendered(&names, &third, &page).unwrap(), &tex, true).unwrap();
+}
+
+#[test]
+fn what_lies_beside_a_figure_is_replaced_only_where_it_is_a_figures() {
+    let (drawing, page) = drawn(&Sheet::one(panel("attention"), PageSpec::default()));
+    let foreign: [(&str, &[u8]); 9] = [
+        ("f.csv", b"my,data\n1,2\n"),
+        ("f.csv", b"plot,x,y\n"),
+        ("f.csv", b""),
+        ("f.json", b"{\"name\": \"my-package\"}"),
+        ("f.json", b"[1, 2]"),
+        ("f.npz", b"PK\x03\x04"),
+        ("f-tex.csv", b"a,b\n"),
+        ("f-tex-1.png", b"\x89PNG\r\n\x1a\n"),
+        ("f.npz", b"\xff\xfe"),
+    ];
+    for (name, theirs) in foreign {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let named = [path("f.pdf"), path("f.tex")];
+        let names = files::names(&named, false).unwrap();
+        let mut made = files::rendered(&names, &drawing, &page).unwrap();
+        made.push((path("f-tex-1.png"), b"a picture".to_vec()));
+        // Consent to the figure itself is none to what lies beside it.
+        fs::write(path("f.pdf"), "an old one").unwrap();
+        fs::write(path(name), theirs).unwrap();
+        let message = files::write(&made, &named, true).unwrap_err().message;
+        assert!(message.contains(name) && !message.contains("f.pdf"), "{message}");
+        assert_eq!(fs::read(path(name)).unwrap(), theirs);
+        assert_eq!(fs::read(path("f.pdf")).unwrap(), b"an old one", "nothing at all is written");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        // It is said before anything is computed, as far as the names are known then.
+        let early = files::all_free(&names, &named, true);
+        assert_eq!(early.is_err(), name != "f-tex-1.png");
+        // Who names it means it.
+        let named = [named[0].clone(), named[1].clone(), path(name)];
+        files::write(&made, &named, true).unwrap();
+        assert_ne!(fs::read(path(name)).unwrap(), theirs);
+    }
+}
+
+#[test]
+fn what_is_asked_about_is_all_that_would_be_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    assert!(files::in_the_way(&path("f.tex")).is_empty());
+    for name in ["f.tex", "f-tex.csv", "f.csv", "f.json", "f.svg", "g.npz"] {
+        fs::write(path(name), "x").unwrap();
+    }
+    let found = files::in_the_way(&path("f.tex"));
+    assert_eq!(found, ["f.tex", "f-tex.csv", "f.csv", "f.json"].map(path));
+    assert_eq!(files::in_the_way(&path("g.pdf")), [path("g.npz")]);
+    assert!(files::in_the_way(&path("notes.txt")).is_empty());
+}
+
+#[test]
+fn two_files_of_one_name_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f-tex.csv");
+    let made = [(path.clone(), b"one".to_vec()), (path.clone(), b"two".to_vec())];
+    let message = files::write(&made, std::slice::from_ref(&path), true).unwrap_err().message;
+    assert!(message.contains("f-tex.csv") && message.contains("twice"), "{message}");
+    assert!(!path.exists());
 }
 
 #[cfg(unix)]
@@ -571,9 +765,13 @@ fn a_figure_is_never_written_through_a_link() {
     let link = inside.join("f.csv");
     std::os::unix::fs::symlink(&outside, &link).unwrap();
     let made = [(link.clone(), b"theirs".to_vec())];
-    let message = files::write(&made, false).unwrap_err().message;
+    let named = [link.clone()];
+    let message = files::write(&made, &named, false).unwrap_err().message;
     assert!(message.contains("is there already"), "{message}");
-    files::write(&made, true).unwrap();
+    // Whose it is cannot be seen through it.
+    let message = files::write(&made, &[], true).unwrap_err().message;
+    assert!(message.contains("f.csv"), "{message}");
+    files::write(&made, &named, true).unwrap();
     assert_eq!(fs::read_to_string(&outside).unwrap(), "mine");
     assert!(fs::symlink_metadata(&link).unwrap().is_file(), "the link itself was replaced");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mnemoscope::app::action::Action;
 use mnemoscope::app::cloud::{Camera, CloudCanvas, Kept, Place, show};
-use mnemoscope::figure::color::{self, CATEGORIES, Color, ColorMap, ROLES};
+use mnemoscope::figure::color::{self, CATEGORIES, Color, ColorMap, ROLES, fraction};
 use mnemoscope::figure::file::{Format, MM_PER_POINT, Page, parse_length, render, save};
 use mnemoscope::figure::layout::{Style, layout};
 use mnemoscope::figure::pick::{pick, read_lines};
@@ -723,11 +723,240 @@ fn a_box_of_text_picks_what_it_stands_for() {
         ink: Color::rgb(0, 0, 0),
         pick: Pick::Query(i),
         hover: format!("position {i}"),
+        value: None,
     };
     plot.marks = vec![Mark::Cells(vec![cell(0), cell(1)])];
     let figure = Figure { plots: vec![plot], columns: 1, ..Figure::default() };
     let scene = layout(&figure, [100.0, 20.0], &Style::light());
     assert_eq!(pick(&scene, [75.0, 10.0]), Some((Pick::Query(1), "position 1".into())));
+}
+
+// ---- what lies far outside
+
+/// The largest and smallest numbers, those that are none, and ordinary ones.
+const WILD: [f64; 14] = [
+    1e30,
+    -1e30,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    f64::NAN,
+    f64::MAX,
+    f64::MIN,
+    f32::MAX as f64,
+    f32::MIN as f64,
+    f64::MIN_POSITIVE,
+    -0.0,
+    0.5,
+    3.0,
+    1e5,
+];
+
+/// Every mark there is, with places taken from a list.
+fn wild(at: [f64; 4]) -> Vec<Mark> {
+    let [a, b, c, d] = at;
+    let ink = Color::rgb(200, 30, 30);
+    let (from, to) = ([a, b], [c, d]);
+    vec![
+        curve("wild", &[[0.1, 0.5], from, [0.5, 0.5], to, from, [0.9, b], [a, 0.1]]),
+        Mark::Points {
+            name: "wild".into(),
+            points: [from, to, [0.5, 0.5]].into(),
+            colors: [ink].into(),
+            diameter: 4.0,
+            picks: [Pick::Run(0), Pick::Run(1), Pick::Run(2)].into(),
+        },
+        Mark::Bars {
+            name: "wild".into(),
+            at: vec![0.3, 0.5, a],
+            values: vec![b, d, 0.5],
+            base: 0.0,
+            width: 0.1,
+            color: ink,
+        },
+        Mark::Rect { from, to, fill: Some(ink), stroke: Some(ink), width: 2.0 },
+        Mark::Hatch { from, to, color: ink },
+        Mark::Arrow { from, to, color: ink, width: 1.0 },
+        Mark::Text { at: from, text: "wild".into(), color: ink, anchor: Anchor::Center, size: 6.0 },
+        Mark::Upright { x: a, text: String::new(), color: ink, dash: Dash::Solid },
+        Mark::Wedge { at: from, color: ink },
+        Mark::Cells(vec![Cell {
+            from,
+            to,
+            text: "wild".into(),
+            fill: Some(ink),
+            stroke: Some(ink),
+            ink,
+            pick: Pick::Query(0),
+            hover: "wild".into(),
+            value: Some(("wild", a)),
+        }]),
+    ]
+}
+
+fn places(item: &Item) -> Vec<[f32; 2]> {
+    match item {
+        Item::Rect { min, max, .. } | Item::Image { min, max, .. } | Item::Clip { min, max } => {
+            vec![*min, *max]
+        }
+        Item::Cloud { min, max, .. } => vec![*min, *max],
+        Item::Polyline { points, .. } => points.clone(),
+        Item::Circle { center, .. } => vec![*center],
+        Item::Text { at, .. } => vec![*at],
+        Item::Unclip => Vec::new(),
+    }
+}
+
+fn assert_on_page(scene: &Scene, what: &str) {
+    let on_page =
+        |[x, y]: [f32; 2]| (0.0..=scene.width).contains(&x) && (0.0..=scene.height).contains(&y);
+    for item in &scene.items {
+        assert!(places(item).into_iter().all(on_page), "{what}: {item:?}");
+    }
+    for area in &scene.areas {
+        assert!(on_page(area.min) && on_page(area.max), "{what}: {area:?}");
+    }
+}
+
+#[test]
+fn whatever_is_drawn_has_its_coordinates_on_the_page() {
+    let mut pairs = Vec::new();
+    for a in WILD {
+        pairs.extend(WILD.map(|b| [a, b, b, a]));
+        pairs.extend(WILD.map(|b| [a, 0.4, 0.6, b]));
+    }
+    for (log, range) in [(false, (0.0, 1.0)), (true, (0.01, 1.0)), (false, (1.0, 0.0))] {
+        for at in &pairs {
+            let axis = || Axis { range, log, label: "values".into(), ..Axis::default() };
+            let plot = Plot { x: axis(), y: axis(), marks: wild(*at), ..Plot::default() };
+            let scene = layout(&one(plot), [200.0, 150.0], &Style::light());
+            assert_on_page(&scene, &format!("{at:?} log {log}"));
+        }
+    }
+}
+
+#[test]
+fn axes_of_any_range_have_their_coordinates_on_the_page() {
+    for a in WILD {
+        for b in WILD {
+            let axis = || Axis { range: (a, b), ..Axis::default() };
+            let marks = wild([0.2, 0.3, 1e9, 4.0]);
+            let plot = Plot { x: axis(), y: axis(), equal: true, marks, ..Plot::default() };
+            assert_on_page(&layout(&one(plot), [200.0, 150.0], &Style::light()), "ranges");
+        }
+    }
+}
+
+#[test]
+fn a_map_and_a_cloud_of_which_a_part_is_shown_stay_on_the_page() {
+    let mut plot = attention(64);
+    (plot.x.range, plot.y.range) = ((20.0, 24.0), (44.0, 40.0));
+    let scene = layout(&one(plot), [200.0, 150.0], &Style::light());
+    assert_on_page(&scene, "map");
+    let image = scene.items.iter().find_map(|item| match item {
+        Item::Image { columns, rows, pixels, .. } => Some((*columns, *rows, pixels.clone())),
+        _ => None,
+    });
+    let (columns, rows, pixels) = image.unwrap();
+    assert_eq!((columns, rows), (4, 4));
+    // Row 40, column 20 of 64.
+    assert_eq!(pixels[0], ColorMap::Viridis.at(fraction(60.0 / 128.0, (0.0, 1.0), false)));
+    let mut plot = small_cloud();
+    for mark in &mut plot.marks {
+        let Mark::Cloud(cloud) = mark else { continue };
+        let mut points = cloud.points.to_vec();
+        (points[0], points[5], points[10]) = (1e30, f32::MAX, f32::NAN);
+        cloud.points = points.into();
+        cloud.links = vec![(0, 3, Color::rgb(0, 0, 0)), (3, 4, Color::rgb(0, 0, 0))];
+        cloud.rings = vec![0, 3];
+    }
+    (plot.x.range, plot.y.range) = ((-0.1, 0.1), (-0.1, 0.1));
+    let scene = cloud::flat(layout(&one(plot), [200.0, 150.0], &Style::light()));
+    for item in &scene.items {
+        // A disc at the edge, and a ring around it, may stand over it.
+        let near = |v: f32, end: f32| (-8.0..=end + 8.0).contains(&v);
+        let all = places(item);
+        assert!(all.iter().all(|p| near(p[0], 200.0) && near(p[1], 150.0)), "{item:?}");
+    }
+}
+
+#[test]
+fn a_line_is_cut_where_it_leaves_the_axes_and_pointed_at() {
+    use mnemoscope::figure::clip::line;
+    let axis = |range, log| Scale::new(range, log, (0.0, 1.0));
+    let (x, y) = (axis((0.0, 10.0), false), axis((0.0, 4.0), false));
+    let cut = |points: &[[f64; 2]]| line(points, [&x, &y], [0.0; 2]);
+    // Half way up to twice the height, and back.
+    let over = cut(&[[0.0, 2.0], [2.0, 6.0], [4.0, 2.0], [5.0, 2.0]]);
+    assert_eq!(over.runs, [vec![[0.0, 2.0], [1.0, 4.0]], vec![[3.0, 4.0], [4.0, 2.0], [5.0, 2.0]]]);
+    assert_eq!(over.exits, [[1.0, 4.0]]);
+    // A line that ends beyond everything goes up to the edge.
+    for end in [1e30, f64::MAX, f64::INFINITY] {
+        let up = cut(&[[0.0, 1.0], [1.0, 1.0], [2.0, end]]);
+        assert_eq!(up.runs.len(), 1);
+        assert_eq!(up.runs[0].len(), 3);
+        let [at, high] = up.runs[0][2];
+        assert!((1.0..1.001).contains(&at) && (high - 4.0).abs() < 1e-9, "{at} {high}");
+        assert_eq!(up.exits.len(), 1);
+    }
+    // Through both ends between two points, and never inside.
+    let through = cut(&[[0.0, -4.0], [1.0, 8.0]]);
+    assert_eq!(through.runs.len(), 1);
+    assert!((through.runs[0][0][0] - 1.0 / 3.0).abs() < 1e-12, "{through:?}");
+    assert!(cut(&[[0.0, 9.0], [5.0, 9.0]]).runs.is_empty());
+    assert_eq!(cut(&[[0.0, 9.0], [5.0, 9.0]]).exits, [[0.0, 4.0]]);
+    // What is undefined is a gap, whatever lies around it.
+    let gaps =
+        cut(&[[0.0, 1.0], [1.0, f64::NAN], [2.0, 1.0], [3.0, f64::NAN], [4.0, 1.0], [5.0, 2.0]]);
+    assert_eq!(gaps.runs, [vec![[0.0, 1.0]], vec![[2.0, 1.0]], vec![[4.0, 1.0], [5.0, 2.0]]]);
+    assert!(gaps.exits.is_empty());
+    // On logarithmic axes a line is straight in the logarithms, and zero is a gap.
+    let log = axis((1.0, 100.0), true);
+    let cut = line(&[[0.0, 10.0], [2.0, 1000.0], [3.0, 0.0], [4.0, 10.0]], [&x, &log], [0.0; 2]);
+    assert_eq!(cut.runs.len(), 2);
+    assert!((cut.runs[0][1][0] - 1.0).abs() < 1e-9, "{cut:?}");
+}
+
+/// Pixels of a figure that are not paper.
+fn inked(figure: &Figure) -> Vec<bool> {
+    let scene = layout(figure, [200.0, 150.0], &Style::light());
+    let (_, _, rgba) = png::pixels(&scene, 72.0).unwrap();
+    rgba.chunks_exact(4).map(|p| p[..3] != [255, 255, 255]).collect()
+}
+
+#[test]
+fn a_picture_is_the_same_however_far_a_line_goes() {
+    let plot = |end: f64| Plot {
+        x: Axis { label: "step".into(), range: (0.0, 10.0), ..Axis::default() },
+        y: Axis { label: "loss".into(), range: (0.0, 4.0), ..Axis::default() },
+        marks: vec![
+            curve("sound", &[[0.0, 3.0], [10.0, 1.0]]),
+            curve("wild", &[[0.0, 3.0], [4.0, 3.5], [4.001, end]]),
+        ],
+        ..Plot::default()
+    };
+    let near = inked(&one(plot(40.0)));
+    let count = near.iter().filter(|ink| **ink).count();
+    assert!(count > 500, "{count} pixels of ink");
+    for end in [1e6, 1e30, 1e300, f64::INFINITY] {
+        let far = inked(&one(plot(end)));
+        let other = near.iter().zip(&far).filter(|(a, b)| a != b).count();
+        assert!(other <= 4, "{end}: {other} pixels differ");
+    }
+    // Every format draws the places of one scene.
+    let scene = layout(&one(plot(1e30)), [200.0, 150.0], &Style::light());
+    assert_on_page(&scene, "sweep");
+    let svg = mnemoscope::figure::svg::document(&scene, "", &Provenance::new());
+    let numbers = svg.split(|c: char| !"0123456789.-".contains(c)).filter_map(|n| n.parse().ok());
+    assert!(numbers.into_iter().all(|n: f64| n.abs() < 1e4), "{svg}");
+}
+
+#[test]
+fn colours_of_the_largest_numbers_are_told_apart() {
+    let range = (f32::MIN, f32::MAX);
+    assert_eq!(fraction(0.0, range, false), 0.5);
+    assert_eq!(fraction(f32::MAX, range, false), 1.0);
+    assert!(fraction(f32::INFINITY, range, false) > 1.0);
+    assert!(fraction(f32::NAN, range, false).is_nan());
 }
 
 // ---- projection
@@ -893,6 +1122,7 @@ fn boxes_that_touch_show_no_seam_between_them() {
         ink: dark,
         pick: Pick::Nothing,
         hover: String::new(),
+        value: None,
     };
     // A corner is missing: its neighbours must not reach over it.
     let cells = (0..36).map(|i| (i % 6, i / 6)).filter(|at| *at != (5, 5));

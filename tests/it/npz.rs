@@ -5,13 +5,13 @@ use std::io::Read;
 use std::process::Command;
 
 use mnemoscope::record::array::Array;
-use mnemoscope::record::npz::{Member, Numbers, archive, npz};
+use mnemoscope::record::npz::{Member, Names, Numbers, archive, npz, plain};
 
 /// What an array says of itself and its bytes.
-type Read1 = (String, Vec<usize>, Vec<u8>);
+pub type Read1 = (String, Vec<usize>, Vec<u8>);
 
 /// Every member by name, of an archive as the ZIP and NPY descriptions have it.
-fn read(bytes: &[u8]) -> BTreeMap<String, Read1> {
+pub fn read(bytes: &[u8]) -> BTreeMap<String, Read1> {
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
     let mut found = BTreeMap::new();
     for i in 0..zip.len() {
@@ -50,6 +50,27 @@ fn arrays() -> Vec<Array> {
         Array::new("nothing", &["pos", "dim"], &[0, 4], vec![]).unwrap(),
         Array::scalar("one", -7.5),
     ]
+}
+
+#[test]
+fn an_archive_says_what_it_is() {
+    let about = "{\"text\": \"Überschreibung\"}";
+    assert_eq!(mnemoscope::record::npz::about(&npz(&arrays(), about).unwrap()).unwrap(), about);
+    let other = archive(&[Member { name: "x".into(), shape: &[1], numbers: Numbers::U8(b"x") }]);
+    assert_eq!(mnemoscope::record::npz::about(&other.unwrap()), None);
+    for bytes in [&b""[..], b"PK\x03\x04", b"not at all"] {
+        assert_eq!(mnemoscope::record::npz::about(bytes), None);
+    }
+}
+
+#[test]
+fn names_of_members_are_told_apart_and_can_be_held() {
+    let mut names = Names::default();
+    let wanted = ["a", "a", "A", "a_2", "b"];
+    assert_eq!(wanted.map(|name| names.free(name)), ["a", "a_2", "A_3", "a_2_2", "b"]);
+    assert_eq!(plain("layer 1/head:0\0\n", "x"), "layer_1_head_0__");
+    assert_eq!(plain("  ", "x"), "x");
+    assert_eq!(plain(&"ä".repeat(500), "x").chars().count(), 80);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use egui_kittest::kittest::{NodeT, Queryable};
 use mnemoscope::app::curves;
+use mnemoscope::figure::cloud::project;
 use mnemoscope::figure::color::Color;
 use mnemoscope::figure::font;
 use mnemoscope::figure::layout::{Style, layout};
@@ -12,6 +13,7 @@ use mnemoscope::figure::scale::number;
 use mnemoscope::figure::scene::{AreaPick, Item, Scene};
 use mnemoscope::figure::thin::thinned;
 use mnemoscope::figure::{Anchor, Cell, Cloud, Dash, Figure, Heat, Mark, Pick, Plot, Ticks};
+use mnemoscope::figure::{numbers, table};
 use mnemoscope::panel::attention::induction_keys;
 use mnemoscope::panel::{self, NetShape, Palette, Panel, Selection, View, describe};
 use mnemoscope::probe::causal::patching;
@@ -27,6 +29,8 @@ use mnemoscope::record::recording::Recording;
 use mnemoscope::record::registry::find;
 use mnemoscope::record::sweep::Sweep;
 use mnemoscope::record::vocab::Vocab;
+
+use crate::npz;
 
 const LIGHT: Palette = Palette {
     dark: false,
@@ -1635,6 +1639,164 @@ fn smoothing_leaves_the_measured_line_in_the_picture() {
     assert_eq!(smooth[0], raw[0][0]);
 }
 
+/// A run whose losses are on their way to infinity, and which diverges at step 8.
+fn exploding() -> Recording {
+    let losses = [3.2, 3.1, 3.0, 3.3, 9.0, 400.0, 1e6, 1e12, 1e30];
+    let rows = losses.iter().zip(0..).map(|(loss, step)| MetricsRow { step, values: vec![*loss] });
+    let diverged = event::Mark { step: 8, kind: MarkKind::Note, text: "diverged".to_owned() };
+    Recording {
+        columns: vec!["loss".to_owned()],
+        rows: rows.collect(),
+        marks: vec![diverged],
+        last_step: 8,
+        ..Recording::default()
+    }
+}
+
+fn losses(figure: &Figure) -> &Plot {
+    figure.plots.iter().find(|plot| plot.y.label.contains("loss")).unwrap()
+}
+
+#[test]
+fn a_run_that_diverges_is_drawn_as_it_was_before() {
+    let mut world = World::new();
+    world.runs = vec![("hot".to_owned(), Arc::new(exploding()))];
+    let range = |settings: &[(&str, &str)]| {
+        let figure = world.figure_with("curves", settings);
+        (losses(&figure).y.range, figure.caption)
+    };
+    let (linear, said) = range(&[]);
+    assert!(linear.0 <= 0.0 && linear.1 > 9.0 && linear.1 < 10.0, "{linear:?}");
+    assert_eq!(said, "Beyond the axis: loss from step 5 on (up to 1e30).");
+    let (log, said) = range(&[("log_y", "true")]);
+    assert!(log.0 > 1.0 && log.1 > 400.0 && log.1 < 500.0, "{log:?}");
+    assert!(said.contains("from step 6 on"), "{said}");
+    // All its points are there all the same, and in the table.
+    let figure = world.figure("curves");
+    assert_eq!(line(&figure, "loss")[0].len(), 9);
+    let (all, said) = range(&[("range", "all")]);
+    assert!(all.1 >= 1e30 && said.is_empty(), "{all:?} {said}");
+    let (fixed, said) = range(&[("range", "fixed"), ("y_min", "2"), ("y_max", "3.15")]);
+    assert_eq!(fixed, (2.0, 3.15));
+    assert_eq!(said, "Beyond the axis: loss first at step 0 (up to 1e30).");
+    let refused = world.figure_with("curves", &[("range", "fixed"), ("y_min", "2")]);
+    let said = sentence(&refused);
+    assert!(said.contains("y_min = 2") && said.contains("y_max = 1"), "{said}");
+    // Two rows are enough, and beside a sound run it decides nothing.
+    let mut short = exploding();
+    short.rows = vec![short.rows[0].clone(), short.rows[8].clone()];
+    world.runs[0].1 = Arc::new(short);
+    let figure = world.figure("curves");
+    assert!(losses(&figure).y.range.1 < 4.0, "{:?}", losses(&figure).y.range);
+    assert!(figure.caption.contains("loss at step 8"), "{}", figure.caption);
+    world.runs.insert(0, ("sound".to_owned(), Arc::new(run(200))));
+    let figure = world.figure("curves");
+    assert!(losses(&figure).y.range.1 < 6.0, "{:?}", losses(&figure).y.range);
+    assert!(figure.caption.contains("loss (hot) at step 8"), "{}", figure.caption);
+}
+
+#[test]
+fn one_wild_value_of_a_run_that_goes_on_does_not_flatten_the_others() {
+    let mut world = World::new();
+    let mut wild = run(200);
+    wild.rows[7].values[0] = 1e20;
+    world.runs[0].1 = Arc::new(wild);
+    let figure = world.figure("curves");
+    assert!(losses(&figure).y.range.1 < 6.0, "{:?}", losses(&figure).y.range);
+    assert!(figure.caption.contains("step 35 (up to 1e20)"), "{}", figure.caption);
+}
+
+#[test]
+fn a_range_holds_all_but_what_is_absurd_and_alone() {
+    use mnemoscope::panel::span::{limit, most, past_colors};
+    let with = |wild: &[f32]| {
+        let calm = (0..100).map(|i| i as f32 / 10.0);
+        calm.chain(wild.iter().copied()).collect::<Vec<f32>>()
+    };
+    // Sparse, but possible.
+    assert_eq!(most(&with(&[900.0])), 900.0);
+    assert_eq!(most(&with(&[-2e4])), 9.9);
+    assert_eq!(most(&with(&[f32::INFINITY, f32::NAN, 1e30])), 9.9);
+    // Where a third is large, that is what the map is about.
+    assert_eq!(most(&with(&[2e4; 60])), 2e4);
+    assert_eq!(most(&[0f32; 0]), 0.0);
+    assert_eq!(most(&[1e30]), 1e30);
+    assert_eq!(limit([1.0, 2.0].into_iter()), f64::INFINITY);
+    assert_eq!(past_colors(&with(&[]), (-10.0, 10.0)), "");
+    assert_eq!(
+        past_colors(&with(&[-2e4, f32::NAN, 1e6]), (-10.0, 10.0)),
+        "2 values lie beyond the colours, up to 1000000."
+    );
+}
+
+#[test]
+fn colours_are_those_of_the_ordinary_values() {
+    let mut world = World::new();
+    let wild = |reading: &Reading, name: &str| {
+        let mut reading = reading.clone();
+        for array in &mut reading.arrays {
+            if array.name == name {
+                let mut data = array.data.to_vec();
+                data[1] = 3e30;
+                array.data = data.into();
+            }
+        }
+        reading
+    };
+    let replaced = |world: &mut World, probe: &str, name: &str| {
+        let readings = world.readings.as_ref().unwrap();
+        let found = readings.by_call.iter().find(|(key, _)| key.starts_with(probe)).unwrap();
+        let changed = wild(found.1.as_ref().unwrap(), name);
+        let key = found.0.clone();
+        let readings = world.readings.as_mut().unwrap();
+        readings.by_call.insert(key, Ok(Arc::new(changed)));
+    };
+    replaced(&mut world, "logit_lens", "kl");
+    let figure = world.figure_with("lens", &[("shade", "divergence")]);
+    let bar = figure.plots[0].color_bar.as_ref().unwrap();
+    assert!(bar.range.1 < 100.0, "{:?}", bar.range);
+    assert!(figure.caption.ends_with("beyond the colours: 3e30."), "{}", figure.caption);
+    replaced(&mut world, "memories", "wo2");
+    let figure = world.figure("memories");
+    assert!(heats(&figure).iter().all(|heat| heat.range.1 < 100.0));
+    assert!(figure.caption.contains("beyond the colours"), "{}", figure.caption);
+}
+
+#[test]
+fn what_is_undefined_is_a_gap_in_every_curve() {
+    let mut world = World::new();
+    let mut gappy = run(200);
+    (gappy.rows[10].values[0], gappy.rows[11].values[0]) = (f64::NAN, f64::NAN);
+    world.runs[0].1 = Arc::new(gappy);
+    for settings in [&[][..], &[("smooth", "5")]] {
+        let figure = world.figure_with("curves", settings);
+        let drawn = line(&figure, "loss")[0];
+        assert!(drawn[10][1].is_nan() && drawn[11][1].is_nan());
+        assert_eq!(drawn.iter().filter(|p| p[1].is_nan()).count(), 2);
+        let text = table::csv(&figure).unwrap();
+        assert!(text.contains(",loss,line,50,NaN"), "{text}");
+    }
+    // Two stretches in every file, and after thinning, too.
+    let mut long = Recording { columns: vec!["loss".to_owned()], ..Recording::default() };
+    long.rows = (0..20_000)
+        .map(|step| {
+            let gap = (8_000..12_000).contains(&step);
+            MetricsRow {
+                step,
+                values: vec![if gap { f64::NAN } else { 2.0 + (step as f64).sin() }],
+            }
+        })
+        .collect();
+    world.runs[0].1 = Arc::new(long);
+    let figure = thinned(&world.figure("curves"), 300.0);
+    let drawn = line(&figure, "loss")[0];
+    assert!(drawn.len() < 4_000, "{}", drawn.len());
+    let gaps = drawn.split(|p| p[1].is_nan()).filter(|run| !run.is_empty());
+    let stretches: Vec<(f64, f64)> = gaps.map(|run| (run[0][0], run[run.len() - 1][0])).collect();
+    assert_eq!(stretches.len(), 2, "{stretches:?}");
+    assert!(stretches[0].1 < 8_000.0 && stretches[1].0 >= 12_000.0, "{stretches:?}");
+}
+
 #[test]
 fn a_second_run_is_dashed_and_named() {
     let mut world = World::new();
@@ -2114,6 +2276,7 @@ fn words_of(mark: &Mark) -> String {
         Mark::Hatch { from, to, .. } => format!("hatch    {} {}", point(*from), point(*to)),
         Mark::Arrow { from, to, .. } => format!("arrow    {} {}", point(*from), point(*to)),
         Mark::Text { at, text, .. } => format!("text     {} {text}", point(*at)),
+        Mark::Wedge { at, color } => format!("wedge    {} {}", paint(*color), point(*at)),
         Mark::Upright { x, color, dash, .. } => {
             format!("upright  {} {} {dash:?}", number(*x), paint(*color))
         }
@@ -2141,6 +2304,145 @@ fn words_of(mark: &Mark) -> String {
 fn paint(color: Color) -> String {
     let Color { r, g, b, a } = color;
     format!("#{r:02x}{g:02x}{b:02x}{a:02x}")
+}
+
+/// A number drawn: its kind and series in tables, and its place and value; NaN is one, too.
+type Drawn = (&'static str, String, [f64; 3]);
+
+fn drawn_numbers(mark: &Mark) -> Vec<Drawn> {
+    let all = |kind: &'static str, name: &str, points: Vec<[f64; 3]>| {
+        points.into_iter().map(|p| (kind, name.to_owned(), p)).collect::<Vec<_>>()
+    };
+    let flat = |points: &[[f64; 2]]| points.iter().map(|[x, y]| [*x, *y, 0.0]).collect();
+    match mark {
+        Mark::Line { name, points, .. } => all("line", name, flat(points)),
+        Mark::Points { name, points, .. } => all("point", name, flat(points)),
+        Mark::Bars { name, at, values, .. } => {
+            all("bar", name, at.iter().zip(values).map(|(x, y)| [*x, *y, 0.0]).collect())
+        }
+        Mark::Heat(heat) => {
+            let cell = |i: usize| {
+                let (row, column) = (i / heat.columns, i % heat.columns);
+                let there = !(heat.causal && column > row) && !heat.values[i].is_nan();
+                there.then(|| [column as f64, row as f64, f64::from(heat.values[i])])
+            };
+            all("cell", &heat.name, (0..heat.rows * heat.columns).filter_map(cell).collect())
+        }
+        Mark::Cloud(cloud) => {
+            let places = project(&cloud.points, &cloud.basis, cloud.dims);
+            all("point", &cloud.name, places.into_iter().map(|p| p.map(f64::from)).collect())
+        }
+        Mark::Cells(cells) => cells
+            .iter()
+            .filter_map(|cell| {
+                let (what, value) = cell.value?;
+                Some(("cell", what.to_owned(), [cell.from[0], cell.from[1], value]))
+            })
+            .collect(),
+        Mark::Upright { x, .. } => all("mark", "", vec![[*x, 0.0, 0.0]]),
+        Mark::Rect { .. }
+        | Mark::Hatch { .. }
+        | Mark::Arrow { .. }
+        | Mark::Wedge { .. }
+        | Mark::Text { .. } => Vec::new(),
+    }
+}
+
+/// The rows of a table that hold numbers.
+fn table_numbers(text: &str, panel: &str) -> Vec<(String, String, [f64; 3])> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let head = reader.headers().unwrap().clone();
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    for (column, name) in head.iter().enumerate() {
+        let empty = rows.iter().all(|row| row[column].is_empty());
+        assert!(!empty || rows.is_empty(), "{panel}: the column {name} is empty");
+    }
+    let at = |row: &csv::StringRecord, name: &str| {
+        let column = head.iter().position(|n| n == name);
+        column.map_or_else(String::new, |i| row[i].to_owned())
+    };
+    let number = |text: String| if text.is_empty() { 0.0 } else { text.parse().unwrap() };
+    let mut found = Vec::new();
+    for row in &rows {
+        let kind = at(row, "kind");
+        let [x, y, value] = ["x", "y", "value"].map(|name| at(row, name));
+        // Texts are no numbers, and neither are boxes that show none.
+        if kind != "text" && !(kind == "cell" && value.is_empty()) {
+            found.push((kind, at(row, "series"), [number(x), number(y), number(value)]));
+        }
+    }
+    found
+}
+
+/// Numbers to compare, in any order: all that is none is alike, and so are both zeros.
+fn sorted(all: impl Iterator<Item = [f64; 3]>) -> Vec<[u32; 3]> {
+    let bits = |v: f64| match v as f32 {
+        v if v.is_nan() => u32::MAX,
+        0.0 => 0,
+        v => v.to_bits(),
+    };
+    let mut all: Vec<[u32; 3]> = all.map(|p| p.map(bits)).collect();
+    all.sort_unstable();
+    all
+}
+
+/// The numbers of an archive, as they are drawn.
+fn archive_numbers(figure: &Figure) -> Vec<[f64; 3]> {
+    let archive = npz::read(&numbers::npz_of([("", figure)], "{}").unwrap());
+    let about: serde_json::Value = serde_json::from_slice(&archive["about"].2).unwrap();
+    let mut found = Vec::new();
+    for (name, (kind, shape, bytes)) in archive.iter().filter(|(name, _)| *name != "about") {
+        let values: Vec<f64> = match kind.as_str() {
+            "<f4" => bytes
+                .chunks_exact(4)
+                .map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap())))
+                .collect(),
+            _ => bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect(),
+        };
+        if about["arrays"][name]["axes"][0] == "row" {
+            let cell = |(i, v): (usize, &f64)| [(i % shape[1]) as f64, (i / shape[1]) as f64, *v];
+            found.extend(values.iter().enumerate().map(cell).filter(|p| !p[2].is_nan()));
+        } else {
+            let each = shape.get(1).copied().unwrap_or(1);
+            let at = |row: &[f64], i: usize| row.get(i).copied().unwrap_or(0.0);
+            found.extend(values.chunks_exact(each).map(|row| [0, 1, 2].map(|i| at(row, i))));
+        }
+    }
+    found
+}
+
+/// Exactly the numbers that a figure draws are in its table and in its archive: those of every panel.
+#[test]
+fn the_files_beside_a_figure_hold_the_numbers_that_it_draws() {
+    let mut world = World::new();
+    world.selection.query = Some(12);
+    let mut figures: Vec<(String, Figure)> = Vec::new();
+    for entry in panel::ALL {
+        figures.push((entry.name.to_owned(), world.figure(entry.name)));
+    }
+    for (name, setting, value) in [
+        ("lens", "window", "all"),
+        ("lens", "shade", "divergence"),
+        ("lens", "shade", "right token"),
+        ("tokens", "shade", "loss"),
+        ("tokens", "shade", "attention"),
+    ] {
+        let mut panel = world.panel(name);
+        knobs::set(&mut *panel, "", setting, &value.into()).unwrap();
+        figures.push((format!("{name} {value}"), panel.figure(&world.view())));
+    }
+    for (name, figure) in figures {
+        let mut wanted: Vec<Drawn> = Vec::new();
+        for plot in &figure.plots {
+            plot.marks.iter().for_each(|mark| wanted.extend(drawn_numbers(mark)));
+        }
+        assert!(!wanted.is_empty(), "{name} draws no number");
+        let text = table::csv(&figure).unwrap();
+        let wanted = sorted(wanted.into_iter().map(|(_, _, p)| p));
+        let table = table_numbers(&text, &name).into_iter().map(|(_, _, p)| p);
+        assert_eq!(sorted(table), wanted, "{name}: the table");
+        assert_eq!(sorted(archive_numbers(&figure).into_iter()), wanted, "{name}: the archive");
+    }
 }
 
 /// What a panel draws changes only together with its text here, so that a change is seen in a difference.

@@ -60,6 +60,49 @@ fn a_panel_is_exported_on_the_page_that_was_chosen() {
 }
 
 #[test]
+fn whoever_replaces_a_figure_is_told_what_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    from_menu(&mut harness, "Attention", "Export figure…");
+    press(&mut harness, "Save…");
+    let path = folder.path().join("head.svg");
+    path_is(&mut harness, &path);
+    // The figure again, on another page: all four files would change.
+    harness.get_by_role_and_label(Role::CheckBox, "Greys").click();
+    harness.step();
+    press(&mut harness, "Save…");
+    let field = harness.get_by_role_and_label(Role::TextInput, "Path");
+    field.set_text_value_accesskit(&path.display().to_string());
+    harness.step();
+    press(&mut harness, "OK");
+    harness.step();
+    let asked = "would be replaced: head.svg, head.csv, head.npz, head.json.";
+    assert!(harness.query_by_label_contains(asked).is_some(), "all are named");
+    let before = std::fs::read(&path).unwrap();
+    press(&mut harness, "Replace");
+    until(&mut harness, "it is written", |app| {
+        !app.lab.is_busy() && std::fs::read(&path).unwrap() != before
+    });
+    // Numbers of somebody else's are named and left, whatever was answered.
+    std::fs::write(folder.path().join("head.csv"), "mine").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    harness.get_by_role_and_label(Role::CheckBox, "Greys").click();
+    harness.step();
+    press(&mut harness, "Save…");
+    let field = harness.get_by_role_and_label(Role::TextInput, "Path");
+    field.set_text_value_accesskit(&path.display().to_string());
+    harness.step();
+    press(&mut harness, "OK");
+    harness.step();
+    press(&mut harness, "Replace");
+    until(&mut harness, "it is refused", |app| {
+        app.lab.troubles.iter().any(|said| said.message.contains("head.csv"))
+    });
+    assert_eq!(std::fs::read(folder.path().join("head.csv")).unwrap(), b"mine");
+    assert_eq!(std::fs::read(&path).unwrap(), before, "nothing is written");
+}
+
+#[test]
 fn what_the_window_wrote_is_made_again_without_it() {
     use mnemoscope::export::{files, gallery::Gallery, plate::compose};
     let folder = tempfile::tempdir().unwrap();

@@ -249,6 +249,7 @@ impl<'a> Lanes<'a> {
                 ink: fill.map_or(if empty { palette.faint } else { palette.ink }, ink::text_on),
                 pick: Pick::Nothing,
                 hover: words::content(facts, register, begin, decoded),
+                value: None,
             });
             begin = end;
         }
@@ -292,6 +293,7 @@ impl<'a> Lanes<'a> {
             ink: ink::text_on(fill),
             pick: Pick::Query(tuple.symbol_at),
             hover: words::tuple(self.view, facts, at),
+            value: None,
         }]));
         marks.push(self.answer(at, tuple));
         marks
@@ -343,6 +345,7 @@ impl<'a> Lanes<'a> {
             ink: palette.ink,
             pick: Pick::Nothing,
             hover: words::input_gate(self.facts, at),
+            value: known.then(|| ("gate open", f64::from(gate.open))),
         }]));
         marks
     }
@@ -365,6 +368,7 @@ impl<'a> Lanes<'a> {
                 ink: if line == 0 { palette.ink } else { palette.faint },
                 pick: Pick::Query(tuple.symbol_at),
                 hover: words::tuple(self.view, self.facts, at),
+                value: (line == 1).then(|| ("probability", f64::from(tuple.probability))),
             }
         };
         Mark::Cells(vec![cell(0, word), cell(1, sure)])
@@ -412,6 +416,7 @@ impl<'a> Lanes<'a> {
                 key: self.facts.tuples[tuple].symbol_at,
             },
             hover: words::attention(self.facts, read, tuple),
+            value: Some(("attention", f64::from(attention))),
         }])
     }
 }

@@ -110,6 +110,7 @@ impl Beside<'_> {
                 number(attention),
                 number(score)
             ),
+            value: Some(("mean attention", f64::from(attention))),
         }
     }
 
@@ -137,7 +138,7 @@ impl Beside<'_> {
         marks
     }
 
-    fn bar(&self, y: f32, what: &str, value: f32, hover: String) -> Vec<Mark> {
+    fn bar(&self, y: f32, what: &'static str, value: f32, hover: String) -> Vec<Mark> {
         let palette = self.view.palette;
         let said = if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() };
         let (top, bottom) = (y + 0.6 * LINE, y + 1.2 * LINE);
@@ -163,6 +164,7 @@ impl Beside<'_> {
             ink: palette.ink,
             pick: Pick::Nothing,
             hover,
+            value: Some((what, f64::from(value))),
         }]));
         marks
     }

@@ -10,7 +10,7 @@ crate::knobs! {
     /// Which positions the first step in a tree needs to read directly in the last layers. Brinkmann et al. 2024.
     ///
     /// Arrays over the positions that were tried, in order: `position`, `kl` (nats), `important` (1 or 0). Number:
-    /// `important`, how many.
+    /// `important_count`.
     pub struct FindingRegisters = "Which of some positions the first step in the tree in view needs to read directly in the last layers." {
         /// Positions to try, with commas between (empty: the registers of the published network, as far from the goal, and the goal).
         positions: String = String::new();
@@ -55,7 +55,7 @@ impl Inquiry for FindingRegisters {
             array("important", &|i| f32::from(u8::from(found[i].important)))?,
         ];
         let count = found.iter().filter(|register| register.important).count();
-        let important = Mean { name: "important".to_owned(), sum: count as f64, count: 1.0 };
+        let important = Mean { name: "important_count".to_owned(), sum: count as f64, count: 1.0 };
         let named = |what: &str, keep: bool| {
             let list: Vec<String> = found
                 .iter()

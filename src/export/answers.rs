@@ -1,0 +1,108 @@
+//! Answers as files for other programs: JSON and NumPy arrays.
+
+use serde_json::{Map, Value, json};
+
+use super::run_at::RunAt;
+use crate::record::array::Array;
+use crate::record::error::{Error, Result};
+use crate::record::npz::{Member, Names, Numbers, archive};
+use crate::record::question::Readings;
+
+/// What both formats say beside the numbers.
+fn about(run: &RunAt, readings: &Readings) -> Value {
+    let vocab = run.instrument.source().vocab();
+    json!({
+        "program": format!("mnemoscope {}", env!("CARGO_PKG_VERSION")),
+        "experiment": run.experiment.name,
+        "experiment_toml": run.experiment.to_toml(),
+        "seed": run.experiment.train.seed,
+        "step": readings.step,
+        "tokens": run.prompt.tokens,
+        "text": run.prompt.tokens.iter().map(|&t| vocab.text(t)).collect::<Vec<_>>(),
+        "interventions": readings.interventions.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+/// A number that JSON can hold: NaN and infinities become null.
+fn number(value: f64) -> Value {
+    serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number)
+}
+
+fn array_json(array: &Array) -> Value {
+    let data: Vec<Value> = array.data.iter().map(|&x| number(f64::from(x))).collect();
+    json!({ "axes": array.axes, "shape": array.shape, "data": data })
+}
+
+/// One JSON document.
+///
+/// # Errors
+/// Only when there is no memory.
+pub fn json(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
+    let mut document = about(run, readings);
+    let mut probes = Map::new();
+    for (key, reading) in &readings.by_call {
+        let value = match reading {
+            Ok(reading) => json!({
+                "numbers": reading.numbers.iter().map(|(n, v)| (n.clone(), number(*v))).collect::<Map<_, _>>(),
+                "arrays": reading.arrays.iter().map(|a| (a.name.clone(), array_json(a))).collect::<Map<_, _>>(),
+                "notes": reading.notes,
+            }),
+            Err(e) => json!({ "error": e.to_string() }),
+        };
+        probes.insert(key.clone(), value);
+    }
+    document["probes"] = Value::Object(probes);
+    serde_json::to_vec(&document).map_err(|e| Error::internal(e.to_string()))
+}
+
+/// One array for each of the readings', named `PROBE/ARRAY`; a number is an array of no axis. Beside them `tokens` and
+/// `about`, which says the names of the axes too. Where a name holds signs that not every reader of a ZIP takes, others stand
+/// in their place, and `about` says the name as it is (`names`).
+///
+/// # Errors
+/// Only when there is no memory.
+pub fn npz(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
+    let answers = || readings.by_call.iter().filter_map(|(key, r)| Some((key, r.as_ref().ok()?)));
+    let (mut members, mut taken) = (Vec::new(), Names::default());
+    let (mut axes, mut names) = (Map::new(), Map::new());
+    // What is beside them has the first choice.
+    let [tokens, said] = ["tokens", "about"].map(|name| taken.free(name));
+    let mut name_of = |key: &str, name: &str| {
+        let (exact, name) = (format!("{key}/{name}"), format!("{}/{}", safe(key), safe(name)));
+        let name = taken.free(&name);
+        if name != exact {
+            names.insert(name.clone(), json!(exact));
+        }
+        name
+    };
+    for (key, reading) in answers() {
+        for (name, value) in &reading.numbers {
+            let numbers = Numbers::F64(std::slice::from_ref(value));
+            members.push(Member { name: name_of(key, name), shape: &[], numbers });
+        }
+        for array in &reading.arrays {
+            let name = name_of(key, &array.name);
+            axes.insert(name.clone(), json!(array.axes));
+            members.push(Member { name, ..Member::of(array) });
+        }
+    }
+    let length = [run.prompt.tokens.len()];
+    let numbers = Numbers::U32(&run.prompt.tokens);
+    members.push(Member { name: tokens, shape: &length, numbers });
+    let mut about = about(run, readings);
+    about["axes"] = Value::Object(axes);
+    about["names"] = Value::Object(names);
+    let about = about.to_string();
+    let length = [about.len()];
+    members.push(Member { name: said, ..Member::about(&about, &length) });
+    archive(&members)
+}
+
+/// Signs of the name of a question at most: a text of somebody's own may be of any length.
+const LONGEST: usize = 120;
+
+/// The name without signs that end it for some readers, or lead out of the archive.
+fn safe(name: &str) -> String {
+    let sign = |c: char| if c.is_control() || "/\\:*?<>|".contains(c) { '_' } else { c };
+    name.chars().map(sign).take(LONGEST).collect()
+}
