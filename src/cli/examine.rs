@@ -13,6 +13,7 @@ use crate::record::array::Array;
 use crate::record::error::{Error, Result};
 use crate::record::file::check_free;
 use crate::record::npz::{Member, Numbers, archive};
+use crate::record::plain::Plain;
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::registry::find;
 
@@ -115,7 +116,7 @@ fn summary(run: &RunAt, readings: &Readings) -> Result<()> {
         }
         say(format!("\n{key}"))?;
         for (name, value) in &reading.numbers {
-            say(format!("  {name:<28} {value:.4}"))?;
+            say(format!("  {name:<28} {:.4}", Plain(*value)))?;
         }
         for array in &reading.arrays {
             let axes: Vec<String> =
@@ -146,7 +147,8 @@ fn about(run: &RunAt, readings: &Readings) -> Value {
 
 /// A number that JSON can hold: NaN and infinities become null.
 fn number(value: f64) -> Value {
-    serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number)
+    // Minus zero is zero.
+    serde_json::Number::from_f64(value + 0.0).map_or(Value::Null, Value::Number)
 }
 
 fn array_json(array: &Array) -> Value {
@@ -194,6 +196,8 @@ pub(super) fn as_npz(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
     members.push(Member { name: "tokens".to_owned(), shape: &length, numbers });
     let mut about = about(run, readings);
     about["axes"] = Value::Object(axes);
+    let notes = answers().map(|(key, reading)| (key.clone(), json!(reading.notes)));
+    about["notes"] = Value::Object(notes.collect());
     let about = about.to_string();
     archive(&[&members[..], &[Member::about(&about, &[about.len()])]].concat())
 }

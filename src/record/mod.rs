@@ -21,6 +21,7 @@ pub mod label;
 pub mod npz;
 pub mod pair;
 pub mod pattern;
+pub mod plain;
 pub mod question;
 pub mod recording;
 pub mod registry;

@@ -207,8 +207,9 @@ fn resume(experiment: &Experiment, folder: Option<PathBuf>) -> Result<Begun> {
         Error::usage("to resume a run, name the run folder that it was recorded in")
     })?;
     let halted = Halted::open(&folder)?;
-    let trainer =
+    let mut trainer =
         again(experiment, &halted).map_err(|e| e.context(format!("run {}", folder.display())))?;
+    trainer.keep_columns(&halted.about.columns);
     // Last of all: nothing can refuse any more, and what is cut off is gone.
     let mut writer = halted.cut(trainer.columns(), experiment.train.evaluate as u64)?;
     writer.set_budget(budget_bytes(experiment));
