@@ -70,13 +70,13 @@ pub fn figure(reading: &Reading, step: u64) -> Figure {
         );
     }
     let trees = reading.number("trees").unwrap_or(f64::NAN);
+    let notes: String = reading.notes.iter().map(|note| format!(" {note}")).collect();
     Figure {
         title: format!("Recovered of the first step, percent, step {step}"),
         columns: if plots.len() > 2 { 2 } else { 1 },
         plots,
         caption: format!(
-            "Mean over the trees that count of {trees:.0} of each length. 100: nothing is lost; 0: a guess among all tokens; below: worse than that. {}",
-            reading.notes.join(" ")
+            "Mean over the trees that count of {trees:.0} of each length. 100: nothing is lost; 0: a guess among all tokens; below: worse than that.{notes}"
         ),
         empty: None,
     }

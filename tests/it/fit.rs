@@ -1126,8 +1126,8 @@ fn what_is_stopped_keeps_what_was_fitted_and_a_lens_is_kept_whole_or_not_at_all(
     assert_eq!(lenses.kept_in(folder.path())[0].step, 5);
     fs::write(folder.path().join("readers/tuned-lens-path-step0.json"), "{").unwrap();
     assert!(lenses.kept_in(folder.path()).is_empty());
-    let (cut, heard) = asked(&run, &lens, 60);
-    assert_eq!(heard.len(), 60);
+    let (cut, heard) = asked(&run, &lens, 12);
+    assert_eq!(heard.len(), 12);
     assert!(cut.notes[1].starts_with("Stopped"), "{:?}", cut.notes);
     assert!(cut.array("accuracy").unwrap().data[3].is_nan());
     assert!(lens.kept(&cut, &*source, 0).unwrap().is_empty());

@@ -19,6 +19,7 @@ use mnemoscope::record::correlation::{
 use mnemoscope::record::error::Kind;
 use mnemoscope::record::event::MetricsRow;
 use mnemoscope::record::knobs;
+use mnemoscope::record::plain::Plain;
 use mnemoscope::record::question::Inquired;
 use mnemoscope::record::recording::Recording;
 use mnemoscope::record::sweep::{Plan, Run, Stage, Sweep, spell};
@@ -417,6 +418,27 @@ fn correlations_and_their_intervals_are_those_of_another_implementation() {
     }
     let expected = [4.5, 1.5, 6.0, 1.5, 8.0, 12.0, 3.0, 10.0, 8.0, 4.5, 8.0, 11.0];
     assert_eq!(ranks(&a), expected);
+}
+
+#[test]
+fn no_zero_has_a_sign() {
+    for (value, digits, expected) in [
+        (-0.0, 3, "0.000"),
+        (-0.0004, 3, "0.000"),
+        (-0.0006, 3, "-0.001"),
+        (-0.4, 0, "0"),
+        (f64::NAN, 2, "NaN"),
+        (-1.5, 1, "-1.5"),
+    ] {
+        assert_eq!(format!("{:.digits$}", Plain(value)), expected);
+    }
+    assert_eq!(
+        format!("[{:>7.2}] {} {}", Plain(-0.001), Plain(-0.0), Plain(-1e-300)),
+        format!("[   0.00] 0 {}", -1e-300)
+    );
+    let columns =
+        Columns(vec![("x".to_owned(), Values::Number(vec![Some(-0.0), None, Some(-0.5)]))]);
+    assert_eq!(columns.csv().unwrap(), b"x\n0\n\"\"\n-0.5\n");
 }
 
 #[test]
