@@ -8,6 +8,7 @@ use egui_plot::{GridInput, GridMark, Line, LineStyle, PlotPoint, PlotPoints, Poi
 use crate::figure::clip::{self, Cut};
 use crate::figure::scale::{self, Scale};
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot};
+use crate::record::plain::Plain;
 
 use super::theme::color32;
 
@@ -259,7 +260,7 @@ fn short_number(value: f64) -> String {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
         size if size > 0.0 && size < 5e-4 => format!("{value:.0e}"),
-        _ => format!("{value:.3}"),
+        _ => format!("{:.3}", Plain(value)),
     }
 }
 
@@ -596,7 +597,7 @@ fn reading(plot: &Plot, lines: &[Drawn<'_>], flags: &[Flag], x: f64) -> String {
             continue;
         }
         said.push(line.name);
-        text += &format!("\n{}: {y:.4}", line.name);
+        text += &format!("\n{}: {:.4}", line.name, Plain(y));
     }
     for flag in flags {
         if (unscaled(flag.x, plot.x.log) - step).abs() < 0.02 * step.max(10.0) {

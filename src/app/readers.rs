@@ -81,7 +81,7 @@ pub fn keep(ui: &mut Ui, lab: &Lab, calls: &[ProbeCall]) -> Option<Action> {
     if !done || folder.is_none() {
         return None;
     }
-    let help = "Keep what was fitted in the folder \"readers\" of the run. A tuned lens is then read in the tree at this step.";
+    let help = "Keep what was fitted in the folder \"readers\" of the run. A lens is then read in the tree at this step.";
     ui.button("Keep").on_hover_text(help).clicked().then_some(Action::Do(Command::KeepReaders))
 }
 

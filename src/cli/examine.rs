@@ -12,6 +12,7 @@ use crate::probe;
 use crate::record::error::{Error, Result};
 use crate::record::file::check_free;
 use crate::record::knobs;
+use crate::record::plain::Plain;
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::registry::find;
 use crate::record::shell;
@@ -116,7 +117,7 @@ fn summary(run: &RunAt, readings: &Readings) -> Result<()> {
         }
         say(format!("\n{key}"))?;
         for (name, value) in &reading.numbers {
-            say(format!("  {name:<28} {value:.4}"))?;
+            say(format!("  {name:<28} {:.4}", Plain(*value)))?;
         }
         for array in &reading.arrays {
             let axes: Vec<String> =

@@ -1,4 +1,4 @@
-//! `mnemoscope fit`: linear probes, the tuned lens and erasure, fitted to a recorded run and kept in its folder.
+//! `mnemoscope fit`: linear probes, lenses and erasure, fitted to a recorded run and kept in its folder.
 #![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
 use std::io::IsTerminal;
@@ -19,6 +19,7 @@ use crate::record::file::check_free;
 use crate::record::folder::Reader as RunReader;
 use crate::record::folder::readers::{self, KeptReader};
 use crate::record::intervention::{Intervention, Site};
+use crate::record::plain::Plain;
 use crate::record::vocab::plain;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
@@ -29,8 +30,11 @@ use super::train::interrupts;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum What {
-    /// A linear map from the stream at every boundary between layers to the next token
+    /// At every boundary between layers an affine change of the stream, after which the network's own unembedding reads it
+    /// (Belrose et al. 2023)
     TunedLens,
+    /// A linear map from the stream at every boundary between layers straight to the next token
+    TokenLens,
     /// A linear map from a site to a label: how much of it can be read there
     LinearProbe,
     /// The same with one hidden layer of rectified units: what is there, but not in a linear form
@@ -43,6 +47,7 @@ impl What {
     fn kind(self) -> Kind {
         match self {
             Self::TunedLens => Kind::TunedLens,
+            Self::TokenLens => Kind::TokenLens,
             Self::LinearProbe => Kind::LinearProbe,
             Self::MlpProbe => Kind::MlpProbe,
             Self::Leace => Kind::Leace,
@@ -97,7 +102,7 @@ pub struct Fit {
     /// Rounds of the search at most
     #[arg(long, value_name = "N", default_value_t = 500)]
     rounds: usize,
-    /// A bias in the maps of the lens, which has none otherwise
+    /// A bias in the maps of the token lens, which has none otherwise
     #[arg(long)]
     bias: bool,
     /// Name to keep it under, in the folder `readers` of the run (default: kind, site, positions, label and step)
@@ -201,7 +206,7 @@ impl Fit {
             test: self.test,
             hidden: self.hidden,
             fitting: Fitting {
-                bias: kind != Kind::TunedLens || self.bias,
+                bias: kind != Kind::TokenLens || self.bias,
                 decay: self.decay,
                 rounds: self.rounds,
                 ..Fitting::default()
@@ -216,10 +221,11 @@ impl Fit {
             Error::input(format!("what is said of the reader {name} cannot be read: {e}"))
         })?;
         let kind = self.what.kind();
-        let kept = about["kind"].as_str().unwrap_or("of no kind");
-        if kept != kind.name() {
+        let kept = Reader::kind_of(&about, &tensors);
+        if kept != Some(kind) {
             return Err(Error::usage(format!(
-                "the reader {name} is a {kept}, not a {}; ask for that kind, or name another one",
+                "the reader {name} is a {}, not a {}; ask for that kind, or name another one",
+                kept.map_or("reader of no known kind", Kind::name),
                 kind.name()
             )));
         }
@@ -295,8 +301,8 @@ fn lines(value: &Value, place: &str) -> Result<()> {
 fn shown(value: &Value) -> String {
     match value.as_f64() {
         Some(x) if value.is_f64() && x != 0.0 && x.abs() < 1e-3 => format!("{x:.1e}"),
-        Some(x) if value.is_f64() && x.fract() != 0.0 => format!("{x:.4}"),
-        Some(x) if value.is_f64() => format!("{x}"),
+        Some(x) if value.is_f64() && x.fract() != 0.0 => format!("{:.4}", Plain(x)),
+        Some(x) if value.is_f64() => Plain(x).to_string(),
         None if value.is_null() => "undefined".to_owned(),
         _ => value.to_string(),
     }

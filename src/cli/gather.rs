@@ -12,6 +12,7 @@ use crate::record::correlation::median;
 use crate::record::error::{Error, Result};
 use crate::record::file::check_free;
 use crate::record::gather::{self, Relation, Table};
+use crate::record::plain::Plain;
 use crate::record::vocab::plain;
 
 use super::run_at::note;
@@ -137,7 +138,11 @@ fn within(relations: &[(String, Relation)], x: &str, y: &str) -> Result<()> {
     let r = of(|relation| relation.pearson.ok().map(|c| c.value));
     let rho = of(|relation| relation.spearman.ok().map(|c| c.value));
     if let (Some(r), Some(rho)) = (r, rho) {
-        say(format!("medians over the runs: Pearson's r {r:.3}, Spearman's ρ {rho:.3}"))?;
+        say(format!(
+            "medians over the runs: Pearson's r {:.3}, Spearman's ρ {:.3}",
+            Plain(r),
+            Plain(rho)
+        ))?;
     }
     say(
         "The evaluations of a run follow from one another: these intervals are narrower than the truth.",

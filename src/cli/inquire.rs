@@ -16,6 +16,7 @@ use crate::record::array::Array;
 use crate::record::error::Result;
 use crate::record::intervention::Point;
 use crate::record::knobs;
+use crate::record::plain::Plain;
 use crate::record::question::{ProbeCall, Reading, Readings};
 use crate::record::registry::find;
 use crate::record::vocab::plain_json;
@@ -71,7 +72,14 @@ struct Counted {
     /// normalised, logit_difference, flip, kl or recovered_loss
     #[arg(long, value_name = "METRIC")]
     metric: Option<String>,
-    /// Count pairs that the network gets wrong, too
+    #[command(flatten)]
+    rule: Rule,
+}
+
+/// What counts.
+#[derive(Args)]
+struct Rule {
+    /// Count pairs (of one sequence: predictions) that the network gets wrong, too
     #[arg(long)]
     all_pairs: bool,
 }
@@ -120,6 +128,8 @@ pub struct Scrub {
     common: Common,
     #[command(flatten)]
     compared: Compared,
+    #[command(flatten)]
+    rule: Rule,
     /// Important paths, with semicolons between: "embed > layer0.v.head0 > layer1.k.head0 > logits"
     #[arg(long, value_name = "PATHS")]
     hypothesis: Option<String>,
@@ -129,6 +139,8 @@ pub struct Scrub {
 pub struct TreeScrub {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    rule: Rule,
     /// H1, H2, H3, targets or everything; several with commas, or all
     #[arg(long, value_name = "NAMES")]
     hypothesis: Option<String>,
@@ -141,6 +153,8 @@ pub struct TreeScrub {
 pub struct Registers {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    rule: Rule,
     /// Positions to try, with commas between (default: those of the published network, as far from the goal)
     #[arg(long, value_name = "POSITIONS")]
     positions: Option<String>,
@@ -150,6 +164,8 @@ pub struct Registers {
 pub struct KnockOut {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    rule: Rule,
     /// Positions whose predictions must stay, with commas between (default: all that have a target)
     #[arg(long, value_name = "POSITIONS")]
     positions: Option<String>,
@@ -162,7 +178,7 @@ pub struct KnockOut {
 pub struct Readers {
     #[command(flatten)]
     common: Common,
-    /// linear-probe, mlp-probe, tuned-lens or leace
+    /// linear-probe, mlp-probe, tuned-lens, token-lens or leace
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// What is told: token-1, target, seen, sub_path, … or what the task offers (default: its first)
@@ -214,6 +230,7 @@ impl Scrub {
     pub fn run(self) -> Result<ExitCode> {
         let mut given = self.compared.given();
         given.extend(text("hypothesis", self.hypothesis));
+        given.extend(self.rule.given());
         self.common.run("scrubbing", given)
     }
 }
@@ -223,13 +240,15 @@ impl TreeScrub {
         let mut given: Given = text("hypothesis", self.hypothesis).into_iter().collect();
         let trees = self.trees.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
         given.extend(trees.map(|n| ("trees", n.into())));
+        given.extend(self.rule.given());
         self.common.run("tree_scrubbing", given)
     }
 }
 
 impl Registers {
     pub fn run(self) -> Result<ExitCode> {
-        let given: Given = text("positions", self.positions).into_iter().collect();
+        let mut given: Given = text("positions", self.positions).into_iter().collect();
+        given.extend(self.rule.given());
         self.common.run("registers", given)
     }
 }
@@ -256,6 +275,7 @@ impl KnockOut {
     pub fn run(self) -> Result<ExitCode> {
         let mut given: Given = text("positions", self.positions).into_iter().collect();
         given.extend(self.most_kl.map(|kl| ("most_kl", kl.into())));
+        given.extend(self.rule.given());
         self.common.run("knock_out", given)
     }
 }
@@ -276,7 +296,13 @@ impl Compared {
 impl Counted {
     fn given(&self) -> Given {
         let metric = text("metric", self.metric.clone());
-        metric.into_iter().chain(switch("all_pairs", self.all_pairs)).collect()
+        metric.into_iter().chain(self.rule.given()).collect()
+    }
+}
+
+impl Rule {
+    fn given(&self) -> Option<(&'static str, toml::Value)> {
+        switch("all_pairs", self.all_pairs)
     }
 }
 
@@ -345,7 +371,7 @@ const STRONGEST: usize = 12;
 fn summary(run: &RunAt, call: &ProbeCall, reading: &Reading) -> Result<()> {
     say(format!("step {} of {}: {}", run.weights.step, run.experiment.name, call.key()))?;
     for (name, value) in &reading.numbers {
-        say(format!("  {name:<28} {value:.4}"))?;
+        say(format!("  {name:<28} {:.4}", Plain(*value)))?;
     }
     for array in &reading.arrays {
         if let Some(name) = array.name.strip_prefix("effect.") {
@@ -368,6 +394,10 @@ fn summary(run: &RunAt, call: &ProbeCall, reading: &Reading) -> Result<()> {
     Ok(())
 }
 
+fn plain(value: f32) -> Plain {
+    Plain(f64::from(value))
+}
+
 /// Most scores of a place in the summary: what a terminal is wide enough for.
 const SCORES: usize = 6;
 
@@ -388,7 +418,7 @@ fn places(reading: &Reading) -> Result<()> {
     for (at, (layer, point)) in layers.data.iter().zip(points.data.iter()).enumerate() {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number")]
         let point = Point::ALL.get(*point as usize).map_or("", |(_, name)| name);
-        let value = |array: &&Array| array.data.get(at).copied().unwrap_or(f32::NAN);
+        let value = |array: &&Array| plain(array.data.get(at).copied().unwrap_or(f32::NAN));
         let numbers: String = scores.iter().map(|a| format!("{:>24.4}", value(a))).collect();
         say(format!("  {:<20}{numbers}", format!("layer{layer}.{point}")))?;
     }
@@ -398,7 +428,8 @@ fn places(reading: &Reading) -> Result<()> {
 /// A table of layers and lengths.
 fn rows(table: &Array) -> Result<()> {
     for layer in 0..table.shape[0] {
-        let cells: String = table.outer(layer).iter().map(|v| format!("{v:>8.1}")).collect();
+        let cells: String =
+            table.outer(layer).iter().map(|v| format!("{:>8.1}", plain(*v))).collect();
         say(format!("  layer {layer:<3}{cells}"))?;
     }
     Ok(())
@@ -421,10 +452,10 @@ fn strongest(effects: &Array, name: &str, reading: &Reading) -> Result<()> {
         }
         place.reverse();
         let interval = match (bound("low", i), bound("high", i)) {
-            (Some(low), Some(high)) => format!("  [{low:.4}, {high:.4}]"),
+            (Some(low), Some(high)) => format!("  [{:.4}, {:.4}]", plain(*low), plain(*high)),
             _ => String::new(),
         };
-        say(format!("  {:<36} {:>9.4}{interval}", place.join(", "), effects.data[i]))?;
+        say(format!("  {:<36} {:>9.4}{interval}", place.join(", "), plain(effects.data[i])))?;
     }
     Ok(())
 }

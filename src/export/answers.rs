@@ -25,7 +25,8 @@ fn about(run: &RunAt, readings: &Readings) -> Value {
 
 /// A number that JSON can hold: NaN and infinities become null.
 fn number(value: f64) -> Value {
-    serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number)
+    // Minus zero is zero.
+    serde_json::Number::from_f64(value + 0.0).map_or(Value::Null, Value::Number)
 }
 
 fn array_json(array: &Array) -> Value {

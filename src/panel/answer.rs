@@ -2,6 +2,7 @@
 
 use crate::figure::Figure;
 use crate::record::array::Array;
+use crate::record::plain::Plain;
 use crate::record::question::{ProbeCall, Reading, Readings};
 
 use super::View;
@@ -129,5 +130,5 @@ pub fn number(value: f32) -> String {
     if value != 0.0 && value.abs() < 5e-4 {
         return format!("{value:.1e}");
     }
-    format!("{value:.3}")
+    format!("{:.3}", Plain(f64::from(value)))
 }

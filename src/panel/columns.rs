@@ -188,6 +188,26 @@ const COLUMNS: &[Column] = &[
 /// Columns of which there is one per head or per tensor: what stands before the head or the tensor.
 const SERIES: &[Column] = &[
     Column {
+        name: "prefix_matching_task_",
+        readable: "prefix matching, task",
+        help: "Attention on tokens that follow earlier copies of the query's token, in sequences of the task where the answer was seen before.",
+    },
+    Column {
+        name: "copying_task_",
+        readable: "copying, task",
+        help: "Share of what the head raises in the logits that goes to the tokens it attends to, in sequences of the task where the answer was seen before.",
+    },
+    Column {
+        name: "duplicate_token_task_",
+        readable: "duplicate token, task",
+        help: "Attention on earlier copies of the query's token, in sequences of the task where the answer was seen before.",
+    },
+    Column {
+        name: "previous_token_random_",
+        readable: "previous token, random",
+        help: "Mean attention on the token just before, in repeated random sequences.",
+    },
+    Column {
         name: "prefix_matching_",
         readable: "prefix matching",
         help: "Attention on tokens that follow earlier copies of the query's token, in repeated random sequences.",

@@ -9,11 +9,48 @@ use super::answer::{Pattern, glance, pattern, reading, sentence, step_text, toke
 use super::{NetShape, Panel, Selection, View};
 
 crate::choices! {
-    /// The share of attention written above a thumbnail.
+    /// What is written above a thumbnail.
     pub enum Score {
         Nothing = "nothing",
         Previous = "previous token",
         Induction = "induction",
+        Duplicate = "duplicate token",
+        Copying = "copying",
+    }
+}
+
+crate::choices! {
+    /// What it is measured on.
+    pub enum Text {
+        View = "the sequence in view",
+        Task = "sequences of the task",
+        Random = "random tokens",
+    }
+}
+
+impl Text {
+    /// The array of the probe `heads` that holds a score on this text; `None` where the pattern in view says it.
+    fn array(self, score: Score) -> Option<&'static str> {
+        match (self, score) {
+            (Self::View, _) | (_, Score::Nothing) => None,
+            (Self::Task, Score::Previous) => Some("previous_token"),
+            (Self::Task, Score::Induction) => Some("prefix_matching_task"),
+            (Self::Task, Score::Duplicate) => Some("duplicate_token_task"),
+            (Self::Task, Score::Copying) => Some("copying_task"),
+            (Self::Random, Score::Previous) => Some("previous_token_random"),
+            (Self::Random, Score::Induction) => Some("prefix_matching"),
+            (Self::Random, Score::Duplicate) => Some("duplicate_token"),
+            (Self::Random, Score::Copying) => Some("copying"),
+        }
+    }
+
+    /// What a score on it looks at, after the name of the score.
+    fn words(self) -> &'static str {
+        match self {
+            Self::View => "on the sequence in view",
+            Self::Task => "on sequences of the task",
+            Self::Random => "on random tokens, repeated",
+        }
     }
 }
 
@@ -24,14 +61,17 @@ crate::knobs! {
         map: ColorMap = ColorMap::Viridis, @live;
         /// Each map has a scale of its own, from 0 to its largest value; off: all run from 0 to 1.
         own_scale: bool = true, @live;
-        /// A number above each map, measured on the sequence in view: the mean share of attention on the token just before, or on tokens that follow an earlier copy of the query (where there is one).
+        /// A number above each map: the mean share of attention on the token just before, on tokens that follow an earlier copy of the query's (where there is one), or on these copies; or how much of what the head raises in the logits goes to the tokens that it attends to.
         score: Score = Score::Nothing, @live;
+        /// What that number is measured on: the sequence in view, sequences of the task (what the head does there), or repeated random tokens (what it does with any text, so that networks of different tasks can be compared). Copying needs the second or the third.
+        text: Text = Text::View, @live;
     }
 }
 
 impl Panel for Heads {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
-        vec![ProbeCall::new("attention")]
+        let scores = self.text.array(self.score).map(|_| ProbeCall::new("heads"));
+        std::iter::once(ProbeCall::new("attention")).chain(scores).collect()
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -50,7 +90,10 @@ impl Panel for Heads {
             title: format!("Attention of all heads, {}", step_text(view)),
             columns: if is_flat(view, columns) { plots.len().max(1) } else { columns },
             plots,
-            caption: "Above each diagonal: later keys, which a query does not see.".to_owned(),
+            caption: format!(
+                "Above each diagonal: later keys, which a query does not see.{}",
+                self.about_score(view)
+            ),
             empty: None,
         }
     }
@@ -124,13 +167,41 @@ impl Heads {
     }
 
     fn title(&self, view: &View<'_>, full: Pattern<'_>, layer: usize, head: usize) -> String {
-        let score = match self.score {
-            Score::Nothing => None,
-            Score::Previous => previous_token_share(full),
-            Score::Induction => induction_share(full, tokens(view)),
+        let score = match (self.text.array(self.score), self.score) {
+            (Some(name), _) => score_of(view, name, layer, head),
+            (None, Score::Nothing | Score::Copying) => None,
+            (None, Score::Previous) => previous_token_share(full),
+            (None, Score::Induction) => share_to_copies(full, tokens(view), 1),
+            (None, Score::Duplicate) => share_to_copies(full, tokens(view), 0),
         };
         score.map_or_else(|| format!("L{layer} H{head}"), |s| format!("L{layer} H{head}  {s:.2}"))
     }
+
+    /// What the numbers above the maps are, or why there are none.
+    fn about_score(&self, view: &View<'_>) -> String {
+        let name = self.score.name();
+        match (self.score, self.text) {
+            (Score::Nothing, _) => String::new(),
+            (Score::Copying, Text::View) => " Copying is not to be seen in a map of attention: choose sequences of the task, or random tokens, for the number.".to_owned(),
+            (_, text) => {
+                let refused = text.array(self.score).and_then(|_| {
+                    view.readings?.get(&ProbeCall::new("heads"))?.as_ref().err()
+                });
+                match refused {
+                    Some(error) => format!(" No numbers: {}.", error.message),
+                    None => format!(" Numbers: {name}, {}.", text.words()),
+                }
+            }
+        }
+    }
+}
+
+/// A score of the probe `heads`.
+fn score_of(view: &View<'_>, name: &str, layer: usize, head: usize) -> Option<f32> {
+    let scores = reading(view, &ProbeCall::new("heads")).ok()?.array(name)?;
+    let [layers, heads] = scores.shape[..] else { return None };
+    let known = layer < layers && head < heads;
+    scores.data.get(layer * heads + head).copied().filter(|score| known && score.is_finite())
 }
 
 /// Mean attention to the token just before, over all queries that have one.
@@ -138,13 +209,14 @@ fn previous_token_share(pattern: Pattern<'_>) -> Option<f32> {
     mean((1..pattern.queries).map(|query| pattern.at(query, query - 1)))
 }
 
-/// Mean, over queries whose token stood in the sequence before, of the attention on all tokens that follow
+/// Mean, over queries whose token stood in the sequence before, of the attention on all tokens that stand `after` places after
 /// an earlier copy of it.
-fn induction_share(pattern: Pattern<'_>, tokens: &[u32]) -> Option<f32> {
+fn share_to_copies(pattern: Pattern<'_>, tokens: &[u32], after: usize) -> Option<f32> {
     let queries = 0..pattern.queries.min(tokens.len());
     mean(queries.filter_map(|query| {
-        let keys = super::attention::induction_keys(tokens, query);
-        (!keys.is_empty()).then(|| keys.iter().map(|&key| pattern.at(query, key)).sum())
+        let following = super::attention::induction_keys(tokens, query);
+        let keys = following.iter().map(|key| key - 1 + after);
+        (!following.is_empty()).then(|| keys.map(|key| pattern.at(query, key)).sum())
     }))
 }
 

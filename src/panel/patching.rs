@@ -10,6 +10,7 @@ use crate::figure::{
 use crate::record::array::Array;
 use crate::record::intervention::{How, Intervention, Place, Point, Site};
 use crate::record::pair::Metric;
+use crate::record::plain::Plain;
 use crate::record::question::{Found, ProbeCall, Reading};
 
 use super::answer::{array, number, sentence, tokens};
@@ -769,10 +770,9 @@ impl Sheet<'_> {
     }
 }
 
-/// Two digits after the point, and no minus before a zero.
+/// Two digits after the point.
 fn short(value: f32) -> String {
-    let text = format!("{value:.2}").replace('-', "−");
-    if text == "−0.00" { "0.00".to_owned() } else { text }
+    format!("{:.2}", Plain(f64::from(value))).replace('-', "−")
 }
 
 fn numbers(count: usize) -> Arc<[String]> {

@@ -25,8 +25,8 @@ crate::choices! {
 
 crate::knobs! {
     /// The panel `readers`: curves of the inquiry of the same name.
-    pub struct Readers = "What can be read out of the network, place by place: held-out score of a probe beside shuffled labels, the tuned lens beside the logit lens, or what is left when a label is erased." {
-        /// What is fitted: a linear probe, a probe with one hidden layer, the tuned lens, or the erasure of a label.
+    pub struct Readers = "What can be read out of the network, place by place: held-out score of a probe beside shuffled labels, a fitted lens beside the logit lens, or what is left when a label is erased." {
+        /// What is fitted: a linear probe, a probe with one hidden layer, the tuned lens, a lens that leads straight to tokens, or the erasure of a label.
         kind: Kind = Kind::LinearProbe;
         /// What is told of a position: token, token-1, token+2, target, position, seen, sub_path, or what the task offers (empty: its first, or target). The lens tells the target.
         label: String = String::new();
@@ -72,7 +72,7 @@ impl Readers {
             .with("kind", self.kind.name())
             .with("train", whole(self.train))
             .with("test", whole(self.test));
-        if self.kind != Kind::TunedLens {
+        if !self.kind.is_lens() {
             call = call.with("places", self.places.name());
         }
         if self.kind == Kind::MlpProbe {
@@ -98,8 +98,8 @@ impl Readers {
         };
         let places = places(reading)?;
         let mut plots = vec![self.plot(view, reading, &places, "", &self.curves(), true)];
-        if self.kind == Kind::TunedLens {
-            let curves = lens_curves("kl");
+        if self.kind.is_lens() {
+            let curves = self.lens_curves("kl");
             plots.push(self.plot(
                 view,
                 reading,
@@ -133,8 +133,17 @@ impl Readers {
             Kind::LinearProbe => format!("Linear probe{of}{at}, step {step}"),
             Kind::MlpProbe => format!("Probe with a hidden layer{of}{at}, step {step}"),
             Kind::TunedLens => format!("Tuned lens{at}, step {step}"),
+            Kind::TokenLens => format!("Token lens{at}, step {step}"),
             Kind::Leace => format!("Erasure{of}{at}, step {step}"),
         }
+    }
+
+    fn lens_curves(&self, score: &str) -> Vec<Curve> {
+        let fitted = if self.kind == Kind::TunedLens { "tuned lens" } else { "token lens" };
+        vec![
+            (score.to_owned(), fitted, 0, Dash::Solid),
+            (format!("logit_lens_{score}"), "logit lens", 1, Dash::Dashed),
+        ]
     }
 
     /// What the first plot shows, the line of first rank first.
@@ -148,7 +157,7 @@ impl Readers {
                 curve("shuffled_", "shuffled labels", 1, Dash::Dashed),
                 curve("constant_", "constant guess", 2, Dash::Dotted),
             ],
-            Kind::TunedLens => lens_curves("accuracy"),
+            Kind::TunedLens | Kind::TokenLens => self.lens_curves("accuracy"),
             Kind::Leace => vec![
                 curve("", "probe after", 0, Dash::Solid),
                 curve("before_", "probe before", 3, Dash::Solid),
@@ -188,7 +197,7 @@ impl Readers {
         let ticks = places.iter().enumerate().map(|(i, place)| (i as f64, place.short()));
         let score = self.score.name().replace('_', " ");
         let label = match (label, self.kind) {
-            ("", Kind::TunedLens) => "accuracy".to_owned(),
+            ("", kind) if kind.is_lens() => "accuracy".to_owned(),
             ("", _) => score.replace("f1", "F1"),
             (label, _) => label.to_owned(),
         };
@@ -206,13 +215,6 @@ impl Readers {
             ..Plot::default()
         }
     }
-}
-
-fn lens_curves(score: &str) -> Vec<Curve> {
-    vec![
-        (score.to_owned(), "tuned lens", 0, Dash::Solid),
-        (format!("logit_lens_{score}"), "logit lens", 1, Dash::Dashed),
-    ]
 }
 
 /// Where a reader reads.
@@ -294,7 +296,8 @@ fn caption(reading: &Reading, kind: Kind) -> String {
     };
     let fitted = match kind {
         Kind::LinearProbe | Kind::MlpProbe | Kind::Leace => "Fitted to",
-        Kind::TunedLens => "One map for each boundary, fitted to",
+        Kind::TunedLens => "One map for each boundary but the last, fitted to",
+        Kind::TokenLens => "One map for each boundary, fitted to",
     };
     let notes: String = reading.notes.iter().map(|note| format!(" {note}")).collect();
     format!("{fitted} {train:.0} examples, judged by {test:.0} of other sequences.{notes}")

@@ -25,7 +25,7 @@ crate::knobs! {
         head: Head = Head::Strongest, @live;
         /// Rings around the nodes that would be named next after this layer, as a lens reads them.
         lens: bool = true, @live;
-        /// Rings by the tuned lens where one is kept in the run's folder for the step in view; by the plain logit lens elsewhere.
+        /// Rings by a fitted lens where one is kept in the run's folder for the step in view; by the plain logit lens elsewhere.
         tuned: bool = true, @live;
         /// How often whole paths are right, by their length, with a line where chaining alone should end: one edge for each layer after the first.
         lengths: bool = true, @live;

@@ -3,6 +3,7 @@
 use crate::figure::color::ColorMap;
 use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, Mark, Plot, Ticks};
 use crate::record::array::Array;
+use crate::record::plain::Plain;
 use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::sentence;
@@ -15,6 +16,8 @@ crate::knobs! {
         hypothesis: String = "H1".to_owned();
         /// Trees of each length.
         trees: usize = 50, in 1..=4096;
+        /// Count trees whose first step the network gets wrong, too.
+        all_pairs: bool = false;
     }
 }
 
@@ -44,9 +47,10 @@ impl Panel for TreeScrubbing {
 impl TreeScrubbing {
     fn call(&self) -> ProbeCall {
         let trees = i64::try_from(self.trees).unwrap_or(i64::MAX);
-        ProbeCall::new("tree_scrubbing")
+        let call = ProbeCall::new("tree_scrubbing")
             .with("hypothesis", self.hypothesis.clone())
-            .with("trees", trees)
+            .with("trees", trees);
+        if self.all_pairs { call.with("all_pairs", true) } else { call }
     }
 }
 
@@ -66,12 +70,13 @@ pub fn figure(reading: &Reading, step: u64) -> Figure {
         );
     }
     let trees = reading.number("trees").unwrap_or(f64::NAN);
+    let notes: String = reading.notes.iter().map(|note| format!(" {note}")).collect();
     Figure {
         title: format!("Recovered of the first step, percent, step {step}"),
         columns: if plots.len() > 2 { 2 } else { 1 },
         plots,
         caption: format!(
-            "Mean over {trees:.0} trees of each length. 100: nothing is lost; 0: a guess among all tokens; below: worse than that."
+            "Mean over the trees that count of {trees:.0} of each length. 100: nothing is lost; 0: a guess among all tokens; below: worse than that.{notes}"
         ),
         empty: None,
     }
@@ -132,7 +137,11 @@ fn cell(index: usize, columns: usize, value: f32) -> crate::figure::Cell {
     crate::figure::Cell {
         from: [x, y],
         to: [x + 1.0, y + 1.0],
-        text: if value.is_finite() { format!("{value:.0}") } else { String::new() },
+        text: if value.is_finite() {
+            format!("{:.0}", Plain(f64::from(value)))
+        } else {
+            String::new()
+        },
         fill: None,
         stroke: None,
         ink: super::ink::text_on(fill),

@@ -1,23 +1,27 @@
 //! What every head of any attention model looks like: four scores of the induction-head literature.
 
+use std::collections::BTreeSet;
+
 use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::read::{Tally, parameter, values};
+use super::read::{Tally, has_occurrences, parameter, values};
 use super::{Answer, Probe, Scene, Scope, Subject};
 use crate::model::Input;
 use crate::nn::tap::Tap;
 use crate::record::array::Array;
+use crate::record::batch::Row;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
 
 /// Seed of the sequences: the same for every run and step, so that only the weights move a score.
-const SEED: u64 = 0x0015_ED0F_4EAD;
+pub const SEED: u64 = 0x0015_ED0F_4EAD;
 
 crate::knobs! {
-    /// Scores of every head, each in 0..=1, on sequences of the probe's own: random tokens, all different,
-    /// repeated (Olsson et al. 2022, "Data Collection"). Where that text is ambiguous:
+    /// Scores of every head, each in 0..=1, on two kinds of text: sequences of the probe's own, random tokens, all different,
+    /// repeated (Olsson et al. 2022, "Data Collection"), and the first 256 positions of sequences of the task. Where the
+    /// source is ambiguous:
     ///
     /// - `prefix_matching`: attention from a token of the second and later repeats to the tokens that
     ///   *followed* its earlier copies, summed over the copies (an ideal head has 1), mean over queries.
@@ -25,13 +29,17 @@ crate::knobs! {
     /// - `copying`: the head's own output within the first repeat, mapped by the unembedding, minus its mean
     ///   over the vocabulary, negative parts dropped; the share that goes to attended tokens (weighted by
     ///   attention) of what goes to all tokens of the sample; mean over positions. Not rescaled to -1..1.
-    /// - `previous_token`: attention to the position before, mean over the first 256 positions of sequences of
-    ///   the task, position 0 excepted.
+    /// - `previous_token`: attention to the position before, mean over sequences of the task, position 0 excepted.
+    /// - `previous_token_random`: the same over the repeated sequences.
+    /// - `prefix_matching_task`, `duplicate_token_task`: as above over sequences of the task. Queries are the positions whose answer
+    ///   was seen before (occurrence 2 or more) and whose token stood before; where the task marks no such positions, all whose token
+    ///   stood before.
+    /// - `copying_task`: the head's output at these queries; the sample is the whole sequence.
     ///
     /// Numbers: `prefix_matching_l1h0` and so on for every score, layer and head. Arrays: one per score,
-    /// `[layer, head]`, NaN where a layer has fewer heads.
-    pub struct Heads = "Scores of every head: prefix matching, copying, previous token, duplicate token." {
-        /// Sequences that each score averages over.
+    /// `[layer, head]`, NaN where a layer has fewer heads or there is no such query.
+    pub struct Heads = "Scores of every head, on random tokens and on sequences of the task: prefix matching, copying, previous token, duplicate token." {
+        /// Sequences of each kind that a score averages over.
         examples: usize = 10, in 1..=100;
         /// Different tokens in a repeated sequence; less where vocabulary or context are smaller.
         tokens: usize = 25, in 2..=512;
@@ -40,11 +48,40 @@ crate::knobs! {
     }
 }
 
-/// Positions of ordinary sequences that the previous-token score looks at: more would cost much and move it
-/// little.
+/// Positions of ordinary sequences that are looked at: more would cost much and move the scores little.
 const ORDINARY_POSITIONS: usize = 256;
 
-const SCORES: [&str; 4] = ["prefix_matching", "copying", "previous_token", "duplicate_token"];
+/// What is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Random,
+    Task,
+}
+
+const KINDS: usize = 2;
+
+/// What is counted of a head.
+#[derive(Clone, Copy)]
+enum Count {
+    PrefixMatching,
+    Copying,
+    PreviousToken,
+    DuplicateToken,
+}
+
+const COUNTS: usize = 4;
+
+/// The scores by name, in the order of their columns: those that were recorded first stand first.
+const SCORES: [(&str, Kind, Count); KINDS * COUNTS] = [
+    ("prefix_matching", Kind::Random, Count::PrefixMatching),
+    ("copying", Kind::Random, Count::Copying),
+    ("previous_token", Kind::Task, Count::PreviousToken),
+    ("duplicate_token", Kind::Random, Count::DuplicateToken),
+    ("prefix_matching_task", Kind::Task, Count::PrefixMatching),
+    ("copying_task", Kind::Task, Count::Copying),
+    ("duplicate_token_task", Kind::Task, Count::DuplicateToken),
+    ("previous_token_random", Kind::Random, Count::PreviousToken),
+];
 
 impl Probe for Heads {
     fn scope(&self) -> Scope {
@@ -77,7 +114,7 @@ impl Probe for Heads {
             return Vec::new();
         }
         let heads = heads(subject);
-        SCORES.iter().flat_map(|score| heads.iter().map(|&h| number(score, h))).collect()
+        SCORES.iter().flat_map(|(score, ..)| heads.iter().map(|&h| number(score, h))).collect()
     }
 
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
@@ -85,17 +122,21 @@ impl Probe for Heads {
         let heads = heads(subject);
         let scores = self.scores(subject)?;
         let mut answer = Answer::default();
-        for (i, name) in SCORES.iter().enumerate() {
-            let tally = |h: Head| scores[h.layer][h.head][i];
-            answer.means.extend(heads.iter().map(|&h| tally(h).named(number(name, h))));
-            answer.arrays.push(grid(name, &scores, i)?);
+        for (name, kind, count) in SCORES {
+            let tally = |scores: &Tallies| scores[kind as usize][count as usize];
+            let of = |h: Head| tally(&scores[h.layer][h.head]);
+            answer.means.extend(heads.iter().map(|&h| of(h).named(number(name, h))));
+            answer.arrays.push(grid(name, &scores, tally)?);
         }
         Ok(answer)
     }
 }
 
-/// Tallies by layer, head and score (in the order of `SCORES`).
-type Scores = Vec<Vec<[Tally; SCORES.len()]>>;
+/// What is counted of a head, by kind of text and score.
+type Tallies = [[Tally; COUNTS]; KINDS];
+
+/// By layer and head.
+type Scores = Vec<Vec<Tallies>>;
 
 impl Heads {
     /// Tokens before they repeat.
@@ -111,12 +152,13 @@ impl Heads {
         let mut rng = ChaCha8Rng::seed_from_u64(SEED);
         let mut scores: Scores =
             layout.heads.iter().map(|&n| vec![Default::default(); n]).collect();
+        let marked = has_occurrences(subject.source);
         for example in 0..self.examples {
-            let repeated = different_tokens(&mut rng, layout.vocab, period).repeat(self.repeats);
-            Watch::new(subject, &repeated, Some(period), &mut scores).run()?;
-            let mut ordinary = subject.source.sequence(SEED, example as u64).tokens;
-            ordinary.truncate(ORDINARY_POSITIONS.min(layout.length));
-            Watch::new(subject, &ordinary, None, &mut scores).run()?;
+            let tokens = different_tokens(&mut rng, layout.vocab, period);
+            Watch::new(subject, Text::repeated(&tokens, self.repeats), &mut scores).run()?;
+            let ordinary = subject.source.sequence(SEED, example as u64);
+            let most = ORDINARY_POSITIONS.min(layout.length);
+            Watch::new(subject, Text::of_task(&ordinary, most, marked), &mut scores).run()?;
         }
         Ok(scores)
     }
@@ -150,40 +192,84 @@ fn number(score: &str, Head { layer, head }: Head) -> String {
 }
 
 /// One score of every head as `[layer, head]`.
-fn grid(name: &str, scores: &Scores, score: usize) -> Result<Array> {
+fn grid(name: &str, scores: &Scores, tally: impl Fn(&Tallies) -> Tally) -> Result<Array> {
     let widest = scores.iter().map(Vec::len).max().unwrap_or(0);
-    let value = |layer: &[[Tally; SCORES.len()]], head: usize| {
-        layer.get(head).map_or(f32::NAN, |t| (t[score].sum / t[score].count) as f32)
+    let value = |layer: &[Tallies], head: usize| {
+        let found = layer.get(head).map(&tally);
+        found.map_or(f32::NAN, |Tally { sum, count }| (sum / count) as f32)
     };
     let data: Vec<f32> =
         scores.iter().flat_map(|layer| (0..widest).map(|head| value(layer, head))).collect();
     Array::new(name, &["layer", "head"], &[scores.len(), widest], data)
 }
 
+/// A sequence and where heads are scored in it.
+struct Text {
+    kind: Kind,
+    tokens: Vec<u32>,
+    /// Positions whose token stood before, each with these earlier ones.
+    copies: Vec<(usize, Vec<usize>)>,
+    /// Positions where copying is looked at.
+    copying: Vec<usize>,
+    /// How many tokens, from the first, may be copied there.
+    sample: usize,
+    /// The different ones of these.
+    distinct: Vec<u32>,
+}
+
+impl Text {
+    /// Different tokens, repeated.
+    fn repeated(tokens: &[u32], repeats: usize) -> Self {
+        let period = tokens.len();
+        let copies = |i: usize| (i % period..i).step_by(period).collect();
+        Self {
+            kind: Kind::Random,
+            tokens: tokens.repeat(repeats),
+            copies: (period..period * repeats).map(|i| (i, copies(i))).collect(),
+            copying: (0..period).collect(),
+            sample: period,
+            distinct: tokens.to_vec(),
+        }
+    }
+
+    /// The beginning of a sequence of the task; `marked`: the task says where the answer was seen before.
+    fn of_task(row: &Row, most: usize, marked: bool) -> Self {
+        let tokens = &row.tokens[..row.len().min(most)];
+        let copies = |i: usize| (0..i).filter(|&j| tokens[j] == tokens[i]).collect();
+        let copies: Vec<(usize, Vec<usize>)> = (0..tokens.len())
+            .filter(|&i| !marked || row.occurrence[i] >= 2)
+            .map(|i| (i, copies(i)))
+            .filter(|(_, copies): &(usize, Vec<usize>)| !copies.is_empty())
+            .collect();
+        Self {
+            kind: Kind::Task,
+            copying: copies.iter().map(|(query, _)| *query).collect(),
+            copies,
+            sample: tokens.len(),
+            distinct: tokens.iter().copied().collect::<BTreeSet<u32>>().into_iter().collect(),
+            tokens: tokens.to_vec(),
+        }
+    }
+}
+
 /// Counts what the heads do while one sequence passes.
 struct Watch<'a> {
     subject: Subject<'a>,
-    tokens: &'a [u32],
-    /// Positions after which the tokens repeat; `None` for a sequence of the task.
-    period: Option<usize>,
+    text: Text,
     scores: &'a mut Scores,
-    /// Attention within the first repeat of the layer that is passing, `[head, query, key]`.
-    sample_pattern: Vec<f32>,
+    /// Attention of the layer that is passing where copying is looked at, `[head, query, sample]`.
+    attention: Vec<f32>,
 }
 
 impl<'a> Watch<'a> {
-    fn new(
-        subject: Subject<'a>,
-        tokens: &'a [u32],
-        period: Option<usize>,
-        scores: &'a mut Scores,
-    ) -> Self {
-        Self { subject, tokens, period, scores, sample_pattern: Vec::new() }
+    fn new(subject: Subject<'a>, text: Text, scores: &'a mut Scores) -> Self {
+        Self { subject, text, scores, attention: Vec::new() }
     }
 
     fn run(mut self) -> Result<()> {
         let params = self.subject.params;
-        let tokens = Tensor::from_slice(self.tokens, (1, self.tokens.len()), params.device())?;
+        let tokens = &self.text.tokens;
+        let tokens = Tensor::from_slice(tokens, (1, tokens.len()), params.device())?;
         let model = self.subject.model;
         model.forward(params, &Input::new(&tokens), &mut self)?;
         Ok(())
@@ -191,48 +277,52 @@ impl<'a> Watch<'a> {
 
     /// `pattern`: `[1, head, query, key]`.
     fn count_pattern(&mut self, layer: usize, pattern: &Tensor) -> Result<()> {
-        let len = self.tokens.len();
-        let (period, scores) = (self.period, &mut self.scores[layer]);
+        let Self { text, scores, attention, .. } = self;
+        let len = text.tokens.len();
+        attention.clear();
         values(pattern, |all| {
-            for (rows, head) in all.chunks_exact(len * len).zip(scores) {
-                let [prefix, _, previous, duplicate] = head;
-                let rows = rows.chunks_exact(len).enumerate();
-                let Some(period) = period else {
-                    rows.skip(1).for_each(|(i, row)| previous.add(f64::from(row[i - 1])));
-                    continue;
-                };
-                for (i, row) in rows.skip(period) {
-                    let copies = || (i % period..i).step_by(period);
-                    duplicate.add(copies().map(|copy| f64::from(row[copy])).sum());
-                    prefix.add(copies().map(|copy| f64::from(row[copy + 1])).sum());
+            for (rows, head) in all.chunks_exact(len * len).zip(&mut scores[layer]) {
+                let tallies = &mut head[text.kind as usize];
+                let row = |query: usize| &rows[query * len..(query + 1) * len];
+                let weight = |query: usize, key: usize| f64::from(row(query)[key]);
+                for i in 1..len {
+                    tallies[Count::PreviousToken as usize].add(weight(i, i - 1));
+                }
+                for &(query, ref copies) in &text.copies {
+                    let to = |offset: usize| -> f64 {
+                        copies.iter().map(|copy| weight(query, copy + offset)).sum()
+                    };
+                    tallies[Count::DuplicateToken as usize].add(to(0));
+                    tallies[Count::PrefixMatching as usize].add(to(1));
+                }
+                for &query in &text.copying {
+                    attention.extend_from_slice(&row(query)[..text.sample]);
                 }
             }
-        })?;
-        if let Some(period) = period {
-            let sample = pattern.narrow(2, 0, period)?.narrow(3, 0, period)?;
-            self.sample_pattern = values(&sample, <[f32]>::to_vec)?;
-        }
-        Ok(())
+        })
     }
 
     /// `attended`: `[1, head, pos, dim]`, what each head gathered. Counts nothing (so the score is NaN) where
     /// the model has no output matrix of the usual name and shape.
     fn count_copying(&mut self, layer: usize, attended: &Tensor) -> Result<()> {
-        let Some(period) = self.period else { return Ok(()) };
-        let vocab = self.subject.model.layout().vocab;
-        let sample = &self.tokens[..period];
-        for head in 0..self.scores[layer].len() {
-            let gathered = attended.get(0)?.get(head)?.narrow(0, 0, period)?;
-            let Some(logits) = direct_logits(self.subject, Head { layer, head }, &gathered)? else {
+        let Self { subject, text, scores, attention } = self;
+        if text.copying.is_empty() {
+            return Ok(());
+        }
+        let vocab = subject.model.layout().vocab;
+        let at: Vec<u32> = text.copying.iter().filter_map(|&i| u32::try_from(i).ok()).collect();
+        let at = Tensor::from_slice(&at, at.len(), attended.device())?;
+        let by_head = attention.chunks_exact(text.copying.len() * text.sample);
+        for (head, (attention, tallies)) in by_head.zip(&mut scores[layer]).enumerate() {
+            let gathered = attended.get(0)?.get(head)?.index_select(&at, 0)?;
+            let Some(logits) = direct_logits(*subject, Head { layer, head }, &gathered)? else {
                 return Ok(());
             };
-            let pattern = &self.sample_pattern[head * period * period..];
-            let copying = &mut self.scores[layer][head][1];
+            let copying = &mut tallies[text.kind as usize][Count::Copying as usize];
             values(&logits, |logits| {
-                for (weights, logits) in
-                    pattern.chunks_exact(period).zip(logits.chunks_exact(vocab))
-                {
-                    copying.add(share_to_attended(sample, weights, logits));
+                let rows = attention.chunks_exact(text.sample).zip(logits.chunks_exact(vocab));
+                for (weights, logits) in rows {
+                    copying.add(share_to_attended(text, weights, logits));
                 }
             })?;
         }
@@ -242,7 +332,7 @@ impl<'a> Watch<'a> {
 
 impl Tap for Watch<'_> {
     fn wants(&self, site: Site) -> bool {
-        site.point == Point::Pattern || (site.point == Point::Z && self.period.is_some())
+        matches!(site.point, Point::Pattern | Point::Z)
     }
 
     fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
@@ -254,15 +344,13 @@ impl Tap for Watch<'_> {
     }
 }
 
-/// Of what `logits` are raised above their mean for tokens of `sample`, the share weighted by attention.
-fn share_to_attended(sample: &[u32], weights: &[f32], logits: &[f32]) -> f64 {
+/// Of what `logits` are raised above their mean for tokens of the sample, the share weighted by attention.
+fn share_to_attended(text: &Text, weights: &[f32], logits: &[f32]) -> f64 {
     let mean = logits.iter().map(|l| f64::from(*l)).sum::<f64>() / logits.len() as f64;
-    let (mut attended, mut all) = (0.0, 0.0);
-    for (&token, &weight) in sample.iter().zip(weights) {
-        let raised = (f64::from(logits[token as usize]) - mean).max(0.0);
-        attended += f64::from(weight) * raised;
-        all += raised;
-    }
+    let raised = |token: u32| (f64::from(logits[token as usize]) - mean).max(0.0);
+    let weighted = text.tokens.iter().zip(weights);
+    let attended: f64 = weighted.map(|(&token, &weight)| f64::from(weight) * raised(token)).sum();
+    let all: f64 = text.distinct.iter().map(|&token| raised(token)).sum();
     if all > 0.0 { attended / all } else { 0.0 }
 }
 

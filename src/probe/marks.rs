@@ -32,6 +32,11 @@ impl Marks {
         Self { rules, columns: columns.to_vec(), facts, progress }
     }
 
+    /// The same rules over rows of other columns; what a row does not hold is undefined.
+    pub fn over(&mut self, columns: &[String]) {
+        self.columns = columns.to_vec();
+    }
+
     /// Looks at the next evaluation; the marks that it sets, in the order of the rules.
     pub fn observe(&mut self, row: &MetricsRow) -> Vec<Mark> {
         let mut set = Vec::new();

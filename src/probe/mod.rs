@@ -116,7 +116,7 @@ pub trait Probe: Knobs + Send + Sync {
     fn scope(&self) -> Scope;
     /// What changes the network while it is asked: a probe with forward passes of its own keeps it for these.
     fn under(&mut self, _edits: &[Edit]) {}
-    /// Tuned lenses that were fitted to the network: a probe that reads with one keeps them.
+    /// Lenses that were fitted to the network: a probe that reads with one keeps them.
     fn equip(&mut self, _lenses: &fit::lens::Lenses) {}
     /// Whether the question makes sense here; the error is a sentence for a person.
     ///

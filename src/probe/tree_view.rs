@@ -2,7 +2,7 @@
 
 use candle_core::D;
 
-use super::fit::lens::{Kept, Lenses, normalized};
+use super::fit::lens::{Kept, Lenses};
 use super::read::{captured, values};
 use super::tree::{nodes, refused};
 use super::{Answer, Mean, Probe, Scene, Scope, Subject};
@@ -17,7 +17,7 @@ crate::knobs! {
     pub struct Shown = "The tree of the sequence in view with its path, and which node each layer would name next." {
         /// What each layer would name next, as well.
         lens: bool = true;
-        /// Read that by the tuned lens where one is kept in the run's folder for this step; by the plain logit lens elsewhere.
+        /// Read that by a fitted lens where one is kept in the run's folder for this step; by the plain logit lens elsewhere.
         tuned: bool = true;
     }
 }
@@ -83,25 +83,24 @@ impl Probe for TreeView {
 impl TreeView {
     /// The tuned lens to read with.
     fn tuned(&self, subject: Subject<'_>) -> Option<&Kept> {
-        let layout = subject.model.layout();
-        let found = || self.lenses.of_step(layout.heads.len(), layout.vocab);
+        let found = || self.lenses.of_step(subject.model.layout());
         self.settings.tuned.then(found).flatten()
     }
 
     /// Which lens reads.
     fn said(&self, tuned: Option<&Kept>) -> String {
         if let Some(lens) = tuned {
-            return format!("Rings: the tuned lens {}.", lens.name);
+            return format!("Rings: the {} {}.", lens.way.words(), lens.name);
         }
         let mut steps: Vec<u64> = self.lenses.kept.iter().map(|lens| lens.step).collect();
         steps.dedup();
         match &steps[..] {
             _ if !self.settings.tuned => "Rings: the logit lens.".to_owned(),
-            [] => "Rings: the plain logit lens, since no tuned lens is kept.".to_owned(),
+            [] => "Rings: the plain logit lens, since no fitted one is kept.".to_owned(),
             steps => {
                 let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
                 format!(
-                    "Rings: the plain logit lens; a tuned one is kept for step {}.",
+                    "Rings: the plain logit lens; a fitted one is kept for step {}.",
                     steps.join(", ")
                 )
             }
@@ -128,11 +127,11 @@ impl TreeView {
         for (layer, site) in sites.iter().enumerate() {
             let stream = captured(scene, *site)?;
             // After a layer is before the next one: boundary 0 is before the first.
-            if let Some(map) = tuned.and_then(|lens| lens.maps.get(layer + 1)) {
+            let fitted = tuned.and_then(|lens| Some((lens.way, lens.maps.get(layer + 1)?)));
+            if let Some((way, map)) = fitted {
                 let x = values(stream, <[f32]>::to_vec)?;
-                let x = normalized(model, params, stream.dim(D::Minus1)?, &x)?;
-                let logits: Vec<f32> = map.scores(&x)?.into_iter().map(|s| s as f32).collect();
-                read(&logits, map.outputs);
+                let logits = way.read(map, model, params, (stream.dim(D::Minus1)?, &x))?;
+                read(&logits, model.layout().vocab);
             } else {
                 let logits = model.unembed(params, stream)?;
                 let vocab = logits.dim(D::Minus1)?;

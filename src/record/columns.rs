@@ -11,6 +11,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{Type, TypePtr};
 
 use super::error::{Error, Result};
+use super::plain::Plain;
 
 /// Values of a column; `None` where there is none.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +44,9 @@ impl Values {
         match self {
             Self::Text(v) => harmless(&spell(v, row)),
             Self::Whole(v) => spell(v, row),
-            Self::Number(v) => spell(v, row),
+            Self::Number(v) => {
+                v.get(row).copied().flatten().map_or_else(String::new, |v| Plain(v).to_string())
+            }
             Self::Truth(v) => spell(v, row),
         }
     }

@@ -2,17 +2,23 @@
 
 use std::fmt;
 
+use super::plain::Plain;
+
 /// 97.5 % quantile of the normal distribution: intervals hold 95 %.
 const Z: f64 = 1.959_963_984_540_054;
 /// The standard error of Fisher's z has n - 3 under its root.
 pub const FEWEST: usize = 4;
 
-/// A coefficient from -1 to 1 with its 95 % interval.
+/// Coefficients that are so close to 1 or -1 are that: in ranks of ten thousand runs the next one is further off, and rounding
+/// is not.
+const ROUNDING: f64 = 1e-12;
+
+/// A coefficient from -1 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Coefficient {
     pub value: f64,
-    pub low: f64,
-    pub high: f64,
+    /// The ends of its 95 % interval; `None` at 1 and -1, where Fisher's z is infinite and says nothing of how sure it is.
+    pub interval: Option<[f64; 2]>,
 }
 
 /// Why there is no coefficient.
@@ -38,7 +44,11 @@ impl fmt::Display for Undefined {
 impl fmt::Display for Coefficient {
     /// `0.812 (95 % interval 0.421 to 0.948)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3} (95 % interval {:.3} to {:.3})", self.value, self.low, self.high)
+        write!(f, "{:.3}", Plain(self.value))?;
+        match self.interval.map(|ends| ends.map(Plain)) {
+            Some([low, high]) => write!(f, " (95 % interval {low:.3} to {high:.3})"),
+            None => f.write_str(" (no interval: Fisher's z is infinite at 1 and -1)"),
+        }
     }
 }
 
@@ -72,8 +82,8 @@ pub fn spearman(pairs: &[[f64; 2]]) -> Result<Coefficient, Undefined> {
 
 fn around(value: f64, standard_error: f64) -> Coefficient {
     let z = value.atanh();
-    let [low, high] = [-1.0, 1.0].map(|side| (z + side * Z * standard_error).tanh());
-    Coefficient { value, low, high }
+    let ends = || [-1.0, 1.0].map(|side| (z + side * Z * standard_error).tanh());
+    Coefficient { value, interval: z.is_finite().then(ends) }
 }
 
 fn product_moment(pairs: &[[f64; 2]]) -> Result<f64, Undefined> {
@@ -98,7 +108,11 @@ fn product_moment(pairs: &[[f64; 2]]) -> Result<f64, Undefined> {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let [x, y] = &centred;
     let norms = dot(x, x).sqrt() * dot(y, y).sqrt();
-    if norms > 0.0 { Ok((dot(x, y) / norms).clamp(-1.0, 1.0)) } else { Err(Undefined::NoSpread) }
+    if norms == 0.0 {
+        return Err(Undefined::NoSpread);
+    }
+    let r = dot(x, y) / norms;
+    Ok(if r.abs() > 1.0 - ROUNDING { r.signum() } else { r })
 }
 
 /// Ranks from 1; ties share the mean of theirs.

@@ -26,6 +26,7 @@ use super::event::{Mark, MarkKind, MetricsRow};
 use super::foreign;
 use super::json;
 use super::knobs;
+use super::plain::Plain;
 use super::recording::Recording;
 use super::weights::{NamedTensor, Weights};
 
@@ -717,7 +718,7 @@ fn header_line(columns: &[String]) -> String {
 fn line(row: &MetricsRow) -> String {
     let mut line = row.step.to_string();
     for value in &row.values {
-        line.push_str(&format!(",{value}"));
+        line.push_str(&format!(",{}", Plain(*value)));
     }
     line.push('\n');
     line

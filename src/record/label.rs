@@ -20,10 +20,19 @@ crate::choices! {
         LinearProbe = "linear-probe",
         /// A map to a label with one hidden layer.
         MlpProbe = "mlp-probe",
-        /// A linear map to the next token.
+        /// An affine change of the stream, which the network's own unembedding then reads (Belrose et al. 2023).
         TunedLens = "tuned-lens",
+        /// A linear map to the next token.
+        TokenLens = "token-lens",
         /// The smallest linear change after which no linear map tells a label.
         Leace = "leace",
+    }
+}
+
+impl Kind {
+    /// Whether it reads all boundaries between layers, and the next token there.
+    pub fn is_lens(self) -> bool {
+        matches!(self, Self::TunedLens | Self::TokenLens)
     }
 }
 

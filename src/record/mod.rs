@@ -22,6 +22,7 @@ pub mod npz;
 pub mod number;
 pub mod pair;
 pub mod pattern;
+pub mod plain;
 pub mod question;
 pub mod recording;
 pub mod registry;

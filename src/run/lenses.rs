@@ -1,10 +1,10 @@
-//! Tuned lenses that are kept in the folder of a run, for those who read with them.
+//! Fitted lenses that are kept in the folder of a run, for those who read with them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::probe::fit::Reader;
 use crate::probe::fit::lens::Kept;
-use crate::probe::fit::{Kind, Reader};
 use crate::record::folder::readers;
 use crate::record::json;
 use crate::record::question::ProbeCall;
@@ -42,12 +42,10 @@ impl Lenses {
 fn lens(folder: &Path, name: &str, about: &str) -> Option<Kept> {
     let about = json::parse(about).ok()?;
     let step = about["step"].as_u64()?;
-    if about["kind"].as_str() != Some(Kind::TunedLens.name()) {
-        return None;
-    }
     let tensors = readers::read(folder, name).ok()?.tensors;
-    match Reader::from_tensors(Kind::TunedLens, &tensors).ok()? {
-        Reader::Lens(maps) => Some(Kept { name: name.to_owned(), step, maps }),
+    let kind = Reader::kind_of(&about, &tensors).filter(|kind| kind.is_lens())?;
+    match Reader::from_tensors(kind, &tensors).ok()? {
+        Reader::Lens(way, maps) => Some(Kept { name: name.to_owned(), step, way, maps }),
         _ => None,
     }
 }

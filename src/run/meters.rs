@@ -53,6 +53,12 @@ impl Meters {
         Ok(Self { meters, held_out, columns })
     }
 
+    /// Measures these columns alone, of those that it has.
+    pub fn keep(&mut self, columns: &[String]) {
+        self.columns.retain(|column| columns.contains(column));
+        self.meters.retain(|meter| meter.columns.iter().any(|column| columns.contains(column)));
+    }
+
     /// One value per column: NaN where there was nothing to count.
     ///
     /// # Errors

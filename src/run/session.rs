@@ -237,8 +237,9 @@ fn resume(experiment: &Experiment, place: Recorded) -> Result<Begun> {
         Some(claim) => Halted::claimed(claim)?,
         None => Halted::open(&folder)?,
     };
-    let (trainer, going_on) = again(experiment, &mut halted)
+    let (mut trainer, going_on) = again(experiment, &mut halted)
         .map_err(|e| e.context(format!("run {}", folder.display())))?;
+    trainer.keep_columns(&halted.about.columns);
     let (before, now) = (halted.experiment()?, going_on.experiment.to_toml());
     // Last of all: nothing can refuse any more, and what is cut off is gone.
     let evaluate = going_on.experiment.train.evaluate as u64;

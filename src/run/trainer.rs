@@ -196,6 +196,15 @@ impl Trainer {
         &self.columns
     }
 
+    /// Goes on with the columns of a recording: measurements that it does not have, since an earlier version of this program began
+    /// it, are left out.
+    pub fn keep_columns(&mut self, recorded: &[String]) {
+        let gradients = self.columns.split_off(self.meters.columns.len());
+        self.meters.keep(recorded);
+        self.columns = [self.meters.columns.as_slice(), &gradients].concat();
+        self.marks.over(&self.columns);
+    }
+
     /// Name and meaning of every emergence mark that can be set in this run.
     pub fn rules(&self) -> Vec<(&'static str, &'static str)> {
         self.marks.rules()

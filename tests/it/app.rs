@@ -920,7 +920,7 @@ fn a_lens_that_was_fitted_in_the_window_and_kept_reads_the_rings_of_the_tree() {
         tree.and_then(|(_, answer)| answer.as_ref().ok()?.notes.first().cloned())
             .unwrap_or_default()
     };
-    assert_eq!(note(harness.state()), "Rings: the plain logit lens, since no tuned lens is kept.");
+    assert_eq!(note(harness.state()), "Rings: the plain logit lens, since no fitted one is kept.");
     press(&mut harness, "Readers");
     harness.get_by_role_and_label(Role::ComboBox, "What to fit").click();
     harness.step();

@@ -12,16 +12,17 @@ use mnemoscope::probe::causal::effect::estimate;
 use mnemoscope::probe::causal::tree_scrubbing::{Hypothesis, recovered};
 use mnemoscope::probe::causal::{Pairs, Side};
 use mnemoscope::probe::chains::Chains;
-use mnemoscope::probe::fit::lens::{Kept, Lenses};
+use mnemoscope::probe::fit::lens::{Kept, Lenses, Way};
 use mnemoscope::probe::fit::linear::Linear;
+use mnemoscope::probe::fit::translator::identity;
+use mnemoscope::probe::inquiry::registers::FindingRegisters;
 use mnemoscope::probe::inquiry::tree_scrubbing::TreeScrubbing;
-use mnemoscope::probe::inquiry::{self, Ground, Inquiry};
+use mnemoscope::probe::inquiry::{Ground, Inquiry};
 use mnemoscope::probe::tree_view::TreeView;
 use mnemoscope::probe::{Answer, Probe, Scene, Subject};
 use mnemoscope::record::batch::{Batch, Row};
 use mnemoscope::record::intervention::{Point, Site};
 use mnemoscope::record::pair::Pair;
-use mnemoscope::record::registry;
 use mnemoscope::record::tree::Tree;
 use mnemoscope::task::bigram::Bigram;
 use mnemoscope::task::tree_path::TreePath;
@@ -312,11 +313,12 @@ fn told_by_boundary(step: u64, boundaries: usize, vocab: usize, width: usize) ->
         weight: vec![0.0; vocab * width],
         bias: Some((0..vocab).map(|token| 0.01 * (token * boundary) as f32).collect()),
     };
-    Arc::new(Kept { name: format!("at{step}"), step, maps: (0..boundaries).map(map).collect() })
+    let maps = (0..boundaries).map(map).collect();
+    Arc::new(Kept { name: format!("at{step}"), step, way: Way::Tokens, maps })
 }
 
 #[test]
-fn rings_read_by_the_tuned_lens_of_their_step_and_say_so() {
+fn rings_read_by_the_fitted_lens_of_their_step_and_say_so() {
     let lab = Lab::new(3, 1);
     let batch = lab.batch(1);
     let vocab = lab.source.vocab().len();
@@ -335,7 +337,7 @@ fn rings_read_by_the_tuned_lens_of_their_step_and_say_so() {
     };
     let (plain, _) = read(30, false);
     let (lens, said) = read(30, true);
-    assert_eq!(said, ["Rings: the tuned lens at30."]);
+    assert_eq!(said, ["Rings: the token lens at30."]);
     let script = lab.tree(&batch, 0).script();
     for layer in 0..3 {
         // After layer 0 the lens of boundary 1 reads.
@@ -352,10 +354,24 @@ fn rings_read_by_the_tuned_lens_of_their_step_and_say_so() {
         let (lens, said) = read(step, true);
         assert_eq!(lens, plain);
         let expected =
-            format!("Rings: the plain logit lens; a tuned one is kept for step {steps}.");
+            format!("Rings: the plain logit lens; a fitted one is kept for step {steps}.");
         assert_eq!(said, [expected]);
     }
     assert_eq!(read(30, false).1, ["Rings: the logit lens."]);
+    // A tuned lens that changes nothing is the logit lens.
+    let still = Arc::new(Kept {
+        name: "still".to_owned(),
+        step: 50,
+        way: Way::Stream,
+        maps: (0..4).map(|_| identity(width)).collect(),
+    });
+    let mut probe = TreeView::default();
+    probe.equip(&Lenses { step: 50, kept: vec![still] });
+    let sites = probe.sites(lab.subject());
+    let (_, captured) = pass::forward(&*lab.model, &lab.params, &batch, &[], &sites, true).unwrap();
+    let answer = lab.ask(&probe, &batch, &captured);
+    assert_eq!(*answer.arrays.iter().find(|a| a.name == "lens").unwrap(), plain);
+    assert_eq!(answer.notes, ["Rings: the tuned lens still."]);
 }
 
 // ── scrubbing ────────────────────────────────────────────────────────────────────────────────────────
@@ -494,7 +510,7 @@ fn to_an_untrained_network_the_same_node_is_worth_nothing() {
             gains.push(of(Some(layer)) - of(None));
         }
     }
-    let [low, high] = estimate(&gains, 0).interval;
+    let [low, high] = estimate(&gains).interval;
     assert!(low <= 0.0 && 0.0 <= high, "{low} to {high}");
 }
 
@@ -505,8 +521,12 @@ fn a_table_has_a_cell_for_every_layer_and_length_and_hears_a_stop() {
     let prompt = lab.source.sequence(held_out_seed(1), 0);
     let ground =
         Ground { subject: lab.subject(), pool: &pool, prompt: &prompt, seed: held_out_seed(1) };
-    let ask =
-        TreeScrubbing { hypothesis: "H1, targets".to_owned(), trees: 6, ..Default::default() };
+    let ask = TreeScrubbing {
+        hypothesis: "H1, targets".to_owned(),
+        trees: 6,
+        all_pairs: true,
+        ..Default::default()
+    };
     let mut told = Vec::new();
     let answer = ask
         .run(&ground, &mut |t| {
@@ -528,6 +548,32 @@ fn a_table_has_a_cell_for_every_layer_and_length_and_hears_a_stop() {
     let of = ["recovered.H1", "low.H1", "high.H1"];
     assert_eq!(names[..3], of);
     assert_eq!(names[3], "recovered.targets");
+    // Untrained, it gets most first steps wrong: those trees count only where that was asked for.
+    let rule = TreeScrubbing { all_pairs: false, ..ask.clone() };
+    let right = rule.run(&ground, &mut |_| true).unwrap();
+    let of = |name: &str| right.arrays.iter().find(|a| a.name == name).unwrap();
+    let (counted, table) = (of("counted"), of("recovered.H1"));
+    let mut sum = 0.0;
+    for (layer, length) in (0..3).flat_map(|layer| (1..NODES).map(move |length| (layer, length))) {
+        let found = counted.outer(layer)[length - 1];
+        if found.is_nan() {
+            continue;
+        }
+        let pairs = pairs(&lab, length, Some(layer), 6);
+        let shares = recovered(lab.subject(), &pairs, layer, &[]).unwrap();
+        let sides = [Side::Base, Side::Other];
+        let told = sides.map(|side| pairs.told_right(lab.subject(), side).unwrap());
+        let kept: Vec<f64> =
+            (0..pairs.len()).filter(|&i| told[0][i] && told[1][i]).map(|i| shares[i]).collect();
+        let mean = kept.iter().sum::<f64>() / kept.len() as f64;
+        let here = f64::from(table.outer(layer)[length - 1]);
+        assert_eq!(f64::from(found), kept.len() as f64);
+        assert!((here - mean).abs() < 1e-4 || kept.is_empty() && here.is_nan(), "{here} {mean}");
+        sum += kept.len() as f64;
+    }
+    let number = |name: &str| right.means.iter().find(|mean| mean.name == name).unwrap().sum;
+    assert_eq!(number("pairs_counted"), sum);
+    assert!(right.notes[0].contains("are left out"), "{:?}", right.notes);
     let stopped = ask.run(&ground, &mut |_| false).unwrap();
     let left = stopped.arrays[0].data.iter().filter(|v| v.is_nan()).count();
     assert!(left > 0 && left < 21, "{left}");
@@ -587,8 +633,15 @@ fn a_register_is_important_where_losing_it_changes_the_prediction_that_much() {
     }
     let pool = Pool::new(1).unwrap();
     let ground = Ground { subject: lab.subject(), pool: &pool, prompt: &row, seed: 1 };
-    let ask = registry::find("inquiry", inquiry::ALL, "registers").unwrap();
+    let ask = FindingRegisters { all_pairs: true, ..Default::default() };
     let answer = ask.run(&ground, &mut |_| true).unwrap();
+    let told = (0..before.len()).fold(0, |b, i| if before[i] > before[b] { i } else { b });
+    let by_rule = FindingRegisters::default().run(&ground, &mut |_| true);
+    if told == row.targets[root] as usize {
+        assert_eq!(by_rule.unwrap().arrays, answer.arrays);
+    } else {
+        assert!(by_rule.unwrap_err().message.contains("--all-pairs"));
+    }
     let positions = answer.arrays.iter().find(|a| a.name == "position").unwrap();
     assert_eq!(*positions.data, [12.0, 14.0, 15.0, 17.0, 18.0, 20.0, 21.0]);
     let late = Registers { at: root, candidates: vec![root + 1], layers: 2, least_kl: 0.7 };

@@ -937,7 +937,8 @@ fn causal_tools_answer_in_words_and_in_json() {
         "--all-pairs",
     ]);
     assert!(path.to_string().contains("effect_low"), "{path}");
-    let scrub = json(&["scrub", "run", "--hypothesis", "embed > logits", "--pairs", "3"]);
+    let scrub =
+        json(&["scrub", "run", "--hypothesis", "embed > logits", "--pairs", "3", "--all-pairs"]);
     let explained =
         scrub["probes"].as_object().unwrap().values().next().unwrap()["numbers"]["explained"]
             .clone();

@@ -5,17 +5,26 @@ use std::fs;
 use std::process::Command;
 
 use candle_core::{Device, Tensor};
+use mnemoscope::model::readout::Readout;
 use mnemoscope::nn::kernel::pool::Pool;
+use mnemoscope::nn::norm::NormKind;
 use mnemoscope::nn::params::{Init, draw};
 use mnemoscope::nn::tap::Tap;
-use mnemoscope::probe::fit::data::{Dataset, Label, Labels, Positions, Wanted, gather, parse_site};
+use mnemoscope::probe::Subject;
+use mnemoscope::probe::fit::data::{
+    Dataset, Gathered, Label, Labels, Positions, Wanted, gather, parse_site,
+};
 use mnemoscope::probe::fit::erasure::{Eraser, Erasing, RIDGE, cross_covariance, leace};
 use mnemoscope::probe::fit::hidden::{self, Units};
+use mnemoscope::probe::fit::lens::Way;
 use mnemoscope::probe::fit::linear::{
     Fitted, Fitting, Linear, Score, constant_score, fit, fit_shuffled,
 };
-use mnemoscope::probe::fit::{Kind, Outcome, Progress, Read, Reader, Settings, lens, run};
+use mnemoscope::probe::fit::{
+    Kind, Outcome, Progress, Read, Reader, Settings, lens, run, translator,
+};
 use mnemoscope::probe::inquiry::readers::Readers;
+use mnemoscope::probe::logit_lens::boundaries;
 use mnemoscope::record::batch::{Batch, NO_TARGET, Row};
 use mnemoscope::record::error::Result;
 use mnemoscope::record::folder::readers::{self as readers_of, KeptReader};
@@ -423,21 +432,21 @@ fn what_is_asked_of_a_network_in_vain_is_said() {
     assert!(said.contains("Did you mean trigger"), "{said}");
 }
 
-/// The unembedding itself is such a map: no fitted one does worse on the sequences that it is fitted to.
-#[test]
-fn a_tuned_lens_reads_no_boundary_worse_than_the_unembedding_does() {
-    for network in [&["model.kind=birth"][..], &["model.kind=decoder", "model.mlp=relu"]] {
-        let (experiment, weights) = if network[0].ends_with("birth") {
+/// Streams of every boundary of a network with what it predicts, in their own words.
+fn at_boundaries(look: impl Fn(&str, Subject<'_>, &Gathered)) {
+    for name in ["birth", "layer", "rms", "none"] {
+        let (experiment, weights) = if name == "birth" {
             birth()
         } else {
-            let experiment = with(&[]);
+            let norm =
+                [format!("model.norm={name}"), format!("model.final_norm={}", name != "none")];
+            let experiment = with(&[&norm[0], &norm[1], "model.mlp=relu"]);
             let weights = Trainer::new(&experiment).unwrap().weights().unwrap();
             (experiment, weights)
         };
         let mut instrument = Instrument::new(&experiment).unwrap();
         let (subject, pool) = instrument.subject(&weights).unwrap();
-        let layers = subject.model.layout().heads.len();
-        let sites = mnemoscope::probe::logit_lens::boundaries(layers);
+        let sites = boundaries(subject.model.layout().heads.len());
         let nothing = BTreeSet::new();
         let asked = Wanted {
             sites: &sites,
@@ -446,20 +455,175 @@ fn a_tuned_lens_reads_no_boundary_worse_than_the_unembedding_does() {
             ..wanted(&Positions::All, Label::Target, &nothing)
         };
         let found = gather(subject, pool, &asked, "", &mut go_on).unwrap().unwrap();
+        look(name, subject, &found);
+    }
+}
+
+/// The unembedding itself is such a map: no fitted one does worse on the sequences that it is fitted to.
+#[test]
+fn a_token_lens_reads_no_boundary_worse_than_the_unembedding_does() {
+    at_boundaries(|name, subject, found| {
+        let Subject { model, params, .. } = subject;
+        let layers = model.layout().heads.len();
         for boundary in 0..=layers {
-            let data = lens::examples(subject.model, subject.params, &found, boundary).unwrap();
+            let data = lens::examples(model, params, found, boundary).unwrap();
             let fitting = Fitting { decay: 1e-7, slope: 1e-7, rounds: 300, bias: true };
             let map = fitted(&data, fitting).reader;
-            let tuned = lens::score_tuned(&map, &data, &found.logits).unwrap();
-            let plain =
-                lens::score_logit_lens(subject.model, subject.params, &found, boundary).unwrap();
+            let told =
+                lens::score_fitted(Way::Tokens, &map, model, params, found, boundary).unwrap();
+            let plain = lens::score_logit_lens(model, params, found, boundary).unwrap();
             assert!(
-                tuned.cross_entropy <= plain.cross_entropy + 1e-3,
-                "{network:?} {boundary}: {tuned:?} {plain:?}"
+                told.cross_entropy <= plain.cross_entropy + 1e-3,
+                "{name} {boundary}: {told:?} {plain:?}"
             );
             assert_eq!(plain.kl == 0.0, boundary == layers, "only the last is the network itself");
         }
+    });
+}
+
+#[test]
+fn a_tuned_lens_is_nearer_to_the_network_than_the_logit_lens_at_every_boundary() {
+    at_boundaries(|name, subject, found| {
+        let Subject { model, params, .. } = subject;
+        let readout = model.readout(params).unwrap();
+        for boundary in 0..=model.layout().heads.len() {
+            let data = found.dataset(boundary).unwrap();
+            for decay in [0.01, 1e-6] {
+                let fitting = Fitting { decay, slope: 1e-5, rounds: 60, bias: true };
+                let map = translator::fit(&data, &readout, &found.logits, fitting, "", &mut go_on);
+                let map = map.unwrap().unwrap().reader;
+                let told =
+                    lens::score_fitted(Way::Stream, &map, model, params, found, boundary).unwrap();
+                let plain = lens::score_logit_lens(model, params, found, boundary).unwrap();
+                assert!(told.kl <= plain.kl + 1e-6, "{name} {boundary}: {told:?} {plain:?}");
+                // Little is left of what a reading of the last boundary says that of the first does not.
+                let learned = plain.kl < 1e-3 || told.kl < 0.98 * plain.kl;
+                assert!(learned, "{name} {boundary}: {told:?} {plain:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_tuned_lens_begins_as_the_logit_lens_and_ends_as_it_at_the_last_boundary() {
+    at_boundaries(|name, subject, found| {
+        let Subject { model, params, .. } = subject;
+        let readout = model.readout(params).unwrap();
+        let layers = model.layout().heads.len();
+        for boundary in 0..=layers {
+            let data = found.dataset(boundary).unwrap();
+            let plain = lens::score_logit_lens(model, params, found, boundary).unwrap();
+            let objective =
+                translator::Objective::new(&data, &readout, &found.logits, 0.01).unwrap();
+            let (start, _) = objective.at(&vec![0.0; data.dim * (data.dim + 1)]).unwrap();
+            assert!((start - plain.kl).abs() < 1e-5, "{name} {boundary}: {start} {plain:?}");
+            let still = translator::identity(data.dim);
+            let told = lens::score_fitted(Way::Stream, &still, model, params, found, boundary);
+            assert_eq!(told.unwrap(), plain, "{name} {boundary}");
+        }
+    });
+    for (experiment, weights) in [birth(), {
+        let experiment = with(&["model.mlp=relu"]);
+        let weights = Trainer::new(&experiment).unwrap().weights().unwrap();
+        (experiment, weights)
+    }] {
+        let settings = settings(Kind::TunedLens);
+        let found = run_of(&experiment, &weights, &settings, MID, None).unwrap();
+        let boundaries = found.about["report"]["boundaries"].as_array().unwrap();
+        let last = boundaries.last().unwrap();
+        assert_eq!(last["test"], last["logit_lens_test"]);
+        assert_eq!(last["test"]["kl"], 0.0);
+        assert!(boundaries[0]["search"].is_object() && last["search"].is_null());
     }
+}
+
+/// A readout of every kind of norm, with gain, shift, bias and scale, in f64 by finite differences.
+#[test]
+fn the_gradient_of_a_tuned_lens_is_that_of_finite_differences() {
+    let (examples, dim, vocab) = (7, 5, 4);
+    let drawn = |name: &str, shape: &[usize]| {
+        let values = draw(9, name, shape.iter().product(), Init::Normal(1.0));
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    };
+    let x = draw(1, "streams", examples * dim, Init::Normal(1.5));
+    let labels = Labels::One { count: vocab, of: vec![0; examples] };
+    let data = Dataset::new(dim, x, labels).unwrap();
+    let logits = draw(2, "logits", examples * vocab, Init::Normal(2.0));
+    for norm in [NormKind::Layer, NormKind::Rms, NormKind::None] {
+        for whole in [true, false] {
+            let readout = Readout {
+                norm,
+                norm_weight: whole.then(|| drawn("gain", &[dim])),
+                norm_bias: whole.then(|| drawn("shift", &[dim])),
+                unembed: drawn("unembed", &[vocab, dim]),
+                bias: whole.then(|| drawn("bias", &[vocab])),
+                scale: if whole { 0.7 } else { 1.0 },
+            };
+            let objective = translator::Objective::new(&data, &readout, &logits, 0.03).unwrap();
+            let w: Vec<f64> = draw(3, "w", dim * (dim + 1), Init::Normal(0.4))
+                .into_iter()
+                .map(f64::from)
+                .collect();
+            let (_, gradient) = objective.at(&w).unwrap();
+            for i in 0..w.len() {
+                let value = |step: f64| {
+                    let mut w = w.clone();
+                    w[i] += step;
+                    objective.at(&w).unwrap().0
+                };
+                let slope = (value(1e-6) - value(-1e-6)) / 2e-6;
+                let off = (slope - gradient[i]).abs();
+                assert!(off < 1e-7, "{norm:?} {whole} {i}: {slope} {}", gradient[i]);
+            }
+        }
+    }
+}
+
+/// Where later layers do nothing but an affine change of the stream, the lens finds it.
+#[test]
+fn a_tuned_lens_finds_an_affine_change() {
+    let (examples, dim, vocab) = (400, 6, 9);
+    let x = draw(1, "streams", examples * dim, Init::Normal(1.0));
+    let labels = Labels::One { count: vocab, of: vec![0; examples] };
+    let data = Dataset::new(dim, x, labels).unwrap();
+    let unembed = Tensor::from_vec(
+        draw(5, "unembed", vocab * dim, Init::Normal(1.0)),
+        (vocab, dim),
+        &Device::Cpu,
+    );
+    for norm in [NormKind::Layer, NormKind::Rms, NormKind::None] {
+        let readout = Readout { norm, ..Readout::plain(unembed.as_ref().unwrap().clone()) };
+        let change = Linear {
+            outputs: dim,
+            dim,
+            weight: draw(6, "change", dim * dim, Init::Normal(0.5)),
+            bias: Some(draw(7, "shift", dim, Init::Normal(0.5))),
+        };
+        let streams = |map: &Linear| {
+            let moved = translator::translated(map, &data.x).unwrap();
+            Tensor::from_vec(moved, (examples, dim), &Device::Cpu).unwrap()
+        };
+        let read = |map: &Linear| -> Vec<f32> {
+            readout.unembedded(&streams(map)).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+        };
+        let own = read(&change);
+        let fitting = Fitting { decay: 1e-9, slope: 1e-7, rounds: 500, bias: true };
+        let map = translator::fit(&data, &readout, &own, fitting, "", &mut go_on);
+        let found = lens::score(&read(&map.unwrap().unwrap().reader), &data.labels, &own).unwrap();
+        let plain = lens::score(&read(&translator::identity(dim)), &data.labels, &own).unwrap();
+        assert!(plain.kl > 0.1 && found.kl < 1e-4 * plain.kl, "{norm:?}: {found:?} {plain:?}");
+    }
+}
+
+#[test]
+fn a_lens_of_an_earlier_version_is_taken_for_what_it_is() {
+    let map = Linear { outputs: 2, dim: 3, weight: vec![1.0; 6], bias: None };
+    let tensors = Reader::Lens(Way::Tokens, vec![map]).tensors();
+    let about = serde_json::json!({ "kind": "tuned-lens" });
+    assert_eq!(Reader::kind_of(&about, &tensors), Some(Kind::TokenLens));
+    let tuned = Reader::Lens(Way::Stream, vec![translator::identity(3)]).tensors();
+    assert_eq!(Reader::kind_of(&about, &tuned), Some(Kind::TunedLens));
+    assert_eq!(Reader::kind_of(&serde_json::json!({ "kind": "x" }), &tuned), None);
 }
 
 fn settings(kind: Kind) -> Settings {
@@ -472,7 +636,7 @@ fn settings(kind: Kind) -> Settings {
         train: 400,
         test: 200,
         hidden: 12,
-        fitting: Fitting { bias: kind != Kind::TunedLens, ..Fitting::default() },
+        fitting: Fitting { bias: kind != Kind::TokenLens, ..Fitting::default() },
     }
 }
 
@@ -506,7 +670,7 @@ fn the_same_seed_fits_the_same_reader_and_its_numbers_are_enough_to_judge_it_aga
         let judged = once(Some(back));
         let part = match kind {
             Kind::LinearProbe | Kind::MlpProbe => "/report/test",
-            Kind::TunedLens => "/report/boundaries/1/test",
+            Kind::TunedLens | Kind::TokenLens => "/report/boundaries/1/test",
             Kind::Leace => "/report/network/after",
         };
         assert!(first.about.pointer(part).unwrap().is_object(), "{part}");
@@ -541,12 +705,12 @@ fn erasing_what_the_network_works_with_is_measured_in_its_answers() {
 fn a_kept_reader_is_read_as_it_was_and_not_replaced_by_accident() {
     let folder = tempfile::tempdir().unwrap();
     let map = Linear { outputs: 2, dim: 3, weight: vec![1.0; 6], bias: Some(vec![0.5; 2]) };
-    let reader = Reader::Lens(vec![map.clone(), map]);
+    let reader = Reader::Lens(Way::Tokens, vec![map.clone(), map]);
     let kept =
-        KeptReader { about: "{\"kind\": \"tuned-lens\"}".to_owned(), tensors: reader.tensors() };
+        KeptReader { about: "{\"kind\": \"token-lens\"}".to_owned(), tensors: reader.tensors() };
     readers_of::save(folder.path(), "a-lens", &kept, false).unwrap();
     let back = readers_of::read(folder.path(), "a-lens").unwrap();
-    assert_eq!(Reader::from_tensors(Kind::TunedLens, &back.tensors).unwrap(), reader);
+    assert_eq!(Reader::from_tensors(Kind::TokenLens, &back.tensors).unwrap(), reader);
     assert_eq!(back.about, kept.about);
     let said = readers_of::save(folder.path(), "a-lens", &kept, false).unwrap_err().message;
     assert!(said.contains("--force"), "{said}");
@@ -962,8 +1126,8 @@ fn what_is_stopped_keeps_what_was_fitted_and_a_lens_is_kept_whole_or_not_at_all(
     assert_eq!(lenses.kept_in(folder.path())[0].step, 5);
     fs::write(folder.path().join("readers/tuned-lens-path-step0.json"), "{").unwrap();
     assert!(lenses.kept_in(folder.path()).is_empty());
-    let (cut, heard) = asked(&run, &lens, 60);
-    assert_eq!(heard.len(), 60);
+    let (cut, heard) = asked(&run, &lens, 12);
+    assert_eq!(heard.len(), 12);
     assert!(cut.notes[1].starts_with("Stopped"), "{:?}", cut.notes);
     assert!(cut.array("accuracy").unwrap().data[3].is_nan());
     assert!(lens.kept(&cut, &*source, 0).unwrap().is_empty());
@@ -1042,7 +1206,8 @@ fn the_command_fits_keeps_and_judges_again() {
     let again = done(&[&probe[..], &few, &["--with", "here", "--step", "0"]].concat());
     assert!(again.contains("fitted to none") && again.contains("accuracy"), "{again}");
     done(&[&["fit", "a-run", "leace", "--role", "trigger"][..], &few].concat());
-    done(&[&["fit", "a-run", "tuned-lens"][..], &few].concat());
+    done(&[&["fit", "a-run", "tuned-lens", "--rounds", "20"][..], &few].concat());
+    done(&[&["fit", "a-run", "token-lens"][..], &few].concat());
     let mlp = ["fit", "a-run", "mlp-probe", "--site", "layer0.resid_pre", "--label", "token"];
     let said = done(&[&mlp[..], &few, &["--hidden", "8", "--rounds", "40"]].concat());
     assert!(said.contains("mlp-probe-layer0.resid_pre-all-token-step20"), "{said}");

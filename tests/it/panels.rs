@@ -338,7 +338,7 @@ fn attribution(tokens: &[u32]) -> Reading {
 fn readers(call: &ProbeCall) -> Reading {
     let kind = call.settings.iter().find(|(name, _)| name == "kind").unwrap().1.as_str().unwrap();
     let names: &[&str] = match kind {
-        "tuned-lens" => &["accuracy", "kl", "logit_lens_accuracy", "logit_lens_kl"],
+        "tuned-lens" | "token-lens" => &["accuracy", "kl", "logit_lens_accuracy", "logit_lens_kl"],
         "leace" => {
             &["accuracy", "before_accuracy", "constant_accuracy", "network_accuracy", "rank"]
         }
@@ -371,7 +371,7 @@ fn scrubbed() -> Reading {
     Reading {
         arrays: vec![array("recovered.H1", &["layer", "length"], &[2, 3], cells)],
         numbers: vec![("trees".to_owned(), 50.0)],
-        ..Reading::default()
+        notes: vec!["3 of 250 pairs are left out: 3 because the base run is wrong.".to_owned()],
     }
 }
 
@@ -1203,6 +1203,66 @@ fn the_score_above_a_head_is_the_share_of_attention_it_names() {
     let title = |score| world.figure_with("heads", &[("score", score)]).plots[0].title.clone();
     assert_eq!(title("induction"), "L0 H0  1.00");
     assert_eq!(title("previous token"), "L0 H0  0.00");
+    assert_eq!(title("duplicate token"), "L0 H0  0.00");
+    assert_eq!(title("copying"), "L0 H0");
+}
+
+#[test]
+fn the_score_above_a_head_may_be_that_on_the_task_or_on_random_tokens() {
+    let mut world = World::new();
+    let with = |world: &World, score: &str, text: &str| {
+        world.figure_with("heads", &[("score", score), ("text", text)])
+    };
+    let awaited = with(&world, "induction", "random tokens");
+    assert_eq!(awaited.plots[0].title, "L0 H0");
+    let scores = |first: f32| vec![first, f32::NAN];
+    let names = [
+        ("prefix_matching", 0.11),
+        ("prefix_matching_task", 0.98),
+        ("copying", 0.21),
+        ("copying_task", 0.22),
+        ("duplicate_token", 0.31),
+        ("duplicate_token_task", 0.32),
+        ("previous_token", 0.41),
+        ("previous_token_random", 0.42),
+    ];
+    let table = |(name, first)| array(name, &["layer", "head"], &[2, 1], scores(first));
+    let arrays = names.map(table).into();
+    world.answer(&ProbeCall::new("heads"), Reading { arrays, ..Reading::default() });
+    for (score, text, title) in [
+        ("induction", "random tokens", "L0 H0  0.11"),
+        ("induction", "sequences of the task", "L0 H0  0.98"),
+        ("copying", "random tokens", "L0 H0  0.21"),
+        ("copying", "sequences of the task", "L0 H0  0.22"),
+        ("duplicate token", "random tokens", "L0 H0  0.31"),
+        ("duplicate token", "sequences of the task", "L0 H0  0.32"),
+        ("previous token", "sequences of the task", "L0 H0  0.41"),
+        ("previous token", "random tokens", "L0 H0  0.42"),
+    ] {
+        let figure = with(&world, score, text);
+        assert_eq!(figure.plots[0].title, title, "{score} {text}");
+        assert_eq!(figure.plots[1].title, "L1 H0", "undefined");
+        assert!(
+            figure.caption.ends_with(&format!(
+                " Numbers: {score}, on {text}{}.",
+                if text == "random tokens" { ", repeated" } else { "" }
+            )),
+            "{}",
+            figure.caption
+        );
+    }
+    world.refuse(&ProbeCall::new("heads"), "too short for repeats");
+    let refused = with(&world, "induction", "random tokens");
+    assert!(refused.caption.ends_with("No numbers: too short for repeats."), "{}", refused.caption);
+    let asks = |score: &str, text: &str| {
+        let mut panel = world.panel("heads");
+        for (name, value) in [("score", score), ("text", text)] {
+            knobs::set(&mut *panel, "", name, &toml::Value::from(value)).unwrap();
+        }
+        panel.needs(&world.net, &world.selection).iter().any(|call| call.probe == "heads")
+    };
+    assert!(asks("copying", "random tokens") && !asks("nothing", "random tokens"));
+    assert!(!asks("induction", "the sequence in view"));
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use mnemoscope::model::{self, Input, Layout, Model, Output};
+use mnemoscope::model::birth::{Birth, Strengths, ideal};
+use mnemoscope::model::{self, Architecture, Input, Layout, Model, Output, pass};
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::{Bench, Captured, Tap, through};
 use mnemoscope::probe::marks::{Facts, IN_A_ROW, Marks, State};
-use mnemoscope::probe::{self, Answer, Probe, Scene, Scope, Subject};
+use mnemoscope::probe::{self, Answer, Probe, Scene, Scope, Subject, heads};
 use mnemoscope::record::batch::{Batch, NO_TARGET, Row};
 use mnemoscope::record::error::Result;
 use mnemoscope::record::event::MetricsRow;
@@ -15,6 +16,7 @@ use mnemoscope::record::intervention::{Point, Site};
 use mnemoscope::record::knobs;
 use mnemoscope::record::registry;
 use mnemoscope::record::vocab::Vocab;
+use mnemoscope::task::bigram::Bigram;
 use mnemoscope::task::reference_back::ReferenceBack;
 use mnemoscope::task::{self, Source, Task};
 
@@ -620,9 +622,98 @@ fn heads_made_by_hand_have_the_scores_they_were_made_for() {
             assert_near(f64::from(array(&answer, score).data[head]), expected, &name);
         }
     }
-    assert_near(number(&answer, "previous_token_l0h0"), 1.0, "previous");
-    assert_near(number(&answer, "previous_token_l0h3"), to_all_previous, "uniform");
-    assert_eq!(probe("heads").columns(stage.subject()).len(), 16);
+    // Sequences of the task count up: from 30 on a token stood 30 positions before, and every fourth number of an occurrence is 2
+    // or 3.
+    let queries = [30, 31, 34, 35, 38, 39];
+    let to_one_copy = mean(queries.iter().map(|i| 1.0 / f64::from(i + 1)));
+    let copying = mean(queries.iter().map(|&i: &i32| {
+        let count = |t: i32| f64::from(1 + i32::from(t + 30 <= i));
+        let raised = |t: i32| (count(t) / f64::from(i + 1) - 1.0 / 30.0).max(0.0);
+        let attended: f64 = (0..30).map(|t| count(t) / f64::from(i + 1) * raised(t)).sum();
+        attended / (0..30).map(raised).sum::<f64>()
+    }));
+    for (score, expected) in [
+        ("previous_token", [1.0, 0.0, 0.0, to_all_previous]),
+        ("previous_token_random", [1.0, 0.0, 0.0, to_all_previous]),
+        ("prefix_matching_task", [0.0, 1.0, 0.0, to_one_copy]),
+        ("duplicate_token_task", [0.0, 0.0, 1.0, to_one_copy]),
+        ("copying_task", [1.0, 1.0, 1.0, copying]),
+    ] {
+        for head in [0, 1, 2, 3] {
+            let previous = score.starts_with("previous") && (1..3).contains(&head);
+            let name = format!("{score}_l0h{head}");
+            // Where these two attend to without an earlier copy is beside the point.
+            if !previous {
+                assert_near(number(&answer, &name), expected[head], &name);
+                assert_near(f64::from(array(&answer, score).data[head]), expected[head], &name);
+            }
+        }
+    }
+    assert_eq!(probe("heads").columns(stage.subject()).len(), 32);
+}
+
+#[test]
+fn where_a_task_marks_no_answers_all_repeated_tokens_are_queries() {
+    let rules: Vec<Rule> = vec![past_copy, to_all];
+    let unmarked = |length: usize| {
+        let mut source = Handmade::new(30, length);
+        source.occurrence = vec![0; length];
+        let stage = Stage::new(Ruled::new("handmade", 30, length, rules.clone()), source);
+        stage.ask(&*with("heads", &[("tokens", 5), ("repeats", 4)]))
+    };
+    let answer = unmarked(40);
+    assert_near(number(&answer, "prefix_matching_task_l0h0"), 1.0, "all");
+    let uniform = mean((30..40).map(|i| 1.0 / f64::from(i + 1)));
+    assert_near(number(&answer, "prefix_matching_task_l0h1"), uniform, "uniform");
+    // Without a repeated token there is nothing to score.
+    assert!(number(&unmarked(30), "duplicate_token_task_l0h1").is_nan());
+}
+
+/// The memories of an induction head, stored for the fixed triggers of the task alone.
+#[test]
+fn a_head_of_fixed_triggers_scores_on_the_task_and_hardly_on_random_tokens() {
+    let settings = Birth { width: 256, ..Birth::default() };
+    let task = Bigram { length: 64, ..Bigram::default() };
+    let source = task.open().unwrap();
+    let mut params = Params::new(3);
+    let model = settings.build(source.vocab().len(), 64, &mut params).unwrap();
+    let strengths = Strengths { previous: 30.0, matching: 30.0, output: 30.0 };
+    ideal(&settings, &params, strengths, source.fixed_triggers().unwrap()).unwrap();
+    let params = params.watched().unwrap();
+    let subject = Subject { model: &*model, params: &params, source: &*source };
+    let scene = Scene {
+        subject,
+        batch: &Batch::default(),
+        first: 0,
+        logits: None,
+        captured: &Captured::new(),
+    };
+    let answer = probe("heads").measure(&scene).unwrap();
+    assert!(number(&answer, "prefix_matching_task_l1h0") > 0.95, "{:?}", answer.means);
+    assert!(number(&answer, "prefix_matching_l1h0") < 0.2, "{:?}", answer.means);
+    assert!(number(&answer, "previous_token_l0h0") > 0.97, "{:?}", answer.means);
+    assert!(number(&answer, "previous_token_random_l0h0") > 0.97, "{:?}", answer.means);
+    // By hand, from the patterns of the same sequences.
+    let site = |layer| Site { layer, point: Point::Pattern };
+    let (mut prefix, mut duplicate) = (Vec::new(), Vec::new());
+    for example in 0..10 {
+        let row = source.sequence(heads::SEED, example);
+        let batch = Batch::from_rows(std::slice::from_ref(&row));
+        let (_, captured) =
+            pass::forward(&*model, &params, &batch, &[], &[site(1)], false).unwrap();
+        let pattern = captured[&site(1)].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for query in (0..64).filter(|&i| row.occurrence[i] >= 2) {
+            let weight = |key: usize| f64::from(pattern[query * 64 + key]);
+            let earlier = || (0..query).filter(|&j| row.tokens[j] == row.tokens[query]);
+            duplicate.push(earlier().map(weight).sum::<f64>());
+            prefix.push(earlier().map(|copy| weight(copy + 1)).sum::<f64>());
+        }
+    }
+    assert!(prefix.len() > 50);
+    for (name, by_hand) in [("prefix_matching", prefix), ("duplicate_token", duplicate)] {
+        let name = format!("{name}_task_l1h0");
+        assert_near(number(&answer, &name), mean(by_hand.into_iter()), &name);
+    }
 }
 
 #[test]

@@ -122,6 +122,47 @@ fn a_resumed_run_writes_the_same_bytes_as_one_that_never_stopped() {
     same("killed");
 }
 
+/// Writes another length of the metrics into a checkpoint, in the room of the old one.
+fn expects(checkpoint: &Path, metrics_bytes: usize) {
+    let mut bytes = fs::read(checkpoint).unwrap();
+    let name = b"metrics_bytes\\\":";
+    let from = bytes.windows(name.len()).position(|w| w == name).unwrap() + name.len();
+    let digits = bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+    bytes[from..from + digits].copy_from_slice(format!("{metrics_bytes:>digits$}").as_bytes());
+    fs::write(checkpoint, bytes).unwrap();
+}
+
+/// A folder as an earlier version left it, which did not score heads on the task: the scores are cut out of its files.
+#[test]
+fn a_run_goes_on_with_the_columns_that_it_was_begun_with() {
+    let home = tempfile::tempdir().unwrap();
+    let (whole, parts) = (home.path().join("whole"), home.path().join("parts"));
+    drop(finish(paused(staged(), Some(&whole), Begin::Fresh)));
+    let session = paused(staged(), Some(&parts), Begin::Fresh);
+    steps(&session, 7);
+    drop(session);
+    let is_new = |name: &str| name.contains("_task_l") || name.contains("_random_l");
+    let without = |folder: &Path| -> String {
+        let metrics = read(folder, "metrics.csv");
+        let names: Vec<&str> = metrics.lines().next().unwrap().split(',').collect();
+        assert!(names.iter().any(|name| is_new(name)));
+        let old = |line: &str| {
+            let cells = line.split(',').zip(&names).filter(|(_, name)| !is_new(name));
+            cells.map(|(cell, _)| cell).collect::<Vec<_>>().join(",") + "\n"
+        };
+        metrics.lines().map(old).collect()
+    };
+    let old = without(&parts);
+    fs::write(parts.join("metrics.csv"), &old).unwrap();
+    let mut about: serde_json::Value = serde_json::from_str(&read(&parts, "run.json")).unwrap();
+    about["columns"].as_array_mut().unwrap().retain(|name| !is_new(name.as_str().unwrap()));
+    fs::write(parts.join("run.json"), about.to_string()).unwrap();
+    expects(&parts.join("checkpoint.safetensors"), old.len());
+    finish(paused(staged(), Some(&parts), Begin::Resume));
+    assert_eq!(read(&parts, "metrics.csv"), without(&whole));
+    assert_eq!(read(&whole, "events.jsonl"), read(&parts, "events.jsonl"), "the same marks");
+}
+
 #[test]
 fn a_setting_changed_on_the_way_is_in_force_after_a_resume() {
     let home = tempfile::tempdir().unwrap();

@@ -13,10 +13,13 @@ use mnemoscope::figure::scene::AreaPick;
 use mnemoscope::figure::{Figure, Mark, Pick};
 use mnemoscope::panel::{self, NetShape, Palette, Panel, Selection, View};
 use mnemoscope::record::columns::{Columns, Values};
-use mnemoscope::record::correlation::{Undefined, median, pairs, pearson, ranks, spearman};
+use mnemoscope::record::correlation::{
+    Coefficient, Undefined, median, pairs, pearson, ranks, spearman,
+};
 use mnemoscope::record::error::Kind;
 use mnemoscope::record::event::MetricsRow;
 use mnemoscope::record::knobs;
+use mnemoscope::record::plain::Plain;
 use mnemoscope::record::question::Inquired;
 use mnemoscope::record::recording::Recording;
 use mnemoscope::record::sweep::{Plan, Run, Stage, Sweep, spell};
@@ -559,13 +562,35 @@ fn correlations_and_their_intervals_are_those_of_another_implementation() {
             [(pearson(&case.pairs), case.pearson), (spearman(&case.pairs), case.spearman)]
         {
             let found = found.unwrap();
-            for (found, expected) in [found.value, found.low, found.high].iter().zip(expected) {
+            let [low, high] = found.interval.unwrap();
+            for (found, expected) in [found.value, low, high].iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-12, "{found} for {expected}");
             }
         }
     }
     let expected = [4.5, 1.5, 6.0, 1.5, 8.0, 12.0, 3.0, 10.0, 8.0, 4.5, 8.0, 11.0];
     assert_eq!(ranks(&a), expected);
+}
+
+#[test]
+fn no_zero_has_a_sign() {
+    for (value, digits, expected) in [
+        (-0.0, 3, "0.000"),
+        (-0.0004, 3, "0.000"),
+        (-0.0006, 3, "-0.001"),
+        (-0.4, 0, "0"),
+        (f64::NAN, 2, "NaN"),
+        (-1.5, 1, "-1.5"),
+    ] {
+        assert_eq!(format!("{:.digits$}", Plain(value)), expected);
+    }
+    assert_eq!(
+        format!("[{:>7.2}] {} {}", Plain(-0.001), Plain(-0.0), Plain(-1e-300)),
+        format!("[   0.00] 0 {}", -1e-300)
+    );
+    let columns =
+        Columns(vec![("x".to_owned(), Values::Number(vec![Some(-0.0), None, Some(-0.5)]))]);
+    assert_eq!(columns.csv().unwrap(), b"x\n0\n\"\"\n-0.5\n");
 }
 
 #[test]
@@ -582,8 +607,16 @@ fn correlations_follow_their_laws() {
     let bent: Vec<[f64; 2]> = both.iter().map(|[x, y]| [x.exp(), -y.powi(3)]).collect();
     assert!((spearman(&bent).unwrap().value + rho.value).abs() < 1e-15);
     let line: Vec<[f64; 2]> = (0..5).map(|i| [f64::from(i), 2.0 * f64::from(i) + 1.0]).collect();
-    let perfect = pearson(&line).unwrap();
-    assert_eq!([perfect.value, perfect.low, perfect.high], [1.0; 3]);
+    assert_eq!(pearson(&line), Ok(Coefficient { value: 1.0, interval: None }));
+    // Seven points in falling order: rounding leaves no hair's breadth to -1 that an interval could be made of.
+    let falling: Vec<[f64; 2]> =
+        (0..7).map(|i| [f64::from(i), (-0.3 * f64::from(i)).exp()]).collect();
+    let perfect = spearman(&falling).unwrap();
+    assert_eq!(perfect, Coefficient { value: -1.0, interval: None });
+    assert_eq!(perfect.to_string(), "-1.000 (no interval: Fisher's z is infinite at 1 and -1)");
+    assert!(pearson(&falling).unwrap().interval.is_some());
+    let none = Coefficient { value: -1e-9, interval: Some([-0.5, 0.0]) };
+    assert_eq!(none.to_string(), "0.000 (95 % interval -0.500 to 0.000)");
     assert_eq!(pearson(&both[..3]), Err(Undefined::TooFew(3)));
     assert_eq!(
         spearman(&[[0.1, 1.0], [0.1, 2.0], [0.1, 3.0], [0.1, 9.0]]),

@@ -4,6 +4,7 @@ use crate::figure::color::Color;
 use crate::figure::font::{Family, Typeface};
 use crate::figure::{Anchor, Cell, Dash, Mark, Pick};
 use crate::panel::{Palette, View, ink};
+use crate::record::plain::Plain;
 
 use super::facts::{Facts, Said};
 use super::words;
@@ -327,7 +328,11 @@ impl<'a> Lanes<'a> {
                     height: (DECODED[1] - TUPLE[0]).abs() as f32 * self.unit[1],
                 };
                 let beside = [x + wing + self.dx(3.0), y - 0.5 * rise];
-                marks.extend(self.text(beside, &format!("{:.2}", gate.effect), &words));
+                marks.extend(self.text(
+                    beside,
+                    &format!("{:.2}", Plain(f64::from(gate.effect))),
+                    &words,
+                ));
             }
             if gate.open >= 0.5 {
                 let (from, to) = ([x, top + TUPLE[0]], [x, top + DECODED[1] + self.dy(0.5)]);

@@ -4,6 +4,7 @@ use crate::figure::color::{Color, ColorMap};
 use crate::figure::{Anchor, Cell, Mark, Pick};
 use crate::panel::answer::number;
 use crate::panel::{View, ink};
+use crate::record::plain::Plain;
 
 use super::facts::Facts;
 use super::lanes::{Lanes, Words};
@@ -140,7 +141,11 @@ impl Beside<'_> {
 
     fn bar(&self, y: f32, what: &'static str, value: f32, hover: String) -> Vec<Mark> {
         let palette = self.view.palette;
-        let said = if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() };
+        let said = if value.is_finite() {
+            format!("{:.2}", Plain(f64::from(value)))
+        } else {
+            "–".to_owned()
+        };
         let (top, bottom) = (y + 0.6 * LINE, y + 1.2 * LINE);
         if !self.fits(bottom) {
             return Vec::new();

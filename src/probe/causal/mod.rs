@@ -10,6 +10,7 @@ pub mod tree_scrubbing;
 use candle_core::Tensor;
 
 use super::Subject;
+use super::read::argmax;
 use crate::model::pass;
 use crate::nn::edit::{At, Edit, With};
 use crate::nn::tap::Captured;
@@ -157,6 +158,25 @@ impl Pairs {
 
     pub fn parts(&self) -> &[Part] {
         &self.parts
+    }
+
+    /// Whether the likeliest of all tokens is the right one in the run of a side, by pair.
+    ///
+    /// # Errors
+    /// When a forward pass fails.
+    pub fn told_right(&self, subject: Subject<'_>, side: Side) -> Result<Vec<bool>> {
+        let mut right = Vec::with_capacity(self.pairs.len());
+        for part in &self.parts {
+            let (logits, _) = part.run(subject, side, &[], &[])?;
+            let pairs = self.pairs[part.first..].iter();
+            right.extend(
+                logits
+                    .into_iter()
+                    .zip(pairs)
+                    .map(|(logits, pair)| argmax(logits) == pair.answers[side as usize] as usize),
+            );
+        }
+        Ok(right)
     }
 
     /// The positions of a spot in the pairs of a part.

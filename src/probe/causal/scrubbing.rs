@@ -137,9 +137,15 @@ pub struct Explained {
     pub differences: Vec<f64>,
 }
 
+/// The means are over the pairs whose numbers are `counted`.
+///
 /// # Errors
 /// When the network has no such head, or a forward pass fails.
-pub fn explained(stage: &Stage<'_>, hypothesis: &Hypothesis, seed: u64) -> Result<Explained> {
+pub fn explained(
+    stage: &Stage<'_>,
+    hypothesis: &Hypothesis,
+    counted: &[usize],
+) -> Result<Explained> {
     let mut differences = Vec::new();
     for part in stage.pairs.parts() {
         let unfolded = Unfolded::new(stage, part)?;
@@ -147,13 +153,12 @@ pub fn explained(stage: &Stage<'_>, hypothesis: &Hypothesis, seed: u64) -> Resul
         let (logits, _) = part.run(stage.subject, Side::Other, &edits, &[])?;
         differences.extend(stage.seen(part, &logits).iter().map(|seen| seen.difference));
     }
-    let away = |differences: &mut dyn Iterator<Item = f64>| {
-        let effects: Vec<f64> =
-            differences.zip(&stage.base).map(|(d, base)| (d - base.difference).abs()).collect();
-        estimate(&effects, seed)
+    let away = |difference: &dyn Fn(usize) -> f64| {
+        let effect = |&i: &usize| (difference(i) - stage.base[i].difference).abs();
+        estimate(&counted.iter().map(effect).collect::<Vec<f64>>())
     };
-    let unexplained = away(&mut differences.iter().copied());
-    let total = away(&mut stage.other.iter().map(|seen| seen.difference));
+    let unexplained = away(&|i| differences[i]);
+    let total = away(&|i| stage.other[i].difference);
     let share = if total.mean > 0.0 { 1.0 - unexplained.mean / total.mean } else { f64::NAN };
     Ok(Explained { unexplained, total, share, differences })
 }

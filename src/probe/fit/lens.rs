@@ -1,11 +1,11 @@
-//! The tuned lens: for each boundary between layers a linear map from the stream to the next token.
+//! Fitted lenses: for each boundary between layers a map that reads the next token out of the stream.
 
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use crate::model::Model;
 use crate::model::readout::Readout;
+use crate::model::{Layout, Model};
 use crate::nn::params::Params;
 use crate::probe::logit_lens::{divergence, log_probabilities};
 use crate::probe::read::values;
@@ -13,18 +13,67 @@ use crate::record::error::{Error, Result};
 
 use super::data::{Dataset, Gathered, Labels};
 use super::linear::Linear;
+use super::translator;
 
-/// A tuned lens that was kept.
+/// What the maps of a lens lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To a stream that the network's own unembedding reads: the tuned lens ([`translator`]).
+    Stream,
+    /// To the tokens, from the normalised stream.
+    Tokens,
+}
+
+impl Way {
+    /// What the map of a boundary is called in a file, before its number.
+    pub fn part(self) -> &'static str {
+        match self {
+            Self::Stream => "translator",
+            Self::Tokens => "boundary",
+        }
+    }
+
+    /// The lens in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Stream => "tuned lens",
+            Self::Tokens => "token lens",
+        }
+    }
+
+    /// What a map tells of streams `[example, width]`: logits `[example, vocab]`.
+    ///
+    /// # Errors
+    /// When the streams are of another width, or the network does not say how its stream is read.
+    pub fn read(
+        self,
+        map: &Linear,
+        model: &dyn Model,
+        params: &Params,
+        (width, x): (usize, &[f32]),
+    ) -> Result<Vec<f32>> {
+        match self {
+            Self::Stream => unembedded(model, params, width, &translator::translated(map, x)?),
+            Self::Tokens => {
+                let scores = map.scores(&normalized(model, params, width, x)?)?;
+                Ok(scores.into_iter().map(|s| s as f32).collect())
+            }
+        }
+    }
+}
+
+/// A lens that was kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kept {
     pub name: String,
     /// Step of the weights that it was fitted to.
     pub step: u64,
+    pub way: Way,
     /// By boundary.
     pub maps: Vec<Linear>,
 }
 
-/// Tuned lenses of a network, and the step of the weights that are asked.
+/// Lenses that were fitted to a network, and the step of the weights that are asked.
 #[derive(Clone, Debug, Default)]
 pub struct Lenses {
     pub step: u64,
@@ -32,12 +81,16 @@ pub struct Lenses {
 }
 
 impl Lenses {
-    /// The first that was fitted to these weights, of a network with so many layers and tokens.
-    pub fn of_step(&self, layers: usize, vocab: usize) -> Option<&Kept> {
+    /// The first that was fitted to these weights, of a network of this shape.
+    pub fn of_step(&self, layout: &Layout) -> Option<&Kept> {
         let fits = |lens: &&Arc<Kept>| {
+            let outputs = match lens.way {
+                Way::Stream => layout.width,
+                Way::Tokens => layout.vocab,
+            };
             lens.step == self.step
-                && lens.maps.len() == layers + 1
-                && lens.maps.iter().all(|map| map.outputs == vocab)
+                && lens.maps.len() == layout.heads.len() + 1
+                && lens.maps.iter().all(|map| map.outputs == outputs)
         };
         self.kept.iter().find(fits).map(|lens| &**lens)
     }
@@ -53,18 +106,26 @@ pub struct LensScore {
     pub accuracy: f64,
 }
 
-/// The stream normalised as the network's final norm does it, without its weight and bias: `[example, width]`. (A weight
-/// is absorbed by the linear map, a bias by that of a map that has one.)
+/// How the network reads its stream.
 ///
 /// # Errors
-/// When the network does not say how its stream is read.
-pub fn normalized(model: &dyn Model, params: &Params, width: usize, x: &[f32]) -> Result<Vec<f32>> {
-    let readout = model.readout(params).ok_or_else(|| {
+/// When it does not say so.
+pub fn readout(model: &dyn Model, params: &Params) -> Result<Readout> {
+    model.readout(params).ok_or_else(|| {
         Error::usage(format!(
             "the network {} does not say how its residual stream is read into logits, so there is nothing that a lens could do for it",
             model.layout().kind
         ))
-    })?;
+    })
+}
+
+/// The stream normalised as the network's final norm does it, without its weight and bias: `[example, width]`. (A weight
+/// is absorbed by the linear map, a bias by that of a map that has one.)
+///
+/// # Errors
+/// As [`readout`].
+pub fn normalized(model: &dyn Model, params: &Params, width: usize, x: &[f32]) -> Result<Vec<f32>> {
+    let readout = readout(model, params)?;
     let bare = Readout { norm_weight: None, norm_bias: None, ..readout };
     let x = Tensor::from_slice(x, (x.len() / width.max(1), width), &Device::Cpu)?;
     values(&bare.normalized(&x)?, <[f32]>::to_vec)
@@ -84,13 +145,27 @@ pub fn examples(
     Dataset::new(*width, normalized(model, params, *width, x)?, gathered.labels.clone())
 }
 
-/// What a fitted map tells of examples of its boundary.
+/// How well a fitted map tells the examples of its boundary.
 ///
 /// # Errors
-/// When the examples are of another size.
-pub fn score_tuned(lens: &Linear, data: &Dataset, logits: &[f32]) -> Result<LensScore> {
-    let scores: Vec<f32> = lens.scores(&data.x)?.into_iter().map(|s| s as f32).collect();
-    score(&scores, &data.labels, logits)
+/// As [`Way::read`].
+pub fn score_fitted(
+    way: Way,
+    map: &Linear,
+    model: &dyn Model,
+    params: &Params,
+    gathered: &Gathered,
+    boundary: usize,
+) -> Result<LensScore> {
+    let (width, x) = &gathered.x[boundary];
+    let scores = way.read(map, model, params, (*width, x))?;
+    score(&scores, &gathered.labels, &gathered.logits)
+}
+
+/// Logits `[example, vocab]` of streams `[example, width]` by the network's own unembedding.
+fn unembedded(model: &dyn Model, params: &Params, width: usize, x: &[f32]) -> Result<Vec<f32>> {
+    let x = Tensor::from_slice(x, (x.len() / width.max(1), width), &Device::Cpu)?;
+    values(&model.unembed(params, &x)?, <[f32]>::to_vec)
 }
 
 /// What the network's own unembedding tells of the streams of a boundary: the logit lens.
@@ -104,9 +179,7 @@ pub fn score_logit_lens(
     boundary: usize,
 ) -> Result<LensScore> {
     let (width, x) = &gathered.x[boundary];
-    let x = Tensor::from_slice(x, (x.len() / (*width).max(1), *width), &Device::Cpu)?;
-    let scores = values(&model.unembed(params, &x)?, <[f32]>::to_vec)?;
-    score(&scores, &gathered.labels, &gathered.logits)
+    score(&unembedded(model, params, *width, x)?, &gathered.labels, &gathered.logits)
 }
 
 /// `scores` and the network's own `logits` are `[example, vocab]`.

@@ -1,4 +1,4 @@
-//! Readers fitted to a network: linear probes, the tuned lens, erasure. On sequences that it was not trained on, and
+//! Readers fitted to a network: linear probes, lenses, erasure. On sequences that it was not trained on, and
 //! judged on others than those they were fitted to.
 
 pub mod data;
@@ -7,6 +7,7 @@ pub mod hidden;
 pub mod lens;
 pub mod linear;
 mod solve;
+pub mod translator;
 
 use std::collections::BTreeSet;
 
@@ -29,6 +30,7 @@ use crate::task::held_out_seed;
 use data::{Dataset, Gathered, Label, Positions, Wanted, gather};
 use erasure::{Eraser, Erasing, RIDGE, cross_covariance, leace};
 use hidden::{Hidden, Units};
+use lens::Way;
 use linear::{Fitted, Fitting, Linear, Score, constant_score, fit, fit_shuffled};
 
 /// How far a fit has come.
@@ -73,7 +75,7 @@ pub struct Settings {
 pub fn usual_name(settings: &Settings, site: Site, step: u64) -> String {
     let (kind, positions, label) = (settings.kind.name(), &settings.positions, settings.label);
     let name = match settings.kind {
-        Kind::TunedLens => format!("{kind}-{positions}-step{step}"),
+        kind if kind.is_lens() => format!("{}-{positions}-step{step}", kind.name()),
         _ => format!("{kind}-{site}-{positions}-{label}-step{step}"),
     };
     // Lists of positions have commas in them.
@@ -86,7 +88,7 @@ pub enum Reader {
     Probe(Linear),
     Hidden(Hidden),
     /// By boundary.
-    Lens(Vec<Linear>),
+    Lens(Way, Vec<Linear>),
     Eraser(Eraser),
 }
 
@@ -119,17 +121,15 @@ pub fn run(
     kept: Option<Reader>,
     watch: Watch<'_>,
 ) -> Result<Option<Outcome>> {
-    let sites = match settings.kind {
-        Kind::TunedLens => boundaries(read.subject.model.layout().heads.len()),
-        _ => vec![site],
+    let is_lens = settings.kind.is_lens();
+    let sites = match is_lens {
+        true => boundaries(read.subject.model.layout().heads.len()),
+        false => vec![site],
     };
     let Some(desk) = Desk::new(read, settings, sites, kept.is_none(), watch)? else {
         return Ok(None);
     };
-    let found = match settings.kind {
-        Kind::TunedLens => desk.lens(kept, watch)?,
-        _ => desk.at_site(0, kept, watch)?,
-    };
+    let found = if is_lens { desk.lens(kept, watch)? } else { desk.at_site(0, kept, watch)? };
     Ok(found.map(|(reader, report)| Outcome { reader, about: desk.about(0, &report) }))
 }
 
@@ -162,7 +162,7 @@ impl<'a> Desk<'a> {
                 sites: &sites,
                 positions: &settings.positions,
                 label: label(settings),
-                logits: settings.kind == Kind::TunedLens,
+                logits: settings.kind.is_lens(),
                 edits: &edits,
                 seed: held_out_seed(settings.seed),
                 first: if train { TRAIN_FROM } else { TEST_FROM },
@@ -224,7 +224,7 @@ impl<'a> Desk<'a> {
             },
             "report": report,
         });
-        if settings.kind == Kind::TunedLens {
+        if settings.kind.is_lens() {
             let sites: Vec<String> = self.sites.iter().map(ToString::to_string).collect();
             about["site"] = json!(sites);
         }
@@ -309,7 +309,11 @@ impl<'a> Desk<'a> {
 
     fn lens(&self, kept: Option<Reader>, watch: Watch<'_>) -> Result<Option<(Reader, Value)>> {
         let mut kept = match kept {
-            Some(Reader::Lens(maps)) if maps.len() == self.sites.len() => Some(maps.into_iter()),
+            Some(Reader::Lens(way, maps))
+                if way == self.way() && maps.len() == self.sites.len() =>
+            {
+                Some(maps.into_iter())
+            }
             Some(_) => return Err(other_kind()),
             None => None,
         };
@@ -320,7 +324,13 @@ impl<'a> Desk<'a> {
             maps.push(map);
             report.push(entry);
         }
-        Ok(Some((Reader::Lens(maps), json!({ "boundaries": report, "network_test": self.own()? }))))
+        let report = json!({ "boundaries": report, "network_test": self.own()? });
+        Ok(Some((Reader::Lens(self.way(), maps), report)))
+    }
+
+    /// What the maps of the lens lead to.
+    pub fn way(&self) -> Way {
+        if self.settings.kind == Kind::TunedLens { Way::Stream } else { Way::Tokens }
     }
 
     /// The map of a boundary of the lens, with its report. `None`: stopped by `watch`.
@@ -339,21 +349,50 @@ impl<'a> Desk<'a> {
         let map = match (kept, &self.train) {
             (Some(map), _) => map,
             (None, Some(train)) => {
-                let data = lens::examples(model, params, train, at)?;
-                let doing = format!("fitting the lens of {site}");
-                let Some(found) = fit(&data, self.settings.fitting, &doing, watch)? else {
+                let Some(map) = self.fitted_lens(at, train, &mut entry, watch)? else {
                     return Ok(None);
                 };
-                entry["search"] = search_json(&found);
-                found.reader
+                let train = lens::score_fitted(self.way(), &map, model, params, train, at)?;
+                entry["train"] = lens_json(train);
+                map
             }
             (None, None) => return Err(other_kind()),
         };
-        let data = lens::examples(model, params, &self.test, at)?;
-        entry["test"] = lens_json(lens::score_tuned(&map, &data, &self.test.logits)?);
+        let test = lens::score_fitted(self.way(), &map, model, params, &self.test, at)?;
+        entry["test"] = lens_json(test);
         let plain = lens::score_logit_lens(model, params, &self.test, at)?;
         entry["logit_lens_test"] = lens_json(plain);
         Ok(Some((map, entry)))
+    }
+
+    /// The map of a boundary, and in `entry` how its search ended. A tuned lens changes nothing at the last boundary: there the
+    /// unembedding reads what it was made for. `None`: stopped by `watch`.
+    fn fitted_lens(
+        &self,
+        at: usize,
+        train: &Gathered,
+        entry: &mut Value,
+        watch: Watch<'_>,
+    ) -> Result<Option<Linear>> {
+        let Subject { model, params, .. } = self.read.subject;
+        let site = self.sites[at];
+        let doing = format!("fitting the lens of {site}");
+        let fitting = self.settings.fitting;
+        let found = match self.way() {
+            Way::Stream if boundaries(model.layout().heads.len()).last() == Some(&site) => {
+                return Ok(Some(translator::identity(train.x[at].0)));
+            }
+            Way::Stream => {
+                let readout = lens::readout(model, params)?;
+                let (data, logits) = (train.dataset(at)?, &train.logits);
+                translator::fit(&data, &readout, logits, fitting, &doing, watch)?
+            }
+            Way::Tokens => fit(&lens::examples(model, params, train, at)?, fitting, &doing, watch)?,
+        };
+        Ok(found.map(|found| {
+            entry["search"] = search_json(&found);
+            found.reader
+        }))
     }
 
     /// What the network itself predicts of the second half.
@@ -434,7 +473,7 @@ impl<'a> Desk<'a> {
 /// The lens tells the next token.
 fn label(settings: &Settings) -> Label {
     match settings.kind {
-        Kind::TunedLens => Label::Target,
+        kind if kind.is_lens() => Label::Target,
         _ => settings.label,
     }
 }
@@ -544,7 +583,8 @@ impl Reader {
             (self, kind),
             (Self::Probe(_), Kind::LinearProbe)
                 | (Self::Hidden(_), Kind::MlpProbe)
-                | (Self::Lens(_), Kind::TunedLens)
+                | (Self::Lens(Way::Stream, _), Kind::TunedLens)
+                | (Self::Lens(Way::Tokens, _), Kind::TokenLens)
                 | (Self::Eraser(_), Kind::Leace)
         )
     }
@@ -557,7 +597,7 @@ impl Reader {
         match self {
             Self::Probe(probe) => probe.score(data),
             Self::Hidden(probe) => probe.score(data),
-            Self::Lens(_) | Self::Eraser(_) => Err(other_kind()),
+            Self::Lens(..) | Self::Eraser(_) => Err(other_kind()),
         }
     }
 
@@ -580,9 +620,9 @@ impl Reader {
             Self::Hidden(Hidden { first, second }) => {
                 [linear("hidden.", first), linear("readout.", second)].concat()
             }
-            Self::Lens(maps) => {
+            Self::Lens(way, maps) => {
                 let each = maps.iter().enumerate();
-                each.flat_map(|(i, map)| linear(&format!("boundary{i}."), map)).collect()
+                each.flat_map(|(i, map)| linear(&format!("{}{i}.", way.part()), map)).collect()
             }
             Self::Eraser(eraser) => vec![
                 tensor("matrix".to_owned(), &[eraser.dim, eraser.dim], &eraser.matrix),
@@ -590,6 +630,14 @@ impl Reader {
                 tensor("rank".to_owned(), &[1], &[eraser.rank as f32]),
             ],
         }
+    }
+
+    /// The kind of what is kept under a name. A lens that leads straight to tokens was called `tuned-lens` by earlier versions.
+    pub fn kind_of(about: &Value, tensors: &[NamedTensor]) -> Option<Kind> {
+        let kind = about["kind"].as_str()?;
+        let leads_to_tokens = || tensors.iter().any(|t| t.name.starts_with(Way::Tokens.part()));
+        let kind = Kind::ALL.iter().copied().find(|known| known.name() == kind)?;
+        Some(if kind == Kind::TunedLens && leads_to_tokens() { Kind::TokenLens } else { kind })
     }
 
     /// The reader of a kind from its numbers.
@@ -621,10 +669,11 @@ impl Reader {
                 let fits = first.outputs == second.dim;
                 fits.then_some(Self::Hidden(Hidden { first, second })).ok_or_else(broken)
             }
-            Kind::TunedLens => {
+            Kind::TunedLens | Kind::TokenLens => {
+                let way = if kind == Kind::TunedLens { Way::Stream } else { Way::Tokens };
                 let maps: Vec<Linear> =
-                    (0..).map_while(|i| linear(&format!("boundary{i}."))).collect();
-                if maps.is_empty() { Err(broken()) } else { Ok(Self::Lens(maps)) }
+                    (0..).map_while(|i| linear(&format!("{}{i}.", way.part()))).collect();
+                if maps.is_empty() { Err(broken()) } else { Ok(Self::Lens(way, maps)) }
             }
             Kind::Leace => {
                 let (Some(matrix), Some(mean), Some(rank)) =

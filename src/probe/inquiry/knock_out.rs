@@ -1,8 +1,8 @@
 //! Attention knock-out as an inquiry.
 
-use super::{Ground, Inquiry, Tell, Told};
+use super::{Ground, Inquiry, Tell, Told, counted_positions, one};
+use crate::probe::Answer;
 use crate::probe::causal::knock_out::{KnockOut, Needed};
-use crate::probe::{Answer, Mean};
 use crate::record::array::Array;
 use crate::record::batch::{NO_TARGET, Row};
 use crate::record::error::{Error, Result};
@@ -11,25 +11,27 @@ crate::knobs! {
     /// Which edges of the attention the predictions on the sequence in view need. Brinkmann et al. 2024.
     ///
     /// Arrays: `needed.layerL`, `[head, query, key]`, 1 where the edge is needed. Numbers: `edges_needed`, `edges_tried`,
-    /// `kl` (the largest KL of a prediction with all other edges cut, in nats).
+    /// `kl` (the largest KL of a prediction with all other edges cut, in nats), `predictions` asked about and
+    /// `predictions_counted`.
     pub struct KnockingOut = "Which edges of the attention are needed for the predictions on the sequence in view: the others are cut one by one." {
         /// Positions whose predictions must stay, with commas between (empty: all that have a target).
         positions: String = String::new();
         /// Largest KL of these predictions in nats; 0: the likeliest token alone must stay.
         most_kl: f64 = 0.0, in 0.0..=100.0;
+        /// Count predictions that the network gets wrong, too.
+        all_pairs: bool = false;
     }
 }
 
 impl Inquiry for KnockingOut {
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
-        let rule = KnockOut {
-            positions: self.chosen(ground.prompt)?,
-            most_kl: (self.most_kl > 0.0).then_some(self.most_kl),
-        };
+        let chosen = self.chosen(ground.prompt)?;
+        let (positions, about) = counted_positions(ground, chosen, self.all_pairs)?;
+        let rule = KnockOut { positions, most_kl: (self.most_kl > 0.0).then_some(self.most_kl) };
         let mut progress =
             |done, total| tell(Told { done, total, so_far: &|| Ok(Answer::default()) });
         let needed = rule.run(ground.subject, ground.prompt, &mut progress)?;
-        answer(&needed, &ground.subject.model.layout().heads, ground.prompt.len())
+        answer(about, &needed, &ground.subject.model.layout().heads, ground.prompt.len())
     }
 }
 
@@ -47,8 +49,8 @@ impl KnockingOut {
     }
 }
 
-fn answer(needed: &Needed, heads: &[usize], length: usize) -> Result<Answer> {
-    let mut answer = Answer::default();
+/// What was found, beside what is said of the predictions that count.
+fn answer(mut answer: Answer, needed: &Needed, heads: &[usize], length: usize) -> Result<Answer> {
     for (layer, &heads) in heads.iter().enumerate() {
         let mut mask = vec![0.0; heads * length * length];
         for edge in needed.edges.iter().filter(|edge| edge.layer == layer) {
@@ -57,12 +59,11 @@ fn answer(needed: &Needed, heads: &[usize], length: usize) -> Result<Answer> {
         let (axes, shape) = (["head", "query", "key"], [heads, length, length]);
         answer.arrays.push(Array::new(format!("needed.layer{layer}"), &axes, &shape, mask)?);
     }
-    let one = |name: &str, value: f64| Mean { name: name.to_owned(), sum: value, count: 1.0 };
-    answer.means = vec![
+    answer.means.extend([
         one("edges_needed", needed.edges.len() as f64),
         one("edges_tried", needed.tried as f64),
         one("kl", needed.kl),
-    ];
+    ]);
     if !needed.whole {
         answer.notes.push("Stopped before the end: lower layers were not tried.".to_owned());
     }

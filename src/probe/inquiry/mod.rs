@@ -11,11 +11,11 @@ pub mod tree_scrubbing;
 
 use super::causal::effect::{Estimate, Excluded, Metric, Rule, counted, effect, estimate};
 use super::causal::{Pairs, Seen, Stage};
-use super::read::argmax;
+use super::read::{argmax, values};
 use super::{Answer, Mean, Subject};
 use crate::model::pass;
 use crate::nn::kernel::pool::Pool;
-use crate::record::batch::{Batch, Row};
+use crate::record::batch::{Batch, NO_TARGET, Row};
 use crate::record::error::{Error, Result};
 use crate::record::knobs::Knobs;
 use crate::record::pair::Pair;
@@ -157,15 +157,8 @@ impl Choice<'_> {
 
 /// What the two runs predict at the position of a pair.
 fn predicted(subject: Subject<'_>, pair: &Pair) -> Result<[u32; 2]> {
-    let likeliest = |row: &Row| -> Result<u32> {
-        let batch = Batch::from_rows(std::slice::from_ref(row));
-        let Subject { model, params, .. } = subject;
-        let (logits, _) = pass::forward(model, params, &batch, &[], &[], true)?;
-        let logits = logits.ok_or_else(|| Error::internal("a forward pass without logits"))?;
-        let logits: Vec<f32> = logits.get(0)?.get(pair.at)?.to_vec1()?;
-        Ok(u32::try_from(argmax(logits)).unwrap_or(0))
-    };
-    Ok([likeliest(&pair.base)?, likeliest(&pair.other)?])
+    let token = |row: &Row| Ok::<_, Error>(likeliest(subject, row)?[pair.at]);
+    Ok([token(&pair.base)?, token(&pair.other)?])
 }
 
 /// Two tokens, as a person writes them.
@@ -182,13 +175,12 @@ struct Judge<'a> {
     metric: Metric,
     kept: Vec<usize>,
     excluded: Excluded,
-    seed: u64,
 }
 
 impl<'a> Judge<'a> {
-    fn new(stage: &'a Stage<'a>, metric: Metric, rule: Rule, seed: u64) -> Self {
+    fn new(stage: &'a Stage<'a>, metric: Metric, rule: Rule) -> Self {
         let (kept, excluded) = counted(rule, metric, &stage.base, &stage.other);
-        Self { stage, metric, kept, excluded, seed }
+        Self { stage, metric, kept, excluded }
     }
 
     fn of(&self, seen: &[Seen]) -> Estimate {
@@ -198,7 +190,7 @@ impl<'a> Judge<'a> {
             .iter()
             .map(|&i| effect(self.metric, self.stage.base[i], self.stage.other[i], seen[i], vocab))
             .collect();
-        estimate(&values, self.seed)
+        estimate(&values)
     }
 
     /// What the two runs do without any change, and which pairs count.
@@ -208,23 +200,89 @@ impl<'a> Judge<'a> {
             sum: self.kept.iter().map(|&i| seen[i].difference).sum(),
             count: self.kept.len() as f64,
         };
-        let counts = [("pairs", self.stage.pairs.len()), ("pairs_counted", self.kept.len())];
-        let mut means: Vec<Mean> = counts
-            .iter()
-            .map(|(name, n)| Mean { name: (*name).to_owned(), sum: *n as f64, count: 1.0 })
-            .collect();
-        means.push(mean("logit_difference_base", &self.stage.base));
-        means.push(mean("logit_difference_other", &self.stage.other));
-        let notes = self.excluded.sentence(self.stage.pairs.len()).into_iter().collect();
-        Answer { means, arrays: Vec::new(), notes }
+        let mut answer = counts(self.stage.pairs.len(), self.excluded);
+        answer.means.push(mean("logit_difference_base", &self.stage.base));
+        answer.means.push(mean("logit_difference_other", &self.stage.other));
+        answer
     }
 }
 
-/// A number and its interval, under three names.
-fn numbers(name: &str, found: Estimate) -> [Mean; 3] {
-    let one =
-        |suffix: &str, value: f64| Mean { name: format!("{name}{suffix}"), sum: value, count: 1.0 };
-    [one("", found.mean), one("_low", found.interval[0]), one("_high", found.interval[1])]
+/// How many pairs there are, how many of them count, and how many do not and why: as numbers and in a sentence.
+fn counts(pairs: usize, excluded: Excluded) -> Answer {
+    let number = |(name, n): (&str, usize)| one(name, n as f64);
+    let counts = [("pairs", pairs), ("pairs_counted", pairs - excluded.total())];
+    Answer {
+        means: counts.into_iter().chain(excluded.numbers()).map(number).collect(),
+        arrays: Vec::new(),
+        notes: excluded.sentence(pairs).into_iter().collect(),
+    }
+}
+
+/// A number that is no mean of several.
+fn one(name: impl Into<String>, value: f64) -> Mean {
+    Mean { name: name.into(), sum: value, count: 1.0 }
+}
+
+impl Answer {
+    /// Takes in a mean over pairs with its interval, under three names, and why there is none.
+    fn take(&mut self, name: &str, found: Estimate) {
+        let [low, high] = found.interval;
+        self.means.push(one(name, found.mean));
+        self.means.push(one(format!("{name}_low"), low));
+        self.means.push(one(format!("{name}_high"), high));
+        self.notes.extend(found.no_interval("pair").map(|why| format!("{name}: {why}.")));
+    }
+}
+
+/// The positions that count of those whose predictions an inquiry is about, and how many that are: under the rule of pairs those that
+/// the network gets right. One without a target is neither right nor wrong, and counts.
+///
+/// # Errors
+/// When none counts, or the forward pass fails.
+fn counted_positions(
+    ground: &Ground<'_>,
+    positions: Vec<usize>,
+    all: bool,
+) -> Result<(Vec<usize>, Answer)> {
+    let row = ground.prompt;
+    let looks = !all && !positions.is_empty();
+    let told = if looks { likeliest(ground.subject, row)? } else { Vec::new() };
+    let wrong = |at: &usize| match (told.get(*at), row.targets.get(*at)) {
+        (Some(told), Some(target)) => *target != NO_TARGET && told != target,
+        _ => false,
+    };
+    let asked = positions.len();
+    let (left, kept): (Vec<usize>, Vec<usize>) = positions.into_iter().partition(wrong);
+    if kept.is_empty() && !left.is_empty() {
+        return Err(Error::usage(format!(
+            "the network gets {} wrong, so nothing here can be said to be needed for a right one; take a later step or another sequence, or count it all the same (--all-pairs, setting \"all_pairs\")",
+            match left[..] {
+                [at] => format!("the prediction at position {at}"),
+                _ => format!("all {asked} predictions"),
+            }
+        )));
+    }
+    let mut answer = Answer::default();
+    answer.means.push(one("predictions", asked as f64));
+    answer.means.push(one("predictions_counted", kept.len() as f64));
+    if !left.is_empty() {
+        answer.notes.push(format!(
+            "{} of {asked} predictions are left out: the network gets them wrong.",
+            left.len()
+        ));
+    }
+    Ok((kept, answer))
+}
+
+/// The likeliest next token at each position.
+fn likeliest(subject: Subject<'_>, row: &Row) -> Result<Vec<u32>> {
+    let batch = Batch::from_rows(std::slice::from_ref(row));
+    let Subject { model, params, .. } = subject;
+    let (logits, _) = pass::forward(model, params, &batch, &[], &[], true)?;
+    let logits = logits.ok_or_else(|| Error::internal("a forward pass without logits"))?;
+    let vocab = logits.dim(2)?;
+    let token = |row: &[f32]| u32::try_from(argmax(row.iter().copied())).unwrap_or(0);
+    values(&logits, |all| all.chunks_exact(vocab).map(token).collect())
 }
 
 /// The rule of a switch.

@@ -57,7 +57,7 @@ impl Inquiry for Patching {
             pairs = Pairs::new(vec![pair])?;
         }
         let stage = Stage::new(ground.subject, &pairs)?;
-        let judge = Judge::new(&stage, self.metric, rule(self.all_pairs), ground.seed);
+        let judge = Judge::new(&stage, self.metric, rule(self.all_pairs));
         let mut plans = Vec::new();
         let mut without = Vec::new();
         for (name, family) in families {
@@ -109,7 +109,7 @@ impl Patching {
     /// `None` where no pair counts.
     fn first_counted(&self, ground: &Ground<'_>, pairs: &Pairs) -> Result<Option<Pair>> {
         let stage = Stage::new(ground.subject, pairs)?;
-        let judge = Judge::new(&stage, self.metric, rule(self.all_pairs), ground.seed);
+        let judge = Judge::new(&stage, self.metric, rule(self.all_pairs));
         Ok(judge.kept.first().and_then(|&i| pairs.all().get(i)).cloned())
     }
 }
@@ -158,8 +158,20 @@ fn answer<'a>(
         let last = pairs.all().iter().map(|pair| pair.at).max().unwrap_or(0);
         answer.arrays.push(Array::new("last".to_owned(), &["one"], &[1], vec![last as f32])?);
     }
+    let (mut done, mut without) = (0, 0);
     for map in maps {
         answer.arrays.extend(map.arrays()?);
+        let cells = map.effect.iter().zip(&map.low).filter(|(effect, _)| effect.is_finite());
+        cells
+            .for_each(|(_, low)| (done, without) = (done + 1, without + usize::from(low.is_nan())));
+    }
+    if without > 0 {
+        answer.notes.push(match judge.kept.len() {
+            1 => "One pair alone has no interval.".to_owned(),
+            _ => format!(
+                "{without} of {done} cells have no interval: all pairs have the very same effect there."
+            ),
+        });
     }
     Ok(answer)
 }

@@ -1,7 +1,7 @@
 //! Path patching as an inquiry.
 #![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
-use super::{Ground, Inquiry, Judge, Tell, Told, choice, numbers, rule};
+use super::{Ground, Inquiry, Judge, Tell, Told, choice, rule};
 use crate::probe::Answer;
 use crate::probe::causal::effect::Metric;
 use crate::probe::causal::path::Path;
@@ -65,11 +65,11 @@ impl Inquiry for PathPatching {
         let choice = choice!(self);
         let pairs = choice.pairs(ground)?;
         let stage = Stage::new(ground.subject, &pairs)?;
-        let judge = Judge::new(&stage, self.metric, rule(self.all_pairs), ground.seed);
+        let judge = Judge::new(&stage, self.metric, rule(self.all_pairs));
         tell(Told { done: 0, total: 1, so_far: &|| Ok(judge.about()) });
         let found = path.patched(&stage)?;
         let mut answer = judge.about();
-        answer.means.extend(numbers("effect", judge.of(&found.seen)));
+        answer.take("effect", judge.of(&found.seen));
         answer.notes.extend(found.notes);
         Ok(answer)
     }

@@ -25,12 +25,12 @@ crate::knobs! {
     /// Arrays over the places, in the order of the forward pass: `layer` and `point` (its number in [`Point::ALL`]); scores on the
     /// second half, NaN where they are not known yet. Of probes `accuracy`, `macro_f1`, `micro_f1`, `cross_entropy` (nats),
     /// `train_accuracy`, `shuffled_accuracy`, `shuffled_macro_f1`, `shuffled_micro_f1`, `constant_accuracy`, `constant_macro_f1` and
-    /// `constant_micro_f1`. Of a tuned lens `accuracy`, `cross_entropy` and `kl`, and the same of the logit lens: `logit_lens_accuracy`
+    /// `constant_micro_f1`. Of a lens `accuracy`, `cross_entropy` and `kl`, and the same of the logit lens: `logit_lens_accuracy`
     /// and so on. Of erasure those of probes fitted after it, `before_accuracy` and so on of probes before, `constant_accuracy` and so on,
     /// `network_accuracy` and `network_before_accuracy` (of the network's own predictions at these positions), `rank`. The readers themselves:
-    /// `reader.layer0.resid_mid.weight`, or `reader.boundary0.weight`. Numbers: `train_examples`, `test_examples`.
+    /// `reader.layer0.resid_mid.weight`, or `reader.translator0.weight` of a tuned and `reader.boundary0.weight` of a token lens. Numbers: `train_examples`, `test_examples`.
     pub struct Readers = "What can be read out of a network, layer by layer: probes of a label beside shuffled labels, a tuned lens beside the logit lens, or what is left when a label is erased." {
-        /// What is fitted: a linear probe, a probe with one hidden layer, the tuned lens, or the erasure of a label.
+        /// What is fitted: a linear probe, a probe with one hidden layer, the tuned lens, a lens that leads straight to tokens, or the erasure of a label.
         kind: Kind = Kind::LinearProbe;
         /// What is told of a position: token, token-1, token+2, target, position, seen, sub_path, or what the task offers (empty: its first, or target). The lens tells the target.
         label: String = String::new();
@@ -63,7 +63,7 @@ impl Inquiry for Readers {
         let read = Read { subject: ground.subject, pool: ground.pool, step: 0 };
         let mut table = Table::new(self.kind, sites.clone());
         table.told = match self.kind {
-            Kind::TunedLens => "Label: target.".to_owned(),
+            kind if kind.is_lens() => "Label: target.".to_owned(),
             _ => format!("Label: {}.", settings.label),
         };
         let total = sites.len() + 1;
@@ -77,11 +77,11 @@ impl Inquiry for Readers {
         for at in 0..total - 1 {
             let mut watch =
                 |_: Progress<'_>| tell(Told { done: at + 1, total, so_far: &|| table.answer() });
-            let found = match self.kind {
-                Kind::TunedLens => desk
-                    .boundary(at, None, &mut watch)?
-                    .map(|(map, report)| (Reader::Lens(vec![map]), report)),
-                _ => desk.at_site(at, None, &mut watch)?,
+            let found = if self.kind.is_lens() {
+                let found = desk.boundary(at, None, &mut watch)?;
+                found.map(|(map, report)| (Reader::Lens(desk.way(), vec![map]), report))
+            } else {
+                desk.at_site(at, None, &mut watch)?
             };
             let Some((reader, report)) = found else { return table.stopped() };
             table.put(at, &reader, &report);
@@ -114,7 +114,7 @@ impl Readers {
             test: self.test,
             hidden: self.hidden,
             fitting: Fitting {
-                bias: self.kind != Kind::TunedLens,
+                bias: self.kind != Kind::TokenLens,
                 decay: self.decay,
                 rounds: self.rounds,
                 ..Fitting::default()
@@ -125,7 +125,7 @@ impl Readers {
     /// The places that a forward pass has: a network without MLPs, say, has no stream between attention and MLP.
     fn sites(&self, ground: &Ground<'_>) -> Result<Vec<Site>> {
         let Subject { model, params, source } = ground.subject;
-        let places = if self.kind == Kind::TunedLens { Places::Boundaries } else { self.places };
+        let places = if self.kind.is_lens() { Places::Boundaries } else { self.places };
         let mut sites = places.sites(&model.layout().heads);
         let batch = Batch::from_rows(&[source.sequence(ground.seed, 0)]);
         let (_, there) = pass::forward(model, params, &batch, &[], &sites, true)?;
@@ -175,12 +175,11 @@ impl Readers {
             .to_string()
         };
         let sites = sites_of(reading);
-        if self.kind == Kind::TunedLens {
+        if self.kind.is_lens() {
             let tensors = tensors(reading, "");
-            let whole = (0..sites.len()).all(|at| {
-                let wanted = format!("boundary{at}.weight");
-                tensors.iter().any(|tensor| *tensor.name == *wanted)
-            });
+            let whole = Reader::from_tensors(self.kind, &tensors).is_ok_and(
+                |reader| matches!(reader, Reader::Lens(_, maps) if maps.len() == sites.len()),
+            );
             let Some(last) = sites.last().copied().filter(|_| whole) else { return Ok(Vec::new()) };
             let report: Vec<Value> = (0..sites.len()).map(|at| scores(reading, at)).collect();
             let names: Vec<String> = sites.iter().map(ToString::to_string).collect();
@@ -279,7 +278,6 @@ const OF_ERASURE: &[Score] = &[
 
 /// What is known so far.
 struct Table {
-    lens: bool,
     sites: Vec<Site>,
     names: &'static [Score],
     /// Score by score, place by place.
@@ -294,12 +292,11 @@ struct Table {
 impl Table {
     fn new(kind: Kind, sites: Vec<Site>) -> Self {
         let names = match kind {
-            Kind::TunedLens => OF_LENSES,
+            Kind::TunedLens | Kind::TokenLens => OF_LENSES,
             Kind::Leace => OF_ERASURE,
             Kind::LinearProbe | Kind::MlpProbe => OF_PROBES,
         };
         Self {
-            lens: kind == Kind::TunedLens,
             names,
             scores: vec![vec![f32::NAN; sites.len()]; names.len()],
             readers: Vec::new(),
@@ -316,8 +313,11 @@ impl Table {
         }
         for tensor in reader.tensors() {
             // A lens of one boundary calls it its first.
-            let name = match tensor.name.strip_prefix("boundary0") {
-                Some(rest) if self.lens => format!("{READER}boundary{at}{rest}"),
+            let name = match reader {
+                Reader::Lens(way, _) => {
+                    let (part, rest) = (way.part(), tensor.name.split_once('.'));
+                    format!("{READER}{part}{at}.{}", rest.map_or("", |(_, rest)| rest))
+                }
                 _ => format!("{READER}{}.{}", self.sites[at], tensor.name),
             };
             let axes = ["row", "column"];

@@ -1,8 +1,8 @@
 //! Registers as an inquiry: positions that keep a part of a path for the root to read.
 
-use super::{Ground, Inquiry, Tell, Told};
+use super::{Ground, Inquiry, Tell, Told, counted_positions, one};
+use crate::probe::Answer;
 use crate::probe::causal::knock_out::Registers;
-use crate::probe::{Answer, Mean};
 use crate::record::array::Array;
 use crate::record::error::{Error, Result};
 
@@ -18,6 +18,8 @@ crate::knobs! {
         layers: usize = 2, in 1..=64;
         /// From which KL of the first step a position is important, in nats; one whose loss changes the step always is.
         least_kl: f64 = 0.7, in 0.0..=100.0;
+        /// Look at a first step that the network gets wrong, too.
+        all_pairs: bool = false;
     }
 }
 
@@ -43,19 +45,20 @@ impl Inquiry for FindingRegisters {
             layers: self.layers,
             least_kl: self.least_kl,
         };
+        let (_, mut answer) = counted_positions(ground, vec![script.root()], self.all_pairs)?;
         tell(Told { done: 0, total: 1, so_far: &|| Ok(Answer::default()) });
         let found = rule.run(ground.subject, ground.prompt)?;
         let array = |name: &str, of: &dyn Fn(usize) -> f32| {
             let data: Vec<f32> = (0..found.len()).map(of).collect();
             Array::new(name, &["register"], &[found.len()], data)
         };
-        let arrays = vec![
+        answer.arrays = vec![
             array("position", &|i| found[i].position as f32)?,
             array("kl", &|i| found[i].kl as f32)?,
             array("important", &|i| f32::from(u8::from(found[i].important)))?,
         ];
         let count = found.iter().filter(|register| register.important).count();
-        let important = Mean { name: "important_count".to_owned(), sum: count as f64, count: 1.0 };
+        answer.means.push(one("important_count", count as f64));
         let named = |what: &str, keep: bool| {
             let list: Vec<String> = found
                 .iter()
@@ -64,7 +67,8 @@ impl Inquiry for FindingRegisters {
                 .collect();
             (!list.is_empty()).then(|| format!("{what}: {}.", list.join(", ")))
         };
-        let notes = [named("Important", true), named("Not needed", false)];
-        Ok(Answer { means: vec![important], arrays, notes: notes.into_iter().flatten().collect() })
+        answer.notes.extend(named("Important", true));
+        answer.notes.extend(named("Not needed", false));
+        Ok(answer)
     }
 }

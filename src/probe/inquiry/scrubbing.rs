@@ -1,9 +1,10 @@
 //! Causal scrubbing as an inquiry.
 
-use super::{Ground, Inquiry, Tell, Told, choice, numbers};
+use super::{Ground, Inquiry, Judge, Tell, Told, choice, one, rule};
+use crate::probe::Answer;
 use crate::probe::causal::Stage;
+use crate::probe::causal::effect::Metric;
 use crate::probe::causal::scrubbing::{Explained, Hypothesis, explained};
-use crate::probe::{Answer, Mean};
 use crate::record::error::Result;
 
 crate::knobs! {
@@ -27,6 +28,8 @@ crate::knobs! {
         answers: String = String::new();
         /// Important paths, with semicolons between: embed > layer0.v.head0 > layer1.k.head0 > logits.
         hypothesis: String = "embed > layer1.v.head0 > logits; embed > layer0.v.head0 > layer1.k.head0 > logits".to_owned();
+        /// Count pairs that the network gets wrong, too.
+        all_pairs: bool = false;
     }
 }
 
@@ -41,13 +44,15 @@ impl Inquiry for Scrubbing {
         let choice = choice!(self);
         let pairs = choice.pairs(ground)?;
         let stage = Stage::new(ground.subject, &pairs)?;
-        tell(Told { done: 0, total: 1, so_far: &|| Ok(Answer::default()) });
+        // Effects are differences of logits, which every pair has.
+        let judge = Judge::new(&stage, Metric::LogitDifference, rule(self.all_pairs));
+        tell(Told { done: 0, total: 1, so_far: &|| Ok(judge.about()) });
         let Explained { unexplained, total, share, .. } =
-            explained(&stage, &hypothesis, ground.seed)?;
-        let mut means = vec![Mean { name: "explained".to_owned(), sum: share, count: 1.0 }];
-        means.extend(numbers("unexplained_effect", unexplained));
-        means.extend(numbers("total_effect", total));
-        means.push(Mean { name: "pairs".to_owned(), sum: pairs.len() as f64, count: 1.0 });
-        Ok(Answer { means, ..Answer::default() })
+            explained(&stage, &hypothesis, &judge.kept)?;
+        let mut answer = judge.about();
+        answer.means.push(one("explained", share));
+        answer.take("unexplained_effect", unexplained);
+        answer.take("total_effect", total);
+        Ok(answer)
     }
 }

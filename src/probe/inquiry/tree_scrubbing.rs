@@ -1,10 +1,10 @@
 //! Causal scrubbing of backward chaining as an inquiry.
 
-use super::{Ground, Inquiry, Tell, Told};
-use crate::probe::causal::Pairs;
-use crate::probe::causal::effect::{Estimate, estimate};
+use super::{Ground, Inquiry, Tell, Told, counts, one, rule};
+use crate::probe::Answer;
+use crate::probe::causal::effect::{Estimate, Excluded, Verdict, estimate, sifted};
 use crate::probe::causal::tree_scrubbing::{Hypothesis, recovered};
-use crate::probe::{Answer, Mean};
+use crate::probe::causal::{Pairs, Side};
 use crate::record::array::Array;
 use crate::record::error::{Error, Result};
 use crate::record::tree::Script;
@@ -15,7 +15,8 @@ crate::knobs! {
     ///
     /// Arrays, for each hypothesis: `recovered.H1` `[layer, length]`, percent of the loss recovered, the mean over trees, for paths of
     /// 1, 2, … edges (the first column is 1 edge), with `low.H1` and `high.H1` (95 % interval over trees); NaN where it is not known yet, or where
-    /// no such trees exist. Number: `trees`, of each length.
+    /// no such trees exist or none counts; `counted` `[layer, length]`, how many do: those whose first step the network gets right, in
+    /// both trees. Numbers: `trees`, of each length; `pairs` of all cells, `pairs_counted`, and why the others do not.
     pub struct TreeScrubbing = "How much of the first step's prediction survives when the attention of one layer comes from another tree with the same node so many edges above its goal." {
         /// What is kept of the first tree: H1 nothing; H2 what registers and the goal give; H3 that and what the lower ends of edges give; targets the lower ends alone; everything. Several with commas, or all.
         hypothesis: String = "H1".to_owned();
@@ -25,6 +26,8 @@ crate::knobs! {
         registers: String = String::new();
         /// The other tree has the same node above its goal; off: any other tree, the control of what that node is worth.
         same_node: bool = true;
+        /// Count trees whose first step the network gets wrong, too.
+        all_pairs: bool = false;
     }
 }
 
@@ -50,24 +53,29 @@ impl Inquiry for TreeScrubbing {
             .flat_map(|layer| (1..script.nodes).map(move |length| (layer, length)))
             .collect();
         let kept: Vec<Vec<usize>> = tables.iter().map(|table| table.kept.clone()).collect();
+        let mut counted =
+            Counted { shape, of: vec![f32::NAN; shape[0] * shape[1]], ..<_>::default() };
         let (mut done, mut on) = (0, true);
         // A few at a time, so that a stop is heard.
         for cells in all.chunks(2 * ground.pool.threads()) {
             let found = |i: usize| self.cell(ground, cells[i], &kept);
-            ground.pool.fold_in_order(cells.len(), found, |estimates| {
+            ground.pool.fold_in_order(cells.len(), found, |cell: Option<Cell>| {
                 let (layer, length) = all[done];
-                for (table, estimate) in tables.iter_mut().zip(estimates) {
-                    table.put(layer * shape[1] + length - 1, estimate);
-                }
+                let at = layer * shape[1] + length - 1;
                 done += 1;
+                let Some(Cell { estimates, pairs, excluded }) = cell else { return Ok(()) };
+                counted.put(at, pairs, excluded);
+                for (table, estimate) in tables.iter_mut().zip(estimates) {
+                    table.put(at, estimate);
+                }
                 Ok(())
             })?;
-            on = tell(Told { done, total: all.len(), so_far: &|| self.answer(&tables) });
+            on = tell(Told { done, total: all.len(), so_far: &|| self.answer(&tables, &counted) });
             if !on {
                 break;
             }
         }
-        let mut answer = self.answer(&tables)?;
+        let mut answer = self.answer(&tables, &counted)?;
         if !on {
             let note = "Stopped before the end: cells that are left out were not done.";
             answer.notes.push(note.to_owned());
@@ -111,21 +119,27 @@ impl TreeScrubbing {
         self.registers.split(',').map(number).collect()
     }
 
-    /// What is recovered of a layer and a length under each hypothesis, given what these keep.
+    /// What is recovered of a layer and a length under each hypothesis, given what these keep; `None` where there are no such
+    /// trees.
     fn cell(
         &self,
         ground: &Ground<'_>,
         (layer, length): (usize, usize),
         kept: &[Vec<usize>],
-    ) -> Result<Vec<Option<Estimate>>> {
-        let Some(pairs) = self.pairs(ground, layer, length)? else {
-            return Ok(vec![None; kept.len()]);
-        };
+    ) -> Result<Option<Cell>> {
+        let Some(pairs) = self.pairs(ground, layer, length)? else { return Ok(None) };
+        let right = |side| pairs.told_right(ground.subject, side);
+        let verdicts = right(Side::Base)?
+            .into_iter()
+            .zip(right(Side::Other)?)
+            .map(|(base_right, other_right)| Verdict { base_right, other_right, comparable: true });
+        let (counted, excluded) = sifted(rule(self.all_pairs), verdicts);
         let found = |kept: &Vec<usize>| {
             let shares = recovered(ground.subject, &pairs, layer, kept)?;
-            Ok(Some(estimate(&shares, ground.seed)))
+            Ok(estimate(&counted.iter().map(|&i| shares[i]).collect::<Vec<f64>>()))
         };
-        kept.iter().map(found).collect()
+        let estimates = kept.iter().map(found).collect::<Result<_>>()?;
+        Ok(Some(Cell { estimates, pairs: pairs.len(), excluded }))
     }
 
     /// The trees of a cell; `None` where there are none.
@@ -139,13 +153,40 @@ impl TreeScrubbing {
         Pairs::new(pairs).map(Some)
     }
 
-    fn answer(&self, tables: &[Table]) -> Result<Answer> {
-        let arrays: Vec<[Array; 3]> = tables.iter().map(Table::arrays).collect::<Result<_>>()?;
-        Ok(Answer {
-            means: vec![Mean { name: "trees".to_owned(), sum: self.trees as f64, count: 1.0 }],
-            arrays: arrays.into_iter().flatten().collect(),
-            notes: Vec::new(),
-        })
+    fn answer(&self, tables: &[Table], counted: &Counted) -> Result<Answer> {
+        let mut answer = counts(counted.pairs, counted.excluded);
+        answer.means.insert(0, one("trees", self.trees as f64));
+        for table in tables {
+            answer.arrays.extend(table.arrays()?);
+        }
+        let axes = ["layer", "length"];
+        answer.arrays.push(Array::new("counted", &axes, &counted.shape, counted.of.clone())?);
+        Ok(answer)
+    }
+}
+
+/// What was found for a layer and a length.
+struct Cell {
+    /// By hypothesis.
+    estimates: Vec<Estimate>,
+    pairs: usize,
+    excluded: Excluded,
+}
+
+/// How many trees count: of each cell, and of all together.
+#[derive(Default)]
+struct Counted {
+    shape: [usize; 2],
+    of: Vec<f32>,
+    pairs: usize,
+    excluded: Excluded,
+}
+
+impl Counted {
+    fn put(&mut self, cell: usize, pairs: usize, excluded: Excluded) {
+        self.of[cell] = (pairs - excluded.total()) as f32;
+        self.pairs += pairs;
+        self.excluded = self.excluded.and(excluded);
     }
 }
 
@@ -164,8 +205,8 @@ impl Table {
         Self { hypothesis, kept: hypothesis.kept(script, registers), shape, numbers }
     }
 
-    fn put(&mut self, cell: usize, found: Option<Estimate>) {
-        let Some(Estimate { mean, interval: [low, high], .. }) = found else { return };
+    fn put(&mut self, cell: usize, found: Estimate) {
+        let Estimate { mean, interval: [low, high], .. } = found;
         for (numbers, value) in self.numbers.iter_mut().zip([mean, low, high]) {
             numbers[cell] = value as f32;
         }
