@@ -11,7 +11,7 @@ use crate::record::correlation::{Coefficient, Undefined, median};
 use crate::record::error::did_you_mean;
 use crate::record::gather::Relation;
 use crate::record::question::ProbeCall;
-use crate::record::sweep::{Run, Sweep as Runs, text};
+use crate::record::sweep::{Run, Stage, Sweep as Runs, text};
 
 use super::answer::sentence;
 use super::columns::{Family, label};
