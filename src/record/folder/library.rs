@@ -109,11 +109,17 @@ impl Stock {
     pub fn sentence(&self, cap_bytes: u64) -> Option<String> {
         let bytes = size(&self.runs);
         (bytes > cap_bytes).then(|| {
+            let gone = size(&self.surplus);
             let what = match self.surplus.len() {
-                0 => "no run would go to make room: all have titles, are open or hold other files".to_owned(),
+                0 => "no run would go to make room: all have titles, are open or hold other files"
+                    .to_owned(),
                 count => format!(
-                    "to make room, the oldest without a title would go to the trash: {count} of them, {}",
-                    spell_bytes(size(&self.surplus))
+                    "to make room, the oldest without a title would go to the trash: {count} of them, {}{}",
+                    spell_bytes(gone),
+                    match bytes - gone {
+                        left if left > cap_bytes => format!(", which leaves {}", spell_bytes(left)),
+                        _ => String::new(),
+                    }
                 ),
             };
             format!(
