@@ -10,6 +10,7 @@ use crate::record::folder::library::{self, CAP_BYTES, Entry, Stock, size, spell_
 use super::App;
 use super::action::Action;
 use super::note::Note;
+use super::state::capital;
 use super::worker::Outcome;
 
 /// The list, and what is being done to one of its rows.
@@ -63,7 +64,8 @@ impl Shelf {
     /// That the library is large, and the offer to make room.
     fn room(&mut self, ui: &mut Ui) {
         let Some(sentence) = self.stock.sentence(CAP_BYTES) else { return };
-        let sentence = RichText::new(format!("{sentence}.")).color(ui.visuals().warn_fg_color);
+        let sentence = capital(&format!("{sentence}."));
+        let sentence = RichText::new(sentence).color(ui.visuals().warn_fg_color);
         ui.add(egui::Label::new(sentence).wrap());
         for why in &self.stock.passed_over {
             ui.weak(&why.message);
@@ -162,20 +164,25 @@ impl Shelf {
 
     /// A question: its title, what would happen, and both answers.
     fn words(&self, doubt: &Doubt) -> (&'static str, String, &'static str, &'static str) {
-        let back = "to the trash, with all that lies in its folder. It can be restored until the trash is emptied, and takes its room until then.";
+        let back =
+            "to the trash, where they take their room and can be restored until it is emptied.";
         match doubt {
             Doubt::Discard(runs) if let [run] = &runs[..] => (
                 "Delete this run?",
-                format!("{} and its {} go {back}", name(run), spell_bytes(run.bytes)),
+                format!(
+                    "{} and its {} go, with all that lies in its folder, {back}",
+                    name(run),
+                    spell_bytes(run.bytes)
+                ),
                 "Move to the trash",
                 "Keep",
             ),
             Doubt::Discard(runs) => (
                 "Make room?",
                 format!(
-                    "The oldest runs without a name go to the trash: {}. They can be restored until the trash is emptied, and take their room until then: {}.",
+                    "The oldest runs without a name go {back} {}: {}.",
                     counted(runs),
-                    runs.iter().map(name).collect::<Vec<_>>().join(", ")
+                    named(runs)
                 ),
                 "Move to the trash",
                 "Keep",
@@ -196,6 +203,17 @@ impl Shelf {
 /// The name a person gave, or that of the folder.
 fn name(run: &Entry) -> String {
     run.about.title.clone().unwrap_or_else(|| run.name())
+}
+
+/// Names of runs, as many as a question has room for.
+fn named(runs: &[Entry]) -> String {
+    const MOST: usize = 12;
+    let names: Vec<String> = runs.iter().take(MOST).map(name).collect();
+    let more = match runs.len().saturating_sub(MOST) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.join(", ") + &more
 }
 
 fn counted(runs: &[Entry]) -> String {

@@ -627,6 +627,7 @@ impl App {
                 }
                 Outcome::Begun(begun) => {
                     self.lab.building = self.lab.building.saturating_sub(1);
+                    self.shelf.asked = false;
                     match begun {
                         Ok(begun) => self.lab.begun(*begun),
                         Err(error) => self.lab.trouble(error),

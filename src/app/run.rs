@@ -9,7 +9,7 @@ use crate::panel::NetShape;
 use crate::record::error::{Error, Result};
 use crate::record::event::State;
 use crate::record::folder::Reader;
-use crate::record::folder::library::{elsewhere, new_run_folder};
+use crate::record::folder::library::{elsewhere, give_back, new_run_folder};
 use crate::record::intervention::Intervention;
 use crate::record::knobs;
 use crate::record::recording::Recording;
@@ -145,6 +145,7 @@ impl Order {
                 Begin::Branch { weights, from }
             }
         };
+        let in_library = matches!(place, Place::Library(_));
         let (folder, trouble) = room(place, &experiment.name);
         let session = Session::start(Start {
             experiment: experiment.clone(),
@@ -154,8 +155,10 @@ impl Order {
             attended: true,
         })
         .inspect_err(|_| {
-            // The folder made for it; removed only if nothing is in it.
-            let _ = folder.as_ref().map(std::fs::remove_dir);
+            // One that a person named stays, empty or not.
+            if let Some(folder) = folder.as_ref().filter(|_| in_library) {
+                give_back(folder);
+            }
         })?;
         Ok(Begun { experiment, bench, session, folder, trouble })
     }

@@ -890,7 +890,7 @@ impl Lab {
 }
 
 /// The text with a capital letter at its beginning.
-fn capital(text: &str) -> String {
+pub fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }

@@ -65,8 +65,7 @@ impl Train {
         })
         .inspect_err(|_| {
             if made {
-                // Only if it is still empty.
-                let _ = std::fs::remove_dir(&folder);
+                library::give_back(&folder);
             }
         })?;
         let mut report = Report::new(total, self.quiet)?;

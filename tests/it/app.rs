@@ -344,6 +344,36 @@ fn a_run_is_deleted_after_a_question_and_comes_back_by_undo() {
     assert!(run.join("run.json").exists() && !place.exists());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_whose_name_is_no_text_opens_in_the_window() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    let experiment = super::tiny::with(&["train.steps=3"]);
+    let plan = mnemoscope::run::sweep::plan(&experiment, vec![1], Vec::new()).unwrap();
+    mnemoscope::run::sweep::claim(&plan, &home).unwrap();
+    let crew = mnemoscope::run::sweep::Crew { jobs: 1, threads: 1 };
+    let never = crossbeam_channel::never();
+    mnemoscope::run::sweep::carry_out((&home, &plan), &[0], crew, &never, &mut |_, _| {});
+    for what in [home.clone(), home.join("seed1")] {
+        let surroundings = Surroundings {
+            library: Ok(folder.path().join("runs")),
+            system_dialogs: false,
+            adapter: None,
+        };
+        let launch = Launch { what: Some(what.into()), ..Launch::default() };
+        let mut harness = Harness::builder()
+            .with_size([1600.0, 1000.0])
+            .with_max_steps(4)
+            .build_eframe(|creation| App::new(&creation.egui_ctx, None, surroundings, &launch));
+        until(&mut harness, "the run is open", |app| app.lab.readings.is_some());
+        let lab = &harness.state().lab;
+        assert_eq!(lab.folders(), [home.join("seed1")]);
+        assert!(lab.troubles.is_empty(), "{:?}", lab.troubles);
+    }
+}
+
 /// Draws frames until a button is there.
 fn until_shown(harness: &mut Harness<'_, App>, label: &str) {
     let begun = Instant::now();

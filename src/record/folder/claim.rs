@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::record::documents;
 use crate::record::error::{Error, Result};
 
-use super::disk::{Hold, is_stream, refused};
+use super::disk::{Hold, TEMPORARY, is_stream, refuse_link, refused, replace_bytes};
 use super::names;
 
 /// A folder in which no other program begins or goes on with a run, as long as this or the writer it became lives.
@@ -34,7 +34,10 @@ impl Claim {
             return Ok(None);
         }
         // Somebody may have begun and ended a run here in between, or put something there.
-        claim.was_empty = !claim.holds_run() && check_new(folder)? && was_empty;
+        if !claim.holds_run() {
+            check_new(folder)?;
+            claim.was_empty = was_empty;
+        }
         Ok(Some(claim))
     }
 
@@ -146,14 +149,18 @@ fn is_left_over(path: &Path, name: &str, was_locked: bool) -> bool {
         }
         "task" => was_locked && holds_only(&|name, _| names::is_written("task", name)),
         "weights" => holds_only(&|name, path| name == "tail.log" && is_empty(path)),
-        _ => was_locked && there.is_file() && name.ends_with(".tmp") && names::is_written("", name),
+        // An empty folder of that name is nothing that anybody could miss.
+        _ => {
+            let ours = name.ends_with(TEMPORARY) && names::is_written("", name);
+            ours && (there.is_file() && was_locked || there.is_dir() && holds_only(&|_, _| false))
+        }
     }
 }
 
 /// The documents that a task keeps are the only files that belong into the folder `task`.
 pub(super) fn write_documents(folder: &Path, documents: &documents::Documents) -> Result<()> {
     let home = folder.join("task");
-    super::disk::refuse_link(&home)?;
+    refuse_link(&home)?;
     names::remove_written(folder, "task", |_| true);
     if documents.is_empty() {
         // One that a run left which was killed at its very start.
@@ -161,8 +168,6 @@ pub(super) fn write_documents(folder: &Path, documents: &documents::Documents) -
         return Ok(());
     }
     fs::create_dir_all(&home).map_err(|e| refused("making", &home, &e))?;
-    let write = |(name, text): (&String, &String)| {
-        super::disk::replace_bytes(&home.join(name), text.as_bytes())
-    };
+    let write = |(name, text): (&String, &String)| replace_bytes(&home.join(name), text.as_bytes());
     documents.iter().try_for_each(write)
 }

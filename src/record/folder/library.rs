@@ -1,5 +1,6 @@
 //! The runs that are kept under the user's data folder, and the trash among them: nothing goes unasked, and nothing at once.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,8 +16,11 @@ pub const CAP_BYTES: u64 = 4_000_000_000;
 
 /// The folder of a library to which runs go first.
 const TRASH: &str = ".trash";
-/// Names of folders that a library has given, a line each: none is given twice, whatever became of its folder.
+/// Names of folders that a library has given, a line each: none is given twice, whatever became of its folder. A name with
+/// [`BACK`] in front was given back unused.
 const GIVEN: &str = ".names";
+/// No name of a folder has a space in it.
+const BACK: &str = "- ";
 /// A million names; what is longer is none of ours.
 const MOST_GIVEN_BYTES: u64 = 64 << 20;
 /// Of the name of an experiment, in the name of a folder: file systems take 255, and a number follows.
@@ -105,11 +109,17 @@ impl Stock {
     pub fn sentence(&self, cap_bytes: u64) -> Option<String> {
         let bytes = size(&self.runs);
         (bytes > cap_bytes).then(|| {
+            let gone = size(&self.surplus);
             let what = match self.surplus.len() {
-                0 => "no run would go to make room: all have titles, are open or hold other files".to_owned(),
+                0 => "no run would go to make room: all have titles, are open or hold other files"
+                    .to_owned(),
                 count => format!(
-                    "to make room, the oldest without a title would go to the trash: {count} of them, {}",
-                    spell_bytes(size(&self.surplus))
+                    "to make room, the oldest without a title would go to the trash: {count} of them, {}{}",
+                    spell_bytes(gone),
+                    match bytes - gone {
+                        left if left > cap_bytes => format!(", which leaves {}", spell_bytes(left)),
+                        _ => String::new(),
+                    }
                 ),
             };
             format!(
@@ -162,6 +172,15 @@ pub fn new_run_folder(home: &Path, name: &str) -> Result<PathBuf> {
     Err(Error::system(format!("{} is full", home.display())))
 }
 
+/// Takes back a folder in which no run could begin, and its name, if nothing is in it.
+pub fn give_back(folder: &Path) {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    if let (Some(home), Some(name), Ok(())) = (folder.parent(), name, fs::remove_dir(folder)) {
+        // Of a name that cannot be given back only a number is lost.
+        let _ = write_down(home, &format!("{BACK}{name}"));
+    }
+}
+
 /// The name of an experiment as one of a folder.
 fn folder_name(name: &str) -> String {
     let safe = |c: char| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
@@ -173,7 +192,14 @@ fn folder_name(name: &str) -> String {
 /// The largest number that was given with a name: among the names written down, and among folders that are there or in the
 /// trash. What cannot be read has given none.
 fn last_number(home: &Path, name: &str) -> u64 {
-    let given = read_text(&home.join(GIVEN), MOST_GIVEN_BYTES).unwrap_or_default();
+    let lines = read_text(&home.join(GIVEN), MOST_GIVEN_BYTES).unwrap_or_default();
+    let mut given = BTreeSet::new();
+    for line in lines.lines() {
+        match line.strip_prefix(BACK) {
+            Some(back) => given.remove(back),
+            None => given.insert(line),
+        };
+    }
     let folders = [home.to_owned(), trash(home)].map(|place| fs::read_dir(place).ok());
     let folders = folders.into_iter().flatten().flatten().flatten();
     let folders: Vec<String> =
@@ -182,7 +208,12 @@ fn last_number(home: &Path, name: &str) -> u64 {
         let number: u32 = given.strip_prefix(name)?.strip_prefix('-')?.parse().ok()?;
         Some(number.into())
     };
-    given.lines().chain(folders.iter().map(String::as_str)).filter_map(number).max().unwrap_or(0)
+    given
+        .into_iter()
+        .chain(folders.iter().map(String::as_str))
+        .filter_map(number)
+        .max()
+        .unwrap_or(0)
 }
 
 /// A line at the end, in one piece: two programs at once write two lines.
