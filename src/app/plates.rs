@@ -57,7 +57,7 @@ pub fn of(
         beside: others.map(folder_name).collect(),
         ..spec(kind, lab)
     };
-    let facts = run_facts(folder_name(run), &run.experiment, &run.recording.marks);
+    let facts = run_facts(folder_name(run), &run.began, &run.recording.marks);
     Ok((spec, Plate::new(kind, shown, facts)))
 }
 

@@ -25,6 +25,8 @@ pub struct Run {
     pub id: u64,
     pub name: String,
     pub experiment: Experiment,
+    /// The same as the run began: what a hand changed since is among its marks.
+    pub began: Experiment,
     /// What the form shows: the settings of the next run that is begun from here.
     pub draft: Experiment,
     pub recording: Arc<Recording>,
@@ -54,8 +56,9 @@ impl Run {
 
     /// One that nobody trains.
     fn new(name: String, experiment: Experiment, recording: Recording, bench: Bench) -> Self {
-        let (draft, recording) = (experiment.clone(), Arc::new(recording));
-        Self { id: 0, name, experiment, draft, recording, training: None, bench }
+        let (began, draft) = (experiment.clone(), experiment.clone());
+        let recording = Arc::new(recording);
+        Self { id: 0, name, experiment, began, draft, recording, training: None, bench }
     }
 }
 

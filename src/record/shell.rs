@@ -10,7 +10,10 @@ use super::vocab::is_hidden;
 pub fn word(word: impl AsRef<OsStr>) -> String {
     let bytes = word.as_ref().as_encoded_bytes();
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.is_empty() && text.chars().all(is_plain) => text.to_owned(),
+        // Some shells look up a command where a word begins with `=`.
+        Ok(text) if !text.is_empty() && !text.starts_with('=') && text.chars().all(is_plain) => {
+            text.to_owned()
+        }
         _ => in_quotes(bytes),
     }
 }
@@ -34,18 +37,18 @@ pub fn quoted(text: &str) -> String {
 
 /// Signs that no shell does anything with.
 fn is_plain(c: char) -> bool {
-    (c.is_alphanumeric() || "_./-+:,@%".contains(c)) && !is_hidden(c)
+    (c.is_alphanumeric() || "_./-+:,@%=".contains(c)) && !is_hidden(c)
 }
 
 fn in_quotes(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains(is_hidden) => format!("'{}'", text.replace('\'', r"'\''")),
-        _ => format!("$'{}'", bytes.utf8_chunks().map(escaped).collect::<String>()),
+        _ => format!("$'{}'", bytes.utf8_chunks().map(|chunk| escaped(&chunk)).collect::<String>()),
     }
 }
 
 /// Text and what follows it that is none, as between `$'` and `'`.
-fn escaped(chunk: std::str::Utf8Chunk<'_>) -> String {
+fn escaped(chunk: &std::str::Utf8Chunk<'_>) -> String {
     let mut out = String::new();
     for c in chunk.valid().chars() {
         match c {

@@ -150,12 +150,7 @@ impl Plan {
                 spell(&other.seeds)
             ));
         }
-        let alike = |(a, b): (&(String, Vec<Value>), &(String, Vec<Value>))| {
-            let values = || a.1.iter().zip(&b.1);
-            a.0 == b.0 && a.1.len() == b.1.len() && values().all(|(a, b)| same(a, b))
-        };
-        let (mine, its) = (&self.settings, &other.settings);
-        if mine.len() != its.len() || !mine.iter().zip(its).all(alike) {
+        if !alike(&self.settings, &other.settings) {
             let words = |plan: &Self| {
                 let list = plan.settings.iter();
                 let list: Vec<String> =
@@ -290,6 +285,13 @@ pub fn is_sweep(folder: &Path) -> bool {
 fn twice<T>(list: &[T], same: impl Fn(&T, &T) -> bool) -> Option<&T> {
     let before = |i: usize, item: &T| list[..i].iter().any(|other| same(other, item));
     list.iter().enumerate().find(|(i, item)| before(*i, item)).map(|(_, item)| item)
+}
+
+/// Whether two plans try the same values, however they are written.
+fn alike(a: &[(String, Vec<Value>)], b: &[(String, Vec<Value>)]) -> bool {
+    let all =
+        |a: &[Value], b: &[Value]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b));
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && all(&a.1, &b.1))
 }
 
 /// A value as a person would write it: text without quotes.

@@ -558,7 +558,8 @@ fn a_figure_is_saved_through_the_path_field() {
     press(&mut harness, "Save figure Attention");
     let path = folder.path().join("head.svg");
     let field = harness.get_by_role_and_label(Role::TextInput, "Path");
-    field.set_text_value_accesskit(&path.display().to_string());
+    // As it is copied from elsewhere.
+    field.set_text_value_accesskit(&format!("\"{}\"", path.display()));
     harness.step();
     press(&mut harness, "OK");
     until(&mut harness, "the file is there", |_| path.exists());

@@ -27,7 +27,7 @@ use mnemoscope::record::knobs;
 use mnemoscope::record::question::{ProbeCall, Readings};
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::job::inquiry_of;
-use mnemoscope::run::session::{Begin, Session, Start};
+use mnemoscope::run::session::{Begin, Command, Session, Start};
 use proptest::prelude::*;
 
 use crate::{npz, tiny};
@@ -431,6 +431,35 @@ fn a_figure_is_made_again_out_of_any_of_its_files() {
     assert_eq!(cut.interventions, ["zero layer1.head0"]);
     assert_eq!(page.provenance.runs.len(), 1);
     assert!(page.provenance.runs[0].experiment.contains("bigram"));
+}
+
+#[test]
+fn a_figure_says_what_was_changed_in_its_run_on_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("changed");
+    let start = |steps: &str, begin| {
+        let experiment = tiny::with(&["train.schedule=cosine", steps]);
+        let folder = Some(run.clone());
+        let start = Start { experiment, begin, folder, paused: true, attended: false };
+        Session::start(start).unwrap()
+    };
+    let session = start("train.steps=9", Begin::Fresh);
+    for (name, value) in [("rate", 0.01.into()), ("steps", toml::Value::Integer(12))] {
+        session.commands.send(Command::Set { name: name.to_owned(), value }).unwrap();
+    }
+    drop(session);
+    let session = start("train.steps=12", Begin::Resume);
+    session.commands.send(Command::Run).unwrap();
+    tiny::until(&session, |event| tiny::is_state(event, State::Finished));
+    drop(session);
+    let sheet = several(&["curves"]);
+    let plates = Gallery::new(&run).plates(&sheet, &mut |_, _| true).unwrap();
+    let (_, page) = compose(&sheet, &plates).unwrap();
+    let [facts] = page.provenance.runs.as_slice() else { panic!("one run") };
+    assert_eq!(facts.history, ["step 0: train.rate = 0.01", "step 0: train.steps = 12"]);
+    assert!(facts.experiment.contains("steps = 9\n"), "{}", facts.experiment);
+    let read = Provenance::from_json(&page.provenance.to_json()).unwrap();
+    assert_eq!(read.runs[0].history, facts.history);
 }
 
 #[test]
