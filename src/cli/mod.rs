@@ -67,7 +67,7 @@ struct Window {
     /// Save what the window shows to this PNG file, then quit (needs --at-step)
     #[arg(long, value_name = "FILE", requires = "at_step")]
     screenshot: Option<PathBuf>,
-    /// Replace that file if it exists
+    /// With --screenshot: replace the file if it exists
     #[arg(long, requires = "screenshot")]
     force: bool,
     /// Show this step; a running experiment trains up to it first

@@ -168,7 +168,8 @@ const WEDGE: f32 = 3.0;
 /// Points from the edge nearest to a place to what lies beyond it; its tip.
 fn wedge(pen: &mut Pen<'_>, frame: &Frame, at: [f32; 2], color: Color) -> [f32; 2] {
     let rect = frame.rect.shrunk(0.5);
-    let tip = [at[0].clamp(rect.left, rect.right), at[1].clamp(rect.top, rect.bottom)];
+    let tip =
+        [held(at[0], 0.0, rect.left, rect.right), held(at[1], 0.0, rect.top, rect.bottom)];
     let edges = [
         (tip[1] - rect.top, [0.0, -1.0]),
         (rect.bottom - tip[1], [0.0, 1.0]),
@@ -177,8 +178,14 @@ fn wedge(pen: &mut Pen<'_>, frame: &Frame, at: [f32; 2], color: Color) -> [f32; 
     ];
     let nearest = edges.iter().min_by(|a, b| a.0.total_cmp(&b.0));
     let [dx, dy] = nearest.map_or([0.0, -1.0], |edge| edge.1);
+    // Both barbs are on the axes, even in a corner.
+    let half = 0.6 * WEDGE;
+    let tip = [
+        held(tip[0], half * dy.abs(), rect.left, rect.right),
+        held(tip[1], half * dx.abs(), rect.top, rect.bottom),
+    ];
     let barb = |side: f32| {
-        [tip[0] - WEDGE * (dx + 0.6 * side * dy), tip[1] - WEDGE * (dy + 0.6 * side * dx)]
+        [tip[0] - WEDGE * dx - side * half * dy, tip[1] - WEDGE * dy - side * half * dx]
     };
     pen.push(Item::Polyline {
         points: vec![barb(1.0), tip, barb(-1.0)],

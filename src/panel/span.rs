@@ -77,16 +77,14 @@ impl Span {
     /// Adds a line of a run: `(step, value)` in order of steps.
     pub fn add(&mut self, points: &[[f64; 2]], end: Option<u64>, limits: &Limits) {
         let (extent, limit) = match (limits.range, end) {
-            (Range::All | Range::Fixed, _) => (&mut self.sound, f64::INFINITY),
+            (Range::All | Range::Fixed, _) => (&mut self.sound, f64::MAX),
             (Range::Auto, None) => (&mut self.sound, limit(points.iter().map(|p| p[1]))),
             (Range::Auto, Some(end)) => {
                 let limit = limit_before(points, end, limits.log);
                 (&mut self.diverged, limit)
             }
         };
-        let until = end.filter(|_| limit.is_finite()).map_or(f64::INFINITY, |end| end as f64);
-        let counts =
-            |p: &&[f64; 2]| p[0] < until && p[1].abs() <= limit && (!limits.log || p[1] > 0.0);
+        let counts = |p: &&[f64; 2]| p[1].abs() <= limit && (!limits.log || p[1] > 0.0);
         points.iter().filter(counts).for_each(|p| extent.add(p[1]));
     }
 
@@ -112,11 +110,11 @@ const WILD_LOG: f64 = 1000.0;
 fn limit_before(points: &[[f64; 2]], end: u64, log: bool) -> f64 {
     let before = points.iter().filter(|p| p[0] < end as f64 && p[1].is_finite());
     let sizes: Vec<f64> = before.map(|p| p[1].abs()).filter(|size| !log || *size > 0.0).collect();
-    let Some(first) = sizes.first().copied() else { return f64::INFINITY };
+    let Some(first) = sizes.first().copied() else { return f64::MAX };
     let half = sizes[..sizes.len().div_ceil(2)].to_vec();
     let usual = median(half).unwrap_or(first).max(first);
     let times = if log { WILD_LOG } else { WILD };
-    if usual > 0.0 { times * usual } else { f64::INFINITY }
+    if usual > 0.0 { times * usual } else { f64::MAX }
 }
 
 /// No loss, logit or score of a network that works is larger than this (in nats, or without a unit).
@@ -125,11 +123,11 @@ const ABSURD: f64 = 1000.0;
 const ALONE: f64 = 100.0;
 
 /// The largest size of a value that decides how far a scale goes. All do, but for those above 1000 that are a hundred times as
-/// large as the largest of the three quarters of the values that are smallest; infinite where there are none of these.
+/// large as the largest of the three quarters of the values that are smallest; where there are none of these, the largest number.
 pub fn limit(values: impl Iterator<Item = f64>) -> f64 {
     let mut sizes: Vec<f64> = values.map(f64::abs).filter(|size| size.is_finite()).collect();
     if sizes.iter().all(|size| *size <= ABSURD) {
-        return f64::INFINITY;
+        return f64::MAX;
     }
     let last = (sizes.len() * 3).div_ceil(4) - 1;
     let (_, usual, _) = sizes.select_nth_unstable_by(last, f64::total_cmp);

@@ -210,7 +210,7 @@ impl Sweep {
             // Settings and steps are as they were chosen; what was measured may be wild.
             let is_measured = self.range != Range::All && metrics.contains(&name);
             let all = values.iter().copied();
-            let limit = if is_measured { span::limit(all.clone()) } else { f64::INFINITY };
+            let limit = if is_measured { span::limit(all.clone()) } else { f64::MAX };
             let mut extent = Extent::default();
             all.filter(|v| v.abs() <= limit).for_each(|v| extent.add(v));
             Axis {

@@ -68,7 +68,7 @@ fn names_of_members_are_told_apart_and_can_be_held() {
     let mut names = Names::default();
     let wanted = ["a", "a", "A", "a_2", "b"];
     assert_eq!(wanted.map(|name| names.free(name)), ["a", "a_2", "A_3", "a_2_2", "b"]);
-    assert_eq!(plain("layer 1/head:0\0\n", "x"), "layer_1_head_0__");
+    assert_eq!(plain("layer 1/head:0\0\n", "x"), "layer_1_head_0_");
     assert_eq!(plain("  ", "x"), "x");
     assert_eq!(plain(&"ä".repeat(500), "x").chars().count(), 80);
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use egui_kittest::kittest::{NodeT, Queryable};
 use mnemoscope::app::curves;
+use mnemoscope::figure::clip;
 use mnemoscope::figure::cloud::project;
 use mnemoscope::figure::color::Color;
 use mnemoscope::figure::font;
 use mnemoscope::figure::layout::{Style, layout};
 use mnemoscope::figure::pick::pick;
-use mnemoscope::figure::scale::number;
+use mnemoscope::figure::scale::{Scale as Ruler, number};
 use mnemoscope::figure::scene::{AreaPick, Item, Scene};
 use mnemoscope::figure::thin::thinned;
 use mnemoscope::figure::{Anchor, Cell, Cloud, Dash, Figure, Heat, Mark, Pick, Plot, Ticks};
@@ -982,7 +983,8 @@ fn a_box_of_a_token_says_what_is_known_and_picks_its_position() {
     let world = World::new();
     let figure = world.figure("tokens");
     let boxes = cells(&figure);
-    assert_eq!(boxes.len(), 40);
+    // And an underline for each position but the last, which has nothing to predict.
+    assert_eq!(boxes.len(), 40 + 39);
     assert_eq!(boxes[3].text, "␣");
     assert_eq!(boxes[3].pick, Pick::Query(3));
     assert_eq!(
@@ -1727,18 +1729,18 @@ fn a_run_that_diverges_is_drawn_as_it_was_before() {
     };
     let (linear, said) = range(&[]);
     assert!(linear.0 <= 0.0 && linear.1 > 9.0 && linear.1 < 10.0, "{linear:?}");
-    assert_eq!(said, "Beyond the axis: loss from step 5 on (up to 1e30).");
+    assert_eq!(said, "Beyond the axis: loss, all tokens from step 5 on (up to 1e30).");
     let (log, said) = range(&[("log_y", "true")]);
     assert!(log.0 > 1.0 && log.1 > 400.0 && log.1 < 500.0, "{log:?}");
     assert!(said.contains("from step 6 on"), "{said}");
     // All its points are there all the same, and in the table.
     let figure = world.figure("curves");
-    assert_eq!(line(&figure, "loss")[0].len(), 9);
+    assert_eq!(line(&figure, "loss, all tokens")[0].len(), 9);
     let (all, said) = range(&[("range", "all")]);
     assert!(all.1 >= 1e30 && said.is_empty(), "{all:?} {said}");
     let (fixed, said) = range(&[("range", "fixed"), ("y_min", "2"), ("y_max", "3.15")]);
     assert_eq!(fixed, (2.0, 3.15));
-    assert_eq!(said, "Beyond the axis: loss first at step 0 (up to 1e30).");
+    assert_eq!(said, "Beyond the axis: loss, all tokens first at step 0 (up to 1e30).");
     let refused = world.figure_with("curves", &[("range", "fixed"), ("y_min", "2")]);
     let said = sentence(&refused);
     assert!(said.contains("y_min = 2") && said.contains("y_max = 1"), "{said}");
@@ -1748,11 +1750,11 @@ fn a_run_that_diverges_is_drawn_as_it_was_before() {
     world.runs[0].1 = Arc::new(short);
     let figure = world.figure("curves");
     assert!(losses(&figure).y.range.1 < 4.0, "{:?}", losses(&figure).y.range);
-    assert!(figure.caption.contains("loss at step 8"), "{}", figure.caption);
+    assert!(figure.caption.contains("loss, all tokens at step 8"), "{}", figure.caption);
     world.runs.insert(0, ("sound".to_owned(), Arc::new(run(200))));
     let figure = world.figure("curves");
     assert!(losses(&figure).y.range.1 < 6.0, "{:?}", losses(&figure).y.range);
-    assert!(figure.caption.contains("loss (hot) at step 8"), "{}", figure.caption);
+    assert!(figure.caption.contains("loss, all tokens (hot) at step 8"), "{}", figure.caption);
 }
 
 #[test]
@@ -1781,7 +1783,7 @@ fn a_range_holds_all_but_what_is_absurd_and_alone() {
     assert_eq!(most(&with(&[2e4; 60])), 2e4);
     assert_eq!(most(&[0f32; 0]), 0.0);
     assert_eq!(most(&[1e30]), 1e30);
-    assert_eq!(limit([1.0, 2.0].into_iter()), f64::INFINITY);
+    assert_eq!(limit([1.0, f64::INFINITY].into_iter()), f64::MAX);
     assert_eq!(past_colors(&with(&[]), (-10.0, 10.0)), "");
     assert_eq!(
         past_colors(&with(&[-2e4, f32::NAN, 1e6]), (-10.0, 10.0)),
@@ -1830,11 +1832,11 @@ fn what_is_undefined_is_a_gap_in_every_curve() {
     world.runs[0].1 = Arc::new(gappy);
     for settings in [&[][..], &[("smooth", "5")]] {
         let figure = world.figure_with("curves", settings);
-        let drawn = line(&figure, "loss")[0];
+        let drawn = line(&figure, "loss, all tokens")[0];
         assert!(drawn[10][1].is_nan() && drawn[11][1].is_nan());
         assert_eq!(drawn.iter().filter(|p| p[1].is_nan()).count(), 2);
         let text = table::csv(&figure).unwrap();
-        assert!(text.contains(",loss,line,50,NaN"), "{text}");
+        assert!(text.contains(",\"loss, all tokens\",line,50,NaN"), "{text}");
     }
     // Two stretches in every file, and after thinning, too.
     let mut long = Recording { columns: vec!["loss".to_owned()], ..Recording::default() };
@@ -1849,7 +1851,7 @@ fn what_is_undefined_is_a_gap_in_every_curve() {
         .collect();
     world.runs[0].1 = Arc::new(long);
     let figure = thinned(&world.figure("curves"), 300.0);
-    let drawn = line(&figure, "loss")[0];
+    let drawn = line(&figure, "loss, all tokens")[0];
     assert!(drawn.len() < 4_000, "{}", drawn.len());
     let gaps = drawn.split(|p| p[1].is_nan()).filter(|run| !run.is_empty());
     let stretches: Vec<(f64, f64)> = gaps.map(|run| (run[0][0], run[run.len() - 1][0])).collect();
@@ -1934,11 +1936,23 @@ fn a_logarithmic_axis_leaves_out_what_has_no_logarithm() {
         assert!(plot.x.log && plot.x.range.0 > 0.0 && plot.x.range.0 < plot.x.range.1);
         for mark in &plot.marks {
             if let Mark::Line { points, .. } = mark {
-                assert!(points.iter().all(|p| p[0] > 0.0 && p[1] > 0.0));
+                assert!(points.iter().all(|p| p[0] > 0.0));
             }
         }
     }
     assert!(figure.plots[1..].iter().all(|p| p.y.log && p.y.range.0 > 0.0));
+    // A value of zero is a gap.
+    let mut world = world;
+    let mut zero = run(200);
+    zero.rows[10].values[0] = 0.0;
+    world.runs[0].1 = Arc::new(zero);
+    let runs = |log: &str| {
+        let figure = world.figure_with("curves", &[("log_y", log), ("show", "losses")]);
+        let plot = losses(&figure);
+        let [x, y] = [&plot.x, &plot.y].map(|a| Ruler::new(a.range, a.log, (0.0, 1.0)));
+        clip::line(line(&figure, "loss, all tokens")[0], [&x, &y], [0.0; 2]).runs.len()
+    };
+    assert_eq!([runs("false"), runs("true")], [1, 2]);
 }
 
 #[test]
@@ -2239,7 +2253,10 @@ fn curves_of_readers_hold_what_is_known_and_pick_the_layers_of_their_places() {
     let world = World::new();
     let figure = world.figure("readers");
     assert_eq!(line(&figure, "accuracy").len(), 1);
-    assert_eq!(line(&figure, "accuracy")[0].len(), 4, "the last place is not known yet");
+    let drawn = line(&figure, "accuracy")[0];
+    assert_eq!(drawn.len(), 5);
+    assert!(drawn[..4].iter().all(|p| p[1].is_finite()));
+    assert!(drawn[4][1].is_nan(), "the last place is not known yet");
     let third = line(&figure, "shuffled_accuracy")[0][2];
     assert!((third[1] - 0.2).abs() < 1e-6, "{third:?}");
     let cells = cells(&figure);

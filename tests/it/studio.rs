@@ -30,7 +30,9 @@ fn path_is(harness: &mut Harness<'static, App>, path: &std::path::Path) {
     field.set_text_value_accesskit(&path.display().to_string());
     harness.step();
     press(harness, "OK");
-    until(harness, "the files are written", |app| !app.lab.is_busy() && path.exists());
+    // The provenance is written last.
+    let last = path.with_extension("json");
+    until(harness, "the files are written", |app| !app.lab.is_busy() && last.exists());
 }
 
 #[test]

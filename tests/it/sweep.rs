@@ -17,7 +17,7 @@ use mnemoscope::record::correlation::{
     Coefficient, Undefined, median, pairs, pearson, ranks, spearman,
 };
 use mnemoscope::record::error::Kind;
-use mnemoscope::record::event::MetricsRow;
+use mnemoscope::record::event::{self, MarkKind, MetricsRow};
 use mnemoscope::record::knobs;
 use mnemoscope::record::plain::Plain;
 use mnemoscope::record::question::Inquired;
@@ -734,6 +734,40 @@ fn the_panel_draws_a_line_and_a_point_a_run_the_median_and_says_how_they_go_toge
     assert_eq!(figure_of(Some(&sweep), &[], [250.0, 500.0]).columns, 1);
     let by_seed = figure_of(Some(&sweep), &[("x", "seed"), ("y", "train.rate")], [500.0, 250.0]);
     assert!(by_seed.caption.contains("Pearson's r 0.000"), "{}", by_seed.caption);
+}
+
+#[test]
+fn runs_that_diverge_are_drawn_as_far_as_the_axis_goes_and_can_be_clicked() {
+    let hot = |runs: std::ops::Range<usize>| {
+        let mut sweep = drawn();
+        for run in &mut sweep.runs[runs] {
+            let mut recording = (**run.recording.as_ref().unwrap()).clone();
+            (recording.rows[1].values[1], recording.rows[2].values[1]) = (1e9, 1e30);
+            let text = "diverged".to_owned();
+            recording.marks = vec![event::Mark { step: 20, kind: MarkKind::Note, text }];
+            *run = Run::new(run.member.clone(), Some(recording), 20);
+        }
+        sweep
+    };
+    let size = [500.0, 250.0];
+    for runs in [3..6, 0..6] {
+        let (sweep, all) = (hot(runs.clone()), runs.len() == 6);
+        let figure = figure_of(Some(&sweep), &[("metric", "loss"), ("x", "seed")], size);
+        let (low, high) = figure.plots[0].y.range;
+        assert!(low > 0.0 && high < 8.0 && low < 4.1 && high > 4.9, "{low} {high}");
+        let said = "rate0.2-seed0 from step 10 on (up to 1e30)";
+        assert!(figure.caption.contains(said), "{}", figure.caption);
+        // The dot at its end is a wedge, and a click on it opens the run.
+        let scene = layout(&figure, size, &Style::light());
+        let picked = scene.areas.iter().filter_map(|area| match &area.pick {
+            AreaPick::One { pick: Pick::Run(run), .. } => Some(*run),
+            _ => None,
+        });
+        assert_eq!(picked.filter(|run| runs.contains(run)).count(), runs.len(), "{all}");
+        let settings = [("metric", "loss"), ("x", "seed"), ("range", "all")];
+        let figure = figure_of(Some(&sweep), &settings, size);
+        assert!(figure.plots[0].y.range.1 >= 1e30);
+    }
 }
 
 #[test]
