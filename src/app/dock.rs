@@ -406,7 +406,6 @@ impl Behavior<Pane> for Shown<'_> {
                 let button = ui.add(egui::Button::new(small(text)).frame(false).small());
                 if button.on_hover_text(help).accessible_name(name).clicked() {
                     self.actions.push(action);
-                    ui.close();
                 }
             }
         };

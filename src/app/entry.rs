@@ -34,7 +34,11 @@ pub enum Pull {
 /// A number that is pulled by a pointer or typed.
 pub fn number(ui: &mut Ui, value: &mut f64, bounds: Bounds, pull: Pull) -> Response {
     let typed = RefCell::new(None);
+    let dropped = is_dropped(ui);
     let read = |text: &str| {
+        if dropped {
+            return None;
+        }
         let number = bounds.read(text);
         let taken = number.as_ref().ok().copied();
         typed.replace(Some(number.map(|_| ())));
@@ -62,6 +66,19 @@ pub fn number(ui: &mut Ui, value: &mut f64, bounds: Bounds, pull: Pull) -> Respo
     })
 }
 
+/// Whether Escape was pressed, in this frame or in the one before: egui has a number lose the keyboard in both, and takes what
+/// was typed in the second.
+fn is_dropped(ui: &Ui) -> bool {
+    let now = ui.input(|i| i.key_pressed(Key::Escape));
+    let before = ui.data_mut(|data| {
+        let id = ui.unique_id().with("dropped");
+        let before = data.get_temp(id).unwrap_or(false);
+        data.insert_temp(id, now);
+        before
+    });
+    now || before
+}
+
 /// A text that means something: `check` says whether it does.
 pub fn text(
     ui: &mut Ui,
@@ -74,15 +91,14 @@ pub fn text(
         let id = ui.next_auto_id();
         let written = ui.memory(|memory| memory.has_focus(id) || memory.had_focus_last_frame(id));
         let before = ui.data_mut(|data| data.remove_temp::<Typed>(id)).filter(|_| written);
+        let was_written = before.is_some();
         let mut typed = before.map_or_else(|| value.clone(), |typed| typed.0);
         let edit = TextEdit::singleline(&mut typed).hint_text(hint).desired_width(width);
         let mut response = ui.add(edit);
         let mut outcome = None;
         if response.has_focus() {
             ui.data_mut(|data| data.insert_temp(id, Typed(typed)));
-        } else if (response.lost_focus() || response.changed())
-            && !ui.input(|i| i.key_pressed(Key::Escape))
-        {
+        } else if (was_written || response.changed()) && !ui.input(|i| i.key_pressed(Key::Escape)) {
             let typed = typed.trim();
             let checked = if typed == value { Ok(()) } else { check(typed) };
             if checked.is_ok() && typed != value {

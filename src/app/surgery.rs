@@ -10,7 +10,9 @@ use crate::record::question::Readings;
 
 use super::action::{Action, Command};
 use super::ask::EFFECT;
+use super::entry;
 use super::run::Bench;
+use super::scroll;
 use super::state::Lab;
 
 /// Points that can be changed and what they are called; the others are computed from these.
@@ -166,7 +168,7 @@ impl Surgery {
             }
         });
         if let Some(wrong) = &self.wrong {
-            super::entry::say(ui, wrong);
+            entry::say(ui, wrong);
         } else if lab.acts_on_training()
             && read(&self.spelled, bench).is_ok_and(|what| what.needs_reference())
         {
@@ -366,16 +368,19 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
         ui.label("Nothing is in force.");
         return;
     }
-    for what in &list {
-        ui.horizontal(|ui| {
-            let button = ui.small_button("Undo").accessible_name(format!("Undo {what}"));
-            if button.clicked() {
-                actions.push(Action::Lift(what.clone()));
-            }
-            // What is patched from can be a long sequence.
-            ui.add(Label::new(what.to_string()).truncate());
-        });
-    }
+    scroll::up_to(ui, 160.0, |ui| {
+        // The newest first, where it is seen however many there are.
+        for what in list.iter().rev() {
+            ui.horizontal(|ui| {
+                let button = ui.small_button("Undo").accessible_name(format!("Undo {what}"));
+                if button.clicked() {
+                    actions.push(Action::Lift(what.clone()));
+                }
+                // What is patched from can be a long sequence.
+                ui.add(Label::new(what.to_string()).truncate());
+            });
+        }
+    });
     if list.len() > 1 && ui.button("Lift all").clicked() {
         actions.push(Action::Do(Command::LiftAll));
     }

@@ -2,7 +2,7 @@
 
 use egui::accesskit::Role;
 use egui_kittest::Harness;
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 
 use mnemoscope::app::App;
 use mnemoscope::export::sheet::Sheet;
@@ -184,4 +184,43 @@ fn panels_are_put_together_on_a_sheet_and_taken_off_again() {
     let panels: Vec<(&str, Option<u64>)> =
         read.panels.iter().map(|p| (p.panel.as_str(), p.step)).collect();
     assert_eq!(panels, [("heads", Some(40)), ("attention", Some(10))]);
+}
+
+#[test]
+fn a_length_that_is_none_leaves_the_page_as_it_is_and_is_said_below_its_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    from_menu(&mut harness, "Attention", "Export figure…");
+    let write = |harness: &mut Harness<'static, App>, name: &str, text: &str| {
+        harness.get_by_role_and_label(Role::TextInput, name).set_text_value_accesskit(text);
+        (0..3).for_each(|_| harness.step());
+    };
+    write(&mut harness, "Width", "12,5cm");
+    assert!(harness.query_by_label_contains("125.0 × ").is_some(), "a decimal comma");
+    for (name, text, said) in [
+        ("Width", "wide", "read the length \"wide\", expected a positive number with its unit"),
+        (
+            "Width",
+            "1,000mm",
+            "1000 where it stands between thousands; write one of these two; 12,5cm stays",
+        ),
+        ("Height", "99", "height 99: expected a length with its unit"),
+    ] {
+        write(&mut harness, name, text);
+        assert!(harness.query_by_label_contains(said).is_some(), "{text}");
+        assert!(harness.query_by_label_contains("125.0 × ").is_some(), "{text}: the page stays");
+    }
+    write(&mut harness, "Width", "89mm");
+    write(&mut harness, "Height", "0,5");
+    assert!(harness.query_by_label_contains("89.0 × 44.5 mm").is_some());
+    assert!(harness.query_by_label_contains("stays").is_none());
+    harness.get_by_role_and_label(Role::SpinButton, "Size of text").focus();
+    harness.step();
+    harness.step();
+    harness.event(egui::Event::Text("7,5".to_owned()));
+    harness.step();
+    harness.key_press(egui::Key::Enter);
+    (0..3).for_each(|_| harness.step());
+    let size = harness.get_by_role_and_label(Role::SpinButton, "Size of text");
+    assert_eq!(size.accesskit_node().value().as_deref(), Some("7.5 pt"));
 }
