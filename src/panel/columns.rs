@@ -15,6 +15,8 @@ pub enum Family {
     Memory,
     Divergence,
     Head,
+    /// Scores of heads on sequences of the task, where there are others on random tokens.
+    HeadOnTask,
     Norm,
     Gradient,
     Other,
@@ -27,6 +29,7 @@ impl Family {
         Self::Memory,
         Self::Divergence,
         Self::Head,
+        Self::HeadOnTask,
         Self::Norm,
         Self::Gradient,
         Self::Other,
@@ -42,6 +45,9 @@ impl Family {
             ("kl_", Family::Divergence),
             ("norm_", Family::Norm),
             ("grad_norm_", Family::Gradient),
+            ("prefix_matching_task", Family::HeadOnTask),
+            ("copying_task", Family::HeadOnTask),
+            ("duplicate_token_task", Family::HeadOnTask),
             ("prefix_matching", Family::Head),
             ("copying", Family::Head),
             ("previous_token", Family::Head),
@@ -64,6 +70,7 @@ impl Family {
             Self::Memory => "share stored",
             Self::Divergence => "divergence (nats)",
             Self::Head => "head score",
+            Self::HeadOnTask => "head score on the task",
             Self::Norm => "norm",
             Self::Gradient => "gradient norm",
             Self::Other => "value",
@@ -72,7 +79,7 @@ impl Family {
 
     /// Whether its values are shares of 1.
     pub fn is_share(self) -> bool {
-        matches!(self, Self::Accuracy | Self::Memory | Self::Head)
+        matches!(self, Self::Accuracy | Self::Memory | Self::Head | Self::HeadOnTask)
     }
 }
 

@@ -110,7 +110,7 @@ impl Curves {
             Show::Losses => matches!(family, Family::Loss | Family::Divergence),
             Show::Accuracies => family == Family::Accuracy,
             Show::Memories => matches!(family, Family::Memory | Family::Divergence),
-            Show::Heads => family == Family::Head,
+            Show::Heads => matches!(family, Family::Head | Family::HeadOnTask),
             Show::Norms => matches!(family, Family::Norm | Family::Gradient),
         }
     }

@@ -2064,6 +2064,12 @@ fn columns_have_names_for_people() {
     assert_eq!(describe("accuracy_in_context").0, "in-context accuracy");
     assert_eq!(describe("prefix_matching_l1h0").0, "prefix matching");
     assert_eq!(panel::columns::label("prefix_matching_l1h0"), "prefix matching, L1 H0");
+    let label = panel::columns::label("prefix_matching_task_l1h0");
+    assert_eq!(label, "prefix matching, task, L1 H0");
+    assert!(describe("previous_token_random_l0h1").1.contains("random sequences"));
+    let axis = |column| panel::columns::Family::of(column).axis();
+    assert_eq!(axis("copying_l0h0"), "head score");
+    assert_eq!(axis("copying_task_l0h0"), "head score on the task");
     assert_eq!(panel::columns::label("norm_layer0.wk"), "norm, layer0.wk");
     assert_eq!(panel::columns::label("my_number"), "my number");
     for column in &run(5).columns {
