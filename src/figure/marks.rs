@@ -177,7 +177,7 @@ fn wedge(pen: &mut Pen<'_>, frame: &Frame, at: [f32; 2], color: Color) -> [f32; 
         (rect.right - tip[0], [1.0, 0.0]),
     ];
     let nearest = edges.iter().min_by(|a, b| a.0.total_cmp(&b.0));
-    let [dx, dy] = nearest.map_or([0.0, -1.0], |edge| edge.1);
+    let [dx, dy]: [f32; 2] = nearest.map_or([0.0, -1.0], |edge| edge.1);
     // Both barbs are on the axes, even in a corner.
     let half = 0.6 * WEDGE;
     let tip = [
