@@ -212,9 +212,11 @@ impl Crew {
     /// Shares the cores of this machine among `jobs` of `runs` runs; as many at once as there are cores when nothing
     /// is said: a thread of a run of its own never waits for another.
     pub fn new(jobs: Option<usize>, runs: usize) -> Self {
+        /// As many as `train.threads` takes.
+        const MOST_THREADS: usize = 1024;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let jobs = jobs.unwrap_or(cores).clamp(1, runs.max(1));
-        Self { jobs, threads: (cores / jobs).max(1) }
+        Self { jobs, threads: (cores / jobs).clamp(1, MOST_THREADS) }
     }
 }
 
