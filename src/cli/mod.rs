@@ -132,7 +132,7 @@ enum Command {
 
 /// Runs the program; the exit code is documented in `--help`.
 pub fn main() -> ExitCode {
-    std::panic::set_hook(Box::new(|panic| tell_fault(panic)));
+    std::panic::set_hook(Box::new(tell_fault));
     match Cli::try_parse() {
         Ok(cli) => carried_out(|| run(cli)),
         Err(e) => {
