@@ -101,8 +101,9 @@ impl Objective {
             unit: if unit > 0.0 { unit } else { 1.0 },
             x: x.to_dtype(DType::F64)?,
             norm: readout.norm,
-            gain: optional(&readout.norm_weight)?,
-            shift: optional(&readout.norm_bias)?,
+            // Of what the norm has; see `Readout::normalized`.
+            gain: optional(&readout.norm_weight)?.filter(|_| readout.norm != NormKind::None),
+            shift: optional(&readout.norm_bias)?.filter(|_| readout.norm == NormKind::Layer),
             unembed: (double(&readout.unembed)? * readout.scale)?,
             bias: bias.map(|bias| bias * readout.scale).transpose()?,
             own: logits.chunks_exact(vocab).map(log_probabilities).collect(),
@@ -119,26 +120,8 @@ impl Objective {
         let matrix = Tensor::from_slice(w, (dim, dim + 1), &Device::Cpu)?;
         let stream = (&self.x + (self.z.matmul(&matrix.t()?)? * self.unit)?)?;
         let (normed, length) = self.normed(&stream)?;
-        let read = match &self.gain {
-            Some(gain) => normed.broadcast_mul(gain)?,
-            None => normed.clone(),
-        };
-        let read = match &self.shift {
-            Some(shift) => read.broadcast_add(shift)?,
-            None => read,
-        };
-        let scores = read.matmul(&self.unembed.t()?)?;
-        let scores = match &self.bias {
-            Some(bias) => scores.broadcast_add(bias)?,
-            None => scores,
-        };
-        let (loss, back) = self.divergence(&scores)?;
-        let back = back.matmul(&self.unembed)?;
-        let back = match &self.gain {
-            Some(gain) => back.broadcast_mul(gain)?,
-            None => back,
-        };
-        let back = self.through_norm(&back, &normed, &length)?;
+        let (loss, back) = self.divergence(&self.scores(&normed)?)?;
+        let back = self.through_norm(&self.to_normed(&back)?, &normed, &length)?;
         let gradient = (back.t()?.matmul(&self.z)? * (self.unit / examples as f64))?;
         let mut gradient = gradient.flatten_all()?.to_vec1::<f64>()?;
         gradient.iter_mut().zip(w).for_each(|(g, w)| *g += self.decay * w);
@@ -165,6 +148,22 @@ impl Objective {
             }
         };
         Ok((centred.broadcast_div(&length)?, length))
+    }
+
+    /// What the unembedding makes of normed streams, `[example, vocab]`.
+    fn scores(&self, normed: &Tensor) -> Result<Tensor> {
+        let gained = self.gain.as_ref().map(|gain| normed.broadcast_mul(gain)).transpose()?;
+        let read = plus(gained.as_ref().unwrap_or(normed), self.shift.as_ref())?;
+        plus(&read.matmul(&self.unembed.t()?)?, self.bias.as_ref())
+    }
+
+    /// The gradient of normed streams, given that of the scores.
+    fn to_normed(&self, back: &Tensor) -> Result<Tensor> {
+        let back = back.matmul(&self.unembed)?;
+        Ok(match &self.gain {
+            Some(gain) => back.broadcast_mul(gain)?,
+            None => back,
+        })
     }
 
     /// The gradient of the streams, given that of what the norm leaves.
@@ -194,4 +193,11 @@ impl Objective {
         }
         Ok((sum, Tensor::from_vec(all, shape, &Device::Cpu)?))
     }
+}
+
+fn plus(x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    Ok(match bias {
+        Some(bias) => x.broadcast_add(bias)?,
+        None => x.clone(),
+    })
 }
