@@ -351,7 +351,7 @@ fn a_folder_whose_name_is_no_text_opens_in_the_window() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
     let experiment = super::tiny::with(&["train.steps=3"]);
-    let plan = mnemoscope::run::sweep::plan(&experiment, vec![1], Vec::new()).unwrap();
+    let plan = mnemoscope::run::sweep::plan(&experiment, vec![1], &[]).unwrap();
     mnemoscope::run::sweep::claim(&plan, &home).unwrap();
     let crew = mnemoscope::run::sweep::Crew { jobs: 1, threads: 1 };
     let never = crossbeam_channel::never();
