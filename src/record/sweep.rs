@@ -242,6 +242,8 @@ impl Plan {
         read: impl Fn(&Path) -> Result<Self>,
     ) -> Result<Option<Error>> {
         fs::create_dir_all(folder).map_err(|e| refused("making", folder, &e))?;
+        // Nothing is left in a folder of others, not even a lock.
+        refuse_others(folder)?;
         // Jobs of an array begin together: one writes, the others wait and read.
         let mut hold = Hold::wait(&folder.join("lock"))?;
         let notice = hold.missing.take();
@@ -254,20 +256,28 @@ impl Plan {
                 ))),
             };
         }
-        let entries = fs::read_dir(folder).map_err(|e| refused("reading", folder, &e))?;
-        let ours = ["lock".to_owned(), format!("{DOCUMENT}.tmp")];
-        let is_ours = |name: &OsStr| ours.iter().any(|ours| name == ours.as_str());
-        let names = entries.flatten().map(|entry| entry.file_name());
-        let mut others = names.filter(|name| !is_ours(name) && !may_be_beside(name));
-        if let Some(name) = others.next() {
-            return Err(Error::usage(format!(
-                "{} is no empty folder (it holds {}); a sweep needs a folder of its own",
-                folder.display(),
-                name.to_string_lossy()
-            )));
-        }
+        refuse_others(folder)?;
         replace_bytes(&folder.join(DOCUMENT), self.to_toml().as_bytes())?;
         Ok(notice)
+    }
+}
+
+/// # Errors
+/// When a folder that is none of a sweep holds something that is in a sweep's way.
+fn refuse_others(folder: &Path) -> Result<()> {
+    let entries = fs::read_dir(folder).map_err(|e| refused("reading", folder, &e))?;
+    let ours = ["lock".to_owned(), format!("{DOCUMENT}.tmp")];
+    let is_ours = |name: &OsStr| ours.iter().any(|ours| name == ours.as_str());
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let mut others = names.filter(|name| !is_ours(name) && !may_be_beside(name));
+    match others.next() {
+        // Asked last: what another program puts there comes after its document.
+        Some(name) if !is_sweep(folder) => Err(Error::usage(format!(
+            "{} is no empty folder (it holds {}); a sweep needs a folder of its own",
+            folder.display(),
+            name.to_string_lossy()
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -367,6 +367,7 @@ fn a_sweep_begins_beside_what_it_says_and_not_beside_files_of_others() {
     fs::write(other.path().join("notes.tmp"), "").unwrap();
     let e = sweep::claim(&small(), other.path()).unwrap_err();
     assert!(e.message.contains("notes.tmp"), "{e}");
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1, "and leaves nothing in theirs");
 }
 
 #[test]
