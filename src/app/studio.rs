@@ -470,7 +470,7 @@ fn font_controls(ui: &mut Ui, fallback: Fallback) -> Option<Wish> {
                 wish = Some(Wish::SystemFonts);
             }
         }
-        let choose = ui.button("Choose…");
+        let choose = ui.button("Choose font…");
         if choose.on_hover_text("A font file for characters that this font lacks").clicked() {
             wish = Some(Wish::ChooseFont);
         }

@@ -48,7 +48,7 @@ pub fn check_name(name: &str) -> Result<()> {
 
 /// A file beside a page as TeX names it; the signs of the name are no more than signs.
 fn beside(name: &str, ending: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if name.chars().all(is_plain) {
         return format!("\\mnemoscopepath {name}-tex{ending}");
     }

@@ -18,6 +18,7 @@ use mnemoscope::figure::{Figure, Plot, png};
 use sha2::Digest;
 
 use crate::app::{TINY, finished, press, window_of};
+use crate::studio::from_menu;
 
 /// A font of boxes: each sign one that is as wide as is said, in thousandths of the font size.
 fn boxes(name: &str, weight: u16, signs: &[(char, u16)]) -> Vec<u8> {
@@ -309,6 +310,8 @@ fn run_on_odd_text(home: &Path) {
     said(home, &["train", "odd.toml", "--out", "run", "--quiet"]);
 }
 
+const TEXT: &str = "漢字\u{e000} \u{a0}\n漢字";
+
 /// Fonts of a user lie in the data folder of Linux.
 #[cfg(target_os = "linux")]
 #[test]
@@ -321,7 +324,10 @@ fn commands_say_which_fonts_were_used_and_how_many_characters_no_font_has() {
     let font = boxes("A A", 400, &SIGNS);
     fs::write(path("data/fonts/a.ttf"), &font).unwrap();
     let draw = |rest: &[&str]| {
-        said(home.path(), &[&["figure", "run", "tokens", "--alone", "-o"], rest].concat())
+        said(
+            home.path(),
+            &[&["figure", "run", "tokens", "--tokens", TEXT, "--alone", "-o"], rest].concat(),
+        )
     };
     let first = draw(&["f.png", "-o", "f.svg", "-o", "f.csv"]);
     assert!(first.contains("1 character has no glyph") && first.contains("U+E000"), "{first}");
@@ -396,8 +402,8 @@ fn a_font_that_is_chosen_in_the_window_draws_there_and_in_figures_and_is_kept() 
     let mut harness = window_of(home.path(), TINY);
     finished(&mut harness);
     assert!(!shows(&harness));
-    press(&mut harness, "View");
-    press(&mut harness, "Font for other scripts…");
+    from_menu(&mut harness, "Attention", "Export figure…");
+    press(&mut harness, "Choose font…");
     let field = harness.get_by_role_and_label(Role::TextInput, "Path");
     field.set_text_value_accesskit(&font.display().to_string());
     harness.step();
@@ -410,6 +416,8 @@ fn a_font_that_is_chosen_in_the_window_draws_there_and_in_figures_and_is_kept() 
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     assert!(shows(&harness), "all text of the window finds it");
+    harness.step();
+    assert!(harness.query_by_label("Odd Boxes").is_some(), "the page says which font it is");
     let mut storage = Memory::default();
     eframe::App::save(harness.state_mut(), &mut storage);
     let folder = tempfile::tempdir().unwrap();

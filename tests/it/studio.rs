@@ -17,7 +17,7 @@ fn window(folder: &std::path::Path) -> Harness<'static, App> {
 }
 
 /// Right-clicks the picture of a panel and chooses from the menu that opens.
-fn from_menu(harness: &mut Harness<'static, App>, panel: &str, choice: &str) {
+pub fn from_menu(harness: &mut Harness<'static, App>, panel: &str, choice: &str) {
     let name = format!("{panel} figure");
     harness.get_by_role_and_label(Role::Image, &name).click_secondary();
     harness.step();
