@@ -168,8 +168,7 @@ const WEDGE: f32 = 3.0;
 /// Points from the edge nearest to a place to what lies beyond it; its tip.
 fn wedge(pen: &mut Pen<'_>, frame: &Frame, at: [f32; 2], color: Color) -> [f32; 2] {
     let rect = frame.rect.shrunk(0.5);
-    let tip =
-        [held(at[0], 0.0, rect.left, rect.right), held(at[1], 0.0, rect.top, rect.bottom)];
+    let tip = [held(at[0], 0.0, rect.left, rect.right), held(at[1], 0.0, rect.top, rect.bottom)];
     let edges = [
         (tip[1] - rect.top, [0.0, -1.0]),
         (rect.bottom - tip[1], [0.0, 1.0]),

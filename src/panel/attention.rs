@@ -320,7 +320,7 @@ fn curves(view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot 
         // What is undefined is a gap.
         let shown_here = queries.filter(|(p, _)| (shown.0..shown.1).contains(p));
         let queries: Vec<(usize, f32)> = shown_here.collect();
-        most = queries.iter().map(|(_, v)| *v).fold(most, f32::max);
+        most = queries.iter().map(|(_, v)| *v).filter(|v| v.is_finite()).fold(most, f32::max);
         legend.push(LegendEntry::line(&name, color, Dash::Solid));
         let points = queries.iter().map(|(p, v)| [*p as f64 + 0.5, f64::from(*v)]).collect();
         marks.push(Mark::Line { name, points, color, width: 1.2, dash: Dash::Solid });

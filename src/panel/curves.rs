@@ -36,7 +36,7 @@ crate::knobs! {
         log_x: bool = false, @live;
         /// Values on a logarithmic axis; shares and losses of 0 cannot be drawn then.
         log_y: bool = false, @live;
-        /// How far the axis of values goes: auto as far as ordinary values, so that a run on its way to infinity does not flatten all others; all as far as all values; fixed from y_min to y_max.
+        /// How far the axis of values goes: auto as far as ordinary values, so that a run on its way to infinity does not flatten all others; all as far as all values; fixed between the two ends given below.
         range: Range = Range::Auto, @live;
         /// Lower end of the axis of values, where its range is fixed.
         y_min: f64 = 0.0, in -1e12..=1e12, @live;

@@ -27,7 +27,7 @@ crate::knobs! {
         x: String = String::new(), @live;
         /// Number upwards of the points. Empty: the metric of the lines.
         y: String = String::new(), @live;
-        /// How far the axis of the metric goes: auto as far as the runs that did not diverge; all as far as all values; fixed from y_min to y_max.
+        /// How far the axis of the metric goes: auto as far as the runs that did not diverge; all as far as all values; fixed between the two ends given below.
         range: Range = Range::Auto, @live;
         /// Lower end of the axis of the metric, where its range is fixed.
         y_min: f64 = 0.0, in -1e12..=1e12, @live;

@@ -854,7 +854,8 @@ fn a_page_for_tex_has_no_number_that_tex_cannot_hold() {
     assert!(x[0] == 0.0 && x[1].is_nan() && x[2] == 2.0 && x[3] < 2.001, "{x:?}");
     assert!(y[3] > 4.0 && y[3] < 4.2, "{y:?}");
     // A line, two points and a bar go on beyond the axes: as many wedges.
-    let wedges = made.tex.lines().filter(|l| l.starts_with("\\draw") && l.matches(" -- ").count() == 2);
+    let wedges =
+        made.tex.lines().filter(|l| l.starts_with("\\draw") && l.matches(" -- ").count() == 2);
     assert_eq!(wedges.count(), 4, "{}", made.tex);
 }
 

@@ -17,7 +17,7 @@ use mnemoscope::record::correlation::{
     Coefficient, Undefined, median, pairs, pearson, ranks, spearman,
 };
 use mnemoscope::record::error::Kind;
-use mnemoscope::record::event::{self, MarkKind, MetricsRow, State};
+use mnemoscope::record::event::{self, MarkKind, MetricsRow};
 use mnemoscope::record::knobs;
 use mnemoscope::record::plain::Plain;
 use mnemoscope::record::question::Inquired;
@@ -203,9 +203,7 @@ fn runs_of_a_sweep_have_the_bytes_of_runs_alone_whatever_the_crew() {
         attended: false,
     })
     .unwrap();
-    super::tiny::until(&session, |event| {
-        super::tiny::is_state(event, State::Finished)
-    });
+    super::tiny::until(&session, |event| super::tiny::is_state(event, event::State::Finished));
     drop(session);
     assert_eq!(contents(&alone.path().join("run")), contents(&one.path().join("rate0.1-seed2")));
 }
