@@ -33,19 +33,19 @@ pub enum Pull {
 
 /// A number that is pulled by a pointer or typed.
 pub fn number(ui: &mut Ui, value: &mut f64, bounds: Bounds, pull: Pull) -> Response {
-    let typed = RefCell::new(None);
-    let dropped = is_dropped(ui);
-    let read = |text: &str| {
-        if dropped {
-            return None;
-        }
-        let number = bounds.read(text);
-        let taken = number.as_ref().ok().copied();
-        typed.replace(Some(number.map(|_| ())));
-        taken
-    };
     let range = bounds.low..=bounds.high;
     beside(ui, |ui| {
+        let typed = RefCell::new(None);
+        let dropped = is_dropped(ui);
+        let read = |text: &str| {
+            if dropped {
+                return None;
+            }
+            let number = bounds.read(text);
+            let taken = number.as_ref().ok().copied();
+            typed.replace(Some(number.map(|_| ())));
+            taken
+        };
         let response = match pull {
             Pull::Rail { log } => {
                 let slider = Slider::new(value, range).logarithmic(log);
@@ -67,7 +67,7 @@ pub fn number(ui: &mut Ui, value: &mut f64, bounds: Bounds, pull: Pull) -> Respo
 }
 
 /// Whether Escape was pressed, in this frame or in the one before: egui has a number lose the keyboard in both, and takes what
-/// was typed in the second.
+/// was typed in the second. Of one field: it is noted where no other is.
 fn is_dropped(ui: &Ui) -> bool {
     let now = ui.input(|i| i.key_pressed(Key::Escape));
     let before = ui.data_mut(|data| {
