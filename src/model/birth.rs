@@ -74,7 +74,7 @@ crate::knobs! {
 
 impl Architecture for Birth {
     fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>> {
-        Ok(Box::new(Birthed::new(self, vocab, length, params)?))
+        Ok(Box::new(Simplified::new(self, vocab, length, params)?))
     }
 
     fn boxed(&self) -> Box<dyn Architecture> {
@@ -106,7 +106,7 @@ enum WF {
     Mlp(Param, Param),
 }
 
-struct Birthed {
+struct Simplified {
     layout: Layout,
     scale: f32,
     embed: Param,
@@ -119,7 +119,7 @@ struct Birthed {
     unembed: Option<Param>,
 }
 
-impl Birthed {
+impl Simplified {
     /// Initial values as in torch: U(±1/√inputs) for matrices, N(0, 1) for embeddings.
     fn new(settings: &Birth, vocab: usize, length: usize, params: &mut Params) -> Result<Self> {
         let width = settings.width;
@@ -176,7 +176,7 @@ impl Birthed {
     }
 }
 
-impl Network for Birthed {
+impl Network for Simplified {
     fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -223,7 +223,7 @@ impl Layer {
     }
 }
 
-impl Birthed {
+impl Simplified {
     fn attention(&self, layer: usize) -> Attention {
         Attention { layer, heads: 1, scale: self.scale }
     }
