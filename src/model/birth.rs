@@ -17,19 +17,18 @@ mod anatomy;
 use candle_core::Tensor;
 
 use crate::nn::activation::Activation;
-use crate::nn::attention::{Attention, attend};
-use crate::nn::linear::{embed, embed_with_positions, linear, linear_into, sum};
+use crate::nn::attention::Attention;
+use crate::nn::linear::linear;
 use crate::nn::params::{Init, Param, Params};
 use crate::nn::position::{Rotary, sinusoidal};
-use crate::nn::tap::{Tap, through};
-use crate::nn::tape::{Tape, Value};
+use crate::nn::wire::{Heads, Map, Wire};
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
 use crate::record::weights::Weights;
 
 use super::anatomy::Anatomy;
-use super::readout::{Readout, Writes};
-use super::{Architecture, Input, Layout, Model, Output};
+use super::readout::{Read, Written};
+use super::{Architecture, Layout, Model, Network};
 
 crate::choices! {
     /// What `W_F` is.
@@ -75,7 +74,7 @@ crate::knobs! {
 
 impl Architecture for Birth {
     fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>> {
-        Ok(Box::new(Network::new(self, vocab, length, params)?))
+        Ok(Box::new(Simplified::new(self, vocab, length, params)?))
     }
 
     fn boxed(&self) -> Box<dyn Architecture> {
@@ -107,7 +106,7 @@ enum WF {
     Mlp(Param, Param),
 }
 
-struct Network {
+struct Simplified {
     layout: Layout,
     scale: f32,
     embed: Param,
@@ -120,7 +119,7 @@ struct Network {
     unembed: Option<Param>,
 }
 
-impl Network {
+impl Simplified {
     /// Initial values as in torch: U(±1/√inputs) for matrices, N(0, 1) for embeddings.
     fn new(settings: &Birth, vocab: usize, length: usize, params: &mut Params) -> Result<Self> {
         let width = settings.width;
@@ -177,210 +176,76 @@ impl Network {
     }
 }
 
-impl Model for Network {
+impl Network for Simplified {
     fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output> {
-        let (_, length) = input.tokens.dims2()?;
-        if length > self.layout.length {
-            return Err(Error::usage(format!(
-                "a sequence of {length} tokens is longer than the {} positions of this network; shorten it",
-                self.layout.length
-            )));
-        }
-        let x0 = self.embedded(params, input.tokens)?;
-        let x0 = through(tap, 0, Point::Embed, x0)?;
-        let x0 = through(tap, 0, Point::ResidPre, x0)?;
-        let x1 = self.first(params, input.tokens, &x0, tap)?;
-        let x1 = through(tap, 0, Point::ResidPost, x1)?;
-        let x1 = through(tap, 1, Point::ResidPre, x1)?;
-        let x2 = self.second(params, &x1, tap)?;
-        let x3 = self.fed_forward(params, x2, tap)?;
-        let x3 = through(tap, 1, Point::ResidPost, x3)?;
-        let x3 = through(tap, 1, Point::Final, x3)?;
-        let logits = through(tap, 1, Point::Logits, self.reads(params).logits(&x3)?)?;
-        Ok(Output { logits, state: None })
+    fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X> {
+        let [first, second] = &self.layers;
+        let x0 = wire.embed(self.embed, self.positions)?;
+        let x0 = wire.at(0, Point::Embed, x0)?;
+        let x0 = wire.at(0, Point::ResidPre, x0)?;
+        let keys = wire.linear(&x0, Map::plain(first.wk))?;
+        let (queries, keys) = (self.rotated(wire, &x0)?, self.rotated(wire, &keys)?);
+        let x1 = wire.attend(self.attention(0), first.heads(&queries, &keys, &x0))?;
+        let x1 = wire.at(0, Point::ResidMid, x1)?;
+        let x1 = wire.at(0, Point::ResidPost, x1)?;
+        let x1 = wire.at(1, Point::ResidPre, x1)?;
+        let keys = wire.linear(&x1, Map::plain(second.wk))?;
+        let heads = Heads { last: true, ..second.heads(&x1, &keys, &x1) };
+        let x2 = wire.attend(self.attention(1), heads)?;
+        let x2 = wire.at(1, Point::ResidMid, x2)?;
+        let x3 = self.fed_forward(wire, x2)?;
+        let x3 = wire.at(1, Point::ResidPost, x3)?;
+        self.read().wire(wire, 1, x3)
     }
 
-    fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<Option<Value>> {
-        let x0 = tape.embed(self.embed, self.positions)?;
-        let x1 = self.record_first(tape, x0)?;
-        let layer = &self.layers[1];
-        let (keys, values) = (tape.linear(x1, layer.wk, None)?, tape.linear(x1, layer.wv, None)?);
-        let z = tape.attend(self.attention(1), x1, keys, values)?;
-        let (x1, z) = (tape.in_loss(x1), tape.in_loss(z));
-        let x2 = tape.linear_into(x1, z, layer.wo, None)?;
-        let x3 = match self.feed_forward {
-            WF::None => x2,
-            WF::Linear(wf) => tape.linear_into(x2, x2, wf, None)?,
-            WF::Mlp(wf1, wf2) => {
-                let hidden = tape.linear(x2, wf1, None)?;
-                let hidden = tape.activate(hidden, Activation::Relu);
-                tape.linear_into(x2, hidden, wf2, None)?
-            }
+    fn read(&self) -> Read<'_> {
+        let (unembed, scale) = match self.unembed {
+            Some(unembed) => (unembed, 1.0),
+            // E / √width as W_U, and logits divided by √width once more.
+            None => (self.embed, 1.0 / self.layout.width as f32),
         };
-        Ok(Some(match self.unembed {
-            Some(unembed) => tape.linear(x3, unembed, None)?,
-            None => {
-                let logits = tape.linear(x3, self.embed, None)?;
-                tape.scale(logits, 1.0 / self.layout.width as f32)
-            }
-        }))
+        Read { norm: None, unembed: Map::plain(unembed), scale }
     }
 
-    fn readout(&self, params: &Params) -> Option<Readout> {
-        Some(self.reads(params))
-    }
-
-    fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
-        let Some(layer) = self.layers.get(layer) else { return Ok(None) };
-        Writes::new(Some(&params.get(layer.wo)), None, 1, self.layout.width, params).map(Some)
+    fn written(&self, layer: usize) -> Option<Written> {
+        let layer = self.layers.get(layer)?;
+        Some(Written { heads: 1, outputs: Some(Map::plain(layer.wo)) })
     }
 }
 
-impl Network {
-    fn embedded(&self, params: &Params, tokens: &Tensor) -> Result<Tensor> {
-        let table = params.get(self.embed);
-        match self.positions {
-            Some(positions) => embed_with_positions(&table, &params.get(positions), tokens),
-            None => embed(&table, tokens),
-        }
+impl Layer {
+    fn heads<'x, X>(&self, queries: &'x X, keys: &'x X, x: &'x X) -> Heads<'x, X> {
+        let (values, outputs) = (Some(Map::plain(self.wv)), Some(Map::plain(self.wo)));
+        Heads { queries, keys, read: x, values, outputs, residual: x, last: false }
     }
+}
 
+impl Simplified {
     fn attention(&self, layer: usize) -> Attention {
         Attention { layer, heads: 1, scale: self.scale }
     }
 
-    fn record_first<'a>(&'a self, tape: &mut Tape<'a>, x0: Value) -> Result<Value> {
-        let layer = &self.layers[0];
-        let mut queries = x0;
-        let mut keys = tape.linear(x0, layer.wk, None)?;
-        if let Some(rotary) = &self.rotary {
-            (queries, keys) = (tape.rotate(queries, rotary)?, tape.rotate(keys, rotary)?);
-        }
-        let written = match self.written_tables(tape.params())? {
-            Some((tokens, positions)) => tape.look_up(&tokens, &positions)?,
-            None => tape.linear_fixed(x0, self.written_matrix(tape.params())?)?,
-        };
-        let attended = tape.attend(self.attention(0), queries, keys, written)?;
-        tape.sum(x0, attended)
+    fn rotated<'m, W: Wire<'m>>(&'m self, wire: &mut W, x: &W::X) -> Result<W::X> {
+        self.rotary.as_ref().map_or_else(|| Ok(x.clone()), |rotary| wire.rotate(x, rotary))
     }
 
-    /// Residual stream after the first layer; `x0` is `[batch, pos, width]`.
-    fn first(
-        &self,
-        params: &Params,
-        tokens: &Tensor,
-        x0: &Tensor,
-        tap: &mut dyn Tap,
-    ) -> Result<Tensor> {
-        let layer = &self.layers[0];
-        let keys = self.rotated(&linear(x0, &params.get(layer.wk), None)?)?;
-        let queries = self.rotated(x0)?;
-        let how = self.attention(0);
-        let attended = if wants_any(tap, 0, &[Point::V, Point::Z]) {
-            let values = || linear(x0, &params.get(layer.wv), None);
-            linear(&attend(how, &queries, &keys, values, tap)?, &params.get(layer.wo), None)?
-        } else {
-            let changed = wants_any(tap, 0, &[Point::Embed, Point::ResidPre]);
-            let written = || self.written_first(params, tokens, x0, changed);
-            attend(how, &queries, &keys, written, tap)?
-        };
-        let attended = through(tap, 0, Point::AttnOut, attended)?;
-        through(tap, 0, Point::ResidMid, sum(x0, &attended)?)
-    }
-
-    /// `W_O1 W_V1 x0`: both matrices are frozen, so their product is made once; and where embeddings are frozen
-    /// too, this depends only on token and position, and is a table, unless a tap may have changed `x0`.
-    fn written_first(
-        &self,
-        params: &Params,
-        tokens: &Tensor,
-        x0: &Tensor,
-        changed: bool,
-    ) -> Result<Tensor> {
-        match self.written_tables(params)?.filter(|_| !changed) {
-            Some((tables, at)) => embed_with_positions(&tables, &at, tokens),
-            None => linear(x0, &self.written_matrix(params)?, None),
-        }
-    }
-
-    /// `W_O1 W_V1`
-    fn written_matrix(&self, params: &Params) -> Result<Tensor> {
-        let layer = &self.layers[0];
-        params.derived("layer0.wo·wv", || {
-            linear(&params.get(layer.wo), &params.get(layer.wv).t()?, None)
-        })
-    }
-
-    /// `W_O1 W_V1` of each token and of each position, where these never change.
-    fn written_tables(&self, params: &Params) -> Result<Option<(Tensor, Tensor)>> {
-        let Some(positions) = self.positions.filter(|_| !params.is_trained(self.embed)) else {
-            return Ok(None);
-        };
-        let product = self.written_matrix(params)?;
-        let of = |name, table| params.derived(name, || linear(&params.get(table), &product, None));
-        Ok(Some((of("layer0.wo·wv·embed", self.embed)?, of("layer0.wo·wv·pos", positions)?)))
-    }
-
-    /// Residual stream after the second attention; `x1` is `[batch, pos, width]`.
-    fn second(&self, params: &Params, x1: &Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
-        let layer = &self.layers[1];
-        let keys = linear(x1, &params.get(layer.wk), None)?;
-        let values = || linear(x1, &params.get(layer.wv), None);
-        let z = attend(self.attention(1), x1, &keys, values, tap)?;
-        let x2 = self.written(1, Point::AttnOut, x1, &z, &params.get(layer.wo), tap)?;
-        through(tap, 1, Point::ResidMid, x2)
-    }
-
-    fn fed_forward(&self, params: &Params, x2: Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
+    /// `x + W_F x`
+    fn fed_forward<'m, W: Wire<'m>>(&'m self, wire: &mut W, x: W::X) -> Result<W::X> {
+        let site = Site { layer: 1, point: Point::MlpOut };
         match self.feed_forward {
-            WF::None => Ok(x2),
-            WF::Linear(wf) => self.written(1, Point::MlpOut, &x2, &x2, &params.get(wf), tap),
+            WF::None => Ok(x),
+            WF::Linear(wf) => wire.write(site, &x, &x, Map::plain(wf)),
             WF::Mlp(wf1, wf2) => {
-                let hidden = linear(&x2, &params.get(wf1), None)?.relu()?;
-                let hidden = through(tap, 1, Point::MlpPost, hidden)?;
-                self.written(1, Point::MlpOut, &x2, &hidden, &params.get(wf2), tap)
+                let hidden = wire.linear(&x, Map::plain(wf1))?;
+                let hidden = wire.activate(hidden, Activation::Relu)?;
+                let hidden = wire.at(1, Point::MlpPost, hidden)?;
+                wire.write(site, &x, &hidden, Map::plain(wf2))
             }
         }
     }
-
-    /// `residual + x · wᵀ`, in one go where nobody watches what is written.
-    fn written(
-        &self,
-        layer: usize,
-        point: Point,
-        residual: &Tensor,
-        x: &Tensor,
-        w: &Tensor,
-        tap: &mut dyn Tap,
-    ) -> Result<Tensor> {
-        if !wants_any(tap, layer, &[point]) {
-            return linear_into(residual, x, w);
-        }
-        sum(residual, &through(tap, layer, point, linear(x, w, None)?)?)
-    }
-
-    fn reads(&self, params: &Params) -> Readout {
-        match self.unembed {
-            Some(unembed) => Readout::plain(params.get(unembed)),
-            // E / √width as W_U, and logits divided by √width once more.
-            None => Readout {
-                scale: 1.0 / self.layout.width as f64,
-                ..Readout::plain(params.get(self.embed))
-            },
-        }
-    }
-
-    fn rotated(&self, x: &Tensor) -> Result<Tensor> {
-        self.rotary.as_ref().map_or_else(|| Ok(x.clone()), |rotary| rotary.rotate(x, 0))
-    }
-}
-
-fn wants_any(tap: &dyn Tap, layer: usize, points: &[Point]) -> bool {
-    points.iter().any(|&point| tap.wants(Site { layer, point }))
 }
 
 /// How strongly the ideal memories are stored: attention logit of the previous position, attention logit of

@@ -2,23 +2,19 @@
 
 mod anatomy;
 
-use candle_core::Tensor;
-
-use crate::nn::activation::{Activation, swiglu};
-use crate::nn::attention::{Attention, attend};
-use crate::nn::linear::{embed, linear};
+use crate::nn::activation::Activation;
+use crate::nn::attention::Attention;
 use crate::nn::norm::{Norm, NormKind};
 use crate::nn::params::{Init, Param, Params};
-use crate::nn::position::{Rotary, add_positions, sinusoidal};
-use crate::nn::tap::{Tap, through};
-use crate::nn::tape::{Tape, Value};
+use crate::nn::position::{Rotary, sinusoidal};
+use crate::nn::wire::{Heads, Map, Wire};
 use crate::record::error::{Error, Result};
-use crate::record::intervention::Point;
+use crate::record::intervention::{Point, Site};
 use crate::record::weights::Weights;
 
 use super::anatomy::Anatomy;
-use super::readout::{Readout, Writes};
-use super::{Architecture, Input, Layout, Model, Output};
+use super::readout::{Read, Written};
+use super::{Architecture, Layout, Model, Network};
 
 crate::choices! {
     /// How a token is told where it stands.
@@ -134,91 +130,46 @@ struct Transformer {
     layout: Layout,
     /// `[vocab, width]`
     embed: Param,
-    place: Place,
+    /// Added to the embedding.
+    positions: Option<Param>,
     layers: Vec<Layer>,
     norm: Norm,
     /// `[vocab, width]`; the embedding itself when tied.
     unembed: Map,
 }
 
-impl Model for Transformer {
+impl Network for Transformer {
     fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output> {
-        let mut x = self.embed(params, input.tokens, tap)?;
+    fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X> {
+        let x = wire.embed(self.embed, self.positions)?;
+        let mut x = wire.at(0, Point::Embed, x)?;
         for layer in &self.layers {
-            x = layer.forward(params, &x, tap)?;
+            x = layer.wire(wire, x)?;
         }
-        Ok(Output { logits: self.unembedded(params, &x, tap)?, state: None })
+        self.read().wire(wire, self.layers.len() - 1, x)
     }
 
-    fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<Option<Value>> {
-        let positions = match self.place {
-            Place::Table(table) => Some(table),
-            Place::Elsewhere => None,
-        };
-        let mut x = tape.embed(self.embed, positions)?;
-        for layer in &self.layers {
-            x = layer.record(tape, x)?;
-        }
-        let x = tape.in_loss(x);
-        let x = tape.normalize(x, &self.norm)?;
-        self.unembed.record(tape, x).map(Some)
+    fn read(&self) -> Read<'_> {
+        Read { norm: Some(&self.norm), unembed: self.unembed, scale: 1.0 }
     }
 
-    fn readout(&self, params: &Params) -> Option<Readout> {
-        Some(self.reads(params))
-    }
-
-    fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
-        let Some(layer) = self.layers.get(layer) else { return Ok(None) };
-        let SelfAttention { how, outputs, .. } = &layer.attention;
-        let matrix = outputs.as_ref().map(|map| params.get(map.weight));
-        let bias = outputs.as_ref().and_then(|map| map.bias).map(|bias| params.get(bias));
-        Writes::new(matrix.as_ref(), bias, how.heads, self.layout.width, params).map(Some)
+    fn written(&self, layer: usize) -> Option<Written> {
+        let SelfAttention { how, outputs, .. } = &self.layers.get(layer)?.attention;
+        Some(Written { heads: how.heads, outputs: *outputs })
     }
 }
 
 impl Transformer {
-    /// `[batch, pos]` to `[batch, pos, width]`.
-    fn embed(&self, params: &Params, tokens: &Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
-        let (_, length) = tokens.dims2()?;
-        if length == 0 || length > self.layout.length {
-            return Err(Error::usage(format!(
-                "the sequence has {length} tokens, this network reads at least 1 and at most {}; use another one",
-                self.layout.length
-            )));
-        }
-        let mut x = embed(&params.get(self.embed), tokens)?;
-        if let Place::Table(table) = self.place {
-            x = add_positions(&x, &params.get(table), 0)?;
-        }
-        through(tap, 0, Point::Embed, x)
-    }
-
-    /// `[batch, pos, width]` to `[batch, pos, vocab]`.
-    fn unembedded(&self, params: &Params, x: &Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
-        let last = self.layers.len() - 1;
-        let readout = self.reads(params);
-        let x = through(tap, last, Point::Final, readout.normalized(x)?)?;
-        through(tap, last, Point::Logits, readout.logits(&x)?)
-    }
-
-    fn reads(&self, params: &Params) -> Readout {
-        let bias = self.unembed.bias.map(|bias| params.get(bias));
-        let plain = Readout { bias, ..Readout::plain(params.get(self.unembed.weight)) };
-        plain.after(&self.norm, params)
-    }
-
     fn new(build: &mut Builder<'_>) -> Result<Self> {
         let settings = build.settings;
         let embed = build.table("embed", build.shape.vocab)?;
         Ok(Self {
             layout: build.layout(),
             embed,
-            place: build.place()?,
+            positions: build.positions()?,
             layers: (0..settings.layers).map(|i| Layer::new(build, i)).collect::<Result<_>>()?,
             norm: build.norm("norm", settings.final_norm)?,
             unembed: build.unembed(embed)?,
@@ -236,32 +187,16 @@ struct Layer {
 }
 
 impl Layer {
-    /// `[batch, pos, width]` to the same.
-    fn forward(&self, params: &Params, x: &Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
-        let x = through(tap, self.index, Point::ResidPre, x.clone())?;
-        let attended = self.attention.forward(params, &self.norm1.forward(params, &x)?, tap)?;
-        let attended = through(tap, self.index, Point::AttnOut, attended)?;
-        let mut sum = (&x + attended)?;
+    fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W, x: W::X) -> Result<W::X> {
+        let x = wire.at(self.index, Point::ResidPre, x)?;
+        let read = wire.normalize(&x, &self.norm1)?;
+        let mut sum = self.attention.wire(wire, &x, &read)?;
         if let Some((norm2, mlp)) = &self.mlp {
-            sum = through(tap, self.index, Point::ResidMid, sum)?;
-            let read = norm2.forward(params, if self.parallel { &x } else { &sum })?;
-            let written = mlp.forward(params, &read, self.index, tap)?;
-            sum = (sum + through(tap, self.index, Point::MlpOut, written)?)?;
+            sum = wire.at(self.index, Point::ResidMid, sum)?;
+            let read = wire.normalize(if self.parallel { &x } else { &sum }, norm2)?;
+            sum = mlp.wire(wire, self.index, &sum, read)?;
         }
-        through(tap, self.index, Point::ResidPost, sum)
-    }
-
-    fn record<'a>(&'a self, tape: &mut Tape<'a>, x: Value) -> Result<Value> {
-        let read = tape.normalize(x, &self.norm1)?;
-        let attended = self.attention.record(tape, read)?;
-        let sum = match &self.attention.outputs {
-            Some(outputs) => outputs.record_into(tape, x, attended)?,
-            None => tape.sum(x, attended)?,
-        };
-        let Some((norm2, mlp)) = &self.mlp else { return Ok(sum) };
-        let read = tape.normalize(if self.parallel { x } else { sum }, norm2)?;
-        let hidden = mlp.record(tape, read)?;
-        mlp.outputs.record_into(tape, sum, hidden)
+        wire.at(self.index, Point::ResidPost, sum)
     }
 
     fn new(build: &mut Builder<'_>, index: usize) -> Result<Self> {
@@ -291,26 +226,17 @@ struct SelfAttention {
 }
 
 impl SelfAttention {
-    /// `[batch, pos, width]` to the same.
-    fn forward(&self, params: &Params, x: &Tensor, tap: &mut dyn Tap) -> Result<Tensor> {
-        let (mut queries, mut keys) =
-            (self.queries.forward(params, x)?, self.keys.forward(params, x)?);
+    /// `x + W_O · attention over read`
+    fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W, x: &W::X, read: &W::X) -> Result<W::X> {
+        let mut queries = wire.linear(read, self.queries)?;
+        let mut keys = wire.linear(read, self.keys)?;
         if let Some(rotary) = &self.rotary {
-            (queries, keys) = (rotary.rotate(&queries, 0)?, rotary.rotate(&keys, 0)?);
+            (queries, keys) = (wire.rotate(&queries, rotary)?, wire.rotate(&keys, rotary)?);
         }
-        let values = || forward_or_same(self.values.as_ref(), params, x);
-        let attended = attend(self.how, &queries, &keys, values, tap)?;
-        forward_or_same(self.outputs.as_ref(), params, &attended)
-    }
-
-    /// To what the heads attended to, before the output map.
-    fn record<'a>(&'a self, tape: &mut Tape<'a>, x: Value) -> Result<Value> {
-        let (mut queries, mut keys) = (self.queries.record(tape, x)?, self.keys.record(tape, x)?);
-        if let Some(rotary) = &self.rotary {
-            (queries, keys) = (tape.rotate(queries, rotary)?, tape.rotate(keys, rotary)?);
-        }
-        let values = self.values.as_ref().map_or(Ok(x), |values| values.record(tape, x))?;
-        tape.attend(self.how, queries, keys, values)
+        let Self { values, outputs, .. } = *self;
+        let (queries, keys) = (&queries, &keys);
+        let heads = Heads { queries, keys, read, values, outputs, residual: x, last: false };
+        wire.attend(self.how, heads)
     }
 
     fn new(build: &mut Builder<'_>, index: usize) -> Result<Self> {
@@ -354,39 +280,28 @@ enum Hidden {
 }
 
 impl Mlp {
-    /// `[batch, pos, width]` to the same.
-    fn forward(
-        &self,
-        params: &Params,
-        x: &Tensor,
+    /// `sum + mlp(x)`
+    fn wire<'m, W: Wire<'m>>(
+        &'m self,
+        wire: &mut W,
         layer: usize,
-        tap: &mut dyn Tap,
-    ) -> Result<Tensor> {
+        sum: &W::X,
+        x: W::X,
+    ) -> Result<W::X> {
         let hidden = match &self.hidden {
-            Hidden::Same => return self.outputs.forward(params, x),
+            Hidden::Same => x,
             Hidden::Activated(inputs, activation) => {
-                activation.forward(&inputs.forward(params, x)?)?
+                let inputs = wire.linear(&x, *inputs)?;
+                let hidden = wire.activate(inputs, *activation)?;
+                wire.at(layer, Point::MlpPost, hidden)?
             }
             Hidden::Gated { gate, inputs } => {
-                swiglu(&gate.forward(params, x)?, &inputs.forward(params, x)?)?
+                let (gate, inputs) = (wire.linear(&x, *gate)?, wire.linear(&x, *inputs)?);
+                let hidden = wire.swiglu(&gate, &inputs)?;
+                wire.at(layer, Point::MlpPost, hidden)?
             }
         };
-        self.outputs.forward(params, &through(tap, layer, Point::MlpPost, hidden)?)
-    }
-
-    /// To the hidden units, before the output map.
-    fn record<'a>(&'a self, tape: &mut Tape<'a>, x: Value) -> Result<Value> {
-        match &self.hidden {
-            Hidden::Same => Ok(x),
-            Hidden::Activated(inputs, activation) => {
-                let inputs = inputs.record(tape, x)?;
-                Ok(tape.activate(inputs, *activation))
-            }
-            Hidden::Gated { gate, inputs } => {
-                let (gate, inputs) = (gate.record(tape, x)?, inputs.record(tape, x)?);
-                tape.swiglu(gate, inputs)
-            }
-        }
+        wire.write(Site { layer, point: Point::MlpOut }, sum, &hidden, self.outputs)
     }
 
     fn new(build: &mut Builder<'_>, layer: &str) -> Result<Self> {
@@ -408,39 +323,6 @@ impl Mlp {
         let plan = build.writing(inputs, width);
         Ok(Self { hidden, outputs: build.map(&name, &format!("{name}_bias"), plan)? })
     }
-}
-
-/// A linear map: weight `[out, in]`, bias `[out]`.
-struct Map {
-    weight: Param,
-    bias: Option<Param>,
-}
-
-impl Map {
-    fn forward(&self, params: &Params, x: &Tensor) -> Result<Tensor> {
-        let bias = self.bias.map(|bias| params.get(bias));
-        linear(x, &params.get(self.weight), bias.as_ref())
-    }
-
-    fn record(&self, tape: &mut Tape<'_>, x: Value) -> Result<Value> {
-        tape.linear(x, self.weight, self.bias)
-    }
-
-    fn record_into(&self, tape: &mut Tape<'_>, residual: Value, x: Value) -> Result<Value> {
-        tape.linear_into(residual, x, self.weight, self.bias)
-    }
-}
-
-fn forward_or_same(map: Option<&Map>, params: &Params, x: &Tensor) -> Result<Tensor> {
-    map.map_or_else(|| Ok(x.clone()), |map| map.forward(params, x))
-}
-
-/// How positions enter at the bottom.
-enum Place {
-    /// `[length, width]`, added to the embedding.
-    Table(Param),
-    /// Not here.
-    Elsewhere,
 }
 
 /// Sizes that follow from the settings.
@@ -520,15 +402,15 @@ impl Builder<'_> {
         self.params.add(name, &[rows, self.settings.width], init, trained)
     }
 
-    fn place(&mut self) -> Result<Place> {
+    fn positions(&mut self) -> Result<Option<Param>> {
         let (length, width) = (self.shape.length, self.settings.width);
         Ok(match self.settings.positions {
-            Positions::Learned => Place::Table(self.table("pos", length)?),
+            Positions::Learned => Some(self.table("pos", length)?),
             Positions::Sinusoidal => {
                 let values = sinusoidal(length, width);
-                Place::Table(self.params.add_values("pos", &[length, width], values, false)?)
+                Some(self.params.add_values("pos", &[length, width], values, false)?)
             }
-            Positions::Rotary | Positions::None => Place::Elsewhere,
+            Positions::Rotary | Positions::None => None,
         })
     }
 

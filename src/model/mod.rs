@@ -11,13 +11,14 @@ use candle_core::Tensor;
 use crate::nn::params::Params;
 use crate::nn::tap::Tap;
 use crate::nn::tape::{Tape, Value};
+use crate::nn::wire::{Watched, Wire};
 use crate::record::error::{Error, Result};
 use crate::record::knobs::Knobs;
 use crate::record::registry::Entry;
 use crate::record::weights::Weights;
 
 use anatomy::Anatomy;
-use readout::{Readout, Writes};
+use readout::{Read, Readout, Writes, Written};
 
 /// All architectures.
 pub const ALL: &[Entry<dyn Architecture>] = &[
@@ -83,6 +84,50 @@ pub struct Output {
     /// `[batch, pos, vocab]`
     pub logits: Tensor,
     pub state: Option<State>,
+}
+
+/// A network that says its wiring once. It is a [`Model`], which trains on the tape.
+pub trait Network: Send + Sync {
+    fn layout(&self) -> &Layout;
+    /// Tokens to logits `[batch, pos, vocab]`, every place marked by its name.
+    ///
+    /// # Errors
+    /// When the wire refuses.
+    fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X>;
+    /// How its residual stream is read into logits; [`Self::wire`] ends with the same ([`Read::wire`]).
+    fn read(&self) -> Read<'_>;
+    /// Where the heads of a layer write into the residual stream; `None`: there is no such layer.
+    fn written(&self, layer: usize) -> Option<Written>;
+}
+
+impl<N: Network> Model for N {
+    fn layout(&self) -> &Layout {
+        Network::layout(self)
+    }
+
+    fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output> {
+        let ((_, length), most) = (input.tokens.dims2()?, Network::layout(self).length);
+        if length == 0 || length > most {
+            return Err(Error::usage(format!(
+                "the sequence has {length} tokens, this network reads at least 1 and at most {most}; use another one"
+            )));
+        }
+        let logits = self.wire(&mut Watched::new(params, input.tokens, tap))?;
+        Ok(Output { logits, state: None })
+    }
+
+    fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<Option<Value>> {
+        self.wire(tape).map(Some)
+    }
+
+    fn readout(&self, params: &Params) -> Option<Readout> {
+        Some(self.read().numbers(params))
+    }
+
+    fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
+        let written = self.written(layer);
+        written.map(|w| w.numbers(Network::layout(self).width, params)).transpose()
+    }
 }
 
 /// A network without its numbers: those are an argument, so that one network serves every step of a run.

@@ -6,7 +6,48 @@ use candle_core::Tensor;
 use crate::nn::linear::linear;
 use crate::nn::norm::{Norm, NormKind, layer_norm, rms_norm};
 use crate::nn::params::Params;
+use crate::nn::wire::{Map, Wire};
 use crate::record::error::Result;
+use crate::record::intervention::Point;
+
+/// How the residual stream is read into logits, by handles: `scale · (W_U norm(x) + bias)`.
+#[derive(Clone, Copy)]
+pub struct Read<'m> {
+    pub norm: Option<&'m Norm>,
+    /// `W_U`, `[vocab, width]`, and its bias.
+    pub unembed: Map,
+    pub scale: f32,
+}
+
+impl<'m> Read<'m> {
+    /// The end of a wiring: the stream `[batch, pos, width]` after the last `layer` to logits `[batch, pos, vocab]`.
+    ///
+    /// # Errors
+    /// Those of the wire.
+    pub fn wire<W: Wire<'m>>(self, wire: &mut W, layer: usize, x: W::X) -> Result<W::X> {
+        let mut x = wire.in_loss(x);
+        if let Some(norm) = self.norm {
+            x = wire.normalize(&x, norm)?;
+        }
+        let x = wire.at(layer, Point::Final, x)?;
+        let mut logits = wire.linear(&x, self.unembed)?;
+        if self.scale != 1.0 {
+            logits = wire.scale(&logits, self.scale)?;
+        }
+        wire.at(layer, Point::Logits, logits)
+    }
+
+    /// The same with numbers.
+    pub fn numbers(self, params: &Params) -> Readout {
+        let Map { weight, bias } = self.unembed;
+        let (bias, scale) = (bias.map(|bias| params.get(bias)), f64::from(self.scale));
+        let plain = Readout { bias, scale, ..Readout::plain(params.get(weight)) };
+        match self.norm {
+            Some(norm) => plain.after(norm, params),
+            None => plain,
+        }
+    }
+}
 
 /// How the residual stream is read into logits: `scale · (W_U norm(x) + bias)`.
 pub struct Readout {
@@ -75,6 +116,26 @@ impl Readout {
     /// When a tensor operation fails.
     pub fn unembedded(&self, x: &Tensor) -> Result<Tensor> {
         self.logits(&self.normalized(x)?)
+    }
+}
+
+/// Where the attention of a layer writes, by handles.
+#[derive(Clone, Copy)]
+pub struct Written {
+    pub heads: usize,
+    /// `W_O`, `[width, head · dim]`; `None` where it is left out.
+    pub outputs: Option<Map>,
+}
+
+impl Written {
+    /// The same with numbers, for a residual stream of `width`.
+    ///
+    /// # Errors
+    /// When the heads do not divide the matrix.
+    pub fn numbers(self, width: usize, params: &Params) -> Result<Writes> {
+        let matrix = self.outputs.map(|map| params.get(map.weight));
+        let bias = self.outputs.and_then(|map| map.bias).map(|bias| params.get(bias));
+        Writes::new(matrix.as_ref(), bias, self.heads, width, params)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod params;
 pub mod position;
 pub mod tap;
 pub mod tape;
+pub mod wire;
 
 use crate::record::error::{Error, Kind};
 

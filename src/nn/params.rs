@@ -54,7 +54,7 @@ pub struct Params {
     device: Device,
     entries: Vec<Entry>,
     /// What was computed from tensors that never change; empty again after `load`.
-    derived: Mutex<BTreeMap<&'static str, Tensor>>,
+    derived: Mutex<BTreeMap<String, Tensor>>,
 }
 
 impl Params {
@@ -122,18 +122,14 @@ impl Params {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn derived(
-        &self,
-        name: &'static str,
-        make: impl FnOnce() -> Result<Tensor>,
-    ) -> Result<Tensor> {
+    pub fn derived(&self, name: &str, make: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
         // A panic inside `make` leaves the map as it was, so a poisoned lock is as good as any.
         let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tensor) = derived.get(name) {
             return Ok(tensor.clone());
         }
         let tensor = make()?.detach();
-        derived.insert(name, tensor.clone());
+        derived.insert(name.to_owned(), tensor.clone());
         Ok(tensor)
     }
 

@@ -20,8 +20,10 @@ use super::kernel::slice::Floats;
 use super::norm::{Norm, NormKind};
 use super::params::{Param, Params};
 use super::position::Rotary;
+use super::wire::{Heads, Map, Tables, Wire, fixed_product, fixed_tables};
 use crate::record::batch::Batch;
 use crate::record::error::{Error, Result};
+use crate::record::intervention::{Point, Site};
 
 /// The numbers of all parameters during one step, shared by the shards of its batch.
 pub struct Numbers<'a> {
@@ -43,13 +45,6 @@ struct Folded {
     tokens: Vec<f32>,
     /// `[length, out]`; empty without positions.
     positions: Vec<f32>,
-}
-
-/// The parameters that a sequence is embedded with.
-#[derive(Clone, Copy)]
-struct Tables {
-    tokens: Param,
-    positions: Option<Param>,
 }
 
 impl<'a> Numbers<'a> {
@@ -270,6 +265,8 @@ struct Slot<'a> {
     gradient: Option<Vec<f32>>,
     /// Of the embedding itself.
     tables: Option<Tables>,
+    /// Its numbers were used up by what was computed from them.
+    is_spent: bool,
 }
 
 /// A forward pass over the sequences of one shard.
@@ -304,31 +301,11 @@ impl<'a> Tape<'a> {
         Self { numbers, batch, weight, work, slots: Vec::new(), selected: None, found }
     }
 
-    /// The parameters, for what depends only on those that never change.
-    pub fn params(&self) -> &'a Params {
-        self.numbers.params
-    }
-
-    /// Rows of a token table, plus rows of a position table: `[vocab, width]` and `[length, width]`.
+    /// Rows of tables `[vocab, width]` and `[length, width]` that never change.
     ///
     /// # Errors
-    /// When a token is none of the table's, or the sequences are longer than the positions.
-    pub fn embed(&mut self, tokens: Param, positions: Option<Param>) -> Result<Value> {
-        let numbers = self.numbers;
-        let (_, width) = numbers.sizes(tokens)?;
-        let tables = Tables { tokens, positions };
-        let places = positions.map(|p| numbers.slice(p));
-        let data = self.looked_up(numbers.slice(tokens), places, width)?;
-        let wanted = numbers.is_wanted(tokens) || positions.is_some_and(|p| numbers.is_wanted(p));
-        let embedded = (!wanted).then_some(tables);
-        Ok(self.push(Slot { tables: embedded, ..slot(Op::Embed(tables), data, width, wanted) }))
-    }
-
-    /// The same with tables `[vocab, width]` and `[length, width]` that never change.
-    ///
-    /// # Errors
-    /// As [`Self::embed`].
-    pub fn look_up(&mut self, tokens: &Tensor, positions: &Tensor) -> Result<Value> {
+    /// When a token is none of theirs, or the sequences are longer.
+    fn look_up(&mut self, tokens: &Tensor, positions: &Tensor) -> Result<Value> {
         let (_, width) = tokens.dims2()?;
         let data = self.looked_up(&Floats::of(tokens)?, Some(&Floats::of(positions)?), width)?;
         Ok(self.push(slot(Op::LookUp, data, width, false)))
@@ -359,24 +336,6 @@ impl<'a> Tape<'a> {
         Ok(out)
     }
 
-    /// `x · wᵀ + bias`: `w` is `[out, in]`, `bias` is `[out]`.
-    ///
-    /// Where `x` is an embedding whose tables are frozen, tables are mapped instead of rows, once for the whole batch.
-    ///
-    /// # Errors
-    /// When the shapes do not fit.
-    pub fn linear(&mut self, x: Value, w: Param, bias: Option<Param>) -> Result<Value> {
-        let (outputs, inputs) = self.numbers.sizes(w)?;
-        if let (Some(tables), None) = (self.slots[x.0].tables, bias) {
-            let rows = |table: Param| self.numbers.slice(table).len() / inputs.max(1);
-            let all = rows(tables.tokens) + tables.positions.map_or(0, rows);
-            if self.numbers.rows >= 2 * all {
-                return self.folded(tables, w, outputs, inputs);
-            }
-        }
-        self.mapped(x, w, bias, None)
-    }
-
     fn folded(&mut self, tables: Tables, w: Param, outputs: usize, inputs: usize) -> Result<Value> {
         let numbers = self.numbers;
         let folded = numbers.fold(tables, w, outputs, inputs);
@@ -385,27 +344,17 @@ impl<'a> Tape<'a> {
         Ok(self.push(slot(Op::Folded(w), data, outputs, numbers.is_wanted(w))))
     }
 
-    /// `residual + x · wᵀ + bias`
-    ///
-    /// # Errors
-    /// When the shapes do not fit.
-    pub fn linear_into(
-        &mut self,
-        residual: Value,
-        x: Value,
-        w: Param,
-        bias: Option<Param>,
-    ) -> Result<Value> {
-        self.mapped(x, w, bias, Some(residual))
+    /// What a head writes whose two matrices never change; see [`fixed_product`].
+    fn fixed_values(&mut self, layer: usize, x: Value, product: &Tensor) -> Result<Value> {
+        let tables = self.slots[x.0].tables;
+        match fixed_tables(self.numbers.params, tables, layer, product)? {
+            Some((tokens, positions)) => self.look_up(&tokens, &positions),
+            None => self.linear_fixed(x, product.clone()),
+        }
     }
 
-    fn mapped(
-        &mut self,
-        x: Value,
-        w: Param,
-        bias: Option<Param>,
-        residual: Option<Value>,
-    ) -> Result<Value> {
+    fn mapped(&mut self, x: Value, map: Map, residual: Option<Value>) -> Result<Value> {
+        let Map { weight: w, bias } = map;
         let numbers = self.numbers;
         let (outputs, inputs) = numbers.sizes(w)?;
         self.check_width(x, inputs)?;
@@ -432,7 +381,7 @@ impl<'a> Tape<'a> {
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub fn linear_fixed(&mut self, x: Value, w: Tensor) -> Result<Value> {
+    fn linear_fixed(&mut self, x: Value, w: Tensor) -> Result<Value> {
         let (rows, width) = (self.rows(x), self.slots[x.0].width);
         if w.dims2()? != (width, width) {
             return Err(Error::internal(format!(
@@ -455,45 +404,21 @@ impl<'a> Tape<'a> {
     ///
     /// # Errors
     /// When the widths differ.
-    pub fn sum(&mut self, a: Value, b: Value) -> Result<Value> {
+    fn sum(&mut self, a: Value, b: Value) -> Result<Value> {
         self.check_width(b, self.slots[a.0].width)?;
-        let mut out = self.work.take(self.slots[a.0].data.len());
-        out.copy_from_slice(&self.slots[a.0].data);
+        let mut out = self.copy(a)?;
         add_to(&mut out, &self.slots[b.0].data);
         let wanted = self.is_wanted(a) || self.is_wanted(b);
         Ok(self.push(slot(Op::Sum(a, b), out, self.slots[a.0].width, wanted)))
     }
 
-    /// `factor · x`
-    pub fn scale(&mut self, x: Value, factor: f32) -> Value {
-        let mut out = self.copy(x);
-        super::kernel::lanes::scale(&mut out, factor);
-        self.push(slot(Op::Scale(x, factor), out, self.slots[x.0].width, self.is_wanted(x)))
-    }
-
-    /// LayerNorm, RMSNorm, or `x` itself.
-    ///
-    /// # Errors
-    /// When the norm is of another width.
-    pub fn normalize(&mut self, x: Value, norm: &'a Norm) -> Result<Value> {
-        if norm.kind == NormKind::None {
-            return Ok(x);
-        }
-        let (numbers, width, rows) = (self.numbers, self.slots[x.0].width, self.rows(x));
-        let rule = rule(numbers, norm, width)?;
-        let (mut out, mut statistics) = (self.work.take(rows * width), self.work.take(2 * rows));
-        normalize::forward(rule, &self.slots[x.0].data, &mut out, &mut statistics);
-        let trained = [norm.weight, norm.bias].iter().flatten().any(|p| numbers.is_wanted(*p));
-        let wanted = trained || self.is_wanted(x);
-        Ok(self.push(slot(Op::Normalize { x, norm, statistics }, out, width, wanted)))
-    }
-
-    /// Causal attention; see [`super::attention::attend`].
+    /// What heads attend to: causal attention.
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub fn attend(&mut self, how: Attention, q: Value, k: Value, v: Value) -> Result<Value> {
+    fn attended_to(&mut self, how: Attention, q: Value, k: Value, v: Value) -> Result<Value> {
         let width = self.slots[q.0].width;
+        self.check_there(q)?;
         self.check_width(k, width)?;
         self.check_width(v, width)?;
         if how.heads == 0 || !width.is_multiple_of(how.heads) || self.selected.is_some() {
@@ -518,59 +443,6 @@ impl<'a> Tape<'a> {
         self.work.give(scratch);
         let wanted = [q, k, v].iter().any(|value| self.is_wanted(*value));
         Ok(self.push(slot(Op::Attend { shape, inputs: [q, k, v], log_sums }, z, width, wanted)))
-    }
-
-    /// Rotates queries or keys by their position.
-    ///
-    /// # Errors
-    /// When the rotations were made for fewer positions or other heads.
-    pub fn rotate(&mut self, x: Value, rotary: &'a Rotary) -> Result<Value> {
-        let width = self.slots[x.0].width;
-        rotary.check(self.batch.len, width)?;
-        let mut out = self.copy(x);
-        rotary.turn(&mut out, self.batch.len, width, 1.0);
-        Ok(self.push(slot(Op::Rotate(x, rotary), out, width, self.is_wanted(x))))
-    }
-
-    /// `f(x)`. Nothing later can read `x`: in its place the slopes are kept.
-    pub fn activate(&mut self, x: Value, activation: Activation) -> Value {
-        let mut kept = std::mem::take(&mut self.slots[x.0].data);
-        let mut out = self.work.take(kept.len());
-        activation.apply_and_keep(&mut kept, &mut out);
-        let op = Op::Activate { x, activation, kept };
-        self.push(slot(op, out, self.slots[x.0].width, self.is_wanted(x)))
-    }
-
-    /// `gate · sigmoid(gate) · up`
-    ///
-    /// # Errors
-    /// When the widths differ.
-    pub fn swiglu(&mut self, gate: Value, up: Value) -> Result<Value> {
-        let width = self.slots[gate.0].width;
-        self.check_width(up, width)?;
-        let mut out = self.work.take(self.slots[gate.0].data.len());
-        swiglu(&self.slots[gate.0].data, &self.slots[up.0].data, &mut out);
-        let wanted = self.is_wanted(gate) || self.is_wanted(up);
-        Ok(self.push(slot(Op::SwiGlu { gate, up }, out, width, wanted)))
-    }
-
-    /// The rows of `x` that are in the loss: nothing later needs the others. `x` itself if they are most of them.
-    pub fn in_loss(&mut self, x: Value) -> Value {
-        let all = self.weight.len();
-        let counts = || self.weight.iter().filter(|w| **w != 0.0).count();
-        if self.selected.is_none() && 4 * counts() > 3 * all {
-            return x;
-        }
-        let weight = self.weight;
-        let rows =
-            self.selected.get_or_insert_with(|| (0..all).filter(|&i| weight[i] != 0.0).collect());
-        let Slot { data, width, wanted, .. } = &self.slots[x.0];
-        let (width, wanted) = (*width, *wanted);
-        let mut out = self.work.take(rows.len() * width);
-        for (to, &from) in out.chunks_exact_mut(width).zip(&*rows) {
-            to.copy_from_slice(&data[from * width..][..width]);
-        }
-        self.push(slot(Op::Select(x), out, width, wanted))
     }
 
     /// The numbers of a value, `[batch, pos, width]`: the end of a pass that nobody goes back over. `weight` was 1
@@ -846,10 +718,11 @@ impl<'a> Tape<'a> {
         Value(self.slots.len() - 1)
     }
 
-    fn copy(&mut self, x: Value) -> Vec<f32> {
+    fn copy(&mut self, x: Value) -> Result<Vec<f32>> {
+        self.check_there(x)?;
         let mut out = self.work.take(self.slots[x.0].data.len());
         out.copy_from_slice(&self.slots[x.0].data);
-        out
+        Ok(out)
     }
 
     fn rows(&self, x: Value) -> usize {
@@ -860,7 +733,17 @@ impl<'a> Tape<'a> {
         self.slots[x.0].wanted
     }
 
+    fn check_there(&self, x: Value) -> Result<()> {
+        if !self.slots[x.0].is_spent {
+            return Ok(());
+        }
+        Err(Error::internal(
+            "a value was read again after its activation, which keeps slopes in its place",
+        ))
+    }
+
     fn check_width(&self, x: Value, width: usize) -> Result<()> {
+        self.check_there(x)?;
         let found = self.slots[x.0].width;
         if found == width {
             return Ok(());
@@ -869,8 +752,132 @@ impl<'a> Tape<'a> {
     }
 }
 
+impl<'a> Wire<'a> for Tape<'a> {
+    type X = Value;
+
+    /// Nobody watches.
+    fn at(&mut self, _layer: usize, _point: Point, x: Value) -> Result<Value> {
+        Ok(x)
+    }
+
+    fn embed(&mut self, tokens: Param, positions: Option<Param>) -> Result<Value> {
+        let numbers = self.numbers;
+        let (_, width) = numbers.sizes(tokens)?;
+        let tables = Tables { tokens, positions };
+        let places = positions.map(|p| numbers.slice(p));
+        let data = self.looked_up(numbers.slice(tokens), places, width)?;
+        let wanted = numbers.is_wanted(tokens) || positions.is_some_and(|p| numbers.is_wanted(p));
+        let embedded = (!wanted).then_some(tables);
+        Ok(self.push(Slot { tables: embedded, ..slot(Op::Embed(tables), data, width, wanted) }))
+    }
+
+    /// Where `x` is an embedding whose tables are frozen, tables are mapped instead of rows, once for the whole batch.
+    fn linear(&mut self, x: &Value, map: Map) -> Result<Value> {
+        let (outputs, inputs) = self.numbers.sizes(map.weight)?;
+        if let (Some(tables), None) = (self.slots[x.0].tables, map.bias) {
+            let rows = |table: Param| self.numbers.slice(table).len() / inputs.max(1);
+            let all = rows(tables.tokens) + tables.positions.map_or(0, rows);
+            if self.numbers.rows >= 2 * all {
+                return self.folded(tables, map.weight, outputs, inputs);
+            }
+        }
+        self.mapped(*x, map, None)
+    }
+
+    fn write(&mut self, _site: Site, residual: &Value, x: &Value, map: Map) -> Result<Value> {
+        self.mapped(*x, map, Some(*residual))
+    }
+
+    fn attend(&mut self, how: Attention, heads: Heads<'_, Value>) -> Result<Value> {
+        let Heads { queries, keys, read, values, outputs, residual, last } = heads;
+        let product = fixed_product(self.numbers.params, how, &heads)?;
+        let values = match &product {
+            Some(product) => self.fixed_values(how.layer, *read, product)?,
+            None => values.map_or(Ok(*read), |values| self.linear(read, values))?,
+        };
+        let z = self.attended_to(how, *queries, *keys, values)?;
+        let drop = |tape: &mut Self, x| if last { tape.in_loss(x) } else { x };
+        let (residual, z) = (drop(self, *residual), drop(self, z));
+        match outputs.filter(|_| product.is_none()) {
+            Some(outputs) => self.mapped(z, outputs, Some(residual)),
+            None => self.sum(residual, z),
+        }
+    }
+
+    fn rotate(&mut self, x: &Value, rotary: &'a Rotary) -> Result<Value> {
+        let width = self.slots[x.0].width;
+        rotary.check(self.batch.len, width)?;
+        let mut out = self.copy(*x)?;
+        rotary.turn(&mut out, self.batch.len, width, 1.0);
+        Ok(self.push(slot(Op::Rotate(*x, rotary), out, width, self.is_wanted(*x))))
+    }
+
+    fn normalize(&mut self, x: &Value, norm: &'a Norm) -> Result<Value> {
+        if norm.kind == NormKind::None {
+            return Ok(*x);
+        }
+        let x = *x;
+        self.check_there(x)?;
+        let (numbers, width, rows) = (self.numbers, self.slots[x.0].width, self.rows(x));
+        let rule = rule(numbers, norm, width)?;
+        let (mut out, mut statistics) = (self.work.take(rows * width), self.work.take(2 * rows));
+        normalize::forward(rule, &self.slots[x.0].data, &mut out, &mut statistics);
+        let trained = [norm.weight, norm.bias].iter().flatten().any(|p| numbers.is_wanted(*p));
+        let wanted = trained || self.is_wanted(x);
+        Ok(self.push(slot(Op::Normalize { x, norm, statistics }, out, width, wanted)))
+    }
+
+    /// In the place of `x` the slopes are kept.
+    fn activate(&mut self, x: Value, activation: Activation) -> Result<Value> {
+        self.check_there(x)?;
+        let mut kept = std::mem::take(&mut self.slots[x.0].data);
+        let mut out = self.work.take(kept.len());
+        activation.apply_and_keep(&mut kept, &mut out);
+        self.slots[x.0].is_spent = true;
+        let op = Op::Activate { x, activation, kept };
+        Ok(self.push(slot(op, out, self.slots[x.0].width, self.is_wanted(x))))
+    }
+
+    fn swiglu(&mut self, gate: &Value, up: &Value) -> Result<Value> {
+        let (gate, up) = (*gate, *up);
+        let width = self.slots[gate.0].width;
+        self.check_there(gate)?;
+        self.check_width(up, width)?;
+        let mut out = self.work.take(self.slots[gate.0].data.len());
+        swiglu(&self.slots[gate.0].data, &self.slots[up.0].data, &mut out);
+        let wanted = self.is_wanted(gate) || self.is_wanted(up);
+        Ok(self.push(slot(Op::SwiGlu { gate, up }, out, width, wanted)))
+    }
+
+    fn scale(&mut self, x: &Value, factor: f32) -> Result<Value> {
+        let mut out = self.copy(*x)?;
+        super::kernel::lanes::scale(&mut out, factor);
+        let width = self.slots[x.0].width;
+        Ok(self.push(slot(Op::Scale(*x, factor), out, width, self.is_wanted(*x))))
+    }
+
+    /// `x` itself if they are most of its rows, or all that are left.
+    fn in_loss(&mut self, x: Value) -> Value {
+        let all = self.weight.len();
+        let counts = || self.weight.iter().filter(|w| **w != 0.0).count();
+        if self.rows(x) != all || (self.selected.is_none() && 4 * counts() > 3 * all) {
+            return x;
+        }
+        let weight = self.weight;
+        let rows =
+            self.selected.get_or_insert_with(|| (0..all).filter(|&i| weight[i] != 0.0).collect());
+        let Slot { data, width, wanted, .. } = &self.slots[x.0];
+        let (width, wanted) = (*width, *wanted);
+        let mut out = self.work.take(rows.len() * width);
+        for (to, &from) in out.chunks_exact_mut(width).zip(&*rows) {
+            to.copy_from_slice(&data[from * width..][..width]);
+        }
+        self.push(slot(Op::Select(x), out, width, wanted))
+    }
+}
+
 fn slot(op: Op<'_>, data: Vec<f32>, width: usize, wanted: bool) -> Slot<'_> {
-    Slot { op, data, width, wanted, gradient: None, tables: None }
+    Slot { op, data, width, wanted, gradient: None, tables: None, is_spent: false }
 }
 
 fn rule<'a>(numbers: &'a Numbers<'_>, norm: &Norm, width: usize) -> Result<Rule<'a>> {

@@ -438,7 +438,7 @@ fn a_later_token_changes_no_earlier_logit() {
 fn a_sequence_longer_than_the_context_is_refused() {
     let (params, model) = built(&settings(), 8);
     let error = model.forward(&params, &Input::new(&tokens(1, 9)), &mut Untapped).err().unwrap();
-    assert!(error.message.contains("9 tokens") && error.message.contains("8 positions"), "{error}");
+    assert!(error.message.contains("9 tokens") && error.message.contains("at most 8"), "{error}");
 }
 
 #[test]
