@@ -1039,7 +1039,7 @@ fn missing_folders_are_made_for_every_file() {
         (&["figure", "run", "attention"], "a/b/f.pdf"),
         (&["film", "run", "heads", "--frames", "2", "--dpi", "72"], "c/d/f.gif"),
         (&["examine", "run", "--probe", "norms"], "e/f/x.npz"),
-        (&["knock-out", "run"], "g/h/k.json"),
+        (&["knock-out", "run", "--all-pairs"], "g/h/k.json"),
         (&["export", "run", "--to", "csv"], "i/j/m.csv"),
         (&["export", "run", "--to", "hooked"], "k/l/weights"),
     ];

@@ -666,6 +666,10 @@ fn every_answer_goes_into_every_format() {
                     call = call.with(name, few);
                 }
             }
+            // The runs are too young to be right.
+            if knobs::names(&mut *asked_for).contains(&"all_pairs") {
+                call = call.with("all_pairs", true);
+            }
             let Some((run, readings)) = asked(folder, &call) else { continue };
             assert_everything_is_written(&run, &readings);
             answered.push(entry.name);

@@ -198,7 +198,7 @@ fn a_length_that_is_none_leaves_the_page_as_it_is_and_is_said_below_its_field() 
     write(&mut harness, "Width", "12,5cm");
     assert!(harness.query_by_label_contains("125.0 × ").is_some(), "a decimal comma");
     for (name, text, said) in [
-        ("Width", "wide", "read the length \"wide\", expected a positive number with its unit"),
+        ("Width", "wide", "read the length \"wide\", expected a number with its unit"),
         (
             "Width",
             "1,000mm",
