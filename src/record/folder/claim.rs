@@ -28,8 +28,14 @@ impl Claim {
     pub fn take(folder: &Path) -> Result<Option<Self>> {
         let made = make(folder)?;
         let mut claim = Self { folder: folder.to_owned(), hold: None, was_empty: false, made };
-        let was_empty = claim.holds_run() || check_new(folder)?;
-        claim.hold = Hold::take(&folder.join("lock"))?;
+        let lock = folder.join("lock");
+        // So that no lock is put among the files of others. Where one lies already, another program may be beginning a run
+        // while this one looks: then only what is seen under the lock counts.
+        let was_empty = match check_new(folder) {
+            Err(e) if !lock.exists() && !claim.holds_run() => return Err(e),
+            seen => seen.unwrap_or(false),
+        };
+        claim.hold = Hold::take(&lock)?;
         if claim.hold.is_none() {
             return Ok(None);
         }
