@@ -143,7 +143,10 @@ pub fn write(files: &[File], named: &[PathBuf], replace: bool) -> Result<()> {
         false => check_free(path, replace),
     })?;
     check_beside(&paths, named)?;
-    new.iter().try_for_each(|(path, bytes)| save(path, bytes, replace))
+    // What lies beside comes first: whoever sees the figure sees its numbers too.
+    let (figures, beside): (Vec<&File>, Vec<&File>) =
+        new.into_iter().partition(|(path, _)| named.contains(path));
+    beside.iter().chain(&figures).try_for_each(|(path, bytes)| save(path, bytes, replace))
 }
 
 /// Whether a file is a part of a figure that this program made: what it brings beside a figure says so by its head, and a

@@ -2406,7 +2406,7 @@ fn drawn_numbers(mark: &Mark) -> Vec<Drawn> {
         Mark::Heat(heat) => {
             let cell = |i: usize| {
                 let (row, column) = (i / heat.columns, i % heat.columns);
-                let there = !(heat.causal && column > row) && !heat.values[i].is_nan();
+                let there = !(heat.causal && column > row || heat.values[i].is_nan());
                 there.then(|| [column as f64, row as f64, f64::from(heat.values[i])])
             };
             all("cell", &heat.name, (0..heat.rows * heat.columns).filter_map(cell).collect())
