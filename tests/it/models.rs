@@ -3,12 +3,14 @@
 use candle_core::{Device, Tensor};
 use mnemoscope::Result;
 use mnemoscope::model::{self, Architecture, Input, Model};
+use mnemoscope::nn::activation::Activation;
 use mnemoscope::nn::loss::cross_entropy;
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::{Captured, Tap, Untapped};
 use mnemoscope::nn::tape::{Numbers, Tape, Workspace};
+use mnemoscope::nn::wire::{Map, Wire};
 use mnemoscope::record::batch::Batch;
-use mnemoscope::record::intervention::Site;
+use mnemoscope::record::intervention::{Point, Site};
 use mnemoscope::record::knobs::{self, Slot};
 use toml::Value;
 
@@ -278,6 +280,29 @@ fn a_watched_pass_of_every_model_equals_the_fused_one_gradients_included() {
             let apart = pairs.fold(0.0, |m: f32, (a, b)| m.max((a - b).abs()));
             assert!(apart <= 1e-5 * largest, "{name}: {apart} apart, the largest is {largest}");
         }
+    }
+}
+
+#[test]
+fn a_value_that_an_activation_used_up_is_not_read_again() {
+    let mut params = Params::new(0);
+    let table = params.add("embed", &[5, 4], Init::Normal(1.0), true).unwrap();
+    let square = Map::plain(params.add("w", &[4, 4], Init::Normal(1.0), true).unwrap());
+    let batch = Batch { rows: 1, len: 3, tokens: vec![1, 2, 3], ..Batch::default() };
+    let work = Workspace::default();
+    let numbers = Numbers::of(&params, 3, &work).unwrap();
+    let mut tape = Tape::new(&numbers, &batch, &[1.0; 3]);
+    let x = tape.embed(table, None).unwrap();
+    let hidden = tape.activate(x, Activation::Relu).unwrap();
+    assert!(tape.linear(&hidden, square).is_ok());
+    for again in [
+        tape.linear(&x, square),
+        tape.write(Site { layer: 0, point: Point::MlpOut }, &x, &hidden, square),
+        tape.scale(&x, 2.0),
+        tape.swiglu(&x, &hidden),
+        tape.activate(x, Activation::Relu),
+    ] {
+        assert!(again.unwrap_err().message.contains("read again after its activation"));
     }
 }
 
