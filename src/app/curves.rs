@@ -206,7 +206,9 @@ impl Span {
 
 /// The ends of an axis as they are drawn.
 fn ends(axis: &Axis) -> (f64, f64) {
-    (scaled(axis.range.0, axis.log), scaled(axis.range.1, axis.log))
+    // As in files: a logarithmic axis from zero on begins some decades below its end.
+    let (low, high) = Scale::new(axis.range, axis.log, (0.0, 1.0)).range;
+    (scaled(low, axis.log), scaled(high, axis.log))
 }
 
 /// Every line with its colour and its value at `x`: beside the plot, where it covers nothing. The value comes first,

@@ -127,7 +127,7 @@ const LARGE: Plan = Plan {
 };
 
 /// In less than this many points three columns of two panels each cannot be read.
-const SMALL_BELOW: egui::Vec2 = egui::vec2(1000.0, 540.0);
+const SMALL_BELOW: egui::Vec2 = egui::vec2(1000.0, 600.0);
 
 const SMALL: Plan = Plan {
     name: "panels of a small window",
@@ -295,7 +295,8 @@ impl Dock {
     /// Draws all tiles (or the one that is maximised) and each panel through `draw`.
     pub fn ui(&mut self, ui: &mut Ui, draw: &mut dyn FnMut(&mut Ui, &str)) -> Vec<Action> {
         let mut actions = Vec::new();
-        let room = ui.available_size();
+        // Of the window, not of what a banner of sentences leaves: the panels do not change places for that.
+        let room = ui.ctx().content_rect().size();
         self.is_small = room.x < SMALL_BELOW.x || room.y < SMALL_BELOW.y;
         if let Some(kind) = self.maximised.clone() {
             ui.horizontal(|ui| {

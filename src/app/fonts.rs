@@ -43,15 +43,16 @@ impl App {
 
     /// Fonts that were chosen in an earlier window may be gone: that is said, and the choice is kept.
     pub(super) fn restore_fonts(&mut self, files: Vec<PathBuf>) {
-        match Fallback::open(&files) {
-            Ok(fallback) => self.take_fonts(files, fallback),
-            Err(error) => {
-                self.take_fonts(files, Fallback::system());
-                self.lab.trouble(Error::input(format!(
-                    "{}; the fonts of the system are used instead",
-                    error.message
-                )));
-            }
+        if files.is_empty() {
+            return;
         }
+        self.fonts.clone_from(&files);
+        self.work("read fonts", move || {
+            let read = Fallback::open(&files).map_err(|error| {
+                let what = "the fonts of the system are used instead";
+                Error::input(format!("{}; {what}", error.message))
+            });
+            Outcome::Fonts(read.map(|fallback| (files, fallback)))
+        });
     }
 }

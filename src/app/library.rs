@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use egui::{CollapsingHeader, Context, Id, Modal, RichText, ScrollArea, TextEdit, Ui};
 
 use crate::record::error::{Error, Result};
-use crate::record::folder::library::{self, CAP_BYTES, Entry, Stock, size, spell_bytes};
+use crate::record::folder::library::{self, CAP_BYTES, Entry, Stock, counted, spell_bytes};
 
 use super::App;
 use super::action::Action;
@@ -45,7 +45,7 @@ impl Shelf {
                 self.asked = false;
             }
             let runs = &self.stock.runs;
-            ui.weak(format!("{} runs, {}.", runs.len(), spell_bytes(size(runs))));
+            ui.weak(format!("{}.", counted(runs)));
         });
         self.room(ui);
         if self.stock.runs.is_empty() {
@@ -88,7 +88,7 @@ impl Shelf {
                 }
             });
             let button = ui.small_button("Name…").accessible_name(format!("Name {name}"));
-            if button.on_hover_text("A named run does not go to make room.").clicked() {
+            if button.on_hover_text("A run with a title does not go to make room.").clicked() {
                 self.naming =
                     Some((run.folder.clone(), run.about.title.clone().unwrap_or_default()));
             }
@@ -180,7 +180,7 @@ impl Shelf {
             Doubt::Discard(runs) => (
                 "Make room?",
                 format!(
-                    "The oldest runs without a name go {back} {}: {}.",
+                    "The oldest runs without a title go {back} {}: {}.",
                     counted(runs),
                     named(runs)
                 ),
@@ -214,11 +214,6 @@ fn named(runs: &[Entry]) -> String {
         more => format!(" and {more} more"),
     };
     names.join(", ") + &more
-}
-
-fn counted(runs: &[Entry]) -> String {
-    let s = if runs.len() == 1 { "" } else { "s" };
-    format!("{} run{s}, {}", runs.len(), spell_bytes(size(runs)))
 }
 
 impl App {

@@ -74,10 +74,10 @@ struct PageWords {
     #[arg(long, value_name = "FACE | FILE")]
     font: Vec<String>,
     /// Points of text; tick labels follow in proportion (default: the preset's)
-    #[arg(long, value_name = "PT")]
+    #[arg(long, value_name = "PT", value_parser = super::short_decimal)]
     text_size: Option<f32>,
     /// Points of axis lines; lines of data follow in proportion (default: 0.5)
-    #[arg(long, value_name = "PT")]
+    #[arg(long, value_name = "PT", value_parser = super::short_decimal)]
     line: Option<f32>,
     /// Colours of all maps from little to much: viridis, magma, cividis or batlow
     #[arg(long, value_name = "MAP")]
@@ -92,7 +92,7 @@ struct PageWords {
     #[arg(long)]
     grey: bool,
     /// Dots per inch of pixels (default: 300)
-    #[arg(long)]
+    #[arg(long, value_parser = super::short_decimal)]
     dpi: Option<f32>,
 }
 
@@ -130,7 +130,7 @@ pub struct Film {
     #[arg(long, value_name = "N", default_value_t = 60)]
     frames: usize,
     /// Frames per second
-    #[arg(long, value_name = "N", default_value_t = 10.0)]
+    #[arg(long, value_name = "N", default_value_t = 10.0, value_parser = super::decimal)]
     fps: f64,
     /// File to write, or a folder for the frames as PNG files
     #[arg(short, long, value_name = "FILE.(gif|apng) | FOLDER")]
@@ -410,7 +410,9 @@ impl Film {
         if bar.end() && made.is_err() {
             return Ok(stopped());
         }
-        made?.sentence().into_iter().for_each(note);
+        let beyond = made?;
+        self.drawn.finish(&gallery);
+        beyond.sentence().into_iter().for_each(note);
         say(format!(
             "{} ({} steps from {} to {})",
             self.out.display(),

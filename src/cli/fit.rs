@@ -97,7 +97,7 @@ pub struct Fit {
     #[arg(long, value_name = "N", default_value_t = 256)]
     hidden: usize,
     /// Weight decay of the fitted maps, on vectors of unit variance: less for more examples
-    #[arg(long, value_name = "X", default_value_t = 0.01)]
+    #[arg(long, value_name = "X", default_value_t = 0.01, value_parser = super::decimal)]
     decay: f64,
     /// Rounds of the search at most
     #[arg(long, value_name = "N", default_value_t = 500)]

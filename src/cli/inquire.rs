@@ -170,7 +170,7 @@ pub struct KnockOut {
     #[arg(long, value_name = "POSITIONS")]
     positions: Option<String>,
     /// Largest KL of these predictions in nats (default: the likeliest token alone must stay)
-    #[arg(long, value_name = "NATS")]
+    #[arg(long, value_name = "NATS", value_parser = super::decimal)]
     most_kl: Option<f64>,
 }
 

@@ -25,6 +25,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::figure::fallback::Fallback;
 use crate::record::error::{Error, Kind, Result, did_you_mean, without_build_paths};
+use crate::record::number;
 use crate::record::shell;
 use crate::record::vocab::plain;
 use crate::run::experiment::{BUILTIN, Experiment};
@@ -312,6 +313,23 @@ fn say_as_is(line: &str) -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(e) => Err(Error::from(e).context("writing to standard output")),
     }
+}
+
+/// The number of a flag, written as settings take theirs: `0,25` is 0.25.
+///
+/// # Errors
+/// What was read, when it is no number or may be two.
+fn decimal(text: &str) -> std::result::Result<f64, String> {
+    number::read(text).map_err(|why| format!("read \"{text}\": {why}"))
+}
+
+/// As [`decimal`], of half the precision.
+///
+/// # Errors
+/// As these.
+#[expect(clippy::cast_possible_truncation, reason = "flags of pages have few digits")]
+fn short_decimal(text: &str) -> std::result::Result<f32, String> {
+    decimal(text).map(|x| x as f32)
 }
 
 /// Splits `a.b=c` into the setting and the text of its value.

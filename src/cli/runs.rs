@@ -10,7 +10,7 @@ use chrono::{Datelike, Timelike};
 use clap::Args;
 
 use crate::record::error::{Error, Result, did_you_mean};
-use crate::record::folder::library::{self, CAP_BYTES, Entry, Stock, spell_bytes};
+use crate::record::folder::library::{self, CAP_BYTES, Entry, Stock, counted, spell_bytes};
 use crate::record::vocab::plain;
 
 use super::{say, tell};
@@ -54,9 +54,8 @@ impl Runs {
         stock.passed_over.iter().for_each(|e| tell(&e.message));
         let Some(sentence) = stock.sentence(CAP_BYTES) else {
             return say(format!(
-                "the library holds {} runs, {}, no more than {}: none has to go",
-                stock.runs.len(),
-                spell_bytes(library::size(&stock.runs)),
+                "the library holds {}, no more than {}: none has to go",
+                counted(&stock.runs),
                 spell_bytes(CAP_BYTES)
             ));
         };
@@ -118,7 +117,10 @@ fn list(home: &Path, stock: &Stock) -> Result<()> {
     table(&stock.runs)?;
     say(format!("{} in {}", counted(&stock.runs), home.display()))?;
     if let Some(sentence) = stock.sentence(CAP_BYTES) {
-        say(format!("{sentence}: mnemoscope runs --prune"))?;
+        say(sentence)?;
+    }
+    if !stock.surplus.is_empty() {
+        say("To make room: mnemoscope runs --prune")?;
     }
     if stock.trash.is_empty() {
         return Ok(());
@@ -143,12 +145,6 @@ fn restore(home: &Path, name: &OsString, discarded: &[Entry]) -> Result<()> {
         )));
     };
     say(library::restore(&entry.folder)?.display().to_string())
-}
-
-/// `3 runs, 12.1 MB`.
-fn counted(entries: &[Entry]) -> String {
-    let s = if entries.len() == 1 { "" } else { "s" };
-    format!("{} run{s}, {}", entries.len(), spell_bytes(library::size(entries)))
 }
 
 /// A line a run: the name of its folder, its size, when it was last written, its title.

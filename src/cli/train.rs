@@ -101,6 +101,9 @@ impl Train {
         if let Some(steps) = &self.steps {
             experiment.set_text("train.steps", steps)?;
         }
+        if let (None, Some(out)) = (&self.experiment, &self.out) {
+            experiment.check_said(out).map_err(|e| e.context(format!("run {}", out.display())))?;
+        }
         if experiment.train.steps == 0 {
             return Err(Error::usage(format!(
                 "experiment {} goes on until stopped; say how long with --steps N",

@@ -93,6 +93,8 @@ pub fn npz(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
     let mut about = about(run, readings);
     about["axes"] = Value::Object(axes);
     about["names"] = Value::Object(names);
+    let notes = answers().map(|(key, reading)| (key.clone(), json!(reading.notes)));
+    about["notes"] = Value::Object(notes.collect());
     let about = about.to_string();
     let length = [about.len()];
     members.push(Member { name: said, ..Member::about(&about, &length) });

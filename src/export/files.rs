@@ -7,7 +7,7 @@ use crate::figure::composite::Composite;
 use crate::figure::file::{Format, Page, render_all, tex};
 use crate::figure::provenance::Provenance;
 use crate::figure::{pgf, table};
-use crate::record::error::{Error, Result};
+use crate::record::error::{Error, Result, reason};
 use crate::record::file::{check_free, check_ours, save};
 use crate::record::{foreign, npz};
 
@@ -155,8 +155,7 @@ pub fn is_ours(path: &Path) -> bool {
     let Some(Ok(format)) = regular(path).then(|| Format::from_path(path)) else { return false };
     let Ok(bytes) = bytes(path) else { return false };
     match format {
-        Format::Csv if is_of_tex(path) => pgf::is_our_table(&bytes),
-        Format::Csv => table::is_ours(&bytes),
+        Format::Csv => table::is_ours(&bytes) || is_of_tex(path) && pgf::is_our_table(&bytes),
         Format::Npz => npz::about(&bytes).is_some_and(|about| about.contains("\"provenance\"")),
         Format::Svg | Format::Pdf | Format::Png | Format::Json => Provenance::read(&bytes).is_ok(),
         // Pages for TeX are written where somebody names them.
@@ -184,7 +183,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 
 fn bytes(path: &Path) -> Result<Vec<u8>> {
     const MOST_BYTES: u64 = 256 << 20;
-    let wrong = |e: std::io::Error| Error::input(format!("reading {}: {e}", path.display()));
+    let wrong =
+        |e: std::io::Error| Error::input(format!("reading {}: {}", path.display(), reason(&e)));
     let about = std::fs::metadata(path).map_err(wrong)?;
     if !about.is_file() {
         return Err(Error::input(format!(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::figure::provenance::RunFacts;
 use crate::panel::{NetShape, Panel, Selection, Snapshot};
 use crate::record::error::{Error, Result};
+use crate::record::file::meant;
 use crate::record::folder::Reader;
 use crate::record::question::{Found, Inquired, ProbeCall};
 use crate::record::recording::Recording;
@@ -90,7 +91,8 @@ impl Gallery {
         let folder = self.folder_of(&spec.run);
         if spec.panel == "sweep" {
             let sweep = Sweep::read(&folder)?;
-            self.left_out.extend(sweep.runs.iter().filter_map(|run| run.problem.clone()));
+            let problems = sweep.runs.iter().filter_map(|run| run.problem.clone());
+            add_new(&mut self.left_out, problems);
             return Ok(of_sweep(sweep, &folder, spec));
         }
         refuse_sweep(&folder)?;
@@ -114,7 +116,7 @@ impl Gallery {
         let mut plate = Plate::new(&spec.panel, shown, facts);
         plate.facts.weights_sha256 = self.hash_of(&folder);
         if let Some(wanted) = spec.step.filter(|wanted| *wanted != step) {
-            self.taken.push((wanted, step));
+            add_new(&mut self.taken, [(wanted, step)]);
         }
         Ok(plate)
     }
@@ -131,18 +133,28 @@ impl Gallery {
         if run.is_empty() {
             return self.folder.clone();
         }
+        let run = &meant(run);
         let inside = self.folder.join(run);
         if is_sweep(&self.folder) || inside.is_dir() {
             return inside;
         }
         // The parent of `a-run` is the folder that the program was started in, that of `.` is outside of it.
         let whole = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
-        if name_of(&whole) == run {
+        if whole.file_name() == Some(run.as_os_str()) {
             return self.folder.clone();
         }
         match whole.parent() {
             Some(parent) => parent.join(run),
-            None => PathBuf::from(run),
+            None => run.clone(),
+        }
+    }
+}
+
+/// Every frame of a film says the same.
+fn add_new<T: PartialEq>(all: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
+    for one in more {
+        if !all.contains(&one) {
+            all.push(one);
         }
     }
 }

@@ -11,7 +11,7 @@ use directories::{BaseDirs, UserDirs};
 use rustybuzz::ttf_parser::{self, RawFace, Tag, cmap, name, os2};
 use sha2::{Digest, Sha256};
 
-use crate::record::error::{Error, Result};
+use crate::record::error::{Error, Result, reason};
 
 /// Where a sign that our own faces lack finds a glyph: nowhere, or in fonts that stay for as long as the program runs.
 #[derive(Clone, Copy, Default)]
@@ -157,8 +157,9 @@ fn named(path: &Path) -> Result<Vec<Face>> {
             path.display()
         ))
     };
-    let mut file = File::open(path)
-        .map_err(|e| Error::input(format!("opening the font {}: {e}", path.display())))?;
+    let mut file = File::open(path).map_err(|e| {
+        Error::input(format!("opening the font {}: {}", path.display(), reason(&e)))
+    })?;
     let listed = listed(&mut file, path);
     if listed.is_empty() {
         return Err(wrong("which is no font"));

@@ -41,7 +41,7 @@ pub fn check_name(name: &str) -> Result<()> {
     }
     Err(Error::usage(format!(
         "TeX could not read the files beside {}.tex: expected a name without % # {{ }} \\ \" ^^, two spaces in a row and control \
-         characters, that does not begin with ~",
+         characters, that does not begin with ~ or a space",
         vocab::plain(name)
     )))
 }

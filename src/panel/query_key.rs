@@ -8,6 +8,7 @@ use crate::figure::{Axis, Cloud, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ti
 use crate::record::array::Array;
 use crate::record::geometry::{Basis, Scale, align};
 use crate::record::knobs::{Knobs, Slot, Spec};
+use crate::record::plain::Plain;
 use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{Pattern, array, number, pattern, place, reading, sentence, step_text};
@@ -551,7 +552,8 @@ fn caption(answer: &Reading, placed: &Placed) -> String {
     let correlation = number_of("correlation");
     let correlation = if correlation.is_finite() {
         format!(
-            "correlation of distance and dot product of near points {correlation:.2} (best: -1)"
+            "correlation of distance and dot product of near points {:.2} (best: -1)",
+            Plain(correlation)
         )
     } else {
         "too few near points to correlate distance and attention".to_owned()

@@ -150,9 +150,9 @@ pub fn past_colors<'a>(
     (low, high): (f32, f32),
 ) -> String {
     let past = |v: &&f32| **v < low || **v > high;
-    let sizes: Vec<f32> = values.into_iter().filter(past).map(|v| v.abs()).collect();
-    let most = sizes.iter().copied().fold(0.0, f32::max);
-    match sizes.len() {
+    let past: Vec<f32> = values.into_iter().filter(past).copied().collect();
+    let most = past.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(0.0);
+    match past.len() {
         0 => String::new(),
         1 => format!("One value lies beyond the colours: {}.", number(f64::from(most))),
         n => format!("{n} values lie beyond the colours, up to {}.", number(f64::from(most))),

@@ -81,7 +81,7 @@ impl Probe for TreeView {
 }
 
 impl TreeView {
-    /// The tuned lens to read with.
+    /// The fitted lens to read with.
     fn tuned(&self, subject: Subject<'_>) -> Option<&Kept> {
         let found = || self.lenses.of_step(subject.model.layout());
         self.settings.tuned.then(found).flatten()

@@ -22,8 +22,11 @@ impl Mark {
     pub fn in_words(&self) -> [String; 2] {
         let change = self.text.strip_prefix("train.").and_then(|change| change.split_once(" = "));
         if let Some((setting, value)) = change.filter(|_| self.kind == MarkKind::Note) {
-            let (name, value) = (setting.replace('_', " "), tidied(value.trim_matches('"')));
-            return [format!("{name} set to {value}"), format!("{name} {value}")];
+            let (name, value) = (setting.replace('_', " "), value.trim_matches('"'));
+            return [
+                format!("{name} set to {}", tidied(value, 12)),
+                format!("{name} {}", tidied(value, 5)),
+            ];
         }
         let short = match (self.kind, self.text.rsplit_once(' ')) {
             (MarkKind::Emergence, Some((short, _))) => short,
@@ -33,9 +36,11 @@ impl Mark {
     }
 }
 
-/// A number to five digits, which are as many as a flag has room for; other text as it is.
-fn tidied(value: &str) -> String {
-    let rounded = value.parse::<f64>().ok().and_then(|x| format!("{x:.4e}").parse().ok());
+/// A number to some digits: five are as many as a flag has room for. Whole ones and other text are left as they are.
+fn tidied(value: &str, digits: usize) -> String {
+    let is_whole = value.parse::<i64>().is_ok();
+    let number = value.parse::<f64>().ok().filter(|_| !is_whole);
+    let rounded = number.and_then(|x| format!("{x:.*e}", digits - 1).parse().ok());
     rounded.map_or_else(|| value.to_owned(), number::spelled)
 }
 

@@ -168,7 +168,7 @@ impl WeightsReader {
     /// When it is no run folder, was written by a newer program, or cannot be read.
     pub fn open(folder: &Path) -> Result<Self> {
         read_about(folder)?;
-        let read = File::open(folder).ok().filter(|file| file.try_lock_shared().is_ok());
+        let read = File::open(folder).ok().filter(disk::lock_shared);
         let index = Index::read(&folder.join("weights"), &Index::default())?;
         Ok(Self { folder: folder.to_owned(), index, _read: read })
     }
@@ -327,6 +327,8 @@ impl Writer {
                 Item::Metrics(row) => self.metrics.write(line(row).as_bytes())?,
                 Item::Mark(mark) => self.events.write(line_of_mark(mark).as_bytes())?,
                 Item::Weights(weights) => {
+                    // Packs are written by their path, where by now another run may lie.
+                    self.check_there()?;
                     self.store.add(weights, &self.marked)?;
                     self.recorded.push(weights.step);
                 }

@@ -53,7 +53,7 @@ impl Summary {
 
     fn whole(place: &Path, steps: u64) -> Result<Self> {
         let mut summary = Self::new(Stage::NotBegun, None);
-        if !place.join("run.json").exists() {
+        if !folder::is_run(place) {
             return Ok(summary);
         }
         summary.columns = folder::about(place)?.columns;
@@ -204,7 +204,7 @@ pub fn curves(sweep: &Path) -> Result<Table> {
     let (mut rows, mut headers, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for member in plan.members() {
         let place = sweep.join(&member.name);
-        if !place.join("run.json").exists() {
+        if !folder::is_run(&place) {
             continue;
         }
         match rows_of(&place) {

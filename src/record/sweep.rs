@@ -12,9 +12,9 @@ use toml::{Table, Value};
 
 use super::error::{Error, Result};
 use super::event::{Mark, MarkKind};
-use super::folder::Reader;
 use super::folder::disk::{Hold, read_text, refused, replace_bytes};
 use super::folder::names::may_be_beside;
+use super::folder::{Reader, is_run};
 use super::knobs::same;
 use super::recording::Recording;
 
@@ -434,7 +434,7 @@ impl Run {
 
     fn read(folder: &Path, member: Member, steps: u64, sharers: usize) -> Self {
         let place = folder.join(&member.name);
-        if !place.join("run.json").exists() {
+        if !is_run(&place) {
             return Self::new(member, None, steps);
         }
         match Reader::open(&place) {
@@ -449,10 +449,11 @@ impl Run {
     }
 
     pub fn stage(&self) -> Stage {
-        let Some(recording) = &self.recording else {
-            let damaged = self.problem.is_some();
-            return if damaged { Stage::Damaged } else { Stage::NotBegun };
-        };
+        let rows = self.recording.iter().any(|recording| !recording.rows.is_empty());
+        if self.problem.is_some() && !rows {
+            return Stage::Damaged;
+        }
+        let Some(recording) = &self.recording else { return Stage::NotBegun };
         if let Some(step) = diverged(&recording.marks) {
             return Stage::Diverged(step);
         }

@@ -401,30 +401,43 @@ impl Experiment {
     /// # Errors
     /// When it would go on with other numbers: the first setting that differs is named.
     pub fn going_on(&self, document: &str, changed: &[(String, Value)]) -> Result<GoingOn> {
-        const FREE: [&str; 3] = ["steps", "threads", "record_mb"];
         let began = Self::parse(document, "experiment.toml")?;
         let last = began.clone().changed(changed)?;
-        let [first, then, now] = [&began, &last, self].map(Self::to_table);
-        for section in ["task", "model", "train"] {
-            let settings = |table: &Table| table.get(section).and_then(Value::as_table).cloned();
-            let (Some(first), Some(then), Some(now)) =
-                (settings(&first), settings(&then), settings(&now))
-            else {
-                continue;
-            };
-            let is_free = |name: &str| section == "train" && FREE.contains(&name);
-            for (name, now) in now.iter().filter(|(name, _)| !is_free(name)) {
-                let meant = |known: Option<&Value>| known.is_some_and(|v| knobs::same(v, now));
-                if !meant(first.get(name)) && !meant(then.get(name)) {
-                    let then = then.get(name).map_or("nothing".to_owned(), Value::to_string);
-                    return Err(goes_on_otherwise(&format!("{section}.{name}"), &then, now));
-                }
-            }
-        }
+        self.check_meant(&[&began, &last])?;
         if let Some((then, now)) = first_apart(&began.at, &self.at) {
             return Err(goes_on_otherwise("[[at]]", &then, &now));
         }
         self.going_on_for(began, &last, changed)
+    }
+
+    /// Refuses what differs from the run as it would go on, where nothing else was named: a value that was said is not one
+    /// that was merely read.
+    ///
+    /// # Errors
+    /// As [`Self::going_on`], or those of [`Self::of_halted`].
+    pub fn check_said(&self, run: &Path) -> Result<()> {
+        self.check_meant(&[&Self::of_halted(run)?])
+    }
+
+    /// That every setting that decides numbers has the value of one of these, the last of which is in force.
+    fn check_meant(&self, known: &[&Self]) -> Result<()> {
+        const FREE: [&str; 3] = ["steps", "threads", "record_mb"];
+        let tables: Vec<Table> = known.iter().map(|known| known.to_table()).collect();
+        let now = self.to_table();
+        for section in ["task", "model", "train"] {
+            let Some(now) = now.get(section).and_then(Value::as_table) else { continue };
+            let is_free = |name: &str| section == "train" && FREE.contains(&name);
+            for (name, now) in now.iter().filter(|(name, _)| !is_free(name)) {
+                let mut known = tables.iter().map(|table| table.get(section)?.get(name));
+                if known.clone().flatten().any(|value| knobs::same(value, now)) {
+                    continue;
+                }
+                let then = known.next_back().flatten();
+                let then = then.map_or("nothing".to_owned(), Value::to_string);
+                return Err(goes_on_otherwise(&format!("{section}.{name}"), &then, now));
+            }
+        }
+        Ok(())
     }
 
     /// The same, when all but the number of steps is known to agree.

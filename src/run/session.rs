@@ -241,7 +241,7 @@ fn resume(experiment: &Experiment, place: Recorded) -> Result<Begun> {
         .map_err(|e| e.context(format!("run {}", folder.display())))?;
     trainer.keep_columns(&halted.about.columns);
     let (before, now) = (halted.experiment()?, going_on.experiment.to_toml());
-    // Last of all: nothing can refuse any more, and what is cut off is gone.
+    // Last of all: what is cut off is gone. If the document is refused then, the folder is as its checkpoint has it.
     let evaluate = going_on.experiment.train.evaluate as u64;
     let mut writer = halted.cut(trainer.columns(), evaluate)?;
     writer.set_budget(budget_bytes(&going_on.experiment));

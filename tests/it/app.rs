@@ -1295,7 +1295,11 @@ fn a_change_by_hand_is_called_in_words_and_its_last_word_is_kept() {
         words(MarkKind::Note, "train.schedule = \"cosine\""),
         ["schedule set to cosine", "schedule cosine"]
     );
-    assert_eq!(words(MarkKind::Note, "train.steps = 400")[1], "steps 400");
+    assert_eq!(
+        words(MarkKind::Note, "train.steps = 1234567"),
+        ["steps set to 1234567", "steps 1234567"]
+    );
+    assert_eq!(words(MarkKind::Note, "train.rate = 0.1234567")[0], "rate set to 0.1234567");
     assert_eq!(
         words(MarkKind::Intervention, "zero layer1.head0"),
         ["zero layer1.head0", "zero layer1.head0"]

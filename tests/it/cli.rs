@@ -1028,6 +1028,14 @@ fn force_is_consent_for_what_is_named_and_for_what_this_program_made() {
     fs::remove_file(at.join("weights/config.json")).unwrap();
     done(at, &export);
     done(at, &export);
+    // Tensors of others beside ours stay theirs.
+    fs::write(at.join("weights/model.safetensors"), "mine").unwrap();
+    let other = ["export", "run", "--to", "transformer_lens", "-o", "weights", "--force"];
+    refused(&other, "model.safetensors", "weights/model.safetensors");
+    // A figure whose name ends as a table for TeX does.
+    let figure = ["figure", "run", "heads", "-o", "notes-tex.svg"];
+    done(at, &figure);
+    done(at, &[&figure[..], &["--force"]].concat());
 }
 
 #[test]

@@ -611,6 +611,7 @@ fn assert_everything_is_written(run: &RunAt, readings: &Readings) {
     let mut members = 2;
     for (key, reading) in &readings.by_call {
         let Ok(reading) = reading else { continue };
+        assert_eq!(about["notes"][key], serde_json::json!(reading.notes), "{key}");
         let names = reading.numbers.iter().map(|(name, _)| name);
         let names: Vec<&String> = names.chain(reading.arrays.iter().map(|a| &a.name)).collect();
         for (i, name) in names.iter().enumerate() {

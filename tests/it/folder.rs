@@ -918,3 +918,25 @@ fn a_writer_whose_folder_was_moved_says_so_and_goes_on_when_it_is_back() {
     fs::rename(&away, &place).unwrap();
     writer.save(&checkpoint(5)).unwrap();
 }
+
+#[test]
+fn a_writer_whose_folder_was_moved_packs_nothing_into_the_run_that_lies_there_now() {
+    let home = tempfile::tempdir().unwrap();
+    let (place, away) = (home.path().join("run"), home.path().join("away"));
+    let mut writer = Writer::create(&place, birth(u64::MAX)).unwrap();
+    push_step(&mut writer, 0);
+    fs::rename(&place, &away).unwrap();
+    three_steps(&place);
+    let packs = || fs::read_dir(place.join("weights")).unwrap().count();
+    let before = (packs(), fs::read(place.join("weights/tail.log")).unwrap());
+    // More steps than a pack holds.
+    for step in 1..100 {
+        writer.push(Item::Weights(weights(step)));
+        assert!(writer.flush().unwrap_err().message.contains("moved or deleted"));
+    }
+    assert!((packs(), fs::read(place.join("weights/tail.log")).unwrap()) == before);
+    fs::remove_dir_all(&place).unwrap();
+    fs::rename(&away, &place).unwrap();
+    writer.flush().unwrap();
+    assert_eq!(Reader::open(&place).unwrap().recording.recorded.len(), 100);
+}

@@ -333,6 +333,12 @@ fn steps_given_by_hand_are_in_force_after_a_resume_and_recorded_where_numbers_de
     let events = read(&folder, "events.jsonl");
     assert!(events.contains(r#"{"step":4,"kind":"note","text":"train.steps = 11"}"#), "{events}");
     assert!(read(&folder, "metrics.csv").lines().last().unwrap().starts_with("11,"));
+    // Nor is a value that was said taken for the one that it began with.
+    let mut said = Experiment::of_halted(&folder).unwrap();
+    said.check_said(&folder).unwrap();
+    said.set_texts(["train.schedule=cosine"]).unwrap();
+    let message = said.check_said(&folder).unwrap_err().message;
+    assert!(message.contains("train.schedule = \"constant\""), "{message}");
     // A setting that a hand changed is not silently kept against another word.
     let mut other = Experiment::of_halted(&folder).unwrap();
     other.set_texts(["train.schedule=cosine", "train.rate=0.3"]).unwrap();

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::record::error::{Error, Result, reason};
 use crate::record::file::without_mark;
@@ -119,6 +120,19 @@ pub(in crate::record) fn refused(doing: &str, path: &Path, e: &io::Error) -> Err
     Error::system(format!("{doing} {} failed: {}", path.display(), reason(e)))
 }
 
+/// Marks a file or a folder as being read, if the system can; who looks whether it is read has it for a moment.
+pub(super) fn lock_shared(file: &File) -> bool {
+    const TRIES: usize = 50;
+    for _ in 0..TRIES {
+        match file.try_lock_shared() {
+            Ok(()) => return true,
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            Err(TryLockError::Error(_)) => return false,
+        }
+    }
+    false
+}
+
 /// A file that this program holds for itself, as long as this lives.
 pub(in crate::record) struct Hold {
     file: File,
@@ -134,7 +148,6 @@ impl Hold {
     pub fn take(path: &Path) -> Result<Option<Self>> {
         /// Each time another program took it away between opening and locking.
         const TRIES: usize = 8;
-        let mut hold = None;
         for _ in 0..TRIES {
             let file = Self::open(path)?;
             let missing = match file.try_lock() {
@@ -142,12 +155,12 @@ impl Hold {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(e)) => Some(no_locks(path, &e)),
             };
-            let hold = hold.insert(Self { file, missing });
+            let hold = Self { file, missing };
             if hold.is_at(path) {
-                break;
+                return Ok(Some(hold));
             }
         }
-        Ok(hold)
+        Ok(None)
     }
 
     /// Takes a file as [`Self::take`], and waits for who has it.

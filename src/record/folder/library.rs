@@ -123,9 +123,8 @@ impl Stock {
                 ),
             };
             format!(
-                "the library holds {} runs, {}, more than {}; {what}. Nothing goes unasked",
-                self.runs.len(),
-                spell_bytes(bytes),
+                "the library holds {}, more than {}; {what}. Nothing goes unasked",
+                counted(&self.runs),
                 spell_bytes(cap_bytes)
             )
         })
@@ -135,6 +134,12 @@ impl Stock {
 /// Bytes of runs, all together.
 pub fn size(entries: &[Entry]) -> u64 {
     entries.iter().map(|entry| entry.bytes).sum()
+}
+
+/// `3 runs, 12.1 MB`.
+pub fn counted(entries: &[Entry]) -> String {
+    let s = if entries.len() == 1 { "" } else { "s" };
+    format!("{} run{s}, {}", entries.len(), spell_bytes(size(entries)))
 }
 
 /// Bytes as a person reads them.

@@ -22,7 +22,9 @@ const FILES: &[&str] = &[
 /// Folders in it.
 const FOLDERS: &[&str] = &["task", "weights", "readers"];
 /// The folder itself and those in it.
-const PARTS: &[&str] = &["", "task", "weights", "readers"];
+const PARTS: &[&str] = &["", "task", "weights", READERS];
+/// Where fitted readers lie; whoever fits one writes there, at any time.
+const READERS: &str = "readers";
 
 /// What systems and tools leave in any folder; nobody misses it.
 const NOBODYS: &[&str] = &[".DS_Store", "Thumbs.db", "desktop.ini", ".directory", ".gitkeep"];
@@ -100,9 +102,9 @@ pub fn remove_written(folder: &Path, part: &str, which: impl Fn(&str) -> bool) {
     }
 }
 
-/// Removes what a kill left half written.
+/// Removes what a kill left half written, but for readers: another program may be writing one.
 pub fn remove_temporary(folder: &Path) {
-    for part in PARTS {
+    for part in PARTS.iter().filter(|part| **part != READERS) {
         remove_written(folder, part, |name| name.ends_with(TEMPORARY));
     }
 }

@@ -119,7 +119,9 @@ pub fn is_ours(path: &Path) -> bool {
     };
     let regular = std::fs::symlink_metadata(path).is_ok_and(|there| there.is_file());
     let tensors = ["model.safetensors", "hooked.safetensors"];
-    regular && tensors.iter().any(|name| made_here(&path.with_file_name(name)))
+    let is_tensors = tensors.iter().any(|name| path.file_name() == Some(name.as_ref()));
+    let are_ours = || tensors.iter().any(|name| made_here(&path.with_file_name(name)));
+    regular && if is_tensors { made_here(path) } else { are_ours() }
 }
 
 /// What a file of tensors says of itself stands at its beginning.
