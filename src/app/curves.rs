@@ -403,7 +403,11 @@ impl Drawn<'_> {
                         .radius(self.width)
                         .allow_hover(false),
                 ),
-                _ => plot.line(self.item(places)),
+                _ => {
+                    for stretch in apart_from_uprights(&places) {
+                        plot.line(self.item(stretch.to_vec()));
+                    }
+                }
             }
         }
     }
@@ -420,6 +424,22 @@ impl Drawn<'_> {
         let line = Line::new(self.name.to_owned(), PlotPoints::from(places)).color(self.color);
         line.width(width).style(style).allow_hover(false)
     }
+}
+
+/// A line without its upright stretches, and these: the corner of a line with one of them would be filled.
+fn apart_from_uprights(places: &[[f64; 2]]) -> Vec<&[[f64; 2]]> {
+    let is_upright =
+        |i: usize| (places[i + 1][0] - places[i][0]).abs() <= 1e-9 * places[i][0].abs();
+    let mut stretches = Vec::new();
+    let mut from = 0;
+    for at in 1..places.len() - 1 {
+        if is_upright(at - 1) != is_upright(at) {
+            stretches.push(&places[from..=at]);
+            from = at;
+        }
+    }
+    stretches.push(&places[from..]);
+    stretches
 }
 
 fn scaled(value: f64, log: bool) -> f64 {
@@ -499,8 +519,11 @@ fn label(
     if !(low..=high).contains(&at) {
         return None;
     }
-    let shortened = flag.text.rsplit_once(' ').map_or(&*flag.text, |(start, _)| start);
-    let text = if short { shortened } else { &flag.text };
+    // Of a change the value is what tells most; of what emerged, the last word tells least.
+    let change = flag.text.split_once(" set to ").map(|(name, value)| format!("{name} {value}"));
+    let emerged = || flag.text.rsplit_once(' ').map(|(start, _)| start.to_owned());
+    let text = if short { change.or_else(emerged) } else { None };
+    let text = &*text.unwrap_or_else(|| flag.text.clone());
     let color = Color32::PLACEHOLDER;
     let width = ui.painter().layout_no_wrap(text.to_owned(), font.clone(), color).size().x;
     // To the right of its line, or to the left where there is no room.

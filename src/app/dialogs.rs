@@ -87,6 +87,24 @@ impl Purpose {
         }
     }
 
+    /// Those of them that nobody named and that this program did not make: they stay.
+    fn foreign<'a>(&self, path: &Path, in_the_way: &'a [PathBuf]) -> Vec<&'a PathBuf> {
+        match self {
+            Self::SaveFigure(_) | Self::SavePage { .. } => {
+                let beside = in_the_way.iter().filter(|there| *there != path);
+                beside.filter(|there| !files::is_ours(there)).collect()
+            }
+            Self::SaveExperiment
+            | Self::SaveSheet
+            | Self::ExportWeights(_)
+            | Self::OpenRun
+            | Self::OpenExperiment
+            | Self::ChooseFile(_)
+            | Self::ChooseFont
+            | Self::OpenSheet => Vec::new(),
+        }
+    }
+
     /// Asks the system; blocks until a person has answered.
     fn ask(&self) -> Option<PathBuf> {
         let dialog = rfd::FileDialog::new().set_title(self.title()).set_file_name(self.file_name());
@@ -122,6 +140,16 @@ fn warning(in_the_way: &[PathBuf]) -> String {
             format!("These are there already and would be replaced: {}.", names.join(", "))
         }
     }
+}
+
+/// Why nothing is written.
+fn refusal(foreign: &[&PathBuf]) -> String {
+    let name = |path: &&PathBuf| path.file_name().unwrap_or_default().display().to_string();
+    let names: Vec<String> = foreign.iter().map(name).collect();
+    format!(
+        "The numbers of the figure would replace {}, which this program did not make. Choose another name.",
+        names.join(", ")
+    )
 }
 
 /// A path that somebody has chosen.
@@ -224,9 +252,11 @@ impl Dialogs {
                 closed = ui.input(|i| i.key_pressed(Key::Escape));
                 let path = meant(&asking.text);
                 let doubt = asking.doubtful.as_ref().filter(|(doubtful, _)| *doubtful == path);
-                replace = doubt.is_some();
                 if let Some((_, in_the_way)) = doubt {
-                    ui.colored_label(ui.visuals().warn_fg_color, warning(in_the_way));
+                    let foreign = asking.purpose.foreign(&path, in_the_way);
+                    replace = foreign.is_empty();
+                    let text = if replace { warning(in_the_way) } else { refusal(&foreign) };
+                    ui.colored_label(ui.visuals().warn_fg_color, text);
                 }
                 ui.horizontal(|ui| {
                     chosen |= ui.button(if replace { "Replace" } else { "OK" }).clicked();

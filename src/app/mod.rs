@@ -657,7 +657,9 @@ impl App {
         let newest = self.lab.troubles.last().map(|error| error.message.clone());
         let is_news = newest != self.newest_trouble;
         self.newest_trouble = newest;
-        scroll::up_to(ui, 96.0, |ui| {
+        // Of a small window it leaves most to the panels.
+        let height = (0.12 * ui.ctx().content_rect().height()).clamp(24.0, 96.0);
+        scroll::up_to(ui, height, |ui| {
             // The newest first, where it is seen however many there are.
             if is_news {
                 ui.scroll_to_cursor(Some(egui::Align::TOP));

@@ -55,6 +55,11 @@ impl What {
     }
 }
 
+/// As of the inquiry `readers`.
+const MOST_EXAMPLES: usize = 1_000_000;
+const MOST_HIDDEN: usize = 4096;
+const MOST_ROUNDS: usize = 1_000_000;
+
 #[derive(Args)]
 pub struct Fit {
     /// Folder of a recorded run
@@ -183,8 +188,18 @@ impl Fit {
         let layers = instrument.layout().heads.len();
         let last = format!("layer{}.resid_post", layers.saturating_sub(1));
         let kind = self.what.kind();
-        if [self.train, self.test, self.rounds, self.hidden].contains(&0) {
-            return Err(Error::usage("--train, --test, --rounds and --hidden are at least 1"));
+        let counts = [
+            ("train", self.train, MOST_EXAMPLES),
+            ("test", self.test, MOST_EXAMPLES),
+            ("rounds", self.rounds, MOST_ROUNDS),
+            ("hidden", self.hidden, MOST_HIDDEN),
+        ];
+        if let Some((name, count, most)) =
+            counts.iter().find(|(_, n, most)| !(1..=*most).contains(n))
+        {
+            return Err(Error::usage(format!(
+                "--{name} {count}: expected a whole number from 1 to {most}"
+            )));
         }
         if !self.decay.is_finite() || self.decay < 0.0 {
             return Err(Error::usage(format!(

@@ -23,6 +23,8 @@ pub fn steps(recording: &Recording, from: u64, to: u64, count: usize) -> Vec<u64
     let inside: Vec<u64> =
         recording.recorded.iter().copied().filter(|step| (from..=to).contains(step)).collect();
     let (Some(first), Some(last)) = (inside.first(), inside.last()) else { return Vec::new() };
+    // There are no more frames than steps, however many somebody names.
+    let count = count.min(2 * inside.len());
     let wanted = |i: usize| {
         let part = i as f64 / (count.max(2) - 1) as f64;
         *first as f64 + part * (*last - *first) as f64

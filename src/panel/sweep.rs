@@ -59,6 +59,9 @@ impl Panel for Sweep {
             );
         };
         if sweep.metrics().is_empty() {
+            if let Some(problem) = sweep.runs.iter().find_map(|run| run.problem.as_deref()) {
+                return sentence(format!("No run of this sweep can be read: {problem}"));
+            }
             return sentence(
                 "No run of this sweep has begun: go on with `mnemoscope sweep --out` and its folder.",
             );

@@ -129,8 +129,8 @@ impl Reader {
             ..Recording::default()
         };
         // One row after the other: a long run has more of them than memory should hold.
-        let columns = recording.columns.len();
-        each_row(&self.folder, columns, u64::MAX, |row, _| recording.add_row(row))?;
+        let columns = recording.columns.clone();
+        each_row(&self.folder, &columns, u64::MAX, |row, _| recording.add_row(row))?;
         self.recording = recording;
         Ok(())
     }
@@ -419,7 +419,7 @@ impl Halted {
             None => (None, Kept { metrics: 0, events: 0 }),
         };
         let mut rows = 0;
-        each_row(folder, about.columns.len(), u64::MAX, |_, _| rows += 1)?;
+        each_row(folder, &about.columns, u64::MAX, |_, _| rows += 1)?;
         if checkpoint.is_none() && rows > 1 {
             return Err(Error::input(format!(
                 "{} has {rows} rows of metrics and no checkpoint.safetensors: it cannot go on from where it was. Branch from a recorded step in the window, or begin a new run",
@@ -467,7 +467,7 @@ impl Halted {
         disk::make_plain(&folder.join("metrics.csv"))?;
         disk::make_plain(&folder.join("events.jsonl"))?;
         let (mut last, mut rows) = (last, Vec::new());
-        each_row(&folder, columns.len(), kept.metrics, |row, from| {
+        each_row(&folder, columns, kept.metrics, |row, from| {
             rows.push((row.step, from));
             if rows.len() > 2 {
                 rows.remove(0);
@@ -600,9 +600,9 @@ pub fn is_being_written(folder: &Path) -> bool {
 /// # Errors
 /// When it is no run folder, its metrics are gone, or a line is damaged.
 pub fn rows(folder: &Path, mut take: impl FnMut(MetricsRow)) -> Result<()> {
-    let columns = read_about(folder)?.columns.len();
+    let columns = read_about(folder)?.columns;
     gone(folder, "metrics.csv", "its curves").map_or(Ok(()), Err)?;
-    each_row(folder, columns, u64::MAX, |row, _| take(row))
+    each_row(folder, &columns, u64::MAX, |row, _| take(row))
 }
 
 fn write_about(folder: &Path, about: &About) -> Result<()> {
@@ -765,14 +765,28 @@ fn each_line(
 }
 
 /// Calls `take` with every row of the metrics and where its line begins, within the first `most_bytes`.
+///
+/// # Errors
+/// When a line is damaged, the header among them: numbers are told apart by their columns.
 fn each_row(
     folder: &Path,
-    columns: usize,
+    columns: &[String],
     most_bytes: u64,
     take: impl FnMut(MetricsRow, u64),
 ) -> Result<()> {
     let path = folder.join("metrics.csv");
-    each_row_of(lines_of(&path)?, &path, columns, most_bytes, take)
+    let mut header = None;
+    each_row_of(lines_of(&path)?, &path, columns.len(), most_bytes, &mut header, take)?;
+    let expected = header_line(columns);
+    let is_there = most_bytes > 0 && path.exists();
+    if is_there && header.as_deref() != Some(expected.trim_end()) {
+        return Err(Error::input(format!(
+            "{}: its first line is damaged or of another run; expected \"{}\", as run.json names the columns",
+            path.display(),
+            expected.trim_end()
+        )));
+    }
+    Ok(())
 }
 
 fn each_row_of(
@@ -780,11 +794,13 @@ fn each_row_of(
     path: &Path,
     columns: usize,
     most_bytes: u64,
+    header: &mut Option<String>,
     mut take: impl FnMut(MetricsRow, u64),
 ) -> Result<()> {
     each_line(source, path, most_bytes, |number, line, from| {
-        // The first line is the header.
-        if number > 1 {
+        if number == 1 {
+            *header = Some(line.to_owned());
+        } else {
             let row = row_of(line, columns).ok_or_else(|| {
                 Error::input(format!(
                     "{}: line {number} is damaged; expected a step and {columns} numbers",
@@ -808,7 +824,7 @@ pub fn read_rows(
     origin: &Path,
     mut take: impl FnMut(MetricsRow),
 ) -> Result<()> {
-    each_row_of(source, origin, columns, u64::MAX, |row, _| take(row))
+    each_row_of(source, origin, columns, u64::MAX, &mut None, |row, _| take(row))
 }
 
 fn row_of(line: &str, columns: usize) -> Option<MetricsRow> {

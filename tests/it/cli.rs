@@ -1077,7 +1077,7 @@ fn pages_and_dates_that_cannot_be_are_refused_with_a_sentence() {
         (&["--height", "0"], "1mm"),
         (&["--height", "NaN"], "1mm"),
         (&["--height", "1e-9"], "1mm"),
-        (&["--dpi", "NaN"], "dots per inch"),
+        (&["--dpi", "NaN"], "that is no number"),
         (&["--dpi=-3"], "dots per inch"),
         (&["--dpi", "0"], "dots per inch"),
     ];
