@@ -7,7 +7,10 @@ use egui::epaint::text::{FallbackRequest, FontInsert, FontProvider};
 use egui::{Context, FontData};
 
 use crate::figure::fallback::Fallback;
+use crate::figure::font::{Family, Typeface};
+use crate::figure::scene::Beyond;
 use crate::record::error::Error;
+use crate::record::vocab::labelled;
 
 use super::App;
 use super::worker::Outcome;
@@ -39,6 +42,20 @@ impl App {
         (self.export.fallback, self.sheet.fallback) = (fallback, fallback);
         let window = self.window.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         install(&window, fallback);
+    }
+
+    /// Says of a run, once, how many characters of its tokens no font has.
+    pub(super) fn say_lacking(&mut self) {
+        let Some(run) = self.lab.run() else { return };
+        let family = Typeface { own: Family::Sans, fallback: self.export.fallback };
+        let vocab = run.bench.source.vocab();
+        let mut beyond = Beyond::default();
+        let ids = 0..u32::try_from(vocab.len()).unwrap_or(u32::MAX);
+        ids.for_each(|id| beyond.take(family, &labelled(vocab.text(id), |_| false)));
+        if let Some(sentence) = beyond.sentence() {
+            let what = "Font for other scripts… in the menu View";
+            self.lab.trouble(Error::input(format!("{sentence} ({what})")));
+        }
     }
 
     /// Fonts that were chosen in an earlier window may be gone: that is said, and the choice is kept.

@@ -570,6 +570,7 @@ impl App {
             return;
         }
         self.shown_for = id;
+        self.say_lacking();
         let Some(run) = self.lab.run().filter(|_| !arranged) else { return };
         let (source, row) = (&run.bench.source, run.bench.source.sequence(0, 0));
         let kind = if source.tuples(&row).is_some() {

@@ -40,6 +40,21 @@ impl Beyond {
         self.lacking.extend(more.lacking);
     }
 
+    /// What a text asks for.
+    pub fn take(&mut self, family: Typeface, text: &str) {
+        if family.has_all(text) {
+            return;
+        }
+        for run in family.runs(text) {
+            match run.font {
+                Font::Other(face) if !self.others.contains(&face) => self.others.push(face),
+                Font::Other(_) => {}
+                Font::Own(_) if run.is_lacking => self.lacking.extend(run.text.chars()),
+                Font::Own(_) => {}
+            }
+        }
+    }
+
     /// What is said of signs that are drawn as boxes.
     pub fn sentence(&self) -> Option<String> {
         const SHOWN: usize = 8;
@@ -67,17 +82,7 @@ impl Scene {
         let mut all = Beyond::default();
         for item in &self.items {
             let Item::Text { text, .. } = item else { continue };
-            if self.family.has_all(text) {
-                continue;
-            }
-            for run in self.family.runs(text) {
-                match run.font {
-                    Font::Other(face) if !all.others.contains(&face) => all.others.push(face),
-                    Font::Other(_) => {}
-                    Font::Own(_) if run.is_lacking => all.lacking.extend(run.text.chars()),
-                    Font::Own(_) => {}
-                }
-            }
+            all.take(self.family, text);
         }
         all
     }
