@@ -45,10 +45,11 @@ pub fn knobs(
             {
                 browse(spec.name);
             }
-            if waits {
-                ui.colored_label(ui.visuals().warn_fg_color, "needs a restart");
-            }
         });
+        if waits {
+            // Below, where a narrow panel has room for it.
+            ui.colored_label(ui.visuals().warn_fg_color, "needs a restart");
+        }
     });
     changed
 }
