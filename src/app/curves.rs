@@ -403,11 +403,7 @@ impl Drawn<'_> {
                         .radius(self.width)
                         .allow_hover(false),
                 ),
-                _ => {
-                    for stretch in apart_from_uprights(&places) {
-                        plot.line(self.item(stretch.to_vec()));
-                    }
-                }
+                _ => plot.line(self.item(places)),
             }
         }
     }
@@ -422,24 +418,9 @@ impl Drawn<'_> {
         // The dots of a dotted line are twice as wide as a line of the same width.
         let width = if self.dash == Dash::Dotted { self.width / 2.0 } else { self.width };
         let line = Line::new(self.name.to_owned(), PlotPoints::from(places)).color(self.color);
-        line.width(width).style(style).allow_hover(false)
+        // Points of one pixel column stay points: a band would fill the way to them from the column before.
+        line.width(width).style(style).allow_hover(false).allow_band(false)
     }
-}
-
-/// A line without its upright stretches, and these: the corner of a line with one of them would be filled.
-fn apart_from_uprights(places: &[[f64; 2]]) -> Vec<&[[f64; 2]]> {
-    let is_upright =
-        |i: usize| (places[i + 1][0] - places[i][0]).abs() <= 1e-9 * places[i][0].abs();
-    let mut stretches = Vec::new();
-    let mut from = 0;
-    for at in 1..places.len() - 1 {
-        if is_upright(at - 1) != is_upright(at) {
-            stretches.push(&places[from..=at]);
-            from = at;
-        }
-    }
-    stretches.push(&places[from..]);
-    stretches
 }
 
 fn scaled(value: f64, log: bool) -> f64 {

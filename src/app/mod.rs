@@ -204,6 +204,8 @@ pub struct App {
     fonts: Vec<PathBuf>,
     /// What the next frame puts on the clipboard.
     copied: Option<Copied>,
+    /// The list of runs was open in the last frame.
+    runs_seen: bool,
     /// The run that panels were brought forward for, and the layout since then: another one is a hand's.
     shown_for: u64,
     layout: Option<Dock>,
@@ -272,6 +274,7 @@ impl App {
             kept_sheet: None,
             fonts: Vec::new(),
             copied: None,
+            runs_seen: false,
             shown_for: 0,
             layout: None,
         };
@@ -665,11 +668,16 @@ impl App {
             if is_news {
                 ui.scroll_to_cursor(Some(egui::Align::TOP));
             }
+            let count = self.lab.troubles.len();
             for (index, error) in self.lab.troubles.iter().enumerate().rev() {
                 ui.horizontal(|ui| {
                     let button = ui.small_button("Dismiss");
                     if button.accessible_name(format!("Dismiss trouble {}", index + 1)).clicked() {
                         actions.push(Action::Dismiss(index));
+                    }
+                    let is_first = count > 1 && index + 1 == count;
+                    if is_first && ui.small_button(format!("Dismiss all {count}")).clicked() {
+                        actions.push(Action::DismissAll);
                     }
                     let color = ui.visuals().error_fg_color;
                     let text = egui::RichText::new(&error.message).color(color);
@@ -677,12 +685,6 @@ impl App {
                 });
             }
         });
-        if self.lab.troubles.len() > 1 {
-            let text = format!("Dismiss all {}", self.lab.troubles.len());
-            if ui.small_button(text).clicked() {
-                actions.push(Action::DismissAll);
-            }
-        }
         actions
     }
 
@@ -775,7 +777,10 @@ impl App {
         if let Some(chosen) = self.dialogs.ui(&ctx) {
             self.chosen(chosen);
         }
-        if self.dock.is_open("runs") {
+        let is_listed = self.dock.is_open("runs");
+        // Other programs record runs, too: whoever opens the list sees those of now.
+        self.shelf.asked &= std::mem::replace(&mut self.runs_seen, is_listed) == is_listed;
+        if is_listed {
             self.list_library();
         }
         let acted = !actions.is_empty();

@@ -54,6 +54,8 @@ pub struct Shell {
     slot: Slot,
     /// Whether the window was seen to stand on a monitor, or was brought to one.
     in_sight: bool,
+    /// Whether the window has the size that it was left with.
+    sized: bool,
 }
 
 /// Where a window goes of which no monitor shows enough to take hold of, as after a monitor was taken away: into the middle of
@@ -90,9 +92,22 @@ fn brought_back(ctx: &Context, frame: &eframe::Frame) -> bool {
     true
 }
 
+/// The size of a window is kept in points of its scale, and a new one is made in points of scale 1: gives it the pixels back
+/// that it was left with.
+fn sized_again(ctx: &Context, frame: &eframe::Frame) -> bool {
+    let Some(window) = frame.winit_window() else { return true };
+    let is_free = !window.is_maximized() && window.fullscreen().is_none();
+    if is_free && ctx.zoom_factor() != 1.0 {
+        let pixels = window.inner_size();
+        let points = vec2(pixels.width as f32, pixels.height as f32) / window.scale_factor() as f32;
+        ctx.send_viewport_cmd(ViewportCommand::InnerSize(points));
+    }
+    true
+}
+
 impl Shell {
     pub fn new(app: App, slot: Slot) -> Self {
-        Self { app: Some(app), slot, in_sight: false }
+        Self { app: Some(app), slot, in_sight: false, sized: false }
     }
 }
 
@@ -113,6 +128,7 @@ impl eframe::App for Shell {
 
     fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
         self.in_sight = self.in_sight || brought_back(ui.ctx(), frame);
+        self.sized = self.sized || sized_again(ui.ctx(), frame);
         if let Some(app) = &mut self.app {
             app.ui(ui, frame);
         }

@@ -401,12 +401,14 @@ fn page_controls(ui: &mut Ui, page: &mut PageSpec) {
         choice(ui, "venue", &mut page.preset, &Preset::names(), "plain");
         ui.end_row();
         ui.label("Width");
+        let others = page.clone();
+        let fits_wide = |text: &str| fits(PageSpec { width: text.to_owned(), ..others.clone() });
+        entry::text(ui, &mut page.width, "89mm", 70.0, fits_wide)
+            .on_hover_text("A length with its unit, or column or page of the venue")
+            .accessible_name("Width");
+        ui.end_row();
+        ui.label("");
         ui.horizontal(|ui| {
-            let others = page.clone();
-            let fits = |text: &str| fits(PageSpec { width: text.to_owned(), ..others.clone() });
-            entry::text(ui, &mut page.width, "89mm", 70.0, fits)
-                .on_hover_text("A length with its unit, or column or page of the venue")
-                .accessible_name("Width");
             for word in ["column", "page"] {
                 if ui.selectable_label(page.width == word, word).clicked() {
                     page.width = word.to_owned();

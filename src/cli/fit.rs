@@ -14,11 +14,13 @@ use crate::figure::file::save;
 use crate::probe::fit::data::{Label, Positions, parse_site};
 use crate::probe::fit::linear::Fitting;
 use crate::probe::fit::{self, Kind, Outcome, Progress, Read, Reader, Settings};
+use crate::probe::inquiry::readers::Readers;
 use crate::record::error::{Error, Result};
 use crate::record::file::check_free;
 use crate::record::folder::Reader as RunReader;
 use crate::record::folder::readers::{self, KeptReader};
 use crate::record::intervention::{Intervention, Site};
+use crate::record::knobs;
 use crate::record::plain::Plain;
 use crate::record::vocab::plain;
 use crate::run::examine::Instrument;
@@ -54,11 +56,6 @@ impl What {
         }
     }
 }
-
-/// As of the inquiry `readers`.
-const MOST_EXAMPLES: usize = 1_000_000;
-const MOST_HIDDEN: usize = 4096;
-const MOST_ROUNDS: usize = 1_000_000;
 
 #[derive(Args)]
 pub struct Fit {
@@ -184,29 +181,27 @@ impl Fit {
         Ok(experiment)
     }
 
+    /// The ranges are those of the inquiry that fits the same.
+    fn check_ranges(&self) -> Result<()> {
+        let mut known = Readers::default();
+        let counts = [
+            ("train", self.train),
+            ("test", self.test),
+            ("hidden", self.hidden),
+            ("rounds", self.rounds),
+        ];
+        for (name, count) in counts {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            knobs::set(&mut known, "--", name, &count.into())?;
+        }
+        knobs::set(&mut known, "--", "decay", &self.decay.into())
+    }
+
     fn settings(&self, instrument: &Instrument) -> Result<(Settings, Site)> {
         let layers = instrument.layout().heads.len();
         let last = format!("layer{}.resid_post", layers.saturating_sub(1));
         let kind = self.what.kind();
-        let counts = [
-            ("train", self.train, MOST_EXAMPLES),
-            ("test", self.test, MOST_EXAMPLES),
-            ("rounds", self.rounds, MOST_ROUNDS),
-            ("hidden", self.hidden, MOST_HIDDEN),
-        ];
-        if let Some((name, count, most)) =
-            counts.iter().find(|(_, n, most)| !(1..=*most).contains(n))
-        {
-            return Err(Error::usage(format!(
-                "--{name} {count}: expected a whole number from 1 to {most}"
-            )));
-        }
-        if !self.decay.is_finite() || self.decay < 0.0 {
-            return Err(Error::usage(format!(
-                "--decay {}: expected a number from 0 on",
-                self.decay
-            )));
-        }
+        self.check_ranges()?;
         let source = instrument.source();
         let under = self.intervene.iter().map(|what| {
             Intervention::written(what, source.vocab()).map_err(|e| e.context("--intervene"))

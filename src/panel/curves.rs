@@ -69,7 +69,7 @@ impl Panel for Curves {
         };
         if view.runs.iter().all(|(_, run)| run.rows.is_empty()) {
             return sentence(
-                "Nothing is measured yet: the curves begin with the first evaluation.",
+                "No evaluation is recorded here: the curves begin with the first one.",
             );
         }
         if let Err(why) = self.limits().check() {

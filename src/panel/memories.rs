@@ -3,6 +3,7 @@
 use crate::figure::color::ColorMap;
 use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
 use crate::record::array::Array;
+use crate::record::plain::Plain;
 use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{array, reading, sentence, step_text};
@@ -231,8 +232,8 @@ impl<'a> Found<'a> {
             return name.to_owned();
         };
         match (self.memory.which, short) {
-            (Which::Wf, true) => format!("{name}: {score:.2} nats"),
-            (Which::Wf, false) => format!("{name}: {score:.2} nats off"),
+            (Which::Wf, true) => format!("{name}: {:.2} nats", Plain(score)),
+            (Which::Wf, false) => format!("{name}: {:.2} nats off", Plain(score)),
             (_, true) => format!("{name}: {:.0} %", score * 100.0),
             (_, false) => format!("{name}: {:.0} % stored", score * 100.0),
         }

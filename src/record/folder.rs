@@ -426,16 +426,7 @@ impl Halted {
                 folder.display()
             )));
         }
-        for (name, expected) in [("metrics.csv", kept.metrics), ("events.jsonl", kept.events)] {
-            let path = folder.join(name);
-            let length = disk::plain_length(&path)?;
-            if length < expected {
-                return Err(Error::input(format!(
-                    "{}: {length} bytes, its checkpoint expects at least {expected}: the file was cut short. Branch from a recorded step in the window, or begin a new run",
-                    path.display()
-                )));
-            }
-        }
+        check_lengths(folder, &kept)?;
         let last = checkpoint.as_ref().map(|c| c.weights.step);
         Ok(Self { folder: folder.clone(), about, checkpoint, last, kept, claim })
     }
@@ -579,6 +570,15 @@ pub fn checkpoint(folder: &Path) -> Result<Option<Checkpoint>> {
 /// # Errors
 /// When the file is damaged.
 pub fn saved_step(folder: &Path) -> Result<Option<u64>> {
+    let Some(numbers) = numbers_of_checkpoint(folder, ["step"])? else { return Ok(None) };
+    Ok(Some(numbers[0]))
+}
+
+/// Numbers that the note of a run's checkpoint says; `None` when nothing was saved yet. Its tensors are not read.
+fn numbers_of_checkpoint<const N: usize>(
+    folder: &Path,
+    names: [&str; N],
+) -> Result<Option<[u64; N]>> {
     let path = folder.join("checkpoint.safetensors");
     if !path.exists() {
         return Ok(None);
@@ -586,8 +586,36 @@ pub fn saved_step(folder: &Path) -> Result<Option<u64>> {
     let (mut file, length) = open_file(&path)?;
     let contents = tensors::contents(&mut file, length, &path)?;
     let note: Option<Value> = contents.note.and_then(|note| json::parse(&note).ok());
-    let step = note.and_then(|note| note.get("step").and_then(Value::as_u64));
-    step.map(Some).ok_or_else(|| Error::input(format!("{}: its note is damaged", path.display())))
+    let numbers = names.map(|name| note.as_ref()?.get(name)?.as_u64());
+    if numbers.contains(&None) {
+        return Err(Error::input(format!("{}: its note is damaged", path.display())));
+    }
+    Ok(Some(numbers.map(Option::unwrap_or_default)))
+}
+
+/// That the files of a run are as long as its checkpoint says.
+///
+/// # Errors
+/// When one was cut short, or the checkpoint is damaged.
+pub fn check_whole(folder: &Path) -> Result<()> {
+    match numbers_of_checkpoint(folder, ["metrics_bytes", "events_bytes"])? {
+        Some([metrics, events]) => check_lengths(folder, &Kept { metrics, events }),
+        None => Ok(()),
+    }
+}
+
+fn check_lengths(folder: &Path, kept: &Kept) -> Result<()> {
+    for (name, expected) in [("metrics.csv", kept.metrics), ("events.jsonl", kept.events)] {
+        let path = folder.join(name);
+        let length = disk::plain_length(&path)?;
+        if length < expected {
+            return Err(Error::input(format!(
+                "{}: {length} bytes, its checkpoint expects at least {expected}: the file was cut short. Branch from a recorded step in the window, or begin a new run",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a program is writing the run in a folder right now.

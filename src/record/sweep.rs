@@ -14,7 +14,7 @@ use super::error::{Error, Result};
 use super::event::{Mark, MarkKind};
 use super::folder::disk::{Hold, read_text, refused, replace_bytes};
 use super::folder::names::may_be_beside;
-use super::folder::{Reader, is_run};
+use super::folder::{Reader, check_whole, is_run};
 use super::knobs::same;
 use super::recording::Recording;
 
@@ -437,7 +437,7 @@ impl Run {
         if !is_run(&place) {
             return Self::new(member, None, steps);
         }
-        match Reader::open(&place) {
+        match Reader::open(&place).and_then(|reader| check_whole(&place).map(|()| reader)) {
             Ok(reader) => {
                 let problem = reader.problems.first().map(|problem| problem.message.clone());
                 let mut recording = reader.recording;

@@ -1239,6 +1239,15 @@ fn overlap(rects: &[(String, egui::Rect)]) -> Option<String> {
     pairs.into_iter().find(covered).map(|(a, b)| format!("{a:?} and {b:?}"))
 }
 
+/// What of a role is on the screen, and where.
+fn named(harness: &Harness<'_, App>, role: Role) -> Vec<(String, egui::Rect)> {
+    let named = |node: egui_kittest::Node<'_>| {
+        let name = node.accesskit_node().label().or(node.accesskit_node().value());
+        (name.unwrap_or_default(), node.rect())
+    };
+    harness.query_all_by_role(role).map(named).collect()
+}
+
 #[test]
 fn in_a_small_window_nothing_overlaps_and_the_timeline_keeps_its_room() {
     for size in [[640.0, 400.0], [911.0, 512.0], [1280.0, 720.0], [1600.0, 1000.0]] {
@@ -1251,15 +1260,7 @@ fn in_a_small_window_nothing_overlaps_and_the_timeline_keeps_its_room() {
         let track = harness.get_by_role_and_label(Role::Slider, "Step in view").rect();
         assert!(window.contains_rect(track), "{size:?}: the track is at {track:?}");
         assert!(track.height() >= 24.0 && track.width() > 0.7 * size[0], "{size:?}: {track:?}");
-        let of = |role: Role| {
-            let all = harness.query_all_by_role(role);
-            let named = |node: egui_kittest::Node<'_>| {
-                let name = node.accesskit_node().label().or(node.accesskit_node().value());
-                (name.unwrap_or_default(), node.rect())
-            };
-            all.map(named).collect::<Vec<_>>()
-        };
-        let pictures = of(Role::Image);
+        let pictures = named(&harness, Role::Image);
         assert!(pictures.len() >= 3, "{size:?}: {pictures:?}");
         assert_eq!(overlap(&pictures), None, "{size:?}");
         for (name, rect) in &pictures {
@@ -1269,7 +1270,7 @@ fn in_a_small_window_nothing_overlaps_and_the_timeline_keeps_its_room() {
         let panels = harness.get_by_label("Tokens").rect().top();
         let bars: Vec<(String, egui::Rect)> = [Role::Button, Role::ComboBox, Role::Label]
             .into_iter()
-            .flat_map(of)
+            .flat_map(|role| named(&harness, role))
             .filter(|(_, rect)| rect.bottom() <= panels && rect.width() > 0.0)
             .collect();
         assert!(bars.len() > 10, "{size:?}: {bars:?}");
@@ -1279,6 +1280,17 @@ fn in_a_small_window_nothing_overlaps_and_the_timeline_keeps_its_room() {
         }
         let words = bars.iter().find(|(name, _)| name.starts_with("Looking back")).unwrap();
         assert!(words.1.width() > 150.0, "{size:?}: {words:?}");
+        // Nor do sentences take its room.
+        for i in 0..4 {
+            let sentence =
+                format!("something {i} went wrong, {}", "and is told at length ".repeat(8));
+            harness.state_mut().lab.trouble(mnemoscope::Error::input(sentence));
+        }
+        (0..3).for_each(|_| harness.step());
+        let track = harness.get_by_role_and_label(Role::Slider, "Step in view").rect();
+        assert!(window.contains_rect(track), "{size:?}: the track is at {track:?}");
+        assert!(track.height() >= 24.0, "{size:?}: {track:?}");
+        assert_eq!(overlap(&named(&harness, Role::Image)), None, "{size:?}");
     }
 }
 

@@ -61,6 +61,18 @@ fn a_panel_is_exported_on_the_page_that_was_chosen() {
     }
 }
 
+/// Changes the page and gives a path for it, which is asked about.
+fn save_in_other_greys(harness: &mut Harness<'static, App>, path: &std::path::Path) {
+    harness.get_by_role_and_label(Role::CheckBox, "Greys").click();
+    harness.step();
+    press(harness, "Save…");
+    let field = harness.get_by_role_and_label(Role::TextInput, "Path");
+    field.set_text_value_accesskit(&path.display().to_string());
+    harness.step();
+    press(harness, "OK");
+    harness.step();
+}
+
 #[test]
 fn whoever_replaces_a_figure_is_told_what_goes_with_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -70,14 +82,7 @@ fn whoever_replaces_a_figure_is_told_what_goes_with_it() {
     let path = folder.path().join("head.svg");
     path_is(&mut harness, &path);
     // The figure again, on another page: all four files would change.
-    harness.get_by_role_and_label(Role::CheckBox, "Greys").click();
-    harness.step();
-    press(&mut harness, "Save…");
-    let field = harness.get_by_role_and_label(Role::TextInput, "Path");
-    field.set_text_value_accesskit(&path.display().to_string());
-    harness.step();
-    press(&mut harness, "OK");
-    harness.step();
+    save_in_other_greys(&mut harness, &path);
     let asked = "would be replaced: head.svg, head.csv, head.npz, head.json.";
     assert!(harness.query_by_label_contains(asked).is_some(), "all are named");
     let before = std::fs::read(&path).unwrap();
@@ -88,14 +93,7 @@ fn whoever_replaces_a_figure_is_told_what_goes_with_it() {
     // Numbers of somebody else's are named and left, whatever was answered.
     std::fs::write(folder.path().join("head.csv"), "mine").unwrap();
     let before = std::fs::read(&path).unwrap();
-    harness.get_by_role_and_label(Role::CheckBox, "Greys").click();
-    harness.step();
-    press(&mut harness, "Save…");
-    let field = harness.get_by_role_and_label(Role::TextInput, "Path");
-    field.set_text_value_accesskit(&path.display().to_string());
-    harness.step();
-    press(&mut harness, "OK");
-    harness.step();
+    save_in_other_greys(&mut harness, &path);
     // It is not asked for what would be refused; the path stays to be changed.
     let refused = "would replace head.csv, which this program did not make";
     assert!(harness.query_by_label_contains(refused).is_some());
