@@ -626,10 +626,11 @@ pub fn is_being_written(folder: &Path) -> bool {
 /// Calls `take` with every row of the metrics of a run, one after the other.
 ///
 /// # Errors
-/// When it is no run folder, its metrics are gone, or a line is damaged.
+/// When it is no run folder, its metrics are gone or were cut short, or a line is damaged.
 pub fn rows(folder: &Path, mut take: impl FnMut(MetricsRow)) -> Result<()> {
     let columns = read_about(folder)?.columns;
     gone(folder, "metrics.csv", "its curves").map_or(Ok(()), Err)?;
+    check_whole(folder)?;
     each_row(folder, &columns, u64::MAX, |row, _| take(row))
 }
 

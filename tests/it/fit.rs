@@ -1228,6 +1228,8 @@ fn the_command_fits_keeps_and_judges_again() {
         (&["fit", "a-run", "leace", "-o", "x.txt"], 2, ".json"),
         (&["fit", "a-run", "leace", "--role", "trigge"], 2, "trigger"),
         (&["fit", "nowhere", "leace"], 3, "nowhere"),
+        (&["fit", "a-run", "mlp-probe", "--hidden", "99999999999"], 2, "from 1 to 4096"),
+        (&["fit", "a-run", "leace", "--train", "99999999999999"], 2, "from 16 to 1000000"),
         (&["fit", "a-run", "leace", "--set", "train.rate=1"], 2, "only settings of the task"),
         (&["readers", "a-run", "--label", "goal"], 2, "seen or sub_path"),
     ] {

@@ -452,6 +452,26 @@ fn a_damaged_run_has_a_row_that_says_so_and_stops_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let plan = small();
     carry_out(folder.path(), &plan, ONE);
+    // Other columns, a lost header, and what a disk lost.
+    let place = folder.path().join(&plan.members()[1].name).join("metrics.csv");
+    let metrics = fs::read_to_string(&place).unwrap();
+    let (header, rows) = metrics.split_once('\n').unwrap();
+    let spoilt = [
+        format!("{}\n{rows}", header.replacen("loss,", "lozz,", 1)),
+        rows.to_owned(),
+        format!("{header}\n{}\n", rows.lines().next().unwrap()),
+        String::new(),
+    ];
+    for text in spoilt {
+        fs::write(&place, text).unwrap();
+        let gather::Table { columns, problems } = gather::runs(folder.path()).unwrap();
+        let Some(Values::Text(stages)) = columns.get("stage") else { panic!("no stages") };
+        assert_eq!(stages[1].as_deref(), Some("damaged"));
+        assert!(problems[0].message.contains("metrics.csv"), "{}", problems[0]);
+        assert_eq!(gather::curves(folder.path()).unwrap().problems.len(), 1);
+        assert_eq!(Sweep::read(folder.path()).unwrap().runs[1].stage(), Stage::Damaged);
+    }
+    fs::write(&place, &metrics).unwrap();
     let whole = gather::runs(folder.path()).unwrap().columns;
     let curves = gather::curves(folder.path()).unwrap().columns.rows();
     let damaged = folder.path().join(&plan.members()[1].name);
@@ -580,6 +600,8 @@ fn no_zero_has_a_sign() {
         (-0.4, 0, "0"),
         (f64::NAN, 2, "NaN"),
         (-1.5, 1, "-1.5"),
+        (2_004_996_991_832.5, 3, "2.005e12"),
+        (-1e30, 0, "-1e30"),
     ] {
         assert_eq!(format!("{:.digits$}", Plain(value)), expected);
     }
