@@ -225,7 +225,7 @@ impl Layer {
 
 impl Simplified {
     fn attention(&self, layer: usize) -> Attention {
-        Attention { layer, heads: 1, scale: self.scale }
+        Attention::causal(layer, 1, self.scale)
     }
 
     fn rotated<'m, W: Wire<'m>>(&'m self, wire: &mut W, x: &W::X) -> Result<W::X> {

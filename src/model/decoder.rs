@@ -252,7 +252,7 @@ impl SelfAttention {
         };
         let scale = 1.0 / (shape.head_dim as f32).sqrt();
         Ok(Self {
-            how: Attention { layer: index, heads: settings.heads, scale },
+            how: Attention::causal(index, settings.heads, scale),
             queries: build.map(&name("wq"), &name("bq"), trained)?,
             keys: build.map(&name("wk"), &name("bk"), trained)?,
             values: build.map_unless_identity(&name("wv"), &name("bv"), values)?,

@@ -5,12 +5,13 @@ pub mod birth;
 pub mod decoder;
 pub mod pass;
 pub mod readout;
+pub mod segments;
 
 use candle_core::Tensor;
 
 use crate::nn::params::Params;
-use crate::nn::tap::Tap;
-use crate::nn::tape::{Tape, Value};
+use crate::nn::tap::{Part, Tap};
+use crate::nn::tape::Tape;
 use crate::nn::wire::{Watched, Wire};
 use crate::record::error::{Error, Result};
 use crate::record::knobs::Knobs;
@@ -62,27 +63,36 @@ pub struct Layout {
     pub length: usize,
 }
 
-/// Memory carried from one segment to the next.
-#[derive(Clone, Debug)]
-pub struct State(pub Vec<Tensor>);
+/// What is carried from one segment of a sequence to the next.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Positions that were read.
+    pub read: usize,
+    /// The memory of the network; none for one that has no state.
+    pub memory: Vec<Tensor>,
+}
 
 /// What a forward pass reads.
 pub struct Input<'a> {
     /// `[batch, pos]`, `u32`.
     pub tokens: &'a Tensor,
-    /// What the segment before left behind.
+    /// What the segment before left behind; `None` at the beginning of the sequences.
     pub state: Option<&'a State>,
+    /// Positions of the whole sequences; `None`: those of the tokens.
+    pub whole: Option<usize>,
 }
 
 impl<'a> Input<'a> {
+    /// Whole sequences.
     pub fn new(tokens: &'a Tensor) -> Self {
-        Self { tokens, state: None }
+        Self { tokens, state: None, whole: None }
     }
 }
 
 pub struct Output {
     /// `[batch, pos, vocab]`
     pub logits: Tensor,
+    /// For the segment that comes next; `None`: this model cannot go on.
     pub state: Option<State>,
 }
 
@@ -96,8 +106,10 @@ pub trait Network: Send + Sync {
     fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X>;
     /// How its residual stream is read into logits; [`Self::wire`] ends with the same ([`Read::wire`]).
     fn read(&self) -> Read<'_>;
-    /// Where the heads of a layer write into the residual stream; `None`: there is no such layer.
-    fn written(&self, layer: usize) -> Option<Written>;
+    /// Where the heads of a layer write into the residual stream; `None`: there is no such layer, or it has no heads.
+    fn written(&self, _layer: usize) -> Option<Written> {
+        None
+    }
 }
 
 impl<N: Network> Model for N {
@@ -106,18 +118,25 @@ impl<N: Network> Model for N {
     }
 
     fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output> {
-        let ((_, length), most) = (input.tokens.dims2()?, Network::layout(self).length);
-        if length == 0 || length > most {
+        let (State { read, memory }, (_, count)) =
+            (input.state.cloned().unwrap_or_default(), input.tokens.dims2()?);
+        let (length, most) = (read + count, Network::layout(self).length);
+        if count == 0 || length > most {
             return Err(Error::usage(format!(
                 "the sequence has {length} tokens, this network reads at least 1 and at most {most}; use another one"
             )));
         }
-        let logits = self.wire(&mut Watched::new(params, input.tokens, tap))?;
-        Ok(Output { logits, state: None })
+        let part = Part::positions(read, count, input.whole.unwrap_or(length));
+        let mut wire = Watched::new(params, input.tokens, part, tap);
+        wire.carry(memory);
+        let logits = self.wire(&mut wire)?;
+        Ok(Output { logits, state: Some(State { read: length, memory: wire.carried() }) })
     }
 
-    fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<Option<Value>> {
-        self.wire(tape).map(Some)
+    fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<bool> {
+        let logits = self.wire(tape)?;
+        tape.end(logits);
+        Ok(true)
     }
 
     fn readout(&self, params: &Params) -> Option<Readout> {
@@ -138,13 +157,13 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// When the input is longer than the layout allows, or the tap refuses.
     fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output>;
-    /// The same pass on a tape, to its logits: training runs it where nobody intervenes, for it is faster. A model
-    /// without it is trained through [`Self::forward`].
+    /// The same pass on a tape, to the end of its logits ([`Tape::end`]): training runs it where nobody intervenes, for it is
+    /// faster. False for a model without it: it is trained through [`Self::forward`].
     ///
     /// # Errors
     /// As [`Self::forward`].
-    fn record<'a>(&'a self, _tape: &mut Tape<'a>) -> Result<Option<Value>> {
-        Ok(None)
+    fn record<'a>(&'a self, _tape: &mut Tape<'a>) -> Result<bool> {
+        Ok(false)
     }
     /// How its residual stream is read into logits; [`Self::forward`] reads it by the same. `None`: it has no such
     /// stream, or does not say.

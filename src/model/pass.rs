@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use super::{Input, Model, Output};
 use crate::nn::edit::Edit;
 use crate::nn::params::Params;
-use crate::nn::tap::{Bench, Captured, Tap, Untapped};
+use crate::nn::tap::{Bench, Captured, Part, Tap, Untapped};
 use crate::record::batch::Batch;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::Site;
@@ -53,8 +53,12 @@ impl Tap for Until {
     }
 
     fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
-        let x = self.bench.at(site, x)?;
-        self.ended = self.bench.captured.len() >= self.enough;
+        self.at_part(site, Part::whole(site, &x), x)
+    }
+
+    fn at_part(&mut self, site: Site, part: Part, x: Tensor) -> Result<Tensor> {
+        let x = self.bench.at_part(site, part, x)?;
+        self.ended = self.bench.has(self.enough);
         if self.ended { Err(Error::internal("nothing more is asked")) } else { Ok(x) }
     }
 }

@@ -1,4 +1,4 @@
-//! What stands between the two maps of an MLP, over tensors: GELU in both spellings, ReLU, SwiGLU.
+//! Functions of single numbers, over tensors: GELU in both spellings, ReLU, tanh, sigmoid, SwiGLU.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
@@ -47,6 +47,8 @@ pub mod plain {
             Activation::GeluTanh => x.gelu()?,
             Activation::GeluErf => x.gelu_erf()?,
             Activation::Relu => x.relu()?,
+            Activation::Tanh => x.tanh()?,
+            Activation::Sigmoid => (x.neg()?.exp()? + 1.0)?.recip()?,
         })
     }
 

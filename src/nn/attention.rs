@@ -1,4 +1,4 @@
-//! Causal attention: a fused kernel where nobody watches, the plain formula where someone does.
+//! Attention: a fused kernel where nobody watches, the plain formula where someone does.
 
 use std::sync::OnceLock;
 
@@ -15,18 +15,32 @@ use crate::record::intervention::{Point, Site};
 type CandleResult<T> = candle_core::Result<T>;
 type Three = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
+pub use super::kernel::mask::{Mask, Sees};
+
 /// How a layer attends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
     /// For the tap.
     pub layer: usize,
     pub heads: usize,
+    /// Heads of keys and values, each of which serves as many heads of queries as there are to one of it.
+    pub kv_heads: usize,
     /// Attention logits are `scale · query · key`; mostly 1 / √(dim of a head).
     pub scale: f32,
+    /// Which keys a query sees; queries stand at the last of the keys.
+    pub mask: Mask,
 }
 
-/// What each position attends to among itself and those before it: `q`, `k` and what `values` makes are `[batch, pos,
-/// head · dim]` with the heads side by side, and so is the result.
+impl Attention {
+    /// Each position sees itself and those before it, and each head has keys and values of its own.
+    pub const fn causal(layer: usize, heads: usize, scale: f32) -> Self {
+        let mask = Mask { memory: 0, sees: Sees::Before };
+        Self { layer, heads, kv_heads: heads, scale, mask }
+    }
+}
+
+/// What each position attends to: `q` is `[batch, query, head · dim]` with the heads side by side, and so is the result;
+/// `k` and what `values` makes are `[batch, key, kv head · dim]`, of at least as many positions.
 ///
 /// The tap sees `q`, `k`, `v` and `z` as `[batch, head, pos, dim]`, and scores and pattern as `[batch, head,
 /// query, key]`. If it wants one of the latter two they are computed as a whole; otherwise a kernel skips the
@@ -47,7 +61,8 @@ pub fn attend(
     let wants = |point| tap.wants(Site { layer: how.layer, point });
     let watched = wants(Point::Scores) || wants(Point::Pattern);
     let values = |tap: &mut dyn Tap| by_head(tap, how, Point::V, &values()?);
-    let z = if !q.device().is_cpu() {
+    let is_plain = shape(how, &q, &[&k])?.is_plain();
+    let z = if !q.device().is_cpu() || (watched && !is_plain) {
         let v = values(tap)?;
         plain::attend_tapped(how, &q, &k, &v, tap)?.0
     } else if watched {
@@ -80,11 +95,12 @@ fn by_head(tap: &mut dyn Tap, how: Attention, point: Point, x: &Tensor) -> Resul
     if !tap.wants(Site { layer: how.layer, point }) {
         return Ok(x.contiguous()?);
     }
-    merge_heads(&through(tap, how.layer, point, split_heads(x, how.heads)?)?)
+    let heads = if matches!(point, Point::K | Point::V) { how.kv_heads } else { how.heads };
+    merge_heads(&through(tap, how.layer, point, split_heads(x, heads)?)?)
 }
 
 fn fused(how: Attention, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    let op = Fused { shape: shape(how, &[q, k, v])?, log_sums: OnceLock::new() };
+    let op = Fused { shape: shape(how, q, &[k, v])?, log_sums: OnceLock::new() };
     Ok(q.apply_op3(k, v, op)?)
 }
 
@@ -95,7 +111,7 @@ fn plainly(
     values: impl FnOnce(&mut dyn Tap) -> Result<Tensor>,
     tap: &mut dyn Tap,
 ) -> Result<Tensor> {
-    let shape = shape(how, &[q, k])?;
+    let shape = shape(how, q, &[k])?;
     let pattern = if tap.wants(Site { layer: how.layer, point: Point::Scores }) {
         let scores = through(tap, how.layer, Point::Scores, q.apply_op2(k, Scores(shape))?)?;
         scores.contiguous()?.apply_op1(CausalSoftmax)?
@@ -106,22 +122,26 @@ fn plainly(
     let pattern = through(tap, how.layer, Point::Pattern, pattern)?;
     let whole = pattern.id() != computed;
     let v = values(tap)?;
-    self::shape(how, &[q, k, &v])?;
+    self::shape(how, q, &[k, &v])?;
     Ok(pattern.contiguous()?.apply_op2(&v, Mix { shape, whole })?)
 }
 
-/// The shape of queries, keys and values, which is one.
-fn shape(how: Attention, inputs: &[&Tensor]) -> CandleResult<kernel::Shape> {
-    let dims: Vec<&[usize]> = inputs.iter().map(|x| x.dims()).collect();
-    let [batch, positions, width] = dims[0] else {
-        bail!("attention reads [batch, pos, head · dim], got {dims:?}")
-    };
-    let (batch, positions, width) = (*batch, *positions, *width);
-    if dims.iter().any(|x| *x != dims[0]) || how.heads == 0 || width % how.heads != 0 {
-        bail!("{} heads cannot attend with queries, keys and values of shapes {dims:?}", how.heads)
+/// The shape of queries, and of keys and values, which is one.
+fn shape(how: Attention, q: &Tensor, keys: &[&Tensor]) -> CandleResult<kernel::Shape> {
+    let Attention { heads, kv_heads, scale, mask, .. } = how;
+    let (batch, queries, width) = q.dims3()?;
+    let dim = width / heads.max(1);
+    let (_, count, _) = keys[0].dims3()?;
+    let shape = kernel::Shape { batch, queries, keys: count, heads, kv_heads, dim, scale, mask };
+    let expected = [batch, count, shape.kv_width()];
+    if !shape.fits() || shape.width() != width || keys.iter().any(|k| k.dims() != expected) {
+        let dims: Vec<&[usize]> = keys.iter().map(|x| x.dims()).collect();
+        bail!(
+            "{heads} heads cannot attend with queries of shape {:?} to {kv_heads} heads of keys and values of shapes {dims:?}",
+            q.dims()
+        )
     }
-    let (heads, dim) = (how.heads, width / how.heads);
-    Ok(kernel::Shape { batch, positions, heads, dim, scale: how.scale })
+    Ok(shape)
 }
 
 struct Fused {
@@ -132,7 +152,7 @@ struct Fused {
 
 impl CustomOp3 for Fused {
     fn name(&self) -> &'static str {
-        "causal attention"
+        "attention"
     }
 
     fn cpu_fwd(
@@ -170,7 +190,7 @@ impl CustomOp3 for Fused {
             bail!("attention goes backward only after it went forward")
         };
         let dz = dz.contiguous()?;
-        let zeros = |x: &Tensor| x.track_op().then(|| vec![0.0; self.shape.len()]);
+        let zeros = |x: &Tensor| x.track_op().then(|| vec![0.0; x.elem_count()]);
         let [mut dq, mut dk, mut dv] = [zeros(q), zeros(k), zeros(v)];
         {
             let (q, k, v) = (Floats::of(q)?, Floats::of(k)?, Floats::of(v)?);
@@ -181,8 +201,8 @@ impl CustomOp3 for Fused {
                 Gradients { q: dq.as_deref_mut(), k: dk.as_deref_mut(), v: dv.as_deref_mut() };
             kernel::backward(self.shape, of, &mut out, &mut vec![0.0; self.shape.scratch()]);
         }
-        let give = |g: Option<Vec<f32>>| g.map(|g| tensor(g, q)).transpose();
-        Ok((give(dq)?, give(dk)?, give(dv)?))
+        let give = |g: Option<Vec<f32>>, like: &Tensor| g.map(|g| tensor(g, like)).transpose();
+        Ok((give(dq, q)?, give(dk, k)?, give(dv, v)?))
     }
 }
 
@@ -201,10 +221,10 @@ impl CustomOp2 for Scores {
         k: &CpuStorage,
         k_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
-        let (shape, t) = (self.0, self.0.positions);
+        let (shape, t) = (self.0, self.0.queries);
         let (q, k) = (floats(q, q_layout)?, floats(k, k_layout)?);
         let mut out = vec![0.0; shape.rows() * t];
-        for (start, row) in shape.each_head() {
+        for kernel::Head { queries: start, row, .. } in shape.each_head() {
             let (q, k) = (shape.slab(q, start, 0, t), shape.slab(k, start, 0, t));
             multiply(&mut out[row * t..], t, q, k.transposed(), shape.scale, Into::Overwrite);
         }
@@ -218,12 +238,12 @@ impl CustomOp2 for Scores {
         _scores: &Tensor,
         d_scores: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
-        let (shape, t, width) = (self.0, self.0.positions, self.0.width());
+        let (shape, t, width) = (self.0, self.0.queries, self.0.width());
         let d_scores = d_scores.contiguous()?;
         let (ds, q_data, k_data) = (Floats::of(&d_scores)?, Floats::of(q)?, Floats::of(k)?);
         let mut dq = vec![0.0; if q.track_op() { shape.len() } else { 0 }];
         let mut dk = vec![0.0; if k.track_op() { shape.len() } else { 0 }];
-        for (start, row) in shape.each_head() {
+        for kernel::Head { queries: start, row, .. } in shape.each_head() {
             let ds = Matrix::new(&ds[row * t..][..t * t], t, t);
             if q.track_op() {
                 let k = shape.slab(&k_data, start, 0, t);
@@ -297,10 +317,10 @@ impl CustomOp2 for Pattern {
         k: &CpuStorage,
         k_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
-        let (shape, t) = (self.0, self.0.positions);
+        let (shape, t) = (self.0, self.0.queries);
         let (q, k) = (floats(q, q_layout)?, floats(k, k_layout)?);
         let mut all = Vec::with_capacity(shape.rows() * t);
-        for (start, _) in shape.each_head() {
+        for kernel::Head { queries: start, .. } in shape.each_head() {
             for (from, count, seen) in blocks(t, false) {
                 let (q, k) = (shape.slab(q, start, from, count), shape.slab(k, start, 0, seen));
                 // Cleared block by block, while a block is in the cache.
@@ -358,10 +378,10 @@ impl CustomOp2 for Mix {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
-        let (shape, t) = (self.shape, self.shape.positions);
+        let (shape, t) = (self.shape, self.shape.queries);
         let (pattern, v) = (floats(pattern, pattern_layout)?, floats(v, v_layout)?);
         let mut z = vec![0.0; shape.len()];
-        for (start, row) in shape.each_head() {
+        for kernel::Head { queries: start, row, .. } in shape.each_head() {
             for (from, count, seen) in blocks(t, self.whole) {
                 let pattern = Matrix::strided(&pattern[(row + from) * t..], count, seen, t);
                 let v = shape.slab(v, start, 0, seen);
@@ -379,12 +399,12 @@ impl CustomOp2 for Mix {
         _z: &Tensor,
         dz: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
-        let (shape, t) = (self.shape, self.shape.positions);
+        let (shape, t) = (self.shape, self.shape.queries);
         let dz = dz.contiguous()?;
         let (dz, p, v_data) = (Floats::of(&dz)?, Floats::of(pattern)?, Floats::of(v)?);
         let mut dp = vec![0.0; if pattern.track_op() { shape.rows() * t } else { 0 }];
         let mut dv = vec![0.0; if v.track_op() { shape.len() } else { 0 }];
-        for (start, row) in shape.each_head() {
+        for kernel::Head { queries: start, row, .. } in shape.each_head() {
             let dz = shape.slab(&dz, start, 0, t);
             if pattern.track_op() {
                 let v = shape.slab(&v_data, start, 0, t);
@@ -428,19 +448,30 @@ pub mod plain {
         v: &Tensor,
         tap: &mut dyn Tap,
     ) -> Result<(Tensor, Tensor)> {
-        let split = |x: &Tensor| Ok::<_, crate::Error>(split_heads(x, how.heads)?.contiguous()?);
-        let (q, k, v) = (split(q)?, split(k)?, split(v)?);
+        let q = split_heads(q, how.heads)?.contiguous()?;
+        let (k, v) = (by_query_head(how, k)?, by_query_head(how, v)?);
         let scores = (q.matmul(&k.t()?.contiguous()?)? * f64::from(how.scale))?;
         let scores = through(tap, how.layer, Point::Scores, scores)?;
-        let length = scores.dim(D::Minus1)?;
-        let mask: Vec<f32> = (0..length * length)
-            .map(|i| if i % length > i / length { f32::NEG_INFINITY } else { 0.0 })
-            .collect();
-        let mask = Tensor::from_vec(mask, (length, length), scores.device())?;
+        let (queries, keys) = (q.dim(2)?, k.dim(2)?);
+        let hidden = |i: usize| {
+            let (at, key) = (keys - queries + i / keys, i % keys);
+            if how.mask.shows(at, key, keys) { 0.0 } else { f32::NEG_INFINITY }
+        };
+        let mask: Vec<f32> = (0..queries * keys).map(hidden).collect();
+        let mask = Tensor::from_vec(mask, (queries, keys), scores.device())?;
         let scores = scores.broadcast_add(&mask)?;
         let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
         let pattern = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
         let pattern = through(tap, how.layer, Point::Pattern, pattern)?.contiguous()?;
         Ok((merge_heads(&pattern.matmul(&v)?)?, pattern))
+    }
+
+    /// Keys or values as `[batch, head, key, dim]`, each as often as heads of queries share it.
+    fn by_query_head(how: Attention, x: &Tensor) -> Result<Tensor> {
+        let x = split_heads(x, how.kv_heads)?;
+        let (batch, kv_heads, keys, dim) = x.dims4()?;
+        let shared = how.heads / kv_heads.max(1);
+        let x = x.unsqueeze(2)?.broadcast_as((batch, kv_heads, shared, keys, dim))?;
+        Ok(x.reshape((batch, how.heads, keys, dim))?.contiguous()?)
     }
 }

@@ -3,8 +3,9 @@
 use candle_core::Tensor;
 
 use super::params::{Params, canonical};
+use super::tap::{Part, position_axis};
 use crate::record::error::{Error, Result, did_you_mean};
-use crate::record::intervention::{How, Intervention, Place, Point, Site, Term};
+use crate::record::intervention::{How, Intervention, MEMORY, Place, Site, Term};
 
 /// Positions along one axis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,7 @@ impl At {
         if let Self::PerRow(rows) = self { rows.len() } else { 1 }
     }
 
+    /// Whether a position of a sequence is meant.
     fn has(&self, row: usize, position: usize) -> bool {
         match self {
             Self::All => true,
@@ -34,11 +36,13 @@ impl At {
         }
     }
 
+    /// The last position that is no memory token.
     fn largest(&self) -> Option<usize> {
+        let is_token = |place: &&usize| **place < MEMORY;
         match self {
             Self::All => None,
-            Self::Same(positions) => positions.iter().max().copied(),
-            Self::PerRow(rows) => rows.iter().flatten().max().copied(),
+            Self::Same(positions) => positions.iter().filter(is_token).max().copied(),
+            Self::PerRow(rows) => rows.iter().flatten().filter(is_token).max().copied(),
         }
     }
 }
@@ -117,43 +121,44 @@ impl Edit {
         all.iter().filter_map(|what| Self::of(what, params).transpose()).collect()
     }
 
-    /// `x` with the place changed; the rest stays bit for bit.
+    /// `x`, a part of the sequences, with the place changed; the rest stays bit for bit.
     ///
     /// # Errors
-    /// When `x` has no such head or position, or what comes in does not fit.
-    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        self.check(x)?;
+    /// When there is no such head or position, or what comes in does not fit.
+    pub fn apply(&self, x: &Tensor, part: Part) -> Result<Tensor> {
+        self.check(x, part)?;
         let new = match &self.with {
             With::Zero | With::Cut => x.zeros_like()?,
             With::Scale(factor) => (x * *factor)?,
             With::Times(factors) => x.broadcast_mul(factors)?,
             With::Add(direction) => x.broadcast_add(&direction.to_dtype(x.dtype())?)?,
-            With::Replace(other) => self.fitted(other, x)?,
+            With::Replace(other) => self.fitted(other, x, part)?,
         };
         let everywhere = self.head.is_none() && self.positions == At::All && self.keys == At::All;
         if everywhere {
             return Ok(new);
         }
-        let mask = self.mask(x, self.head, &self.positions, &self.keys)?;
+        let mask = self.mask(x, part, &self.keys)?;
         let changed = mask.where_cond(&new, x)?;
-        if matches!(self.with, With::Cut) { self.raised(x, &changed) } else { Ok(changed) }
+        if matches!(self.with, With::Cut) { self.raised(x, part, &changed) } else { Ok(changed) }
     }
 
-    /// What comes in, in the shape of `x`: of a longer sequence its first positions.
-    fn fitted(&self, other: &Tensor, x: &Tensor) -> Result<Tensor> {
+    /// What comes in, in the shape of `x`: of a longer sequence the positions of this part.
+    fn fitted(&self, other: &Tensor, x: &Tensor, part: Part) -> Result<Tensor> {
         let axes = Axes::of(self.site, x);
         let mut other = other.clone();
         let ways = [
-            (if axes.by_head { 2 } else { 1 }, axes.positions),
+            (position_axis(self.site), axes.positions),
             (3, if axes.has_keys { axes.keys } else { usize::MAX }),
         ];
         for (axis, wanted) in ways.into_iter().filter(|(_, wanted)| *wanted < usize::MAX) {
             let has = other.dim(axis)?;
-            if has > wanted {
-                other = other.narrow(axis, 0, wanted)?;
-            } else if has < wanted && has != 1 {
+            let wants = wanted + part.from;
+            if has > wanted && has >= wants {
+                other = other.narrow(axis, part.from, wanted)?;
+            } else if has < wants && has != 1 {
                 return Err(Error::usage(format!(
-                    "what comes in at {} is of a sequence of {has} tokens, shorter than the {wanted} of this one; patch from one that is at least as long",
+                    "what comes in at {} is of a sequence of {has} tokens, shorter than the {wants} of this one; patch from one that is at least as long",
                     self.site
                 )));
             }
@@ -162,26 +167,28 @@ impl Edit {
     }
 
     /// Rows of a pattern that lost weight, raised to sum to one again; a row that lost all stays zero.
-    fn raised(&self, x: &Tensor, changed: &Tensor) -> Result<Tensor> {
+    fn raised(&self, x: &Tensor, part: Part, changed: &Tensor) -> Result<Tensor> {
         let left = changed.sum_keepdim(candle_core::D::Minus1)?;
         let nothing = left.le(0.0)?;
         let divisor = nothing.where_cond(&left.ones_like()?, &left)?;
         let raised = changed.broadcast_div(&divisor)?;
-        let rows = self.mask(x, self.head, &self.positions, &At::All)?;
+        let rows = self.mask(x, part, &At::All)?;
         Ok(rows.where_cond(&raised, x)?)
     }
 
     /// 1 where the place is, broadcast to the shape of `x`.
-    fn mask(&self, x: &Tensor, head: Option<usize>, positions: &At, keys: &At) -> Result<Tensor> {
-        let axes = Axes::of(self.site, x);
+    fn mask(&self, x: &Tensor, part: Part, keys: &At) -> Result<Tensor> {
+        let (axes, positions) = (Axes::of(self.site, x), &self.positions);
         let rows = positions.rows().max(keys.rows());
         let key_count = if axes.has_keys { axes.keys } else { 1 };
         let mut mask = Vec::with_capacity(rows * axes.heads * axes.positions * key_count);
         for row in 0..rows {
             for h in 0..axes.heads {
                 for p in 0..axes.positions {
-                    let here = head.is_none_or(|head| head == h) && positions.has(row, p);
-                    mask.extend((0..key_count).map(|k| u8::from(here && keys.has(row, k))));
+                    let here =
+                        self.head.is_none_or(|head| head == h) && positions.has(row, part.place(p));
+                    let has = |k: usize| u8::from(here && keys.has(row, part.key(k)));
+                    mask.extend((0..key_count).map(has));
                 }
             }
         }
@@ -193,7 +200,7 @@ impl Edit {
         Ok(Tensor::from_vec(mask, shape, x.device())?.broadcast_as(x.dims())?)
     }
 
-    fn check(&self, x: &Tensor) -> Result<()> {
+    fn check(&self, x: &Tensor, part: Part) -> Result<()> {
         let (site, axes) = (self.site, Axes::of(self.site, x));
         if self.head.is_some() && !axes.by_head {
             return Err(Error::usage(format!("{site} has no heads")));
@@ -201,8 +208,8 @@ impl Edit {
         let (positions, keys) = (self.positions.largest(), self.keys.largest());
         let places = [
             ("head", self.head, axes.heads),
-            ("position", positions, axes.positions),
-            ("key", keys, axes.keys),
+            ("position", positions, part.of),
+            ("key", keys, if axes.has_keys { part.of } else { 0 }),
         ];
         for (what, wanted, count) in places {
             if let Some(wanted) = wanted.filter(|w| *w >= count) {
@@ -231,11 +238,11 @@ impl Axes {
     fn of(site: Site, x: &Tensor) -> Self {
         let dims = x.dims();
         let by_head = site.point.by_head();
-        let has_keys = matches!(site.point, Point::Scores | Point::Pattern);
+        let has_keys = site.point.has_keys();
         Self {
             by_head,
             heads: if by_head { dims[1] } else { 1 },
-            positions: dims[if by_head { 2 } else { 1 }],
+            positions: dims[position_axis(site)],
             has_keys,
             keys: if has_keys { dims[3] } else { 0 },
         }

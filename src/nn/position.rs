@@ -103,13 +103,9 @@ impl Rotary {
         )))
     }
 
-    /// Rotates sequences of `count` rows of `width` coordinates in place, or back with a `direction` of -1.
-    pub fn turn(&self, x: &mut [f32], count: usize, width: usize, direction: f32) {
-        self.turn_from(x, 0, count, width, direction);
-    }
-
-    /// The same for sequences whose first row is the `start`-th position.
-    fn turn_from(&self, x: &mut [f32], start: usize, count: usize, width: usize, direction: f32) {
+    /// Rotates sequences of `count` rows of `width` coordinates in place, the first of them the `start`-th position, or back
+    /// with a `direction` of -1.
+    pub fn turn(&self, x: &mut [f32], start: usize, count: usize, width: usize, direction: f32) {
         let half = self.half;
         for (place, vector) in x.chunks_exact_mut(width.max(1)).enumerate() {
             let row = (start + place % count) * half;
@@ -209,7 +205,7 @@ impl CustomOp1 for Rotation {
     fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let (_, count, width) = l.shape().dims3()?;
         let mut out = floats(x, l)?.to_vec();
-        self.table.turn_from(&mut out, self.start, count, width, self.direction);
+        self.table.turn(&mut out, self.start, count, width, self.direction);
         Ok((CpuStorage::F32(out), l.shape().clone()))
     }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::edit::Edit;
-use crate::record::error::Result;
-use crate::record::intervention::{Point, Site};
+use crate::record::error::{Error, Result};
+use crate::record::intervention::{MEMORY, Point, Site};
 
 /// Sees, and may replace, every tensor of a forward pass that it wants.
 pub trait Tap {
@@ -17,6 +17,96 @@ pub trait Tap {
     /// # Errors
     /// When the replacement cannot be computed.
     fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor>;
+    /// The same where a place is passed piece by piece: a network that reads in segments, or position after position.
+    ///
+    /// # Errors
+    /// As [`Self::at`]; and for a tap that says nothing of pieces, when `x` is not the whole.
+    fn at_part(&mut self, site: Site, part: Part, x: Tensor) -> Result<Tensor> {
+        if part.is_whole(site, &x) {
+            return self.at(site, x);
+        }
+        Err(Error::usage(format!(
+            "this question looks at whole sequences, and this network passes {site} in pieces: ask another one"
+        )))
+    }
+}
+
+/// What the rows of a tensor are: memory tokens, so many positions, and then the other memory tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The first position.
+    pub from: usize,
+    pub len: usize,
+    /// Positions of the whole sequence.
+    pub of: usize,
+    /// Memory tokens before the positions.
+    pub memory: usize,
+    /// The same of the keys of scores and patterns.
+    pub key_memory: usize,
+}
+
+impl Part {
+    /// `len` positions and nothing else.
+    pub fn positions(from: usize, len: usize, of: usize) -> Self {
+        Self { from, len, of, memory: 0, key_memory: 0 }
+    }
+
+    /// All positions of a tensor of a place.
+    pub fn whole(site: Site, x: &Tensor) -> Self {
+        let len = rows(site, x);
+        Self::positions(0, len, len)
+    }
+
+    /// Whether `x` has all positions and nothing else.
+    pub fn is_whole(self, site: Site, x: &Tensor) -> bool {
+        self == Self::positions(0, self.of, self.of) && rows(site, x) == self.of
+    }
+
+    /// What a row is, as in [`crate::record::intervention::Place::positions`].
+    pub fn place(self, row: usize) -> usize {
+        self.place_after(self.memory, row)
+    }
+
+    /// What a key is.
+    pub fn key(self, column: usize) -> usize {
+        self.place_after(self.key_memory, column)
+    }
+
+    fn place_after(self, memory: usize, row: usize) -> usize {
+        match row.checked_sub(memory) {
+            None => MEMORY + row,
+            Some(row) if row < self.len => self.from + row,
+            Some(_) => MEMORY + row - self.len,
+        }
+    }
+}
+
+/// The axis of a tensor of the forward pass that positions are on.
+pub fn position_axis(site: Site) -> usize {
+    if site.point.by_head() { 2 } else { 1 }
+}
+
+fn rows(site: Site, x: &Tensor) -> usize {
+    x.dims().get(position_axis(site)).copied().unwrap_or(0)
+}
+
+/// A tap on the attention to a part of the sequences.
+pub struct Within<'a> {
+    pub tap: &'a mut dyn Tap,
+    pub part: Part,
+}
+
+impl Tap for Within<'_> {
+    fn wants(&self, site: Site) -> bool {
+        self.tap.wants(site)
+    }
+
+    fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
+        let Part { memory, key_memory, .. } = self.part;
+        let is_key = matches!(site.point, Point::K | Point::V);
+        let memory = if is_key { key_memory } else { memory };
+        self.tap.at_part(site, Part { memory, ..self.part }, x)
+    }
 }
 
 /// Passes `x` through the tap if the tap wants it.
@@ -41,7 +131,7 @@ impl Tap for Untapped {
     }
 }
 
-/// Tensors of a forward pass, by where they were.
+/// Tensors of a forward pass, by where they were; what came in pieces is put together along its positions.
 pub type Captured = BTreeMap<Site, Tensor>;
 
 /// Carries out edits and keeps the tensors of some sites (after the edits).
@@ -50,12 +140,43 @@ pub struct Bench {
     edits: Vec<Edit>,
     keep: Vec<Site>,
     pub captured: Captured,
+    /// Sites whose last position was passed.
+    complete: usize,
 }
 
 impl Bench {
     pub fn new(edits: Vec<Edit>, keep: Vec<Site>) -> Self {
-        Self { edits, keep, captured: Captured::new() }
+        Self { edits, keep, ..Self::default() }
     }
+
+    /// Whether the tensors of so many sites are there, to their last position.
+    pub fn has(&self, sites: usize) -> bool {
+        self.complete >= sites
+    }
+
+    fn capture(&mut self, site: Site, part: Part, x: &Tensor) -> Result<()> {
+        let mut x = in_sequence(site, part, x.detach())?;
+        if let Some(before) = self.captured.get(&site).filter(|_| part.from > 0 && part.len > 0) {
+            x = Tensor::cat(&[before, &x], position_axis(site))?;
+        }
+        self.captured.insert(site, x);
+        self.complete += usize::from(part.from + part.len >= part.of);
+        Ok(())
+    }
+}
+
+/// The rows of the positions alone, and in scores and patterns a column for each position of the whole sequence, 0 where it
+/// is not seen. Where a place is one of memory tokens: as it is.
+fn in_sequence(site: Site, part: Part, x: Tensor) -> Result<Tensor> {
+    if part.len == 0 || part.is_whole(site, &x) {
+        return Ok(x);
+    }
+    let x = x.narrow(position_axis(site), part.memory, part.len)?;
+    if !site.point.has_keys() {
+        return Ok(x);
+    }
+    let after = part.of.saturating_sub(part.from + part.len);
+    Ok(x.narrow(3, part.key_memory, part.len)?.pad_with_zeros(3, part.from, after)?)
 }
 
 impl Tap for Bench {
@@ -63,12 +184,16 @@ impl Tap for Bench {
         self.keep.contains(&site) || self.edits.iter().any(|edit| edit.site == site)
     }
 
-    fn at(&mut self, site: Site, mut x: Tensor) -> Result<Tensor> {
+    fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
+        self.at_part(site, Part::whole(site, &x), x)
+    }
+
+    fn at_part(&mut self, site: Site, part: Part, mut x: Tensor) -> Result<Tensor> {
         for edit in self.edits.iter().filter(|edit| edit.site == site) {
-            x = edit.apply(&x)?;
+            x = edit.apply(&x, part)?;
         }
         if self.keep.contains(&site) {
-            self.captured.insert(site, x.detach());
+            self.capture(site, part, &x)?;
         }
         Ok(x)
     }

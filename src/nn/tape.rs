@@ -4,6 +4,7 @@
 //! buffers of what is frozen, sums of gradients that have one term, memory that is asked for anew at every step, and
 //! products of what depends only on a token or a position, which are made once for the whole batch.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -13,14 +14,14 @@ use super::attention::Attention;
 use super::kernel::activation::{Activation, swiglu, swiglu_backward};
 use super::kernel::attention::{self as attention, Backward, Gradients, Inputs, Outputs};
 use super::kernel::cross_entropy::cross_entropy;
-use super::kernel::lanes::{add_row_and_rest, add_to};
+use super::kernel::lanes::{add_row_and_rest, add_to, product};
 use super::kernel::matrix::{Into, Matrix, multiply, transpose};
 use super::kernel::normalize::{self, Rule};
 use super::kernel::slice::Floats;
 use super::norm::{Norm, NormKind};
 use super::params::{Param, Params};
 use super::position::Rotary;
-use super::wire::{Heads, Map, Tables, Wire, fixed_product, fixed_tables};
+use super::wire::{Along, Heads, Map, Tables, Wire, fixed_product, fixed_tables};
 use crate::record::batch::Batch;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
@@ -196,16 +197,18 @@ impl Workspace {
     }
 }
 
-/// Something that the pass computed: rows of one width, `[batch · pos, width]`.
+/// Something that the pass computed: rows of one width, `[batch · pos, width]`, of as many positions as it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value(usize);
 
-/// How a value was computed, with what the way back needs.
+/// How a value was computed, with what the way back needs. Segments are called by their number.
 enum Op<'a> {
-    Embed(Tables),
-    /// Rows of tables that never change.
-    LookUp,
-    Folded(Param),
+    Embed(Tables, usize),
+    /// Nothing lies behind it that could have a gradient.
+    Constant,
+    Folded(Param, usize),
+    /// The rows of a matrix, in every sequence.
+    Repeat(Param),
     /// `residual + x · wᵀ + bias`
     Linear {
         x: Value,
@@ -214,7 +217,16 @@ enum Op<'a> {
         residual: Option<Value>,
     },
     Sum(Value, Value),
+    Product(Value, Value),
     Scale(Value, f32),
+    /// Of each `block` numbers those from `from` on.
+    Slice {
+        x: Value,
+        block: usize,
+        from: usize,
+    },
+    /// One after the other, in each of so many blocks.
+    Concat(Vec<Value>, usize),
     Normalize {
         x: Value,
         norm: &'a Norm,
@@ -225,7 +237,7 @@ enum Op<'a> {
         inputs: [Value; 3],
         log_sums: Vec<f32>,
     },
-    Rotate(Value, &'a Rotary),
+    Rotate(Value, &'a Rotary, usize),
     Activate {
         x: Value,
         activation: Activation,
@@ -235,7 +247,7 @@ enum Op<'a> {
         gate: Value,
         up: Value,
     },
-    Select(Value),
+    Select(Value, usize),
 }
 
 impl Op<'_> {
@@ -269,6 +281,50 @@ struct Slot<'a> {
     is_spent: bool,
 }
 
+/// Positions of every sequence that are read at a time: mostly all of them.
+struct Segment<'a> {
+    from: usize,
+    len: usize,
+    /// Sequence after sequence, as all that follows.
+    tokens: Cow<'a, [u32]>,
+    targets: Cow<'a, [u32]>,
+    /// In the loss.
+    weight: Cow<'a, [f32]>,
+    /// The positions that are left, if not all of them are.
+    selected: Option<Vec<usize>>,
+    logits: Option<Value>,
+}
+
+impl<'a> Segment<'a> {
+    fn new(batch: &'a Batch, weight: &'a [f32], from: usize, len: usize) -> Self {
+        Self {
+            from,
+            len,
+            tokens: part(&batch.tokens, batch.len, from, len),
+            targets: part(&batch.targets, batch.len, from, len),
+            weight: part(weight, batch.len, from, len),
+            selected: None,
+            logits: None,
+        }
+    }
+
+    /// Targets and weights of the rows that have logits.
+    fn in_loss(&self) -> (Vec<u32>, Vec<f32>) {
+        match &self.selected {
+            Some(rows) => rows.iter().map(|&i| (self.targets[i], self.weight[i])).unzip(),
+            None => (self.targets.to_vec(), self.weight.to_vec()),
+        }
+    }
+}
+
+/// Of each `block` numbers `len`, from `from` on.
+fn part<T: Copy>(data: &[T], block: usize, from: usize, len: usize) -> Cow<'_, [T]> {
+    if from == 0 && len == block {
+        return Cow::Borrowed(data);
+    }
+    data.chunks_exact(block.max(1)).flat_map(|block| &block[from..from + len]).copied().collect()
+}
+
 /// A forward pass over the sequences of one shard.
 pub struct Tape<'a> {
     numbers: &'a Numbers<'a>,
@@ -277,8 +333,9 @@ pub struct Tape<'a> {
     weight: &'a [f32],
     work: &'a Workspace,
     slots: Vec<Slot<'a>>,
-    /// The positions that are left, if not all of them are.
-    selected: Option<Vec<usize>>,
+    /// What was read so far; the last is being read.
+    segments: Vec<Segment<'a>>,
+    carried: Vec<Value>,
     found: Found,
 }
 
@@ -297,8 +354,32 @@ impl<'a> Tape<'a> {
     pub fn new(numbers: &'a Numbers<'a>, batch: &'a Batch, weight: &'a [f32]) -> Self {
         let none = || numbers.floats.iter().map(|_| None).collect();
         let found = Found { loss: 0.0, grads: none(), folds: none() };
-        let work = numbers.work;
-        Self { numbers, batch, weight, work, slots: Vec::new(), selected: None, found }
+        let segments = vec![Segment::new(batch, weight, 0, batch.len)];
+        let (work, slots, carried) = (numbers.work, Vec::new(), Vec::new());
+        Self { numbers, batch, weight, work, slots, segments, carried, found }
+    }
+
+    /// What is read from now on: positions `from..from + len` of each sequence, which has them. At first all are.
+    pub fn turn_to(&mut self, from: usize, len: usize) {
+        if self.slots.is_empty() {
+            self.segments.clear();
+        }
+        self.segments.push(Segment::new(self.batch, self.weight, from, len));
+    }
+
+    /// The logits of what is being read: the end of a wiring.
+    pub fn end(&mut self, logits: Value) {
+        let now = self.now();
+        self.segments[now].logits = Some(logits);
+    }
+
+    /// Positions of the whole sequences.
+    pub fn length(&self) -> usize {
+        self.batch.len
+    }
+
+    fn now(&self) -> usize {
+        self.segments.len() - 1
     }
 
     /// Rows of tables `[vocab, width]` and `[length, width]` that never change.
@@ -308,7 +389,7 @@ impl<'a> Tape<'a> {
     fn look_up(&mut self, tokens: &Tensor, positions: &Tensor) -> Result<Value> {
         let (_, width) = tokens.dims2()?;
         let data = self.looked_up(&Floats::of(tokens)?, Some(&Floats::of(positions)?), width)?;
-        Ok(self.push(slot(Op::LookUp, data, width, false)))
+        Ok(self.push(slot(Op::Constant, data, width, false)))
     }
 
     fn looked_up(
@@ -317,20 +398,20 @@ impl<'a> Tape<'a> {
         positions: Option<&[f32]>,
         width: usize,
     ) -> Result<Vec<f32>> {
-        let (batch, vocab) = (self.batch, table.len() / width.max(1));
-        let places = positions.map_or(batch.len, |p| p.len() / width.max(1));
-        if batch.tokens.iter().any(|&t| t as usize >= vocab) || batch.len > places {
+        let Segment { from, len, tokens, .. } = &self.segments[self.now()];
+        let (end, vocab) = (from + len, table.len() / width.max(1));
+        let places = positions.map_or(end, |p| p.len() / width.max(1));
+        if tokens.iter().any(|&t| t as usize >= vocab) || end > places {
             return Err(Error::internal(format!(
-                "sequences of {} tokens below {} do not fit tables of {vocab} tokens and {places} positions",
-                batch.len,
-                batch.tokens.iter().max().map_or(0, |t| t + 1),
+                "sequences of {end} tokens below {} do not fit tables of {vocab} tokens and {places} positions",
+                tokens.iter().max().map_or(0, |t| t + 1),
             )));
         }
-        let mut out = self.work.take(batch.tokens.len() * width);
-        for (i, (row, &token)) in out.chunks_exact_mut(width).zip(&batch.tokens).enumerate() {
+        let mut out = self.work.take(tokens.len() * width);
+        for (i, (row, &token)) in out.chunks_exact_mut(width).zip(&**tokens).enumerate() {
             row.copy_from_slice(&table[token as usize * width..][..width]);
             if let Some(positions) = positions {
-                add_to(row, &positions[i % batch.len * width..][..width]);
+                add_to(row, &positions[(from + i % len) * width..][..width]);
             }
         }
         Ok(out)
@@ -341,7 +422,8 @@ impl<'a> Tape<'a> {
         let folded = numbers.fold(tables, w, outputs, inputs);
         let places = tables.positions.map(|_| &*folded.positions);
         let data = self.looked_up(&folded.tokens, places, outputs)?;
-        Ok(self.push(slot(Op::Folded(w), data, outputs, numbers.is_wanted(w))))
+        let op = Op::Folded(w, self.now());
+        Ok(self.push(slot(op, data, outputs, numbers.is_wanted(w))))
     }
 
     /// What a head writes whose two matrices never change; see [`fixed_product`].
@@ -400,41 +482,25 @@ impl<'a> Tape<'a> {
         Ok(self.push(slot(op, out, width, self.is_wanted(x))))
     }
 
-    /// `a + b`
-    ///
-    /// # Errors
-    /// When the widths differ.
-    fn sum(&mut self, a: Value, b: Value) -> Result<Value> {
-        self.check_width(b, self.slots[a.0].width)?;
-        let mut out = self.copy(a)?;
-        add_to(&mut out, &self.slots[b.0].data);
-        let wanted = self.is_wanted(a) || self.is_wanted(b);
-        Ok(self.push(slot(Op::Sum(a, b), out, self.slots[a.0].width, wanted)))
-    }
-
-    /// What heads attend to: causal attention.
+    /// What heads attend to.
     ///
     /// # Errors
     /// When the shapes do not fit.
     fn attended_to(&mut self, how: Attention, q: Value, k: Value, v: Value) -> Result<Value> {
-        let width = self.slots[q.0].width;
+        let Attention { heads, kv_heads, scale, mask, .. } = how;
+        let (width, batch) = (self.slots[q.0].width, self.batch.rows);
+        let (queries, keys, dim) =
+            (self.positions_of(q), self.positions_of(k), width / heads.max(1));
+        let shape = attention::Shape { batch, queries, keys, heads, kv_heads, dim, scale, mask };
         self.check_there(q)?;
-        self.check_width(k, width)?;
-        self.check_width(v, width)?;
-        if how.heads == 0 || !width.is_multiple_of(how.heads) || self.selected.is_some() {
+        self.check_width(k, shape.kv_width())?;
+        self.check_alike(k, v)?;
+        let selected = self.segments[self.now()].selected.is_some();
+        if !shape.fits() || shape.width() != width || selected {
             return Err(Error::internal(format!(
-                "{} heads cannot attend to {} rows of {width} numbers",
-                how.heads,
-                self.rows(q)
+                "{heads} heads cannot attend from {queries} positions of {width} numbers to {keys} of {kv_heads} heads"
             )));
         }
-        let shape = attention::Shape {
-            batch: self.batch.rows,
-            positions: self.batch.len,
-            heads: how.heads,
-            dim: width / how.heads,
-            scale: how.scale,
-        };
         let (mut z, mut log_sums) = (self.work.take(shape.len()), self.work.take(shape.rows()));
         let mut scratch = self.work.take(shape.scratch());
         let of = self.attended([q, k, v]);
@@ -445,12 +511,16 @@ impl<'a> Tape<'a> {
         Ok(self.push(slot(Op::Attend { shape, inputs: [q, k, v], log_sums }, z, width, wanted)))
     }
 
-    /// The numbers of a value, `[batch, pos, width]`: the end of a pass that nobody goes back over. `weight` was 1
-    /// everywhere, or positions are missing.
+    /// The logits, `[batch, pos, vocab]`, of a pass that nobody goes back over. `weight` was 1 everywhere.
     ///
     /// # Errors
     /// When positions are missing.
-    pub fn into_tensor(mut self, value: Value) -> Result<Tensor> {
+    pub fn into_tensor(mut self) -> Result<Tensor> {
+        let logits: Vec<Value> = self.segments.iter().filter_map(|s| s.logits).collect();
+        let value = match logits[..] {
+            [value] => value,
+            _ => self.concat(&logits, Along::Positions)?,
+        };
         let Slot { data, width, .. } = &mut self.slots[value.0];
         let (data, width) = (std::mem::take(data), *width);
         for slot in self.slots {
@@ -461,29 +531,15 @@ impl<'a> Tape<'a> {
         Ok(Tensor::from_vec(data, shape, self.numbers.params.device())?)
     }
 
-    /// The loss of logits `[batch · pos, vocab]` (or of the rows in the loss), and the way back from it. The gradients are
-    /// of the buffers of the workspace, and may be given back to it.
+    /// The loss of the logits of all that was read, and the way back from it. The gradients are of the buffers of the
+    /// workspace, and may be given back to it.
     ///
     /// # Errors
     /// When there are no logits for each position, or a weighted target is none of the vocabulary.
-    pub fn backward(mut self, logits: Value) -> Result<Found> {
-        let (targets, weight): (Vec<u32>, Vec<f32>) = match &self.selected {
-            Some(rows) => rows.iter().map(|&i| (self.batch.targets[i], self.weight[i])).unzip(),
-            None => (self.batch.targets.clone(), self.weight.to_vec()),
-        };
-        let vocab = self.slots[logits.0].width;
-        let fits = |(target, weight): (&u32, &f32)| *weight == 0.0 || (*target as usize) < vocab;
-        if self.rows(logits) != targets.len() || !targets.iter().zip(&weight).all(fits) {
-            return Err(Error::internal(format!(
-                "{} rows of {vocab} logits do not fit {} targets",
-                self.rows(logits),
-                targets.len()
-            )));
+    pub fn backward(mut self) -> Result<Found> {
+        for segment in 0..self.segments.len() {
+            self.judge(segment)?;
         }
-        let mut gradient = self.work.take(self.slots[logits.0].data.len());
-        let logits_data = &self.slots[logits.0].data;
-        self.found.loss = cross_entropy(logits_data, &targets, &weight, Some(&mut gradient));
-        self.add(logits, gradient);
         while let Some(slot) = self.slots.pop() {
             match (slot.gradient, slot.op) {
                 (Some(gradient), op) => self.undo(op, &slot.data, slot.width, gradient)?,
@@ -495,6 +551,28 @@ impl<'a> Tape<'a> {
         Ok(self.found)
     }
 
+    /// Adds the loss of a segment, and its gradient to that of the logits.
+    fn judge(&mut self, segment: usize) -> Result<()> {
+        let Some(logits) = self.segments[segment].logits else {
+            return Err(Error::internal("a pass ended without logits (Tape::end)"));
+        };
+        let (targets, weight) = self.segments[segment].in_loss();
+        let vocab = self.slots[logits.0].width;
+        let fits = |(target, weight): (&u32, &f32)| *weight == 0.0 || (*target as usize) < vocab;
+        if self.rows(logits) != targets.len() || !targets.iter().zip(&weight).all(fits) {
+            return Err(Error::internal(format!(
+                "{} rows of {vocab} logits do not fit {} targets",
+                self.rows(logits),
+                targets.len()
+            )));
+        }
+        let mut gradient = self.work.take(self.slots[logits.0].data.len());
+        let logits_data = &self.slots[logits.0].data;
+        self.found.loss += cross_entropy(logits_data, &targets, &weight, Some(&mut gradient));
+        self.add(logits, gradient);
+        Ok(())
+    }
+
     /// Passes the gradient of a value, computed as `op` says, on to what it was computed from.
     fn undo(
         &mut self,
@@ -504,12 +582,18 @@ impl<'a> Tape<'a> {
         mut gradient: Vec<f32>,
     ) -> Result<()> {
         match op {
-            Op::Embed(tables) => {
-                self.scatter_tokens(tables, &gradient);
+            Op::Embed(tables, segment) => {
+                self.scatter_tokens(tables, segment, &gradient);
                 self.work.give(gradient);
             }
-            Op::LookUp => self.work.give(gradient),
-            Op::Folded(w) => self.unfolded(w, gradient),
+            Op::Constant => self.work.give(gradient),
+            Op::Folded(w, segment) => self.unfolded(w, segment, gradient),
+            Op::Repeat(param) => {
+                let length = self.numbers.slice(param).len();
+                let sum = self.gradient_of(param, length);
+                gradient.chunks_exact(length).for_each(|rows| add_to(sum, rows));
+                self.work.give(gradient);
+            }
             Op::Linear { x, w, bias, residual } => {
                 self.unmapped(x, &w, bias, (&gradient, width))?;
                 match residual {
@@ -528,6 +612,18 @@ impl<'a> Tape<'a> {
                     self.add(one, gradient);
                 }
             }
+            Op::Product(a, b) => {
+                for (to, other) in [(a, b), (b, a)] {
+                    if self.is_wanted(to) {
+                        let mut found = self.work.take(gradient.len());
+                        product(&gradient, &self.slots[other.0].data, &mut found);
+                        self.add(to, found);
+                    }
+                }
+                self.work.give(gradient);
+            }
+            Op::Slice { x, block, from } => self.unsliced(x, block, from, gradient),
+            Op::Concat(parts, blocks) => self.unconcatenated(&parts, blocks, gradient),
             Op::Scale(x, factor) => {
                 super::kernel::lanes::scale(&mut gradient, factor);
                 self.add(x, gradient);
@@ -542,9 +638,10 @@ impl<'a> Tape<'a> {
                 self.work.give(log_sums);
                 self.work.give(gradient);
             }
-            Op::Rotate(x, rotary) => {
+            Op::Rotate(x, rotary, from) => {
                 // A rotation is orthogonal: its gradient turns back.
-                rotary.turn(&mut gradient, self.batch.len, self.slots[x.0].width, -1.0);
+                let width = self.slots[x.0].width;
+                rotary.turn(&mut gradient, from, self.positions_of(x), width, -1.0);
                 self.add(x, gradient);
             }
             Op::Activate { x, activation, kept } => {
@@ -559,11 +656,11 @@ impl<'a> Tape<'a> {
                 self.add(gate, to_gate);
                 self.add(up, gradient);
             }
-            Op::Select(x) => {
+            Op::Select(x, segment) => {
                 let width = self.slots[x.0].width;
                 let mut whole = self.work.take_zeros(self.slots[x.0].data.len());
-                for (from, &to) in gradient.chunks_exact(width).zip(self.selected.iter().flatten())
-                {
+                let rows = self.segments[segment].selected.iter().flatten();
+                for (from, &to) in gradient.chunks_exact(width).zip(rows) {
                     whole[to * width..][..width].copy_from_slice(from);
                 }
                 self.work.give(gradient);
@@ -571,6 +668,33 @@ impl<'a> Tape<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Adds the gradient of a part to that of the whole.
+    fn unsliced(&mut self, x: Value, block: usize, from: usize, gradient: Vec<f32>) {
+        let length = self.slots[x.0].data.len();
+        let blocks = (length / block.max(1)).max(1);
+        let mut whole =
+            self.slots[x.0].gradient.take().unwrap_or_else(|| self.work.take_zeros(length));
+        let count = gradient.len() / blocks;
+        let parts = whole.chunks_exact_mut(block.max(1)).map(|all| &mut all[from..from + count]);
+        parts.zip(gradient.chunks_exact(count.max(1))).for_each(|(all, part)| add_to(all, part));
+        self.work.give(gradient);
+        self.slots[x.0].gradient = Some(whole);
+    }
+
+    fn unconcatenated(&mut self, parts: &[Value], blocks: usize, gradient: Vec<f32>) {
+        let (whole, mut from) = (gradient.len() / blocks, 0);
+        for &x in parts {
+            let count = self.slots[x.0].data.len() / blocks;
+            let mut found = self.work.take(count * blocks);
+            let all = gradient.chunks_exact(whole.max(1)).map(|all| &all[from..from + count]);
+            let each = found.chunks_exact_mut(count.max(1));
+            each.zip(all).for_each(|(to, from)| to.copy_from_slice(from));
+            self.add(x, found);
+            from += count;
+        }
+        self.work.give(gradient);
     }
 
     fn unmapped(
@@ -645,8 +769,10 @@ impl<'a> Tape<'a> {
         dz: &[f32],
     ) {
         let mut scratch = self.work.take(shape.scratch());
-        let mut grads =
-            inputs.map(|value| self.slots[value.0].wanted.then(|| self.work.take(shape.len())));
+        let mut grads = inputs.map(|value| {
+            let Slot { data, wanted, .. } = &self.slots[value.0];
+            wanted.then(|| self.work.take(data.len()))
+        });
         let of = Backward { inputs: self.attended(inputs), z, log_sums, dz };
         let [q, k, v] = &mut grads;
         let mut out = Gradients { q: q.as_deref_mut(), k: k.as_deref_mut(), v: v.as_deref_mut() };
@@ -659,31 +785,35 @@ impl<'a> Tape<'a> {
         }
     }
 
-    fn scatter_tokens(&mut self, tables: Tables, gradient: &[f32]) {
-        let (numbers, batch) = (self.numbers, self.batch);
-        let width = gradient.len() / batch.tokens.len().max(1);
+    fn scatter_tokens(&mut self, tables: Tables, segment: usize, gradient: &[f32]) {
+        let numbers = self.numbers;
+        let Segment { from, len, tokens, .. } = &self.segments[segment];
+        let width = gradient.len() / tokens.len().max(1);
+        let (grads, work) = (&mut self.found.grads, self.work);
+        let length = |table: Param| numbers.slice(table).len();
         if numbers.is_wanted(tables.tokens) {
-            let out = self.gradient_of(tables.tokens, numbers.slice(tables.tokens).len());
-            scatter(out, gradient, width, batch.tokens.iter().map(|&t| t as usize));
+            let out = gradient_in(grads, work, tables.tokens, length(tables.tokens));
+            scatter(out, gradient, width, tokens.iter().map(|&t| t as usize));
         }
         if let Some(positions) = tables.positions.filter(|p| numbers.is_wanted(*p)) {
-            let out = self.gradient_of(positions, numbers.slice(positions).len());
-            scatter(out, gradient, width, (0..batch.tokens.len()).map(|i| i % batch.len));
+            let out = gradient_in(grads, work, positions, length(positions));
+            scatter(out, gradient, width, (0..tokens.len()).map(|i| from + i % len));
         }
     }
 
     /// Sums the rows of each token and of each position; [`Numbers::unfold`] does the rest.
-    fn unfolded(&mut self, w: Param, gradient: Vec<f32>) {
-        let (numbers, batch) = (self.numbers, self.batch);
-        let width = gradient.len() / batch.tokens.len().max(1);
+    fn unfolded(&mut self, w: Param, segment: usize, gradient: Vec<f32>) {
+        let numbers = self.numbers;
+        let Segment { from, len, tokens: ids, .. } = &self.segments[segment];
+        let width = gradient.len() / ids.len().max(1);
         if let Some(folded) = numbers.folded[w.index()].get() {
             let tokens = folded.tokens.len();
             let out = self.found.folds[w.index()]
                 .get_or_insert_with(|| self.work.take_zeros(tokens + folded.positions.len()));
             let (of_tokens, of_positions) = out.split_at_mut(tokens);
-            scatter(of_tokens, &gradient, width, batch.tokens.iter().map(|&t| t as usize));
+            scatter(of_tokens, &gradient, width, ids.iter().map(|&t| t as usize));
             if !of_positions.is_empty() {
-                let places = (0..batch.tokens.len()).map(|i| i % batch.len);
+                let places = (0..ids.len()).map(|i| from + i % len);
                 scatter(of_positions, &gradient, width, places);
             }
         }
@@ -692,7 +822,7 @@ impl<'a> Tape<'a> {
 
     /// The gradient of a parameter so far, to be added to.
     fn gradient_of(&mut self, param: Param, length: usize) -> &mut [f32] {
-        self.found.grads[param.index()].get_or_insert_with(|| self.work.take_zeros(length))
+        gradient_in(&mut self.found.grads, self.work, param, length)
     }
 
     /// Adds to the gradient of a value.
@@ -729,6 +859,11 @@ impl<'a> Tape<'a> {
         self.slots[x.0].data.len() / self.slots[x.0].width.max(1)
     }
 
+    /// How many positions of each sequence a value has.
+    fn positions_of(&self, x: Value) -> usize {
+        self.rows(x) / self.batch.rows.max(1)
+    }
+
     fn is_wanted(&self, x: Value) -> bool {
         self.slots[x.0].wanted
     }
@@ -740,6 +875,15 @@ impl<'a> Tape<'a> {
         Err(Error::internal(
             "a value was read again after its activation, which keeps slopes in its place",
         ))
+    }
+
+    fn check_alike(&self, a: Value, b: Value) -> Result<()> {
+        self.check_there(a)?;
+        self.check_width(b, self.slots[a.0].width)?;
+        if self.rows(a) == self.rows(b) {
+            return Ok(());
+        }
+        Err(Error::internal(format!("{} rows do not fit {} rows", self.rows(a), self.rows(b))))
     }
 
     fn check_width(&self, x: Value, width: usize) -> Result<()> {
@@ -756,7 +900,11 @@ impl<'a> Wire<'a> for Tape<'a> {
     type X = Value;
 
     /// Nobody watches.
-    fn at(&mut self, _layer: usize, _point: Point, x: Value) -> Result<Value> {
+    fn at_step(&mut self, _layer: usize, _point: Point, _step: usize, x: Value) -> Result<Value> {
+        Ok(x)
+    }
+
+    fn at_memory(&mut self, _layer: usize, _point: Point, x: Value) -> Result<Value> {
         Ok(x)
     }
 
@@ -767,8 +915,8 @@ impl<'a> Wire<'a> for Tape<'a> {
         let places = positions.map(|p| numbers.slice(p));
         let data = self.looked_up(numbers.slice(tokens), places, width)?;
         let wanted = numbers.is_wanted(tokens) || positions.is_some_and(|p| numbers.is_wanted(p));
-        let embedded = (!wanted).then_some(tables);
-        Ok(self.push(Slot { tables: embedded, ..slot(Op::Embed(tables), data, width, wanted) }))
+        let (embedded, op) = ((!wanted).then_some(tables), Op::Embed(tables, self.now()));
+        Ok(self.push(Slot { tables: embedded, ..slot(op, data, width, wanted) }))
     }
 
     /// Where `x` is an embedding whose tables are frozen, tables are mapped instead of rows, once for the whole batch.
@@ -800,16 +948,17 @@ impl<'a> Wire<'a> for Tape<'a> {
         let (residual, z) = (drop(self, *residual), drop(self, z));
         match outputs.filter(|_| product.is_none()) {
             Some(outputs) => self.mapped(z, outputs, Some(residual)),
-            None => self.sum(residual, z),
+            None => self.sum(&residual, &z),
         }
     }
 
     fn rotate(&mut self, x: &Value, rotary: &'a Rotary) -> Result<Value> {
-        let width = self.slots[x.0].width;
-        rotary.check(self.batch.len, width)?;
+        let (width, count) = (self.slots[x.0].width, self.positions_of(*x));
+        let from = self.segments[self.now()].from;
+        rotary.check(from + count, width)?;
         let mut out = self.copy(*x)?;
-        rotary.turn(&mut out, self.batch.len, width, 1.0);
-        Ok(self.push(slot(Op::Rotate(*x, rotary), out, width, self.is_wanted(*x))))
+        rotary.turn(&mut out, from, count, width, 1.0);
+        Ok(self.push(slot(Op::Rotate(*x, rotary, from), out, width, self.is_wanted(*x))))
     }
 
     fn normalize(&mut self, x: &Value, norm: &'a Norm) -> Result<Value> {
@@ -856,28 +1005,144 @@ impl<'a> Wire<'a> for Tape<'a> {
         Ok(self.push(slot(Op::Scale(*x, factor), out, width, self.is_wanted(*x))))
     }
 
+    fn sum(&mut self, a: &Value, b: &Value) -> Result<Value> {
+        let (a, b) = (*a, *b);
+        self.check_alike(a, b)?;
+        let mut out = self.copy(a)?;
+        add_to(&mut out, &self.slots[b.0].data);
+        let wanted = self.is_wanted(a) || self.is_wanted(b);
+        Ok(self.push(slot(Op::Sum(a, b), out, self.slots[a.0].width, wanted)))
+    }
+
+    fn product(&mut self, a: &Value, b: &Value) -> Result<Value> {
+        let (a, b) = (*a, *b);
+        self.check_alike(a, b)?;
+        let mut out = self.work.take(self.slots[a.0].data.len());
+        product(&self.slots[a.0].data, &self.slots[b.0].data, &mut out);
+        let wanted = self.is_wanted(a) || self.is_wanted(b);
+        Ok(self.push(slot(Op::Product(a, b), out, self.slots[a.0].width, wanted)))
+    }
+
+    fn slice(&mut self, x: &Value, along: Along, from: usize, count: usize) -> Result<Value> {
+        self.check_there(*x)?;
+        let Slot { data, width, wanted, .. } = &self.slots[x.0];
+        let (block, from, count, width) = match along {
+            Along::Columns => (*width, from, count, count),
+            Along::Positions => {
+                (self.positions_of(*x) * width, from * width, count * width, *width)
+            }
+        };
+        if from + count > block {
+            return Err(Error::internal(format!(
+                "numbers {from} to {} of {block} are not all there",
+                from + count
+            )));
+        }
+        let mut out = self.work.take(data.len() / block.max(1) * count);
+        let parts = data.chunks_exact(block.max(1)).map(|all| &all[from..from + count]);
+        out.chunks_exact_mut(count.max(1))
+            .zip(parts)
+            .for_each(|(to, from)| to.copy_from_slice(from));
+        let wanted = *wanted;
+        Ok(self.push(slot(Op::Slice { x: *x, block, from }, out, width, wanted)))
+    }
+
+    fn concat(&mut self, parts: &[Value], along: Along) -> Result<Value> {
+        let Some(&first) = parts.first() else {
+            return Err(Error::internal("nothing cannot be put side by side"));
+        };
+        let width = self.slots[first.0].width;
+        let (blocks, width) = match along {
+            Along::Positions => (self.batch.rows, width),
+            Along::Columns => (self.rows(first), parts.iter().map(|x| self.slots[x.0].width).sum()),
+        };
+        for &x in parts {
+            self.check_there(x)?;
+            let fits = match along {
+                Along::Positions => self.slots[x.0].width == width,
+                Along::Columns => self.rows(x) == blocks,
+            };
+            if !fits {
+                return Err(Error::internal("values of other sizes cannot be put side by side"));
+            }
+        }
+        let mut out = self.work.take(parts.iter().map(|x| self.slots[x.0].data.len()).sum());
+        let (whole, mut from) = (out.len() / blocks.max(1), 0);
+        for x in parts {
+            let data = &self.slots[x.0].data;
+            let count = data.len() / blocks.max(1);
+            let each = out.chunks_exact_mut(whole.max(1)).map(|all| &mut all[from..from + count]);
+            each.zip(data.chunks_exact(count.max(1)))
+                .for_each(|(to, from)| to.copy_from_slice(from));
+            from += count;
+        }
+        let wanted = parts.iter().any(|x| self.is_wanted(*x));
+        Ok(self.push(slot(Op::Concat(parts.to_vec(), blocks), out, width, wanted)))
+    }
+
+    fn repeat(&mut self, rows: Param) -> Result<Value> {
+        let (_, width) = self.numbers.sizes(rows)?;
+        let data = self.numbers.slice(rows);
+        let mut out = self.work.take(self.batch.rows * data.len());
+        out.chunks_exact_mut(data.len().max(1)).for_each(|all| all.copy_from_slice(data));
+        Ok(self.push(slot(Op::Repeat(rows), out, width, self.numbers.is_wanted(rows))))
+    }
+
+    fn zeros(&mut self, positions: usize, width: usize) -> Result<Value> {
+        let out = self.work.take_zeros(self.batch.rows * positions * width);
+        Ok(self.push(slot(Op::Constant, out, width, false)))
+    }
+
+    fn detach(&mut self, x: &Value) -> Result<Value> {
+        let (out, width) = (self.copy(*x)?, self.slots[x.0].width);
+        Ok(self.push(slot(Op::Constant, out, width, false)))
+    }
+
+    fn positions(&self) -> usize {
+        self.segments[self.now()].len
+    }
+
+    fn carried(&mut self) -> Vec<Value> {
+        self.carried.clone()
+    }
+
+    fn carry(&mut self, state: Vec<Value>) {
+        self.carried = state;
+    }
+
     /// `x` itself if they are most of its rows, or all that are left.
     fn in_loss(&mut self, x: Value) -> Value {
-        let all = self.weight.len();
-        let counts = || self.weight.iter().filter(|w| **w != 0.0).count();
-        if self.rows(x) != all || (self.selected.is_none() && 4 * counts() > 3 * all) {
+        let (rows, now) = (self.rows(x), self.now());
+        let Segment { weight, selected, .. } = &mut self.segments[now];
+        let all = weight.len();
+        let counts = || weight.iter().filter(|w| **w != 0.0).count();
+        if rows != all || (selected.is_none() && 4 * counts() > 3 * all) {
             return x;
         }
-        let weight = self.weight;
-        let rows =
-            self.selected.get_or_insert_with(|| (0..all).filter(|&i| weight[i] != 0.0).collect());
+        let chosen = || (0..all).filter(|&i| weight[i] != 0.0).collect();
+        let rows = &*selected.get_or_insert_with(chosen);
         let Slot { data, width, wanted, .. } = &self.slots[x.0];
         let (width, wanted) = (*width, *wanted);
         let mut out = self.work.take(rows.len() * width);
-        for (to, &from) in out.chunks_exact_mut(width).zip(&*rows) {
+        for (to, &from) in out.chunks_exact_mut(width).zip(rows) {
             to.copy_from_slice(&data[from * width..][..width]);
         }
-        self.push(slot(Op::Select(x), out, width, wanted))
+        self.push(slot(Op::Select(x, now), out, width, wanted))
     }
 }
 
 fn slot(op: Op<'_>, data: Vec<f32>, width: usize, wanted: bool) -> Slot<'_> {
     Slot { op, data, width, wanted, gradient: None, tables: None, is_spent: false }
+}
+
+/// The gradient of a parameter among those of all, zeros if there was none.
+fn gradient_in<'g>(
+    grads: &'g mut [Option<Vec<f32>>],
+    work: &Workspace,
+    param: Param,
+    length: usize,
+) -> &'g mut Vec<f32> {
+    grads[param.index()].get_or_insert_with(|| work.take_zeros(length))
 }
 
 fn rule<'a>(numbers: &'a Numbers<'_>, norm: &Norm, width: usize) -> Result<Rule<'a>> {

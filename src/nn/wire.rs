@@ -6,10 +6,10 @@ use super::activation::{Activation, swiglu};
 use super::attention::{Attention, attend};
 use super::linear::{embed, embed_with_positions, linear, linear_into, sum};
 use super::norm::Norm;
-use super::params::{Param, Params};
+use super::params::{Init, Param, Params};
 use super::position::Rotary;
-use super::tap::{Tap, through};
-use crate::record::error::Result;
+use super::tap::{Part, Tap, Within};
+use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
 
 /// A linear map: weight `[out, in]` as in torch, bias `[out]`.
@@ -24,17 +24,32 @@ impl Map {
     pub fn plain(weight: Param) -> Self {
         Self { weight, bias: None }
     }
+
+    /// Adds a trained matrix `[out, in]` and its bias `[out]`, called `NAME` and `NAME_bias`.
+    ///
+    /// # Errors
+    /// When a parameter is called that already.
+    pub fn with_bias(
+        params: &mut Params,
+        name: &str,
+        shape: [usize; 2],
+        init: Init,
+    ) -> Result<Self> {
+        let weight = params.add(name, &shape, init, true)?;
+        let bias = params.add(&format!("{name}_bias"), &shape[..1], init, true)?;
+        Ok(Self { weight, bias: Some(bias) })
+    }
 }
 
 /// What the heads of a layer read, and where they write.
 pub struct Heads<'x, X> {
-    /// `[batch, pos, head · dim]`, heads side by side, rotated if they are to be.
+    /// `[batch, query, head · dim]`, heads side by side, rotated if they are to be.
     pub queries: &'x X,
-    /// As the queries.
+    /// `[batch, key, kv head · dim]`: mostly as the queries; there may be more of them, and fewer heads.
     pub keys: &'x X,
-    /// What values are made of, `[batch, pos, width]`.
+    /// What values are made of, `[batch, key, width]`.
     pub read: &'x X,
-    /// `W_V`, `[head · dim, width]`; `None`: values are what is read.
+    /// `W_V`, `[kv head · dim, width]`; `None`: values are what is read.
     pub values: Option<Map>,
     /// `W_O`, `[width, head · dim]`; `None`: what was attended to is added as it is.
     pub outputs: Option<Map>,
@@ -44,10 +59,27 @@ pub struct Heads<'x, X> {
     pub last: bool,
 }
 
+/// An axis along which values are cut and put side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Along {
+    Positions,
+    /// The numbers of each row.
+    Columns,
+}
+
+impl Along {
+    fn axis(self) -> usize {
+        match self {
+            Self::Positions => 1,
+            Self::Columns => 2,
+        }
+    }
+}
+
 /// Carries out the operations of a network: over tensors with a tap ([`Watched`]), or on slices with a way back
 /// ([`super::tape::Tape`]). `'m`: as long as the network lives.
 ///
-/// All values are rows, `[batch, pos, ..]`.
+/// All values are rows, `[batch, pos, width]`; most have as many positions as are read at a time.
 pub trait Wire<'m> {
     type X: Clone;
 
@@ -55,7 +87,22 @@ pub trait Wire<'m> {
     ///
     /// # Errors
     /// Those of the tap.
-    fn at(&mut self, layer: usize, point: Point, x: Self::X) -> Result<Self::X>;
+    fn at(&mut self, layer: usize, point: Point, x: Self::X) -> Result<Self::X> {
+        self.at_step(layer, point, 0, x)
+    }
+
+    /// The same of `x` whose first position is the `step`-th of those that are read: a network that goes on position after
+    /// position passes its state here at each.
+    ///
+    /// # Errors
+    /// Those of the tap.
+    fn at_step(&mut self, layer: usize, point: Point, step: usize, x: Self::X) -> Result<Self::X>;
+
+    /// The same of memory tokens, `[batch, memory, width]`.
+    ///
+    /// # Errors
+    /// Those of the tap.
+    fn at_memory(&mut self, layer: usize, point: Point, x: Self::X) -> Result<Self::X>;
 
     /// Rows of a token table, plus rows of a position table: `[vocab, width]` and `[length, width]`.
     ///
@@ -75,7 +122,7 @@ pub trait Wire<'m> {
     /// When the shapes do not fit.
     fn write(&mut self, site: Site, residual: &Self::X, x: &Self::X, map: Map) -> Result<Self::X>;
 
-    /// `residual + W_O · attention(queries, keys) over W_V read`, causal; see [`attend`].
+    /// `residual + W_O · attention(queries, keys) over W_V read`; see [`attend`].
     ///
     /// # Errors
     /// When the shapes do not fit.
@@ -110,6 +157,78 @@ pub trait Wire<'m> {
     /// # Errors
     /// When a tensor operation fails.
     fn scale(&mut self, x: &Self::X, factor: f32) -> Result<Self::X>;
+
+    /// `a + b`, of the same shape.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    fn sum(&mut self, a: &Self::X, b: &Self::X) -> Result<Self::X>;
+
+    /// `a · b`, number by number, of the same shape.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    fn product(&mut self, a: &Self::X, b: &Self::X) -> Result<Self::X>;
+
+    /// `a + share · (b - a)`, number by number: what a gate lets through.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    fn mix(&mut self, a: &Self::X, b: &Self::X, share: &Self::X) -> Result<Self::X> {
+        let minus_a = self.scale(a, -1.0)?;
+        let change = self.sum(b, &minus_a)?;
+        let passed = self.product(share, &change)?;
+        self.sum(a, &passed)
+    }
+
+    /// `count` positions or columns, from `from` on.
+    ///
+    /// # Errors
+    /// When they are not all there.
+    fn slice(&mut self, x: &Self::X, along: Along, from: usize, count: usize) -> Result<Self::X>;
+
+    /// The columns in as many parts, `[batch, pos, width]` each.
+    ///
+    /// # Errors
+    /// When there are fewer.
+    fn split<const N: usize>(&mut self, x: &Self::X, width: usize) -> Result<[Self::X; N]> {
+        let parts = (0..N).map(|i| self.slice(x, Along::Columns, i * width, width));
+        let parts: Vec<Self::X> = parts.collect::<Result<_>>()?;
+        parts.try_into().map_err(|_| Error::internal("parts of a row got lost"))
+    }
+
+    /// One after the other.
+    ///
+    /// # Errors
+    /// When there are none, or they differ in what stays.
+    fn concat(&mut self, parts: &[Self::X], along: Along) -> Result<Self::X>;
+
+    /// The rows of a matrix `[pos, width]`, in every sequence: learned memory tokens.
+    ///
+    /// # Errors
+    /// When it is no matrix.
+    fn repeat(&mut self, rows: Param) -> Result<Self::X>;
+
+    /// Zeros, `[batch, positions, width]`: a state before anything was read.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    fn zeros(&mut self, positions: usize, width: usize) -> Result<Self::X>;
+
+    /// The same numbers, which pass no gradient on.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    fn detach(&mut self, x: &Self::X) -> Result<Self::X>;
+
+    /// How many positions of each sequence are read.
+    fn positions(&self) -> usize;
+
+    /// What [`Self::carry`] left when the segment before was read; nothing at the beginning of the sequences.
+    fn carried(&mut self) -> Vec<Self::X>;
+
+    /// Leaves the state for the segment that is read next.
+    fn carry(&mut self, state: Vec<Self::X>);
 
     /// The rows of `x` that are in the loss, where others need not be computed.
     fn in_loss(&mut self, x: Self::X) -> Self::X;
@@ -173,14 +292,19 @@ pub struct Watched<'a> {
     params: &'a Params,
     /// `[batch, pos]`, `u32`
     tokens: &'a Tensor,
+    /// Which of the positions of the whole sequences they are.
+    part: Part,
     tap: &'a mut dyn Tap,
     /// The embedding, as long as no tap has changed it.
     embedded: Option<(TensorId, Tables)>,
+    /// What is carried from segment to segment.
+    pub state: Vec<Tensor>,
 }
 
 impl<'a> Watched<'a> {
-    pub fn new(params: &'a Params, tokens: &'a Tensor, tap: &'a mut dyn Tap) -> Self {
-        Self { params, tokens, tap, embedded: None }
+    /// Reads `tokens` `[batch, pos]`, a part of each sequence.
+    pub fn new(params: &'a Params, tokens: &'a Tensor, part: Part, tap: &'a mut dyn Tap) -> Self {
+        Self { params, tokens, part, tap, embedded: None, state: Vec::new() }
     }
 
     fn wants(&self, layer: usize, point: Point) -> bool {
@@ -196,15 +320,24 @@ impl<'a> Watched<'a> {
 impl<'m> Wire<'m> for Watched<'_> {
     type X = Tensor;
 
-    fn at(&mut self, layer: usize, point: Point, x: Tensor) -> Result<Tensor> {
-        through(self.tap, layer, point, x)
+    fn at_step(&mut self, layer: usize, point: Point, step: usize, x: Tensor) -> Result<Tensor> {
+        let site = Site { layer, point };
+        let Part { from, of, .. } = self.part;
+        let part = Part::positions(from + step, x.dim(1)?, of);
+        if self.tap.wants(site) { self.tap.at_part(site, part, x) } else { Ok(x) }
+    }
+
+    fn at_memory(&mut self, layer: usize, point: Point, x: Tensor) -> Result<Tensor> {
+        let site = Site { layer, point };
+        let part = Part { len: 0, memory: x.dim(1)?, ..self.part };
+        if self.tap.wants(site) { self.tap.at_part(site, part, x) } else { Ok(x) }
     }
 
     fn embed(&mut self, tokens: Param, positions: Option<Param>) -> Result<Tensor> {
         let table = self.params.get(tokens);
         let x = match positions {
             Some(positions) => {
-                embed_with_positions(&table, &self.params.get(positions), self.tokens)?
+                looked_up(&table, &self.params.get(positions), self.tokens, self.part.from)?
             }
             None => embed(&table, self.tokens)?,
         };
@@ -228,17 +361,22 @@ impl<'m> Wire<'m> for Watched<'_> {
     fn attend(&mut self, how: Attention, heads: Heads<'_, Tensor>) -> Result<Tensor> {
         let Heads { queries, keys, read, values, outputs, residual, .. } = heads;
         let site = Site { layer: how.layer, point: Point::AttnOut };
-        let (params, tokens, tables) = (self.params, self.tokens, self.tables(read));
+        let tables = self.tables(read);
         let is_watched = self.wants(how.layer, Point::V) || self.wants(how.layer, Point::Z);
-        let product = if is_watched { None } else { fixed_product(params, how, &heads)? };
+        let product = if is_watched { None } else { fixed_product(self.params, how, &heads)? };
+        let Self { params, tokens, part, .. } = *self;
         let values = || match &product {
             None => mapped(params, read, values),
             Some(product) => match fixed_tables(params, tables, how.layer, product)? {
-                Some((table, places)) => embed_with_positions(&table, &places, tokens),
+                Some((table, places)) => looked_up(&table, &places, tokens, part.from),
                 None => linear(read, product, None),
             },
         };
-        let z = attend(how, queries, keys, values, self.tap)?;
+        // Queries stand at the last of the keys.
+        let (key_memory, more) = (how.mask.memory, keys.dim(1)?.saturating_sub(queries.dim(1)?));
+        let part = Part { key_memory, memory: key_memory.saturating_sub(more), ..part };
+        let mut tap = Within { tap: self.tap, part };
+        let z = attend(how, queries, keys, values, &mut tap)?;
         match outputs.filter(|_| product.is_none()) {
             Some(outputs) => self.write(site, residual, &z, outputs),
             None => sum(residual, &self.at(site.layer, site.point, z)?),
@@ -246,7 +384,7 @@ impl<'m> Wire<'m> for Watched<'_> {
     }
 
     fn rotate(&mut self, x: &Tensor, rotary: &'m Rotary) -> Result<Tensor> {
-        rotary.rotate(x, 0)
+        rotary.rotate(x, self.part.from)
     }
 
     fn normalize(&mut self, x: &Tensor, norm: &'m Norm) -> Result<Tensor> {
@@ -265,9 +403,61 @@ impl<'m> Wire<'m> for Watched<'_> {
         Ok((x * f64::from(factor))?)
     }
 
+    fn sum(&mut self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        sum(a, b)
+    }
+
+    fn product(&mut self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        Ok((a * b)?)
+    }
+
+    fn slice(&mut self, x: &Tensor, along: Along, from: usize, count: usize) -> Result<Tensor> {
+        Ok(x.narrow(along.axis(), from, count)?)
+    }
+
+    fn concat(&mut self, parts: &[Tensor], along: Along) -> Result<Tensor> {
+        Ok(Tensor::cat(parts, along.axis())?)
+    }
+
+    fn repeat(&mut self, rows: Param) -> Result<Tensor> {
+        let rows = self.params.get(rows);
+        let (positions, width) = rows.dims2()?;
+        Ok(rows.broadcast_as((self.tokens.dim(0)?, positions, width))?)
+    }
+
+    fn zeros(&mut self, positions: usize, width: usize) -> Result<Tensor> {
+        let shape = (self.tokens.dim(0)?, positions, width);
+        Ok(Tensor::zeros(shape, candle_core::DType::F32, self.params.device())?)
+    }
+
+    fn detach(&mut self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.detach())
+    }
+
+    fn positions(&self) -> usize {
+        self.tokens.dims().last().copied().unwrap_or(0)
+    }
+
+    fn carried(&mut self) -> Vec<Tensor> {
+        self.state.clone()
+    }
+
+    fn carry(&mut self, state: Vec<Tensor>) {
+        self.state = state;
+    }
+
     fn in_loss(&mut self, x: Tensor) -> Tensor {
         x
     }
+}
+
+/// Rows of a token table plus those of a position table from the `from`-th on, `[batch, pos, width]`.
+fn looked_up(table: &Tensor, positions: &Tensor, tokens: &Tensor, from: usize) -> Result<Tensor> {
+    if from == 0 {
+        return embed_with_positions(table, positions, tokens);
+    }
+    let left = positions.dim(0)?.saturating_sub(from);
+    embed_with_positions(table, &positions.narrow(0, from.min(positions.dim(0)?), left)?, tokens)
 }
 
 fn mapped(params: &Params, x: &Tensor, map: Option<Map>) -> Result<Tensor> {

@@ -460,7 +460,7 @@ impl<'a> Family<'a> {
 }
 
 /// What a point is called in a map.
-fn called(point: Point) -> &'static str {
+fn called(point: &Point) -> &str {
     match point {
         Point::ResidPre => "residual stream before the layer",
         Point::ResidMid => "residual stream after attention",
@@ -476,7 +476,7 @@ fn called(point: Point) -> &'static str {
 }
 
 /// A column of the table of heads: short enough for a narrow panel.
-fn column_name(point: Point) -> &'static str {
+fn column_name(point: &Point) -> &str {
     match point {
         Point::Z => "output",
         Point::Pattern => "pattern",
@@ -510,7 +510,7 @@ impl Sheet<'_> {
     fn by_head(&self, family: &Family<'_>, bar: bool) -> Plot {
         let (rows, columns) = (family.shape(0), family.shape(1));
         let cells = self.cells(rows, columns, &|row, column| (family, vec![row, column]));
-        let mut plot = self.plot(called(family.point), "layer", cells, numbers(rows));
+        let mut plot = self.plot(called(&family.point), "layer", cells, numbers(rows));
         plot.x.label = "head".to_owned();
         plot.x.ticks = Ticks::Each(numbers(columns));
         plot.equal = columns > 1;
@@ -531,7 +531,7 @@ impl Sheet<'_> {
         let cells = self.cells(heads.len(), families.len(), &coordinates);
         let mut plot = self.plot("", "", cells, head_names(&heads));
         let columns: Vec<String> =
-            families.iter().map(|family| column_name(family.point).to_owned()).collect();
+            families.iter().map(|family| column_name(&family.point).to_owned()).collect();
         plot.x.label = "what of the head is patched".to_owned();
         plot.x.ticks = Ticks::Each(columns.into());
         plot.wide = true;
@@ -565,8 +565,8 @@ impl Sheet<'_> {
             _ => ("query", positions.clone()),
         };
         let title = match axes {
-            4 => format!("{} of layer {layer}, head {head}", called(family.point)),
-            _ => called(family.point).to_owned(),
+            4 => format!("{} of layer {layer}, head {head}", called(&family.point)),
+            _ => called(&family.point).to_owned(),
         };
         let mut plot = self.plot(&title, label, cells, names);
         let columns = family.effect.axes.last().map_or("position", String::as_str);
@@ -655,11 +655,11 @@ impl Sheet<'_> {
             Some(head) => {
                 format!(
                     "{} of layer {}, head {head}",
-                    column_name(place.site.point),
+                    column_name(&place.site.point),
                     place.site.layer
                 )
             }
-            None => format!("{}, layer {}", called(place.site.point), place.site.layer),
+            None => format!("{}, layer {}", called(&place.site.point), place.site.layer),
         };
         let token = |p: &usize| {
             let glyph = self.pair.base.get(*p).map(|id| self.view.vocab.glyph(*id));

@@ -9,7 +9,7 @@ use rand_core::{Rng, SeedableRng};
 use super::read::{Tally, has_occurrences, parameter, values};
 use super::{Answer, Probe, Scene, Scope, Subject};
 use crate::model::Input;
-use crate::nn::tap::Tap;
+use crate::nn::tap::Bench;
 use crate::record::array::Array;
 use crate::record::batch::Row;
 use crate::record::error::{Error, Result};
@@ -267,11 +267,21 @@ impl<'a> Watch<'a> {
     }
 
     fn run(mut self) -> Result<()> {
-        let params = self.subject.params;
+        let Subject { params, model, .. } = self.subject;
         let tokens = &self.text.tokens;
         let tokens = Tensor::from_slice(tokens, (1, tokens.len()), params.device())?;
-        let model = self.subject.model;
-        model.forward(params, &Input::new(&tokens), &mut self)?;
+        let layers = 0..model.layout().heads.len();
+        let of = |point| layers.clone().map(move |layer| Site { layer, point });
+        let mut bench = Bench::new(Vec::new(), of(Point::Pattern).chain(of(Point::Z)).collect());
+        model.forward(params, &Input::new(&tokens), &mut bench)?;
+        for layer in layers.clone() {
+            let there = |point| bench.captured.get(&Site { layer, point });
+            let (Some(pattern), Some(z)) = (there(Point::Pattern), there(Point::Z)) else {
+                continue;
+            };
+            self.count_pattern(layer, pattern)?;
+            self.count_copying(layer, z)?;
+        }
         Ok(())
     }
 
@@ -327,20 +337,6 @@ impl<'a> Watch<'a> {
             })?;
         }
         Ok(())
-    }
-}
-
-impl Tap for Watch<'_> {
-    fn wants(&self, site: Site) -> bool {
-        matches!(site.point, Point::Pattern | Point::Z)
-    }
-
-    fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
-        match site.point {
-            Point::Pattern => self.count_pattern(site.layer, &x)?,
-            _ => self.count_copying(site.layer, &x)?,
-        }
-        Ok(x)
     }
 }
 

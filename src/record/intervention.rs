@@ -10,12 +10,16 @@ use super::vocab::Vocab;
 
 /// Longest text that is read as an intervention: one that patches from a sequence of the most tokens.
 const MOST_TEXT_BYTES: usize = 64 << 10;
+/// Positions from here on are memory tokens: `MEMORY + 2` is the third, spelled `@m2`.
+pub const MEMORY: usize = 1 << 31;
+/// Memory tokens of a network.
+const MOST_MEMORY: usize = 1 << 16;
 /// Rows of tensors in a sum.
 const MOST_TERMS: usize = 1024;
 /// Rows of the longest tensor: a vocabulary, or the hidden units of an MLP.
 const MOST_ROWS: usize = MOST_VOCAB;
 
-/// A named place in the forward pass. All models share these names; the axis order is law.
+/// A named place in the forward pass. Models share these names, where they have such a place; the axis order is law.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Point {
     /// Token (and position) embedding `[batch, pos, dim]`; layer 0 only.
@@ -48,9 +52,43 @@ pub enum Point {
     Final,
     /// `[batch, pos, vocab]`; last layer only.
     Logits,
+    /// A place that a model names itself, such as `hidden`, `gate.update` or `memory.read`: `[batch, pos, ..]`.
+    Own(OwnName),
+}
+
+/// The name of a place that a model has for itself: small letters, digits, `_` and dots between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OwnName([u8; Self::LONGEST]);
+
+impl OwnName {
+    /// Bytes of a name; what is longer is cut off.
+    pub const LONGEST: usize = 24;
+
+    const fn new(name: &str) -> Self {
+        let (from, mut bytes, mut i) = (name.as_bytes(), [0; Self::LONGEST], 0);
+        while i < from.len() && i < Self::LONGEST {
+            bytes[i] = from[i];
+            i += 1;
+        }
+        Self(bytes)
+    }
+
+    /// `None` where it is no such name.
+    fn read(name: &str) -> Option<Self> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let is_word = |word: &str| !word.is_empty() && word.chars().all(allowed);
+        let fits = name.len() <= Self::LONGEST && name.split('.').all(is_word);
+        fits.then(|| Self::new(name))
+    }
+
+    fn as_str(&self) -> &str {
+        let length = self.0.iter().position(|byte| *byte == 0).unwrap_or(Self::LONGEST);
+        std::str::from_utf8(&self.0[..length]).unwrap_or("?")
+    }
 }
 
 impl Point {
+    /// Those that models share.
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::Embed, "embed"),
         (Self::ResidPre, "resid_pre"),
@@ -69,8 +107,21 @@ impl Point {
         (Self::Logits, "logits"),
     ];
 
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(p, _)| *p == self).map_or("?", |(_, n)| n)
+    /// A place of a model's own, of at most [`OwnName::LONGEST`] bytes.
+    pub const fn own(name: &str) -> Self {
+        Self::Own(OwnName::new(name))
+    }
+
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Own(name) => name.as_str(),
+            _ => Self::ALL.iter().find(|(p, _)| p == self).map_or("?", |(_, n)| n),
+        }
+    }
+
+    /// Whether the last axis is the key.
+    pub fn has_keys(self) -> bool {
+        matches!(self, Self::Scores | Self::Pattern)
     }
 
     /// Whether the second axis is the head.
@@ -98,7 +149,8 @@ pub struct Place {
     pub site: Site,
     /// `None`: all heads.
     pub head: Option<usize>,
-    /// Positions (those of the queries, of scores and patterns); empty: all.
+    /// Positions (those of the queries, of scores and patterns), counted through the whole sequence, or memory tokens from
+    /// [`MEMORY`] on; empty: all.
     pub positions: Vec<usize>,
     /// Keys, of scores and patterns alone; empty: all.
     pub keys: Vec<usize>,
@@ -342,14 +394,18 @@ fn parse_place(object: &str) -> Option<Place> {
     // An edge is one of the attention; anything else of a head is what it writes.
     let mut point = if keys.is_empty() { Point::Z } else { Point::Pattern };
     let (mut head, mut seen) = (None, !keys.is_empty());
+    let mut name = Vec::new();
     for part in parts {
         seen = true;
         match part.strip_prefix("head").and_then(|h| below(MOST_HEADS, h)) {
             Some(h) => head = Some(h),
-            None => point = Point::ALL.iter().find(|(_, n)| *n == part)?.0,
+            None => name.push(part),
         }
     }
-    let edges = matches!(point, Point::Scores | Point::Pattern);
+    if !name.is_empty() {
+        point = parse_point(&name.join("."))?;
+    }
+    let edges = point.has_keys();
     (seen && (edges || keys.is_empty())).then_some(Place {
         site: Site { layer, point },
         head,
@@ -358,24 +414,38 @@ fn parse_place(object: &str) -> Option<Place> {
     })
 }
 
+/// A shared name, or else one of a model's own.
+fn parse_point(name: &str) -> Option<Point> {
+    let shared = Point::ALL.iter().find(|(_, n)| *n == name).map(|(point, _)| *point);
+    shared.or_else(|| OwnName::read(name).map(Point::Own))
+}
+
 /// A number below `most`: no network has more layers, heads or positions.
 fn below(most: usize, text: &str) -> Option<usize> {
     text.parse().ok().filter(|number| *number < most)
 }
 
-/// `7`, `3,5`, `3-9` or several of them; nothing: all.
+/// `7`, or `m7` for a memory token.
+fn parse_position(text: &str) -> Option<usize> {
+    match text.strip_prefix('m') {
+        Some(token) => below(MOST_MEMORY, token).map(|token| MEMORY + token),
+        None => below(MOST_CONTEXT, text),
+    }
+}
+
+/// `7`, `3,5`, `3-9`, `m0-m3` or several of them; nothing: all.
 fn parse_positions(text: &str) -> Option<Vec<usize>> {
     let mut all = Vec::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
         match part.split_once('-') {
             Some((from, to)) => {
-                let (from, to) = (below(MOST_CONTEXT, from)?, below(MOST_CONTEXT, to)?);
-                if from > to {
+                let (from, to) = (parse_position(from)?, parse_position(to)?);
+                if from > to || to - from >= MOST_CONTEXT {
                     return None;
                 }
                 all.extend(from..=to);
             }
-            None => all.push(below(MOST_CONTEXT, part)?),
+            None => all.push(parse_position(part)?),
         }
         // A position that is there twice means nothing more.
         if all.len() > MOST_CONTEXT {
@@ -394,8 +464,12 @@ fn spelled(positions: &[usize]) -> String {
             _ => runs.push((position, position)),
         }
     }
+    let one = |position: usize| match position.checked_sub(MEMORY) {
+        Some(token) => format!("m{token}"),
+        None => position.to_string(),
+    };
     let run = |(from, to): &(usize, usize)| {
-        if from == to { from.to_string() } else { format!("{from}-{to}") }
+        if from == to { one(*from) } else { format!("{}-{}", one(*from), one(*to)) }
     };
     runs.iter().map(run).collect::<Vec<_>>().join(",")
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use crate::model::segments::{Segmented, Segments};
 use crate::model::{Architecture, Model};
 use crate::nn::params::Params;
 use crate::record::documents::Documents;
@@ -68,6 +69,10 @@ crate::knobs! {
         loss: LossOver = LossOver::All;
         /// Sequences in a shard: each shard is one forward and backward pass on one thread, and gradients are added in the order of shards, so this number (not the number of threads) decides the last bits. 0: about 512 positions.
         shard: usize = 0, in 0..=256;
+        /// Positions that are read at a time: a network with a state carries it from segment to segment, and attention sees one segment. 0: the whole sequence.
+        segment: usize = 0, in 0..=65536;
+        /// Of the last segments of a sequence, so many receive the gradient of the state that was carried into them; 0: the state passes no gradient on.
+        through: usize = 65536, in 0..=65536;
         /// Steps from one evaluation to the next.
         evaluate: usize = 5, in 1..=1000000;
         /// Sequences in the fixed held-out batch.
@@ -328,7 +333,11 @@ impl Experiment {
         size::check_asked(&mut *self.model.boxed(), vocab, length)?;
         let model = self.model.build(vocab, length, params)?;
         size::check_pass(&self.train, model.layout(), params)?;
-        Ok(model)
+        let (length, through) = (self.train.segment, self.train.through);
+        Ok(match length {
+            0 => model,
+            _ => Box::new(Segmented { model, segments: Segments { length, through } }),
+        })
     }
 
     /// As [`Self::set`], of a value as a command line has it.

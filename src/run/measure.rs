@@ -1,17 +1,20 @@
 //! Probes over many sequences: a few sequences at a time on the pool, results added in order.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use candle_core::Tensor;
 
 use crate::model::pass::tokens_of;
 use crate::model::{Input, Model, pass};
 use crate::nn::edit::{Edit, With};
 use crate::nn::kernel::pool::Pool;
-use crate::nn::tap::{Bench, Captured, Tap};
+use crate::nn::tap::{Bench, Captured, Part, Tap};
 use crate::nn::tape::{Numbers, Tape, Workspace};
 use crate::probe::{Answer, Mean, Probe, Scene, Subject};
 use crate::record::array::Array;
 use crate::record::batch::{Batch, Row};
-use crate::record::error::{Error, Result};
+use crate::record::error::{Error, Result, did_you_mean};
 use crate::record::intervention::{Intervention, Site};
 use crate::task;
 
@@ -175,8 +178,7 @@ fn logits_by_tape(
 ) -> Result<Option<Tensor>> {
     let weight = vec![1.0; batch.tokens.len()];
     let mut tape = Tape::new(numbers, batch, &weight);
-    let Some(logits) = model.record(&mut tape)? else { return Ok(None) };
-    tape.into_tensor(logits).map(Some)
+    if model.record(&mut tape)? { tape.into_tensor().map(Some) } else { Ok(None) }
 }
 
 /// The answer of a probe to the weights alone.
@@ -207,7 +209,8 @@ pub(super) fn try_out(subject: Subject<'_>, what: &Intervention) -> Result<()> {
     } else {
         Edit::of(what, params)?
     };
-    let mut visit = Visit { bench: Bench::new(edit.into_iter().collect(), vec![]), seen: false };
+    let bench = Bench::new(edit.into_iter().collect(), vec![]);
+    let mut visit = Visit { bench, seen: false, places: RefCell::default() };
     let batch = task::batch(source, 0, 0, 1);
     let tokens = tokens_of(&batch, params)?;
     model
@@ -217,8 +220,10 @@ pub(super) fn try_out(subject: Subject<'_>, what: &Intervention) -> Result<()> {
         return Ok(());
     }
     let layers = model.layout().heads.len();
+    let places: Vec<String> = visit.places.take().iter().map(ToString::to_string).collect();
     Err(Error::usage(format!(
-        "intervention \"{what}\": this network has no such place; it has {layers} layers, from layer0 on"
+        "intervention \"{what}\": this network has no such place; it has {layers} layers, from layer0 on.{}",
+        did_you_mean(&place.site.to_string(), places.iter().map(String::as_str))
     )))
 }
 
@@ -226,16 +231,23 @@ pub(super) fn try_out(subject: Subject<'_>, what: &Intervention) -> Result<()> {
 struct Visit {
     bench: Bench,
     seen: bool,
+    /// All places of the network.
+    places: RefCell<BTreeSet<Site>>,
 }
 
 impl Tap for Visit {
     fn wants(&self, site: Site) -> bool {
+        self.places.borrow_mut().insert(site);
         self.bench.wants(site)
     }
 
     fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
+        self.at_part(site, Part::whole(site, &x), x)
+    }
+
+    fn at_part(&mut self, site: Site, part: Part, x: Tensor) -> Result<Tensor> {
         self.seen = true;
-        self.bench.at(site, x)
+        self.bench.at_part(site, part, x)
     }
 }
 

@@ -498,8 +498,8 @@ impl Trainer {
             && !self.in_force.iter().any(Intervention::changes_forward)
         {
             let mut tape = Tape::new(numbers, &batch, &weight);
-            if let Some(logits) = self.model.record(&mut tape)? {
-                return Ok((count, tape.backward(logits)?));
+            if self.model.record(&mut tape)? {
+                return Ok((count, tape.backward()?));
             }
         }
         Ok((count, self.through_tensors(&batch, &weight)?))

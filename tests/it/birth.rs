@@ -67,7 +67,7 @@ fn times(x: &Tensor, w: &Tensor) -> Tensor {
 fn formula(params: &Params, tokens: &Tensor) -> Formula {
     let m = |name: &str| matrix(params, name);
     let length = tokens.dim(1).unwrap();
-    let how = Attention { layer: 0, heads: 1, scale: 0.25 };
+    let how = Attention::causal(0, 1, 0.25);
     let embedded = m("embed").index_select(&tokens.flatten_all().unwrap(), 0).unwrap();
     let embedded = embedded.reshape((tokens.dim(0).unwrap(), length, 16)).unwrap();
     let x0 = embedded.broadcast_add(&m("pos").narrow(0, 0, length).unwrap()).unwrap();

@@ -8,6 +8,10 @@ mod add_panel;
 mod add_probe;
 #[path = "../../examples/add_task.rs"]
 mod add_task;
+#[path = "../../examples/memory_tokens.rs"]
+pub mod memory_tokens;
+#[path = "../../examples/recurrent.rs"]
+pub mod recurrent;
 
 #[test]
 fn a_task_is_added_as_the_documentation_says() {
@@ -27,4 +31,14 @@ fn a_panel_is_added_as_the_documentation_says() {
 #[test]
 fn a_model_is_added_as_the_documentation_says() {
     add_model::main().unwrap();
+}
+
+#[test]
+fn a_recurrent_network_trains_on_the_tape() {
+    recurrent::main().unwrap();
+}
+
+#[test]
+fn a_network_with_memory_tokens_trains_in_segments() {
+    memory_tokens::main().unwrap();
 }

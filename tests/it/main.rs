@@ -46,3 +46,4 @@ mod tfevents;
 mod tidy;
 mod tiny;
 mod tree_path;
+mod wire;

@@ -112,7 +112,7 @@ fn assert_close(a: &[f32], b: &[f32], tolerance: f32, what: &str) {
 }
 
 /// Targets and weights of positions: two of three count.
-fn loss_over(ids: &[u32]) -> (Vec<u32>, Vec<f32>) {
+pub fn loss_over(ids: &[u32]) -> (Vec<u32>, Vec<f32>) {
     let targets = ids.iter().map(|t| (t + 1) % VOCAB).collect();
     let counts: Vec<f32> = (0..ids.len()).map(|i| f32::from(u8::from(i % 3 != 0))).collect();
     let count: f32 = counts.iter().sum();
@@ -120,7 +120,7 @@ fn loss_over(ids: &[u32]) -> (Vec<u32>, Vec<f32>) {
 }
 
 /// Gradients of all parameters under a tap; `None` where there is none.
-fn gradients(
+pub fn gradients(
     model: &dyn Model,
     params: &Params,
     ids: &[u32],
@@ -133,7 +133,7 @@ fn gradients(
 }
 
 /// The loss in double precision, from the logits of the network.
-fn loss(model: &dyn Model, params: &Params, ids: &[u32]) -> f64 {
+pub fn loss(model: &dyn Model, params: &Params, ids: &[u32]) -> f64 {
     let (targets, weight) = loss_over(ids);
     let logits = logits(model, params, &tokens(ids, 2));
     let each = logits.chunks(VOCAB as usize).zip(targets).zip(weight);
@@ -147,7 +147,7 @@ fn loss(model: &dyn Model, params: &Params, ids: &[u32]) -> f64 {
 
 /// Slopes of the loss where the `index`-th parameter moves by `direction`: central differences, each closer than the one
 /// before. All weights are loaded anew, so that nothing computed from the old ones is left.
-fn slopes(
+pub fn slopes(
     model: &dyn Model,
     params: &mut Params,
     ids: &[u32],
@@ -169,7 +169,7 @@ fn slopes(
 
 /// Gradients against slopes along random directions, each parameter on its own.
 #[track_caller]
-fn assert_gradients_are_slopes(variation: &Variation, length: usize, directions: u64) {
+pub fn assert_gradients_are_slopes(variation: &Variation, length: usize, directions: u64) {
     let (model, mut params) = variation.build(length);
     let ids = ids(2, length);
     let grads = gradients(&*model, &params, &ids, &mut Untapped);
@@ -307,7 +307,7 @@ fn a_value_that_an_activation_used_up_is_not_read_again() {
 }
 
 /// Loss and gradients of two sequences by the tape, as one shard of a batch of `rows` positions.
-fn taped(
+pub fn taped(
     model: &dyn Model,
     params: &Params,
     batch: &Batch,
@@ -317,15 +317,15 @@ fn taped(
 ) -> (f64, Vec<Option<Vec<f32>>>) {
     let numbers = Numbers::of(params, rows, work).unwrap();
     let mut tape = Tape::new(&numbers, batch, weight);
-    let logits = model.record(&mut tape).unwrap().expect("the models of the registry have a tape");
-    let mut found = tape.backward(logits).unwrap();
+    assert!(model.record(&mut tape).unwrap(), "the models of the registry have a tape");
+    let mut found = tape.backward().unwrap();
     numbers.unfold(&found.folds, &mut found.grads);
     (found.loss, found.grads)
 }
 
 /// The tape against the pass over tensors; `sparse` leaves few positions in the loss.
 #[track_caller]
-fn assert_tape_agrees(variation: &Variation, frozen: Option<&str>, sparse: bool, rows: usize) {
+pub fn assert_tape_agrees(variation: &Variation, frozen: Option<&str>, sparse: bool, rows: usize) {
     let (model, mut params) = variation.build(LENGTH);
     if let Some(name) = frozen {
         params.set_frozen(name, true).unwrap();

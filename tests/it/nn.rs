@@ -5,7 +5,7 @@ use std::cell::Cell;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use mnemoscope::Result;
-use mnemoscope::nn::attention::{self, Attention, attend, merge_heads, split_heads};
+use mnemoscope::nn::attention::{self, Attention, Mask, Sees, attend, merge_heads, split_heads};
 use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::kernel::lanes;
 use mnemoscope::nn::kernel::matrix::{Into, Matrix, multiply, product, transpose};
@@ -222,7 +222,7 @@ fn a_token_outside_the_vocabulary_is_refused_with_both_numbers() {
     assert!(error.message.starts_with("token 5 is none of the 5 tokens"), "{error}");
 }
 
-const HOW: Attention = Attention { layer: 1, heads: 2, scale: 0.4 };
+const HOW: Attention = Attention::causal(1, 2, 0.4);
 
 fn queries_keys_values(length: usize) -> [Var; 3] {
     ["q", "k", "v"].map(|name| variable(name, &[2, length, 6]))
@@ -244,6 +244,66 @@ fn fused_attention_equals_its_twin_within_and_across_blocks() {
             Ok(attention::plain::attend(HOW, &v[0], &v[1], &v[2])?.0)
         });
     }
+}
+
+/// Four heads that share two heads of keys, fewer queries than keys, and every rule.
+fn rules() -> impl Iterator<Item = Attention> {
+    let sees = [
+        Sees::Before,
+        Sees::Window(5),
+        Sees::Window(40),
+        Sees::Block(7),
+        Sees::Block(50),
+        Sees::All,
+    ];
+    let masks = sees.into_iter().flat_map(|sees| [0, 3, 45].map(|memory| Mask { memory, sees }));
+    masks.flat_map(|mask| {
+        [(4, 2), (2, 2), (3, 1)].map(|(heads, kv_heads)| Attention {
+            kv_heads,
+            mask,
+            ..Attention::causal(1, heads, 0.4)
+        })
+    })
+}
+
+#[test]
+fn attention_by_any_rule_equals_its_twin_with_shared_heads_and_more_keys_than_queries() {
+    for how in rules() {
+        for (queries, keys) in [(1, 1), (9, 9), (70, 70), (5, 60), (66, 130)] {
+            let inputs = [
+                variable("q", &[2, queries, how.heads * 3]),
+                variable("k", &[2, keys, how.kv_heads * 3]),
+                variable("v", &[2, keys, how.kv_heads * 3]),
+            ];
+            assert_twins(
+                &inputs,
+                |v| attend(how, &v[0], &v[1], || Ok(v[2].clone()), &mut Untapped),
+                |v| Ok(attention::plain::attend(how, &v[0], &v[1], &v[2])?.0),
+            );
+            // What is watched is the same.
+            assert_twins(
+                &inputs,
+                |v| {
+                    let mut tap = watching(&[Point::Pattern]);
+                    attend(how, &v[0], &v[1], || Ok(v[2].clone()), &mut tap)
+                },
+                |v| Ok(attention::plain::attend(how, &v[0], &v[1], &v[2])?.0),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_rule_shows_what_its_name_says() {
+    let shown = |sees, memory, at| -> Vec<usize> {
+        (0..10).filter(|&key| Mask { memory, sees }.shows(at, key, 10)).collect()
+    };
+    assert_eq!(shown(Sees::Before, 0, 3), [0, 1, 2, 3]);
+    assert_eq!(shown(Sees::Window(2), 0, 6), [5, 6]);
+    assert_eq!(shown(Sees::Window(2), 1, 6), [0, 5, 6]);
+    assert_eq!(shown(Sees::Block(4), 0, 6), [4, 5, 6]);
+    assert_eq!(shown(Sees::Block(4), 2, 7), [0, 1, 6, 7]);
+    assert_eq!(shown(Sees::All, 0, 0).len(), 10);
 }
 
 #[test]

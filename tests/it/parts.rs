@@ -7,6 +7,14 @@ use mnemoscope::nn::norm::{self, layer_norm, rms_norm};
 use mnemoscope::nn::params::{Init, draw};
 use mnemoscope::nn::position::{Rotary, add_positions, sinusoidal};
 
+const ALL: [Activation; 5] = [
+    Activation::GeluTanh,
+    Activation::GeluErf,
+    Activation::Relu,
+    Activation::Tanh,
+    Activation::Sigmoid,
+];
+
 fn variable(name: &str, shape: &[usize]) -> Var {
     let values = draw(7, name, shape.iter().product(), Init::Normal(1.0));
     Var::from_vec(values, shape, &Device::Cpu).unwrap()
@@ -101,7 +109,7 @@ fn a_normalised_row_has_mean_0_and_variance_1() {
 
 #[test]
 fn activations_equal_their_plain_twins() {
-    for activation in [Activation::GeluTanh, Activation::GeluErf, Activation::Relu] {
+    for activation in ALL {
         assert_twins(
             &[variable("x", &[3, 50])],
             |v| activation.forward(&v[0]),
@@ -135,6 +143,10 @@ fn activations_have_their_known_values() {
     assert_close(&tanh[3..4], &[0.345_714_02], 1e-6);
     assert_close(&of(Activation::GeluTanh), &tanh, 1e-6);
     assert_close(&of(Activation::Relu), &[0.0, 0.0, 0.0, 0.5, 1.0, 3.0], 0.0);
+    let x = [-3.0f64, -1.0, 0.0, 0.5, 1.0, 3.0];
+    let expected = |f: fn(f64) -> f64| x.map(|x| f(x) as f32);
+    assert_close(&of(Activation::Tanh), &expected(f64::tanh), 2e-7);
+    assert_close(&of(Activation::Sigmoid), &expected(|x| 1.0 / (1.0 + (-x).exp())), 2e-7);
     let up = Tensor::full(2f32, 6, &Device::Cpu).unwrap();
     let silu = [-0.142_277_62, -0.268_941_43, 0.0, 0.311_229_68, 0.731_058_6, 2.857_722_4];
     let twice = silu.map(|s| 2.0 * s);
@@ -144,11 +156,17 @@ fn activations_have_their_known_values() {
 #[test]
 fn activations_stay_finite_far_from_zero() {
     let x = Var::new(&[-1e4f32, -100.0, 100.0, 1e4], &Device::Cpu).unwrap();
-    for activation in [Activation::GeluTanh, Activation::GeluErf, Activation::Relu] {
+    for activation in &ALL[..3] {
         let y = activation.forward(&x).unwrap();
         assert_close(&numbers(&y), &[0.0, 0.0, 100.0, 1e4], 1e-6);
         let grads = y.sum_all().unwrap().backward().unwrap();
         assert_close(&numbers(grads.get(x.as_tensor()).unwrap()), &[0.0, 0.0, 1.0, 1.0], 1e-6);
+    }
+    for (activation, low) in [(Activation::Tanh, -1.0), (Activation::Sigmoid, 0.0)] {
+        let y = activation.forward(&x).unwrap();
+        assert_close(&numbers(&y), &[low, low, 1.0, 1.0], 1e-6);
+        let grads = y.sum_all().unwrap().backward().unwrap();
+        assert_close(&numbers(grads.get(x.as_tensor()).unwrap()), &[0.0; 4], 1e-6);
     }
     let y = swiglu(&x, &x).unwrap();
     assert_close(&numbers(&y), &[0.0, 0.0, 1e4, 1e8], 1e-6);

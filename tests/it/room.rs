@@ -73,7 +73,7 @@ impl Model for ElmanNet {
         let x = through(tap, 0, Point::Embed, x)?;
         let (w, bias) = (params.get(self.recurrent), params.get(self.bias));
         let mut h = match input.state {
-            Some(state) => state.0[0].clone(),
+            Some(state) => state.memory[0].clone(),
             None => Tensor::zeros((rows, self.layout.width), x.dtype(), x.device())?,
         };
         let mut all = Vec::new();
@@ -85,7 +85,7 @@ impl Model for ElmanNet {
         let all = through(tap, 0, Point::ResidPost, Tensor::stack(&all, 1)?)?;
         let logits = linear(&all, &params.get(self.unembed), None)?;
         let logits = through(tap, 0, Point::Logits, logits)?;
-        Ok(Output { logits, state: Some(State(vec![h])) })
+        Ok(Output { logits, state: Some(State { memory: vec![h], ..State::default() }) })
     }
 }
 
@@ -137,7 +137,7 @@ impl Model for MemoryNet {
     fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output> {
         let (batch, length) = input.tokens.dims2()?;
         let memory = match input.state {
-            Some(state) => state.0[0].clone(),
+            Some(state) => state.memory[0].clone(),
             None => {
                 let fresh = params.get(self.memory).unsqueeze(0)?;
                 fresh.broadcast_as((batch, self.rows, self.layout.width))?
@@ -146,13 +146,13 @@ impl Model for MemoryNet {
         let segment = embed(&params.get(self.embed), input.tokens)?;
         let x = Tensor::cat(&[&memory, &segment, &memory], 1)?;
         let [queries, keys] = self.maps.map(|map| linear(&x, &params.get(map), None));
-        let how = Attention { layer: 0, heads: 1, scale: 0.5 };
+        let how = Attention::causal(0, 1, 0.5);
         let x = (&x + attend(how, &queries?, &keys?, || Ok(x.clone()), tap)?)?;
         let x = through(tap, 0, Point::ResidPost, x)?;
         let read = x.narrow(1, self.rows, length)?;
         let logits = linear(&read, &params.get(self.unembed), None)?;
         let written = x.narrow(1, self.rows + length, self.rows)?;
-        Ok(Output { logits, state: Some(State(vec![written])) })
+        Ok(Output { logits, state: Some(State { memory: vec![written], ..State::default() }) })
     }
 }
 
@@ -229,7 +229,7 @@ fn numbers(x: &Tensor) -> Vec<f32> {
 
 fn forward(model: &dyn Model, params: &Params, tokens: &[u32], state: Option<&State>) -> Output {
     let tokens = tensor(tokens, 1);
-    model.forward(params, &Input { tokens: &tokens, state }, &mut Untapped).unwrap()
+    model.forward(params, &Input { state, ..Input::new(&tokens) }, &mut Untapped).unwrap()
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_recurrent_network_in_two_segments_equals_one_pass() {
     let second = forward(&*model, &params, &tokens[3..], first.state.as_ref());
     let halves = [numbers(&first.logits), numbers(&second.logits)].concat();
     assert_eq!(halves, numbers(&whole.logits));
-    assert_eq!(numbers(&second.state.unwrap().0[0]), numbers(&whole.state.unwrap().0[0]));
+    assert_eq!(numbers(&second.state.unwrap().memory[0]), numbers(&whole.state.unwrap().memory[0]));
     let forgetful = forward(&*model, &params, &tokens[3..], None);
     assert_ne!(numbers(&forgetful.logits), numbers(&second.logits));
 }
@@ -279,7 +279,9 @@ fn memory_goes_on_into_the_next_segment_of_its_own_row_and_no_other() {
         let segments = |firsts: &[u32], rows: usize| {
             let (first, second) = (tensor(firsts, rows), tensor(&[2, 3].repeat(rows), rows));
             let pass = |tokens: &Tensor, state: Option<&State>| {
-                model.forward(&params, &Input { tokens, state }, &mut Untapped).unwrap()
+                model
+                    .forward(&params, &Input { state, ..Input::new(tokens) }, &mut Untapped)
+                    .unwrap()
             };
             let memory = pass(&first, None).state.unwrap();
             numbers(&pass(&second, Some(&memory)).logits)

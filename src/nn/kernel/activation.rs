@@ -1,4 +1,4 @@
-//! What stands between the two maps of an MLP: values, and gradients in place.
+//! Functions of single numbers, as between the two maps of an MLP: values, and gradients in place.
 
 use candle_core::cpu::erf::erf_f32;
 
@@ -13,6 +13,9 @@ pub enum Activation {
     GeluErf,
     /// `max(x, 0)`; its slope at 0 is 0.
     Relu,
+    Tanh,
+    /// `1 / (1 + exp(-x))`: the gates of recurrent networks.
+    Sigmoid,
 }
 
 impl Activation {
@@ -24,6 +27,8 @@ impl Activation {
                 out.iter_mut().zip(x).for_each(|(o, x)| *o = x * normal_cdf(*x));
             }
             Self::Relu => out.iter_mut().zip(x).for_each(|(o, x)| *o = x.max(0.0)),
+            Self::Tanh => tanh_all(x, out),
+            Self::Sigmoid => sigmoid_all(x, out),
         }
     }
 
@@ -32,13 +37,24 @@ impl Activation {
         match self {
             Self::GeluTanh => gelu_tanh_and_slopes(x, out),
             Self::GeluErf | Self::Relu => self.apply(x, out),
+            Self::Tanh | Self::Sigmoid => {
+                self.apply(x, out);
+                x.iter_mut().zip(out).for_each(|(x, y)| *x = self.slope_at(*y));
+            }
         }
+    }
+
+    /// `f'(x)` from `f(x)`, of those whose slope is a function of their value.
+    fn slope_at(self, y: f32) -> f32 {
+        if self == Self::Tanh { 1.0 - y * y } else { y * (1.0 - y) }
     }
 
     /// `gradient *= f'(x)`, from what was kept of `x`.
     pub fn go_back(self, kept: &[f32], gradient: &mut [f32]) {
         match self {
-            Self::GeluTanh => gradient.iter_mut().zip(kept).for_each(|(g, slope)| *g *= slope),
+            Self::GeluTanh | Self::Tanh | Self::Sigmoid => {
+                gradient.iter_mut().zip(kept).for_each(|(g, slope)| *g *= slope);
+            }
             Self::GeluErf | Self::Relu => self.multiply_slopes(kept, gradient),
         }
     }
@@ -57,6 +73,11 @@ impl Activation {
                     *g = if *x > 0.0 { *g } else { 0.0 };
                 }
             }
+            Self::Tanh | Self::Sigmoid => {
+                let mut kept = x.to_vec();
+                self.apply_and_keep(&mut kept, &mut vec![0.0; x.len()]);
+                self.go_back(&kept, gradient);
+            }
         }
     }
 }
@@ -72,6 +93,14 @@ multiversion! {
 
 multiversion! {
     fn multiply_gelu_tanh_slopes(x: &[f32], gradient: &mut [f32]) => gelu_tanh_slopes_body
+}
+
+multiversion! {
+    fn tanh_all(x: &[f32], out: &mut [f32]) => tanh_body
+}
+
+multiversion! {
+    fn sigmoid_all(x: &[f32], out: &mut [f32]) => sigmoid_body
 }
 
 multiversion! {
@@ -98,6 +127,21 @@ const GELU_CUBE: f32 = 0.044_715;
 fn sigmoid<const FMA: bool>(x: f32) -> f32 {
     let negated = if x < -80.0 { 80.0 } else { -x };
     1.0 / (1.0 + exp::<FMA>(negated))
+}
+
+#[inline(always)]
+fn sigmoid_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
+    for (o, &x) in out.iter_mut().zip(x) {
+        *o = sigmoid::<FMA>(x);
+    }
+}
+
+/// `tanh x = 2 sigmoid(2x) - 1`
+#[inline(always)]
+fn tanh_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
+    for (o, &x) in out.iter_mut().zip(x) {
+        *o = fma::<FMA>(2.0, sigmoid::<FMA>(2.0 * x), -1.0);
+    }
 }
 
 /// `(1 + tanh u) / 2` is the sigmoid of `2u`.

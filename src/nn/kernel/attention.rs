@@ -1,10 +1,11 @@
-//! Causal attention in blocks of queries: the masked half is skipped, and the pattern exists only a block at
+//! Attention in blocks of queries: what is hidden from a whole block is skipped, and the pattern exists only a block at
 //! a time.
 //!
 //! A block of scores is kept as `[key, query]`: the products then read keys, values and their gradients as they
 //! lie, and only the queries of a block are packed; and softmax runs over all queries of a block side by side.
 
 use super::lanes;
+use super::mask::{Mask, Rows, Sees};
 use super::matrix::{Into, Matrix, multiply};
 
 /// Queries in a block: few, so that little of the masked half is computed; a product of fewer would be slower. Scores of
@@ -15,16 +16,33 @@ const BLOCK: usize = 32;
 /// as long as a whole one.
 const LAST: usize = BLOCK + BLOCK / 4;
 
-/// Queries, keys and values are `[batch, pos, head · dim]`: heads side by side in each position.
+/// Queries are `[batch, query, head · dim]`, keys and values `[batch, key, group · dim]`: heads side by side in each position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
     pub batch: usize,
-    pub positions: usize,
+    pub queries: usize,
+    pub keys: usize,
     pub heads: usize,
+    /// Heads of keys and values; each serves as many heads of queries as there are to one of it (Ainslie et al. 2023).
+    pub kv_heads: usize,
     /// Numbers in a query, key or value of one head.
     pub dim: usize,
     /// Attention logits are `scale · query · key`.
     pub scale: f32,
+    pub mask: Mask,
+}
+
+/// A head of a sequence.
+#[derive(Clone, Copy)]
+pub struct Head {
+    /// Where its queries begin, and its results.
+    pub queries: usize,
+    /// Where its keys and values begin.
+    pub keys: usize,
+    /// Its first row of the pattern.
+    pub row: usize,
+    /// No head before it had the same keys and values.
+    pub is_first: bool,
 }
 
 impl Shape {
@@ -32,46 +50,84 @@ impl Shape {
         self.heads * self.dim
     }
 
-    /// Numbers in the queries (and in the keys, the values and the result).
+    pub fn kv_width(&self) -> usize {
+        self.kv_heads * self.dim
+    }
+
+    /// Numbers in the queries (and in the result).
     pub fn len(&self) -> usize {
-        self.batch * self.positions * self.width()
+        self.batch * self.queries * self.width()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Rows of the pattern: `[batch, head, query]`.
-    pub fn rows(&self) -> usize {
-        self.batch * self.heads * self.positions
+    /// Numbers in the keys (and in the values).
+    pub fn kv_len(&self) -> usize {
+        self.batch * self.keys * self.kv_width()
     }
 
-    /// Positions `from..from + count` of a head that begins at `start`.
+    /// Rows of the pattern: `[batch, head, query]`.
+    pub fn rows(&self) -> usize {
+        self.batch * self.heads * self.queries
+    }
+
+    /// Whether heads, queries and keys fit each other.
+    pub fn fits(&self) -> bool {
+        self.kv_heads > 0
+            && self.heads > 0
+            && self.heads.is_multiple_of(self.kv_heads)
+            && self.queries <= self.keys
+    }
+
+    /// Whether it is causal attention of a sequence to itself, with as many heads of keys as of queries.
+    pub fn is_plain(&self) -> bool {
+        self.heads == self.kv_heads && self.queries == self.keys && self.mask == Mask::default()
+    }
+
+    /// Queries (or results) `from..from + count` of a head that begins at `start`.
     pub fn slab<'a>(&self, data: &'a [f32], start: usize, from: usize, count: usize) -> Matrix<'a> {
         Matrix::strided(&data[start + from * self.width()..], count, self.dim, self.width())
     }
 
-    /// Where each head of each sequence begins, with the number of its first row of the pattern.
-    pub fn each_head(self) -> impl Iterator<Item = (usize, usize)> {
+    /// Keys (or values) likewise.
+    fn kv_slab<'a>(&self, data: &'a [f32], start: usize, from: usize, count: usize) -> Matrix<'a> {
+        Matrix::strided(&data[start + from * self.kv_width()..], count, self.dim, self.kv_width())
+    }
+
+    /// The heads of each sequence.
+    pub fn each_head(self) -> impl Iterator<Item = Head> {
+        let shared = self.heads / self.kv_heads.max(1);
         (0..self.batch * self.heads).map(move |i| {
             let (sequence, head) = (i / self.heads, i % self.heads);
-            (sequence * self.positions * self.width() + head * self.dim, i * self.positions)
+            Head {
+                queries: sequence * self.queries * self.width() + head * self.dim,
+                keys: sequence * self.keys * self.kv_width() + head / shared * self.dim,
+                row: i * self.queries,
+                is_first: head.is_multiple_of(shared),
+            }
         })
     }
 
     /// Blocks of queries: first query and number of queries.
     fn each_block(self) -> impl DoubleEndedIterator<Item = (usize, usize)> {
-        let last = self.positions.saturating_sub(LAST).div_ceil(BLOCK);
-        let blocks = 0..self.positions.min(last + 1);
+        let last = self.queries.saturating_sub(LAST).div_ceil(BLOCK);
+        let blocks = 0..self.queries.min(last + 1);
         blocks.map(move |i| {
-            let rest = self.positions - i * BLOCK;
+            let rest = self.queries - i * BLOCK;
             (i * BLOCK, if i == last { rest } else { BLOCK })
         })
     }
 
+    /// The keys that a block of queries sees.
+    fn seen(self, from: usize, count: usize) -> Rows {
+        self.mask.rows(self.keys - self.queries + from, count, self.keys)
+    }
+
     /// Numbers of scratch space that [`forward`] and [`backward`] need.
     pub fn scratch(self) -> usize {
-        2 * LAST.min(self.positions) * self.positions
+        2 * LAST.min(self.queries) * self.keys
     }
 }
 
@@ -94,23 +150,45 @@ pub struct Outputs<'a> {
 pub fn forward(shape: Shape, of: Inputs<'_>, out: &mut Outputs<'_>, scratch: &mut [f32]) {
     let (mut max, mut sum) = ([0.0; LAST], [0.0; LAST]);
     let width = shape.width();
-    for (start, row) in shape.each_head() {
+    for head in shape.each_head() {
         for (from, count) in shape.each_block() {
-            let keys = from + count;
+            let seen = shape.seen(from, count);
             let (max, sum) = (&mut max[..count], &mut sum[..count]);
-            let scores = &mut scratch[..keys * count];
-            let queries = shape.slab(of.q, start, from, count);
-            let visible = shape.slab(of.k, start, 0, keys);
-            multiply(scores, count, visible, queries.transposed(), shape.scale, Into::Overwrite);
-            lanes::softmax_columns(scores, from, max, sum);
-            let z = &mut out.z[start + from * width..];
-            let (weights, values) =
-                (Matrix::new(scores, keys, count), shape.slab(of.v, start, 0, keys));
-            multiply(z, width, weights.transposed(), values, 1.0, Into::Overwrite);
+            let scores = &mut scratch[..seen.count() * count];
+            let queries = shape.slab(of.q, head.queries, from, count).transposed();
+            shape.score(of.k, head, seen, queries, shape.scale, scores);
+            lanes::softmax_columns(scores, seen, max, sum);
+            let z = &mut out.z[head.queries + from * width..];
+            let mut into = Into::Overwrite;
+            for (row, key, keys) in seen.spans() {
+                let weights = Matrix::new(&scores[row * count..][..keys * count], keys, count);
+                let values = shape.kv_slab(of.v, head.keys, key, keys);
+                multiply(z, width, weights.transposed(), values, 1.0, into);
+                into = Into::Add;
+            }
             for (i, (max, sum)) in max.iter().zip(sum).enumerate() {
                 lanes::scale(&mut z[i * width..][..shape.dim], 1.0 / *sum);
-                out.log_sums[row + from + i] = max + sum.ln();
+                out.log_sums[head.row + from + i] = max + sum.ln();
             }
+        }
+    }
+}
+
+impl Shape {
+    /// Products of keys (or values) that are seen with the columns of `with`, `[key, query]`.
+    fn score(
+        self,
+        keys: &[f32],
+        head: Head,
+        seen: Rows,
+        with: Matrix<'_>,
+        scale: f32,
+        out: &mut [f32],
+    ) {
+        let count = out.len() / seen.count().max(1);
+        for (row, key, keys_here) in seen.spans() {
+            let visible = self.kv_slab(keys, head.keys, key, keys_here);
+            multiply(&mut out[row * count..], count, visible, with, scale, Into::Overwrite);
         }
     }
 }
@@ -134,12 +212,18 @@ pub struct Backward<'a> {
 /// Gradients that are wanted; the pattern is computed again, block by block. `scratch` has [`Shape::scratch`] numbers.
 pub fn backward(shape: Shape, of: Backward<'_>, out: &mut Gradients<'_>, scratch: &mut [f32]) {
     let (pattern, d_scores) = scratch.split_at_mut(shape.scratch() / 2);
-    for (start, row) in shape.each_head() {
-        // From the last block on: it reaches all keys, so that it can overwrite what the others add to.
+    // The last block reaches all keys: where it comes first, it overwrites what the others add to.
+    let overwrites = matches!(shape.mask.sees, Sees::Before | Sees::All);
+    if !overwrites {
+        out.k.iter_mut().chain(&mut out.v).for_each(|grad| grad.fill(0.0));
+    }
+    for head in shape.each_head() {
+        let mut into = if overwrites && head.is_first { Into::Overwrite } else { Into::Add };
         for (from, count) in shape.each_block().rev() {
-            let block = Block { shape, start, row, from, count };
+            let block = Block { shape, head, from, count, seen: shape.seen(from, count) };
             block.recompute(of, pattern, d_scores);
-            block.give(of, pattern, d_scores, out);
+            block.give(of, (pattern, d_scores), into, out);
+            into = Into::Add;
         }
     }
 }
@@ -148,55 +232,60 @@ pub fn backward(shape: Shape, of: Backward<'_>, out: &mut Gradients<'_>, scratch
 #[derive(Clone, Copy)]
 struct Block {
     shape: Shape,
-    start: usize,
-    row: usize,
+    head: Head,
     from: usize,
     count: usize,
+    seen: Rows,
 }
 
 impl Block {
-    fn keys(&self) -> usize {
-        self.from + self.count
-    }
-
     /// Fills in the pattern and the gradient of the unscaled logits, both `[keys, count]`.
     fn recompute(&self, of: Backward<'_>, pattern: &mut [f32], d_scores: &mut [f32]) {
-        let (shape, keys, count) = (self.shape, self.keys(), self.count);
-        let (pattern, d_scores) = (&mut pattern[..keys * count], &mut d_scores[..keys * count]);
-        let queries = shape.slab(of.inputs.q, self.start, self.from, count).transposed();
-        let visible = shape.slab(of.inputs.k, self.start, 0, keys);
-        multiply(pattern, count, visible, queries, shape.scale, Into::Overwrite);
-        let dz = shape.slab(of.dz, self.start, self.from, count).transposed();
-        let values = shape.slab(of.inputs.v, self.start, 0, keys);
-        multiply(d_scores, count, values, dz, 1.0, Into::Overwrite);
+        let Self { shape, head, from, count, seen } = *self;
+        let size = seen.count() * count;
+        let (pattern, d_scores) = (&mut pattern[..size], &mut d_scores[..size]);
+        let queries = shape.slab(of.inputs.q, head.queries, from, count).transposed();
+        shape.score(of.inputs.k, head, seen, queries, shape.scale, pattern);
+        let dz = shape.slab(of.dz, head.queries, from, count).transposed();
+        shape.score(of.inputs.v, head, seen, dz, 1.0, d_scores);
         let mut means = [0.0; LAST];
         for (i, mean) in means[..count].iter_mut().enumerate() {
-            let at = self.start + (self.from + i) * shape.width();
+            let at = head.queries + (from + i) * shape.width();
             *mean = lanes::dot(&of.dz[at..at + shape.dim], &of.z[at..at + shape.dim]);
         }
-        let log_sums = &of.log_sums[self.row + self.from..][..count];
-        let (from, means) = (self.from, &means[..count]);
-        lanes::softmax_columns_backward(pattern, d_scores, from, log_sums, means, shape.scale);
+        let log_sums = &of.log_sums[head.row + from..][..count];
+        let means = &means[..count];
+        lanes::softmax_columns_backward(pattern, d_scores, seen, log_sums, means, shape.scale);
     }
 
-    fn give(&self, of: Backward<'_>, pattern: &[f32], d_scores: &[f32], out: &mut Gradients<'_>) {
-        let (shape, keys, width) = (self.shape, self.keys(), self.shape.width());
-        let pattern = Matrix::new(&pattern[..keys * self.count], keys, self.count);
-        let d_scores = Matrix::new(&d_scores[..keys * self.count], keys, self.count);
-        let is_last = keys == shape.positions;
-        let into = if is_last { Into::Overwrite } else { Into::Add };
-        if let Some(dq) = &mut out.q {
-            let visible = shape.slab(of.inputs.k, self.start, 0, keys);
-            let dq = &mut dq[self.start + self.from * width..];
-            multiply(dq, width, d_scores.transposed(), visible, 1.0, Into::Overwrite);
-        }
-        if let Some(dk) = &mut out.k {
-            let queries = shape.slab(of.inputs.q, self.start, self.from, self.count);
-            multiply(&mut dk[self.start..], width, d_scores, queries, 1.0, into);
-        }
-        if let Some(dv) = &mut out.v {
-            let dz = shape.slab(of.dz, self.start, self.from, self.count);
-            multiply(&mut dv[self.start..], width, pattern, dz, 1.0, into);
+    fn give(
+        &self,
+        of: Backward<'_>,
+        (pattern, d_scores): (&[f32], &[f32]),
+        into: Into,
+        out: &mut Gradients<'_>,
+    ) {
+        let Self { shape, head, from, count, seen } = *self;
+        let mut into_queries = Into::Overwrite;
+        for (row, key, keys) in seen.spans() {
+            let rows = row * count..(row + keys) * count;
+            let pattern = Matrix::new(&pattern[rows.clone()], keys, count);
+            let d_scores = Matrix::new(&d_scores[rows], keys, count);
+            let at = head.keys + key * shape.kv_width();
+            if let Some(dq) = &mut out.q {
+                let visible = shape.kv_slab(of.inputs.k, head.keys, key, keys);
+                let dq = &mut dq[head.queries + from * shape.width()..];
+                multiply(dq, shape.width(), d_scores.transposed(), visible, 1.0, into_queries);
+                into_queries = Into::Add;
+            }
+            if let Some(dk) = &mut out.k {
+                let queries = shape.slab(of.inputs.q, head.queries, from, count);
+                multiply(&mut dk[at..], shape.kv_width(), d_scores, queries, 1.0, into);
+            }
+            if let Some(dv) = &mut out.v {
+                let dz = shape.slab(of.dz, head.queries, from, count);
+                multiply(&mut dv[at..], shape.kv_width(), pattern, dz, 1.0, into);
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 //! times: plainly, for AVX2 with FMA, and for AVX-512; the widest that the processor has is chosen when the
 //! program runs.
 
+use super::mask::Rows;
+
 /// Numbers worked on side by side: one AVX-512 register.
 pub(super) const LANES: usize = 16;
 
@@ -49,12 +51,11 @@ multiversion! {
 }
 
 multiversion! {
-    /// Causal softmax of scores `[key, query]` in place, with `max.len()` queries of which the first is the
-    /// `from`-th position: exponentials of what each query sees, relative to its largest score, 0 for later
-    /// keys. Gives the largest score and the sum of exponentials of each query.
+    /// Softmax of scores `[key, query]` in place, with `max.len()` queries: exponentials of what each query sees, relative to its
+    /// largest score, 0 for what is hidden. Gives the largest score and the sum of exponentials of each query.
     pub fn softmax_columns(
         scores: &mut [f32],
-        from: usize,
+        keys: Rows,
         max: &mut [f32],
         sum: &mut [f32],
     ) => softmax_columns_body
@@ -63,11 +64,11 @@ multiversion! {
 multiversion! {
     /// From scores `[key, query]` and the log-sum-exp of each query to probabilities, in place; and `gradient`
     /// (that of the probabilities) to that of the scores times `scale`: `p · (g − mean) · scale`, where `mean`
-    /// is each query's sum of `p · g`. Both are 0 for later keys.
+    /// is each query's sum of `p · g`. Both are 0 for what is hidden.
     pub fn softmax_columns_backward(
         scores: &mut [f32],
         gradient: &mut [f32],
-        from: usize,
+        keys: Rows,
         log_sum: &[f32],
         mean: &[f32],
         scale: f32,
@@ -97,6 +98,11 @@ multiversion! {
 multiversion! {
     /// `out += x`
     pub fn add_to(out: &mut [f32], x: &[f32]) => add_to_body
+}
+
+multiversion! {
+    /// `out = a · b`, number by number
+    pub fn product(a: &[f32], b: &[f32], out: &mut [f32]) => product_body
 }
 
 multiversion! {
@@ -220,7 +226,7 @@ fn max_and_exp_sum_body<const FMA: bool>(x: &[f32]) -> (f32, f32) {
 #[inline(always)]
 fn softmax_columns_body<const FMA: bool>(
     scores: &mut [f32],
-    from: usize,
+    keys: Rows,
     max: &mut [f32],
     sum: &mut [f32],
 ) {
@@ -228,16 +234,17 @@ fn softmax_columns_body<const FMA: bool>(
     sum.fill(0.0);
     let queries = max.len();
     for (key, row) in scores.chunks_exact(queries).enumerate() {
-        let hidden = key.saturating_sub(from);
-        for (m, &x) in max[hidden..].iter_mut().zip(&row[hidden..]) {
+        let (first, last) = keys.queries(key, queries);
+        for (m, &x) in max[first..last].iter_mut().zip(&row[first..last]) {
             *m = if x > *m { x } else { *m };
         }
     }
     for (key, row) in scores.chunks_exact_mut(queries).enumerate() {
-        let (hidden, seen) = row.split_at_mut(key.saturating_sub(from));
-        let first = hidden.len();
-        hidden.fill(0.0);
-        for ((x, &m), sum) in seen.iter_mut().zip(&max[first..]).zip(&mut sum[first..]) {
+        let (first, last) = keys.queries(key, queries);
+        row[..first].fill(0.0);
+        row[last..].fill(0.0);
+        let of_query = max[first..last].iter().zip(&mut sum[first..last]);
+        for (x, (&m, sum)) in row[first..last].iter_mut().zip(of_query) {
             *x = exp::<FMA>(*x - m);
             *sum += *x;
         }
@@ -248,7 +255,7 @@ fn softmax_columns_body<const FMA: bool>(
 fn softmax_columns_backward_body<const FMA: bool>(
     scores: &mut [f32],
     gradient: &mut [f32],
-    from: usize,
+    keys: Rows,
     log_sum: &[f32],
     mean: &[f32],
     scale: f32,
@@ -256,12 +263,14 @@ fn softmax_columns_backward_body<const FMA: bool>(
     let queries = mean.len();
     let rows = scores.chunks_exact_mut(queries).zip(gradient.chunks_exact_mut(queries));
     for (key, (p, g)) in rows.enumerate() {
-        let first = key.saturating_sub(from);
-        p[..first].fill(0.0);
-        g[..first].fill(0.0);
-        let of_query = log_sum[first..].iter().zip(&mean[first..]);
-        for ((p, g), (&log_sum, &mean)) in p[first..].iter_mut().zip(&mut g[first..]).zip(of_query)
-        {
+        let (first, last) = keys.queries(key, queries);
+        for hidden in [&mut *p, &mut *g] {
+            hidden[..first].fill(0.0);
+            hidden[last..].fill(0.0);
+        }
+        let of_query = log_sum[first..last].iter().zip(&mean[first..last]);
+        let seen = p[first..last].iter_mut().zip(&mut g[first..last]);
+        for ((p, g), (&log_sum, &mean)) in seen.zip(of_query) {
             *p = exp::<FMA>(*p - log_sum);
             *g = *p * (*g - mean) * scale;
         }
@@ -302,6 +311,13 @@ fn dot_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
 fn add_to_body<const FMA: bool>(out: &mut [f32], x: &[f32]) {
     for (o, &x) in out.iter_mut().zip(x) {
         *o += x;
+    }
+}
+
+#[inline(always)]
+fn product_body<const FMA: bool>(a: &[f32], b: &[f32], out: &mut [f32]) {
+    for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
+        *o = a * b;
     }
 }
 

@@ -4,6 +4,7 @@ pub mod activation;
 pub mod attention;
 pub mod cross_entropy;
 pub mod lanes;
+pub mod mask;
 pub mod matrix;
 pub mod normalize;
 pub mod pool;

@@ -13,10 +13,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use candle_core::Tensor;
+
 use crate::model::{Input, pass};
 use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
-use crate::nn::tap::{Bench, Tap};
+use crate::nn::tap::{Bench, Part, Tap};
 use crate::probe::Subject;
 use crate::probe::logit_lens::boundaries;
 use crate::probe::read::{Tally, argmax, cross_entropy, values};
@@ -489,10 +491,14 @@ impl Tap for Changed<'_> {
         self.bench.wants(site) || self.erasing.as_ref().is_some_and(|e| e.wants(site))
     }
 
-    fn at(&mut self, site: Site, x: candle_core::Tensor) -> Result<candle_core::Tensor> {
-        let x = if self.bench.wants(site) { self.bench.at(site, x)? } else { x };
+    fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
+        self.at_part(site, Part::whole(site, &x), x)
+    }
+
+    fn at_part(&mut self, site: Site, part: Part, x: Tensor) -> Result<Tensor> {
+        let x = if self.bench.wants(site) { self.bench.at_part(site, part, x)? } else { x };
         match &mut self.erasing {
-            Some(erasing) if erasing.wants(site) => erasing.at(site, x),
+            Some(erasing) if erasing.wants(site) => erasing.at_part(site, part, x),
             _ => Ok(x),
         }
     }

@@ -150,6 +150,8 @@ fn kind(mlp: &Mlp) -> Kind {
                 Activation::GeluTanh => "gelu_new",
                 Activation::GeluErf => "gelu",
                 Activation::Relu => "relu",
+                Activation::Tanh => "tanh",
+                Activation::Sigmoid => "sigmoid",
             };
             Kind { activation, gated: false, hidden: inputs.weight.rows }
         }
