@@ -1,5 +1,4 @@
-//! A worked example of a recurrent network: a gated recurrent unit (Cho et al. 2014) with the equations of PyTorch's `GRU`.
-//! It says its wiring once, trains on the tape, and its state can be watched and changed at every position.
+//! A worked example of a recurrent network: a gated recurrent unit (Cho et al. 2014), by the equations of PyTorch's `GRU`.
 
 use mnemoscope::model::{Architecture, Layout, Model, Network, readout::Read};
 use mnemoscope::nn::activation::Activation::{Sigmoid, Tanh};
@@ -10,7 +9,6 @@ use mnemoscope::run::{experiment::Experiment, experiment::Train, trainer::Traine
 use mnemoscope::{Result, knobs};
 
 knobs! {
-    /// Settings of the network.
     pub struct Gru = "A gated recurrent unit: one layer, one state." {
         /// Units.
         width: usize = 32, in 1..=1024;
@@ -62,7 +60,6 @@ impl Network for Unit {
             let [hr, hz, hn] = wire.split(&from_h, width)?;
             let (r, z) = (wire.sum(&xr, &hr)?, wire.sum(&xz, &hz)?);
             let (r, z) = (wire.activate(r, Sigmoid)?, wire.activate(z, Sigmoid)?);
-            let r = wire.at_step(0, Point::own("gate.reset"), t, r)?;
             let z = wire.at_step(0, Point::own("gate.update"), t, z)?;
             let n = wire.product(&r, &hn)?;
             let n = wire.sum(&xn, &n)?;
