@@ -232,10 +232,11 @@ pub fn to_table(knobs: &mut dyn Knobs) -> toml::Table {
 pub fn set(knobs: &mut dyn Knobs, path: &str, name: &str, value: &toml::Value) -> Result<()> {
     let known = names(knobs);
     if !known.contains(&name) {
+        let known: Vec<String> = known.iter().map(|k| format!("{path}{k}")).collect();
         return Err(Error::usage(format!(
             "there is no setting \"{path}{name}\".{} Known: {}.",
-            did_you_mean(name, known.iter().copied()),
-            known.iter().map(|k| format!("{path}{k}")).collect::<Vec<_>>().join(", ")
+            did_you_mean(&format!("{path}{name}"), known.iter().map(String::as_str)),
+            known.join(", ")
         )));
     }
     let mut outcome = Ok(());
