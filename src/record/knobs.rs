@@ -1,6 +1,6 @@
 //! Settings, declared once: the declaration drives the form, the command line, the experiment file and the help.
 
-use super::error::{Error, Result, did_you_mean};
+use super::error::{Error, Result, did_you_mean, did_you_mean_in};
 use super::number::Bounds;
 
 /// One setting as the form, the command line and the file see it.
@@ -232,11 +232,10 @@ pub fn to_table(knobs: &mut dyn Knobs) -> toml::Table {
 pub fn set(knobs: &mut dyn Knobs, path: &str, name: &str, value: &toml::Value) -> Result<()> {
     let known = names(knobs);
     if !known.contains(&name) {
-        let known: Vec<String> = known.iter().map(|k| format!("{path}{k}")).collect();
         return Err(Error::usage(format!(
             "there is no setting \"{path}{name}\".{} Known: {}.",
-            did_you_mean(&format!("{path}{name}"), known.iter().map(String::as_str)),
-            known.join(", ")
+            did_you_mean_in(path, name, known.iter().copied()),
+            known.iter().map(|k| format!("{path}{k}")).collect::<Vec<_>>().join(", ")
         )));
     }
     let mut outcome = Ok(());
