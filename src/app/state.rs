@@ -13,7 +13,7 @@ use crate::record::folder::Reader;
 use crate::record::intervention::{How, Intervention};
 use crate::record::question::{ProbeCall, Readings};
 use crate::record::recording::Recording;
-use crate::record::sweep::Sweep;
+use crate::record::sweep::{Sweep, diverged};
 use crate::record::weights::Weights;
 use crate::run::experiment::Experiment;
 use crate::run::session::Command;
@@ -849,10 +849,12 @@ impl Lab {
         if let Some(step) = self.step {
             return format!("Looking back at step {step}");
         }
-        let emerged = run.recording.marks.iter().rev().find(|m| m.kind == MarkKind::Emergence);
+        let marks = &run.recording.marks;
+        let diverged = diverged(marks).map(|step| format!("diverged at step {step}"));
+        let emerged = marks.iter().rev().find(|m| m.kind == MarkKind::Emergence);
         let learned = emerged.map(|mark| format!("{} at step {}", mark.text, mark.step));
         let Some(training) = &run.training else {
-            return capital(learned.as_deref().unwrap_or("recorded run"));
+            return capital(&diverged.or(learned).unwrap_or_else(|| "recorded run".to_owned()));
         };
         let doing = Some(training.doing.clone()).filter(|text| !text.is_empty());
         let doing = doing.or(learned);
@@ -860,7 +862,7 @@ impl Lab {
             State::Running => None,
             State::Paused => Some("paused"),
             State::Finished => Some("finished"),
-            State::Failed => Some("stopped by an error"),
+            State::Failed => Some(diverged.as_deref().unwrap_or("stopped by an error")),
         };
         capital(&match (state, doing) {
             (Some(state), Some(doing)) => format!("{state} · {doing}"),

@@ -421,10 +421,15 @@ impl Film {
             steps[steps.len() - 1]
         ))?;
         if kind == Kind::Folder {
+            let next = self.frame(steps.len());
+            if next.exists() {
+                note(format!("{} and what follows is of an earlier film", next.display()));
+            }
             note(format!(
-                "as a film: ffmpeg -framerate {} -i {} -pix_fmt yuv420p film.mp4",
+                "as a film: ffmpeg -framerate {} -i {} -frames:v {} -pix_fmt yuv420p film.mp4",
                 self.fps,
-                shell::path(self.out.join("%05d.png"))
+                shell::path(self.out.join("%05d.png")),
+                steps.len()
             ));
         }
         Ok(ExitCode::SUCCESS)

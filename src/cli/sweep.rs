@@ -137,7 +137,13 @@ impl Sweep {
         };
         // What differs between the runs is no part of what they share.
         experiment.train.seed = 0;
-        sweep::plan(&experiment, seeds, &settings)
+        sweep::plan(&experiment, seeds, &settings).map_err(|mut e| {
+            if !settings.is_empty() {
+                e.message
+                    .push_str(". A comma in --set stands between two values: 0.25 has a point");
+            }
+            e
+        })
     }
 
     fn end(&self, members: &[Member], which: &[usize], standings: &[Standing]) -> Result<ExitCode> {
@@ -156,6 +162,8 @@ impl Sweep {
         if !self.quiet {
             table(members, which, standings)?;
             say(format!("{done} of {} runs are finished.", which.len()))?;
+        }
+        if !self.quiet && self.out.exists() {
             let there = shell::path(&self.out);
             say(format!("The sweep lies in {}", self.out.display()))?;
             say(format!("Look at it: mnemoscope {there}"))?;

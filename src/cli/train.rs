@@ -309,6 +309,10 @@ impl Report {
         if let Ok(recording) = &recorded {
             self.learned(word, recording)?;
         }
+        // Nobody can look at a folder that was taken away.
+        if !folder.exists() {
+            return recorded.map(drop);
+        }
         let there = shell::path(folder);
         self.say(&format!("The run lies in {}", folder.display()))?;
         self.say(&format!("Look at it: mnemoscope {there}"))?;

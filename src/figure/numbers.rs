@@ -24,7 +24,8 @@ pub fn npz_of<'a>(
                 word => format!("{word}/plot{}", index + 1),
             };
             let drawn = plot.marks.iter().flat_map(|mark| series(plot, mark));
-            for series in drawn.chain(uprights(plot)) {
+            // One without numbers draws nothing.
+            for series in drawn.chain(uprights(plot)).filter(|s| !s.shape.contains(&0)) {
                 let name = names.free(&format!("{place}/{}", series.name));
                 all.push(Series { name, ..series });
             }

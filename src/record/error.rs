@@ -110,6 +110,15 @@ pub fn reason(e: &io::Error) -> String {
 
 /// The names nearest to one that is unknown, as the end of a sentence: ` Did you mean a or b?`.
 pub fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    did_you_mean_in("", wrong, known)
+}
+
+/// The same of names that stand behind a path: ` Did you mean task.a or task.b?`.
+pub fn did_you_mean_in<'a>(
+    path: &str,
+    wrong: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> String {
     let mut near: Vec<(f64, &str)> = known
         .into_iter()
         .map(|name| (strsim::jaro_winkler(wrong, name), name))
@@ -120,6 +129,6 @@ pub fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -
     if near.is_empty() {
         return String::new();
     }
-    let names: Vec<&str> = near.into_iter().map(|(_, name)| name).collect();
+    let names: Vec<String> = near.into_iter().map(|(_, name)| format!("{path}{name}")).collect();
     format!(" Did you mean {}?", names.join(" or "))
 }

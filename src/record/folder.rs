@@ -33,7 +33,7 @@ use super::weights::{NamedTensor, Weights};
 use disk::{Append, Hold, open_file, plain_line, refuse_link, refused, replace_bytes};
 use store::{Index, Store};
 
-pub use claim::{Claim, is_run};
+pub use claim::{Claim, has_begun, is_run};
 pub use disk::read_text;
 pub use store::read_log;
 pub use tensors::{read_safetensors, safetensors};

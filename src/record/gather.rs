@@ -53,7 +53,7 @@ impl Summary {
 
     fn whole(place: &Path, steps: u64) -> Result<Self> {
         let mut summary = Self::new(Stage::NotBegun, None);
-        if !folder::is_run(place) {
+        if !folder::has_begun(place)? {
             return Ok(summary);
         }
         summary.columns = folder::about(place)?.columns;
@@ -204,11 +204,10 @@ pub fn curves(sweep: &Path) -> Result<Table> {
     let (mut rows, mut headers, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for member in plan.members() {
         let place = sweep.join(&member.name);
-        if !folder::is_run(&place) {
-            continue;
-        }
-        match rows_of(&place) {
-            Ok((header, found)) => {
+        match folder::has_begun(&place).and_then(|begun| begun.then(|| rows_of(&place)).transpose())
+        {
+            Ok(None) => {}
+            Ok(Some((header, found))) => {
                 let of = headers.len();
                 headers.push(header);
                 rows.extend(found.into_iter().map(|row| (member.clone(), of, row)));

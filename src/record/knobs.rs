@@ -1,6 +1,6 @@
 //! Settings, declared once: the declaration drives the form, the command line, the experiment file and the help.
 
-use super::error::{Error, Result, did_you_mean};
+use super::error::{Error, Result, did_you_mean, did_you_mean_in};
 use super::number::Bounds;
 
 /// One setting as the form, the command line and the file see it.
@@ -234,7 +234,7 @@ pub fn set(knobs: &mut dyn Knobs, path: &str, name: &str, value: &toml::Value) -
     if !known.contains(&name) {
         return Err(Error::usage(format!(
             "there is no setting \"{path}{name}\".{} Known: {}.",
-            did_you_mean(name, known.iter().copied()),
+            did_you_mean_in(path, name, known.iter().copied()),
             known.iter().map(|k| format!("{path}{k}")).collect::<Vec<_>>().join(", ")
         )));
     }

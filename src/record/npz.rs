@@ -181,8 +181,9 @@ impl Numbers<'_> {
 
     fn append_to(self, bytes: &mut Vec<u8>) {
         match self {
-            Self::F32(x) => bytes.extend(x.iter().flat_map(|x| x.to_le_bytes())),
-            Self::F64(x) => bytes.extend(x.iter().flat_map(|x| x.to_le_bytes())),
+            // Minus zero is zero.
+            Self::F32(x) => bytes.extend(x.iter().flat_map(|x| (x + 0.0).to_le_bytes())),
+            Self::F64(x) => bytes.extend(x.iter().flat_map(|x| (x + 0.0).to_le_bytes())),
             Self::U32(x) => bytes.extend(x.iter().flat_map(|x| x.to_le_bytes())),
             Self::U8(x) => bytes.extend_from_slice(x),
         }

@@ -14,7 +14,7 @@ use super::error::{Error, Result};
 use super::event::{Mark, MarkKind};
 use super::folder::disk::{Hold, read_text, refused, replace_bytes};
 use super::folder::names::may_be_beside;
-use super::folder::{Reader, check_whole, is_run};
+use super::folder::{Reader, check_whole, has_begun};
 use super::knobs::same;
 use super::recording::Recording;
 
@@ -434,11 +434,16 @@ impl Run {
 
     fn read(folder: &Path, member: Member, steps: u64, sharers: usize) -> Self {
         let place = folder.join(&member.name);
-        if !is_run(&place) {
-            return Self::new(member, None, steps);
-        }
-        match Reader::open(&place).and_then(|reader| check_whole(&place).map(|()| reader)) {
-            Ok(reader) => {
+        let read = || {
+            if !has_begun(&place)? {
+                return Ok(None);
+            }
+            let reader = Reader::open(&place)?;
+            check_whole(&place).map(|()| Some(reader))
+        };
+        match read() {
+            Ok(None) => Self::new(member, None, steps),
+            Ok(Some(reader)) => {
                 let problem = reader.problems.first().map(|problem| problem.message.clone());
                 let mut recording = reader.recording;
                 recording.share(sharers);

@@ -518,9 +518,17 @@ impl Experiment {
         for (section, knobs) in sections {
             known.extend(knobs::names(knobs).iter().map(|name| format!("{section}.{name}")));
         }
+        // The section alone may be missing.
+        let called = |full: &&str| full.split_once('.').is_some_and(|(_, name)| name == path);
+        let whole: Vec<&str> = known.iter().map(String::as_str).collect();
+        let same: Vec<&str> = whole.iter().copied().filter(called).collect();
         Error::usage(format!(
             "there is no setting \"{path}\": settings are named task.…, model.… or train.….{}",
-            did_you_mean(path, known.iter().map(String::as_str))
+            if same.is_empty() {
+                did_you_mean(path, whole)
+            } else {
+                format!(" Did you mean {}?", same.join(" or "))
+            }
         ))
     }
 }

@@ -163,6 +163,21 @@ fn trains(run: &mnemoscope::app::run::Run) -> bool {
 }
 
 #[test]
+fn a_run_that_diverged_says_so_live_and_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let wild = "rate = 100\ndecay = 10\nmomentum = 0.9999\nsteps = 2000\n";
+    let mut harness = window_of(folder.path(), &TINY.replace("steps = 40\n", wild));
+    let says = |app: &App| app.lab.state_in_words().starts_with("Diverged at step ");
+    until(&mut harness, "it diverges", says);
+    let live = harness.state().lab.state_in_words();
+    let recording = harness.state().lab.run().unwrap().recording.folder.clone().unwrap();
+    let lab = &mut harness.state_mut().lab;
+    lab.close();
+    lab.opened(mnemoscope::app::run::Opened::read(&recording).unwrap());
+    assert!(live.starts_with(&lab.state_in_words()), "{live}: {}", lab.state_in_words());
+}
+
+#[test]
 fn a_run_is_closed_and_its_recording_stays() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window(folder.path());

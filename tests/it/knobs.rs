@@ -117,7 +117,10 @@ fn a_value_out_of_range_or_of_another_type_is_refused_with_what_is_expected() {
 #[test]
 fn an_unknown_name_is_answered_with_the_nearest_ones() {
     let wrong = message("cuont", 1);
-    assert!(wrong.starts_with("there is no setting \"task.cuont\". Did you mean count"), "{wrong}");
+    assert!(
+        wrong.starts_with("there is no setting \"task.cuont\". Did you mean task.count"),
+        "{wrong}"
+    );
     assert!(
         wrong.ends_with(
             "Known: task.count, task.rate, task.width, task.on, task.shape, task.label."

@@ -92,11 +92,13 @@ fn other_kinds_of_numbers_keep_theirs() {
     let members = [
         member("whole", &[2], Numbers::U32(&[1, u32::MAX])),
         member("double", &[], Numbers::F64(&[0.1])),
+        member("zero", &[], Numbers::F64(&[-0.0])),
     ];
     let found = read(&archive(&members).unwrap());
     let whole = [1u32.to_le_bytes(), u32::MAX.to_le_bytes()].concat();
     assert_eq!(found["whole"], ("<u4".to_owned(), vec![2], whole));
     assert_eq!(found["double"], ("<f8".to_owned(), vec![], 0.1f64.to_le_bytes().to_vec()));
+    assert_eq!(found["zero"].2, [0; 8], "no zero has a sign");
 }
 
 #[test]

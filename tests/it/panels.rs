@@ -2475,6 +2475,7 @@ fn archive_numbers(figure: &Figure) -> Vec<[f64; 3]> {
     let about: serde_json::Value = serde_json::from_slice(&archive["about"].2).unwrap();
     let mut found = Vec::new();
     for (name, (kind, shape, bytes)) in archive.iter().filter(|(name, _)| *name != "about") {
+        assert!(!shape.contains(&0), "{name} has no numbers");
         let values: Vec<f64> = match kind.as_str() {
             "<f4" => bytes
                 .chunks_exact(4)

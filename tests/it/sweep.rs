@@ -472,6 +472,16 @@ fn a_damaged_run_has_a_row_that_says_so_and_stops_no_other() {
         assert_eq!(Sweep::read(folder.path()).unwrap().runs[1].stage(), Stage::Damaged);
     }
     fs::write(&place, &metrics).unwrap();
+    // A run that lost what says what it is: not one that has not begun.
+    let about = place.with_file_name("run.json");
+    fs::rename(&about, folder.path().join("kept.json")).unwrap();
+    let gather::Table { columns, problems } = gather::runs(folder.path()).unwrap();
+    assert!(problems[0].message.contains("no empty folder"), "{}", problems[0]);
+    let Some(Values::Text(stages)) = columns.get("stage") else { panic!("no stages") };
+    assert_eq!(stages[1].as_deref(), Some("damaged"));
+    assert_eq!(gather::curves(folder.path()).unwrap().problems.len(), 1);
+    assert_eq!(Sweep::read(folder.path()).unwrap().runs[1].stage(), Stage::Damaged);
+    fs::rename(folder.path().join("kept.json"), &about).unwrap();
     let whole = gather::runs(folder.path()).unwrap().columns;
     let curves = gather::curves(folder.path()).unwrap().columns.rows();
     let damaged = folder.path().join(&plan.members()[1].name);

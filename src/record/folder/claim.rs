@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::record::documents;
 use crate::record::error::{Error, Result};
 
-use super::disk::{Hold, TEMPORARY, is_stream, refuse_link, refused, replace_bytes};
+use super::disk::{Hold, TEMPORARY, is_held, is_stream, refuse_link, refused, replace_bytes};
 use super::names;
 
 /// A folder in which no other program begins or goes on with a run, as long as this or the writer it became lives.
@@ -90,6 +90,21 @@ impl Drop for Claim {
 /// Whether a folder is one of a run.
 pub fn is_run(folder: &Path) -> bool {
     folder.join("run.json").exists()
+}
+
+/// Whether a run has begun in a folder; false where one still may.
+///
+/// # Errors
+/// When something is there that is no run, or no longer one.
+pub fn has_begun(folder: &Path) -> Result<bool> {
+    if is_run(folder) || !folder.exists() {
+        return Ok(is_run(folder));
+    }
+    match check_new(folder) {
+        // Somebody is beginning it.
+        Err(_) if is_run(folder) || is_held(&folder.join("lock")) => Ok(is_run(folder)),
+        seen => seen.map(|_| false),
+    }
 }
 
 /// Makes a folder; true if it was not there.
