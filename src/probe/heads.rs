@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::read::{Tally, has_occurrences, parameter, values};
+use super::read::{Tally, parameter, values};
 use super::{Answer, Probe, Scene, Scope, Subject};
 use crate::model::Input;
 use crate::nn::tap::Tap;
@@ -14,6 +14,7 @@ use crate::record::array::Array;
 use crate::record::batch::Row;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
+use crate::task::has_occurrences;
 
 /// Seed of the sequences: the same for every run and step, so that only the weights move a score.
 pub const SEED: u64 = 0x0015_ED0F_4EAD;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Subject;
 use crate::record::event::{Mark, MarkKind, MetricsRow};
+use crate::task::has_occurrences;
 
 /// Evaluations in a row for which a rule must hold before its mark is set; the mark bears the step of the
 /// first of them. One lucky evaluation is not a capability.
@@ -168,7 +169,7 @@ impl Facts {
             output_memory: any(&["layer1.wo", "embed", "unembed"]),
             first_keys: any(&["layer0.wk", "embed"]),
             second_keys: any(&["layer1.wk", "embed"]),
-            triggers: subject.source.has_triggers(),
+            triggers: has_occurrences(subject.source),
             attention_layers: layout.heads.iter().filter(|&&n| n > 0).count(),
         }
     }

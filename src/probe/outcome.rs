@@ -1,9 +1,11 @@
 //! Losses and accuracies on the held-out batch.
 
-use super::read::{Tally, argmax, cross_entropy, each_prediction, has_occurrences};
+use super::read::{Tally, argmax, cross_entropy, each_prediction};
 use super::{Answer, Mean, Probe, Scene, Scope, Subject};
 use crate::record::error::Result;
 use crate::record::intervention::Site;
+use crate::task::bigram::GlobalLaw;
+use crate::task::has_occurrences;
 
 /// Positions that count as the start of a sequence in `accuracy_triggered_start` (`acc_start` of the
 /// original code).
@@ -39,7 +41,7 @@ impl Probe for Outcome {
         let mut names = NAMES[..2].to_vec();
         if has_occurrences(subject.source) {
             names.extend(&NAMES[2..]);
-            if subject.source.global_law().is_none() {
+            if subject.source.facet::<GlobalLaw>().is_none() {
                 names.retain(|name| *name != EXCESS);
             }
         }
@@ -72,7 +74,7 @@ const NAMES: [&str; 9] = [
 /// When the scene has no logits.
 pub fn outcome(scene: &Scene<'_>) -> Result<Vec<Mean>> {
     let batch = scene.batch;
-    let law = scene.subject.source.global_law();
+    let law = scene.subject.source.facet::<GlobalLaw>();
     let mut tallies = [Tally::default(); NAMES.len()];
     each_prediction(scene, |i, target, logits| {
         let loss = cross_entropy(logits, target);
@@ -104,6 +106,6 @@ pub fn outcome(scene: &Scene<'_>) -> Result<Vec<Mean>> {
 
 /// Probability that the law gives to `next` after `current`; `None` without a law or where it is 0 (in text
 /// that a person wrote).
-fn probability(law: Option<&[f32]>, current: usize, next: usize, vocab: usize) -> Option<f64> {
-    law?.get(current * vocab + next).map(|&p| f64::from(p)).filter(|&p| p > 0.0)
+fn probability(law: Option<&GlobalLaw>, current: usize, next: usize, vocab: usize) -> Option<f64> {
+    law?.next.get(current * vocab + next).map(|&p| f64::from(p)).filter(|&p| p > 0.0)
 }

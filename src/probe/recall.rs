@@ -6,6 +6,7 @@ use super::read::{Tally, argmax, cross_entropy, parameter, values};
 use super::{Answer, Probe, Scene, Scope, Subject};
 use crate::record::error::{Error, Result};
 use crate::record::intervention::Site;
+use crate::task::bigram::{GlobalLaw, Triggers};
 
 /// Positions that count as early (the original code's `wk0_64_acc`).
 pub const EARLY_POSITIONS: usize = 64;
@@ -107,7 +108,7 @@ impl Memories {
             Some(written) => numbers(&written.matmul(&unembed.t()?)?)?,
             None => Vec::new(),
         };
-        let fixed = subject.source.fixed_triggers();
+        let fixed = subject.source.facet::<Triggers>().and_then(|t| t.fixed.as_deref());
         let mut memories = Self {
             wo2: numbers(&unembed.matmul(&values2.t()?)?)?,
             wk2: numbers(&embed.matmul(&keys2.t()?)?)?,
@@ -118,8 +119,8 @@ impl Memories {
             triggers: fixed.map_or_else(|| (0..vocab as u32).collect(), <[u32]>::to_vec),
             kl_wf: Vec::new(),
         };
-        if let Some(law) = subject.source.global_law() {
-            memories.kl_wf = memories.divergences(law, fixed.unwrap_or(&[]));
+        if let Some(law) = subject.source.facet::<GlobalLaw>() {
+            memories.kl_wf = memories.divergences(&law.next, fixed.unwrap_or(&[]));
         }
         Ok(memories)
     }

@@ -634,7 +634,7 @@ fn loss_weights(batch: &Batch, over: LossOver, rows: usize) -> (Vec<f32>, usize)
 
 /// Whether there is anything to train on.
 fn check_loss(train: &Train, source: &dyn Source) -> Result<()> {
-    if train.loss == LossOver::Repeated && !source.has_triggers() {
+    if train.loss == LossOver::Repeated && !task::has_occurrences(source) {
         return Err(Error::usage(
             "train.loss = \"repeated\" counts only answers that stand in the context, and this task has none: nothing would be trained. Give the task triggers (task.triggers), or use train.loss = \"all\"",
         ));

@@ -1,5 +1,6 @@
 //! Probes against plain loops over the definitions, and on cases whose answer is known.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use candle_core::Tensor;
@@ -16,7 +17,7 @@ use mnemoscope::record::intervention::{Point, Site};
 use mnemoscope::record::knobs;
 use mnemoscope::record::registry;
 use mnemoscope::record::vocab::Vocab;
-use mnemoscope::task::bigram::Bigram;
+use mnemoscope::task::bigram::{Bigram, GlobalLaw, Triggers};
 use mnemoscope::task::reference_back::ReferenceBack;
 use mnemoscope::task::{self, Source, Task};
 
@@ -28,8 +29,8 @@ struct Handmade {
     vocab: Vocab,
     length: usize,
     occurrence: Vec<u16>,
-    law: Option<Vec<f32>>,
-    fixed: Option<Vec<u32>>,
+    law: Option<GlobalLaw>,
+    triggers: Option<Triggers>,
 }
 
 impl Handmade {
@@ -39,7 +40,7 @@ impl Handmade {
             length,
             occurrence: (0..length).map(|i| (i % 4) as u16).collect(),
             law: None,
-            fixed: None,
+            triggers: None,
         }
     }
 }
@@ -71,12 +72,9 @@ impl Source for Handmade {
         like.clone()
     }
 
-    fn global_law(&self) -> Option<&[f32]> {
-        self.law.as_deref()
-    }
-
-    fn fixed_triggers(&self) -> Option<&[u32]> {
-        self.fixed.as_deref()
+    fn facets(&self) -> Vec<&dyn Any> {
+        let law = self.law.iter().map(|law| law as &dyn Any);
+        law.chain(self.triggers.iter().map(|triggers| triggers as &dyn Any)).collect()
     }
 }
 
@@ -245,7 +243,7 @@ fn random_stage() -> Stage {
         let sum: f32 = row.iter().map(|x| x.abs()).sum();
         row.iter().map(move |x| x.abs() / sum)
     });
-    source.law = Some(law.collect());
+    source.law = Some(GlobalLaw { next: law.collect() });
     let mut stage = Stage::new(Ruled::new("handmade", VOCAB, LEN, vec![to_all]), source);
     let logits = draw(5, "logits", ROWS * LEN * VOCAB, Init::Normal(2.0));
     stage.logits = Some(tensor(logits, &[ROWS, LEN, VOCAB]));
@@ -291,7 +289,7 @@ fn losses_and_accuracies_are_means_over_the_positions_they_name() {
         counted.iter().copied().filter(move |&i| wanted(b.occurrence[i])).collect::<Vec<_>>()
     };
     let (global, triggered, repeated) = (at(|c| c == 0), at(|c| c >= 1), at(|c| c >= 2));
-    let law = stage.source.global_law().unwrap();
+    let law = &stage.source.facet::<GlobalLaw>().unwrap().next;
     let of_law =
         |i: usize| -f64::from(law[b.tokens[i] as usize * VOCAB + b.targets[i] as usize]).ln();
     for (name, expected) in [
@@ -678,7 +676,13 @@ fn a_head_of_fixed_triggers_scores_on_the_task_and_hardly_on_random_tokens() {
     let mut params = Params::new(3);
     let model = settings.build(source.vocab().len(), 64, &mut params).unwrap();
     let strengths = Strengths { previous: 30.0, matching: 30.0, output: 30.0 };
-    ideal(&settings, &params, strengths, source.fixed_triggers().unwrap()).unwrap();
+    ideal(
+        &settings,
+        &params,
+        strengths,
+        source.facet::<Triggers>().unwrap().fixed.as_ref().unwrap(),
+    )
+    .unwrap();
     let params = params.watched().unwrap();
     let subject = Subject { model: &*model, params: &params, source: &*source };
     let scene = Scene {
@@ -773,7 +777,8 @@ fn birth_stage(with_wf: bool, positions: usize) -> Stage {
     let layout =
         Layout { kind: "birth", heads: vec![1, 1], width: WIDTH, vocab: TOKENS, length: POSITIONS };
     let mut source = Handmade::new(TOKENS, POSITIONS);
-    source.law = Some((0..TOKENS * TOKENS).map(|i| law(i / TOKENS, i % TOKENS)).collect());
+    let next = (0..TOKENS * TOKENS).map(|i| law(i / TOKENS, i % TOKENS)).collect();
+    source.law = Some(GlobalLaw { next });
     let mut stage = Stage::new(TwoLayers(layout), source);
     let params = &mut stage.params;
     params.add("embed", &[TOKENS, WIDTH], Init::Normal(1.0), false).unwrap();
@@ -852,8 +857,8 @@ fn recall_is_the_share_of_associations_whose_score_is_largest() {
         let mut stage = birth_stage(true, 80);
         store_ideal(&stage);
         let mut source = Handmade::new(TOKENS, POSITIONS);
-        source.law = stage.source.global_law().map(<[f32]>::to_vec);
-        source.fixed.clone_from(&fixed);
+        source.law = stage.source.facet().cloned();
+        source.triggers = fixed.clone().map(|f| Triggers { count: f.len(), fixed: Some(f) });
         stage.source = Arc::new(source);
         let triggers: Vec<usize> = fixed
             .map_or_else(|| (0..TOKENS).collect(), |f| f.iter().map(|&t| t as usize).collect());
