@@ -3,6 +3,7 @@
 pub mod anatomy;
 pub mod birth;
 pub mod decoder;
+pub mod memories;
 pub mod pass;
 pub mod readout;
 
@@ -18,6 +19,7 @@ use crate::record::registry::Entry;
 use crate::record::weights::Weights;
 
 use anatomy::Anatomy;
+use memories::Memories;
 use readout::{Read, Readout, Writes, Written};
 
 /// All architectures.
@@ -98,6 +100,10 @@ pub trait Network: Send + Sync {
     fn read(&self) -> Read<'_>;
     /// Where the heads of a layer write into the residual stream; `None`: there is no such layer.
     fn written(&self, layer: usize) -> Option<Written>;
+    /// Its matrices, where each of them is an associative memory; see [`Model::memories`].
+    fn memories(&self) -> Option<Memories> {
+        None
+    }
 }
 
 impl<N: Network> Model for N {
@@ -127,6 +133,10 @@ impl<N: Network> Model for N {
     fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
         let written = self.written(layer);
         written.map(|w| w.numbers(Network::layout(self).width, params)).transpose()
+    }
+
+    fn memories(&self) -> Option<Memories> {
+        Network::memories(self)
     }
 }
 
@@ -171,5 +181,10 @@ pub trait Model: Send + Sync {
     /// When a tensor operation fails.
     fn writes(&self, _params: &Params, _layer: usize) -> Result<Option<Writes>> {
         Ok(None)
+    }
+    /// Its matrices, where each of them is an associative memory that can be read by itself. `None`: they cannot, norms or
+    /// queries of their own stand between.
+    fn memories(&self) -> Option<Memories> {
+        None
     }
 }

@@ -109,9 +109,9 @@ impl Probe for Heads {
         Vec::new()
     }
 
-    /// None for `birth`, whose two heads the probe `induction` follows.
+    /// None where the matrices themselves are read: there the probe `induction` follows the two heads.
     fn columns(&self, subject: Subject<'_>) -> Vec<String> {
-        if subject.model.layout().kind == "birth" {
+        if subject.model.memories().is_some() {
             return Vec::new();
         }
         let heads = heads(subject);

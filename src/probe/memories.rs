@@ -1,6 +1,6 @@
 //! The weight matrices of the simplified model in token and position space, beside what they should hold.
 
-use super::recall::{Memories as Matrices, applies};
+use super::recall::{Memories as Matrices, matrices};
 use super::{Answer, Probe, Scene, Scope, Subject};
 use crate::record::array::Array;
 use crate::record::error::Result;
@@ -31,7 +31,7 @@ impl Probe for Memories {
     }
 
     fn applies(&self, subject: Subject<'_>) -> Result<()> {
-        applies(subject)
+        matrices(subject).map(|_| ())
     }
 
     fn sites(&self, _subject: Subject<'_>) -> Vec<Site> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use mnemoscope::model::birth::{Birth, Strengths, ideal};
+use mnemoscope::model::memories::{self, GlobalMemory, Memories};
 use mnemoscope::model::{self, Architecture, Input, Layout, Model, Output, pass};
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::{Bench, Captured, Tap, through};
@@ -455,8 +456,8 @@ fn predictions_come_likeliest_first_and_without_a_target_there_is_no_loss() {
 
 // ── attention ────────────────────────────────────────────────────────────────────────────────────────
 
-/// Two layers of one head, as `birth` has them.
-struct TwoLayers(Layout);
+/// Two layers of one head, as `birth` has them; with memories or without.
+struct TwoLayers(Layout, Option<Memories>);
 
 impl Model for TwoLayers {
     fn layout(&self) -> &Layout {
@@ -466,10 +467,14 @@ impl Model for TwoLayers {
     fn forward(&self, _: &Params, _: &Input<'_>, _: &mut dyn Tap) -> Result<Output> {
         unreachable!("these probes look at tensors that were captured")
     }
+
+    fn memories(&self) -> Option<Memories> {
+        self.1
+    }
 }
 
 fn two_layers(vocab: usize, length: usize) -> TwoLayers {
-    TwoLayers(Layout { kind: "two", heads: vec![1, 1], width: vocab, vocab, length })
+    TwoLayers(Layout { kind: "two", heads: vec![1, 1], width: vocab, vocab, length }, None)
 }
 
 fn pattern_site(layer: usize) -> Site {
@@ -740,7 +745,7 @@ fn a_context_too_short_for_repeats_is_refused_in_a_sentence() {
 fn queries_and_keys_come_point_by_point_with_their_tokens() {
     let mut stage = random_stage();
     let layout = Layout { kind: "x", heads: vec![2], width: 8, vocab: VOCAB, length: LEN };
-    stage.model = Box::new(TwoLayers(layout));
+    stage.model = Box::new(TwoLayers(layout, None));
     let dim = 4;
     let q = draw(2, "q", ROWS * 2 * LEN * dim, Init::Normal(1.0));
     let k = draw(2, "k", ROWS * 2 * LEN * dim, Init::Normal(1.0));
@@ -775,11 +780,11 @@ const WIDTH: usize = 48;
 /// The tensors of the simplified model, random.
 fn birth_stage(with_wf: bool, positions: usize) -> Stage {
     let layout =
-        Layout { kind: "birth", heads: vec![1, 1], width: WIDTH, vocab: TOKENS, length: POSITIONS };
+        Layout { kind: "two", heads: vec![1, 1], width: WIDTH, vocab: TOKENS, length: POSITIONS };
     let mut source = Handmade::new(TOKENS, POSITIONS);
     let next = (0..TOKENS * TOKENS).map(|i| law(i / TOKENS, i % TOKENS)).collect();
     source.law = Some(GlobalLaw { next });
-    let mut stage = Stage::new(TwoLayers(layout), source);
+    let mut stage = Stage::new(TwoLayers(layout.clone(), None), source);
     let params = &mut stage.params;
     params.add("embed", &[TOKENS, WIDTH], Init::Normal(1.0), false).unwrap();
     params.add("pos", &[positions, WIDTH], Init::Normal(1.0), false).unwrap();
@@ -792,6 +797,19 @@ fn birth_stage(with_wf: bool, positions: usize) -> Stage {
         params.add("layer1.wf", &[WIDTH, WIDTH], Init::Uniform(bound), true).unwrap();
     }
     params.add("unembed", &[TOKENS, WIDTH], Init::Uniform(bound), false).unwrap();
+    let find = |name: &str| params.find(name).unwrap();
+    let layer = |i: usize| {
+        let of = |matrix: &str| find(&format!("layer{i}.{matrix}"));
+        memories::Layer { wk: of("wk"), wv: of("wv"), wo: of("wo") }
+    };
+    let memories = Memories {
+        embed: find("embed"),
+        positions: Some(find("pos")),
+        layers: [layer(0), layer(1)],
+        global: params.find("layer1.wf").map_or(GlobalMemory::None, GlobalMemory::Linear),
+        unembed: Some(find("unembed")),
+    };
+    stage.model = Box::new(TwoLayers(layout, Some(memories)));
     stage
 }
 
@@ -1248,7 +1266,7 @@ fn an_experiment_with_the_simplified_model_has_the_columns_that_scripts_rely_on(
             "previous_token_score",
             "induction_score",
         ];
-        let more: &[&str] = if stage.model.layout().kind == "birth" { &of_birth } else { &[] };
+        let more: &[&str] = if stage.model.memories().is_some() { &of_birth } else { &[] };
         if name.ends_with("bigram") {
             for column in everywhere.iter().chain(more) {
                 assert!(found.iter().any(|f| f == column), "{name} lacks {column}");
