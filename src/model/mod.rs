@@ -13,6 +13,7 @@ use crate::nn::params::Params;
 use crate::nn::tap::Tap;
 use crate::nn::tape::{Tape, Value};
 use crate::nn::wire::{Watched, Wire};
+use crate::record::batch::Reals;
 use crate::record::error::{Error, Result};
 use crate::record::knobs::Knobs;
 use crate::record::registry::Entry;
@@ -35,6 +36,21 @@ pub trait Architecture: Knobs + Send + Sync {
     /// # Errors
     /// When settings contradict each other.
     fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>>;
+    /// The same for sequences whose positions carry real numbers beside their tokens, and which predict such in place of tokens.
+    ///
+    /// # Errors
+    /// As [`Self::build`], or when this model knows tokens alone.
+    fn build_on_reals(
+        &self,
+        _reals: Reals,
+        _vocab: usize,
+        _length: usize,
+        _params: &mut Params,
+    ) -> Result<Box<dyn Model>> {
+        Err(Error::usage(
+            "this model reads and predicts tokens alone, and the task is one of real numbers; choose the model \"decoder\"",
+        ))
+    }
     /// A copy.
     fn boxed(&self) -> Box<dyn Architecture>;
     /// A network of these settings and weights taken apart, for sequences of up to `length` tokens: what other
@@ -72,18 +88,20 @@ pub struct State(pub Vec<Tensor>);
 pub struct Input<'a> {
     /// `[batch, pos]`, `u32`.
     pub tokens: &'a Tensor,
+    /// The real numbers that positions carry, `[batch, pos, inputs]`; `None` in tasks of tokens.
+    pub values: Option<&'a Tensor>,
     /// What the segment before left behind.
     pub state: Option<&'a State>,
 }
 
 impl<'a> Input<'a> {
     pub fn new(tokens: &'a Tensor) -> Self {
-        Self { tokens, state: None }
+        Self { tokens, values: None, state: None }
     }
 }
 
 pub struct Output {
-    /// `[batch, pos, vocab]`
+    /// `[batch, pos, vocab]`; in a task of real numbers the predicted ones, `[batch, pos, outputs]`.
     pub logits: Tensor,
     pub state: Option<State>,
 }
@@ -118,7 +136,8 @@ impl<N: Network> Model for N {
                 "the sequence has {length} tokens, this network reads at least 1 and at most {most}; use another one"
             )));
         }
-        let logits = self.wire(&mut Watched::new(params, input.tokens, tap))?;
+        let logits =
+            self.wire(&mut Watched::new(params, input.tokens, tap).carrying(input.values))?;
         Ok(Output { logits, state: None })
     }
 

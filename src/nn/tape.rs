@@ -17,10 +17,11 @@ use super::kernel::lanes::{add_row_and_rest, add_to};
 use super::kernel::matrix::{Into, Matrix, multiply, transpose};
 use super::kernel::normalize::{self, Rule};
 use super::kernel::slice::Floats;
+use super::kernel::squared_error::squared_error;
 use super::norm::{Norm, NormKind};
 use super::params::{Param, Params};
 use super::position::Rotary;
-use super::wire::{Heads, Map, Tables, Wire, fixed_product, fixed_tables};
+use super::wire::{Heads, Map, Tables, Wire, check_values, fixed_product, fixed_tables};
 use crate::record::batch::Batch;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
@@ -203,7 +204,7 @@ pub struct Value(usize);
 /// How a value was computed, with what the way back needs.
 enum Op<'a> {
     Embed(Tables),
-    /// Rows of tables that never change.
+    /// Rows that never change: of tables, or the numbers that positions carry.
     LookUp,
     Folded(Param),
     /// `residual + x · wᵀ + bias`
@@ -285,7 +286,7 @@ pub struct Tape<'a> {
 /// What a shard found. Gradients have one entry a parameter, `None` where there is none.
 #[derive(Default)]
 pub struct Found {
-    /// `Σ weight · cross-entropy`
+    /// `Σ weight · cross-entropy`, or of the squared error.
     pub loss: f64,
     pub grads: Vec<Option<Vec<f32>>>,
     /// For [`Numbers::unfold`].
@@ -461,12 +462,32 @@ impl<'a> Tape<'a> {
         Ok(Tensor::from_vec(data, shape, self.numbers.params.device())?)
     }
 
-    /// The loss of logits `[batch · pos, vocab]` (or of the rows in the loss), and the way back from it. The gradients are
+    /// The loss of logits `[batch · pos, vocab]` (or of the rows in the loss), and the way back from it. Where the batch
+    /// has real numbers as targets, it is the squared error of predictions `[batch · pos, outputs]`. The gradients are
     /// of the buffers of the workspace, and may be given back to it.
     ///
     /// # Errors
     /// When there are no logits for each position, or a weighted target is none of the vocabulary.
     pub fn backward(mut self, logits: Value) -> Result<Found> {
+        let gradient = if self.batch.value_targets.is_empty() {
+            self.cross_entropy(logits)?
+        } else {
+            self.squared_error(logits)?
+        };
+        self.add(logits, gradient);
+        while let Some(slot) = self.slots.pop() {
+            match (slot.gradient, slot.op) {
+                (Some(gradient), op) => self.undo(op, &slot.data, slot.width, gradient)?,
+                // What was kept for a way back that nobody goes.
+                (None, op) => op.into_kept().into_iter().for_each(|kept| self.work.give(kept)),
+            }
+            self.work.give(slot.data);
+        }
+        Ok(self.found)
+    }
+
+    /// The gradient of the logits; the loss is kept.
+    fn cross_entropy(&mut self, logits: Value) -> Result<Vec<f32>> {
         let (targets, weight): (Vec<u32>, Vec<f32>) = match &self.selected {
             Some(rows) => rows.iter().map(|&i| (self.batch.targets[i], self.weight[i])).unzip(),
             None => (self.batch.targets.clone(), self.weight.to_vec()),
@@ -483,16 +504,29 @@ impl<'a> Tape<'a> {
         let mut gradient = self.work.take(self.slots[logits.0].data.len());
         let logits_data = &self.slots[logits.0].data;
         self.found.loss = cross_entropy(logits_data, &targets, &weight, Some(&mut gradient));
-        self.add(logits, gradient);
-        while let Some(slot) = self.slots.pop() {
-            match (slot.gradient, slot.op) {
-                (Some(gradient), op) => self.undo(op, &slot.data, slot.width, gradient)?,
-                // What was kept for a way back that nobody goes.
-                (None, op) => op.into_kept().into_iter().for_each(|kept| self.work.give(kept)),
-            }
-            self.work.give(slot.data);
+        Ok(gradient)
+    }
+
+    /// The gradient of the predictions; the loss is kept.
+    fn squared_error(&mut self, predictions: Value) -> Result<Vec<f32>> {
+        let (batch, weight) = (self.batch, self.weight);
+        let outputs = batch.value_targets.len() / weight.len().max(1);
+        self.check_width(predictions, outputs)?;
+        let rows = self.selected.clone().unwrap_or_else(|| (0..weight.len()).collect());
+        let of = |row: &usize| &batch.value_targets[row * outputs..][..outputs];
+        let targets: Vec<f32> = rows.iter().flat_map(of).copied().collect();
+        let weight: Vec<f32> = rows.iter().map(|&row| weight[row]).collect();
+        let data = &self.slots[predictions.0].data;
+        if data.len() != targets.len() {
+            return Err(Error::internal(format!(
+                "{} numbers are predicted, {} are the targets",
+                data.len(),
+                targets.len()
+            )));
         }
-        Ok(self.found)
+        let mut gradient = self.work.take(data.len());
+        self.found.loss = squared_error(data, &targets, &weight, &mut gradient);
+        Ok(gradient)
     }
 
     /// Passes the gradient of a value, computed as `op` says, on to what it was computed from.
@@ -769,6 +803,15 @@ impl<'a> Wire<'a> for Tape<'a> {
         let wanted = numbers.is_wanted(tokens) || positions.is_some_and(|p| numbers.is_wanted(p));
         let embedded = (!wanted).then_some(tables);
         Ok(self.push(Slot { tables: embedded, ..slot(Op::Embed(tables), data, width, wanted) }))
+    }
+
+    fn values(&mut self, x: &Value, map: Map) -> Result<Value> {
+        let (batch, (_, inputs)) = (self.batch, self.numbers.sizes(map.weight)?);
+        check_values(inputs, batch.values.len() / batch.tokens.len().max(1))?;
+        let mut data = self.work.take(batch.values.len());
+        data.copy_from_slice(&batch.values);
+        let values = self.push(slot(Op::LookUp, data, inputs, false));
+        self.mapped(values, map, Some(*x))
     }
 
     /// Where `x` is an embedding whose tables are frozen, tables are mapped instead of rows, once for the whole batch.

@@ -108,7 +108,8 @@ pub trait Source: Send + Sync {
 
 impl<'s> dyn Source + 's {
     /// What only some tasks know, by its type: [`bigram::GlobalLaw`], [`bigram::Triggers`], [`tree_path::Trees`],
-    /// [`reference_back::TupleText`]. `None` where this one does not know it. A measurement that needs it asks for it, never for
+    /// [`reference_back::TupleText`],
+    /// [`Reals`](crate::record::batch::Reals). `None` where this one does not know it. A measurement that needs it asks for it, never for
     /// the name of a task.
     pub fn facet<F: Any>(&self) -> Option<&F> {
         self.facets().into_iter().find_map(<dyn Any>::downcast_ref)

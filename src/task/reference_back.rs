@@ -465,7 +465,7 @@ impl ReferenceBackSource {
             memory.pass(now);
             before.push(now);
         }
-        Row { occurrence: vec![0; tokens.len()], tokens, targets, roles }
+        Row { occurrence: vec![0; tokens.len()], tokens, targets, roles, ..Row::default() }
     }
 
     /// The role that a token has by itself.

@@ -564,6 +564,7 @@ impl Trees {
             roles: self.roles_of(&tokens),
             occurrence: vec![0; tokens.len()],
             tokens,
+            ..Row::default()
         };
         if let Some(tree) = tree {
             for edge in tree.edges.iter().filter(|edge| tree.path.contains(&edge.child)) {

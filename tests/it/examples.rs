@@ -7,7 +7,7 @@ mod add_panel;
 #[path = "../../examples/add_probe.rs"]
 mod add_probe;
 #[path = "../../examples/add_task.rs"]
-mod add_task;
+pub mod add_task;
 
 #[test]
 fn a_task_is_added_as_the_documentation_says() {

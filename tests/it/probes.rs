@@ -66,6 +66,7 @@ impl Source for Handmade {
             targets: (1..=self.length).map(token).collect(),
             roles: vec![0; self.length],
             occurrence: self.occurrence.clone(),
+            ..Row::default()
         }
     }
 
@@ -559,6 +560,7 @@ fn a_perfect_induction_head_scores_1_and_attention_to_position_0_is_a_miss() {
         targets: vec![0; n],
         roles: vec![0; n],
         occurrence: vec![1, 1, 1, 2, 2, 2, 3, 3],
+        ..Batch::default()
     };
     stage.logits = Some(tensor(vec![0.0; n * 4], &[1, n, 4]));
     let by_rule = |rule: Rule| {

@@ -215,6 +215,7 @@ impl Source for ParitySource {
             targets: ones.collect(),
             roles: tokens.iter().map(|t| u8::from(*t == 1)).collect(),
             occurrence: vec![0; tokens.len()],
+            ..Row::default()
         }
     }
 }
@@ -229,7 +230,7 @@ fn numbers(x: &Tensor) -> Vec<f32> {
 
 fn forward(model: &dyn Model, params: &Params, tokens: &[u32], state: Option<&State>) -> Output {
     let tokens = tensor(tokens, 1);
-    model.forward(params, &Input { tokens: &tokens, state }, &mut Untapped).unwrap()
+    model.forward(params, &Input { state, ..Input::new(&tokens) }, &mut Untapped).unwrap()
 }
 
 #[test]
@@ -279,7 +280,9 @@ fn memory_goes_on_into_the_next_segment_of_its_own_row_and_no_other() {
         let segments = |firsts: &[u32], rows: usize| {
             let (first, second) = (tensor(firsts, rows), tensor(&[2, 3].repeat(rows), rows));
             let pass = |tokens: &Tensor, state: Option<&State>| {
-                model.forward(&params, &Input { tokens, state }, &mut Untapped).unwrap()
+                model
+                    .forward(&params, &Input { state, ..Input::new(tokens) }, &mut Untapped)
+                    .unwrap()
             };
             let memory = pass(&first, None).state.unwrap();
             numbers(&pass(&second, Some(&memory)).logits)

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::model::{Input, pass};
+use crate::model::pass;
 use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
 use crate::nn::tap::{Bench, Tap};
@@ -513,8 +513,8 @@ impl Behaviour {
         at: &[bool],
         tap: &mut dyn Tap,
     ) -> Result<()> {
-        let tokens = pass::tokens_of(batch, subject.params)?;
-        let output = subject.model.forward(subject.params, &Input::new(&tokens), tap)?;
+        let tensors = pass::Tensors::of(batch, subject.params)?;
+        let output = subject.model.forward(subject.params, &tensors.input(), tap)?;
         let vocab = output.logits.dim(2)?;
         values(&output.logits, |all| {
             for (i, (row, &target)) in all.chunks_exact(vocab).zip(&batch.targets).enumerate() {
