@@ -2,9 +2,8 @@
 
 use egui::Ui;
 
-use crate::record::batch::Row;
 use crate::record::tuples::{Said, Tuple, Tuples};
-use crate::task::Source;
+use crate::task::reference_back::TupleText;
 
 use super::action::Action;
 use super::state::Lab;
@@ -20,9 +19,13 @@ pub enum Change {
     Symbol,
 }
 
+fn text(lab: &Lab) -> Option<&TupleText> {
+    lab.run()?.bench.source.facet()
+}
+
 /// The tuple that the selected query is in, or the last one.
 fn selected(lab: &Lab) -> Option<(Tuples, usize)> {
-    let tuples = lab.run()?.bench.source.tuples(&lab.prompt)?;
+    let tuples = text(lab)?.tuples(&lab.prompt.tokens);
     let last = tuples.list.len().checked_sub(1)?;
     let at = lab.selection.query.map_or(last, |query| tuples.at(query).unwrap_or(0));
     Some((tuples, at))
@@ -30,7 +33,7 @@ fn selected(lab: &Lab) -> Option<(Tuples, usize)> {
 
 pub fn controls(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
     let mut actions = Vec::new();
-    let Some((tuples, at)) = selected(lab) else { return actions };
+    let (Some(text), Some((tuples, at))) = (text(lab), selected(lab)) else { return actions };
     let buttons = [
         (
             Change::Instruction,
@@ -43,7 +46,7 @@ pub fn controls(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
     ui.horizontal_wrapped(|ui| {
         ui.weak(format!("tuple {at}"));
         for (change, name, help) in buttons {
-            let possible = said(lab.run().map(|run| &*run.bench.source), &tuples, at, change);
+            let possible = said(text, &tuples, at, change);
             ui.add_enabled_ui(possible.is_some(), |ui| {
                 if ui.button(name).on_hover_text(help).clicked() {
                     actions.push(Action::Retell(change));
@@ -56,15 +59,15 @@ pub fn controls(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
 
 /// The sequence in view with one thing in the selected tuple said otherwise; `None` where it cannot be.
 pub fn retold(lab: &Lab, change: Change) -> Option<Vec<u32>> {
-    let source = &*lab.run()?.bench.source;
+    let text = text(lab)?;
     let (tuples, at) = selected(lab)?;
-    let (position, token) = said(Some(source), &tuples, at, change)?;
+    let (position, token) = said(text, &tuples, at, change)?;
     let mut tokens = lab.prompt.tokens.clone();
     *tokens.get_mut(position)? = token;
-    let now = source.tuples(&Row { tokens: tokens.clone(), ..Row::default() })?;
+    let now = text.tuples(&tokens);
     // An answer that was right stays right; a wrong one, or a mask, stays what it is.
     for (before, after) in tuples.list.iter().zip(&now.list) {
-        let answer = |tuple: &Tuple| source.token_of(Said::Answer(tuple.same));
+        let answer = |tuple: &Tuple| text.token_of(Said::Answer(tuple.same));
         let shown = before.answer_at.and_then(|position| tokens.get_mut(position));
         if let (Some(shown), Some(right)) = (shown, answer(after))
             && answer(before) == Some(*shown)
@@ -76,13 +79,8 @@ pub fn retold(lab: &Lab, change: Change) -> Option<Vec<u32>> {
 }
 
 /// The position that changes, and its new token.
-fn said(
-    source: Option<&dyn Source>,
-    tuples: &Tuples,
-    at: usize,
-    change: Change,
-) -> Option<(usize, u32)> {
-    let (source, tuple) = (source?, tuples.list.get(at)?);
+fn said(text: &TupleText, tuples: &Tuples, at: usize, change: Change) -> Option<(usize, u32)> {
+    let tuple = tuples.list.get(at)?;
     let of = |each: fn(&Tuple) -> usize| tuples.list.iter().map(each).collect::<Vec<usize>>();
     let (position, said) = match change {
         Change::Instruction => (tuple.instruction_at?, Said::Instruction(!tuple.store?)),
@@ -94,13 +92,13 @@ fn said(
             (tuple.symbol_at, Said::Symbol(next(of(|tuple| tuple.symbol), tuple.symbol)))
         }
     };
-    let is_known = |said: &Said| source.token_of(*said).is_some();
+    let is_known = |said: &Said| text.token_of(*said).is_some();
     let first = match said {
         Said::Register(_) => Said::Register(0),
         _ => Said::Symbol(0),
     };
     let said = if is_known(&said) { said } else { first };
-    Some((position, source.token_of(said)?))
+    Some((position, text.token_of(said)?))
 }
 
 /// The next number of a list after one of them, from its end to its beginning; if there is no other, the next of all.

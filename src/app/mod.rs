@@ -58,6 +58,8 @@ use crate::figure::Pick;
 use crate::figure::fallback::Fallback;
 use crate::record::error::{Error, Result};
 use crate::run::experiment::Experiment;
+use crate::task::reference_back::TupleText;
+use crate::task::tree_path::Trees;
 
 use action::{Action, Command};
 use desk::Desk;
@@ -575,10 +577,10 @@ impl App {
         self.shown_for = id;
         self.say_lacking();
         let Some(run) = self.lab.run().filter(|_| !arranged) else { return };
-        let (source, row) = (&run.bench.source, run.bench.source.sequence(0, 0));
-        let kind = if source.tuples(&row).is_some() {
+        let source = &run.bench.source;
+        let kind = if source.facet::<TupleText>().is_some() {
             "gating"
-        } else if source.tree(&row).is_some() {
+        } else if source.facet::<Trees>().is_some() {
             "tree"
         } else {
             return;

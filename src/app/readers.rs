@@ -8,6 +8,7 @@ use crate::record::error::Result;
 use crate::record::folder::readers::{KeptReader, save};
 use crate::record::knobs;
 use crate::record::question::ProbeCall;
+use crate::task::tree_path::Trees;
 
 use super::action::{Action, Command};
 use super::form::words;
@@ -22,7 +23,7 @@ pub const KIND: &str = "readers";
 pub fn row(ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> bool {
     let Some(run) = lab.run() else { return false };
     let source = &run.bench.source;
-    let is_tree = source.tree(&source.sequence(0, 0)).is_some();
+    let is_tree = source.facet::<Trees>().is_some();
     let of_trees = |names: &'static [&'static str]| if is_tree { names } else { &[] };
     let kinds = source.label_kinds();
     let mut changed = choice(ui, panel, "kind", "What to fit", "What is fitted.");

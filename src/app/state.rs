@@ -18,6 +18,7 @@ use crate::record::weights::Weights;
 use crate::run::experiment::Experiment;
 use crate::run::session::Command;
 use crate::task::held_out_seed;
+use crate::task::tree_path::Trees;
 
 use super::ask::Asking;
 use super::gates::Change;
@@ -361,7 +362,7 @@ impl Lab {
         let seed = held_out_seed(run.experiment.train.seed as u64);
         let row = Arc::new(run.bench.source.sequence(seed, index));
         // A position whose answer has been seen before shows what the window is about; of a tree, its root.
-        let root = run.bench.source.tree(&row).map(|tree| tree.script().root());
+        let root = run.bench.source.facet::<Trees>().map(|trees| trees.script().root());
         let telling = row.occurrence.iter().rposition(|&n| n >= 2).or(root);
         let keep = self.selection.query.filter(|&q| q < row.len() && row.occurrence[q] >= 2);
         self.selection.query = keep.or(telling).or(row.len().checked_sub(1));

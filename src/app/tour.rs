@@ -3,13 +3,13 @@
 use egui::{Align2, Context, Id, RichText, Ui, Window};
 
 use crate::record::intervention::{Intervention, Point, Site};
+use crate::task::reference_back::TupleText;
 
 use super::action::{Action, Command};
 use super::state::Lab;
 
-/// The experiment of the tour and the kind of its task.
+/// The experiment of the tour.
 const EXPERIMENT: &str = "gating";
-const TASK: &str = "reference_back";
 
 /// The share of held-out sequences in which every answer is right.
 const SOLVED: &str = "accuracy_sequence";
@@ -168,7 +168,7 @@ impl Tour {
 
 /// The button of a step, or why it is not there yet, and how well the network does.
 fn scene(ui: &mut Ui, lab: &Lab, step: &Step) -> Vec<Action> {
-    let of_task = lab.run().filter(|run| run.experiment.task_kind == TASK);
+    let of_task = lab.run().filter(|run| run.bench.source.facet::<TupleText>().is_some());
     let Some(run) = of_task.or_else(|| lab.run().filter(|_| !step.needs_run)) else {
         ui.weak(
             "This step needs a run with registers in view: go back to the first step and start it.",

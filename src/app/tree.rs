@@ -4,6 +4,7 @@ use egui::{ComboBox, Ui};
 
 use crate::record::error::Result;
 use crate::record::tree::Tree;
+use crate::task::tree_path::Trees;
 
 use super::action::Action;
 use super::state::Lab;
@@ -20,7 +21,8 @@ pub struct Gardener {
 impl Gardener {
     pub fn ui(&mut self, ui: &mut Ui, lab: &Lab) -> Vec<Action> {
         let mut actions = Vec::new();
-        let Some(tree) = lab.run().and_then(|run| run.bench.source.tree(&lab.prompt)) else {
+        let trees = lab.run().and_then(|run| run.bench.source.facet::<Trees>());
+        let Some(tree) = trees.and_then(|trees| trees.tree(&lab.prompt.tokens)) else {
             return actions;
         };
         let last = tree.nodes - 1;

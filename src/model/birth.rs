@@ -27,6 +27,7 @@ use crate::record::intervention::{Point, Site};
 use crate::record::weights::Weights;
 
 use super::anatomy::Anatomy;
+use super::memories::{GlobalMemory, Layer, Memories};
 use super::readout::{Read, Written};
 use super::{Architecture, Layout, Model, Network};
 
@@ -93,19 +94,6 @@ impl Birth {
     }
 }
 
-/// The matrices of one attention layer; queries are the residual stream itself.
-struct Layer {
-    wk: Param,
-    wv: Param,
-    wo: Param,
-}
-
-enum WF {
-    None,
-    Linear(Param),
-    Mlp(Param, Param),
-}
-
 struct Simplified {
     layout: Layout,
     scale: f32,
@@ -114,7 +102,7 @@ struct Simplified {
     positions: Option<Param>,
     rotary: Option<Rotary>,
     layers: [Layer; 2],
-    feed_forward: WF,
+    feed_forward: GlobalMemory,
     /// None when tied to the embeddings.
     unembed: Option<Param>,
 }
@@ -154,11 +142,11 @@ impl Simplified {
             },
         ];
         let feed_forward = match settings.feed_forward {
-            FeedForward::None => WF::None,
-            FeedForward::Linear => WF::Linear(square(params, "layer1.wf", true)?),
+            FeedForward::None => GlobalMemory::None,
+            FeedForward::Linear => GlobalMemory::Linear(square(params, "layer1.wf", true)?),
             FeedForward::Mlp => {
                 let (hidden, inner) = (4 * width, Init::Uniform(bound / 2.0));
-                WF::Mlp(
+                GlobalMemory::Mlp(
                     params.add("layer1.wf1", &[hidden, width], Init::Uniform(bound), true)?,
                     params.add("layer1.wf2", &[width, hidden], inner, true)?,
                 )
@@ -188,12 +176,12 @@ impl Network for Simplified {
         let x0 = wire.at(0, Point::ResidPre, x0)?;
         let keys = wire.linear(&x0, Map::plain(first.wk))?;
         let (queries, keys) = (self.rotated(wire, &x0)?, self.rotated(wire, &keys)?);
-        let x1 = wire.attend(self.attention(0), first.heads(&queries, &keys, &x0))?;
+        let x1 = wire.attend(self.attention(0), heads(first, &queries, &keys, &x0))?;
         let x1 = wire.at(0, Point::ResidMid, x1)?;
         let x1 = wire.at(0, Point::ResidPost, x1)?;
         let x1 = wire.at(1, Point::ResidPre, x1)?;
         let keys = wire.linear(&x1, Map::plain(second.wk))?;
-        let heads = Heads { last: true, ..second.heads(&x1, &keys, &x1) };
+        let heads = Heads { last: true, ..heads(second, &x1, &keys, &x1) };
         let x2 = wire.attend(self.attention(1), heads)?;
         let x2 = wire.at(1, Point::ResidMid, x2)?;
         let x3 = self.fed_forward(wire, x2)?;
@@ -214,13 +202,17 @@ impl Network for Simplified {
         let layer = self.layers.get(layer)?;
         Some(Written { heads: 1, outputs: Some(Map::plain(layer.wo)) })
     }
+
+    fn memories(&self) -> Option<Memories> {
+        let Self { embed, positions, layers, feed_forward: global, unembed, .. } = *self;
+        Some(Memories { embed, positions, layers, global, unembed })
+    }
 }
 
-impl Layer {
-    fn heads<'x, X>(&self, queries: &'x X, keys: &'x X, x: &'x X) -> Heads<'x, X> {
-        let (values, outputs) = (Some(Map::plain(self.wv)), Some(Map::plain(self.wo)));
-        Heads { queries, keys, read: x, values, outputs, residual: x, last: false }
-    }
+/// What a layer attends with; queries are the residual stream itself.
+fn heads<'x, X>(layer: &Layer, queries: &'x X, keys: &'x X, x: &'x X) -> Heads<'x, X> {
+    let (values, outputs) = (Some(Map::plain(layer.wv)), Some(Map::plain(layer.wo)));
+    Heads { queries, keys, read: x, values, outputs, residual: x, last: false }
 }
 
 impl Simplified {
@@ -236,9 +228,9 @@ impl Simplified {
     fn fed_forward<'m, W: Wire<'m>>(&'m self, wire: &mut W, x: W::X) -> Result<W::X> {
         let site = Site { layer: 1, point: Point::MlpOut };
         match self.feed_forward {
-            WF::None => Ok(x),
-            WF::Linear(wf) => wire.write(site, &x, &x, Map::plain(wf)),
-            WF::Mlp(wf1, wf2) => {
+            GlobalMemory::None => Ok(x),
+            GlobalMemory::Linear(wf) => wire.write(site, &x, &x, Map::plain(wf)),
+            GlobalMemory::Mlp(wf1, wf2) => {
                 let hidden = wire.linear(&x, Map::plain(wf1))?;
                 let hidden = wire.activate(hidden, Activation::Relu)?;
                 let hidden = wire.at(1, Point::MlpPost, hidden)?;

@@ -8,6 +8,7 @@ use crate::nn::norm::{Norm, NormKind};
 use crate::nn::params::{Init, Param, Params};
 use crate::nn::position::{Rotary, sinusoidal};
 use crate::nn::wire::{Heads, Map, Wire};
+use crate::record::batch::Reals;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
 use crate::record::weights::Weights;
@@ -113,7 +114,22 @@ crate::knobs! {
 
 impl Architecture for Decoder {
     fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>> {
-        let shape = self.shape(vocab, length)?;
+        self.build_on_reals(Reals::default(), vocab, length, params)
+    }
+
+    fn build_on_reals(
+        &self,
+        reals: Reals,
+        vocab: usize,
+        length: usize,
+        params: &mut Params,
+    ) -> Result<Box<dyn Model>> {
+        if self.tied && reals.outputs > 0 {
+            return Err(Error::usage(
+                "model.tied makes the unembedding the token embedding, and this task predicts real numbers; untie them",
+            ));
+        }
+        let shape = Shape { reals, ..self.shape(vocab, length)? };
         Ok(Box::new(Transformer::new(&mut Builder { settings: self, shape, params })?))
     }
 
@@ -132,9 +148,11 @@ struct Transformer {
     embed: Param,
     /// Added to the embedding.
     positions: Option<Param>,
+    /// Reads the real numbers that positions carry, `[width, inputs]`; added too.
+    values: Option<Map>,
     layers: Vec<Layer>,
     norm: Norm,
-    /// `[vocab, width]`; the embedding itself when tied.
+    /// `[vocab, width]`; the embedding itself when tied. `[outputs, width]` where real numbers are predicted.
     unembed: Map,
 }
 
@@ -144,8 +162,11 @@ impl Network for Transformer {
     }
 
     fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X> {
-        let x = wire.embed(self.embed, self.positions)?;
-        let mut x = wire.at(0, Point::Embed, x)?;
+        let mut x = wire.embed(self.embed, self.positions)?;
+        if let Some(values) = self.values {
+            x = wire.values(&x, values)?;
+        }
+        x = wire.at(0, Point::Embed, x)?;
         for layer in &self.layers {
             x = layer.wire(wire, x)?;
         }
@@ -170,6 +191,7 @@ impl Transformer {
             layout: build.layout(),
             embed,
             positions: build.positions()?,
+            values: build.values()?,
             layers: (0..settings.layers).map(|i| Layer::new(build, i)).collect::<Result<_>>()?,
             norm: build.norm("norm", settings.final_norm)?,
             unembed: build.unembed(embed)?,
@@ -333,6 +355,8 @@ struct Shape {
     head_dim: usize,
     /// Hidden units of an MLP.
     hidden: usize,
+    /// None in a task of tokens.
+    reals: Reals,
 }
 
 impl Decoder {
@@ -359,7 +383,7 @@ impl Decoder {
         }
         #[expect(clippy::cast_sign_loss, reason = "the ratio is positive by its range")]
         let hidden = ((self.mlp_ratio * self.width as f64).round() as usize).max(1);
-        Ok(Shape { vocab, length, head_dim, hidden })
+        Ok(Shape { vocab, length, head_dim, hidden, reals: Reals::default() })
     }
 }
 
@@ -414,16 +438,28 @@ impl Builder<'_> {
         })
     }
 
+    fn values(&mut self) -> Result<Option<Map>> {
+        let plan = self.within(self.shape.reals.inputs, self.settings.width);
+        if plan.inputs == 0 {
+            return Ok(None);
+        }
+        self.map("values", "values_bias", MapPlan { bias: false, ..plan }).map(Some)
+    }
+
     fn norm(&mut self, name: &str, wanted: bool) -> Result<Norm> {
         let kind = if wanted { self.settings.norm } else { NormKind::None };
         Norm::new(self.params, name, kind, self.settings.width, true)
     }
 
     fn unembed(&mut self, embed: Param) -> Result<Map> {
-        let (settings, vocab) = (self.settings, self.shape.vocab);
+        let settings = self.settings;
+        let outputs = match self.shape.reals.outputs {
+            0 => self.shape.vocab,
+            outputs => outputs,
+        };
         let kind = if settings.freeze_output { MatrixKind::Frozen } else { MatrixKind::Trained };
         let plan =
-            MapPlan { kind, bias: settings.unembed_bias, ..self.within(settings.width, vocab) };
+            MapPlan { kind, bias: settings.unembed_bias, ..self.within(settings.width, outputs) };
         if settings.tied {
             return Ok(Map { weight: embed, bias: self.bias("unembed_bias", plan)? });
         }

@@ -3,6 +3,7 @@
 pub mod anatomy;
 pub mod birth;
 pub mod decoder;
+pub mod memories;
 pub mod pass;
 pub mod readout;
 pub mod segments;
@@ -13,12 +14,14 @@ use crate::nn::params::Params;
 use crate::nn::tap::{Part, Tap};
 use crate::nn::tape::Tape;
 use crate::nn::wire::{Watched, Wire};
+use crate::record::batch::Reals;
 use crate::record::error::{Error, Result};
 use crate::record::knobs::Knobs;
 use crate::record::registry::Entry;
 use crate::record::weights::Weights;
 
 use anatomy::Anatomy;
+use memories::Memories;
 use readout::{Read, Readout, Writes, Written};
 
 /// All architectures.
@@ -34,6 +37,21 @@ pub trait Architecture: Knobs + Send + Sync {
     /// # Errors
     /// When settings contradict each other.
     fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>>;
+    /// The same for sequences whose positions carry real numbers beside their tokens, and which predict such in place of tokens.
+    ///
+    /// # Errors
+    /// As [`Self::build`], or when this model knows tokens alone.
+    fn build_on_reals(
+        &self,
+        _reals: Reals,
+        _vocab: usize,
+        _length: usize,
+        _params: &mut Params,
+    ) -> Result<Box<dyn Model>> {
+        Err(Error::usage(
+            "this model reads and predicts tokens alone, and the task is one of real numbers; choose the model \"decoder\"",
+        ))
+    }
     /// A copy.
     fn boxed(&self) -> Box<dyn Architecture>;
     /// A network of these settings and weights taken apart, for sequences of up to `length` tokens: what other
@@ -76,6 +94,8 @@ pub struct State {
 pub struct Input<'a> {
     /// `[batch, pos]`, `u32`.
     pub tokens: &'a Tensor,
+    /// The real numbers that positions carry, `[batch, pos, inputs]`; `None` in tasks of tokens.
+    pub values: Option<&'a Tensor>,
     /// What the segment before left behind; `None` at the beginning of the sequences.
     pub state: Option<&'a State>,
     /// Positions of the whole sequences; `None`: those of the tokens.
@@ -85,12 +105,12 @@ pub struct Input<'a> {
 impl<'a> Input<'a> {
     /// Whole sequences.
     pub fn new(tokens: &'a Tensor) -> Self {
-        Self { tokens, state: None, whole: None }
+        Self { tokens, values: None, state: None, whole: None }
     }
 }
 
 pub struct Output {
-    /// `[batch, pos, vocab]`
+    /// `[batch, pos, vocab]`; in a task of real numbers the predicted ones, `[batch, pos, outputs]`.
     pub logits: Tensor,
     /// For the segment that comes next; `None`: this model cannot go on.
     pub state: Option<State>,
@@ -110,6 +130,10 @@ pub trait Network: Send + Sync {
     fn written(&self, _layer: usize) -> Option<Written> {
         None
     }
+    /// Its matrices, where each of them is an associative memory; see [`Model::memories`].
+    fn memories(&self) -> Option<Memories> {
+        None
+    }
 }
 
 impl<N: Network> Model for N {
@@ -127,7 +151,7 @@ impl<N: Network> Model for N {
             )));
         }
         let part = Part::positions(read, count, input.whole.unwrap_or(length));
-        let mut wire = Watched::new(params, input.tokens, part, tap);
+        let mut wire = Watched::new(params, input.tokens, part, tap).carrying(input.values);
         wire.carry(memory);
         let logits = self.wire(&mut wire)?;
         Ok(Output { logits, state: Some(State { read: length, memory: wire.carried() }) })
@@ -146,6 +170,10 @@ impl<N: Network> Model for N {
     fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
         let written = self.written(layer);
         written.map(|w| w.numbers(Network::layout(self).width, params)).transpose()
+    }
+
+    fn memories(&self) -> Option<Memories> {
+        Network::memories(self)
     }
 }
 
@@ -190,5 +218,10 @@ pub trait Model: Send + Sync {
     /// When a tensor operation fails.
     fn writes(&self, _params: &Params, _layer: usize) -> Result<Option<Writes>> {
         Ok(None)
+    }
+    /// Its matrices, where each of them is an associative memory that can be read by itself. `None`: they cannot, norms or
+    /// queries of their own stand between.
+    fn memories(&self) -> Option<Memories> {
+        None
     }
 }

@@ -23,8 +23,8 @@ pub fn forward(
     sites: &[Site],
     wants_logits: bool,
 ) -> Result<(Option<Tensor>, Captured)> {
-    let tokens = tokens_of(batch, params)?;
-    let input = Input::new(&tokens);
+    let tensors = Tensors::of(batch, params)?;
+    let input = tensors.input();
     if sites.is_empty() && edits.is_empty() {
         let Output { logits, .. } = model.forward(params, &input, &mut Untapped)?;
         return Ok((Some(logits), Captured::new()));
@@ -63,10 +63,28 @@ impl Tap for Until {
     }
 }
 
-/// Tokens `[batch, pos]` for a forward pass.
-///
-/// # Errors
-/// When the tensor cannot be made.
-pub fn tokens_of(batch: &Batch, params: &Params) -> Result<Tensor> {
-    Ok(Tensor::from_slice(&batch.tokens, (batch.rows, batch.len), params.device())?)
+/// What a forward pass reads of a batch.
+pub struct Tensors {
+    /// `[batch, pos]`
+    tokens: Tensor,
+    /// `[batch, pos, inputs]`
+    values: Option<Tensor>,
+}
+
+impl Tensors {
+    /// # Errors
+    /// When a tensor cannot be made.
+    pub fn of(batch: &Batch, params: &Params) -> Result<Self> {
+        let (shape, device) = ((batch.rows, batch.len), params.device());
+        let inputs = batch.values.len() / batch.tokens.len().max(1);
+        let values = || Tensor::from_slice(&batch.values, (batch.rows, batch.len, inputs), device);
+        Ok(Self {
+            tokens: Tensor::from_slice(&batch.tokens, shape, device)?,
+            values: (inputs > 0).then(values).transpose()?,
+        })
+    }
+
+    pub fn input(&self) -> Input<'_> {
+        Input { values: self.values.as_ref(), ..Input::new(&self.tokens) }
+    }
 }

@@ -62,7 +62,14 @@ impl Model for Segmented {
         for segment in self.segments.of(positions) {
             let tokens = input.tokens.narrow(1, segment.from, segment.len)?;
             let before = state.take().map(|s| if segment.is_cut { detached(&s) } else { s });
-            let input = Input { tokens: &tokens, state: before.as_ref(), whole: Some(whole) };
+            let here = |values: &Tensor| values.narrow(1, segment.from, segment.len);
+            let values = input.values.map(here).transpose()?;
+            let input = Input {
+                tokens: &tokens,
+                values: values.as_ref(),
+                state: before.as_ref(),
+                whole: Some(whole),
+            };
             let output = self.model.forward(params, &input, tap)?;
             logits.push(output.logits);
             state = output.state;

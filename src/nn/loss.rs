@@ -1,4 +1,4 @@
-//! The loss: softmax with cross-entropy over weighted positions, value and gradient in one pass.
+//! The loss over weighted positions: softmax with cross-entropy, value and gradient in one pass, or squared error.
 
 use std::sync::OnceLock;
 
@@ -45,6 +45,26 @@ pub fn cross_entropy(logits: &Tensor, targets: &[u32], weight: &[f32]) -> Result
         gradient: OnceLock::new(),
     };
     Ok(logits.contiguous()?.apply_op1(op)?)
+}
+
+/// `Σ weight · |prediction − target|²`, a scalar. `predictions` is `[batch, pos, outputs]`, `targets` holds as many numbers,
+/// `weight` has one entry a position, as in [`cross_entropy`].
+///
+/// # Errors
+/// When the numbers of positions or outputs differ.
+pub fn squared_error(predictions: &Tensor, targets: &[f32], weight: &[f32]) -> Result<Tensor> {
+    if predictions.elem_count() != targets.len() {
+        return Err(Error::internal(format!(
+            "{} numbers are predicted, {} are the targets",
+            predictions.elem_count(),
+            targets.len()
+        )));
+    }
+    let outputs = targets.len() / weight.len().max(1);
+    let predictions = predictions.reshape((weight.len(), outputs))?;
+    let targets = Tensor::from_slice(targets, (weight.len(), outputs), predictions.device())?;
+    let weight = Tensor::from_slice(weight, weight.len(), predictions.device())?;
+    Ok(((predictions - targets)?.sqr()?.sum(1)? * weight)?.sum_all()?)
 }
 
 struct CrossEntropy {

@@ -18,10 +18,11 @@ use super::kernel::lanes::{add_row_and_rest, add_to, product};
 use super::kernel::matrix::{Into, Matrix, multiply, transpose};
 use super::kernel::normalize::{self, Rule};
 use super::kernel::slice::Floats;
+use super::kernel::squared_error::squared_error;
 use super::norm::{Norm, NormKind};
 use super::params::{Param, Params};
 use super::position::Rotary;
-use super::wire::{Along, Heads, Map, Tables, Wire, fixed_product, fixed_tables};
+use super::wire::{Along, Heads, Map, Tables, Wire, check_values, fixed_product, fixed_tables};
 use crate::record::batch::Batch;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
@@ -342,7 +343,7 @@ pub struct Tape<'a> {
 /// What a shard found. Gradients have one entry a parameter, `None` where there is none.
 #[derive(Default)]
 pub struct Found {
-    /// `Σ weight · cross-entropy`
+    /// `Σ weight · cross-entropy`, or of the squared error.
     pub loss: f64,
     pub grads: Vec<Option<Vec<f32>>>,
     /// For [`Numbers::unfold`].
@@ -531,14 +532,23 @@ impl<'a> Tape<'a> {
         Ok(Tensor::from_vec(data, shape, self.numbers.params.device())?)
     }
 
-    /// The loss of the logits of all that was read, and the way back from it. The gradients are of the buffers of the
-    /// workspace, and may be given back to it.
+    /// The loss of the logits of all that was read, and the way back from it. Where the batch has real numbers as targets, it is
+    /// the squared error of predictions `[batch · pos, outputs]`. The gradients are of the buffers of the workspace, and may
+    /// be given back to it.
     ///
     /// # Errors
     /// When there are no logits for each position, or a weighted target is none of the vocabulary.
     pub fn backward(mut self) -> Result<Found> {
         for segment in 0..self.segments.len() {
-            self.judge(segment)?;
+            let Some(logits) = self.segments[segment].logits else {
+                return Err(Error::internal("a pass ended without logits (Tape::end)"));
+            };
+            let gradient = if self.batch.value_targets.is_empty() {
+                self.cross_entropy(segment, logits)?
+            } else {
+                self.squared_error(segment, logits)?
+            };
+            self.add(logits, gradient);
         }
         while let Some(slot) = self.slots.pop() {
             match (slot.gradient, slot.op) {
@@ -551,11 +561,8 @@ impl<'a> Tape<'a> {
         Ok(self.found)
     }
 
-    /// Adds the loss of a segment, and its gradient to that of the logits.
-    fn judge(&mut self, segment: usize) -> Result<()> {
-        let Some(logits) = self.segments[segment].logits else {
-            return Err(Error::internal("a pass ended without logits (Tape::end)"));
-        };
+    /// The gradient of the logits of a segment; the loss is kept.
+    fn cross_entropy(&mut self, segment: usize, logits: Value) -> Result<Vec<f32>> {
         let (targets, weight) = self.segments[segment].in_loss();
         let vocab = self.slots[logits.0].width;
         let fits = |(target, weight): (&u32, &f32)| *weight == 0.0 || (*target as usize) < vocab;
@@ -569,8 +576,32 @@ impl<'a> Tape<'a> {
         let mut gradient = self.work.take(self.slots[logits.0].data.len());
         let logits_data = &self.slots[logits.0].data;
         self.found.loss += cross_entropy(logits_data, &targets, &weight, Some(&mut gradient));
-        self.add(logits, gradient);
-        Ok(())
+        Ok(gradient)
+    }
+
+    /// The gradient of the predictions of a segment; the loss is kept.
+    fn squared_error(&mut self, segment: usize, predictions: Value) -> Result<Vec<f32>> {
+        let outputs = self.batch.value_targets.len() / self.weight.len().max(1);
+        self.check_width(predictions, outputs)?;
+        let Segment { from, len, weight, selected, .. } = &self.segments[segment];
+        let rows = selected.clone().unwrap_or_else(|| (0..weight.len()).collect());
+        let of = |row: &usize| {
+            let position = row / len * self.batch.len + from + row % len;
+            &self.batch.value_targets[position * outputs..][..outputs]
+        };
+        let targets: Vec<f32> = rows.iter().flat_map(of).copied().collect();
+        let weight: Vec<f32> = rows.iter().map(|&row| weight[row]).collect();
+        let data = &self.slots[predictions.0].data;
+        if data.len() != targets.len() {
+            return Err(Error::internal(format!(
+                "{} numbers are predicted, {} are the targets",
+                data.len(),
+                targets.len()
+            )));
+        }
+        let mut gradient = self.work.take(data.len());
+        self.found.loss += squared_error(data, &targets, &weight, &mut gradient);
+        Ok(gradient)
     }
 
     /// Passes the gradient of a value, computed as `op` says, on to what it was computed from.
@@ -917,6 +948,17 @@ impl<'a> Wire<'a> for Tape<'a> {
         let wanted = numbers.is_wanted(tokens) || positions.is_some_and(|p| numbers.is_wanted(p));
         let (embedded, op) = ((!wanted).then_some(tables), Op::Embed(tables, self.now()));
         Ok(self.push(Slot { tables: embedded, ..slot(op, data, width, wanted) }))
+    }
+
+    fn values(&mut self, x: &Value, map: Map) -> Result<Value> {
+        let (batch, (_, inputs)) = (self.batch, self.numbers.sizes(map.weight)?);
+        check_values(inputs, batch.values.len() / batch.tokens.len().max(1))?;
+        let Segment { from, len, .. } = self.segments[self.now()];
+        let here = part(&batch.values, batch.len * inputs, from * inputs, len * inputs);
+        let mut data = self.work.take(here.len());
+        data.copy_from_slice(&here);
+        let values = self.push(slot(Op::Constant, data, inputs, false));
+        self.mapped(values, map, Some(*x))
     }
 
     /// Where `x` is an embedding whose tables are frozen, tables are mapped instead of rows, once for the whole batch.

@@ -110,6 +110,12 @@ pub trait Wire<'m> {
     /// When a token is none of the table's, or the sequences are longer than the positions.
     fn embed(&mut self, tokens: Param, positions: Option<Param>) -> Result<Self::X>;
 
+    /// `x + values · wᵀ + bias`, with the real numbers that positions carry, `[batch, pos, inputs]`.
+    ///
+    /// # Errors
+    /// When they carry none, or another number of them than the map reads.
+    fn values(&mut self, x: &Self::X, map: Map) -> Result<Self::X>;
+
     /// `x · wᵀ + bias`
     ///
     /// # Errors
@@ -287,6 +293,16 @@ pub(super) fn fixed_tables(
     Ok(Some((of(tables.tokens)?, of(positions)?)))
 }
 
+/// Of a network that reads `inputs` real numbers at each position, and sequences that carry `carried`.
+pub(super) fn check_values(inputs: usize, carried: usize) -> Result<()> {
+    if inputs == carried {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "this network reads {inputs} real numbers at each position, and this sequence carries {carried}; ask about a sequence of the task that it was made for"
+    )))
+}
+
 /// Over candle tensors, with a tap that sees and may change every place.
 pub struct Watched<'a> {
     params: &'a Params,
@@ -294,6 +310,8 @@ pub struct Watched<'a> {
     tokens: &'a Tensor,
     /// Which of the positions of the whole sequences they are.
     part: Part,
+    /// `[batch, pos, inputs]`
+    values: Option<&'a Tensor>,
     tap: &'a mut dyn Tap,
     /// The embedding, as long as no tap has changed it.
     embedded: Option<(TensorId, Tables)>,
@@ -304,7 +322,13 @@ pub struct Watched<'a> {
 impl<'a> Watched<'a> {
     /// Reads `tokens` `[batch, pos]`, a part of each sequence.
     pub fn new(params: &'a Params, tokens: &'a Tensor, part: Part, tap: &'a mut dyn Tap) -> Self {
-        Self { params, tokens, part, tap, embedded: None, state: Vec::new() }
+        Self { params, tokens, part, values: None, tap, embedded: None, state: Vec::new() }
+    }
+
+    /// The same over sequences that carry real numbers, `[batch, pos, inputs]`, if they do.
+    #[must_use]
+    pub fn carrying(self, values: Option<&'a Tensor>) -> Self {
+        Self { values, ..self }
     }
 
     fn wants(&self, layer: usize, point: Point) -> bool {
@@ -343,6 +367,16 @@ impl<'m> Wire<'m> for Watched<'_> {
         };
         self.embedded = Some((x.id(), Tables { tokens, positions }));
         Ok(x)
+    }
+
+    fn values(&mut self, x: &Tensor, map: Map) -> Result<Tensor> {
+        let inputs = self.params.var(map.weight).dim(1)?;
+        let carried = self.values.map_or(Ok(0), |values| values.dim(2))?;
+        check_values(inputs, carried)?;
+        match self.values {
+            Some(values) => sum(x, &mapped(self.params, values, Some(map))?),
+            None => Ok(x.clone()),
+        }
     }
 
     fn linear(&mut self, x: &Tensor, map: Map) -> Result<Tensor> {

@@ -49,12 +49,6 @@ impl Memories {
     }
 
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
-        if view.net.kind != "birth" {
-            return Err(sentence(format!(
-                "The memories are read from the matrices of the model \"birth\"; this network is a \"{}\". Its heads are measured in the panel of curves.",
-                view.net.kind
-            )));
-        }
         let answer = reading(view, &self.call())?;
         let wanted = MEMORIES.iter().filter(|m| self.which == Which::All || self.which == m.which);
         let present: Vec<&Memory> = wanted.filter(|m| answer.array(m.array).is_some()).collect();

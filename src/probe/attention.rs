@@ -36,6 +36,10 @@ impl Probe for Attention {
         (self.sequences > 0).then_some(self.sequences)
     }
 
+    fn suits_reals(&self) -> bool {
+        true
+    }
+
     fn applies(&self, subject: Subject<'_>) -> Result<()> {
         if subject.model.layout().heads.iter().all(|&heads| heads == 0) {
             return Err(Error::usage("this network has no attention heads"));

@@ -16,6 +16,7 @@ use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
 use crate::record::knobs::{Knobs, Slot, Spec};
 use crate::record::pair::Pair;
+use crate::task::reference_back::TupleText;
 
 /// Pairs are the same at every step and in every run of a task.
 const SEED: u64 = u64::MAX;
@@ -356,8 +357,9 @@ impl Bench<'_> {
         let (Place(name) | Tuple(name)) = place;
         let named = stage.pairs.positions(part, &Spot::Named(name.to_owned()))?;
         let (At::PerRow(rows), Tuple(_)) = (&named, place) else { return Ok(named) };
+        let text = self.subject.source.facet::<TupleText>();
         let widened = rows.iter().enumerate().map(|(i, places)| {
-            let tuples = self.subject.source.tuples(&part.batch(Side::Base).row(i));
+            let tuples = text.map(|text| text.tuples(&part.batch(Side::Base).row(i).tokens));
             let positions = |at: &usize| {
                 let list = tuples.iter().flat_map(|tuples| &tuples.list);
                 let mut own = list.map(of_tuple).filter(|own| own.contains(at));

@@ -15,6 +15,7 @@ use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
 use crate::record::knobs::{Knobs, Slot, Spec};
 use crate::record::tuples::{Said, Tuple, Tuples};
+use crate::task::reference_back::TupleText;
 use crate::task::{self, held_out_seed};
 use decoder::{Decoder, Samples};
 use swap::{Differences, Effect, MOST_POSITIONS, Passes, Swap, Swapped, Told, effect, no_tuples};
@@ -112,10 +113,7 @@ impl Probe for Gating {
     }
 
     fn applies(&self, subject: Subject<'_>) -> Result<()> {
-        let source = subject.source;
-        if source.tuples(&source.sequence(0, 0)).is_none() {
-            return Err(no_tuples());
-        }
+        subject.source.facet::<TupleText>().ok_or_else(no_tuples)?;
         self.layer(subject).map(|_| ())
     }
 
@@ -137,7 +135,7 @@ impl Probe for Gating {
         answer.arrays.extend(view.output_gates(from)?);
         memory.decode(&view, &mut answer)?;
         answer.arrays.extend(memory.roles()?);
-        answer.arrays.extend(names(scene.subject)?);
+        answer.arrays.extend(names(view.passes.text)?);
         answer.means.push(Mean { name: "layer".to_owned(), sum: layer as f64, count: 1.0 });
         Ok(answer)
     }
@@ -179,7 +177,7 @@ impl<'a> View<'a> {
     ) -> Result<Self> {
         let passes = Passes::new(scene.subject, in_force)?;
         let row = scene.batch.row(0);
-        let tuples = scene.subject.source.tuples(&row).ok_or_else(no_tuples)?;
+        let tuples = passes.text.tuples(&row.tokens);
         let told = Told { row, tuples };
         if told.tuples.list.is_empty() {
             return Err(Error::usage(
@@ -456,8 +454,9 @@ impl HeldOut {
     /// The first `sequences` of a seed that no run trains on.
     fn new(view: &View<'_>, sequences: usize) -> Result<Self> {
         let source = view.passes.subject.source;
+        let text = view.passes.text;
         let count = |said: fn(usize) -> Said| {
-            (0..).take_while(|number| source.token_of(said(*number)).is_some()).count()
+            (0..).take_while(|number| text.token_of(said(*number)).is_some()).count()
         };
         let (registers, symbols) = (count(Said::Register), count(Said::Symbol));
         let mut held_out = Self {
@@ -492,7 +491,7 @@ impl HeldOut {
         let (keys, stored) = (Vectors::new(tensor(0)?)?, Vectors::new(tensor(1)?)?);
         let (scores, pattern) = (Vectors::new(tensor(2)?)?, Vectors::new(tensor(3)?)?);
         for i in 0..batch.rows {
-            let tuples = passes.subject.source.tuples(&batch.row(i)).ok_or_else(no_tuples)?;
+            let tuples = passes.text.tuples(&batch.row(i).tokens);
             let half = &mut self.halves[usize::from(second_half(i))];
             for tuple in &tuples.list {
                 let at = tuple.bound_at();
@@ -607,9 +606,9 @@ impl Vectors {
 }
 
 /// Tokens by the numbers of registers and of symbols.
-fn names(subject: Subject<'_>) -> Result<Vec<Array>> {
+fn names(text: &TupleText) -> Result<Vec<Array>> {
     let tokens = |name: &str, axis: &str, said: fn(usize) -> Said| {
-        let token = |number: usize| subject.source.token_of(said(number)).map(|t| t as f32);
+        let token = |number: usize| text.token_of(said(number)).map(|t| t as f32);
         let data: Vec<f32> = (0..).map_while(token).collect();
         Array::new(name, &[axis], &[data.len()], data)
     };

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::read::{Tally, has_occurrences, parameter, values};
+use super::read::{Tally, parameter, values};
 use super::{Answer, Probe, Scene, Scope, Subject};
 use crate::model::Input;
 use crate::nn::tap::Bench;
@@ -14,6 +14,7 @@ use crate::record::array::Array;
 use crate::record::batch::Row;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
+use crate::task::has_occurrences;
 
 /// Seed of the sequences: the same for every run and step, so that only the weights move a score.
 pub const SEED: u64 = 0x0015_ED0F_4EAD;
@@ -108,9 +109,9 @@ impl Probe for Heads {
         Vec::new()
     }
 
-    /// None for `birth`, whose two heads the probe `induction` follows.
+    /// None where the matrices themselves are read: there the probe `induction` follows the two heads.
     fn columns(&self, subject: Subject<'_>) -> Vec<String> {
-        if subject.model.layout().kind == "birth" {
+        if subject.model.memories().is_some() {
             return Vec::new();
         }
         let heads = heads(subject);

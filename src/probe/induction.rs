@@ -1,10 +1,11 @@
 //! How far the two attention layers of an induction head do their parts.
 
-use super::read::{Tally, argmax, captured, each_prediction, has_occurrences, values};
+use super::read::{Tally, argmax, captured, each_prediction, values};
 use super::{Answer, Probe, Scene, Scope, Subject};
 use crate::record::batch::Batch;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::{Point, Site};
+use crate::task::has_occurrences;
 
 const FIRST: Site = Site { layer: 0, point: Point::Pattern };
 const SECOND: Site = Site { layer: 1, point: Point::Pattern };

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
+use crate::model::memories::Memories;
+use crate::nn::params::Param;
 use crate::record::event::{Mark, MarkKind, MetricsRow};
+use crate::task::has_occurrences;
 
 /// Evaluations in a row for which a rule must hold before its mark is set; the mark bears the step of the
 /// first of them. One lucky evaluation is not a capability.
@@ -154,21 +157,22 @@ impl Facts {
     /// trains and this run never does.
     pub fn new(subject: Subject<'_>, global_in_loss: bool, frozen: &[String]) -> Self {
         let layout = subject.model.layout();
-        let is_trained = |name: &str| {
-            subject.params.find(name).is_some_and(|p| subject.params.is_trained(p))
-                && !frozen.iter().any(|f| f == name)
+        let params = subject.params;
+        let is_trained =
+            |p: &Param| params.is_trained(*p) && !frozen.iter().any(|name| name == params.name(*p));
+        let memories = subject.model.memories();
+        // A network whose matrices are no memories always trains something on these ways.
+        let any = |of: fn(&Memories) -> Vec<Param>| {
+            memories.as_ref().is_none_or(|memories| of(memories).iter().any(is_trained))
         };
-        // Other networks than `birth` always train something there.
-        let any = |names: &[&str]| layout.kind != "birth" || names.iter().any(|n| is_trained(n));
         Self {
             vocab: layout.vocab,
             global_in_loss,
-            // All else on these ways is frozen in `birth`.
-            global_memory: any(&["layer1.wf", "layer1.wf2", "embed", "unembed"]),
-            output_memory: any(&["layer1.wo", "embed", "unembed"]),
-            first_keys: any(&["layer0.wk", "embed"]),
-            second_keys: any(&["layer1.wk", "embed"]),
-            triggers: subject.source.has_triggers(),
+            global_memory: any(Memories::of_global_law),
+            output_memory: any(Memories::of_outputs),
+            first_keys: any(|m| m.of_keys(&m.layers[0])),
+            second_keys: any(|m| m.of_keys(&m.layers[1])),
+            triggers: has_occurrences(subject.source),
             attention_layers: layout.heads.iter().filter(|&&n| n > 0).count(),
         }
     }

@@ -1,10 +1,11 @@
 //! The weight matrices of the simplified model in token and position space, beside what they should hold.
 
-use super::recall::{Memories as Matrices, applies};
+use super::recall::{Memories as Matrices, matrices};
 use super::{Answer, Probe, Scene, Scope, Subject};
 use crate::record::array::Array;
 use crate::record::error::Result;
 use crate::record::intervention::Site;
+use crate::task::bigram::GlobalLaw;
 
 crate::knobs! {
     /// For the model `birth`; the ideal of the first three is the identity (`wk1`: one below the diagonal).
@@ -30,7 +31,7 @@ impl Probe for Memories {
     }
 
     fn applies(&self, subject: Subject<'_>) -> Result<()> {
-        applies(subject)
+        matrices(subject).map(|_| ())
     }
 
     fn sites(&self, _subject: Subject<'_>) -> Vec<Site> {
@@ -41,7 +42,7 @@ impl Probe for Memories {
         let matrices = Matrices::new(scene.subject)?;
         let mut arrays = tokens(&matrices)?;
         arrays.extend(positions(&matrices, self.positions)?);
-        arrays.extend(laws(&matrices, scene.subject.source.global_law())?);
+        arrays.extend(laws(&matrices, scene.subject.source.facet())?);
         Ok(Answer { means: matrices.means(), arrays, ..Answer::default() })
     }
 }
@@ -76,7 +77,7 @@ fn positions(matrices: &Matrices, shown: usize) -> Result<Vec<Array>> {
     ])
 }
 
-fn laws(matrices: &Matrices, law: Option<&[f32]>) -> Result<Vec<Array>> {
+fn laws(matrices: &Matrices, law: Option<&GlobalLaw>) -> Result<Vec<Array>> {
     let n = matrices.vocab;
     let mut arrays = Vec::new();
     if !matrices.wf.is_empty() {
@@ -84,7 +85,7 @@ fn laws(matrices: &Matrices, law: Option<&[f32]>) -> Result<Vec<Array>> {
         arrays.push(next_current("wf", &probabilities, n)?);
     }
     if let Some(law) = law {
-        arrays.push(next_current("global_law", law, n)?);
+        arrays.push(next_current("global_law", &law.next, n)?);
     }
     Ok(arrays)
 }

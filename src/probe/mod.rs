@@ -32,8 +32,8 @@ use crate::nn::edit::Edit;
 use crate::nn::params::Params;
 use crate::nn::tap::Captured;
 use crate::record::array::Array;
-use crate::record::batch::{Batch, Row};
-use crate::record::error::Result;
+use crate::record::batch::{Batch, Reals, Row};
+use crate::record::error::{Error, Result};
 use crate::record::intervention::Site;
 use crate::record::knobs::Knobs;
 use crate::record::registry::Entry;
@@ -111,6 +111,28 @@ pub struct Answer {
     pub notes: Vec<String>,
 }
 
+/// Whether a question makes sense of a subject; the error is a sentence for a person.
+///
+/// # Errors
+/// That of [`Probe::applies`], or when it is about tokens and the task predicts real numbers.
+pub fn check(probe: &dyn Probe, subject: Subject<'_>) -> Result<()> {
+    if !probe.suits_reals() {
+        check_tokens(subject)?;
+    }
+    probe.applies(subject)
+}
+
+/// # Errors
+/// When the task predicts real numbers.
+pub fn check_tokens(subject: Subject<'_>) -> Result<()> {
+    if subject.source.facet::<Reals>().is_none() {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "this question is about the logits of tokens, and this task predicts real numbers; its losses, its attention and its weights can be asked about",
+    ))
+}
+
 /// One kind of question, with settings.
 pub trait Probe: Knobs + Send + Sync {
     fn scope(&self) -> Scope;
@@ -123,6 +145,10 @@ pub trait Probe: Knobs + Send + Sync {
     /// # Errors
     /// When the question does not make sense.
     fn applies(&self, subject: Subject<'_>) -> Result<()>;
+    /// Whether it makes sense where real numbers are predicted, too: it asks about no token's logit.
+    fn suits_reals(&self) -> bool {
+        false
+    }
     /// The tensors of the forward pass that `measure` needs.
     fn sites(&self, subject: Subject<'_>) -> Vec<Site>;
     /// Whether it looks at the logits; where nobody does, the forward pass ends with the last of the tensors asked for.

@@ -17,6 +17,10 @@ impl Probe for Norms {
         Scope::Weights
     }
 
+    fn suits_reals(&self) -> bool {
+        true
+    }
+
     fn applies(&self, _subject: Subject<'_>) -> Result<()> {
         Ok(())
     }

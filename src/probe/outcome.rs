@@ -1,9 +1,12 @@
 //! Losses and accuracies on the held-out batch.
 
-use super::read::{Tally, argmax, cross_entropy, each_prediction, has_occurrences};
+use super::read::{Tally, argmax, cross_entropy, each_prediction, values};
 use super::{Answer, Mean, Probe, Scene, Scope, Subject};
-use crate::record::error::Result;
+use crate::record::batch::{NO_TARGET, Reals};
+use crate::record::error::{Error, Result};
 use crate::record::intervention::Site;
+use crate::task::bigram::GlobalLaw;
+use crate::task::has_occurrences;
 
 /// Positions that count as the start of a sequence in `accuracy_triggered_start` (`acc_start` of the
 /// original code).
@@ -18,6 +21,9 @@ crate::knobs! {
     /// occurrence on), `accuracy_triggered` (from the first on), `accuracy_triggered_start` (of those,
     /// the first ten positions), `repeat_share` (of those, target = token); for tasks with a known law
     /// also `excess_global`, the loss on global tokens minus that of the law itself, in nats.
+    ///
+    /// Where real numbers are predicted: `loss`, the squared error, summed over the numbers of a position, and, where the task
+    /// marks such positions, `loss_in_context` where the context determines the answer (occurrence 2 or more).
     pub struct Outcome = "Loss and accuracy on held-out sequences: of all tokens, of global ones, of those whose answer stands in the context." {
     }
 }
@@ -25,6 +31,10 @@ crate::knobs! {
 impl Probe for Outcome {
     fn scope(&self) -> Scope {
         Scope::HeldOut
+    }
+
+    fn suits_reals(&self) -> bool {
+        true
     }
 
     fn applies(&self, _subject: Subject<'_>) -> Result<()> {
@@ -36,10 +46,14 @@ impl Probe for Outcome {
     }
 
     fn columns(&self, subject: Subject<'_>) -> Vec<String> {
+        if subject.source.facet::<Reals>().is_some() {
+            let count = if has_occurrences(subject.source) { 2 } else { 1 };
+            return SQUARED.iter().take(count).map(|name| (*name).to_owned()).collect();
+        }
         let mut names = NAMES[..2].to_vec();
         if has_occurrences(subject.source) {
             names.extend(&NAMES[2..]);
-            if subject.source.global_law().is_none() {
+            if subject.source.facet::<GlobalLaw>().is_none() {
                 names.retain(|name| *name != EXCESS);
             }
         }
@@ -47,8 +61,37 @@ impl Probe for Outcome {
     }
 
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
-        Ok(Answer { means: outcome(scene)?, ..Answer::default() })
+        let means = match scene.subject.source.facet::<Reals>() {
+            Some(reals) => squared_errors(scene, reals.outputs)?,
+            None => outcome(scene)?,
+        };
+        Ok(Answer { means, ..Answer::default() })
     }
+}
+
+/// Where real numbers are predicted.
+const SQUARED: [&str; 2] = ["loss", "loss_in_context"];
+
+/// Squared errors of `outputs` numbers, of all positions with a target and of those whose answer the context determines.
+fn squared_errors(scene: &Scene<'_>, outputs: usize) -> Result<Vec<Mean>> {
+    let batch = scene.batch;
+    let predicted =
+        scene.logits.ok_or_else(|| Error::internal("a probe of predictions needs them"))?;
+    let [mut all, mut in_context] = [Tally::default(); 2];
+    values(predicted, |predicted| {
+        let both = predicted.chunks_exact(outputs).zip(batch.value_targets.chunks_exact(outputs));
+        for (i, (predicted, wanted)) in
+            both.enumerate().filter(|(i, _)| batch.targets[*i] != NO_TARGET)
+        {
+            let apart = predicted.iter().zip(wanted).map(|(p, w)| f64::from(p - w).powi(2));
+            let error: f64 = apart.sum();
+            all.add(error);
+            if batch.occurrence[i] >= 2 {
+                in_context.add(error);
+            }
+        }
+    })?;
+    Ok(SQUARED.iter().zip([all, in_context]).map(|(name, tally)| tally.named(*name)).collect())
 }
 
 const EXCESS: &str = "excess_global";
@@ -72,7 +115,7 @@ const NAMES: [&str; 9] = [
 /// When the scene has no logits.
 pub fn outcome(scene: &Scene<'_>) -> Result<Vec<Mean>> {
     let batch = scene.batch;
-    let law = scene.subject.source.global_law();
+    let law = scene.subject.source.facet::<GlobalLaw>();
     let mut tallies = [Tally::default(); NAMES.len()];
     each_prediction(scene, |i, target, logits| {
         let loss = cross_entropy(logits, target);
@@ -104,6 +147,6 @@ pub fn outcome(scene: &Scene<'_>) -> Result<Vec<Mean>> {
 
 /// Probability that the law gives to `next` after `current`; `None` without a law or where it is 0 (in text
 /// that a person wrote).
-fn probability(law: Option<&[f32]>, current: usize, next: usize, vocab: usize) -> Option<f64> {
-    law?.get(current * vocab + next).map(|&p| f64::from(p)).filter(|&p| p > 0.0)
+fn probability(law: Option<&GlobalLaw>, current: usize, next: usize, vocab: usize) -> Option<f64> {
+    law?.next.get(current * vocab + next).map(|&p| f64::from(p)).filter(|&p| p > 0.0)
 }

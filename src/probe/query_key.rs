@@ -52,6 +52,10 @@ impl Probe for QueryKey {
         Some(self.sequences)
     }
 
+    fn suits_reals(&self) -> bool {
+        true
+    }
+
     fn applies(&self, subject: Subject<'_>) -> Result<()> {
         let heads = &subject.model.layout().heads;
         let Some(&count) = heads.get(self.layer) else {

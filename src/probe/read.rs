@@ -6,7 +6,6 @@ use super::{Mean, Scene, Subject};
 use crate::record::batch::NO_TARGET;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::Site;
-use crate::task::Source;
 
 /// Lets `look` read the numbers of a tensor, row-major; they are not copied where they lie in one piece.
 ///
@@ -74,11 +73,6 @@ pub fn cross_entropy(logits: &[f32], target: usize) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f32 = logits.iter().map(|l| (l - largest).exp()).sum();
     f64::from(sum).ln() + f64::from(largest) - f64::from(logits[target])
-}
-
-/// Whether the sequences of this source have answers that the sequence itself determines.
-pub fn has_occurrences(source: &dyn Source) -> bool {
-    source.has_triggers()
 }
 
 /// A mean that is being counted.

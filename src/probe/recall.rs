@@ -2,10 +2,13 @@
 
 use candle_core::Tensor;
 
-use super::read::{Tally, argmax, cross_entropy, parameter, values};
+use super::read::{Tally, argmax, cross_entropy, values};
 use super::{Answer, Probe, Scene, Scope, Subject};
+use crate::model::memories::{GlobalMemory, Memories as Matrices};
+use crate::nn::params::Param;
 use crate::record::error::{Error, Result};
 use crate::record::intervention::Site;
+use crate::task::bigram::{GlobalLaw, Triggers};
 
 /// Positions that count as early (the original code's `wk0_64_acc`).
 pub const EARLY_POSITIONS: usize = 64;
@@ -32,7 +35,7 @@ impl Probe for Recall {
     }
 
     fn applies(&self, subject: Subject<'_>) -> Result<()> {
-        applies(subject)
+        matrices(subject).map(|_| ())
     }
 
     fn sites(&self, _subject: Subject<'_>) -> Vec<Site> {
@@ -51,15 +54,17 @@ impl Probe for Recall {
     }
 }
 
+/// The matrices that are read.
+///
 /// # Errors
-/// When the model is not `birth`.
-pub fn applies(subject: Subject<'_>) -> Result<()> {
-    match subject.model.layout().kind {
-        "birth" => Ok(()),
-        kind => Err(Error::usage(format!(
-            "recall asks for the weight matrices of the model birth; this is {kind}"
-        ))),
-    }
+/// When those of the network are no memories.
+pub fn matrices(subject: Subject<'_>) -> Result<Matrices> {
+    subject.model.memories().ok_or_else(|| {
+        Error::usage(format!(
+            "The memories are read from the matrices of the model \"birth\"; this network is a \"{}\". Its heads are measured in the panel of curves.",
+            subject.model.layout().kind
+        ))
+    })
 }
 
 /// The trained matrices as scores between tokens and between positions, row-major.
@@ -82,32 +87,37 @@ pub struct Memories {
 
 impl Memories {
     /// # Errors
-    /// When a tensor of the model is missing or has another shape.
+    /// When the network has no memories, or a tensor has another shape.
     pub fn new(subject: Subject<'_>) -> Result<Self> {
-        let get = |name: &str| {
-            parameter(subject, name)
-                .ok_or_else(|| Error::internal(format!("the model birth lacks the tensor {name}")))
-        };
-        let embed = get("embed")?;
-        let unembed = match parameter(subject, "unembed") {
-            Some(unembed) => unembed,
+        let matrices = matrices(subject)?;
+        let [first, second] = matrices.layers;
+        let get = |param: Param| subject.params.get(param).detach();
+        let embed = get(matrices.embed);
+        let unembed = match matrices.unembed {
+            Some(unembed) => get(unembed),
             // Tied: E / √width as W_U, and logits divided by √width once more.
             None => (&embed / embed.dim(1)? as f64)?,
         };
-        let linear = |x: &Tensor, name: &str| -> Result<Tensor> { Ok(x.matmul(&get(name)?.t()?)?) };
-        let values2 = linear(&linear(&embed, "layer1.wv")?, "layer1.wo")?;
-        let remapped = linear(&linear(&embed, "layer0.wv")?, "layer0.wo")?;
-        let keys2 = linear(&remapped, "layer1.wk")?;
-        let wk1 = match parameter(subject, "pos") {
-            Some(pos) => numbers(&pos.matmul(&linear(&pos, "layer0.wk")?.t()?)?)?,
+        let linear = |x: &Tensor, w: Param| -> Result<Tensor> { Ok(x.matmul(&get(w).t()?)?) };
+        let values2 = linear(&linear(&embed, second.wv)?, second.wo)?;
+        let remapped = linear(&linear(&embed, first.wv)?, first.wo)?;
+        let keys2 = linear(&remapped, second.wk)?;
+        let wk1 = match matrices.positions.map(get) {
+            Some(pos) => numbers(&pos.matmul(&linear(&pos, first.wk)?.t()?)?)?,
             None => Vec::new(),
         };
         let vocab = embed.dim(0)?;
-        let wf = match predicted(subject, &embed)? {
+        // What W_F writes for every token, `[token, dim]`.
+        let predicted = match matrices.global {
+            GlobalMemory::None => None,
+            GlobalMemory::Linear(wf) => Some(linear(&embed, wf)?),
+            GlobalMemory::Mlp(wf1, wf2) => Some(linear(&linear(&embed, wf1)?.relu()?, wf2)?),
+        };
+        let wf = match predicted {
             Some(written) => numbers(&written.matmul(&unembed.t()?)?)?,
             None => Vec::new(),
         };
-        let fixed = subject.source.fixed_triggers();
+        let fixed = subject.source.facet::<Triggers>().and_then(|t| t.fixed.as_deref());
         let mut memories = Self {
             wo2: numbers(&unembed.matmul(&values2.t()?)?)?,
             wk2: numbers(&embed.matmul(&keys2.t()?)?)?,
@@ -118,8 +128,8 @@ impl Memories {
             triggers: fixed.map_or_else(|| (0..vocab as u32).collect(), <[u32]>::to_vec),
             kl_wf: Vec::new(),
         };
-        if let Some(law) = subject.source.global_law() {
-            memories.kl_wf = memories.divergences(law, fixed.unwrap_or(&[]));
+        if let Some(law) = subject.source.facet::<GlobalLaw>() {
+            memories.kl_wf = memories.divergences(&law.next, fixed.unwrap_or(&[]));
         }
         Ok(memories)
     }
@@ -176,16 +186,6 @@ fn divergence(law: &[f32], logits: &[f32]) -> f64 {
     possible
         .map(|(next, &p)| f64::from(p) * (f64::from(p).ln() + cross_entropy(logits, next)))
         .sum()
-}
-
-/// What `W_F` writes for every token, `[token, dim]`: linear, or `W_2 relu(W_1 x)`; `None` without it.
-fn predicted(subject: Subject<'_>, embed: &Tensor) -> Result<Option<Tensor>> {
-    if let Some(wf) = parameter(subject, "layer1.wf") {
-        return Ok(Some(embed.matmul(&wf.t()?)?));
-    }
-    let both = (parameter(subject, "layer1.wf1"), parameter(subject, "layer1.wf2"));
-    let (Some(wf1), Some(wf2)) = both else { return Ok(None) };
-    Ok(Some(embed.matmul(&wf1.t()?)?.relu()?.matmul(&wf2.t()?)?))
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {

@@ -6,6 +6,7 @@ use crate::record::error::{Error, Result};
 use crate::record::intervention::Site;
 use crate::record::tree::Tree;
 use crate::task::Source;
+use crate::task::tree_path::Trees;
 
 crate::knobs! {
     /// Over held-out sequences, teacher-forced. A path is right when every token of it and the comma that ends it has
@@ -70,13 +71,14 @@ pub(super) fn refused(source: &dyn Source) -> Result<()> {
 
 /// The trees of a scene, each with the row that it is written in.
 pub(super) fn trees(scene: &Scene<'_>) -> Vec<(usize, Tree)> {
-    let tree = |row| Some((row, scene.subject.source.tree(&scene.batch.row(row))?));
+    let Some(trees) = scene.subject.source.facet::<Trees>() else { return Vec::new() };
+    let tree = |row| Some((row, trees.tree(&scene.batch.row(row).tokens)?));
     (0..scene.batch.rows).filter_map(tree).collect()
 }
 
 /// Nodes of the trees of a task; `None` where its sequences are none.
 pub(super) fn nodes(source: &dyn Source) -> Option<usize> {
-    source.tree(&source.sequence(0, 0)).map(|tree| tree.nodes)
+    source.facet().map(Trees::nodes)
 }
 
 fn names(nodes: usize) -> Vec<String> {

@@ -1,9 +1,17 @@
-//! Sequences of tokens with what each position is: its target, its roles, its occurrence number.
+//! Sequences of tokens with what each position is: its target, its roles, its occurrence number, the real numbers it carries.
 
 /// Target of a position that has none (never in any loss or accuracy).
 pub const NO_TARGET: u32 = u32::MAX;
 
-/// One labelled sequence. All vectors have one entry per position.
+/// How many real numbers a position carries beside its token, and how many are to be predicted there: both at least 1. A
+/// facet of tasks of regression (`task::Source::facets`); tasks of tokens have none, and their sequences no `values`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reals {
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+/// One labelled sequence. All vectors of whole numbers have one entry per position.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     pub tokens: Vec<u32>,
@@ -14,6 +22,11 @@ pub struct Row {
     /// 0 where nothing in this sequence determines the target; `c >= 1` at the `c`-th occurrence of a
     /// trigger: from 2 on, the answer has been seen in this sequence.
     pub occurrence: Vec<u16>,
+    /// What positions carry beside their tokens, `[pos, inputs]`; empty in tasks of tokens.
+    pub values: Vec<f32>,
+    /// What is to be predicted in place of tokens, `[pos, outputs]`, at the positions that have a target (any token); empty in
+    /// tasks of tokens.
+    pub value_targets: Vec<f32>,
 }
 
 impl Row {
@@ -35,6 +48,10 @@ pub struct Batch {
     pub targets: Vec<u32>,
     pub roles: Vec<u8>,
     pub occurrence: Vec<u16>,
+    /// `[rows · len, inputs]`
+    pub values: Vec<f32>,
+    /// `[rows · len, outputs]`
+    pub value_targets: Vec<f32>,
 }
 
 impl Batch {
@@ -51,6 +68,8 @@ impl Batch {
             batch.targets.extend_from_slice(&row.targets);
             batch.roles.extend_from_slice(&row.roles);
             batch.occurrence.extend_from_slice(&row.occurrence);
+            batch.values.extend_from_slice(&row.values);
+            batch.value_targets.extend_from_slice(&row.value_targets);
         }
         batch
     }
@@ -58,13 +77,19 @@ impl Batch {
     /// Sequences `from..to` as a batch of their own.
     pub fn slice(&self, from: usize, to: usize) -> Self {
         let range = from * self.len..to * self.len;
+        let wide = |numbers: &[f32]| {
+            let width = numbers.len() / self.tokens.len().max(1);
+            numbers[range.start * width..range.end * width].to_vec()
+        };
         Self {
             rows: to - from,
             len: self.len,
             tokens: self.tokens[range.clone()].to_vec(),
             targets: self.targets[range.clone()].to_vec(),
             roles: self.roles[range.clone()].to_vec(),
-            occurrence: self.occurrence[range].to_vec(),
+            occurrence: self.occurrence[range.clone()].to_vec(),
+            values: wide(&self.values),
+            value_targets: wide(&self.value_targets),
         }
     }
 
@@ -75,6 +100,8 @@ impl Batch {
             targets: one.targets,
             roles: one.roles,
             occurrence: one.occurrence,
+            values: one.values,
+            value_targets: one.value_targets,
         }
     }
 }

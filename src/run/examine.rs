@@ -169,12 +169,9 @@ impl Instrument {
         tell: Tell<'_>,
     ) -> Result<Reading> {
         self.load(weights)?;
-        let ground = Ground {
-            subject: Subject { model: &*self.model, params: &self.params, source: &*self.source },
-            pool: &self.pool,
-            prompt,
-            seed: self.held_out.seed(),
-        };
+        let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
+        probe::check_tokens(subject)?;
+        let ground = Ground { subject, pool: &self.pool, prompt, seed: self.held_out.seed() };
         let mut heard =
             |told: Told<'_>| tell(told.done, told.total, &|| Ok(reading_of((told.so_far)()?)));
         inquiry.run(&ground, &mut heard).map(reading_of)
@@ -244,7 +241,7 @@ fn probe_of(
     for (name, value) in &call.settings {
         knobs::set(&mut *probe, &format!("{}.", call.probe), name, value)?;
     }
-    probe.applies(subject)?;
+    probe::check(&*probe, subject)?;
     probe.under(edits);
     probe.equip(lenses);
     Ok(probe)

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use crate::model::segments::{Segmented, Segments};
 use crate::model::{Architecture, Model};
 use crate::nn::params::Params;
+use crate::record::batch::Reals;
 use crate::record::documents::Documents;
 use crate::record::error::{Error, Result, did_you_mean};
 use crate::record::folder;
@@ -331,7 +332,10 @@ impl Experiment {
     pub fn network(&self, source: &dyn Source, params: &mut Params) -> Result<Box<dyn Model>> {
         let (vocab, length) = (source.vocab().len(), source.length());
         size::check_asked(&mut *self.model.boxed(), vocab, length)?;
-        let model = self.model.build(vocab, length, params)?;
+        let model = match source.facet::<Reals>() {
+            Some(reals) => self.model.build_on_reals(*reals, vocab, length, params)?,
+            None => self.model.build(vocab, length, params)?,
+        };
         size::check_pass(&self.train, model.layout(), params)?;
         let (length, through) = (self.train.segment, self.train.through);
         Ok(match length {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use candle_core::Tensor;
 
-use crate::model::pass::tokens_of;
-use crate::model::{Input, Model, pass};
+use crate::model::pass::Tensors;
+use crate::model::{Model, pass};
 use crate::nn::edit::{Edit, With};
 use crate::nn::kernel::pool::Pool;
 use crate::nn::tap::{Bench, Captured, Part, Tap};
@@ -212,9 +212,9 @@ pub(super) fn try_out(subject: Subject<'_>, what: &Intervention) -> Result<()> {
     let bench = Bench::new(edit.into_iter().collect(), vec![]);
     let mut visit = Visit { bench, seen: false, places: RefCell::default() };
     let batch = task::batch(source, 0, 0, 1);
-    let tokens = tokens_of(&batch, params)?;
+    let tensors = Tensors::of(&batch, params)?;
     model
-        .forward(params, &Input::new(&tokens), &mut visit)
+        .forward(params, &tensors.input(), &mut visit)
         .map_err(|e| e.context(format!("intervention \"{what}\"")))?;
     if visit.seen {
         return Ok(());

@@ -33,7 +33,7 @@ impl Meters {
         let mut meters = Vec::new();
         for entry in probe::ALL {
             let probe = (entry.make)();
-            if probe.applies(subject).is_err() {
+            if probe::check(&*probe, subject).is_err() {
                 continue;
             }
             let columns = probe.columns(subject);

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::Device;
 
-use crate::model::pass::tokens_of;
-use crate::model::{Input, Layout, Model};
+use crate::model::pass::Tensors;
+use crate::model::{Layout, Model};
 use crate::nn::edit::Edit;
 use crate::nn::kernel::lanes::{add_to, scale};
 use crate::nn::kernel::pool::Pool;
-use crate::nn::loss::cross_entropy;
+use crate::nn::loss::{cross_entropy, squared_error};
 use crate::nn::optim::{Gradients, Optimizer, OptimizerSettings, RateSchedule, Rule};
 use crate::nn::params::{Param, Params, canonical};
 use crate::nn::tap::Bench;
@@ -507,10 +507,14 @@ impl Trainer {
 
     /// The same over tensors, under what is in force.
     fn through_tensors(&self, batch: &Batch, weight: &[f32]) -> Result<Found> {
-        let tokens = tokens_of(batch, &self.params)?;
+        let tensors = Tensors::of(batch, &self.params)?;
         let mut bench = Bench::new(Edit::of_all(&self.in_force, &self.params)?, Vec::new());
-        let output = self.model.forward(&self.params, &Input::new(&tokens), &mut bench)?;
-        let loss = cross_entropy(&output.logits, &batch.targets, weight)?;
+        let output = self.model.forward(&self.params, &tensors.input(), &mut bench)?;
+        let loss = if batch.value_targets.is_empty() {
+            cross_entropy(&output.logits, &batch.targets, weight)?
+        } else {
+            squared_error(&output.logits, &batch.value_targets, weight)?
+        };
         let grads = loss.backward()?;
         let of = |param: Param| -> Result<Option<Vec<f32>>> {
             let grad = grads.get(self.params.var(param).as_tensor());
@@ -634,7 +638,7 @@ fn loss_weights(batch: &Batch, over: LossOver, rows: usize) -> (Vec<f32>, usize)
 
 /// Whether there is anything to train on.
 fn check_loss(train: &Train, source: &dyn Source) -> Result<()> {
-    if train.loss == LossOver::Repeated && !source.has_triggers() {
+    if train.loss == LossOver::Repeated && !task::has_occurrences(source) {
         return Err(Error::usage(
             "train.loss = \"repeated\" counts only answers that stand in the context, and this task has none: nothing would be trained. Give the task triggers (task.triggers), or use train.loss = \"all\"",
         ));

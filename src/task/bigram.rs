@@ -1,5 +1,6 @@
 //! Characters after the bigram law of a text, in which a few triggers are followed by an output of this sequence alone.
 
+use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -139,9 +140,18 @@ impl Bigram {
         self.check(&tables.vocab)?;
         Ok(Arc::new(BigramSource {
             settings: self.clone(),
+            triggers: self.which_triggers(&tables.by_frequency),
             tables: Arc::new(tables),
             text: (!self.text.is_empty()).then(|| statistics.clone()),
         }))
+    }
+
+    fn which_triggers(&self, by_frequency: &[u32]) -> Triggers {
+        let end = by_frequency.len().saturating_sub(self.offset);
+        let most_frequent = || by_frequency.get(end.saturating_sub(self.triggers)..end);
+        let is_fixed = self.choice == TriggerChoice::Fixed;
+        let fixed = is_fixed.then(most_frequent).flatten().map(<[u32]>::to_vec);
+        Triggers { count: self.triggers, fixed }
     }
 
     fn check(&self, vocab: &Vocab) -> Result<()> {
@@ -163,6 +173,22 @@ impl Bigram {
     }
 }
 
+/// A facet: the law of the next token where nothing in the sequence determines it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GlobalLaw {
+    /// Probabilities `[vocab, vocab]`, row-major; the row of the current token sums to 1, or holds zeros where nothing follows it.
+    pub next: Vec<f32>,
+}
+
+/// A facet: tokens that decide the next one within a sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Triggers {
+    /// How many a sequence has.
+    pub count: usize,
+    /// Which, where they are the same in every sequence.
+    pub fixed: Option<Vec<u32>>,
+}
+
 /// Bits of [`Row::roles`].
 const TRIGGER: u8 = 1;
 const OUTPUT: u8 = 2;
@@ -171,8 +197,10 @@ const SHOWN: u8 = 4;
 /// A token that no rule determines the successor of.
 const NO_RULE: u32 = u32::MAX;
 
+#[derive(Clone)]
 struct BigramSource {
     settings: Bigram,
+    triggers: Triggers,
     tables: Arc<Tables>,
     /// The counts of a text that does not come with the program.
     text: Option<Arc<Statistics>>,
@@ -221,8 +249,8 @@ impl Source for BigramSource {
     }
 
     fn label(&self, tokens: &[u32], like: &Row) -> Row {
-        let mut triggers: Vec<u32> = match self.fixed_triggers() {
-            Some(fixed) => fixed.to_vec(),
+        let mut triggers: Vec<u32> = match &self.triggers.fixed {
+            Some(fixed) => fixed.clone(),
             None => of_role(like, TRIGGER | SHOWN).collect(),
         };
         triggers.sort_unstable();
@@ -239,25 +267,11 @@ impl Source for BigramSource {
             _ => return None,
         };
         let settings = Bigram { outputs, ..self.settings.clone() };
-        (settings.triggers > 0)
-            .then(|| Self { settings, tables: self.tables.clone(), text: self.text.clone() })
-            .map(|variant| Arc::new(variant) as Arc<dyn Source>)
+        (settings.triggers > 0).then(|| Arc::new(Self { settings, ..self.clone() }) as _)
     }
 
-    fn global_law(&self) -> Option<&[f32]> {
-        Some(&self.tables.bigram_law)
-    }
-
-    fn fixed_triggers(&self) -> Option<&[u32]> {
-        if self.settings.choice == TriggerChoice::Random {
-            return None;
-        }
-        let end = self.tables.by_frequency.len() - self.settings.offset;
-        self.tables.by_frequency.get(end - self.settings.triggers..end)
-    }
-
-    fn has_triggers(&self) -> bool {
-        self.settings.triggers > 0
+    fn facets(&self) -> Vec<&dyn Any> {
+        vec![&self.tables.law, &self.triggers]
     }
 
     fn pair_kinds(&self) -> &'static [PairKind] {
@@ -313,8 +327,8 @@ impl BigramSource {
 
     /// Distinct triggers. Random ones are drawn one after the other by frequency, without replacement.
     fn draw_triggers(&self, rng: &mut ChaCha8Rng) -> Vec<u32> {
-        if let Some(fixed) = self.fixed_triggers() {
-            return fixed.to_vec();
+        if let Some(fixed) = &self.triggers.fixed {
+            return fixed.clone();
         }
         let mut triggers: Vec<u32> = Vec::with_capacity(self.settings.triggers);
         let mut taken = Vec::with_capacity(self.settings.triggers);
@@ -392,7 +406,7 @@ fn stream(seed: u64, index: u64) -> ChaCha8Rng {
 struct Tables {
     vocab: Vocab,
     by_frequency: Vec<u32>,
-    bigram_law: Vec<f32>,
+    law: GlobalLaw,
     unigram: Law,
     uniform: Law,
     bigram: Law,
@@ -404,7 +418,7 @@ impl Tables {
         Self {
             vocab: statistics.vocab().clone(),
             by_frequency: statistics.by_frequency(),
-            bigram_law: statistics.bigram_law(),
+            law: GlobalLaw { next: statistics.bigram_law() },
             unigram: Law::new(std::iter::once(statistics.unigrams())),
             uniform: Law::new(std::iter::once(vec![1; count].as_slice())),
             bigram: Law::new((0..count).map(|token| statistics.successors(token))),

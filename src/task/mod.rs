@@ -6,6 +6,7 @@ pub mod reference_back;
 pub mod statistics;
 pub mod tree_path;
 
+use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,8 +17,6 @@ use crate::record::knobs::Knobs;
 use crate::record::label::LabelKind;
 use crate::record::pair::{Pair, PairKind};
 use crate::record::registry::Entry;
-use crate::record::tree::Tree;
-use crate::record::tuples::{Said, Tuples};
 use crate::record::vocab::Vocab;
 
 /// All tasks.
@@ -62,19 +61,6 @@ pub trait Source: Send + Sync {
     fn variant(&self, _name: &str) -> Option<Arc<dyn Source>> {
         None
     }
-    /// The law of the next token where nothing in the sequence determines it: `[vocab, vocab]`, row = current token.
-    fn global_law(&self) -> Option<&[f32]> {
-        None
-    }
-    /// The triggers, where they are the same in every sequence.
-    fn fixed_triggers(&self) -> Option<&[u32]> {
-        None
-    }
-    /// Whether there are sequences in which an answer stands in the context.
-    fn has_triggers(&self) -> bool {
-        // A rare trigger may be absent from one sequence, hardly from sixteen.
-        (0..16).any(|i| self.sequence(0, i).occurrence.iter().any(|&c| c > 0))
-    }
     /// The role of those positions that must all be right for a sequence to count as solved; `None`: accuracy is
     /// counted by position only.
     fn solved_by(&self) -> Option<&'static str> {
@@ -106,30 +92,10 @@ pub trait Source: Send + Sync {
     fn labels(&self, _kind: &str, _row: &Row) -> Vec<Option<Vec<usize>>> {
         Vec::new()
     }
-    /// Two trees to scrub with, the same for the same numbers: the first has a path of `length` edges, a second branch of two
-    /// nodes off its root, as far as there are nodes for it, and lower edges first. The second has the same node `steps`
-    /// edges above its goal (with `None`, no node in common on purpose) and is otherwise drawn for itself, with a path that is at least an
-    /// edge longer than that. `None` where the sequences are no trees, or no such trees exist.
-    fn scrubbing_pair(
-        &self,
-        _length: usize,
-        _steps: Option<usize>,
-        _seed: u64,
-        _index: u64,
-    ) -> Option<Pair> {
-        None
-    }
-    /// The tree that a sequence writes down, where sequences do that and this one is whole.
-    fn tree(&self, _row: &Row) -> Option<Tree> {
-        None
-    }
-    /// The sequence as tuples with what is remembered after each; `None` where it is not made of tuples.
-    fn tuples(&self, _row: &Row) -> Option<Tuples> {
-        None
-    }
-    /// The token that says something in a tuple; `None` where sequences are not made of tuples, or nothing says that.
-    fn token_of(&self, _said: Said) -> Option<u32> {
-        None
+    /// What it knows beside that: values of types that are declared beside the tasks which have them, at most one of each.
+    /// `source.facet::<F>()` asks for the one of type `F`.
+    fn facets(&self) -> Vec<&dyn Any> {
+        Vec::new()
     }
     /// What its sequences depend on besides the settings and this program, for the run folder to keep.
     ///
@@ -137,6 +103,26 @@ pub trait Source: Send + Sync {
     /// When it cannot be put into words.
     fn documents(&self) -> Result<Documents> {
         Ok(Documents::new())
+    }
+}
+
+impl<'s> dyn Source + 's {
+    /// What only some tasks know, by its type: [`bigram::GlobalLaw`], [`bigram::Triggers`], [`tree_path::Trees`],
+    /// [`reference_back::TupleText`],
+    /// [`Reals`](crate::record::batch::Reals). `None` where this one does not know it. A measurement that needs it asks for it, never for
+    /// the name of a task.
+    pub fn facet<F: Any>(&self) -> Option<&F> {
+        self.facets().into_iter().find_map(<dyn Any>::downcast_ref)
+    }
+}
+
+/// Whether there are sequences in which an answer stands in the context.
+pub fn has_occurrences(source: &dyn Source) -> bool {
+    let seen = |i| source.sequence(0, i).occurrence.iter().any(|&count| count > 0);
+    match source.facet::<bigram::Triggers>() {
+        // A rare trigger may be absent from one sequence, or from many.
+        Some(triggers) => triggers.count > 0,
+        None => (0..16).any(seen),
     }
 }
 

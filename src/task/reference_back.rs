@@ -5,6 +5,7 @@ mod memory;
 mod pairs;
 mod words;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::record::batch::{NO_TARGET, Row};
@@ -110,7 +111,8 @@ impl ReferenceBack {
             masked: self.masked,
             order: self.order,
         };
-        ReferenceBackSource { settings: self.clone(), words, vocab: words.vocab() }
+        let text = TupleText { words, compared: self.compared() };
+        ReferenceBackSource { settings: self.clone(), text, vocab: words.vocab() }
     }
 
     fn compared(&self) -> Compared {
@@ -225,8 +227,52 @@ const IGNORE: u8 = 128;
 
 struct ReferenceBackSource {
     settings: ReferenceBack,
-    words: Words,
+    text: TupleText,
     vocab: Vocab,
+}
+
+/// A facet: how sequences say tuples of an instruction, a register and a symbol.
+#[derive(Clone, Copy, Debug)]
+pub struct TupleText {
+    words: Words,
+    compared: Compared,
+}
+
+impl TupleText {
+    /// The tuples of a text, with what is remembered after each. What is no tuple is passed over.
+    pub fn tuples(&self, tokens: &[u32]) -> Tuples {
+        let registers = self.words.registers;
+        let mut memory = Memory::new(self.compared, registers);
+        let follow = |read: Read| {
+            let reference = memory.reference(read.register);
+            memory.pass(item(&read));
+            Tuple {
+                store: read.store,
+                register: read.register,
+                symbol: read.symbol,
+                same: reference.is_some_and(|r| r.symbol == read.symbol),
+                source: reference.map(|r| r.tuple),
+                contents: memory.contents(),
+                instruction_at: read.instruction_at,
+                register_at: read.register_at,
+                symbol_at: read.symbol_at,
+                answer_at: read.answer_at,
+            }
+        };
+        Tuples { registers, list: self.words.read(tokens).into_iter().map(follow).collect() }
+    }
+
+    /// The token that says something in a tuple; `None` where nothing says that.
+    pub fn token_of(&self, said: Said) -> Option<u32> {
+        let word = match said {
+            Said::Instruction(store) => Word::Instruction(store),
+            Said::Register(number) if number < self.words.registers => Word::Register(number),
+            Said::Symbol(number) if number < self.words.symbols => Word::Symbol(number),
+            Said::Register(_) | Said::Symbol(_) => return None,
+            Said::Answer(same) => Word::Answer(Some(same)),
+        };
+        Some(self.words.token(word))
+    }
 }
 
 /// What is remembered, to be read out where a symbol stands: the one that it is compared with, then that of each register.
@@ -332,15 +378,15 @@ impl Source for ReferenceBackSource {
     }
 
     fn label_kinds(&self) -> &'static [LabelKind] {
-        &LABELS[..LABELS.len().min(1 + self.words.registers)]
+        &LABELS[..LABELS.len().min(1 + self.text.words.registers)]
     }
 
     fn label_classes(&self, _kind: &str) -> usize {
-        self.words.symbols
+        self.text.words.symbols
     }
 
     fn labels(&self, kind: &str, row: &Row) -> Vec<Option<Vec<usize>>> {
-        let tuples = self.followed(&row.tokens);
+        let tuples = self.text.tuples(&row.tokens);
         let register = kind.strip_prefix("held_").and_then(|number| number.parse().ok());
         let mut told = vec![None; row.len()];
         for (number, tuple) in tuples.list.iter().enumerate() {
@@ -356,19 +402,8 @@ impl Source for ReferenceBackSource {
         told
     }
 
-    fn tuples(&self, row: &Row) -> Option<Tuples> {
-        Some(self.followed(&row.tokens))
-    }
-
-    fn token_of(&self, said: Said) -> Option<u32> {
-        let word = match said {
-            Said::Instruction(store) => Word::Instruction(store),
-            Said::Register(number) if number < self.words.registers => Word::Register(number),
-            Said::Symbol(number) if number < self.words.symbols => Word::Symbol(number),
-            Said::Register(_) | Said::Symbol(_) => return None,
-            Said::Answer(same) => Word::Answer(Some(same)),
-        };
-        Some(self.words.token(word))
+    fn facets(&self) -> Vec<&dyn Any> {
+        vec![&self.text]
     }
 }
 
@@ -389,7 +424,7 @@ impl ReferenceBackSource {
     /// Tuples as tokens, with their answers.
     fn spelled(&self, items: &[Item]) -> Vec<u32> {
         let mut tokens = vec![0; TUPLE * items.len()];
-        let places = self.words.places();
+        let places = self.text.words.places();
         let tuples = tokens.chunks_exact_mut(TUPLE).zip(items).zip(self.answers(items));
         for ((tuple, item), same) in tuples {
             let answer = Word::Answer((!self.settings.masked).then_some(same));
@@ -400,33 +435,10 @@ impl ReferenceBackSource {
                 answer,
             ];
             for (place, word) in places.iter().zip(words) {
-                tuple[*place] = self.words.token(word);
+                tuple[*place] = self.text.words.token(word);
             }
         }
         tokens
-    }
-
-    /// Reads text as tuples and follows what is remembered.
-    fn followed(&self, tokens: &[u32]) -> Tuples {
-        let registers = self.settings.registers;
-        let mut memory = Memory::new(self.settings.compared(), registers);
-        let follow = |read: Read| {
-            let reference = memory.reference(read.register);
-            memory.pass(item(&read));
-            Tuple {
-                store: read.store,
-                register: read.register,
-                symbol: read.symbol,
-                same: reference.is_some_and(|r| r.symbol == read.symbol),
-                source: reference.map(|r| r.tuple),
-                contents: memory.contents(),
-                instruction_at: read.instruction_at,
-                register_at: read.register_at,
-                symbol_at: read.symbol_at,
-                answer_at: read.answer_at,
-            }
-        };
-        Tuples { registers, list: self.words.read(tokens).into_iter().map(follow).collect() }
     }
 
     fn labelled(&self, tokens: Vec<u32>) -> Row {
@@ -434,11 +446,11 @@ impl ReferenceBackSource {
         let mut targets = vec![NO_TARGET; tokens.len()];
         let mut memory = Memory::new(self.settings.compared(), self.settings.registers);
         let mut before = Vec::with_capacity(self.settings.tuples);
-        for read in self.words.read(&tokens) {
+        for read in self.text.words.read(&tokens) {
             let now = item(&read);
             let reference = memory.reference(now.register);
             let same = reference.is_some_and(|r| r.symbol == now.symbol);
-            targets[read.symbol_at] = self.words.token(Word::Answer(Some(same)));
+            targets[read.symbol_at] = self.text.words.token(Word::Answer(Some(same)));
             let misled = shortcuts(&before, now).iter().any(|guess| *guess != same);
             roles[read.symbol_at] |= ASKED | if misled { DISCRIMINATING } else { 0 };
             let stores = match read.store {
@@ -453,12 +465,12 @@ impl ReferenceBackSource {
             memory.pass(now);
             before.push(now);
         }
-        Row { occurrence: vec![0; tokens.len()], tokens, targets, roles }
+        Row { occurrence: vec![0; tokens.len()], tokens, targets, roles, ..Row::default() }
     }
 
     /// The role that a token has by itself.
     fn kind(&self, token: u32) -> u8 {
-        match self.words.word(token) {
+        match self.text.words.word(token) {
             Some(Word::Instruction(_)) => INSTRUCTION,
             Some(Word::Register(_)) => REGISTER,
             Some(Word::Symbol(_)) => SYMBOL,

@@ -1,5 +1,6 @@
 //! Backward chaining: the edges of a tree in some order, a goal leaf and the root; the path between the two is to be written.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
@@ -67,7 +68,7 @@ impl Task for TreePath {
             )));
         }
         let vocab = Script { nodes: self.nodes }.vocab();
-        Ok(Arc::new(TreeSource { settings: self.clone(), vocab }))
+        Ok(Arc::new(TreeSource { trees: Trees { settings: self.clone() }, vocab }))
     }
 
     fn boxed(&self) -> Box<dyn Task> {
@@ -292,8 +293,14 @@ fn told(kind: &str, tree: &Tree, position: usize) -> Option<Vec<usize>> {
 }
 
 struct TreeSource {
-    settings: TreePath,
+    trees: Trees,
     vocab: Vocab,
+}
+
+/// A facet: sequences that write down trees.
+#[derive(Clone)]
+pub struct Trees {
+    settings: TreePath,
 }
 
 impl Source for TreeSource {
@@ -306,21 +313,17 @@ impl Source for TreeSource {
     }
 
     fn length(&self) -> usize {
-        self.script().length()
+        self.trees.script().length()
     }
 
     fn sequence(&self, seed: u64, index: u64) -> Row {
         // A generated tree is always one; a fault of this program would give a row without labels.
-        self.tree_at(seed, index).map_or_else(|_| Row::default(), |drawn| self.row(&drawn.tree))
+        let drawn = self.trees.tree_at(seed, index);
+        drawn.map_or_else(|_| Row::default(), |drawn| self.trees.row(&drawn.tree))
     }
 
     fn label(&self, tokens: &[u32], _like: &Row) -> Row {
-        let tree = Tree::parse(self.settings.nodes, tokens).ok();
-        self.labelled(tokens.to_vec(), tree.as_ref())
-    }
-
-    fn has_triggers(&self) -> bool {
-        false
+        self.trees.labelled(tokens.to_vec(), self.trees.tree(tokens).as_ref())
     }
 
     fn solved_by(&self) -> Option<&'static str> {
@@ -348,17 +351,18 @@ impl Source for TreeSource {
 
     fn pair(&self, kind: &str, seed: u64, index: u64) -> Option<Pair> {
         (0..TRIES).find_map(|attempt| {
-            let mut base =
-                self.tree_at(seed, index.wrapping_mul(TRIES).wrapping_add(attempt)).ok()?;
+            let (trees, settings) = (&self.trees, &self.trees.settings);
+            let index = index.wrapping_mul(TRIES).wrapping_add(attempt);
+            let mut base = trees.tree_at(seed, index).ok()?;
             let other = match kind {
                 "goal" => base.with_goal_elsewhere(),
-                "tree" => base.same_ends(&self.settings),
+                "tree" => base.same_ends(settings),
                 _ => base.same_ancestor(
                     Some(kind.strip_prefix("same_ancestor_")?.parse().ok()?),
-                    &self.settings,
+                    settings,
                 ),
             }?;
-            Some(self.pair_of(&base.tree, &other))
+            Some(trees.pair_of(&base.tree, &other))
         })
     }
 
@@ -367,16 +371,17 @@ impl Source for TreeSource {
     }
 
     fn label_classes(&self, _kind: &str) -> usize {
-        self.settings.nodes
+        self.trees.nodes()
     }
 
     fn labels(&self, kind: &str, row: &Row) -> Vec<Option<Vec<usize>>> {
-        let Some(tree) = self.tree(row) else { return Vec::new() };
+        let Some(tree) = self.trees.tree(&row.tokens) else { return Vec::new() };
         // A path that is written wrongly has no node to tell of from there on.
         let mut sound = row.len();
-        let root = self.script().root();
+        let script = self.trees.script();
+        let root = script.root();
         for (at, node) in tree.path.iter().enumerate().skip(1) {
-            if row.tokens.get(root + at).is_some_and(|token| *token != self.script().step(*node)) {
+            if row.tokens.get(root + at).is_some_and(|token| *token != script.step(*node)) {
                 sound = root + at;
                 break;
             }
@@ -384,25 +389,8 @@ impl Source for TreeSource {
         (0..row.len()).map(|at| told(kind, &tree, at).filter(|_| at < sound)).collect()
     }
 
-    fn scrubbing_pair(
-        &self,
-        length: usize,
-        steps: Option<usize>,
-        seed: u64,
-        index: u64,
-    ) -> Option<Pair> {
-        if length == 0 || length >= self.settings.nodes {
-            return None;
-        }
-        let grow = |entropy| self.settings.grow_to_scrub(entropy, length);
-        let order = |_| Order::Backward;
-        let mut base = self.drawn_by(seed, index, grow, order).ok()?;
-        let other = base.same_ancestor(steps, &self.settings)?;
-        Some(self.pair_of(&base.tree, &other))
-    }
-
-    fn tree(&self, row: &Row) -> Option<Tree> {
-        Tree::parse(self.settings.nodes, &row.tokens).ok()
+    fn facets(&self) -> Vec<&dyn Any> {
+        vec![&self.trees]
     }
 }
 
@@ -471,8 +459,40 @@ fn name(names: &mut [usize], node: usize, to: usize) {
     }
 }
 
-impl TreeSource {
-    fn script(&self) -> Script {
+impl Trees {
+    /// Nodes of every tree.
+    pub fn nodes(&self) -> usize {
+        self.settings.nodes
+    }
+
+    /// The tree that tokens write down; `None` where they are not those of a whole one.
+    pub fn tree(&self, tokens: &[u32]) -> Option<Tree> {
+        Tree::parse(self.settings.nodes, tokens).ok()
+    }
+
+    /// Two trees to scrub with, the same for the same numbers: the first has a path of `length` edges, a second branch of two
+    /// nodes off its root, as far as there are nodes for it, and lower edges first. The second has the same node `steps`
+    /// edges above its goal (with `None`, no node in common on purpose) and is otherwise drawn for itself, with a path that is at
+    /// least an edge longer than that. `None` where no such trees exist.
+    pub fn scrubbing_pair(
+        &self,
+        length: usize,
+        steps: Option<usize>,
+        seed: u64,
+        index: u64,
+    ) -> Option<Pair> {
+        if length == 0 || length >= self.settings.nodes {
+            return None;
+        }
+        let grow = |entropy| self.settings.grow_to_scrub(entropy, length);
+        let order = |_| Order::Backward;
+        let mut base = self.drawn_by(seed, index, grow, order).ok()?;
+        let other = base.same_ancestor(steps, &self.settings)?;
+        Some(self.pair_of(&base.tree, &other))
+    }
+
+    /// How every tree is written.
+    pub fn script(&self) -> Script {
         Script { nodes: self.settings.nodes }
     }
 
@@ -544,6 +564,7 @@ impl TreeSource {
             roles: self.roles_of(&tokens),
             occurrence: vec![0; tokens.len()],
             tokens,
+            ..Row::default()
         };
         if let Some(tree) = tree {
             for edge in tree.edges.iter().filter(|edge| tree.path.contains(&edge.child)) {

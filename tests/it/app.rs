@@ -10,6 +10,7 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use mnemoscope::app::action::{self, Command};
 use mnemoscope::app::{Adapter, App, Launch, Surroundings};
 use mnemoscope::figure::Pick;
+use mnemoscope::task::tree_path::Trees;
 
 /// Small enough to train many steps within a test.
 pub const TINY: &str = r#"
@@ -515,7 +516,7 @@ fn a_tree_is_edited_by_hand_and_asked_again() {
     finished(&mut harness);
     let tree = |app: &App| {
         let lab = &app.lab;
-        lab.run().unwrap().bench.source.tree(&lab.prompt).unwrap()
+        lab.run().unwrap().bench.source.facet::<Trees>().unwrap().tree(&lab.prompt.tokens).unwrap()
     };
     let before = tree(harness.state());
     assert_eq!(harness.state().lab.selection.query, Some(17), "the root is looked at");

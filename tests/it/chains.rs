@@ -25,10 +25,14 @@ use mnemoscope::record::intervention::{Point, Site};
 use mnemoscope::record::pair::Pair;
 use mnemoscope::record::tree::Tree;
 use mnemoscope::task::bigram::Bigram;
-use mnemoscope::task::tree_path::TreePath;
+use mnemoscope::task::tree_path::{TreePath, Trees};
 use mnemoscope::task::{Source, Task, held_out_seed};
 
 const NODES: usize = 8;
+
+fn trees(source: &dyn Source) -> &Trees {
+    source.facet().unwrap()
+}
 
 /// A decoder that was not trained, and trees.
 struct Lab {
@@ -60,7 +64,7 @@ impl Lab {
     }
 
     fn tree(&self, batch: &Batch, row: usize) -> Tree {
-        self.source.tree(&batch.row(row)).unwrap()
+        trees(&*self.source).tree(&batch.row(row).tokens).unwrap()
     }
 
     fn ask(&self, probe: &dyn Probe, batch: &Batch, captured: &Captured) -> Answer {
@@ -377,7 +381,7 @@ fn rings_read_by_the_fitted_lens_of_their_step_and_say_so() {
 // ── scrubbing ────────────────────────────────────────────────────────────────────────────────────────
 
 fn pairs(lab: &Lab, length: usize, steps: Option<usize>, count: u64) -> Pairs {
-    let pair = |i| lab.source.scrubbing_pair(length, steps, held_out_seed(1), i);
+    let pair = |i| trees(&*lab.source).scrubbing_pair(length, steps, held_out_seed(1), i);
     Pairs::new((0..count).filter_map(pair).collect()).unwrap()
 }
 
@@ -387,7 +391,8 @@ fn trees_to_scrub_with_share_the_node_and_are_held_out() {
     for length in 1..NODES {
         for steps in 0..NODES - 2 {
             for pair in pairs(&lab, length, Some(steps), 20).all() {
-                let [base, other] = [&pair.base, &pair.other].map(|r| lab.source.tree(r).unwrap());
+                let [base, other] =
+                    [&pair.base, &pair.other].map(|r| trees(&*lab.source).tree(&r.tokens).unwrap());
                 assert_eq!(base.path_length(), length);
                 assert!(other.path_length() > steps && other.path_length() <= NODES - 2);
                 assert_eq!(base.climb(steps), other.climb(steps));
@@ -400,10 +405,10 @@ fn trees_to_scrub_with_share_the_node_and_are_held_out() {
                 assert!(depths.windows(2).all(|w| w[0] >= w[1]));
             }
         }
-        assert!(lab.source.scrubbing_pair(length, Some(NODES - 2), 0, 0).is_none());
+        assert!(trees(&*lab.source).scrubbing_pair(length, Some(NODES - 2), 0, 0).is_none());
     }
-    assert!(lab.source.scrubbing_pair(NODES, Some(0), 0, 0).is_none());
-    assert!(lab.source.scrubbing_pair(0, Some(0), 0, 0).is_none());
+    assert!(trees(&*lab.source).scrubbing_pair(NODES, Some(0), 0, 0).is_none());
+    assert!(trees(&*lab.source).scrubbing_pair(0, Some(0), 0, 0).is_none());
 }
 
 #[test]

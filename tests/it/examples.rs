@@ -7,7 +7,7 @@ mod add_panel;
 #[path = "../../examples/add_probe.rs"]
 mod add_probe;
 #[path = "../../examples/add_task.rs"]
-mod add_task;
+pub mod add_task;
 #[path = "../../examples/memory_tokens.rs"]
 pub mod memory_tokens;
 #[path = "../../examples/recurrent.rs"]

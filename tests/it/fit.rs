@@ -37,8 +37,8 @@ use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::lenses::Lenses;
 use mnemoscope::run::trainer::Trainer;
-use mnemoscope::task::reference_back::ReferenceBack;
-use mnemoscope::task::tree_path::TreePath;
+use mnemoscope::task::reference_back::{ReferenceBack, TupleText};
+use mnemoscope::task::tree_path::{TreePath, Trees};
 use mnemoscope::task::{Task, held_out_seed};
 
 use super::tiny::with;
@@ -848,7 +848,7 @@ fn labels_of_memory_are_the_contents_of_registers() {
     let source = ReferenceBack::default().open().unwrap();
     let registers = source.label_kinds().len() - 1;
     let row = source.sequence(held_out_seed(3), 1);
-    let tuples = source.tuples(&row).unwrap();
+    let tuples = source.facet::<TupleText>().unwrap().tuples(&row.tokens);
     for register in 0..registers {
         let labels = source.labels(&format!("held_{register}"), &row);
         // Followed anew: what was stored last.
@@ -931,7 +931,7 @@ fn the_label_of_a_sub_path_is_what_attention_climbs() {
     while expected.len() < of.len() {
         let row = source.sequence(9, index);
         index += 1;
-        let tree = source.tree(&row).unwrap();
+        let tree = source.facet::<Trees>().unwrap().tree(&row.tokens).unwrap();
         let batch = Batch::from_rows(std::slice::from_ref(&row));
         let sites = [0, 1].map(|layer| Site { layer, point: Point::Pattern });
         let (_, seen) = mnemoscope::model::pass::forward(

@@ -17,7 +17,7 @@ use mnemoscope::record::intervention::{Point, Site};
 use mnemoscope::record::knobs;
 use mnemoscope::record::tuples::{Said, Tuple};
 use mnemoscope::task::bigram::Bigram;
-use mnemoscope::task::reference_back::{ReferenceBack, TokenOrder};
+use mnemoscope::task::reference_back::{ReferenceBack, TokenOrder, TupleText};
 use mnemoscope::task::{Source, Task, held_out_seed};
 
 const TUPLES: usize = 7;
@@ -63,6 +63,10 @@ fn stage(task: &ReferenceBack) -> Stage {
     stage
 }
 
+fn text(source: &dyn Source) -> &TupleText {
+    source.facet().unwrap()
+}
+
 impl Stage {
     fn subject(&self) -> Subject<'_> {
         Subject { model: &*self.model, params: &self.params, source: &*self.source }
@@ -75,8 +79,7 @@ impl Stage {
     }
 
     fn tuples(&self, tokens: &[u32]) -> Vec<Tuple> {
-        let row = Row { tokens: tokens.to_vec(), ..Row::default() };
-        self.source.tuples(&row).unwrap().list
+        text(&*self.source).tuples(tokens).list
     }
 
     /// `[pos][vocab]` of one sequence.
@@ -324,10 +327,11 @@ fn a_tuple_that_no_read_tells_of_is_asked_in_place_of_the_next_one() {
             let mut tokens = row.tokens.clone();
             let (this, next) = (&tuples[tuple], &tuples[tuple + 1]);
             tokens[next.instruction_at.unwrap()] =
-                stage.source.token_of(Said::Instruction(false)).unwrap();
+                text(&*stage.source).token_of(Said::Instruction(false)).unwrap();
             tokens[next.register_at] =
-                stage.source.token_of(Said::Register(this.register)).unwrap();
-            tokens[next.symbol_at] = stage.source.token_of(Said::Symbol(this.symbol)).unwrap();
+                text(&*stage.source).token_of(Said::Register(this.register)).unwrap();
+            tokens[next.symbol_at] =
+                text(&*stage.source).token_of(Said::Symbol(this.symbol)).unwrap();
             let [open, ..] = input_gate(&stage, &tokens, tuple, Address::Bound);
             assert_near(gates[tuple], open, &format!("tuple {tuple} of {index}"));
             asked_at_all += 1;
@@ -680,8 +684,9 @@ fn a_task_without_tuples_is_refused_in_a_sentence() {
 #[test]
 fn tokens_of_what_is_said_are_those_of_the_vocabulary() {
     let source = task().open().unwrap();
+    let tuples = text(&*source);
     let text =
-        |said: Said| source.token_of(said).map(|token| source.vocab().text(token).to_owned());
+        |said: Said| tuples.token_of(said).map(|token| source.vocab().text(token).to_owned());
     let word = |text: &str| Some(text.to_owned());
     assert_eq!(text(Said::Instruction(true)), word("Store"));
     assert_eq!(text(Said::Instruction(false)), word("Ignore"));

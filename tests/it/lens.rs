@@ -50,6 +50,7 @@ impl Stage {
             targets,
             roles: vec![0; LENGTH],
             occurrence: vec![0; LENGTH],
+            ..Batch::default()
         };
         let source = Bigram { length: LENGTH, ..Bigram::default() }.open().unwrap();
         Self { name, model, params: params.watched().unwrap(), source, batch }

@@ -34,6 +34,7 @@ mod panels;
 mod parts;
 mod patching;
 mod probes;
+mod reals;
 mod reference_back;
 mod room;
 mod session;

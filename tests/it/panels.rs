@@ -1525,8 +1525,11 @@ fn text_of(item: &Item) -> Option<&str> {
 #[test]
 fn memories_of_another_model_say_where_to_look() {
     let mut world = World::new();
-    world.net.kind = "decoder".to_owned();
-    assert!(sentence(&world.figure("memories")).contains("decoder"));
+    let why = "this network is a decoder, and its matrices are no memories.";
+    for call in world.panel("memories").needs(&world.net, &world.selection) {
+        world.refuse(&call, why);
+    }
+    assert_eq!(sentence(&world.figure("memories")), why);
 }
 
 /// The cells whose hover begins so.

@@ -1,9 +1,11 @@
 //! Probes against plain loops over the definitions, and on cases whose answer is known.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use candle_core::Tensor;
 use mnemoscope::model::birth::{Birth, Strengths, ideal};
+use mnemoscope::model::memories::{self, GlobalMemory, Memories};
 use mnemoscope::model::{self, Architecture, Input, Layout, Model, Output, pass};
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::{Bench, Captured, Tap, through};
@@ -16,7 +18,7 @@ use mnemoscope::record::intervention::{Point, Site};
 use mnemoscope::record::knobs;
 use mnemoscope::record::registry;
 use mnemoscope::record::vocab::Vocab;
-use mnemoscope::task::bigram::Bigram;
+use mnemoscope::task::bigram::{Bigram, GlobalLaw, Triggers};
 use mnemoscope::task::reference_back::ReferenceBack;
 use mnemoscope::task::{self, Source, Task};
 
@@ -28,8 +30,8 @@ struct Handmade {
     vocab: Vocab,
     length: usize,
     occurrence: Vec<u16>,
-    law: Option<Vec<f32>>,
-    fixed: Option<Vec<u32>>,
+    law: Option<GlobalLaw>,
+    triggers: Option<Triggers>,
 }
 
 impl Handmade {
@@ -39,7 +41,7 @@ impl Handmade {
             length,
             occurrence: (0..length).map(|i| (i % 4) as u16).collect(),
             law: None,
-            fixed: None,
+            triggers: None,
         }
     }
 }
@@ -64,6 +66,7 @@ impl Source for Handmade {
             targets: (1..=self.length).map(token).collect(),
             roles: vec![0; self.length],
             occurrence: self.occurrence.clone(),
+            ..Row::default()
         }
     }
 
@@ -71,12 +74,9 @@ impl Source for Handmade {
         like.clone()
     }
 
-    fn global_law(&self) -> Option<&[f32]> {
-        self.law.as_deref()
-    }
-
-    fn fixed_triggers(&self) -> Option<&[u32]> {
-        self.fixed.as_deref()
+    fn facets(&self) -> Vec<&dyn Any> {
+        let law = self.law.iter().map(|law| law as &dyn Any);
+        law.chain(self.triggers.iter().map(|triggers| triggers as &dyn Any)).collect()
     }
 }
 
@@ -245,7 +245,7 @@ fn random_stage() -> Stage {
         let sum: f32 = row.iter().map(|x| x.abs()).sum();
         row.iter().map(move |x| x.abs() / sum)
     });
-    source.law = Some(law.collect());
+    source.law = Some(GlobalLaw { next: law.collect() });
     let mut stage = Stage::new(Ruled::new("handmade", VOCAB, LEN, vec![to_all]), source);
     let logits = draw(5, "logits", ROWS * LEN * VOCAB, Init::Normal(2.0));
     stage.logits = Some(tensor(logits, &[ROWS, LEN, VOCAB]));
@@ -291,7 +291,7 @@ fn losses_and_accuracies_are_means_over_the_positions_they_name() {
         counted.iter().copied().filter(move |&i| wanted(b.occurrence[i])).collect::<Vec<_>>()
     };
     let (global, triggered, repeated) = (at(|c| c == 0), at(|c| c >= 1), at(|c| c >= 2));
-    let law = stage.source.global_law().unwrap();
+    let law = &stage.source.facet::<GlobalLaw>().unwrap().next;
     let of_law =
         |i: usize| -f64::from(law[b.tokens[i] as usize * VOCAB + b.targets[i] as usize]).ln();
     for (name, expected) in [
@@ -457,8 +457,8 @@ fn predictions_come_likeliest_first_and_without_a_target_there_is_no_loss() {
 
 // ── attention ────────────────────────────────────────────────────────────────────────────────────────
 
-/// Two layers of one head, as `birth` has them.
-struct TwoLayers(Layout);
+/// Two layers of one head, as `birth` has them; with memories or without.
+struct TwoLayers(Layout, Option<Memories>);
 
 impl Model for TwoLayers {
     fn layout(&self) -> &Layout {
@@ -468,10 +468,14 @@ impl Model for TwoLayers {
     fn forward(&self, _: &Params, _: &Input<'_>, _: &mut dyn Tap) -> Result<Output> {
         unreachable!("these probes look at tensors that were captured")
     }
+
+    fn memories(&self) -> Option<Memories> {
+        self.1
+    }
 }
 
 fn two_layers(vocab: usize, length: usize) -> TwoLayers {
-    TwoLayers(Layout { kind: "two", heads: vec![1, 1], width: vocab, vocab, length })
+    TwoLayers(Layout { kind: "two", heads: vec![1, 1], width: vocab, vocab, length }, None)
 }
 
 fn pattern_site(layer: usize) -> Site {
@@ -556,6 +560,7 @@ fn a_perfect_induction_head_scores_1_and_attention_to_position_0_is_a_miss() {
         targets: vec![0; n],
         roles: vec![0; n],
         occurrence: vec![1, 1, 1, 2, 2, 2, 3, 3],
+        ..Batch::default()
     };
     stage.logits = Some(tensor(vec![0.0; n * 4], &[1, n, 4]));
     let by_rule = |rule: Rule| {
@@ -678,7 +683,13 @@ fn a_head_of_fixed_triggers_scores_on_the_task_and_hardly_on_random_tokens() {
     let mut params = Params::new(3);
     let model = settings.build(source.vocab().len(), 64, &mut params).unwrap();
     let strengths = Strengths { previous: 30.0, matching: 30.0, output: 30.0 };
-    ideal(&settings, &params, strengths, source.fixed_triggers().unwrap()).unwrap();
+    ideal(
+        &settings,
+        &params,
+        strengths,
+        source.facet::<Triggers>().unwrap().fixed.as_ref().unwrap(),
+    )
+    .unwrap();
     let params = params.watched().unwrap();
     let subject = Subject { model: &*model, params: &params, source: &*source };
     let scene = Scene {
@@ -736,7 +747,7 @@ fn a_context_too_short_for_repeats_is_refused_in_a_sentence() {
 fn queries_and_keys_come_point_by_point_with_their_tokens() {
     let mut stage = random_stage();
     let layout = Layout { kind: "x", heads: vec![2], width: 8, vocab: VOCAB, length: LEN };
-    stage.model = Box::new(TwoLayers(layout));
+    stage.model = Box::new(TwoLayers(layout, None));
     let dim = 4;
     let q = draw(2, "q", ROWS * 2 * LEN * dim, Init::Normal(1.0));
     let k = draw(2, "k", ROWS * 2 * LEN * dim, Init::Normal(1.0));
@@ -771,10 +782,11 @@ const WIDTH: usize = 48;
 /// The tensors of the simplified model, random.
 fn birth_stage(with_wf: bool, positions: usize) -> Stage {
     let layout =
-        Layout { kind: "birth", heads: vec![1, 1], width: WIDTH, vocab: TOKENS, length: POSITIONS };
+        Layout { kind: "two", heads: vec![1, 1], width: WIDTH, vocab: TOKENS, length: POSITIONS };
     let mut source = Handmade::new(TOKENS, POSITIONS);
-    source.law = Some((0..TOKENS * TOKENS).map(|i| law(i / TOKENS, i % TOKENS)).collect());
-    let mut stage = Stage::new(TwoLayers(layout), source);
+    let next = (0..TOKENS * TOKENS).map(|i| law(i / TOKENS, i % TOKENS)).collect();
+    source.law = Some(GlobalLaw { next });
+    let mut stage = Stage::new(TwoLayers(layout.clone(), None), source);
     let params = &mut stage.params;
     params.add("embed", &[TOKENS, WIDTH], Init::Normal(1.0), false).unwrap();
     params.add("pos", &[positions, WIDTH], Init::Normal(1.0), false).unwrap();
@@ -787,6 +799,19 @@ fn birth_stage(with_wf: bool, positions: usize) -> Stage {
         params.add("layer1.wf", &[WIDTH, WIDTH], Init::Uniform(bound), true).unwrap();
     }
     params.add("unembed", &[TOKENS, WIDTH], Init::Uniform(bound), false).unwrap();
+    let find = |name: &str| params.find(name).unwrap();
+    let layer = |i: usize| {
+        let of = |matrix: &str| find(&format!("layer{i}.{matrix}"));
+        memories::Layer { wk: of("wk"), wv: of("wv"), wo: of("wo") }
+    };
+    let memories = Memories {
+        embed: find("embed"),
+        positions: Some(find("pos")),
+        layers: [layer(0), layer(1)],
+        global: params.find("layer1.wf").map_or(GlobalMemory::None, GlobalMemory::Linear),
+        unembed: Some(find("unembed")),
+    };
+    stage.model = Box::new(TwoLayers(layout, Some(memories)));
     stage
 }
 
@@ -852,8 +877,8 @@ fn recall_is_the_share_of_associations_whose_score_is_largest() {
         let mut stage = birth_stage(true, 80);
         store_ideal(&stage);
         let mut source = Handmade::new(TOKENS, POSITIONS);
-        source.law = stage.source.global_law().map(<[f32]>::to_vec);
-        source.fixed.clone_from(&fixed);
+        source.law = stage.source.facet().cloned();
+        source.triggers = fixed.clone().map(|f| Triggers { count: f.len(), fixed: Some(f) });
         stage.source = Arc::new(source);
         let triggers: Vec<usize> = fixed
             .map_or_else(|| (0..TOKENS).collect(), |f| f.iter().map(|&t| t as usize).collect());
@@ -1243,7 +1268,7 @@ fn an_experiment_with_the_simplified_model_has_the_columns_that_scripts_rely_on(
             "previous_token_score",
             "induction_score",
         ];
-        let more: &[&str] = if stage.model.layout().kind == "birth" { &of_birth } else { &[] };
+        let more: &[&str] = if stage.model.memories().is_some() { &of_birth } else { &[] };
         if name.ends_with("bigram") {
             for column in everywhere.iter().chain(more) {
                 assert!(found.iter().any(|f| f == column), "{name} lacks {column}");

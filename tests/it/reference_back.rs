@@ -7,7 +7,7 @@ use mnemoscope::record::batch::{NO_TARGET, Row};
 use mnemoscope::record::pair::Pair;
 use mnemoscope::record::tuples::{Tuple, Tuples};
 use mnemoscope::task::reference_back::{
-    ReferenceBack, RegisterChoice, Rule, SymbolSet, TokenOrder,
+    ReferenceBack, RegisterChoice, Rule, SymbolSet, TokenOrder, TupleText,
 };
 use mnemoscope::task::{Source, Task, held_out_seed};
 
@@ -19,7 +19,7 @@ fn open(settings: &ReferenceBack) -> Arc<dyn Source> {
 }
 
 fn tuples(source: &dyn Source, row: &Row) -> Tuples {
-    source.tuples(row).unwrap()
+    source.facet::<TupleText>().unwrap().tuples(&row.tokens)
 }
 
 fn sequence(source: &dyn Source, seed: u64, index: u64) -> Vec<Tuple> {

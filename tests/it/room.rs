@@ -215,6 +215,7 @@ impl Source for ParitySource {
             targets: ones.collect(),
             roles: tokens.iter().map(|t| u8::from(*t == 1)).collect(),
             occurrence: vec![0; tokens.len()],
+            ..Row::default()
         }
     }
 }

@@ -8,9 +8,9 @@ use mnemoscope::record::batch::{NO_TARGET, Row};
 use mnemoscope::record::error::Kind;
 use mnemoscope::record::knobs::set;
 use mnemoscope::record::vocab::{Vocab, is_hidden, label};
-use mnemoscope::task::bigram::{Bigram, Outputs, TriggerChoice};
+use mnemoscope::task::bigram::{Bigram, GlobalLaw, Outputs, TriggerChoice, Triggers};
 use mnemoscope::task::statistics::Statistics;
-use mnemoscope::task::{self, Source, Task};
+use mnemoscope::task::{self, Source, Task, has_occurrences};
 
 const TRIGGER: u8 = 1;
 const OUTPUT: u8 = 2;
@@ -113,11 +113,15 @@ fn settings_that_contradict_each_other_are_refused() {
     assert!(Bigram { triggers: 5, offset: 60, ..Bigram::default() }.open().is_ok());
 }
 
+fn triggers_of(source: &dyn Source) -> Triggers {
+    source.facet::<Triggers>().unwrap().clone()
+}
+
 #[test]
 fn fixed_triggers_are_the_most_frequent_tokens() {
     let triggers = |triggers, offset| {
         let source = open(&Bigram { triggers, offset, ..Bigram::default() });
-        let fixed = source.fixed_triggers().unwrap().to_vec();
+        let fixed = triggers_of(&*source).fixed.unwrap();
         fixed.iter().map(|&t| source.vocab().glyph(t)).collect::<String>()
     };
     assert_eq!(triggers(5, 0), "aote␣");
@@ -125,7 +129,7 @@ fn fixed_triggers_are_the_most_frequent_tokens() {
     assert_eq!(triggers(2, 5), "sh");
     assert_eq!(triggers(0, 0), "");
     let random = Bigram { choice: TriggerChoice::Random, ..Bigram::default() };
-    assert!(open(&random).fixed_triggers().is_none());
+    assert!(triggers_of(&*open(&random)).fixed.is_none());
 }
 
 /// Every task with its default settings and, of the bigram task, a spread of others.
@@ -168,8 +172,8 @@ fn every_sequence_has_the_shape_its_source_promises() {
             assert!(row.targets.iter().all(|&t| t < vocab || t == NO_TARGET), "{name}");
             assert!(row.roles.iter().all(|&r| u32::from(r) < 1 << source.roles().len()), "{name}");
         }
-        if let Some(law) = source.global_law() {
-            assert_eq!(law.len(), source.vocab().len().pow(2), "{name}");
+        if let Some(law) = source.facet::<GlobalLaw>() {
+            assert_eq!(law.next.len(), source.vocab().len().pow(2), "{name}");
         }
     }
 }
@@ -353,7 +357,7 @@ fn held_out_sequences_are_never_training_sequences() {
 #[test]
 fn tokens_and_pairs_of_a_sequence_follow_the_laws_of_the_text() {
     let source = open(&Bigram { triggers: 0, length: 1024, ..Bigram::default() });
-    let law = source.global_law().unwrap();
+    let law = &source.facet::<GlobalLaw>().unwrap().next;
     let mut counts = vec![0u32; 65 * 65];
     for index in 0..1000 {
         let row = source.sequence(0, index);
@@ -472,7 +476,7 @@ fn ends_in_a_cycle(row: &Row, next: &[Option<usize>; 65]) -> bool {
 
 /// Sums over many sequences of numerator, denominator, their squares and their product.
 fn sums(source: &dyn Source, sequences: u64) -> [[f64; 5]; 7] {
-    let law = source.global_law().unwrap();
+    let law = &source.facet::<GlobalLaw>().unwrap().next;
     let threads = std::thread::available_parallelism().map_or(2, usize::from) as u64;
     std::thread::scope(|scope| {
         let work = |thread: u64| {
@@ -593,7 +597,7 @@ fn settings_of_the_task_are_reached_by_name() {
     set(&mut *task, "task.", "length", &12.into()).unwrap();
     let source = task.open().unwrap();
     assert_eq!(source.length(), 12);
-    assert!(source.fixed_triggers().is_none());
+    assert!(triggers_of(&*source).fixed.is_none());
     assert!(set(&mut *task, "task.", "length", &1025.into()).is_err());
     assert!(set(&mut *task, "task.", "triggers", &11.into()).is_err());
 }
@@ -685,6 +689,6 @@ fn damaged_counts_get_a_sentence() {
 fn a_task_says_whether_it_has_triggers_however_rare_they_are() {
     // Two tokens of a thousand: sixteen sequences of two characters hardly show one.
     let rare = Bigram { triggers: 1, length: 2, offset: 64, ..Bigram::default() };
-    assert!(open(&rare).has_triggers());
-    assert!(!open(&Bigram { triggers: 0, ..Bigram::default() }).has_triggers());
+    assert!(has_occurrences(&*open(&rare)));
+    assert!(!has_occurrences(&*open(&Bigram { triggers: 0, ..Bigram::default() })));
 }

@@ -401,6 +401,27 @@ fn the_readme_the_program_and_the_checks_name_the_same_system_packages() {
     assert_eq!(checks, program.union(&tests.into()).cloned().collect());
 }
 
+/// A measurement asks a task for a facet and a model for what it says of itself: another one may have the same.
+#[test]
+fn no_task_and_no_model_is_told_by_its_name() {
+    let models = mnemoscope::model::ALL.iter().map(|entry| entry.name);
+    let names: Vec<&str> =
+        mnemoscope::task::ALL.iter().map(|entry| entry.name).chain(models).collect();
+    assert!(names.contains(&"birth") && names.contains(&"bigram"), "{names:?}");
+    for (path, text) in sources("src") {
+        for name in &names {
+            for told in [
+                format!("== \"{name}\""),
+                format!("!= \"{name}\""),
+                format!("\"{name}\" =>"),
+                format!("\"{name}\" |"),
+            ] {
+                assert!(!text.contains(&told), "{told} in {}", path.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn every_source_file_opens_with_what_it_is_for() {
     for (path, text) in sources("src").into_iter().chain(sources("examples")) {

@@ -14,7 +14,7 @@ use mnemoscope::record::tree::{COMMA, FEWEST, MOST, Script, Tree};
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::task::bigram::Bigram;
 use mnemoscope::task::numpy::Numpy;
-use mnemoscope::task::tree_path::{Growth, Order, TreePath};
+use mnemoscope::task::tree_path::{Growth, Order, TreePath, Trees};
 use mnemoscope::task::{Source, Task, held_out_seed};
 
 fn open(settings: &TreePath) -> Arc<dyn Source> {
@@ -45,6 +45,10 @@ fn role(source: &dyn Source, row: &Row, name: &str) -> Vec<usize> {
 }
 
 // ── the published generator ──────────────────────────────────────────────────────────────────────────
+
+fn tree_of(source: &dyn Source, row: &Row) -> Option<Tree> {
+    source.facet::<Trees>().unwrap().tree(&row.tokens)
+}
 
 #[test]
 fn random_numbers_are_those_of_numpy() {
@@ -199,7 +203,7 @@ fn every_generated_sequence_is_a_binary_tree_and_its_path() {
         assert_eq!(source.vocab().len(), 3 + 2 * n);
         for (seed, index) in (0..12).map(|i| (if i % 2 == 0 { 5 } else { held_out_seed(5) }, i)) {
             let row = source.sequence(seed, index);
-            let tree = source.tree(&row).unwrap();
+            let tree = tree_of(&*source, &row).unwrap();
             assert_eq!(tree.edges.len(), n - 1);
             let below: BTreeSet<usize> = tree.edges.iter().map(|edge| edge.child).collect();
             assert_eq!(below.len(), n - 1, "each node but the root hangs under one");
@@ -259,7 +263,7 @@ fn roles_and_targets_say_what_stands_where() {
         for padding in [true, false] {
             let source = open(&TreePath { padding, ..settings.clone() });
             let row = source.sequence(1, 2);
-            let tree = source.tree(&row).unwrap();
+            let tree = tree_of(&*source, &row).unwrap();
             let n = settings.nodes;
             let (root, length) = (3 * n - 1, tree.path_length());
             let at = |name| role(&*source, &row, name);
@@ -304,7 +308,7 @@ fn labels_and_trees_survive_the_way_through_text() {
             assert_eq!(read, row.tokens);
             let other = source.sequence(4, index);
             assert_eq!(source.label(&read, &other), row, "what it replaces does not matter");
-            let tree = source.tree(&row).unwrap();
+            let tree = tree_of(&*source, &row).unwrap();
             assert_eq!(Tree::parse(settings.nodes, &tree.question()).unwrap(), tree);
             assert_eq!(Tree::new(settings.nodes, &tree.pairs(), tree.goal).unwrap(), tree);
             assert_eq!(tree.to_tokens()[..source.length()], row.tokens);
@@ -320,7 +324,7 @@ fn a_path_length_that_is_asked_for_is_drawn_and_one_that_cannot_be_is_refused() 
                 open(&TreePath { path_length, ..of(n, Growth::SecondaryPath, Order::Random) });
             for index in 0..5 {
                 let row = source.sequence(held_out_seed(0), index);
-                assert_eq!(source.tree(&row).unwrap().path_length(), path_length);
+                assert_eq!(tree_of(&*source, &row).unwrap().path_length(), path_length);
             }
         }
         let error =
@@ -395,7 +399,9 @@ fn below_sixteen_nodes_no_held_out_tree_is_trained_on_in_any_order() {
     for (nodes, pool) in [(4, 0), (4, 50), (5, 0), (6, 0), (7, 300), (8, 0)] {
         let source = open(&TreePath { nodes, pool, ..TreePath::default() });
         let seen = |seed, count| -> BTreeSet<Meaning> {
-            (0..count).map(|i| meaning(&source.tree(&source.sequence(seed, i)).unwrap())).collect()
+            (0..count)
+                .map(|i| meaning(&tree_of(&*source, &source.sequence(seed, i)).unwrap()))
+                .collect()
         };
         let trained = seen(0, 3000);
         let held_out = seen(held_out_seed(0), 300);
@@ -410,7 +416,9 @@ fn trees_of_every_path_length_are_held_out_and_trained_on() {
         for path_length in 1..nodes {
             let source = open(&TreePath { nodes, path_length, ..TreePath::default() });
             let seen = |seed| -> BTreeSet<Meaning> {
-                (0..40).map(|i| meaning(&source.tree(&source.sequence(seed, i)).unwrap())).collect()
+                (0..40)
+                    .map(|i| meaning(&tree_of(&*source, &source.sequence(seed, i)).unwrap()))
+                    .collect()
             };
             let disjoint = seen(0).is_disjoint(&seen(held_out_seed(0)));
             assert!(disjoint, "{nodes} nodes, {path_length} edges");
@@ -444,7 +452,7 @@ fn a_question_has_its_answer_as_targets_and_unfinished_text_has_roles() {
     {
         let row = label(broken);
         assert!(texts(&row.targets).is_empty(), "{broken}");
-        assert!(source.tree(&row).is_none());
+        assert!(tree_of(&*source, &row).is_none());
         assert_eq!(row.roles.len(), row.len());
     }
     let unfinished = label("0>1,1>2|2:0>1");
@@ -516,7 +524,8 @@ fn pairs_differ_in_what_their_kind_says() {
                 let Some(pair) = source.pair(kind.name, 1, index) else { continue };
                 made += 1;
                 assert_eq!(source.pair(kind.name, 1, index).unwrap(), pair, "the same again");
-                let [base, other] = [&pair.base, &pair.other].map(|row| source.tree(row).unwrap());
+                let [base, other] =
+                    [&pair.base, &pair.other].map(|row| tree_of(&*source, row).unwrap());
                 for (tree, row) in [(&base, &pair.base), (&other, &pair.other)] {
                     assert_eq!(source.label(&row.tokens, row), *row);
                     assert_eq!(row.len(), source.length());
@@ -564,7 +573,7 @@ fn trees_of_a_pair_with_the_same_ancestor_are_otherwise_independent() {
     let source = open(&TreePath::default());
     let pairs = (0..400).filter_map(|i| source.pair("same_ancestor_2", held_out_seed(0), i));
     let trees: Vec<[Tree; 2]> =
-        pairs.map(|p| [&p.base, &p.other].map(|row| source.tree(row).unwrap())).collect();
+        pairs.map(|p| [&p.base, &p.other].map(|row| tree_of(&*source, row).unwrap())).collect();
     assert_eq!(trees.len(), 400);
     let same = |of: fn(&Tree) -> usize| trees.iter().filter(|[a, b]| of(a) == of(b)).count();
     // One in sixteen by chance: 25, with a standard deviation below 5. The root's child is the ancestor itself in the
@@ -604,7 +613,8 @@ fn a_path_counts_as_right_with_all_its_steps_and_the_comma_after_it() {
     let answer = probe.measure(&scene).unwrap();
     let names: Vec<String> = answer.means.iter().map(|mean| mean.name.clone()).collect();
     assert_eq!(names, probe.columns(subject));
-    let lengths: Vec<usize> = rows.iter().map(|r| source.tree(r).unwrap().path_length()).collect();
+    let lengths: Vec<usize> =
+        rows.iter().map(|r| tree_of(&*source, r).unwrap().path_length()).collect();
     assert_eq!(lengths.iter().collect::<BTreeSet<_>>().len(), 5);
     for length in 1..6 {
         let of: Vec<usize> = (0..40).filter(|i| lengths[*i] == length).collect();

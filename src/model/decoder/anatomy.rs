@@ -3,7 +3,7 @@
 use crate::model::anatomy::{Anatomy, Block, Hidden, Map, Matrix, Mlp, Parts};
 use crate::nn::activation::Activation;
 use crate::nn::norm::NormKind;
-use crate::record::error::Result;
+use crate::record::error::{Error, Result};
 use crate::record::weights::Weights;
 
 use super::{Decoder, MatrixKind, MlpKind, Positions, Shape};
@@ -11,8 +11,13 @@ use super::{Decoder, MatrixKind, MlpKind, Positions, Shape};
 /// The parts of a network of these settings and weights, for sequences of up to `length` tokens.
 ///
 /// # Errors
-/// When the weights are those of another network.
+/// When the weights are those of another network, or of one that reads real numbers.
 pub(super) fn anatomy(settings: &Decoder, weights: &Weights, length: usize) -> Result<Anatomy> {
+    if weights.tensors.iter().any(|tensor| &*tensor.name == "values") {
+        return Err(Error::usage(
+            "this network reads real numbers, for which other libraries' networks have no matrix; its weights can be written under their own names",
+        ));
+    }
     let parts = Parts(weights);
     let embed = parts.matrix("embed")?;
     let shape = settings.shape(embed.rows, length)?;

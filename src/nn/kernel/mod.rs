@@ -9,4 +9,5 @@ pub mod matrix;
 pub mod normalize;
 pub mod pool;
 pub mod slice;
+pub mod squared_error;
 pub mod update;

@@ -17,6 +17,7 @@ use crate::record::error::{Error, Result, did_you_mean};
 use crate::record::intervention::{Point, Site};
 use crate::record::label::LabelKind;
 use crate::record::tree::Tree;
+use crate::task::tree_path::Trees;
 
 use super::{Progress, Watch};
 
@@ -84,7 +85,7 @@ impl Positions {
     /// When a forward pass fails that tells which registers are important.
     pub fn of(&self, subject: Subject<'_>, row: &Row) -> Result<Vec<bool>> {
         let among = |at: &[usize]| (0..row.len()).map(|i| at.contains(&i)).collect();
-        let tree = || subject.source.tree(row);
+        let tree = || tree_of(subject, row);
         Ok(match self {
             Self::All => vec![true; row.len()],
             Self::Role(bit, _) => row.roles.iter().map(|roles| roles >> bit & 1 == 1).collect(),
@@ -211,7 +212,7 @@ impl Label {
         match self {
             Self::Position => model.layout().length,
             Self::OfTask(kind) => source.label_classes(kind.name),
-            Self::SubPath => source.tree(&source.sequence(0, 0)).map_or(1, |tree| tree.nodes),
+            Self::SubPath => source.facet().map_or(1, Trees::nodes),
             Self::Token(_) | Self::Target | Self::Seen => model.layout().vocab,
         }
     }
@@ -251,13 +252,18 @@ impl Label {
                 let seen = |at: usize| row.tokens[..=at].iter().map(|t| *t as usize).collect();
                 (0..row.len()).map(|at| Some(seen(at))).collect()
             }
-            Self::SubPath => match subject.source.tree(row) {
+            Self::SubPath => match tree_of(subject, row) {
                 Some(tree) => sub_paths(&tree, &attention(self, subject, index, captured)?),
                 None => Vec::new(),
             },
             Self::OfTask(kind) => subject.source.labels(kind.name, row),
         })
     }
+}
+
+/// The tree that a sequence writes down, where it does.
+fn tree_of(subject: Subject<'_>, row: &Row) -> Option<Tree> {
+    subject.source.facet::<Trees>()?.tree(&row.tokens)
 }
 
 /// The largest attention of any head, by layer, `[query, key]`, of one sequence of a forward pass.

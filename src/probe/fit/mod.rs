@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use candle_core::Tensor;
 
-use crate::model::{Input, pass};
+use crate::model::pass;
 use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
 use crate::nn::tap::{Bench, Part, Tap};
@@ -519,8 +519,8 @@ impl Behaviour {
         at: &[bool],
         tap: &mut dyn Tap,
     ) -> Result<()> {
-        let tokens = pass::tokens_of(batch, subject.params)?;
-        let output = subject.model.forward(subject.params, &Input::new(&tokens), tap)?;
+        let tensors = pass::Tensors::of(batch, subject.params)?;
+        let output = subject.model.forward(subject.params, &tensors.input(), tap)?;
         let vocab = output.logits.dim(2)?;
         values(&output.logits, |all| {
             for (i, (row, &target)) in all.chunks_exact(vocab).zip(&batch.targets).enumerate() {

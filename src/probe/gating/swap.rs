@@ -13,6 +13,7 @@ use crate::record::batch::{Batch, Row};
 use crate::record::error::{Error, Result};
 use crate::record::intervention::Site;
 use crate::record::tuples::{Said, Tuples};
+use crate::task::reference_back::TupleText;
 
 /// Positions in one forward pass: few enough that its tensors stay near the processor.
 pub const MOST_POSITIONS: usize = 4096;
@@ -22,6 +23,7 @@ pub const MOST_POSITIONS: usize = 4096;
 pub struct Passes<'a> {
     pub subject: Subject<'a>,
     pub in_force: &'a [Edit],
+    pub text: &'a TupleText,
     /// The tokens "same" and "different".
     pub answers: [u32; 2],
 }
@@ -63,23 +65,20 @@ impl<'a> Passes<'a> {
     /// # Errors
     /// When the sequences of the task are not made of tuples.
     pub fn new(subject: Subject<'a>, in_force: &'a [Edit]) -> Result<Self> {
-        let token = |same: bool| subject.source.token_of(Said::Answer(same));
-        let (Some(same), Some(different)) = (token(true), token(false)) else {
-            return Err(no_tuples());
-        };
-        Ok(Self { subject, in_force, answers: [same, different] })
+        let text: &TupleText = subject.source.facet().ok_or_else(no_tuples)?;
+        let token = |same: bool| text.token_of(Said::Answer(same)).ok_or_else(no_tuples);
+        Ok(Self { subject, in_force, text, answers: [token(true)?, token(false)?] })
     }
 
     /// `base` with other tokens at some positions: labelled anew, everything else as it is, the answers that are shown too.
     /// `None` where a position is not there, nothing says such a thing, or the text is no longer read as the same tuples.
     pub fn told(&self, base: &Told, says: &[(Option<usize>, Said)]) -> Option<Told> {
-        let source = self.subject.source;
         let mut tokens = base.row.tokens.clone();
         for (at, said) in says {
-            *tokens.get_mut((*at)?)? = source.token_of(*said)?;
+            *tokens.get_mut((*at)?)? = self.text.token_of(*said)?;
         }
-        let row = source.label(&tokens, &base.row);
-        let tuples = source.tuples(&row)?;
+        let row = self.subject.source.label(&tokens, &base.row);
+        let tuples = self.text.tuples(&row.tokens);
         (tuples.list.len() == base.tuples.list.len()).then_some(Told { row, tuples })
     }
 

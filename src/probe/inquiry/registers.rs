@@ -5,6 +5,7 @@ use crate::probe::Answer;
 use crate::probe::causal::knock_out::Registers;
 use crate::record::array::Array;
 use crate::record::error::{Error, Result};
+use crate::task::tree_path::Trees;
 
 crate::knobs! {
     /// Which positions the first step in a tree needs to read directly in the last layers. Brinkmann et al. 2024.
@@ -25,7 +26,8 @@ crate::knobs! {
 
 impl Inquiry for FindingRegisters {
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
-        let tree = ground.subject.source.tree(ground.prompt).ok_or_else(|| {
+        let trees = ground.subject.source.facet::<Trees>();
+        let tree = trees.and_then(|trees| trees.tree(&ground.prompt.tokens)).ok_or_else(|| {
             Error::usage("the sequence in view is no tree; registers are looked for in one")
         })?;
         let script = tree.script();

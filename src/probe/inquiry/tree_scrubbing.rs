@@ -8,6 +8,7 @@ use crate::probe::causal::{Pairs, Side};
 use crate::record::array::Array;
 use crate::record::error::{Error, Result};
 use crate::record::tree::Script;
+use crate::task::tree_path::Trees;
 
 crate::knobs! {
     /// How much of the prediction at the root survives when the attention of one layer there comes from another tree that has the same
@@ -33,13 +34,7 @@ crate::knobs! {
 
 impl Inquiry for TreeScrubbing {
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
-        let source = ground.subject.source;
-        let tree = source.tree(&source.sequence(ground.seed, 0)).ok_or_else(|| {
-            Error::usage(
-                "the sequences of this task are no trees; choose the task \"tree_path\" to scrub them",
-            )
-        })?;
-        let script = tree.script();
+        let script = trees(ground)?.script();
         let registers = self.positions(script)?;
         let hypotheses = self.hypotheses()?;
         let heads = &ground.subject.model.layout().heads;
@@ -82,6 +77,15 @@ impl Inquiry for TreeScrubbing {
         }
         Ok(answer)
     }
+}
+
+/// The trees of the task.
+fn trees<'a>(ground: &Ground<'a>) -> Result<&'a Trees> {
+    ground.subject.source.facet().ok_or_else(|| {
+        Error::usage(
+            "the sequences of this task are no trees; choose the task \"tree_path\" to scrub them",
+        )
+    })
 }
 
 impl TreeScrubbing {
@@ -145,7 +149,8 @@ impl TreeScrubbing {
     /// The trees of a cell; `None` where there are none.
     fn pairs(&self, ground: &Ground<'_>, layer: usize, length: usize) -> Result<Option<Pairs>> {
         let steps = self.same_node.then_some(layer);
-        let pair = |i| ground.subject.source.scrubbing_pair(length, steps, ground.seed, i as u64);
+        let trees = trees(ground)?;
+        let pair = |i| trees.scrubbing_pair(length, steps, ground.seed, i as u64);
         let pairs: Vec<_> = (0..self.trees).filter_map(pair).collect();
         if pairs.is_empty() {
             return Ok(None);

@@ -271,12 +271,12 @@ fn is_as_planned(source: &ReferenceBackSource, items: &[Item], plan: &Plan) -> b
 }
 
 fn pair(source: &ReferenceBackSource, items: &[Item], plan: &Plan) -> Pair {
-    let places = source.words.places();
+    let places = source.text.words.places();
     let part = |tuple: usize, part: usize| TUPLE * tuple + places[part];
     let base = source.labelled(source.spelled(items));
     let mut tokens = base.tokens.clone();
     let changed = part(plan.changed, plan.edit.part());
-    tokens[changed] = source.words.token(plan.edit.word());
+    tokens[changed] = source.text.words.token(plan.edit.word());
     let other = source.labelled(tokens);
     let at = part(plan.read, 2);
     // A tuple is whole once its instruction, register and symbol have been read.
