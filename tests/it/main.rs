@@ -9,6 +9,7 @@ mod chains;
 mod cli;
 mod decoder;
 mod determinism;
+mod earlier;
 mod examine;
 mod examples;
 mod experiments;
