@@ -93,11 +93,11 @@ impl RunAt {
             None => first,
             Some(text) => {
                 let tokens = source.vocab().encode(text).map_err(|e| e.context("--tokens"))?;
-                if tokens.is_empty() || tokens.len() > source.length() {
+                if tokens.is_empty() || tokens.len() > source.longest() {
                     return Err(Error::usage(format!(
                         "--tokens has {} tokens; this network reads 1 to {}",
                         tokens.len(),
-                        source.length()
+                        source.longest()
                     )));
                 }
                 source.label(&tokens, &first)

@@ -330,7 +330,7 @@ impl Experiment {
     /// When settings contradict each other, or the network or one pass through it would be larger than this program's
     /// largest: the size is named.
     pub fn network(&self, source: &dyn Source, params: &mut Params) -> Result<Box<dyn Model>> {
-        let (vocab, length) = (source.vocab().len(), source.length());
+        let (vocab, length) = (source.vocab().len(), source.longest());
         size::check_asked(&mut *self.model.boxed(), vocab, length)?;
         let model = match source.facet::<Reals>() {
             Some(reals) => self.model.build_on_reals(*reals, vocab, length, params)?,

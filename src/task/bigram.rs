@@ -44,6 +44,8 @@ crate::knobs! {
         no_repeat: bool = false;
         /// Characters in a sequence.
         length: usize = 256, in 2..=1024;
+        /// Characters of the longest text that the network can be asked about; positions beyond those of a sequence are never trained. 0: as many as a sequence has.
+        longest: usize = 0, in 0..=1024;
         /// Show the triggers of a sequence at its start, where they fire no rule and are no part of the loss.
         show_latents: bool = false;
         /// A UTF-8 text file to count characters in, from the folder of the experiment file on; empty: tiny Shakespeare. A run keeps the counts, not the text. After a character that only ends the text, the next is drawn by frequency alone.
@@ -221,6 +223,10 @@ impl Source for BigramSource {
 
     fn length(&self) -> usize {
         self.settings.length
+    }
+
+    fn longest(&self) -> usize {
+        self.settings.longest.max(self.settings.length)
     }
 
     fn sequence(&self, seed: u64, index: u64) -> Row {

@@ -54,6 +54,11 @@ pub trait Source: Send + Sync {
     fn roles(&self) -> &'static [&'static str];
     /// Positions in a sequence.
     fn length(&self) -> usize;
+    /// Positions of the longest sequence that a network of this task can be asked about: its tables of positions and its
+    /// rotations have as many rows. At least [`Self::length`].
+    fn longest(&self) -> usize {
+        self.length()
+    }
     fn sequence(&self, seed: u64, index: u64) -> Row;
     /// Labels tokens that a person wrote; `like` is the sequence they replace (its triggers stay in force).
     fn label(&self, tokens: &[u32], like: &Row) -> Row;

@@ -53,6 +53,8 @@ crate::knobs! {
         concurrent: usize = 2, in 1..=8;
         /// Tuples in a sequence; each has four tokens.
         tuples: usize = 10, in 1..=256;
+        /// Tuples of the longest text that the network can be asked about; positions beyond those of a sequence are never trained. 0: as many as a sequence has.
+        longest: usize = 0, in 0..=256;
         /// Symbols in the vocabulary.
         symbols: usize = 50, in 2..=1000;
         /// Different symbols that a sequence draws from.
@@ -317,6 +319,10 @@ impl Source for ReferenceBackSource {
 
     fn length(&self) -> usize {
         TUPLE * self.settings.tuples
+    }
+
+    fn longest(&self) -> usize {
+        TUPLE * self.settings.longest.max(self.settings.tuples)
     }
 
     fn sequence(&self, seed: u64, index: u64) -> Row {

@@ -14,6 +14,8 @@ use mnemoscope::nn::wire::{Along, Heads, Map, Wire};
 use mnemoscope::record::batch::Batch;
 use mnemoscope::record::intervention::{Intervention, Place, Point, Site};
 use mnemoscope::record::knobs::Knobs;
+use mnemoscope::run::experiment::Experiment;
+use mnemoscope::run::trainer::Trainer;
 
 use super::examples::memory_tokens::MemoryTokens;
 use super::examples::recurrent::Gru;
@@ -394,4 +396,41 @@ fn places_of_a_models_own_are_spelled_and_checked_by_the_network() {
         assert!(text.parse::<Place>().is_err(), "{text}");
     }
     assert!("layer0.a_name_that_is_longer_than_names_are".parse::<Place>().is_err());
+}
+
+#[test]
+fn a_network_is_asked_beyond_its_training_length() {
+    let mut experiment = Experiment::of("longer", "bigram", "decoder").unwrap();
+    experiment.set_text("task.length", "12").unwrap();
+    experiment.set_text("train.batch", "4").unwrap();
+    experiment.set_text("train.held_out", "4").unwrap();
+    let mut short = Trainer::new(&experiment).unwrap();
+    experiment.set_text("task.longest", "20").unwrap();
+    let mut long = Trainer::new(&experiment).unwrap();
+    for trainer in [&mut short, &mut long] {
+        (0..3).for_each(|_| drop(trainer.step().unwrap()));
+    }
+    // It learns the same; rows that no sequence reaches stay as they were drawn.
+    let metrics = |trainer: &mut Trainer| -> Vec<u64> {
+        trainer.evaluate().unwrap().0.values.iter().map(|value| value.to_bits()).collect()
+    };
+    assert_eq!(metrics(&mut short)[..2], metrics(&mut long)[..2]);
+    let rows = |trainer: &Trainer| {
+        let weights = trainer.weights().unwrap();
+        weights.tensors.iter().find(|tensor| tensor.name == "pos").unwrap().data.clone()
+    };
+    let (few, many) = (rows(&short), rows(&long));
+    assert_eq!(many.len() * 12, few.len() * 20);
+    assert_eq!(many[..few.len()], few);
+    let fresh = rows(&Trainer::new(&experiment).unwrap());
+    assert_eq!(many[few.len()..], fresh[few.len()..]);
+    assert_ne!(many[..few.len()], fresh[..few.len()]);
+    // A longer text is read.
+    let source = long.source().clone();
+    assert_eq!((source.length(), source.longest()), (12, 20));
+    let mut params = Params::new(0);
+    let model = experiment.network(&*source, &mut params).unwrap();
+    let ids: Vec<u32> = (0..20).collect();
+    let output = model.forward(&params, &Input::new(&tokens(&ids, 1)), &mut Untapped).unwrap();
+    assert_eq!(output.logits.dims()[1], 20);
 }

@@ -85,7 +85,7 @@ pub fn files(spelling: Spelling, experiment: &Experiment, weights: &Weights) -> 
         }]);
     }
     let source = experiment.task.open()?;
-    let anatomy = experiment.model.anatomy(weights, source.length())?;
+    let anatomy = experiment.model.anatomy(weights, source.longest())?;
     let vocab = source.vocab();
     if anatomy.vocab() != vocab.len() {
         return Err(Error::input(format!(
