@@ -404,6 +404,8 @@ fn a_network_is_asked_beyond_its_training_length() {
     experiment.set_text("task.length", "12").unwrap();
     experiment.set_text("train.batch", "4").unwrap();
     experiment.set_text("train.held_out", "4").unwrap();
+    // What decays does so everywhere.
+    experiment.set_text("train.decay", "0").unwrap();
     let mut short = Trainer::new(&experiment).unwrap();
     experiment.set_text("task.longest", "20").unwrap();
     let mut long = Trainer::new(&experiment).unwrap();
