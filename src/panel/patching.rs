@@ -15,7 +15,15 @@ use crate::record::question::{Found, ProbeCall, Reading};
 
 use super::answer::{array, number, sentence, tokens};
 use super::tokens::as_id;
-use super::{NetShape, Panel, Selection, View, ink, span};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink, span};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Patching",
+    stack: Stack::MiddleBelow,
+    controls: &[("map", "Map"), ("metric", "Metric")],
+    ..PanelKind::new("patching", || Box::<Patching>::default())
+};
 
 crate::choices! {
     /// Which parts are patched, by the names of the inquiry.

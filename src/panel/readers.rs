@@ -9,7 +9,15 @@ use crate::record::label::{Kind, Places};
 use crate::record::question::{Found, ProbeCall, Reading};
 
 use super::answer::{array, number, sentence};
-use super::{NetShape, Panel, Selection, View, ink, span};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink, span};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Readers",
+    stack: Stack::MiddleBelow,
+    controls: &[("kind", "What to fit"), ("places", "Where to read"), ("score", "Score")],
+    ..PanelKind::new("readers", || Box::<Readers>::default())
+};
 
 crate::choices! {
     /// How well a label is told.

@@ -7,7 +7,13 @@ use crate::record::plain::Plain;
 use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::sentence;
-use super::{NetShape, Panel, Selection, View};
+use super::{NetShape, Panel, PanelKind, Selection, View};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Tree scrubbing",
+    ..PanelKind::new("tree_scrubbing", || Box::<TreeScrubbing>::default())
+};
 
 crate::knobs! {
     /// The panel `tree_scrubbing`: maps of the inquiry of the same name.

@@ -8,8 +8,8 @@ use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 
-use mnemoscope::app::App;
 use mnemoscope::app::action::Command;
+use mnemoscope::app::{App, Panels};
 use mnemoscope::figure::color::{Color, ColorMap};
 use mnemoscope::figure::layout::{Style, layout};
 use mnemoscope::figure::pick::pick;
@@ -702,7 +702,7 @@ fn what_to_patch_from_may_be_text() {
 
 #[test]
 fn commands_for_long_questions_are_in_the_table() {
-    let rows = mnemoscope::app::action::table();
+    let rows = mnemoscope::app::action::table(Panels::default());
     for command in [Command::AskAgain, Command::CancelJob, Command::Show("patching")] {
         assert!(rows.iter().any(|row| row.command == command), "{command:?}");
     }

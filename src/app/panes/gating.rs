@@ -2,12 +2,13 @@
 
 use egui::Ui;
 
+use super::Pane;
+use crate::app::action::Action;
+use crate::app::state::Lab;
+use crate::panel::Panel;
 use crate::record::batch::Row;
 use crate::record::tuples::{Said, Tuple, Tuples};
 use crate::task::Source;
-
-use super::action::Action;
-use super::state::Lab;
 
 /// What of a tuple is said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,20 @@ fn selected(lab: &Lab) -> Option<(Tuples, usize)> {
     Some((tuples, at))
 }
 
-pub fn controls(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
+/// Buttons that change the selected tuple.
+pub struct Gating;
+
+impl Pane for Gating {
+    fn suits(&self, source: &dyn Source) -> bool {
+        source.tuples(&source.sequence(0, 0)).is_some()
+    }
+
+    fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
+        buttons(ui, lab)
+    }
+}
+
+fn buttons(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
     let mut actions = Vec::new();
     let Some((tuples, at)) = selected(lab) else { return actions };
     let buttons = [

@@ -2,23 +2,29 @@
 
 use egui::{ComboBox, Ui};
 
+use super::Pane;
+use crate::app::action::Action;
+use crate::app::state::Lab;
+use crate::panel::Panel;
 use crate::record::error::Result;
 use crate::record::tree::Tree;
-
-use super::action::Action;
-use super::state::Lab;
+use crate::task::Source;
 
 /// What is chosen, and why it was not done.
 #[derive(Default)]
-pub struct Gardener {
+pub struct TreePane {
     node: usize,
     under: usize,
     /// The text that was refused, and the sentence; forgotten with that text.
     refused: Option<(String, String)>,
 }
 
-impl Gardener {
-    pub fn ui(&mut self, ui: &mut Ui, lab: &Lab) -> Vec<Action> {
+impl Pane for TreePane {
+    fn suits(&self, source: &dyn Source) -> bool {
+        source.tree(&source.sequence(0, 0)).is_some()
+    }
+
+    fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
         let mut actions = Vec::new();
         let Some(tree) = lab.run().and_then(|run| run.bench.source.tree(&lab.prompt)) else {
             return actions;
@@ -56,7 +62,9 @@ impl Gardener {
         }
         actions
     }
+}
 
+impl TreePane {
     /// Asks about an edited tree with its whole path, or keeps the sentence.
     fn take(&mut self, lab: &Lab, edited: Result<Tree>, actions: &mut Vec<Action>) {
         match edited {
