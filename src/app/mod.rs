@@ -389,6 +389,7 @@ impl App {
         }
     }
 
+    #[deny(clippy::wildcard_enum_match_arm, reason = "a command that does nothing is none")]
     fn command(&mut self, command: Command, ctx: &Context) {
         let lab = &mut self.lab;
         match command {
@@ -426,60 +427,76 @@ impl App {
                 self.host.tell(News::Write, lab);
             }
             Command::CutHead => lab.cut_or_mend_head(),
-            Command::UndoIntervention => {
-                if let Some(what) = lab.in_force().last().cloned() {
-                    lab.lift(&what);
-                }
-            }
+            Command::UndoIntervention => lab.lift_newest(),
             Command::LiftAll => lab.lift_all(),
             Command::OpenRun => self.ask(Purpose::OpenRun),
             Command::OpenExperiment => self.ask(Purpose::OpenExperiment),
             Command::SaveExperiment => self.ask(Purpose::SaveExperiment),
             Command::ExportWeights => self.spelling.open = true,
-            Command::SaveFigure => self.save_figure_in_focus(),
-            Command::ExportFigure if self.is_figure_in_focus() => {
-                self.export(&self.dock.focus.clone());
+            Command::SaveFigure => {
+                self.of_figure(|app, name| app.ask(Purpose::SaveFigure(name.to_owned())));
             }
-            Command::AddToSheet if self.is_figure_in_focus() => {
-                self.add_to_sheet(&self.dock.focus.clone());
-            }
+            Command::ExportFigure => self.of_figure(Self::export),
+            Command::AddToSheet => self.of_figure(Self::add_to_sheet),
             Command::FigureSheet => self.show_sheet(),
             Command::Fonts => self.ask(Purpose::ChooseFont),
             Command::Palette => self.palette.show(),
             Command::Keys => self.keys_open = true,
             Command::Tour => self.tour.begin(),
-            _ => self.look_command(command, ctx),
+            Command::Theme => self.change_look(ctx, |app| app.dark = !app.dark),
+            Command::Larger => self.change_look(ctx, |app| app.zoom_to(app.zoom + 0.1)),
+            Command::Smaller => self.change_look(ctx, |app| app.zoom_to(app.zoom - 0.1)),
+            Command::NormalSize => self.change_look(ctx, |app| app.zoom_to(1.0)),
+            Command::Maximise => {
+                self.change_look(ctx, |app| app.dock.maximise(&app.dock.focus.clone()));
+            }
+            Command::ClosePanel => {
+                self.change_look(ctx, |app| app.dock.close(&app.dock.focus.clone()));
+            }
+            Command::NextPanel => {
+                self.change_look(ctx, |app| app.dock.next_panel(app.lab.panels));
+            }
+            Command::PanelSettings => self.of_figure(|app, name| {
+                app.carry_out(Action::Settings(name.to_owned()), ctx);
+            }),
+            Command::ResetLayout => {
+                self.change_look(ctx, |app| app.dock = Dock::new(app.lab.panels));
+            }
+            Command::UndoLayout => self.change_look(ctx, Self::undo_layout),
+            Command::Show(name) => self.change_look(ctx, |app| app.dock.show_panel(name)),
+            Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
         }
     }
 
-    /// Commands that change how the window looks.
-    fn look_command(&mut self, command: Command, ctx: &Context) {
-        let zoomed = |zoom: f32| zoom.clamp(*ZOOMS.start(), *ZOOMS.end());
-        match command {
-            Command::Theme => self.dark = !self.dark,
-            Command::Larger => self.zoom = zoomed(self.zoom + 0.1),
-            Command::Smaller => self.zoom = zoomed(self.zoom - 0.1),
-            Command::NormalSize => self.zoom = 1.0,
-            Command::Maximise => self.dock.maximise(&self.dock.focus.clone()),
-            Command::ClosePanel => self.dock.close(&self.dock.focus.clone()),
-            Command::NextPanel => self.dock.next_panel(self.lab.panels),
-            Command::PanelSettings if self.is_figure_in_focus() => {
-                self.carry_out(Action::Settings(self.dock.focus.clone()), ctx);
-            }
-            Command::ResetLayout => self.dock = Dock::new(self.lab.panels),
-            Command::UndoLayout => {
-                if let Some(before) = self.undo.undo(&self.dock) {
-                    let focus = std::mem::take(&mut self.dock.focus);
-                    self.dock = before.clone();
-                    self.dock.focus = focus;
-                }
-            }
-            Command::Show(kind) => self.dock.show_panel(kind),
-            Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
-            _ => {}
-        }
+    /// Changes how the window looks, or which panels it shows.
+    fn change_look(&mut self, ctx: &Context, change: impl FnOnce(&mut Self)) {
+        change(self);
         self.apply_look(ctx);
         self.lab.changed();
+    }
+
+    fn zoom_to(&mut self, zoom: f32) {
+        self.zoom = zoom.clamp(*ZOOMS.start(), *ZOOMS.end());
+    }
+
+    fn undo_layout(&mut self) {
+        if let Some(before) = self.undo.undo(&self.dock) {
+            let focus = std::mem::take(&mut self.dock.focus);
+            self.dock = before.clone();
+            self.dock.focus = focus;
+        }
+    }
+
+    /// Does something with the panel in focus, or says that it has no figure.
+    fn of_figure(&mut self, act: impl FnOnce(&mut Self, &str)) {
+        let name = self.dock.focus.clone();
+        if self.lab.panels.figure(&name).is_some() {
+            return act(self, &name);
+        }
+        self.lab.trouble(Error::usage(format!(
+            "the panel {} is no figure: click one that is, or use the button on its tab",
+            self.lab.panels.title(&name)
+        )));
     }
 
     /// The windows in which pages are chosen.
@@ -543,21 +560,6 @@ impl App {
                 Ok(()) => self.lab.building += 1,
                 Err(error) => self.lab.trouble(error.context("start run")),
             }
-        }
-    }
-
-    fn is_figure_in_focus(&self) -> bool {
-        self.lab.panels.figure(&self.dock.focus).is_some()
-    }
-
-    fn save_figure_in_focus(&mut self) {
-        if self.is_figure_in_focus() {
-            self.ask(Purpose::SaveFigure(self.dock.focus.clone()));
-        } else {
-            self.lab.trouble(Error::usage(format!(
-                "the panel {} is no figure: click one that is, or use the button on its tab",
-                self.lab.panels.title(&self.dock.focus)
-            )));
         }
     }
 

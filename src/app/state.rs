@@ -637,6 +637,12 @@ impl Lab {
         if self.in_force().contains(&cut) { self.lift(&cut) } else { self.intervene(cut) }
     }
 
+    pub fn lift_newest(&mut self) {
+        if let Some(what) = self.in_force().last() {
+            self.lift(what);
+        }
+    }
+
     pub fn lift_all(&mut self) {
         for what in self.in_force().iter().rev() {
             self.lift(what);
