@@ -143,7 +143,7 @@ fn setting(path: &str, spec: &Spec, slot: Slot<'_>) -> String {
         Slot::Choice(v) => (v.names()[v.index()].to_owned(), v.names().join(" | ")),
         Slot::Text(v) => (format!("\"{v}\""), "text".to_owned()),
     };
-    if spec.live {
+    if spec.live && !path.is_empty() {
         range.push_str("; takes effect while running");
     }
     format!("  {:<34} {range}\n      {}", format!("{path}{} = {value}", spec.name), spec.help)
