@@ -49,13 +49,22 @@ pub fn window_of(folder: &Path, experiment: &str) -> Harness<'static, App> {
 }
 
 fn window_sized(folder: &Path, experiment: &str, size: [f32; 2]) -> Harness<'static, App> {
+    window_with(folder, experiment, size, Panels::default())
+}
+
+pub fn window_with(
+    folder: &Path,
+    experiment: &str,
+    size: [f32; 2],
+    panels: Panels,
+) -> Harness<'static, App> {
     let file = folder.join("tiny.toml");
     std::fs::write(&file, experiment).unwrap();
     let surroundings = Surroundings {
         library: Ok(folder.join("runs")),
         system_dialogs: false,
         adapter: None,
-        panels: Panels::default(),
+        panels,
     };
     let launch = Launch { what: Some(file.clone().into()), ..Launch::default() };
     let mut harness = Harness::builder()
