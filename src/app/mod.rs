@@ -113,7 +113,7 @@ pub struct Surroundings {
     pub system_dialogs: bool,
     /// What draws; none in a test.
     pub adapter: Option<Adapter>,
-    /// The panels that there are.
+    /// The panels of the window. Figure sheets and commands know those of [`panel::ALL`] alone.
     pub panels: Panels,
 }
 
