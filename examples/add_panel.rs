@@ -1,129 +1,211 @@
-//! A worked example of a new panel: the sizes of the trained matrices at the step in view, as bars.
+//! A worked example of a new panel, with controls and a long question: what each head does to the answer, as bars.
 //!
-//! `cargo run --example add_panel` draws it for a small made-up run and shows its numbers. Inside the crate this
-//! file would be `src/panel/sizes.rs`, with `pub mod sizes;` and one line in `panel::ALL`: it then has a tile in
-//! the window, an entry in the menu and the palette, and `mnemoscope figure RUN sizes -o sizes.pdf`.
+//! `cargo run --example add_panel` asks it of a small untrained network and shows its numbers. Inside the crate this
+//! file would be `src/panel/head_effects.rs`, with `pub mod head_effects;` and the line `head_effects::KIND` in `panel::ALL`:
+//! it then has a tile in the window with its controls above it, an entry in the menu and the palette, a form of its settings,
+//! and `mnemoscope figure RUN head_effects -o effects.pdf`. The tests open it in the window.
 
 use std::sync::Arc;
 
 use mnemoscope::Result;
 use mnemoscope::figure::color::Color;
 use mnemoscope::figure::file::{Format, Page, render};
-use mnemoscope::figure::{Axis, Figure, Mark, Plot, Ticks};
-use mnemoscope::panel::{NetShape, Palette, Panel, Selection, View};
-use mnemoscope::record::event::MetricsRow;
-use mnemoscope::record::question::{Inquired, ProbeCall};
-use mnemoscope::record::recording::Recording;
-use mnemoscope::record::vocab::Vocab;
+use mnemoscope::figure::{Axis, Dash, Figure, Mark, Plot, Ticks};
+use mnemoscope::panel::answer::{array, long_answer, sentence};
+use mnemoscope::panel::{NetShape, Palette, Panel, PanelKind, Selection, Snapshot, Stack, View};
+use mnemoscope::record::analysis::{Compared, Counted, Measured};
+use mnemoscope::record::question::{Found, Inquired, ProbeCall, Reading};
+use mnemoscope::run::examine::Instrument;
+use mnemoscope::run::experiment::Experiment;
+use mnemoscope::run::job::inquiry_of;
+use mnemoscope::run::trainer::Trainer;
+
+/// All that is known of the panel before one is made: the window, the figure sheets and the commands read it here.
+pub const KIND: PanelKind = PanelKind {
+    title: "Head effects",
+    stack: Stack::RightAbove,
+    aspect: 0.6,
+    // Settings that stand above the picture; the others stand in the form alone.
+    controls: &[
+        ("metric", "Effect"),
+        ("pairs", "Pairs"),
+        ("all_pairs", "Wrong ones too"),
+        ("sorted", "Largest first"),
+    ],
+    ..PanelKind::new("head_effects", || Box::<HeadEffects>::default())
+};
 
 mnemoscope::knobs! {
-    /// Settings of the panel.
-    pub struct Sizes = "Norms of the trained matrices at the step in view." {
-        /// Divide by the norms at the first step: growth instead of size.
-        relative: bool = false, @live;
+    /// The panel. Settings that it shares with the question are declared with it, once for all who ask it.
+    pub struct HeadEffects = "What each head does: its output alone is taken from the run on the counterfactual sequence." {
+        /// How the effect is counted.
+        measured: Measured = Measured::default();
+        /// Which sequences.
+        compared: Compared = Compared::default();
+        /// Which of them count.
+        counted: Counted = Counted::default();
+        /// Draw the heads with the largest effects first.
+        sorted: bool = false, @live;
     }
 }
 
-impl Panel for Sizes {
-    // It draws recorded metrics and asks no probe; `vec![ProbeCall::new("attention")]` would ask one.
+impl Panel for HeadEffects {
+    // It asks no probe; `vec![ProbeCall::new("attention")]` would ask one, for every frame that is drawn.
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
         Vec::new()
     }
 
+    // A long question: many forward passes over pairs of sequences, on a thread of its own. Progress, Cancel and Ask again
+    // stand beside the controls without a word here.
+    fn inquiries(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+        vec![self.call()]
+    }
+
     // Pure: the same view gives the same figure, in the window, in a file and in a test.
     fn figure(&self, view: &View<'_>) -> Figure {
-        let Some((name, recording)) = view.runs.first() else { return empty("No run yet.") };
-        let step = view.step.unwrap_or(recording.last_step);
-        let bars = self.bars(recording, step);
-        if bars.is_empty() {
-            return empty("This run records no norms.");
+        self.draw(view).unwrap_or_else(|instead| instead)
+    }
+}
+
+/// A head with its effect and the interval of it.
+struct Bar {
+    name: String,
+    effect: f64,
+    interval: [f64; 2],
+}
+
+impl HeadEffects {
+    fn call(&self) -> ProbeCall {
+        let call = ProbeCall::new("patching")
+            .with("map", "z")
+            .with("metric", self.measured.metric.name())
+            .with("pairs", i64::try_from(self.compared.pairs).unwrap_or(i64::MAX))
+            .with("all_pairs", self.counted.all_pairs);
+        match self.compared.pair.as_str() {
+            "" => call,
+            pair => call.with("pair", pair),
         }
-        let largest = bars.iter().map(|(_, value)| *value).fold(0.0, f64::max);
-        let ticks = bars.iter().enumerate().map(|(i, (name, _))| (i as f64, name.clone()));
+    }
+
+    fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
+        let waiting = "Heads are patched one by one: the first results come in a moment.";
+        let (reading, found) = long_answer(view, &self.call(), waiting)?;
+        if reading.number("pairs_counted") == Some(0.0) {
+            return Err(sentence("No pair counts at this step: count wrong ones, or look later."));
+        }
+        let bars = self.bars(view.net, reading)?;
+        if bars.is_empty() {
+            return Err(sentence(waiting));
+        }
+        let ends = bars.iter().flat_map(|bar| bar.interval).chain([0.0]);
+        let (low, high) =
+            ends.fold((0.0, 0.0), |(low, high): (f64, f64), end| (low.min(end), high.max(end)));
+        let room = 0.05 * (high - low).max(1e-6);
+        let ticks = bars.iter().enumerate().map(|(i, bar)| (i as f64, bar.name.clone()));
+        let mut marks = vec![Mark::Bars {
+            name: "effect".to_owned(),
+            at: (0..bars.len()).map(|i| i as f64).collect(),
+            values: bars.iter().map(|bar| bar.effect).collect(),
+            base: 0.0,
+            width: 0.7,
+            color: view.palette.accent,
+        }];
+        let intervals = bars.iter().enumerate().map(|(i, bar)| Mark::Line {
+            name: String::new(),
+            points: bar.interval.map(|end| [i as f64, end]).to_vec().into(),
+            color: view.palette.ink,
+            width: 1.0,
+            dash: Dash::Solid,
+        });
+        marks.extend(intervals);
         let plot = Plot {
             x: Axis {
+                label: "head".to_owned(),
                 range: (-0.6, bars.len() as f64 - 0.4),
                 ticks: Ticks::At(ticks.collect()),
                 ..Axis::default()
             },
             y: Axis {
-                label: if self.relative { "growth".to_owned() } else { "norm".to_owned() },
-                range: (0.0, largest * 1.05),
+                label: self.measured.metric.name().replace('_', " "),
+                range: (low - room, high + room),
                 ..Axis::default()
             },
-            marks: vec![Mark::Bars {
-                name: "norm".to_owned(),
-                at: (0..bars.len()).map(|i| i as f64).collect(),
-                values: bars.iter().map(|(_, value)| *value).collect(),
-                base: 0.0,
-                width: 0.8,
-                color: view.palette.accent,
-            }],
+            marks,
             ..Plot::default()
         };
-        let title = format!("Sizes of the matrices of {name}, step {step}");
-        Figure { title, plots: vec![plot], columns: 1, ..Figure::default() }
+        Ok(Figure {
+            title: format!("What each head does, step {}", found.step),
+            plots: vec![plot],
+            columns: 1,
+            caption: reading.notes.join(" "),
+            ..Figure::default()
+        })
     }
-}
 
-impl Sizes {
-    /// Name and height of each bar.
-    fn bars(&self, recording: &Recording, step: u64) -> Vec<(String, f64)> {
-        let (Some(now), Some(first)) = (recording.row_at(step), recording.rows.first()) else {
-            return Vec::new();
-        };
-        let columns = recording.columns.iter().enumerate();
-        columns
-            .filter_map(|(i, column)| {
-                let name = column.strip_prefix("norm_")?;
-                let unit = if self.relative { first.values[i] } else { 1.0 };
-                Some((name.to_owned(), now.values[i] / unit))
-            })
-            .collect()
+    /// The heads whose effect is known so far.
+    fn bars(&self, net: &NetShape, reading: &Reading) -> Result<Vec<Bar>, Figure> {
+        let [effect, low, high] =
+            ["effect.z", "low.z", "high.z"].map(|name| array(reading, name, 2));
+        let (effect, low, high) = (effect?, low?, high?);
+        let most = effect.shape[1];
+        let mut bars = Vec::new();
+        for (layer, heads) in net.heads.iter().enumerate() {
+            for head in 0..*heads {
+                let at = |data: &[f32]| data.get(layer * most + head).copied().map(f64::from);
+                let Some(mean) = at(&effect.data).filter(|mean| mean.is_finite()) else { continue };
+                // Of one pair there is no interval.
+                let end = |data: &[f32]| at(data).filter(|end| end.is_finite()).unwrap_or(mean);
+                let interval = [end(&low.data), end(&high.data)];
+                bars.push(Bar { name: format!("{layer}.{head}"), effect: mean, interval });
+            }
+        }
+        if self.sorted {
+            bars.sort_by(|a, b| b.effect.abs().total_cmp(&a.effect.abs()));
+        }
+        Ok(bars)
     }
-}
-
-/// What stands in place of a figure: a sentence.
-fn empty(why: &str) -> Figure {
-    Figure { empty: Some(why.to_owned()), ..Figure::default() }
 }
 
 #[expect(clippy::print_stdout, reason = "an example shows what it does")]
 pub fn main() -> Result<()> {
-    let row = |step, values: [f64; 3]| MetricsRow { step, values: values.to_vec() };
-    let recording = Recording {
-        columns: ["loss", "norm_layer0.wk", "norm_layer1.wk"].map(str::to_owned).to_vec(),
-        rows: vec![row(0, [4.5, 6.5, 6.5]), row(10, [3.9, 6.6, 7.8])],
-        last_step: 10,
-        ..Recording::default()
+    // What the window does for a panel that is in view: it asks the long question on a thread, and draws what is known.
+    let mut experiment = Experiment::of("example", "bigram", "decoder")?;
+    experiment.set_texts(["task.length=24", "model.width=16", "train.batch=2"])?;
+    let weights = Trainer::new(&experiment)?.weights()?;
+    let mut instrument = Instrument::new(&experiment)?;
+    let mut panel = HeadEffects { sorted: true, ..HeadEffects::default() };
+    panel.compared.pairs = 4;
+    panel.counted.all_pairs = true;
+    let prompt = instrument.source().sequence(0, 0);
+    let inquiry = inquiry_of(&panel.call())?;
+    let reading = instrument.inquire(&weights, &prompt, &*inquiry, &mut |_, _, _| true)?;
+    let reading = Some(Ok(Arc::new(reading)));
+    let found = Found { step: weights.step, done: 1, total: 1, reading, ended: true };
+    let heads = instrument.layout().heads.clone();
+    let mut shown = Snapshot {
+        net: NetShape { heads: heads.clone(), ..NetShape::default() },
+        inquired: Inquired { by_call: [(panel.call().key(), found)].into() },
+        ..Snapshot::default()
     };
-    let view = View {
-        net: &NetShape::default(),
-        vocab: &Vocab::new(Vec::new()),
-        roles: &[],
-        runs: &[("example".to_owned(), Arc::new(recording))],
-        sweep: None,
-        step: None,
-        live: false,
-        readings: None,
-        failure: None,
-        inquired: &Inquired::default(),
-        selection: &Selection::default(),
-        palette: Palette {
-            dark: false,
-            paper: Color::rgb(255, 255, 255),
-            ink: Color::rgb(20, 20, 20),
-            faint: Color::rgb(120, 120, 120),
-            accent: Color::rgb(0, 114, 178),
-        },
-        size: [252.0, 189.0],
+    let palette = Palette {
+        dark: false,
+        paper: Color::rgb(255, 255, 255),
+        ink: Color::rgb(20, 20, 20),
+        faint: Color::rgb(120, 120, 120),
+        accent: Color::rgb(0, 114, 178),
     };
-    let figure = Sizes { relative: true }.figure(&view);
+    let figure = panel.figure(&shown.view(palette, [252.0, 151.0]));
     let drawn = render(&figure, &Page::column(), Format::Svg)?;
     let numbers = render(&figure, &Page::column(), Format::Csv)?;
     println!("{}\n{}", figure.title, String::from_utf8_lossy(&numbers));
     assert!(drawn.starts_with(b"<?xml") || drawn.starts_with(b"<svg"));
-    let none = Sizes::default().figure(&View { runs: &[], ..view });
-    assert_eq!(none.empty.as_deref(), Some("No run yet."));
+    let Some(Mark::Bars { values, .. }) = figure.plots[0].marks.first() else {
+        panic!("the first mark is the bars")
+    };
+    assert_eq!(values.len(), heads.iter().sum::<usize>());
+    assert!(values.windows(2).all(|pair| pair[0].abs() >= pair[1].abs()), "{values:?}");
+    // Before there is an answer it says so.
+    shown.inquired = Inquired::default();
+    assert!(panel.figure(&shown.view(palette, [252.0, 151.0])).empty.is_some());
     Ok(())
 }

@@ -3,11 +3,11 @@
 use egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::figure::Pick;
-use crate::panel;
 use crate::record::intervention::Intervention;
 use crate::run::experiment::BUILTIN;
 
-use super::gates::Change;
+use super::panes::gating::Change;
+use super::panes::{Panels, readers};
 use super::state::Lab;
 use super::studio::Wish;
 
@@ -125,7 +125,7 @@ pub enum Command {
     ResetLayout,
     UndoLayout,
     Quit,
-    /// Bring a panel to the front, by its kind.
+    /// Bring a panel to the front, by its name.
     Show(&'static str),
     /// Train an experiment that comes with the program, by its name.
     Start(&'static str),
@@ -171,13 +171,13 @@ pub struct Entry {
 }
 
 /// The table. Panels of the registry and the experiments that come with the program follow the written rows.
-pub fn table() -> Vec<Entry> {
+pub fn table(panels: Panels) -> Vec<Entry> {
     let mut rows = ROWS.to_vec();
-    for kind in super::dock::kinds() {
+    for name in panels.names() {
         rows.push(Entry {
-            command: Command::Show(kind),
+            command: Command::Show(name),
             menu: Menu::Panels,
-            text: super::dock::title(kind),
+            text: panels.title(name),
             help: "Bring this panel to the front, reopening it if it was closed.",
             keys: None,
             enabled: always,
@@ -194,11 +194,6 @@ pub fn table() -> Vec<Entry> {
         });
     }
     rows
-}
-
-/// Whether a kind of panel draws a figure (and so can be saved as one).
-pub fn is_figure(kind: &str) -> bool {
-    panel::ALL.iter().any(|entry| entry.name == kind)
 }
 
 const fn plain(key: Key) -> Option<KeyboardShortcut> {
@@ -242,7 +237,7 @@ fn asks_long(lab: &Lab) -> bool {
 }
 
 fn has_readers(lab: &Lab) -> bool {
-    lab.jobs.has_ended(super::readers::KIND)
+    lab.jobs.has_ended(readers::INQUIRY)
 }
 
 fn has_run(lab: &Lab) -> bool {
@@ -376,7 +371,7 @@ pub fn pressed(ctx: &egui::Context, lab: &Lab, escape_is_taken: bool) -> Vec<Com
     let figure = ctx.data(|d| d.get_temp::<egui::Id>(super::figure_focus()));
     let typing = ctx.text_edit_focused() || (focused.is_some() && focused != figure);
     let mut commands = Vec::new();
-    for entry in table() {
+    for entry in table(lab.panels) {
         let Some(keys) = entry.keys else { continue };
         if escape_is_taken && keys.logical_key == Key::Escape {
             continue;

@@ -38,7 +38,7 @@ impl App {
     /// Draws everything with other fonts behind our own.
     pub(super) fn take_fonts(&mut self, files: Vec<PathBuf>, fallback: Fallback) {
         self.fonts = files;
-        self.desk.take_fonts(fallback);
+        self.host.take_fonts(fallback);
         (self.export.fallback, self.sheet.fallback) = (fallback, fallback);
         let window = self.window.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         install(&window, fallback);

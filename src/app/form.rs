@@ -4,7 +4,7 @@ use egui::{ComboBox, Ui};
 
 use crate::record::error::Error;
 use crate::record::intervention::Intervention;
-use crate::record::knobs::{self, Knobs, Slot, Spec};
+use crate::record::knobs::{self, Choice, Knobs, Slot, Spec};
 use crate::run::experiment::{Experiment, Staged, Train};
 use crate::{model, task};
 
@@ -91,6 +91,64 @@ fn slider(ui: &mut Ui, spec: &Spec, value: &mut f64, whole: bool) -> egui::Respo
     let bounds = spec.bounds(whole);
     let log = spec.log || bounds.high > 1e4;
     entry::number(ui, value, bounds, Pull::Rail { log })
+}
+
+/// A setting in a row above a picture: there is room for its value, and for the name of a number or a text.
+pub fn control(ui: &mut Ui, knobs: &mut dyn Knobs, name: &str, label: &str) {
+    knobs.each(&mut |spec, slot| {
+        if spec.name != name {
+            return;
+        }
+        let response = match slot {
+            Slot::Choice(choice) => choose(ui, spec, choice),
+            Slot::Bool(value) => ui.checkbox(value, label),
+            #[expect(clippy::cast_sign_loss, reason = "the range is not negative")]
+            Slot::Int(value) => {
+                let mut number = *value as f64;
+                ui.label(label);
+                let response = field(ui, spec, &mut number, true);
+                *value = number as usize;
+                response
+            }
+            Slot::Float(value) => {
+                ui.label(label);
+                field(ui, spec, value, false)
+            }
+            Slot::Text(text) => {
+                ui.label(label);
+                ui.add(egui::TextEdit::singleline(text).desired_width(120.0))
+            }
+        };
+        response.on_hover_text(spec.help).accessible_name(label);
+    });
+}
+
+fn choose(ui: &mut Ui, spec: &Spec, choice: &mut dyn Choice) -> egui::Response {
+    let (names, before) = (choice.names(), choice.index());
+    let mut index = before;
+    let response = ComboBox::from_id_salt(spec.name)
+        .selected_text(words(names.get(index).copied().unwrap_or("")))
+        .show_index(ui, &mut index, names.len(), |i| words(names[i]));
+    if index != before {
+        choice.choose(index);
+    }
+    response
+}
+
+/// A number that is pulled at without a rail.
+fn field(ui: &mut Ui, spec: &Spec, value: &mut f64, whole: bool) -> egui::Response {
+    entry::number(ui, value, spec.bounds(whole), Pull::Field { speed: 1.0, unit: "" })
+}
+
+/// Gives a setting that is a text another value.
+pub fn set(knobs: &mut dyn Knobs, name: &str, text: &str) {
+    knobs.each(&mut |spec, slot| {
+        if let Slot::Text(value) = slot
+            && spec.name == name
+        {
+            text.clone_into(value);
+        }
+    });
 }
 
 /// The name of a setting, in a column of its own.

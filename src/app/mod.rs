@@ -3,15 +3,11 @@
 pub mod action;
 mod ask;
 pub mod cloud;
-pub mod curves;
-mod desk;
 mod dialogs;
-mod dock;
 mod entry;
 mod flat;
 mod fonts;
 mod form;
-pub mod gates;
 mod gpu_cloud;
 pub mod ground;
 pub mod jobs;
@@ -21,9 +17,8 @@ mod open;
 mod pace;
 mod paint;
 mod palette;
-mod patching;
+pub mod panes;
 mod plates;
-mod readers;
 pub mod rehearsal;
 pub mod run;
 mod scroll;
@@ -34,13 +29,9 @@ pub mod state;
 mod stopwatch;
 mod studio;
 mod surgery;
-mod sweep;
 mod theme;
-mod timeline;
-mod tokens;
 mod top;
 mod tour;
-mod tree;
 mod worker;
 
 use std::ffi::OsString;
@@ -56,19 +47,19 @@ use serde::{Deserialize, Serialize};
 use crate::export::sheet::Sheet;
 use crate::figure::Pick;
 use crate::figure::fallback::Fallback;
+use crate::panel;
 use crate::record::error::{Error, Result};
 use crate::run::experiment::Experiment;
-use crate::task::reference_back::TupleText;
-use crate::task::tree_path::Trees;
 
 use action::{Action, Command};
-use desk::Desk;
 use dialogs::{Dialogs, Purpose};
-use dock::Dock;
 use library::Shelf;
 use note::Note;
 use pace::Pace;
 use palette::Palette;
+use panes::dock::Dock;
+use panes::host::Host;
+use panes::{Form, News};
 use run::Origin;
 use shell::Lost;
 use shot::Shot;
@@ -80,6 +71,7 @@ use worker::{Copied, Outcome, Worker};
 
 pub use crate::gpu::device::Adapter;
 pub use open::open;
+pub use panes::Panels;
 pub use shell::back_in_sight;
 
 /// What the command line says of the window.
@@ -121,6 +113,8 @@ pub struct Surroundings {
     pub system_dialogs: bool,
     /// What draws; none in a test.
     pub adapter: Option<Adapter>,
+    /// The panels of the window. Figure sheets and commands know those of [`panel::ALL`] alone.
+    pub panels: Panels,
 }
 
 /// Frames follow each other this far apart while something is under way other than training.
@@ -165,7 +159,7 @@ const KEPT: &str = "mnemoscope";
 pub struct App {
     pub lab: Lab,
     dock: Dock,
-    desk: Desk,
+    host: Host,
     palette: Palette,
     keys_open: bool,
     spelling: spelling::Choice,
@@ -241,12 +235,13 @@ impl App {
             Ok(library) => (Some(library), None),
             Err(error) => (None, Some(error)),
         };
-        let mut lab = Lab::new(library, wake.clone());
+        let panels = surroundings.panels;
+        let mut lab = Lab::new(panels, library, wake.clone());
         lab.no_folder = no_library;
         let mut app = Self {
             lab,
-            dock: Dock::default(),
-            desk: Desk::new(),
+            dock: Dock::new(panels),
+            host: Host::new(panels),
             palette: Palette::default(),
             spelling: spelling::Choice::default(),
             keys_open: false,
@@ -287,8 +282,8 @@ impl App {
         {
             app.dock = kept.dock;
             (app.dark, app.zoom) = (kept.dark, kept.zoom);
-            app.desk.restore(&kept.panels);
-            app.desk.surgery.lists = kept.lists;
+            app.host.restore(&kept.panels);
+            app.host.surgery.lists = kept.lists;
             app.kept_sheet = kept.sheet;
             app.restore_fonts(kept.fonts);
         }
@@ -305,7 +300,7 @@ impl App {
         theme::install(ctx);
         *self.window.lock().unwrap_or_else(PoisonError::into_inner) = ctx.clone();
         fonts::install(ctx, self.export.fallback);
-        self.desk.forget_pictures();
+        self.host.forget_pictures();
         self.adapter = adapter;
         let what =
             if self.lost.is_lost() { "the graphics device was lost" } else { "drawing failed" };
@@ -329,8 +324,8 @@ impl App {
             dock: self.dock.clone(),
             dark: self.dark,
             zoom: self.zoom,
-            panels: self.desk.settings(),
-            lists: self.desk.surgery.lists.clone(),
+            panels: self.host.settings(),
+            lists: self.host.surgery.lists.clone(),
             sheet: match self.sheet.doc.hung.is_empty() {
                 true => self.kept_sheet.clone(),
                 false => Some(self.sheet.doc.sheet.to_toml()),
@@ -365,7 +360,7 @@ impl App {
             Action::Text(text) => self.lab.set_text(&text),
             Action::Retell(change) => {
                 self.lab.retell(change);
-                self.desk.editor.renew(&self.lab);
+                self.host.tell(News::Rewritten, &self.lab);
             }
             Action::OpenRun(folder) => self.open_run(folder, None),
             Action::ReadSweep(folder) => self.open_sweep(folder, true, None),
@@ -379,7 +374,7 @@ impl App {
             Action::Copy(kind, wish) => self.copy(&kind, &wish),
             Action::Maximise(kind) => self.dock.maximise(&kind),
             Action::Settings(kind) => {
-                let open = &mut self.desk.open_settings;
+                let open = &mut self.host.open_settings;
                 let at = ctx.pointer_latest_pos().unwrap_or_default();
                 let shown = open.as_ref().is_some_and(|(k, _)| *k == kind);
                 *open = (!shown).then_some((kind, at));
@@ -394,6 +389,7 @@ impl App {
         }
     }
 
+    #[deny(clippy::wildcard_enum_match_arm, reason = "a command that does nothing is none")]
     fn command(&mut self, command: Command, ctx: &Context) {
         let lab = &mut self.lab;
         match command {
@@ -427,64 +423,80 @@ impl App {
             Command::CancelJob => lab.jobs.cancel(),
             Command::KeepReaders => self.keep_readers(),
             Command::EditText => {
-                self.dock.show_panel("tokens");
-                self.desk.editor.open(lab);
+                self.dock.show_panel(panel::tokens::KIND.name);
+                self.host.tell(News::Write, lab);
             }
             Command::CutHead => lab.cut_or_mend_head(),
-            Command::UndoIntervention => {
-                if let Some(what) = lab.in_force().last().cloned() {
-                    lab.lift(&what);
-                }
-            }
+            Command::UndoIntervention => lab.lift_newest(),
             Command::LiftAll => lab.lift_all(),
             Command::OpenRun => self.ask(Purpose::OpenRun),
             Command::OpenExperiment => self.ask(Purpose::OpenExperiment),
             Command::SaveExperiment => self.ask(Purpose::SaveExperiment),
             Command::ExportWeights => self.spelling.open = true,
-            Command::SaveFigure => self.save_figure_in_focus(),
-            Command::ExportFigure if action::is_figure(&self.dock.focus) => {
-                self.export(&self.dock.focus.clone());
+            Command::SaveFigure => {
+                self.of_figure(|app, name| app.ask(Purpose::SaveFigure(name.to_owned())));
             }
-            Command::AddToSheet if action::is_figure(&self.dock.focus) => {
-                self.add_to_sheet(&self.dock.focus.clone());
-            }
+            Command::ExportFigure => self.of_figure(Self::export),
+            Command::AddToSheet => self.of_figure(Self::add_to_sheet),
             Command::FigureSheet => self.show_sheet(),
             Command::Fonts => self.ask(Purpose::ChooseFont),
             Command::Palette => self.palette.show(),
             Command::Keys => self.keys_open = true,
             Command::Tour => self.tour.begin(),
-            _ => self.look_command(command, ctx),
+            Command::Theme => self.change_look(ctx, |app| app.dark = !app.dark),
+            Command::Larger => self.change_look(ctx, |app| app.zoom_to(app.zoom + 0.1)),
+            Command::Smaller => self.change_look(ctx, |app| app.zoom_to(app.zoom - 0.1)),
+            Command::NormalSize => self.change_look(ctx, |app| app.zoom_to(1.0)),
+            Command::Maximise => {
+                self.change_look(ctx, |app| app.dock.maximise(&app.dock.focus.clone()));
+            }
+            Command::ClosePanel => {
+                self.change_look(ctx, |app| app.dock.close(&app.dock.focus.clone()));
+            }
+            Command::NextPanel => {
+                self.change_look(ctx, |app| app.dock.next_panel(app.lab.panels));
+            }
+            Command::PanelSettings => self.of_figure(|app, name| {
+                app.carry_out(Action::Settings(name.to_owned()), ctx);
+            }),
+            Command::ResetLayout => {
+                self.change_look(ctx, |app| app.dock = Dock::new(app.lab.panels));
+            }
+            Command::UndoLayout => self.change_look(ctx, Self::undo_layout),
+            Command::Show(name) => self.change_look(ctx, |app| app.dock.show_panel(name)),
+            Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
         }
     }
 
-    /// Commands that change how the window looks.
-    fn look_command(&mut self, command: Command, ctx: &Context) {
-        let zoomed = |zoom: f32| zoom.clamp(*ZOOMS.start(), *ZOOMS.end());
-        match command {
-            Command::Theme => self.dark = !self.dark,
-            Command::Larger => self.zoom = zoomed(self.zoom + 0.1),
-            Command::Smaller => self.zoom = zoomed(self.zoom - 0.1),
-            Command::NormalSize => self.zoom = 1.0,
-            Command::Maximise => self.dock.maximise(&self.dock.focus.clone()),
-            Command::ClosePanel => self.dock.close(&self.dock.focus.clone()),
-            Command::NextPanel => self.dock.next_panel(),
-            Command::PanelSettings if action::is_figure(&self.dock.focus) => {
-                self.carry_out(Action::Settings(self.dock.focus.clone()), ctx);
-            }
-            Command::ResetLayout => self.dock = Dock::default(),
-            Command::UndoLayout => {
-                if let Some(before) = self.undo.undo(&self.dock) {
-                    let focus = std::mem::take(&mut self.dock.focus);
-                    self.dock = before.clone();
-                    self.dock.focus = focus;
-                }
-            }
-            Command::Show(kind) => self.dock.show_panel(kind),
-            Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
-            _ => {}
-        }
+    /// Changes how the window looks, or which panels it shows.
+    fn change_look(&mut self, ctx: &Context, change: impl FnOnce(&mut Self)) {
+        change(self);
         self.apply_look(ctx);
         self.lab.changed();
+    }
+
+    fn zoom_to(&mut self, zoom: f32) {
+        self.zoom = zoom.clamp(*ZOOMS.start(), *ZOOMS.end());
+    }
+
+    fn undo_layout(&mut self) {
+        if let Some(before) = self.undo.undo(&self.dock) {
+            let focus = std::mem::take(&mut self.dock.focus);
+            self.dock = before.clone();
+            self.dock.focus = focus;
+        }
+    }
+
+    /// Does something with the panel in focus, or says that it has no figure.
+    fn of_figure(&mut self, act: impl FnOnce(&mut Self, &str)) {
+        let name = self.dock.focus.clone();
+        if self.lab.panels.figure(&name).is_some() {
+            return act(self, &name);
+        }
+        self.lab.trouble(Error::usage(format!(
+            "the panel {} is no figure: click one that is, or use the button on its tab",
+            self.lab.panels.title(&name)
+        )));
     }
 
     /// The windows in which pages are chosen.
@@ -551,17 +563,6 @@ impl App {
         }
     }
 
-    fn save_figure_in_focus(&mut self) {
-        if action::is_figure(&self.dock.focus) {
-            self.ask(Purpose::SaveFigure(self.dock.focus.clone()));
-        } else {
-            self.lab.trouble(Error::usage(format!(
-                "the panel {} is no figure: click one that is, or use the button on its tab",
-                dock::title(&self.dock.focus)
-            )));
-        }
-    }
-
     fn ask(&mut self, purpose: Purpose) {
         self.dialogs.ask(purpose, &mut self.worker);
     }
@@ -577,20 +578,13 @@ impl App {
         self.shown_for = id;
         self.say_lacking();
         let Some(run) = self.lab.run().filter(|_| !arranged) else { return };
-        let source = &run.bench.source;
-        let kind = if source.facet::<TupleText>().is_some() {
-            "gating"
-        } else if source.facet::<Trees>().is_some() {
-            "tree"
-        } else {
-            return;
-        };
-        self.dock.bring_forward(kind);
+        let Some(panel) = self.host.made_for(&*run.bench.source) else { return };
+        self.dock.bring_forward(panel);
         self.layout = Some(self.dock.clone());
     }
 
     fn keep_readers(&mut self) {
-        match readers::to_keep(&self.lab) {
+        match panes::readers::to_keep(&self.lab) {
             Ok(Some(write)) => self.work("keep readers", write),
             Ok(None) => {
                 self.say("there is no whole reader to keep yet".to_owned());
@@ -703,13 +697,14 @@ impl App {
         }
         let centre = Frame::new().inner_margin(Margin::same(4));
         CentralPanel::default().frame(centre).show(ui, |ui| {
-            self.desk.begin(self.dark);
-            let (lab, desk, shelf) = (&mut self.lab, &mut self.desk, &mut self.shelf);
-            let more = self.dock.ui(ui, &mut |ui, kind| desk.panel(ui, kind, lab, shelf));
+            self.host.begin(self.dark);
+            let (lab, host, shelf) = (&mut self.lab, &mut self.host, &mut self.shelf);
+            let panels = lab.panels;
+            let more = self.dock.ui(ui, panels, &mut |ui, name| host.panel(ui, name, lab, shelf));
             actions.extend(more);
         });
-        ground::paint(ui, ground, window, &self.desk.papers, ui.visuals().panel_fill);
-        actions.append(&mut self.desk.actions);
+        ground::paint(ui, ground, window, &self.host.papers, ui.visuals().panel_fill);
+        actions.append(&mut self.host.actions);
         actions
     }
 
@@ -735,8 +730,8 @@ impl App {
         // Escape closes what is open before it clears the selection.
         let escape = self.typing
             || self.dialogs.has_field()
-            || self.desk.open_settings.is_some()
-            || self.desk.has_open_editor();
+            || self.host.open_settings.is_some()
+            || self.host.is_writing();
         action::pressed(ctx, &self.lab, escape).into_iter().map(Action::Do).collect()
     }
 }
@@ -745,8 +740,8 @@ impl App {
     /// Takes in what has happened and asks what the panels need; also called while the window is hidden.
     fn look(&mut self, ctx: &Context) {
         let hidden = ctx.input(|i| i.viewport().visible() == Some(false)) && self.shot.is_none();
-        let calls = if hidden { Vec::new() } else { self.desk.calls(&self.lab) };
-        let inquiries = if hidden { Vec::new() } else { self.desk.inquiries(&self.lab) };
+        let calls = if hidden { Vec::new() } else { self.host.calls(&self.lab) };
+        let inquiries = if hidden { Vec::new() } else { self.host.inquiries(&self.lab) };
         self.take_outcomes();
         self.lab.tick(&calls, &inquiries, Instant::now());
         self.build_runs();
@@ -767,19 +762,19 @@ impl App {
         let mut actions = self.keys(&ctx);
         actions.extend(self.draw(ui));
         actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));
-        palette::keys(&ctx, &mut self.keys_open);
+        palette::keys(&ctx, self.lab.panels, &mut self.keys_open);
         if let Some(spelling) = self.spelling.ui(&ctx) {
             self.ask(Purpose::ExportWeights(spelling));
         }
         actions.extend(self.tour.ui(&ctx, &self.lab));
-        self.desk.settings_window(&ctx);
-        actions.extend(self.desk.menu.ui(&ctx));
+        self.host.settings_window(&ctx);
+        actions.extend(self.host.menu.ui(&ctx));
         self.studios(&ctx);
         actions.extend(self.note.ui(&ctx));
         if let Some(chosen) = self.dialogs.ui(&ctx) {
             self.chosen(chosen);
         }
-        let is_listed = self.dock.is_open("runs");
+        let is_listed = self.dock.is_open(Form::Runs.name());
         // Other programs record runs, too: whoever opens the list sees those of now.
         self.shelf.asked &= std::mem::replace(&mut self.runs_seen, is_listed) == is_listed;
         if is_listed {

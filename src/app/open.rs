@@ -14,6 +14,7 @@ use crate::export::sheet::{PageSpec, PanelSpec, Sheet};
 use crate::figure::file::{Format, render_all, save};
 use crate::figure::png;
 use crate::gpu::device::Adapter;
+use crate::panel;
 use crate::record::error::{Error, Result, without_build_paths};
 use crate::record::file::save_all;
 use crate::record::folder::Reader;
@@ -30,7 +31,7 @@ use super::shell::{Lost, Shell, Slot};
 use super::shot::{self, Shot};
 use super::studio::{Doc, Hung, Wish};
 use super::worker::{Copied, Outcome};
-use super::{App, Launch, Surroundings, plates};
+use super::{App, Launch, Panels, Surroundings, plates};
 
 /// The icon of the window.
 const ICON: &[u8] = include_bytes!("../../assets/icon.png");
@@ -118,7 +119,12 @@ fn window(
             app.move_to(&creation.egui_ctx, adapter);
             app
         } else {
-            let surroundings = Surroundings { library: home(), system_dialogs: true, adapter };
+            let surroundings = Surroundings {
+                library: home(),
+                system_dialogs: true,
+                adapter,
+                panels: Panels::default(),
+            };
             let mut app = App::new(&creation.egui_ctx, creation.storage, surroundings, launch);
             if let Some(file) = &launch.screenshot {
                 let shot = Shot::new(file.clone(), launch.at_step, sender.clone());
@@ -245,7 +251,7 @@ impl App {
         if again {
             return;
         }
-        self.dock.show_panel("sweep");
+        self.dock.show_panel(panel::sweep::KIND.name);
         let recorded = |run: &Run| run.recording.as_ref().is_some_and(|r| !r.recorded.is_empty());
         match sweep.runs.iter().position(recorded).and_then(|run| sweep.folder_of(run)) {
             Some(folder) => self.open_run(folder, step),
@@ -316,7 +322,7 @@ impl App {
 
     /// What a panel shows now, taken down.
     fn hang(&mut self, kind: &str) -> Option<(PanelSpec, Hung, f32)> {
-        match self.desk.plate(kind, &self.lab) {
+        match self.host.plate(kind, &self.lab) {
             Ok((spec, plate, aspect)) => {
                 Some((spec, Hung { plate, origin: plates::Origin::of(&self.lab) }, aspect))
             }
@@ -354,7 +360,7 @@ impl App {
         let count = self.sheet.doc.hung.len();
         self.say(format!(
             "{} is on the figure sheet, which has {count} now",
-            super::dock::title(kind)
+            self.lab.panels.title(kind)
         ));
     }
 

@@ -5,6 +5,7 @@ use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
 use super::action::{Command, Entry, Menu, spell, table};
+use super::panes::Panels;
 use super::scroll;
 use super::state::Lab;
 
@@ -80,7 +81,7 @@ fn matching(text: &str, lab: &Lab) -> Vec<Entry> {
     let mut matcher = Matcher::new(Config::DEFAULT);
     let pattern = Pattern::parse(text, CaseMatching::Ignore, Normalization::Smart);
     let mut buffer = Vec::new();
-    let mut found: Vec<(u32, Entry)> = table()
+    let mut found: Vec<(u32, Entry)> = table(lab.panels)
         .into_iter()
         .filter(|entry| entry.command != Command::Palette && (entry.enabled)(lab))
         .filter_map(|entry| {
@@ -96,7 +97,7 @@ fn matching(text: &str, lab: &Lab) -> Vec<Entry> {
 }
 
 /// The list behind F1.
-pub fn keys(ctx: &Context, open: &mut bool) {
+pub fn keys(ctx: &Context, panels: Panels, open: &mut bool) {
     if !*open {
         return;
     }
@@ -106,7 +107,7 @@ pub fn keys(ctx: &Context, open: &mut bool) {
         scroll::up_to(ui, 560.0, |ui| {
             egui::Grid::new("keys").num_columns(3).spacing([16.0, 4.0]).show(ui, |ui| {
                 for (menu, title) in Menu::ALL {
-                    let all = table().into_iter();
+                    let all = table(panels).into_iter();
                     let rows: Vec<Entry> =
                         all.filter(|e| e.menu == *menu && e.keys.is_some()).collect();
                     if rows.is_empty() {

@@ -7,7 +7,7 @@ use crate::export::gallery::name_of;
 use crate::export::plate::{Plate, run_facts};
 use crate::export::sheet::PanelSpec;
 use crate::figure::cloud::Camera;
-use crate::panel::{Panel, Snapshot};
+use crate::panel::{Panel, PanelKind, Snapshot};
 use crate::record::error::{Error, Result};
 use crate::record::folder::Reader;
 use crate::record::knobs;
@@ -34,12 +34,12 @@ fn snapshot(lab: &Lab) -> Option<Snapshot> {
     })
 }
 
-/// The panel of a kind with its settings, as it is seen now. `camera`: how a cloud in it is looked at.
+/// A panel with its settings, as it is seen now. `camera`: how a cloud in it is looked at.
 ///
 /// # Errors
 /// When there is no run.
 pub fn of(
-    kind: &str,
+    kind: &PanelKind,
     panel: &mut dyn Panel,
     lab: &Lab,
     camera: Camera,
@@ -52,13 +52,13 @@ pub fn of(
         panel.needs(net, selection).is_empty() && panel.inquiries(net, selection).is_empty();
     let others = in_order(lab).skip(1).filter(|_| is_history);
     let spec = PanelSpec {
-        camera: (kind == "query_key").then_some(camera),
+        camera: kind.has_camera.then_some(camera),
         set: knobs::to_table(panel),
         beside: others.map(folder_name).collect(),
-        ..spec(kind, lab)
+        ..spec(kind.name, lab)
     };
     let facts = run_facts(folder_name(run), &run.began, &run.recording.marks);
-    Ok((spec, Plate::new(kind, shown, facts)))
+    Ok((spec, Plate::new(kind.name, shown, facts)))
 }
 
 fn spec(kind: &str, lab: &Lab) -> PanelSpec {

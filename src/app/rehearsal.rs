@@ -67,7 +67,7 @@ impl Rehearsal {
 
     /// Shows these panels alone.
     pub fn show_only(&mut self, kinds: &[&str]) {
-        for kind in super::dock::kinds() {
+        for kind in self.app.lab.panels.names() {
             if !kinds.contains(&kind) {
                 self.app.dock.close(kind);
             }
@@ -76,7 +76,7 @@ impl Rehearsal {
 
     /// What the panels ask for.
     pub fn calls(&self) -> Vec<ProbeCall> {
-        self.app.desk.calls(&self.app.lab)
+        self.app.host.calls(&self.app.lab)
     }
 
     /// Puts an answer before the panels, as if it had come now.

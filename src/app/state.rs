@@ -21,8 +21,9 @@ use crate::task::held_out_seed;
 use crate::task::tree_path::Trees;
 
 use super::ask::Asking;
-use super::gates::Change;
 use super::jobs::Jobs;
+use super::panes::Panels;
+use super::panes::gating::{Change, retold};
 use super::run::{Begun, Opened, Order, Origin, Place, Run, Training};
 
 /// Events are taken in for at most this long a frame, so that a flood of them never stops the window.
@@ -47,6 +48,8 @@ impl Playback {
 
 /// Everything the window knows. Changed by events, answers and actions; drawn by the rest of `app`.
 pub struct Lab {
+    /// The panels that there are.
+    pub panels: Panels,
     pub runs: Vec<Run>,
     pub current: usize,
     /// The sweep that is open.
@@ -100,8 +103,13 @@ pub struct Lab {
 
 impl Lab {
     /// `wake` is called from the examiner's thread when an answer has come.
-    pub fn new(runs_folder: Option<PathBuf>, wake: Arc<dyn Fn() + Send + Sync>) -> Self {
+    pub fn new(
+        panels: Panels,
+        runs_folder: Option<PathBuf>,
+        wake: Arc<dyn Fn() + Send + Sync>,
+    ) -> Self {
         Self {
+            panels,
             runs: Vec::new(),
             current: 0,
             sweep: None,
@@ -421,7 +429,7 @@ impl Lab {
 
     /// Says something else in the selected tuple of the sequence in view.
     pub fn retell(&mut self, change: Change) {
-        let Some(tokens) = super::gates::retold(self, change) else { return };
+        let Some(tokens) = retold(self, change) else { return };
         let Some(run) = self.run() else { return };
         self.prompt = Arc::new(run.bench.source.label(&tokens, &self.rules));
         self.text_note = None;
@@ -628,6 +636,12 @@ impl Lab {
     pub fn cut_or_mend_head(&mut self) {
         let cut = self.head_cut();
         if self.in_force().contains(&cut) { self.lift(&cut) } else { self.intervene(cut) }
+    }
+
+    pub fn lift_newest(&mut self) {
+        if let Some(what) = self.in_force().last() {
+            self.lift(what);
+        }
     }
 
     pub fn lift_all(&mut self) {

@@ -18,12 +18,14 @@ use crate::figure::font::Family;
 use crate::figure::grey;
 use crate::figure::preset::Preset;
 use crate::figure::scene::Scene;
+use crate::panel::PanelKind;
 use crate::record::error::Result;
 use crate::record::number::{Bounds, widened};
 
 use super::action::Action;
 use super::entry::{self, Pull};
 use super::paint::{self, Canvas, UNITS_PER_POINT};
+use super::panes::Panels;
 use super::plates::Origin;
 
 /// A plate of the window, and where its weights are.
@@ -299,7 +301,7 @@ impl Studio {
             ui.horizontal(|ui| {
                 let step = panel.step.map_or_else(String::new, |step| format!(", step {step}"));
                 ui.strong(letter);
-                ui.label(format!("{}{step}", super::dock::title(&panel.panel)));
+                ui.label(format!("{}{step}", Panels::default().title(&panel.panel)));
             });
             ui.horizontal(|ui| {
                 let mut title = panel.title.clone().unwrap_or_default();
@@ -530,17 +532,18 @@ fn choice(ui: &mut Ui, id: &str, value: &mut String, names: &[&str], empty: &str
 /// The menu that a right click on a panel opens.
 #[derive(Default)]
 pub struct PanelMenu {
-    at: Option<(String, egui::Pos2)>,
+    at: Option<(&'static PanelKind, egui::Pos2)>,
 }
 
 impl PanelMenu {
-    /// Opens it for a panel of a kind, at a place of the screen.
-    pub fn open(&mut self, kind: &str, at: egui::Pos2) {
-        self.at = Some((kind.to_owned(), at));
+    /// Opens it for a panel, at a place of the screen.
+    pub fn open(&mut self, kind: &'static PanelKind, at: egui::Pos2) {
+        self.at = Some((kind, at));
     }
 
     pub fn ui(&mut self, ctx: &Context) -> Option<Action> {
-        let (kind, at) = self.at.clone()?;
+        let (kind, at) = self.at?;
+        let name = || kind.name.to_owned();
         let mut chosen = None;
         let area = egui::Area::new(Id::unique("panel menu"))
             .order(egui::Order::Foreground)
@@ -550,13 +553,13 @@ impl PanelMenu {
                 egui::Frame::menu(ui.style()).show(ui, |ui| {
                     ui.set_max_width(170.0);
                     egui::containers::menu::menu_style(ui.style_mut());
-                    ui.weak(super::dock::title(&kind));
+                    ui.weak(kind.title);
                     let choices = [
-                        ("Export figure…", Action::Export(kind.clone())),
-                        ("Add to figure sheet", Action::AddToSheet(kind.clone())),
-                        ("Copy image", Action::Copy(kind.clone(), Wish::CopyImage)),
-                        ("Copy SVG", Action::Copy(kind.clone(), Wish::CopySvg)),
-                        ("Copy numbers", Action::Copy(kind.clone(), Wish::CopyCsv)),
+                        ("Export figure…", Action::Export(name())),
+                        ("Add to figure sheet", Action::AddToSheet(name())),
+                        ("Copy image", Action::Copy(name(), Wish::CopyImage)),
+                        ("Copy SVG", Action::Copy(name(), Wish::CopySvg)),
+                        ("Copy numbers", Action::Copy(name(), Wish::CopyCsv)),
                     ];
                     ui.with_layout(egui::Layout::top_down_justified(egui::Align::Min), |ui| {
                         for (text, action) in choices {

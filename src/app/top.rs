@@ -47,7 +47,7 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>) -> Vec<Action> {
     egui::MenuBar::new().ui(ui, |ui| {
         for (menu, title) in Menu::ALL {
             ui.menu_button(*title, |ui| {
-                for entry in table().into_iter().filter(|e| e.menu == *menu) {
+                for entry in table(lab.panels).into_iter().filter(|e| e.menu == *menu) {
                     let keys = entry.keys.as_ref().map(spell).unwrap_or_default();
                     let button = egui::Button::new(entry.text).shortcut_text(keys);
                     let button = ui.add_enabled((entry.enabled)(lab), button);
@@ -144,7 +144,7 @@ fn experiments(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
         }
         ui.separator();
         ui.weak("Start an experiment");
-        for entry in table().into_iter().filter(|e| e.menu == Menu::Experiments) {
+        for entry in table(lab.panels).into_iter().filter(|e| e.menu == Menu::Experiments) {
             if ui.selectable_label(false, format!("Start {}", entry.text)).clicked() {
                 actions.push(Action::Do(entry.command));
             }

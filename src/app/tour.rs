@@ -2,10 +2,12 @@
 
 use egui::{Align2, Context, Id, RichText, Ui, Window};
 
+use crate::panel;
 use crate::record::intervention::{Intervention, Point, Site};
 use crate::task::reference_back::TupleText;
 
 use super::action::{Action, Command};
+use super::panes::Form;
 use super::state::Lab;
 
 /// The experiment of the tour.
@@ -37,7 +39,13 @@ const STEPS: [Step; 5] = [
             "Nobody gave it registers. It has two layers of attention and must make a working memory out of them.",
         ],
         button: "Start the experiment",
-        scene: |_| vec![Action::Do(Command::Start(EXPERIMENT)), show("gating"), show("tokens")],
+        scene: |_| {
+            vec![
+                Action::Do(Command::Start(EXPERIMENT)),
+                show(panel::gating::KIND.name),
+                show(panel::tokens::KIND.name),
+            ]
+        },
         needs_run: false,
     },
     Step {
@@ -47,7 +55,7 @@ const STEPS: [Step; 5] = [
             "The curves of the gates are measured by intervention: what happens to the answers when keys or queries are taken from a sequence with another instruction, or another register. 1 is the whole effect, 0 none.",
         ],
         button: "Show the curves",
-        scene: |_| vec![show("curves")],
+        scene: |_| vec![show(panel::curves::KIND.name)],
         needs_run: true,
     },
     Step {
@@ -57,7 +65,7 @@ const STEPS: [Step; 5] = [
             "In a transformer the key of a tuple says under which address it can be found. If keys gate what is stored, an ignored tuple has a key that no later question finds. Click a tuple, flip its instruction, and see what is remembered.",
         ],
         button: "Show the gates",
-        scene: |_| vec![Action::Do(Command::LiftAll), show("gating")],
+        scene: |_| vec![Action::Do(Command::LiftAll), show(panel::gating::KIND.name)],
         needs_run: true,
     },
     Step {
@@ -71,7 +79,7 @@ const STEPS: [Step; 5] = [
             last_asked(lab)
                 .map(|at| Action::Pick { pick: crate::figure::Pick::Query(at), shift: false })
                 .into_iter()
-                .chain([show("gating")])
+                .chain([show(panel::gating::KIND.name)])
                 .collect()
         },
         needs_run: true,
@@ -98,7 +106,7 @@ fn cut(lab: &Lab) -> Vec<Action> {
     let Some(layer) = run.bench.net.heads.len().checked_sub(1) else { return Vec::new() };
     let keys = Intervention::zero(Site { layer, point: Point::K }, None, None);
     let newest = run.recording.recorded.last().copied();
-    let mut actions = vec![show("gating"), show("surgery")];
+    let mut actions = vec![show(panel::gating::KIND.name), show(Form::Surgery.name())];
     if let Some(step) = newest {
         actions.push(Action::Go(false));
         actions.push(Action::View(Some(step)));

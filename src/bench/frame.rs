@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::app::rehearsal::{Rehearsal, Took};
-use crate::app::{Launch, Surroundings};
+use crate::app::{Launch, Panels, Surroundings};
 use crate::record::error::Result;
 use crate::record::folder::WeightsReader;
 use crate::run::examine::Instrument;
@@ -44,7 +44,7 @@ fn default(how: &How) -> Result<Vec<Measured>> {
 /// Nothing of this is a person's own.
 pub fn surroundings(scratch: &Scratch) -> Surroundings {
     let library = Ok(scratch.path().join("runs"));
-    Surroundings { library, system_dialogs: false, adapter: None }
+    Surroundings { library, system_dialogs: false, adapter: None, panels: Panels::default() }
 }
 
 fn measured(name: &str, taken: &[Took]) -> Measured {

@@ -11,8 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::figure::file::save;
-use crate::probe::fit::data::{Label, Positions, parse_site};
-use crate::probe::fit::linear::Fitting;
+use crate::probe::fit::data::parse_site;
 use crate::probe::fit::{self, Kind, Outcome, Progress, Read, Reader, Settings};
 use crate::probe::inquiry::readers::Readers;
 use crate::record::error::{Error, Result};
@@ -20,12 +19,13 @@ use crate::record::file::check_free;
 use crate::record::folder::Reader as RunReader;
 use crate::record::folder::readers::{self, KeptReader};
 use crate::record::intervention::{Intervention, Site};
-use crate::record::knobs;
+use crate::record::knobs::Knobs;
 use crate::record::plain::Plain;
 use crate::record::vocab::plain;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
 
+use super::options::{Asked, Options};
 use super::run_at::weights_near;
 use super::say;
 use super::train::interrupts;
@@ -57,6 +57,19 @@ impl What {
     }
 }
 
+/// The settings that a fit at one place shares with one at every place.
+#[derive(Clone)]
+struct OnePlace;
+
+impl Asked for OnePlace {
+    const ONLY: &'static [&'static str] =
+        &["label", "positions", "train", "test", "seed", "hidden", "decay", "rounds"];
+
+    fn usual() -> Box<dyn Knobs> {
+        Box::new(Readers::of_one_place())
+    }
+}
+
 #[derive(Args)]
 pub struct Fit {
     /// Folder of a recorded run
@@ -71,23 +84,8 @@ pub struct Fit {
     /// Where vectors are read, e.g. `layer0.resid_mid` (default: `resid_post` of the last layer; the lens reads all boundaries)
     #[arg(long, value_name = "SITE")]
     site: Option<String>,
-    /// Positions that give an example: all, a role of the task, other (of no role), repeated (the answer was seen
-    /// before), registers or important (of trees), or numbers of positions, e.g. 36,38-42
-    #[arg(long, alias = "positions", value_name = "ROLE", default_value = "all")]
-    role: String,
-    /// What is told of a position: token, token-1, token+2, target, position, seen (which tokens stand there or before),
-    /// sub_path (of trees: the nodes that its attention climbs), or what the task offers (`mnemoscope list tasks NAME`)
-    #[arg(long, value_name = "LABEL", default_value = "target")]
-    label: String,
-    /// Examples to fit to
-    #[arg(long, value_name = "N", default_value_t = 16384)]
-    train: usize,
-    /// Examples to judge by, of other sequences
-    #[arg(long, value_name = "N", default_value_t = 4096)]
-    test: usize,
-    /// Seed of the sequences and of the shuffled labels
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    #[command(flatten)]
+    options: Options<OnePlace>,
     /// Change the forward pass while examples are read, as of `mnemoscope examine`, e.g. --intervene
     /// "zero layer1.pattern@47<-36"
     #[arg(long, value_name = "WHAT")]
@@ -95,15 +93,6 @@ pub struct Fit {
     /// A setting of the task for the sequences, e.g. --set task.path_length=6; the network stays the same
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// Hidden units of an mlp-probe
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    hidden: usize,
-    /// Weight decay of the fitted maps, on vectors of unit variance: less for more examples
-    #[arg(long, value_name = "X", default_value_t = 0.01, value_parser = super::decimal)]
-    decay: f64,
-    /// Rounds of the search at most
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    rounds: usize,
     /// A bias in the maps of the token lens, which has none otherwise
     #[arg(long)]
     bias: bool,
@@ -181,47 +170,19 @@ impl Fit {
         Ok(experiment)
     }
 
-    /// The ranges are those of the inquiry that fits the same.
-    fn check_ranges(&self) -> Result<()> {
-        let mut known = Readers::default();
-        let counts = [
-            ("train", self.train),
-            ("test", self.test),
-            ("hidden", self.hidden),
-            ("rounds", self.rounds),
-        ];
-        for (name, count) in counts {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            knobs::set(&mut known, "--", name, &count.into())?;
-        }
-        knobs::set(&mut known, "--", "decay", &self.decay.into())
-    }
-
     fn settings(&self, instrument: &Instrument) -> Result<(Settings, Site)> {
         let layers = instrument.layout().heads.len();
         let last = format!("layer{}.resid_post", layers.saturating_sub(1));
-        let kind = self.what.kind();
-        self.check_ranges()?;
+        let mut asked = Readers::of_one_place();
+        self.options.set(&mut asked)?;
+        asked.told.kind = self.what.kind();
         let source = instrument.source();
         let under = self.intervene.iter().map(|what| {
             Intervention::written(what, source.vocab()).map_err(|e| e.context("--intervene"))
         });
-        let settings = Settings {
-            kind,
-            positions: Positions::parse(&self.role, source.roles())?,
-            label: Label::parse(&self.label, source.label_kinds())?,
-            under: under.collect::<Result<_>>()?,
-            seed: self.seed,
-            train: self.train,
-            test: self.test,
-            hidden: self.hidden,
-            fitting: Fitting {
-                bias: kind != Kind::TokenLens || self.bias,
-                decay: self.decay,
-                rounds: self.rounds,
-                ..Fitting::default()
-            },
-        };
+        let mut settings = asked.settings(&**source)?;
+        settings.under = under.collect::<Result<_>>()?;
+        settings.fitting.bias |= self.bias;
         Ok((settings, parse_site(self.site.as_ref().unwrap_or(&last), layers)?))
     }
 

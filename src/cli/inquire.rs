@@ -1,6 +1,5 @@
 //! `mnemoscope patch`, `path`, `scrub`, `knock-out` and `readers`: long questions to a recorded run, answered as text, JSON or NumPy
 //! arrays.
-#![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +14,7 @@ use crate::probe::inquiry::{self, Inquiry};
 use crate::record::array::Array;
 use crate::record::error::Result;
 use crate::record::intervention::Point;
-use crate::record::knobs;
+use crate::record::knobs::{self, Knobs};
 use crate::record::plain::Plain;
 use crate::record::question::{ProbeCall, Reading, Readings};
 use crate::record::registry::find;
@@ -24,6 +23,7 @@ use crate::run::job::inquiry_of;
 
 use super::bar::Bar;
 use super::examine::{Format, target};
+use super::options::{Asked, Options};
 use super::run_at::At;
 use super::{say, say_as_is};
 
@@ -46,276 +46,67 @@ struct Common {
     json: bool,
 }
 
-/// Which sequences are compared.
-#[derive(Args)]
-struct Compared {
-    /// Kind of counterfactual pairs that the task makes (default: its first)
-    #[arg(long, value_name = "KIND", conflicts_with = "other")]
-    pair: Option<String>,
-    /// Number of pairs
-    #[arg(long, value_name = "N", conflicts_with = "other")]
-    pairs: Option<usize>,
-    /// A counterfactual text of your own, with as many tokens as the base (--tokens)
-    #[arg(long, value_name = "TEXT")]
-    other: Option<String>,
-    /// With --other: position of the prediction (default: the last)
-    #[arg(long, value_name = "POSITION", requires = "other")]
-    prediction: Option<usize>,
-    /// With --other: the two answers to compare (default: what the two runs predict)
-    #[arg(long, value_name = "TEXT", requires = "other")]
-    answers: Option<String>,
+/// A long question that a command asks.
+pub trait Question: Asked {
+    /// Its name in the registry.
+    const NAME: &'static str;
+    /// What stands first in the key of the answer, in this order: scripts find answers by it.
+    const FIRST: &'static [&'static str];
 }
 
-/// How an effect is counted.
-#[derive(Args)]
-struct Counted {
-    /// normalised, logit_difference, flip, kl or recovered_loss
-    #[arg(long, value_name = "METRIC")]
-    metric: Option<String>,
-    #[command(flatten)]
-    rule: Rule,
+const COMPARED: &[&str] = &["pair", "other", "at", "answers", "pairs", "metric"];
+const COUNTED: &[&str] = &["pair", "other", "at", "answers", "pairs", "metric", "all_pairs"];
+
+macro_rules! questions {
+    ($($question:ident $name:literal $made:path, $first:expr;)*) => {
+        $(
+            #[derive(Clone)]
+            pub struct $question;
+
+            impl Asked for $question {
+                fn usual() -> Box<dyn Knobs> {
+                    Box::new(<$made>::default())
+                }
+            }
+
+            impl Question for $question {
+                const NAME: &'static str = $name;
+                const FIRST: &'static [&'static str] = $first;
+            }
+        )*
+    };
 }
 
-/// What counts.
-#[derive(Args)]
-struct Rule {
-    /// Count pairs (of one sequence: predictions) that the network gets wrong, too
-    #[arg(long)]
-    all_pairs: bool,
+questions! {
+    Patching "patching" inquiry::patching::Patching, COUNTED;
+    Path "path" inquiry::path::PathPatching, COUNTED;
+    Scrubbing "scrubbing" inquiry::scrubbing::Scrubbing, COMPARED;
+    TreeScrubbing "tree_scrubbing" inquiry::tree_scrubbing::TreeScrubbing, &[];
+    Registers "registers" inquiry::registers::FindingRegisters, &[];
+    KnockOut "knock_out" inquiry::knock_out::KnockingOut, &[];
+    Readers "readers" inquiry::readers::Readers, &[];
 }
 
+/// The command of a long question: its settings are options.
 #[derive(Args)]
-pub struct Patch {
+pub struct Ask<Q: Question> {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    compared: Compared,
-    #[command(flatten)]
-    counted: Counted,
-    /// What to patch: heads, heads_by_position, blocks, resid_pre, z, k_by_position, pattern_by_cell, …
-    #[arg(long, value_name = "MAP")]
-    map: Option<String>,
+    options: Options<Q>,
 }
 
-#[derive(Args)]
-pub struct Path {
-    #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    compared: Compared,
-    #[command(flatten)]
-    counted: Counted,
-    /// Senders: embed, layer0 (all its heads), layer0.head1, layer0.mlp; several with commas
-    #[arg(long, value_name = "SENDERS")]
-    from: Option<String>,
-    /// Receivers: layer1.q, layer1.k.head0, layer1.v, layer1.resid_post; several with commas
-    #[arg(long, value_name = "RECEIVERS")]
-    to: Option<String>,
-    /// Positions of the senders: all, prediction, different, a place of the pairs, or numbers
-    #[arg(long, value_name = "WHERE")]
-    from_at: Option<String>,
-    /// Positions of the receivers, likewise
-    #[arg(long, value_name = "WHERE")]
-    to_at: Option<String>,
-    /// Keep MLPs between senders and receivers as they are in the base run
-    #[arg(long)]
-    freeze_mlps: bool,
-}
-
-#[derive(Args)]
-pub struct Scrub {
-    #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    compared: Compared,
-    #[command(flatten)]
-    rule: Rule,
-    /// Important paths, with semicolons between: "embed > layer0.v.head0 > layer1.k.head0 > logits"
-    #[arg(long, value_name = "PATHS")]
-    hypothesis: Option<String>,
-}
-
-#[derive(Args)]
-pub struct TreeScrub {
-    #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    rule: Rule,
-    /// H1, H2, H3, targets or everything; several with commas, or all
-    #[arg(long, value_name = "NAMES")]
-    hypothesis: Option<String>,
-    /// Trees of each path length
-    #[arg(long, value_name = "N")]
-    trees: Option<usize>,
-}
-
-#[derive(Args)]
-pub struct Registers {
-    #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    rule: Rule,
-    /// Positions to try, with commas between (default: those of the published network, as far from the goal)
-    #[arg(long, value_name = "POSITIONS")]
-    positions: Option<String>,
-}
-
-#[derive(Args)]
-pub struct KnockOut {
-    #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    rule: Rule,
-    /// Positions whose predictions must stay, with commas between (default: all that have a target)
-    #[arg(long, value_name = "POSITIONS")]
-    positions: Option<String>,
-    /// Largest KL of these predictions in nats (default: the likeliest token alone must stay)
-    #[arg(long, value_name = "NATS", value_parser = super::decimal)]
-    most_kl: Option<f64>,
-}
-
-#[derive(Args)]
-pub struct Readers {
-    #[command(flatten)]
-    common: Common,
-    /// linear-probe, mlp-probe, tuned-lens, token-lens or leace
-    #[arg(long, value_name = "KIND")]
-    kind: Option<String>,
-    /// What is told: token-1, target, seen, sub_path, … or what the task offers (default: its first)
-    #[arg(long, value_name = "LABEL")]
-    label: Option<String>,
-    /// Positions that give an example (default: all that have the label)
-    #[arg(long, value_name = "ROLE")]
-    role: Option<String>,
-    /// stream, boundaries, resid_mid, q, k, v, z, attn_out or mlp_out
-    #[arg(long, value_name = "PLACES")]
-    places: Option<String>,
-    /// Examples to fit to
-    #[arg(long, value_name = "N")]
-    train: Option<usize>,
-    /// Examples to judge by, of other sequences
-    #[arg(long, value_name = "N")]
-    test: Option<usize>,
-}
-
-/// Settings given by options of their own.
-type Given = Vec<(&'static str, toml::Value)>;
-
-impl Patch {
+impl<Q: Question> Ask<Q> {
     pub fn run(self) -> Result<ExitCode> {
-        let mut given = self.compared.given();
-        given.extend(self.counted.given());
-        given.extend(text("map", self.map));
-        self.common.run("patching", given)
+        let mut given = self.options.given;
+        let rank = |name: &str| Q::FIRST.iter().position(|first| *first == name);
+        given.sort_by_key(|(name, _)| rank(name).unwrap_or(Q::FIRST.len()));
+        self.common.run(Q::NAME, given)
     }
-}
-
-impl Path {
-    pub fn run(self) -> Result<ExitCode> {
-        let mut given = self.compared.given();
-        given.extend(self.counted.given());
-        let texts = [
-            ("from", self.from),
-            ("to", self.to),
-            ("from_at", self.from_at),
-            ("to_at", self.to_at),
-        ];
-        given.extend(texts.into_iter().filter_map(|(name, value)| text(name, value)));
-        given.extend(switch("freeze_mlps", self.freeze_mlps));
-        self.common.run("path", given)
-    }
-}
-
-impl Scrub {
-    pub fn run(self) -> Result<ExitCode> {
-        let mut given = self.compared.given();
-        given.extend(text("hypothesis", self.hypothesis));
-        given.extend(self.rule.given());
-        self.common.run("scrubbing", given)
-    }
-}
-
-impl TreeScrub {
-    pub fn run(self) -> Result<ExitCode> {
-        let mut given: Given = text("hypothesis", self.hypothesis).into_iter().collect();
-        let trees = self.trees.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-        given.extend(trees.map(|n| ("trees", n.into())));
-        given.extend(self.rule.given());
-        self.common.run("tree_scrubbing", given)
-    }
-}
-
-impl Registers {
-    pub fn run(self) -> Result<ExitCode> {
-        let mut given: Given = text("positions", self.positions).into_iter().collect();
-        given.extend(self.rule.given());
-        self.common.run("registers", given)
-    }
-}
-
-impl Readers {
-    pub fn run(self) -> Result<ExitCode> {
-        let texts = [
-            ("kind", self.kind),
-            ("label", self.label),
-            ("positions", self.role),
-            ("places", self.places),
-        ];
-        let counts = [("train", self.train), ("test", self.test)];
-        let mut given: Given =
-            texts.into_iter().filter_map(|(name, value)| text(name, value)).collect();
-        given.extend(counts.into_iter().filter_map(|(name, n)| {
-            n.map(|n| (name, i64::try_from(n).unwrap_or(i64::MAX).into()))
-        }));
-        self.common.run("readers", given)
-    }
-}
-
-impl KnockOut {
-    pub fn run(self) -> Result<ExitCode> {
-        let mut given: Given = text("positions", self.positions).into_iter().collect();
-        given.extend(self.most_kl.map(|kl| ("most_kl", kl.into())));
-        given.extend(self.rule.given());
-        self.common.run("knock_out", given)
-    }
-}
-
-impl Compared {
-    fn given(&self) -> Given {
-        let texts = [
-            ("pair", self.pair.clone()),
-            ("other", self.other.clone()),
-            ("at", self.prediction.map(|at| at.to_string())),
-            ("answers", self.answers.clone()),
-        ];
-        let pairs = self.pairs.map(|n| ("pairs", i64::try_from(n).unwrap_or(i64::MAX).into()));
-        texts.into_iter().filter_map(|(name, value)| text(name, value)).chain(pairs).collect()
-    }
-}
-
-impl Counted {
-    fn given(&self) -> Given {
-        let metric = text("metric", self.metric.clone());
-        metric.into_iter().chain(self.rule.given()).collect()
-    }
-}
-
-impl Rule {
-    fn given(&self) -> Option<(&'static str, toml::Value)> {
-        switch("all_pairs", self.all_pairs)
-    }
-}
-
-fn text(name: &'static str, value: Option<String>) -> Option<(&'static str, toml::Value)> {
-    value.map(|value| (name, value.into()))
-}
-
-fn switch(name: &'static str, on: bool) -> Option<(&'static str, toml::Value)> {
-    on.then(|| (name, true.into()))
 }
 
 impl Common {
-    fn run(self, name: &'static str, given: Given) -> Result<ExitCode> {
+    fn run(self, name: &'static str, given: Vec<(&'static str, toml::Value)>) -> Result<ExitCode> {
         let (inquiry, call) = self.inquiry(name, given)?;
         let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
         let mut run = self.at.open()?;
@@ -339,16 +130,19 @@ impl Common {
     }
 
     /// The inquiry with its settings, and how it is called.
-    fn inquiry(&self, name: &str, given: Given) -> Result<(Box<dyn Inquiry>, ProbeCall)> {
+    fn inquiry(
+        &self,
+        name: &str,
+        given: Vec<(&'static str, toml::Value)>,
+    ) -> Result<(Box<dyn Inquiry>, ProbeCall)> {
         let mut call = ProbeCall::new(name);
-        let mut all: Vec<(&str, toml::Value)> = given;
+        for (key, value) in given {
+            call = call.with(key, value);
+        }
         let mut made = find("inquiry", inquiry::ALL, name)?;
         for setting in &self.set {
             let (key, text) = super::assignment(setting)?;
-            all.push((key, knobs::read(&mut *made, key, text)));
-        }
-        for (key, value) in all {
-            call = call.with(key, value);
+            call = call.with(key, knobs::read(&mut *made, key, text));
         }
         Ok((inquiry_of(&call)?, call))
     }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::export::sheet::{self, Sheet};
 use crate::record::error::Result;
 use crate::record::knobs::{self, Knobs, Slot, Spec};
-use crate::record::registry::{Entry, find};
+use crate::record::registry::{Named, find};
 use crate::run::experiment::{BUILTIN, Experiment};
 use crate::{model, panel, probe, task};
 
@@ -78,9 +78,9 @@ fn all(kind: Kind) -> Result<()> {
     }
 }
 
-fn entries<T: ?Sized>(list: &[Entry<T>], about: impl Fn(&T) -> &'static str) -> Result<()> {
-    for entry in list {
-        say(format!("  {:<22} {}", entry.name, about(&*(entry.make)())))?;
+fn entries<R: Named>(list: &[R], about: impl Fn(&R::Made) -> &'static str) -> Result<()> {
+    for row in list {
+        say(format!("  {:<22} {}", row.name(), about(&*row.make())))?;
     }
     Ok(())
 }
@@ -143,7 +143,7 @@ fn setting(path: &str, spec: &Spec, slot: Slot<'_>) -> String {
         Slot::Choice(v) => (v.names()[v.index()].to_owned(), v.names().join(" | ")),
         Slot::Text(v) => (format!("\"{v}\""), "text".to_owned()),
     };
-    if spec.live {
+    if spec.live && !path.is_empty() {
         range.push_str("; takes effect while running");
     }
     format!("  {:<34} {range}\n      {}", format!("{path}{} = {value}", spec.name), spec.help)

@@ -9,6 +9,7 @@ mod fit;
 mod gather;
 mod inquire;
 mod list;
+mod options;
 mod run_at;
 mod runs;
 mod sweep;
@@ -29,6 +30,7 @@ use crate::record::number;
 use crate::record::shell;
 use crate::record::vocab::plain;
 use crate::run::experiment::{BUILTIN, Experiment};
+use inquire::Ask;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -106,17 +108,17 @@ enum Command {
     /// Ask a recorded run at a step: probes, predictions, the effect of a cut
     Examine(examine::Examine),
     /// Take parts of the network from a counterfactual run, part by part, and see what each does
-    Patch(inquire::Patch),
+    Patch(Ask<inquire::Patching>),
     /// Take only the direct paths from some parts to others from a counterfactual run
-    Path(inquire::Path),
+    Path(Ask<inquire::Path>),
     /// Ask how much of the behaviour the paths of a hypothesis explain
-    Scrub(inquire::Scrub),
+    Scrub(Ask<inquire::Scrubbing>),
     /// Ask how much of a tree's first step survives when one layer looks at another tree with the same node held
-    TreeScrub(inquire::TreeScrub),
+    TreeScrub(Ask<inquire::TreeScrubbing>),
     /// Find the positions that the first step in a tree reads directly in the last layers
-    Registers(inquire::Registers),
+    Registers(Ask<inquire::Registers>),
     /// Find the edges of the attention that the predictions on a sequence need
-    KnockOut(inquire::KnockOut),
+    KnockOut(Ask<inquire::KnockOut>),
     /// Draw panels of a recorded run into files that go straight into a paper
     Figure(figure::Figure),
     /// Draw a panel at many steps, one after the other: GIF, animated PNG, or frames
@@ -124,7 +126,7 @@ enum Command {
     /// Write the weights or the metrics of a recorded run for other programs
     Export(export::Export),
     /// Fit readers place by place: what the network holds where, beside shuffled labels
-    Readers(inquire::Readers),
+    Readers(Ask<inquire::Readers>),
     /// Fit a reader to a recorded run: a linear probe, a lens, or the erasure of a concept
     Fit(fit::Fit),
     /// Measure how fast this program is on this machine

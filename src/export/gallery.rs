@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::figure::provenance::RunFacts;
-use crate::panel::{NetShape, Panel, Selection, Snapshot};
+use crate::panel::{self, NetShape, Panel, Selection, Snapshot};
 use crate::record::error::{Error, Result};
 use crate::record::file::meant;
 use crate::record::folder::Reader;
 use crate::record::question::{Found, Inquired, ProbeCall};
 use crate::record::recording::Recording;
+use crate::record::registry::row;
 use crate::record::sweep::{Sweep, is_sweep};
 use crate::run::job::inquiry_of;
 
@@ -89,7 +90,7 @@ impl Gallery {
     ) -> Result<Plate> {
         let panel = panel_of(spec, sheet)?;
         let folder = self.folder_of(&spec.run);
-        if spec.panel == "sweep" {
+        if row("panel", panel::ALL, &spec.panel)?.is_of_sweep {
             let sweep = Sweep::read(&folder)?;
             let problems = sweep.runs.iter().filter_map(|run| run.problem.clone());
             add_new(&mut self.left_out, problems);

@@ -242,7 +242,7 @@ impl Sheet {
             )));
         }
         for panel in &self.panels {
-            registry::find("panel", panel::ALL, &panel.panel)?;
+            registry::row("panel", panel::ALL, &panel.panel)?;
             // A name, and no path: a sheet of someone else finds nothing but what lies beside the run that is asked.
             if panel.run.contains(['/', '\\']) || panel.run == ".." || panel.run.len() > 255 {
                 return Err(Error::usage(format!(
@@ -438,13 +438,5 @@ fn place_of(text: &str, span: Option<std::ops::Range<usize>>) -> String {
 
 /// Height over width that suits a panel when nothing is said.
 fn usual_aspect(panel: &str) -> f32 {
-    match panel {
-        "timeline" => 0.3,
-        "tokens" | "gating" => 0.5,
-        "heads" => 0.6,
-        "lens" | "tree" => 0.8,
-        "curves" | "memories" => 1.2,
-        "sweep" => 1.5,
-        _ => 0.9,
-    }
+    panel::ALL.iter().find(|kind| kind.name == panel).map_or(0.9, |kind| kind.aspect)
 }

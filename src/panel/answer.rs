@@ -3,7 +3,7 @@
 use crate::figure::Figure;
 use crate::record::array::Array;
 use crate::record::plain::Plain;
-use crate::record::question::{ProbeCall, Reading, Readings};
+use crate::record::question::{Found, ProbeCall, Reading, Readings};
 
 use super::View;
 
@@ -30,6 +30,23 @@ pub fn reading<'a>(view: &View<'a>, call: &ProbeCall) -> Result<&'a Reading, Fig
         Some(Ok(reading)) => Ok(reading),
         Some(Err(error)) => Err(sentence(error.message.clone())),
         None => Err(sentence("Waiting for the answer to this question.")),
+    }
+}
+
+/// The answer to a long question, as far as it has come, and how far that is.
+///
+/// # Errors
+/// The figure to show in its place: `waiting` where nothing is known yet, or why it could not be given.
+pub fn long_answer<'a>(
+    view: &View<'a>,
+    call: &ProbeCall,
+    waiting: &str,
+) -> Result<(&'a Reading, &'a Found), Figure> {
+    let found = view.inquired.get(call).ok_or_else(|| sentence(waiting))?;
+    match &found.reading {
+        None => Err(sentence(waiting)),
+        Some(Err(error)) => Err(sentence(error.message.clone())),
+        Some(Ok(reading)) => Ok((reading, found)),
     }
 }
 

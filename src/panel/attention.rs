@@ -5,7 +5,15 @@ use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, M
 use crate::record::question::ProbeCall;
 
 use super::answer::{Pattern, number, pattern, place, reading, sentence, step_text, tokens};
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Attention",
+    stack: Stack::MiddleBelow,
+    turn: 0,
+    ..PanelKind::new("attention", || Box::<Attention>::default())
+};
 
 crate::choices! {
     /// From which to which value the colours run.

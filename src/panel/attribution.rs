@@ -8,7 +8,14 @@ use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{array, number, place, reading, sentence, step_text};
 use super::tokens::as_id;
-use super::{NetShape, Panel, Selection, View, ink, span};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink, span};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Attribution",
+    stack: Stack::MiddleBelow,
+    ..PanelKind::new("attribution", || Box::<Attribution>::default())
+};
 
 crate::choices! {
     /// Whose logit is taken apart.

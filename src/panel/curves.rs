@@ -12,7 +12,16 @@ use super::answer::sentence;
 use super::columns::{self, Family, label};
 use super::flags::{self, Lanes, StepAxis, flags};
 use super::span::{self, Extent, Limits, Range, Span};
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Curves",
+    stack: Stack::RightAbove,
+    turn: 2,
+    aspect: 1.2,
+    ..PanelKind::new("curves", || Box::<Curves>::default())
+};
 
 crate::choices! {
     /// Which metrics are drawn.

@@ -9,9 +9,18 @@ use crate::figure::{Axis, Dash, Figure, LegendEntry, Mark, Plot, Ticks};
 use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{reading, step_text};
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
 use facts::Facts;
 use lanes::Lanes;
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Gating",
+    stack: Stack::RightBelow,
+    turn: 3,
+    aspect: 0.5,
+    ..PanelKind::new("gating", || Box::<Gating>::default())
+};
 
 crate::choices! {
     /// Which positions of a tuple count as its address.

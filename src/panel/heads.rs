@@ -6,7 +6,16 @@ use crate::record::pattern::shrink;
 use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{Pattern, glance, pattern, reading, sentence, step_text, tokens};
-use super::{NetShape, Panel, Selection, View};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "All heads",
+    stack: Stack::MiddleAbove,
+    turn: 1,
+    aspect: 0.6,
+    ..PanelKind::new("heads", || Box::<Heads>::default())
+};
 
 crate::choices! {
     /// What is written above a thumbnail.

@@ -7,7 +7,15 @@ use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{array, number, place, reading, step_text, tokens};
 use super::tokens::as_id;
-use super::{NetShape, Panel, Selection, View, ink, span};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink, span};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Logit lens",
+    stack: Stack::MiddleBelow,
+    aspect: 0.8,
+    ..PanelKind::new("lens", || Box::<Lens>::default())
+};
 
 crate::choices! {
     /// What colours the boxes.

@@ -7,7 +7,14 @@ use crate::record::plain::Plain;
 use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{array, reading, sentence, step_text};
-use super::{NetShape, Panel, Selection, View, ink, span};
+use super::{NetShape, Panel, PanelKind, Selection, View, ink, span};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Memories",
+    aspect: 1.2,
+    ..PanelKind::new("memories", || Box::<Memories>::default())
+};
 
 crate::choices! {
     /// Which matrices are drawn.

@@ -9,6 +9,7 @@ pub mod flags;
 pub mod gating;
 pub mod heads;
 pub mod ink;
+mod kind;
 pub mod lens;
 pub mod memories;
 pub mod patching;
@@ -23,7 +24,9 @@ pub mod tree;
 pub mod tree_scrubbing;
 
 pub use columns::describe;
+pub use kind::{PanelKind, Stack};
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::figure::Figure;
@@ -31,28 +34,27 @@ use crate::figure::color::Color;
 use crate::record::knobs::Knobs;
 use crate::record::question::{Inquired, ProbeCall, Readings};
 use crate::record::recording::Recording;
-use crate::record::registry::Entry;
 use crate::record::sweep::Sweep;
 use crate::record::vocab::Vocab;
 
-/// All panels that draw a figure.
-pub const ALL: &[Entry<dyn Panel>] = &[
-    Entry { name: "tokens", make: || Box::<tokens::Tokens>::default() },
-    Entry { name: "predictions", make: || Box::<predictions::Predictions>::default() },
-    Entry { name: "heads", make: || Box::<heads::Heads>::default() },
-    Entry { name: "attention", make: || Box::<attention::Attention>::default() },
-    Entry { name: "lens", make: || Box::<lens::Lens>::default() },
-    Entry { name: "attribution", make: || Box::<attribution::Attribution>::default() },
-    Entry { name: "readers", make: || Box::<readers::Readers>::default() },
-    Entry { name: "query_key", make: || Box::<query_key::QueryKey>::default() },
-    Entry { name: "memories", make: || Box::<memories::Memories>::default() },
-    Entry { name: "patching", make: || Box::<patching::Patching>::default() },
-    Entry { name: "tree", make: || Box::<tree::TreePanel>::default() },
-    Entry { name: "tree_scrubbing", make: || Box::<tree_scrubbing::TreeScrubbing>::default() },
-    Entry { name: "gating", make: || Box::<gating::Gating>::default() },
-    Entry { name: "curves", make: || Box::<curves::Curves>::default() },
-    Entry { name: "sweep", make: || Box::<sweep::Sweep>::default() },
-    Entry { name: "timeline", make: || Box::<timeline::Timeline>::default() },
+/// All panels that draw a figure: the one list.
+pub const ALL: &[PanelKind] = &[
+    tokens::KIND,
+    predictions::KIND,
+    heads::KIND,
+    attention::KIND,
+    patching::KIND,
+    lens::KIND,
+    attribution::KIND,
+    readers::KIND,
+    curves::KIND,
+    sweep::KIND,
+    memories::KIND,
+    query_key::KIND,
+    gating::KIND,
+    tree::KIND,
+    tree_scrubbing::KIND,
+    timeline::KIND,
 ];
 
 /// What is selected, everywhere at once.
@@ -119,7 +121,7 @@ pub struct View<'a> {
     pub size: [f32; 2],
 }
 
-/// One view with its settings.
+/// One view with its settings. It is pure: the same settings and the same view give the same figure.
 pub trait Panel: Knobs + Send {
     /// The questions whose answers it draws.
     fn needs(&self, net: &NetShape, selection: &Selection) -> Vec<ProbeCall>;
@@ -128,6 +130,26 @@ pub trait Panel: Knobs + Send {
         Vec::new()
     }
     fn figure(&self, view: &View<'_>) -> Figure;
+    /// The figure that follows the one that was drawn before, for whoever draws again and again. What has to be known of that one
+    /// is in `memory`.
+    fn next_figure(&self, view: &View<'_>, _memory: &mut Memory) -> Figure {
+        self.figure(view)
+    }
+}
+
+/// What is remembered of the figure that a panel drew last; it belongs to whoever draws. Empty: none was drawn.
+#[derive(Default)]
+pub struct Memory(Option<Box<dyn Any + Send>>);
+
+impl Memory {
+    /// What was kept, if it is of this type.
+    pub fn take<T: Any + Send>(&mut self) -> Option<T> {
+        self.0.take().and_then(|kept| kept.downcast().ok()).map(|kept| *kept)
+    }
+
+    pub fn keep<T: Any + Send>(&mut self, what: T) {
+        self.0 = Some(Box::new(what));
+    }
 }
 
 /// What a view looks at, of its own: to be drawn again later, at another size.

@@ -7,74 +7,38 @@ use crate::figure::{
     Anchor, Axis, Cell, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Patch, Pick, Plot,
     Ticks,
 };
+use crate::record::analysis::Patching as Asked;
 use crate::record::array::Array;
 use crate::record::intervention::{How, Intervention, Place, Point, Site};
 use crate::record::pair::Metric;
 use crate::record::plain::Plain;
 use crate::record::question::{Found, ProbeCall, Reading};
 
-use super::answer::{array, number, sentence, tokens};
+use super::answer::{array, long_answer, number, sentence, tokens};
 use super::tokens::as_id;
-use super::{NetShape, Panel, Selection, View, ink, span};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink, span};
 
-crate::choices! {
-    /// Which parts are patched, by the names of the inquiry.
-    pub enum Map {
-        Heads = "heads",
-        HeadsByPosition = "heads_by_position",
-        Blocks = "blocks",
-        ResidPre = "resid_pre",
-        ResidMid = "resid_mid",
-        AttnOut = "attn_out",
-        MlpOut = "mlp_out",
-        Z = "z",
-        Q = "q",
-        K = "k",
-        V = "v",
-        Pattern = "pattern",
-        ZByPosition = "z_by_position",
-        QByPosition = "q_by_position",
-        KByPosition = "k_by_position",
-        VByPosition = "v_by_position",
-        PatternByQuery = "pattern_by_query",
-        PatternByCell = "pattern_by_cell",
-    }
-}
-
-impl Map {
-    /// Whether its cells stand for positions of the sequences.
-    fn is_over_positions(self) -> bool {
-        let heads = [Self::Heads, Self::Z, Self::Q, Self::K, Self::V, Self::Pattern];
-        !heads.contains(&self)
-    }
-}
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Patching",
+    stack: Stack::MiddleBelow,
+    controls: &[("map", "Map"), ("metric", "Metric")],
+    ..PanelKind::new("patching", || Box::<Patching>::default())
+};
 
 crate::knobs! {
     /// The panel `patching`.
     pub struct Patching = "What each part of the network does: the base sequence is run with that part alone taken from the run on the counterfactual sequence. A click on a cell shows that run in all panels." {
-        /// What is patched: whole heads, heads at each position, blocks of the residual stream, or one point alone.
-        map: Map = Map::Heads, @live;
-        /// How an effect is counted. Normalised: 0 is none, 1 moves the prediction all the way to the counterfactual one.
-        metric: Metric = Metric::Normalised, @live;
-        /// Kind of pairs that the task makes (empty: its first kind).
-        pair: String = String::new(), @live;
-        /// Pairs to compare: more of them give narrower intervals and take longer.
-        pairs: usize = 32, in 1..=4096, @live;
-        /// A counterfactual sequence of your own, as long as the one in view, which is compared with it; empty: the pairs of the task.
-        other: String = String::new(), @live;
-        /// With a sequence of your own: position of the prediction (empty: the last).
-        at: String = String::new(), @live;
-        /// With a sequence of your own: the two answers to compare, as text (empty: what the two runs predict).
-        answers: String = String::new(), @live;
-        /// Count pairs that the network gets wrong, too.
-        all_pairs: bool = false, @live;
-        /// Maps over positions are of one pair alone, the first that counts: in other pairs something else stands at a position.
-        one_pair: bool = true, @live;
+        /// What it asks. A picture over positions is of one pair: of several it would mix what stands at them.
+        asked: Asked = Asked { one_pair: true, ..Asked::default() };
     }
 }
 
 /// More heads than this in a network are drawn as one map for each point, fewer as one table of all points.
 const MOST_IN_TABLE: usize = 32;
+
+const WAITING: &str =
+    "The parts of the network are being tried one by one; the first results come in a moment.";
 
 /// In maps of at most so many cells the effects are written.
 const MOST_NUMBERS: usize = 40;
@@ -96,34 +60,33 @@ impl Panel for Patching {
 impl Patching {
     /// The inquiry with these settings; those that say nothing are left out.
     fn call(&self) -> ProbeCall {
-        let name = |choice: &dyn crate::record::knobs::Choice| choice.names()[choice.index()];
+        let Asked { map, measured, compared, counted, one_pair } = &self.asked;
         let mut call = ProbeCall::new("patching")
-            .with("map", name(&self.map))
-            .with("metric", name(&self.metric));
-        if self.other.trim().is_empty() {
-            let pairs = i64::try_from(self.pairs).unwrap_or(i64::MAX);
-            call = call.with("pairs", pairs);
+            .with("map", map.name())
+            .with("metric", measured.metric.name());
+        let of_task = compared.other.trim().is_empty();
+        if of_task {
+            call = call.with("pairs", i64::try_from(compared.pairs).unwrap_or(i64::MAX));
         }
-        let texts = match self.other.trim() {
-            "" => vec![("pair", &self.pair)],
-            _ => vec![("other", &self.other), ("at", &self.at), ("answers", &self.answers)],
+        let texts = match of_task {
+            true => vec![("pair", &compared.pair)],
+            false => vec![
+                ("other", &compared.other),
+                ("at", &compared.at),
+                ("answers", &compared.answers),
+            ],
         };
         for (setting, text) in texts.into_iter().filter(|(_, text)| !text.trim().is_empty()) {
             call = call.with(setting, text.as_str());
         }
-        if self.all_pairs {
+        if counted.all_pairs {
             call = call.with("all_pairs", true);
         }
-        if self.one_pair && self.map.is_over_positions() { call.with("one", true) } else { call }
+        if *one_pair && map.is_over_positions() { call.with("one_pair", true) } else { call }
     }
 
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
-        let found = view.inquired.get(&self.call()).ok_or_else(waiting)?;
-        let reading = match &found.reading {
-            None => return Err(waiting()),
-            Some(Err(error)) => return Err(sentence(error.message.clone())),
-            Some(Ok(reading)) => reading,
-        };
+        let (reading, found) = long_answer(view, &self.call(), WAITING)?;
         if view.net.heads.is_empty() {
             return Err(sentence("This network has no layers, so there is no part to patch."));
         }
@@ -143,7 +106,7 @@ impl Patching {
         let height = (view.size[1] - STRIP - 44.0).max(40.0) / stacked as f32;
         let maps: Vec<Plot> = maps.into_iter().map(|map| Plot { weight: height, ..map }).collect();
         let side_by_side = maps.iter().filter(|map| !map.wide).count().max(1);
-        let past = match self.metric {
+        let past = match self.asked.measured.metric {
             Metric::Kl => span::past_maps(&maps),
             // Of these the ends of the colours have a meaning.
             Metric::Normalised | Metric::LogitDifference | Metric::Flip | Metric::RecoveredLoss => {
@@ -162,7 +125,7 @@ impl Patching {
     }
 
     fn metric_title(&self) -> &'static str {
-        match self.metric {
+        match self.asked.measured.metric {
             Metric::Normalised => {
                 "How far each part moves the prediction to the counterfactual one"
             }
@@ -186,7 +149,7 @@ impl Patching {
         let families = families.collect::<Result<Vec<Family<'_>>, Figure>>()?;
         let scale = self.scale(reading, &families);
         let ended = found.ended && found.done >= found.total;
-        let sheet = Sheet { metric: self.metric, scale, view, pair, ended };
+        let sheet = Sheet { metric: self.asked.measured.metric, scale, view, pair, ended };
         let by_head = families.iter().all(|family| family.effect.axes.len() == 2)
             && families.iter().all(|family| family.effect.axes[1] == "head");
         let heads: usize = view.net.heads.iter().sum();
@@ -203,7 +166,7 @@ impl Patching {
 
     /// Colours and their limits: around zero for what has two directions, fixed while the map fills.
     fn scale(&self, reading: &Reading, families: &[Family<'_>]) -> (ColorMap, (f32, f32)) {
-        match self.metric {
+        match self.asked.measured.metric {
             Metric::Normalised => (ColorMap::Vik, (-1.0, 1.0)),
             Metric::LogitDifference => {
                 let of = |name: &str| reading.number(name).unwrap_or(0.0);
@@ -220,12 +183,6 @@ impl Patching {
             }
         }
     }
-}
-
-fn waiting() -> Figure {
-    sentence(
-        "The parts of the network are being tried one by one; the first results come in a moment.",
-    )
 }
 
 /// Which pairs do not count, and what else a reader could take for an error.

@@ -8,7 +8,14 @@ use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{array, number, place, reading, sentence, step_text, tokens};
 use super::tokens::as_id;
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Predictions",
+    stack: Stack::LeftBelow,
+    ..PanelKind::new("predictions", || Box::<Predictions>::default())
+};
 
 crate::knobs! {
     /// The panel `predictions`.

@@ -1,19 +1,25 @@
 //! Queries and keys of the selected head as one cloud: near points attend to each other.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::figure::color::{Color, ROLES};
 use crate::figure::{Axis, Cloud, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 use crate::record::array::Array;
 use crate::record::geometry::{Basis, Scale, align};
-use crate::record::knobs::{Knobs, Slot, Spec};
 use crate::record::plain::Plain;
 use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{Pattern, array, number, pattern, place, reading, sentence, step_text};
 use super::tokens::as_id;
-use super::{NetShape, Panel, Selection, View, ink, span};
+use super::{Memory, NetShape, Panel, PanelKind, Selection, View, ink, span};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Query-key space",
+    has_camera: true,
+    ..PanelKind::new("query_key", || Box::<QueryKey>::default())
+};
 
 crate::choices! {
     /// What colours the points.
@@ -35,8 +41,8 @@ crate::choices! {
 }
 
 crate::knobs! {
-    /// Settings of the panel `query_key`.
-    pub struct Settings = "Queries and keys of the selected head in one space, of the sequence in view and several others: a query lies near the keys that it attends to." {
+    /// The panel `query_key`.
+    pub struct QueryKey = "Queries and keys of the selected head in one space, of the sequence in view and several others: a query lies near the keys that it attends to." {
         /// Draw the cloud in the plane of its two main axes, or in space, to be turned with the pointer.
         space: Space = Space::Plane, @live;
         /// What colours the points. Keys are paler than queries where both have a role or a token; the most frequent tokens have a colour each.
@@ -52,19 +58,12 @@ crate::knobs! {
     }
 }
 
-/// The panel `query_key`. Besides its settings it remembers the axes that it drew last.
+/// A cloud on its axes, and what is the same in every picture of it: what is remembered of a figure.
 ///
 /// Principal axes are defined up to sign, and two of them swap when their variances cross: drawn as they
 /// come, the cloud would flip from step to step. So each new basis is turned as near as it can to the one
 /// before, for as long as layer and head stay the same. The first basis, and thus every figure made from a
 /// file, follows a fixed convention: the largest entry of each axis is positive.
-#[derive(Default)]
-pub struct QueryKey {
-    pub settings: Settings,
-    last: Mutex<Option<Placed>>,
-}
-
-/// A cloud on its axes, and what is the same in every picture of it.
 #[derive(Clone)]
 struct Placed {
     layer: usize,
@@ -81,27 +80,21 @@ const FAINTEST_LINK: f32 = 0.02;
 /// Colour of the lines of attention, readable on black and on white.
 const LINK: Color = Color::rgb(235, 165, 0);
 
-impl Knobs for QueryKey {
-    fn about(&self) -> &'static str {
-        self.settings.about()
-    }
-
-    fn each(&mut self, visit: &mut dyn FnMut(&Spec, Slot<'_>)) {
-        self.settings.each(visit);
-    }
-}
-
 impl Panel for QueryKey {
     fn needs(&self, _net: &NetShape, selection: &Selection) -> Vec<ProbeCall> {
         let mut calls = vec![self.call(selection)];
-        if self.settings.links {
+        if self.links {
             calls.push(ProbeCall::new("attention"));
         }
         calls
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
-        self.draw(view).unwrap_or_else(|instead| instead)
+        self.next_figure(view, &mut Memory::default())
+    }
+
+    fn next_figure(&self, view: &View<'_>, memory: &mut Memory) -> Figure {
+        self.draw(view, memory).unwrap_or_else(|instead| instead)
     }
 }
 
@@ -111,11 +104,11 @@ impl QueryKey {
         ProbeCall::new("query_key")
             .with("layer", whole(selection.layer))
             .with("head", whole(selection.head))
-            .with("sequences", whole(self.settings.sequences))
-            .with("scale", self.settings.scale.name())
+            .with("sequences", whole(self.sequences))
+            .with("scale", self.scale.name())
     }
 
-    fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
+    fn draw(&self, view: &View<'_>, memory: &mut Memory) -> Result<Figure, Figure> {
         let Selection { layer, head, .. } = *view.selection;
         if head >= view.net.heads.get(layer).copied().unwrap_or(0) {
             return Err(sentence(format!(
@@ -124,7 +117,7 @@ impl QueryKey {
         }
         let answer = reading(view, &self.call(view.selection))?;
         let labels = Labels::new(view, answer)?;
-        let placed = self.placed(view, answer, &labels)?;
+        let placed = placed(view, answer, &labels, memory)?;
         let (links, unlinked) = self.links(view, &labels);
         let cloud = self.cloud(view, &labels, &placed, links);
         Ok(Figure {
@@ -134,43 +127,6 @@ impl QueryKey {
             caption: caption(answer, &placed) + &unlinked,
             empty: None,
         })
-    }
-
-    /// The cloud on axes that follow those drawn before; made once per answer.
-    fn placed(&self, view: &View<'_>, answer: &Reading, labels: &Labels) -> Result<Placed, Figure> {
-        let points = array(answer, "points", 2)?;
-        let (axes, explained) = (array(answer, "axes", 2)?, array(answer, "explained", 1)?);
-        let (dims, count) = (points.shape[1], axes.shape[0]);
-        if points.shape[0] != 2 * labels.count || axes.shape[1] != dims || count > 3 {
-            return Err(sentence(
-                "The answer does not have one query and one key for each position.",
-            ));
-        }
-        if points.data.iter().chain(&*axes.data).any(|x| !x.is_finite()) {
-            return Err(sentence(
-                "Some queries or keys of this head are no finite numbers, so they have no place to be drawn: training has diverged. Go back to an earlier step.",
-            ));
-        }
-        let Selection { layer, head, .. } = *view.selection;
-        // A panic elsewhere cannot have left half a basis here: take it all the same.
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = last.take().filter(|p| (p.layer, p.head) == (layer, head));
-        let same = |p: &&Placed| Arc::ptr_eq(&p.points, &points.data);
-        let placed = match before.as_ref().filter(same) {
-            Some(same) => same.clone(),
-            None => {
-                let explained = explained.data.iter().map(|&share| f64::from(share)).collect();
-                let axes = Basis { rows: axes.data.to_vec(), dims, explained };
-                let basis = before.map_or_else(|| axes.clone(), |b| align(&axes, &b.basis));
-                let norms = Norms::new(answer, labels)?;
-                let hovers = (0..2 * labels.count).map(|i| labels.hover(view, &norms, i));
-                let hovers = hovers.collect();
-                let points = points.data.clone();
-                Placed { layer, head, points, basis, norms: Arc::new(norms), hovers }
-            }
-        };
-        *last = Some(placed.clone());
-        Ok(placed)
     }
 
     fn cloud(
@@ -183,7 +139,7 @@ impl QueryKey {
         let points = 2 * labels.count;
         let mut basis = placed.basis.rows.clone();
         basis.resize(3 * placed.basis.dims, 0.0);
-        let shades = Shades::new(self.settings.color, labels, &placed.norms);
+        let shades = Shades::new(self.color, labels, &placed.norms);
         let colors = (0..points).map(|i| self.point_color(view, labels, &shades, i));
         let picks = (0..points).map(|i| labels.pick(i));
         Cloud {
@@ -193,10 +149,10 @@ impl QueryKey {
             basis: basis.into(),
             colors: colors.collect(),
             #[expect(clippy::cast_possible_truncation, reason = "at most 20")]
-            diameter: self.settings.diameter as f32,
+            diameter: self.diameter as f32,
             picks: picks.collect(),
             hovers: placed.hovers.clone(),
-            three_d: self.settings.space == Space::Volume,
+            three_d: self.space == Space::Volume,
             links,
             rings: labels.selected(view.selection),
         }
@@ -206,7 +162,7 @@ impl QueryKey {
     fn links(&self, view: &View<'_>, labels: &Labels) -> (Vec<(u32, u32, Color)>, String) {
         let Selection { layer, head, query, .. } = *view.selection;
         let none = |why: String| (Vec::new(), why);
-        let (true, Some(query)) = (self.settings.links, query) else { return none(String::new()) };
+        let (true, Some(query)) = (self.links, query) else { return none(String::new()) };
         let answer = match reading(view, &ProbeCall::new("attention")) {
             Ok(answer) => answer,
             Err(Figure { empty: Some(why), .. }) => return none(format!(" No lines: {why}")),
@@ -233,14 +189,14 @@ impl QueryKey {
     ) -> Color {
         let (i, is_key) = (point % labels.count, point >= labels.count);
         let kind = if is_key { ink::KEY } else { ink::QUERY };
-        let full = match self.settings.color {
+        let full = match self.color {
             ColorBy::Kind => kind,
             ColorBy::Role => ink::role(view.palette, labels.role(i)),
             ColorBy::Token => shades.token(view, as_id(labels.token[i])),
             ColorBy::Position => ramp(view, kind, labels.position[i] / shades.last_position),
             ColorBy::Norm => ramp(view, kind, shades.norms.share(point)),
         };
-        let pale = is_key && matches!(self.settings.color, ColorBy::Role | ColorBy::Token);
+        let pale = is_key && matches!(self.color, ColorBy::Role | ColorBy::Token);
         let color = if pale { ink::mix(full, view.palette.paper, 0.45) } else { full };
         let selection = view.selection;
         let in_view = labels.is_in_view(i);
@@ -258,10 +214,10 @@ impl QueryKey {
     }
 
     fn plot(&self, view: &View<'_>, labels: &Labels, placed: &Placed, cloud: Cloud) -> Plot {
-        let ranges = ranges(placed, self.settings.space);
+        let ranges = ranges(placed, self.space);
         let axis = |i: usize| {
             let share = placed.basis.explained.get(i).copied().unwrap_or(0.0);
-            let plane = self.settings.space == Space::Plane;
+            let plane = self.space == Space::Plane;
             let label = format!("axis {} ({:.0} % of variance)", i + 1, share * 100.0);
             Axis {
                 label: if plane { label } else { String::new() },
@@ -281,7 +237,7 @@ impl QueryKey {
     }
 
     fn legend(&self, view: &View<'_>, labels: &Labels) -> Vec<LegendEntry> {
-        let mut legend = match self.settings.color {
+        let mut legend = match self.color {
             ColorBy::Kind => {
                 vec![LegendEntry::square("query", ink::QUERY), LegendEntry::square("key", ink::KEY)]
             }
@@ -304,13 +260,51 @@ impl QueryKey {
             ],
         };
         if let Some(query) = view.selection.query
-            && self.settings.links
+            && self.links
         {
             let text = format!("attention of {}", place(view, query));
             legend.push(LegendEntry::line(text, LINK, Dash::Solid));
         }
         legend
     }
+}
+
+/// The cloud on axes that follow those drawn before; made once per answer.
+fn placed(
+    view: &View<'_>,
+    answer: &Reading,
+    labels: &Labels,
+    memory: &mut Memory,
+) -> Result<Placed, Figure> {
+    let points = array(answer, "points", 2)?;
+    let (axes, explained) = (array(answer, "axes", 2)?, array(answer, "explained", 1)?);
+    let (dims, count) = (points.shape[1], axes.shape[0]);
+    if points.shape[0] != 2 * labels.count || axes.shape[1] != dims || count > 3 {
+        return Err(sentence("The answer does not have one query and one key for each position."));
+    }
+    if points.data.iter().chain(&*axes.data).any(|x| !x.is_finite()) {
+        return Err(sentence(
+            "Some queries or keys of this head are no finite numbers, so they have no place to be drawn: training has diverged. Go back to an earlier step.",
+        ));
+    }
+    let Selection { layer, head, .. } = *view.selection;
+    let before = memory.take::<Placed>().filter(|p| (p.layer, p.head) == (layer, head));
+    let same = |p: &&Placed| Arc::ptr_eq(&p.points, &points.data);
+    let placed = match before.as_ref().filter(same) {
+        Some(same) => same.clone(),
+        None => {
+            let explained = explained.data.iter().map(|&share| f64::from(share)).collect();
+            let axes = Basis { rows: axes.data.to_vec(), dims, explained };
+            let basis = before.map_or_else(|| axes.clone(), |b| align(&axes, &b.basis));
+            let norms = Norms::new(answer, labels)?;
+            let hovers = (0..2 * labels.count).map(|i| labels.hover(view, &norms, i));
+            let hovers = hovers.collect();
+            let points = points.data.clone();
+            Placed { layer, head, points, basis, norms: Arc::new(norms), hovers }
+        }
+    };
+    memory.keep(placed.clone());
+    Ok(placed)
 }
 
 /// What is known of each point, queries and keys alike.

@@ -1,15 +1,23 @@
 //! What can be read out of the network, layer by layer: held-out scores of fitted readers beside what they are to beat.
-#![expect(clippy::doc_markdown, reason = "help is shown as it stands, and backticks with it")]
 
 use crate::figure::color::Color;
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
+use crate::record::analysis::{Examples, Told};
 use crate::record::array::Array;
 use crate::record::intervention::Point;
-use crate::record::label::{Kind, Places};
+use crate::record::label::Kind;
 use crate::record::question::{Found, ProbeCall, Reading};
 
-use super::answer::{array, number, sentence};
-use super::{NetShape, Panel, Selection, View, ink, span};
+use super::answer::{array, long_answer, number};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink, span};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Readers",
+    stack: Stack::MiddleBelow,
+    controls: &[("kind", "What to fit"), ("places", "Where to read"), ("score", "Score")],
+    ..PanelKind::new("readers", || Box::<Readers>::default())
+};
 
 crate::choices! {
     /// How well a label is told.
@@ -26,24 +34,12 @@ crate::choices! {
 crate::knobs! {
     /// The panel `readers`: curves of the inquiry of the same name.
     pub struct Readers = "What can be read out of the network, place by place: held-out score of a probe beside shuffled labels, a fitted lens beside the logit lens, or what is left when a label is erased." {
-        /// What is fitted: a linear probe, a probe with one hidden layer, the tuned lens, a lens that leads straight to tokens, or the erasure of a label.
-        kind: Kind = Kind::LinearProbe;
-        /// What is told of a position: token, token-1, token+2, target, position, seen, sub_path, or what the task offers (empty: its first, or target). The lens tells the target.
-        label: String = String::new();
-        /// Positions that give an example: all, a role, other, repeated, registers, important, or numbers such as 36,38-42. Those without the label give none.
-        positions: String = "all".to_owned();
-        /// Where vectors are read: the stream before and after attention, the stream between layers, or one point of every layer. The lens reads between layers.
-        places: Places = Places::Stream;
+        /// What is told, and where.
+        told: Told = Told::default();
         /// What is drawn of probes: accuracy, or F1 (which suits many labels at once).
         score: Score = Score::Accuracy, @live;
-        /// Examples to fit to.
-        train: usize = 2048, in 16..=1000000, @log;
-        /// Examples to judge by, of other sequences.
-        test: usize = 1024, in 16..=1000000, @log;
-        /// Hidden units of a probe that has a hidden layer.
-        hidden: usize = 64, in 1..=4096, @log;
-        /// Interventions under which vectors are read, with semicolons between (empty: none).
-        under: String = String::new();
+        /// How much of what.
+        examples: Examples = Examples::default();
     }
 }
 
@@ -69,17 +65,20 @@ impl Readers {
     fn call(&self) -> ProbeCall {
         let whole = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let mut call = ProbeCall::new("readers")
-            .with("kind", self.kind.name())
-            .with("train", whole(self.train))
-            .with("test", whole(self.test));
-        if !self.kind.is_lens() {
-            call = call.with("places", self.places.name());
+            .with("kind", self.told.kind.name())
+            .with("train", whole(self.examples.train))
+            .with("test", whole(self.examples.test));
+        if !self.told.kind.is_lens() {
+            call = call.with("places", self.told.places.name());
         }
-        if self.kind == Kind::MlpProbe {
-            call = call.with("hidden", whole(self.hidden));
+        if self.told.kind == Kind::MlpProbe {
+            call = call.with("hidden", whole(self.examples.hidden));
         }
-        let texts =
-            [("label", &self.label), ("positions", &self.positions), ("under", &self.under)];
+        let texts = [
+            ("label", &self.told.label),
+            ("positions", &self.told.positions),
+            ("under", &self.examples.under),
+        ];
         for (name, text) in texts.into_iter().filter(|(_, text)| !text.trim().is_empty()) {
             call = call.with(name, text.trim());
         }
@@ -87,18 +86,12 @@ impl Readers {
     }
 
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
-        let waiting = || {
-            sentence("Readers are fitted where this panel is in view: the first examples are read.")
-        };
-        let found = view.inquired.get(&self.call()).ok_or_else(waiting)?;
-        let reading = match &found.reading {
-            None => return Err(waiting()),
-            Some(Err(error)) => return Err(sentence(error.message.clone())),
-            Some(Ok(reading)) => reading,
-        };
+        let waiting =
+            "Readers are fitted where this panel is in view: the first examples are read.";
+        let (reading, found) = long_answer(view, &self.call(), waiting)?;
         let places = places(reading)?;
         let mut plots = vec![self.plot(view, reading, &places, "", &self.curves(), true)];
-        if self.kind.is_lens() {
+        if self.told.kind.is_lens() {
             let curves = self.lens_curves("kl");
             plots.push(self.plot(
                 view,
@@ -114,22 +107,22 @@ impl Readers {
             title: self.title(found),
             plots,
             columns,
-            caption: caption(reading, self.kind),
+            caption: caption(reading, self.told.kind),
             empty: None,
         })
     }
 
     fn title(&self, found: &Found) -> String {
-        let of = match self.label.trim() {
+        let of = match self.told.label.trim() {
             "" => String::new(),
             label => format!(" of {label}"),
         };
-        let at = match self.positions.trim() {
+        let at = match self.told.positions.trim() {
             "" | "all" => String::new(),
             at => format!(" at {at}"),
         };
         let step = found.step;
-        match self.kind {
+        match self.told.kind {
             Kind::LinearProbe => format!("Linear probe{of}{at}, step {step}"),
             Kind::MlpProbe => format!("Probe with a hidden layer{of}{at}, step {step}"),
             Kind::TunedLens => format!("Tuned lens{at}, step {step}"),
@@ -139,7 +132,7 @@ impl Readers {
     }
 
     fn lens_curves(&self, score: &str) -> Vec<Curve> {
-        let fitted = if self.kind == Kind::TunedLens { "tuned lens" } else { "token lens" };
+        let fitted = if self.told.kind == Kind::TunedLens { "tuned lens" } else { "token lens" };
         vec![
             (score.to_owned(), fitted, 0, Dash::Solid),
             (format!("logit_lens_{score}"), "logit lens", 1, Dash::Dashed),
@@ -151,7 +144,7 @@ impl Readers {
         let score = self.score.name();
         let curve =
             |prefix: &str, text, color, dash| (format!("{prefix}{score}"), text, color, dash);
-        match self.kind {
+        match self.told.kind {
             Kind::LinearProbe | Kind::MlpProbe => vec![
                 curve("", "held-out", 0, Dash::Solid),
                 curve("shuffled_", "shuffled labels", 1, Dash::Dashed),
@@ -196,7 +189,7 @@ impl Readers {
         };
         let ticks = places.iter().enumerate().map(|(i, place)| (i as f64, place.short()));
         let score = self.score.name().replace('_', " ");
-        let label = match (label, self.kind) {
+        let label = match (label, self.told.kind) {
             ("", kind) if kind.is_lens() => "accuracy".to_owned(),
             ("", _) => score.replace("f1", "F1"),
             (label, _) => label.to_owned(),

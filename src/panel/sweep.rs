@@ -16,7 +16,16 @@ use crate::record::sweep::{Run, Stage, Sweep as Runs, text};
 use super::answer::sentence;
 use super::columns::{Family, label};
 use super::span::{self, Extent, Limits, Range, Span};
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Sweep",
+    stack: Stack::RightAbove,
+    aspect: 1.5,
+    is_of_sweep: true,
+    ..PanelKind::new("sweep", || Box::<Sweep>::default())
+};
 
 crate::knobs! {
     /// The panel `sweep`.

@@ -6,7 +6,15 @@ use crate::record::recording::Recording;
 
 use super::answer::sentence;
 use super::flags::{Lanes, StepAxis, flags};
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Timeline",
+    stack: Stack::Foot,
+    aspect: 0.3,
+    ..PanelKind::new("timeline", || Box::<Timeline>::default())
+};
 
 crate::knobs! {
     /// The panel `timeline`.

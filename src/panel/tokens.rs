@@ -6,7 +6,15 @@ use crate::record::batch::{NO_TARGET, Row};
 use crate::record::question::{ProbeCall, Reading};
 
 use super::answer::{answers, number, pattern, reading, sentence, step_text};
-use super::{NetShape, Palette, Panel, Selection, View, ink, span};
+use super::{NetShape, Palette, Panel, PanelKind, Selection, Stack, View, ink, span};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Tokens",
+    stack: Stack::LeftAbove,
+    aspect: 0.5,
+    ..PanelKind::new("tokens", || Box::<Tokens>::default())
+};
 
 crate::choices! {
     /// What colours the boxes.

@@ -7,7 +7,16 @@ use crate::record::question::{ProbeCall, Reading};
 use crate::record::tree::{Edge, Tree};
 
 use super::answer::{array, number, pattern, place, reading, sentence, step_text};
-use super::{NetShape, Panel, Selection, View, ink};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Tree",
+    stack: Stack::RightBelow,
+    turn: 4,
+    aspect: 0.8,
+    ..PanelKind::new("tree", || Box::<TreePanel>::default())
+};
 
 crate::choices! {
     /// Which head of a layer is drawn.

@@ -2,22 +2,25 @@
 
 use crate::figure::color::ColorMap;
 use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, Mark, Plot, Ticks};
+use crate::record::analysis::TreeScrubbing as Asked;
 use crate::record::array::Array;
 use crate::record::plain::Plain;
 use crate::record::question::{ProbeCall, Reading};
 
-use super::answer::sentence;
-use super::{NetShape, Panel, Selection, View};
+use super::answer::{long_answer, sentence};
+use super::{NetShape, Panel, PanelKind, Selection, View};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Tree scrubbing",
+    ..PanelKind::new("tree_scrubbing", || Box::<TreeScrubbing>::default())
+};
 
 crate::knobs! {
     /// The panel `tree_scrubbing`: maps of the inquiry of the same name.
     pub struct TreeScrubbing = "How much of a tree's first step survives when one layer looks at another tree with the same node held, by layer and length of the path." {
-        /// What is kept of the first tree: H1 nothing; H2 what registers and the goal give; H3 that and what the lower ends of edges give; targets the lower ends alone; everything. Several with commas, or all.
-        hypothesis: String = "H1".to_owned();
-        /// Trees of each length.
-        trees: usize = 50, in 1..=4096;
-        /// Count trees whose first step the network gets wrong, too.
-        all_pairs: bool = false;
+        /// What it asks.
+        asked: Asked = Asked::default();
     }
 }
 
@@ -31,26 +34,22 @@ impl Panel for TreeScrubbing {
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
-        let Some(found) = view.inquired.get(&self.call()) else {
-            return sentence(
-                "Trees are scrubbed where this panel is in view: the first answer is awaited.",
-            );
-        };
-        match &found.reading {
-            None => sentence("The first answer is awaited."),
-            Some(Err(error)) => sentence(error.message.clone()),
-            Some(Ok(reading)) => figure(reading, found.step),
+        let waiting =
+            "Trees are scrubbed where this panel is in view: the first answer is awaited.";
+        match long_answer(view, &self.call(), waiting) {
+            Ok((reading, found)) => figure(reading, found.step),
+            Err(instead) => instead,
         }
     }
 }
 
 impl TreeScrubbing {
     fn call(&self) -> ProbeCall {
-        let trees = i64::try_from(self.trees).unwrap_or(i64::MAX);
+        let trees = i64::try_from(self.asked.trees).unwrap_or(i64::MAX);
         let call = ProbeCall::new("tree_scrubbing")
-            .with("hypothesis", self.hypothesis.clone())
+            .with("hypothesis", self.asked.hypothesis.clone())
             .with("trees", trees);
-        if self.all_pairs { call.with("all_pairs", true) } else { call }
+        if self.asked.all_pairs { call.with("all_pairs", true) } else { call }
     }
 }
 

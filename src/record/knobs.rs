@@ -23,6 +23,8 @@ pub trait Choice {
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
     pub name: &'static str,
+    /// Other names that it is known by.
+    pub also: &'static [&'static str],
     /// One or two sentences for a person.
     pub help: &'static str,
     /// Smallest and largest value of a number (both allowed).
@@ -34,6 +36,10 @@ pub struct Spec {
 }
 
 impl Spec {
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.also.contains(&name)
+    }
+
     /// What its number may be.
     pub fn bounds(&self, whole: bool) -> Bounds {
         let any = if whole { (0.0, f64::from(u32::MAX)) } else { (f64::MIN, f64::MAX) };
@@ -50,32 +56,34 @@ pub trait Knobs {
     fn each(&mut self, visit: &mut dyn FnMut(&Spec, Slot<'_>));
 }
 
-/// A type that can be a setting.
-pub trait AsSlot {
-    fn slot(&mut self) -> Slot<'_>;
+/// A type that can be a setting, or holds several: settings that more than one thing has are declared as a struct of their own,
+/// which is a field of each.
+pub trait Setting {
+    /// Visits it under what is known of it; one that holds several knows that of each itself.
+    fn visit(&mut self, spec: &Spec, visit: &mut dyn FnMut(&Spec, Slot<'_>));
 }
 
-impl AsSlot for bool {
-    fn slot(&mut self) -> Slot<'_> {
-        Slot::Bool(self)
+impl Setting for bool {
+    fn visit(&mut self, spec: &Spec, visit: &mut dyn FnMut(&Spec, Slot<'_>)) {
+        visit(spec, Slot::Bool(self));
     }
 }
 
-impl AsSlot for usize {
-    fn slot(&mut self) -> Slot<'_> {
-        Slot::Int(self)
+impl Setting for usize {
+    fn visit(&mut self, spec: &Spec, visit: &mut dyn FnMut(&Spec, Slot<'_>)) {
+        visit(spec, Slot::Int(self));
     }
 }
 
-impl AsSlot for f64 {
-    fn slot(&mut self) -> Slot<'_> {
-        Slot::Float(self)
+impl Setting for f64 {
+    fn visit(&mut self, spec: &Spec, visit: &mut dyn FnMut(&Spec, Slot<'_>)) {
+        visit(spec, Slot::Float(self));
     }
 }
 
-impl AsSlot for String {
-    fn slot(&mut self) -> Slot<'_> {
-        Slot::Text(self)
+impl Setting for String {
+    fn visit(&mut self, spec: &Spec, visit: &mut dyn FnMut(&Spec, Slot<'_>)) {
+        visit(spec, Slot::Text(self));
     }
 }
 
@@ -89,8 +97,8 @@ impl AsSlot for String {
 ///         count: usize = 3, in 1..=10;
 ///         /// How far; `@log` gives a logarithmic slider, `@live` takes effect without a restart.
 ///         rate: f64 = 0.1, in 1e-6..=1.0, @log, @live;
-///         /// Whether at all.
-///         on: bool = true;
+///         /// Whether at all; what was written for `enabled` is meant for it, too.
+///         on: bool = true, also enabled;
 ///     }
 /// }
 /// ```
@@ -101,7 +109,7 @@ macro_rules! knobs {
         $vis:vis struct $name:ident = $about:literal {
             $(
                 $(#[doc = $help:literal])+
-                $field:ident : $type:ty = $default:expr $(, in $low:literal ..= $high:literal)? $(, @ $flag:ident)* ;
+                $field:ident : $type:ty = $default:expr $(, in $low:literal ..= $high:literal)? $(, also $also:ident)* $(, @ $flag:ident)* ;
             )*
         }
     ) => {
@@ -127,18 +135,30 @@ macro_rules! knobs {
                 visit: &mut dyn FnMut(&$crate::record::knobs::Spec, $crate::record::knobs::Slot<'_>),
             ) {
                 $(
-                    visit(
+                    $crate::record::knobs::Setting::visit(
+                        &mut self.$field,
                         &$crate::record::knobs::Spec {
                             name: stringify!($field),
+                            also: &[$(stringify!($also)),*],
                             help: concat!($($help),+).trim_ascii(),
                             range: $crate::knobs!(@range $($low, $high)?),
                             log: false $(|| $crate::knobs!(@log $flag))*,
                             live: false $(|| $crate::knobs!(@live $flag))*,
                         },
-                        $crate::record::knobs::AsSlot::slot(&mut self.$field),
+                        visit,
                     );
                 )*
                 let _ = visit;
+            }
+        }
+
+        impl $crate::record::knobs::Setting for $name {
+            fn visit(
+                &mut self,
+                _: &$crate::record::knobs::Spec,
+                visit: &mut dyn FnMut(&$crate::record::knobs::Spec, $crate::record::knobs::Slot<'_>),
+            ) {
+                $crate::record::knobs::Knobs::each(self, visit);
             }
         }
     };
@@ -193,9 +213,13 @@ macro_rules! choices {
             }
         }
 
-        impl $crate::record::knobs::AsSlot for $name {
-            fn slot(&mut self) -> $crate::record::knobs::Slot<'_> {
-                $crate::record::knobs::Slot::Choice(self)
+        impl $crate::record::knobs::Setting for $name {
+            fn visit(
+                &mut self,
+                spec: &$crate::record::knobs::Spec,
+                visit: &mut dyn FnMut(&$crate::record::knobs::Spec, $crate::record::knobs::Slot<'_>),
+            ) {
+                visit(spec, $crate::record::knobs::Slot::Choice(self));
             }
         }
     };
@@ -230,8 +254,10 @@ pub fn to_table(knobs: &mut dyn Knobs) -> toml::Table {
 /// When there is no such setting (with the nearest names), or the value has the wrong type or is out of
 /// range. Nothing has changed then.
 pub fn set(knobs: &mut dyn Knobs, path: &str, name: &str, value: &toml::Value) -> Result<()> {
-    let known = names(knobs);
-    if !known.contains(&name) {
+    let mut is_known = false;
+    knobs.each(&mut |spec, _| is_known |= spec.is_called(name));
+    if !is_known {
+        let known = names(knobs);
         return Err(Error::usage(format!(
             "there is no setting \"{path}{name}\".{} Known: {}.",
             did_you_mean_in(path, name, known.iter().copied()),
@@ -240,7 +266,7 @@ pub fn set(knobs: &mut dyn Knobs, path: &str, name: &str, value: &toml::Value) -
     }
     let mut outcome = Ok(());
     knobs.each(&mut |spec, slot| {
-        if spec.name == name {
+        if spec.is_called(name) {
             outcome = assign(spec, slot, value)
                 .map_err(|e| Error::usage(format!("setting {path}{name}: {e}")));
         }
@@ -310,8 +336,8 @@ pub fn same(a: &toml::Value, b: &toml::Value) -> bool {
 pub fn read(knobs: &mut dyn Knobs, name: &str, text: &str) -> toml::Value {
     let mut value = parse_value(text);
     knobs.each(&mut |spec, slot| match slot {
-        Slot::Text(_) if spec.name == name => value = unquoted(text).into(),
-        Slot::Int(_) if spec.name == name => {
+        Slot::Text(_) if spec.is_called(name) => value = unquoted(text).into(),
+        Slot::Int(_) if spec.is_called(name) => {
             if let Some(whole) = as_whole(&value) {
                 value = whole.into();
             }

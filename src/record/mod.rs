@@ -1,5 +1,6 @@
 //! Ground floor: what a run is, as plain data. Knows no other floor.
 
+pub mod analysis;
 pub mod array;
 pub mod batch;
 pub mod budget;

@@ -8,18 +8,45 @@ pub struct Entry<T: ?Sized + 'static> {
     pub make: fn() -> Box<T>,
 }
 
+/// A row of a registry: an [`Entry`], or one that says more.
+pub trait Named {
+    type Made: ?Sized;
+    fn name(&self) -> &'static str;
+    /// One with default settings.
+    fn make(&self) -> Box<Self::Made>;
+}
+
+impl<T: ?Sized> Named for Entry<T> {
+    type Made = T;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn make(&self) -> Box<T> {
+        (self.make)()
+    }
+}
+
+/// The row called `name`, or which names there are.
+///
+/// # Errors
+/// When no row has that name; the sentence lists the nearest names and all of them.
+pub fn row<'a, R: Named>(what: &str, rows: &'a [R], name: &str) -> Result<&'a R> {
+    rows.iter().find(|row| row.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = rows.iter().map(R::name).collect();
+        Error::usage(format!(
+            "there is no {what} called \"{name}\".{} Known: {}.",
+            did_you_mean(name, names.iter().copied()),
+            names.join(", ")
+        ))
+    })
+}
+
 /// Makes the kind called `name`, or says which names there are.
 ///
 /// # Errors
-/// When no entry has that name; the sentence lists the nearest names and all of them.
-pub fn find<T: ?Sized>(what: &str, entries: &[Entry<T>], name: &str) -> Result<Box<T>> {
-    if let Some(entry) = entries.iter().find(|entry| entry.name == name) {
-        return Ok((entry.make)());
-    }
-    let names: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
-    Err(Error::usage(format!(
-        "there is no {what} called \"{name}\".{} Known: {}.",
-        did_you_mean(name, names.iter().copied()),
-        names.join(", ")
-    )))
+/// As [`row`].
+pub fn find<R: Named>(what: &str, rows: &[R], name: &str) -> Result<Box<R::Made>> {
+    row(what, rows, name).map(R::make)
 }

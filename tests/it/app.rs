@@ -8,7 +8,7 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 
 use mnemoscope::app::action::{self, Command};
-use mnemoscope::app::{Adapter, App, Launch, Surroundings};
+use mnemoscope::app::{Adapter, App, Launch, Panels, Surroundings};
 use mnemoscope::figure::Pick;
 use mnemoscope::task::tree_path::Trees;
 
@@ -50,10 +50,23 @@ pub fn window_of(folder: &Path, experiment: &str) -> Harness<'static, App> {
 }
 
 fn window_sized(folder: &Path, experiment: &str, size: [f32; 2]) -> Harness<'static, App> {
+    window_with(folder, experiment, size, Panels::default())
+}
+
+pub fn window_with(
+    folder: &Path,
+    experiment: &str,
+    size: [f32; 2],
+    panels: Panels,
+) -> Harness<'static, App> {
     let file = folder.join("tiny.toml");
     std::fs::write(&file, experiment).unwrap();
-    let surroundings =
-        Surroundings { library: Ok(folder.join("runs")), system_dialogs: false, adapter: None };
+    let surroundings = Surroundings {
+        library: Ok(folder.join("runs")),
+        system_dialogs: false,
+        adapter: None,
+        panels,
+    };
     let launch = Launch { what: Some(file.clone().into()), ..Launch::default() };
     let mut harness = Harness::builder()
         .with_size(size)
@@ -377,6 +390,7 @@ fn a_folder_whose_name_is_no_text_opens_in_the_window() {
             library: Ok(folder.path().join("runs")),
             system_dialogs: false,
             adapter: None,
+            panels: Panels::default(),
         };
         let launch = Launch { what: Some(what.into()), ..Launch::default() };
         let mut harness = Harness::builder()
@@ -691,6 +705,7 @@ fn what_cannot_be_opened_is_a_sentence_in_the_window() {
         library: Ok(folder.path().join("runs")),
         system_dialogs: false,
         adapter: Some(Adapter { name: "llvmpipe".to_owned(), software: true }),
+        panels: Panels::default(),
     };
     let launch = Launch { what: Some("brith".into()), ..Launch::default() };
     let mut harness = Harness::builder()
@@ -704,7 +719,7 @@ fn what_cannot_be_opened_is_a_sentence_in_the_window() {
 
 #[test]
 fn every_action_has_words_and_no_key_means_two_things() {
-    let table = action::table();
+    let table = action::table(Panels::default());
     let mut keys: Vec<String> =
         table.iter().filter_map(|e| e.keys.as_ref().map(action::spell)).collect();
     let count = keys.len();
@@ -731,7 +746,7 @@ fn decimation_keeps_every_extreme() {
         (0..100_000).map(|i| [f64::from(i), (f64::from(i) * 0.01).sin()]).collect();
     points[54_321][1] = 7.0;
     points[54_322][1] = -7.0;
-    let kept = mnemoscope::app::curves::decimated(&points, 0.0..=1e5, 500);
+    let kept = mnemoscope::app::panes::curves::decimated(&points, 0.0..=1e5, 500);
     assert!(kept.len() <= 1_002 + 2, "{}", kept.len());
     assert!(kept.contains(&[54_321.0, 7.0]) && kept.contains(&[54_322.0, -7.0]));
     assert!(kept.windows(2).all(|w| w[0][0] <= w[1][0]));
@@ -763,6 +778,7 @@ fn a_sweep_is_opened_with_a_run_of_it_and_a_picker_and_a_point_choose_what_is_se
         library: Ok(folder.path().join("runs")),
         system_dialogs: false,
         adapter: None,
+        panels: Panels::default(),
     };
     let launch = Launch { what: Some(home.clone().into()), ..Launch::default() };
     let mut harness = Harness::builder()

@@ -20,6 +20,7 @@ use mnemoscope::probe::inquiry::tree_scrubbing::TreeScrubbing;
 use mnemoscope::probe::inquiry::{Ground, Inquiry};
 use mnemoscope::probe::tree_view::TreeView;
 use mnemoscope::probe::{Answer, Probe, Scene, Subject};
+use mnemoscope::record::analysis::TreeScrubbing as Asked;
 use mnemoscope::record::batch::{Batch, Row};
 use mnemoscope::record::intervention::{Point, Site};
 use mnemoscope::record::pair::Pair;
@@ -526,12 +527,8 @@ fn a_table_has_a_cell_for_every_layer_and_length_and_hears_a_stop() {
     let prompt = lab.source.sequence(held_out_seed(1), 0);
     let ground =
         Ground { subject: lab.subject(), pool: &pool, prompt: &prompt, seed: held_out_seed(1) };
-    let ask = TreeScrubbing {
-        hypothesis: "H1, targets".to_owned(),
-        trees: 6,
-        all_pairs: true,
-        ..Default::default()
-    };
+    let asked = Asked { hypothesis: "H1, targets".to_owned(), trees: 6, all_pairs: true };
+    let ask = TreeScrubbing { asked, ..Default::default() };
     let mut told = Vec::new();
     let answer = ask
         .run(&ground, &mut |t| {
@@ -554,7 +551,8 @@ fn a_table_has_a_cell_for_every_layer_and_length_and_hears_a_stop() {
     assert_eq!(names[..3], of);
     assert_eq!(names[3], "recovered.targets");
     // Untrained, it gets most first steps wrong: those trees count only where that was asked for.
-    let rule = TreeScrubbing { all_pairs: false, ..ask.clone() };
+    let mut rule = ask.clone();
+    rule.asked.all_pairs = false;
     let right = rule.run(&ground, &mut |_| true).unwrap();
     let of = |name: &str| right.arrays.iter().find(|a| a.name == name).unwrap();
     let (counted, table) = (of("counted"), of("recovered.H1"));
@@ -583,7 +581,8 @@ fn a_table_has_a_cell_for_every_layer_and_length_and_hears_a_stop() {
     let left = stopped.arrays[0].data.iter().filter(|v| v.is_nan()).count();
     assert!(left > 0 && left < 21, "{left}");
     assert!(stopped.notes[0].contains("Stopped"));
-    let wrong = TreeScrubbing { hypothesis: "H9".to_owned(), ..Default::default() };
+    let mut wrong = TreeScrubbing::default();
+    wrong.asked.hypothesis = "H9".to_owned();
     let error = wrong.run(&ground, &mut |_| true).unwrap_err();
     assert!(error.message.contains("H9") && error.message.contains("targets"), "{error}");
     let wrong = TreeScrubbing { registers: "99".to_owned(), ..Default::default() };

@@ -913,6 +913,16 @@ fn causal_tools_answer_in_words_and_in_json() {
     assert_eq!(patching["arrays"]["effect.z"]["shape"], serde_json::json!([2, 1]));
     assert_eq!(patching["numbers"]["pairs"], 4.0);
     assert_eq!(answer["step"], 20);
+    // An answer is found by its key, whatever stands first on the command line.
+    let key = "patching(pairs=4,metric=\"kl\",all_pairs=true,map=\"z\")";
+    assert!(answer["probes"].get(key).is_some(), "{answer}");
+    // Settings are options under each of their names, and what does not suit is refused by the setting.
+    let one = ["patch", "run", "--map", "z_by_position", "--all-pairs", "--pairs", "3"];
+    for more in [&["--one-pair"][..], &["--one"], &["--set", "one=true"]] {
+        let answer = json(&[&one[..], more].concat());
+        let patching = answer["probes"].as_object().unwrap().values().next().unwrap().clone();
+        assert_eq!(patching["numbers"]["pairs"], 1.0, "{more:?}");
+    }
     // What is patched from itself does nothing.
     let words = done(at, &["examine", "run", "--probe", "outcome"]);
     let same = done(
@@ -974,6 +984,11 @@ fn causal_tools_answer_in_words_and_in_json() {
         (&["patch", "run", "--pair", "deny"], "it makes output"),
         (&["patch", "run", "--tokens", "the cat", "--other", "the"], "7 and 3 tokens"),
         (&["patch", "run", "--set", "metrics=kl"], "metric"),
+        (&["patch", "run", "--pairs", "many"], "whole number from 1 to 4096"),
+        (&["patch", "run", "--pairs", "-3"], "whole number from 1 to 4096"),
+        (&["patch", "run", "--pair", "output", "--other", "the"], "cannot be used with"),
+        (&["patch", "run", "--prediction", "3"], "--other"),
+        (&["patch", "run", "--metric", "kll"], "kl"),
         (&["path", "run", "--from", "nowhere"], "layer0.head1"),
         (&["scrub", "run", "--hypothesis", "layer0"], "embed"),
         (&["knock-out", "run", "--positions", "x"], "numbers from 0"),

@@ -1455,7 +1455,7 @@ fn a_file_holds_a_thinned_line_that_looks_like_the_whole_one() {
 fn a_logarithmic_axis_of_any_length_has_few_lines() {
     let lines = |bounds| {
         let input = egui_plot::GridInput { bounds, base_step_size: 1.0 };
-        mnemoscope::app::curves::decades(input)
+        mnemoscope::app::panes::curves::decades(input)
     };
     assert_eq!(lines((0.0, 2.0)).len(), 9);
     for bounds in [(-1e9, 1e9), (0.0, 300.0), (f64::NEG_INFINITY, f64::INFINITY)] {
@@ -1466,7 +1466,7 @@ fn a_logarithmic_axis_of_any_length_has_few_lines() {
 
 #[test]
 fn a_line_on_logarithmic_axes_is_drawn_at_its_logarithms() {
-    use mnemoscope::app::curves::decimated_on;
+    use mnemoscope::app::panes::curves::decimated_on;
     let points: Vec<[f64; 2]> = (0..1000).map(|i| [f64::from(i), f64::from(i)]).collect();
     let drawn = decimated_on(&points, (true, true), 0.0..=3.0, 10_000);
     assert_eq!(drawn.len(), 999, "zero has no place");

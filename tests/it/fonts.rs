@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use mnemoscope::app::{App, Launch, Surroundings};
+use mnemoscope::app::{App, Launch, Panels, Surroundings};
 use mnemoscope::figure::fallback::Fallback;
 use mnemoscope::figure::file::{Format, Page, render};
 use mnemoscope::figure::font::{Family, Font, Typeface};
@@ -425,6 +425,7 @@ fn a_font_that_is_chosen_in_the_window_draws_there_and_in_figures_and_is_kept() 
         library: Ok(folder.path().join("runs")),
         system_dialogs: false,
         adapter: None,
+        panels: Panels::default(),
     };
     let begin = |storage: &Memory| {
         let (surroundings, storage) = (surroundings.clone(), storage as &dyn eframe::Storage);

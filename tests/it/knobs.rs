@@ -3,7 +3,7 @@
 use mnemoscope::record::error::Kind;
 use mnemoscope::record::knobs::{Knobs, Slot, names, parse_value, read, set, set_all, to_table};
 use mnemoscope::record::number::{self, Misread};
-use mnemoscope::record::registry::{Entry, find};
+use mnemoscope::record::registry::{Named, find};
 use mnemoscope::run::experiment::Train;
 use mnemoscope::{model, panel, probe, task};
 use proptest::prelude::*;
@@ -191,8 +191,8 @@ fn check(kind: &str, knobs: &mut dyn Knobs) {
     });
 }
 
-fn names_of<T: ?Sized>(entries: &[Entry<T>]) -> Vec<&'static str> {
-    entries.iter().map(|e| e.name).collect()
+fn names_of<R: Named>(rows: &[R]) -> Vec<&'static str> {
+    rows.iter().map(R::name).collect()
 }
 
 #[test]
@@ -216,6 +216,20 @@ fn every_kind_has_a_name_of_its_own_and_settings_fit_for_a_form() {
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
     }
+}
+
+#[test]
+fn what_stands_above_a_picture_is_a_setting_of_its_panel_and_titles_differ() {
+    for kind in panel::ALL {
+        let settings = names(&mut *(kind.make)());
+        for (setting, label) in kind.controls {
+            assert!(settings.contains(setting), "{} has no {setting}", kind.name);
+            assert!(label.starts_with(char::is_uppercase), "{label}");
+        }
+        assert!(kind.title.starts_with(char::is_uppercase) && kind.aspect > 0.0, "{}", kind.name);
+    }
+    let titles: std::collections::BTreeSet<_> = panel::ALL.iter().map(|kind| kind.title).collect();
+    assert_eq!(titles.len(), panel::ALL.len());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use egui_kittest::kittest::{NodeT, Queryable};
-use mnemoscope::app::curves;
+use mnemoscope::app::panes::curves;
 use mnemoscope::figure::clip;
 use mnemoscope::figure::cloud::project;
 use mnemoscope::figure::color::Color;
@@ -16,7 +16,7 @@ use mnemoscope::figure::thin::thinned;
 use mnemoscope::figure::{Anchor, Cell, Cloud, Dash, Figure, Heat, Mark, Pick, Plot, Ticks};
 use mnemoscope::figure::{numbers, table};
 use mnemoscope::panel::attention::induction_keys;
-use mnemoscope::panel::{self, NetShape, Palette, Panel, Selection, View, describe};
+use mnemoscope::panel::{self, Memory, NetShape, Palette, Panel, Selection, View, describe};
 use mnemoscope::probe::causal::patching;
 use mnemoscope::record::array::Array;
 use mnemoscope::record::batch::{NO_TARGET, Row};
@@ -1439,8 +1439,9 @@ fn the_cloud_keeps_its_axes_from_step_to_step() {
     let (before, after) =
         (World::new(), World::of_text("the cat and the hat and the bat, the rat", 8));
     let panel = before.panel("query_key");
-    let first = panel.figure(&before.view());
-    let second = panel.figure(&after.view());
+    let mut memory = Memory::default();
+    let first = panel.next_figure(&before.view(), &mut memory);
+    let second = panel.next_figure(&after.view(), &mut memory);
     let (a, b) = (&cloud(&first).basis, &cloud(&second).basis);
     for axis in 0..3 {
         let (a, b) = (&a[axis * 8..(axis + 1) * 8], &b[axis * 8..(axis + 1) * 8]);
@@ -1448,7 +1449,11 @@ fn the_cloud_keeps_its_axes_from_step_to_step() {
         assert!(overlap > 0.9, "axis {axis} turned: {overlap}");
     }
     // Looking again changes nothing.
-    assert_eq!(panel.figure(&after.view()), second);
+    assert_eq!(panel.next_figure(&after.view(), &mut memory), second);
+    // The panel itself remembers nothing: by itself it draws what one draws that has drawn nothing before.
+    let alone = before.panel("query_key").figure(&after.view());
+    assert_eq!(panel.figure(&after.view()), alone);
+    assert_ne!(alone, second, "the axes of the two steps do not agree by themselves");
 }
 
 #[test]

@@ -8,22 +8,25 @@ use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 
-use mnemoscope::app::App;
 use mnemoscope::app::action::Command;
+use mnemoscope::app::{App, Panels};
 use mnemoscope::figure::color::{Color, ColorMap};
 use mnemoscope::figure::layout::{Style, layout};
 use mnemoscope::figure::pick::pick;
 use mnemoscope::figure::scene::AreaPick;
 use mnemoscope::figure::{Figure, Heat, HeatPick, Mark, Patch, Pick};
-use mnemoscope::panel::patching::{Map, Patching};
+use mnemoscope::panel::patching::Patching;
 use mnemoscope::panel::{self, NetShape, Palette, Panel, Selection, View};
 use mnemoscope::probe::causal::patching::{FAMILIES, Family, STACKS};
+use mnemoscope::probe::inquiry;
+use mnemoscope::record::analysis::Map;
 use mnemoscope::record::array::Array;
 use mnemoscope::record::error::Error;
 use mnemoscope::record::intervention::{How, Intervention, Place, Point, Site};
-use mnemoscope::record::knobs;
+use mnemoscope::record::knobs::{self, Knobs};
 use mnemoscope::record::pair::Metric;
 use mnemoscope::record::question::{Found, Inquired, ProbeCall, Reading, Readings};
+use mnemoscope::record::registry::find;
 use mnemoscope::record::vocab::Vocab;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::examiner::Which;
@@ -231,7 +234,9 @@ fn found() -> Reading {
 }
 
 fn keys() -> Patching {
-    Patching { map: Map::KByPosition, ..Patching::default() }
+    let mut panel = Patching::default();
+    panel.asked.map = Map::KByPosition;
+    panel
 }
 
 fn heat(figure: &Figure) -> &Heat {
@@ -269,16 +274,62 @@ fn the_inquiries_of_every_panel_are_in_the_registry_with_settings_that_apply() {
     // With every setting of the panel in use.
     for map in Map::NAMES {
         for metric in Metric::NAMES {
-            let mut panel = Patching { all_pairs: true, pair: "output".into(), ..keys() };
+            let mut panel = keys();
+            panel.asked.counted.all_pairs = true;
+            panel.asked.compared.pair = "output".into();
             knobs::set(&mut panel, "", "map", &(*map).into()).unwrap();
             knobs::set(&mut panel, "", "metric", &(*metric).into()).unwrap();
             for other in ["", "the hat"] {
-                panel.other = other.into();
-                (panel.at, panel.answers) = ("3".into(), "ab".into());
+                let compared = &mut panel.asked.compared;
+                compared.other = other.into();
+                (compared.at, compared.answers) = ("3".into(), "ab".into());
                 inquiry_of(&panel.inquiries(&net, &Selection::default())[0]).map(drop).unwrap();
             }
         }
     }
+}
+
+/// Name, help, range and value of every setting.
+fn declared(settings: &mut dyn Knobs) -> Vec<(&'static str, String)> {
+    let values = knobs::to_table(settings);
+    let mut all = Vec::new();
+    settings.each(&mut |spec, _| {
+        let value = &values[spec.name];
+        all.push((spec.name, format!("{} {:?} {value}", spec.help, spec.range)));
+    });
+    all
+}
+
+#[test]
+fn a_panel_and_the_inquiry_that_it_asks_have_the_same_settings() {
+    let net = NetShape { kind: "birth".into(), heads: vec![1, 1], vocab: 30, length: 64 };
+    let mut shared = Vec::new();
+    for kind in panel::ALL {
+        let mut panel = (kind.make)();
+        let of_panel = declared(&mut *panel);
+        for call in panel.inquiries(&net, &Selection::default()) {
+            let of_inquiry = declared(&mut *find("inquiry", inquiry::ALL, &call.probe).unwrap());
+            for (name, said) in of_panel.iter().filter(|(name, _)| *name != "one_pair") {
+                if let Some((_, other)) = of_inquiry.iter().find(|(other, _)| other == name) {
+                    assert_eq!(said, other, "{}: {name}", kind.name);
+                    shared.push(*name);
+                }
+            }
+            for (name, _) in &call.settings {
+                let here = |all: &[(&str, String)]| all.iter().any(|(known, _)| known == name);
+                assert!(here(&of_panel) && here(&of_inquiry), "{}: {name}", kind.name);
+            }
+        }
+    }
+    for name in ["map", "metric", "pairs", "train", "test", "hypothesis", "all_pairs"] {
+        assert!(shared.contains(&name), "{name} is shared by no panel");
+    }
+    // A map over positions is of one pair in a picture; the inquiry by itself compares all. Its other name is known.
+    let mut asked = find("inquiry", inquiry::ALL, "patching").unwrap();
+    assert_eq!(knobs::to_table(&mut *asked)["one_pair"], false.into());
+    knobs::set(&mut *asked, "", "one", &true.into()).unwrap();
+    assert_eq!(knobs::to_table(&mut *asked)["one_pair"], true.into());
+    assert!(Patching::default().asked.one_pair);
 }
 
 #[test]
@@ -351,7 +402,8 @@ fn effects_with_two_directions_have_limits_around_zero() {
         (Metric::RecoveredLoss, ColorMap::Viridis, (0.0, 1.0)),
         (Metric::Kl, ColorMap::Viridis, (0.0, 0.6)),
     ] {
-        let panel = Patching { metric, ..keys() };
+        let mut panel = keys();
+        panel.asked.measured.metric = metric;
         world.answer(&panel, Ok(reading.clone()));
         let figure = world.figure(&panel);
         let heat = heat(&figure);
@@ -702,7 +754,7 @@ fn what_to_patch_from_may_be_text() {
 
 #[test]
 fn commands_for_long_questions_are_in_the_table() {
-    let rows = mnemoscope::app::action::table();
+    let rows = mnemoscope::app::action::table(Panels::default());
     for command in [Command::AskAgain, Command::CancelJob, Command::Show("patching")] {
         assert!(rows.iter().any(|row| row.command == command), "{command:?}");
     }

@@ -382,6 +382,18 @@ fn nothing_global_can_change() {
     }
 }
 
+#[test]
+fn a_panel_remembers_nothing() {
+    let changeable = ["Mutex", "RwLock", "RefCell", "OnceLock", "OnceCell", "UnsafeCell"];
+    for (path, text) in sources("src/panel") {
+        let words = words(&text);
+        let found = words
+            .iter()
+            .find(|word| changeable.contains(&word.as_str()) || word.starts_with("Atomic"));
+        assert_eq!(found, None, "in {}", path.display());
+    }
+}
+
 /// The packages after `marker` in the file at `path`, up to `end`.
 fn packages(path: &str, marker: &str, end: &str) -> BTreeSet<String> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();

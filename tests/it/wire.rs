@@ -419,7 +419,7 @@ fn a_network_is_asked_beyond_its_training_length() {
     assert_eq!(metrics(&mut short)[..2], metrics(&mut long)[..2]);
     let rows = |trainer: &Trainer| {
         let weights = trainer.weights().unwrap();
-        weights.tensors.iter().find(|tensor| tensor.name == "pos").unwrap().data.clone()
+        weights.tensors.iter().find(|tensor| &*tensor.name == "pos").unwrap().data.to_vec()
     };
     let (few, many) = (rows(&short), rows(&long));
     assert_eq!(many.len() * 12, few.len() * 20);

@@ -15,6 +15,7 @@ use super::read::{argmax, values};
 use super::{Answer, Mean, Subject};
 use crate::model::pass;
 use crate::nn::kernel::pool::Pool;
+use crate::record::analysis::{Compared, Counted};
 use crate::record::batch::{Batch, NO_TARGET, Row};
 use crate::record::error::{Error, Result};
 use crate::record::knobs::Knobs;
@@ -66,51 +67,29 @@ pub trait Inquiry: Knobs + Send + Sync {
     }
 }
 
-/// Which pairs are compared, out of the settings that inquiries share.
+/// Which pairs are compared.
 struct Choice<'a> {
-    /// Kind of pairs that the task makes; empty: its first, unless a text is given.
-    pair: &'a str,
-    pairs: usize,
-    /// Texts of a pair; an empty base is the sequence in view.
+    asked: &'a Compared,
+    /// Text of the base; empty: the sequence in view.
     base: &'a str,
-    other: &'a str,
-    /// Position of the prediction in texts; empty: the last.
-    at: &'a str,
-    /// The two answers in texts; empty: what the two runs predict.
-    answers: &'a str,
 }
-
-/// The choice of an inquiry, out of its settings of these names.
-macro_rules! choice {
-    ($inquiry:expr) => {
-        $crate::probe::inquiry::Choice {
-            pair: &$inquiry.pair,
-            pairs: $inquiry.pairs,
-            base: &$inquiry.base,
-            other: &$inquiry.other,
-            at: &$inquiry.at,
-            answers: &$inquiry.answers,
-        }
-    };
-}
-use choice;
 
 impl Choice<'_> {
     /// # Errors
     /// When the task makes no such pairs, or the texts make none.
     fn pairs(&self, ground: &Ground<'_>) -> Result<Pairs> {
         let source = ground.subject.source;
-        if !self.other.is_empty() {
+        if !self.asked.other.is_empty() {
             return Pairs::new(vec![self.written(ground)?]);
         }
-        if self.pair.is_empty() && source.pair_kinds().is_empty() {
+        if self.asked.pair.is_empty() && source.pair_kinds().is_empty() {
             return Err(Error::usage(
                 "this task makes no counterfactual pairs by itself: write the other sequence (setting \"other\")",
             ));
         }
         let first = source.pair_kinds().first().map_or("", |kind| kind.name);
-        let kind = if self.pair.is_empty() { first } else { self.pair };
-        Pairs::of_task(source, kind, ground.seed, self.pairs)
+        let kind = if self.asked.pair.is_empty() { first } else { &self.asked.pair };
+        Pairs::of_task(source, kind, ground.seed, self.asked.pairs)
     }
 
     /// The pair that a person wrote.
@@ -131,8 +110,8 @@ impl Choice<'_> {
             "" => prompt.clone(),
             text => read("base", text)?,
         };
-        let other = read("other", self.other)?;
-        let at = match self.at {
+        let other = read("other", &self.asked.other)?;
+        let at = match self.asked.at.as_str() {
             "" => base.len().saturating_sub(1),
             text => text.parse().map_err(|_| {
                 Error::usage(format!("at: read \"{text}\", expected a position, from 0"))
@@ -141,7 +120,7 @@ impl Choice<'_> {
         let pair = Pair { base, other, at, answers: [0, 0], places: Vec::new() };
         // What does not fit is said before anything is run.
         Pairs::new(vec![pair.clone()])?;
-        let answers = match self.answers {
+        let answers = match self.asked.answers.as_str() {
             "" => predicted(ground.subject, &pair)?,
             text => named(source.vocab(), text)?,
         };
@@ -285,7 +264,6 @@ fn likeliest(subject: Subject<'_>, row: &Row) -> Result<Vec<u32>> {
     values(&logits, |all| all.chunks_exact(vocab).map(token).collect())
 }
 
-/// The rule of a switch.
-fn rule(all_pairs: bool) -> Rule {
-    if all_pairs { Rule::All } else { Rule::BothRight }
+fn rule(counted: &Counted) -> Rule {
+    if counted.all_pairs { Rule::All } else { Rule::BothRight }
 }

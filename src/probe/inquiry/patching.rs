@@ -1,11 +1,11 @@
 //! Maps of activation patching.
-#![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
-use super::{Ground, Inquiry, Judge, Tell, Told, choice, rule};
+use super::{Choice, Ground, Inquiry, Judge, Tell, Told, rule};
 use crate::probe::Answer;
-use crate::probe::causal::effect::{Estimate, Metric};
+use crate::probe::causal::effect::Estimate;
 use crate::probe::causal::patching::{Family, Plan};
 use crate::probe::causal::{Pairs, Stage};
+use crate::record::analysis::Patching as Asked;
 use crate::record::array::Array;
 use crate::record::error::Result;
 use crate::record::pair::Pair;
@@ -18,46 +18,30 @@ crate::knobs! {
     /// `base_tokens` and `other_tokens` `[position]`, `at` `[1]`, the position of the prediction, and `answers` `[2]`, its
     /// right tokens. `last` `[1]` is the last position where any pair is predicted.
     pub struct Patching = "What each part of the network does: it is taken from the counterfactual run, everything else from the base run." {
-        /// Kind of pairs that the task makes (empty: its first kind).
-        pair: String = String::new();
-        /// Pairs to compare.
-        pairs: usize = 32, in 1..=4096;
+        /// The question.
+        asked: Asked = Asked::default();
         /// A sequence of your own as the base (empty: the sequence in view).
         base: String = String::new();
-        /// A counterfactual sequence of your own, as long as the base; with it the task's pairs are not used.
-        other: String = String::new();
-        /// With sequences of your own: position of the prediction (empty: the last).
-        at: String = String::new();
-        /// With sequences of your own: the two answers to compare (empty: what the two runs predict).
-        answers: String = String::new();
-        /// What to patch: resid_pre, resid_mid, attn_out, mlp_out; z, q, k, v, pattern of whole heads; the same _by_position, pattern_by_query, pattern_by_cell; or several: heads, heads_by_position, blocks.
-        map: String = "heads".to_owned();
-        /// How an effect is counted.
-        metric: Metric = Metric::Normalised;
-        /// Count pairs that the network gets wrong, too.
-        all_pairs: bool = false;
-        /// Compare one pair alone, the first that counts: what stands at a position differs from pair to pair.
-        one: bool = false;
     }
 }
 
 impl Inquiry for Patching {
     /// A pair that was written by hand has the sequence in view as its base, or is labelled by its rules.
     fn reads_prompt(&self) -> bool {
-        !self.other.is_empty()
+        !self.asked.compared.other.is_empty()
     }
 
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
-        let choice = choice!(self);
-        let families = Family::named(&self.map)?;
+        let choice = Choice { asked: &self.asked.compared, base: &self.base };
+        let families = Family::named(self.asked.map.name())?;
         let mut pairs = choice.pairs(ground)?;
-        if self.one
+        if self.asked.one_pair
             && let Some(pair) = self.first_counted(ground, &pairs)?
         {
             pairs = Pairs::new(vec![pair])?;
         }
         let stage = Stage::new(ground.subject, &pairs)?;
-        let judge = Judge::new(&stage, self.metric, rule(self.all_pairs));
+        let judge = self.judge(&stage);
         let mut plans = Vec::new();
         let mut without = Vec::new();
         for (name, family) in families {
@@ -106,10 +90,14 @@ impl Inquiry for Patching {
 }
 
 impl Patching {
+    fn judge<'a>(&self, stage: &'a Stage<'a>) -> Judge<'a> {
+        Judge::new(stage, self.asked.measured.metric, rule(&self.asked.counted))
+    }
+
     /// `None` where no pair counts.
     fn first_counted(&self, ground: &Ground<'_>, pairs: &Pairs) -> Result<Option<Pair>> {
         let stage = Stage::new(ground.subject, pairs)?;
-        let judge = Judge::new(&stage, self.metric, rule(self.all_pairs));
+        let judge = self.judge(&stage);
         Ok(judge.kept.first().and_then(|&i| pairs.all().get(i)).cloned())
     }
 }

@@ -1,11 +1,11 @@
 //! Path patching as an inquiry.
 #![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
-use super::{Ground, Inquiry, Judge, Tell, Told, choice, rule};
+use super::{Choice, Ground, Inquiry, Judge, Tell, Told, rule};
 use crate::probe::Answer;
-use crate::probe::causal::effect::Metric;
 use crate::probe::causal::path::Path;
 use crate::probe::causal::{Spot, Stage};
+use crate::record::analysis::{Compared, Counted, Measured};
 use crate::record::error::{Error, Result};
 
 crate::knobs! {
@@ -13,18 +13,10 @@ crate::knobs! {
     ///
     /// Numbers: `effect`, `effect_low`, `effect_high` (95 % interval over pairs).
     pub struct PathPatching = "What parts of the network do through the direct paths to others: only these paths are taken from the counterfactual run." {
-        /// Kind of pairs that the task makes (empty: its first kind).
-        pair: String = String::new();
-        /// Pairs to compare.
-        pairs: usize = 32, in 1..=4096;
+        /// Which sequences.
+        compared: Compared = Compared::default();
         /// A sequence of your own as the base (empty: the sequence in view).
         base: String = String::new();
-        /// A counterfactual sequence of your own, as long as the base; with it the task's pairs are not used.
-        other: String = String::new();
-        /// With sequences of your own: position of the prediction (empty: the last).
-        at: String = String::new();
-        /// With sequences of your own: the two answers to compare (empty: what the two runs predict).
-        answers: String = String::new();
         /// Senders: embed, layer0 (all its heads), layer0.head1, layer0.mlp; several with commas.
         from: String = "layer0".to_owned();
         /// Receivers: layer1.q, layer1.k.head0, layer1.v, layer1.resid_post; several with commas.
@@ -35,10 +27,10 @@ crate::knobs! {
         to_at: String = "all".to_owned();
         /// Keep MLPs between senders and receivers as they are in the base run.
         freeze_mlps: bool = false;
-        /// How an effect is counted.
-        metric: Metric = Metric::Normalised;
-        /// Count pairs that the network gets wrong, too.
-        all_pairs: bool = false;
+        /// How.
+        measured: Measured = Measured::default();
+        /// Which pairs.
+        counted: Counted = Counted::default();
     }
 }
 
@@ -57,15 +49,15 @@ impl PathPatching {
 impl Inquiry for PathPatching {
     /// A pair that was written by hand has the sequence in view as its base, or is labelled by its rules.
     fn reads_prompt(&self) -> bool {
-        !self.other.is_empty()
+        !self.compared.other.is_empty()
     }
 
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
         let path = self.path()?;
-        let choice = choice!(self);
+        let choice = Choice { asked: &self.compared, base: &self.base };
         let pairs = choice.pairs(ground)?;
         let stage = Stage::new(ground.subject, &pairs)?;
-        let judge = Judge::new(&stage, self.metric, rule(self.all_pairs));
+        let judge = Judge::new(&stage, self.measured.metric, rule(&self.counted));
         tell(Told { done: 0, total: 1, so_far: &|| Ok(judge.about()) });
         let found = path.patched(&stage)?;
         let mut answer = judge.about();

@@ -1,5 +1,4 @@
 //! Readers fitted layer by layer, as an inquiry: what each place tells of a label, beside what it tells of shuffled labels.
-#![expect(clippy::doc_markdown, reason = "help is shown as it stands, and backticks with it")]
 
 use serde_json::{Value, json};
 
@@ -9,6 +8,7 @@ use crate::probe::fit::data::{Label, Positions};
 use crate::probe::fit::linear::Fitting;
 use crate::probe::fit::{Desk, Progress, Read, Reader, Settings, usual_name};
 use crate::probe::{Answer, Mean, Subject};
+use crate::record::analysis::{Examples, Told as Asked};
 use crate::record::array::Array;
 use crate::record::batch::Batch;
 use crate::record::error::{Error, Result};
@@ -30,28 +30,16 @@ crate::knobs! {
     /// `network_accuracy` and `network_before_accuracy` (of the network's own predictions at these positions), `rank`. The readers themselves:
     /// `reader.layer0.resid_mid.weight`, or `reader.translator0.weight` of a tuned and `reader.boundary0.weight` of a token lens. Numbers: `train_examples`, `test_examples`.
     pub struct Readers = "What can be read out of a network, layer by layer: probes of a label beside shuffled labels, a tuned lens beside the logit lens, or what is left when a label is erased." {
-        /// What is fitted: a linear probe, a probe with one hidden layer, the tuned lens, a lens that leads straight to tokens, or the erasure of a label.
-        kind: Kind = Kind::LinearProbe;
-        /// What is told of a position: token, token-1, token+2, target, position, seen, sub_path, or what the task offers (empty: its first, or target). The lens tells the target.
-        label: String = String::new();
-        /// Positions that give an example: all, a role, other, repeated, registers, important, or numbers such as 36,38-42. Those without the label give none.
-        positions: String = "all".to_owned();
-        /// Where vectors are read: the stream before and after attention, the stream between layers, or one point of every layer. The lens reads between layers.
-        places: Places = Places::Stream;
-        /// Examples to fit to.
-        train: usize = 2048, in 16..=1000000, @log;
-        /// Examples to judge by, of other sequences.
-        test: usize = 1024, in 16..=1000000, @log;
-        /// Hidden units of a probe that has a hidden layer.
-        hidden: usize = 64, in 1..=4096, @log;
+        /// What is told, and where.
+        told: Asked = Asked::default();
+        /// How much of what.
+        examples: Examples = Examples::default();
         /// Rounds of the search at most.
         rounds: usize = 200, in 1..=100000, @log;
         /// Weight decay of the fitted maps, on vectors of unit variance.
         decay: f64 = 0.01, in 0.0..=1000.0;
-        /// Interventions under which vectors are read, with semicolons between (empty: none).
-        under: String = String::new();
         /// Seed of the sequences, of the shuffled labels and of the first weights of a hidden layer.
-        seed: usize = 0, in 0..=4294967295_u32;
+        seed: usize = 0, in 0..=9007199254740992_u64;
     }
 }
 
@@ -61,8 +49,8 @@ impl Inquiry for Readers {
         let sites = self.sites(ground)?;
         // The step is for what is said of a reader by itself.
         let read = Read { subject: ground.subject, pool: ground.pool, step: 0 };
-        let mut table = Table::new(self.kind, sites.clone());
-        table.told = match self.kind {
+        let mut table = Table::new(self.told.kind, sites.clone());
+        table.told = match self.told.kind {
             kind if kind.is_lens() => "Label: target.".to_owned(),
             _ => format!("Label: {}.", settings.label),
         };
@@ -77,7 +65,7 @@ impl Inquiry for Readers {
         for at in 0..total - 1 {
             let mut watch =
                 |_: Progress<'_>| tell(Told { done: at + 1, total, so_far: &|| table.answer() });
-            let found = if self.kind.is_lens() {
+            let found = if self.told.kind.is_lens() {
                 let found = desk.boundary(at, None, &mut watch)?;
                 found.map(|(map, report)| (Reader::Lens(desk.way(), vec![map]), report))
             } else {
@@ -96,25 +84,39 @@ impl Inquiry for Readers {
 }
 
 impl Readers {
-    fn settings(&self, source: &dyn Source) -> Result<Settings> {
+    /// What is usual at one place: more examples and more rounds than at every place in turn, and the target as the label.
+    pub fn of_one_place() -> Self {
+        Self {
+            told: Asked { label: "target".to_owned(), ..Asked::default() },
+            examples: Examples { train: 16384, test: 4096, hidden: 256, ..Examples::default() },
+            rounds: 500,
+            ..Self::default()
+        }
+    }
+
+    /// What is fitted, for the task.
+    ///
+    /// # Errors
+    /// When a setting does not suit it.
+    pub fn settings(&self, source: &dyn Source) -> Result<Settings> {
         let kinds = source.label_kinds();
         let usual = kinds.first().map_or("target", |kind| kind.name);
-        let label = if self.label.trim().is_empty() { usual } else { self.label.trim() };
-        let under = self.under.split(';').map(str::trim).filter(|what| !what.is_empty());
+        let label = if self.told.label.trim().is_empty() { usual } else { self.told.label.trim() };
+        let under = self.examples.under.split(';').map(str::trim).filter(|what| !what.is_empty());
         let under = under.map(|what| {
             Intervention::written(what, source.vocab()).map_err(|e| e.context("under"))
         });
         Ok(Settings {
-            kind: self.kind,
-            positions: Positions::parse(self.positions.trim(), source.roles())?,
+            kind: self.told.kind,
+            positions: Positions::parse(self.told.positions.trim(), source.roles())?,
             label: Label::parse(label, kinds)?,
             under: under.collect::<Result<_>>()?,
             seed: self.seed as u64,
-            train: self.train,
-            test: self.test,
-            hidden: self.hidden,
+            train: self.examples.train,
+            test: self.examples.test,
+            hidden: self.examples.hidden,
             fitting: Fitting {
-                bias: self.kind != Kind::TokenLens,
+                bias: self.told.kind != Kind::TokenLens,
                 decay: self.decay,
                 rounds: self.rounds,
                 ..Fitting::default()
@@ -125,7 +127,7 @@ impl Readers {
     /// The places that a forward pass has: a network without MLPs, say, has no stream between attention and MLP.
     fn sites(&self, ground: &Ground<'_>) -> Result<Vec<Site>> {
         let Subject { model, params, source } = ground.subject;
-        let places = if self.kind.is_lens() { Places::Boundaries } else { self.places };
+        let places = if self.told.kind.is_lens() { Places::Boundaries } else { self.told.places };
         let mut sites = places.sites(&model.layout().heads);
         let batch = Batch::from_rows(&[source.sequence(ground.seed, 0)]);
         let (_, there) = pass::forward(model, params, &batch, &[], &sites, true)?;
@@ -154,7 +156,7 @@ impl Readers {
         let about = |site: Value, report: Value| {
             json!({
                 "program": format!("mnemoscope {}", env!("CARGO_PKG_VERSION")),
-                "kind": self.kind.name(),
+                "kind": self.told.kind.name(),
                 "step": step,
                 "site": site,
                 "positions": settings.positions.to_string(),
@@ -175,9 +177,9 @@ impl Readers {
             .to_string()
         };
         let sites = sites_of(reading);
-        if self.kind.is_lens() {
+        if self.told.kind.is_lens() {
             let tensors = tensors(reading, "");
-            let whole = Reader::from_tensors(self.kind, &tensors).is_ok_and(
+            let whole = Reader::from_tensors(self.told.kind, &tensors).is_ok_and(
                 |reader| matches!(reader, Reader::Lens(_, maps) if maps.len() == sites.len()),
             );
             let Some(last) = sites.last().copied().filter(|_| whole) else { return Ok(Vec::new()) };

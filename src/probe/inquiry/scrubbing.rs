@@ -1,10 +1,11 @@
 //! Causal scrubbing as an inquiry.
 
-use super::{Ground, Inquiry, Judge, Tell, Told, choice, one, rule};
+use super::{Choice, Ground, Inquiry, Judge, Tell, Told, one, rule};
 use crate::probe::Answer;
 use crate::probe::causal::Stage;
 use crate::probe::causal::effect::Metric;
 use crate::probe::causal::scrubbing::{Explained, Hypothesis, explained};
+use crate::record::analysis::{Compared, Counted};
 use crate::record::error::Result;
 
 crate::knobs! {
@@ -14,38 +15,30 @@ crate::knobs! {
     /// Numbers: `explained` (1: all, 0: nothing), `unexplained_effect` and `total_effect`, mean absolute differences of the
     /// logit difference from that of the base run, each with its 95 % interval over pairs.
     pub struct Scrubbing = "How much of the behaviour the paths of a hypothesis explain: all others get the counterfactual sequence." {
-        /// Kind of pairs that the task makes (empty: its first kind).
-        pair: String = String::new();
-        /// Pairs to compare.
-        pairs: usize = 32, in 1..=4096;
+        /// Which sequences.
+        compared: Compared = Compared::default();
         /// A sequence of your own as the base (empty: the sequence in view).
         base: String = String::new();
-        /// A counterfactual sequence of your own, as long as the base; with it the task's pairs are not used.
-        other: String = String::new();
-        /// With sequences of your own: position of the prediction (empty: the last).
-        at: String = String::new();
-        /// With sequences of your own: the two answers to compare (empty: what the two runs predict).
-        answers: String = String::new();
         /// Important paths, with semicolons between: embed > layer0.v.head0 > layer1.k.head0 > logits.
         hypothesis: String = "embed > layer1.v.head0 > logits; embed > layer0.v.head0 > layer1.k.head0 > logits".to_owned();
-        /// Count pairs that the network gets wrong, too.
-        all_pairs: bool = false;
+        /// Which pairs.
+        counted: Counted = Counted::default();
     }
 }
 
 impl Inquiry for Scrubbing {
     /// A pair that was written by hand has the sequence in view as its base, or is labelled by its rules.
     fn reads_prompt(&self) -> bool {
-        !self.other.is_empty()
+        !self.compared.other.is_empty()
     }
 
     fn run(&self, ground: &Ground<'_>, tell: Tell<'_>) -> Result<Answer> {
         let hypothesis: Hypothesis = self.hypothesis.parse()?;
-        let choice = choice!(self);
+        let choice = Choice { asked: &self.compared, base: &self.base };
         let pairs = choice.pairs(ground)?;
         let stage = Stage::new(ground.subject, &pairs)?;
         // Effects are differences of logits, which every pair has.
-        let judge = Judge::new(&stage, Metric::LogitDifference, rule(self.all_pairs));
+        let judge = Judge::new(&stage, Metric::LogitDifference, rule(&self.counted));
         tell(Told { done: 0, total: 1, so_far: &|| Ok(judge.about()) });
         let Explained { unexplained, total, share, .. } =
             explained(&stage, &hypothesis, &judge.kept)?;

@@ -1,10 +1,11 @@
 //! Causal scrubbing of backward chaining as an inquiry.
 
-use super::{Ground, Inquiry, Tell, Told, counts, one, rule};
+use super::{Ground, Inquiry, Tell, Told, counts, one};
 use crate::probe::Answer;
-use crate::probe::causal::effect::{Estimate, Excluded, Verdict, estimate, sifted};
+use crate::probe::causal::effect::{Estimate, Excluded, Rule, Verdict, estimate, sifted};
 use crate::probe::causal::tree_scrubbing::{Hypothesis, recovered};
 use crate::probe::causal::{Pairs, Side};
+use crate::record::analysis::TreeScrubbing as Asked;
 use crate::record::array::Array;
 use crate::record::error::{Error, Result};
 use crate::record::tree::Script;
@@ -19,16 +20,12 @@ crate::knobs! {
     /// no such trees exist or none counts; `counted` `[layer, length]`, how many do: those whose first step the network gets right, in
     /// both trees. Numbers: `trees`, of each length; `pairs` of all cells, `pairs_counted`, and why the others do not.
     pub struct TreeScrubbing = "How much of the first step's prediction survives when the attention of one layer comes from another tree with the same node so many edges above its goal." {
-        /// What is kept of the first tree: H1 nothing; H2 what registers and the goal give; H3 that and what the lower ends of edges give; targets the lower ends alone; everything. Several with commas, or all.
-        hypothesis: String = "H1".to_owned();
-        /// Trees of each length.
-        trees: usize = 50, in 1..=4096;
+        /// The question.
+        asked: Asked = Asked::default();
         /// Positions of the registers, with commas between (empty: those of the published network, as far from the goal).
         registers: String = String::new();
         /// The other tree has the same node above its goal; off: any other tree, the control of what that node is worth.
         same_node: bool = true;
-        /// Count trees whose first step the network gets wrong, too.
-        all_pairs: bool = false;
     }
 }
 
@@ -91,7 +88,7 @@ fn trees<'a>(ground: &Ground<'a>) -> Result<&'a Trees> {
 impl TreeScrubbing {
     fn hypotheses(&self) -> Result<Vec<Hypothesis>> {
         let all = || Hypothesis::ALL.iter().copied();
-        if self.hypothesis.trim() == "all" {
+        if self.asked.hypothesis.trim() == "all" {
             return Ok(all().filter(|h| *h != Hypothesis::Everything).collect());
         }
         let named = |part: &str| {
@@ -104,7 +101,7 @@ impl TreeScrubbing {
                 ))
             })
         };
-        self.hypothesis.split(',').map(named).collect()
+        self.asked.hypothesis.split(',').map(named).collect()
     }
 
     fn positions(&self, script: Script) -> Result<Vec<usize>> {
@@ -137,7 +134,8 @@ impl TreeScrubbing {
             .into_iter()
             .zip(right(Side::Other)?)
             .map(|(base_right, other_right)| Verdict { base_right, other_right, comparable: true });
-        let (counted, excluded) = sifted(rule(self.all_pairs), verdicts);
+        let (counted, excluded) =
+            sifted(if self.asked.all_pairs { Rule::All } else { Rule::BothRight }, verdicts);
         let found = |kept: &Vec<usize>| {
             let shares = recovered(ground.subject, &pairs, layer, kept)?;
             Ok(estimate(&counted.iter().map(|&i| shares[i]).collect::<Vec<f64>>()))
@@ -151,7 +149,7 @@ impl TreeScrubbing {
         let steps = self.same_node.then_some(layer);
         let trees = trees(ground)?;
         let pair = |i| trees.scrubbing_pair(length, steps, ground.seed, i as u64);
-        let pairs: Vec<_> = (0..self.trees).filter_map(pair).collect();
+        let pairs: Vec<_> = (0..self.asked.trees).filter_map(pair).collect();
         if pairs.is_empty() {
             return Ok(None);
         }
@@ -160,7 +158,7 @@ impl TreeScrubbing {
 
     fn answer(&self, tables: &[Table], counted: &Counted) -> Result<Answer> {
         let mut answer = counts(counted.pairs, counted.excluded);
-        answer.means.insert(0, one("trees", self.trees as f64));
+        answer.means.insert(0, one("trees", self.asked.trees as f64));
         for table in tables {
             answer.arrays.extend(table.arrays()?);
         }

@@ -2,11 +2,13 @@
 
 use egui::Ui;
 
+use super::Pane;
+use crate::app::action::Action;
+use crate::app::state::Lab;
+use crate::panel::Panel;
 use crate::record::tuples::{Said, Tuple, Tuples};
+use crate::task::Source;
 use crate::task::reference_back::TupleText;
-
-use super::action::Action;
-use super::state::Lab;
 
 /// What of a tuple is said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,20 @@ fn selected(lab: &Lab) -> Option<(Tuples, usize)> {
     Some((tuples, at))
 }
 
-pub fn controls(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
+/// Buttons that change the selected tuple.
+pub struct Gating;
+
+impl Pane for Gating {
+    fn suits(&self, source: &dyn Source) -> bool {
+        source.facet::<TupleText>().is_some()
+    }
+
+    fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
+        buttons(ui, lab)
+    }
+}
+
+fn buttons(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
     let mut actions = Vec::new();
     let (Some(text), Some((tuples, at))) = (text(lab), selected(lab)) else { return actions };
     let buttons = [

@@ -2,18 +2,35 @@
 
 use egui::{ComboBox, Rect, Sense, Ui};
 
+use super::{Drawn, Pane};
+use crate::app::action::Action;
+use crate::app::paint::Frame;
+use crate::app::state::Lab;
+use crate::figure::Pick;
 use crate::figure::pick::{line_at, pick};
-use crate::figure::scene::Scene;
-use crate::figure::{Figure, Pick};
 use crate::panel::{self, Panel, columns};
 use crate::record::knobs;
 use crate::record::sweep::Sweep;
 
-use super::action::Action;
-use super::paint::Frame;
+/// Pickers above the lines, and the lines.
+pub struct SweepPane;
 
-/// Pickers for the metric of the lines, the two numbers of the points and the colour; whether one was changed.
-pub fn controls(ui: &mut Ui, panel: &mut dyn Panel, sweep: &Sweep) -> (bool, Vec<Action>) {
+impl Pane for SweepPane {
+    fn controls(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
+        lab.sweep.as_deref().map_or_else(Vec::new, |sweep| pickers(ui, panel, sweep))
+    }
+
+    fn picture(&mut self, ui: &mut Ui, drawn: &mut Drawn<'_>, lab: &Lab) -> Vec<Action> {
+        let mut actions = drawn.paint(ui);
+        if let Some(sweep) = lab.sweep.as_deref() {
+            actions.extend(lines(ui, drawn, sweep));
+        }
+        actions
+    }
+}
+
+/// Pickers for the metric of the lines, the two numbers of the points and the colour.
+fn pickers(ui: &mut Ui, panel: &mut dyn Panel, sweep: &Sweep) -> Vec<Action> {
     let metrics: Vec<String> = sweep.metrics().into_iter().map(str::to_owned).collect();
     let numbers = sweep.numbers();
     let settings: Vec<String> = sweep.plan.settings.iter().map(|(path, _)| path.clone()).collect();
@@ -26,7 +43,7 @@ pub fn controls(ui: &mut Ui, panel: &mut dyn Panel, sweep: &Sweep) -> (bool, Vec
         [("metric", "Lines", &metric, &metrics), ("color", "Colour", color, &settings)],
         [("x", "Across", &x, &numbers), ("y", "Up", &y, &numbers)],
     ];
-    let (mut changed, mut actions) = (false, Vec::new());
+    let mut actions = Vec::new();
     egui::Grid::new("sweep pickers").num_columns(5).spacing([6.0, 3.0]).show(ui, |ui| {
         for (row, pickers) in pickers.into_iter().enumerate() {
             for (setting, label, now, names) in pickers {
@@ -37,7 +54,7 @@ pub fn controls(ui: &mut Ui, panel: &mut dyn Panel, sweep: &Sweep) -> (bool, Vec
                 }
                 if let Some(name) = picker(ui, setting, (label, now), names) {
                     // A name out of the list always suits a text.
-                    changed |= knobs::set(panel, "", setting, &name.into()).is_ok();
+                    let _ = knobs::set(panel, "", setting, &name.into());
                 }
             }
             if row == 0 && ui.button("Read again").on_hover_text(READ_AGAIN).clicked() {
@@ -46,7 +63,7 @@ pub fn controls(ui: &mut Ui, panel: &mut dyn Panel, sweep: &Sweep) -> (bool, Vec
             ui.end_row();
         }
     });
-    (changed, actions)
+    actions
 }
 
 const READ_AGAIN: &str = "Read what the runs have recorded since.";
@@ -80,13 +97,8 @@ fn picker(
 }
 
 /// A line under the pointer says which run it is; a click opens it.
-pub fn lines(
-    ui: &mut Ui,
-    rect: Rect,
-    figure: &Figure,
-    scene: &Scene,
-    sweep: &Sweep,
-) -> Vec<Action> {
+fn lines(ui: &mut Ui, drawn: &Drawn<'_>, sweep: &Sweep) -> Vec<Action> {
+    let Drawn { place: rect, figure, scene, .. } = *drawn;
     let Some(pointer) = ui.input(|i| i.pointer.hover_pos()) else { return Vec::new() };
     if !rect.contains(pointer) || !ui.rect_contains_pointer(rect) {
         return Vec::new();

@@ -7,59 +7,24 @@ use egui_tiles::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::panel;
+use super::Panels;
+use crate::app::action::Action;
+use crate::panel::{self, Stack};
 
-use super::action::Action;
-
-/// One tile: which panel it holds.
+/// One tile: which panel it holds, by its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pane {
+pub struct Tab {
     pub kind: String,
-}
-
-/// Panels that are forms rather than figures: kind and title.
-const FORMS: &[(&str, &str)] =
-    &[("experiment", "Experiment"), ("surgery", "Surgery"), ("runs", "Runs")];
-
-/// Every kind of panel: the figures of the registry, then the forms.
-pub fn kinds() -> Vec<&'static str> {
-    let figures = panel::ALL.iter().map(|entry| entry.name);
-    figures.chain(FORMS.iter().map(|(kind, _)| *kind)).collect()
-}
-
-/// What stands on the tab of a kind; a figure without a title of its own here shows its name.
-pub fn title(kind: &str) -> &'static str {
-    const TITLES: &[(&str, &str)] = &[
-        ("tokens", "Tokens"),
-        ("predictions", "Predictions"),
-        ("heads", "All heads"),
-        ("attention", "Attention"),
-        ("query_key", "Query-key space"),
-        ("memories", "Memories"),
-        ("patching", "Patching"),
-        ("lens", "Logit lens"),
-        ("attribution", "Attribution"),
-        ("readers", "Readers"),
-        ("gating", "Gating"),
-        ("tree", "Tree"),
-        ("tree_scrubbing", "Tree scrubbing"),
-        ("curves", "Curves"),
-        ("sweep", "Sweep"),
-        ("timeline", "Timeline"),
-    ];
-    let known = TITLES.iter().chain(FORMS).find(|(k, _)| *k == kind).map(|(_, title)| *title);
-    let named = || panel::ALL.iter().find(|entry| entry.name == kind).map(|entry| entry.name);
-    known.or_else(named).unwrap_or("Panel")
 }
 
 /// The tiles, and which of them has the whole window or the keyboard. A small window has an arrangement of its own: fewer
 /// columns, so that each can be read.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Dock {
-    tree: Tree<Pane>,
+    tree: Tree<Tab>,
     /// None in what an older version kept.
     #[serde(default = "small_layout")]
-    small: Tree<Pane>,
+    small: Tree<Tab>,
     #[serde(skip)]
     is_small: bool,
     pub maximised: Option<String>,
@@ -74,56 +39,30 @@ impl PartialEq for Dock {
     }
 }
 
-impl Default for Dock {
-    fn default() -> Self {
-        Self {
-            tree: LARGE.layout(),
-            small: SMALL.layout(),
-            is_small: false,
-            maximised: None,
-            focus: "attention".to_owned(),
-        }
-    }
+/// Of a layout that an older version kept.
+fn small_layout() -> Tree<Tab> {
+    SMALL.layout(Panels::default())
 }
 
-fn small_layout() -> Tree<Pane> {
-    SMALL.layout()
-}
+/// A column: its share of the width, and its tabs: for each, the stacks that are one there, and its share of the height.
+type Column = (f32, &'static [(f32, &'static [Stack])]);
 
-/// A column: its share of the width, and its stacks of tabs, each with its share of the height.
-type Column = (f32, &'static [(f32, &'static [&'static str])]);
-
-/// Where panels lie at first: columns from left to right, below them the timeline. A panel that stands nowhere here lies
-/// behind the last tab of the last column.
+/// Where panels lie at first: columns from left to right, below them the timeline.
 struct Plan {
     name: &'static str,
     columns: &'static [Column],
     /// Share of the height.
-    below: f32,
+    foot: f32,
 }
-
-const BELOW: &[&str] = &["timeline"];
 
 const LARGE: Plan = Plan {
     name: "panels",
     columns: &[
-        (0.27, &[(0.56, &["tokens"]), (0.44, &["predictions", "experiment", "surgery", "runs"])]),
-        (
-            0.37,
-            &[
-                (0.34, &["heads"]),
-                (0.66, &["attention", "patching", "lens", "attribution", "readers"]),
-            ],
-        ),
-        (
-            0.36,
-            &[
-                (0.55, &["curves", "sweep"]),
-                (0.45, &["memories", "query_key", "gating", "tree", "tree_scrubbing"]),
-            ],
-        ),
+        (0.27, &[(0.56, &[Stack::LeftAbove]), (0.44, &[Stack::LeftBelow])]),
+        (0.37, &[(0.34, &[Stack::MiddleAbove]), (0.66, &[Stack::MiddleBelow])]),
+        (0.36, &[(0.55, &[Stack::RightAbove]), (0.45, &[Stack::RightBelow])]),
     ],
-    below: 0.17,
+    foot: 0.17,
 };
 
 /// In less than this many points three columns of two panels each cannot be read.
@@ -132,65 +71,44 @@ const SMALL_BELOW: egui::Vec2 = egui::vec2(1000.0, 600.0);
 const SMALL: Plan = Plan {
     name: "panels of a small window",
     columns: &[
-        (0.45, &[(1.0, &["tokens", "predictions", "experiment", "surgery", "runs"])]),
+        (0.45, &[(1.0, &[Stack::LeftAbove, Stack::LeftBelow])]),
         (
             0.55,
             &[(
                 1.0,
-                &[
-                    "attention",
-                    "heads",
-                    "curves",
-                    "gating",
-                    "tree",
-                    "patching",
-                    "lens",
-                    "attribution",
-                    "readers",
-                    "sweep",
-                    "memories",
-                    "query_key",
-                    "tree_scrubbing",
-                ],
+                &[Stack::MiddleAbove, Stack::MiddleBelow, Stack::RightAbove, Stack::RightBelow],
             )],
         ),
     ],
-    below: 0.38,
+    foot: 0.38,
 };
 
 impl Plan {
-    fn layout(&self) -> Tree<Pane> {
+    fn layout(&self, panels: Panels) -> Tree<Tab> {
         let mut tiles = Tiles::default();
-        let known = kinds();
-        let stacks = || self.columns.iter().flat_map(|(_, stacks)| stacks.iter());
-        let placed = |kind: &str| stacks().any(|(_, s)| s.contains(&kind)) || BELOW.contains(&kind);
-        let rest: Vec<&str> = known.iter().copied().filter(|kind| !placed(kind)).collect();
-        let mut left = stacks().count();
         let mut columns = Vec::new();
-        for (width, stacks) in self.columns {
+        for (width, tabbed) in self.columns {
             let mut parts = Vec::new();
-            for (height, wanted) in *stacks {
-                left -= 1;
-                let more: &[&str] = if left == 0 { &rest } else { &[] };
-                let all = wanted.iter().chain(more).filter(|kind| known.contains(*kind));
-                parts.push((*height, tabs(&mut tiles, all)));
+            for (height, stacks) in *tabbed {
+                parts.push((*height, tabs(&mut tiles, &panels.in_stacks(stacks))));
             }
             columns.push((*width, linear(&mut tiles, LinearDir::Vertical, &parts)));
         }
         let above = linear(&mut tiles, LinearDir::Horizontal, &columns);
-        let below = tabs(&mut tiles, BELOW.iter());
-        let rows = [(1.0 - self.below, above), (self.below, below)];
+        let foot = tabs(&mut tiles, &panels.in_stacks(&[Stack::Foot]));
+        let rows = [(1.0 - self.foot, above), (self.foot, foot)];
         let root = linear(&mut tiles, LinearDir::Vertical, &rows);
         Tree::new(egui::Id::unique(self.name), root, tiles)
     }
 }
 
-fn tabs<'a>(tiles: &mut Tiles<Pane>, kinds: impl Iterator<Item = &'a &'a str>) -> TileId {
-    let panes = kinds.map(|kind| tiles.insert_pane(Pane { kind: (*kind).to_owned() })).collect();
+fn tabs(tiles: &mut Tiles<Tab>, names: &[&str]) -> TileId {
+    let tab = |name: &&str| tiles.insert_pane(Tab { kind: (*name).to_owned() });
+    let panes = names.iter().map(tab).collect();
     tiles.insert_tab_tile(panes)
 }
 
-fn linear(tiles: &mut Tiles<Pane>, dir: LinearDir, parts: &[(f32, TileId)]) -> TileId {
+fn linear(tiles: &mut Tiles<Tab>, dir: LinearDir, parts: &[(f32, TileId)]) -> TileId {
     let mut linear = Linear::new(dir, parts.iter().map(|(_, part)| *part).collect());
     for (share, part) in parts {
         linear.shares.set_share(*part, *share);
@@ -199,7 +117,7 @@ fn linear(tiles: &mut Tiles<Pane>, dir: LinearDir, parts: &[(f32, TileId)]) -> T
 }
 
 /// Whether the tiles are a tree: each is inside of one other at most.
-fn is_tree(tree: &Tree<Pane>) -> bool {
+fn is_tree(tree: &Tree<Tab>) -> bool {
     /// More than there are panels, each in containers of its own.
     const MOST_TILES: usize = 1000;
     let mut seen: Vec<TileId> = Vec::new();
@@ -218,21 +136,32 @@ fn is_tree(tree: &Tree<Pane>) -> bool {
 }
 
 impl Dock {
+    /// The first layout.
+    pub fn new(panels: Panels) -> Self {
+        Self {
+            tree: LARGE.layout(panels),
+            small: SMALL.layout(panels),
+            is_small: false,
+            maximised: None,
+            focus: panel::attention::KIND.name.to_owned(),
+        }
+    }
+
     pub fn is_sound(&self) -> bool {
         is_tree(&self.tree) && is_tree(&self.small)
     }
 
     /// The arrangement that suits the window.
-    fn shown(&self) -> &Tree<Pane> {
+    fn shown(&self) -> &Tree<Tab> {
         if self.is_small { &self.small } else { &self.tree }
     }
 
-    fn shown_mut(&mut self) -> &mut Tree<Pane> {
+    fn shown_mut(&mut self) -> &mut Tree<Tab> {
         if self.is_small { &mut self.small } else { &mut self.tree }
     }
 
     fn tile(&self, kind: &str) -> Option<TileId> {
-        let is = |tile: &Tile<Pane>| matches!(tile, Tile::Pane(pane) if pane.kind == kind);
+        let is = |tile: &Tile<Tab>| matches!(tile, Tile::Pane(pane) if pane.kind == kind);
         self.shown().tiles.iter().find(|(_, tile)| is(tile)).map(|(id, _)| *id)
     }
 
@@ -249,7 +178,7 @@ impl Dock {
         let tile = self.tile(kind);
         let tree = self.shown_mut();
         let Some(tile) = tile else {
-            let tile = tree.tiles.insert_pane(Pane { kind: kind.to_owned() });
+            let tile = tree.tiles.insert_pane(Tab { kind: kind.to_owned() });
             match tree.root {
                 Some(root) => tree.move_tile_to_container(tile, root, usize::MAX, false),
                 None => tree.root = Some(tree.tiles.insert_tab_tile(vec![tile])),
@@ -284,8 +213,8 @@ impl Dock {
     }
 
     /// Moves the panel focus to the next open panel.
-    pub fn next_panel(&mut self) {
-        let open: Vec<&str> = kinds().into_iter().filter(|kind| self.is_open(kind)).collect();
+    pub fn next_panel(&mut self, panels: Panels) {
+        let open: Vec<&str> = panels.names().filter(|kind| self.is_open(kind)).collect();
         let at = open.iter().position(|kind| *kind == self.focus);
         if let Some(next) = open.get(at.map_or(0, |i| (i + 1) % open.len())) {
             self.show_panel(next);
@@ -293,14 +222,19 @@ impl Dock {
     }
 
     /// Draws all tiles (or the one that is maximised) and each panel through `draw`.
-    pub fn ui(&mut self, ui: &mut Ui, draw: &mut dyn FnMut(&mut Ui, &str)) -> Vec<Action> {
+    pub fn ui(
+        &mut self,
+        ui: &mut Ui,
+        panels: Panels,
+        draw: &mut dyn FnMut(&mut Ui, &str),
+    ) -> Vec<Action> {
         let mut actions = Vec::new();
         // Of the window, not of what a banner of sentences leaves: the panels do not change places for that.
         let room = ui.ctx().content_rect().size();
         self.is_small = room.x < SMALL_BELOW.x || room.y < SMALL_BELOW.y;
         if let Some(kind) = self.maximised.clone() {
             ui.horizontal(|ui| {
-                ui.strong(title(&kind));
+                ui.strong(panels.title(&kind));
                 if ui.button("Put back").on_hover_text("Show all panels again (M).").clicked() {
                     actions.push(Action::Maximise(kind.clone()));
                 }
@@ -310,7 +244,7 @@ impl Dock {
         }
         let (is_small, focus) = (self.is_small, &mut self.focus);
         let tree = if is_small { &mut self.small } else { &mut self.tree };
-        tree.ui(&mut Shown { draw, actions: &mut actions, focus, is_small }, ui);
+        tree.ui(&mut Shown { draw, panels, actions: &mut actions, focus, is_small }, ui);
         if tree.active_tiles().is_empty() {
             ui.centered_and_justified(|ui| {
                 ui.weak("All panels are closed: the Panels menu reopens them.")
@@ -322,13 +256,14 @@ impl Dock {
 
 struct Shown<'a> {
     draw: &'a mut dyn FnMut(&mut Ui, &str),
+    panels: Panels,
     actions: &'a mut Vec<Action>,
     focus: &'a mut String,
     is_small: bool,
 }
 
-impl Behavior<Pane> for Shown<'_> {
-    fn pane_ui(&mut self, ui: &mut Ui, _tile: TileId, pane: &mut Pane) -> UiResponse {
+impl Behavior<Tab> for Shown<'_> {
+    fn pane_ui(&mut self, ui: &mut Ui, _tile: TileId, pane: &mut Tab) -> UiResponse {
         let pressed = ui.input(|i| i.pointer.any_pressed());
         if pressed && ui.rect_contains_pointer(ui.max_rect()) {
             pane.kind.clone_into(self.focus);
@@ -337,18 +272,18 @@ impl Behavior<Pane> for Shown<'_> {
         UiResponse::None
     }
 
-    fn tab_title_for_pane(&mut self, pane: &Pane) -> WidgetText {
-        title(&pane.kind).into()
+    fn tab_title_for_pane(&mut self, pane: &Tab) -> WidgetText {
+        self.panels.title(&pane.kind).into()
     }
 
     /// Only the panel in focus has a cross: the other tabs need the room for their names.
-    fn is_tab_closable(&self, tiles: &Tiles<Pane>, tile: TileId) -> bool {
+    fn is_tab_closable(&self, tiles: &Tiles<Tab>, tile: TileId) -> bool {
         matches!(tiles.get(tile), Some(Tile::Pane(pane)) if pane.kind == *self.focus)
     }
 
     fn on_tab_button(
         &mut self,
-        tiles: &mut Tiles<Pane>,
+        tiles: &mut Tiles<Tab>,
         tile: TileId,
         button: egui::Response,
     ) -> egui::Response {
@@ -360,7 +295,7 @@ impl Behavior<Pane> for Shown<'_> {
         button
     }
 
-    fn on_tab_close(&mut self, tiles: &mut Tiles<Pane>, tile: TileId) -> bool {
+    fn on_tab_close(&mut self, tiles: &mut Tiles<Tab>, tile: TileId) -> bool {
         if let Some(Tile::Pane(pane)) = tiles.get(tile) {
             self.actions.push(Action::Close(pane.kind.clone()));
         }
@@ -370,7 +305,7 @@ impl Behavior<Pane> for Shown<'_> {
 
     fn top_bar_right_ui(
         &mut self,
-        tiles: &Tiles<Pane>,
+        tiles: &Tiles<Tab>,
         ui: &mut Ui,
         _tile: TileId,
         tabs: &Tabs,
@@ -378,10 +313,10 @@ impl Behavior<Pane> for Shown<'_> {
     ) {
         let active = tabs.active.and_then(|id| tiles.get(id));
         let Some(Tile::Pane(pane)) = active else { return };
-        let title = title(&pane.kind);
+        let title = self.panels.title(&pane.kind);
         ui.add_space(4.0);
         let kind = &pane.kind;
-        let is_figure = super::action::is_figure(kind);
+        let is_figure = self.panels.figure(kind).is_some();
         let mut buttons = vec![(
             "Expand",
             "Give the whole window to this panel (M).",
@@ -427,7 +362,7 @@ impl Behavior<Pane> for Shown<'_> {
     fn tab_bg_color(
         &self,
         visuals: &egui::Visuals,
-        _tiles: &Tiles<Pane>,
+        _tiles: &Tiles<Tab>,
         _tile: TileId,
         state: &TabState,
     ) -> egui::Color32 {

@@ -2,24 +2,30 @@
 
 use egui::{ComboBox, Ui};
 
+use super::Pane;
+use crate::app::action::Action;
+use crate::app::state::Lab;
+use crate::panel::Panel;
 use crate::record::error::Result;
 use crate::record::tree::Tree;
+use crate::task::Source;
 use crate::task::tree_path::Trees;
-
-use super::action::Action;
-use super::state::Lab;
 
 /// What is chosen, and why it was not done.
 #[derive(Default)]
-pub struct Gardener {
+pub struct TreePane {
     node: usize,
     under: usize,
     /// The text that was refused, and the sentence; forgotten with that text.
     refused: Option<(String, String)>,
 }
 
-impl Gardener {
-    pub fn ui(&mut self, ui: &mut Ui, lab: &Lab) -> Vec<Action> {
+impl Pane for TreePane {
+    fn suits(&self, source: &dyn Source) -> bool {
+        source.facet::<Trees>().is_some()
+    }
+
+    fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
         let mut actions = Vec::new();
         let trees = lab.run().and_then(|run| run.bench.source.facet::<Trees>());
         let Some(tree) = trees.and_then(|trees| trees.tree(&lab.prompt.tokens)) else {
@@ -58,7 +64,9 @@ impl Gardener {
         }
         actions
     }
+}
 
+impl TreePane {
     /// Asks about an edited tree with its whole path, or keeps the sentence.
     fn take(&mut self, lab: &Lab, edited: Result<Tree>, actions: &mut Vec<Action>) {
         match edited {

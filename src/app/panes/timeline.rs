@@ -1,19 +1,33 @@
 //! Time under the hand: drag to any recorded step, play back, return to live.
 
-use egui::{EventFilter, Key, Rect, Role, Sense, Ui, WidgetInfo, accesskit};
+use egui::{EventFilter, Key, Role, Sense, Ui, WidgetInfo, accesskit};
 
-use crate::figure::Figure;
-use crate::figure::scene::{AreaPick, Scene};
-
-use super::action::{Action, Command};
-use super::paint::Frame;
-use super::state::Lab;
+use super::{Drawn, Pane};
+use crate::app::action::{Action, Command};
+use crate::app::paint::Frame;
+use crate::app::state::Lab;
+use crate::figure::scene::AreaPick;
+use crate::panel::Panel;
 
 /// Offered speeds of playing back, recorded steps per second.
 const SPEEDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0];
 
-/// The row of buttons above the track.
-pub fn controls(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
+/// The row of buttons above the track, and the track, which can be dragged.
+pub struct Timeline;
+
+impl Pane for Timeline {
+    fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
+        buttons(ui, lab)
+    }
+
+    fn picture(&mut self, ui: &mut Ui, drawn: &mut Drawn<'_>, lab: &Lab) -> Vec<Action> {
+        let mut actions = drawn.paint(ui);
+        actions.extend(track(ui, drawn, lab));
+        actions
+    }
+}
+
+fn buttons(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
     let mut actions = Vec::new();
     let past = lab.run().is_some_and(|run| !run.recording.recorded.is_empty());
     ui.horizontal(|ui| {
@@ -54,14 +68,14 @@ pub fn controls(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
 }
 
 /// Lets the track be dragged: the x axis of the figure is the step.
-pub fn track(ui: &mut Ui, rect: Rect, figure: &Figure, scene: &Scene, lab: &Lab) -> Vec<Action> {
-    let Some((area, plot)) = scene.areas.iter().find_map(|area| match area.pick {
-        AreaPick::Plot(index) => figure.plots.get(index).map(|plot| (area, plot)),
+fn track(ui: &mut Ui, drawn: &Drawn<'_>, lab: &Lab) -> Vec<Action> {
+    let Some((area, plot)) = drawn.scene.areas.iter().find_map(|area| match area.pick {
+        AreaPick::Plot(index) => drawn.figure.plots.get(index).map(|plot| (area, plot)),
         _ => None,
     }) else {
         return Vec::new();
     };
-    let frame = Frame::new(rect.min);
+    let frame = Frame::new(drawn.place.min);
     let track = frame.rect(area.min, area.max);
     let id = ui.scope_id().with("step in view");
     let response = ui.interact(track, id, Sense::drag() | Sense::FOCUSABLE);

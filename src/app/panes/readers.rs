@@ -2,31 +2,38 @@
 
 use egui::{ComboBox, Ui};
 
+use super::Pane;
+use crate::app::action::{Action, Command};
+use crate::app::form::{set, words};
+use crate::app::state::Lab;
+use crate::app::worker::Outcome;
 use crate::panel::Panel;
-use crate::probe::inquiry::readers::Readers;
+use crate::probe::inquiry::readers::Readers as Asked;
 use crate::record::error::Result;
 use crate::record::folder::readers::{KeptReader, save};
 use crate::record::knobs;
-use crate::record::question::ProbeCall;
 use crate::task::tree_path::Trees;
 
-use super::action::{Action, Command};
-use super::form::words;
-use super::patching::{choice, set};
-use super::state::Lab;
-use super::worker::Outcome;
+/// The inquiry that it asks.
+pub const INQUIRY: &str = "readers";
 
-/// The kind of panel.
-pub const KIND: &str = "readers";
+/// Labels and positions of the task to choose from, and a button that keeps what was fitted.
+pub struct Readers;
 
-/// Choices of the panel; whether a setting was changed.
-pub fn row(ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> bool {
-    let Some(run) = lab.run() else { return false };
+impl Pane for Readers {
+    fn row(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
+        offers(ui, panel, lab);
+        keep(ui, panel, lab).into_iter().collect()
+    }
+}
+
+/// What the task in view offers to be told, and where.
+fn offers(ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) {
+    let Some(run) = lab.run() else { return };
     let source = &run.bench.source;
     let is_tree = source.facet::<Trees>().is_some();
     let of_trees = |names: &'static [&'static str]| if is_tree { names } else { &[] };
     let kinds = source.label_kinds();
-    let mut changed = choice(ui, panel, "kind", "What to fit", "What is fitted.");
     let fixed = ["token", "token-1", "token+1", "target", "position", "seen"];
     let labels = kinds.iter().map(|kind| (kind.name, kind.about));
     let labels: Vec<(&str, &str)> = labels
@@ -35,16 +42,14 @@ pub fn row(ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> bool {
         .collect();
     let first = labels[0].0;
     let first = if kinds.is_empty() { "target" } else { first };
-    changed |= text(ui, panel, "label", "Label to tell", first, &labels);
+    text(ui, panel, "label", "Label to tell", first, &labels);
     let positions = ["all"].into_iter().chain(run.bench.roles.iter().copied());
     let positions: Vec<(&str, &str)> = positions
         .chain(["other", "repeated"])
         .chain(of_trees(&["registers", "important"]).iter().copied())
         .map(|name| (name, ""))
         .collect();
-    changed |= text(ui, panel, "positions", "Positions to read at", "all", &positions);
-    changed |= choice(ui, panel, "places", "Where to read", "Where vectors are read.");
-    changed | choice(ui, panel, "score", "Score", "What is drawn.")
+    text(ui, panel, "positions", "Positions to read at", "all", &positions);
 }
 
 /// A setting that is a text, with the usual ones to choose from.
@@ -55,7 +60,7 @@ fn text(
     label: &str,
     usual: &str,
     known: &[(&str, &str)],
-) -> bool {
+) {
     let table = knobs::to_table(panel);
     let now = table.get(name).and_then(|v| v.as_str()).unwrap_or("").trim().to_owned();
     let shown = if now.is_empty() { usual } else { &now };
@@ -71,11 +76,14 @@ fn text(
         }
     });
     combo.response.on_hover_text(label).accessible_name(label);
-    chosen.is_some_and(|value| set(panel, name, value))
+    if let Some(value) = chosen {
+        set(panel, name, value);
+    }
 }
 
 /// The button that keeps what was fitted in the folder of the run.
-pub fn keep(ui: &mut Ui, lab: &Lab, calls: &[ProbeCall]) -> Option<Action> {
+fn keep(ui: &mut Ui, panel: &dyn Panel, lab: &Lab) -> Option<Action> {
+    let calls = panel.inquiries(&lab.run()?.bench.net, &lab.selection);
     let ended = calls.iter().filter_map(|call| lab.jobs.inquired.get(call));
     let done = ended.filter(|f| f.ended && matches!(&f.reading, Some(Ok(_)))).count() > 0;
     let folder = lab.run().and_then(|run| run.recording.folder.as_ref());
@@ -99,8 +107,8 @@ pub fn to_keep(lab: &Lab) -> Result<Option<Write>> {
     let mut all: Vec<(String, KeptReader)> = Vec::new();
     for (key, found) in &lab.jobs.inquired.by_call {
         let Some(Ok(reading)) = found.reading.as_ref().filter(|_| found.ended) else { continue };
-        let Some(call) = lab.jobs.call(key).filter(|call| call.probe == KIND) else { continue };
-        let mut asked = Readers::default();
+        let Some(call) = lab.jobs.call(key).filter(|call| call.probe == INQUIRY) else { continue };
+        let mut asked = Asked::default();
         for (name, value) in &call.settings {
             knobs::set(&mut asked, "readers.", name, value)?;
         }

@@ -5,12 +5,14 @@ use std::ops::RangeInclusive;
 use egui::{Align2, Color32, FontId, Rect, Ui, UiBuilder, Vec2b, vec2};
 use egui_plot::{GridInput, GridMark, Line, LineStyle, PlotPoint, PlotPoints, Points};
 
+use super::{Drawn as Picture, Pane};
+use crate::app::action::Action;
+use crate::app::state::Lab;
+use crate::app::theme::color32;
 use crate::figure::clip::{self, Cut};
 use crate::figure::scale::{self, Scale};
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot};
 use crate::record::plain::Plain;
-
-use super::theme::color32;
 
 /// Height of a plot's title.
 const TITLE: f32 = 20.0;
@@ -39,6 +41,16 @@ struct Flag {
     x: f64,
     text: String,
     color: Color32,
+}
+
+/// Curves that zoom and pan, in place of the picture.
+pub struct Curves;
+
+impl Pane for Curves {
+    fn picture(&mut self, ui: &mut Ui, drawn: &mut Picture<'_>, lab: &Lab) -> Vec<Action> {
+        show(ui, drawn.room, drawn.figure, lab.step);
+        Vec::new()
+    }
 }
 
 /// Draws all plots of a figure in its grid. Plots without lines only name what happened: that stands in rows above the

@@ -2,15 +2,16 @@
 
 use egui::{ComboBox, TextEdit, Ui};
 
+use super::Pane;
+use crate::app::action::Action;
+use crate::app::form::{set, words};
+use crate::app::state::Lab;
 use crate::panel::Panel;
-use crate::record::knobs::{self, Slot};
-
-use super::form::words;
-use super::state::Lab;
+use crate::record::knobs;
 
 /// A sequence of one's own, while it is being written.
 #[derive(Default)]
-pub struct Row {
+pub struct Patching {
     written: Option<Written>,
 }
 
@@ -22,9 +23,8 @@ struct Written {
     answers: String,
 }
 
-impl Row {
-    /// Whether a setting was changed.
-    pub fn ui(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> bool {
+impl Pane for Patching {
+    fn row(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
         let now = knobs::to_table(panel);
         let text = |name: &str| now.get(name).and_then(|v| v.as_str()).unwrap_or("").to_owned();
         let of = (lab.run_id(), lab.drawn);
@@ -32,18 +32,23 @@ impl Row {
             let (other, at, answers) = (text("other"), text("at"), text("answers"));
             self.written = Some(Written { of, other, at, answers });
         }
-        let mut changed = self.pairs(ui, panel, lab, &text("pair"));
-        let help = "What is taken from the counterfactual run, part by part.";
-        changed |= choice(ui, panel, "map", "Map", help);
-        let help = "How an effect is counted.";
-        changed |= choice(ui, panel, "metric", "Metric", help);
-        changed
+        self.pairs(ui, panel, lab, &text("pair"));
+        Vec::new()
     }
 
+    fn controls(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
+        if lab.run().is_some() {
+            self.fields(ui, panel, lab);
+        }
+        Vec::new()
+    }
+}
+
+impl Patching {
     /// Which pairs are compared.
-    fn pairs(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab, pair: &str) -> bool {
+    fn pairs(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab, pair: &str) {
         const MINE: &str = "my text";
-        let Some(run) = lab.run() else { return false };
+        let Some(run) = lab.run() else { return };
         let kinds = run.bench.source.pair_kinds();
         let first = kinds.first().map_or("none of the task", |kind| kind.name);
         let of_task = if pair.is_empty() { first } else { pair };
@@ -69,29 +74,27 @@ impl Row {
         match chosen {
             Some(Some(kind)) => {
                 self.written = None;
-                let cleared = ["other", "at", "answers"].map(|name| set(panel, name, ""));
-                set(panel, "pair", kind) | cleared.contains(&true)
+                clear(panel);
+                set(panel, "pair", kind);
             }
             Some(None) if self.written.is_none() => {
                 let of = (lab.run_id(), lab.drawn);
                 let (at, answers) = (String::new(), String::new());
                 self.written = Some(Written { of, other: lab.text(), at, answers });
-                false
             }
-            _ => false,
+            Some(None) | None => {}
         }
     }
 
     /// The fields of a sequence of one's own; what is written counts once it is left or confirmed.
-    pub fn fields(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> bool {
-        let Some(written) = &mut self.written else { return false };
+    fn fields(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) {
+        let Some(written) = &mut self.written else { return };
         let of = (lab.run_id(), lab.drawn);
         if written.of != of {
             // Another sequence is compared from here on: what was written for the one before is none for it.
             *written = Written { of, other: lab.text(), at: String::new(), answers: String::new() };
-            return ["other", "at", "answers"].map(|name| set(panel, name, "")).contains(&true);
+            return clear(panel);
         }
-        let mut changed = false;
         ui.horizontal_wrapped(|ui| {
             let wide = (ui.available_width() - 250.0).max(120.0);
             let field = |ui: &mut Ui, value: &mut String, name: &str, hint: &str, width: f32| {
@@ -103,54 +106,23 @@ impl Row {
             let done = field(ui, &mut written.other, "Counterfactual text", hint, wide);
             // The same text twice is no pair.
             if done && written.other != lab.text() {
-                changed |= set(panel, "other", &written.other);
+                set(panel, "other", &written.other);
             }
             let hint = "predicts at (last)";
             if field(ui, &mut written.at, "Position of the prediction", hint, 90.0) {
-                changed |= set(panel, "at", &written.at);
+                set(panel, "at", &written.at);
             }
             let hint = "two answers (likeliest)";
             if field(ui, &mut written.answers, "The two answers", hint, 110.0) {
-                changed |= set(panel, "answers", &written.answers);
+                set(panel, "answers", &written.answers);
             }
         });
-        changed
     }
 }
 
-/// Whether the setting had another value.
-pub fn set(panel: &mut dyn Panel, name: &str, text: &str) -> bool {
-    let mut changed = false;
-    panel.each(&mut |spec, slot| {
-        if let Slot::Text(value) = slot
-            && spec.name == name
-            && value != text
-        {
-            text.clone_into(value);
-            changed = true;
-        }
-    });
-    changed
-}
-
-/// A setting that is a choice, without its name: the row has little room.
-pub fn choice(ui: &mut Ui, panel: &mut dyn Panel, name: &str, label: &str, help: &str) -> bool {
-    let mut changed = false;
-    panel.each(&mut |spec, slot| {
-        let Slot::Choice(choice) = slot else { return };
-        if spec.name != name {
-            return;
-        }
-        let (names, before) = (choice.names(), choice.index());
-        let mut index = before;
-        let combo = ComboBox::from_id_salt(name)
-            .selected_text(words(names.get(index).copied().unwrap_or("")))
-            .show_index(ui, &mut index, names.len(), |i| words(names[i]));
-        combo.on_hover_text(help).accessible_name(label);
-        if index != before {
-            choice.choose(index);
-            changed = true;
-        }
-    });
-    changed
+/// The pairs of the task are compared, and no sequence of one's own.
+fn clear(panel: &mut dyn Panel) {
+    for name in ["other", "at", "answers"] {
+        set(panel, name, "");
+    }
 }

@@ -2,36 +2,49 @@
 
 use egui::{Key, TextEdit, Ui};
 
-use super::action::{Action, Command};
-use super::scroll::{self, MOST_WRITING};
-use super::state::Lab;
+use super::{News, Pane};
+use crate::app::action::{Action, Command};
+use crate::app::scroll::{self, MOST_WRITING};
+use crate::app::state::Lab;
+use crate::panel::Panel;
 
 /// The text that is being written.
 #[derive(Default)]
-pub struct Editor {
+pub struct Tokens {
     text: Option<String>,
     /// The drawn sequence and the run that the text was taken from, until it is edited.
     of: (u64, Option<u64>),
     focus: bool,
 }
 
-impl Editor {
-    /// Begins to edit the sequence in view.
-    pub fn open(&mut self, lab: &Lab) {
-        self.text = Some(lab.text());
-        self.of = (lab.run_id(), lab.drawn);
-        self.focus = true;
+impl Pane for Tokens {
+    fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
+        let mut actions = self.buttons(ui, lab);
+        self.follow(lab);
+        self.field(ui, lab, &mut actions);
+        actions
     }
 
-    /// The sequence in view was changed elsewhere: where it can be edited, the text is that one.
-    pub fn renew(&mut self, lab: &Lab) {
-        if self.text.is_some() {
-            self.text = Some(lab.text());
+    fn told(&mut self, news: News, lab: &Lab) {
+        match news {
+            News::Write => self.open(lab),
+            // Where it can be edited, the text is the one in view.
+            News::Rewritten if self.is_writing() => self.text = Some(lab.text()),
+            News::Rewritten => {}
         }
     }
 
-    pub fn is_open(&self) -> bool {
+    fn is_writing(&self) -> bool {
         self.text.is_some()
+    }
+}
+
+impl Tokens {
+    /// Begins to edit the sequence in view.
+    fn open(&mut self, lab: &Lab) {
+        self.text = Some(lab.text());
+        self.of = (lab.run_id(), lab.drawn);
+        self.focus = true;
     }
 
     /// Another sequence was drawn, or another run came into view: the text is that one.
@@ -43,7 +56,7 @@ impl Editor {
         self.of = now;
     }
 
-    pub fn ui(&mut self, ui: &mut Ui, lab: &Lab) -> Vec<Action> {
+    fn buttons(&mut self, ui: &mut Ui, lab: &Lab) -> Vec<Action> {
         let mut actions = Vec::new();
         ui.horizontal(|ui| {
             let button = ui.button("Another sequence");
@@ -66,8 +79,6 @@ impl Editor {
                 ui.weak("click a token");
             }
         });
-        self.follow(lab);
-        self.field(ui, lab, &mut actions);
         actions
     }
 

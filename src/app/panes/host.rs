@@ -1,0 +1,377 @@
+//! Who has the panels between frames: each with its settings, its last picture and what it has besides, and the forms.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use egui::emath::GuiRounding as _;
+use egui::{Frame, Margin, Rect, ScrollArea, Ui, vec2};
+
+use super::{Drawn, Form, News, Pane, Panels, pane_of};
+use crate::app::action::Action;
+use crate::app::ask::EFFECT;
+use crate::app::library::Shelf;
+use crate::app::paint::{self, Canvas, UNITS_PER_POINT};
+use crate::app::run::Run;
+use crate::app::state::Lab;
+use crate::app::studio::PanelMenu;
+use crate::app::surgery::Surgery;
+use crate::app::{form, jobs, plates, scroll, theme};
+use crate::export::plate::Plate;
+use crate::export::sheet::PanelSpec;
+use crate::figure::Figure;
+use crate::figure::fallback::Fallback;
+use crate::figure::layout::layout;
+use crate::figure::scene::Scene;
+use crate::panel::{Memory, NetShape, Palette, Panel, PanelKind, Selection, View};
+use crate::record::error::{Error, Result};
+use crate::record::knobs;
+use crate::record::question::ProbeCall;
+use crate::task::Source;
+
+/// Panels, pictures and forms between frames.
+pub struct Host {
+    panels: Vec<Shown>,
+    form: form::Form,
+    pub surgery: Surgery,
+    /// Names of those that were drawn in the last frame: only they are asked for.
+    visible: Vec<String>,
+    /// Where figures were drawn in the last frame, in screen units, to whole pixels.
+    pub papers: Vec<Rect>,
+    look: Look,
+    /// The panel whose settings are shown, and where they were asked for.
+    pub open_settings: Option<(String, egui::Pos2)>,
+    pub actions: Vec<Action>,
+    /// The menu of the panel that was right-clicked.
+    pub menu: PanelMenu,
+}
+
+/// A panel that draws a figure.
+struct Shown {
+    kind: &'static PanelKind,
+    panel: Box<dyn Panel>,
+    pane: Box<dyn Pane>,
+    picture: Picture,
+    memory: Memory,
+}
+
+/// The last picture of a panel, redrawn only when something it shows has changed.
+#[derive(Default)]
+struct Picture {
+    of: u64,
+    figure: Figure,
+    scene: Scene,
+    canvas: Canvas,
+}
+
+/// How all pictures are drawn.
+#[derive(Clone, Copy)]
+struct Look {
+    dark: bool,
+    fallback: Fallback,
+    /// Counts changes to it and to settings of panels.
+    revision: u64,
+}
+
+impl Host {
+    pub fn new(panels: Panels) -> Self {
+        let shown = |kind: &'static PanelKind| Shown {
+            kind,
+            panel: (kind.make)(),
+            pane: pane_of(kind),
+            picture: Picture::default(),
+            memory: Memory::default(),
+        };
+        Self {
+            panels: panels.0.iter().map(shown).collect(),
+            form: form::Form::default(),
+            surgery: Surgery::default(),
+            visible: Vec::new(),
+            papers: Vec::new(),
+            look: Look { dark: false, fallback: Fallback::NONE, revision: 0 },
+            open_settings: None,
+            actions: Vec::new(),
+            menu: PanelMenu::default(),
+        }
+    }
+
+    /// Settings of all panels as TOML, by name.
+    pub fn settings(&mut self) -> Vec<(String, String)> {
+        let text = |panel: &mut Box<dyn Panel>| knobs::to_table(panel.as_mut()).to_string();
+        self.panels.iter_mut().map(|s| (s.kind.name.to_owned(), text(&mut s.panel))).collect()
+    }
+
+    /// Takes settings that were kept; what no longer fits is left at its default.
+    pub fn restore(&mut self, kept: &[(String, String)]) {
+        for (name, text) in kept {
+            let Some(shown) = self.panels.iter_mut().find(|s| s.kind.name == name) else {
+                continue;
+            };
+            let Ok(table) = text.parse::<toml::Table>() else { continue };
+            for (name, value) in &table {
+                let _ = knobs::set(shown.panel.as_mut(), "", name, value);
+            }
+        }
+    }
+
+    /// Draws figures with other fonts behind our own.
+    pub fn take_fonts(&mut self, fallback: Fallback) {
+        self.look.fallback = fallback;
+        self.look.revision += 1;
+    }
+
+    /// Draws everything anew: another window knows no texture of the one before.
+    pub fn forget_pictures(&mut self) {
+        for shown in &mut self.panels {
+            shown.picture = Picture::default();
+        }
+    }
+
+    fn is_visible(&self, name: &str) -> bool {
+        self.visible.iter().any(|visible| visible == name)
+    }
+
+    /// Whether a text is being written where it can be seen.
+    pub fn is_writing(&self) -> bool {
+        self.panels.iter().any(|s| s.pane.is_writing() && self.is_visible(s.kind.name))
+    }
+
+    /// Tells all panes what happened.
+    pub fn tell(&mut self, news: News, lab: &Lab) {
+        for shown in &mut self.panels {
+            shown.pane.told(news, lab);
+        }
+    }
+
+    /// The first panel of the list that was made for a task.
+    pub fn made_for(&self, source: &dyn Source) -> Option<&'static str> {
+        self.panels.iter().find(|s| s.pane.suits(source)).map(|s| s.kind.name)
+    }
+
+    /// A new frame begins.
+    pub fn begin(&mut self, dark: bool) {
+        self.visible.clear();
+        self.papers.clear();
+        self.look.dark = dark;
+    }
+
+    /// What the panels that were drawn need to know.
+    pub fn calls(&self, lab: &Lab) -> Vec<ProbeCall> {
+        let mut calls = self.asked(lab, |panel, net, selection| panel.needs(net, selection));
+        if lab.run().is_some() && self.is_visible(Form::Surgery.name()) {
+            calls.push(ProbeCall::new(EFFECT));
+        }
+        calls
+    }
+
+    /// The long questions of the panels that were drawn.
+    pub fn inquiries(&self, lab: &Lab) -> Vec<ProbeCall> {
+        self.asked(lab, |panel, net, selection| panel.inquiries(net, selection))
+    }
+
+    /// What the panels that were drawn ask, each question once.
+    fn asked(
+        &self,
+        lab: &Lab,
+        of: fn(&dyn Panel, &NetShape, &Selection) -> Vec<ProbeCall>,
+    ) -> Vec<ProbeCall> {
+        let Some(run) = lab.run() else { return Vec::new() };
+        let mut calls: Vec<ProbeCall> = Vec::new();
+        let visible = self.panels.iter().filter(|s| self.is_visible(s.kind.name));
+        for call in visible.flat_map(|s| of(s.panel.as_ref(), &run.bench.net, &lab.selection)) {
+            if !calls.contains(&call) {
+                calls.push(call);
+            }
+        }
+        calls
+    }
+
+    /// Draws the panel of a name into the room that is left.
+    pub fn panel(&mut self, ui: &mut Ui, name: &str, lab: &mut Lab, shelf: &mut Shelf) {
+        self.visible.push(name.to_owned());
+        let margin = Margin::symmetric(6, 4);
+        let drawn = Frame::new().inner_margin(margin).show(ui, |ui| {
+            ui.set_min_size(ui.available_size());
+            let actions = match Form::named(name) {
+                Some(form) => self.form(ui, form, lab, shelf),
+                None => self.figure(ui, name, lab),
+            };
+            self.actions.extend(actions);
+        });
+        if let Some(kind) = lab.panels.figure(name) {
+            let clicked = ui.input(|i| i.pointer.secondary_clicked());
+            let at = ui.input(|i| i.pointer.interact_pos());
+            if let Some(at) = at.filter(|at| clicked && drawn.response.rect.contains(*at)) {
+                self.menu.open(kind, at);
+            }
+            self.papers.push(drawn.response.rect.round_to_pixels(ui.pixels_per_point()));
+        }
+    }
+
+    fn form(&mut self, ui: &mut Ui, form: Form, lab: &mut Lab, shelf: &mut Shelf) -> Vec<Action> {
+        match form {
+            Form::Experiment => scrolled(ui, |ui| form::experiment(ui, lab, &mut self.form)),
+            Form::Surgery => scrolled(ui, |ui| self.surgery.ui(ui, lab)),
+            Form::Runs => shelf.ui(ui, &lab.folders()),
+        }
+    }
+
+    fn figure(&mut self, ui: &mut Ui, name: &str, lab: &Lab) -> Vec<Action> {
+        let Some(shown) = self.panels.iter_mut().find(|s| s.kind.name == name) else {
+            return Vec::new();
+        };
+        let before = knobs::to_table(shown.panel.as_mut());
+        let mut actions = shown.controls(ui, lab);
+        self.look.revision += u64::from(knobs::to_table(shown.panel.as_mut()) != before);
+        actions.extend(shown.draw(ui, lab, self.look));
+        actions
+    }
+
+    /// The settings of a panel as a form in a window of their own, while they are open.
+    pub fn settings_window(&mut self, ctx: &egui::Context) {
+        let Some((name, at)) = self.open_settings.clone() else { return };
+        let Some(shown) = self.panels.iter_mut().find(|s| s.kind.name == name) else { return };
+        let Shown { kind, panel, .. } = shown;
+        let (mut open, mut changed) = (true, false);
+        egui::Window::new(format!("Settings of {}", kind.title))
+            .id(egui::Id::unique("panel settings").with(&name))
+            .pivot(egui::Align2::RIGHT_TOP)
+            .default_pos(at + vec2(20.0, 16.0))
+            .collapsible(false)
+            .resizable(false)
+            .default_width(380.0)
+            .open(&mut open)
+            .show(ctx, |ui| {
+                ui.add(egui::Label::new(egui::RichText::new(panel.about()).weak()).wrap());
+                changed =
+                    scroll::up_to(ui, 560.0, |ui| form::knobs(ui, panel.as_mut(), None, None));
+                if ui.button("Back to the defaults").clicked() {
+                    *panel = (kind.make)();
+                    changed = true;
+                }
+            });
+        self.look.revision += u64::from(changed);
+        if !open || ctx.input(|i| i.key_pressed(egui::Key::Escape)) {
+            self.open_settings = None;
+        }
+    }
+
+    /// What a panel shows now, for files and figure sheets, and height over width of its picture on the screen.
+    ///
+    /// # Errors
+    /// When there is no such panel, or no run.
+    pub fn plate(&mut self, name: &str, lab: &Lab) -> Result<(PanelSpec, Plate, f32)> {
+        let shown = self.panels.iter_mut().find(|s| s.kind.name == name);
+        let Shown { kind, panel, picture, .. } =
+            shown.ok_or_else(|| Error::usage(format!("the panel {name} is no figure")))?;
+        let seen = match picture.of {
+            0 => [4.0, 3.0],
+            _ => [picture.scene.width, picture.scene.height],
+        };
+        let aspect = (seen[1] / seen[0].max(1.0)).clamp(0.15, 1.5);
+        let (spec, plate) = plates::of(kind, &mut **panel, lab, picture.canvas.camera)?;
+        Ok((spec, plate, aspect))
+    }
+}
+
+impl Shown {
+    fn inquiries(&self, lab: &Lab) -> Vec<ProbeCall> {
+        let of = |run: &Run| self.panel.inquiries(&run.bench.net, &lab.selection);
+        lab.run().map(of).unwrap_or_default()
+    }
+
+    /// Its settings and how far its long question has come in one row, then what its pane adds.
+    fn controls(&mut self, ui: &mut Ui, lab: &Lab) -> Vec<Action> {
+        let calls = self.inquiries(lab);
+        let mut actions = Vec::new();
+        if lab.run().is_some() && !(calls.is_empty() && self.kind.controls.is_empty()) {
+            ui.horizontal_wrapped(|ui| {
+                for (setting, label) in self.kind.controls {
+                    form::control(ui, self.panel.as_mut(), setting, label);
+                }
+                actions.extend(self.pane.row(ui, self.panel.as_mut(), lab));
+                actions.extend(jobs::controls(ui, lab, &calls));
+            });
+        }
+        actions.extend(self.pane.controls(ui, self.panel.as_mut(), lab));
+        actions
+    }
+
+    /// Its picture, or a sentence in its place.
+    fn draw(&mut self, ui: &mut Ui, lab: &Lab, look: Look) -> Vec<Action> {
+        let room = ui.available_rect_before_wrap();
+        if lab.run().is_none() {
+            ui.allocate_rect(room, egui::Sense::hover());
+            let why = "No run is in view: start an experiment or open a run.";
+            paint::sentence(ui, room, why);
+            return Vec::new();
+        }
+        if room.width() < 30.0 || room.height() < 20.0 {
+            return Vec::new();
+        }
+        self.redraw(lab, room, look);
+        let Picture { figure, scene, canvas, .. } = &mut self.picture;
+        if let Some(sentence) = &figure.empty {
+            let response = ui.allocate_rect(room, egui::Sense::hover());
+            response.widget_info(|| {
+                egui::WidgetInfo::labeled(egui::Role::Label, true, sentence.as_str())
+            });
+            paint::sentence(ui, room, sentence);
+            return Vec::new();
+        }
+        let size = vec2(scene.width, scene.height) * UNITS_PER_POINT;
+        let place = Rect::from_min_size(room.min, size);
+        let mut drawn = Drawn { room, place, figure, scene, canvas, title: self.kind.title };
+        self.pane.picture(ui, &mut drawn, lab)
+    }
+
+    /// Asks the panel for its figure if anything it may show has changed.
+    fn redraw(&mut self, lab: &Lab, room: Rect, look: Look) {
+        let size: [f32; 2] = (room.size() / UNITS_PER_POINT).into();
+        let Some(run) = lab.run() else { return };
+        // A panel that asks nothing draws the history of the run; the others draw answers.
+        let inquires = !self.inquiries(lab).is_empty();
+        let is_history = self.panel.needs(&run.bench.net, &lab.selection).is_empty() && !inquires;
+        let camera = self.picture.canvas.camera;
+        let mut state = DefaultHasher::new();
+        (lab.revision, look.revision, look.dark, lab.current).hash(&mut state);
+        is_history.then_some(lab.news).hash(&mut state);
+        inquires.then_some(lab.jobs.revision).hash(&mut state);
+        size.map(f32::to_bits).hash(&mut state);
+        (camera.zoom.to_bits(), camera.shift.map(f64::to_bits)).hash(&mut state);
+        let of = state.finish().max(1);
+        if self.picture.of == of {
+            return;
+        }
+        let palette = theme::palette(look.dark);
+        let Some(mut figure) = self.figure(lab, palette, size) else { return };
+        camera.look_at(&mut figure);
+        let style = theme::figure_style(look.dark, look.fallback);
+        self.picture.scene = layout(&figure, size, &style);
+        self.picture.figure = figure;
+        self.picture.of = of;
+    }
+
+    fn figure(&mut self, lab: &Lab, palette: Palette, size: [f32; 2]) -> Option<Figure> {
+        let run = lab.run()?;
+        let runs = lab.recordings();
+        let view = View {
+            net: &run.bench.net,
+            vocab: &run.bench.vocab,
+            roles: run.bench.roles,
+            runs: &runs,
+            sweep: lab.sweep.as_deref(),
+            step: lab.step,
+            live: lab.training().is_some_and(|t| !t.gone),
+            readings: lab.readings.as_deref(),
+            failure: lab.failure.as_deref(),
+            inquired: &lab.jobs.inquired,
+            selection: &lab.selection,
+            palette,
+            size,
+        };
+        Some(self.panel.next_figure(&view, &mut self.memory))
+    }
+}
+
+fn scrolled(ui: &mut Ui, inside: impl FnOnce(&mut Ui) -> Vec<Action>) -> Vec<Action> {
+    ScrollArea::vertical().auto_shrink(false).show(ui, inside).inner
+}

@@ -1,0 +1,184 @@
+//! The panels of the window: the list of them, and what some of them have besides a figure.
+
+pub mod curves;
+pub mod dock;
+pub mod gating;
+pub mod host;
+mod patching;
+pub mod readers;
+mod sweep;
+mod timeline;
+mod tokens;
+mod tree;
+
+use egui::{Rect, Ui};
+
+use crate::figure::Figure;
+use crate::figure::scene::Scene;
+use crate::panel::{self, Panel, PanelKind, Stack};
+use crate::task::Source;
+
+use super::action::Action;
+use super::paint::{self, Canvas};
+use super::state::Lab;
+
+/// A panel that is a form and draws no figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Experiment,
+    Surgery,
+    Runs,
+}
+
+impl Form {
+    const ALL: &'static [Self] = &[Self::Experiment, Self::Surgery, Self::Runs];
+
+    /// Its name in layouts that are kept.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Experiment => "experiment",
+            Self::Surgery => "surgery",
+            Self::Runs => "runs",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Experiment => "Experiment",
+            Self::Surgery => "Surgery",
+            Self::Runs => "Runs",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|form| form.name() == name)
+    }
+}
+
+/// The panels of a window, the figures first: menu, palette, tabs, help and layouts walk it.
+#[derive(Clone, Copy, Debug)]
+pub struct Panels(pub &'static [PanelKind]);
+
+impl Default for Panels {
+    fn default() -> Self {
+        Self(panel::ALL)
+    }
+}
+
+impl Panels {
+    /// The panel of a name that draws a figure, and so can be saved as one.
+    pub fn figure(self, name: &str) -> Option<&'static PanelKind> {
+        self.0.iter().find(|kind| kind.name == name)
+    }
+
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let forms = Form::ALL.iter().map(|form| form.name());
+        self.0.iter().map(|kind| kind.name).chain(forms)
+    }
+
+    /// What stands on its tab.
+    pub fn title(self, name: &str) -> &'static str {
+        let form = || Form::named(name).map(Form::title);
+        self.figure(name).map(|kind| kind.title).or_else(form).unwrap_or("Panel")
+    }
+
+    /// Names of the panels that lie in these stacks at first, as their tabs stand: in one stack as in the list, in
+    /// several by their turn.
+    fn in_stacks(self, stacks: &[Stack]) -> Vec<&'static str> {
+        let forms = Form::ALL.iter().map(|form| (form.name(), Stack::LeftBelow, u8::MAX));
+        let all = self.0.iter().map(|kind| (kind.name, kind.stack, kind.turn)).chain(forms);
+        let mut found: Vec<_> = all.filter(|(_, stack, _)| stacks.contains(stack)).collect();
+        if stacks.len() > 1 {
+            found.sort_by_key(|(_, _, turn)| *turn);
+        }
+        found.into_iter().map(|(name, _, _)| name).collect()
+    }
+}
+
+/// What a panel of the window has besides its figure. Most have nothing; one whose controls are settings names these in its
+/// [`PanelKind`]. `panel` is the panel with its settings; what a hand changes in them is drawn and asked at once.
+pub trait Pane {
+    /// Whether it was made for this task: it comes to the front with it.
+    fn suits(&self, _source: &dyn Source) -> bool {
+        false
+    }
+
+    /// Controls in the row of its settings, before how far its long question has come.
+    fn row(&mut self, _ui: &mut Ui, _panel: &mut dyn Panel, _lab: &Lab) -> Vec<Action> {
+        Vec::new()
+    }
+
+    /// Controls in rows of their own, above the picture.
+    fn controls(&mut self, _ui: &mut Ui, _panel: &mut dyn Panel, _lab: &Lab) -> Vec<Action> {
+        Vec::new()
+    }
+
+    /// The picture, and what a hand can do in it besides picking.
+    fn picture(&mut self, ui: &mut Ui, drawn: &mut Drawn<'_>, _lab: &Lab) -> Vec<Action> {
+        drawn.paint(ui)
+    }
+
+    /// Something happened elsewhere.
+    fn told(&mut self, _news: News, _lab: &Lab) {}
+
+    /// Something is being written here: Escape is for it.
+    fn is_writing(&self) -> bool {
+        false
+    }
+}
+
+/// What panes are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The sequence in view is to be written by hand.
+    Write,
+    /// It was changed by something else.
+    Rewritten,
+}
+
+/// A pane with nothing besides its figure.
+struct Plain;
+
+impl Pane for Plain {}
+
+/// A panel by its name, and what it has besides its figure.
+type Row = (&'static str, fn() -> Box<dyn Pane>);
+
+/// Those that have something.
+const PANES: &[Row] = &[
+    (panel::tokens::KIND.name, || Box::<tokens::Tokens>::default()),
+    (panel::patching::KIND.name, || Box::<patching::Patching>::default()),
+    (panel::readers::KIND.name, || Box::new(readers::Readers)),
+    (panel::curves::KIND.name, || Box::new(curves::Curves)),
+    (panel::sweep::KIND.name, || Box::new(sweep::SweepPane)),
+    (panel::gating::KIND.name, || Box::new(gating::Gating)),
+    (panel::tree::KIND.name, || Box::<tree::TreePane>::default()),
+    (panel::timeline::KIND.name, || Box::new(timeline::Timeline)),
+];
+
+fn pane_of(kind: &PanelKind) -> Box<dyn Pane> {
+    match PANES.iter().find(|(name, _)| *name == kind.name) {
+        Some((_, make)) => make(),
+        None => Box::new(Plain),
+    }
+}
+
+/// A picture on the screen.
+pub struct Drawn<'a> {
+    /// All the room that there is.
+    pub room: Rect,
+    /// What of it the scene takes.
+    pub place: Rect,
+    pub figure: &'a Figure,
+    pub scene: &'a Scene,
+    canvas: &'a mut Canvas,
+    /// What a screen reader calls it.
+    title: &'a str,
+}
+
+impl Drawn<'_> {
+    /// Draws the scene; returns what was picked in it.
+    pub fn paint(&mut self, ui: &mut Ui) -> Vec<Action> {
+        paint::scene(ui, self.place, self.scene, self.canvas, self.title)
+    }
+}
