@@ -397,8 +397,9 @@ fn parse_place(object: &str) -> Option<Place> {
     let mut name = Vec::new();
     for part in parts {
         seen = true;
-        match part.strip_prefix("head").and_then(|h| below(MOST_HEADS, h)) {
-            Some(h) => head = Some(h),
+        let is_number = |h: &&str| !h.is_empty() && h.bytes().all(|b| b.is_ascii_digit());
+        match part.strip_prefix("head").filter(is_number) {
+            Some(h) => head = Some(below(MOST_HEADS, h)?),
             None => name.push(part),
         }
     }
