@@ -30,9 +30,10 @@ fn path_is(harness: &mut Harness<'static, App>, path: &std::path::Path) {
     field.set_text_value_accesskit(&path.display().to_string());
     harness.step();
     press(harness, "OK");
-    // The provenance is written last.
-    let last = path.with_extension("json");
-    until(harness, "the files are written", |app| !app.lab.is_busy() && last.exists());
+    // The figure is written after what lies beside it.
+    let beside = path.with_extension("json");
+    let written = || beside.exists() && path.exists();
+    until(harness, "the files are written", |app| !app.lab.is_busy() && written());
 }
 
 #[test]
