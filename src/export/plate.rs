@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::figure::Figure;
 use crate::figure::composite::{Composite, Part};
-use crate::figure::file::Page;
 use crate::figure::layout::Style;
+use crate::figure::page::Page;
 use crate::figure::provenance::{PanelFacts, Provenance, RunFacts, fonts, quantities};
 use crate::panel::{self, Palette, Panel, Snapshot};
 use crate::record::error::{Error, Result};

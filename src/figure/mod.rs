@@ -15,6 +15,7 @@ pub mod grey;
 pub mod layout;
 mod marks;
 pub mod numbers;
+pub mod page;
 pub mod pdf;
 pub mod pgf;
 pub mod pick;

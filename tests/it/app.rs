@@ -7,7 +7,7 @@ use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 
-use mnemoscope::app::action::{self, Command};
+use mnemoscope::app::commands::{self, Command};
 use mnemoscope::app::{Adapter, App, Launch, Panels, Surroundings};
 use mnemoscope::figure::Pick;
 use mnemoscope::task::tree_path::Trees;
@@ -172,8 +172,8 @@ fn only_one_run_trains_at_a_time() {
     assert!(harness.state().lab.is_training());
 }
 
-fn trains(run: &mnemoscope::app::run::Run) -> bool {
-    run.training.as_ref().is_some_and(mnemoscope::app::run::Training::is_running)
+fn trains(run: &mnemoscope::app::lab::run::Run) -> bool {
+    run.training.as_ref().is_some_and(mnemoscope::app::lab::live::Training::is_running)
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_run_that_diverged_says_so_live_and_recorded() {
     let recording = harness.state().lab.run().unwrap().recording.folder.clone().unwrap();
     let lab = &mut harness.state_mut().lab;
     lab.close();
-    lab.opened(mnemoscope::app::run::Opened::read(&recording).unwrap());
+    lab.opened(mnemoscope::app::lab::run::Opened::read(&recording).unwrap());
     assert!(live.starts_with(&lab.state_in_words()), "{live}: {}", lab.state_in_words());
 }
 
@@ -530,7 +530,7 @@ fn a_tree_is_edited_by_hand_and_asked_again() {
     finished(&mut harness);
     let tree = |app: &App| {
         let lab = &app.lab;
-        lab.run().unwrap().bench.source.facet::<Trees>().unwrap().tree(&lab.prompt.tokens).unwrap()
+        lab.run().unwrap().info.source.facet::<Trees>().unwrap().tree(&lab.prompt.tokens).unwrap()
     };
     let before = tree(harness.state());
     assert_eq!(harness.state().lab.selection.query, Some(17), "the root is looked at");
@@ -719,9 +719,9 @@ fn what_cannot_be_opened_is_a_sentence_in_the_window() {
 
 #[test]
 fn every_action_has_words_and_no_key_means_two_things() {
-    let table = action::table(Panels::default());
+    let table = commands::table(Panels::default());
     let mut keys: Vec<String> =
-        table.iter().filter_map(|e| e.keys.as_ref().map(action::spell)).collect();
+        table.iter().filter_map(|e| e.keys.as_ref().map(commands::spell)).collect();
     let count = keys.len();
     keys.sort();
     keys.dedup();
@@ -734,9 +734,9 @@ fn every_action_has_words_and_no_key_means_two_things() {
 fn the_key_list_of_the_documentation_is_that_of_the_table() {
     let text = include_str!("../../docs/window.md");
     assert!(
-        text.contains(&action::keys_markdown()),
+        text.contains(&commands::keys_markdown()),
         "docs/window.md lacks:\n{}",
-        action::keys_markdown()
+        commands::keys_markdown()
     );
 }
 

@@ -6,7 +6,7 @@ use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 
-use mnemoscope::app::action::{Command, table};
+use mnemoscope::app::commands::{Command, table};
 use mnemoscope::app::{App, Panels};
 use mnemoscope::panel;
 

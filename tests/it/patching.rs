@@ -8,7 +8,7 @@ use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 
-use mnemoscope::app::action::Command;
+use mnemoscope::app::commands::Command;
 use mnemoscope::app::{App, Panels};
 use mnemoscope::figure::color::{Color, ColorMap};
 use mnemoscope::figure::layout::{Style, layout};
@@ -754,7 +754,7 @@ fn what_to_patch_from_may_be_text() {
 
 #[test]
 fn commands_for_long_questions_are_in_the_table() {
-    let rows = mnemoscope::app::action::table(Panels::default());
+    let rows = mnemoscope::app::commands::table(Panels::default());
     for command in [Command::AskAgain, Command::CancelJob, Command::Show("patching")] {
         assert!(rows.iter().any(|row| row.command == command), "{command:?}");
     }
