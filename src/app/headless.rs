@@ -131,7 +131,7 @@ impl Headless {
     pub fn scrub(&mut self, step: u64) -> Result<Duration> {
         let begun = Instant::now();
         self.app.lab.view(Some(step));
-        self.until("a recorded step is shown", |app| app.lab.asking.is_settled(step))?;
+        self.until("a recorded step is shown", |app| app.lab.examination.is_settled(step))?;
         Ok(begun.elapsed())
     }
 }

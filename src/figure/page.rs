@@ -2,9 +2,9 @@
 
 use super::composite::Composite;
 use super::grey;
-use super::layout::Style;
 use super::provenance::Provenance;
 use super::scene::{MM_PER_POINT, Scene};
+use super::style::Style;
 
 /// How a figure becomes a file.
 #[derive(Clone, Debug, PartialEq)]

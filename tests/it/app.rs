@@ -93,7 +93,7 @@ pub fn finished(harness: &mut Harness<'_, App>) {
     until(harness, "training is done and answered", |app| {
         let lab = &app.lab;
         let last = lab.run().map_or(0, |run| run.recording.last_step);
-        last >= 40 && !lab.is_training() && lab.asking.is_settled(last)
+        last >= 40 && !lab.is_training() && lab.examination.is_settled(last)
     });
 }
 
@@ -236,7 +236,7 @@ fn a_text_of_ones_own_is_asked_about_and_what_cannot_be_read_is_said_beside_it()
     write(&mut harness, "the end");
     assert_eq!(harness.state().lab.text(), "the end");
     assert_eq!(harness.state().lab.text_note, None);
-    until(&mut harness, "the panels answer", |app| app.lab.asking.is_settled(40));
+    until(&mut harness, "the panels answer", |app| app.lab.examination.is_settled(40));
     assert_eq!(harness.state().lab.readings.as_ref().unwrap().prompt.tokens.len(), 7);
     // One sign too many, a sign that is none, and none at all: the sequence stays, nothing piles up.
     write(&mut harness, "the end of all things which is far too long");
@@ -504,7 +504,7 @@ fn the_timeline_shows_a_past_step_everywhere_and_one_key_returns_to_live() {
     harness.step();
     let step = harness.state().lab.step.expect("a step of the past is in view");
     assert!(step.abs_diff(11) <= 2, "asked for 11, got {step}");
-    until(&mut harness, "the panels answer for it", |app| app.lab.asking.is_settled(step));
+    until(&mut harness, "the panels answer for it", |app| app.lab.examination.is_settled(step));
     assert_eq!(harness.state().lab.readings.as_ref().unwrap().step, step);
     // Dragged by hand to the left end.
     let track = harness.get_by_role_and_label(Role::Slider, "Step in view").rect();
@@ -854,7 +854,7 @@ fn a_tuple_is_told_otherwise_and_every_panel_answers() {
     until(&mut harness, "training is done and answered", |app| {
         let lab = &app.lab;
         let last = lab.run().map_or(0, |run| run.recording.last_step);
-        last >= 4 && !lab.is_training() && lab.asking.is_settled(last)
+        last >= 4 && !lab.is_training() && lab.examination.is_settled(last)
     });
     // Tuple 1: its symbol stands at position 6.
     harness.state_mut().lab.pick(&Pick::Query(6), false);
@@ -895,7 +895,7 @@ fn the_tour_leads_from_a_register_to_a_cut_that_does_not_touch_training() {
     until(&mut harness, "training is done and answered", |app| {
         let lab = &app.lab;
         let last = lab.run().map_or(0, |run| run.recording.last_step);
-        last >= 4 && !lab.is_training() && lab.asking.is_settled(last)
+        last >= 4 && !lab.is_training() && lab.examination.is_settled(last)
     });
     harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::P);
     harness.step();
@@ -950,7 +950,7 @@ fn trained(harness: &mut Harness<'_, App>, steps: u64) {
     until(harness, "training is done and answered", |app| {
         let lab = &app.lab;
         let last = lab.run().map_or(0, |run| run.recording.last_step);
-        last >= steps && !lab.is_training() && lab.asking.is_settled(last)
+        last >= steps && !lab.is_training() && lab.examination.is_settled(last)
     });
 }
 
@@ -990,7 +990,7 @@ fn a_lens_that_was_fitted_in_the_window_and_kept_reads_the_rings_of_the_tree() {
     harness.step();
     press(&mut harness, "tuned-lens");
     until(&mut harness, "the lens is fitted", |app| {
-        app.lab.jobs.has_ended("readers") && !app.lab.jobs.is_busy()
+        app.lab.analyses.has_ended("readers") && !app.lab.analyses.is_busy()
     });
     press(&mut harness, "Keep");
     until(&mut harness, "the rings are read by it", |app| note(app).contains("the tuned"));
@@ -1287,7 +1287,7 @@ fn in_a_small_window_nothing_overlaps_and_the_timeline_keeps_its_room() {
         let mut harness = window_sized(folder.path(), TINY, size);
         finished(&mut harness);
         harness.state_mut().lab.view(Some(20));
-        until(&mut harness, "step 20 is answered", |app| app.lab.asking.is_settled(20));
+        until(&mut harness, "step 20 is answered", |app| app.lab.examination.is_settled(20));
         let window = egui::Rect::from_min_size(egui::Pos2::ZERO, size.into());
         let track = harness.get_by_role_and_label(Role::Slider, "Step in view").rect();
         assert!(window.contains_rect(track), "{size:?}: the track is at {track:?}");

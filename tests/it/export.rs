@@ -14,12 +14,13 @@ use mnemoscope::figure::color::{Color, ColorMap, fraction};
 use mnemoscope::figure::composite::{Composite, Part, Place};
 use mnemoscope::figure::file::{Format, render, render_all};
 use mnemoscope::figure::grey;
-use mnemoscope::figure::layout::{Style, layout};
+use mnemoscope::figure::layout::layout;
 use mnemoscope::figure::page::Page;
 use mnemoscope::figure::preset;
 use mnemoscope::figure::provenance::Provenance;
 use mnemoscope::figure::scene::MM_PER_POINT;
 use mnemoscope::figure::scene::{Item, Scene};
+use mnemoscope::figure::style::Style;
 use mnemoscope::figure::{
     Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks, pgf, png,
 };

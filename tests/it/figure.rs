@@ -5,13 +5,14 @@ use std::sync::Arc;
 use mnemoscope::app::canvas::cloud::{Camera, CloudCanvas, Kept, Place, show};
 use mnemoscope::figure::color::{self, CATEGORIES, Color, ColorMap, ROLES, fraction};
 use mnemoscope::figure::file::{Format, parse_length, render, save};
-use mnemoscope::figure::layout::{Style, layout};
+use mnemoscope::figure::layout::layout;
 use mnemoscope::figure::page::Page;
 use mnemoscope::figure::pick::{pick, read_lines};
 use mnemoscope::figure::provenance::{self, PanelFacts, Provenance, quantities};
 use mnemoscope::figure::scale::{Scale, number, ticks};
 use mnemoscope::figure::scene::MM_PER_POINT;
 use mnemoscope::figure::scene::{AreaPick, Item, Scene};
+use mnemoscope::figure::style::Style;
 use mnemoscope::figure::{
     Anchor, Axis, Cell, Cloud, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Pick,
     Plot, Ticks, cloud, font, png,

@@ -10,7 +10,7 @@ use egui::{
 use crate::figure::color::Color;
 use crate::figure::fallback::Fallback;
 use crate::figure::font::{self, Family, Typeface};
-use crate::figure::layout::Style;
+use crate::figure::style::Style;
 use crate::panel::Palette;
 
 /// Colours of one scheme, straight sRGB. Text on paper keeps a contrast of at least 4.5 : 1 (WCAG AA).

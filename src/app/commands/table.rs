@@ -91,15 +91,15 @@ fn looks_back(lab: &Lab) -> bool {
 }
 
 fn has_long_answer(lab: &Lab) -> bool {
-    !lab.jobs.inquired.by_call.is_empty()
+    !lab.analyses.inquired.by_call.is_empty()
 }
 
 fn asks_long(lab: &Lab) -> bool {
-    lab.jobs.is_busy()
+    lab.analyses.is_busy()
 }
 
 fn has_readers(lab: &Lab) -> bool {
-    lab.jobs.has_ended(READERS)
+    lab.analyses.has_ended(READERS)
 }
 
 fn has_run(lab: &Lab) -> bool {

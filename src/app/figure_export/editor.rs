@@ -32,22 +32,22 @@ use crate::app::widgets::entry::{self, Pull};
 pub struct Doc {
     pub sheet: Sheet,
     /// One for each panel.
-    pub hung: Vec<Arc<PanelSnapshot>>,
+    pub snapshots: Vec<Arc<PanelSnapshot>>,
 }
 
 impl PartialEq for Doc {
     fn eq(&self, other: &Self) -> bool {
-        let same = self.hung.iter().zip(&other.hung).all(|(a, b)| Arc::ptr_eq(a, b));
-        self.sheet == other.sheet && self.hung.len() == other.hung.len() && same
+        let same = self.snapshots.iter().zip(&other.snapshots).all(|(a, b)| Arc::ptr_eq(a, b));
+        self.sheet == other.sheet && self.snapshots.len() == other.snapshots.len() && same
     }
 }
 
 impl Doc {
     /// A page of one panel, as wide as a page of two columns and in the proportions of the screen.
-    pub fn one(spec: PanelSpec, hung: PanelSnapshot, aspect: f32) -> Self {
+    pub fn one(spec: PanelSpec, snapshot: PanelSnapshot, aspect: f32) -> Self {
         let height = format!("{aspect:.3}");
         let page = PageSpec { width: "page".to_owned(), height, ..PageSpec::default() };
-        Self { sheet: Sheet::one(spec, page), hung: vec![Arc::new(hung)] }
+        Self { sheet: Sheet::one(spec, page), snapshots: vec![Arc::new(snapshot)] }
     }
 
     /// What is drawn, and the page with its provenance. Reads weights: not for the window's thread.
@@ -55,20 +55,21 @@ impl Doc {
     /// # Errors
     /// As [`compose`].
     pub fn composed(&self) -> Result<(Composite, Page)> {
-        let plate = |hung: &Arc<PanelSnapshot>| {
-            let mut plate = hung.plate.clone();
+        let plate = |snapshot: &Arc<PanelSnapshot>| {
+            let mut plate = snapshot.plate.clone();
             if plate.facts.weights_sha256.is_none() {
-                plate.facts.weights_sha256 = hung.origin.sha256();
+                plate.facts.weights_sha256 = snapshot.origin.sha256();
             }
             plate
         };
-        compose(&self.sheet, &self.hung.iter().map(plate).collect::<Vec<_>>())
+        compose(&self.sheet, &self.snapshots.iter().map(plate).collect::<Vec<_>>())
     }
 
     /// The page as it will look, and what a file of it hides: a print without colours, or a font without a glyph.
     fn preview(&self) -> Result<(Scene, Vec<String>)> {
         let page = self.sheet.page()?;
-        let plates: Vec<Plate> = self.hung.iter().map(|hung| hung.plate.clone()).collect();
+        let plates: Vec<Plate> =
+            self.snapshots.iter().map(|snapshot| snapshot.plate.clone()).collect();
         let drawing = arrange(&self.sheet, &plates, &page)?;
         let scene = page.scene(&drawing);
         let greys = drawing.figures().flat_map(|(_, figure)| grey::check(figure));
@@ -120,12 +121,12 @@ impl FigureEditor {
     }
 
     /// Puts one more panel on the sheet.
-    pub fn add(&mut self, spec: PanelSpec, hung: PanelSnapshot) {
+    pub fn add(&mut self, spec: PanelSpec, snapshot: PanelSnapshot) {
         self.doc.sheet.panels.push(spec);
-        self.doc.hung.push(Arc::new(hung));
+        self.doc.snapshots.push(Arc::new(snapshot));
     }
 
-    /// Draws it while it is open; what was wished for, if anything.
+    /// Draws it while it is open; what was asked for, if anything.
     pub fn ui(&mut self, ctx: &Context) -> Option<ExportCommand> {
         if self.is_sheet {
             self.undo.feed_state(ctx.input(|i| i.time), &self.doc);
@@ -134,7 +135,7 @@ impl FigureEditor {
             return None;
         }
         self.doc.sheet.page.fallback = self.fallback;
-        let (mut open, mut wish) = (true, None);
+        let (mut open, mut command) = (true, None);
         let title = if self.is_sheet { "Figure sheet" } else { "Export figure" };
         let room = ctx.content_rect().size() - vec2(80.0, 90.0);
         egui::Window::new(title)
@@ -144,13 +145,13 @@ impl FigureEditor {
             .pivot(Align2::CENTER_CENTER)
             .default_pos(ctx.content_rect().center())
             .default_size(vec2(room.x.min(1080.0), room.y.min(720.0)))
-            .show(ctx, |ui| wish = self.inside(ui));
-        self.open = open && !(ctx.input(|i| i.key_pressed(egui::Key::Escape)) && wish.is_none());
-        wish
+            .show(ctx, |ui| command = self.inside(ui));
+        self.open = open && !(ctx.input(|i| i.key_pressed(egui::Key::Escape)) && command.is_none());
+        command
     }
 
     fn inside(&mut self, ui: &mut Ui) -> Option<ExportCommand> {
-        let mut wish = None;
+        let mut command = None;
         ui.horizontal_top(|ui| {
             ui.vertical(|ui| {
                 ui.set_width(300.0);
@@ -158,31 +159,31 @@ impl FigureEditor {
                     ui,
                     |ui| {
                         if self.is_sheet {
-                            wish = wish.take().or(self.sheet_controls(ui));
+                            command = command.take().or(self.sheet_controls(ui));
                             ui.separator();
                         }
                         page_controls(ui, &mut self.doc.sheet.page);
-                        wish = wish.take().or(font_controls(ui, self.fallback));
+                        command = command.take().or(font_controls(ui, self.fallback));
                         ui.separator();
-                        wish = wish.take().or(self.buttons(ui));
+                        command = command.take().or(self.buttons(ui));
                     },
                 );
             });
             ui.separator();
             ui.vertical(|ui| self.page(ui));
         });
-        wish
+        command
     }
 
     fn buttons(&mut self, ui: &mut Ui) -> Option<ExportCommand> {
-        let mut wish = None;
-        let ready = !self.doc.hung.is_empty();
+        let mut command = None;
+        let ready = !self.doc.snapshots.is_empty();
         ui.add_enabled_ui(ready, |ui| {
             let save = ui.button("Save…").on_hover_text(
                 "PDF, SVG, PNG or TeX, by the ending of the name. The numbers drawn (.csv, .npz) and where they come from (.json) go beside it.",
             );
             if save.clicked() {
-                wish = Some(ExportCommand::Save);
+                command = Some(ExportCommand::Save);
             }
             ui.horizontal_wrapped(|ui| {
                 ui.label("Copy");
@@ -192,17 +193,17 @@ impl FigureEditor {
                     ("numbers", "The numbers drawn, as CSV", ExportCommand::CopyCsv),
                 ] {
                     if ui.button(text).on_hover_text(help).clicked() {
-                        wish = Some(what);
+                        command = Some(what);
                     }
                 }
             });
         });
-        wish
+        command
     }
 
     /// The panels of a sheet, their order, and what they share.
     fn sheet_controls(&mut self, ui: &mut Ui) -> Option<ExportCommand> {
-        let mut wish = None;
+        let mut command = None;
         ui.horizontal_wrapped(|ui| {
             let undo = self.undo.has_undo(&self.doc);
             if ui.add_enabled(undo, egui::Button::new("Undo")).clicked()
@@ -220,15 +221,15 @@ impl FigureEditor {
                 for (name, text) in BUILTIN {
                     let about = Sheet::parse(text, name).map(|s| s.about).unwrap_or_default();
                     if ui.button(*name).on_hover_text(about).clicked() {
-                        wish = Some(ExportCommand::Builtin(name));
+                        command = Some(ExportCommand::Builtin(name));
                     }
                 }
                 ui.separator();
                 if ui.button("Open…").clicked() {
-                    wish = Some(ExportCommand::OpenSheet);
+                    command = Some(ExportCommand::OpenSheet);
                 }
                 if ui.button("Save…").clicked() {
-                    wish = Some(ExportCommand::SaveSheet);
+                    command = Some(ExportCommand::SaveSheet);
                 }
                 if ui.button("Empty it").clicked() {
                     self.doc = Doc::default();
@@ -258,7 +259,7 @@ impl FigureEditor {
                 }
             }
         }
-        wish
+        command
     }
 
     fn panel_list(&mut self, ui: &mut Ui) {
@@ -302,17 +303,17 @@ impl FigureEditor {
         }
         if let Some(index) = swap {
             self.doc.sheet.panels.swap(index, index - 1);
-            self.doc.hung.swap(index, index - 1);
+            self.doc.snapshots.swap(index, index - 1);
         }
         if let Some(index) = remove {
             self.doc.sheet.panels.remove(index);
-            self.doc.hung.remove(index);
+            self.doc.snapshots.remove(index);
         }
     }
 
     /// The page as it will be printed.
     fn page(&mut self, ui: &mut Ui) {
-        if self.doc.hung.is_empty() {
+        if self.doc.snapshots.is_empty() {
             return paint::sentence(ui, ui.available_rect_before_wrap(), "The page is empty.");
         }
         self.look();
@@ -434,7 +435,7 @@ fn page_controls(ui: &mut Ui, page: &mut PageSpec) {
 
 /// Which fonts stand in for ours where they lack a sign.
 fn font_controls(ui: &mut Ui, fallback: Fallback) -> Option<ExportCommand> {
-    let mut wish = None;
+    let mut command = None;
     let names = fallback.names();
     ui.horizontal_wrapped(|ui| {
         ui.label("Other scripts");
@@ -443,15 +444,15 @@ fn font_controls(ui: &mut Ui, fallback: Fallback) -> Option<ExportCommand> {
         } else {
             ui.weak(names.join(", "));
             if ui.button("×").on_hover_text("Back to the fonts of the system").clicked() {
-                wish = Some(ExportCommand::SystemFonts);
+                command = Some(ExportCommand::SystemFonts);
             }
         }
         let choose = ui.button("Choose font…");
         if choose.on_hover_text("A font file for characters that this font lacks").clicked() {
-            wish = Some(ExportCommand::ChooseFont);
+            command = Some(ExportCommand::ChooseFont);
         }
     });
-    wish
+    command
 }
 
 /// Whether there is such a page.

@@ -36,7 +36,7 @@ fn snapshot(lab: &Lab) -> Option<Snapshot> {
         live: false,
         readings: lab.readings.clone(),
         failure: lab.failure.clone(),
-        inquired: lab.jobs.inquired.clone(),
+        inquired: lab.analyses.inquired.clone(),
         selection: lab.selection.clone(),
     })
 }

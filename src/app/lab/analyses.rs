@@ -231,10 +231,10 @@ impl Analyses {
 impl Lab {
     /// Takes in what has been found and asks what visible panels want to know, if it is not known yet.
     pub(super) fn analyse(&mut self, calls: &[ProbeCall], now: Instant) {
-        self.jobs.retired.retain(|job| !job.is_retired());
-        self.jobs.take_reports(now);
+        self.analyses.retired.retain(|job| !job.is_retired());
+        self.analyses.take_reports(now);
         if self.run().is_none() {
-            return self.jobs.forget();
+            return self.analyses.forget();
         }
         let live = self.step.is_none() && self.is_training();
         let Some(step) = (if live { Some(None) } else { self.settled_step().map(Some) }) else {
@@ -242,18 +242,18 @@ impl Lab {
         };
         let keys: Vec<Key> = calls.iter().filter_map(|call| self.key_of(call, step)).collect();
         if self
-            .jobs
+            .analyses
             .running
             .as_ref()
             .is_some_and(|running| !still_wanted(&running.key, &keys, step))
         {
-            self.jobs.retire();
-            self.jobs.revision += 1;
+            self.analyses.retire();
+            self.analyses.revision += 1;
         }
-        let wanted = self.jobs.recall(&keys);
-        self.jobs.settle(wanted, now);
+        let wanted = self.analyses.recall(&keys);
+        self.analyses.settle(wanted, now);
         let due = |(_, since): &(Key, Instant)| now.duration_since(*since) >= SETTLE;
-        if self.jobs.at_work() == 0 && self.jobs.next.as_ref().is_some_and(due) {
+        if self.analyses.at_work() == 0 && self.analyses.next.as_ref().is_some_and(due) {
             self.start_analysis(live);
         }
     }
@@ -285,9 +285,10 @@ impl Lab {
                 prompt: reads.then(|| self.prompt.tokens.clone()),
             }),
             Err(error) => {
-                if self.jobs.inquired.get(call).is_none() {
+                if self.analyses.inquired.get(call).is_none() {
                     let about = Found::begun(step.unwrap_or(0));
-                    self.jobs.show(call, Found { reading: Some(Err(error)), ended: true, ..about });
+                    self.analyses
+                        .show(call, Found { reading: Some(Err(error)), ended: true, ..about });
                 }
                 None
             }
@@ -299,15 +300,15 @@ impl Lab {
             && let Some(training) =
                 self.runs.get_mut(self.current).and_then(|r| r.training.as_mut())
         {
-            if !self.jobs.sent_for {
+            if !self.analyses.sent_for {
                 training.ask_for_weights();
-                self.jobs.sent_for = true;
+                self.analyses.sent_for = true;
             }
             if training.is_awaited() {
                 return;
             }
         }
-        let Some((key, _)) = self.jobs.next.take() else { return };
+        let Some((key, _)) = self.analyses.next.take() else { return };
         let Ok((step, weights, folder)) = self.weights_in_view() else { return };
         let which = match (weights, folder) {
             (Some(weights), _) => Which::Given(weights),
@@ -316,8 +317,8 @@ impl Lab {
         };
         let Some(run) = self.runs.get(self.current) else { return };
         let assignment = Assignment { which, prompt: self.prompt.clone(), call: key.call.clone() };
-        let wake = self.jobs.wake.clone();
-        let jobs = &mut self.jobs;
+        let wake = self.analyses.wake.clone();
+        let jobs = &mut self.analyses;
         jobs.started += 1;
         jobs.sent_for = false;
         let found = Found::begun(step);

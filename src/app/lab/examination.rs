@@ -130,21 +130,21 @@ impl Lab {
     /// Takes in answers to the question in flight; older ones are worth nothing.
     pub(super) fn take_replies(&mut self, now: Instant) {
         let mut replies = Vec::new();
-        if let Some((_, examiner)) = &self.asking.examiner {
+        if let Some((_, examiner)) = &self.examination.examiner {
             replies.extend(examiner.replies.try_iter());
         }
         for reply in replies {
-            if self.asking.comparing == Some(reply.id) {
-                self.asking.comparing = None;
+            if self.examination.comparing == Some(reply.id) {
+                self.examination.comparing = None;
                 self.baseline = reply.readings.ok();
                 continue;
             }
-            match self.asking.in_flight.take() {
+            match self.examination.in_flight.take() {
                 Some((id, asked, since)) if id == reply.id => {
-                    self.asking.cost = now.duration_since(since);
-                    self.asking.answered_at = Some(now);
+                    self.examination.cost = now.duration_since(since);
+                    self.examination.answered_at = Some(now);
                     let asked_effect = asked.calls.iter().any(|c| c.probe == EFFECT);
-                    self.asking.answered = Some(asked);
+                    self.examination.answered = Some(asked);
                     match reply.readings {
                         Ok(readings) => {
                             if asked_effect {
@@ -161,17 +161,17 @@ impl Lab {
                     }
                     self.changed();
                 }
-                other => self.asking.in_flight = other,
+                other => self.examination.in_flight = other,
             }
         }
         if self
-            .asking
+            .examination
             .in_flight
             .as_ref()
             .is_some_and(|(_, _, since)| now.duration_since(*since) > LOST)
         {
-            self.asking.in_flight = None;
-            self.asking.retire();
+            self.examination.in_flight = None;
+            self.examination.retire();
             self.trouble(Error::internal(
                 "an examination did not come back and was given up; the next one starts afresh",
             ));
@@ -180,9 +180,9 @@ impl Lab {
 
     /// Asks what the panels need, if it is not known yet.
     pub(super) fn examine(&mut self, calls: &[ProbeCall], now: Instant) {
-        self.asking.retired.retain_mut(|examiner| !examiner.is_retired());
-        self.asking.wanted = !calls.is_empty() && !self.prompt.is_empty();
-        if !self.asking.wanted {
+        self.examination.retired.retain_mut(|examiner| !examiner.is_retired());
+        self.examination.wanted = !calls.is_empty() && !self.prompt.is_empty();
+        if !self.examination.wanted {
             return;
         }
         let Some((which, step, live)) = self.weights_to_ask(now) else { return };
@@ -199,11 +199,11 @@ impl Lab {
                 .collect(),
             calls: self.calls_with_effect(calls, now),
         };
-        if self.asking.answered.as_ref().is_some_and(|a| a.is_like(&asked) && a.step == step) {
+        if self.examination.answered.as_ref().is_some_and(|a| a.is_like(&asked) && a.step == step) {
             return self.compare(which, step);
         }
         if self
-            .asking
+            .examination
             .in_flight
             .as_ref()
             .is_some_and(|(_, a, _)| a.is_like(&asked) && (live || a.step == step))
@@ -213,7 +213,7 @@ impl Lab {
         if !self.ready() {
             return;
         }
-        let asking = &mut self.asking;
+        let asking = &mut self.examination;
         let Some((_, examiner)) = &asking.examiner else { return };
         asking.by_hand = !(live && asking.answered.as_ref().is_some_and(|a| a.is_like(&asked)));
         asking.next_id += 1;
@@ -239,7 +239,7 @@ impl Lab {
     fn compare(&mut self, which: Which, step: u64) {
         let known = self.effect.as_ref().is_some_and(|effect| effect.step == step);
         let wanted = (self.current, step);
-        let asking = &mut self.asking;
+        let asking = &mut self.examination;
         if !known || asking.comparing.is_some() || asking.compared == Some(wanted) {
             return;
         }
@@ -259,9 +259,9 @@ impl Lab {
 
     /// The weights to ask about: those of the past in view, or the newest that were sent. Sends for newer ones.
     fn weights_to_ask(&mut self, now: Instant) -> Option<(Which, u64, bool)> {
-        let spared = |at| now.duration_since(at) >= SHORTEST.max(self.asking.cost * SHARE);
-        let due = !self.is_training() || self.asking.answered_at.is_none_or(spared);
-        let busy = self.asking.is_busy();
+        let spared = |at| now.duration_since(at) >= SHORTEST.max(self.examination.cost * SHARE);
+        let due = !self.is_training() || self.examination.answered_at.is_none_or(spared);
+        let busy = self.examination.is_busy();
         let step = self.step;
         let run = self.runs.get_mut(self.current)?;
         let last = run.recording.last_step;
@@ -293,7 +293,8 @@ impl Lab {
         let mut calls = calls.to_vec();
         let Some(at) = calls.iter().position(|c| c.probe == EFFECT) else { return calls };
         let live = self.step.is_none() && self.is_training();
-        let early = self.asking.effect_at.is_some_and(|at| now.duration_since(at) < EFFECT_EVERY);
+        let early =
+            self.examination.effect_at.is_some_and(|at| now.duration_since(at) < EFFECT_EVERY);
         let idle = !self.in_force().iter().any(Intervention::changes_forward);
         if idle || (live && early) {
             calls.remove(at);
@@ -304,22 +305,22 @@ impl Lab {
     /// Starts the examiner of the run in view if need be.
     fn ready(&mut self) -> bool {
         let current = self.current;
-        if self.asking.examiner.as_ref().is_some_and(|(run, _)| *run == current) {
+        if self.examination.examiner.as_ref().is_some_and(|(run, _)| *run == current) {
             return true;
         }
-        if self.asking.refused == Some(current) {
+        if self.examination.refused == Some(current) {
             return false;
         }
-        self.asking.retire();
-        let wake = self.asking.wake.clone();
+        self.examination.retire();
+        let wake = self.examination.wake.clone();
         let Some(run) = self.runs.get(current) else { return false };
         match Examiner::start(&run.experiment, move || wake()) {
             Ok(examiner) => {
-                self.asking.examiner = Some((current, examiner));
+                self.examination.examiner = Some((current, examiner));
                 true
             }
             Err(error) => {
-                self.asking.refused = Some(current);
+                self.examination.refused = Some(current);
                 self.trouble(error);
                 false
             }

@@ -343,7 +343,7 @@ impl Lab {
     pub(super) fn is_behind(&self) -> bool {
         let Some(run) = self.run() else { return false };
         self.step.is_none()
-            && self.asking.wanted
+            && self.examination.wanted
             && run.training.as_ref().is_some_and(|t| t.is_behind(run.recording.last_step))
     }
 }

@@ -84,9 +84,9 @@ pub struct Lab {
     pub no_folder: Option<Error>,
     /// Where the next run is recorded, if that was said.
     pub next_folder: Option<PathBuf>,
-    pub asking: Examination,
+    pub examination: Examination,
     /// Long questions.
-    pub jobs: Analyses,
+    pub analyses: Analyses,
 }
 
 impl Lab {
@@ -125,8 +125,8 @@ impl Lab {
             runs_folder,
             no_folder: None,
             next_folder: None,
-            jobs: Analyses::new(wake.clone()),
-            asking: Examination::new(wake),
+            analyses: Analyses::new(wake.clone()),
+            examination: Examination::new(wake),
         }
     }
 
@@ -226,7 +226,7 @@ impl Lab {
         }
         let own_text = self.own_text();
         let run = self.runs.remove(self.current);
-        self.asking.retire();
+        self.examination.retire();
         self.playback.playing = false;
         self.show(self.current.min(self.runs.len().saturating_sub(1)), own_text.as_deref());
         self.changed();
@@ -287,8 +287,8 @@ impl Lab {
         self.failure = None;
         self.effect = None;
         self.baseline = None;
-        self.asking.forget();
-        self.jobs.forget();
+        self.examination.forget();
+        self.analyses.forget();
     }
 
     /// The folder of each run in the window, in their order.
@@ -350,8 +350,8 @@ impl Lab {
         let pending =
             |r: &Run| r.training.as_ref().is_some_and(|t| t.is_running() || t.is_awaited());
         self.playback.playing
-            || self.asking.is_busy()
-            || self.jobs.is_busy()
+            || self.examination.is_busy()
+            || self.analyses.is_busy()
             || self.is_behind()
             || self.runs.iter().any(pending)
     }

@@ -71,7 +71,7 @@ impl Lab {
         match self.playback.last {
             Some(last) if now.duration_since(last) < interval => return,
             // One at a time: a step that is skipped is not seen.
-            Some(_) if self.asking.is_busy() => return,
+            Some(_) if self.examination.is_busy() => return,
             _ => {}
         }
         self.playback.last = Some(now);

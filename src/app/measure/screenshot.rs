@@ -71,7 +71,7 @@ impl Screenshot {
             (Some(step), None) => here >= step || !lab.can_train(),
             _ => true,
         };
-        reached && !lab.is_training() && lab.asking.is_settled(here)
+        reached && !lab.is_training() && lab.examination.is_settled(here)
     }
 }
 

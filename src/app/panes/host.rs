@@ -347,7 +347,7 @@ impl Shown {
         let mut state = DefaultHasher::new();
         (lab.revision, look.revision, look.dark, lab.current).hash(&mut state);
         is_history.then_some(lab.news).hash(&mut state);
-        inquires.then_some(lab.jobs.revision).hash(&mut state);
+        inquires.then_some(lab.analyses.revision).hash(&mut state);
         size.map(f32::to_bits).hash(&mut state);
         (camera.zoom.to_bits(), camera.shift.map(f64::to_bits)).hash(&mut state);
         let of = state.finish().max(1);
@@ -376,7 +376,7 @@ impl Shown {
             live: lab.training().is_some_and(|t| !t.gone),
             readings: lab.readings.as_deref(),
             failure: lab.failure.as_deref(),
-            inquired: &lab.jobs.inquired,
+            inquired: &lab.analyses.inquired,
             selection: &lab.selection,
             palette,
             size,

@@ -9,7 +9,7 @@ use crate::record::question::ProbeCall;
 /// How far the long question of a panel has come, with the buttons to end it and to ask it again.
 pub fn controls(ui: &mut Ui, lab: &Lab, calls: &[ProbeCall]) -> Vec<Action> {
     let mut actions = Vec::new();
-    if let Some((found, stopping)) = lab.jobs.under_way(calls) {
+    if let Some((found, stopping)) = lab.analyses.under_way(calls) {
         let share = found.done as f32 / found.total.max(1) as f32;
         let text = match (stopping, found.total) {
             (true, _) => "stopping …".to_owned(),
@@ -23,11 +23,11 @@ pub fn controls(ui: &mut Ui, lab: &Lab, calls: &[ProbeCall]) -> Vec<Action> {
         }
         return actions;
     }
-    if lab.jobs.is_next(calls) {
+    if lab.analyses.is_next(calls) {
         bar(ui, 0.0, "starting …".to_owned());
         return actions;
     }
-    let Some(found) = calls.iter().find_map(|call| lab.jobs.inquired.get(call)) else {
+    let Some(found) = calls.iter().find_map(|call| lab.analyses.inquired.get(call)) else {
         return actions;
     };
     let help = "Ask this again, of the weights in view (A). A run that trains is asked only when you say so.";

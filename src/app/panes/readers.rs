@@ -81,7 +81,7 @@ fn text(
 /// The button that keeps what was fitted in the folder of the run.
 fn keep(ui: &mut Ui, panel: &dyn Panel, lab: &Lab) -> Option<Action> {
     let calls = panel.inquiries(&lab.run()?.info.net, &lab.selection);
-    let ended = calls.iter().filter_map(|call| lab.jobs.inquired.get(call));
+    let ended = calls.iter().filter_map(|call| lab.analyses.inquired.get(call));
     let done = ended.filter(|f| f.ended && matches!(&f.reading, Some(Ok(_)))).count() > 0;
     let folder = lab.run().and_then(|run| run.recording.folder.as_ref());
     if !done || folder.is_none() {
@@ -102,9 +102,11 @@ pub fn to_keep(lab: &Lab) -> Result<Option<Write>> {
     let Some(run) = lab.run() else { return Ok(None) };
     let Some(folder) = run.recording.folder.clone() else { return Ok(None) };
     let mut all: Vec<(String, KeptReader)> = Vec::new();
-    for (key, found) in &lab.jobs.inquired.by_call {
+    for (key, found) in &lab.analyses.inquired.by_call {
         let Some(Ok(reading)) = found.reading.as_ref().filter(|_| found.ended) else { continue };
-        let Some(call) = lab.jobs.call(key).filter(|call| call.probe == READERS) else { continue };
+        let Some(call) = lab.analyses.call(key).filter(|call| call.probe == READERS) else {
+            continue;
+        };
         let mut asked = Asked::default();
         for (name, value) in &call.settings {
             knobs::set(&mut asked, "readers.", name, value)?;

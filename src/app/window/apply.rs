@@ -102,8 +102,8 @@ impl App {
             Command::NextHead => lab.move_head(1),
             Command::PreviousHead => lab.move_head(-1),
             Command::DrawSequence => lab.draw_next(),
-            Command::AskAgain => lab.jobs.ask_again(),
-            Command::CancelJob => lab.jobs.cancel(),
+            Command::AskAgain => lab.analyses.ask_again(),
+            Command::CancelJob => lab.analyses.cancel(),
             Command::KeepReaders => self.keep_readers(),
             Command::EditText => {
                 self.dock.show_panel(panel::tokens::KIND.name);

@@ -36,26 +36,26 @@ impl App {
     /// The figure sheet; the one of the last launch, if nothing is on it yet.
     pub(super) fn show_sheet(&mut self) {
         self.sheet.open = true;
-        if let Some(text) = self.kept_sheet.take().filter(|_| self.sheet.doc.hung.is_empty()) {
+        if let Some(text) = self.kept_sheet.take().filter(|_| self.sheet.doc.snapshots.is_empty()) {
             self.load_sheet(move || Sheet::parse(&text, "the figure sheet of the last launch"));
         }
     }
 
     pub(super) fn save_figure(&mut self, kind: &str, path: PathBuf, replace: bool) {
-        if let Some((spec, hung, aspect)) = self.hang(kind) {
-            self.save_page(&self.page_of(spec, hung, aspect), path, replace);
+        if let Some((spec, snapshot, aspect)) = self.take_down(kind) {
+            self.save_page(&self.page_of(spec, snapshot, aspect), path, replace);
         }
     }
 
     /// The page that a panel gets where none was chosen.
-    fn page_of(&self, spec: PanelSpec, hung: PanelSnapshot, aspect: f32) -> Doc {
-        let mut doc = Doc::one(spec, hung, aspect);
+    fn page_of(&self, spec: PanelSpec, snapshot: PanelSnapshot, aspect: f32) -> Doc {
+        let mut doc = Doc::one(spec, snapshot, aspect);
         doc.sheet.page.fallback = self.export.fallback;
         doc
     }
 
     /// What a panel shows now, taken down.
-    fn hang(&mut self, kind: &str) -> Option<(PanelSpec, PanelSnapshot, f32)> {
+    fn take_down(&mut self, kind: &str) -> Option<(PanelSpec, PanelSnapshot, f32)> {
         let taken = self.host.seen(kind).and_then(|seen| {
             let (spec, snapshot) = snapshot::of(seen.kind, seen.panel, &self.lab, seen.camera)?;
             Ok((spec, snapshot, seen.aspect))
@@ -65,8 +65,8 @@ impl App {
 
     /// Opens the export window on a panel.
     pub(super) fn export(&mut self, kind: &str) {
-        if let Some((spec, hung, aspect)) = self.hang(kind) {
-            let mut doc = Doc::one(spec, hung, aspect);
+        if let Some((spec, snapshot, aspect)) = self.take_down(kind) {
+            let mut doc = Doc::one(spec, snapshot, aspect);
             // The page that was chosen last is likely to be wanted again; its height was another panel's.
             let page = &self.export.doc.sheet.page;
             if *page != PageSpec::default() {
@@ -79,15 +79,15 @@ impl App {
 
     /// Puts a panel on the figure sheet.
     pub(super) fn add_to_sheet(&mut self, kind: &str) {
-        let Some((mut spec, hung, _)) = self.hang(kind) else { return };
+        let Some((mut spec, snapshot, _)) = self.take_down(kind) else { return };
         let doc = &self.sheet.doc;
         // Runs are told apart by the names of their folders; the first panel's is the one that is asked about.
-        let base = doc.hung.first().map(|first| first.plate.run.name.clone());
-        if base.is_some_and(|base| base != hung.plate.run.name) {
-            spec.run.clone_from(&hung.plate.run.name);
+        let base = doc.snapshots.first().map(|first| first.plate.run.name.clone());
+        if base.is_some_and(|base| base != snapshot.plate.run.name) {
+            spec.run.clone_from(&snapshot.plate.run.name);
         }
-        self.sheet.add(spec, hung);
-        let count = self.sheet.doc.hung.len();
+        self.sheet.add(spec, snapshot);
+        let count = self.sheet.doc.snapshots.len();
         self.say(format!(
             "{} is on the figure sheet, which has {count} now",
             self.lab.panels.title(kind)
@@ -96,8 +96,8 @@ impl App {
 
     /// Puts a panel's figure on the clipboard.
     pub(super) fn copy(&mut self, kind: &str, command: &ExportCommand) {
-        if let Some((spec, hung, aspect)) = self.hang(kind) {
-            self.copy_page(self.page_of(spec, hung, aspect), command);
+        if let Some((spec, snapshot, aspect)) = self.take_down(kind) {
+            self.copy_page(self.page_of(spec, snapshot, aspect), command);
         }
     }
 
@@ -143,8 +143,8 @@ impl App {
         let doc = move || {
             let sheet = read()?;
             let plates = Gallery::new(&folder).plates(&sheet, &mut |_, _| true)?;
-            let hang = |plate| Arc::new(PanelSnapshot { plate, ..PanelSnapshot::default() });
-            Ok(Doc { hung: plates.into_iter().map(hang).collect(), sheet })
+            let snapshot = |plate| Arc::new(PanelSnapshot { plate, ..PanelSnapshot::default() });
+            Ok(Doc { snapshots: plates.into_iter().map(snapshot).collect(), sheet })
         };
         self.work("figure sheet", doc, |app, doc| app.sheet.show(doc));
     }

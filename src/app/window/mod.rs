@@ -262,7 +262,7 @@ impl App {
             zoom: self.zoom,
             panels: self.host.settings(),
             lists: self.host.interventions.lists.clone(),
-            sheet: match self.sheet.doc.hung.is_empty() {
+            sheet: match self.sheet.doc.snapshots.is_empty() {
                 true => self.kept_sheet.clone(),
                 false => Some(self.sheet.doc.sheet.to_toml()),
             },
@@ -425,7 +425,7 @@ impl App {
         }
         // Half of a frame is drawing it; the other half is known only of the frame before.
         self.frame_cost = begun.elapsed().max(drawn);
-        let eager = !self.lab.any_training() || self.lab.asking.is_by_hand();
+        let eager = !self.lab.any_training() || self.lab.examination.is_by_hand();
         self.eager.store(eager, Ordering::Relaxed);
         if acted {
             ctx.request_repaint();

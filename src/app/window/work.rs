@@ -79,7 +79,7 @@ impl App {
             Ok(Some(write)) => self.work("keep readers", write, |app, text| {
                 app.say(text);
                 // What is read with a kept lens is asked anew.
-                app.lab.asking.ask_again();
+                app.lab.examination.ask_again();
                 app.lab.changed();
             }),
             Ok(None) => self.say("there is no whole reader to keep yet".to_owned()),
