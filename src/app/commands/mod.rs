@@ -63,7 +63,7 @@ pub enum Action {
     /// Put a panel as it is now on the figure sheet.
     AddToSheet(String),
     /// Put a panel's figure on the clipboard.
-    Copy(String, ExportCommand),
+    Copy(String, CopyAs),
     Maximise(String),
     /// Show or hide the settings of a panel.
     Settings(String),
@@ -138,10 +138,8 @@ pub enum Command {
 pub enum ExportCommand {
     /// Ask for a path and write it there.
     Save,
-    /// Put it on the clipboard: pixels, SVG as text, or the numbers.
-    CopyImage,
-    CopySvg,
-    CopyCsv,
+    /// Put it on the clipboard.
+    Copy(CopyAs),
     /// Write the sheet alone, as TOML.
     SaveSheet,
     /// Ask for a font for the signs that our own lack, or go back to those of the system.
@@ -151,4 +149,14 @@ pub enum ExportCommand {
     Builtin(&'static str),
     /// Put the sheet of a file in place of this one.
     OpenSheet,
+}
+
+/// As what a figure goes on the clipboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyAs {
+    Image,
+    /// Text.
+    Svg,
+    /// The numbers drawn, as CSV.
+    Numbers,
 }

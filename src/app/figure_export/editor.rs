@@ -23,7 +23,7 @@ use crate::record::number::{Bounds, widened};
 use super::snapshot::PanelSnapshot;
 use crate::app::canvas::UNITS_PER_POINT;
 use crate::app::canvas::paint::{self, Canvas};
-use crate::app::commands::ExportCommand;
+use crate::app::commands::{CopyAs, ExportCommand};
 use crate::app::lab::panels::Panels;
 use crate::app::widgets::entry::{self, Pull};
 
@@ -188,12 +188,12 @@ impl FigureEditor {
             ui.horizontal_wrapped(|ui| {
                 ui.label("Copy");
                 for (text, help, what) in [
-                    ("image", "The page as pixels", ExportCommand::CopyImage),
-                    ("SVG", "The page as the text of an SVG file", ExportCommand::CopySvg),
-                    ("numbers", "The numbers drawn, as CSV", ExportCommand::CopyCsv),
+                    ("image", "The page as pixels", CopyAs::Image),
+                    ("SVG", "The page as the text of an SVG file", CopyAs::Svg),
+                    ("numbers", "The numbers drawn, as CSV", CopyAs::Numbers),
                 ] {
                     if ui.button(text).on_hover_text(help).clicked() {
-                        command = Some(what);
+                        command = Some(ExportCommand::Copy(what));
                     }
                 }
             });

@@ -2,7 +2,7 @@
 
 use egui::{Context, Id, Rect};
 
-use crate::app::commands::{Action, ExportCommand};
+use crate::app::commands::{Action, CopyAs};
 use crate::panel::PanelKind;
 
 /// Of which panel, and where it was asked for.
@@ -33,9 +33,9 @@ impl PanelMenu {
                     let choices = [
                         ("Export figure…", Action::Export(name())),
                         ("Add to figure sheet", Action::AddToSheet(name())),
-                        ("Copy image", Action::Copy(name(), ExportCommand::CopyImage)),
-                        ("Copy SVG", Action::Copy(name(), ExportCommand::CopySvg)),
-                        ("Copy numbers", Action::Copy(name(), ExportCommand::CopyCsv)),
+                        ("Copy image", Action::Copy(name(), CopyAs::Image)),
+                        ("Copy SVG", Action::Copy(name(), CopyAs::Svg)),
+                        ("Copy numbers", Action::Copy(name(), CopyAs::Numbers)),
                     ];
                     ui.with_layout(egui::Layout::top_down_justified(egui::Align::Min), |ui| {
                         for (text, action) in choices {

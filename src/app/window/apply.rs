@@ -54,7 +54,7 @@ impl App {
             Action::SaveFigure(kind) => self.ask(FileDialog::SaveFigure(kind)),
             Action::Export(kind) => self.export(&kind),
             Action::AddToSheet(kind) => self.add_to_sheet(&kind),
-            Action::Copy(kind, command) => self.copy(&kind, &command),
+            Action::Copy(kind, copy) => self.copy(&kind, copy),
             Action::Maximise(kind) => self.dock.maximise(&kind),
             Action::Settings(kind) => {
                 let open = &mut self.host.open_settings;

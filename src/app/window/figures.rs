@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use egui::Context;
 
-use crate::app::commands::ExportCommand;
+use crate::app::commands::{CopyAs, ExportCommand};
 use crate::app::figure_export::clipboard::{Copied, copied};
 use crate::app::figure_export::editor::Doc;
 use crate::app::figure_export::snapshot::{self, PanelSnapshot};
@@ -95,17 +95,16 @@ impl App {
     }
 
     /// Puts a panel's figure on the clipboard.
-    pub(super) fn copy(&mut self, kind: &str, command: &ExportCommand) {
+    pub(super) fn copy(&mut self, kind: &str, copy: CopyAs) {
         if let Some((spec, snapshot, aspect)) = self.take_down(kind) {
-            self.copy_page(self.page_of(spec, snapshot, aspect), command);
+            self.copy_page(self.page_of(spec, snapshot, aspect), copy);
         }
     }
 
-    fn copy_page(&mut self, doc: Doc, command: &ExportCommand) {
-        let command = command.clone();
+    fn copy_page(&mut self, doc: Doc, copy: CopyAs) {
         self.work(
             "copy figure",
-            move || copied(&doc, &command),
+            move || copied(&doc, copy),
             |app, (what, said)| {
                 app.copied = Some(what);
                 app.say(said.to_owned());
@@ -118,9 +117,7 @@ impl App {
         let doc = if sheet { &self.sheet.doc } else { &self.export.doc };
         match command {
             ExportCommand::Save => self.ask(FileDialog::SavePage { sheet }),
-            ExportCommand::CopyImage | ExportCommand::CopySvg | ExportCommand::CopyCsv => {
-                self.copy_page(doc.clone(), command)
-            }
+            ExportCommand::Copy(copy) => self.copy_page(doc.clone(), *copy),
             ExportCommand::SaveSheet => self.ask(FileDialog::SaveSheet),
             ExportCommand::ChooseFont => self.ask(FileDialog::ChooseFont),
             ExportCommand::SystemFonts => self.choose_fonts(Vec::new()),

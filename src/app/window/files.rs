@@ -151,7 +151,8 @@ impl App {
             (None, None) => Err(Error::usage("the weights of this step are not recorded")),
         };
         let written = move || {
-            let files = files(spelling, &experiment, &*read()?)?;
+            let weights = read()?;
+            let files = files(spelling, &experiment, &weights)?;
             if let ([file], false) = (&files[..], spelling.is_folder()) {
                 save(&path, &file.bytes, replace)?;
             } else {

@@ -101,7 +101,7 @@ pub struct App {
     weight_format: WeightFormat,
     tour: Tour,
     dialogs: FileDialogs,
-    worker: Worker<App>,
+    worker: Worker<Self>,
     run_list: RunList,
     /// The step that was asked for with the sweep that is being read.
     sweep_step: Option<u64>,
