@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use mnemoscope::Result;
 use mnemoscope::figure::color::Color;
-use mnemoscope::figure::file::{Format, Page, render};
+use mnemoscope::figure::file::{Format, render};
+use mnemoscope::figure::page::Page;
 use mnemoscope::figure::{Axis, Dash, Figure, Mark, Plot, Ticks};
 use mnemoscope::panel::answer::{array, long_answer, sentence};
 use mnemoscope::panel::{NetShape, Palette, Panel, PanelKind, Selection, Snapshot, Stack, View};

@@ -1,66 +1,30 @@
 //! Work that would hold up the window: files, folders and dialogs, each on a named thread that is joined.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use crate::figure::fallback::Fallback;
 use crate::record::error::{Error, Result};
-use crate::record::folder::library::Stock;
-use crate::record::sweep::Sweep;
-use crate::run::experiment::Experiment;
 
-use super::dialogs::Purpose;
-use super::run::{Begun, Opened};
-use super::studio::Doc;
-
-/// What came of a piece of work.
-pub enum Outcome {
-    /// A dialog was answered; no path when it was closed.
-    Chosen(Purpose, Option<PathBuf>),
-    /// Something was written: a sentence that says where.
-    Done(Result<String>),
-    /// Readers were written into the folder of a run.
-    Kept(Result<String>),
-    Begun(Result<Box<Begun>>),
-    /// A recorded run, and the step of it that was asked for.
-    Opened(Result<Box<Opened>>, Option<u64>),
-    /// The runs of a sweep, and whether it was open before.
-    Sweep(Result<Box<Sweep>>, bool),
-    /// Something for the clipboard, and a sentence that says what.
-    Copied(Copied, &'static str),
-    /// A figure sheet with what its panels draw.
-    Pages(Result<Box<Doc>>),
-    /// An experiment file, to be begun.
-    Experiment(Result<Box<Experiment>>),
-    Listed(Result<Box<Stock>>),
-    /// Runs of the library were moved: a sentence, those that lie in the trash now and may come back, and what refused.
-    Moved(String, Vec<PathBuf>, Vec<Error>),
-    /// Files of fonts that were chosen, and what was read in them.
-    Fonts(Result<(Vec<PathBuf>, Fallback)>),
-}
-
-/// What goes on the clipboard.
-pub enum Copied {
-    Image(egui::ColorImage),
-    Text(String),
-}
+/// What is done on the thread of the window with what came of a piece of work: `A` is what the work is done for.
+pub type Then<A> = Box<dyn FnOnce(&mut A) + Send>;
 
 /// Threads at work, and what they have brought.
-pub struct Worker {
+pub struct Worker<A> {
     wake: Arc<dyn Fn() + Send + Sync>,
     threads: Vec<(bool, JoinHandle<()>)>,
-    sender: Sender<Outcome>,
-    outcomes: Receiver<Outcome>,
+    sender: Sender<Then<A>>,
+    done: Receiver<Then<A>>,
+    /// Says that a piece of work failed by a fault of the program.
+    fault: fn(&mut A, Error),
 }
 
-impl Worker {
-    /// `wake` is called when something has been brought.
-    pub fn new(wake: Arc<dyn Fn() + Send + Sync>) -> Self {
-        let (sender, outcomes) = unbounded();
-        Self { wake, threads: Vec::new(), sender, outcomes }
+impl<A: 'static> Worker<A> {
+    /// `wake` is called when something has been done; `fault` says that something panicked.
+    pub fn new(wake: Arc<dyn Fn() + Send + Sync>, fault: fn(&mut A, Error)) -> Self {
+        let (sender, done) = unbounded();
+        Self { wake, threads: Vec::new(), sender, done, fault }
     }
 
     /// Does `work` on a thread called `name`. A panic in it becomes a sentence.
@@ -70,7 +34,7 @@ impl Worker {
     pub fn start(
         &mut self,
         name: &str,
-        work: impl FnOnce() -> Outcome + Send + 'static,
+        work: impl FnOnce() -> Then<A> + Send + 'static,
     ) -> Result<()> {
         self.spawn(name, false, work)
     }
@@ -82,7 +46,7 @@ impl Worker {
     pub fn start_dialog(
         &mut self,
         name: &str,
-        work: impl FnOnce() -> Outcome + Send + 'static,
+        work: impl FnOnce() -> Then<A> + Send + 'static,
     ) -> Result<()> {
         self.spawn(name, true, work)
     }
@@ -91,18 +55,19 @@ impl Worker {
         &mut self,
         name: &str,
         waits_for_person: bool,
-        work: impl FnOnce() -> Outcome + Send + 'static,
+        work: impl FnOnce() -> Then<A> + Send + 'static,
     ) -> Result<()> {
         let (sender, wake, what) = (self.sender.clone(), self.wake.clone(), name.to_owned());
+        let fault = self.fault;
         let body = move || {
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-            let outcome = outcome.unwrap_or_else(|_| {
+            let then = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            let then = then.unwrap_or_else(|_| {
                 let text =
                     format!("{what} failed by a fault of this program; nothing else was touched");
-                Outcome::Done(Err(Error::internal(text)))
+                Box::new(move |app| fault(app, Error::internal(text)))
             });
-            // Nobody listens any more when the window has closed: then the outcome is worth nothing.
-            let _ = sender.send(outcome);
+            // Nobody listens any more when the window has closed: then it is worth nothing.
+            let _ = sender.send(then);
             wake();
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body)?;
@@ -110,20 +75,20 @@ impl Worker {
         Ok(())
     }
 
-    /// What has been brought since the last call.
-    pub fn take(&mut self) -> Vec<Outcome> {
+    /// What is to be done with all that has come since the last call.
+    pub fn take(&mut self) -> Vec<Then<A>> {
         self.threads.retain(|(_, thread)| !thread.is_finished());
-        self.outcomes.try_iter().collect()
+        self.done.try_iter().collect()
     }
 
     /// Whether something is on its way, or lies here to be taken.
     pub fn is_busy(&self) -> bool {
-        !self.outcomes.is_empty()
+        !self.done.is_empty()
             || self.threads.iter().any(|(waits, thread)| !waits && !thread.is_finished())
     }
 }
 
-impl Drop for Worker {
+impl<A> Drop for Worker<A> {
     fn drop(&mut self) {
         for (waits_for_person, thread) in self.threads.drain(..) {
             if !waits_for_person {

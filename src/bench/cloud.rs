@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::app::rehearsal::StillCloud;
+use crate::app::headless::StillCloud;
 use crate::figure::Cloud;
 use crate::figure::cloud::project;
 use crate::figure::color::category;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::app::rehearsal::{Rehearsal, Took};
+use crate::app::headless::{Headless, Took};
 use crate::app::{Launch, Panels, Surroundings};
 use crate::record::error::Result;
 use crate::record::folder::WeightsReader;
@@ -27,7 +27,7 @@ const WARM: Duration = Duration::from_secs(3);
 
 fn default(how: &How) -> Result<Vec<Measured>> {
     let scratch = Scratch::new()?;
-    let mut window = Rehearsal::new(surroundings(&scratch), &Launch::default());
+    let mut window = Headless::new(surroundings(&scratch), &Launch::default());
     window.until("the first answer", |app| app.lab.readings.is_some())?;
     let (begun, mut taken) = (Instant::now(), Vec::new());
     let end = begun + WARM + PATIENCE * how.time;
@@ -76,7 +76,7 @@ fn heads(how: &How) -> Result<Vec<Measured>> {
     let folder = scratch.path().join("run");
     record(&folder, &experiment, 2, 2)?;
     let what = Some(folder.clone().into());
-    let mut window = Rehearsal::new(surroundings(&scratch), &Launch { what, ..Launch::default() });
+    let mut window = Headless::new(surroundings(&scratch), &Launch { what, ..Launch::default() });
     window.show_only(&["heads", "attention"]);
     window.until("the run is open", |app| app.lab.readings.is_some())?;
     let (calls, prompt) = (window.calls(), window.app.lab.prompt.clone());

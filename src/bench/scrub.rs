@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::app::Launch;
-use crate::app::rehearsal::Rehearsal;
+use crate::app::headless::Headless;
 use crate::record::error::Result;
 use crate::run::experiment::Experiment;
 
@@ -37,7 +37,7 @@ fn scrub(how: &How) -> Result<Vec<Measured>> {
     let begun = Instant::now();
     let what = Some(folder.clone().into());
     let launch = Launch { what, ..Launch::default() };
-    let mut window = Rehearsal::new(surroundings(&scratch), &launch);
+    let mut window = Headless::new(surroundings(&scratch), &launch);
     window.until("the run is open", |app| app.lab.readings.is_some())?;
     let opened = begun.elapsed();
     let mut samples = Vec::new();

@@ -4,7 +4,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::figure::composite::Composite;
-use crate::figure::file::{Format, Page, render_all, tex};
+use crate::figure::file::{Format, render_all, tex};
+use crate::figure::page::Page;
 use crate::figure::provenance::Provenance;
 use crate::figure::{pgf, table};
 use crate::record::error::{Error, Result, reason};

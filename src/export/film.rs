@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::figure::composite::Composite;
-use crate::figure::file::Page;
-use crate::figure::png;
+use crate::figure::page::Page;
 use crate::figure::{Axis, ColorBar, Mark, Plot, Ticks};
+use crate::figure::{png, provenance};
 use crate::panel::span;
 use crate::record::error::{Error, Result};
 use crate::record::recording::Recording;
@@ -225,7 +225,7 @@ pub fn apng(
         pictures.push(pixels(frame, page)?);
     }
     let title = plain(frames.first().map_or("", Composite::name));
-    let texts = [("Title", title.as_str()), (png::PROVENANCE_KEYWORD, &page.provenance.to_json())];
+    let texts = [("Title", title.as_str()), (provenance::KEYWORD, &page.provenance.to_json())];
     png::animated(&pictures, pace, page.dpi, &texts)
 }
 

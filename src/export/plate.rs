@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::figure::Figure;
 use crate::figure::composite::{Composite, Part};
-use crate::figure::file::Page;
-use crate::figure::layout::Style;
+use crate::figure::page::Page;
 use crate::figure::provenance::{PanelFacts, Provenance, RunFacts, fonts, quantities};
+use crate::figure::style::Style;
 use crate::panel::{self, Palette, Panel, Snapshot};
 use crate::record::error::{Error, Result};
 use crate::record::event::{Mark, MarkKind};

@@ -1,8 +1,12 @@
 //! Several figures on one page: a grid of parts with letters, a shared colour scale, a shared legend.
 
 use super::color::ColorMap;
-use super::layout::{Pen, Rect, Style, bar_ticks, bar_width, legend_height, margin};
+use super::color_bar::{bar_ticks, bar_width};
+use super::layout::margin;
+use super::legend::legend_height;
+use super::pen::{Pen, Rect};
 use super::scene::Scene;
+use super::style::Style;
 use super::{ColorBar, Figure, LegendEntry, Mark, font};
 
 /// A page of figures. One figure alone is a page of one part.

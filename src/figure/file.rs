@@ -3,18 +3,14 @@
 use std::path::Path;
 
 use super::composite::Composite;
-use super::layout::Style;
-use super::provenance::Provenance;
-use super::scene::Scene;
+use super::page::Page;
+use super::scene::MM_PER_POINT;
 use super::thin::thinned;
-use super::{Figure, grey, numbers, pdf, pgf, png, svg, table};
+use super::{Figure, numbers, pdf, pgf, png, svg, table};
 use crate::record::error::{Error, Result};
 use crate::record::number::{self, Misread};
 
 pub use crate::record::file::save;
-
-/// Millimetres in a point (1/72 inch).
-pub const MM_PER_POINT: f32 = 25.4 / 72.0;
 
 crate::choices! {
     /// Kinds of figure files, by their endings.
@@ -87,39 +83,6 @@ pub fn parse_length(text: &str) -> Result<f32> {
         _ => return Err(wrong()),
     };
     if SIDES.contains(&points) { Ok(points) } else { Err(wrong()) }
-}
-
-/// How a figure becomes a file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Page {
-    /// Width and height in points.
-    pub size: [f32; 2],
-    pub style: Style,
-    /// Dots per inch of a PNG.
-    pub dpi: f32,
-    /// As a printer without colours shows it.
-    pub grey: bool,
-    pub provenance: Provenance,
-}
-
-impl Page {
-    /// A page of one column of a journal (89 mm), three quarters as high as wide.
-    pub fn column() -> Self {
-        let width = 89.0 / MM_PER_POINT;
-        Self {
-            size: [width, 0.75 * width],
-            style: Style::light(),
-            dpi: 300.0,
-            grey: false,
-            provenance: Provenance::new(),
-        }
-    }
-
-    /// The page laid out.
-    pub fn scene(&self, drawing: &Composite) -> Scene {
-        let scene = drawing.layout(self.size, &self.style);
-        if self.grey { grey::in_greys(scene) } else { scene }
-    }
 }
 
 /// The bytes of a figure in a format; the same figure and page always give the same bytes.

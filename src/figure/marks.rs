@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::color::{Color, fraction};
-use super::layout::{Line, Pen, Rect, held};
+use super::pen::{Line, Pen, Rect, held};
 use super::scale::{Scale, number};
 use super::scene::{Area, AreaPick, Item};
 use super::{Anchor, Cell, Cloud, Dash, Heat, HeatPick, Mark, Pick, Plot, Ticks, clip, font};

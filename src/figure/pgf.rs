@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use super::color::{Color, ColorMap, fraction};
 use super::composite::Composite;
-use super::file::{MM_PER_POINT, Page};
 use super::marks::exists;
+use super::page::Page;
 use super::scale::Scale;
-use super::scene::{AreaPick, Item, Scene};
-use super::{Anchor, Cloud, Dash, Heat, HeatPick, Mark, Plot, clip, cloud, font, png};
+use super::scene::{AreaPick, Item, MM_PER_POINT, Scene};
+use super::{Anchor, Cloud, Dash, Heat, HeatPick, Mark, Plot, clip, cloud, font, png, provenance};
 use crate::record::error::{Error, Result};
 use crate::record::vocab;
 
@@ -343,7 +343,7 @@ impl Writer<'_> {
             rgba.extend([color.r, color.g, color.b, color.a]);
         }
         let provenance = self.page.provenance.to_json();
-        let texts = [(png::PROVENANCE_KEYWORD, provenance.as_str())];
+        let texts = [(provenance::KEYWORD, provenance.as_str())];
         let (columns, rows) = (heat.columns as u32, heat.rows as u32);
         self.images.push(png::encode(&rgba, columns, rows, None, &texts)?);
         self.line(&format!(

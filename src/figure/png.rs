@@ -5,14 +5,11 @@ use std::sync::{Arc, LazyLock};
 use resvg::{tiny_skia, usvg};
 
 use super::font::Family;
-use super::provenance::Provenance;
+use super::provenance::{self, Provenance};
 use super::scene::Scene;
 use super::svg;
 use crate::record::error::{Error, Result};
 use crate::record::vocab::plain;
-
-/// Keyword of the text chunk that holds the provenance.
-pub const PROVENANCE_KEYWORD: &str = "Provenance";
 
 /// Pixels on a side beyond which a picture is refused: four bytes each of 20,000² are 1.6 GB.
 const LARGEST_SIDE: f32 = 20_000.0;
@@ -23,7 +20,7 @@ const LARGEST_SIDE: f32 = 20_000.0;
 /// When the picture would be too large or too small.
 pub fn document(scene: &Scene, title: &str, provenance: &Provenance, dpi: f32) -> Result<Vec<u8>> {
     let (width, height, rgba) = pixels(scene, dpi)?;
-    let texts = [("Title", &*plain(title)), (PROVENANCE_KEYWORD, &provenance.to_json())];
+    let texts = [("Title", &*plain(title)), (provenance::KEYWORD, &provenance.to_json())];
     encode(&rgba, width, height, Some(dpi), &texts)
 }
 

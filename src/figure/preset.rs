@@ -1,8 +1,8 @@
 //! What venues ask of a figure: widths, sizes of text, a face.
 
-use super::file::MM_PER_POINT;
 use super::font::{Family, Typeface};
-use super::layout::Style;
+use super::scene::MM_PER_POINT;
+use super::style::Style;
 
 /// What a venue asks. Widths from the author instructions as collected by tueplots 0.2; those of Nature from its figure
 /// guide. Where Computer Modern is asked for, the serif face of this program stands in for it.

@@ -5,16 +5,19 @@ use std::io::Cursor;
 use resvg::usvg::roxmltree;
 use serde::{Deserialize, Serialize};
 
+use super::Figure;
 use super::color::ColorMap;
 use super::fallback::Face;
 use super::scene::Beyond;
-use super::{Figure, png};
 use crate::record::error::{Error, Result};
 use crate::record::file::without_mark;
 use crate::record::vocab::plain_json;
 
 /// Version of what is written here; a reader of version `n` reads all up to `n`.
 pub const SCHEMA: u32 = 1;
+
+/// Keyword of the text chunk of a PNG that holds it.
+pub const KEYWORD: &str = "Provenance";
 
 /// Everything that a person needs to make a figure again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -237,10 +240,10 @@ impl Provenance {
 }
 
 fn in_png(bytes: &[u8]) -> Option<String> {
-    let mut decoder = ::png::Decoder::new(Cursor::new(bytes));
-    decoder.set_limits(::png::Limits { bytes: 16 * MOST_BYTES });
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    decoder.set_limits(png::Limits { bytes: 16 * MOST_BYTES });
     let reader = decoder.read_info().ok()?;
-    let chunk = reader.info().utf8_text.iter().find(|t| t.keyword == png::PROVENANCE_KEYWORD)?;
+    let chunk = reader.info().utf8_text.iter().find(|t| t.keyword == KEYWORD)?;
     // A chunk of a few bytes may inflate to any number of them.
     let mut chunk = chunk.clone();
     chunk.decompress_text_with_limit(MOST_BYTES).ok()?;

@@ -8,6 +8,9 @@ use super::color::Color;
 use super::fallback::Face;
 use super::font::{Font, Typeface};
 
+/// Millimetres in a point (1/72 inch).
+pub const MM_PER_POINT: f32 = 25.4 / 72.0;
+
 /// A page of primitives, drawn in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scene {

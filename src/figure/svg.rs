@@ -4,10 +4,9 @@ use std::fmt::Write;
 
 use super::color::Color;
 use super::fallback::Face;
-use super::file::MM_PER_POINT;
 use super::font::{Family, Font, Run, Typeface};
 use super::provenance::Provenance;
-use super::scene::{Item, Scene};
+use super::scene::{Item, MM_PER_POINT, Scene};
 use super::{Anchor, cells, cloud, font, png};
 use crate::record::vocab;
 

@@ -139,7 +139,7 @@ pub trait Probe: Knobs + Send + Sync {
     /// What changes the network while it is asked: a probe with forward passes of its own keeps it for these.
     fn under(&mut self, _edits: &[Edit]) {}
     /// Lenses that were fitted to the network: a probe that reads with one keeps them.
-    fn equip(&mut self, _lenses: &fit::lens::Lenses) {}
+    fn equip(&mut self, _lenses: &fit::Lenses) {}
     /// Whether the question makes sense here; the error is a sentence for a person.
     ///
     /// # Errors

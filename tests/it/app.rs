@@ -7,7 +7,7 @@ use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 
-use mnemoscope::app::action::{self, Command};
+use mnemoscope::app::commands::{self, Command};
 use mnemoscope::app::{Adapter, App, Launch, Panels, Surroundings};
 use mnemoscope::figure::Pick;
 use mnemoscope::task::tree_path::Trees;
@@ -93,7 +93,7 @@ pub fn finished(harness: &mut Harness<'_, App>) {
     until(harness, "training is done and answered", |app| {
         let lab = &app.lab;
         let last = lab.run().map_or(0, |run| run.recording.last_step);
-        last >= 40 && !lab.is_training() && lab.asking.is_settled(last)
+        last >= 40 && !lab.is_training() && lab.examination.is_settled(last)
     });
 }
 
@@ -172,8 +172,8 @@ fn only_one_run_trains_at_a_time() {
     assert!(harness.state().lab.is_training());
 }
 
-fn trains(run: &mnemoscope::app::run::Run) -> bool {
-    run.training.as_ref().is_some_and(mnemoscope::app::run::Training::is_running)
+fn trains(run: &mnemoscope::app::lab::run::Run) -> bool {
+    run.training.as_ref().is_some_and(mnemoscope::app::lab::live::Training::is_running)
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_run_that_diverged_says_so_live_and_recorded() {
     let recording = harness.state().lab.run().unwrap().recording.folder.clone().unwrap();
     let lab = &mut harness.state_mut().lab;
     lab.close();
-    lab.opened(mnemoscope::app::run::Opened::read(&recording).unwrap());
+    lab.opened(mnemoscope::app::lab::run::Opened::read(&recording).unwrap());
     assert!(live.starts_with(&lab.state_in_words()), "{live}: {}", lab.state_in_words());
 }
 
@@ -236,7 +236,7 @@ fn a_text_of_ones_own_is_asked_about_and_what_cannot_be_read_is_said_beside_it()
     write(&mut harness, "the end");
     assert_eq!(harness.state().lab.text(), "the end");
     assert_eq!(harness.state().lab.text_note, None);
-    until(&mut harness, "the panels answer", |app| app.lab.asking.is_settled(40));
+    until(&mut harness, "the panels answer", |app| app.lab.examination.is_settled(40));
     assert_eq!(harness.state().lab.readings.as_ref().unwrap().prompt.tokens.len(), 7);
     // One sign too many, a sign that is none, and none at all: the sequence stays, nothing piles up.
     write(&mut harness, "the end of all things which is far too long");
@@ -504,7 +504,7 @@ fn the_timeline_shows_a_past_step_everywhere_and_one_key_returns_to_live() {
     harness.step();
     let step = harness.state().lab.step.expect("a step of the past is in view");
     assert!(step.abs_diff(11) <= 2, "asked for 11, got {step}");
-    until(&mut harness, "the panels answer for it", |app| app.lab.asking.is_settled(step));
+    until(&mut harness, "the panels answer for it", |app| app.lab.examination.is_settled(step));
     assert_eq!(harness.state().lab.readings.as_ref().unwrap().step, step);
     // Dragged by hand to the left end.
     let track = harness.get_by_role_and_label(Role::Slider, "Step in view").rect();
@@ -530,7 +530,7 @@ fn a_tree_is_edited_by_hand_and_asked_again() {
     finished(&mut harness);
     let tree = |app: &App| {
         let lab = &app.lab;
-        lab.run().unwrap().bench.source.facet::<Trees>().unwrap().tree(&lab.prompt.tokens).unwrap()
+        lab.run().unwrap().info.source.facet::<Trees>().unwrap().tree(&lab.prompt.tokens).unwrap()
     };
     let before = tree(harness.state());
     assert_eq!(harness.state().lab.selection.query, Some(17), "the root is looked at");
@@ -719,9 +719,9 @@ fn what_cannot_be_opened_is_a_sentence_in_the_window() {
 
 #[test]
 fn every_action_has_words_and_no_key_means_two_things() {
-    let table = action::table(Panels::default());
+    let table = commands::table(Panels::default());
     let mut keys: Vec<String> =
-        table.iter().filter_map(|e| e.keys.as_ref().map(action::spell)).collect();
+        table.iter().filter_map(|e| e.keys.as_ref().map(commands::spell)).collect();
     let count = keys.len();
     keys.sort();
     keys.dedup();
@@ -734,9 +734,9 @@ fn every_action_has_words_and_no_key_means_two_things() {
 fn the_key_list_of_the_documentation_is_that_of_the_table() {
     let text = include_str!("../../docs/window.md");
     assert!(
-        text.contains(&action::keys_markdown()),
+        text.contains(&commands::keys_markdown()),
         "docs/window.md lacks:\n{}",
-        action::keys_markdown()
+        commands::keys_markdown()
     );
 }
 
@@ -854,7 +854,7 @@ fn a_tuple_is_told_otherwise_and_every_panel_answers() {
     until(&mut harness, "training is done and answered", |app| {
         let lab = &app.lab;
         let last = lab.run().map_or(0, |run| run.recording.last_step);
-        last >= 4 && !lab.is_training() && lab.asking.is_settled(last)
+        last >= 4 && !lab.is_training() && lab.examination.is_settled(last)
     });
     // Tuple 1: its symbol stands at position 6.
     harness.state_mut().lab.pick(&Pick::Query(6), false);
@@ -895,7 +895,7 @@ fn the_tour_leads_from_a_register_to_a_cut_that_does_not_touch_training() {
     until(&mut harness, "training is done and answered", |app| {
         let lab = &app.lab;
         let last = lab.run().map_or(0, |run| run.recording.last_step);
-        last >= 4 && !lab.is_training() && lab.asking.is_settled(last)
+        last >= 4 && !lab.is_training() && lab.examination.is_settled(last)
     });
     harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::P);
     harness.step();
@@ -950,7 +950,7 @@ fn trained(harness: &mut Harness<'_, App>, steps: u64) {
     until(harness, "training is done and answered", |app| {
         let lab = &app.lab;
         let last = lab.run().map_or(0, |run| run.recording.last_step);
-        last >= steps && !lab.is_training() && lab.asking.is_settled(last)
+        last >= steps && !lab.is_training() && lab.examination.is_settled(last)
     });
 }
 
@@ -990,7 +990,7 @@ fn a_lens_that_was_fitted_in_the_window_and_kept_reads_the_rings_of_the_tree() {
     harness.step();
     press(&mut harness, "tuned-lens");
     until(&mut harness, "the lens is fitted", |app| {
-        app.lab.jobs.has_ended("readers") && !app.lab.jobs.is_busy()
+        app.lab.analyses.has_ended("readers") && !app.lab.analyses.is_busy()
     });
     press(&mut harness, "Keep");
     until(&mut harness, "the rings are read by it", |app| note(app).contains("the tuned"));
@@ -1287,7 +1287,7 @@ fn in_a_small_window_nothing_overlaps_and_the_timeline_keeps_its_room() {
         let mut harness = window_sized(folder.path(), TINY, size);
         finished(&mut harness);
         harness.state_mut().lab.view(Some(20));
-        until(&mut harness, "step 20 is answered", |app| app.lab.asking.is_settled(20));
+        until(&mut harness, "step 20 is answered", |app| app.lab.examination.is_settled(20));
         let window = egui::Rect::from_min_size(egui::Pos2::ZERO, size.into());
         let track = harness.get_by_role_and_label(Role::Slider, "Step in view").rect();
         assert!(window.contains_rect(track), "{size:?}: the track is at {track:?}");

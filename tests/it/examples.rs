@@ -6,7 +6,7 @@ use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 
-use mnemoscope::app::action::{Command, table};
+use mnemoscope::app::commands::{Command, table};
 use mnemoscope::app::{App, Panels};
 use mnemoscope::panel;
 
@@ -57,9 +57,9 @@ fn a_network_with_memory_tokens_trains_in_segments() {
 
 /// Whether the long question with this in it was answered to its end, and nothing is asked any more.
 fn is_answered(app: &App, part: &str) -> bool {
-    let found = &app.lab.jobs.inquired.by_call;
+    let found = &app.lab.analyses.inquired.by_call;
     let is_whole = found.iter().any(|(call, found)| call.contains(part) && found.ended);
-    is_whole && !app.lab.jobs.is_busy()
+    is_whole && !app.lab.analyses.is_busy()
 }
 
 fn click(harness: &mut Harness<'_, App>, role: Role, label: &str) {
@@ -97,16 +97,16 @@ fn a_panel_is_opened_in_the_window_with_its_controls_and_its_long_question() {
     until(&mut harness, "every head was tried", |app| is_answered(app, asked));
     assert!(figure(&harness));
     // What is only drawn asks nothing.
-    let started = harness.state().lab.jobs.started;
+    let started = harness.state().lab.analyses.started;
     click(&mut harness, Role::CheckBox, "Largest first");
     std::thread::sleep(Duration::from_millis(300));
     harness.step();
     harness.step();
-    assert_eq!(harness.state().lab.jobs.started, started);
+    assert_eq!(harness.state().lab.analyses.started, started);
     assert!(figure(&harness));
     press(&mut harness, "Ask again");
     until(&mut harness, "it was asked again", |app| {
-        app.lab.jobs.started == started + 1 && is_answered(app, asked)
+        app.lab.analyses.started == started + 1 && is_answered(app, asked)
     });
     // Its form has the settings that stand above the picture and the others.
     press(&mut harness, "Settings of Head effects");

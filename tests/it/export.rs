@@ -12,12 +12,15 @@ use mnemoscope::export::sheet::{BUILTIN, PageSpec, PanelSpec, Sheet};
 use mnemoscope::export::{answers, files, film};
 use mnemoscope::figure::color::{Color, ColorMap, fraction};
 use mnemoscope::figure::composite::{Composite, Part, Place};
-use mnemoscope::figure::file::{Format, MM_PER_POINT, Page, render, render_all};
+use mnemoscope::figure::file::{Format, render, render_all};
 use mnemoscope::figure::grey;
-use mnemoscope::figure::layout::{Style, layout};
+use mnemoscope::figure::layout::layout;
+use mnemoscope::figure::page::Page;
 use mnemoscope::figure::preset;
 use mnemoscope::figure::provenance::Provenance;
+use mnemoscope::figure::scene::MM_PER_POINT;
 use mnemoscope::figure::scene::{Item, Scene};
+use mnemoscope::figure::style::Style;
 use mnemoscope::figure::{
     Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks, pgf, png,
 };

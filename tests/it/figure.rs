@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use mnemoscope::app::action::Action;
-use mnemoscope::app::cloud::{Camera, CloudCanvas, Kept, Place, show};
+use mnemoscope::app::canvas::cloud::{Camera, CloudCanvas, Kept, Place, show};
 use mnemoscope::figure::color::{self, CATEGORIES, Color, ColorMap, ROLES, fraction};
-use mnemoscope::figure::file::{Format, MM_PER_POINT, Page, parse_length, render, save};
-use mnemoscope::figure::layout::{Style, layout};
+use mnemoscope::figure::file::{Format, parse_length, render, save};
+use mnemoscope::figure::layout::layout;
+use mnemoscope::figure::page::Page;
 use mnemoscope::figure::pick::{pick, read_lines};
-use mnemoscope::figure::provenance::{PanelFacts, Provenance, quantities};
+use mnemoscope::figure::provenance::{self, PanelFacts, Provenance, quantities};
 use mnemoscope::figure::scale::{Scale, number, ticks};
+use mnemoscope::figure::scene::MM_PER_POINT;
 use mnemoscope::figure::scene::{AreaPick, Item, Scene};
+use mnemoscope::figure::style::Style;
 use mnemoscope::figure::{
     Anchor, Axis, Cell, Cloud, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Pick,
     Plot, Ticks, cloud, font, png,
@@ -1079,7 +1081,7 @@ fn a_png_knows_its_resolution_and_where_it_comes_from() {
     assert_eq!((info.width, info.height), (300, 150));
     let dims = info.pixel_dims.unwrap();
     assert_eq!((dims.xppu, dims.yppu, dims.unit), (5906, 5906, ::png::Unit::Meter));
-    let chunk = info.utf8_text.iter().find(|t| t.keyword == png::PROVENANCE_KEYWORD).unwrap();
+    let chunk = info.utf8_text.iter().find(|t| t.keyword == provenance::KEYWORD).unwrap();
     assert_eq!(Provenance::from_json(&chunk.get_text().unwrap()).unwrap(), page.provenance);
 }
 
@@ -1371,11 +1373,8 @@ fn in_the_window_a_point_says_its_words_and_shift_makes_it_the_key() {
         let refusal = Default::default();
         let canvas = CloudCanvas { camera: &mut camera, kept: &mut kept, refusal: &refusal };
         let painter = ui.painter().clone();
-        for action in show(ui, &painter, place, &cloud, canvas) {
-            if let Action::Pick { pick, shift } = action {
-                picked.push((pick, shift));
-            }
-        }
+        let found = show(ui, &painter, place, &cloud, canvas);
+        picked.extend(found.into_iter().map(|picked| (picked.pick, picked.shift)));
     };
     let builder = egui_kittest::Harness::builder().with_size([200.0, 200.0]);
     let mut harness = builder.build_ui_state(draw, Vec::new());

@@ -10,10 +10,12 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use mnemoscope::app::{App, Launch, Panels, Surroundings};
 use mnemoscope::figure::fallback::Fallback;
-use mnemoscope::figure::file::{Format, Page, render};
+use mnemoscope::figure::file::{Format, render};
 use mnemoscope::figure::font::{Family, Font, Typeface};
-use mnemoscope::figure::layout::{Style, layout};
+use mnemoscope::figure::layout::layout;
+use mnemoscope::figure::page::Page;
 use mnemoscope::figure::provenance::{Provenance, fonts};
+use mnemoscope::figure::style::Style;
 use mnemoscope::figure::{Figure, Plot, png};
 use sha2::Digest;
 

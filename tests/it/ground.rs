@@ -2,7 +2,7 @@
 
 use egui::{Rect, pos2, vec2};
 
-use mnemoscope::app::ground::around;
+use mnemoscope::app::canvas::background::around;
 
 fn rect(x: f32, y: f32, width: f32, height: f32) -> Rect {
     Rect::from_min_size(pos2(x, y), vec2(width, height))

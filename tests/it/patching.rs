@@ -8,12 +8,13 @@ use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 
-use mnemoscope::app::action::Command;
+use mnemoscope::app::commands::Command;
 use mnemoscope::app::{App, Panels};
 use mnemoscope::figure::color::{Color, ColorMap};
-use mnemoscope::figure::layout::{Style, layout};
+use mnemoscope::figure::layout::layout;
 use mnemoscope::figure::pick::pick;
 use mnemoscope::figure::scene::AreaPick;
+use mnemoscope::figure::style::Style;
 use mnemoscope::figure::{Figure, Heat, HeatPick, Mark, Patch, Pick};
 use mnemoscope::panel::patching::Patching;
 use mnemoscope::panel::{self, NetShape, Palette, Panel, Selection, View};
@@ -515,11 +516,11 @@ fn show(harness: &mut Harness<'_, App>) {
 }
 
 fn known(app: &App) -> Option<&Found> {
-    app.lab.jobs.inquired.by_call.values().next()
+    app.lab.analyses.inquired.by_call.values().next()
 }
 
 fn is_whole(app: &App) -> bool {
-    known(app).is_some_and(|found| found.ended) && !app.lab.jobs.is_busy()
+    known(app).is_some_and(|found| found.ended) && !app.lab.analyses.is_busy()
 }
 
 /// Counts all pairs: a network this small is often wrong.
@@ -537,32 +538,32 @@ fn a_long_question_is_asked_once_its_panel_is_seen_and_once_for_each_step() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window_of(folder.path(), TINY);
     finished(&mut harness);
-    assert_eq!(harness.state().lab.jobs.started, 0);
+    assert_eq!(harness.state().lab.analyses.started, 0);
     show(&mut harness);
     until(&mut harness, "the map is whole", is_whole);
     let last = harness.state().lab.step_in_view();
     assert_eq!(known(harness.state()).unwrap().step, last);
-    assert_eq!(harness.state().lab.jobs.started, 1);
+    assert_eq!(harness.state().lab.analyses.started, 1);
     // A selection is none of its business.
     harness.state_mut().lab.pick(&Pick::QueryKey { query: 9, key: 4 }, false);
     harness.state_mut().lab.draw_next();
     std::thread::sleep(Duration::from_millis(300));
     harness.step();
     harness.step();
-    assert_eq!(harness.state().lab.jobs.started, 1);
+    assert_eq!(harness.state().lab.analyses.started, 1);
     // Another step is asked about, and the first is still known when one comes back.
     harness.state_mut().lab.view(Some(20));
     until(&mut harness, "step 20 is answered", |app| {
         is_whole(app) && known(app).is_some_and(|found| found.step == 20)
     });
-    assert_eq!(harness.state().lab.jobs.started, 2);
+    assert_eq!(harness.state().lab.analyses.started, 2);
     harness.state_mut().lab.view(None);
     until(&mut harness, "the last step is shown", |app| {
         known(app).is_some_and(|found| found.step == last)
     });
-    assert_eq!(harness.state().lab.jobs.started, 2);
+    assert_eq!(harness.state().lab.analyses.started, 2);
     press(&mut harness, "Ask again");
-    until(&mut harness, "it was asked again", |app| app.lab.jobs.started == 3 && is_whole(app));
+    until(&mut harness, "it was asked again", |app| app.lab.analyses.started == 3 && is_whole(app));
     assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
 }
 
@@ -576,11 +577,11 @@ fn a_run_that_trains_is_asked_once_and_then_only_by_hand() {
     let about = known(harness.state()).unwrap().step;
     until(&mut harness, "training has gone on", |app| app.lab.step_in_view() > about + 20);
     assert!(harness.state().lab.is_training());
-    assert_eq!(harness.state().lab.jobs.started, 1);
-    assert_eq!(harness.state().lab.jobs.at_work(), 0);
+    assert_eq!(harness.state().lab.analyses.started, 1);
+    assert_eq!(harness.state().lab.analyses.at_work(), 0);
     harness.key_press(egui::Key::A);
     until(&mut harness, "it was asked again", |app| {
-        app.lab.jobs.started == 2 && is_whole(app) && known(app).unwrap().step > about
+        app.lab.analyses.started == 2 && is_whole(app) && known(app).unwrap().step > about
     });
 }
 
@@ -601,16 +602,16 @@ fn another_setting_ends_the_job_and_one_works_at_a_time() {
     };
     choose(&mut harness, "heads by position");
     until(&mut harness, "a job works", |app| {
-        assert!(app.lab.jobs.at_work() <= 1);
-        app.lab.jobs.at_work() == 1
+        assert!(app.lab.analyses.at_work() <= 1);
+        app.lab.analyses.at_work() == 1
     });
-    let started = harness.state().lab.jobs.started;
+    let started = harness.state().lab.analyses.started;
     choose(&mut harness, "blocks");
     until(&mut harness, "the other map is whole", |app| {
-        assert!(app.lab.jobs.at_work() <= 1, "two jobs at a time");
-        is_whole(app) && app.lab.jobs.started == started + 1
+        assert!(app.lab.analyses.at_work() <= 1, "two jobs at a time");
+        is_whole(app) && app.lab.analyses.started == started + 1
     });
-    let answers = &harness.state().lab.jobs.inquired.by_call;
+    let answers = &harness.state().lab.analyses.inquired.by_call;
     let whole = answers.iter().find(|(key, _)| key.contains("blocks")).unwrap();
     let reading = whole.1.reading.as_ref().unwrap().as_ref().unwrap();
     assert!(reading.array("effect.resid_pre").is_some());
@@ -631,26 +632,26 @@ fn a_job_is_cancelled_and_leaves_what_it_has() {
         std::thread::sleep(Duration::from_millis(5));
     };
     let begun = Instant::now();
-    while harness.state().lab.jobs.inquired.get(&call).is_none_or(|f| f.reading.is_none()) {
+    while harness.state().lab.analyses.inquired.get(&call).is_none_or(|f| f.reading.is_none()) {
         assert!(begun.elapsed() < PATIENCE, "no report came");
         tick(&mut harness, std::slice::from_ref(&call));
     }
-    harness.state_mut().lab.jobs.cancel();
-    while harness.state().lab.jobs.is_busy() {
+    harness.state_mut().lab.analyses.cancel();
+    while harness.state().lab.analyses.is_busy() {
         assert!(begun.elapsed() < PATIENCE, "the job did not end");
         tick(&mut harness, std::slice::from_ref(&call));
     }
     let lab = &harness.state().lab;
-    let found = lab.jobs.inquired.get(&call).unwrap();
+    let found = lab.analyses.inquired.get(&call).unwrap();
     assert!(found.ended && found.done < found.total, "{} of {}", found.done, found.total);
     let reading = found.reading.as_ref().unwrap().as_ref().unwrap();
     assert!(reading.array("effect.pattern_by_cell").unwrap().data.iter().any(|v| v.is_nan()));
     // It is not taken up again by itself.
-    let started = lab.jobs.started;
+    let started = lab.analyses.started;
     for _ in 0..80 {
         tick(&mut harness, std::slice::from_ref(&call));
     }
-    assert_eq!(harness.state().lab.jobs.started, started);
+    assert_eq!(harness.state().lab.analyses.started, started);
 }
 
 #[test]
@@ -754,7 +755,7 @@ fn what_to_patch_from_may_be_text() {
 
 #[test]
 fn commands_for_long_questions_are_in_the_table() {
-    let rows = mnemoscope::app::action::table(Panels::default());
+    let rows = mnemoscope::app::commands::table(Panels::default());
     for command in [Command::AskAgain, Command::CancelJob, Command::Show("patching")] {
         assert!(rows.iter().any(|row| row.command == command), "{command:?}");
     }

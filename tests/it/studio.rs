@@ -160,7 +160,7 @@ fn panels_are_put_together_on_a_sheet_and_taken_off_again() {
     from_menu(&mut harness, "Attention", "Add to figure sheet");
     from_menu(&mut harness, "All heads", "Add to figure sheet");
     harness.state_mut().lab.view(Some(10));
-    until(&mut harness, "step 10 is answered", |app| app.lab.asking.is_settled(10));
+    until(&mut harness, "step 10 is answered", |app| app.lab.examination.is_settled(10));
     from_menu(&mut harness, "Attention", "Add to figure sheet");
     harness.get_by_label("File").click();
     harness.step();

@@ -7,9 +7,10 @@ use std::path::Path;
 use crossbeam_channel::{bounded, never};
 
 use mnemoscope::figure::color::Color;
-use mnemoscope::figure::layout::{Style, layout};
+use mnemoscope::figure::layout::layout;
 use mnemoscope::figure::pick::{line_at, pick};
 use mnemoscope::figure::scene::AreaPick;
+use mnemoscope::figure::style::Style;
 use mnemoscope::figure::{Figure, Mark, Pick};
 use mnemoscope::panel::{self, NetShape, Palette, Panel, Selection, View};
 use mnemoscope::record::columns::{Columns, Values};

@@ -1,6 +1,6 @@
 //! The laws of the house, read out of tables, and the words that must not be in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -304,6 +304,151 @@ fn every_floor_names_only_the_floors_that_it_may() {
     }
 }
 
+/// No circle of imports holds more files than this. An edge between a module and the one that it lies in is not counted: a folder
+/// declares its files, and they use what it shares among them.
+const MOST_IN_A_CIRCLE: usize = 3;
+
+/// Which files under `src` name which others, by module: `app::lab` names `app::lab::run`.
+fn imports() -> BTreeMap<String, BTreeSet<String>> {
+    let files = sources("src");
+    let known: BTreeSet<String> = files.iter().map(|(path, _)| module(path).join("::")).collect();
+    let leads = |path: &str, from: &[String]| {
+        let inside = path.strip_prefix("crate::").map(str::to_owned).or_else(|| {
+            // A name that begins with a module of this file's own.
+            let own = [from, &[path.split("::").next()?.to_owned()]].concat().join("::");
+            known.contains(&own).then(|| [from, &[path.to_owned()]].concat().join("::"))
+        })?;
+        let parts: Vec<&str> = inside.split("::").collect();
+        (1..=parts.len()).rev().map(|n| parts[..n].join("::")).find(|name| known.contains(name))
+    };
+    let of = |(path, text): &(PathBuf, String)| {
+        let here = module(path);
+        let named = paths_of(path, text).iter().filter_map(|path| leads(path, &here)).collect();
+        (here.join("::"), named)
+    };
+    files.iter().map(of).collect()
+}
+
+/// Whether one of the two lies directly in the other.
+fn is_nested(a: &str, b: &str) -> bool {
+    let lies_in = |a: &str, b: &str| a.rsplit_once("::").is_some_and(|(folder, _)| folder == b);
+    lies_in(a, b) || lies_in(b, a)
+}
+
+/// All that can be reached from a module over edges that count.
+fn reached<'a>(graph: &'a BTreeMap<String, BTreeSet<String>>, from: &'a str) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::new();
+    let mut next = vec![from];
+    while let Some(here) = next.pop() {
+        for there in graph.get(here).into_iter().flatten() {
+            if !is_nested(here, there) && found.insert(there.as_str()) {
+                next.push(there);
+            }
+        }
+    }
+    found
+}
+
+/// Circles of imports, the largest first.
+fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<BTreeSet<&str>> {
+    let all: BTreeMap<&str, _> =
+        graph.keys().map(|name| (name.as_str(), reached(graph, name))).collect();
+    let with = |name: &str| -> BTreeSet<&str> {
+        all[name].iter().copied().filter(|other| all[other].contains(name)).collect()
+    };
+    let found: BTreeSet<BTreeSet<&str>> = graph.keys().map(|name| with(name)).collect();
+    let mut found: Vec<_> = found.into_iter().filter(|circle| circle.len() > 1).collect();
+    found.sort_by_key(|circle| std::cmp::Reverse(circle.len()));
+    found
+}
+
+#[test]
+fn no_circle_of_imports_is_large() {
+    let graph = imports();
+    let found = circles(&graph);
+    for circle in &found {
+        println!("{} files: {circle:?}", circle.len());
+    }
+    let largest = found.first().map_or(0, BTreeSet::len);
+    assert!(largest <= MOST_IN_A_CIRCLE, "{largest} files import each other: {:?}", found[0]);
+}
+
+/// `(room of the window, the rooms that it may name)`; an empty name is what all of `app` has.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("worker", &[]),
+    ("widgets", &[]),
+    ("canvas", &[]),
+    ("lab", &[]),
+    ("measure", &["lab"]),
+    ("commands", &["lab"]),
+    ("panes", &["canvas", "commands", "lab", "widgets"]),
+    ("figure_export", &["canvas", "commands", "lab", "widgets"]),
+    (
+        "window",
+        &[
+            "",
+            "canvas",
+            "commands",
+            "figure_export",
+            "lab",
+            "measure",
+            "panes",
+            "widgets",
+            "worker",
+        ],
+    ),
+    ("launch", &["", "canvas", "lab", "measure", "window"]),
+    ("headless", &["", "canvas", "window"]),
+    ("", &["lab", "launch", "window"]),
+];
+
+#[test]
+fn rooms_of_the_window_name_only_those_below_them() {
+    let room = |name: &str| name.split("::").nth(1).unwrap_or("").to_owned();
+    for (from, all) in imports().iter().filter(|(name, _)| name.split("::").next() == Some("app")) {
+        let here = room(from);
+        let (_, may) = ROOMS.iter().find(|(name, _)| *name == here).unwrap_or_else(|| {
+            panic!("{from} is in a room that the table lacks");
+        });
+        for to in all.iter().filter(|name| name.split("::").next() == Some("app")) {
+            let there = room(to);
+            assert!(here == there || may.contains(&there.as_str()), "{from} names {to}");
+        }
+    }
+}
+
+#[test]
+fn the_laboratory_knows_no_window() {
+    for (path, text) in sources("src/app/lab") {
+        let found = paths_of(&path, &text);
+        for word in ["egui", "eframe", "egui_plot", "egui_tiles", "rfd", "wgpu"] {
+            let named = found.iter().find(|path| leads_to(path, word));
+            assert_eq!(named, None, "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn circles_are_found_and_folders_do_not_close_them() {
+    let graph = |edges: &[(&str, &[&str])]| -> BTreeMap<String, BTreeSet<String>> {
+        let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect();
+        edges.iter().map(|(from, to)| ((*from).to_owned(), names(to))).collect()
+    };
+    let three = graph(&[("a", &["b"]), ("b", &["c"]), ("c", &["a", "d"]), ("d", &[])]);
+    assert_eq!(circles(&three), [BTreeSet::from(["a", "b", "c"])]);
+    let folder = graph(&[("a", &["a::b"]), ("a::b", &["a", "a::c"]), ("a::c", &["a"])]);
+    assert!(circles(&folder).is_empty());
+    let deeper = graph(&[("a", &["a::b::c"]), ("a::b::c", &["a"]), ("a::b", &[])]);
+    assert_eq!(circles(&deeper).len(), 1);
+}
+
+#[test]
+fn imports_of_this_crate_are_found() {
+    let graph = imports();
+    assert!(graph["app"].iter().any(|name| name.starts_with("app::")));
+    assert!(graph["figure::svg"].contains("figure::scene"), "{:?}", graph["figure::svg"]);
+}
+
 #[test]
 fn threads_are_started_only_where_the_law_allows() {
     let allowed = ["src/run/", "src/app/worker.rs", "src/nn/kernel/pool.rs"];
@@ -405,7 +550,7 @@ fn packages(path: &str, marker: &str, end: &str) -> BTreeSet<String> {
 #[test]
 fn the_readme_the_program_and_the_checks_name_the_same_system_packages() {
     let readme = packages("README.md", "sudo apt install ", "`");
-    let program = packages("src/app/open.rs", "\"sudo apt install ", "\"");
+    let program = packages("src/app/launch.rs", "\"sudo apt install ", "\"");
     assert_eq!(readme, program);
     // A virtual display and `kill` are for tests alone.
     let tests = ["xvfb", "xauth", "procps"].map(str::to_owned);

@@ -6,9 +6,9 @@ use egui::{Align2, Color32, FontId, Rect, Ui, UiBuilder, Vec2b, vec2};
 use egui_plot::{GridInput, GridMark, Line, LineStyle, PlotPoint, PlotPoints, Points};
 
 use super::{Drawn as Picture, Pane};
-use crate::app::action::Action;
-use crate::app::state::Lab;
-use crate::app::theme::color32;
+use crate::app::canvas::theme::color32;
+use crate::app::commands::Action;
+use crate::app::lab::Lab;
 use crate::figure::clip::{self, Cut};
 use crate::figure::scale::{self, Scale};
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot};
@@ -448,7 +448,7 @@ fn drawn<'a>(mark: &'a Mark, plot: &Plot, seen: (f64, f64)) -> Option<Drawn<'a>>
         cut: clip::line(in_view(points, plot.x.log, seen.0..=seen.1), [&x, &y], [0.0; 2]),
         log: (plot.x.log, plot.y.log),
         color: color32(*color),
-        width: width * super::paint::UNITS_PER_POINT,
+        width: width * crate::app::canvas::UNITS_PER_POINT,
         dash: *dash,
     })
 }

@@ -3,35 +3,12 @@
 use egui::Ui;
 
 use super::Pane;
-use crate::app::action::Action;
-use crate::app::state::Lab;
+use crate::app::commands::Action;
+use crate::app::lab::Lab;
+use crate::app::lab::tuple_edit::{TupleEdit, possible};
 use crate::panel::Panel;
-use crate::record::tuples::{Said, Tuple, Tuples};
 use crate::task::Source;
 use crate::task::reference_back::TupleText;
-
-/// What of a tuple is said otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Store instead of Ignore, or the reverse.
-    Instruction,
-    /// The next register of the sequence.
-    Register,
-    /// The next symbol of the sequence.
-    Symbol,
-}
-
-fn text(lab: &Lab) -> Option<&TupleText> {
-    lab.run()?.bench.source.facet()
-}
-
-/// The tuple that the selected query is in, or the last one.
-fn selected(lab: &Lab) -> Option<(Tuples, usize)> {
-    let tuples = text(lab)?.tuples(&lab.prompt.tokens);
-    let last = tuples.list.len().checked_sub(1)?;
-    let at = lab.selection.query.map_or(last, |query| tuples.at(query).unwrap_or(0));
-    Some((tuples, at))
-}
 
 /// Buttons that change the selected tuple.
 pub struct Gating;
@@ -48,77 +25,29 @@ impl Pane for Gating {
 
 fn buttons(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
     let mut actions = Vec::new();
-    let (Some(text), Some((tuples, at))) = (text(lab), selected(lab)) else { return actions };
+    let Some((at, is_possible)) = possible(lab) else { return actions };
     let buttons = [
         (
-            Change::Instruction,
+            TupleEdit::Instruction,
             "Flip Store/Ignore",
             "Store in this tuple instead of Ignore, or the reverse. Answers that were shown rightly are shown rightly again.",
         ),
-        (Change::Register, "Next register", "Give this tuple the next register of the sequence."),
-        (Change::Symbol, "Next symbol", "Give this tuple the next symbol of the sequence."),
+        (
+            TupleEdit::Register,
+            "Next register",
+            "Give this tuple the next register of the sequence.",
+        ),
+        (TupleEdit::Symbol, "Next symbol", "Give this tuple the next symbol of the sequence."),
     ];
     ui.horizontal_wrapped(|ui| {
         ui.weak(format!("tuple {at}"));
-        for (change, name, help) in buttons {
-            let possible = said(text, &tuples, at, change);
-            ui.add_enabled_ui(possible.is_some(), |ui| {
+        for (edit, name, help) in buttons {
+            ui.add_enabled_ui(is_possible(edit), |ui| {
                 if ui.button(name).on_hover_text(help).clicked() {
-                    actions.push(Action::Retell(change));
+                    actions.push(Action::EditTuple(edit));
                 }
             });
         }
     });
     actions
-}
-
-/// The sequence in view with one thing in the selected tuple said otherwise; `None` where it cannot be.
-pub fn retold(lab: &Lab, change: Change) -> Option<Vec<u32>> {
-    let text = text(lab)?;
-    let (tuples, at) = selected(lab)?;
-    let (position, token) = said(text, &tuples, at, change)?;
-    let mut tokens = lab.prompt.tokens.clone();
-    *tokens.get_mut(position)? = token;
-    let now = text.tuples(&tokens);
-    // An answer that was right stays right; a wrong one, or a mask, stays what it is.
-    for (before, after) in tuples.list.iter().zip(&now.list) {
-        let answer = |tuple: &Tuple| text.token_of(Said::Answer(tuple.same));
-        let shown = before.answer_at.and_then(|position| tokens.get_mut(position));
-        if let (Some(shown), Some(right)) = (shown, answer(after))
-            && answer(before) == Some(*shown)
-        {
-            *shown = right;
-        }
-    }
-    Some(tokens)
-}
-
-/// The position that changes, and its new token.
-fn said(text: &TupleText, tuples: &Tuples, at: usize, change: Change) -> Option<(usize, u32)> {
-    let tuple = tuples.list.get(at)?;
-    let of = |each: fn(&Tuple) -> usize| tuples.list.iter().map(each).collect::<Vec<usize>>();
-    let (position, said) = match change {
-        Change::Instruction => (tuple.instruction_at?, Said::Instruction(!tuple.store?)),
-        Change::Register => {
-            let next = next(of(|tuple| tuple.register), tuple.register);
-            (tuple.register_at, Said::Register(next))
-        }
-        Change::Symbol => {
-            (tuple.symbol_at, Said::Symbol(next(of(|tuple| tuple.symbol), tuple.symbol)))
-        }
-    };
-    let is_known = |said: &Said| text.token_of(*said).is_some();
-    let first = match said {
-        Said::Register(_) => Said::Register(0),
-        _ => Said::Symbol(0),
-    };
-    let said = if is_known(&said) { said } else { first };
-    Some((position, text.token_of(said)?))
-}
-
-/// The next number of a list after one of them, from its end to its beginning; if there is no other, the next of all.
-fn next(mut all: Vec<usize>, now: usize) -> usize {
-    all.sort_unstable();
-    let above = all.iter().find(|number| **number > now);
-    above.or(all.first().filter(|first| **first != now)).copied().unwrap_or(now + 1)
 }

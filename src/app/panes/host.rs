@@ -5,19 +5,22 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use egui::emath::GuiRounding as _;
 use egui::{Frame, Margin, Rect, ScrollArea, Ui, vec2};
 
-use super::{Drawn, Form, News, Pane, Panels, pane_of};
-use crate::app::action::Action;
-use crate::app::ask::EFFECT;
-use crate::app::library::Shelf;
-use crate::app::paint::{self, Canvas, UNITS_PER_POINT};
-use crate::app::run::Run;
-use crate::app::state::Lab;
-use crate::app::studio::PanelMenu;
-use crate::app::surgery::Surgery;
-use crate::app::{form, jobs, plates, scroll, theme};
-use crate::export::plate::Plate;
-use crate::export::sheet::PanelSpec;
+use super::form;
+use super::interventions::Interventions;
+use super::long_question;
+use super::panel_menu::PanelMenu;
+use super::run_list::RunList;
+use super::{Drawn, News, Pane, pane_of};
+use crate::app::canvas::paint::{self, Canvas};
+use crate::app::canvas::{UNITS_PER_POINT, theme};
+use crate::app::commands::Action;
+use crate::app::lab::Lab;
+use crate::app::lab::examination::EFFECT;
+use crate::app::lab::panels::{Form, Panels};
+use crate::app::lab::run::Run;
+use crate::app::widgets::scroll;
 use crate::figure::Figure;
+use crate::figure::cloud::Camera;
 use crate::figure::fallback::Fallback;
 use crate::figure::layout::layout;
 use crate::figure::scene::Scene;
@@ -31,7 +34,7 @@ use crate::task::Source;
 pub struct Host {
     panels: Vec<Shown>,
     form: form::Form,
-    pub surgery: Surgery,
+    pub interventions: Interventions,
     /// Names of those that were drawn in the last frame: only they are asked for.
     visible: Vec<String>,
     /// Where figures were drawn in the last frame, in screen units, to whole pixels.
@@ -83,7 +86,7 @@ impl Host {
         Self {
             panels: panels.0.iter().map(shown).collect(),
             form: form::Form::default(),
-            surgery: Surgery::default(),
+            interventions: Interventions::default(),
             visible: Vec::new(),
             papers: Vec::new(),
             look: Look { dark: false, fallback: Fallback::NONE, revision: 0 },
@@ -176,7 +179,7 @@ impl Host {
         let Some(run) = lab.run() else { return Vec::new() };
         let mut calls: Vec<ProbeCall> = Vec::new();
         let visible = self.panels.iter().filter(|s| self.is_visible(s.kind.name));
-        for call in visible.flat_map(|s| of(s.panel.as_ref(), &run.bench.net, &lab.selection)) {
+        for call in visible.flat_map(|s| of(s.panel.as_ref(), &run.info.net, &lab.selection)) {
             if !calls.contains(&call) {
                 calls.push(call);
             }
@@ -185,13 +188,13 @@ impl Host {
     }
 
     /// Draws the panel of a name into the room that is left.
-    pub fn panel(&mut self, ui: &mut Ui, name: &str, lab: &mut Lab, shelf: &mut Shelf) {
+    pub fn panel(&mut self, ui: &mut Ui, name: &str, lab: &mut Lab, runs: &mut RunList) {
         self.visible.push(name.to_owned());
         let margin = Margin::symmetric(6, 4);
         let drawn = Frame::new().inner_margin(margin).show(ui, |ui| {
             ui.set_min_size(ui.available_size());
             let actions = match Form::named(name) {
-                Some(form) => self.form(ui, form, lab, shelf),
+                Some(form) => self.form(ui, form, lab, runs),
                 None => self.figure(ui, name, lab),
             };
             self.actions.extend(actions);
@@ -206,11 +209,11 @@ impl Host {
         }
     }
 
-    fn form(&mut self, ui: &mut Ui, form: Form, lab: &mut Lab, shelf: &mut Shelf) -> Vec<Action> {
+    fn form(&mut self, ui: &mut Ui, form: Form, lab: &mut Lab, runs: &mut RunList) -> Vec<Action> {
         match form {
             Form::Experiment => scrolled(ui, |ui| form::experiment(ui, lab, &mut self.form)),
-            Form::Surgery => scrolled(ui, |ui| self.surgery.ui(ui, lab)),
-            Form::Runs => shelf.ui(ui, &lab.folders()),
+            Form::Surgery => scrolled(ui, |ui| self.interventions.ui(ui, lab)),
+            Form::Runs => runs.ui(ui, &lab.folders()),
         }
     }
 
@@ -254,27 +257,37 @@ impl Host {
         }
     }
 
-    /// What a panel shows now, for files and figure sheets, and height over width of its picture on the screen.
+    /// A panel as it is seen now.
     ///
     /// # Errors
-    /// When there is no such panel, or no run.
-    pub fn plate(&mut self, name: &str, lab: &Lab) -> Result<(PanelSpec, Plate, f32)> {
+    /// When there is no such panel.
+    pub fn seen(&mut self, name: &str) -> Result<Seen<'_>> {
         let shown = self.panels.iter_mut().find(|s| s.kind.name == name);
         let Shown { kind, panel, picture, .. } =
             shown.ok_or_else(|| Error::usage(format!("the panel {name} is no figure")))?;
-        let seen = match picture.of {
+        let size = match picture.of {
             0 => [4.0, 3.0],
             _ => [picture.scene.width, picture.scene.height],
         };
-        let aspect = (seen[1] / seen[0].max(1.0)).clamp(0.15, 1.5);
-        let (spec, plate) = plates::of(kind, &mut **panel, lab, picture.canvas.camera)?;
-        Ok((spec, plate, aspect))
+        let aspect = (size[1] / size[0].max(1.0)).clamp(0.15, 1.5);
+        Ok(Seen { kind, panel: &mut **panel, camera: picture.canvas.camera, aspect })
     }
+}
+
+/// A panel as it is seen.
+pub struct Seen<'a> {
+    pub kind: &'static PanelKind,
+    /// With its settings.
+    pub panel: &'a mut dyn Panel,
+    /// How a cloud in it is looked at.
+    pub camera: Camera,
+    /// Height over width of its picture on the screen.
+    pub aspect: f32,
 }
 
 impl Shown {
     fn inquiries(&self, lab: &Lab) -> Vec<ProbeCall> {
-        let of = |run: &Run| self.panel.inquiries(&run.bench.net, &lab.selection);
+        let of = |run: &Run| self.panel.inquiries(&run.info.net, &lab.selection);
         lab.run().map(of).unwrap_or_default()
     }
 
@@ -288,7 +301,7 @@ impl Shown {
                     form::control(ui, self.panel.as_mut(), setting, label);
                 }
                 actions.extend(self.pane.row(ui, self.panel.as_mut(), lab));
-                actions.extend(jobs::controls(ui, lab, &calls));
+                actions.extend(long_question::controls(ui, lab, &calls));
             });
         }
         actions.extend(self.pane.controls(ui, self.panel.as_mut(), lab));
@@ -329,12 +342,12 @@ impl Shown {
         let Some(run) = lab.run() else { return };
         // A panel that asks nothing draws the history of the run; the others draw answers.
         let inquires = !self.inquiries(lab).is_empty();
-        let is_history = self.panel.needs(&run.bench.net, &lab.selection).is_empty() && !inquires;
+        let is_history = self.panel.needs(&run.info.net, &lab.selection).is_empty() && !inquires;
         let camera = self.picture.canvas.camera;
         let mut state = DefaultHasher::new();
         (lab.revision, look.revision, look.dark, lab.current).hash(&mut state);
         is_history.then_some(lab.news).hash(&mut state);
-        inquires.then_some(lab.jobs.revision).hash(&mut state);
+        inquires.then_some(lab.analyses.revision).hash(&mut state);
         size.map(f32::to_bits).hash(&mut state);
         (camera.zoom.to_bits(), camera.shift.map(f64::to_bits)).hash(&mut state);
         let of = state.finish().max(1);
@@ -354,16 +367,16 @@ impl Shown {
         let run = lab.run()?;
         let runs = lab.recordings();
         let view = View {
-            net: &run.bench.net,
-            vocab: &run.bench.vocab,
-            roles: run.bench.roles,
+            net: &run.info.net,
+            vocab: &run.info.vocab,
+            roles: run.info.roles,
             runs: &runs,
             sweep: lab.sweep.as_deref(),
             step: lab.step,
             live: lab.training().is_some_and(|t| !t.gone),
             readings: lab.readings.as_deref(),
             failure: lab.failure.as_deref(),
-            inquired: &lab.jobs.inquired,
+            inquired: &lab.analyses.inquired,
             selection: &lab.selection,
             palette,
             size,

@@ -1,11 +1,16 @@
 //! The panels of the window: the list of them, and what some of them have besides a figure.
 
 pub mod curves;
-pub mod dock;
+pub mod docking;
+pub mod form;
 pub mod gating;
 pub mod host;
+pub mod interventions;
+mod long_question;
+pub mod panel_menu;
 mod patching;
 pub mod readers;
+pub mod run_list;
 mod sweep;
 mod timeline;
 mod tokens;
@@ -15,85 +20,13 @@ use egui::{Rect, Ui};
 
 use crate::figure::Figure;
 use crate::figure::scene::Scene;
-use crate::panel::{self, Panel, PanelKind, Stack};
+use crate::panel::{self, Panel, PanelKind};
 use crate::task::Source;
 
-use super::action::Action;
-use super::paint::{self, Canvas};
-use super::state::Lab;
-
-/// A panel that is a form and draws no figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Experiment,
-    Surgery,
-    Runs,
-}
-
-impl Form {
-    const ALL: &'static [Self] = &[Self::Experiment, Self::Surgery, Self::Runs];
-
-    /// Its name in layouts that are kept.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Experiment => "experiment",
-            Self::Surgery => "surgery",
-            Self::Runs => "runs",
-        }
-    }
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::Experiment => "Experiment",
-            Self::Surgery => "Surgery",
-            Self::Runs => "Runs",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|form| form.name() == name)
-    }
-}
-
-/// The panels of a window, the figures first: menu, palette, tabs, help and layouts walk it.
-#[derive(Clone, Copy, Debug)]
-pub struct Panels(pub &'static [PanelKind]);
-
-impl Default for Panels {
-    fn default() -> Self {
-        Self(panel::ALL)
-    }
-}
-
-impl Panels {
-    /// The panel of a name that draws a figure, and so can be saved as one.
-    pub fn figure(self, name: &str) -> Option<&'static PanelKind> {
-        self.0.iter().find(|kind| kind.name == name)
-    }
-
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        let forms = Form::ALL.iter().map(|form| form.name());
-        self.0.iter().map(|kind| kind.name).chain(forms)
-    }
-
-    /// What stands on its tab.
-    pub fn title(self, name: &str) -> &'static str {
-        let form = || Form::named(name).map(Form::title);
-        self.figure(name).map(|kind| kind.title).or_else(form).unwrap_or("Panel")
-    }
-
-    /// Names of the panels that lie in these stacks at first, as their tabs stand: in one stack as in the list, in
-    /// several by their turn.
-    fn in_stacks(self, stacks: &[Stack]) -> Vec<&'static str> {
-        let forms = Form::ALL.iter().map(|form| (form.name(), Stack::LeftBelow, u8::MAX));
-        let all = self.0.iter().map(|kind| (kind.name, kind.stack, kind.turn)).chain(forms);
-        let mut found: Vec<_> = all.filter(|(_, stack, _)| stacks.contains(stack)).collect();
-        if stacks.len() > 1 {
-            found.sort_by_key(|(_, _, turn)| *turn);
-        }
-        found.into_iter().map(|(name, _, _)| name).collect()
-    }
-}
+use crate::app::canvas::Picked;
+use crate::app::canvas::paint::{self, Canvas};
+use crate::app::commands::Action;
+use crate::app::lab::Lab;
 
 /// What a panel of the window has besides its figure. Most have nothing; one whose controls are settings names these in its
 /// [`PanelKind`]. `panel` is the panel with its settings; what a hand changes in them is drawn and asked at once.
@@ -152,7 +85,7 @@ const PANES: &[Row] = &[
     (panel::curves::KIND.name, || Box::new(curves::Curves)),
     (panel::sweep::KIND.name, || Box::new(sweep::SweepPane)),
     (panel::gating::KIND.name, || Box::new(gating::Gating)),
-    (panel::tree::KIND.name, || Box::<tree::TreePane>::default()),
+    (panel::tree::KIND.name, || Box::<tree::TreeEditor>::default()),
     (panel::timeline::KIND.name, || Box::new(timeline::Timeline)),
 ];
 
@@ -179,6 +112,7 @@ pub struct Drawn<'a> {
 impl Drawn<'_> {
     /// Draws the scene; returns what was picked in it.
     pub fn paint(&mut self, ui: &mut Ui) -> Vec<Action> {
-        paint::scene(ui, self.place, self.scene, self.canvas, self.title)
+        let picked = paint::scene(ui, self.place, self.scene, self.canvas, self.title);
+        picked.into_iter().map(|Picked { pick, shift }| Action::Pick { pick, shift }).collect()
     }
 }

@@ -3,9 +3,9 @@
 use egui::{ComboBox, TextEdit, Ui};
 
 use super::Pane;
-use crate::app::action::Action;
-use crate::app::form::{set, words};
-use crate::app::state::Lab;
+use crate::app::commands::Action;
+use crate::app::lab::Lab;
+use crate::app::panes::form::{set, words};
 use crate::panel::Panel;
 use crate::record::knobs;
 
@@ -49,7 +49,7 @@ impl Patching {
     fn pairs(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab, pair: &str) {
         const MINE: &str = "my text";
         let Some(run) = lab.run() else { return };
-        let kinds = run.bench.source.pair_kinds();
+        let kinds = run.info.source.pair_kinds();
         let first = kinds.first().map_or("none of the task", |kind| kind.name);
         let of_task = if pair.is_empty() { first } else { pair };
         let shown = if self.written.is_some() { MINE } else { of_task };

@@ -3,19 +3,16 @@
 use egui::{ComboBox, Ui};
 
 use super::Pane;
-use crate::app::action::{Action, Command};
-use crate::app::form::{set, words};
-use crate::app::state::Lab;
-use crate::app::worker::Outcome;
+use crate::app::commands::{Action, Command};
+use crate::app::lab::Lab;
+use crate::app::lab::analyses::READERS;
+use crate::app::panes::form::{set, words};
 use crate::panel::Panel;
 use crate::probe::inquiry::readers::Readers as Asked;
 use crate::record::error::Result;
 use crate::record::folder::readers::{KeptReader, save};
 use crate::record::knobs;
 use crate::task::tree_path::Trees;
-
-/// The inquiry that it asks.
-pub const INQUIRY: &str = "readers";
 
 /// Labels and positions of the task to choose from, and a button that keeps what was fitted.
 pub struct Readers;
@@ -30,7 +27,7 @@ impl Pane for Readers {
 /// What the task in view offers to be told, and where.
 fn offers(ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) {
     let Some(run) = lab.run() else { return };
-    let source = &run.bench.source;
+    let source = &run.info.source;
     let is_tree = source.facet::<Trees>().is_some();
     let of_trees = |names: &'static [&'static str]| if is_tree { names } else { &[] };
     let kinds = source.label_kinds();
@@ -43,7 +40,7 @@ fn offers(ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) {
     let first = labels[0].0;
     let first = if kinds.is_empty() { "target" } else { first };
     text(ui, panel, "label", "Label to tell", first, &labels);
-    let positions = ["all"].into_iter().chain(run.bench.roles.iter().copied());
+    let positions = ["all"].into_iter().chain(run.info.roles.iter().copied());
     let positions: Vec<(&str, &str)> = positions
         .chain(["other", "repeated"])
         .chain(of_trees(&["registers", "important"]).iter().copied())
@@ -83,8 +80,8 @@ fn text(
 
 /// The button that keeps what was fitted in the folder of the run.
 fn keep(ui: &mut Ui, panel: &dyn Panel, lab: &Lab) -> Option<Action> {
-    let calls = panel.inquiries(&lab.run()?.bench.net, &lab.selection);
-    let ended = calls.iter().filter_map(|call| lab.jobs.inquired.get(call));
+    let calls = panel.inquiries(&lab.run()?.info.net, &lab.selection);
+    let ended = calls.iter().filter_map(|call| lab.analyses.inquired.get(call));
     let done = ended.filter(|f| f.ended && matches!(&f.reading, Some(Ok(_)))).count() > 0;
     let folder = lab.run().and_then(|run| run.recording.folder.as_ref());
     if !done || folder.is_none() {
@@ -94,8 +91,8 @@ fn keep(ui: &mut Ui, panel: &dyn Panel, lab: &Lab) -> Option<Action> {
     ui.button("Keep").on_hover_text(help).clicked().then_some(Action::Do(Command::KeepReaders))
 }
 
-/// Work for a thread.
-type Write = Box<dyn FnOnce() -> Outcome + Send>;
+/// Work for a thread; a sentence says what was kept.
+type Write = Box<dyn FnOnce() -> Result<String> + Send>;
 
 /// The readers that were fitted last, to be written by a worker; `None` where there are none.
 ///
@@ -105,14 +102,16 @@ pub fn to_keep(lab: &Lab) -> Result<Option<Write>> {
     let Some(run) = lab.run() else { return Ok(None) };
     let Some(folder) = run.recording.folder.clone() else { return Ok(None) };
     let mut all: Vec<(String, KeptReader)> = Vec::new();
-    for (key, found) in &lab.jobs.inquired.by_call {
+    for (key, found) in &lab.analyses.inquired.by_call {
         let Some(Ok(reading)) = found.reading.as_ref().filter(|_| found.ended) else { continue };
-        let Some(call) = lab.jobs.call(key).filter(|call| call.probe == INQUIRY) else { continue };
+        let Some(call) = lab.analyses.call(key).filter(|call| call.probe == READERS) else {
+            continue;
+        };
         let mut asked = Asked::default();
         for (name, value) in &call.settings {
             knobs::set(&mut asked, "readers.", name, value)?;
         }
-        all.extend(asked.kept(reading, &*run.bench.source, found.step)?);
+        all.extend(asked.kept(reading, &*run.info.source, found.step)?);
     }
     if all.is_empty() {
         return Ok(None);
@@ -127,6 +126,6 @@ pub fn to_keep(lab: &Lab) -> Result<Option<Write>> {
             [(name, _)] => format!("kept {name} in {}", place.display()),
             all => format!("kept {} readers in {}", all.len(), place.display()),
         };
-        Outcome::Kept(written.map(|()| said))
+        written.map(|()| said)
     })))
 }

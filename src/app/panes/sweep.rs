@@ -3,9 +3,9 @@
 use egui::{ComboBox, Rect, Sense, Ui};
 
 use super::{Drawn, Pane};
-use crate::app::action::Action;
-use crate::app::paint::Frame;
-use crate::app::state::Lab;
+use crate::app::canvas::paint::Frame;
+use crate::app::commands::Action;
+use crate::app::lab::Lab;
 use crate::figure::Pick;
 use crate::figure::pick::{line_at, pick};
 use crate::panel::{self, Panel, columns};

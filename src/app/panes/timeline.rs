@@ -3,9 +3,9 @@
 use egui::{EventFilter, Key, Role, Sense, Ui, WidgetInfo, accesskit};
 
 use super::{Drawn, Pane};
-use crate::app::action::{Action, Command};
-use crate::app::paint::Frame;
-use crate::app::state::Lab;
+use crate::app::canvas::paint::Frame;
+use crate::app::commands::{Action, Command};
+use crate::app::lab::Lab;
 use crate::figure::scene::AreaPick;
 use crate::panel::Panel;
 

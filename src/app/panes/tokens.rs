@@ -3,9 +3,9 @@
 use egui::{Key, TextEdit, Ui};
 
 use super::{News, Pane};
-use crate::app::action::{Action, Command};
-use crate::app::scroll::{self, MOST_WRITING};
-use crate::app::state::Lab;
+use crate::app::commands::{Action, Command};
+use crate::app::lab::Lab;
+use crate::app::widgets::scroll::{self, MOST_WRITING};
 use crate::panel::Panel;
 
 /// The text that is being written.

@@ -3,8 +3,8 @@
 use egui::{ComboBox, Ui};
 
 use super::Pane;
-use crate::app::action::Action;
-use crate::app::state::Lab;
+use crate::app::commands::Action;
+use crate::app::lab::Lab;
 use crate::panel::Panel;
 use crate::record::error::Result;
 use crate::record::tree::Tree;
@@ -13,21 +13,21 @@ use crate::task::tree_path::Trees;
 
 /// What is chosen, and why it was not done.
 #[derive(Default)]
-pub struct TreePane {
+pub struct TreeEditor {
     node: usize,
     under: usize,
     /// The text that was refused, and the sentence; forgotten with that text.
     refused: Option<(String, String)>,
 }
 
-impl Pane for TreePane {
+impl Pane for TreeEditor {
     fn suits(&self, source: &dyn Source) -> bool {
         source.facet::<Trees>().is_some()
     }
 
     fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
         let mut actions = Vec::new();
-        let trees = lab.run().and_then(|run| run.bench.source.facet::<Trees>());
+        let trees = lab.run().and_then(|run| run.info.source.facet::<Trees>());
         let Some(tree) = trees.and_then(|trees| trees.tree(&lab.prompt.tokens)) else {
             return actions;
         };
@@ -66,7 +66,7 @@ impl Pane for TreePane {
     }
 }
 
-impl TreePane {
+impl TreeEditor {
     /// Asks about an edited tree with its whole path, or keeps the sentence.
     fn take(&mut self, lab: &Lab, edited: Result<Tree>, actions: &mut Vec<Action>) {
         match edited {

@@ -32,6 +32,7 @@ use crate::task::held_out_seed;
 use data::{Dataset, Gathered, Label, Positions, Wanted, gather};
 use erasure::{Eraser, Erasing, RIDGE, cross_covariance, leace};
 use hidden::{Hidden, Units};
+pub use lens::Lenses;
 use lens::Way;
 use linear::{Fitted, Fitting, Linear, Score, constant_score, fit, fit_shuffled};
 

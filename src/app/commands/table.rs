@@ -1,0 +1,203 @@
+//! One table of all commands, from which the menu, the palette, the shortcuts and the key list are made.
+
+use egui::{Key, KeyboardShortcut};
+
+use super::Command;
+use super::keys::{ctrl, ctrl_shift, plain, shift, spell};
+use crate::app::lab::Lab;
+use crate::app::lab::analyses::READERS;
+use crate::app::lab::panels::Panels;
+use crate::run::experiment::BUILTIN;
+
+/// Where an action stands in the menu bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Menu {
+    File,
+    Training,
+    Experiments,
+    Time,
+    Look,
+    Surgery,
+    View,
+    Panels,
+    Help,
+}
+
+impl Menu {
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::File, "File"),
+        (Self::Training, "Training"),
+        (Self::Experiments, "Experiments"),
+        (Self::Time, "Time"),
+        (Self::Look, "Selection"),
+        (Self::Surgery, "Intervene"),
+        (Self::View, "View"),
+        (Self::Panels, "Panels"),
+        (Self::Help, "Help"),
+    ];
+}
+
+/// One row of the table.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    pub command: Command,
+    pub menu: Menu,
+    pub text: &'static str,
+    pub help: &'static str,
+    pub keys: Option<KeyboardShortcut>,
+    pub enabled: fn(&Lab) -> bool,
+}
+
+/// The table. Panels of the registry and the experiments that come with the program follow the written rows.
+pub fn table(panels: Panels) -> Vec<Entry> {
+    let mut rows = ROWS.to_vec();
+    for name in panels.names() {
+        rows.push(Entry {
+            command: Command::Show(name),
+            menu: Menu::Panels,
+            text: panels.title(name),
+            help: "Bring this panel to the front, reopening it if it was closed.",
+            keys: None,
+            enabled: always,
+        });
+    }
+    for (name, _) in BUILTIN {
+        rows.push(Entry {
+            command: Command::Start(name),
+            menu: Menu::Experiments,
+            text: name,
+            help: "Train this experiment as a new run. The runs that are here stay.",
+            keys: None,
+            enabled: always,
+        });
+    }
+    rows
+}
+
+fn always(_: &Lab) -> bool {
+    true
+}
+
+fn trains(lab: &Lab) -> bool {
+    lab.can_train()
+}
+
+fn has_past(lab: &Lab) -> bool {
+    lab.run().is_some_and(|run| !run.recording.recorded.is_empty())
+}
+
+fn looks_back(lab: &Lab) -> bool {
+    lab.step.is_some()
+}
+
+fn has_long_answer(lab: &Lab) -> bool {
+    !lab.analyses.inquired.by_call.is_empty()
+}
+
+fn asks_long(lab: &Lab) -> bool {
+    lab.analyses.is_busy()
+}
+
+fn has_readers(lab: &Lab) -> bool {
+    lab.analyses.has_ended(READERS)
+}
+
+fn has_run(lab: &Lab) -> bool {
+    lab.run().is_some()
+}
+
+fn something_in_force(lab: &Lab) -> bool {
+    !lab.in_force().is_empty()
+}
+
+macro_rules! rows {
+    ($($menu:ident { $($command:ident $text:literal, $help:literal, $keys:expr, $enabled:expr;)* })*) => {
+        &[$($(Entry {
+            command: Command::$command,
+            menu: Menu::$menu,
+            text: $text,
+            help: $help,
+            keys: $keys,
+            enabled: $enabled,
+        },)*)*]
+    };
+}
+
+const ROWS: &[Entry] = rows! {
+    File {
+        OpenRun "Open run…", "Open the folder of a recorded run, or of a sweep, beside the runs already here.", ctrl(Key::O), always;
+        OpenExperiment "Open experiment…", "Read an experiment file and train it.", shift(Key::O), always;
+        SaveExperiment "Save experiment…", "Write the experiment of this run, as set in the form, to a file.", shift(Key::S), has_run;
+        SaveFigure "Save figure…", "Save the picture of the panel last clicked as SVG, PDF, PNG or CSV.", ctrl(Key::S), has_run;
+        ExportFigure "Export figure…", "Choose the page of the panel last clicked: size, venue, font, colours; then save or copy it.", ctrl(Key::E), has_run;
+        AddToSheet "Add to figure sheet", "Put the panel last clicked, as it is now, on a page of several.", ctrl_shift(Key::A), has_run;
+        FigureSheet "Figure sheet…", "The page of several panels: arrange, preview, save it.", None, has_run;
+        ExportWeights "Export weights…", "Write the weights of the step in view for TransformerLens, for Hugging Face or as plain tensors.", ctrl_shift(Key::E), has_run;
+        Quit "Quit", "Save everything and close the window.", ctrl(Key::Q), always;
+    }
+    Training {
+        RunPause "Run or pause", "Let training go on, or hold it where it is.", plain(Key::Space), trains;
+        SingleStep "One step", "Train exactly one step, then pause.", plain(Key::Period), trains;
+        Restart "Restart", "Begin again from fresh weights, with the settings of the form. The run before stays.", ctrl(Key::R), has_run;
+        Branch "Branch from here", "Continue training from the step in view as a new run, with the settings of the form. Both runs stay.", plain(Key::B), has_past;
+        CloseRun "Close run", "Take the run in view out of the window. Its recording stays on the disk.", ctrl_shift(Key::W), has_run;
+        NextRun "Next run", "Show the next run of this window in all panels.", ctrl(Key::PageDown), has_run;
+        PreviousRun "Previous run", "Show the run before in all panels.", ctrl(Key::PageUp), has_run;
+        Faster "Faster", "Let training take more steps a second.", None, has_run;
+        Slower "Slower", "Let training take fewer steps a second.", None, has_run;
+    }
+    Time {
+        Live "Back to live", "Show the newest weights again.", plain(Key::L), looks_back;
+        PreviousStep "Previous recorded step", "Look one recorded step further back.", ctrl(Key::ArrowLeft), has_past;
+        NextStep "Next recorded step", "Look one recorded step further on.", ctrl(Key::ArrowRight), looks_back;
+        FirstStep "First recorded step", "Look at the beginning.", plain(Key::Home), has_past;
+        Play "Play back", "Walk through the recorded steps from the one in view, or hold.", plain(Key::P), has_past;
+    }
+    Look {
+        NextToken "Next token", "Select the position to the right as the query.", plain(Key::ArrowRight), has_run;
+        PreviousToken "Previous token", "Select the position to the left as the query.", plain(Key::ArrowLeft), has_run;
+        NextKey "Next key token", "Select the position to the right as the key.", shift(Key::ArrowRight), has_run;
+        PreviousKey "Previous key token", "Select the position to the left as the key.", shift(Key::ArrowLeft), has_run;
+        ClearSelection "Clear selection", "Select no position.", plain(Key::Escape), has_run;
+        NextHead "Next head", "Put the next attention head into focus.", plain(Key::CloseBracket), has_run;
+        PreviousHead "Previous head", "Put the attention head before into focus.", plain(Key::OpenBracket), has_run;
+        DrawSequence "Draw another sequence", "Ask all panels about another held-out sequence.", plain(Key::N), has_run;
+        AskAgain "Ask again", "Ask the long question of a panel again, of the weights in view.", plain(Key::A), has_long_answer;
+        CancelJob "Cancel the long question", "End the long question of a panel with what there is.", None, asks_long;
+        KeepReaders "Keep readers", "Keep the readers that were fitted in the Readers panel in the folder of the run.", None, has_readers;
+        EditText "Edit the text", "Write the sequence yourself.", plain(Key::E), has_run;
+    }
+    Surgery {
+        CutHead "Cut the head in focus", "Zero what the head in focus writes, or take that back.", plain(Key::X), has_run;
+        UndoIntervention "Undo last intervention", "Take back the newest intervention in force.", ctrl(Key::Z), something_in_force;
+        LiftAll "Lift all interventions", "Take back everything in force.", shift(Key::X), something_in_force;
+    }
+    View {
+        Theme "Dark or light", "Switch between the two colour schemes.", plain(Key::D), always;
+        Larger "Larger", "Scale everything up.", ctrl(Key::Plus), always;
+        Smaller "Smaller", "Scale everything down.", ctrl(Key::Minus), always;
+        NormalSize "Normal size", "Scale back to 100 %.", ctrl(Key::Num0), always;
+        Fonts "Font for other scripts…", "Choose a font file for characters that the program's own fonts lack, in the window and in figures; the export window goes back to those of the system.", None, always;
+        NextPanel "Next panel", "Move the panel focus on: it is the one that is maximised, closed or saved by keys.", plain(Key::F6), always;
+        PanelSettings "Settings of the panel", "Show or hide what the panel in focus shows and how.", plain(Key::S), always;
+        Maximise "Maximise panel", "Give the whole window to the panel in focus, or put it back.", plain(Key::M), always;
+        ClosePanel "Close panel", "Close the panel in focus; it can be reopened from the Panels menu.", ctrl(Key::W), always;
+        UndoLayout "Undo layout", "Take back the last change of the layout, a reset too.", ctrl_shift(Key::Z), always;
+        ResetLayout "Reset layout", "Put all panels back where they were at first. No run is touched.", None, always;
+    }
+    Help {
+        Palette "Command palette…", "Find any action by a few letters of its name.", ctrl(Key::P), always;
+        Tour "Guided tour", "Five steps from what a register is to the memory that fails when its gate is cut.", None, always;
+        Keys "Keys", "List all shortcuts.", plain(Key::F1), always;
+    }
+};
+
+/// The table of `docs/window.md`: every action with its key.
+pub fn keys_markdown() -> String {
+    let mut text = String::from("| action | key | what it does |\n|---|---|---|\n");
+    for entry in ROWS {
+        let keys = entry.keys.as_ref().map_or_else(String::new, |k| format!("`{}`", spell(k)));
+        text += &format!("| {} | {keys} | {} |\n", entry.text.trim_end_matches('…'), entry.help);
+    }
+    text
+}

@@ -1,0 +1,347 @@
+//! The long questions of the panels: one job at a time, of what is in view, and never in the way of training for long.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::TryRecvError;
+
+use crate::record::error::Error;
+use crate::record::question::{Found, Inquired, ProbeCall};
+use crate::run::examiner::Which;
+use crate::run::job::{Assignment, Job, reads_prompt};
+
+use super::Lab;
+
+/// A question waits for so long: while a slider is dragged or time is played back it changes with every frame.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// Reports are taken at most this often: each is a picture to draw.
+const BETWEEN_REPORTS: Duration = Duration::from_millis(120);
+
+/// Answers that are kept, for going back to them.
+const MOST_KEPT: usize = 24;
+
+/// The analysis that fits readers.
+pub const READERS: &str = "readers";
+
+/// What an answer is about: nothing is asked twice.
+#[derive(Clone, PartialEq)]
+struct Key {
+    /// Which run.
+    run: u64,
+    /// `None`: one that is being trained, at some step.
+    step: Option<u64>,
+    call: ProbeCall,
+    /// The sequence in view, of a question that reads it.
+    prompt: Option<Vec<u32>>,
+}
+
+/// The job that works.
+struct Running {
+    key: Key,
+    job: Job,
+    found: Found,
+    stopping: bool,
+}
+
+/// Long questions of the run in view.
+pub struct Analyses {
+    wake: Arc<dyn Fn() + Send + Sync>,
+    running: Option<Running>,
+    /// Those that were stopped, until their thread has ended: nobody waits for them.
+    retired: Vec<Job>,
+    /// What is known of what visible panels ask, perhaps of a step before.
+    pub inquired: Inquired,
+    /// The newest at the end.
+    kept: Vec<(Key, Found)>,
+    /// What is to be asked next, and since when.
+    next: Option<(Key, Instant)>,
+    /// The newest weights of a run that trains were sent for.
+    sent_for: bool,
+    taken_at: Option<Instant>,
+    /// Counts changes to what is known.
+    pub revision: u64,
+    /// How many were started.
+    pub started: u64,
+}
+
+impl Analyses {
+    pub fn new(wake: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self {
+            wake,
+            running: None,
+            retired: Vec::new(),
+            inquired: Inquired::default(),
+            kept: Vec::new(),
+            next: None,
+            sent_for: false,
+            taken_at: None,
+            revision: 0,
+            started: 0,
+        }
+    }
+
+    /// Another run is in view.
+    pub fn forget(&mut self) {
+        self.retire();
+        self.inquired = Inquired::default();
+        self.next = None;
+        self.sent_for = false;
+        self.revision += 1;
+    }
+
+    /// The job in view goes on no more; its thread ends by itself.
+    fn retire(&mut self) {
+        self.retired.extend(self.running.take().map(|running| running.job));
+    }
+
+    /// The question that an answer shown belongs to.
+    pub fn call(&self, key: &str) -> Option<&ProbeCall> {
+        self.kept.iter().map(|(known, _)| &known.call).find(|call| call.key() == key)
+    }
+
+    /// Whether an answer to this inquiry is shown and whole, or was stopped.
+    pub fn has_ended(&self, inquiry: &str) -> bool {
+        let ended = self.inquired.by_call.iter().filter(|(_, found)| found.ended);
+        ended.filter_map(|(key, _)| self.call(key)).any(|call| call.probe == inquiry)
+    }
+
+    /// How far one of these questions has come that is worked on, and whether it is being stopped.
+    pub fn under_way(&self, calls: &[ProbeCall]) -> Option<(&Found, bool)> {
+        let running = self.running.as_ref().filter(|running| calls.contains(&running.key.call))?;
+        Some((&running.found, running.stopping))
+    }
+
+    /// Whether one of these questions is to be asked next.
+    pub fn is_next(&self, calls: &[ProbeCall]) -> bool {
+        self.next.as_ref().is_some_and(|(key, _)| calls.contains(&key.call))
+    }
+
+    /// Something is under way, or is about to be.
+    pub fn is_busy(&self) -> bool {
+        self.running.is_some() || self.next.is_some()
+    }
+
+    /// Threads that work: the one in view, and those that have not yet heard that they are to end.
+    pub fn at_work(&self) -> usize {
+        usize::from(self.running.is_some()) + self.retired.len()
+    }
+
+    /// Ends the job with what there is.
+    pub fn cancel(&mut self) {
+        self.next = None;
+        if let Some(running) = &mut self.running {
+            running.job.stop();
+            running.stopping = true;
+            self.revision += 1;
+        }
+    }
+
+    /// What is known is asked anew, of the newest weights.
+    pub fn ask_again(&mut self) {
+        let known = |call: &ProbeCall| self.inquired.by_call.contains_key(&call.key());
+        self.kept.retain(|(key, _)| !known(&key.call));
+        self.retire();
+        self.sent_for = false;
+    }
+
+    fn known(&self, key: &Key) -> Option<&Found> {
+        self.kept.iter().find(|(k, _)| k == key).map(|(_, found)| found)
+    }
+
+    fn keep(&mut self, key: Key, found: Found) {
+        self.kept.retain(|(k, _)| *k != key);
+        self.kept.push((key, found));
+        let surplus = self.kept.len().saturating_sub(MOST_KEPT);
+        self.kept.drain(..surplus);
+    }
+
+    fn show(&mut self, call: &ProbeCall, found: Found) {
+        self.inquired.by_call.insert(call.key(), found);
+        self.revision += 1;
+    }
+
+    /// Takes in how far the job has come.
+    fn take_reports(&mut self, now: Instant) {
+        if self.taken_at.is_some_and(|at| now.duration_since(at) < BETWEEN_REPORTS) {
+            return;
+        }
+        let Some(running) = &mut self.running else { return };
+        match running.job.heard.try_recv() {
+            Ok(heard) => {
+                let Found { done, total, .. } = running.found;
+                let (done, total) =
+                    if heard.ended { (done, total) } else { (heard.done, heard.total) };
+                running.found.done = if heard.ended && !running.stopping { total } else { done };
+                running.found.total = total;
+                running.found.reading = Some(heard.reading);
+                running.found.ended = heard.ended;
+            }
+            Err(TryRecvError::Empty) => return,
+            Err(TryRecvError::Disconnected) => {
+                let lost = Error::internal("a long question ended without an answer; ask it again");
+                running.found.reading = Some(Err(lost));
+                running.found.ended = true;
+            }
+        }
+        self.taken_at = Some(now);
+        let (key, found) = (running.key.clone(), running.found.clone());
+        self.show(&key.call, found.clone());
+        if found.ended {
+            self.retire();
+            self.keep(key, found);
+        }
+    }
+}
+
+impl Analyses {
+    /// Shows what is known; returns what is not and nobody works on.
+    fn recall(&mut self, keys: &[Key]) -> Option<Key> {
+        if !keys.is_empty() {
+            let calls: Vec<String> = keys.iter().map(|key| key.call.key()).collect();
+            self.inquired.by_call.retain(|call, _| calls.contains(call));
+        }
+        let mut wanted = None;
+        for key in keys {
+            let known = self.known(key).cloned();
+            let running = self.running.as_ref().filter(|running| running.key == *key);
+            let found = known.as_ref().or(running.map(|running| &running.found));
+            let shown = self.inquired.get(&key.call);
+            if let Some(found) = found
+                && (found.reading.is_some() || shown.is_none())
+                && shown.is_none_or(|s| s.step != found.step || s.ended != found.ended)
+            {
+                let found = found.clone();
+                self.show(&key.call, found);
+            } else if found.is_none() {
+                wanted = wanted.or_else(|| Some(key.clone()));
+            }
+        }
+        wanted
+    }
+
+    fn settle(&mut self, wanted: Option<Key>, now: Instant) {
+        if self.next.as_ref().map(|(key, _)| key) != wanted.as_ref() {
+            self.next = wanted.map(|key| (key, now));
+            self.sent_for = false;
+        }
+    }
+}
+
+impl Lab {
+    /// Takes in what has been found and asks what visible panels want to know, if it is not known yet.
+    pub(super) fn analyse(&mut self, calls: &[ProbeCall], now: Instant) {
+        self.analyses.retired.retain(|job| !job.is_retired());
+        self.analyses.take_reports(now);
+        if self.run().is_none() {
+            return self.analyses.forget();
+        }
+        let live = self.step.is_none() && self.is_training();
+        let Some(step) = (if live { Some(None) } else { self.settled_step().map(Some) }) else {
+            return;
+        };
+        let keys: Vec<Key> = calls.iter().filter_map(|call| self.key_of(call, step)).collect();
+        if self
+            .analyses
+            .running
+            .as_ref()
+            .is_some_and(|running| !still_wanted(&running.key, &keys, step))
+        {
+            self.analyses.retire();
+            self.analyses.revision += 1;
+        }
+        let wanted = self.analyses.recall(&keys);
+        self.analyses.settle(wanted, now);
+        let due = |(_, since): &(Key, Instant)| now.duration_since(*since) >= SETTLE;
+        if self.analyses.at_work() == 0 && self.analyses.next.as_ref().is_some_and(due) {
+            self.start_analysis(live);
+        }
+    }
+
+    /// The step whose weights are in view and stay; `None` while newer ones are on their way.
+    fn settled_step(&mut self) -> Option<u64> {
+        let step = self.step;
+        let run = self.runs.get_mut(self.current)?;
+        let last = run.recording.last_step;
+        match &mut run.training {
+            Some(training) if step.is_none() && !training.gone => {
+                if training.is_behind(last) {
+                    training.ask_for_weights();
+                    return None;
+                }
+                training.shown.as_ref().map(|weights| weights.step)
+            }
+            _ => step.or_else(|| run.recording.recorded.last().copied()),
+        }
+    }
+
+    /// What a call means now. A call that no inquiry understands is answered at once, with the sentence that says so.
+    fn key_of(&mut self, call: &ProbeCall, step: Option<u64>) -> Option<Key> {
+        match reads_prompt(call) {
+            Ok(reads) => Some(Key {
+                run: self.run_id(),
+                step,
+                call: call.clone(),
+                prompt: reads.then(|| self.prompt.tokens.clone()),
+            }),
+            Err(error) => {
+                if self.analyses.inquired.get(call).is_none() {
+                    let about = Found::begun(step.unwrap_or(0));
+                    self.analyses
+                        .show(call, Found { reading: Some(Err(error)), ended: true, ..about });
+                }
+                None
+            }
+        }
+    }
+
+    fn start_analysis(&mut self, live: bool) {
+        if live
+            && let Some(training) =
+                self.runs.get_mut(self.current).and_then(|r| r.training.as_mut())
+        {
+            if !self.analyses.sent_for {
+                training.ask_for_weights();
+                self.analyses.sent_for = true;
+            }
+            if training.is_awaited() {
+                return;
+            }
+        }
+        let Some((key, _)) = self.analyses.next.take() else { return };
+        let Ok((step, weights, folder)) = self.weights_in_view() else { return };
+        let which = match (weights, folder) {
+            (Some(weights), _) => Which::Given(weights),
+            (None, Some(folder)) => Which::Recorded { folder, step },
+            (None, None) => return,
+        };
+        let Some(run) = self.runs.get(self.current) else { return };
+        let assignment = Assignment { which, prompt: self.prompt.clone(), call: key.call.clone() };
+        let wake = self.analyses.wake.clone();
+        let jobs = &mut self.analyses;
+        jobs.started += 1;
+        jobs.sent_for = false;
+        let found = Found::begun(step);
+        match Job::start(&run.experiment, assignment, move || wake()) {
+            Ok(job) => {
+                if jobs.inquired.get(&key.call).is_none() {
+                    jobs.show(&key.call, found.clone());
+                }
+                jobs.running = Some(Running { key, job, found, stopping: false });
+            }
+            Err(error) => {
+                let found = Found { reading: Some(Err(error)), ended: true, ..found };
+                jobs.show(&key.call, found.clone());
+                jobs.keep(key, found);
+            }
+        }
+    }
+}
+
+/// A job goes on while what it is about is in view, also behind another tab.
+fn still_wanted(job: &Key, keys: &[Key], step: Option<u64>) -> bool {
+    if keys.iter().any(|key| key.call.probe == job.call.probe) {
+        return keys.contains(job);
+    }
+    job.step == step
+}

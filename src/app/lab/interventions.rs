@@ -1,0 +1,114 @@
+//! What changes the network in view: in training, or in what is looked at alone.
+
+use crate::figure::Patch;
+use crate::record::error::Error;
+use crate::record::intervention::{How, Intervention};
+use crate::run::session::Command;
+
+use super::Lab;
+
+impl Lab {
+    /// Whether interventions change training, or only what is looked at.
+    pub fn acts_on_training(&self) -> bool {
+        self.step.is_none() && self.training().is_some_and(|t| !t.gone)
+    }
+
+    /// What changes the network in view, and what can be undone.
+    pub fn in_force(&self) -> Vec<Intervention> {
+        let training = self.training().filter(|_| self.acts_on_training());
+        let trained_with = training.map_or(&[][..], |training| &training.in_force[..]);
+        [trained_with, &self.trial].concat()
+    }
+
+    /// Brings the base of a pair into view with one place taken from the run on its counterfactual; once more, and
+    /// that is lifted. One place at a time: what another click brought is lifted before.
+    pub(super) fn show_patched(&mut self, patch: &Patch) {
+        let how = How::Patch(patch.other.to_vec());
+        let what = Intervention::Change { place: patch.place.clone(), how };
+        let here = self.prompt.tokens[..] == patch.base[..];
+        let again = here && self.in_force().contains(&what);
+        self.lift_patched();
+        if again {
+            return self.lift(&what);
+        }
+        if !here {
+            self.show_tokens(&patch.base);
+        }
+        self.selection.query = Some(patch.at).filter(|at| *at < self.prompt.len());
+        self.patched = Some(what.clone());
+        self.intervene(what);
+    }
+
+    /// What a click on a map brought holds for its sequence alone.
+    pub(super) fn lift_patched(&mut self) {
+        if let Some(what) = self.patched.take() {
+            self.trial.retain(|t| *t != what);
+            self.changed();
+        }
+    }
+
+    /// Training or the step of the past in view, whichever is looked at.
+    pub fn intervene(&mut self, what: Intervention) {
+        if self.acts_on_training() && !what.needs_reference() {
+            if let Some(training) = self.training_mut() {
+                training.send(Command::Intervene(what));
+                training.ask_for_weights();
+            }
+        } else if what.changes_forward() {
+            if !self.trial.contains(&what) {
+                self.trial.push(what);
+            }
+        } else {
+            self.trouble(Error::usage(
+                "freezing changes training, and a step of the past is not trained: go back to live, or branch from this step and freeze there",
+            ));
+        }
+        self.changed();
+    }
+
+    pub fn lift(&mut self, what: &Intervention) {
+        if self.acts_on_training() && !self.trial.contains(what) {
+            if let Some(training) = self.training_mut() {
+                training.send(Command::Lift(what.clone()));
+                training.ask_for_weights();
+            }
+        } else {
+            self.trial.retain(|t| t != what);
+        }
+        self.changed();
+    }
+
+    /// Brings these into force and lifts all others.
+    pub fn operate(&mut self, wanted: &[Intervention]) {
+        let now = self.in_force();
+        for what in now.iter().rev().filter(|what| !wanted.contains(what)) {
+            self.lift(what);
+        }
+        for what in wanted.iter().filter(|what| !now.contains(what)) {
+            self.intervene(what.clone());
+        }
+    }
+
+    /// Cuts the head in focus, or mends it.
+    pub fn cut_or_mend_head(&mut self) {
+        let cut = self.head_cut();
+        if self.in_force().contains(&cut) { self.lift(&cut) } else { self.intervene(cut) }
+    }
+
+    pub fn lift_newest(&mut self) {
+        if let Some(what) = self.in_force().last() {
+            self.lift(what);
+        }
+    }
+
+    pub fn lift_all(&mut self) {
+        for what in self.in_force().iter().rev() {
+            self.lift(what);
+        }
+    }
+
+    /// What cutting the head in focus means.
+    pub fn head_cut(&self) -> Intervention {
+        Intervention::cut_head(self.selection.layer, self.selection.head)
+    }
+}

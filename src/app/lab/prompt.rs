@@ -1,0 +1,114 @@
+//! The sequence in view: drawn, written by hand, or changed in one place.
+
+use std::sync::Arc;
+
+use crate::task::held_out_seed;
+use crate::task::tree_path::Trees;
+
+use super::Lab;
+use super::tuple_edit::{TupleEdit, edited};
+
+impl Lab {
+    /// The text that was written by hand, if that is what is in view.
+    pub(super) fn own_text(&self) -> Option<String> {
+        (self.drawn.is_none() && self.run().is_some()).then(|| self.text())
+    }
+
+    pub fn draw_sequence(&mut self, index: u64) {
+        let Some(run) = self.run() else { return };
+        // Those of the held-out batch, which were never trained on and which the cloud shows.
+        let seed = held_out_seed(run.experiment.train.seed as u64);
+        let row = Arc::new(run.info.source.sequence(seed, index));
+        // A position whose answer has been seen before shows what the window is about; of a tree, its root.
+        let root = run.info.source.facet::<Trees>().map(|trees| trees.script().root());
+        let telling = row.occurrence.iter().rposition(|&n| n >= 2).or(root);
+        let keep = self.selection.query.filter(|&q| q < row.len() && row.occurrence[q] >= 2);
+        self.selection.query = keep.or(telling).or(row.len().checked_sub(1));
+        self.selection.key = None;
+        self.drawn = Some(index);
+        self.rules_of = index;
+        self.rules = row.clone();
+        self.text_note = None;
+        self.lift_patched();
+        self.prompt = row;
+        self.changed();
+    }
+
+    /// The sequence in view as a figure sheet says it: the number of one that is held out, and the text in its place.
+    pub fn asked_about(&self) -> (u64, Option<String>) {
+        let text = || self.run().map(|run| run.info.vocab.spell(&self.prompt.tokens));
+        (self.rules_of, if self.drawn.is_none() { text() } else { None })
+    }
+
+    /// The sequence after the one that was drawn last.
+    pub fn draw_next(&mut self) {
+        self.draw_sequence(self.drawn.map_or(0, |n| n + 1));
+    }
+
+    /// Asks about another text. What of it cannot be read is said beside it, and the sequence stays.
+    pub fn set_text(&mut self, text: &str) {
+        let Some(run) = self.run() else { return };
+        let longest = run.info.net.length;
+        let mut tokens = match run.info.vocab.encode(text) {
+            Ok(tokens) if tokens.is_empty() => {
+                self.text_note = Some("Write at least one character.".to_owned());
+                return;
+            }
+            Ok(tokens) => tokens,
+            Err(error) => {
+                self.text_note = Some(error.message);
+                return;
+            }
+        };
+        let count = tokens.len();
+        tokens.truncate(longest);
+        let note = format!(
+            "This network reads {longest} tokens: the last {} are left out.",
+            count.saturating_sub(longest)
+        );
+        let row = run.info.source.label(&tokens, &self.rules);
+        self.text_note = (count > longest).then_some(note);
+        let inside = |at: &usize| *at < row.len();
+        self.selection.query = self.selection.query.filter(inside).or(row.len().checked_sub(1));
+        self.selection.key = self.selection.key.filter(inside);
+        self.drawn = None;
+        self.lift_patched();
+        self.prompt = Arc::new(row);
+        self.changed();
+    }
+
+    /// Says something else in the selected tuple of the sequence in view.
+    pub fn edit_tuple(&mut self, edit: TupleEdit) {
+        let Some(tokens) = edited(self, edit) else { return };
+        let Some(run) = self.run() else { return };
+        self.prompt = Arc::new(run.info.source.label(&tokens, &self.rules));
+        self.text_note = None;
+        self.drawn = None;
+        self.changed();
+    }
+
+    /// The sequence in view as text.
+    pub fn text(&self) -> String {
+        let Some(run) = self.run() else { return String::new() };
+        run.info.vocab.spell(&self.prompt.tokens)
+    }
+
+    /// Looks at these tokens: as the held-out sequence that they are, else under the rules of the last one drawn.
+    pub(super) fn show_tokens(&mut self, tokens: &[u32]) {
+        /// Sequences to look through: a task tries some before one makes a pair.
+        const LOOKED_THROUGH: u64 = 64;
+        let Some(run) = self.run() else { return };
+        let seed = held_out_seed(run.experiment.train.seed as u64);
+        let is_it = |&i: &u64| run.info.source.sequence(seed, i).tokens == tokens;
+        if let Some(index) = (0..LOOKED_THROUGH).find(is_it) {
+            return self.draw_sequence(index);
+        }
+        let row = run.info.source.label(tokens, &self.rules);
+        self.drawn = None;
+        self.text_note = None;
+        self.prompt = Arc::new(row);
+        let inside = |at: &usize| *at < self.prompt.len();
+        self.selection.key = self.selection.key.filter(inside);
+        self.changed();
+    }
+}

@@ -1,0 +1,233 @@
+//! A run in the window: how it is begun and opened away from the window's thread.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::nn::params::Params;
+use crate::panel::NetShape;
+use crate::record::error::{Error, Result};
+use crate::record::folder::Reader;
+use crate::record::folder::library::{elsewhere, give_back, new_run_folder};
+use crate::record::knobs;
+use crate::record::recording::Recording;
+use crate::record::vocab::Vocab;
+use crate::record::weights::Weights;
+use crate::run::experiment::Experiment;
+use crate::run::session::{Begin, Session, Start};
+use crate::task::Source;
+
+use super::live::Training;
+
+/// A run in the window.
+pub struct Run {
+    /// Told apart from every other run that this window has had; 0 until it is in the list.
+    pub id: u64,
+    pub name: String,
+    pub experiment: Experiment,
+    /// The same as the run began: what a hand changed since is among its marks.
+    pub began: Experiment,
+    /// What the form shows: the settings of the next run that is begun from here.
+    pub draft: Experiment,
+    pub recording: Arc<Recording>,
+    pub training: Option<Training>,
+    pub info: RunInfo,
+}
+
+impl Run {
+    /// Takes in the live settings that training has, after one was asked for: if it was refused, the form goes back to what is
+    /// in force.
+    ///
+    /// # Errors
+    /// When they are none of this version.
+    pub fn follow(&mut self, live: &toml::Table) -> Result<()> {
+        knobs::set_all(&mut self.experiment.train, "train.", live)?;
+        let Some((name, asked)) = self.training.as_mut().and_then(Training::answered) else {
+            return Ok(());
+        };
+        let shown = knobs::to_table(&mut self.draft.train);
+        match live.get(&name) {
+            Some(value) if *value != asked && shown.get(&name) == Some(&asked) => {
+                knobs::set(&mut self.draft.train, "train.", &name, value)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One that nobody trains.
+    fn new(name: String, experiment: Experiment, recording: Recording, info: RunInfo) -> Self {
+        let (began, draft) = (experiment.clone(), experiment.clone());
+        let recording = Arc::new(recording);
+        Self { id: 0, name, experiment, began, draft, recording, training: None, info }
+    }
+}
+
+/// What stays the same for all steps of a run: its vocabulary, the shape of its network, its source.
+pub struct RunInfo {
+    pub net: NetShape,
+    pub vocab: Vocab,
+    pub roles: &'static [&'static str],
+    pub source: Arc<dyn Source>,
+    /// Tensors that training can change, in order.
+    pub trained: Vec<String>,
+}
+
+impl RunInfo {
+    /// # Errors
+    /// When the task cannot be opened or the model cannot be built for it.
+    pub fn of(experiment: &Experiment) -> Result<Self> {
+        let source = experiment.task.open()?;
+        let vocab = source.vocab().clone();
+        let mut params = Params::new(experiment.train.seed as u64);
+        let model = experiment.network(&*source, &mut params)?;
+        let layout = model.layout();
+        let net = NetShape {
+            kind: layout.kind.to_owned(),
+            heads: layout.heads.clone(),
+            vocab: layout.vocab,
+            length: layout.length,
+        };
+        let trained = params.all().filter(|p| params.is_trained(*p));
+        let trained = trained.map(|p| params.name(p).to_owned()).collect();
+        Ok(Self { net, vocab, roles: source.roles(), source, trained })
+    }
+}
+
+/// Where the weights of a new run come from.
+pub enum Origin {
+    Fresh,
+    /// Those of a step; read from the folder of their run when they are not at hand.
+    Branch {
+        step: u64,
+        weights: Option<Arc<Weights>>,
+        from: Option<PathBuf>,
+    },
+}
+
+/// Where a new run is recorded.
+pub enum Place {
+    Folder(PathBuf),
+    /// In a new folder of this library.
+    Library(PathBuf),
+    /// In memory only, said why.
+    Nowhere(Option<Error>),
+}
+
+/// A run to be begun: building it takes its time, so another thread does it.
+pub struct Order {
+    pub experiment: Experiment,
+    pub origin: Origin,
+    pub place: Place,
+}
+
+/// A run that was begun.
+pub struct Begun {
+    experiment: Experiment,
+    info: RunInfo,
+    session: Session,
+    folder: Option<PathBuf>,
+    /// What went wrong and did not prevent it.
+    pub trouble: Option<Error>,
+}
+
+impl Order {
+    /// # Errors
+    /// When the experiment cannot be built, or the weights of a branch cannot be read.
+    pub fn carry_out(self) -> Result<Begun> {
+        let Self { experiment, origin, place } = self;
+        // Everyone who opens the task from here on sees the same sequences.
+        let experiment = experiment.pinned()?;
+        let info = RunInfo::of(&experiment)?;
+        let begin = match origin {
+            Origin::Fresh => Begin::Fresh,
+            Origin::Branch { step, weights, from } => {
+                let weights = match weights {
+                    Some(weights) => weights,
+                    None => recorded(from.as_deref(), step)?,
+                };
+                Begin::Branch { weights, from }
+            }
+        };
+        let in_library = matches!(place, Place::Library(_));
+        let (folder, trouble) = room(place, &experiment.name);
+        let session = Session::start(Start {
+            experiment: experiment.clone(),
+            begin,
+            folder: folder.clone(),
+            paused: false,
+            attended: true,
+        })
+        .inspect_err(|_| {
+            // One that a person named stays, empty or not.
+            if let Some(folder) = folder.as_ref().filter(|_| in_library) {
+                give_back(folder);
+            }
+        })?;
+        Ok(Begun { experiment, info, session, folder, trouble })
+    }
+}
+
+fn recorded(folder: Option<&Path>, step: u64) -> Result<Arc<Weights>> {
+    let folder = folder
+        .ok_or_else(|| Error::usage("no weights are recorded yet: let training run a moment"))?;
+    Ok(Arc::new(Reader::open(folder)?.weights(step)?))
+}
+
+/// A folder to record into. Where the disk refuses, the run goes on without one: it can be watched all the same.
+fn room(place: Place, name: &str) -> (Option<PathBuf>, Option<Error>) {
+    let library = match place {
+        Place::Folder(folder) => return (Some(folder), None),
+        Place::Nowhere(trouble) => return (None, trouble),
+        Place::Library(library) => library,
+    };
+    match new_run_folder(&library, name) {
+        Ok(folder) => (Some(folder), None),
+        Err(refusal) => {
+            let (folder, trouble) = elsewhere(name, &refusal);
+            (folder, Some(trouble))
+        }
+    }
+}
+
+impl Begun {
+    /// The run under its name in the window.
+    pub fn into_run(self, name: String) -> Run {
+        let recording = Recording { folder: self.folder, ..Recording::default() };
+        let training = Some(Training::new(self.session));
+        Run { training, ..Run::new(name, self.experiment, recording, self.info) }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.experiment.name
+    }
+}
+
+/// A recorded run, read where reading takes its time.
+pub struct Opened {
+    experiment: Experiment,
+    recording: Recording,
+    info: RunInfo,
+    /// Parts of the folder that cannot be read, each in a sentence.
+    pub problems: Vec<Error>,
+}
+
+impl Opened {
+    /// # Errors
+    /// When it is no run folder, or one that this version cannot read.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let reader = Reader::open(folder)?;
+        let experiment = Experiment::of_run(folder)?;
+        let info = RunInfo::of(&experiment).map_err(|e| e.context(folder.display()))?;
+        let problems = reader.problems.clone();
+        Ok(Self { experiment, recording: reader.recording, info, problems })
+    }
+
+    /// The name of its folder.
+    pub fn name(&self) -> String {
+        let folder = self.recording.folder.as_ref().and_then(|f| f.file_name());
+        folder.map_or(self.experiment.name.clone(), |n| n.to_string_lossy().into())
+    }
+
+    pub fn into_run(self, name: String) -> Run {
+        Run::new(name, self.experiment, self.recording, self.info)
+    }
+}

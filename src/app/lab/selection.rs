@@ -1,0 +1,78 @@
+//! What is selected: one position to ask of, one to look at, one head; the same for all panels.
+
+use crate::figure::Pick;
+
+use super::Lab;
+
+impl Lab {
+    /// One selection for all panels.
+    pub fn pick(&mut self, pick: &Pick, shift: bool) {
+        let selection = &mut self.selection;
+        match *pick {
+            // A run is opened by the window.
+            Pick::Nothing | Pick::Token(_) | Pick::Run(_) => return,
+            Pick::Query(at) | Pick::Key(at) if shift => selection.key = Some(at),
+            Pick::Query(at) => selection.query = Some(at),
+            Pick::Key(at) => selection.key = Some(at),
+            Pick::QueryKey { query, key } => {
+                selection.query = Some(query);
+                selection.key = Some(key);
+            }
+            Pick::Head { layer, head } => {
+                selection.layer = layer;
+                selection.head = head;
+            }
+            Pick::Step(step) => return self.view(Some(step)),
+            Pick::Patch(ref patch) => return self.show_patched(patch),
+            Pick::CloudPoint { sequence, position, is_key } => {
+                return self.pick_cloud_point(sequence, position, is_key);
+            }
+        }
+        self.changed();
+    }
+
+    /// Points of other sequences bring that sequence into view.
+    pub(super) fn pick_cloud_point(&mut self, sequence: usize, position: usize, is_key: bool) {
+        if self.drawn != Some(sequence as u64) {
+            self.draw_sequence(sequence as u64);
+        }
+        if position >= self.prompt.len() {
+            return;
+        }
+        let slot = if is_key { &mut self.selection.key } else { &mut self.selection.query };
+        *slot = Some(position);
+        self.changed();
+    }
+
+    /// Moves the selected query (or key) by `by` positions.
+    pub fn move_selection(&mut self, by: isize, key: bool) {
+        let last = self.prompt.len().saturating_sub(1);
+        let slot = if key { &mut self.selection.key } else { &mut self.selection.query };
+        let from = slot.unwrap_or(if by > 0 { 0 } else { last });
+        *slot = Some(from.saturating_add_signed(by).min(last));
+        self.changed();
+    }
+
+    /// Moves the focus by `by` heads through all layers.
+    pub fn move_head(&mut self, by: isize) {
+        let Some(run) = self.run() else { return };
+        let heads = run.info.net.heads.iter().enumerate();
+        let all: Vec<(usize, usize)> =
+            heads.flat_map(|(l, &n)| (0..n).map(move |h| (l, h))).collect();
+        let here = (self.selection.layer, self.selection.head);
+        let at = all.iter().position(|h| *h == here).unwrap_or(0);
+        if let Some(&(layer, head)) =
+            all.get(at.saturating_add_signed(by).min(all.len().saturating_sub(1)))
+        {
+            self.selection.layer = layer;
+            self.selection.head = head;
+            self.changed();
+        }
+    }
+
+    pub fn clear_selection(&mut self) {
+        self.selection.query = None;
+        self.selection.key = None;
+        self.changed();
+    }
+}

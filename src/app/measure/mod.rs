@@ -1,0 +1,5 @@
+//! What the window is measured by, and what it gives to those outside: pictures of it, how far it has come, how often it draws.
+
+pub mod pacing;
+pub mod screenshot;
+pub mod stopwatch;

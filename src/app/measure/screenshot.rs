@@ -1,0 +1,117 @@
+//! A picture of the window at a step: waits until the panels have answered for it, saves it, and quits.
+
+use std::path::{Path, PathBuf};
+
+use crossbeam_channel::Sender;
+use egui::{ColorImage, Context, ViewportCommand};
+
+use crate::figure::png;
+use crate::record::error::{Error, Result};
+use crate::record::file::{check_free, save};
+
+use crate::app::lab::Lab;
+
+/// Frames that must pass without a change: tooltips, textures and plots settle in two.
+const STILL: u32 = 4;
+
+/// A picture that is wanted.
+pub struct Screenshot {
+    file: PathBuf,
+    replace: bool,
+    step: Option<u64>,
+    still: u32,
+    requested: bool,
+    done: Sender<Result<()>>,
+}
+
+impl Screenshot {
+    /// `done` hears how it went.
+    pub fn new(file: PathBuf, step: Option<u64>, done: Sender<Result<()>>) -> Self {
+        Self { file, replace: false, step, still: 0, requested: false, done }
+    }
+
+    /// Whether a file of that name may be replaced.
+    #[must_use]
+    pub fn replacing(self, replace: bool) -> Self {
+        Self { replace, ..self }
+    }
+
+    /// The window that was asked for the picture is gone.
+    pub fn ask_again(&mut self) {
+        (self.still, self.requested) = (0, false);
+    }
+
+    /// Takes the picture once everything stands still at the wanted step. `works`: something is still on its way to the lab.
+    pub fn take(&mut self, ctx: &Context, lab: &Lab, works: bool) {
+        if self.requested {
+            return;
+        }
+        if let Some(why) = cannot_answer(lab, works) {
+            // The window was closed by hand when nobody listens.
+            let _ = self.done.send(Err(why));
+            self.requested = true;
+            return ctx.send_viewport_cmd(ViewportCommand::Close);
+        }
+        self.still = if self.stands_still(lab) { self.still + 1 } else { 0 };
+        if self.still < STILL {
+            return;
+        }
+        self.requested = true;
+        let (file, replace) = (self.file.clone(), self.replace);
+        let (done, closer) = (self.done.clone(), ctx.clone());
+        ctx.request_screenshot(move |image| {
+            let _ = done.send(write(&file, replace, &image));
+            closer.send_viewport_cmd(ViewportCommand::Close);
+        });
+    }
+
+    fn stands_still(&self, lab: &Lab) -> bool {
+        let here = lab.step_in_view();
+        let reached = match (self.step, lab.step) {
+            (Some(step), None) => here >= step || !lab.can_train(),
+            _ => true,
+        };
+        reached && !lab.is_training() && lab.examination.is_settled(here)
+    }
+}
+
+/// What is wrong with the name of a picture is said before a window is opened.
+///
+/// # Errors
+/// When it asks for another format than PNG, or names a file that is there and may not be replaced.
+pub fn check(file: &Path, replace: bool) -> Result<()> {
+    if !file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
+        return Err(Error::usage(format!(
+            "--screenshot {}: expected a name that ends in .png. The figures of single panels are written in other formats, too: mnemoscope figure",
+            file.display()
+        )));
+    }
+    check_free(file, replace)
+}
+
+/// Why there will never be a picture, where nothing `works` on it any more.
+fn cannot_answer(lab: &Lab, works: bool) -> Option<Error> {
+    if lab.building > 0 || !lab.orders.is_empty() || works {
+        return None;
+    }
+    let said = || lab.troubles.first().cloned();
+    if lab.runs.is_empty() {
+        return Some(said().unwrap_or_else(|| Error::internal("there is no run to show")));
+    }
+    if let Some(failure) = &lab.failure {
+        return Some(Error::input(failure.clone()));
+    }
+    let nothing = lab.run().is_some_and(|run| {
+        run.training.as_ref().is_none_or(|t| t.gone) && run.recording.recorded.is_empty()
+    });
+    nothing
+        .then(|| said().unwrap_or_else(|| Error::input("this run has no recorded weights to show")))
+}
+
+fn write(file: &Path, replace: bool, image: &ColorImage) -> Result<()> {
+    let rgba: Vec<u8> =
+        image.pixels.iter().flat_map(egui::Color32::to_srgba_unmultiplied).collect();
+    let size = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let bytes = png::encode(&rgba, size(image.size[0]), size(image.size[1]), None, &[])?;
+    save(file, &bytes, replace)
+}

@@ -1,0 +1,230 @@
+//! What a hand did, carried out after the frame.
+
+use egui::Context;
+
+use crate::app::commands::{Action, Command};
+use crate::app::lab::Lab;
+use crate::app::lab::run::Origin;
+use crate::app::panes::News;
+use crate::app::panes::docking::Dock;
+use crate::app::worker::Then;
+use crate::figure::Pick;
+use crate::panel;
+use crate::record::error::Error;
+use crate::run::experiment::Experiment;
+
+use super::file_dialog::FileDialog;
+use super::{App, ZOOMS, menu};
+
+impl App {
+    /// Carries out what a hand did, after the frame.
+    pub(super) fn carry_out(&mut self, action: Action, ctx: &Context) {
+        match action {
+            Action::Do(command) => self.command(command, ctx),
+            Action::Pick { pick: Pick::Run(run), .. } => self.show_run_of_sweep(run),
+            Action::Pick { pick, shift } => self.lab.pick(&pick, shift),
+            Action::View(step) => {
+                self.lab.playback.playing = false;
+                self.lab.view(step);
+            }
+            Action::Go(on) => self.lab.go(on),
+            Action::Choose(index) => self.lab.choose(index),
+            Action::ChooseFile(setting) => self.ask(FileDialog::ChooseFile(setting)),
+            Action::Intervene(what) => self.lab.intervene(what),
+            Action::Lift(what) => self.lab.lift(&what),
+            Action::Operate(all) => self.lab.operate(&all),
+            Action::Set { name, value } => self.lab.set_live(name, value),
+            Action::Speed(speed) => {
+                self.lab.speed = speed;
+                self.lab.send_speed();
+            }
+            Action::PlaybackSpeed(speed) => self.lab.playback.steps_per_second = speed,
+            Action::Start => self.restart(),
+            Action::Text(text) => self.lab.set_text(&text),
+            Action::EditTuple(edit) => {
+                self.lab.edit_tuple(edit);
+                self.host.tell(News::Rewritten, &self.lab);
+            }
+            Action::OpenRun(folder) => self.open_run(folder, None),
+            Action::ReadSweep(folder) => self.open_sweep(folder, true, None),
+            Action::DiscardRuns(folders) => self.discard_runs(folders),
+            Action::RestoreRuns(folders) => self.restore_runs(folders),
+            Action::EmptyTrash => self.empty_trash(),
+            Action::NameRun(folder, name) => self.name_run(&folder, &name),
+            Action::SaveFigure(kind) => self.ask(FileDialog::SaveFigure(kind)),
+            Action::Export(kind) => self.export(&kind),
+            Action::AddToSheet(kind) => self.add_to_sheet(&kind),
+            Action::Copy(kind, copy) => self.copy(&kind, copy),
+            Action::Maximise(kind) => self.dock.maximise(&kind),
+            Action::Settings(kind) => {
+                let open = &mut self.host.open_settings;
+                let at = ctx.pointer_latest_pos().unwrap_or_default();
+                let shown = open.as_ref().is_some_and(|(k, _)| *k == kind);
+                *open = (!shown).then_some((kind, at));
+            }
+            Action::Close(kind) => self.dock.close(&kind),
+            Action::Dismiss(index) => {
+                if index < self.lab.troubles.len() {
+                    self.lab.troubles.remove(index);
+                }
+            }
+            Action::DismissAll => self.lab.troubles.clear(),
+        }
+    }
+
+    #[deny(clippy::wildcard_enum_match_arm, reason = "a command that does nothing is none")]
+    fn command(&mut self, command: Command, ctx: &Context) {
+        let lab = &mut self.lab;
+        match command {
+            Command::RunPause => lab.run_or_pause(),
+            Command::SingleStep => lab.single_step(),
+            Command::Restart => self.restart(),
+            Command::Branch => self.lab.attempt(Lab::branch),
+            Command::CloseRun => self.close_run(),
+            Command::NextRun => lab.choose_by(1),
+            Command::PreviousRun => lab.choose_by(-1),
+            Command::Start(name) => self.lab.attempt(|lab| {
+                lab.start(Experiment::builtin(name)?, Origin::Fresh);
+                Ok(())
+            }),
+            Command::Faster => self.change_speed(-1),
+            Command::Slower => self.change_speed(1),
+            Command::Live => self.carry_out(Action::View(None), ctx),
+            Command::PreviousStep => lab.move_step(-1),
+            Command::NextStep => lab.move_step(1),
+            Command::FirstStep => lab.view(Some(0)),
+            Command::Play => lab.play_or_hold(),
+            Command::NextToken => lab.move_selection(1, false),
+            Command::PreviousToken => lab.move_selection(-1, false),
+            Command::NextKey => lab.move_selection(1, true),
+            Command::PreviousKey => lab.move_selection(-1, true),
+            Command::ClearSelection => lab.clear_selection(),
+            Command::NextHead => lab.move_head(1),
+            Command::PreviousHead => lab.move_head(-1),
+            Command::DrawSequence => lab.draw_next(),
+            Command::AskAgain => lab.analyses.ask_again(),
+            Command::CancelJob => lab.analyses.cancel(),
+            Command::KeepReaders => self.keep_readers(),
+            Command::EditText => {
+                self.dock.show_panel(panel::tokens::KIND.name);
+                self.host.tell(News::Write, lab);
+            }
+            Command::CutHead => lab.cut_or_mend_head(),
+            Command::UndoIntervention => lab.lift_newest(),
+            Command::LiftAll => lab.lift_all(),
+            Command::OpenRun => self.ask(FileDialog::OpenRun),
+            Command::OpenExperiment => self.ask(FileDialog::OpenExperiment),
+            Command::SaveExperiment => self.ask(FileDialog::SaveExperiment),
+            Command::ExportWeights => self.weight_format.open = true,
+            Command::SaveFigure => {
+                self.of_figure(|app, name| app.ask(FileDialog::SaveFigure(name.to_owned())));
+            }
+            Command::ExportFigure => self.of_figure(Self::export),
+            Command::AddToSheet => self.of_figure(Self::add_to_sheet),
+            Command::FigureSheet => self.show_sheet(),
+            Command::Fonts => self.ask(FileDialog::ChooseFont),
+            Command::Palette => self.palette.show(),
+            Command::Keys => self.keys_open = true,
+            Command::Tour => self.tour.begin(),
+            Command::Theme => self.change_look(ctx, |app| app.dark = !app.dark),
+            Command::Larger => self.change_look(ctx, |app| app.zoom_to(app.zoom + 0.1)),
+            Command::Smaller => self.change_look(ctx, |app| app.zoom_to(app.zoom - 0.1)),
+            Command::NormalSize => self.change_look(ctx, |app| app.zoom_to(1.0)),
+            Command::Maximise => {
+                self.change_look(ctx, |app| app.dock.maximise(&app.dock.focus.clone()));
+            }
+            Command::ClosePanel => {
+                self.change_look(ctx, |app| app.dock.close(&app.dock.focus.clone()));
+            }
+            Command::NextPanel => {
+                self.change_look(ctx, |app| app.dock.next_panel(app.lab.panels));
+            }
+            Command::PanelSettings => self.of_figure(|app, name| {
+                app.carry_out(Action::Settings(name.to_owned()), ctx);
+            }),
+            Command::ResetLayout => {
+                self.change_look(ctx, |app| app.dock = Dock::new(app.lab.panels));
+            }
+            Command::UndoLayout => self.change_look(ctx, Self::undo_layout),
+            Command::Show(name) => self.change_look(ctx, |app| app.dock.show_panel(name)),
+            Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+        }
+    }
+
+    /// Changes how the window looks, or which panels it shows.
+    fn change_look(&mut self, ctx: &Context, change: impl FnOnce(&mut Self)) {
+        change(self);
+        self.apply_look(ctx);
+        self.lab.changed();
+    }
+
+    fn zoom_to(&mut self, zoom: f32) {
+        self.zoom = zoom.clamp(*ZOOMS.start(), *ZOOMS.end());
+    }
+
+    fn undo_layout(&mut self) {
+        if let Some(before) = self.undo.undo(&self.dock) {
+            let focus = std::mem::take(&mut self.dock.focus);
+            self.dock = before.clone();
+            self.dock.focus = focus;
+        }
+    }
+
+    /// Does something with the panel in focus, or says that it has no figure.
+    fn of_figure(&mut self, act: impl FnOnce(&mut Self, &str)) {
+        let name = self.dock.focus.clone();
+        if self.lab.panels.figure(&name).is_some() {
+            return act(self, &name);
+        }
+        self.lab.trouble(Error::usage(format!(
+            "the panel {} is no figure: click one that is, or use the button on its tab",
+            self.lab.panels.title(&name)
+        )));
+    }
+
+    fn restart(&mut self) {
+        if let Some(draft) = self.lab.draft().cloned() {
+            self.lab.start(draft, Origin::Fresh);
+        }
+        self.run_list.asked = false;
+    }
+
+    /// The offered speeds stand in order, the fastest first.
+    fn change_speed(&mut self, by: isize) {
+        let at = menu::SPEEDS.iter().position(|speed| *speed == self.lab.speed).unwrap_or(0);
+        let to = at.saturating_add_signed(by).min(menu::SPEEDS.len() - 1);
+        self.lab.speed = menu::SPEEDS[to];
+        self.lab.send_speed();
+    }
+
+    pub(super) fn ask(&mut self, dialog: FileDialog) {
+        let worker = &mut self.worker;
+        self.dialogs.ask(dialog, |dialog| {
+            let ask = move || -> Then<Self> {
+                let path = dialog.ask();
+                Box::new(move |app| {
+                    if let Some(chosen) = app.dialogs.answered(dialog, path) {
+                        app.chosen(chosen);
+                    }
+                })
+            };
+            worker.start_dialog("file dialog", ask).is_ok()
+        });
+    }
+
+    /// The panel that was made for the task of a run comes to the front of its stack when the run comes into the window, unless a
+    /// hand has arranged the panels.
+    pub(super) fn show_picture_of_task(&mut self) {
+        let arranged = *self.layout.get_or_insert_with(|| self.dock.clone()) != self.dock;
+        let id = self.lab.run_id();
+        if id <= self.shown_for {
+            return;
+        }
+        self.shown_for = id;
+        self.say_lacking();
+        let Some(run) = self.lab.run().filter(|_| !arranged) else { return };
+        let Some(panel) = self.host.made_for(&*run.info.source) else { return };
+        self.dock.bring_forward(panel);
+        self.layout = Some(self.dock.clone());
+    }
+}

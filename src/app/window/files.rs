@@ -1,0 +1,180 @@
+//! What is opened and written: from a path to a run, from the form to a file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::app::Launch;
+use crate::app::lab::run::{Opened, Origin};
+use crate::export::sheet::Sheet;
+use crate::figure::file::save;
+use crate::panel;
+use crate::record::error::{Error, Result};
+use crate::record::file::save_all;
+use crate::record::folder::Reader;
+use crate::record::knobs;
+use crate::record::shell;
+use crate::record::sweep::{Run, Sweep, is_sweep};
+use crate::run::experiment::Experiment;
+use crate::run::interchange::{Spelling, files, is_ours};
+
+use super::App;
+use super::file_dialog::{Chosen, FileDialog};
+
+impl App {
+    /// Begins what the command line asks for; what fails is said in the window.
+    pub(super) fn begin(&mut self, launch: &Launch) {
+        let what = launch.what.as_deref().unwrap_or("birth".as_ref());
+        let path = Path::new(what);
+        if launch.what.is_some()
+            && path.is_dir()
+            && !Experiment::is_builtin(&what.to_string_lossy())
+        {
+            return self.open_run(path.to_owned(), launch.at_step);
+        }
+        self.lab.next_folder.clone_from(&launch.folder);
+        self.lab.attempt(|lab| {
+            let mut experiment = Experiment::find(what)?;
+            if let Some(device) = &launch.device {
+                experiment.set("train.device", &device.as_str().into())?;
+            }
+            if let Some(step) = launch.at_step {
+                // A run of 0 steps would be one without an end.
+                let steps = i64::try_from(step.max(1)).unwrap_or(i64::MAX);
+                experiment.set("train.steps", &steps.into())?;
+            }
+            lab.start(experiment, Origin::Fresh);
+            Ok(())
+        });
+    }
+
+    /// Opens the folder of a run, or of a sweep with the first run of it that can be looked at.
+    pub(super) fn open_run(&mut self, folder: PathBuf, step: Option<u64>) {
+        if is_sweep(&folder) {
+            return self.open_sweep(folder, false, step);
+        }
+        self.work(
+            "open run",
+            move || Opened::read(&folder),
+            move |app, opened| {
+                app.lab.opened(opened);
+                app.lab.view(step);
+            },
+        );
+    }
+
+    pub(super) fn open_sweep(&mut self, folder: PathBuf, again: bool, step: Option<u64>) {
+        self.sweep_step = step;
+        let show = move |app: &mut Self, sweep| app.opened_sweep(sweep, again);
+        self.work("open sweep", move || Sweep::read(&folder), show);
+    }
+
+    /// Shows a sweep that was read.
+    pub(super) fn opened_sweep(&mut self, sweep: Sweep, again: bool) {
+        let step = self.sweep_step.take();
+        for problem in sweep.runs.iter().filter_map(|run| run.problem.clone()) {
+            self.lab.trouble(Error::input(problem));
+        }
+        let sweep = Arc::new(sweep);
+        self.lab.sweep = Some(sweep.clone());
+        self.lab.changed();
+        if again {
+            return;
+        }
+        self.dock.show_panel(panel::sweep::KIND.name);
+        let recorded = |run: &Run| run.recording.as_ref().is_some_and(|r| !r.recorded.is_empty());
+        match sweep.runs.iter().position(recorded).and_then(|run| sweep.folder_of(run)) {
+            Some(folder) => self.open_run(folder, step),
+            None => self.lab.trouble(Error::usage(format!(
+                "no run of the sweep {} has begun: go on with mnemoscope sweep --out {}",
+                sweep.folder.display(),
+                shell::path(&sweep.folder)
+            ))),
+        }
+    }
+
+    /// Shows a run of the sweep: the one that is open already, or else its folder.
+    pub(super) fn show_run_of_sweep(&mut self, run: usize) {
+        let Some(folder) = self.lab.sweep.as_ref().and_then(|sweep| sweep.folder_of(run)) else {
+            return;
+        };
+        let open = self.lab.folders_of_runs().position(|f| f == Some(&folder));
+        match open {
+            Some(index) => self.lab.choose(index),
+            None => self.open_run(folder, None),
+        }
+    }
+
+    /// A path was chosen for something.
+    pub(super) fn chosen(&mut self, Chosen { dialog, path, replace }: Chosen) {
+        match dialog {
+            FileDialog::OpenRun => self.open_run(path, None),
+            FileDialog::OpenExperiment => {
+                let load = move || Experiment::load(&path);
+                self.work("open experiment", load, |app, experiment| {
+                    app.lab.start(experiment, Origin::Fresh);
+                });
+            }
+            FileDialog::ChooseFile(setting) => self.lab.attempt(|lab| {
+                let Some(draft) = lab.draft_mut() else { return Ok(()) };
+                let value = toml::Value::String(path.display().to_string());
+                knobs::set(draft.task.as_mut(), "task.", setting, &value)
+            }),
+            FileDialog::ChooseFont => self.choose_fonts(vec![path]),
+            FileDialog::SaveExperiment => {
+                let Some(draft) = self.lab.draft() else { return };
+                let text = draft.to_toml();
+                self.write(path, replace, move || Ok(text.into_bytes()));
+            }
+            FileDialog::SaveFigure(kind) => self.save_figure(&kind, path, replace),
+            FileDialog::SavePage { sheet } => {
+                let doc = if sheet { self.sheet.doc.clone() } else { self.export.doc.clone() };
+                self.save_page(&doc, path, replace);
+            }
+            FileDialog::OpenSheet => self.load_sheet(move || Sheet::load(&path)),
+            FileDialog::SaveSheet => {
+                let text = self.sheet.doc.sheet.to_toml();
+                self.write(path, replace, move || Ok(text.into_bytes()));
+            }
+            FileDialog::ExportWeights(spelling) => self.export_weights(spelling, path, replace),
+        }
+    }
+
+    pub(super) fn export_weights(&mut self, spelling: Spelling, path: PathBuf, replace: bool) {
+        let (step, weights, folder) = match self.lab.weights_in_view() {
+            Ok(found) => found,
+            Err(error) => return self.lab.trouble(error),
+        };
+        let Some(experiment) = self.lab.run().map(|run| run.experiment.clone()) else { return };
+        let read = move || match (weights, folder) {
+            (Some(weights), _) => Ok(weights),
+            (None, Some(folder)) => Reader::open(&folder)?.weights(step).map(Arc::new),
+            (None, None) => Err(Error::usage("the weights of this step are not recorded")),
+        };
+        let written = move || {
+            let weights = read()?;
+            let files = files(spelling, &experiment, &weights)?;
+            if let ([file], false) = (&files[..], spelling.is_folder()) {
+                save(&path, &file.bytes, replace)?;
+            } else {
+                let files: Vec<_> = files.iter().map(|f| (f.name, &f.bytes[..])).collect();
+                save_all(&path, &files, false, &is_ours)?;
+            }
+            Ok(format!("Saved {}", path.display()))
+        };
+        self.work("write weights", written, Self::say);
+    }
+
+    /// Makes the bytes of a file and writes them, away from the window.
+    pub(super) fn write(
+        &mut self,
+        path: PathBuf,
+        replace: bool,
+        make: impl FnOnce() -> Result<Vec<u8>> + Send + 'static,
+    ) {
+        let written = move || {
+            save(&path, &make()?, replace)?;
+            Ok(format!("Saved {}", path.display()))
+        };
+        self.work("write file", written, Self::say);
+    }
+}

@@ -1,0 +1,95 @@
+//! What is done with the runs recorded on this machine, away from the window.
+
+use std::path::{Path, PathBuf};
+
+use crate::record::error::{Error, Result};
+use crate::record::folder::library::{self, CAP_BYTES, Stock};
+
+use super::App;
+use super::note::Note;
+
+impl App {
+    pub(super) fn list_library(&mut self) {
+        if std::mem::replace(&mut self.run_list.asked, true) {
+            return;
+        }
+        let Some(library) = self.lab.runs_folder.clone() else { return };
+        let keep = self.lab.folders();
+        let list = move || Stock::take(&library, CAP_BYTES, &keep);
+        self.work("list runs", list, |app, stock| app.run_list.stock = stock);
+    }
+
+    pub(super) fn discard_runs(&mut self, folders: Vec<PathBuf>) {
+        let discard = move || {
+            let (moved, refused) = each(&folders, library::discard);
+            Ok(Moved { text: told(&moved, "moved to the trash"), undo: moved, refused })
+        };
+        self.work("delete runs", discard, Self::moved);
+    }
+
+    pub(super) fn restore_runs(&mut self, folders: Vec<PathBuf>) {
+        self.note = Note::default();
+        let restore = move || {
+            let (moved, refused) = each(&folders, library::restore);
+            Ok(Moved { text: told(&moved, "restored"), undo: Vec::new(), refused })
+        };
+        self.work("restore runs", restore, Self::moved);
+    }
+
+    pub(super) fn empty_trash(&mut self) {
+        let Some(library) = self.lab.runs_folder.clone() else { return };
+        self.note = Note::default();
+        let empty = move || {
+            let (text, refused) = match library::empty_trash(&library) {
+                Ok(left) if left.is_empty() => ("the trash was emptied", left),
+                Ok(left) => ("", left),
+                Err(error) => ("", vec![error]),
+            };
+            Ok(Moved { text: text.to_owned(), undo: Vec::new(), refused })
+        };
+        self.work("empty the trash", empty, Self::moved);
+    }
+
+    fn moved(&mut self, Moved { text, undo, refused }: Moved) {
+        refused.into_iter().for_each(|error| self.lab.trouble(error));
+        if !text.is_empty() {
+            self.note.say(text, undo);
+        }
+        self.run_list.asked = false;
+    }
+
+    pub(super) fn name_run(&mut self, folder: &Path, name: &str) {
+        self.lab.attempt(|_| library::rename(folder, name));
+        self.run_list.asked = false;
+    }
+}
+
+/// Runs were moved: what is said, which of them the sentence offers to bring back, and what refused.
+struct Moved {
+    text: String,
+    undo: Vec<PathBuf>,
+    refused: Vec<Error>,
+}
+
+/// Moves runs one by one: those that went, where they lie now, and what refused.
+fn each(folders: &[PathBuf], go: impl Fn(&Path) -> Result<PathBuf>) -> (Vec<PathBuf>, Vec<Error>) {
+    let (mut moved, mut refused) = (Vec::new(), Vec::new());
+    for folder in folders {
+        match go(folder) {
+            Ok(place) => moved.push(place),
+            Err(error) => refused.push(error),
+        }
+    }
+    (moved, refused)
+}
+
+/// Runs that were moved, in words; nothing of none.
+fn told(moved: &[PathBuf], what: &str) -> String {
+    match moved {
+        [] => String::new(),
+        [one] => {
+            format!("{} {what}", one.file_name().unwrap_or_default().to_string_lossy())
+        }
+        all => format!("{} runs {what}", all.len()),
+    }
+}

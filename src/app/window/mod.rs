@@ -1,0 +1,456 @@
+//! The window: panels over a laboratory of runs, drawn frame by frame; what a hand did is carried out after each.
+
+mod apply;
+pub mod device_lost;
+mod figures;
+mod file_dialog;
+mod files;
+mod fonts;
+mod keys;
+mod library;
+mod menu;
+mod note;
+mod palette;
+mod tour;
+mod weight_format;
+mod work;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use egui::util::undoer::Undoer;
+use egui::{CentralPanel, Context, Frame, Margin, Panel, ThemePreference, Ui};
+use serde::{Deserialize, Serialize};
+
+use crate::app::canvas::{background, theme};
+use crate::app::commands::Action;
+use crate::app::figure_export::clipboard::Copied;
+use crate::app::figure_export::editor::FigureEditor;
+use crate::app::lab::Lab;
+use crate::app::lab::panels::Form;
+use crate::app::measure::pacing::Pacing;
+use crate::app::measure::screenshot::Screenshot;
+use crate::app::measure::stopwatch::Stopwatch;
+use crate::app::panes::docking::Dock;
+use crate::app::panes::host::Host;
+use crate::app::panes::interventions;
+use crate::app::panes::run_list::RunList;
+use crate::app::widgets::scroll;
+use crate::app::worker::Worker;
+use crate::figure::fallback::Fallback;
+use crate::gpu::device::Adapter;
+use crate::record::error::Error;
+
+use super::{Launch, Surroundings};
+pub use device_lost::back_in_sight;
+
+use device_lost::Lost;
+use file_dialog::FileDialogs;
+use note::Note;
+use palette::Palette;
+use tour::Tour;
+use weight_format::WeightFormat;
+
+/// Frames follow each other this far apart while something is under way other than training.
+const FRAME: Duration = Duration::from_millis(60);
+
+/// What is looked after between two launches.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    dock: Dock,
+    dark: bool,
+    zoom: f32,
+    /// Settings of panels, as TOML, by kind.
+    panels: Vec<(String, String)>,
+    /// Lists of interventions that were saved, by name; none in what an older version kept.
+    #[serde(default)]
+    lists: Vec<interventions::List>,
+    /// The figure sheet as TOML, if anything was on it.
+    #[serde(default)]
+    sheet: Option<String>,
+    /// Files of fonts for the signs that our own lack; none: those of the system.
+    #[serde(default)]
+    fonts: Vec<PathBuf>,
+}
+
+impl Kept {
+    /// Whether a window can begin with it: another program may have written it, or a kill half of it.
+    fn is_sound(&self) -> bool {
+        ZOOMS.contains(&self.zoom) && self.dock.is_sound()
+    }
+}
+
+/// From a size that still reads to one for the back row of a lecture hall.
+const ZOOMS: std::ops::RangeInclusive<f32> = 0.6..=2.5;
+
+/// Longest text that is read of what was kept.
+const MOST_KEPT_BYTES: usize = 4 << 20;
+
+/// Key of [`Kept`] in eframe's storage.
+const KEPT: &str = "mnemoscope";
+
+/// The window.
+pub struct App {
+    pub lab: Lab,
+    pub(in crate::app) dock: Dock,
+    pub(in crate::app) host: Host,
+    palette: Palette,
+    keys_open: bool,
+    weight_format: WeightFormat,
+    tour: Tour,
+    dialogs: FileDialogs,
+    worker: Worker<Self>,
+    run_list: RunList,
+    /// The step that was asked for with the sweep that is being read.
+    sweep_step: Option<u64>,
+    pub(in crate::app) screenshot: Option<Screenshot>,
+    adapter: Option<Adapter>,
+    dark: bool,
+    zoom: f32,
+    frame_cost: Duration,
+    pacing: Pacing,
+    /// Whether an answer wakes the window.
+    eager: Arc<AtomicBool>,
+    /// The window that is woken: another one after its device was lost.
+    window: Arc<Mutex<Context>>,
+    pub(in crate::app) lost: Lost,
+    lose_device_at: Option<u64>,
+    stopwatch: Option<Stopwatch>,
+    note: Note,
+    /// The newest sentence that the banner has shown.
+    newest_trouble: Option<String>,
+    /// A menu or a question lies over the panels: keys are for it.
+    covered: bool,
+    /// Something is being written in a field: Escape is for it.
+    typing: bool,
+    undo: Undoer<Dock>,
+    /// The page of one panel, on its way to a file.
+    export: FigureEditor,
+    /// The page of several panels.
+    sheet: FigureEditor,
+    /// The sheet that was kept from the last launch, until it is wanted.
+    kept_sheet: Option<String>,
+    /// Files of fonts that were chosen for the signs that our own lack.
+    fonts: Vec<PathBuf>,
+    /// What the next frame puts on the clipboard.
+    copied: Option<Copied>,
+    /// The list of runs was open in the last frame.
+    runs_seen: bool,
+    /// The run that panels were brought forward for, and the layout since then: another one is a hand's.
+    shown_for: u64,
+    layout: Option<Dock>,
+}
+
+impl App {
+    /// # Panics
+    /// Never: what cannot be opened becomes a sentence in the window.
+    pub fn new(
+        ctx: &Context,
+        storage: Option<&dyn eframe::Storage>,
+        surroundings: Surroundings,
+        launch: &Launch,
+    ) -> Self {
+        theme::install(ctx);
+        // An answer is worth a frame of its own, except while training has frames follow each other anyway.
+        let eager = Arc::new(AtomicBool::new(true));
+        let window = Arc::new(Mutex::new(ctx.clone()));
+        let (to_wake, at_once) = (window.clone(), eager.clone());
+        let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+            if at_once.load(Ordering::Relaxed) {
+                to_wake.lock().unwrap_or_else(PoisonError::into_inner).request_repaint();
+            }
+        });
+        let kept: Option<Kept> = storage.and_then(|s| {
+            let text = s.get_string(KEPT).filter(|text| text.len() <= MOST_KEPT_BYTES)?;
+            serde_json::from_str(&text).ok().filter(Kept::is_sound)
+        });
+        let software = surroundings.adapter.as_ref().is_some_and(|adapter| adapter.software);
+        let (library, no_library) = match surroundings.library {
+            Ok(library) => (Some(library), None),
+            Err(error) => (None, Some(error)),
+        };
+        let panels = surroundings.panels;
+        let mut lab = Lab::new(panels, library, wake.clone());
+        lab.no_folder = no_library;
+        let mut app = Self {
+            lab,
+            dock: Dock::new(panels),
+            host: Host::new(panels),
+            palette: Palette::default(),
+            weight_format: WeightFormat::default(),
+            keys_open: false,
+            tour: Tour::default(),
+            dialogs: FileDialogs::new(surroundings.system_dialogs),
+            worker: Worker::new(wake, |app: &mut Self, error| app.lab.trouble(error)),
+            run_list: RunList::default(),
+            sweep_step: None,
+            screenshot: None,
+            adapter: surroundings.adapter,
+            dark: false,
+            zoom: 1.0,
+            frame_cost: Duration::ZERO,
+            pacing: Pacing::new(software),
+            eager,
+            window,
+            lost: Lost::default(),
+            lose_device_at: launch.lose_device_at,
+            stopwatch: launch.stopwatch.map(Stopwatch::new),
+            note: Note::default(),
+            newest_trouble: None,
+            covered: false,
+            typing: false,
+            undo: Undoer::default(),
+            export: FigureEditor::default(),
+            sheet: FigureEditor::of_sheet(),
+            kept_sheet: None,
+            fonts: Vec::new(),
+            copied: None,
+            runs_seen: false,
+            shown_for: 0,
+            layout: None,
+        };
+        app.take_fonts(Vec::new(), Fallback::system());
+        // A picture for others shows the layout that others have; so does a measurement.
+        if launch.is_own()
+            && let Some(kept) = kept
+        {
+            app.dock = kept.dock;
+            (app.dark, app.zoom) = (kept.dark, kept.zoom);
+            app.host.restore(&kept.panels);
+            app.host.interventions.lists = kept.lists;
+            app.kept_sheet = kept.sheet;
+            app.restore_fonts(kept.fonts);
+        }
+        if let Some(fallback) = launch.fallback {
+            app.take_fonts(app.fonts.clone(), fallback);
+        }
+        app.begin(launch);
+        app.apply_look(ctx);
+        app
+    }
+
+    /// Goes on in another window: the device of the one before was lost, and with it every picture.
+    pub(in crate::app) fn move_to(&mut self, ctx: &Context, adapter: Option<Adapter>) {
+        theme::install(ctx);
+        *self.window.lock().unwrap_or_else(PoisonError::into_inner) = ctx.clone();
+        fonts::install(ctx, self.export.fallback);
+        self.host.forget_pictures();
+        self.adapter = adapter;
+        let what =
+            if self.lost.is_lost() { "the graphics device was lost" } else { "drawing failed" };
+        self.lab.trouble(Error::system(format!(
+            "{what} and the window was opened anew; training and what is recorded were not touched"
+        )));
+        if let Some(screenshot) = &mut self.screenshot {
+            screenshot.ask_again();
+        }
+        self.lab.changed();
+        self.apply_look(ctx);
+    }
+
+    fn apply_look(&self, ctx: &Context) {
+        ctx.set_theme(if self.dark { ThemePreference::Dark } else { ThemePreference::Light });
+        ctx.set_zoom_factor(self.zoom);
+    }
+
+    fn kept(&mut self) -> Kept {
+        Kept {
+            dock: self.dock.clone(),
+            dark: self.dark,
+            zoom: self.zoom,
+            panels: self.host.settings(),
+            lists: self.host.interventions.lists.clone(),
+            sheet: match self.sheet.doc.snapshots.is_empty() {
+                true => self.kept_sheet.clone(),
+                false => Some(self.sheet.doc.sheet.to_toml()),
+            },
+            fonts: self.fonts.clone(),
+        }
+    }
+
+    /// Sentences that something went wrong, until they are dismissed. Many of them scroll: the panels keep their room.
+    fn banner(&mut self, ui: &mut Ui) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let newest = self.lab.troubles.last().map(|error| error.message.clone());
+        let is_news = newest != self.newest_trouble;
+        self.newest_trouble = newest;
+        // Of a small window it leaves most to the panels.
+        let height = (0.12 * ui.ctx().content_rect().height()).clamp(24.0, 96.0);
+        scroll::up_to(ui, height, |ui| {
+            // The newest first, where it is seen however many there are.
+            if is_news {
+                ui.scroll_to_cursor(Some(egui::Align::TOP));
+            }
+            let count = self.lab.troubles.len();
+            for (index, error) in self.lab.troubles.iter().enumerate().rev() {
+                ui.horizontal(|ui| {
+                    let button = ui.small_button("Dismiss");
+                    if button.accessible_name(format!("Dismiss trouble {}", index + 1)).clicked() {
+                        actions.push(Action::Dismiss(index));
+                    }
+                    let is_first = count > 1 && index + 1 == count;
+                    if is_first && ui.small_button(format!("Dismiss all {count}")).clicked() {
+                        actions.push(Action::DismissAll);
+                    }
+                    let color = ui.visuals().error_fg_color;
+                    let text = egui::RichText::new(&error.message).color(color);
+                    ui.add(egui::Label::new(text).wrap());
+                });
+            }
+        });
+        actions
+    }
+
+    fn draw(&mut self, ui: &mut Ui) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let (window, ground) = (ui.max_rect(), background::reserve(ui));
+        let bar = Frame::new().inner_margin(Margin::symmetric(8, 4));
+        Panel::top("menu").frame(bar).show_separator_line(false).show(ui, |ui| {
+            actions.extend(menu::menu(ui, &self.lab, self.adapter.as_ref()));
+        });
+        Panel::top("state").frame(bar).show(ui, |ui| actions.extend(menu::state(ui, &self.lab)));
+        if !self.lab.troubles.is_empty() {
+            Panel::top("troubles").frame(bar).show(ui, |ui| actions.extend(self.banner(ui)));
+        }
+        let centre = Frame::new().inner_margin(Margin::same(4));
+        CentralPanel::default().frame(centre).show(ui, |ui| {
+            self.host.begin(self.dark);
+            let (lab, host, run_list) = (&mut self.lab, &mut self.host, &mut self.run_list);
+            let panels = lab.panels;
+            let more =
+                self.dock.ui(ui, panels, &mut |ui, name| host.panel(ui, name, lab, run_list));
+            actions.extend(more);
+        });
+        background::paint(ui, ground, window, &self.host.papers, ui.visuals().panel_fill);
+        actions.append(&mut self.host.actions);
+        actions
+    }
+
+    /// When the next frame is due, if anything moves by itself.
+    fn next_frame(&mut self) -> Option<Duration> {
+        if self.lab.any_training() {
+            return Some(self.pacing.next(self.frame_cost, Instant::now()));
+        }
+        if self.lab.playback.playing {
+            return Some(self.lab.playback.interval().min(FRAME));
+        }
+        if self.lab.is_busy() || self.screenshot.is_some() {
+            return Some(FRAME);
+        }
+        (self.note.is_shown() || self.worker.is_busy()).then_some(Duration::from_millis(300))
+    }
+
+    /// What was pressed, unless something that lies over the panels wants the keys.
+    fn keys(&self, ctx: &Context) -> Vec<Action> {
+        if self.covered {
+            return Vec::new();
+        }
+        // Escape closes what is open before it clears the selection.
+        let escape = self.typing
+            || self.dialogs.has_field()
+            || self.host.open_settings.is_some()
+            || self.host.is_writing();
+        keys::pressed(ctx, &self.lab, escape).into_iter().map(Action::Do).collect()
+    }
+}
+
+impl App {
+    /// Takes in what has happened and asks what the panels need; also called while the window is hidden.
+    pub(in crate::app) fn look(&mut self, ctx: &Context) {
+        let hidden =
+            ctx.input(|i| i.viewport().visible() == Some(false)) && self.screenshot.is_none();
+        let calls = if hidden { Vec::new() } else { self.host.calls(&self.lab) };
+        let inquiries = if hidden { Vec::new() } else { self.host.inquiries(&self.lab) };
+        self.take_work();
+        self.lab.tick(&calls, &inquiries, Instant::now());
+        self.build_runs();
+        if hidden && self.lab.is_busy() {
+            // Nothing is drawn, but what training says is still taken in.
+            ctx.request_repaint_after(Duration::from_secs(1));
+        }
+    }
+
+    /// One frame; `drawn` is what the frame before took in all, as far as it is known.
+    pub(in crate::app) fn frame(&mut self, ui: &mut Ui, drawn: Duration) {
+        let begun = Instant::now();
+        let ctx = ui.ctx().clone();
+        let step = self.lab.run().map_or(0, |run| run.recording.last_step);
+        if let Some(stopwatch) = &mut self.stopwatch {
+            stopwatch.time(&ctx, step);
+        }
+        if (ctx.theme() == egui::Theme::Dark) != self.dark {
+            self.apply_look(&ctx);
+        }
+        let mut actions = self.keys(&ctx);
+        actions.extend(self.draw(ui));
+        actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));
+        keys::list(&ctx, self.lab.panels, &mut self.keys_open);
+        if let Some(format) = self.weight_format.ui(&ctx) {
+            self.ask(file_dialog::FileDialog::ExportWeights(format));
+        }
+        actions.extend(self.tour.ui(&ctx, &self.lab));
+        self.host.settings_window(&ctx);
+        actions.extend(self.host.menu.ui(&ctx));
+        self.figure_editors(&ctx);
+        actions.extend(self.note.ui(&ctx));
+        if let Some(chosen) = self.dialogs.ui(&ctx) {
+            self.chosen(chosen);
+        }
+        let is_listed = self.dock.is_open(Form::Runs.name());
+        // Other programs record runs, too: whoever opens the list sees those of now.
+        self.run_list.asked &= std::mem::replace(&mut self.runs_seen, is_listed) == is_listed;
+        if is_listed {
+            self.list_library();
+        }
+        let acted = !actions.is_empty();
+        for action in actions {
+            self.carry_out(action, &ctx);
+        }
+        self.build_runs();
+        self.show_picture_of_task();
+        self.undo.feed_state(ctx.input(|i| i.time), &self.dock);
+        let asks = self.palette.open
+            || self.keys_open
+            || self.run_list.is_asking()
+            || self.weight_format.open
+            || self.export.open
+            || self.sheet.open;
+        self.covered = asks || ctx.any_popup_open();
+        self.typing = ctx.text_edit_focused();
+        self.drill();
+        if let Some(screenshot) = &mut self.screenshot {
+            screenshot.take(&ctx, &self.lab, self.worker.is_busy());
+        }
+        // Half of a frame is drawing it; the other half is known only of the frame before.
+        self.frame_cost = begun.elapsed().max(drawn);
+        let eager = !self.lab.any_training() || self.lab.examination.is_by_hand();
+        self.eager.store(eager, Ordering::Relaxed);
+        if acted {
+            ctx.request_repaint();
+        } else if let Some(after) = self.next_frame() {
+            ctx.request_repaint_after(after);
+        }
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
+        self.look(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
+        let drawn = frame.info().cpu_usage.unwrap_or(0.0);
+        self.frame(ui, Duration::from_secs_f32(drawn.clamp(0.0, 1.0)));
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        if self.screenshot.is_none()
+            && self.stopwatch.is_none()
+            && let Ok(text) = serde_json::to_string(&self.kept())
+        {
+            storage.set_string(KEPT, text);
+        }
+    }
+}
