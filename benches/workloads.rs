@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 
+use mnemoscope::base::error::{Error, Result};
 use mnemoscope::bench::{ALL, How, Kind, Measured, Steady, Workload};
-use mnemoscope::record::error::{Error, Result};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

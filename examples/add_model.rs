@@ -2,22 +2,22 @@
 //!
 //! `cargo run --example add_model` lists its tensors and the points of its forward pass, and trains it for a
 //! few steps. Inside the crate this file would be `src/model/average.rs`, with `pub mod average;` and one line in
-//! `model::ALL`: the form, the command line, freezing by name, every probe that knows its points and the
+//! `model::ALL`: the form, the command line, freezing by name, every measurement that knows its points and the
 //! gradient test of every model then know it.
 
 use candle_core::Tensor;
 use mnemoscope::Result;
+use mnemoscope::base::intervention::{Point, Site};
 use mnemoscope::model::{Architecture, Input, Layout, Model, Output};
 use mnemoscope::nn::linear::{embed, linear, sum};
 use mnemoscope::nn::params::{Init, Param, Params};
-use mnemoscope::nn::tap::{Bench, Tap, through};
-use mnemoscope::record::intervention::{Point, Site};
+use mnemoscope::nn::tap::{EditAndCapture, Tap, through};
 use mnemoscope::run::experiment::{Experiment, Train};
 use mnemoscope::run::trainer::Trainer;
 use mnemoscope::task::Task;
 use mnemoscope::task::bigram::Bigram;
 
-mnemoscope::knobs! {
+mnemoscope::settings! {
     /// Settings of the model.
     pub struct Average = "One layer that adds the mean of all earlier tokens, mapped by a matrix: a bag of words." {
         /// Width of the residual stream.
@@ -40,7 +40,7 @@ impl Architecture for Average {
             wv: params.add("layer0.wv", &[width, width], uniform, true)?,
             unembed: params.add("unembed", &[vocab, width], uniform, true)?,
             mean: params.add_values("layer0.mean", &[length, length], mean.collect(), false)?,
-            // No attention heads: probes that ask for patterns say that they do not apply.
+            // No attention heads: measurements that ask for patterns say that they do not apply.
             layout: Layout { kind: "average", heads: vec![0], width, vocab, length },
         }))
     }
@@ -92,7 +92,7 @@ pub fn main() -> Result<()> {
     // Anything can be watched: one head-less layer, so its mean is kept here as what attention writes.
     let site = Site { layer: 0, point: Point::AttnOut };
     let tokens = Tensor::from_slice(&source.sequence(0, 0).tokens, (1, 64), params.device())?;
-    let mut bench = Bench::new(Vec::new(), vec![site]);
+    let mut bench = EditAndCapture::new(Vec::new(), vec![site]);
     let output = model.forward(&params, &Input::new(&tokens), &mut bench)?;
     assert_eq!(output.logits.dims(), [1, 64, 65]);
     assert_eq!(bench.captured[&site].dims(), [1, 64, 32]);

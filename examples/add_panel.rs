@@ -8,17 +8,17 @@
 use std::sync::Arc;
 
 use mnemoscope::Result;
+use mnemoscope::base::analysis::{Compared, Counted, Measured};
+use mnemoscope::base::question::{Analyzed, Found, MeasurementCall, Reading};
 use mnemoscope::figure::color::Color;
 use mnemoscope::figure::file::{Format, render};
 use mnemoscope::figure::page::Page;
 use mnemoscope::figure::{Axis, Dash, Figure, Mark, Plot, Ticks};
-use mnemoscope::panel::answer::{array, long_answer, sentence};
+use mnemoscope::panel::outputs::{array, long_answer, sentence};
 use mnemoscope::panel::{NetShape, Palette, Panel, PanelKind, Selection, Snapshot, Stack, View};
-use mnemoscope::record::analysis::{Compared, Counted, Measured};
-use mnemoscope::record::question::{Found, Inquired, ProbeCall, Reading};
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
-use mnemoscope::run::job::inquiry_of;
+use mnemoscope::run::job::analysis_of;
 use mnemoscope::run::trainer::Trainer;
 
 /// All that is known of the panel before one is made: the window, the figure sheets and the commands read it here.
@@ -36,7 +36,7 @@ pub const KIND: PanelKind = PanelKind {
     ..PanelKind::new("head_effects", || Box::<HeadEffects>::default())
 };
 
-mnemoscope::knobs! {
+mnemoscope::settings! {
     /// The panel. Settings that it shares with the question are declared with it, once for all who ask it.
     pub struct HeadEffects = "What each head does: its output alone is taken from the run on the counterfactual sequence." {
         /// How the effect is counted.
@@ -51,14 +51,14 @@ mnemoscope::knobs! {
 }
 
 impl Panel for HeadEffects {
-    // It asks no probe; `vec![ProbeCall::new("attention")]` would ask one, for every frame that is drawn.
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    // It asks no measurement; `vec![MeasurementCall::new("attention")]` would ask one, for every frame that is drawn.
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         Vec::new()
     }
 
     // A long question: many forward passes over pairs of sequences, on a thread of its own. Progress, Cancel and Ask again
     // stand beside the controls without a word here.
-    fn inquiries(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    fn analyses(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         vec![self.call()]
     }
 
@@ -76,8 +76,8 @@ struct Bar {
 }
 
 impl HeadEffects {
-    fn call(&self) -> ProbeCall {
-        let call = ProbeCall::new("patching")
+    fn call(&self) -> MeasurementCall {
+        let call = MeasurementCall::new("patching")
             .with("map", "z")
             .with("metric", self.measured.metric.name())
             .with("pairs", i64::try_from(self.compared.pairs).unwrap_or(i64::MAX))
@@ -178,14 +178,14 @@ pub fn main() -> Result<()> {
     panel.compared.pairs = 4;
     panel.counted.all_pairs = true;
     let prompt = instrument.source().sequence(0, 0);
-    let inquiry = inquiry_of(&panel.call())?;
-    let reading = instrument.inquire(&weights, &prompt, &*inquiry, &mut |_, _, _| true)?;
+    let analysis = analysis_of(&panel.call())?;
+    let reading = instrument.analyze(&weights, &prompt, &*analysis, &mut |_, _, _| true)?;
     let reading = Some(Ok(Arc::new(reading)));
     let found = Found { step: weights.step, done: 1, total: 1, reading, ended: true };
     let heads = instrument.layout().heads.clone();
     let mut shown = Snapshot {
         net: NetShape { heads: heads.clone(), ..NetShape::default() },
-        inquired: Inquired { by_call: [(panel.call().key(), found)].into() },
+        analyzed: Analyzed { by_call: [(panel.call().key(), found)].into() },
         ..Snapshot::default()
     };
     let palette = Palette {
@@ -206,7 +206,7 @@ pub fn main() -> Result<()> {
     assert_eq!(values.len(), heads.iter().sum::<usize>());
     assert!(values.windows(2).all(|pair| pair[0].abs() >= pair[1].abs()), "{values:?}");
     // Before there is an answer it says so.
-    shown.inquired = Inquired::default();
+    shown.analyzed = Analyzed::default();
     assert!(panel.figure(&shown.view(palette, [252.0, 151.0])).empty.is_some());
     Ok(())
 }

@@ -1,29 +1,29 @@
-//! A worked example of a new probe: how spread out the attention of each head is, as its entropy.
+//! A worked example of a new measurement: how spread out the attention of each head is, as its entropy.
 //!
 //! `cargo run --example add_probe` asks it of a fresh network. Inside the crate this file would be
-//! `src/probe/spread.rs`, with `pub mod spread;` and one line in `probe::ALL`: it is then recorded in
-//! `metrics.csv` at every evaluation, answers `mnemoscope examine --probe spread`, and can be drawn by panels.
+//! `src/measurement/spread.rs`, with `pub mod spread;` and one line in `measurement::ALL`: it is then recorded in
+//! `metrics.csv` at every evaluation, answers `mnemoscope examine --measure spread`, and can be drawn by panels.
 
 use candle_core::Tensor;
 use mnemoscope::Result;
+use mnemoscope::base::error::Error;
+use mnemoscope::base::intervention::{Point, Site};
+use mnemoscope::base::registry;
+use mnemoscope::measurement::{Answer, Mean, Measurement, Scene, Scope, Subject};
 use mnemoscope::model::{self, Input};
 use mnemoscope::nn::params::Params;
-use mnemoscope::nn::tap::Bench;
-use mnemoscope::probe::{Answer, Mean, Probe, Scene, Scope, Subject};
-use mnemoscope::record::error::Error;
-use mnemoscope::record::intervention::{Point, Site};
-use mnemoscope::record::registry;
+use mnemoscope::nn::tap::EditAndCapture;
 use mnemoscope::task::{self, held_out_seed};
 
-mnemoscope::knobs! {
-    /// Settings of the probe.
+mnemoscope::settings! {
+    /// Settings of the measurement.
     pub struct Spread = "Entropy of the attention of each head: 0 when every query looks at one position." {
         /// Leave out queries before this position, which have little to choose from.
         from: usize = 8, in 0..=1024;
     }
 }
 
-impl Probe for Spread {
+impl Measurement for Spread {
     // Asked of the held-out batch, a few sequences at a time.
     fn scope(&self) -> Scope {
         Scope::HeldOut
@@ -41,7 +41,7 @@ impl Probe for Spread {
         Ok(())
     }
 
-    // What to keep of the forward pass: nothing else is computed for this probe.
+    // What to keep of the forward pass: nothing else is computed for this measurement.
     fn sites(&self, subject: Subject<'_>) -> Vec<Site> {
         let heads = subject.model.layout().heads.iter().enumerate();
         let layers = heads.filter(|(_, heads)| **heads > 0);
@@ -90,20 +90,21 @@ pub fn main() -> Result<()> {
     let model = architecture.build(source.vocab().len(), source.length(), &mut params)?;
     let subject = Subject { model: &*model, params: &params, source: &*source };
 
-    // What the examiner does for every probe: one forward pass that keeps what the probe asked for.
-    let probe = Spread::default();
-    probe.applies(subject)?;
+    // What the examiner does for every measurement: one forward pass that keeps what the measurement asked for.
+    let measurement = Spread::default();
+    measurement.applies(subject)?;
     let batch = task::batch(&*source, held_out_seed(0), 0, 2);
     let tokens = Tensor::from_slice(&batch.tokens, (batch.rows, batch.len), params.device())?;
-    let mut bench = Bench::new(Vec::new(), probe.sites(subject));
+    let mut bench = EditAndCapture::new(Vec::new(), measurement.sites(subject));
     let output = model.forward(&params, &Input::new(&tokens), &mut bench)?;
     let (logits, captured) = (Some(&output.logits), &bench.captured);
-    let answer = probe.measure(&Scene { subject, batch: &batch, first: 0, logits, captured })?;
+    let answer =
+        measurement.measure(&Scene { subject, batch: &batch, first: 0, logits, captured })?;
 
     for Mean { name, sum, count } in &answer.means {
         println!("{name}: {:.2} nats", sum / count);
     }
     let names: Vec<String> = answer.means.into_iter().map(|mean| mean.name).collect();
-    assert_eq!(names, probe.columns(subject));
+    assert_eq!(names, measurement.columns(subject));
     Ok(())
 }

@@ -11,17 +11,17 @@ use std::any::Any;
 use std::sync::Arc;
 
 use mnemoscope::Result;
+use mnemoscope::base::batch::{NO_TARGET, Reals, Row};
+use mnemoscope::base::settings::set;
+use mnemoscope::base::vocab::Vocab;
 use mnemoscope::model::decoder::{Decoder, InitKind};
 use mnemoscope::nn::params::{Init, draw};
-use mnemoscope::record::batch::{NO_TARGET, Reals, Row};
-use mnemoscope::record::knobs::set;
-use mnemoscope::record::vocab::Vocab;
 use mnemoscope::run::experiment::{Experiment, Optimizer, Train};
 use mnemoscope::run::trainer::Trainer;
 use mnemoscope::task::{Source, Task, held_out_seed};
 
 // Settings are declared once: name, type, default, range and help.
-mnemoscope::knobs! {
+mnemoscope::settings! {
     /// Settings of the task.
     pub struct Regression = "Pairs of a vector and its product with a vector of this sequence, which can be found out from the pairs before." {
         /// Numbers in a vector.

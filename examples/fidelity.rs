@@ -16,11 +16,11 @@ use std::sync::Arc;
 
 use clap::Parser;
 use mnemoscope::Result;
+use mnemoscope::base::error::Error;
 use mnemoscope::figure::color::Color;
 use mnemoscope::figure::file::{Format, render, save};
 use mnemoscope::figure::page::Page;
 use mnemoscope::figure::{Axis, Dash, Figure, LegendEntry, Mark, Plot};
-use mnemoscope::record::error::Error;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::trainer::Trainer;
 

@@ -2,17 +2,17 @@
 //! and after each segment; what comes out of the later ones is read before the next segment. One layer, for the shortness.
 
 use mnemoscope::Result;
+use mnemoscope::base::intervention::Point;
 use mnemoscope::model::readout::{Read, Written};
 use mnemoscope::model::{Architecture, Layout, Model, Network};
 use mnemoscope::nn::attention::{Attention, Mask, Sees};
 use mnemoscope::nn::params::{Init, Param, Params};
 use mnemoscope::nn::wire::{Along, Heads, Map, Wire};
-use mnemoscope::record::intervention::Point;
 use mnemoscope::run::experiment::{Experiment, Optimizer, Train};
 use mnemoscope::run::trainer::Trainer;
 use mnemoscope::task::bigram::Bigram;
 
-mnemoscope::knobs! {
+mnemoscope::settings! {
     /// Settings of the network.
     pub struct MemoryTokens = "A transformer of one layer that carries memory tokens from segment to segment." {
         /// Width of the residual stream.

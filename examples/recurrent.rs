@@ -1,14 +1,14 @@
 //! A worked example of a recurrent network: a gated recurrent unit (Cho et al. 2014), by the equations of PyTorch's `GRU`.
 
+use mnemoscope::base::intervention::Point;
 use mnemoscope::model::{Architecture, Layout, Model, Network, readout::Read};
 use mnemoscope::nn::activation::Activation::{Sigmoid, Tanh};
 use mnemoscope::nn::params::{Init, Param, Params};
 use mnemoscope::nn::wire::{Along, Map, Wire};
-use mnemoscope::record::intervention::Point;
 use mnemoscope::run::{experiment::Experiment, experiment::Train, trainer::Trainer};
-use mnemoscope::{Result, knobs};
+use mnemoscope::{Result, settings};
 
-knobs! {
+settings! {
     pub struct Gru = "A gated recurrent unit: one layer, one state." {
         /// Units.
         width: usize = 32, in 1..=1024;

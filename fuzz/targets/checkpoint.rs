@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use mnemoscope::record::folder;
+use mnemoscope::run_folder;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = folder::parse_checkpoint(bytes, Path::new("checkpoint.safetensors"));
+    let _ = run_folder::parse_checkpoint(bytes, Path::new("checkpoint.safetensors"));
 });

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use mnemoscope::record::folder;
+use mnemoscope::run_folder;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = folder::read_marks(bytes, Path::new("events.jsonl"));
+    let _ = run_folder::read_marks(bytes, Path::new("events.jsonl"));
 });

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mnemoscope::record::intervention::Intervention;
-use mnemoscope::record::vocab::Vocab;
+use mnemoscope::base::intervention::Intervention;
+use mnemoscope::base::vocab::Vocab;
 
 fuzz_target!(|text: &str| {
     let vocab = Vocab::new(["a", "b", "ab"].map(str::to_owned).to_vec());

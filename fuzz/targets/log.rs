@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use mnemoscope::record::folder;
+use mnemoscope::run_folder;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = folder::read_log(bytes, Path::new("tail.log"));
+    let _ = run_folder::read_log(bytes, Path::new("tail.log"));
 });

@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use mnemoscope::record::folder;
+use mnemoscope::run_folder;
 
 fuzz_target!(|text: &str| {
-    if let Ok(about) = folder::parse_about(text, Path::new("run.json")) {
+    if let Ok(about) = run_folder::parse_about(text, Path::new("run.json")) {
         assert!(about.columns.len() <= text.len());
     }
 });

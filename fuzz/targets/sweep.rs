@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use mnemoscope::record::sweep::Plan;
+use mnemoscope::sweep::Plan;
 
 fuzz_target!(|text: &str| {
     let Ok(plan) = Plan::parse(text, Path::new("sweep.toml")) else { return };

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, unbounded};
 use egui::{Context, RawInput, Rect, Ui, pos2};
 
+use crate::base::error::{Error, Result};
+use crate::base::question::{MeasurementCall, Readings};
 use crate::figure::Cloud;
 use crate::gpu::cloud::Projector;
-use crate::record::error::{Error, Result};
-use crate::record::question::{ProbeCall, Readings};
 
 use super::{App, Launch, Surroundings};
 use crate::app::canvas::cloud::{self, Camera, CloudCanvas, Kept, Place};
@@ -75,7 +75,7 @@ impl Headless {
     }
 
     /// What the panels ask for.
-    pub fn calls(&self) -> Vec<ProbeCall> {
+    pub fn calls(&self) -> Vec<MeasurementCall> {
         self.app.host.calls(&self.app.lab)
     }
 

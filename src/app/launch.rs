@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use crate::base::error::{Error, Result, without_build_paths};
 use crate::gpu::device::Adapter;
-use crate::record::error::{Error, Result, without_build_paths};
-use crate::record::folder::library::home;
+use crate::run_folder::library::home;
 
 use super::canvas::{gpu_cloud, software};
 use super::lab::panels::Panels;

@@ -16,8 +16,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::error::Result;
 use crate::figure::fallback::Fallback;
-use crate::record::error::Result;
 
 pub use crate::gpu::device::Adapter;
 pub use lab::panels::Panels;

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use crate::record::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// What is done on the thread of the window with what came of a piece of work: `A` is what the work is done for.
 pub type Then<A> = Box<dyn FnOnce(&mut A) + Send>;

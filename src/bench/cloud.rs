@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::app::headless::StillCloud;
+use crate::base::error::{Kind as ErrorKind, Result};
 use crate::figure::Cloud;
 use crate::figure::cloud::project;
 use crate::figure::color::category;
 use crate::gpu::projection::Projection;
-use crate::record::error::{Kind as ErrorKind, Result};
 
 use super::{How, Kind, Measured, Steady, Workload};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::record::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::run::experiment::Experiment;
 use crate::run::trainer::Trainer;
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::record::error::Result;
-use crate::record::question::ProbeCall;
+use crate::base::error::Result;
+use crate::base::question::MeasurementCall;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
 use crate::run::trainer::Trainer;
@@ -30,7 +30,7 @@ fn attention(how: &How) -> Result<Steady> {
     let mut instrument = Instrument::new(&experiment)?;
     let seed = task::held_out_seed(experiment.train.seed as u64);
     let prompt = Arc::new(instrument.source().sequence(seed, 0));
-    let call = ProbeCall::new("attention")
+    let call = MeasurementCall::new("attention")
         .with("sequences", i64::try_from(SEQUENCES).unwrap_or(0))
         .with("vectors", true);
     let (call, key) = ([call.clone()], call.key());

@@ -1,10 +1,10 @@
 //! A page of six panels from a recorded run to the pixels of a printer.
 
-use crate::export::gallery::Gallery;
-use crate::export::plate::compose;
+use crate::base::error::Result;
+use crate::export::drawn_panel::compose;
 use crate::export::sheet::{PageSpec, PanelSpec, Sheet};
+use crate::export::sheet_runner::SheetRunner;
 use crate::figure::file::{Format, render_all};
-use crate::record::error::Result;
 use crate::run::experiment::Experiment;
 
 use super::scratch::{Scratch, record};
@@ -47,8 +47,8 @@ fn page(how: &How, format: Format) -> Result<Steady> {
     let work = move || {
         // Kept as long as the workload.
         let _ = scratch.path();
-        let plates = Gallery::new(&folder).plates(&sheet, &mut |_, _| true)?;
-        let (drawing, page) = compose(&sheet, &plates)?;
+        let drawn_panels = SheetRunner::new(&folder).drawn_panels(&sheet, &mut |_, _| true)?;
+        let (drawing, page) = compose(&sheet, &drawn_panels)?;
         render_all(&drawing, &page, format).map(drop)
     };
     Ok(Steady { work: Box::new(work), tokens: None, flop: None })

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::app::headless::{Headless, Took};
 use crate::app::{Launch, Panels, Surroundings};
-use crate::record::error::Result;
-use crate::record::folder::WeightsReader;
+use crate::base::error::Result;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
+use crate::run_folder::WeightsReader;
 
 use super::scratch::{Scratch, record};
 use super::{How, Kind, Measured, Workload};

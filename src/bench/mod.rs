@@ -14,9 +14,9 @@ mod window;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::base::error::{Error, Result, did_you_mean};
 use crate::nn::kernel::matrix::{Into, Matrix, multiply};
 use crate::nn::kernel::pool::Pool;
-use crate::record::error::{Error, Result, did_you_mean};
 
 /// All workloads.
 pub const ALL: &[Workload] = &[

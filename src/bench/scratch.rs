@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::record::error::Result;
-use crate::record::folder::library::new_run_folder;
-use crate::record::folder::{Birth, Item, Writer};
-use crate::record::weights::Weights;
+use crate::base::error::Result;
+use crate::base::weights::Weights;
 use crate::run::experiment::Experiment;
 use crate::run::trainer::Trainer;
+use crate::run_folder::library::new_run_folder;
+use crate::run_folder::{Item, RunHeader, Writer};
 
 /// A folder that is deleted when it is dropped.
 pub struct Scratch {
@@ -41,7 +41,7 @@ impl Drop for Scratch {
 /// When training or writing fails.
 pub fn record(path: &Path, experiment: &Experiment, steps: u64, trained: u64) -> Result<()> {
     let mut trainer = Trainer::new(experiment)?;
-    let birth = Birth {
+    let birth = RunHeader {
         name: experiment.name.clone(),
         experiment: trainer.experiment().to_toml(),
         documents: trainer.source().documents()?,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::app::Launch;
 use crate::app::headless::Headless;
-use crate::record::error::Result;
+use crate::base::error::Result;
 use crate::run::experiment::Experiment;
 
 use super::frame::surroundings;

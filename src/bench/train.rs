@@ -1,6 +1,6 @@
 //! Training steps as they are: sequences, forward and backward pass, update.
 
-use crate::record::error::Result;
+use crate::base::error::Result;
 use crate::run::experiment::Experiment;
 use crate::run::trainer::Trainer;
 

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::record::budget;
-use crate::record::error::{Error, Result};
-use crate::record::event::Event;
+use crate::base::budget;
+use crate::base::error::{Error, Result};
+use crate::base::event::Event;
 use crate::run::experiment::Experiment;
 use crate::run::session::{Begin, Session, Start};
 

@@ -3,7 +3,7 @@
 use crossbeam_channel::Receiver;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::record::error::Result;
+use crate::base::error::Result;
 
 use super::train::interrupts;
 

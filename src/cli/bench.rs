@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::base::error::{Error, Kind, Result};
 use crate::bench::{How, Measured, find, sgemm_peak};
-use crate::record::error::{Error, Kind, Result};
 
 use super::say;
 

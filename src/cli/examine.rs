@@ -5,17 +5,17 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::base::error::{Error, Result};
+use crate::base::plain::Plain;
+use crate::base::question::{MeasurementCall, Readings};
+use crate::base::quoting;
+use crate::base::registry::find;
+use crate::base::settings;
 use crate::export::answers;
 use crate::export::run_at::RunAt;
 use crate::figure::file::save;
-use crate::probe;
-use crate::record::error::{Error, Result};
-use crate::record::file::check_free;
-use crate::record::knobs;
-use crate::record::plain::Plain;
-use crate::record::question::{ProbeCall, Readings};
-use crate::record::registry::find;
-use crate::record::shell;
+use crate::formats::file::check_free;
+use crate::measurement;
 
 use super::run_at::Asked;
 use super::say;
@@ -24,10 +24,10 @@ use super::say;
 pub struct Examine {
     #[command(flatten)]
     asked: Asked,
-    /// A probe, with settings after a colon: `--probe attention`, `--probe query_key:layer=1,head=0` (default: all that give
-    /// numbers here; see `mnemoscope list probes`)
-    #[arg(long = "probe", value_name = "NAME[:a=b,…]")]
-    probes: Vec<String>,
+    /// A measurement, with settings after a colon: `--measure attention`, `--measure query_key:layer=1,head=0` (default: all that give
+    /// numbers here; see `mnemoscope list measurements`)
+    #[arg(long = "measure", alias = "probe", value_name = "NAME[:a=b,…]")]
+    measurements: Vec<String>,
     /// Write everything to a .json or .npz file instead of a summary to the terminal
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -48,7 +48,7 @@ impl Examine {
         let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
         let mut run = self.asked.open()?;
         let readings = run.ask(&calls)?;
-        if !self.probes.is_empty()
+        if !self.measurements.is_empty()
             && let Some(Err(e)) = readings.by_call.values().find(|r| r.is_err())
         {
             return Err(e.clone());
@@ -61,11 +61,14 @@ impl Examine {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn calls(&self) -> Result<Vec<ProbeCall>> {
-        if self.probes.is_empty() {
-            return Ok(probe::ALL.iter().map(|entry| ProbeCall::new(entry.name)).collect());
+    fn calls(&self) -> Result<Vec<MeasurementCall>> {
+        if self.measurements.is_empty() {
+            return Ok(measurement::ALL
+                .iter()
+                .map(|entry| MeasurementCall::new(entry.name))
+                .collect());
         }
-        self.probes.iter().map(|text| call(text)).collect()
+        self.measurements.iter().map(|text| call(text)).collect()
     }
 }
 
@@ -85,14 +88,14 @@ pub(super) fn target(path: &Path, force: bool) -> Result<(&Path, Format)> {
     Ok((path, format))
 }
 
-fn call(text: &str) -> Result<ProbeCall> {
+fn call(text: &str) -> Result<MeasurementCall> {
     let (name, settings) = text.split_once(':').unwrap_or((text, ""));
-    let mut made = find("probe", probe::ALL, name)?;
-    let mut call = ProbeCall::new(name);
+    let mut made = find("measurement", measurement::ALL, name)?;
+    let mut call = MeasurementCall::new(name);
     for setting in settings.split(',').filter(|s| !s.is_empty()) {
         let (key, text) = super::assignment(setting)?;
-        let value = knobs::read(&mut *made, key, text);
-        knobs::set(&mut *made, &format!("{name}:"), key, &value)?;
+        let value = settings::read(&mut *made, key, text);
+        settings::set(&mut *made, &format!("{name}:"), key, &value)?;
         call = call.with(key, value);
     }
     Ok(call)
@@ -106,7 +109,7 @@ fn summary(run: &RunAt, readings: &Readings) -> Result<()> {
     let vocab = run.instrument.source().vocab();
     say(format!("step {} of {}", readings.step, run.experiment.name))?;
     // As `--tokens` takes it.
-    say(format!("sequence  {}", shell::quoted(&vocab.spell(&run.prompt.tokens))))?;
+    say(format!("sequence  {}", quoting::quoted(&vocab.spell(&run.prompt.tokens))))?;
     for intervention in &readings.interventions {
         say(format!("in force  {intervention}"))?;
     }

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use crate::record::error::{Error, Result};
-use crate::record::file::{check_free, check_way, save, save_all, source_date};
-use crate::record::folder::{self, Reader};
-use crate::record::{gather, tfevents};
+use crate::base::error::{Error, Result};
+use crate::formats::file::{check_free, check_way, save, save_all, source_date};
+use crate::formats::tfevents;
 use crate::run::experiment::Experiment;
 use crate::run::interchange::{self, Spelling};
+use crate::run_folder::{self, Reader};
+use crate::sweep::table;
 
 use super::run_at::weights_near;
 use super::say;
@@ -96,11 +97,11 @@ impl Export {
             ));
         }
         self.check_out(matches!(self.to, To::Tensorboard))?;
-        let metrics = gather::metrics(&self.folder)?;
+        let metrics = table::metrics(&self.folder)?;
         let about = || -> Result<_> {
             Ok([
                 ("mnemoscope.version", env!("CARGO_PKG_VERSION").to_owned()),
-                ("mnemoscope.run", folder::about(&self.folder)?.name),
+                ("mnemoscope.run", run_folder::about(&self.folder)?.name),
                 ("mnemoscope.experiment", Experiment::written_in(&self.folder)?.to_toml()),
             ])
         };

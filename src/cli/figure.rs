@@ -5,11 +5,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::base::error::{Error, Result};
+use crate::base::quoting;
+use crate::base::registry::find;
+use crate::base::settings;
 use crate::export::film;
-use crate::export::gallery::Gallery;
 use crate::export::run_at::Question;
 use crate::export::sheet::{PageSpec, PanelSpec, Sheet};
-use crate::export::{files, plate};
+use crate::export::sheet_runner::SheetRunner;
+use crate::export::{drawn_panel, files};
 use crate::figure::composite::Composite;
 use crate::figure::fallback::Fallback;
 use crate::figure::file::{Format, render_all};
@@ -18,12 +22,8 @@ use crate::figure::grey;
 use crate::figure::page::Page;
 use crate::figure::provenance::{FontFacts, Provenance};
 use crate::figure::scene::Beyond;
+use crate::formats::file::{check_free, check_ours, save};
 use crate::panel;
-use crate::record::error::{Error, Result};
-use crate::record::file::{check_free, check_ours, save};
-use crate::record::knobs;
-use crate::record::registry::find;
-use crate::record::shell;
 
 use super::bar::Bar;
 use super::run_at::{Asked, note, tell_problems, tell_taken};
@@ -198,7 +198,7 @@ impl Drawn {
         let mut set = toml::Table::new();
         for text in &self.set {
             let (name, text) = assignment(text)?;
-            set.insert(name.to_owned(), knobs::read(&mut *made, name, text));
+            set.insert(name.to_owned(), settings::read(&mut *made, name, text));
         }
         Ok(PanelSpec {
             panel,
@@ -210,16 +210,16 @@ impl Drawn {
         })
     }
 
-    fn gallery(&self) -> Gallery {
-        Gallery::new(self.asked.folder())
+    fn runner(&self) -> SheetRunner {
+        SheetRunner::new(self.asked.folder())
     }
 
-    fn finish(&self, gallery: &Gallery) {
-        tell_problems(gallery.problems());
-        for (wanted, taken) in &gallery.taken {
+    fn finish(&self, runner: &SheetRunner) {
+        tell_problems(runner.problems());
+        for (wanted, taken) in &runner.taken {
             tell_taken(*wanted, *taken);
         }
-        gallery.left_out.iter().for_each(note);
+        runner.left_out.iter().for_each(note);
     }
 }
 
@@ -245,15 +245,15 @@ impl Figure {
                 Some(Provenance::read(&files::read(path)?).map_err(|e| e.context(path.display()))?)
             }
         };
-        let mut gallery = self.drawn.gallery();
+        let mut runner = self.drawn.runner();
         let sheet = match &before {
             Some(before) => self.again(before)?,
-            None => self.stripped(self.drawn.sheet()?, &mut gallery)?,
+            None => self.stripped(self.drawn.sheet()?, &mut runner)?,
         };
-        let Some((drawing, mut page)) = drawn(&sheet, &mut gallery)? else {
+        let Some((drawing, mut page)) = drawn(&sheet, &mut runner)? else {
             return Ok(stopped());
         };
-        self.drawn.finish(&gallery);
+        self.drawn.finish(&runner);
         if let Some(before) = before {
             tell_differences(&before, &page.provenance);
             page.provenance.date = before.date;
@@ -283,7 +283,7 @@ impl Figure {
         Ok(sheet)
     }
 
-    fn stripped(&self, sheet: Sheet, gallery: &mut Gallery) -> Result<Sheet> {
+    fn stripped(&self, sheet: Sheet, runner: &mut SheetRunner) -> Result<Sheet> {
         let Some(steps) = &self.steps else { return Ok(sheet) };
         let wrong = || {
             Error::usage(format!(
@@ -293,7 +293,7 @@ impl Figure {
         let steps = match steps.strip_prefix('x') {
             Some(count) => {
                 let count = count.parse().map_err(|_| wrong())?;
-                film::steps(&*gallery.recording("")?, 0, u64::MAX, count)
+                film::steps(&*runner.recording("")?, 0, u64::MAX, count)
             }
             None => {
                 let numbers = steps.split(',').map(|n| n.trim().parse().map_err(|_| wrong()));
@@ -305,7 +305,7 @@ impl Figure {
 }
 
 /// The page of a sheet; none where Ctrl-C ended a long question.
-fn drawn(sheet: &Sheet, gallery: &mut Gallery) -> Result<Option<(Composite, Page)>> {
+fn drawn(sheet: &Sheet, runner: &mut SheetRunner) -> Result<Option<(Composite, Page)>> {
     // Begins with the first long question: before it, Ctrl-C ends the program at once.
     let mut bar: Option<Result<Bar>> = None;
     let mut progress =
@@ -313,11 +313,11 @@ fn drawn(sheet: &Sheet, gallery: &mut Gallery) -> Result<Option<(Composite, Page
             Ok(bar) => bar.show(done, total),
             Err(_) => false,
         };
-    let plates = gallery.plates(sheet, &mut progress);
+    let drawn_panels = runner.drawn_panels(sheet, &mut progress);
     if bar.transpose()?.is_some_and(Bar::end) {
         return Ok(None);
     }
-    plate::compose(sheet, &plates?).map(Some)
+    drawn_panel::compose(sheet, &drawn_panels?).map(Some)
 }
 
 /// What comes of a figure or a film that Ctrl-C ended.
@@ -384,8 +384,8 @@ impl Film {
         if kind != Kind::Folder {
             check_free(&self.out, self.drawn.force)?;
         }
-        let mut gallery = self.drawn.gallery();
-        let recording = gallery.recording(&sheet.panels[0].run)?;
+        let mut runner = self.drawn.runner();
+        let recording = runner.recording(&sheet.panels[0].run)?;
         let last = self.to.unwrap_or(u64::MAX);
         let steps = film::steps(&recording, self.from, last, self.frames);
         if kind == Kind::Folder {
@@ -393,7 +393,7 @@ impl Film {
         }
         let mut bar = Bar::begin("frames")?;
         let mut progress = |done: usize, total: usize| bar.show(done, total);
-        let made = film::frames(&mut gallery, &sheet, &steps, &mut progress);
+        let made = film::frames(&mut runner, &sheet, &steps, &mut progress);
         let made = made.and_then(|(frames, page)| {
             match kind {
                 Kind::Gif => {
@@ -412,7 +412,7 @@ impl Film {
             return Ok(stopped());
         }
         let beyond = made?;
-        self.drawn.finish(&gallery);
+        self.drawn.finish(&runner);
         beyond.sentence().into_iter().for_each(note);
         say(format!(
             "{} ({} steps from {} to {})",
@@ -429,7 +429,7 @@ impl Film {
             note(format!(
                 "as a film: ffmpeg -framerate {} -i {} -frames:v {} -pix_fmt yuv420p film.mp4",
                 self.fps,
-                shell::path(self.out.join("%05d.png")),
+                quoting::path(self.out.join("%05d.png")),
                 steps.len()
             ));
         }

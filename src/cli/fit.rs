@@ -10,20 +10,20 @@ use crossbeam_channel::Receiver;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::base::error::{Error, Result};
+use crate::base::intervention::{Intervention, Site};
+use crate::base::plain::Plain;
+use crate::base::settings::Settings;
+use crate::base::vocab::plain;
 use crate::figure::file::save;
-use crate::probe::fit::data::parse_site;
-use crate::probe::fit::{self, Kind, Outcome, Progress, Read, Reader, Settings};
-use crate::probe::inquiry::readers::Readers;
-use crate::record::error::{Error, Result};
-use crate::record::file::check_free;
-use crate::record::folder::Reader as RunReader;
-use crate::record::folder::readers::{self, KeptReader};
-use crate::record::intervention::{Intervention, Site};
-use crate::record::knobs::Knobs;
-use crate::record::plain::Plain;
-use crate::record::vocab::plain;
+use crate::formats::file::check_free;
+use crate::measurement::analysis::readers::Readers;
+use crate::measurement::probing::data::parse_site;
+use crate::measurement::probing::{self, FitSettings, Kind, Outcome, Progress, Read, Reader};
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
+use crate::run_folder::Reader as RunReader;
+use crate::run_folder::readers::{self, KeptReader};
 
 use super::options::{Asked, Options};
 use super::run_at::weights_near;
@@ -65,7 +65,7 @@ impl Asked for OnePlace {
     const ONLY: &'static [&'static str] =
         &["label", "positions", "train", "test", "seed", "hidden", "decay", "rounds"];
 
-    fn usual() -> Box<dyn Knobs> {
+    fn usual() -> Box<dyn Settings> {
         Box::new(Readers::of_one_place())
     }
 }
@@ -118,7 +118,7 @@ impl Fit {
         let step = weights.step;
         let mut instrument = Instrument::new(&self.experiment()?)?;
         let (settings, site) = self.settings(&instrument)?;
-        let name = self.name.clone().unwrap_or_else(|| fit::usual_name(&settings, site, step));
+        let name = self.name.clone().unwrap_or_else(|| probing::usual_name(&settings, site, step));
         if self.with.is_none() {
             self.check_name(&name)?;
         }
@@ -126,7 +126,7 @@ impl Fit {
         let mut bar = Bar::new()?;
         let (subject, pool) = instrument.subject(&weights)?;
         let read = Read { subject, pool, step };
-        let found = fit::run(read, &settings, site, kept, &mut |progress| bar.show(progress));
+        let found = probing::run(read, &settings, site, kept, &mut |progress| bar.show(progress));
         bar.clear();
         let Some(outcome) = found? else {
             say("Stopped; nothing was kept.")?;
@@ -170,7 +170,7 @@ impl Fit {
         Ok(experiment)
     }
 
-    fn settings(&self, instrument: &Instrument) -> Result<(Settings, Site)> {
+    fn settings(&self, instrument: &Instrument) -> Result<(FitSettings, Site)> {
         let layers = instrument.layout().heads.len();
         let last = format!("layer{}.resid_post", layers.saturating_sub(1));
         let mut asked = Readers::of_one_place();
@@ -188,7 +188,7 @@ impl Fit {
 
     fn kept(&self, name: &str) -> Result<Reader> {
         let KeptReader { about, tensors } = readers::read(&self.folder, name)?;
-        let about = crate::record::json::parse(&about).map_err(|e| {
+        let about = crate::base::json::parse(&about).map_err(|e| {
             Error::input(format!("what is said of the reader {name} cannot be read: {e}"))
         })?;
         let kind = self.what.kind();

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::base::error::{Error, Result};
+use crate::base::plain::Plain;
+use crate::base::vocab::plain;
 use crate::figure::file::save;
-use crate::record::columns::Columns;
-use crate::record::correlation::median;
-use crate::record::error::{Error, Result};
-use crate::record::file::check_free;
-use crate::record::gather::{self, Relation, Table};
-use crate::record::plain::Plain;
-use crate::record::vocab::plain;
+use crate::formats::columns::Columns;
+use crate::formats::file::check_free;
+use crate::numeric::correlation::median;
+use crate::sweep::table::{self, Relation, Table};
 
 use super::run_at::note;
 use super::say;
@@ -72,7 +72,7 @@ impl Gather {
 
     /// The table; why a run has no numbers in it is said beside it.
     fn table(&self, curves: bool) -> Result<Columns> {
-        let read = if curves { gather::curves } else { gather::runs };
+        let read = if curves { table::curves } else { table::runs };
         let Table { columns, problems } = read(&self.folder)?;
         problems.iter().for_each(|e| note(&e.message));
         Ok(columns)
@@ -109,10 +109,10 @@ impl Gather {
 
     fn correlate(&self, x: &str, y: &str) -> Result<()> {
         if self.within {
-            return within(&gather::within_runs(&self.table(true)?, x, y)?, x, y);
+            return within(&table::within_runs(&self.table(true)?, x, y)?, x, y);
         }
         let runs = self.table(false)?;
-        let relation = gather::over_runs(&runs, x, y)?;
+        let relation = table::over_runs(&runs, x, y)?;
         let left_out = runs.rows() - relation.pairs;
         say(format!("{x} and {y} over {} finished runs, at the end of training", relation.pairs))?;
         said(&relation, "")?;

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use crate::base::error::Result;
+use crate::base::registry::{Named, find};
+use crate::base::settings::{self, Settings, Slot, Spec};
 use crate::export::sheet::{self, Sheet};
-use crate::record::error::Result;
-use crate::record::knobs::{self, Knobs, Slot, Spec};
-use crate::record::registry::{Named, find};
 use crate::run::experiment::{BUILTIN, Experiment};
-use crate::{model, panel, probe, task};
+use crate::{measurement, model, panel, task};
 
 use super::say;
 
@@ -25,8 +25,10 @@ pub struct List {
 enum Kind {
     Tasks,
     Models,
-    Probes,
-    Inquiries,
+    #[value(alias = "probes")]
+    Measurements,
+    #[value(alias = "inquiries")]
+    Analyses,
     Panels,
     Experiments,
     /// Figure sheets: pages of several panels
@@ -59,8 +61,8 @@ fn all(kind: Kind) -> Result<()> {
     match kind {
         Kind::Tasks => entries(task::ALL, |t| t.about()),
         Kind::Models => entries(model::ALL, |m| m.about()),
-        Kind::Probes => entries(probe::ALL, |p| p.about()),
-        Kind::Inquiries => entries(probe::inquiry::ALL, |i| i.about()),
+        Kind::Measurements => entries(measurement::ALL, |p| p.about()),
+        Kind::Analyses => entries(measurement::analysis::ALL, |i| i.about()),
         Kind::Panels => entries(panel::ALL, |p| p.about()),
         Kind::Experiments => {
             for (name, _) in BUILTIN {
@@ -93,8 +95,8 @@ fn one(kind: Kind, name: &str) -> Result<()> {
             labels(&*task)
         }
         Kind::Models => settings(&mut *find("model", model::ALL, name)?, "model."),
-        Kind::Probes => settings(&mut *find("probe", probe::ALL, name)?, ""),
-        Kind::Inquiries => settings(&mut *find("inquiry", probe::inquiry::ALL, name)?, ""),
+        Kind::Measurements => settings(&mut *find("measurement", measurement::ALL, name)?, ""),
+        Kind::Analyses => settings(&mut *find("analysis", measurement::analysis::ALL, name)?, ""),
         Kind::Panels => settings(&mut *find("panel", panel::ALL, name)?, ""),
         Kind::Figures => say(Sheet::find(name)?.to_toml()),
         Kind::Experiments => {
@@ -124,10 +126,10 @@ fn labels(task: &dyn task::Task) -> Result<()> {
     kinds.iter().try_for_each(|kind| say(format!("  {:<22} {}", kind.name, kind.about)))
 }
 
-fn settings(knobs: &mut (impl Knobs + ?Sized), path: &str) -> Result<()> {
-    say(knobs.about())?;
+fn settings(settings: &mut (impl Settings + ?Sized), path: &str) -> Result<()> {
+    say(settings.about())?;
     let mut lines = Vec::new();
-    knobs.each(&mut |spec, slot| lines.push(setting(path, spec, slot)));
+    settings.each(&mut |spec, slot| lines.push(setting(path, spec, slot)));
     for line in lines {
         say(line)?;
     }
@@ -138,8 +140,8 @@ fn settings(knobs: &mut (impl Knobs + ?Sized), path: &str) -> Result<()> {
 fn setting(path: &str, spec: &Spec, slot: Slot<'_>) -> String {
     let (value, mut range) = match slot {
         Slot::Bool(v) => (v.to_string(), "true or false".to_owned()),
-        Slot::Int(v) => (v.to_string(), knobs::range_text(spec, "whole number")),
-        Slot::Float(v) => (v.to_string(), knobs::range_text(spec, "number")),
+        Slot::Int(v) => (v.to_string(), settings::range_text(spec, "whole number")),
+        Slot::Float(v) => (v.to_string(), settings::range_text(spec, "number")),
         Slot::Choice(v) => (v.names()[v.index()].to_owned(), v.names().join(" | ")),
         Slot::Text(v) => (format!("\"{v}\""), "text".to_owned()),
     };

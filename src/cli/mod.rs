@@ -1,5 +1,6 @@
 //! The command line: which command, with what words, and which exit code comes back.
 
+mod analyze;
 mod bar;
 mod bench;
 mod examine;
@@ -7,7 +8,6 @@ mod export;
 mod figure;
 mod fit;
 mod gather;
-mod inquire;
 mod list;
 mod options;
 mod run_at;
@@ -24,13 +24,13 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::base::error::{Error, Kind, Result, did_you_mean, without_build_paths};
+use crate::base::number;
+use crate::base::quoting;
+use crate::base::vocab::plain;
 use crate::figure::fallback::Fallback;
-use crate::record::error::{Error, Kind, Result, did_you_mean, without_build_paths};
-use crate::record::number;
-use crate::record::shell;
-use crate::record::vocab::plain;
 use crate::run::experiment::{BUILTIN, Experiment};
-use inquire::Ask;
+use analyze::Ask;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -105,20 +105,20 @@ enum Command {
     Runs(runs::Runs),
     /// List kinds of things, or one with every setting, default and range
     List(list::List),
-    /// Ask a recorded run at a step: probes, predictions, the effect of a cut
+    /// Ask a recorded run at a step: measurements, predictions, the effect of a cut
     Examine(examine::Examine),
     /// Take parts of the network from a counterfactual run, part by part, and see what each does
-    Patch(Ask<inquire::Patching>),
+    Patch(Ask<analyze::Patching>),
     /// Take only the direct paths from some parts to others from a counterfactual run
-    Path(Ask<inquire::Path>),
+    Path(Ask<analyze::Path>),
     /// Ask how much of the behaviour the paths of a hypothesis explain
-    Scrub(Ask<inquire::Scrubbing>),
+    Scrub(Ask<analyze::Scrubbing>),
     /// Ask how much of a tree's first step survives when one layer looks at another tree with the same node held
-    TreeScrub(Ask<inquire::TreeScrubbing>),
+    TreeScrub(Ask<analyze::TreeScrubbing>),
     /// Find the positions that the first step in a tree reads directly in the last layers
-    Registers(Ask<inquire::Registers>),
+    Registers(Ask<analyze::Registers>),
     /// Find the edges of the attention that the predictions on a sequence need
-    KnockOut(Ask<inquire::KnockOut>),
+    KnockOut(Ask<analyze::KnockOut>),
     /// Draw panels of a recorded run into files that go straight into a paper
     Figure(figure::Figure),
     /// Draw a panel at many steps, one after the other: GIF, animated PNG, or frames
@@ -126,8 +126,8 @@ enum Command {
     /// Write the weights or the metrics of a recorded run for other programs
     Export(export::Export),
     /// Fit readers place by place: what the network holds where, beside shuffled labels
-    Readers(Ask<inquire::Readers>),
-    /// Fit a reader to a recorded run: a linear probe, a lens, or the erasure of a concept
+    Readers(Ask<analyze::Readers>),
+    /// Fit a reader to a recorded run: a linear measurement, a lens, or the erasure of a concept
     Fit(fit::Fit),
     /// Measure how fast this program is on this machine
     Bench(bench::Bench),
@@ -181,10 +181,10 @@ fn with_hint(mut e: clap::Error, words: &[OsString]) -> clap::Error {
         |(i, text)| match texts[..i].last() {
             Some(option) if takes_value(texts[0], option) => Some(format!(
                 "a value that begins with a hyphen is joined to its option: {}",
-                shell::word(format!("{option}={text}"))
+                quoting::word(format!("{option}={text}"))
             )),
             _ if Path::new(text).exists() => {
-                Some(format!("what lies in this folder is named {}", shell::path(text)))
+                Some(format!("what lies in this folder is named {}", quoting::path(text)))
             }
             _ => None,
         },

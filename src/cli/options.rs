@@ -6,15 +6,15 @@ use clap::builder::{PossibleValuesParser, StyledStr};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::record::error::Result;
-use crate::record::knobs::{self, Knobs, Slot, Spec};
+use crate::base::error::Result;
+use crate::base::settings::{self, Settings, Slot, Spec};
 
 /// Whose settings are options.
 pub trait Asked: Clone + Send + Sync + 'static {
     /// These settings are options; none: all are.
     const ONLY: &'static [&'static str] = &[];
     /// With the values that hold where an option is not given.
-    fn usual() -> Box<dyn Knobs>;
+    fn usual() -> Box<dyn Settings>;
 }
 
 /// What was given, setting by setting, in the order of the declaration.
@@ -29,8 +29,8 @@ impl<A: Asked> Options<A> {
     ///
     /// # Errors
     /// When a value does not suit its setting.
-    pub fn set(&self, settings: &mut dyn Knobs) -> Result<()> {
-        self.given.iter().try_for_each(|(name, value)| knobs::set(settings, "--", name, value))
+    pub fn set(&self, settings: &mut dyn Settings) -> Result<()> {
+        self.given.iter().try_for_each(|(name, value)| settings::set(settings, "--", name, value))
     }
 }
 
@@ -41,7 +41,7 @@ fn is_option<A: Asked>(name: &str) -> bool {
 impl<A: Asked> Args for Options<A> {
     fn augment_args(command: Command) -> Command {
         let mut usual = A::usual();
-        let all = knobs::names(&mut *usual);
+        let all = settings::names(&mut *usual);
         let mut options = Vec::new();
         usual.each(&mut |spec, slot| {
             if is_option::<A>(spec.name) {
@@ -59,7 +59,7 @@ impl<A: Asked> Args for Options<A> {
 impl<A: Asked> FromArgMatches for Options<A> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut usual = A::usual();
-        let names = knobs::names(&mut *usual);
+        let names = settings::names(&mut *usual);
         let given = names.into_iter().filter(|name| is_option::<A>(name)).filter_map(|name| {
             let is_given = matches.value_source(name) == Some(ValueSource::CommandLine);
             let text = matches.get_one::<String>(name).filter(|_| is_given)?;
@@ -76,7 +76,7 @@ impl<A: Asked> FromArgMatches for Options<A> {
 
 /// What the words of an option mean for a setting, as the setting has it; what does not suit is refused where it is used. A text is
 /// taken as it stands, blanks at its ends too.
-fn value(settings: &mut dyn Knobs, name: &str, text: &str) -> toml::Value {
+fn value(settings: &mut dyn Settings, name: &str, text: &str) -> toml::Value {
     let mut is_text = false;
     settings.each(&mut |spec, slot| {
         is_text |= spec.name == name && matches!(slot, Slot::Text(_));
@@ -84,9 +84,9 @@ fn value(settings: &mut dyn Knobs, name: &str, text: &str) -> toml::Value {
     if is_text {
         return text.into();
     }
-    let read = knobs::read(settings, name, text);
-    let taken = knobs::set(settings, "", name, &read).is_ok();
-    knobs::to_table(settings).remove(name).filter(|_| taken).unwrap_or(read)
+    let read = settings::read(settings, name, text);
+    let taken = settings::set(settings, "", name, &read).is_ok();
+    settings::to_table(settings).remove(name).filter(|_| taken).unwrap_or(read)
 }
 
 /// `--all-pairs` of the setting `all_pairs`, also under its other names.

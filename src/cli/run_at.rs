@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::base::error::{Error, Result};
+use crate::base::weights::Weights;
 use crate::export::run_at::{Question, RunAt};
-use crate::record::error::{Error, Result};
-use crate::record::folder::Reader;
-use crate::record::weights::Weights;
+use crate::run_folder::Reader;
 
 /// The words that say which weights, which sequence and what is changed.
 #[derive(Args)]

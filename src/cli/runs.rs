@@ -9,9 +9,9 @@ use std::time::UNIX_EPOCH;
 use chrono::{Datelike, Timelike};
 use clap::Args;
 
-use crate::record::error::{Error, Result, did_you_mean};
-use crate::record::folder::library::{self, CAP_BYTES, Entry, Stock, counted, spell_bytes};
-use crate::record::vocab::plain;
+use crate::base::error::{Error, Result, did_you_mean};
+use crate::base::vocab::plain;
+use crate::run_folder::library::{self, CAP_BYTES, Entry, Stock, counted, spell_bytes};
 
 use super::{say, tell};
 

@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::record::error::{Error, Result};
-use crate::record::event::MetricsRow;
-use crate::record::shell;
-use crate::record::sweep::{Member, Plan, is_sweep};
-use crate::record::vocab::plain;
+use crate::base::error::{Error, Result};
+use crate::base::event::MetricsRow;
+use crate::base::quoting;
+use crate::base::vocab::plain;
 use crate::run::experiment::Experiment;
 use crate::run::sweep::{self, Crew, Stage, Standing};
+use crate::sweep::{Member, Plan, is_sweep};
 
 use super::say;
 use super::train::{interrupts, numbers_at, summary};
@@ -164,7 +164,7 @@ impl Sweep {
             say(format!("{done} of {} runs are finished.", which.len()))?;
         }
         if !self.quiet && self.out.exists() {
-            let there = shell::path(&self.out);
+            let there = quoting::path(&self.out);
             say(format!("The sweep lies in {}", self.out.display()))?;
             say(format!("Look at it: mnemoscope {there}"))?;
             say(format!("Its numbers: mnemoscope gather {there}"))?;

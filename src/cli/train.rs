@@ -9,15 +9,15 @@ use clap::Args;
 use crossbeam_channel::{Receiver, bounded, never, select};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::record::error::{Error, Kind, Result};
-use crate::record::event::{Event, MarkKind, MetricsRow, State};
-use crate::record::folder::Reader;
-use crate::record::folder::library::{self, CAP_BYTES, Stock};
-use crate::record::recording::Recording;
-use crate::record::shell;
-use crate::record::vocab::plain;
+use crate::base::error::{Error, Kind, Result};
+use crate::base::event::{Event, MarkKind, MetricsRow, State};
+use crate::base::quoting;
+use crate::base::vocab::plain;
 use crate::run::experiment::Experiment;
 use crate::run::session::{Begin, Command, Session, Start};
+use crate::run_folder::Reader;
+use crate::run_folder::library::{self, CAP_BYTES, Stock};
+use crate::run_folder::recording::Recording;
 
 use super::assignment;
 
@@ -313,7 +313,7 @@ impl Report {
         if !folder.exists() {
             return recorded.map(drop);
         }
-        let there = shell::path(folder);
+        let there = quoting::path(folder);
         self.say(&format!("The run lies in {}", folder.display()))?;
         self.say(&format!("Look at it: mnemoscope {there}"))?;
         if matches!(end, End::Stopped) {

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::run_at::RunAt;
-use crate::record::array::Array;
-use crate::record::error::{Error, Result};
-use crate::record::npz::{Member, Names, Numbers, archive};
-use crate::record::question::Readings;
+use crate::base::array::Array;
+use crate::base::error::{Error, Result};
+use crate::base::question::Readings;
+use crate::formats::npz::{Member, Names, Numbers, archive};
 
 /// What both formats say beside the numbers.
 fn about(run: &RunAt, readings: &Readings) -> Value {
@@ -40,7 +40,7 @@ fn array_json(array: &Array) -> Value {
 /// Only when there is no memory.
 pub fn json(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
     let mut document = about(run, readings);
-    let mut probes = Map::new();
+    let mut measurements = Map::new();
     for (key, reading) in &readings.by_call {
         let value = match reading {
             Ok(reading) => json!({
@@ -50,9 +50,9 @@ pub fn json(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
             }),
             Err(e) => json!({ "error": e.to_string() }),
         };
-        probes.insert(key.clone(), value);
+        measurements.insert(key.clone(), value);
     }
-    document["probes"] = Value::Object(probes);
+    document["probes"] = Value::Object(measurements);
     serde_json::to_vec(&document).map_err(|e| Error::internal(e.to_string()))
 }
 

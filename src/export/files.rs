@@ -3,14 +3,15 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::base::error::{Error, Result, reason};
 use crate::figure::composite::Composite;
 use crate::figure::file::{Format, render_all, tex};
 use crate::figure::page::Page;
 use crate::figure::provenance::Provenance;
 use crate::figure::{pgf, table};
-use crate::record::error::{Error, Result, reason};
-use crate::record::file::{check_free, check_ours, save};
-use crate::record::{foreign, npz};
+use crate::formats::file::{check_free, check_ours, save};
+use crate::formats::foreign;
+use crate::formats::npz;
 
 /// A file and its bytes.
 pub type File = (PathBuf, Vec<u8>);

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::error::{Error, Result};
+use crate::base::vocab::plain;
 use crate::figure::composite::Composite;
 use crate::figure::page::Page;
 use crate::figure::{Axis, ColorBar, Mark, Plot, Ticks};
 use crate::figure::{png, provenance};
 use crate::panel::span;
-use crate::record::error::{Error, Result};
-use crate::record::recording::Recording;
-use crate::record::vocab::plain;
+use crate::run_folder::recording::Recording;
 
-use super::gallery::{Gallery, Progress};
-use super::plate;
+use super::drawn_panel;
 use super::sheet::{MOST_PANELS, PanelSpec, Sheet};
+use super::sheet_runner::{Progress, SheetRunner};
 
 /// Frames of a film; more are refused.
 pub const MOST_FRAMES: usize = 2000;
@@ -70,7 +70,7 @@ pub fn strip(sheet: &Sheet, steps: &[u64]) -> Result<Sheet> {
 /// # Errors
 /// When a step cannot be asked, there are too many, or progress says that it is enough.
 pub fn frames(
-    gallery: &mut Gallery,
+    runner: &mut SheetRunner,
     sheet: &Sheet,
     steps: &[u64],
     progress: &mut Progress<'_>,
@@ -89,8 +89,8 @@ pub fn frames(
         }
         let mut at = sheet.clone();
         at.panels.iter_mut().for_each(|panel| panel.step = Some(*step));
-        let plates = gallery.plates(&at, &mut |_, _| true)?;
-        let (drawing, mut page) = plate::compose(&at, &plates)?;
+        let drawn_panels = runner.drawn_panels(&at, &mut |_, _| true)?;
+        let (drawing, mut page) = drawn_panel::compose(&at, &drawn_panels)?;
         for font in std::mem::take(&mut page.provenance.fonts) {
             if !fonts.contains(&font) {
                 fonts.push(font);

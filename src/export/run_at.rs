@@ -3,18 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::record::batch::Row;
-use crate::record::error::{Error, Result};
-use crate::record::folder::Reader;
-use crate::record::intervention::Intervention;
-use crate::record::question::{ProbeCall, Readings};
-use crate::record::recording::Recording;
-use crate::record::shell;
-use crate::record::sweep::{Plan, is_sweep};
-use crate::record::weights::Weights;
+use crate::base::batch::Row;
+use crate::base::error::{Error, Result};
+use crate::base::intervention::Intervention;
+use crate::base::question::{MeasurementCall, Readings};
+use crate::base::quoting;
+use crate::base::weights::Weights;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
 use crate::run::lenses::Lenses;
+use crate::run_folder::Reader;
+use crate::run_folder::recording::Recording;
+use crate::sweep::{Plan, is_sweep};
 use crate::task::held_out_seed;
 
 /// Which weights, which sequence, and what is changed.
@@ -112,7 +112,7 @@ impl RunAt {
 
     /// # Errors
     /// As [`Instrument::examine`].
-    pub fn ask(&mut self, calls: &[ProbeCall]) -> Result<Readings> {
+    pub fn ask(&mut self, calls: &[MeasurementCall]) -> Result<Readings> {
         self.instrument.examine(&self.weights, &self.prompt, &self.interventions, calls)
     }
 }
@@ -145,6 +145,6 @@ pub fn refuse_sweep(folder: &Path) -> Result<()> {
     Err(Error::usage(format!(
         "{} is a sweep; name one of its runs, for example {}",
         folder.display(),
-        shell::path(folder.join(first))
+        quoting::path(folder.join(first))
     )))
 }

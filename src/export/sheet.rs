@@ -4,6 +4,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::error::{Error, Result};
+use crate::base::number::{self, Misread};
+use crate::base::registry;
 use crate::figure::cloud::Camera;
 use crate::figure::color::ColorMap;
 use crate::figure::composite::Place;
@@ -13,12 +16,9 @@ use crate::figure::font::{Family, Typeface};
 use crate::figure::page::Page;
 use crate::figure::preset::{self, Preset};
 use crate::figure::provenance::Provenance;
+use crate::formats::foreign;
 use crate::panel;
-use crate::record::error::{Error, Result};
-use crate::record::folder::read_text;
-use crate::record::foreign;
-use crate::record::number::{self, Misread};
-use crate::record::registry;
+use crate::run_folder::read_text;
 
 /// Panels of a sheet; more would not be seen on a page.
 pub const MOST_PANELS: usize = 64;

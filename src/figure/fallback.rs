@@ -11,7 +11,7 @@ use directories::{BaseDirs, UserDirs};
 use rustybuzz::ttf_parser::{self, RawFace, Tag, cmap, name, os2};
 use sha2::{Digest, Sha256};
 
-use crate::record::error::{Error, Result, reason};
+use crate::base::error::{Error, Result, reason};
 
 /// Where a sign that our own faces lack finds a glyph: nowhere, or in fonts that stay for as long as the program runs.
 #[derive(Clone, Copy, Default)]

@@ -7,10 +7,10 @@ use super::page::Page;
 use super::scene::MM_PER_POINT;
 use super::thin::thinned;
 use super::{Figure, numbers, pdf, pgf, png, svg, table};
-use crate::record::error::{Error, Result};
-use crate::record::number::{self, Misread};
+use crate::base::error::{Error, Result};
+use crate::base::number::{self, Misread};
 
-pub use crate::record::file::save;
+pub use crate::formats::file::save;
 
 crate::choices! {
     /// Kinds of figure files, by their endings.

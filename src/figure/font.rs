@@ -7,7 +7,7 @@ use rustybuzz::ttf_parser;
 use unicode_bidi::{BidiClass, BidiInfo, Level, bidi_class};
 
 use super::fallback::{Face, Fallback};
-use crate::record::vocab;
+use crate::base::vocab;
 
 /// The fonts of the window, in the order in which a character looks for its sign.
 pub const FILES: [(&str, &[u8]); 2] = [("Liberation Sans", SANS), ("Mnemoscope Signs", SIGNS)];

@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use color::{Color, ColorMap};
 
-use crate::record::intervention::Place;
+use crate::base::intervention::Place;
 
 /// One figure: plots in a grid, row by row.
 #[derive(Clone, Debug, Default, PartialEq)]

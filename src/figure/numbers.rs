@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::marks::exists;
 use super::{Cell, Cloud, Figure, Heat, HeatPick, Mark, Plot, cloud};
-use crate::record::error::Result;
-use crate::record::npz::{Member, Names, Numbers, archive, plain};
+use crate::base::error::Result;
+use crate::formats::npz::{Member, Names, Numbers, archive, plain};
 
 /// One array for each series of each plot, named `PLOT/SERIES` with plots as `plot1`, `plot2`, … (after the word of their
 /// figure, as `a/plot1/attention`); `about` says in JSON what they are.

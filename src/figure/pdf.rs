@@ -19,8 +19,8 @@ use super::font::{Family, Glyph, Run, Typeface};
 use super::provenance::Provenance;
 use super::scene::{Item, Scene};
 use super::{Anchor, cells, cloud, font};
-use crate::record::error::{Error, Result};
-use crate::record::vocab::plain;
+use crate::base::error::{Error, Result};
+use crate::base::vocab::plain;
 
 /// Writes the scene as a document of one page. `csv`: the numbers, attached as `data.csv`.
 ///

@@ -9,8 +9,8 @@ use super::page::Page;
 use super::scale::Scale;
 use super::scene::{AreaPick, Item, MM_PER_POINT, Scene};
 use super::{Anchor, Cloud, Dash, Heat, HeatPick, Mark, Plot, clip, cloud, font, png, provenance};
-use crate::record::error::{Error, Result};
-use crate::record::vocab;
+use crate::base::error::{Error, Result};
+use crate::base::vocab;
 
 /// A page for TeX.
 pub struct Pages {

@@ -8,8 +8,8 @@ use super::font::Family;
 use super::provenance::{self, Provenance};
 use super::scene::Scene;
 use super::svg;
-use crate::record::error::{Error, Result};
-use crate::record::vocab::plain;
+use crate::base::error::{Error, Result};
+use crate::base::vocab::plain;
 
 /// Pixels on a side beyond which a picture is refused: four bytes each of 20,000² are 1.6 GB.
 const LARGEST_SIDE: f32 = 20_000.0;

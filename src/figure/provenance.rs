@@ -9,9 +9,9 @@ use super::Figure;
 use super::color::ColorMap;
 use super::fallback::Face;
 use super::scene::Beyond;
-use crate::record::error::{Error, Result};
-use crate::record::file::without_mark;
-use crate::record::vocab::plain_json;
+use crate::base::error::{Error, Result};
+use crate::base::vocab::plain_json;
+use crate::formats::file::without_mark;
 
 /// Version of what is written here; a reader of version `n` reads all up to `n`.
 pub const SCHEMA: u32 = 1;
@@ -96,7 +96,7 @@ pub struct PanelFacts {
     pub tokens: Vec<String>,
     /// What was changed in the network that answered, in order; nothing where it is as it was trained.
     pub interventions: Vec<String>,
-    /// SHA-256 of the weights in hexadecimal, where they are known: [`crate::record::weights::Weights::sha256`].
+    /// SHA-256 of the weights in hexadecimal, where they are known: [`crate::base::weights::Weights::sha256`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights_sha256: Option<String>,
     /// What is drawn, in which units and colours.

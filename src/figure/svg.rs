@@ -8,7 +8,7 @@ use super::font::{Family, Font, Run, Typeface};
 use super::provenance::Provenance;
 use super::scene::{Item, MM_PER_POINT, Scene};
 use super::{Anchor, cells, cloud, font, png};
-use crate::record::vocab;
+use crate::base::vocab;
 
 /// The scene as a document of its own.
 pub fn document(scene: &Scene, title: &str, provenance: &Provenance) -> String {

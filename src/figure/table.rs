@@ -2,8 +2,8 @@
 
 use super::marks::exists;
 use super::{Cloud, Figure, Heat, HeatPick, Mark, Plot, cloud};
-use crate::record::columns::harmless;
-use crate::record::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::formats::columns::harmless;
 
 /// Columns of the table, without those in which no row has anything. `x` and `y` are in the units of the axes; of a heat map
 /// they are the column and the row. `value` is that of a cell, or the depth of a point of a cloud; `x_text` and `y_text`

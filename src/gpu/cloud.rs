@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use wgpu::BufferUsages as Usage;
 
+use crate::base::error::{Error, Result};
 use crate::figure::Cloud;
 use crate::figure::cloud::{DEPTH_CUE, MOST_RINGS};
 use crate::figure::color::Color;
-use crate::record::error::{Error, Result};
 
 use super::device::Adapter;
 

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::record::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// The adapter in use.
 #[derive(Clone, Debug, PartialEq, Eq)]

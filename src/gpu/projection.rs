@@ -1,8 +1,8 @@
 //! The projection of a cloud on a device without a window, for measurements.
 
+use crate::base::error::{Error, Result};
 use crate::figure::Cloud;
 use crate::figure::cloud::project;
-use crate::record::error::{Error, Result};
 
 use super::cloud::{CloudBuffers, CloudPipeline, Look, Projector, View};
 use super::device::{Adapter, Headless, headless};

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use crate::base::error::{Error, Result};
+use crate::base::weights::Weights;
 use crate::nn::activation::Activation;
 use crate::nn::norm::NormKind;
-use crate::record::error::{Error, Result};
-use crate::record::weights::Weights;
 
 /// `rows × columns` numbers, row-major. As a linear map it reads `columns` numbers and writes `rows`.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,15 +16,15 @@ mod anatomy;
 
 use candle_core::Tensor;
 
+use crate::base::error::{Error, Result};
+use crate::base::intervention::{Point, Site};
+use crate::base::weights::Weights;
 use crate::nn::activation::Activation;
 use crate::nn::attention::Attention;
 use crate::nn::linear::linear;
 use crate::nn::params::{Init, Param, Params};
 use crate::nn::position::{Rotary, sinusoidal};
 use crate::nn::wire::{Heads, Map, Wire};
-use crate::record::error::{Error, Result};
-use crate::record::intervention::{Point, Site};
-use crate::record::weights::Weights;
 
 use super::anatomy::Anatomy;
 use super::memories::{GlobalMemory, Layer, Memories};
@@ -51,7 +51,7 @@ crate::choices! {
     }
 }
 
-crate::knobs! {
+crate::settings! {
     /// Settings of the simplified model.
     pub struct Birth = "The simplified two-layer transformer of Birth of a Transformer (Bietti et al. 2023): one head a layer, no normalisation, most matrices frozen, each trained one an associative memory." {
         /// Width of the residual stream.

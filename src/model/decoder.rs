@@ -2,16 +2,16 @@
 
 mod anatomy;
 
+use crate::base::batch::Reals;
+use crate::base::error::{Error, Result};
+use crate::base::intervention::{Point, Site};
+use crate::base::weights::Weights;
 use crate::nn::activation::Activation;
 use crate::nn::attention::Attention;
 use crate::nn::norm::{Norm, NormKind};
 use crate::nn::params::{Init, Param, Params};
 use crate::nn::position::{Rotary, sinusoidal};
 use crate::nn::wire::{Heads, Map, Wire};
-use crate::record::batch::Reals;
-use crate::record::error::{Error, Result};
-use crate::record::intervention::{Point, Site};
-use crate::record::weights::Weights;
 
 use super::anatomy::Anatomy;
 use super::readout::{Read, Written};
@@ -66,7 +66,7 @@ crate::choices! {
     }
 }
 
-crate::knobs! {
+crate::settings! {
     /// Settings of the decoder.
     pub struct Decoder = "A plain pre-norm transformer: attention and, if wanted, an MLP in each layer." {
         /// Layers.

@@ -10,15 +10,15 @@ pub mod segments;
 
 use candle_core::Tensor;
 
+use crate::base::batch::Reals;
+use crate::base::error::{Error, Result};
+use crate::base::registry::Entry;
+use crate::base::settings::Settings;
+use crate::base::weights::Weights;
 use crate::nn::params::Params;
 use crate::nn::tap::{Part, Tap};
 use crate::nn::tape::Tape;
 use crate::nn::wire::{Watched, Wire};
-use crate::record::batch::Reals;
-use crate::record::error::{Error, Result};
-use crate::record::knobs::Knobs;
-use crate::record::registry::Entry;
-use crate::record::weights::Weights;
 
 use anatomy::Anatomy;
 use memories::Memories;
@@ -31,7 +31,7 @@ pub const ALL: &[Entry<dyn Architecture>] = &[
 ];
 
 /// The settings of a network.
-pub trait Architecture: Knobs + Send + Sync {
+pub trait Architecture: Settings + Send + Sync {
     /// Adds the network's parameters for a vocabulary and a context length, and returns its forward pass.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ pub trait Architecture: Knobs + Send + Sync {
     }
 }
 
-/// Shape of a network, for menus and probes.
+/// Shape of a network, for menus and measurements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Name in the registry.

@@ -3,12 +3,12 @@
 use candle_core::Tensor;
 
 use super::{Input, Model, Output};
+use crate::base::batch::Batch;
+use crate::base::error::{Error, Result};
+use crate::base::intervention::Site;
 use crate::nn::edit::Edit;
 use crate::nn::params::Params;
-use crate::nn::tap::{Bench, Captured, Part, Tap, Untapped};
-use crate::record::batch::Batch;
-use crate::record::error::{Error, Result};
-use crate::record::intervention::Site;
+use crate::nn::tap::{Captured, EditAndCapture, Part, Tap, Untapped};
 
 /// Logits `[batch, pos, vocab]` and the tensors of `sites`, after the edits. Where the logits are not wanted, the pass
 /// ends with the last of those, and there may be none.
@@ -30,7 +30,7 @@ pub fn forward(
         return Ok((Some(logits), Captured::new()));
     }
     let enough = if wants_logits { usize::MAX } else { sites.len() };
-    let bench = Bench::new(edits.to_vec(), sites.to_vec());
+    let bench = EditAndCapture::new(edits.to_vec(), sites.to_vec());
     let mut until = Until { bench, enough, ended: false };
     match model.forward(params, &input, &mut until) {
         Ok(Output { logits, .. }) => Ok((Some(logits), until.bench.captured)),
@@ -41,7 +41,7 @@ pub fn forward(
 
 /// A tap that ends the forward pass, by refusing to go on, once it has what it is for.
 struct Until {
-    bench: Bench,
+    bench: EditAndCapture,
     /// Tensors to capture.
     enough: usize,
     ended: bool,

@@ -3,12 +3,12 @@
 
 use candle_core::Tensor;
 
+use crate::base::error::Result;
+use crate::base::intervention::Point;
 use crate::nn::linear::linear;
 use crate::nn::norm::{Norm, NormKind, layer_norm, rms_norm};
 use crate::nn::params::Params;
 use crate::nn::wire::{Map, Wire};
-use crate::record::error::Result;
-use crate::record::intervention::Point;
 
 /// How the residual stream is read into logits, by handles: `scale · (W_U norm(x) + bias)`.
 #[derive(Clone, Copy)]

@@ -4,11 +4,11 @@ use candle_core::Tensor;
 
 use super::readout::{Readout, Writes};
 use super::{Input, Layout, Model, Output, State};
+use crate::base::error::{Error, Result};
 use crate::nn::params::Params;
 use crate::nn::tap::Tap;
 use crate::nn::tape::Tape;
 use crate::nn::wire::Wire;
-use crate::record::error::{Error, Result};
 
 /// How sequences are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
-use crate::record::error::Result;
+use crate::base::error::Result;
 
 use super::kernel::activation as kernel;
 use super::kernel::slice::{Floats, floats, tensor};
@@ -38,7 +38,7 @@ pub mod plain {
     use candle_core::Tensor;
 
     use super::Activation;
-    use crate::record::error::Result;
+    use crate::base::error::Result;
 
     /// # Errors
     /// When a tensor operation fails.

@@ -9,8 +9,8 @@ use super::kernel::lanes;
 use super::kernel::matrix::{Into, Matrix, multiply};
 use super::kernel::slice::{Floats, floats, tensor};
 use super::tap::{Tap, through};
-use crate::record::error::Result;
-use crate::record::intervention::{Point, Site};
+use crate::base::error::Result;
+use crate::base::intervention::{Point, Site};
 
 type CandleResult<T> = candle_core::Result<T>;
 type Three = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
@@ -426,8 +426,8 @@ pub mod plain {
     use candle_core::{D, Tensor};
 
     use super::{Attention, Point, Tap, merge_heads, split_heads, through};
+    use crate::base::error::Result;
     use crate::nn::tap::Untapped;
-    use crate::record::error::Result;
 
     /// The attended values, `[batch, pos, head · dim]`, and the pattern, `[batch, head, query, key]`.
     ///

@@ -4,8 +4,8 @@ use candle_core::Tensor;
 
 use super::params::{Params, canonical};
 use super::tap::{Part, position_axis};
-use crate::record::error::{Error, Result, did_you_mean};
-use crate::record::intervention::{How, Intervention, MEMORY, Place, Site, Term};
+use crate::base::error::{Error, Result, did_you_mean};
+use crate::base::intervention::{How, Intervention, MEMORY, Place, Site, Term};
 
 /// Positions along one axis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

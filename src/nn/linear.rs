@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor
 use super::kernel::lanes::add_to;
 use super::kernel::matrix::{Into, Matrix, multiply, product};
 use super::kernel::slice::{Floats, floats, tensor};
-use crate::record::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 type CandleResult<T> = candle_core::Result<T>;
 
@@ -442,7 +442,7 @@ impl CustomOp3 for EmbedWithPositions {
 pub mod plain {
     use candle_core::Tensor;
 
-    use crate::record::error::Result;
+    use crate::base::error::Result;
 
     /// # Errors
     /// When the shapes do not fit.

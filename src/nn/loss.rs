@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 use super::kernel::cross_entropy as kernel;
 use super::kernel::slice::{floats, tensor};
-use crate::record::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 type CandleResult<T> = candle_core::Result<T>;
 
@@ -112,7 +112,7 @@ impl CustomOp1 for CrossEntropy {
 pub mod plain {
     use candle_core::{D, Tensor};
 
-    use crate::record::error::Result;
+    use crate::base::error::Result;
 
     /// # Errors
     /// When the numbers of positions differ.

@@ -14,7 +14,7 @@ pub mod tap;
 pub mod tape;
 pub mod wire;
 
-use crate::record::error::{Error, Kind};
+use crate::base::error::{Error, Kind};
 
 impl From<candle_core::Error> for Error {
     fn from(e: candle_core::Error) -> Self {

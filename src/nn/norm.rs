@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, Layout, Shape, Tensor};
 
-use crate::record::error::Result;
+use crate::base::error::Result;
 
 use super::kernel::normalize::{self as kernel, Rule};
 use super::kernel::slice::{Floats, floats, tensor};
@@ -94,7 +94,7 @@ pub mod plain {
     use candle_core::{D, Tensor};
 
     use super::EPSILON;
-    use crate::record::error::Result;
+    use crate::base::error::Result;
 
     /// # Errors
     /// When a tensor operation fails.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 
-use crate::record::error::{Error, Kind, Result};
-use crate::record::weights::NamedTensor;
+use crate::base::error::{Error, Kind, Result};
+use crate::base::weights::NamedTensor;
 
 use super::kernel::lanes::{scale, square_sum};
 use super::kernel::pool::Pool;

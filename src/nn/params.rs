@@ -7,9 +7,9 @@ use candle_core::{Device, Tensor, Var};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::record::budget;
-use crate::record::error::{Error, Result, did_you_mean};
-use crate::record::weights::{NamedTensor, Weights};
+use crate::base::budget;
+use crate::base::error::{Error, Result, did_you_mean};
+use crate::base::weights::{NamedTensor, Weights};
 
 /// Most memory for the numbers of a network.
 const MOST_BYTES: usize = budget::NETWORK_BYTES as usize;

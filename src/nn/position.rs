@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
-use crate::record::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 use super::kernel::slice::{Floats, floats, tensor};
 

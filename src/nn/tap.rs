@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::edit::Edit;
-use crate::record::error::{Error, Result};
-use crate::record::intervention::{MEMORY, Point, Site};
+use crate::base::error::{Error, Result};
+use crate::base::intervention::{MEMORY, Point, Site};
 
 /// Sees, and may replace, every tensor of a forward pass that it wants.
 pub trait Tap {
@@ -62,7 +62,7 @@ impl Part {
         self == Self::positions(0, self.of, self.of) && rows(site, x) == self.of
     }
 
-    /// What a row is, as in [`crate::record::intervention::Place::positions`].
+    /// What a row is, as in [`crate::base::intervention::Place::positions`].
     pub fn place(self, row: usize) -> usize {
         self.place_after(self.memory, row)
     }
@@ -136,7 +136,7 @@ pub type Captured = BTreeMap<Site, Tensor>;
 
 /// Carries out edits and keeps the tensors of some sites (after the edits).
 #[derive(Default)]
-pub struct Bench {
+pub struct EditAndCapture {
     edits: Vec<Edit>,
     keep: Vec<Site>,
     pub captured: Captured,
@@ -144,7 +144,7 @@ pub struct Bench {
     complete: usize,
 }
 
-impl Bench {
+impl EditAndCapture {
     pub fn new(edits: Vec<Edit>, keep: Vec<Site>) -> Self {
         Self { edits, keep, ..Self::default() }
     }
@@ -179,7 +179,7 @@ fn in_sequence(site: Site, part: Part, x: Tensor) -> Result<Tensor> {
     Ok(x.narrow(3, part.key_memory, part.len)?.pad_with_zeros(3, part.from, after)?)
 }
 
-impl Tap for Bench {
+impl Tap for EditAndCapture {
     fn wants(&self, site: Site) -> bool {
         self.keep.contains(&site) || self.edits.iter().any(|edit| edit.site == site)
     }

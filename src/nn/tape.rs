@@ -23,9 +23,9 @@ use super::norm::{Norm, NormKind};
 use super::params::{Param, Params};
 use super::position::Rotary;
 use super::wire::{Along, Heads, Map, Tables, Wire, check_values, fixed_product, fixed_tables};
-use crate::record::batch::Batch;
-use crate::record::error::{Error, Result};
-use crate::record::intervention::{Point, Site};
+use crate::base::batch::Batch;
+use crate::base::error::{Error, Result};
+use crate::base::intervention::{Point, Site};
 
 /// The numbers of all parameters during one step, shared by the shards of its batch.
 pub struct Numbers<'a> {

@@ -9,8 +9,8 @@ use super::norm::Norm;
 use super::params::{Init, Param, Params};
 use super::position::Rotary;
 use super::tap::{Part, Tap, Within};
-use crate::record::error::{Error, Result};
-use crate::record::intervention::{Point, Site};
+use crate::base::error::{Error, Result};
+use crate::base::intervention::{Point, Site};
 
 /// A linear map: weight `[out, in]` as in torch, bias `[out]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! The attention of one head on the sequence in view, with the selected row and column beside it.
 
+use crate::base::question::MeasurementCall;
 use crate::figure::color::{Color, ColorMap};
 use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
-use crate::record::question::ProbeCall;
 
-use super::answer::{Pattern, number, pattern, place, reading, sentence, step_text, tokens};
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
+use super::outputs::{Pattern, number, pattern, place, reading, sentence, step_text, tokens};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -43,7 +43,7 @@ crate::choices! {
     }
 }
 
-crate::knobs! {
+crate::settings! {
     /// The panel `attention`.
     pub struct Attention = "The attention of the selected head on the sequence in view: a row for each query, a column for each key." {
         /// Colours of the map.
@@ -69,8 +69,8 @@ const MOST_OUTLINES: usize = 1500;
 const LOG_FLOOR: f32 = 1e-4;
 
 impl Panel for Attention {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
-        vec![ProbeCall::new("attention")]
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
+        vec![MeasurementCall::new("attention")]
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -87,7 +87,7 @@ impl Attention {
                 "This network has no layer {layer}, head {head}: pick a head in the overview of heads."
             )));
         }
-        let answer = reading(view, &ProbeCall::new("attention"))?;
+        let answer = reading(view, &MeasurementCall::new("attention"))?;
         let pattern = pattern(answer, layer, head)?;
         let shown = self.shown(view.selection, pattern.queries);
         let mut plots = vec![self.map(view, pattern, shown)];
@@ -267,11 +267,11 @@ fn selected_bands(view: &View<'_>, pattern: Pattern<'_>, (from, to): (usize, usi
     let mut marks = Vec::new();
     if let Some(query) = view.selection.query.filter(|&q| q < pattern.queries) {
         let (query, end) = (query as f64, (query + 1) as f64);
-        marks.push(frame([0.0, query], [end, end], ink::QUERY));
+        marks.push(frame([0.0, query], [end, end], colors::QUERY));
     }
     if let Some(key) = view.selection.key.filter(|&k| k < pattern.keys) {
         let key = key as f64;
-        marks.push(frame([key, key], [key + 1.0, pattern.queries as f64], ink::KEY));
+        marks.push(frame([key, key], [key + 1.0, pattern.queries as f64], colors::KEY));
     }
     marks
 }
@@ -298,10 +298,10 @@ fn selection_legend(view: &View<'_>, pattern: Pattern<'_>) -> Vec<LegendEntry> {
     let mut legend = Vec::new();
     if let Some(query) = query {
         let text = format!("query {}", place(view, query));
-        legend.push(LegendEntry::square(text, ink::QUERY));
+        legend.push(LegendEntry::square(text, colors::QUERY));
     }
     if let Some(key) = key {
-        legend.push(LegendEntry::square(format!("key {}", place(view, key)), ink::KEY));
+        legend.push(LegendEntry::square(format!("key {}", place(view, key)), colors::KEY));
     }
     legend
 }
@@ -316,12 +316,12 @@ fn curves(view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot 
         let keys = (0..=query).take(pattern.keys).map(|k| (k, pattern.at(query, k)));
         let keys: Vec<(usize, f32)> = keys.filter(inside).collect();
         most = keys.iter().map(|(_, v)| *v).fold(most, f32::max);
-        legend.push(LegendEntry::square(&name, ink::QUERY));
+        legend.push(LegendEntry::square(&name, colors::QUERY));
         let (at, values) = keys.iter().map(|(p, v)| (*p as f64 + 0.5, f64::from(*v))).unzip();
-        marks.push(Mark::Bars { name, at, values, base: 0.0, width: 0.8, color: ink::QUERY });
+        marks.push(Mark::Bars { name, at, values, base: 0.0, width: 0.8, color: colors::QUERY });
     }
-    let of_key = view.selection.key.map(|key| (key, ink::KEY));
-    let attended = of_key.or(view.selection.query.map(|query| (query, ink::QUERY)));
+    let of_key = view.selection.key.map(|key| (key, colors::KEY));
+    let attended = of_key.or(view.selection.query.map(|query| (query, colors::QUERY)));
     if let Some((key, color)) = attended.filter(|(key, _)| *key < pattern.keys) {
         let name = format!("who attends to {}", place(view, key));
         let queries = (key..pattern.queries).map(|q| (q, pattern.at(q, key)));

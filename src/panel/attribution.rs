@@ -1,14 +1,14 @@
 //! What each part of the network adds to a logit at the selected position, and from where the heads fetch it.
 
+use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{Color, ColorMap};
 use crate::figure::{
     Anchor, Axis, Cell, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Pick, Plot, Ticks,
 };
-use crate::record::question::{ProbeCall, Reading};
 
-use super::answer::{array, number, place, reading, sentence, step_text};
+use super::outputs::{array, number, place, reading, sentence, step_text};
 use super::tokens::as_id;
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink, span};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -35,7 +35,7 @@ crate::choices! {
     }
 }
 
-crate::knobs! {
+crate::settings! {
     /// The panel `attribution`.
     pub struct Attribution = "What the embedding, each head and each MLP add to the logit of a token at the selected query, and from which positions the heads fetch it." {
         /// Whose logit: that of the right next token, or of the likeliest.
@@ -51,7 +51,7 @@ crate::knobs! {
 const MOST_NUMBERS: usize = 16;
 
 impl Panel for Attribution {
-    fn needs(&self, _net: &NetShape, selection: &Selection) -> Vec<ProbeCall> {
+    fn needs(&self, _net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
         selection.query.map(|query| self.call(query)).into_iter().collect()
     }
 
@@ -68,8 +68,8 @@ struct Part {
 }
 
 impl Attribution {
-    fn call(&self, query: usize) -> ProbeCall {
-        ProbeCall::new("attribution")
+    fn call(&self, query: usize) -> MeasurementCall {
+        MeasurementCall::new("attribution")
             .with("position", i64::try_from(query).unwrap_or(0))
             .with("of", self.of.name())
             .with("against", self.against.name())
@@ -269,7 +269,7 @@ fn sources(view: &View<'_>, answer: &Reading, query: usize) -> Option<Plot> {
     let most = span::most(&values);
     let most = if most > 0.0 { most } else { 1.0 };
     let places: Vec<String> = (0..columns).map(|position| place(view, position)).collect();
-    let ticks = super::answer::tokens(view).iter().map(|&id| view.vocab.glyph(id)).collect();
+    let ticks = super::outputs::tokens(view).iter().map(|&id| view.vocab.glyph(id)).collect();
     let mut marks = vec![Mark::Heat(Heat {
         name: "sources".to_owned(),
         rows,
@@ -294,7 +294,7 @@ fn sources(view: &View<'_>, answer: &Reading, query: usize) -> Option<Plot> {
     }
     if let Some(key) = view.selection.key.filter(|key| *key < columns) {
         let key = key as f64;
-        marks.push(frame([key, 0.0], [key + 1.0, rows as f64], ink::KEY));
+        marks.push(frame([key, 0.0], [key + 1.0, rows as f64], colors::KEY));
     }
     let named = names.into_iter().enumerate().map(|(i, name)| (i as f64 + 0.5, name));
     (rows > 0).then(|| Plot {

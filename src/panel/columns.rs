@@ -36,7 +36,7 @@ impl Family {
     ];
 
     pub fn of(column: &str) -> Self {
-        // First match wins; anything a new probe records lands in the last.
+        // First match wins; anything a new measurement records lands in the last.
         const PREFIXES: &[(&str, Family)] = &[
             ("loss", Family::Loss),
             ("accuracy", Family::Accuracy),

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
+use crate::base::event::MarkKind;
+use crate::base::question::MeasurementCall;
 use crate::figure::color::Color;
 use crate::figure::{Axis, Dash, Figure, LegendEntry, Mark, Plot, Ticks};
-use crate::record::event::MarkKind;
-use crate::record::question::ProbeCall;
-use crate::record::recording::Recording;
+use crate::run_folder::recording::Recording;
 
-use super::answer::sentence;
 use super::columns::{self, Family, label};
-use super::flags::{self, Lanes, StepAxis, flags};
+use super::outputs::sentence;
 use super::span::{self, Extent, Limits, Range, Span};
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
+use super::step_marks::{self, Lanes, StepAxis, flags};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -36,7 +36,7 @@ crate::choices! {
     }
 }
 
-crate::knobs! {
+crate::settings! {
     /// The panel `curves`.
     pub struct Curves = "What was measured while the network learned, against the step." {
         /// Which metrics to draw. The summary shows losses, accuracies and memories.
@@ -68,7 +68,7 @@ const CHANCE: &str = "guessing";
 const MARGIN: f64 = 64.0;
 
 impl Panel for Curves {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         Vec::new()
     }
 
@@ -156,7 +156,7 @@ impl Curves {
         let mut legend = Vec::new();
         let (mut span, mut drawn_lines) = (Span::default(), Vec::new());
         for (i, column) in columns.iter().enumerate() {
-            let color = ink::line(view.palette, i);
+            let color = colors::line(view.palette, i);
             let mut drawn = false;
             // The run in view last, so that it lies on top.
             for (r, (name, run)) in view.runs.iter().enumerate().rev() {
@@ -332,7 +332,7 @@ fn uprights(view: &View<'_>, axis: StepAxis, with_marks: bool) -> Vec<Mark> {
     let marks = run.marks.iter().filter(|_| with_marks);
     let mut uprights: Vec<Mark> = marks
         .filter_map(|mark| {
-            let color = flags::color(mark.kind, view.palette).alpha(170);
+            let color = step_marks::color(mark.kind, view.palette).alpha(170);
             let emerged = mark.kind == MarkKind::Emergence;
             upright(mark.step, color, if emerged { Dash::Solid } else { Dash::Dashed })
         })

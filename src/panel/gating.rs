@@ -1,17 +1,17 @@
 //! The gates of a working memory: what gets into each register, what it holds, and what a read takes out.
 
-mod facts;
+mod hover_text;
 mod lanes;
+mod parsed;
 mod roles;
-mod words;
 
+use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::{Axis, Dash, Figure, LegendEntry, Mark, Plot, Ticks};
-use crate::record::question::{ProbeCall, Reading};
 
-use super::answer::{reading, step_text};
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
-use facts::Facts;
+use super::outputs::{reading, step_text};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 use lanes::Lanes;
+use parsed::Facts;
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -27,7 +27,7 @@ crate::choices! {
     pub enum Address { Bound = "bound", Tuple = "tuple" }
 }
 
-crate::knobs! {
+crate::settings! {
     /// The panel `gating`.
     pub struct Gating = "The gates of a working memory: a lane for each register, time from left to right; what gets in, what is held, and what the selected read takes out." {
         /// Below what the registers hold by the rule, show what a linear decoder reads from the network's keys and values.
@@ -48,7 +48,7 @@ const ROLES_SHARE: f32 = 0.27;
 const ROLES_WIDTH: f32 = 132.0;
 
 impl Panel for Gating {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         vec![self.call()]
     }
 
@@ -58,8 +58,8 @@ impl Panel for Gating {
 }
 
 impl Gating {
-    fn call(&self) -> ProbeCall {
-        let mut call = ProbeCall::new("gating");
+    fn call(&self) -> MeasurementCall {
+        let mut call = MeasurementCall::new("gating");
         if self.before_last > 0 {
             call = call.with("before_last", i64::try_from(self.before_last).unwrap_or(0));
         }
@@ -118,11 +118,11 @@ fn plot(view: &View<'_>, lanes: &Lanes<'_>, marks: Vec<Mark>) -> Plot {
         y: axis(lanes.y_range()),
         marks,
         legend: vec![
-            LegendEntry::line("input gate: what a key announces", ink::KEY, Dash::Solid),
-            LegendEntry::line("output gate: what a query looks for", ink::QUERY, Dash::Solid),
+            LegendEntry::line("input gate: what a key announces", colors::KEY, Dash::Solid),
+            LegendEntry::line("output gate: what a query looks for", colors::QUERY, Dash::Solid),
             LegendEntry::square(
                 "content: what a value carries",
-                ink::mix(view.palette.paper, ink::role(view.palette, Some(0)), lanes::BAND),
+                colors::mix(view.palette.paper, colors::role(view.palette, Some(0)), lanes::BAND),
             ),
             LegendEntry::square("≠ wrong", view.palette.ink),
         ],

@@ -1,11 +1,11 @@
 //! All heads at a glance: a small attention map for each, layers downwards.
 
+use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::ColorMap;
 use crate::figure::{Axis, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
-use crate::record::pattern::shrink;
-use crate::record::question::{ProbeCall, Reading};
+use crate::numeric::pattern::shrink;
 
-use super::answer::{Pattern, glance, pattern, reading, sentence, step_text, tokens};
+use super::outputs::{Pattern, glance, pattern, reading, sentence, step_text, tokens};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View};
 
 /// What is known of it before one is made.
@@ -38,7 +38,7 @@ crate::choices! {
 }
 
 impl Text {
-    /// The array of the probe `heads` that holds a score on this text; `None` where the pattern in view says it.
+    /// The array of the measurement `heads` that holds a score on this text; `None` where the pattern in view says it.
     fn array(self, score: Score) -> Option<&'static str> {
         match (self, score) {
             (Self::View, _) | (_, Score::Nothing) => None,
@@ -63,7 +63,7 @@ impl Text {
     }
 }
 
-crate::knobs! {
+crate::settings! {
     /// The panel `heads`.
     pub struct Heads = "All heads at a glance: layers downwards, heads side by side, each a small map of its attention on the sequence in view." {
         /// Colours of the maps.
@@ -78,9 +78,9 @@ crate::knobs! {
 }
 
 impl Panel for Heads {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
-        let scores = self.text.array(self.score).map(|_| ProbeCall::new("heads"));
-        std::iter::once(ProbeCall::new("attention")).chain(scores).collect()
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
+        let scores = self.text.array(self.score).map(|_| MeasurementCall::new("heads"));
+        std::iter::once(MeasurementCall::new("attention")).chain(scores).collect()
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -90,7 +90,7 @@ impl Panel for Heads {
                 "This network has no attention heads, so there is no attention to show.",
             );
         }
-        let answer = match reading(view, &ProbeCall::new("attention")) {
+        let answer = match reading(view, &MeasurementCall::new("attention")) {
             Ok(answer) => answer,
             Err(instead) => return instead,
         };
@@ -194,7 +194,7 @@ impl Heads {
             (Score::Copying, Text::View) => " Copying is not to be seen in a map of attention: choose sequences of the task, or random tokens, for the number.".to_owned(),
             (_, text) => {
                 let refused = text.array(self.score).and_then(|_| {
-                    view.readings?.get(&ProbeCall::new("heads"))?.as_ref().err()
+                    view.readings?.get(&MeasurementCall::new("heads"))?.as_ref().err()
                 });
                 match refused {
                     Some(error) => format!(" No numbers: {}.", error.message),
@@ -205,9 +205,9 @@ impl Heads {
     }
 }
 
-/// A score of the probe `heads`.
+/// A score of the measurement `heads`.
 fn score_of(view: &View<'_>, name: &str, layer: usize, head: usize) -> Option<f32> {
-    let scores = reading(view, &ProbeCall::new("heads")).ok()?.array(name)?;
+    let scores = reading(view, &MeasurementCall::new("heads")).ok()?.array(name)?;
     let [layers, heads] = scores.shape[..] else { return None };
     let known = layer < layers && head < heads;
     scores.data.get(layer * heads + head).copied().filter(|score| known && score.is_finite())

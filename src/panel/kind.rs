@@ -1,6 +1,6 @@
 //! A kind of panel: all that is known of it before one is made. Each panel says it once, beside its figure.
 
-use crate::record::registry::Named;
+use crate::base::registry::Named;
 
 use super::Panel;
 

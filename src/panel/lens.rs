@@ -1,13 +1,13 @@
 //! What the network already predicts between its layers, at every position: the logit lens.
 
+use crate::base::array::Array;
+use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{ColorMap, fraction};
 use crate::figure::{Axis, Cell, ColorBar, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
-use crate::record::array::Array;
-use crate::record::question::{ProbeCall, Reading};
 
-use super::answer::{array, number, place, reading, step_text, tokens};
+use super::outputs::{array, number, place, reading, step_text, tokens};
 use super::tokens::as_id;
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink, span};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -38,7 +38,7 @@ crate::choices! {
     }
 }
 
-crate::knobs! {
+crate::settings! {
     /// The panel `lens`.
     pub struct Lens = "What the residual stream already predicts before, between and after the layers, read as if the network ended there: in each box the likeliest next token." {
         /// What colours the boxes: the probability of the likeliest token, that of the right next token, or the divergence (in nats) from what the network predicts in the end.
@@ -61,8 +61,8 @@ const BESIDE: [f32; 2] = [108.0, 64.0];
 const UNDER: f32 = 26.0;
 
 impl Panel for Lens {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
-        vec![ProbeCall::new("logit_lens")]
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
+        vec![MeasurementCall::new("logit_lens")]
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -111,7 +111,7 @@ impl<'a> Found<'a> {
 
 impl Lens {
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
-        let found = Found::new(reading(view, &ProbeCall::new("logit_lens"))?)?;
+        let found = Found::new(reading(view, &MeasurementCall::new("logit_lens"))?)?;
         let range = self.range(&found);
         let mut plots = match self.window {
             Window::All => vec![self.whole(view, &found, range)],
@@ -236,7 +236,7 @@ impl Lens {
         let fill = if value.is_finite() {
             self.map.at(fraction(value, range, false))
         } else {
-            ink::mix(view.palette.paper, view.palette.ink, 0.08)
+            colors::mix(view.palette.paper, view.palette.ink, 0.08)
         };
         let top = found.top(boundary, position);
         let text = top.first().map_or_else(String::new, |(id, _)| view.vocab.glyph(*id));
@@ -322,7 +322,7 @@ fn empty_plot(view: &View<'_>, (from, to): (usize, usize), rows: usize) -> Plot 
 
 /// The selected positions, framed.
 fn frames(view: &View<'_>, (from, to): (usize, usize), rows: usize) -> Vec<Mark> {
-    let selected = [(view.selection.query, ink::QUERY), (view.selection.key, ink::KEY)];
+    let selected = [(view.selection.query, colors::QUERY), (view.selection.key, colors::KEY)];
     let inside = selected.into_iter().filter_map(|(position, color)| {
         let x = position.filter(|p| (from..to).contains(p))? as f64;
         Some(Mark::Rect {

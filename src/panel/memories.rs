@@ -1,13 +1,13 @@
 //! The associations stored in the weight matrices, beside those that a perfect induction head would store.
 
+use crate::base::array::Array;
+use crate::base::plain::Plain;
+use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::ColorMap;
 use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
-use crate::record::array::Array;
-use crate::record::plain::Plain;
-use crate::record::question::{ProbeCall, Reading};
 
-use super::answer::{array, reading, sentence, step_text};
-use super::{NetShape, Panel, PanelKind, Selection, View, ink, span};
+use super::outputs::{array, reading, sentence, step_text};
+use super::{NetShape, Panel, PanelKind, Selection, View, colors, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -27,7 +27,7 @@ crate::choices! {
     }
 }
 
-crate::knobs! {
+crate::settings! {
     /// The panel `memories`.
     pub struct Memories = "What the weight matrices of the model birth have stored, in the space of tokens and positions, beside what they should store." {
         /// Which matrix to draw: the output memory, the induction memory, the previous-token memory, the global law, or all of them.
@@ -40,7 +40,7 @@ crate::knobs! {
 }
 
 impl Panel for Memories {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         vec![self.call()]
     }
 
@@ -50,9 +50,9 @@ impl Panel for Memories {
 }
 
 impl Memories {
-    fn call(&self) -> ProbeCall {
+    fn call(&self) -> MeasurementCall {
         let positions = i64::try_from(self.positions).unwrap_or(i64::MAX);
-        ProbeCall::new("memories").with("positions", positions)
+        MeasurementCall::new("memories").with("positions", positions)
     }
 
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
@@ -72,7 +72,7 @@ impl Memories {
             plot.title = found.title(answer, present.len() > 1);
             // Beside other matrices the caption says it: there is no room for a legend.
             if present.len() == 1 && found.stored.iter().any(Option::is_some) {
-                plot.legend = [("stored", ink::STORED), ("not yet", ink::TARGET)]
+                plot.legend = [("stored", colors::STORED), ("not yet", colors::TARGET)]
                     .map(|(text, color)| LegendEntry::square(text, color))
                     .to_vec();
             }
@@ -306,7 +306,7 @@ impl<'a> Found<'a> {
         let known = self.stored.iter().take(count).enumerate();
         known
             .filter_map(|(i, stored)| {
-                let color = if (*stored)? { ink::STORED } else { ink::TARGET };
+                let color = if (*stored)? { colors::STORED } else { colors::TARGET };
                 let (i, near, far) = (i as f64, -0.25 * width, -width);
                 let (from, to) = match self.memory.along {
                     Along::Rows => ([far, i], [near, i + 1.0]),

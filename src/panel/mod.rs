@@ -1,22 +1,22 @@
 //! Views, without a window: the same figure goes to the screen, to a file and to a test.
 
-pub mod answer;
 pub mod attention;
 pub mod attribution;
+pub mod colors;
 pub mod columns;
 pub mod curves;
-pub mod flags;
 pub mod gating;
 pub mod heads;
-pub mod ink;
 mod kind;
 pub mod lens;
 pub mod memories;
+pub mod outputs;
 pub mod patching;
 pub mod predictions;
 pub mod query_key;
 pub mod readers;
 pub mod span;
+pub mod step_marks;
 pub mod sweep;
 pub mod timeline;
 pub mod tokens;
@@ -29,13 +29,13 @@ pub use kind::{PanelKind, Stack};
 use std::any::Any;
 use std::sync::Arc;
 
+use crate::base::question::{Analyzed, MeasurementCall, Readings};
+use crate::base::settings::Settings;
+use crate::base::vocab::Vocab;
 use crate::figure::Figure;
 use crate::figure::color::Color;
-use crate::record::knobs::Knobs;
-use crate::record::question::{Inquired, ProbeCall, Readings};
-use crate::record::recording::Recording;
-use crate::record::sweep::Sweep;
-use crate::record::vocab::Vocab;
+use crate::run_folder::recording::Recording;
+use crate::sweep::Sweep;
 
 /// All panels that draw a figure: the one list.
 pub const ALL: &[PanelKind] = &[
@@ -114,7 +114,7 @@ pub struct View<'a> {
     /// Why there are none, where the examination failed: every panel that draws answers says it in their place.
     pub failure: Option<&'a str>,
     /// Answers to long questions, as far as they have come.
-    pub inquired: &'a Inquired,
+    pub analyzed: &'a Analyzed,
     pub selection: &'a Selection,
     pub palette: Palette,
     /// Room in points (1/72 inch): what is drawn should fit it.
@@ -122,11 +122,11 @@ pub struct View<'a> {
 }
 
 /// One view with its settings. It is pure: the same settings and the same view give the same figure.
-pub trait Panel: Knobs + Send {
+pub trait Panel: Settings + Send {
     /// The questions whose answers it draws.
-    fn needs(&self, net: &NetShape, selection: &Selection) -> Vec<ProbeCall>;
-    /// The long questions whose answers it draws: names of inquiries, with their settings.
-    fn inquiries(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    fn needs(&self, net: &NetShape, selection: &Selection) -> Vec<MeasurementCall>;
+    /// The long questions whose answers it draws: names of analyses, with their settings.
+    fn analyses(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         Vec::new()
     }
     fn figure(&self, view: &View<'_>) -> Figure;
@@ -164,7 +164,7 @@ pub struct Snapshot {
     pub live: bool,
     pub readings: Option<Arc<Readings>>,
     pub failure: Option<String>,
-    pub inquired: Inquired,
+    pub analyzed: Analyzed,
     pub selection: Selection,
 }
 
@@ -181,7 +181,7 @@ impl Snapshot {
             live: self.live,
             readings: self.readings.as_deref(),
             failure: self.failure.as_deref(),
-            inquired: &self.inquired,
+            analyzed: &self.analyzed,
             selection: &self.selection,
             palette,
             size,

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
+use crate::base::analysis::Patching as Asked;
+use crate::base::array::Array;
+use crate::base::intervention::{How, Intervention, Place, Point, Site};
+use crate::base::pair::Metric;
+use crate::base::plain::Plain;
+use crate::base::question::{Found, MeasurementCall, Reading};
 use crate::figure::color::{Color, ColorMap, fraction};
 use crate::figure::{
     Anchor, Axis, Cell, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Patch, Pick, Plot,
     Ticks,
 };
-use crate::record::analysis::Patching as Asked;
-use crate::record::array::Array;
-use crate::record::intervention::{How, Intervention, Place, Point, Site};
-use crate::record::pair::Metric;
-use crate::record::plain::Plain;
-use crate::record::question::{Found, ProbeCall, Reading};
 
-use super::answer::{array, long_answer, number, sentence, tokens};
+use super::outputs::{array, long_answer, number, sentence, tokens};
 use super::tokens::as_id;
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink, span};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -26,7 +26,7 @@ pub const KIND: PanelKind = PanelKind {
     ..PanelKind::new("patching", || Box::<Patching>::default())
 };
 
-crate::knobs! {
+crate::settings! {
     /// The panel `patching`.
     pub struct Patching = "What each part of the network does: the base sequence is run with that part alone taken from the run on the counterfactual sequence. A click on a cell shows that run in all panels." {
         /// What it asks. A picture over positions is of one pair: of several it would mix what stands at them.
@@ -44,11 +44,11 @@ const WAITING: &str =
 const MOST_NUMBERS: usize = 40;
 
 impl Panel for Patching {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         Vec::new()
     }
 
-    fn inquiries(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    fn analyses(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         vec![self.call()]
     }
 
@@ -58,10 +58,10 @@ impl Panel for Patching {
 }
 
 impl Patching {
-    /// The inquiry with these settings; those that say nothing are left out.
-    fn call(&self) -> ProbeCall {
+    /// The analysis with these settings; those that say nothing are left out.
+    fn call(&self) -> MeasurementCall {
         let Asked { map, measured, compared, counted, one_pair } = &self.asked;
-        let mut call = ProbeCall::new("patching")
+        let mut call = MeasurementCall::new("patching")
             .with("map", map.name())
             .with("metric", measured.metric.name());
         let of_task = compared.other.trim().is_empty();
@@ -279,8 +279,8 @@ impl Shown {
         let columns = self.columns(most);
         let width = most.max(columns.len()) as f64 + 2.0;
         let in_view = tokens(view) == &self.base[..];
-        let [base_ink, other_ink] = [ink::STORED, ink::TARGET];
-        let plain = ink::mix(view.palette.paper, view.palette.ink, 0.07);
+        let [base_ink, other_ink] = [colors::STORED, colors::TARGET];
+        let plain = colors::mix(view.palette.paper, view.palette.ink, 0.07);
         let mut cells = Vec::new();
         let mut marks = Vec::new();
         let numbered = |p: usize| p == self.at || self.differs(p);
@@ -306,7 +306,7 @@ impl Shown {
                     text: view.vocab.glyph(ids.get(position).copied().unwrap_or(0)),
                     fill: Some(fill),
                     stroke: predicts.then_some(view.palette.ink),
-                    ink: if differs { ink::text_on(fill) } else { view.palette.ink },
+                    ink: if differs { colors::text_on(fill) } else { view.palette.ink },
                     pick: if in_view { Pick::Query(position) } else { Pick::Nothing },
                     hover: self.words(view, position),
                     value: None,
@@ -657,7 +657,7 @@ impl Sheet<'_> {
         let unknown = values.iter().any(|v| v.is_nan());
         let (mut marks, mut legend) = (Vec::new(), Vec::new());
         if unknown {
-            let color = ink::mix(self.view.palette.paper, self.view.palette.ink, 0.4);
+            let color = colors::mix(self.view.palette.paper, self.view.palette.ink, 0.4);
             let to = [columns as f64, rows as f64];
             marks.push(Mark::Hatch { from: [0.0, 0.0], to, color });
             let text = if self.ended { "not there" } else { "not tried yet" };
@@ -683,12 +683,12 @@ impl Sheet<'_> {
                 from,
                 to: from.map(|v| v + 1.0),
                 fill: None,
-                stroke: Some(ink::QUERY),
+                stroke: Some(colors::QUERY),
                 width: 2.0,
             });
         }
         if !cells.shown.is_empty() {
-            legend.push(LegendEntry::square("patched in all panels", ink::QUERY));
+            legend.push(LegendEntry::square("patched in all panels", colors::QUERY));
         }
         let axis = |label: &str, range| Axis { label: label.to_owned(), range, ..Axis::default() };
         Plot {
@@ -709,7 +709,7 @@ impl Sheet<'_> {
         let mark = |(i, value): (usize, &f32)| Mark::Text {
             at: [(i % columns) as f64 + 0.5, (i / columns) as f64 + 0.5],
             text: short(*value),
-            color: ink::text_on(map.at(fraction(*value, range, false))),
+            color: colors::text_on(map.at(fraction(*value, range, false))),
             anchor: Anchor::Center,
             size: 8.0,
         };

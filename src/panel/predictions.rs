@@ -1,14 +1,14 @@
 //! What the network predicts after the selected position, beside what should follow.
 
+use crate::base::array::Array;
+use crate::base::batch::NO_TARGET;
+use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::Color;
 use crate::figure::{Anchor, Axis, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
-use crate::record::array::Array;
-use crate::record::batch::NO_TARGET;
-use crate::record::question::{ProbeCall, Reading};
 
-use super::answer::{array, number, place, reading, sentence, step_text, tokens};
+use super::outputs::{array, number, place, reading, sentence, step_text, tokens};
 use super::tokens::as_id;
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -17,7 +17,7 @@ pub const KIND: PanelKind = PanelKind {
     ..PanelKind::new("predictions", || Box::<Predictions>::default())
 };
 
-crate::knobs! {
+crate::settings! {
     /// The panel `predictions`.
     pub struct Predictions = "The five likeliest next tokens after each selected position, and the right one." {
         /// Show, below, the probability that the network gives to the right next token at every position of the sequence.
@@ -26,8 +26,8 @@ crate::knobs! {
 }
 
 impl Panel for Predictions {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
-        vec![ProbeCall::new("predictions")]
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
+        vec![MeasurementCall::new("predictions")]
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -37,7 +37,7 @@ impl Panel for Predictions {
 
 impl Predictions {
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
-        let answer = reading(view, &ProbeCall::new("predictions"))?;
+        let answer = reading(view, &MeasurementCall::new("predictions"))?;
         let mut plots = Vec::new();
         let mut title = format!("Predictions, {}", step_text(view));
         let key = view.selection.key.filter(|key| view.selection.query != Some(*key));
@@ -134,10 +134,10 @@ impl Guess {
         let mut marks = vec![
             bar_mark(
                 "other token",
-                ink::quiet(view.palette),
+                colors::quiet(view.palette),
                 bars.iter().enumerate().filter(|b| !right(b)),
             ),
-            bar_mark("right token", ink::TARGET, bars.iter().enumerate().filter(right)),
+            bar_mark("right token", colors::TARGET, bars.iter().enumerate().filter(right)),
         ];
         marks.extend(bars.iter().enumerate().map(|(i, (_, p))| Mark::Text {
             at: [i as f64 + 0.5, f64::from(finite(*p)) + lift],
@@ -162,8 +162,8 @@ impl Guess {
             },
             marks,
             legend: vec![
-                LegendEntry::square("right token", ink::TARGET),
-                LegendEntry::square("other token", ink::quiet(view.palette)),
+                LegendEntry::square("right token", colors::TARGET),
+                LegendEntry::square("other token", colors::quiet(view.palette)),
             ],
             weight: 1.4,
             ..Plot::default()
@@ -187,12 +187,12 @@ fn along(view: &View<'_>, answer: &Reading) -> Result<Plot, Figure> {
     let rest: Vec<usize> = positions(view, probability, |occurrence| occurrence < 2);
     let length = probability.data.len();
     let mut marks = Vec::new();
-    let selected = [(view.selection.query, ink::QUERY), (view.selection.key, ink::KEY)];
+    let selected = [(view.selection.query, colors::QUERY), (view.selection.key, colors::KEY)];
     marks.extend(selected.into_iter().filter_map(|(position, color)| {
         let x = position.filter(|&p| p < length)? as f64;
         Some(Mark::Upright { x, text: String::new(), color, dash: Dash::Solid })
     }));
-    let (quiet, seen) = (ink::quiet(view.palette), ink::line(view.palette, 0));
+    let (quiet, seen) = (colors::quiet(view.palette), colors::line(view.palette, 0));
     marks.push(dots("other positions", probability, &rest, quiet));
     marks.push(dots("answer seen before", probability, &repeated, seen));
     Ok(Plot {

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::base::array::Array;
+use crate::base::plain::Plain;
+use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{Color, ROLES};
 use crate::figure::{Axis, Cloud, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
-use crate::record::array::Array;
-use crate::record::geometry::{Basis, Scale, align};
-use crate::record::plain::Plain;
-use crate::record::question::{ProbeCall, Reading};
+use crate::numeric::geometry::{Basis, Scale, align};
 
-use super::answer::{Pattern, array, number, pattern, place, reading, sentence, step_text};
+use super::outputs::{Pattern, array, number, pattern, place, reading, sentence, step_text};
 use super::tokens::as_id;
-use super::{Memory, NetShape, Panel, PanelKind, Selection, View, ink, span};
+use super::{Memory, NetShape, Panel, PanelKind, Selection, View, colors, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -40,7 +40,7 @@ crate::choices! {
     }
 }
 
-crate::knobs! {
+crate::settings! {
     /// The panel `query_key`.
     pub struct QueryKey = "Queries and keys of the selected head in one space, of the sequence in view and several others: a query lies near the keys that it attends to." {
         /// Draw the cloud in the plane of its two main axes, or in space, to be turned with the pointer.
@@ -81,10 +81,10 @@ const FAINTEST_LINK: f32 = 0.02;
 const LINK: Color = Color::rgb(235, 165, 0);
 
 impl Panel for QueryKey {
-    fn needs(&self, _net: &NetShape, selection: &Selection) -> Vec<ProbeCall> {
+    fn needs(&self, _net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
         let mut calls = vec![self.call(selection)];
         if self.links {
-            calls.push(ProbeCall::new("attention"));
+            calls.push(MeasurementCall::new("attention"));
         }
         calls
     }
@@ -99,9 +99,9 @@ impl Panel for QueryKey {
 }
 
 impl QueryKey {
-    fn call(&self, selection: &Selection) -> ProbeCall {
+    fn call(&self, selection: &Selection) -> MeasurementCall {
         let whole = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        ProbeCall::new("query_key")
+        MeasurementCall::new("query_key")
             .with("layer", whole(selection.layer))
             .with("head", whole(selection.head))
             .with("sequences", whole(self.sequences))
@@ -163,7 +163,7 @@ impl QueryKey {
         let Selection { layer, head, query, .. } = *view.selection;
         let none = |why: String| (Vec::new(), why);
         let (true, Some(query)) = (self.links, query) else { return none(String::new()) };
-        let answer = match reading(view, &ProbeCall::new("attention")) {
+        let answer = match reading(view, &MeasurementCall::new("attention")) {
             Ok(answer) => answer,
             Err(Figure { empty: Some(why), .. }) => return none(format!(" No lines: {why}")),
             Err(_) => return none(String::new()),
@@ -188,16 +188,16 @@ impl QueryKey {
         point: usize,
     ) -> Color {
         let (i, is_key) = (point % labels.count, point >= labels.count);
-        let kind = if is_key { ink::KEY } else { ink::QUERY };
+        let kind = if is_key { colors::KEY } else { colors::QUERY };
         let full = match self.color {
             ColorBy::Kind => kind,
-            ColorBy::Role => ink::role(view.palette, labels.role(i)),
+            ColorBy::Role => colors::role(view.palette, labels.role(i)),
             ColorBy::Token => shades.token(view, as_id(labels.token[i])),
             ColorBy::Position => ramp(view, kind, labels.position[i] / shades.last_position),
             ColorBy::Norm => ramp(view, kind, shades.norms.share(point)),
         };
         let pale = is_key && matches!(self.color, ColorBy::Role | ColorBy::Token);
-        let color = if pale { ink::mix(full, view.palette.paper, 0.45) } else { full };
+        let color = if pale { colors::mix(full, view.palette.paper, 0.45) } else { full };
         let selection = view.selection;
         let in_view = labels.is_in_view(i);
         let selected = if is_key { selection.key } else { selection.query };
@@ -239,24 +239,29 @@ impl QueryKey {
     fn legend(&self, view: &View<'_>, labels: &Labels) -> Vec<LegendEntry> {
         let mut legend = match self.color {
             ColorBy::Kind => {
-                vec![LegendEntry::square("query", ink::QUERY), LegendEntry::square("key", ink::KEY)]
+                vec![
+                    LegendEntry::square("query", colors::QUERY),
+                    LegendEntry::square("key", colors::KEY),
+                ]
             }
             ColorBy::Role => {
                 let roles = view.roles.iter().enumerate();
                 let mut legend: Vec<_> = roles
-                    .map(|(i, name)| LegendEntry::square(*name, ink::role(view.palette, Some(i))))
+                    .map(|(i, name)| {
+                        LegendEntry::square(*name, colors::role(view.palette, Some(i)))
+                    })
                     .collect();
-                legend.push(LegendEntry::square("other", ink::role(view.palette, None)));
+                legend.push(LegendEntry::square("other", colors::role(view.palette, None)));
                 legend
             }
             ColorBy::Token => token_legend(view, labels),
             ColorBy::Position => vec![
-                LegendEntry::square("query, later is stronger", ink::QUERY),
-                LegendEntry::square("key, later is stronger", ink::KEY),
+                LegendEntry::square("query, later is stronger", colors::QUERY),
+                LegendEntry::square("key, later is stronger", colors::KEY),
             ],
             ColorBy::Norm => vec![
-                LegendEntry::square("query, longer is stronger", ink::QUERY),
-                LegendEntry::square("key, longer is stronger", ink::KEY),
+                LegendEntry::square("query, longer is stronger", colors::QUERY),
+                LegendEntry::square("key, longer is stronger", colors::KEY),
             ],
         };
         if let Some(query) = view.selection.query
@@ -476,13 +481,13 @@ impl<'a> Shades<'a> {
 
     fn token(&self, view: &View<'_>, id: u32) -> Color {
         let own = self.tokens.get(&id).copied();
-        own.map_or_else(|| ink::quiet(view.palette), |index| ink::line(view.palette, index))
+        own.map_or_else(|| colors::quiet(view.palette), |index| colors::line(view.palette, index))
     }
 }
 
 /// From a quarter to all of a colour: the beginning stays visible.
 fn ramp(view: &View<'_>, color: Color, t: f32) -> Color {
-    ink::mix(view.palette.paper, color, 0.25 + 0.75 * t.clamp(0.0, 1.0))
+    colors::mix(view.palette.paper, color, 0.25 + 0.75 * t.clamp(0.0, 1.0))
 }
 
 /// The most frequent tokens of the cloud, as many as there are colours that can be told apart.
@@ -500,9 +505,9 @@ fn frequent(labels: &Labels) -> Vec<u32> {
 fn token_legend(view: &View<'_>, labels: &Labels) -> Vec<LegendEntry> {
     let own = frequent(labels).into_iter().enumerate();
     let mut legend: Vec<LegendEntry> = own
-        .map(|(i, id)| LegendEntry::square(view.vocab.glyph(id), ink::line(view.palette, i)))
+        .map(|(i, id)| LegendEntry::square(view.vocab.glyph(id), colors::line(view.palette, i)))
         .collect();
-    legend.push(LegendEntry::square("other tokens", ink::quiet(view.palette)));
+    legend.push(LegendEntry::square("other tokens", colors::quiet(view.palette)));
     legend
 }
 

@@ -1,19 +1,19 @@
 //! What can be read out of the network, layer by layer: held-out scores of fitted readers beside what they are to beat.
 
+use crate::base::analysis::{Examples, Told};
+use crate::base::array::Array;
+use crate::base::intervention::Point;
+use crate::base::label::Kind;
+use crate::base::question::{Found, MeasurementCall, Reading};
 use crate::figure::color::Color;
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
-use crate::record::analysis::{Examples, Told};
-use crate::record::array::Array;
-use crate::record::intervention::Point;
-use crate::record::label::Kind;
-use crate::record::question::{Found, ProbeCall, Reading};
 
-use super::answer::{array, long_answer, number};
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink, span};
+use super::outputs::{array, long_answer, number};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
-    title: "Readers",
+    title: "Probing",
     stack: Stack::MiddleBelow,
     controls: &[("kind", "What to fit"), ("places", "Where to read"), ("score", "Score")],
     ..PanelKind::new("readers", || Box::<Readers>::default())
@@ -31,8 +31,8 @@ crate::choices! {
     }
 }
 
-crate::knobs! {
-    /// The panel `readers`: curves of the inquiry of the same name.
+crate::settings! {
+    /// The panel `readers`: curves of the analysis of the same name.
     pub struct Readers = "What can be read out of the network, place by place: held-out score of a probe beside shuffled labels, a fitted lens beside the logit lens, or what is left when a label is erased." {
         /// What is told, and where.
         told: Told = Told::default();
@@ -44,11 +44,11 @@ crate::knobs! {
 }
 
 impl Panel for Readers {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         Vec::new()
     }
 
-    fn inquiries(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    fn analyses(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         vec![self.call()]
     }
 
@@ -61,10 +61,10 @@ impl Panel for Readers {
 type Curve = (String, &'static str, usize, Dash);
 
 impl Readers {
-    /// The inquiry with these settings; those that say nothing are left out.
-    fn call(&self) -> ProbeCall {
+    /// The analysis with these settings; those that say nothing are left out.
+    fn call(&self) -> MeasurementCall {
         let whole = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        let mut call = ProbeCall::new("readers")
+        let mut call = MeasurementCall::new("readers")
             .with("kind", self.told.kind.name())
             .with("train", whole(self.examples.train))
             .with("test", whole(self.examples.test));
@@ -86,8 +86,7 @@ impl Readers {
     }
 
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
-        let waiting =
-            "Readers are fitted where this panel is in view: the first examples are read.";
+        let waiting = "Probes are fitted where this panel is in view: the first examples are read.";
         let (reading, found) = long_answer(view, &self.call(), waiting)?;
         let places = places(reading)?;
         let mut plots = vec![self.plot(view, reading, &places, "", &self.curves(), true)];
@@ -177,12 +176,12 @@ impl Readers {
         let top = if share { 1.06 } else { f64::from(most).clamp(1e-3, 1e9) * 1.08 };
         let mut marks = Vec::new();
         for ((name, _, color, dash), array) in drawn.iter().rev() {
-            marks.extend(line(name, array, ink::line(view.palette, *color), *dash));
+            marks.extend(line(name, array, colors::line(view.palette, *color), *dash));
         }
         marks.push(Mark::Cells(cells(view, reading, places, top)));
         let entry = |(name, text, color, dash): &Curve| LegendEntry {
             text: (*text).to_owned(),
-            color: ink::line(view.palette, *color),
+            color: colors::line(view.palette, *color),
             line: true,
             dash: *dash,
             name: name.clone(),

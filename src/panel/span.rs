@@ -2,9 +2,9 @@
 
 use crate::figure::scale::number;
 use crate::figure::{Mark, Plot};
-use crate::record::correlation::median;
-use crate::record::recording::Recording;
-use crate::record::sweep::diverged;
+use crate::numeric::correlation::median;
+use crate::run_folder::recording::Recording;
+use crate::sweep::diverged;
 
 crate::choices! {
     /// How far the axis of values goes.

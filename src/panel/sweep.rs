@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use toml::Value;
 
+use crate::base::error::did_you_mean;
+use crate::base::question::MeasurementCall;
 use crate::figure::color::{Color, ColorMap};
 use crate::figure::{Axis, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
-use crate::record::correlation::{Coefficient, Undefined, median};
-use crate::record::error::did_you_mean;
-use crate::record::gather::Relation;
-use crate::record::question::ProbeCall;
-use crate::record::sweep::{Run, Stage, Sweep as Runs, text};
+use crate::numeric::correlation::{Coefficient, Undefined, median};
+use crate::sweep::table::Relation;
+use crate::sweep::{Run, Stage, Sweep as Runs, text};
 
-use super::answer::sentence;
 use super::columns::{Family, label};
+use super::outputs::sentence;
 use super::span::{self, Extent, Limits, Range, Span};
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -27,7 +27,7 @@ pub const KIND: PanelKind = PanelKind {
     ..PanelKind::new("sweep", || Box::<Sweep>::default())
 };
 
-crate::knobs! {
+crate::settings! {
     /// The panel `sweep`.
     pub struct Sweep = "All runs of a sweep: a metric against the step, one line a run, and two numbers of the runs against each other at the end of training." {
         /// Metric of the lines, by its name in metrics.csv. Empty: in-context accuracy where it is recorded.
@@ -57,7 +57,7 @@ const CAUSES: [&str; 4] = ["induction_score", "recall_wk2", "previous_token_scor
 const MOST_COLORS: usize = 6;
 
 impl Panel for Sweep {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         Vec::new()
     }
 
@@ -367,7 +367,7 @@ impl Groups {
             }
             return Ok(Self {
                 of: vec![0; sweep.runs.len()],
-                colors: vec![ink::line(view.palette, 0)],
+                colors: vec![colors::line(view.palette, 0)],
                 texts: Vec::new(),
                 legend: Vec::new(),
             });
@@ -375,7 +375,7 @@ impl Groups {
         let (path, values) = &settings[at];
         let color = |i: usize| {
             if values.len() <= MOST_COLORS {
-                return ink::line(view.palette, i);
+                return colors::line(view.palette, i);
             }
             // The ends of the map are too near to the paper.
             ColorMap::Viridis.at(0.05 + 0.8 * i as f32 / (values.len() - 1) as f32)

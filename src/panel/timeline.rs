@@ -1,12 +1,12 @@
 //! The run from its first step to its last: recorded steps, marks, and the step in view.
 
+use crate::base::question::MeasurementCall;
 use crate::figure::{Axis, Cell, Figure, Mark, Pick, Plot, Ticks};
-use crate::record::question::ProbeCall;
-use crate::record::recording::Recording;
+use crate::run_folder::recording::Recording;
 
-use super::answer::sentence;
-use super::flags::{Lanes, StepAxis, flags};
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
+use super::outputs::sentence;
+use super::step_marks::{Lanes, StepAxis, flags};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -16,7 +16,7 @@ pub const KIND: PanelKind = PanelKind {
     ..PanelKind::new("timeline", || Box::<Timeline>::default())
 };
 
-crate::knobs! {
+crate::settings! {
     /// The panel `timeline`.
     pub struct Timeline = "All recorded steps of the run, what happened when, and the step in view: click a step to go there." {
         /// Steps on a logarithmic axis: the beginning, where most happens, gets more room.
@@ -38,7 +38,7 @@ const LOW: f32 = 120.0;
 const OUTSIDE: f32 = 48.0;
 
 impl Panel for Timeline {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         Vec::new()
     }
 
@@ -137,7 +137,7 @@ fn in_range(axis: StepAxis, step: u64) -> bool {
 
 /// Steps whose weights are recorded: every panel can go back to them.
 fn recorded(view: &View<'_>, recording: &Recording, axis: StepAxis) -> Mark {
-    let fill = ink::mix(view.palette.paper, view.palette.accent, 0.85);
+    let fill = colors::mix(view.palette.paper, view.palette.accent, 0.85);
     let cell = |step: u64| {
         let (from, to) = axis.around(step as f64, 1.5);
         Cell {
@@ -167,7 +167,7 @@ fn measured_only(view: &View<'_>, recording: &Recording, axis: StepAxis) -> Mark
     Mark::Points {
         name: "metrics only".to_owned(),
         points: steps.iter().map(|&s| [s as f64, 0.5]).collect(),
-        colors: vec![ink::mix(view.palette.paper, view.palette.ink, 0.35); steps.len()].into(),
+        colors: vec![colors::mix(view.palette.paper, view.palette.ink, 0.35); steps.len()].into(),
         diameter: 1.5,
         picks: Vec::new().into(),
     }

@@ -1,12 +1,12 @@
 //! The sequence in view as boxes with glyphs: roles, selection, and how well each position is predicted.
 
+use crate::base::batch::{NO_TARGET, Row};
+use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::Color;
 use crate::figure::{Anchor, Axis, Cell, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
-use crate::record::batch::{NO_TARGET, Row};
-use crate::record::question::{ProbeCall, Reading};
 
-use super::answer::{answers, number, pattern, reading, sentence, step_text};
-use super::{NetShape, Palette, Panel, PanelKind, Selection, Stack, View, ink, span};
+use super::outputs::{answers, number, pattern, reading, sentence, step_text};
+use super::{NetShape, Palette, Panel, PanelKind, Selection, Stack, View, colors, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -26,7 +26,7 @@ crate::choices! {
     }
 }
 
-crate::knobs! {
+crate::settings! {
     /// The panel `tokens`.
     pub struct Tokens = "The sequence in view, token by token: its roles, what is selected, how well each position is predicted." {
         /// What colours the boxes: the role of the token, the loss of its prediction, the probability given to the right next token, or the attention it gets from the selected query in the selected head.
@@ -37,10 +37,10 @@ crate::knobs! {
 }
 
 impl Panel for Tokens {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
-        let mut calls = vec![ProbeCall::new("predictions")];
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
+        let mut calls = vec![MeasurementCall::new("predictions")];
         if self.shade == Shade::Attention {
-            calls.push(ProbeCall::new("attention"));
+            calls.push(MeasurementCall::new("attention"));
         }
         calls
     }
@@ -55,7 +55,7 @@ impl Panel for Tokens {
             return sentence("The sequence is empty: type a text, or draw another one.");
         }
         let shading = Shading::new(self.shade, view, row);
-        let asked = reading(view, &ProbeCall::new("predictions"));
+        let asked = reading(view, &MeasurementCall::new("predictions"));
         let predictions = asked.as_ref().ok().copied();
         let flow = Flow::new(view, row);
         Figure {
@@ -97,7 +97,7 @@ impl Tokens {
                 text: view.vocab.glyph(row.tokens[position]),
                 fill: Some(fill),
                 stroke: None,
-                ink: ink::text_on(fill),
+                ink: colors::text_on(fill),
                 pick: Pick::Query(position),
                 hover: hover(view, row, predictions, position),
                 value: shading.value(position),
@@ -249,7 +249,7 @@ impl Shading {
         let most = span::most(&values);
         let fill = |position: usize| match values.get(position) {
             Some(value) if value.is_finite() && most > 0.0 => {
-                ink::mix(plain(palette), ink::STORED, value / most)
+                colors::mix(plain(palette), colors::STORED, value / most)
             }
             _ => plain(palette),
         };
@@ -266,7 +266,7 @@ impl Shading {
 
 /// Values of one array of the predictions, or the sentence why there are none.
 fn by_prediction(view: &View<'_>, name: &str) -> Result<Vec<f32>, String> {
-    let call = ProbeCall::new("predictions");
+    let call = MeasurementCall::new("predictions");
     let reading = reading(view, &call).map_err(|f| f.empty.unwrap_or_default())?;
     Ok(reading.array(name).map(|a| a.data.to_vec()).unwrap_or_default())
 }
@@ -276,8 +276,8 @@ fn attention(view: &View<'_>) -> Result<Vec<f32>, String> {
     let Some(query) = view.selection.query else {
         return Err("Select a query (click a token) to see what it attends to.".to_owned());
     };
-    let reading =
-        reading(view, &ProbeCall::new("attention")).map_err(|f| f.empty.unwrap_or_default())?;
+    let reading = reading(view, &MeasurementCall::new("attention"))
+        .map_err(|f| f.empty.unwrap_or_default())?;
     let pattern = pattern(reading, view.selection.layer, view.selection.head)
         .map_err(|f| f.empty.unwrap_or_default())?;
     let mut row = pattern.row(query).to_vec();
@@ -293,13 +293,13 @@ pub fn first_role(row: &Row, position: usize) -> Option<usize> {
 
 /// A box without a meaning of its own.
 fn plain(palette: Palette) -> Color {
-    ink::mix(palette.paper, palette.ink, 0.07)
+    colors::mix(palette.paper, palette.ink, 0.07)
 }
 
 fn role_fill(palette: Palette, role: Option<usize>) -> Color {
     match role {
         None => plain(palette),
-        Some(_) => ink::mix(palette.paper, ink::role(palette, role), 0.5),
+        Some(_) => colors::mix(palette.paper, colors::role(palette, role), 0.5),
     }
 }
 
@@ -314,10 +314,10 @@ fn legend(shade: Shade, view: &View<'_>, row: &Row) -> Vec<LegendEntry> {
         entries.push(LegendEntry::square("other", plain(view.palette)));
     }
     if let Some(query) = view.selection.query.filter(|&p| p < row.len()) {
-        entries.push(LegendEntry::square(format!("query {query}"), ink::QUERY));
+        entries.push(LegendEntry::square(format!("query {query}"), colors::QUERY));
     }
     if let Some(key) = view.selection.key.filter(|&p| p < row.len()) {
-        entries.push(LegendEntry::square(format!("key {key}"), ink::KEY));
+        entries.push(LegendEntry::square(format!("key {key}"), colors::KEY));
     }
     entries
 }
@@ -328,7 +328,7 @@ fn underlines(palette: Palette, predictions: Option<&Reading>, flow: &Flow) -> O
     let line = |(p, (line, x, width)): (&f32, &(usize, f64, f64))| {
         let (left, top) = (x + 0.04, *line as f64 + 0.87);
         let full = (width - 0.08).max(0.0) * f64::from(p.clamp(0.0, 1.0));
-        let color = ink::mix(palette.faint, palette.ink, *p);
+        let color = colors::mix(palette.faint, palette.ink, *p);
         Cell {
             from: [left, top],
             to: [left + full, top + 0.08],
@@ -358,8 +358,8 @@ fn outlines(selection: &Selection, flow: &Flow) -> Vec<Mark> {
         })
     };
     let same = selection.key == selection.query;
-    let key = frame(selection.key, if same { 0.12 } else { 0.0 }, ink::KEY);
-    let query = frame(selection.query, 0.0, ink::QUERY);
+    let key = frame(selection.key, if same { 0.12 } else { 0.0 }, colors::KEY);
+    let query = frame(selection.query, 0.0, colors::QUERY);
     key.into_iter().chain(query).collect()
 }
 

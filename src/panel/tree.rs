@@ -1,13 +1,13 @@
 //! The tree of the sequence in view, layer by layer: which edges a position attends to, and which nodes it is about to name.
 
+use crate::base::event::MetricsRow;
+use crate::base::question::{MeasurementCall, Reading};
+use crate::base::tree::{Edge, Tree};
 use crate::figure::color::Color;
 use crate::figure::{Axis, Cell, Dash, Figure, Mark, Pick, Plot, Ticks};
-use crate::record::event::MetricsRow;
-use crate::record::question::{ProbeCall, Reading};
-use crate::record::tree::{Edge, Tree};
 
-use super::answer::{array, number, pattern, place, reading, sentence, step_text};
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, ink};
+use super::outputs::{array, number, pattern, place, reading, sentence, step_text};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -27,7 +27,7 @@ crate::choices! {
     }
 }
 
-crate::knobs! {
+crate::settings! {
     /// The panel `tree`.
     pub struct TreePanel = "The tree of the sequence in view, once for each layer: the edges that the position in view attends to, and the nodes that it is about to name." {
         /// Of a layer with several heads: the one with the largest attention to an edge or the goal, the mean of all, or the selected head (in its layer; the strongest elsewhere).
@@ -51,8 +51,8 @@ const RING: f32 = 7.0;
 const TELLING: f32 = 0.1;
 
 impl Panel for TreePanel {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
-        vec![ProbeCall::new("attention"), self.call()]
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
+        vec![MeasurementCall::new("attention"), self.call()]
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -61,14 +61,14 @@ impl Panel for TreePanel {
 }
 
 impl TreePanel {
-    fn call(&self) -> ProbeCall {
-        ProbeCall::new("tree_view").with("lens", self.lens).with("tuned", self.tuned)
+    fn call(&self) -> MeasurementCall {
+        MeasurementCall::new("tree_view").with("lens", self.lens).with("tuned", self.tuned)
     }
 
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
         let answer = reading(view, &self.call())?;
         let tree = tree_of(answer)?;
-        let attention = reading(view, &ProbeCall::new("attention"))?;
+        let attention = reading(view, &MeasurementCall::new("attention"))?;
         let position = view.selection.query.unwrap_or(tree.script().root());
         let lengths = if self.lengths { lengths(view) } else { None };
         let layers: Vec<usize> =
@@ -284,13 +284,13 @@ impl<'a> Drawing<'a> {
         let attended = self.tree.edges.iter().filter_map(|edge| {
             let attention = on_edge(row, edge).min(1.0);
             let width = WIDTHS.0 + (WIDTHS.1 - WIDTHS.0) * attention;
-            (attention >= LEAST).then(|| line(edge, ink::KEY, width))
+            (attention >= LEAST).then(|| line(edge, colors::KEY, width))
         });
         let palette = self.view.palette;
         let plain = self.tree.edges.iter().map(|edge| {
             let on_path = self.tree.path.contains(&edge.child);
             let (color, width) =
-                if on_path { (palette.ink, 1.2) } else { (ink::quiet(palette), 0.6) };
+                if on_path { (palette.ink, 1.2) } else { (colors::quiet(palette), 0.6) };
             line(edge, color, width)
         });
         attended.chain(plain).collect()
@@ -302,7 +302,7 @@ impl<'a> Drawing<'a> {
         let shown: Vec<usize> =
             (0..self.places.len().min(named.len())).filter(|n| named[*n] >= 0.05).collect();
         let color =
-            |node: &usize| ink::mix(self.view.palette.paper, ink::STORED, sure(named[*node]));
+            |node: &usize| colors::mix(self.view.palette.paper, colors::STORED, sure(named[*node]));
         Mark::Points {
             name: String::new(),
             points: shown.iter().map(|node| self.places[*node]).collect(),
@@ -317,11 +317,11 @@ impl<'a> Drawing<'a> {
         let palette = self.view.palette;
         let rim = |node: usize| {
             if node == self.tree.goal {
-                ink::TARGET
+                colors::TARGET
             } else if self.tree.path.contains(&node) {
                 palette.ink
             } else {
-                ink::quiet(palette)
+                colors::quiet(palette)
             }
         };
         let inside = |node: usize| self.inside(row, node);
@@ -336,7 +336,7 @@ impl<'a> Drawing<'a> {
     }
 
     fn inside(&self, row: &[f32], node: usize) -> Color {
-        ink::mix(self.view.palette.paper, ink::KEY, self.alone(row, node))
+        colors::mix(self.view.palette.paper, colors::KEY, self.alone(row, node))
     }
 
     /// Attention to the tokens that name a node outside of the edges: the goal, the root, and the path that is written.
@@ -357,7 +357,7 @@ impl<'a> Drawing<'a> {
             text: node.to_string(),
             fill: None,
             stroke: None,
-            ink: ink::text_on(self.inside(row, node)),
+            ink: colors::text_on(self.inside(row, node)),
             pick: Pick::Nothing,
             hover: String::new(),
             value: named.and_then(|named| Some(("named next", f64::from(*named.get(node)?)))),
@@ -500,7 +500,7 @@ fn lengths(view: &View<'_>) -> Option<Plot> {
         values,
         base: 0.0,
         width: 0.7,
-        color: ink::line(view.palette, 0),
+        color: colors::line(view.palette, 0),
     }];
     if reach < count {
         marks.push(Mark::Upright {

@@ -1,13 +1,13 @@
 //! What scrubbing a tree leaves of the first step's prediction: a map of layers and path lengths for each hypothesis.
 
+use crate::base::analysis::TreeScrubbing as Asked;
+use crate::base::array::Array;
+use crate::base::plain::Plain;
+use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::ColorMap;
 use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, Mark, Plot, Ticks};
-use crate::record::analysis::TreeScrubbing as Asked;
-use crate::record::array::Array;
-use crate::record::plain::Plain;
-use crate::record::question::{ProbeCall, Reading};
 
-use super::answer::{long_answer, sentence};
+use super::outputs::{long_answer, sentence};
 use super::{NetShape, Panel, PanelKind, Selection, View};
 
 /// What is known of it before one is made.
@@ -16,8 +16,8 @@ pub const KIND: PanelKind = PanelKind {
     ..PanelKind::new("tree_scrubbing", || Box::<TreeScrubbing>::default())
 };
 
-crate::knobs! {
-    /// The panel `tree_scrubbing`: maps of the inquiry of the same name.
+crate::settings! {
+    /// The panel `tree_scrubbing`: maps of the analysis of the same name.
     pub struct TreeScrubbing = "How much of a tree's first step survives when one layer looks at another tree with the same node held, by layer and length of the path." {
         /// What it asks.
         asked: Asked = Asked::default();
@@ -25,11 +25,11 @@ crate::knobs! {
 }
 
 impl Panel for TreeScrubbing {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         Vec::new()
     }
 
-    fn inquiries(&self, _net: &NetShape, _selection: &Selection) -> Vec<ProbeCall> {
+    fn analyses(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         vec![self.call()]
     }
 
@@ -44,9 +44,9 @@ impl Panel for TreeScrubbing {
 }
 
 impl TreeScrubbing {
-    fn call(&self) -> ProbeCall {
+    fn call(&self) -> MeasurementCall {
         let trees = i64::try_from(self.asked.trees).unwrap_or(i64::MAX);
-        let call = ProbeCall::new("tree_scrubbing")
+        let call = MeasurementCall::new("tree_scrubbing")
             .with("hypothesis", self.asked.hypothesis.clone())
             .with("trees", trees);
         if self.asked.all_pairs { call.with("all_pairs", true) } else { call }
@@ -56,7 +56,7 @@ impl TreeScrubbing {
 /// Cells whose number is written into the map.
 const MOST_NUMBERS: usize = 120;
 
-/// The maps of an answer of the inquiry `tree_scrubbing`; `step` is that of the weights.
+/// The maps of an answer of the analysis `tree_scrubbing`; `step` is that of the weights.
 pub fn figure(reading: &Reading, step: u64) -> Figure {
     let tables = reading.arrays.iter().filter_map(|array| {
         let name = array.name.strip_prefix("recovered.")?;
@@ -143,7 +143,7 @@ fn cell(index: usize, columns: usize, value: f32) -> crate::figure::Cell {
         },
         fill: None,
         stroke: None,
-        ink: super::ink::text_on(fill),
+        ink: super::colors::text_on(fill),
         pick: crate::figure::Pick::Nothing,
         hover: String::new(),
         // The map below says it.

@@ -1,21 +1,21 @@
-//! The one pure function behind every panel: weights, a prompt, interventions and probes in; readings out.
+//! The one pure function behind every panel: weights, a prompt, interventions and measurements in; readings out.
 
 use std::sync::Arc;
 
+use crate::base::batch::{Batch, Row};
+use crate::base::error::{Error, Result};
+use crate::base::intervention::Intervention;
+use crate::base::question::{MeasurementCall, Reading, Readings};
+use crate::base::registry;
+use crate::base::settings;
+use crate::base::weights::Weights;
+use crate::measurement::analysis::{Analysis, Ground, PartialAnswer};
+use crate::measurement::probing::lens::{Kept, Lenses};
+use crate::measurement::{self, Answer, Measurement, Scope, Subject};
 use crate::model::{Layout, Model};
 use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
 use crate::nn::params::Params;
-use crate::probe::fit::lens::{Kept, Lenses};
-use crate::probe::inquiry::{Ground, Inquiry, Told};
-use crate::probe::{self, Answer, Probe, Scope, Subject};
-use crate::record::batch::{Batch, Row};
-use crate::record::error::{Error, Result};
-use crate::record::intervention::Intervention;
-use crate::record::knobs;
-use crate::record::question::{ProbeCall, Reading, Readings};
-use crate::record::registry;
-use crate::record::weights::Weights;
 use crate::task::Source;
 
 use super::experiment::Experiment;
@@ -24,7 +24,7 @@ use super::meters::HeldOut;
 use super::reference::Reference;
 
 /// Hears how far a long question has come (passes done, of how many, what is known so far); false ends it.
-pub type Tell<'a> = &'a mut dyn FnMut(usize, usize, &dyn Fn() -> Result<Reading>) -> bool;
+pub type OnPartial<'a> = &'a mut dyn FnMut(usize, usize, &dyn Fn() -> Result<Reading>) -> bool;
 
 /// The task and the network of an experiment, ready to be questioned at any step.
 pub struct Instrument {
@@ -70,7 +70,7 @@ impl Instrument {
         self.model.layout()
     }
 
-    /// Tuned lenses that were fitted to this network, for probes that read with one.
+    /// Tuned lenses that were fitted to this network, for measurements that read with one.
     pub fn equip(&mut self, lenses: Vec<Arc<Kept>>) {
         self.lenses = lenses;
     }
@@ -85,7 +85,7 @@ impl Instrument {
         Ok((subject, &self.pool))
     }
 
-    /// Answers all calls for the same weights, prompt and interventions. A probe that cannot answer leaves its
+    /// Answers all calls for the same weights, prompt and interventions. A measurement that cannot answer leaves its
     /// sentence in its place; the others answer all the same.
     ///
     /// # Errors
@@ -95,22 +95,22 @@ impl Instrument {
         weights: &Weights,
         prompt: &Arc<Row>,
         interventions: &[Intervention],
-        calls: &[ProbeCall],
+        calls: &[MeasurementCall],
     ) -> Result<Readings> {
         self.load(weights)?;
         self.try_out(interventions)?;
         let edits = self.edits(interventions)?;
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
         let lenses = Lenses { step: weights.step, kept: self.lenses.clone() };
-        let asked: Vec<Result<Box<dyn Probe>>> =
+        let asked: Vec<Result<Box<dyn Measurement>>> =
             calls.iter().map(|call| probe_of(call, subject, &edits, &lenses)).collect();
         let mut answers: Vec<Option<Result<Answer>>> = Vec::new();
         let mut scopes = Vec::new();
-        for probe in &asked {
-            match probe {
-                Ok(probe) => {
-                    if !scopes.contains(&probe.scope()) {
-                        scopes.push(probe.scope());
+        for measurement in &asked {
+            match measurement {
+                Ok(measurement) => {
+                    if !scopes.contains(&measurement.scope()) {
+                        scopes.push(measurement.scope());
                     }
                     answers.push(None);
                 }
@@ -118,24 +118,30 @@ impl Instrument {
             }
         }
         for scope in scopes {
-            let (at, probes): (Vec<usize>, Vec<&dyn Probe>) = asked
+            let (at, measurements): (Vec<usize>, Vec<&dyn Measurement>) = asked
                 .iter()
                 .enumerate()
-                .filter_map(|(i, probe)| Some((i, &**probe.as_ref().ok()?)))
-                .filter(|(_, probe)| probe.scope() == scope)
+                .filter_map(|(i, measurement)| Some((i, &**measurement.as_ref().ok()?)))
+                .filter(|(_, measurement)| measurement.scope() == scope)
                 .unzip();
             let batch = match scope {
                 Scope::Prompt => Some(Arc::new(Batch::from_rows(std::slice::from_ref(&**prompt)))),
                 scope => self.held_out.of(scope, &*self.source),
             };
-            let round =
-                Round { pool: &self.pool, subject, edits: &edits, probes: &probes, arrays: true };
+            let round = Round {
+                pool: &self.pool,
+                subject,
+                edits: &edits,
+                measurements: &measurements,
+                arrays: true,
+            };
             let found = match (scope, batch) {
-                (Scope::Weights, _) => {
-                    probes.iter().map(|probe| of_weights(subject, *probe)).collect()
-                }
+                (Scope::Weights, _) => measurements
+                    .iter()
+                    .map(|measurement| of_weights(subject, *measurement))
+                    .collect(),
                 (_, Some(batch)) => round.with_prompt(&batch, prompt)?,
-                (_, None) => probes.iter().map(|_| Err(no_variant(scope))).collect(),
+                (_, None) => measurements.iter().map(|_| Err(no_variant(scope))).collect(),
             };
             for (i, answer) in at.into_iter().zip(found) {
                 answers[i] = Some(answer);
@@ -143,7 +149,7 @@ impl Instrument {
         }
         let reading = |answer: Option<Result<Answer>>| match answer {
             Some(answer) => answer.map(|answer| Arc::new(reading_of(answer))),
-            None => Err(Error::internal("a probe was not asked")),
+            None => Err(Error::internal("a measurement was not asked")),
         };
         Ok(Readings {
             step: weights.step,
@@ -151,7 +157,7 @@ impl Instrument {
             interventions: interventions.to_vec(),
             by_call: calls
                 .iter()
-                .map(ProbeCall::key)
+                .map(MeasurementCall::key)
                 .zip(answers.into_iter().map(reading))
                 .collect(),
         })
@@ -160,21 +166,22 @@ impl Instrument {
     /// Answers a long question about the weights; `tell` hears how far it has come.
     ///
     /// # Errors
-    /// As [`Self::examine`], or those of the inquiry.
-    pub fn inquire(
+    /// As [`Self::examine`], or those of the analysis.
+    pub fn analyze(
         &mut self,
         weights: &Weights,
         prompt: &Row,
-        inquiry: &dyn Inquiry,
-        tell: Tell<'_>,
+        analysis: &dyn Analysis,
+        tell: OnPartial<'_>,
     ) -> Result<Reading> {
         self.load(weights)?;
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
-        probe::check_tokens(subject)?;
+        measurement::check_tokens(subject)?;
         let ground = Ground { subject, pool: &self.pool, prompt, seed: self.held_out.seed() };
-        let mut heard =
-            |told: Told<'_>| tell(told.done, told.total, &|| Ok(reading_of((told.so_far)()?)));
-        inquiry.run(&ground, &mut heard).map(reading_of)
+        let mut heard = |told: PartialAnswer<'_>| {
+            tell(told.done, told.total, &|| Ok(reading_of((told.so_far)()?)))
+        };
+        analysis.run(&ground, &mut heard).map(reading_of)
     }
 
     /// An intervention without a place would change nothing and say nothing.
@@ -232,19 +239,19 @@ impl Instrument {
 }
 
 fn probe_of(
-    call: &ProbeCall,
+    call: &MeasurementCall,
     subject: Subject<'_>,
     edits: &[Edit],
     lenses: &Lenses,
-) -> Result<Box<dyn Probe>> {
-    let mut probe = registry::find("probe", probe::ALL, &call.probe)?;
+) -> Result<Box<dyn Measurement>> {
+    let mut measurement = registry::find("measurement", measurement::ALL, &call.measurement)?;
     for (name, value) in &call.settings {
-        knobs::set(&mut *probe, &format!("{}.", call.probe), name, value)?;
+        settings::set(&mut *measurement, &format!("{}.", call.measurement), name, value)?;
     }
-    probe::check(&*probe, subject)?;
-    probe.under(edits);
-    probe.equip(lenses);
-    Ok(probe)
+    measurement::check(&*measurement, subject)?;
+    measurement.under(edits);
+    measurement.equip(lenses);
+    Ok(measurement)
 }
 
 fn no_variant(scope: Scope) -> Error {

@@ -9,13 +9,13 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
-use crate::record::batch::Row;
-use crate::record::budget;
-use crate::record::error::{Error, Result, without_build_paths};
-use crate::record::folder::WeightsReader;
-use crate::record::intervention::Intervention;
-use crate::record::question::{ProbeCall, Readings};
-use crate::record::weights::Weights;
+use crate::base::batch::Row;
+use crate::base::budget;
+use crate::base::error::{Error, Result, without_build_paths};
+use crate::base::intervention::Intervention;
+use crate::base::question::{MeasurementCall, Readings};
+use crate::base::weights::Weights;
+use crate::run_folder::WeightsReader;
 
 use super::examine::Instrument;
 use super::experiment::Experiment;
@@ -39,7 +39,7 @@ pub struct Question {
     pub folder: Option<PathBuf>,
     pub prompt: Arc<Row>,
     pub interventions: Vec<Intervention>,
-    pub calls: Vec<ProbeCall>,
+    pub calls: Vec<MeasurementCall>,
 }
 
 #[derive(Clone, Debug)]

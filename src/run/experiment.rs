@@ -4,17 +4,17 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use crate::base::batch::Reals;
+use crate::base::documents::Documents;
+use crate::base::error::{Error, Result, did_you_mean};
+use crate::base::intervention::Intervention;
+use crate::base::registry;
+use crate::base::settings::{self, Settings};
+use crate::formats::foreign;
 use crate::model::segments::{Segmented, Segments};
 use crate::model::{Architecture, Model};
 use crate::nn::params::Params;
-use crate::record::batch::Reals;
-use crate::record::documents::Documents;
-use crate::record::error::{Error, Result, did_you_mean};
-use crate::record::folder;
-use crate::record::foreign;
-use crate::record::intervention::Intervention;
-use crate::record::knobs::{self, Knobs};
-use crate::record::registry;
+use crate::run_folder;
 use crate::task::{Source, Task};
 
 use super::size;
@@ -37,7 +37,7 @@ crate::choices! {
     pub enum Schedule { Constant = "constant", Cosine = "cosine" }
 }
 
-crate::knobs! {
+crate::settings! {
     /// Settings of training: `train.…`.
     pub struct Train = "How the network is trained and how often it is measured and recorded." {
         /// Seed of everything random: initial weights and sequences.
@@ -200,7 +200,7 @@ impl Experiment {
     pub fn of_run(run: &Path) -> Result<Self> {
         let experiment = Self::written_in(run)?;
         experiment
-            .restored(&folder::documents(run)?)
+            .restored(&run_folder::documents(run)?)
             .map_err(|e| e.context(format!("run {}", run.display())))
     }
 
@@ -210,7 +210,7 @@ impl Experiment {
     /// As [`Self::of_run`].
     pub fn written_in(run: &Path) -> Result<Self> {
         // First: what a newer program wrote is refused by its version, not for a setting that is unknown here.
-        folder::about(run)?;
+        run_folder::about(run)?;
         let path = run.join("experiment.toml");
         Self::parse(&read_document(&path)?, &path.display().to_string())
     }
@@ -221,7 +221,7 @@ impl Experiment {
     /// As [`Self::of_run`], or when its checkpoint is damaged.
     pub fn of_halted(run: &Path) -> Result<Self> {
         let experiment = Self::of_run(run)?;
-        match folder::checkpoint(run)? {
+        match run_folder::checkpoint(run)? {
             Some(checkpoint) => experiment.changed(&checkpoint.changed),
             None => Ok(experiment),
         }
@@ -313,9 +313,9 @@ impl Experiment {
                 self.model = registry::find("model", crate::model::ALL, kind)?;
                 kind.clone_into(&mut self.model_kind);
             }
-            Some(("task", name)) => knobs::set(&mut *self.task, "task.", name, value)?,
-            Some(("model", name)) => knobs::set(&mut *self.model, "model.", name, value)?,
-            Some(("train", name)) => knobs::set(&mut self.train, "train.", name, value)?,
+            Some(("task", name)) => settings::set(&mut *self.task, "task.", name, value)?,
+            Some(("model", name)) => settings::set(&mut *self.model, "model.", name, value)?,
+            Some(("train", name)) => settings::set(&mut self.train, "train.", name, value)?,
             None if path == "name" => text_of(path, value)?.clone_into(&mut self.name),
             None if path == "about" => text_of(path, value)?.clone_into(&mut self.about),
             _ => return Err(self.unknown_setting(path)),
@@ -353,13 +353,13 @@ impl Experiment {
         self.set(path, &value)
     }
 
-    /// What a text on a command line means for the setting at `path`: [`knobs::read`].
+    /// What a text on a command line means for the setting at `path`: [`settings::read`].
     pub fn read(&mut self, path: &str, text: &str) -> Value {
         match path.split_once('.') {
-            None | Some((_, "kind")) => knobs::unquoted(text).into(),
-            Some(("task", name)) => knobs::read(&mut *self.task, name, text),
-            Some(("model", name)) => knobs::read(&mut *self.model, name, text),
-            Some((_, name)) => knobs::read(&mut self.train, name, text),
+            None | Some((_, "kind")) => settings::unquoted(text).into(),
+            Some(("task", name)) => settings::read(&mut *self.task, name, text),
+            Some(("model", name)) => settings::read(&mut *self.model, name, text),
+            Some((_, name)) => settings::read(&mut self.train, name, text),
         }
     }
 
@@ -400,9 +400,9 @@ impl Experiment {
             table.extend(settings);
             Value::Table(table)
         };
-        table.insert("task".into(), kind(&self.task_kind, knobs::to_table(&mut *copy.task)));
-        table.insert("model".into(), kind(&self.model_kind, knobs::to_table(&mut *copy.model)));
-        table.insert("train".into(), Value::Table(knobs::to_table(&mut copy.train)));
+        table.insert("task".into(), kind(&self.task_kind, settings::to_table(&mut *copy.task)));
+        table.insert("model".into(), kind(&self.model_kind, settings::to_table(&mut *copy.model)));
+        table.insert("train".into(), Value::Table(settings::to_table(&mut copy.train)));
         table
     }
 
@@ -442,7 +442,7 @@ impl Experiment {
             let is_free = |name: &str| section == "train" && FREE.contains(&name);
             for (name, now) in now.iter().filter(|(name, _)| !is_free(name)) {
                 let mut known = tables.iter().map(|table| table.get(section)?.get(name));
-                if known.clone().flatten().any(|value| knobs::same(value, now)) {
+                if known.clone().flatten().any(|value| settings::same(value, now)) {
                     continue;
                 }
                 let then = known.next_back().flatten();
@@ -516,11 +516,11 @@ impl Experiment {
 
     fn unknown_setting(&self, path: &str) -> Error {
         let mut copy = self.clone();
-        let sections: [(&str, &mut dyn Knobs); 3] =
+        let sections: [(&str, &mut dyn Settings); 3] =
             [("task", &mut *copy.task), ("model", &mut *copy.model), ("train", &mut copy.train)];
         let mut known = Vec::new();
-        for (section, knobs) in sections {
-            known.extend(knobs::names(knobs).iter().map(|name| format!("{section}.{name}")));
+        for (section, settings) in sections {
+            known.extend(settings::names(settings).iter().map(|name| format!("{section}.{name}")));
         }
         // The section alone may be missing.
         let called = |full: &&str| full.split_once('.').is_some_and(|(_, name)| name == path);
@@ -567,7 +567,7 @@ fn read_document(path: &Path) -> Result<String> {
     if let Some(error) = foreign::refusal(path) {
         return Err(error);
     }
-    folder::read_text(path, MOST_DOCUMENT_BYTES).map_err(|e| e.context("the experiment file"))
+    run_folder::read_text(path, MOST_DOCUMENT_BYTES).map_err(|e| e.context("the experiment file"))
 }
 
 fn goes_on_otherwise(what: &str, then: &str, now: impl std::fmt::Display) -> Error {

@@ -7,12 +7,12 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::probe::inquiry::{self, Inquiry};
-use crate::record::batch::Row;
-use crate::record::error::{Error, Result};
-use crate::record::knobs;
-use crate::record::question::{ProbeCall, Reading};
-use crate::record::registry;
+use crate::base::batch::Row;
+use crate::base::error::{Error, Result};
+use crate::base::question::{MeasurementCall, Reading};
+use crate::base::registry;
+use crate::base::settings;
+use crate::measurement::analysis::{self, Analysis};
 
 use super::examiner::{Desk, Which, fault};
 use super::experiment::Experiment;
@@ -22,8 +22,8 @@ use super::experiment::Experiment;
 pub struct Assignment {
     pub which: Which,
     pub prompt: Arc<Row>,
-    /// An inquiry with its settings.
-    pub call: ProbeCall,
+    /// An analysis with its settings.
+    pub call: MeasurementCall,
 }
 
 /// How far a job has come.
@@ -105,14 +105,14 @@ impl Drop for Job {
     }
 }
 
-/// The inquiry that a call names, with its settings.
+/// The analysis that a call names, with its settings.
 ///
 /// # Errors
 /// When there is none of that name, or a setting does not suit it.
-pub fn inquiry_of(call: &ProbeCall) -> Result<Box<dyn Inquiry>> {
-    let mut found = registry::find("inquiry", inquiry::ALL, &call.probe)?;
+pub fn analysis_of(call: &MeasurementCall) -> Result<Box<dyn Analysis>> {
+    let mut found = registry::find("analysis", analysis::ALL, &call.measurement)?;
     for (name, value) in &call.settings {
-        knobs::set(&mut *found, &format!("{}.", call.probe), name, value)?;
+        settings::set(&mut *found, &format!("{}.", call.measurement), name, value)?;
     }
     Ok(found)
 }
@@ -120,9 +120,9 @@ pub fn inquiry_of(call: &ProbeCall) -> Result<Box<dyn Inquiry>> {
 /// Whether the answer to a call depends on the sequence in view.
 ///
 /// # Errors
-/// As [`inquiry_of`].
-pub fn reads_prompt(call: &ProbeCall) -> Result<bool> {
-    inquiry_of(call).map(|inquiry| inquiry.reads_prompt())
+/// As [`analysis_of`].
+pub fn reads_prompt(call: &MeasurementCall) -> Result<bool> {
+    analysis_of(call).map(|analysis| analysis.reads_prompt())
 }
 
 fn carry_out(
@@ -132,7 +132,7 @@ fn carry_out(
     stopped: &AtomicBool,
     wake: &dyn Fn(),
 ) -> Result<Reading> {
-    let inquiry = inquiry_of(&assignment.call)?;
+    let analysis = analysis_of(&assignment.call)?;
     let mut desk = Desk::new(experiment)?;
     let weights = desk.weights(&assignment.which)?;
     let mut tell = |done: usize, total: usize, so_far: &dyn Fn() -> Result<Reading>| {
@@ -144,5 +144,5 @@ fn carry_out(
         }
         !stopped.load(Ordering::Relaxed)
     };
-    desk.instrument.inquire(&weights, &assignment.prompt, &*inquiry, &mut tell)
+    desk.instrument.analyze(&weights, &assignment.prompt, &*analysis, &mut tell)
 }

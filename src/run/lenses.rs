@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::probe::fit::Reader;
-use crate::probe::fit::lens::Kept;
-use crate::record::folder::readers;
-use crate::record::json;
-use crate::record::question::ProbeCall;
+use crate::base::json;
+use crate::base::question::MeasurementCall;
+use crate::measurement::probing::Reader;
+use crate::measurement::probing::lens::Kept;
+use crate::run_folder::readers;
 
 /// Whether one of the questions reads with a lens.
-pub fn reads_with_lens(calls: &[ProbeCall]) -> bool {
-    calls.iter().any(|call| call.probe == "tree_view")
+pub fn reads_with_lens(calls: &[MeasurementCall]) -> bool {
+    calls.iter().any(|call| call.measurement == "tree_view")
 }
 
 /// The lenses of the folder that was asked for last; they are read again where what is said of readers there has changed.

@@ -1,21 +1,21 @@
-//! Probes over many sequences: a few sequences at a time on the pool, results added in order.
+//! Measurements over many sequences: a few sequences at a time on the pool, results added in order.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use candle_core::Tensor;
 
+use crate::base::array::Array;
+use crate::base::batch::{Batch, Row};
+use crate::base::error::{Error, Result, did_you_mean};
+use crate::base::intervention::{Intervention, Site};
+use crate::measurement::{Answer, Mean, Measurement, Scene, Subject};
 use crate::model::pass::Tensors;
 use crate::model::{Model, pass};
 use crate::nn::edit::{Edit, With};
 use crate::nn::kernel::pool::Pool;
-use crate::nn::tap::{Bench, Captured, Part, Tap};
+use crate::nn::tap::{Captured, EditAndCapture, Part, Tap};
 use crate::nn::tape::{Numbers, Tape, Workspace};
-use crate::probe::{Answer, Mean, Probe, Scene, Subject};
-use crate::record::array::Array;
-use crate::record::batch::{Batch, Row};
-use crate::record::error::{Error, Result, did_you_mean};
-use crate::record::intervention::{Intervention, Site};
 use crate::task;
 
 /// Sequences in one forward pass of a measurement: few enough that captured tensors stay in the cache. Fixed,
@@ -28,28 +28,31 @@ pub(super) struct Round<'a> {
     pub subject: Subject<'a>,
     /// What is changed in every forward pass.
     pub edits: &'a [Edit],
-    pub probes: &'a [&'a dyn Probe],
+    pub measurements: &'a [&'a dyn Measurement],
     /// False drops the arrays: only the means are wanted.
     pub arrays: bool,
 }
 
 impl Round<'_> {
-    /// The answer of each probe over the whole batch: means added up, arrays joined along their first axis.
+    /// The answer of each measurement over the whole batch: means added up, arrays joined along their first axis.
     ///
     /// # Errors
-    /// When the forward pass fails; a probe that fails has its error in its place.
+    /// When the forward pass fails; a measurement that fails has its error in its place.
     pub fn over(&self, batch: &Batch) -> Result<Vec<Result<Answer>>> {
         let sites = self.sites();
         let work = Workspace::default();
         let taped = self.taped(batch, &sites, &work)?;
         let mut sums: Vec<Result<Answer>> =
-            self.probes.iter().map(|_| Ok(Answer::default())).collect();
+            self.measurements.iter().map(|_| Ok(Answer::default())).collect();
         let measured = |chunk: usize| {
             let (from, to) = (chunk * CHUNK, batch.rows.min((chunk + 1) * CHUNK));
             self.chunk(&batch.slice(from, to), from, &sites, taped.as_ref())
         };
         // Nobody asks about what comes after the last sequence that somebody looks at.
-        let asked = self.probes.iter().map(|probe| probe.sequences().unwrap_or(batch.rows));
+        let asked = self
+            .measurements
+            .iter()
+            .map(|measurement| measurement.sequences().unwrap_or(batch.rows));
         let chunks = asked.max().unwrap_or(0).min(batch.rows).div_ceil(CHUNK);
         self.pool.fold_in_order(chunks, measured, |answers: Vec<Result<Answer>>| {
             for (sum, answer) in sums.iter_mut().zip(answers) {
@@ -64,31 +67,32 @@ impl Round<'_> {
         Ok(sums)
     }
 
-    /// The same, with the sequence in view after the others for the probes that ask for it, and finished.
+    /// The same, with the sequence in view after the others for the measurements that ask for it, and finished.
     ///
     /// # Errors
     /// As [`Round::over`].
     pub fn with_prompt(&self, batch: &Batch, prompt: &Row) -> Result<Vec<Result<Answer>>> {
         let mut answers = self.over(batch)?;
-        let asks = |i: &usize| self.probes[*i].with_prompt() && !prompt.is_empty();
-        let asking: Vec<usize> = (0..self.probes.len()).filter(asks).collect();
+        let asks = |i: &usize| self.measurements[*i].with_prompt() && !prompt.is_empty();
+        let asking: Vec<usize> = (0..self.measurements.len()).filter(asks).collect();
         if !asking.is_empty() {
-            let probes: Vec<&dyn Probe> = asking.iter().map(|&i| self.probes[i]).collect();
+            let measurements: Vec<&dyn Measurement> =
+                asking.iter().map(|&i| self.measurements[i]).collect();
             let alone = Batch::from_rows(std::slice::from_ref(prompt));
-            let last = Round { probes: &probes, ..*self }.over(&alone)?;
+            let last = Round { measurements: &measurements, ..*self }.over(&alone)?;
             for (i, last) in asking.into_iter().zip(last) {
                 let all = std::mem::replace(&mut answers[i], Ok(Answer::default()));
                 answers[i] = all.and_then(|mut all| add(&mut all, last?).map(|()| all));
             }
         }
-        let finished = |(answer, probe): (Result<Answer>, &&dyn Probe)| {
-            answer.and_then(|answer| probe.finish(answer, prompt))
+        let finished = |(answer, measurement): (Result<Answer>, &&dyn Measurement)| {
+            answer.and_then(|answer| measurement.finish(answer, prompt))
         };
-        Ok(answers.into_iter().zip(self.probes).map(finished).collect())
+        Ok(answers.into_iter().zip(self.measurements).map(finished).collect())
     }
 
-    /// The answers of the probes to one small batch in one forward pass. `from` is the place of its first
-    /// sequence in the whole batch: a probe that looks at fewer sequences is not asked about later ones.
+    /// The answers of the measurements to one small batch in one forward pass. `from` is the place of its first
+    /// sequence in the whole batch: a measurement that looks at fewer sequences is not asked about later ones.
     fn chunk(
         &self,
         batch: &Batch,
@@ -96,7 +100,7 @@ impl Round<'_> {
         sites: &[Site],
         taped: Option<&Numbers<'_>>,
     ) -> Result<Vec<Result<Answer>>> {
-        let wants_logits = self.probes.iter().any(|probe| probe.wants_logits());
+        let wants_logits = self.measurements.iter().any(|measurement| measurement.wants_logits());
         let logits = match taped {
             Some(numbers) => logits_by_tape(self.subject.model, numbers, batch)?,
             None => None,
@@ -116,14 +120,14 @@ impl Round<'_> {
             captured: &captured,
         };
         Ok(self
-            .probes
+            .measurements
             .iter()
-            .map(|probe| {
-                let left = probe.sequences().map_or(batch.rows, |n| n.saturating_sub(from));
+            .map(|measurement| {
+                let left = measurement.sequences().map_or(batch.rows, |n| n.saturating_sub(from));
                 let mut answer = match left {
                     0 => Answer::default(),
-                    left if left < batch.rows => self.part(*probe, batch, from, left)?,
-                    _ => probe.measure(&scene)?,
+                    left if left < batch.rows => self.part(*measurement, batch, from, left)?,
+                    _ => measurement.measure(&scene)?,
                 };
                 if !self.arrays {
                     answer.arrays.clear();
@@ -133,14 +137,20 @@ impl Round<'_> {
             .collect())
     }
 
-    /// One probe on the first `rows` sequences of a batch: a forward pass of their own.
-    fn part(&self, probe: &dyn Probe, batch: &Batch, first: usize, rows: usize) -> Result<Answer> {
+    /// One measurement on the first `rows` sequences of a batch: a forward pass of their own.
+    fn part(
+        &self,
+        measurement: &dyn Measurement,
+        batch: &Batch,
+        first: usize,
+        rows: usize,
+    ) -> Result<Answer> {
         let batch = batch.slice(0, rows);
-        let sites = probe.sites(self.subject);
+        let sites = measurement.sites(self.subject);
         let Subject { model, params, .. } = self.subject;
         let (logits, captured) =
-            pass::forward(model, params, &batch, self.edits, &sites, probe.wants_logits())?;
-        probe.measure(&Scene {
+            pass::forward(model, params, &batch, self.edits, &sites, measurement.wants_logits())?;
+        measurement.measure(&Scene {
             subject: self.subject,
             batch: &batch,
             first,
@@ -162,8 +172,11 @@ impl Round<'_> {
     }
 
     fn sites(&self) -> Vec<Site> {
-        let mut sites: Vec<Site> =
-            self.probes.iter().flat_map(|probe| probe.sites(self.subject)).collect();
+        let mut sites: Vec<Site> = self
+            .measurements
+            .iter()
+            .flat_map(|measurement| measurement.sites(self.subject))
+            .collect();
         sites.sort_unstable();
         sites.dedup();
         sites
@@ -181,13 +194,19 @@ fn logits_by_tape(
     if model.record(&mut tape)? { tape.into_tensor().map(Some) } else { Ok(None) }
 }
 
-/// The answer of a probe to the weights alone.
+/// The answer of a measurement to the weights alone.
 ///
 /// # Errors
-/// Those of the probe.
-pub(super) fn of_weights(subject: Subject<'_>, probe: &dyn Probe) -> Result<Answer> {
+/// Those of the measurement.
+pub(super) fn of_weights(subject: Subject<'_>, measurement: &dyn Measurement) -> Result<Answer> {
     let (batch, captured) = (Batch::default(), Captured::new());
-    probe.measure(&Scene { subject, batch: &batch, first: 0, logits: None, captured: &captured })
+    measurement.measure(&Scene {
+        subject,
+        batch: &batch,
+        first: 0,
+        logits: None,
+        captured: &captured,
+    })
 }
 
 /// Whether the network has what an intervention names; for a place of the forward pass, that takes one pass of one
@@ -209,7 +228,7 @@ pub(super) fn try_out(subject: Subject<'_>, what: &Intervention) -> Result<()> {
     } else {
         Edit::of(what, params)?
     };
-    let bench = Bench::new(edit.into_iter().collect(), vec![]);
+    let bench = EditAndCapture::new(edit.into_iter().collect(), vec![]);
     let mut visit = Visit { bench, seen: false, places: RefCell::default() };
     let batch = task::batch(source, 0, 0, 1);
     let tensors = Tensors::of(&batch, params)?;
@@ -229,7 +248,7 @@ pub(super) fn try_out(subject: Subject<'_>, what: &Intervention) -> Result<()> {
 
 /// A tap that notices whether the place of its intervention was passed.
 struct Visit {
-    bench: Bench,
+    bench: EditAndCapture,
     seen: bool,
     /// All places of the network.
     places: RefCell<BTreeSet<Site>>,

@@ -1,18 +1,18 @@
-//! The measurements of every evaluation: which probes, which columns, on which held-out sequences.
+//! The measurements of every evaluation: which measurements, which columns, on which held-out sequences.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::base::batch::Batch;
+use crate::base::error::{Error, Result};
+use crate::measurement::{self, Answer, Measurement, Scope, Subject};
 use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
-use crate::probe::{self, Answer, Probe, Scope, Subject};
-use crate::record::batch::Batch;
-use crate::record::error::{Error, Result};
 use crate::task::{self, Source};
 
 use super::measure::{Round, of_weights};
 
-/// The probes that have columns in `metrics.csv`, and the fixed sequences they look at.
+/// The measurements that have columns in `metrics.csv`, and the fixed sequences they look at.
 pub(super) struct Meters {
     meters: Vec<Meter>,
     held_out: HeldOut,
@@ -20,25 +20,25 @@ pub(super) struct Meters {
 }
 
 struct Meter {
-    probe: Box<dyn Probe>,
+    measurement: Box<dyn Measurement>,
     columns: Vec<String>,
 }
 
 impl Meters {
-    /// All probes that apply to the subject and have columns; `loss` is the first of them.
+    /// All measurements that apply to the subject and have columns; `loss` is the first of them.
     ///
     /// # Errors
-    /// When two probes claim the same column.
+    /// When two measurements claim the same column.
     pub fn new(subject: Subject<'_>, held_out: HeldOut) -> Result<Self> {
         let mut meters = Vec::new();
-        for entry in probe::ALL {
-            let probe = (entry.make)();
-            if probe::check(&*probe, subject).is_err() {
+        for entry in measurement::ALL {
+            let measurement = (entry.make)();
+            if measurement::check(&*measurement, subject).is_err() {
                 continue;
             }
-            let columns = probe.columns(subject);
+            let columns = measurement.columns(subject);
             if !columns.is_empty() {
-                meters.push(Meter { probe, columns });
+                meters.push(Meter { measurement, columns });
             }
         }
         let mut columns: Vec<String> =
@@ -48,7 +48,7 @@ impl Meters {
         }
         let twice = columns.iter().enumerate().find(|(i, c)| columns[..*i].contains(c));
         if let Some((_, column)) = twice {
-            return Err(Error::internal(format!("two probes claim the column {column}")));
+            return Err(Error::internal(format!("two measurements claim the column {column}")));
         }
         Ok(Self { meters, held_out, columns })
     }
@@ -62,7 +62,7 @@ impl Meters {
     /// One value per column: NaN where there was nothing to count.
     ///
     /// # Errors
-    /// When a forward pass or a probe fails.
+    /// When a forward pass or a measurement fails.
     pub fn measure(
         &mut self,
         pool: &Pool,
@@ -72,25 +72,26 @@ impl Meters {
         let mut value_of = BTreeMap::new();
         let mut scopes = Vec::new();
         for meter in &self.meters {
-            if !scopes.contains(&meter.probe.scope()) {
-                scopes.push(meter.probe.scope());
+            if !scopes.contains(&meter.measurement.scope()) {
+                scopes.push(meter.measurement.scope());
             }
         }
         for scope in scopes {
-            let probes: Vec<&dyn Probe> = self
+            let measurements: Vec<&dyn Measurement> = self
                 .meters
                 .iter()
-                .filter(|m| m.probe.scope() == scope)
-                .map(|m| &*m.probe)
+                .filter(|m| m.measurement.scope() == scope)
+                .map(|m| &*m.measurement)
                 .collect();
             let answers: Vec<Result<Answer>> = match self.held_out.of(scope, subject.source) {
                 Some(batch) => {
-                    let probes = &probes;
-                    Round { pool, subject, edits, probes, arrays: false }.over(&batch)?
+                    let measurements = &measurements;
+                    Round { pool, subject, edits, measurements, arrays: false }.over(&batch)?
                 }
-                None if scope == Scope::Weights => {
-                    probes.iter().map(|probe| of_weights(subject, *probe)).collect()
-                }
+                None if scope == Scope::Weights => measurements
+                    .iter()
+                    .map(|measurement| of_weights(subject, *measurement))
+                    .collect(),
                 None => Vec::new(),
             };
             for answer in answers {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use crate::base::batch::Batch;
+use crate::base::error::{Error, Result};
+use crate::base::intervention::{How, Intervention, Site};
+use crate::measurement::Subject;
 use crate::model::pass;
 use crate::nn::edit::{Edit, With};
 use crate::nn::kernel::pool::Pool;
-use crate::probe::Subject;
-use crate::record::batch::Batch;
-use crate::record::error::{Error, Result};
-use crate::record::intervention::{How, Intervention, Site};
 
 /// Sequences in one forward pass. Fixed, so that sums have the same last bits on every machine.
 const CHUNK: usize = 8;

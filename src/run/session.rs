@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
-use crate::record::error::{Error, Kind, Result};
-use crate::record::event::{Event, Mark, MarkKind, State};
-use crate::record::folder::{self, Birth, Claim, Halted, Item, Parent, Writer, library};
-use crate::record::intervention::Intervention;
-use crate::record::weights::Weights;
+use crate::base::error::{Error, Kind, Result};
+use crate::base::event::{Event, Mark, MarkKind, State};
+use crate::base::intervention::Intervention;
+use crate::base::weights::Weights;
+use crate::run_folder::{self, Claim, Halted, Item, Parent, RunHeader, Writer, library};
 
 use super::examiner::fault;
 use super::experiment::{Experiment, GoingOn};
@@ -194,7 +194,7 @@ fn create(
         return Ok(Begun::new(trainer, None, None));
     };
     let experiment = trainer.experiment();
-    let birth = Birth {
+    let birth = RunHeader {
         name: experiment.name.clone(),
         experiment: experiment.to_toml(),
         documents: trainer.source().documents()?,
@@ -215,7 +215,7 @@ fn create(
 }
 
 /// The disk refuses: the run goes on and is recorded among temporary files, or not at all.
-fn elsewhere(trainer: Trainer, birth: Birth, e: &Error) -> Begun {
+fn elsewhere(trainer: Trainer, birth: RunHeader, e: &Error) -> Begun {
     let (folder, trouble) = library::elsewhere(&birth.name, e);
     let recorded = folder.map(|folder| Ok::<_, Error>((Writer::create(&folder, birth)?, folder)));
     match recorded {
@@ -257,7 +257,8 @@ fn again(experiment: &Experiment, halted: &mut Halted) -> Result<(Trainer, Going
     let checkpoint = halted.checkpoint.take();
     let changed = checkpoint.as_ref().map_or(&[][..], |checkpoint| &checkpoint.changed[..]);
     let going_on = experiment.going_on(&halted.experiment()?, changed)?;
-    let restored = going_on.experiment.clone().restored(&folder::documents(halted.folder())?)?;
+    let restored =
+        going_on.experiment.clone().restored(&run_folder::documents(halted.folder())?)?;
     let trainer = match checkpoint {
         Some(checkpoint) => {
             let changed = going_on.changed.clone();
@@ -282,8 +283,8 @@ fn budget_bytes(experiment: &Experiment) -> u64 {
 
 fn branch(experiment: &Experiment, weights: &Weights, from: Option<&Path>) -> Result<Trainer> {
     // A parent that cannot be read is no reason to refuse: its weights are here.
-    let checkpoint = from.and_then(|folder| folder::checkpoint(folder).ok()?);
-    let marks = from.and_then(|folder| folder::marks(folder).ok()).unwrap_or_default();
+    let checkpoint = from.and_then(|folder| run_folder::checkpoint(folder).ok()?);
+    let marks = from.and_then(|folder| run_folder::marks(folder).ok()).unwrap_or_default();
     let staged = from.and_then(|folder| Some(Experiment::written_in(folder).ok()?.at));
     let mut trainer = match checkpoint.filter(|checkpoint| checkpoint.weights == *weights) {
         Some(checkpoint) => {

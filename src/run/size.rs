@@ -1,12 +1,12 @@
 //! How large a network, and one pass through it, may be: said before memory is asked for, of an experiment that others wrote.
 
-use crate::model::{Architecture, Layout};
-use crate::nn::params::Params;
-use crate::record::budget::{
+use crate::base::budget::{
     MOST_CONTEXT, MOST_HEADS, MOST_LAYERS, MOST_VOCAB, MOST_WIDTH, PASS_BYTES,
 };
-use crate::record::error::{Error, Result};
-use crate::record::knobs::{self, Slot};
+use crate::base::error::{Error, Result};
+use crate::base::settings::{self, Slot};
+use crate::model::{Architecture, Layout};
+use crate::nn::params::Params;
 
 use super::experiment::{On, Train};
 use super::measure::CHUNK;
@@ -22,7 +22,7 @@ const SIZES: [(&str, usize); 3] =
 /// When it is larger: the number is named.
 pub fn check_asked(model: &mut dyn Architecture, vocab: usize, length: usize) -> Result<()> {
     let mut asked = vec![("tokens", vocab, MOST_VOCAB), ("positions", length, MOST_CONTEXT)];
-    let mut visit = |spec: &knobs::Spec, slot: Slot<'_>| {
+    let mut visit = |spec: &settings::Spec, slot: Slot<'_>| {
         if let (Slot::Int(value), Some((name, most))) =
             (slot, SIZES.iter().find(|(name, _)| *name == spec.name))
         {

@@ -6,10 +6,10 @@ use std::path::Path;
 use crossbeam_channel::{Receiver, Select, TryRecvError};
 use toml::{Table, Value};
 
-use crate::record::error::{Error, Kind, Result};
-use crate::record::event::{Event, MetricsRow, State};
-use crate::record::folder::{self, Claim, Reader};
-use crate::record::sweep::{MOST_RUNS, Member, Plan, diverged};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::event::{Event, MetricsRow, State};
+use crate::run_folder::{self, Claim, Reader};
+use crate::sweep::{MOST_RUNS, Member, Plan, diverged};
 
 use super::experiment::Experiment;
 use super::session::{Begin, Command, Session, Start};
@@ -66,7 +66,7 @@ fn read_values(
 /// As [`Plan::read`], or when the experiment in it cannot be read.
 pub fn read(folder: &Path) -> Result<Plan> {
     let mut plan = Plan::read(folder)?;
-    let origin = folder.join(crate::record::sweep::DOCUMENT).display().to_string();
+    let origin = folder.join(crate::sweep::DOCUMENT).display().to_string();
     plan.experiment = document(&Experiment::parse(&plan.experiment.to_string(), &origin)?)?;
     Ok(plan)
 }
@@ -406,7 +406,7 @@ fn start(place: &Path, experiment: impl FnOnce() -> Result<Experiment>) -> Resul
         Ok(None) => return Ok(Begun::Elsewhere),
         // A finished run in a folder that nobody may write any more is one all the same.
         Err(e) => {
-            let over = folder::is_run(place).then(|| over(place, steps).ok().flatten());
+            let over = run_folder::is_run(place).then(|| over(place, steps).ok().flatten());
             return over.flatten().map(|over| Begun::Over(Box::new(over))).ok_or(e);
         }
     };
@@ -429,8 +429,8 @@ fn start(place: &Path, experiment: impl FnOnce() -> Result<Experiment>) -> Resul
 
 /// What became of a run that needs nothing more; `None` when it is to go on.
 fn over(place: &Path, steps: u64) -> Result<Option<Standing>> {
-    let saved = folder::saved_step(place)?;
-    let diverged = diverged(&folder::marks(place)?);
+    let saved = run_folder::saved_step(place)?;
+    let diverged = diverged(&run_folder::marks(place)?);
     if diverged.is_none() && saved.is_none_or(|saved| saved < steps) {
         return Ok(None);
     }

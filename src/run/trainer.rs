@@ -5,6 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::Device;
 
+use crate::base::batch::{Batch, NO_TARGET};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::event::{Mark, MarkKind, MetricsRow};
+use crate::base::intervention::Intervention;
+use crate::base::settings::{self, Settings};
+use crate::base::weights::Weights;
+use crate::measurement::Subject;
+use crate::measurement::marks::{self, Facts, Marks};
 use crate::model::pass::Tensors;
 use crate::model::{Layout, Model};
 use crate::nn::edit::Edit;
@@ -13,23 +21,15 @@ use crate::nn::kernel::pool::Pool;
 use crate::nn::loss::{cross_entropy, squared_error};
 use crate::nn::optim::{Gradients, Optimizer, OptimizerSettings, RateSchedule, Rule};
 use crate::nn::params::{Param, Params, canonical};
-use crate::nn::tap::Bench;
+use crate::nn::tap::EditAndCapture;
 use crate::nn::tape::{Found, Numbers, Tape, Workspace};
-use crate::probe::Subject;
-use crate::probe::marks::{self, Facts, Marks};
-use crate::record::batch::{Batch, NO_TARGET};
-use crate::record::error::{Error, Kind, Result};
-use crate::record::event::{Mark, MarkKind, MetricsRow};
-use crate::record::intervention::Intervention;
-use crate::record::knobs::{self, Knobs};
-use crate::record::weights::Weights;
 use crate::task::{self, Source};
 
 use super::experiment::{Experiment, LossOver, On, Schedule, Staged, Train};
 use super::measure;
 use super::meters::{HeldOut, Meters};
 
-pub use crate::record::checkpoint::Checkpoint;
+pub use crate::run_folder::checkpoint::Checkpoint;
 
 /// Before the name of a tensor: the column of the norm of its gradient.
 const GRAD_NORM: &str = "grad_norm_";
@@ -264,7 +264,7 @@ impl Trainer {
     /// that did not end.
     ///
     /// # Errors
-    /// When a forward pass or a probe fails.
+    /// When a forward pass or a measurement fails.
     pub fn evaluate(&mut self) -> Result<(MetricsRow, Vec<Mark>)> {
         if !self.params.device().is_cpu() {
             self.watched = self.params.watched()?;
@@ -339,7 +339,7 @@ impl Trainer {
     /// When there is no such setting, it is not live, or the value does not suit it. Nothing has changed then.
     pub fn set(&mut self, name: &str, value: &toml::Value) -> Result<()> {
         let mut train = self.experiment.train.clone();
-        knobs::set(&mut train, "train.", name, value)?;
+        settings::set(&mut train, "train.", name, value)?;
         let mut live = false;
         train.each(&mut |spec, _| live |= spec.live && spec.name == name);
         if !live {
@@ -358,7 +358,7 @@ impl Trainer {
     /// Names and values of the settings that [`Self::set`] changes.
     pub fn live_settings(&self) -> toml::Table {
         let mut train = self.experiment.train.clone();
-        let mut table = knobs::to_table(&mut train);
+        let mut table = settings::to_table(&mut train);
         train.each(&mut |spec, _| {
             if !spec.live {
                 table.remove(spec.name);
@@ -508,7 +508,8 @@ impl Trainer {
     /// The same over tensors, under what is in force.
     fn through_tensors(&self, batch: &Batch, weight: &[f32]) -> Result<Found> {
         let tensors = Tensors::of(batch, &self.params)?;
-        let mut bench = Bench::new(Edit::of_all(&self.in_force, &self.params)?, Vec::new());
+        let mut bench =
+            EditAndCapture::new(Edit::of_all(&self.in_force, &self.params)?, Vec::new());
         let output = self.model.forward(&self.params, &tensors.input(), &mut bench)?;
         let loss = if batch.value_targets.is_empty() {
             cross_entropy(&output.logits, &batch.targets, weight)?

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::record::batch::{NO_TARGET, Row};
-use crate::record::documents::{BIGRAMS, Documents, UNIGRAMS};
-use crate::record::error::{Error, Result};
-use crate::record::file::meant;
-use crate::record::knobs::{Knobs, Slot, Spec};
-use crate::record::pair::{Pair, PairKind};
-use crate::record::vocab::Vocab;
+use crate::base::batch::{NO_TARGET, Row};
+use crate::base::documents::{BIGRAMS, Documents, UNIGRAMS};
+use crate::base::error::{Error, Result};
+use crate::base::pair::{Pair, PairKind};
+use crate::base::settings::{Settings, Slot, Spec};
+use crate::base::vocab::Vocab;
+use crate::formats::file::meant;
 
 use super::statistics::Statistics;
 use super::{Source, Task};
@@ -28,7 +28,7 @@ crate::choices! {
     pub enum Outputs { Uniform = "uniform", Bigram = "bigram" }
 }
 
-crate::knobs! {
+crate::settings! {
     /// Settings of the task of Bietti et al. 2023: sequences that mix a global bigram law with a few
     /// in-context bigrams.
     pub struct Bigram = "Characters after the bigram law of a text; after a trigger always comes the output that was drawn for this sequence. Predicting it takes an induction head." {
@@ -97,7 +97,7 @@ struct Counted {
     statistics: Arc<Statistics>,
 }
 
-impl Knobs for Counted {
+impl Settings for Counted {
     fn about(&self) -> &'static str {
         self.settings.about()
     }

@@ -10,14 +10,14 @@ use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::record::batch::{Batch, Row};
-use crate::record::documents::Documents;
-use crate::record::error::Result;
-use crate::record::knobs::Knobs;
-use crate::record::label::LabelKind;
-use crate::record::pair::{Pair, PairKind};
-use crate::record::registry::Entry;
-use crate::record::vocab::Vocab;
+use crate::base::batch::{Batch, Row};
+use crate::base::documents::Documents;
+use crate::base::error::Result;
+use crate::base::label::LabelKind;
+use crate::base::pair::{Pair, PairKind};
+use crate::base::registry::Entry;
+use crate::base::settings::Settings;
+use crate::base::vocab::Vocab;
 
 /// All tasks.
 pub const ALL: &[Entry<dyn Task>] = &[
@@ -27,7 +27,7 @@ pub const ALL: &[Entry<dyn Task>] = &[
 ];
 
 /// The settings of a task.
-pub trait Task: Knobs + Send + Sync {
+pub trait Task: Settings + Send + Sync {
     /// Reads what it needs and checks its settings against each other.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ pub trait Source: Send + Sync {
 impl<'s> dyn Source + 's {
     /// What only some tasks know, by its type: [`bigram::GlobalLaw`], [`bigram::Triggers`], [`tree_path::Trees`],
     /// [`reference_back::TupleText`],
-    /// [`Reals`](crate::record::batch::Reals). `None` where this one does not know it. A measurement that needs it asks for it, never for
+    /// [`Reals`](crate::base::batch::Reals). `None` where this one does not know it. A measurement that needs it asks for it, never for
     /// the name of a task.
     pub fn facet<F: Any>(&self) -> Option<&F> {
         self.facets().into_iter().find_map(<dyn Any>::downcast_ref)

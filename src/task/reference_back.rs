@@ -8,12 +8,12 @@ mod words;
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::record::batch::{NO_TARGET, Row};
-use crate::record::error::{Error, Result};
-use crate::record::label::LabelKind;
-use crate::record::pair::{Pair, PairKind};
-use crate::record::tuples::{Said, Tuple, Tuples};
-use crate::record::vocab::Vocab;
+use crate::base::batch::{NO_TARGET, Row};
+use crate::base::error::{Error, Result};
+use crate::base::label::LabelKind;
+use crate::base::pair::{Pair, PairKind};
+use crate::base::tuples::{TokenMeaning, Tuple, Tuples};
+use crate::base::vocab::Vocab;
 
 use super::{Source, Task, is_held_out};
 use draw::{Cast, cast, chance, stream};
@@ -43,7 +43,7 @@ crate::choices! {
     pub enum SymbolSet { Shared = "shared", Split = "split", Train = "train", Challenge = "challenge" }
 }
 
-crate::knobs! {
+crate::settings! {
     /// Settings of the textual reference-back task, after descriptions of the task of Traylor et al. 2024
     /// (arXiv 2402.08211) and of its later versions: a reconstruction, see `docs/tasks.md`.
     pub struct ReferenceBack = "Tuples of an instruction, a register and a symbol: the answer says whether the register holds the symbol, and Store puts it there, Ignore does not. Answering takes gates at the input and at the output of a memory." {
@@ -265,13 +265,15 @@ impl TupleText {
     }
 
     /// The token that says something in a tuple; `None` where nothing says that.
-    pub fn token_of(&self, said: Said) -> Option<u32> {
+    pub fn token_of(&self, said: TokenMeaning) -> Option<u32> {
         let word = match said {
-            Said::Instruction(store) => Word::Instruction(store),
-            Said::Register(number) if number < self.words.registers => Word::Register(number),
-            Said::Symbol(number) if number < self.words.symbols => Word::Symbol(number),
-            Said::Register(_) | Said::Symbol(_) => return None,
-            Said::Answer(same) => Word::Answer(Some(same)),
+            TokenMeaning::Instruction(store) => Word::Instruction(store),
+            TokenMeaning::Register(number) if number < self.words.registers => {
+                Word::Register(number)
+            }
+            TokenMeaning::Symbol(number) if number < self.words.symbols => Word::Symbol(number),
+            TokenMeaning::Register(_) | TokenMeaning::Symbol(_) => return None,
+            TokenMeaning::Answer(same) => Word::Answer(Some(same)),
         };
         Some(self.words.token(word))
     }

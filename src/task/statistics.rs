@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::record::documents::{BIGRAMS, Documents, UNIGRAMS};
-use crate::record::error::{Error, Result, reason};
-use crate::record::file::meant;
-use crate::record::vocab::Vocab;
+use crate::base::documents::{BIGRAMS, Documents, UNIGRAMS};
+use crate::base::error::{Error, Result, reason};
+use crate::base::vocab::Vocab;
+use crate::formats::file::meant;
 
 /// Counts over the whole of tiny Shakespeare (1,115,394 characters, 65 of them distinct).
 const SHAKESPEARE_UNIGRAMS: &str = include_str!("../../assets/shakespeare_unigrams.csv");

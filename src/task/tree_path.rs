@@ -6,12 +6,12 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::record::batch::{NO_TARGET, Row};
-use crate::record::error::{Error, Result};
-use crate::record::label::LabelKind;
-use crate::record::pair::{Pair, PairKind};
-use crate::record::tree::{MOST, Script, Tree, Word};
-use crate::record::vocab::Vocab;
+use crate::base::batch::{NO_TARGET, Row};
+use crate::base::error::{Error, Result};
+use crate::base::label::LabelKind;
+use crate::base::pair::{Pair, PairKind};
+use crate::base::tree::{MOST, Script, Tree, Word};
+use crate::base::vocab::Vocab;
 
 use super::numpy::Numpy;
 use super::{Source, Task};
@@ -39,7 +39,7 @@ crate::choices! {
     }
 }
 
-crate::knobs! {
+crate::settings! {
     /// Settings of the task of Brinkmann et al. 2024.
     pub struct TreePath = "The edges of a tree, a goal leaf and the root; the path from the root to the goal is to be written. Its first step takes a climb from the goal upwards, edge by edge." {
         /// Nodes of a tree.

@@ -563,7 +563,7 @@ fn a_head_is_cut_on_a_step_of_the_past_and_mended() {
     finished(&mut harness);
     harness.get_by_role_and_label(Role::Slider, "Step in view").set_value_accesskit(20.0);
     harness.step();
-    press(&mut harness, "Surgery");
+    press(&mut harness, "Interventions");
     harness.get_by_role_and_label(Role::CheckBox, "Cut layer 1 head 0").click();
     harness.step();
     harness.step();
@@ -881,7 +881,7 @@ fn a_tuple_is_told_otherwise_and_every_panel_answers() {
         app.lab.readings.as_ref().is_some_and(|r| r.prompt.tokens == renamed.tokens)
     });
     let readings = harness.state().lab.readings.clone().unwrap();
-    let call = mnemoscope::record::question::ProbeCall::new("gating");
+    let call = mnemoscope::base::question::MeasurementCall::new("gating");
     let gating = readings.get(&call).unwrap().as_ref().unwrap();
     assert_eq!(gating.array("store").unwrap().data[1], 1.0 - renamed.tokens[4] as f32);
     press(&mut harness, "Flip Store/Ignore");
@@ -984,7 +984,7 @@ fn a_lens_that_was_fitted_in_the_window_and_kept_reads_the_rings_of_the_tree() {
             .unwrap_or_default()
     };
     assert_eq!(note(harness.state()), "Rings: the plain logit lens, since no fitted one is kept.");
-    press(&mut harness, "Readers");
+    press(&mut harness, "Probing");
     harness.get_by_role_and_label(Role::ComboBox, "What to fit").click();
     harness.step();
     harness.step();
@@ -1009,8 +1009,8 @@ fn after_all_is_lifted_another_intervention_takes_and_the_keyboard_stays_where_i
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window_of(folder.path(), &endless());
     until(&mut harness, "a step is trained", |app| app.lab.step_in_view() > 0);
-    press(&mut harness, "Surgery");
-    press(&mut harness, "Maximise Surgery");
+    press(&mut harness, "Interventions");
+    press(&mut harness, "Maximise Interventions");
     let spelled =
         |app: &App| -> Vec<String> { app.lab.in_force().iter().map(ToString::to_string).collect() };
     let write = |harness: &mut Harness<'_, App>, text: &str| {
@@ -1217,7 +1217,7 @@ fn a_long_text_scrolls_and_what_is_said_of_it_stays_in_view() {
 
 #[test]
 fn of_many_troubles_the_newest_is_seen() {
-    use mnemoscope::record::error::Error;
+    use mnemoscope::base::error::Error;
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window(folder.path());
     finished(&mut harness);
@@ -1328,7 +1328,7 @@ fn in_a_small_window_nothing_overlaps_and_the_timeline_keeps_its_room() {
 
 #[test]
 fn a_change_by_hand_is_called_in_words_and_its_last_word_is_kept() {
-    use mnemoscope::record::event::{Mark, MarkKind};
+    use mnemoscope::base::event::{Mark, MarkKind};
     let words = |kind, text: &str| Mark { step: 3, kind, text: text.to_owned() }.in_words();
     assert_eq!(words(MarkKind::Note, "train.rate = 0.25"), ["rate set to 0.25", "rate 0.25"]);
     assert_eq!(

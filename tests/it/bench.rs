@@ -1,9 +1,9 @@
 //! Workloads: what a step's useful arithmetic is, counted product by product, and what is said of samples.
 
+use mnemoscope::base::registry;
 use mnemoscope::bench::cost::{self, Size};
 use mnemoscope::bench::{ALL, Measured, find};
 use mnemoscope::nn::params::Params;
-use mnemoscope::record::registry;
 
 const BATCH: usize = 3;
 const CONTEXT: usize = 10;
@@ -25,7 +25,7 @@ fn pairs() -> usize {
 fn maps(model: &str, set: &[(&str, i64)], counts: impl Fn(&str) -> bool) -> usize {
     let mut settings = registry::find("model", mnemoscope::model::ALL, model).unwrap();
     for (name, value) in set {
-        mnemoscope::record::knobs::set(&mut *settings, "model.", name, &(*value).into()).unwrap();
+        mnemoscope::base::settings::set(&mut *settings, "model.", name, &(*value).into()).unwrap();
     }
     let mut params = Params::new(0);
     let model = settings.build(VOCAB, CONTEXT, &mut params);

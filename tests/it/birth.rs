@@ -2,6 +2,9 @@
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
+use mnemoscope::base::batch::Batch;
+use mnemoscope::base::intervention::{Point, Site};
+use mnemoscope::base::weights::Weights;
 use mnemoscope::model::birth::{self, Birth, FeedForward, Positions, Strengths};
 use mnemoscope::model::{Architecture, Input, Model};
 use mnemoscope::nn::attention::{Attention, plain};
@@ -9,10 +12,7 @@ use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::kernel::pool::Pool;
 use mnemoscope::nn::loss::cross_entropy;
 use mnemoscope::nn::params::Params;
-use mnemoscope::nn::tap::{Bench, Untapped};
-use mnemoscope::record::batch::Batch;
-use mnemoscope::record::intervention::{Point, Site};
-use mnemoscope::record::weights::Weights;
+use mnemoscope::nn::tap::{EditAndCapture, Untapped};
 use mnemoscope::task::bigram::Bigram;
 use mnemoscope::task::{Task, batch};
 
@@ -383,7 +383,7 @@ fn watching_every_point_changes_nothing_beyond_float_noise() {
         let sites = (0..2)
             .flat_map(|layer| Point::ALL.iter().map(move |&(point, _)| Site { layer, point }))
             .collect();
-        let mut tap = Bench::new(Vec::new(), sites);
+        let mut tap = EditAndCapture::new(Vec::new(), sites);
         let watched = model.forward(&params, &Input::new(&tokens), &mut tap).unwrap().logits;
         assert_close(&watched, &logits(&params, &*model, &tokens), 1e-5);
         let seen = |layer, point| &tap.captured[&Site { layer, point }];
@@ -406,7 +406,7 @@ fn a_changed_embedding_reaches_the_values_of_the_first_layer() {
             .forward(
                 &params,
                 &Input::new(&tokens),
-                &mut Bench::new(Edit::of_all(&[cut], &params).unwrap(), keep),
+                &mut EditAndCapture::new(Edit::of_all(&[cut], &params).unwrap(), keep),
             )
             .unwrap()
             .logits
@@ -446,7 +446,7 @@ fn tied_output_reads_with_the_embeddings() {
     let (params, model) = built(&Birth { tie_output: true, ..settings() }, 8);
     assert!(params.find("unembed").is_none());
     let tokens = tokens(1, 8);
-    let mut tap = Bench::new(Vec::new(), vec![Site { layer: 1, point: Point::Final }]);
+    let mut tap = EditAndCapture::new(Vec::new(), vec![Site { layer: 1, point: Point::Final }]);
     let out = model.forward(&params, &Input::new(&tokens), &mut tap).unwrap().logits;
     let last = &tap.captured[&Site { layer: 1, point: Point::Final }];
     assert_close(&out, &(times(last, &matrix(&params, "embed")) / 16.0).unwrap(), 1e-5);

@@ -3,28 +3,28 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use mnemoscope::base::batch::{Batch, Row};
+use mnemoscope::base::error::Error;
+use mnemoscope::base::intervention::{Point, Site};
+use mnemoscope::base::pair::Pair;
+use mnemoscope::base::question::MeasurementCall;
+use mnemoscope::measurement::analysis::{self, Ground};
+use mnemoscope::measurement::causal::effect::{
+    Excluded, Metric, Rule, counted, effect, estimate, student,
+};
+use mnemoscope::measurement::causal::knock_out::KnockOut;
+use mnemoscope::measurement::causal::patching::{FAMILIES, Family, Patched, Plan, STACKS};
+use mnemoscope::measurement::causal::path::Path;
+use mnemoscope::measurement::causal::scrubbing::{Hypothesis, explained};
+use mnemoscope::measurement::causal::{Pairs, Seen, Side, Spot, Stage};
+use mnemoscope::measurement::{Answer, Subject};
 use mnemoscope::model::birth::{Birth, Strengths, ideal};
 use mnemoscope::model::{Architecture, Model, pass};
 use mnemoscope::nn::edit::{At, Edit, With};
 use mnemoscope::nn::kernel::pool::Pool;
 use mnemoscope::nn::params::Params;
-use mnemoscope::probe::causal::effect::{
-    Excluded, Metric, Rule, counted, effect, estimate, student,
-};
-use mnemoscope::probe::causal::knock_out::KnockOut;
-use mnemoscope::probe::causal::patching::{FAMILIES, Family, Patched, Plan, STACKS};
-use mnemoscope::probe::causal::path::Path;
-use mnemoscope::probe::causal::scrubbing::{Hypothesis, explained};
-use mnemoscope::probe::causal::{Pairs, Seen, Side, Spot, Stage};
-use mnemoscope::probe::inquiry::{self, Ground};
-use mnemoscope::probe::{Answer, Subject};
-use mnemoscope::record::batch::{Batch, Row};
-use mnemoscope::record::error::Error;
-use mnemoscope::record::intervention::{Point, Site};
-use mnemoscope::record::pair::Pair;
-use mnemoscope::record::question::ProbeCall;
 use mnemoscope::run::experiment::Experiment;
-use mnemoscope::run::job::inquiry_of;
+use mnemoscope::run::job::analysis_of;
 use mnemoscope::task::{Source, Task};
 
 use super::tiny::with;
@@ -591,9 +591,9 @@ fn what_says_nothing_of_its_spread_has_no_interval_and_says_so() {
 
 // ── which pairs count ────────────────────────────────────────────────────────────────────────────────
 
-fn asked(lab: &Lab, call: &ProbeCall, prompt: &Row) -> Result<Answer, Error> {
+fn asked(lab: &Lab, call: &MeasurementCall, prompt: &Row) -> Result<Answer, Error> {
     let ground = Ground { subject: lab.subject(), pool: &lab.pool, prompt, seed: SEED };
-    inquiry_of(call).unwrap().run(&ground, &mut |_| true)
+    analysis_of(call).unwrap().run(&ground, &mut |_| true)
 }
 
 fn number(answer: &Answer, name: &str) -> f64 {
@@ -631,7 +631,7 @@ fn every_question_over_pairs_counts_the_same_pairs_and_says_how_many() {
     let (kept, excluded) = counted_in(&lab);
     let prompt = lab.source.sequence(SEED, 0);
     for name in ["patching", "path", "scrubbing"] {
-        let mut call = ProbeCall::new(name);
+        let mut call = MeasurementCall::new(name);
         if name != "scrubbing" {
             call = call.with("metric", "logit_difference");
         }
@@ -655,7 +655,7 @@ fn every_question_over_pairs_counts_the_same_pairs_and_says_how_many() {
 
 #[test]
 fn every_question_about_right_answers_can_be_told_to_count_wrong_ones() {
-    for entry in inquiry::ALL.iter().filter(|entry| entry.name != "readers") {
+    for entry in analysis::ALL.iter().filter(|entry| entry.name != "readers") {
         let mut names = Vec::new();
         (entry.make)().each(&mut |spec, _| names.push(spec.name));
         assert!(names.contains(&"all_pairs"), "{}: {names:?}", entry.name);
@@ -669,7 +669,7 @@ fn scrubbing_explains_the_pairs_that_count_and_no_others() {
     let (kept, _) = counted_in(&lab);
     let text = "embed > layer1.v.head0 > logits";
     let prompt = lab.source.sequence(SEED, 0);
-    let call = ProbeCall::new("scrubbing").with("hypothesis", text);
+    let call = MeasurementCall::new("scrubbing").with("hypothesis", text);
     let answer = asked(&lab, &call, &prompt).unwrap();
     let every: Vec<usize> = (0..32).collect();
     let found = explained(&stage, &text.parse().unwrap(), &every).unwrap();
@@ -697,7 +697,7 @@ fn knocking_out_asks_for_the_predictions_that_are_right() {
     let (right, wrong): (Vec<usize>, Vec<usize>) = (0..24).partition(is_right);
     assert!(!wrong.is_empty());
     let some = wrong[0].to_string();
-    let call = ProbeCall::new("knock_out").with("positions", some.as_str());
+    let call = MeasurementCall::new("knock_out").with("positions", some.as_str());
     let error = asked(&lab, &call, &prompt).unwrap_err();
     assert!(error.message.contains("--all-pairs") && error.message.contains(&some), "{error}");
     let answer = asked(&lab, &call.with("all_pairs", true), &prompt).unwrap();
@@ -706,12 +706,15 @@ fn knocking_out_asks_for_the_predictions_that_are_right() {
         (1.0, 1.0)
     );
     if let Some(right) = right.first() {
-        let call = ProbeCall::new("knock_out").with("positions", format!("{right},{some}"));
+        let call = MeasurementCall::new("knock_out").with("positions", format!("{right},{some}"));
         let answer = asked(&lab, &call, &prompt).unwrap();
         assert_eq!(number(&answer, "predictions_counted"), 1.0);
         assert!(answer.notes[0].contains("1 of 2 predictions are left out"), "{:?}", answer.notes);
-        let alone =
-            asked(&lab, &ProbeCall::new("knock_out").with("positions", right.to_string()), &prompt);
+        let alone = asked(
+            &lab,
+            &MeasurementCall::new("knock_out").with("positions", right.to_string()),
+            &prompt,
+        );
         assert_eq!(number(&answer, "edges_needed"), number(&alone.unwrap(), "edges_needed"));
     }
 }

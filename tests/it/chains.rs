@@ -4,27 +4,27 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use mnemoscope::base::analysis::TreeScrubbing as Asked;
+use mnemoscope::base::batch::{Batch, Row};
+use mnemoscope::base::intervention::{Point, Site};
+use mnemoscope::base::pair::Pair;
+use mnemoscope::base::tree::Tree;
+use mnemoscope::measurement::analysis::registers::FindingRegisters;
+use mnemoscope::measurement::analysis::tree_scrubbing::TreeScrubbing;
+use mnemoscope::measurement::analysis::{Analysis, Ground};
+use mnemoscope::measurement::causal::effect::estimate;
+use mnemoscope::measurement::causal::tree_scrubbing::{Hypothesis, recovered};
+use mnemoscope::measurement::causal::{Pairs, Side};
+use mnemoscope::measurement::chains::Chains;
+use mnemoscope::measurement::probing::lens::{Kept, Lenses, Way};
+use mnemoscope::measurement::probing::linear::Linear;
+use mnemoscope::measurement::probing::translator::identity;
+use mnemoscope::measurement::tree_view::TreeView;
+use mnemoscope::measurement::{Answer, Measurement, Scene, Subject};
 use mnemoscope::model::{Architecture, Model, decoder, pass};
 use mnemoscope::nn::kernel::pool::Pool;
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::Captured;
-use mnemoscope::probe::causal::effect::estimate;
-use mnemoscope::probe::causal::tree_scrubbing::{Hypothesis, recovered};
-use mnemoscope::probe::causal::{Pairs, Side};
-use mnemoscope::probe::chains::Chains;
-use mnemoscope::probe::fit::lens::{Kept, Lenses, Way};
-use mnemoscope::probe::fit::linear::Linear;
-use mnemoscope::probe::fit::translator::identity;
-use mnemoscope::probe::inquiry::registers::FindingRegisters;
-use mnemoscope::probe::inquiry::tree_scrubbing::TreeScrubbing;
-use mnemoscope::probe::inquiry::{Ground, Inquiry};
-use mnemoscope::probe::tree_view::TreeView;
-use mnemoscope::probe::{Answer, Probe, Scene, Subject};
-use mnemoscope::record::analysis::TreeScrubbing as Asked;
-use mnemoscope::record::batch::{Batch, Row};
-use mnemoscope::record::intervention::{Point, Site};
-use mnemoscope::record::pair::Pair;
-use mnemoscope::record::tree::Tree;
 use mnemoscope::task::bigram::Bigram;
 use mnemoscope::task::tree_path::{TreePath, Trees};
 use mnemoscope::task::{Source, Task, held_out_seed};
@@ -68,13 +68,14 @@ impl Lab {
         trees(&*self.source).tree(&batch.row(row).tokens).unwrap()
     }
 
-    fn ask(&self, probe: &dyn Probe, batch: &Batch, captured: &Captured) -> Answer {
+    fn ask(&self, measurement: &dyn Measurement, batch: &Batch, captured: &Captured) -> Answer {
         let subject = self.subject();
-        probe.applies(subject).unwrap();
-        let answer =
-            probe.measure(&Scene { subject, batch, first: 0, logits: None, captured }).unwrap();
+        measurement.applies(subject).unwrap();
+        let answer = measurement
+            .measure(&Scene { subject, batch, first: 0, logits: None, captured })
+            .unwrap();
         let names: Vec<String> = answer.means.iter().map(|mean| mean.name.clone()).collect();
-        let columns = probe.columns(subject);
+        let columns = measurement.columns(subject);
         assert!(columns.is_empty() || names == columns);
         answer
     }
@@ -229,8 +230,8 @@ fn what_has_no_trees_is_refused_in_a_sentence() {
     let lab = Lab::new(2, 1);
     let bigram = Bigram::default().open().unwrap();
     let subject = Subject { source: &*bigram, ..lab.subject() };
-    for probe in [&Chains::default() as &dyn Probe, &TreeView::default()] {
-        let error = probe.applies(subject).unwrap_err();
+    for measurement in [&Chains::default() as &dyn Measurement, &TreeView::default()] {
+        let error = measurement.applies(subject).unwrap_err();
         assert!(error.message.contains("tree_path"), "{error}");
     }
     let row = bigram.sequence(0, 0);
@@ -243,11 +244,11 @@ fn what_has_no_trees_is_refused_in_a_sentence() {
 // ── the tree in view ─────────────────────────────────────────────────────────────────────────────────
 
 fn seen(lab: &Lab, batch: &Batch) -> (Answer, Tensor) {
-    let probe = TreeView::default();
-    let sites = probe.sites(lab.subject());
+    let measurement = TreeView::default();
+    let sites = measurement.sites(lab.subject());
     let (logits, captured) =
         pass::forward(&*lab.model, &lab.params, batch, &[], &sites, true).unwrap();
-    (lab.ask(&probe, batch, &captured), logits.unwrap())
+    (lab.ask(&measurement, batch, &captured), logits.unwrap())
 }
 
 #[test]
@@ -330,13 +331,13 @@ fn rings_read_by_the_fitted_lens_of_their_step_and_say_so() {
     let width = lab.model.layout().width;
     let all = [told_by_boundary(30, 4, vocab, width), told_by_boundary(40, 3, vocab, width)];
     let read = |step: u64, tuned: bool| {
-        let mut probe = TreeView::default();
-        probe.settings.tuned = tuned;
-        probe.equip(&Lenses { step, kept: all.to_vec() });
-        let sites = probe.sites(lab.subject());
+        let mut measurement = TreeView::default();
+        measurement.settings.tuned = tuned;
+        measurement.equip(&Lenses { step, kept: all.to_vec() });
+        let sites = measurement.sites(lab.subject());
         let (_, captured) =
             pass::forward(&*lab.model, &lab.params, &batch, &[], &sites, true).unwrap();
-        let answer = lab.ask(&probe, &batch, &captured);
+        let answer = lab.ask(&measurement, &batch, &captured);
         let lens = answer.arrays.iter().find(|a| a.name == "lens").unwrap().clone();
         (lens, answer.notes)
     };
@@ -370,11 +371,11 @@ fn rings_read_by_the_fitted_lens_of_their_step_and_say_so() {
         way: Way::Stream,
         maps: (0..4).map(|_| identity(width)).collect(),
     });
-    let mut probe = TreeView::default();
-    probe.equip(&Lenses { step: 50, kept: vec![still] });
-    let sites = probe.sites(lab.subject());
+    let mut measurement = TreeView::default();
+    measurement.equip(&Lenses { step: 50, kept: vec![still] });
+    let sites = measurement.sites(lab.subject());
     let (_, captured) = pass::forward(&*lab.model, &lab.params, &batch, &[], &sites, true).unwrap();
-    let answer = lab.ask(&probe, &batch, &captured);
+    let answer = lab.ask(&measurement, &batch, &captured);
     assert_eq!(*answer.arrays.iter().find(|a| a.name == "lens").unwrap(), plain);
     assert_eq!(answer.notes, ["Rings: the tuned lens still."]);
 }
@@ -437,7 +438,7 @@ fn from_the_same_tree_and_with_everything_kept_nothing_is_lost() {
 
 #[test]
 fn the_positions_that_are_kept_are_those_of_the_hypothesis() {
-    let script = mnemoscope::record::tree::Script { nodes: 16 };
+    let script = mnemoscope::base::tree::Script { nodes: 16 };
     let registers = script.registers();
     let kept = |h: Hypothesis| h.kept(script, &registers);
     assert!(kept(Hypothesis::H1).is_empty());
@@ -593,8 +594,8 @@ fn a_table_has_a_cell_for_every_layer_and_length_and_hears_a_stop() {
 
 #[test]
 fn a_register_is_important_where_losing_it_changes_the_prediction_that_much() {
+    use mnemoscope::measurement::causal::knock_out::Registers;
     use mnemoscope::nn::edit::{At, Edit, With};
-    use mnemoscope::probe::causal::knock_out::Registers;
     let lab = Lab::new(3, 2);
     let row = lab.source.sequence(held_out_seed(1), 0);
     let batch = Batch::from_rows(std::slice::from_ref(&row));

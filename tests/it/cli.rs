@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use mnemoscope::record::folder::Reader;
+use mnemoscope::run_folder::Reader;
 
 /// A network that trains hundreds of steps in a second.
 const TINY: &str = r#"
@@ -367,7 +367,7 @@ fn the_end_of_a_run_is_said_with_the_step_of_its_end() {
     let words = ["train", "tiny.toml", "--set", "train.evaluate=500", "--out", "wild"];
     let wild = ["--set", "train.rate=100", "--set", "train.decay=10", "--steps", "2000"];
     let out = text(&run(folder.path(), &[&words[..], &wild].concat()).stdout);
-    let marks = mnemoscope::record::folder::marks(&folder.path().join("wild")).unwrap();
+    let marks = mnemoscope::run_folder::marks(&folder.path().join("wild")).unwrap();
     let step = marks.iter().find(|mark| mark.text == "diverged").unwrap().step;
     assert!((1..500).contains(&step), "{step}");
     assert!(out.contains(&format!("Diverged at step {step}: loss")), "{out}");
@@ -419,14 +419,14 @@ fn what_is_printed_can_be_pasted_whatever_the_folder_is_called() {
 fn a_path_that_is_no_text_is_printed_by_its_bytes() {
     use std::os::unix::ffi::OsStrExt;
     let path = OsStr::from_bytes(b"caf\xe9 1");
-    let word = mnemoscope::record::shell::path(path);
+    let word = mnemoscope::base::quoting::path(path);
     assert_eq!(word, r"$'./caf\351 1'");
     let echoed = Command::new("bash").args(["-c", &format!("printf %s {word}")]).output().unwrap();
     assert_eq!(echoed.stdout, b"./caf\xe9 1");
     for (path, word) in
         [("/a/b", "/a/b"), ("a/b", "a/b"), ("-a/b", "./-a/b"), (".", "."), ("", "''")]
     {
-        assert_eq!(mnemoscope::record::shell::path(path), word);
+        assert_eq!(mnemoscope::base::quoting::path(path), word);
     }
 }
 
@@ -730,7 +730,7 @@ fn a_stopped_or_killed_run_resumes_bit_for_bit() {
             send("-KILL", &child);
             child.wait().unwrap();
             let long = folder.path().join("long");
-            let checkpoint = mnemoscope::record::folder::checkpoint(&long).unwrap().unwrap();
+            let checkpoint = mnemoscope::run_folder::checkpoint(&long).unwrap().unwrap();
             let rows = Reader::open(&long).unwrap().recording.rows;
             let last = rows.last().unwrap().step;
             assert!((1..last).contains(&checkpoint.weights.step), "{}", checkpoint.weights.step);
@@ -833,7 +833,7 @@ fn a_message_of_others_names_no_folder_of_the_machine_that_built_the_program() {
             "  at core/src/panicking.rs:75\n  at ./src/main.rs:5",
         ),
     ] {
-        assert_eq!(mnemoscope::record::error::without_build_paths(said), kept);
+        assert_eq!(mnemoscope::base::error::without_build_paths(said), kept);
     }
 }
 

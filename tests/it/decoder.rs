@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
+use mnemoscope::base::intervention::{Intervention, Point, Site};
+use mnemoscope::base::registry::find;
+use mnemoscope::base::settings::set;
 use mnemoscope::model::decoder::{Decoder, InitKind, MatrixKind, MlpKind, Positions};
 use mnemoscope::model::{self, Architecture, Input, Model};
 use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::loss::cross_entropy;
 use mnemoscope::nn::norm::NormKind;
 use mnemoscope::nn::params::{Init, Params, draw};
-use mnemoscope::nn::tap::{Bench, Captured, Tap, Untapped};
-use mnemoscope::record::intervention::{Intervention, Point, Site};
-use mnemoscope::record::knobs::set;
-use mnemoscope::record::registry::find;
+use mnemoscope::nn::tap::{Captured, EditAndCapture, Tap, Untapped};
 
 const VOCAB: usize = 7;
 const LENGTH: usize = 6;
@@ -260,7 +260,7 @@ fn a_cut_head_writes_nothing() {
     let (model, params) = build(&small());
     let cut: Intervention = "zero layer1.head0".parse().unwrap();
     let site = Site { layer: 1, point: Point::Z };
-    let mut bench = Bench::new(Edit::of_all(&[cut], &params).unwrap(), vec![site]);
+    let mut bench = EditAndCapture::new(Edit::of_all(&[cut], &params).unwrap(), vec![site]);
     let cut = logits(&*model, &params, &tokens(), &mut bench);
     let whole = logits(&*model, &params, &tokens(), &mut Untapped);
     assert_ne!(cut, whole);

@@ -1,11 +1,11 @@
 //! The same experiment and seed give the same numbers, whatever the machine does besides.
 
 use candle_core::{Device, Tensor};
+use mnemoscope::base::batch::{NO_TARGET, Row};
 use mnemoscope::model::Input;
 use mnemoscope::nn::loss::plain;
 use mnemoscope::nn::params::Params;
 use mnemoscope::nn::tap::Untapped;
-use mnemoscope::record::batch::{NO_TARGET, Row};
 use mnemoscope::run::trainer::Trainer;
 
 use super::tiny::{tiny, train, with};
@@ -185,7 +185,7 @@ fn a_step_that_diverges_leaves_the_last_good_weights() {
         }
         assert!(trainer.steps_done() < 1000, "it never diverges");
     };
-    assert_eq!(error.kind, mnemoscope::record::error::Kind::Diverged);
+    assert_eq!(error.kind, mnemoscope::base::error::Kind::Diverged);
     assert!(error.message.contains("train.rate"), "{error}");
     assert_eq!(last, bits(&trainer));
     assert!(trainer.weights().unwrap().first_not_finite().is_none());

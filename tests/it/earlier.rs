@@ -1,12 +1,12 @@
-//! What earlier versions wrote opens: a run with a fitted probe, a sweep of which one run is missing, and a sheet with the numbers
+//! What earlier versions wrote opens: a run with a fitted measurement, a sweep of which one run is missing, and a sheet with the numbers
 //! that it drew. They lie in `tests/data/earlier`, made by version 0.1.0.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use mnemoscope::record::folder::Reader;
-use mnemoscope::record::sweep::{Stage, Sweep};
+use mnemoscope::run_folder::Reader;
+use mnemoscope::sweep::{Stage, Sweep};
 
 /// A copy that may be written to.
 fn copied(name: &str) -> (tempfile::TempDir, PathBuf) {
@@ -61,12 +61,7 @@ fn a_run_opens_with_its_weights_its_marks_and_its_probe() {
 fn a_sweep_opens_and_goes_on_with_the_run_that_is_missing() {
     let (folder, sweep) = copied("sweep");
     let stages = || -> Vec<Stage> {
-        Sweep::read(&sweep)
-            .unwrap()
-            .runs
-            .iter()
-            .map(mnemoscope::record::sweep::Run::stage)
-            .collect()
+        Sweep::read(&sweep).unwrap().runs.iter().map(mnemoscope::sweep::Run::stage).collect()
     };
     let finished = Stage::Finished;
     assert_eq!(stages(), [finished, finished, finished, Stage::NotBegun]);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use mnemoscope::record::array::Array;
-use mnemoscope::record::batch::Row;
-use mnemoscope::record::pattern::shrink;
-use mnemoscope::record::question::{ProbeCall, Reading};
+use mnemoscope::base::array::Array;
+use mnemoscope::base::batch::Row;
+use mnemoscope::base::question::{MeasurementCall, Reading};
+use mnemoscope::numeric::pattern::shrink;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::trainer::Trainer;
@@ -32,15 +32,15 @@ impl Asked {
         Arc::new(self.instrument.source().sequence(held_out_seed(0), index))
     }
 
-    fn ask(&mut self, prompt: &Arc<Row>, calls: &[ProbeCall]) -> Arc<Reading> {
+    fn ask(&mut self, prompt: &Arc<Row>, calls: &[MeasurementCall]) -> Arc<Reading> {
         let weights = self.trainer.weights().unwrap();
         let readings = self.instrument.examine(&weights, prompt, &[], calls).unwrap();
         readings.get(&calls[0]).unwrap().as_ref().unwrap().clone()
     }
 }
 
-fn attention() -> ProbeCall {
-    ProbeCall::new("attention")
+fn attention() -> MeasurementCall {
+    MeasurementCall::new("attention")
 }
 
 fn same(a: &Array, b: &Array) {
@@ -52,7 +52,7 @@ fn same(a: &Array, b: &Array) {
 fn attention_over_held_out_sequences_is_that_of_each_of_them() {
     for model in ["birth", "decoder"] {
         let mut asked = Asked::new(model, 24);
-        let vectors = |call: ProbeCall| call.with("vectors", true);
+        let vectors = |call: MeasurementCall| call.with("vectors", true);
         let prompt = asked.sequence(0);
         // Not a multiple of the sequences that are passed at once.
         let many = asked.ask(&prompt, &[vectors(attention().with("sequences", 6))]);
@@ -73,7 +73,7 @@ fn attention_is_the_same_whether_the_pass_goes_on_to_the_logits_or_not() {
     let mut asked = Asked::new("decoder", 24);
     let prompt = asked.sequence(0);
     let alone = asked.ask(&prompt, &[attention()]);
-    let beside = asked.ask(&prompt, &[attention(), ProbeCall::new("predictions")]);
+    let beside = asked.ask(&prompt, &[attention(), MeasurementCall::new("predictions")]);
     assert_eq!(alone, beside);
 }
 

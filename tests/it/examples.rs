@@ -57,7 +57,7 @@ fn a_network_with_memory_tokens_trains_in_segments() {
 
 /// Whether the long question with this in it was answered to its end, and nothing is asked any more.
 fn is_answered(app: &App, part: &str) -> bool {
-    let found = &app.lab.analyses.inquired.by_call;
+    let found = &app.lab.analyses.analyzed.by_call;
     let is_whole = found.iter().any(|(call, found)| call.contains(part) && found.ended);
     is_whole && !app.lab.analyses.is_busy()
 }

@@ -1,6 +1,6 @@
 //! The experiments that come with the program: each runs, and the plain one learns when the reference does.
 
-use mnemoscope::record::knobs::set;
+use mnemoscope::base::settings::set;
 use mnemoscope::run::experiment::{BUILTIN, Experiment};
 use mnemoscope::run::trainer::Trainer;
 

@@ -5,10 +5,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use mnemoscope::export::gallery::Gallery;
-use mnemoscope::export::plate::compose;
+use mnemoscope::base::event::State;
+use mnemoscope::base::question::{MeasurementCall, Readings};
+use mnemoscope::base::settings;
+use mnemoscope::export::drawn_panel::compose;
 use mnemoscope::export::run_at::{Question, RunAt};
 use mnemoscope::export::sheet::{BUILTIN, PageSpec, PanelSpec, Sheet};
+use mnemoscope::export::sheet_runner::SheetRunner;
 use mnemoscope::export::{answers, files, film};
 use mnemoscope::figure::color::{Color, ColorMap, fraction};
 use mnemoscope::figure::composite::{Composite, Part, Place};
@@ -24,12 +27,9 @@ use mnemoscope::figure::style::Style;
 use mnemoscope::figure::{
     Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks, pgf, png,
 };
-use mnemoscope::probe::{self, inquiry};
-use mnemoscope::record::event::State;
-use mnemoscope::record::knobs;
-use mnemoscope::record::question::{ProbeCall, Readings};
+use mnemoscope::measurement::{self, analysis};
 use mnemoscope::run::experiment::Experiment;
-use mnemoscope::run::job::inquiry_of;
+use mnemoscope::run::job::analysis_of;
 use mnemoscope::run::session::{Begin, Command, Session, Start};
 use proptest::prelude::*;
 
@@ -61,8 +61,8 @@ fn panel(name: &str) -> PanelSpec {
 }
 
 fn drawn(sheet: &Sheet) -> (Composite, Page) {
-    let plates = Gallery::new(&RUN.1).plates(sheet, &mut |_, _| true).unwrap();
-    compose(sheet, &plates).unwrap()
+    let drawn_panels = SheetRunner::new(&RUN.1).drawn_panels(sheet, &mut |_, _| true).unwrap();
+    compose(sheet, &drawn_panels).unwrap()
 }
 
 fn several(panels: &[&str]) -> Sheet {
@@ -456,8 +456,8 @@ fn a_figure_says_what_was_changed_in_its_run_on_the_way() {
     tiny::until(&session, |event| tiny::is_state(event, State::Finished));
     drop(session);
     let sheet = several(&["curves"]);
-    let plates = Gallery::new(&run).plates(&sheet, &mut |_, _| true).unwrap();
-    let (_, page) = compose(&sheet, &plates).unwrap();
+    let drawn_panels = SheetRunner::new(&run).drawn_panels(&sheet, &mut |_, _| true).unwrap();
+    let (_, page) = compose(&sheet, &drawn_panels).unwrap();
     let [facts] = page.provenance.runs.as_slice() else { panic!("one run") };
     assert_eq!(facts.history, ["step 0: train.rate = 0.01", "step 0: train.steps = 12"]);
     assert!(facts.experiment.contains("steps = 9\n"), "{}", facts.experiment);
@@ -467,7 +467,7 @@ fn a_figure_says_what_was_changed_in_its_run_on_the_way() {
 
 #[test]
 fn the_hash_of_weights_is_that_of_names_shapes_and_numbers() {
-    use mnemoscope::record::weights::{NamedTensor, Weights};
+    use mnemoscope::base::weights::{NamedTensor, Weights};
     let tensor = |name: &str, shape: &[usize], data: &[f32]| NamedTensor {
         name: name.into(),
         shape: shape.to_vec(),
@@ -591,17 +591,17 @@ static TREES: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
     recorded(experiment)
 });
 
-fn asked(folder: &Path, inquiry: &ProbeCall) -> Option<(RunAt, Readings)> {
+fn asked(folder: &Path, analysis: &MeasurementCall) -> Option<(RunAt, Readings)> {
     let mut run = RunAt::open(folder, &Question::default()).unwrap();
     let (weights, prompt) = (run.weights.clone(), run.prompt.clone());
-    let inquired = inquiry_of(inquiry).unwrap();
+    let analyzed = analysis_of(analysis).unwrap();
     let reading =
-        run.instrument.inquire(&weights, &prompt, &*inquired, &mut |_, _, _| true).ok()?;
+        run.instrument.analyze(&weights, &prompt, &*analyzed, &mut |_, _, _| true).ok()?;
     let readings = Readings {
         step: weights.step,
         prompt,
         interventions: Vec::new(),
-        by_call: [(inquiry.key(), Ok(Arc::new(reading)))].into(),
+        by_call: [(analysis.key(), Ok(Arc::new(reading)))].into(),
     };
     Some((run, readings))
 }
@@ -658,21 +658,22 @@ fn every_answer_goes_into_every_format() {
     let mut answered = Vec::new();
     for folder in [&RUN.1, &TREES.1] {
         let mut run = RunAt::open(folder, &Question::default()).unwrap();
-        let calls: Vec<ProbeCall> = probe::ALL.iter().map(|e| ProbeCall::new(e.name)).collect();
+        let calls: Vec<MeasurementCall> =
+            measurement::ALL.iter().map(|e| MeasurementCall::new(e.name)).collect();
         let readings = run.ask(&calls).unwrap();
         assert!(readings.by_call.values().any(Result::is_ok));
         assert_everything_is_written(&run, &readings);
-        for entry in inquiry::ALL {
-            let mut call = ProbeCall::new(entry.name);
+        for entry in analysis::ALL {
+            let mut call = MeasurementCall::new(entry.name);
             // Few of what there may be many of.
             let mut asked_for = (entry.make)();
             for (name, few) in [("pairs", 2), ("trees", 2), ("train", 40), ("test", 40)] {
-                if knobs::names(&mut *asked_for).contains(&name) {
+                if settings::names(&mut *asked_for).contains(&name) {
                     call = call.with(name, few);
                 }
             }
             // The runs are too young to be right.
-            if knobs::names(&mut *asked_for).contains(&"all_pairs") {
+            if settings::names(&mut *asked_for).contains(&"all_pairs") {
                 call = call.with("all_pairs", true);
             }
             let Some((run, readings)) = asked(folder, &call) else { continue };
@@ -680,7 +681,7 @@ fn every_answer_goes_into_every_format() {
             answered.push(entry.name);
         }
     }
-    for entry in inquiry::ALL {
+    for entry in analysis::ALL {
         assert!(answered.contains(&entry.name), "nothing answered {}", entry.name);
     }
 }
@@ -688,10 +689,10 @@ fn every_answer_goes_into_every_format() {
 #[test]
 fn names_that_no_archive_holds_are_written_as_others() {
     let (mut run, _) =
-        asked(&RUN.1, &ProbeCall::new("knock_out")).expect("the tiny network is asked");
+        asked(&RUN.1, &MeasurementCall::new("knock_out")).expect("the tiny network is asked");
     let other = "to/be\\or:\0\n\"not\" 東京 ".repeat(2000);
-    let call = ProbeCall::new("patching").with("other", other.clone());
-    let readings = run.ask(&[ProbeCall::new("norms")]).unwrap();
+    let call = MeasurementCall::new("patching").with("other", other.clone());
+    let readings = run.ask(&[MeasurementCall::new("norms")]).unwrap();
     let answer = readings.by_call.values().next().unwrap().clone();
     let by_call = [(call.key(), answer.clone()), (call.with("pairs", 2).key(), answer)].into();
     assert_everything_is_written(&run, &Readings { by_call, ..readings });
@@ -983,8 +984,8 @@ fn every_panel_comes_out_of_a_recorded_run_in_every_format_or_says_why_not() {
     for entry in mnemoscope::panel::ALL.iter().filter(|entry| entry.name != "sweep") {
         let mut sheet = Sheet::one(panel(entry.name), PageSpec::default());
         sheet.panels[0].query = Some(9);
-        let plates = Gallery::new(&RUN.1).plates(&sheet, &mut |_, _| true);
-        match plates.and_then(|plates| compose(&sheet, &plates)) {
+        let drawn_panels = SheetRunner::new(&RUN.1).drawn_panels(&sheet, &mut |_, _| true);
+        match drawn_panels.and_then(|drawn_panels| compose(&sheet, &drawn_panels)) {
             Ok((drawing, page)) => {
                 for format in Format::ALL {
                     let bytes = render_all(&drawing, &page, *format).unwrap();
@@ -1029,8 +1030,8 @@ fn a_strip_shows_steps_side_by_side_in_the_same_colors() {
 
 #[test]
 fn steps_of_a_film_are_recorded_ones_as_evenly_apart_as_there_are() {
-    let mut gallery = Gallery::new(&RUN.1);
-    let recording = gallery.recording("").unwrap();
+    let mut runner = SheetRunner::new(&RUN.1);
+    let recording = runner.recording("").unwrap();
     let all = film::steps(&recording, 0, u64::MAX, 1000);
     assert_eq!(all, recording.recorded);
     let three = film::steps(&recording, 0, u64::MAX, 3);
@@ -1043,9 +1044,9 @@ fn steps_of_a_film_are_recorded_ones_as_evenly_apart_as_there_are() {
 fn frames_of_a_film_keep_their_scale_and_can_be_decoded() {
     let mut sheet = Sheet::one(panel("attention"), PageSpec::default());
     sheet.page.dpi = Some(60.0);
-    let mut gallery = Gallery::new(&RUN.1);
+    let mut runner = SheetRunner::new(&RUN.1);
     let steps = [0, 12, 30];
-    let (frames, page) = film::frames(&mut gallery, &sheet, &steps, &mut |_, _| true).unwrap();
+    let (frames, page) = film::frames(&mut runner, &sheet, &steps, &mut |_, _| true).unwrap();
     let range = |frame: &Composite| frame.parts[0].figure.plots[0].color_bar.clone().unwrap().range;
     assert!(frames.iter().all(|frame| range(frame) == range(&frames[0])));
     let apng = film::apng(&frames, &page, 10.0, &mut |_, _| true).unwrap();
@@ -1067,7 +1068,7 @@ fn frames_of_a_film_keep_their_scale_and_can_be_decoded() {
         count += 1;
     }
     assert_eq!(count, 3);
-    let stopped = film::frames(&mut gallery, &sheet, &steps, &mut |done, _| done < 1);
+    let stopped = film::frames(&mut runner, &sheet, &steps, &mut |done, _| done < 1);
     assert!(stopped.unwrap_err().message.contains("stopped"));
 }
 
@@ -1081,13 +1082,13 @@ fn a_sheet_names_runs_beside_the_one_that_is_asked_about() {
     copy("second");
     let mut sheet = several(&["heads", "heads"]);
     sheet.panels[1].run = "second".into();
-    let mut gallery = Gallery::new(&folder.path().join("first"));
-    let plates = gallery.plates(&sheet, &mut |_, _| true).unwrap();
-    let (_, page) = compose(&sheet, &plates).unwrap();
+    let mut runner = SheetRunner::new(&folder.path().join("first"));
+    let drawn_panels = runner.drawn_panels(&sheet, &mut |_, _| true).unwrap();
+    let (_, page) = compose(&sheet, &drawn_panels).unwrap();
     let names: Vec<&str> = page.provenance.runs.iter().map(|r| r.name.as_str()).collect();
     assert_eq!(names, ["first", "second"]);
     sheet.panels[1].run = "third".into();
-    let Err(error) = gallery.plates(&sheet, &mut |_, _| true) else { panic!("no such run") };
+    let Err(error) = runner.drawn_panels(&sheet, &mut |_, _| true) else { panic!("no such run") };
     assert!(error.message.contains("third"), "{}", error.message);
 }
 

@@ -5,38 +5,38 @@ use std::fs;
 use std::process::Command;
 
 use candle_core::{Device, Tensor};
+use mnemoscope::base::batch::{Batch, NO_TARGET, Row};
+use mnemoscope::base::error::Result;
+use mnemoscope::base::intervention::{Intervention, Point, Site};
+use mnemoscope::base::label::Places;
+use mnemoscope::base::question::Reading;
+use mnemoscope::base::settings;
+use mnemoscope::base::weights::Weights;
+use mnemoscope::measurement::Subject;
+use mnemoscope::measurement::analysis::readers::Readers;
+use mnemoscope::measurement::logit_lens::boundaries;
+use mnemoscope::measurement::probing::data::{
+    Dataset, Gathered, Label, Labels, Positions, Wanted, gather, parse_site,
+};
+use mnemoscope::measurement::probing::erasure::{Eraser, Erasing, RIDGE, cross_covariance, leace};
+use mnemoscope::measurement::probing::hidden::{self, Units};
+use mnemoscope::measurement::probing::lens::Way;
+use mnemoscope::measurement::probing::linear::{
+    Fitted, Fitting, Linear, Score, constant_score, fit, fit_shuffled,
+};
+use mnemoscope::measurement::probing::{
+    FitSettings, Kind, Outcome, Progress, Read, Reader, lens, run, translator,
+};
 use mnemoscope::model::readout::Readout;
 use mnemoscope::nn::kernel::pool::Pool;
 use mnemoscope::nn::norm::NormKind;
 use mnemoscope::nn::params::{Init, draw};
 use mnemoscope::nn::tap::Tap;
-use mnemoscope::probe::Subject;
-use mnemoscope::probe::fit::data::{
-    Dataset, Gathered, Label, Labels, Positions, Wanted, gather, parse_site,
-};
-use mnemoscope::probe::fit::erasure::{Eraser, Erasing, RIDGE, cross_covariance, leace};
-use mnemoscope::probe::fit::hidden::{self, Units};
-use mnemoscope::probe::fit::lens::Way;
-use mnemoscope::probe::fit::linear::{
-    Fitted, Fitting, Linear, Score, constant_score, fit, fit_shuffled,
-};
-use mnemoscope::probe::fit::{
-    Kind, Outcome, Progress, Read, Reader, Settings, lens, run, translator,
-};
-use mnemoscope::probe::inquiry::readers::Readers;
-use mnemoscope::probe::logit_lens::boundaries;
-use mnemoscope::record::batch::{Batch, NO_TARGET, Row};
-use mnemoscope::record::error::Result;
-use mnemoscope::record::folder::readers::{self as readers_of, KeptReader};
-use mnemoscope::record::intervention::{Intervention, Point, Site};
-use mnemoscope::record::knobs;
-use mnemoscope::record::label::Places;
-use mnemoscope::record::question::Reading;
-use mnemoscope::record::weights::Weights;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::lenses::Lenses;
 use mnemoscope::run::trainer::Trainer;
+use mnemoscope::run_folder::readers::{self as readers_of, KeptReader};
 use mnemoscope::task::reference_back::{ReferenceBack, TupleText};
 use mnemoscope::task::tree_path::{TreePath, Trees};
 use mnemoscope::task::{Task, held_out_seed};
@@ -626,8 +626,8 @@ fn a_lens_of_an_earlier_version_is_taken_for_what_it_is() {
     assert_eq!(Reader::kind_of(&serde_json::json!({ "kind": "x" }), &tuned), None);
 }
 
-fn settings(kind: Kind) -> Settings {
-    Settings {
+fn settings(kind: Kind) -> FitSettings {
+    FitSettings {
         kind,
         positions: Positions::All,
         label: Label::Token(-1),
@@ -645,7 +645,7 @@ const MID: Site = Site { layer: 0, point: Point::ResidMid };
 fn run_of(
     experiment: &Experiment,
     weights: &Weights,
-    settings: &Settings,
+    settings: &FitSettings,
     site: Site,
     kept: Option<Reader>,
 ) -> Result<Outcome> {
@@ -684,7 +684,7 @@ fn the_same_seed_fits_the_same_reader_and_its_numbers_are_enough_to_judge_it_aga
 #[test]
 fn erasing_what_the_network_works_with_is_measured_in_its_answers() {
     let (experiment, weights) = birth();
-    let settings = Settings { label: Label::Token(0), ..settings(Kind::Leace) };
+    let settings = FitSettings { label: Label::Token(0), ..settings(Kind::Leace) };
     let site = Site { layer: 1, point: Point::ResidPost };
     let found = run_of(&experiment, &weights, &settings, site, None).unwrap();
     let number = |place: &str| found.about.pointer(place).and_then(|v| v.as_f64()).unwrap();
@@ -897,7 +897,7 @@ fn before_attention_the_lower_end_of_an_edge_knows_its_own_node_and_not_the_uppe
     let source = experiment.task.open().unwrap();
     let site = Site { layer: 0, point: Point::ResidPre };
     let accuracy = |kind: Kind, label: &str, half: &str| {
-        let settings = Settings {
+        let settings = FitSettings {
             positions: Positions::parse("target", source.roles()).unwrap(),
             label: Label::parse(label, source.label_kinds()).unwrap(),
             train: 1000,
@@ -982,7 +982,7 @@ fn what_changes_the_forward_pass_changes_what_is_read_there() {
     let (experiment, weights) = birth();
     let what: Intervention = "zero layer0.attn_out".parse().unwrap();
     let read = |site: Site, under: Vec<Intervention>| {
-        let settings = Settings { under, ..settings(Kind::LinearProbe) };
+        let settings = FitSettings { under, ..settings(Kind::LinearProbe) };
         run_of(&experiment, &weights, &settings, site, None).unwrap()
     };
     // Without what attention writes, the stream after it is the one before it.
@@ -1021,19 +1021,19 @@ fn positions_are_named_by_numbers_by_roles_and_by_what_trees_keep_where() {
 // ── layer by layer ───────────────────────────────────────────────────────────────────────────────────
 
 fn readers(settings: &[(&str, &str)]) -> Readers {
-    let mut inquiry = Readers::default();
+    let mut analysis = Readers::default();
     for (name, value) in
         [("train", "240"), ("test", "120"), ("rounds", "40")].iter().chain(settings)
     {
-        knobs::set(&mut inquiry, "", name, &knobs::parse_value(value)).unwrap();
+        settings::set(&mut analysis, "", name, &settings::parse_value(value)).unwrap();
     }
-    inquiry
+    analysis
 }
 
 /// Asks up to `stop` reports; the answer and what was known at each report.
 fn asked(
     (experiment, weights): &(Experiment, Weights),
-    inquiry: &Readers,
+    analysis: &Readers,
     stop: usize,
 ) -> (Reading, Vec<(usize, usize)>) {
     let mut instrument = Instrument::new(experiment).unwrap();
@@ -1044,7 +1044,7 @@ fn asked(
         heard.push((done, total));
         heard.len() < stop
     };
-    let reading = instrument.inquire(weights, &prompt, inquiry, &mut tell).unwrap();
+    let reading = instrument.analyze(weights, &prompt, analysis, &mut tell).unwrap();
     (reading, heard)
 }
 
@@ -1053,14 +1053,14 @@ fn each_place_of_the_stream_is_read_as_by_a_fit_of_its_own() {
     let run = trees();
     for kind in [Kind::LinearProbe, Kind::MlpProbe, Kind::Leace] {
         let chosen = [("kind", kind.name()), ("label", "edge_source"), ("hidden", "12")];
-        let inquiry = readers(&[&chosen[..], &[("positions", "target")]].concat());
-        let (reading, heard) = asked(&run, &inquiry, usize::MAX);
+        let analysis = readers(&[&chosen[..], &[("positions", "target")]].concat());
+        let (reading, heard) = asked(&run, &analysis, usize::MAX);
         let array = |name: &str| reading.array(name).unwrap().data.clone();
         assert_eq!(array("layer")[..], [0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
         assert_eq!((heard[0], *heard.last().unwrap()), ((0, 8), (8, 8)));
         assert!(heard.windows(2).all(|w| w[0].0 <= w[1].0));
         let source = run.0.task.open().unwrap();
-        let settings = Settings {
+        let settings = FitSettings {
             positions: Positions::parse("target", source.roles()).unwrap(),
             label: Label::parse("edge_source", source.label_kinds()).unwrap(),
             seed: 0,
@@ -1092,7 +1092,7 @@ fn each_place_of_the_stream_is_read_as_by_a_fit_of_its_own() {
                 "{kind:?} {name}: {here} {alone}"
             );
         }
-        let kept = inquiry.kept(&reading, &*source, 7).unwrap();
+        let kept = analysis.kept(&reading, &*source, 7).unwrap();
         assert_eq!(kept.len(), 7);
         let (name, one) = &kept[1];
         assert_eq!(*name, format!("{}-layer0.resid_mid-target-edge_source-step7", kind.name()));
@@ -1144,7 +1144,7 @@ fn a_network_without_mlps_is_read_where_it_has_places() {
     let mut instrument = Instrument::new(&experiment).unwrap();
     let prompt = instrument.source().sequence(0, 0);
     let nowhere = readers(&[("places", "mlp_out")]);
-    let said = instrument.inquire(&weights, &prompt, &nowhere, &mut |_, _, _| true).unwrap_err();
+    let said = instrument.analyze(&weights, &prompt, &nowhere, &mut |_, _, _| true).unwrap_err();
     assert!(said.message.contains("mlp_out"), "{said}");
 }
 

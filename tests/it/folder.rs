@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use mnemoscope::record::checkpoint::Checkpoint;
-use mnemoscope::record::error::Kind;
-use mnemoscope::record::event::{Mark, MarkKind, MetricsRow};
-use mnemoscope::record::folder::library::{self, Stock};
-use mnemoscope::record::folder::{self, Birth, Item, Reader, WeightsReader, Writer};
-use mnemoscope::record::intervention::Intervention;
-use mnemoscope::record::recording::Recording;
-use mnemoscope::record::weights::{NamedTensor, Weights};
+use mnemoscope::base::error::Kind;
+use mnemoscope::base::event::{Mark, MarkKind, MetricsRow};
+use mnemoscope::base::intervention::Intervention;
+use mnemoscope::base::weights::{NamedTensor, Weights};
+use mnemoscope::run_folder::checkpoint::Checkpoint;
+use mnemoscope::run_folder::library::{self, Stock};
+use mnemoscope::run_folder::recording::Recording;
+use mnemoscope::run_folder::{self, Item, Reader, RunHeader, WeightsReader, Writer};
 
-fn birth(budget_bytes: u64) -> Birth {
-    Birth {
+fn birth(budget_bytes: u64) -> RunHeader {
+    RunHeader {
         name: "small".to_owned(),
         experiment: "name = \"small\"\n".to_owned(),
         documents: [("unigrams.csv".to_owned(), "a,1\n".to_owned())].into(),
@@ -201,8 +201,8 @@ fn what_a_kill_left_half_written_goes_when_the_run_goes_on() {
 fn what_a_task_read_from_outside_is_kept_with_the_run() {
     let home = tempfile::tempdir().unwrap();
     three_steps(home.path());
-    assert_eq!(folder::documents(home.path()).unwrap(), birth(0).documents);
-    assert!(folder::documents(&home.path().join("weights")).unwrap().is_empty());
+    assert_eq!(run_folder::documents(home.path()).unwrap(), birth(0).documents);
+    assert!(run_folder::documents(&home.path().join("weights")).unwrap().is_empty());
 }
 
 /// Length of a file of a folder like that of [`three_steps`] before its last record.
@@ -494,7 +494,7 @@ proptest::proptest! {
                 let _ = reader.weights(step);
             }
         }
-        let _ = folder::checkpoint(home.path());
+        let _ = run_folder::checkpoint(home.path());
         if let Ok((mut writer, _)) = Writer::resume(home.path()) {
             writer.push(Item::Weights(weights(70)));
             let _ = writer.flush();
@@ -845,7 +845,7 @@ fn byte_order_marks_and_line_ends_of_windows_change_nothing() {
     let read = |folder: &Path| {
         let reader = Reader::open(folder).unwrap();
         let recording = Recording { folder: None, ..reader.recording.clone() };
-        let documents = folder::documents(folder).unwrap();
+        let documents = run_folder::documents(folder).unwrap();
         format!("{:?}", (reader.experiment().unwrap(), recording, documents, reader.about))
     };
     assert_eq!(read(&other), read(&plain));
@@ -868,8 +868,8 @@ fn a_stray_file_among_the_documents_or_readers_of_a_run_is_not_read() {
     for name in ["task/.DS_Store", "task/._unigrams.csv", "readers/._probe.safetensors"] {
         fs::write(home.path().join(name), b"Bud1\xff").unwrap();
     }
-    assert_eq!(folder::documents(home.path()).unwrap(), birth(0).documents);
-    assert!(folder::readers::names(home.path()).unwrap().is_empty());
+    assert_eq!(run_folder::documents(home.path()).unwrap(), birth(0).documents);
+    assert!(run_folder::readers::names(home.path()).unwrap().is_empty());
 }
 
 #[test]
@@ -886,7 +886,7 @@ fn a_run_without_its_curves_or_marks_opens_and_says_so() {
         "{said:?}"
     );
     assert_eq!(reader.weights(5).unwrap(), weights(5));
-    assert!(folder::rows(home.path(), |_| ()).is_err(), "a table of nothing would be a lie");
+    assert!(run_folder::rows(home.path(), |_| ()).is_err(), "a table of nothing would be a lie");
 }
 
 #[cfg(unix)]
@@ -895,9 +895,9 @@ fn a_parent_whose_name_is_no_text_is_found_again() {
     use std::os::unix::ffi::OsStringExt;
     let home = tempfile::tempdir().unwrap();
     let parent = PathBuf::from(std::ffi::OsString::from_vec(b"/runs/caf\xe9".to_vec()));
-    let parent = Some(folder::Parent { folder: Some(parent), step: 7 });
-    drop(Writer::create(home.path(), Birth { parent: parent.clone(), ..birth(0) }).unwrap());
-    assert_eq!(folder::about(home.path()).unwrap().parent, parent);
+    let parent = Some(run_folder::Parent { folder: Some(parent), step: 7 });
+    drop(Writer::create(home.path(), RunHeader { parent: parent.clone(), ..birth(0) }).unwrap());
+    assert_eq!(run_folder::about(home.path()).unwrap().parent, parent);
     let text = fs::read_to_string(home.path().join("run.json")).unwrap();
     assert!(text.contains("/runs/caf\u{fffd}"), "for a person: {text}");
 }

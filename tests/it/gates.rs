@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use mnemoscope::base::batch::Batch;
+use mnemoscope::base::error::Result;
+use mnemoscope::base::intervention::Point;
+use mnemoscope::base::registry::find;
+use mnemoscope::base::settings::set;
+use mnemoscope::measurement::gates::Gates;
+use mnemoscope::measurement::{Measurement, Scene, Subject};
 use mnemoscope::model::{self, Input, Layout, Model, Output};
 use mnemoscope::nn::params::Params;
 use mnemoscope::nn::tap::{Captured, Tap, through};
-use mnemoscope::probe::gates::Gates;
-use mnemoscope::probe::{Probe, Scene, Subject};
-use mnemoscope::record::batch::Batch;
-use mnemoscope::record::error::Result;
-use mnemoscope::record::intervention::Point;
-use mnemoscope::record::knobs::set;
-use mnemoscope::record::registry::find;
 use mnemoscope::task::reference_back::ReferenceBack;
 use mnemoscope::task::{Source, Task};
 
@@ -124,14 +124,14 @@ fn source() -> Arc<dyn Source> {
 }
 
 fn asked(model: &dyn Model, params: &Params, source: &dyn Source) -> Vec<(String, f64)> {
-    let probe = Gates::default();
+    let measurement = Gates::default();
     let subject = Subject { model, params, source };
-    probe.applies(subject).unwrap();
+    measurement.applies(subject).unwrap();
     let (batch, captured) = (Batch::default(), Captured::new());
     let scene = Scene { subject, batch: &batch, first: 0, logits: None, captured: &captured };
-    let means = probe.measure(&scene).unwrap().means;
+    let means = measurement.measure(&scene).unwrap().means;
     let names: Vec<&str> = means.iter().map(|m| &*m.name).collect();
-    assert_eq!(names, probe.columns(subject));
+    assert_eq!(names, measurement.columns(subject));
     means.into_iter().map(|m| (m.name, m.sum / m.count)).collect()
 }
 
@@ -193,13 +193,13 @@ fn pairs_that_a_network_gets_wrong_do_not_count() {
 
 #[test]
 fn gates_are_asked_of_tasks_with_registers_alone() {
-    let probe = Gates::default();
+    let measurement = Gates::default();
     let bigram = find("task", mnemoscope::task::ALL, "bigram").unwrap().open().unwrap();
     let mut params = Params::new(0);
     let decoder = find("model", model::ALL, "decoder").unwrap();
     let network = decoder.build(bigram.vocab().len(), bigram.length(), &mut params).unwrap();
     let subject = Subject { model: &*network, params: &params, source: &*bigram };
-    assert!(probe.applies(subject).unwrap_err().message.contains("reference_back"));
+    assert!(measurement.applies(subject).unwrap_err().message.contains("reference_back"));
     let source = source();
     let gated = Gated::new(&*source, Fault::None);
     let subject = Subject { model: &gated, params: &params, source: &*source };

@@ -1,21 +1,21 @@
-//! The gates of a working memory: every number of the probe beside a plain loop that swaps keys and queries by hand.
+//! The gates of a working memory: every number of the measurement beside a plain loop that swaps keys and queries by hand.
 
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use mnemoscope::base::batch::{Batch, Row};
+use mnemoscope::base::error::Result;
+use mnemoscope::base::intervention::{Point, Site};
+use mnemoscope::base::settings;
+use mnemoscope::base::tuples::{TokenMeaning, Tuple};
+use mnemoscope::measurement::gating::decoder::{Decoder, Samples};
+use mnemoscope::measurement::gating::{Address, Gating};
+use mnemoscope::measurement::{Answer, Measurement, Scene, Subject};
 use mnemoscope::model::decoder::Decoder as Network;
 use mnemoscope::model::{Architecture, Input, Model};
 use mnemoscope::nn::edit::{Edit, With};
 use mnemoscope::nn::params::{Init, Params, draw};
-use mnemoscope::nn::tap::{Bench, Tap};
-use mnemoscope::probe::gating::decoder::{Decoder, Samples};
-use mnemoscope::probe::gating::{Address, Gating};
-use mnemoscope::probe::{Answer, Probe, Scene, Subject};
-use mnemoscope::record::batch::{Batch, Row};
-use mnemoscope::record::error::Result;
-use mnemoscope::record::intervention::{Point, Site};
-use mnemoscope::record::knobs;
-use mnemoscope::record::tuples::{Said, Tuple};
+use mnemoscope::nn::tap::{EditAndCapture, Tap};
 use mnemoscope::task::bigram::Bigram;
 use mnemoscope::task::reference_back::{ReferenceBack, TokenOrder, TupleText};
 use mnemoscope::task::{Source, Task, held_out_seed};
@@ -51,7 +51,7 @@ fn stage(task: &ReferenceBack) -> Stage {
     let wanted = ["layers=2", "heads=2", "width=16", "mlp=none", "norm=none", "positions=learned"];
     for text in wanted.into_iter().chain(["unembed_bias=true", "init=torch"]) {
         let (name, value) = text.split_once('=').unwrap();
-        knobs::set(&mut settings, "", name, &knobs::parse_value(value)).unwrap();
+        settings::set(&mut settings, "", name, &settings::parse_value(value)).unwrap();
     }
     let mut params = Params::new(11);
     let model = settings.build(source.vocab().len(), source.length(), &mut params).unwrap();
@@ -92,7 +92,7 @@ impl Stage {
     /// `[head][pos][dim]` of one sequence.
     fn seen(&self, tokens: &[u32], point: Point) -> Vec<Vec<Vec<f32>>> {
         let site = Site { layer: LAYER, point };
-        let mut bench = Bench::new(Vec::new(), vec![site]);
+        let mut bench = EditAndCapture::new(Vec::new(), vec![site]);
         self.run(tokens, &mut bench);
         bench.captured[&site].get(0).unwrap().to_vec3().unwrap()
     }
@@ -106,10 +106,10 @@ impl Stage {
         self.tuples(tokens).iter().map(at).collect()
     }
 
-    fn ask(&self, probe: &dyn Probe, row: &Row, edits: &[Edit]) -> Answer {
+    fn ask(&self, measurement: &dyn Measurement, row: &Row, edits: &[Edit]) -> Answer {
         let batch = Batch::from_rows(std::slice::from_ref(row));
         let tokens = Tensor::from_slice(&row.tokens, (1, row.len()), &Device::Cpu).unwrap();
-        let mut bench = Bench::new(edits.to_vec(), probe.sites(self.subject()));
+        let mut bench = EditAndCapture::new(edits.to_vec(), measurement.sites(self.subject()));
         let output = self.model.forward(&self.params, &Input::new(&tokens), &mut bench).unwrap();
         let scene = Scene {
             subject: self.subject(),
@@ -118,7 +118,7 @@ impl Stage {
             logits: Some(&output.logits),
             captured: &bench.captured,
         };
-        probe.measure(&scene).unwrap()
+        measurement.measure(&scene).unwrap()
     }
 }
 
@@ -155,11 +155,11 @@ impl Tap for Quiet {
     }
 }
 
-fn probe(address: Address) -> Gating {
-    let mut probe = Gating::default();
-    probe.settings.sequences = SEQUENCES;
-    probe.settings.address = address;
-    probe
+fn measurement(address: Address) -> Gating {
+    let mut measurement = Gating::default();
+    measurement.settings.sequences = SEQUENCES;
+    measurement.settings.address = address;
+    measurement
 }
 
 fn line(answer: &Answer, name: &str) -> Vec<f32> {
@@ -278,8 +278,8 @@ fn input_gates_are_what_swapping_keys_by_hand_gives() {
     for address in [Address::Bound, Address::Tuple] {
         for order in [TokenOrder::InstructionFirst, TokenOrder::InstructionLast] {
             let stage = stage(&ReferenceBack { order, ..task() });
-            let mut probe = probe(address);
-            probe.settings.ask = false;
+            let mut measurement = measurement(address);
+            measurement.settings.ask = false;
             let (mut told, mut undefined) = ([0; 3], 0);
             for index in 0..MOST {
                 if told.iter().all(|count| *count >= 6) {
@@ -292,7 +292,7 @@ fn input_gates_are_what_swapping_keys_by_hand_gives() {
                 if let Some(read) = stage.changed(&row.tokens, &flipped, tuple + 1) {
                     stage.taught(&row.tokens, &flipped, read);
                 }
-                let answer = stage.ask(&probe, &row, &[]);
+                let answer = stage.ask(&measurement, &row, &[]);
                 let names = ["input_gate", "input_effect", "input_size"];
                 let found = names.map(|name| line(&answer, name));
                 let tuples = 0..TUPLES;
@@ -318,7 +318,7 @@ fn a_tuple_that_no_read_tells_of_is_asked_in_place_of_the_next_one() {
     let mut asked_at_all = 0;
     for index in 0..8 {
         let row = stage.source.sequence(5, index);
-        let answer = stage.ask(&probe(Address::Bound), &row, &[]);
+        let answer = stage.ask(&measurement(Address::Bound), &row, &[]);
         let (gates, asked) = (line(&answer, "input_gate"), line(&answer, "input_asked"));
         let tuples = stage.tuples(&row.tokens);
         for tuple in (0..TUPLES).filter(|i| asked[*i] > 0.5) {
@@ -327,11 +327,11 @@ fn a_tuple_that_no_read_tells_of_is_asked_in_place_of_the_next_one() {
             let mut tokens = row.tokens.clone();
             let (this, next) = (&tuples[tuple], &tuples[tuple + 1]);
             tokens[next.instruction_at.unwrap()] =
-                text(&*stage.source).token_of(Said::Instruction(false)).unwrap();
+                text(&*stage.source).token_of(TokenMeaning::Instruction(false)).unwrap();
             tokens[next.register_at] =
-                text(&*stage.source).token_of(Said::Register(this.register)).unwrap();
+                text(&*stage.source).token_of(TokenMeaning::Register(this.register)).unwrap();
             tokens[next.symbol_at] =
-                text(&*stage.source).token_of(Said::Symbol(this.symbol)).unwrap();
+                text(&*stage.source).token_of(TokenMeaning::Symbol(this.symbol)).unwrap();
             let [open, ..] = input_gate(&stage, &tokens, tuple, Address::Bound);
             assert_near(gates[tuple], open, &format!("tuple {tuple} of {index}"));
             asked_at_all += 1;
@@ -362,7 +362,7 @@ fn output_gates_are_what_swapping_queries_by_hand_gives() {
                 break;
             }
         }
-        let answer = stage.ask(&probe(Address::Bound), &row, &[]);
+        let answer = stage.ask(&measurement(Address::Bound), &row, &[]);
         let names = ["output_effect", "output_size", "output_other"];
         let [effects, sizes, others] = names.map(|name| line(&answer, name));
         let tuples = stage.tuples(&row.tokens);
@@ -410,7 +410,7 @@ fn attention_and_the_matrix_of_registers_equal_a_loop_over_patterns() {
     for address in [Address::Bound, Address::Tuple] {
         let stage = stage(&task());
         let row = stage.source.sequence(6, 0);
-        let answer = stage.ask(&probe(address), &row, &[]);
+        let answer = stage.ask(&measurement(address), &row, &[]);
         let found = line(&answer, "attention");
         let (pattern, tuples) =
             (stage.seen(&row.tokens, Point::Pattern), stage.tuples(&row.tokens));
@@ -468,7 +468,7 @@ fn what_is_said_and_held_are_those_of_the_task() {
     let stage = stage(&task());
     for index in 0..6 {
         let row = stage.source.sequence(7, index);
-        let answer = stage.ask(&probe(Address::Bound), &row, &[]);
+        let answer = stage.ask(&measurement(Address::Bound), &row, &[]);
         let held = line(&answer, "held");
         let mut state = [f32::NAN; 3];
         for (i, tuple) in row.tokens.chunks(4).enumerate() {
@@ -603,14 +603,14 @@ fn a_decoder_of_shuffled_classes_or_of_nothing_is_no_better_than_luck() {
 fn accuracies_are_of_sequences_that_were_not_fitted_on_and_fall_to_luck_where_nothing_is_written() {
     let stage = stage(&task());
     let row = stage.source.sequence(8, 0);
-    let answer = stage.ask(&probe(Address::Bound), &row, &[]);
+    let answer = stage.ask(&measurement(Address::Bound), &row, &[]);
     // The value at a symbol is a linear image of its embedding, also in an untrained network; luck is one in five.
     assert!(number(&answer, "symbol_accuracy") > 0.9);
     assert!(number(&answer, "symbol_shuffled") < 0.5);
     for name in ["layer1.wk", "layer1.wv"] {
         stage.scale(name, 0.0);
     }
-    let answer = stage.ask(&probe(Address::Bound), &row, &[]);
+    let answer = stage.ask(&measurement(Address::Bound), &row, &[]);
     let tuples = |from: u64| {
         let rows =
             (from..from + SEQUENCES as u64 / 2).map(|i| stage.source.sequence(held_out_seed(0), i));
@@ -629,12 +629,12 @@ fn accuracies_are_of_sequences_that_were_not_fitted_on_and_fall_to_luck_where_no
 fn what_is_in_force_holds_for_counterfactual_passes_too() {
     let stage = stage(&task());
     let zero = Edit::all(Site { layer: LAYER, point: Point::Pattern }, With::Zero);
-    let mut probe = probe(Address::Bound);
+    let mut measurement = measurement(Address::Bound);
     let mut seen = 0;
     for index in 0..40 {
         let row = stage.source.sequence(9, index);
-        probe.under(std::slice::from_ref(&zero));
-        let answer = stage.ask(&probe, &row, std::slice::from_ref(&zero));
+        measurement.under(std::slice::from_ref(&zero));
+        let answer = stage.ask(&measurement, &row, std::slice::from_ref(&zero));
         let effects = [line(&answer, "input_effect"), line(&answer, "output_effect")].concat();
         let sizes = [line(&answer, "input_size"), line(&answer, "output_size")].concat();
         // Nobody looks at keys: whatever they are, nothing changes.
@@ -651,7 +651,7 @@ fn a_text_of_ones_own_may_lack_what_a_sequence_has() {
     let like = stage.source.sequence(1, 0);
     // A whole tuple, words that are none, and a tuple without an answer.
     let row = stage.source.label(&[0, 4, 7, 3, 9, 9, 1, 4, 7], &like);
-    let answer = stage.ask(&probe(Address::Bound), &row, &[]);
+    let answer = stage.ask(&measurement(Address::Bound), &row, &[]);
     assert_eq!(line(&answer, "symbol_at"), [2.0, 8.0]);
     assert!(line(&answer, "answer_at")[1].is_nan());
     assert!(line(&answer, "input_gate")[0].is_finite() && line(&answer, "input_gate")[1].is_nan());
@@ -665,7 +665,7 @@ fn a_text_of_ones_own_may_lack_what_a_sequence_has() {
         logits: None,
         captured: &captured,
     };
-    let refused = probe(Address::Bound).measure(&scene).unwrap_err();
+    let refused = measurement(Address::Bound).measure(&scene).unwrap_err();
     assert!(refused.message.contains("no whole tuple"), "{refused}");
 }
 
@@ -685,15 +685,16 @@ fn a_task_without_tuples_is_refused_in_a_sentence() {
 fn tokens_of_what_is_said_are_those_of_the_vocabulary() {
     let source = task().open().unwrap();
     let tuples = text(&*source);
-    let text =
-        |said: Said| tuples.token_of(said).map(|token| source.vocab().text(token).to_owned());
+    let text = |said: TokenMeaning| {
+        tuples.token_of(said).map(|token| source.vocab().text(token).to_owned())
+    };
     let word = |text: &str| Some(text.to_owned());
-    assert_eq!(text(Said::Instruction(true)), word("Store"));
-    assert_eq!(text(Said::Instruction(false)), word("Ignore"));
-    assert_eq!(text(Said::Answer(true)), word("same"));
-    assert_eq!(text(Said::Answer(false)), word("different"));
-    assert_eq!(text(Said::Register(2)), word("Reg2"));
-    assert_eq!(text(Said::Register(3)), None);
-    assert_eq!(text(Said::Symbol(4)), word("Sym4"));
-    assert_eq!(text(Said::Symbol(5)), None);
+    assert_eq!(text(TokenMeaning::Instruction(true)), word("Store"));
+    assert_eq!(text(TokenMeaning::Instruction(false)), word("Ignore"));
+    assert_eq!(text(TokenMeaning::Answer(true)), word("same"));
+    assert_eq!(text(TokenMeaning::Answer(false)), word("different"));
+    assert_eq!(text(TokenMeaning::Register(2)), word("Reg2"));
+    assert_eq!(text(TokenMeaning::Register(3)), None);
+    assert_eq!(text(TokenMeaning::Symbol(4)), word("Sym4"));
+    assert_eq!(text(TokenMeaning::Symbol(5)), None);
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use mnemoscope::base::batch::Row;
+use mnemoscope::base::question::{MeasurementCall, Reading};
 use mnemoscope::nn::params::{Init, draw};
-use mnemoscope::record::batch::Row;
-use mnemoscope::record::geometry::{
+use mnemoscope::numeric::geometry::{
     Basis, MOST_PAIRS, QueriesKeys, Scale, align, arrange, centered, pca, starts, symmetric_eigen,
     weighted_correlation,
 };
-use mnemoscope::record::question::{ProbeCall, Reading};
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::trainer::Trainer;
 use mnemoscope::task::held_out_seed;
@@ -132,7 +132,7 @@ fn the_scale_is_the_one_with_the_strongest_correlation_within_sequences() {
     let input = QueriesKeys { queries: &queries, keys: &keys, dims: 3, starts: &[0, 250] };
     let best = arrange(&input, Scale::Correlation);
     let mut tried = Vec::new();
-    for c in mnemoscope::record::geometry::SCALES {
+    for c in mnemoscope::numeric::geometry::SCALES {
         let scaled: Vec<f32> = queries.iter().map(|q| q / c as f32).collect();
         let other: Vec<f32> = keys.iter().map(|k| k * c as f32).collect();
         let at_c =
@@ -290,13 +290,13 @@ fn a_large_cloud_measures_its_correlation_on_some_of_its_pairs_and_says_on_how_m
     assert_eq!(arrange(&few, Scale::None).pairs, 100, "a small cloud is measured whole");
 }
 
-/// What the probe says of a trained network about a sequence, with three held-out ones.
+/// What the measurement says of a trained network about a sequence, with three held-out ones.
 fn asked(prompt: impl Fn(&Instrument) -> Row) -> (Arc<Reading>, Row) {
     let experiment = tiny();
     let mut instrument = Instrument::new(&experiment).unwrap();
     let prompt = prompt(&instrument);
     let weights = Trainer::new(&experiment).unwrap().weights().unwrap();
-    let call = ProbeCall::new("query_key").with("layer", 1).with("sequences", 3);
+    let call = MeasurementCall::new("query_key").with("layer", 1).with("sequences", 3);
     let shared = Arc::new(prompt.clone());
     let readings = instrument.examine(&weights, &shared, &[], std::slice::from_ref(&call)).unwrap();
     (readings.get(&call).unwrap().clone().unwrap(), prompt)

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use mnemoscope::base::weights::{NamedTensor, Weights};
 use mnemoscope::model::anatomy::Anatomy;
 use mnemoscope::nn::params::{Init, Params, draw};
-use mnemoscope::record::weights::{NamedTensor, Weights};
 use mnemoscope::run::interchange::{self, Spelling, Written, written};
 use mnemoscope::run::trainer::Trainer;
 use serde_json::{Value, json};

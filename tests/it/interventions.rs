@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::Tensor;
 use mnemoscope::Result;
+use mnemoscope::base::array::Array;
+use mnemoscope::base::batch::Row;
+use mnemoscope::base::intervention::{Intervention, Site};
+use mnemoscope::base::question::MeasurementCall;
+use mnemoscope::base::settings::{Settings, Slot, Spec};
+use mnemoscope::base::weights::Weights;
 use mnemoscope::model::{Architecture, Input, Layout, Model, Output};
 use mnemoscope::nn::params::Params;
 use mnemoscope::nn::tap::Tap;
-use mnemoscope::record::array::Array;
-use mnemoscope::record::batch::Row;
-use mnemoscope::record::intervention::{Intervention, Site};
-use mnemoscope::record::knobs::{Knobs, Slot, Spec};
-use mnemoscope::record::question::ProbeCall;
-use mnemoscope::record::weights::Weights;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::trainer::Trainer;
@@ -77,7 +77,7 @@ fn a_zeroed_head_changes_what_comes_after_it_and_nothing_else() {
     let weights = trainer.weights().unwrap();
     let mut instrument = Instrument::new(&experiment).unwrap();
     let prompt = Arc::new(instrument.source().sequence(1, 0));
-    let calls = [ProbeCall::new("attention")];
+    let calls = [MeasurementCall::new("attention")];
     let mut patterns = |cut: &str| {
         let cuts = [cut.parse().unwrap()];
         let readings = instrument.examine(&weights, &prompt, &cuts, &calls).unwrap();
@@ -146,7 +146,7 @@ struct Heard {
     wanted: BTreeSet<Site>,
 }
 
-impl Knobs for Overheard {
+impl Settings for Overheard {
     fn about(&self) -> &'static str {
         self.inner.about()
     }
@@ -283,7 +283,7 @@ fn arrays(
     what: &[&str],
 ) -> Vec<Array> {
     let what: Vec<Intervention> = what.iter().map(|w| w.parse().unwrap()).collect();
-    let call = ProbeCall::new("attention");
+    let call = MeasurementCall::new("attention");
     let readings = instrument.examine(weights, prompt, &what, std::slice::from_ref(&call)).unwrap();
     readings.get(&call).unwrap().as_ref().unwrap().arrays.clone()
 }
@@ -337,7 +337,7 @@ fn means_and_other_held_out_sequences_are_those_of_the_held_out_batch() {
         &weights,
         &prompt,
         &["patch layer1.k from 1 2 3".parse().unwrap()],
-        &[ProbeCall::new("attention")],
+        &[MeasurementCall::new("attention")],
     );
     assert!(error.is_err() || error.unwrap().by_call.values().any(Result::is_err));
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use mnemoscope::base::array::Array;
+use mnemoscope::base::batch::{Batch, NO_TARGET};
+use mnemoscope::base::intervention::{Intervention, Point, Site};
+use mnemoscope::base::registry;
+use mnemoscope::base::settings::{self, Slot};
+use mnemoscope::measurement::{self, Answer, Scene, Subject};
 use mnemoscope::model::{self, Architecture, Input, Model};
 use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::params::{Init, Params, draw};
-use mnemoscope::nn::tap::{Bench, Captured};
-use mnemoscope::probe::{self, Answer, Scene, Subject};
-use mnemoscope::record::array::Array;
-use mnemoscope::record::batch::{Batch, NO_TARGET};
-use mnemoscope::record::intervention::{Intervention, Point, Site};
-use mnemoscope::record::knobs::{self, Slot};
-use mnemoscope::record::registry;
+use mnemoscope::nn::tap::{Captured, EditAndCapture};
 use mnemoscope::task::Task;
 use mnemoscope::task::bigram::Bigram;
 use toml::Value;
@@ -62,7 +62,7 @@ impl Stage {
 
     fn forward(&self, cut: &[Intervention], sites: Vec<Site>) -> (Tensor, Captured) {
         let tokens = Tensor::from_slice(&self.batch.tokens, (1, LENGTH), &Device::Cpu).unwrap();
-        let mut bench = Bench::new(Edit::of_all(cut, &self.params).unwrap(), sites);
+        let mut bench = EditAndCapture::new(Edit::of_all(cut, &self.params).unwrap(), sites);
         let output = self.model.forward(&self.params, &Input::new(&tokens), &mut bench).unwrap();
         (output.logits, bench.captured)
     }
@@ -72,13 +72,13 @@ impl Stage {
     }
 
     fn ask_cut(&self, name: &str, settings: &[(&str, Value)], cut: &[Intervention]) -> Answer {
-        let mut probe = registry::find("probe", probe::ALL, name).unwrap();
+        let mut measurement = registry::find("probe", measurement::ALL, name).unwrap();
         for (setting, value) in settings {
-            knobs::set(&mut *probe, "", setting, value).unwrap();
+            settings::set(&mut *measurement, "", setting, value).unwrap();
         }
-        probe.applies(self.subject()).unwrap();
-        let (logits, captured) = self.forward(cut, probe.sites(self.subject()));
-        probe
+        measurement.applies(self.subject()).unwrap();
+        let (logits, captured) = self.forward(cut, measurement.sites(self.subject()));
+        measurement
             .measure(&Scene {
                 subject: self.subject(),
                 batch: &self.batch,
@@ -111,13 +111,13 @@ fn stages() -> Vec<Stage> {
         for change in changes {
             let mut settings = (entry.make)();
             for (name, value) in [("width", 16), ("heads", 2), ("layers", 3)] {
-                if knobs::names(&mut *settings).contains(&name) {
-                    knobs::set(&mut *settings, "", name, &Value::Integer(value)).unwrap();
+                if settings::names(&mut *settings).contains(&name) {
+                    settings::set(&mut *settings, "", name, &Value::Integer(value)).unwrap();
                 }
             }
             let mut name = entry.name.to_owned();
             if let Some((setting, value)) = change {
-                knobs::set(&mut *settings, "", setting, &value).unwrap();
+                settings::set(&mut *settings, "", setting, &value).unwrap();
                 name = format!("{name}, {setting} = {value}");
             }
             stages.push(Stage::new(name, &*settings));
@@ -130,7 +130,7 @@ fn decoder(changes: &[(&str, Value)]) -> Stage {
     let mut settings = registry::find("model", model::ALL, "decoder").unwrap();
     let small = [("width", 16), ("heads", 2), ("layers", 2)].map(|(n, v)| (n, Value::Integer(v)));
     for (name, value) in small.iter().chain(changes) {
-        knobs::set(&mut *settings, "", name, value).unwrap();
+        settings::set(&mut *settings, "", name, value).unwrap();
     }
     Stage::new("decoder".to_owned(), &*settings)
 }
@@ -364,14 +364,14 @@ fn the_scale_of_the_final_norm_is_held_at_its_value() {
 #[test]
 fn questions_without_sense_are_refused_in_words() {
     let stage = decoder(&[]);
-    let mut probe = registry::find("probe", probe::ALL, "attribution").unwrap();
-    knobs::set(&mut *probe, "", "of", &"given".into()).unwrap();
-    knobs::set(&mut *probe, "", "id", &11.into()).unwrap();
-    let said = probe.applies(stage.subject()).unwrap_err().message;
+    let mut measurement = registry::find("probe", measurement::ALL, "attribution").unwrap();
+    settings::set(&mut *measurement, "", "of", &"given".into()).unwrap();
+    settings::set(&mut *measurement, "", "id", &11.into()).unwrap();
+    let said = measurement.applies(stage.subject()).unwrap_err().message;
     assert!(said.contains("token 11") && said.contains("0 to 10"), "{said}");
-    let mut probe = registry::find("probe", probe::ALL, "attribution").unwrap();
-    knobs::set(&mut *probe, "", "position", &24.into()).unwrap();
-    let (logits, captured) = stage.forward(&[], probe.sites(stage.subject()));
+    let mut measurement = registry::find("probe", measurement::ALL, "attribution").unwrap();
+    settings::set(&mut *measurement, "", "position", &24.into()).unwrap();
+    let (logits, captured) = stage.forward(&[], measurement.sites(stage.subject()));
     let scene = Scene {
         subject: stage.subject(),
         batch: &stage.batch,
@@ -379,6 +379,6 @@ fn questions_without_sense_are_refused_in_words() {
         logits: Some(&logits),
         captured: &captured,
     };
-    let said = probe.measure(&scene).unwrap_err().message;
+    let said = measurement.measure(&scene).unwrap_err().message;
     assert!(said.contains("position 24") && said.contains("0 to 23"), "{said}");
 }

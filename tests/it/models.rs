@@ -2,6 +2,9 @@
 
 use candle_core::{Device, Tensor};
 use mnemoscope::Result;
+use mnemoscope::base::batch::Batch;
+use mnemoscope::base::intervention::{Point, Site};
+use mnemoscope::base::settings::{self, Slot};
 use mnemoscope::model::{self, Architecture, Input, Model};
 use mnemoscope::nn::activation::Activation;
 use mnemoscope::nn::loss::cross_entropy;
@@ -9,9 +12,6 @@ use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::{Captured, Tap, Untapped};
 use mnemoscope::nn::tape::{Numbers, Tape, Workspace};
 use mnemoscope::nn::wire::{Map, Wire};
-use mnemoscope::record::batch::Batch;
-use mnemoscope::record::intervention::{Point, Site};
-use mnemoscope::record::knobs::{self, Slot};
 use toml::Value;
 
 const VOCAB: u32 = 11;
@@ -27,7 +27,7 @@ pub struct Variation {
 impl Variation {
     pub fn changed(&self, setting: &str, value: &Value) -> Self {
         let mut settings = self.settings.boxed();
-        knobs::set(&mut *settings, "model.", setting, value).unwrap();
+        settings::set(&mut *settings, "model.", setting, value).unwrap();
         Self { name: format!("{}, {setting} = {value}", self.name), settings }
     }
 
@@ -67,7 +67,7 @@ fn usual_size(shape: &[usize]) -> f64 {
 }
 
 pub fn defaults() -> Vec<Variation> {
-    let of = |entry: &mnemoscope::record::registry::Entry<dyn Architecture>| Variation {
+    let of = |entry: &mnemoscope::base::registry::Entry<dyn Architecture>| Variation {
         name: entry.name.to_owned(),
         settings: (entry.make)(),
     };

@@ -5,6 +5,9 @@ use std::cell::Cell;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use mnemoscope::Result;
+use mnemoscope::base::batch::NO_TARGET;
+use mnemoscope::base::error::{Error, Kind};
+use mnemoscope::base::intervention::{Intervention, Point, Site};
 use mnemoscope::nn::attention::{self, Attention, Mask, Sees, attend, merge_heads, split_heads};
 use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::kernel::lanes;
@@ -13,10 +16,7 @@ use mnemoscope::nn::kernel::pool::Pool;
 use mnemoscope::nn::linear::{self, embed, embed_with_positions, linear, linear_into, sum};
 use mnemoscope::nn::loss::{self, cross_entropy};
 use mnemoscope::nn::params::{Init, Params, canonical, draw};
-use mnemoscope::nn::tap::{Bench, Tap, Untapped};
-use mnemoscope::record::batch::NO_TARGET;
-use mnemoscope::record::error::{Error, Kind};
-use mnemoscope::record::intervention::{Intervention, Point, Site};
+use mnemoscope::nn::tap::{EditAndCapture, Tap, Untapped};
 
 fn numbers(x: &Tensor) -> Vec<f32> {
     x.flatten_all().unwrap().to_vec1().unwrap()
@@ -311,8 +311,8 @@ fn attention_has_the_slopes_of_its_values() {
     assert_slopes(&queries_keys_values(9), fused);
 }
 
-fn watching(points: &[Point]) -> Bench {
-    Bench::new(Vec::new(), points.iter().map(|&point| Site { layer: 1, point }).collect())
+fn watching(points: &[Point]) -> EditAndCapture {
+    EditAndCapture::new(Vec::new(), points.iter().map(|&point| Site { layer: 1, point }).collect())
 }
 
 #[test]
@@ -380,7 +380,7 @@ fn cutting_one_head_leaves_the_other_bit_for_bit() {
     let inputs = queries_keys_values(20);
     let tensors: Vec<Tensor> = inputs.iter().map(|v| v.as_tensor().clone()).collect();
     let cut: Intervention = "zero layer1.head0".parse().unwrap();
-    let mut tap = Bench::new(edits(&cut), Vec::new());
+    let mut tap = EditAndCapture::new(edits(&cut), Vec::new());
     let z = attend_to(&tensors[0], &tensors[1], &tensors[2], &mut tap).unwrap();
     let head = |z: &Tensor, h| numbers(&split_heads(z, 2).unwrap().narrow(1, h, 1).unwrap());
     assert!(head(&z, 0).iter().all(|&x| x == 0.0));

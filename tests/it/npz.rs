@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::process::Command;
 
-use mnemoscope::record::array::Array;
-use mnemoscope::record::npz::{Member, Names, Numbers, archive, npz, plain};
+use mnemoscope::base::array::Array;
+use mnemoscope::formats::npz::{Member, Names, Numbers, archive, npz, plain};
 
 /// What an array says of itself and its bytes.
 pub type Read1 = (String, Vec<usize>, Vec<u8>);
@@ -55,11 +55,11 @@ fn arrays() -> Vec<Array> {
 #[test]
 fn an_archive_says_what_it_is() {
     let about = "{\"text\": \"Überschreibung\"}";
-    assert_eq!(mnemoscope::record::npz::about(&npz(&arrays(), about).unwrap()).unwrap(), about);
+    assert_eq!(mnemoscope::formats::npz::about(&npz(&arrays(), about).unwrap()).unwrap(), about);
     let other = archive(&[Member { name: "x".into(), shape: &[1], numbers: Numbers::U8(b"x") }]);
-    assert_eq!(mnemoscope::record::npz::about(&other.unwrap()), None);
+    assert_eq!(mnemoscope::formats::npz::about(&other.unwrap()), None);
     for bytes in [&b""[..], b"PK\x03\x04", b"not at all"] {
-        assert_eq!(mnemoscope::record::npz::about(bytes), None);
+        assert_eq!(mnemoscope::formats::npz::about(bytes), None);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Optimisers against sequences computed by hand or in double precision, schedules, clipping, resuming.
 
+use mnemoscope::base::error::Kind;
 use mnemoscope::nn::kernel::pool::Pool;
 use mnemoscope::nn::optim::{Gradients, Optimizer, OptimizerSettings, RateSchedule, Rule};
 use mnemoscope::nn::params::Params;
-use mnemoscope::record::error::Kind;
 
 const SGD: OptimizerSettings =
     OptimizerSettings { rule: Rule::Sgd { momentum: 0.9 }, decay: 0.1, clip: 0.0 };

@@ -4,6 +4,15 @@ use std::sync::Arc;
 
 use egui_kittest::kittest::{NodeT, Queryable};
 use mnemoscope::app::panes::curves;
+use mnemoscope::base::array::Array;
+use mnemoscope::base::batch::{NO_TARGET, Row};
+use mnemoscope::base::error::Error;
+use mnemoscope::base::event::{self, MarkKind, MetricsRow};
+use mnemoscope::base::intervention::Point;
+use mnemoscope::base::question::{Analyzed, Found, MeasurementCall, Reading, Readings};
+use mnemoscope::base::registry::find;
+use mnemoscope::base::settings::{self, Slot};
+use mnemoscope::base::vocab::Vocab;
 use mnemoscope::figure::clip;
 use mnemoscope::figure::cloud::project;
 use mnemoscope::figure::color::Color;
@@ -16,21 +25,12 @@ use mnemoscope::figure::style::Style;
 use mnemoscope::figure::thin::thinned;
 use mnemoscope::figure::{Anchor, Cell, Cloud, Dash, Figure, Heat, Mark, Pick, Plot, Ticks};
 use mnemoscope::figure::{numbers, table};
+use mnemoscope::measurement::causal::patching;
+use mnemoscope::numeric::geometry::{QueriesKeys, Scale, arrange, centered, pca};
 use mnemoscope::panel::attention::induction_keys;
 use mnemoscope::panel::{self, Memory, NetShape, Palette, Panel, Selection, View, describe};
-use mnemoscope::probe::causal::patching;
-use mnemoscope::record::array::Array;
-use mnemoscope::record::batch::{NO_TARGET, Row};
-use mnemoscope::record::error::Error;
-use mnemoscope::record::event::{self, MarkKind, MetricsRow};
-use mnemoscope::record::geometry::{QueriesKeys, Scale, arrange, centered, pca};
-use mnemoscope::record::intervention::Point;
-use mnemoscope::record::knobs::{self, Slot};
-use mnemoscope::record::question::{Found, Inquired, ProbeCall, Reading, Readings};
-use mnemoscope::record::recording::Recording;
-use mnemoscope::record::registry::find;
-use mnemoscope::record::sweep::Sweep;
-use mnemoscope::record::vocab::Vocab;
+use mnemoscope::run_folder::recording::Recording;
+use mnemoscope::sweep::Sweep;
 
 use crate::npz;
 
@@ -52,7 +52,7 @@ struct World {
     step: Option<u64>,
     readings: Option<Readings>,
     failure: Option<String>,
-    inquired: Inquired,
+    analyzed: Analyzed,
     selection: Selection,
     palette: Palette,
     size: [f32; 2],
@@ -85,7 +85,7 @@ impl World {
             step: Some(200),
             readings: None,
             failure: None,
-            inquired: Inquired::default(),
+            analyzed: Analyzed::default(),
             selection,
             palette: LIGHT,
             size: [420.0, 320.0],
@@ -97,41 +97,41 @@ impl World {
             by_call: std::collections::BTreeMap::new(),
         });
         for entry in panel::ALL {
-            for call in (entry.make)().inquiries(&world.net, &world.selection) {
-                world.inquire(&call);
+            for call in (entry.make)().analyses(&world.net, &world.selection) {
+                world.analyze(&call);
             }
         }
-        world.answer(&ProbeCall::new("attention"), attention(&tokens));
-        world.answer(&ProbeCall::new("predictions"), predictions(&tokens, world.vocab.len()));
-        world.answer(&ProbeCall::new("logit_lens"), lens(&tokens, world.vocab.len()));
+        world.answer(&MeasurementCall::new("attention"), attention(&tokens));
+        world.answer(&MeasurementCall::new("predictions"), predictions(&tokens, world.vocab.len()));
+        world.answer(&MeasurementCall::new("logit_lens"), lens(&tokens, world.vocab.len()));
         for call in world.panel("attribution").needs(&world.net, &world.selection) {
             world.answer(&call, attribution(&tokens));
         }
-        world.answer(&ProbeCall::new("gating"), gating());
+        world.answer(&MeasurementCall::new("gating"), gating());
         for call in world.panel("memories").needs(&world.net, &world.selection) {
             world.answer(&call, memories(world.vocab.len(), 64));
         }
         for call in world.panel("tree").needs(&world.net, &world.selection) {
-            if call.probe == "tree_view" {
+            if call.measurement == "tree_view" {
                 world.answer(&call, tree_view());
             }
         }
         for call in world.panel("query_key").needs(&world.net, &world.selection) {
-            if call.probe == "query_key" {
+            if call.measurement == "query_key" {
                 world.answer(&call, query_key(&tokens, 3, 8, skew));
             }
         }
         world
     }
 
-    fn answer(&mut self, call: &ProbeCall, reading: Reading) {
+    fn answer(&mut self, call: &MeasurementCall, reading: Reading) {
         let readings = self.readings.as_mut().unwrap();
         readings.by_call.insert(call.key(), Ok(Arc::new(reading)));
     }
 
     /// Answers a long question, half of it.
-    fn inquire(&mut self, call: &ProbeCall) {
-        let reading = match call.probe.as_str() {
+    fn analyze(&mut self, call: &MeasurementCall) {
+        let reading = match call.measurement.as_str() {
             "patching" => patching(call, &self.readings.as_ref().unwrap().prompt.tokens),
             "tree_scrubbing" => scrubbed(),
             "readers" => readers(call),
@@ -139,19 +139,19 @@ impl World {
         };
         let reading = Some(Ok(Arc::new(reading)));
         let found = Found { step: 200, done: 5, total: 10, reading, ended: false };
-        self.inquired.by_call.insert(call.key(), found);
+        self.analyzed.by_call.insert(call.key(), found);
     }
 
     /// Changes every long answer.
-    fn reinquire(&mut self, change: impl Fn(&mut Reading)) {
-        for found in self.inquired.by_call.values_mut() {
+    fn reanalyze(&mut self, change: impl Fn(&mut Reading)) {
+        for found in self.analyzed.by_call.values_mut() {
             let mut reading = (**found.reading.as_ref().unwrap().as_ref().unwrap()).clone();
             change(&mut reading);
             found.reading = Some(Ok(Arc::new(reading)));
         }
     }
 
-    fn refuse(&mut self, call: &ProbeCall, why: &str) {
+    fn refuse(&mut self, call: &MeasurementCall, why: &str) {
         let readings = self.readings.as_mut().unwrap();
         readings.by_call.insert(call.key(), Err(Error::usage(why)));
     }
@@ -171,7 +171,7 @@ impl World {
             live: true,
             readings: self.readings.as_ref(),
             failure: self.failure.as_deref(),
-            inquired: &self.inquired,
+            analyzed: &self.analyzed,
             selection: &self.selection,
             palette: self.palette,
             size: self.size,
@@ -185,7 +185,7 @@ impl World {
     fn figure_with(&self, name: &str, settings: &[(&str, &str)]) -> Figure {
         let mut panel = self.panel(name);
         for (setting, value) in settings {
-            knobs::set(&mut *panel, "", setting, &knobs::parse_value(value)).unwrap();
+            settings::set(&mut *panel, "", setting, &settings::parse_value(value)).unwrap();
         }
         panel.figure(&self.view())
     }
@@ -337,7 +337,7 @@ fn attribution(tokens: &[u32]) -> Reading {
 }
 
 /// Five places in the stream of two layers, the last of them not known yet.
-fn readers(call: &ProbeCall) -> Reading {
+fn readers(call: &MeasurementCall) -> Reading {
     let kind = call.settings.iter().find(|(name, _)| name == "kind").unwrap().1.as_str().unwrap();
     let names: &[&str] = match kind {
         "tuned-lens" | "token-lens" => &["accuracy", "kl", "logit_lens_accuracy", "logit_lens_kl"],
@@ -378,7 +378,7 @@ fn scrubbed() -> Reading {
 }
 
 /// A map of two layers of one head each, its last cells not done yet; the other sequence has another third token.
-fn patching(call: &ProbeCall, tokens: &[u32]) -> Reading {
+fn patching(call: &MeasurementCall, tokens: &[u32]) -> Reading {
     let map = call.settings.iter().find(|(name, _)| name == "map").unwrap().1.as_str().unwrap();
     let n = tokens.len();
     let mut other = tokens.to_vec();
@@ -771,7 +771,7 @@ fn a_click_on_the_map_selects_the_tokens_that_its_hover_names() {
 fn a_panel_without_answers_says_what_it_waits_for() {
     let mut world = World::new();
     world.readings = None;
-    world.inquired = Inquired::default();
+    world.analyzed = Analyzed::default();
     world.runs.clear();
     world.sweep = None;
     for entry in panel::ALL {
@@ -822,9 +822,9 @@ fn a_failed_examination_is_said_by_every_panel_that_draws_answers() {
 #[test]
 fn what_only_part_of_a_picture_needs_is_missed_in_its_caption() {
     let mut world = World::new();
-    world.refuse(&ProbeCall::new("predictions"), "there are no logits.");
+    world.refuse(&MeasurementCall::new("predictions"), "there are no logits.");
     assert_eq!(world.figure("tokens").caption, "there are no logits.");
-    world.refuse(&ProbeCall::new("attention"), "there is no attention.");
+    world.refuse(&MeasurementCall::new("attention"), "there is no attention.");
     let figure = world.figure("query_key");
     assert!(cloud(&figure).links.is_empty());
     assert!(figure.caption.ends_with(" No lines: there is no attention."), "{}", figure.caption);
@@ -857,13 +857,13 @@ fn every_choice_of_every_setting_draws() {
         for variant in variants {
             let mut panel = (entry.make)();
             for (name, value) in &variant {
-                knobs::set(&mut *panel, "", name, value).unwrap();
+                settings::set(&mut *panel, "", name, value).unwrap();
             }
             for size in [[420.0, 320.0], [900.0, 200.0], [160.0, 700.0]] {
                 let mut world_of_size = World { size, ..World::new() };
                 for call in panel.needs(&world.net, &world.selection) {
                     let tokens = world.readings.as_ref().unwrap().prompt.tokens.clone();
-                    match call.probe.as_str() {
+                    match call.measurement.as_str() {
                         "query_key" => world_of_size.answer(&call, query_key(&tokens, 3, 8, 7)),
                         "memories" => world_of_size.answer(&call, memories(29, 64)),
                         "attribution" => world_of_size.answer(&call, attribution(&tokens)),
@@ -871,8 +871,8 @@ fn every_choice_of_every_setting_draws() {
                         _ => {}
                     }
                 }
-                for call in panel.inquiries(&world.net, &world.selection) {
-                    world_of_size.inquire(&call);
+                for call in panel.analyses(&world.net, &world.selection) {
+                    world_of_size.analyze(&call);
                 }
                 let figure = panel.figure(&world_of_size.view());
                 assert_eq!(figure.empty.is_some(), figure.plots.is_empty(), "{variant:?}");
@@ -896,7 +896,7 @@ fn numbers_that_are_not_finite_and_absurd_sizes_do_no_harm() {
             }
             *answer = Ok(Arc::new(reading));
         }
-        world.reinquire(|reading| {
+        world.reanalyze(|reading| {
             for array in &mut reading.arrays {
                 array.data = vec![value; array.data.len()].into();
             }
@@ -951,7 +951,7 @@ fn arrays_of_unexpected_shapes_and_empty_vocabularies_do_no_harm() {
         }
         *answer = Ok(Arc::new(reading));
     }
-    world.reinquire(|reading| {
+    world.reanalyze(|reading| {
         for array in &mut reading.arrays {
             let shape = vec![1; array.shape.len()];
             *array = Array { shape, data: vec![0.5].into(), ..array.clone() };
@@ -960,7 +960,7 @@ fn arrays_of_unexpected_shapes_and_empty_vocabularies_do_no_harm() {
     for entry in panel::ALL {
         world.figure(entry.name);
     }
-    world.reinquire(|reading| *reading = Reading::default());
+    world.reanalyze(|reading| *reading = Reading::default());
     sentence(&world.figure("patching"));
     for answer in world.readings.as_mut().unwrap().by_call.values_mut() {
         *answer = Ok(Arc::new(Reading::default()));
@@ -1070,7 +1070,7 @@ fn a_box_of_the_lens_holds_the_likeliest_token_of_its_boundary_and_picks_its_pos
     let world = World::new();
     let figure = world.figure("lens");
     let boxes = cells(&figure);
-    let answer = world.readings.as_ref().unwrap().get(&ProbeCall::new("logit_lens")).unwrap();
+    let answer = world.readings.as_ref().unwrap().get(&MeasurementCall::new("logit_lens")).unwrap();
     let answer = answer.as_ref().unwrap();
     let token = answer.array("token").unwrap();
     assert_eq!(boxes.len(), 3 * 40, "all of a short sequence has room");
@@ -1151,7 +1151,7 @@ fn heads_stand_in_a_grid_and_pick_themselves() {
     let n = world.readings.as_ref().unwrap().prompt.len();
     let axes = ["head", "query", "key"];
     world.answer(
-        &ProbeCall::new("attention"),
+        &MeasurementCall::new("attention"),
         Reading {
             arrays: vec![
                 array("pattern.layer0", &axes, &[2, n, n], vec![0.25; 2 * n * n]),
@@ -1202,7 +1202,7 @@ fn the_score_above_a_head_is_the_share_of_attention_it_names() {
     let axes = ["head", "query", "key"];
     let arrays = vec![array("pattern.layer0", &axes, &[1, n, n], values)];
     world.net.heads = vec![1];
-    world.answer(&ProbeCall::new("attention"), Reading { arrays, ..Reading::default() });
+    world.answer(&MeasurementCall::new("attention"), Reading { arrays, ..Reading::default() });
     let title = |score| world.figure_with("heads", &[("score", score)]).plots[0].title.clone();
     assert_eq!(title("induction"), "L0 H0  1.00");
     assert_eq!(title("previous token"), "L0 H0  0.00");
@@ -1231,7 +1231,7 @@ fn the_score_above_a_head_may_be_that_on_the_task_or_on_random_tokens() {
     ];
     let table = |(name, first)| array(name, &["layer", "head"], &[2, 1], scores(first));
     let arrays = names.map(table).into();
-    world.answer(&ProbeCall::new("heads"), Reading { arrays, ..Reading::default() });
+    world.answer(&MeasurementCall::new("heads"), Reading { arrays, ..Reading::default() });
     for (score, text, title) in [
         ("induction", "random tokens", "L0 H0  0.11"),
         ("induction", "sequences of the task", "L0 H0  0.98"),
@@ -1254,15 +1254,15 @@ fn the_score_above_a_head_may_be_that_on_the_task_or_on_random_tokens() {
             figure.caption
         );
     }
-    world.refuse(&ProbeCall::new("heads"), "too short for repeats");
+    world.refuse(&MeasurementCall::new("heads"), "too short for repeats");
     let refused = with(&world, "induction", "random tokens");
     assert!(refused.caption.ends_with("No numbers: too short for repeats."), "{}", refused.caption);
     let asks = |score: &str, text: &str| {
         let mut panel = world.panel("heads");
         for (name, value) in [("score", score), ("text", text)] {
-            knobs::set(&mut *panel, "", name, &toml::Value::from(value)).unwrap();
+            settings::set(&mut *panel, "", name, &toml::Value::from(value)).unwrap();
         }
-        panel.needs(&world.net, &world.selection).iter().any(|call| call.probe == "heads")
+        panel.needs(&world.net, &world.selection).iter().any(|call| call.measurement == "heads")
     };
     assert!(asks("copying", "random tokens") && !asks("nothing", "random tokens"));
     assert!(!asks("induction", "the sequence in view"));
@@ -1312,7 +1312,7 @@ fn hiding_the_first_key_leaves_it_out_of_map_and_scale_and_says_so() {
         .collect();
     let pattern = array("pattern.layer1", &["head", "query", "key"], &[1, n, n], values);
     world.answer(
-        &ProbeCall::new("attention"),
+        &MeasurementCall::new("attention"),
         Reading { arrays: vec![pattern], ..Reading::default() },
     );
     let plain = world.figure("attention");
@@ -1462,7 +1462,7 @@ fn a_head_of_one_dimension_is_a_cloud_too() {
     let mut world = World::new();
     let tokens = world.readings.as_ref().unwrap().prompt.tokens.clone();
     for call in world.panel("query_key").needs(&world.net, &world.selection) {
-        if call.probe == "query_key" {
+        if call.measurement == "query_key" {
             world.answer(&call, query_key(&tokens, 1, 1, 7));
         }
     }
@@ -1814,9 +1814,9 @@ fn colours_are_those_of_the_ordinary_values() {
         }
         reading
     };
-    let replaced = |world: &mut World, probe: &str, name: &str| {
+    let replaced = |world: &mut World, measurement: &str, name: &str| {
         let readings = world.readings.as_ref().unwrap();
-        let found = readings.by_call.iter().find(|(key, _)| key.starts_with(probe)).unwrap();
+        let found = readings.by_call.iter().find(|(key, _)| key.starts_with(measurement)).unwrap();
         let changed = wild(found.1.as_ref().unwrap(), name);
         let key = found.0.clone();
         let readings = world.readings.as_mut().unwrap();
@@ -2157,7 +2157,7 @@ fn looking(world: &mut World, at: &[usize]) {
     };
     let arrays = at.iter().enumerate().map(layer).collect();
     let reading = Reading { arrays, ..Reading::default() };
-    world.answer(&ProbeCall::new("attention"), reading);
+    world.answer(&MeasurementCall::new("attention"), reading);
     world.selection.query = None;
 }
 
@@ -2189,7 +2189,7 @@ fn bands_are_as_wide_as_the_attention_to_their_edge() {
             Mark::Line { color, width, .. } => Some((*color, *width)),
             _ => None,
         });
-        let key = panel::ink::KEY;
+        let key = panel::colors::KEY;
         lines.filter(|(color, _)| *color == key).map(|(_, width)| width).collect()
     };
     assert_eq!(bands(&figure.plots[0]), [0f32; 0], "the goal is no edge");
@@ -2200,7 +2200,7 @@ fn bands_are_as_wide_as_the_attention_to_their_edge() {
     let pattern =
         |layer: usize| array(&format!("pattern.layer{layer}"), &axes, &[1, 40, 40], halves.clone());
     let reading = Reading { arrays: vec![pattern(0), pattern(1)], ..Reading::default() };
-    world.answer(&ProbeCall::new("attention"), reading);
+    world.answer(&MeasurementCall::new("attention"), reading);
     assert_eq!(bands(&world.figure("tree").plots[1]), [5.75], "both ends count");
 }
 
@@ -2521,7 +2521,7 @@ fn the_files_beside_a_figure_hold_the_numbers_that_it_draws() {
         ("tokens", "shade", "attention"),
     ] {
         let mut panel = world.panel(name);
-        knobs::set(&mut *panel, "", setting, &value.into()).unwrap();
+        settings::set(&mut *panel, "", setting, &value.into()).unwrap();
         figures.push((format!("{name} {value}"), panel.figure(&world.view())));
     }
     for (name, figure) in figures {

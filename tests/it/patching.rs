@@ -10,29 +10,29 @@ use egui_kittest::kittest::Queryable;
 
 use mnemoscope::app::commands::Command;
 use mnemoscope::app::{App, Panels};
+use mnemoscope::base::analysis::Map;
+use mnemoscope::base::array::Array;
+use mnemoscope::base::error::Error;
+use mnemoscope::base::intervention::{How, Intervention, Place, Point, Site};
+use mnemoscope::base::pair::Metric;
+use mnemoscope::base::question::{Analyzed, Found, MeasurementCall, Reading, Readings};
+use mnemoscope::base::registry::find;
+use mnemoscope::base::settings::{self, Settings};
+use mnemoscope::base::vocab::Vocab;
 use mnemoscope::figure::color::{Color, ColorMap};
 use mnemoscope::figure::layout::layout;
 use mnemoscope::figure::pick::pick;
 use mnemoscope::figure::scene::AreaPick;
 use mnemoscope::figure::style::Style;
 use mnemoscope::figure::{Figure, Heat, HeatPick, Mark, Patch, Pick};
+use mnemoscope::measurement::analysis;
+use mnemoscope::measurement::causal::patching::{FAMILIES, Family, STACKS};
 use mnemoscope::panel::patching::Patching;
 use mnemoscope::panel::{self, NetShape, Palette, Panel, Selection, View};
-use mnemoscope::probe::causal::patching::{FAMILIES, Family, STACKS};
-use mnemoscope::probe::inquiry;
-use mnemoscope::record::analysis::Map;
-use mnemoscope::record::array::Array;
-use mnemoscope::record::error::Error;
-use mnemoscope::record::intervention::{How, Intervention, Place, Point, Site};
-use mnemoscope::record::knobs::{self, Knobs};
-use mnemoscope::record::pair::Metric;
-use mnemoscope::record::question::{Found, Inquired, ProbeCall, Reading, Readings};
-use mnemoscope::record::registry::find;
-use mnemoscope::record::vocab::Vocab;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::examiner::Which;
 use mnemoscope::run::experiment::Experiment;
-use mnemoscope::run::job::{Assignment, Heard, Job, inquiry_of, reads_prompt};
+use mnemoscope::run::job::{Assignment, Heard, Job, analysis_of, reads_prompt};
 use mnemoscope::run::trainer::Trainer;
 use mnemoscope::task::held_out_seed;
 
@@ -43,7 +43,7 @@ use super::app::{TINY, endless, finished, press, until, window_of};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A question about a small untrained network, over all pairs.
-fn assignment(call: ProbeCall) -> (Experiment, Assignment) {
+fn assignment(call: MeasurementCall) -> (Experiment, Assignment) {
     let mut experiment = Experiment::of("asked", "bigram", "decoder").unwrap();
     experiment
         .set_texts(["task.length=24", "model.width=16", "train.batch=2", "train.held_out=8"])
@@ -54,8 +54,8 @@ fn assignment(call: ProbeCall) -> (Experiment, Assignment) {
     (experiment, Assignment { which: Which::Given(Arc::new(weights)), prompt, call })
 }
 
-fn patching(map: &str) -> ProbeCall {
-    ProbeCall::new("patching").with("map", map).with("pairs", 4).with("all_pairs", true)
+fn patching(map: &str) -> MeasurementCall {
+    MeasurementCall::new("patching").with("map", map).with("pairs", 4).with("all_pairs", true)
 }
 
 fn last(job: &Job) -> Heard {
@@ -79,9 +79,9 @@ fn the_last_report_of_a_job_is_what_the_question_is_answered_without_a_thread() 
     let found = last(&job).reading.unwrap();
     let Which::Given(weights) = &assignment.which else { unreachable!() };
     let mut instrument = Instrument::new(&experiment).unwrap();
-    let inquiry = inquiry_of(&assignment.call).unwrap();
+    let analysis = analysis_of(&assignment.call).unwrap();
     let alone =
-        instrument.inquire(weights, &assignment.prompt, &*inquiry, &mut |_, _, _| true).unwrap();
+        instrument.analyze(weights, &assignment.prompt, &*analysis, &mut |_, _, _| true).unwrap();
     assert_eq!(found.numbers, alone.numbers);
     for (a, b) in found.arrays.iter().zip(&alone.arrays) {
         let bits = |a: &Array| a.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
@@ -107,7 +107,7 @@ fn a_job_that_is_stopped_says_what_it_has_and_leaves_the_rest_open() {
 
 #[test]
 fn a_job_that_cannot_be_done_says_why_and_its_thread_ends() {
-    let (experiment, assignment) = assignment(ProbeCall::new("patching").with("map", "hats"));
+    let (experiment, assignment) = assignment(MeasurementCall::new("patching").with("map", "hats"));
     let job = Job::start(&experiment, assignment, || {}).unwrap();
     let error = last(&job).reading.unwrap_err();
     assert!(error.message.contains("hats"), "{error}");
@@ -122,9 +122,9 @@ fn a_job_that_cannot_be_done_says_why_and_its_thread_ends() {
 fn only_a_pair_that_was_written_depends_on_the_sequence_in_view() {
     assert!(!reads_prompt(&patching("z")).unwrap());
     assert!(reads_prompt(&patching("z").with("other", "the cat")).unwrap());
-    assert!(!reads_prompt(&ProbeCall::new("path")).unwrap());
-    assert!(reads_prompt(&ProbeCall::new("knock_out")).unwrap());
-    assert!(reads_prompt(&ProbeCall::new("astrology")).is_err());
+    assert!(!reads_prompt(&MeasurementCall::new("path")).unwrap());
+    assert!(reads_prompt(&MeasurementCall::new("knock_out")).unwrap());
+    assert!(reads_prompt(&MeasurementCall::new("astrology")).is_err());
 }
 
 #[test]
@@ -165,7 +165,7 @@ const LIGHT: Palette = Palette {
 struct World {
     net: NetShape,
     vocab: Vocab,
-    inquired: Inquired,
+    analyzed: Analyzed,
     readings: Option<Readings>,
     size: [f32; 2],
 }
@@ -175,17 +175,17 @@ impl World {
         Self {
             net: NetShape { kind: "birth".into(), heads: vec![1, 1], vocab: 6, length: 6 },
             vocab: Vocab::new("abcdef".chars().map(String::from).collect()),
-            inquired: Inquired::default(),
+            analyzed: Analyzed::default(),
             readings: None,
             size: [420.0, 320.0],
         }
     }
 
     fn answer(&mut self, panel: &Patching, reading: Result<Reading, Error>) {
-        let call = panel.inquiries(&self.net, &Selection::default()).remove(0);
+        let call = panel.analyses(&self.net, &Selection::default()).remove(0);
         let reading = Some(reading.map(Arc::new));
         let found = Found { step: 120, done: 4, total: 10, reading, ended: false };
-        self.inquired.by_call.insert(call.key(), found);
+        self.analyzed.by_call.insert(call.key(), found);
     }
 
     fn figure(&self, panel: &Patching) -> Figure {
@@ -199,7 +199,7 @@ impl World {
             live: false,
             readings: self.readings.as_ref(),
             failure: None,
-            inquired: &self.inquired,
+            analyzed: &self.analyzed,
             selection: &Selection { layer: 1, ..Selection::default() },
             palette: LIGHT,
             size: self.size,
@@ -250,7 +250,7 @@ fn heat(figure: &Figure) -> &Heat {
 }
 
 #[test]
-fn the_names_of_maps_are_those_of_the_inquiry() {
+fn the_names_of_maps_are_those_of_the_analysis() {
     let mut known: Vec<&str> = FAMILIES.iter().map(|(name, _)| *name).collect();
     known.extend(STACKS.iter().map(|(name, _)| *name));
     let mut offered = Map::NAMES.to_vec();
@@ -261,14 +261,14 @@ fn the_names_of_maps_are_those_of_the_inquiry() {
 }
 
 #[test]
-fn the_inquiries_of_every_panel_are_in_the_registry_with_settings_that_apply() {
+fn the_analyses_of_every_panel_are_in_the_registry_with_settings_that_apply() {
     let net = NetShape { kind: "birth".into(), heads: vec![1, 1], vocab: 30, length: 64 };
     let mut asked = 0;
     for entry in panel::ALL {
         let panel = (entry.make)();
-        for call in panel.inquiries(&net, &Selection::default()) {
+        for call in panel.analyses(&net, &Selection::default()) {
             asked += 1;
-            inquiry_of(&call).map(drop).unwrap_or_else(|e| panic!("{}: {e}", entry.name));
+            analysis_of(&call).map(drop).unwrap_or_else(|e| panic!("{}: {e}", entry.name));
         }
     }
     assert!(asked > 0);
@@ -278,21 +278,21 @@ fn the_inquiries_of_every_panel_are_in_the_registry_with_settings_that_apply() {
             let mut panel = keys();
             panel.asked.counted.all_pairs = true;
             panel.asked.compared.pair = "output".into();
-            knobs::set(&mut panel, "", "map", &(*map).into()).unwrap();
-            knobs::set(&mut panel, "", "metric", &(*metric).into()).unwrap();
+            settings::set(&mut panel, "", "map", &(*map).into()).unwrap();
+            settings::set(&mut panel, "", "metric", &(*metric).into()).unwrap();
             for other in ["", "the hat"] {
                 let compared = &mut panel.asked.compared;
                 compared.other = other.into();
                 (compared.at, compared.answers) = ("3".into(), "ab".into());
-                inquiry_of(&panel.inquiries(&net, &Selection::default())[0]).map(drop).unwrap();
+                analysis_of(&panel.analyses(&net, &Selection::default())[0]).map(drop).unwrap();
             }
         }
     }
 }
 
 /// Name, help, range and value of every setting.
-fn declared(settings: &mut dyn Knobs) -> Vec<(&'static str, String)> {
-    let values = knobs::to_table(settings);
+fn declared(settings: &mut dyn Settings) -> Vec<(&'static str, String)> {
+    let values = settings::to_table(settings);
     let mut all = Vec::new();
     settings.each(&mut |spec, _| {
         let value = &values[spec.name];
@@ -302,34 +302,35 @@ fn declared(settings: &mut dyn Knobs) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_panel_and_the_inquiry_that_it_asks_have_the_same_settings() {
+fn a_panel_and_the_analysis_that_it_asks_have_the_same_settings() {
     let net = NetShape { kind: "birth".into(), heads: vec![1, 1], vocab: 30, length: 64 };
     let mut shared = Vec::new();
     for kind in panel::ALL {
         let mut panel = (kind.make)();
         let of_panel = declared(&mut *panel);
-        for call in panel.inquiries(&net, &Selection::default()) {
-            let of_inquiry = declared(&mut *find("inquiry", inquiry::ALL, &call.probe).unwrap());
+        for call in panel.analyses(&net, &Selection::default()) {
+            let of_analysis =
+                declared(&mut *find("analysis", analysis::ALL, &call.measurement).unwrap());
             for (name, said) in of_panel.iter().filter(|(name, _)| *name != "one_pair") {
-                if let Some((_, other)) = of_inquiry.iter().find(|(other, _)| other == name) {
+                if let Some((_, other)) = of_analysis.iter().find(|(other, _)| other == name) {
                     assert_eq!(said, other, "{}: {name}", kind.name);
                     shared.push(*name);
                 }
             }
             for (name, _) in &call.settings {
                 let here = |all: &[(&str, String)]| all.iter().any(|(known, _)| known == name);
-                assert!(here(&of_panel) && here(&of_inquiry), "{}: {name}", kind.name);
+                assert!(here(&of_panel) && here(&of_analysis), "{}: {name}", kind.name);
             }
         }
     }
     for name in ["map", "metric", "pairs", "train", "test", "hypothesis", "all_pairs"] {
         assert!(shared.contains(&name), "{name} is shared by no panel");
     }
-    // A map over positions is of one pair in a picture; the inquiry by itself compares all. Its other name is known.
-    let mut asked = find("inquiry", inquiry::ALL, "patching").unwrap();
-    assert_eq!(knobs::to_table(&mut *asked)["one_pair"], false.into());
-    knobs::set(&mut *asked, "", "one", &true.into()).unwrap();
-    assert_eq!(knobs::to_table(&mut *asked)["one_pair"], true.into());
+    // A map over positions is of one pair in a picture; the analysis by itself compares all. Its other name is known.
+    let mut asked = find("analysis", analysis::ALL, "patching").unwrap();
+    assert_eq!(settings::to_table(&mut *asked)["one_pair"], false.into());
+    settings::set(&mut *asked, "", "one", &true.into()).unwrap();
+    assert_eq!(settings::to_table(&mut *asked)["one_pair"], true.into());
     assert!(Patching::default().asked.one_pair);
 }
 
@@ -516,7 +517,7 @@ fn show(harness: &mut Harness<'_, App>) {
 }
 
 fn known(app: &App) -> Option<&Found> {
-    app.lab.analyses.inquired.by_call.values().next()
+    app.lab.analyses.analyzed.by_call.values().next()
 }
 
 fn is_whole(app: &App) -> bool {
@@ -611,7 +612,7 @@ fn another_setting_ends_the_job_and_one_works_at_a_time() {
         assert!(app.lab.analyses.at_work() <= 1, "two jobs at a time");
         is_whole(app) && app.lab.analyses.started == started + 1
     });
-    let answers = &harness.state().lab.analyses.inquired.by_call;
+    let answers = &harness.state().lab.analyses.analyzed.by_call;
     let whole = answers.iter().find(|(key, _)| key.contains("blocks")).unwrap();
     let reading = whole.1.reading.as_ref().unwrap().as_ref().unwrap();
     assert!(reading.array("effect.resid_pre").is_some());
@@ -622,17 +623,17 @@ fn a_job_is_cancelled_and_leaves_what_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window_of(folder.path(), &TINY.replace("length = 24", "length = 48"));
     finished(&mut harness);
-    let call = ProbeCall::new("patching")
+    let call = MeasurementCall::new("patching")
         .with("map", "pattern_by_cell")
         .with("pairs", 32)
         .with("all_pairs", true);
     // Driven without its panel, so that there is time to cancel.
-    let tick = |harness: &mut Harness<'_, App>, calls: &[ProbeCall]| {
+    let tick = |harness: &mut Harness<'_, App>, calls: &[MeasurementCall]| {
         harness.state_mut().lab.tick(&[], calls, Instant::now());
         std::thread::sleep(Duration::from_millis(5));
     };
     let begun = Instant::now();
-    while harness.state().lab.analyses.inquired.get(&call).is_none_or(|f| f.reading.is_none()) {
+    while harness.state().lab.analyses.analyzed.get(&call).is_none_or(|f| f.reading.is_none()) {
         assert!(begun.elapsed() < PATIENCE, "no report came");
         tick(&mut harness, std::slice::from_ref(&call));
     }
@@ -642,7 +643,7 @@ fn a_job_is_cancelled_and_leaves_what_it_has() {
         tick(&mut harness, std::slice::from_ref(&call));
     }
     let lab = &harness.state().lab;
-    let found = lab.analyses.inquired.get(&call).unwrap();
+    let found = lab.analyses.analyzed.get(&call).unwrap();
     assert!(found.ended && found.done < found.total, "{} of {}", found.done, found.total);
     let reading = found.reading.as_ref().unwrap().as_ref().unwrap();
     assert!(reading.array("effect.pattern_by_cell").unwrap().data.iter().any(|v| v.is_nan()));
@@ -684,7 +685,7 @@ fn a_click_on_the_map_shows_the_patched_run_in_all_panels_and_another_lifts_it()
     });
     let readings = harness.state().lab.readings.clone().unwrap();
     for name in ["attention", "predictions"] {
-        assert!(readings.get(&ProbeCall::new(name)).unwrap().is_ok(), "{name}");
+        assert!(readings.get(&MeasurementCall::new(name)).unwrap().is_ok(), "{name}");
     }
     // Another cell takes its place; the same one again is lifted; another sequence lifts it, too.
     let lab = &mut harness.state_mut().lab;
@@ -706,8 +707,8 @@ fn any_intervention_is_written_in_the_surgery_panel_and_a_wrong_one_is_explained
     finished(&mut harness);
     harness.state_mut().lab.view(Some(20));
     harness.step();
-    press(&mut harness, "Surgery");
-    press(&mut harness, "Maximise Surgery");
+    press(&mut harness, "Interventions");
+    press(&mut harness, "Maximise Interventions");
     let write = |harness: &mut Harness<'_, App>, text: &str| {
         let field = harness.get_by_role_and_label(Role::TextInput, "Intervention");
         field.set_text_value_accesskit(text);

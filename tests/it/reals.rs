@@ -2,6 +2,9 @@
 
 use candle_core::Tensor;
 use mnemoscope::Result;
+use mnemoscope::base::batch::{Batch, NO_TARGET, Reals, Row};
+use mnemoscope::base::registry;
+use mnemoscope::measurement::{self, Subject};
 use mnemoscope::model::birth::Birth;
 use mnemoscope::model::decoder::Decoder;
 use mnemoscope::model::pass::{Tensors, forward};
@@ -11,9 +14,6 @@ use mnemoscope::nn::loss::squared_error;
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::Untapped;
 use mnemoscope::nn::tape::{Found, Numbers, Tape, Workspace};
-use mnemoscope::probe::{self, Subject};
-use mnemoscope::record::batch::{Batch, NO_TARGET, Reals, Row};
-use mnemoscope::record::registry;
 use mnemoscope::run::experiment::{Experiment, Train};
 use mnemoscope::run::trainer::Trainer;
 use mnemoscope::task;
@@ -232,7 +232,9 @@ fn a_task_of_real_numbers_is_measured_by_its_squared_error() {
     assert!((row.values[first] - mean(0)).abs() < 1e-5, "{row:?}");
     assert!((row.values[in_context] - mean(2)).abs() < 1e-5, "{row:?}");
     let subject = Subject { model: &*model, params: &params, source: &*source };
-    let asked = |name| probe::check(&*registry::find("probe", probe::ALL, name).unwrap(), subject);
+    let asked = |name| {
+        measurement::check(&*registry::find("probe", measurement::ALL, name).unwrap(), subject)
+    };
     for name in ["outcome", "attention", "query_key", "norms"] {
         assert!(asked(name).is_ok(), "{name}");
     }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use mnemoscope::record::batch::{NO_TARGET, Row};
-use mnemoscope::record::pair::Pair;
-use mnemoscope::record::tuples::{Tuple, Tuples};
+use mnemoscope::base::batch::{NO_TARGET, Row};
+use mnemoscope::base::pair::Pair;
+use mnemoscope::base::tuples::{Tuple, Tuples};
 use mnemoscope::task::reference_back::{
     ReferenceBack, RegisterChoice, Rule, SymbolSet, TokenOrder, TupleText,
 };

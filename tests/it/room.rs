@@ -4,30 +4,30 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use mnemoscope::base::batch::{Batch, Row};
+use mnemoscope::base::event::State as Going;
+use mnemoscope::base::intervention::{Intervention, Point, Site};
+use mnemoscope::base::question::MeasurementCall;
+use mnemoscope::base::vocab::Vocab;
+use mnemoscope::base::weights::{NamedTensor, Weights};
 use mnemoscope::model::{Architecture, Input, Layout, Model, Output, State};
 use mnemoscope::nn::attention::{Attention, attend};
 use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::linear::{embed, linear};
 use mnemoscope::nn::loss::cross_entropy;
 use mnemoscope::nn::params::{Init, Param, Params};
-use mnemoscope::nn::tap::{Bench, Tap, Untapped, through};
-use mnemoscope::record::batch::{Batch, Row};
-use mnemoscope::record::event::State as Going;
-use mnemoscope::record::folder::Reader;
-use mnemoscope::record::intervention::{Intervention, Point, Site};
-use mnemoscope::record::question::ProbeCall;
-use mnemoscope::record::vocab::Vocab;
-use mnemoscope::record::weights::{NamedTensor, Weights};
+use mnemoscope::nn::tap::{EditAndCapture, Tap, Untapped, through};
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::{Experiment, Optimizer, Staged, Train};
 use mnemoscope::run::session::{Begin, Session, Start};
 use mnemoscope::run::trainer::Trainer;
+use mnemoscope::run_folder::Reader;
 use mnemoscope::task::{Source, Task, batch, held_out_seed};
-use mnemoscope::{Result, knobs, probe};
+use mnemoscope::{Result, measurement, settings};
 
 use super::tiny::{is_state, until};
 
-knobs! {
+settings! {
     /// Elman's network: the simplest with a memory of its own.
     pub struct Elman = "A recurrent network: h = tanh(E x + W h), logits = U h." {
         /// Units.
@@ -89,7 +89,7 @@ impl Model for ElmanNet {
     }
 }
 
-knobs! {
+settings! {
     /// Memory rows before and after each segment (Bulatov et al. 2022), with one layer of attention.
     pub struct RecurrentMemory = "A transformer that reads memory before a segment and writes it after." {
         /// Width of the residual stream.
@@ -156,7 +156,7 @@ impl Model for MemoryNet {
     }
 }
 
-knobs! {
+settings! {
     /// The label of each position is not the next token.
     pub struct Parity = "Is the number of ones so far odd? Asked at every position." {
         /// Tokens in a sequence.
@@ -303,7 +303,7 @@ fn points_of_a_recurrent_network_can_be_kept_and_cut() {
     let model = Elman::default().build(2, 8, &mut params).unwrap();
     let cut: Intervention = "zero layer0.resid_post@2".parse().unwrap();
     let site = Site { layer: 0, point: Point::ResidPost };
-    let mut bench = Bench::new(Edit::of_all(&[cut], &params).unwrap(), vec![site]);
+    let mut bench = EditAndCapture::new(Edit::of_all(&[cut], &params).unwrap(), vec![site]);
     let tokens = tensor(&[1, 0, 1, 1], 1);
     let output = model.forward(&params, &Input::new(&tokens), &mut bench).unwrap();
     assert_eq!(bench.captured[&site].dims(), [1, 4, 16]);
@@ -400,7 +400,7 @@ fn a_recurrent_network_answers_questions_about_text_of_a_foreign_vocabulary() {
     let tokens = source.vocab().encode("ĠoneĠzeroĠone").unwrap();
     let prompt = Arc::new(source.label(&tokens, &Row::default()));
     assert_eq!(prompt.targets, [1, 1, 0]);
-    let calls = [ProbeCall::new("predictions"), ProbeCall::new("attention")];
+    let calls = [MeasurementCall::new("predictions"), MeasurementCall::new("attention")];
     let weights = trainer.weights().unwrap();
     let readings = instrument.examine(&weights, &prompt, &[], &calls).unwrap();
     let predictions = readings.get(&calls[0]).unwrap().as_ref().unwrap();
@@ -438,14 +438,15 @@ fn every_probe_answers_about_networks_of_other_shapes_or_says_why_not() {
         assert!(row.values[0].is_finite(), "{}: {row:?}", experiment.model_kind);
         let mut instrument = Instrument::new(&experiment).unwrap();
         let prompt = Arc::new(instrument.source().sequence(0, 0));
-        let calls: Vec<ProbeCall> = probe::ALL.iter().map(|p| ProbeCall::new(p.name)).collect();
+        let calls: Vec<MeasurementCall> =
+            measurement::ALL.iter().map(|p| MeasurementCall::new(p.name)).collect();
         let readings =
             instrument.examine(&trainer.weights().unwrap(), &prompt, &[], &calls).unwrap();
         let mut answered = Vec::new();
         for call in &calls {
             match readings.get(call).unwrap() {
-                Ok(_) => answered.push(&*call.probe),
-                Err(e) => assert!(e.message.len() > 10, "{}: {e}", call.probe),
+                Ok(_) => answered.push(&*call.measurement),
+                Err(e) => assert!(e.message.len() > 10, "{}: {e}", call.measurement),
             }
         }
         for needed in ["outcome", "norms", "predictions", "effect"] {
@@ -476,7 +477,7 @@ fn a_recurrent_run_is_recorded_and_its_folder_answers_as_the_run_does() {
     assert_eq!(reader.recording.rows.last().unwrap().step, 10);
     let recorded = reader.weights(10).unwrap();
     assert_eq!(recorded, trainer.weights().unwrap());
-    let calls = [ProbeCall::new("predictions")];
+    let calls = [MeasurementCall::new("predictions")];
     let mut instrument = Instrument::new(&experiment).unwrap();
     let prompt = Arc::new(instrument.source().sequence(0, 0));
     let readings = instrument.examine(&recorded, &prompt, &[], &calls).unwrap();
@@ -506,7 +507,7 @@ fn weights_from_elsewhere_answer_about_pieces_of_their_own_tokenizer() {
     let source = Arc::clone(instrument.source());
     let tokens = source.vocab().encode("ĠoneĠoneĠzero").unwrap();
     let prompt = Arc::new(source.label(&tokens, &Row::default()));
-    let calls = [ProbeCall::new("predictions"), ProbeCall::new("attention")];
+    let calls = [MeasurementCall::new("predictions"), MeasurementCall::new("attention")];
     let mut ask = |weights: &Weights| {
         let readings = instrument.examine(weights, &prompt, &[], &calls).unwrap();
         calls.each_ref().map(|call| format!("{:?}", readings.get(call).unwrap().as_ref().unwrap()))

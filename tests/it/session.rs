@@ -5,20 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mnemoscope::record::batch::Row;
-use mnemoscope::record::error::{Kind, Result};
-use mnemoscope::record::event::{Event, MarkKind, State};
-use mnemoscope::record::folder::Reader;
-use mnemoscope::record::knobs::{Knobs, Slot, Spec};
-use mnemoscope::record::question::ProbeCall;
-use mnemoscope::record::recording::Recording;
-use mnemoscope::record::vocab::Vocab;
-use mnemoscope::record::weights::Weights;
+use mnemoscope::base::batch::Row;
+use mnemoscope::base::error::{Kind, Result};
+use mnemoscope::base::event::{Event, MarkKind, State};
+use mnemoscope::base::question::MeasurementCall;
+use mnemoscope::base::settings::{Settings, Slot, Spec};
+use mnemoscope::base::vocab::Vocab;
+use mnemoscope::base::weights::Weights;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::examiner::{Examiner, Question, Which};
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::session::{Begin, Command, Session, Start};
 use mnemoscope::run::trainer::Trainer;
+use mnemoscope::run_folder::Reader;
+use mnemoscope::run_folder::recording::Recording;
 use mnemoscope::task::{Source, Task};
 
 use super::tiny::{is_state, tiny, until, with};
@@ -437,9 +437,9 @@ fn every_document_that_a_task_keeps_has_a_name_that_is_read_back() {
         let mut task = (entry.make)();
         let value = toml::Value::from(text.display().to_string());
         // A task that reads a text calls the setting so.
-        let _ = mnemoscope::record::knobs::set(&mut *task, "task.", "text", &value);
+        let _ = mnemoscope::base::settings::set(&mut *task, "task.", "text", &value);
         for name in task.open().unwrap().documents().unwrap().keys() {
-            let known = mnemoscope::record::documents::NAMES.contains(&name.as_str());
+            let known = mnemoscope::base::documents::NAMES.contains(&name.as_str());
             assert!(known, "{} keeps {name}", entry.name);
         }
     }
@@ -783,7 +783,7 @@ struct Fused {
 
 struct FusedSource(Arc<dyn Source>, Arc<AtomicBool>);
 
-impl Knobs for Fused {
+impl Settings for Fused {
     fn about(&self) -> &'static str {
         self.inner.about()
     }
@@ -852,8 +852,11 @@ fn a_panic_while_training_leaves_a_folder_that_opens() {
 }
 
 fn question(id: u64, which: Which, prompt: &Arc<Row>) -> Question {
-    let calls =
-        vec![ProbeCall::new("attention"), ProbeCall::new("norms"), ProbeCall::new("nosuch")];
+    let calls = vec![
+        MeasurementCall::new("attention"),
+        MeasurementCall::new("norms"),
+        MeasurementCall::new("nosuch"),
+    ];
     Question { id, which, folder: None, prompt: prompt.clone(), interventions: Vec::new(), calls }
 }
 
@@ -871,15 +874,15 @@ fn the_examiner_answers_of_live_and_recorded_weights_alike() {
     let live = answer(Which::Given(weights));
     let recorded = answer(Which::Recorded { folder: home.path().to_owned(), step: 6 });
     assert_eq!(live.step, 6);
-    let known = ["attention", "norms"].map(ProbeCall::new);
+    let known = ["attention", "norms"].map(MeasurementCall::new);
     for call in &known {
         assert_eq!(
             live.get(call).unwrap().as_ref().unwrap(),
             recorded.get(call).unwrap().as_ref().unwrap()
         );
     }
-    let unknown = live.get(&ProbeCall::new("nosuch")).unwrap().as_ref().unwrap_err();
-    assert!(unknown.message.contains("no probe called \"nosuch\""), "{unknown}");
+    let unknown = live.get(&MeasurementCall::new("nosuch")).unwrap().as_ref().unwrap_err();
+    assert!(unknown.message.contains("no measurement called \"nosuch\""), "{unknown}");
 }
 
 #[test]
@@ -900,7 +903,7 @@ fn a_question_that_cannot_be_answered_gets_a_sentence_and_the_next_an_answer() {
     // The held-out sequences are drawn when first asked for.
     blown.store(true, Ordering::SeqCst);
     let heads = Question {
-        calls: vec![ProbeCall::new("outcome")],
+        calls: vec![MeasurementCall::new("outcome")],
         ..question(2, Which::Given(weights.clone()), &prompt)
     };
     examiner.ask(heads.clone());

@@ -7,6 +7,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use mnemoscope::base::error::{Kind, Result};
+use mnemoscope::base::event::{Mark, MarkKind, MetricsRow};
+use mnemoscope::base::intervention::{Intervention, Place};
+use mnemoscope::base::json;
+use mnemoscope::base::vocab::{Vocab, is_hidden, plain, plain_json};
+use mnemoscope::base::weights::{NamedTensor, Weights};
 use mnemoscope::export::files;
 use mnemoscope::export::sheet::{self, Sheet};
 use mnemoscope::figure::composite::Composite;
@@ -14,20 +20,14 @@ use mnemoscope::figure::file::{Format, render_all};
 use mnemoscope::figure::page::Page;
 use mnemoscope::figure::provenance::{PanelFacts, Provenance};
 use mnemoscope::figure::{Figure, pgf, svg};
-use mnemoscope::probe::fit;
-use mnemoscope::record::checkpoint::Checkpoint;
-use mnemoscope::record::columns::harmless;
-use mnemoscope::record::error::{Kind, Result};
-use mnemoscope::record::event::{Mark, MarkKind, MetricsRow};
-use mnemoscope::record::folder::readers::{self, KeptReader};
-use mnemoscope::record::folder::{self, Birth, Item, Reader, Writer};
-use mnemoscope::record::intervention::{Intervention, Place};
-use mnemoscope::record::json;
-use mnemoscope::record::sweep::{MOST_RUNS, Plan};
-use mnemoscope::record::vocab::{Vocab, is_hidden, plain, plain_json};
-use mnemoscope::record::weights::{NamedTensor, Weights};
+use mnemoscope::formats::columns::harmless;
+use mnemoscope::measurement::probing;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::{BUILTIN, Experiment};
+use mnemoscope::run_folder::checkpoint::Checkpoint;
+use mnemoscope::run_folder::readers::{self, KeptReader};
+use mnemoscope::run_folder::{self, Item, Reader, RunHeader, Writer};
+use mnemoscope::sweep::{MOST_RUNS, Plan};
 use mnemoscope::task::statistics::Statistics;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
 
@@ -307,13 +307,13 @@ fn checkpoint() -> Checkpoint {
     }
 }
 
-fn birth() -> Birth {
-    Birth {
+fn birth() -> RunHeader {
+    RunHeader {
         name: "small".to_owned(),
         experiment: "name = \"small\"\n".to_owned(),
         documents: [("bigrams.csv".to_owned(), "a,1\n".to_owned())].into(),
         kind: "branch".to_owned(),
-        parent: Some(folder::Parent { folder: Some("elsewhere".into()), step: 3 }),
+        parent: Some(run_folder::Parent { folder: Some("elsewhere".into()), step: 3 }),
         columns: vec!["loss".to_owned(), "accuracy".to_owned()],
         budget_bytes: u64::MAX,
     }
@@ -413,7 +413,7 @@ proptest::proptest! {
     #[test]
     fn a_spoilt_run_header_is_refused_or_read(damage in damage()) {
         let Some(text) = as_text(spoilt(file("run.json"), &damage)) else { return Ok(()) };
-        within(text.len(), || told(folder::parse_about(&text, Path::new("run.json")), "run.json"));
+        within(text.len(), || told(run_folder::parse_about(&text, Path::new("run.json")), "run.json"));
     }
 
     #[test]
@@ -422,7 +422,7 @@ proptest::proptest! {
         let mut rows = Vec::new();
         let take = |row: MetricsRow| rows.push(row);
         let read = within(bytes.len(), || {
-            folder::read_rows(&bytes[..], columns, Path::new("metrics.csv"), take)
+            run_folder::read_rows(&bytes[..], columns, Path::new("metrics.csv"), take)
         });
         told(read, "metrics.csv");
         assert!(rows.iter().all(|row| row.values.len() == columns));
@@ -431,7 +431,7 @@ proptest::proptest! {
     #[test]
     fn spoilt_events_are_refused_or_read(damage in damage()) {
         let bytes = spoilt(file("events.jsonl"), &damage);
-        let read = || folder::read_marks(&bytes[..], Path::new("events.jsonl"));
+        let read = || run_folder::read_marks(&bytes[..], Path::new("events.jsonl"));
         told(within(bytes.len(), read), "events.jsonl");
     }
 
@@ -439,7 +439,7 @@ proptest::proptest! {
     fn spoilt_tensors_are_refused_or_fill_their_shapes(damage in damage(), pack in any::<bool>()) {
         let name = if pack { "weights/00000000-00000063.safetensors" } else { "readers/kept.safetensors" };
         let bytes = spoilt(file(name), &damage);
-        let read = || folder::read_safetensors(&bytes, Path::new("spoilt.safetensors"));
+        let read = || run_folder::read_safetensors(&bytes, Path::new("spoilt.safetensors"));
         let Some((tensors, _)) = told(within(bytes.len(), read), "spoilt.safetensors") else {
             return Ok(());
         };
@@ -450,15 +450,15 @@ proptest::proptest! {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), tensors.len());
-        for kind in fit::Kind::ALL {
-            let _ = fit::Reader::from_tensors(*kind, &tensors);
+        for kind in probing::Kind::ALL {
+            let _ = probing::Reader::from_tensors(*kind, &tensors);
         }
     }
 
     #[test]
     fn a_spoilt_checkpoint_is_refused_or_read(damage in damage()) {
         let bytes = spoilt(file("checkpoint.safetensors"), &damage);
-        let read = || folder::parse_checkpoint(&bytes, Path::new("checkpoint"));
+        let read = || run_folder::parse_checkpoint(&bytes, Path::new("checkpoint"));
         let read = within(bytes.len(), read);
         // What is wrong with an intervention in it is said of the intervention.
         let of_its_note = read.as_ref().is_err_and(|e| e.message.starts_with("intervention"));
@@ -468,7 +468,7 @@ proptest::proptest! {
     #[test]
     fn a_spoilt_log_is_refused_or_read(damage in damage()) {
         let bytes = spoilt(file("weights/tail.log"), &damage);
-        let read = || folder::read_log(&bytes, Path::new("tail.log"));
+        let read = || run_folder::read_log(&bytes, Path::new("tail.log"));
         told(within(bytes.len(), read), "tail.log");
     }
 
@@ -564,8 +564,8 @@ proptest::proptest! {
                 told(reader.weights(step), "step");
             }
         }
-        told(folder::documents(home.path()), &place);
-        told(folder::saved_step(home.path()), &place);
+        told(run_folder::documents(home.path()), &place);
+        told(run_folder::saved_step(home.path()), &place);
         told(readers::read(home.path(), "kept"), &place);
         if let Ok((mut writer, _)) = Writer::resume(home.path()) {
             writer.push(Item::Weights(weights(70)));
@@ -598,11 +598,11 @@ fn a_key_that_is_there_twice_is_refused_at_any_depth() {
     }
     let header = String::from_utf8(file("run.json").to_vec()).unwrap();
     let twice = header.replacen("{", "{\"schema\": 7,", 1);
-    assert!(refused(folder::parse_about(&twice, Path::new("run.json"))).contains("twice"));
+    assert!(refused(run_folder::parse_about(&twice, Path::new("run.json"))).contains("twice"));
     let twice = header.replace("\"loss\"", "\"accuracy\"");
-    assert!(refused(folder::parse_about(&twice, Path::new("run.json"))).contains("twice"));
+    assert!(refused(run_folder::parse_about(&twice, Path::new("run.json"))).contains("twice"));
     let line = b"{\"step\":1,\"kind\":\"note\",\"text\":\"a\",\"text\":\"b\"}\n";
-    assert!(refused(folder::read_marks(&line[..], Path::new("events"))).contains("line 1"));
+    assert!(refused(run_folder::read_marks(&line[..], Path::new("events"))).contains("line 1"));
     let twice = "name = \"a\"\nname = \"b\"\n";
     assert!(refused(Experiment::parse(twice, "a.toml")).contains("line 2"));
     let json = Provenance::new().to_json().replacen("{", "{\"schema\":1,", 1);
@@ -612,7 +612,7 @@ fn a_key_that_is_there_twice_is_refused_at_any_depth() {
 #[test]
 fn tensors_with_holes_odd_axes_and_entries_beyond_the_format_are_refused() {
     let read =
-        |header: &str, bytes| folder::read_safetensors(&tensors(header, bytes), Path::new("x"));
+        |header: &str, bytes| run_folder::read_safetensors(&tensors(header, bytes), Path::new("x"));
     let good = "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}";
     assert_eq!(read(good, 8).unwrap().0[0].data.len(), 2);
     let axes = |shape: &str, to: u64| {
@@ -639,7 +639,7 @@ fn tensors_with_holes_odd_axes_and_entries_beyond_the_format_are_refused() {
     assert!(refused(read(&format!("{{{}}}", many.join(",")), 0)).contains("damaged"));
     let mut claims = tensors(good, 8);
     claims[..8].copy_from_slice(&u64::MAX.to_le_bytes());
-    let read = || folder::read_safetensors(&claims, Path::new("x"));
+    let read = || run_folder::read_safetensors(&claims, Path::new("x"));
     assert!(refused(within(claims.len(), read)).contains("header"));
 }
 
@@ -655,7 +655,7 @@ fn documents_that_go_deep_are_refused_and_not_followed() {
     assert!(refused(Experiment::parse(&keys, "deep.toml")).contains("deep.toml"));
     let deep = "[".repeat(100_000);
     assert!(json::parse(&deep).is_err());
-    assert!(refused(folder::parse_about(&deep, Path::new("run.json"))).contains("run.json"));
+    assert!(refused(run_folder::parse_about(&deep, Path::new("run.json"))).contains("run.json"));
 }
 
 #[test]
@@ -685,7 +685,7 @@ fn files_that_are_longer_than_sense_are_refused_before_they_are_read() {
         use std::io::Write;
         fs::File::options().write(true).open(&path).unwrap().write_all(&bytes).unwrap();
         let read = within(0, || match name {
-            "checkpoint.safetensors" => folder::checkpoint(&home.path().join("run")).map(drop),
+            "checkpoint.safetensors" => run_folder::checkpoint(&home.path().join("run")).map(drop),
             _ => Reader::open(&home.path().join("run")).map(drop),
         });
         assert!(refused(read).contains(name));
@@ -777,11 +777,11 @@ fn an_experiment_that_asks_for_more_than_a_machine_has_is_refused_before_it_is_b
 
 /// A model of another crate, whose settings have no ranges as narrow as ours.
 mod others {
+    use mnemoscope::base::error::{Error, Result};
     use mnemoscope::model::{Architecture, Model};
     use mnemoscope::nn::params::Params;
-    use mnemoscope::record::error::{Error, Result};
 
-    mnemoscope::knobs! {
+    mnemoscope::settings! {
         pub struct Tower = "A model that is never built." {
             /// Layers.
             layers: usize = 1, in 1..=1000000;
@@ -891,12 +891,12 @@ fn nothing_is_written_through_a_link_in_a_run_of_others() {
     let run = home.path().join("run");
     run_folder(&run);
     symlink(&mine, run.join("run.json.tmp")).unwrap();
-    folder::library::rename(&run, "a name").unwrap();
+    run_folder::library::rename(&run, "a name").unwrap();
     assert_eq!(fs::read_to_string(&mine).unwrap(), "my own words ".repeat(1000));
-    assert_eq!(folder::about(&run).unwrap().title.as_deref(), Some("a name"));
+    assert_eq!(run_folder::about(&run).unwrap().title.as_deref(), Some("a name"));
     // And what a link in `task` leads to is not kept with a run.
     symlink(&mine, run.join("task/unigrams.csv")).unwrap();
-    assert!(!folder::documents(&run).unwrap().contains_key("unigrams.csv"));
+    assert!(!run_folder::documents(&run).unwrap().contains_key("unigrams.csv"));
 }
 
 #[test]

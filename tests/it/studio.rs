@@ -107,7 +107,7 @@ fn whoever_replaces_a_figure_is_told_what_goes_with_it() {
 
 #[test]
 fn what_the_window_wrote_is_made_again_without_it() {
-    use mnemoscope::export::{files, gallery::Gallery, plate::compose};
+    use mnemoscope::export::{drawn_panel::compose, files, sheet_runner::SheetRunner};
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window(folder.path());
     from_menu(&mut harness, "Attention", "Export figure…");
@@ -118,8 +118,8 @@ fn what_the_window_wrote_is_made_again_without_it() {
     drop(harness);
     let before = std::fs::read(&path).unwrap();
     let sheet = Sheet::parse(&Provenance::read(&before).unwrap().sheet, "again").unwrap();
-    let plates = Gallery::new(&run).plates(&sheet, &mut |_, _| true).unwrap();
-    let (drawing, page) = compose(&sheet, &plates).unwrap();
+    let drawn_panels = SheetRunner::new(&run).drawn_panels(&sheet, &mut |_, _| true).unwrap();
+    let (drawing, page) = compose(&sheet, &drawn_panels).unwrap();
     let names = files::names(&[folder.path().join("again.svg")], true).unwrap();
     let made = files::rendered(&names, &drawing, &page).unwrap();
     assert!(made[0].1 == before, "the command line makes the same bytes as the window");

@@ -6,28 +6,29 @@ use std::path::Path;
 
 use crossbeam_channel::{bounded, never};
 
+use mnemoscope::base::error::Kind;
+use mnemoscope::base::event::{self, MarkKind, MetricsRow};
+use mnemoscope::base::plain::Plain;
+use mnemoscope::base::question::Analyzed;
+use mnemoscope::base::settings;
+use mnemoscope::base::vocab::Vocab;
 use mnemoscope::figure::color::Color;
 use mnemoscope::figure::layout::layout;
 use mnemoscope::figure::pick::{line_at, pick};
 use mnemoscope::figure::scene::AreaPick;
 use mnemoscope::figure::style::Style;
 use mnemoscope::figure::{Figure, Mark, Pick};
-use mnemoscope::panel::{self, NetShape, Palette, Panel, Selection, View};
-use mnemoscope::record::columns::{Columns, Values};
-use mnemoscope::record::correlation::{
+use mnemoscope::formats::columns::{Columns, Values};
+use mnemoscope::numeric::correlation::{
     Coefficient, Undefined, median, pairs, pearson, ranks, spearman,
 };
-use mnemoscope::record::error::Kind;
-use mnemoscope::record::event::{self, MarkKind, MetricsRow};
-use mnemoscope::record::knobs;
-use mnemoscope::record::plain::Plain;
-use mnemoscope::record::question::Inquired;
-use mnemoscope::record::recording::Recording;
-use mnemoscope::record::sweep::{Plan, Run, Stage, Sweep, spell};
-use mnemoscope::record::vocab::Vocab;
-use mnemoscope::record::{folder, gather};
+use mnemoscope::panel::{self, NetShape, Palette, Panel, Selection, View};
 use mnemoscope::run::session::{Begin, Command, Session, Start};
 use mnemoscope::run::sweep::{self, Crew};
+use mnemoscope::run_folder;
+use mnemoscope::run_folder::recording::Recording;
+use mnemoscope::sweep::table;
+use mnemoscope::sweep::{Plan, Run, Stage, Sweep, spell};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::RowAccessor;
 
@@ -246,7 +247,7 @@ fn an_interrupted_sweep_goes_on_where_it_was_and_leaves_alone_what_is_done() {
     }
     session.commands.send(Command::Stop).unwrap();
     session.join();
-    assert_eq!(folder::saved_step(&broken.path().join(&third.name)).unwrap(), Some(4));
+    assert_eq!(run_folder::saved_step(&broken.path().join(&third.name)).unwrap(), Some(4));
     let done = broken.path().join(&plan.members()[0].name).join("checkpoint.safetensors");
     let before = fs::metadata(&done).unwrap().modified().unwrap();
     carry_out(broken.path(), &sweep::read(broken.path()).unwrap(), ONE);
@@ -385,8 +386,8 @@ fn gathered_rows_are_the_numbers_of_the_run_folders() {
     let folder = tempfile::tempdir().unwrap();
     let plan = small();
     carry_out(folder.path(), &plan, ONE);
-    let runs = gather::runs(folder.path()).unwrap().columns;
-    let curves = gather::curves(folder.path()).unwrap().columns;
+    let runs = table::runs(folder.path()).unwrap().columns;
+    let curves = table::curves(folder.path()).unwrap().columns;
     assert_eq!(runs.rows(), 6);
     assert_eq!(
         runs.get("train.rate"),
@@ -444,7 +445,7 @@ fn a_text_that_looks_like_a_number_is_a_text_where_one_is_expected() {
     assert_eq!(plan.settings[0].1, ["1", "1.0", "true"].map(toml::Value::from));
     let mut experiment = tiny();
     experiment.set_texts(["task.text=123", "name=007", "train.steps=1e1"]).unwrap();
-    let text = knobs::to_table(&mut *experiment.task)["text"].clone();
+    let text = settings::to_table(&mut *experiment.task)["text"].clone();
     assert_eq!((text, &*experiment.name, experiment.train.steps), ("123".into(), "007", 10));
 }
 
@@ -465,32 +466,32 @@ fn a_damaged_run_has_a_row_that_says_so_and_stops_no_other() {
     ];
     for text in spoilt {
         fs::write(&place, text).unwrap();
-        let gather::Table { columns, problems } = gather::runs(folder.path()).unwrap();
+        let table::Table { columns, problems } = table::runs(folder.path()).unwrap();
         let Some(Values::Text(stages)) = columns.get("stage") else { panic!("no stages") };
         assert_eq!(stages[1].as_deref(), Some("damaged"));
         assert!(problems[0].message.contains("metrics.csv"), "{}", problems[0]);
-        assert_eq!(gather::curves(folder.path()).unwrap().problems.len(), 1);
+        assert_eq!(table::curves(folder.path()).unwrap().problems.len(), 1);
         assert_eq!(Sweep::read(folder.path()).unwrap().runs[1].stage(), Stage::Damaged);
     }
     fs::write(&place, &metrics).unwrap();
     // A run that lost what says what it is: not one that has not begun.
     let about = place.with_file_name("run.json");
     fs::rename(&about, folder.path().join("kept.json")).unwrap();
-    let gather::Table { columns, problems } = gather::runs(folder.path()).unwrap();
+    let table::Table { columns, problems } = table::runs(folder.path()).unwrap();
     assert!(problems[0].message.contains("no empty folder"), "{}", problems[0]);
     let Some(Values::Text(stages)) = columns.get("stage") else { panic!("no stages") };
     assert_eq!(stages[1].as_deref(), Some("damaged"));
-    assert_eq!(gather::curves(folder.path()).unwrap().problems.len(), 1);
+    assert_eq!(table::curves(folder.path()).unwrap().problems.len(), 1);
     assert_eq!(Sweep::read(folder.path()).unwrap().runs[1].stage(), Stage::Damaged);
     fs::rename(folder.path().join("kept.json"), &about).unwrap();
-    let whole = gather::runs(folder.path()).unwrap().columns;
-    let curves = gather::curves(folder.path()).unwrap().columns.rows();
+    let whole = table::runs(folder.path()).unwrap().columns;
+    let curves = table::curves(folder.path()).unwrap().columns.rows();
     let damaged = folder.path().join(&plan.members()[1].name);
     let mut metrics = fs::read_to_string(damaged.join("metrics.csv")).unwrap();
     let rows = metrics.lines().count() - 1;
     metrics.push_str("40,abc\n");
     fs::write(damaged.join("metrics.csv"), metrics).unwrap();
-    let gather::Table { columns, problems } = gather::runs(folder.path()).unwrap();
+    let table::Table { columns, problems } = table::runs(folder.path()).unwrap();
     assert_eq!(problems.len(), 1);
     assert!(problems[0].message.contains(&plan.members()[1].name), "{}", problems[0]);
     let (Some(Values::Text(stages)), Some(Values::Truth(diverged))) =
@@ -506,8 +507,8 @@ fn a_damaged_run_has_a_row_that_says_so_and_stops_no_other() {
     for row in (0..6).filter(|row| *row != 1) {
         assert_eq!(now[row], before[row]);
     }
-    assert_eq!(gather::over_runs(&columns, "seed", "loss").unwrap().pairs, 5);
-    let long = gather::curves(folder.path()).unwrap();
+    assert_eq!(table::over_runs(&columns, "seed", "loss").unwrap().pairs, 5);
+    let long = table::curves(folder.path()).unwrap();
     assert_eq!((long.columns.rows(), long.problems.len()), (curves - rows, 1));
     let stages: Vec<Stage> =
         Sweep::read(folder.path()).unwrap().runs.iter().map(Run::stage).collect();
@@ -665,17 +666,17 @@ fn correlations_follow_their_laws() {
 fn a_claim_is_tested_over_runs_and_within_each() {
     let folder = tempfile::tempdir().unwrap();
     carry_out(folder.path(), &small(), ONE);
-    let runs = gather::runs(folder.path()).unwrap().columns;
-    let relation = gather::over_runs(&runs, "loss", "accuracy").unwrap();
+    let runs = table::runs(folder.path()).unwrap().columns;
+    let relation = table::over_runs(&runs, "loss", "accuracy").unwrap();
     let numbers = |name: &str| runs.get(name).unwrap().numbers().unwrap();
     assert_eq!(relation.pairs, 6);
     assert_eq!(relation.pearson, pearson(&pairs(&numbers("loss"), &numbers("accuracy"))));
-    let curves = gather::curves(folder.path()).unwrap().columns;
-    let within = gather::within_runs(&curves, "step", "loss").unwrap();
+    let curves = table::curves(folder.path()).unwrap().columns;
+    let within = table::within_runs(&curves, "step", "loss").unwrap();
     assert_eq!(within.len(), 6);
     // Steps 0, 3, 6, 9 and the last.
     assert!(within.iter().all(|(_, relation)| relation.pairs == 5), "{within:?}");
-    let e = gather::over_runs(&runs, "lss", "accuracy").unwrap_err();
+    let e = table::over_runs(&runs, "lss", "accuracy").unwrap_err();
     assert!(e.message.contains("loss"), "{e}");
 }
 
@@ -706,7 +707,7 @@ pub fn drawn() -> Sweep {
 fn figure_of(sweep: Option<&Sweep>, settings: &[(&str, &str)], size: [f32; 2]) -> Figure {
     let mut panel = panel::sweep::Sweep::default();
     for (name, value) in settings {
-        knobs::set(&mut panel, "", name, &(*value).into()).unwrap();
+        settings::set(&mut panel, "", name, &(*value).into()).unwrap();
     }
     panel.figure(&View {
         net: &NetShape::default(),
@@ -718,7 +719,7 @@ fn figure_of(sweep: Option<&Sweep>, settings: &[(&str, &str)], size: [f32; 2]) -
         live: false,
         readings: None,
         failure: None,
-        inquired: &Inquired::default(),
+        analyzed: &Analyzed::default(),
         selection: &Selection::default(),
         palette: Palette {
             dark: false,

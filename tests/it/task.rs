@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use mnemoscope::record::batch::{NO_TARGET, Row};
-use mnemoscope::record::error::Kind;
-use mnemoscope::record::knobs::set;
-use mnemoscope::record::vocab::{Vocab, is_hidden, label};
+use mnemoscope::base::batch::{NO_TARGET, Row};
+use mnemoscope::base::error::Kind;
+use mnemoscope::base::settings::set;
+use mnemoscope::base::vocab::{Vocab, is_hidden, label};
 use mnemoscope::task::bigram::{Bigram, GlobalLaw, Outputs, TriggerChoice, Triggers};
 use mnemoscope::task::statistics::Statistics;
 use mnemoscope::task::{self, Source, Task, has_occurrences};
@@ -647,13 +647,13 @@ fn a_text_is_named_as_a_person_names_files() {
     let path = file.display();
     let url = format!("file://{}", path.to_string().replace(' ', "%20").replace('é', "%C3%A9"));
     for text in [format!("{path}"), format!(" \"{path}\" "), format!("'{path}'"), url] {
-        assert_eq!(mnemoscope::record::file::meant(&text), file, "{text}");
+        assert_eq!(mnemoscope::formats::file::meant(&text), file, "{text}");
         let mut task = Bigram { text: text.clone(), triggers: 1, ..Bigram::default() };
         assert_eq!(task.open().unwrap().vocab().len(), 7, "{text}");
         task.resolve(Path::new("/elsewhere"));
         assert_eq!(task.text, path.to_string());
     }
-    let meant = mnemoscope::record::file::meant;
+    let meant = mnemoscope::formats::file::meant;
     let own = std::env::home_dir().unwrap();
     assert_eq!((meant("~"), meant("~/a/b")), (own.clone(), own.join("a/b")));
     for name in ["./~", "~someone/a", "a~", "file:///%zz", "'", "a'b'"] {

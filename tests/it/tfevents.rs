@@ -1,7 +1,7 @@
 //! TensorBoard's event files, read back by a reader of our own. `tests/python/recipes.py` reads them with TensorBoard.
 
-use mnemoscope::record::columns::{Columns, Values};
-use mnemoscope::record::tfevents::events;
+use mnemoscope::formats::columns::{Columns, Values};
+use mnemoscope::formats::tfevents::events;
 
 /// CRC-32C bit by bit, reflected, of polynomial 0x1EDC6F41.
 fn crc32c(bytes: &[u8]) -> u32 {

@@ -6,42 +6,107 @@ use std::path::{Path, PathBuf};
 
 /// `(floor, the floors that it may name)`.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("record", &[]),
-    ("nn", &["record"]),
-    ("task", &["record"]),
-    ("model", &["nn", "record"]),
-    ("probe", &["model", "nn", "record", "task"]),
-    ("run", &["model", "nn", "probe", "record", "task"]),
-    ("figure", &["record"]),
-    ("panel", &["figure", "record"]),
-    ("gpu", &["figure", "record"]),
-    ("export", &["figure", "panel", "record", "run", "task"]),
-    ("app", &["export", "figure", "gpu", "model", "nn", "panel", "probe", "record", "run", "task"]),
+    ("base", &[]),
+    ("numeric", &["base"]),
+    ("formats", &["base"]),
+    ("run_folder", &["base", "formats"]),
+    ("sweep", &["base", "formats", "numeric", "run_folder"]),
+    ("nn", &["base", "formats", "numeric", "run_folder", "sweep"]),
+    ("task", &["base", "formats", "numeric", "run_folder", "sweep"]),
+    ("model", &["nn", "base", "formats", "numeric", "run_folder", "sweep"]),
+    ("measurement", &["model", "nn", "base", "formats", "numeric", "run_folder", "sweep", "task"]),
+    (
+        "run",
+        &[
+            "model",
+            "nn",
+            "measurement",
+            "base",
+            "formats",
+            "numeric",
+            "run_folder",
+            "sweep",
+            "task",
+        ],
+    ),
+    ("figure", &["base", "formats", "numeric", "run_folder", "sweep"]),
+    ("panel", &["figure", "base", "formats", "numeric", "run_folder", "sweep"]),
+    ("gpu", &["figure", "base", "formats", "numeric", "run_folder", "sweep"]),
+    (
+        "export",
+        &["figure", "panel", "base", "formats", "numeric", "run_folder", "sweep", "run", "task"],
+    ),
+    (
+        "app",
+        &[
+            "export",
+            "figure",
+            "gpu",
+            "model",
+            "nn",
+            "panel",
+            "measurement",
+            "base",
+            "formats",
+            "numeric",
+            "run_folder",
+            "sweep",
+            "run",
+            "task",
+        ],
+    ),
     (
         "bench",
         &[
-            "app", "export", "figure", "gpu", "model", "nn", "panel", "probe", "record", "run",
+            "app",
+            "export",
+            "figure",
+            "gpu",
+            "model",
+            "nn",
+            "panel",
+            "measurement",
+            "base",
+            "formats",
+            "numeric",
+            "run_folder",
+            "sweep",
+            "run",
             "task",
         ],
     ),
     (
         "cli",
         &[
-            "app", "bench", "export", "figure", "gpu", "model", "nn", "panel", "probe", "record",
-            "run", "task",
+            "app",
+            "bench",
+            "export",
+            "figure",
+            "gpu",
+            "model",
+            "nn",
+            "panel",
+            "measurement",
+            "base",
+            "formats",
+            "numeric",
+            "run_folder",
+            "sweep",
+            "run",
+            "task",
         ],
     ),
-    ("lib", &["record"]),
+    ("lib", &["base", "formats", "numeric", "run_folder", "sweep"]),
     ("main", &["cli", "nn"]),
 ];
 
 /// `(what may be named, on which floors only)`.
 const ONLY_ON: &[(&[&str], &[&str])] = &[
-    (&["candle_core"], &["nn", "model", "probe", "run"]),
+    (&["candle_core"], &["nn", "model", "measurement", "run"]),
     (&["egui", "eframe", "egui_plot", "egui_tiles", "rfd"], &["app"]),
     (&["wgpu"], &["gpu", "app"]),
     // The one random generator; where it is named it is keyed by a seed.
-    (&["rand_chacha", "rand_core"], &["nn", "task", "probe"]),
+    (&["rand_chacha", "rand_core"], &["nn", "task", "measurement"]),
 ];
 
 /// Sources of chance that know no seed.
@@ -469,8 +534,21 @@ fn threads_are_started_only_where_the_law_allows() {
 }
 
 /// Floors on which numbers of a run, or pictures of them, are made.
-const WITHOUT_CLOCK: &[&str] =
-    &["record", "nn", "task", "model", "probe", "run", "figure", "panel", "gpu"];
+const WITHOUT_CLOCK: &[&str] = &[
+    "base",
+    "formats",
+    "numeric",
+    "run_folder",
+    "sweep",
+    "nn",
+    "task",
+    "model",
+    "measurement",
+    "run",
+    "figure",
+    "panel",
+    "gpu",
+];
 
 #[test]
 fn numbers_never_depend_on_the_clock() {

@@ -1,6 +1,6 @@
 //! Experiments small enough to train within a test.
 
-use mnemoscope::record::event::{Event, Mark, MetricsRow, State};
+use mnemoscope::base::event::{Event, Mark, MetricsRow, State};
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::session::Session;
 use mnemoscope::run::trainer::Trainer;

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use mnemoscope::base::batch::{Batch, NO_TARGET, Row};
+use mnemoscope::base::tree::{COMMA, FEWEST, MOST, Script, Tree};
+use mnemoscope::measurement::tree::TreeOutcome;
+use mnemoscope::measurement::{Measurement, Scene, Subject};
 use mnemoscope::model::{Architecture, decoder};
 use mnemoscope::nn::params::Params;
 use mnemoscope::nn::tap::Captured;
-use mnemoscope::probe::tree::TreeOutcome;
-use mnemoscope::probe::{Probe, Scene, Subject};
-use mnemoscope::record::batch::{Batch, NO_TARGET, Row};
-use mnemoscope::record::tree::{COMMA, FEWEST, MOST, Script, Tree};
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::task::bigram::Bigram;
 use mnemoscope::task::numpy::Numpy;
@@ -608,11 +608,11 @@ fn a_path_counts_as_right_with_all_its_steps_and_the_comma_after_it() {
     let captured = Captured::new();
     let scene =
         Scene { subject, batch: &batch, first: 0, logits: Some(&logits), captured: &captured };
-    let probe = TreeOutcome::default();
-    probe.applies(subject).unwrap();
-    let answer = probe.measure(&scene).unwrap();
+    let measurement = TreeOutcome::default();
+    measurement.applies(subject).unwrap();
+    let answer = measurement.measure(&scene).unwrap();
     let names: Vec<String> = answer.means.iter().map(|mean| mean.name.clone()).collect();
-    assert_eq!(names, probe.columns(subject));
+    assert_eq!(names, measurement.columns(subject));
     let lengths: Vec<usize> =
         rows.iter().map(|r| tree_of(&*source, r).unwrap().path_length()).collect();
     assert_eq!(lengths.iter().collect::<BTreeSet<_>>().len(), 5);
@@ -625,7 +625,7 @@ fn a_path_counts_as_right_with_all_its_steps_and_the_comma_after_it() {
     }
     assert_eq!((answer.means[0].sum, answer.means[0].count), (33.0, 40.0), "7 wrong first steps");
     let bigram = Bigram::default().open().unwrap();
-    let error = probe.applies(Subject { source: &*bigram, ..subject }).unwrap_err();
+    let error = measurement.applies(Subject { source: &*bigram, ..subject }).unwrap_err();
     assert!(error.message.contains("tree_path"), "{error}");
 }
 

@@ -1,6 +1,9 @@
 //! Time and memory in a wiring: segments, carried state, memory tokens, gradients cut or not, places passed step by step.
 
 use mnemoscope::Result;
+use mnemoscope::base::batch::Batch;
+use mnemoscope::base::intervention::{Intervention, Place, Point, Site};
+use mnemoscope::base::settings::Settings;
 use mnemoscope::model::readout::Read;
 use mnemoscope::model::segments::{Segmented, Segments};
 use mnemoscope::model::{Architecture, Input, Layout, Model, Network, State};
@@ -8,12 +11,9 @@ use mnemoscope::nn::activation::Activation;
 use mnemoscope::nn::attention::{Attention, Mask, Sees};
 use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::params::{Init, Param, Params};
-use mnemoscope::nn::tap::{Bench, Untapped};
+use mnemoscope::nn::tap::{EditAndCapture, Untapped};
 use mnemoscope::nn::tape::Workspace;
 use mnemoscope::nn::wire::{Along, Heads, Map, Wire};
-use mnemoscope::record::batch::Batch;
-use mnemoscope::record::intervention::{Intervention, Place, Point, Site};
-use mnemoscope::record::knobs::Knobs;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::trainer::Trainer;
 
@@ -32,7 +32,7 @@ struct InSegments {
     segments: Segments,
 }
 
-impl Knobs for InSegments {
+impl Settings for InSegments {
     fn about(&self) -> &'static str {
         self.settings.about()
     }
@@ -40,8 +40,8 @@ impl Knobs for InSegments {
     fn each(
         &mut self,
         visit: &mut dyn FnMut(
-            &mnemoscope::record::knobs::Spec,
-            mnemoscope::record::knobs::Slot<'_>,
+            &mnemoscope::base::settings::Spec,
+            mnemoscope::base::settings::Slot<'_>,
         ),
     ) {
         self.settings.each(visit);
@@ -59,7 +59,7 @@ impl Architecture for InSegments {
     }
 }
 
-mnemoscope::knobs! {
+mnemoscope::settings! {
     /// Every operation that the models of the registry leave alone.
     pub struct Odd = "A layer whose queries see memory by a rule, with shared heads of keys, and a gate." {
         /// Which rule.
@@ -308,7 +308,7 @@ fn assert_close(a: &[f32], b: &[f32]) {
 }
 
 /// Logits `[batch, pos, vocab]` of one sequence under an intervention, position by position, and what was kept.
-fn under(variation: &Variation, what: &str, keep: &[Site]) -> (Vec<Vec<f32>>, Bench) {
+fn under(variation: &Variation, what: &str, keep: &[Site]) -> (Vec<Vec<f32>>, EditAndCapture) {
     let (model, params) = variation.build(LENGTH);
     let edits: Vec<Edit> = match what {
         "" => Vec::new(),
@@ -318,7 +318,7 @@ fn under(variation: &Variation, what: &str, keep: &[Site]) -> (Vec<Vec<f32>>, Be
             Edit::of(&what, &params).unwrap().into_iter().collect()
         }
     };
-    let mut bench = Bench::new(edits, keep.to_vec());
+    let mut bench = EditAndCapture::new(edits, keep.to_vec());
     let tokens = tokens(&ids(1, LENGTH), 1);
     let output = model.forward(&params, &Input::new(&tokens), &mut bench).unwrap();
     (output.logits.get(0).unwrap().to_vec2().unwrap(), bench)
@@ -334,8 +334,9 @@ fn an_edit_of_the_hidden_state_reaches_later_positions_and_no_earlier() {
         assert_eq!(before[..2], after[..2]);
         assert_ne!(before[2], after[2]);
         assert_ne!(before[3], after[3], "the state goes on");
-        let states =
-            |bench: &Bench| bench.captured[&hidden].get(0).unwrap().to_vec2::<f32>().unwrap();
+        let states = |bench: &EditAndCapture| {
+            bench.captured[&hidden].get(0).unwrap().to_vec2::<f32>().unwrap()
+        };
         let (states, edited) = (states(&bench), states(&edited));
         assert_eq!((states.len(), states[0].len()), (LENGTH, 6));
         assert_eq!(states[..2], edited[..2]);

@@ -9,10 +9,10 @@ use eframe::egui_wgpu::{
 };
 use egui::{Context, Id, PaintCallback, PaintCallbackInfo, Rect};
 
+use crate::base::error::Result;
 use crate::figure::Cloud;
 use crate::gpu::cloud::{CloudBuffers, CloudPipeline, Look, Projector, View, check};
 use crate::gpu::device::Adapter;
-use crate::record::error::Result;
 
 /// Why a cloud could not be drawn by the device, if it could not.
 pub type Refusal = Arc<OnceLock<String>>;

@@ -5,8 +5,8 @@ mod table;
 
 use std::path::PathBuf;
 
+use crate::base::intervention::Intervention;
 use crate::figure::Pick;
-use crate::record::intervention::Intervention;
 
 use super::lab::tuple_edit::TupleEdit;
 

@@ -91,7 +91,7 @@ fn looks_back(lab: &Lab) -> bool {
 }
 
 fn has_long_answer(lab: &Lab) -> bool {
-    !lab.analyses.inquired.by_call.is_empty()
+    !lab.analyses.analyzed.by_call.is_empty()
 }
 
 fn asks_long(lab: &Lab) -> bool {
@@ -164,7 +164,7 @@ const ROWS: &[Entry] = rows! {
         DrawSequence "Draw another sequence", "Ask all panels about another held-out sequence.", plain(Key::N), has_run;
         AskAgain "Ask again", "Ask the long question of a panel again, of the weights in view.", plain(Key::A), has_long_answer;
         CancelJob "Cancel the long question", "End the long question of a panel with what there is.", None, asks_long;
-        KeepReaders "Keep readers", "Keep the readers that were fitted in the Readers panel in the folder of the run.", None, has_readers;
+        KeepReaders "Keep probes", "Keep the probes and lenses that were fitted in the panel Probing in the folder of the run.", None, has_readers;
         EditText "Edit the text", "Write the sequence yourself.", plain(Key::E), has_run;
     }
     Surgery {

@@ -1,9 +1,9 @@
 //! A page on its way to the clipboard.
 
 use crate::app::commands::CopyAs;
+use crate::base::error::Result;
 use crate::figure::file::{Format, render_all};
 use crate::figure::png;
-use crate::record::error::Result;
 
 use super::editor::Doc;
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use egui::util::undoer::Undoer;
 use egui::{Align2, Color32, ComboBox, Context, Id, Response, ScrollArea, TextEdit, Ui, vec2};
 
-use crate::export::plate::{Plate, arrange, compose};
+use crate::base::error::Result;
+use crate::base::number::{Bounds, widened};
+use crate::export::drawn_panel::{DrawnPanel, arrange, compose};
 use crate::export::sheet::{BUILTIN, PageSpec, PanelSpec, Sheet};
 use crate::figure::cloud::flat;
 use crate::figure::color::ColorMap;
@@ -17,8 +19,6 @@ use crate::figure::page::Page;
 use crate::figure::preset::Preset;
 use crate::figure::scene::MM_PER_POINT;
 use crate::figure::scene::Scene;
-use crate::record::error::Result;
-use crate::record::number::{Bounds, widened};
 
 use super::snapshot::PanelSnapshot;
 use crate::app::canvas::UNITS_PER_POINT;
@@ -55,22 +55,22 @@ impl Doc {
     /// # Errors
     /// As [`compose`].
     pub fn composed(&self) -> Result<(Composite, Page)> {
-        let plate = |snapshot: &Arc<PanelSnapshot>| {
-            let mut plate = snapshot.plate.clone();
-            if plate.facts.weights_sha256.is_none() {
-                plate.facts.weights_sha256 = snapshot.origin.sha256();
+        let drawn_panel = |snapshot: &Arc<PanelSnapshot>| {
+            let mut drawn_panel = snapshot.drawn_panel.clone();
+            if drawn_panel.facts.weights_sha256.is_none() {
+                drawn_panel.facts.weights_sha256 = snapshot.origin.sha256();
             }
-            plate
+            drawn_panel
         };
-        compose(&self.sheet, &self.snapshots.iter().map(plate).collect::<Vec<_>>())
+        compose(&self.sheet, &self.snapshots.iter().map(drawn_panel).collect::<Vec<_>>())
     }
 
     /// The page as it will look, and what a file of it hides: a print without colours, or a font without a glyph.
     fn preview(&self) -> Result<(Scene, Vec<String>)> {
         let page = self.sheet.page()?;
-        let plates: Vec<Plate> =
-            self.snapshots.iter().map(|snapshot| snapshot.plate.clone()).collect();
-        let drawing = arrange(&self.sheet, &plates, &page)?;
+        let drawn_panels: Vec<DrawnPanel> =
+            self.snapshots.iter().map(|snapshot| snapshot.drawn_panel.clone()).collect();
+        let drawing = arrange(&self.sheet, &drawn_panels, &page)?;
         let scene = page.scene(&drawing);
         let greys = drawing.figures().flat_map(|(_, figure)| grey::check(figure));
         let hidden = scene.beyond().sentence().into_iter().chain(greys).collect();

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::export::gallery::name_of;
-use crate::export::plate::{Plate, run_facts};
+use crate::base::error::{Error, Result};
+use crate::base::settings;
+use crate::base::weights::Weights;
+use crate::export::drawn_panel::{DrawnPanel, run_facts};
 use crate::export::sheet::PanelSpec;
+use crate::export::sheet_runner::name_of;
 use crate::figure::cloud::Camera;
 use crate::panel::{Panel, PanelKind, Snapshot};
-use crate::record::error::{Error, Result};
-use crate::record::folder::Reader;
-use crate::record::knobs;
-use crate::record::weights::Weights;
+use crate::run_folder::Reader;
 
 use crate::app::lab::Lab;
 use crate::app::lab::run::Run;
@@ -19,7 +19,7 @@ use crate::app::lab::run::Run;
 /// What a panel shows, taken down, and where the weights of it are.
 #[derive(Clone, Default)]
 pub struct PanelSnapshot {
-    pub plate: Plate,
+    pub drawn_panel: DrawnPanel,
     pub origin: WeightsOrigin,
 }
 
@@ -36,7 +36,7 @@ fn snapshot(lab: &Lab) -> Option<Snapshot> {
         live: false,
         readings: lab.readings.clone(),
         failure: lab.failure.clone(),
-        inquired: lab.analyses.inquired.clone(),
+        analyzed: lab.analyses.analyzed.clone(),
         selection: lab.selection.clone(),
     })
 }
@@ -56,17 +56,17 @@ pub fn of(
     // A panel that asks nothing draws histories, and those of all runs.
     let (net, selection) = (&run.info.net, &lab.selection);
     let is_history =
-        panel.needs(net, selection).is_empty() && panel.inquiries(net, selection).is_empty();
+        panel.needs(net, selection).is_empty() && panel.analyses(net, selection).is_empty();
     let others = in_order(lab).skip(1).filter(|_| is_history);
     let spec = PanelSpec {
         camera: kind.has_camera.then_some(camera),
-        set: knobs::to_table(panel),
+        set: settings::to_table(panel),
         beside: others.map(folder_name).collect(),
         ..spec(kind.name, lab)
     };
     let facts = run_facts(folder_name(run), &run.began, &run.recording.marks);
-    let plate = Plate::new(kind.name, shown, facts);
-    Ok((spec, PanelSnapshot { plate, origin: WeightsOrigin::of(lab) }))
+    let drawn_panel = DrawnPanel::new(kind.name, shown, facts);
+    Ok((spec, PanelSnapshot { drawn_panel, origin: WeightsOrigin::of(lab) }))
 }
 
 fn spec(kind: &str, lab: &Lab) -> PanelSpec {
@@ -106,7 +106,7 @@ fn folder_name(run: &Run) -> String {
     run.recording.folder.as_deref().map_or_else(|| run.name.clone(), name_of)
 }
 
-/// Where the weights of a plate are: in memory, or in a folder.
+/// Where the weights of a drawn panel are: in memory, or in a folder.
 #[derive(Clone, Default)]
 pub struct WeightsOrigin {
     step: u64,

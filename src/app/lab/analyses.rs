@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::TryRecvError;
 
-use crate::record::error::Error;
-use crate::record::question::{Found, Inquired, ProbeCall};
+use crate::base::error::Error;
+use crate::base::question::{Analyzed, Found, MeasurementCall};
 use crate::run::examiner::Which;
 use crate::run::job::{Assignment, Job, reads_prompt};
 
@@ -31,7 +31,7 @@ struct Key {
     run: u64,
     /// `None`: one that is being trained, at some step.
     step: Option<u64>,
-    call: ProbeCall,
+    call: MeasurementCall,
     /// The sequence in view, of a question that reads it.
     prompt: Option<Vec<u32>>,
 }
@@ -51,7 +51,7 @@ pub struct Analyses {
     /// Those that were stopped, until their thread has ended: nobody waits for them.
     retired: Vec<Job>,
     /// What is known of what visible panels ask, perhaps of a step before.
-    pub inquired: Inquired,
+    pub analyzed: Analyzed,
     /// The newest at the end.
     kept: Vec<(Key, Found)>,
     /// What is to be asked next, and since when.
@@ -71,7 +71,7 @@ impl Analyses {
             wake,
             running: None,
             retired: Vec::new(),
-            inquired: Inquired::default(),
+            analyzed: Analyzed::default(),
             kept: Vec::new(),
             next: None,
             sent_for: false,
@@ -84,7 +84,7 @@ impl Analyses {
     /// Another run is in view.
     pub fn forget(&mut self) {
         self.retire();
-        self.inquired = Inquired::default();
+        self.analyzed = Analyzed::default();
         self.next = None;
         self.sent_for = false;
         self.revision += 1;
@@ -96,24 +96,24 @@ impl Analyses {
     }
 
     /// The question that an answer shown belongs to.
-    pub fn call(&self, key: &str) -> Option<&ProbeCall> {
+    pub fn call(&self, key: &str) -> Option<&MeasurementCall> {
         self.kept.iter().map(|(known, _)| &known.call).find(|call| call.key() == key)
     }
 
-    /// Whether an answer to this inquiry is shown and whole, or was stopped.
-    pub fn has_ended(&self, inquiry: &str) -> bool {
-        let ended = self.inquired.by_call.iter().filter(|(_, found)| found.ended);
-        ended.filter_map(|(key, _)| self.call(key)).any(|call| call.probe == inquiry)
+    /// Whether an answer to this analysis is shown and whole, or was stopped.
+    pub fn has_ended(&self, analysis: &str) -> bool {
+        let ended = self.analyzed.by_call.iter().filter(|(_, found)| found.ended);
+        ended.filter_map(|(key, _)| self.call(key)).any(|call| call.measurement == analysis)
     }
 
     /// How far one of these questions has come that is worked on, and whether it is being stopped.
-    pub fn under_way(&self, calls: &[ProbeCall]) -> Option<(&Found, bool)> {
+    pub fn under_way(&self, calls: &[MeasurementCall]) -> Option<(&Found, bool)> {
         let running = self.running.as_ref().filter(|running| calls.contains(&running.key.call))?;
         Some((&running.found, running.stopping))
     }
 
     /// Whether one of these questions is to be asked next.
-    pub fn is_next(&self, calls: &[ProbeCall]) -> bool {
+    pub fn is_next(&self, calls: &[MeasurementCall]) -> bool {
         self.next.as_ref().is_some_and(|(key, _)| calls.contains(&key.call))
     }
 
@@ -139,7 +139,7 @@ impl Analyses {
 
     /// What is known is asked anew, of the newest weights.
     pub fn ask_again(&mut self) {
-        let known = |call: &ProbeCall| self.inquired.by_call.contains_key(&call.key());
+        let known = |call: &MeasurementCall| self.analyzed.by_call.contains_key(&call.key());
         self.kept.retain(|(key, _)| !known(&key.call));
         self.retire();
         self.sent_for = false;
@@ -156,8 +156,8 @@ impl Analyses {
         self.kept.drain(..surplus);
     }
 
-    fn show(&mut self, call: &ProbeCall, found: Found) {
-        self.inquired.by_call.insert(call.key(), found);
+    fn show(&mut self, call: &MeasurementCall, found: Found) {
+        self.analyzed.by_call.insert(call.key(), found);
         self.revision += 1;
     }
 
@@ -199,14 +199,14 @@ impl Analyses {
     fn recall(&mut self, keys: &[Key]) -> Option<Key> {
         if !keys.is_empty() {
             let calls: Vec<String> = keys.iter().map(|key| key.call.key()).collect();
-            self.inquired.by_call.retain(|call, _| calls.contains(call));
+            self.analyzed.by_call.retain(|call, _| calls.contains(call));
         }
         let mut wanted = None;
         for key in keys {
             let known = self.known(key).cloned();
             let running = self.running.as_ref().filter(|running| running.key == *key);
             let found = known.as_ref().or(running.map(|running| &running.found));
-            let shown = self.inquired.get(&key.call);
+            let shown = self.analyzed.get(&key.call);
             if let Some(found) = found
                 && (found.reading.is_some() || shown.is_none())
                 && shown.is_none_or(|s| s.step != found.step || s.ended != found.ended)
@@ -230,7 +230,7 @@ impl Analyses {
 
 impl Lab {
     /// Takes in what has been found and asks what visible panels want to know, if it is not known yet.
-    pub(super) fn analyse(&mut self, calls: &[ProbeCall], now: Instant) {
+    pub(super) fn analyse(&mut self, calls: &[MeasurementCall], now: Instant) {
         self.analyses.retired.retain(|job| !job.is_retired());
         self.analyses.take_reports(now);
         if self.run().is_none() {
@@ -275,8 +275,8 @@ impl Lab {
         }
     }
 
-    /// What a call means now. A call that no inquiry understands is answered at once, with the sentence that says so.
-    fn key_of(&mut self, call: &ProbeCall, step: Option<u64>) -> Option<Key> {
+    /// What a call means now. A call that no analysis understands is answered at once, with the sentence that says so.
+    fn key_of(&mut self, call: &MeasurementCall, step: Option<u64>) -> Option<Key> {
         match reads_prompt(call) {
             Ok(reads) => Some(Key {
                 run: self.run_id(),
@@ -285,7 +285,7 @@ impl Lab {
                 prompt: reads.then(|| self.prompt.tokens.clone()),
             }),
             Err(error) => {
-                if self.analyses.inquired.get(call).is_none() {
+                if self.analyses.analyzed.get(call).is_none() {
                     let about = Found::begun(step.unwrap_or(0));
                     self.analyses
                         .show(call, Found { reading: Some(Err(error)), ended: true, ..about });
@@ -324,7 +324,7 @@ impl Lab {
         let found = Found::begun(step);
         match Job::start(&run.experiment, assignment, move || wake()) {
             Ok(job) => {
-                if jobs.inquired.get(&key.call).is_none() {
+                if jobs.analyzed.get(&key.call).is_none() {
                     jobs.show(&key.call, found.clone());
                 }
                 jobs.running = Some(Running { key, job, found, stopping: false });
@@ -340,7 +340,7 @@ impl Lab {
 
 /// A job goes on while what it is about is in view, also behind another tab.
 fn still_wanted(job: &Key, keys: &[Key], step: Option<u64>) -> bool {
-    if keys.iter().any(|key| key.call.probe == job.call.probe) {
+    if keys.iter().any(|key| key.call.measurement == job.call.measurement) {
         return keys.contains(job);
     }
     job.step == step

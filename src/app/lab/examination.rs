@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::record::batch::Row;
-use crate::record::error::Error;
-use crate::record::intervention::Intervention;
-use crate::record::question::ProbeCall;
+use crate::base::batch::Row;
+use crate::base::error::Error;
+use crate::base::intervention::Intervention;
+use crate::base::question::MeasurementCall;
 use crate::run::examiner::{Examiner, Question, Which};
 
 use super::Lab;
@@ -23,7 +23,7 @@ const EFFECT_EVERY: Duration = Duration::from_secs(2);
 /// A question that takes longer than this has lost its examiner.
 const LOST: Duration = Duration::from_secs(60);
 
-/// Name of the probe that compares accuracy with and without what is in force.
+/// Name of the measurement that compares accuracy with and without what is in force.
 pub const EFFECT: &str = "effect";
 
 /// Identifies a question, to ask nothing twice.
@@ -34,7 +34,7 @@ struct Asked {
     live: bool,
     prompt: Arc<Row>,
     interventions: Vec<Intervention>,
-    calls: Vec<ProbeCall>,
+    calls: Vec<MeasurementCall>,
 }
 
 impl Asked {
@@ -143,7 +143,7 @@ impl Lab {
                 Some((id, asked, since)) if id == reply.id => {
                     self.examination.cost = now.duration_since(since);
                     self.examination.answered_at = Some(now);
-                    let asked_effect = asked.calls.iter().any(|c| c.probe == EFFECT);
+                    let asked_effect = asked.calls.iter().any(|c| c.measurement == EFFECT);
                     self.examination.answered = Some(asked);
                     match reply.readings {
                         Ok(readings) => {
@@ -179,7 +179,7 @@ impl Lab {
     }
 
     /// Asks what the panels need, if it is not known yet.
-    pub(super) fn examine(&mut self, calls: &[ProbeCall], now: Instant) {
+    pub(super) fn examine(&mut self, calls: &[MeasurementCall], now: Instant) {
         self.examination.retired.retain_mut(|examiner| !examiner.is_retired());
         self.examination.wanted = !calls.is_empty() && !self.prompt.is_empty();
         if !self.examination.wanted {
@@ -217,7 +217,7 @@ impl Lab {
         let Some((_, examiner)) = &asking.examiner else { return };
         asking.by_hand = !(live && asking.answered.as_ref().is_some_and(|a| a.is_like(&asked)));
         asking.next_id += 1;
-        if asked.calls.iter().any(|c| c.probe == EFFECT) {
+        if asked.calls.iter().any(|c| c.measurement == EFFECT) {
             asking.effect_at = Some(now);
         }
         examiner.ask(Question {
@@ -253,7 +253,7 @@ impl Lab {
             folder: None,
             prompt: self.prompt.clone(),
             interventions: Vec::new(),
-            calls: vec![ProbeCall::new(EFFECT)],
+            calls: vec![MeasurementCall::new(EFFECT)],
         });
     }
 
@@ -289,9 +289,9 @@ impl Lab {
     }
 
     /// The effect is asked while something is in force, live only every now and then.
-    fn calls_with_effect(&self, calls: &[ProbeCall], now: Instant) -> Vec<ProbeCall> {
+    fn calls_with_effect(&self, calls: &[MeasurementCall], now: Instant) -> Vec<MeasurementCall> {
         let mut calls = calls.to_vec();
-        let Some(at) = calls.iter().position(|c| c.probe == EFFECT) else { return calls };
+        let Some(at) = calls.iter().position(|c| c.measurement == EFFECT) else { return calls };
         let live = self.step.is_none() && self.is_training();
         let early =
             self.examination.effect_at.is_some_and(|at| now.duration_since(at) < EFFECT_EVERY);

@@ -1,8 +1,8 @@
 //! What changes the network in view: in training, or in what is looked at alone.
 
+use crate::base::error::Error;
+use crate::base::intervention::{How, Intervention};
 use crate::figure::Patch;
-use crate::record::error::Error;
-use crate::record::intervention::{How, Intervention};
 use crate::run::session::Command;
 
 use super::Lab;

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::record::event::{Event, MarkKind, State};
-use crate::record::folder::Reader;
-use crate::record::intervention::Intervention;
-use crate::record::sweep::diverged;
-use crate::record::weights::Weights;
+use crate::base::event::{Event, MarkKind, State};
+use crate::base::intervention::Intervention;
+use crate::base::weights::Weights;
 use crate::run::session::{Command, Session};
+use crate::run_folder::Reader;
+use crate::sweep::diverged;
 
 use super::{Lab, capital};
 

@@ -15,15 +15,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::base::batch::Row;
+use crate::base::error::{Error, Result};
+use crate::base::intervention::Intervention;
+use crate::base::question::{MeasurementCall, Readings};
+use crate::base::weights::Weights;
 use crate::panel::Selection;
-use crate::record::batch::Row;
-use crate::record::error::{Error, Result};
-use crate::record::intervention::Intervention;
-use crate::record::question::{ProbeCall, Readings};
-use crate::record::recording::Recording;
-use crate::record::sweep::Sweep;
-use crate::record::weights::Weights;
 use crate::run::experiment::Experiment;
+use crate::run_folder::recording::Recording;
+use crate::sweep::Sweep;
 
 use analyses::Analyses;
 use examination::Examination;
@@ -335,14 +335,14 @@ impl Lab {
     }
 
     /// Takes in what has happened since the last frame and asks what the panels need.
-    pub fn tick(&mut self, calls: &[ProbeCall], inquiries: &[ProbeCall], now: Instant) {
+    pub fn tick(&mut self, calls: &[MeasurementCall], analyses: &[MeasurementCall], now: Instant) {
         for index in 0..self.runs.len() {
             self.drain(index, now);
         }
         self.play(now);
         self.take_replies(now);
         self.examine(calls, now);
-        self.analyse(inquiries, now);
+        self.analyse(analyses, now);
     }
 
     /// Whether something is under way that a later frame should show.

@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::base::error::{Error, Result};
+use crate::base::settings;
+use crate::base::vocab::Vocab;
+use crate::base::weights::Weights;
 use crate::nn::params::Params;
 use crate::panel::NetShape;
-use crate::record::error::{Error, Result};
-use crate::record::folder::Reader;
-use crate::record::folder::library::{elsewhere, give_back, new_run_folder};
-use crate::record::knobs;
-use crate::record::recording::Recording;
-use crate::record::vocab::Vocab;
-use crate::record::weights::Weights;
 use crate::run::experiment::Experiment;
 use crate::run::session::{Begin, Session, Start};
+use crate::run_folder::Reader;
+use crate::run_folder::library::{elsewhere, give_back, new_run_folder};
+use crate::run_folder::recording::Recording;
 use crate::task::Source;
 
 use super::live::Training;
@@ -40,14 +40,14 @@ impl Run {
     /// # Errors
     /// When they are none of this version.
     pub fn follow(&mut self, live: &toml::Table) -> Result<()> {
-        knobs::set_all(&mut self.experiment.train, "train.", live)?;
+        settings::set_all(&mut self.experiment.train, "train.", live)?;
         let Some((name, asked)) = self.training.as_mut().and_then(Training::answered) else {
             return Ok(());
         };
-        let shown = knobs::to_table(&mut self.draft.train);
+        let shown = settings::to_table(&mut self.draft.train);
         match live.get(&name) {
             Some(value) if *value != asked && shown.get(&name) == Some(&asked) => {
-                knobs::set(&mut self.draft.train, "train.", &name, value)
+                settings::set(&mut self.draft.train, "train.", &name, value)
             }
             _ => Ok(()),
         }

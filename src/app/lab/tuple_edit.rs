@@ -1,7 +1,7 @@
 //! To say something else in the selected tuple of the sequence in view.
 
 use super::Lab;
-use crate::record::tuples::{Said, Tuple, Tuples};
+use crate::base::tuples::{TokenMeaning, Tuple, Tuples};
 use crate::task::reference_back::TupleText;
 
 /// What of a tuple is said otherwise.
@@ -37,7 +37,7 @@ pub(super) fn edited(lab: &Lab, edit: TupleEdit) -> Option<Vec<u32>> {
     let now = text.tuples(&tokens);
     // An answer that was right stays right; a wrong one, or a mask, stays what it is.
     for (before, after) in tuples.list.iter().zip(&now.list) {
-        let answer = |tuple: &Tuple| text.token_of(Said::Answer(tuple.same));
+        let answer = |tuple: &Tuple| text.token_of(TokenMeaning::Answer(tuple.same));
         let shown = before.answer_at.and_then(|position| tokens.get_mut(position));
         if let (Some(shown), Some(right)) = (shown, answer(after))
             && answer(before) == Some(*shown)
@@ -53,19 +53,19 @@ fn said(text: &TupleText, tuples: &Tuples, at: usize, edit: TupleEdit) -> Option
     let tuple = tuples.list.get(at)?;
     let of = |each: fn(&Tuple) -> usize| tuples.list.iter().map(each).collect::<Vec<usize>>();
     let (position, said) = match edit {
-        TupleEdit::Instruction => (tuple.instruction_at?, Said::Instruction(!tuple.store?)),
+        TupleEdit::Instruction => (tuple.instruction_at?, TokenMeaning::Instruction(!tuple.store?)),
         TupleEdit::Register => {
             let next = next(of(|tuple| tuple.register), tuple.register);
-            (tuple.register_at, Said::Register(next))
+            (tuple.register_at, TokenMeaning::Register(next))
         }
         TupleEdit::Symbol => {
-            (tuple.symbol_at, Said::Symbol(next(of(|tuple| tuple.symbol), tuple.symbol)))
+            (tuple.symbol_at, TokenMeaning::Symbol(next(of(|tuple| tuple.symbol), tuple.symbol)))
         }
     };
-    let is_known = |said: &Said| text.token_of(*said).is_some();
+    let is_known = |said: &TokenMeaning| text.token_of(*said).is_some();
     let first = match said {
-        Said::Register(_) => Said::Register(0),
-        _ => Said::Symbol(0),
+        TokenMeaning::Register(_) => TokenMeaning::Register(0),
+        _ => TokenMeaning::Symbol(0),
     };
     let said = if is_known(&said) { said } else { first };
     Some((position, text.token_of(said)?))

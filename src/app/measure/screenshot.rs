@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use crossbeam_channel::Sender;
 use egui::{ColorImage, Context, ViewportCommand};
 
+use crate::base::error::{Error, Result};
 use crate::figure::png;
-use crate::record::error::{Error, Result};
-use crate::record::file::{check_free, save};
+use crate::formats::file::{check_free, save};
 
 use crate::app::lab::Lab;
 

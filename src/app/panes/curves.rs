@@ -9,10 +9,10 @@ use super::{Drawn as Picture, Pane};
 use crate::app::canvas::theme::color32;
 use crate::app::commands::Action;
 use crate::app::lab::Lab;
+use crate::base::plain::Plain;
 use crate::figure::clip::{self, Cut};
 use crate::figure::scale::{self, Scale};
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot};
-use crate::record::plain::Plain;
 
 /// Height of a plot's title.
 const TITLE: f32 = 20.0;

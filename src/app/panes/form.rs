@@ -2,9 +2,9 @@
 
 use egui::{ComboBox, Ui};
 
-use crate::record::error::Error;
-use crate::record::intervention::Intervention;
-use crate::record::knobs::{self, Choice, Knobs, Slot, Spec};
+use crate::base::error::Error;
+use crate::base::intervention::Intervention;
+use crate::base::settings::{self, Choice, Settings, Slot, Spec};
 use crate::run::experiment::{Experiment, Staged, Train};
 use crate::{model, task};
 
@@ -24,15 +24,15 @@ pub struct Form {
 
 /// One row per setting; whether any was changed. `running` gives the values in use, to mark what waits for a restart;
 /// `browse` is called for a setting that names a file, when a hand wants to choose it.
-pub fn knobs(
+pub fn settings(
     ui: &mut Ui,
-    knobs: &mut dyn Knobs,
+    settings: &mut dyn Settings,
     running: Option<&toml::Table>,
     mut browse: Option<&mut dyn FnMut(&'static str)>,
 ) -> bool {
-    let now = knobs::to_table(knobs);
+    let now = settings::to_table(settings);
     let mut changed = false;
-    knobs.each(&mut |spec, slot| {
+    settings.each(&mut |spec, slot| {
         let waits = running.is_some_and(|table| {
             !spec.live && table.get(spec.name).is_some_and(|v| Some(v) != now.get(spec.name))
         });
@@ -94,8 +94,8 @@ fn slider(ui: &mut Ui, spec: &Spec, value: &mut f64, whole: bool) -> egui::Respo
 }
 
 /// A setting in a row above a picture: there is room for its value, and for the name of a number or a text.
-pub fn control(ui: &mut Ui, knobs: &mut dyn Knobs, name: &str, label: &str) {
-    knobs.each(&mut |spec, slot| {
+pub fn control(ui: &mut Ui, settings: &mut dyn Settings, name: &str, label: &str) {
+    settings.each(&mut |spec, slot| {
         if spec.name != name {
             return;
         }
@@ -141,8 +141,8 @@ fn field(ui: &mut Ui, spec: &Spec, value: &mut f64, whole: bool) -> egui::Respon
 }
 
 /// Gives a setting that is a text another value.
-pub fn set(knobs: &mut dyn Knobs, name: &str, text: &str) {
-    knobs.each(&mut |spec, slot| {
+pub fn set(settings: &mut dyn Settings, name: &str, text: &str) {
+    settings.each(&mut |spec, slot| {
         if let Slot::Text(value) = slot
             && spec.name == name
         {
@@ -220,7 +220,7 @@ pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
             draft.task_kind = kind;
         }
         let mut browse = |name: &'static str| actions.push(Action::ChooseFile(name));
-        knobs(ui, draft.task.as_mut(), Some(&running[0]), Some(&mut browse));
+        settings(ui, draft.task.as_mut(), Some(&running[0]), Some(&mut browse));
     });
     section(ui, "Model", |ui| {
         if let Some(kind) =
@@ -230,10 +230,10 @@ pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
             draft.model = (entry.make)();
             draft.model_kind = kind;
         }
-        knobs(ui, draft.model.as_mut(), Some(&running[1]), None);
+        settings(ui, draft.model.as_mut(), Some(&running[1]), None);
     });
     section(ui, "Training", |ui| {
-        knobs(ui, &mut draft.train, Some(&running[2]), None);
+        settings(ui, &mut draft.train, Some(&running[2]), None);
         // A setting on its way to a value is not one yet: the run records every change.
         let held = ui.input(|i| i.pointer.any_down()) || ui.ctx().text_edit_focused();
         if trains && !held {
@@ -246,7 +246,7 @@ pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
 
 /// Live settings of the form that are not those of the run.
 fn live_changes(train: &mut Train, running: &toml::Table) -> Vec<Action> {
-    let now = knobs::to_table(train);
+    let now = settings::to_table(train);
     let mut actions = Vec::new();
     train.each(&mut |spec, _| {
         if spec.live
@@ -263,9 +263,9 @@ fn live_changes(train: &mut Train, running: &toml::Table) -> Vec<Action> {
 fn tables(experiment: &Experiment) -> [toml::Table; 3] {
     let mut copy = experiment.clone();
     [
-        knobs::to_table(copy.task.as_mut()),
-        knobs::to_table(copy.model.as_mut()),
-        knobs::to_table(&mut copy.train),
+        settings::to_table(copy.task.as_mut()),
+        settings::to_table(copy.model.as_mut()),
+        settings::to_table(&mut copy.train),
     ]
 }
 

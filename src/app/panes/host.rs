@@ -19,15 +19,15 @@ use crate::app::lab::examination::EFFECT;
 use crate::app::lab::panels::{Form, Panels};
 use crate::app::lab::run::Run;
 use crate::app::widgets::scroll;
+use crate::base::error::{Error, Result};
+use crate::base::question::MeasurementCall;
+use crate::base::settings;
 use crate::figure::Figure;
 use crate::figure::cloud::Camera;
 use crate::figure::fallback::Fallback;
 use crate::figure::layout::layout;
 use crate::figure::scene::Scene;
 use crate::panel::{Memory, NetShape, Palette, Panel, PanelKind, Selection, View};
-use crate::record::error::{Error, Result};
-use crate::record::knobs;
-use crate::record::question::ProbeCall;
 use crate::task::Source;
 
 /// Panels, pictures and forms between frames.
@@ -98,7 +98,7 @@ impl Host {
 
     /// Settings of all panels as TOML, by name.
     pub fn settings(&mut self) -> Vec<(String, String)> {
-        let text = |panel: &mut Box<dyn Panel>| knobs::to_table(panel.as_mut()).to_string();
+        let text = |panel: &mut Box<dyn Panel>| settings::to_table(panel.as_mut()).to_string();
         self.panels.iter_mut().map(|s| (s.kind.name.to_owned(), text(&mut s.panel))).collect()
     }
 
@@ -110,7 +110,7 @@ impl Host {
             };
             let Ok(table) = text.parse::<toml::Table>() else { continue };
             for (name, value) in &table {
-                let _ = knobs::set(shown.panel.as_mut(), "", name, value);
+                let _ = settings::set(shown.panel.as_mut(), "", name, value);
             }
         }
     }
@@ -157,27 +157,27 @@ impl Host {
     }
 
     /// What the panels that were drawn need to know.
-    pub fn calls(&self, lab: &Lab) -> Vec<ProbeCall> {
+    pub fn calls(&self, lab: &Lab) -> Vec<MeasurementCall> {
         let mut calls = self.asked(lab, |panel, net, selection| panel.needs(net, selection));
         if lab.run().is_some() && self.is_visible(Form::Surgery.name()) {
-            calls.push(ProbeCall::new(EFFECT));
+            calls.push(MeasurementCall::new(EFFECT));
         }
         calls
     }
 
     /// The long questions of the panels that were drawn.
-    pub fn inquiries(&self, lab: &Lab) -> Vec<ProbeCall> {
-        self.asked(lab, |panel, net, selection| panel.inquiries(net, selection))
+    pub fn analyses(&self, lab: &Lab) -> Vec<MeasurementCall> {
+        self.asked(lab, |panel, net, selection| panel.analyses(net, selection))
     }
 
     /// What the panels that were drawn ask, each question once.
     fn asked(
         &self,
         lab: &Lab,
-        of: fn(&dyn Panel, &NetShape, &Selection) -> Vec<ProbeCall>,
-    ) -> Vec<ProbeCall> {
+        of: fn(&dyn Panel, &NetShape, &Selection) -> Vec<MeasurementCall>,
+    ) -> Vec<MeasurementCall> {
         let Some(run) = lab.run() else { return Vec::new() };
-        let mut calls: Vec<ProbeCall> = Vec::new();
+        let mut calls: Vec<MeasurementCall> = Vec::new();
         let visible = self.panels.iter().filter(|s| self.is_visible(s.kind.name));
         for call in visible.flat_map(|s| of(s.panel.as_ref(), &run.info.net, &lab.selection)) {
             if !calls.contains(&call) {
@@ -221,9 +221,9 @@ impl Host {
         let Some(shown) = self.panels.iter_mut().find(|s| s.kind.name == name) else {
             return Vec::new();
         };
-        let before = knobs::to_table(shown.panel.as_mut());
+        let before = settings::to_table(shown.panel.as_mut());
         let mut actions = shown.controls(ui, lab);
-        self.look.revision += u64::from(knobs::to_table(shown.panel.as_mut()) != before);
+        self.look.revision += u64::from(settings::to_table(shown.panel.as_mut()) != before);
         actions.extend(shown.draw(ui, lab, self.look));
         actions
     }
@@ -245,7 +245,7 @@ impl Host {
             .show(ctx, |ui| {
                 ui.add(egui::Label::new(egui::RichText::new(panel.about()).weak()).wrap());
                 changed =
-                    scroll::up_to(ui, 560.0, |ui| form::knobs(ui, panel.as_mut(), None, None));
+                    scroll::up_to(ui, 560.0, |ui| form::settings(ui, panel.as_mut(), None, None));
                 if ui.button("Back to the defaults").clicked() {
                     *panel = (kind.make)();
                     changed = true;
@@ -286,14 +286,14 @@ pub struct Seen<'a> {
 }
 
 impl Shown {
-    fn inquiries(&self, lab: &Lab) -> Vec<ProbeCall> {
-        let of = |run: &Run| self.panel.inquiries(&run.info.net, &lab.selection);
+    fn analyses(&self, lab: &Lab) -> Vec<MeasurementCall> {
+        let of = |run: &Run| self.panel.analyses(&run.info.net, &lab.selection);
         lab.run().map(of).unwrap_or_default()
     }
 
     /// Its settings and how far its long question has come in one row, then what its pane adds.
     fn controls(&mut self, ui: &mut Ui, lab: &Lab) -> Vec<Action> {
-        let calls = self.inquiries(lab);
+        let calls = self.analyses(lab);
         let mut actions = Vec::new();
         if lab.run().is_some() && !(calls.is_empty() && self.kind.controls.is_empty()) {
             ui.horizontal_wrapped(|ui| {
@@ -341,13 +341,13 @@ impl Shown {
         let size: [f32; 2] = (room.size() / UNITS_PER_POINT).into();
         let Some(run) = lab.run() else { return };
         // A panel that asks nothing draws the history of the run; the others draw answers.
-        let inquires = !self.inquiries(lab).is_empty();
-        let is_history = self.panel.needs(&run.info.net, &lab.selection).is_empty() && !inquires;
+        let analyzes = !self.analyses(lab).is_empty();
+        let is_history = self.panel.needs(&run.info.net, &lab.selection).is_empty() && !analyzes;
         let camera = self.picture.canvas.camera;
         let mut state = DefaultHasher::new();
         (lab.revision, look.revision, look.dark, lab.current).hash(&mut state);
         is_history.then_some(lab.news).hash(&mut state);
-        inquires.then_some(lab.analyses.revision).hash(&mut state);
+        analyzes.then_some(lab.analyses.revision).hash(&mut state);
         size.map(f32::to_bits).hash(&mut state);
         (camera.zoom.to_bits(), camera.shift.map(f64::to_bits)).hash(&mut state);
         let of = state.finish().max(1);
@@ -376,7 +376,7 @@ impl Shown {
             live: lab.training().is_some_and(|t| !t.gone),
             readings: lab.readings.as_deref(),
             failure: lab.failure.as_deref(),
-            inquired: &lab.analyses.inquired,
+            analyzed: &lab.analyses.analyzed,
             selection: &lab.selection,
             palette,
             size,

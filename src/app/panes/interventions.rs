@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use egui::{Button, ComboBox, Grid, Key, Label, RichText, TextEdit, TextStyle, Ui, UiBuilder};
 
-use crate::record::error::{Error, Result};
-use crate::record::intervention::{Intervention, Point, Site};
-use crate::record::question::Readings;
+use crate::base::error::{Error, Result};
+use crate::base::intervention::{Intervention, Point, Site};
+use crate::base::question::Readings;
 
 use crate::app::commands::{Action, Command};
 use crate::app::lab::Lab;

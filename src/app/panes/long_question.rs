@@ -4,10 +4,10 @@ use egui::{ProgressBar, Ui};
 
 use crate::app::commands::{Action, Command};
 use crate::app::lab::Lab;
-use crate::record::question::ProbeCall;
+use crate::base::question::MeasurementCall;
 
 /// How far the long question of a panel has come, with the buttons to end it and to ask it again.
-pub fn controls(ui: &mut Ui, lab: &Lab, calls: &[ProbeCall]) -> Vec<Action> {
+pub fn controls(ui: &mut Ui, lab: &Lab, calls: &[MeasurementCall]) -> Vec<Action> {
     let mut actions = Vec::new();
     if let Some((found, stopping)) = lab.analyses.under_way(calls) {
         let share = found.done as f32 / found.total.max(1) as f32;
@@ -27,7 +27,7 @@ pub fn controls(ui: &mut Ui, lab: &Lab, calls: &[ProbeCall]) -> Vec<Action> {
         bar(ui, 0.0, "starting …".to_owned());
         return actions;
     }
-    let Some(found) = calls.iter().find_map(|call| lab.analyses.inquired.get(call)) else {
+    let Some(found) = calls.iter().find_map(|call| lab.analyses.analyzed.get(call)) else {
         return actions;
     };
     let help = "Ask this again, of the weights in view (A). A run that trains is asked only when you say so.";

@@ -6,8 +6,8 @@ use super::Pane;
 use crate::app::commands::Action;
 use crate::app::lab::Lab;
 use crate::app::panes::form::{set, words};
+use crate::base::settings;
 use crate::panel::Panel;
-use crate::record::knobs;
 
 /// A sequence of one's own, while it is being written.
 #[derive(Default)]
@@ -25,7 +25,7 @@ struct Written {
 
 impl Pane for Patching {
     fn row(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
-        let now = knobs::to_table(panel);
+        let now = settings::to_table(panel);
         let text = |name: &str| now.get(name).and_then(|v| v.as_str()).unwrap_or("").to_owned();
         let of = (lab.run_id(), lab.drawn);
         if self.written.is_none() && !text("other").is_empty() {

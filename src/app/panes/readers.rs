@@ -7,11 +7,11 @@ use crate::app::commands::{Action, Command};
 use crate::app::lab::Lab;
 use crate::app::lab::analyses::READERS;
 use crate::app::panes::form::{set, words};
+use crate::base::error::Result;
+use crate::base::settings;
+use crate::measurement::analysis::readers::Readers as Asked;
 use crate::panel::Panel;
-use crate::probe::inquiry::readers::Readers as Asked;
-use crate::record::error::Result;
-use crate::record::folder::readers::{KeptReader, save};
-use crate::record::knobs;
+use crate::run_folder::readers::{KeptReader, save};
 use crate::task::tree_path::Trees;
 
 /// Labels and positions of the task to choose from, and a button that keeps what was fitted.
@@ -58,7 +58,7 @@ fn text(
     usual: &str,
     known: &[(&str, &str)],
 ) {
-    let table = knobs::to_table(panel);
+    let table = settings::to_table(panel);
     let now = table.get(name).and_then(|v| v.as_str()).unwrap_or("").trim().to_owned();
     let shown = if now.is_empty() { usual } else { &now };
     let mut chosen = None;
@@ -80,8 +80,8 @@ fn text(
 
 /// The button that keeps what was fitted in the folder of the run.
 fn keep(ui: &mut Ui, panel: &dyn Panel, lab: &Lab) -> Option<Action> {
-    let calls = panel.inquiries(&lab.run()?.info.net, &lab.selection);
-    let ended = calls.iter().filter_map(|call| lab.analyses.inquired.get(call));
+    let calls = panel.analyses(&lab.run()?.info.net, &lab.selection);
+    let ended = calls.iter().filter_map(|call| lab.analyses.analyzed.get(call));
     let done = ended.filter(|f| f.ended && matches!(&f.reading, Some(Ok(_)))).count() > 0;
     let folder = lab.run().and_then(|run| run.recording.folder.as_ref());
     if !done || folder.is_none() {
@@ -102,14 +102,14 @@ pub fn to_keep(lab: &Lab) -> Result<Option<Write>> {
     let Some(run) = lab.run() else { return Ok(None) };
     let Some(folder) = run.recording.folder.clone() else { return Ok(None) };
     let mut all: Vec<(String, KeptReader)> = Vec::new();
-    for (key, found) in &lab.analyses.inquired.by_call {
+    for (key, found) in &lab.analyses.analyzed.by_call {
         let Some(Ok(reading)) = found.reading.as_ref().filter(|_| found.ended) else { continue };
-        let Some(call) = lab.analyses.call(key).filter(|call| call.probe == READERS) else {
+        let Some(call) = lab.analyses.call(key).filter(|call| call.measurement == READERS) else {
             continue;
         };
         let mut asked = Asked::default();
         for (name, value) in &call.settings {
-            knobs::set(&mut asked, "readers.", name, value)?;
+            settings::set(&mut asked, "readers.", name, value)?;
         }
         all.extend(asked.kept(reading, &*run.info.source, found.step)?);
     }

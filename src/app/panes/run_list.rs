@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use egui::{CollapsingHeader, Context, Id, Modal, RichText, ScrollArea, TextEdit, Ui};
 
-use crate::record::folder::library::{CAP_BYTES, Entry, Stock, counted, spell_bytes};
+use crate::run_folder::library::{CAP_BYTES, Entry, Stock, counted, spell_bytes};
 
 use crate::app::commands::Action;
 use crate::app::lab::capital;

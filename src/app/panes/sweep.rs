@@ -6,11 +6,11 @@ use super::{Drawn, Pane};
 use crate::app::canvas::paint::Frame;
 use crate::app::commands::Action;
 use crate::app::lab::Lab;
+use crate::base::settings;
 use crate::figure::Pick;
 use crate::figure::pick::{line_at, pick};
 use crate::panel::{self, Panel, columns};
-use crate::record::knobs;
-use crate::record::sweep::Sweep;
+use crate::sweep::Sweep;
 
 /// Pickers above the lines, and the lines.
 pub struct SweepPane;
@@ -36,7 +36,7 @@ fn pickers(ui: &mut Ui, panel: &mut dyn Panel, sweep: &Sweep) -> Vec<Action> {
     let settings: Vec<String> = sweep.plan.settings.iter().map(|(path, _)| path.clone()).collect();
     let mut drawn = panel::sweep::Sweep::default();
     // Both are the same kind of panel: every setting fits.
-    let _ = knobs::set_all(&mut drawn, "", &knobs::to_table(panel));
+    let _ = settings::set_all(&mut drawn, "", &settings::to_table(panel));
     let [metric, x, y] = drawn.chosen(sweep);
     let color = settings.first().filter(|_| drawn.color.is_empty()).unwrap_or(&drawn.color);
     let pickers = [
@@ -54,7 +54,7 @@ fn pickers(ui: &mut Ui, panel: &mut dyn Panel, sweep: &Sweep) -> Vec<Action> {
                 }
                 if let Some(name) = picker(ui, setting, (label, now), names) {
                     // A name out of the list always suits a text.
-                    let _ = knobs::set(panel, "", setting, &name.into());
+                    let _ = settings::set(panel, "", setting, &name.into());
                 }
             }
             if row == 0 && ui.button("Read again").on_hover_text(READ_AGAIN).clicked() {

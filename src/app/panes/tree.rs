@@ -5,9 +5,9 @@ use egui::{ComboBox, Ui};
 use super::Pane;
 use crate::app::commands::Action;
 use crate::app::lab::Lab;
+use crate::base::error::Result;
+use crate::base::tree::Tree;
 use crate::panel::Panel;
-use crate::record::error::Result;
-use crate::record::tree::Tree;
 use crate::task::Source;
 use crate::task::tree_path::Trees;
 

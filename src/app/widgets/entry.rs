@@ -6,7 +6,7 @@ use egui::{
     Context, DragValue, Key, Label, Response, RichText, Slider, SliderClamping, TextEdit, Ui,
 };
 
-use crate::record::number::{Bounds, spelled};
+use crate::base::number::{Bounds, spelled};
 
 /// What was typed and not taken, as long as the field keeps the value that it had then.
 #[derive(Clone)]

@@ -8,9 +8,9 @@ use crate::app::lab::run::Origin;
 use crate::app::panes::News;
 use crate::app::panes::docking::Dock;
 use crate::app::worker::Then;
+use crate::base::error::Error;
 use crate::figure::Pick;
 use crate::panel;
-use crate::record::error::Error;
 use crate::run::experiment::Experiment;
 
 use super::file_dialog::FileDialog;

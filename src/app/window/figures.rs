@@ -9,10 +9,10 @@ use crate::app::commands::{CopyAs, ExportCommand};
 use crate::app::figure_export::clipboard::{Copied, copied};
 use crate::app::figure_export::editor::Doc;
 use crate::app::figure_export::snapshot::{self, PanelSnapshot};
+use crate::base::error::{Error, Result};
 use crate::export::files;
-use crate::export::gallery::Gallery;
 use crate::export::sheet::{PageSpec, PanelSpec, Sheet};
-use crate::record::error::{Error, Result};
+use crate::export::sheet_runner::SheetRunner;
 
 use super::App;
 use super::file_dialog::FileDialog;
@@ -82,9 +82,9 @@ impl App {
         let Some((mut spec, snapshot, _)) = self.take_down(kind) else { return };
         let doc = &self.sheet.doc;
         // Runs are told apart by the names of their folders; the first panel's is the one that is asked about.
-        let base = doc.snapshots.first().map(|first| first.plate.run.name.clone());
-        if base.is_some_and(|base| base != snapshot.plate.run.name) {
-            spec.run.clone_from(&snapshot.plate.run.name);
+        let base = doc.snapshots.first().map(|first| first.drawn_panel.run.name.clone());
+        if base.is_some_and(|base| base != snapshot.drawn_panel.run.name) {
+            spec.run.clone_from(&snapshot.drawn_panel.run.name);
         }
         self.sheet.add(spec, snapshot);
         let count = self.sheet.doc.snapshots.len();
@@ -139,9 +139,10 @@ impl App {
         };
         let doc = move || {
             let sheet = read()?;
-            let plates = Gallery::new(&folder).plates(&sheet, &mut |_, _| true)?;
-            let snapshot = |plate| Arc::new(PanelSnapshot { plate, ..PanelSnapshot::default() });
-            Ok(Doc { snapshots: plates.into_iter().map(snapshot).collect(), sheet })
+            let drawn_panels = SheetRunner::new(&folder).drawn_panels(&sheet, &mut |_, _| true)?;
+            let snapshot =
+                |drawn_panel| Arc::new(PanelSnapshot { drawn_panel, ..PanelSnapshot::default() });
+            Ok(Doc { snapshots: drawn_panels.into_iter().map(snapshot).collect(), sheet })
         };
         self.work("figure sheet", doc, |app, doc| app.sheet.show(doc));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use egui::{Context, Id, Key, TextEdit};
 
 use crate::export::files;
-use crate::record::file::meant;
+use crate::formats::file::meant;
 use crate::run::interchange::Spelling;
 
 /// A dialog service that has not answered by then may never do so: the path field is offered beside it.

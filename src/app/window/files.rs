@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use crate::app::Launch;
 use crate::app::lab::run::{Opened, Origin};
+use crate::base::error::{Error, Result};
+use crate::base::quoting;
+use crate::base::settings;
 use crate::export::sheet::Sheet;
 use crate::figure::file::save;
+use crate::formats::file::save_all;
 use crate::panel;
-use crate::record::error::{Error, Result};
-use crate::record::file::save_all;
-use crate::record::folder::Reader;
-use crate::record::knobs;
-use crate::record::shell;
-use crate::record::sweep::{Run, Sweep, is_sweep};
 use crate::run::experiment::Experiment;
 use crate::run::interchange::{Spelling, files, is_ours};
+use crate::run_folder::Reader;
+use crate::sweep::{Run, Sweep, is_sweep};
 
 use super::App;
 use super::file_dialog::{Chosen, FileDialog};
@@ -87,7 +87,7 @@ impl App {
             None => self.lab.trouble(Error::usage(format!(
                 "no run of the sweep {} has begun: go on with mnemoscope sweep --out {}",
                 sweep.folder.display(),
-                shell::path(&sweep.folder)
+                quoting::path(&sweep.folder)
             ))),
         }
     }
@@ -117,7 +117,7 @@ impl App {
             FileDialog::ChooseFile(setting) => self.lab.attempt(|lab| {
                 let Some(draft) = lab.draft_mut() else { return Ok(()) };
                 let value = toml::Value::String(path.display().to_string());
-                knobs::set(draft.task.as_mut(), "task.", setting, &value)
+                settings::set(draft.task.as_mut(), "task.", setting, &value)
             }),
             FileDialog::ChooseFont => self.choose_fonts(vec![path]),
             FileDialog::SaveExperiment => {

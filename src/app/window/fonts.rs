@@ -6,11 +6,11 @@ use std::sync::Arc;
 use egui::epaint::text::{FallbackRequest, FontInsert, FontProvider};
 use egui::{Context, FontData};
 
+use crate::base::error::Error;
+use crate::base::vocab::labelled;
 use crate::figure::fallback::Fallback;
 use crate::figure::font::{Family, Typeface};
 use crate::figure::scene::Beyond;
-use crate::record::error::Error;
-use crate::record::vocab::labelled;
 
 use super::App;
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::record::error::{Error, Result};
-use crate::record::folder::library::{self, CAP_BYTES, Stock};
+use crate::base::error::{Error, Result};
+use crate::run_folder::library::{self, CAP_BYTES, Stock};
 
 use super::App;
 use super::note::Note;

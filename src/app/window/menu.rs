@@ -2,8 +2,8 @@
 
 use egui::{ComboBox, RichText, Ui};
 
+use crate::base::event::State;
 use crate::gpu::device::Adapter;
-use crate::record::event::State;
 
 use crate::app::commands::{Action, Command, Menu, spell, table};
 use crate::app::lab::Lab;

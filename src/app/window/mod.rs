@@ -39,9 +39,9 @@ use crate::app::panes::interventions;
 use crate::app::panes::run_list::RunList;
 use crate::app::widgets::scroll;
 use crate::app::worker::Worker;
+use crate::base::error::Error;
 use crate::figure::fallback::Fallback;
 use crate::gpu::device::Adapter;
-use crate::record::error::Error;
 
 use super::{Launch, Surroundings};
 pub use device_lost::back_in_sight;
@@ -362,9 +362,9 @@ impl App {
         let hidden =
             ctx.input(|i| i.viewport().visible() == Some(false)) && self.screenshot.is_none();
         let calls = if hidden { Vec::new() } else { self.host.calls(&self.lab) };
-        let inquiries = if hidden { Vec::new() } else { self.host.inquiries(&self.lab) };
+        let analyses = if hidden { Vec::new() } else { self.host.analyses(&self.lab) };
         self.take_work();
-        self.lab.tick(&calls, &inquiries, Instant::now());
+        self.lab.tick(&calls, &analyses, Instant::now());
         self.build_runs();
         if hidden && self.lab.is_busy() {
             // Nothing is drawn, but what training says is still taken in.

@@ -2,8 +2,8 @@
 
 use egui::{Align2, Context, Id, RichText, Ui, Window};
 
+use crate::base::intervention::{Intervention, Point, Site};
 use crate::panel;
-use crate::record::intervention::{Intervention, Point, Site};
 use crate::task::reference_back::TupleText;
 
 use crate::app::commands::{Action, Command};
@@ -88,7 +88,7 @@ const STEPS: [Step; 5] = [
         title: "Cut the gate and see memory fail",
         text: &[
             "Now set all keys of the last layer to zero: no tuple has an address any more, and every question finds all of them alike. Training is held and its weights stay as they are; only what you look at changes.",
-            "Surgery says how accuracy falls. Take it back with “Lift all”, and the memory is there again: it was never in the weights that you cut, but in what they let pass.",
+            "The panel Interventions says how accuracy falls. Take it back with “Lift all”, and the memory is there again: it was never in the weights that you cut, but in what they let pass.",
         ],
         button: "Cut the keys",
         scene: cut,
@@ -118,7 +118,7 @@ fn cut(lab: &Lab) -> Vec<Action> {
 /// The last position at which something is asked.
 fn last_asked(lab: &Lab) -> Option<usize> {
     let targets = &lab.prompt.targets;
-    targets.iter().rposition(|target| *target != crate::record::batch::NO_TARGET)
+    targets.iter().rposition(|target| *target != crate::base::batch::NO_TARGET)
 }
 
 impl Tour {

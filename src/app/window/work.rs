@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::app::lab::run::{Begun, Order};
 use crate::app::panes::readers;
 use crate::app::worker::Then;
-use crate::record::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 use super::App;
 

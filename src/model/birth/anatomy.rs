@@ -1,10 +1,10 @@
 //! The simplified model taken apart: its queries are the stream itself, so their matrix is the identity.
 
+use crate::base::error::Result;
+use crate::base::weights::Weights;
 use crate::model::anatomy::{Anatomy, Block, Hidden, Map, Matrix, Mlp, Parts};
 use crate::nn::activation::Activation;
 use crate::nn::norm::NormKind;
-use crate::record::error::Result;
-use crate::record::weights::Weights;
 
 use super::{Birth, FeedForward, Positions};
 

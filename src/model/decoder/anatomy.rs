@@ -1,10 +1,10 @@
 //! The decoder taken apart.
 
+use crate::base::error::{Error, Result};
+use crate::base::weights::Weights;
 use crate::model::anatomy::{Anatomy, Block, Hidden, Map, Matrix, Mlp, Parts};
 use crate::nn::activation::Activation;
 use crate::nn::norm::NormKind;
-use crate::record::error::{Error, Result};
-use crate::record::weights::Weights;
 
 use super::{Decoder, MatrixKind, MlpKind, Positions, Shape};
 

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::record::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Threads that wait for shards.
 pub struct Pool {

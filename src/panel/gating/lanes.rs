@@ -1,13 +1,13 @@
 //! The lanes: a row for each register, a column for each tuple. x counts tuples, y counts lanes from the top.
 
+use crate::base::plain::Plain;
 use crate::figure::color::Color;
 use crate::figure::font::{Family, Typeface};
 use crate::figure::{Anchor, Cell, Dash, Mark, Pick};
-use crate::panel::{Palette, View, ink};
-use crate::record::plain::Plain;
+use crate::panel::{Palette, View, colors};
 
-use super::facts::{Facts, Said};
-use super::words;
+use super::hover_text;
+use super::parsed::{Facts, TokenMeaning};
 
 /// Strength of the colour of a symbol in a band, and in the box of a tuple that stores.
 pub const BAND: f32 = 0.3;
@@ -162,7 +162,7 @@ impl<'a> Lanes<'a> {
         Mark::Rect {
             from: [at, -self.dy(HEAD)],
             to: [at + 1.0, bottom],
-            fill: Some(ink::mix(self.palette().paper, ink::QUERY, 0.12)),
+            fill: Some(colors::mix(self.palette().paper, colors::QUERY, 0.12)),
             stroke: None,
             width: 0.0,
         }
@@ -174,7 +174,7 @@ impl<'a> Lanes<'a> {
         let mut marks = Vec::new();
         if lane > 0 {
             let ends = [[self.from as f64 - self.dx(NAMES), top], [self.to as f64, top]];
-            let color = ink::mix(palette.paper, palette.ink, 0.15);
+            let color = colors::mix(palette.paper, palette.ink, 0.15);
             marks.push(line(ends.to_vec(), color, 0.5, Dash::Solid));
         }
         let left = self.from as f64 - self.dx(4.0);
@@ -245,11 +245,11 @@ impl<'a> Lanes<'a> {
                 stroke: if wrong {
                     Some(palette.ink)
                 } else {
-                    empty.then(|| ink::mix(palette.paper, palette.ink, 0.2))
+                    empty.then(|| colors::mix(palette.paper, palette.ink, 0.2))
                 },
-                ink: fill.map_or(if empty { palette.faint } else { palette.ink }, ink::text_on),
+                ink: fill.map_or(if empty { palette.faint } else { palette.ink }, colors::text_on),
                 pick: Pick::Nothing,
-                hover: words::content(facts, register, begin, decoded),
+                hover: hover_text::content(facts, register, begin, decoded),
                 value: None,
             });
             begin = end;
@@ -259,11 +259,11 @@ impl<'a> Lanes<'a> {
 
     fn color(&self, symbol: usize) -> Color {
         let rank = self.facts.rank(symbol).map(|rank| APART[rank % APART.len()]);
-        ink::role(self.palette(), rank)
+        colors::role(self.palette(), rank)
     }
 
     fn tint(&self, symbol: usize, strength: f32) -> Color {
-        ink::mix(self.palette().paper, self.color(symbol), strength)
+        colors::mix(self.palette().paper, self.color(symbol), strength)
     }
 
     /// Everything of one tuple: its instruction, its box, its gate, its answer.
@@ -281,7 +281,7 @@ impl<'a> Lanes<'a> {
         let mut marks = Vec::new();
         let head = [Self::middle(at), -0.5 * self.dy(HEAD)];
         let color = if stores { palette.ink } else { palette.faint };
-        marks.extend(self.text(head, words::instruction(tuple), &column(HEAD, color)));
+        marks.extend(self.text(head, hover_text::instruction(tuple), &column(HEAD, color)));
         marks.extend(self.gate(at, tuple, top));
         let fill = if stores { self.tint(tuple.symbol, BOX) } else { palette.paper };
         let half = f64::from(0.5 * (self.unit[0] - 4.0).min(40.0) / self.unit[0]);
@@ -291,9 +291,9 @@ impl<'a> Lanes<'a> {
             text: facts.symbols[tuple.symbol].clone(),
             fill: Some(fill),
             stroke: Some(self.color(tuple.symbol)),
-            ink: ink::text_on(fill),
+            ink: colors::text_on(fill),
             pick: Pick::Query(tuple.symbol_at),
-            hover: words::tuple(self.view, facts, at),
+            hover: hover_text::tuple(self.view, facts, at),
             value: None,
         }]));
         marks.push(self.answer(at, tuple));
@@ -302,18 +302,18 @@ impl<'a> Lanes<'a> {
 
     /// A door of two leaves on the way from the box to what the register holds: it stands open or shut as measured, thin where
     /// that had to be asked, dots where no read tells. The more the keys alone do, the more of the colour of keys.
-    fn gate(&self, at: usize, tuple: &Said, top: f64) -> Vec<Mark> {
+    fn gate(&self, at: usize, tuple: &TokenMeaning, top: f64) -> Vec<Mark> {
         let (palette, gate) = (self.palette(), tuple.gate);
         let (x, y) = (Self::middle(at), top + GATE);
         let known = gate.open.is_finite() && gate.read.is_some();
-        let quiet = ink::quiet(palette);
+        let quiet = colors::quiet(palette);
         let mut marks = Vec::new();
         let leaf = WING.min(0.4 * self.unit[0]).min(0.16 * self.unit[1]);
         let (wing, rise) = (self.dx(leaf), self.dy(leaf));
         if known {
             let open = f64::from(gate.open.clamp(0.0, 1.0));
             let (sine, cosine) = (open * std::f64::consts::FRAC_PI_2).sin_cos();
-            let color = ink::mix(quiet, ink::KEY, gate.effect);
+            let color = colors::mix(quiet, colors::KEY, gate.effect);
             for side in [-1.0, 1.0] {
                 let hinge = [x + side * wing, y];
                 let tip = [hinge[0] - side * cosine * wing, y - sine * rise];
@@ -349,14 +349,14 @@ impl<'a> Lanes<'a> {
             stroke: None,
             ink: palette.ink,
             pick: Pick::Nothing,
-            hover: words::input_gate(self.facts, at),
+            hover: hover_text::input_gate(self.facts, at),
             value: known.then(|| ("gate open", f64::from(gate.open))),
         }]));
         marks
     }
 
     /// What the network says, and how surely.
-    fn answer(&self, at: usize, tuple: &Said) -> Mark {
+    fn answer(&self, at: usize, tuple: &TokenMeaning) -> Mark {
         let palette = self.palette();
         let right = tuple.predicted == tuple.right;
         let word = self.view.vocab.glyph(tuple.predicted);
@@ -372,7 +372,7 @@ impl<'a> Lanes<'a> {
                 stroke: (!right && line == 0).then_some(palette.ink),
                 ink: if line == 0 { palette.ink } else { palette.faint },
                 pick: Pick::Query(tuple.symbol_at),
-                hover: words::tuple(self.view, self.facts, at),
+                hover: hover_text::tuple(self.view, self.facts, at),
                 value: (line == 1).then(|| ("probability", f64::from(tuple.probability))),
             }
         };
@@ -395,7 +395,7 @@ impl<'a> Lanes<'a> {
             let asked = reader.source == Some(to);
             let dash = if asked { Dash::Solid } else { Dash::Dashed };
             let strength = attention.clamp(0.0, 1.0);
-            let color = ink::mix(self.palette().paper, ink::QUERY, 0.4 + 0.6 * strength);
+            let color = colors::mix(self.palette().paper, colors::QUERY, 0.4 + 0.6 * strength);
             let curve = sagging(start, end, 0.3);
             // The top of an arc of this kind lies at three quarters of its handles.
             let middle = [f64::midpoint(start[0], end[0]), f64::midpoint(start[1], end[1]) + 0.225];
@@ -420,7 +420,7 @@ impl<'a> Lanes<'a> {
                 query: self.facts.tuples[read].symbol_at,
                 key: self.facts.tuples[tuple].symbol_at,
             },
-            hover: words::attention(self.facts, read, tuple),
+            hover: hover_text::attention(self.facts, read, tuple),
             value: Some(("attention", f64::from(attention))),
         }])
     }

@@ -1,14 +1,14 @@
 //! Beside the lanes: which register's reads look at which register's address, and the output gate of the read in view.
 
+use crate::base::plain::Plain;
 use crate::figure::color::{Color, ColorMap};
 use crate::figure::{Anchor, Cell, Mark, Pick};
-use crate::panel::answer::number;
-use crate::panel::{View, ink};
-use crate::record::plain::Plain;
+use crate::panel::outputs::number;
+use crate::panel::{View, colors};
 
-use super::facts::Facts;
+use super::hover_text;
 use super::lanes::{Lanes, Words};
-use super::words;
+use super::parsed::Facts;
 
 /// Colours of attention; numbers stand upon them.
 const MAP: ColorMap = ColorMap::Cividis;
@@ -102,7 +102,7 @@ impl Beside<'_> {
             text,
             fill,
             stroke: Some(self.view.palette.paper),
-            ink: fill.map_or(self.view.palette.ink, ink::text_on),
+            ink: fill.map_or(self.view.palette.ink, colors::text_on),
             pick: Pick::Nothing,
             hover: format!(
                 "reads of {} attend to the tuple that stored what {} holds: mean attention {} over held-out sequences and heads, mean logit {}",
@@ -122,15 +122,15 @@ impl Beside<'_> {
         let mut marks = Vec::new();
         let title = format!("Output gate of tuple {read}");
         marks.extend(self.line(top, &title, palette.ink));
-        marks.extend(self.line(top + LINE, &words::spelled(facts, tuple), palette.faint));
+        marks.extend(self.line(top + LINE, &hover_text::spelled(facts, tuple), palette.faint));
         let address = tuple.source.map_or(f32::NAN, |source| facts.attention(read, source));
         let looked = match tuple.source {
-            Some(source) => words::attention(facts, read, source),
+            Some(source) => hover_text::attention(facts, read, source),
             None => "nothing is held yet, so there is no address to look at".to_owned(),
         };
         let bars = [
             ("attention to its address", address, looked),
-            ("effect of its query", tuple.output.effect, words::output_gate(facts, read)),
+            ("effect of its query", tuple.output.effect, hover_text::output_gate(facts, read)),
         ];
         for (i, (what, value, hover)) in bars.into_iter().enumerate() {
             let y = top + 2.3 * LINE + 2.4 * LINE * i as f32;
@@ -156,7 +156,7 @@ impl Beside<'_> {
         marks.push(Mark::Rect {
             from: self.place(0.0, top),
             to: self.place(share * self.width(), bottom),
-            fill: Some(ink::QUERY),
+            fill: Some(colors::QUERY),
             stroke: None,
             width: 0.0,
         });

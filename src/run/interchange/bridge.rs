@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::base::error::Result;
+use crate::base::weights::NamedTensor;
 use crate::model::anatomy::{Anatomy, Scale};
 use crate::nn::position::ROTARY_BASE;
-use crate::record::error::Result;
-use crate::record::weights::NamedTensor;
 
 use super::uniform::{Full, Uniform, check_biases, norm_parts};
 use super::{Written, refused, tensor};

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::base::error::Result;
+use crate::base::weights::NamedTensor;
 use crate::model::anatomy::{Anatomy, Matrix, Scale};
 use crate::nn::norm::NormKind;
-use crate::record::error::Result;
-use crate::record::weights::NamedTensor;
 
 use super::uniform::{Full, Kind, Layer, Uniform, epsilon, norm_parts};
 use super::{Written, refused, tensor};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use crate::base::error::Result;
+use crate::base::weights::NamedTensor;
 use crate::model::anatomy::{Anatomy, Matrix, Scale};
 use crate::nn::position::{ROTARY_BASE, Rotary};
-use crate::record::error::Result;
-use crate::record::weights::NamedTensor;
 
 use super::uniform::{Full, Layer, LayerMlp, Uniform, check_biases, norm_parts};
 use super::{Written, tensor};

@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use crate::base::error::{Error, Result};
+use crate::base::weights::{NamedTensor, Weights};
 use crate::model::anatomy::Anatomy;
-use crate::record::error::{Error, Result};
-use crate::record::folder::safetensors;
-use crate::record::weights::{NamedTensor, Weights};
+use crate::run_folder::safetensors;
 
 use super::experiment::Experiment;
 

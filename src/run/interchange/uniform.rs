@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::base::error::Result;
 use crate::model::anatomy::{Anatomy, Block, Hidden, Map, Matrix, Mlp, Scale};
 use crate::nn::activation::Activation;
 use crate::nn::norm::{EPSILON, NormKind};
-use crate::record::error::Result;
 
 use super::refused;
 

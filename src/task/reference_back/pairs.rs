@@ -7,7 +7,7 @@ use super::ReferenceBackSource;
 use super::draw::{Cast, below, stream};
 use super::memory::Item;
 use super::words::{TUPLE, Word};
-use crate::record::pair::{Pair, PairKind};
+use crate::base::pair::{Pair, PairKind};
 
 /// Kinds that make sense with a single register come first.
 pub const OF_ONE_REGISTER: usize = 3;

@@ -1,7 +1,7 @@
 //! Tokens of the reference-back task: their ids, their order in a tuple, and how text is read as tuples.
 
 use super::TokenOrder;
-use crate::record::vocab::Vocab;
+use crate::base::vocab::Vocab;
 
 /// Positions of a tuple.
 pub const TUPLE: usize = 4;

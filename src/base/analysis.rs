@@ -1,0 +1,125 @@
+//! Settings of long questions that panels, commands and the questions themselves share: each is declared here and nowhere else.
+#![expect(clippy::doc_markdown, reason = "help is shown as it stands, and backticks with it")]
+
+use crate::base::label::{Kind, Places};
+use crate::base::pair::Metric;
+
+crate::choices! {
+    /// Which parts are patched: one point of all heads or layers, or several points together.
+    pub enum Map {
+        Heads = "heads",
+        HeadsByPosition = "heads_by_position",
+        Blocks = "blocks",
+        ResidPre = "resid_pre",
+        ResidMid = "resid_mid",
+        AttnOut = "attn_out",
+        MlpOut = "mlp_out",
+        Z = "z",
+        Q = "q",
+        K = "k",
+        V = "v",
+        Pattern = "pattern",
+        ZByPosition = "z_by_position",
+        QByPosition = "q_by_position",
+        KByPosition = "k_by_position",
+        VByPosition = "v_by_position",
+        PatternByQuery = "pattern_by_query",
+        PatternByCell = "pattern_by_cell",
+    }
+}
+
+impl Map {
+    /// Whether its cells stand for positions of the sequences.
+    pub fn is_over_positions(self) -> bool {
+        let heads = [Self::Heads, Self::Z, Self::Q, Self::K, Self::V, Self::Pattern];
+        !heads.contains(&self)
+    }
+}
+
+crate::settings! {
+    /// Two sequences that are compared: pairs of the task, or the sequence in view and one of a person's own.
+    pub struct Compared = "Which sequences are compared." {
+        /// Kind of pairs that the task makes (empty: its first kind).
+        pair: String = String::new(), @live;
+        /// Pairs to compare: more of them give narrower intervals and take longer.
+        pairs: usize = 32, in 1..=4096, @live;
+        /// A counterfactual sequence of your own, as long as the base (the sequence in view), which is compared with it; empty: the pairs of the task.
+        other: String = String::new(), @live;
+        /// With a sequence of your own: position of the prediction (empty: the last).
+        at: String = String::new(), also prediction, @live;
+        /// With a sequence of your own: the two answers to compare, as text (empty: what the two runs predict).
+        answers: String = String::new(), @live;
+    }
+}
+
+crate::settings! {
+    /// Which pairs count.
+    pub struct Counted = "Which pairs count." {
+        /// Count pairs that the network gets wrong, too.
+        all_pairs: bool = false, @live;
+    }
+}
+
+crate::settings! {
+    /// How an effect is counted.
+    pub struct Measured = "How an effect is counted." {
+        /// How an effect is counted. Normalised: 0 is none, 1 moves the prediction all the way to the counterfactual one.
+        metric: Metric = Metric::Normalised, @live;
+    }
+}
+
+crate::settings! {
+    /// Of maps of activation patching.
+    pub struct Patching = "What is patched, between which sequences, and how the effect is counted." {
+        /// What is patched: whole heads, heads at each position, blocks of the residual stream, or one point alone.
+        map: Map = Map::Heads, @live;
+        /// How.
+        measured: Measured = Measured::default();
+        /// Which sequences.
+        compared: Compared = Compared::default();
+        /// Which pairs.
+        counted: Counted = Counted::default();
+        /// Compare one pair alone, the first that counts: in other pairs something else stands at a position. A panel does so in maps over positions, and only there.
+        one_pair: bool = false, also one, @live;
+    }
+}
+
+crate::settings! {
+    /// What is read out of a network, and where.
+    pub struct Told = "What is fitted, which label it tells, and where it reads." {
+        /// What is fitted: a linear measurement, a measurement with one hidden layer, the tuned lens, a lens that leads straight to tokens, or the erasure of a label.
+        kind: Kind = Kind::LinearProbe;
+        /// What is told of a position: token, token-1, token+2, target, position, seen, sub_path, or what the task offers (empty: its first, or target). The lens tells the target.
+        label: String = String::new();
+        /// Positions that give an example: all, a role, other, repeated, registers, important, or numbers such as 36,38-42. Those without the label give none.
+        positions: String = "all".to_owned(), also role;
+        /// Where vectors are read: the stream before and after attention, the stream between layers, or one point of every layer. The lens reads between layers.
+        places: Places = Places::Stream;
+    }
+}
+
+crate::settings! {
+    /// How much is fitted to how many examples.
+    pub struct Examples = "Examples, the size of what is fitted to them, and the forward pass that they come from." {
+        /// Examples to fit to.
+        train: usize = 2048, in 16..=1000000, @log;
+        /// Examples to judge by, of other sequences.
+        test: usize = 1024, in 16..=1000000, @log;
+        /// Hidden units of a measurement that has a hidden layer.
+        hidden: usize = 64, in 1..=4096, @log;
+        /// Interventions under which vectors are read, with semicolons between (empty: none).
+        under: String = String::new();
+    }
+}
+
+crate::settings! {
+    /// Of causal scrubbing of trees.
+    pub struct TreeScrubbing = "What is kept of a tree, and how many trees are compared." {
+        /// What is kept of the first tree: H1 nothing; H2 what registers and the goal give; H3 that and what the lower ends of edges give; targets the lower ends alone; everything. Several with commas, or all.
+        hypothesis: String = "H1".to_owned();
+        /// Trees of each length.
+        trees: usize = 50, in 1..=4096;
+        /// Count trees whose first step the network gets wrong, too.
+        all_pairs: bool = false;
+    }
+}

@@ -1,0 +1,172 @@
+//! Tokens as text, both ways.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::base::error::{Error, Result};
+
+/// The tokens of a task or of a foreign tokenizer: the text of each id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vocab {
+    tokens: Vec<String>,
+    /// The first id with each text.
+    ids: HashMap<String, u32>,
+    /// Characters in the longest token.
+    longest: usize,
+    /// Tokens are written with spaces between them.
+    spaced: bool,
+}
+
+impl Vocab {
+    pub fn new(tokens: Vec<String>) -> Self {
+        let mut ids = HashMap::with_capacity(tokens.len());
+        for (id, text) in (0..).zip(&tokens) {
+            ids.entry(text.clone()).or_insert(id);
+        }
+        let longest = tokens.iter().map(|t| t.chars().count()).max().unwrap_or(0);
+        Self { tokens, ids, longest, spaced: false }
+    }
+
+    /// Tokens that are words: written with spaces between them, which are no tokens themselves.
+    pub fn of_words(tokens: Vec<String>) -> Self {
+        Self { spaced: true, ..Self::new(tokens) }
+    }
+
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// The exact text of a token.
+    pub fn text(&self, id: u32) -> &str {
+        self.tokens.get(id as usize).map_or("?", String::as_str)
+    }
+
+    /// The token as it is seen: what has no sign of its own gets a [`label`].
+    pub fn glyph(&self, id: u32) -> String {
+        let Some(text) = self.tokens.get(id as usize) else { return format!("#{id}") };
+        labelled(text, |_| false).into_owned()
+    }
+
+    /// Tokens as the text that [`Self::encode`] reads.
+    pub fn spell(&self, ids: &[u32]) -> String {
+        let words: Vec<&str> = ids.iter().map(|id| self.text(*id)).collect();
+        words.join(if self.spaced { " " } else { "" })
+    }
+
+    /// Reads text as tokens, longest match first.
+    ///
+    /// # Errors
+    /// At the first place where no token fits, with that place and what stands there.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let chars: Vec<(usize, char)> = text.char_indices().collect();
+        let (mut ids, mut at) = (Vec::new(), 0);
+        while at < chars.len() {
+            if self.spaced && chars[at].1.is_whitespace() {
+                at += 1;
+                continue;
+            }
+            let found = (1..=self.longest.min(chars.len() - at)).rev().find_map(|n| {
+                let end = chars.get(at + n).map_or(text.len(), |(i, _)| *i);
+                let piece = &text[chars[at].0..end];
+                self.ids.get(piece).map(|id| (*id, n))
+            });
+            let Some((id, n)) = found else {
+                let c = chars[at].1;
+                return Err(Error::usage(format!(
+                    "character {} of the text is \"{}\" (U+{:04X}), which is none of the {} tokens of this task; leave it out or use another text source",
+                    at + 1,
+                    label(c).unwrap_or_else(|| c.to_string()),
+                    u32::from(c),
+                    self.tokens.len()
+                )));
+            };
+            ids.push(id);
+            at += n;
+        }
+        Ok(ids)
+    }
+}
+
+/// What stands for a sign that is not seen, so that no two of them look alike: `␣` for a space, `↵` for a line end, `⇥` for a
+/// tab, the pictures of control characters, and the number of every other one, as `U+200B`. None for what is seen.
+pub fn label(c: char) -> Option<String> {
+    let picture = match c {
+        ' ' => '␣',
+        '\n' => '↵',
+        '\t' => '⇥',
+        '\u{7f}' => '␡',
+        c if c < ' ' => char::from_u32(0x2400 + u32::from(c))?,
+        c if c.is_whitespace() || is_hidden(c) => return Some(format!("U+{:04X}", u32::from(c))),
+        _ => return None,
+    };
+    Some(picture.to_string())
+}
+
+/// The text with a [`label`] for each sign that is not seen, but for those that are kept.
+pub fn labelled(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let stands = |c: char| if is_kept(c) { None } else { label(c) };
+    if text.chars().all(|c| stands(c).is_none()) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match stands(c) {
+            Some(label) => out.push_str(&label),
+            None => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Whether a sign does something to the text around it, or to a terminal, instead of being seen: control characters, those
+/// that turn the direction of writing, and those of no width.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{fffe}'..='\u{ffff}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// Text for a terminal: lines and tabs stay, every other sign that is hidden becomes a [`label`]. What others put into a
+/// token, a name or a path can neither move the cursor nor turn the writing around.
+pub fn plain(text: &str) -> String {
+    labelled(text, |c| matches!(c, '\n' | '\t') || !is_hidden(c)).into_owned()
+}
+
+/// JSON for a terminal: what is not seen is written as its number, which reads back as the same text.
+pub fn plain_json(text: &str) -> String {
+    let mut units = [0; 2];
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || !is_hidden(c) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut units) {
+            out.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    out
+}

@@ -1,0 +1,255 @@
+//! `mnemoscope patch`, `path`, `scrub`, `knock-out` and `readers`: long questions to a recorded run, answered as text, JSON or NumPy
+//! arrays.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use crate::base::array::Array;
+use crate::base::error::Result;
+use crate::base::intervention::Point;
+use crate::base::plain::Plain;
+use crate::base::question::{MeasurementCall, Reading, Readings};
+use crate::base::registry::find;
+use crate::base::settings::{self, Settings};
+use crate::base::vocab::plain_json;
+use crate::export::answers;
+use crate::export::run_at::RunAt;
+use crate::figure::file::save;
+use crate::measurement::analysis::{self, Analysis};
+use crate::run::job::analysis_of;
+
+use super::bar::Bar;
+use super::examine::{Format, target};
+use super::options::{Asked, Options};
+use super::run_at::At;
+use super::{say, say_as_is};
+
+/// What all of these commands share.
+#[derive(Args)]
+struct Common {
+    #[command(flatten)]
+    at: At,
+    /// Change a setting, as --set metric=kl (see `mnemoscope list analyses NAME`)
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// Write everything to a .json or .npz file instead of a summary to the terminal
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long)]
+    force: bool,
+    /// Write everything as one JSON document to standard output
+    #[arg(long, conflicts_with = "out")]
+    json: bool,
+}
+
+/// A long question that a command asks.
+pub trait Question: Asked {
+    /// Its name in the registry.
+    const NAME: &'static str;
+    /// What stands first in the key of the answer, in this order: scripts find answers by it.
+    const FIRST: &'static [&'static str];
+}
+
+const COMPARED: &[&str] = &["pair", "other", "at", "answers", "pairs", "metric"];
+const COUNTED: &[&str] = &["pair", "other", "at", "answers", "pairs", "metric", "all_pairs"];
+
+macro_rules! questions {
+    ($($question:ident $name:literal $made:path, $first:expr;)*) => {
+        $(
+            #[derive(Clone)]
+            pub struct $question;
+
+            impl Asked for $question {
+                fn usual() -> Box<dyn Settings> {
+                    Box::new(<$made>::default())
+                }
+            }
+
+            impl Question for $question {
+                const NAME: &'static str = $name;
+                const FIRST: &'static [&'static str] = $first;
+            }
+        )*
+    };
+}
+
+questions! {
+    Patching "patching" analysis::patching::Patching, COUNTED;
+    Path "path" analysis::path::PathPatching, COUNTED;
+    Scrubbing "scrubbing" analysis::scrubbing::Scrubbing, COMPARED;
+    TreeScrubbing "tree_scrubbing" analysis::tree_scrubbing::TreeScrubbing, &[];
+    Registers "registers" analysis::registers::FindingRegisters, &[];
+    KnockOut "knock_out" analysis::knock_out::KnockingOut, &[];
+    Readers "readers" analysis::readers::Readers, &[];
+}
+
+/// The command of a long question: its settings are options.
+#[derive(Args)]
+pub struct Ask<Q: Question> {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    options: Options<Q>,
+}
+
+impl<Q: Question> Ask<Q> {
+    pub fn run(self) -> Result<ExitCode> {
+        let mut given = self.options.given;
+        let rank = |name: &str| Q::FIRST.iter().position(|first| *first == name);
+        given.sort_by_key(|(name, _)| rank(name).unwrap_or(Q::FIRST.len()));
+        self.common.run(Q::NAME, given)
+    }
+}
+
+impl Common {
+    fn run(self, name: &'static str, given: Vec<(&'static str, toml::Value)>) -> Result<ExitCode> {
+        let (analysis, call) = self.analysis(name, given)?;
+        let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
+        let mut run = self.at.open()?;
+        let (reading, whole) = asked(&mut run, &*analysis)?;
+        let readings = Readings {
+            step: run.weights.step,
+            prompt: run.prompt.clone(),
+            interventions: Vec::new(),
+            by_call: [(call.key(), Ok(Arc::new(reading.clone())))].into(),
+        };
+        match out {
+            Some((path, Format::Json)) => save(path, &answers::json(&run, &readings)?, self.force)?,
+            Some((path, Format::Npz)) => save(path, &answers::npz(&run, &readings)?, self.force)?,
+            None if self.json => {
+                let json = answers::json(&run, &readings)?;
+                say_as_is(&plain_json(&String::from_utf8_lossy(&json)))?;
+            }
+            None => summary(&run, &call, &reading)?,
+        }
+        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(130) })
+    }
+
+    /// The analysis with its settings, and how it is called.
+    fn analysis(
+        &self,
+        name: &str,
+        given: Vec<(&'static str, toml::Value)>,
+    ) -> Result<(Box<dyn Analysis>, MeasurementCall)> {
+        let mut call = MeasurementCall::new(name);
+        for (key, value) in given {
+            call = call.with(key, value);
+        }
+        let mut made = find("analysis", analysis::ALL, name)?;
+        for setting in &self.set {
+            let (key, text) = super::assignment(setting)?;
+            call = call.with(key, settings::read(&mut *made, key, text));
+        }
+        Ok((analysis_of(&call)?, call))
+    }
+}
+
+/// The answer, under a progress bar; false where Ctrl-C ended it before the end.
+fn asked(run: &mut RunAt, analysis: &dyn Analysis) -> Result<(Reading, bool)> {
+    let mut bar = Bar::begin("passes")?;
+    let mut tell =
+        |done: usize, total: usize, _: &dyn Fn() -> Result<Reading>| bar.show(done, total);
+    let prompt = run.prompt.clone();
+    let reading = run.instrument.analyze(&run.weights, &prompt, analysis, &mut tell);
+    let stopped = bar.end();
+    Ok((reading?, !stopped))
+}
+
+/// Cells of a map in the summary.
+const STRONGEST: usize = 12;
+
+fn summary(run: &RunAt, call: &MeasurementCall, reading: &Reading) -> Result<()> {
+    say(format!("step {} of {}: {}", run.weights.step, run.experiment.name, call.key()))?;
+    for (name, value) in &reading.numbers {
+        say(format!("  {name:<28} {:.4}", Plain(*value)))?;
+    }
+    for array in &reading.arrays {
+        if let Some(name) = array.name.strip_prefix("effect.") {
+            say(format!("\n{name}: strongest of {}", array.shape.iter().product::<usize>()))?;
+            strongest(array, name, reading)?;
+        } else if let Some(name) = array.name.strip_prefix("recovered.") {
+            say(format!(
+                "\n{name}: percent recovered; rows are layers, columns paths of 1, 2, … edges"
+            ))?;
+            rows(array)?;
+        } else if array.name.starts_with("needed.") {
+            let edges = array.data.iter().filter(|x| **x > 0.0).count();
+            say(format!("  {:<28} {edges} edges", array.name))?;
+        }
+    }
+    places(reading)?;
+    for note in &reading.notes {
+        say(format!("  {note}"))?;
+    }
+    Ok(())
+}
+
+fn plain(value: f32) -> Plain {
+    Plain(f64::from(value))
+}
+
+/// Most scores of a place in the summary: what a terminal is wide enough for.
+const SCORES: usize = 6;
+
+/// The first scores of each place that readers were fitted to.
+fn places(reading: &Reading) -> Result<()> {
+    let (Some(layers), Some(points)) = (reading.array("layer"), reading.array("point")) else {
+        return Ok(());
+    };
+    let scores = reading.arrays.iter().filter(|array| {
+        array.axes == ["place"] && !["layer", "point"].contains(&array.name.as_str())
+    });
+    let wanted = |array: &&Array| {
+        ["accuracy", "micro_f1", "kl", "rank"].iter().any(|end| array.name.ends_with(end))
+    };
+    let scores: Vec<&Array> = scores.filter(wanted).take(SCORES).collect();
+    let names: String = scores.iter().map(|array| format!("{:>24}", array.name)).collect();
+    say(format!("\n  {:<20}{names}", "place"))?;
+    for (at, (layer, point)) in layers.data.iter().zip(points.data.iter()).enumerate() {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number")]
+        let point = Point::ALL.get(*point as usize).map_or("", |(_, name)| name);
+        let value = |array: &&Array| plain(array.data.get(at).copied().unwrap_or(f32::NAN));
+        let numbers: String = scores.iter().map(|a| format!("{:>24.4}", value(a))).collect();
+        say(format!("  {:<20}{numbers}", format!("layer{layer}.{point}")))?;
+    }
+    Ok(())
+}
+
+/// A table of layers and lengths.
+fn rows(table: &Array) -> Result<()> {
+    for layer in 0..table.shape[0] {
+        let cells: String =
+            table.outer(layer).iter().map(|v| format!("{:>8.1}", plain(*v))).collect();
+        say(format!("  layer {layer:<3}{cells}"))?;
+    }
+    Ok(())
+}
+
+fn strongest(effects: &Array, name: &str, reading: &Reading) -> Result<()> {
+    let mut order: Vec<usize> =
+        (0..effects.data.len()).filter(|&i| effects.data[i].is_finite()).collect();
+    order.sort_by(|&a, &b| effects.data[b].abs().total_cmp(&effects.data[a].abs()));
+    let bound = |what: &str, i: usize| {
+        let array = reading.array(&format!("{what}.{name}"));
+        array.and_then(|a| a.data.get(i)).filter(|x| x.is_finite())
+    };
+    for &i in order.iter().take(STRONGEST) {
+        let mut place = Vec::new();
+        let mut rest = i;
+        for (axis, n) in effects.axes.iter().zip(&effects.shape).rev() {
+            place.push(format!("{axis} {}", rest % n));
+            rest /= n;
+        }
+        place.reverse();
+        let interval = match (bound("low", i), bound("high", i)) {
+            (Some(low), Some(high)) => format!("  [{:.4}, {:.4}]", plain(*low), plain(*high)),
+            _ => String::new(),
+        };
+        say(format!("  {:<36} {:>9.4}{interval}", place.join(", "), plain(effects.data[i])))?;
+    }
+    Ok(())
+}

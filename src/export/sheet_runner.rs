@@ -1,0 +1,269 @@
+//! Opens the runs of a figure sheet, asks them what its panels draw, and hangs a drawn panel for each.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::error::{Error, Result};
+use crate::base::question::{Analyzed, Found, MeasurementCall};
+use crate::base::registry::row;
+use crate::figure::provenance::RunFacts;
+use crate::formats::file::meant;
+use crate::panel::{self, NetShape, Panel, Selection, Snapshot};
+use crate::run::job::analysis_of;
+use crate::run_folder::Reader;
+use crate::run_folder::recording::Recording;
+use crate::sweep::{Sweep, is_sweep};
+
+use super::drawn_panel::{DrawnPanel, panel_of, run_facts};
+use super::run_at::{Question, RunAt, refuse_sweep};
+use super::sheet::{PanelSpec, Sheet};
+
+/// Told how far a long question has come: done, of how many. False ends it with what there is.
+pub type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
+
+/// The runs that the panels of a sheet come from.
+pub struct SheetRunner {
+    /// The folder that was named: a run, or a sweep.
+    folder: PathBuf,
+    runs: BTreeMap<PathBuf, RunAt>,
+    /// SHA-256 of weights, by folder and step.
+    hashes: BTreeMap<(PathBuf, u64), String>,
+    /// Steps that were asked for and are not recorded, and those taken for them.
+    pub taken: Vec<(u64, u64)>,
+    /// Runs of a sweep that cannot be read and are not drawn: why, a sentence each.
+    pub left_out: Vec<String>,
+}
+
+impl SheetRunner {
+    pub fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            runs: BTreeMap::new(),
+            hashes: BTreeMap::new(),
+            taken: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    /// What is damaged or gone of the runs that were opened, and was left out.
+    pub fn problems(&self) -> impl Iterator<Item = &Error> {
+        self.runs.values().flat_map(RunAt::problems)
+    }
+
+    /// The drawn panels of a sheet, in order.
+    ///
+    /// # Errors
+    /// When a run cannot be opened, or not be asked what a panel draws.
+    pub fn drawn_panels(
+        &mut self,
+        sheet: &Sheet,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<DrawnPanel>> {
+        let drawn_panel = |spec: &PanelSpec| {
+            let named = |e: Error| match sheet.panels.len() {
+                1 => e,
+                _ => e.context(format!("panel {}", spec.panel)),
+            };
+            self.drawn_panel(sheet, spec, progress).map_err(named)
+        };
+        sheet.panels.iter().map(drawn_panel).collect()
+    }
+
+    /// What is recorded of a run, named as [`PanelSpec::run`].
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn recording(&mut self, run: &str) -> Result<Arc<Recording>> {
+        let folder = self.folder_of(run);
+        self.opened(&folder, &Question::default()).map(|run| run.recording.clone())
+    }
+
+    fn opened(&mut self, folder: &Path, question: &Question) -> Result<&mut RunAt> {
+        if !self.runs.contains_key(folder) {
+            self.runs.insert(folder.to_owned(), RunAt::open(folder, question)?);
+        }
+        self.runs.get_mut(folder).ok_or_else(|| Error::internal("a run that was opened is gone"))
+    }
+
+    fn drawn_panel(
+        &mut self,
+        sheet: &Sheet,
+        spec: &PanelSpec,
+        progress: &mut Progress<'_>,
+    ) -> Result<DrawnPanel> {
+        let panel = panel_of(spec, sheet)?;
+        let folder = self.folder_of(&spec.run);
+        if row("panel", panel::ALL, &spec.panel)?.is_of_sweep {
+            let sweep = Sweep::read(&folder)?;
+            let problems = sweep.runs.iter().filter_map(|run| run.problem.clone());
+            add_new(&mut self.left_out, problems);
+            return Ok(of_sweep(sweep, &folder, spec));
+        }
+        refuse_sweep(&folder)?;
+        let question = Question {
+            step: spec.step,
+            sequence: spec.sequence,
+            tokens: spec.tokens.clone(),
+            interventions: spec.intervene.clone(),
+        };
+        let mut beside = Vec::with_capacity(spec.beside.len());
+        for name in &spec.beside {
+            let folder = self.folder_of(name);
+            beside.push((name_of(&folder), Arc::new(Reader::open(&folder)?.recording)));
+        }
+        let run = self.opened(&folder, &question)?;
+        run.turn_to(&question)?;
+        let step = run.weights.step;
+        let mut shown = snapshot(run, &*panel, spec, &name_of(&folder), progress)?;
+        shown.runs.extend(beside);
+        let facts = run_facts(name_of(&folder), &run.experiment, &run.recording.marks);
+        let mut drawn_panel = DrawnPanel::new(&spec.panel, shown, facts);
+        drawn_panel.facts.weights_sha256 = self.hash_of(&folder);
+        if let Some(wanted) = spec.step.filter(|wanted| *wanted != step) {
+            add_new(&mut self.taken, [(wanted, step)]);
+        }
+        Ok(drawn_panel)
+    }
+
+    /// SHA-256 of the weights that an opened run is at.
+    fn hash_of(&mut self, folder: &Path) -> Option<String> {
+        let weights = &self.runs.get(folder)?.weights;
+        let hash = self.hashes.entry((folder.to_owned(), weights.step));
+        Some(hash.or_insert_with(|| weights.sha256()).clone())
+    }
+
+    /// A run of the sweep that was named, or a folder beside the run that was.
+    fn folder_of(&self, run: &str) -> PathBuf {
+        if run.is_empty() {
+            return self.folder.clone();
+        }
+        let run = &meant(run);
+        let inside = self.folder.join(run);
+        if is_sweep(&self.folder) || inside.is_dir() {
+            return inside;
+        }
+        // The parent of `a-run` is the folder that the program was started in, that of `.` is outside of it.
+        let whole = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
+        if whole.file_name() == Some(run.as_os_str()) {
+            return self.folder.clone();
+        }
+        match whole.parent() {
+            Some(parent) => parent.join(run),
+            None => run.clone(),
+        }
+    }
+}
+
+/// Every frame of a film says the same.
+fn add_new<T: PartialEq>(all: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
+    for one in more {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+}
+
+fn of_sweep(sweep: Sweep, folder: &Path, spec: &PanelSpec) -> DrawnPanel {
+    let experiment = sweep.plan.to_toml();
+    let shown = Snapshot { sweep: Some(Arc::new(sweep)), ..Snapshot::default() };
+    let run = RunFacts { name: name_of(folder), experiment, ..RunFacts::default() };
+    DrawnPanel::new(&spec.panel, shown, run)
+}
+
+/// Asks a run what a panel draws.
+fn snapshot(
+    run: &mut RunAt,
+    panel: &dyn Panel,
+    spec: &PanelSpec,
+    name: &str,
+    progress: &mut Progress<'_>,
+) -> Result<Snapshot> {
+    let layout = run.instrument.layout();
+    let net = NetShape {
+        kind: layout.kind.to_owned(),
+        heads: layout.heads.clone(),
+        vocab: layout.vocab,
+        length: layout.length,
+    };
+    let selection = selection(spec, &net, run.prompt.len())?;
+    let readings = run.ask(&panel.needs(&net, &selection))?;
+    if let Some(e) = readings.by_call.values().find_map(|r| r.as_ref().err()) {
+        return Err(e.clone());
+    }
+    let mut analyzed = Analyzed::default();
+    for call in panel.analyses(&net, &selection) {
+        analyzed.by_call.insert(call.key(), long_answer(run, &call, progress)?);
+    }
+    let source = run.instrument.source();
+    Ok(Snapshot {
+        net,
+        vocab: source.vocab().clone(),
+        roles: source.roles(),
+        runs: vec![(name.to_owned(), run.recording.clone())],
+        step: Some(run.weights.step),
+        readings: Some(Arc::new(readings)),
+        analyzed,
+        selection,
+        ..Snapshot::default()
+    })
+}
+
+/// The answer to a long question of a panel, as far as progress lets it come.
+fn long_answer(
+    run: &mut RunAt,
+    call: &MeasurementCall,
+    progress: &mut Progress<'_>,
+) -> Result<Found> {
+    let mut whole = true;
+    let prompt = run.prompt.clone();
+    let reading = run.instrument.analyze(
+        &run.weights,
+        &prompt,
+        &*analysis_of(call)?,
+        &mut |done, total, _| {
+            whole &= progress(done, total);
+            whole
+        },
+    )?;
+    let (step, done) = (run.weights.step, usize::from(whole));
+    Ok(Found { step, done, total: 1, reading: Some(Ok(Arc::new(reading))), ended: true })
+}
+
+/// # Errors
+/// When the network has no such head, or the sequence no such position.
+fn selection(spec: &PanelSpec, net: &NetShape, length: usize) -> Result<Selection> {
+    let wrong = || {
+        let layers = net.heads.len();
+        Error::usage(format!(
+            "head {}: expected LAYER.HEAD, for example 1.0; this network has layers 0 to {} with {:?} heads",
+            spec.head,
+            layers.saturating_sub(1),
+            net.heads
+        ))
+    };
+    let (layer, head) = match spec.head.as_str() {
+        "" => (net.heads.len().saturating_sub(1).min(1), 0),
+        text => {
+            let (layer, head) = text.split_once('.').ok_or_else(wrong)?;
+            (layer.parse().map_err(|_| wrong())?, head.parse().map_err(|_| wrong())?)
+        }
+    };
+    if net.heads.get(layer).is_none_or(|&heads| head >= heads) {
+        return Err(wrong());
+    }
+    for (what, position) in [("query", spec.query), ("key", spec.key)] {
+        if position.is_some_and(|p| p >= length) {
+            return Err(Error::usage(format!(
+                "{what}: the sequence has positions 0 to {}",
+                length.saturating_sub(1)
+            )));
+        }
+    }
+    Ok(Selection { layer, head, query: spec.query, key: spec.key })
+}
+
+/// The name of a folder, without where it lies.
+pub fn name_of(folder: &Path) -> String {
+    folder.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+}

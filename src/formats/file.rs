@@ -1,0 +1,181 @@
+//! Files that land whole or not at all, and never over another one unasked.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::base::error::{Error, Result};
+
+/// Writes a file beside its place and moves it there, so that no half of it is ever seen. Folders that are missing on the
+/// way to it are made.
+///
+/// # Errors
+/// When the place is taken ([`check_free`]), or when the system refuses.
+pub fn save(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
+    check_free(path, replace)?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+        make_folder(folder)?;
+    }
+    let name = path.file_name().ok_or_else(|| {
+        Error::usage(format!("{} names no file: give the name of a file", path.display()))
+    })?;
+    // Shorter than the name where that is as long as names may be.
+    let name: String = name.to_string_lossy().chars().take(50).collect();
+    let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    let written = write_and_move(&beside, path, bytes);
+    if written.is_err() {
+        // Of the two errors the first is the one that matters.
+        let _ = fs::remove_file(&beside);
+    }
+    written.map_err(|e| e.context(format!("writing {}", path.display())))
+}
+
+/// Writes files into a folder, which is made where there is none. None is written when one of them is in the way: who names
+/// a folder has not named the files in it, so even where they may be replaced, only those that `is_ours` knows are.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_all(
+    folder: &Path,
+    files: &[(&str, &[u8])],
+    replace: bool,
+    is_ours: &dyn Fn(&Path) -> bool,
+) -> Result<()> {
+    for (name, _) in files {
+        check_free(&folder.join(name), replace)?;
+    }
+    check_ours(files.iter().map(|(name, _)| folder.join(name)), is_ours)?;
+    make_folder(folder)?;
+    files.iter().try_for_each(|(name, bytes)| save(&folder.join(name), bytes, replace))
+}
+
+/// The bytes of a text without the byte-order mark that some editors put in front.
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)
+        .map_err(|e| Error::from(e).context(format!("making the folder {}", folder.display())))
+}
+
+/// Refuses to replace files that nobody named and that are somebody else's.
+///
+/// # Errors
+/// When there are such files: the sentence names them.
+pub fn check_ours(
+    paths: impl IntoIterator<Item = PathBuf>,
+    is_ours: &dyn Fn(&Path) -> bool,
+) -> Result<()> {
+    let is_there = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
+    let foreign = paths.into_iter().filter(|path| is_there(path) && !is_ours(path));
+    let names: Vec<String> = foreign.map(|path| path.display().to_string()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{} would be replaced, and this program did not make {}: nothing is written. Choose another name, or move what is there away",
+        names.join(", "),
+        if names.len() == 1 { "it" } else { "them" }
+    )))
+}
+
+/// Refuses a place that is taken: by a file that may not be replaced, by a folder. A link counts as a file of its own: what
+/// replaces it is never written through it.
+///
+/// # Errors
+/// When it is taken.
+pub fn check_free(path: &Path, replace: bool) -> Result<()> {
+    let Ok(there) = fs::symlink_metadata(path) else { return check_way(path) };
+    let why = if there.is_dir() {
+        "is a folder: give the name of a file in it"
+    } else if !replace {
+        "is there already and is left as it is: choose another name, or ask for it to be replaced (--force)"
+    } else {
+        return Ok(());
+    };
+    Err(Error::usage(format!("{} {why}", path.display())))
+}
+
+/// The path that a person means by a text: without blanks and quotes around it, `~` as the home folder, and `file://` as a
+/// file manager puts it on the clipboard. A file that is really called so is meant by `./~`.
+pub fn meant(text: &str) -> PathBuf {
+    let text = text.trim();
+    let inside = |quote| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
+    let text = inside('"').or_else(|| inside('\'')).unwrap_or(text);
+    if let Some(path) = text.strip_prefix("file://").and_then(of_url) {
+        return path;
+    }
+    let rest =
+        text.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with(['/', '\\']));
+    match (rest, std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest.trim_start_matches(['/', '\\'])),
+        _ => PathBuf::from(text),
+    }
+}
+
+/// The path in what follows `file://`: `/a%20b`, `localhost/a%20b`.
+fn of_url(rest: &str) -> Option<PathBuf> {
+    let path = rest.strip_prefix("localhost").unwrap_or(rest);
+    // Windows has no slash before its drives.
+    let path = path.strip_prefix('/').filter(|_| cfg!(windows)).unwrap_or(path);
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut parts = path.split('%');
+    bytes.extend(parts.next()?.bytes());
+    for part in parts {
+        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        bytes.extend(part[2..].bytes());
+    }
+    String::from_utf8(bytes).ok().map(PathBuf::from)
+}
+
+/// Refuses a place whose folders cannot be made, because one of them is a file.
+///
+/// # Errors
+/// When one is.
+pub fn check_way(path: &Path) -> Result<()> {
+    let there = path.ancestors().skip(1).find(|folder| fs::symlink_metadata(folder).is_ok());
+    match there.filter(|folder| !folder.is_dir()) {
+        None => Ok(()),
+        Some(file) => Err(Error::usage(format!(
+            "{} cannot be written: {} is a file, expected a folder. Choose another name",
+            path.display(),
+            file.display()
+        ))),
+    }
+}
+
+/// The last second of the year 9999: the last date that a PDF can write.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// The seconds since 1970 that files should say, if someone says so: <https://reproducible-builds.org/specs/source-date-epoch/>.
+///
+/// # Errors
+/// When what is said is no such number, or lies after the year 9999.
+pub fn source_date() -> Result<Option<u64>> {
+    std::env::var_os("SOURCE_DATE_EPOCH").map(|text| date(&text.to_string_lossy())).transpose()
+}
+
+/// Reads seconds since 1970.
+///
+/// # Errors
+/// As [`source_date`].
+pub fn date(text: &str) -> Result<u64> {
+    let seconds = text.trim().parse().ok().filter(|seconds| *seconds <= LAST_SECOND);
+    seconds.ok_or_else(|| {
+        Error::usage(format!(
+            "SOURCE_DATE_EPOCH is \"{text}\", expected whole seconds since 1970, {LAST_SECOND} (the end of the year 9999) at most"
+        ))
+    })
+}
+
+fn write_and_move(beside: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    // One that a program of this number left behind; a new one is never opened through a link.
+    let _ = fs::remove_file(beside);
+    let mut file = fs::File::create_new(beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(beside, path)?;
+    Ok(())
+}

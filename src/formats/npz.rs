@@ -1,0 +1,191 @@
+//! Arrays as a NumPy archive: `.npy` members of format 1.0 in a ZIP whose entries are stored, made in memory. The same arrays give the same bytes.
+
+use std::collections::BTreeSet;
+use std::io::{Cursor, Read, Write};
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter};
+
+use crate::base::array::Array;
+use crate::base::error::{Error, Result};
+
+/// The first bytes of a `.npy` of format 1.0.
+const START: &[u8] = b"\x93NUMPY\x01\x00";
+
+/// Numbers of a member, row-major.
+#[derive(Clone, Copy, Debug)]
+pub enum Numbers<'a> {
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+    U32(&'a [u32]),
+    U8(&'a [u8]),
+}
+
+/// One array of an archive: `numpy.load(file)[name]`.
+#[derive(Clone, Debug)]
+pub struct Member<'a> {
+    pub name: String,
+    /// Lengths of the axes, outermost first; none for a single number.
+    pub shape: &'a [usize],
+    pub numbers: Numbers<'a>,
+}
+
+/// Arrays by name and in order, and `about` (JSON text) as bytes: `json.loads(numpy.load(file)["about"].tobytes())`.
+///
+/// # Errors
+/// As [`archive`].
+pub fn npz(arrays: &[Array], about: &str) -> Result<Vec<u8>> {
+    let mut members: Vec<Member<'_>> = arrays.iter().map(Member::of).collect();
+    let length = [about.len()];
+    members.push(Member::about(about, &length));
+    archive(&members)
+}
+
+/// What an archive made here says of itself; `None` where the bytes are no such archive.
+pub fn about(bytes: &[u8]) -> Option<String> {
+    let mut zip = ZipArchive::new(Cursor::new(bytes)).ok()?;
+    let mut member = Vec::new();
+    let file = zip.by_name("about.npy").ok()?;
+    file.take(MOST_ABOUT_BYTES).read_to_end(&mut member).ok()?;
+    let text = member.get(header_length(&member)?..)?;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+/// Bytes of a text about an archive that are read: that of a figure of a hundred panels is a tenth of it.
+const MOST_ABOUT_BYTES: u64 = 64 << 20;
+
+/// Where the numbers of a `.npy` of format 1.0 begin.
+fn header_length(npy: &[u8]) -> Option<usize> {
+    let rest = npy.strip_prefix(START)?;
+    let length = u16::from_le_bytes([*rest.first()?, *rest.get(1)?]);
+    Some(START.len() + size_of::<u16>() + usize::from(length))
+}
+
+/// Names of members, no two of them alike.
+#[derive(Clone, Debug, Default)]
+pub struct Names(BTreeSet<String>);
+
+impl Names {
+    /// The name, or with a number where another member has it. File systems that do not tell capitals apart do not mix two
+    /// members up.
+    pub fn free(&mut self, name: &str) -> String {
+        let numbered = (2..).map(|n| format!("{name}_{n}"));
+        let mut all = std::iter::once(name.to_owned()).chain(numbered);
+        all.find(|name| self.0.insert(name.to_lowercase())).unwrap_or_default()
+    }
+}
+
+/// Signs of a part of a name at most: what a file system takes has about three of them and their endings.
+const LONGEST: usize = 80;
+
+/// A part of the name of a member that every file system and every reader of a ZIP takes; `instead` where nothing is left.
+pub fn plain(name: &str, instead: &str) -> String {
+    let allowed = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    match name.trim() {
+        "" => instead.to_owned(),
+        name => name.chars().map(allowed).take(LONGEST).collect(),
+    }
+}
+
+/// # Errors
+/// When two members share a name, or the numbers of one do not fill its shape.
+pub fn archive(members: &[Member<'_>]) -> Result<Vec<u8>> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for member in members {
+        let bytes = member.npy()?;
+        add(&mut zip, &member.name, &bytes).map_err(|why| wrong(&member.name, &why))?;
+    }
+    let done = zip.finish().map_err(|e| wrong("its end", &e.to_string()))?;
+    Ok(done.into_inner())
+}
+
+fn wrong(name: &str, why: &str) -> Error {
+    Error::internal(format!("writing {name} into a NumPy archive: {why}"))
+}
+
+fn add(zip: &mut ZipWriter<Cursor<Vec<u8>>>, name: &str, bytes: &[u8]) -> Result<(), String> {
+    // What the file system and the clock would say is said alike everywhere.
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::DEFAULT)
+        .system(System::Unix)
+        .unix_permissions(0o644)
+        .large_file(u32::try_from(bytes.len()).is_err());
+    zip.start_file(format!("{name}.npy"), options).map_err(|e| e.to_string())?;
+    zip.write_all(bytes).map_err(|e| e.to_string())
+}
+
+impl<'a> Member<'a> {
+    pub fn of(array: &'a Array) -> Self {
+        let numbers = Numbers::F32(&array.data);
+        Self { name: array.name.clone(), shape: &array.shape, numbers }
+    }
+
+    /// The text that says what an archive holds; `length` is that of its bytes.
+    pub fn about(text: &'a str, length: &'a [usize; 1]) -> Self {
+        Self { name: "about".to_owned(), shape: length, numbers: Numbers::U8(text.as_bytes()) }
+    }
+
+    /// The array as a file of its own, of format 1.0 (NumPy enhancement proposal 1).
+    fn npy(&self) -> Result<Vec<u8>> {
+        let count = self.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
+        if count != Some(self.numbers.len()) {
+            let why =
+                format!("{} numbers do not fill the shape {:?}", self.numbers.len(), self.shape);
+            return Err(wrong(&self.name, &why));
+        }
+        let mut bytes = header(self.numbers.kind(), self.shape)
+            .ok_or_else(|| wrong(&self.name, "it has too many axes"))?;
+        self.numbers.append_to(&mut bytes);
+        Ok(bytes)
+    }
+}
+
+/// Everything before the numbers, which begin at a multiple of 64 bytes; `None` where there are more axes than it can say.
+fn header(kind: &str, shape: &[usize]) -> Option<Vec<u8>> {
+    const ALIGNED: usize = 64;
+    let axes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    // A tuple of one is written with a comma.
+    let comma = if axes.len() == 1 { "," } else { "" };
+    let mut text = format!(
+        "{{'descr': '{kind}', 'fortran_order': False, 'shape': ({}{comma}), }}",
+        axes.join(", ")
+    );
+    let before = START.len() + size_of::<u16>();
+    let whole = (before + text.len() + 1).next_multiple_of(ALIGNED);
+    text.extend(std::iter::repeat_n(' ', whole - before - text.len() - 1));
+    text.push('\n');
+    let length = u16::try_from(text.len()).ok()?;
+    Some([START, &length.to_le_bytes(), text.as_bytes()].concat())
+}
+
+impl Numbers<'_> {
+    fn len(self) -> usize {
+        match self {
+            Self::F32(x) => x.len(),
+            Self::F64(x) => x.len(),
+            Self::U32(x) => x.len(),
+            Self::U8(x) => x.len(),
+        }
+    }
+
+    /// NumPy's name for them, little endian.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::F32(_) => "<f4",
+            Self::F64(_) => "<f8",
+            Self::U32(_) => "<u4",
+            Self::U8(_) => "|u1",
+        }
+    }
+
+    fn append_to(self, bytes: &mut Vec<u8>) {
+        match self {
+            // Minus zero is zero.
+            Self::F32(x) => bytes.extend(x.iter().flat_map(|x| (x + 0.0).to_le_bytes())),
+            Self::F64(x) => bytes.extend(x.iter().flat_map(|x| (x + 0.0).to_le_bytes())),
+            Self::U32(x) => bytes.extend(x.iter().flat_map(|x| x.to_le_bytes())),
+            Self::U8(x) => bytes.extend_from_slice(x),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The attention of all heads: to the sequence in view, or to held-out sequences.
+
+use super::read::{captured, values};
+use super::{Answer, Measurement, Scene, Scope, Subject};
+use crate::base::array::Array;
+use crate::base::error::{Error, Result};
+use crate::base::intervention::{Point, Site};
+use crate::numeric::pattern::shrink;
+
+crate::settings! {
+    /// Arrays: `pattern.layer0` and so on `[head, query, key]` for every layer that has heads; rows sum to 1,
+    /// 0 above the diagonal. Of sequences longer than 128 also `glance.layer0` `[head, query cell, key cell]`: the same in
+    /// 128 cells a side, see [`crate::numeric::pattern::shrink`]. With `vectors` also `queries.layer0` and `keys.layer0` `[head, position, dim]`. Of
+    /// held-out sequences there is one of each, `pattern.layer0.sequence0` and so on, and no glance.
+    pub struct Attention = "Attention of every head from each position of a sequence to each before it." {
+        /// Held-out sequences to look at, from the first; 0: the sequence in view instead.
+        sequences: usize = 0, in 0..=4096;
+        /// Queries and keys as well.
+        vectors: bool = false;
+    }
+}
+
+/// Cells along the side of a pattern at a glance.
+const GLANCE: usize = 128;
+
+impl Measurement for Attention {
+    fn scope(&self) -> Scope {
+        if self.sequences == 0 { Scope::Prompt } else { Scope::HeldOut }
+    }
+
+    fn wants_logits(&self) -> bool {
+        false
+    }
+
+    fn sequences(&self) -> Option<usize> {
+        (self.sequences > 0).then_some(self.sequences)
+    }
+
+    fn suits_reals(&self) -> bool {
+        true
+    }
+
+    fn applies(&self, subject: Subject<'_>) -> Result<()> {
+        if subject.model.layout().heads.iter().all(|&heads| heads == 0) {
+            return Err(Error::usage("this network has no attention heads"));
+        }
+        Ok(())
+    }
+
+    fn sites(&self, subject: Subject<'_>) -> Vec<Site> {
+        let points: &[Point] =
+            if self.vectors { &[Point::Pattern, Point::Q, Point::K] } else { &[Point::Pattern] };
+        let layers = subject.model.layout().heads.iter().enumerate().filter(|(_, n)| **n > 0);
+        layers
+            .flat_map(|(layer, _)| points.iter().map(move |&point| Site { layer, point }))
+            .collect()
+    }
+
+    fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
+        let mut answer = Answer::default();
+        for site in self.sites(scene.subject) {
+            let (name, along) = match site.point {
+                Point::Q => ("queries", ["position", "dim"]),
+                Point::K => ("keys", ["position", "dim"]),
+                _ => ("pattern", ["query", "key"]),
+            };
+            let tensor = captured(scene, site)?;
+            let shape = &tensor.dims()[1..];
+            let count: usize = shape.iter().product();
+            let axes = ["head", along[0], along[1]];
+            let arrays = values(tensor, |all| {
+                let each = all.chunks_exact(count.max(1)).enumerate();
+                each.map(|(i, data)| {
+                    let layer = format!("{name}.layer{}", site.layer);
+                    let name = match self.sequences {
+                        0 => layer,
+                        _ => format!("{layer}.sequence{}", scene.first + i),
+                    };
+                    Array::new(name, &axes, shape, data)
+                })
+                .collect::<Result<Vec<_>>>()
+            })?;
+            answer.arrays.extend(arrays?);
+        }
+        if self.sequences == 0 {
+            let glances: Result<Vec<Option<Array>>> = answer.arrays.iter().map(glance).collect();
+            answer.arrays.extend(glances?.into_iter().flatten());
+        }
+        Ok(answer)
+    }
+}
+
+/// A large pattern `[head, query, key]` in few cells.
+fn glance(array: &Array) -> Result<Option<Array>> {
+    let Some(layer) = array.name.strip_prefix("pattern.") else { return Ok(None) };
+    let [heads, length, _] = array.shape[..] else { return Ok(None) };
+    if length <= GLANCE {
+        return Ok(None);
+    }
+    let mut cells = Vec::with_capacity(heads * GLANCE * GLANCE);
+    (0..heads).for_each(|head| cells.extend(shrink(array.outer(head), length, GLANCE).1));
+    let axes = ["head", "query cell", "key cell"];
+    Array::new(format!("glance.{layer}"), &axes, &[heads, GLANCE, GLANCE], cells).map(Some)
+}

@@ -1,0 +1,381 @@
+//! What every head of any attention model looks like: four scores of the induction-head literature.
+
+use std::collections::BTreeSet;
+
+use candle_core::Tensor;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use super::read::{Tally, parameter, values};
+use super::{Answer, Measurement, Scene, Scope, Subject};
+use crate::base::array::Array;
+use crate::base::batch::Row;
+use crate::base::error::{Error, Result};
+use crate::base::intervention::{Point, Site};
+use crate::model::Input;
+use crate::nn::tap::EditAndCapture;
+use crate::task::has_occurrences;
+
+/// Seed of the sequences: the same for every run and step, so that only the weights move a score.
+pub const SEED: u64 = 0x0015_ED0F_4EAD;
+
+crate::settings! {
+    /// Scores of every head, each in 0..=1, on two kinds of text: sequences of the measurement's own, random tokens, all different,
+    /// repeated (Olsson et al. 2022, "Data Collection"), and the first 256 positions of sequences of the task. Where the
+    /// source is ambiguous:
+    ///
+    /// - `prefix_matching`: attention from a token of the second and later repeats to the tokens that
+    ///   *followed* its earlier copies, summed over the copies (an ideal head has 1), mean over queries.
+    /// - `duplicate_token`: the same queries, attention to the earlier copies themselves.
+    /// - `copying`: the head's own output within the first repeat, mapped by the unembedding, minus its mean
+    ///   over the vocabulary, negative parts dropped; the share that goes to attended tokens (weighted by
+    ///   attention) of what goes to all tokens of the sample; mean over positions. Not rescaled to -1..1.
+    /// - `previous_token`: attention to the position before, mean over sequences of the task, position 0 excepted.
+    /// - `previous_token_random`: the same over the repeated sequences.
+    /// - `prefix_matching_task`, `duplicate_token_task`: as above over sequences of the task. Queries are the positions whose answer
+    ///   was seen before (occurrence 2 or more) and whose token stood before; where the task marks no such positions, all whose token
+    ///   stood before.
+    /// - `copying_task`: the head's output at these queries; the sample is the whole sequence.
+    ///
+    /// Numbers: `prefix_matching_l1h0` and so on for every score, layer and head. Arrays: one per score,
+    /// `[layer, head]`, NaN where a layer has fewer heads or there is no such query.
+    pub struct Heads = "Scores of every head, on random tokens and on sequences of the task: prefix matching, copying, previous token, duplicate token." {
+        /// Sequences of each kind that a score averages over.
+        examples: usize = 10, in 1..=100;
+        /// Different tokens in a repeated sequence; less where vocabulary or context are smaller.
+        tokens: usize = 25, in 2..=512;
+        /// How often they are repeated.
+        repeats: usize = 4, in 2..=16;
+    }
+}
+
+/// Positions of ordinary sequences that are looked at: more would cost much and move the scores little.
+const ORDINARY_POSITIONS: usize = 256;
+
+/// What is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Random,
+    Task,
+}
+
+const KINDS: usize = 2;
+
+/// What is counted of a head.
+#[derive(Clone, Copy)]
+enum Count {
+    PrefixMatching,
+    Copying,
+    PreviousToken,
+    DuplicateToken,
+}
+
+const COUNTS: usize = 4;
+
+/// The scores by name, in the order of their columns: those that were recorded first stand first.
+const SCORES: [(&str, Kind, Count); KINDS * COUNTS] = [
+    ("prefix_matching", Kind::Random, Count::PrefixMatching),
+    ("copying", Kind::Random, Count::Copying),
+    ("previous_token", Kind::Task, Count::PreviousToken),
+    ("duplicate_token", Kind::Random, Count::DuplicateToken),
+    ("prefix_matching_task", Kind::Task, Count::PrefixMatching),
+    ("copying_task", Kind::Task, Count::Copying),
+    ("duplicate_token_task", Kind::Task, Count::DuplicateToken),
+    ("previous_token_random", Kind::Random, Count::PreviousToken),
+];
+
+impl Measurement for Heads {
+    fn scope(&self) -> Scope {
+        Scope::Weights
+    }
+
+    fn applies(&self, subject: Subject<'_>) -> Result<()> {
+        let layout = subject.model.layout();
+        if layout.heads.iter().all(|&heads| heads == 0) {
+            return Err(Error::usage("this network has no attention heads"));
+        }
+        if self.period(subject) < 2 {
+            return Err(Error::usage(format!(
+                "repeated sequences need two different tokens and a context of {}; this network has {} tokens and a context of {}",
+                2 * self.repeats,
+                layout.vocab,
+                layout.length
+            )));
+        }
+        Ok(())
+    }
+
+    fn sites(&self, _subject: Subject<'_>) -> Vec<Site> {
+        Vec::new()
+    }
+
+    /// None where the matrices themselves are read: there the measurement `induction` follows the two heads.
+    fn columns(&self, subject: Subject<'_>) -> Vec<String> {
+        if subject.model.memories().is_some() {
+            return Vec::new();
+        }
+        let heads = heads(subject);
+        SCORES.iter().flat_map(|(score, ..)| heads.iter().map(|&h| number(score, h))).collect()
+    }
+
+    fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
+        let subject = scene.subject;
+        let heads = heads(subject);
+        let scores = self.scores(subject)?;
+        let mut answer = Answer::default();
+        for (name, kind, count) in SCORES {
+            let tally = |scores: &Tallies| scores[kind as usize][count as usize];
+            let of = |h: Head| tally(&scores[h.layer][h.head]);
+            answer.means.extend(heads.iter().map(|&h| of(h).named(number(name, h))));
+            answer.arrays.push(grid(name, &scores, tally)?);
+        }
+        Ok(answer)
+    }
+}
+
+/// What is counted of a head, by kind of text and score.
+type Tallies = [[Tally; COUNTS]; KINDS];
+
+/// By layer and head.
+type Scores = Vec<Vec<Tallies>>;
+
+impl Heads {
+    /// Tokens before they repeat.
+    fn period(&self, subject: Subject<'_>) -> usize {
+        let layout = subject.model.layout();
+        self.tokens.min(layout.length / self.repeats).min(layout.vocab)
+    }
+
+    /// One forward pass per sequence: attention of many heads is large, and only its counts are kept.
+    fn scores(&self, subject: Subject<'_>) -> Result<Scores> {
+        let layout = subject.model.layout();
+        let period = self.period(subject);
+        let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+        let mut scores: Scores =
+            layout.heads.iter().map(|&n| vec![Default::default(); n]).collect();
+        let marked = has_occurrences(subject.source);
+        for example in 0..self.examples {
+            let tokens = different_tokens(&mut rng, layout.vocab, period);
+            Watch::new(subject, Text::repeated(&tokens, self.repeats), &mut scores).run()?;
+            let ordinary = subject.source.sequence(SEED, example as u64);
+            let most = ORDINARY_POSITIONS.min(layout.length);
+            Watch::new(subject, Text::of_task(&ordinary, most, marked), &mut scores).run()?;
+        }
+        Ok(scores)
+    }
+}
+
+/// `count` different tokens in random order.
+fn different_tokens(rng: &mut ChaCha8Rng, vocab: usize, count: usize) -> Vec<u32> {
+    let mut all: Vec<u32> = (0..vocab as u32).collect();
+    for i in 0..count {
+        let j = i + (rng.next_u64() % (vocab - i) as u64) as usize;
+        all.swap(i, j);
+    }
+    all.truncate(count);
+    all
+}
+
+/// A head by layer and number.
+#[derive(Clone, Copy)]
+struct Head {
+    layer: usize,
+    head: usize,
+}
+
+fn heads(subject: Subject<'_>) -> Vec<Head> {
+    let layers = subject.model.layout().heads.iter().enumerate();
+    layers.flat_map(|(layer, &n)| (0..n).map(move |head| Head { layer, head })).collect()
+}
+
+fn number(score: &str, Head { layer, head }: Head) -> String {
+    format!("{score}_l{layer}h{head}")
+}
+
+/// One score of every head as `[layer, head]`.
+fn grid(name: &str, scores: &Scores, tally: impl Fn(&Tallies) -> Tally) -> Result<Array> {
+    let widest = scores.iter().map(Vec::len).max().unwrap_or(0);
+    let value = |layer: &[Tallies], head: usize| {
+        let found = layer.get(head).map(&tally);
+        found.map_or(f32::NAN, |Tally { sum, count }| (sum / count) as f32)
+    };
+    let data: Vec<f32> =
+        scores.iter().flat_map(|layer| (0..widest).map(|head| value(layer, head))).collect();
+    Array::new(name, &["layer", "head"], &[scores.len(), widest], data)
+}
+
+/// A sequence and where heads are scored in it.
+struct Text {
+    kind: Kind,
+    tokens: Vec<u32>,
+    /// Positions whose token stood before, each with these earlier ones.
+    copies: Vec<(usize, Vec<usize>)>,
+    /// Positions where copying is looked at.
+    copying: Vec<usize>,
+    /// How many tokens, from the first, may be copied there.
+    sample: usize,
+    /// The different ones of these.
+    distinct: Vec<u32>,
+}
+
+impl Text {
+    /// Different tokens, repeated.
+    fn repeated(tokens: &[u32], repeats: usize) -> Self {
+        let period = tokens.len();
+        let copies = |i: usize| (i % period..i).step_by(period).collect();
+        Self {
+            kind: Kind::Random,
+            tokens: tokens.repeat(repeats),
+            copies: (period..period * repeats).map(|i| (i, copies(i))).collect(),
+            copying: (0..period).collect(),
+            sample: period,
+            distinct: tokens.to_vec(),
+        }
+    }
+
+    /// The beginning of a sequence of the task; `marked`: the task says where the answer was seen before.
+    fn of_task(row: &Row, most: usize, marked: bool) -> Self {
+        let tokens = &row.tokens[..row.len().min(most)];
+        let copies = |i: usize| (0..i).filter(|&j| tokens[j] == tokens[i]).collect();
+        let copies: Vec<(usize, Vec<usize>)> = (0..tokens.len())
+            .filter(|&i| !marked || row.occurrence[i] >= 2)
+            .map(|i| (i, copies(i)))
+            .filter(|(_, copies): &(usize, Vec<usize>)| !copies.is_empty())
+            .collect();
+        Self {
+            kind: Kind::Task,
+            copying: copies.iter().map(|(query, _)| *query).collect(),
+            copies,
+            sample: tokens.len(),
+            distinct: tokens.iter().copied().collect::<BTreeSet<u32>>().into_iter().collect(),
+            tokens: tokens.to_vec(),
+        }
+    }
+}
+
+/// Counts what the heads do while one sequence passes.
+struct Watch<'a> {
+    subject: Subject<'a>,
+    text: Text,
+    scores: &'a mut Scores,
+    /// Attention of the layer that is passing where copying is looked at, `[head, query, sample]`.
+    attention: Vec<f32>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(subject: Subject<'a>, text: Text, scores: &'a mut Scores) -> Self {
+        Self { subject, text, scores, attention: Vec::new() }
+    }
+
+    fn run(mut self) -> Result<()> {
+        let Subject { params, model, .. } = self.subject;
+        let tokens = &self.text.tokens;
+        let tokens = Tensor::from_slice(tokens, (1, tokens.len()), params.device())?;
+        let layers = 0..model.layout().heads.len();
+        let of = |point| layers.clone().map(move |layer| Site { layer, point });
+        let mut bench =
+            EditAndCapture::new(Vec::new(), of(Point::Pattern).chain(of(Point::Z)).collect());
+        model.forward(params, &Input::new(&tokens), &mut bench)?;
+        for layer in layers.clone() {
+            let there = |point| bench.captured.get(&Site { layer, point });
+            let (Some(pattern), Some(z)) = (there(Point::Pattern), there(Point::Z)) else {
+                continue;
+            };
+            self.count_pattern(layer, pattern)?;
+            self.count_copying(layer, z)?;
+        }
+        Ok(())
+    }
+
+    /// `pattern`: `[1, head, query, key]`.
+    fn count_pattern(&mut self, layer: usize, pattern: &Tensor) -> Result<()> {
+        let Self { text, scores, attention, .. } = self;
+        let len = text.tokens.len();
+        attention.clear();
+        values(pattern, |all| {
+            for (rows, head) in all.chunks_exact(len * len).zip(&mut scores[layer]) {
+                let tallies = &mut head[text.kind as usize];
+                let row = |query: usize| &rows[query * len..(query + 1) * len];
+                let weight = |query: usize, key: usize| f64::from(row(query)[key]);
+                for i in 1..len {
+                    tallies[Count::PreviousToken as usize].add(weight(i, i - 1));
+                }
+                for &(query, ref copies) in &text.copies {
+                    let to = |offset: usize| -> f64 {
+                        copies.iter().map(|copy| weight(query, copy + offset)).sum()
+                    };
+                    tallies[Count::DuplicateToken as usize].add(to(0));
+                    tallies[Count::PrefixMatching as usize].add(to(1));
+                }
+                for &query in &text.copying {
+                    attention.extend_from_slice(&row(query)[..text.sample]);
+                }
+            }
+        })
+    }
+
+    /// `attended`: `[1, head, pos, dim]`, what each head gathered. Counts nothing (so the score is NaN) where
+    /// the model has no output matrix of the usual name and shape.
+    fn count_copying(&mut self, layer: usize, attended: &Tensor) -> Result<()> {
+        let Self { subject, text, scores, attention } = self;
+        if text.copying.is_empty() {
+            return Ok(());
+        }
+        let vocab = subject.model.layout().vocab;
+        let at: Vec<u32> = text.copying.iter().filter_map(|&i| u32::try_from(i).ok()).collect();
+        let at = Tensor::from_slice(&at, at.len(), attended.device())?;
+        let by_head = attention.chunks_exact(text.copying.len() * text.sample);
+        for (head, (attention, tallies)) in by_head.zip(&mut scores[layer]).enumerate() {
+            let gathered = attended.get(0)?.get(head)?.index_select(&at, 0)?;
+            let Some(logits) = direct_logits(*subject, Head { layer, head }, &gathered)? else {
+                return Ok(());
+            };
+            let copying = &mut tallies[text.kind as usize][Count::Copying as usize];
+            values(&logits, |logits| {
+                let rows = attention.chunks_exact(text.sample).zip(logits.chunks_exact(vocab));
+                for (weights, logits) in rows {
+                    copying.add(share_to_attended(text, weights, logits));
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Of what `logits` are raised above their mean for tokens of the sample, the share weighted by attention.
+fn share_to_attended(text: &Text, weights: &[f32], logits: &[f32]) -> f64 {
+    let mean = logits.iter().map(|l| f64::from(*l)).sum::<f64>() / logits.len() as f64;
+    let raised = |token: u32| (f64::from(logits[token as usize]) - mean).max(0.0);
+    let weighted = text.tokens.iter().zip(weights);
+    let attended: f64 = weighted.map(|(&token, &weight)| f64::from(weight) * raised(token)).sum();
+    let all: f64 = text.distinct.iter().map(|&token| raised(token)).sum();
+    if all > 0.0 { attended / all } else { 0.0 }
+}
+
+/// Logits that a head's gathered values `[pos, dim]` give by the direct path, `[pos, vocab]`. Gain and
+/// centring of the last normalisation are part of it, its division by the length of the stream is not: no share depends on it.
+fn direct_logits(
+    subject: Subject<'_>,
+    Head { layer, head }: Head,
+    gathered: &Tensor,
+) -> Result<Option<Tensor>> {
+    let unembed = parameter(subject, "unembed").or_else(|| parameter(subject, "embed"));
+    let Some(mut unembed) = unembed else { return Ok(None) };
+    if let Some(gain) = parameter(subject, "norm.weight") {
+        unembed = unembed.broadcast_mul(&gain)?;
+    }
+    if parameter(subject, "norm.bias").is_some() {
+        // LayerNorm takes the mean out of the stream; here it is taken out of what reads it.
+        unembed = unembed.broadcast_sub(&unembed.mean_keepdim(1)?)?;
+    }
+    let width = gathered.dim(1)?;
+    let inner = width * subject.model.layout().heads[layer];
+    // Without an output matrix each head writes into a part of the stream of its own.
+    let written = match parameter(subject, &format!("layer{layer}.wo")) {
+        Some(wo) if wo.dims() == [unembed.dim(1)?, inner] => unembed.matmul(&wo)?,
+        None if unembed.dim(1)? == inner => unembed,
+        _ => return Ok(None),
+    };
+    let logits_from_head = written.narrow(1, head * width, width)?;
+    Ok(Some(gathered.contiguous()?.matmul(&logits_from_head.t()?.contiguous()?)?))
+}

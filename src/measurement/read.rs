@@ -1,0 +1,104 @@
+//! Numbers out of tensors and counts out of numbers: what measurements share.
+
+use candle_core::{CpuStorage, Storage, Tensor};
+
+use super::{Mean, Scene, Subject};
+use crate::base::batch::NO_TARGET;
+use crate::base::error::{Error, Result};
+use crate::base::intervention::Site;
+
+/// Lets `look` read the numbers of a tensor, row-major; they are not copied where they lie in one piece.
+///
+/// # Errors
+/// When the numbers are not `f32` in the memory of the CPU.
+pub fn values<T>(tensor: &Tensor, look: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(all)), Some((start, end))) => Ok(look(&all[start..end])),
+        _ => Err(Error::internal("a measurement read a tensor that is not f32 on the CPU")),
+    }
+}
+
+/// The tensor captured at `site`.
+///
+/// # Errors
+/// When the forward pass did not pass there.
+pub fn captured<'a>(scene: &Scene<'a>, site: Site) -> Result<&'a Tensor> {
+    scene
+        .captured
+        .get(&site)
+        .ok_or_else(|| Error::internal(format!("the forward pass did not give {site}")))
+}
+
+/// The parameter called `name`, cut off from the gradient graph; `None` where the model has none.
+pub fn parameter(subject: Subject<'_>, name: &str) -> Option<Tensor> {
+    subject.params.find(name).map(|p| subject.params.get(p).detach())
+}
+
+/// Calls `look` with every position that has a target: its index in the batch (row by row), its target
+/// and its logits.
+///
+/// # Errors
+/// When the scene has no logits.
+pub fn each_prediction(
+    scene: &Scene<'_>,
+    mut look: impl FnMut(usize, usize, &[f32]),
+) -> Result<()> {
+    let logits =
+        scene.logits.ok_or_else(|| Error::internal("a measurement of predictions needs logits"))?;
+    let vocab = logits.dim(candle_core::D::Minus1)?;
+    values(logits, |all| {
+        for (i, (row, &target)) in all.chunks_exact(vocab).zip(&scene.batch.targets).enumerate() {
+            if target != NO_TARGET {
+                look(i, target as usize, row);
+            }
+        }
+    })
+}
+
+/// Index of the largest value, the first of equals; NaN never wins.
+pub fn argmax(values: impl IntoIterator<Item = f32>) -> usize {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (i, value) in values.into_iter().enumerate() {
+        if value > best.1 {
+            best = (i, value);
+        }
+    }
+    best.0
+}
+
+/// Cross-entropy of one position in nats.
+pub fn cross_entropy(logits: &[f32], target: usize) -> f64 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = logits.iter().map(|l| (l - largest).exp()).sum();
+    f64::from(sum).ln() + f64::from(largest) - f64::from(logits[target])
+}
+
+/// A mean that is being counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tally {
+    pub sum: f64,
+    pub count: f64,
+}
+
+impl Tally {
+    pub fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1.0;
+    }
+
+    pub fn hit(&mut self, yes: bool) {
+        self.add(if yes { 1.0 } else { 0.0 });
+    }
+
+    pub fn of_hits(hits: impl IntoIterator<Item = bool>) -> Self {
+        let mut tally = Self::default();
+        hits.into_iter().for_each(|yes| tally.hit(yes));
+        tally
+    }
+
+    pub fn named(self, name: impl Into<String>) -> Mean {
+        Mean { name: name.into(), sum: self.sum, count: self.count }
+    }
+}

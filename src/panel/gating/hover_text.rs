@@ -1,0 +1,141 @@
+//! What a hover says: one sentence for each thing, for a reader who knows one of the two fields.
+
+use crate::panel::View;
+use crate::panel::outputs::number;
+
+use super::parsed::{Facts, TokenMeaning};
+
+/// `Store Reg0 Sym1`
+pub fn spelled(facts: &Facts, tuple: &TokenMeaning) -> String {
+    let (register, symbol) = (&facts.registers[tuple.register], &facts.symbols[tuple.symbol]);
+    match instruction(tuple) {
+        "" => format!("{register} {symbol}"),
+        instruction => format!("{instruction} {register} {symbol}"),
+    }
+}
+
+pub fn instruction(tuple: &TokenMeaning) -> &'static str {
+    match tuple.store {
+        Some(true) => "Store",
+        Some(false) => "Ignore",
+        None => "",
+    }
+}
+
+/// What a tuple says, what is right and what was answered.
+pub fn tuple(view: &View<'_>, facts: &Facts, at: usize) -> String {
+    let tuple = &facts.tuples[at];
+    let (register, symbol) = (&facts.registers[tuple.register], &facts.symbols[tuple.symbol]);
+    let right = view.vocab.glyph(tuple.right);
+    let compared = match tuple.source.map(|source| facts.tuples[source].symbol) {
+        Some(held) => format!("it is compared with {}", facts.symbols[held]),
+        None => "there is nothing yet to compare it with".to_owned(),
+    };
+    let then = match tuple.store {
+        Some(true) => format!("{register} holds {symbol} from here on"),
+        Some(false) => format!("{register} keeps what it holds"),
+        None => "no instruction is given".to_owned(),
+    };
+    let (store, decoded_register, decoded_symbol) = tuple.decoded;
+    let says = if store { "store" } else { "ignore" };
+    format!(
+        "tuple {at}, {}: {compared}, so the answer is “{right}”; {then}\nthe network says “{}” with probability {}\na decoder reads from its key: {says}, {}; from its value: {}",
+        spelled(facts, tuple),
+        view.vocab.glyph(tuple.predicted),
+        number(tuple.probability),
+        facts.registers[decoded_register],
+        facts.symbols[decoded_symbol],
+    )
+}
+
+/// Whether the symbol of a tuple gets in.
+pub fn input_gate(facts: &Facts, at: usize) -> String {
+    let tuple = &facts.tuples[at];
+    let (gate, symbol) = (tuple.gate, &facts.symbols[tuple.symbol]);
+    let Some(read) = gate.read.filter(|_| gate.open.is_finite()) else {
+        let size = if gate.size.is_nan() {
+            String::new()
+        } else {
+            format!(
+                "\nflipping its instruction in the keys alone moves answers that should stay by {} logits",
+                number(gate.size)
+            )
+        };
+        return format!(
+            "input gate of tuple {at}: no read tells; no answer depends on whether {symbol} is stored here{size}"
+        );
+    };
+    let state = if gate.open >= 0.5 { "open" } else { "shut" };
+    let effect = if gate.effect.is_nan() {
+        "what the keys alone do is undefined: with one of the two instructions the network answers wrongly".to_owned()
+    } else {
+        let other = if tuple.store == Some(true) { "Ignore" } else { "Store" };
+        format!(
+            "with {other} in the keys alone, and everything else as it is, the answer goes {} of the way to the other one",
+            number(gate.effect)
+        )
+    };
+    let told = if gate.asked {
+        let register = &facts.registers[tuple.register];
+        format!("asked by Ignore {register} {symbol} in place of tuple {read}")
+    } else {
+        format!("tuple {read} tells")
+    };
+    format!(
+        "input gate of tuple {at}: {state}, {} (1: later answers are as if {symbol} had been stored, 0: as if not; {told})\n{effect}",
+        number(gate.open)
+    )
+}
+
+/// What a register holds for a while.
+pub fn content(facts: &Facts, register: usize, from: usize, decoded: bool) -> String {
+    let name = |symbol: Option<usize>| {
+        symbol.map_or_else(|| "nothing".to_owned(), |s| facts.symbols[s].clone())
+    };
+    let [truth, read] = [false, true].map(|kind| facts.held(from, register, kind));
+    let register = &facts.registers[register];
+    if !decoded {
+        return format!("after tuple {from} {register} holds {}", name(truth));
+    }
+    let verdict = if truth == read {
+        "as it should".to_owned()
+    } else {
+        format!("but it holds {}", name(truth))
+    };
+    format!("after tuple {from} the decoder finds {} in {register}, {verdict}", name(read))
+}
+
+/// How much a read looks at a tuple.
+pub fn attention(facts: &Facts, read: usize, tuple: usize) -> String {
+    let heads: Vec<String> = (0..facts.heads)
+        .map(|head| format!("head {head}: {}", number(facts.attention_of(head, read, tuple))))
+        .collect();
+    format!(
+        "attention from tuple {read} to tuple {tuple}, mean over heads {} ({})",
+        number(facts.attention(read, tuple)),
+        heads.join(", ")
+    )
+}
+
+/// What the query of a read does.
+pub fn output_gate(facts: &Facts, read: usize) -> String {
+    let tuple = &facts.tuples[read];
+    let Some(other) = tuple.output.other else {
+        return "no other register holds another symbol: whichever is read, the answer is the same"
+            .to_owned();
+    };
+    let other = &facts.registers[other];
+    if tuple.output.effect.is_finite() {
+        return format!(
+            "with a query for {other} instead, and everything else as it is, the answer of tuple {read} goes {} of the way to that for {other}",
+            number(tuple.output.effect)
+        );
+    }
+    if tuple.output.size.is_finite() {
+        return format!(
+            "with a query for {other} instead the answer should stay; it moves by {} logits",
+            number(tuple.output.size)
+        );
+    }
+    format!("undefined: with {other} or without, the network answers wrongly")
+}

@@ -1,0 +1,151 @@
+//! From a question to its arrays, or to the sentence that stands in their place.
+
+use crate::base::array::Array;
+use crate::base::plain::Plain;
+use crate::base::question::{Found, MeasurementCall, Reading, Readings};
+use crate::figure::Figure;
+
+use super::View;
+
+/// A figure that is a sentence.
+pub fn sentence(text: impl Into<String>) -> Figure {
+    Figure { empty: Some(text.into()), columns: 1, ..Figure::default() }
+}
+
+/// All answers.
+///
+/// # Errors
+/// The figure to show in their place: why the examination failed, or else that they are awaited.
+pub fn answers<'a>(view: &View<'a>, waiting: &str) -> Result<&'a Readings, Figure> {
+    view.readings.ok_or_else(|| sentence(view.failure.unwrap_or(waiting)))
+}
+
+/// The answer to `call`.
+///
+/// # Errors
+/// The figure to show in its place: it is awaited, or it could not be given.
+pub fn reading<'a>(view: &View<'a>, call: &MeasurementCall) -> Result<&'a Reading, Figure> {
+    let readings = answers(view, "Waiting for the network's first answer.")?;
+    match readings.get(call) {
+        Some(Ok(reading)) => Ok(reading),
+        Some(Err(error)) => Err(sentence(error.message.clone())),
+        None => Err(sentence("Waiting for the answer to this question.")),
+    }
+}
+
+/// The answer to a long question, as far as it has come, and how far that is.
+///
+/// # Errors
+/// The figure to show in its place: `waiting` where nothing is known yet, or why it could not be given.
+pub fn long_answer<'a>(
+    view: &View<'a>,
+    call: &MeasurementCall,
+    waiting: &str,
+) -> Result<(&'a Reading, &'a Found), Figure> {
+    let found = view.analyzed.get(call).ok_or_else(|| sentence(waiting))?;
+    match &found.reading {
+        None => Err(sentence(waiting)),
+        Some(Err(error)) => Err(sentence(error.message.clone())),
+        Some(Ok(reading)) => Ok((reading, found)),
+    }
+}
+
+/// The array `name` of an answer, with `rank` axes, none of them of length 0.
+///
+/// # Errors
+/// The figure that says what is missing.
+pub fn array<'a>(reading: &'a Reading, name: &str, rank: usize) -> Result<&'a Array, Figure> {
+    let Some(array) = reading.array(name) else {
+        return Err(sentence(format!(
+            "The answer holds no \"{name}\", so there is nothing to draw."
+        )));
+    };
+    let count: usize = array.shape.iter().product();
+    if array.shape.len() != rank || count == 0 || array.data.len() != count {
+        return Err(sentence(format!(
+            "\"{name}\" has the shape {:?}; expected {rank} axes with something on them.",
+            array.shape
+        )));
+    }
+    Ok(array)
+}
+
+/// Attention of one head: `[query, key]`, row-major.
+#[derive(Clone, Copy)]
+pub struct Pattern<'a> {
+    pub queries: usize,
+    pub keys: usize,
+    pub values: &'a [f32],
+}
+
+impl<'a> Pattern<'a> {
+    /// Row of a query, or nothing where there is no such query.
+    pub fn row(&self, query: usize) -> &'a [f32] {
+        self.values.get(query * self.keys..(query + 1) * self.keys).unwrap_or(&[])
+    }
+
+    pub fn at(&self, query: usize, key: usize) -> f32 {
+        self.row(query).get(key).copied().unwrap_or(f32::NAN)
+    }
+}
+
+/// The pattern of a head from the array `pattern.layerL` `[head, query, key]`.
+///
+/// # Errors
+/// The figure that says what is missing.
+pub fn pattern(reading: &Reading, layer: usize, head: usize) -> Result<Pattern<'_>, Figure> {
+    let heads = array(reading, &format!("pattern.layer{layer}"), 3)?;
+    if head >= heads.shape[0] {
+        return Err(sentence(format!(
+            "Layer {layer} has heads 0 to {}, not {head}: pick another head in the overview of heads.",
+            heads.shape[0] - 1
+        )));
+    }
+    Ok(Pattern { queries: heads.shape[1], keys: heads.shape[2], values: heads.outer(head) })
+}
+
+/// The pattern of a head to be drawn small: in few cells, where the sequence is long.
+///
+/// # Errors
+/// As [`pattern`].
+pub fn glance(reading: &Reading, layer: usize, head: usize) -> Result<Pattern<'_>, Figure> {
+    match reading.array(&format!("glance.layer{layer}")) {
+        Some(heads) if heads.shape.len() == 3 && head < heads.shape[0] => {
+            Ok(Pattern { queries: heads.shape[1], keys: heads.shape[2], values: heads.outer(head) })
+        }
+        _ => pattern(reading, layer, head),
+    }
+}
+
+/// The sequence in view.
+pub fn tokens<'a>(view: &View<'a>) -> &'a [u32] {
+    view.readings.map_or(&[], |r| &r.prompt.tokens)
+}
+
+/// A position with its token, for a person: `17 ␣`; the number alone past the end.
+pub fn place(view: &View<'_>, position: usize) -> String {
+    match tokens(view).get(position) {
+        Some(&id) => format!("{position} “{}”", view.vocab.glyph(id)),
+        None => position.to_string(),
+    }
+}
+
+/// `step 212`, or `live, step 212`, of the answers shown.
+pub fn step_text(view: &View<'_>) -> String {
+    let Some(readings) = view.readings else { return String::new() };
+    if view.step.is_none() && view.live {
+        return format!("live, step {}", readings.step);
+    }
+    format!("step {}", readings.step)
+}
+
+/// Three digits after the point; fewer where they are zeros of a round number.
+pub fn number(value: f32) -> String {
+    if value.is_nan() {
+        return "undefined".to_owned();
+    }
+    if value != 0.0 && value.abs() < 5e-4 {
+        return format!("{value:.1e}");
+    }
+    format!("{:.3}", Plain(f64::from(value)))
+}
