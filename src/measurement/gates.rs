@@ -22,7 +22,7 @@ use crate::task::reference_back::TupleText;
 const SEED: u64 = u64::MAX;
 
 crate::settings! {
-    /// GateSettings of the measurement `gates`.
+    /// Settings of the measurement `gates`.
     pub struct GateSettings = "Whether keys gate what is stored, queries gate what is read, and values carry what is held: effects of patching each, over counterfactual pairs." {
         /// Pairs of each of the six kinds.
         pairs: usize = 32, in 1..=4096;

@@ -20,7 +20,7 @@ use crate::run_folder::readers::KeptReader;
 use crate::task::Source;
 
 crate::settings! {
-    /// Fitted on held-out sequences and judged on others ([`crate::probe::fit`]).
+    /// Fitted on held-out sequences and judged on others ([`crate::measurement::probing`]).
     ///
     /// Arrays over the places, in the order of the forward pass: `layer` and `point` (its number in [`Point::ALL`]); scores on the
     /// second half, NaN where they are not known yet. Of probes `accuracy`, `macro_f1`, `micro_f1`, `cross_entropy` (nats),
