@@ -25,7 +25,7 @@ impl Form {
     pub fn title(self) -> &'static str {
         match self {
             Self::Experiment => "Experiment",
-            Self::Surgery => "Interventions",
+            Self::Surgery => "Intervene",
             Self::Runs => "Runs",
         }
     }
