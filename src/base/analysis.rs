@@ -87,7 +87,7 @@ crate::settings! {
 crate::settings! {
     /// What is read out of a network, and where.
     pub struct Told = "What is fitted, which label it tells, and where it reads." {
-        /// What is fitted: a linear measurement, a measurement with one hidden layer, the tuned lens, a lens that leads straight to tokens, or the erasure of a label.
+        /// What is fitted: a linear probe, a probe with one hidden layer, the tuned lens, a lens that leads straight to tokens, or the erasure of a label.
         kind: Kind = Kind::LinearProbe;
         /// What is told of a position: token, token-1, token+2, target, position, seen, sub_path, or what the task offers (empty: its first, or target). The lens tells the target.
         label: String = String::new();
@@ -105,7 +105,7 @@ crate::settings! {
         train: usize = 2048, in 16..=1000000, @log;
         /// Examples to judge by, of other sequences.
         test: usize = 1024, in 16..=1000000, @log;
-        /// Hidden units of a measurement that has a hidden layer.
+        /// Hidden units of a probe that has a hidden layer.
         hidden: usize = 64, in 1..=4096, @log;
         /// Interventions under which vectors are read, with semicolons between (empty: none).
         under: String = String::new();

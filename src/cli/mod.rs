@@ -127,7 +127,7 @@ enum Command {
     Export(export::Export),
     /// Fit readers place by place: what the network holds where, beside shuffled labels
     Readers(Ask<analyze::Readers>),
-    /// Fit a reader to a recorded run: a linear measurement, a lens, or the erasure of a concept
+    /// Fit a probe or a lens to a recorded run: a linear probe, a lens, or the erasure of a concept
     Fit(fit::Fit),
     /// Measure how fast this program is on this machine
     Bench(bench::Bench),

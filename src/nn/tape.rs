@@ -619,12 +619,7 @@ impl<'a> Tape<'a> {
             }
             Op::Constant => self.work.give(gradient),
             Op::Folded(w, segment) => self.unfolded(w, segment, gradient),
-            Op::Repeat(param) => {
-                let length = self.numbers.slice(param).len();
-                let sum = self.gradient_of(param, length);
-                gradient.chunks_exact(length).for_each(|rows| add_to(sum, rows));
-                self.work.give(gradient);
-            }
+            Op::Repeat(param) => self.unrepeated(param, gradient),
             Op::Linear { x, w, bias, residual } => {
                 self.unmapped(x, &w, bias, (&gradient, width))?;
                 match residual {
@@ -632,27 +627,8 @@ impl<'a> Tape<'a> {
                     None => self.work.give(gradient),
                 }
             }
-            Op::Sum(a, b) => {
-                if self.is_wanted(a) && self.is_wanted(b) {
-                    let mut copy = self.work.take(gradient.len());
-                    copy.copy_from_slice(&gradient);
-                    self.add(b, copy);
-                    self.add(a, gradient);
-                } else {
-                    let one = if self.is_wanted(a) { a } else { b };
-                    self.add(one, gradient);
-                }
-            }
-            Op::Product(a, b) => {
-                for (to, other) in [(a, b), (b, a)] {
-                    if self.is_wanted(to) {
-                        let mut found = self.work.take(gradient.len());
-                        product(&gradient, &self.slots[other.0].data, &mut found);
-                        self.add(to, found);
-                    }
-                }
-                self.work.give(gradient);
-            }
+            Op::Sum(a, b) => self.unsummed(a, b, gradient),
+            Op::Product(a, b) => self.unmultiplied(a, b, gradient),
             Op::Slice { x, block, from } => self.unsliced(x, block, from, gradient),
             Op::Concat(parts, blocks) => self.unconcatenated(&parts, blocks, gradient),
             Op::Scale(x, factor) => {
@@ -687,18 +663,50 @@ impl<'a> Tape<'a> {
                 self.add(gate, to_gate);
                 self.add(up, gradient);
             }
-            Op::Select(x, segment) => {
-                let width = self.slots[x.0].width;
-                let mut whole = self.work.take_zeros(self.slots[x.0].data.len());
-                let rows = self.segments[segment].selected.iter().flatten();
-                for (from, &to) in gradient.chunks_exact(width).zip(rows) {
-                    whole[to * width..][..width].copy_from_slice(from);
-                }
-                self.work.give(gradient);
-                self.add(x, whole);
-            }
+            Op::Select(x, segment) => self.unselected(x, segment, gradient),
         }
         Ok(())
+    }
+
+    fn unsummed(&mut self, a: Value, b: Value, gradient: Vec<f32>) {
+        if self.is_wanted(a) && self.is_wanted(b) {
+            let mut copy = self.work.take(gradient.len());
+            copy.copy_from_slice(&gradient);
+            self.add(b, copy);
+            self.add(a, gradient);
+        } else {
+            let one = if self.is_wanted(a) { a } else { b };
+            self.add(one, gradient);
+        }
+    }
+
+    fn unmultiplied(&mut self, a: Value, b: Value, gradient: Vec<f32>) {
+        for (to, other) in [(a, b), (b, a)] {
+            if self.is_wanted(to) {
+                let mut found = self.work.take(gradient.len());
+                product(&gradient, &self.slots[other.0].data, &mut found);
+                self.add(to, found);
+            }
+        }
+        self.work.give(gradient);
+    }
+
+    fn unrepeated(&mut self, rows: Param, gradient: Vec<f32>) {
+        let length = self.numbers.slice(rows).len();
+        let sum = self.gradient_of(rows, length);
+        gradient.chunks_exact(length).for_each(|rows| add_to(sum, rows));
+        self.work.give(gradient);
+    }
+
+    fn unselected(&mut self, x: Value, segment: usize, gradient: Vec<f32>) {
+        let width = self.slots[x.0].width;
+        let mut whole = self.work.take_zeros(self.slots[x.0].data.len());
+        let rows = self.segments[segment].selected.iter().flatten();
+        for (from, &to) in gradient.chunks_exact(width).zip(rows) {
+            whole[to * width..][..width].copy_from_slice(from);
+        }
+        self.work.give(gradient);
+        self.add(x, whole);
     }
 
     /// Adds the gradient of a part to that of the whole.

@@ -563,7 +563,7 @@ fn a_head_is_cut_on_a_step_of_the_past_and_mended() {
     finished(&mut harness);
     harness.get_by_role_and_label(Role::Slider, "Step in view").set_value_accesskit(20.0);
     harness.step();
-    press(&mut harness, "Intervene");
+    press(&mut harness, "Surgery");
     harness.get_by_role_and_label(Role::CheckBox, "Cut layer 1 head 0").click();
     harness.step();
     harness.step();
@@ -1009,8 +1009,8 @@ fn after_all_is_lifted_another_intervention_takes_and_the_keyboard_stays_where_i
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window_of(folder.path(), &endless());
     until(&mut harness, "a step is trained", |app| app.lab.step_in_view() > 0);
-    press(&mut harness, "Intervene");
-    press(&mut harness, "Maximise Intervene");
+    press(&mut harness, "Surgery");
+    press(&mut harness, "Maximise Surgery");
     let spelled =
         |app: &App| -> Vec<String> { app.lab.in_force().iter().map(ToString::to_string).collect() };
     let write = |harness: &mut Harness<'_, App>, text: &str| {

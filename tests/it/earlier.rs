@@ -1,4 +1,4 @@
-//! What earlier versions wrote opens: a run with a fitted measurement, a sweep of which one run is missing, and a sheet with the numbers
+//! What earlier versions wrote opens: a run with a fitted probe, a sweep of which one run is missing, and a sheet with the numbers
 //! that it drew. They lie in `tests/data/earlier`, made by version 0.1.0.
 
 use std::fs;

@@ -707,8 +707,8 @@ fn any_intervention_is_written_in_the_surgery_panel_and_a_wrong_one_is_explained
     finished(&mut harness);
     harness.state_mut().lab.view(Some(20));
     harness.step();
-    press(&mut harness, "Intervene");
-    press(&mut harness, "Maximise Intervene");
+    press(&mut harness, "Surgery");
+    press(&mut harness, "Maximise Surgery");
     let write = |harness: &mut Harness<'_, App>, text: &str| {
         let field = harness.get_by_role_and_label(Role::TextInput, "Intervention");
         field.set_text_value_accesskit(text);

@@ -25,7 +25,7 @@ impl Form {
     pub fn title(self) -> &'static str {
         match self {
             Self::Experiment => "Experiment",
-            Self::Surgery => "Intervene",
+            Self::Surgery => "Surgery",
             Self::Runs => "Runs",
         }
     }

@@ -88,7 +88,7 @@ const STEPS: [Step; 5] = [
         title: "Cut the gate and see memory fail",
         text: &[
             "Now set all keys of the last layer to zero: no tuple has an address any more, and every question finds all of them alike. Training is held and its weights stay as they are; only what you look at changes.",
-            "The panel Intervene says how accuracy falls. Take it back with “Lift all”, and the memory is there again: it was never in the weights that you cut, but in what they let pass.",
+            "The panel Surgery says how accuracy falls. Take it back with “Lift all”, and the memory is there again: it was never in the weights that you cut, but in what they let pass.",
         ],
         button: "Cut the keys",
         scene: cut,
