@@ -68,7 +68,8 @@ impl Mask {
         let together = self.memory >= low;
         let (memory, low) = if together { (0, 0) } else { (self.memory, low) };
         let high = if together { high.max(self.memory.min(keys)) } else { high };
-        Rows { mask: self, at, memory, low, high }
+        let is_causal = self == Self::default();
+        Rows { mask: self, at, memory, low, high, is_causal }
     }
 }
 
@@ -82,6 +83,8 @@ pub struct Rows {
     memory: usize,
     low: usize,
     high: usize,
+    /// Causal attention without memory: asked of every row, so it is known before.
+    is_causal: bool,
 }
 
 impl Rows {
@@ -98,6 +101,9 @@ impl Rows {
     /// Of `count` queries the first that sees the key of a row, and one past the last.
     #[inline(always)]
     pub fn queries(self, row: usize, count: usize) -> (usize, usize) {
+        if self.is_causal {
+            return (row.saturating_sub(self.at).min(count), count);
+        }
         let key = if row < self.memory { row } else { self.low + row - self.memory };
         self.mask.queries_of(key, self.at, count)
     }
