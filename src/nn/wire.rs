@@ -331,6 +331,11 @@ impl<'a> Watched<'a> {
         Self { values, ..self }
     }
 
+    /// What goes on from a place that the tap may want.
+    fn passed(&mut self, site: Site, part: Part, x: Tensor) -> Result<Tensor> {
+        if self.tap.wants(site) { self.tap.at_part(site, part, x) } else { Ok(x) }
+    }
+
     fn wants(&self, layer: usize, point: Point) -> bool {
         self.tap.wants(Site { layer, point })
     }
@@ -345,16 +350,14 @@ impl<'m> Wire<'m> for Watched<'_> {
     type X = Tensor;
 
     fn at_step(&mut self, layer: usize, point: Point, step: usize, x: Tensor) -> Result<Tensor> {
-        let site = Site { layer, point };
         let Part { from, of, .. } = self.part;
         let part = Part::positions(from + step, x.dim(1)?, of);
-        if self.tap.wants(site) { self.tap.at_part(site, part, x) } else { Ok(x) }
+        self.passed(Site { layer, point }, part, x)
     }
 
     fn at_memory(&mut self, layer: usize, point: Point, x: Tensor) -> Result<Tensor> {
-        let site = Site { layer, point };
         let part = Part { len: 0, memory: x.dim(1)?, ..self.part };
-        if self.tap.wants(site) { self.tap.at_part(site, part, x) } else { Ok(x) }
+        self.passed(Site { layer, point }, part, x)
     }
 
     fn embed(&mut self, tokens: Param, positions: Option<Param>) -> Result<Tensor> {
