@@ -12,11 +12,30 @@ use crate::base::weights::Weights;
 pub struct Mark {
     pub step: u64,
     pub kind: MarkKind,
+    /// What it is, for programs: `induction_head`, [`DIVERGED`], `train.rate`, or an intervention as it is spelled.
+    pub id: String,
     /// For a person: `induction head formed`, `freeze layer0.wk`, `resumed`.
     pub text: String,
 }
 
+/// Training stopped because a number was no longer finite.
+pub const DIVERGED: &str = "diverged";
+
 impl Mark {
+    /// A mark that has no other name than its text: of a run that was recorded before marks had ids.
+    pub fn of_text(step: u64, kind: MarkKind, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let id = match kind {
+            MarkKind::Emergence => {
+                let safe = |c: char| if c.is_alphanumeric() { c } else { '_' };
+                text.strip_suffix(" formed").unwrap_or(&text).chars().map(safe).collect()
+            }
+            MarkKind::Intervention => text.clone(),
+            MarkKind::Note => text.split(" = ").next().unwrap_or(&text).to_owned(),
+        };
+        Self { step, kind, id, text }
+    }
+
     /// As a person reads it, at length and in short: `rate set to 0.25` and `rate 0.25` of `train.rate = 0.25`; of what emerged,
     /// the short form lacks the last word.
     pub fn in_words(&self) -> [String; 2] {

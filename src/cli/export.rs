@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::base::error::{Error, Result};
 use crate::formats::file::{check_free, check_way, save, save_all, source_date};
+use crate::formats::parquet::parquet;
 use crate::formats::tfevents;
 use crate::run::experiment::Experiment;
 use crate::run::interchange::{self, Spelling};
@@ -106,7 +107,7 @@ impl Export {
             ])
         };
         match self.to {
-            To::Parquet => save(&self.out, &metrics.parquet(&about()?)?, self.force),
+            To::Parquet => save(&self.out, &parquet(&metrics, &about()?)?, self.force),
             To::Tensorboard => {
                 let seconds = source_date()?.unwrap_or(0);
                 // TensorBoard finds its files by this beginning.

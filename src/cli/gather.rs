@@ -12,6 +12,7 @@ use crate::base::vocab::plain;
 use crate::figure::file::save;
 use crate::formats::columns::Columns;
 use crate::formats::file::check_free;
+use crate::formats::parquet::parquet;
 use crate::numeric::correlation::median;
 use crate::sweep::table::{self, Relation, Table};
 
@@ -99,10 +100,11 @@ impl Gather {
             Format::Csv => columns.csv(),
             Format::Parquet => {
                 let name = self.folder.file_name().unwrap_or_default().to_string_lossy();
-                columns.parquet(&[
+                let notes = [
                     ("mnemoscope.version", env!("CARGO_PKG_VERSION").to_owned()),
                     ("mnemoscope.sweep", name.into_owned()),
-                ])
+                ];
+                parquet(columns, &notes)
             }
         }
     }

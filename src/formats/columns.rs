@@ -1,14 +1,4 @@
-//! A table of named columns, and its two spellings: CSV and Parquet.
-
-use std::sync::Arc;
-
-use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
-use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::types::{Type, TypePtr};
+//! A table of named columns, and its spelling as CSV; as Parquet: [`super::parquet`].
 
 use crate::base::error::{Error, Result};
 use crate::base::plain::Plain;
@@ -89,74 +79,6 @@ impl Columns {
         }
         writer.into_inner().map_err(|e| wrong(e.to_string()))
     }
-
-    /// A Parquet file of one row group: every column optional, `INT64`, `DOUBLE`, `BOOLEAN` or UTF-8 `BYTE_ARRAY`,
-    /// not compressed. `notes` go into its metadata. The same table gives the same bytes.
-    ///
-    /// # Errors
-    /// When a name is there twice.
-    pub fn parquet(&self, notes: &[(&str, String)]) -> Result<Vec<u8>> {
-        let note = |(key, value): &(&str, String)| KeyValue::new((*key).to_owned(), value.clone());
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::UNCOMPRESSED)
-            .set_created_by(format!("mnemoscope {}", env!("CARGO_PKG_VERSION")))
-            .set_key_value_metadata(Some(notes.iter().map(note).collect()))
-            .build();
-        let write = || -> Result<Vec<u8>, ParquetError> {
-            let mut bytes = Vec::new();
-            let schema = Arc::new(self.schema()?);
-            let mut file = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties))?;
-            let mut group = file.next_row_group()?;
-            for (_, values) in &self.0 {
-                match values {
-                    Values::Text(v) => {
-                        let bytes = |text: &Option<String>| text.as_deref().map(ByteArray::from);
-                        let bytes: Vec<_> = v.iter().map(bytes).collect();
-                        column::<ByteArrayType>(&mut group, &bytes)?;
-                    }
-                    Values::Whole(v) => column::<Int64Type>(&mut group, v)?,
-                    Values::Number(v) => column::<DoubleType>(&mut group, v)?,
-                    Values::Truth(v) => column::<BoolType>(&mut group, v)?,
-                }
-            }
-            group.close()?;
-            file.close()?;
-            Ok(bytes)
-        };
-        write().map_err(|e| Error::internal(format!("writing Parquet: {e}")))
-    }
-
-    fn schema(&self) -> Result<Type, ParquetError> {
-        let field = |(name, values): &(String, Values)| -> Result<TypePtr, ParquetError> {
-            let (physical, logical) = match values {
-                Values::Text(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-                Values::Whole(_) => (Physical::INT64, None),
-                Values::Number(_) => (Physical::DOUBLE, None),
-                Values::Truth(_) => (Physical::BOOLEAN, None),
-            };
-            let built = Type::primitive_type_builder(name, physical)
-                .with_repetition(Repetition::OPTIONAL)
-                .with_logical_type(logical)
-                .build()?;
-            Ok(Arc::new(built))
-        };
-        let fields = self.0.iter().map(field).collect::<Result<Vec<_>, _>>()?;
-        Type::group_type_builder("schema").with_fields(fields).build()
-    }
-}
-
-/// Writes the next column of a row group: the values that are there, and a level of 1 for each of them.
-fn column<T: DataType>(
-    group: &mut SerializedRowGroupWriter<'_, &mut Vec<u8>>,
-    values: &[Option<T::T>],
-) -> Result<(), ParquetError> {
-    let there: Vec<T::T> = values.iter().flatten().cloned().collect();
-    let levels: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
-    let Some(mut writer) = group.next_column()? else {
-        return Err(ParquetError::General("there are more columns than the schema has".to_owned()));
-    };
-    writer.typed::<T>().write_batch(&there, Some(&levels), None)?;
-    writer.close()
 }
 
 /// Text that no spreadsheet takes for a formula.

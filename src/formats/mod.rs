@@ -4,4 +4,9 @@ pub mod columns;
 pub mod file;
 pub mod foreign;
 pub mod npz;
+#[cfg(feature = "parquet")]
+pub mod parquet;
+#[cfg(not(feature = "parquet"))]
+#[path = "without_parquet.rs"]
+pub mod parquet;
 pub mod tfevents;

@@ -25,13 +25,13 @@ impl Marks {
     pub fn new(columns: &[String], facts: Facts) -> Self {
         let mut rules: Vec<&'static Rule> = Vec::new();
         for rule in &RULES {
-            let listed = rules.iter().any(|r| r.name == rule.name);
+            let listed = rules.iter().any(|r| r.id == rule.id);
             let recorded = rule.conditions.iter().all(|c| c.quantity.recorded(columns));
             if !listed && recorded && (rule.can_occur)(facts) {
                 rules.push(rule);
             }
         }
-        let progress = rules.iter().map(|rule| Progress::new(rule.name)).collect();
+        let progress = rules.iter().map(|rule| Progress::new(rule.id)).collect();
         Self { rules, columns: columns.to_vec(), facts, progress }
     }
 
@@ -52,6 +52,7 @@ impl Marks {
                 set.push(Mark {
                     step: progress.since.unwrap_or(row.step),
                     kind: MarkKind::Emergence,
+                    id: rule.id.to_owned(),
                     text: rule.name.to_owned(),
                 });
             }
@@ -66,18 +67,17 @@ impl Marks {
 
     /// What training is at: the first thing that has not formed yet, or what formed last of all.
     pub fn state_in_words(&self) -> String {
-        let formed = |p: &Progress| format!("{} at step {}", p.rule, p.since.unwrap_or(0));
-        let goal = self.progress.last().filter(|p| p.set);
-        if let Some(goal) = goal {
-            return formed(goal);
+        let mut all = self.rules.iter().zip(&self.progress);
+        if let Some((rule, goal)) = all.clone().next_back().filter(|(_, p)| p.set) {
+            return format!("{} at step {}", rule.name, goal.since.unwrap_or(0));
         }
-        let next = self.rules.iter().zip(&self.progress).find(|(_, p)| !p.set);
+        let next = all.find(|(_, p)| !p.set);
         next.map_or_else(|| "training".to_owned(), |(rule, _)| rule.before.to_owned())
     }
 
     /// Takes a mark as set that another run has set, which this one goes on from.
     pub fn carry_over(&mut self, mark: &Mark) {
-        for progress in self.progress.iter_mut().filter(|p| p.rule == mark.text) {
+        for progress in self.progress.iter_mut().filter(|p| p.rule == mark.id) {
             (progress.since, progress.in_a_row, progress.set) = (Some(mark.step), IN_A_ROW, true);
         }
     }
@@ -89,9 +89,11 @@ impl Marks {
 
     /// Takes up where `state` was; rules that it does not know stay as they are.
     pub fn restore(&mut self, state: &State) {
-        for progress in &mut self.progress {
-            if let Some(saved) = state.0.iter().find(|saved| saved.rule == progress.rule) {
-                progress.clone_from(saved);
+        for (rule, progress) in self.rules.iter().zip(&mut self.progress) {
+            // Checkpoints of before rules had ids call them by their names.
+            let is = |saved: &&Progress| saved.rule == rule.id || saved.rule == rule.name;
+            if let Some(saved) = state.0.iter().find(is) {
+                *progress = Progress { rule: rule.id.to_owned(), ..saved.clone() };
             }
         }
     }
@@ -103,6 +105,7 @@ pub struct State(Vec<Progress>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Progress {
+    /// Its id.
     rule: String,
     /// First evaluation of those in a row for which the rule holds.
     since: Option<u64>,
@@ -179,6 +182,8 @@ impl Facts {
 }
 
 struct Rule {
+    /// For programs: that of its mark.
+    id: &'static str,
     name: &'static str,
     /// What goes on until the rule holds.
     before: &'static str,
@@ -202,10 +207,11 @@ enum Quantity {
     GlobalLearned,
 }
 
-/// In the order in which they are expected; of two with one name, the first whose columns are recorded. A
+/// In the order in which they are expected; of two with one id, the first whose columns are recorded. A
 /// table in `docs/metrics.md` gives the reasons for the thresholds.
 const RULES: [Rule; 9] = [
     Rule {
+        id: "global_statistics_learned",
         name: "global statistics learned",
         before: "learning global statistics",
         sentence: "the loss on global tokens has come seven tenths of the way from uniform guesses to the true law",
@@ -213,6 +219,7 @@ const RULES: [Rule; 9] = [
         conditions: &[Condition { quantity: Quantity::GlobalLearned, at_least: 0.7 }],
     },
     Rule {
+        id: "output_memory",
         name: "output memory formed",
         before: "forming the output memory",
         sentence: "W_O2 recalls at least half of all tokens",
@@ -220,6 +227,7 @@ const RULES: [Rule; 9] = [
         conditions: &[Condition { quantity: Quantity::Column("recall_wo2"), at_least: 0.5 }],
     },
     Rule {
+        id: "previous_token_head",
         name: "previous-token head formed",
         before: "forming the previous-token head",
         sentence: "after at least half of all first triggers the first layer attends to the previous token",
@@ -230,6 +238,7 @@ const RULES: [Rule; 9] = [
         }],
     },
     Rule {
+        id: "previous_token_head",
         name: "previous-token head formed",
         before: "forming the previous-token head",
         sentence: "one head gives at least half of its attention to the previous token",
@@ -237,6 +246,7 @@ const RULES: [Rule; 9] = [
         conditions: &[Condition { quantity: Quantity::Largest("previous_token_l"), at_least: 0.5 }],
     },
     Rule {
+        id: "induction_head",
         name: "induction head formed",
         before: "forming the induction head",
         sentence: "nine in ten repeated outputs are predicted, and for three in four of them the second layer attends to what followed the trigger before",
@@ -247,6 +257,7 @@ const RULES: [Rule; 9] = [
         ],
     },
     Rule {
+        id: "induction_head",
         name: "induction head formed",
         before: "forming the induction head",
         sentence: "nine in ten repeated outputs are predicted",
@@ -257,6 +268,7 @@ const RULES: [Rule; 9] = [
         }],
     },
     Rule {
+        id: "output_gate",
         name: "output gate formed",
         before: "forming the output gate",
         sentence: "taking the query of a read from one of another register does at least half of what that register would",
@@ -264,6 +276,7 @@ const RULES: [Rule; 9] = [
         conditions: &[Condition { quantity: Quantity::Column("output_gate"), at_least: 0.5 }],
     },
     Rule {
+        id: "input_gate",
         name: "input gate formed",
         before: "forming the input gate",
         sentence: "taking the keys of a tuple from one with the other instruction does at least half of what the instruction does",
@@ -271,6 +284,7 @@ const RULES: [Rule; 9] = [
         conditions: &[Condition { quantity: Quantity::Column("input_gate"), at_least: 0.5 }],
     },
     Rule {
+        id: "solved",
         name: "solved",
         before: "learning to get whole sequences right",
         sentence: "in ninety-nine of a hundred held-out sequences every answer is right",

@@ -155,6 +155,10 @@ pub trait Measurement: Settings + Send + Sync {
     fn wants_logits(&self) -> bool {
         true
     }
+    /// Whether it looks at the logits of a position of the batch, counted row by row; those of others may be NaN.
+    fn reads(&self, _batch: &Batch, _position: usize) -> bool {
+        true
+    }
     /// How many of the held-out sequences it looks at, from the first; `None`: all of them.
     fn sequences(&self) -> Option<usize> {
         None

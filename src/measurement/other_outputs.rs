@@ -2,6 +2,7 @@
 
 use super::read::{Tally, argmax, each_prediction};
 use super::{Answer, Measurement, Scene, Scope, Subject};
+use crate::base::batch::Batch;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Site;
 
@@ -32,6 +33,10 @@ impl Measurement for OtherOutputs {
         Vec::new()
     }
 
+    fn reads(&self, batch: &Batch, position: usize) -> bool {
+        batch.occurrence[position] >= 2
+    }
+
     fn columns(&self, _subject: Subject<'_>) -> Vec<String> {
         vec!["accuracy_other_outputs".to_owned()]
     }
@@ -39,7 +44,7 @@ impl Measurement for OtherOutputs {
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
         let mut accuracy = Tally::default();
         each_prediction(scene, |i, target, logits| {
-            if scene.batch.occurrence[i] >= 2 {
+            if self.reads(scene.batch, i) {
                 accuracy.hit(argmax(logits.iter().copied()) == target);
             }
         })?;

@@ -144,12 +144,8 @@ impl<N: Network> Model for N {
     fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output> {
         let (State { read, memory }, (_, count)) =
             (input.state.cloned().unwrap_or_default(), input.tokens.dims2()?);
-        let (length, most) = (read + count, Network::layout(self).length);
-        if count == 0 || length > most {
-            return Err(Error::usage(format!(
-                "the sequence has {length} tokens, this network reads at least 1 and at most {most}; use another one"
-            )));
-        }
+        let length = read + count;
+        check_length(Network::layout(self), count, length)?;
         let part = Part::positions(read, count, input.whole.unwrap_or(length));
         let mut wire = Watched::new(params, input.tokens, part, tap).carrying(input.values);
         wire.carry(memory);
@@ -158,6 +154,8 @@ impl<N: Network> Model for N {
     }
 
     fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<bool> {
+        let part = tape.part();
+        check_length(Network::layout(self), part.len, part.from + part.len)?;
         let logits = self.wire(tape)?;
         tape.end(logits);
         Ok(true)
@@ -175,6 +173,17 @@ impl<N: Network> Model for N {
     fn memories(&self) -> Option<Memories> {
         Network::memories(self)
     }
+}
+
+/// That `count` positions are read, to the `length`-th of a sequence.
+fn check_length(layout: &Layout, count: usize, length: usize) -> Result<()> {
+    if count > 0 && length <= layout.length {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "the sequence has {length} tokens, this network reads at least 1 and at most {}; use another one",
+        layout.length
+    )))
 }
 
 /// A network without its numbers: those are an argument, so that one network serves every step of a run.

@@ -1,14 +1,15 @@
-//! One forward pass under edits, and what it leaves: logits and the tensors of some sites.
+//! One forward pass, under edits or on a tape, and what it leaves: logits and the tensors of some sites.
 
 use candle_core::Tensor;
 
 use super::{Input, Model, Output};
 use crate::base::batch::Batch;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::intervention::Site;
 use crate::nn::edit::Edit;
 use crate::nn::params::Params;
-use crate::nn::tap::{Captured, EditAndCapture, Part, Tap, Untapped};
+use crate::nn::tap::{Captured, Untapped, Until};
+use crate::nn::tape::{Numbers, Tape};
 
 /// Logits `[batch, pos, vocab]` and the tensors of `sites`, after the edits. Where the logits are not wanted, the pass
 /// ends with the last of those, and there may be none.
@@ -29,37 +30,31 @@ pub fn forward(
         let Output { logits, .. } = model.forward(params, &input, &mut Untapped)?;
         return Ok((Some(logits), Captured::new()));
     }
-    let enough = if wants_logits { usize::MAX } else { sites.len() };
-    let bench = EditAndCapture::new(edits.to_vec(), sites.to_vec());
-    let mut until = Until { bench, enough, ended: false };
+    let mut until = Until::new(edits.to_vec(), sites, wants_logits);
     match model.forward(params, &input, &mut until) {
         Ok(Output { logits, .. }) => Ok((Some(logits), until.bench.captured)),
-        Err(_) if until.ended => Ok((None, until.bench.captured)),
+        Err(_) if until.is_ended => Ok((None, until.bench.captured)),
         Err(e) => Err(e),
     }
 }
 
-/// A tap that ends the forward pass, by refusing to go on, once it has what it is for.
-struct Until {
-    bench: EditAndCapture,
-    /// Tensors to capture.
-    enough: usize,
-    ended: bool,
-}
-
-impl Tap for Until {
-    fn wants(&self, site: Site) -> bool {
-        self.bench.wants(site)
-    }
-
-    fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
-        self.at_part(site, Part::whole(site, &x), x)
-    }
-
-    fn at_part(&mut self, site: Site, part: Part, x: Tensor) -> Result<Tensor> {
-        let x = self.bench.at_part(site, part, x)?;
-        self.ended = self.bench.has(self.enough);
-        if self.ended { Err(Error::internal("nothing more is asked")) } else { Ok(x) }
+/// The same on a tape, where nobody edits; `None`: the model has none. Logits of positions that do not count in `reads` may
+/// be left out: they are NaN then.
+///
+/// # Errors
+/// When the pass fails.
+pub fn on_tape(
+    model: &dyn Model,
+    numbers: &Numbers<'_>,
+    (batch, reads): (&Batch, &[f32]),
+    sites: &[Site],
+    wants_logits: bool,
+) -> Result<Option<(Option<Tensor>, Captured)>> {
+    let mut tape = Tape::new(numbers, batch, reads).keeping(sites, wants_logits);
+    match model.record(&mut tape) {
+        Ok(false) => Ok(None),
+        Err(e) if !tape.is_ended() => Err(e),
+        Ok(true) | Err(_) => tape.into_seen().map(Some),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::edit::Edit;
+use super::kernel::mask::Mask;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{MEMORY, Point, Site};
 
@@ -70,6 +71,12 @@ impl Part {
     /// What a key is.
     pub fn key(self, column: usize) -> usize {
         self.place_after(self.key_memory, column)
+    }
+
+    /// The same of attention under a mask from so many queries, which stand at the last of the keys.
+    pub fn of_attention(self, mask: Mask, queries: usize, keys: usize) -> Self {
+        let (key_memory, more) = (mask.memory, keys.saturating_sub(queries));
+        Self { key_memory, memory: key_memory.saturating_sub(more), ..self }
     }
 
     fn place_after(self, memory: usize, row: usize) -> usize {
@@ -196,5 +203,38 @@ impl Tap for EditAndCapture {
             self.capture(site, part, &x)?;
         }
         Ok(x)
+    }
+}
+
+/// Keeps the tensors of some sites under edits, and ends the pass, by refusing to go on, once it has all that is asked.
+pub struct Until {
+    pub bench: EditAndCapture,
+    /// Sites to capture.
+    enough: usize,
+    /// Whether a refusal was no failure.
+    pub is_ended: bool,
+}
+
+impl Until {
+    /// Ends with the last of the sites where the logits are not wanted.
+    pub fn new(edits: Vec<Edit>, keep: &[Site], wants_logits: bool) -> Self {
+        let enough = if wants_logits { usize::MAX } else { keep.len() };
+        Self { bench: EditAndCapture::new(edits, keep.to_vec()), enough, is_ended: false }
+    }
+}
+
+impl Tap for Until {
+    fn wants(&self, site: Site) -> bool {
+        self.bench.wants(site)
+    }
+
+    fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
+        self.at_part(site, Part::whole(site, &x), x)
+    }
+
+    fn at_part(&mut self, site: Site, part: Part, x: Tensor) -> Result<Tensor> {
+        let x = self.bench.at_part(site, part, x)?;
+        self.is_ended = self.bench.has(self.enough);
+        if self.is_ended { Err(Error::internal("nothing more is asked")) } else { Ok(x) }
     }
 }

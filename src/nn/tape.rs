@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use candle_core::Tensor;
 
-use super::attention::Attention;
+use super::attention::{Attention, attend};
 use super::kernel::activation::{Activation, swiglu, swiglu_backward};
 use super::kernel::attention::{self as attention, Backward, Gradients, Inputs, Outputs};
 use super::kernel::cross_entropy::cross_entropy;
@@ -22,6 +22,7 @@ use super::kernel::squared_error::squared_error;
 use super::norm::{Norm, NormKind};
 use super::params::{Param, Params};
 use super::position::Rotary;
+use super::tap::{Captured, Part, Tap, Until, Within};
 use super::wire::{Along, Heads, Map, Tables, Wire, check_values, fixed_product, fixed_tables};
 use crate::base::batch::Batch;
 use crate::base::error::{Error, Result};
@@ -198,6 +199,9 @@ impl Workspace {
     }
 }
 
+/// The places within attention.
+const WITHIN: [Point; 6] = [Point::Q, Point::K, Point::Scores, Point::Pattern, Point::V, Point::Z];
+
 /// Something that the pass computed: rows of one width, `[batch · pos, width]`, of as many positions as it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value(usize);
@@ -338,6 +342,8 @@ pub struct Tape<'a> {
     segments: Vec<Segment<'a>>,
     carried: Vec<Value>,
     found: Found,
+    /// In a pass that nobody goes back over: what is kept of it.
+    keeping: Option<Until>,
 }
 
 /// What a shard found. Gradients have one entry a parameter, `None` where there is none.
@@ -357,7 +363,49 @@ impl<'a> Tape<'a> {
         let found = Found { loss: 0.0, grads: none(), folds: none() };
         let segments = vec![Segment::new(batch, weight, 0, batch.len)];
         let (work, slots, carried) = (numbers.work, Vec::new(), Vec::new());
-        Self { numbers, batch, weight, work, slots, segments, carried, found }
+        Self { numbers, batch, weight, work, slots, segments, carried, found, keeping: None }
+    }
+
+    /// Keeps the tensors of these sites, in a pass that nobody goes back over. Where the logits are not wanted, it ends with
+    /// the last of them, by refusing to go on ([`Self::is_ended`]).
+    #[must_use]
+    pub fn keeping(self, sites: &[Site], wants_logits: bool) -> Self {
+        let until = || Until::new(Vec::new(), sites, wants_logits);
+        Self { keeping: (!sites.is_empty()).then(until), ..self }
+    }
+
+    /// Whether a refusal to go on was no failure: all that is asked was kept.
+    pub fn is_ended(&self) -> bool {
+        self.keeping.as_ref().is_some_and(|until| until.is_ended)
+    }
+
+    /// The positions that are read.
+    pub fn part(&self) -> Part {
+        let Segment { from, len, .. } = self.segments[self.now()];
+        Part::positions(from, len, self.batch.len)
+    }
+
+    fn keeps(&self, layer: usize, point: Point) -> bool {
+        self.keeping.as_ref().is_some_and(|until| until.wants(Site { layer, point }))
+    }
+
+    /// Keeps what is at a site, if it is to be kept.
+    fn passed(&mut self, site: Site, part: Part, x: Value) -> Result<Value> {
+        if self.keeps(site.layer, site.point) {
+            let tensor = self.tensor(x)?;
+            if let Some(until) = &mut self.keeping {
+                until.at_part(site, part, tensor)?;
+            }
+        }
+        Ok(x)
+    }
+
+    /// `[batch, pos, width]`
+    fn tensor(&self, x: Value) -> Result<Tensor> {
+        self.check_there(x)?;
+        let Slot { data, width, .. } = &self.slots[x.0];
+        let shape = (self.batch.rows, self.positions_of(x), *width);
+        Ok(Tensor::from_slice(data, shape, self.numbers.params.device())?)
     }
 
     /// What is read from now on: positions `from..from + len` of each sequence, which has them. At first all are.
@@ -512,24 +560,70 @@ impl<'a> Tape<'a> {
         Ok(self.push(slot(Op::Attend { shape, inputs: [q, k, v], log_sums }, z, width, wanted)))
     }
 
-    /// The logits, `[batch, pos, vocab]`, of a pass that nobody goes back over. `weight` was 1 everywhere.
+    /// The same where something within is kept: as over tensors.
+    fn attended_to_and_kept(
+        &mut self,
+        how: Attention,
+        q: Value,
+        k: Value,
+        values: impl FnOnce(&mut Self) -> Result<Value>,
+    ) -> Result<Value> {
+        let part = self.part().of_attention(how.mask, self.positions_of(q), self.positions_of(k));
+        let (width, [q, k]) = (self.slots[q.0].width, [self.tensor(q)?, self.tensor(k)?]);
+        let mut keeping = self.keeping.take().unwrap_or_else(|| Until::new(vec![], &[], true));
+        let mut tap = Within { tap: &mut keeping, part };
+        let values = || values(self).and_then(|values| self.tensor(values));
+        let z = attend(how, &q, &k, values, &mut tap);
+        self.keeping = Some(keeping);
+        let z = Floats::of(&z?)?.to_vec();
+        Ok(self.push(slot(Op::Constant, z, width, false)))
+    }
+
+    /// What is left of a pass that nobody goes back over: the logits, `[batch, pos, vocab]`, unless it ended before, NaN where
+    /// `weight` is 0 and they were left out; and what was kept.
     ///
     /// # Errors
     /// When positions are missing.
-    pub fn into_tensor(mut self) -> Result<Tensor> {
-        let logits: Vec<Value> = self.segments.iter().filter_map(|s| s.logits).collect();
-        let value = match logits[..] {
-            [value] => value,
-            _ => self.concat(&logits, Along::Positions)?,
-        };
-        let Slot { data, width, .. } = &mut self.slots[value.0];
-        let (data, width) = (std::mem::take(data), *width);
+    pub fn into_seen(mut self) -> Result<(Option<Tensor>, Captured)> {
+        let keeping = self.keeping.take();
+        let is_ended = keeping.as_ref().is_some_and(|until| until.is_ended);
+        let logits = if is_ended { None } else { Some(self.all_logits()?) };
         for slot in self.slots {
             self.work.give(slot.data);
             slot.op.into_kept().into_iter().for_each(|kept| self.work.give(kept));
         }
-        let shape = (self.batch.rows, self.batch.len, width);
-        Ok(Tensor::from_vec(data, shape, self.numbers.params.device())?)
+        Ok((logits, keeping.map(|until| until.bench.captured).unwrap_or_default()))
+    }
+
+    fn all_logits(&mut self) -> Result<Tensor> {
+        let mut all = Vec::with_capacity(self.segments.len());
+        for segment in 0..self.segments.len() {
+            let Segment { selected, weight, logits, .. } = &self.segments[segment];
+            let Some(logits) = *logits else {
+                return Err(Error::internal("a pass ended without logits (Tape::end)"));
+            };
+            all.push(match selected {
+                None => logits,
+                Some(rows) => self.spread(logits, &rows.clone(), weight.len()),
+            });
+        }
+        let value =
+            if let [value] = all[..] { value } else { self.concat(&all, Along::Positions)? };
+        let Slot { data, width, .. } = &mut self.slots[value.0];
+        let shape = (self.batch.rows, self.batch.len, *width);
+        Ok(Tensor::from_vec(std::mem::take(data), shape, self.numbers.params.device())?)
+    }
+
+    /// Rows of a selection where they were among `all`, between rows of NaN.
+    fn spread(&mut self, x: Value, rows: &[usize], all: usize) -> Value {
+        let Slot { data, width, .. } = &self.slots[x.0];
+        let mut out = self.work.take(all * width);
+        out.fill(f32::NAN);
+        for (from, &to) in data.chunks_exact(*width).zip(rows) {
+            out[to * width..][..*width].copy_from_slice(from);
+        }
+        let width = *width;
+        self.push(slot(Op::Constant, out, width, false))
     }
 
     /// The loss of the logits of all that was read, and the way back from it. Where the batch has real numbers as targets, it is
@@ -938,13 +1032,15 @@ impl<'a> Tape<'a> {
 impl<'a> Wire<'a> for Tape<'a> {
     type X = Value;
 
-    /// Nobody watches.
-    fn at_step(&mut self, _layer: usize, _point: Point, _step: usize, x: Value) -> Result<Value> {
-        Ok(x)
+    fn at_step(&mut self, layer: usize, point: Point, step: usize, x: Value) -> Result<Value> {
+        let Part { from, of, .. } = self.part();
+        let part = Part::positions(from + step, self.positions_of(x), of);
+        self.passed(Site { layer, point }, part, x)
     }
 
-    fn at_memory(&mut self, _layer: usize, _point: Point, x: Value) -> Result<Value> {
-        Ok(x)
+    fn at_memory(&mut self, layer: usize, point: Point, x: Value) -> Result<Value> {
+        let part = Part { len: 0, memory: self.positions_of(x), ..self.part() };
+        self.passed(Site { layer, point }, part, x)
     }
 
     fn embed(&mut self, tokens: Param, positions: Option<Param>) -> Result<Value> {
@@ -982,23 +1078,38 @@ impl<'a> Wire<'a> for Tape<'a> {
         self.mapped(*x, map, None)
     }
 
-    fn write(&mut self, _site: Site, residual: &Value, x: &Value, map: Map) -> Result<Value> {
-        self.mapped(*x, map, Some(*residual))
+    fn write(&mut self, site: Site, residual: &Value, x: &Value, map: Map) -> Result<Value> {
+        if !self.keeps(site.layer, site.point) {
+            return self.mapped(*x, map, Some(*residual));
+        }
+        let written = self.linear(x, map)?;
+        let written = self.at(site.layer, site.point, written)?;
+        self.sum(residual, &written)
     }
 
     fn attend(&mut self, how: Attention, heads: Heads<'_, Value>) -> Result<Value> {
         let Heads { queries, keys, read, values, outputs, residual, last } = heads;
-        let product = fixed_product(self.numbers.params, how, &heads)?;
-        let values = match &product {
-            Some(product) => self.fixed_values(how.layer, *read, product)?,
-            None => values.map_or(Ok(*read), |values| self.linear(read, values))?,
+        let site = Site { layer: how.layer, point: Point::AttnOut };
+        let is_kept = self.keeps(how.layer, Point::V) || self.keeps(how.layer, Point::Z);
+        let product = if is_kept { None } else { fixed_product(self.numbers.params, how, &heads)? };
+        let values = |tape: &mut Self| match &product {
+            Some(product) => tape.fixed_values(how.layer, *read, product),
+            None => values.map_or(Ok(*read), |values| tape.linear(read, values)),
         };
-        let z = self.attended_to(how, *queries, *keys, values)?;
+        let z = if WITHIN.iter().any(|&point| self.keeps(how.layer, point)) {
+            self.attended_to_and_kept(how, *queries, *keys, values)?
+        } else {
+            let values = values(self)?;
+            self.attended_to(how, *queries, *keys, values)?
+        };
         let drop = |tape: &mut Self, x| if last { tape.in_loss(x) } else { x };
         let (residual, z) = (drop(self, *residual), drop(self, z));
         match outputs.filter(|_| product.is_none()) {
-            Some(outputs) => self.mapped(z, outputs, Some(residual)),
-            None => self.sum(&residual, &z),
+            Some(outputs) => self.write(site, &residual, &z, outputs),
+            None => {
+                let z = self.at(site.layer, site.point, z)?;
+                self.sum(&residual, &z)
+            }
         }
     }
 
@@ -1160,8 +1271,11 @@ impl<'a> Wire<'a> for Tape<'a> {
         self.carried = state;
     }
 
-    /// `x` itself if they are most of its rows, or all that are left.
+    /// `x` itself if they are most of its rows, or all that are left, or places are kept.
     fn in_loss(&mut self, x: Value) -> Value {
+        if self.keeping.is_some() {
+            return x;
+        }
         let (rows, now) = (self.rows(x), self.now());
         let Segment { weight, selected, .. } = &mut self.segments[now];
         let all = weight.len();

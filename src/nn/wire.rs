@@ -409,9 +409,7 @@ impl<'m> Wire<'m> for Watched<'_> {
                 None => linear(read, product, None),
             },
         };
-        // Queries stand at the last of the keys.
-        let (key_memory, more) = (how.mask.memory, keys.dim(1)?.saturating_sub(queries.dim(1)?));
-        let part = Part { key_memory, memory: key_memory.saturating_sub(more), ..part };
+        let part = part.of_attention(how.mask, queries.dim(1)?, keys.dim(1)?);
         let mut tap = Within { tap: self.tap, part };
         let z = attend(how, queries, keys, values, &mut tap)?;
         match outputs.filter(|_| product.is_none()) {

@@ -10,12 +10,12 @@ use crate::base::batch::{Batch, Row};
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::intervention::{Intervention, Site};
 use crate::measurement::{Answer, Mean, Measurement, Scene, Subject};
+use crate::model::pass;
 use crate::model::pass::Tensors;
-use crate::model::{Model, pass};
 use crate::nn::edit::{Edit, With};
 use crate::nn::kernel::pool::Pool;
 use crate::nn::tap::{Captured, EditAndCapture, Part, Tap};
-use crate::nn::tape::{Numbers, Tape, Workspace};
+use crate::nn::tape::{Numbers, Workspace};
 use crate::task;
 
 /// Sequences in one forward pass of a measurement: few enough that captured tensors stay in the cache. Fixed,
@@ -41,7 +41,7 @@ impl Round<'_> {
     pub fn over(&self, batch: &Batch) -> Result<Vec<Result<Answer>>> {
         let sites = self.sites();
         let work = Workspace::default();
-        let taped = self.taped(batch, &sites, &work)?;
+        let taped = self.taped(batch, &work)?;
         let mut sums: Vec<Result<Answer>> =
             self.measurements.iter().map(|_| Ok(Answer::default())).collect();
         let measured = |chunk: usize| {
@@ -101,17 +101,16 @@ impl Round<'_> {
         taped: Option<&Numbers<'_>>,
     ) -> Result<Vec<Result<Answer>>> {
         let wants_logits = self.measurements.iter().any(|measurement| measurement.wants_logits());
-        let logits = match taped {
-            Some(numbers) => logits_by_tape(self.subject.model, numbers, batch)?,
+        let Subject { model, params, .. } = self.subject;
+        let seen = match taped {
+            Some(numbers) => {
+                let reads = self.reads(batch);
+                pass::on_tape(model, numbers, (batch, &reads), sites, wants_logits)?
+            }
             None => None,
         };
-        let (logits, captured) = match logits {
-            Some(logits) => (Some(logits), Captured::new()),
-            None => {
-                let Subject { model, params, .. } = self.subject;
-                pass::forward(model, params, batch, self.edits, sites, wants_logits)?
-            }
-        };
+        let over_tensors = || pass::forward(model, params, batch, self.edits, sites, wants_logits);
+        let (logits, captured) = seen.map_or_else(over_tensors, Ok)?;
         let scene = Scene {
             subject: self.subject,
             batch,
@@ -159,16 +158,17 @@ impl Round<'_> {
         })
     }
 
-    /// The parameters for passes on a tape, where nobody watches what is between tokens and logits.
-    fn taped<'a>(
-        &'a self,
-        batch: &Batch,
-        sites: &[Site],
-        work: &'a Workspace,
-    ) -> Result<Option<Numbers<'a>>> {
-        let watched = !sites.is_empty() || !self.edits.is_empty();
+    /// 1 for each position whose logits somebody looks at.
+    fn reads(&self, batch: &Batch) -> Vec<f32> {
+        let asking = || self.measurements.iter().filter(|m| m.wants_logits());
+        let reads = |i: usize| asking().any(|measurement| measurement.reads(batch, i));
+        (0..batch.tokens.len()).map(|i| if reads(i) { 1.0 } else { 0.0 }).collect()
+    }
+
+    /// The parameters for passes on a tape, where nobody edits.
+    fn taped<'a>(&'a self, batch: &Batch, work: &'a Workspace) -> Result<Option<Numbers<'a>>> {
         let numbers = || Numbers::of(self.subject.params, batch.tokens.len(), work);
-        (!watched).then(numbers).transpose()
+        self.edits.is_empty().then(numbers).transpose()
     }
 
     fn sites(&self) -> Vec<Site> {
@@ -181,17 +181,6 @@ impl Round<'_> {
         sites.dedup();
         sites
     }
-}
-
-/// `[batch, pos, vocab]`; `None` for a model without a tape.
-fn logits_by_tape(
-    model: &dyn Model,
-    numbers: &Numbers<'_>,
-    batch: &Batch,
-) -> Result<Option<Tensor>> {
-    let weight = vec![1.0; batch.tokens.len()];
-    let mut tape = Tape::new(numbers, batch, &weight);
-    if model.record(&mut tape)? { tape.into_tensor().map(Some) } else { Ok(None) }
 }
 
 /// The answer of a measurement to the weights alone.

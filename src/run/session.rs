@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use crate::base::error::{Error, Kind, Result};
-use crate::base::event::{Event, Mark, MarkKind, State};
+use crate::base::event::{DIVERGED, Event, Mark, MarkKind, State};
 use crate::base::intervention::Intervention;
 use crate::base::weights::Weights;
 use crate::run_folder::{self, Claim, Halted, Item, Parent, RunHeader, Writer, library};
@@ -401,11 +401,11 @@ impl Worker {
             },
             Command::Intervene(what) => {
                 let outcome = self.trainer.intervene(&what);
-                self.changed(outcome, MarkKind::Intervention, what.to_string());
+                self.changed(outcome, MarkKind::Intervention, &what.to_string());
             }
             Command::Lift(what) => {
                 let outcome = self.trainer.lift(&what);
-                self.changed(outcome, MarkKind::Intervention, format!("lift {what}"));
+                self.changed(outcome, MarkKind::Intervention, &format!("lift {what}"));
             }
             Command::Set { name, value } => {
                 self.set(&name, &value);
@@ -422,7 +422,7 @@ impl Worker {
 
     fn set(&mut self, name: &str, value: &toml::Value) {
         let outcome = self.trainer.set(name, value);
-        self.changed(outcome, MarkKind::Note, format!("train.{name} = {value}"));
+        self.changed(outcome, MarkKind::Note, &format!("train.{name} = {value}"));
     }
 
     /// From a pause or a failed write back to running; a run that is done needs more steps first. Says the state
@@ -437,12 +437,12 @@ impl Worker {
     }
 
     /// Says and records a change by hand: it must survive a kill, so the run is saved.
-    fn changed(&mut self, outcome: Result<()>, kind: MarkKind, text: String) {
+    fn changed(&mut self, outcome: Result<()>, kind: MarkKind, text: &str) {
         if let Err(e) = outcome {
             self.news.trouble(e);
             return;
         }
-        self.record_mark(Mark { step: self.trainer.steps_done(), kind, text });
+        self.record_mark(Mark::of_text(self.trainer.steps_done(), kind, text));
         self.news.tell(Event::InForce(self.trainer.in_force().to_vec()));
         self.save();
     }
@@ -583,7 +583,7 @@ impl Worker {
     fn fail(&mut self, e: Error) {
         if e.kind == Kind::Diverged {
             let step = self.trainer.steps_done();
-            self.record_mark(Mark { step, kind: MarkKind::Note, text: "diverged".to_owned() });
+            self.record_mark(Mark::of_text(step, MarkKind::Note, DIVERGED));
             if let Err(e) = self.record_weights() {
                 self.news.trouble(e);
             }

@@ -408,11 +408,8 @@ impl Trainer {
         let mut marks = Vec::new();
         for what in now {
             self.intervene(&what)?;
-            marks.push(Mark {
-                step: self.steps_done,
-                kind: MarkKind::Intervention,
-                text: what.to_string(),
-            });
+            let kind = MarkKind::Intervention;
+            marks.push(Mark::of_text(self.steps_done, kind, what.to_string()));
         }
         Ok(marks)
     }

@@ -879,7 +879,10 @@ const MARK_KINDS: [(MarkKind, &str); 3] = [
 
 fn line_of_mark(mark: &Mark) -> String {
     let kind = MARK_KINDS.iter().find(|(kind, _)| *kind == mark.kind).map_or("note", |(_, n)| n);
-    format!("{}\n", serde_json::json!({"step": mark.step, "kind": kind, "text": mark.text}))
+    format!(
+        "{}\n",
+        serde_json::json!({"step": mark.step, "kind": kind, "id": mark.id, "text": mark.text})
+    )
 }
 
 /// The marks of a run, in the order in which they were set.
@@ -917,11 +920,13 @@ pub fn read_marks(source: impl Read, origin: &Path) -> Result<Vec<Mark>> {
 fn mark_of(line: &str) -> Option<Mark> {
     let value = json::parse(line).ok()?;
     let kind = value.get("kind")?.as_str()?;
-    Some(Mark {
-        step: step_within(value.get("step")?.as_u64()?)?,
-        kind: MARK_KINDS.iter().find(|(_, name)| *name == kind)?.0,
-        text: value.get("text")?.as_str()?.to_owned(),
-    })
+    let step = step_within(value.get("step")?.as_u64()?)?;
+    let kind = MARK_KINDS.iter().find(|(_, name)| *name == kind)?.0;
+    let mark = Mark::of_text(step, kind, value.get("text")?.as_str()?);
+    match value.get("id") {
+        Some(id) => Some(Mark { id: id.as_str()?.to_owned(), ..mark }),
+        None => Some(mark),
+    }
 }
 
 fn encode_checkpoint(checkpoint: &Checkpoint, kept: &Kept) -> Vec<u8> {

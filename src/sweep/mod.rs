@@ -13,7 +13,7 @@ use std::sync::Arc;
 use toml::{Table, Value};
 
 use crate::base::error::{Error, Result};
-use crate::base::event::{Mark, MarkKind};
+use crate::base::event::{DIVERGED, Mark, MarkKind};
 use crate::base::settings::same;
 use crate::run_folder::disk::{Hold, read_text, refused, replace_bytes};
 use crate::run_folder::names::may_be_beside;
@@ -479,16 +479,13 @@ impl Run {
 
 /// The step at which training stopped because a number was no longer finite.
 pub fn diverged(marks: &[Mark]) -> Option<u64> {
-    let is = |mark: &&Mark| mark.kind == MarkKind::Note && mark.text == "diverged";
+    let is = |mark: &&Mark| mark.kind == MarkKind::Note && mark.id == DIVERGED;
     marks.iter().rev().find(is).map(|mark| mark.step)
 }
 
 /// The name of the column that says when a capability appeared: `formed_induction_head`; `None` of another mark.
 pub fn formed_name(mark: &Mark) -> Option<String> {
-    let what = mark.text.strip_suffix(" formed").unwrap_or(&mark.text);
-    let safe = |c: char| if c.is_alphanumeric() { c } else { '_' };
-    let name = || format!("formed_{}", what.chars().map(safe).collect::<String>());
-    (mark.kind == MarkKind::Emergence).then(name)
+    (mark.kind == MarkKind::Emergence).then(|| format!("formed_{}", mark.id))
 }
 
 impl Sweep {

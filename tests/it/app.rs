@@ -1329,7 +1329,7 @@ fn in_a_small_window_nothing_overlaps_and_the_timeline_keeps_its_room() {
 #[test]
 fn a_change_by_hand_is_called_in_words_and_its_last_word_is_kept() {
     use mnemoscope::base::event::{Mark, MarkKind};
-    let words = |kind, text: &str| Mark { step: 3, kind, text: text.to_owned() }.in_words();
+    let words = |kind, text: &str| Mark::of_text(3, kind, text).in_words();
     assert_eq!(words(MarkKind::Note, "train.rate = 0.25"), ["rate set to 0.25", "rate 0.25"]);
     assert_eq!(
         words(MarkKind::Note, "train.cosine_to = 0.30000000000000004"),

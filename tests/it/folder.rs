@@ -47,7 +47,7 @@ fn row(step: u64) -> MetricsRow {
 }
 
 fn mark(step: u64) -> Mark {
-    Mark { step, kind: MarkKind::Emergence, text: format!("\"formed\" at {step}") }
+    Mark::of_text(step, MarkKind::Emergence, format!("\"formed\" at {step}"))
 }
 
 fn checkpoint(step: u64) -> Checkpoint {

@@ -1,15 +1,17 @@
 //! What every model of the registry keeps, with its default settings and with each of its settings changed.
 
+use std::collections::BTreeSet;
+
 use candle_core::{Device, Tensor};
 use mnemoscope::Result;
 use mnemoscope::base::batch::Batch;
 use mnemoscope::base::intervention::{Point, Site};
 use mnemoscope::base::settings::{self, Slot};
-use mnemoscope::model::{self, Architecture, Input, Model};
+use mnemoscope::model::{self, Architecture, Input, Model, pass};
 use mnemoscope::nn::activation::Activation;
 use mnemoscope::nn::loss::cross_entropy;
 use mnemoscope::nn::params::{Init, Params, draw};
-use mnemoscope::nn::tap::{Captured, Tap, Untapped};
+use mnemoscope::nn::tap::{Captured, Part, Tap, Untapped};
 use mnemoscope::nn::tape::{Numbers, Tape, Workspace};
 use mnemoscope::nn::wire::{Map, Wire};
 use toml::Value;
@@ -94,12 +96,12 @@ pub fn tokens(ids: &[u32], rows: usize) -> Tensor {
     Tensor::from_slice(ids, (rows, ids.len() / rows), &Device::Cpu).unwrap()
 }
 
-fn numbers(x: &Tensor) -> Vec<f32> {
+fn numbers_of(x: &Tensor) -> Vec<f32> {
     x.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 pub fn logits(model: &dyn Model, params: &Params, tokens: &Tensor) -> Vec<f32> {
-    numbers(&model.forward(params, &Input::new(tokens), &mut Untapped).unwrap().logits)
+    numbers_of(&model.forward(params, &Input::new(tokens), &mut Untapped).unwrap().logits)
 }
 
 #[track_caller]
@@ -129,7 +131,7 @@ pub fn gradients(
     let (targets, weight) = loss_over(ids);
     let output = model.forward(params, &Input::new(&tokens(ids, 2)), tap).unwrap();
     let grads = cross_entropy(&output.logits, &targets, &weight).unwrap().backward().unwrap();
-    params.all().map(|p| grads.get(params.var(p).as_tensor()).map(numbers)).collect()
+    params.all().map(|p| grads.get(params.var(p).as_tensor()).map(numbers_of)).collect()
 }
 
 /// The loss in double precision, from the logits of the network.
@@ -268,7 +270,7 @@ fn a_watched_pass_of_every_model_equals_the_fused_one_gradients_included() {
         let mut tap = Everything(Captured::new());
         let input = tokens(&whole, 2);
         let watched = model.forward(&params, &Input::new(&input), &mut tap).unwrap().logits;
-        assert_close(&numbers(&watched), &fused, 1e-5, &variation.name);
+        assert_close(&numbers_of(&watched), &fused, 1e-5, &variation.name);
         assert!(!tap.0.is_empty(), "{} passes points", variation.name);
         let of = |tap: &mut dyn Tap| gradients(&*model, &params, &whole, tap);
         let (fused, watched) = (of(&mut Untapped), of(&mut Everything(Captured::new())));
@@ -339,7 +341,7 @@ pub fn assert_tape_agrees(variation: &Variation, frozen: Option<&str>, sparse: b
     let loss = cross_entropy(&output.logits, &targets, &weight).unwrap();
     let grads = loss.backward().unwrap();
     let expected: Vec<Option<Vec<f32>>> =
-        params.all().map(|p| grads.get(params.var(p).as_tensor()).map(numbers)).collect();
+        params.all().map(|p| grads.get(params.var(p).as_tensor()).map(numbers_of)).collect();
     let batch = Batch { rows: 2, len: LENGTH, tokens: ids, targets, ..Batch::default() };
     let work = Workspace::default();
     let mut waiting = Vec::new();
@@ -379,6 +381,92 @@ fn the_tape_leaves_out_what_is_frozen() {
         let (_, params) = variation.build(LENGTH);
         for param in params.all().filter(|p| params.is_trained(*p)) {
             assert_tape_agrees(&variation, Some(params.name(param)), false, 100 * LENGTH);
+        }
+    }
+}
+
+/// Notes every place that is passed, whole or in pieces.
+#[derive(Default)]
+struct Places(BTreeSet<Site>);
+
+impl Tap for Places {
+    fn wants(&self, _: Site) -> bool {
+        true
+    }
+
+    fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
+        self.0.insert(site);
+        Ok(x)
+    }
+
+    fn at_part(&mut self, site: Site, _: Part, x: Tensor) -> Result<Tensor> {
+        self.at(site, x)
+    }
+}
+
+/// The tape keeps what the pass over tensors keeps, of all places at once and of each alone.
+#[track_caller]
+pub fn assert_tape_keeps(variation: &Variation, length: usize) {
+    let (model, params) = variation.build(length);
+    let ids = ids(2, length);
+    let mut places = Places::default();
+    model.forward(&params, &Input::new(&tokens(&ids, 2)), &mut places).unwrap();
+    let all: Vec<Site> = places.0.into_iter().collect();
+    assert!(!all.is_empty(), "{}", variation.name);
+    let batch = Batch { rows: 2, len: length, tokens: ids, ..Batch::default() };
+    let work = Workspace::default();
+    let reads = vec![1.0; batch.tokens.len()];
+    let check = |sites: &[Site], rows: usize, wants_logits: bool| {
+        let numbers = Numbers::of(&params, rows, &work).unwrap();
+        let asked = (&batch, &*reads);
+        let (logits, kept) =
+            pass::on_tape(&*model, &numbers, asked, sites, wants_logits).unwrap().unwrap();
+        let (wanted, expected) =
+            pass::forward(&*model, &params, &batch, &[], sites, wants_logits).unwrap();
+        let name = format!("{}, {sites:?}", variation.name);
+        assert_eq!(logits.is_some(), wanted.is_some(), "{name}");
+        for (logits, wanted) in logits.iter().zip(&wanted) {
+            assert_close(&numbers_of(logits), &numbers_of(wanted), 1e-5, &name);
+        }
+        assert!(kept.keys().eq(expected.keys()), "{name}: {:?}", kept.keys());
+        for (site, kept) in &kept {
+            assert_eq!(kept.dims(), expected[site].dims(), "{name}: {site}");
+            let expected = numbers_of(&expected[site]);
+            assert_close(&numbers_of(kept), &expected, 1e-4, &format!("{name}: {site}"));
+        }
+    };
+    check(&all, 2 * length, true);
+    for site in &all {
+        check(&[*site], 2 * length, true);
+        // As part of so many rows that tables are mapped instead.
+        check(&[*site], 100 * length, false);
+    }
+}
+
+#[test]
+fn the_tape_of_every_model_keeps_what_the_pass_over_tensors_keeps() {
+    variations().iter().for_each(|variation| assert_tape_keeps(variation, LENGTH));
+}
+
+#[test]
+fn logits_that_nobody_reads_may_be_left_out_and_no_others() {
+    for variation in variations() {
+        let (model, params) = variation.build(LENGTH);
+        let batch = Batch { rows: 2, len: LENGTH, tokens: ids(2, LENGTH), ..Batch::default() };
+        let work = Workspace::default();
+        let found = Numbers::of(&params, batch.tokens.len(), &work).unwrap();
+        let of = |reads: &[f32]| {
+            let seen = pass::on_tape(&*model, &found, (&batch, reads), &[], true);
+            numbers_of(&seen.unwrap().unwrap().0.unwrap())
+        };
+        let few: Vec<f32> = (0..2 * LENGTH).map(|i| f32::from(u8::from(i % 4 == 1))).collect();
+        let (all, some) = (of(&vec![1.0; 2 * LENGTH]), of(&few));
+        let vocab = VOCAB as usize;
+        let rows = all.chunks(vocab).zip(some.chunks(vocab)).zip(few);
+        for ((all, some), reads) in rows {
+            let left_out = some.iter().all(|x| x.is_nan());
+            assert!(left_out || reads == 0.0 || all == some, "{}", variation.name);
+            assert!(!left_out || reads == 0.0, "{}", variation.name);
         }
     }
 }

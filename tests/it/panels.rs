@@ -625,7 +625,7 @@ fn run(steps: u64) -> Recording {
         ];
         MetricsRow { step, values }
     };
-    let mark = |step, kind, text: &str| event::Mark { step, kind, text: text.to_owned() };
+    let mark = |step, kind, text: &str| event::Mark::of_text(step, kind, text);
     Recording {
         folder: None,
         columns: columns.map(str::to_owned).to_vec(),
@@ -1714,7 +1714,7 @@ fn smoothing_leaves_the_measured_line_in_the_picture() {
 fn exploding() -> Recording {
     let losses = [3.2, 3.1, 3.0, 3.3, 9.0, 400.0, 1e6, 1e12, 1e30];
     let rows = losses.iter().zip(0..).map(|(loss, step)| MetricsRow { step, values: vec![*loss] });
-    let diverged = event::Mark { step: 8, kind: MarkKind::Note, text: "diverged".to_owned() };
+    let diverged = event::Mark::of_text(8, MarkKind::Note, "diverged");
     Recording {
         columns: vec!["loss".to_owned()],
         rows: rows.collect(),
@@ -2025,11 +2025,7 @@ fn every_emergence_is_named_on_the_timeline_of_the_window() {
         (180, "output memory formed"),
         (230, "induction head formed"),
     ];
-    let mark = |(step, text): (u64, &str)| event::Mark {
-        step,
-        kind: MarkKind::Emergence,
-        text: text.to_owned(),
-    };
+    let mark = |(step, text): (u64, &str)| event::Mark::of_text(step, MarkKind::Emergence, text);
     recording.marks = texts.map(mark).to_vec();
     world.runs[0].1 = Arc::new(recording);
     // As the window opens, half as wide, and a quarter.

@@ -328,7 +328,7 @@ fn run_folder(home: &Path) {
     for step in [0, 5] {
         writer.push(Item::Metrics(MetricsRow { step, values: vec![0.5, f64::NAN] }));
         let text = format!("\"formed\" at {step}");
-        writer.push(Item::Mark(Mark { step, kind: MarkKind::Emergence, text }));
+        writer.push(Item::Mark(Mark::of_text(step, MarkKind::Emergence, text)));
     }
     writer.save(&checkpoint()).unwrap();
     drop(writer);

@@ -19,6 +19,7 @@ use mnemoscope::figure::scene::AreaPick;
 use mnemoscope::figure::style::Style;
 use mnemoscope::figure::{Figure, Mark, Pick};
 use mnemoscope::formats::columns::{Columns, Values};
+use mnemoscope::formats::parquet::parquet;
 use mnemoscope::numeric::correlation::{
     Coefficient, Undefined, median, pairs, pearson, ranks, spearman,
 };
@@ -29,7 +30,9 @@ use mnemoscope::run_folder;
 use mnemoscope::run_folder::recording::Recording;
 use mnemoscope::sweep::table;
 use mnemoscope::sweep::{Plan, Run, Stage, Sweep, spell};
+#[cfg(feature = "parquet")]
 use parquet::file::reader::{FileReader, SerializedFileReader};
+#[cfg(feature = "parquet")]
 use parquet::record::RowAccessor;
 
 use super::tiny::{tiny, with};
@@ -545,15 +548,20 @@ fn csv_and_parquet_hold_the_same_numbers_to_the_last_bit() {
     for (row, value) in rows.iter().zip(values) {
         assert_eq!(row[1].parse().ok().map(f64::to_bits), value.map(f64::to_bits));
     }
+    assert_parquet_holds(&columns, &values);
+}
+
+#[cfg(feature = "parquet")]
+fn assert_parquet_holds(columns: &Columns, values: &[Option<f64>]) {
     let notes = [("mnemoscope.sweep", "a".to_owned())];
-    let bytes = columns.parquet(&notes).unwrap();
-    assert_eq!(bytes, columns.parquet(&notes).unwrap());
+    let bytes = parquet(columns, &notes).unwrap();
+    assert_eq!(bytes, parquet(columns, &notes).unwrap());
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.parquet"), bytes).unwrap();
     let file = fs::File::open(folder.path().join("a.parquet")).unwrap();
     let file = SerializedFileReader::new(file).unwrap();
     for (row, value) in file.get_row_iter(None).unwrap().zip(values) {
-        let row = row.unwrap();
+        let (row, value) = (row.unwrap(), *value);
         assert_eq!(row.get_double(1).ok().map(f64::to_bits), value.map(f64::to_bits));
     }
     let rows: Vec<_> = file.get_row_iter(None).unwrap().map(Result::unwrap).collect();
@@ -561,6 +569,12 @@ fn csv_and_parquet_hold_the_same_numbers_to_the_last_bit() {
     assert_eq!(rows[0].get_string(0).unwrap(), "=1+1");
     assert_eq!((rows[3].get_long(2).unwrap(), rows[2].get_long(2).is_err()), (i64::MAX, true));
     assert!(rows[0].get_bool(3).unwrap());
+}
+
+#[cfg(not(feature = "parquet"))]
+fn assert_parquet_holds(columns: &Columns, _values: &[Option<f64>]) {
+    let refused = parquet(columns, &[]).unwrap_err();
+    assert!(refused.message.contains("without Parquet"), "{refused}");
 }
 
 /// Computed with scipy 1.17.1: `pearsonr(x, y).statistic` and `.confidence_interval(0.95)`, `spearmanr(x, y).statistic`;
@@ -776,8 +790,7 @@ fn runs_that_diverge_are_drawn_as_far_as_the_axis_goes_and_can_be_clicked() {
         for run in &mut sweep.runs[runs] {
             let mut recording = (**run.recording.as_ref().unwrap()).clone();
             (recording.rows[1].values[1], recording.rows[2].values[1]) = (1e9, 1e30);
-            let text = "diverged".to_owned();
-            recording.marks = vec![event::Mark { step: 20, kind: MarkKind::Note, text }];
+            recording.marks = vec![event::Mark::of_text(20, MarkKind::Note, "diverged")];
             *run = Run::new(run.member.clone(), Some(recording), 20);
         }
         sweep

@@ -20,8 +20,8 @@ use mnemoscope::run::trainer::Trainer;
 use super::examples::memory_tokens::MemoryTokens;
 use super::examples::recurrent::Gru;
 use super::models::{
-    Variation, assert_gradients_are_slopes, assert_tape_agrees, gradients, ids, logits, loss_over,
-    taped, tokens,
+    Variation, assert_gradients_are_slopes, assert_tape_agrees, assert_tape_keeps, gradients, ids,
+    logits, loss_over, taped, tokens,
 };
 
 const LENGTH: usize = 14;
@@ -207,6 +207,16 @@ fn found(variation: &Variation) -> (f64, Vec<f32>) {
     let work = Workspace::default();
     let (loss, grads) = taped(&*model, &params, &batch, &weight, 2 * LENGTH, &work);
     (loss, grads.into_iter().flatten().flatten().collect())
+}
+
+#[test]
+fn the_tape_keeps_places_that_are_passed_in_pieces() {
+    for rule in 0..4 {
+        assert_tape_keeps(&of("odd", Box::new(Odd { rule })), LENGTH);
+    }
+    assert_tape_keeps(&of("gru", gru()), LENGTH);
+    assert_tape_keeps(&in_segments(gru(), 4, 1), LENGTH);
+    assert_tape_keeps(&in_segments(memory_tokens(false), 5, 9), LENGTH);
 }
 
 #[test]
