@@ -327,7 +327,26 @@ fn part<T: Copy>(data: &[T], block: usize, from: usize, len: usize) -> Cow<'_, [
     if from == 0 && len == block {
         return Cow::Borrowed(data);
     }
-    data.chunks_exact(block.max(1)).flat_map(|block| &block[from..from + len]).copied().collect()
+    cut(data, block, from, len).flatten().copied().collect()
+}
+
+/// Of each `block` numbers `count`, from `from` on.
+fn cut<T>(data: &[T], block: usize, from: usize, count: usize) -> impl Iterator<Item = &[T]> {
+    data.chunks_exact(block.max(1)).map(move |block| &block[from..from + count])
+}
+
+/// The same, to be written.
+fn cut_mut(
+    data: &mut [f32],
+    block: usize,
+    from: usize,
+    count: usize,
+) -> impl Iterator<Item = &mut [f32]> {
+    data.chunks_exact_mut(block.max(1)).map(move |block| &mut block[from..from + count])
+}
+
+fn copy<'a>(to: impl Iterator<Item = &'a mut [f32]>, from: impl Iterator<Item = &'a [f32]>) {
+    to.zip(from).for_each(|(to, from)| to.copy_from_slice(from));
 }
 
 /// A forward pass over the sequences of one shard.
@@ -810,8 +829,8 @@ impl<'a> Tape<'a> {
         let mut whole =
             self.slots[x.0].gradient.take().unwrap_or_else(|| self.work.take_zeros(length));
         let count = gradient.len() / blocks;
-        let parts = whole.chunks_exact_mut(block.max(1)).map(|all| &mut all[from..from + count]);
-        parts.zip(gradient.chunks_exact(count.max(1))).for_each(|(all, part)| add_to(all, part));
+        let into = cut_mut(&mut whole, block, from, count);
+        into.zip(cut(&gradient, count, 0, count)).for_each(|(all, part)| add_to(all, part));
         self.work.give(gradient);
         self.slots[x.0].gradient = Some(whole);
     }
@@ -821,9 +840,7 @@ impl<'a> Tape<'a> {
         for &x in parts {
             let count = self.slots[x.0].data.len() / blocks;
             let mut found = self.work.take(count * blocks);
-            let all = gradient.chunks_exact(whole.max(1)).map(|all| &all[from..from + count]);
-            let each = found.chunks_exact_mut(count.max(1));
-            each.zip(all).for_each(|(to, from)| to.copy_from_slice(from));
+            copy(cut_mut(&mut found, count, 0, count), cut(&gradient, whole, from, count));
             self.add(x, found);
             from += count;
         }
@@ -1200,10 +1217,7 @@ impl<'a> Wire<'a> for Tape<'a> {
             )));
         }
         let mut out = self.work.take(data.len() / block.max(1) * count);
-        let parts = data.chunks_exact(block.max(1)).map(|all| &all[from..from + count]);
-        out.chunks_exact_mut(count.max(1))
-            .zip(parts)
-            .for_each(|(to, from)| to.copy_from_slice(from));
+        copy(cut_mut(&mut out, count, 0, count), cut(data, block, from, count));
         let wanted = *wanted;
         Ok(self.push(slot(Op::Slice { x: *x, block, from }, out, width, wanted)))
     }
@@ -1232,9 +1246,7 @@ impl<'a> Wire<'a> for Tape<'a> {
         for x in parts {
             let data = &self.slots[x.0].data;
             let count = data.len() / blocks.max(1);
-            let each = out.chunks_exact_mut(whole.max(1)).map(|all| &mut all[from..from + count]);
-            each.zip(data.chunks_exact(count.max(1)))
-                .for_each(|(to, from)| to.copy_from_slice(from));
+            copy(cut_mut(&mut out, whole, from, count), cut(data, count, 0, count));
             from += count;
         }
         let wanted = parts.iter().any(|x| self.is_wanted(*x));

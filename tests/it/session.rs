@@ -331,7 +331,10 @@ fn steps_given_by_hand_are_in_force_after_a_resume_and_recorded_where_numbers_de
     finish(paused(longer, Some(&folder), Begin::Resume));
     assert!(read(&folder, "experiment.toml").contains("steps = 9\n"));
     let events = read(&folder, "events.jsonl");
-    assert!(events.contains(r#"{"step":4,"kind":"note","id":"train.steps","text":"train.steps = 11"}"#), "{events}");
+    assert!(
+        events.contains(r#"{"step":4,"kind":"note","id":"train.steps","text":"train.steps = 11"}"#),
+        "{events}"
+    );
     assert!(read(&folder, "metrics.csv").lines().last().unwrap().starts_with("11,"));
     // Nor is a value that was said taken for the one that it began with.
     let mut said = Experiment::of_halted(&folder).unwrap();
