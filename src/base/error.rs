@@ -95,6 +95,7 @@ impl From<io::Error> for Error {
 }
 
 /// Why the system refused, for a person.
+#[expect(clippy::wildcard_enum_match_arm, reason = "there are forty kinds, and more to come")]
 pub fn reason(e: &io::Error) -> String {
     match e.kind() {
         io::ErrorKind::StorageFull => "the disk is full".to_owned(),

@@ -44,6 +44,18 @@ pub enum Word {
     Other,
 }
 
+impl Word {
+    /// The upper end of an edge, the goal or the root.
+    pub fn number(self) -> Option<usize> {
+        if let Self::Number(node) = self { Some(node) } else { None }
+    }
+
+    /// The lower end of an edge, or a node of the path.
+    pub fn step(self) -> Option<usize> {
+        if let Self::Step(node) = self { Some(node) } else { None }
+    }
+}
+
 impl Script {
     /// All tokens: `,` `:` `|`, then `>k` and `k`, of both the two-digit ones first.
     pub fn vocab(self) -> Vocab {
@@ -401,17 +413,11 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn number(&self, at: usize) -> Result<usize> {
-        self.read(at, "a node", |word| match word {
-            Word::Number(node) => Some(node),
-            _ => None,
-        })
+        self.read(at, "a node", Word::number)
     }
 
     fn step(&self, at: usize) -> Result<usize> {
-        self.read(at, "> and a node", |word| match word {
-            Word::Step(node) => Some(node),
-            _ => None,
-        })
+        self.read(at, "> and a node", Word::step)
     }
 
     fn read<T>(&self, at: usize, wanted: &str, take: impl Fn(Word) -> Option<T>) -> Result<T> {

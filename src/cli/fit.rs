@@ -265,7 +265,9 @@ fn lines(value: &Value, place: &str) -> Result<()> {
             }
             lines(&value, &named)
         }),
-        value => say(format!("  {place:<34} {}", shown(value))),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            say(format!("  {place:<34} {}", shown(value)))
+        }
     }
 }
 

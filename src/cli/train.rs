@@ -251,7 +251,16 @@ impl Report {
                     }
                 }
             }
-            _ => {}
+            // What only the window shows.
+            Event::Recorded { .. }
+            | Event::Thinned { .. }
+            | Event::Weights(_)
+            | Event::Doing(_)
+            | Event::InForce(_)
+            | Event::Live(_)
+            | Event::Missed
+            | Event::Notice(_)
+            | Event::Trouble(_) => {}
         }
         Ok(())
     }

@@ -255,9 +255,12 @@ pub fn primitives(
 pub fn flat(mut scene: Scene) -> Scene {
     let items = std::mem::take(&mut scene.items).into_iter();
     scene.items = items
-        .flat_map(|item| match item {
-            Item::Cloud { min, max, cloud, x, y } => primitives(&cloud, min, max, x, y),
-            other => vec![other],
+        .flat_map(|item| {
+            if let Item::Cloud { min, max, cloud, x, y } = item {
+                primitives(&cloud, min, max, x, y)
+            } else {
+                vec![item]
+            }
         })
         .collect();
     scene

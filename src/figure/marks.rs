@@ -363,7 +363,9 @@ fn heat_map(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, heat: &Heat) {
         frame: [corner, opposite],
         labels: match heat.pick {
             HeatPick::QueryKey => [names(&plot.y.ticks, rows), names(&plot.x.ticks, columns)],
-            _ => Default::default(),
+            HeatPick::Nothing | HeatPick::Named { .. } | HeatPick::Cells { .. } => {
+                Default::default()
+            }
         },
     });
 }

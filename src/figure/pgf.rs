@@ -175,10 +175,10 @@ impl Writer<'_> {
         };
         self.line(&format!("% {}", one_line(title)));
         let beyond = |c: char| c > '\u{17f}' && escaped(c.encode_utf8(&mut [0; 4])).contains(c);
-        let texts = scene.items.iter().filter_map(|item| match item {
-            Item::Text { text, .. } => Some(text),
-            _ => None,
-        });
+        let texts = scene
+            .items
+            .iter()
+            .filter_map(|item| if let Item::Text { text, .. } = item { Some(text) } else { None });
         if texts.flat_map(|text| text.chars()).any(beyond) {
             self.line("% It has characters beyond Latin: set it with LuaLaTeX or XeLaTeX, in a font that has them.");
         }
@@ -269,7 +269,14 @@ impl Writer<'_> {
             }
             Mark::Heat(heat) => self.heat(heat)?,
             Mark::Cloud(cloud) => self.cloud(plot, cloud),
-            _ => {}
+            // These lie over the axes and are drawn with the page.
+            Mark::Rect { .. }
+            | Mark::Hatch { .. }
+            | Mark::Arrow { .. }
+            | Mark::Text { .. }
+            | Mark::Upright { .. }
+            | Mark::Wedge { .. }
+            | Mark::Cells(_) => {}
         }
         Ok(())
     }

@@ -156,9 +156,10 @@ impl Table {
         for row in 0..heat.rows {
             for column in (0..heat.columns).filter(|column| exists(heat, row, *column)) {
                 let value = heat.values[row * heat.columns + column];
-                let (y_text, x_text) = match &heat.pick {
-                    HeatPick::Named { rows, columns } => (name(rows, row), name(columns, column)),
-                    _ => (plot.y.ticks.name(row).to_owned(), plot.x.ticks.name(column).to_owned()),
+                let (y_text, x_text) = if let HeatPick::Named { rows, columns } = &heat.pick {
+                    (name(rows, row), name(columns, column))
+                } else {
+                    (plot.y.ticks.name(row).to_owned(), plot.x.ticks.name(column).to_owned())
                 };
                 let entry = Entry {
                     kind: "cell",

@@ -270,7 +270,7 @@ impl SelfAttention {
         let outputs = MapPlan { kind: settings.outputs, ..build.writing(inner, settings.width) };
         let rotary = match settings.positions {
             Positions::Rotary => Some(Rotary::new(shape.length, shape.head_dim)?),
-            _ => None,
+            Positions::Learned | Positions::Sinusoidal | Positions::None => None,
         };
         let scale = 1.0 / (shape.head_dim as f32).sqrt();
         Ok(Self {

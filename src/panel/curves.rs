@@ -263,7 +263,13 @@ impl Curves {
         let value = match family {
             Family::Loss => vocab.ln(),
             Family::Accuracy => 1.0 / vocab,
-            _ => return None,
+            Family::Memory
+            | Family::Divergence
+            | Family::Head
+            | Family::HeadOnTask
+            | Family::Norm
+            | Family::Gradient
+            | Family::Other => return None,
         };
         let shown = self.chance && vocab > 1.0;
         (shown && (range.0..=range.1).contains(&value)).then(|| Mark::Line {

@@ -428,16 +428,24 @@ fn called(point: &Point) -> &str {
         Point::K => "keys",
         Point::V => "values",
         Point::Pattern => "attention pattern",
-        other => other.name(),
+        Point::Embed
+        | Point::Scores
+        | Point::MlpPost
+        | Point::ResidPost
+        | Point::Final
+        | Point::Logits
+        | Point::Own(_) => point.name(),
     }
 }
 
 /// A column of the table of heads: short enough for a narrow panel.
 fn column_name(point: &Point) -> &str {
-    match point {
-        Point::Z => "output",
-        Point::Pattern => "pattern",
-        point => called(point),
+    if *point == Point::Z {
+        "output"
+    } else if *point == Point::Pattern {
+        "pattern"
+    } else {
+        called(point)
     }
 }
 
@@ -597,11 +605,12 @@ impl Sheet<'_> {
 
     /// Whether the answers in view are those of the base sequence with this place patched.
     fn is_shown(&self, place: &Place) -> bool {
-        let of = |what: &Intervention| match what {
-            Intervention::Change { place: there, how: How::Patch(from) } => {
+        let of = |what: &Intervention| {
+            if let Intervention::Change { place: there, how: How::Patch(from) } = what {
                 there == place && from[..] == self.pair.other[..]
+            } else {
+                false
             }
-            _ => false,
         };
         self.view.readings.is_some_and(|readings| readings.interventions.iter().any(of))
     }

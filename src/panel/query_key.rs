@@ -474,7 +474,7 @@ impl<'a> Shades<'a> {
         let last_position = labels.position.iter().copied().fold(1.0, f32::max);
         let tokens = match by {
             ColorBy::Token => frequent(labels).into_iter().zip(0..).collect(),
-            _ => BTreeMap::new(),
+            ColorBy::Kind | ColorBy::Role | ColorBy::Position | ColorBy::Norm => BTreeMap::new(),
         };
         Self { norms, last_position, tokens }
     }

@@ -501,14 +501,14 @@ impl Experiment {
         let (task, model) = (kind_of(table, "task")?, kind_of(table, "model")?);
         let mut experiment = Self::of("", task, model)?;
         for (key, value) in table {
-            match value {
-                _ if key == "at" => experiment.at = staged_list(value)?,
-                Value::Table(settings) => {
-                    for (name, value) in settings.iter().filter(|(name, _)| *name != "kind") {
-                        experiment.set(&format!("{key}.{name}"), value)?;
-                    }
+            if key == "at" {
+                experiment.at = staged_list(value)?;
+            } else if let Value::Table(settings) = value {
+                for (name, value) in settings.iter().filter(|(name, _)| *name != "kind") {
+                    experiment.set(&format!("{key}.{name}"), value)?;
                 }
-                value => experiment.set(key, value)?,
+            } else {
+                experiment.set(key, value)?;
             }
         }
         Ok(experiment)
@@ -639,10 +639,7 @@ fn staged(entry: &Table) -> Result<Vec<Staged>> {
                 VERBS.join(", ")
             )));
         }
-        let objects = match objects {
-            Value::Array(objects) => objects.as_slice(),
-            one => std::slice::from_ref(one),
-        };
+        let objects = objects.as_array().map_or(std::slice::from_ref(objects), Vec::as_slice);
         for object in objects {
             let object = text_of(&format!("{verb} of [[at]] step = {step}"), object)?;
             list.push(Staged { step, what: format!("{verb} {object}").parse()? });

@@ -630,7 +630,12 @@ impl News {
             | Event::Weights(_)
             | Event::Doing(_) => false,
             Event::Progress { state, .. } => *state == State::Running,
-            _ => true,
+            Event::Started { .. }
+            | Event::Metrics(_)
+            | Event::Mark(_)
+            | Event::Recorded { .. }
+            | Event::Thinned { .. }
+            | Event::Missed => true,
         };
         if crowded && may_go {
             self.missed = true;

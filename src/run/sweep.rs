@@ -373,7 +373,16 @@ impl Active {
                 let _ = self.session.commands.send(Command::Stop);
                 self.trouble.get_or_insert(e);
             }
-            _ => {}
+            // What only somebody who looks on wants to know.
+            Event::Mark(_)
+            | Event::Recorded { .. }
+            | Event::Thinned { .. }
+            | Event::Weights(_)
+            | Event::Doing(_)
+            | Event::InForce(_)
+            | Event::Live(_)
+            | Event::Missed
+            | Event::Notice(_) => {}
         }
     }
 

@@ -619,7 +619,7 @@ fn frozen_throughout(at: &[Staged]) -> Vec<String> {
         match spelled_our_way(&staged.what) {
             Intervention::Freeze(name) if staged.step == 0 => frozen.push(name),
             Intervention::Unfreeze(name) => frozen.retain(|frozen| *frozen != name),
-            _ => {}
+            Intervention::Freeze(_) | Intervention::Change { .. } => {}
         }
     }
     frozen

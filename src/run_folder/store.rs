@@ -479,7 +479,7 @@ impl<R: Seek> Seek for Window<R> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let to = match to {
             SeekFrom::Start(from) => SeekFrom::Start(self.at.saturating_add(from)),
-            other => other,
+            SeekFrom::Current(_) | SeekFrom::End(_) => to,
         };
         Ok(self.source.seek(to)?.saturating_sub(self.at))
     }

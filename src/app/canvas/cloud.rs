@@ -186,12 +186,12 @@ pub fn show(
 
 /// With Shift a point is a key, whatever it is drawn as: of the sequence in view the action says so itself.
 fn with_shift(pick: Pick, shift: bool) -> Pick {
-    match pick {
-        Pick::CloudPoint { sequence, position, .. } if shift => {
-            Pick::CloudPoint { sequence, position, is_key: true }
-        }
-        pick => pick,
+    if let Pick::CloudPoint { sequence, position, .. } = pick
+        && shift
+    {
+        return Pick::CloudPoint { sequence, position, is_key: true };
     }
+    pick
 }
 
 /// The point nearest to the pointer within its reach; of points at one place the one drawn last, which covers the

@@ -344,9 +344,8 @@ impl FigureEditor {
         };
         ScrollArea::both().id_salt("page").auto_shrink([false, false]).show(ui, |ui| {
             let (rect, _) = ui.allocate_exact_size(size * scale, egui::Sense::hover());
-            let paper = scene.items.first().and_then(|item| match item {
-                crate::figure::scene::Item::Rect { fill, .. } => *fill,
-                _ => None,
+            let paper = scene.items.first().and_then(|item| {
+                if let crate::figure::scene::Item::Rect { fill, .. } = item { *fill } else { None }
             });
             let paper = paper.map_or(Color32::WHITE, crate::app::canvas::theme::color32);
             ui.painter().rect_filled(rect, 0, paper);

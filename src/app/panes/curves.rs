@@ -62,10 +62,11 @@ pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure, step: Option<u64>) {
     if plots.is_empty() {
         return;
     }
-    let cells = figure.plots.iter().flat_map(|plot| &plot.marks).filter_map(|mark| match mark {
-        Mark::Cells(cells) => Some(cells),
-        _ => None,
-    });
+    let cells = figure
+        .plots
+        .iter()
+        .flat_map(|plot| &plot.marks)
+        .filter_map(|mark| if let Mark::Cells(cells) = mark { Some(cells) } else { None });
     let flags: Vec<Flag> = cells.flatten().filter_map(|cell| flag(cell, plots[0].x.log)).collect();
     let columns = figure.columns.max(1);
     let rows = plots.len().div_ceil(columns);

@@ -6,7 +6,7 @@ use super::{Drawn, Pane};
 use crate::app::canvas::paint::Frame;
 use crate::app::commands::{Action, Command};
 use crate::app::lab::Lab;
-use crate::figure::scene::AreaPick;
+use crate::figure::scene::Area;
 use crate::panel::Panel;
 
 /// Offered speeds of playing back, recorded steps per second.
@@ -69,10 +69,9 @@ fn buttons(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
 
 /// Lets the track be dragged: the x axis of the figure is the step.
 fn track(ui: &mut Ui, drawn: &Drawn<'_>, lab: &Lab) -> Vec<Action> {
-    let Some((area, plot)) = drawn.scene.areas.iter().find_map(|area| match area.pick {
-        AreaPick::Plot(index) => drawn.figure.plots.get(index).map(|plot| (area, plot)),
-        _ => None,
-    }) else {
+    let plot = |area: &Area| drawn.figure.plots.get(area.pick.plot()?);
+    let Some((area, plot)) = drawn.scene.areas.iter().find_map(|area| Some((area, plot(area)?)))
+    else {
         return Vec::new();
     };
     let frame = Frame::new(drawn.place.min);

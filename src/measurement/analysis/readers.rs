@@ -317,12 +317,11 @@ impl Table {
         }
         for tensor in reader.tensors() {
             // A lens of one boundary calls it its first.
-            let name = match reader {
-                Reader::Lens(way, _) => {
-                    let (part, rest) = (way.part(), tensor.name.split_once('.'));
-                    format!("{READER}{part}{at}.{}", rest.map_or("", |(_, rest)| rest))
-                }
-                _ => format!("{READER}{}.{}", self.sites[at], tensor.name),
+            let name = if let Reader::Lens(way, _) = reader {
+                let (part, rest) = (way.part(), tensor.name.split_once('.'));
+                format!("{READER}{part}{at}.{}", rest.map_or("", |(_, rest)| rest))
+            } else {
+                format!("{READER}{}.{}", self.sites[at], tensor.name)
             };
             let axes = ["row", "column"];
             let array = Array::new(

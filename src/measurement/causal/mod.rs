@@ -209,7 +209,9 @@ impl Pairs {
                 ))),
                 None => Ok(At::Same(positions.clone())),
             },
-            _ => pairs.iter().map(of).collect::<Result<_>>().map(At::PerRow),
+            Spot::Prediction | Spot::Different | Spot::Named(_) => {
+                pairs.iter().map(of).collect::<Result<_>>().map(At::PerRow)
+            }
         }
     }
 }

@@ -265,7 +265,9 @@ impl Family {
         // To `[head, pos, key]`, `[head, pos]` or `[pos]`.
         let summed = match self.by {
             By::HeadCell => squares.sum(0)?,
-            _ => squares.sum(candle_core::D::Minus1)?.sum(0)?,
+            By::Position | By::Head | By::HeadPosition | By::HeadQuery => {
+                squares.sum(candle_core::D::Minus1)?.sum(0)?
+            }
         };
         let dims = summed.dims().to_vec();
         let (heads, positions) = if by_head { (dims[0], dims[1]) } else { (1, dims[0]) };

@@ -223,7 +223,9 @@ impl Label {
         let pattern = |(layer, _)| Site { layer, point: Point::Pattern };
         match self {
             Self::SubPath => heads.filter(|(_, heads)| **heads > 0).map(pattern).collect(),
-            _ => Vec::new(),
+            Self::Token(_) | Self::Target | Self::Position | Self::Seen | Self::OfTask(_) => {
+                Vec::new()
+            }
         }
     }
 

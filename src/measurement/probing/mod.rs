@@ -253,7 +253,9 @@ impl<'a> Desk<'a> {
     ) -> Result<Option<(Reader, Value)>> {
         match self.settings.kind {
             Kind::Leace => self.erase(at, kept, watch),
-            _ => self.probe(at, kept, watch),
+            Kind::LinearProbe | Kind::MlpProbe | Kind::TunedLens | Kind::TokenLens => {
+                self.probe(at, kept, watch)
+            }
         }
     }
 
