@@ -3,6 +3,7 @@
 //! As written by Brinkmann et al. 2024, *A Mechanistic Analysis of a Transformer Trained on a Symbolic Multi-Step
 //! Reasoning Task*: `A>B,A>B,…,A>B|G:R>P>…>G`.
 
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::vocab::Vocab;
 
@@ -82,12 +83,12 @@ impl Script {
 
     /// The token `>k`.
     pub fn step(self, node: usize) -> u32 {
-        (3 + self.place(node)) as u32
+        convert::id(3 + self.place(node))
     }
 
     /// The token `k`.
     pub fn number(self, node: usize) -> u32 {
-        (3 + self.nodes + self.place(node)) as u32
+        convert::id(3 + self.nodes + self.place(node))
     }
 
     pub fn word(self, token: u32) -> Word {

@@ -14,6 +14,7 @@ mod window;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::base::convert;
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::nn::kernel::matrix::{Into, Matrix, multiply};
 use crate::nn::kernel::pool::Pool;
@@ -110,8 +111,7 @@ impl Measured {
     pub fn quantile(&self, q: f64) -> f64 {
         let mut sorted = self.samples.clone();
         sorted.sort_by(f64::total_cmp);
-        #[expect(clippy::cast_sign_loss, reason = "a quantile is not negative")]
-        let at = ((sorted.len().saturating_sub(1)) as f64 * q).round() as usize;
+        let at = convert::index(((sorted.len().saturating_sub(1)) as f64 * q).round());
         sorted.get(at).copied().unwrap_or(f64::NAN)
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::convert::{self, narrow};
 use crate::base::error::{Error, Result};
 use crate::base::number::{self, Misread};
 use crate::base::registry;
@@ -298,7 +299,7 @@ impl Sheet {
     /// Where each panel stands: row by row, unless it says otherwise.
     pub fn places(&self) -> Vec<Place> {
         let across = match self.columns {
-            0 => (self.panels.len() as f64).sqrt().ceil() as usize,
+            0 => convert::index((self.panels.len() as f64).sqrt().ceil()),
             n => n,
         };
         let (mut row, mut column) = (0, 0);
@@ -332,8 +333,8 @@ impl Sheet {
         let height = match spec.height.as_str() {
             "" => (width * self.usual_aspect()).clamp(*SIDES.start(), *SIDES.end()),
             text => match number::read(text) {
-                Ok(ratio) if ratio <= 20.0 && SIDES.contains(&(width * ratio as f32)) => {
-                    width * ratio as f32
+                Ok(ratio) if ratio <= 20.0 && SIDES.contains(&(width * narrow(ratio))) => {
+                    width * narrow(ratio)
                 }
                 Ok(_) => {
                     return Err(Error::usage(format!(

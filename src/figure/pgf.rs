@@ -9,6 +9,7 @@ use super::page::Page;
 use super::scale::Scale;
 use super::scene::{AreaPick, Item, MM_PER_POINT, Scene};
 use super::{Anchor, Cloud, Dash, Heat, HeatPick, Mark, Plot, clip, cloud, font, png, provenance};
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::vocab;
 
@@ -351,7 +352,7 @@ impl Writer<'_> {
         }
         let provenance = self.page.provenance.to_json();
         let texts = [(provenance::KEYWORD, provenance.as_str())];
-        let (columns, rows) = (heat.columns as u32, heat.rows as u32);
+        let (columns, rows) = (convert::id(heat.columns), convert::id(heat.rows));
         self.images.push(png::encode(&rgba, columns, rows, None, &texts)?);
         self.line(&format!(
             "\\addplot graphics[xmin=0, xmax={}, ymin={}, ymax=0, includegraphics={{interpolate=false}}] {{{}}};",

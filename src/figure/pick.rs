@@ -4,6 +4,7 @@ use super::color::Color;
 use super::scale::{Scale, number};
 use super::scene::{Area, AreaPick, Scene};
 use super::{Cloud, Figure, Heat, HeatPick, Mark, Pick, cloud};
+use crate::base::convert;
 
 /// The topmost thing at a place of a scene, with its hover text; `None` where nothing answers.
 pub fn pick(scene: &Scene, at: [f32; 2]) -> Option<(Pick, String)> {
@@ -20,7 +21,7 @@ pub fn cell_at(area: &Area, heat: &Heat, at: [f32; 2]) -> Option<(usize, usize)>
     let [from, to] = area.frame;
     let index = |i: usize, count: usize| {
         let t = (at[i] - from[i]) / (to[i] - from[i]) * count as f32;
-        (t >= 0.0 && t < count as f32).then_some(t as usize)
+        (t >= 0.0 && t < count as f32).then_some(convert::index(t))
     };
     let (row, column) = (index(1, heat.rows)?, index(0, heat.columns)?);
     let absent = heat.causal && column > row;

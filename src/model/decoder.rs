@@ -3,6 +3,7 @@
 mod anatomy;
 
 use crate::base::batch::Reals;
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::base::weights::Weights;
@@ -381,8 +382,7 @@ impl Decoder {
                 "model.tied makes the unembedding the token embedding: set model.freeze_embeddings and model.freeze_output alike, or untie them",
             ));
         }
-        #[expect(clippy::cast_sign_loss, reason = "the ratio is positive by its range")]
-        let hidden = ((self.mlp_ratio * self.width as f64).round() as usize).max(1);
+        let hidden = convert::index((self.mlp_ratio * self.width as f64).round()).max(1);
         Ok(Shape { vocab, length, head_dim, hidden, reals: Reals::default() })
     }
 }

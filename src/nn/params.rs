@@ -8,11 +8,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::base::budget;
+use crate::base::convert::{self, narrow};
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::weights::{NamedTensor, Weights};
 
 /// Most memory for the numbers of a network.
-const MOST_BYTES: usize = budget::NETWORK_BYTES as usize;
+const MOST_BYTES: u64 = budget::NETWORK_BYTES;
 
 /// How a parameter is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,7 +86,8 @@ impl Params {
     fn room_for(&self, name: &str, shape: &[usize]) -> Result<usize> {
         let count = shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
         let there: usize = self.entries.iter().map(|e| e.var.elem_count()).sum();
-        let fits = |count: &usize| count.saturating_add(there) <= MOST_BYTES / size_of::<f32>();
+        let most = convert::size(MOST_BYTES) / size_of::<f32>();
+        let fits = |count: &usize| count.saturating_add(there) <= most;
         count.filter(fits).ok_or_else(|| {
             Error::usage(format!(
                 "with the tensor {name} of shape {shape:?} the network has more than {} MB of numbers, and training takes several times that; lower model.width, model.layers or task.length",
@@ -307,14 +309,14 @@ pub fn draw(seed: u64, name: &str, count: usize, init: Init) -> Vec<f32> {
         Init::Zeros => vec![0.0; count],
         Init::Ones => vec![1.0; count],
         Init::Uniform(bound) => {
-            (0..count).map(|_| ((2.0 * unit(&mut rng) - 1.0) * bound) as f32).collect()
+            (0..count).map(|_| narrow((2.0 * unit(&mut rng) - 1.0) * bound)).collect()
         }
         Init::Normal(std) => (0..count)
             .map(|_| {
                 // Box-Muller; 1 - u keeps the logarithm finite.
                 let (u, v) = (unit(&mut rng), unit(&mut rng));
                 let radius = (-2.0 * (1.0 - u).ln()).sqrt();
-                (radius * (std::f64::consts::TAU * v).cos() * std) as f32
+                narrow(radius * (std::f64::consts::TAU * v).cos() * std)
             })
             .collect(),
     }

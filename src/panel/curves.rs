@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::convert::narrow;
 use crate::base::event::MarkKind;
 use crate::base::question::MeasurementCall;
 use crate::figure::color::Color;
@@ -290,8 +291,7 @@ impl Curves {
             x: hidden(axis.range, axis.log),
             y: hidden((0.0, lanes), false),
             marks: flags.into_marks(),
-            #[expect(clippy::cast_possible_truncation, reason = "at most three lanes")]
-            weight: 0.13 * lanes as f32 + 0.05,
+            weight: 0.13 * narrow(lanes) + 0.05,
             ..Plot::default()
         }
     }

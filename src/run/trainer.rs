@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle_core::Device;
 
 use crate::base::batch::{Batch, NO_TARGET};
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::event::{Mark, MarkKind, MetricsRow};
 use crate::base::intervention::Intervention;
@@ -452,7 +453,7 @@ impl Trainer {
             let count = self.params.var(param).elem_count();
             let grad = grad.get_or_insert_with(|| self.work.take_zeros(count));
             if factor != 1.0 {
-                scale(grad, factor as f32);
+                scale(grad, narrow(factor));
             }
         }
         Ok((sum.loss * factor, sum.grads))

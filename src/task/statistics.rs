@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::base::convert::{self, narrow};
 use crate::base::documents::{BIGRAMS, Documents, UNIGRAMS};
 use crate::base::error::{Error, Result, reason};
 use crate::base::vocab::Vocab;
@@ -67,7 +68,7 @@ impl Statistics {
     /// # Errors
     /// When they cannot be written: a fault of this program.
     pub fn documents(&self) -> Result<Documents> {
-        let characters: Vec<String> = (0..self.vocab.len() as u32)
+        let characters: Vec<String> = (0..convert::id(self.vocab.len()))
             .map(|id| serde_json::Value::from(self.vocab.text(id)).to_string())
             .collect();
         Ok(Documents::from([
@@ -167,14 +168,14 @@ impl Statistics {
         let rows = (0..self.vocab.len()).map(|token| self.successors(token));
         rows.flat_map(|row| {
             let total = total(row);
-            row.iter().map(move |&n| (f64::from(n) / total) as f32)
+            row.iter().map(move |&n| narrow(f64::from(n) / total))
         })
         .collect()
     }
 
     /// Tokens from the rarest to the most frequent; equally frequent ones by id.
     pub fn by_frequency(&self) -> Vec<u32> {
-        let mut tokens: Vec<u32> = (0..self.vocab.len() as u32).collect();
+        let mut tokens: Vec<u32> = (0..convert::id(self.vocab.len())).collect();
         tokens.sort_by_key(|&t| (self.unigrams[t as usize], t));
         tokens
     }

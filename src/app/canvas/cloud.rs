@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use egui::{Mesh, Painter, Pos2, Rect, Sense, Shape, Stroke, Ui, WidgetInfo, vec2};
 
+use crate::base::convert::narrow;
 pub use crate::figure::cloud::Camera;
 use crate::figure::cloud::{RING, diameter_at, order, project, radius};
 use crate::figure::color::Color;
@@ -103,7 +104,7 @@ impl Place {
         );
         if three_d {
             // The middle of the room, moved: in space the axes themselves stay.
-            let [x, y] = camera.shift.map(|v| v as f32 * camera.zoom);
+            let [x, y] = camera.shift.map(|v| narrow(v) * camera.zoom);
             return (origin + vec2(-x / unit[0], y / unit[1]), camera.zoom / unit[0]);
         }
         (origin, 1.0 / unit[0])

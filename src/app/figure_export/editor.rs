@@ -5,6 +5,7 @@ use std::sync::Arc;
 use egui::util::undoer::Undoer;
 use egui::{Align2, Color32, ComboBox, Context, Id, Response, ScrollArea, TextEdit, Ui, vec2};
 
+use crate::base::convert::{self, narrow};
 use crate::base::error::Result;
 use crate::base::number::{Bounds, widened};
 use crate::export::drawn_panel::{DrawnPanel, arrange, compose};
@@ -471,12 +472,11 @@ fn size(
     let bounds = Bounds { low, high, whole: false };
     let response = entry::number(ui, &mut number, bounds, Pull::Field { speed, unit });
     if response.changed() {
-        *value = Some(number as f32);
+        *value = Some(narrow(number));
     }
     response
 }
 
-#[expect(clippy::cast_sign_loss, reason = "the bounds are not negative")]
 fn whole(
     ui: &mut Ui,
     value: &mut usize,
@@ -486,7 +486,7 @@ fn whole(
     let mut number = *value as f64;
     let bounds = Bounds { low: least as f64, high: most as f64, whole: true };
     let response = entry::number(ui, &mut number, bounds, Pull::Field { speed: 0.05, unit });
-    *value = number as usize;
+    *value = convert::index(number);
     response
 }
 

@@ -3,6 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 
 /// The penalty, as a share of the mean variance of the features: weak, yet enough where features depend on each other.
@@ -171,7 +172,7 @@ fn shuffled(classes: &[usize]) -> Vec<usize> {
     let mut rng = ChaCha8Rng::from_seed(*b"the order of shuffled classes...");
     let mut order = classes.to_vec();
     for i in (1..order.len()).rev() {
-        let to = ((u128::from(rng.next_u64()) * (i as u128 + 1)) >> 64) as usize;
+        let to = convert::share(rng.next_u64(), i + 1);
         order.swap(i, to);
     }
     order

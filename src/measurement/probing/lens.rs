@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::measurement::logit_lens::{divergence, log_probabilities};
 use crate::measurement::read::values;
@@ -56,7 +57,7 @@ impl Way {
             Self::Stream => unembedded(model, params, width, &translator::translated(map, x)?),
             Self::Tokens => {
                 let scores = map.scores(&normalized(model, params, width, x)?)?;
-                Ok(scores.into_iter().map(|s| s as f32).collect())
+                Ok(scores.into_iter().map(narrow).collect())
             }
         }
     }
