@@ -270,9 +270,8 @@ struct Screen {
 
 impl Report {
     fn new(members: &[Member], steps: u64, which: &[usize], quiet: bool) -> Result<Self> {
-        let style = |template: &str| {
-            ProgressStyle::with_template(template).map_err(|e| Error::internal(e.to_string()))
-        };
+        let style =
+            |template: &str| ProgressStyle::with_template(template).map_err(Error::internal_of);
         let names: Vec<String> = members.iter().map(|m| m.name.clone()).collect();
         let screen = (!quiet && std::io::stderr().is_terminal()).then(|| -> Result<Screen> {
             let bars = MultiProgress::new();

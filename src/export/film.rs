@@ -181,7 +181,8 @@ pub fn gif(
     pace: f64,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<u8>> {
-    let wrong = |e: gif::EncodingError| Error::internal(format!("encoding a GIF: {e}"));
+    let wrong =
+        |e: gif::EncodingError| Error::internal(format!("encoding a GIF: {e}")).caused_by(e);
     let mut encoder: Option<gif::Encoder<Vec<u8>>> = None;
     for (index, frame) in frames.iter().enumerate() {
         go_on(progress(index, frames.len()))?;
@@ -207,7 +208,7 @@ pub fn gif(
         encoder.write_frame(&picture).map_err(wrong)?;
     }
     let encoder = encoder.ok_or_else(|| Error::internal("a film without frames"))?;
-    encoder.into_inner().map_err(|e| Error::internal(format!("encoding a GIF: {e}")))
+    encoder.into_inner().map_err(|e| Error::internal(format!("encoding a GIF: {e}")).caused_by(e))
 }
 
 /// An animated PNG that begins again at its end.

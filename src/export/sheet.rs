@@ -190,6 +190,7 @@ impl Sheet {
         let sheet: Self = toml::from_str(text).map_err(|e| {
             Error::input(format!("{origin} is no figure sheet: {}", e.message()))
                 .context(place_of(text, e.span()))
+                .caused_by(e)
         })?;
         sheet.check().map_err(|e| e.context(origin))?;
         Ok(sheet)

@@ -158,7 +158,7 @@ fn named(path: &Path) -> Result<Vec<Face>> {
         ))
     };
     let mut file = File::open(path).map_err(|e| {
-        Error::input(format!("opening the font {}: {}", path.display(), reason(&e)))
+        Error::input(format!("opening the font {}: {}", path.display(), reason(&e))).caused_by(e)
     })?;
     let listed = listed(&mut file, path);
     if listed.is_empty() {

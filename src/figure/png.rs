@@ -40,7 +40,7 @@ pub fn pixels(scene: &Scene, dpi: f32) -> Result<(u32, u32, Vec<u8>)> {
         )));
     }
     let tree = usvg::Tree::from_str(&svg::exact(scene), &options(scene))
-        .map_err(|e| Error::internal(format!("reading our own SVG: {e}")))?;
+        .map_err(|e| Error::internal(format!("reading our own SVG: {e}")).caused_by(e))?;
     let mut map = tiny_skia::Pixmap::new(convert::natural(width), convert::natural(height))
         .ok_or_else(|| Error::system("no memory for the picture: choose a smaller size"))?;
     let size = tree.size();
@@ -102,7 +102,7 @@ pub fn encode(
 ) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     write(&mut bytes, rgba, (width, height), dpi, texts)
-        .map_err(|e| Error::internal(format!("encoding a PNG: {e}")))?;
+        .map_err(|e| Error::internal(format!("encoding a PNG: {e}")).caused_by(e))?;
     Ok(bytes)
 }
 
@@ -134,7 +134,9 @@ pub fn animated(
         return Err(Error::internal("an animated PNG without frames"));
     };
     let mut bytes = Vec::new();
-    let wrong = |e: png::EncodingError| Error::internal(format!("encoding an animated PNG: {e}"));
+    let wrong = |e: png::EncodingError| {
+        Error::internal(format!("encoding an animated PNG: {e}")).caused_by(e)
+    };
     let mut encoder = png::Encoder::new(&mut bytes, *width, *height);
     dress(&mut encoder, Some(dpi), texts).map_err(wrong)?;
     encoder.set_animated(u32::try_from(frames.len()).unwrap_or(u32::MAX), 0).map_err(wrong)?;

@@ -57,8 +57,8 @@ struct Table {
     used: [bool; COLUMNS.len()],
 }
 
-fn wrong(e: impl std::fmt::Display) -> Error {
-    Error::internal(format!("writing CSV: {e}"))
+fn wrong(e: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::internal(format!("writing CSV: {e}")).caused_by(e)
 }
 
 /// A row without plot and series.

@@ -84,7 +84,9 @@ impl Examiner {
                     wake();
                 }
             })
-            .map_err(|e| Error::system(format!("the examiner's thread cannot be started: {e}")))?;
+            .map_err(|e| {
+                Error::system(format!("the examiner's thread cannot be started: {e}")).caused_by(e)
+            })?;
         Ok(Self { replies: answers, questions: Some(questions), waiting, thread: Some(thread) })
     }
 

@@ -170,7 +170,8 @@ impl Experiment {
                 text.len()
             )));
         }
-        let table: Table = text.parse().map_err(|e: toml::de::Error| wrong(plain(text, &e)))?;
+        let table: Table =
+            text.parse().map_err(|e: toml::de::Error| wrong(plain(text, &e)).caused_by(e))?;
         let mut experiment = Self::from_table(&table).map_err(|e| wrong(e.message))?;
         if experiment.name.is_empty() {
             let stem = Path::new(origin).file_stem().unwrap_or_default();

@@ -76,6 +76,7 @@ impl Job {
             })
             .map_err(|e| {
                 Error::system(format!("a thread for the question cannot be started: {e}"))
+                    .caused_by(e)
             })?;
         Ok(Self { heard, stop, thread: Some(thread) })
     }

@@ -122,7 +122,9 @@ impl Session {
                     worker.turn(State::Failed);
                 }
             })
-            .map_err(|e| Error::system(format!("the trainer's thread cannot be started: {e}")))?;
+            .map_err(|e| {
+                Error::system(format!("the trainer's thread cannot be started: {e}")).caused_by(e)
+            })?;
         Ok(Self { commands, events, thread: Some(thread) })
     }
 

@@ -84,7 +84,7 @@ pub fn claim(plan: &Plan, folder: &Path) -> Result<(Plan, Option<Error>)> {
 fn document(experiment: &Experiment) -> Result<Table> {
     let document = experiment.to_toml();
     document.parse().map_err(|e: toml::de::Error| {
-        Error::internal(format!("the experiment cannot be written as a document: {e}"))
+        Error::internal(format!("the experiment cannot be written as a document: {e}")).caused_by(e)
     })
 }
 

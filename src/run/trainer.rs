@@ -168,7 +168,7 @@ impl Trainer {
         }
         trainer.optimizer.restore(&trainer.params, &from.optimizer)?;
         let marks: marks::State = serde_json::from_value(from.marks.clone()).map_err(|e| {
-            Error::input(format!("the state of the emergence marks is damaged: {e}"))
+            Error::input(format!("the state of the emergence marks is damaged: {e}")).caused_by(e)
         })?;
         trainer.marks.restore(&marks);
         trainer.observed = Some(from.weights.step);
@@ -378,8 +378,7 @@ impl Trainer {
             weights: self.weights()?,
             optimizer: self.optimizer.state(&self.params),
             in_force: self.in_force.clone(),
-            marks: serde_json::to_value(self.marks.state())
-                .map_err(|e| Error::internal(e.to_string()))?,
+            marks: serde_json::to_value(self.marks.state()).map_err(Error::internal_of)?,
             changed: self.changed.clone(),
         })
     }
@@ -580,7 +579,7 @@ fn device(on: On) -> Result<Device> {
     device.map_err(|e| {
         Error::system(format!(
             "train.device = \"{name}\" cannot be had: {e}. It takes the hardware and a program built with `cargo build --release --features {name}`; without them use --device cpu"
-        ))
+        )).caused_by(e)
     })
 }
 

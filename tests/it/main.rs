@@ -18,6 +18,7 @@ mod convert;
 mod decoder;
 mod determinism;
 mod earlier;
+mod errors;
 mod examine;
 mod examples;
 mod experiments;

@@ -30,7 +30,9 @@ impl Pool {
             .num_threads(threads)
             .thread_name(|i| format!("shard-{i}"))
             .build()
-            .map_err(|e| Error::system(format!("cannot start {threads} threads: {e}")))?;
+            .map_err(|e| {
+                Error::system(format!("cannot start {threads} threads: {e}")).caused_by(e)
+            })?;
         Ok(Self { threads })
     }
 
