@@ -327,9 +327,6 @@ fn decimal(text: &str) -> std::result::Result<f64, String> {
 }
 
 /// As [`decimal`], of half the precision.
-///
-/// # Errors
-/// As these.
 fn short_decimal(text: &str) -> std::result::Result<f32, String> {
     decimal(text).map(narrow)
 }

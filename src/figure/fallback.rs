@@ -48,9 +48,6 @@ impl Fallback {
     }
 
     /// The fonts of files, and behind them all that lie in folders.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
     pub fn of(files: &[PathBuf], folders: Vec<PathBuf>) -> Result<Self> {
         let named = files.iter().map(|path| named(path)).collect::<Result<Vec<_>>>()?;
         let system = OnceLock::new();

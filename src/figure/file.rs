@@ -98,9 +98,6 @@ pub fn render(figure: &Figure, page: &Page, format: Format) -> Result<Vec<u8>> {
 const TEX_NAME: &str = "figure";
 
 /// A page for TeX with its table and its images; `name` is that of its file, without the ending.
-///
-/// # Errors
-/// When an image cannot be encoded.
 pub fn tex(drawing: &Composite, page: &Page, name: &str) -> Result<pgf::Pages> {
     pgf::document(&thin(drawing, page), page, name)
 }

@@ -32,9 +32,6 @@ pub struct Member<'a> {
 }
 
 /// Arrays by name and in order, and `about` (JSON text) as bytes: `json.loads(numpy.load(file)["about"].tobytes())`.
-///
-/// # Errors
-/// As [`archive`].
 pub fn npz(arrays: &[Array], about: &str) -> Result<Vec<u8>> {
     let mut members: Vec<Member<'_>> = arrays.iter().map(Member::of).collect();
     let length = [about.len()];

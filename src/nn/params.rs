@@ -74,9 +74,6 @@ impl Params {
     }
 
     /// Adds a parameter of `shape`; `trained` false means it never changes (a buffer of the model).
-    ///
-    /// # Errors
-    /// When the tensor cannot be made.
     pub fn add(&mut self, name: &str, shape: &[usize], init: Init, trained: bool) -> Result<Param> {
         let values = draw(self.seed, name, self.room_for(name, shape)?, init);
         self.add_values(name, shape, values, trained)
@@ -121,9 +118,6 @@ impl Params {
 
     /// A tensor that depends only on parameters that are never trained: made once and kept under `name`
     /// until other weights are loaded.
-    ///
-    /// # Errors
-    /// When it cannot be made.
     pub fn derived(&self, name: &str, make: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
         // A panic inside `make` leaves the map as it was, so a poisoned lock is as good as any.
         let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,9 +132,6 @@ impl Params {
     /// The same variables outside of any gradient graph: what is measured with them needs no memory for a
     /// backward pass. An update of these parameters is seen there too. Those of another device are copied to the
     /// processor, where all measuring is done.
-    ///
-    /// # Errors
-    /// When they cannot be copied.
     pub fn watched(&self) -> Result<Self> {
         let device = Device::Cpu;
         let entry = |e: &Entry| -> Result<Entry> {
@@ -220,9 +211,6 @@ impl Params {
     }
 
     /// A copy of all numbers; tensors that never change share theirs between copies.
-    ///
-    /// # Errors
-    /// When a tensor cannot be read.
     pub fn weights(&self, step: u64) -> Result<Weights> {
         let tensors = self
             .entries

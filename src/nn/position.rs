@@ -123,9 +123,6 @@ impl Rotary {
     }
 
     /// The same in candle's own operations: what the kernel is tested against.
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
     pub fn rotate_plain(&self, x: &Tensor, start: usize) -> Result<Tensor> {
         let (batch, count, width) = x.dims3()?;
         let rows = |table: &Arc<[f32]>| -> Result<Tensor> {

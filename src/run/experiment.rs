@@ -206,9 +206,6 @@ impl Experiment {
     }
 
     /// The experiment of a run folder as it is written there: its task would open from outside.
-    ///
-    /// # Errors
-    /// As [`Self::of_run`].
     pub fn written_in(run: &Path) -> Result<Self> {
         // First: what a newer program wrote is refused by its version, not for a setting that is unknown here.
         run_folder::about(run)?;
@@ -346,9 +343,6 @@ impl Experiment {
     }
 
     /// As [`Self::set`], of a value as a command line has it.
-    ///
-    /// # Errors
-    /// As these.
     pub fn set_text(&mut self, path: &str, text: &str) -> Result<()> {
         let value = self.read(path, text);
         self.set(path, &value)

@@ -84,9 +84,6 @@ impl Session {
     }
 
     /// As [`Self::start`], in a folder that is taken already; it is the one to record into.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
     pub fn start_in(claim: Claim, start: Start) -> Result<Self> {
         let folder = Some(claim.folder().to_owned());
         Self::begin(Start { folder, ..start }, Some(claim))

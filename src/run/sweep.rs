@@ -73,9 +73,6 @@ pub fn read(folder: &Path) -> Result<Plan> {
 
 /// Makes `folder` the folder of a sweep: [`Plan::claim`]. Gives back the plan as the folder has it: the same values may be
 /// written in another way there, and runs are called after them.
-///
-/// # Errors
-/// As these.
 pub fn claim(plan: &Plan, folder: &Path) -> Result<(Plan, Option<Error>)> {
     let notice = plan.claim(folder, read)?;
     Ok((read(folder)?, notice))

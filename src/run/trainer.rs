@@ -123,9 +123,6 @@ impl Trainer {
     /// A network that goes on from the checkpoint of another run as that run would, with the settings of this
     /// experiment. What was in force there is in force here, and what the experiment stages before that step beyond
     /// `staged`, which that run has staged already. An optimiser of another kind begins afresh.
-    ///
-    /// # Errors
-    /// As [`Self::branch`].
     pub fn branch_at_checkpoint(
         experiment: &Experiment,
         from: Checkpoint,
@@ -263,9 +260,6 @@ impl Trainer {
     /// Metrics of the weights as they are, and the emergence marks that this evaluation set. The rules of the marks see
     /// every `train.evaluate`-th step once: a run that ends in between and goes on later sets the same marks as one
     /// that did not end.
-    ///
-    /// # Errors
-    /// When a forward pass or a measurement fails.
     pub fn evaluate(&mut self) -> Result<(MetricsRow, Vec<Mark>)> {
         if !self.params.device().is_cpu() {
             self.watched = self.params.watched()?;
@@ -283,8 +277,6 @@ impl Trainer {
         Ok((row, marks))
     }
 
-    /// # Errors
-    /// When a tensor cannot be read.
     pub fn weights(&self) -> Result<Weights> {
         self.params.weights(self.steps_done)
     }
@@ -368,8 +360,6 @@ impl Trainer {
         table
     }
 
-    /// # Errors
-    /// When a tensor cannot be read.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
         let first = self.meters.columns.len();
         let names = self.columns[first..].iter().map(|c| c[GRAD_NORM.len()..].to_owned());

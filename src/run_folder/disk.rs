@@ -108,9 +108,6 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) 
 }
 
 /// As [`replace`], with these bytes.
-///
-/// # Errors
-/// As [`replace`].
 pub fn replace_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, |file| file.write_all(bytes).map_err(|e| refused("writing", path, e)))
 }
@@ -164,9 +161,6 @@ impl Hold {
     }
 
     /// Takes a file as [`Self::take`], and waits for who has it.
-    ///
-    /// # Errors
-    /// As [`Self::take`].
     pub fn wait(path: &Path) -> Result<Self> {
         let file = Self::open(path)?;
         let missing = file.lock().err().map(|e| no_locks(path, e));

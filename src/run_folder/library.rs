@@ -158,9 +158,6 @@ pub fn trash(home: &Path) -> PathBuf {
 
 /// An empty folder for a new run of an experiment: `birth-001`, `birth-002`, … It is made here, so that two programs
 /// never get the same one, and its name is written down, so that it is never given again.
-///
-/// # Errors
-/// When it cannot be made.
 pub fn new_run_folder(home: &Path, name: &str) -> Result<PathBuf> {
     fs::create_dir_all(home).map_err(|e| refused("making", home, e))?;
     let name = folder_name(name);

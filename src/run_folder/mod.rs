@@ -108,9 +108,6 @@ impl Reader {
     }
 
     /// Reads what was added since.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
     pub fn refresh(&mut self) -> Result<()> {
         self.weights.refresh()?;
         self.read()
@@ -277,9 +274,6 @@ impl Writer {
     }
 
     /// Opens a run to go on with as it is: [`Halted::open`] and [`Halted::cut`] in one.
-    ///
-    /// # Errors
-    /// As these.
     pub fn resume(folder: &Path) -> Result<(Self, Option<Checkpoint>)> {
         let mut halted = Halted::open(folder)?;
         let checkpoint = halted.checkpoint.take();

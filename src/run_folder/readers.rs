@@ -67,9 +67,6 @@ pub fn save(folder: &Path, name: &str, reader: &KeptReader, replace: bool) -> Re
 }
 
 /// What is said of the reader that is kept under a name.
-///
-/// # Errors
-/// When it cannot be read.
 pub fn about(folder: &Path, name: &str) -> Result<String> {
     read_text(&paths(folder, name)?.1, MOST_ABOUT_BYTES)
 }

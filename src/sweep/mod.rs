@@ -493,9 +493,6 @@ pub fn formed_name(mark: &Mark) -> Option<String> {
 
 impl Sweep {
     /// Reads the plan and the metrics of all runs. A run that cannot be read is one with a problem.
-    ///
-    /// # Errors
-    /// As [`Plan::read`].
     pub fn read(folder: &Path) -> Result<Self> {
         let plan = Plan::read(folder)?;
         let members = plan.members();

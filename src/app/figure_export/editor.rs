@@ -52,9 +52,6 @@ impl Doc {
     }
 
     /// What is drawn, and the page with its provenance. Reads weights: not for the window's thread.
-    ///
-    /// # Errors
-    /// As [`compose`].
     pub fn composed(&self) -> Result<(Composite, Page)> {
         let drawn_panel = |snapshot: &Arc<PanelSnapshot>| {
             let mut drawn_panel = snapshot.drawn_panel.clone();

@@ -195,9 +195,6 @@ impl<'a> Plan<'a> {
     }
 
     /// Does all cells; `take` gets each as it comes.
-    ///
-    /// # Errors
-    /// When a forward pass fails.
     pub fn run(
         &self,
         pool: &Pool,
@@ -230,9 +227,6 @@ impl<'a> Plan<'a> {
     }
 
     /// One cell.
-    ///
-    /// # Errors
-    /// When a forward pass fails.
     pub fn patched(&self, cell: Cell) -> Result<Patched> {
         let mut seen = Vec::with_capacity(self.stage.pairs.len());
         for (part, other) in self.stage.pairs.parts().iter().zip(&self.others) {

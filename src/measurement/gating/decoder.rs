@@ -61,9 +61,6 @@ impl Decoder {
 
     /// The same, and one fitted to the classes in another order, so that nothing is left to be learned: what it gets right
     /// is luck.
-    ///
-    /// # Errors
-    /// As [`Self::fit`].
     pub fn fit_beside_shuffled(samples: &Samples, classes: usize) -> Result<[Self; 2]> {
         let scatter = Scatter::new(samples)?;
         let shuffled = shuffled(&samples.classes);

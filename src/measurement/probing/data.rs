@@ -101,9 +101,6 @@ impl Positions {
     }
 
     /// The same of each sequence of a batch, row by row.
-    ///
-    /// # Errors
-    /// As [`Self::of`].
     pub fn mask(&self, subject: Subject<'_>, batch: &Batch) -> Result<Vec<bool>> {
         let rows = (0..batch.rows).map(|row| self.of(subject, &batch.row(row)));
         Ok(rows.collect::<Result<Vec<_>>>()?.concat())

@@ -107,9 +107,6 @@ fn moments(data: &Dataset) -> Result<Moments> {
 }
 
 /// Covariance `[dim, labels]` of vectors and labels: what a linear reader lives on.
-///
-/// # Errors
-/// When a product fails.
 pub fn cross_covariance(data: &Dataset) -> Result<Vec<f64>> {
     moments(data).map(|moments| moments.xz)
 }

@@ -58,9 +58,6 @@ pub fn fit(
 }
 
 /// The same to labels dealt out anew among the examples.
-///
-/// # Errors
-/// As [`fit`].
 pub fn fit_shuffled(
     data: &Dataset,
     units: Units,

@@ -122,9 +122,6 @@ pub fn readout(model: &dyn Model, params: &Params) -> Result<Readout> {
 
 /// The stream normalised as the network's final norm does it, without its weight and bias: `[example, width]`. (A weight
 /// is absorbed by the linear map, a bias by that of a map that has one.)
-///
-/// # Errors
-/// As [`readout`].
 pub fn normalized(model: &dyn Model, params: &Params, width: usize, x: &[f32]) -> Result<Vec<f32>> {
     let readout = readout(model, params)?;
     let bare = Readout { norm_weight: None, norm_bias: None, ..readout };
@@ -133,9 +130,6 @@ pub fn normalized(model: &dyn Model, params: &Params, width: usize, x: &[f32]) -
 }
 
 /// The examples of one boundary, normalised.
-///
-/// # Errors
-/// As [`normalized`].
 pub fn examples(
     model: &dyn Model,
     params: &Params,
@@ -147,9 +141,6 @@ pub fn examples(
 }
 
 /// How well a fitted map tells the examples of its boundary.
-///
-/// # Errors
-/// As [`Way::read`].
 pub fn score_fitted(
     way: Way,
     map: &Linear,

@@ -98,9 +98,6 @@ pub fn fit(
 }
 
 /// The same to labels dealt out anew among the examples: what a reader learns that has nothing to read.
-///
-/// # Errors
-/// As [`fit`].
 pub fn fit_shuffled(
     data: &Dataset,
     seed: u64,

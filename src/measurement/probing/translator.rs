@@ -113,9 +113,6 @@ impl Objective {
     }
 
     /// Value and gradient at coefficients `[dim, dim + 1]`.
-    ///
-    /// # Errors
-    /// When a product fails.
     pub fn at(&self, w: &[f64]) -> Result<(f64, Vec<f64>)> {
         let (examples, dim) = self.x.dims2()?;
         let matrix = Tensor::from_slice(w, (dim, dim + 1), &Device::Cpu)?;

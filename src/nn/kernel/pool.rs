@@ -20,9 +20,6 @@ pub struct Pool {
 
 impl Pool {
     /// A pool of `threads` threads; 0: as many as the machine has.
-    ///
-    /// # Errors
-    /// When the system refuses a thread.
     pub fn new(threads: usize) -> Result<Self> {
         let available = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { available() } else { threads };
