@@ -28,8 +28,8 @@ impl From<candle_core::Error> for Error {
     }
 }
 
-/// Without its backtrace, which stands where that is asked for.
-fn said(e: &candle_core::Error) -> String {
+/// What an error of candle says, without a backtrace.
+pub fn said(e: &candle_core::Error) -> String {
     use candle_core::Error::{Context, WithBacktrace, WithPath};
     if let WithBacktrace { inner, .. } = e {
         said(inner)

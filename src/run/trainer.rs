@@ -568,7 +568,8 @@ fn device(on: On) -> Result<Device> {
     };
     device.map_err(|e| {
         Error::system(format!(
-            "train.device = \"{name}\" cannot be had: {e}. It takes the hardware and a program built with `cargo build --release --features {name}`; without them use --device cpu"
+            "train.device = \"{name}\" cannot be had: {}. It takes the hardware and a program built with `cargo build --release --features {name}`; without them use --device cpu",
+            crate::nn::said(&e)
         )).caused_by(e)
     })
 }
