@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 
+use mnemoscope::base::convert;
+
 struct Frame {
     width: u32,
     height: u32,
@@ -31,7 +33,7 @@ fn halved(frame: &Frame) -> Frame {
                 let at = 2 * y * row + 2 * x * samples + sample;
                 let corners = [at, at + samples, at + row, at + row + samples];
                 let sum: u16 = corners.iter().map(|&i| u16::from(frame.pixels[i])).sum();
-                pixels.push((sum / 4) as u8);
+                pixels.push(u8::try_from(sum / 4).unwrap_or(u8::MAX));
             }
         }
     }
@@ -43,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [out, seconds, frames @ ..] = arguments.as_slice() else {
         return Err("expected: animate OUT.png SECONDS_A_FRAME FRAME.png…".into());
     };
-    let milliseconds = (seconds.parse::<f64>()? * 1000.0).clamp(10.0, 60_000.0) as u16;
+    let milliseconds = convert::short((seconds.parse::<f64>()? * 1000.0).clamp(10.0, 60_000.0));
     let frames = frames.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let first = frames.first().ok_or("no frames")?;
     let mut encoder =

@@ -28,9 +28,6 @@ impl<A: 'static> Worker<A> {
     }
 
     /// Does `work` on a thread called `name`. A panic in it becomes a sentence.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
     pub fn start(
         &mut self,
         name: &str,
@@ -40,9 +37,6 @@ impl<A: 'static> Worker<A> {
     }
 
     /// As [`Self::start`] for what waits for a person, who may never answer: not waited for at the end.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
     pub fn start_dialog(
         &mut self,
         name: &str,

@@ -1,5 +1,6 @@
 //! One error for the whole house: a sentence for a person, and the kind that decides the exit code.
 
+use std::sync::Arc;
 use std::{fmt, io};
 
 /// What went wrong, which decides the exit code of the program.
@@ -22,13 +23,14 @@ pub enum Kind {
 pub struct Error {
     pub kind: Kind,
     pub message: String,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), source: None }
     }
 
     pub fn usage(message: impl Into<String>) -> Self {
@@ -45,6 +47,17 @@ impl Error {
 
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Kind::Internal, message)
+    }
+
+    /// A fault of this program, in the words of the error that it came from.
+    pub fn internal_of(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::internal(source.to_string()).caused_by(source)
+    }
+
+    /// The same error with the one that it came from: the message, which has said all of it to a person, stays as it is.
+    pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
     }
 
     /// The same error with what was being done put in front: `reading runs/a: …`.
@@ -86,15 +99,21 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source = self.source.as_deref()?;
+        Some(source)
+    }
+}
 
 impl From<io::Error> for Error {
     fn from(e: io::Error) -> Self {
-        Self::system(reason(&e))
+        Self::system(reason(&e)).caused_by(e)
     }
 }
 
 /// Why the system refused, for a person.
+#[expect(clippy::wildcard_enum_match_arm, reason = "there are forty kinds, and more to come")]
 pub fn reason(e: &io::Error) -> String {
     match e.kind() {
         io::ErrorKind::StorageFull => "the disk is full".to_owned(),

@@ -113,9 +113,10 @@ impl Point {
     }
 
     pub fn name(&self) -> &str {
-        match self {
-            Self::Own(name) => name.as_str(),
-            _ => Self::ALL.iter().find(|(p, _)| p == self).map_or("?", |(_, n)| n),
+        if let Self::Own(name) = self {
+            name.as_str()
+        } else {
+            Self::ALL.iter().find(|(p, _)| p == self).map_or("?", |(_, n)| n)
         }
     }
 

@@ -4,6 +4,7 @@ pub mod analysis;
 pub mod array;
 pub mod batch;
 pub mod budget;
+pub mod convert;
 pub mod documents;
 pub mod error;
 pub mod event;

@@ -44,9 +44,6 @@ pub fn row<'a, R: Named>(what: &str, rows: &'a [R], name: &str) -> Result<&'a R>
 }
 
 /// Makes the kind called `name`, or says which names there are.
-///
-/// # Errors
-/// As [`row`].
 pub fn find<R: Named>(what: &str, rows: &[R], name: &str) -> Result<Box<R::Made>> {
     row(what, rows, name).map(R::make)
 }

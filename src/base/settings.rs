@@ -1,5 +1,6 @@
 //! Settings, declared once: the declaration drives the form, the command line, the experiment file and the help.
 
+use crate::base::convert;
 use crate::base::error::{Error, Result, did_you_mean, did_you_mean_in};
 use crate::base::number::Bounds;
 
@@ -163,7 +164,7 @@ macro_rules! settings {
         }
     };
     (@range) => { None };
-    (@range $low:literal, $high:literal) => { Some(($low as f64, $high as f64)) };
+    (@range $low:literal, $high:literal) => { Some((f64::from($low), f64::from($high))) };
     (@log log) => { true };
     (@log live) => { false };
     (@live live) => { true };
@@ -291,8 +292,7 @@ fn assign(spec: &Spec, slot: Slot<'_>, value: &toml::Value) -> Result<(), String
             Some(new) => *v = new,
             None => return expected("true or false"),
         },
-        #[expect(clippy::cast_sign_loss, reason = "the range is not negative")]
-        Slot::Int(v) => *v = number(spec.bounds(true), value)? as usize,
+        Slot::Int(v) => *v = convert::index(number(spec.bounds(true), value)?),
         Slot::Float(v) => *v = number(spec.bounds(false), value)?,
         Slot::Choice(v) => {
             let names = v.names();
@@ -317,8 +317,7 @@ fn as_whole(value: &toml::Value) -> Option<i64> {
     /// From here on a float stands for several whole numbers.
     const MOST: f64 = 9_007_199_254_740_992.0;
     let whole = |x: &f64| x.fract() == 0.0 && x.abs() < MOST;
-    #[expect(clippy::cast_possible_truncation, reason = "checked just before")]
-    let of_float = || value.as_float().filter(whole).map(|x| x as i64);
+    let of_float = || value.as_float().filter(whole).map(convert::whole);
     value.as_integer().or_else(of_float)
 }
 

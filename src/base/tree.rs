@@ -3,6 +3,7 @@
 //! As written by Brinkmann et al. 2024, *A Mechanistic Analysis of a Transformer Trained on a Symbolic Multi-Step
 //! Reasoning Task*: `A>B,A>B,…,A>B|G:R>P>…>G`.
 
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::vocab::Vocab;
 
@@ -44,6 +45,18 @@ pub enum Word {
     Other,
 }
 
+impl Word {
+    /// The upper end of an edge, the goal or the root.
+    pub fn number(self) -> Option<usize> {
+        if let Self::Number(node) = self { Some(node) } else { None }
+    }
+
+    /// The lower end of an edge, or a node of the path.
+    pub fn step(self) -> Option<usize> {
+        if let Self::Step(node) = self { Some(node) } else { None }
+    }
+}
+
 impl Script {
     /// All tokens: `,` `:` `|`, then `>k` and `k`, of both the two-digit ones first.
     pub fn vocab(self) -> Vocab {
@@ -70,12 +83,12 @@ impl Script {
 
     /// The token `>k`.
     pub fn step(self, node: usize) -> u32 {
-        (3 + self.place(node)) as u32
+        convert::id(3 + self.place(node))
     }
 
     /// The token `k`.
     pub fn number(self, node: usize) -> u32 {
-        (3 + self.nodes + self.place(node)) as u32
+        convert::id(3 + self.nodes + self.place(node))
     }
 
     pub fn word(self, token: u32) -> Word {
@@ -401,17 +414,11 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn number(&self, at: usize) -> Result<usize> {
-        self.read(at, "a node", |word| match word {
-            Word::Number(node) => Some(node),
-            _ => None,
-        })
+        self.read(at, "a node", Word::number)
     }
 
     fn step(&self, at: usize) -> Result<usize> {
-        self.read(at, "> and a node", |word| match word {
-            Word::Step(node) => Some(node),
-            _ => None,
-        })
+        self.read(at, "> and a node", Word::step)
     }
 
     fn read<T>(&self, at: usize, wanted: &str, take: impl Fn(Word) -> Option<T>) -> Result<T> {

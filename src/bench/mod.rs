@@ -14,6 +14,7 @@ mod window;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::base::convert;
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::nn::kernel::matrix::{Into, Matrix, multiply};
 use crate::nn::kernel::pool::Pool;
@@ -110,8 +111,7 @@ impl Measured {
     pub fn quantile(&self, q: f64) -> f64 {
         let mut sorted = self.samples.clone();
         sorted.sort_by(f64::total_cmp);
-        #[expect(clippy::cast_sign_loss, reason = "a quantile is not negative")]
-        let at = ((sorted.len().saturating_sub(1)) as f64 * q).round() as usize;
+        let at = convert::index(((sorted.len().saturating_sub(1)) as f64 * q).round());
         sorted.get(at).copied().unwrap_or(f64::NAN)
     }
 
@@ -154,9 +154,6 @@ pub fn find(names: &[String]) -> Result<Vec<&'static Workload>> {
 
 impl Workload {
     /// Runs it.
-    ///
-    /// # Errors
-    /// When it fails.
     pub fn measure(&self, how: &How) -> Result<Vec<Measured>> {
         match self.kind {
             Kind::Repeated(prepare) => Ok(vec![prepare(how)?.measure(self.name, how)?]),
@@ -167,9 +164,6 @@ impl Workload {
 
 impl Steady {
     /// Samples for about as long as was asked for, at least ten, after a warm-up of a fifth of that.
-    ///
-    /// # Errors
-    /// When the work fails.
     pub fn measure(mut self, name: &str, how: &How) -> Result<Measured> {
         let begun = Instant::now();
         let mut calls = 0;
@@ -189,9 +183,6 @@ impl Steady {
 
 /// The largest rate of single-precision matrix products on all cores, in GFLOP/s: each thread multiplies matrices of
 /// its own that fill its cache.
-///
-/// # Errors
-/// When a thread cannot be started.
 pub fn sgemm_peak() -> Result<f64> {
     const SIDE: usize = 512;
     const PRODUCTS: usize = 8;

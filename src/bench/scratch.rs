@@ -15,8 +15,6 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// # Errors
-    /// When the system gives none.
     pub fn new() -> Result<Self> {
         let path = new_run_folder(&std::env::temp_dir().join("mnemoscope"), "bench")?;
         Ok(Self { path })
@@ -36,9 +34,6 @@ impl Drop for Scratch {
 
 /// A run of `experiment` in a new folder at `path` with `steps` recorded steps, 0 and on. Only the first `trained` of
 /// them are trained, then their weights come again: reading and examining them costs the same.
-///
-/// # Errors
-/// When training or writing fails.
 pub fn record(path: &Path, experiment: &Experiment, steps: u64, trained: u64) -> Result<()> {
     let mut trainer = Trainer::new(experiment)?;
     let birth = RunHeader {

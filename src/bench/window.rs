@@ -78,8 +78,9 @@ impl Window {
         let mut text = String::new();
         if self.lines.read_line(&mut text)? > 0 {
             let at = Instant::now();
-            let line: Value = serde_json::from_str(&text)
-                .map_err(|e| Error::internal(format!("the window said {text:?}: {e}")))?;
+            let line: Value = serde_json::from_str(&text).map_err(|e| {
+                Error::internal(format!("the window said {text:?}: {e}")).caused_by(e)
+            })?;
             let event = line.get("event").and_then(Value::as_str).unwrap_or_default().to_owned();
             return Ok(Some(Told { at, event, line }));
         }
@@ -107,8 +108,9 @@ impl Window {
     /// Memory that it occupies, in bytes.
     fn resident(&self) -> Result<f64> {
         let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(&path)
-            .map_err(|e| Error::system(format!("{path} does not say how much memory: {e}")))?;
+        let status = std::fs::read_to_string(&path).map_err(|e| {
+            Error::system(format!("{path} does not say how much memory: {e}")).caused_by(e)
+        })?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
         kilobytes

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::base::array::Array;
+use crate::base::convert;
 use crate::base::error::Result;
 use crate::base::intervention::Point;
 use crate::base::plain::Plain;
@@ -210,8 +211,7 @@ fn places(reading: &Reading) -> Result<()> {
     let names: String = scores.iter().map(|array| format!("{:>24}", array.name)).collect();
     say(format!("\n  {:<20}{names}", "place"))?;
     for (at, (layer, point)) in layers.data.iter().zip(points.data.iter()).enumerate() {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number")]
-        let point = Point::ALL.get(*point as usize).map_or("", |(_, name)| name);
+        let point = Point::ALL.get(convert::index(*point)).map_or("", |(_, name)| name);
         let value = |array: &&Array| plain(array.data.get(at).copied().unwrap_or(f32::NAN));
         let numbers: String = scores.iter().map(|a| format!("{:>24.4}", value(a))).collect();
         say(format!("  {:<20}{numbers}", format!("layer{layer}.{point}")))?;

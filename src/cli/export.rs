@@ -116,7 +116,9 @@ impl Export {
                 // Nobody else's files have such a name.
                 save_all(&self.out, &[(&name, &bytes)], self.force, &|_| true)
             }
-            _ => save(&self.out, &metrics.csv()?, self.force),
+            To::Csv | To::TransformerLens | To::Hooked | To::Gpt2 | To::Safetensors => {
+                save(&self.out, &metrics.csv()?, self.force)
+            }
         }
     }
 

@@ -190,6 +190,7 @@ impl Fit {
         let KeptReader { about, tensors } = readers::read(&self.folder, name)?;
         let about = crate::base::json::parse(&about).map_err(|e| {
             Error::input(format!("what is said of the reader {name} cannot be read: {e}"))
+                .caused_by(e)
         })?;
         let kind = self.what.kind();
         let kept = Reader::kind_of(&about, &tensors);
@@ -208,8 +209,7 @@ impl Fit {
         if let Some(with) = &self.with {
             about["with"] = json!(with);
         }
-        let text =
-            serde_json::to_string_pretty(&about).map_err(|e| Error::internal(e.to_string()))?;
+        let text = serde_json::to_string_pretty(&about).map_err(Error::internal_of)?;
         let kept_at = match &self.with {
             Some(_) => None,
             None => {
@@ -265,7 +265,9 @@ fn lines(value: &Value, place: &str) -> Result<()> {
             }
             lines(&value, &named)
         }),
-        value => say(format!("  {place:<34} {}", shown(value))),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            say(format!("  {place:<34} {}", shown(value)))
+        }
     }
 }
 
@@ -290,7 +292,7 @@ impl Bar {
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(1));
         if let Some(bar) = &bar {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}")
-                .map_err(|e| Error::internal(e.to_string()))?;
+                .map_err(Error::internal_of)?;
             bar.set_style(style);
         }
         Ok(Self { bar, interrupted: interrupts()? })

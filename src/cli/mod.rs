@@ -24,6 +24,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Kind, Result, did_you_mean, without_build_paths};
 use crate::base::number;
 use crate::base::quoting;
@@ -326,12 +327,8 @@ fn decimal(text: &str) -> std::result::Result<f64, String> {
 }
 
 /// As [`decimal`], of half the precision.
-///
-/// # Errors
-/// As these.
-#[expect(clippy::cast_possible_truncation, reason = "flags of pages have few digits")]
 fn short_decimal(text: &str) -> std::result::Result<f32, String> {
-    decimal(text).map(|x| x as f32)
+    decimal(text).map(narrow)
 }
 
 /// Splits `a.b=c` into the setting and the text of its value.

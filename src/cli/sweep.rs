@@ -152,9 +152,8 @@ impl Sweep {
         };
         let done = of(|s| matches!(s, Stage::Finished));
         let stopped = of(|s| matches!(s, Stage::Stopped | Stage::Waiting)) > 0;
-        for (member, e) in which.iter().filter_map(|&i| match &standings[i].stage {
-            Stage::Failed(e) => Some((&members[i], e)),
-            _ => None,
+        for (member, e) in which.iter().filter_map(|&i| {
+            if let Stage::Failed(e) = &standings[i].stage { Some((&members[i], e)) } else { None }
         }) {
             // Errors are said to who wants to hear nothing else, too.
             super::tell(&format!("{}: {e}", member.name));
@@ -271,9 +270,8 @@ struct Screen {
 
 impl Report {
     fn new(members: &[Member], steps: u64, which: &[usize], quiet: bool) -> Result<Self> {
-        let style = |template: &str| {
-            ProgressStyle::with_template(template).map_err(|e| Error::internal(e.to_string()))
-        };
+        let style =
+            |template: &str| ProgressStyle::with_template(template).map_err(Error::internal_of);
         let names: Vec<String> = members.iter().map(|m| m.name.clone()).collect();
         let screen = (!quiet && std::io::stderr().is_terminal()).then(|| -> Result<Screen> {
             let bars = MultiProgress::new();
@@ -327,10 +325,10 @@ impl Report {
         }
         if news && (!running || self.screen.is_none()) {
             let name = &self.names[index];
-            let line = match standing.stage {
-                Stage::Running if standing.step == 0 => format!("{name}: begun"),
-                Stage::Running => format!("{name}: goes on at step {}", standing.step),
-                _ => format!("{name}: {word} at step {}  {}", standing.step, note(standing)),
+            let line = match (running, standing.step) {
+                (true, 0) => format!("{name}: begun"),
+                (true, step) => format!("{name}: goes on at step {step}"),
+                (false, step) => format!("{name}: {word} at step {step}  {}", note(standing)),
             };
             self.line(&line);
         }

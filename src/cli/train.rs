@@ -140,7 +140,7 @@ pub(super) fn interrupts() -> Result<Receiver<()>> {
     ctrlc::set_handler(move || {
         let _ = sender.try_send(());
     })
-    .map_err(|e| Error::system(format!("listening for Ctrl-C: {e}")))?;
+    .map_err(|e| Error::system(format!("listening for Ctrl-C: {e}")).caused_by(e))?;
     Ok(receiver)
 }
 
@@ -222,7 +222,7 @@ impl Report {
             let style = ProgressStyle::with_template(
                 "{bar:30} step {pos}/{len}  {per_sec}  {eta} left  {msg}",
             )
-            .map_err(|e| Error::internal(e.to_string()))?;
+            .map_err(Error::internal_of)?;
             bar.set_style(style);
         }
         Ok(Self { quiet, bar, columns: Vec::new(), total, step: 0, next_line: 0 })
@@ -251,7 +251,16 @@ impl Report {
                     }
                 }
             }
-            _ => {}
+            // What only the window shows.
+            Event::Recorded { .. }
+            | Event::Thinned { .. }
+            | Event::Weights(_)
+            | Event::Doing(_)
+            | Event::InForce(_)
+            | Event::Live(_)
+            | Event::Missed
+            | Event::Notice(_)
+            | Event::Trouble(_) => {}
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ pub fn json(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
         measurements.insert(key.clone(), value);
     }
     document["probes"] = Value::Object(measurements);
-    serde_json::to_vec(&document).map_err(|e| Error::internal(e.to_string()))
+    serde_json::to_vec(&document).map_err(Error::internal_of)
 }
 
 /// One array for each of the readings', named `PROBE/ARRAY`; a number is an array of no axis. Beside them `tokens` and

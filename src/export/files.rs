@@ -185,8 +185,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 
 fn bytes(path: &Path) -> Result<Vec<u8>> {
     const MOST_BYTES: u64 = 256 << 20;
-    let wrong =
-        |e: std::io::Error| Error::input(format!("reading {}: {}", path.display(), reason(&e)));
+    let wrong = |e: std::io::Error| {
+        Error::input(format!("reading {}: {}", path.display(), reason(&e))).caused_by(e)
+    };
     let about = std::fs::metadata(path).map_err(wrong)?;
     if !about.is_file() {
         return Err(Error::input(format!(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::convert::{self, narrow};
 use crate::base::error::{Error, Result};
 use crate::base::vocab::plain;
 use crate::figure::composite::Composite;
@@ -129,7 +130,7 @@ fn hold_colors(plots: &mut [&mut Plot]) {
     let bars: Vec<ColorBar> = plots.iter().filter_map(|plot| plot.color_bar.clone()).collect();
     let Some(first) = bars.first() else { return };
     let ranges = bars.iter().map(|bar| (f64::from(bar.range.0), f64::from(bar.range.1)));
-    let wide = widest(ranges.collect()).map_or(first.range, |(a, b)| (a as f32, b as f32));
+    let wide = widest(ranges.collect()).map_or(first.range, |(a, b)| (narrow(a), narrow(b)));
     for plot in plots {
         let Some(bar) = &mut plot.color_bar else { continue };
         let old = std::mem::replace(&mut bar.range, wide);
@@ -180,7 +181,8 @@ pub fn gif(
     pace: f64,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<u8>> {
-    let wrong = |e: gif::EncodingError| Error::internal(format!("encoding a GIF: {e}"));
+    let wrong =
+        |e: gif::EncodingError| Error::internal(format!("encoding a GIF: {e}")).caused_by(e);
     let mut encoder: Option<gif::Encoder<Vec<u8>>> = None;
     for (index, frame) in frames.iter().enumerate() {
         go_on(progress(index, frames.len()))?;
@@ -202,11 +204,11 @@ pub fn gif(
             }
         };
         let mut picture = gif::Frame::from_rgba_speed(width, height, &mut rgba, 10);
-        picture.delay = (100.0 / pace).round().clamp(1.0, 65535.0) as u16;
+        picture.delay = convert::short((100.0 / pace).round().clamp(1.0, 65535.0));
         encoder.write_frame(&picture).map_err(wrong)?;
     }
     let encoder = encoder.ok_or_else(|| Error::internal("a film without frames"))?;
-    encoder.into_inner().map_err(|e| Error::internal(format!("encoding a GIF: {e}")))
+    encoder.into_inner().map_err(|e| Error::internal(format!("encoding a GIF: {e}")).caused_by(e))
 }
 
 /// An animated PNG that begins again at its end.

@@ -110,8 +110,6 @@ impl RunAt {
         Ok(())
     }
 
-    /// # Errors
-    /// As [`Instrument::examine`].
     pub fn ask(&mut self, calls: &[MeasurementCall]) -> Result<Readings> {
         self.instrument.examine(&self.weights, &self.prompt, &self.interventions, calls)
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::convert::{self, narrow};
 use crate::base::error::{Error, Result};
 use crate::base::number::{self, Misread};
 use crate::base::registry;
@@ -189,6 +190,7 @@ impl Sheet {
         let sheet: Self = toml::from_str(text).map_err(|e| {
             Error::input(format!("{origin} is no figure sheet: {}", e.message()))
                 .context(place_of(text, e.span()))
+                .caused_by(e)
         })?;
         sheet.check().map_err(|e| e.context(origin))?;
         Ok(sheet)
@@ -298,7 +300,7 @@ impl Sheet {
     /// Where each panel stands: row by row, unless it says otherwise.
     pub fn places(&self) -> Vec<Place> {
         let across = match self.columns {
-            0 => (self.panels.len() as f64).sqrt().ceil() as usize,
+            0 => convert::index((self.panels.len() as f64).sqrt().ceil()),
             n => n,
         };
         let (mut row, mut column) = (0, 0);
@@ -332,8 +334,8 @@ impl Sheet {
         let height = match spec.height.as_str() {
             "" => (width * self.usual_aspect()).clamp(*SIDES.start(), *SIDES.end()),
             text => match number::read(text) {
-                Ok(ratio) if ratio <= 20.0 && SIDES.contains(&(width * ratio as f32)) => {
-                    width * ratio as f32
+                Ok(ratio) if ratio <= 20.0 && SIDES.contains(&(width * narrow(ratio))) => {
+                    width * narrow(ratio)
                 }
                 Ok(_) => {
                     return Err(Error::usage(format!(

@@ -71,9 +71,6 @@ impl SheetRunner {
     }
 
     /// What is recorded of a run, named as [`PanelSpec::run`].
-    ///
-    /// # Errors
-    /// When it cannot be opened.
     pub fn recording(&mut self, run: &str) -> Result<Arc<Recording>> {
         let folder = self.folder_of(run);
         self.opened(&folder, &Question::default()).map(|run| run.recording.clone())

@@ -4,6 +4,7 @@
 //! that reaches under one whole neighbour to the right and below leaves nothing to shine through.
 
 use super::color::Color;
+use crate::base::convert;
 
 /// The image of [`super::scene::Item::Image`].
 pub struct Image<'a> {
@@ -78,7 +79,7 @@ pub fn rects(image: &Image<'_>) -> Vec<([[f32; 2]; 2], Color)> {
 /// straight RGBA.
 pub fn bitmap(image: &Image<'_>) -> (u32, u32, Vec<u8>) {
     let inches = (image.max[0] - image.min[0]) / 72.0;
-    let wanted = (inches * BITMAP_DPI / image.columns as f32).ceil().max(1.0) as usize;
+    let wanted = convert::index((inches * BITMAP_DPI / image.columns as f32).ceil().max(1.0));
     let largest = image.columns.max(image.rows).max(1);
     let factor = wanted.min(LARGEST_SIDE / largest).max(1);
     let mut rgba = Vec::with_capacity(image.pixels.len() * factor * factor * 4);
@@ -92,5 +93,5 @@ pub fn bitmap(image: &Image<'_>) -> (u32, u32, Vec<u8>) {
             rgba.extend_from_slice(&line);
         }
     }
-    ((image.columns * factor) as u32, (image.rows * factor) as u32, rgba)
+    (convert::id(image.columns * factor), convert::id(image.rows * factor), rgba)
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::scale::Scale;
 use super::scene::{Item, LINK_WIDTH, Scene};
 use super::{Cloud, Dash, Figure, Mark, clip, color};
+use crate::base::convert::{self, narrow};
 
 /// `[point, dim]` times `[3, dim]`: x, y and depth of every point, in the order of the points.
 ///
@@ -135,7 +136,7 @@ impl Camera {
 /// those that step back first, and last of all the selected ones. The window, the graphics device and the files all
 /// draw in this order.
 pub fn order(cloud: &Cloud, projected: &[[f32; 3]], rotation: &[[f32; 3]; 3]) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..projected.len() as u32).collect();
+    let mut order: Vec<u32> = (0..convert::id(projected.len())).collect();
     if cloud.three_d {
         let near = rotation[2];
         let depth = |i: &u32| near.iter().zip(projected[*i as usize]).map(|(a, p)| a * p).sum();
@@ -233,7 +234,7 @@ pub fn primitives(
     let mut items = vec![Item::Clip { min, max }];
     items.extend(cloud.links.iter().filter_map(|(from, to, color)| {
         let ends = clip::segment(center(*from)?, center(*to)?, [&across, &down])?;
-        let points = ends.map(|end| end.map(|v| v as f32)).to_vec();
+        let points = ends.map(|end| end.map(narrow)).to_vec();
         Some(Item::Polyline { points, color: *color, width: LINK_WIDTH, dash: Dash::Solid })
     }));
     let is_seen = |disc: &&Disc| {
@@ -255,9 +256,12 @@ pub fn primitives(
 pub fn flat(mut scene: Scene) -> Scene {
     let items = std::mem::take(&mut scene.items).into_iter();
     scene.items = items
-        .flat_map(|item| match item {
-            Item::Cloud { min, max, cloud, x, y } => primitives(&cloud, min, max, x, y),
-            other => vec![other],
+        .flat_map(|item| {
+            if let Item::Cloud { min, max, cloud, x, y } = item {
+                primitives(&cloud, min, max, x, y)
+            } else {
+                vec![item]
+            }
         })
         .collect();
     scene

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use crate::base::convert::{self, narrow};
+
 /// Straight (not premultiplied) sRGB with alpha.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
@@ -28,7 +30,9 @@ impl Color {
     /// The colour `t` of the way to another, `t` in `0..=1`, in sRGB.
     #[must_use]
     pub fn mix(self, other: Self, t: f32) -> Self {
-        let part = |a: u8, b: u8| (f32::from(a) + (f32::from(b) - f32::from(a)) * t).round() as u8;
+        let part = |a: u8, b: u8| {
+            convert::byte((f32::from(a) + (f32::from(b) - f32::from(a)) * t).round())
+        };
         Self {
             r: part(self.r, other.r),
             g: part(self.g, other.g),
@@ -107,7 +111,7 @@ impl ColorMap {
 
 /// Which of 256 entries stands for `t` in `0..=1`.
 pub fn table_index(t: f32) -> usize {
-    (t.clamp(0.0, 1.0) * 255.0 + 0.5).floor() as usize
+    convert::index((t.clamp(0.0, 1.0) * 255.0 + 0.5).floor())
 }
 
 /// Where a value lies on a scale, `0..=1` inside it; NaN where a logarithm does not exist and where the value is
@@ -127,7 +131,7 @@ pub fn fraction(value: f32, range: (f32, f32), log: bool) -> f32 {
     if high == low {
         return 0.5;
     }
-    ((v - low) / (high - low)) as f32
+    narrow((v - low) / (high - low))
 }
 
 /// Colours for categories by Okabe and Ito (2008), apart for every common kind of colour vision; the black of

@@ -7,6 +7,7 @@ use super::scene::Item;
 use super::style::Style;
 use super::ticks::{TICK, TICK_GAP, widest};
 use super::{Anchor, ColorBar, font};
+use crate::base::convert;
 
 /// The colour bar: room to the axes, and width.
 const BAR_GAP: f32 = 6.0;
@@ -14,7 +15,7 @@ const BAR_WIDTH: f32 = 6.0;
 
 /// The ticks of a colour bar of a height. A scale is read from two labels at least.
 pub(super) fn bar_ticks(bar: &ColorBar, height: f32, style: &Style) -> Vec<Tick> {
-    let most = (height / (3.0 * style.tick_size)).floor().clamp(2.0, 6.0) as usize;
+    let most = convert::index((height / (3.0 * style.tick_size)).floor().clamp(2.0, 6.0));
     let range = (f64::from(bar.range.0), f64::from(bar.range.1));
     let labelled = |ticks: &Vec<Tick>| ticks.iter().filter(|t| !t.label.is_empty()).count();
     (most..=8)

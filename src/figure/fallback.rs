@@ -48,9 +48,6 @@ impl Fallback {
     }
 
     /// The fonts of files, and behind them all that lie in folders.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
     pub fn of(files: &[PathBuf], folders: Vec<PathBuf>) -> Result<Self> {
         let named = files.iter().map(|path| named(path)).collect::<Result<Vec<_>>>()?;
         let system = OnceLock::new();
@@ -158,7 +155,7 @@ fn named(path: &Path) -> Result<Vec<Face>> {
         ))
     };
     let mut file = File::open(path).map_err(|e| {
-        Error::input(format!("opening the font {}: {}", path.display(), reason(&e)))
+        Error::input(format!("opening the font {}: {}", path.display(), reason(&e))).caused_by(e)
     })?;
     let listed = listed(&mut file, path);
     if listed.is_empty() {

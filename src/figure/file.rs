@@ -7,6 +7,7 @@ use super::page::Page;
 use super::scene::MM_PER_POINT;
 use super::thin::thinned;
 use super::{Figure, numbers, pdf, pgf, png, svg, table};
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::base::number::{self, Misread};
 
@@ -71,10 +72,10 @@ pub fn parse_length(text: &str) -> Result<f32> {
     let text = text.trim();
     let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(split);
-    let number = number::read(number).map_err(|why| match why {
+    let number = narrow(number::read(number).map_err(|why| match why {
         Misread::Neither => wrong(),
         Misread::Either(..) => Error::usage(format!("read the length \"{text}\": {why}")),
-    })? as f32;
+    })?);
     let points = match unit {
         "mm" => number / MM_PER_POINT,
         "cm" => number * 10.0 / MM_PER_POINT,
@@ -97,9 +98,6 @@ pub fn render(figure: &Figure, page: &Page, format: Format) -> Result<Vec<u8>> {
 const TEX_NAME: &str = "figure";
 
 /// A page for TeX with its table and its images; `name` is that of its file, without the ending.
-///
-/// # Errors
-/// When an image cannot be encoded.
 pub fn tex(drawing: &Composite, page: &Page, name: &str) -> Result<pgf::Pages> {
     pgf::document(&thin(drawing, page), page, name)
 }

@@ -3,6 +3,7 @@
 use super::color::Color;
 use super::scene::{Item, Scene};
 use super::{Figure, Mark};
+use crate::base::convert;
 
 /// Lightness of CIE L*a*b*, from 0 (black) to 100 (white).
 pub fn lightness(color: Color) -> f32 {
@@ -15,7 +16,7 @@ pub fn lightness(color: Color) -> f32 {
 pub fn grey(color: Color) -> Color {
     let y = color.luminance();
     let encoded = if y <= 0.003_130_8 { 12.92 * y } else { 1.055 * y.powf(1.0 / 2.4) - 0.055 };
-    let v = (encoded * 255.0).round() as u8;
+    let v = convert::byte((encoded * 255.0).round());
     Color { r: v, g: v, b: v, a: color.a }
 }
 

@@ -12,6 +12,7 @@ use super::scene::{Area, AreaPick, Scene};
 use super::style::Style;
 use super::ticks::{TICK_GAP, tick_fit, tick_length, ticks_of, widest, x_ticks};
 use super::{Anchor, Axis, ColorBar, Figure, Mark, Pick, Plot, Ticks, font};
+use crate::base::convert::{self, narrow};
 
 /// Lays a figure out on a page of `size` (width, height) points.
 pub fn layout(figure: &Figure, size: [f32; 2], style: &Style) -> Scene {
@@ -165,7 +166,8 @@ impl<'a> Plan<'a> {
         let outside = tick_length(&plot.y) + TICK_GAP;
         let height = self.cell.height() - self.margins.top - self.margins.bottom - 2.0 * size;
         if plot.y.ticks != Ticks::Hidden {
-            self.y_ticks = ticks_of(&plot.y, (height / (2.6 * size)).floor().max(3.0) as usize);
+            self.y_ticks =
+                ticks_of(&plot.y, convert::index((height / (2.6 * size)).floor().max(3.0)));
             self.margins.left += widest(&self.y_ticks, style.ticks()) + outside;
             self.margins.top = self.margins.top.max(font::HALF_LINE * size);
             self.margins.bottom = self.margins.bottom.max(font::HALF_LINE * size);
@@ -221,7 +223,7 @@ impl<'a> Plan<'a> {
         let (x, y) = (units(&self.plot.x), units(&self.plot.y));
         let (width, height) = (f64::from(room.width()), f64::from(room.height()));
         let unit = (width / x).min(height / y).max(0.0);
-        let spare = [(width - unit * x) as f32, (height - unit * y) as f32];
+        let spare = [narrow(width - unit * x), narrow(height - unit * y)];
         Rect {
             left: room.left + spare[0] / 2.0,
             right: room.right - spare[0] / 2.0,

@@ -9,6 +9,7 @@ use super::pen::{Line, Pen, Rect, held};
 use super::scale::{Scale, number};
 use super::scene::{Area, AreaPick, Item};
 use super::{Anchor, Cell, Cloud, Dash, Heat, HeatPick, Mark, Pick, Plot, Ticks, clip, font};
+use crate::base::convert::{self, narrow};
 
 /// The axes of a plot on the page.
 pub(super) struct Frame {
@@ -363,7 +364,9 @@ fn heat_map(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, heat: &Heat) {
         frame: [corner, opposite],
         labels: match heat.pick {
             HeatPick::QueryKey => [names(&plot.y.ticks, rows), names(&plot.x.ticks, columns)],
-            _ => Default::default(),
+            HeatPick::Nothing | HeatPick::Named { .. } | HeatPick::Cells { .. } => {
+                Default::default()
+            }
         },
     });
 }
@@ -374,7 +377,7 @@ fn seen(scale: &Scale, count: usize) -> Range<usize> {
     // A cell whose edge alone is there is not.
     let from = (low + 1e-9).floor().clamp(0.0, count as f64);
     let to = (high - 1e-9).ceil().clamp(0.0, count as f64);
-    from as usize..to as usize
+    convert::index(from)..convert::index(to)
 }
 
 /// The colour of a cell; transparent where there is none.
@@ -399,7 +402,7 @@ fn names(ticks: &Ticks, count: usize) -> Arc<[String]> {
         Ticks::At(list) => {
             let mut names = vec![String::new(); count];
             for (value, text) in list {
-                if let Some(name) = names.get_mut(value.floor() as usize) {
+                if let Some(name) = names.get_mut(convert::index(value.floor())) {
                     name.clone_from(text);
                 }
             }
@@ -433,7 +436,7 @@ fn bars(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, bars: &Bars<'_>) {
             wedge(pen, frame, [rect.middle()[0], end], bars.color.ink_on());
         }
         let place = if plot.x.ticks.are_names() { at.floor() } else { *at };
-        let place = match plot.x.ticks.name(at.floor() as usize) {
+        let place = match plot.x.ticks.name(convert::index(at.floor())) {
             "" => number(place),
             name if matches!(plot.x.ticks, Ticks::Each(_)) => format!("{} '{name}'", number(place)),
             name => format!("'{name}'"),
@@ -485,7 +488,7 @@ fn upright_labels(pen: &mut Pen<'_>, frame: &Frame, uprights: &[(f64, &str, Colo
     let (size, rect) = (pen.style.tick_size, frame.rect);
     let line_height = 2.0 * font::HALF_LINE * size;
     let mut taken: Vec<Vec<(f32, f32)>> =
-        vec![Vec::new(); (rect.height() / 3.0 / line_height).floor() as usize];
+        vec![Vec::new(); convert::index((rect.height() / 3.0 / line_height).floor())];
     for (x, text, color) in uprights {
         if !frame.x.contains(*x) {
             continue;
@@ -529,7 +532,8 @@ fn fills(pen: &mut Pen<'_>, frame: &Frame, cells: &[Cell]) {
     let mut boxes: Vec<(Rect, Color)> = filled.collect();
     boxes.sort_by(|(a, _), (b, _)| a.top.total_cmp(&b.top).then(a.left.total_cmp(&b.left)));
     // Places in parts of a point that no eye sees.
-    let place = |x: f32, y: f32| ((x * 64.0).round() as i64, (y * 64.0).round() as i64);
+    let place =
+        |x: f32, y: f32| (convert::whole((x * 64.0).round()), convert::whole((y * 64.0).round()));
     let opaque: BTreeMap<(i64, i64), Rect> = boxes
         .iter()
         .filter(|(_, color)| color.a == 255)
@@ -586,7 +590,7 @@ fn cell_box(pen: &mut Pen<'_>, frame: &Frame, cell: &Cell) {
 }
 
 fn draw_cloud(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame, cloud: &Cloud) {
-    let range = |(a, b): (f64, f64)| (a as f32, b as f32);
+    let range = |(a, b): (f64, f64)| (narrow(a), narrow(b));
     let (min, max) = (frame.rect.min(), frame.rect.max());
     let (x, y) = (range(plot.x.range), range(plot.y.range));
     pen.push(Item::Cloud { min, max, cloud: Box::new(cloud.clone()), x, y });

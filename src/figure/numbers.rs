@@ -152,13 +152,12 @@ fn matrix(plot: &Plot, heat: &Heat, mut about: Value) -> Series {
         let there = exists(heat, i / heat.columns, i % heat.columns);
         heat.values.get(i).copied().filter(|_| there).unwrap_or(f32::NAN)
     };
-    let (rows, columns) = match &heat.pick {
-        HeatPick::Named { rows, columns } => (rows.to_vec(), columns.to_vec()),
-        _ => {
-            let row = |r| plot.y.ticks.name(r).to_owned();
-            let column = |c| plot.x.ticks.name(c).to_owned();
-            ((0..heat.rows).map(row).collect(), (0..heat.columns).map(column).collect())
-        }
+    let (rows, columns) = if let HeatPick::Named { rows, columns } = &heat.pick {
+        (rows.to_vec(), columns.to_vec())
+    } else {
+        let row = |r| plot.y.ticks.name(r).to_owned();
+        let column = |c| plot.x.ticks.name(c).to_owned();
+        ((0..heat.rows).map(row).collect(), (0..heat.columns).map(column).collect())
     };
     about["rows"] = json!(rows);
     about["columns"] = json!(columns);

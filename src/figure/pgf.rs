@@ -9,6 +9,7 @@ use super::page::Page;
 use super::scale::Scale;
 use super::scene::{AreaPick, Item, MM_PER_POINT, Scene};
 use super::{Anchor, Cloud, Dash, Heat, HeatPick, Mark, Plot, clip, cloud, font, png, provenance};
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::vocab;
 
@@ -175,10 +176,10 @@ impl Writer<'_> {
         };
         self.line(&format!("% {}", one_line(title)));
         let beyond = |c: char| c > '\u{17f}' && escaped(c.encode_utf8(&mut [0; 4])).contains(c);
-        let texts = scene.items.iter().filter_map(|item| match item {
-            Item::Text { text, .. } => Some(text),
-            _ => None,
-        });
+        let texts = scene
+            .items
+            .iter()
+            .filter_map(|item| if let Item::Text { text, .. } = item { Some(text) } else { None });
         if texts.flat_map(|text| text.chars()).any(beyond) {
             self.line("% It has characters beyond Latin: set it with LuaLaTeX or XeLaTeX, in a font that has them.");
         }
@@ -269,7 +270,14 @@ impl Writer<'_> {
             }
             Mark::Heat(heat) => self.heat(heat)?,
             Mark::Cloud(cloud) => self.cloud(plot, cloud),
-            _ => {}
+            // These lie over the axes and are drawn with the page.
+            Mark::Rect { .. }
+            | Mark::Hatch { .. }
+            | Mark::Arrow { .. }
+            | Mark::Text { .. }
+            | Mark::Upright { .. }
+            | Mark::Wedge { .. }
+            | Mark::Cells(_) => {}
         }
         Ok(())
     }
@@ -344,7 +352,7 @@ impl Writer<'_> {
         }
         let provenance = self.page.provenance.to_json();
         let texts = [(provenance::KEYWORD, provenance.as_str())];
-        let (columns, rows) = (heat.columns as u32, heat.rows as u32);
+        let (columns, rows) = (convert::id(heat.columns), convert::id(heat.rows));
         self.images.push(png::encode(&rgba, columns, rows, None, &texts)?);
         self.line(&format!(
             "\\addplot graphics[xmin=0, xmax={}, ymin={}, ymax=0, includegraphics={{interpolate=false}}] {{{}}};",

@@ -4,6 +4,7 @@ use super::color::Color;
 use super::scale::{Scale, number};
 use super::scene::{Area, AreaPick, Scene};
 use super::{Cloud, Figure, Heat, HeatPick, Mark, Pick, cloud};
+use crate::base::convert;
 
 /// The topmost thing at a place of a scene, with its hover text; `None` where nothing answers.
 pub fn pick(scene: &Scene, at: [f32; 2]) -> Option<(Pick, String)> {
@@ -20,7 +21,7 @@ pub fn cell_at(area: &Area, heat: &Heat, at: [f32; 2]) -> Option<(usize, usize)>
     let [from, to] = area.frame;
     let index = |i: usize, count: usize| {
         let t = (at[i] - from[i]) / (to[i] - from[i]) * count as f32;
-        (t >= 0.0 && t < count as f32).then_some(t as usize)
+        (t >= 0.0 && t < count as f32).then_some(convert::index(t))
     };
     let (row, column) = (index(1, heat.rows)?, index(0, heat.columns)?);
     let absent = heat.causal && column > row;
@@ -79,29 +80,36 @@ fn pick_point(area: &Area, cloud: &Cloud, at: [f32; 2]) -> Option<(Pick, String)
     if let Some(hover) = cloud.hovers.get(index) {
         return Some((pick, hover.clone()));
     }
-    let hover = match &pick {
-        Pick::CloudPoint { sequence, position, is_key } => {
-            let what = if *is_key { "key" } else { "query" };
-            format!("{what} at position {position} of sequence {sequence} {coordinates}")
-        }
-        _ => format!("{} {coordinates}", cloud.name),
+    let hover = if let Pick::CloudPoint { sequence, position, is_key } = &pick {
+        let what = if *is_key { "key" } else { "query" };
+        format!("{what} at position {position} of sequence {sequence} {coordinates}")
+    } else {
+        format!("{} {coordinates}", cloud.name)
     };
     Some((pick, hover))
 }
 
+/// The plot whose inside holds a place: its area, and its index in the figure.
+fn plot_at(scene: &Scene, at: [f32; 2]) -> Option<(&Area, usize)> {
+    let inside = scene.areas.iter().rev().filter(|area| area.contains(at));
+    inside.filter_map(|area| Some((area, area.pick.plot()?))).next()
+}
+
 /// The name of the line nearest to a place, of those drawn within [`REACH`] of it.
 pub fn line_at(figure: &Figure, scene: &Scene, at: [f32; 2]) -> Option<String> {
-    let (area, index) = scene.areas.iter().rev().find_map(|area| match area.pick {
-        AreaPick::Plot(index) if area.contains(at) => Some((area, index)),
-        _ => None,
-    })?;
+    let (area, index) = plot_at(scene, at)?;
     let plot = figure.plots.get(index)?;
     let [from, to] = area.frame;
     let x = Scale::new(plot.x.range, plot.x.log, (from[0], to[0]));
     let y = Scale::new(plot.y.range, plot.y.log, (from[1], to[1]));
-    let named = plot.marks.iter().filter_map(|mark| match mark {
-        Mark::Line { name, points, .. } if !name.is_empty() => Some((name, points)),
-        _ => None,
+    let named = plot.marks.iter().filter_map(|mark| {
+        if let Mark::Line { name, points, .. } = mark
+            && !name.is_empty()
+        {
+            Some((name, points))
+        } else {
+            None
+        }
     });
     let distance = |points: &[[f64; 2]]| {
         let places: Vec<[f32; 2]> = points.iter().map(|p| [x.at(p[0]), y.at(p[1])]).collect();
@@ -136,16 +144,18 @@ pub struct Reading {
 
 /// Reads all named lines of the plot under a place, at the x of the nearest point.
 pub fn read_lines(figure: &Figure, scene: &Scene, at: [f32; 2]) -> Option<Reading> {
-    let (area, index) = scene.areas.iter().rev().find_map(|area| match area.pick {
-        AreaPick::Plot(index) if area.contains(at) => Some((area, index)),
-        _ => None,
-    })?;
+    let (area, index) = plot_at(scene, at)?;
     let plot = figure.plots.get(index)?;
     let [from, to] = area.frame;
     let scale = Scale::new(plot.x.range, plot.x.log, (from[0], to[0]));
-    let named = plot.marks.iter().filter_map(|mark| match mark {
-        Mark::Line { name, points, color, .. } if !name.is_empty() => Some((name, points, color)),
-        _ => None,
+    let named = plot.marks.iter().filter_map(|mark| {
+        if let Mark::Line { name, points, color, .. } = mark
+            && !name.is_empty()
+        {
+            Some((name, points, color))
+        } else {
+            None
+        }
     });
     let nearest = |points: &[[f64; 2]], place: f32| {
         let distance = |p: &[f64; 2]| (scale.at(p[0]) - place).abs();

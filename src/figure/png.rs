@@ -8,6 +8,7 @@ use super::font::Family;
 use super::provenance::{self, Provenance};
 use super::scene::Scene;
 use super::svg;
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::vocab::plain;
 
@@ -39,8 +40,8 @@ pub fn pixels(scene: &Scene, dpi: f32) -> Result<(u32, u32, Vec<u8>)> {
         )));
     }
     let tree = usvg::Tree::from_str(&svg::exact(scene), &options(scene))
-        .map_err(|e| Error::internal(format!("reading our own SVG: {e}")))?;
-    let mut map = tiny_skia::Pixmap::new(width as u32, height as u32)
+        .map_err(|e| Error::internal(format!("reading our own SVG: {e}")).caused_by(e))?;
+    let mut map = tiny_skia::Pixmap::new(convert::natural(width), convert::natural(height))
         .ok_or_else(|| Error::system("no memory for the picture: choose a smaller size"))?;
     let size = tree.size();
     let fit = tiny_skia::Transform::from_scale(width / size.width(), height / size.height());
@@ -101,7 +102,7 @@ pub fn encode(
 ) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     write(&mut bytes, rgba, (width, height), dpi, texts)
-        .map_err(|e| Error::internal(format!("encoding a PNG: {e}")))?;
+        .map_err(|e| Error::internal(format!("encoding a PNG: {e}")).caused_by(e))?;
     Ok(bytes)
 }
 
@@ -133,12 +134,14 @@ pub fn animated(
         return Err(Error::internal("an animated PNG without frames"));
     };
     let mut bytes = Vec::new();
-    let wrong = |e: png::EncodingError| Error::internal(format!("encoding an animated PNG: {e}"));
+    let wrong = |e: png::EncodingError| {
+        Error::internal(format!("encoding an animated PNG: {e}")).caused_by(e)
+    };
     let mut encoder = png::Encoder::new(&mut bytes, *width, *height);
     dress(&mut encoder, Some(dpi), texts).map_err(wrong)?;
     encoder.set_animated(u32::try_from(frames.len()).unwrap_or(u32::MAX), 0).map_err(wrong)?;
     encoder
-        .set_frame_delay(100, (100.0 * pace).round().clamp(1.0, 65535.0) as u16)
+        .set_frame_delay(100, convert::short((100.0 * pace).round().clamp(1.0, 65535.0)))
         .map_err(wrong)?;
     let mut writer = encoder.write_header().map_err(wrong)?;
     for (_, _, rgba) in frames {
@@ -157,7 +160,7 @@ fn dress(
     encoder.set_color(png::ColorType::Rgba);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_pixel_dims(dpi.map(|dpi| {
-        let per_metre = (dpi / 0.0254).round() as u32;
+        let per_metre = convert::natural((dpi / 0.0254).round());
         png::PixelDimensions { xppu: per_metre, yppu: per_metre, unit: png::Unit::Meter }
     }));
     for (keyword, text) in texts.iter().filter(|(_, text)| !text.is_empty()) {

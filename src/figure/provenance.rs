@@ -207,6 +207,7 @@ impl Provenance {
         }
         let wrong = |e: serde_json::Error| {
             Error::input(format!("read something that is no provenance of a figure: {e}"))
+                .caused_by(e)
         };
         let version: Version = serde_json::from_str(text).map_err(wrong)?;
         if version.schema > SCHEMA {

@@ -1,5 +1,7 @@
 //! Scales of axes: values to places, round tick values, short and exact tick labels.
 
+use crate::base::convert::{self, narrow};
+
 /// A value axis laid over a stretch of the page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
@@ -20,7 +22,7 @@ impl Scale {
     pub fn at(&self, value: f64) -> f32 {
         let (a, b) = (self.warp(self.range.0), self.warp(self.range.1));
         let t = (self.warp(value) - a) / (b - a);
-        (f64::from(self.span.0) + t * f64::from(self.span.1 - self.span.0)) as f32
+        narrow(f64::from(self.span.0) + t * f64::from(self.span.1 - self.span.0))
     }
 
     /// The value at a place.
@@ -109,7 +111,7 @@ fn linear_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
     let step = nice_step(low, high, most);
     let first = (low / step - 1e-6).ceil();
     let last = (high / step + 1e-6).floor();
-    let count = (last - first) as usize + 1;
+    let count = convert::index(last - first) + 1;
     let values: Vec<f64> = (0..count).map(|i| (first + i as f64) * step).collect();
     let labels = labels(&values, step);
     values.into_iter().zip(labels).map(|(value, label)| Tick { value, label }).collect()
@@ -118,7 +120,7 @@ fn linear_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
 /// The smallest round step with at most `most` ticks in the range.
 fn nice_step(low: f64, high: f64, most: usize) -> f64 {
     let rough = (high - low) / most as f64;
-    let mut power = 10f64.powi(rough.log10().floor() as i32);
+    let mut power = 10f64.powi(convert::integer(rough.log10().floor()));
     loop {
         for factor in [1.0, 2.0, 5.0] {
             let step = factor * power;
@@ -133,7 +135,8 @@ fn nice_step(low: f64, high: f64, most: usize) -> f64 {
 
 fn log_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
     let inside = |v: f64| v >= low * (1.0 - 1e-9) && v <= high * (1.0 + 1e-9);
-    let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+    let (first, last) =
+        (convert::integer(low.log10().floor()), convert::integer(high.log10().ceil()));
     let powers: Vec<i32> = (first..=last).filter(|p| inside(10f64.powi(*p))).collect();
     if powers.len() < 2 {
         return log_ticks_in_a_decade(low, high, most);
@@ -157,7 +160,8 @@ fn log_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
 }
 
 fn log_ticks_in_a_decade(low: f64, high: f64, most: usize) -> Vec<Tick> {
-    let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+    let (first, last) =
+        (convert::integer(low.log10().floor()), convert::integer(high.log10().ceil()));
     let round: Vec<f64> = (first..=last)
         .flat_map(|p| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(p)))
         .filter(|v| *v >= low * (1.0 - 1e-9) && *v <= high * (1.0 + 1e-9))
@@ -195,7 +199,8 @@ fn is_multiple(value: f64, of: f64) -> bool {
 }
 
 fn decimals_of(step: f64) -> usize {
-    (0..12).find(|d| is_multiple(step * 10f64.powi(*d), 1.0)).map_or(12, |d| d as usize)
+    let fits = |(_, d): &(usize, i32)| is_multiple(step * 10f64.powi(*d), 1.0);
+    (0..12).zip(0..).find(fits).map_or(12, |(decimals, _)| decimals)
 }
 
 /// `2e−5`: as many digits as tell multiples of the step apart.
@@ -203,7 +208,7 @@ fn scientific(value: f64, step: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
-    let exponent = value.abs().log10().floor() as i32;
+    let exponent = convert::integer(value.abs().log10().floor());
     let digits = decimals_of(step / 10f64.powi(exponent));
     let text = format!("{:.digits$}e{exponent}", value / 10f64.powi(exponent));
     minus(&text)
@@ -228,7 +233,7 @@ pub fn number(value: f64) -> String {
         };
         return minus(&format!("{digits}e{exponent}"));
     }
-    let decimals = (3 - size.log10().floor() as i32).clamp(0, 8) as usize;
+    let decimals = convert::index((3.0 - size.log10().floor()).clamp(0.0, 8.0));
     let text = format!("{value:.decimals$}");
     let short =
         if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };

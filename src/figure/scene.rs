@@ -190,5 +190,12 @@ pub enum AreaPick {
     Cloud(Box<super::Cloud>),
 }
 
+impl AreaPick {
+    /// Index of the plot whose inside it is.
+    pub fn plot(&self) -> Option<usize> {
+        if let Self::Plot(index) = self { Some(*index) } else { None }
+    }
+}
+
 /// Width of the lines that join points of a cloud, in points.
 pub const LINK_WIDTH: f32 = 0.8;

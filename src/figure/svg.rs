@@ -39,11 +39,13 @@ fn written(scene: &Scene, title: &str, provenance: &Provenance, exact: bool) -> 
     );
     let mut clips = 0;
     for item in &scene.items {
-        match item {
-            Item::Text { text, .. } if exact && !scene.family.has_all(text) => {
-                stretches(&mut out, item, scene.family);
-            }
-            item => write_item(&mut out, item, &mut clips),
+        if let Item::Text { text, .. } = item
+            && exact
+            && !scene.family.has_all(text)
+        {
+            stretches(&mut out, item, scene.family);
+        } else {
+            write_item(&mut out, item, &mut clips);
         }
     }
     out.push_str("</svg>\n");

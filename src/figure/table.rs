@@ -57,8 +57,8 @@ struct Table {
     used: [bool; COLUMNS.len()],
 }
 
-fn wrong(e: impl std::fmt::Display) -> Error {
-    Error::internal(format!("writing CSV: {e}"))
+fn wrong(e: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::internal(format!("writing CSV: {e}")).caused_by(e)
 }
 
 /// A row without plot and series.
@@ -156,9 +156,10 @@ impl Table {
         for row in 0..heat.rows {
             for column in (0..heat.columns).filter(|column| exists(heat, row, *column)) {
                 let value = heat.values[row * heat.columns + column];
-                let (y_text, x_text) = match &heat.pick {
-                    HeatPick::Named { rows, columns } => (name(rows, row), name(columns, column)),
-                    _ => (plot.y.ticks.name(row).to_owned(), plot.x.ticks.name(column).to_owned()),
+                let (y_text, x_text) = if let HeatPick::Named { rows, columns } = &heat.pick {
+                    (name(rows, row), name(columns, column))
+                } else {
+                    (plot.y.ticks.name(row).to_owned(), plot.x.ticks.name(column).to_owned())
                 };
                 let entry = Entry {
                     kind: "cell",

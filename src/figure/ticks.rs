@@ -3,6 +3,7 @@
 use super::scale::{self, Scale, Tick};
 use super::style::Lettering;
 use super::{Axis, Ticks, font};
+use crate::base::convert;
 
 /// Length of a tick, and the room between it and its label, in points.
 pub(super) const TICK: f32 = 2.0;
@@ -26,7 +27,9 @@ pub(super) fn ticks_of(axis: &Axis, most: usize) -> Vec<Tick> {
             .collect(),
         // A name takes the height of a line, in the smallest size of `tick_fit`; an automatic label takes 2.6 lines
         // with the air around it.
-        Ticks::Each(names) => named_or_numbered(axis, names, (2.9 * most as f32) as usize, most),
+        Ticks::Each(names) => {
+            named_or_numbered(axis, names, convert::index(2.9 * most as f32), most)
+        }
     }
 }
 
@@ -48,10 +51,10 @@ fn named_or_numbered(axis: &Axis, names: &[String], fitting: usize, most: usize)
 /// As many automatic ticks as stand side by side.
 pub(super) fn x_ticks(axis: &Axis, width: f32, text: Lettering) -> Vec<Tick> {
     let size = text.size;
-    let most = (width / (2.5 * size)).floor().clamp(2.0, 12.0) as usize;
+    let most = convert::index((width / (2.5 * size)).floor().clamp(2.0, 12.0));
     if let Ticks::Each(names) = &axis.ticks {
         // Upright names stand as close as lines of text, in the smallest size of `tick_fit`.
-        let fitting = (width / (1.05 * SMALLER[2] * size)) as usize;
+        let fitting = convert::index(width / (1.05 * SMALLER[2] * size));
         return named_or_numbered(axis, names, fitting, most);
     }
     if axis.ticks != Ticks::Auto {

@@ -55,6 +55,10 @@ impl Values {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns(pub Vec<(String, Values)>);
 
+fn wrong(e: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::internal(format!("writing CSV: {e}")).caused_by(e)
+}
+
 impl Columns {
     pub fn rows(&self) -> usize {
         self.0.first().map_or(0, |(_, values)| values.len())
@@ -69,15 +73,14 @@ impl Columns {
     /// # Errors
     /// Only when there is no memory.
     pub fn csv(&self) -> Result<Vec<u8>> {
-        let wrong = |e: String| Error::internal(format!("writing CSV: {e}"));
         let mut writer = csv::Writer::from_writer(Vec::new());
         let header = self.0.iter().map(|(name, _)| harmless(name));
-        writer.write_record(header).map_err(|e| wrong(e.to_string()))?;
+        writer.write_record(header).map_err(wrong)?;
         for row in 0..self.rows() {
             let cells = self.0.iter().map(|(_, values)| values.text(row));
-            writer.write_record(cells).map_err(|e| wrong(e.to_string()))?;
+            writer.write_record(cells).map_err(wrong)?;
         }
-        writer.into_inner().map_err(|e| wrong(e.to_string()))
+        writer.into_inner().map_err(wrong)
     }
 }
 

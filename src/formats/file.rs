@@ -32,9 +32,6 @@ pub fn save(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
 
 /// Writes files into a folder, which is made where there is none. None is written when one of them is in the way: who names
 /// a folder has not named the files in it, so even where they may be replaced, only those that `is_ours` knows are.
-///
-/// # Errors
-/// As [`save`].
 pub fn save_all(
     folder: &Path,
     files: &[(&str, &[u8])],
@@ -157,9 +154,6 @@ pub fn source_date() -> Result<Option<u64>> {
 }
 
 /// Reads seconds since 1970.
-///
-/// # Errors
-/// As [`source_date`].
 pub fn date(text: &str) -> Result<u64> {
     let seconds = text.trim().parse().ok().filter(|seconds| *seconds <= LAST_SECOND);
     seconds.ok_or_else(|| {

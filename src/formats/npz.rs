@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Cursor, Read, Write};
 
+use zip::result::ZipResult;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter};
 
@@ -31,9 +32,6 @@ pub struct Member<'a> {
 }
 
 /// Arrays by name and in order, and `about` (JSON text) as bytes: `json.loads(numpy.load(file)["about"].tobytes())`.
-///
-/// # Errors
-/// As [`archive`].
 pub fn npz(arrays: &[Array], about: &str) -> Result<Vec<u8>> {
     let mut members: Vec<Member<'_>> = arrays.iter().map(Member::of).collect();
     let length = [about.len()];
@@ -93,9 +91,10 @@ pub fn archive(members: &[Member<'_>]) -> Result<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for member in members {
         let bytes = member.npy()?;
-        add(&mut zip, &member.name, &bytes).map_err(|why| wrong(&member.name, &why))?;
+        add(&mut zip, &member.name, &bytes)
+            .map_err(|e| wrong(&member.name, &e.to_string()).caused_by(e))?;
     }
-    let done = zip.finish().map_err(|e| wrong("its end", &e.to_string()))?;
+    let done = zip.finish().map_err(|e| wrong("its end", &e.to_string()).caused_by(e))?;
     Ok(done.into_inner())
 }
 
@@ -103,7 +102,7 @@ fn wrong(name: &str, why: &str) -> Error {
     Error::internal(format!("writing {name} into a NumPy archive: {why}"))
 }
 
-fn add(zip: &mut ZipWriter<Cursor<Vec<u8>>>, name: &str, bytes: &[u8]) -> Result<(), String> {
+fn add(zip: &mut ZipWriter<Cursor<Vec<u8>>>, name: &str, bytes: &[u8]) -> ZipResult<()> {
     // What the file system and the clock would say is said alike everywhere.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
@@ -111,8 +110,8 @@ fn add(zip: &mut ZipWriter<Cursor<Vec<u8>>>, name: &str, bytes: &[u8]) -> Result
         .system(System::Unix)
         .unix_permissions(0o644)
         .large_file(u32::try_from(bytes.len()).is_err());
-    zip.start_file(format!("{name}.npy"), options).map_err(|e| e.to_string())?;
-    zip.write_all(bytes).map_err(|e| e.to_string())
+    zip.start_file(format!("{name}.npy"), options)?;
+    Ok(zip.write_all(bytes)?)
 }
 
 impl<'a> Member<'a> {

@@ -1,6 +1,7 @@
 //! Metrics as an event file of TensorBoard: records of `Event` messages, each with the checksums of its length and of
 //! itself.
 
+use crate::base::convert::narrow;
 use crate::formats::columns::{Columns, Values};
 
 /// Every value of every column of numbers at its `step`, which is a column of whole numbers; undefined ones are left out.
@@ -13,7 +14,7 @@ pub fn events(metrics: &Columns, seconds: f64) -> Vec<u8> {
         for (name, column) in &metrics.0 {
             let Values::Number(numbers) = column else { continue };
             if let Some(number) = numbers.get(row).copied().flatten() {
-                values.extend(text(1, &value(name, number as f32)));
+                values.extend(text(1, &value(name, narrow(number))));
             }
         }
         file.extend(record(&event(seconds, step.unwrap_or(0), &text(5, &values))));
@@ -78,9 +79,9 @@ fn text(field: u8, bytes: &[u8]) -> Vec<u8> {
 fn varint(mut number: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
+        bytes.push((number & 0x7f) as u8 | 0x80);
         number >>= 7;
     }
-    bytes.push(number as u8);
+    bytes.push((number & 0x7f) as u8);
     bytes
 }

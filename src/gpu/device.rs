@@ -56,7 +56,7 @@ pub fn headless(software: bool) -> Result<Headless> {
     let adapter = wait(instance.request_adapter(&options)).map_err(|e| {
         Error::system(format!(
             "no graphics adapter was found ({e}): install a Vulkan driver, or Mesa's software one (on Debian: apt-get install mesa-vulkan-drivers)"
-        ))
+        )).caused_by(e)
     })?;
     let info = Adapter::new(&adapter.get_info());
     let descriptor = wgpu::DeviceDescriptor {
@@ -64,7 +64,7 @@ pub fn headless(software: bool) -> Result<Headless> {
         ..wgpu::DeviceDescriptor::default()
     };
     let (device, queue) = wait(adapter.request_device(&descriptor))
-        .map_err(|e| Error::system(format!("{} gives no device: {e}", info.name)))?;
+        .map_err(|e| Error::system(format!("{} gives no device: {e}", info.name)).caused_by(e))?;
     Ok(Headless { adapter: info, device, queue })
 }
 

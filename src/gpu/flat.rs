@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::base::convert;
+
 /// The shader.
 pub const FLAT: &str = include_str!("../../shaders/flat.wgsl");
 
@@ -184,9 +186,8 @@ impl Flat {
         pass.set_index_buffer(indices.slice(..), wgpu::IndexFormat::Uint32);
         for piece in &sheet.pieces {
             let Some(texture) = self.textures.get(&piece.texture) else { continue };
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
             let pixel = |units: f32, most: u32| {
-                (units * screen.per_unit).round().clamp(0.0, most as f32) as u32
+                convert::natural((units * screen.per_unit).round().clamp(0.0, most as f32))
             };
             let [left, top, right, bottom] = piece.clip;
             let (x, y) = (pixel(left, width), pixel(top, height));

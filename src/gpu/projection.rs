@@ -56,6 +56,8 @@ impl Projection {
         buffers.prepare(pipeline, &gpu.queue, &mut encoder, view);
         gpu.queue.submit([encoder.finish()]);
         let waited = gpu.device.poll(wgpu::PollType::wait_indefinitely());
-        waited.map(drop).map_err(|e| Error::system(format!("the graphics device is lost: {e}")))
+        waited
+            .map(drop)
+            .map_err(|e| Error::system(format!("the graphics device is lost: {e}")).caused_by(e))
     }
 }

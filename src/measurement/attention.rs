@@ -59,10 +59,12 @@ impl Measurement for Attention {
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
         let mut answer = Answer::default();
         for site in self.sites(scene.subject) {
-            let (name, along) = match site.point {
-                Point::Q => ("queries", ["position", "dim"]),
-                Point::K => ("keys", ["position", "dim"]),
-                _ => ("pattern", ["query", "key"]),
+            let (name, along) = if site.point == Point::Q {
+                ("queries", ["position", "dim"])
+            } else if site.point == Point::K {
+                ("keys", ["position", "dim"])
+            } else {
+                ("pattern", ["query", "key"])
             };
             let tensor = captured(scene, site)?;
             let shape = &tensor.dims()[1..];

@@ -6,6 +6,7 @@ use super::read::{argmax, captured, values};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::batch::NO_TARGET;
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::model::readout::{Readout, Writes};
@@ -266,7 +267,7 @@ impl Directions {
                 d.iter_mut().zip(weight).for_each(|(d, w)| *d *= f64::from(*w));
             }
             let scale = readout.scale * frozen_scale(readout.norm, x, &mut d);
-            rows.extend(d.iter().map(|d| (d * scale) as f32));
+            rows.extend(d.iter().map(|d| narrow(d * scale)));
             constant.push(readout.scale * fixed);
         }
         let rows = Tensor::from_vec(rows, (positions, width), readout.unembed.device())?;
@@ -366,7 +367,7 @@ impl Parts<'_> {
                         let head = i / positions;
                         f64::from(pattern[i]) * dot(v, &wanted[head * dim..][..dim])
                     };
-                    v.chunks_exact(dim).enumerate().map(at).map(|x| x as f32).collect::<Vec<_>>()
+                    v.chunks_exact(dim).enumerate().map(at).map(narrow).collect::<Vec<_>>()
                 })
             })
         })???;
@@ -404,7 +405,7 @@ impl Parts<'_> {
 }
 
 fn singles(values: &[f64]) -> Vec<f32> {
-    values.iter().map(|x| *x as f32).collect()
+    values.iter().map(|x| narrow(*x)).collect()
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {

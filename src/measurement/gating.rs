@@ -9,6 +9,7 @@ use super::read::{argmax, values};
 use super::{Answer, Mean, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::batch::Batch;
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::base::settings::{Settings, Slot, Spec};
@@ -238,14 +239,14 @@ impl<'a> View<'a> {
             list.iter().map(|t| probabilities(&all[t.symbol_at * vocab..][..vocab])).collect()
         })?;
         let predicted: Vec<usize> =
-            given.iter().map(|p| argmax(p.iter().map(|p| *p as f32))).collect();
+            given.iter().map(|p| argmax(p.iter().map(|p| narrow(*p)))).collect();
         let right = |tuple: &Tuple| self.passes.answers[usize::from(!tuple.same)] as usize;
         Ok(vec![
             self.along("right", |_, t| Some(right(t) as f32))?,
             self.along("predicted", |i, _| Some(predicted[i] as f32))?,
-            self.along("probability", |i, _| Some(given[i][predicted[i]] as f32))?,
-            self.along("right_probability", |i, t| Some(given[i][right(t)] as f32))?,
-            self.along("same_probability", |i, _| Some(logistic(self.differences[i]) as f32))?,
+            self.along("probability", |i, _| Some(narrow(given[i][predicted[i]])))?,
+            self.along("right_probability", |i, t| Some(narrow(given[i][right(t)])))?,
+            self.along("same_probability", |i, _| Some(narrow(logistic(self.differences[i]))))?,
         ])
     }
 
@@ -323,8 +324,8 @@ impl<'a> View<'a> {
             gates[swap.tuple] = (share, size, Some(swap.other.tuples.list[swap.tuple].register));
         }
         Ok(vec![
-            self.along("output_effect", |i, _| Some(gates[i].0 as f32))?,
-            self.along("output_size", |i, _| Some(gates[i].1 as f32))?,
+            self.along("output_effect", |i, _| Some(narrow(gates[i].0)))?,
+            self.along("output_size", |i, _| Some(narrow(gates[i].1)))?,
             self.along("output_other", |i, _| gates[i].2.map(|other| other as f32))?,
             self.attention()?,
         ])
@@ -432,7 +433,7 @@ impl Kept {
     }
 
     fn mean(self) -> Option<f32> {
-        (self.count > 0.0).then(|| (self.sum / self.count) as f32)
+        (self.count > 0.0).then(|| narrow(self.sum / self.count))
     }
 }
 
@@ -569,7 +570,7 @@ impl HeldOut {
         Ok(vec![
             matrix("role_attention", &|[attention, _]| attention.mean())?,
             matrix("role_score", &|[_, score]| score.mean())?,
-            matrix("role_count", &|[attention, _]| Some(attention.count as f32))?,
+            matrix("role_count", &|[attention, _]| Some(narrow(attention.count)))?,
         ])
     }
 }

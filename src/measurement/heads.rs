@@ -10,6 +10,7 @@ use super::read::{Tally, parameter, values};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::batch::Row;
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::model::Input;
@@ -167,9 +168,9 @@ impl Heads {
 
 /// `count` different tokens in random order.
 fn different_tokens(rng: &mut ChaCha8Rng, vocab: usize, count: usize) -> Vec<u32> {
-    let mut all: Vec<u32> = (0..vocab as u32).collect();
+    let mut all: Vec<u32> = (0..convert::id(vocab)).collect();
     for i in 0..count {
-        let j = i + (rng.next_u64() % (vocab - i) as u64) as usize;
+        let j = i + convert::size(rng.next_u64() % (vocab - i) as u64);
         all.swap(i, j);
     }
     all.truncate(count);
@@ -197,7 +198,7 @@ fn grid(name: &str, scores: &Scores, tally: impl Fn(&Tallies) -> Tally) -> Resul
     let widest = scores.iter().map(Vec::len).max().unwrap_or(0);
     let value = |layer: &[Tallies], head: usize| {
         let found = layer.get(head).map(&tally);
-        found.map_or(f32::NAN, |Tally { sum, count }| (sum / count) as f32)
+        found.map_or(f32::NAN, |Tally { sum, count }| convert::narrow(sum / count))
     };
     let data: Vec<f32> =
         scores.iter().flat_map(|layer| (0..widest).map(|head| value(layer, head))).collect();

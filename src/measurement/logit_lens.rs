@@ -6,6 +6,7 @@ use super::read::{captured, values};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::batch::NO_TARGET;
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 
@@ -106,11 +107,11 @@ impl Found {
         order.sort_by(|&a, &b| read[b].total_cmp(&read[a]));
         for &token in &order[..top] {
             self.token.push(token as f32);
-            self.probability.push(read[token].exp() as f32);
+            self.probability.push(narrow(read[token].exp()));
         }
         let known = (target != NO_TARGET).then(|| read.get(target as usize)).flatten();
-        self.target.push(known.map_or(f32::NAN, |p| *p as f32));
-        self.kl.push(divergence(last, read) as f32);
+        self.target.push(known.map_or(f32::NAN, |p| narrow(*p)));
+        self.kl.push(narrow(divergence(last, read)));
     }
 
     fn arrays(self, boundaries: usize, positions: usize, top: usize) -> Result<Vec<Array>> {

@@ -6,6 +6,7 @@ use super::read::{cross_entropy, values};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::batch::NO_TARGET;
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Site;
 
@@ -71,7 +72,7 @@ struct Found {
 
 impl Found {
     fn push(&mut self, logits: &[f32], target: u32, top: usize) {
-        let probability = |token: usize| (-cross_entropy(logits, token)).exp() as f32;
+        let probability = |token: usize| narrow((-cross_entropy(logits, token)).exp());
         let mut order: Vec<usize> = (0..logits.len()).collect();
         // Equal logits keep the order of their tokens.
         order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
@@ -87,7 +88,7 @@ impl Found {
         }
         self.target.push(target as f32);
         self.target_probability.push(probability(target as usize));
-        self.loss.push(cross_entropy(logits, target as usize) as f32);
+        self.loss.push(narrow(cross_entropy(logits, target as usize)));
     }
 
     fn arrays(self, top: usize) -> Result<Vec<Array>> {

@@ -6,6 +6,7 @@ use super::read::{captured, values};
 use super::{Answer, Mean, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::batch::Row;
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::numeric::geometry::{QueriesKeys, Scale, arrange, centered, pca, starts};
@@ -111,7 +112,7 @@ impl Measurement for QueryKey {
         let points = centered(&arranged.points, dims);
         let basis = pca(&points, dims, AXES);
         let axes = basis.explained.len();
-        let explained: Vec<f32> = basis.explained.iter().map(|&share| share as f32).collect();
+        let explained: Vec<f32> = basis.explained.iter().map(|&share| narrow(share)).collect();
         answer.arrays.extend([
             Array::new("points", &["point", "dim"], &[2 * count, dims], points)?,
             Array::new("axes", &["axis", "dim"], &[axes, dims], basis.rows)?,

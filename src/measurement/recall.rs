@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use super::read::{Tally, argmax, cross_entropy, values};
 use super::{Answer, Measurement, Scene, Scope, Subject};
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Site;
 use crate::model::memories::{GlobalMemory, Memories as Matrices};
@@ -125,7 +126,7 @@ impl Memories {
             wk1,
             wf,
             vocab,
-            triggers: fixed.map_or_else(|| (0..vocab as u32).collect(), <[u32]>::to_vec),
+            triggers: fixed.map_or_else(|| (0..convert::id(vocab)).collect(), <[u32]>::to_vec),
             kl_wf: Vec::new(),
         };
         if let Some(law) = subject.source.facet::<GlobalLaw>() {
@@ -173,7 +174,7 @@ impl Memories {
         let rows = self.wf.chunks_exact(self.vocab).zip(law.chunks_exact(self.vocab));
         rows.enumerate()
             .filter(|(token, (_, law))| {
-                !left_out.contains(&(*token as u32)) && law.iter().any(|&p| p > 0.0)
+                !left_out.contains(&convert::id(*token)) && law.iter().any(|&p| p > 0.0)
             })
             .map(|(_, (logits, law))| divergence(law, logits))
             .collect()

@@ -3,6 +3,7 @@
 mod anatomy;
 
 use crate::base::batch::Reals;
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::base::weights::Weights;
@@ -270,7 +271,7 @@ impl SelfAttention {
         let outputs = MapPlan { kind: settings.outputs, ..build.writing(inner, settings.width) };
         let rotary = match settings.positions {
             Positions::Rotary => Some(Rotary::new(shape.length, shape.head_dim)?),
-            _ => None,
+            Positions::Learned | Positions::Sinusoidal | Positions::None => None,
         };
         let scale = 1.0 / (shape.head_dim as f32).sqrt();
         Ok(Self {
@@ -381,8 +382,7 @@ impl Decoder {
                 "model.tied makes the unembedding the token embedding: set model.freeze_embeddings and model.freeze_output alike, or untie them",
             ));
         }
-        #[expect(clippy::cast_sign_loss, reason = "the ratio is positive by its range")]
-        let hidden = ((self.mlp_ratio * self.width as f64).round() as usize).max(1);
+        let hidden = convert::index((self.mlp_ratio * self.width as f64).round()).max(1);
         Ok(Shape { vocab, length, head_dim, hidden, reals: Reals::default() })
     }
 }

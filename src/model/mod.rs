@@ -120,9 +120,6 @@ pub struct Output {
 pub trait Network: Send + Sync {
     fn layout(&self) -> &Layout;
     /// Tokens to logits `[batch, pos, vocab]`, every place marked by its name.
-    ///
-    /// # Errors
-    /// When the wire refuses.
     fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X>;
     /// How its residual stream is read into logits; [`Self::wire`] ends with the same ([`Read::wire`]).
     fn read(&self) -> Read<'_>;
@@ -196,9 +193,6 @@ pub trait Model: Send + Sync {
     fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output>;
     /// The same pass on a tape, to the end of its logits ([`Tape::end`]): training runs it where nobody intervenes, for it is
     /// faster. False for a model without it: it is trained through [`Self::forward`].
-    ///
-    /// # Errors
-    /// As [`Self::forward`].
     fn record<'a>(&'a self, _tape: &mut Tape<'a>) -> Result<bool> {
         Ok(false)
     }
@@ -222,9 +216,6 @@ pub trait Model: Send + Sync {
         readout.unembedded(x)
     }
     /// How the heads of a layer write into the residual stream. `None`: they do not just add to it, or it does not say.
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
     fn writes(&self, _params: &Params, _layer: usize) -> Result<Option<Writes>> {
         Ok(None)
     }

@@ -67,8 +67,6 @@ pub struct Tensors {
 }
 
 impl Tensors {
-    /// # Errors
-    /// When a tensor cannot be made.
     pub fn of(batch: &Batch, params: &Params) -> Result<Self> {
         let (shape, device) = ((batch.rows, batch.len), params.device());
         let inputs = batch.values.len() / batch.tokens.len().max(1);

@@ -21,9 +21,6 @@ pub struct Read<'m> {
 
 impl<'m> Read<'m> {
     /// The end of a wiring: the stream `[batch, pos, width]` after the last `layer` to logits `[batch, pos, vocab]`.
-    ///
-    /// # Errors
-    /// Those of the wire.
     pub fn wire<W: Wire<'m>>(self, wire: &mut W, layer: usize, x: W::X) -> Result<W::X> {
         let mut x = wire.in_loss(x);
         if let Some(norm) = self.norm {
@@ -89,9 +86,6 @@ impl Readout {
     }
 
     /// The stream `[.., width]` as the unembedding reads it, of the same shape.
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
     pub fn normalized(&self, x: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (self.norm_weight.as_ref(), self.norm_bias.as_ref());
         match self.norm {
@@ -102,18 +96,12 @@ impl Readout {
     }
 
     /// Logits `[.., vocab]` of a stream that is [`Self::normalized`].
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
     pub fn logits(&self, normalized: &Tensor) -> Result<Tensor> {
         let logits = linear(normalized, &self.unembed, self.bias.as_ref())?;
         Ok(if self.scale == 1.0 { logits } else { (logits * self.scale)? })
     }
 
     /// Logits `[.., vocab]` of a stream `[.., width]`, of whatever layer.
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
     pub fn unembedded(&self, x: &Tensor) -> Result<Tensor> {
         self.logits(&self.normalized(x)?)
     }

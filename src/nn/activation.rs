@@ -11,9 +11,6 @@ pub use kernel::Activation;
 
 impl Activation {
     /// The same shape as `x`.
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
     pub fn forward(self, x: &Tensor) -> Result<Tensor> {
         if !x.device().is_cpu() {
             return plain::forward(self, x);
@@ -23,9 +20,6 @@ impl Activation {
 }
 
 /// `gate * sigmoid(gate) * up` (Shazeer 2020); all of one shape.
-///
-/// # Errors
-/// When a tensor operation fails.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     if !gate.device().is_cpu() {
         return plain::swiglu(gate, up);
@@ -40,8 +34,6 @@ pub mod plain {
     use super::Activation;
     use crate::base::error::Result;
 
-    /// # Errors
-    /// When a tensor operation fails.
     pub fn forward(activation: Activation, x: &Tensor) -> Result<Tensor> {
         Ok(match activation {
             Activation::GeluTanh => x.gelu()?,
@@ -52,8 +44,6 @@ pub mod plain {
         })
     }
 
-    /// # Errors
-    /// When a tensor operation fails.
     pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
         Ok((gate.silu()? * up)?)
     }

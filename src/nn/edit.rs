@@ -114,9 +114,6 @@ impl Edit {
     }
 
     /// Several interventions that need no other sequence, in order.
-    ///
-    /// # Errors
-    /// As [`Self::of`].
     pub fn of_all(all: &[Intervention], params: &Params) -> Result<Vec<Self>> {
         all.iter().filter_map(|what| Self::of(what, params).transpose()).collect()
     }

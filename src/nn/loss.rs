@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 use super::kernel::cross_entropy as kernel;
 use super::kernel::slice::{floats, tensor};
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 
 type CandleResult<T> = candle_core::Result<T>;
@@ -90,8 +91,7 @@ impl CustomOp1 for CrossEntropy {
             // Set once: an operation is applied once.
             let _ = self.gradient.set(gradient);
         }
-        #[expect(clippy::cast_possible_truncation, reason = "tensors are f32")]
-        Ok((CpuStorage::F32(vec![loss as f32]), Shape::from(())))
+        Ok((CpuStorage::F32(vec![narrow(loss)]), Shape::from(())))
     }
 
     fn bwd(

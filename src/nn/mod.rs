@@ -14,10 +14,30 @@ pub mod tap;
 pub mod tape;
 pub mod wire;
 
-use crate::base::error::{Error, Kind};
+use std::panic::Location;
+
+use crate::base::error::{Error, without_build_paths};
 
 impl From<candle_core::Error> for Error {
+    /// What candle says, and where in our sources it was asked: its own text names neither the layer nor the tensor.
+    #[track_caller]
     fn from(e: candle_core::Error) -> Self {
-        Self::new(Kind::Internal, e.to_string())
+        let place = Location::caller();
+        let text = format!("{} (at {}:{})", said(&e), place.file(), place.line());
+        Self::internal(without_build_paths(&text)).caused_by(e)
+    }
+}
+
+/// What an error of candle says, without a backtrace.
+pub fn said(e: &candle_core::Error) -> String {
+    use candle_core::Error::{Context, WithBacktrace, WithPath};
+    if let WithBacktrace { inner, .. } = e {
+        said(inner)
+    } else if let Context { inner, context } = e {
+        format!("{context}: {}", said(inner))
+    } else if let WithPath { inner, path } = e {
+        format!("{}: {}", path.display(), said(inner))
+    } else {
+        e.to_string()
     }
 }

@@ -24,9 +24,6 @@ pub struct Norm {
 
 impl Norm {
     /// Adds the parameters: weight 1 and, for LayerNorm with `bias`, bias 0.
-    ///
-    /// # Errors
-    /// When a tensor cannot be made.
     pub fn new(
         params: &mut Params,
         name: &str,
@@ -43,9 +40,6 @@ impl Norm {
     }
 
     /// `x` is `[batch, pos, width]`; so is the result.
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
     pub fn forward(&self, params: &Params, x: &Tensor) -> Result<Tensor> {
         let weight = self.weight.map(|p| params.get(p));
         let bias = self.bias.map(|p| params.get(p));
@@ -58,9 +52,6 @@ impl Norm {
 }
 
 /// `(x - mean) / sqrt(variance + ε) * weight + bias` over the last axis (Ba et al. 2016).
-///
-/// # Errors
-/// When a tensor operation fails.
 pub fn layer_norm(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return plain::layer_norm(x, weight, bias);
@@ -75,9 +66,6 @@ pub fn layer_norm(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) ->
 }
 
 /// `x / sqrt(mean square + ε) * weight` over the last axis (Zhang and Sennrich 2019).
-///
-/// # Errors
-/// When a tensor operation fails.
 pub fn rms_norm(x: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return plain::rms_norm(x, weight);
@@ -96,8 +84,6 @@ pub mod plain {
     use super::EPSILON;
     use crate::base::error::Result;
 
-    /// # Errors
-    /// When a tensor operation fails.
     pub fn layer_norm(
         x: &Tensor,
         weight: Option<&Tensor>,
@@ -110,8 +96,6 @@ pub mod plain {
         })
     }
 
-    /// # Errors
-    /// When a tensor operation fails.
     pub fn rms_norm(x: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
         let mean_square = x.sqr()?.mean_keepdim(D::Minus1)?;
         let normed = x.broadcast_div(&(mean_square + f64::from(EPSILON))?.sqrt()?)?;

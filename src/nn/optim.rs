@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 
+use crate::base::convert::{self, narrow};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::weights::NamedTensor;
 
@@ -149,7 +150,7 @@ impl Optimizer {
         }
         let norm = parts.iter().map(|part| part.square).sum::<f64>().sqrt();
         let clip = self.settings.clip;
-        let factor = if clip > 0.0 && norm > clip { (clip / norm) as f32 } else { 1.0 };
+        let factor = if clip > 0.0 && norm > clip { narrow(clip / norm) } else { 1.0 };
         let settings = self.settings;
         all(&mut parts, &|part| part.update(settings, rate, factor, params))?;
         let Some(broken) = parts.iter().find(|part| !part.is_finite) else { return Ok(norms) };
@@ -235,20 +236,20 @@ impl Memory {
         self.first.resize(theta.len(), 0.0);
         match by.rule {
             Rule::Sgd { momentum } => {
-                let [rate, momentum, decay] = [rate, momentum, by.decay].map(|x| x as f32);
+                let [rate, momentum, decay] = [rate, momentum, by.decay].map(narrow);
                 update::sgd(Sgd { rate, momentum, decay }, theta, &mut self.first, grad);
             }
             Rule::AdamW { beta1, beta2 } => {
                 self.second.resize(theta.len(), 0.0);
                 let after = self.updates as f64;
                 let by = AdamW {
-                    shrink: (1.0 - rate * by.decay) as f32,
-                    pace: (rate / (1.0 - beta1.powf(after))) as f32,
-                    root: (1.0 - beta2.powf(after)).sqrt() as f32,
-                    beta1: beta1 as f32,
-                    beta2: beta2 as f32,
-                    rest1: (1.0 - beta1) as f32,
-                    rest2: (1.0 - beta2) as f32,
+                    shrink: narrow(1.0 - rate * by.decay),
+                    pace: narrow(rate / (1.0 - beta1.powf(after))),
+                    root: narrow((1.0 - beta2.powf(after)).sqrt()),
+                    beta1: narrow(beta1),
+                    beta2: narrow(beta2),
+                    rest1: narrow(1.0 - beta1),
+                    rest2: narrow(1.0 - beta2),
                     // As in the paper and in torch.
                     epsilon: 1e-8,
                 };
@@ -312,9 +313,8 @@ fn split(count: u64) -> [f32; 2] {
     [(count % SPLIT) as f32, (count / SPLIT) as f32]
 }
 
-#[expect(clippy::cast_sign_loss, reason = "counters are not negative")]
 fn joined(parts: &[f32]) -> u64 {
-    parts[0] as u64 + SPLIT * parts[1] as u64
+    convert::count(parts[0]) + SPLIT * convert::count(parts[1])
 }
 
 /// Lets `change` write into the numbers of a parameter.

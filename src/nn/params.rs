@@ -8,11 +8,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::base::budget;
+use crate::base::convert::{self, narrow};
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::weights::{NamedTensor, Weights};
 
 /// Most memory for the numbers of a network.
-const MOST_BYTES: usize = budget::NETWORK_BYTES as usize;
+const MOST_BYTES: u64 = budget::NETWORK_BYTES;
 
 /// How a parameter is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,9 +74,6 @@ impl Params {
     }
 
     /// Adds a parameter of `shape`; `trained` false means it never changes (a buffer of the model).
-    ///
-    /// # Errors
-    /// When the tensor cannot be made.
     pub fn add(&mut self, name: &str, shape: &[usize], init: Init, trained: bool) -> Result<Param> {
         let values = draw(self.seed, name, self.room_for(name, shape)?, init);
         self.add_values(name, shape, values, trained)
@@ -85,7 +83,8 @@ impl Params {
     fn room_for(&self, name: &str, shape: &[usize]) -> Result<usize> {
         let count = shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
         let there: usize = self.entries.iter().map(|e| e.var.elem_count()).sum();
-        let fits = |count: &usize| count.saturating_add(there) <= MOST_BYTES / size_of::<f32>();
+        let most = convert::size(MOST_BYTES) / size_of::<f32>();
+        let fits = |count: &usize| count.saturating_add(there) <= most;
         count.filter(fits).ok_or_else(|| {
             Error::usage(format!(
                 "with the tensor {name} of shape {shape:?} the network has more than {} MB of numbers, and training takes several times that; lower model.width, model.layers or task.length",
@@ -119,9 +118,6 @@ impl Params {
 
     /// A tensor that depends only on parameters that are never trained: made once and kept under `name`
     /// until other weights are loaded.
-    ///
-    /// # Errors
-    /// When it cannot be made.
     pub fn derived(&self, name: &str, make: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
         // A panic inside `make` leaves the map as it was, so a poisoned lock is as good as any.
         let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,9 +132,6 @@ impl Params {
     /// The same variables outside of any gradient graph: what is measured with them needs no memory for a
     /// backward pass. An update of these parameters is seen there too. Those of another device are copied to the
     /// processor, where all measuring is done.
-    ///
-    /// # Errors
-    /// When they cannot be copied.
     pub fn watched(&self) -> Result<Self> {
         let device = Device::Cpu;
         let entry = |e: &Entry| -> Result<Entry> {
@@ -218,9 +211,6 @@ impl Params {
     }
 
     /// A copy of all numbers; tensors that never change share theirs between copies.
-    ///
-    /// # Errors
-    /// When a tensor cannot be read.
     pub fn weights(&self, step: u64) -> Result<Weights> {
         let tensors = self
             .entries
@@ -307,14 +297,14 @@ pub fn draw(seed: u64, name: &str, count: usize, init: Init) -> Vec<f32> {
         Init::Zeros => vec![0.0; count],
         Init::Ones => vec![1.0; count],
         Init::Uniform(bound) => {
-            (0..count).map(|_| ((2.0 * unit(&mut rng) - 1.0) * bound) as f32).collect()
+            (0..count).map(|_| narrow((2.0 * unit(&mut rng) - 1.0) * bound)).collect()
         }
         Init::Normal(std) => (0..count)
             .map(|_| {
                 // Box-Muller; 1 - u keeps the logarithm finite.
                 let (u, v) = (unit(&mut rng), unit(&mut rng));
                 let radius = (-2.0 * (1.0 - u).ln()).sqrt();
-                (radius * (std::f64::consts::TAU * v).cos() * std) as f32
+                narrow(radius * (std::f64::consts::TAU * v).cos() * std)
             })
             .collect(),
     }

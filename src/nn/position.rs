@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 
 use super::kernel::slice::{Floats, floats, tensor};
@@ -19,7 +20,7 @@ pub const ROTARY_BASE: u32 = 10_000;
 pub fn sinusoidal(length: usize, width: usize) -> Vec<f32> {
     let value = |place: usize, column: usize| {
         let (sine, cosine) = (place as f64 * frequency(column / 2, width)).sin_cos();
-        (if column.is_multiple_of(2) { sine } else { cosine }) as f32
+        narrow(if column.is_multiple_of(2) { sine } else { cosine })
     };
     (0..length * width).map(|i| value(i / width, i % width)).collect()
 }
@@ -65,7 +66,7 @@ impl Rotary {
         let half = dim / 2;
         let angles = (0..length * half).map(|i| (i / half) as f64 * frequency(i % half, dim));
         let (sine, cosine): (Vec<f32>, Vec<f32>) =
-            angles.map(|a| (a.sin() as f32, a.cos() as f32)).unzip();
+            angles.map(|a| (narrow(a.sin()), narrow(a.cos()))).unzip();
         Ok(Self { cosine: cosine.into(), sine: sine.into(), half })
     }
 
@@ -122,9 +123,6 @@ impl Rotary {
     }
 
     /// The same in candle's own operations: what the kernel is tested against.
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
     pub fn rotate_plain(&self, x: &Tensor, start: usize) -> Result<Tensor> {
         let (batch, count, width) = x.dims3()?;
         let rows = |table: &Arc<[f32]>| -> Result<Tensor> {

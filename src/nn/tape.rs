@@ -258,11 +258,13 @@ enum Op<'a> {
 impl Op<'_> {
     /// What was kept for the way back.
     fn into_kept(self) -> Option<Vec<f32>> {
-        match self {
-            Self::Normalize { statistics: kept, .. }
-            | Self::Attend { log_sums: kept, .. }
-            | Self::Activate { kept, .. } => Some(kept),
-            _ => None,
+        if let Self::Normalize { statistics: kept, .. }
+        | Self::Attend { log_sums: kept, .. }
+        | Self::Activate { kept, .. } = self
+        {
+            Some(kept)
+        } else {
+            None
         }
     }
 }

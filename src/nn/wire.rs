@@ -84,24 +84,15 @@ pub trait Wire<'m> {
     type X: Clone;
 
     /// A named place: what goes on from here instead of `x`.
-    ///
-    /// # Errors
-    /// Those of the tap.
     fn at(&mut self, layer: usize, point: Point, x: Self::X) -> Result<Self::X> {
         self.at_step(layer, point, 0, x)
     }
 
     /// The same of `x` whose first position is the `step`-th of those that are read: a network that goes on position after
     /// position passes its state here at each.
-    ///
-    /// # Errors
-    /// Those of the tap.
     fn at_step(&mut self, layer: usize, point: Point, step: usize, x: Self::X) -> Result<Self::X>;
 
     /// The same of memory tokens, `[batch, memory, width]`.
-    ///
-    /// # Errors
-    /// Those of the tap.
     fn at_memory(&mut self, layer: usize, point: Point, x: Self::X) -> Result<Self::X>;
 
     /// Rows of a token table, plus rows of a position table: `[vocab, width]` and `[length, width]`.
@@ -147,9 +138,6 @@ pub trait Wire<'m> {
     fn normalize(&mut self, x: &Self::X, norm: &'m Norm) -> Result<Self::X>;
 
     /// `f(x)`; `x` is not read again.
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
     fn activate(&mut self, x: Self::X, activation: Activation) -> Result<Self::X>;
 
     /// `gate · sigmoid(gate) · up`
@@ -159,9 +147,6 @@ pub trait Wire<'m> {
     fn swiglu(&mut self, gate: &Self::X, up: &Self::X) -> Result<Self::X>;
 
     /// `factor · x`
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
     fn scale(&mut self, x: &Self::X, factor: f32) -> Result<Self::X>;
 
     /// `a + b`, of the same shape.
@@ -216,15 +201,9 @@ pub trait Wire<'m> {
     fn repeat(&mut self, rows: Param) -> Result<Self::X>;
 
     /// Zeros, `[batch, positions, width]`: a state before anything was read.
-    ///
-    /// # Errors
-    /// When there is no memory.
     fn zeros(&mut self, positions: usize, width: usize) -> Result<Self::X>;
 
     /// The same numbers, which pass no gradient on.
-    ///
-    /// # Errors
-    /// When there is no memory.
     fn detach(&mut self, x: &Self::X) -> Result<Self::X>;
 
     /// How many positions of each sequence are read.
@@ -249,9 +228,6 @@ pub(super) struct Tables {
 
 /// `W_O W_V` of a layer with one head, where neither is ever trained: made once, and what is attended to is then what is
 /// written.
-///
-/// # Errors
-/// When it cannot be made.
 pub(super) fn fixed_product<X>(
     params: &Params,
     how: Attention,
@@ -271,9 +247,6 @@ pub(super) fn fixed_product<X>(
 
 /// Embeddings that are never trained, mapped by what [`fixed_product`] gave for a layer: `[vocab, width]` and
 /// `[length, width]`.
-///
-/// # Errors
-/// When they cannot be made.
 pub(super) fn fixed_tables(
     params: &Params,
     tables: Option<Tables>,

@@ -1,5 +1,7 @@
 //! Queries and keys of a head in one space, and the axes to look at it from. Plain numbers, on the CPU.
 
+use crate::base::convert::{self, narrow};
+
 crate::choices! {
     /// How the free factor c between queries and keys is chosen.
     pub enum Scale {
@@ -79,7 +81,7 @@ pub fn starts(positions: &[f32]) -> Vec<usize> {
 /// Points `[point, dims]` moved so that their mean is 0.
 pub fn centered(points: &[f32], dims: usize) -> Vec<f32> {
     let mean = mean(points, dims);
-    let moved = |(i, x): (usize, &f32)| (f64::from(*x) - mean[i % dims]) as f32;
+    let moved = |(i, x): (usize, &f32)| narrow(f64::from(*x) - mean[i % dims]);
     points.iter().enumerate().map(moved).collect()
 }
 
@@ -95,10 +97,10 @@ fn norm_ratio(input: &QueriesKeys<'_>) -> f64 {
 fn placed(input: &QueriesKeys<'_>, c: f64) -> Vec<f32> {
     let dims = input.dims;
     let (mean_q, mean_k) = (mean(input.queries, dims), mean(input.keys, dims));
-    let queries = input.queries.iter().map(|&q| (f64::from(q) / c) as f32);
+    let queries = input.queries.iter().map(|&q| narrow(f64::from(q) / c));
     let keys = input.keys.iter().enumerate().map(|(i, &k)| {
         let d = i % dims;
-        (c * (f64::from(k) - mean_k[d]) + mean_q[d] / c) as f32
+        narrow(c * (f64::from(k) - mean_k[d]) + mean_q[d] / c)
     });
     queries.chain(keys).collect()
 }
@@ -156,7 +158,7 @@ struct Lengths {
 impl Pairs {
     fn new(input: &QueriesKeys<'_>) -> Self {
         let dims = input.dims;
-        let to_f32 = |m: Vec<f64>| m.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
+        let to_f32 = |m: Vec<f64>| m.into_iter().map(narrow).collect::<Vec<f32>>();
         let (mq, mk) = (to_f32(mean(input.queries, dims)), to_f32(mean(input.keys, dims)));
         let lengths = |points: &[f32]| {
             let of = |p: &[f32]| Lengths {
@@ -197,7 +199,7 @@ impl Pairs {
             for (k, &dot) in keys.iter().zip(dots) {
                 let from_key = c * c * k.square + 2.0 * (k.by_mean_query - c * c * k.by_mean_key);
                 let square = from_query + from_key + shift - 2.0 * f64::from(dot);
-                distances.push(square.max(0.0).sqrt() as f32);
+                distances.push(narrow(square.max(0.0).sqrt()));
             }
         }
         distances
@@ -241,8 +243,7 @@ fn quantile(mut values: Vec<f32>, q: f64) -> f64 {
         return f64::NAN;
     }
     let at = q * (values.len() - 1) as f64;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
-    let below = at as usize;
+    let below = convert::index(at);
     let (_, &mut low, above) = values.select_nth_unstable_by(below, f32::total_cmp);
     let next = above.iter().copied().fold(f32::INFINITY, f32::min);
     let high = if next.is_finite() { next } else { low };
@@ -289,7 +290,7 @@ pub fn pca(points: &[f32], dims: usize, count: usize) -> Basis {
         let axis = &vectors[i * dims..(i + 1) * dims];
         let largest = axis.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()));
         let sign = if largest.unwrap_or(1.0) < 0.0 { -1.0 } else { 1.0 };
-        basis.rows.extend(axis.iter().map(|x| (sign * x) as f32));
+        basis.rows.extend(axis.iter().map(|x| narrow(sign * x)));
         basis.explained.push(if total > 0.0 { values[i].max(0.0) / total } else { 0.0 });
     }
     basis
@@ -334,7 +335,7 @@ pub fn align(basis: &Basis, previous: &Basis) -> Basis {
     let variance =
         |i: usize| (0..n).map(|j| turn[i * n + j].powi(2) * basis.explained[j]).sum::<f64>();
     Basis {
-        rows: (0..n * dims).map(|i| turned(i / dims, i % dims) as f32).collect(),
+        rows: (0..n * dims).map(|i| narrow(turned(i / dims, i % dims))).collect(),
         dims,
         explained: (0..n).map(variance).collect(),
     }

@@ -1,5 +1,6 @@
 //! Colours with a meaning, the same in every panel: roles, query and key, lines of a plot.
 
+use crate::base::convert;
 use crate::figure::color::{self, Color};
 
 use super::Palette;
@@ -38,13 +39,7 @@ pub fn mix(from: Color, to: Color, t: f32) -> Color {
     let t = if t.is_nan() { 0.0 } else { t.clamp(0.0, 1.0) };
     let channel = |a: u8, b: u8| {
         let value = f32::from(a) + (f32::from(b) - f32::from(a)) * t;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a mean of two bytes"
-        )]
-        let byte = value.round() as u8;
-        byte
+        convert::byte(value.round())
     };
     Color {
         r: channel(from.r, to.r),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::convert::narrow;
 use crate::base::event::MarkKind;
 use crate::base::question::MeasurementCall;
 use crate::figure::color::Color;
@@ -263,7 +264,13 @@ impl Curves {
         let value = match family {
             Family::Loss => vocab.ln(),
             Family::Accuracy => 1.0 / vocab,
-            _ => return None,
+            Family::Memory
+            | Family::Divergence
+            | Family::Head
+            | Family::HeadOnTask
+            | Family::Norm
+            | Family::Gradient
+            | Family::Other => return None,
         };
         let shown = self.chance && vocab > 1.0;
         (shown && (range.0..=range.1).contains(&value)).then(|| Mark::Line {
@@ -284,8 +291,7 @@ impl Curves {
             x: hidden(axis.range, axis.log),
             y: hidden((0.0, lanes), false),
             marks: flags.into_marks(),
-            #[expect(clippy::cast_possible_truncation, reason = "at most three lanes")]
-            weight: 0.13 * lanes as f32 + 0.05,
+            weight: 0.13 * narrow(lanes) + 0.05,
             ..Plot::default()
         }
     }

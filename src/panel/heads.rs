@@ -1,5 +1,6 @@
 //! All heads at a glance: a small attention map for each, layers downwards.
 
+use crate::base::convert;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::ColorMap;
 use crate::figure::{Axis, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
@@ -239,9 +240,7 @@ fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {
 
 /// Cells along the side of a thumbnail: no more than the points it has room for.
 fn thumbnail_cells(view: &View<'_>, columns: usize) -> usize {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-    let cells = thumbnail_points(view, columns).clamp(16.0, 128.0) as usize;
-    cells
+    convert::index(thumbnail_points(view, columns).clamp(16.0, 128.0))
 }
 
 /// Side of a thumbnail in points, about.

@@ -1,6 +1,7 @@
 //! What the network already predicts between its layers, at every position: the logit lens.
 
 use crate::base::array::Array;
+use crate::base::convert;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{ColorMap, fraction};
 use crate::figure::{Axis, Cell, ColorBar, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
@@ -185,11 +186,7 @@ impl Lens {
 
     /// Boxes with tokens, in lines of positions one below the other.
     fn bands(&self, view: &View<'_>, found: &Found<'_>, range: (f32, f32)) -> Vec<Plot> {
-        let fits = |room: f32, one: f32| {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-            let count = (room / one.max(1.0)).clamp(1.0, 4096.0) as usize;
-            count
-        };
+        let fits = |room: f32, one: f32| convert::index((room / one.max(1.0)).clamp(1.0, 4096.0));
         let across = fits(view.size[0] - BESIDE[0], BOX[0]).min(found.positions);
         let height = found.boundaries as f32 * BOX[1] + UNDER;
         let most = found.positions.div_ceil(across);

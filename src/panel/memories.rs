@@ -192,7 +192,9 @@ impl<'a> Found<'a> {
         let most = if most > 0.0 { most } else { 1.0 };
         match self.memory.which {
             Which::Wf => Scale { map: ColorMap::Viridis, range: (0.0, most), label: "probability" },
-            _ => Scale { map: ColorMap::Vik, range: (-most, most), label: "score" },
+            Which::All | Which::Wo2 | Which::Wk2 | Which::Wk1 => {
+                Scale { map: ColorMap::Vik, range: (-most, most), label: "score" }
+            }
         }
     }
 

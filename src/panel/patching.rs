@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::analysis::Patching as Asked;
 use crate::base::array::Array;
+use crate::base::convert::{self, narrow};
 use crate::base::intervention::{How, Intervention, Place, Point, Site};
 use crate::base::pair::Metric;
 use crate::base::plain::Plain;
@@ -171,7 +172,7 @@ impl Patching {
             Metric::LogitDifference => {
                 let of = |name: &str| reading.number(name).unwrap_or(0.0);
                 let whole = of("logit_difference_other") - of("logit_difference_base");
-                let whole = if whole.is_finite() { whole.abs() as f32 } else { 1.0 };
+                let whole = if whole.is_finite() { narrow(whole.abs()) } else { 1.0 };
                 let whole = whole.max(1e-3);
                 (ColorMap::Vik, (-whole, whole))
             }
@@ -220,7 +221,7 @@ impl Shown {
             Ok(array(reading, name, 1)?.data.iter().map(|id| as_id(*id)).collect())
         };
         let one = |name: &str| -> Result<usize, Figure> {
-            Ok(array(reading, name, 1)?.data.first().map_or(0, |v| *v as usize))
+            Ok(array(reading, name, 1)?.data.first().map_or(0, |v| convert::index(*v)))
         };
         let answers = ids("answers")?;
         let answer = |i: usize| answers.get(i).copied().unwrap_or(0);
@@ -274,8 +275,7 @@ impl Shown {
         // The names of the rows stand left, the answers right.
         let names = f64::from(NAMES / box_points);
         let room = (view.size[0] - NAMES - 8.0) / box_points - 2.0;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let most = room.clamp(4.0, 400.0) as usize;
+        let most = convert::index(room.clamp(4.0, 400.0));
         let columns = self.columns(most);
         let width = most.max(columns.len()) as f64 + 2.0;
         let in_view = tokens(view) == &self.base[..];
@@ -428,16 +428,24 @@ fn called(point: &Point) -> &str {
         Point::K => "keys",
         Point::V => "values",
         Point::Pattern => "attention pattern",
-        other => other.name(),
+        Point::Embed
+        | Point::Scores
+        | Point::MlpPost
+        | Point::ResidPost
+        | Point::Final
+        | Point::Logits
+        | Point::Own(_) => point.name(),
     }
 }
 
 /// A column of the table of heads: short enough for a narrow panel.
 fn column_name(point: &Point) -> &str {
-    match point {
-        Point::Z => "output",
-        Point::Pattern => "pattern",
-        point => called(point),
+    if *point == Point::Z {
+        "output"
+    } else if *point == Point::Pattern {
+        "pattern"
+    } else {
+        called(point)
     }
 }
 
@@ -597,11 +605,12 @@ impl Sheet<'_> {
 
     /// Whether the answers in view are those of the base sequence with this place patched.
     fn is_shown(&self, place: &Place) -> bool {
-        let of = |what: &Intervention| match what {
-            Intervention::Change { place: there, how: How::Patch(from) } => {
+        let of = |what: &Intervention| {
+            if let Intervention::Change { place: there, how: How::Patch(from) } = what {
                 there == place && from[..] == self.pair.other[..]
+            } else {
+                false
             }
-            _ => false,
         };
         self.view.readings.is_some_and(|readings| readings.interventions.iter().any(of))
     }

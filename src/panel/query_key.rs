@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::array::Array;
+use crate::base::convert::{self, narrow};
 use crate::base::plain::Plain;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{Color, ROLES};
@@ -148,8 +149,7 @@ impl QueryKey {
             points: placed.points.clone(),
             basis: basis.into(),
             colors: colors.collect(),
-            #[expect(clippy::cast_possible_truncation, reason = "at most 20")]
-            diameter: self.diameter as f32,
+            diameter: narrow(self.diameter),
             picks: picks.collect(),
             hovers: placed.hovers.clone(),
             three_d: self.space == Space::Volume,
@@ -173,8 +173,7 @@ impl QueryKey {
         };
         let link = |(key, weight): (usize, f32)| {
             let to = labels.find(key)? + labels.count;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0..=255")]
-            let alpha = (60.0 + 195.0 * weight.clamp(0.0, 1.0)) as u8;
+            let alpha = convert::byte(60.0 + 195.0 * weight.clamp(0.0, 1.0));
             Some((u32::try_from(from).ok()?, u32::try_from(to).ok()?, LINK.alpha(alpha)))
         };
         (strongest(pattern, query).filter_map(link).collect(), String::new())
@@ -474,7 +473,7 @@ impl<'a> Shades<'a> {
         let last_position = labels.position.iter().copied().fold(1.0, f32::max);
         let tokens = match by {
             ColorBy::Token => frequent(labels).into_iter().zip(0..).collect(),
-            _ => BTreeMap::new(),
+            ColorBy::Kind | ColorBy::Role | ColorBy::Position | ColorBy::Norm => BTreeMap::new(),
         };
         Self { norms, last_position, tokens }
     }
@@ -557,8 +556,7 @@ fn caption(answer: &Reading, placed: &Placed) -> String {
     } else {
         "too few near points to correlate distance and attention".to_owned()
     };
-    #[expect(clippy::cast_possible_truncation, reason = "shown with three digits")]
-    let c = number(number_of("c") as f32);
+    let c = number(narrow(number_of("c")));
     format!(
         "Queries / c, keys × c with c = {c}; {correlation}. Axes 1 and 2 show {:.0} % of the variance.",
         seen * 100.0

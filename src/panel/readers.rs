@@ -2,6 +2,7 @@
 
 use crate::base::analysis::{Examples, Told};
 use crate::base::array::Array;
+use crate::base::convert;
 use crate::base::intervention::Point;
 use crate::base::label::Kind;
 use crate::base::question::{Found, MeasurementCall, Reading};
@@ -226,8 +227,7 @@ impl Place {
 /// The places of an answer.
 fn places(reading: &Reading) -> Result<Vec<Place>, Figure> {
     let (layers, points) = (array(reading, "layer", 1)?, array(reading, "point", 1)?);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
-    let whole = |x: f32| x.clamp(0.0, 1e6) as usize;
+    let whole = |x: f32| convert::index(x.clamp(0.0, 1e6));
     let place = |(layer, point): (&f32, &f32)| Place {
         layer: whole(*layer),
         point: Point::ALL.get(whole(*point)).map_or("unknown", |(_, name)| name),

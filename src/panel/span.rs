@@ -1,5 +1,6 @@
 //! How far axes and colours go: as far as what is ordinary, so that a few wild values do not flatten all others.
 
+use crate::base::convert::narrow;
 use crate::figure::scale::number;
 use crate::figure::{Mark, Plot};
 use crate::numeric::correlation::median;
@@ -139,9 +140,7 @@ pub fn most<'a>(values: impl IntoIterator<Item = &'a f32>) -> f32 {
     let values: Vec<f64> = values.into_iter().map(|v| f64::from(*v)).collect();
     let limit = limit(values.iter().copied());
     let sizes = values.iter().map(|v| v.abs()).filter(|size| size.is_finite() && *size <= limit);
-    #[expect(clippy::cast_possible_truncation, reason = "it was an f32")]
-    let most = sizes.fold(0.0, f64::max) as f32;
-    most
+    narrow(sizes.fold(0.0, f64::max))
 }
 
 /// Says how many values lie beyond a scale of colours; nothing where none does.

@@ -1,5 +1,6 @@
 //! Marks of a run as small flags over an axis of steps, in lanes so that their texts do not collide.
 
+use crate::base::convert;
 use crate::base::event::{Mark, MarkKind};
 use crate::figure::color::Color;
 use crate::figure::{self, Cell, Pick};
@@ -26,9 +27,8 @@ impl StepAxis {
     }
 
     /// The stretch of the axis, of so many points, that a step falls into; counted from the left.
-    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
     pub fn bin(self, step: f64, points: f64) -> i64 {
-        self.place(step).map_or(-1, |place| (place / points) as i64)
+        self.place(step).map_or(-1, |place| convert::whole(place / points))
     }
 
     /// The ends of a stretch of so many points around a step.

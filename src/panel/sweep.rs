@@ -274,10 +274,8 @@ fn axis_label(name: &str) -> String {
         return format!("step at which formed: {}", what.replace('_', " "));
     }
     let family = Family::of(name);
-    let unit = match family {
-        Family::Loss | Family::Divergence => " (nats)",
-        _ => "",
-    };
+    let nats = matches!(family, Family::Loss | Family::Divergence);
+    let unit = if nats { " (nats)" } else { "" };
     if name.contains('.') && family == Family::Other {
         return name.to_owned();
     }

@@ -1,5 +1,6 @@
 //! The run from its first step to its last: recorded steps, marks, and the step in view.
 
+use crate::base::convert;
 use crate::base::question::MeasurementCall;
 use crate::figure::{Axis, Cell, Figure, Mark, Pick, Plot, Ticks};
 use crate::run_folder::recording::Recording;
@@ -68,8 +69,7 @@ impl Timeline {
         let room = f64::from((view.size[1] - outside) / LINE);
         let lanes = ((room - 1.2) / LANE).clamp(0.0, MOST_LANES);
         let lanes = if self.names { lanes } else { 0.0 };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let lanes = lanes as usize;
+        let lanes = convert::index(lanes);
         let now = view.step.unwrap_or(recording.last_step);
         let mut marks = vec![measured_only(view, recording, axis), recorded(view, recording, axis)];
         let height = room.clamp(1.2, 1e3).max(lanes as f64 * LANE + 1.2);

@@ -1,6 +1,7 @@
 //! The sequence in view as boxes with glyphs: roles, selection, and how well each position is predicted.
 
 use crate::base::batch::{NO_TARGET, Row};
+use crate::base::convert;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::Color;
 use crate::figure::{Anchor, Axis, Cell, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
@@ -414,7 +415,6 @@ fn top_line(view: &View<'_>, predictions: &Reading, position: usize) -> Option<S
 }
 
 /// A token id that travelled as a float.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; NaN is 0")]
 pub fn as_id(value: f32) -> u32 {
-    value as u32
+    convert::natural(value)
 }

@@ -1,5 +1,6 @@
 //! The tree of the sequence in view, layer by layer: which edges a position attends to, and which nodes it is about to name.
 
+use crate::base::convert::{self, narrow};
 use crate::base::event::MetricsRow;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::base::tree::{Edge, Tree};
@@ -177,8 +178,7 @@ fn tree_of(answer: &Reading) -> Result<Tree, Figure> {
 /// A count in an answer; what is none becomes one that no tree has.
 fn whole(value: f64) -> usize {
     if (0.0..1e6).contains(&value) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
-        let count = value as usize;
+        let count = convert::index(value);
         return count;
     }
     usize::MAX
@@ -227,8 +227,7 @@ impl<'a> Drawing<'a> {
             f64::from((size / parts as f32 - taken).clamp(20.0, 4000.0))
         };
         let (across, down) = (room(view.size[0], columns, 12.0), room(view.size[1], rows, 34.0));
-        #[expect(clippy::cast_possible_truncation, reason = "some points")]
-        let disc = (0.62 * (across / width).min(down / height)).clamp(5.0, 17.0) as f32;
+        let disc = narrow((0.62 * (across / width).min(down / height)).clamp(5.0, 17.0));
         let half = [across / width, down / height].map(|unit| f64::from(disc) / 2.0 / unit);
         Self { view, tree, places, width, height, disc, half }
     }

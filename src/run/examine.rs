@@ -126,7 +126,9 @@ impl Instrument {
                 .unzip();
             let batch = match scope {
                 Scope::Prompt => Some(Arc::new(Batch::from_rows(std::slice::from_ref(&**prompt)))),
-                scope => self.held_out.of(scope, &*self.source),
+                Scope::HeldOut | Scope::Variant(_) | Scope::Weights => {
+                    self.held_out.of(scope, &*self.source)
+                }
             };
             let round = Round {
                 pool: &self.pool,
@@ -255,10 +257,7 @@ fn probe_of(
 }
 
 fn no_variant(scope: Scope) -> Error {
-    let name = match scope {
-        Scope::Variant(name) => name,
-        _ => "held-out",
-    };
+    let name = if let Scope::Variant(name) = scope { name } else { "held-out" };
     Error::usage(format!("this task has no variant \"{name}\" to ask about"))
 }
 

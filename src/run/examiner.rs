@@ -60,9 +60,6 @@ pub struct Examiner {
 impl Examiner {
     /// The network is built on the thread: where that fails, every reply says why. `wake` is called after each
     /// reply (the window asks for a frame).
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
     pub fn start(experiment: &Experiment, wake: impl Fn() + Send + 'static) -> Result<Self> {
         let experiment = experiment.clone();
         let (questions, waiting) = bounded::<Question>(1);
@@ -84,7 +81,9 @@ impl Examiner {
                     wake();
                 }
             })
-            .map_err(|e| Error::system(format!("the examiner's thread cannot be started: {e}")))?;
+            .map_err(|e| {
+                Error::system(format!("the examiner's thread cannot be started: {e}")).caused_by(e)
+            })?;
         Ok(Self { replies: answers, questions: Some(questions), waiting, thread: Some(thread) })
     }
 

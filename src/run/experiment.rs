@@ -170,7 +170,8 @@ impl Experiment {
                 text.len()
             )));
         }
-        let table: Table = text.parse().map_err(|e: toml::de::Error| wrong(plain(text, &e)))?;
+        let table: Table =
+            text.parse().map_err(|e: toml::de::Error| wrong(plain(text, &e)).caused_by(e))?;
         let mut experiment = Self::from_table(&table).map_err(|e| wrong(e.message))?;
         if experiment.name.is_empty() {
             let stem = Path::new(origin).file_stem().unwrap_or_default();
@@ -205,9 +206,6 @@ impl Experiment {
     }
 
     /// The experiment of a run folder as it is written there: its task would open from outside.
-    ///
-    /// # Errors
-    /// As [`Self::of_run`].
     pub fn written_in(run: &Path) -> Result<Self> {
         // First: what a newer program wrote is refused by its version, not for a setting that is unknown here.
         run_folder::about(run)?;
@@ -345,9 +343,6 @@ impl Experiment {
     }
 
     /// As [`Self::set`], of a value as a command line has it.
-    ///
-    /// # Errors
-    /// As these.
     pub fn set_text(&mut self, path: &str, text: &str) -> Result<()> {
         let value = self.read(path, text);
         self.set(path, &value)
@@ -501,14 +496,14 @@ impl Experiment {
         let (task, model) = (kind_of(table, "task")?, kind_of(table, "model")?);
         let mut experiment = Self::of("", task, model)?;
         for (key, value) in table {
-            match value {
-                _ if key == "at" => experiment.at = staged_list(value)?,
-                Value::Table(settings) => {
-                    for (name, value) in settings.iter().filter(|(name, _)| *name != "kind") {
-                        experiment.set(&format!("{key}.{name}"), value)?;
-                    }
+            if key == "at" {
+                experiment.at = staged_list(value)?;
+            } else if let Value::Table(settings) = value {
+                for (name, value) in settings.iter().filter(|(name, _)| *name != "kind") {
+                    experiment.set(&format!("{key}.{name}"), value)?;
                 }
-                value => experiment.set(key, value)?,
+            } else {
+                experiment.set(key, value)?;
             }
         }
         Ok(experiment)
@@ -639,10 +634,7 @@ fn staged(entry: &Table) -> Result<Vec<Staged>> {
                 VERBS.join(", ")
             )));
         }
-        let objects = match objects {
-            Value::Array(objects) => objects.as_slice(),
-            one => std::slice::from_ref(one),
-        };
+        let objects = objects.as_array().map_or(std::slice::from_ref(objects), Vec::as_slice);
         for object in objects {
             let object = text_of(&format!("{verb} of [[at]] step = {step}"), object)?;
             list.push(Staged { step, what: format!("{verb} {object}").parse()? });

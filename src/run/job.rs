@@ -47,9 +47,6 @@ pub struct Job {
 
 impl Job {
     /// `wake` is called after each report (the window asks for a frame).
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
     pub fn start(
         experiment: &Experiment,
         assignment: Assignment,
@@ -76,6 +73,7 @@ impl Job {
             })
             .map_err(|e| {
                 Error::system(format!("a thread for the question cannot be started: {e}"))
+                    .caused_by(e)
             })?;
         Ok(Self { heard, stop, thread: Some(thread) })
     }
@@ -118,9 +116,6 @@ pub fn analysis_of(call: &MeasurementCall) -> Result<Box<dyn Analysis>> {
 }
 
 /// Whether the answer to a call depends on the sequence in view.
-///
-/// # Errors
-/// As [`analysis_of`].
 pub fn reads_prompt(call: &MeasurementCall) -> Result<bool> {
     analysis_of(call).map(|analysis| analysis.reads_prompt())
 }

@@ -44,8 +44,6 @@ fn lens(folder: &Path, name: &str, about: &str) -> Option<Kept> {
     let step = about["step"].as_u64()?;
     let tensors = readers::read(folder, name).ok()?.tensors;
     let kind = Reader::kind_of(&about, &tensors).filter(|kind| kind.is_lens())?;
-    match Reader::from_tensors(kind, &tensors).ok()? {
-        Reader::Lens(way, maps) => Some(Kept { name: name.to_owned(), step, way, maps }),
-        _ => None,
-    }
+    let Reader::Lens(way, maps) = Reader::from_tensors(kind, &tensors).ok()? else { return None };
+    Some(Kept { name: name.to_owned(), step, way, maps })
 }

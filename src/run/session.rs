@@ -84,9 +84,6 @@ impl Session {
     }
 
     /// As [`Self::start`], in a folder that is taken already; it is the one to record into.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
     pub fn start_in(claim: Claim, start: Start) -> Result<Self> {
         let folder = Some(claim.folder().to_owned());
         Self::begin(Start { folder, ..start }, Some(claim))
@@ -122,7 +119,9 @@ impl Session {
                     worker.turn(State::Failed);
                 }
             })
-            .map_err(|e| Error::system(format!("the trainer's thread cannot be started: {e}")))?;
+            .map_err(|e| {
+                Error::system(format!("the trainer's thread cannot be started: {e}")).caused_by(e)
+            })?;
         Ok(Self { commands, events, thread: Some(thread) })
     }
 
@@ -630,7 +629,12 @@ impl News {
             | Event::Weights(_)
             | Event::Doing(_) => false,
             Event::Progress { state, .. } => *state == State::Running,
-            _ => true,
+            Event::Started { .. }
+            | Event::Metrics(_)
+            | Event::Mark(_)
+            | Event::Recorded { .. }
+            | Event::Thinned { .. }
+            | Event::Missed => true,
         };
         if crowded && may_go {
             self.missed = true;

@@ -73,9 +73,6 @@ pub fn read(folder: &Path) -> Result<Plan> {
 
 /// Makes `folder` the folder of a sweep: [`Plan::claim`]. Gives back the plan as the folder has it: the same values may be
 /// written in another way there, and runs are called after them.
-///
-/// # Errors
-/// As these.
 pub fn claim(plan: &Plan, folder: &Path) -> Result<(Plan, Option<Error>)> {
     let notice = plan.claim(folder, read)?;
     Ok((read(folder)?, notice))
@@ -84,7 +81,7 @@ pub fn claim(plan: &Plan, folder: &Path) -> Result<(Plan, Option<Error>)> {
 fn document(experiment: &Experiment) -> Result<Table> {
     let document = experiment.to_toml();
     document.parse().map_err(|e: toml::de::Error| {
-        Error::internal(format!("the experiment cannot be written as a document: {e}"))
+        Error::internal(format!("the experiment cannot be written as a document: {e}")).caused_by(e)
     })
 }
 
@@ -373,7 +370,16 @@ impl Active {
                 let _ = self.session.commands.send(Command::Stop);
                 self.trouble.get_or_insert(e);
             }
-            _ => {}
+            // What only somebody who looks on wants to know.
+            Event::Mark(_)
+            | Event::Recorded { .. }
+            | Event::Thinned { .. }
+            | Event::Weights(_)
+            | Event::Doing(_)
+            | Event::InForce(_)
+            | Event::Live(_)
+            | Event::Missed
+            | Event::Notice(_) => {}
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle_core::Device;
 
 use crate::base::batch::{Batch, NO_TARGET};
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::event::{Mark, MarkKind, MetricsRow};
 use crate::base::intervention::Intervention;
@@ -122,9 +123,6 @@ impl Trainer {
     /// A network that goes on from the checkpoint of another run as that run would, with the settings of this
     /// experiment. What was in force there is in force here, and what the experiment stages before that step beyond
     /// `staged`, which that run has staged already. An optimiser of another kind begins afresh.
-    ///
-    /// # Errors
-    /// As [`Self::branch`].
     pub fn branch_at_checkpoint(
         experiment: &Experiment,
         from: Checkpoint,
@@ -167,7 +165,7 @@ impl Trainer {
         }
         trainer.optimizer.restore(&trainer.params, &from.optimizer)?;
         let marks: marks::State = serde_json::from_value(from.marks.clone()).map_err(|e| {
-            Error::input(format!("the state of the emergence marks is damaged: {e}"))
+            Error::input(format!("the state of the emergence marks is damaged: {e}")).caused_by(e)
         })?;
         trainer.marks.restore(&marks);
         trainer.observed = Some(from.weights.step);
@@ -262,9 +260,6 @@ impl Trainer {
     /// Metrics of the weights as they are, and the emergence marks that this evaluation set. The rules of the marks see
     /// every `train.evaluate`-th step once: a run that ends in between and goes on later sets the same marks as one
     /// that did not end.
-    ///
-    /// # Errors
-    /// When a forward pass or a measurement fails.
     pub fn evaluate(&mut self) -> Result<(MetricsRow, Vec<Mark>)> {
         if !self.params.device().is_cpu() {
             self.watched = self.params.watched()?;
@@ -282,8 +277,6 @@ impl Trainer {
         Ok((row, marks))
     }
 
-    /// # Errors
-    /// When a tensor cannot be read.
     pub fn weights(&self) -> Result<Weights> {
         self.params.weights(self.steps_done)
     }
@@ -367,8 +360,6 @@ impl Trainer {
         table
     }
 
-    /// # Errors
-    /// When a tensor cannot be read.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
         let first = self.meters.columns.len();
         let names = self.columns[first..].iter().map(|c| c[GRAD_NORM.len()..].to_owned());
@@ -377,8 +368,7 @@ impl Trainer {
             weights: self.weights()?,
             optimizer: self.optimizer.state(&self.params),
             in_force: self.in_force.clone(),
-            marks: serde_json::to_value(self.marks.state())
-                .map_err(|e| Error::internal(e.to_string()))?,
+            marks: serde_json::to_value(self.marks.state()).map_err(Error::internal_of)?,
             changed: self.changed.clone(),
         })
     }
@@ -449,7 +439,7 @@ impl Trainer {
             let count = self.params.var(param).elem_count();
             let grad = grad.get_or_insert_with(|| self.work.take_zeros(count));
             if factor != 1.0 {
-                scale(grad, factor as f32);
+                scale(grad, narrow(factor));
             }
         }
         Ok((sum.loss * factor, sum.grads))
@@ -575,8 +565,9 @@ fn device(on: On) -> Result<Device> {
     };
     device.map_err(|e| {
         Error::system(format!(
-            "train.device = \"{name}\" cannot be had: {e}. It takes the hardware and a program built with `cargo build --release --features {name}`; without them use --device cpu"
-        ))
+            "train.device = \"{name}\" cannot be had: {}. It takes the hardware and a program built with `cargo build --release --features {name}`; without them use --device cpu",
+            crate::nn::said(&e)
+        )).caused_by(e)
     })
 }
 
@@ -616,7 +607,7 @@ fn frozen_throughout(at: &[Staged]) -> Vec<String> {
         match spelled_our_way(&staged.what) {
             Intervention::Freeze(name) if staged.step == 0 => frozen.push(name),
             Intervention::Unfreeze(name) => frozen.retain(|frozen| *frozen != name),
-            _ => {}
+            Intervention::Freeze(_) | Intervention::Change { .. } => {}
         }
     }
     frozen

@@ -119,14 +119,14 @@ fn make(folder: &Path) -> Result<bool> {
     match made {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(e) => Err(refused("making", folder, &e)),
+        Err(e) => Err(refused("making", folder, e)),
     }
 }
 
 /// Whether a new run may begin here: nothing but what a run that was killed at its very start left, and what nobody
 /// minds. True if there is nothing of a run.
 fn check_new(folder: &Path) -> Result<bool> {
-    let entries = fs::read_dir(folder).map_err(|e| refused("reading", folder, &e))?;
+    let entries = fs::read_dir(folder).map_err(|e| refused("reading", folder, e))?;
     let (mut empty, was_locked) = (true, folder.join("lock").exists());
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -188,7 +188,7 @@ pub(super) fn write_documents(folder: &Path, documents: &documents::Documents) -
         let _ = fs::remove_dir(&home);
         return Ok(());
     }
-    fs::create_dir_all(&home).map_err(|e| refused("making", &home, &e))?;
+    fs::create_dir_all(&home).map_err(|e| refused("making", &home, e))?;
     let write = |(name, text): (&String, &String)| replace_bytes(&home.join(name), text.as_bytes());
     documents.iter().try_for_each(write)
 }

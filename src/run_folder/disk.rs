@@ -35,7 +35,7 @@ impl Append {
             }
             Ok((file, good))
         };
-        let (file, good) = open().map_err(|e| refused("opening", &path, &e))?;
+        let (file, good) = open().map_err(|e| refused("opening", &path, e))?;
         Ok(Self { path, file, good, dirty: Cell::new(false) })
     }
 
@@ -53,7 +53,7 @@ impl Append {
         if let Err(e) = written {
             // If the cut fails too, the half record stays behind the good length, where the next write goes.
             let _ = self.file.set_len(self.good);
-            return Err(refused("writing", &self.path, &e));
+            return Err(refused("writing", &self.path, e));
         }
         self.good += bytes.len() as u64;
         self.dirty.set(true);
@@ -65,7 +65,7 @@ impl Append {
     /// # Errors
     /// When the system refuses.
     pub fn cut(&mut self, length: u64) -> Result<()> {
-        self.file.set_len(length).map_err(|e| refused("cutting", &self.path, &e))?;
+        self.file.set_len(length).map_err(|e| refused("cutting", &self.path, e))?;
         self.good = length;
         Ok(())
     }
@@ -76,7 +76,7 @@ impl Append {
     /// When the system refuses.
     pub fn sync(&self) -> Result<()> {
         if self.dirty.get() {
-            self.file.sync_data().map_err(|e| refused("writing", &self.path, &e))?;
+            self.file.sync_data().map_err(|e| refused("writing", &self.path, e))?;
             self.dirty.set(false);
         }
         Ok(())
@@ -94,7 +94,7 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) 
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(TEMPORARY);
     let temporary = path.with_file_name(name);
-    let refused = |e: io::Error| refused("writing", path, &e);
+    let refused = |e: io::Error| refused("writing", path, e);
     // One that a kill left behind; a new one is never opened through a link.
     let _ = fs::remove_file(&temporary);
     let mut file = File::create_new(&temporary).map_err(refused)?;
@@ -108,16 +108,13 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) 
 }
 
 /// As [`replace`], with these bytes.
-///
-/// # Errors
-/// As [`replace`].
 pub fn replace_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace(path, |file| file.write_all(bytes).map_err(|e| refused("writing", path, &e)))
+    replace(path, |file| file.write_all(bytes).map_err(|e| refused("writing", path, e)))
 }
 
 /// What the system refused, as a sentence.
-pub fn refused(doing: &str, path: &Path, e: &io::Error) -> Error {
-    Error::system(format!("{doing} {} failed: {}", path.display(), reason(e)))
+pub fn refused(doing: &str, path: &Path, e: io::Error) -> Error {
+    Error::system(format!("{doing} {} failed: {}", path.display(), reason(&e))).caused_by(e)
 }
 
 /// Marks a file or a folder as being read, if the system can; who looks whether it is read has it for a moment.
@@ -153,7 +150,7 @@ impl Hold {
             let missing = match file.try_lock() {
                 Ok(()) => None,
                 Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(e)) => Some(no_locks(path, &e)),
+                Err(TryLockError::Error(e)) => Some(no_locks(path, e)),
             };
             let hold = Self { file, missing };
             if hold.is_at(path) {
@@ -164,19 +161,16 @@ impl Hold {
     }
 
     /// Takes a file as [`Self::take`], and waits for who has it.
-    ///
-    /// # Errors
-    /// As [`Self::take`].
     pub fn wait(path: &Path) -> Result<Self> {
         let file = Self::open(path)?;
-        let missing = file.lock().err().map(|e| no_locks(path, &e));
+        let missing = file.lock().err().map(|e| no_locks(path, e));
         Ok(Self { file, missing })
     }
 
     fn open(path: &Path) -> Result<File> {
         refuse_link(path)?;
         let file = File::options().create(true).truncate(false).write(true).open(path);
-        file.map_err(|e| refused("opening", path, &e))
+        file.map_err(|e| refused("opening", path, e))
     }
 
     /// Whether what is held is still what lies there: a folder may have been moved or deleted since.
@@ -199,12 +193,12 @@ fn is_same(_: Option<&fs::Metadata>, b: Option<&fs::Metadata>) -> bool {
 }
 
 /// Some network file systems have no locks: what keeps two programs apart is no reason to train nothing.
-fn no_locks(path: &Path, e: &io::Error) -> Error {
+fn no_locks(path: &Path, e: io::Error) -> Error {
     let folder = path.parent().unwrap_or(path);
     Error::system(format!(
         "the file system of {} has no file locks ({e}), so nothing keeps a second program from writing there; see to it that none does",
         folder.display()
-    ))
+    )).caused_by(e)
 }
 
 /// Whether another program holds a file. Where there are no locks, nobody does.
@@ -249,7 +243,7 @@ pub(super) fn is_stream(path: &Path) -> bool {
 /// # Errors
 /// When it is missing or no regular file, or the system refuses.
 pub fn open_file(path: &Path) -> Result<(File, u64)> {
-    let wrong = |e: io::Error| refused("reading", path, &e);
+    let wrong = |e: io::Error| refused("reading", path, e);
     let data = fs::metadata(path).map_err(wrong)?;
     if !data.is_file() {
         return Err(Error::input(format!(
@@ -266,7 +260,8 @@ pub fn open_file(path: &Path) -> Result<(File, u64)> {
 /// When it is missing, longer, or no text.
 pub fn read_text(path: &Path, most: u64) -> Result<String> {
     let wrong = |why: String| Error::input(format!("{} cannot be read: {why}", path.display()));
-    let data = fs::metadata(path).map_err(|e| wrong(reason(&e)))?;
+    let unreadable = |e: io::Error| wrong(reason(&e)).caused_by(e);
+    let data = fs::metadata(path).map_err(unreadable)?;
     if !data.is_file() {
         return Err(wrong("it is no regular file".to_owned()));
     }
@@ -275,17 +270,18 @@ pub fn read_text(path: &Path, most: u64) -> Result<String> {
         return Err(too_long(data.len()));
     }
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|e| wrong(reason(&e)))?;
+    let file = File::open(path).map_err(unreadable)?;
     // A file may grow meanwhile, and some say that they are empty and are not.
-    file.take(most + 1).read_to_end(&mut bytes).map_err(|e| wrong(reason(&e)))?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > most {
         return Err(too_long(bytes.len() as u64));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(wrong("it is UTF-16; save it as UTF-8".to_owned()));
     }
-    let text = std::str::from_utf8(without_mark(&bytes))
-        .map_err(|e| wrong(format!("byte {} does not continue a UTF-8 text", e.valid_up_to())))?;
+    let text = std::str::from_utf8(without_mark(&bytes)).map_err(|e| {
+        wrong(format!("byte {} does not continue a UTF-8 text", e.valid_up_to())).caused_by(e)
+    })?;
     Ok(text.replace("\r\n", "\n"))
 }
 
@@ -320,7 +316,7 @@ pub(super) fn make_plain(path: &Path) -> Result<()> {
     }
     replace(path, |file| {
         each_plain_piece(path, |piece| {
-            file.write_all(piece).map_err(|e| refused("writing", path, &e))
+            file.write_all(piece).map_err(|e| refused("writing", path, e))
         })
     })
 }
@@ -334,7 +330,7 @@ fn each_plain_piece(path: &Path, mut take: impl FnMut(&[u8]) -> Result<()>) -> R
     let mut input = BufReader::with_capacity(PIECE, open_file(path)?.0);
     let (mut plain, mut is_first, mut has_return) = (Vec::new(), true, false);
     loop {
-        let piece = input.fill_buf().map_err(|e| refused("reading", path, &e))?;
+        let piece = input.fill_buf().map_err(|e| refused("reading", path, e))?;
         let length = piece.len();
         for &byte in if is_first { without_mark(piece) } else { piece } {
             if has_return && byte != b'\n' {

@@ -62,7 +62,7 @@ pub fn list(home: &Path) -> Result<Vec<Entry>> {
     if !home.exists() {
         return Ok(Vec::new());
     }
-    let folders = fs::read_dir(home).map_err(|e| refused("reading", home, &e))?;
+    let folders = fs::read_dir(home).map_err(|e| refused("reading", home, e))?;
     let mut entries: Vec<Entry> = folders.flatten().filter_map(|e| entry(e.path())).collect();
     entries.sort_by(|a, b| b.changed.cmp(&a.changed).then_with(|| b.folder.cmp(&a.folder)));
     Ok(entries)
@@ -158,11 +158,8 @@ pub fn trash(home: &Path) -> PathBuf {
 
 /// An empty folder for a new run of an experiment: `birth-001`, `birth-002`, … It is made here, so that two programs
 /// never get the same one, and its name is written down, so that it is never given again.
-///
-/// # Errors
-/// When it cannot be made.
 pub fn new_run_folder(home: &Path, name: &str) -> Result<PathBuf> {
-    fs::create_dir_all(home).map_err(|e| refused("making", home, &e))?;
+    fs::create_dir_all(home).map_err(|e| refused("making", home, e))?;
     let name = folder_name(name);
     for i in last_number(home, &name) + 1.. {
         let given = format!("{name}-{i:03}");
@@ -171,7 +168,7 @@ pub fn new_run_folder(home: &Path, name: &str) -> Result<PathBuf> {
         match fs::create_dir(&folder) {
             Ok(()) => return Ok(folder),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(refused("making", &folder, &e)),
+            Err(e) => return Err(refused("making", &folder, e)),
         }
     }
     Err(Error::system(format!("{} is full", home.display())))
@@ -227,7 +224,7 @@ fn write_down(home: &Path, name: &str) -> Result<()> {
     refuse_link(&path)?;
     let file = File::options().create(true).append(true).open(&path);
     let written = file.and_then(|mut file| file.write_all(format!("{name}\n").as_bytes()));
-    written.map_err(|e| refused("writing", &path, &e))
+    written.map_err(|e| refused("writing", &path, e))
 }
 
 /// Where a run is recorded whose own place refuses: a new folder among temporary files, if there is one to be had, and
@@ -261,7 +258,7 @@ pub fn discard(folder: &Path) -> Result<PathBuf> {
     let _claim = Claim::alone(folder)?;
     check_idle(folder)?;
     let trash = trash(folder.parent().unwrap_or(folder));
-    fs::create_dir_all(&trash).map_err(|e| refused("making", &trash, &e))?;
+    fs::create_dir_all(&trash).map_err(|e| refused("making", &trash, e))?;
     let to = trash.join(folder.file_name().unwrap_or_default());
     move_run(folder, &to)
 }
@@ -284,7 +281,7 @@ fn move_run(from: &Path, to: &Path) -> Result<PathBuf> {
             to.display()
         )));
     }
-    fs::rename(from, to).map_err(|e| refused("moving", from, &e))?;
+    fs::rename(from, to).map_err(|e| refused("moving", from, e))?;
     Ok(to.to_owned())
 }
 
@@ -297,7 +294,7 @@ pub fn empty_trash(home: &Path) -> Result<Vec<Error>> {
     let remove = |folder: &Path| {
         let _claim = Claim::alone(folder)?;
         check_idle(folder).and_then(|()| check_own(folder))?;
-        fs::remove_dir_all(folder).map_err(|e| refused("removing", folder, &e))
+        fs::remove_dir_all(folder).map_err(|e| refused("removing", folder, e))
     };
     let discarded = list(&trash(home))?;
     Ok(discarded.iter().filter_map(|entry| remove(&entry.folder).err()).collect())

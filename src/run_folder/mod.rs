@@ -108,9 +108,6 @@ impl Reader {
     }
 
     /// Reads what was added since.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
     pub fn refresh(&mut self) -> Result<()> {
         self.weights.refresh()?;
         self.read()
@@ -277,9 +274,6 @@ impl Writer {
     }
 
     /// Opens a run to go on with as it is: [`Halted::open`] and [`Halted::cut`] in one.
-    ///
-    /// # Errors
-    /// As these.
     pub fn resume(folder: &Path) -> Result<(Self, Option<Checkpoint>)> {
         let mut halted = Halted::open(folder)?;
         let checkpoint = halted.checkpoint.take();
@@ -701,7 +695,8 @@ fn read_about(folder: &Path) -> Result<About> {
 /// When it is damaged, names a key twice, or is of a newer program (both versions are named).
 pub fn parse_about(text: &str, origin: &Path) -> Result<About> {
     let wrong = |why: String| Error::input(format!("{}: {why}", origin.display()));
-    let document = json::parse(text).map_err(|e| wrong(format!("it is damaged: {e}")))?;
+    let document =
+        json::parse(text).map_err(|e| wrong(format!("it is damaged: {e}")).caused_by(e))?;
     let text = |key: &str| document.get(key).and_then(Value::as_str).map(str::to_owned);
     let version = text("version").unwrap_or_else(|| "unknown".to_owned());
     let schema = document.get("schema").and_then(Value::as_u64);
@@ -780,7 +775,7 @@ fn each_line(
     for number in 1.. {
         bytes.clear();
         let mut line = input.by_ref().take(MOST_LINE_BYTES);
-        let read = line.read_until(b'\n', &mut bytes).map_err(|e| refused("reading", path, &e))?;
+        let read = line.read_until(b'\n', &mut bytes).map_err(|e| refused("reading", path, e))?;
         if bytes.pop() != Some(b'\n') {
             if read as u64 == MOST_LINE_BYTES {
                 return Err(wrong(number, "it is longer than any line of a run"));

@@ -65,9 +65,9 @@ pub fn foreign(folder: &Path) -> Result<Option<PathBuf>> {
         if !part.is_empty() && !home.exists() {
             continue;
         }
-        for entry in fs::read_dir(&home).map_err(|e| refused("reading", &home, &e))? {
-            let entry = entry.map_err(|e| refused("reading", &home, &e))?;
-            let kind = entry.file_type().map_err(|e| refused("reading", &home, &e))?;
+        for entry in fs::read_dir(&home).map_err(|e| refused("reading", &home, e))? {
+            let entry = entry.map_err(|e| refused("reading", &home, e))?;
+            let kind = entry.file_type().map_err(|e| refused("reading", &home, e))?;
             let name = entry.file_name();
             let text = name.to_str().unwrap_or_default();
             // Neither a run nor nobody makes links.

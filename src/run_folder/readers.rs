@@ -59,7 +59,7 @@ pub fn save(folder: &Path, name: &str, reader: &KeptReader, replace: bool) -> Re
     }
     let home = folder.join("readers");
     refuse_link(&home)?;
-    fs::create_dir_all(&home).map_err(|e| refused("making", &home, &e))?;
+    fs::create_dir_all(&home).map_err(|e| refused("making", &home, e))?;
     let named = reader.tensors.iter().map(|tensor| (tensor.name.to_string(), tensor));
     replace_bytes(&numbers, &tensors::encode(named, None))?;
     replace_bytes(&about, reader.about.as_bytes())?;
@@ -67,9 +67,6 @@ pub fn save(folder: &Path, name: &str, reader: &KeptReader, replace: bool) -> Re
 }
 
 /// What is said of the reader that is kept under a name.
-///
-/// # Errors
-/// When it cannot be read.
 pub fn about(folder: &Path, name: &str) -> Result<String> {
     read_text(&paths(folder, name)?.1, MOST_ABOUT_BYTES)
 }
@@ -107,7 +104,7 @@ pub fn names(folder: &Path) -> Result<Vec<String>> {
     if !home.is_dir() {
         return Ok(Vec::new());
     }
-    let entries = fs::read_dir(&home).map_err(|e| refused("reading", &home, &e))?;
+    let entries = fs::read_dir(&home).map_err(|e| refused("reading", &home, e))?;
     let name = |file: fs::DirEntry| {
         let file = file.file_name();
         let name = file.to_str()?.strip_suffix(".safetensors")?;

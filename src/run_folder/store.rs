@@ -80,7 +80,7 @@ impl Index {
             index.read_frozen(&frozen)?;
         }
         index.read_tail(&weights.join("tail.log"))?;
-        let entries = fs::read_dir(weights).map_err(|e| refused("reading", weights, &e))?;
+        let entries = fs::read_dir(weights).map_err(|e| refused("reading", weights, e))?;
         // A folder in which others put a billion of names is read up to here.
         let entries = entries.take(MOST_PLACES_READ);
         let mut packs: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
@@ -205,7 +205,7 @@ impl Index {
         let shared = Arc::new(path.to_owned());
         let mut places = 0;
         while let Some((step, size)) =
-            record(&mut log, self.tail, length).map_err(|e| refused("reading", path, &e))?
+            record(&mut log, self.tail, length).map_err(|e| refused("reading", path, e))?
         {
             let at = self.tail + HEAD;
             let contents = tensors::contents(Window { source: &mut log, at }, size, path)?;
@@ -279,7 +279,7 @@ impl Store {
     /// When the system refuses, or what is there is damaged.
     pub fn open(folder: PathBuf, budget_bytes: u64, last: Option<u64>) -> Result<Self> {
         refuse_link(&folder)?;
-        fs::create_dir_all(&folder).map_err(|e| refused("making", &folder, &e))?;
+        fs::create_dir_all(&folder).map_err(|e| refused("making", &folder, e))?;
         let index = Index::read(&folder, &Index::default())?;
         if let Some(e) = index.damaged.first() {
             return Err(e.clone());
@@ -355,7 +355,7 @@ impl Store {
     fn write_frozen(&mut self, weights: &Weights) -> Result<()> {
         let order: Vec<(String, bool)> =
             weights.tensors.iter().map(|t| (t.name.to_string(), t.trained)).collect();
-        let note = serde_json::to_string(&order).map_err(|e| Error::internal(e.to_string()))?;
+        let note = serde_json::to_string(&order).map_err(Error::internal_of)?;
         let frozen: Vec<&NamedTensor> = weights.tensors.iter().filter(|t| !t.trained).collect();
         let bytes = tensors::encode(frozen.iter().map(|t| (t.name.to_string(), *t)), Some(&note));
         disk::replace_bytes(&self.folder.join("frozen.safetensors"), &bytes)?;
@@ -402,7 +402,7 @@ impl Store {
             written.push(path);
         }
         for path in packs.iter().filter(|path| !used.contains(path)) {
-            fs::remove_file(path).map_err(|e| refused("removing", path, &e))?;
+            fs::remove_file(path).map_err(|e| refused("removing", path, e))?;
         }
         self.tail.cut(0)?;
         let mut known = std::mem::take(&mut self.index);
@@ -424,7 +424,7 @@ impl Store {
     }
 
     fn write_pack(&self, file: &mut File, steps: &[u64], path: &Path) -> Result<()> {
-        let io = |e: io::Error| refused("writing", path, &e);
+        let io = |e: io::Error| refused("writing", path, e);
         let (mut places, mut sources, mut at) = (Vec::new(), Vec::new(), 0);
         for step in steps {
             let Some(found) = self.index.found.get(step) else { continue };
@@ -446,7 +446,7 @@ impl Store {
         for (found, from, length) in sources {
             let mut input = match open.take() {
                 Some((path, input)) if path == found.file => input,
-                _ => File::open(&**found.file).map_err(|e| refused("reading", &found.file, &e))?,
+                _ => File::open(&**found.file).map_err(|e| refused("reading", &found.file, e))?,
             };
             input.seek(SeekFrom::Start(from)).map_err(io)?;
             let copied = io::copy(&mut (&input).take(length), &mut out).map_err(io)?;
@@ -479,7 +479,7 @@ impl<R: Seek> Seek for Window<R> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let to = match to {
             SeekFrom::Start(from) => SeekFrom::Start(self.at.saturating_add(from)),
-            other => other,
+            SeekFrom::Current(_) | SeekFrom::End(_) => to,
         };
         Ok(self.source.seek(to)?.saturating_sub(self.at))
     }

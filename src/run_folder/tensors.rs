@@ -106,7 +106,7 @@ pub(super) fn contents(mut source: impl Read + Seek, length: u64, file: &Path) -
     let wrong = |why: &str| {
         Error::input(format!("{}: {why}; expected a file of f32 tensors", file.display()))
     };
-    let io = |e: std::io::Error| wrong(&e.to_string());
+    let io = |e: std::io::Error| wrong(&e.to_string()).caused_by(e);
     if length < 8 {
         return Err(wrong(&format!("cut short after {length} bytes")));
     }
@@ -121,8 +121,8 @@ pub(super) fn contents(mut source: impl Read + Seek, length: u64, file: &Path) -
     }
     let mut text = vec![0; usize::try_from(size).unwrap_or(0)];
     source.read_exact(&mut text).map_err(io)?;
-    let Entries { tensors, note } =
-        serde_json::from_slice(&text).map_err(|e| wrong(&format!("its header is damaged: {e}")))?;
+    let Entries { tensors, note } = serde_json::from_slice(&text)
+        .map_err(|e| wrong(&format!("its header is damaged: {e}")).caused_by(e))?;
     let data_at = 8 + size;
     let mut places = Vec::with_capacity(tensors.len());
     for (name, entry) in tensors {
@@ -360,6 +360,7 @@ pub(super) fn numbers(
 ) -> Result<Arc<[f32]>> {
     let wrong = |e: std::io::Error| {
         Error::input(format!("{}: tensor {} cannot be read: {e}", file.display(), place.name))
+            .caused_by(e)
     };
     let bytes = usize::try_from(place.to - place.from).unwrap_or(usize::MAX);
     source.seek(SeekFrom::Start(contents.data_at + place.from)).map_err(wrong)?;

@@ -202,7 +202,7 @@ impl Plan {
     pub fn parse(text: &str, origin: &Path) -> Result<Self> {
         let wrong = |why: String| Error::input(format!("{}: {why}", origin.display()));
         let table: Table = text.parse().map_err(|e: toml::de::Error| {
-            wrong(format!("it is damaged: {}", e.message().trim()))
+            wrong(format!("it is damaged: {}", e.message().trim())).caused_by(e)
         })?;
         let schema = table.get("schema").and_then(Value::as_integer);
         let schema = schema.ok_or_else(|| wrong("it does not state its schema".to_owned()))?;
@@ -243,7 +243,7 @@ impl Plan {
         folder: &Path,
         read: impl Fn(&Path) -> Result<Self>,
     ) -> Result<Option<Error>> {
-        fs::create_dir_all(folder).map_err(|e| refused("making", folder, &e))?;
+        fs::create_dir_all(folder).map_err(|e| refused("making", folder, e))?;
         // Nothing is left in a folder of others, not even a lock.
         refuse_others(folder)?;
         // Jobs of an array begin together: one writes, the others wait and read.
@@ -267,7 +267,7 @@ impl Plan {
 /// # Errors
 /// When a folder that is none of a sweep holds something that is in a sweep's way.
 fn refuse_others(folder: &Path) -> Result<()> {
-    let entries = fs::read_dir(folder).map_err(|e| refused("reading", folder, &e))?;
+    let entries = fs::read_dir(folder).map_err(|e| refused("reading", folder, e))?;
     let ours = ["lock".to_owned(), format!("{DOCUMENT}.tmp")];
     let is_ours = |name: &OsStr| ours.iter().any(|ours| name == ours.as_str());
     let names = entries.flatten().map(|entry| entry.file_name());
@@ -490,9 +490,6 @@ pub fn formed_name(mark: &Mark) -> Option<String> {
 
 impl Sweep {
     /// Reads the plan and the metrics of all runs. A run that cannot be read is one with a problem.
-    ///
-    /// # Errors
-    /// As [`Plan::read`].
     pub fn read(folder: &Path) -> Result<Self> {
         let plan = Plan::read(folder)?;
         let members = plan.members();

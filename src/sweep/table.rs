@@ -196,9 +196,6 @@ fn typed(kinds: &[Value], values: impl Iterator<Item = Option<Value>>) -> Values
 }
 
 /// One row a run and evaluation: `run`, the settings of the plan, `seed`, `step`, every metric.
-///
-/// # Errors
-/// As [`runs`].
 pub fn curves(sweep: &Path) -> Result<Table> {
     let plan = Plan::read(sweep)?;
     let (mut rows, mut headers, mut problems) = (Vec::new(), Vec::new(), Vec::new());
@@ -296,9 +293,6 @@ pub fn over_runs(runs: &Columns, x: &str, y: &str) -> Result<Relation> {
 }
 
 /// Two columns of [`curves`] over the evaluations of each run, with the run's name.
-///
-/// # Errors
-/// As [`over_runs`].
 pub fn within_runs(curves: &Columns, x: &str, y: &str) -> Result<Vec<(String, Relation)>> {
     let (xs, ys) = (numbers(curves, x)?, numbers(curves, y)?);
     let Some(Values::Text(names)) = curves.get("run") else { return Ok(Vec::new()) };

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::base::batch::{NO_TARGET, Row};
+use crate::base::convert;
 use crate::base::documents::{BIGRAMS, Documents, UNIGRAMS};
 use crate::base::error::{Error, Result};
 use crate::base::pair::{Pair, PairKind};
@@ -459,7 +460,7 @@ impl Law {
             let before = &law.before[start..];
             law.guide.extend((0..GUIDE as u64).map(|bucket| {
                 let least = scaled(bucket << 56, sum);
-                (before.partition_point(|&b| b <= least) - 1) as u16
+                u16::try_from(before.partition_point(|&b| b <= least) - 1).unwrap_or(u16::MAX)
             }));
         }
         law
@@ -478,7 +479,7 @@ impl Law {
         while before[column + 1] <= at {
             column += 1;
         }
-        column as u32
+        convert::id(column)
     }
 
     /// Draws any column but `without` (sorted), or `None` when nothing else has a count.
@@ -495,11 +496,11 @@ impl Law {
                 at += count(column);
             }
         }
-        Some((before.partition_point(|&b| b <= at) - 1) as u32)
+        Some(convert::id(before.partition_point(|&b| b <= at) - 1))
     }
 }
 
 /// Maps a random number evenly onto `0..total`.
 fn scaled(random: u64, total: u32) -> u32 {
-    ((u128::from(random) * u128::from(total)) >> 64) as u32
+    convert::low_half(((u128::from(random) * u128::from(total)) >> 64) as u64)
 }

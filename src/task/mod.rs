@@ -103,9 +103,6 @@ pub trait Source: Send + Sync {
         Vec::new()
     }
     /// What its sequences depend on besides the settings and this program, for the run folder to keep.
-    ///
-    /// # Errors
-    /// When it cannot be put into words.
     fn documents(&self) -> Result<Documents> {
         Ok(Documents::new())
     }

@@ -3,6 +3,8 @@
 //! PCG64 (O'Neill 2014, the variant XSL-RR) seeded through a `SeedSequence`; whole numbers by Lemire 2019, shuffles by
 //! masked rejection.
 
+use crate::base::convert::{id, low_half, low_word};
+
 /// Numpy's default generator.
 #[derive(Clone, Debug)]
 pub struct Numpy {
@@ -33,7 +35,7 @@ impl Numpy {
 
     pub fn next_u64(&mut self) -> u64 {
         self.step();
-        let (high, low) = ((self.state >> 64) as u64, self.state as u64);
+        let (high, low) = ((self.state >> 64) as u64, low_word(self.state));
         (high ^ low).rotate_right((high >> 58) as u32)
     }
 
@@ -43,7 +45,7 @@ impl Numpy {
         }
         let whole = self.next_u64();
         self.half = Some((whole >> 32) as u32);
-        whole as u32
+        low_half(whole)
     }
 
     /// `integers(count)`, even over `0..count`; also what `choice` draws an index with. A choice of one draws nothing.
@@ -52,9 +54,9 @@ impl Numpy {
             return 0;
         }
         let mut product = u64::from(self.next_u32()) * u64::from(count);
-        if (product as u32) < count {
+        if low_half(product) < count {
             let threshold = count.wrapping_neg() % count;
-            while (product as u32) < threshold {
+            while low_half(product) < threshold {
                 product = u64::from(self.next_u32()) * u64::from(count);
             }
         }
@@ -63,7 +65,7 @@ impl Numpy {
 
     /// `integers(from, to)`.
     pub fn between(&mut self, from: usize, to: usize) -> usize {
-        from + self.below(to.saturating_sub(from) as u32) as usize
+        from + self.below(id(to.saturating_sub(from))) as usize
     }
 
     /// One of `items`, removed.
@@ -75,7 +77,7 @@ impl Numpy {
     /// `shuffle` of a list.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
-            let mask = u32::MAX >> (last as u32).leading_zeros();
+            let mask = u32::MAX >> id(last).leading_zeros();
             let drawn = loop {
                 let drawn = self.next_u32() & mask;
                 if drawn as usize <= last {
@@ -94,7 +96,8 @@ const POOL: usize = 4;
 fn seed_words(seed: u128) -> [u64; 4] {
     let mut hash = Hash { constant: 0x43b0_d7e5, multiplier: 0x931e_8875 };
     // Absent words hash as zeros.
-    let mut pool: [u32; POOL] = std::array::from_fn(|i| hash.of((seed >> (32 * i)) as u32));
+    let mut pool: [u32; POOL] =
+        std::array::from_fn(|i| hash.of(low_half(low_word(seed >> (32 * i)))));
     for from in 0..POOL {
         for to in (0..POOL).filter(|to| *to != from) {
             pool[to] = mix(pool[to], hash.of(pool[from]));

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::base::convert::{self, narrow};
 use crate::base::documents::{BIGRAMS, Documents, UNIGRAMS};
 use crate::base::error::{Error, Result, reason};
 use crate::base::vocab::Vocab;
@@ -67,7 +68,7 @@ impl Statistics {
     /// # Errors
     /// When they cannot be written: a fault of this program.
     pub fn documents(&self) -> Result<Documents> {
-        let characters: Vec<String> = (0..self.vocab.len() as u32)
+        let characters: Vec<String> = (0..convert::id(self.vocab.len()))
             .map(|id| serde_json::Value::from(self.vocab.text(id)).to_string())
             .collect();
         Ok(Documents::from([
@@ -167,14 +168,14 @@ impl Statistics {
         let rows = (0..self.vocab.len()).map(|token| self.successors(token));
         rows.flat_map(|row| {
             let total = total(row);
-            row.iter().map(move |&n| (f64::from(n) / total) as f32)
+            row.iter().map(move |&n| narrow(f64::from(n) / total))
         })
         .collect()
     }
 
     /// Tokens from the rarest to the most frequent; equally frequent ones by id.
     pub fn by_frequency(&self) -> Vec<u32> {
-        let mut tokens: Vec<u32> = (0..self.vocab.len() as u32).collect();
+        let mut tokens: Vec<u32> = (0..convert::id(self.vocab.len())).collect();
         tokens.sort_by_key(|&t| (self.unigrams[t as usize], t));
         tokens
     }
@@ -215,6 +216,7 @@ fn read_text(path: &Path) -> Result<String> {
             "it cannot be read ({}); name a UTF-8 text file that exists",
             reason(&e)
         ))
+        .caused_by(e)
     };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
@@ -232,6 +234,7 @@ fn read_text(path: &Path) -> Result<String> {
             "byte {} does not continue a UTF-8 text; save the file as UTF-8",
             e.utf8_error().valid_up_to()
         ))
+        .caused_by(e)
     })
 }
 
@@ -254,13 +257,13 @@ fn unigram_table(table: &str) -> Result<(Vec<String>, Vec<u32>)> {
     let (mut characters, mut counts) = (Vec::new(), Vec::new());
     let mut reader = csv::Reader::from_reader(table.as_bytes());
     for record in reader.records() {
-        let record = record.map_err(damaged)?;
+        let record = record.map_err(damaged_by)?;
         let [first, character, count] = [0, 1, 2].map(|i| record.get(i).unwrap_or_default());
         if first == "total" {
             return checked_total(count, &counts).map(|()| (characters, counts));
         }
-        characters.push(serde_json::from_str(character).map_err(damaged)?);
-        counts.push(count.parse().map_err(damaged)?);
+        characters.push(serde_json::from_str(character).map_err(damaged_by)?);
+        counts.push(count.parse().map_err(damaged_by)?);
     }
     Err(damaged("no total"))
 }
@@ -271,17 +274,17 @@ fn bigram_table(table: &str, characters: &[String]) -> Result<Vec<u32>> {
     let mut reader = csv::Reader::from_reader(table.as_bytes());
     let header: Vec<String> = reader
         .headers()
-        .map_err(damaged)?
+        .map_err(damaged_by)?
         .iter()
         .filter_map(|h| serde_json::from_str(h).ok())
         .collect();
     let mut counts = Vec::new();
     let mut rows = Vec::new();
     for record in reader.records() {
-        let record = record.map_err(damaged)?;
+        let record = record.map_err(damaged_by)?;
         let Ok(character) = serde_json::from_str::<String>(&record[0]) else { continue };
         let cells = record.iter().skip(1).take(characters.len());
-        let row: Vec<u32> = cells.map(str::parse).collect::<Result<_, _>>().map_err(damaged)?;
+        let row: Vec<u32> = cells.map(str::parse).collect::<Result<_, _>>().map_err(damaged_by)?;
         checked_total(record.get(characters.len() + 1).unwrap_or_default(), &row)?;
         counts.extend(row);
         rows.push(character);
@@ -293,7 +296,7 @@ fn bigram_table(table: &str, characters: &[String]) -> Result<Vec<u32>> {
 }
 
 fn checked_total(written: &str, counts: &[u32]) -> Result<()> {
-    let written: f64 = written.parse().map_err(damaged)?;
+    let written: f64 = written.parse().map_err(damaged_by)?;
     if written == total(counts) { Ok(()) } else { Err(damaged("a total is wrong")) }
 }
 
@@ -327,15 +330,22 @@ fn write_bigrams(characters: &[String], counts: &[u32]) -> Result<String> {
 }
 
 fn write_csv(lines: impl Iterator<Item = Vec<String>>) -> Result<String> {
-    let internal = |e: String| Error::internal(format!("the counts cannot be written: {e}"));
     let mut writer = csv::Writer::from_writer(Vec::new());
     for line in lines {
-        writer.write_record(line).map_err(|e| internal(e.to_string()))?;
+        writer.write_record(line).map_err(unwritten)?;
     }
-    let bytes = writer.into_inner().map_err(|e| internal(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| internal(e.to_string()))
+    let bytes = writer.into_inner().map_err(unwritten)?;
+    String::from_utf8(bytes).map_err(unwritten)
+}
+
+fn unwritten(e: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::internal(format!("the counts cannot be written: {e}")).caused_by(e)
 }
 
 fn damaged(why: impl std::fmt::Display) -> Error {
     Error::input(format!("the counts are damaged: {why}"))
+}
+
+fn damaged_by(e: impl std::error::Error + Send + Sync + 'static) -> Error {
+    damaged(&e).caused_by(e)
 }

@@ -104,7 +104,7 @@ impl TreePath {
         match self.order {
             Order::File if seed.is_multiple_of(2) => Order::Backward,
             Order::File => Order::Random,
-            order => order,
+            Order::Backward | Order::Forward | Order::Random => self.order,
         }
     }
 
@@ -597,12 +597,9 @@ impl Trees {
         let role = |word: &Word| {
             let (role, next) = part.read(*word);
             part = next;
-            match word {
-                Word::Step(node) if role == TARGET && !parents.contains(&Word::Number(*node)) => {
-                    role | LEAF
-                }
-                _ => role,
-            }
+            let is_leaf = |node| !parents.contains(&Word::Number(node));
+            let ends = role == TARGET && word.step().is_some_and(is_leaf);
+            if ends { role | LEAF } else { role }
         };
         words.iter().map(role).collect()
     }

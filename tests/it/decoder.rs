@@ -188,7 +188,14 @@ fn every_point_is_passed_in_its_own_shape() {
                 Point::Scores | Point::Pattern => &[2, 3, 5, 5],
                 Point::MlpPost => &[2, 5, 9],
                 Point::Logits => &[2, 5, VOCAB],
-                _ => &[2, 5, 6],
+                Point::Embed
+                | Point::ResidPre
+                | Point::AttnOut
+                | Point::ResidMid
+                | Point::MlpOut
+                | Point::ResidPost
+                | Point::Final => &[2, 5, 6],
+                Point::Own(name) => panic!("{name:?} is no point of all models"),
             };
             let site = Site { layer, point: *point };
             let passed = tap.0.remove(&site).unwrap_or_else(|| panic!("{site} is passed"));

@@ -70,10 +70,8 @@ fn several(panels: &[&str]) -> Sheet {
 }
 
 fn texts(scene: &Scene) -> Vec<String> {
-    let text = |item: &Item| match item {
-        Item::Text { text, .. } => Some(text.clone()),
-        _ => None,
-    };
+    let text =
+        |item: &Item| if let Item::Text { text, .. } = item { Some(text.clone()) } else { None };
     scene.items.iter().filter_map(text).collect()
 }
 
@@ -203,9 +201,10 @@ fn parts_of_a_page_do_not_touch_and_carry_their_letters() {
     assert_eq!(sizes.len(), 4);
     let both = sizes[0][0] + sizes[1][0];
     assert!(both < page.size[0] && both > 0.9 * page.size[0]);
-    assert!(scene.items.iter().all(|item| match item {
-        Item::Text { at, .. } => at[0] >= 0.0 && at[0] <= page.size[0] && at[1] <= page.size[1],
-        _ => true,
+    assert!(scene.items.iter().all(|item| if let Item::Text { at, .. } = item {
+        at[0] >= 0.0 && at[0] <= page.size[0] && at[1] <= page.size[1]
+    } else {
+        true
     }));
 }
 
@@ -290,7 +289,7 @@ fn greys_keep_luminance_and_what_they_hide_is_said() {
         Item::Image { pixels, .. } => pixels.iter().all(is_grey),
         Item::Rect { fill, .. } => fill.as_ref().is_none_or(is_grey),
         Item::Text { color, .. } | Item::Polyline { color, .. } => is_grey(color),
-        _ => true,
+        Item::Circle { .. } | Item::Cloud { .. } | Item::Clip { .. } | Item::Unclip => true,
     }));
 }
 
@@ -304,9 +303,14 @@ fn the_causal_triangle_is_hatched_where_asked_and_only_there() {
     let (figure, size) = (one(plot), [120.0, 120.0]);
     let lines = |style: &Style| {
         let scene = layout(&figure, size, style);
-        let hatch = |item: &Item| match item {
-            Item::Polyline { points, color, .. } if *color == style.faint => Some(points.clone()),
-            _ => None,
+        let hatch = |item: &Item| {
+            if let Item::Polyline { points, color, .. } = item
+                && *color == style.faint
+            {
+                Some(points.clone())
+            } else {
+                None
+            }
         };
         scene.items.iter().filter_map(hatch).collect::<Vec<_>>()
     };
@@ -318,10 +322,9 @@ fn the_causal_triangle_is_hatched_where_asked_and_only_there() {
     let (min, max) = scene
         .items
         .iter()
-        .find_map(|item| match item {
-            Item::Image { min, max, .. } => Some((*min, *max)),
-            _ => None,
-        })
+        .find_map(
+            |item| if let Item::Image { min, max, .. } = item { Some((*min, *max)) } else { None },
+        )
         .unwrap();
     let side = (max[0] - min[0]) / 6.0;
     for line in lines {
@@ -345,9 +348,12 @@ fn drawing_the_table_again_gives_the_same_picture() {
     let scene = page.scene(&drawing);
     let dpi = 300.0;
     let (width, _, rgba) = png::pixels(&scene, dpi).unwrap();
-    let image = scene.items.iter().find_map(|item| match item {
-        Item::Image { min, max, columns, rows, .. } => Some((*min, *max, *columns, *rows)),
-        _ => None,
+    let image = scene.items.iter().find_map(|item| {
+        if let Item::Image { min, max, columns, rows, .. } = item {
+            Some((*min, *max, *columns, *rows))
+        } else {
+            None
+        }
     });
     let (min, max, columns, rows) = image.unwrap();
     let mut cells = 0;

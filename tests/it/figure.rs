@@ -553,9 +553,12 @@ fn a_thumbnail_keeps_half_of_its_page_for_the_data() {
 #[test]
 fn cells_above_the_diagonal_are_absent_and_not_zero() {
     let scene = layout(&one(attention(8)), [252.0, 252.0], &Style::light());
-    let image = scene.items.iter().find_map(|item| match item {
-        Item::Image { rows: 8, columns: 8, pixels, .. } => Some(Arc::clone(pixels)),
-        _ => None,
+    let image = scene.items.iter().find_map(|item| {
+        if let Item::Image { rows: 8, columns: 8, pixels, .. } = item {
+            Some(Arc::clone(pixels))
+        } else {
+            None
+        }
     });
     for (i, pixel) in image.unwrap().iter().enumerate() {
         let (row, column) = (i / 8, i % 8);
@@ -619,9 +622,8 @@ fn long_lines_keep_their_highest_and_lowest_point() {
     plot.marks = vec![curve("noise", &points)];
     let scene = layout(&one(plot), [252.0, 190.0], &Style::light());
     let axes = scene.areas.iter().find(|a| matches!(a.pick, AreaPick::Plot(0))).unwrap();
-    let longest = scene.items.iter().filter_map(|item| match item {
-        Item::Polyline { points, .. } => Some(points),
-        _ => None,
+    let longest = scene.items.iter().filter_map(|item| {
+        if let Item::Polyline { points, .. } = item { Some(points) } else { None }
     });
     let line = longest.max_by_key(|points| points.len()).unwrap();
     assert!(line.len() < 6000, "{} points are too many to draw", line.len());
@@ -681,9 +683,12 @@ fn the_nearest_point_of_a_cloud_is_found() {
     let (min, max, cloud, x, y) = scene
         .items
         .iter()
-        .find_map(|item| match item {
-            Item::Cloud { min, max, cloud, x, y } => Some((*min, *max, cloud, *x, *y)),
-            _ => None,
+        .find_map(|item| {
+            if let Item::Cloud { min, max, cloud, x, y } = item {
+                Some((*min, *max, cloud, *x, *y))
+            } else {
+                None
+            }
         })
         .unwrap();
     let discs = cloud::discs(cloud, min, max, x, y);
@@ -854,9 +859,12 @@ fn a_map_and_a_cloud_of_which_a_part_is_shown_stay_on_the_page() {
     (plot.x.range, plot.y.range) = ((20.0, 24.0), (44.0, 40.0));
     let scene = layout(&one(plot), [200.0, 150.0], &Style::light());
     assert_on_page(&scene, "map");
-    let image = scene.items.iter().find_map(|item| match item {
-        Item::Image { columns, rows, pixels, .. } => Some((*columns, *rows, pixels.clone())),
-        _ => None,
+    let image = scene.items.iter().find_map(|item| {
+        if let Item::Image { columns, rows, pixels, .. } = item {
+            Some((*columns, *rows, pixels.clone()))
+        } else {
+            None
+        }
     });
     let (columns, rows, pixels) = image.unwrap();
     assert_eq!((columns, rows), (4, 4));
@@ -1323,18 +1331,26 @@ fn in_the_plane_points_that_step_back_lie_below() {
 fn a_selected_point_has_a_ring_in_a_file() {
     let figure = one(small_cloud());
     let scene = layout(&figure, [200.0, 200.0], &Style::light());
-    let item = scene.items.iter().find_map(|item| match item {
-        Item::Cloud { min, max, cloud, x, y } => Some((cloud, *min, *max, *x, *y)),
-        _ => None,
+    let item = scene.items.iter().find_map(|item| {
+        if let Item::Cloud { min, max, cloud, x, y } = item {
+            Some((cloud, *min, *max, *x, *y))
+        } else {
+            None
+        }
     });
     let (cloud, min, max, x, y) = item.unwrap();
     let discs = cloud::discs(cloud, min, max, x, y);
     let disc = discs.iter().find(|disc| disc.index == 3).unwrap();
     let rings: Vec<Vec<[f32; 2]>> = cloud::primitives(cloud, min, max, x, y)
         .into_iter()
-        .filter_map(|item| match item {
-            Item::Polyline { points, .. } if points.len() > 2 => Some(points),
-            _ => None,
+        .filter_map(|item| {
+            if let Item::Polyline { points, .. } = item
+                && points.len() > 2
+            {
+                Some(points)
+            } else {
+                None
+            }
         })
         .collect();
     assert_eq!(rings.len(), 1);

@@ -370,7 +370,7 @@ fn examples_are_the_vectors_of_the_chosen_positions_with_their_labels() {
                         .and_then(|i: usize| row.tokens.get(i).copied()),
                     Label::Target => Some(row.targets[p]).filter(|t| *t != NO_TARGET),
                     Label::Position => Some(p as u32),
-                    _ => Some(0),
+                    Label::Seen | Label::SubPath | Label::OfTask(_) => Some(0),
                 };
                 let (true, Some(class)) = (chosen, class) else { continue };
                 match &data.labels {
@@ -1070,19 +1070,20 @@ fn each_place_of_the_stream_is_read_as_by_a_fit_of_its_own() {
             ..settings(kind)
         };
         let found = run_of(&run.0, &run.1, &settings, MID, None).unwrap();
-        let pairs: &[(&str, &str)] = match kind {
-            Kind::Leace => &[
+        let pairs: &[(&str, &str)] = if kind == Kind::Leace {
+            &[
                 ("accuracy", "/probe_after/test/accuracy"),
                 ("before_macro_f1", "/probe_before/test/macro_f1"),
                 ("network_accuracy", "/network/after/erased_positions/accuracy"),
                 ("rank", "/rank"),
-            ],
-            _ => &[
+            ]
+        } else {
+            &[
                 ("accuracy", "/test/accuracy"),
                 ("shuffled_macro_f1", "/shuffled_labels_test/macro_f1"),
                 ("constant_micro_f1", "/constant_test/micro_f1"),
                 ("cross_entropy", "/test/loss"),
-            ],
+            ]
         };
         for (name, place) in pairs {
             let alone = found.about["report"].pointer(place).and_then(|v| v.as_f64());

@@ -155,7 +155,9 @@ impl<'a> Foreign<'a> {
         let [token, position] = match self.spelling {
             Spelling::Hooked => ["embed.W_E", "pos_embed.W_pos"],
             Spelling::Gpt2 => ["transformer.wte.weight", "transformer.wpe.weight"],
-            _ => ["embed.weight", "pos_embed.weight"],
+            Spelling::TransformerLens | Spelling::Safetensors => {
+                ["embed.weight", "pos_embed.weight"]
+            }
         };
         let width = self.number(["d_model", "n_embd"]);
         let row = |(place, id): (usize, &u32)| {
@@ -184,7 +186,9 @@ impl<'a> Foreign<'a> {
                     product("transformer.wte.weight", true)
                 }
                 Spelling::Gpt2 => product("lm_head.weight", true),
-                _ => product("unembed.weight", true) + self.at("unembed.bias", &[out]),
+                Spelling::TransformerLens | Spelling::Safetensors => {
+                    product("unembed.weight", true) + self.at("unembed.bias", &[out])
+                }
             }
         };
         x.iter().flat_map(|x| (0..vocab).map(|out| one(x, out)).collect::<Vec<_>>()).collect()
@@ -275,9 +279,12 @@ impl<'a> Foreign<'a> {
             assert_eq!(name, "silu");
             let gate = self.mapped(l, "gate", x, hidden);
             // What the older library calls the bias of `in` is added after the product.
-            let bias = |i: usize| match self.spelling {
-                Spelling::Hooked => self.at(&format!("blocks.{l}.mlp.b_in"), &[i]),
-                _ => 0.0,
+            let bias = |i: usize| {
+                if self.spelling == Spelling::Hooked {
+                    self.at(&format!("blocks.{l}.mlp.b_in"), &[i])
+                } else {
+                    0.0
+                }
             };
             let row = |(gate, inputs): (&Vec<f64>, &Vec<f64>)| {
                 let one =

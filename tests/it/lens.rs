@@ -106,7 +106,7 @@ fn stages() -> Vec<Stage> {
                     choice.names().iter().enumerate().filter(|(i, _)| *i != choice.index());
                 changes.extend(others.map(|(_, name)| Some((spec.name, Value::from(*name)))));
             }
-            _ => (),
+            Slot::Int(_) | Slot::Float(_) | Slot::Text(_) => (),
         });
         for change in changes {
             let mut settings = (entry.make)();

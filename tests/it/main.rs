@@ -1,5 +1,12 @@
 //! One binary of integration tests: each file directly under `tests/` would link the whole crate again.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::cast_lossless,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "the numbers of a test are small and stand beside their casts"
+)]
 
 mod app;
 mod bench;
@@ -7,9 +14,11 @@ mod birth;
 mod causal;
 mod chains;
 mod cli;
+mod convert;
 mod decoder;
 mod determinism;
 mod earlier;
+mod errors;
 mod examine;
 mod examples;
 mod experiments;

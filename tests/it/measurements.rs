@@ -1213,14 +1213,12 @@ fn shrink(settings: &mut dyn settings::Settings, wanted: &[(&str, i64)]) {
 
 /// Asks a measurement as an examination does.
 fn examine(stage: &mut Stage, measurement: &dyn Measurement) -> Answer {
-    let source = match measurement.scope() {
-        Scope::Variant(name) => stage.source.variant(name).unwrap(),
-        _ => stage.source.clone(),
+    let source = if let Scope::Variant(name) = measurement.scope() {
+        stage.source.variant(name).unwrap()
+    } else {
+        stage.source.clone()
     };
-    let rows = match measurement.scope() {
-        Scope::Prompt => 1,
-        _ => 4,
-    };
+    let rows = if measurement.scope() == Scope::Prompt { 1 } else { 4 };
     (stage.batch, stage.logits, stage.captured) = Default::default();
     if measurement.scope() != Scope::Weights {
         stage.batch = task::batch(&*source, 1, 0, rows);

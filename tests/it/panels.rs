@@ -668,9 +668,14 @@ fn cloud(figure: &Figure) -> &Cloud {
 fn line<'a>(figure: &'a Figure, wanted: &str) -> Vec<&'a [[f64; 2]]> {
     let marks = figure.plots.iter().flat_map(|plot| &plot.marks);
     marks
-        .filter_map(|mark| match mark {
-            Mark::Line { name, points, .. } if name == wanted => Some(&**points),
-            _ => None,
+        .filter_map(|mark| {
+            if let Mark::Line { name, points, .. } = mark
+                && name == wanted
+            {
+                Some(&**points)
+            } else {
+                None
+            }
         })
         .collect()
 }
@@ -1022,9 +1027,12 @@ fn the_bars_of_predictions_are_the_probabilities_given() {
     let bars: Vec<(&str, &Vec<f64>)> = figure.plots[0]
         .marks
         .iter()
-        .filter_map(|m| match m {
-            Mark::Bars { name, values, .. } => Some((name.as_str(), values)),
-            _ => None,
+        .filter_map(|m| {
+            if let Mark::Bars { name, values, .. } = m {
+                Some((name.as_str(), values))
+            } else {
+                None
+            }
         })
         .collect();
     let right = 0.05 + 0.9 * (12.0f32 / 40.0);
@@ -1040,9 +1048,14 @@ fn a_selected_key_has_bars_of_its_own() {
     assert_eq!(figure.plots.len(), 3);
     assert_eq!(figure.plots[1].title, "Key: after 4 “c” comes “a”: loss 1.966 nats");
     let bars = |plot: &Plot| {
-        plot.marks.iter().find_map(|mark| match mark {
-            Mark::Bars { name, values, .. } if name == "right token" => Some(values.clone()),
-            _ => None,
+        plot.marks.iter().find_map(|mark| {
+            if let Mark::Bars { name, values, .. } = mark
+                && name == "right token"
+            {
+                Some(values.clone())
+            } else {
+                None
+            }
         })
     };
     assert_eq!(bars(&figure.plots[1]), Some(vec![f64::from(0.05 + 0.9 * (4.0f32 / 40.0))]));
@@ -1288,11 +1301,15 @@ fn the_expected_cells_of_the_selected_query_are_those_after_earlier_copies() {
     let outlined: Vec<[f64; 2]> = figure.plots[0]
         .marks
         .iter()
-        .filter_map(|m| match m {
-            Mark::Rect { from, to, .. } if to[0] - from[0] == 1.0 && to[1] - from[1] == 1.0 => {
+        .filter_map(|m| {
+            if let Mark::Rect { from, to, .. } = m
+                && to[0] - from[0] == 1.0
+                && to[1] - from[1] == 1.0
+            {
                 Some(*from)
+            } else {
+                None
             }
-            _ => None,
         })
         .collect();
     // "a" at 8 stood at 0 and 4: the keys at 1 and 5.
@@ -1346,9 +1363,12 @@ fn the_curves_beside_the_map_are_its_row_and_its_column() {
     let world = World::new();
     let figure = world.figure("attention");
     let pattern = heats(&figure)[0];
-    let bars = figure.plots[1].marks.iter().find_map(|m| match m {
-        Mark::Bars { at, values, .. } => Some((at.clone(), values.clone())),
-        _ => None,
+    let bars = figure.plots[1].marks.iter().find_map(|m| {
+        if let Mark::Bars { at, values, .. } = m {
+            Some((at.clone(), values.clone()))
+        } else {
+            None
+        }
     });
     let at = |query: usize, key: usize| f64::from(pattern.values[query * pattern.columns + key]);
     let middles = (0..=12).map(|key| f64::from(key) + 0.5).collect();
@@ -1600,11 +1620,15 @@ fn bands_last_as_long_as_their_content_and_mark_what_is_decoded_wrongly() {
 
 /// The lines of a width at the height of gates of a lane, with the x of both ends.
 fn leaves(figure: &Figure, width: f32) -> Vec<[[f64; 2]; 2]> {
-    let leaf = |mark: &Mark| match mark {
-        Mark::Line { points, width: w, .. } if points.len() == 2 && *w == width => {
+    let leaf = |mark: &Mark| {
+        if let Mark::Line { points, width: w, .. } = mark
+            && points.len() == 2
+            && *w == width
+        {
             Some([points[0], points[1]])
+        } else {
+            None
         }
-        _ => None,
     };
     figure.plots[0].marks.iter().filter_map(leaf).collect()
 }
@@ -1645,11 +1669,14 @@ fn the_output_gate_is_drawn_from_the_selected_read_to_what_it_looks_at() {
     // The sequence is longer than its tuples: the last one is meant.
     world.selection.query = Some(39);
     let looks = |figure: &Figure| -> Vec<(f64, f32, Dash)> {
-        let curve = |mark: &Mark| match mark {
-            Mark::Line { points, width, dash, .. } if points.len() > 2 => {
+        let curve = |mark: &Mark| {
+            if let Mark::Line { points, width, dash, .. } = mark
+                && points.len() > 2
+            {
                 Some((points[points.len() - 1][0], *width, *dash))
+            } else {
+                None
             }
-            _ => None,
         };
         figure.plots[0].marks.iter().filter_map(curve).collect()
     };
@@ -1875,9 +1902,12 @@ fn a_second_run_is_dashed_and_named() {
     let figure = world.figure("curves");
     assert_eq!(line(&figure, "in-context accuracy (branch)").len(), 1);
     assert_eq!(figure.caption, "Solid: birth. Dashed: branch.");
-    let dashed = figure.plots.iter().flat_map(|p| &p.marks).all(|mark| match mark {
-        Mark::Line { name, dash, .. } => (*dash == Dash::Dashed) == name.ends_with("(branch)"),
-        _ => true,
+    let dashed = figure.plots.iter().flat_map(|p| &p.marks).all(|mark| {
+        if let Mark::Line { name, dash, .. } = mark {
+            (*dash == Dash::Dashed) == name.ends_with("(branch)")
+        } else {
+            true
+        }
     });
     assert!(dashed);
 }
@@ -1893,9 +1923,14 @@ fn each_of_many_runs_is_told_apart_by_dashes_or_paleness_and_named_in_the_legend
     for i in 1..7 {
         let wanted = format!("in-context accuracy (run {i})");
         let marks = figure.plots.iter().flat_map(|p| &p.marks);
-        looks.extend(marks.filter_map(|mark| match mark {
-            Mark::Line { name, color, dash, .. } if *name == wanted => Some((*color, *dash)),
-            _ => None,
+        looks.extend(marks.filter_map(|mark| {
+            if let Mark::Line { name, color, dash, .. } = mark
+                && *name == wanted
+            {
+                Some((*color, *dash))
+            } else {
+                None
+            }
         }));
     }
     assert_eq!(looks.len(), 6);
@@ -2181,9 +2216,8 @@ fn bands_are_as_wide_as_the_attention_to_their_edge() {
     looking(&mut world, &[15, 1]);
     let figure = world.figure("tree");
     let bands = |plot: &Plot| -> Vec<f32> {
-        let lines = plot.marks.iter().filter_map(|mark| match mark {
-            Mark::Line { color, width, .. } => Some((*color, *width)),
-            _ => None,
+        let lines = plot.marks.iter().filter_map(|mark| {
+            if let Mark::Line { color, width, .. } = mark { Some((*color, *width)) } else { None }
         });
         let key = panel::colors::KEY;
         lines.filter(|(color, _)| *color == key).map(|(_, width)| width).collect()
@@ -2207,9 +2241,12 @@ fn nodes_and_edges_of_the_tree_pick_their_tokens() {
     let figure = world.figure("tree");
     let scene = layout(&figure, world.size, &Style::light());
     let found = |start: &str| {
-        let all = scene.areas.iter().filter_map(|area| match &area.pick {
-            AreaPick::One { pick, hover } => Some((pick.clone(), hover.clone())),
-            _ => None,
+        let all = scene.areas.iter().filter_map(|area| {
+            if let AreaPick::One { pick, hover } = &area.pick {
+                Some((pick.clone(), hover.clone()))
+            } else {
+                None
+            }
         });
         all.filter(|(_, hover)| hover.starts_with(start)).collect::<Vec<_>>()
     };
@@ -2242,18 +2279,14 @@ fn accuracy_by_length_stands_beside_the_tree_with_a_line_where_chaining_ends() {
     let figure = world.figure("tree");
     let plot = figure.plots.last().unwrap();
     assert_eq!(plot.title, "Right at step 200");
-    let bars = plot.marks.iter().find_map(|mark| match mark {
-        Mark::Bars { values, .. } => Some(values.clone()),
-        _ => None,
+    let bars = plot.marks.iter().find_map(|mark| {
+        if let Mark::Bars { values, .. } = mark { Some(values.clone()) } else { None }
     });
     assert_eq!(bars.unwrap(), [1.0, 0.5, 1.0 / 3.0]);
     let lines: Vec<f64> = plot
         .marks
         .iter()
-        .filter_map(|mark| match mark {
-            Mark::Upright { x, .. } => Some(*x),
-            _ => None,
-        })
+        .filter_map(|mark| if let Mark::Upright { x, .. } = mark { Some(*x) } else { None })
         .collect();
     assert_eq!(lines, [1.0], "two layers chain one edge");
     assert_eq!(world.figure_with("tree", &[("lengths", "false")]).plots.len(), 2);

@@ -242,10 +242,8 @@ fn keys() -> Patching {
 
 fn heat(figure: &Figure) -> &Heat {
     let marks = figure.plots.iter().flat_map(|plot| &plot.marks);
-    let mut heats = marks.filter_map(|mark| match mark {
-        Mark::Heat(heat) => Some(heat),
-        _ => None,
-    });
+    let mut heats =
+        marks.filter_map(|mark| if let Mark::Heat(heat) = mark { Some(heat) } else { None });
     heats.next().unwrap()
 }
 
@@ -342,10 +340,7 @@ fn a_pair_is_drawn_as_two_rows_to_the_prediction_and_its_two_answers() {
     let cells: Vec<_> = figure.plots[0]
         .marks
         .iter()
-        .filter_map(|mark| match mark {
-            Mark::Cells(cells) => Some(cells),
-            _ => None,
-        })
+        .filter_map(|mark| if let Mark::Cells(cells) = mark { Some(cells) } else { None })
         .flatten()
         .collect();
     // Positions after the prediction say nothing; the two answers stand at the end.
@@ -378,10 +373,9 @@ fn a_long_pair_is_shown_around_its_differences_and_its_prediction() {
         let texts: Vec<String> = figure.plots[0]
             .marks
             .iter()
-            .filter_map(|mark| match mark {
-                Mark::Text { text, .. } => Some(text.clone()),
-                _ => None,
-            })
+            .filter_map(
+                |mark| if let Mark::Text { text, .. } = mark { Some(text.clone()) } else { None },
+            )
             .collect();
         assert!(texts.contains(&"40".to_owned()), "{width}: {texts:?}");
         assert!(texts.contains(&"480".to_owned()) && texts.contains(&"…".to_owned()));
@@ -458,10 +452,10 @@ fn a_click_on_a_cell_picks_its_place_and_the_pair() {
     let interventions = vec![Intervention::Change { place, how }];
     world.readings = Some(Readings { interventions, ..Readings::default() });
     let figure = world.figure(&keys());
-    let framed = figure.plots[1].marks.iter().find_map(|mark| match mark {
-        Mark::Rect { from, .. } => Some(*from),
-        _ => None,
-    });
+    let framed = figure.plots[1]
+        .marks
+        .iter()
+        .find_map(|mark| if let Mark::Rect { from, .. } = mark { Some(*from) } else { None });
     assert_eq!(framed, Some([2.0, 1.0]));
     assert!(figure.plots[1].legend.iter().any(|entry| entry.text == "patched in all panels"));
 }
@@ -485,10 +479,9 @@ fn points_of_heads_stand_side_by_side_in_a_table() {
     let texts: Vec<&str> = figure.plots[1]
         .marks
         .iter()
-        .filter_map(|mark| match mark {
-            Mark::Text { text, .. } => Some(text.as_str()),
-            _ => None,
-        })
+        .filter_map(
+            |mark| if let Mark::Text { text, .. } = mark { Some(text.as_str()) } else { None },
+        )
         .collect();
     assert_eq!(texts, ["0.00", "0.00", "0.98", "0.98"]);
 }

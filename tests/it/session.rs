@@ -51,10 +51,8 @@ fn finish(session: Session) -> Vec<Event> {
 }
 
 fn troubles(events: &[Event]) -> Vec<String> {
-    let sentence = |e: &Event| match e {
-        Event::Trouble(e) => Some(e.message.clone()),
-        _ => None,
-    };
+    let sentence =
+        |e: &Event| if let Event::Trouble(e) = e { Some(e.message.clone()) } else { None };
     events.iter().filter_map(sentence).collect()
 }
 
@@ -573,9 +571,12 @@ fn a_branch_has_the_settings_of_its_own_and_what_its_parent_had_in_force() {
     drop(session);
     let weights = Arc::new(Reader::open(&parent).unwrap().weights(6).unwrap());
     let in_force = |events: &[Event]| {
-        let list = events.iter().find_map(|e| match e {
-            Event::InForce(list) => Some(list.iter().map(ToString::to_string).collect::<Vec<_>>()),
-            _ => None,
+        let list = events.iter().find_map(|e| {
+            if let Event::InForce(list) = e {
+                Some(list.iter().map(ToString::to_string).collect::<Vec<_>>())
+            } else {
+                None
+            }
         });
         list.unwrap_or_default()
     };
@@ -624,10 +625,9 @@ fn what_had_formed_in_the_parent_is_not_said_anew_in_a_branch() {
         drop(session);
         let marks = Reader::open(&folder).unwrap().recording.marks;
         assert!(marks.iter().all(|m| m.kind != MarkKind::Emergence), "{marks:?}");
-        let said = events.into_iter().find_map(|e| match e {
-            Event::Doing(text) => Some(text),
-            _ => None,
-        });
+        let said = events
+            .into_iter()
+            .find_map(|e| if let Event::Doing(text) = e { Some(text) } else { None });
         said.unwrap()
     };
     assert_eq!(doing(9), "induction head formed at step 9");
@@ -766,11 +766,12 @@ fn who_watches_a_resumed_run_is_told_to_read_its_folder() {
     let session = start(with(&["train.steps=9"]), Some(home.path()), Begin::Resume);
     let mut recording = Recording::default();
     for event in until(&session, |e| is_state(e, State::Finished)) {
-        match event {
-            Event::Missed => recording = Reader::open(home.path()).unwrap().recording,
-            Event::Metrics(row) => recording.add_row(row),
-            Event::Mark(mark) => recording.add_mark(mark),
-            _ => {}
+        if let Event::Missed = event {
+            recording = Reader::open(home.path()).unwrap().recording;
+        } else if let Event::Metrics(row) = event {
+            recording.add_row(row);
+        } else if let Event::Mark(mark) = event {
+            recording.add_mark(mark);
         }
     }
     let steps: Vec<u64> = recording.rows.iter().map(|row| row.step).collect();

@@ -138,9 +138,12 @@ fn a_figure_goes_to_the_clipboard_as_text() {
     for _ in 0..4000 {
         harness.step();
         let commands = &harness.output().platform_output.commands;
-        let text = commands.iter().find_map(|command| match command {
-            egui::OutputCommand::CopyText(text) => Some(text.clone()),
-            _ => None,
+        let text = commands.iter().find_map(|command| {
+            if let egui::OutputCommand::CopyText(text) = command {
+                Some(text.clone())
+            } else {
+                None
+            }
         });
         if text.is_some() {
             copied = text;

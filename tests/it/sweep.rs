@@ -752,9 +752,14 @@ fn the_panel_draws_a_line_and_a_point_a_run_the_median_and_says_how_they_go_toge
     let figure = figure_of(Some(&sweep), &[("x", "loss")], [500.0, 250.0]);
     assert_eq!((figure.plots.len(), figure.columns), (2, 2));
     let line = |wanted: &str| {
-        figure.plots[0].marks.iter().find_map(|mark| match mark {
-            Mark::Line { name, points, .. } if name == wanted => Some(points.to_vec()),
-            _ => None,
+        figure.plots[0].marks.iter().find_map(|mark| {
+            if let Mark::Line { name, points, .. } = mark
+                && name == wanted
+            {
+                Some(points.to_vec())
+            } else {
+                None
+            }
         })
     };
     assert_eq!(
@@ -805,9 +810,12 @@ fn runs_that_diverge_are_drawn_as_far_as_the_axis_goes_and_can_be_clicked() {
         assert!(figure.caption.contains(said), "{}", figure.caption);
         // The dot at its end is a wedge, and a click on it opens the run.
         let scene = layout(&figure, size, &Style::light());
-        let picked = scene.areas.iter().filter_map(|area| match &area.pick {
-            AreaPick::One { pick: Pick::Run(run), .. } => Some(*run),
-            _ => None,
+        let picked = scene.areas.iter().filter_map(|area| {
+            if let AreaPick::One { pick: Pick::Run(run), .. } = &area.pick {
+                Some(*run)
+            } else {
+                None
+            }
         });
         assert_eq!(picked.filter(|run| runs.contains(run)).count(), runs.len(), "{all}");
         let settings = [("metric", "loss"), ("x", "seed"), ("range", "all")];

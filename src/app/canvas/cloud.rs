@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use egui::{Mesh, Painter, Pos2, Rect, Sense, Shape, Stroke, Ui, WidgetInfo, vec2};
 
+use crate::base::convert::narrow;
 pub use crate::figure::cloud::Camera;
 use crate::figure::cloud::{RING, diameter_at, order, project, radius};
 use crate::figure::color::Color;
@@ -103,7 +104,7 @@ impl Place {
         );
         if three_d {
             // The middle of the room, moved: in space the axes themselves stay.
-            let [x, y] = camera.shift.map(|v| v as f32 * camera.zoom);
+            let [x, y] = camera.shift.map(|v| narrow(v) * camera.zoom);
             return (origin + vec2(-x / unit[0], y / unit[1]), camera.zoom / unit[0]);
         }
         (origin, 1.0 / unit[0])
@@ -186,12 +187,12 @@ pub fn show(
 
 /// With Shift a point is a key, whatever it is drawn as: of the sequence in view the action says so itself.
 fn with_shift(pick: Pick, shift: bool) -> Pick {
-    match pick {
-        Pick::CloudPoint { sequence, position, .. } if shift => {
-            Pick::CloudPoint { sequence, position, is_key: true }
-        }
-        pick => pick,
+    if let Pick::CloudPoint { sequence, position, .. } = pick
+        && shift
+    {
+        return Pick::CloudPoint { sequence, position, is_key: true };
     }
+    pick
 }
 
 /// The point nearest to the pointer within its reach; of points at one place the one drawn last, which covers the

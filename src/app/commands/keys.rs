@@ -19,6 +19,7 @@ pub(super) const fn ctrl_shift(key: Key) -> Option<KeyboardShortcut> {
 }
 
 /// A shortcut as it is printed on keyboards: `Ctrl+P`.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a keyboard has a hundred keys with a name")]
 pub fn spell(keys: &KeyboardShortcut) -> String {
     let m = keys.modifiers;
     let parts = [(m.command || m.ctrl, "Ctrl"), (m.shift, "Shift"), (m.alt, "Alt")];

@@ -14,9 +14,6 @@ pub enum Copied {
 }
 
 /// A page as it goes on the clipboard, and a sentence that says what it is. Reads weights: not for the window's thread.
-///
-/// # Errors
-/// As [`Doc::composed`].
 pub fn copied(doc: &Doc, copy: CopyAs) -> Result<(Copied, &'static str)> {
     let (drawing, page) = doc.composed()?;
     let text = |format| -> Result<Copied> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use egui::util::undoer::Undoer;
 use egui::{Align2, Color32, ComboBox, Context, Id, Response, ScrollArea, TextEdit, Ui, vec2};
 
+use crate::base::convert::{self, narrow};
 use crate::base::error::Result;
 use crate::base::number::{Bounds, widened};
 use crate::export::drawn_panel::{DrawnPanel, arrange, compose};
@@ -51,9 +52,6 @@ impl Doc {
     }
 
     /// What is drawn, and the page with its provenance. Reads weights: not for the window's thread.
-    ///
-    /// # Errors
-    /// As [`compose`].
     pub fn composed(&self) -> Result<(Composite, Page)> {
         let drawn_panel = |snapshot: &Arc<PanelSnapshot>| {
             let mut drawn_panel = snapshot.drawn_panel.clone();
@@ -344,9 +342,8 @@ impl FigureEditor {
         };
         ScrollArea::both().id_salt("page").auto_shrink([false, false]).show(ui, |ui| {
             let (rect, _) = ui.allocate_exact_size(size * scale, egui::Sense::hover());
-            let paper = scene.items.first().and_then(|item| match item {
-                crate::figure::scene::Item::Rect { fill, .. } => *fill,
-                _ => None,
+            let paper = scene.items.first().and_then(|item| {
+                if let crate::figure::scene::Item::Rect { fill, .. } = item { *fill } else { None }
             });
             let paper = paper.map_or(Color32::WHITE, crate::app::canvas::theme::color32);
             ui.painter().rect_filled(rect, 0, paper);
@@ -472,12 +469,11 @@ fn size(
     let bounds = Bounds { low, high, whole: false };
     let response = entry::number(ui, &mut number, bounds, Pull::Field { speed, unit });
     if response.changed() {
-        *value = Some(number as f32);
+        *value = Some(narrow(number));
     }
     response
 }
 
-#[expect(clippy::cast_sign_loss, reason = "the bounds are not negative")]
 fn whole(
     ui: &mut Ui,
     value: &mut usize,
@@ -487,7 +483,7 @@ fn whole(
     let mut number = *value as f64;
     let bounds = Bounds { low: least as f64, high: most as f64, whole: true };
     let response = entry::number(ui, &mut number, bounds, Pull::Field { speed: 0.05, unit });
-    *value = number as usize;
+    *value = convert::index(number);
     response
 }
 

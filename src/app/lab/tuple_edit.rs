@@ -63,9 +63,9 @@ fn said(text: &TupleText, tuples: &Tuples, at: usize, edit: TupleEdit) -> Option
         }
     };
     let is_known = |said: &TokenMeaning| text.token_of(*said).is_some();
-    let first = match said {
-        TokenMeaning::Register(_) => TokenMeaning::Register(0),
-        _ => TokenMeaning::Symbol(0),
+    let first = match edit {
+        TupleEdit::Register => TokenMeaning::Register(0),
+        TupleEdit::Instruction | TupleEdit::Symbol => TokenMeaning::Symbol(0),
     };
     let said = if is_known(&said) { said } else { first };
     Some((position, text.token_of(said)?))

@@ -9,6 +9,7 @@ use super::{Drawn as Picture, Pane};
 use crate::app::canvas::theme::color32;
 use crate::app::commands::Action;
 use crate::app::lab::Lab;
+use crate::base::convert::{self, narrow};
 use crate::base::plain::Plain;
 use crate::figure::clip::{self, Cut};
 use crate::figure::scale::{self, Scale};
@@ -62,10 +63,11 @@ pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure, step: Option<u64>) {
     if plots.is_empty() {
         return;
     }
-    let cells = figure.plots.iter().flat_map(|plot| &plot.marks).filter_map(|mark| match mark {
-        Mark::Cells(cells) => Some(cells),
-        _ => None,
-    });
+    let cells = figure
+        .plots
+        .iter()
+        .flat_map(|plot| &plot.marks)
+        .filter_map(|mark| if let Mark::Cells(cells) = mark { Some(cells) } else { None });
     let flags: Vec<Flag> = cells.flatten().filter_map(|cell| flag(cell, plots[0].x.log)).collect();
     let columns = figure.columns.max(1);
     let rows = plots.len().div_ceil(columns);
@@ -137,7 +139,7 @@ fn one(ui: &mut Ui, plot: &Plot, shown: &Shown<'_>, size: egui::Vec2) {
     // Ticks and labels as large as those of the other figures.
     let small = egui::TextStyle::Small.resolve(ui.style());
     child.style_mut().text_styles.insert(egui::TextStyle::Body, small);
-    let columns = left.width() as usize;
+    let columns = convert::index(left.width());
     let response = axes(egui_plot::Plot::new(("curve", shown.at)), plot, left.size())
         .height(left.height().max(60.0))
         .width(left.width().max(60.0))
@@ -353,8 +355,7 @@ fn power(mark: GridMark, _: &RangeInclusive<f64>) -> String {
 
 /// Lines at multiples of 1, 2 or 5 times a power of ten, about `most` of them: as in a file.
 fn round_steps(input: &GridInput, most: f32) -> Vec<GridMark> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-    let most = most.clamp(2.0, 12.0) as usize;
+    let most = convert::index(most.clamp(2.0, 12.0));
     let ticks = scale::ticks(input.bounds, false, most);
     let step_size = ticks.windows(2).map(|t| t[1].value - t[0].value).fold(f64::INFINITY, f64::min);
     ticks.into_iter().map(|tick| GridMark { value: tick.value, step_size }).collect()
@@ -368,7 +369,7 @@ const MOST_DECADES: usize = 24;
 pub fn decades(input: GridInput) -> Vec<GridMark> {
     // Beyond these powers no number has a place.
     let (low, high) = (input.bounds.0.clamp(-324.0, 309.0), input.bounds.1.clamp(-324.0, 309.0));
-    let (first, last) = (low.floor() as i32, high.ceil() as i32);
+    let (first, last) = (convert::integer(low.floor()), convert::integer(high.ceil()));
     let count = usize::try_from(last - first).unwrap_or(0) + 1;
     let stride = count.div_ceil(MOST_DECADES);
     if stride > 1 {
@@ -471,9 +472,8 @@ struct Label {
 fn strip_height(ui: &Ui, flags: &[Flag], span: &Span, width: f32, height: f32) -> f32 {
     let room = (0.0, width - legend_width(width) - NUMBERS);
     let (from, to) = span.full;
-    let at = |x: f64| ((x - from) / (to - from)) as f32 * room.1;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
-    let most = ((0.25 * height / LANE) as usize).min(MOST_LANES);
+    let at = |x: f64| narrow((x - from) / (to - from)) * room.1;
+    let most = convert::index(0.25 * height / LANE).min(MOST_LANES);
     let labels = labels(ui, flags, &at, room, most);
     let lanes = labels.iter().flatten().map(|label| label.lane + 1).max().unwrap_or(0);
     lanes as f32 * LANE
@@ -539,8 +539,7 @@ fn name_flags(ui: &Ui, flags: &[Flag], transform: &egui_plot::PlotTransform, str
     let font = egui::TextStyle::Small.resolve(ui.style());
     let (ink, line) = (ui.visuals().text_color(), ui.visuals().weak_text_color());
     let at = |x: f64| transform.position_from_point_x(x);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
-    let lanes = (strip.height() / LANE).round() as usize;
+    let lanes = convert::index((strip.height() / LANE).round());
     let mut order: Vec<&Flag> = flags.iter().collect();
     order.sort_by(|a, b| a.x.total_cmp(&b.x));
     let labels = labels(ui, flags, &at, (frame.left(), frame.right()), lanes);
@@ -588,7 +587,8 @@ pub fn decimated_on(
         return points.iter().filter(has_place).map(place).collect();
     }
     let (first, last) = (x_of(&points[0]), x_of(&points[points.len() - 1]));
-    let column_of = |p: &[f64; 2]| ((x_of(p) - first) / (last - first) * columns as f64) as usize;
+    let column_of =
+        |p: &[f64; 2]| convert::index((x_of(p) - first) / (last - first) * columns as f64);
     let mut kept = Vec::with_capacity(2 * columns + 2);
     for chunk in points.chunk_by(|a, b| column_of(a) == column_of(b)) {
         let shown = || chunk.iter().enumerate().filter(|(_, p)| has_place(p));

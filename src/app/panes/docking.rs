@@ -374,9 +374,10 @@ impl Behavior<Tab> for Shown<'_> {
     }
 
     fn resize_stroke(&self, style: &egui::Style, state: egui_tiles::ResizeState) -> egui::Stroke {
+        use egui_tiles::ResizeState::{Dragging, Hovering, Idle};
         match state {
-            egui_tiles::ResizeState::Idle => egui::Stroke::NONE,
-            _ => egui::Stroke::new(2.0, style.visuals.selection.stroke.color),
+            Idle => egui::Stroke::NONE,
+            Hovering | Dragging => egui::Stroke::new(2.0, style.visuals.selection.stroke.color),
         }
     }
 

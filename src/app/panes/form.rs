@@ -2,6 +2,7 @@
 
 use egui::{ComboBox, Ui};
 
+use crate::base::convert;
 use crate::base::error::Error;
 use crate::base::intervention::Intervention;
 use crate::base::settings::{self, Choice, Settings, Slot, Spec};
@@ -61,11 +62,10 @@ fn row(ui: &mut Ui, spec: &Spec, slot: Slot<'_>) -> bool {
     let label = name_of(ui, &name).on_hover_text(&help);
     let response = match slot {
         Slot::Bool(value) => ui.checkbox(value, ""),
-        #[expect(clippy::cast_sign_loss, reason = "the range is not negative")]
         Slot::Int(value) => {
             let mut number = *value as f64;
             let response = slider(ui, spec, &mut number, true);
-            *value = number as usize;
+            *value = convert::index(number);
             response
         }
         Slot::Float(value) => slider(ui, spec, value, false),
@@ -102,12 +102,11 @@ pub fn control(ui: &mut Ui, settings: &mut dyn Settings, name: &str, label: &str
         let response = match slot {
             Slot::Choice(choice) => choose(ui, spec, choice),
             Slot::Bool(value) => ui.checkbox(value, label),
-            #[expect(clippy::cast_sign_loss, reason = "the range is not negative")]
             Slot::Int(value) => {
                 let mut number = *value as f64;
                 ui.label(label);
                 let response = field(ui, spec, &mut number, true);
-                *value = number as usize;
+                *value = convert::index(number);
                 response
             }
             Slot::Float(value) => {

@@ -475,7 +475,9 @@ fn is_frozen(in_force: &[Intervention], tensor: &str) -> bool {
         .find_map(|what| match what {
             Intervention::Freeze(name) if name == tensor => Some(true),
             Intervention::Unfreeze(name) if name == tensor => Some(false),
-            _ => None,
+            Intervention::Freeze(_) | Intervention::Unfreeze(_) | Intervention::Change { .. } => {
+                None
+            }
         })
         .unwrap_or(false)
 }

@@ -6,7 +6,8 @@ use super::{Drawn, Pane};
 use crate::app::canvas::paint::Frame;
 use crate::app::commands::{Action, Command};
 use crate::app::lab::Lab;
-use crate::figure::scene::AreaPick;
+use crate::base::convert;
+use crate::figure::scene::Area;
 use crate::panel::Panel;
 
 /// Offered speeds of playing back, recorded steps per second.
@@ -69,10 +70,9 @@ fn buttons(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
 
 /// Lets the track be dragged: the x axis of the figure is the step.
 fn track(ui: &mut Ui, drawn: &Drawn<'_>, lab: &Lab) -> Vec<Action> {
-    let Some((area, plot)) = drawn.scene.areas.iter().find_map(|area| match area.pick {
-        AreaPick::Plot(index) => drawn.figure.plots.get(index).map(|plot| (area, plot)),
-        _ => None,
-    }) else {
+    let plot = |area: &Area| drawn.figure.plots.get(area.pick.plot()?);
+    let Some((area, plot)) = drawn.scene.areas.iter().find_map(|area| Some((area, plot(area)?)))
+    else {
         return Vec::new();
     };
     let frame = Frame::new(drawn.place.min);
@@ -115,8 +115,7 @@ fn step_at(range: (f64, f64), log: bool, share: f64, last: u64) -> Option<u64> {
     } else {
         range.0 + share * (range.1 - range.0)
     };
-    #[expect(clippy::cast_sign_loss, reason = "steps are not negative, and this one is clamped")]
-    let step = step.round().max(0.0) as u64;
+    let step = convert::count(step.round().max(0.0));
     (step < last).then_some(step)
 }
 
@@ -150,8 +149,9 @@ fn asked_by_reader(ui: &Ui, id: egui::Id) -> Option<u64> {
     ui.input(|i| {
         i.accesskit_action_requests(id, accesskit::Action::SetValue).find_map(|request| {
             match &request.data {
-                #[expect(clippy::cast_sign_loss, reason = "steps are not negative")]
-                Some(accesskit::ActionData::NumericValue(value)) => Some(value.max(0.0) as u64),
+                Some(accesskit::ActionData::NumericValue(value)) => {
+                    Some(convert::count(value.max(0.0)))
+                }
                 _ => None,
             }
         })

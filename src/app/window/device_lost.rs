@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use egui::{Context, Pos2, Rect, Ui, Vec2, ViewportCommand, pos2, vec2};
 
 use super::App;
+use crate::base::convert::narrow;
 
 /// Whether the device of the window is lost, as the device itself reports it.
 #[derive(Clone, Default)]
@@ -99,7 +100,8 @@ fn sized_again(ctx: &Context, frame: &eframe::Frame) -> bool {
     let is_free = !window.is_maximized() && window.fullscreen().is_none();
     if is_free && ctx.zoom_factor() != 1.0 {
         let pixels = window.inner_size();
-        let points = vec2(pixels.width as f32, pixels.height as f32) / window.scale_factor() as f32;
+        let points =
+            vec2(pixels.width as f32, pixels.height as f32) / narrow(window.scale_factor());
         ctx.send_viewport_cmd(ViewportCommand::InnerSize(points));
     }
     true

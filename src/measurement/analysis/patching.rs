@@ -3,6 +3,7 @@
 use super::{Analysis, Choice, Ground, Judge, OnPartial, PartialAnswer, rule};
 use crate::base::analysis::Patching as Asked;
 use crate::base::array::Array;
+use crate::base::convert::narrow;
 use crate::base::error::Result;
 use crate::base::pair::Pair;
 use crate::measurement::Answer;
@@ -121,9 +122,9 @@ impl Map {
     }
 
     fn put(&mut self, index: usize, found: Estimate) {
-        self.effect[index] = found.mean as f32;
-        self.low[index] = found.interval[0] as f32;
-        self.high[index] = found.interval[1] as f32;
+        self.effect[index] = narrow(found.mean);
+        self.low[index] = narrow(found.interval[0]);
+        self.high[index] = narrow(found.interval[1]);
     }
 
     fn arrays(&self) -> Result<[Array; 3]> {

@@ -6,6 +6,7 @@ use super::{Analysis, Ground, OnPartial, PartialAnswer};
 use crate::base::analysis::{Examples, Told as Asked};
 use crate::base::array::Array;
 use crate::base::batch::Batch;
+use crate::base::convert::{self, narrow};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Intervention, Point, Site};
 use crate::base::label::{Kind, Places};
@@ -39,7 +40,7 @@ crate::settings! {
         /// Weight decay of the fitted maps, on vectors of unit variance.
         decay: f64 = 0.01, in 0.0..=1000.0;
         /// Seed of the sequences, of the shuffled labels and of the first weights of a hidden layer.
-        seed: usize = 0, in 0..=9007199254740992_u64;
+        seed: usize = 0, in 0..=9007199254740992.0;
     }
 }
 
@@ -206,10 +207,9 @@ fn sites_of(reading: &Reading) -> Vec<Site> {
     let (Some(layers), Some(points)) = (reading.array("layer"), reading.array("point")) else {
         return Vec::new();
     };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
     let site = |(layer, point): (&f32, &f32)| {
-        let (point, _) = Point::ALL.get(*point as usize)?;
-        Some(Site { layer: *layer as usize, point: *point })
+        let (point, _) = Point::ALL.get(convert::index(*point))?;
+        Some(Site { layer: convert::index(*layer), point: *point })
     };
     layers.data.iter().zip(points.data.iter()).filter_map(site).collect()
 }
@@ -312,17 +312,15 @@ impl Table {
 
     fn put(&mut self, at: usize, reader: &Reader, report: &Value) {
         for ((_, place), scores) in self.names.iter().zip(&mut self.scores) {
-            scores[at] =
-                report.pointer(place).and_then(Value::as_f64).map_or(f32::NAN, |x| x as f32);
+            scores[at] = report.pointer(place).and_then(Value::as_f64).map_or(f32::NAN, narrow);
         }
         for tensor in reader.tensors() {
             // A lens of one boundary calls it its first.
-            let name = match reader {
-                Reader::Lens(way, _) => {
-                    let (part, rest) = (way.part(), tensor.name.split_once('.'));
-                    format!("{READER}{part}{at}.{}", rest.map_or("", |(_, rest)| rest))
-                }
-                _ => format!("{READER}{}.{}", self.sites[at], tensor.name),
+            let name = if let Reader::Lens(way, _) = reader {
+                let (part, rest) = (way.part(), tensor.name.split_once('.'));
+                format!("{READER}{part}{at}.{}", rest.map_or("", |(_, rest)| rest))
+            } else {
+                format!("{READER}{}.{}", self.sites[at], tensor.name)
             };
             let axes = ["row", "column"];
             let array = Array::new(

@@ -2,6 +2,7 @@
 
 use super::{Analysis, Ground, OnPartial, PartialAnswer, counted_positions, one};
 use crate::base::array::Array;
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::measurement::Answer;
 use crate::measurement::causal::knock_out::Registers;
@@ -56,7 +57,7 @@ impl Analysis for FindingRegisters {
         };
         answer.arrays = vec![
             array("position", &|i| found[i].position as f32)?,
-            array("kl", &|i| found[i].kl as f32)?,
+            array("kl", &|i| narrow(found[i].kl))?,
             array("important", &|i| f32::from(u8::from(found[i].important)))?,
         ];
         let count = found.iter().filter(|register| register.important).count();

@@ -3,6 +3,7 @@
 use super::{Analysis, Ground, OnPartial, PartialAnswer, counts, one};
 use crate::base::analysis::TreeScrubbing as Asked;
 use crate::base::array::Array;
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::base::tree::Script;
 use crate::measurement::Answer;
@@ -215,7 +216,7 @@ impl Table {
     fn put(&mut self, cell: usize, found: Estimate) {
         let Estimate { mean, interval: [low, high], .. } = found;
         for (numbers, value) in self.numbers.iter_mut().zip([mean, low, high]) {
-            numbers[cell] = value as f32;
+            numbers[cell] = narrow(value);
         }
     }
 

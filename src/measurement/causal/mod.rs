@@ -161,9 +161,6 @@ impl Pairs {
     }
 
     /// Whether the likeliest of all tokens is the right one in the run of a side, by pair.
-    ///
-    /// # Errors
-    /// When a forward pass fails.
     pub fn told_right(&self, subject: Subject<'_>, side: Side) -> Result<Vec<bool>> {
         let mut right = Vec::with_capacity(self.pairs.len());
         for part in &self.parts {
@@ -209,7 +206,9 @@ impl Pairs {
                 ))),
                 None => Ok(At::Same(positions.clone())),
             },
-            _ => pairs.iter().map(of).collect::<Result<_>>().map(At::PerRow),
+            Spot::Prediction | Spot::Different | Spot::Named(_) => {
+                pairs.iter().map(of).collect::<Result<_>>().map(At::PerRow)
+            }
         }
     }
 }
@@ -223,9 +222,6 @@ impl Part {
     }
 
     /// One forward pass of a side under edits: logits at the predictions, `[pair][token]`, and the tensors of `sites`.
-    ///
-    /// # Errors
-    /// When the pass fails.
     pub fn run(
         &self,
         subject: Subject<'_>,
@@ -242,9 +238,6 @@ impl Part {
     }
 
     /// The tensors of some sites, without going on to the logits.
-    ///
-    /// # Errors
-    /// When the pass fails.
     pub fn capture(
         &self,
         subject: Subject<'_>,
@@ -290,8 +283,6 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// # Errors
-    /// When a forward pass fails.
     pub fn new(subject: Subject<'a>, pairs: &'a Pairs) -> Result<Self> {
         let mut stage = Self { subject, pairs, base: vec![], other: vec![], log_probs: Vec::new() };
         for part in &pairs.parts {
@@ -307,9 +298,6 @@ impl<'a> Stage<'a> {
     }
 
     /// The base sequences of a part under edits.
-    ///
-    /// # Errors
-    /// When the pass fails.
     pub fn run(&self, part: &Part, edits: &[Edit]) -> Result<Vec<Seen>> {
         let (logits, _) = part.run(self.subject, Side::Base, edits, &[])?;
         Ok(self.seen(part, &logits))

@@ -195,9 +195,6 @@ impl<'a> Plan<'a> {
     }
 
     /// Does all cells; `take` gets each as it comes.
-    ///
-    /// # Errors
-    /// When a forward pass fails.
     pub fn run(
         &self,
         pool: &Pool,
@@ -230,9 +227,6 @@ impl<'a> Plan<'a> {
     }
 
     /// One cell.
-    ///
-    /// # Errors
-    /// When a forward pass fails.
     pub fn patched(&self, cell: Cell) -> Result<Patched> {
         let mut seen = Vec::with_capacity(self.stage.pairs.len());
         for (part, other) in self.stage.pairs.parts().iter().zip(&self.others) {
@@ -265,7 +259,9 @@ impl Family {
         // To `[head, pos, key]`, `[head, pos]` or `[pos]`.
         let summed = match self.by {
             By::HeadCell => squares.sum(0)?,
-            _ => squares.sum(candle_core::D::Minus1)?.sum(0)?,
+            By::Position | By::Head | By::HeadPosition | By::HeadQuery => {
+                squares.sum(candle_core::D::Minus1)?.sum(0)?
+            }
         };
         let dims = summed.dims().to_vec();
         let (heads, positions) = if by_head { (dims[0], dims[1]) } else { (1, dims[0]) };

@@ -58,9 +58,6 @@ impl Hypothesis {
     }
 
     /// All paths of a network.
-    ///
-    /// # Errors
-    /// Never for a layout.
     pub fn everything(layout: &Layout) -> Result<Self> {
         let mut all = Self::default();
         let mut paths: Vec<Vec<Stop>> = vec![Vec::new()];

@@ -3,6 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 
 /// The penalty, as a share of the mean variance of the features: weak, yet enough where features depend on each other.
@@ -60,9 +61,6 @@ impl Decoder {
 
     /// The same, and one fitted to the classes in another order, so that nothing is left to be learned: what it gets right
     /// is luck.
-    ///
-    /// # Errors
-    /// As [`Self::fit`].
     pub fn fit_beside_shuffled(samples: &Samples, classes: usize) -> Result<[Self; 2]> {
         let scatter = Scatter::new(samples)?;
         let shuffled = shuffled(&samples.classes);
@@ -171,7 +169,7 @@ fn shuffled(classes: &[usize]) -> Vec<usize> {
     let mut rng = ChaCha8Rng::from_seed(*b"the order of shuffled classes...");
     let mut order = classes.to_vec();
     for i in (1..order.len()).rev() {
-        let to = ((u128::from(rng.next_u64()) * (i as u128 + 1)) >> 64) as usize;
+        let to = convert::share(rng.next_u64(), i + 1);
         order.swap(i, to);
     }
     order

@@ -83,9 +83,6 @@ impl<'a> Passes<'a> {
     }
 
     /// The tensors of some sites over a batch.
-    ///
-    /// # Errors
-    /// When the pass fails.
     pub fn capture(&self, batch: &Batch, sites: &[Site]) -> Result<Captured> {
         let Subject { model, params, .. } = self.subject;
         let (_, captured) = pass::forward(model, params, batch, self.in_force, sites, false)?;
@@ -132,9 +129,6 @@ impl<'a> Passes<'a> {
     }
 
     /// From logits `[batch, pos, vocab]`, with the tuples of each sequence.
-    ///
-    /// # Errors
-    /// When the logits cannot be read.
     pub fn differences<'t>(
         &self,
         logits: &Tensor,

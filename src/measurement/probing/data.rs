@@ -101,9 +101,6 @@ impl Positions {
     }
 
     /// The same of each sequence of a batch, row by row.
-    ///
-    /// # Errors
-    /// As [`Self::of`].
     pub fn mask(&self, subject: Subject<'_>, batch: &Batch) -> Result<Vec<bool>> {
         let rows = (0..batch.rows).map(|row| self.of(subject, &batch.row(row)));
         Ok(rows.collect::<Result<Vec<_>>>()?.concat())
@@ -223,7 +220,9 @@ impl Label {
         let pattern = |(layer, _)| Site { layer, point: Point::Pattern };
         match self {
             Self::SubPath => heads.filter(|(_, heads)| **heads > 0).map(pattern).collect(),
-            _ => Vec::new(),
+            Self::Token(_) | Self::Target | Self::Position | Self::Seen | Self::OfTask(_) => {
+                Vec::new()
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Tensor};
 
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Site;
 use crate::nn::tap::Tap;
@@ -69,7 +70,7 @@ pub fn leace(data: &Dataset, ridge: f64) -> Result<Eraser> {
         kept.t()?.matmul(&kept)?
     };
     let erasing = numbers(&colour.matmul(&projector.matmul(&whiten)?)?)?;
-    let single = |values: Vec<f64>| values.into_iter().map(|x| x as f32).collect();
+    let single = |values: Vec<f64>| values.into_iter().map(narrow).collect();
     Ok(Eraser { dim, matrix: single(erasing), mean: single(moments.mean), rank })
 }
 
@@ -106,9 +107,6 @@ fn moments(data: &Dataset) -> Result<Moments> {
 }
 
 /// Covariance `[dim, labels]` of vectors and labels: what a linear reader lives on.
-///
-/// # Errors
-/// When a product fails.
 pub fn cross_covariance(data: &Dataset) -> Result<Vec<f64>> {
     moments(data).map(|moments| moments.xz)
 }

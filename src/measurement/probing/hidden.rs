@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::nn::params::{Init, draw};
 
@@ -57,9 +58,6 @@ pub fn fit(
 }
 
 /// The same to labels dealt out anew among the examples.
-///
-/// # Errors
-/// As [`fit`].
 pub fn fit_shuffled(
     data: &Dataset,
     units: Units,
@@ -142,7 +140,7 @@ impl Hidden {
                 data.labels.count()
             )));
         }
-        let relu = |s: f64| s.max(0.0) as f32;
+        let relu = |s: f64| convert::narrow(s.max(0.0));
         let active: Vec<f32> = self.first.scores(&data.x)?.into_iter().map(relu).collect();
         Ok(score_of(&mut self.second.scores(&active)?, &data.labels))
     }

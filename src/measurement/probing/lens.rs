@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::measurement::logit_lens::{divergence, log_probabilities};
 use crate::measurement::read::values;
@@ -56,7 +57,7 @@ impl Way {
             Self::Stream => unembedded(model, params, width, &translator::translated(map, x)?),
             Self::Tokens => {
                 let scores = map.scores(&normalized(model, params, width, x)?)?;
-                Ok(scores.into_iter().map(|s| s as f32).collect())
+                Ok(scores.into_iter().map(narrow).collect())
             }
         }
     }
@@ -121,9 +122,6 @@ pub fn readout(model: &dyn Model, params: &Params) -> Result<Readout> {
 
 /// The stream normalised as the network's final norm does it, without its weight and bias: `[example, width]`. (A weight
 /// is absorbed by the linear map, a bias by that of a map that has one.)
-///
-/// # Errors
-/// As [`readout`].
 pub fn normalized(model: &dyn Model, params: &Params, width: usize, x: &[f32]) -> Result<Vec<f32>> {
     let readout = readout(model, params)?;
     let bare = Readout { norm_weight: None, norm_bias: None, ..readout };
@@ -132,9 +130,6 @@ pub fn normalized(model: &dyn Model, params: &Params, width: usize, x: &[f32]) -
 }
 
 /// The examples of one boundary, normalised.
-///
-/// # Errors
-/// As [`normalized`].
 pub fn examples(
     model: &dyn Model,
     params: &Params,
@@ -146,9 +141,6 @@ pub fn examples(
 }
 
 /// How well a fitted map tells the examples of its boundary.
-///
-/// # Errors
-/// As [`Way::read`].
 pub fn score_fitted(
     way: Way,
     map: &Linear,

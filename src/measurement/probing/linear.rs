@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::nn::params::{Init, draw};
 
@@ -97,9 +98,6 @@ pub fn fit(
 }
 
 /// The same to labels dealt out anew among the examples: what a reader learns that has nothing to read.
-///
-/// # Errors
-/// As [`fit`].
 pub fn fit_shuffled(
     data: &Dataset,
     seed: u64,
@@ -178,10 +176,10 @@ impl Standard {
         let columns = dim + usize::from(bias);
         let rows = || w.chunks_exact(columns);
         let weight = rows()
-            .flat_map(|row| row[..dim].iter().zip(&self.deviation).map(|(w, d)| (w / d) as f32));
+            .flat_map(|row| row[..dim].iter().zip(&self.deviation).map(|(w, d)| narrow(w / d)));
         let shift = |row: &[f64]| {
             let moved = self.mean.iter().zip(&self.deviation).zip(row);
-            (row[dim] - moved.map(|((m, d), w)| w * m / d).sum::<f64>()) as f32
+            narrow(row[dim] - moved.map(|((m, d), w)| w * m / d).sum::<f64>())
         };
         let bias = bias.then(|| rows().map(shift).collect());
         Linear { outputs, dim, weight: weight.collect(), bias }
@@ -245,8 +243,8 @@ impl Linear {
         Self {
             outputs,
             dim,
-            weight: rows().flat_map(|row| row[..dim].iter().map(|w| *w as f32)).collect(),
-            bias: Some(rows().map(|row| row[dim] as f32).collect()),
+            weight: rows().flat_map(|row| row[..dim].iter().map(|w| narrow(*w))).collect(),
+            bias: Some(rows().map(|row| narrow(row[dim])).collect()),
         }
     }
 

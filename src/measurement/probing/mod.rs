@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use candle_core::Tensor;
 
 use crate::base::batch::{Batch, NO_TARGET};
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Intervention, Site};
 pub use crate::base::label::Kind;
@@ -253,7 +254,9 @@ impl<'a> Desk<'a> {
     ) -> Result<Option<(Reader, Value)>> {
         match self.settings.kind {
             Kind::Leace => self.erase(at, kept, watch),
-            _ => self.probe(at, kept, watch),
+            Kind::LinearProbe | Kind::MlpProbe | Kind::TunedLens | Kind::TokenLens => {
+                self.probe(at, kept, watch)
+            }
         }
     }
 
@@ -689,8 +692,7 @@ impl Reader {
                     return Err(broken());
                 };
                 let dim = mean.data.len();
-                #[expect(clippy::cast_sign_loss, reason = "a count")]
-                let rank = rank.data.first().map_or(0, |rank| *rank as usize);
+                let rank = rank.data.first().map_or(0, |rank| convert::index(*rank));
                 if matrix.shape != [dim, dim] {
                     return Err(broken());
                 }

@@ -31,9 +31,6 @@ pub struct Search {
 }
 
 /// Searches from `start`; `look` gives value and gradient. `None`: stopped by `watch`.
-///
-/// # Errors
-/// Those of `look`.
 pub fn minimize(
     doing: &str,
     start: Vec<f64>,

@@ -3,6 +3,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::measurement::logit_lens::log_probabilities;
 use crate::model::readout::Readout;
@@ -27,7 +28,7 @@ pub fn translated(map: &Linear, x: &[f32]) -> Result<Vec<f32>> {
         return Err(Error::usage("this lens was fitted to a stream of another width"));
     }
     let moved = map.scores(x)?;
-    Ok(moved.into_iter().zip(x).map(|(moved, x)| (f64::from(*x) + moved) as f32).collect())
+    Ok(moved.into_iter().zip(x).map(|(moved, x)| narrow(f64::from(*x) + moved)).collect())
 }
 
 /// Fits the map that brings the reading of some streams as near as can be to the network's own `logits` `[example, vocab]`: the
@@ -112,9 +113,6 @@ impl Objective {
     }
 
     /// Value and gradient at coefficients `[dim, dim + 1]`.
-    ///
-    /// # Errors
-    /// When a product fails.
     pub fn at(&self, w: &[f64]) -> Result<(f64, Vec<f64>)> {
         let (examples, dim) = self.x.dims2()?;
         let matrix = Tensor::from_slice(w, (dim, dim + 1), &Device::Cpu)?;

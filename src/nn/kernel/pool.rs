@@ -20,9 +20,6 @@ pub struct Pool {
 
 impl Pool {
     /// A pool of `threads` threads; 0: as many as the machine has.
-    ///
-    /// # Errors
-    /// When the system refuses a thread.
     pub fn new(threads: usize) -> Result<Self> {
         let available = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { available() } else { threads };
@@ -30,7 +27,9 @@ impl Pool {
             .num_threads(threads)
             .thread_name(|i| format!("shard-{i}"))
             .build()
-            .map_err(|e| Error::system(format!("cannot start {threads} threads: {e}")))?;
+            .map_err(|e| {
+                Error::system(format!("cannot start {threads} threads: {e}")).caused_by(e)
+            })?;
         Ok(Self { threads })
     }
 

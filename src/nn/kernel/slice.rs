@@ -16,10 +16,8 @@ impl<'a> Floats<'a> {
         let Some(range) = layout.contiguous_offsets() else {
             bail!("a kernel needs a contiguous tensor, got {layout:?}")
         };
-        match &*storage {
-            Storage::Cpu(s) => s.as_slice::<f32>().map(|_| ())?,
-            _ => bail!("this kernel runs on the CPU only"),
-        }
+        let Storage::Cpu(numbers) = &*storage else { bail!("this kernel runs on the CPU only") };
+        numbers.as_slice::<f32>()?;
         Ok(Self { storage, range })
     }
 }
@@ -28,11 +26,9 @@ impl std::ops::Deref for Floats<'_> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        match &*self.storage {
-            Storage::Cpu(CpuStorage::F32(v)) => &v[self.range.0..self.range.1],
-            // `of` lets nothing else in.
-            _ => &[],
-        }
+        // `of` lets nothing else in.
+        let Storage::Cpu(CpuStorage::F32(v)) = &*self.storage else { return &[] };
+        &v[self.range.0..self.range.1]
     }
 }
 

@@ -1,5 +1,6 @@
 //! The lanes: a row for each register, a column for each tuple. x counts tuples, y counts lanes from the top.
 
+use crate::base::convert::{self, narrow};
 use crate::base::plain::Plain;
 use crate::figure::color::Color;
 use crate::figure::font::{Family, Typeface};
@@ -65,8 +66,7 @@ impl<'a> Lanes<'a> {
         let height = (size[1] - 28.0 - 8.0 * lines).max(0.4 * size[1]);
         let registers = facts.present();
         let count = facts.tuples.len();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 400")]
-        let shown = ((width / NARROWEST) as usize).clamp(1, count.max(1));
+        let shown = convert::index(width / NARROWEST).clamp(1, count.max(1));
         // What came before the selected tuple says what it reads.
         let to = (facts.selected + 1 + shown / 4).clamp(shown, count.max(shown));
         let lane = (height - HEAD - ANSWERS) / registers.len().max(1) as f32;
@@ -84,7 +84,7 @@ impl<'a> Lanes<'a> {
 
     /// From the upper end of the lanes to the lower end of everything, in points.
     pub fn room_below(&self) -> f32 {
-        (self.height - HEAD).max(self.unit[1] * self.bottom() as f32 + ANSWERS)
+        (self.height - HEAD).max(self.unit[1] * narrow(self.bottom()) + ANSWERS)
     }
 
     /// Right end of the lanes.
@@ -182,7 +182,7 @@ impl<'a> Lanes<'a> {
             color,
             anchor: Anchor::Right,
             width: NAMES - 6.0,
-            height: self.unit[1] * (at[1] - at[0]) as f32,
+            height: self.unit[1] * narrow(at[1] - at[0]),
         };
         let size = 8.0_f32.min(0.3 * self.unit[1]);
         if size >= SMALLEST {
@@ -325,7 +325,7 @@ impl<'a> Lanes<'a> {
                     color: palette.faint,
                     anchor: Anchor::Left,
                     width: 0.5 * self.unit[0] - leaf,
-                    height: (DECODED[1] - TUPLE[0]).abs() as f32 * self.unit[1],
+                    height: narrow((DECODED[1] - TUPLE[0]).abs()) * self.unit[1],
                 };
                 let beside = [x + wing + self.dx(3.0), y - 0.5 * rise];
                 marks.extend(self.text(

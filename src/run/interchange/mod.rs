@@ -168,7 +168,7 @@ fn file(tensors: &[NamedTensor], note: &str) -> Vec<u8> {
 }
 
 fn pretty(value: &Value) -> Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::internal(e.to_string()))?;
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(Error::internal_of)?;
     bytes.push(b'\n');
     Ok(bytes)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::base::convert::narrow;
 use crate::base::error::Result;
 use crate::model::anatomy::{Anatomy, Block, Hidden, Map, Matrix, Mlp, Scale};
 use crate::nn::activation::Activation;
@@ -127,7 +128,7 @@ impl<'a> Uniform<'a> {
         if !self.has_usual_scale() {
             let by = f64::from(self.of.scale) * (self.of.dim as f64).sqrt();
             for layer in &mut self.layers {
-                layer.queries = layer.queries.scaled(by as f32);
+                layer.queries = layer.queries.scaled(narrow(by));
             }
         }
         self

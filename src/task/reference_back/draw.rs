@@ -5,6 +5,7 @@ use rand_core::{Rng, SeedableRng};
 
 use super::memory::{Item, Memory};
 use super::{ReferenceBack, RegisterChoice, SymbolSet};
+use crate::base::convert;
 
 /// The registers and symbols of one sequence.
 pub struct Cast {
@@ -139,7 +140,7 @@ fn choose(mut from: Vec<usize>, count: usize, rng: &mut ChaCha8Rng) -> Vec<usize
 
 /// Evenly one of `0..count`.
 pub fn below(count: usize, rng: &mut ChaCha8Rng) -> usize {
-    ((u128::from(rng.next_u64()) * count as u128) >> 64) as usize
+    convert::share(rng.next_u64(), count)
 }
 
 /// Whether something of this probability happens.
@@ -170,7 +171,8 @@ pub fn member(pool: u64, seed: u64, index: u64) -> u64 {
         }
     };
     let start = rng.next_u64() % pool;
-    ((u128::from(factor) * u128::from(index % pool) + u128::from(start)) % u128::from(pool)) as u64
+    let place = u128::from(factor) * u128::from(index % pool) + u128::from(start);
+    convert::low_word(place % u128::from(pool))
 }
 
 fn gcd(a: u64, b: u64) -> u64 {

@@ -1,6 +1,7 @@
 //! Tokens of the reference-back task: their ids, their order in a tuple, and how text is read as tuples.
 
 use super::TokenOrder;
+use crate::base::convert;
 use crate::base::vocab::Vocab;
 
 /// Positions of a tuple.
@@ -54,9 +55,9 @@ impl Words {
         match word {
             Word::Instruction(store) => u32::from(!store),
             Word::Answer(Some(same)) => 2 + u32::from(!same),
-            Word::Register(number) => FIRST_REGISTER + number as u32,
-            Word::Symbol(number) => FIRST_REGISTER + (self.registers + number) as u32,
-            Word::Answer(None) => FIRST_REGISTER + (self.registers + self.symbols) as u32,
+            Word::Register(number) => FIRST_REGISTER + convert::id(number),
+            Word::Symbol(number) => FIRST_REGISTER + convert::id(self.registers + number),
+            Word::Answer(None) => FIRST_REGISTER + convert::id(self.registers + self.symbols),
         }
     }
 
