@@ -155,14 +155,15 @@ impl Table {
     fn heat(&mut self, title: &str, plot: &Plot, heat: &Heat) -> Result<()> {
         for row in 0..heat.rows {
             for column in (0..heat.columns).filter(|column| exists(heat, row, *column)) {
+                let x = heat.x(column);
                 let value = heat.values[row * heat.columns + column];
                 let (y_text, x_text) = match &heat.pick {
                     HeatPick::Named { rows, columns } => (name(rows, row), name(columns, column)),
-                    _ => (plot.y.ticks.name(row).to_owned(), plot.x.ticks.name(column).to_owned()),
+                    _ => (plot.y.ticks.name(row as f64).into(), plot.x.ticks.name(x).into()),
                 };
                 let entry = Entry {
                     kind: "cell",
-                    x: column.to_string(),
+                    x: x.to_string(),
                     y: row.to_string(),
                     value: value.to_string(),
                     x_text,
