@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mnemoscope::base::array::Array;
 use mnemoscope::base::batch::Row;
 use mnemoscope::base::question::{MeasurementCall, Reading};
+use mnemoscope::measurement::heads::SEED;
 use mnemoscope::numeric::pattern::shrink;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
@@ -98,12 +99,12 @@ fn memory_tokens_come_at_a_glance_in_the_scale_of_positions() {
 fn scores_of_heads_count_positions_alone() {
     let mut asked = Asked::with_memory(40);
     let prompt = asked.sequence(0);
-    let pattern = asked.ask(&prompt, &[attention().with("sequences", 8)]);
-    let scores = asked.ask(&prompt, &[MeasurementCall::new("heads")]);
-    let to_previous = |array: &Array| -> f32 {
-        (1..40).map(|query| array.data[query * 46 + 6 + query - 1]).sum::<f32>() / 39.0
-    };
-    let expected = pattern.arrays.iter().map(to_previous).sum::<f32>() / 8.0;
+    let scores = asked.ask(&prompt, &[MeasurementCall::new("heads").with("examples", 1)]);
+    let counted = Arc::new(asked.instrument.source().sequence(SEED, 0));
+    let reading = asked.ask(&counted, &[attention()]);
+    let pattern = &reading.array("pattern.layer0").unwrap().data;
+    let to_previous = (1..40).map(|query| pattern[query * 46 + 6 + query - 1]);
+    let expected = to_previous.sum::<f32>() / 39.0;
     let found = scores.array("previous_token").unwrap().data[0];
     assert!((found - expected).abs() < 1e-5, "{found}, {expected}");
 }
