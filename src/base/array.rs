@@ -9,14 +9,52 @@ use crate::base::error::{Error, Result};
 pub struct Array {
     /// What the numbers are, e.g. `pattern.layer0`.
     pub name: String,
-    /// Axis names, outermost first, e.g. `["head", "query", "key"]`.
-    pub axes: Vec<String>,
+    /// Outermost first, e.g. `["head", "query", "key"]`.
+    pub axes: Vec<Axis>,
     /// Lengths of the axes, same order.
     pub shape: Vec<usize>,
     pub data: Arc<[f32]>,
 }
 
+/// An axis: what it runs over, and what stands before position 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Axis {
+    pub name: String,
+    /// What stands before position 0, in order: memory tokens (`m0`, `m1`) or cached positions (`-2`, `-1`). Mostly nothing:
+    /// from there on a label is the number of a position.
+    pub labels: Arc<[String]>,
+}
+
+impl Axis {
+    /// From 0 on.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), labels: Arc::default() }
+    }
+
+    /// Index of position 0.
+    pub fn origin(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// What stands at an index.
+    pub fn label(&self, index: usize) -> String {
+        match index.checked_sub(self.origin()) {
+            None => self.labels[index].clone(),
+            Some(position) => position.to_string(),
+        }
+    }
+}
+
+/// An axis goes by its name.
+impl PartialEq<&str> for Axis {
+    fn eq(&self, name: &&str) -> bool {
+        self.name == *name
+    }
+}
+
 impl Array {
+    /// Axes from 0 on.
+    ///
     /// # Errors
     /// When the number of values is not the product of the shape, or axes and shape differ in number.
     pub fn new(
@@ -35,10 +73,30 @@ impl Array {
         }
         Ok(Self {
             name,
-            axes: axes.iter().map(|a| (*a).to_owned()).collect(),
+            axes: axes.iter().map(|a| Axis::new(*a)).collect(),
             shape: shape.to_vec(),
             data,
         })
+    }
+
+    /// The array with labels on its last axis, of what stands there before position 0.
+    #[must_use]
+    pub fn labelled(mut self, labels: Arc<[String]>) -> Self {
+        if let Some(last) = self.axes.last_mut() {
+            last.labels = labels;
+        }
+        self
+    }
+
+    /// Names of the axes.
+    pub fn axis_names(&self) -> Vec<&str> {
+        self.axes.iter().map(|axis| axis.name.as_str()).collect()
+    }
+
+    /// All labels of the axes that do not begin at position 0, by name.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
+        let labelled = self.axes.iter().zip(&self.shape).filter(|(axis, _)| axis.origin() > 0);
+        labelled.map(|(axis, n)| (axis.name.as_str(), (0..*n).map(|i| axis.label(i)).collect()))
     }
 
     /// A single number.

@@ -466,14 +466,18 @@ fn spelled(positions: &[usize]) -> String {
             _ => runs.push((position, position)),
         }
     }
-    let one = |position: usize| match position.checked_sub(MEMORY) {
-        Some(token) => format!("m{token}"),
-        None => position.to_string(),
-    };
     let run = |(from, to): &(usize, usize)| {
-        if from == to { one(*from) } else { format!("{}-{}", one(*from), one(*to)) }
+        if from == to { label(*from) } else { format!("{}-{}", label(*from), label(*to)) }
     };
     runs.iter().map(run).collect::<Vec<_>>().join(",")
+}
+
+/// A position as places spell it: `7`, or `m7` for a memory token.
+pub fn label(position: usize) -> String {
+    match position.checked_sub(MEMORY) {
+        Some(token) => format!("m{token}"),
+        None => position.to_string(),
+    }
 }
 
 /// `2*embed[5]-embed[9]`

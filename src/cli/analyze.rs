@@ -241,7 +241,7 @@ fn strongest(effects: &Array, name: &str, reading: &Reading) -> Result<()> {
         let mut place = Vec::new();
         let mut rest = i;
         for (axis, n) in effects.axes.iter().zip(&effects.shape).rev() {
-            place.push(format!("{axis} {}", rest % n));
+            place.push(format!("{} {}", axis.name, rest % n));
             rest /= n;
         }
         place.reverse();

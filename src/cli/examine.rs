@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::base::array::Axis;
 use crate::base::error::{Error, Result};
 use crate::base::plain::Plain;
 use crate::base::question::{MeasurementCall, Readings};
@@ -105,6 +106,12 @@ fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension))
 }
 
+/// `key 18`, or `key 18 from m0` where memory tokens stand before position 0.
+fn length(axis: &Axis, count: usize) -> String {
+    let from = axis.labels.first().map_or(String::new(), |first| format!(" from {first}"));
+    format!("{} {count}{from}", axis.name)
+}
+
 fn summary(run: &RunAt, readings: &Readings) -> Result<()> {
     let vocab = run.instrument.source().vocab();
     say(format!("step {} of {}", readings.step, run.experiment.name))?;
@@ -124,7 +131,7 @@ fn summary(run: &RunAt, readings: &Readings) -> Result<()> {
         }
         for array in &reading.arrays {
             let axes: Vec<String> =
-                array.axes.iter().zip(&array.shape).map(|(a, n)| format!("{a} {n}")).collect();
+                array.axes.iter().zip(&array.shape).map(|(axis, n)| length(axis, *n)).collect();
             say(format!("  {:<28} [{}] (with -o)", array.name, axes.join(", ")))?;
         }
         for note in &reading.notes {

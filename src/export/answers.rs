@@ -31,7 +31,18 @@ fn number(value: f64) -> Value {
 
 fn array_json(array: &Array) -> Value {
     let data: Vec<Value> = array.data.iter().map(|&x| number(f64::from(x))).collect();
-    json!({ "axes": array.axes, "shape": array.shape, "data": data })
+    let mut value = json!({ "axes": array.axis_names(), "shape": array.shape, "data": data });
+    if let Some(labels) = labels_json(array) {
+        value["labels"] = labels;
+    }
+    value
+}
+
+/// By axis, the labels of those that do not begin at position 0; `None` where all do.
+fn labels_json(array: &Array) -> Option<Value> {
+    let labels: Map<String, Value> =
+        array.labels().map(|(axis, labels)| (axis.to_owned(), json!(labels))).collect();
+    (!labels.is_empty()).then_some(Value::Object(labels))
 }
 
 /// One JSON document.
@@ -57,7 +68,7 @@ pub fn json(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
 }
 
 /// One array for each of the readings', named `PROBE/ARRAY`; a number is an array of no axis. Beside them `tokens` and
-/// `about`, which says the names of the axes too. Where a name holds signs that not every reader of a ZIP takes, others stand
+/// `about`, which says the names of the axes too, and the labels of those that do not begin at position 0 (`labels`). Where a name holds signs that not every reader of a ZIP takes, others stand
 /// in their place, and `about` says the name as it is (`names`).
 ///
 /// # Errors
@@ -65,7 +76,7 @@ pub fn json(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
 pub fn npz(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
     let answers = || readings.by_call.iter().filter_map(|(key, r)| Some((key, r.as_ref().ok()?)));
     let (mut members, mut taken) = (Vec::new(), Names::default());
-    let (mut axes, mut names) = (Map::new(), Map::new());
+    let (mut axes, mut labels, mut names) = (Map::new(), Map::new(), Map::new());
     // What is beside them has the first choice.
     let [tokens, said] = ["tokens", "about"].map(|name| taken.free(name));
     let mut name_of = |key: &str, name: &str| {
@@ -83,7 +94,8 @@ pub fn npz(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
         }
         for array in &reading.arrays {
             let name = name_of(key, &array.name);
-            axes.insert(name.clone(), json!(array.axes));
+            axes.insert(name.clone(), json!(array.axis_names()));
+            labels.extend(labels_json(array).map(|labels| (name.clone(), labels)));
             members.push(Member { name, ..Member::of(array) });
         }
     }
@@ -92,6 +104,9 @@ pub fn npz(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
     members.push(Member { name: tokens, shape: &length, numbers });
     let mut about = about(run, readings);
     about["axes"] = Value::Object(axes);
+    if !labels.is_empty() {
+        about["labels"] = Value::Object(labels);
+    }
     about["names"] = Value::Object(names);
     let notes = answers().map(|(key, reading)| (key.clone(), json!(reading.notes)));
     about["notes"] = Value::Object(notes.collect());

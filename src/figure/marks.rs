@@ -264,9 +264,9 @@ pub(super) fn absent(pen: &mut Pen<'_>, square: Rect) {
 /// Hatches what lies above the diagonal, row by row.
 fn hatch_absent(pen: &mut Pen<'_>, frame: &Frame, heat: &Heat) {
     let color = pen.style.faint;
-    let end = [heat.columns as f64, heat.rows as f64];
+    let end = [heat.x(heat.columns), heat.rows as f64];
     let Some(whole) = frame.rect_of([0.0, 0.0], end) else { return };
-    let rows = (0..heat.rows).filter(|row| row + 1 < heat.columns);
+    let rows = (0..heat.rows).filter(|row| row + 1 + heat.before < heat.columns);
     // The same family of lines in every row, so that they go on from one to the next.
     for row in rows {
         let from = [(row + 1) as f64, row as f64];
@@ -315,16 +315,16 @@ fn heat_map(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, heat: &Heat) {
     if rows == 0 || columns == 0 || heat.values.len() < rows * columns {
         return;
     }
-    let corner = frame.place([0.0, 0.0]);
-    let opposite = frame.place([columns as f64, rows as f64]);
+    let corner = frame.place([heat.x(0), 0.0]);
+    let opposite = frame.place([heat.x(columns), rows as f64]);
     let (flip_x, flip_y) = (opposite[0] < corner[0], opposite[1] < corner[1]);
-    let (across, down) = (seen(&frame.x, columns), seen(&frame.y, rows));
+    let (across, down) = (seen(&frame.x, heat.x(0), columns), seen(&frame.y, 0.0, rows));
     if across.is_empty() || down.is_empty() {
         return;
     }
     // Whole cells: what is cut of the outermost is the clip's to cut.
-    let from = frame.place([across.start as f64, down.start as f64]);
-    let to = frame.place([across.end as f64, down.end as f64]);
+    let from = frame.place([heat.x(across.start), down.start as f64]);
+    let to = frame.place([heat.x(across.end), down.end as f64]);
     let rect = Rect {
         left: from[0].min(to[0]),
         right: from[0].max(to[0]),
@@ -363,7 +363,9 @@ fn heat_map(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, heat: &Heat) {
         pick: AreaPick::Heat(heat.clone()),
         frame: [corner, opposite],
         labels: match heat.pick {
-            HeatPick::QueryKey => [names(&plot.y.ticks, rows), names(&plot.x.ticks, columns)],
+            HeatPick::QueryKey => {
+                [names(&plot.y.ticks, 0, rows), names(&plot.x.ticks, heat.before, columns)]
+            }
             HeatPick::Nothing | HeatPick::Named { .. } | HeatPick::Cells { .. } => {
                 Default::default()
             }
@@ -371,12 +373,12 @@ fn heat_map(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, heat: &Heat) {
     });
 }
 
-/// The cells of an axis that are in its range.
-fn seen(scale: &Scale, count: usize) -> Range<usize> {
+/// The cells of an axis that are in its range; the first begins at `first`.
+fn seen(scale: &Scale, first: f64, count: usize) -> Range<usize> {
     let (low, high) = (scale.range.0.min(scale.range.1), scale.range.0.max(scale.range.1));
     // A cell whose edge alone is there is not.
-    let from = (low + 1e-9).floor().clamp(0.0, count as f64);
-    let to = (high - 1e-9).ceil().clamp(0.0, count as f64);
+    let from = ((low + 1e-9).floor() - first).clamp(0.0, count as f64);
+    let to = ((high - 1e-9).ceil() - first).clamp(0.0, count as f64);
     convert::index(from)..convert::index(to)
 }
 
@@ -391,14 +393,17 @@ pub(super) fn cell_color(heat: &Heat, row: usize, column: usize) -> Color {
 
 /// Whether a cell is there at all: not in the causal triangle, and not NaN.
 pub(super) fn exists(heat: &Heat, row: usize, column: usize) -> bool {
-    !(heat.causal && column > row)
+    !heat.hides(row, column)
         && heat.values.get(row * heat.columns + column).is_some_and(|v| !v.is_nan())
 }
 
-/// The names of the cells of an axis; empty where it has none.
-fn names(ticks: &Ticks, count: usize) -> Arc<[String]> {
+/// The names of the cells of an axis, of which so many are before 0; empty where it has none.
+fn names(ticks: &Ticks, before: usize, count: usize) -> Arc<[String]> {
+    let name = |cell: usize| ticks.name(cell as f64 - before as f64).to_owned();
     match ticks {
-        Ticks::Each(names) => names.clone(),
+        Ticks::Auto | Ticks::Hidden => Arc::default(),
+        _ if before > 0 => (0..count).map(name).collect(),
+        Ticks::Each(names) | Ticks::Around { names, .. } => names.clone(),
         Ticks::At(list) => {
             let mut names = vec![String::new(); count];
             for (value, text) in list {
@@ -408,7 +413,6 @@ fn names(ticks: &Ticks, count: usize) -> Arc<[String]> {
             }
             names.into()
         }
-        Ticks::Auto | Ticks::Hidden => Arc::default(),
     }
 }
 
@@ -436,9 +440,11 @@ fn bars(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, bars: &Bars<'_>) {
             wedge(pen, frame, [rect.middle()[0], end], bars.color.ink_on());
         }
         let place = if plot.x.ticks.are_names() { at.floor() } else { *at };
-        let place = match plot.x.ticks.name(convert::index(at.floor())) {
+        let place = match plot.x.ticks.name(at.floor()) {
             "" => number(place),
-            name if matches!(plot.x.ticks, Ticks::Each(_)) => format!("{} '{name}'", number(place)),
+            name if plot.x.ticks.are_of_units() && *at >= 0.0 => {
+                format!("{} '{name}'", number(place))
+            }
             name => format!("'{name}'"),
         };
         let hover = format!("{} at {place}: {}", bars.name, number(*value));

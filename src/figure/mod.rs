@@ -37,6 +37,7 @@ use std::sync::Arc;
 
 use color::{Color, ColorMap};
 
+use crate::base::convert;
 use crate::base::intervention::Place;
 
 /// One figure: plots in a grid, row by row.
@@ -116,24 +117,44 @@ pub enum Ticks {
     /// A text for each unit of the axis from 0 on, e.g. the token of each position: all that are in range where
     /// they fit, else the numbers of some of them.
     Each(Arc<[String]>),
+    /// The same, with texts for the units before 0 too, first to last: memory tokens before positions.
+    Around { before: Arc<[String]>, names: Arc<[String]> },
 }
 
 impl Ticks {
-    /// What stands at `index..index + 1` of an axis of cells; empty where nothing does.
-    pub fn name(&self, index: usize) -> &str {
-        match self {
-            Self::Each(names) => names.get(index).map_or("", String::as_str),
+    /// What stands at `unit..unit + 1` of an axis of cells, `unit` being whole; empty where nothing does.
+    pub fn name(&self, unit: f64) -> &str {
+        let (before, names) = match self {
+            Self::Each(_) | Self::Around { .. } => self.of_units(),
             Self::At(list) => {
-                let found = list.iter().find(|(value, _)| value.floor() == index as f64);
-                found.map_or("", |(_, text)| text.as_str())
+                let found = list.iter().find(|(value, _)| value.floor() == unit);
+                return found.map_or("", |(_, text)| text.as_str());
             }
-            Self::Auto | Self::Hidden => "",
+            Self::Auto | Self::Hidden => return "",
+        };
+        let (names, index) =
+            if unit < 0.0 { (before, unit + before.len() as f64) } else { (names, unit) };
+        let found = (index >= 0.0).then(|| names.get(convert::index(index))).flatten();
+        found.map_or("", String::as_str)
+    }
+
+    /// Texts of the units before 0, and of those from 0 on; none where units have none.
+    fn of_units(&self) -> (&[String], &[String]) {
+        match self {
+            Self::Each(names) => (&[], names),
+            Self::Around { before, names } => (before, names),
+            Self::Auto | Self::Hidden | Self::At(_) => (&[], &[]),
         }
     }
 
     /// Whether they are texts rather than places on a scale.
     pub fn are_names(&self) -> bool {
-        matches!(self, Self::At(_) | Self::Each(_))
+        matches!(self, Self::At(_)) || self.are_of_units()
+    }
+
+    /// Whether they are a text for each unit.
+    fn are_of_units(&self) -> bool {
+        matches!(self, Self::Each(_) | Self::Around { .. })
     }
 }
 
@@ -214,7 +235,7 @@ pub enum Mark {
         /// One per point, or empty.
         picks: Arc<[Pick]>,
     },
-    /// A matrix over x in `0..columns`, y in `0..rows`, row 0 at y = 0.
+    /// A matrix over x in `-before..columns - before`, y in `0..rows`, row 0 at y = 0.
     Heat(Heat),
     /// Rectangles from the axis value `base` to the value.
     Bars {
@@ -275,21 +296,35 @@ pub struct Heat {
     pub name: String,
     pub rows: usize,
     pub columns: usize,
+    /// Columns left of x = 0: memory tokens before the positions.
+    pub before: usize,
     /// Row-major, `rows * columns`. NaN is drawn as absent.
     pub values: Arc<[f32]>,
     pub map: ColorMap,
     pub range: (f32, f32),
     pub log: bool,
-    /// Cells with column > row do not exist (drawn as paper, not as zero).
+    /// Cells with x > y do not exist (drawn as paper, not as zero).
     pub causal: bool,
     /// What a click on cell (row, column) picks, and how a hover names it.
     pub pick: HeatPick,
 }
 
+impl Heat {
+    /// Where a column begins.
+    pub fn x(&self, column: usize) -> f64 {
+        column as f64 - self.before as f64
+    }
+
+    /// Whether a cell does not exist for its place.
+    pub fn hides(&self, row: usize, column: usize) -> bool {
+        self.causal && column > row + self.before
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum HeatPick {
     Nothing,
-    /// Row = query position, column = key position.
+    /// Row = query position, column = key position, or a memory token, which only has a name.
     QueryKey,
     /// Row and column are named; hover says `row → column: value`.
     Named {

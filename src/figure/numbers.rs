@@ -155,8 +155,8 @@ fn matrix(plot: &Plot, heat: &Heat, mut about: Value) -> Series {
     let (rows, columns) = if let HeatPick::Named { rows, columns } = &heat.pick {
         (rows.to_vec(), columns.to_vec())
     } else {
-        let row = |r| plot.y.ticks.name(r).to_owned();
-        let column = |c| plot.x.ticks.name(c).to_owned();
+        let row = |r| plot.y.ticks.name(r as f64).to_owned();
+        let column = |c| plot.x.ticks.name(heat.x(c)).to_owned();
         ((0..heat.rows).map(row).collect(), (0..heat.columns).map(column).collect())
     };
     about["rows"] = json!(rows);

@@ -104,6 +104,7 @@ fn keep_bones(mark: &mut Mark) -> bool {
             name: String::new(),
             rows: 0,
             columns: 0,
+            before: 0,
             values: [].into(),
             map: ColorMap::Viridis,
             range: (0.0, 1.0),
@@ -321,7 +322,7 @@ impl Writer<'_> {
         }
         let there = |i: &usize| exists(heat, i / heat.columns, i % heat.columns);
         let cells: Vec<usize> = (0..heat.rows * heat.columns).filter(there).collect();
-        let middle = |i: usize| [(i % heat.columns) as f64 + 0.5, (i / heat.columns) as f64 + 0.5];
+        let middle = |i: usize| [heat.x(i % heat.columns) + 0.5, (i / heat.columns) as f64 + 0.5];
         let table = self.pairs(cells.iter().map(|i| middle(*i)));
         let number = self.series();
         let value = |i: &usize| f64::from(heat.values[*i]);
@@ -355,8 +356,9 @@ impl Writer<'_> {
         let (columns, rows) = (convert::id(heat.columns), convert::id(heat.rows));
         self.images.push(png::encode(&rgba, columns, rows, None, &texts)?);
         self.line(&format!(
-            "\\addplot graphics[xmin=0, xmax={}, ymin={}, ymax=0, includegraphics={{interpolate=false}}] {{{}}};",
-            heat.columns,
+            "\\addplot graphics[xmin={}, xmax={}, ymin={}, ymax=0, includegraphics={{interpolate=false}}] {{{}}};",
+            heat.x(0),
+            heat.x(heat.columns),
             heat.rows,
             beside(self.name, &format!("-{}.png", self.images.len()))
         ));

@@ -24,8 +24,7 @@ pub fn cell_at(area: &Area, heat: &Heat, at: [f32; 2]) -> Option<(usize, usize)>
         (t >= 0.0 && t < count as f32).then_some(convert::index(t))
     };
     let (row, column) = (index(1, heat.rows)?, index(0, heat.columns)?);
-    let absent = heat.causal && column > row;
-    (!absent).then_some((row, column))
+    (!heat.hides(row, column)).then_some((row, column))
 }
 
 fn pick_cell(area: &Area, heat: &Heat, at: [f32; 2]) -> Option<(Pick, String)> {
@@ -48,8 +47,12 @@ fn pick_cell(area: &Area, heat: &Heat, at: [f32; 2]) -> Option<(Pick, String)> {
                 Some(name) => format!(" '{name}'"),
             };
             let query = format!("query {row}{}", token(&area.labels[0], row));
-            let key = format!("key {column}{}", token(&area.labels[1], column));
-            let pick = Pick::QueryKey { query: row, key: column };
+            let name = token(&area.labels[1], column);
+            let Some(position) = column.checked_sub(heat.before) else {
+                return Some((Pick::Nothing, format!("{query} → memory{name}: {value}")));
+            };
+            let key = format!("key {position}{name}");
+            let pick = Pick::QueryKey { query: row, key: position };
             Some((pick, format!("{query} → {key}: {value}")))
         }
         HeatPick::Named { rows, columns } => {

@@ -155,15 +155,16 @@ impl Table {
     fn heat(&mut self, title: &str, plot: &Plot, heat: &Heat) -> Result<()> {
         for row in 0..heat.rows {
             for column in (0..heat.columns).filter(|column| exists(heat, row, *column)) {
+                let x = heat.x(column);
                 let value = heat.values[row * heat.columns + column];
                 let (y_text, x_text) = if let HeatPick::Named { rows, columns } = &heat.pick {
                     (name(rows, row), name(columns, column))
                 } else {
-                    (plot.y.ticks.name(row).to_owned(), plot.x.ticks.name(column).to_owned())
+                    (plot.y.ticks.name(row as f64).to_owned(), plot.x.ticks.name(x).to_owned())
                 };
                 let entry = Entry {
                     kind: "cell",
-                    x: column.to_string(),
+                    x: x.to_string(),
                     y: row.to_string(),
                     value: value.to_string(),
                     x_text,

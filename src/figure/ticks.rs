@@ -27,24 +27,27 @@ pub(super) fn ticks_of(axis: &Axis, most: usize) -> Vec<Tick> {
             .collect(),
         // A name takes the height of a line, in the smallest size of `tick_fit`; an automatic label takes 2.6 lines
         // with the air around it.
-        Ticks::Each(names) => {
-            named_or_numbered(axis, names, convert::index(2.9 * most as f32), most)
+        Ticks::Each(_) | Ticks::Around { .. } => {
+            named_or_numbered(axis, convert::index(2.9 * most as f32), most)
         }
     }
 }
 
-/// The names of all cells in range if they are no more than `fitting`, else the numbers of at most `most`.
-fn named_or_numbered(axis: &Axis, names: &[String], fitting: usize, most: usize) -> Vec<Tick> {
+/// The names of all cells in range if they are no more than `fitting`, else the numbers of at most `most` from 0 on.
+fn named_or_numbered(axis: &Axis, fitting: usize, most: usize) -> Vec<Tick> {
     let scale = Scale::new(axis.range, axis.log, (0.0, 1.0));
-    let middle = |index: usize| index as f64 + 0.5;
+    let (before, names) = axis.ticks.of_units();
+    let middle = |index: usize| index as f64 - before.len() as f64 + 0.5;
+    let names: Vec<&String> = before.iter().chain(names).collect();
     let shown: Vec<usize> = (0..names.len()).filter(|i| scale.contains(middle(*i))).collect();
     if shown.len() > fitting {
         let mut ticks = scale::ticks(axis.range, axis.log, most.max(2));
-        ticks.retain(|tick| tick.value.fract() == 0.0 && scale.contains(tick.value + 0.5));
+        let there = |at: f64| at >= 0.0 && at.fract() == 0.0 && scale.contains(at + 0.5);
+        ticks.retain(|tick| there(tick.value));
         ticks.iter_mut().for_each(|tick| tick.value += 0.5);
         return ticks;
     }
-    let tick = |i: usize| Tick { value: middle(i), label: font::shown(&names[i]).into_owned() };
+    let tick = |i: usize| Tick { value: middle(i), label: font::shown(names[i]).into_owned() };
     shown.into_iter().map(tick).collect()
 }
 
@@ -52,10 +55,10 @@ fn named_or_numbered(axis: &Axis, names: &[String], fitting: usize, most: usize)
 pub(super) fn x_ticks(axis: &Axis, width: f32, text: Lettering) -> Vec<Tick> {
     let size = text.size;
     let most = convert::index((width / (2.5 * size)).floor().clamp(2.0, 12.0));
-    if let Ticks::Each(names) = &axis.ticks {
+    if axis.ticks.are_of_units() {
         // Upright names stand as close as lines of text, in the smallest size of `tick_fit`.
         let fitting = convert::index(width / (1.05 * SMALLER[2] * size));
-        return named_or_numbered(axis, names, fitting, most);
+        return named_or_numbered(axis, fitting, most);
     }
     if axis.ticks != Ticks::Auto {
         return ticks_of(axis, 0);

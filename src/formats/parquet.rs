@@ -19,7 +19,8 @@ use crate::base::error::{Error, Result};
 /// # Errors
 /// When a name is there twice.
 pub fn parquet(columns: &Columns, notes: &[(&str, String)]) -> Result<Vec<u8>> {
-    written(columns, notes).map_err(|e| Error::internal(format!("writing Parquet: {e}")).caused_by(e))
+    written(columns, notes)
+        .map_err(|e| Error::internal(format!("writing Parquet: {e}")).caused_by(e))
 }
 
 fn written(columns: &Columns, notes: &[(&str, String)]) -> Result<Vec<u8>, ParquetError> {

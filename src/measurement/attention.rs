@@ -1,15 +1,17 @@
 //! The attention of all heads: to the sequence in view, or to held-out sequences.
 
-use super::read::{captured, values};
+use std::sync::Arc;
+
+use super::read::{values, whole};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::error::{Error, Result};
-use crate::base::intervention::{Point, Site};
-use crate::numeric::pattern::shrink;
+use crate::base::intervention::{MEMORY, Point, Site, label};
+use crate::numeric::pattern::{shrink, stretches};
 
 crate::settings! {
     /// Arrays: `pattern.layer0` and so on `[head, query, key]` for every layer that has heads; rows sum to 1,
-    /// 0 above the diagonal. Of sequences longer than 128 also `glance.layer0` `[head, query cell, key cell]`: the same in
+    /// 0 above the diagonal. Keys that are memory tokens stand before position 0 and are labelled `m0`, `m1` and so on. Of sequences longer than 128 also `glance.layer0` `[head, query cell, key cell]`: the same in
     /// 128 cells a side, see [`crate::numeric::pattern::shrink`]. With `vectors` also `queries.layer0` and `keys.layer0` `[head, position, dim]`. Of
     /// held-out sequences there is one of each, `pattern.layer0.sequence0` and so on, and no glance.
     pub struct Attention = "Attention of every head from each position of a sequence to each before it." {
@@ -66,11 +68,12 @@ impl Measurement for Attention {
             } else {
                 ("pattern", ["query", "key"])
             };
-            let tensor = captured(scene, site)?;
+            let (tensor, memory) = whole(scene, site)?;
+            let labels: Arc<[String]> = (MEMORY..MEMORY + memory).map(label).collect();
             let shape = &tensor.dims()[1..];
             let count: usize = shape.iter().product();
             let axes = ["head", along[0], along[1]];
-            let arrays = values(tensor, |all| {
+            let arrays = values(&tensor, |all| {
                 let each = all.chunks_exact(count.max(1)).enumerate();
                 each.map(|(i, data)| {
                     let layer = format!("{name}.layer{}", site.layer);
@@ -78,7 +81,7 @@ impl Measurement for Attention {
                         0 => layer,
                         _ => format!("{layer}.sequence{}", scene.first + i),
                     };
-                    Array::new(name, &axes, shape, data)
+                    Ok(Array::new(name, &axes, shape, data)?.labelled(labels.clone()))
                 })
                 .collect::<Result<Vec<_>>>()
             })?;
@@ -95,12 +98,26 @@ impl Measurement for Attention {
 /// A large pattern `[head, query, key]` in few cells.
 fn glance(array: &Array) -> Result<Option<Array>> {
     let Some(layer) = array.name.strip_prefix("pattern.") else { return Ok(None) };
-    let [heads, length, _] = array.shape[..] else { return Ok(None) };
-    if length <= GLANCE {
+    let ([heads, length, _], [.., keys]) = (&array.shape[..], &array.axes[..]) else {
+        return Ok(None);
+    };
+    if *length <= GLANCE {
         return Ok(None);
     }
-    let mut cells = Vec::with_capacity(heads * GLANCE * GLANCE);
-    (0..heads).for_each(|head| cells.extend(shrink(array.outer(head), length, GLANCE).1));
-    let axes = ["head", "query cell", "key cell"];
-    Array::new(format!("glance.{layer}"), &axes, &[heads, GLANCE, GLANCE], cells).map(Some)
+    let size = [keys.origin(), *length];
+    let small: Vec<_> = (0..*heads).map(|h| shrink(array.outer(h), size, GLANCE)).collect();
+    let memory = small.first().map_or(0, |([memory, _], _)| *memory);
+    let labels = stretches(keys.origin(), memory).map(|cell| together(&keys.labels[cell]));
+    let cells: Vec<f32> = small.into_iter().flat_map(|(_, cells)| cells).collect();
+    let (axes, shape) = (["head", "query cell", "key cell"], [*heads, GLANCE, memory + GLANCE]);
+    let array = Array::new(format!("glance.{layer}"), &axes, &shape, cells)?;
+    Ok(Some(array.labelled(labels.collect())))
+}
+
+/// The label of several that are drawn as one.
+fn together(labels: &[String]) -> String {
+    match labels {
+        [first, .., last] => format!("{first}-{last}"),
+        _ => labels.concat(),
+    }
 }

@@ -25,10 +25,19 @@ pub fn values<T>(tensor: &Tensor, look: impl FnOnce(&[f32]) -> T) -> Result<T> {
 /// # Errors
 /// When the forward pass did not pass there.
 pub fn captured<'a>(scene: &Scene<'a>, site: Site) -> Result<&'a Tensor> {
-    scene
-        .captured
-        .get(&site)
-        .ok_or_else(|| Error::internal(format!("the forward pass did not give {site}")))
+    scene.captured.get(&site).ok_or_else(|| not_given(site))
+}
+
+/// The same with all its columns, and how many of them, the first, are of memory tokens.
+///
+/// # Errors
+/// As [`captured`].
+pub fn whole(scene: &Scene<'_>, site: Site) -> Result<(Tensor, usize)> {
+    scene.captured.whole(site)?.ok_or_else(|| not_given(site))
+}
+
+fn not_given(site: Site) -> Error {
+    Error::internal(format!("the forward pass did not give {site}"))
 }
 
 /// The parameter called `name`, cut off from the gradient graph; `None` where the model has none.

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::params::{Params, canonical};
-use super::tap::{Part, position_axis};
+use super::tap::{KEYS, Part, position_axis};
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::intervention::{How, Intervention, MEMORY, Place, Site, Term};
 
@@ -140,27 +140,54 @@ impl Edit {
         if matches!(self.with, With::Cut) { self.raised(x, part, &changed) } else { Ok(changed) }
     }
 
-    /// What comes in, in the shape of `x`: of a longer sequence the positions of this part.
+    /// What comes in, in the shape of `x`: of a longer sequence the positions of this part, and of its keys the memory tokens
+    /// too. Rows of memory tokens were not kept and stay.
     fn fitted(&self, other: &Tensor, x: &Tensor, part: Part) -> Result<Tensor> {
-        let axes = Axes::of(self.site, x);
-        let mut other = other.clone();
-        let ways = [
-            (position_axis(self.site), axes.positions),
-            (3, if axes.has_keys { axes.keys } else { usize::MAX }),
-        ];
-        for (axis, wanted) in ways.into_iter().filter(|(_, wanted)| *wanted < usize::MAX) {
-            let has = other.dim(axis)?;
-            let wants = wanted + part.from;
-            if has > wanted && has >= wants {
-                other = other.narrow(axis, part.from, wanted)?;
-            } else if has < wants && has != 1 {
-                return Err(Error::usage(format!(
-                    "what comes in at {} is of a sequence of {has} tokens, shorter than the {wants} of this one; patch from one that is at least as long",
-                    self.site
-                )));
-            }
+        let (axes, rows) = (Axes::of(self.site, x), position_axis(self.site));
+        // Of memory tokens alone a tensor has no positions.
+        let [from, len] = if part.len == 0 { [0, axes.positions] } else { [part.from, part.len] };
+        let mut other = self.stretch(other, rows, from, len)?;
+        if axes.has_keys {
+            other = self.keys_of(&other, part, axes.keys)?;
+        }
+        if axes.positions > len {
+            let mut dims = x.dims().to_vec();
+            dims[rows] = len;
+            let end = part.memory + len;
+            let after = x.narrow(rows, end, axes.positions - end)?;
+            let before = x.narrow(rows, 0, part.memory)?;
+            other = joined(&[before, other.broadcast_as(dims)?, after], rows)?;
         }
         Ok(other.broadcast_as(x.dims())?.contiguous()?)
+    }
+
+    /// `len` positions from one on, along an axis; one that is for all stays as it is.
+    fn stretch(&self, other: &Tensor, axis: usize, from: usize, len: usize) -> Result<Tensor> {
+        let (has, wants) = (other.dim(axis)?, from + len);
+        if has > len && has >= wants {
+            return Ok(other.narrow(axis, from, len)?);
+        }
+        if has < wants && has != 1 {
+            return Err(Error::usage(format!(
+                "what comes in at {} is of a sequence of {has} tokens, shorter than the {wants} of this one; patch from one that is at least as long",
+                self.site
+            )));
+        }
+        Ok(other.clone())
+    }
+
+    /// The keys of a part, of which the network has so many: those that were kept begin with all memory tokens.
+    fn keys_of(&self, other: &Tensor, part: Part, keys: usize) -> Result<Tensor> {
+        let [(_, before), (_, after)] = part.memory_keys(keys);
+        let (memory, has) = (before + after, other.dim(KEYS)?);
+        if memory == 0 || has < memory {
+            return self.stretch(other, KEYS, part.from, keys);
+        }
+        let positions = other.narrow(KEYS, memory, has - memory)?;
+        let positions = self.stretch(&positions, KEYS, part.from, part.len)?;
+        let [first, last] = [(0, before), (before, after)];
+        let tokens = |(from, count)| other.narrow(KEYS, from, count);
+        joined(&[tokens(first)?, positions, tokens(last)?], KEYS)
     }
 
     /// Rows of a pattern that lost weight, raised to sum to one again; a row that lost all stays zero.
@@ -220,6 +247,12 @@ impl Edit {
         }
         Ok(())
     }
+}
+
+/// One after the other along an axis, without those that have nothing on it.
+fn joined(parts: &[Tensor], axis: usize) -> Result<Tensor> {
+    let parts: Vec<&Tensor> = parts.iter().filter(|x| x.dims()[axis] > 0).collect();
+    Ok(Tensor::cat(&parts, axis)?)
 }
 
 /// The axes of a tensor of the forward pass.

@@ -1,6 +1,7 @@
 //! Watch and change a forward pass. The watcher is an argument, so nothing has to be removed afterwards.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
 use candle_core::Tensor;
 
@@ -42,7 +43,7 @@ pub struct Part {
     pub of: usize,
     /// Memory tokens before the positions.
     pub memory: usize,
-    /// The same of the keys of scores and patterns.
+    /// What stands before them among the keys of scores and patterns.
     pub key_memory: usize,
 }
 
@@ -75,8 +76,15 @@ impl Part {
 
     /// The same of attention under a mask from so many queries, which stand at the last of the keys.
     pub fn of_attention(self, mask: Mask, queries: usize, keys: usize) -> Self {
-        let (key_memory, more) = (mask.memory, keys.saturating_sub(queries));
-        Self { key_memory, memory: key_memory.saturating_sub(more), ..self }
+        let more = keys.saturating_sub(queries);
+        let memory = mask.memory.saturating_sub(more);
+        Self { key_memory: memory + more, memory, ..self }
+    }
+
+    /// The columns of memory tokens, of so many: the first of them and their number, before the positions and after them.
+    pub fn memory_keys(self, columns: usize) -> [(usize, usize); 2] {
+        let end = self.key_memory + self.len;
+        [(0, self.key_memory), (end, columns.saturating_sub(end))]
     }
 
     fn place_after(self, memory: usize, row: usize) -> usize {
@@ -139,7 +147,73 @@ impl Tap for Untapped {
 }
 
 /// Tensors of a forward pass, by where they were; what came in pieces is put together along its positions.
-pub type Captured = BTreeMap<Site, Tensor>;
+///
+/// As a map it holds positions alone: a column of scores and patterns is a position, whatever the network has before it. The
+/// columns of memory tokens stand beside them, for those who ask.
+#[derive(Clone, Debug, Default)]
+pub struct Captured {
+    positions: BTreeMap<Site, Tensor>,
+    /// `[batch, head, query, memory token]`, of scores and patterns.
+    memory: BTreeMap<Site, Tensor>,
+}
+
+impl Captured {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A tensor with all its columns, and how many of them, the first, are of memory tokens: rows of patterns sum to 1.
+    ///
+    /// # Errors
+    /// When segments have different numbers of memory tokens.
+    pub fn whole(&self, site: Site) -> Result<Option<(Tensor, usize)>> {
+        Ok(match (self.positions.get(&site), self.memory.get(&site)) {
+            (Some(positions), Some(memory)) => {
+                Some((Tensor::cat(&[memory, positions], KEYS)?, memory.dim(KEYS)?))
+            }
+            (positions, _) => positions.map(|positions| (positions.clone(), 0)),
+        })
+    }
+
+    fn add(&mut self, site: Site, part: Part, x: &Tensor) -> Result<()> {
+        if let Some(columns) = memory_columns(site, part, x)? {
+            append(&mut self.memory, site, part, columns)?;
+        }
+        append(&mut self.positions, site, part, in_sequence(site, part, x.clone())?)
+    }
+}
+
+impl Deref for Captured {
+    type Target = BTreeMap<Site, Tensor>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.positions
+    }
+}
+
+impl DerefMut for Captured {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.positions
+    }
+}
+
+impl FromIterator<(Site, Tensor)> for Captured {
+    fn from_iter<I: IntoIterator<Item = (Site, Tensor)>>(tensors: I) -> Self {
+        Self { positions: tensors.into_iter().collect(), memory: BTreeMap::new() }
+    }
+}
+
+/// The axis of scores and patterns that keys are on.
+pub const KEYS: usize = 3;
+
+/// Puts a part after those before it.
+fn append(all: &mut BTreeMap<Site, Tensor>, site: Site, part: Part, mut x: Tensor) -> Result<()> {
+    if let Some(before) = all.get(&site).filter(|_| part.from > 0 && part.len > 0) {
+        x = Tensor::cat(&[before, &x], position_axis(site))?;
+    }
+    all.insert(site, x);
+    Ok(())
+}
 
 /// Carries out edits and keeps the tensors of some sites (after the edits).
 #[derive(Default)]
@@ -162,11 +236,7 @@ impl EditAndCapture {
     }
 
     fn capture(&mut self, site: Site, part: Part, x: &Tensor) -> Result<()> {
-        let mut x = in_sequence(site, part, x.detach())?;
-        if let Some(before) = self.captured.get(&site).filter(|_| part.from > 0 && part.len > 0) {
-            x = Tensor::cat(&[before, &x], position_axis(site))?;
-        }
-        self.captured.insert(site, x);
+        self.captured.add(site, part, &x.detach())?;
         self.complete += usize::from(part.from + part.len >= part.of);
         Ok(())
     }
@@ -183,7 +253,19 @@ fn in_sequence(site: Site, part: Part, x: Tensor) -> Result<Tensor> {
         return Ok(x);
     }
     let after = part.of.saturating_sub(part.from + part.len);
-    Ok(x.narrow(3, part.key_memory, part.len)?.pad_with_zeros(3, part.from, after)?)
+    Ok(x.narrow(KEYS, part.key_memory, part.len)?.pad_with_zeros(KEYS, part.from, after)?)
+}
+
+/// The columns of memory tokens of scores and patterns, in the rows of the positions: those before the positions, then the others.
+fn memory_columns(site: Site, part: Part, x: &Tensor) -> Result<Option<Tensor>> {
+    if !site.point.has_keys() || part.len == 0 {
+        return Ok(None);
+    }
+    let (rows, keys) = (x.narrow(position_axis(site), part.memory, part.len)?, x.dim(KEYS)?);
+    let columns = part.memory_keys(keys).into_iter().filter(|(_, count)| *count > 0);
+    let columns = columns.map(|(from, count)| Ok(rows.narrow(KEYS, from, count)?));
+    let columns = columns.collect::<Result<Vec<Tensor>>>()?;
+    Ok(if columns.is_empty() { None } else { Some(Tensor::cat(&columns, KEYS)?) })
 }
 
 impl Tap for EditAndCapture {

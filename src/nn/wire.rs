@@ -309,6 +309,23 @@ impl<'a> Watched<'a> {
         if self.tap.wants(site) { self.tap.at_part(site, part, x) } else { Ok(x) }
     }
 
+    /// What the stream is when `map` of a part of the sequences is written into it.
+    fn written(
+        &mut self,
+        site: Site,
+        part: Part,
+        residual: &Tensor,
+        x: &Tensor,
+        map: Map,
+    ) -> Result<Tensor> {
+        if map.bias.is_none() && !self.tap.wants(site) {
+            // In one go where nobody watches what is written.
+            return linear_into(residual, x, &self.params.get(map.weight));
+        }
+        let written = mapped(self.params, x, Some(map))?;
+        sum(residual, &self.passed(site, part, written)?)
+    }
+
     fn wants(&self, layer: usize, point: Point) -> bool {
         self.tap.wants(Site { layer, point })
     }
@@ -360,12 +377,8 @@ impl<'m> Wire<'m> for Watched<'_> {
     }
 
     fn write(&mut self, site: Site, residual: &Tensor, x: &Tensor, map: Map) -> Result<Tensor> {
-        if map.bias.is_none() && !self.tap.wants(site) {
-            // In one go where nobody watches what is written.
-            return linear_into(residual, x, &self.params.get(map.weight));
-        }
-        let written = self.linear(x, map)?;
-        sum(residual, &self.at(site.layer, site.point, written)?)
+        let part = Part { len: x.dim(1)?, ..self.part };
+        self.written(site, part, residual, x, map)
     }
 
     fn attend(&mut self, how: Attention, heads: Heads<'_, Tensor>) -> Result<Tensor> {
@@ -386,8 +399,8 @@ impl<'m> Wire<'m> for Watched<'_> {
         let mut tap = Within { tap: self.tap, part };
         let z = attend(how, queries, keys, values, &mut tap)?;
         match outputs.filter(|_| product.is_none()) {
-            Some(outputs) => self.write(site, residual, &z, outputs),
-            None => sum(residual, &self.at(site.layer, site.point, z)?),
+            Some(outputs) => self.written(site, part, residual, &z, outputs),
+            None => sum(residual, &self.passed(site, part, z)?),
         }
     }
 

@@ -1,25 +1,38 @@
 //! A causal attention pattern in fewer cells, for small pictures of large ones.
 
-/// A pattern `[query, key]`, `length` on each side, in at most `most` cells a side: the cells on a side, and their
-/// values row by row. Each cell keeps the largest value it stands for, so that a sharp diagonal stays sharp instead of
-/// fading into the mean; NaN where no key that a query sees is in it.
+use std::ops::Range;
+
+/// A pattern `[query, key]` of as many queries as positions, whose keys are `before` memory tokens and `length` positions, in at
+/// most `most` cells a side: how many cells of either there are in a row, and their values row by row. Each cell keeps the
+/// largest value it stands for, so that a sharp diagonal stays sharp instead of fading into the mean; NaN where no key that a
+/// query sees is in it.
 ///
 /// # Panics
-/// When there are fewer values than `length` times `length`.
-pub fn shrink(values: &[f32], length: usize, most: usize) -> (usize, Vec<f32>) {
+/// When there are fewer values than that.
+pub fn shrink(values: &[f32], [before, length]: [usize; 2], most: usize) -> ([usize; 2], Vec<f32>) {
     let side = length.min(most).max(1);
-    let mut cells = vec![f32::NAN; side * side];
-    // Where each column of cells begins.
-    let starts: Vec<usize> = (0..=side).map(|cell| (cell * length).div_ceil(side)).collect();
-    for (query, row) in values[..length * length].chunks_exact(length.max(1)).enumerate() {
-        let out = &mut cells[(query * side / length) * side..][..side];
-        for (cell, ends) in out.iter_mut().zip(starts.windows(2)) {
-            if ends[0] > query {
+    // In the scale of the positions.
+    let beside = (before * side).div_ceil(length.max(1));
+    let positions = stretches(length, side).map(|keys| keys.start + before..keys.end + before);
+    let columns: Vec<Range<usize>> = stretches(before, beside).chain(positions).collect();
+    let (keys, width) = (before + length, beside + side);
+    let mut cells = vec![f32::NAN; side * width];
+    for (query, row) in values[..length * keys].chunks_exact(keys.max(1)).enumerate() {
+        let out = &mut cells[(query * side / length) * width..][..width];
+        let seen = before + query + 1;
+        for (cell, keys) in out.iter_mut().zip(&columns) {
+            if keys.start >= seen {
                 break;
             }
-            let seen = &row[ends[0]..ends[1].min(query + 1)];
-            *cell = seen.iter().copied().fold(*cell, f32::max);
+            let row = &row[keys.start..keys.end.min(seen)];
+            *cell = row.iter().copied().fold(*cell, f32::max);
         }
     }
-    (side, cells)
+    ([beside, side], cells)
+}
+
+/// What each of some cells stands for, of `count` in all.
+pub fn stretches(count: usize, cells: usize) -> impl Iterator<Item = Range<usize>> {
+    let start = move |cell: usize| (cell * count).div_ceil(cells);
+    (0..cells).map(move |cell| start(cell)..start(cell + 1))
 }

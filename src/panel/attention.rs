@@ -1,5 +1,7 @@
 //! The attention of one head on the sequence in view, with the selected row and column beside it.
 
+use std::sync::Arc;
+
 use crate::base::question::MeasurementCall;
 use crate::figure::color::{Color, ColorMap};
 use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
@@ -100,7 +102,7 @@ impl Attention {
             title: format!("Attention of layer {layer}, head {head}, {}", step_text(view)),
             columns: if side_by_side { plots.len() } else { 1 },
             plots,
-            caption: self.caption(pattern),
+            caption: self.caption(pattern, shown),
             empty: None,
         })
     }
@@ -128,7 +130,8 @@ impl Attention {
         let mut marks = vec![Mark::Heat(Heat {
             name: "attention".to_owned(),
             rows: pattern.queries,
-            columns: pattern.keys,
+            columns: pattern.memory.len() + pattern.keys,
+            before: pattern.memory.len(),
             values: values.into(),
             map: self.map,
             range,
@@ -140,13 +143,10 @@ impl Attention {
         let outlined = !outlines.is_empty();
         marks.extend(outlines);
         marks.extend(selected_bands(view, pattern, shown));
+        marks.extend(memory_frame([pattern.memory.len(), pattern.queries], self.map));
         let (from, to) = (shown.0 as f64, shown.1 as f64);
-        let axis = |label: &str, range| Axis {
-            label: label.to_owned(),
-            range,
-            log: false,
-            ticks: token_ticks(view),
-        };
+        let axis =
+            |label: &str, range, ticks| Axis { label: label.to_owned(), range, log: false, ticks };
         let mut legend = selection_legend(view, pattern);
         if outlined {
             let text = "follows an earlier copy of the query";
@@ -155,8 +155,8 @@ impl Attention {
         legend.push(LegendEntry::absent("later keys: not seen"));
         Plot {
             title: selected_value(view, pattern),
-            x: axis("key (attended to)", (from, to)),
-            y: axis("query (attends)", (to, from)),
+            x: axis("key (attended to)", across(pattern, shown), key_ticks(view, pattern)),
+            y: axis("query (attends)", (to, from), token_ticks(view)),
             equal: true,
             marks,
             legend,
@@ -169,7 +169,9 @@ impl Attention {
     fn values(&self, pattern: Pattern<'_>) -> Vec<f32> {
         let mut values = pattern.values.to_vec();
         if self.hide_first {
-            values.iter_mut().step_by(pattern.keys.max(1)).for_each(|v| *v = f32::NAN);
+            let memory = pattern.memory.len();
+            let first = values.iter_mut().skip(memory).step_by((memory + pattern.keys).max(1));
+            first.for_each(|v| *v = f32::NAN);
         }
         values
     }
@@ -209,10 +211,15 @@ impl Attention {
         cells.take(MOST_OUTLINES).map(outline).collect()
     }
 
-    /// Says what a reader could take for an error: a hidden column, a sink that takes the colours.
-    fn caption(&self, pattern: Pattern<'_>) -> String {
-        let share = first_key_share(pattern);
-        match share {
+    /// Says what a reader could take for an error: a hidden column, a sink that takes the colours, rows that do not sum to 1
+    /// over positions.
+    fn caption(&self, pattern: Pattern<'_>, shown: (usize, usize)) -> String {
+        let said = [self.about_first_key(pattern), about_memory(pattern, shown)];
+        said.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn about_first_key(&self, pattern: Pattern<'_>) -> String {
+        match first_key_share(pattern) {
             Some(share) if self.hide_first => format!(
                 "The first key is left out; it takes {} of the attention on average.",
                 percent(share)
@@ -230,6 +237,34 @@ impl Attention {
 pub fn induction_keys(tokens: &[u32], query: usize) -> Vec<usize> {
     let Some(token) = tokens.get(query) else { return Vec::new() };
     (1..=query).filter(|&key| tokens[key - 1] == *token).collect()
+}
+
+/// How much goes to memory, and where it is drawn; nothing where there is none.
+fn about_memory(pattern: Pattern<'_>, shown: (usize, usize)) -> String {
+    let ([first, ..], Some(last)) = (&pattern.memory[..], pattern.memory.last()) else {
+        return String::new();
+    };
+    let sum: f32 = (0..pattern.queries).flat_map(|query| pattern.to_memory(query)).sum();
+    let place = match shown.0 {
+        0 => "in the frame on the left",
+        _ => "which stands before position 0 and is not drawn in this window",
+    };
+    let share = percent(sum / pattern.queries.max(1) as f32);
+    let tokens = if first == last { first.clone() } else { format!("{first} to {last}") };
+    format!("On average {share} of the attention goes to memory ({tokens}), {place}.")
+}
+
+/// Around the columns of memory tokens, so that they are not read as positions; nothing where there are none.
+pub fn memory_frame([memory, queries]: [usize; 2], map: ColorMap) -> Option<Mark> {
+    let (from, to) = ([0.0 - memory as f64, 0.0], [0.0, queries as f64]);
+    let stroke = Some(outline_color(map));
+    (memory > 0).then_some(Mark::Rect { from, to, fill: None, stroke, width: 1.0 })
+}
+
+/// The keys that are drawn: where the first position is, memory stands before it.
+fn across(pattern: Pattern<'_>, (from, to): (usize, usize)) -> (f64, f64) {
+    let memory = if from == 0 { pattern.memory.len() } else { 0 };
+    (from as f64 - memory as f64, to as f64)
 }
 
 /// Mean attention of all queries but the first to key 0.
@@ -267,7 +302,8 @@ fn selected_bands(view: &View<'_>, pattern: Pattern<'_>, (from, to): (usize, usi
     let mut marks = Vec::new();
     if let Some(query) = view.selection.query.filter(|&q| q < pattern.queries) {
         let (query, end) = (query as f64, (query + 1) as f64);
-        marks.push(frame([0.0, query], [end, end], colors::QUERY));
+        let left = 0.0 - pattern.memory.len() as f64;
+        marks.push(frame([left, query], [end, end], colors::QUERY));
     }
     if let Some(key) = view.selection.key.filter(|&k| k < pattern.keys) {
         let key = key as f64;
@@ -289,7 +325,19 @@ fn selected_value(view: &View<'_>, pattern: Pattern<'_>) -> String {
 
 /// The token of each position.
 fn token_ticks(view: &View<'_>) -> Ticks {
-    Ticks::Each(tokens(view).iter().map(|&id| view.vocab.glyph(id)).collect())
+    Ticks::Each(token_names(view))
+}
+
+fn token_names(view: &View<'_>) -> Arc<[String]> {
+    tokens(view).iter().map(|&id| view.vocab.glyph(id)).collect()
+}
+
+/// The token of each position, after the names of memory tokens.
+fn key_ticks(view: &View<'_>, pattern: Pattern<'_>) -> Ticks {
+    if pattern.memory.is_empty() {
+        return token_ticks(view);
+    }
+    Ticks::Around { before: pattern.memory.clone(), names: token_names(view) }
 }
 
 fn selection_legend(view: &View<'_>, pattern: Pattern<'_>) -> Vec<LegendEntry> {
@@ -306,18 +354,25 @@ fn selection_legend(view: &View<'_>, pattern: Pattern<'_>) -> Vec<LegendEntry> {
     legend
 }
 
+/// What a query sees, from memory on: where it is drawn, and what it gets.
+fn seen(pattern: Pattern<'_>, query: usize) -> impl Iterator<Item = (f64, f32)> {
+    let memory = pattern.memory.len() as f64;
+    let keys = pattern.to_memory(query).iter().chain(pattern.row(query).iter().take(query + 1));
+    keys.enumerate().map(move |(i, value)| (i as f64 - memory, *value))
+}
+
 /// Whom the selected query attends to (bars), and who attends to the selected key (line), over positions; where no
 /// key is selected, who attends to the position of the query.
 fn curves(view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot {
-    let inside = |(p, v): &(usize, f32)| (shown.0..shown.1).contains(p) && v.is_finite();
+    let (from, to) = across(pattern, shown);
+    let inside = |(x, v): &(f64, f32)| (from..to).contains(x) && v.is_finite();
     let (mut marks, mut legend, mut most) = (Vec::new(), Vec::new(), 0f32);
     if let Some(query) = view.selection.query.filter(|&q| q < pattern.queries) {
         let name = format!("whom {} attends to", place(view, query));
-        let keys = (0..=query).take(pattern.keys).map(|k| (k, pattern.at(query, k)));
-        let keys: Vec<(usize, f32)> = keys.filter(inside).collect();
+        let keys: Vec<(f64, f32)> = seen(pattern, query).filter(inside).collect();
         most = keys.iter().map(|(_, v)| *v).fold(most, f32::max);
         legend.push(LegendEntry::square(&name, colors::QUERY));
-        let (at, values) = keys.iter().map(|(p, v)| (*p as f64 + 0.5, f64::from(*v))).unzip();
+        let (at, values) = keys.iter().map(|(x, v)| (*x + 0.5, f64::from(*v))).unzip();
         marks.push(Mark::Bars { name, at, values, base: 0.0, width: 0.8, color: colors::QUERY });
     }
     let of_key = view.selection.key.map(|key| (key, colors::KEY));
@@ -336,9 +391,9 @@ fn curves(view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot 
     Plot {
         x: Axis {
             label: "position".to_owned(),
-            range: (shown.0 as f64, shown.1 as f64),
+            range: (from, to),
             log: false,
-            ticks: token_ticks(view),
+            ticks: key_ticks(view, pattern),
         },
         y: Axis {
             label: "attention".to_owned(),

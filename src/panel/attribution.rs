@@ -274,6 +274,7 @@ fn sources(view: &View<'_>, answer: &Reading, query: usize) -> Option<Plot> {
         name: "sources".to_owned(),
         rows,
         columns,
+        before: 0,
         values: values.into(),
         map: ColorMap::Vik,
         range: (-most, most),

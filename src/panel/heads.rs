@@ -1,5 +1,6 @@
 //! All heads at a glance: a small attention map for each, layers downwards.
 
+use crate::base::array::Array;
 use crate::base::convert;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::ColorMap;
@@ -101,7 +102,8 @@ impl Panel for Heads {
             columns: if is_flat(view, columns) { plots.len().max(1) } else { columns },
             plots,
             caption: format!(
-                "Above each diagonal: later keys, which a query does not see.{}",
+                "Above each diagonal: later keys, which a query does not see.{}{}",
+                about_memory(answer),
                 self.about_score(view)
             ),
             empty: None,
@@ -138,13 +140,15 @@ impl Heads {
         if small.queries != small.keys {
             return blank();
         }
-        let (side, values) = shrink(small.values, small.queries, thumbnail_cells(view, columns));
+        let size = [small.memory.len(), small.queries];
+        let ([memory, side], values) = shrink(small.values, size, thumbnail_cells(view, columns));
         let most = values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
         let top = if self.own_scale && most > 0.0 { most } else { 1.0 };
         let mut marks = vec![Mark::Heat(Heat {
             name: format!("layer {layer} head {head}"),
             rows: side,
-            columns: side,
+            columns: memory + side,
+            before: memory,
             values: values.into(),
             map: self.map,
             range: (0.0, top),
@@ -152,12 +156,13 @@ impl Heads {
             causal: true,
             pick: HeatPick::Nothing,
         })];
-        let side = side as f64;
+        marks.extend(super::attention::memory_frame([memory, side], self.map));
+        let (left, side) = (0.0 - memory as f64, side as f64);
         // Some points of air, in which the selected head is framed.
         let margin = side * f64::from(3.5 / thumbnail_points(view, columns).max(20.0));
         if (layer, head) == (view.selection.layer, view.selection.head) {
             marks.push(Mark::Rect {
-                from: [-0.6 * margin; 2],
+                from: [left - 0.6 * margin, -0.6 * margin],
                 to: [side + 0.6 * margin; 2],
                 fill: None,
                 stroke: Some(view.palette.accent),
@@ -167,7 +172,7 @@ impl Heads {
         let axis = |range| Axis { range, ticks: Ticks::Hidden, ..Axis::default() };
         Plot {
             title: self.title(view, full, layer, head),
-            x: axis((-margin, side + margin)),
+            x: axis((left - margin, side + margin)),
             y: axis((side + margin, -margin)),
             equal: true,
             marks,
@@ -203,6 +208,16 @@ impl Heads {
                 }
             }
         }
+    }
+}
+
+/// Says what stands left of the line, where something does.
+fn about_memory(answer: &Reading) -> &'static str {
+    let has_memory = |array: &Array| array.axes.last().is_some_and(|keys| keys.origin() > 0);
+    if answer.arrays.iter().any(has_memory) {
+        " In the frames on the left: memory tokens."
+    } else {
+        ""
     }
 }
 

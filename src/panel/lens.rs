@@ -173,6 +173,7 @@ impl Lens {
             name: self.said().to_owned(),
             rows,
             columns,
+            before: 0,
             values: values.collect(),
             map: self.map,
             range,

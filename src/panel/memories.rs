@@ -250,6 +250,7 @@ impl<'a> Found<'a> {
             name: self.memory.title.to_owned(),
             rows: self.rows,
             columns: self.columns,
+            before: 0,
             values: values.into(),
             map: scale.map,
             range: scale.range,

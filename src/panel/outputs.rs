@@ -1,5 +1,7 @@
 //! From a question to its arrays, or to the sentence that stands in their place.
 
+use std::sync::Arc;
+
 use crate::base::array::Array;
 use crate::base::plain::Plain;
 use crate::base::question::{Found, MeasurementCall, Reading, Readings};
@@ -70,18 +72,42 @@ pub fn array<'a>(reading: &'a Reading, name: &str, rank: usize) -> Result<&'a Ar
     Ok(array)
 }
 
-/// Attention of one head: `[query, key]`, row-major.
+/// Attention of one head.
 #[derive(Clone, Copy)]
 pub struct Pattern<'a> {
     pub queries: usize,
+    /// Positions.
     pub keys: usize,
+    /// Names of the memory tokens that are keys too.
+    pub memory: &'a Arc<[String]>,
+    /// Row-major; a row is memory tokens and then positions.
     pub values: &'a [f32],
 }
 
 impl<'a> Pattern<'a> {
-    /// Row of a query, or nothing where there is no such query.
+    fn of(heads: &'a Array, head: usize) -> Option<Self> {
+        let (&[_, queries, keys], [.., axis]) = (&heads.shape[..], &heads.axes[..]) else {
+            return None;
+        };
+        let keys = keys.saturating_sub(axis.origin());
+        Some(Self { queries, keys, memory: &axis.labels, values: heads.outer(head) })
+    }
+
+    /// Memory tokens and positions of a query, or nothing where there is no such query.
+    fn whole(&self, query: usize) -> (&'a [f32], &'a [f32]) {
+        let width = self.memory.len() + self.keys;
+        let row = self.values.get(query * width..(query + 1) * width).unwrap_or(&[]);
+        row.split_at(self.memory.len().min(row.len()))
+    }
+
+    /// Row of a query over positions.
     pub fn row(&self, query: usize) -> &'a [f32] {
-        self.values.get(query * self.keys..(query + 1) * self.keys).unwrap_or(&[])
+        self.whole(query).1
+    }
+
+    /// What a query gives to each memory token.
+    pub fn to_memory(&self, query: usize) -> &'a [f32] {
+        self.whole(query).0
     }
 
     pub fn at(&self, query: usize, key: usize) -> f32 {
@@ -101,7 +127,7 @@ pub fn pattern(reading: &Reading, layer: usize, head: usize) -> Result<Pattern<'
             heads.shape[0] - 1
         )));
     }
-    Ok(Pattern { queries: heads.shape[1], keys: heads.shape[2], values: heads.outer(head) })
+    Pattern::of(heads, head).ok_or_else(|| sentence("The answer holds no pattern."))
 }
 
 /// The pattern of a head to be drawn small: in few cells, where the sequence is long.
@@ -109,12 +135,11 @@ pub fn pattern(reading: &Reading, layer: usize, head: usize) -> Result<Pattern<'
 /// # Errors
 /// As [`pattern`].
 pub fn glance(reading: &Reading, layer: usize, head: usize) -> Result<Pattern<'_>, Figure> {
-    match reading.array(&format!("glance.layer{layer}")) {
-        Some(heads) if heads.shape.len() == 3 && head < heads.shape[0] => {
-            Ok(Pattern { queries: heads.shape[1], keys: heads.shape[2], values: heads.outer(head) })
-        }
-        _ => pattern(reading, layer, head),
-    }
+    let small = reading.array(&format!("glance.layer{layer}"));
+    let small = small.filter(|heads| heads.shape.first().is_some_and(|heads| head < *heads));
+    small
+        .and_then(|heads| Pattern::of(heads, head))
+        .map_or_else(|| pattern(reading, layer, head), Ok)
 }
 
 /// The sequence in view.

@@ -403,7 +403,8 @@ impl<'a> Family<'a> {
     /// The part of the network that a cell stands for.
     fn place(&self, coordinates: &[usize]) -> Place {
         let of = |names: &[&str]| {
-            let axis = self.effect.axes.iter().position(|axis| names.contains(&axis.as_str()))?;
+            let axis =
+                self.effect.axes.iter().position(|axis| names.contains(&axis.name.as_str()))?;
             coordinates.get(axis).copied()
         };
         let one = |found: Option<usize>| found.into_iter().collect();
@@ -534,7 +535,7 @@ impl Sheet<'_> {
             _ => called(&family.point).to_owned(),
         };
         let mut plot = self.plot(&title, label, cells, names);
-        let columns = family.effect.axes.last().map_or("position", String::as_str);
+        let columns = family.effect.axes.last().map_or("position", |axis| axis.name.as_str());
         plot.x.label = match columns {
             "position" => "position".to_owned(),
             axis => axis.to_owned(),
@@ -676,6 +677,7 @@ impl Sheet<'_> {
             name: title.to_owned(),
             rows,
             columns,
+            before: 0,
             values: values.clone(),
             map,
             range,

@@ -92,6 +92,7 @@ fn table(array: &Array, name: &str) -> Plot {
         name: name.to_owned(),
         rows,
         columns,
+        before: 0,
         values: array.data.clone(),
         map: ColorMap::Vik,
         range,

@@ -101,8 +101,9 @@ fn of_batch(
     Subject { model, params, .. }: Subject<'_>,
     batch: &Batch,
 ) -> Result<Tensor> {
-    let (_, mut captured) = pass::forward(model, params, batch, &[], &[site], false)?;
-    captured.remove(&site).ok_or_else(|| Error::usage(format!("this network has no {site}")))
+    let (_, captured) = pass::forward(model, params, batch, &[], &[site], false)?;
+    let found = captured.whole(site)?.map(|(all, _)| all);
+    found.ok_or_else(|| Error::usage(format!("this network has no {site}")))
 }
 
 /// The mean over the sequences of a batch, `[1, …]`.

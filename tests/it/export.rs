@@ -5,8 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
+use mnemoscope::base::array::Array;
 use mnemoscope::base::event::State;
-use mnemoscope::base::question::{MeasurementCall, Readings};
+use mnemoscope::base::question::{MeasurementCall, Reading, Readings};
 use mnemoscope::base::settings;
 use mnemoscope::export::drawn_panel::compose;
 use mnemoscope::export::run_at::{Question, RunAt};
@@ -81,6 +82,7 @@ fn heat(values: Vec<f32>, columns: usize, range: (f32, f32)) -> Plot {
         name: "attention".into(),
         rows,
         columns,
+        before: 0,
         values: values.into(),
         map: ColorMap::Viridis,
         range,
@@ -646,6 +648,37 @@ fn assert_everything_is_written(run: &RunAt, readings: &Readings) {
         }
     }
     assert_eq!(archive.len(), members);
+}
+
+#[test]
+fn an_answer_says_what_stands_before_position_0() {
+    let mut run = RunAt::open(&RUN.1, &Question::default()).unwrap();
+    let call = MeasurementCall::new("attention");
+    let (weights, prompt) = (run.weights.clone(), run.prompt.clone());
+    let mut readings =
+        run.instrument.examine(&weights, &prompt, &[], std::slice::from_ref(&call)).unwrap();
+    let said = |readings: &Readings| {
+        let archive = npz::read(&answers::npz(&run, readings).unwrap());
+        let about: serde_json::Value = serde_json::from_slice(&archive["about"].2).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_slice(&answers::json(&run, readings).unwrap()).unwrap();
+        (about, json["probes"]["attention"]["arrays"].clone())
+    };
+    // Nothing where every axis begins at position 0.
+    let (about, arrays) = said(&readings);
+    assert!(about.get("labels").is_none() && arrays["pattern.layer0"].get("labels").is_none());
+    let labels: Arc<[String]> = ["m0", "m1"].map(String::from).into();
+    let array = Array::new("pattern.layer0", &["head", "query", "key"], &[1, 1, 4], [0.25; 4]);
+    let arrays = vec![array.unwrap().labelled(labels)];
+    let reading = Reading { arrays, ..Reading::default() };
+    readings.by_call.insert(call.key(), Ok(Arc::new(reading)));
+    let (about, arrays) = said(&readings);
+    let labels = serde_json::json!({ "key": ["m0", "m1", "0", "1"] });
+    assert_eq!(about["labels"]["attention/pattern.layer0"], labels);
+    assert_eq!(arrays["pattern.layer0"]["labels"], labels);
+    let axes = serde_json::json!(["head", "query", "key"]);
+    assert_eq!(about["axes"]["attention/pattern.layer0"], axes);
+    assert_eq!(arrays["pattern.layer0"]["axes"], axes);
 }
 
 /// A member by the name of its answer, whatever it is called in the archive.

@@ -57,6 +57,7 @@ fn attention(n: usize) -> Plot {
             name: "attention".into(),
             rows: n,
             columns: n,
+            before: 0,
             values: values.into(),
             map: ColorMap::Viridis,
             range: (0.0, 1.0),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::process::Command;
 
-use mnemoscope::base::array::Array;
+use mnemoscope::base::array::{Array, Axis};
 use mnemoscope::formats::npz::{Member, Names, Numbers, archive, npz, plain};
 
 /// What an array says of itself and its bytes.
@@ -35,6 +35,29 @@ pub fn read(bytes: &[u8]) -> BTreeMap<String, Read1> {
         found.insert(name, (part("'descr': '", '\''), axes, npy[begin..].to_vec()));
     }
     found
+}
+
+#[test]
+fn an_axis_says_what_stands_at_each_index() {
+    let axis = |labels: &[&str]| Axis {
+        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        ..Axis::new("key")
+    };
+    let all = |axis: &Axis| (0..4).map(|i| axis.label(i)).collect::<Vec<_>>();
+    assert_eq!(
+        (axis(&[]).origin(), all(&axis(&[]))),
+        (0, ["0", "1", "2", "3"].map(String::from).into())
+    );
+    assert_eq!(all(&axis(&["m0", "m1"])), ["m0", "m1", "0", "1"]);
+    // Keys of an earlier segment.
+    assert_eq!(all(&axis(&["-2", "-1"])), ["-2", "-1", "0", "1"]);
+    let array = Array::new("a", &["query", "key"], &[1, 3], [0.0; 3]).unwrap();
+    assert_eq!(array.axes, ["query", "key"]);
+    assert_eq!(array.labels().count(), 0);
+    let array = array.labelled(axis(&["m0"]).labels);
+    assert_eq!((array.axes[0].origin(), array.axes[1].origin()), (0, 1));
+    let labels: Vec<_> = array.labels().collect();
+    assert_eq!(labels, [("key", ["m0", "0", "1"].map(String::from).into())]);
 }
 
 fn le(numbers: &[f32]) -> Vec<u8> {

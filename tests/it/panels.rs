@@ -1293,6 +1293,112 @@ fn the_attention_map_holds_the_values_given() {
     assert_eq!(figure.title, "Attention of layer 1, head 0, step 200");
 }
 
+/// A world whose layer 1 gives half of its attention to two memory tokens and spreads the rest over what it sees.
+fn with_memory(text: &str) -> World {
+    let mut world = World::of_text(text, 7);
+    let n = world.readings.as_ref().unwrap().prompt.len();
+    let weight = |query: usize, key: usize| match key.checked_sub(2) {
+        None => 0.125 + 0.25 * key as f32,
+        Some(position) if position <= query => 0.5 / (query + 1) as f32,
+        Some(_) => 0.0,
+    };
+    let values = (0..n * (n + 2)).map(|i| weight(i / (n + 2), i % (n + 2))).collect();
+    let pattern = array("pattern.layer1", &["head", "query", "key"], &[1, n, n + 2], values)
+        .labelled(["m0", "m1"].map(String::from).into());
+    let arrays = vec![pattern];
+    world.answer(&MeasurementCall::new("attention"), Reading { arrays, ..Reading::default() });
+    world
+}
+
+#[test]
+fn memory_stands_left_of_the_positions_and_shifts_none_of_them() {
+    let mut world = with_memory("abcdabcdab");
+    world.selection = Selection { layer: 1, head: 0, query: Some(6), key: None };
+    let figure = world.figure("attention");
+    let heat = heats(&figure)[0];
+    assert_eq!((heat.rows, heat.columns, heat.before), (10, 12, 2));
+    let x = &figure.plots[0].x;
+    assert_eq!(x.range, (-2.0, 10.0));
+    assert_eq!([-2.0, -1.0, 0.0, 3.0, 10.0].map(|at| x.ticks.name(at)), ["m0", "m1", "a", "d", ""]);
+    let framed = |from: [f64; 2], to: [f64; 2]| {
+        let is = |mark: &Mark| matches!(mark, Mark::Rect { from: a, to: b, .. } if *a == from && *b == to);
+        figure.plots[0].marks.iter().any(is)
+    };
+    assert!(framed([-2.0, 0.0], [0.0, 10.0]), "memory is told apart from positions");
+    assert!(
+        figure.caption.contains("50 % of the attention goes to memory (m0 to m1), in the frame")
+    );
+    // What a pointer finds.
+    let scene = layout(&figure, [500.0, 500.0], &Style::light());
+    let area = scene.areas.iter().find(|a| matches!(a.pick, AreaPick::Heat(_))).unwrap();
+    let at = |query: f32, key: f32| {
+        let [from, to] = area.frame;
+        let along = |i: usize, t: f32| from[i] + (to[i] - from[i]) * t;
+        pick(&scene, [along(0, (key + 2.5) / 12.0), along(1, (query + 0.5) / 10.0)])
+    };
+    let (picked, hover) = at(6.0, 3.0).unwrap();
+    assert_eq!(picked, Pick::QueryKey { query: 6, key: 3 });
+    assert!(hover.starts_with("query 6 'c' → key 3 'd': "), "{hover}");
+    let memory = (Pick::Nothing, "query 6 'c' → memory 'm1': 0.375".to_owned());
+    assert_eq!(at(6.0, -1.0), Some(memory));
+    assert_eq!(at(6.0, 0.0).unwrap().0, Pick::QueryKey { query: 6, key: 0 });
+    assert_eq!(at(6.0, 7.0), None, "a later key");
+    // Beside the map the selected row begins with memory.
+    let bars: Vec<(f64, f64)> = figure.plots[1]
+        .marks
+        .iter()
+        .filter_map(
+            |m| if let Mark::Bars { at, values, .. } = m { Some((at, values)) } else { None },
+        )
+        .flat_map(|(at, values)| at.iter().copied().zip(values.iter().copied()))
+        .collect();
+    assert_eq!(bars[..2], [(-1.5, 0.125), (-0.5, 0.375)]);
+    assert_eq!((bars[2].0, bars.len()), (0.5, 2 + 7));
+    assert_eq!(figure.plots[1].x.range, (-2.0, 10.0));
+}
+
+#[test]
+fn memory_has_its_labels_in_the_files_of_a_figure() {
+    let mut world = with_memory("abcdabcdab");
+    (world.selection.layer, world.selection.head) = (1, 0);
+    let figure = world.figure_with("attention", &[("curves", "false"), ("hide_first", "true")]);
+    let csv = table::csv(&figure).unwrap();
+    let row = |start: &str| csv.lines().find(|line| line.contains(start)).unwrap_or_default();
+    assert!(row(",cell,-2,6,").ends_with(",0.125,m0,c"), "{csv}");
+    assert!(row(",cell,3,6,").ends_with(",d,c"), "{csv}");
+    assert_eq!(row(",cell,0,6,"), "", "the first key is that of position 0");
+    assert_eq!(row(",cell,7,6,"), "", "a later key");
+    let heat = heats(&figure)[0];
+    assert!(heat.values[6 * 12 + 2].is_nan() && !heat.values[6 * 12].is_nan());
+}
+
+#[test]
+fn memory_is_part_of_thumbnails_but_not_of_their_scores() {
+    let mut world = with_memory("abcdabcdab");
+    world.net.heads = vec![0, 1];
+    let figure = world.figure_with("heads", &[("score", "previous token")]);
+    let heat = heats(&figure)[0];
+    assert_eq!((heat.rows, heat.columns, heat.before), (10, 12, 2));
+    let mean = (1..10).map(|query| 0.5 / f64::from(query + 1)).sum::<f64>() / 9.0;
+    assert_eq!(figure.plots[0].title, format!("L1 H0  {mean:.2}"));
+    assert!(figure.caption.contains("memory tokens"), "{}", figure.caption);
+}
+
+#[test]
+fn a_window_that_does_not_begin_at_0_leaves_memory_out_and_says_so() {
+    let mut world = with_memory(&"abcdefgh".repeat(16));
+    world.selection.layer = 1;
+    let figure = world.figure_with("attention", &[("window", "last 64")]);
+    assert_eq!(figure.plots[0].x.range, (64.0, 128.0));
+    assert!(figure.caption.contains("is not drawn in this window"), "{}", figure.caption);
+    let scene = layout(&figure, [500.0, 500.0], &Style::light());
+    let area = scene.areas.iter().find(|a| matches!(a.pick, AreaPick::Heat(_))).unwrap();
+    let middle = [0, 1].map(|i| (area.min[i] + area.max[i]) / 2.0 + 1.0 - 4.0 * i as f32);
+    let (picked, _) = pick(&scene, [middle[0] - 8.0, middle[1] + 8.0]).unwrap();
+    let Pick::QueryKey { query, key } = picked else { panic!("{picked:?}") };
+    assert!((92..100).contains(&query) && (92..100).contains(&key), "{query}, {key}");
+}
+
 #[test]
 fn the_expected_cells_of_the_selected_query_are_those_after_earlier_copies() {
     let mut world = World::of_text("abcdabcdab", 7);
@@ -2345,7 +2451,7 @@ fn written(figure: &Figure) -> String {
             let (from, to) = (number(axis.range.0), number(axis.range.1));
             let kind = match (&axis.ticks, axis.log) {
                 (Ticks::Hidden, _) => "hidden",
-                (Ticks::At(_) | Ticks::Each(_), _) => "named",
+                (Ticks::At(_) | Ticks::Each(_) | Ticks::Around { .. }, _) => "named",
                 (Ticks::Auto, true) => "logarithmic",
                 (Ticks::Auto, false) => "numbers",
             };

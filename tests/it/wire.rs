@@ -1,5 +1,6 @@
 //! Time and memory in a wiring: segments, carried state, memory tokens, gradients cut or not, places passed step by step.
 
+use candle_core::Tensor;
 use mnemoscope::Result;
 use mnemoscope::base::batch::Batch;
 use mnemoscope::base::intervention::{Intervention, Place, Point, Site};
@@ -9,7 +10,7 @@ use mnemoscope::model::segments::{Segmented, Segments};
 use mnemoscope::model::{Architecture, Input, Layout, Model, Network, State};
 use mnemoscope::nn::activation::Activation;
 use mnemoscope::nn::attention::{Attention, Mask, Sees};
-use mnemoscope::nn::edit::Edit;
+use mnemoscope::nn::edit::{Edit, With};
 use mnemoscope::nn::params::{Init, Param, Params};
 use mnemoscope::nn::tap::{EditAndCapture, Untapped};
 use mnemoscope::nn::tape::Workspace;
@@ -274,7 +275,7 @@ impl Model for Held {
             let input = Input { state: self.states[i].as_ref(), ..Input::new(&tokens) };
             logits.push(self.model.forward(params, &input, tap)?.logits);
         }
-        Ok(mnemoscope::model::Output { logits: candle_core::Tensor::cat(&logits, 1)?, state: None })
+        Ok(mnemoscope::model::Output { logits: Tensor::cat(&logits, 1)?, state: None })
     }
 }
 
@@ -394,6 +395,86 @@ fn a_pattern_of_segments_stands_where_its_keys_do() {
         }
         // The rest goes to memory.
         assert!(row.iter().sum::<f32>() < 1.0);
+    }
+}
+
+/// Networks with memory tokens, and how many of them their keys have.
+fn with_memory() -> Vec<(Variation, usize)> {
+    let odd = (0..4).map(|rule| (of(&format!("rule {rule}"), Box::new(Odd { rule })), 3));
+    let plain = [of("whole", memory_tokens(false)), in_segments(memory_tokens(false), 5, 0)];
+    // Two before the positions and two after them.
+    odd.chain(plain.map(|variation| (variation, 4))).collect()
+}
+
+#[test]
+fn what_goes_to_memory_is_kept_beside_the_positions() {
+    for (variation, memory) in with_memory() {
+        for point in [Point::Scores, Point::Pattern] {
+            let site = Site { layer: 0, point };
+            let (_, bench) = under(&variation, "", &[site]);
+            let (whole, before) = bench.captured.whole(site).unwrap().unwrap();
+            assert_eq!(before, memory, "{}", variation.name);
+            assert_eq!(whole.dims()[2..], [LENGTH, memory + LENGTH]);
+            let numbers = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let positions = whole.narrow(3, memory, LENGTH).unwrap();
+            assert_eq!(numbers(&positions), numbers(&bench.captured[&site]));
+            let rows = numbers(&whole.sum(3).unwrap());
+            let sums_to_1 = rows.iter().all(|sum| (sum - 1.0).abs() < 1e-5);
+            assert_eq!(sums_to_1, point == Point::Pattern, "{}: {rows:?}", variation.name);
+        }
+    }
+    // Where there are no memory tokens, nothing stands before the positions.
+    let pattern = Site { layer: 0, point: Point::Pattern };
+    let variation = super::models::defaults().remove(0);
+    let (_, bench) = under(&variation, "", &[pattern]);
+    let (whole, before) = bench.captured.whole(pattern).unwrap().unwrap();
+    assert_eq!((before, whole.id()), (0, bench.captured[&pattern].id()));
+}
+
+#[test]
+fn an_edge_to_a_memory_token_is_cut_in_its_column() {
+    let pattern = Site { layer: 0, point: Point::Pattern };
+    let variation = in_segments(memory_tokens(false), 5, 0);
+    let rows = |what: &str| -> Vec<Vec<f32>> {
+        let (_, bench) = under(&variation, what, &[pattern]);
+        let (whole, _) = bench.captured.whole(pattern).unwrap().unwrap();
+        whole.get(0).unwrap().get(0).unwrap().to_vec2().unwrap()
+    };
+    let (before, mut after) = (rows(""), rows("cut layer0.head0@7<-m1"));
+    assert!(before[7][1] > 0.0);
+    assert_eq!(std::mem::replace(&mut after[7][1], before[7][1]), 0.0);
+    assert_eq!(after[..10], before[..10], "nothing else changes before the next segment");
+    // No position sees the memory after it.
+    assert!(before.iter().all(|row| row[2..4] == [0.0; 2]));
+}
+
+#[test]
+fn a_network_that_is_patched_with_itself_stays_itself() {
+    let points = [
+        Point::ResidPre,
+        Point::Q,
+        Point::K,
+        Point::V,
+        Point::Scores,
+        Point::Pattern,
+        Point::Z,
+        Point::AttnOut,
+        Point::ResidPost,
+    ];
+    for (variation, _) in with_memory() {
+        let (before, _) = under(&variation, "", &[]);
+        for point in points {
+            let site = Site { layer: 0, point };
+            let (_, bench) = under(&variation, "", &[site]);
+            let Some((whole, _)) = bench.captured.whole(site).unwrap() else { continue };
+            let (model, params) = variation.build(LENGTH);
+            let edit = Edit::all(site, With::Replace(whole));
+            let mut bench = EditAndCapture::new(vec![edit], Vec::new());
+            let tokens = tokens(&ids(1, LENGTH), 1);
+            let output = model.forward(&params, &Input::new(&tokens), &mut bench).unwrap();
+            let after: Vec<Vec<f32>> = output.logits.get(0).unwrap().to_vec2().unwrap();
+            assert_close(&after.concat(), &before.concat());
+        }
     }
 }
 

@@ -162,9 +162,9 @@ impl<'a> Plan<'a> {
         for part in stage.pairs.parts() {
             let base = part.capture(stage.subject, Side::Base, &[], &sites)?;
             let other = part.capture(stage.subject, Side::Other, &[], &sites)?;
-            for (site, other) in &other {
-                let base = base.get(site).ok_or_else(|| Error::internal("a site came and went"))?;
-                let squares = other.sub(base)?.sqr()?;
+            for site in other.keys() {
+                let squares =
+                    family.compared(&other, *site)?.sub(&family.compared(&base, *site)?)?.sqr()?;
                 for (cell, square) in family.changes(site.layer, &squares, last)? {
                     *change.entry(cell).or_default() += square;
                 }
@@ -238,20 +238,32 @@ impl<'a> Plan<'a> {
     /// What a cell takes from what the counterfactual run of a part has.
     fn edit(&self, others: &Captured, cell: Cell) -> Result<Edit> {
         let site = Site { layer: cell.layer, point: self.family.point };
-        let other = others.get(&site);
-        let other = other.ok_or_else(|| Error::internal("a cell of a layer without the point"))?;
+        let other = others.whole(site)?;
+        let (other, _) =
+            other.ok_or_else(|| Error::internal("a cell of a layer without the point"))?;
         let at = |position: Option<usize>| position.map_or(At::All, |p| At::Same(vec![p]));
         Ok(Edit {
             site,
             head: cell.head,
             positions: at(cell.position),
             keys: at(cell.key),
-            with: With::Replace(other.clone()),
+            with: With::Replace(other),
         })
     }
 }
 
 impl Family {
+    /// What a run has at a site: a cell of a query and a key is one of positions, all others count what goes to memory tokens too.
+    fn compared(self, run: &Captured, site: Site) -> Result<Tensor> {
+        let found = match self.by {
+            By::HeadCell => run.get(&site).cloned(),
+            By::Position | By::Head | By::HeadPosition | By::HeadQuery => {
+                run.whole(site)?.map(|(all, _)| all)
+            }
+        };
+        found.ok_or_else(|| Error::internal("a site came and went"))
+    }
+
     /// The cells of a layer, each with the squares of its change summed up; `squares` is `[batch, head, pos, …]` or
     /// `[batch, pos, …]`. Positions after `last` are seen by no prediction.
     fn changes(self, layer: usize, squares: &Tensor, last: usize) -> Result<Vec<(Cell, f64)>> {
