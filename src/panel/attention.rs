@@ -143,7 +143,7 @@ impl Attention {
         let outlined = !outlines.is_empty();
         marks.extend(outlines);
         marks.extend(selected_bands(view, pattern, shown));
-        marks.extend(memory_frame([pattern.memory.len(), pattern.queries], self.map));
+        marks.extend(memory_gap([pattern.memory.len(), pattern.queries], view.palette.paper));
         let (from, to) = (shown.0 as f64, shown.1 as f64);
         let axis =
             |label: &str, range, ticks| Axis { label: label.to_owned(), range, log: false, ticks };
@@ -246,7 +246,7 @@ fn about_memory(pattern: Pattern<'_>, shown: (usize, usize)) -> String {
     };
     let sum: f32 = (0..pattern.queries).flat_map(|query| pattern.to_memory(query)).sum();
     let place = match shown.0 {
-        0 => "in the frame on the left",
+        0 => "left of the gap",
         _ => "which stands before position 0 and is not drawn in this window",
     };
     let share = percent(sum / pattern.queries.max(1) as f32);
@@ -254,11 +254,10 @@ fn about_memory(pattern: Pattern<'_>, shown: (usize, usize)) -> String {
     format!("On average {share} of the attention goes to memory ({tokens}), {place}.")
 }
 
-/// Around the columns of memory tokens, so that they are not read as positions; nothing where there are none.
-pub fn memory_frame([memory, queries]: [usize; 2], map: ColorMap) -> Option<Mark> {
+/// Paper around the columns of memory tokens, so that they are not read as positions; nothing where there are none.
+pub fn memory_gap([memory, queries]: [usize; 2], paper: Color) -> Option<Mark> {
     let (from, to) = ([0.0 - memory as f64, 0.0], [0.0, queries as f64]);
-    let stroke = Some(outline_color(map));
-    (memory > 0).then_some(Mark::Rect { from, to, fill: None, stroke, width: 1.0 })
+    (memory > 0).then_some(Mark::Rect { from, to, fill: None, stroke: Some(paper), width: 2.5 })
 }
 
 /// The keys that are drawn: where the first position is, memory stands before it.

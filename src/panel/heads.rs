@@ -156,7 +156,7 @@ impl Heads {
             causal: true,
             pick: HeatPick::Nothing,
         })];
-        marks.extend(super::attention::memory_frame([memory, side], self.map));
+        marks.extend(super::attention::memory_gap([memory, side], view.palette.paper));
         let (left, side) = (0.0 - memory as f64, side as f64);
         // Some points of air, in which the selected head is framed.
         let margin = side * f64::from(3.5 / thumbnail_points(view, columns).max(20.0));
@@ -214,11 +214,7 @@ impl Heads {
 /// Says what stands left of the line, where something does.
 fn about_memory(answer: &Reading) -> &'static str {
     let has_memory = |array: &Array| array.axes.last().is_some_and(|keys| keys.origin() > 0);
-    if answer.arrays.iter().any(has_memory) {
-        " In the frames on the left: memory tokens."
-    } else {
-        ""
-    }
+    if answer.arrays.iter().any(has_memory) { " Left of the gap: memory tokens." } else { "" }
 }
 
 /// A score of the measurement `heads`.

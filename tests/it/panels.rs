@@ -1326,7 +1326,7 @@ fn memory_stands_left_of_the_positions_and_shifts_none_of_them() {
     };
     assert!(framed([-2.0, 0.0], [0.0, 10.0]), "memory is told apart from positions");
     assert!(
-        figure.caption.contains("50 % of the attention goes to memory (m0 to m1), in the frame")
+        figure.caption.contains("50 % of the attention goes to memory (m0 to m1), left of the gap")
     );
     // What a pointer finds.
     let scene = layout(&figure, [500.0, 500.0], &Style::light());
