@@ -529,6 +529,23 @@ impl<'a> Tape<'a> {
         Ok(self.push(slot(op, out, outputs, wanted)))
     }
 
+    /// What the stream is when `map` of a part of the sequences is written into it.
+    fn written(
+        &mut self,
+        site: Site,
+        part: Part,
+        residual: Value,
+        x: Value,
+        map: Map,
+    ) -> Result<Value> {
+        if !self.keeps(site.layer, site.point) {
+            return self.mapped(x, map, Some(residual));
+        }
+        let written = self.mapped(x, map, None)?;
+        let written = self.passed(site, part, written)?;
+        self.sum(&residual, &written)
+    }
+
     /// `x · wᵀ` with a square matrix that never changes.
     ///
     /// # Errors
@@ -585,11 +602,11 @@ impl<'a> Tape<'a> {
     fn attended_to_and_kept(
         &mut self,
         how: Attention,
+        part: Part,
         q: Value,
         k: Value,
         values: impl FnOnce(&mut Self) -> Result<Value>,
     ) -> Result<Value> {
-        let part = self.part().of_attention(how.mask, self.positions_of(q), self.positions_of(k));
         let (width, [q, k]) = (self.slots[q.0].width, [self.tensor(q)?, self.tensor(k)?]);
         let mut keeping = self.keeping.take().unwrap_or_else(|| Until::new(vec![], &[], true));
         let mut tap = Within { tap: &mut keeping, part };
@@ -1098,17 +1115,15 @@ impl<'a> Wire<'a> for Tape<'a> {
     }
 
     fn write(&mut self, site: Site, residual: &Value, x: &Value, map: Map) -> Result<Value> {
-        if !self.keeps(site.layer, site.point) {
-            return self.mapped(*x, map, Some(*residual));
-        }
-        let written = self.linear(x, map)?;
-        let written = self.at(site.layer, site.point, written)?;
-        self.sum(residual, &written)
+        let part = Part { len: self.positions_of(*x), ..self.part() };
+        self.written(site, part, *residual, *x, map)
     }
 
     fn attend(&mut self, how: Attention, heads: Heads<'_, Value>) -> Result<Value> {
         let Heads { queries, keys, read, values, outputs, residual, last } = heads;
         let site = Site { layer: how.layer, point: Point::AttnOut };
+        let (q, k) = (self.positions_of(*queries), self.positions_of(*keys));
+        let part = self.part().of_attention(how.mask, q, k);
         let is_kept = self.keeps(how.layer, Point::V) || self.keeps(how.layer, Point::Z);
         let product = if is_kept { None } else { fixed_product(self.numbers.params, how, &heads)? };
         let values = |tape: &mut Self| match &product {
@@ -1116,7 +1131,7 @@ impl<'a> Wire<'a> for Tape<'a> {
             None => values.map_or(Ok(*read), |values| tape.linear(read, values)),
         };
         let z = if WITHIN.iter().any(|&point| self.keeps(how.layer, point)) {
-            self.attended_to_and_kept(how, *queries, *keys, values)?
+            self.attended_to_and_kept(how, part, *queries, *keys, values)?
         } else {
             let values = values(self)?;
             self.attended_to(how, *queries, *keys, values)?
@@ -1124,9 +1139,9 @@ impl<'a> Wire<'a> for Tape<'a> {
         let drop = |tape: &mut Self, x| if last { tape.in_loss(x) } else { x };
         let (residual, z) = (drop(self, *residual), drop(self, z));
         match outputs.filter(|_| product.is_none()) {
-            Some(outputs) => self.write(site, &residual, &z, outputs),
+            Some(outputs) => self.written(site, part, residual, z, outputs),
             None => {
-                let z = self.at(site.layer, site.point, z)?;
+                let z = self.passed(site, part, z)?;
                 self.sum(&residual, &z)
             }
         }

@@ -429,10 +429,12 @@ pub fn assert_tape_keeps(variation: &Variation, length: usize) {
             assert_close(&numbers_of(logits), &numbers_of(wanted), 1e-5, &name);
         }
         assert!(kept.keys().eq(expected.keys()), "{name}: {:?}", kept.keys());
-        for (site, kept) in &kept {
-            assert_eq!(kept.dims(), expected[site].dims(), "{name}: {site}");
-            let expected = numbers_of(&expected[site]);
-            assert_close(&numbers_of(kept), &expected, 1e-4, &format!("{name}: {site}"));
+        for &site in sites {
+            let of = |captured: &Captured| captured.whole(site).unwrap().unwrap();
+            let ((kept, memory), (expected, before)) = (of(&kept), of(&expected));
+            assert_eq!((kept.dims(), memory), (expected.dims(), before), "{name}: {site}");
+            let (kept, expected) = (numbers_of(&kept), numbers_of(&expected));
+            assert_close(&kept, &expected, 1e-4, &format!("{name}: {site}"));
         }
     };
     check(&all, 2 * length, true);
