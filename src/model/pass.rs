@@ -40,9 +40,6 @@ pub fn forward(
 
 /// The same on a tape, where nobody edits; `None`: the model has none. Logits of positions that do not count in `reads` may
 /// be left out: they are NaN then.
-///
-/// # Errors
-/// When the pass fails.
 pub fn on_tape(
     model: &dyn Model,
     numbers: &Numbers<'_>,
