@@ -41,7 +41,7 @@ impl Round<'_> {
     pub fn over(&self, batch: &Batch) -> Result<Vec<Result<Answer>>> {
         let sites = self.sites();
         let work = Workspace::default();
-        let taped = self.taped(batch, &work)?;
+        let taped = self.taped(batch, &sites, &work)?;
         let mut sums: Vec<Result<Answer>> =
             self.measurements.iter().map(|_| Ok(Answer::default())).collect();
         let measured = |chunk: usize| {
@@ -165,10 +165,17 @@ impl Round<'_> {
         (0..batch.tokens.len()).map(|i| if reads(i) { 1.0 } else { 0.0 }).collect()
     }
 
-    /// The parameters for passes on a tape, where nobody edits.
-    fn taped<'a>(&'a self, batch: &Batch, work: &'a Workspace) -> Result<Option<Numbers<'a>>> {
+    /// The parameters for passes on a tape: where nobody edits, and no array of a place is laid beside the same under edits,
+    /// which only passes over tensors give. What an edit does not reach is then the same to the last bit.
+    fn taped<'a>(
+        &'a self,
+        batch: &Batch,
+        sites: &[Site],
+        work: &'a Workspace,
+    ) -> Result<Option<Numbers<'a>>> {
+        let compared = self.arrays && !sites.is_empty();
         let numbers = || Numbers::of(self.subject.params, batch.tokens.len(), work);
-        self.edits.is_empty().then(numbers).transpose()
+        (self.edits.is_empty() && !compared).then(numbers).transpose()
     }
 
     fn sites(&self) -> Vec<Site> {
