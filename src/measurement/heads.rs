@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::read::{Tally, parameter, values};
+use super::read::{Tally, values};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::batch::Row;
@@ -14,6 +14,7 @@ use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::model::Input;
+use crate::nn::norm::NormKind;
 use crate::nn::tap::EditAndCapture;
 use crate::task::has_occurrences;
 
@@ -316,7 +317,7 @@ impl<'a> Watch<'a> {
     }
 
     /// `attended`: `[1, head, pos, dim]`, what each head gathered. Counts nothing (so the score is NaN) where
-    /// the model has no output matrix of the usual name and shape.
+    /// the network does not say what its heads write.
     fn count_copying(&mut self, layer: usize, attended: &Tensor) -> Result<()> {
         let Self { subject, text, scores, attention } = self;
         if text.copying.is_empty() {
@@ -353,30 +354,26 @@ fn share_to_attended(text: &Text, weights: &[f32], logits: &[f32]) -> f64 {
     if all > 0.0 { attended / all } else { 0.0 }
 }
 
-/// Logits that a head's gathered values `[pos, dim]` give by the direct path, `[pos, vocab]`. Gain and
-/// centring of the last normalisation are part of it, its division by the length of the stream is not: no share depends on it.
+/// Logits that a head's gathered values `[pos, dim]` give by the direct path, `[pos, vocab]`; `None` where the network does
+/// not say what its heads write, or how its stream is read. Gain and centring of the last normalisation are part of it, its
+/// division by the length of the stream is not: no share depends on it.
 fn direct_logits(
-    subject: Subject<'_>,
+    Subject { model, params, .. }: Subject<'_>,
     Head { layer, head }: Head,
     gathered: &Tensor,
 ) -> Result<Option<Tensor>> {
-    let unembed = parameter(subject, "unembed").or_else(|| parameter(subject, "embed"));
-    let Some(mut unembed) = unembed else { return Ok(None) };
-    if let Some(gain) = parameter(subject, "norm.weight") {
-        unembed = unembed.broadcast_mul(&gain)?;
+    let (Some(readout), Some(writes)) = (model.readout(params), model.writes(params, layer)?)
+    else {
+        return Ok(None);
+    };
+    let mut unembed = readout.unembed;
+    if let Some(gain) = &readout.norm_weight {
+        unembed = unembed.broadcast_mul(gain)?;
     }
-    if parameter(subject, "norm.bias").is_some() {
+    if readout.norm == NormKind::Layer {
         // LayerNorm takes the mean out of the stream; here it is taken out of what reads it.
         unembed = unembed.broadcast_sub(&unembed.mean_keepdim(1)?)?;
     }
-    let width = gathered.dim(1)?;
-    let inner = width * subject.model.layout().heads[layer];
-    // Without an output matrix each head writes into a part of the stream of its own.
-    let written = match parameter(subject, &format!("layer{layer}.wo")) {
-        Some(wo) if wo.dims() == [unembed.dim(1)?, inner] => unembed.matmul(&wo)?,
-        None if unembed.dim(1)? == inner => unembed,
-        _ => return Ok(None),
-    };
-    let logits_from_head = written.narrow(1, head * width, width)?;
+    let logits_from_head = unembed.matmul(&writes.matrix.get(head)?.t()?.contiguous()?)?;
     Ok(Some(gathered.contiguous()?.matmul(&logits_from_head.t()?.contiguous()?)?))
 }

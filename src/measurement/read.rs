@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, Storage, Tensor};
 
-use super::{Mean, Scene, Subject};
+use super::{Mean, Scene};
 use crate::base::batch::NO_TARGET;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Site;
@@ -38,11 +38,6 @@ pub fn whole(scene: &Scene<'_>, site: Site) -> Result<(Tensor, usize)> {
 
 fn not_given(site: Site) -> Error {
     Error::internal(format!("the forward pass did not give {site}"))
-}
-
-/// The parameter called `name`, cut off from the gradient graph; `None` where the model has none.
-pub fn parameter(subject: Subject<'_>, name: &str) -> Option<Tensor> {
-    subject.params.find(name).map(|p| subject.params.get(p).detach())
 }
 
 /// Calls `look` with every position that has a target: its index in the batch (row by row), its target

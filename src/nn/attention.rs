@@ -318,23 +318,7 @@ impl CustomOp2 for Pattern {
         k_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
         let (shape, t) = (self.0, self.0.queries);
-        let (q, k) = (floats(q, q_layout)?, floats(k, k_layout)?);
-        let mut all = Vec::with_capacity(shape.rows() * t);
-        for kernel::Head { queries: start, .. } in shape.each_head() {
-            for (from, count, seen) in blocks(t, false) {
-                let (q, k) = (shape.slab(q, start, from, count), shape.slab(k, start, 0, seen));
-                // Cleared block by block, while a block is in the cache.
-                all.resize(all.len() + count * t, 0.0);
-                let begin = all.len() - count * t;
-                let out = &mut all[begin..];
-                multiply(out, t, q, k.transposed(), shape.scale, Into::Overwrite);
-                for (i, row) in out.chunks_exact_mut(t).enumerate() {
-                    let (allowed, masked) = row[..seen].split_at_mut(from + i + 1);
-                    lanes::softmax_row(allowed);
-                    masked.fill(0.0);
-                }
-            }
-        }
+        let all = pattern(shape, floats(q, q_layout)?, floats(k, k_layout)?);
         Ok((CpuStorage::F32(all), Shape::from((shape.batch, shape.heads, t, t))))
     }
 
@@ -346,6 +330,41 @@ impl CustomOp2 for Pattern {
         d_pattern: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
         Scores(self.0).bwd(q, k, pattern, &softmax_backward(pattern, d_pattern)?)
+    }
+}
+
+/// `[batch, head, query, key]`, of a plain shape.
+pub(super) fn pattern(shape: kernel::Shape, q: &[f32], k: &[f32]) -> Vec<f32> {
+    let t = shape.queries;
+    let mut all = Vec::with_capacity(shape.rows() * t);
+    for kernel::Head { queries: start, .. } in shape.each_head() {
+        for (from, count, seen) in blocks(t, false) {
+            let (q, k) = (shape.slab(q, start, from, count), shape.slab(k, start, 0, seen));
+            // Cleared block by block, while a block is in the cache.
+            all.resize(all.len() + count * t, 0.0);
+            let begin = all.len() - count * t;
+            let out = &mut all[begin..];
+            multiply(out, t, q, k.transposed(), shape.scale, Into::Overwrite);
+            for (i, row) in out.chunks_exact_mut(t).enumerate() {
+                let (allowed, masked) = row[..seen].split_at_mut(from + i + 1);
+                lanes::softmax_row(allowed);
+                masked.fill(0.0);
+            }
+        }
+    }
+    all
+}
+
+/// Values mixed by a pattern, `[batch, query, head · dim]`, of a plain shape; `whole`: what is hidden counts too.
+pub(super) fn mix(shape: kernel::Shape, pattern: &[f32], v: &[f32], whole: bool, z: &mut [f32]) {
+    let t = shape.queries;
+    for kernel::Head { queries: start, row, .. } in shape.each_head() {
+        for (from, count, seen) in blocks(t, whole) {
+            let pattern = Matrix::strided(&pattern[(row + from) * t..], count, seen, t);
+            let v = shape.slab(v, start, 0, seen);
+            let z = &mut z[start + from * shape.width()..];
+            multiply(z, shape.width(), pattern, v, 1.0, Into::Overwrite);
+        }
     }
 }
 
@@ -378,17 +397,9 @@ impl CustomOp2 for Mix {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
-        let (shape, t) = (self.shape, self.shape.queries);
         let (pattern, v) = (floats(pattern, pattern_layout)?, floats(v, v_layout)?);
-        let mut z = vec![0.0; shape.len()];
-        for kernel::Head { queries: start, row, .. } in shape.each_head() {
-            for (from, count, seen) in blocks(t, self.whole) {
-                let pattern = Matrix::strided(&pattern[(row + from) * t..], count, seen, t);
-                let v = shape.slab(v, start, 0, seen);
-                let z = &mut z[start + from * shape.width()..];
-                multiply(z, shape.width(), pattern, v, 1.0, Into::Overwrite);
-            }
-        }
+        let mut z = vec![0.0; self.shape.len()];
+        mix(self.shape, pattern, v, self.whole, &mut z);
         Ok((CpuStorage::F32(z), v_layout.shape().clone()))
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use candle_core::Tensor;
 
-use super::attention::{Attention, attend};
+use super::attention::{Attention, attend, mix, pattern};
 use super::kernel::activation::{Activation, swiglu, swiglu_backward};
 use super::kernel::attention::{self as attention, Backward, Gradients, Inputs, Outputs};
 use super::kernel::cross_entropy::cross_entropy;
@@ -574,20 +574,8 @@ impl<'a> Tape<'a> {
     /// # Errors
     /// When the shapes do not fit.
     fn attended_to(&mut self, how: Attention, q: Value, k: Value, v: Value) -> Result<Value> {
-        let Attention { heads, kv_heads, scale, mask, .. } = how;
-        let (width, batch) = (self.slots[q.0].width, self.batch.rows);
-        let (queries, keys, dim) =
-            (self.positions_of(q), self.positions_of(k), width / heads.max(1));
-        let shape = attention::Shape { batch, queries, keys, heads, kv_heads, dim, scale, mask };
-        self.check_there(q)?;
-        self.check_width(k, shape.kv_width())?;
+        let shape = self.attending(how, q, k)?;
         self.check_alike(k, v)?;
-        let selected = self.segments[self.now()].selected.is_some();
-        if !shape.fits() || shape.width() != width || selected {
-            return Err(Error::internal(format!(
-                "{heads} heads cannot attend from {queries} positions of {width} numbers to {keys} of {kv_heads} heads"
-            )));
-        }
         let (mut z, mut log_sums) = (self.work.take(shape.len()), self.work.take(shape.rows()));
         let mut scratch = self.work.take(shape.scratch());
         let of = self.attended([q, k, v]);
@@ -595,7 +583,50 @@ impl<'a> Tape<'a> {
         attention::forward(shape, of, &mut out, &mut scratch);
         self.work.give(scratch);
         let wanted = [q, k, v].iter().any(|value| self.is_wanted(*value));
-        Ok(self.push(slot(Op::Attend { shape, inputs: [q, k, v], log_sums }, z, width, wanted)))
+        let op = Op::Attend { shape, inputs: [q, k, v], log_sums };
+        Ok(self.push(slot(op, z, shape.width(), wanted)))
+    }
+
+    /// # Errors
+    /// When queries and keys do not fit the heads.
+    fn attending(&self, how: Attention, q: Value, k: Value) -> Result<attention::Shape> {
+        let Attention { heads, kv_heads, scale, mask, .. } = how;
+        let (width, batch) = (self.slots[q.0].width, self.batch.rows);
+        let (queries, keys, dim) =
+            (self.positions_of(q), self.positions_of(k), width / heads.max(1));
+        let shape = attention::Shape { batch, queries, keys, heads, kv_heads, dim, scale, mask };
+        self.check_there(q)?;
+        self.check_width(k, shape.kv_width())?;
+        let selected = self.segments[self.now()].selected.is_some();
+        if shape.fits() && shape.width() == width && !selected {
+            return Ok(shape);
+        }
+        Err(Error::internal(format!(
+            "{heads} heads cannot attend from {queries} positions of {width} numbers to {keys} of {kv_heads} heads"
+        )))
+    }
+
+    /// The same where of all that is within the pattern alone is kept.
+    fn attended_to_by_pattern(
+        &mut self,
+        (layer, shape): (usize, attention::Shape),
+        part: Part,
+        q: Value,
+        k: Value,
+        values: impl FnOnce(&mut Self) -> Result<Value>,
+    ) -> Result<Value> {
+        let Inputs { q: queries, k: keys, .. } = self.attended([q, k, k]);
+        let found = pattern(shape, queries, keys);
+        let dims = (shape.batch, shape.heads, shape.queries, shape.keys);
+        let found = Tensor::from_vec(found, dims, self.numbers.params.device())?;
+        if let Some(until) = &mut self.keeping {
+            until.at_part(Site { layer, point: Point::Pattern }, part, found.clone())?;
+        }
+        let v = values(self)?;
+        self.check_alike(k, v)?;
+        let mut z = self.work.take(shape.len());
+        mix(shape, &Floats::of(&found)?, &self.slots[v.0].data, false, &mut z);
+        Ok(self.push(slot(Op::Constant, z, shape.width(), false)))
     }
 
     /// The same where something within is kept: as over tensors.
@@ -607,14 +638,19 @@ impl<'a> Tape<'a> {
         k: Value,
         values: impl FnOnce(&mut Self) -> Result<Value>,
     ) -> Result<Value> {
-        let (width, [q, k]) = (self.slots[q.0].width, [self.tensor(q)?, self.tensor(k)?]);
+        let shape = self.attending(how, q, k)?;
+        let is_kept = |point: &Point| self.keeps(how.layer, *point);
+        if shape.is_plain() && WITHIN.iter().filter(|p| is_kept(p)).eq([&Point::Pattern]) {
+            return self.attended_to_by_pattern((how.layer, shape), part, q, k, values);
+        }
+        let [q, k] = [self.tensor(q)?, self.tensor(k)?];
         let mut keeping = self.keeping.take().unwrap_or_else(|| Until::new(vec![], &[], true));
         let mut tap = Within { tap: &mut keeping, part };
         let values = || values(self).and_then(|values| self.tensor(values));
         let z = attend(how, &q, &k, values, &mut tap);
         self.keeping = Some(keeping);
         let z = Floats::of(&z?)?.to_vec();
-        Ok(self.push(slot(Op::Constant, z, width, false)))
+        Ok(self.push(slot(Op::Constant, z, shape.width(), false)))
     }
 
     /// What is left of a pass that nobody goes back over: the logits, `[batch, pos, vocab]`, unless it ended before, NaN where

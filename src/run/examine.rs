@@ -16,6 +16,7 @@ use crate::model::{Layout, Model};
 use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
 use crate::nn::params::Params;
+use crate::nn::tape::Workspace;
 use crate::task::Source;
 
 use super::experiment::Experiment;
@@ -136,6 +137,7 @@ impl Instrument {
                 edits: &edits,
                 measurements: &measurements,
                 arrays: true,
+                work: &Workspace::default(),
             };
             let found = match (scope, batch) {
                 (Scope::Weights, _) => measurements

@@ -31,6 +31,8 @@ pub(super) struct Round<'a> {
     pub measurements: &'a [&'a dyn Measurement],
     /// False drops the arrays: only the means are wanted.
     pub arrays: bool,
+    /// For passes on a tape.
+    pub work: &'a Workspace,
 }
 
 impl Round<'_> {
@@ -40,8 +42,7 @@ impl Round<'_> {
     /// When the forward pass fails; a measurement that fails has its error in its place.
     pub fn over(&self, batch: &Batch) -> Result<Vec<Result<Answer>>> {
         let sites = self.sites();
-        let work = Workspace::default();
-        let taped = self.taped(batch, &sites, &work)?;
+        let taped = self.taped(batch, &sites)?;
         let mut sums: Vec<Result<Answer>> =
             self.measurements.iter().map(|_| Ok(Answer::default())).collect();
         let measured = |chunk: usize| {
@@ -167,14 +168,9 @@ impl Round<'_> {
 
     /// The parameters for passes on a tape: where nobody edits, and no array of a place is laid beside the same under edits,
     /// which only passes over tensors give. What an edit does not reach is then the same to the last bit.
-    fn taped<'a>(
-        &'a self,
-        batch: &Batch,
-        sites: &[Site],
-        work: &'a Workspace,
-    ) -> Result<Option<Numbers<'a>>> {
+    fn taped(&self, batch: &Batch, sites: &[Site]) -> Result<Option<Numbers<'_>>> {
         let compared = self.arrays && !sites.is_empty();
-        let numbers = || Numbers::of(self.subject.params, batch.tokens.len(), work);
+        let numbers = || Numbers::of(self.subject.params, batch.tokens.len(), self.work);
         (self.edits.is_empty() && !compared).then(numbers).transpose()
     }
 

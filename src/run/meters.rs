@@ -8,6 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::measurement::{self, Answer, Measurement, Scope, Subject};
 use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
+use crate::nn::tape::Workspace;
 use crate::task::{self, Source};
 
 use super::measure::{Round, of_weights};
@@ -17,6 +18,7 @@ pub(super) struct Meters {
     meters: Vec<Meter>,
     held_out: HeldOut,
     pub columns: Vec<String>,
+    work: Workspace,
 }
 
 struct Meter {
@@ -50,7 +52,7 @@ impl Meters {
         if let Some((_, column)) = twice {
             return Err(Error::internal(format!("two measurements claim the column {column}")));
         }
-        Ok(Self { meters, held_out, columns })
+        Ok(Self { meters, held_out, columns, work: Workspace::default() })
     }
 
     /// Measures these columns alone, of those that it has.
@@ -85,8 +87,9 @@ impl Meters {
                 .collect();
             let answers: Vec<Result<Answer>> = match self.held_out.of(scope, subject.source) {
                 Some(batch) => {
-                    let measurements = &measurements;
-                    Round { pool, subject, edits, measurements, arrays: false }.over(&batch)?
+                    let (measurements, work) = (&measurements, &self.work);
+                    Round { pool, subject, edits, measurements, arrays: false, work }
+                        .over(&batch)?
                 }
                 None if scope == Scope::Weights => measurements
                     .iter()

@@ -12,12 +12,12 @@ use mnemoscope::panel;
 
 use crate::app::{TINY, finished, press, until, window_with};
 
+#[path = "../../examples/add_measurement.rs"]
+mod add_measurement;
 #[path = "../../examples/add_model.rs"]
 mod add_model;
 #[path = "../../examples/add_panel.rs"]
 mod add_panel;
-#[path = "../../examples/add_probe.rs"]
-mod add_probe;
 #[path = "../../examples/add_task.rs"]
 pub mod add_task;
 #[path = "../../examples/memory_tokens.rs"]
@@ -32,7 +32,7 @@ fn a_task_is_added_as_the_documentation_says() {
 
 #[test]
 fn a_probe_is_added_as_the_documentation_says() {
-    add_probe::main().unwrap();
+    add_measurement::main().unwrap();
 }
 
 #[test]

@@ -20,7 +20,7 @@ use mnemoscope::figure::{Figure, Plot, png};
 use sha2::Digest;
 
 use crate::app::{TINY, finished, press, window_of};
-use crate::studio::from_menu;
+use crate::figure_editor::from_menu;
 
 /// A font of boxes: each sign one that is as wide as is said, in thousandths of the font size.
 fn boxes(name: &str, weight: u16, signs: &[(char, u16)]) -> Vec<u8> {

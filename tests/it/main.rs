@@ -9,6 +9,7 @@
 )]
 
 mod app;
+mod background;
 mod bench;
 mod birth;
 mod causal;
@@ -25,13 +26,13 @@ mod experiments;
 mod export;
 mod fidelity;
 mod figure;
+mod figure_editor;
 mod fit;
 mod folder;
 mod fonts;
 mod gates;
 mod gating;
 mod geometry;
-mod ground;
 mod interchange;
 mod interventions;
 mod lens;
@@ -50,7 +51,6 @@ mod session;
 mod settings;
 mod shaders;
 mod spoilt;
-mod studio;
 mod sweep;
 mod task;
 mod tfevents;

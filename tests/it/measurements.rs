@@ -15,9 +15,11 @@ use mnemoscope::measurement::marks::{Facts, IN_A_ROW, Marks, State};
 use mnemoscope::measurement::{self, Answer, Measurement, Scene, Scope, Subject, heads};
 use mnemoscope::model::birth::{Birth, Strengths, ideal};
 use mnemoscope::model::memories::{self, GlobalMemory, Memories};
+use mnemoscope::model::readout::{Readout, Writes, Written};
 use mnemoscope::model::{self, Architecture, Input, Layout, Model, Output, pass};
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::{Captured, EditAndCapture, Tap, through};
+use mnemoscope::nn::wire::Map;
 use mnemoscope::task::bigram::{Bigram, GlobalLaw, Triggers};
 use mnemoscope::task::reference_back::ReferenceBack;
 use mnemoscope::task::{self, Source, Task};
@@ -125,6 +127,16 @@ impl Model for Ruled {
         through(tap, 0, Point::Z, gathered)?;
         let logits = Tensor::zeros((rows.len(), len, vocab), candle_core::DType::F32, device)?;
         Ok(Output { logits, state: None })
+    }
+
+    fn readout(&self, params: &Params) -> Option<Readout> {
+        params.find("unembed").map(|unembed| Readout::plain(params.get(unembed)))
+    }
+
+    fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
+        let Some(outputs) = params.find("layer0.wo").map(Map::plain) else { return Ok(None) };
+        let written = Written { heads: self.layout.heads[layer], outputs: Some(outputs) };
+        written.numbers(self.layout.width, params).map(Some)
     }
 }
 

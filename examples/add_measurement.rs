@@ -1,6 +1,6 @@
 //! A worked example of a new measurement: how spread out the attention of each head is, as its entropy.
 //!
-//! `cargo run --example add_probe` asks it of a fresh network. Inside the crate this file would be
+//! `cargo run --example add_measurement` asks it of a fresh network. Inside the crate this file would be
 //! `src/measurement/spread.rs`, with `pub mod spread;` and one line in `measurement::ALL`: it is then recorded in
 //! `metrics.csv` at every evaluation, answers `mnemoscope examine --measure spread`, and can be drawn by panels.
 
