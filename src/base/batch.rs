@@ -34,6 +34,21 @@ impl Row {
         self.tokens.len()
     }
 
+    /// The same again and again, to `length` positions: something that a network can read.
+    #[must_use]
+    pub fn repeated(&self, length: usize) -> Self {
+        let inputs = self.values.len() / self.len().max(1);
+        let outputs = self.value_targets.len() / self.len().max(1);
+        Self {
+            tokens: cycled(&self.tokens, length),
+            targets: cycled(&self.targets, length),
+            roles: cycled(&self.roles, length),
+            occurrence: cycled(&self.occurrence, length),
+            values: cycled(&self.values, length * inputs),
+            value_targets: cycled(&self.value_targets, length * outputs),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
@@ -104,4 +119,8 @@ impl Batch {
             value_targets: one.value_targets,
         }
     }
+}
+
+fn cycled<T: Copy>(all: &[T], length: usize) -> Vec<T> {
+    all.iter().copied().cycle().take(length).collect()
 }

@@ -509,7 +509,8 @@ fn parse_sum(text: &str) -> Option<Vec<Term>> {
 
 fn sum(terms: &[Term]) -> String {
     let term = |(i, t): (usize, &Term)| {
-        let sign = if i > 0 && t.factor >= 0.0 { "+" } else { "" };
+        // A zero has a sign too.
+        let sign = if i > 0 && t.factor.is_sign_positive() { "+" } else { "" };
         format!("{sign}{}*{}[{}]", t.factor, t.tensor, t.row)
     };
     terms.iter().enumerate().map(term).collect()

@@ -10,7 +10,7 @@ use crate::formats::file::{check_free, check_way, save, save_all, source_date};
 use crate::formats::parquet::parquet;
 use crate::formats::tfevents;
 use crate::run::experiment::Experiment;
-use crate::run::interchange::{self, Spelling};
+use crate::run::interchange::{self, WeightFormat};
 use crate::run_folder::{self, Reader};
 use crate::sweep::table;
 
@@ -56,12 +56,12 @@ enum To {
 }
 
 impl To {
-    fn spelling(self) -> Option<Spelling> {
+    fn format(self) -> Option<WeightFormat> {
         match self {
-            Self::TransformerLens => Some(Spelling::TransformerLens),
-            Self::Hooked => Some(Spelling::Hooked),
-            Self::Gpt2 => Some(Spelling::Gpt2),
-            Self::Safetensors => Some(Spelling::Safetensors),
+            Self::TransformerLens => Some(WeightFormat::TransformerLens),
+            Self::Hooked => Some(WeightFormat::Hooked),
+            Self::Gpt2 => Some(WeightFormat::Gpt2),
+            Self::Safetensors => Some(WeightFormat::Safetensors),
             Self::Csv | Self::Parquet | Self::Tensorboard => None,
         }
     }
@@ -70,21 +70,21 @@ impl To {
 impl Export {
     pub fn run(self) -> Result<ExitCode> {
         crate::export::run_at::refuse_sweep(&self.folder)?;
-        match self.to.spelling() {
-            Some(spelling) => self.weights(spelling)?,
+        match self.to.format() {
+            Some(format) => self.weights(format)?,
             None => self.metrics()?,
         }
         say(self.out.display().to_string())?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn weights(&self, spelling: Spelling) -> Result<()> {
-        self.check_out(spelling.is_folder())?;
+    fn weights(&self, format: WeightFormat) -> Result<()> {
+        self.check_out(format.is_folder())?;
         let mut reader = Reader::open(&self.folder)?;
         let experiment = Experiment::of_run(&self.folder)?;
         let weights = weights_near(&mut reader, self.step)?;
-        let files = interchange::files(spelling, &experiment, &weights)?;
-        if let ([file], false) = (&files[..], spelling.is_folder()) {
+        let files = interchange::files(format, &experiment, &weights)?;
+        if let ([file], false) = (&files[..], format.is_folder()) {
             return save(&self.out, &file.bytes, self.force);
         }
         let files: Vec<_> = files.iter().map(|file| (file.name, &file.bytes[..])).collect();

@@ -138,9 +138,12 @@ impl Sweep {
         // What differs between the runs is no part of what they share.
         experiment.train.seed = 0;
         sweep::plan(&experiment, seeds, &settings).map_err(|mut e| {
-            if !settings.is_empty() {
-                e.message
-                    .push_str(". A comma in --set stands between two values: 0.25 has a point");
+            // `0,25` may have been meant as one number.
+            let is_whole = |value: &String| value.parse::<i64>().is_ok();
+            if settings.iter().any(|(_, values)| values.len() == 2 && values.iter().all(is_whole)) {
+                let end = if e.message.ends_with(['.', '?']) { "" } else { "." };
+                e.message.push_str(end);
+                e.message.push_str(" A comma in --set stands between two values: 0.25 has a point");
             }
             e
         })

@@ -231,12 +231,11 @@ fn long_answer(
 /// When the network has no such head, or the sequence no such position.
 fn selection(spec: &PanelSpec, net: &NetShape, length: usize) -> Result<Selection> {
     let wrong = || {
-        let layers = net.heads.len();
+        let counts: Vec<String> = net.heads.iter().map(ToString::to_string).collect();
         Error::usage(format!(
-            "head {}: expected LAYER.HEAD, for example 1.0; this network has layers 0 to {} with {:?} heads",
+            "head {}: expected LAYER.HEAD, for example 1.0; the layers of this network, from 0 on, have {} heads",
             spec.head,
-            layers.saturating_sub(1),
-            net.heads
+            counts.join(", ")
         ))
     };
     let (layer, head) = match spec.head.as_str() {

@@ -193,7 +193,7 @@ impl Instrument {
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
         for what in interventions {
             if !self.tried.contains(what) {
-                try_out(subject, what)?;
+                try_out(subject, what, subject.model.layout().length)?;
                 self.tried.push(what.clone());
             }
         }

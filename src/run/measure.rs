@@ -8,15 +8,14 @@ use candle_core::Tensor;
 use crate::base::array::Array;
 use crate::base::batch::{Batch, Row};
 use crate::base::error::{Error, Result, did_you_mean};
-use crate::base::intervention::{Intervention, Site};
+use crate::base::intervention::{Intervention, MEMORY, Place, Site};
 use crate::measurement::{Answer, Mean, Measurement, Scene, Subject};
 use crate::model::pass;
 use crate::model::pass::Tensors;
 use crate::nn::edit::{Edit, With};
 use crate::nn::kernel::pool::Pool;
-use crate::nn::tap::{Captured, EditAndCapture, Part, Tap};
+use crate::nn::tap::{Captured, EditAndCapture, KEYS, Part, Tap, position_axis};
 use crate::nn::tape::{Numbers, Workspace};
-use crate::task;
 
 /// Sequences in one forward pass of a measurement: few enough that captured tensors stay in the cache. Fixed,
 /// so that sums have the same last bits on every machine.
@@ -202,11 +201,11 @@ pub(super) fn of_weights(subject: Subject<'_>, measurement: &dyn Measurement) ->
 }
 
 /// Whether the network has what an intervention names; for a place of the forward pass, that takes one pass of one
-/// sequence.
+/// sequence of `length` positions.
 ///
 /// # Errors
-/// When it has no such tensor, place, head or position.
-pub(super) fn try_out(subject: Subject<'_>, what: &Intervention) -> Result<()> {
+/// When it has no such tensor, place, head, position or memory token.
+pub(super) fn try_out(subject: Subject<'_>, what: &Intervention, length: usize) -> Result<()> {
     let Subject { model, params, source } = subject;
     let place = match what {
         Intervention::Freeze(name) | Intervention::Unfreeze(name) => {
@@ -221,14 +220,16 @@ pub(super) fn try_out(subject: Subject<'_>, what: &Intervention) -> Result<()> {
         Edit::of(what, params)?
     };
     let bench = EditAndCapture::new(edit.into_iter().collect(), vec![]);
-    let mut visit = Visit { bench, seen: false, places: RefCell::default() };
-    let batch = task::batch(source, 0, 0, 1);
+    let mut visit = Visit { bench, seen: false, memory: [0; 2], places: RefCell::default() };
+    let batch = Batch::from_rows(&[source.sequence(0, 0).repeated(length)]);
     let tensors = Tensors::of(&batch, params)?;
     model
         .forward(params, &tensors.input(), &mut visit)
         .map_err(|e| e.context(format!("intervention \"{what}\"")))?;
     if visit.seen {
-        return Ok(());
+        return visit
+            .check_memory(place)
+            .map_err(|e| e.context(format!("intervention \"{what}\"")));
     }
     let layers = model.layout().heads.len();
     let places: Vec<String> = visit.places.take().iter().map(ToString::to_string).collect();
@@ -242,8 +243,28 @@ pub(super) fn try_out(subject: Subject<'_>, what: &Intervention) -> Result<()> {
 struct Visit {
     bench: EditAndCapture,
     seen: bool,
+    /// Memory tokens at the place, and among its keys.
+    memory: [usize; 2],
     /// All places of the network.
     places: RefCell<BTreeSet<Site>>,
+}
+
+impl Visit {
+    fn check_memory(&self, place: &Place) -> Result<()> {
+        for (asked, there) in [&place.positions, &place.keys].into_iter().zip(self.memory) {
+            let token = asked.iter().filter_map(|at| at.checked_sub(MEMORY)).max();
+            if let Some(token) = token.filter(|token| *token >= there) {
+                let site = place.site;
+                return Err(Error::usage(match there {
+                    0 => format!("memory token m{token} asked for, {site} has none"),
+                    _ => {
+                        format!("memory token m{token} asked for, {site} has m0 to m{}", there - 1)
+                    }
+                }));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Tap for Visit {
@@ -258,6 +279,11 @@ impl Tap for Visit {
 
     fn at_part(&mut self, site: Site, part: Part, x: Tensor) -> Result<Tensor> {
         self.seen = true;
+        let keys = if site.point.has_keys() { x.dim(KEYS)? } else { 0 };
+        let there = [x.dim(position_axis(site))?, keys];
+        for (most, there) in self.memory.iter_mut().zip(there) {
+            *most = (*most).max(there.saturating_sub(part.len));
+        }
         self.bench.at_part(site, part, x)
     }
 }

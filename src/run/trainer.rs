@@ -528,7 +528,7 @@ impl Trainer {
     fn check(&self, what: &Intervention) -> Result<()> {
         let (model, params, source) = (&*self.model, &self.watched, &*self.source);
         Edit::of(what, params)?;
-        measure::try_out(Subject { model, params, source }, what)
+        measure::try_out(Subject { model, params, source }, what, source.length())
     }
 
     /// Says at the start, not at step 10,000, that a staged intervention names what is not there.

@@ -451,8 +451,13 @@ impl Halted {
             )));
         }
         // From here on places in them count.
+        let events = folder.join("events.jsonl");
         disk::make_plain(&folder.join("metrics.csv"))?;
-        disk::make_plain(&folder.join("events.jsonl"))?;
+        disk::make_plain(&events)?;
+        // What is refused is left as it is: nothing is cut before all that stays was read.
+        check_line_end(&folder.join("metrics.csv"), kept.metrics)?;
+        check_line_end(&events, kept.events)?;
+        let marked = read_marks(lines_of(&events)?.take(kept.events), &events)?;
         let (mut last, mut rows) = (last, Vec::new());
         each_row(&folder, columns, kept.metrics, |row, from| {
             rows.push((row.step, from));
@@ -471,12 +476,12 @@ impl Halted {
         names::remove_temporary(&folder);
         let store = Store::open(folder.join("weights"), u64::MAX, last)?;
         let mut metrics = Append::open(folder.join("metrics.csv"), kept.metrics)?;
-        let events = Append::open(folder.join("events.jsonl"), kept.events)?;
+        let events = Append::open(events, kept.events)?;
         if metrics.len() == 0 {
             metrics.write(header_line(columns).as_bytes())?;
         }
         Ok(Writer {
-            marked: marks(&folder)?.iter().map(|mark| mark.step).collect(),
+            marked: marked.iter().map(|mark| mark.step).collect(),
             last_row: rows.last().map(|(step, _)| *step),
             waiting: VecDeque::new(),
             recorded: Vec::new(),
@@ -612,6 +617,22 @@ fn check_lengths(folder: &Path, kept: &Kept) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// That so many bytes of a file are whole lines.
+fn check_line_end(path: &Path, bytes: u64) -> Result<()> {
+    let Some(before) = bytes.checked_sub(1).filter(|_| path.exists()) else { return Ok(()) };
+    let (mut file, mut last) = (open_file(path)?.0, [0]);
+    file.seek(io::SeekFrom::Start(before))
+        .and_then(|_| file.read_exact(&mut last))
+        .map_err(|e| refused("reading", path, e))?;
+    if last == *b"\n" {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "{}: byte {bytes}, where its checkpoint was taken, is in the middle of a line: the file was changed since. Branch from a recorded step in the window, or begin a new run",
+        path.display()
+    )))
 }
 
 /// Whether a program is writing the run in a folder right now.

@@ -176,8 +176,26 @@ fn a_run_cut_at_any_byte_after_its_checkpoint_goes_on_from_there() {
             let error = Writer::resume(&cut).err().unwrap();
             assert!(error.message.contains(name), "{error}");
             fs::remove_dir_all(&cut).unwrap();
+            // So is what was changed since: it is refused and left as it is.
+            for (from, to) in [(&b"\n"[..], &b" "[..]), (b"5", b"x")] {
+                copy(&whole, &cut);
+                let spoilt = replaced_from(&bytes, saved.len() / 2, from, to);
+                fs::write(cut.join(name), &spoilt).unwrap();
+                let error = Writer::resume(&cut).err().unwrap();
+                assert!(error.message.contains(name), "{error}");
+                assert_eq!(fs::read(cut.join(name)).unwrap(), spoilt, "{name}: {error}");
+                fs::remove_dir_all(&cut).unwrap();
+            }
         }
     }
+}
+
+/// The bytes with what is sought, from a place on, replaced wherever it stands.
+fn replaced_from(bytes: &[u8], place: usize, sought: &[u8], by: &[u8]) -> Vec<u8> {
+    let (before, after) = bytes.split_at(place);
+    let after = String::from_utf8(after.to_vec()).unwrap();
+    let [sought, by] = [sought, by].map(|text| std::str::from_utf8(text).unwrap());
+    [before, after.replace(sought, by).as_bytes()].concat()
 }
 
 #[test]

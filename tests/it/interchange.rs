@@ -1,4 +1,4 @@
-//! Weights in the spellings of other libraries, each read by a forward pass in double precision that is written from that
+//! Weights in the formats of other libraries, each read by a forward pass in double precision that is written from that
 //! library's own conventions, and compared with ours.
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use mnemoscope::base::weights::{NamedTensor, Weights};
 use mnemoscope::model::anatomy::Anatomy;
 use mnemoscope::nn::params::{Init, Params, draw};
-use mnemoscope::run::interchange::{self, Spelling, Written, written};
+use mnemoscope::run::interchange::{self, WeightFormat, Written, written};
 use mnemoscope::run::trainer::Trainer;
 use serde_json::{Value, json};
 
@@ -18,24 +18,25 @@ const LENGTH: usize = 12;
 /// `[pos][number]`
 type Rows = Vec<Vec<f64>>;
 
-const LIBRARIES: [Spelling; 3] = [Spelling::TransformerLens, Spelling::Hooked, Spelling::Gpt2];
+const LIBRARIES: [WeightFormat; 3] =
+    [WeightFormat::TransformerLens, WeightFormat::Hooked, WeightFormat::Gpt2];
 
 /// A network of another library: its settings, its tensors by name, and how that library reads them.
 struct Foreign<'a> {
-    spelling: Spelling,
+    format: WeightFormat,
     config: &'a serde_json::Map<String, Value>,
     tensors: BTreeMap<&'a str, &'a NamedTensor>,
 }
 
 impl<'a> Foreign<'a> {
-    fn new(spelling: Spelling, written: &'a Written) -> Self {
+    fn new(format: WeightFormat, written: &'a Written) -> Self {
         let tensors: BTreeMap<_, _> = written.tensors.iter().map(|t| (&*t.name, t)).collect();
         assert_eq!(tensors.len(), written.tensors.len(), "a name is there twice");
-        Self { spelling, config: &written.config, tensors }
+        Self { format, config: &written.config, tensors }
     }
 
     fn number(&self, names: [&str; 2]) -> usize {
-        let name = if self.spelling == Spelling::Gpt2 { names[1] } else { names[0] };
+        let name = if self.format == WeightFormat::Gpt2 { names[1] } else { names[0] };
         usize::try_from(self.config[name].as_u64().unwrap()).unwrap()
     }
 
@@ -57,7 +58,7 @@ impl<'a> Foreign<'a> {
     fn heads(&self) -> (usize, usize) {
         let heads = self.number(["n_heads", "n_head"]);
         let width = self.number(["d_model", "n_embd"]);
-        let dim = if self.spelling == Spelling::Gpt2 {
+        let dim = if self.format == WeightFormat::Gpt2 {
             width / heads
         } else {
             self.number(["d_head"; 2])
@@ -72,15 +73,15 @@ impl<'a> Foreign<'a> {
             x.iter().enumerate().map(|(i, x)| x * weight(i)).sum()
         };
         let inside = if "qkvo".contains(part) { "attn" } else { "mlp" };
-        match self.spelling {
-            Spelling::TransformerLens => {
+        match self.format {
+            WeightFormat::TransformerLens => {
                 let name = format!("blocks.{l}.{inside}.{part}");
                 let bias = format!("{name}.bias");
                 let has_bias = self.tensors.contains_key(&*bias);
                 let bias = if has_bias { self.at(&bias, &[out]) } else { 0.0 };
                 sum(&|i| self.at(&format!("{name}.weight"), &[out, i])) + bias
             }
-            Spelling::Hooked => {
+            WeightFormat::Hooked => {
                 let letter = part.to_uppercase();
                 let name = |kind: &str| match part {
                     "q" | "k" | "v" | "o" => format!("blocks.{l}.attn.{kind}_{letter}"),
@@ -100,7 +101,7 @@ impl<'a> Foreign<'a> {
                     _ => sum(&|i| self.at(&name("W"), &[i, out])) + self.at(&name("b"), &[out]),
                 }
             }
-            Spelling::Gpt2 => {
+            WeightFormat::Gpt2 => {
                 let width = self.number(["d_model", "n_embd"]);
                 let (name, column) = match part {
                     "q" | "k" | "v" => ("attn.c_attn", out + width * "qkv".find(part).unwrap()),
@@ -112,7 +113,7 @@ impl<'a> Foreign<'a> {
                 sum(&|i| self.at(&format!("{name}.weight"), &[i, column]))
                     + self.at(&format!("{name}.bias"), &[column])
             }
-            Spelling::Safetensors => panic!("no library"),
+            WeightFormat::Safetensors => panic!("no library"),
         }
     }
 
@@ -122,11 +123,11 @@ impl<'a> Foreign<'a> {
 
     /// A norm by the name of its place: `ln1` and `ln2` of a layer, or the last.
     fn norm(&self, place: &str, l: usize, x: &Rows) -> Rows {
-        let (name, [w, b]) = match (self.spelling, place) {
-            (Spelling::Hooked, "last") => ("ln_final".to_owned(), ["w", "b"]),
-            (Spelling::Hooked, _) => (format!("blocks.{l}.{place}"), ["w", "b"]),
-            (Spelling::Gpt2, "last") => ("transformer.ln_f".to_owned(), ["weight", "bias"]),
-            (Spelling::Gpt2, _) => {
+        let (name, [w, b]) = match (self.format, place) {
+            (WeightFormat::Hooked, "last") => ("ln_final".to_owned(), ["w", "b"]),
+            (WeightFormat::Hooked, _) => (format!("blocks.{l}.{place}"), ["w", "b"]),
+            (WeightFormat::Gpt2, "last") => ("transformer.ln_f".to_owned(), ["weight", "bias"]),
+            (WeightFormat::Gpt2, _) => {
                 (format!("transformer.h.{l}.{}", place.replace("ln", "ln_")), ["weight", "bias"])
             }
             (_, "last") => ("ln_final".to_owned(), ["weight", "bias"]),
@@ -138,7 +139,7 @@ impl<'a> Foreign<'a> {
             assert!(!self.tensors.contains_key(&*w), "no norm has parameters");
             return x.clone();
         }
-        let epsilon = if self.spelling == Spelling::Gpt2 { "layer_norm_epsilon" } else { "eps" };
+        let epsilon = if self.format == WeightFormat::Gpt2 { "layer_norm_epsilon" } else { "eps" };
         let epsilon = self.config[epsilon].as_f64().unwrap();
         let row = |x: &Vec<f64>| -> Vec<f64> {
             let n = x.len() as f64;
@@ -152,10 +153,10 @@ impl<'a> Foreign<'a> {
     }
 
     fn embedded(&self, tokens: &[u32]) -> Rows {
-        let [token, position] = match self.spelling {
-            Spelling::Hooked => ["embed.W_E", "pos_embed.W_pos"],
-            Spelling::Gpt2 => ["transformer.wte.weight", "transformer.wpe.weight"],
-            Spelling::TransformerLens | Spelling::Safetensors => {
+        let [token, position] = match self.format {
+            WeightFormat::Hooked => ["embed.W_E", "pos_embed.W_pos"],
+            WeightFormat::Gpt2 => ["transformer.wte.weight", "transformer.wpe.weight"],
+            WeightFormat::TransformerLens | WeightFormat::Safetensors => {
                 ["embed.weight", "pos_embed.weight"]
             }
         };
@@ -179,14 +180,16 @@ impl<'a> Foreign<'a> {
                 let weight = |i| self.at(name, &if by_row { [out, i] } else { [i, out] });
                 x.iter().enumerate().map(|(i, x)| x * weight(i)).sum()
             };
-            match self.spelling {
-                Spelling::Hooked => product("unembed.W_U", false) + self.at("unembed.b_U", &[out]),
-                Spelling::Gpt2 if self.says("tie_word_embeddings") => {
+            match self.format {
+                WeightFormat::Hooked => {
+                    product("unembed.W_U", false) + self.at("unembed.b_U", &[out])
+                }
+                WeightFormat::Gpt2 if self.says("tie_word_embeddings") => {
                     assert!(!self.tensors.contains_key("lm_head.weight"));
                     product("transformer.wte.weight", true)
                 }
-                Spelling::Gpt2 => product("lm_head.weight", true),
-                Spelling::TransformerLens | Spelling::Safetensors => {
+                WeightFormat::Gpt2 => product("lm_head.weight", true),
+                WeightFormat::TransformerLens | WeightFormat::Safetensors => {
                     product("unembed.weight", true) + self.at("unembed.bias", &[out])
                 }
             }
@@ -247,7 +250,7 @@ impl<'a> Foreign<'a> {
     /// Neighbouring pairs of each head turned by the angle of the position; the older library's tables are in the file.
     fn rotated(&self, l: usize, x: &Rows, dim: usize) -> Rows {
         let base = self.config["rotary_base"].as_f64().unwrap();
-        let hooked = self.spelling == Spelling::Hooked;
+        let hooked = self.format == WeightFormat::Hooked;
         assert!(!hooked || self.says("rotary_adjacent_pairs"), "halves are rotated otherwise");
         let turned = |t: usize, row: &Vec<f64>, i: usize| {
             let e = i % dim;
@@ -272,7 +275,7 @@ impl<'a> Foreign<'a> {
 
     fn mlp(&self, l: usize, x: &Rows) -> Rows {
         let hidden = self.number(["d_mlp", "n_inner"]);
-        let name = if self.spelling == Spelling::Gpt2 { "activation_function" } else { "act_fn" };
+        let name = if self.format == WeightFormat::Gpt2 { "activation_function" } else { "act_fn" };
         let name = self.config[name].as_str().unwrap();
         let inputs = self.mapped(l, "in", x, hidden);
         let post = if self.says("gated_mlp") {
@@ -280,7 +283,7 @@ impl<'a> Foreign<'a> {
             let gate = self.mapped(l, "gate", x, hidden);
             // What the older library calls the bias of `in` is added after the product.
             let bias = |i: usize| {
-                if self.spelling == Spelling::Hooked {
+                if self.format == WeightFormat::Hooked {
                     self.at(&format!("blocks.{l}.mlp.b_in"), &[i])
                 } else {
                     0.0
@@ -335,11 +338,11 @@ fn weights_of(params: &Params) -> Weights {
 }
 
 #[track_caller]
-fn assert_agrees(variation: &Variation, spelling: Spelling, anatomy: &Anatomy) {
-    let what = format!("{} as {}", variation.name, spelling.name());
-    let written = written(spelling, anatomy).unwrap_or_else(|e| panic!("{what}: {e}"));
+fn assert_agrees(variation: &Variation, format: WeightFormat, anatomy: &Anatomy) {
+    let what = format!("{} as {}", variation.name, format.name());
+    let written = written(format, anatomy).unwrap_or_else(|e| panic!("{what}: {e}"));
     let ids = ids(1, LENGTH);
-    let theirs = Foreign::new(spelling, &written).forward(&ids);
+    let theirs = Foreign::new(format, &written).forward(&ids);
     let (model, params) = variation.build(LENGTH);
     let ours = logits(&*model, &params, &tokens(&ids, 1));
     assert_eq!(theirs.len(), ours.len(), "{what}");
@@ -350,17 +353,17 @@ fn assert_agrees(variation: &Variation, spelling: Spelling, anatomy: &Anatomy) {
     }
 }
 
-/// Whether a spelling cannot say a network whose every number is far from zero.
-fn is_refused(name: &str, spelling: Spelling) -> bool {
+/// Whether a format cannot say a network whose every number is far from zero.
+fn is_refused(name: &str, format: WeightFormat) -> bool {
     let birth = name.starts_with("birth");
     let has = |what: &str| name.contains(what);
     let rotary = has("positions = \"rotary\"");
     let gated = has("mlp = \"swiglu\"") && !has("biases = false");
     let everywhere = birth && rotary || has("final_norm = false") || gated;
     everywhere
-        || match spelling {
-            Spelling::TransformerLens => has("parallel = true"),
-            Spelling::Gpt2 => {
+        || match format {
+            WeightFormat::TransformerLens => has("parallel = true"),
+            WeightFormat::Gpt2 => {
                 let norm = has("norm = \"rms\"") || has("norm = \"none\"");
                 let sizes = has("head_dim = ") || has("unembed_bias = true");
                 birth
@@ -370,7 +373,7 @@ fn is_refused(name: &str, spelling: Spelling) -> bool {
                     || has("parallel = true")
                     || has("mlp = \"swiglu\"")
             }
-            Spelling::Hooked | Spelling::Safetensors => false,
+            WeightFormat::Hooked | WeightFormat::Safetensors => false,
         }
 }
 
@@ -399,13 +402,13 @@ fn every_network_is_exported_as_it_computes_or_refused_with_a_reason() {
     for variation in networks() {
         let (_, params) = variation.build(LENGTH);
         let anatomy = variation.settings.anatomy(&weights_of(&params), LENGTH).unwrap();
-        for spelling in LIBRARIES {
-            if !is_refused(&variation.name, spelling) {
-                assert_agrees(&variation, spelling, &anatomy);
+        for format in LIBRARIES {
+            if !is_refused(&variation.name, format) {
+                assert_agrees(&variation, format, &anatomy);
                 continue;
             }
-            let refused = written(spelling, &anatomy).map(|_| ()).unwrap_err().to_string();
-            let what = format!("{} as {}: {refused}", variation.name, spelling.name());
+            let refused = written(format, &anatomy).map(|_| ()).unwrap_err().to_string();
+            let what = format!("{} as {}: {refused}", variation.name, format.name());
             assert!(
                 refused.contains("cannot be written for") && refused.contains("safetensors"),
                 "{what}"
@@ -426,20 +429,20 @@ fn biases_of_gated_mlps_go_where_there_is_room_for_them() {
     };
     let anatomy = |weights: &Weights| network.settings.anatomy(weights, LENGTH).unwrap();
     silence(&mut weights, "mlp.gate_bias");
-    assert!(written(Spelling::Hooked, &anatomy(&weights)).is_err(), "its b_in is another bias");
+    assert!(written(WeightFormat::Hooked, &anatomy(&weights)).is_err(), "its b_in is another bias");
     silence(&mut weights, "mlp.in_bias");
-    assert!(written(Spelling::TransformerLens, &anatomy(&weights)).is_err(), "it has no b_out");
+    assert!(written(WeightFormat::TransformerLens, &anatomy(&weights)).is_err(), "it has no b_out");
     params.load(&weights).unwrap();
-    let hooked = written(Spelling::Hooked, &anatomy(&weights)).unwrap();
+    let hooked = written(WeightFormat::Hooked, &anatomy(&weights)).unwrap();
     let ids = ids(1, LENGTH);
-    let theirs = Foreign::new(Spelling::Hooked, &hooked).forward(&ids);
+    let theirs = Foreign::new(WeightFormat::Hooked, &hooked).forward(&ids);
     let (model, _) = network.build(LENGTH);
     let ours = logits(&*model, &params, &tokens(&ids, 1));
     for (theirs, ours) in theirs.iter().zip(&ours) {
         assert!((theirs - f64::from(*ours)).abs() < 2e-5 * theirs.abs().max(1.0));
     }
     silence(&mut weights, "mlp.out_bias");
-    written(Spelling::TransformerLens, &anatomy(&weights)).unwrap();
+    written(WeightFormat::TransformerLens, &anatomy(&weights)).unwrap();
 }
 
 #[test]
@@ -516,11 +519,11 @@ fn names_and_shapes_are_those_of_the_libraries() {
         ("transformer.ln_f.bias", &[d]),
         ("lm_head.weight", &[v, d]),
     ];
-    for (spelling, expected) in LIBRARIES.into_iter().zip([bridge, hooked, gpt2]) {
-        let written = written(spelling, &anatomy).unwrap();
+    for (format, expected) in LIBRARIES.into_iter().zip([bridge, hooked, gpt2]) {
+        let written = written(format, &anatomy).unwrap();
         let found: Vec<(&str, &[usize])> =
             written.tensors.iter().map(|t| (&*t.name, &t.shape[..])).collect();
-        assert_eq!(found, expected, "{}", spelling.name());
+        assert_eq!(found, expected, "{}", format.name());
         for tensor in &written.tensors {
             assert_eq!(
                 tensor.data.len(),
@@ -530,7 +533,7 @@ fn names_and_shapes_are_those_of_the_libraries() {
             );
         }
     }
-    let config = written(Spelling::Gpt2, &anatomy).unwrap().config;
+    let config = written(WeightFormat::Gpt2, &anatomy).unwrap().config;
     assert_eq!(config["activation_function"], "gelu_new");
     assert_eq!(config["layer_norm_epsilon"], 1e-5);
     assert_eq!(config["tie_word_embeddings"], false);
@@ -542,12 +545,12 @@ fn files_are_read_by_the_safetensors_library_and_are_always_the_same() {
     let mut trainer = Trainer::new(&experiment).unwrap();
     tiny::train(&mut trainer, 3);
     let weights = trainer.weights().unwrap();
-    let files = |spelling| interchange::files(spelling, &experiment, &weights).unwrap();
-    for spelling in LIBRARIES {
-        let folder = files(spelling);
-        assert_eq!(folder, files(spelling));
+    let files = |format| interchange::files(format, &experiment, &weights).unwrap();
+    for format in LIBRARIES {
+        let folder = files(format);
+        assert_eq!(folder, files(format));
         let names: Vec<&str> = folder.iter().map(|f| f.name).collect();
-        let tensors = if spelling == Spelling::Hooked { "hooked" } else { "model" };
+        let tensors = if format == WeightFormat::Hooked { "hooked" } else { "model" };
         assert_eq!(names, ["config.json", &format!("{tensors}.safetensors"), "tokens.json"]);
         let config: Value = serde_json::from_slice(&folder[0].bytes).unwrap();
         assert!(config.is_object());
@@ -561,7 +564,7 @@ fn files_are_read_by_the_safetensors_library_and_are_always_the_same() {
         assert_eq!((&note["step"], &note["experiment"]), (&json!(3), &json!("tiny")));
         safetensors::SafeTensors::deserialize(&folder[1].bytes).unwrap();
     }
-    let plain = files(Spelling::Safetensors);
+    let plain = files(WeightFormat::Safetensors);
     let read = safetensors::SafeTensors::deserialize(&plain[0].bytes).unwrap();
     assert_eq!(read.len(), weights.tensors.len());
     for tensor in &weights.tensors {
@@ -582,6 +585,6 @@ fn weights_of_another_network_are_refused() {
         trained: true,
     };
     let weights = Weights { step: 5, tensors: vec![embed] };
-    let refused = interchange::files(Spelling::Gpt2, &experiment, &weights).unwrap_err();
+    let refused = interchange::files(WeightFormat::Gpt2, &experiment, &weights).unwrap_err();
     assert!(refused.to_string().contains("lack the tensor"), "{refused}");
 }

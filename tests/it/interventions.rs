@@ -244,6 +244,7 @@ fn interventions_read_back_as_they_are_spelled() {
         "cut layer1.pattern.head0@20<-7 renormalised",
         "scale layer1.head0 by 0.5",
         "add layer1.resid_pre@7 2*embed[5]-0.5*embed[9]",
+        "add layer1.resid_pre@7 2*embed[5]-0*embed[9]",
         "mean layer1.head0",
         "resample layer1.k.head0@7 from 3",
         "patch layer1.k.head0@7 from 4 12 9",

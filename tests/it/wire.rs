@@ -1,9 +1,12 @@
 //! Time and memory in a wiring: segments, carried state, memory tokens, gradients cut or not, places passed step by step.
 
 use candle_core::Tensor;
+use std::sync::Arc;
+
 use mnemoscope::Result;
 use mnemoscope::base::batch::Batch;
 use mnemoscope::base::intervention::{Intervention, Place, Point, Site};
+use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::base::settings::Settings;
 use mnemoscope::model::readout::Read;
 use mnemoscope::model::segments::{Segmented, Segments};
@@ -15,6 +18,7 @@ use mnemoscope::nn::params::{Init, Param, Params};
 use mnemoscope::nn::tap::{EditAndCapture, Untapped};
 use mnemoscope::nn::tape::Workspace;
 use mnemoscope::nn::wire::{Along, Heads, Map, Wire};
+use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::trainer::Trainer;
 
@@ -527,4 +531,17 @@ fn a_network_is_asked_beyond_its_training_length() {
     let ids: Vec<u32> = (0..20).collect();
     let output = model.forward(&params, &Input::new(&tokens(&ids, 1)), &mut Untapped).unwrap();
     assert_eq!(output.logits.dims()[1], 20);
+    // And cut beyond the training length, as far as the network reads.
+    let weights = long.weights().unwrap();
+    let mut instrument = Instrument::new(&experiment).unwrap();
+    let prompt = Arc::new(source.sequence(1, 0).repeated(20));
+    let mut cut = |what: &str| {
+        let calls = [MeasurementCall::new("attention")];
+        instrument.examine(&weights, &prompt, &[what.parse().unwrap()], &calls).map(|_| ())
+    };
+    cut("zero layer0.head0@19").unwrap();
+    let refused = cut("zero layer0.head0@20").unwrap_err().message;
+    assert!(refused.contains("position 20 asked for, layer0.z has 20"), "{refused}");
+    let refused = cut("zero layer0.head0@m0").unwrap_err().message;
+    assert!(refused.contains("memory token m0 asked for, layer0.z has none"), "{refused}");
 }

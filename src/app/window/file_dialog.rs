@@ -7,7 +7,7 @@ use egui::{Context, Id, Key, TextEdit};
 
 use crate::export::files;
 use crate::formats::file::meant;
-use crate::run::interchange::Spelling;
+use crate::run::interchange::WeightFormat;
 
 /// A dialog service that has not answered by then may never do so: the path field is offered beside it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ pub enum FileDialog {
     },
     OpenSheet,
     SaveSheet,
-    ExportWeights(Spelling),
+    ExportWeights(WeightFormat),
 }
 
 impl FileDialog {
@@ -49,7 +49,7 @@ impl FileDialog {
             }
             Self::OpenSheet => "Open a figure sheet",
             Self::SaveSheet => "Save the figure sheet",
-            Self::ExportWeights(spelling) if spelling.is_folder() => "Export weights into a folder",
+            Self::ExportWeights(format) if format.is_folder() => "Export weights into a folder",
             Self::ExportWeights(_) => "Export weights (.safetensors)",
         }
     }
@@ -65,7 +65,7 @@ impl FileDialog {
             Self::SaveSheet => "sheet.toml".to_owned(),
             Self::SaveExperiment => "experiment.toml".to_owned(),
             Self::SaveFigure(kind) => format!("{kind}.svg"),
-            Self::ExportWeights(spelling) if spelling.is_folder() => spelling.name().to_owned(),
+            Self::ExportWeights(format) if format.is_folder() => format.name().to_owned(),
             Self::ExportWeights(_) => "weights.safetensors".to_owned(),
         }
     }
@@ -75,7 +75,7 @@ impl FileDialog {
         match self {
             Self::SaveFigure(_) | Self::SavePage { .. } => files::in_the_way(path),
             Self::SaveExperiment | Self::SaveSheet => there(path),
-            Self::ExportWeights(spelling) if spelling.is_folder() => Vec::new(),
+            Self::ExportWeights(format) if format.is_folder() => Vec::new(),
             Self::ExportWeights(_) => there(path),
             Self::OpenRun
             | Self::OpenExperiment
@@ -114,7 +114,7 @@ impl FileDialog {
             Self::ChooseFont => {
                 dialog.add_filter("Font", &["ttf", "otf", "ttc", "otc"]).pick_file()
             }
-            Self::ExportWeights(spelling) if spelling.is_folder() => dialog.pick_folder(),
+            Self::ExportWeights(format) if format.is_folder() => dialog.pick_folder(),
             Self::SaveExperiment
             | Self::SaveFigure(_)
             | Self::SavePage { .. }

@@ -13,7 +13,7 @@ use crate::figure::file::save;
 use crate::formats::file::save_all;
 use crate::panel;
 use crate::run::experiment::Experiment;
-use crate::run::interchange::{Spelling, files, is_ours};
+use crate::run::interchange::{WeightFormat, files, is_ours};
 use crate::run_folder::Reader;
 use crate::sweep::{Run, Sweep, is_sweep};
 
@@ -135,11 +135,11 @@ impl App {
                 let text = self.sheet.doc.sheet.to_toml();
                 self.write(path, replace, move || Ok(text.into_bytes()));
             }
-            FileDialog::ExportWeights(spelling) => self.export_weights(spelling, path, replace),
+            FileDialog::ExportWeights(format) => self.export_weights(format, path, replace),
         }
     }
 
-    pub(super) fn export_weights(&mut self, spelling: Spelling, path: PathBuf, replace: bool) {
+    pub(super) fn export_weights(&mut self, format: WeightFormat, path: PathBuf, replace: bool) {
         let (step, weights, folder) = match self.lab.weights_in_view() {
             Ok(found) => found,
             Err(error) => return self.lab.trouble(error),
@@ -152,8 +152,8 @@ impl App {
         };
         let written = move || {
             let weights = read()?;
-            let files = files(spelling, &experiment, &weights)?;
-            if let ([file], false) = (&files[..], spelling.is_folder()) {
+            let files = files(format, &experiment, &weights)?;
+            if let ([file], false) = (&files[..], format.is_folder()) {
                 save(&path, &file.bytes, replace)?;
             } else {
                 let files: Vec<_> = files.iter().map(|f| (f.name, &f.bytes[..])).collect();

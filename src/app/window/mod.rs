@@ -51,7 +51,7 @@ use file_dialog::FileDialogs;
 use note::Note;
 use palette::Palette;
 use tour::Tour;
-use weight_format::WeightFormat;
+use weight_format::FormatList;
 
 /// Frames follow each other this far apart while something is under way other than training.
 const FRAME: Duration = Duration::from_millis(60);
@@ -98,7 +98,7 @@ pub struct App {
     pub(in crate::app) host: Host,
     palette: Palette,
     keys_open: bool,
-    weight_format: WeightFormat,
+    weight_format: FormatList,
     tour: Tour,
     dialogs: FileDialogs,
     worker: Worker<Self>,
@@ -179,7 +179,7 @@ impl App {
             dock: Dock::new(panels),
             host: Host::new(panels),
             palette: Palette::default(),
-            weight_format: WeightFormat::default(),
+            weight_format: FormatList::default(),
             keys_open: false,
             tour: Tour::default(),
             dialogs: FileDialogs::new(surroundings.system_dialogs),

@@ -2,17 +2,17 @@
 
 use egui::{Context, Id, Modal, RichText};
 
-use crate::run::interchange::Spelling;
+use crate::run::interchange::WeightFormat;
 
 /// The list of formats, while it is open.
 #[derive(Default)]
-pub struct WeightFormat {
+pub struct FormatList {
     pub open: bool,
 }
 
-impl WeightFormat {
+impl FormatList {
     /// The format that was chosen, if one was.
-    pub fn ui(&mut self, ctx: &Context) -> Option<Spelling> {
+    pub fn ui(&mut self, ctx: &Context) -> Option<WeightFormat> {
         if !self.open {
             return None;
         }
@@ -22,12 +22,12 @@ impl WeightFormat {
             ui.set_width(460.0);
             ui.heading("Export weights for");
             crate::app::widgets::scroll::up_to(ui, 480.0, |ui| {
-                for spelling in Spelling::ALL {
-                    let button = egui::Button::new(spelling.title());
+                for format in WeightFormat::ALL {
+                    let button = egui::Button::new(format.title());
                     if ui.add_sized([ui.available_width(), 26.0], button).clicked() {
-                        chosen = Some(*spelling);
+                        chosen = Some(*format);
                     }
-                    ui.add(egui::Label::new(RichText::new(spelling.about()).weak()).wrap());
+                    ui.add(egui::Label::new(RichText::new(format.about()).weak()).wrap());
                     ui.add_space(4.0);
                 }
             });

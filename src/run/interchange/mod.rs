@@ -1,4 +1,4 @@
-//! Weights in the spellings of other libraries: weights and an experiment in, bytes of files out. What a spelling cannot say
+//! Weights in the formats of other libraries: weights and an experiment in, bytes of files out. What a format cannot say
 //! exactly is refused with the reason. `docs/python.md` has the lines that load each.
 
 mod bridge;
@@ -20,8 +20,8 @@ use crate::run_folder::safetensors;
 use super::experiment::Experiment;
 
 crate::choices! {
-    /// Spellings of a network's weights.
-    pub enum Spelling {
+    /// Formats of a network's weights.
+    pub enum WeightFormat {
         /// The bridge of TransformerLens 4 and later.
         TransformerLens = "transformer_lens",
         /// `HookedTransformer` of TransformerLens 2 and 3.
@@ -33,7 +33,7 @@ crate::choices! {
     }
 }
 
-impl Spelling {
+impl WeightFormat {
     /// For a person.
     pub fn title(self) -> &'static str {
         match self {
@@ -71,14 +71,18 @@ pub struct File {
     pub bytes: Vec<u8>,
 }
 
-/// The files of a spelling: one, or those of a folder. The same weights give the same bytes.
+/// The files of a format: one, or those of a folder. The same weights give the same bytes.
 ///
 /// # Errors
-/// When the spelling cannot say this network exactly (the sentence gives the reason), or the weights are those of
+/// When the format cannot say this network exactly (the sentence gives the reason), or the weights are those of
 /// another experiment.
-pub fn files(spelling: Spelling, experiment: &Experiment, weights: &Weights) -> Result<Vec<File>> {
-    let note = note(spelling, experiment, weights);
-    if spelling == Spelling::Safetensors {
+pub fn files(
+    format: WeightFormat,
+    experiment: &Experiment,
+    weights: &Weights,
+) -> Result<Vec<File>> {
+    let note = note(format, experiment, weights);
+    if format == WeightFormat::Safetensors {
         return Ok(vec![File {
             name: "weights.safetensors",
             bytes: file(&weights.tensors, &note),
@@ -95,11 +99,11 @@ pub fn files(spelling: Spelling, experiment: &Experiment, weights: &Weights) -> 
             vocab.len()
         )));
     }
-    let Written { config, tensors } = written(spelling, &anatomy)?;
+    let Written { config, tensors } = written(format, &anatomy)?;
     let ids = 0..u32::try_from(vocab.len()).unwrap_or(u32::MAX);
     let tokens: Vec<&str> = ids.map(|id| vocab.text(id)).collect();
     let name =
-        if spelling == Spelling::Hooked { "hooked.safetensors" } else { "model.safetensors" };
+        if format == WeightFormat::Hooked { "hooked.safetensors" } else { "model.safetensors" };
     Ok(vec![
         File { name: "config.json", bytes: pretty(&Value::Object(config))? },
         File { name, bytes: file(&tensors, &note) },
@@ -134,26 +138,26 @@ pub struct Written {
     pub tensors: Vec<NamedTensor>,
 }
 
-/// A network in a spelling that has settings of its own.
+/// A network in a format that has settings of its own.
 ///
 /// # Errors
-/// When the spelling cannot say this network exactly.
-pub fn written(spelling: Spelling, anatomy: &Anatomy) -> Result<Written> {
-    match spelling {
-        Spelling::TransformerLens => bridge::written(anatomy),
-        Spelling::Hooked => hooked::written(anatomy),
-        Spelling::Gpt2 => gpt2::written(anatomy),
-        Spelling::Safetensors => {
-            Err(Error::usage("plain tensors are written as they are, from no other spelling"))
+/// When the format cannot say this network exactly.
+pub fn written(format: WeightFormat, anatomy: &Anatomy) -> Result<Written> {
+    match format {
+        WeightFormat::TransformerLens => bridge::written(anatomy),
+        WeightFormat::Hooked => hooked::written(anatomy),
+        WeightFormat::Gpt2 => gpt2::written(anatomy),
+        WeightFormat::Safetensors => {
+            Err(Error::usage("plain tensors are written as they are, from no other format"))
         }
     }
 }
 
 /// What a file of tensors says of where it comes from.
-fn note(spelling: Spelling, experiment: &Experiment, weights: &Weights) -> String {
+fn note(format: WeightFormat, experiment: &Experiment, weights: &Weights) -> String {
     json!({
         "program": format!("mnemoscope {}", env!("CARGO_PKG_VERSION")),
-        "spelling": spelling.name(),
+        "spelling": format.name(),
         "experiment": experiment.name,
         "seed": experiment.train.seed,
         "step": weights.step,
