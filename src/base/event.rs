@@ -22,7 +22,8 @@ pub struct Mark {
 pub const DIVERGED: &str = "diverged";
 
 impl Mark {
-    /// A mark that has no other name than its text: of a run that was recorded before marks had ids.
+    /// A mark whose text says what it is: an intervention as it is spelled, a setting with its value, or [`DIVERGED`]. So are those
+    /// of runs that were recorded before marks had ids, what emerged included.
     pub fn of_text(step: u64, kind: MarkKind, text: impl Into<String>) -> Self {
         let text = text.into();
         let id = match kind {
