@@ -129,6 +129,9 @@ pub struct PanelSpec {
     pub query: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<usize>,
+    /// The first of the positions in view, where not all are; none: they follow query and key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<usize>,
     /// Number of the held-out sequence.
     #[serde(skip_serializing_if = "is_zero_u64")]
     pub sequence: u64,

@@ -256,7 +256,7 @@ fn selection(spec: &PanelSpec, net: &NetShape, length: usize) -> Result<Selectio
             )));
         }
     }
-    Ok(Selection { layer, head, query: spec.query, key: spec.key })
+    Ok(Selection { layer, head, query: spec.query, key: spec.key, first: spec.first })
 }
 
 /// The name of a folder, without where it lies.

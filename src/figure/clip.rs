@@ -65,8 +65,10 @@ pub fn wedges(plot: &Plot, mark: &Mark) -> Vec<Mark> {
         }
         Mark::Heat(_)
         | Mark::Rect { .. }
+        | Mark::Frame { .. }
         | Mark::Hatch { .. }
         | Mark::Arrow { .. }
+        | Mark::Arc { .. }
         | Mark::Text { .. }
         | Mark::Upright { .. }
         | Mark::Wedge { .. }

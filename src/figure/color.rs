@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use crate::base::convert::{self, narrow};
 
-/// Straight (not premultiplied) sRGB with alpha.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
+/// Straight (not premultiplied) sRGB with alpha; the default is transparent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Color {
     pub r: u8,
@@ -65,13 +65,16 @@ impl Color {
 }
 
 crate::choices! {
-    /// Sequential maps for probabilities, `vik` for signed numbers.
+    /// Sequential maps for probabilities, `vik` and `berlin` for signed numbers.
     pub enum ColorMap {
         Viridis = "viridis",
         Magma = "magma",
         Cividis = "cividis",
         Batlow = "batlow",
         Vik = "vik",
+        Paper = "paper",
+        Night = "night",
+        Berlin = "berlin",
     }
 }
 
@@ -89,6 +92,12 @@ static TABLES: LazyLock<[[Color; 256]; ColorMap::ALL.len()]> = LazyLock::new(|| 
     tables
 });
 
+impl Default for ColorMap {
+    fn default() -> Self {
+        Self::Paper
+    }
+}
+
 impl ColorMap {
     /// The 256 colours from the lowest value to the highest.
     pub fn table(self) -> &'static [Color; 256] {
@@ -105,7 +114,59 @@ impl ColorMap {
 
     /// Signed maps have a middle that means zero.
     pub fn is_diverging(self) -> bool {
-        self == Self::Vik
+        matches!(self, Self::Vik | Self::Berlin)
+    }
+
+    /// Whether 0 is the colour of the paper: what is not there needs another one.
+    pub fn begins_at_paper(self) -> bool {
+        matches!(self, Self::Paper | Self::Night)
+    }
+
+    /// The map that says the same on paper that is dark or light: those in which 0 is (about) the colour of light paper have a
+    /// partner in which it is that of dark paper.
+    #[must_use]
+    pub fn on(self, dark: bool) -> Self {
+        match self {
+            Self::Paper if dark => Self::Night,
+            Self::Vik if dark => Self::Berlin,
+            Self::Viridis
+            | Self::Magma
+            | Self::Cividis
+            | Self::Batlow
+            | Self::Vik
+            | Self::Paper
+            | Self::Night
+            | Self::Berlin => self,
+        }
+    }
+}
+
+/// How values become places on a scale of colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scaling {
+    #[default]
+    Linear,
+    /// By the square root: weak values are seen, noise is not.
+    SquareRoot,
+    Logarithmic,
+}
+
+impl Scaling {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::SquareRoot => "square root",
+            Self::Logarithmic => "logarithmic",
+        }
+    }
+
+    fn warp(self, value: f64) -> f64 {
+        match self {
+            Self::Linear => value,
+            Self::SquareRoot => value.abs().sqrt().copysign(value),
+            // A zero on a logarithmic scale is its lowest colour, not a hole in the matrix.
+            Self::Logarithmic => value.max(f64::from(f32::MIN_POSITIVE)).ln(),
+        }
     }
 }
 
@@ -114,17 +175,14 @@ pub fn table_index(t: f32) -> usize {
     convert::index((t.clamp(0.0, 1.0) * 255.0 + 0.5).floor())
 }
 
-/// Where a value lies on a scale, `0..=1` inside it; NaN where a logarithm does not exist and where the value is
-/// not a number.
-pub fn fraction(value: f32, range: (f32, f32), log: bool) -> f32 {
+/// Where a value lies on a scale, `0..=1` inside it; NaN where the value is not a number.
+pub fn fraction(value: f32, range: (f32, f32), scaling: Scaling) -> f32 {
     // The difference of two numbers of `f32` need not be one.
-    let ([v, low, high], floor) = ([value, range.0, range.1].map(f64::from), 1e-12);
-    let (v, low, high) = if log {
-        // A zero on a logarithmic scale is its lowest colour, not a hole in the matrix.
-        (v.max(f64::from(f32::MIN_POSITIVE)).ln(), low.max(floor).ln(), high.max(floor).ln())
-    } else {
-        (v, low, high)
+    let end = |end: f32| match scaling {
+        Scaling::Logarithmic => scaling.warp(f64::from(end).max(1e-12)),
+        Scaling::Linear | Scaling::SquareRoot => scaling.warp(f64::from(end)),
     };
+    let (v, low, high) = (scaling.warp(f64::from(value)), end(range.0), end(range.1));
     if value.is_nan() {
         return f32::NAN;
     }

@@ -1,13 +1,13 @@
 //! The colour bar beside axes: its ticks, its room, its drawing.
 
-use super::color::Color;
+use super::color::{Color, Scaling, fraction};
 use super::pen::{Line, Pen, Rect, held};
-use super::scale::{self, Scale, Tick};
+use super::scale::{self, Tick};
 use super::scene::Item;
 use super::style::Style;
 use super::ticks::{TICK, TICK_GAP, widest};
 use super::{Anchor, ColorBar, font};
-use crate::base::convert;
+use crate::base::convert::{self, narrow};
 
 /// The colour bar: room to the axes, and width.
 const BAR_GAP: f32 = 6.0;
@@ -19,7 +19,7 @@ pub(super) fn bar_ticks(bar: &ColorBar, height: f32, style: &Style) -> Vec<Tick>
     let range = (f64::from(bar.range.0), f64::from(bar.range.1));
     let labelled = |ticks: &Vec<Tick>| ticks.iter().filter(|t| !t.label.is_empty()).count();
     (most..=8)
-        .map(|most| scale::ticks(range, bar.log, most))
+        .map(|most| scale::ticks(range, bar.scaling == Scaling::Logarithmic, most))
         .find(|ticks| labelled(ticks) >= 2)
         .unwrap_or_default()
 }
@@ -56,14 +56,15 @@ impl Pen<'_> {
             None,
             Some((style.faint, style.line_width)),
         );
-        let range = (f64::from(bar.range.0), f64::from(bar.range.1));
-        let scale = Scale::new(range, bar.log, (rect.bottom, rect.top));
+        let height = |value: f64| {
+            rect.bottom - rect.height() * fraction(narrow(value), bar.range, bar.scaling)
+        };
         let shown: Vec<&Tick> = ticks.iter().filter(|t| !t.label.is_empty()).collect();
         let extents: Vec<(f32, f32)> =
-            shown.iter().map(|t| (scale.at(t.value), 0.5 * size)).collect();
+            shown.iter().map(|t| (height(t.value), 0.5 * size)).collect();
         let stride = scale::stride(&extents, 0.1 * size).max(1);
         for tick in shown.into_iter().step_by(stride) {
-            let y = scale.at(tick.value);
+            let y = height(tick.value);
             let end = rect.right + TICK;
             self.line([rect.right, y], [end, y], style.ink, style.line_width);
             let (at, color) = ([end + TICK_GAP, y], style.ink);

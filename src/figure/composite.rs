@@ -230,7 +230,7 @@ fn stretches(weights: &[f32], count: usize, (from, to): (f32, f32), gap: f32) ->
 
 /// Whether two bars show the same quantity in the same way, over whatever range.
 fn same_scale(a: &ColorBar, b: &ColorBar) -> bool {
-    a.label == b.label && a.map == b.map && a.log == b.log
+    a.label == b.label && a.map == b.map && a.scaling == b.scaling
 }
 
 /// Gives the maps that a bar explains another range.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::color::{Color, fraction};
+use super::color::Color;
 use super::pen::{Line, Pen, Rect, held};
 use super::scale::{Scale, number};
 use super::scene::{Area, AreaPick, Item};
@@ -94,12 +94,23 @@ pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
                     pen.rect(rect, *fill, stroke.map(|color| (color, width)));
                 }
             }
+            Mark::Frame { from, to, color, width } => {
+                let width = width * pen.style.mark_width;
+                if let Some(rect) = frame.rect_within(*from, *to, frame.around().shrunk(-width)) {
+                    pen.rect(rect.shrunk(-0.5 * width), None, Some((*color, width)));
+                }
+            }
             Mark::Hatch { from, to, color } => {
                 frame.rect_of(*from, *to).into_iter().for_each(|rect| hatch(pen, rect, *color));
             }
             Mark::Arrow { from, to, color, width } => {
                 let width = width * pen.style.mark_width;
                 arrow(pen, frame, [*from, *to], *color, width);
+            }
+            Mark::Arc { ends: [from, to], by: [after, before], color, width } => {
+                let width = width * pen.style.mark_width;
+                let points = bezier([*from, *after, *before, *to].map(|at| frame.place(at)));
+                pen.push(Item::Polyline { points, color: *color, width, dash: Dash::Solid });
             }
             Mark::Text { at, text, color, anchor, size } => {
                 let at = frame.place(*at);
@@ -337,7 +348,11 @@ fn heat_map(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, heat: &Heat) {
     let order = in_order(&across, flip_x);
     let mut pixels = Vec::with_capacity(across.len() * down.len());
     for row in in_order(&down, flip_y) {
-        pixels.extend(order.iter().map(|column| cell_color(heat, row, *column)));
+        let color = |column: &usize| match heat.hides(row, *column) {
+            true => heat.unseen,
+            false => cell_color(heat, row, *column),
+        };
+        pixels.extend(order.iter().map(color));
     }
     pen.push(Item::Image {
         min: rect.min(),
@@ -387,8 +402,7 @@ pub(super) fn cell_color(heat: &Heat, row: usize, column: usize) -> Color {
     if !exists(heat, row, column) {
         return Color::TRANSPARENT;
     }
-    let value = heat.values[row * heat.columns + column];
-    heat.map.at(fraction(value, heat.range, heat.log))
+    heat.map.at(heat.shade(row, column))
 }
 
 /// Whether a cell is there at all: not in the causal triangle, and not NaN.
@@ -454,6 +468,16 @@ fn bars(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, bars: &Bars<'_>) {
         let (y, rect) = (frame.y.at(bars.base), frame.rect);
         pen.line([rect.left, y], [rect.right, y], pen.style.ink, pen.style.line_width);
     }
+}
+
+/// Points along a cubic Bézier curve, close enough to look round.
+fn bezier([a, b, c, d]: [[f32; 2]; 4]) -> Vec<[f32; 2]> {
+    const PARTS: u8 = 24;
+    let at = |t: f32| {
+        let s = 1.0 - t;
+        [0, 1].map(|i| s * s * s * a[i] + 3.0 * s * t * (s * b[i] + t * c[i]) + t * t * t * d[i])
+    };
+    (0..=PARTS).map(|i| at(f32::from(i) / f32::from(PARTS))).collect()
 }
 
 /// A shaft with two barbs, drawn as lines.

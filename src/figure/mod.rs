@@ -35,7 +35,7 @@ mod ticks;
 
 use std::sync::Arc;
 
-use color::{Color, ColorMap};
+use color::{Color, ColorMap, Scaling, fraction};
 
 use crate::base::convert;
 use crate::base::intervention::Place;
@@ -213,7 +213,7 @@ pub struct ColorBar {
     pub label: String,
     pub map: ColorMap,
     pub range: (f32, f32),
-    pub log: bool,
+    pub scaling: Scaling,
 }
 
 /// Something drawn in the coordinates of a plot's axes.
@@ -254,6 +254,13 @@ pub enum Mark {
         stroke: Option<Color>,
         width: f32,
     },
+    /// A line around a rectangle, corners in axis values; it lies outside of it and covers nothing of what is in it.
+    Frame {
+        from: [f64; 2],
+        to: [f64; 2],
+        color: Color,
+        width: f32,
+    },
     /// Hatched: what is not known.
     Hatch {
         from: [f64; 2],
@@ -263,6 +270,13 @@ pub enum Mark {
     Arrow {
         from: [f64; 2],
         to: [f64; 2],
+        color: Color,
+        width: f32,
+    },
+    /// A curve that joins two places, a cubic Bézier curve by two more: it points at numbers, and is none.
+    Arc {
+        ends: [[f64; 2]; 2],
+        by: [[f64; 2]; 2],
         color: Color,
         width: f32,
     },
@@ -291,7 +305,7 @@ pub enum Mark {
     Cloud(Cloud),
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Heat {
     pub name: String,
     pub rows: usize,
@@ -302,9 +316,14 @@ pub struct Heat {
     pub values: Arc<[f32]>,
     pub map: ColorMap,
     pub range: (f32, f32),
-    pub log: bool,
-    /// Cells with x > y do not exist (drawn as paper, not as zero).
+    pub scaling: Scaling,
+    /// The largest value of each row, where each has a scale of its own from 0 to it, and `range` is that of shares of it; else
+    /// empty.
+    pub tops: Arc<[f32]>,
+    /// Cells with x > y do not exist (drawn in the colour `unseen`, not as zero).
     pub causal: bool,
+    /// The colour of cells that do not exist; transparent: that of the paper.
+    pub unseen: Color,
     /// What a click on cell (row, column) picks, and how a hover names it.
     pub pick: HeatPick,
 }
@@ -315,27 +334,30 @@ impl Heat {
         column as f64 - self.before as f64
     }
 
+    /// Where the value of a cell lies on the scale of colours, `0..=1` inside it; NaN where it is not a number.
+    pub fn shade(&self, row: usize, column: usize) -> f32 {
+        let value = self.values[row * self.columns + column];
+        let top = self.tops.get(row).copied();
+        let value = top.map_or(value, |top| if top > 0.0 { value / top } else { value });
+        fraction(value, self.range, self.scaling)
+    }
+
     /// Whether a cell does not exist for its place.
     pub fn hides(&self, row: usize, column: usize) -> bool {
         self.causal && column > row + self.before
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum HeatPick {
+    #[default]
     Nothing,
     /// Row = query position, column = key position, or a memory token, which only has a name.
     QueryKey,
     /// Row and column are named; hover says `row → column: value`.
-    Named {
-        rows: Arc<[String]>,
-        columns: Arc<[String]>,
-    },
+    Named { rows: Arc<[String]>, columns: Arc<[String]> },
     /// Each cell picks something of its own and says a sentence, row-major; of cells without a value, too.
-    Cells {
-        picks: Arc<[Pick]>,
-        hovers: Arc<[String]>,
-    },
+    Cells { picks: Arc<[Pick]>, hovers: Arc<[String]> },
 }
 
 /// A box with text.

@@ -93,8 +93,10 @@ fn series(plot: &Plot, mark: &Mark) -> Vec<Series> {
         }
         Mark::Cells(cells) => boxes(plot, cells),
         Mark::Rect { .. }
+        | Mark::Frame { .. }
         | Mark::Hatch { .. }
         | Mark::Arrow { .. }
+        | Mark::Arc { .. }
         | Mark::Text { .. }
         // Together: see `uprights`.
         | Mark::Upright { .. }

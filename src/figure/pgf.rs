@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use super::color::{Color, ColorMap, fraction};
+use super::color::Color;
 use super::composite::Composite;
 use super::marks::exists;
 use super::page::Page;
 use super::scale::Scale;
 use super::scene::{AreaPick, Item, MM_PER_POINT, Scene};
-use super::{Anchor, Cloud, Dash, Heat, HeatPick, Mark, Plot, clip, cloud, font, png, provenance};
+use super::{Anchor, Cloud, Dash, Heat, Mark, Plot, clip, cloud, font, png, provenance};
 use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::vocab;
@@ -100,18 +100,7 @@ pub fn is_our_table(bytes: &[u8]) -> bool {
 /// Leaves of a mark what is drawn as it is: of maps and clouds the box around them.
 fn keep_bones(mark: &mut Mark) -> bool {
     if matches!(mark, Mark::Heat(_) | Mark::Cloud(_)) {
-        *mark = Mark::Heat(Heat {
-            name: String::new(),
-            rows: 0,
-            columns: 0,
-            before: 0,
-            values: [].into(),
-            map: ColorMap::Viridis,
-            range: (0.0, 1.0),
-            log: false,
-            causal: false,
-            pick: HeatPick::Nothing,
-        });
+        *mark = Mark::Heat(Heat::default());
         return true;
     }
     !is_data(mark)
@@ -126,8 +115,10 @@ fn is_data(mark: &Mark) -> bool {
         | Mark::Bars { .. }
         | Mark::Cloud(_) => true,
         Mark::Rect { .. }
+        | Mark::Frame { .. }
         | Mark::Hatch { .. }
         | Mark::Arrow { .. }
+        | Mark::Arc { .. }
         | Mark::Text { .. }
         | Mark::Upright { .. }
         | Mark::Wedge { .. }
@@ -273,8 +264,10 @@ impl Writer<'_> {
             Mark::Cloud(cloud) => self.cloud(plot, cloud),
             // These lie over the axes and are drawn with the page.
             Mark::Rect { .. }
+            | Mark::Frame { .. }
             | Mark::Hatch { .. }
             | Mark::Arrow { .. }
+            | Mark::Arc { .. }
             | Mark::Text { .. }
             | Mark::Upright { .. }
             | Mark::Wedge { .. }
@@ -326,8 +319,8 @@ impl Writer<'_> {
         let table = self.pairs(cells.iter().map(|i| middle(*i)));
         let number = self.series();
         let value = |i: &usize| f64::from(heat.values[*i]);
-        let shade =
-            |i: &usize| f64::from(fraction(heat.values[*i], heat.range, heat.log).clamp(0.0, 1.0));
+        let place = |i: &usize| heat.shade(i / heat.columns, i % heat.columns);
+        let shade = |i: &usize| f64::from(place(i).clamp(0.0, 1.0));
         // The colour of a cell is its place on the scale; its value stands beside it for the reader.
         let (shades, values) =
             (cells.iter().map(shade).collect(), cells.iter().map(value).collect());

@@ -6,7 +6,7 @@ use resvg::usvg::roxmltree;
 use serde::{Deserialize, Serialize};
 
 use super::Figure;
-use super::color::ColorMap;
+use super::color::{ColorMap, Scaling};
 use super::fallback::Face;
 use super::scene::Beyond;
 use crate::base::error::{Error, Result};
@@ -124,6 +124,9 @@ pub struct ColorFacts {
     pub from: f32,
     pub to: f32,
     pub logarithmic: bool,
+    /// `linear`, `square root` or `logarithmic`; empty in what an older version wrote.
+    #[serde(default)]
+    pub scaling: String,
 }
 
 /// The fonts that a scene takes glyphs from, of those that are not ours.
@@ -140,7 +143,8 @@ pub fn quantities(figure: &Figure) -> Vec<Quantity> {
         map: ColorMap::name(bar.map).to_owned(),
         from: bar.range.0,
         to: bar.range.1,
-        logarithmic: bar.log,
+        logarithmic: bar.scaling == Scaling::Logarithmic,
+        scaling: bar.scaling.name().to_owned(),
     };
     let quantity = |plot: &super::Plot| Quantity {
         plot: plot.title.clone(),

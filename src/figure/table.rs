@@ -146,9 +146,12 @@ impl Table {
                 self.entry(title, series, entry)
             }),
             // Outlines and arrows point at numbers; they are none.
-            Mark::Rect { .. } | Mark::Hatch { .. } | Mark::Arrow { .. } | Mark::Wedge { .. } => {
-                Ok(())
-            }
+            Mark::Rect { .. }
+            | Mark::Frame { .. }
+            | Mark::Hatch { .. }
+            | Mark::Arrow { .. }
+            | Mark::Arc { .. }
+            | Mark::Wedge { .. } => Ok(()),
         }
     }
 

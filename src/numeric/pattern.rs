@@ -31,6 +31,22 @@ pub fn shrink(values: &[f32], [before, length]: [usize; 2], most: usize) -> ([us
     ([beside, side], cells)
 }
 
+/// The part of a pattern `[query, key]` of some positions, both as queries and as keys; memory tokens before position 0 are in it
+/// where position 0 is: how many, and the values row by row.
+///
+/// # Panics
+/// When there are fewer values than that.
+pub fn part(
+    values: &[f32],
+    [before, length]: [usize; 2],
+    positions: Range<usize>,
+) -> (usize, Vec<f32>) {
+    let kept = if positions.start == 0 { before } else { 0 };
+    let keys = before + positions.start - kept..before + positions.end;
+    let rows = values.chunks_exact(before + length).take(positions.end).skip(positions.start);
+    (kept, rows.flat_map(|row| &row[keys.clone()]).copied().collect())
+}
+
 /// What each of some cells stands for, of `count` in all.
 pub fn stretches(count: usize, cells: usize) -> impl Iterator<Item = Range<usize>> {
     let start = move |cell: usize| (cell * count).div_ceil(cells);

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::base::question::MeasurementCall;
-use crate::figure::color::{Color, ColorMap};
+use crate::figure::color::{Color, ColorMap, Scaling};
 use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
 
 use super::outputs::{Pattern, number, pattern, place, reading, sentence, step_text, tokens};
+use super::positions::{self, Window};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
 /// What is known of it before one is made.
@@ -22,16 +23,9 @@ crate::choices! {
     pub enum Range {
         Largest = "0 to largest",
         One = "0 to 1",
+        Root = "square root",
         Log = "logarithmic",
-    }
-}
-
-crate::choices! {
-    /// Which positions are drawn.
-    pub enum Window {
-        All = "all",
-        Last = "last 64",
-        Around = "around the selection",
+        Row = "row",
     }
 }
 
@@ -49,22 +43,20 @@ crate::settings! {
     /// The panel `attention`.
     pub struct Attention = "The attention of the selected head on the sequence in view: a row for each query, a column for each key." {
         /// Colours of the map.
-        map: ColorMap = ColorMap::Viridis, @live;
-        /// From which to which value the colours run. Logarithmic shows weak attention; what is below a ten-thousandth looks like it.
+        map: ColorMap = ColorMap::Paper, @live;
+        /// From which to which value the colours run. Square root shows weak attention too; logarithmic the weakest, and what is below a ten-thousandth looks like it; row gives each query a scale of its own, from 0 to its largest value.
         range: Range = Range::Largest, @live;
         /// Leave out the first key, which often takes the attention that has nowhere to go; the scale adapts to the rest.
         hide_first: bool = false, @live;
         /// Outline the cells where an induction head should look: at the tokens that follow an earlier copy of the query's token.
         expected: Expected = Expected::Selected, @live;
-        /// Which positions to draw; 64 of them at a time when it is not all.
-        window: Window = Window::All, @live;
+        /// Which positions to draw: 48, which follow the selection until you scroll; all; the last 64; or 64 around the selection.
+        window: Window = Window::Near, @live;
         /// Draw the selected query's row and the selected key's column (its own, where no key is selected) as curves, where there is room.
-        curves: bool = true, @live;
+        curves: bool = false, @live;
     }
 }
 
-/// Positions in a window that is not the whole sequence.
-const WINDOW: usize = 64;
 /// More outlines than this would hide the map.
 const MOST_OUTLINES: usize = 1500;
 /// Lower end of the logarithmic scale.
@@ -91,7 +83,7 @@ impl Attention {
         }
         let answer = reading(view, &MeasurementCall::new("attention"))?;
         let pattern = pattern(answer, layer, head)?;
-        let shown = self.shown(view.selection, pattern.queries);
+        let shown = self.window.of(view.selection, pattern.queries);
         let mut plots = vec![self.map(view, pattern, shown)];
         let room = view.size[0] >= 340.0 || view.size[1] >= 340.0;
         if self.curves && room && (view.selection.query.is_some() || view.selection.key.is_some()) {
@@ -107,42 +99,29 @@ impl Attention {
         })
     }
 
-    /// First and one past the last position drawn.
-    fn shown(&self, selection: &Selection, length: usize) -> (usize, usize) {
-        if length <= WINDOW {
-            return (0, length);
-        }
-        match self.window {
-            Window::All => (0, length),
-            Window::Last => (length - WINDOW, length),
-            Window::Around => {
-                let middle = selection.query.or(selection.key).unwrap_or(length);
-                let start = middle.saturating_sub(WINDOW / 2).min(length - WINDOW);
-                (start, start + WINDOW)
-            }
-        }
-    }
-
     fn map(&self, view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot {
         let values = self.values(pattern);
         let range = self.color_range(&values);
-        let log = self.range == Range::Log;
+        let map = self.map.on(view.palette.dark);
+        let unseen = unseen(view, map);
         let mut marks = vec![Mark::Heat(Heat {
             name: "attention".to_owned(),
             rows: pattern.queries,
             columns: pattern.memory.len() + pattern.keys,
             before: pattern.memory.len(),
+            tops: self.tops(&values, pattern.queries).into(),
             values: values.into(),
-            map: self.map,
+            map,
             range,
-            log,
+            scaling: self.scaling(),
             causal: true,
+            unseen,
             pick: HeatPick::QueryKey,
         })];
-        let outlines = self.outlines(view, pattern, shown);
+        let outlines = self.outlines(view, pattern, shown, map);
         let outlined = !outlines.is_empty();
         marks.extend(outlines);
-        marks.extend(selected_bands(view, pattern, shown));
+        marks.extend(selected_bands(view, pattern));
         marks.extend(memory_gap([pattern.memory.len(), pattern.queries], view.palette.paper));
         let (from, to) = (shown.0 as f64, shown.1 as f64);
         let axis =
@@ -150,9 +129,9 @@ impl Attention {
         let mut legend = selection_legend(view, pattern);
         if outlined {
             let text = "follows an earlier copy of the query";
-            legend.push(LegendEntry::square(text, outline_color(self.map)));
+            legend.push(LegendEntry::square(text, outline_color(map)));
         }
-        legend.push(LegendEntry::absent("later keys: not seen"));
+        legend.push(LegendEntry { color: unseen, ..LegendEntry::absent("later keys: not seen") });
         Plot {
             title: selected_value(view, pattern),
             x: axis("key (attended to)", across(pattern, shown), key_ticks(view, pattern)),
@@ -160,7 +139,12 @@ impl Attention {
             equal: true,
             marks,
             legend,
-            color_bar: Some(ColorBar { label: "attention".to_owned(), map: self.map, range, log }),
+            color_bar: Some(ColorBar {
+                label: self.bar_label().to_owned(),
+                map,
+                range,
+                scaling: self.scaling(),
+            }),
             weight: 2.5,
             ..Plot::default()
         }
@@ -176,18 +160,44 @@ impl Attention {
         values
     }
 
-    fn color_range(&self, values: &[f32]) -> (f32, f32) {
-        let most = values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+    fn scaling(&self) -> Scaling {
         match self.range {
-            Range::One => (0.0, 1.0),
-            Range::Largest if most > 0.0 => (0.0, most),
+            Range::Largest | Range::One | Range::Row => Scaling::Linear,
+            Range::Root => Scaling::SquareRoot,
+            Range::Log => Scaling::Logarithmic,
+        }
+    }
+
+    fn bar_label(&self) -> &'static str {
+        if self.range == Range::Row { "attention / largest of the query" } else { "attention" }
+    }
+
+    /// The largest value of each query, where each has a scale of its own; else nothing.
+    fn tops(&self, values: &[f32], queries: usize) -> Vec<f32> {
+        if self.range != Range::Row {
+            return Vec::new();
+        }
+        values.chunks_exact((values.len() / queries.max(1)).max(1)).map(largest).collect()
+    }
+
+    fn color_range(&self, values: &[f32]) -> (f32, f32) {
+        let most = largest(values);
+        match self.range {
+            Range::One | Range::Row => (0.0, 1.0),
+            Range::Largest | Range::Root if most > 0.0 => (0.0, most),
             Range::Log if most > LOG_FLOOR => (LOG_FLOOR, most),
-            Range::Largest => (0.0, 1.0),
+            Range::Largest | Range::Root => (0.0, 1.0),
             Range::Log => (LOG_FLOOR, 1.0),
         }
     }
 
-    fn outlines(&self, view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Vec<Mark> {
+    fn outlines(
+        &self,
+        view: &View<'_>,
+        pattern: Pattern<'_>,
+        shown: (usize, usize),
+        map: ColorMap,
+    ) -> Vec<Mark> {
         let tokens = tokens(view);
         let occurrence = view.readings.map_or(&[][..], |r| &r.prompt.occurrence);
         let last = shown.1.min(pattern.queries).min(tokens.len());
@@ -201,11 +211,10 @@ impl Attention {
             let keys = induction_keys(tokens, query).into_iter();
             keys.filter(|key| *key >= shown.0).map(move |key| (query as f64, key as f64))
         });
-        let outline = |(query, key)| Mark::Rect {
+        let outline = |(query, key)| Mark::Frame {
             from: [key, query],
             to: [key + 1.0, query + 1.0],
-            fill: None,
-            stroke: Some(outline_color(self.map)),
+            color: outline_color(map),
             width: 1.0,
         };
         cells.take(MOST_OUTLINES).map(outline).collect()
@@ -214,7 +223,8 @@ impl Attention {
     /// Says what a reader could take for an error: a hidden column, a sink that takes the colours, rows that do not sum to 1
     /// over positions.
     fn caption(&self, pattern: Pattern<'_>, shown: (usize, usize)) -> String {
-        let said = [self.about_first_key(pattern), about_memory(pattern, shown)];
+        let positions = positions::about(shown, pattern.queries).trim_start().to_owned();
+        let said = [positions, self.about_first_key(pattern), about_memory(pattern, shown)];
         said.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
@@ -231,6 +241,16 @@ impl Attention {
             _ => String::new(),
         }
     }
+}
+
+/// The largest number among values; 0 where none is positive.
+fn largest(values: &[f32]) -> f32 {
+    values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max)
+}
+
+/// The colour of keys that a query does not see: another one than paper, where paper means 0.
+pub fn unseen(view: &View<'_>, map: ColorMap) -> Color {
+    if map.begins_at_paper() { colors::unseen(view.palette) } else { Color::TRANSPARENT }
 }
 
 /// Keys that follow an earlier copy of the query's token, up to the query itself: where an induction head looks.
@@ -281,23 +301,17 @@ fn percent(share: f32) -> String {
 fn outline_color(map: ColorMap) -> Color {
     match map {
         ColorMap::Viridis | ColorMap::Cividis | ColorMap::Batlow => Color::rgb(255, 80, 60),
+        ColorMap::Paper => Color::rgb(214, 40, 20),
+        ColorMap::Night => Color::rgb(255, 110, 90),
         ColorMap::Magma => Color::rgb(80, 220, 255),
         ColorMap::Vik => Color::rgb(20, 20, 20),
+        ColorMap::Berlin => Color::rgb(235, 235, 235),
     }
 }
 
-/// The selected row and column in frames. Where cells are small the frame keeps a distance, so that what is in
-/// it stays visible.
-fn selected_bands(view: &View<'_>, pattern: Pattern<'_>, (from, to): (usize, usize)) -> Vec<Mark> {
-    let cell = f64::from(view.size[0].min(view.size[1])) * 0.6 / (to - from).max(1) as f64;
-    let (grow, width) = if cell < 6.0 { (1.2 / cell.max(0.05), 0.8) } else { (0.0, 1.5) };
-    let frame = |from: [f64; 2], to: [f64; 2], color| Mark::Rect {
-        from: from.map(|v| v - grow),
-        to: to.map(|v| v + grow),
-        fill: None,
-        stroke: Some(color),
-        width,
-    };
+/// The selected row and column in frames.
+fn selected_bands(view: &View<'_>, pattern: Pattern<'_>) -> Vec<Mark> {
+    let frame = |from: [f64; 2], to: [f64; 2], color| Mark::Frame { from, to, color, width: 1.2 };
     let mut marks = Vec::new();
     if let Some(query) = view.selection.query.filter(|&q| q < pattern.queries) {
         let (query, end) = (query as f64, (query + 1) as f64);

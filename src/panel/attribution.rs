@@ -1,7 +1,7 @@
 //! What each part of the network adds to a logit at the selected position, and from where the heads fetch it.
 
 use crate::base::question::{MeasurementCall, Reading};
-use crate::figure::color::{Color, ColorMap};
+use crate::figure::color::{Color, ColorMap, Scaling};
 use crate::figure::{
     Anchor, Axis, Cell, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Pick, Plot, Ticks,
 };
@@ -185,7 +185,8 @@ fn bars(view: &View<'_>, parts: &[Part]) -> Plot {
         Mark::Bars { name: name.to_owned(), at, values, base: 0.0, width: 0.7, color }
     };
     // The colours of the map below.
-    let (adds, takes) = (ColorMap::Vik.at(0.82), ColorMap::Vik.at(0.18));
+    let map = signed_map(view);
+    let (adds, takes) = (map.at(0.82), map.at(0.18));
     let mut marks = vec![
         bar("adds", adds, &|v| v.is_finite() && v >= 0.0),
         bar("takes away", takes, &|v| v.is_finite() && v < 0.0),
@@ -274,13 +275,11 @@ fn sources(view: &View<'_>, answer: &Reading, query: usize) -> Option<Plot> {
         name: "sources".to_owned(),
         rows,
         columns,
-        before: 0,
         values: values.into(),
-        map: ColorMap::Vik,
+        map: signed_map(view),
         range: (-most, most),
-        log: false,
-        causal: false,
         pick: HeatPick::Named { rows: names.clone().into(), columns: places.into() },
+        ..Heat::default()
     })];
     let frame = |from: [f64; 2], to: [f64; 2], color| Mark::Rect {
         from,
@@ -310,12 +309,17 @@ fn sources(view: &View<'_>, answer: &Reading, query: usize) -> Option<Plot> {
         marks,
         color_bar: Some(ColorBar {
             label: "added".to_owned(),
-            map: ColorMap::Vik,
+            map: signed_map(view),
             range: (-most, most),
-            log: false,
+            scaling: Scaling::Linear,
         }),
         ..Plot::default()
     })
+}
+
+/// Colours of what is added and taken away.
+fn signed_map(view: &View<'_>) -> ColorMap {
+    ColorMap::Vik.on(view.palette.dark)
 }
 
 /// With a sign, and a minus as long as a plus.

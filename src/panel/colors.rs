@@ -34,6 +34,11 @@ pub fn quiet(palette: Palette) -> Color {
     mix(palette.paper, palette.ink, 0.45)
 }
 
+/// What does not exist where the paper means 0: keys that a query does not see.
+pub fn unseen(palette: Palette) -> Color {
+    mix(palette.paper, palette.ink, 0.09)
+}
+
 /// `t = 0` is `from`, `t = 1` is `to`; NaN counts as 0.
 pub fn mix(from: Color, to: Color, t: f32) -> Color {
     let t = if t.is_nan() { 0.0 } else { t.clamp(0.0, 1.0) };

@@ -4,10 +4,11 @@ use crate::base::array::Array;
 use crate::base::convert;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::ColorMap;
-use crate::figure::{Axis, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
-use crate::numeric::pattern::shrink;
+use crate::figure::{Axis, Figure, Heat, Mark, Pick, Plot, Ticks};
+use crate::numeric::pattern::{part, shrink};
 
 use super::outputs::{Pattern, glance, pattern, reading, sentence, step_text, tokens};
+use super::positions::{self, Window};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View};
 
 /// What is known of it before one is made.
@@ -69,7 +70,9 @@ crate::settings! {
     /// The panel `heads`.
     pub struct Heads = "All heads at a glance: layers downwards, heads side by side, each a small map of its attention on the sequence in view." {
         /// Colours of the maps.
-        map: ColorMap = ColorMap::Viridis, @live;
+        map: ColorMap = ColorMap::Paper, @live;
+        /// Which positions to draw: 48, as in the panel Attention; all; the last 64; or 64 around the selection.
+        window: Window = Window::Near, @live;
         /// Each map has a scale of its own, from 0 to its largest value; off: all run from 0 to 1.
         own_scale: bool = true, @live;
         /// A number above each map: the mean share of attention on the token just before, on tokens that follow an earlier copy of the query's (where there is one), or on these copies; or how much of what the head raises in the logits goes to the tokens that it attends to.
@@ -102,7 +105,11 @@ impl Panel for Heads {
             columns: if is_flat(view, columns) { plots.len().max(1) } else { columns },
             plots,
             caption: format!(
-                "Above each diagonal: later keys, which a query does not see.{}{}",
+                "Above each diagonal: later keys, which a query does not see.{}{}{}",
+                positions::about(
+                    self.window.of(view.selection, tokens(view).len()),
+                    tokens(view).len()
+                ),
                 about_memory(answer),
                 self.about_score(view)
             ),
@@ -136,12 +143,11 @@ impl Heads {
         columns: usize,
     ) -> Plot {
         let Ok(full) = pattern(answer, layer, head) else { return blank() };
-        let Ok(small) = glance(answer, layer, head) else { return blank() };
-        if small.queries != small.keys {
+        let Some(Cells { memory, side, values }) = self.cells(view, full, answer, (layer, head))
+        else {
             return blank();
-        }
-        let size = [small.memory.len(), small.queries];
-        let ([memory, side], values) = shrink(small.values, size, thumbnail_cells(view, columns));
+        };
+        let map = self.map.on(view.palette.dark);
         let most = values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
         let top = if self.own_scale && most > 0.0 { most } else { 1.0 };
         let mut marks = vec![Mark::Heat(Heat {
@@ -150,11 +156,11 @@ impl Heads {
             columns: memory + side,
             before: memory,
             values: values.into(),
-            map: self.map,
+            map,
             range: (0.0, top),
-            log: false,
             causal: true,
-            pick: HeatPick::Nothing,
+            unseen: super::attention::unseen(view, map),
+            ..Heat::default()
         })];
         marks.extend(super::attention::memory_gap([memory, side], view.palette.paper));
         let (left, side) = (0.0 - memory as f64, side as f64);
@@ -179,6 +185,28 @@ impl Heads {
             pick: Pick::Head { layer, head },
             ..Plot::default()
         }
+    }
+
+    /// What is drawn of a pattern, in no more cells than there is room for; nothing of one that is not square.
+    fn cells(
+        &self,
+        view: &View<'_>,
+        full: Pattern<'_>,
+        answer: &Reading,
+        (layer, head): (usize, usize),
+    ) -> Option<Cells> {
+        let (from, to) = self.window.of(view.selection, full.queries);
+        let is_whole = (from, to) == (0, full.queries);
+        let pattern = if is_whole { glance(answer, layer, head).ok()? } else { full };
+        if pattern.queries != pattern.keys {
+            return None;
+        }
+        let size = [pattern.memory.len(), pattern.queries];
+        let shown = if is_whole { 0..pattern.queries } else { from..to };
+        let (memory, values) = part(pattern.values, size, shown.clone());
+        let most = thumbnail_cells(view, view.net.heads.iter().copied().max().unwrap_or(1));
+        let ([memory, side], values) = shrink(&values, [memory, shown.len()], most);
+        Some(Cells { memory, side, values })
     }
 
     fn title(&self, view: &View<'_>, full: Pattern<'_>, layer: usize, head: usize) -> String {
@@ -209,6 +237,13 @@ impl Heads {
             }
         }
     }
+}
+
+/// A pattern in few cells: columns of memory tokens, positions along a side, values row by row.
+struct Cells {
+    memory: usize,
+    side: usize,
+    values: Vec<f32>,
 }
 
 /// Says what stands left of the line, where something does.

@@ -3,7 +3,7 @@
 use crate::base::array::Array;
 use crate::base::convert;
 use crate::base::question::{MeasurementCall, Reading};
-use crate::figure::color::{ColorMap, fraction};
+use crate::figure::color::{ColorMap, Scaling, fraction};
 use crate::figure::{Axis, Cell, ColorBar, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{array, number, place, reading, step_text, tokens};
@@ -45,7 +45,7 @@ crate::settings! {
         /// What colours the boxes: the probability of the likeliest token, that of the right next token, or the divergence (in nats) from what the network predicts in the end.
         shade: Shade = Shade::Probability, @live;
         /// Colours of the boxes.
-        map: ColorMap = ColorMap::Viridis, @live;
+        map: ColorMap = ColorMap::Paper, @live;
         /// Which positions to draw: as many as can be read around the selected query, or all of them, without words.
         window: Window = Window::Around, @live;
     }
@@ -124,8 +124,8 @@ impl Lens {
             Shade::Probability | Shade::Right => String::new(),
         };
         if let Some(first) = plots.first_mut() {
-            let (label, map) = (self.said().to_owned(), self.map);
-            first.color_bar = Some(ColorBar { label, map, range, log: false });
+            let (label, map) = (self.said().to_owned(), self.map.on(view.palette.dark));
+            first.color_bar = Some(ColorBar { label, map, range, scaling: Scaling::Linear });
         }
         Ok(Figure {
             title: format!("Predictions between the layers{shown}, {}", step_text(view)),
@@ -173,13 +173,11 @@ impl Lens {
             name: self.said().to_owned(),
             rows,
             columns,
-            before: 0,
             values: values.collect(),
-            map: self.map,
+            map: self.map.on(view.palette.dark),
             range,
-            log: false,
-            causal: false,
             pick,
+            ..Heat::default()
         })];
         marks.extend(frames(view, (0, columns), rows));
         Plot { marks, ..empty_plot(view, (0, columns), rows) }
@@ -232,7 +230,7 @@ impl Lens {
     ) -> Cell {
         let value = self.value(found, boundary, position);
         let fill = if value.is_finite() {
-            self.map.at(fraction(value, range, false))
+            self.map.on(view.palette.dark).at(fraction(value, range, Scaling::Linear))
         } else {
             colors::mix(view.palette.paper, view.palette.ink, 0.08)
         };

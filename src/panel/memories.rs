@@ -3,7 +3,7 @@
 use crate::base::array::Array;
 use crate::base::plain::Plain;
 use crate::base::question::{MeasurementCall, Reading};
-use crate::figure::color::ColorMap;
+use crate::figure::color::{ColorMap, Scaling};
 use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
 
 use super::outputs::{array, reading, sentence, step_text};
@@ -191,7 +191,7 @@ impl<'a> Found<'a> {
         let most = span::most(self.values.iter().chain(law));
         let most = if most > 0.0 { most } else { 1.0 };
         match self.memory.which {
-            Which::Wf => Scale { map: ColorMap::Viridis, range: (0.0, most), label: "probability" },
+            Which::Wf => Scale { map: ColorMap::Paper, range: (0.0, most), label: "probability" },
             Which::All | Which::Wo2 | Which::Wk2 | Which::Wk1 => {
                 Scale { map: ColorMap::Vik, range: (-most, most), label: "score" }
             }
@@ -250,16 +250,14 @@ impl<'a> Found<'a> {
             name: self.memory.title.to_owned(),
             rows: self.rows,
             columns: self.columns,
-            before: 0,
             values: values.into(),
-            map: scale.map,
+            map: scale.map.on(view.palette.dark),
             range: scale.range,
-            log: false,
-            causal: false,
             pick: HeatPick::Named {
                 rows: names(self.rows, self.memory.rows).into(),
                 columns: names(self.columns, self.memory.columns).into(),
             },
+            ..Heat::default()
         };
         let (left, top) = self.margins();
         let axis = |label: &str, range, count| Axis {
@@ -276,9 +274,9 @@ impl<'a> Found<'a> {
             marks: vec![Mark::Heat(heat)],
             color_bar: Some(ColorBar {
                 label: scale.label.to_owned(),
-                map: scale.map,
+                map: scale.map.on(view.palette.dark),
                 range: scale.range,
-                log: false,
+                scaling: Scaling::Linear,
             }),
             ..Plot::default()
         }

@@ -12,6 +12,7 @@ pub mod lens;
 pub mod memories;
 pub mod outputs;
 pub mod patching;
+pub mod positions;
 pub mod predictions;
 pub mod query_key;
 pub mod readers;
@@ -65,6 +66,8 @@ pub struct Selection {
     /// Query position in the sequence in view.
     pub query: Option<usize>,
     pub key: Option<usize>,
+    /// The first of the positions in view, where a hand has scrolled to it; none: they follow query and key.
+    pub first: Option<usize>,
 }
 
 /// Shape of the network in view, as panels need it.

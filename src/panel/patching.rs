@@ -9,7 +9,7 @@ use crate::base::intervention::{How, Intervention, Place, Point, Site};
 use crate::base::pair::Metric;
 use crate::base::plain::Plain;
 use crate::base::question::{Found, MeasurementCall, Reading};
-use crate::figure::color::{Color, ColorMap, fraction};
+use crate::figure::color::{Color, ColorMap, Scaling, fraction};
 use crate::figure::{
     Anchor, Axis, Cell, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Patch, Pick, Plot,
     Ticks,
@@ -148,7 +148,8 @@ impl Patching {
             reading.arrays.iter().filter_map(|a| a.name.strip_prefix("effect.")).collect();
         let families = names.iter().map(|name| Family::new(reading, name));
         let families = families.collect::<Result<Vec<Family<'_>>, Figure>>()?;
-        let scale = self.scale(reading, &families);
+        let (map, range) = self.scale(reading, &families);
+        let scale = (map.on(view.palette.dark), range);
         let ended = found.ended && found.done >= found.total;
         let sheet = Sheet { metric: self.asked.measured.metric, scale, view, pair, ended };
         let by_head = families.iter().all(|family| family.effect.axes.len() == 2)
@@ -176,11 +177,11 @@ impl Patching {
                 let whole = whole.max(1e-3);
                 (ColorMap::Vik, (-whole, whole))
             }
-            Metric::Flip | Metric::RecoveredLoss => (ColorMap::Viridis, (0.0, 1.0)),
+            Metric::Flip | Metric::RecoveredLoss => (ColorMap::Paper, (0.0, 1.0)),
             Metric::Kl => {
                 let all = families.iter().flat_map(|family| family.effect.data.iter());
                 let most = span::most(all);
-                (ColorMap::Viridis, (0.0, if most > 0.0 { most } else { 1.0 }))
+                (ColorMap::Paper, (0.0, if most > 0.0 { most } else { 1.0 }))
             }
         }
     }
@@ -677,13 +678,11 @@ impl Sheet<'_> {
             name: title.to_owned(),
             rows,
             columns,
-            before: 0,
             values: values.clone(),
             map,
             range,
-            log: false,
-            causal: false,
             pick: HeatPick::Cells { picks: cells.picks.into(), hovers: cells.hovers.into() },
+            ..Heat::default()
         }));
         if rows * columns <= MOST_NUMBERS {
             marks.extend(self.written(&values, columns));
@@ -708,7 +707,12 @@ impl Sheet<'_> {
             y: Axis { ticks: Ticks::Each(names), ..axis(label, (rows as f64, 0.0)) },
             marks,
             legend,
-            color_bar: Some(ColorBar { label: self.unit().to_owned(), map, range, log: false }),
+            color_bar: Some(ColorBar {
+                label: self.unit().to_owned(),
+                map,
+                range,
+                scaling: Scaling::Linear,
+            }),
             ..Plot::default()
         }
     }
@@ -720,7 +724,7 @@ impl Sheet<'_> {
         let mark = |(i, value): (usize, &f32)| Mark::Text {
             at: [(i % columns) as f64 + 0.5, (i / columns) as f64 + 0.5],
             text: short(*value),
-            color: colors::text_on(map.at(fraction(*value, range, false))),
+            color: colors::text_on(map.at(fraction(*value, range, Scaling::Linear))),
             anchor: Anchor::Center,
             size: 8.0,
         };

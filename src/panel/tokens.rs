@@ -3,7 +3,7 @@
 use crate::base::batch::{NO_TARGET, Row};
 use crate::base::convert;
 use crate::base::question::{MeasurementCall, Reading};
-use crate::figure::color::Color;
+use crate::figure::color::{Color, ColorMap};
 use crate::figure::{Anchor, Axis, Cell, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{answers, number, pattern, reading, sentence, step_text};
@@ -21,17 +21,19 @@ crate::choices! {
     /// What colours the boxes.
     pub enum Shade {
         Role = "role",
+        Attention = "attention",
         Loss = "loss",
         Probability = "probability",
-        Attention = "attention",
     }
 }
 
 crate::settings! {
     /// The panel `tokens`.
     pub struct Tokens = "The sequence in view, token by token: its roles, what is selected, how well each position is predicted." {
-        /// What colours the boxes: the role of the token, the loss of its prediction, the probability given to the right next token, or the attention it gets from the selected query in the selected head.
-        shade: Shade = Shade::Role, @live;
+        /// What colours the boxes: the role of the token, the attention it gets from the selected query in the selected head, the loss of its prediction, or the probability given to the right next token. Where it is not the role, that is a stripe above the letter.
+        shade: Shade = Shade::Attention, @live;
+        /// Join the selected query to the tokens that it attends to most by arcs, the thicker the more attention.
+        arcs: bool = true, @live;
         /// Underline each token by the probability that the network gives to the right next token: a full line is certainty.
         underline: bool = true, @live;
     }
@@ -40,7 +42,7 @@ crate::settings! {
 impl Panel for Tokens {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         let mut calls = vec![MeasurementCall::new("predictions")];
-        if self.shade == Shade::Attention {
+        if self.shade == Shade::Attention || self.arcs {
             calls.push(MeasurementCall::new("attention"));
         }
         calls
@@ -97,7 +99,7 @@ impl Tokens {
                 to,
                 text: view.vocab.glyph(row.tokens[position]),
                 fill: Some(fill),
-                stroke: None,
+                stroke: shading.values.as_ref().map(|_| outline(view.palette)),
                 ink: colors::text_on(fill),
                 pick: Pick::Query(position),
                 hover: hover(view, row, predictions, position),
@@ -106,8 +108,14 @@ impl Tokens {
         });
         let mut marks = flow.line_numbers(view.palette.faint);
         marks.push(Mark::Cells(cells.collect()));
+        if self.shade != Shade::Role {
+            marks.extend(stripes(view.palette, row, flow));
+        }
         if self.underline {
             marks.extend(underlines(view.palette, predictions, flow).map(Mark::Cells));
+        }
+        if self.arcs {
+            marks.extend(arcs(view, flow));
         }
         marks.extend(outlines(view.selection, flow));
         Plot {
@@ -136,7 +144,7 @@ struct Flow {
 }
 
 /// Height of a line over the width of a one-sign box.
-const LINE_HEIGHT: f64 = 1.6;
+const LINE_HEIGHT: f64 = 1.7;
 /// Size of the line numbers, in points.
 const NUMBER_SIZE: f32 = 8.0;
 /// Longer tokens are cut with an ellipsis by the box that they sit in.
@@ -171,6 +179,28 @@ impl Flow {
         let (line, x, width) = self.boxes[position];
         let top = line as f64;
         ([x + 0.04, top + 0.1], [x + width - 0.04, top + 0.84])
+    }
+
+    /// A curve from a box to another, which stands in the same line or above: over the line, or from the top of the one to the foot
+    /// of the other.
+    fn arc(&self, from: usize, to: usize, share: f32) -> Mark {
+        let middle = |position: usize| {
+            let (left, right) = self.corners(position);
+            (0.5 * (left[0] + right[0]), left[1], right[1])
+        };
+        let ((x0, top, _), (x1, other_top, foot)) = (middle(from), middle(to));
+        let (end, rise) = if self.boxes[from].0 == self.boxes[to].0 {
+            (other_top, (0.12 * (x1 - x0).abs()).clamp(0.25, 0.9))
+        } else {
+            (foot, 0.45 * (top - foot).abs().clamp(0.4, 2.5))
+        };
+        let toward = if end == foot { end + rise } else { end - rise };
+        Mark::Arc {
+            ends: [[x0, top], [x1, end]],
+            by: [[x0, top - rise], [x1, toward]],
+            color: colors::QUERY.alpha(190),
+            width: 0.8 + 2.2 * share.clamp(0.0, 1.0),
+        }
     }
 
     /// The position of the first token of each line, left of it.
@@ -211,20 +241,29 @@ struct Shading {
 
 impl Shading {
     fn new(shade: Shade, view: &View<'_>, row: &Row) -> Self {
-        let values = match shade {
+        let by_prediction = |name: &str| by_prediction(view, name);
+        let shown = match shade {
             Shade::Role => return Self::by_role(view.palette, row),
-            Shade::Loss => {
-                by_prediction(view, "loss").map(|v| (v, "loss of the prediction", " nats"))
-            }
-            Shade::Probability => by_prediction(view, "target_probability").map(|v| (v, RIGHT, "")),
-            Shade::Attention => {
-                attention(view).map(|v| (v, "attention from the selected query", ""))
-            }
+            Shade::Attention => attention(view).map(|values| Shown {
+                values,
+                what: "attention it gets from the query",
+                unit: "",
+            }),
+            Shade::Loss => by_prediction("loss").map(|values| Shown {
+                values,
+                what: "loss of its prediction",
+                unit: " nats",
+            }),
+            Shade::Probability => by_prediction("target_probability").map(|values| Shown {
+                values,
+                what: RIGHT,
+                unit: "",
+            }),
         };
-        match values {
-            Ok((values, what, unit)) => Self::by_value(view.palette, row, values, what, unit),
-            Err(why) => {
-                Self { fills: vec![plain(view.palette); row.len()], caption: why, values: None }
+        match shown {
+            Ok(shown) => Self::by_value(view.palette, row, shown),
+            Err(caption) => {
+                Self { fills: vec![plain(view.palette); row.len()], caption, values: None }
             }
         }
     }
@@ -240,29 +279,35 @@ impl Shading {
         Some((*what, values.get(position).copied().map_or(f64::NAN, f64::from)))
     }
 
-    fn by_value(
-        palette: Palette,
-        row: &Row,
-        values: Vec<f32>,
-        what: &'static str,
-        unit: &str,
-    ) -> Self {
-        let most = span::most(&values);
+    fn by_value(palette: Palette, row: &Row, shown: Shown) -> Self {
+        let Shown { values, what, unit } = shown;
+        let (most, map) = (span::most(&values), ColorMap::Paper.on(palette.dark));
         let fill = |position: usize| match values.get(position) {
-            Some(value) if value.is_finite() && most > 0.0 => {
-                colors::mix(plain(palette), colors::STORED, value / most)
-            }
-            _ => plain(palette),
+            Some(value) if value.is_finite() && most > 0.0 => map.at(value / most),
+            Some(_) => palette.paper,
+            // What a query does not see.
+            None => colors::unseen(palette),
         };
+        let stronger = if palette.dark { "lighter" } else { "darker" };
         Self {
             fills: (0..row.len()).map(fill).collect(),
             caption: span::sentences([
-                format!("The bluer a box, the higher the {what}: 0 to {}{unit}.", number(most)),
+                format!(
+                    "The {stronger} a box, the higher the {what}: 0 to {}{unit}.",
+                    number(most)
+                ),
                 span::past_colors(&values, (0.0, most)),
             ]),
             values: Some((what, values)),
         }
     }
+}
+
+/// Numbers of the positions from 0 on, and what they are.
+struct Shown {
+    values: Vec<f32>,
+    what: &'static str,
+    unit: &'static str,
 }
 
 /// Values of one array of the predictions, or the sentence why there are none.
@@ -292,6 +337,50 @@ pub fn first_role(row: &Row, position: usize) -> Option<usize> {
     (bits != 0).then(|| bits.trailing_zeros() as usize)
 }
 
+/// A thin line around a box that may have the colour of the paper.
+fn outline(palette: Palette) -> Color {
+    colors::mix(palette.paper, palette.ink, 0.16)
+}
+
+/// The role of each token as a stripe along the upper edge of its box.
+fn stripes(palette: Palette, row: &Row, flow: &Flow) -> Vec<Mark> {
+    let stripe = |position: usize| {
+        let role = first_role(row, position)?;
+        let (from, to) = flow.corners(position);
+        Some(Mark::Rect {
+            from,
+            to: [to[0], from[1] + 0.13],
+            fill: Some(colors::role(palette, Some(role))),
+            stroke: None,
+            width: 0.0,
+        })
+    };
+    (0..row.len()).filter_map(stripe).collect()
+}
+
+/// Arcs that are read beside each other, and the attention from which on one is worth it.
+const MOST_ARCS: usize = 4;
+const LEAST_OF_ARC: f32 = 0.08;
+
+/// Arcs from the query to what it attends to, the strongest ones.
+fn arcs(view: &View<'_>, flow: &Flow) -> Vec<Mark> {
+    let (Some(query), Ok(values)) = (view.selection.query, attention(view)) else {
+        return Vec::new();
+    };
+    let mut keys: Vec<(usize, f32)> = values
+        .into_iter()
+        .enumerate()
+        .filter(|(key, share)| *share >= LEAST_OF_ARC && *key != query && *key < flow.boxes.len())
+        .collect();
+    keys.sort_by(|a, b| b.1.total_cmp(&a.1));
+    keys.truncate(MOST_ARCS);
+    if query >= flow.boxes.len() {
+        return Vec::new();
+    }
+    // The strongest last, on top.
+    keys.iter().rev().map(|(key, share)| flow.arc(query, *key, *share)).collect()
+}
+
 /// A box without a meaning of its own.
 fn plain(palette: Palette) -> Color {
     colors::mix(palette.paper, palette.ink, 0.07)
@@ -306,12 +395,16 @@ fn role_fill(palette: Palette, role: Option<usize>) -> Color {
 
 fn legend(shade: Shade, view: &View<'_>, row: &Row) -> Vec<LegendEntry> {
     let mut entries = Vec::new();
+    let color = |role: usize| match shade {
+        Shade::Role => role_fill(view.palette, Some(role)),
+        Shade::Attention | Shade::Loss | Shade::Probability => {
+            colors::role(view.palette, Some(role))
+        }
+    };
+    let present = |i: usize| i < 8 && row.roles.iter().any(|bits| bits & (1 << i) != 0);
+    let named = view.roles.iter().enumerate().filter(|(i, _)| present(*i));
+    entries.extend(named.map(|(i, name)| LegendEntry::square(*name, color(i))));
     if shade == Shade::Role {
-        let present = |i: usize| i < 8 && row.roles.iter().any(|bits| bits & (1 << i) != 0);
-        let named = view.roles.iter().enumerate().filter(|(i, _)| present(*i));
-        entries.extend(
-            named.map(|(i, name)| LegendEntry::square(*name, role_fill(view.palette, Some(i)))),
-        );
         entries.push(LegendEntry::square("other", plain(view.palette)));
     }
     if let Some(query) = view.selection.query.filter(|&p| p < row.len()) {
@@ -384,6 +477,11 @@ fn hover(view: &View<'_>, row: &Row, predictions: Option<&Reading>, position: us
         && loss.is_finite()
     {
         lines.push(format!("loss {} nats", number(*loss)));
+    }
+    if let (Some(query), Ok(shares)) = (view.selection.query, attention(view))
+        && let Some(share) = shares.get(position)
+    {
+        lines.push(format!("gets {} of the attention of the query at {query}", number(*share)));
     }
     lines.join("\n")
 }

@@ -4,7 +4,7 @@ use crate::base::analysis::TreeScrubbing as Asked;
 use crate::base::array::Array;
 use crate::base::plain::Plain;
 use crate::base::question::{MeasurementCall, Reading};
-use crate::figure::color::ColorMap;
+use crate::figure::color::{ColorMap, Scaling};
 use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, Mark, Plot, Ticks};
 
 use super::outputs::{long_answer, sentence};
@@ -37,7 +37,7 @@ impl Panel for TreeScrubbing {
         let waiting =
             "Trees are scrubbed where this panel is in view: the first answer is awaited.";
         match long_answer(view, &self.call(), waiting) {
-            Ok((reading, found)) => figure(reading, found.step),
+            Ok((reading, found)) => figure(reading, found.step, view.palette.dark),
             Err(instead) => instead,
         }
     }
@@ -56,11 +56,13 @@ impl TreeScrubbing {
 /// Cells whose number is written into the map.
 const MOST_NUMBERS: usize = 120;
 
-/// The maps of an answer of the analysis `tree_scrubbing`; `step` is that of the weights.
-pub fn figure(reading: &Reading, step: u64) -> Figure {
+/// The maps of an answer of the analysis `tree_scrubbing`; `step` is that of the weights, `dark` the
+/// paper.
+pub fn figure(reading: &Reading, step: u64, dark: bool) -> Figure {
+    let map = ColorMap::Vik.on(dark);
     let tables = reading.arrays.iter().filter_map(|array| {
         let name = array.name.strip_prefix("recovered.")?;
-        (array.shape.len() == 2 && !array.data.is_empty()).then(|| table(array, name))
+        (array.shape.len() == 2 && !array.data.is_empty()).then(|| table(array, name, map))
     });
     let plots: Vec<Plot> = tables.collect();
     if plots.is_empty() {
@@ -81,7 +83,7 @@ pub fn figure(reading: &Reading, step: u64) -> Figure {
     }
 }
 
-fn table(array: &Array, name: &str) -> Plot {
+fn table(array: &Array, name: &str, map: ColorMap) -> Plot {
     let (rows, columns) = (array.shape[0], array.shape[1]);
     let names = |count: usize, what: &str, first: usize| -> Vec<String> {
         (0..count).map(|i| format!("{what} {}", i + first)).collect()
@@ -92,20 +94,18 @@ fn table(array: &Array, name: &str) -> Plot {
         name: name.to_owned(),
         rows,
         columns,
-        before: 0,
         values: array.data.clone(),
-        map: ColorMap::Vik,
+        map,
         range,
-        log: false,
-        causal: false,
         pick: HeatPick::Named {
             rows: names(rows, "layer", 0).into(),
             columns: names(columns, "path of", 1).into(),
         },
+        ..Heat::default()
     })];
     if rows * columns <= MOST_NUMBERS {
         marks.push(Mark::Cells(
-            array.data.iter().enumerate().map(|(i, value)| cell(i, columns, *value)).collect(),
+            array.data.iter().enumerate().map(|(i, value)| cell(i, columns, *value, map)).collect(),
         ));
     }
     let tick = |first: usize| move |i: usize| (i as f64 + 0.5, (i + first).to_string());
@@ -122,18 +122,18 @@ fn table(array: &Array, name: &str) -> Plot {
         marks,
         color_bar: Some(ColorBar {
             label: "percent".to_owned(),
-            map: ColorMap::Vik,
+            map,
             range,
-            log: false,
+            scaling: Scaling::Linear,
         }),
         ..Plot::default()
     }
 }
 
 /// The number of a cell of the map.
-fn cell(index: usize, columns: usize, value: f32) -> crate::figure::Cell {
+fn cell(index: usize, columns: usize, value: f32, map: ColorMap) -> crate::figure::Cell {
     let (x, y) = ((index % columns) as f64, (index / columns) as f64);
-    let fill = ColorMap::Vik.at(((value + 100.0) / 200.0).clamp(0.0, 1.0));
+    let fill = map.at(((value + 100.0) / 200.0).clamp(0.0, 1.0));
     crate::figure::Cell {
         from: [x, y],
         to: [x + 1.0, y + 1.0],

@@ -49,6 +49,23 @@ pub fn window_of(folder: &Path, experiment: &str) -> Harness<'static, App> {
     window_sized(folder, experiment, [1600.0, 1000.0])
 }
 
+/// A window that is opened on something: an experiment, a run, a sweep.
+pub fn window_on(what: &Path) -> Harness<'static, App> {
+    let surroundings = Surroundings {
+        library: Err(mnemoscope::base::error::Error::usage("nothing is recorded in this test")),
+        system_dialogs: false,
+        adapter: None,
+        panels: Panels::default(),
+    };
+    let launch = Launch { what: Some(what.into()), ..Launch::default() };
+    let mut harness = Harness::builder()
+        .with_size([1600.0, 1000.0])
+        .with_max_steps(4)
+        .build_eframe(|creation| App::new(&creation.egui_ctx, None, surroundings, &launch));
+    harness.step();
+    harness
+}
+
 fn window_sized(folder: &Path, experiment: &str, size: [f32; 2]) -> Harness<'static, App> {
     window_with(folder, experiment, size, Panels::default())
 }

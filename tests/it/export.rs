@@ -14,7 +14,7 @@ use mnemoscope::export::run_at::{Question, RunAt};
 use mnemoscope::export::sheet::{BUILTIN, PageSpec, PanelSpec, Sheet};
 use mnemoscope::export::sheet_runner::SheetRunner;
 use mnemoscope::export::{answers, files, film};
-use mnemoscope::figure::color::{Color, ColorMap, fraction};
+use mnemoscope::figure::color::{Color, ColorMap, Scaling, fraction};
 use mnemoscope::figure::composite::{Composite, Part, Place};
 use mnemoscope::figure::file::{Format, render, render_all};
 use mnemoscope::figure::grey;
@@ -82,21 +82,19 @@ fn heat(values: Vec<f32>, columns: usize, range: (f32, f32)) -> Plot {
         name: "attention".into(),
         rows,
         columns,
-        before: 0,
         values: values.into(),
         map: ColorMap::Viridis,
         range,
-        log: false,
-        causal: false,
         pick: HeatPick::QueryKey,
+        ..Heat::default()
     };
     let axis = |n: usize| Axis { range: (0.0, n as f64), ticks: Ticks::Hidden, ..Axis::default() };
-    let (map, label, log) = (ColorMap::Viridis, "attention".to_owned(), false);
+    let (map, label, scaling) = (ColorMap::Viridis, "attention".to_owned(), Scaling::Linear);
     Plot {
         x: axis(columns),
         y: axis(rows),
         marks: vec![Mark::Heat(heat)],
-        color_bar: Some(ColorBar { label, map, range, log }),
+        color_bar: Some(ColorBar { label, map, range, scaling }),
         ..Plot::default()
     }
 }
@@ -372,7 +370,7 @@ fn drawing_the_table_again_gives_the_same_picture() {
         let pixel = 4 * (at(1, rows) * width as usize + at(0, columns));
         let found = Color::rgb(rgba[pixel], rgba[pixel + 1], rgba[pixel + 2]);
         let map = ColorMap::ALL[ColorMap::NAMES.iter().position(|n| *n == color.map).unwrap()];
-        let wanted = map.at(fraction(number(5), (color.from, color.to), color.logarithmic));
+        let wanted = map.at(fraction(number(5), (color.from, color.to), Scaling::Linear));
         assert_eq!(found, wanted, "row {} column {}", &row[4], &row[3]);
         cells += 1;
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use mnemoscope::app::canvas::cloud::{Camera, CloudCanvas, Kept, Place, show};
-use mnemoscope::figure::color::{self, CATEGORIES, Color, ColorMap, ROLES, fraction};
+use mnemoscope::app::canvas::theme::palette;
+use mnemoscope::figure::color::{self, CATEGORIES, Color, ColorMap, ROLES, Scaling, fraction};
 use mnemoscope::figure::file::{Format, parse_length, render, save};
 use mnemoscope::figure::layout::layout;
 use mnemoscope::figure::page::Page;
@@ -57,19 +58,18 @@ fn attention(n: usize) -> Plot {
             name: "attention".into(),
             rows: n,
             columns: n,
-            before: 0,
             values: values.into(),
             map: ColorMap::Viridis,
             range: (0.0, 1.0),
-            log: false,
             causal: true,
             pick: HeatPick::QueryKey,
+            ..Heat::default()
         })],
         color_bar: Some(ColorBar {
             label: "attention".into(),
             map: ColorMap::Viridis,
             range: (0.0, 1.0),
-            log: false,
+            scaling: Scaling::Linear,
         }),
         ..Plot::default()
     }
@@ -244,13 +244,13 @@ fn linear(c: Color) -> [f64; 3] {
 
 /// Vision as simulated by Machado, Oliveira and Fernandes (2009), severity 1.0, on linear light.
 #[derive(Clone, Copy, Debug)]
-enum Vision {
+pub enum Vision {
     Usual,
     Protanopia,
     Deuteranopia,
 }
 
-fn seen(c: Color, vision: Vision) -> [f64; 3] {
+pub fn seen(c: Color, vision: Vision) -> [f64; 3] {
     let rgb = linear(c);
     let matrix = match vision {
         Vision::Usual => return lab(rgb),
@@ -272,7 +272,7 @@ fn seen(c: Color, vision: Vision) -> [f64; 3] {
 }
 
 /// CIEDE2000 (Sharma, Wu, Dalal 2005).
-fn ciede2000(p: [f64; 3], q: [f64; 3]) -> f64 {
+pub fn ciede2000(p: [f64; 3], q: [f64; 3]) -> f64 {
     let chroma = |v: [f64; 3]| v[1].hypot(v[2]);
     let mean = f64::midpoint(chroma(p), chroma(q)).powi(7);
     let g = 0.5 * (1.0 - (mean / (mean + 25f64.powi(7))).sqrt());
@@ -343,12 +343,32 @@ fn color_maps_are_the_published_ones() {
 }
 
 #[test]
-fn sequential_maps_only_grow_lighter() {
+fn sequential_maps_only_grow_lighter_but_for_that_of_light_paper_which_grows_darker() {
     for map in ColorMap::ALL.iter().copied().filter(|m| !m.is_diverging()) {
-        let lightness: Vec<f64> =
+        let mut lightness: Vec<f64> =
             map.table().iter().step_by(5).map(|c| seen(*c, Vision::Usual)[0]).collect();
+        if map == ColorMap::Paper {
+            lightness.reverse();
+        }
         assert!(lightness.windows(2).all(|w| w[1] > w[0]), "{}: {lightness:?}", map.name());
     }
+}
+
+#[test]
+fn of_maps_that_begin_at_the_paper_zero_is_the_paper_of_the_window() {
+    assert_eq!(ColorMap::Paper.on(false).at(0.0), palette(false).paper);
+    assert_eq!(ColorMap::Paper.on(true).at(0.0), palette(true).paper);
+    for map in ColorMap::ALL {
+        assert_eq!(map.on(false), *map);
+        assert_eq!(map.on(true).is_diverging(), map.is_diverging());
+    }
+}
+
+#[test]
+fn the_diverging_map_of_dark_paper_is_darkest_in_the_middle() {
+    let light = |i: usize| seen(ColorMap::Berlin.table()[i], Vision::Usual)[0];
+    assert!((0..=112).step_by(8).all(|i| light(i) > light(i + 8)), "left half falls");
+    assert!((144..248).step_by(8).all(|i| light(i) < light(i + 8)), "right half rises");
 }
 
 #[test]
@@ -462,7 +482,7 @@ proptest! {
     #[test]
     fn layout_takes_any_numbers_and_any_size(
         a in prop::num::f64::ANY, b in prop::num::f64::ANY, v in prop::num::f32::ANY,
-        width in 0.0..700f32, height in 0.0..700f32, log: bool, text in ".{0,40}"
+        width in 0.0..700f32, height in 0.0..700f32, log: bool, text in ".{0,40}", scaling in 0..3usize
     ) {
         let mut plot = curves();
         plot.title.clone_from(&text);
@@ -473,7 +493,8 @@ proptest! {
         if let Mark::Heat(heat) = &mut heat.marks[0] {
             heat.values = vec![v; 25].into();
             heat.range = (v, -v);
-            heat.log = log;
+            heat.scaling = [Scaling::Linear, Scaling::SquareRoot, Scaling::Logarithmic][scaling];
+            heat.tops = if log { vec![v; 5].into() } else { Arc::default() };
         }
         let figure = Figure { plots: vec![plot, heat], columns: 2, ..Figure::default() };
         let scene = layout(&figure, [width, height], &Style::light());
@@ -870,7 +891,10 @@ fn a_map_and_a_cloud_of_which_a_part_is_shown_stay_on_the_page() {
     let (columns, rows, pixels) = image.unwrap();
     assert_eq!((columns, rows), (4, 4));
     // Row 40, column 20 of 64.
-    assert_eq!(pixels[0], ColorMap::Viridis.at(fraction(60.0 / 128.0, (0.0, 1.0), false)));
+    assert_eq!(
+        pixels[0],
+        ColorMap::Viridis.at(fraction(60.0 / 128.0, (0.0, 1.0), Scaling::Linear))
+    );
     let mut plot = small_cloud();
     for mark in &mut plot.marks {
         let Mark::Cloud(cloud) = mark else { continue };
@@ -965,10 +989,10 @@ fn a_picture_is_the_same_however_far_a_line_goes() {
 #[test]
 fn colours_of_the_largest_numbers_are_told_apart() {
     let range = (f32::MIN, f32::MAX);
-    assert_eq!(fraction(0.0, range, false), 0.5);
-    assert_eq!(fraction(f32::MAX, range, false), 1.0);
-    assert!(fraction(f32::INFINITY, range, false) > 1.0);
-    assert!(fraction(f32::NAN, range, false).is_nan());
+    assert_eq!(fraction(0.0, range, Scaling::Linear), 0.5);
+    assert_eq!(fraction(f32::MAX, range, Scaling::Linear), 1.0);
+    assert!(fraction(f32::INFINITY, range, Scaling::Linear) > 1.0);
+    assert!(fraction(f32::NAN, range, Scaling::Linear).is_nan());
 }
 
 // ---- projection

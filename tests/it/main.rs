@@ -27,6 +27,7 @@ mod export;
 mod fidelity;
 mod figure;
 mod figure_editor;
+mod first_view;
 mod fit;
 mod folder;
 mod fonts;

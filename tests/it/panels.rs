@@ -75,7 +75,7 @@ impl World {
             vocab: vocab.len(),
             length: 64,
         };
-        let selection = Selection { layer: 1, head: 0, query: Some(12), key: Some(4) };
+        let selection = Selection { layer: 1, head: 0, query: Some(12), key: Some(4), first: None };
         let mut world = Self {
             net,
             vocab,
@@ -760,7 +760,7 @@ fn panels_that_select_can_be_clicked_at_every_size() {
 #[test]
 fn a_click_on_the_map_selects_the_tokens_that_its_hover_names() {
     let world = World::of_text(&"abcdefgh".repeat(12), 7);
-    let figure = world.figure("attention");
+    let figure = world.figure_with("attention", &[("window", "all")]);
     let scene = layout(&figure, world.size, &Style::light());
     let area = scene.areas.iter().find(|a| matches!(a.pick, AreaPick::Heat(_))).unwrap();
     // A little right of and below the middle of cell (90, 41) of 96.
@@ -828,7 +828,7 @@ fn a_failed_examination_is_said_by_every_panel_that_draws_answers() {
 fn what_only_part_of_a_picture_needs_is_missed_in_its_caption() {
     let mut world = World::new();
     world.refuse(&MeasurementCall::new("predictions"), "there are no logits.");
-    assert_eq!(world.figure("tokens").caption, "there are no logits.");
+    assert_eq!(world.figure_with("tokens", &[("shade", "role")]).caption, "there are no logits.");
     world.refuse(&MeasurementCall::new("attention"), "there is no attention.");
     let figure = world.figure("query_key");
     assert!(cloud(&figure).links.is_empty());
@@ -927,7 +927,8 @@ fn numbers_that_are_not_finite_and_absurd_sizes_do_no_harm() {
 #[test]
 fn selections_that_do_not_exist_do_no_harm() {
     let mut world = World::new();
-    world.selection = Selection { layer: 9, head: 9, query: Some(999), key: Some(999) };
+    world.selection =
+        Selection { layer: 9, head: 9, query: Some(999), key: Some(999), first: Some(999) };
     for entry in panel::ALL {
         world.figure(entry.name);
     }
@@ -998,6 +999,11 @@ fn a_box_of_a_token_says_what_is_known_and_picks_its_position() {
         "position 15 of 40: “␣”\nrole: trigger, time 4 in this sequence: the answer was seen before\nnext: “h”\npredicted: “h” 0.387, “k” 0.194, “n” 0.097\nloss 0.948 nats"
     );
     let legend: Vec<&str> = figure.plots[0].legend.iter().map(|e| e.text.as_str()).collect();
+    assert_eq!(legend, ["trigger", "output", "query 12", "key 4"]);
+    assert!(boxes[5].hover.ends_with("of the attention of the query at 12"), "{}", boxes[5].hover);
+    assert!(figure.caption.contains("the higher the attention"), "{}", figure.caption);
+    let by_role = world.figure_with("tokens", &[("shade", "role")]);
+    let legend: Vec<&str> = by_role.plots[0].legend.iter().map(|e| e.text.as_str()).collect();
     assert_eq!(legend, ["trigger", "output", "other", "query 12", "key 4"]);
 }
 
@@ -1195,7 +1201,8 @@ fn heads_stand_in_a_grid_and_pick_themselves() {
 #[test]
 fn a_long_pattern_keeps_its_sharp_lines_as_a_thumbnail() {
     let world = World::of_text(&"abcdefgh".repeat(64), 7);
-    let figure = World { size: [100.0, 200.0], ..world }.figure("heads");
+    let world = World { size: [100.0, 200.0], ..world };
+    let figure = world.figure_with("heads", &[("window", "all")]);
     let previous = heats(&figure)[0];
     assert!(previous.rows < 512);
     for row in 1..previous.rows {
@@ -1313,8 +1320,8 @@ fn with_memory(text: &str) -> World {
 #[test]
 fn memory_stands_left_of_the_positions_and_shifts_none_of_them() {
     let mut world = with_memory("abcdabcdab");
-    world.selection = Selection { layer: 1, head: 0, query: Some(6), key: None };
-    let figure = world.figure("attention");
+    world.selection = Selection { layer: 1, query: Some(6), ..Selection::default() };
+    let figure = world.figure_with("attention", &[("curves", "true")]);
     let heat = heats(&figure)[0];
     assert_eq!((heat.rows, heat.columns, heat.before), (10, 12, 2));
     let x = &figure.plots[0].x;
@@ -1402,13 +1409,13 @@ fn a_window_that_does_not_begin_at_0_leaves_memory_out_and_says_so() {
 #[test]
 fn the_expected_cells_of_the_selected_query_are_those_after_earlier_copies() {
     let mut world = World::of_text("abcdabcdab", 7);
-    world.selection = Selection { layer: 1, head: 0, query: Some(8), key: None };
+    world.selection = Selection { layer: 1, query: Some(8), ..Selection::default() };
     let figure = world.figure_with("attention", &[("curves", "false")]);
     let outlined: Vec<[f64; 2]> = figure.plots[0]
         .marks
         .iter()
         .filter_map(|m| {
-            if let Mark::Rect { from, to, .. } = m
+            if let Mark::Frame { from, to, .. } = m
                 && to[0] - from[0] == 1.0
                 && to[1] - from[1] == 1.0
             {
@@ -1420,6 +1427,92 @@ fn the_expected_cells_of_the_selected_query_are_those_after_earlier_copies() {
         .collect();
     // "a" at 8 stood at 0 and 4: the keys at 1 and 5.
     assert_eq!(outlined, [[1.0, 8.0], [5.0, 8.0]]);
+}
+
+#[test]
+fn a_frame_covers_nothing_of_the_cells_that_it_marks() {
+    let world = World::of_text(&"abcdefgh".repeat(8), 7);
+    let figure = world.figure_with("attention", &[("expected", "all")]);
+    for size in [[420.0, 320.0], [160.0, 160.0]] {
+        let scene = layout(&figure, size, &Style::light());
+        let area = scene.areas.iter().find(|a| matches!(a.pick, AreaPick::Heat(_))).unwrap();
+        let Item::Image { min, max, columns, rows, .. } =
+            scene.items.iter().find(|i| matches!(i, Item::Image { .. })).unwrap()
+        else {
+            panic!("no map")
+        };
+        let cell = [(max[0] - min[0]) / *columns as f32, (max[1] - min[1]) / *rows as f32];
+        let frames: Vec<_> = scene
+            .items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Rect { min, max, fill: None, stroke: Some((_, width)) } => {
+                    Some((*min, *max, *width))
+                }
+                _ => None,
+            })
+            .filter(|(from, to, _)| to[0] - from[0] < 2.0 * cell[0] + 4.0 && from[1] >= area.min[1])
+            .collect();
+        assert!(frames.len() > 20, "{}", frames.len());
+        for (from, to, width) in frames {
+            let inside = [0, 1].map(|i| to[i] - from[i] - width);
+            assert!((0..2).all(|i| inside[i] >= cell[i] - 1e-3), "{inside:?} of {cell:?}");
+        }
+    }
+}
+
+#[test]
+fn the_selected_query_is_joined_by_arcs_to_what_it_attends_to_most() {
+    let mut world = World::new();
+    let ends = |world: &World| -> Vec<[f64; 2]> {
+        let figure = world.figure("tokens");
+        let boxes = cells(&figure);
+        let marks = figure.plots[0].marks.iter();
+        let arcs = marks.filter_map(|mark| match mark {
+            Mark::Arc { ends: [from, to], .. } => Some((*from, *to)),
+            _ => None,
+        });
+        let at = |place: [f64; 2]| {
+            let holds = |c: &&Cell| {
+                c.from[0] <= place[0]
+                    && place[0] <= c.to[0]
+                    && c.from[1] - 1e-9 <= place[1]
+                    && place[1] <= c.to[1] + 1e-9
+            };
+            boxes.iter().position(holds).unwrap() as f64
+        };
+        arcs.map(|(from, to)| [at(from), at(to)]).collect()
+    };
+    let pattern = attention(&world.readings.as_ref().unwrap().prompt.tokens).arrays[1].clone();
+    let found = ends(&world);
+    let row = &pattern.data[12 * 40..12 * 40 + 12];
+    let mut best: Vec<usize> = (0..12).filter(|key| row[*key] >= 0.08).collect();
+    best.sort_by(|a, b| row[*b].total_cmp(&row[*a]));
+    // The strongest is drawn last.
+    let wanted: Vec<[f64; 2]> = best.iter().take(4).rev().map(|k| [12.0, *k as f64]).collect();
+    assert!(!wanted.is_empty());
+    assert_eq!(found, wanted);
+    world.selection.query = None;
+    assert!(ends(&world).is_empty());
+}
+
+#[test]
+fn each_query_may_have_a_scale_of_its_own_and_the_numbers_stay() {
+    let world = World::new();
+    let plain = world.figure("attention");
+    let own = world.figure_with("attention", &[("range", "row")]);
+    let (plain, own) = (heats(&plain)[0], heats(&own)[0]);
+    assert_eq!(plain.values, own.values);
+    for row in 0..own.rows {
+        let shades = (0..=row).map(|column| own.shade(row, column));
+        assert_eq!(shades.fold(0.0, f32::max), 1.0, "row {row}");
+    }
+    let root = world.figure_with("attention", &[("range", "square root")]);
+    let root = heats(&root)[0];
+    for cell in [0, 3, 7] {
+        let [linear, root] = [plain, root].map(|heat| heat.shade(9, cell));
+        assert!((root * root - linear).abs() < 1e-6, "{root} {linear}");
+    }
 }
 
 #[test]
@@ -1456,18 +1549,29 @@ fn a_window_shows_part_of_a_long_sequence_without_renumbering_it() {
         assert_eq!(heats(&figure)[0].rows, 128);
         figure.plots[0].x.range
     };
+    assert_eq!(range("48 in view"), (76.0, 124.0));
     assert_eq!(range("all"), (0.0, 128.0));
     assert_eq!(range("last 64"), (64.0, 128.0));
     assert_eq!(range("around the selection"), (64.0, 128.0));
     world.selection.query = Some(50);
     let figure = world.figure_with("attention", &[("window", "around the selection")]);
     assert_eq!(figure.plots[0].x.range, (18.0, 82.0));
+    // As it comes, the beginning; where a hand has scrolled, that, and the small maps with it.
+    let begins = |world: &World| world.figure("attention").plots[0].x.range.0;
+    world.selection.query = Some(47);
+    assert_eq!(begins(&world), 0.0);
+    world.selection.first = Some(70);
+    assert_eq!(begins(&world), 70.0);
+    let figure = world.figure("heads");
+    let previous = heats(&figure)[0];
+    assert_eq!((previous.rows, previous.columns), (48, 48));
+    assert!(figure.caption.contains("Positions 70 to 117 of 0 to 127."), "{}", figure.caption);
 }
 
 #[test]
 fn the_curves_beside_the_map_are_its_row_and_its_column() {
     let world = World::new();
-    let figure = world.figure("attention");
+    let figure = world.figure_with("attention", &[("curves", "true")]);
     let pattern = heats(&figure)[0];
     let bars = figure.plots[1].marks.iter().find_map(|m| {
         if let Mark::Bars { at, values, .. } = m {
@@ -1488,7 +1592,7 @@ fn the_curves_beside_the_map_are_its_row_and_its_column() {
 fn without_a_key_the_column_of_the_query_is_drawn() {
     let mut world = World::new();
     world.selection.key = None;
-    let figure = world.figure("attention");
+    let figure = world.figure_with("attention", &[("curves", "true")]);
     let pattern = heats(&figure)[0];
     let at = |query: usize| f64::from(pattern.values[query * pattern.columns + 12]);
     let column: Vec<[f64; 2]> = (12..40).map(|query| [query as f64 + 0.5, at(query)]).collect();
@@ -2426,13 +2530,13 @@ fn a_table_of_scrubbing_is_a_map_of_layers_and_lengths() {
     let table = array("recovered.H1", &["layer", "length"], &[2, 3], values.clone());
     let numbers = vec![("trees".to_owned(), 50.0)];
     let reading = Reading { numbers, arrays: vec![table], notes: Vec::new() };
-    let figure = panel::tree_scrubbing::figure(&reading, 40);
+    let figure = panel::tree_scrubbing::figure(&reading, 40, false);
     let heat = heats(&figure)[0];
     assert_eq!((heat.rows, heat.columns), (2, 3));
     assert_eq!(heat.values[1], -50.0);
     let texts: Vec<&str> = cells(&figure).iter().map(|cell| &*cell.text).collect();
     assert_eq!(texts, ["100", "-50", "", "20", "100", "0"]);
-    sentence(&panel::tree_scrubbing::figure(&Reading::default(), 0));
+    sentence(&panel::tree_scrubbing::figure(&Reading::default(), 0, false));
 }
 
 /// A figure as text: everything that is drawn, in order, numbers to three digits.
@@ -2502,6 +2606,8 @@ fn words_of(mark: &Mark) -> String {
         }
         Mark::Hatch { from, to, .. } => format!("hatch    {} {}", point(*from), point(*to)),
         Mark::Arrow { from, to, .. } => format!("arrow    {} {}", point(*from), point(*to)),
+        Mark::Frame { from, to, .. } => format!("frame    {} {}", point(*from), point(*to)),
+        Mark::Arc { ends: [from, to], .. } => format!("arc      {} {}", point(*from), point(*to)),
         Mark::Text { at, text, .. } => format!("text     {} {text}", point(*at)),
         Mark::Wedge { at, color } => format!("wedge    {} {}", paint(*color), point(*at)),
         Mark::Upright { x, color, dash, .. } => {
@@ -2568,8 +2674,10 @@ fn drawn_numbers(mark: &Mark) -> Vec<Drawn> {
             .collect(),
         Mark::Upright { x, .. } => all("mark", "", vec![[*x, 0.0, 0.0]]),
         Mark::Rect { .. }
+        | Mark::Frame { .. }
         | Mark::Hatch { .. }
         | Mark::Arrow { .. }
+        | Mark::Arc { .. }
         | Mark::Wedge { .. }
         | Mark::Text { .. } => Vec::new(),
     }

@@ -394,9 +394,9 @@ fn effects_with_two_directions_have_limits_around_zero() {
     for (metric, map, range) in [
         (Metric::Normalised, ColorMap::Vik, (-1.0, 1.0)),
         (Metric::LogitDifference, ColorMap::Vik, (-7.0, 7.0)),
-        (Metric::Flip, ColorMap::Viridis, (0.0, 1.0)),
-        (Metric::RecoveredLoss, ColorMap::Viridis, (0.0, 1.0)),
-        (Metric::Kl, ColorMap::Viridis, (0.0, 0.6)),
+        (Metric::Flip, ColorMap::Paper, (0.0, 1.0)),
+        (Metric::RecoveredLoss, ColorMap::Paper, (0.0, 1.0)),
+        (Metric::Kl, ColorMap::Paper, (0.0, 0.6)),
     ] {
         let mut panel = keys();
         panel.asked.measured.metric = metric;

@@ -22,6 +22,10 @@ pub enum Action {
         pick: Pick,
         shift: bool,
     },
+    /// Move the positions in view by so many.
+    Scroll(i64),
+    /// Begin the positions in view with this one.
+    ScrollTo(usize),
     /// Look at this step; `None`: at the newest.
     View(Option<u64>),
     /// Let training go on, or hold it. What the button said when it was clicked counts.

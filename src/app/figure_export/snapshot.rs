@@ -77,6 +77,7 @@ fn spec(kind: &str, lab: &Lab) -> PanelSpec {
         step: Some(step(lab)),
         head: format!("{}.{}", selection.layer, selection.head),
         query: selection.query,
+        first: selection.first,
         key: selection.key,
         sequence,
         tokens,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::panel::positions;
 use crate::task::held_out_seed;
 use crate::task::tree_path::Trees;
 
@@ -21,10 +22,13 @@ impl Lab {
         let row = Arc::new(run.info.source.sequence(seed, index));
         // A position whose answer has been seen before shows what the window is about; of a tree, its root.
         let root = run.info.source.facet::<Trees>().map(|trees| trees.script().root());
-        let telling = row.occurrence.iter().rposition(|&n| n >= 2).or(root);
+        let mut repeats = (0..row.len()).filter(|&at| row.occurrence.get(at) >= Some(&2));
+        let readable = repeats.clone().take_while(|at| *at < positions::IN_VIEW).last();
+        let telling = readable.or_else(|| repeats.next()).or(root);
         let keep = self.selection.query.filter(|&q| q < row.len() && row.occurrence[q] >= 2);
         self.selection.query = keep.or(telling).or(row.len().checked_sub(1));
         self.selection.key = None;
+        self.selection.first = None;
         self.drawn = Some(index);
         self.rules_of = index;
         self.rules = row.clone();
@@ -71,6 +75,7 @@ impl Lab {
         let inside = |at: &usize| *at < row.len();
         self.selection.query = self.selection.query.filter(inside).or(row.len().checked_sub(1));
         self.selection.key = self.selection.key.filter(inside);
+        self.selection.first = None;
         self.drawn = None;
         self.lift_patched();
         self.prompt = Arc::new(row);

@@ -1,12 +1,14 @@
 //! What is selected: one position to ask of, one to look at, one head; the same for all panels.
 
 use crate::figure::Pick;
+use crate::panel::positions;
 
 use super::Lab;
 
 impl Lab {
     /// One selection for all panels.
     pub fn pick(&mut self, pick: &Pick, shift: bool) {
+        let before = self.first_in_view();
         let selection = &mut self.selection;
         match *pick {
             // A run is opened by the window.
@@ -28,7 +30,35 @@ impl Lab {
                 return self.pick_cloud_point(sequence, position, is_key);
             }
         }
+        self.hold_view(before);
         self.changed();
+    }
+
+    /// The first of the positions in view.
+    fn first_in_view(&self) -> usize {
+        positions::first_in_view(&self.selection, self.prompt.len())
+    }
+
+    /// Leaves in view what was in view before, where what is selected now is a part of it.
+    fn hold_view(&mut self, first: usize) {
+        let in_view = first..first + positions::IN_VIEW;
+        let selected = [self.selection.query, self.selection.key];
+        let is_seen = selected.iter().flatten().all(|at| in_view.contains(at));
+        self.selection.first = is_seen.then_some(first);
+    }
+
+    /// Moves the positions in view so that `first` is the first.
+    pub fn scroll_to(&mut self, first: usize) {
+        let last = self.prompt.len().saturating_sub(positions::IN_VIEW);
+        self.selection.first = Some(first.min(last));
+        self.changed();
+    }
+
+    /// Moves the positions in view by so many.
+    pub fn scroll(&mut self, by: i64) {
+        let (first, far) = (self.first_in_view(), usize::try_from(by.unsigned_abs()));
+        let far = far.unwrap_or(usize::MAX);
+        self.scroll_to(if by < 0 { first.saturating_sub(far) } else { first.saturating_add(far) });
     }
 
     /// Points of other sequences bring that sequence into view.
@@ -46,10 +76,11 @@ impl Lab {
 
     /// Moves the selected query (or key) by `by` positions.
     pub fn move_selection(&mut self, by: isize, key: bool) {
-        let last = self.prompt.len().saturating_sub(1);
+        let (last, before) = (self.prompt.len().saturating_sub(1), self.first_in_view());
         let slot = if key { &mut self.selection.key } else { &mut self.selection.query };
         let from = slot.unwrap_or(if by > 0 { 0 } else { last });
         *slot = Some(from.saturating_add_signed(by).min(last));
+        self.hold_view(before);
         self.changed();
     }
 

@@ -1,5 +1,6 @@
 //! The panels of the window: the list of them, and what some of them have besides a figure.
 
+mod attention;
 pub mod curves;
 pub mod docking;
 pub mod form;
@@ -80,6 +81,8 @@ type Row = (&'static str, fn() -> Box<dyn Pane>);
 /// Those that have something.
 const PANES: &[Row] = &[
     (panel::tokens::KIND.name, || Box::<tokens::Tokens>::default()),
+    (panel::heads::KIND.name, || Box::new(attention::Heads)),
+    (panel::attention::KIND.name, || Box::new(attention::Attention)),
     (panel::patching::KIND.name, || Box::<patching::Patching>::default()),
     (panel::readers::KIND.name, || Box::new(readers::Readers)),
     (panel::curves::KIND.name, || Box::new(curves::Curves)),

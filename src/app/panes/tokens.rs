@@ -6,6 +6,7 @@ use super::{News, Pane};
 use crate::app::commands::{Action, Command};
 use crate::app::lab::Lab;
 use crate::app::widgets::scroll::{self, MOST_WRITING};
+use crate::base::settings::Slot;
 use crate::panel::Panel;
 
 /// The text that is being written.
@@ -18,8 +19,9 @@ pub struct Tokens {
 }
 
 impl Pane for Tokens {
-    fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
+    fn controls(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
         let mut actions = self.buttons(ui, lab);
+        switch(ui, panel);
         self.follow(lab);
         self.field(ui, lab, &mut actions);
         actions
@@ -106,4 +108,38 @@ impl Tokens {
             self.text = None;
         }
     }
+}
+
+/// What colours the boxes, all choices side by side.
+fn switch(ui: &mut Ui, panel: &mut dyn Panel) {
+    const SHADES: [(&str, &str, &str); 4] = [
+        ("role", "roles", "Colour each token by its role in the task."),
+        (
+            "attention",
+            "attention",
+            "Shade each token by the attention that the selected query gives it, in the head in focus.",
+        ),
+        ("loss", "loss", "Shade each token by the loss of its prediction, in nats."),
+        (
+            "probability",
+            "probability",
+            "Shade each token by the probability that the network gives to the right next token.",
+        ),
+    ];
+    ui.horizontal(|ui| {
+        panel.each(&mut |spec, slot| {
+            let Slot::Choice(choice) = slot else { return };
+            if spec.name != "shade" {
+                return;
+            }
+            for (name, text, help) in SHADES {
+                let index = choice.names().iter().position(|n| *n == name);
+                let Some(index) = index else { continue };
+                let chosen = choice.index() == index;
+                if ui.selectable_label(chosen, text).on_hover_text(help).clicked() {
+                    choice.choose(index);
+                }
+            }
+        });
+    });
 }

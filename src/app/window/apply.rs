@@ -23,6 +23,8 @@ impl App {
             Action::Do(command) => self.command(command, ctx),
             Action::Pick { pick: Pick::Run(run), .. } => self.show_run_of_sweep(run),
             Action::Pick { pick, shift } => self.lab.pick(&pick, shift),
+            Action::Scroll(by) => self.lab.scroll(by),
+            Action::ScrollTo(first) => self.lab.scroll_to(first),
             Action::View(step) => {
                 self.lab.playback.playing = false;
                 self.lab.view(step);

@@ -11,7 +11,7 @@ use super::lanes::{Lanes, Words};
 use super::parsed::Facts;
 
 /// Colours of attention; numbers stand upon them.
-const MAP: ColorMap = ColorMap::Cividis;
+const MAP: ColorMap = ColorMap::Paper;
 /// From the lanes to what stands beside them, and the height of a line of text, in points.
 const GAP: f32 = 16.0;
 const LINE: f32 = 9.0;
@@ -94,7 +94,9 @@ impl Beside<'_> {
         let count = facts.registers.len();
         let (attention, score) =
             (facts.role_attention[read * count + of], facts.role_score[read * count + of]);
-        let fill = attention.is_finite().then(|| MAP.at(attention.clamp(0.0, 1.0)));
+        let fill = attention
+            .is_finite()
+            .then(|| MAP.on(self.view.palette.dark).at(attention.clamp(0.0, 1.0)));
         let text = if fill.is_some() { format!("{attention:.2}") } else { String::new() };
         Cell {
             from: self.place(x, y),
