@@ -66,12 +66,14 @@ impl Color {
 
 crate::choices! {
     /// Sequential maps for probabilities, `vik` and `berlin` for signed numbers.
+    #[derive(Default)]
     pub enum ColorMap {
         Viridis = "viridis",
         Magma = "magma",
         Cividis = "cividis",
         Batlow = "batlow",
         Vik = "vik",
+        #[default]
         Paper = "paper",
         Night = "night",
         Berlin = "berlin",
@@ -91,12 +93,6 @@ static TABLES: LazyLock<[[Color; 256]; ColorMap::ALL.len()]> = LazyLock::new(|| 
     }
     tables
 });
-
-impl Default for ColorMap {
-    fn default() -> Self {
-        Self::Paper
-    }
-}
 
 impl ColorMap {
     /// The 256 colours from the lowest value to the highest.

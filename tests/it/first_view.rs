@@ -57,12 +57,17 @@ fn drawn(lab: &Lab, name: &str, dark: bool, size: [f32; 2]) -> Scene {
 
 /// The pixels of the last map of a scene: columns, and colours row by row.
 fn pixels(scene: &Scene) -> (usize, &[Color]) {
-    let maps = scene.items.iter().filter_map(|item| match item {
+    let map = scene.items.iter().rev().find_map(|item| {
         // A colour bar has one column.
-        Item::Image { columns, pixels, .. } if *columns > 1 => Some((*columns, &pixels[..])),
-        _ => None,
+        if let Item::Image { columns, pixels, .. } = item
+            && *columns > 1
+        {
+            Some((*columns, &pixels[..]))
+        } else {
+            None
+        }
     });
-    maps.last().unwrap()
+    map.unwrap()
 }
 
 /// By how much the colour of a cell differs from the median of those around it that exist.

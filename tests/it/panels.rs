@@ -1445,11 +1445,12 @@ fn a_frame_covers_nothing_of_the_cells_that_it_marks() {
         let frames: Vec<_> = scene
             .items
             .iter()
-            .filter_map(|item| match item {
-                Item::Rect { min, max, fill: None, stroke: Some((_, width)) } => {
+            .filter_map(|item| {
+                if let Item::Rect { min, max, fill: None, stroke: Some((_, width)) } = item {
                     Some((*min, *max, *width))
+                } else {
+                    None
                 }
-                _ => None,
             })
             .filter(|(from, to, _)| to[0] - from[0] < 2.0 * cell[0] + 4.0 && from[1] >= area.min[1])
             .collect();
@@ -1468,9 +1469,8 @@ fn the_selected_query_is_joined_by_arcs_to_what_it_attends_to_most() {
         let figure = world.figure("tokens");
         let boxes = cells(&figure);
         let marks = figure.plots[0].marks.iter();
-        let arcs = marks.filter_map(|mark| match mark {
-            Mark::Arc { ends: [from, to], .. } => Some((*from, *to)),
-            _ => None,
+        let arcs = marks.filter_map(|mark| {
+            if let Mark::Arc { ends: [from, to], .. } = mark { Some((*from, *to)) } else { None }
         });
         let at = |place: [f64; 2]| {
             let holds = |c: &&Cell| {
