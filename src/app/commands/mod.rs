@@ -79,6 +79,7 @@ pub enum Command {
     SingleStep,
     Restart,
     Branch,
+    BranchAndGo,
     CloseRun,
     NextRun,
     PreviousRun,

@@ -1,5 +1,6 @@
 //! The panels of the window: the list of them, and what some of them have besides a figure.
 
+mod curve_legend;
 pub mod curves;
 pub mod docking;
 pub mod form;
@@ -82,7 +83,7 @@ const PANES: &[Row] = &[
     (panel::tokens::KIND.name, || Box::<tokens::Tokens>::default()),
     (panel::patching::KIND.name, || Box::<patching::Patching>::default()),
     (panel::readers::KIND.name, || Box::new(readers::Readers)),
-    (panel::curves::KIND.name, || Box::new(curves::Curves)),
+    (panel::curves::KIND.name, || Box::<curves::Curves>::default()),
     (panel::sweep::KIND.name, || Box::new(sweep::SweepPane)),
     (panel::gating::KIND.name, || Box::new(gating::Gating)),
     (panel::tree::KIND.name, || Box::<tree::TreeEditor>::default()),
@@ -104,6 +105,8 @@ pub struct Drawn<'a> {
     pub place: Rect,
     pub figure: &'a Figure,
     pub scene: &'a Scene,
+    /// With its settings; what a hand changes in them is drawn in the next frame.
+    pub panel: &'a mut dyn Panel,
     canvas: &'a mut Canvas,
     /// What a screen reader calls it.
     title: &'a str,
