@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::error::Error;
+use crate::base::in_words::change_in_words;
 use crate::base::intervention::Intervention;
 use crate::base::number;
 use crate::base::weights::Weights;
@@ -37,9 +38,14 @@ impl Mark {
         Self { step, kind, id, text }
     }
 
-    /// As a person reads it, at length and in short: `rate set to 0.25` and `rate 0.25` of `train.rate = 0.25`; of what emerged,
-    /// the short form lacks the last word.
+    /// As a person reads it, at length and in short: `rate set to 0.25` and `rate 0.25` of `train.rate = 0.25`, `L1 H0 cut` of
+    /// `zero layer1.head0`; of what emerged, the short form lacks the last word.
     pub fn in_words(&self) -> [String; 2] {
+        if self.kind == MarkKind::Intervention
+            && let Some(words) = change_in_words(&self.text)
+        {
+            return [words.clone(), words];
+        }
         let change = self.text.strip_prefix("train.").and_then(|change| change.split_once(" = "));
         if let Some((setting, value)) = change.filter(|_| self.kind == MarkKind::Note) {
             let (name, value) = (setting.replace('_', " "), value.trim_matches('"'));

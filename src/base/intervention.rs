@@ -458,7 +458,7 @@ fn parse_positions(text: &str) -> Option<Vec<usize>> {
 }
 
 /// Positions as [`parse_positions`] reads them, runs of them as ranges.
-fn spelled(positions: &[usize]) -> String {
+pub(super) fn spelled(positions: &[usize]) -> String {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for &position in positions {
         match runs.last_mut() {

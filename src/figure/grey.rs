@@ -52,7 +52,7 @@ const APART: f32 = 8.0;
 pub fn check(figure: &Figure) -> Vec<String> {
     let mut found = Vec::new();
     for plot in &figure.plots {
-        let entries = &plot.legend;
+        let entries: Vec<_> = plot.legend.iter().filter(|entry| !entry.hidden).collect();
         for (i, a) in entries.iter().enumerate() {
             for b in &entries[i + 1..] {
                 let seen = a.color.a > 0 && b.color.a > 0;

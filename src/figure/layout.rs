@@ -116,8 +116,7 @@ impl<'a> Plan<'a> {
         let mut last = None;
         for plan in plans {
             let inner = plan.room();
-            // Less than half of the cell for the data is too little.
-            if inner.width() >= 0.5 * cell.width() && inner.height() >= 0.5 * cell.height() {
+            if inner.width() >= 0.5 * cell.width() && inner.height() >= plan.least() {
                 return plan;
             }
             last = Some(plan);
@@ -159,6 +158,16 @@ impl<'a> Plan<'a> {
             plan.make_room_for_bar(bar, style);
         }
         plan
+    }
+
+    /// The height that the data need. Less than half of the cell is too little; but lines without names say nothing, and for
+    /// names they give up more.
+    fn least(&self) -> f32 {
+        let names_lines = self.detail.legend && self.plot.legend.iter().any(|entry| entry.line);
+        match names_lines {
+            true => (0.3 * self.cell.height()).max(LOWEST).min(0.5 * self.cell.height()),
+            false => 0.5 * self.cell.height(),
+        }
     }
 
     fn make_room_for_ticks(&mut self, style: &Style) {
@@ -268,6 +277,8 @@ fn align(plans: &mut [Plan<'_>], places: &[(usize, usize)]) {
     }
 }
 
+/// Lines are told apart from this height on, in points.
+const LOWEST: f32 = 20.0;
 /// Room between tick labels and the label of the axis, in points.
 const LABEL_GAP: f32 = 2.0;
 /// Room between the axes and what stands above them: the highest label of a colour bar reaches into it.

@@ -14,7 +14,7 @@ fn legend_rows<'a>(
 ) -> Vec<Vec<&'a LegendEntry>> {
     let mut rows: Vec<Vec<&LegendEntry>> = Vec::new();
     let mut used = 0.0;
-    for entry in entries {
+    for entry in entries.iter().filter(|entry| !entry.hidden) {
         let needs = legend_width(entry, style);
         if rows.is_empty() || used + needs > width {
             rows.push(Vec::new());

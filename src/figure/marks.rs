@@ -8,7 +8,7 @@ use super::color::Color;
 use super::pen::{Line, Pen, Rect, held};
 use super::scale::{Scale, number};
 use super::scene::{Area, AreaPick, Item};
-use super::{Anchor, Cell, Cloud, Dash, Heat, HeatPick, Mark, Pick, Plot, Ticks, clip, font};
+use super::{Anchor, Cell, Cloud, Dash, Heat, HeatPick, Mark, Pick, Plot, Ticks, clip, dash, font};
 use crate::base::convert::{self, narrow};
 
 /// The axes of a plot on the page.
@@ -161,16 +161,26 @@ fn polyline(pen: &mut Pen<'_>, frame: &Frame, points: &[[f64; 2]], stroke: &Stro
                 radius: stroke.width.max(0.8),
                 fill: stroke.color,
             }),
-            run => pen.push(Item::Polyline {
-                points: decimated(run),
-                color: stroke.color,
-                width: stroke.width,
-                dash: stroke.dash,
-            }),
+            run => broken(pen, decimated(run), stroke),
         }
     }
     for exit in &cut.exits {
         wedge(pen, frame, frame.place(*exit), stroke.color);
+    }
+}
+
+/// A stretch of a line. Where it is broken and rough its dashes are drawn one by one.
+fn broken(pen: &mut Pen<'_>, points: Vec<[f32; 2]>, stroke: &Stroke) {
+    let Stroke { color, width, dash: kind } = *stroke;
+    let exact: Vec<[f64; 2]> = points.iter().map(|p| p.map(f64::from)).collect();
+    match kind.lengths(width).filter(|_| dash::is_rough(&exact)) {
+        None => pen.push(Item::Polyline { points, color, width, dash: kind }),
+        Some(lengths) => {
+            for piece in dash::pieces(&exact, lengths.map(f64::from)) {
+                let points = piece.into_iter().map(|p| p.map(narrow)).collect();
+                pen.push(Item::Polyline { points, color, width, dash: Dash::Solid });
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod cloud;
 pub mod color;
 mod color_bar;
 pub mod composite;
+pub mod dash;
 pub mod fallback;
 pub mod file;
 pub mod font;
@@ -167,12 +168,16 @@ pub struct LegendEntry {
     pub dash: Dash,
     /// Name of the line that it explains, where the text is another.
     pub name: String,
+    /// What settings call it; empty where it cannot be hidden.
+    pub key: String,
+    /// What it explains was hidden: a window can show it again, a page has no entry for it.
+    pub hidden: bool,
 }
 
 impl LegendEntry {
     pub fn square(text: impl Into<String>, color: Color) -> Self {
-        let (text, name) = (text.into(), String::new());
-        Self { text, color, line: false, dash: Dash::Solid, name }
+        let (text, name, key) = (text.into(), String::new(), String::new());
+        Self { text, color, line: false, dash: Dash::Solid, name, key, hidden: false }
     }
 
     /// Cells that do not exist: paper in an outline, hatched where they are.

@@ -273,6 +273,11 @@ pub fn describe(column: &str) -> (&'static str, &'static str) {
     exact.or_else(series).map_or(("recorded number", ""), |c| (c.readable, c.help))
 }
 
+/// Whether any run may have such a column.
+pub fn is_known(column: &str) -> bool {
+    !describe(column).1.is_empty()
+}
+
 /// The text of a legend: the readable name, with head or tensor where there is one per head or tensor.
 pub fn label(column: &str) -> String {
     if let Some(known) = COLUMNS.iter().find(|c| c.name == column) {

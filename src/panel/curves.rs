@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::base::convert::narrow;
 use crate::base::event::MarkKind;
 use crate::base::question::MeasurementCall;
-use crate::figure::color::Color;
+use crate::base::settings;
 use crate::figure::{Axis, Dash, Figure, LegendEntry, Mark, Plot, Ticks};
+use crate::run_folder::Parent;
 use crate::run_folder::recording::Recording;
 
 use super::columns::{self, Family, label};
@@ -37,11 +38,22 @@ crate::choices! {
     }
 }
 
+crate::choices! {
+    /// Which runs are drawn beside the one in view.
+    pub enum Runs { SameTask = "same task", This = "this run", All = "all" }
+}
+
 crate::settings! {
     /// The panel `curves`.
     pub struct Curves = "What was measured while the network learned, against the step." {
         /// Which metrics to draw. The summary shows losses, accuracies and memories.
         show: Show = Show::Summary, @live;
+        /// Which runs to draw: the one in view and those of the same task (the same kind, and the same settings of the sequences that are measured; network and training may differ), the one in view alone, or all.
+        runs: Runs = Runs::SameTask, @live;
+        /// What is left out, with semicolons between: columns of the metrics, runs and the line of guessing, as in accuracy_triggered; run birth-002; guessing. In the window the ticks of the legend write it.
+        hide: String = String::new(), @live;
+        /// Draw a branch, and the run that it left, against the steps since the branch.
+        align: bool = false, @live;
         /// Steps on a logarithmic axis.
         log_x: bool = false, @live;
         /// Values on a logarithmic axis; shares and losses of 0 cannot be drawn then.
@@ -63,14 +75,18 @@ crate::settings! {
 
 /// Lanes of flags above the first plot.
 const LANES: usize = 3;
-/// Name of the line of a network that has learned nothing.
-const CHANCE: &str = "guessing";
+/// Name of the line of a network that has learned nothing, and what `hide` calls it.
+pub const CHANCE: &str = "guessing";
 /// What the labels of the value axis take, in points.
 const MARGIN: f64 = 64.0;
 
 impl Panel for Curves {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         Vec::new()
+    }
+
+    fn draws_beside(&self, in_view: &Recording, name: &str, other: &Recording) -> bool {
+        self.is_chosen(in_view, other) && !self.hides(&run_key(name, other))
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -85,13 +101,12 @@ impl Panel for Curves {
         if let Err(why) = self.limits().check() {
             return sentence(why);
         }
-        let axis = self.axis(view);
+        let runs = self.chosen(view.runs);
+        let axis = self.axis(view, &runs);
         let mut past = Vec::new();
-        let mut plots: Vec<Plot> = Family::ALL
-            .iter()
-            .filter(|family| self.wants(**family))
-            .filter_map(|family| self.plot(view, *family, axis, &mut past))
-            .collect();
+        let families = Family::ALL.iter().filter(|family| self.wants(**family));
+        let drawn = families.filter_map(|family| self.plot(view, &runs, *family, axis, &mut past));
+        let mut plots = without_empty(drawn.collect());
         if plots.is_empty() {
             return sentence(format!(
                 "This run records no {}: choose other metrics in the settings of this panel.",
@@ -101,13 +116,18 @@ impl Panel for Curves {
         // Many low plots are read better in two columns, which leave no common place for flags.
         let two = plots.len() > 3 && view.size[0] > 1.3 * view.size[1];
         let columns = if two { 2 } else { 1 };
-        number_the_last(view, &mut plots, columns);
-        plots[0].legend.extend(run_legend(view));
+        number_the_last(view, &mut plots, columns, step_label(&runs));
+        plots[0].legend.extend(run_legend(view, &runs));
         if self.marks && !two && !first.marks.is_empty() && view.size[1] > 160.0 {
             plots.insert(0, self.flag_plot(view, first, axis));
         }
         let title = view.runs.first().map_or_else(String::new, |(name, _)| format!("Run {name}"));
-        let caption = span::sentences([caption(view), span::past_axes(&past)]);
+        let caption = span::sentences([
+            self.left_out(view.runs),
+            self.unknown(view.runs),
+            self.nothing_to_align(&runs),
+            span::past_axes(&past),
+        ]);
         Figure { title, plots, columns, caption, empty: None }
     }
 }
@@ -125,19 +145,114 @@ impl Curves {
         }
     }
 
-    fn axis(&self, view: &View<'_>) -> StepAxis {
-        let rows = || view.runs.iter().flat_map(|(_, run)| &run.rows).map(|row| row.step);
-        let reached = view.runs.iter().map(|(_, run)| run.last_step).max().unwrap_or(0);
-        let last = rows().max().unwrap_or(0).max(reached).max(1) as f64;
-        let first = rows().min().unwrap_or(0) as f64;
+    /// What `hide` names.
+    fn hidden(&self) -> impl Iterator<Item = &str> {
+        self.hide.split(';').map(str::trim).filter(|name| !name.is_empty())
+    }
+
+    fn hides(&self, key: &str) -> bool {
+        self.hidden().any(|name| name == key)
+    }
+
+    /// Hides what a key names, or shows it again.
+    pub fn tick(&mut self, key: &str) {
+        let others: Vec<&str> = self.hidden().filter(|name| *name != key).collect();
+        let was_hidden = self.hides(key);
+        let all = others.into_iter().chain((!was_hidden).then_some(key));
+        self.hide = all.collect::<Vec<_>>().join("; ");
+    }
+
+    fn is_chosen(&self, in_view: &Recording, other: &Recording) -> bool {
+        match self.runs {
+            Runs::All => true,
+            Runs::This => false,
+            Runs::SameTask => same_task(&in_view.task, &other.task),
+        }
+    }
+
+    /// The run in view and those beside it, hidden ones too: their looks stay what they are.
+    fn chosen<'a>(&self, runs: &'a [(String, Arc<Recording>)]) -> Vec<DrawnRun<'a>> {
+        let Some((_, in_view)) = runs.first() else { return Vec::new() };
+        let chosen = |(i, (_, run)): &(usize, &'a (String, Arc<Recording>))| {
+            *i == 0 || self.is_chosen(in_view, run)
+        };
+        let chosen: Vec<_> = runs.iter().enumerate().filter(chosen).map(|(_, run)| run).collect();
+        let drawn = |(index, (name, run)): (usize, &&'a (String, Arc<Recording>))| {
+            let key = run_key(name, run);
+            let hidden = chosen.len() > 1 && self.hides(&key);
+            let origin = if self.align { origin(run, &chosen) } else { 0 };
+            DrawnRun { name, run, style: RunStyle::of(index), key, hidden, origin }
+        };
+        chosen.iter().enumerate().map(drawn).collect()
+    }
+
+    /// The step of the run in view that stands at 0.
+    pub fn origin(&self, runs: &[(String, Arc<Recording>)]) -> u64 {
+        self.chosen(runs).first().map_or(0, |run| run.origin)
+    }
+
+    /// That there are other runs, and why they are not here.
+    fn left_out(&self, runs: &[(String, Arc<Recording>)]) -> String {
+        const MOST: usize = 3;
+        let Some((_, in_view)) = runs.first() else { return String::new() };
+        let out = runs.iter().skip(1).filter(|(_, run)| !self.is_chosen(in_view, run));
+        let names: Vec<&str> = out.map(|(name, _)| name.as_str()).collect();
+        let of = if self.runs == Runs::SameTask { " of other tasks" } else { "" };
+        match names.as_slice() {
+            [] => String::new(),
+            [one] if of.is_empty() => format!("Not drawn: the run {one} (setting runs)."),
+            [one] => format!("Not drawn: {one}, a run of another task (setting runs)."),
+            names if names.len() <= MOST => {
+                format!("Not drawn: {} runs{of}, {} (setting runs).", names.len(), names.join(", "))
+            }
+            names => format!("Not drawn: {} runs{of} (setting runs).", names.len()),
+        }
+    }
+
+    /// What `hide` names that no run can have.
+    fn unknown(&self, runs: &[(String, Arc<Recording>)]) -> String {
+        let is_known = |name: &str| {
+            name == CHANCE
+                || name.starts_with(RUN)
+                || columns::is_known(name)
+                || runs.iter().any(|(_, run)| run.column(name).is_some())
+        };
+        let wrong: Vec<&str> = self.hidden().filter(|name| !is_known(name)).collect();
+        match wrong.as_slice() {
+            [] => String::new(),
+            wrong => format!(
+                "hide: {} is no column; expected names as in metrics.csv, \"run NAME\" or \"{CHANCE}\".",
+                wrong.join(", ")
+            ),
+        }
+    }
+
+    fn nothing_to_align(&self, runs: &[DrawnRun<'_>]) -> String {
+        let nothing = self.align && runs.iter().all(|run| run.origin == 0);
+        if nothing {
+            "No run here is a branch of another: there is nothing to align.".to_owned()
+        } else {
+            String::new()
+        }
+    }
+
+    fn axis(&self, view: &View<'_>, runs: &[DrawnRun<'_>]) -> StepAxis {
+        let shown: Vec<&DrawnRun<'_>> = runs.iter().filter(|run| !run.hidden).collect();
+        let rows = || shown.iter().flat_map(|run| run.run.rows.iter().map(|row| run.x(row.step)));
+        let reached = shown.iter().map(|run| run.x(run.run.last_step)).fold(0.0, f64::max);
+        let last = rows().fold(reached, f64::max).max(1.0);
+        let first = rows().fold(f64::INFINITY, f64::min);
+        let first = if first.is_finite() { first } else { 0.0 };
         let range = if self.log_x {
             // A step of 0 has no logarithm: the axis begins at the first step after it.
-            let first = rows().filter(|&step| step > 0).min().unwrap_or(1) as f64;
-            (first.min(last / 2.0).max(0.5), last)
+            let first = rows().filter(|x| *x > 0.0).fold(f64::INFINITY, f64::min).min(last / 2.0);
+            (first.max(0.5), last)
         } else {
             (first.min(last - 1.0), last)
         };
-        StepAxis { range, log: self.log_x, points: (f64::from(view.size[0]) - MARGIN).max(40.0) }
+        let origin = runs.first().map_or(0, |run| run.origin);
+        let points = (f64::from(view.size[0]) - MARGIN).max(40.0);
+        StepAxis { range, log: self.log_x, points, origin }
     }
 
     fn limits(&self) -> Limits {
@@ -148,89 +263,109 @@ impl Curves {
     fn plot(
         &self,
         view: &View<'_>,
+        runs: &[DrawnRun<'_>],
         family: Family,
         axis: StepAxis,
         past: &mut Vec<String>,
     ) -> Option<Plot> {
-        let columns = columns_of(view, family);
-        let mut marks = Vec::new();
-        let mut legend = Vec::new();
-        let (mut span, mut drawn_lines) = (Span::default(), Vec::new());
-        for (i, column) in columns.iter().enumerate() {
-            let color = colors::line(view.palette, i);
-            let mut drawn = false;
-            // The run in view last, so that it lies on top.
-            for (r, (name, run)) in view.runs.iter().enumerate().rev() {
-                let points = self.points(run, column);
-                let is_seen = |p: &[f64; 2]| !p[1].is_nan() && (!self.log_y || p[1] > 0.0);
-                if !points.iter().any(is_seen) {
-                    continue;
-                }
-                span.add(&points, span::end(run), &self.limits());
-                let name =
-                    if r == 0 { label(column) } else { format!("{} ({name})", label(column)) };
-                drawn_lines.push((name.clone(), points.clone()));
-                marks.extend(self.lines(name, points, color, RunStyle::of(r)));
-                drawn = true;
-            }
-            if drawn {
-                let name = label(column);
-                let entry = LegendEntry::line(columns::legend(column), color, Dash::Solid);
-                legend.push(LegendEntry { name, ..entry });
-            }
-        }
+        let mut lines = self.lines_of(runs, family);
+        let mut legend = self.column_legend(view, &lines);
         if legend.is_empty() {
             return None;
         }
-        let range = self.value_range(family, span.extent());
-        past.extend(
-            drawn_lines
-                .iter()
-                .filter_map(|(name, points)| span::past(name, points, range, self.log_y)),
-        );
-        if let Some(line) = self.chance_line(view, family, axis, range) {
-            marks.push(line);
-            let color = view.palette.faint;
-            legend.push(LegendEntry::line(CHANCE, color, Dash::Solid));
+        lines.retain(|line| !line.hidden);
+        let mut span = Span::default();
+        for line in &lines {
+            let end = span::end(line.run.run).map(|step| step.saturating_sub(line.run.origin));
+            span.add(&line.points, end, &self.limits());
         }
-        let mut below = uprights(view, axis, self.marks);
-        below.extend(marks);
+        let range = self.value_range(family, span.extent());
+        let beyond = |line: &RunLine<'_>| span::past(&line.name, &line.points, range, self.log_y);
+        past.extend(lines.iter().filter_map(beyond));
+        let mut marks = uprights(view, axis, self.marks);
+        if let Some((line, entry)) = self.chance_line(view, family, axis, range) {
+            marks.extend(line);
+            legend.push(entry);
+        }
+        marks.extend(lines.into_iter().flat_map(|line| self.drawn(view, line)));
         Some(Plot {
             x: Axis { label: String::new(), range: axis.range, log: axis.log, ticks: Ticks::Auto },
             y: Axis { label: family.axis().to_owned(), range, log: self.log_y, ticks: Ticks::Auto },
-            marks: below,
+            marks,
             legend,
             ..Plot::default()
         })
     }
 
+    /// The lines of a family in the order in which they are drawn: those of the run in view last, and of these the first
+    /// column last, so that they lie on top.
+    fn lines_of<'a>(&self, runs: &'a [DrawnRun<'a>], family: Family) -> Vec<RunLine<'a>> {
+        let columns = columns_of(runs, family);
+        let mut lines = Vec::new();
+        for (r, run) in runs.iter().enumerate().rev() {
+            for (i, column) in columns.iter().enumerate().rev() {
+                let points = self.points(run, column);
+                let is_seen = |p: &[f64; 2]| !p[1].is_nan() && (!self.log_y || p[1] > 0.0);
+                if points.iter().any(is_seen) {
+                    let label = label(column);
+                    let name = if r == 0 { label } else { format!("{label} ({})", run.name) };
+                    let hidden = run.hidden || self.hides(column);
+                    lines.push(RunLine {
+                        name,
+                        column: column.clone(),
+                        index: i,
+                        run,
+                        points,
+                        hidden,
+                    });
+                }
+            }
+        }
+        lines
+    }
+
+    /// An entry for each column that has a line, hidden or not.
+    fn column_legend(&self, view: &View<'_>, lines: &[RunLine<'_>]) -> Vec<LegendEntry> {
+        let mut known: Vec<(usize, &str)> =
+            lines.iter().map(|line| (line.index, line.column.as_str())).collect();
+        known.sort_unstable();
+        known.dedup();
+        let entry = |(i, column): (usize, &str)| {
+            let color = colors::line(view.palette, i);
+            LegendEntry {
+                name: label(column),
+                key: column.to_owned(),
+                hidden: self.hides(column),
+                ..LegendEntry::line(columns::legend(column), color, Dash::Solid)
+            }
+        };
+        known.into_iter().map(entry).collect()
+    }
+
     /// `(step, value)` of a column from the beginning of the axis on.
-    fn points(&self, run: &Recording, column: &str) -> Vec<[f64; 2]> {
-        let mut points = run.series(column);
+    fn points(&self, run: &DrawnRun<'_>, column: &str) -> Vec<[f64; 2]> {
+        let mut points = run.run.series(column);
+        points.iter_mut().for_each(|p| p[0] -= run.origin as f64);
         points.retain(|p| !self.log_x || p[0] > 0.0);
         points
     }
 
     /// All points of a line: the window zooms into them; files thin them.
-    fn lines(
-        &self,
-        name: String,
-        points: Vec<[f64; 2]>,
-        color: Color,
-        style: RunStyle,
-    ) -> Vec<Mark> {
-        let color = color.alpha(style.alpha);
-        let dash = style.dash;
+    fn drawn(&self, view: &View<'_>, of: RunLine<'_>) -> Vec<Mark> {
+        let RunLine { name, points, index, run, .. } = of;
+        let RunStyle { dash, alpha, .. } = run.style;
+        let color = colors::line(view.palette, index).alpha(alpha);
         let line = |name: String, points: Vec<[f64; 2]>, color, width| {
             let points = points.into();
             Mark::Line { name, points, color, width, dash }
         };
+        let width = run.style.width(index);
         if self.smooth <= 1 {
-            return vec![line(name, points, color, 1.4)];
+            return vec![line(name, points, color, width)];
         }
         let raw = format!("{name}, as measured");
         let smooth = smoothed(&points, self.smooth);
-        vec![line(raw, points, color.alpha(style.alpha / 3), 0.8), line(name, smooth, color, 1.6)]
+        vec![line(raw, points, color.alpha(alpha / 3), 0.8), line(name, smooth, color, width)]
     }
 
     fn value_range(&self, family: Family, values: Extent) -> (f64, f64) {
@@ -252,14 +387,14 @@ impl Curves {
         (values.low.min(0.0), high)
     }
 
-    /// Where guessing all tokens alike would be, if that lies on the axis.
+    /// Where guessing all tokens alike would be, if that lies on the axis: its line unless it is hidden, and its entry.
     fn chance_line(
         &self,
         view: &View<'_>,
         family: Family,
         axis: StepAxis,
         range: (f64, f64),
-    ) -> Option<Mark> {
+    ) -> Option<(Option<Mark>, LegendEntry)> {
         let vocab = view.net.vocab as f64;
         let value = match family {
             Family::Loss => vocab.ln(),
@@ -272,14 +407,19 @@ impl Curves {
             | Family::Gradient
             | Family::Other => return None,
         };
-        let shown = self.chance && vocab > 1.0;
-        (shown && (range.0..=range.1).contains(&value)).then(|| Mark::Line {
+        if !self.chance || vocab <= 1.0 || !(range.0..=range.1).contains(&value) {
+            return None;
+        }
+        let (color, hidden) = (view.palette.faint, self.hides(CHANCE));
+        let line = Mark::Line {
             name: CHANCE.to_owned(),
             points: Arc::from([[axis.range.0, value], [axis.range.1, value]]),
-            color: view.palette.faint,
+            color,
             width: 0.8,
             dash: Dash::Solid,
-        })
+        };
+        let entry = LegendEntry::line(CHANCE, color, Dash::Solid);
+        Some(((!hidden).then_some(line), LegendEntry { key: CHANCE.to_owned(), hidden, ..entry }))
     }
 
     /// A low plot above the others that names what happened.
@@ -297,12 +437,100 @@ impl Curves {
     }
 }
 
+/// A run that is drawn, or hidden.
+struct DrawnRun<'a> {
+    name: &'a str,
+    run: &'a Recording,
+    style: RunStyle,
+    /// What `hide` calls it.
+    key: String,
+    hidden: bool,
+    /// The step that stands at 0.
+    origin: u64,
+}
+
+impl DrawnRun<'_> {
+    fn x(&self, step: u64) -> f64 {
+        step as f64 - self.origin as f64
+    }
+}
+
+/// A column of a run.
+struct RunLine<'a> {
+    name: String,
+    column: String,
+    /// Of the column among those of its family: it decides the colour.
+    index: usize,
+    run: &'a DrawnRun<'a>,
+    points: Vec<[f64; 2]>,
+    hidden: bool,
+}
+
+/// What stands before the name of a run in `hide`.
+const RUN: &str = "run ";
+
+/// What `hide` calls a run: by its folder, whose name is the same in the window and on a sheet.
+fn run_key(name: &str, run: &Recording) -> String {
+    let folder = run.folder.as_deref().and_then(|folder| folder.file_name());
+    let name = folder.map_or(name.into(), |folder| folder.to_string_lossy());
+    // A semicolon ends a name.
+    format!("{RUN}{}", name.replace(';', ","))
+}
+
+/// Whether the key of an entry is that of a run.
+pub fn is_run(key: &str) -> bool {
+    key.starts_with(RUN)
+}
+
+/// Settings of tasks that decide what is trained on, or what can be asked, and not what is measured.
+const NOT_MEASURED: [&str; 5] = ["longest", "sparse", "pool", "lead_in", "lead_in_registers"];
+
+/// Whether metrics of two runs mean the same: the kind of the task, and the settings of its sequences. What one of them does
+/// not say, because an older version wrote it, is taken for the same; so is a task that is not known.
+fn same_task(a: &toml::Table, b: &toml::Table) -> bool {
+    let measured = |name: &str| !NOT_MEASURED.contains(&name);
+    let mut both = a.iter().filter_map(|(name, value)| Some((name, value, b.get(name)?)));
+    both.all(|(name, a, b)| !measured(name) || settings::same(a, b))
+}
+
+/// Where a run branched from another; else where one of these branched from it.
+fn origin(run: &Recording, others: &[&(String, Arc<Recording>)]) -> u64 {
+    let own = run.parent.as_ref().map(|parent| parent.step);
+    let is_child = |parent: &&Parent| parent.folder.is_some() && parent.folder == run.folder;
+    let parents = || others.iter().filter_map(|(_, other)| other.parent.as_ref());
+    own.or_else(|| parents().find(is_child).map(|parent| parent.step)).unwrap_or(0)
+}
+
+fn step_label(runs: &[DrawnRun<'_>]) -> &'static str {
+    let aligned = runs.iter().any(|run| run.origin > 0);
+    if aligned { "steps since the branch" } else { "step" }
+}
+
+/// Plots of which all lines are hidden give their room to the others; their entries stand in the legend of the last.
+fn without_empty(plots: Vec<Plot>) -> Vec<Plot> {
+    let has_lines =
+        |plot: &Plot| plot.marks.iter().filter_map(line_name).any(|name| name != CHANCE);
+    if !plots.iter().any(has_lines) {
+        return plots;
+    }
+    let (mut kept, empty): (Vec<Plot>, Vec<Plot>) = plots.into_iter().partition(has_lines);
+    if let Some(last) = kept.last_mut() {
+        let entries = empty.into_iter().flat_map(|plot| plot.legend);
+        last.legend.extend(entries.filter(|entry| entry.hidden && entry.key != CHANCE));
+    }
+    kept
+}
+
+fn line_name(mark: &Mark) -> Option<&str> {
+    if let Mark::Line { name, .. } = mark { Some(name) } else { None }
+}
+
 /// Numbers the steps below the lowest plots only; the others share their axis.
-fn number_the_last(view: &View<'_>, plots: &mut [Plot], columns: usize) {
+fn number_the_last(view: &View<'_>, plots: &mut [Plot], columns: usize, label: &str) {
     let above = plots.len().saturating_sub(columns);
     for (i, plot) in plots.iter_mut().enumerate() {
         if i >= above {
-            plot.x.label = "step".to_owned();
+            label.clone_into(&mut plot.x.label);
         } else {
             plot.x.ticks = Ticks::Hidden;
             plot.marks.insert(0, baseline(view, plot));
@@ -318,9 +546,9 @@ fn baseline(view: &View<'_>, plot: &Plot) -> Mark {
 }
 
 /// Columns of a family that any of the runs has, in the order of the first run that has them.
-fn columns_of(view: &View<'_>, family: Family) -> Vec<String> {
+fn columns_of(runs: &[DrawnRun<'_>], family: Family) -> Vec<String> {
     let mut columns: Vec<String> = Vec::new();
-    for column in view.runs.iter().flat_map(|(_, run)| &run.columns) {
+    for column in runs.iter().flat_map(|run| &run.run.columns) {
         if Family::of(column) == family && !columns.contains(column) {
             columns.push(column.clone());
         }
@@ -331,8 +559,9 @@ fn columns_of(view: &View<'_>, family: Family) -> Vec<String> {
 /// Emergence and interventions of the run in view, and the step in view.
 fn uprights(view: &View<'_>, axis: StepAxis, with_marks: bool) -> Vec<Mark> {
     let upright = |step: u64, color, dash| {
-        let inside = (axis.range.0..=axis.range.1).contains(&(step as f64));
-        inside.then(|| Mark::Upright { x: step as f64, text: String::new(), color, dash })
+        let x = axis.x(step);
+        let inside = (axis.range.0..=axis.range.1).contains(&x);
+        inside.then(|| Mark::Upright { x, text: String::new(), color, dash })
     };
     let Some((_, run)) = view.runs.first() else { return Vec::new() };
     let marks = run.marks.iter().filter(|_| with_marks);
@@ -347,24 +576,11 @@ fn uprights(view: &View<'_>, axis: StepAxis, with_marks: bool) -> Vec<Mark> {
     uprights
 }
 
-fn caption(view: &View<'_>) -> String {
-    let names: Vec<&str> = view.runs.iter().map(|(name, _)| name.as_str()).collect();
-    match names.as_slice() {
-        [] | [_] => String::new(),
-        names => {
-            let said = |(r, name): (usize, &&str)| format!("{}: {name}.", RunStyle::of(r).words());
-            names.iter().enumerate().map(said).collect::<Vec<_>>().join(" ")
-        }
-    }
-}
-
 /// How the lines of a run are drawn, so that runs are told apart while a colour is a column.
 #[derive(Clone, Copy)]
 struct RunStyle {
     dash: Dash,
     alpha: u8,
-    /// How often all kinds of dashes were used before.
-    round: usize,
 }
 
 impl RunStyle {
@@ -372,38 +588,32 @@ impl RunStyle {
     fn of(index: usize) -> Self {
         const BROKEN: [Dash; 3] = [Dash::Dashed, Dash::Dotted, Dash::Long];
         let Some(other) = index.checked_sub(1) else {
-            return Self { dash: Dash::Solid, alpha: 255, round: 0 };
+            return Self { dash: Dash::Solid, alpha: 255 };
         };
         let round = other / BROKEN.len();
         let alpha = [190, 120, 70].get(round).copied().unwrap_or(45);
-        Self { dash: BROKEN[other % BROKEN.len()], alpha, round }
+        Self { dash: BROKEN[other % BROKEN.len()], alpha }
     }
 
-    fn words(self) -> String {
-        let kind = match self.dash {
-            Dash::Solid => "Solid",
-            Dash::Dashed => "Dashed",
-            Dash::Dotted => "Dotted",
-            Dash::Long => "Long dashes",
-        };
-        match self.round {
-            0 => kind.to_owned(),
-            1 => format!("{kind}, pale"),
-            round => format!("{kind}, {round} times paler"),
-        }
+    /// Of the `index`-th column of the run in view: where lines lie over each other, those below are wider, so that all are seen.
+    /// Those of other runs are thin.
+    fn width(self, index: usize) -> f32 {
+        const WIDEST: usize = 6;
+        if self.dash == Dash::Solid { 1.2 + 0.2 * index.min(WIDEST) as f32 } else { 1.0 }
     }
 }
 
 /// Samples of the lines of each run, where there are several.
-fn run_legend(view: &View<'_>) -> Vec<LegendEntry> {
-    if view.runs.len() < 2 {
+fn run_legend(view: &View<'_>, runs: &[DrawnRun<'_>]) -> Vec<LegendEntry> {
+    if runs.len() < 2 {
         return Vec::new();
     }
-    let entry = |(r, (name, _)): (usize, &(String, Arc<Recording>))| {
-        let style = RunStyle::of(r);
-        LegendEntry::line(name, view.palette.ink.alpha(style.alpha), style.dash)
+    let entry = |run: &DrawnRun<'_>| {
+        let color = view.palette.ink.alpha(run.style.alpha);
+        let entry = LegendEntry::line(run.name, color, run.style.dash);
+        LegendEntry { key: run.key.clone(), hidden: run.hidden, ..entry }
     };
-    view.runs.iter().enumerate().map(entry).collect()
+    runs.iter().map(entry).collect()
 }
 
 /// Values from here on would leave nothing of the others in a sum.

@@ -181,11 +181,8 @@ impl Readers {
         }
         marks.push(Mark::Cells(cells(view, reading, places, top)));
         let entry = |(name, text, color, dash): &Curve| LegendEntry {
-            text: (*text).to_owned(),
-            color: colors::line(view.palette, *color),
-            line: true,
-            dash: *dash,
             name: name.clone(),
+            ..LegendEntry::line(*text, colors::line(view.palette, *color), *dash)
         };
         let ticks = places.iter().enumerate().map(|(i, place)| (i as f64, place.short()));
         let score = self.score.name().replace('_', " ");

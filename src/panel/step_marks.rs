@@ -15,10 +15,17 @@ pub struct StepAxis {
     pub log: bool,
     /// Length in points.
     pub points: f64,
+    /// The step that stands at 0.
+    pub origin: u64,
 }
 
 impl StepAxis {
-    /// Place of a step, in points from the left end; `None` outside of the range.
+    /// Where a step is on the axis.
+    pub fn x(self, step: u64) -> f64 {
+        step as f64 - self.origin as f64
+    }
+
+    /// Place of a value of the axis, in points from the left end; `None` outside of the range.
     fn place(self, step: f64) -> Option<f64> {
         let scale = |v: f64| if self.log { v.max(f64::MIN_POSITIVE).ln() } else { v };
         let (low, high) = (scale(self.range.0), scale(self.range.1));
@@ -98,7 +105,7 @@ struct Found {
 /// a text that even cut short fits in no lane is left out of the picture: a narrow box below the lanes still tells
 /// when pointed at.
 pub fn flags(view: &View<'_>, run: &Recording, axis: StepAxis, lanes: Lanes) -> Flags {
-    let inside = |mark: &&Mark| axis.place(mark.step as f64).is_some();
+    let inside = |mark: &&Mark| axis.place(axis.x(mark.step)).is_some();
     let marks: Vec<&Mark> = by_importance(&run.marks).into_iter().filter(inside).collect();
     let named = |found: &[Option<Found>]| {
         marks.iter().zip(found).all(|(m, found)| m.kind != MarkKind::Emergence || found.is_some())
@@ -121,7 +128,7 @@ pub fn flags(view: &View<'_>, run: &Recording, axis: StepAxis, lanes: Lanes) -> 
 fn placed(marks: &[&Mark], axis: StepAxis, lanes: usize, forms: &[Form]) -> Vec<Option<Found>> {
     let mut taken: Vec<Vec<(f64, f64)>> = vec![Vec::new(); lanes];
     let mut place = |mark: &&Mark| {
-        let at = axis.place(mark.step as f64)?;
+        let at = axis.place(axis.x(mark.step))?;
         let found = forms.iter().find_map(|form| room(&taken, axis, at, mark, *form))?;
         taken[found.lane].push((found.left, found.right));
         Some(found)
@@ -160,7 +167,7 @@ impl Flags {
         (axis, lanes): (StepAxis, Lanes),
         found: Option<Found>,
     ) {
-        let x = mark.step as f64;
+        let x = axis.x(mark.step);
         let place = axis.place(x).unwrap_or(0.0);
         let (left, right) = found.as_ref().map_or_else(
             || ((place - 1.5).max(0.0), (place + 1.5).min(axis.points)),

@@ -101,6 +101,7 @@ impl Timeline {
             range: (first, last * if self.log { 1.05 } else { 1.01 }),
             log: self.log,
             points: f64::from(view.size[0] - 24.0).max(40.0),
+            origin: 0,
         }
     }
 }

@@ -123,6 +123,8 @@ impl Reader {
             folder: Some(self.folder.clone()),
             last_step: recorded.last().map_or(0, |s| *s),
             marks: marks(&self.folder)?,
+            task: self.experiment().map(|document| task_of(&document)).unwrap_or_default(),
+            parent: self.about.parent.clone(),
             columns,
             recorded,
             ..Recording::default()
@@ -697,6 +699,15 @@ fn path_of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
 #[cfg(not(unix))]
 fn path_of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
     String::from_utf8(bytes).ok().map(PathBuf::from)
+}
+
+/// The section `[task]` of an experiment; empty where the document has none. What is wrong with it, the experiment says.
+pub fn task_of(document: &str) -> toml::Table {
+    let document = document.trim_start_matches('\u{feff}').parse::<toml::Table>().ok();
+    match document.as_ref().and_then(|document| document.get("task")) {
+        Some(toml::Value::Table(task)) => task.clone(),
+        _ => toml::Table::new(),
+    }
 }
 
 fn read_about(folder: &Path) -> Result<About> {

@@ -5,10 +5,16 @@ use std::path::PathBuf;
 use crate::base::budget;
 use crate::base::event::{Mark, MetricsRow};
 
+use super::Parent;
+
 /// What is known of a run. Weights are not here: they are asked of the folder (or of the trainer) by step.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     pub folder: Option<PathBuf>,
+    /// The section `[task]` of its experiment: what its metrics are measured on. Empty where it is not known.
+    pub task: toml::Table,
+    /// Where it branched from another run.
+    pub parent: Option<Parent>,
     /// Columns of the metrics, without `step`.
     pub columns: Vec<String>,
     /// In order of steps.

@@ -83,6 +83,7 @@ pub enum Command {
     SingleStep,
     Restart,
     Branch,
+    BranchAndGo,
     CloseRun,
     NextRun,
     PreviousRun,

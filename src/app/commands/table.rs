@@ -139,7 +139,8 @@ const ROWS: &[Entry] = rows! {
         RunPause "Run or pause", "Let training go on, or hold it where it is.", plain(Key::Space), trains;
         SingleStep "One step", "Train exactly one step, then pause.", plain(Key::Period), trains;
         Restart "Restart", "Begin again from fresh weights, with the settings of the form. The run before stays.", ctrl(Key::R), has_run;
-        Branch "Branch from here", "Continue training from the step in view as a new run, with the settings of the form. Both runs stay.", plain(Key::B), has_past;
+        Branch "Branch from here", "A new run from the step in view, with the settings of the form. It begins paused, so that something can be frozen or cut first: Space trains it. Both runs stay.", plain(Key::B), has_past;
+        BranchAndGo "Branch and train", "The same, and it trains at once.", shift(Key::B), has_past;
         CloseRun "Close run", "Take the run in view out of the window. Its recording stays on the disk.", ctrl_shift(Key::W), has_run;
         NextRun "Next run", "Show the next run of this window in all panels.", ctrl(Key::PageDown), has_run;
         PreviousRun "Previous run", "Show the run before in all panels.", ctrl(Key::PageUp), has_run;
@@ -162,7 +163,7 @@ const ROWS: &[Entry] = rows! {
         NextHead "Next head", "Put the next attention head into focus.", plain(Key::CloseBracket), has_run;
         PreviousHead "Previous head", "Put the attention head before into focus.", plain(Key::OpenBracket), has_run;
         DrawSequence "Draw another sequence", "Ask all panels about another held-out sequence.", plain(Key::N), has_run;
-        AskAgain "Ask again", "Ask the long question of a panel again, of the weights in view.", plain(Key::A), has_long_answer;
+        AskAgain "Refresh the answer", "Ask the long question of a panel again, of the weights in view.", plain(Key::A), has_long_answer;
         CancelJob "Cancel the long question", "End the long question of a panel with what there is.", None, asks_long;
         KeepReaders "Keep probes", "Keep the probes and lenses that were fitted in the panel Probing in the folder of the run.", None, has_readers;
         EditText "Edit the text", "Write the sequence yourself.", plain(Key::E), has_run;

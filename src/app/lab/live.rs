@@ -39,10 +39,10 @@ pub struct Training {
 }
 
 impl Training {
-    pub fn new(session: Session) -> Self {
+    pub fn new(session: Session, paused: bool) -> Self {
         Self {
             session,
-            state: State::Running,
+            state: if paused { State::Paused } else { State::Running },
             wanted: None,
             steps_per_second: 0.0,
             in_force: Vec::new(),
@@ -326,6 +326,10 @@ impl Lab {
         };
         let doing = Some(training.doing.clone()).filter(|text| !text.is_empty());
         let doing = doing.or(learned);
+        if run.waits() {
+            let step = run.recording.last_step;
+            return format!("Branch from step {step}, paused: press Space to train it");
+        }
         let state = match training.state {
             State::Running => None,
             State::Paused => Some("paused"),

@@ -184,12 +184,16 @@ impl Lab {
 
     /// Has a run begun: it is built on another thread and comes back through [`Self::begun`].
     pub fn start(&mut self, experiment: Experiment, origin: Origin) {
+        self.order(experiment, origin, false);
+    }
+
+    fn order(&mut self, experiment: Experiment, origin: Origin, paused: bool) {
         let place = match (self.next_folder.take(), &self.runs_folder) {
             (Some(folder), _) => Place::Folder(folder),
             (None, Some(library)) => Place::Library(library.clone()),
             (None, None) => Place::Nowhere(self.no_folder.take()),
         };
-        self.orders.push(Order { experiment, origin, place });
+        self.orders.push(Order { experiment, origin, place, paused });
     }
 
     /// Shows a run that was begun. Two trainings at once would halve each other's speed: the others are held.
@@ -321,16 +325,17 @@ impl Lab {
         Ok((step, None, folder))
     }
 
-    /// Continues training from the step in view as a new run, with the settings of the form.
+    /// A new run from the step in view, with the settings of the form. It waits, so that what is to be frozen or cut in it can be,
+    /// unless it is to go on at once.
     ///
     /// # Errors
     /// When there are no weights to go on from.
-    pub fn branch(&mut self) -> Result<()> {
+    pub fn branch(&mut self, at_once: bool) -> Result<()> {
         let (step, weights, from) = self.weights_in_view()?;
         let Some(run) = self.run() else { return Ok(()) };
         let mut experiment = run.draft.clone();
         experiment.name = format!("{} from {step}", run.experiment.name);
-        self.start(experiment, Origin::Branch { step, weights, from });
+        self.order(experiment, Origin::Branch { step, weights, from }, !at_once);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
+use crate::base::event::State;
 use crate::base::settings;
 use crate::base::vocab::Vocab;
 use crate::base::weights::Weights;
@@ -11,9 +12,9 @@ use crate::nn::params::Params;
 use crate::panel::NetShape;
 use crate::run::experiment::Experiment;
 use crate::run::session::{Begin, Session, Start};
-use crate::run_folder::Reader;
 use crate::run_folder::library::{elsewhere, give_back, new_run_folder};
 use crate::run_folder::recording::Recording;
+use crate::run_folder::{Parent, Reader, task_of};
 use crate::task::Source;
 
 use super::live::Training;
@@ -51,6 +52,13 @@ impl Run {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A branch that has done no step of its own and waits for a hand.
+    pub fn waits(&self) -> bool {
+        let is_paused = self.training.as_ref().is_some_and(|t| t.state == State::Paused);
+        let from = self.recording.parent.as_ref().map(|parent| parent.step);
+        is_paused && from.is_some_and(|step| self.recording.last_step <= step)
     }
 
     /// One that nobody trains.
@@ -117,6 +125,8 @@ pub struct Order {
     pub experiment: Experiment,
     pub origin: Origin,
     pub place: Place,
+    /// Whether it waits for a hand before its first step.
+    pub paused: bool,
 }
 
 /// A run that was begun.
@@ -125,6 +135,10 @@ pub struct Begun {
     info: RunInfo,
     session: Session,
     folder: Option<PathBuf>,
+    /// Where it branched from another run.
+    parent: Option<Parent>,
+    /// Whether it waits for a hand before its first step.
+    paused: bool,
     /// What went wrong and did not prevent it.
     pub trouble: Option<Error>,
 }
@@ -133,27 +147,19 @@ impl Order {
     /// # Errors
     /// When the experiment cannot be built, or the weights of a branch cannot be read.
     pub fn carry_out(self) -> Result<Begun> {
-        let Self { experiment, origin, place } = self;
+        let Self { experiment, origin, place, paused } = self;
         // Everyone who opens the task from here on sees the same sequences.
         let experiment = experiment.pinned()?;
         let info = RunInfo::of(&experiment)?;
-        let begin = match origin {
-            Origin::Fresh => Begin::Fresh,
-            Origin::Branch { step, weights, from } => {
-                let weights = match weights {
-                    Some(weights) => weights,
-                    None => recorded(from.as_deref(), step)?,
-                };
-                Begin::Branch { weights, from }
-            }
-        };
+        let parent = origin.parent();
+        let begin = origin.begin()?;
         let in_library = matches!(place, Place::Library(_));
         let (folder, trouble) = room(place, &experiment.name);
         let session = Session::start(Start {
             experiment: experiment.clone(),
             begin,
             folder: folder.clone(),
-            paused: false,
+            paused,
             attended: true,
         })
         .inspect_err(|_| {
@@ -162,7 +168,28 @@ impl Order {
                 give_back(folder);
             }
         })?;
-        Ok(Begun { experiment, info, session, folder, trouble })
+        Ok(Begun { experiment, info, session, folder, parent, paused, trouble })
+    }
+}
+
+impl Origin {
+    fn parent(&self) -> Option<Parent> {
+        match self {
+            Self::Fresh => None,
+            Self::Branch { step, from, .. } => Some(Parent { folder: from.clone(), step: *step }),
+        }
+    }
+
+    /// # Errors
+    /// When the weights of a branch cannot be read.
+    fn begin(self) -> Result<Begin> {
+        Ok(match self {
+            Self::Fresh => Begin::Fresh,
+            Self::Branch { weights: Some(weights), from, .. } => Begin::Branch { weights, from },
+            Self::Branch { weights: None, from, step } => {
+                Begin::Branch { weights: recorded(from.as_deref(), step)?, from }
+            }
+        })
     }
 }
 
@@ -191,8 +218,13 @@ fn room(place: Place, name: &str) -> (Option<PathBuf>, Option<Error>) {
 impl Begun {
     /// The run under its name in the window.
     pub fn into_run(self, name: String) -> Run {
-        let recording = Recording { folder: self.folder, ..Recording::default() };
-        let training = Some(Training::new(self.session));
+        let recording = Recording {
+            folder: self.folder,
+            task: task_of(&self.experiment.to_toml()),
+            parent: self.parent,
+            ..Recording::default()
+        };
+        let training = Some(Training::new(self.session, self.paused));
         Run { training, ..Run::new(name, self.experiment, recording, self.info) }
     }
 

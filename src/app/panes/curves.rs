@@ -2,27 +2,29 @@
 
 use std::ops::RangeInclusive;
 
-use egui::{Align2, Color32, FontId, Rect, Ui, UiBuilder, Vec2b, vec2};
-use egui_plot::{GridInput, GridMark, Line, LineStyle, PlotPoint, PlotPoints, Points};
+use egui::{Align2, Color32, FontId, Rect, Ui, UiBuilder, Vec2b, pos2, vec2};
+use egui_plot::{GridInput, GridMark, Line, PlotPoint, PlotPoints, Points};
 
+use super::curve_legend::{self, Done, is_pale};
 use super::{Drawn as Picture, Pane};
+use crate::app::canvas::UNITS_PER_POINT;
 use crate::app::canvas::theme::color32;
 use crate::app::commands::Action;
 use crate::app::lab::Lab;
 use crate::base::convert::{self, narrow};
 use crate::base::plain::Plain;
+use crate::base::settings;
 use crate::figure::clip::{self, Cut};
 use crate::figure::scale::{self, Scale};
-use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot};
+use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Plot, Ticks, dash};
+use crate::panel;
+use crate::panel::curves::is_run;
 
-/// Height of a plot's title.
+/// Height of a plot's title, and of the line below all plots.
 const TITLE: f32 = 20.0;
 
 /// Room for the names of the lines beside a plot.
-const LEGEND: f32 = 215.0;
-
-/// Room for a value beside a plot: four digits and a sign.
-const VALUE: f32 = 40.0;
+const LEGEND: f32 = 228.0;
 
 /// Height of a row of names above the plots, and the most rows that there may be.
 const LANE: f32 = 14.0;
@@ -34,8 +36,11 @@ const FEW_LANES: usize = 2;
 /// Room that the numbers of the value axis take, about.
 const NUMBERS: f32 = 50.0;
 
-/// Plots may not be squeezed flatter than this; the panel scrolls instead.
-const LOWEST: f32 = 110.0;
+/// Room that the numbers and the name of the axis of steps take below the last plots.
+const STEPS: f32 = 32.0;
+
+/// Plots are not squeezed flatter than this: what has no room is named instead.
+const LOWEST: f32 = 56.0;
 
 /// Something that happened at a step: its place on the axis, its name, the colour of its line (if it has one).
 struct Flag {
@@ -45,125 +50,258 @@ struct Flag {
 }
 
 /// Curves that zoom and pan, in place of the picture.
-pub struct Curves;
+#[derive(Default)]
+pub struct Curves {
+    /// Keys of the legend whose lines are lit.
+    lit: Vec<String>,
+}
 
 impl Pane for Curves {
     fn picture(&mut self, ui: &mut Ui, drawn: &mut Picture<'_>, lab: &Lab) -> Vec<Action> {
-        show(ui, drawn.room, drawn.figure, lab.step);
+        let mut chosen = panel::curves::Curves::default();
+        // Both are the same kind of panel: every setting fits.
+        let _ = settings::set_all(&mut chosen, "", &settings::to_table(drawn.panel));
+        let origin = chosen.origin(&lab.recordings()) as f64;
+        let step = lab.step.map(|step| step as f64 - origin);
+        let done = show(ui, drawn.room, drawn.figure, step, &self.lit);
+        if self.lit != done.lit {
+            self.lit = done.lit;
+            ui.ctx().request_repaint();
+        }
+        if let Some(key) = done.ticked {
+            chosen.tick(&key);
+            let _ = settings::set(drawn.panel, "", "hide", &chosen.hide.into());
+        }
         Vec::new()
     }
 }
 
-/// Draws all plots of a figure in its grid. Plots without lines only name what happened: that stands in rows above the
-/// first plot with lines instead, each name at the upright it belongs to, where it covers nothing.
+/// Draws the plots of a figure in its grid, as many as have room; what is below them names the others. Plots without lines only
+/// name what happened: that stands in rows above the first plot with lines instead, each name at the upright it belongs to,
+/// where it covers nothing.
 ///
-/// `step` is the one in view, none for the newest: beside the plots stand the values there.
-pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure, step: Option<u64>) {
-    let plots: Vec<&Plot> = figure.plots.iter().filter(|plot| has_lines(plot)).collect();
-    if plots.is_empty() {
-        return;
-    }
+/// `step` is the one in view as a value of the axis, none for the newest: beside the plots stand the values there. `lit`: keys of
+/// the legend whose lines are lit.
+pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure, step: Option<f64>, lit: &[String]) -> Done {
+    let mut done = Done::default();
+    let plots: Vec<&Plot> = figure.plots.iter().filter(|plot| has_curves(plot)).collect();
+    let Some(first) = plots.first() else { return done };
     let cells = figure
         .plots
         .iter()
         .flat_map(|plot| &plot.marks)
         .filter_map(|mark| if let Mark::Cells(cells) = mark { Some(cells) } else { None });
-    let flags: Vec<Flag> = cells.flatten().filter_map(|cell| flag(cell, plots[0].x.log)).collect();
-    let columns = figure.columns.max(1);
-    let rows = plots.len().div_ceil(columns);
-    let caption = if figure.caption.is_empty() { 0.0 } else { TITLE };
-    let width = rect.width() / columns as f32;
-    let span = Span::new(figure, plots[0]);
-    let strip = strip_height(ui, &flags, &span, width, rect.height());
-    let height = ((rect.height() - caption - strip) / rows as f32).max(LOWEST);
-    let mut inner = ui.new_child(UiBuilder::new().max_rect(rect));
-    inner.set_clip_rect(rect.intersect(ui.clip_rect()));
-    egui::ScrollArea::vertical().id_salt("curves").show(&mut inner, |ui| {
-        ui.spacing_mut().item_spacing.y = 0.0;
-        for (row, plots) in plots.chunks(columns).enumerate() {
-            ui.horizontal(|ui| {
-                ui.spacing_mut().item_spacing.x = 0.0;
-                for (column, plot) in plots.iter().enumerate() {
-                    let strip = if row == 0 { strip } else { 0.0 };
-                    let size = vec2(width - 2.0, height + strip);
-                    let named: &[Flag] = if row + column == 0 { &flags } else { &[] };
-                    let at = (row, column);
-                    one(ui, plot, &Shown { at, named, flags: &flags, step, strip, span }, size);
-                }
-            });
+    let flags: Vec<Flag> = cells.flatten().filter_map(|cell| flag(cell, first.x.log)).collect();
+    let runs: Vec<&LegendEntry> =
+        plots.iter().flat_map(|plot| &plot.legend).filter(|entry| is_run(&entry.key)).collect();
+    let span = Span::new(figure, first);
+    let room = Room::of(ui, rect, figure, &plots, (&flags, &runs, &span));
+    let shared = Shared { flags: &flags, step, span, runs: &runs, lit };
+    let mut top = rect.top();
+    for (row, in_row) in plots.chunks(room.columns).take(room.rows).enumerate() {
+        let is_last = row + 1 == room.rows;
+        let strip = if row == 0 { room.strip } else { 0.0 };
+        let height = room.height + strip + if is_last { STEPS } else { 0.0 };
+        for (column, plot) in in_row.iter().enumerate() {
+            let corner = pos2(rect.left() + column as f32 * room.width, top);
+            let place = Rect::from_min_size(corner, vec2(room.width - 2.0, height));
+            let named: &[Flag] = if row + column == 0 { &flags } else { &[] };
+            let steps = is_last.then(|| steps_label(&plots));
+            let cell = Place { at: (row, column), named, strip, steps };
+            one(ui, plot, &shared, &cell, place, &mut done);
         }
-        if caption > 0.0 {
-            ui.weak(&figure.caption);
+        top += height;
+    }
+    below(ui, rect.with_min_y(top), &room, &shared, &mut done);
+    done
+}
+
+/// The name of the axis of steps, which the lowest plots have.
+fn steps_label<'a>(plots: &[&'a Plot]) -> &'a str {
+    plots.iter().map(|plot| plot.x.label.as_str()).find(|label| !label.is_empty()).unwrap_or("step")
+}
+
+/// How the room is shared out.
+struct Room {
+    columns: usize,
+    /// Rows of plots that are drawn.
+    rows: usize,
+    width: f32,
+    /// Of a plot, without the names above it and the steps below it.
+    height: f32,
+    strip: f32,
+    runs: f32,
+    caption: String,
+}
+
+impl Room {
+    fn of(
+        ui: &Ui,
+        rect: Rect,
+        figure: &Figure,
+        plots: &[&Plot],
+        (flags, runs, span): (&[Flag], &[&LegendEntry], &Span),
+    ) -> Self {
+        let columns = figure.columns.max(1);
+        let width = rect.width() / columns as f32;
+        let strip = strip_height(ui, flags, span, width, rect.height());
+        let runs = curve_legend::runs_height(ui, runs, rect.width());
+        let wanted = plots.len().div_ceil(columns);
+        let free = |caption: &str| {
+            let caption = if caption.is_empty() { 0.0 } else { TITLE };
+            rect.height() - caption - strip - runs - STEPS
+        };
+        let fit =
+            |caption: &str| convert::index(f64::from(free(caption) / LOWEST)).clamp(1, wanted);
+        let mut caption = figure.caption.clone();
+        let mut rows = fit(&caption);
+        if rows < wanted {
+            rows = fit("something");
+            let out = plots[(rows * columns).min(plots.len())..].iter();
+            let names: Vec<&str> = out.map(|plot| plot.y.label.as_str()).collect();
+            let more = format!("No room for {}: expand the panel (M).", names.join(", "));
+            caption = format!("{more} {caption}").trim_end().to_owned();
         }
-    });
+        let height = (free(&caption) / rows as f32).max(30.0);
+        Self { columns, rows, width, height, strip, runs, caption }
+    }
+}
+
+/// The runs, and what the legend cannot say.
+fn below(ui: &mut Ui, rect: Rect, room: &Room, shared: &Shared<'_>, done: &mut Done) {
+    let runs = rect.with_max_y(rect.top() + room.runs);
+    if room.runs > 0.0 {
+        let mut child = ui.new_child(UiBuilder::new().max_rect(runs));
+        child.set_clip_rect(runs.intersect(ui.clip_rect()));
+        curve_legend::runs(&mut child, shared.runs, shared.lit, done);
+    }
+    if !room.caption.is_empty() {
+        let place = Rect::from_min_size(runs.left_bottom(), vec2(rect.width(), TITLE));
+        let mut child = ui.new_child(UiBuilder::new().max_rect(place));
+        let text = egui::RichText::new(&room.caption).small().weak();
+        child.add(egui::Label::new(text).truncate()).on_hover_text(&room.caption);
+    }
 }
 
 fn flag(cell: &Cell, log: bool) -> Option<Flag> {
-    let Pick::Step(step) = cell.pick else { return None };
-    let x = scaled(step as f64, log);
+    let (_, x) = cell.value?;
     // The hover says `step 212: induction head formed`; the line says where.
     let said = cell.hover.lines().next().unwrap_or(&cell.text);
     let text = said.split_once(": ").map_or(said, |(_, what)| what).to_owned();
-    Some(Flag { x, text, color: Color32::TRANSPARENT })
+    (!log || x > 0.0).then(|| Flag { x: scaled(x, log), text, color: Color32::TRANSPARENT })
 }
 
-/// What a plot shows besides itself: its place in the grid, what happened (all of it, and what it names above itself
-/// in a strip of a height), the step in view, and the stretch of steps.
-struct Shown<'a> {
+/// What all plots show besides themselves: what happened, the step in view, the stretch of steps, the runs, and what is lit.
+struct Shared<'a> {
+    flags: &'a [Flag],
+    step: Option<f64>,
+    span: Span,
+    runs: &'a [&'a LegendEntry],
+    lit: &'a [String],
+}
+
+/// A place in the grid: which, what it names above itself in a strip of a height, and the name of the steps where it numbers them.
+struct Place<'a> {
     at: (usize, usize),
     named: &'a [Flag],
-    flags: &'a [Flag],
-    step: Option<u64>,
     strip: f32,
-    span: Span,
+    steps: Option<&'a str>,
 }
 
-fn one(ui: &mut Ui, plot: &Plot, shown: &Shown<'_>, size: egui::Vec2) {
+fn one(
+    ui: &mut Ui,
+    plot: &Plot,
+    shared: &Shared<'_>,
+    place: &Place<'_>,
+    rect: Rect,
+    done: &mut Done,
+) {
     let x_log = plot.x.log;
-    let seen = shown.span.seen(ui.ctx());
+    let seen = shared.span.seen(ui.ctx());
     let lines: Vec<Drawn<'_>> = plot.marks.iter().filter_map(|m| drawn(m, plot, seen)).collect();
+    let lines: Vec<Drawn<'_>> =
+        lines.into_iter().map(|line| line.lit(plot, shared.runs, shared.lit)).collect();
     let uprights: Vec<Flag> = plot.marks.iter().filter_map(|m| upright(m, x_log)).collect();
-    let (rect, _) = ui.allocate_exact_size(size, egui::Sense::hover());
-    let title = if plot.title.is_empty() { 0.0 } else { TITLE };
-    let font = egui::TextStyle::Body.resolve(ui.style());
-    ui.painter().text(
-        rect.left_top(),
-        Align2::LEFT_TOP,
-        &plot.title,
-        font,
-        ui.visuals().text_color(),
-    );
-    let room = rect.with_min_y(rect.top() + title + shown.strip);
-    let (left, right) = room.split_left_right_at_x(room.right() - legend_width(size.x));
+    let room = rect.with_min_y(rect.top() + place.strip);
+    let (left, right) = room.split_left_right_at_x(room.right() - legend_width(rect.width()));
     let mut child = ui.new_child(UiBuilder::new().max_rect(left));
     // Ticks and labels as large as those of the other figures.
     let small = egui::TextStyle::Small.resolve(ui.style());
     child.style_mut().text_styles.insert(egui::TextStyle::Body, small);
     let columns = convert::index(left.width());
-    let response = axes(egui_plot::Plot::new(("curve", shown.at)), plot, left.size())
-        .height(left.height().max(60.0))
+    let response = axes(egui_plot::Plot::new(("curve", place.at)), plot, left.size(), place.steps)
+        .height(left.height())
         .width(left.width().max(60.0))
         .show(&mut child, |inner| {
             inner.set_plot_bounds_x(seen.0..=seen.1);
+            let unit = inner.transform().dpos_dvalue();
             for line in &lines {
-                line.draw(inner, &(seen.0..=seen.1), columns);
+                line.draw(inner, &(seen.0..=seen.1), columns, unit);
             }
         });
-    shown.span.follow(ui, &response);
+    shared.span.follow(ui, &response);
     stand_upright(ui, &uprights, &response.transform);
     point_beyond(ui, &lines, &response.transform);
-    let strip = rect.with_min_y(rect.top() + title).with_max_y(room.top());
-    name_flags(ui, shown.named, &response.transform, strip);
+    name_flags(ui, place.named, &response.transform, rect.with_max_y(room.top()));
     let pointer = response.response.hover_pos();
     let x = pointer.map(|pos| response.transform.value_from_position(pos).x);
-    let mut beside = ui.new_child(UiBuilder::new().max_rect(right.shrink2(vec2(4.0, 0.0))));
+    // No lower than the axes: below them are the runs.
+    let steps = if place.steps.is_some() { STEPS } else { 0.0 };
+    let right = right.with_max_y(right.bottom() - steps).shrink2(vec2(4.0, 0.0));
+    let mut beside = ui.new_child(UiBuilder::new().max_rect(right).id_salt(("legend", place.at)));
     beside.set_clip_rect(right.intersect(ui.clip_rect()));
-    let in_view = || shown.step.map(|step| scaled(step as f64, x_log));
+    let in_view = || shared.step.map(|step| scaled(step, x_log));
     let at = x.or_else(in_view).unwrap_or(f64::MAX);
-    legend(&mut beside, plot, &lines, at);
-    if let Some(x) = x {
-        response.response.on_hover_text_at_pointer(reading(plot, &lines, shown.flags, x));
+    let value = |name: &str| lines.iter().find(|line| line.name == name)?.value_at(at);
+    curve_legend::beside(&mut beside, plot, &value, shared.lit, done);
+    if let Some(pointer) = pointer
+        && let Some(line) = nearest(&lines, &response.transform, pointer)
+    {
+        done.lit = keys_of(line.name, plot, shared.runs)
+            .map(str::to_owned)
+            .into_iter()
+            .filter(|key| !key.is_empty())
+            .collect();
     }
+    if let Some(x) = x {
+        response.response.on_hover_text_at_pointer(reading(plot, &lines, shared.flags, x));
+    }
+}
+
+/// The line that the pointer is at, if it is near enough to mean one.
+fn nearest<'a, 'l>(
+    lines: &'a [Drawn<'l>],
+    transform: &egui_plot::PlotTransform,
+    pointer: egui::Pos2,
+) -> Option<&'a Drawn<'l>> {
+    const NEAR: f32 = 6.0;
+    let x = transform.value_from_position(pointer).x;
+    let distance = |line: &'a Drawn<'l>| {
+        let y = scaled(line.value_at(x)?, line.log.1);
+        let distance = (transform.position_from_point_y(y) - pointer.y).abs();
+        (distance <= NEAR).then_some((distance, line))
+    };
+    lines.iter().rev().filter_map(distance).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, line)| line)
+}
+
+/// What the legend calls the column and the run of a line; empty where it has no entry for it.
+fn keys_of<'a>(line: &str, plot: &'a Plot, runs: &[&'a LegendEntry]) -> [&'a str; 2] {
+    let line = line.strip_suffix(", as measured").unwrap_or(line);
+    let of_run = |rest: &str| {
+        let name = rest.strip_prefix(" (")?.strip_suffix(')')?;
+        runs.iter().find(|run| run.text == name).map(|run| run.key.as_str())
+    };
+    for entry in plot.legend.iter().filter(|entry| !is_run(&entry.key)) {
+        let name = if entry.name.is_empty() { &entry.text } else { &entry.name };
+        if line == name {
+            let first = runs.first().map_or("", |run| run.key.as_str());
+            return [&entry.key, if name == panel::curves::CHANCE { "" } else { first }];
+        }
+        if let Some(run) = line.strip_prefix(name.as_str()).and_then(of_run) {
+            return [&entry.key, run];
+        }
+    }
+    ["", ""]
 }
 
 fn legend_width(width: f32) -> f32 {
@@ -172,12 +310,13 @@ fn legend_width(width: f32) -> f32 {
 
 /// The stretch of steps that the plots of a figure show now; on a logarithmic axis the logarithms of its ends.
 pub fn steps_in_view(ctx: &egui::Context, figure: &Figure) -> Option<(f64, f64)> {
-    let first = figure.plots.iter().find(|plot| has_lines(plot))?;
+    let first = figure.plots.iter().find(|plot| has_curves(plot))?;
     Some(Span::new(figure, first).seen(ctx))
 }
 
-fn has_lines(plot: &Plot) -> bool {
-    plot.marks.iter().any(|mark| matches!(mark, Mark::Line { .. }))
+/// Whether a plot has lines, or had them before they were hidden.
+fn has_curves(plot: &Plot) -> bool {
+    !plot.legend.is_empty() || plot.marks.iter().any(|mark| matches!(mark, Mark::Line { .. }))
 }
 
 /// The stretch of steps that all plots of a picture show: the whole run, until a hand zooms into it.
@@ -225,61 +364,6 @@ fn ends(axis: &Axis) -> (f64, f64) {
     (scaled(low, axis.log), scaled(high, axis.log))
 }
 
-/// Every line with its colour and its value at `x`: beside the plot, where it covers nothing. The value comes first,
-/// so that where there is no room it is the name that is cut; pointing at it tells the whole.
-fn legend(ui: &mut Ui, plot: &Plot, lines: &[Drawn<'_>], x: f64) {
-    ui.vertical(|ui| {
-        ui.spacing_mut().item_spacing.y = 0.0;
-        ui.spacing_mut().interact_size.y = 13.0;
-        ui.add_space(2.0);
-        for entry in plot.legend.iter().filter(|entry| entry.line) {
-            let name = if entry.name.is_empty() { &entry.text } else { &entry.name };
-            let line = lines.iter().find(|line| line.name == name);
-            ui.horizontal(|ui| explain(ui, entry, name, line.map(|line| line.value_at(x))));
-        }
-    });
-}
-
-/// One row: a sample, the value (where it is a line's), the name.
-fn explain(ui: &mut Ui, entry: &LegendEntry, name: &str, value: Option<Option<f64>>) {
-    ui.spacing_mut().item_spacing.x = 4.0;
-    let sample = if value.is_some() { 10.0 } else { 24.0 };
-    let (rect, _) = ui.allocate_exact_size(vec2(sample, 12.0), egui::Sense::hover());
-    let stroke = egui::Stroke::new(2.0, color32(entry.color));
-    let ends = [rect.left_center(), rect.right_center()];
-    match entry.dash.lengths(1.0) {
-        Some([on, off]) => {
-            ui.painter().extend(egui::Shape::dashed_line(&ends, stroke, on, off));
-        }
-        None => {
-            ui.painter().line_segment(ends, stroke);
-        }
-    }
-    if let Some(value) = value {
-        let (rect, _) = ui.allocate_exact_size(vec2(VALUE, 12.0), egui::Sense::hover());
-        let text = value.map_or_else(String::new, short_number);
-        let font = egui::TextStyle::Small.resolve(ui.style());
-        let color = ui.visuals().text_color();
-        ui.painter().text(rect.right_center(), Align2::RIGHT_CENTER, text, font, color);
-    }
-    let text = egui::RichText::new(&entry.text).small();
-    let label = ui.add(egui::Label::new(text).truncate());
-    if *name != *entry.text {
-        label.on_hover_text(name);
-    }
-}
-
-/// At most six signs.
-fn short_number(value: f64) -> String {
-    match value.abs() {
-        size if size >= 1e4 => format!("{value:.0e}"),
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        size if size > 0.0 && size < 5e-4 => format!("{value:.0e}"),
-        _ => format!("{:.3}", Plain(value)),
-    }
-}
-
 /// Lines where something happened. Drawn by hand: as items of the plot they would stand in its legend.
 fn stand_upright(ui: &Ui, uprights: &[Flag], transform: &egui_plot::PlotTransform) {
     let frame = *transform.frame();
@@ -309,7 +393,12 @@ fn point_beyond(ui: &Ui, lines: &[Drawn<'_>], transform: &egui_plot::PlotTransfo
     }
 }
 
-fn axes<'a>(drawn: egui_plot::Plot<'a>, plot: &Plot, size: egui::Vec2) -> egui_plot::Plot<'a> {
+fn axes<'a>(
+    drawn: egui_plot::Plot<'a>,
+    plot: &Plot,
+    size: egui::Vec2,
+    steps: Option<&str>,
+) -> egui_plot::Plot<'a> {
     let mut drawn = drawn
         .x_grid_spacer(move |input| round_steps(&input, size.x / 70.0))
         .y_grid_spacer(move |input| round_steps(&input, size.y / 26.0))
@@ -326,7 +415,8 @@ fn axes<'a>(drawn: egui_plot::Plot<'a>, plot: &Plot, size: egui::Vec2) -> egui_p
         .grid_spacing(egui::Rangef::new(18.0, 300.0))
         .y_axis_min_width(44.0)
         .link_cursor(egui::Id::unique("curves"), Vec2b::new(true, false))
-        .x_axis_label(plot.x.label.clone())
+        .show_axes(Vec2b::new(steps.is_some(), plot.y.ticks != Ticks::Hidden))
+        .x_axis_label(steps.unwrap_or_default().to_owned())
         .y_axis_label(plot.y.label.clone());
     drawn = bounded(drawn, &plot.y);
     if plot.x.log {
@@ -405,35 +495,61 @@ impl Drawn<'_> {
         after.checked_sub(1).and_then(|i| self.points.get(i)).map(|p| p[1])
     }
 
-    /// Its stretches, with gaps where it is undefined.
-    fn draw(&self, plot: &mut egui_plot::PlotUi<'_>, seen: &RangeInclusive<f64>, columns: usize) {
+    /// Pale where others are lit, wider where it is.
+    fn lit(self, plot: &Plot, runs: &[&LegendEntry], lit: &[String]) -> Self {
+        const WIDER: f32 = 1.0;
+        if lit.is_empty() {
+            return self;
+        }
+        match is_pale(&keys_of(self.name, plot, runs), lit) {
+            true => Self { color: self.color.gamma_multiply(0.2), ..self },
+            false => Self { width: self.width + WIDER, ..self },
+        }
+    }
+
+    /// Its stretches, with gaps where it is undefined. `unit`: of the screen in one of the axes.
+    fn draw(
+        &self,
+        plot: &mut egui_plot::PlotUi<'_>,
+        seen: &RangeInclusive<f64>,
+        columns: usize,
+        unit: [f64; 2],
+    ) {
+        let lengths = self.dash.lengths(self.width / UNITS_PER_POINT);
+        let lengths = lengths.map(|lengths| lengths.map(|l| f64::from(l * UNITS_PER_POINT)));
         for run in &self.cut.runs {
             let places = decimated_on(run, self.log, seen.clone(), columns);
-            match places.as_slice() {
-                [_] => plot.points(
+            match (places.as_slice(), lengths) {
+                ([_], _) => plot.points(
                     Points::new(self.name.to_owned(), places)
                         .color(self.color)
                         .radius(self.width)
                         .allow_hover(false),
                 ),
-                _ => plot.line(self.item(places)),
+                (_, None) => plot.line(self.item(places)),
+                (_, Some(lengths)) => {
+                    for piece in broken(&places, unit, lengths) {
+                        plot.line(self.item(piece));
+                    }
+                }
             }
         }
     }
 
     fn item(&self, places: Vec<[f64; 2]>) -> Line<'static> {
-        let style = match self.dash {
-            Dash::Solid => LineStyle::Solid,
-            Dash::Dashed => LineStyle::Dashed { length: 6.0 },
-            Dash::Dotted => LineStyle::Dotted { spacing: 4.0 },
-            Dash::Long => LineStyle::Dashed { length: 16.0 },
-        };
-        // The dots of a dotted line are twice as wide as a line of the same width.
-        let width = if self.dash == Dash::Dotted { self.width / 2.0 } else { self.width };
         let line = Line::new(self.name.to_owned(), PlotPoints::from(places)).color(self.color);
         // Points of one pixel column stay points: a band would fill the way to them from the column before.
-        line.width(width).style(style).allow_hover(false).allow_band(false)
+        line.width(self.width).allow_hover(false).allow_band(false)
     }
+}
+
+/// The dashes of a line, measured on the screen: those of `egui_plot` begin anew wherever they are not.
+fn broken(places: &[[f64; 2]], unit: [f64; 2], lengths: [f64; 2]) -> Vec<Vec<[f64; 2]>> {
+    let unit = unit.map(|unit| if unit.is_finite() && unit != 0.0 { unit } else { 1.0 });
+    let on_screen: Vec<[f64; 2]> = places.iter().map(|[x, y]| [x * unit[0], y * unit[1]]).collect();
+    let back = |[x, y]: &[f64; 2]| [x / unit[0], y / unit[1]];
+    let pieces = dash::pieces(&on_screen, lengths);
+    pieces.iter().map(|piece| piece.iter().map(back).collect()).collect()
 }
 
 fn scaled(value: f64, log: bool) -> f64 {
@@ -449,7 +565,7 @@ fn drawn<'a>(mark: &'a Mark, plot: &Plot, seen: (f64, f64)) -> Option<Drawn<'a>>
         cut: clip::line(in_view(points, plot.x.log, seen.0..=seen.1), [&x, &y], [0.0; 2]),
         log: (plot.x.log, plot.y.log),
         color: color32(*color),
-        width: width * crate::app::canvas::UNITS_PER_POINT,
+        width: width * UNITS_PER_POINT,
         dash: *dash,
     })
 }
@@ -514,7 +630,10 @@ fn label(
     }
     // Of a change the value is what tells most; of what emerged, the last word tells least.
     let change = flag.text.split_once(" set to ").map(|(name, value)| format!("{name} {value}"));
-    let emerged = || flag.text.rsplit_once(' ').map(|(start, _)| start.to_owned());
+    let emerged = || {
+        let last = [" formed", " learned"].iter().find_map(|end| flag.text.strip_suffix(end));
+        last.map(str::to_owned)
+    };
     let text = if short { change.or_else(emerged) } else { None };
     let text = &*text.unwrap_or_else(|| flag.text.clone());
     let color = Color32::PLACEHOLDER;
@@ -543,13 +662,18 @@ fn name_flags(ui: &Ui, flags: &[Flag], transform: &egui_plot::PlotTransform, str
     let mut order: Vec<&Flag> = flags.iter().collect();
     order.sort_by(|a, b| a.x.total_cmp(&b.x));
     let labels = labels(ui, flags, &at, (frame.left(), frame.right()), lanes);
-    for (flag, label) in order.into_iter().zip(&labels) {
-        let Some(label) = label else { continue };
-        let top = strip.top() + label.lane as f32 * LANE;
-        let x = at(flag.x);
-        painter.vline(x, top..=frame.top(), egui::Stroke::new(1.0, line));
-        let place = egui::pos2(label.left, top);
-        // A line of a row above that passes behind.
+    let named: Vec<(&Flag, &Label)> = order
+        .into_iter()
+        .zip(&labels)
+        .filter_map(|(flag, label)| Some((flag, label.as_ref()?)))
+        .collect();
+    let top = |label: &Label| strip.top() + label.lane as f32 * LANE;
+    for (flag, label) in &named {
+        painter.vline(at(flag.x), top(label)..=frame.top(), egui::Stroke::new(1.0, line));
+    }
+    for (_, label) in &named {
+        let place = pos2(label.left, top(label));
+        // Lines of the rows above pass behind.
         let back = Rect::from_min_size(place, vec2(label.width, LANE));
         painter.rect_filled(back.expand2(vec2(1.0, 0.0)), 0, ui.visuals().extreme_bg_color);
         painter.text(place, Align2::LEFT_TOP, &label.text, font.clone(), ink);
@@ -603,22 +727,32 @@ pub fn decimated_on(
     kept
 }
 
+/// More lines than this would cover the plot that they tell of.
+const MOST_SAID: usize = 14;
+
 /// All lines at once, as text: every name with its value at the last point up to `x`.
 fn reading(plot: &Plot, lines: &[Drawn<'_>], flags: &[Flag], x: f64) -> String {
     let unscaled = |v: f64, log: bool| if log { 10f64.powf(v) } else { v };
-    let step = unscaled(x, plot.x.log).max(0.0);
-    let mut text = format!("step {step:.0}");
+    let step = unscaled(x, plot.x.log);
+    let mut text = format!("step {:.0}", Plain(step.round()));
     let mut said: Vec<&str> = Vec::new();
-    for line in lines.iter().filter(|line| !line.name.is_empty()) {
+    // The run in view first, and its first column: they are drawn last.
+    for line in lines.iter().rev().filter(|line| !line.name.is_empty()) {
         let Some(y) = line.value_at(x) else { continue };
         if said.contains(&line.name) {
             continue;
         }
         said.push(line.name);
-        text += &format!("\n{}: {:.4}", line.name, Plain(y));
+        if said.len() <= MOST_SAID {
+            text += &format!("\n{}: {:.4}", line.name, Plain(y));
+        }
+    }
+    if said.len() > MOST_SAID {
+        text += &format!("\nand {} more", said.len() - MOST_SAID);
     }
     for flag in flags {
-        if (unscaled(flag.x, plot.x.log) - step).abs() < 0.02 * step.max(10.0) {
+        let at = unscaled(flag.x, plot.x.log);
+        if (at - step).abs() < 0.02 * step.abs().max(10.0) {
             text += &format!("\n{}", flag.text);
         }
     }

@@ -223,8 +223,14 @@ impl Host {
         };
         let before = settings::to_table(shown.panel.as_mut());
         let mut actions = shown.controls(ui, lab);
-        self.look.revision += u64::from(settings::to_table(shown.panel.as_mut()) != before);
+        let set = settings::to_table(shown.panel.as_mut());
+        self.look.revision += u64::from(set != before);
         actions.extend(shown.draw(ui, lab, self.look));
+        if settings::to_table(shown.panel.as_mut()) != set {
+            // Something in the picture was set.
+            self.look.revision += 1;
+            ui.ctx().request_repaint();
+        }
         actions
     }
 
@@ -332,7 +338,8 @@ impl Shown {
         }
         let size = vec2(scene.width, scene.height) * UNITS_PER_POINT;
         let place = Rect::from_min_size(room.min, size);
-        let mut drawn = Drawn { room, place, figure, scene, canvas, title: self.kind.title };
+        let (panel, title) = (self.panel.as_mut(), self.kind.title);
+        let mut drawn = Drawn { room, place, figure, scene, panel, canvas, title };
         self.pane.picture(ui, &mut drawn, lab)
     }
 

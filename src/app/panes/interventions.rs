@@ -462,8 +462,12 @@ fn tensors(ui: &mut Ui, lab: &Lab, trained: &[String], actions: &mut Vec<Action>
             }
         }
     });
-    if !live {
-        ui.weak("Only a run that is being trained can be frozen.");
+    if !live && !trained.is_empty() {
+        let button = ui.button("Branch from here to freeze it");
+        let help = "Only a run that is being trained can be frozen: this begins a new run from the step in view, paused, with all settings of the form. Freeze, then press Space.";
+        if button.on_hover_text(help).clicked() {
+            actions.push(Action::Do(Command::Branch));
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The panels of the window: the list of them, and what some of them have besides a figure.
 
 mod attention;
+mod curve_legend;
 pub mod curves;
 pub mod docking;
 pub mod form;
@@ -85,7 +86,7 @@ const PANES: &[Row] = &[
     (panel::attention::KIND.name, || Box::new(attention::Attention)),
     (panel::patching::KIND.name, || Box::<patching::Patching>::default()),
     (panel::readers::KIND.name, || Box::new(readers::Readers)),
-    (panel::curves::KIND.name, || Box::new(curves::Curves)),
+    (panel::curves::KIND.name, || Box::<curves::Curves>::default()),
     (panel::sweep::KIND.name, || Box::new(sweep::SweepPane)),
     (panel::gating::KIND.name, || Box::new(gating::Gating)),
     (panel::tree::KIND.name, || Box::<tree::TreeEditor>::default()),
@@ -107,6 +108,8 @@ pub struct Drawn<'a> {
     pub place: Rect,
     pub figure: &'a Figure,
     pub scene: &'a Scene,
+    /// With its settings; what a hand changes in them is drawn in the next frame.
+    pub panel: &'a mut dyn Panel,
     canvas: &'a mut Canvas,
     /// What a screen reader calls it.
     title: &'a str,

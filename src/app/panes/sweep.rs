@@ -41,7 +41,7 @@ fn pickers(ui: &mut Ui, panel: &mut dyn Panel, sweep: &Sweep) -> Vec<Action> {
     let color = settings.first().filter(|_| drawn.color.is_empty()).unwrap_or(&drawn.color);
     let pickers = [
         [("metric", "Lines", &metric, &metrics), ("color", "Colour", color, &settings)],
-        [("x", "Across", &x, &numbers), ("y", "Up", &y, &numbers)],
+        [("x", "x axis", &x, &numbers), ("y", "y axis", &y, &numbers)],
     ];
     let mut actions = Vec::new();
     egui::Grid::new("sweep pickers").num_columns(5).spacing([6.0, 3.0]).show(ui, |ui| {
@@ -57,7 +57,7 @@ fn pickers(ui: &mut Ui, panel: &mut dyn Panel, sweep: &Sweep) -> Vec<Action> {
                     let _ = settings::set(panel, "", setting, &name.into());
                 }
             }
-            if row == 0 && ui.button("Read again").on_hover_text(READ_AGAIN).clicked() {
+            if row == 0 && ui.button("Refresh").on_hover_text(READ_AGAIN).clicked() {
                 actions.push(Action::ReadSweep(sweep.folder.clone()));
             }
             ui.end_row();

@@ -60,7 +60,7 @@ fn buttons(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
         combo.response.on_hover_text("Recorded steps shown per second.").accessible_name("Playback speed");
         ui.separator();
         let button = ui.add_enabled(past, egui::Button::new("Branch from here"));
-        let help = "Continue training from the step in view as a new run, with the settings of the form (B). Both runs stay.";
+        let help = "A new run from the step in view, with the settings of the form (B). It begins paused: Space trains it, Shift+B does so at once. Both runs stay.";
         if button.on_hover_text(help).clicked() {
             actions.push(Action::Do(Command::Branch));
         }

@@ -3,7 +3,6 @@
 use egui::Context;
 
 use crate::app::commands::{Action, Command};
-use crate::app::lab::Lab;
 use crate::app::lab::run::Origin;
 use crate::app::panes::News;
 use crate::app::panes::docking::Dock;
@@ -81,7 +80,8 @@ impl App {
             Command::RunPause => lab.run_or_pause(),
             Command::SingleStep => lab.single_step(),
             Command::Restart => self.restart(),
-            Command::Branch => self.lab.attempt(Lab::branch),
+            Command::Branch => self.lab.attempt(|lab| lab.branch(false)),
+            Command::BranchAndGo => self.lab.attempt(|lab| lab.branch(true)),
             Command::CloseRun => self.close_run(),
             Command::NextRun => lab.choose_by(1),
             Command::PreviousRun => lab.choose_by(-1),
