@@ -291,6 +291,17 @@ impl Intervention {
     }
 }
 
+/// Whether a head writes nothing, at no position.
+pub fn is_cut(in_force: &[Intervention], layer: usize, head: usize) -> bool {
+    in_force.iter().any(|what| {
+        let Intervention::Change { place, how: How::Zero } = what else { return false };
+        let of_it = place.head.is_none_or(|h| h == head) && place.site.point == Point::Z;
+        place.site.layer == layer
+            && place.positions.is_empty()
+            && (of_it || place.site.point == Point::AttnOut)
+    })
+}
+
 impl fmt::Display for Intervention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (place, how) = match self {

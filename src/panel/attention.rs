@@ -6,7 +6,10 @@ use crate::base::question::MeasurementCall;
 use crate::figure::color::{Color, ColorMap, Scaling};
 use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
 
-use super::outputs::{Pattern, number, pattern, place, reading, sentence, step_text, tokens};
+use super::heads::strike;
+use super::outputs::{
+    Pattern, is_head_cut, number, pattern, place, reading, sentence, step_text, tokens,
+};
 use super::positions::{self, Window};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
@@ -89,9 +92,10 @@ impl Attention {
         if self.curves && room && (view.selection.query.is_some() || view.selection.key.is_some()) {
             plots.push(curves(view, pattern, shown));
         }
+        let cut = if is_head_cut(view, layer, head) { " (cut)" } else { "" };
         let side_by_side = view.size[0] > 1.6 * view.size[1];
         Ok(Figure {
-            title: format!("Attention of layer {layer}, head {head}, {}", step_text(view)),
+            title: format!("Attention of layer {layer}, head {head}{cut}, {}", step_text(view)),
             columns: if side_by_side { plots.len() } else { 1 },
             plots,
             caption: self.caption(pattern, shown),
@@ -124,6 +128,9 @@ impl Attention {
         marks.extend(selected_bands(view, pattern));
         marks.extend(memory_gap([pattern.memory.len(), pattern.queries], view.palette.paper));
         let (from, to) = (shown.0 as f64, shown.1 as f64);
+        if is_head_cut(view, view.selection.layer, view.selection.head) {
+            marks.push(strike([across(pattern, shown).0, to], [to, from], view));
+        }
         let axis =
             |label: &str, range, ticks| Axis { label: label.to_owned(), range, log: false, ticks };
         let mut legend = selection_legend(view, pattern);

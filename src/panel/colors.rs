@@ -34,6 +34,11 @@ pub fn quiet(palette: Palette) -> Color {
     mix(palette.paper, palette.ink, 0.45)
 }
 
+/// A line through what is cut.
+pub fn struck(palette: Palette) -> Color {
+    if palette.dark { Color::rgb(255, 130, 120) } else { Color::rgb(190, 30, 30) }
+}
+
 /// What does not exist where the paper means 0: keys that a query does not see.
 pub fn unseen(palette: Palette) -> Color {
     mix(palette.paper, palette.ink, 0.09)

@@ -7,9 +7,9 @@ use crate::figure::color::ColorMap;
 use crate::figure::{Axis, Figure, Heat, Mark, Pick, Plot, Ticks};
 use crate::numeric::pattern::{part, shrink};
 
-use super::outputs::{Pattern, glance, pattern, reading, sentence, step_text, tokens};
+use super::outputs::{Pattern, glance, is_head_cut, pattern, reading, sentence, step_text, tokens};
 use super::positions::{self, Window};
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -175,6 +175,9 @@ impl Heads {
                 width: 2.5,
             });
         }
+        if is_head_cut(view, layer, head) {
+            marks.push(strike([left, side], [side, 0.0], view));
+        }
         let axis = |range| Axis { range, ticks: Ticks::Hidden, ..Axis::default() };
         Plot {
             title: self.title(view, full, layer, head),
@@ -217,7 +220,9 @@ impl Heads {
             (None, Score::Induction) => share_to_copies(full, tokens(view), 1),
             (None, Score::Duplicate) => share_to_copies(full, tokens(view), 0),
         };
-        score.map_or_else(|| format!("L{layer} H{head}"), |s| format!("L{layer} H{head}  {s:.2}"))
+        let cut = if is_head_cut(view, layer, head) { " cut" } else { "" };
+        let score = score.map_or(String::new(), |s| format!("  {s:.2}"));
+        format!("L{layer} H{head}{cut}{score}")
     }
 
     /// What the numbers above the maps are, or why there are none.
@@ -244,6 +249,11 @@ struct Cells {
     memory: usize,
     side: usize,
     values: Vec<f32>,
+}
+
+/// A line through the map of a head that is cut.
+pub fn strike(from: [f64; 2], to: [f64; 2], view: &View<'_>) -> Mark {
+    Mark::Arc { ends: [from, to], by: [from, to], color: colors::struck(view.palette), width: 2.0 }
 }
 
 /// Says what stands left of the line, where something does.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::array::Array;
+use crate::base::intervention::is_cut;
 use crate::base::plain::Plain;
 use crate::base::question::{Found, MeasurementCall, Reading, Readings};
 use crate::figure::Figure;
@@ -140,6 +141,11 @@ pub fn glance(reading: &Reading, layer: usize, head: usize) -> Result<Pattern<'_
     small
         .and_then(|heads| Pattern::of(heads, head))
         .map_or_else(|| pattern(reading, layer, head), Ok)
+}
+
+/// Whether a head writes nothing by what was in force when the answers were given.
+pub fn is_head_cut(view: &View<'_>, layer: usize, head: usize) -> bool {
+    view.readings.is_some_and(|readings| is_cut(&readings.interventions, layer, head))
 }
 
 /// The sequence in view.

@@ -144,7 +144,11 @@ impl Instrument {
                     .iter()
                     .map(|measurement| of_weights(subject, *measurement))
                     .collect(),
-                (_, Some(batch)) => round.with_prompt(&batch, prompt)?,
+                (Scope::Prompt, Some(batch)) => round.with_prompt(&batch, prompt)?,
+                // What is in force may hold for the prompt and for no other sequence.
+                (_, Some(batch)) => round.with_prompt(&batch, prompt).unwrap_or_else(|error| {
+                    measurements.iter().map(|_| Err(error.clone())).collect()
+                }),
                 (_, None) => measurements.iter().map(|_| Err(no_variant(scope))).collect(),
             };
             for (i, answer) in at.into_iter().zip(found) {

@@ -58,4 +58,5 @@ mod tfevents;
 mod tidy;
 mod tiny;
 mod tree_path;
+mod undo;
 mod wire;

@@ -106,6 +106,8 @@ pub enum Command {
     AskAgain,
     CancelJob,
     KeepReaders,
+    Undo,
+    Redo,
     CutHead,
     UndoIntervention,
     LiftAll,
@@ -130,7 +132,6 @@ pub enum Command {
     NextPanel,
     PanelSettings,
     ResetLayout,
-    UndoLayout,
     Quit,
     /// Bring a panel to the front, by its name.
     Show(&'static str),

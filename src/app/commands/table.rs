@@ -166,11 +166,13 @@ const ROWS: &[Entry] = rows! {
         AskAgain "Refresh the answer", "Ask the long question of a panel again, of the weights in view.", plain(Key::A), has_long_answer;
         CancelJob "Cancel the long question", "End the long question of a panel with what there is.", None, asks_long;
         KeepReaders "Keep probes", "Keep the probes and lenses that were fitted in the panel Probing in the folder of the run.", None, has_readers;
+        Undo "Undo", "Take back what a hand did last: a text or a flip, a selection, an intervention, a setting of a panel, the layout.", ctrl(Key::Z), always;
+        Redo "Redo", "Do again what was undone.", ctrl_shift(Key::Z), always;
         EditText "Edit the text", "Write the sequence yourself.", plain(Key::E), has_run;
     }
     Surgery {
         CutHead "Cut the head in focus", "Zero what the head in focus writes, or take that back.", plain(Key::X), has_run;
-        UndoIntervention "Undo last intervention", "Take back the newest intervention in force.", ctrl(Key::Z), something_in_force;
+        UndoIntervention "Undo last intervention", "Take back the newest intervention in force, whoever brought it there.", None, something_in_force;
         LiftAll "Lift all interventions", "Take back everything in force.", shift(Key::X), something_in_force;
     }
     View {
@@ -183,7 +185,6 @@ const ROWS: &[Entry] = rows! {
         PanelSettings "Settings of the panel", "Show or hide what the panel in focus shows and how.", plain(Key::S), always;
         Maximise "Maximise panel", "Give the whole window to the panel in focus, or put it back.", plain(Key::M), always;
         ClosePanel "Close panel", "Close the panel in focus; it can be reopened from the Panels menu.", ctrl(Key::W), always;
-        UndoLayout "Undo layout", "Take back the last change of the layout, a reset too.", ctrl_shift(Key::Z), always;
         ResetLayout "Reset layout", "Put all panels back where they were at first. No run is touched.", None, always;
     }
     Help {

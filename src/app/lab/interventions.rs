@@ -7,10 +7,42 @@ use crate::run::session::Command;
 
 use super::Lab;
 
+/// What a hand did, to be taken back or done again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    Intervened(Intervention),
+    Lifted(Intervention),
+}
+
 impl Lab {
+    /// What a hand brought into force and lifted since this was asked last.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Undoes a change; of one that is undone already, nothing.
+    pub fn take_back(&mut self, change: &Change) {
+        match change {
+            Change::Intervened(what) => self.lift(what),
+            Change::Lifted(what) => self.intervene(what.clone()),
+        }
+    }
+
+    pub fn do_again(&mut self, change: &Change) {
+        match change {
+            Change::Intervened(what) => self.intervene(what.clone()),
+            Change::Lifted(what) => self.lift(what),
+        }
+    }
+
     /// Whether interventions change training, or only what is looked at.
     pub fn acts_on_training(&self) -> bool {
         self.step.is_none() && self.training().is_some_and(|t| !t.gone)
+    }
+
+    /// Whether what is in force is shown alone: training goes on without it.
+    pub fn shows_alone(&self) -> bool {
+        !self.trial.is_empty()
     }
 
     /// What changes the network in view, and what can be undone.
@@ -49,32 +81,41 @@ impl Lab {
 
     /// Training or the step of the past in view, whichever is looked at.
     pub fn intervene(&mut self, what: Intervention) {
-        if self.acts_on_training() && !what.needs_reference() {
-            if let Some(training) = self.training_mut() {
-                training.send(Command::Intervene(what));
-                training.ask_for_weights();
-            }
+        if self.in_force().contains(&what) {
+            return;
+        }
+        let trains = self.acts_on_training() && !what.needs_reference();
+        if trains && let Some(training) = self.training_mut() {
+            // Shown at once: the list should not lag behind the hand.
+            training.in_force.push(what.clone());
+            training.send(Command::Intervene(what.clone()));
+            training.ask_for_weights();
         } else if what.changes_forward() {
-            if !self.trial.contains(&what) {
-                self.trial.push(what);
-            }
+            self.trial.push(what.clone());
         } else {
-            self.trouble(Error::usage(
+            return self.trouble(Error::usage(
                 "freezing changes training, and a step of the past is not trained: go back to live, or branch from this step and freeze there",
             ));
         }
+        self.changes.push(Change::Intervened(what));
         self.changed();
     }
 
+    /// Of what is not in force, nothing.
     pub fn lift(&mut self, what: &Intervention) {
-        if self.acts_on_training() && !self.trial.contains(what) {
-            if let Some(training) = self.training_mut() {
-                training.send(Command::Lift(what.clone()));
-                training.ask_for_weights();
-            }
-        } else {
+        let acts = self.acts_on_training();
+        if self.trial.contains(what) {
             self.trial.retain(|t| t != what);
+        } else if let Some(training) =
+            self.training_mut().filter(|training| acts && training.in_force.contains(what))
+        {
+            training.in_force.retain(|t| t != what);
+            training.send(Command::Lift(what.clone()));
+            training.ask_for_weights();
+        } else {
+            return;
         }
+        self.changes.push(Change::Lifted(what.clone()));
         self.changed();
     }
 

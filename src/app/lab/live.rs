@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::base::event::{Event, MarkKind, State};
+use crate::base::event::{Event, State};
 use crate::base::intervention::Intervention;
 use crate::base::weights::Weights;
 use crate::run::session::{Command, Session};
 use crate::run_folder::Reader;
 use crate::sweep::diverged;
 
+use super::effect::newest_emerged;
 use super::{Lab, capital};
 
 /// Events are taken in for at most this long a frame, so that a flood of them never stops the window.
@@ -319,8 +320,7 @@ impl Lab {
         }
         let marks = &run.recording.marks;
         let diverged = diverged(marks).map(|step| format!("diverged at step {step}"));
-        let emerged = marks.iter().rev().find(|m| m.kind == MarkKind::Emergence);
-        let learned = emerged.map(|mark| format!("{} at step {}", mark.text, mark.step));
+        let learned = newest_emerged(marks).map(|mark| self.emerged_in_words(mark));
         let Some(training) = &run.training else {
             return capital(&diverged.or(learned).unwrap_or_else(|| "recorded run".to_owned()));
         };

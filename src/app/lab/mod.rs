@@ -1,12 +1,13 @@
 //! The lab: runs, what is looked at and what is known of it, without any drawing.
 
 pub mod analyses;
+pub mod effect;
 pub mod examination;
-mod interventions;
+pub mod interventions;
 pub mod live;
 pub mod panels;
 mod playback;
-mod prompt;
+pub mod prompt;
 pub mod run;
 mod selection;
 pub mod tuple_edit;
@@ -63,6 +64,8 @@ pub struct Lab {
     /// Interventions tried on a step of the past: they change the examination, not the run.
     pub trial: Vec<Intervention>,
     /// The one of them that a click on a map of patching brought.
+    /// What a hand brought into force and lifted, until somebody asks.
+    changes: Vec<interventions::Change>,
     patched: Option<Intervention>,
     pub readings: Option<Arc<Readings>>,
     /// Why there are no readings of what is in view.
@@ -112,6 +115,7 @@ impl Lab {
             selection: Selection::default(),
             step: None,
             trial: Vec::new(),
+            changes: Vec::new(),
             patched: None,
             readings: None,
             failure: None,

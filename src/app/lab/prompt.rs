@@ -2,14 +2,62 @@
 
 use std::sync::Arc;
 
-use crate::panel::positions;
+use crate::base::batch::Row;
+use crate::panel::{Selection, positions};
 use crate::task::held_out_seed;
 use crate::task::tree_path::Trees;
 
 use super::Lab;
 use super::tuple_edit::{TupleEdit, edited};
 
+/// The sequence in view and what is selected in it.
+#[derive(Clone)]
+pub struct InView {
+    /// The run that it is shown to.
+    pub run: u64,
+    prompt: Arc<Row>,
+    drawn: Option<u64>,
+    rules: Arc<Row>,
+    rules_of: u64,
+    selection: Selection,
+}
+
+impl InView {
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.prompt, &other.prompt) || self.prompt.tokens == other.prompt.tokens
+    }
+
+    /// Wherever the positions in view begin.
+    pub fn selects_the_same(&self, other: &Self) -> bool {
+        let selected = |s: &Selection| (s.layer, s.head, s.query, s.key);
+        selected(&self.selection) == selected(&other.selection)
+    }
+}
+
 impl Lab {
+    pub fn in_view(&self) -> InView {
+        InView {
+            run: self.run_id(),
+            prompt: self.prompt.clone(),
+            drawn: self.drawn,
+            rules: self.rules.clone(),
+            rules_of: self.rules_of,
+            selection: self.selection.clone(),
+        }
+    }
+
+    /// Shows what was in view before, if it was of the run that is in view.
+    pub fn bring_back(&mut self, seen: InView) {
+        if seen.run != self.run_id() {
+            return;
+        }
+        self.text_note = None;
+        (self.prompt, self.drawn) = (seen.prompt, seen.drawn);
+        (self.rules, self.rules_of) = (seen.rules, seen.rules_of);
+        self.selection = seen.selection;
+        self.changed();
+    }
+
     /// The text that was written by hand, if that is what is in view.
     pub(super) fn own_text(&self) -> Option<String> {
         (self.drawn.is_none() && self.run().is_some()).then(|| self.text())

@@ -113,6 +113,12 @@ impl Host {
                 let _ = settings::set(shown.panel.as_mut(), "", name, value);
             }
         }
+        self.look.revision += 1;
+    }
+
+    /// Changes with the settings of the panels.
+    pub fn settings_revision(&self) -> u64 {
+        self.look.revision
     }
 
     /// Draws figures with other fonts behind our own.
@@ -159,7 +165,7 @@ impl Host {
     /// What the panels that were drawn need to know.
     pub fn calls(&self, lab: &Lab) -> Vec<MeasurementCall> {
         let mut calls = self.asked(lab, |panel, net, selection| panel.needs(net, selection));
-        if lab.run().is_some() && self.is_visible(Form::Surgery.name()) {
+        if !lab.changes_in_force().is_empty() {
             calls.push(MeasurementCall::new(EFFECT));
         }
         calls

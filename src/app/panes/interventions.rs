@@ -1,17 +1,15 @@
 //! Interventions: freeze tensors, cut heads, change any place; what is in force, and what it does to the answers.
 
-use std::sync::Arc;
-
 use egui::{Button, ComboBox, Grid, Key, Label, RichText, TextEdit, TextStyle, Ui, UiBuilder};
 
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Intervention, Point, Site};
-use crate::base::question::Readings;
+use crate::panel::columns::label;
 
 use crate::app::commands::{Action, Command};
-use crate::app::lab::Lab;
-use crate::app::lab::examination::EFFECT;
+use crate::app::lab::effect::Effect;
 use crate::app::lab::run::RunInfo;
+use crate::app::lab::{Lab, capital};
 use crate::app::widgets::entry;
 use crate::app::widgets::scroll;
 
@@ -118,10 +116,12 @@ impl Interventions {
             ui.label("Nothing to operate on yet.");
             return actions;
         };
-        ui.weak(if lab.acts_on_training() {
-            "Acts on training, from the next step on."
-        } else {
-            "Acts on the step in view only: training is not touched."
+        ui.weak(match (lab.acts_on_training(), lab.shows_alone()) {
+            (true, false) => "Acts on training, from the next step on.",
+            (true, true) => {
+                "What takes from another sequence is shown only: training is not touched by it."
+            }
+            (false, _) => "Acts on the step in view only: training is not touched.",
         });
         in_force(ui, lab, &mut actions);
         part(ui, "lists", |ui| self.saved(ui, lab, &run.info, &mut actions));
@@ -377,7 +377,7 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
                     actions.push(Action::Lift(what.clone()));
                 }
                 // What is patched from can be a long sequence.
-                ui.add(Label::new(what.to_string()).truncate());
+                ui.add(Label::new(what.in_words()).truncate()).on_hover_text(what.to_string());
             });
         }
     });
@@ -391,41 +391,14 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
 
 /// Accuracy with and without what is in force, in a sentence.
 pub fn effect(lab: &Lab) -> Option<String> {
-    /// The first that a task has is what it is about.
-    const NUMBERS: [(&str, &str); 3] = [
-        ("accuracy_sequence", "Whole sequences right"),
-        ("accuracy_in_context", "In-context accuracy"),
-        ("accuracy", "Accuracy"),
-    ];
-    let mut in_force = lab.in_force();
-    in_force.retain(Intervention::changes_forward);
-    in_force.first()?;
-    // A number of another step, or of other interventions, would be read as that of these.
-    let step = lab.readings.as_ref().map(|readings| readings.step);
-    let fits = |effect: &&Arc<Readings>| {
-        effect.interventions == in_force && (lab.is_training() || Some(effect.step) == step)
-    };
-    let effect = lab.effect.as_ref().filter(fits);
-    let same_step = |baseline: &&Arc<Readings>| effect.is_some_and(|e| e.step == baseline.step);
-    let baseline = lab.baseline.as_ref().filter(same_step);
-    let answer = |readings: Option<&Arc<Readings>>| {
-        let mut calls = readings?.by_call.iter();
-        calls.find(|(key, _)| key.starts_with(EFFECT)).map(|(_, answer)| answer.clone())
-    };
-    Some(match answer(effect) {
-        None => "Effect on accuracy: being measured …".to_owned(),
-        Some(Err(error)) => error.message,
-        Some(Ok(reading)) => {
-            let number = |name: &str| reading.number(name).filter(|value| value.is_finite());
-            let found = NUMBERS.iter().find_map(|(name, text)| Some((name, text, number(name)?)));
-            let Some((name, text, with)) = found else {
-                return Some("No answer of the held-out sequences can be counted here.".to_owned());
-            };
-            let baseline = answer(baseline).and_then(|answer| answer.ok());
-            let without = baseline.and_then(|reading| reading.number(name));
+    Some(match lab.effect_in_force()? {
+        Effect::BeingMeasured => "Effect on accuracy: being measured …".to_owned(),
+        Effect::Refused(error) => error.message,
+        Effect::Uncounted => "No answer of the held-out sequences can be counted here.".to_owned(),
+        Effect::Known { column, with, without } => {
             let without =
                 without.map_or(String::new(), |w| format!(", without {:.1} %", 100.0 * w));
-            format!("{text} with this {:.1} %{without}", 100.0 * with)
+            format!("{} with this {:.1} %{without}", capital(&label(column)), 100.0 * with)
         }
     })
 }

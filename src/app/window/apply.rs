@@ -147,7 +147,8 @@ impl App {
             Command::ResetLayout => {
                 self.change_look(ctx, |app| app.dock = Dock::new(app.lab.panels));
             }
-            Command::UndoLayout => self.change_look(ctx, Self::undo_layout),
+            Command::Undo => self.undo(ctx),
+            Command::Redo => self.redo(ctx),
             Command::Show(name) => self.change_look(ctx, |app| app.dock.show_panel(name)),
             Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
         }
@@ -162,14 +163,6 @@ impl App {
 
     fn zoom_to(&mut self, zoom: f32) {
         self.zoom = zoom.clamp(*ZOOMS.start(), *ZOOMS.end());
-    }
-
-    fn undo_layout(&mut self) {
-        if let Some(before) = self.undo.undo(&self.dock) {
-            let focus = std::mem::take(&mut self.dock.focus);
-            self.dock = before.clone();
-            self.dock.focus = focus;
-        }
     }
 
     /// Does something with the panel in focus, or says that it has no figure.

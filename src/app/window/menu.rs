@@ -1,25 +1,19 @@
 //! The bars at the top: the menu, and what training is doing, in words.
 
-use egui::{ComboBox, RichText, Ui};
+use egui::{ComboBox, CornerRadius, Frame, Margin, RichText, Stroke, Ui};
 
 use crate::base::event::State;
+use crate::base::intervention::Intervention;
 use crate::gpu::device::Adapter;
+use crate::panel::columns::{describe, label};
 
 use crate::app::commands::{Action, Command, Menu, spell, table};
 use crate::app::lab::Lab;
+use crate::app::lab::effect::{ACCURACIES, Effect};
 
 /// Offered speeds in steps per second; none is as fast as it goes.
 pub const SPEEDS: &[Option<f64>] =
     &[None, Some(50.0), Some(20.0), Some(10.0), Some(5.0), Some(2.0), Some(1.0)];
-
-/// The accuracy that a task is about: the first of these that it has.
-const ACCURACIES: [(&str, &str); 2] = [
-    ("accuracy_sequence", "Share of held-out sequences in which every answer is right."),
-    (
-        "accuracy_in_context",
-        "Share of right answers where the answer was seen before in the same sequence.",
-    ),
-];
 
 /// What trains and what draws, in a few words.
 fn in_words(adapter: Option<&Adapter>) -> String {
@@ -105,9 +99,53 @@ fn words(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     let words = RichText::new(lab.state_in_words()).heading().strong();
     let is_past = lab.step.is_some();
     let words = if is_past { words.color(ui.visuals().warn_fg_color) } else { words };
-    ui.add(egui::Label::new(words).truncate());
+    // What stands beside it keeps its room.
+    let beside = if lab.in_force().is_empty() { 0.0 } else { 290.0 };
+    let beside = beside + if is_past { 100.0 } else { 0.0 };
+    ui.scope(|ui| {
+        ui.set_max_width((ui.available_width() - beside).max(120.0));
+        ui.add(egui::Label::new(words).truncate());
+    });
+    in_force(ui, lab, actions);
     if is_past && ui.button("Back to live").on_hover_text("L").clicked() {
         actions.push(Action::View(None));
+    }
+}
+
+/// What is in force, what it does to the accuracy, and a button that takes the newest back.
+fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+    let all = lab.in_force();
+    let Some(newest) = all.last() else { return };
+    let changes = lab.changes_in_force();
+    let mut text = match &all[..] {
+        [one] => one.in_words(),
+        all => format!("{} changes", all.len()),
+    };
+    if let Some(Effect::Known { with, without: Some(without), .. }) = lab.effect_in_force() {
+        text += &format!(" · {:.0} % → {:.0} %", 100.0 * without, 100.0 * with);
+    }
+    let said: Vec<String> = all.iter().map(Intervention::in_words).collect();
+    let help = format!("In force: {}.\n{}", said.join("; "), acts_on(lab));
+    let visuals = ui.visuals();
+    let color = if changes.is_empty() { visuals.weak_text_color() } else { visuals.error_fg_color };
+    let frame = Frame::new()
+        .stroke(Stroke::new(1.0, color))
+        .corner_radius(CornerRadius::same(9))
+        .inner_margin(Margin::symmetric(8, 1));
+    frame.show(ui, |ui| {
+        ui.label(RichText::new(text).color(color).strong()).on_hover_text(help);
+        let button = ui.small_button("Undo").accessible_name("Undo what is in force");
+        if button.on_hover_text(format!("Take back: {}.", newest.in_words())).clicked() {
+            actions.push(Action::Do(Command::UndoIntervention));
+        }
+    });
+}
+
+fn acts_on(lab: &Lab) -> &'static str {
+    if lab.acts_on_training() && !lab.shows_alone() {
+        "It acts on training, from the next step on."
+    } else {
+        "Shown only; training is not touched."
     }
 }
 
@@ -188,21 +226,31 @@ fn numbers(ui: &mut Ui, lab: &Lab) {
     }
     let recording = &run.recording;
     let step = lab.step_in_view();
-    if let Some(row) = recording.row_at(step) {
-        let value = |name: &str| {
-            let column = recording.column(name)?;
-            row.values.get(column).copied().filter(|v| v.is_finite())
-        };
-        let found = ACCURACIES.iter().find_map(|(name, help)| Some((value(name)?, *help)));
-        if let Some((accuracy, help)) = found {
-            fixed(ui, 92.0, format!("accuracy {:.0} %", 100.0 * accuracy)).on_hover_text(help);
-        }
+    if let Some((column, accuracy, is_changed)) = accuracy(lab, step) {
+        let text = RichText::new(format!("{} {:.0} %", label(column), 100.0 * accuracy));
+        let text = if is_changed { text.color(ui.visuals().error_fg_color) } else { text };
+        let under = if is_changed { "\nMeasured with what is in force." } else { "" };
+        fixed(ui, 168.0, text).on_hover_text(format!("{}{under}", describe(column).1));
     }
     ui.label(RichText::new(format!("step {step}")).strong()).on_hover_text(format!(
         "{} steps trained, {} recorded",
         recording.last_step,
         recording.recorded.len()
     ));
+}
+
+/// The accuracy that the task is about: its column, its value, and whether something in force changes it.
+fn accuracy(lab: &Lab, step: u64) -> Option<(&'static str, f64, bool)> {
+    match lab.effect_in_force() {
+        Some(Effect::Known { column, with, .. }) => return Some((column, with, true)),
+        Some(Effect::Refused(_) | Effect::Uncounted | Effect::BeingMeasured) | None => {}
+    }
+    let recording = &lab.run()?.recording;
+    let row = recording.row_at(step)?;
+    ACCURACIES.iter().find_map(|name| {
+        let value = row.values.get(recording.column(name)?).copied()?;
+        value.is_finite().then_some((*name, value, false))
+    })
 }
 
 /// A number that changes, in room that does not.

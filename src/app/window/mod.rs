@@ -12,6 +12,7 @@ mod menu;
 mod note;
 mod palette;
 mod tour;
+mod undo;
 mod weight_format;
 mod work;
 
@@ -20,7 +21,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use egui::util::undoer::Undoer;
 use egui::{CentralPanel, Context, Frame, Margin, Panel, ThemePreference, Ui};
 use serde::{Deserialize, Serialize};
 
@@ -125,7 +125,7 @@ pub struct App {
     covered: bool,
     /// Something is being written in a field: Escape is for it.
     typing: bool,
-    undo: Undoer<Dock>,
+    history: undo::History,
     /// The page of one panel, on its way to a file.
     export: FigureEditor,
     /// The page of several panels.
@@ -201,7 +201,7 @@ impl App {
             newest_trouble: None,
             covered: false,
             typing: false,
-            undo: Undoer::default(),
+            history: undo::History::default(),
             export: FigureEditor::default(),
             sheet: FigureEditor::of_sheet(),
             kept_sheet: None,
@@ -410,7 +410,7 @@ impl App {
         }
         self.build_runs();
         self.show_picture_of_task();
-        self.undo.feed_state(ctx.input(|i| i.time), &self.dock);
+        self.note_what_was_done(&ctx);
         let asks = self.palette.open
             || self.keys_open
             || self.run_list.is_asking()

@@ -1,0 +1,169 @@
+//! One undo for what a hand did: text and flips, selection, interventions, settings of panels, layout.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use egui::Context;
+
+use super::App;
+use crate::app::lab::interventions::Change;
+use crate::app::lab::prompt::InView;
+use crate::app::panes::docking::Dock;
+
+/// So many things can be taken back.
+const MOST: usize = 200;
+/// Seconds within which changes of one kind are one: typing, pulling at a slider, walking by arrow keys.
+const TOGETHER: f64 = 1.0;
+
+/// What the window shows and how, as far as a hand may take it back.
+#[derive(Clone)]
+struct Look {
+    dock: Dock,
+    /// Settings of panels, as TOML, by kind.
+    settings: Arc<Vec<(String, String)>>,
+    in_view: InView,
+}
+
+/// What of a look differs from another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Differs {
+    dock: bool,
+    settings: bool,
+    text: bool,
+    selection: bool,
+}
+
+impl Look {
+    fn differs(&self, other: &Self) -> Option<Differs> {
+        let differs = Differs {
+            dock: self.dock != other.dock,
+            settings: self.settings != other.settings,
+            text: !self.in_view.asks_the_same(&other.in_view),
+            selection: !self.in_view.selects_the_same(&other.in_view),
+        };
+        let any = differs.dock || differs.settings || differs.text || differs.selection;
+        any.then_some(differs)
+    }
+}
+
+/// Something that was done.
+struct Done {
+    /// As it looked on the other side of it; none where that did not change.
+    look: Option<Look>,
+    /// Interventions, in their order.
+    changes: Vec<Change>,
+}
+
+/// What was done and can be taken back, and what was taken back and can be done again.
+#[derive(Default)]
+pub struct History {
+    past: VecDeque<Done>,
+    future: Vec<Done>,
+    /// As it looked last, and the revision of its settings.
+    last: Option<(Look, u64)>,
+    /// When that changed, and how.
+    newest: Option<(f64, Differs)>,
+}
+
+impl History {
+    pub fn can_undo(&self) -> bool {
+        !self.past.is_empty()
+    }
+
+    pub fn can_redo(&self) -> bool {
+        !self.future.is_empty()
+    }
+
+    fn push(&mut self, done: Done) {
+        self.past.push_back(done);
+        if self.past.len() > MOST {
+            self.past.pop_front();
+        }
+        self.future.clear();
+    }
+
+    /// Takes in what changed since the last frame. What a run that came into view changed, no hand did.
+    fn feed(&mut self, now: f64, look: Look, revision: u64, changes: Vec<Change>) {
+        let Some((last, _)) = self.last.replace((look.clone(), revision)) else { return };
+        if last.in_view.run != look.in_view.run {
+            self.newest = None;
+            return;
+        }
+        match last.differs(&look) {
+            None if changes.is_empty() => return,
+            Some(differs) if changes.is_empty() => {
+                let before = self.newest.replace((now, differs));
+                let goes_on =
+                    before.is_some_and(|(at, kind)| kind == differs && now - at < TOGETHER);
+                if goes_on && self.can_undo() && !self.can_redo() {
+                    return;
+                }
+                self.push(Done { look: Some(last), changes });
+            }
+            differs => {
+                self.newest = None;
+                self.push(Done { look: differs.map(|_| last), changes });
+            }
+        }
+    }
+}
+
+impl App {
+    /// Notes what a hand did in this frame.
+    pub(super) fn note_what_was_done(&mut self, ctx: &Context) {
+        let changes = self.lab.take_changes();
+        let look = self.seen_now();
+        let revision = self.host.settings_revision();
+        self.history.feed(ctx.input(|i| i.time), look, revision, changes);
+    }
+
+    /// As it looks now; settings are written down again only when one was changed.
+    fn seen_now(&mut self) -> Look {
+        let kept = self.history.last.as_ref();
+        let same = kept.filter(|(_, revision)| *revision == self.host.settings_revision());
+        let settings = same.map(|(look, _)| look.settings.clone());
+        let settings = settings.unwrap_or_else(|| Arc::new(self.host.settings()));
+        Look { dock: self.dock.clone(), settings, in_view: self.lab.in_view() }
+    }
+
+    pub(super) fn undo(&mut self, ctx: &Context) {
+        if let Some(done) = self.history.past.pop_back() {
+            let back = self.bring_back(done, ctx, true);
+            self.history.future.push(back);
+        }
+    }
+
+    pub(super) fn redo(&mut self, ctx: &Context) {
+        if let Some(done) = self.history.future.pop() {
+            let back = self.bring_back(done, ctx, false);
+            self.history.past.push_back(back);
+        }
+    }
+
+    /// Goes to the other side of something that was done; returns the way back.
+    fn bring_back(&mut self, done: Done, ctx: &Context, undo: bool) -> Done {
+        let Done { look, changes } = done;
+        let now = look.is_some().then(|| self.seen_now());
+        if undo {
+            changes.iter().rev().for_each(|change| self.lab.take_back(change));
+        } else {
+            changes.iter().for_each(|change| self.lab.do_again(change));
+        }
+        if let Some(look) = look {
+            let focus = std::mem::take(&mut self.dock.focus);
+            self.dock = look.dock;
+            self.dock.focus = focus;
+            self.host.restore(&look.settings);
+            self.lab.bring_back(look.in_view);
+            self.host.tell(crate::app::panes::News::Rewritten, &self.lab);
+            self.apply_look(ctx);
+        }
+        // Nothing of this is news to the history.
+        self.lab.take_changes();
+        let (look, revision) = (self.seen_now(), self.host.settings_revision());
+        self.history.last = Some((look, revision));
+        self.history.newest = None;
+        self.lab.changed();
+        Done { look: now, changes }
+    }
+}
