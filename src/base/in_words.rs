@@ -71,7 +71,8 @@ fn subject(place: &Place) -> String {
     if place.keys.is_empty() {
         return format!("{head} {part}");
     }
-    let queries = if place.positions.is_empty() { "all".to_owned() } else { list(&place.positions) };
+    let queries =
+        if place.positions.is_empty() { "all".to_owned() } else { list(&place.positions) };
     format!("{head} {part} {queries}→{}", list(&place.keys))
 }
 

@@ -21,7 +21,12 @@ pub fn is_rough(points: &[[f64; 2]]) -> bool {
 /// The pieces that are drawn of a line in units of the page: `on` of its way drawn, `off` of it not, from its beginning on.
 pub fn pieces(points: &[[f64; 2]], [on, off]: [f64; 2]) -> Vec<Vec<[f64; 2]>> {
     let upward = if is_rough(points) { UPWARD } else { 1.0 };
-    let mut broken = Broken { lengths: [on.max(0.1), off.max(0.1)], left: on.max(0.1), off: false, pieces: Vec::new() };
+    let mut broken = Broken {
+        lengths: [on.max(0.1), off.max(0.1)],
+        left: on.max(0.1),
+        off: false,
+        pieces: Vec::new(),
+    };
     broken.pieces.extend(points.first().map(|first| vec![*first]));
     for ends in points.windows(2) {
         broken.go(ends[0], ends[1], upward);

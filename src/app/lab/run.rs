@@ -12,9 +12,9 @@ use crate::nn::params::Params;
 use crate::panel::NetShape;
 use crate::run::experiment::Experiment;
 use crate::run::session::{Begin, Session, Start};
-use crate::run_folder::{Parent, Reader, task_of};
 use crate::run_folder::library::{elsewhere, give_back, new_run_folder};
 use crate::run_folder::recording::Recording;
+use crate::run_folder::{Parent, Reader, task_of};
 use crate::task::Source;
 
 use super::live::Training;
