@@ -89,6 +89,9 @@ const DETAILS: [Detail; 6] = [
     Detail { legend: false, labels: false, color_bar: false, ticks: false, title: false },
 ];
 
+/// Lines without names say nothing: before theirs, the names of the axes go.
+const OF_LINES: [Detail; 2] = [DETAILS[0], Detail { labels: false, ..DETAILS[0] }];
+
 /// Room around the axes, in points.
 #[derive(Clone, Copy, Default)]
 struct Margins {
@@ -112,7 +115,10 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn new(plot: &'a Plot, cell: Rect, style: &Style) -> Self {
-        let plans = DETAILS.into_iter().map(|detail| Self::with(plot, cell, detail, style));
+        let names_lines = plot.legend.iter().any(|entry| entry.line);
+        let first = if names_lines { &OF_LINES[..] } else { &DETAILS[..1] };
+        let details = first.iter().chain(&DETAILS[1..]);
+        let plans = details.map(|detail| Self::with(plot, cell, *detail, style));
         let mut last = None;
         for plan in plans {
             let inner = plan.room();
@@ -278,7 +284,7 @@ fn align(plans: &mut [Plan<'_>], places: &[(usize, usize)]) {
 }
 
 /// Lines are told apart from this height on, in points.
-const LOWEST: f32 = 20.0;
+const LOWEST: f32 = 14.0;
 /// Room between tick labels and the label of the axis, in points.
 const LABEL_GAP: f32 = 2.0;
 /// Room between the axes and what stands above them: the highest label of a colour bar reaches into it.

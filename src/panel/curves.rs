@@ -13,7 +13,7 @@ use crate::run_folder::recording::Recording;
 use super::columns::{self, Family, label};
 use super::outputs::sentence;
 use super::span::{self, Extent, Limits, Range, Span};
-use super::step_marks::{self, Lanes, StepAxis, flags};
+use super::step_marks::{self, LETTER, Lanes, StepAxis, flags};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
 /// What is known of it before one is made.
@@ -85,8 +85,8 @@ impl Panel for Curves {
         Vec::new()
     }
 
-    fn draws_beside(&self, in_view: &Recording, name: &str, other: &Recording) -> bool {
-        self.is_chosen(in_view, other) && !self.hides(&run_key(name, other))
+    fn draws_beside(&self, in_view: &Recording, other: &Recording) -> bool {
+        self.is_chosen(in_view, other)
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -118,6 +118,9 @@ impl Panel for Curves {
         let columns = if two { 2 } else { 1 };
         number_the_last(view, &mut plots, columns, step_label(&runs));
         plots[0].legend.extend(run_legend(view, &runs));
+        if !two {
+            share_height(view, &mut plots);
+        }
         if self.marks && !two && !first.marks.is_empty() && view.size[1] > 160.0 {
             plots.insert(0, self.flag_plot(view, first, axis));
         }
@@ -536,6 +539,28 @@ fn number_the_last(view: &View<'_>, plots: &mut [Plot], columns: usize, label: &
             plot.marks.insert(0, baseline(view, plot));
         }
     }
+}
+
+/// Gives all plots the same height of data: what stands above and below the axes of each is room of its own.
+fn share_height(view: &View<'_>, plots: &mut [Plot]) {
+    // About what a page takes, in points: a row of a legend, a letter in it with what stands around its text, the steps.
+    const ROW: f32 = 9.0;
+    const AROUND: f32 = 26.0;
+    const STEPS: f32 = 24.0;
+    const LEAST: f32 = 14.0;
+    let width = 0.8 * view.size[0];
+    let outside = |plot: &Plot| {
+        let entries = plot.legend.iter().filter(|entry| !entry.hidden);
+        let wide = entries.map(|e| e.text.chars().count() as f32 * narrow(LETTER) + AROUND);
+        let rows = (wide.sum::<f32>() / width).ceil() * ROW;
+        rows + if plot.x.ticks == Ticks::Hidden { 0.0 } else { STEPS }
+    };
+    let outside: Vec<f32> = plots.iter().map(outside).collect();
+    let all: f32 = outside.iter().sum();
+    let count = plots.len() as f32;
+    let data = ((0.85 * view.size[1] - all) / count).max(LEAST);
+    let mean = data + all / count;
+    plots.iter_mut().zip(outside).for_each(|(plot, outside)| plot.weight = (data + outside) / mean);
 }
 
 /// The lower end of a plot without numbers.

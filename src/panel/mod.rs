@@ -134,7 +134,7 @@ pub trait Panel: Settings + Send {
     }
     fn figure(&self, view: &View<'_>) -> Figure;
     /// Whether it draws a run beside the one in view, where it draws several.
-    fn draws_beside(&self, _in_view: &Recording, _name: &str, _other: &Recording) -> bool {
+    fn draws_beside(&self, _in_view: &Recording, _other: &Recording) -> bool {
         true
     }
     /// The figure that follows the one that was drawn before, for whoever draws again and again. What has to be known of that one

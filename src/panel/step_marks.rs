@@ -56,7 +56,9 @@ impl StepAxis {
 }
 
 /// Mean width of a letter of flag text, in points.
-const LETTER: f64 = 4.6;
+pub const LETTER: f64 = 4.6;
+/// Between two flags of a lane, in points.
+const GAP: f64 = 3.0;
 /// Width of a flag whose text is cut, in points.
 const CUT: f64 = 48.0;
 
@@ -115,7 +117,8 @@ pub fn flags(view: &View<'_>, run: &Recording, axis: StepAxis, lanes: Lanes) -> 
         .map(|form| placed(&marks, axis, lanes.most, &[form]))
         .find(|found| named(found));
     let forms = [Form::Short, Form::Cut];
-    let found = found.unwrap_or_else(|| placed(&marks, axis, lanes.most, &forms));
+    let mut found = found.unwrap_or_else(|| placed(&marks, axis, lanes.most, &forms));
+    grow(&marks, axis, &mut found);
     let mut flags = Flags { cells: Vec::new(), poles: Vec::new(), lanes: 1 };
     for (mark, found) in marks.into_iter().zip(found) {
         flags.lanes = flags.lanes.max(found.as_ref().map_or(1, |found| found.lane + 1));
@@ -136,6 +139,33 @@ fn placed(marks: &[&Mark], axis: StepAxis, lanes: usize, forms: &[Form]) -> Vec<
     marks.iter().map(&mut place).collect()
 }
 
+/// Gives each flag whose text is short or cut what its lane has left to the right of it: no text is shortened without need.
+fn grow(marks: &[&Mark], axis: StepAxis, found: &mut [Option<Found>]) {
+    for (i, mark) in marks.iter().enumerate() {
+        let Some((lane, left)) = found[i].as_ref().map(|flag| (flag.lane, flag.left)) else {
+            continue;
+        };
+        let next = found.iter().flatten().filter(|flag| flag.lane == lane && flag.left > left);
+        let end = next.map(|flag| flag.left - GAP).fold(axis.points, f64::min);
+        let Some(flag) = &mut found[i] else { continue };
+        let [full, short] = mark.in_words();
+        let is_whole = flag.text == full && flag.right - left >= width(&full);
+        let fits = [full, short.clone()].into_iter().find(|text| left + width(text) <= end);
+        let (text, right) = match fits {
+            Some(text) => (text.clone(), left + width(&text)),
+            None => (short, end),
+        };
+        if !is_whole && right >= flag.right {
+            (flag.text, flag.right) = (text, right);
+        }
+    }
+}
+
+/// What a text takes in a flag, in points.
+fn width(text: &str) -> f64 {
+    text.chars().count() as f64 * LETTER + 8.0
+}
+
 /// The first lane that has room for a text at a place.
 fn room(
     taken: &[Vec<(f64, f64)>],
@@ -146,13 +176,13 @@ fn room(
 ) -> Option<Found> {
     let [full, short] = mark.in_words();
     let text = if form == Form::Full { full } else { short };
-    let width = text.chars().count() as f64 * LETTER + 8.0;
+    let width = width(&text);
     let width = if form == Form::Cut { width.min(CUT) } else { width };
     // A flag near the right end hangs to the left of its step.
     let left = if at + width > axis.points { (at - width).max(0.0) } else { at };
     let right = (left + width).min(axis.points);
     let clear = |taken: &Vec<(f64, f64)>| {
-        taken.iter().all(|(from, to)| left > to + 3.0 || right + 3.0 < *from)
+        taken.iter().all(|(from, to)| left > to + GAP || right + GAP < *from)
     };
     let lane = taken.iter().position(clear)?;
     Some(Found { lane, left, right, text })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -66,6 +67,25 @@ pub fn list(home: &Path) -> Result<Vec<Entry>> {
     let mut entries: Vec<Entry> = folders.flatten().filter_map(|e| entry(e.path())).collect();
     entries.sort_by(|a, b| b.changed.cmp(&a.changed).then_with(|| b.folder.cmp(&a.folder)));
     Ok(entries)
+}
+
+/// What a look at the folders of a library tells: another number once runs came, went or were written to. It reads no run.
+pub fn glance(home: &Path) -> u64 {
+    let mut seen = DefaultHasher::new();
+    for home in [home.to_owned(), trash(home)] {
+        let mut folders: Vec<PathBuf> =
+            fs::read_dir(&home).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        folders.sort();
+        for folder in folders {
+            let changed =
+                |path: PathBuf| fs::metadata(path).and_then(|about| about.modified()).ok();
+            ["", "run.json", "checkpoint.safetensors"]
+                .map(|name| changed(folder.join(name)))
+                .hash(&mut seen);
+            folder.hash(&mut seen);
+        }
+    }
+    seen.finish()
 }
 
 /// What a library holds, and what would make it small enough.

@@ -701,6 +701,22 @@ fn path_of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
     String::from_utf8(bytes).ok().map(PathBuf::from)
 }
 
+/// What is wrong with a folder that has no `run.json`.
+fn no_run(folder: &Path) -> Error {
+    let name = folder.display();
+    if !folder.exists() {
+        return Error::input(format!(
+            "no such folder: {name}. Expected the folder of a recorded run"
+        ));
+    }
+    let foreign = foreign::refusal(folder).or_else(|| foreign::folder_refusal(folder));
+    let why = match folder.is_file() {
+        true => "it is a file",
+        false => "it has no run.json, which every recorded run has",
+    };
+    foreign.unwrap_or_else(|| Error::input(format!("{name} is no run folder: {why}")))
+}
+
 /// The section `[task]` of an experiment; empty where the document has none. What is wrong with it, the experiment says.
 pub fn task_of(document: &str) -> toml::Table {
     let document = document.trim_start_matches('\u{feff}').parse::<toml::Table>().ok();
@@ -713,10 +729,7 @@ pub fn task_of(document: &str) -> toml::Table {
 fn read_about(folder: &Path) -> Result<About> {
     let path = folder.join("run.json");
     if !path.exists() {
-        let why = if folder.is_file() { "a file" } else { "it has no run.json" };
-        return Err(foreign::refusal(folder).unwrap_or_else(|| {
-            Error::input(format!("{} is no run folder: {why}", folder.display()))
-        }));
+        return Err(no_run(folder));
     }
     parse_about(&read_text(&path, MOST_ABOUT_BYTES)?, &path)
 }

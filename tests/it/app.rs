@@ -421,6 +421,16 @@ fn a_folder_whose_name_is_no_text_opens_in_the_window() {
     }
 }
 
+/// Draws frames until words are there.
+fn until_said(harness: &mut Harness<'_, App>, words: &str) {
+    let begun = Instant::now();
+    while harness.query_all_by_label_contains(words).next().is_none() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {words}");
+        std::thread::sleep(Duration::from_millis(5));
+        harness.step();
+    }
+}
+
 /// Draws frames until a button is there.
 fn until_shown(harness: &mut Harness<'_, App>, label: &str) {
     let begun = Instant::now();
@@ -538,6 +548,47 @@ fn the_timeline_shows_a_past_step_everywhere_and_one_key_returns_to_live() {
     assert_eq!(harness.state().lab.step_in_view(), last);
 }
 
+/// A press and a release within one frame, as a click is while drawing takes its time.
+fn click_at(harness: &mut Harness<'_, App>, pos: egui::Pos2) {
+    let button = |pressed| egui::Event::PointerButton {
+        pos,
+        button: egui::PointerButton::Primary,
+        pressed,
+        modifiers: egui::Modifiers::NONE,
+    };
+    let input = harness.input_mut();
+    input.events.extend([egui::Event::PointerMoved(pos), button(true), button(false)]);
+    harness.step();
+    harness.step();
+}
+
+#[test]
+fn a_quick_click_on_the_timeline_goes_there_and_pointing_tells_what_happened() {
+    use mnemoscope::base::event::{Mark, MarkKind};
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    let run = &mut harness.state_mut().lab.runs[0];
+    let recording = std::sync::Arc::make_mut(&mut run.recording);
+    recording.marks.clear();
+    recording.add_mark(Mark::of_text(10, MarkKind::Intervention, "zero layer1.head0"));
+    harness.state_mut().lab.news += 1;
+    (0..3).for_each(|_| harness.step());
+    let track = harness.get_by_role_and_label(Role::Slider, "Step in view").rect();
+    let at = |share: f32| egui::pos2(track.left() + share * track.width(), track.bottom() - 8.0);
+    for (share, wanted) in [(0.5, 20), (0.0, 0), (0.3, 12)] {
+        click_at(&mut harness, at(share));
+        let step = harness.state().lab.step.expect("a step of the past is in view");
+        assert!(step.abs_diff(wanted) <= 2, "{share}: {step}");
+    }
+    // Its flag goes to the step of the mark, wherever it is clicked.
+    let flag = harness.query_all_by_label_contains("step 10: L1 H0 cut").next().unwrap().rect();
+    click_at(&mut harness, flag.right_center() - egui::vec2(3.0, 0.0));
+    assert_eq!(harness.state().lab.step, Some(10));
+    harness.hover_at(flag.right_center() - egui::vec2(3.0, 0.0));
+    until_said(&mut harness, "L1 H0 cut at step 10");
+}
+
 #[test]
 fn a_tree_is_edited_by_hand_and_asked_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -639,12 +690,13 @@ fn weights_are_exported_in_the_spelling_that_was_chosen_or_refused_in_a_sentence
     let bytes = std::fs::read(&path).unwrap();
     assert!(safetensors::SafeTensors::deserialize(&bytes).unwrap().tensor("embed").is_ok());
     // These norm before the unembedding, if anywhere.
-    let path = folder.path().join("lens");
-    export(&mut harness, "TransformerLens 4", &path);
-    until(&mut harness, "it is refused", |app| !app.lab.troubles.is_empty());
-    let said = &harness.state().lab.troubles[0].message;
-    assert!(said.contains("model.final_norm"), "{said}");
-    assert!(!path.exists());
+    harness
+        .key_press_modifiers(egui::Modifiers::COMMAND.plus(egui::Modifiers::SHIFT), egui::Key::E);
+    until_said(&mut harness, "model.final_norm");
+    // Before a path is asked for.
+    press(&mut harness, "TransformerLens 4");
+    assert!(harness.query_by_role_and_label(Role::TextInput, "Path").is_none());
+    assert!(harness.state().lab.troubles.is_empty());
 }
 
 #[test]
@@ -681,7 +733,7 @@ fn the_palette_finds_an_action_by_a_few_letters_and_runs_it() {
     harness.step();
     harness.step();
     assert!(harness.query_by_role_and_label(Role::TextInput, "Search for an action").is_none());
-    assert!(harness.query_by_role_and_label(Role::Button, "List again").is_some());
+    assert!(harness.query_by_role_and_label(Role::Button, "Refresh the runs").is_some());
 }
 
 #[test]
@@ -710,9 +762,46 @@ fn a_branch_begins_at_the_step_in_view_and_both_runs_stay() {
     let from = harness.state().lab.step.unwrap();
     press(&mut harness, "Branch from here");
     until(&mut harness, "the branch is there", |app| app.lab.runs.len() == 2);
-    until(&mut harness, "the branch reports", |app| app.lab.step_in_view() >= from);
+    let known = |app: &App| app.lab.run().is_some_and(|run| run.recording.last_step >= from);
+    until(&mut harness, "the branch reports", known);
+    until(&mut harness, "nothing is under way", |app| !app.lab.is_busy());
+    // It waits for a hand: something may be frozen first.
     let lab = &harness.state().lab;
-    assert!(lab.run().unwrap().recording.rows.iter().all(|row| row.step >= from));
+    assert_eq!(lab.step_in_view(), from);
+    assert!(!lab.is_training());
+    assert_eq!(
+        lab.state_in_words(),
+        format!("Branch from step {from}, paused: press Space to train it")
+    );
+    harness.key_press(egui::Key::Space);
+    until(&mut harness, "the branch trains", |app| app.lab.step_in_view() > from);
+    let lab = &harness.state().lab;
+    let run = lab.run().unwrap();
+    assert!(run.recording.rows.iter().all(|row| row.step >= from));
+    assert_eq!(run.recording.parent.as_ref().unwrap().step, from);
+    assert_eq!(run.recording.task, lab.runs[0].recording.task);
+    // With Shift it trains at once.
+    harness.state_mut().lab.view(Some(from));
+    harness.key_press_modifiers(egui::Modifiers::SHIFT, egui::Key::B);
+    until(&mut harness, "the other branch is there", |app| app.lab.runs.len() == 3);
+    until(&mut harness, "it trains", |app| app.lab.step_in_view() > from);
+}
+
+#[test]
+fn a_matrix_of_a_step_of_the_past_is_frozen_in_a_branch() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    press(&mut harness, "Surgery");
+    press(&mut harness, "Maximise Surgery");
+    harness.state_mut().lab.view(Some(20));
+    (0..3).for_each(|_| harness.step());
+    press(&mut harness, "Branch from here to freeze it");
+    until(&mut harness, "the branch is there", |app| app.lab.runs.len() == 2);
+    until(&mut harness, "it waits", |app| !app.lab.is_busy() && !app.lab.is_training());
+    harness.get_by_role_and_label(Role::CheckBox, "Freeze embed").click();
+    until(&mut harness, "it is frozen", |app| !app.lab.in_force().is_empty());
+    assert_eq!(harness.state().lab.in_force()[0].in_words(), "embed frozen");
 }
 
 #[test]
@@ -833,11 +922,11 @@ fn a_sweep_is_opened_with_a_run_of_it_and_a_picker_and_a_point_choose_what_is_se
     harness.step();
     until(&mut harness, "it is in view again", here("seed1"));
     assert_eq!(harness.state().lab.runs.len(), 2);
-    for picker in ["Lines of the sweep", "Across of the sweep", "Up of the sweep"] {
+    for picker in ["Lines of the sweep", "x axis of the sweep", "y axis of the sweep"] {
         assert!(harness.query_by_role_and_label(Role::ComboBox, picker).is_some(), "{picker}");
     }
     assert!(harness.query_by_role_and_label(Role::ComboBox, "Colour of the sweep").is_none());
-    press(&mut harness, "Read again");
+    press(&mut harness, "Refresh the sweep");
     until(&mut harness, "the sweep is read", |app| !app.lab.is_busy());
     assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
 }
@@ -1245,7 +1334,10 @@ fn of_many_troubles_the_newest_is_seen() {
         let seen = harness.get_by_label(&format!("this is trouble {number} of nine")).rect();
         let panels = harness.get_by_label("Tokens").rect().top();
         assert!(seen.top() > 0.0 && seen.bottom() < panels, "trouble {number} is at {seen:?}");
+        assert!(panels < 170.0, "{number} sentences push the panels down to {panels}");
     }
+    assert!(harness.query_by_label("this is trouble 8 of nine").is_none());
+    press(&mut harness, "and 8 more");
     // Said again, it is the newest.
     harness.state_mut().lab.trouble(Error::usage("this is trouble 2 of nine"));
     harness.step();
@@ -1337,6 +1429,9 @@ fn in_a_small_window_nothing_overlaps_and_the_timeline_keeps_its_room() {
         }
         (0..3).for_each(|_| harness.step());
         let track = harness.get_by_role_and_label(Role::Slider, "Step in view").rect();
+        for role in [Role::Button, Role::Label, Role::ComboBox] {
+            eprintln!("DBG {size:?} {role:?} {:?}", named(&harness, role));
+        }
         assert!(window.contains_rect(track), "{size:?}: the track is at {track:?}");
         assert!(track.height() >= 24.0, "{size:?}: {track:?}");
         assert_eq!(overlap(&named(&harness, Role::Image)), None, "{size:?}");
@@ -1361,9 +1456,8 @@ fn a_change_by_hand_is_called_in_words_and_its_last_word_is_kept() {
         ["steps set to 1234567", "steps 1234567"]
     );
     assert_eq!(words(MarkKind::Note, "train.rate = 0.1234567")[0], "rate set to 0.1234567");
-    assert_eq!(
-        words(MarkKind::Intervention, "zero layer1.head0"),
-        ["zero layer1.head0", "zero layer1.head0"]
-    );
+    assert_eq!(words(MarkKind::Intervention, "zero layer1.head0"), ["L1 H0 cut", "L1 H0 cut"]);
+    assert_eq!(words(MarkKind::Intervention, "lift zero layer1.head0")[0], "L1 H0 cut undone");
+    assert_eq!(words(MarkKind::Intervention, "of a newer version")[0], "of a newer version");
     assert_eq!(words(MarkKind::Emergence, "induction head formed")[1], "induction head");
 }

@@ -104,7 +104,7 @@ fn a_panel_is_opened_in_the_window_with_its_controls_and_its_long_question() {
     harness.step();
     assert_eq!(harness.state().lab.analyses.started, started);
     assert!(figure(&harness));
-    press(&mut harness, "Ask again");
+    press(&mut harness, "Refresh the answer");
     until(&mut harness, "it was asked again", |app| {
         app.lab.analyses.started == started + 1 && is_answered(app, asked)
     });

@@ -1514,3 +1514,23 @@ fn a_line_on_logarithmic_axes_is_drawn_at_its_logarithms() {
     let few = decimated_on(&points, (true, false), 0.0..=3.0, 50);
     assert!(few.len() <= 104 && few.contains(&[3f64.min(999f64.log10()), 999.0]), "{few:?}");
 }
+
+#[test]
+fn the_dashes_of_a_rough_line_are_stretches_of_its_axis() {
+    use mnemoscope::figure::dash::{is_rough, pieces};
+    let calm: Vec<[f64; 2]> =
+        (0..=100).map(|i| [f64::from(i), 50.0 - 0.3 * f64::from(i)]).collect();
+    let rough: Vec<[f64; 2]> =
+        (0..=400).map(|i| [0.25 * f64::from(i), f64::from(i % 2) * 6.0]).collect();
+    assert!(!is_rough(&calm) && is_rough(&rough));
+    let width = |piece: &Vec<[f64; 2]>| piece[piece.len() - 1][0] - piece[0][0];
+    for (line, fewest, most) in [(&calm, 9, 11), (&rough, 25, 50)] {
+        let pieces = pieces(line, [6.0, 4.0]);
+        assert!((fewest..=most).contains(&pieces.len()), "{}", pieces.len());
+        let drawn: f64 = pieces.iter().map(width).sum();
+        assert!((50.0..70.0).contains(&drawn), "{drawn} of 100");
+        assert!(pieces.windows(2).all(|two| two[0][two[0].len() - 1][0] <= two[1][0][0]));
+    }
+    // A jump is seen though its way is long.
+    assert!(pieces(&[[0.0, 0.0], [1.0, 90.0]], [6.0, 4.0]).len() > 5);
+}

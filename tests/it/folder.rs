@@ -425,7 +425,50 @@ fn damaged_files_are_named() {
     let folder = fresh();
     fs::remove_file(folder.join("run.json")).unwrap();
     let error = Reader::open(&folder).err().unwrap();
-    assert!(error.message.contains("is no run folder"), "{error}");
+    assert!(error.message.contains("is no run folder: it has no run.json"), "{error}");
+}
+
+#[test]
+fn what_is_no_run_folder_is_told_for_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = |name: &str| folder.path().join(name);
+    let config = |name: &str, text: &str| {
+        fs::create_dir(here(name)).unwrap();
+        fs::write(here(name).join("config.json"), text).unwrap();
+    };
+    config("llama", "{\"model_type\": \"llama\", \"num_hidden_layers\": 30}");
+    config("gpt2", "{\"model_type\": \"gpt2\", \"n_layer\": 1}");
+    config("unsaid", "{\"model_type\": \"new\"}");
+    config("other", "{\"name\": \"llama\"}");
+    config("broken", "{\"model_type\": ");
+    fs::write(here("notes"), "text").unwrap();
+    for (name, wanted) in [
+        ("nowhere", "no such folder: "),
+        ("llama", "is a Hugging Face model (llama, 30 layers): this program reads the networks"),
+        ("gpt2", "is a Hugging Face model (gpt2, 1 layer): "),
+        ("unsaid", "is a Hugging Face model (new): "),
+        ("other", "is no run folder: it has no run.json"),
+        ("broken", "is no run folder: it has no run.json"),
+        ("notes", "is no run folder: it is a file"),
+    ] {
+        let error = Reader::open(&here(name)).err().unwrap();
+        assert!(error.message.contains(wanted), "{name}: {error}");
+        assert!(error.message.contains(&here(name).display().to_string()), "{error}");
+    }
+}
+
+#[test]
+fn a_glance_at_a_library_tells_that_a_run_came_or_was_written_to() {
+    use mnemoscope::run_folder::library::glance;
+    let home = tempfile::tempdir().unwrap();
+    let empty = glance(home.path());
+    assert_eq!(glance(home.path()), empty);
+    fs::create_dir(home.path().join("birth-001")).unwrap();
+    let one = glance(home.path());
+    assert_ne!(one, empty);
+    fs::write(home.path().join("birth-001/run.json"), "{}").unwrap();
+    assert_ne!(glance(home.path()), one);
+    assert_eq!(glance(&home.path().join("nowhere")), glance(&home.path().join("nowhere")));
 }
 
 /// A file in the format of safetensors with this header and `bytes` bytes of numbers.

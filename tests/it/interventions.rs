@@ -359,3 +359,49 @@ fn what_comes_from_other_sequences_is_looked_at_and_not_trained_with() {
     assert!(rows[0].values[0].is_finite());
     assert_eq!(trainer.in_force().len(), 3);
 }
+
+#[test]
+fn every_kind_of_intervention_has_plain_words() {
+    for (spelled, words, undone) in [
+        ("zero layer1.head0", "L1 H0 cut", "L1 H0 cut undone"),
+        ("zero layer1.head0@7", "L1 H0 cut at 7", "L1 H0 cut at 7 undone"),
+        ("zero layer0.attn_out", "L0 attention output cut", "L0 attention output cut undone"),
+        ("zero layer1.k.head0@3-5", "L1 H0 keys cut at 3-5", "L1 H0 keys cut at 3-5 undone"),
+        ("cut layer1.head0@20<-7", "L1 H0 attention 20→7 cut", "L1 H0 attention 20→7 cut undone"),
+        (
+            "cut layer1.head0@20<-7 renormalised",
+            "L1 H0 attention 20→7 cut, renormalised",
+            "L1 H0 attention 20→7 cut, renormalised undone",
+        ),
+        ("zero layer0.mlp_out", "L0 MLP output cut", "L0 MLP output cut undone"),
+        (
+            "zero layer0.embed@1,3,5,7,9,11",
+            "embedding cut at 6 positions",
+            "embedding cut at 6 positions undone",
+        ),
+        ("zero layer1.gate.update", "L1 gate.update cut", "L1 gate.update cut undone"),
+        ("scale layer1.head0 by 0.5", "L1 H0 × 0.5", "L1 H0 × 0.5 undone"),
+        (
+            "add layer1.resid_pre@7 2*embed[5]",
+            "stream before L1 steered at 7",
+            "stream before L1 steered at 7 undone",
+        ),
+        ("mean layer1.head0", "L1 H0 set to its mean", "L1 H0 set to its mean undone"),
+        (
+            "resample layer1.v.head0 from 3",
+            "L1 H0 values from sequence 3",
+            "L1 H0 values from sequence 3 undone",
+        ),
+        (
+            "patch layer1.k.head0@7 from 4 12",
+            "L1 H0 keys patched at 7",
+            "L1 H0 keys patched at 7 undone",
+        ),
+        ("freeze layer0.wk", "layer0.wk frozen", "layer0.wk trained again"),
+        ("unfreeze layer0.wk", "layer0.wk unfrozen", "layer0.wk frozen again"),
+    ] {
+        let change: Intervention = spelled.parse().unwrap();
+        assert_eq!(change.in_words(), words, "{spelled}");
+        assert_eq!(change.undone_in_words(), undone, "{spelled}");
+    }
+}

@@ -2111,7 +2111,9 @@ fn a_second_run_is_dashed_and_named() {
     world.runs.push(("branch".to_owned(), Arc::new(run(200))));
     let figure = world.figure("curves");
     assert_eq!(line(&figure, "in-context accuracy (branch)").len(), 1);
-    assert_eq!(figure.caption, "Solid: birth. Dashed: branch.");
+    let named: Vec<(&str, Dash)> =
+        figure.plots[1].legend.iter().rev().map(|e| (e.text.as_str(), e.dash)).take(2).collect();
+    assert_eq!(named, [("branch", Dash::Dashed), ("birth", Dash::Solid)]);
     let dashed = figure.plots.iter().flat_map(|p| &p.marks).all(|mark| {
         if let Mark::Line { name, dash, .. } = mark {
             (*dash == Dash::Dashed) == name.ends_with("(branch)")
@@ -2154,11 +2156,172 @@ fn each_of_many_runs_is_told_apart_by_dashes_or_paleness_and_named_in_the_legend
         [("run 6", Dash::Long), ("run 5", Dash::Dotted), ("run 4", Dash::Dashed)]
     );
     assert_eq!(named[6], ("birth", Dash::Solid));
-    assert!(
-        figure
-            .caption
-            .ends_with("Dashed, pale: run 4. Dotted, pale: run 5. Long dashes, pale: run 6.")
-    );
+}
+
+/// A run of a task with these settings.
+fn run_of(task: &str) -> Arc<Recording> {
+    Arc::new(Recording { task: task.parse().unwrap(), ..run(200) })
+}
+
+#[test]
+fn curves_draw_runs_of_the_same_task_unless_asked_otherwise() {
+    let mut world = World::new();
+    world.runs = [
+        ("birth", "kind = \"bigram\"\nlength = 128\nlongest = 0"),
+        ("same", "kind = \"bigram\"\nlength = 128.0\nlongest = 500"),
+        ("older", "kind = \"bigram\""),
+        ("short", "kind = \"bigram\"\nlength = 64"),
+        ("tree", "kind = \"tree_path\""),
+    ]
+    .map(|(name, task)| (name.to_owned(), run_of(task)))
+    .to_vec();
+    let drawn = |settings: &[(&str, &str)]| {
+        let figure = world.figure_with("curves", settings);
+        let all = ["birth", "same", "older", "short", "tree"];
+        let name = |run: &str| match run {
+            "birth" => "in-context accuracy".to_owned(),
+            run => format!("in-context accuracy ({run})"),
+        };
+        let is_drawn = |run: &&str| !line(&figure, &name(run)).is_empty();
+        (all.into_iter().filter(is_drawn).collect::<Vec<_>>(), figure.caption)
+    };
+    let (runs, said) = drawn(&[]);
+    assert_eq!(runs, ["birth", "same", "older"]);
+    assert_eq!(said, "Not drawn: 2 runs of other tasks, short, tree (setting runs).");
+    let (runs, said) = drawn(&[("runs", "all")]);
+    assert_eq!((runs.len(), said.as_str()), (5, ""));
+    let (runs, said) = drawn(&[("runs", "this run")]);
+    assert_eq!((runs, said.as_str()), (vec!["birth"], "Not drawn: 4 runs (setting runs)."));
+}
+
+#[test]
+fn what_is_hidden_has_no_line_and_an_entry_that_brings_it_back() {
+    let mut world = World::new();
+    let folder = Some("/runs/birth-002".into());
+    let branch = Recording { folder, ..run(200) };
+    world.runs.push(("branch".to_owned(), Arc::new(branch)));
+    let hide = "accuracy_in_context; run birth-002; guessing";
+    let figure = world.figure_with("curves", &[("hide", hide)]);
+    for gone in ["in-context accuracy", "loss, all tokens (branch)", "guessing"] {
+        assert!(line(&figure, gone).is_empty(), "{gone}");
+    }
+    assert_eq!(line(&figure, "in-context accuracy, other outputs").len(), 1);
+    let entries = figure.plots.iter().flat_map(|plot| &plot.legend);
+    let hidden: Vec<&str> = entries.filter(|e| e.hidden).map(|e| e.key.as_str()).collect();
+    assert_eq!(hidden, ["guessing", "run birth-002", "accuracy_in_context", "guessing"]);
+    // On paper there is no entry for it.
+    let scene = layout(&figure, [420.0, 320.0], &Style::light());
+    let texts: Vec<&str> = scene.items.iter().filter_map(text_of).collect();
+    assert!(texts.contains(&"in-context, other outputs") && !texts.contains(&"in-context"));
+    assert!(!texts.contains(&"branch") && !texts.contains(&"guessing"), "{texts:?}");
+    // A plot of which nothing is left gives its room to the others.
+    let memories = "recall_wo2; recall_wk2; recall_wk1; recall_wk1_early";
+    let figure = world.figure_with("curves", &[("hide", memories)]);
+    let axes: Vec<&str> = figure.plots.iter().map(|plot| plot.y.label.as_str()).collect();
+    assert_eq!(axes, ["", "loss (nats)", "accuracy"]);
+    assert_eq!(figure.plots[2].x.label, "step");
+    assert!(figure.plots[2].legend.iter().any(|e| e.hidden && e.text == "output W_O2"));
+    let wrong = world.figure_with("curves", &[("hide", "acuracy")]);
+    assert!(wrong.caption.starts_with("hide: acuracy is no column;"), "{}", wrong.caption);
+    let mut panel = panel::curves::Curves::default();
+    ["loss", "run a b", "loss", "guessing"].iter().for_each(|key| panel.tick(key));
+    assert_eq!(panel.hide, "run a b; guessing");
+}
+
+#[test]
+fn a_branch_lies_on_the_run_that_it_left_from_the_branch_on() {
+    use mnemoscope::run_folder::Parent;
+    let mut world = World::new();
+    let folder = |name: &str| Some(format!("/runs/{name}").into());
+    let parent = Recording { folder: folder("birth-001"), ..run(300) };
+    let mut branch = Recording { folder: folder("birth-002"), ..run(250) };
+    branch.rows.retain(|row| row.step >= 100);
+    branch.parent = Some(Parent { folder: folder("birth-001"), step: 100 });
+    world.runs = vec![("birth".into(), Arc::new(parent)), ("branch".into(), Arc::new(branch))];
+    let ends = |figure: &Figure, name: &str| {
+        let line = line(figure, name)[0];
+        (line[0][0], line[line.len() - 1][0])
+    };
+    let apart = world.figure("curves");
+    assert_eq!(ends(&apart, "in-context accuracy (branch)"), (100.0, 250.0));
+    assert_eq!(apart.plots[3].x.label, "step");
+    let aligned = world.figure_with("curves", &[("align", "true")]);
+    assert_eq!(ends(&aligned, "in-context accuracy (branch)"), (0.0, 150.0));
+    assert_eq!(ends(&aligned, "in-context accuracy"), (-100.0, 200.0));
+    assert_eq!(aligned.plots[3].x.label, "steps since the branch");
+    assert_eq!(aligned.plots[3].x.range, (-100.0, 200.0));
+    // Flags and the step in view stand where the lines are.
+    let flag = cells(&aligned).into_iter().find(|c| c.hover.contains("induction head")).unwrap();
+    assert_eq!(flag.value, Some(("step", 50.0)));
+    let upright = |mark: &Mark| matches!(mark, Mark::Upright { x, .. } if *x == 100.0);
+    assert!(aligned.plots[1].marks.iter().any(upright), "step 200 is in view");
+    world.runs.truncate(1);
+    let alone = world.figure_with("curves", &[("align", "true")]);
+    assert!(alone.caption.contains("nothing to align"), "{}", alone.caption);
+}
+
+#[test]
+fn a_low_figure_of_curves_keeps_the_names_of_its_lines() {
+    let world = World { size: [250.0, 190.0], ..World::new() };
+    let figure = world.figure("curves");
+    let scene = layout(&figure, world.size, &Style::light());
+    let texts: Vec<&str> = scene.items.iter().filter_map(text_of).collect();
+    for name in ["in-context tokens", "in-context, other outputs", "output W_O2", "early W_K1"] {
+        assert!(texts.contains(&name), "{name}: {texts:?}");
+    }
+}
+
+/// Curves in a room of the window, and what a hand did in the last frame.
+fn curves_in(
+    figure: Figure,
+    size: egui::Vec2,
+) -> (egui_kittest::Harness<'static>, std::rc::Rc<std::cell::RefCell<Vec<String>>>) {
+    let told = std::rc::Rc::<std::cell::RefCell<Vec<String>>>::default();
+    let tell = told.clone();
+    let draw = move |ui: &mut egui::Ui| {
+        let room = egui::Rect::from_min_size(egui::Pos2::ZERO, size);
+        let done = curves::show(ui, room, &figure, None, &[]);
+        tell.borrow_mut().extend(done.ticked.map(|key| format!("tick {key}")));
+        tell.borrow_mut().extend(done.lit.into_iter().map(|key| format!("lit {key}")));
+    };
+    let mut harness = egui_kittest::Harness::builder().with_size(size).build_ui(draw);
+    harness.run_steps(3);
+    (harness, told)
+}
+
+#[test]
+fn a_tick_hides_a_line_and_pointing_at_its_name_lights_it() {
+    let mut world = World::new();
+    world.runs.push(("branch".to_owned(), Arc::new(run(200))));
+    let (mut harness, told) = curves_in(world.figure("curves"), egui::vec2(620.0, 420.0));
+    for (name, key) in [("in-context accuracy", "accuracy_in_context"), ("branch", "run branch")] {
+        harness.get_by_label(&format!("Show {name}")).click();
+        harness.run_steps(2);
+        assert!(told.borrow().contains(&format!("tick {key}")), "{name}: {:?}", told.borrow());
+    }
+    told.borrow_mut().clear();
+    let name = harness.get_by_label("in-context, other outputs").rect();
+    harness.hover_at(name.center());
+    harness.run_steps(2);
+    assert!(told.borrow().contains(&"lit accuracy_other_outputs".to_owned()));
+    // Names of runs lie below the axes, names of lines beside them.
+    let step = harness.get_by_label("branch").rect();
+    assert!(step.top() > 380.0 && step.bottom() <= 420.0, "{step:?}");
+    assert!(name.left() > 390.0 && name.right() <= 620.0, "{name:?}");
+}
+
+#[test]
+fn plots_that_have_no_room_are_named() {
+    let world = World::new();
+    for (height, missing) in
+        [(420.0, None), (210.0, Some("share stored")), (120.0, Some("accuracy"))]
+    {
+        let (harness, _) = curves_in(world.figure("curves"), egui::vec2(450.0, height));
+        let said = harness.query_all_by_label_contains("No room for").next();
+        assert_eq!(said.is_some(), missing.is_some(), "{height}");
+        let node = |name: &str| harness.query_by_label_contains(name).is_some();
+        assert!(missing.is_none_or(node), "{height}");
+    }
 }
 
 #[test]
@@ -2338,7 +2501,7 @@ fn a_stretch_of_steps_in_view_belongs_to_its_run_and_its_axis() {
     let size = egui::vec2(600.0, 500.0);
     let drawn = linear.clone();
     let draw = move |ui: &mut egui::Ui| {
-        curves::show(ui, egui::Rect::from_min_size(egui::Pos2::ZERO, size), &drawn, None);
+        curves::show(ui, egui::Rect::from_min_size(egui::Pos2::ZERO, size), &drawn, None, &[]);
     };
     let mut harness = egui_kittest::Harness::builder().with_size(size).build_ui(draw);
     harness.run_steps(3);
@@ -2364,7 +2527,8 @@ fn beside_the_curves_the_names_stand_whole_and_pointing_tells_exact_values() {
     let figure = world.figure("curves");
     let size = egui::vec2(560.0, 390.0);
     let draw = move |ui: &mut egui::Ui| {
-        curves::show(ui, egui::Rect::from_min_size(egui::Pos2::ZERO, size), &figure, Some(200));
+        let room = egui::Rect::from_min_size(egui::Pos2::ZERO, size);
+        curves::show(ui, room, &figure, Some(200.0), &[]);
     };
     let mut harness = egui_kittest::Harness::builder().with_size(size).build_ui(draw);
     harness.run_steps(3);

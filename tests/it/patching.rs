@@ -556,7 +556,7 @@ fn a_long_question_is_asked_once_its_panel_is_seen_and_once_for_each_step() {
         known(app).is_some_and(|found| found.step == last)
     });
     assert_eq!(harness.state().lab.analyses.started, 2);
-    press(&mut harness, "Ask again");
+    press(&mut harness, "Refresh the answer");
     until(&mut harness, "it was asked again", |app| app.lab.analyses.started == 3 && is_whole(app));
     assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
 }

@@ -52,16 +52,21 @@ pub fn of(
     camera: Camera,
 ) -> Result<(PanelSpec, PanelSnapshot)> {
     let nothing = || Error::usage("there is no run to draw yet");
-    let (run, shown) = (lab.run().ok_or_else(nothing)?, snapshot(lab).ok_or_else(nothing)?);
+    let (run, mut shown) = (lab.run().ok_or_else(nothing)?, snapshot(lab).ok_or_else(nothing)?);
     // A panel that asks nothing draws histories, and those of all runs.
     let (net, selection) = (&run.info.net, &lab.selection);
     let is_history =
         panel.needs(net, selection).is_empty() && panel.analyses(net, selection).is_empty();
-    let others = in_order(lab).skip(1).filter(|_| is_history);
+    let is_drawn =
+        |other: &&Run| is_history && panel.draws_beside(&run.recording, &other.recording);
+    let others: Vec<&Run> = in_order(lab).skip(1).filter(is_drawn).collect();
+    shown.runs.truncate(1);
+    shown.runs.extend(others.iter().map(|run| (folder_name(run), run.recording.clone())));
+    let beside = others.into_iter().map(folder_name).collect();
     let spec = PanelSpec {
         camera: kind.has_camera.then_some(camera),
         set: settings::to_table(panel),
-        beside: others.map(folder_name).collect(),
+        beside,
         ..spec(kind.name, lab)
     };
     let facts = run_facts(folder_name(run), &run.began, &run.recording.marks);

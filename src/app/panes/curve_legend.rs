@@ -13,7 +13,7 @@ const VALUE: f32 = 40.0;
 /// Side of a tick.
 const TICK: f32 = 10.0;
 /// Height of an entry.
-const ROW: f32 = 13.0;
+pub const ROW: f32 = 12.0;
 /// Height of a row of runs, and the most rows before they scroll.
 const RUN_ROW: f32 = 18.0;
 const MOST_RUN_ROWS: f32 = 2.0;
@@ -49,6 +49,15 @@ fn about(entry: &LegendEntry) -> String {
     if help.is_empty() { name(entry).to_owned() } else { format!("{}\n{help}", name(entry)) }
 }
 
+fn is_beside(entry: &LegendEntry) -> bool {
+    entry.line && !is_run(&entry.key)
+}
+
+/// How many entries stand beside a plot.
+pub fn entries_beside(plot: &Plot) -> usize {
+    plot.legend.iter().filter(|entry| is_beside(entry)).count()
+}
+
 /// Every line of a plot with its tick, its colour and its value: beside the plot, where it covers nothing. The value comes
 /// first, so that where there is no room it is the name that is cut. More of them than there is room for scroll.
 pub fn beside(
@@ -58,10 +67,15 @@ pub fn beside(
     lit: &[String],
     done: &mut Done,
 ) {
+    let entries = entries_beside(plot);
+    if entries as f32 * ROW > ui.available_height() {
+        // Whoever scrolls is to see that there is more.
+        ui.spacing_mut().scroll =
+            egui::style::ScrollStyle { bar_width: 5.0, ..egui::style::ScrollStyle::solid() };
+    }
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         small(ui);
-        ui.add_space(2.0);
-        for entry in plot.legend.iter().filter(|entry| entry.line && !is_run(&entry.key)) {
+        for entry in plot.legend.iter().filter(|entry| is_beside(entry)) {
             let row = ui.horizontal(|ui| {
                 tick(ui, entry, done);
                 sample(ui, entry, 10.0);

@@ -42,6 +42,9 @@ const STEPS: f32 = 32.0;
 /// Plots are not squeezed flatter than this: what has no room is named instead.
 const LOWEST: f32 = 56.0;
 
+/// Between two plots.
+const GAP: f32 = 8.0;
+
 /// Something that happened at a step: its place on the axis, its name, the colour of its line (if it has one).
 struct Flag {
     x: f64,
@@ -101,10 +104,11 @@ pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure, step: Option<f64>, lit: &[
     for (row, in_row) in plots.chunks(room.columns).take(room.rows).enumerate() {
         let is_last = row + 1 == room.rows;
         let strip = if row == 0 { room.strip } else { 0.0 };
-        let height = room.height + strip + if is_last { STEPS } else { 0.0 };
+        let height = room.heights[row] + strip + if is_last { STEPS } else { 0.0 };
         for (column, plot) in in_row.iter().enumerate() {
             let corner = pos2(rect.left() + column as f32 * room.width, top);
-            let place = Rect::from_min_size(corner, vec2(room.width - 2.0, height));
+            // A gap, so that numbers at the ends of two axes do not meet.
+            let place = Rect::from_min_size(corner, vec2(room.width - 2.0, height - GAP));
             let named: &[Flag] = if row + column == 0 { &flags } else { &[] };
             let steps = is_last.then(|| steps_label(&plots));
             let cell = Place { at: (row, column), named, strip, steps };
@@ -127,8 +131,8 @@ struct Room {
     /// Rows of plots that are drawn.
     rows: usize,
     width: f32,
-    /// Of a plot, without the names above it and the steps below it.
-    height: f32,
+    /// Of each row of plots, without the names above it and the steps below it.
+    heights: Vec<f32>,
     strip: f32,
     runs: f32,
     caption: String,
@@ -162,9 +166,26 @@ impl Room {
             let more = format!("No room for {}: expand the panel (M).", names.join(", "));
             caption = format!("{more} {caption}").trim_end().to_owned();
         }
-        let height = (free(&caption) / rows as f32).max(30.0);
-        Self { columns, rows, width, height, strip, runs, caption }
+        let heights = heights(plots, columns, rows, free(&caption));
+        Self { columns, rows, width, heights, strip, runs, caption }
     }
+}
+
+/// The height of each row of plots: more for those with more names beside them.
+fn heights(plots: &[&Plot], columns: usize, rows: usize, free: f32) -> Vec<f32> {
+    let names = |row: &[&Plot]| row.iter().map(|plot| curve_legend::entries_beside(plot)).max();
+    let wanted =
+        |row: &[&Plot]| (names(row).unwrap_or(0) as f32 * curve_legend::ROW + GAP).max(LOWEST);
+    let wanted: Vec<f32> = plots.chunks(columns).take(rows).map(wanted).collect();
+    let spare = free - wanted.iter().sum::<f32>();
+    if spare >= 0.0 {
+        return wanted.iter().map(|height| height + spare / rows as f32).collect();
+    }
+    // All have the least, and what is left goes where names ask for it.
+    let least = (free / rows as f32).min(LOWEST);
+    let asked: f32 = wanted.iter().map(|height| height - least).sum();
+    let left = free - least * rows as f32;
+    wanted.iter().map(|height| least + left * (height - least) / asked.max(1.0)).collect()
 }
 
 /// The runs, and what the legend cannot say.
@@ -264,7 +285,10 @@ fn one(
             .collect();
     }
     if let Some(x) = x {
-        response.response.on_hover_text_at_pointer(reading(plot, &lines, shared.flags, x));
+        // All values stand beside the plot; at a line its own is enough, and covers less.
+        let at = nearest(&lines, &response.transform, pointer.unwrap_or_default());
+        let told = at.map_or(&lines[..], std::slice::from_ref);
+        response.response.on_hover_text_at_pointer(reading(plot, told, shared.flags, x));
     }
 }
 
@@ -370,7 +394,7 @@ fn stand_upright(ui: &Ui, uprights: &[Flag], transform: &egui_plot::PlotTransfor
     let painter = ui.painter_at(frame);
     for upright in uprights {
         let x = transform.position_from_point_x(upright.x);
-        let ends = [egui::pos2(x, frame.top()), egui::pos2(x, frame.bottom())];
+        let ends = [pos2(x, frame.top()), pos2(x, frame.bottom())];
         let stroke = egui::Stroke::new(1.0, upright.color);
         painter.extend(egui::Shape::dashed_line(&ends, stroke, 3.0, 3.0));
     }
@@ -400,7 +424,7 @@ fn axes<'a>(
     steps: Option<&str>,
 ) -> egui_plot::Plot<'a> {
     let mut drawn = drawn
-        .x_grid_spacer(move |input| round_steps(&input, size.x / 70.0))
+        .x_grid_spacer(move |input| round_steps(&input, size.x / 48.0))
         .y_grid_spacer(move |input| round_steps(&input, size.y / 26.0))
         .x_axis_formatter(|mark, _| scale::number(mark.value))
         .y_axis_formatter(|mark, _| scale::number(mark.value))

@@ -423,6 +423,13 @@ fn heads(ui: &mut Ui, lab: &Lab, heads: &[usize], actions: &mut Vec<Action>) {
 
 fn tensors(ui: &mut Ui, lab: &Lab, trained: &[String], actions: &mut Vec<Action>) {
     let live = lab.acts_on_training();
+    if !live && !trained.is_empty() {
+        let button = ui.button("Branch from here to freeze it");
+        let help = "Only a run that is being trained can be frozen: this begins a new run from the step in view, paused, with all settings of the form. Freeze, then press Space.";
+        if button.on_hover_text(help).clicked() {
+            actions.push(Action::Do(Command::Branch));
+        }
+    }
     ui.add_enabled_ui(live, |ui| {
         for name in trained {
             let mut frozen = is_frozen(&lab.in_force(), name);
@@ -435,13 +442,6 @@ fn tensors(ui: &mut Ui, lab: &Lab, trained: &[String], actions: &mut Vec<Action>
             }
         }
     });
-    if !live && !trained.is_empty() {
-        let button = ui.button("Branch from here to freeze it");
-        let help = "Only a run that is being trained can be frozen: this begins a new run from the step in view, paused, with all settings of the form. Freeze, then press Space.";
-        if button.on_hover_text(help).clicked() {
-            actions.push(Action::Do(Command::Branch));
-        }
-    }
 }
 
 /// The last word on a tensor decides.

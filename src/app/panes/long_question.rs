@@ -31,7 +31,8 @@ pub fn controls(ui: &mut Ui, lab: &Lab, calls: &[MeasurementCall]) -> Vec<Action
         return actions;
     };
     let help = "Ask this again, of the weights in view (A). A run that trains is asked only when you say so.";
-    if ui.button("Refresh").on_hover_text(help).clicked() {
+    let refresh = ui.button("Refresh").accessible_name("Refresh the answer");
+    if refresh.on_hover_text(help).clicked() {
         actions.push(Action::Do(Command::AskAgain));
     }
     if found.ended && found.done < found.total {

@@ -15,6 +15,8 @@ pub struct RunList {
     pub stock: Stock,
     /// The list was asked for and is up to date, or on its way.
     pub asked: bool,
+    /// It was read at least once.
+    pub listed: bool,
     doubtful: Option<Doubt>,
     /// This one is being given a name.
     naming: Option<(PathBuf, String)>,
@@ -37,7 +39,8 @@ impl RunList {
     pub fn ui(&mut self, ui: &mut Ui, open: &[PathBuf]) -> Vec<Action> {
         let mut actions = Vec::new();
         ui.horizontal(|ui| {
-            if ui.button("List again").clicked() {
+            let refresh = ui.button("Refresh").accessible_name("Refresh the runs");
+            if refresh.on_hover_text("Read the list now; it also keeps itself fresh.").clicked() {
                 self.asked = false;
             }
             let runs = &self.stock.runs;
@@ -45,7 +48,10 @@ impl RunList {
         });
         self.room(ui);
         if self.stock.runs.is_empty() {
-            ui.weak("No recorded run yet. Every run that is started here is recorded.");
+            ui.weak(match self.listed {
+                true => "No recorded run yet. Every run that is started here is recorded.",
+                false => "Reading the list of runs …",
+            });
         }
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             for run in self.stock.runs.clone() {

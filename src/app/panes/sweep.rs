@@ -57,8 +57,11 @@ fn pickers(ui: &mut Ui, panel: &mut dyn Panel, sweep: &Sweep) -> Vec<Action> {
                     let _ = settings::set(panel, "", setting, &name.into());
                 }
             }
-            if row == 0 && ui.button("Refresh").on_hover_text(READ_AGAIN).clicked() {
-                actions.push(Action::ReadSweep(sweep.folder.clone()));
+            if row == 0 {
+                let refresh = ui.button("Refresh").accessible_name("Refresh the sweep");
+                if refresh.on_hover_text(READ_AGAIN).clicked() {
+                    actions.push(Action::ReadSweep(sweep.folder.clone()));
+                }
             }
             ui.end_row();
         }

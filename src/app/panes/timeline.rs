@@ -1,13 +1,15 @@
 //! Time under the hand: drag to any recorded step, play back, return to live.
 
-use egui::{EventFilter, Key, Role, Sense, Ui, WidgetInfo, accesskit};
+use egui::{EventFilter, Key, Pos2, Rect, Role, Sense, Ui, WidgetInfo, accesskit};
 
 use super::{Drawn, Pane};
 use crate::app::canvas::paint::Frame;
 use crate::app::commands::{Action, Command};
 use crate::app::lab::Lab;
 use crate::base::convert;
+use crate::figure::scale::Scale;
 use crate::figure::scene::Area;
+use crate::figure::{Axis, Pick, pick};
 use crate::panel::Panel;
 
 /// Offered speeds of playing back, recorded steps per second.
@@ -68,7 +70,8 @@ fn buttons(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
     actions
 }
 
-/// Lets the track be dragged: the x axis of the figure is the step.
+/// The track under the hand: a press goes to the step there, or to that of the flag there; a drag goes along. Pointing at it says
+/// the step and what happened there. The x axis of the figure is the step.
 fn track(ui: &mut Ui, drawn: &Drawn<'_>, lab: &Lab) -> Vec<Action> {
     let plot = |area: &Area| drawn.figure.plots.get(area.pick.plot()?);
     let Some((area, plot)) = drawn.scene.areas.iter().find_map(|area| Some((area, plot(area)?)))
@@ -76,13 +79,43 @@ fn track(ui: &mut Ui, drawn: &Drawn<'_>, lab: &Lab) -> Vec<Action> {
         return Vec::new();
     };
     let frame = Frame::new(drawn.place.min);
-    let track = frame.rect(area.min, area.max);
+    let place = frame.rect(area.min, area.max);
     let id = ui.scope_id().with("step in view");
-    let response = ui.interact(track, id, Sense::drag() | Sense::FOCUSABLE);
-    let now = lab.step_in_view();
-    response.widget_info(|| WidgetInfo::slider(true, now as f64, "Step in view"));
+    // A press and a release within one frame are a click and no drag.
+    let response = ui.interact(place, id, Sense::click_and_drag());
     let last = lab.run().map_or(0, |run| run.recording.last_step);
-    ui.ctx().accesskit_node_builder(id, |node| {
+    tell_reader(ui, &response, lab.step_in_view(), last);
+    let mut actions = by_keys(ui, &response);
+    if let Some(step) = asked_by_reader(ui, id) {
+        actions.push(Action::View(Some(step)));
+    }
+    let track = Track { place, x: &plot.x, last };
+    let picked = |at: Pos2| pick::pick(drawn.scene, frame.back(at));
+    let pressed = response.is_pointer_button_down_on() || response.clicked();
+    let pointer = response.interact_pointer_pos();
+    if let Some(at) = pointer.filter(|_| pressed) {
+        let flag = picked(at).map(|(pick, _)| pick).filter(|_| !response.dragged());
+        actions.push(match flag {
+            Some(pick @ Pick::Step(_)) => Action::Pick { pick, shift: false },
+            _ => Action::View(track.step(at)),
+        });
+    }
+    if response.has_focus() {
+        let stroke = ui.visuals().selection.stroke;
+        ui.painter().rect_stroke(place, 2, stroke, egui::StrokeKind::Inside);
+    }
+    if let Some(at) = response.hover_pos() {
+        let words = track.words(at, picked(at), lab);
+        response.clone().on_hover_text_at_pointer(words);
+    }
+    response.on_hover_and_drag_cursor(egui::CursorIcon::ResizeHorizontal);
+    actions
+}
+
+/// For a screen reader it is a slider.
+fn tell_reader(ui: &Ui, response: &egui::Response, now: u64, last: u64) {
+    response.widget_info(|| WidgetInfo::slider(true, now as f64, "Step in view"));
+    ui.ctx().accesskit_node_builder(response.id, |node| {
         node.set_role(Role::Slider);
         node.set_min_numeric_value(0.0);
         node.set_max_numeric_value(last as f64);
@@ -90,22 +123,62 @@ fn track(ui: &mut Ui, drawn: &Drawn<'_>, lab: &Lab) -> Vec<Action> {
         node.add_action(accesskit::Action::Increment);
         node.add_action(accesskit::Action::Decrement);
     });
-    let mut actions = by_keys(ui, &response);
-    if let Some(step) = asked_by_reader(ui, id) {
-        actions.push(Action::View(Some(step)));
+}
+
+/// The axis of steps on the screen.
+struct Track<'a> {
+    place: Rect,
+    x: &'a Axis,
+    last: u64,
+}
+
+impl Track<'_> {
+    /// The step under a place; the right end is live.
+    fn step(&self, at: Pos2) -> Option<u64> {
+        let share = f64::from((at.x - self.place.left()) / self.place.width()).clamp(0.0, 1.0);
+        step_at(self.x.range, self.x.log, share, self.last)
     }
-    if response.dragged()
-        && let Some(pointer) = response.interact_pointer_pos()
-    {
-        let share = f64::from((pointer.x - track.left()) / track.width()).clamp(0.0, 1.0);
-        actions.push(Action::View(step_at(plot.x.range, plot.x.log, share, last)));
+
+    /// Where a step is on the screen.
+    fn at(&self, step: u64) -> f32 {
+        let ends = (self.place.left(), self.place.right());
+        Scale::new(self.x.range, self.x.log, ends).at(step as f64)
     }
-    if response.has_focus() {
-        let stroke = ui.visuals().selection.stroke;
-        ui.painter().rect_stroke(track, 2, stroke, egui::StrokeKind::Inside);
+
+    /// The step under the pointer, and what happened there: named on a flag, cut short on it, or not named at all.
+    fn words(&self, at: Pos2, picked: Option<(Pick, String)>, lab: &Lab) -> String {
+        /// Screen units around a mark that mean it.
+        const NEAR: f32 = 5.0;
+        let Some(run) = lab.run() else { return String::new() };
+        let near = |step: u64| (self.at(step) - at.x).abs() <= NEAR;
+        let said = |step: u64, what: &str| format!("{what} at step {step}");
+        let marks = run.recording.marks.iter().filter(|mark| near(mark.step));
+        let mut lines: Vec<String> = vec![self.under(at, lab)];
+        lines.extend(marks.map(|mark| said(mark.step, &mark.in_words()[0])));
+        // A flag says what it names wherever the pointer is on it.
+        let flag = picked.and_then(|(_, hover)| {
+            let (step, what) = hover.strip_prefix("step ")?.split_once(": ")?;
+            let is_flag = run.recording.marks.iter().any(|mark| mark.in_words()[0] == what);
+            is_flag.then_some(())?;
+            Some(said(step.parse().ok()?, what))
+        });
+        lines.extend(flag.filter(|flag| !lines.contains(flag)));
+        lines.join("\n")
     }
-    response.on_hover_and_drag_cursor(egui::CursorIcon::ResizeHorizontal);
-    actions
+
+    /// The step that a click here goes to.
+    fn under(&self, at: Pos2, lab: &Lab) -> String {
+        let recording = lab.run().map(|run| &run.recording);
+        let step = self.step(at);
+        let nearest = step.and_then(|step| recording?.nearest_recorded(step));
+        match (step, nearest) {
+            (None, _) => format!("step {}, the newest", self.last),
+            (Some(step), Some(recorded)) if step != recorded => {
+                format!("step {step}; the nearest recorded one is {recorded}")
+            }
+            (Some(step), _) => format!("step {step}"),
+        }
+    }
 }
 
 /// The step at a share of the axis; the right end is live.

@@ -117,7 +117,7 @@ impl App {
             Command::OpenRun => self.ask(FileDialog::OpenRun),
             Command::OpenExperiment => self.ask(FileDialog::OpenExperiment),
             Command::SaveExperiment => self.ask(FileDialog::SaveExperiment),
-            Command::ExportWeights => self.weight_format.open = true,
+            Command::ExportWeights => self.list_formats(),
             Command::SaveFigure => {
                 self.of_figure(|app, name| app.ask(FileDialog::SaveFigure(name.to_owned())));
             }

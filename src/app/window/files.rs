@@ -8,17 +8,19 @@ use crate::app::lab::run::{Opened, Origin};
 use crate::base::error::{Error, Result};
 use crate::base::quoting;
 use crate::base::settings;
+use crate::base::weights::Weights;
 use crate::export::sheet::Sheet;
 use crate::figure::file::save;
 use crate::formats::file::save_all;
 use crate::panel;
 use crate::run::experiment::Experiment;
-use crate::run::interchange::{WeightFormat, files, is_ours};
+use crate::run::interchange::{WeightFormat, files, is_ours, refusal};
 use crate::run_folder::Reader;
 use crate::sweep::{Run, Sweep, is_sweep};
 
 use super::App;
 use super::file_dialog::{Chosen, FileDialog};
+use super::weight_format::FormatList;
 
 impl App {
     /// Begins what the command line asks for; what fails is said in the window.
@@ -139,16 +141,41 @@ impl App {
         }
     }
 
-    pub(super) fn export_weights(&mut self, format: WeightFormat, path: PathBuf, replace: bool) {
-        let (step, weights, folder) = match self.lab.weights_in_view() {
-            Ok(found) => found,
-            Err(error) => return self.lab.trouble(error),
+    /// The list of formats for weights; which of them cannot say this network is found out beside the window.
+    pub(super) fn list_formats(&mut self) {
+        self.weight_format = FormatList { open: true, ..FormatList::default() };
+        let Ok((experiment, read)) = self.weights_to_read() else { return };
+        let refused = move || {
+            let weights = read()?;
+            let why = |format: &WeightFormat| {
+                refusal(*format, &experiment, &weights).map(|why| (*format, why.message))
+            };
+            Ok(WeightFormat::ALL.iter().filter_map(why).collect())
         };
-        let Some(experiment) = self.lab.run().map(|run| run.experiment.clone()) else { return };
+        self.work("check formats", refused, |app, refused| app.weight_format.refused = refused);
+    }
+
+    /// The experiment in view, and what reads its weights.
+    ///
+    /// # Errors
+    /// When there are none.
+    fn weights_to_read(
+        &self,
+    ) -> Result<(Experiment, impl FnOnce() -> Result<Arc<Weights>> + Send + use<>)> {
+        let (step, weights, folder) = self.lab.weights_in_view()?;
+        let run = self.lab.run().ok_or_else(|| Error::usage("there is no run"))?;
         let read = move || match (weights, folder) {
             (Some(weights), _) => Ok(weights),
             (None, Some(folder)) => Reader::open(&folder)?.weights(step).map(Arc::new),
             (None, None) => Err(Error::usage("the weights of this step are not recorded")),
+        };
+        Ok((run.experiment.clone(), read))
+    }
+
+    pub(super) fn export_weights(&mut self, format: WeightFormat, path: PathBuf, replace: bool) {
+        let (experiment, read) = match self.weights_to_read() {
+            Ok(found) => found,
+            Err(error) => return self.lab.trouble(error),
         };
         let written = move || {
             let weights = read()?;

@@ -1,6 +1,9 @@
 //! What is done with the runs recorded on this machine, away from the window.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use egui::Context;
 
 use crate::base::error::{Error, Result};
 use crate::run_folder::library::{self, CAP_BYTES, Stock};
@@ -8,15 +11,38 @@ use crate::run_folder::library::{self, CAP_BYTES, Stock};
 use super::App;
 use super::note::Note;
 
+/// How long the list of runs stays as it is while it is seen.
+const FRESH: Duration = Duration::from_secs(3);
+
 impl App {
     pub(super) fn list_library(&mut self) {
         if std::mem::replace(&mut self.run_list.asked, true) {
             return;
         }
+        self.run_list.listed |= self.lab.runs_folder.is_none();
         let Some(library) = self.lab.runs_folder.clone() else { return };
         let keep = self.lab.folders();
         let list = move || Stock::take(&library, CAP_BYTES, &keep);
-        self.work("list runs", list, |app, stock| app.run_list.stock = stock);
+        self.work("list runs", list, |app, stock| {
+            app.run_list.stock = stock;
+            app.run_list.listed = true;
+        });
+    }
+
+    /// While the list is seen, runs that came, went or grew appear by themselves: every few seconds somebody looks at the
+    /// folders alone, and where they have changed the list is read.
+    pub(super) fn keep_list_fresh(&mut self, ctx: &Context) {
+        ctx.request_repaint_after(FRESH);
+        let Some(library) = self.lab.runs_folder.clone() else { return };
+        if self.looked_at_library.elapsed() < FRESH || self.worker.is_busy() {
+            return;
+        }
+        self.looked_at_library = Instant::now();
+        let glance = move || Ok(library::glance(&library));
+        self.work("look at runs", glance, |app, glance| {
+            let before = app.glance.replace(glance);
+            app.run_list.asked &= before.is_none_or(|before| before == glance);
+        });
     }
 
     pub(super) fn discard_runs(&mut self, folders: Vec<PathBuf>) {

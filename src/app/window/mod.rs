@@ -138,6 +138,11 @@ pub struct App {
     copied: Option<Copied>,
     /// The list of runs was open in the last frame.
     runs_seen: bool,
+    /// When the folders of the library were looked at last, and what was seen.
+    looked_at_library: Instant,
+    glance: Option<u64>,
+    /// All sentences of the banner are shown, not the newest alone.
+    all_troubles: bool,
     /// The run that panels were brought forward for, and the layout since then: another one is a hand's.
     shown_for: u64,
     layout: Option<Dock>,
@@ -208,6 +213,9 @@ impl App {
             fonts: Vec::new(),
             copied: None,
             runs_seen: false,
+            looked_at_library: Instant::now(),
+            glance: None,
+            all_troubles: false,
             shown_for: 0,
             layout: None,
         };
@@ -270,29 +278,33 @@ impl App {
         }
     }
 
-    /// Sentences that something went wrong, until they are dismissed. Many of them scroll: the panels keep their room.
+    /// Sentences that something went wrong, until they are dismissed: the newest in two lines, and the others behind a button. The
+    /// panels keep their room.
     fn banner(&mut self, ui: &mut Ui) -> Vec<Action> {
         let mut actions = Vec::new();
+        let count = self.lab.troubles.len();
         let newest = self.lab.troubles.last().map(|error| error.message.clone());
         let is_news = newest != self.newest_trouble;
         self.newest_trouble = newest;
+        self.all_troubles &= count > 1;
+        let two_lines = 2.0 * ui.text_style_height(&egui::TextStyle::Body) + 4.0;
         // Of a small window it leaves most to the panels.
-        let height = (0.12 * ui.ctx().content_rect().height()).clamp(24.0, 96.0);
+        let many = (0.12 * ui.ctx().content_rect().height()).clamp(two_lines, 96.0);
+        let (shown, height) = if self.all_troubles { (count, many) } else { (1, two_lines) };
+        let mut all = self.all_troubles;
         scroll::up_to(ui, height, |ui| {
             // The newest first, where it is seen however many there are.
             if is_news {
                 ui.scroll_to_cursor(Some(egui::Align::TOP));
             }
-            let count = self.lab.troubles.len();
-            for (index, error) in self.lab.troubles.iter().enumerate().rev() {
+            for (index, error) in self.lab.troubles.iter().enumerate().rev().take(shown) {
                 ui.horizontal(|ui| {
                     let button = ui.small_button("Dismiss");
                     if button.accessible_name(format!("Dismiss trouble {}", index + 1)).clicked() {
                         actions.push(Action::Dismiss(index));
                     }
-                    let is_first = count > 1 && index + 1 == count;
-                    if is_first && ui.small_button(format!("Dismiss all {count}")).clicked() {
-                        actions.push(Action::DismissAll);
+                    if count > 1 && index + 1 == count {
+                        actions.extend(others(ui, count, &mut all));
                     }
                     let color = ui.visuals().error_fg_color;
                     let text = egui::RichText::new(&error.message).color(color);
@@ -300,6 +312,7 @@ impl App {
                 });
             }
         });
+        self.all_troubles = all;
         actions
     }
 
@@ -402,6 +415,7 @@ impl App {
         // Other programs record runs, too: whoever opens the list sees those of now.
         self.run_list.asked &= std::mem::replace(&mut self.runs_seen, is_listed) == is_listed;
         if is_listed {
+            self.keep_list_fresh(&ctx);
             self.list_library();
         }
         let acted = !actions.is_empty();
@@ -433,6 +447,15 @@ impl App {
             ctx.request_repaint_after(after);
         }
     }
+}
+
+/// That there are more sentences than the newest, and what can be done with them all.
+fn others(ui: &mut Ui, count: usize, all: &mut bool) -> Option<Action> {
+    let text = if *all { "newest only".to_owned() } else { format!("and {} more", count - 1) };
+    if ui.small_button(text).clicked() {
+        *all = !*all;
+    }
+    ui.small_button(format!("Dismiss all {count}")).clicked().then_some(Action::DismissAll)
 }
 
 impl eframe::App for App {

@@ -71,6 +71,15 @@ pub struct File {
     pub bytes: Vec<u8>,
 }
 
+/// Why a format cannot say this network; `None` where it can.
+pub fn refusal(format: WeightFormat, experiment: &Experiment, weights: &Weights) -> Option<Error> {
+    if format == WeightFormat::Safetensors {
+        return None;
+    }
+    let anatomy = || experiment.model.anatomy(weights, experiment.task.open()?.longest());
+    anatomy().and_then(|anatomy| written(format, &anatomy)).err()
+}
+
 /// The files of a format: one, or those of a folder. The same weights give the same bytes.
 ///
 /// # Errors
