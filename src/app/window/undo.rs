@@ -84,13 +84,17 @@ impl History {
 
     /// Takes in what changed since the last frame. What a run that came into view changed, no hand did.
     fn feed(&mut self, now: f64, look: Look, revision: u64, changes: Vec<Change>) {
-        let Some((last, _)) = self.last.replace((look.clone(), revision)) else { return };
-        if last.in_view.run != look.in_view.run {
+        let run = look.in_view.run;
+        let last = self.last.take().map(|(look, _)| look);
+        let differs = last.as_ref().and_then(|last| last.differs(&look));
+        self.last = Some((look, revision));
+        let Some(last) = last else { return };
+        if last.in_view.run != run {
             self.newest = None;
             return;
         }
-        match last.differs(&look) {
-            None if changes.is_empty() => return,
+        match differs {
+            None if changes.is_empty() => {}
             Some(differs) if changes.is_empty() => {
                 let before = self.newest.replace((now, differs));
                 let goes_on =
