@@ -8,6 +8,7 @@ use super::color::Color;
 use super::pen::{Line, Pen, Rect, held};
 use super::scale::{Scale, number};
 use super::scene::{Area, AreaPick, Item};
+use super::style::Style;
 use super::{Anchor, Cell, Cloud, Dash, Heat, HeatPick, Mark, Pick, Plot, Ticks, clip, dash, font};
 use crate::base::convert::{self, narrow};
 
@@ -66,8 +67,20 @@ impl Frame {
 /// Points around the axes that belong to them.
 const AIR: f32 = 1.0;
 
-/// Draws all marks of a plot inside its axes.
+/// Draws all marks of a plot inside its axes, at its scale.
 pub(super) fn draw(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
+    let style = Style {
+        mark_text: pen.style.mark_text * plot.scale,
+        mark_width: pen.style.mark_width * plot.scale,
+        label_size: pen.style.label_size * plot.scale,
+        ..*pen.style
+    };
+    let mut scaled = Pen { scene: std::mem::take(&mut pen.scene), style: &style };
+    draw_marks(&mut scaled, plot, frame);
+    pen.scene = scaled.scene;
+}
+
+fn draw_marks(pen: &mut Pen<'_>, plot: &Plot, frame: &Frame) {
     let around = frame.around();
     pen.push(Item::Clip { min: around.min(), max: around.max() });
     let mut uprights = Vec::new();

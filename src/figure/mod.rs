@@ -72,6 +72,8 @@ pub struct Plot {
     pub weight: f32,
     /// Has a row of the grid to itself.
     pub wide: bool,
+    /// Texts and lines of its marks are so many times as large as they say.
+    pub scale: f32,
 }
 
 impl Default for Plot {
@@ -87,6 +89,7 @@ impl Default for Plot {
             pick: Pick::Nothing,
             weight: 1.0,
             wide: false,
+            scale: 1.0,
         }
     }
 }

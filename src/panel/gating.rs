@@ -43,9 +43,10 @@ crate::settings! {
 
 /// Narrower panels have the lanes alone, in points.
 const ROOM_FOR_ROLES: f32 = 360.0;
-/// Of the width, what stands beside the lanes may take this share, in points no more than the next number.
-const ROLES_SHARE: f32 = 0.27;
+/// What stands beside the lanes takes, in points.
 const ROLES_WIDTH: f32 = 132.0;
+/// So wide, before and after a change stand side by side.
+const SIDE_BY_SIDE: f32 = 620.0;
 
 impl Panel for Gating {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
@@ -72,29 +73,51 @@ impl Gating {
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
         let answer = reading(view, &self.call())?;
         let facts = Facts::new(view, answer)?;
-        let caption = self.caption(answer);
-        let beside = self.roles && view.size[0] >= ROOM_FOR_ROLES;
-        let side = if beside { (ROLES_SHARE * view.size[0]).min(ROLES_WIDTH) } else { 0.0 };
-        let lanes = Lanes::new(view, &facts, side, &caption);
-        let mut marks = lanes.marks(self.decoded);
-        if beside {
-            marks.extend(roles::marks(view, &facts, &lanes));
-        }
+        let earlier = View { readings: view.before, before: None, ..*view };
+        let before = view.before.and_then(|_| reading(&earlier, &self.call()).ok());
+        let before = before.and_then(|answer| Facts::new(&earlier, answer).ok());
+        let caption = self.caption(view, answer, &facts);
         let layer = answer.number("layer").unwrap_or(f64::NAN);
+        let plots = match before {
+            Some(before) if view.size[0] >= SIDE_BY_SIDE => {
+                let size = [view.size[0] / 2.0, view.size[1] - 10.0];
+                let half = View { size, ..*view };
+                let then = View { size, ..earlier };
+                let title = |plot, title: &str| Plot { title: title.to_owned(), ..plot };
+                vec![
+                    title(self.plot(&then, &before, None, &caption), "before"),
+                    title(self.plot(&half, &facts, None, &caption), "after the change"),
+                ]
+            }
+            before => vec![self.plot(view, &facts, before.as_ref(), &caption)],
+        };
         Ok(Figure {
             title: format!("Gates of working memory, read by layer {layer}, {}", step_text(view)),
-            plots: vec![plot(view, &lanes, marks)],
-            columns: 1,
+            columns: plots.len(),
+            plots,
             caption,
             empty: None,
         })
     }
 
-    /// How far the decoder can be believed.
-    fn caption(&self, answer: &Reading) -> String {
-        let gates = "An input gate stands open where later answers show that the symbol got in, shut where they show that it did not; thin: one more read had to be put in to tell; dots: none can tell. The number beside it, and the stronger magenta: how much of that the keys alone do. A line of attention is whole if it leads to what should be read.";
+    /// The lanes of a sequence; `before`: what was answered before something in it was changed.
+    fn plot(&self, view: &View<'_>, facts: &Facts, before: Option<&Facts>, caption: &str) -> Plot {
+        let beside = self.roles && view.size[0] >= ROOM_FOR_ROLES;
+        let side = if beside { ROLES_WIDTH } else { 0.0 };
+        let lanes = Lanes::new(view, facts, before, side, caption);
+        let mut marks = lanes.marks(self.decoded);
+        if beside {
+            marks.extend(roles::marks(view, facts, &lanes));
+        }
+        plot(view, &lanes, marks)
+    }
+
+    /// What the selected tuple says, and how far the decoder can be believed.
+    fn caption(&self, view: &View<'_>, answer: &Reading, facts: &Facts) -> String {
+        let story = hover_text::story(view, facts, facts.selected);
+        let doors = "A door: the input gate of a tuple, open where later answers show that its symbol got in, shut where they show that it did not; thin where one more question had to be put in to tell.";
         if !self.decoded {
-            return gates.to_owned();
+            return format!("{story} {doors}");
         }
         let tried = [("register", "register"), ("store", "instruction"), ("symbol", "symbol")];
         let tried = tried.map(|(name, what)| {
@@ -105,7 +128,7 @@ impl Gating {
             format!("{what} {} (labels shuffled: {})", share("accuracy"), share("shuffled"))
         });
         format!(
-            "{gates} Decoded: by a linear decoder, right on held-out tuples for the {}.",
+            "{story} {doors} Found in the network: by a linear decoder, right on held-out tuples for the {}.",
             tried.join(", ")
         )
     }
@@ -116,12 +139,13 @@ fn plot(view: &View<'_>, lanes: &Lanes<'_>, marks: Vec<Mark>) -> Plot {
     Plot {
         x: axis(lanes.x_range()),
         y: axis(lanes.y_range()),
+        scale: lanes.scale,
         marks,
         legend: vec![
-            LegendEntry::line("input gate: what a key announces", colors::KEY, Dash::Solid),
-            LegendEntry::line("output gate: what a query looks for", colors::QUERY, Dash::Solid),
+            LegendEntry::line("input gate (key): what gets in", colors::KEY, Dash::Solid),
+            LegendEntry::line("output gate (query): what is read", colors::QUERY, Dash::Solid),
             LegendEntry::square(
-                "content: what a value carries",
+                "content (value)",
                 colors::mix(view.palette.paper, colors::role(view.palette, Some(0)), lanes::BAND),
             ),
             LegendEntry::square("≠ wrong", view.palette.ink),

@@ -99,6 +99,7 @@ impl Palette {
 }
 
 /// Everything a panel may look at.
+#[derive(Clone, Copy)]
 pub struct View<'a> {
     pub net: &'a NetShape,
     pub vocab: &'a Vocab,
@@ -114,6 +115,8 @@ pub struct View<'a> {
     pub live: bool,
     /// The newest answers (perhaps of a step before the one asked for).
     pub readings: Option<&'a Readings>,
+    /// Answers about the sequence before a hand changed something in it.
+    pub before: Option<&'a Readings>,
     /// Why there are none, where the examination failed: every panel that draws answers says it in their place.
     pub failure: Option<&'a str>,
     /// Answers to long questions, as far as they have come.
@@ -170,6 +173,7 @@ pub struct Snapshot {
     pub step: Option<u64>,
     pub live: bool,
     pub readings: Option<Arc<Readings>>,
+    pub before: Option<Arc<Readings>>,
     pub failure: Option<String>,
     pub analyzed: Analyzed,
     pub selection: Selection,
@@ -187,6 +191,7 @@ impl Snapshot {
             step: self.step,
             live: self.live,
             readings: self.readings.as_deref(),
+            before: self.before.as_deref(),
             failure: self.failure.as_deref(),
             analyzed: &self.analyzed,
             selection: &self.selection,

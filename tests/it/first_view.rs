@@ -45,6 +45,7 @@ fn drawn(lab: &Lab, name: &str, dark: bool, size: [f32; 2]) -> Scene {
         step: None,
         live: false,
         readings: lab.readings.as_deref(),
+        before: None,
         failure: None,
         analyzed: &lab.analyses.analyzed,
         selection: &lab.selection,

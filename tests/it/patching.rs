@@ -198,6 +198,7 @@ impl World {
             step: Some(120),
             live: false,
             readings: self.readings.as_ref(),
+            before: None,
             failure: None,
             analyzed: &self.analyzed,
             selection: &Selection { layer: 1, ..Selection::default() },

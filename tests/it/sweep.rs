@@ -732,6 +732,7 @@ fn figure_of(sweep: Option<&Sweep>, settings: &[(&str, &str)], size: [f32; 2]) -
         step: None,
         live: false,
         readings: None,
+        before: None,
         failure: None,
         analyzed: &Analyzed::default(),
         selection: &Selection::default(),

@@ -35,6 +35,7 @@ fn snapshot(lab: &Lab) -> Option<Snapshot> {
         step: Some(step(lab)),
         live: false,
         readings: lab.readings.clone(),
+        before: None,
         failure: lab.failure.clone(),
         analyzed: lab.analyses.analyzed.clone(),
         selection: lab.selection.clone(),

@@ -68,6 +68,8 @@ pub struct Lab {
     changes: Vec<interventions::Change>,
     patched: Option<Intervention>,
     pub readings: Option<Arc<Readings>>,
+    /// Answers about the sequence before something in a tuple was changed by hand.
+    pub before_edit: Option<Arc<Readings>>,
     /// Why there are no readings of what is in view.
     pub failure: Option<String>,
     /// How well the network does with what is in force, as last examined.
@@ -118,6 +120,7 @@ impl Lab {
             changes: Vec::new(),
             patched: None,
             readings: None,
+            before_edit: None,
             failure: None,
             effect: None,
             baseline: None,

@@ -52,6 +52,7 @@ impl Lab {
             return;
         }
         self.text_note = None;
+        self.before_edit = None;
         (self.prompt, self.drawn) = (seen.prompt, seen.drawn);
         (self.rules, self.rules_of) = (seen.rules, seen.rules_of);
         self.selection = seen.selection;
@@ -81,6 +82,7 @@ impl Lab {
         self.rules_of = index;
         self.rules = row.clone();
         self.text_note = None;
+        self.before_edit = None;
         self.lift_patched();
         self.prompt = row;
         self.changed();
@@ -125,6 +127,7 @@ impl Lab {
         self.selection.key = self.selection.key.filter(inside);
         self.selection.first = None;
         self.drawn = None;
+        self.before_edit = None;
         self.lift_patched();
         self.prompt = Arc::new(row);
         self.changed();
@@ -133,6 +136,7 @@ impl Lab {
     /// Says something else in the selected tuple of the sequence in view.
     pub fn edit_tuple(&mut self, edit: TupleEdit) {
         let Some(tokens) = edited(self, edit) else { return };
+        self.before_edit = self.readings.clone().filter(|r| Arc::ptr_eq(&r.prompt, &self.prompt));
         let Some(run) = self.run() else { return };
         self.prompt = Arc::new(run.info.source.label(&tokens, &self.rules));
         self.text_note = None;
@@ -159,6 +163,7 @@ impl Lab {
         let row = run.info.source.label(tokens, &self.rules);
         self.drawn = None;
         self.text_note = None;
+        self.before_edit = None;
         self.prompt = Arc::new(row);
         let inside = |at: &usize| *at < self.prompt.len();
         self.selection.key = self.selection.key.filter(inside);

@@ -388,6 +388,7 @@ impl Shown {
             step: lab.step,
             live: lab.training().is_some_and(|t| !t.gone),
             readings: lab.readings.as_deref(),
+            before: lab.before_edit.as_deref(),
             failure: lab.failure.as_deref(),
             analyzed: &lab.analyses.analyzed,
             selection: &lab.selection,

@@ -22,8 +22,16 @@ pub fn instruction(tuple: &TokenMeaning) -> &'static str {
     }
 }
 
-/// What a tuple says, what is right and what was answered.
-pub fn tuple(view: &View<'_>, facts: &Facts, at: usize) -> String {
+/// What a tuple says and what is right, in a sentence of its own; nothing where there is no such tuple.
+pub fn story(view: &View<'_>, facts: &Facts, at: usize) -> String {
+    if at >= facts.tuples.len() {
+        return String::new();
+    }
+    format!("Tuple {at}, {}.", told(view, facts, at))
+}
+
+/// What a tuple says and what is right.
+fn told(view: &View<'_>, facts: &Facts, at: usize) -> String {
     let tuple = &facts.tuples[at];
     let (register, symbol) = (&facts.registers[tuple.register], &facts.symbols[tuple.symbol]);
     let right = view.vocab.glyph(tuple.right);
@@ -36,11 +44,17 @@ pub fn tuple(view: &View<'_>, facts: &Facts, at: usize) -> String {
         Some(false) => format!("{register} keeps what it holds"),
         None => "no instruction is given".to_owned(),
     };
+    format!("{}: {compared}, so the answer is “{right}”; {then}", spelled(facts, tuple))
+}
+
+/// What a tuple says, what is right and what was answered.
+pub fn tuple(view: &View<'_>, facts: &Facts, at: usize) -> String {
+    let tuple = &facts.tuples[at];
     let (store, decoded_register, decoded_symbol) = tuple.decoded;
     let says = if store { "store" } else { "ignore" };
     format!(
-        "tuple {at}, {}: {compared}, so the answer is “{right}”; {then}\nthe network says “{}” with probability {}\na decoder reads from its key: {says}, {}; from its value: {}",
-        spelled(facts, tuple),
+        "tuple {at}, {}\nthe network says “{}” with probability {}\na decoder reads from its key: {says}, {}; from its value: {}",
+        told(view, facts, at),
         view.vocab.glyph(tuple.predicted),
         number(tuple.probability),
         facts.registers[decoded_register],

@@ -14,28 +14,35 @@ use super::parsed::{Facts, TokenMeaning};
 pub const BAND: f32 = 0.3;
 const BOX: f32 = 0.55;
 
-/// Parts of a lane, from its top: what is held, what is decoded, the gate, the tuple's box; below it lines of attention.
-const HELD: [f64; 2] = [0.04, 0.19];
-const DECODED: [f64; 2] = [0.21, 0.32];
-const GATE: f64 = 0.45;
-const TUPLE: [f64; 2] = [0.50, 0.73];
+/// Parts of a lane, from its top: what is held, what is decoded, the gate, the word for how it stands, the tuple's box; below it
+/// lines of attention.
+const HELD: [f64; 2] = [0.02, 0.13];
+const DECODED: [f64; 2] = [0.145, 0.245];
+const GATE: f64 = 0.49;
+const WORD: [f64; 2] = [0.51, 0.59];
+const TUPLE: [f64; 2] = [0.60, 0.79];
 
 /// Room for the names of registers, for the instructions above and for the two lines of answers below, in points.
 const NAMES: f32 = 48.0;
 const HEAD: f32 = 10.0;
 const ANSWERS: f32 = 21.0;
+/// For what was answered before a change.
+const BEFORE: f32 = 10.0;
 /// A column is at least so wide, a lane at most so high.
 const NARROWEST: f32 = 25.0;
 const HIGHEST: f32 = 104.0;
+/// Where a column has this width and a lane this height to spare, all is drawn larger, up to so many times.
+const COMFORTABLE: [f32; 2] = [46.0, 92.0];
+const LARGEST: f32 = 2.6;
 /// Sizes of text, in points; below the smallest it is left out.
 const TEXT: f32 = 6.5;
 const SMALLEST: f32 = 4.0;
 /// What widths are measured in; a figure in another face is near to it.
 const FACE: Typeface = Typeface::of(Family::Sans);
-/// Columns so wide and lanes so high have the effects of keys and the attention as numbers too, in points.
+/// Columns so wide and lanes so high have the attention as numbers too, in points.
 const ROOM_FOR_NUMBERS: [f32; 2] = [40.0, 50.0];
 /// Width of one leaf of a gate, in points.
-const WING: f32 = 8.0;
+const WING: f32 = 18.0;
 /// Colours of the symbols of a sequence, those first that are unlike queries and keys.
 const APART: [usize; 6] = [0, 1, 5, 4, 3, 2];
 /// Attention below this draws no line.
@@ -44,6 +51,7 @@ const FAINTEST: f32 = 0.03;
 pub struct Lanes<'a> {
     view: &'a View<'a>,
     facts: &'a Facts,
+    before: Option<&'a Facts>,
     /// Registers of the lanes, from the top.
     registers: Vec<usize>,
     /// First tuple drawn, and one past the last.
@@ -55,23 +63,38 @@ pub struct Lanes<'a> {
     pub side: f32,
     /// Height of everything, in points.
     height: f32,
+    /// All points are so many of the page.
+    pub scale: f32,
 }
 
 impl<'a> Lanes<'a> {
-    pub fn new(view: &'a View<'a>, facts: &'a Facts, side: f32, caption: &str) -> Self {
+    pub fn new(
+        view: &'a View<'a>,
+        facts: &'a Facts,
+        before: Option<&'a Facts>,
+        side: f32,
+        caption: &str,
+    ) -> Self {
         let size = view.size.map(|s| if s.is_finite() { s.clamp(40.0, 1e4) } else { 400.0 });
-        let width = (size[0] - 10.0 - side - NAMES).max(NARROWEST);
         // What title, legend and caption take.
         let lines = FACE.wrap(caption, TEXT, size[0]).len() as f32;
         let height = (size[1] - 28.0 - 8.0 * lines).max(0.4 * size[1]);
         let registers = facts.present();
         let count = facts.tuples.len();
+        let foot = ANSWERS + if before.is_some() { BEFORE } else { 0.0 };
+        let wanted = [
+            10.0 + side + NAMES + COMFORTABLE[0] * count as f32,
+            HEAD + foot + COMFORTABLE[1] * registers.len() as f32,
+        ];
+        let scale = (size[0] / wanted[0]).min(height / wanted[1]).clamp(1.0, LARGEST);
+        let (width, height) = (size[0] / scale - 10.0 - side - NAMES, height / scale);
+        let width = width.max(NARROWEST);
         let shown = convert::index(width / NARROWEST).clamp(1, count.max(1));
         // What came before the selected tuple says what it reads.
         let to = (facts.selected + 1 + shown / 4).clamp(shown, count.max(shown));
-        let lane = (height - HEAD - ANSWERS) / registers.len().max(1) as f32;
+        let lane = (height - HEAD - foot) / registers.len().max(1) as f32;
         let unit = [width / shown as f32, lane.clamp(8.0, HIGHEST)];
-        Self { view, facts, registers, from: to - shown, to, unit, side, height }
+        Self { view, facts, before, registers, from: to - shown, to, unit, side, height, scale }
     }
 
     pub fn x_range(&self) -> (f64, f64) {
@@ -84,7 +107,12 @@ impl<'a> Lanes<'a> {
 
     /// From the upper end of the lanes to the lower end of everything, in points.
     pub fn room_below(&self) -> f32 {
-        (self.height - HEAD).max(self.unit[1] * narrow(self.bottom()) + ANSWERS)
+        (self.height - HEAD).max(self.unit[1] * narrow(self.bottom()) + self.foot())
+    }
+
+    /// What the lines of answers take, in points.
+    fn foot(&self) -> f32 {
+        ANSWERS + if self.before.is_some() { BEFORE } else { 0.0 }
     }
 
     /// Right end of the lanes.
@@ -116,6 +144,7 @@ impl<'a> Lanes<'a> {
         };
         let at = [self.from as f64 - self.dx(4.0), -0.5 * self.dy(HEAD)];
         marks.extend(self.text(at, "time →", &time));
+        marks.extend(self.names_of_answers());
         for lane in 0..self.registers.len() {
             marks.extend(self.lane(lane, decoded));
         }
@@ -124,6 +153,23 @@ impl<'a> Lanes<'a> {
             marks.extend(self.tuple(at));
         }
         marks
+    }
+
+    /// What stands in the lines of answers.
+    fn names_of_answers(&self) -> Vec<Mark> {
+        let names = ["answer", "how sure", "before"];
+        let shown = if self.before.is_some() { 3 } else { 2 };
+        let style = Words {
+            color: self.palette().faint,
+            anchor: Anchor::Right,
+            width: NAMES - 4.0,
+            height: HEAD,
+        };
+        let name = |(i, name): (u8, &&str)| {
+            let y = self.bottom() + self.dy(1.0 + 10.0 * f32::from(i) + 4.75);
+            self.text([self.from as f64 - self.dx(4.0), y], name, &style)
+        };
+        (0..).zip(names.iter().take(shown)).filter_map(name).collect()
     }
 
     fn has_numbers(&self) -> bool {
@@ -158,7 +204,7 @@ impl<'a> Lanes<'a> {
     /// The column of the tuple that is looked at.
     fn highlight(&self) -> Mark {
         let at = self.facts.selected as f64;
-        let bottom = self.bottom() + self.dy(ANSWERS);
+        let bottom = self.bottom() + self.dy(self.foot());
         Mark::Rect {
             from: [at, -self.dy(HEAD)],
             to: [at + 1.0, bottom],
@@ -197,7 +243,7 @@ impl<'a> Lanes<'a> {
                 size,
             });
         }
-        for (place, what, wanted) in [(HELD, "holds", true), (DECODED, "decoded", decoded)] {
+        for (place, what, wanted) in [(HELD, "should hold", true), (DECODED, "is found", decoded)] {
             if wanted {
                 let at = [left, top + f64::midpoint(place[0], place[1])];
                 marks.extend(self.text(at, what, &name(place, palette.faint)));
@@ -297,6 +343,7 @@ impl<'a> Lanes<'a> {
             value: None,
         }]));
         marks.push(self.answer(at, tuple));
+        marks.extend(self.answer_before(at));
         marks
     }
 
@@ -306,39 +353,19 @@ impl<'a> Lanes<'a> {
         let (palette, gate) = (self.palette(), tuple.gate);
         let (x, y) = (Self::middle(at), top + GATE);
         let known = gate.open.is_finite() && gate.read.is_some();
-        let quiet = colors::quiet(palette);
         let mut marks = Vec::new();
-        let leaf = WING.min(0.4 * self.unit[0]).min(0.16 * self.unit[1]);
-        let (wing, rise) = (self.dx(leaf), self.dy(leaf));
+        let room = 0.9 * (GATE - DECODED[1]);
+        let leaf = WING.min(0.36 * self.unit[0]).min(narrow(room) * self.unit[1]);
+        let wing = self.dx(leaf);
         if known {
-            let open = f64::from(gate.open.clamp(0.0, 1.0));
-            let (sine, cosine) = (open * std::f64::consts::FRAC_PI_2).sin_cos();
-            let color = colors::mix(quiet, colors::KEY, gate.effect);
-            for side in [-1.0, 1.0] {
-                let hinge = [x + side * wing, y];
-                let tip = [hinge[0] - side * cosine * wing, y - sine * rise];
-                let width = if gate.asked { 1.2 } else { 2.4 };
-                marks.push(line(vec![hinge, tip], color, width, Dash::Solid));
-            }
-            if gate.effect.is_finite() && self.has_numbers() {
-                let words = Words {
-                    color: palette.faint,
-                    anchor: Anchor::Left,
-                    width: 0.5 * self.unit[0] - leaf,
-                    height: narrow((DECODED[1] - TUPLE[0]).abs()) * self.unit[1],
-                };
-                let beside = [x + wing + self.dx(3.0), y - 0.5 * rise];
-                marks.extend(self.text(
-                    beside,
-                    &format!("{:.2}", Plain(f64::from(gate.effect))),
-                    &words,
-                ));
-            }
+            marks.extend(self.door(tuple, [x, y], leaf));
             if gate.open >= 0.5 {
-                let (from, to) = ([x, top + TUPLE[0]], [x, top + DECODED[1] + self.dy(0.5)]);
-                marks.push(Mark::Arrow { from, to, color: palette.ink, width: 0.8 });
+                let (from, to) = ([x, y], [x, top + DECODED[1] + self.dy(0.5)]);
+                marks.push(Mark::Arrow { from, to, color: palette.ink, width: 1.0 });
             }
+            marks.extend(self.how_it_stands(tuple, x, top));
         } else {
+            let quiet = colors::quiet(palette);
             marks.push(line(vec![[x - wing, y], [x + wing, y]], quiet, 1.2, Dash::Dotted));
         }
         marks.push(Mark::Cells(vec![Cell {
@@ -353,6 +380,40 @@ impl<'a> Lanes<'a> {
             value: known.then(|| ("gate open", f64::from(gate.open))),
         }]));
         marks
+    }
+
+    /// The two leaves of a door about a place.
+    fn door(&self, tuple: &TokenMeaning, [x, y]: [f64; 2], leaf: f32) -> Vec<Mark> {
+        let gate = tuple.gate;
+        let (wing, rise) = (self.dx(leaf), self.dy(leaf));
+        let (sine, cosine) =
+            (f64::from(gate.open.clamp(0.0, 1.0)) * std::f64::consts::FRAC_PI_2).sin_cos();
+        let effect = if gate.effect.is_finite() { gate.effect.clamp(0.0, 1.0) } else { 0.0 };
+        let color = colors::mix(self.palette().paper, colors::KEY, 0.45 + 0.55 * effect);
+        let width = if gate.asked { 1.2 } else { 2.4 };
+        let leaf = |side: f64| {
+            let hinge = [x + side * wing, y];
+            let tip = [hinge[0] - side * cosine * wing, y - sine * rise];
+            line(vec![hinge, tip], color, width, Dash::Solid)
+        };
+        [-1.0, 1.0].map(leaf).to_vec()
+    }
+
+    /// `open` or `shut`, and how much of that the keys alone do, where there is room for it.
+    fn how_it_stands(&self, tuple: &TokenMeaning, x: f64, top: f64) -> Option<Mark> {
+        let gate = tuple.gate;
+        let word = if gate.open >= 0.5 { "open" } else { "shut" };
+        let keys = Plain(f64::from(gate.effect));
+        let long = format!("{word}, keys {keys:.2}");
+        let style = Words {
+            color: self.palette().ink,
+            anchor: Anchor::Center,
+            width: self.unit[0] - 2.0,
+            height: narrow(WORD[1] - WORD[0]) * self.unit[1],
+        };
+        let at = [x, top + f64::midpoint(WORD[0], WORD[1])];
+        let fits = gate.effect.is_finite() && FACE.width(&long, TEXT, false) <= style.width;
+        self.text(at, if fits { &long } else { word }, &style)
     }
 
     /// What the network says, and how surely.
@@ -379,6 +440,28 @@ impl<'a> Lanes<'a> {
         Mark::Cells(vec![cell(0, word), cell(1, sure)])
     }
 
+    /// What the network said to the tuple of this number before something was changed; in a frame where that is another answer.
+    fn answer_before(&self, at: usize) -> Option<Mark> {
+        let (palette, then) = (self.palette(), self.before?.tuples.get(at)?);
+        let now = &self.facts.tuples[at];
+        let top = self.bottom() + self.dy(1.0 + 20.0);
+        let word = self.view.vocab.glyph(then.predicted);
+        Some(Mark::Cells(vec![Cell {
+            from: [at as f64 + self.dx(1.0), top],
+            to: [at as f64 + 1.0 - self.dx(1.0), top + self.dy(9.5)],
+            text: word.clone(),
+            fill: None,
+            stroke: (then.predicted != now.predicted).then_some(colors::QUERY),
+            ink: palette.faint,
+            pick: Pick::Query(now.symbol_at),
+            hover: format!(
+                "before the change the network said “{word}” with probability {:.3}",
+                then.probability
+            ),
+            value: None,
+        }]))
+    }
+
     /// The output gate: from the read that is looked at to every earlier tuple, as wide as its attention. The line to the
     /// address that should be read is whole, the others are broken.
     fn looks(&self) -> Vec<Mark> {
@@ -396,9 +479,9 @@ impl<'a> Lanes<'a> {
             let dash = if asked { Dash::Solid } else { Dash::Dashed };
             let strength = attention.clamp(0.0, 1.0);
             let color = colors::mix(self.palette().paper, colors::QUERY, 0.4 + 0.6 * strength);
-            let curve = sagging(start, end, 0.3);
+            let curve = sagging(start, end, 0.24);
             // The top of an arc of this kind lies at three quarters of its handles.
-            let middle = [f64::midpoint(start[0], end[0]), f64::midpoint(start[1], end[1]) + 0.225];
+            let middle = [f64::midpoint(start[0], end[0]), f64::midpoint(start[1], end[1]) + 0.18];
             marks.push(line(curve, color, 0.6 + 3.0 * strength, dash));
             marks.push(self.weight(middle, read, to, attention));
         }
