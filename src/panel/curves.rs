@@ -50,7 +50,7 @@ crate::settings! {
         show: Show = Show::Summary, @live;
         /// Which runs to draw: the one in view and those of the same task (the same kind, and the same settings of the sequences that are measured; network and training may differ), the one in view alone, or all.
         runs: Runs = Runs::SameTask, @live;
-        /// What is left out, with semicolons between: columns of the metrics, runs and the line of guessing, as in accuracy_triggered; run birth-002; guessing. In the window the ticks of the legend write it.
+        /// What is left out, with semicolons between: columns of the metrics, runs and the line of guessing, as in: loss; run birth-002; guessing. In the window the ticks of the legend write it.
         hide: String = String::new(), @live;
         /// Draw a branch, and the run that it left, against the steps since the branch.
         align: bool = false, @live;
