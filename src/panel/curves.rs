@@ -232,11 +232,8 @@ impl Curves {
 
     fn nothing_to_align(&self, runs: &[DrawnRun<'_>]) -> String {
         let nothing = self.align && runs.iter().all(|run| run.origin == 0);
-        if nothing {
-            "No run here is a branch of another: there is nothing to align.".to_owned()
-        } else {
-            String::new()
-        }
+        let said = "No run here is a branch of another: there is nothing to align.";
+        if nothing { said.to_owned() } else { String::new() }
     }
 
     fn axis(&self, view: &View<'_>, runs: &[DrawnRun<'_>]) -> StepAxis {
@@ -624,7 +621,7 @@ impl RunStyle {
     /// Those of other runs are thin.
     fn width(self, index: usize) -> f32 {
         const WIDEST: usize = 6;
-        if self.dash == Dash::Solid { 1.2 + 0.2 * index.min(WIDEST) as f32 } else { 1.0 }
+        if self.dash == Dash::Solid { 1.1 + 0.15 * index.min(WIDEST) as f32 } else { 0.9 }
     }
 }
 
