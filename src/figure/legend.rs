@@ -59,8 +59,8 @@ impl Pen<'_> {
         let style = self.style;
         let height = 2.0 * font::HALF_LINE * style.tick_size;
         for (i, row) in legend_rows(entries, width, style).iter().enumerate() {
-            let width: f32 = row.iter().map(|e| legend_width(e, style)).sum();
-            self.legend_row(row, [left(width), top + (i as f32 + 0.5) * height]);
+            let from = left(row.iter().map(|e| legend_width(e, style)).sum());
+            self.legend_row(row, [from, top + (i as f32 + 0.5) * height], from + width);
         }
     }
 
@@ -71,7 +71,8 @@ impl Pen<'_> {
         self.any_text(&Line { at, text: letters, size, color, align: Anchor::Left }, false, true);
     }
 
-    fn legend_row(&mut self, row: &[&LegendEntry], [mut x, y]: [f32; 2]) {
+    /// A row of entries from a place on, as far as `end`.
+    fn legend_row(&mut self, row: &[&LegendEntry], [mut x, y]: [f32; 2], end: f32) {
         let style = self.style;
         let size = style.tick_size;
         for entry in row {
@@ -93,7 +94,7 @@ impl Pen<'_> {
                 }
             }
             let (at, color) = ([right + SWATCH_GAP * size, y], style.ink);
-            let room = self.scene.width - at[0];
+            let room = self.scene.width.min(end) - at[0];
             let shown = font::shown(&entry.text);
             let text = style.family.fit(&shown, size, room);
             self.text(&Line { at, text: &text, size, color, align: Anchor::Left });

@@ -50,7 +50,7 @@ crate::settings! {
         show: Show = Show::Summary, @live;
         /// Which runs to draw: the one in view and those of the same task (the same kind, and the same settings of the sequences that are measured; network and training may differ), the one in view alone, or all.
         runs: Runs = Runs::SameTask, @live;
-        /// What is left out, with semicolons between: columns of the metrics, runs and the line of guessing, as in accuracy_triggered; run birth-002; guessing. In the window the ticks of the legend write it.
+        /// What is left out, with semicolons between: columns of the metrics, runs and the line of guessing, as in: loss; run birth-002; guessing. In the window the ticks of the legend write it.
         hide: String = String::new(), @live;
         /// Draw a branch, and the run that it left, against the steps since the branch.
         align: bool = false, @live;
@@ -232,11 +232,8 @@ impl Curves {
 
     fn nothing_to_align(&self, runs: &[DrawnRun<'_>]) -> String {
         let nothing = self.align && runs.iter().all(|run| run.origin == 0);
-        if nothing {
-            "No run here is a branch of another: there is nothing to align.".to_owned()
-        } else {
-            String::new()
-        }
+        let said = "No run here is a branch of another: there is nothing to align.";
+        if nothing { said.to_owned() } else { String::new() }
     }
 
     fn axis(&self, view: &View<'_>, runs: &[DrawnRun<'_>]) -> StepAxis {
@@ -624,7 +621,7 @@ impl RunStyle {
     /// Those of other runs are thin.
     fn width(self, index: usize) -> f32 {
         const WIDEST: usize = 6;
-        if self.dash == Dash::Solid { 1.2 + 0.2 * index.min(WIDEST) as f32 } else { 1.0 }
+        if self.dash == Dash::Solid { 1.1 + 0.15 * index.min(WIDEST) as f32 } else { 0.9 }
     }
 }
 

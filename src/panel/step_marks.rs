@@ -145,6 +145,10 @@ fn grow(marks: &[&Mark], axis: StepAxis, found: &mut [Option<Found>]) {
         let Some((lane, left)) = found[i].as_ref().map(|flag| (flag.lane, flag.left)) else {
             continue;
         };
+        // One that hangs to the left of its step ends there.
+        if axis.place(axis.x(mark.step)).is_none_or(|at| left < at) {
+            continue;
+        }
         let next = found.iter().flatten().filter(|flag| flag.lane == lane && flag.left > left);
         let end = next.map(|flag| flag.left - GAP).fold(axis.points, f64::min);
         let Some(flag) = &mut found[i] else { continue };

@@ -33,6 +33,8 @@ const MOST_LANES: f64 = 4.0;
 const LINE: f32 = 15.0;
 /// Height of a lane, in heights of the track: as low as its text allows, so that even a low panel names all marks.
 const LANE: f64 = 0.72;
+/// In a panel lower than this numbers would leave the track no room for a hand; pointing at it tells the step.
+const LOWEST: f32 = 38.0;
 /// In a panel lower than this the title alone says that the axis is of steps.
 const LOW: f32 = 120.0;
 /// What title, numbers and label of the axis take, in points.
@@ -85,7 +87,7 @@ impl Timeline {
                 label: if low { String::new() } else { "step".to_owned() },
                 range: axis.range,
                 log: axis.log,
-                ticks: Ticks::Auto,
+                ticks: if view.size[1] < LOWEST { Ticks::Hidden } else { Ticks::Auto },
             },
             y: Axis { range: (0.0, height), ticks: Ticks::Hidden, ..Axis::default() },
             marks,

@@ -283,6 +283,11 @@ impl Experiment {
         if path.is_file() || path.extension().is_some_and(|e| e == "toml") {
             return Self::load(path);
         }
+        if path.components().count() > 1 {
+            return Err(Error::usage(format!(
+                "no such file or folder: {name}. Expected an experiment (.toml), the folder of a recorded run, or an experiment that comes with the program (mnemoscope list experiments)"
+            )));
+        }
         Self::builtin(&name)
     }
 

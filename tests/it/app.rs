@@ -1429,9 +1429,6 @@ fn in_a_small_window_nothing_overlaps_and_the_timeline_keeps_its_room() {
         }
         (0..3).for_each(|_| harness.step());
         let track = harness.get_by_role_and_label(Role::Slider, "Step in view").rect();
-        for role in [Role::Button, Role::Label, Role::ComboBox] {
-            eprintln!("DBG {size:?} {role:?} {:?}", named(&harness, role));
-        }
         assert!(window.contains_rect(track), "{size:?}: the track is at {track:?}");
         assert!(track.height() >= 24.0, "{size:?}: {track:?}");
         assert_eq!(overlap(&named(&harness, Role::Image)), None, "{size:?}");

@@ -2458,6 +2458,25 @@ fn every_emergence_is_named_on_the_timeline_of_the_window() {
 }
 
 #[test]
+fn a_flag_is_cut_short_only_where_its_lane_has_no_room() {
+    let mut world = World::new();
+    let mut recording = run(1200);
+    let emerged = [(40, "global statistics learned"), (150, "previous-token head formed")];
+    let emerged = emerged.map(|(step, text)| (step, MarkKind::Emergence, text));
+    let done = [(670, "zero layer1.head0"), (770, "lift zero layer1.head0")];
+    let done = done.map(|(step, text)| (step, MarkKind::Intervention, text));
+    let mark = |(step, kind, text)| event::Mark::of_text(step, kind, text);
+    recording.marks = emerged.into_iter().chain(done).map(mark).collect();
+    world.runs[0].1 = Arc::new(recording);
+    world.size = [700.0, 70.0];
+    let figure = world.figure("timeline");
+    let flags: Vec<&str> = cells(&figure).iter().map(|c| c.text.as_str()).collect();
+    for words in ["L1 H0 cut", "L1 H0 cut undone", "previous-token head formed"] {
+        assert!(flags.contains(&words), "{words}: {flags:?}");
+    }
+}
+
+#[test]
 fn flags_do_not_cover_each_other() {
     for width in [200.0, 420.0, 1200.0] {
         let world = World { size: [width, 160.0], ..World::new() };

@@ -13,7 +13,7 @@ const VALUE: f32 = 40.0;
 /// Side of a tick.
 const TICK: f32 = 10.0;
 /// Height of an entry.
-pub const ROW: f32 = 12.0;
+pub const ROW: f32 = 13.0;
 /// Height of a row of runs, and the most rows before they scroll.
 const RUN_ROW: f32 = 18.0;
 const MOST_RUN_ROWS: f32 = 2.0;
@@ -67,13 +67,16 @@ pub fn beside(
     lit: &[String],
     done: &mut Done,
 ) {
-    let entries = entries_beside(plot);
-    if entries as f32 * ROW > ui.available_height() {
+    let room = ui.available_height();
+    let scrolls = entries_beside(plot) as f32 * ROW > room;
+    // No row is seen half.
+    let height = if scrolls { (room / ROW).floor() * ROW } else { room };
+    if scrolls {
         // Whoever scrolls is to see that there is more.
         ui.spacing_mut().scroll =
             egui::style::ScrollStyle { bar_width: 5.0, ..egui::style::ScrollStyle::solid() };
     }
-    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+    ScrollArea::vertical().max_height(height).auto_shrink(false).show(ui, |ui| {
         small(ui);
         for entry in plot.legend.iter().filter(|entry| is_beside(entry)) {
             let row = ui.horizontal(|ui| {

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use egui::{Align2, Color32, FontId, Rect, Ui, UiBuilder, Vec2b, pos2, vec2};
-use egui_plot::{GridInput, GridMark, Line, PlotPoint, PlotPoints, Points};
+use egui_plot::{AxisHints, GridInput, GridMark, Line, PlotPoint, PlotPoints, Points};
 
 use super::curve_legend::{self, Done, is_pale};
 use super::{Drawn as Picture, Pane};
@@ -24,7 +24,7 @@ use crate::panel::curves::is_run;
 const TITLE: f32 = 20.0;
 
 /// Room for the names of the lines beside a plot.
-const LEGEND: f32 = 228.0;
+const LEGEND: f32 = 236.0;
 
 /// Height of a row of names above the plots, and the most rows that there may be.
 const LANE: f32 = 14.0;
@@ -41,6 +41,9 @@ const STEPS: f32 = 32.0;
 
 /// Plots are not squeezed flatter than this: what has no room is named instead.
 const LOWEST: f32 = 56.0;
+
+/// From a plot to the names beside it.
+const ASIDE: f32 = 12.0;
 
 /// Between two plots.
 const GAP: f32 = 8.0;
@@ -171,21 +174,30 @@ impl Room {
     }
 }
 
-/// The height of each row of plots: more for those with more names beside them.
+/// The height of each row of plots: more for those with more names beside them. Those beside the last have the room of the steps, too.
 fn heights(plots: &[&Plot], columns: usize, rows: usize, free: f32) -> Vec<f32> {
     let names = |row: &[&Plot]| row.iter().map(|plot| curve_legend::entries_beside(plot)).max();
-    let wanted =
-        |row: &[&Plot]| (names(row).unwrap_or(0) as f32 * curve_legend::ROW + GAP).max(LOWEST);
-    let wanted: Vec<f32> = plots.chunks(columns).take(rows).map(wanted).collect();
+    let wanted = |(i, row): (usize, &[&Plot])| {
+        let steps = if i + 1 == rows { STEPS } else { 0.0 };
+        (names(row).unwrap_or(0) as f32 * curve_legend::ROW + GAP - steps).max(LOWEST)
+    };
+    let wanted: Vec<f32> = plots.chunks(columns).take(rows).enumerate().map(wanted).collect();
     let spare = free - wanted.iter().sum::<f32>();
     if spare >= 0.0 {
         return wanted.iter().map(|height| height + spare / rows as f32).collect();
     }
-    // All have the least, and what is left goes where names ask for it.
+    // All have the least. What is left goes to those that ask for little before those that ask for much.
     let least = (free / rows as f32).min(LOWEST);
-    let asked: f32 = wanted.iter().map(|height| height - least).sum();
-    let left = free - least * rows as f32;
-    wanted.iter().map(|height| least + left * (height - least) / asked.max(1.0)).collect()
+    let mut left = free - least * rows as f32;
+    let mut heights = vec![least; rows];
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    order.sort_by(|a, b| wanted[*a].total_cmp(&wanted[*b]));
+    for (served, row) in order.into_iter().enumerate() {
+        let given = (wanted[row] - least).min(left / (rows - served) as f32);
+        heights[row] += given;
+        left -= given;
+    }
+    heights
 }
 
 /// The runs, and what the legend cannot say.
@@ -266,30 +278,36 @@ fn one(
     name_flags(ui, place.named, &response.transform, rect.with_max_y(room.top()));
     let pointer = response.response.hover_pos();
     let x = pointer.map(|pos| response.transform.value_from_position(pos).x);
-    // No lower than the axes: below them are the runs.
-    let steps = if place.steps.is_some() { STEPS } else { 0.0 };
-    let right = right.with_max_y(right.bottom() - steps).shrink2(vec2(4.0, 0.0));
-    let mut beside = ui.new_child(UiBuilder::new().max_rect(right).id_salt(("legend", place.at)));
-    beside.set_clip_rect(right.intersect(ui.clip_rect()));
     let in_view = || shared.step.map(|step| scaled(step, x_log));
     let at = x.or_else(in_view).unwrap_or(f64::MAX);
     let value = |name: &str| lines.iter().find(|line| line.name == name)?.value_at(at);
+    // Clear of the last number of the steps.
+    let right = right.with_min_x(right.left() + ASIDE);
+    let mut beside = ui.new_child(UiBuilder::new().max_rect(right).id_salt(("legend", place.at)));
+    beside.set_clip_rect(right.intersect(ui.clip_rect()));
     curve_legend::beside(&mut beside, plot, &value, shared.lit, done);
-    if let Some(pointer) = pointer
-        && let Some(line) = nearest(&lines, &response.transform, pointer)
-    {
-        done.lit = keys_of(line.name, plot, shared.runs)
-            .map(str::to_owned)
-            .into_iter()
-            .filter(|key| !key.is_empty())
-            .collect();
+    if let Some(pointer) = pointer {
+        tell(response, plot, shared, &lines, pointer, done);
     }
-    if let Some(x) = x {
-        // All values stand beside the plot; at a line its own is enough, and covers less.
-        let at = nearest(&lines, &response.transform, pointer.unwrap_or_default());
-        let told = at.map_or(&lines[..], std::slice::from_ref);
-        response.response.on_hover_text_at_pointer(reading(plot, told, shared.flags, x));
+}
+
+/// What the pointer is at: at a line that one, which is lit; elsewhere all of them.
+fn tell(
+    drawn: egui_plot::PlotResponse<()>,
+    plot: &Plot,
+    shared: &Shared<'_>,
+    lines: &[Drawn<'_>],
+    pointer: egui::Pos2,
+    done: &mut Done,
+) {
+    let x = drawn.transform.value_from_position(pointer).x;
+    let at = nearest(lines, &drawn.transform, pointer);
+    if let Some(line) = at {
+        let keys = keys_of(line.name, plot, shared.runs).into_iter();
+        done.lit = keys.filter(|key| !key.is_empty()).map(str::to_owned).collect();
     }
+    let told = at.map_or(lines, std::slice::from_ref);
+    drawn.response.on_hover_text_at_pointer(reading(plot, told, shared.flags, x));
 }
 
 /// The line that the pointer is at, if it is near enough to mean one.
@@ -423,7 +441,13 @@ fn axes<'a>(
     size: egui::Vec2,
     steps: Option<&str>,
 ) -> egui_plot::Plot<'a> {
+    // Numbers that have room are as dark as all others; of decades, those between the powers fade first.
+    let near = |hints: AxisHints<'a>, log: bool, from: f32, to: f32| {
+        if log { hints } else { hints.label_spacing(egui::Rangef::new(from, to)) }
+    };
     let mut drawn = drawn
+        .custom_x_axes(vec![near(AxisHints::new_x(), plot.x.log, 20.0, 28.0)])
+        .custom_y_axes(vec![near(AxisHints::new_y(), plot.y.log, 9.0, 13.0)])
         .x_grid_spacer(move |input| round_steps(&input, size.x / 48.0))
         .y_grid_spacer(move |input| round_steps(&input, size.y / 26.0))
         .x_axis_formatter(|mark, _| scale::number(mark.value))
