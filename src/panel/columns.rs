@@ -284,6 +284,13 @@ pub fn label(column: &str) -> String {
     }
 }
 
+/// What a column says, by its label: of `prefix matching, L1 H0` that of prefix matching. Empty where nobody described it.
+pub fn help_of(label: &str) -> &'static str {
+    let exact = COLUMNS.iter().find(|c| c.readable == label);
+    let head = |c: &&Column| label.strip_prefix(c.readable).is_some_and(|rest| rest.starts_with(", "));
+    exact.or_else(|| SERIES.iter().find(head)).map_or("", |c| c.help)
+}
+
 /// Names beside an axis that already says what is measured: short enough for the room beside a plot.
 const BESIDE_AXIS: &[(&str, &str)] = &[
     ("accuracy_in_context", "in-context"),

@@ -145,6 +145,21 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("gating-split-set", include_str!("../../assets/experiments/gating-split-set.toml")),
 ];
 
+/// Title and sentence of an experiment that comes with the program, as its document begins.
+pub fn heading(name: &str) -> [&'static str; 2] {
+    let document = BUILTIN.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| *text);
+    ["title", "about"].map(|key| {
+        let mut lines = document.lines();
+        let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \""));
+        value.and_then(|value| value.strip_suffix('"')).unwrap_or(name_of(document))
+    })
+}
+
+/// What stands between the first quotes.
+fn name_of(document: &'static str) -> &'static str {
+    document.split('"').nth(1).unwrap_or("")
+}
+
 impl Experiment {
     /// An experiment of the kinds called `task` and `model`, with default settings.
     ///

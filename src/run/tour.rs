@@ -44,13 +44,13 @@ pub struct Tour {
 pub const BUILTIN: &[Builtin] = &[
     Builtin {
         name: "birth",
-        title: "Tour: an induction head is born",
+        title: "Guided tour: an induction head is born",
         about: "Five steps, 90 seconds: a text and its rule, the network before the birth, the two heads, the cut, undo.",
         document: None,
     },
     Builtin {
         name: "gating",
-        title: "Tour: the gates of a working memory",
+        title: "Guided tour: the gates of a working memory",
         about: "Six steps on a recorded run: registers, a half-trained network, what gets in, what is read, the cut, undo.",
         document: Some(include_str!("../../assets/lessons/gating.toml")),
     },
@@ -122,6 +122,16 @@ impl Tour {
         })
     }
 
+    /// As [`Self::load`], with every name in it looked up: [`Self::check`].
+    ///
+    /// # Errors
+    /// As both.
+    pub fn checked(path: &Path, panels: &[&str], home: &Path) -> Result<Self> {
+        let tour = Self::load(path)?;
+        tour.check(panels, home).map_err(|e| e.context(path.display()))?;
+        Ok(tour)
+    }
+
     /// Reads a tour of its own: `title`, `about`, one of `run` and `experiment`, and `[[lesson]]` sections. `origin` stands in
     /// messages: the file.
     ///
@@ -182,6 +192,14 @@ impl Tour {
         }
         Ok(())
     }
+}
+
+/// That every name in the lessons of an experiment is there: [`Tour::check`].
+///
+/// # Errors
+/// At the first that is not.
+pub fn check(experiment: &Experiment, panels: &[&str], home: &Path) -> Result<()> {
+    Tour::of_experiment(experiment).map_or(Ok(()), |tour| tour.check(panels, home))
 }
 
 /// A name of a run that comes with the program, or else a folder.

@@ -36,6 +36,7 @@ mod geometry;
 mod interchange;
 mod interventions;
 mod lens;
+mod lessons;
 mod measurements;
 mod models;
 mod nn;

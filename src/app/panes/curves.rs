@@ -14,6 +14,7 @@ use crate::base::plain::Plain;
 use crate::figure::clip::{self, Cut};
 use crate::figure::scale::{self, Scale};
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot};
+use crate::panel::columns;
 
 /// Height of a plot's title.
 const TITLE: f32 = 20.0;
@@ -41,6 +42,8 @@ const LOWEST: f32 = 110.0;
 struct Flag {
     x: f64,
     text: String,
+    /// What it says under the pointer.
+    hover: String,
     color: Color32,
 }
 
@@ -104,7 +107,7 @@ fn flag(cell: &Cell, log: bool) -> Option<Flag> {
     // The hover says `step 212: induction head formed`; the line says where.
     let said = cell.hover.lines().next().unwrap_or(&cell.text);
     let text = said.split_once(": ").map_or(said, |(_, what)| what).to_owned();
-    Some(Flag { x, text, color: Color32::TRANSPARENT })
+    Some(Flag { x, text, hover: cell.hover.clone(), color: Color32::TRANSPARENT })
 }
 
 /// What a plot shows besides itself: its place in the grid, what happened (all of it, and what it names above itself
@@ -264,8 +267,9 @@ fn explain(ui: &mut Ui, entry: &LegendEntry, name: &str, value: Option<Option<f6
     }
     let text = egui::RichText::new(&entry.text).small();
     let label = ui.add(egui::Label::new(text).truncate());
-    if *name != *entry.text {
-        label.on_hover_text(name);
+    let help = columns::help_of(name);
+    if *name != *entry.text || !help.is_empty() {
+        label.on_hover_text(format!("{name}\n{help}").trim_end());
     }
 }
 
@@ -456,7 +460,9 @@ fn drawn<'a>(mark: &'a Mark, plot: &Plot, seen: (f64, f64)) -> Option<Drawn<'a>>
 
 fn upright(mark: &Mark, x_log: bool) -> Option<Flag> {
     let Mark::Upright { x, text, color, .. } = mark else { return None };
-    let flag = || Flag { x: scaled(*x, x_log), text: text.clone(), color: color32(*color) };
+    let at = scaled(*x, x_log);
+    let (text, hover) = (text.clone(), String::new());
+    let flag = || Flag { x: at, text, hover, color: color32(*color) };
     (!x_log || *x > 0.0).then(flag)
 }
 
@@ -553,6 +559,10 @@ fn name_flags(ui: &Ui, flags: &[Flag], transform: &egui_plot::PlotTransform, str
         let back = Rect::from_min_size(place, vec2(label.width, LANE));
         painter.rect_filled(back.expand2(vec2(1.0, 0.0)), 0, ui.visuals().extreme_bg_color);
         painter.text(place, Align2::LEFT_TOP, &label.text, font.clone(), ink);
+        if !flag.hover.is_empty() {
+            let id = ui.scope_id().with(("flag", flag.x.to_bits()));
+            ui.interact(back, id, egui::Sense::hover()).on_hover_text(&flag.hover);
+        }
     }
 }
 
