@@ -29,7 +29,10 @@ const MEANINGS: &[(&str, &str)] = &[
         "What is stored depends on the instruction: with the keys (by which a position is found) of the other instruction, it is stored or kept out.",
     ),
     ("solved", "In ninety-nine of a hundred held-out sequences every answer is right."),
-    (DIVERGED, "A number was no longer finite, and training stopped; the last good step is recorded."),
+    (
+        DIVERGED,
+        "A number was no longer finite, and training stopped; the last good step is recorded.",
+    ),
 ];
 
 /// What a mark means; empty where its text says it.
@@ -37,6 +40,8 @@ pub fn describe(mark: &Mark) -> &'static str {
     let known = MEANINGS.iter().find(|(id, _)| *id == mark.id).map(|(_, means)| *means);
     known.unwrap_or(match mark.kind {
         MarkKind::Emergence | MarkKind::Note => "",
-        MarkKind::Intervention => "A change by hand or by the experiment. What is in force stands in the panel Surgery.",
+        MarkKind::Intervention => {
+            "A change by hand or by the experiment. What is in force stands in the panel Surgery."
+        }
     })
 }

@@ -17,11 +17,21 @@ use super::lesson::When;
 /// A claim about what is in view.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expectation {
-    Number { of: Quantity, than: Than, value: f64 },
+    Number {
+        of: Quantity,
+        than: Than,
+        value: f64,
+    },
     /// The token at a position of the sequence in view.
-    Token { at: usize, is: String },
+    Token {
+        at: usize,
+        is: String,
+    },
     /// The likeliest next token at a position.
-    Predicts { at: usize, is: String },
+    Predicts {
+        at: usize,
+        is: String,
+    },
 }
 
 /// A number that can be observed.
@@ -79,9 +89,8 @@ impl FromStr for Expectation {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || {
-            Error::usage(format!("\"{text}\" cannot be checked: expected for example {LIKE}"))
-        };
+        let wrong =
+            || Error::usage(format!("\"{text}\" cannot be checked: expected for example {LIKE}"));
         for verb in ["token", "predicts"] {
             if let Some(rest) = text.strip_prefix(verb).filter(|rest| rest.starts_with(' ')) {
                 let (at, is) = rest.split_once(" = ").ok_or_else(wrong)?;
@@ -102,9 +111,8 @@ impl FromStr for Expectation {
             Some((value, at)) => (value, Some(at.parse()?)),
             None => (rest, None),
         };
-        let value = number::read(value.trim()).map_err(|why| {
-            Error::usage(format!("\"{text}\": read \"{}\": {why}", value.trim()))
-        })?;
+        let value = number::read(value.trim())
+            .map_err(|why| Error::usage(format!("\"{text}\": read \"{}\": {why}", value.trim())))?;
         let of = quantity(what, at).ok_or_else(wrong)?;
         Ok(Self::Number { of, than, value })
     }

@@ -150,6 +150,24 @@ impl fmt::Display for Deed {
     }
 }
 
+impl Deed {
+    /// What it brings into force.
+    pub fn brings(&self) -> Option<&Intervention> {
+        if let Self::Intervene(what) = self { Some(what) } else { None }
+    }
+
+    /// What is in force after it.
+    pub fn change(&self, in_force: &mut Vec<Intervention>) {
+        if let Self::Intervene(what) = self {
+            in_force.push(what.clone());
+        } else if let Self::Lift(what) = self {
+            in_force.retain(|other| other != what);
+        } else if *self == Self::LiftAll {
+            in_force.clear();
+        }
+    }
+}
+
 impl FromStr for Deed {
     type Err = Error;
 
@@ -340,10 +358,7 @@ pub fn read_all(value: &Value) -> Result<Vec<Lesson>> {
     let wrong = || Error::usage("\"lesson\" is no list of [[lesson]] sections");
     let entries = value.as_array().ok_or_else(wrong)?;
     if entries.len() > MOST {
-        return Err(Error::usage(format!(
-            "{} lessons, expected at most {MOST}",
-            entries.len()
-        )));
+        return Err(Error::usage(format!("{} lessons, expected at most {MOST}", entries.len())));
     }
     let read = |(number, entry): (usize, &Value)| {
         let table = entry.as_table().ok_or_else(wrong)?;
@@ -382,9 +397,9 @@ fn list<T: FromStr<Err = Error>>(table: &Table, key: &str) -> Result<Vec<T>> {
 
 fn when(value: &Value) -> Result<When> {
     match value.as_integer() {
-        Some(step) => u64::try_from(step).map(When::Step).map_err(|_| {
-            Error::usage(format!("step = {step}: expected a whole number from 0"))
-        }),
+        Some(step) => u64::try_from(step)
+            .map(When::Step)
+            .map_err(|_| Error::usage(format!("step = {step}: expected a whole number from 0"))),
         None => text_of("step", value)?.parse().map_err(|e: Error| e.context("step")),
     }
 }
@@ -397,9 +412,8 @@ fn text_of<'a>(key: &str, value: &'a Value) -> Result<&'a str> {
 
 fn index_of(key: &str, value: &Value) -> Result<usize> {
     let number = value.as_integer().and_then(|number| usize::try_from(number).ok());
-    number.ok_or_else(|| {
-        Error::usage(format!("{key}: read {value}, expected a whole number from 0"))
-    })
+    number
+        .ok_or_else(|| Error::usage(format!("{key}: read {value}, expected a whole number from 0")))
 }
 
 /// That a table has no key beyond these.

@@ -89,9 +89,8 @@ impl Tour {
         })?;
         match found.document {
             Some(text) => Self::parse(text, name, Path::new("")),
-            None => Self::of_experiment(&Experiment::builtin(name)?).ok_or_else(|| {
-                Error::internal(format!("the experiment {name} has no lessons"))
-            }),
+            None => Self::of_experiment(&Experiment::builtin(name)?)
+                .ok_or_else(|| Error::internal(format!("the experiment {name} has no lessons"))),
         }
     }
 
@@ -422,11 +421,8 @@ fn among(what: &str, name: &str, known: &[&str]) -> Result<()> {
     if known.contains(&name) {
         return Ok(());
     }
-    let listed = if known.len() > 30 {
-        String::new()
-    } else {
-        format!(" Known: {}.", known.join(", "))
-    };
+    let listed =
+        if known.len() > 30 { String::new() } else { format!(" Known: {}.", known.join(", ")) };
     let near = did_you_mean(name, known.iter().copied());
     Err(Error::usage(format!("there is no {what} called \"{name}\".{near}{listed}")))
 }

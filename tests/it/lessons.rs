@@ -82,12 +82,16 @@ impl Stage {
         match deed {
             Deed::Query(at) => self.query = *at,
             Deed::Sequence(number) => self.sequence(*number),
-            Deed::Intervene(what) => self.in_force.push(what.clone()),
-            Deed::Lift(what) => self.in_force.retain(|other| other != what),
-            Deed::LiftAll => self.in_force.clear(),
+            Deed::Intervene(_) | Deed::Lift(_) | Deed::LiftAll => deed.change(&mut self.in_force),
             Deed::View(when) => self.step = when.step(&self.recording).unwrap(),
             Deed::Flip => self.flip(),
-            other => panic!("{other} is not played here"),
+            Deed::Start(_)
+            | Deed::Text(_)
+            | Deed::Key(_)
+            | Deed::Head(..)
+            | Deed::Show(_)
+            | Deed::Run
+            | Deed::Pause => panic!("{deed} is not played here"),
         }
     }
 
@@ -159,8 +163,7 @@ fn what_the_tour_of_the_birth_says_is_seen_while_it_trains() {
     let tour = Tour::builtin("birth").unwrap();
     let Ground::Experiment(experiment) = &tour.ground else { panic!("it trains") };
     let mut trainer = Trainer::new(experiment).unwrap();
-    let mut recording =
-        Recording { columns: trainer.columns().to_vec(), ..Recording::default() };
+    let mut recording = Recording { columns: trainer.columns().to_vec(), ..Recording::default() };
     let mut kept: Vec<Weights> = Vec::new();
     // The mark of the birth, and no step beyond.
     while !recording.marks.iter().any(|mark| mark.id == "induction_head") {
@@ -265,27 +268,67 @@ fn a_good_lesson_is_found_to_be_good() {
 
 /// What is put in place of what in the good lessons, and what the sentence about it says.
 const BAD: &[(&str, &str, &str)] = &[
-    ("title = \"One\"", "titel = \"One\"", "lesson 1 (\"\"): a lesson has no \"titel\". Did you mean title?"),
+    (
+        "title = \"One\"",
+        "titel = \"One\"",
+        "lesson 1 (\"\"): a lesson has no \"titel\". Did you mean title?",
+    ),
     ("text = \"A sentence.\"\n", "", "lesson 1 (\"One\"): it has no text"),
     ("panel = \"attention\", ", "", "does not say where to look"),
     ("look = \"tokens\"", "look = 3", "lesson 2 (\"Two\"): look = 3: expected a panel"),
-    ("panel = \"attention\"", "panel = \"atention\"", "look: there is no panel called \"atention\". Did you mean attention?"),
-    ("\"show tokens\"", "\"show tokkens\"", "do \"show tokkens\": there is no panel called \"tokkens\". Did you mean tokens?"),
-    ("step = \"induction_head\", ", "step = \"induction_hat\", ", "there is no mark called \"induction_hat\". Did you mean induction_head?"),
+    (
+        "panel = \"attention\"",
+        "panel = \"atention\"",
+        "look: there is no panel called \"atention\". Did you mean attention?",
+    ),
+    (
+        "\"show tokens\"",
+        "\"show tokkens\"",
+        "do \"show tokkens\": there is no panel called \"tokkens\". Did you mean tokens?",
+    ),
+    (
+        "step = \"induction_head\", ",
+        "step = \"induction_hat\", ",
+        "there is no mark called \"induction_hat\". Did you mean induction_head?",
+    ),
     ("step = \"induction_head\", ", "step = -3, ", "step = -3: expected a whole number from 0"),
-    ("step = \"induction_head\", ", "step = \"in a while\", ", "expected a step (60), the id of a mark"),
-    ("head = \"layer1.head0\"", "head = \"layer4.head0\"", "this network has no layer4.head0; heads by layer: [2, 2]"),
-    ("head = \"layer1.head0\"", "head = \"head0\"", "read \"head0\", expected a head: layer1.head0"),
+    (
+        "step = \"induction_head\", ",
+        "step = \"in a while\", ",
+        "expected a step (60), the id of a mark",
+    ),
+    (
+        "head = \"layer1.head0\"",
+        "head = \"layer4.head0\"",
+        "this network has no layer4.head0; heads by layer: [2, 2]",
+    ),
+    (
+        "head = \"layer1.head0\"",
+        "head = \"head0\"",
+        "read \"head0\", expected a head: layer1.head0",
+    ),
     ("query = 5", "query = 24", "read position 24, and the last one of the sequence is 23"),
     ("query = 5", "query = \"five\"", "query: read \"five\", expected a whole number"),
-    ("\"zero layer1.head0\"", "\"zero layer7.head0\"", "this network has no such place; it has 2 layers"),
+    (
+        "\"zero layer1.head0\"",
+        "\"zero layer7.head0\"",
+        "this network has no such place; it has 2 layers",
+    ),
     ("\"zero layer1.head0\"", "\"zero\"", "intervention \"zero\": no object"),
     ("\"pause\"", "\"pausse\"", "nothing is called that. Did you mean pause?"),
     ("\"view 40\"", "\"view\"", "expected for example view 60, view induction_head or view live"),
     ("\"start birth\"", "\"start brith\"", "there is no experiment \"brith\""),
     ("\"text To be\"", "\"text Τώρα\"", "do \"text Τώρα\""),
-    ("accuracy_in_context > 0.5", "acuracy_in_context > 0.5", "there is no metric called \"acuracy_in_context\". Did you mean accuracy_in_context"),
-    ("accuracy_in_context > 0.5", "accuracy_in_context = 0.5", "cannot be checked: expected for example"),
+    (
+        "accuracy_in_context > 0.5",
+        "acuracy_in_context > 0.5",
+        "there is no metric called \"acuracy_in_context\". Did you mean accuracy_in_context",
+    ),
+    (
+        "accuracy_in_context > 0.5",
+        "accuracy_in_context = 0.5",
+        "cannot be checked: expected for example",
+    ),
     ("accuracy_in_context > 0.5", "accuracy_in_context > half", "read \"half\""),
     ("layer0.head1@4<-3", "layer0.head1@4", "cannot be checked"),
     ("token @0 = T", "token @0 = Ж", "the vocabulary has no token \"Ж\""),
@@ -325,7 +368,11 @@ fn a_tour_of_its_own_says_on_what_it_is_played() {
         ("runs = \"gating\"\n", lesson, "a tour has no \"runs\". Did you mean run?"),
         ("run = 3\n", lesson, "run: read 3, expected text in quotes"),
         ("run = \"gating\"\n", "", "has no lessons"),
-        ("run = \"gating\"\n", &lesson.replace("600", "700"), "the weights of step 700 are not recorded; those of these steps are: [0, 600, 4800, 14000]"),
+        (
+            "run = \"gating\"\n",
+            &lesson.replace("600", "700"),
+            "the weights of step 700 are not recorded; those of these steps are: [0, 600, 4800, 14000]",
+        ),
         ("run = \"gating\n", lesson, "line 1"),
     ] {
         let said = said(head, lesson);

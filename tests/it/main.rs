@@ -57,5 +57,7 @@ mod task;
 mod tfevents;
 mod tidy;
 mod tiny;
+mod tour_window;
 mod tree_path;
 mod wire;
+mod words;

@@ -346,7 +346,10 @@ impl Behavior<Tab> for Shown<'_> {
         };
         // It is there however small the window: who needs it does not look for it in a menu.
         let question = ui.menu_button(small("?"), |ui| explanation(ui, self.panels, kind));
-        question.response.on_hover_text("What is this?").accessible_name(format!("What is {title}?"));
+        question
+            .response
+            .on_hover_text("What is this?")
+            .accessible_name(format!("What is {title}?"));
         // In a small window the names of the tabs need the room.
         if self.is_small {
             let menu = ui.menu_button(small("More"), row);

@@ -127,7 +127,7 @@ impl App {
             Command::FigureSheet => self.show_sheet(),
             Command::Fonts => self.ask(FileDialog::ChooseFont),
             Command::Palette => self.palette.show(),
-            Command::Keys => self.keys_open = true,
+            Command::Keys => self.help.show(),
             Command::OpenLesson => self.ask(FileDialog::OpenLesson),
             Command::TourOfRun => self.tour_of_run(),
             Command::Tour(name) => self.begin_tour(move |_| Tour::builtin(name)),

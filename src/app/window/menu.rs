@@ -61,7 +61,8 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>, greets: bool) -> 
                 }
             });
         }
-        if greets {
+        // In a small window the menu Help has it.
+        if greets && ui.available_width() > GREETING {
             actions.extend(greeting(ui));
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
@@ -73,6 +74,9 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>, greets: bool) -> 
     });
     actions
 }
+
+/// Points of width that the offer of a tour takes.
+const GREETING: f32 = 390.0;
 
 /// What the first launch offers, and the cross that puts it away.
 fn greeting(ui: &mut Ui) -> Option<Action> {
@@ -87,7 +91,8 @@ fn greeting(ui: &mut Ui) -> Option<Action> {
         return Some(Action::Do(Command::Tour("birth")));
     }
     let cross = ui.add(egui::Button::new("×").frame(false));
-    let cross = cross.on_hover_text("Put this away.").accessible_name("Put the offer of a tour away");
+    let cross =
+        cross.on_hover_text("Put this away.").accessible_name("Put the offer of a tour away");
     cross.clicked().then_some(Action::Greeted)
 }
 

@@ -6,6 +6,7 @@ mod figures;
 mod file_dialog;
 mod files;
 mod fonts;
+mod help;
 mod keys;
 mod library;
 mod menu;
@@ -49,6 +50,7 @@ pub use device_lost::back_in_sight;
 
 use device_lost::Lost;
 use file_dialog::FileDialogs;
+use help::Help;
 use note::Note;
 use palette::Palette;
 use tour::Guide;
@@ -98,7 +100,7 @@ pub struct App {
     pub(in crate::app) dock: Dock,
     pub(in crate::app) host: Host,
     palette: Palette,
-    keys_open: bool,
+    help: Help,
     weight_format: FormatList,
     guide: Guide,
     /// The chip of the first launch is shown.
@@ -183,7 +185,7 @@ impl App {
             host: Host::new(panels),
             palette: Palette::default(),
             weight_format: FormatList::default(),
-            keys_open: false,
+            help: Help::default(),
             guide: Guide::default(),
             // Whoever kept a layout has been here before.
             greets: launch.is_own() && kept.is_none(),
@@ -403,7 +405,7 @@ impl App {
         let mut actions = self.keys(&ctx);
         actions.extend(self.draw(ui));
         actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));
-        keys::list(&ctx, self.lab.panels, &mut self.keys_open);
+        self.help.ui(&ctx, self.lab.panels);
         if let Some(format) = self.weight_format.ui(&ctx) {
             self.ask(file_dialog::FileDialog::ExportWeights(format));
         }
@@ -429,7 +431,7 @@ impl App {
         self.show_picture_of_task();
         self.undo.feed_state(ctx.input(|i| i.time), &self.dock);
         let asks = self.palette.open
-            || self.keys_open
+            || self.help.open
             || self.run_list.is_asking()
             || self.weight_format.open
             || self.export.open

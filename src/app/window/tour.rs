@@ -144,10 +144,7 @@ impl Playing {
         let wanted = in_force_after(&self.tour.lessons[..self.at]);
         let now = lab.in_force();
         let all = self.tour.lessons.iter().flat_map(|lesson| &lesson.deeds);
-        let mine = all.filter_map(|deed| match deed {
-            Deed::Intervene(what) => Some(what),
-            _ => None,
-        });
+        let mine = all.filter_map(Deed::brings);
         let mut actions = Vec::new();
         for what in mine {
             let (is, should) = (now.contains(what), wanted.contains(what));
@@ -197,7 +194,8 @@ impl Playing {
 
     /// Where the window goes when the lesson, the panel or its own size has changed; else it stays where a hand put it.
     fn place(&mut self, ctx: &Context, id: Id, target: Option<Rect>) -> Option<egui::Pos2> {
-        let size = ctx.memory(|memory| memory.area_rect(id)).map_or(vec2(WIDTH, 280.0), |r| r.size());
+        let size =
+            ctx.memory(|memory| memory.area_rect(id)).map_or(vec2(WIDTH, 280.0), |r| r.size());
         let target = target.unwrap_or(Rect::NOTHING);
         let now = (self.at, target, size);
         if self.placed.is_some_and(|(at, rect, was)| {
@@ -267,12 +265,7 @@ fn view(run: &Run, when: &When) -> Action {
 fn in_force_after(lessons: &[Lesson]) -> Vec<Intervention> {
     let mut all: Vec<Intervention> = Vec::new();
     for deed in lessons.iter().flat_map(|lesson| &lesson.deeds) {
-        match deed {
-            Deed::Intervene(what) => all.push(what.clone()),
-            Deed::Lift(what) => all.retain(|other| other != what),
-            Deed::LiftAll => all.clear(),
-            _ => {}
-        }
+        deed.change(&mut all);
     }
     all
 }
@@ -437,7 +430,8 @@ fn of_what(of: &Quantity) -> String {
 fn outline(ctx: &Context, rect: Rect) {
     let color = ctx.global_style().visuals.selection.stroke.color;
     let painter = ctx.layer_painter(LayerId::background());
-    let halo = Stroke::new(6.0, Color32::from_rgba_unmultiplied(color.r(), color.g(), color.b(), 60));
+    let halo =
+        Stroke::new(6.0, Color32::from_rgba_unmultiplied(color.r(), color.g(), color.b(), 60));
     painter.rect_stroke(rect.shrink(2.0), 4.0, halo, egui::StrokeKind::Middle);
     painter.rect_stroke(rect.shrink(2.0), 4.0, Stroke::new(2.0, color), egui::StrokeKind::Middle);
 }
