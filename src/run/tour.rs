@@ -63,10 +63,11 @@ pub struct Builtin {
     document: Option<&'static str>,
 }
 
-/// Whether a document is a tour of its own, and no experiment: it has lessons and no task.
+/// Whether a document is a tour of its own, and no experiment: it has no task, and something that only tours have alone.
 pub fn is_tour(text: &str) -> bool {
     let table = text.parse::<Table>().unwrap_or_default();
-    table.contains_key("lesson") && !table.contains_key("task")
+    let is_said = |key: &&str| table.contains_key(*key);
+    !is_said(&"task") && ["lesson", "run", "experiment"].iter().any(is_said)
 }
 
 /// As [`is_tour`], of a file; one that cannot be read is none.

@@ -162,6 +162,16 @@ fn what_the_tour_of_gating_says_is_seen_in_its_recorded_run() {
 fn what_the_tour_of_the_birth_says_is_seen_while_it_trains() {
     let tour = Tour::builtin("birth").unwrap();
     let Ground::Experiment(experiment) = &tour.ground else { panic!("it trains") };
+    // The rule that its first words tell.
+    let instrument = Instrument::new(experiment).unwrap();
+    let row = instrument.source().sequence(held_out_seed(experiment.train.seed as u64), 0);
+    let text = instrument.source().vocab().spell(&row.tokens);
+    for (cue, answer) in [('o', 'y'), (' ', 'p'), ('e', 'q')] {
+        let followers = text.chars().zip(text.chars().skip(1)).filter(|(now, _)| *now == cue);
+        assert!(followers.clone().count() >= 3, "{cue}: {text}");
+        assert!(followers.clone().all(|(_, next)| next == answer), "{cue}: {text}");
+    }
+    assert!(text.starts_with("Toy") && text[20..].contains("Thoy"), "{text}");
     let mut trainer = Trainer::new(experiment).unwrap();
     let mut recording = Recording { columns: trainer.columns().to_vec(), ..Recording::default() };
     let mut kept: Vec<Weights> = Vec::new();
@@ -279,7 +289,7 @@ const BAD: &[(&str, &str, &str)] = &[
     (
         "panel = \"attention\"",
         "panel = \"atention\"",
-        "look: there is no panel called \"atention\". Did you mean attention?",
+        "look: there is no panel called \"atention\". Did you mean attention",
     ),
     (
         "\"show tokens\"",
@@ -367,7 +377,7 @@ fn a_tour_of_its_own_says_on_what_it_is_played() {
         ("run = \"gating\"\nexperiment = \"birth\"\n", lesson, "expected one of run = "),
         ("runs = \"gating\"\n", lesson, "a tour has no \"runs\". Did you mean run?"),
         ("run = 3\n", lesson, "run: read 3, expected text in quotes"),
-        ("run = \"gating\"\n", "", "has no lessons"),
+        ("run = \"gating\"\n", "", "it has no [[lesson]]"),
         (
             "run = \"gating\"\n",
             &lesson.replace("600", "700"),

@@ -90,6 +90,9 @@ fn the_first_launch_offers_the_birth_which_waits_for_what_has_not_come_yet() {
     press(&mut harness, "Next");
     until(&mut harness, "step 60 is in view", |app| app.lab.step == Some(60));
     assert!(shows(&harness, "Before the birth"));
+    frames(&mut harness, 3);
+    let pointed = harness.get_by_role_and_label(Role::Image, "Predictions figure").rect();
+    assert!(!tour_place(&harness).intersect(pointed).is_positive(), "it covers what it points at");
     press(&mut harness, "Pause");
     let born = |app: &App| {
         let marks = &app.lab.run().unwrap().recording.marks;

@@ -1,5 +1,6 @@
 //! Panels as tiles: where they lie at first, and how they are closed, reopened, maximised and put back.
 
+use egui::containers::menu::MenuButton;
 use egui::{Ui, WidgetText};
 use egui_tiles::{
     Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, Tabs, Tile, TileId,
@@ -345,11 +346,10 @@ impl Behavior<Tab> for Shown<'_> {
             }
         };
         // It is there however small the window: who needs it does not look for it in a menu.
-        let question = ui.menu_button(small("?"), |ui| explanation(ui, self.panels, kind));
-        question
-            .response
-            .on_hover_text("What is this?")
-            .accessible_name(format!("What is {title}?"));
+        let question = egui::Button::new(small("?")).frame(false).small();
+        let explained = |ui: &mut Ui| explanation(ui, self.panels, kind);
+        let (question, _) = MenuButton::from_button(question).ui(ui, explained);
+        question.on_hover_text("What is this?").accessible_name(format!("What is {title}?"));
         // In a small window the names of the tabs need the room.
         if self.is_small {
             let menu = ui.menu_button(small("More"), row);

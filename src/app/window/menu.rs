@@ -52,7 +52,9 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>, greets: bool) -> 
                     // An experiment goes by another name in files and commands.
                     let also = || if entry.menu == Menu::Experiments { entry.also } else { "" };
                     let right = keys.unwrap_or_else(|| also().to_owned());
-                    let button = egui::Button::new(entry.text).shortcut_text(right);
+                    let button = egui::Button::new(entry.text);
+                    let button =
+                        if right.is_empty() { button } else { button.shortcut_text(right) };
                     let button = ui.add_enabled((entry.enabled)(lab), button);
                     if button.on_hover_text(entry.help).clicked() {
                         actions.push(Action::Do(entry.command));
@@ -85,7 +87,11 @@ fn greeting(ui: &mut Ui) -> Option<Action> {
     let ink = ui.visuals().extreme_bg_color;
     ui.add_space(16.0);
     let chip = egui::Button::new(RichText::new(TEXT).color(ink).strong());
-    let chip = ui.add(chip.fill(color).corner_radius(10.0));
+    let chip = ui.scope(|ui| {
+        ui.spacing_mut().button_padding.x = 10.0;
+        ui.add(chip.fill(color).corner_radius(10.0))
+    });
+    let chip = chip.inner;
     let help = "A guided tour in five steps: a text and its rule, before the birth, the two heads, the cut, undo. It stays in the menu Help.";
     if chip.on_hover_text(help).clicked() {
         return Some(Action::Do(Command::Tour("birth")));
@@ -166,7 +172,8 @@ fn experiments(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     let combo = combo.show_ui(ui, |ui| {
         ui.weak("Runs in this window");
         for (i, run) in lab.runs.iter().enumerate() {
-            if ui.selectable_label(i == lab.current, &run.name).clicked() {
+            let label = ui.selectable_label(i == lab.current, &run.name);
+            if label.on_hover_text(run.experiment.title()).clicked() {
                 actions.push(Action::Choose(i));
             }
         }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use egui::{Color32, Context, Id, LayerId, Rect, RichText, Stroke, Ui, Vec2, Window, vec2};
+use egui::{
+    Color32, Context, Id, LayerId, Rect, RichText, Stroke, Ui, Vec2, Window, WindowDrag, vec2,
+};
 
 use crate::app::commands::{Action, Command};
 use crate::app::lab::Lab;
@@ -170,7 +172,10 @@ impl Playing {
     ) -> bool {
         let (id, mut open) = (Id::unique("tour"), true);
         let title = format!("{} · {} of {}", self.tour.title, self.at + 1, self.tour.lessons.len());
-        let mut window = Window::new(title).id(id).collapsible(false).resizable(false);
+        // A window that is dragged by its title alone cannot be put anywhere.
+        let drag = WindowDrag::Anywhere;
+        let mut window =
+            Window::new(title).id(id).collapsible(false).resizable(false).drag_area(drag);
         if let Some(at) = self.place(ctx, id, target) {
             window = window.current_pos(at);
         }
