@@ -8,6 +8,7 @@ pub mod convert;
 pub mod documents;
 pub mod error;
 pub mod event;
+pub mod glossary;
 pub mod in_words;
 pub mod intervention;
 pub mod json;

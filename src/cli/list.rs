@@ -9,6 +9,8 @@ use crate::base::registry::{Named, find};
 use crate::base::settings::{self, Settings, Slot, Spec};
 use crate::export::sheet::{self, Sheet};
 use crate::run::experiment::{BUILTIN, Experiment};
+use crate::run::lesson;
+use crate::run::tour::{self, Tour};
 use crate::{measurement, model, panel, task};
 
 use super::say;
@@ -33,6 +35,8 @@ enum Kind {
     Experiments,
     /// Figure sheets: pages of several panels
     Figures,
+    /// Guided tours: in the menu Help of the window
+    Tours,
 }
 
 impl List {
@@ -71,6 +75,9 @@ fn all(kind: Kind) -> Result<()> {
             }
             Ok(())
         }
+        Kind::Tours => tour::BUILTIN
+            .iter()
+            .try_for_each(|tour| say(format!("  {:<22} {}", tour.name, tour.about))),
         Kind::Figures => {
             for (name, _) in sheet::BUILTIN {
                 say(format!("  {name:<22} {}", Sheet::find(name)?.about))?;
@@ -99,9 +106,14 @@ fn one(kind: Kind, name: &str) -> Result<()> {
         Kind::Analyses => settings(&mut *find("analysis", measurement::analysis::ALL, name)?, ""),
         Kind::Panels => settings(&mut *find("panel", panel::ALL, name)?, ""),
         Kind::Figures => say(Sheet::find(name)?.to_toml()),
+        Kind::Tours => {
+            let tour = Tour::builtin(name)?;
+            say(format!("{name}: {}", tour.about))?;
+            say(lesson::to_toml(&tour.lessons))
+        }
         Kind::Experiments => {
             let mut experiment = Experiment::builtin(name)?;
-            say(format!("{name}: {}", experiment.about))?;
+            say(format!("{name}, {}: {}", experiment.title(), experiment.about))?;
             say(format!("\ntask {}", experiment.task_kind))?;
             settings(&mut *experiment.task, "task.")?;
             say(format!("\nmodel {}", experiment.model_kind))?;

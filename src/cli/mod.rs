@@ -64,7 +64,7 @@ struct Cli {
 
 #[derive(Args)]
 struct Window {
-    /// An experiment (a name of `mnemoscope list experiments`, or a .toml file), a run folder or the folder of a sweep. A name of the list wins:
+    /// An experiment (a name of `mnemoscope list experiments`, or a .toml file), a file of lessons, a run folder or the folder of a sweep. A name of the list wins:
     /// ./birth is the folder, birth the experiment
     #[arg(value_name = "EXPERIMENT | RUN_FOLDER")]
     what: Option<OsString>,

@@ -9,12 +9,14 @@ use clap::Args;
 use crossbeam_channel::{Receiver, bounded, never, select};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::app::Panels;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::event::{Event, MarkKind, MetricsRow, State};
 use crate::base::quoting;
 use crate::base::vocab::plain;
 use crate::run::experiment::Experiment;
 use crate::run::session::{Begin, Command, Session, Start};
+use crate::run::tour;
 use crate::run_folder::Reader;
 use crate::run_folder::library::{self, CAP_BYTES, Stock};
 use crate::run_folder::recording::Recording;
@@ -45,6 +47,16 @@ pub struct Train {
     /// Say nothing but errors
     #[arg(long)]
     quiet: bool,
+}
+
+/// An experiment, with every name in its lessons looked up: those that come with the program are looked up by its tests.
+fn found(name: &Path) -> Result<Experiment> {
+    let experiment = Experiment::find(name)?;
+    if !Experiment::is_builtin(&name.to_string_lossy()) {
+        let panels: Vec<&str> = Panels::default().names().collect();
+        tour::check(&experiment, &panels, &tour::home(library::home().ok().as_deref()))?;
+    }
+    Ok(experiment)
 }
 
 impl Train {
@@ -84,7 +96,7 @@ impl Train {
 
     fn experiment(&self) -> Result<Experiment> {
         let mut experiment = match (&self.experiment, &self.out) {
-            (Some(name), _) => Experiment::find(name)?,
+            (Some(name), _) => found(name)?,
             (None, Some(out)) => Experiment::of_halted(out)?,
             (None, None) => {
                 return Err(Error::usage("which experiment? See: mnemoscope list experiments"));

@@ -7,7 +7,7 @@ use crate::base::error::Result;
 use crate::base::intervention::Site;
 
 /// What of the outcome is compared.
-const NAMES: [&str; 5] =
+pub const NAMES: [&str; 5] =
     ["loss", "accuracy", "loss_in_context", "accuracy_in_context", "accuracy_sequence"];
 
 crate::settings! {

@@ -65,6 +65,11 @@ impl Marks {
         self.rules.iter().map(|rule| (rule.name, rule.sentence)).collect()
     }
 
+    /// The ids of the marks that it may set.
+    pub fn ids(&self) -> Vec<&'static str> {
+        self.rules.iter().map(|rule| rule.id).collect()
+    }
+
     /// What training is at: the first thing that has not formed yet, or what formed last of all.
     pub fn state_in_words(&self) -> String {
         let mut all = self.rules.iter().zip(&self.progress);

@@ -16,6 +16,8 @@ use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Attention",
+    look_for: "Each row is a query (a token that asks), each column a key (a token that is looked at), and a row sums to 1. An induction head looks right behind earlier copies of its query: those cells are outlined.",
+    click: "A click on a cell selects its query and its key in all panels; pointing at one tells both tokens and the value.",
     stack: Stack::MiddleBelow,
     turn: 0,
     ..PanelKind::new("attention", || Box::<Attention>::default())

@@ -13,6 +13,8 @@ use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, span};
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Attribution",
+    look_for: "The longest bars: the heads and MLPs that speak for a token (its logit) or against it. Below, from which positions the heads fetch what they write.",
+    click: "A click on the bar of a head puts it into focus.",
     stack: Stack::MiddleBelow,
     ..PanelKind::new("attribution", || Box::<Attribution>::default())
 };

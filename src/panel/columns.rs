@@ -190,6 +190,81 @@ const COLUMNS: &[Column] = &[
         readable: "predicts the token it attends to",
         help: "Share of repeated triggers where the likeliest token is the one that the second layer attends to most.",
     },
+    Column {
+        name: "excess_global",
+        readable: "excess loss, global tokens",
+        help: "What the loss on global tokens is above that of the true law: 0 is as good as anyone can be.",
+    },
+    Column {
+        name: "accuracy_sequence",
+        readable: "whole sequences right",
+        help: "Share of held-out sequences in which every answer is right. Single answers get right by shortcuts; all of them, only by a memory.",
+    },
+    Column {
+        name: "accuracy_discriminating",
+        readable: "accuracy, where shortcuts fail",
+        help: "Share of right answers where at least one shortcut that minds the register would answer wrongly.",
+    },
+    Column {
+        name: "accuracy_path",
+        readable: "accuracy, steps of paths",
+        help: "Share of right next nodes over all positions of the paths.",
+    },
+    Column {
+        name: "input_gate",
+        readable: "input gate (keys)",
+        help: "What happens to later answers when the keys of a tuple are taken from a sequence with the other instruction: 1 is the whole effect of the instruction, 0 none.",
+    },
+    Column {
+        name: "input_gate_tuple",
+        readable: "input gate (keys of the whole tuple)",
+        help: "The same of the keys at all positions of the tuple: a network may keep the address elsewhere.",
+    },
+    Column {
+        name: "output_gate",
+        readable: "output gate (queries)",
+        help: "What happens to an answer when its query is taken from a question to another register: 1 is the whole effect of the register, 0 none.",
+    },
+    Column {
+        name: "role_addressability",
+        readable: "addresses of registers",
+        help: "Effect of the keys of a Store whose register is another one, over the reads of both registers, less the effect on reads that it should not touch.",
+    },
+    Column {
+        name: "gate_dissociation_input",
+        readable: "input gate less queries",
+        help: "The input gate less the effect of the queries on the same pairs: 1 where keys alone gate.",
+    },
+    Column {
+        name: "gate_dissociation_output",
+        readable: "output gate less keys",
+        help: "The output gate less the effect of the keys on the same pairs: 1 where queries alone gate.",
+    },
+    Column {
+        name: "content_values",
+        readable: "content in values",
+        help: "Effect of the values of a Store whose symbol is another one: 1 where values carry what is stored.",
+    },
+    Column {
+        name: "content_keys_queries",
+        readable: "content in keys and queries",
+        help: "Effect of its keys and of the query of the read together: 0 where they carry the address alone.",
+    },
+    Column {
+        name: "gate_null",
+        readable: "gate control",
+        help: "Size of the effects of query and values where a Store is denied: 0 where keys do all.",
+    },
+    Column {
+        name: "gate_specificity",
+        readable: "gate spill",
+        help: "What the keys of a denied Store do to reads of another register, over the whole effect: 0 is none.",
+    },
+    Column {
+        name: "gate_pairs",
+        readable: "gate pairs that count",
+        help: "Share of the pairs of sequences that both runs get right, over which the gates are measured.",
+    },
 ];
 
 /// Columns of which there is one per head or per tensor: what stands before the head or the tensor.

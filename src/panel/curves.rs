@@ -19,6 +19,8 @@ use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Curves",
+    look_for: "Jumps. Where in-context accuracy leaps and flags stand above, something has emerged; a pit is a cut, and ends where it was undone.",
+    click: "A drag or a pinch zooms to a stretch of steps, a double click shows all. Pointing tells the values of a step.",
     stack: Stack::RightAbove,
     turn: 2,
     aspect: 1.2,

@@ -16,6 +16,8 @@ use parsed::Facts;
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Gating",
+    look_for: "Doors above the tuples: open where what is told gets into the register, shut where it is kept out. The line from the last tuple leads to the one that it reads.",
+    click: "A click on a tuple selects it; the buttons above say something else in it, and every panel answers.",
     stack: Stack::RightBelow,
     turn: 3,
     aspect: 0.5,

@@ -14,6 +14,8 @@ use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "All heads",
+    look_for: "Lines in a map: one just below the diagonal is a head that looks at the token before; stripes further away look back at something that the text repeats.",
+    click: "A click puts a head into focus: Attention, Query-key space and the cut with X are about it.",
     stack: Stack::MiddleAbove,
     turn: 1,
     aspect: 0.6,

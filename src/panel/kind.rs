@@ -12,6 +12,10 @@ pub struct PanelKind {
     pub make: fn() -> Box<dyn Panel>,
     /// What stands on its tab.
     pub title: &'static str,
+    /// What to look for in it, in a sentence or two for someone who sees it for the first time.
+    pub look_for: &'static str,
+    /// What a click does.
+    pub click: &'static str,
     /// Where it lies before a hand has moved it. Tabs of a stack stand in the order of the list.
     pub stack: Stack,
     /// In a small window several stacks are one: there tabs of a lower number come first.
@@ -33,6 +37,8 @@ impl PanelKind {
             name,
             make,
             title: name,
+            look_for: "",
+            click: "",
             stack: Stack::RightBelow,
             turn: u8::MAX,
             aspect: 0.9,

@@ -13,6 +13,8 @@ use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, span};
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Logit lens",
+    look_for: "The layer from which on the right token is the likeliest. What is there before the last layer is known early; what comes with one layer was written by it.",
+    click: "A click on a box selects its position as the query (the token that asks).",
     stack: Stack::MiddleBelow,
     aspect: 0.8,
     ..PanelKind::new("lens", || Box::<Lens>::default())

@@ -12,6 +12,8 @@ use super::{NetShape, Panel, PanelKind, Selection, View, colors, span};
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Memories",
+    look_for: "How the diagonal fills: a matrix that has stored an association has its largest entry where the perfect one has it. The strip says which are stored (blue) and which not yet (orange).",
+    click: "A click does nothing here; pointing at a cell tells the two tokens or positions, and the value.",
     aspect: 1.2,
     ..PanelKind::new("memories", || Box::<Memories>::default())
 };

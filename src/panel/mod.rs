@@ -5,6 +5,7 @@ pub mod attribution;
 pub mod colors;
 pub mod columns;
 pub mod curves;
+pub mod flags;
 pub mod gating;
 pub mod heads;
 mod kind;

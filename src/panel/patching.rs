@@ -22,6 +22,8 @@ use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, span};
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Patching",
+    look_for: "Cells of a strong colour: parts of the network that, taken from the run on the counterfactual sequence (the other text), bring its answer along. Near 1 is the whole effect, near 0 none.",
+    click: "A click on a cell shows the run with that part taken over, in all panels and never in training; another click takes it back.",
     stack: Stack::MiddleBelow,
     controls: &[("map", "Map"), ("metric", "Metric")],
     ..PanelKind::new("patching", || Box::<Patching>::default())

@@ -13,6 +13,8 @@ use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Predictions",
+    look_for: "Whether the right token, in orange, has the longest bar. Below, the dots of positions whose answer was seen before in this text: they rise when an induction head forms.",
+    click: "A click on a dot makes its position the query (the token that asks).",
     stack: Stack::LeftBelow,
     ..PanelKind::new("predictions", || Box::<Predictions>::default())
 };

@@ -18,6 +18,8 @@ use super::{Memory, NetShape, Panel, PanelKind, Selection, View, colors, span};
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Query-key space",
+    look_for: "Queries (tokens that ask) that lie among the keys (tokens that are looked at) which they attend to. Clusters of one role are an address.",
+    click: "A click on a point selects its position, and brings its sequence into view. Drag to move or turn, scroll to zoom.",
     has_camera: true,
     ..PanelKind::new("query_key", || Box::<QueryKey>::default())
 };

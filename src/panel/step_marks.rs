@@ -6,7 +6,7 @@ use crate::figure::color::Color;
 use crate::figure::{self, Cell, Pick};
 use crate::run_folder::recording::Recording;
 
-use super::{Palette, View, colors};
+use super::{Palette, View, colors, flags};
 
 /// An axis of steps on the page.
 #[derive(Clone, Copy, Debug)]
@@ -228,9 +228,18 @@ impl Flags {
             stroke: None,
             ink: colors::text_on(fill),
             pick: Pick::Step(run.nearest_recorded(mark.step).unwrap_or(mark.step)),
-            hover: format!("step {}: {}", mark.step, mark.in_words()[0]),
+            hover: hover(mark),
             value: Some(("step", x)),
         });
+    }
+}
+
+/// What a flag says under the pointer: what it is, and what that means.
+pub fn hover(mark: &Mark) -> String {
+    let what = format!("step {}: {}", mark.step, mark.in_words()[0]);
+    match flags::describe(mark) {
+        "" => what,
+        means => format!("{what}\n{means}"),
     }
 }
 

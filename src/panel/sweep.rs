@@ -21,6 +21,8 @@ use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Sweep",
+    look_for: "Whether the lines of different seeds jump at the same step, and whether the points on the other side lie on a line: two numbers that go together over runs.",
+    click: "A click on a line or a point opens that run in all panels.",
     stack: Stack::RightAbove,
     aspect: 1.5,
     is_of_sweep: true,

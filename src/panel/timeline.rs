@@ -12,6 +12,8 @@ use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Timeline",
+    look_for: "Flags: what emerged and what was changed by hand, and when. Ticks are steps whose weights are recorded.",
+    click: "A click on a tick or a flag looks back at that step, a drag moves through time, L goes back to live.",
     stack: Stack::Foot,
     aspect: 0.3,
     ..PanelKind::new("timeline", || Box::<Timeline>::default())

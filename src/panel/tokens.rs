@@ -12,6 +12,8 @@ use super::{NetShape, Palette, Panel, PanelKind, Selection, Stack, View, colors,
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Tokens",
+    look_for: "Which letters are cue letters (triggers) and which are their answers in this text (outputs). The line under a box is as long as the probability of the right next token: lines that grow along the text are memory at work.",
+    click: "A click makes a token the query (the token that asks); Shift and a click make it the key (the token that is looked at). Pointing at a box tells what should follow and what is predicted.",
     stack: Stack::LeftAbove,
     aspect: 0.5,
     ..PanelKind::new("tokens", || Box::<Tokens>::default())

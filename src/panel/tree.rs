@@ -13,6 +13,8 @@ use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Tree",
+    look_for: "The heavy path from the goal up to the root, and the bands of attention along it: with each layer the position in view should look one edge further up.",
+    click: "A click on a node selects its position on the path as the query (the token that asks); one on the middle of an edge selects the key.",
     stack: Stack::RightBelow,
     turn: 4,
     aspect: 0.8,

@@ -192,6 +192,14 @@ impl Instrument {
         analysis.run(&ground, &mut heard).map(reading_of)
     }
 
+    /// That the network has what an intervention names.
+    ///
+    /// # Errors
+    /// When it has not; the sentence says what is nearest.
+    pub fn check(&mut self, what: &Intervention) -> Result<()> {
+        self.try_out(std::slice::from_ref(what))
+    }
+
     /// An intervention without a place would change nothing and say nothing.
     fn try_out(&mut self, interventions: &[Intervention]) -> Result<()> {
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };

@@ -17,6 +17,7 @@ use crate::nn::params::Params;
 use crate::run_folder;
 use crate::task::{Source, Task};
 
+use super::lesson::{self, Lesson};
 use super::size;
 
 crate::choices! {
@@ -109,6 +110,8 @@ pub struct GoingOn {
 pub struct Experiment {
     /// Short name, e.g. `birth-joint`.
     pub name: String,
+    /// What it is called for a person; empty: its name.
+    pub title: String,
     /// A sentence or two for a person.
     pub about: String,
     pub task_kind: String,
@@ -117,6 +120,8 @@ pub struct Experiment {
     pub model: Box<dyn Architecture>,
     pub train: Train,
     pub at: Vec<Staged>,
+    /// A tour through its run.
+    pub lessons: Vec<Lesson>,
 }
 
 /// The experiments that come with the program: name and document.
@@ -140,6 +145,21 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("gating-split-set", include_str!("../../assets/experiments/gating-split-set.toml")),
 ];
 
+/// Title and sentence of an experiment that comes with the program, as its document begins.
+pub fn heading(name: &str) -> [&'static str; 2] {
+    let document = BUILTIN.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| *text);
+    ["title", "about"].map(|key| {
+        let mut lines = document.lines();
+        let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \""));
+        value.and_then(|value| value.strip_suffix('"')).unwrap_or(name_of(document))
+    })
+}
+
+/// What stands between the first quotes.
+fn name_of(document: &'static str) -> &'static str {
+    document.split('"').nth(1).unwrap_or("")
+}
+
 impl Experiment {
     /// An experiment of the kinds called `task` and `model`, with default settings.
     ///
@@ -148,6 +168,7 @@ impl Experiment {
     pub fn of(name: &str, task: &str, model: &str) -> Result<Self> {
         Ok(Self {
             name: name.to_owned(),
+            title: String::new(),
             about: String::new(),
             task_kind: task.to_owned(),
             task: registry::find("task", crate::task::ALL, task)?,
@@ -155,6 +176,7 @@ impl Experiment {
             model: registry::find("model", crate::model::ALL, model)?,
             train: Train::default(),
             at: Vec::new(),
+            lessons: Vec::new(),
         })
     }
 
@@ -299,7 +321,7 @@ impl Experiment {
         }
     }
 
-    /// Gives the setting at `path` a value: `task.…`, `model.…`, `train.…`, or one of `name`, `about`,
+    /// Gives the setting at `path` a value: `task.…`, `model.…`, `train.…`, or one of `name`, `title`, `about`,
     /// `task.kind`, `model.kind` (which bring the defaults of the new kind).
     ///
     /// # Errors
@@ -320,6 +342,7 @@ impl Experiment {
             Some(("model", name)) => settings::set(&mut *self.model, "model.", name, value)?,
             Some(("train", name)) => settings::set(&mut self.train, "train.", name, value)?,
             None if path == "name" => text_of(path, value)?.clone_into(&mut self.name),
+            None if path == "title" => text_of(path, value)?.clone_into(&mut self.title),
             None if path == "about" => text_of(path, value)?.clone_into(&mut self.about),
             _ => return Err(self.unknown_setting(path)),
         }
@@ -385,7 +408,17 @@ impl Experiment {
         for staged in &self.at {
             text.push_str(&staged.to_toml());
         }
-        text
+        text + &lesson::to_toml(&self.lessons)
+    }
+
+    /// What it is called for a person.
+    pub fn title(&self) -> &str {
+        if self.title.is_empty() { &self.name } else { &self.title }
+    }
+
+    /// Whether a run of the other learns the same from the same sequences: everything that decides a number is as here.
+    pub fn learns_as(&self, other: &Self) -> bool {
+        self.at == other.at && self.check_meant(&[other]).is_ok()
     }
 
     /// Every setting, without what is staged.
@@ -393,6 +426,9 @@ impl Experiment {
         let mut copy = self.clone();
         let mut table = Table::new();
         table.insert("name".into(), self.name.clone().into());
+        if !self.title.is_empty() {
+            table.insert("title".into(), self.title.clone().into());
+        }
         table.insert("about".into(), self.about.clone().into());
         let kind = |kind: &str, settings: Table| {
             let mut table = Table::new();
@@ -490,7 +526,8 @@ impl Experiment {
     }
 
     fn from_table(table: &Table) -> Result<Self> {
-        const KEYS: [&str; 6] = ["name", "about", "task", "model", "train", "at"];
+        const KEYS: [&str; 8] =
+            ["name", "title", "about", "task", "model", "train", "at", "lesson"];
         if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
             return Err(Error::usage(format!(
                 "there is no section \"{key}\".{} Known: {}.",
@@ -503,6 +540,8 @@ impl Experiment {
         for (key, value) in table {
             if key == "at" {
                 experiment.at = staged_list(value)?;
+            } else if key == "lesson" {
+                experiment.lessons = lesson::read_all(value)?;
             } else if let Value::Table(settings) = value {
                 for (name, value) in settings.iter().filter(|(name, _)| *name != "kind") {
                     experiment.set(&format!("{key}.{name}"), value)?;
@@ -541,6 +580,7 @@ impl Clone for Experiment {
     fn clone(&self) -> Self {
         Self {
             name: self.name.clone(),
+            title: self.title.clone(),
             about: self.about.clone(),
             task_kind: self.task_kind.clone(),
             task: self.task.boxed(),
@@ -548,6 +588,7 @@ impl Clone for Experiment {
             model: self.model.boxed(),
             train: self.train.clone(),
             at: self.at.clone(),
+            lessons: self.lessons.clone(),
         }
     }
 }
@@ -561,9 +602,9 @@ impl Staged {
 }
 
 /// Documents longer than this are not what they seem.
-const MOST_DOCUMENT_BYTES: u64 = 1 << 20;
+pub(super) const MOST_DOCUMENT_BYTES: u64 = 1 << 20;
 
-fn read_document(path: &Path) -> Result<String> {
+pub(super) fn read_document(path: &Path) -> Result<String> {
     if let Some(error) = foreign::refusal(path) {
         return Err(error);
     }
@@ -587,7 +628,7 @@ fn first_apart(then: &[Staged], now: &[Staged]) -> Option<(String, String)> {
 }
 
 /// A TOML error with its line, without the drawing that toml makes for a terminal.
-fn plain(text: &str, error: &toml::de::Error) -> String {
+pub(super) fn plain(text: &str, error: &toml::de::Error) -> String {
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
     let line = 1 + text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
     format!("line {line}: {}", error.message().trim())

@@ -2,14 +2,18 @@
 
 pub mod examine;
 pub mod examiner;
+pub mod expectation;
 pub mod experiment;
 pub mod interchange;
 pub mod job;
 pub mod lenses;
+pub mod lesson;
 mod measure;
 mod meters;
+pub mod recorded;
 mod reference;
 pub mod session;
 mod size;
 pub mod sweep;
+pub mod tour;
 pub mod trainer;

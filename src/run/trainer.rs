@@ -208,6 +208,11 @@ impl Trainer {
         self.marks.rules()
     }
 
+    /// The ids of these marks.
+    pub fn mark_ids(&self) -> Vec<&'static str> {
+        self.marks.ids()
+    }
+
     /// What training is at, e.g. `learning global statistics`.
     pub fn state_in_words(&self) -> String {
         self.marks.state_in_words()

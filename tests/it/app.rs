@@ -931,7 +931,7 @@ fn a_sweep_is_opened_with_a_run_of_it_and_a_picker_and_a_point_choose_what_is_se
     assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
 }
 
-const TUPLES: &str = r#"
+pub const TUPLES: &str = r#"
 name = "tiny"
 about = "A network small enough for a test."
 [task]
@@ -994,44 +994,6 @@ fn a_tuple_is_told_otherwise_and_every_panel_answers() {
     assert_eq!(harness.state().lab.prompt.tokens[4], before.tokens[4]);
 }
 
-#[test]
-fn the_tour_leads_from_a_register_to_a_cut_that_does_not_touch_training() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut harness = window_of(folder.path(), TUPLES);
-    until(&mut harness, "training is done and answered", |app| {
-        let lab = &app.lab;
-        let last = lab.run().map_or(0, |run| run.recording.last_step);
-        last >= 4 && !lab.is_training() && lab.examination.is_settled(last)
-    });
-    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::P);
-    harness.step();
-    harness.step();
-    let field = harness.get_by_role_and_label(Role::TextInput, "Search for an action");
-    field.type_text("guided tour");
-    harness.step();
-    harness.key_press(egui::Key::Enter);
-    for _ in 0..4 {
-        harness.step();
-    }
-    assert!(harness.query_by_label("What is a register?").is_some());
-    for title in ["A memory forms", "The input gate: what gets in", "The output gate: what is read"]
-    {
-        press(&mut harness, "Next");
-        assert!(harness.query_by_label(title).is_some(), "{title}");
-    }
-    press(&mut harness, "Ask with the last tuple");
-    assert_eq!(harness.state().lab.selection.query, Some(14));
-    press(&mut harness, "Next");
-    press(&mut harness, "Cut the keys");
-    let lab = &harness.state().lab;
-    assert!(lab.step.is_some(), "a recorded step is looked at");
-    let in_force: Vec<String> = lab.in_force().iter().map(ToString::to_string).collect();
-    assert_eq!(in_force, ["zero layer1.k"]);
-    assert!(lab.training().unwrap().in_force.is_empty());
-    press(&mut harness, "Done");
-    assert!(harness.query_by_label("Cut the gate and see memory fail").is_none());
-}
-
 const TREES: &str = r#"
 name = "tiny"
 about = "A network small enough for a test."
@@ -1060,7 +1022,7 @@ fn trained(harness: &mut Harness<'_, App>, steps: u64) {
     });
 }
 
-fn shows(harness: &Harness<'_, App>, words: &str) -> bool {
+pub fn shows(harness: &Harness<'_, App>, words: &str) -> bool {
     harness.query_all_by_label_contains(words).next().is_some()
 }
 

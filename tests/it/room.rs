@@ -316,7 +316,9 @@ fn points_of_a_recurrent_network_can_be_kept_and_cut() {
 fn parity() -> Experiment {
     Experiment {
         name: "parity".to_owned(),
+        title: String::new(),
         about: String::new(),
+        lessons: Vec::new(),
         task_kind: "parity".to_owned(),
         task: Box::new(Parity::default()),
         model_kind: "elman".to_owned(),

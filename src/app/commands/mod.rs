@@ -34,6 +34,8 @@ pub enum Action {
     Choose(usize),
     /// Choose the file that a setting of the task names.
     ChooseFile(&'static str),
+    /// Bring a held-out sequence into view, by its number.
+    Sequence(u64),
     Intervene(Intervention),
     Lift(Intervention),
     /// Bring these interventions into force, and no others.
@@ -68,6 +70,8 @@ pub enum Action {
     AddToSheet(String),
     /// Put a panel's figure on the clipboard.
     Copy(String, CopyAs),
+    /// The chip of the first launch was put away.
+    Greeted,
     Maximise(String),
     /// Show or hide the settings of a panel.
     Settings(String),
@@ -121,7 +125,9 @@ pub enum Command {
     SaveExperiment,
     Palette,
     Keys,
-    Tour,
+    OpenLesson,
+    /// The tour of the experiment in view.
+    TourOfRun,
     Theme,
     Larger,
     Smaller,
@@ -137,6 +143,8 @@ pub enum Command {
     Show(&'static str),
     /// Train an experiment that comes with the program, by its name.
     Start(&'static str),
+    /// A tour that comes with the program, by its name.
+    Tour(&'static str),
 }
 
 /// What is to be done with a figure.

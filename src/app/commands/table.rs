@@ -7,7 +7,8 @@ use super::keys::{ctrl, ctrl_shift, plain, shift, spell};
 use crate::app::lab::Lab;
 use crate::app::lab::analyses::READERS;
 use crate::app::lab::panels::Panels;
-use crate::run::experiment::BUILTIN;
+use crate::run::experiment::{self, BUILTIN};
+use crate::run::tour;
 
 /// Where an action stands in the menu bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Entry {
     pub menu: Menu,
     pub text: &'static str,
     pub help: &'static str,
+    /// Another name that it is found by.
+    pub also: &'static str,
     pub keys: Option<KeyboardShortcut>,
     pub enabled: fn(&Lab) -> bool,
 }
@@ -52,26 +55,28 @@ pub struct Entry {
 pub fn table(panels: Panels) -> Vec<Entry> {
     let mut rows = ROWS.to_vec();
     for name in panels.names() {
-        rows.push(Entry {
-            command: Command::Show(name),
-            menu: Menu::Panels,
-            text: panels.title(name),
-            help: "Bring this panel to the front, reopening it if it was closed.",
-            keys: None,
-            enabled: always,
-        });
+        let (text, help) = (panels.title(name), panels.words(name).about);
+        rows.push(row(Command::Show(name), Menu::Panels, text, help, name));
     }
     for (name, _) in BUILTIN {
-        rows.push(Entry {
-            command: Command::Start(name),
-            menu: Menu::Experiments,
-            text: name,
-            help: "Train this experiment as a new run. The runs that are here stay.",
-            keys: None,
-            enabled: always,
-        });
+        let [text, help] = experiment::heading(name);
+        rows.push(row(Command::Start(name), Menu::Experiments, text, help, name));
+    }
+    for tour in tour::BUILTIN {
+        rows.push(row(Command::Tour(tour.name), Menu::Help, tour.title, tour.about, tour.name));
     }
     rows
+}
+
+/// A row that can always be had, without a key.
+fn row(
+    command: Command,
+    menu: Menu,
+    text: &'static str,
+    help: &'static str,
+    also: &'static str,
+) -> Entry {
+    Entry { command, menu, text, help, also, keys: None, enabled: always }
 }
 
 fn always(_: &Lab) -> bool {
@@ -102,6 +107,10 @@ fn has_readers(lab: &Lab) -> bool {
     lab.analyses.has_ended(READERS)
 }
 
+fn has_lessons(lab: &Lab) -> bool {
+    lab.run().is_some_and(|run| !run.experiment.lessons.is_empty())
+}
+
 fn has_run(lab: &Lab) -> bool {
     lab.run().is_some()
 }
@@ -117,6 +126,7 @@ macro_rules! rows {
             menu: Menu::$menu,
             text: $text,
             help: $help,
+            also: "",
             keys: $keys,
             enabled: $enabled,
         },)*)*]
@@ -127,6 +137,7 @@ const ROWS: &[Entry] = rows! {
     File {
         OpenRun "Open run…", "Open the folder of a recorded run, or of a sweep, beside the runs already here.", ctrl(Key::O), always;
         OpenExperiment "Open experiment…", "Read an experiment file and train it.", shift(Key::O), always;
+        OpenLesson "Open lesson…", "Read a file of lessons, or an experiment with lessons, and show them as a tour.", None, always;
         SaveExperiment "Save experiment…", "Write the experiment of this run, as set in the form, to a file.", shift(Key::S), has_run;
         SaveFigure "Save figure…", "Save the picture of the panel last clicked as SVG, PDF, PNG or CSV.", ctrl(Key::S), has_run;
         ExportFigure "Export figure…", "Choose the page of the panel last clicked: size, venue, font, colours; then save or copy it.", ctrl(Key::E), has_run;
@@ -189,8 +200,8 @@ const ROWS: &[Entry] = rows! {
     }
     Help {
         Palette "Command palette…", "Find any action by a few letters of its name.", ctrl(Key::P), always;
-        Tour "Guided tour", "Five steps from what a register is to the memory that fails when its gate is cut.", None, always;
-        Keys "Keys", "List all shortcuts.", plain(Key::F1), always;
+        Keys "Keys and words", "All shortcuts, and a glossary in two vocabularies: working memory and transformers.", plain(Key::F1), always;
+        TourOfRun "Tour of this experiment", "Show the lessons of the experiment in view.", None, has_lessons;
     }
 };
 

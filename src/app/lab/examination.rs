@@ -24,7 +24,7 @@ const EFFECT_EVERY: Duration = Duration::from_secs(2);
 const LOST: Duration = Duration::from_secs(60);
 
 /// Name of the measurement that compares accuracy with and without what is in force.
-pub const EFFECT: &str = "effect";
+pub const EFFECT: &str = crate::run::expectation::EFFECT;
 
 /// Identifies a question, to ask nothing twice.
 #[derive(Clone)]

@@ -30,9 +30,39 @@ impl Form {
         }
     }
 
+    fn words(self) -> Words {
+        match self {
+            Self::Experiment => Words {
+                about: "The experiment of the run in view: its task, its network, its training, and what happens when.",
+                look_for: "Settings that say “needs a restart”: they wait for the next run. The others reach training at once.",
+                click: "“Start with these settings” begins a new run; the runs that are here stay.",
+            },
+            Self::Surgery => Words {
+                about: "What is changed in the network in view, and what that does to its answers.",
+                look_for: "In-context accuracy with the change beside that without it: a part that matters makes it fall.",
+                click: "A button brings a change into force: zero, cut, scale, patch, freeze. Undo takes it back; the weights of the step stay.",
+            },
+            Self::Runs => Words {
+                about: "The runs that are recorded on this machine, and their trash.",
+                look_for: "How much room the library takes, and which runs have a name of their own.",
+                click: "A click opens a run beside those that are here. What is deleted goes to the trash and comes back by Undo.",
+            },
+        }
+    }
+
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|form| form.name() == name)
     }
+}
+
+/// What is said of a panel to someone who sees it for the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// What it shows, in a sentence.
+    pub about: &'static str,
+    pub look_for: &'static str,
+    /// What a click does.
+    pub click: &'static str,
 }
 
 /// The panels of a window, the figures first: menu, palette, tabs, help and layouts walk it.
@@ -60,6 +90,17 @@ impl Panels {
     pub fn title(self, name: &str) -> &'static str {
         let form = || Form::named(name).map(Form::title);
         self.figure(name).map(|kind| kind.title).or_else(form).unwrap_or("Panel")
+    }
+
+    /// What is said of it on its tab.
+    pub fn words(self, name: &str) -> Words {
+        let form = || Form::named(name).map(Form::words);
+        let figure = self.figure(name).map(|kind| Words {
+            about: (kind.make)().about(),
+            look_for: kind.look_for,
+            click: kind.click,
+        });
+        figure.or_else(form).unwrap_or_default()
     }
 
     /// Names of the panels that lie in these stacks at first, as their tabs stand: in one stack as in the list, in

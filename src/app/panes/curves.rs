@@ -52,6 +52,8 @@ const GAP: f32 = 8.0;
 struct Flag {
     x: f64,
     text: String,
+    /// What it says under the pointer.
+    hover: String,
     color: Color32,
 }
 
@@ -221,7 +223,9 @@ fn flag(cell: &Cell, log: bool) -> Option<Flag> {
     // The hover says `step 212: induction head formed`; the line says where.
     let said = cell.hover.lines().next().unwrap_or(&cell.text);
     let text = said.split_once(": ").map_or(said, |(_, what)| what).to_owned();
-    (!log || x > 0.0).then(|| Flag { x: scaled(x, log), text, color: Color32::TRANSPARENT })
+    let hover = cell.hover.clone();
+    let x = (!log || x > 0.0).then(|| scaled(x, log))?;
+    Some(Flag { x, text, hover, color: Color32::TRANSPARENT })
 }
 
 /// What all plots show besides themselves: what happened, the step in view, the stretch of steps, the runs, and what is lit.
@@ -620,7 +624,9 @@ fn drawn<'a>(mark: &'a Mark, plot: &Plot, seen: (f64, f64)) -> Option<Drawn<'a>>
 
 fn upright(mark: &Mark, x_log: bool) -> Option<Flag> {
     let Mark::Upright { x, text, color, .. } = mark else { return None };
-    let flag = || Flag { x: scaled(*x, x_log), text: text.clone(), color: color32(*color) };
+    let at = scaled(*x, x_log);
+    let (text, hover) = (text.clone(), String::new());
+    let flag = || Flag { x: at, text, hover, color: color32(*color) };
     (!x_log || *x > 0.0).then(flag)
 }
 
@@ -719,12 +725,16 @@ fn name_flags(ui: &Ui, flags: &[Flag], transform: &egui_plot::PlotTransform, str
     for (flag, label) in &named {
         painter.vline(at(flag.x), top(label)..=frame.top(), egui::Stroke::new(1.0, line));
     }
-    for (_, label) in &named {
+    for (flag, label) in &named {
         let place = pos2(label.left, top(label));
         // Lines of the rows above pass behind.
         let back = Rect::from_min_size(place, vec2(label.width, LANE));
         painter.rect_filled(back.expand2(vec2(1.0, 0.0)), 0, ui.visuals().extreme_bg_color);
         painter.text(place, Align2::LEFT_TOP, &label.text, font.clone(), ink);
+        if !flag.hover.is_empty() {
+            let id = ui.scope_id().with(("flag", flag.x.to_bits()));
+            ui.interact(back, id, egui::Sense::hover()).on_hover_text(&flag.hover);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Panels as tiles: where they lie at first, and how they are closed, reopened, maximised and put back.
 
+use egui::containers::menu::MenuButton;
 use egui::{Ui, WidgetText};
 use egui_tiles::{
     Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, Tabs, Tile, TileId,
@@ -287,12 +288,11 @@ impl Behavior<Tab> for Shown<'_> {
         tile: TileId,
         button: egui::Response,
     ) -> egui::Response {
-        if button.clicked()
-            && let Some(Tile::Pane(pane)) = tiles.get(tile)
-        {
+        let Some(Tile::Pane(pane)) = tiles.get(tile) else { return button };
+        if button.clicked() {
             pane.kind.clone_into(self.focus);
         }
-        button
+        button.on_hover_ui(|ui| explanation(ui, self.panels, &pane.kind))
     }
 
     fn on_tab_close(&mut self, tiles: &mut Tiles<Tab>, tile: TileId) -> bool {
@@ -345,6 +345,11 @@ impl Behavior<Tab> for Shown<'_> {
                 }
             }
         };
+        // It is there however small the window: who needs it does not look for it in a menu.
+        let question = egui::Button::new(small("?")).frame(false).small();
+        let explained = |ui: &mut Ui| explanation(ui, self.panels, kind);
+        let (question, _) = MenuButton::from_button(question).ui(ui, explained);
+        question.on_hover_text("What is this?").accessible_name(format!("What is {title}?"));
         // In a small window the names of the tabs need the room.
         if self.is_small {
             let menu = ui.menu_button(small("More"), row);
@@ -383,6 +388,22 @@ impl Behavior<Tab> for Shown<'_> {
 
     fn simplification_options(&self) -> SimplificationOptions {
         SimplificationOptions { all_panes_must_have_tabs: true, ..SimplificationOptions::default() }
+    }
+}
+
+/// What a panel shows, what to look for, and what a click does.
+fn explanation(ui: &mut Ui, panels: Panels, name: &str) {
+    const WIDTH: f32 = 340.0;
+    let words = panels.words(name);
+    ui.set_max_width(WIDTH);
+    ui.strong(panels.title(name));
+    let parts = [("", words.about), ("What to look for", words.look_for), ("A click", words.click)];
+    for (title, text) in parts.into_iter().filter(|(_, text)| !text.is_empty()) {
+        ui.add_space(3.0);
+        if !title.is_empty() {
+            ui.label(egui::RichText::new(title).small().weak());
+        }
+        ui.add(egui::Label::new(text).wrap());
     }
 }
 

@@ -5,6 +5,7 @@ use egui::{ComboBox, Ui};
 use crate::base::convert;
 use crate::base::error::Error;
 use crate::base::intervention::Intervention;
+use crate::base::registry::Entry;
 use crate::base::settings::{self, Choice, Settings, Slot, Spec};
 use crate::run::experiment::{Experiment, Staged, Train};
 use crate::{model, task};
@@ -211,8 +212,7 @@ pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
         }
     });
     section(ui, "Task", |ui| {
-        if let Some(kind) =
-            kinds(ui, "task kind", &draft.task_kind, task::ALL.iter().map(|e| e.name))
+        if let Some(kind) = kinds(ui, "task kind", &draft.task_kind, task::ALL, |task| task.about())
             && let Some(entry) = task::ALL.iter().find(|e| e.name == kind)
         {
             draft.task = (entry.make)();
@@ -223,7 +223,7 @@ pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
     });
     section(ui, "Model", |ui| {
         if let Some(kind) =
-            kinds(ui, "model kind", &draft.model_kind, model::ALL.iter().map(|e| e.name))
+            kinds(ui, "model kind", &draft.model_kind, model::ALL, |model| model.about())
             && let Some(entry) = model::ALL.iter().find(|e| e.name == kind)
         {
             draft.model = (entry.make)();
@@ -274,26 +274,35 @@ fn section(ui: &mut Ui, title: &str, inside: impl FnOnce(&mut Ui)) {
         .show(ui, inside);
 }
 
-/// A picker of kinds; some when another was chosen.
-fn kinds<'a>(
+/// A picker of kinds, each with what it is; some when another was chosen.
+fn kinds<T: ?Sized>(
     ui: &mut Ui,
     label: &str,
     now: &str,
-    all: impl Iterator<Item = &'a str>,
+    all: &[Entry<T>],
+    about: fn(&T) -> &'static str,
 ) -> Option<String> {
     let mut chosen = None;
     ui.horizontal(|ui| {
         let name = name_of(ui, label);
         let combo = ComboBox::from_id_salt(label).selected_text(now).show_ui(ui, |ui| {
-            for kind in all {
-                if ui.selectable_label(kind == now, kind).clicked() && kind != now {
-                    chosen = Some(kind.to_owned());
+            for Entry { name: kind, make } in all {
+                let row = ui.selectable_label(*kind == now, *kind);
+                if row.on_hover_ui(|ui| explained(ui, about(&make()))).clicked() && *kind != now {
+                    chosen = Some((*kind).to_owned());
                 }
             }
         });
-        combo.response.labelled_by(name.id);
+        let shown = all.iter().find(|entry| entry.name == now);
+        let about = shown.map_or("", |entry| about(&(entry.make)()));
+        combo.response.labelled_by(name.id).on_hover_ui(|ui| explained(ui, about));
     });
     chosen
+}
+
+fn explained(ui: &mut Ui, text: &str) {
+    ui.set_max_width(340.0);
+    ui.label(text);
 }
 
 /// Staged interventions as lines of text: `at step 300 unfreeze layer0.wk`.

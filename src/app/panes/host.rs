@@ -39,6 +39,8 @@ pub struct Host {
     visible: Vec<String>,
     /// Where figures were drawn in the last frame, in screen units, to whole pixels.
     pub papers: Vec<Rect>,
+    /// Where panels lie in this frame, by name.
+    pub places: Vec<(String, Rect)>,
     look: Look,
     /// The panel whose settings are shown, and where they were asked for.
     pub open_settings: Option<(String, egui::Pos2)>,
@@ -89,6 +91,7 @@ impl Host {
             interventions: Interventions::default(),
             visible: Vec::new(),
             papers: Vec::new(),
+            places: Vec::new(),
             look: Look { dark: false, fallback: Fallback::NONE, revision: 0 },
             open_settings: None,
             actions: Vec::new(),
@@ -159,6 +162,7 @@ impl Host {
     pub fn begin(&mut self, dark: bool) {
         self.visible.clear();
         self.papers.clear();
+        self.places.clear();
         self.look.dark = dark;
     }
 
@@ -205,6 +209,7 @@ impl Host {
             };
             self.actions.extend(actions);
         });
+        self.places.push((name.to_owned(), drawn.response.rect));
         if let Some(kind) = lab.panels.figure(name) {
             let clicked = ui.input(|i| i.pointer.secondary_clicked());
             let at = ui.input(|i| i.pointer.interact_pos());

@@ -90,12 +90,21 @@ fn picker(
     let combo = combo.truncate().show_ui(ui, |ui| {
         for name in std::iter::once("").chain(names.iter().map(String::as_str)) {
             let row = ui.selectable_label(name == now, words(name));
-            if row.on_hover_text(name).clicked() && name != now {
+            let help = columns::describe(name).1;
+            if row.on_hover_text(format!("{name}\n{help}").trim()).clicked() && name != now {
                 chosen = Some(name.to_owned());
             }
         }
     });
-    combo.response.on_hover_text(words(now)).accessible_name(format!("{label} of the sweep"));
+    let what = match setting {
+        "metric" => "The metric of the lines, against the step.",
+        "color" => "The setting that decides the colour of a run.",
+        "x" => "The number of each run along the x axis of the points.",
+        _ => "The number of each run along the y axis of the points.",
+    };
+    let help = format!("{what}\n{}\n{}", words(now), columns::describe(now).1);
+    let combo = combo.response.on_hover_text(help.trim());
+    combo.accessible_name(format!("{label} of the sweep"));
     chosen
 }
 

@@ -11,6 +11,7 @@ use crate::base::error::Error;
 use crate::figure::Pick;
 use crate::panel;
 use crate::run::experiment::Experiment;
+use crate::run::tour::Tour;
 
 use super::file_dialog::FileDialog;
 use super::{App, ZOOMS, menu};
@@ -31,6 +32,7 @@ impl App {
             Action::Go(on) => self.lab.go(on),
             Action::Choose(index) => self.lab.choose(index),
             Action::ChooseFile(setting) => self.ask(FileDialog::ChooseFile(setting)),
+            Action::Sequence(number) => self.lab.draw_sequence(number),
             Action::Intervene(what) => self.lab.intervene(what),
             Action::Lift(what) => self.lab.lift(&what),
             Action::Operate(all) => self.lab.operate(&all),
@@ -56,6 +58,7 @@ impl App {
             Action::Export(kind) => self.export(&kind),
             Action::AddToSheet(kind) => self.add_to_sheet(&kind),
             Action::Copy(kind, copy) => self.copy(&kind, copy),
+            Action::Greeted => self.greets = false,
             Action::Maximise(kind) => self.dock.maximise(&kind),
             Action::Settings(kind) => {
                 let open = &mut self.host.open_settings;
@@ -126,8 +129,10 @@ impl App {
             Command::FigureSheet => self.show_sheet(),
             Command::Fonts => self.ask(FileDialog::ChooseFont),
             Command::Palette => self.palette.show(),
-            Command::Keys => self.keys_open = true,
-            Command::Tour => self.tour.begin(),
+            Command::Keys => self.help.show(),
+            Command::OpenLesson => self.ask(FileDialog::OpenLesson),
+            Command::TourOfRun => self.tour_of_run(),
+            Command::Tour(name) => self.begin_tour(move |_| Tour::builtin(name)),
             Command::Theme => self.change_look(ctx, |app| app.dark = !app.dark),
             Command::Larger => self.change_look(ctx, |app| app.zoom_to(app.zoom + 0.1)),
             Command::Smaller => self.change_look(ctx, |app| app.zoom_to(app.zoom - 0.1)),

@@ -20,6 +20,7 @@ const TOO_SOON: Duration = Duration::from_millis(1500);
 pub enum FileDialog {
     OpenRun,
     OpenExperiment,
+    OpenLesson,
     /// The file that a setting of the task names.
     ChooseFile(&'static str),
     /// A font for the signs that our own lack.
@@ -41,6 +42,7 @@ impl FileDialog {
         match self {
             Self::OpenRun => "Open the folder of a run",
             Self::OpenExperiment => "Open an experiment",
+            Self::OpenLesson => "Open lessons",
             Self::ChooseFile(_) => "Choose a UTF-8 text file",
             Self::ChooseFont => "Choose a font for other scripts (.ttf, .otf or .ttc)",
             Self::SaveExperiment => "Save the experiment",
@@ -58,6 +60,7 @@ impl FileDialog {
         match self {
             Self::OpenRun
             | Self::OpenExperiment
+            | Self::OpenLesson
             | Self::ChooseFile(_)
             | Self::ChooseFont
             | Self::OpenSheet => String::new(),
@@ -79,6 +82,7 @@ impl FileDialog {
             Self::ExportWeights(_) => there(path),
             Self::OpenRun
             | Self::OpenExperiment
+            | Self::OpenLesson
             | Self::ChooseFile(_)
             | Self::ChooseFont
             | Self::OpenSheet => Vec::new(),
@@ -97,6 +101,7 @@ impl FileDialog {
             | Self::ExportWeights(_)
             | Self::OpenRun
             | Self::OpenExperiment
+            | Self::OpenLesson
             | Self::ChooseFile(_)
             | Self::ChooseFont
             | Self::OpenSheet => Vec::new(),
@@ -109,6 +114,7 @@ impl FileDialog {
         match self {
             Self::OpenRun => dialog.pick_folder(),
             Self::OpenExperiment => dialog.add_filter("Experiment", &["toml"]).pick_file(),
+            Self::OpenLesson => dialog.add_filter("Lessons", &["toml"]).pick_file(),
             Self::OpenSheet => dialog.add_filter("Figure sheet", &["toml"]).pick_file(),
             Self::ChooseFile(_) => dialog.pick_file(),
             Self::ChooseFont => {

@@ -15,6 +15,7 @@ use crate::formats::file::save_all;
 use crate::panel;
 use crate::run::experiment::Experiment;
 use crate::run::interchange::{WeightFormat, files, is_ours, refusal};
+use crate::run::tour::{self, Ground, Tour};
 use crate::run_folder::Reader;
 use crate::sweep::{Run, Sweep, is_sweep};
 
@@ -27,6 +28,10 @@ impl App {
     pub(super) fn begin(&mut self, launch: &Launch) {
         let what = launch.what.as_deref().unwrap_or("birth".as_ref());
         let path = Path::new(what);
+        if launch.what.is_some() && tour::is_tour_file(path) {
+            let path = path.to_owned();
+            return self.begin_tour(move |(panels, home)| Tour::checked(&path, panels, home));
+        }
         if launch.what.is_some()
             && path.is_dir()
             && !Experiment::is_builtin(&what.to_string_lossy())
@@ -36,6 +41,10 @@ impl App {
         self.lab.next_folder.clone_from(&launch.folder);
         self.lab.attempt(|lab| {
             let mut experiment = Experiment::find(what)?;
+            if !Experiment::is_builtin(&what.to_string_lossy()) {
+                let panels: Vec<&str> = lab.panels.names().collect();
+                tour::check(&experiment, &panels, &tour::home(lab.runs_folder.as_deref()))?;
+            }
             if let Some(device) = &launch.device {
                 experiment.set("train.device", &device.as_str().into())?;
             }
@@ -111,10 +120,18 @@ impl App {
         match dialog {
             FileDialog::OpenRun => self.open_run(path, None),
             FileDialog::OpenExperiment => {
-                let load = move || Experiment::load(&path);
+                let panels: Vec<&str> = self.lab.panels.names().collect();
+                let home = self.lessons_home();
+                let load = move || {
+                    let experiment = Experiment::load(&path)?;
+                    tour::check(&experiment, &panels, &home).map(|()| experiment)
+                };
                 self.work("open experiment", load, |app, experiment| {
                     app.lab.start(experiment, Origin::Fresh);
                 });
+            }
+            FileDialog::OpenLesson => {
+                self.begin_tour(move |(panels, home)| Tour::checked(&path, panels, home));
             }
             FileDialog::ChooseFile(setting) => self.lab.attempt(|lab| {
                 let Some(draft) = lab.draft_mut() else { return Ok(()) };
@@ -139,6 +156,51 @@ impl App {
             }
             FileDialog::ExportWeights(format) => self.export_weights(format, path, replace),
         }
+    }
+
+    /// Where runs that come with the program are unpacked.
+    fn lessons_home(&self) -> PathBuf {
+        tour::home(self.lab.runs_folder.as_deref())
+    }
+
+    /// Reads a tour and shows it on its run, which is opened or begun where it is not here yet. What is given to `read` are the
+    /// names of all panels, and where runs that come with the program are unpacked.
+    pub(super) fn begin_tour(
+        &mut self,
+        read: impl FnOnce((&[&str], &Path)) -> Result<Tour> + Send + 'static,
+    ) {
+        self.greets = false;
+        let panels: Vec<&str> = self.lab.panels.names().collect();
+        let home = self.lessons_home();
+        let ready = move || {
+            let tour = read((&panels, &home))?;
+            let folder = tour.ground.folder(&home)?;
+            Ok((tour, folder))
+        };
+        self.work("open tour", ready, |app, (tour, folder)| {
+            let experiment = match &tour.ground {
+                Ground::Experiment(experiment) => Some(experiment.as_ref().clone()),
+                Ground::Recorded(_) | Ground::Folder(_) => None,
+            };
+            app.guide.begin(tour, folder.clone());
+            if app.guide.find_run(&app.lab) {
+                return;
+            }
+            if let Some(experiment) = experiment {
+                app.lab.start(experiment, Origin::Fresh);
+            }
+            if let Some(folder) = folder {
+                app.open_run(folder, None);
+            }
+        });
+    }
+
+    /// Shows the lessons of the experiment in view.
+    pub(super) fn tour_of_run(&mut self) {
+        let Some(tour) = self.lab.run().and_then(|run| Tour::of_experiment(&run.began)) else {
+            return;
+        };
+        self.begin_tour(move |_| Ok(tour));
     }
 
     /// The list of formats for weights; which of them cannot say this network is found out beside the window.

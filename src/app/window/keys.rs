@@ -1,12 +1,10 @@
-//! What was pressed, and the list of all keys.
+//! What was pressed.
 
-use egui::{Context, Event, Id, InputState, Key, KeyboardShortcut, Memory, Modal, RichText};
+use egui::{Context, Event, Id, InputState, Key, KeyboardShortcut, Memory};
 
 use crate::app::canvas::paint::figure_focus;
-use crate::app::commands::{Command, Entry, Menu, spell, table};
+use crate::app::commands::{Command, table};
 use crate::app::lab::Lab;
-use crate::app::lab::panels::Panels;
-use crate::app::widgets::scroll;
 
 /// The commands whose keys were pressed; takes those keys out of the input, but for Escape where something that is open
 /// waits for it.
@@ -50,44 +48,4 @@ fn take(input: &mut InputState, keys: &KeyboardShortcut) -> bool {
 /// Keys that a text field needs together with Ctrl.
 fn edits_text(key: Key) -> bool {
     matches!(key, Key::Z | Key::ArrowLeft | Key::ArrowRight)
-}
-
-/// The list behind F1.
-pub fn list(ctx: &Context, panels: Panels, open: &mut bool) {
-    if !*open {
-        return;
-    }
-    let modal = Modal::new(Id::unique("keys")).show(ctx, |ui| {
-        ui.set_width(760.0_f32.min(ctx.content_rect().width() - 40.0));
-        ui.heading("Keys");
-        scroll::up_to(ui, 560.0, |ui| {
-            egui::Grid::new("keys").num_columns(3).spacing([16.0, 4.0]).show(ui, |ui| {
-                for (menu, title) in Menu::ALL {
-                    let all = table(panels).into_iter();
-                    let rows: Vec<Entry> =
-                        all.filter(|e| e.menu == *menu && e.keys.is_some()).collect();
-                    if rows.is_empty() {
-                        continue;
-                    }
-                    ui.strong(*title);
-                    ui.end_row();
-                    for entry in rows {
-                        let keys = entry.keys.as_ref().map_or(String::new(), spell);
-                        ui.label(RichText::new(keys).strong());
-                        ui.label(entry.text.trim_end_matches('…'));
-                        ui.add(egui::Label::new(RichText::new(entry.help).weak()).wrap());
-                        ui.end_row();
-                    }
-                }
-            });
-            ui.add_space(6.0);
-            ui.label("Click a token to select it as the query, Shift-click for a key. Drag the timeline to look back.");
-        });
-        if ui.button("Close").clicked() {
-            *open = false;
-        }
-    });
-    if modal.should_close() {
-        *open = false;
-    }
 }

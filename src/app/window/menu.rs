@@ -36,14 +36,19 @@ fn note(adapter: Option<&Adapter>) -> String {
 }
 
 /// File, Training, … : rows of the one table.
-pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>) -> Vec<Action> {
+pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>, greets: bool) -> Vec<Action> {
     let mut actions = Vec::new();
     egui::MenuBar::new().ui(ui, |ui| {
         for (menu, title) in Menu::ALL {
             ui.menu_button(*title, |ui| {
                 for entry in table(lab.panels).into_iter().filter(|e| e.menu == *menu) {
-                    let keys = entry.keys.as_ref().map(spell).unwrap_or_default();
-                    let button = egui::Button::new(entry.text).shortcut_text(keys);
+                    let keys = entry.keys.as_ref().map(spell);
+                    // An experiment goes by another name in files and commands.
+                    let also = || if entry.menu == Menu::Experiments { entry.also } else { "" };
+                    let right = keys.unwrap_or_else(|| also().to_owned());
+                    let button = egui::Button::new(entry.text);
+                    let button =
+                        if right.is_empty() { button } else { button.shortcut_text(right) };
                     let button = ui.add_enabled((entry.enabled)(lab), button);
                     if button.on_hover_text(entry.help).clicked() {
                         actions.push(Action::Do(entry.command));
@@ -51,6 +56,10 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>) -> Vec<Action> {
                     }
                 }
             });
+        }
+        // In a small window the menu Help has it.
+        if greets && ui.available_width() > GREETING {
+            actions.extend(greeting(ui));
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let text = RichText::new(in_words(adapter));
@@ -60,6 +69,31 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>) -> Vec<Action> {
         });
     });
     actions
+}
+
+/// Points of width that the offer of a tour takes.
+const GREETING: f32 = 390.0;
+
+/// What the first launch offers, and the cross that puts it away.
+fn greeting(ui: &mut Ui) -> Option<Action> {
+    const TEXT: &str = "See an induction head being born, 90 seconds";
+    let color = ui.visuals().selection.stroke.color;
+    let ink = ui.visuals().extreme_bg_color;
+    ui.add_space(16.0);
+    let chip = egui::Button::new(RichText::new(TEXT).color(ink).strong());
+    let chip = ui.scope(|ui| {
+        ui.spacing_mut().button_padding.x = 10.0;
+        ui.add(chip.fill(color).corner_radius(10.0))
+    });
+    let chip = chip.inner;
+    let help = "A guided tour in five steps: a text and its rule, before the birth, the two heads, the cut, undo. It stays in the menu Help.";
+    if chip.on_hover_text(help).clicked() {
+        return Some(Action::Do(Command::Tour("birth")));
+    }
+    let cross = ui.add(egui::Button::new("×").frame(false));
+    let cross =
+        cross.on_hover_text("Put this away.").accessible_name("Put the offer of a tour away");
+    cross.clicked().then_some(Action::Greeted)
 }
 
 /// Which experiment, what it does, and the buttons that hold it or let it go on.
@@ -176,14 +210,16 @@ fn experiments(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     let combo = combo.show_ui(ui, |ui| {
         ui.weak("Runs in this window");
         for (i, run) in lab.runs.iter().enumerate() {
-            if ui.selectable_label(i == lab.current, &run.name).clicked() {
+            let label = ui.selectable_label(i == lab.current, &run.name);
+            if label.on_hover_text(run.experiment.title()).clicked() {
                 actions.push(Action::Choose(i));
             }
         }
         ui.separator();
         ui.weak("Start an experiment");
         for entry in table(lab.panels).into_iter().filter(|e| e.menu == Menu::Experiments) {
-            if ui.selectable_label(false, format!("Start {}", entry.text)).clicked() {
+            let label = ui.selectable_label(false, format!("Start {}", entry.text));
+            if label.on_hover_text(entry.help).clicked() {
                 actions.push(Action::Do(entry.command));
             }
         }

@@ -6,6 +6,7 @@ mod figures;
 mod file_dialog;
 mod files;
 mod fonts;
+mod help;
 mod keys;
 mod library;
 mod menu;
@@ -40,6 +41,7 @@ use crate::app::panes::run_list::RunList;
 use crate::app::widgets::scroll;
 use crate::app::worker::Worker;
 use crate::base::error::Error;
+use crate::base::question::MeasurementCall;
 use crate::figure::fallback::Fallback;
 use crate::gpu::device::Adapter;
 
@@ -48,9 +50,10 @@ pub use device_lost::back_in_sight;
 
 use device_lost::Lost;
 use file_dialog::FileDialogs;
+use help::Help;
 use note::Note;
 use palette::Palette;
-use tour::Tour;
+use tour::Guide;
 use weight_format::FormatList;
 
 /// Frames follow each other this far apart while something is under way other than training.
@@ -97,9 +100,11 @@ pub struct App {
     pub(in crate::app) dock: Dock,
     pub(in crate::app) host: Host,
     palette: Palette,
-    keys_open: bool,
+    help: Help,
     weight_format: FormatList,
-    tour: Tour,
+    guide: Guide,
+    /// The chip of the first launch is shown.
+    greets: bool,
     dialogs: FileDialogs,
     worker: Worker<Self>,
     run_list: RunList,
@@ -185,8 +190,10 @@ impl App {
             host: Host::new(panels),
             palette: Palette::default(),
             weight_format: FormatList::default(),
-            keys_open: false,
-            tour: Tour::default(),
+            help: Help::default(),
+            guide: Guide::default(),
+            // Whoever kept a layout has been here before.
+            greets: launch.is_own() && kept.is_none(),
             dialogs: FileDialogs::new(surroundings.system_dialogs),
             worker: Worker::new(wake, |app: &mut Self, error| app.lab.trouble(error)),
             run_list: RunList::default(),
@@ -321,7 +328,8 @@ impl App {
         let (window, ground) = (ui.max_rect(), background::reserve(ui));
         let bar = Frame::new().inner_margin(Margin::symmetric(8, 4));
         Panel::top("menu").frame(bar).show_separator_line(false).show(ui, |ui| {
-            actions.extend(menu::menu(ui, &self.lab, self.adapter.as_ref()));
+            let greets = self.greets && !self.guide.is_shown();
+            actions.extend(menu::menu(ui, &self.lab, self.adapter.as_ref(), greets));
         });
         Panel::top("state").frame(bar).show(ui, |ui| actions.extend(menu::state(ui, &self.lab)));
         if !self.lab.troubles.is_empty() {
@@ -374,7 +382,7 @@ impl App {
     pub(in crate::app) fn look(&mut self, ctx: &Context) {
         let hidden =
             ctx.input(|i| i.viewport().visible() == Some(false)) && self.screenshot.is_none();
-        let calls = if hidden { Vec::new() } else { self.host.calls(&self.lab) };
+        let calls = if hidden { Vec::new() } else { self.calls() };
         let analyses = if hidden { Vec::new() } else { self.host.analyses(&self.lab) };
         self.take_work();
         self.lab.tick(&calls, &analyses, Instant::now());
@@ -383,6 +391,17 @@ impl App {
             // Nothing is drawn, but what training says is still taken in.
             ctx.request_repaint_after(Duration::from_secs(1));
         }
+    }
+
+    /// What the panels and the tour need to know.
+    fn calls(&self) -> Vec<MeasurementCall> {
+        let mut calls = self.host.calls(&self.lab);
+        for call in self.guide.calls(&self.lab) {
+            if !calls.contains(&call) {
+                calls.push(call);
+            }
+        }
+        calls
     }
 
     /// One frame; `drawn` is what the frame before took in all, as far as it is known.
@@ -399,11 +418,11 @@ impl App {
         let mut actions = self.keys(&ctx);
         actions.extend(self.draw(ui));
         actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));
-        keys::list(&ctx, self.lab.panels, &mut self.keys_open);
+        self.help.ui(&ctx, self.lab.panels);
         if let Some(format) = self.weight_format.ui(&ctx) {
             self.ask(file_dialog::FileDialog::ExportWeights(format));
         }
-        actions.extend(self.tour.ui(&ctx, &self.lab));
+        actions.extend(self.guide.ui(&ctx, &self.lab, &self.host.places));
         self.host.settings_window(&ctx);
         actions.extend(self.host.menu.ui(&ctx));
         self.figure_editors(&ctx);
@@ -426,7 +445,7 @@ impl App {
         self.show_picture_of_task();
         self.note_what_was_done(&ctx);
         let asks = self.palette.open
-            || self.keys_open
+            || self.help.open
             || self.run_list.is_asking()
             || self.weight_format.open
             || self.export.open

@@ -85,7 +85,7 @@ fn matching(text: &str, lab: &Lab) -> Vec<Entry> {
         .filter(|entry| entry.command != Command::Palette && (entry.enabled)(lab))
         .filter_map(|entry| {
             let menu = Menu::ALL.iter().find(|(m, _)| *m == entry.menu).map_or("", |(_, n)| n);
-            let name = format!("{} {menu}", entry.text);
+            let name = format!("{} {menu} {}", entry.text, entry.also);
             let score = pattern.score(Utf32Str::new(&name, &mut buffer), &mut matcher)?;
             Some((score, entry))
         })

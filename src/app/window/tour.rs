@@ -1,191 +1,468 @@
-//! A guided tour for newcomers: from what a register is to the memory that fails when its gate is cut.
+//! A guided tour: lessons one after the other, each beside the panel that it points at.
 
-use egui::{Align2, Context, Id, RichText, Ui, Window};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::base::intervention::{Intervention, Point, Site};
-use crate::panel;
-use crate::task::reference_back::TupleText;
+use egui::{
+    Color32, Context, Id, LayerId, Rect, RichText, Stroke, Ui, Vec2, Window, WindowDrag, vec2,
+};
 
 use crate::app::commands::{Action, Command};
 use crate::app::lab::Lab;
-use crate::app::lab::panels::Form;
+use crate::app::lab::run::Run;
+use crate::app::lab::tuple_edit::TupleEdit;
+use crate::app::widgets::scroll;
+use crate::base::event::State;
+use crate::base::intervention::Intervention;
+use crate::base::question::MeasurementCall;
+use crate::figure::Pick;
+use crate::panel::columns;
+use crate::run::expectation::{Expectation, Observed, Quantity, Scene, Than};
+use crate::run::experiment::BUILTIN;
+use crate::run::lesson::{Deed, Lesson, Look, When};
+use crate::run::tour::{Ground, Tour};
 
-/// The experiment of the tour.
-const EXPERIMENT: &str = "gating";
+/// Width of its window, in points.
+const WIDTH: f32 = 390.0;
 
-/// The share of held-out sequences in which every answer is right.
-const SOLVED: &str = "accuracy_sequence";
-
-/// Which step is shown, if any.
+/// The tour that is shown, if any.
 #[derive(Default)]
-pub struct Tour {
-    at: Option<usize>,
+pub struct Guide {
+    playing: Option<Playing>,
 }
 
-struct Step {
-    title: &'static str,
-    text: &'static [&'static str],
-    /// What the button says and does; it is there where it can be done.
-    button: &'static str,
-    scene: fn(&Lab) -> Vec<Action>,
-    needs_run: bool,
+struct Playing {
+    tour: Arc<Tour>,
+    /// The folder of its run, where that was recorded before.
+    folder: Option<PathBuf>,
+    at: usize,
+    /// The run that it is shown on, by its id in the window.
+    run: Option<u64>,
+    /// What this lesson looks at is in view.
+    entered: bool,
+    /// Where the window was last put, and for which lesson, panel and size.
+    placed: Option<(usize, Rect, Vec2)>,
 }
 
-const STEPS: [Step; 5] = [
-    Step {
-        title: "What is a register?",
-        text: &[
-            "A register is a place that holds one symbol until another one is stored there. This network reads tuples like “Store Reg0 Sym3”: Store puts the symbol into the register, Ignore leaves the register as it is. After each tuple it has to say whether the register held that very symbol before.",
-            "Nobody gave it registers. It has two layers of attention and must make a working memory out of them.",
-        ],
-        button: "Start the experiment",
-        scene: |_| {
-            vec![
-                Action::Do(Command::Start(EXPERIMENT)),
-                show(panel::gating::KIND.name),
-                show(panel::tokens::KIND.name),
-            ]
-        },
-        needs_run: false,
-    },
-    Step {
-        title: "A memory forms",
-        text: &[
-            "Training takes a minute or two. Single answers get right early, by shortcuts such as “has this symbol been seen with this register?”. A whole sequence is right only when the memory works.",
-            "The curves of the gates are measured by intervention: what happens to the answers when keys or queries are taken from a sequence with another instruction, or another register. 1 is the whole effect, 0 none.",
-        ],
-        button: "Show the curves",
-        scene: |_| vec![show(panel::curves::KIND.name)],
-        needs_run: true,
-    },
-    Step {
-        title: "The input gate: what gets in",
-        text: &[
-            "Each lane is a register, each glyph a tuple. A filled glyph stores, a hollow one ignores. The gate at it is drawn as open or shut by its measured effect.",
-            "In a transformer the key of a tuple says under which address it can be found. If keys gate what is stored, an ignored tuple has a key that no later question finds. Click a tuple, flip its instruction, and see what is remembered.",
-        ],
-        button: "Show the gates",
-        scene: |_| vec![Action::Do(Command::LiftAll), show(panel::gating::KIND.name)],
-        needs_run: true,
-    },
-    Step {
-        title: "The output gate: what is read",
-        text: &[
-            "When a tuple asks, its query goes out to an address. The line from the last tuple shows whom it attends to, and beside it stands what that does: attention is a hypothesis, the effect is the evidence.",
-            "The small matrix says which register's question opens which register's address. A memory that can be addressed by role is dark on the diagonal alone.",
-        ],
-        button: "Ask with the last tuple",
-        scene: |lab| {
-            last_asked(lab)
-                .map(|at| Action::Pick { pick: crate::figure::Pick::Query(at), shift: false })
-                .into_iter()
-                .chain([show(panel::gating::KIND.name)])
-                .collect()
-        },
-        needs_run: true,
-    },
-    Step {
-        title: "Cut the gate and see memory fail",
-        text: &[
-            "Now set all keys of the last layer to zero: no tuple has an address any more, and every question finds all of them alike. Training is held and its weights stay as they are; only what you look at changes.",
-            "The panel Surgery says how accuracy falls. Take it back with “Lift all”, and the memory is there again: it was never in the weights that you cut, but in what they let pass.",
-        ],
-        button: "Cut the keys",
-        scene: cut,
-        needs_run: true,
-    },
-];
-
-fn show(kind: &'static str) -> Action {
-    Action::Do(Command::Show(kind))
-}
-
-/// The newest recorded step is looked at, so that training is not touched.
-fn cut(lab: &Lab) -> Vec<Action> {
-    let Some(run) = lab.run() else { return Vec::new() };
-    let Some(layer) = run.info.net.heads.len().checked_sub(1) else { return Vec::new() };
-    let keys = Intervention::zero(Site { layer, point: Point::K }, None, None);
-    let newest = run.recording.recorded.last().copied();
-    let mut actions = vec![show(panel::gating::KIND.name), show(Form::Surgery.name())];
-    if let Some(step) = newest {
-        actions.push(Action::Go(false));
-        actions.push(Action::View(Some(step)));
-        actions.push(Action::Intervene(keys));
-    }
-    actions
-}
-
-/// The last position at which something is asked.
-fn last_asked(lab: &Lab) -> Option<usize> {
-    let targets = &lab.prompt.targets;
-    targets.iter().rposition(|target| *target != crate::base::batch::NO_TARGET)
-}
-
-impl Tour {
-    pub fn begin(&mut self) {
-        self.at = Some(0);
+impl Guide {
+    pub fn begin(&mut self, tour: Tour, folder: Option<PathBuf>) {
+        let (tour, at, run) = (Arc::new(tour), 0, None);
+        self.playing = Some(Playing { tour, folder, at, run, entered: false, placed: None });
     }
 
-    /// Draws the step that is shown, over the panels.
-    pub fn ui(&mut self, ctx: &Context, lab: &Lab) -> Vec<Action> {
-        let Some(at) = self.at else { return Vec::new() };
-        let Some(step) = STEPS.get(at) else { return Vec::new() };
-        let (mut open, mut actions) = (true, Vec::new());
-        Window::new(format!("Guided tour, {} of {}", at + 1, STEPS.len()))
-            .id(Id::unique("tour"))
-            // In the middle it covers neither the gates nor surgery; it can be moved.
-            .pivot(Align2::CENTER_BOTTOM)
-            .default_pos(ctx.content_rect().center_bottom() - egui::vec2(0.0, 16.0))
-            .collapsible(false)
-            .resizable(false)
-            .open(&mut open)
-            .show(ctx, |ui| {
-                ui.set_width(360.0);
-                ui.label(RichText::new(step.title).heading());
-                ui.add_space(2.0);
-                for paragraph in step.text {
-                    ui.add(egui::Label::new(*paragraph).wrap());
-                    ui.add_space(4.0);
-                }
-                actions.extend(scene(ui, lab, step));
-                ui.separator();
-                self.turn(ui, at);
-            });
-        if !open {
-            self.at = None;
+    pub fn is_shown(&self) -> bool {
+        self.playing.is_some()
+    }
+
+    /// Finds the run that the tour is about among those of the window.
+    pub fn find_run(&mut self, lab: &Lab) -> bool {
+        self.playing.as_mut().is_some_and(|playing| playing.run_in(lab).is_some())
+    }
+
+    /// What has to be known to say whether the claims of the lesson hold.
+    pub fn calls(&self, lab: &Lab) -> Vec<MeasurementCall> {
+        let Some(playing) = self.playing.as_ref().filter(|p| p.entered) else { return Vec::new() };
+        if playing.run != lab.run().map(|run| run.id) {
+            return Vec::new();
+        }
+        playing.lesson().map_or_else(Vec::new, |lesson| {
+            lesson.expect.iter().flat_map(Expectation::calls).collect()
+        })
+    }
+
+    /// Draws the lesson that is shown, beside the panel that it points at; `places` says where panels lie.
+    pub fn ui(&mut self, ctx: &Context, lab: &Lab, places: &[(String, Rect)]) -> Vec<Action> {
+        let Some(playing) = &mut self.playing else { return Vec::new() };
+        let Some(lesson) = playing.lesson().cloned() else { return Vec::new() };
+        let mut actions = playing.enter(lab, &lesson);
+        let place = places.iter().find(|(name, _)| *name == lesson.look.panel);
+        let target = place.map(|(_, rect)| *rect).filter(|_| playing.entered);
+        if let Some(rect) = target {
+            outline(ctx, rect);
+        }
+        let mut turn = Turn::Stay;
+        if !playing.window(ctx, lab, &lesson, target, &mut actions, &mut turn) {
+            turn = Turn::End;
+        }
+        match turn {
+            Turn::Stay => {}
+            Turn::To(at) => {
+                (playing.at, playing.entered) = (at, false);
+            }
+            Turn::End => self.playing = None,
+        }
+        actions
+    }
+}
+
+/// What becomes of the tour.
+enum Turn {
+    Stay,
+    To(usize),
+    End,
+}
+
+impl Playing {
+    fn lesson(&self) -> Option<&Lesson> {
+        self.tour.lessons.get(self.at)
+    }
+
+    /// The number of the run that it is about.
+    fn run_in(&mut self, lab: &Lab) -> Option<usize> {
+        let known = self.run.and_then(|id| lab.runs.iter().position(|run| run.id == id));
+        let found = known.or_else(|| lab.runs.iter().position(|run| self.is_about(run)));
+        self.run = found.map(|at| lab.runs[at].id);
+        found
+    }
+
+    fn is_about(&self, run: &Run) -> bool {
+        match (&self.tour.ground, &self.folder) {
+            (Ground::Experiment(experiment), _) => experiment.learns_as(&run.began),
+            (_, folder) => folder.is_some() && run.recording.folder == *folder,
+        }
+    }
+
+    /// Brings into view what the lesson looks at, once that is there.
+    fn enter(&mut self, lab: &Lab, lesson: &Lesson) -> Vec<Action> {
+        let Some(at) = self.run_in(lab).filter(|_| !self.entered) else { return Vec::new() };
+        let run = &lab.runs[at];
+        let step = lesson.look.step.as_ref();
+        if step.is_some_and(|when| step_of(run, when).is_none()) {
+            return Vec::new();
+        }
+        self.entered = true;
+        let mut actions = Vec::new();
+        if at != lab.current {
+            actions.push(Action::Choose(at));
+        }
+        actions.extend(step.map(|when| view(run, when)));
+        actions.extend(self.put_right(lab));
+        actions.extend(looked_at(&lesson.look, lab));
+        actions
+    }
+
+    /// What the lessons before have brought into force is in force, and nothing that later ones bring.
+    fn put_right(&self, lab: &Lab) -> Vec<Action> {
+        let wanted = in_force_after(&self.tour.lessons[..self.at]);
+        let now = lab.in_force();
+        let all = self.tour.lessons.iter().flat_map(|lesson| &lesson.deeds);
+        let mine = all.filter_map(Deed::brings);
+        let mut actions = Vec::new();
+        for what in mine {
+            let (is, should) = (now.contains(what), wanted.contains(what));
+            if is && !should {
+                actions.push(Action::Lift(what.clone()));
+            } else if should && !actions.contains(&Action::Intervene(what.clone())) {
+                // It may be in force now and go with the step in view.
+                actions.push(Action::Intervene(what.clone()));
+            }
         }
         actions
     }
 
-    /// Back, on, and out.
-    fn turn(&mut self, ui: &mut Ui, at: usize) {
-        ui.horizontal(|ui| {
-            if ui.add_enabled(at > 0, egui::Button::new("Back")).clicked() {
-                self.at = Some(at - 1);
+    /// Whether it stays open.
+    fn window(
+        &mut self,
+        ctx: &Context,
+        lab: &Lab,
+        lesson: &Lesson,
+        target: Option<Rect>,
+        actions: &mut Vec<Action>,
+        turn: &mut Turn,
+    ) -> bool {
+        let (id, mut open) = (Id::unique("tour"), true);
+        let title = format!("{} · {} of {}", self.tour.title, self.at + 1, self.tour.lessons.len());
+        // A window that is dragged by its title alone cannot be put anywhere.
+        let drag = WindowDrag::Anywhere;
+        let mut window =
+            Window::new(title).id(id).collapsible(false).resizable(false).drag_area(drag);
+        if let Some(at) = self.place(ctx, id, target) {
+            window = window.current_pos(at);
+        }
+        window.open(&mut open).show(ctx, |ui| {
+            ui.set_width(WIDTH.min(ctx.content_rect().width() - 40.0));
+            ui.label(RichText::new(&lesson.title).heading());
+            ui.add_space(2.0);
+            let room = 0.6 * ctx.content_rect().height();
+            scroll::up_to(ui, room, |ui| {
+                for paragraph in lesson.text.split("\n\n") {
+                    ui.add(egui::Label::new(paragraph.replace('\n', " ")).wrap());
+                    ui.add_space(4.0);
+                }
+            });
+            actions.extend(self.scene(ui, lab, lesson));
+            ui.separator();
+            self.turn(ui, turn);
+        });
+        open
+    }
+
+    /// Where the window goes when the lesson, the panel or its own size has changed; else it stays where a hand put it.
+    fn place(&mut self, ctx: &Context, id: Id, target: Option<Rect>) -> Option<egui::Pos2> {
+        let size =
+            ctx.memory(|memory| memory.area_rect(id)).map_or(vec2(WIDTH, 280.0), |r| r.size());
+        let target = target.unwrap_or(Rect::NOTHING);
+        let now = (self.at, target, size);
+        if self.placed.is_some_and(|(at, rect, was)| {
+            at == now.0 && rect == target && (was - size).abs().max_elem() < 2.0
+        }) {
+            return None;
+        }
+        self.placed = Some(now);
+        Some(beside(ctx.content_rect().shrink(10.0), target, size))
+    }
+
+    /// What is to be done, and what should be seen; or why it is not there yet.
+    fn scene(&mut self, ui: &mut Ui, lab: &Lab, lesson: &Lesson) -> Vec<Action> {
+        let Some(at) = self.run_in(lab) else {
+            ui.weak("The run of this tour is being opened.");
+            return Vec::new();
+        };
+        let run = &lab.runs[at];
+        if !self.entered {
+            return waits(ui, run, lesson.look.step.as_ref());
+        }
+        if at != lab.current {
+            let back = ui.button("Back to the run of this tour").clicked();
+            self.entered &= !back;
+            return Vec::new();
+        }
+        let mut actions = Vec::new();
+        if !lesson.deeds.is_empty() {
+            let text = if lesson.button.is_empty() { "Do it" } else { &lesson.button };
+            if ui.button(RichText::new(text).strong()).clicked() {
+                actions.extend(lesson.deeds.iter().flat_map(|deed| done(deed, lab)));
             }
-            let last = at + 1 == STEPS.len();
+            ui.add_space(2.0);
+        }
+        claims(ui, lab, run, &lesson.expect);
+        actions
+    }
+
+    /// Back, on, and out.
+    fn turn(&self, ui: &mut Ui, turn: &mut Turn) {
+        ui.horizontal(|ui| {
+            if ui.add_enabled(self.at > 0, egui::Button::new("Back")).clicked() {
+                *turn = Turn::To(self.at - 1);
+            }
+            let last = self.at + 1 == self.tour.lessons.len();
             if ui.button(if last { "Done" } else { "Next" }).clicked() {
-                self.at = (!last).then_some(at + 1);
+                *turn = if last { Turn::End } else { Turn::To(self.at + 1) };
             }
             if !last && ui.button("Skip the tour").clicked() {
-                self.at = None;
+                *turn = Turn::End;
             }
         });
     }
 }
 
-/// The button of a step, or why it is not there yet, and how well the network does.
-fn scene(ui: &mut Ui, lab: &Lab, step: &Step) -> Vec<Action> {
-    let of_task = lab.run().filter(|run| run.info.source.facet::<TupleText>().is_some());
-    let Some(run) = of_task.or_else(|| lab.run().filter(|_| !step.needs_run)) else {
-        ui.weak(
-            "This step needs a run with registers in view: go back to the first step and start it.",
-        );
-        return Vec::new();
-    };
-    let clicked = ui.button(RichText::new(step.button).strong()).clicked();
-    if let Some([at, share]) = run.recording.series(SOLVED).iter().rfind(|p| p[1].is_finite()) {
-        ui.weak(format!("Whole sequences right at step {at}: {:.0} %", 100.0 * share));
+/// The step of a run that is meant; `None` where it has not come yet.
+fn step_of(run: &Run, when: &When) -> Option<u64> {
+    let recorded = !run.recording.recorded.is_empty();
+    when.step(&run.recording).filter(|_| recorded)
+}
+
+fn view(run: &Run, when: &When) -> Action {
+    Action::View(step_of(run, when).filter(|_| *when != When::Live))
+}
+
+/// What lessons have brought into force, one after the other.
+fn in_force_after(lessons: &[Lesson]) -> Vec<Intervention> {
+    let mut all: Vec<Intervention> = Vec::new();
+    for deed in lessons.iter().flat_map(|lesson| &lesson.deeds) {
+        deed.change(&mut all);
     }
-    if clicked { (step.scene)(lab) } else { Vec::new() }
+    all
+}
+
+fn looked_at(look: &Look, lab: &Lab) -> Vec<Action> {
+    let pick = |pick, shift| Action::Pick { pick, shift };
+    let sequence = look.sequence.map(|number| Action::Sequence(number as u64));
+    let head = look.head.map(|(layer, head)| pick(Pick::Head { layer, head }, false));
+    let query = look.query.map(|at| pick(Pick::Query(at), false));
+    let key = look.key.map(|at| pick(Pick::Key(at), false));
+    [sequence, head, query, key, show(&look.panel, lab)].into_iter().flatten().collect()
+}
+
+fn show(panel: &str, lab: &Lab) -> Option<Action> {
+    let name = lab.panels.names().find(|name| *name == panel)?;
+    Some(Action::Do(Command::Show(name)))
+}
+
+/// What a hand would do.
+fn done(deed: &Deed, lab: &Lab) -> Option<Action> {
+    let pick = |pick| Some(Action::Pick { pick, shift: false });
+    match deed {
+        Deed::Start(name) => {
+            let (name, _) = BUILTIN.iter().find(|(known, _)| known == name)?;
+            Some(Action::Do(Command::Start(name)))
+        }
+        Deed::View(when) => lab.run().map(|run| view(run, when)),
+        Deed::Sequence(number) => Some(Action::Sequence(*number as u64)),
+        Deed::Text(text) => Some(Action::Text(text.clone())),
+        Deed::Query(at) => pick(Pick::Query(*at)),
+        Deed::Key(at) => pick(Pick::Key(*at)),
+        Deed::Head(layer, head) => pick(Pick::Head { layer: *layer, head: *head }),
+        Deed::Show(panel) => show(panel, lab),
+        Deed::Flip => Some(Action::EditTuple(TupleEdit::Instruction)),
+        Deed::Intervene(what) => Some(Action::Intervene(what.clone())),
+        Deed::Lift(what) => Some(Action::Lift(what.clone())),
+        Deed::LiftAll => Some(Action::Do(Command::LiftAll)),
+        Deed::Run => Some(Action::Go(true)),
+        Deed::Pause => Some(Action::Go(false)),
+    }
+}
+
+/// What the lesson waits for, and a button where training is held.
+fn waits(ui: &mut Ui, run: &Run, when: Option<&When>) -> Vec<Action> {
+    let what = match when {
+        Some(When::Mark(id)) => format!("the mark “{}”", id.replace('_', " ")),
+        Some(When::Step(step)) => format!("step {step}"),
+        Some(When::Live) | None => "its first answer".to_owned(),
+    };
+    let now = run.recording.last_step;
+    let state = run.training.as_ref().filter(|t| !t.gone).map(|t| t.state);
+    match state {
+        Some(State::Running) => {
+            ui.horizontal(|ui| {
+                ui.spinner();
+                ui.label(format!(
+                    "This waits for {what}. Training is at step {now} and will be there in a moment."
+                ));
+            });
+        }
+        Some(State::Paused) => {
+            ui.label(format!("This waits for {what}. Training is held at step {now}."));
+            if ui.button("Let training go on").clicked() {
+                return vec![Action::Go(true)];
+            }
+        }
+        Some(State::Finished | State::Failed) | None => {
+            ui.colored_label(
+                ui.visuals().warn_fg_color,
+                format!("This run ends at step {now} and has not come to {what}: begin it anew with Restart."),
+            );
+        }
+    }
+    Vec::new()
+}
+
+/// What should be seen, and what is seen.
+fn claims(ui: &mut Ui, lab: &Lab, run: &Run, claims: &[Expectation]) {
+    let in_force = lab.in_force();
+    let mut changes = in_force.iter().filter(|what| what.changes_forward());
+    let readings = lab.readings.as_deref().filter(|readings| {
+        Arc::ptr_eq(&readings.prompt, &lab.prompt)
+            && (lab.step.is_none() || lab.step == Some(readings.step))
+            && readings.interventions.iter().eq(changes.clone())
+    });
+    let scene = Scene {
+        recording: &run.recording,
+        vocab: &run.info.vocab,
+        row: &lab.prompt,
+        step: lab.step_in_view(),
+        changed: changes.next().is_some(),
+        readings,
+    };
+    for claim in claims {
+        let seen = claim.observed(&scene);
+        ui.horizontal(|ui| {
+            let holds = seen.as_ref().is_some_and(|seen| seen.holds);
+            dot(ui, holds);
+            let text = RichText::new(in_words(claim, seen.as_ref(), run));
+            ui.add(egui::Label::new(if holds { text } else { text.weak() }).wrap());
+        });
+    }
+}
+
+/// Full where a claim holds.
+fn dot(ui: &mut Ui, holds: bool) {
+    let (rect, response) = ui.allocate_exact_size(vec2(12.0, 14.0), egui::Sense::hover());
+    let accent = ui.visuals().selection.stroke.color;
+    if holds {
+        ui.painter().circle_filled(rect.center(), 4.0, accent);
+    } else {
+        ui.painter().circle_stroke(rect.center(), 3.5, Stroke::new(1.0, accent));
+    }
+    response.on_hover_text(if holds { "It is so." } else { "It is not so now." });
+}
+
+fn in_words(claim: &Expectation, seen: Option<&Observed>, run: &Run) -> String {
+    let glyph = |is: &str| {
+        let ids = run.info.vocab.encode(is).unwrap_or_default();
+        ids.first().map_or_else(|| is.to_owned(), |id| run.info.vocab.glyph(*id))
+    };
+    let what = match claim {
+        Expectation::Token { at, is } => {
+            let seen = seen.filter(|seen| !seen.holds).map(|seen| format!(", seen: {}", seen.seen));
+            return format!("At position {at} stands {}{}", glyph(is), seen.unwrap_or_default());
+        }
+        Expectation::Predicts { at, is } => {
+            let what = format!("After position {at} it predicts {}", glyph(is));
+            return match seen {
+                None => format!("{what}: …"),
+                Some(seen) if seen.holds => what,
+                Some(seen) => format!("{what}, seen: {}", seen.seen),
+            };
+        }
+        Expectation::Number { of, than, value } => {
+            let than = match than {
+                Than::Less => "below",
+                Than::More => "above",
+            };
+            format!("{} is {than} {value}", of_what(of))
+        }
+    };
+    format!("{what}: {}", seen.map_or("…", |seen| &seen.seen))
+}
+
+fn of_what(of: &Quantity) -> String {
+    match of {
+        Quantity::Metric { column, at } => {
+            let at = at.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
+            format!("{}{at}", crate::app::lab::capital(&columns::label(column)))
+        }
+        Quantity::Attention { layer, head, query, key } => {
+            format!("Attention of L{layer} H{head} from position {query} to {key}")
+        }
+        Quantity::Probability(at) => {
+            format!("Probability of the right token after position {at}")
+        }
+    }
+}
+
+/// A frame around the panel that is pointed at, over the panels and below every window.
+fn outline(ctx: &Context, rect: Rect) {
+    let color = ctx.global_style().visuals.selection.stroke.color;
+    let painter = ctx.layer_painter(LayerId::background());
+    let halo =
+        Stroke::new(6.0, Color32::from_rgba_unmultiplied(color.r(), color.g(), color.b(), 60));
+    painter.rect_stroke(rect.shrink(2.0), 4.0, halo, egui::StrokeKind::Middle);
+    painter.rect_stroke(rect.shrink(2.0), 4.0, Stroke::new(2.0, color), egui::StrokeKind::Middle);
+}
+
+/// Where in `room` a window of a size covers least of `target`; of several such places the nearest to it.
+pub fn beside(room: Rect, target: Rect, size: Vec2) -> egui::Pos2 {
+    let free = (room.size() - size).max(Vec2::ZERO);
+    if !target.is_positive() {
+        return room.min + vec2(0.5 * free.x, free.y);
+    }
+    const PARTS: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
+    let aligned = (target.min - room.min).clamp(Vec2::ZERO, free);
+    let besides = [
+        vec2(target.right() + 12.0 - room.left(), aligned.y),
+        vec2(target.left() - 12.0 - size.x - room.left(), aligned.y),
+        vec2(aligned.x, target.bottom() + 12.0 - room.top()),
+        vec2(aligned.x, target.top() - 32.0 - size.y - room.top()),
+    ];
+    let grid = PARTS.iter().flat_map(|x| PARTS.iter().map(|y| free * vec2(*x, *y)));
+    let places = besides.into_iter().map(|at| at.clamp(Vec2::ZERO, free)).chain(grid);
+    let cost = |at: &Vec2| {
+        let rect = Rect::from_min_size(room.min + *at, size);
+        let covered = rect.intersect(target);
+        let area = if covered.is_positive() { covered.area() } else { 0.0 };
+        area + 0.01 * rect.center().distance(target.center())
+    };
+    let best = places.min_by(|a, b| cost(a).total_cmp(&cost(b)));
+    room.min + best.unwrap_or_default()
 }
