@@ -32,7 +32,7 @@ pub fn open(launch: &Launch) -> Result<()> {
     launch.screenshot.as_deref().map_or(Ok(()), |file| screenshot::check(file, launch.force))?;
     display()?;
     let (sender, shots) = crossbeam_channel::bounded(1);
-    let options = || options(launch.is_own());
+    let options = || options(launch.is_own(), launch.look.size);
     let slot = Slot::default();
     let mut reopened: Vec<Instant> = Vec::new();
     loop {
@@ -57,12 +57,12 @@ pub fn open(launch: &Launch) -> Result<()> {
     }
 }
 
-fn options(persist_window: bool) -> eframe::NativeOptions {
+fn options(persist_window: bool, [width, height]: [u16; 2]) -> eframe::NativeOptions {
     let viewport = egui::ViewportBuilder::default()
         .with_title("Mnemoscope")
         .with_app_id("mnemoscope")
-        .with_inner_size([1600.0, 1000.0])
-        .with_min_inner_size([640.0, 400.0]);
+        .with_inner_size([f32::from(width), f32::from(height)])
+        .with_min_inner_size([640.0_f32.min(width.into()), 400.0_f32.min(height.into())]);
     let viewport = match eframe::icon_data::from_png_bytes(ICON) {
         Ok(icon) => viewport.with_icon(icon),
         Err(_) => viewport,
@@ -112,7 +112,9 @@ fn window(
             let mut app = App::new(&creation.egui_ctx, creation.storage, surroundings, launch);
             if let Some(file) = &launch.screenshot {
                 let shot = Screenshot::new(file.clone(), launch.at_step, sender.clone());
-                app.screenshot = Some(shot.replacing(launch.force));
+                let shot = shot.replacing(launch.force);
+                app.screenshot = Some(shot.under(launch.look.intervene.clone()));
+                app.look_as(&launch.look, &creation.egui_ctx);
             }
             app
         };

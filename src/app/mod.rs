@@ -31,6 +31,8 @@ pub struct Launch {
     pub what: Option<OsString>,
     /// Save what the window shows to this file, then quit.
     pub screenshot: Option<PathBuf>,
+    /// How the window looks on it.
+    pub look: Look,
     /// Replace that file if it exists.
     pub force: bool,
     /// Show this step; a running experiment trains up to it and stops.
@@ -45,6 +47,35 @@ pub struct Launch {
     pub stopwatch: Option<Duration>,
     /// Fonts for the signs that our own lack; none: those that were chosen in the window.
     pub fallback: Option<Fallback>,
+}
+
+/// How the window looks on a picture of it.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Width and height in points of the screen.
+    pub size: [u16; 2],
+    /// All that is drawn is so many times as large.
+    pub scale: f32,
+    pub dark: bool,
+    /// Arranged for a hall.
+    pub present: bool,
+    /// The name of the panel that has the whole window.
+    pub expand: Option<String>,
+    /// Interventions as they are spelled.
+    pub intervene: Vec<String>,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self {
+            size: [1600, 1000],
+            scale: 1.0,
+            dark: false,
+            present: false,
+            expand: None,
+            intervene: Vec::new(),
+        }
+    }
 }
 
 impl Launch {

@@ -24,12 +24,15 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::app::Look;
 use crate::base::convert::narrow;
 use crate::base::error::{Error, Kind, Result, did_you_mean, without_build_paths};
 use crate::base::number;
 use crate::base::quoting;
+use crate::base::registry::find;
 use crate::base::vocab::plain;
 use crate::figure::fallback::Fallback;
+use crate::panel;
 use crate::run::experiment::{BUILTIN, Experiment};
 use analyze::Ask;
 
@@ -74,6 +77,24 @@ struct Window {
     /// With --screenshot: replace the file if it exists
     #[arg(long, requires = "screenshot")]
     force: bool,
+    /// With --screenshot: width and height of the window in points of the screen
+    #[arg(long, value_name = "WIDTHxHEIGHT", requires = "screenshot", value_parser = window_size, default_value = "1600x1000")]
+    size: [u16; 2],
+    /// With --screenshot: all that is drawn so many times as large, from 0.6 to 2.5
+    #[arg(long, value_name = "N", requires = "screenshot", default_value_t = 1.0)]
+    scale: f32,
+    /// With --screenshot: light on dark
+    #[arg(long, requires = "screenshot")]
+    dark: bool,
+    /// With --screenshot: arranged for a hall
+    #[arg(long, requires = "screenshot")]
+    present: bool,
+    /// With --screenshot: this panel alone (see `mnemoscope list panels`)
+    #[arg(long, value_name = "PANEL", requires = "screenshot", conflicts_with = "present")]
+    expand: Option<String>,
+    /// With --screenshot: with this in force, as in `mnemoscope examine --intervene`
+    #[arg(long, value_name = "WHAT", requires = "screenshot")]
+    intervene: Vec<String>,
     /// Show this step; a running experiment trains up to it first
     #[arg(long, value_name = "N")]
     at_step: Option<u64>,
@@ -247,6 +268,14 @@ fn run(cli: Cli) -> Result<ExitCode> {
     }
 }
 
+/// Width and height as in `1280x720`.
+fn window_size(text: &str) -> std::result::Result<[u16; 2], String> {
+    let sides = text.split_once('x').and_then(|(w, h)| Some([w.parse().ok()?, h.parse().ok()?]));
+    sides.filter(|[w, h]| (320..=8192).contains(w) && (240..=8192).contains(h)).ok_or_else(|| {
+        format!("read \"{text}\", expected a width and a height as in 1280x720, from 320x240 to 8192x8192")
+    })
+}
+
 impl Window {
     fn run(self) -> Result<ExitCode> {
         if let Some(what) = self.what.as_deref().filter(|what| is_nothing(what)) {
@@ -254,6 +283,17 @@ impl Window {
         }
         crate::app::open(&crate::app::Launch {
             what: self.what,
+            look: Look {
+                size: self.size,
+                scale: self.scale,
+                dark: self.dark,
+                present: self.present,
+                expand: match &self.expand {
+                    Some(name) => Some(find("panel", panel::ALL, name).map(|_| name.clone())?),
+                    None => None,
+                },
+                intervene: self.intervene,
+            },
             screenshot: self.screenshot,
             force: self.force,
             at_step: self.at_step,

@@ -161,11 +161,16 @@ pub fn place(view: &View<'_>, position: usize) -> String {
     }
 }
 
+/// An answer that is so many steps behind training is said to be on its way.
+const LATE: u64 = 10;
+
 /// `step 212`, or `live, step 212`, of the answers shown.
 pub fn step_text(view: &View<'_>) -> String {
     let Some(readings) = view.readings else { return String::new() };
     if view.step.is_none() && view.live {
-        return format!("live, step {}", readings.step);
+        let last = view.runs.first().map_or(0, |(_, run)| run.last_step);
+        let late = if last > readings.step + LATE { ", answering" } else { "" };
+        return format!("live, step {}{late}", readings.step);
     }
     format!("step {}", readings.step)
 }

@@ -7,7 +7,7 @@ use crate::figure::color::{Color, ColorMap};
 use crate::figure::{Anchor, Axis, Cell, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{answers, number, pattern, reading, sentence, step_text};
-use super::{NetShape, Palette, Panel, PanelKind, Selection, Stack, View, colors, span};
+use super::{NetShape, Palette, Panel, PanelKind, Selection, Stack, View, colors, positions, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -67,7 +67,11 @@ impl Panel for Tokens {
             title: format!("Sequence of {} tokens, {}", row.len(), step_text(view)),
             columns: 1,
             plots: vec![self.plot(view, row, &shading, predictions, &flow)],
-            caption: self.caption(&shading, &asked),
+            caption: format!(
+                "{}{}",
+                self.caption(&shading, &asked),
+                positions::about(flow.in_view(), row.len())
+            ),
             empty: None,
         }
     }
@@ -126,7 +130,11 @@ impl Tokens {
                 ticks: Ticks::Hidden,
                 ..Axis::default()
             },
-            y: Axis { range: (flow.room, 0.0), ticks: Ticks::Hidden, ..Axis::default() },
+            y: Axis {
+                range: (flow.first + flow.room, flow.first),
+                ticks: Ticks::Hidden,
+                ..Axis::default()
+            },
             marks,
             legend: legend(self.shade, view, row),
             ..Plot::default()
@@ -141,12 +149,16 @@ struct Flow {
     line_width: f64,
     /// Room for line numbers, left of the lines.
     margin: f64,
-    /// Lines that the panel has room for (at least as many as there are).
+    /// The first line in view, and how many there is room for.
+    first: f64,
     room: f64,
 }
 
 /// Height of a line over the width of a one-sign box.
 const LINE_HEIGHT: f64 = 1.7;
+/// Width of a one-sign box in points: at most, and at least, so that a letter can be read from afar.
+const WIDEST: f64 = 17.0;
+const NARROWEST: f64 = 11.5;
 /// Size of the line numbers, in points.
 const NUMBER_SIZE: f32 = 8.0;
 /// Longer tokens are cut with an ellipsis by the box that they sit in.
@@ -165,16 +177,29 @@ impl Flow {
             .map(|&id| view.vocab.glyph(id).chars().count().clamp(1, LONGEST))
             .map(|signs| 0.38 + 0.62 * signs as f64)
             .collect();
-        let mut unit = 17.0;
+        let mut unit = WIDEST;
         loop {
             let (boxes, lines) = wrap(&widths, width / unit);
-            let line = unit * LINE_HEIGHT;
-            if lines as f64 * line <= height || unit <= 5.0 {
-                let room = (height / line).max(lines as f64);
-                return Self { boxes, line_width: width / unit, margin: margin / unit, room };
+            let (lines, room) = (lines as f64, height / (unit * LINE_HEIGHT));
+            if lines <= room || unit <= NARROWEST {
+                // Whole lines, the first of them that in which the positions in view begin.
+                let room = if lines <= room { room } else { room.floor().max(1.0) };
+                let begin = positions::first_in_view(view.selection, row.len());
+                let first = boxes.get(begin).map_or(0.0, |(line, ..)| *line as f64);
+                let first = first.min((lines - room).max(0.0));
+                let (line_width, margin) = (width / unit, margin / unit);
+                return Self { boxes, line_width, margin, first, room };
             }
             unit -= 0.5;
         }
+    }
+
+    /// First and one past the last position in view.
+    fn in_view(&self) -> (usize, usize) {
+        let lines = self.first..self.first + self.room;
+        let is_seen = |(line, ..): &&(usize, f64, f64)| lines.contains(&(*line as f64));
+        let first = self.boxes.iter().position(|one| is_seen(&one)).unwrap_or(0);
+        (first, first + self.boxes.iter().filter(is_seen).count())
     }
 
     fn corners(&self, position: usize) -> ([f64; 2], [f64; 2]) {

@@ -133,6 +133,7 @@ pub enum Command {
     Smaller,
     NormalSize,
     Fonts,
+    Present,
     Maximise,
     ClosePanel,
     NextPanel,

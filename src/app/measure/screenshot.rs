@@ -6,6 +6,7 @@ use crossbeam_channel::Sender;
 use egui::{ColorImage, Context, ViewportCommand};
 
 use crate::base::error::{Error, Result};
+use crate::base::intervention::Intervention;
 use crate::figure::png;
 use crate::formats::file::{check_free, save};
 
@@ -19,6 +20,8 @@ pub struct Screenshot {
     file: PathBuf,
     replace: bool,
     step: Option<u64>,
+    /// What is to be brought into force, as it is spelled, once the step is there.
+    intervene: Vec<String>,
     still: u32,
     requested: bool,
     done: Sender<Result<()>>,
@@ -27,7 +30,14 @@ pub struct Screenshot {
 impl Screenshot {
     /// `done` hears how it went.
     pub fn new(file: PathBuf, step: Option<u64>, done: Sender<Result<()>>) -> Self {
-        Self { file, replace: false, step, still: 0, requested: false, done }
+        let intervene = Vec::new();
+        Self { file, replace: false, step, intervene, still: 0, requested: false, done }
+    }
+
+    /// With these interventions in force.
+    #[must_use]
+    pub fn under(self, intervene: Vec<String>) -> Self {
+        Self { intervene, ..self }
     }
 
     /// Whether a file of that name may be replaced.
@@ -42,17 +52,20 @@ impl Screenshot {
     }
 
     /// Takes the picture once everything stands still at the wanted step. `works`: something is still on its way to the lab.
-    pub fn take(&mut self, ctx: &Context, lab: &Lab, works: bool) {
+    pub fn take(&mut self, ctx: &Context, lab: &mut Lab, works: bool) {
         if self.requested {
             return;
         }
-        if let Some(why) = cannot_answer(lab, works) {
+        let is_still = self.stands_still(lab);
+        let intervened = if is_still { self.intervene(lab) } else { Ok(false) };
+        if let Some(why) = intervened.as_ref().err().cloned().or_else(|| cannot_answer(lab, works))
+        {
             // The window was closed by hand when nobody listens.
             let _ = self.done.send(Err(why));
             self.requested = true;
             return ctx.send_viewport_cmd(ViewportCommand::Close);
         }
-        self.still = if self.stands_still(lab) { self.still + 1 } else { 0 };
+        self.still = if is_still && intervened.is_ok_and(|now| !now) { self.still + 1 } else { 0 };
         if self.still < STILL {
             return;
         }
@@ -65,13 +78,25 @@ impl Screenshot {
         });
     }
 
+    /// Brings into force what is wanted; whether anything was left to do.
+    fn intervene(&mut self, lab: &mut Lab) -> Result<bool> {
+        let wanted = std::mem::take(&mut self.intervene);
+        for text in &wanted {
+            let Some(run) = lab.run() else { continue };
+            let what = Intervention::written(text, &run.info.vocab)?;
+            lab.intervene(what);
+        }
+        Ok(!wanted.is_empty())
+    }
+
     fn stands_still(&self, lab: &Lab) -> bool {
         let here = lab.step_in_view();
         let reached = match (self.step, lab.step) {
             (Some(step), None) => here >= step || !lab.can_train(),
             _ => true,
         };
-        reached && !lab.is_training() && lab.examination.is_settled(here)
+        let asks = lab.examination.is_busy();
+        reached && !lab.is_training() && !asks && lab.examination.is_settled(here)
     }
 }
 

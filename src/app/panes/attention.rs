@@ -38,7 +38,7 @@ impl Pane for Attention {
 const UNITS_PER_POSITION: f32 = 12.0;
 
 /// The picture; the wheel over it moves through the sequence.
-fn scrolled(ui: &mut Ui, drawn: &mut Drawn<'_>) -> Vec<Action> {
+pub(super) fn scrolled(ui: &mut Ui, drawn: &mut Drawn<'_>) -> Vec<Action> {
     let mut actions = drawn.paint(ui);
     let kept = ui.scope_id().with("scrolled");
     if ui.rect_contains_pointer(drawn.place) {

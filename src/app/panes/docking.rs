@@ -8,7 +8,7 @@ use egui_tiles::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::app::commands::Action;
+use crate::app::commands::{Action, Command};
 use crate::app::lab::panels::Panels;
 use crate::panel::{self, Stack};
 
@@ -18,31 +18,61 @@ pub struct Tab {
     pub kind: String,
 }
 
-/// The tiles, and which of them has the whole window or the keyboard. A small window has an arrangement of its own: fewer
-/// columns, so that each can be read.
+/// The tiles, and which of them has the whole window or the keyboard. A window of each size has an arrangement of its own: where
+/// there is less room fewer panels are seen at once, so that each can be read.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Dock {
     tree: Tree<Tab>,
     /// None in what an older version kept.
+    #[serde(default = "medium_layout")]
+    medium: Tree<Tab>,
     #[serde(default = "small_layout")]
     small: Tree<Tab>,
+    /// For a hall, while something is shown to it.
     #[serde(skip)]
-    is_small: bool,
+    hall: Option<Tree<Tab>>,
+    #[serde(skip)]
+    size: Size,
     pub maximised: Option<String>,
     /// The panel that keys for panels mean.
     pub focus: String,
 }
 
-/// Two layouts are the same wherever the focus is.
+/// Two layouts are the same wherever the focus is, and whoever is shown something.
 impl PartialEq for Dock {
     fn eq(&self, other: &Self) -> bool {
-        (&self.tree, &self.small, &self.maximised) == (&other.tree, &other.small, &other.maximised)
+        (&self.tree, &self.medium, &self.small) == (&other.tree, &other.medium, &other.small)
+            && self.maximised == other.maximised
     }
 }
 
-/// Of a layout that an older version kept.
+/// Of layouts that an older version kept.
 fn small_layout() -> Tree<Tab> {
     SMALL.layout(Panels::default())
+}
+
+fn medium_layout() -> Tree<Tab> {
+    MEDIUM.layout(Panels::default())
+}
+
+/// How much room a window has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Size {
+    #[default]
+    Large,
+    Medium,
+    Small,
+}
+
+impl Size {
+    fn of(room: egui::Vec2) -> Self {
+        let is_below = |least: egui::Vec2| room.x < least.x || room.y < least.y;
+        match () {
+            () if is_below(SMALL_BELOW) => Self::Small,
+            () if is_below(MEDIUM_BELOW) => Self::Medium,
+            () => Self::Large,
+        }
+    }
 }
 
 /// A column: its share of the width, and its tabs: for each, the stacks that are one there, and its share of the height.
@@ -63,12 +93,27 @@ const LARGE: Plan = Plan {
         (0.37, &[(0.34, &[Stack::MiddleAbove]), (0.66, &[Stack::MiddleBelow])]),
         (0.36, &[(0.55, &[Stack::RightAbove]), (0.45, &[Stack::RightBelow])]),
     ],
-    foot: 0.17,
+    foot: 0.18,
 };
 
-/// In less than this many points three columns of two panels each cannot be read.
+/// In less than this many points six panels beside each other cannot be read.
+const MEDIUM_BELOW: egui::Vec2 = egui::vec2(1360.0, 800.0);
+
+/// Four panels and the timeline: Predictions go behind Tokens, Memories behind Curves.
+const MEDIUM: Plan = Plan {
+    name: "panels of a window of middle size",
+    columns: &[
+        (0.30, &[(1.0, &[Stack::LeftAbove, Stack::LeftBelow])]),
+        (0.36, &[(0.32, &[Stack::MiddleAbove]), (0.68, &[Stack::MiddleBelow])]),
+        (0.34, &[(1.0, &[Stack::RightAbove, Stack::RightBelow])]),
+    ],
+    foot: 0.25,
+};
+
+/// In less than this many points four cannot.
 const SMALL_BELOW: egui::Vec2 = egui::vec2(1000.0, 600.0);
 
+/// Tokens, Attention and the timeline; all others behind the first two.
 const SMALL: Plan = Plan {
     name: "panels of a small window",
     columns: &[
@@ -83,6 +128,19 @@ const SMALL: Plan = Plan {
     ],
     foot: 0.38,
 };
+
+/// What a hall sees: the text with its arcs, one head, the curves, the timeline.
+fn hall() -> Tree<Tab> {
+    let mut tiles = Tiles::default();
+    let left = tabs(&mut tiles, &[panel::tokens::KIND.name]);
+    let [head, curves] = [panel::attention::KIND.name, panel::curves::KIND.name]
+        .map(|name| tabs(&mut tiles, &[name]));
+    let right = linear(&mut tiles, LinearDir::Vertical, &[(0.58, head), (0.42, curves)]);
+    let above = linear(&mut tiles, LinearDir::Horizontal, &[(0.5, left), (0.5, right)]);
+    let foot = tabs(&mut tiles, &[panel::timeline::KIND.name]);
+    let root = linear(&mut tiles, LinearDir::Vertical, &[(0.76, above), (0.24, foot)]);
+    Tree::new(egui::Id::unique("panels for a hall"), root, tiles)
+}
 
 impl Plan {
     fn layout(&self, panels: Panels) -> Tree<Tab> {
@@ -141,24 +199,53 @@ impl Dock {
     pub fn new(panels: Panels) -> Self {
         Self {
             tree: LARGE.layout(panels),
+            medium: MEDIUM.layout(panels),
             small: SMALL.layout(panels),
-            is_small: false,
+            hall: None,
+            size: Size::default(),
             maximised: None,
             focus: panel::attention::KIND.name.to_owned(),
         }
     }
 
     pub fn is_sound(&self) -> bool {
-        is_tree(&self.tree) && is_tree(&self.small)
+        [&self.tree, &self.medium, &self.small].into_iter().all(is_tree)
     }
 
     /// The arrangement that suits the window.
     fn shown(&self) -> &Tree<Tab> {
-        if self.is_small { &self.small } else { &self.tree }
+        match (&self.hall, self.size) {
+            (Some(hall), _) => hall,
+            (None, Size::Large) => &self.tree,
+            (None, Size::Medium) => &self.medium,
+            (None, Size::Small) => &self.small,
+        }
     }
 
     fn shown_mut(&mut self) -> &mut Tree<Tab> {
-        if self.is_small { &mut self.small } else { &mut self.tree }
+        match (&mut self.hall, self.size) {
+            (Some(hall), _) => hall,
+            (None, Size::Large) => &mut self.tree,
+            (None, Size::Medium) => &mut self.medium,
+            (None, Size::Small) => &mut self.small,
+        }
+    }
+
+    /// Lays the panels as in another layout; focus and hall stay.
+    pub fn lay_as(&mut self, other: Self) {
+        (self.tree, self.medium, self.small) = (other.tree, other.medium, other.small);
+        self.maximised = other.maximised;
+    }
+
+    /// Whether a hall is shown something.
+    pub fn is_presenting(&self) -> bool {
+        self.hall.is_some()
+    }
+
+    /// Arranges the panels for a hall, or as they were.
+    pub fn present(&mut self, on: bool) {
+        self.hall = on.then(hall);
+        self.maximised = None;
     }
 
     fn tile(&self, kind: &str) -> Option<TileId> {
@@ -213,12 +300,20 @@ impl Dock {
         };
     }
 
-    /// Moves the panel focus to the next open panel.
+    /// Whether a panel is in front of its stack.
+    fn is_seen(&self, kind: &str) -> bool {
+        self.tile(kind).is_some_and(|id| self.shown().active_tiles().contains(&id))
+    }
+
+    /// Moves the panel focus to the next panel that is seen.
     pub fn next_panel(&mut self, panels: Panels) {
-        let open: Vec<&str> = panels.names().filter(|kind| self.is_open(kind)).collect();
+        let open: Vec<&str> = panels.names().filter(|kind| self.is_seen(kind)).collect();
         let at = open.iter().position(|kind| *kind == self.focus);
         if let Some(next) = open.get(at.map_or(0, |i| (i + 1) % open.len())) {
-            self.show_panel(next);
+            (*next).clone_into(&mut self.focus);
+            if self.maximised.is_some() {
+                self.maximised = Some((*next).to_owned());
+            }
         }
     }
 
@@ -232,7 +327,7 @@ impl Dock {
         let mut actions = Vec::new();
         // Of the window, not of what a banner of sentences leaves: the panels do not change places for that.
         let room = ui.ctx().content_rect().size();
-        self.is_small = room.x < SMALL_BELOW.x || room.y < SMALL_BELOW.y;
+        self.size = Size::of(room);
         if let Some(kind) = self.maximised.clone() {
             ui.horizontal(|ui| {
                 ui.strong(panels.title(&kind));
@@ -243,10 +338,13 @@ impl Dock {
             draw(ui, &kind);
             return actions;
         }
-        let (is_small, focus) = (self.is_small, &mut self.focus);
-        let tree = if is_small { &mut self.small } else { &mut self.tree };
-        tree.ui(&mut Shown { draw, panels, actions: &mut actions, focus, is_small }, ui);
-        if tree.active_tiles().is_empty() {
+        let (is_narrow, mut focus) = (self.size != Size::Large, std::mem::take(&mut self.focus));
+        let tree = self.shown_mut();
+        let focused = &mut focus;
+        tree.ui(&mut Shown { draw, panels, actions: &mut actions, focus: focused, is_narrow }, ui);
+        let is_empty = tree.active_tiles().is_empty();
+        self.focus = focus;
+        if is_empty {
             ui.centered_and_justified(|ui| {
                 ui.weak("All panels are closed: the Panels menu reopens them.")
             });
@@ -260,7 +358,8 @@ struct Shown<'a> {
     panels: Panels,
     actions: &'a mut Vec<Action>,
     focus: &'a mut String,
-    is_small: bool,
+    /// The names of the tabs need the room.
+    is_narrow: bool,
 }
 
 impl Behavior<Tab> for Shown<'_> {
@@ -313,49 +412,31 @@ impl Behavior<Tab> for Shown<'_> {
     ) {
         let active = tabs.active.and_then(|id| tiles.get(id));
         let Some(Tile::Pane(pane)) = active else { return };
-        let title = self.panels.title(&pane.kind);
         ui.add_space(4.0);
-        let kind = &pane.kind;
-        let is_figure = self.panels.figure(kind).is_some();
-        let mut buttons = vec![(
-            "Expand",
-            "Give the whole window to this panel (M).",
-            format!("Maximise {title}"),
-            Action::Maximise(kind.clone()),
-        )];
-        if is_figure {
-            buttons.push((
-                "Save",
-                "Save this figure as SVG, PDF, PNG or CSV (Ctrl+S).",
-                format!("Save figure {title}"),
-                Action::SaveFigure(kind.clone()),
-            ));
-            buttons.push((
-                "Settings",
-                "What this panel shows and how.",
-                format!("Settings of {title}"),
-                Action::Settings(kind.clone()),
-            ));
-        }
-        let row = |ui: &mut Ui| {
-            for (text, help, name, action) in buttons {
-                let button = ui.add(egui::Button::new(small(text)).frame(false).small());
-                if button.on_hover_text(help).accessible_name(name).clicked() {
-                    self.actions.push(action);
-                }
-            }
-        };
+        let (panels, kind) = (self.panels, &pane.kind);
+        let title = panels.title(kind);
         // It is there however small the window: who needs it does not look for it in a menu.
         let question = egui::Button::new(small("?")).frame(false).small();
-        let explained = |ui: &mut Ui| explanation(ui, self.panels, kind);
+        let explained = |ui: &mut Ui| explanation(ui, panels, kind);
         let (question, _) = MenuButton::from_button(question).ui(ui, explained);
         question.on_hover_text("What is this?").accessible_name(format!("What is {title}?"));
-        // In a small window the names of the tabs need the room.
-        if self.is_small {
-            let menu = ui.menu_button(small("More"), row);
-            menu.response.accessible_name(format!("More of {title}"));
+        if self.is_narrow {
+            let (actions, names) = (&mut *self.actions, names_in(panels, tiles, tabs));
+            let menu = ui.menu_button(small("More"), |ui| {
+                buttons(ui, panels, kind, actions);
+                ui.separator();
+                for name in names {
+                    let button = ui.selectable_label(name == kind, small(panels.title(name)));
+                    if button.clicked() {
+                        actions.push(Action::Do(Command::Show(name)));
+                    }
+                }
+            });
+            menu.response
+                .on_hover_text("Settings, saving, and all panels that lie here.")
+                .accessible_name(format!("More of {title}"));
         } else {
-            row(ui);
+            buttons(ui, panels, kind, self.actions);
         }
     }
 
@@ -374,6 +455,23 @@ impl Behavior<Tab> for Shown<'_> {
         if state.active { visuals.extreme_bg_color } else { egui::Color32::TRANSPARENT }
     }
 
+    /// The panel that keys mean is seen.
+    fn tab_outline_stroke(
+        &self,
+        visuals: &egui::Visuals,
+        tiles: &Tiles<Tab>,
+        tile: TileId,
+        state: &TabState,
+    ) -> egui::Stroke {
+        match tiles.get(tile) {
+            Some(Tile::Pane(pane)) if pane.kind == *self.focus => {
+                egui::Stroke::new(2.0, visuals.selection.stroke.color)
+            }
+            _ if state.active => egui::Stroke::new(1.0, visuals.widgets.active.bg_fill),
+            _ => egui::Stroke::NONE,
+        }
+    }
+
     fn gap_width(&self, _style: &egui::Style) -> f32 {
         4.0
     }
@@ -388,6 +486,47 @@ impl Behavior<Tab> for Shown<'_> {
 
     fn simplification_options(&self) -> SimplificationOptions {
         SimplificationOptions { all_panes_must_have_tabs: true, ..SimplificationOptions::default() }
+    }
+}
+
+/// The panels of a stack of tabs that are open.
+fn names_in(panels: Panels, tiles: &Tiles<Tab>, tabs: &Tabs) -> Vec<&'static str> {
+    let open = tabs.children.iter().filter(|id| tiles.is_visible(**id));
+    let kinds = open.filter_map(|id| match tiles.get(*id) {
+        Some(Tile::Pane(pane)) => Some(&pane.kind),
+        Some(Tile::Container(_)) | None => None,
+    });
+    kinds.filter_map(|kind| panels.names().find(|name| name == kind)).collect()
+}
+
+/// What can be done with a panel, from right to left.
+fn buttons(ui: &mut Ui, panels: Panels, kind: &str, actions: &mut Vec<Action>) {
+    let (title, is_figure) = (panels.title(kind), panels.figure(kind).is_some());
+    let all = [
+        (
+            "Expand",
+            "Give the whole window to this panel (M).",
+            format!("Maximise {title}"),
+            Action::Maximise(kind.to_owned()),
+        ),
+        (
+            "Save",
+            "Save this figure as SVG, PDF, PNG or CSV (Ctrl+S).",
+            format!("Save figure {title}"),
+            Action::SaveFigure(kind.to_owned()),
+        ),
+        (
+            "Settings",
+            "What this panel shows and how.",
+            format!("Settings of {title}"),
+            Action::Settings(kind.to_owned()),
+        ),
+    ];
+    for (text, help, name, action) in all.into_iter().take(if is_figure { 3 } else { 1 }) {
+        let button = ui.add(egui::Button::new(small(text)).frame(false).small());
+        if button.on_hover_text(help).accessible_name(name).clicked() {
+            actions.push(action);
+        }
     }
 }
 

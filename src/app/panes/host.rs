@@ -18,7 +18,6 @@ use crate::app::lab::Lab;
 use crate::app::lab::examination::EFFECT;
 use crate::app::lab::panels::{Form, Panels};
 use crate::app::lab::run::Run;
-use crate::app::widgets::scroll;
 use crate::base::error::{Error, Result};
 use crate::base::question::MeasurementCall;
 use crate::base::settings;
@@ -42,8 +41,8 @@ pub struct Host {
     /// Where panels lie in this frame, by name.
     pub places: Vec<(String, Rect)>,
     look: Look,
-    /// The panel whose settings are shown, and where they were asked for.
-    pub open_settings: Option<(String, egui::Pos2)>,
+    /// The panel whose settings are shown.
+    pub open_settings: Option<String>,
     pub actions: Vec<Action>,
     /// The menu of the panel that was right-clicked.
     pub menu: PanelMenu,
@@ -245,31 +244,35 @@ impl Host {
         actions
     }
 
-    /// The settings of a panel as a form in a window of their own, while they are open.
-    pub fn settings_window(&mut self, ctx: &egui::Context) {
-        let Some((name, at)) = self.open_settings.clone() else { return };
+    /// The settings of a panel as a form beside all panels, while they are open: they cover nothing that they change.
+    pub fn settings_beside(&mut self, ui: &mut Ui) {
+        const WIDTH: f32 = 330.0;
+        let Some(name) = self.open_settings.clone() else { return };
         let Some(shown) = self.panels.iter_mut().find(|s| s.kind.name == name) else { return };
         let Shown { kind, panel, .. } = shown;
         let (mut open, mut changed) = (true, false);
-        egui::Window::new(format!("Settings of {}", kind.title))
-            .id(egui::Id::unique("panel settings").with(&name))
-            .pivot(egui::Align2::RIGHT_TOP)
-            .default_pos(at + vec2(20.0, 16.0))
-            .collapsible(false)
-            .resizable(false)
-            .default_width(380.0)
-            .open(&mut open)
-            .show(ctx, |ui| {
+        let frame = Frame::new().inner_margin(Margin::same(8));
+        let beside = egui::Panel::right("panel settings").frame(frame).exact_size(WIDTH);
+        beside.resizable(false).show(ui, |ui| {
+            ui.horizontal(|ui| {
+                ui.strong(format!("Settings of {}", kind.title));
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                    open = !ui.small_button("Close").accessible_name("Close settings").clicked();
+                });
+            });
+            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                 ui.add(egui::Label::new(egui::RichText::new(panel.about()).weak()).wrap());
-                changed =
-                    scroll::up_to(ui, 560.0, |ui| form::settings(ui, panel.as_mut(), None, None));
+                ui.add_space(4.0);
+                changed = form::settings(ui, panel.as_mut(), None, None);
+                ui.add_space(4.0);
                 if ui.button("Back to the defaults").clicked() {
                     *panel = (kind.make)();
                     changed = true;
                 }
             });
+        });
         self.look.revision += u64::from(changed);
-        if !open || ctx.input(|i| i.key_pressed(egui::Key::Escape)) {
+        if !open || ui.input(|i| i.key_pressed(egui::Key::Escape)) {
             self.open_settings = None;
         }
     }

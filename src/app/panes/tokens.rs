@@ -2,7 +2,8 @@
 
 use egui::{Key, TextEdit, Ui};
 
-use super::{News, Pane};
+use super::attention::scrolled;
+use super::{Drawn, News, Pane};
 use crate::app::commands::{Action, Command};
 use crate::app::lab::Lab;
 use crate::app::widgets::scroll::{self, MOST_WRITING};
@@ -25,6 +26,10 @@ impl Pane for Tokens {
         self.follow(lab);
         self.field(ui, lab, &mut actions);
         actions
+    }
+
+    fn picture(&mut self, ui: &mut Ui, drawn: &mut Drawn<'_>, _lab: &Lab) -> Vec<Action> {
+        scrolled(ui, drawn)
     }
 
     fn told(&mut self, news: News, lab: &Lab) {

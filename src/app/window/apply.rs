@@ -2,6 +2,7 @@
 
 use egui::Context;
 
+use crate::app::Look;
 use crate::app::commands::{Action, Command};
 use crate::app::lab::run::Origin;
 use crate::app::panes::News;
@@ -15,6 +16,10 @@ use crate::run::tour::Tour;
 
 use super::file_dialog::FileDialog;
 use super::{App, ZOOMS, menu};
+
+/// So many times as large, all is shown to a hall; and of the curves the accuracies alone.
+const HALL: f32 = 1.4;
+const ONE_CURVE: &str = "show = \"accuracies\"";
 
 impl App {
     /// Carries out what a hand did, after the frame.
@@ -62,9 +67,7 @@ impl App {
             Action::Maximise(kind) => self.dock.maximise(&kind),
             Action::Settings(kind) => {
                 let open = &mut self.host.open_settings;
-                let at = ctx.pointer_latest_pos().unwrap_or_default();
-                let shown = open.as_ref().is_some_and(|(k, _)| *k == kind);
-                *open = (!shown).then_some((kind, at));
+                *open = Some(kind).filter(|kind| open.as_ref() != Some(kind));
             }
             Action::Close(kind) => self.dock.close(&kind),
             Action::Dismiss(index) => {
@@ -137,6 +140,7 @@ impl App {
             Command::Larger => self.change_look(ctx, |app| app.zoom_to(app.zoom + 0.1)),
             Command::Smaller => self.change_look(ctx, |app| app.zoom_to(app.zoom - 0.1)),
             Command::NormalSize => self.change_look(ctx, |app| app.zoom_to(1.0)),
+            Command::Present => self.present(ctx),
             Command::Maximise => {
                 self.change_look(ctx, |app| app.dock.maximise(&app.dock.focus.clone()));
             }
@@ -168,6 +172,33 @@ impl App {
 
     fn zoom_to(&mut self, zoom: f32) {
         self.zoom = zoom.clamp(*ZOOMS.start(), *ZOOMS.end());
+    }
+
+    /// Looks as a picture of the window is wanted.
+    pub(in crate::app) fn look_as(&mut self, look: &Look, ctx: &Context) {
+        self.dark = look.dark;
+        self.zoom_to(look.scale);
+        self.dock.maximised.clone_from(&look.expand);
+        if look.present {
+            self.present(ctx);
+        }
+        self.apply_look(ctx);
+    }
+
+    /// Arranges the window for a hall, or as it was.
+    fn present(&mut self, ctx: &Context) {
+        let on = !self.dock.is_presenting();
+        if on {
+            self.before_hall = Some((self.zoom, self.host.settings()));
+            self.host.restore(&[(panel::curves::KIND.name.to_owned(), ONE_CURVE.to_owned())]);
+            self.zoom_to(self.zoom * HALL);
+        } else if let Some((zoom, settings)) = self.before_hall.take() {
+            self.zoom = zoom;
+            self.host.restore(&settings);
+        }
+        self.history.skip();
+        ctx.send_viewport_cmd(egui::ViewportCommand::Fullscreen(on));
+        self.change_look(ctx, |app| app.dock.present(on));
     }
 
     /// Does something with the panel in focus, or says that it has no figure.

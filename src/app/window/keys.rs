@@ -20,7 +20,7 @@ pub fn pressed(ctx: &Context, lab: &Lab, escape_is_taken: bool) -> Vec<Command> 
         if escape_is_taken && keys.logical_key == Key::Escape {
             continue;
         }
-        let function = matches!(keys.logical_key, Key::F1 | Key::F6);
+        let function = matches!(keys.logical_key, Key::F1 | Key::F6 | Key::F11);
         let chord = keys.modifiers.command || function;
         let free = !typing || (chord && !edits_text(keys.logical_key));
         if free && (entry.enabled)(lab) && ctx.input_mut(|input| take(input, &keys)) {

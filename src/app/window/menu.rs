@@ -108,28 +108,28 @@ pub fn state(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
         speeds(ui, lab, &mut actions);
         if !is_narrow {
             ui.separator();
-            standing(ui, lab, &mut actions);
+            standing(ui, lab, false, &mut actions);
         }
     });
     if is_narrow {
-        ui.horizontal(|ui| standing(ui, lab, &mut actions));
+        ui.horizontal(|ui| standing(ui, lab, true, &mut actions));
     }
     actions
 }
 
 /// Points of width that the buttons, the words and the numbers need.
-const NARROW: f32 = 1000.0;
+const NARROW: f32 = 1240.0;
 
 /// What training does, in words and in numbers.
-fn standing(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+fn standing(ui: &mut Ui, lab: &Lab, is_narrow: bool, actions: &mut Vec<Action>) {
     ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
         numbers(ui, lab);
         let left = egui::Layout::left_to_right(egui::Align::Center);
-        ui.with_layout(left, |ui| words(ui, lab, actions));
+        ui.with_layout(left, |ui| words(ui, lab, is_narrow, actions));
     });
 }
 
-fn words(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+fn words(ui: &mut Ui, lab: &Lab, is_narrow: bool, actions: &mut Vec<Action>) {
     let words = RichText::new(lab.state_in_words()).heading().strong();
     let is_past = lab.step.is_some();
     let words = if is_past { words.color(ui.visuals().warn_fg_color) } else { words };
@@ -138,7 +138,8 @@ fn words(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     let beside = beside + if is_past { 100.0 } else { 0.0 };
     ui.scope(|ui| {
         ui.set_max_width((ui.available_width() - beside).max(120.0));
-        ui.add(egui::Label::new(words).truncate());
+        let words = egui::Label::new(words);
+        ui.add(if is_narrow { words.wrap() } else { words.truncate() });
     });
     in_force(ui, lab, actions);
     if is_past && ui.button("Back to live").on_hover_text("L").clicked() {

@@ -131,6 +131,8 @@ pub struct App {
     /// Something is being written in a field: Escape is for it.
     typing: bool,
     history: undo::History,
+    /// The zoom and the settings of panels from before a hall was shown something.
+    before_hall: Option<(f32, Vec<(String, String)>)>,
     /// The page of one panel, on its way to a file.
     export: FigureEditor,
     /// The page of several panels.
@@ -214,6 +216,7 @@ impl App {
             covered: false,
             typing: false,
             history: undo::History::default(),
+            before_hall: None,
             export: FigureEditor::default(),
             sheet: FigureEditor::of_sheet(),
             kept_sheet: None,
@@ -271,11 +274,14 @@ impl App {
     }
 
     fn kept(&mut self) -> Kept {
+        // What was arranged for a hall is not kept.
+        let own = || (self.zoom, self.host.settings());
+        let (zoom, panels) = self.before_hall.clone().unwrap_or_else(own);
         Kept {
             dock: self.dock.clone(),
             dark: self.dark,
-            zoom: self.zoom,
-            panels: self.host.settings(),
+            zoom,
+            panels,
             lists: self.host.interventions.lists.clone(),
             sheet: match self.sheet.doc.snapshots.is_empty() {
                 true => self.kept_sheet.clone(),
@@ -335,6 +341,7 @@ impl App {
         if !self.lab.troubles.is_empty() {
             Panel::top("troubles").frame(bar).show(ui, |ui| actions.extend(self.banner(ui)));
         }
+        self.host.settings_beside(ui);
         let centre = Frame::new().inner_margin(Margin::same(4));
         CentralPanel::default().frame(centre).show(ui, |ui| {
             self.host.begin(self.dark);
@@ -423,7 +430,6 @@ impl App {
             self.ask(file_dialog::FileDialog::ExportWeights(format));
         }
         actions.extend(self.guide.ui(&ctx, &self.lab, &self.host.places));
-        self.host.settings_window(&ctx);
         actions.extend(self.host.menu.ui(&ctx));
         self.figure_editors(&ctx);
         actions.extend(self.note.ui(&ctx));
@@ -454,7 +460,7 @@ impl App {
         self.typing = ctx.text_edit_focused();
         self.drill();
         if let Some(screenshot) = &mut self.screenshot {
-            screenshot.take(&ctx, &self.lab, self.worker.is_busy());
+            screenshot.take(&ctx, &mut self.lab, self.worker.is_busy());
         }
         // Half of a frame is drawing it; the other half is known only of the frame before.
         self.frame_cost = begun.elapsed().max(drawn);

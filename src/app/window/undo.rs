@@ -82,6 +82,12 @@ impl History {
         self.future.clear();
     }
 
+    /// What changes in this frame is nothing to be taken back.
+    pub fn skip(&mut self) {
+        self.last = None;
+        self.newest = None;
+    }
+
     /// Takes in what changed since the last frame. What a run that came into view changed, no hand did.
     fn feed(&mut self, now: f64, look: Look, revision: u64, changes: Vec<Change>) {
         let run = look.in_view.run;
@@ -154,9 +160,7 @@ impl App {
             changes.iter().for_each(|change| self.lab.do_again(change));
         }
         if let Some(look) = look {
-            let focus = std::mem::take(&mut self.dock.focus);
-            self.dock = look.dock;
-            self.dock.focus = focus;
+            self.dock.lay_as(look.dock);
             self.host.restore(&look.settings);
             self.lab.bring_back(look.in_view);
             self.host.tell(crate::app::panes::News::Rewritten, &self.lab);
