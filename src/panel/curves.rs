@@ -285,11 +285,11 @@ impl Curves {
         let beyond = |line: &RunLine<'_>| span::past(&line.name, &line.points, range, self.log_y);
         past.extend(lines.iter().filter_map(beyond));
         let mut marks = uprights(view, axis, self.marks);
+        marks.extend(lines.into_iter().flat_map(|line| self.drawn(view, line)));
         if let Some((line, entry)) = self.chance_line(view, family, axis, range) {
             marks.extend(line);
             legend.push(entry);
         }
-        marks.extend(lines.into_iter().flat_map(|line| self.drawn(view, line)));
         Some(Plot {
             x: Axis { label: String::new(), range: axis.range, log: axis.log, ticks: Ticks::Auto },
             y: Axis { label: family.axis().to_owned(), range, log: self.log_y, ticks: Ticks::Auto },
@@ -299,23 +299,21 @@ impl Curves {
         })
     }
 
-    /// The lines of a family in the order in which they are drawn: those of the run in view last, and of these the first
-    /// column last, so that they lie on top.
+    /// The lines of a family, column by column; of each the run in view last, so that it lies on top.
     fn lines_of<'a>(&self, runs: &'a [DrawnRun<'a>], family: Family) -> Vec<RunLine<'a>> {
-        let columns = columns_of(runs, family);
         let mut lines = Vec::new();
-        for (r, run) in runs.iter().enumerate().rev() {
-            for (i, column) in columns.iter().enumerate().rev() {
-                let points = self.points(run, column);
+        for (index, column) in columns_of(runs, family).into_iter().enumerate() {
+            for (r, run) in runs.iter().enumerate().rev() {
+                let points = self.points(run, &column);
                 let is_seen = |p: &[f64; 2]| !p[1].is_nan() && (!self.log_y || p[1] > 0.0);
                 if points.iter().any(is_seen) {
-                    let label = label(column);
+                    let label = label(&column);
                     let name = if r == 0 { label } else { format!("{label} ({})", run.name) };
-                    let hidden = run.hidden || self.hides(column);
+                    let hidden = run.hidden || self.hides(&column);
                     lines.push(RunLine {
                         name,
                         column: column.clone(),
-                        index: i,
+                        index,
                         run,
                         points,
                         hidden,
@@ -622,8 +620,8 @@ impl RunStyle {
     /// Of the `index`-th column of the run in view: where lines lie over each other, those below are wider, so that all are seen.
     /// Those of other runs are thin.
     fn width(self, index: usize) -> f32 {
-        const WIDEST: usize = 6;
-        if self.dash == Dash::Solid { 1.1 + 0.15 * index.min(WIDEST) as f32 } else { 0.9 }
+        const THINNEST: usize = 6;
+        if self.dash == Dash::Solid { 1.8 - 0.12 * index.min(THINNEST) as f32 } else { 0.9 }
     }
 }
 

@@ -256,8 +256,10 @@ fn one(
     let x_log = plot.x.log;
     let seen = shared.span.seen(ui.ctx());
     let lines: Vec<Drawn<'_>> = plot.marks.iter().filter_map(|m| drawn(m, plot, seen)).collect();
-    let lines: Vec<Drawn<'_>> =
+    let mut lines: Vec<Drawn<'_>> =
         lines.into_iter().map(|line| line.lit(plot, shared.runs, shared.lit)).collect();
+    // The run in view lies on top.
+    lines.sort_by_key(|line| line.dash == Dash::Solid);
     let uprights: Vec<Flag> = plot.marks.iter().filter_map(|m| upright(m, x_log)).collect();
     let room = rect.with_min_y(rect.top() + place.strip);
     let (left, right) = room.split_left_right_at_x(room.right() - legend_width(rect.width()));
@@ -794,8 +796,9 @@ fn reading(plot: &Plot, lines: &[Drawn<'_>], flags: &[Flag], x: f64) -> String {
     let step = unscaled(x, plot.x.log);
     let mut text = format!("step {:.0}", Plain(step.round()));
     let mut said: Vec<&str> = Vec::new();
-    // The run in view first, and its first column: they are drawn last.
-    for line in lines.iter().rev().filter(|line| !line.name.is_empty()) {
+    let own = |line: &&Drawn<'_>| line.dash == Dash::Solid;
+    let in_order = lines.iter().filter(own).chain(lines.iter().filter(|line| !own(line)));
+    for line in in_order.filter(|line| !line.name.is_empty()) {
         let Some(y) = line.value_at(x) else { continue };
         if said.contains(&line.name) {
             continue;
