@@ -139,15 +139,18 @@ impl Playing {
             actions.push(Action::Choose(at));
         }
         actions.extend(step.map(|when| view(run, when)));
-        actions.extend(self.put_right(lab));
+        // What was tried on a step of the past goes with it, and what is in force elsewhere is nothing here.
+        let leaves_step = step.is_some_and(|when| (*when == When::Live) != lab.step.is_none());
+        let stays = at == lab.current && !leaves_step;
+        let now = if stays { lab.in_force() } else { Vec::new() };
+        actions.extend(self.put_right(&now));
         actions.extend(looked_at(&lesson.look, lab));
         actions
     }
 
     /// What the lessons before have brought into force is in force, and nothing that later ones bring.
-    fn put_right(&self, lab: &Lab) -> Vec<Action> {
+    fn put_right(&self, now: &[Intervention]) -> Vec<Action> {
         let wanted = in_force_after(&self.tour.lessons[..self.at]);
-        let now = lab.in_force();
         let all = self.tour.lessons.iter().flat_map(|lesson| &lesson.deeds);
         let mine = all.filter_map(Deed::brings);
         let mut actions = Vec::new();
@@ -155,8 +158,7 @@ impl Playing {
             let (is, should) = (now.contains(what), wanted.contains(what));
             if is && !should {
                 actions.push(Action::Lift(what.clone()));
-            } else if should && !actions.contains(&Action::Intervene(what.clone())) {
-                // It may be in force now and go with the step in view.
+            } else if should && !is && !actions.contains(&Action::Intervene(what.clone())) {
                 actions.push(Action::Intervene(what.clone()));
             }
         }
@@ -174,11 +176,13 @@ impl Playing {
         turn: &mut Turn,
     ) -> bool {
         let (id, mut open) = (Id::unique("tour"), true);
-        let title = format!("{} · {} of {}", self.tour.title, self.at + 1, self.tour.lessons.len());
         // A window that is dragged by its title alone cannot be put anywhere.
         let drag = WindowDrag::Anywhere;
-        let mut window =
-            Window::new(title).id(id).collapsible(false).resizable(false).drag_area(drag);
+        let mut window = Window::new(&self.tour.title)
+            .id(id)
+            .collapsible(false)
+            .resizable(false)
+            .drag_area(drag);
         if let Some(at) = self.place(ctx, id, spared) {
             window = window.current_pos(at);
         }
@@ -257,6 +261,7 @@ impl Playing {
             if !last && ui.button("Skip the tour").clicked() {
                 *turn = Turn::End;
             }
+            ui.weak(format!("{} of {}", self.at + 1, self.tour.lessons.len()));
         });
     }
 }
@@ -369,6 +374,8 @@ fn claims(ui: &mut Ui, lab: &Lab, run: &Run, claims: &[Expectation]) {
         changed: changes.next().is_some(),
         readings,
     };
+    // One below the other, as lines of one text.
+    ui.spacing_mut().interact_size.y = 14.0;
     for claim in claims {
         let seen = claim.observed(&scene);
         ui.horizontal(|ui| {
