@@ -140,7 +140,7 @@ impl Playing {
         }
         actions.extend(step.map(|when| view(run, when)));
         // What was tried on a step of the past goes with it, and what is in force elsewhere is nothing here.
-        let leaves_step = step.is_some_and(|when| (*when == When::Live) != lab.step.is_none());
+        let leaves_step = step.is_some_and(|when| (*when == When::Live) == lab.step.is_some());
         let stays = at == lab.current && !leaves_step;
         let now = if stays { lab.in_force() } else { Vec::new() };
         actions.extend(self.put_right(&now));
