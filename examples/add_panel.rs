@@ -24,6 +24,8 @@ use mnemoscope::run::trainer::Trainer;
 /// All that is known of the panel before one is made: the window, the figure sheets and the commands read it here.
 pub const KIND: PanelKind = PanelKind {
     title: "Head effects",
+    look_for: "Bars that stand out: heads without which the answer would be another.",
+    click: "A click does nothing here; pointing at a bar tells its head and the number.",
     stack: Stack::RightAbove,
     aspect: 0.6,
     // Settings that stand above the picture; the others stand in the form alone.

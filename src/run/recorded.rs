@@ -53,8 +53,8 @@ impl Recorded {
         self.files.iter().map(|(_, bytes)| bytes.len()).sum()
     }
 
-    /// Where it lies once it is unpacked under `home`: a folder that is named by its content, so that a newer program's lies
-    /// beside it.
+    /// Where it lies once it is unpacked under `home`: in a folder that is named by its content, so that a newer program's
+    /// lies beside it.
     pub fn folder(&self, home: &Path) -> PathBuf {
         let mut hash = Sha256::new();
         for (path, bytes) in self.files {
@@ -62,7 +62,7 @@ impl Recorded {
             hash.update(bytes);
         }
         let hash: String = hash.finalize().iter().take(6).map(|b| format!("{b:02x}")).collect();
-        home.join(format!("{}-{hash}", self.name))
+        home.join(hash).join(self.name)
     }
 
     /// Unpacks it under `home`, if it does not lie there already. What is there is never replaced.

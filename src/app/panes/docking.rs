@@ -417,7 +417,9 @@ impl Behavior<Tab> for Shown<'_> {
         let title = panels.title(kind);
         // It is there however small the window: who needs it does not look for it in a menu.
         let question = egui::Button::new(small("?")).frame(false).small();
-        let explained = |ui: &mut Ui| explanation(ui, panels, kind);
+        // A menu sets its text to both edges.
+        let left = egui::Layout::top_down(egui::Align::Min);
+        let explained = |ui: &mut Ui| ui.with_layout(left, |ui| explanation(ui, panels, kind));
         let (question, _) = MenuButton::from_button(question).ui(ui, explained);
         question.on_hover_text("What is this?").accessible_name(format!("What is {title}?"));
         if self.is_narrow {

@@ -75,11 +75,13 @@ impl Help {
         if is_search && keys.is_empty() && words.is_empty() {
             ui.weak("Neither an action nor a word is called that.");
         }
-        if !keys.is_empty() && (is_search || self.part == Part::Keys) {
-            list_keys(ui, &keys);
-        }
+        // Words are few and found by their names; actions are found by their sentences too.
         if !words.is_empty() && (is_search || self.part == Part::Words) {
             list_words(ui, &words);
+            ui.add_space(8.0);
+        }
+        if !keys.is_empty() && (is_search || self.part == Part::Keys) {
+            list_keys(ui, &keys);
         }
     }
 }

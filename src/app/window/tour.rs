@@ -16,7 +16,7 @@ use crate::base::event::State;
 use crate::base::intervention::Intervention;
 use crate::base::question::MeasurementCall;
 use crate::figure::Pick;
-use crate::panel::columns;
+use crate::panel::{self, columns};
 use crate::run::expectation::{Expectation, Observed, Quantity, Scene, Than};
 use crate::run::experiment::BUILTIN;
 use crate::run::lesson::{Deed, Lesson, Look, When};
@@ -40,8 +40,8 @@ struct Playing {
     run: Option<u64>,
     /// What this lesson looks at is in view.
     entered: bool,
-    /// Where the window was last put, and for which lesson, panel and size.
-    placed: Option<(usize, Rect, Vec2)>,
+    /// For which lesson and panel the window was put, and for how many frames.
+    placed: Option<((usize, Rect), usize)>,
 }
 
 impl Guide {
@@ -75,13 +75,16 @@ impl Guide {
         let Some(playing) = &mut self.playing else { return Vec::new() };
         let Some(lesson) = playing.lesson().cloned() else { return Vec::new() };
         let mut actions = playing.enter(lab, &lesson);
-        let place = places.iter().find(|(name, _)| *name == lesson.look.panel);
-        let target = place.map(|(_, rect)| *rect).filter(|_| playing.entered);
+        let place =
+            |panel: &str| places.iter().find(|(name, _)| name == panel).map(|(_, rect)| *rect);
+        let target = place(&lesson.look.panel).filter(|_| playing.entered);
         if let Some(rect) = target {
             outline(ctx, rect);
         }
+        // The text in view is what most lessons speak of.
+        let spared = [target, place(panel::tokens::KIND.name)].map(|r| r.unwrap_or(Rect::NOTHING));
         let mut turn = Turn::Stay;
-        if !playing.window(ctx, lab, &lesson, target, &mut actions, &mut turn) {
+        if !playing.window(ctx, lab, &lesson, spared, &mut actions, &mut turn) {
             turn = Turn::End;
         }
         match turn {
@@ -136,15 +139,18 @@ impl Playing {
             actions.push(Action::Choose(at));
         }
         actions.extend(step.map(|when| view(run, when)));
-        actions.extend(self.put_right(lab));
+        // What was tried on a step of the past goes with it, and what is in force elsewhere is nothing here.
+        let leaves_step = step.is_some_and(|when| (*when == When::Live) == lab.step.is_some());
+        let stays = at == lab.current && !leaves_step;
+        let now = if stays { lab.in_force() } else { Vec::new() };
+        actions.extend(self.put_right(&now));
         actions.extend(looked_at(&lesson.look, lab));
         actions
     }
 
     /// What the lessons before have brought into force is in force, and nothing that later ones bring.
-    fn put_right(&self, lab: &Lab) -> Vec<Action> {
+    fn put_right(&self, now: &[Intervention]) -> Vec<Action> {
         let wanted = in_force_after(&self.tour.lessons[..self.at]);
-        let now = lab.in_force();
         let all = self.tour.lessons.iter().flat_map(|lesson| &lesson.deeds);
         let mine = all.filter_map(Deed::brings);
         let mut actions = Vec::new();
@@ -152,8 +158,7 @@ impl Playing {
             let (is, should) = (now.contains(what), wanted.contains(what));
             if is && !should {
                 actions.push(Action::Lift(what.clone()));
-            } else if should && !actions.contains(&Action::Intervene(what.clone())) {
-                // It may be in force now and go with the step in view.
+            } else if should && !is && !actions.contains(&Action::Intervene(what.clone())) {
                 actions.push(Action::Intervene(what.clone()));
             }
         }
@@ -166,17 +171,19 @@ impl Playing {
         ctx: &Context,
         lab: &Lab,
         lesson: &Lesson,
-        target: Option<Rect>,
+        spared: [Rect; 2],
         actions: &mut Vec<Action>,
         turn: &mut Turn,
     ) -> bool {
         let (id, mut open) = (Id::unique("tour"), true);
-        let title = format!("{} · {} of {}", self.tour.title, self.at + 1, self.tour.lessons.len());
         // A window that is dragged by its title alone cannot be put anywhere.
         let drag = WindowDrag::Anywhere;
-        let mut window =
-            Window::new(title).id(id).collapsible(false).resizable(false).drag_area(drag);
-        if let Some(at) = self.place(ctx, id, target) {
+        let mut window = Window::new(&self.tour.title)
+            .id(id)
+            .collapsible(false)
+            .resizable(false)
+            .drag_area(drag);
+        if let Some(at) = self.place(ctx, id, spared) {
             window = window.current_pos(at);
         }
         window.open(&mut open).show(ctx, |ui| {
@@ -197,19 +204,21 @@ impl Playing {
         open
     }
 
-    /// Where the window goes when the lesson, the panel or its own size has changed; else it stays where a hand put it.
-    fn place(&mut self, ctx: &Context, id: Id, target: Option<Rect>) -> Option<egui::Pos2> {
-        let size =
-            ctx.memory(|memory| memory.area_rect(id)).map_or(vec2(WIDTH, 280.0), |r| r.size());
-        let target = target.unwrap_or(Rect::NOTHING);
-        let now = (self.at, target, size);
-        if self.placed.is_some_and(|(at, rect, was)| {
-            at == now.0 && rect == target && (was - size).abs().max_elem() < 2.0
-        }) {
+    /// Where the window goes when the lesson or the panel has changed; else it stays where a hand put it. Its size is that of
+    /// the frame before, so that the first frames of a lesson put it anew.
+    fn place(&mut self, ctx: &Context, id: Id, spared: [Rect; 2]) -> Option<egui::Pos2> {
+        const FRAMES: usize = 3;
+        let now = (self.at, spared[0]);
+        let (put, frames) = self.placed.unwrap_or((now, 0));
+        let frames = if put == now { frames } else { 0 };
+        if frames == FRAMES {
             return None;
         }
-        self.placed = Some(now);
-        Some(beside(ctx.content_rect().shrink(10.0), target, size))
+        self.placed = Some((now, frames + 1));
+        ctx.request_repaint();
+        let area = ctx.memory(|memory| memory.area_rect(id));
+        let size = area.map_or(vec2(WIDTH, 280.0), |rect| rect.size());
+        Some(beside(ctx.content_rect().shrink(10.0), spared, size))
     }
 
     /// What is to be done, and what should be seen; or why it is not there yet.
@@ -252,6 +261,7 @@ impl Playing {
             if !last && ui.button("Skip the tour").clicked() {
                 *turn = Turn::End;
             }
+            ui.weak(format!("{} of {}", self.at + 1, self.tour.lessons.len()));
         });
     }
 }
@@ -324,7 +334,7 @@ fn waits(ui: &mut Ui, run: &Run, when: Option<&When>) -> Vec<Action> {
     let state = run.training.as_ref().filter(|t| !t.gone).map(|t| t.state);
     match state {
         Some(State::Running) => {
-            ui.horizontal(|ui| {
+            ui.horizontal_wrapped(|ui| {
                 ui.spinner();
                 ui.label(format!(
                     "This waits for {what}. Training is at step {now} and will be there in a moment."
@@ -364,6 +374,8 @@ fn claims(ui: &mut Ui, lab: &Lab, run: &Run, claims: &[Expectation]) {
         changed: changes.next().is_some(),
         readings,
     };
+    // One below the other, as lines of one text.
+    ui.spacing_mut().interact_size.y = 14.0;
     for claim in claims {
         let seen = claim.observed(&scene);
         ui.horizontal(|ui| {
@@ -441,8 +453,9 @@ fn outline(ctx: &Context, rect: Rect) {
     painter.rect_stroke(rect.shrink(2.0), 4.0, Stroke::new(2.0, color), egui::StrokeKind::Middle);
 }
 
-/// Where in `room` a window of a size covers least of `target`; of several such places the nearest to it.
-pub fn beside(room: Rect, target: Rect, size: Vec2) -> egui::Pos2 {
+/// Where in `room` a window of a size covers least of `target`, and then of `other`; of several such places the nearest to
+/// the target.
+fn beside(room: Rect, [target, other]: [Rect; 2], size: Vec2) -> egui::Pos2 {
     let free = (room.size() - size).max(Vec2::ZERO);
     if !target.is_positive() {
         return room.min + vec2(0.5 * free.x, free.y);
@@ -459,9 +472,11 @@ pub fn beside(room: Rect, target: Rect, size: Vec2) -> egui::Pos2 {
     let places = besides.into_iter().map(|at| at.clamp(Vec2::ZERO, free)).chain(grid);
     let cost = |at: &Vec2| {
         let rect = Rect::from_min_size(room.min + *at, size);
-        let covered = rect.intersect(target);
-        let area = if covered.is_positive() { covered.area() } else { 0.0 };
-        area + 0.01 * rect.center().distance(target.center())
+        let covered = |by: Rect| {
+            let both = rect.intersect(by);
+            if both.is_positive() { both.area() } else { 0.0 }
+        };
+        10.0 * covered(target) + covered(other) + rect.center().distance(target.center())
     };
     let best = places.min_by(|a, b| cost(a).total_cmp(&cost(b)));
     room.min + best.unwrap_or_default()
