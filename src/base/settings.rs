@@ -26,6 +26,8 @@ pub struct Spec {
     pub name: &'static str,
     /// Other names that it is known by.
     pub also: &'static [&'static str],
+    /// What a form calls it; empty: its name.
+    pub label: &'static str,
     /// One or two sentences for a person.
     pub help: &'static str,
     /// Smallest and largest value of a number (both allowed).
@@ -98,8 +100,8 @@ impl Setting for String {
 ///         count: usize = 3, in 1..=10;
 ///         /// How far; `@log` gives a logarithmic slider, `@live` takes effect without a restart.
 ///         rate: f64 = 0.1, in 1e-6..=1.0, @log, @live;
-///         /// Whether at all; what was written for `enabled` is meant for it, too.
-///         on: bool = true, also enabled;
+///         /// Whether at all; what was written for `enabled` is meant for it, too, and a form calls it "is it on".
+///         on: bool = true, also enabled, called "is it on";
 ///     }
 /// }
 /// ```
@@ -110,7 +112,7 @@ macro_rules! settings {
         $vis:vis struct $name:ident = $about:literal {
             $(
                 $(#[doc = $help:literal])+
-                $field:ident : $type:ty = $default:expr $(, in $low:literal ..= $high:literal)? $(, also $also:ident)* $(, @ $flag:ident)* ;
+                $field:ident : $type:ty = $default:expr $(, in $low:literal ..= $high:literal)? $(, also $also:ident)* $(, called $label:literal)? $(, @ $flag:ident)* ;
             )*
         }
     ) => {
@@ -141,6 +143,7 @@ macro_rules! settings {
                         &$crate::base::settings::Spec {
                             name: stringify!($field),
                             also: &[$(stringify!($also)),*],
+                            label: concat!($($label)?),
                             help: concat!($($help),+).trim_ascii(),
                             range: $crate::settings!(@range $($low, $high)?),
                             log: false $(|| $crate::settings!(@log $flag))*,

@@ -48,17 +48,17 @@ crate::settings! {
     /// The panel `attention`.
     pub struct Attention = "The attention of the selected head on the sequence in view: a row for each query, a column for each key." {
         /// Colours of the map.
-        map: ColorMap = ColorMap::Paper, @live;
+        map: ColorMap = ColorMap::Paper, called "colours", @live;
         /// From which to which value the colours run. Square root shows weak attention too; logarithmic the weakest, and what is below a ten-thousandth looks like it; row gives each query a scale of its own, from 0 to its largest value.
-        range: Range = Range::Largest, @live;
+        range: Range = Range::Largest, called "colour range", @live;
         /// Leave out the first key, which often takes the attention that has nowhere to go; the scale adapts to the rest.
         hide_first: bool = false, @live;
         /// Outline the cells where an induction head should look: at the tokens that follow an earlier copy of the query's token.
-        expected: Expected = Expected::Selected, @live;
+        expected: Expected = Expected::Selected, called "outline where it should look", @live;
         /// Which positions to draw: 48, which follow the selection until you scroll; all; the last 64; or 64 around the selection.
-        window: Window = Window::Near, @live;
+        window: Window = Window::Near, called "positions shown", @live;
         /// Draw the selected query's row and the selected key's column (its own, where no key is selected) as curves, where there is room.
-        curves: bool = false, @live;
+        curves: bool = false, called "bars below", @live;
     }
 }
 
@@ -137,14 +137,14 @@ impl Attention {
             |label: &str, range, ticks| Axis { label: label.to_owned(), range, log: false, ticks };
         let mut legend = selection_legend(view, pattern);
         if outlined {
-            let text = "follows an earlier copy of the query";
+            let text = "where an induction head should look";
             legend.push(LegendEntry::square(text, outline_color(map)));
         }
-        legend.push(LegendEntry { color: unseen, ..LegendEntry::absent("later keys: not seen") });
+        legend.push(LegendEntry { color: unseen, ..LegendEntry::absent("the future: hidden") });
         Plot {
             title: selected_value(view, pattern),
-            x: axis("key (attended to)", across(pattern, shown), key_ticks(view, pattern)),
-            y: axis("query (attends)", (to, from), token_ticks(view)),
+            x: axis("looked-at token (key)", across(pattern, shown), key_ticks(view, pattern)),
+            y: axis("asking token (query)", (to, from), token_ticks(view)),
             equal: true,
             marks,
             legend,
@@ -310,8 +310,7 @@ fn percent(share: f32) -> String {
 fn outline_color(map: ColorMap) -> Color {
     match map {
         ColorMap::Viridis | ColorMap::Cividis | ColorMap::Batlow => Color::rgb(255, 80, 60),
-        ColorMap::Paper => Color::rgb(214, 40, 20),
-        ColorMap::Night => Color::rgb(255, 110, 90),
+        ColorMap::Paper | ColorMap::Night => colors::TARGET,
         ColorMap::Magma => Color::rgb(80, 220, 255),
         ColorMap::Vik => Color::rgb(20, 20, 20),
         ColorMap::Berlin => Color::rgb(235, 235, 235),

@@ -72,9 +72,9 @@ crate::settings! {
     /// The panel `heads`.
     pub struct Heads = "All heads at a glance: layers downwards, heads side by side, each a small map of its attention on the sequence in view." {
         /// Colours of the maps.
-        map: ColorMap = ColorMap::Paper, @live;
+        map: ColorMap = ColorMap::Paper, called "colours", @live;
         /// Which positions to draw: 48, as in the panel Attention; all; the last 64; or 64 around the selection.
-        window: Window = Window::Near, @live;
+        window: Window = Window::Near, called "positions shown", @live;
         /// Each map has a scale of its own, from 0 to its largest value; off: all run from 0 to 1.
         own_scale: bool = true, @live;
         /// A number above each map: the mean share of attention on the token just before, on tokens that follow an earlier copy of the query's (where there is one), or on these copies; or how much of what the head raises in the logits goes to the tokens that it attends to.
@@ -107,7 +107,7 @@ impl Panel for Heads {
             columns: if is_flat(view, columns) { plots.len().max(1) } else { columns },
             plots,
             caption: format!(
-                "Above each diagonal: later keys, which a query does not see.{}{}{}",
+                "Above each diagonal: the future, which is hidden from a query.{}{}{}",
                 positions::about(
                     self.window.of(view.selection, tokens(view).len()),
                     tokens(view).len()
@@ -255,7 +255,7 @@ struct Cells {
 
 /// A line through the map of a head that is cut.
 pub fn strike(from: [f64; 2], to: [f64; 2], view: &View<'_>) -> Mark {
-    Mark::Arc { ends: [from, to], by: [from, to], color: colors::struck(view.palette), width: 2.0 }
+    Mark::Arc { ends: [from, to], by: [from, to], color: colors::changed(view.palette), width: 2.0 }
 }
 
 /// Says what stands left of the line, where something does.

@@ -47,7 +47,7 @@ crate::settings! {
         /// What colours the boxes: the probability of the likeliest token, that of the right next token, or the divergence (in nats) from what the network predicts in the end.
         shade: Shade = Shade::Probability, @live;
         /// Colours of the boxes.
-        map: ColorMap = ColorMap::Paper, @live;
+        map: ColorMap = ColorMap::Paper, called "colours", @live;
         /// Which positions to draw: as many as can be read around the selected query, or all of them, without words.
         window: Window = Window::Around, @live;
     }

@@ -7,7 +7,7 @@ use crate::figure::color::{ColorMap, Scaling};
 use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
 
 use super::outputs::{array, reading, sentence, step_text};
-use super::{NetShape, Panel, PanelKind, Selection, View, colors, span};
+use super::{NetShape, Palette, Panel, PanelKind, Selection, View, colors, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -74,9 +74,10 @@ impl Memories {
             plot.title = found.title(answer, present.len() > 1);
             // Beside other matrices the caption says it: there is no room for a legend.
             if present.len() == 1 && found.stored.iter().any(Option::is_some) {
-                plot.legend = [("stored", colors::STORED), ("not yet", colors::TARGET)]
-                    .map(|(text, color)| LegendEntry::square(text, color))
-                    .to_vec();
+                plot.legend =
+                    [("stored", colors::STORED), ("not yet", colors::not_yet(view.palette))]
+                        .map(|(text, color)| LegendEntry::square(text, color))
+                        .to_vec();
             }
             plots.push(plot);
             if self.ideal {
@@ -105,6 +106,8 @@ struct Memory {
     /// Its name in the answer.
     array: &'static str,
     title: &'static str,
+    /// What it is a memory of.
+    plainly: &'static str,
     rows: &'static str,
     columns: &'static str,
     /// The number that says how much is stored.
@@ -127,6 +130,7 @@ const MEMORIES: [Memory; 4] = [
         which: Which::Wo2,
         array: "wo2",
         title: "W_O2",
+        plainly: "What to output",
         rows: "output token",
         columns: "attended token",
         score: "recall_wo2",
@@ -136,6 +140,7 @@ const MEMORIES: [Memory; 4] = [
         which: Which::Wk2,
         array: "wk2",
         title: "W_K2",
+        plainly: "Whom to find",
         rows: "query token",
         columns: "token before the key",
         score: "recall_wk2",
@@ -145,6 +150,7 @@ const MEMORIES: [Memory; 4] = [
         which: Which::Wk1,
         array: "wk1",
         title: "W_K1",
+        plainly: "Look one back",
         rows: "query position",
         columns: "key position",
         score: "recall_wk1",
@@ -154,6 +160,7 @@ const MEMORIES: [Memory; 4] = [
         which: Which::Wf,
         array: "wf",
         title: "W_F",
+        plainly: "Usual next letter",
         rows: "next token",
         columns: "current token",
         score: "kl_wf",
@@ -183,7 +190,7 @@ impl<'a> Found<'a> {
     fn plot(&self, view: &View<'_>, answer: &Reading) -> Plot {
         let (values, scale) = (self.values.clone(), self.scale(answer));
         let mut plot = self.heat(view, values, &scale, String::new());
-        plot.marks.extend(self.strip());
+        plot.marks.extend(self.strip(view.palette));
         plot
     }
 
@@ -211,7 +218,7 @@ impl<'a> Found<'a> {
     fn ideal(&self, view: &View<'_>, answer: &Reading) -> Option<Plot> {
         let plot = if self.memory.which == Which::Wf {
             let law = self.law(answer)?.data.to_vec();
-            self.heat(view, law, &self.scale(answer), "Law".to_owned())
+            self.heat(view, law, &self.scale(answer), "True frequencies".to_owned())
         } else {
             let below = usize::from(self.memory.which == Which::Wk1);
             let cells = (0..self.rows).flat_map(|r| (0..self.columns).map(move |c| (r, c)));
@@ -236,11 +243,12 @@ impl<'a> Found<'a> {
         let Some(score) = answer.number(self.memory.score).filter(|s| s.is_finite()) else {
             return name.to_owned();
         };
+        let plainly = self.memory.plainly;
         match (self.memory.which, short) {
             (Which::Wf, true) => format!("{name}: {:.2} nats", Plain(score)),
-            (Which::Wf, false) => format!("{name}: {:.2} nats off", Plain(score)),
+            (Which::Wf, false) => format!("{plainly} ({name}): {:.2} nats off", Plain(score)),
             (_, true) => format!("{name}: {:.0} %", score * 100.0),
-            (_, false) => format!("{name}: {:.0} % stored", score * 100.0),
+            (_, false) => format!("{plainly} ({name}): {:.0} % stored", score * 100.0),
         }
     }
 
@@ -300,7 +308,7 @@ impl<'a> Found<'a> {
     }
 
     /// A strip along the matrix: which associations are stored and which not yet.
-    fn strip(&self) -> Vec<Mark> {
+    fn strip(&self, palette: Palette) -> Vec<Mark> {
         let width = self.strip_width();
         let count = match self.memory.along {
             Along::Rows => self.rows,
@@ -309,7 +317,7 @@ impl<'a> Found<'a> {
         let known = self.stored.iter().take(count).enumerate();
         known
             .filter_map(|(i, stored)| {
-                let color = if (*stored)? { colors::STORED } else { colors::TARGET };
+                let color = if (*stored)? { colors::STORED } else { colors::not_yet(palette) };
                 let (i, near, far) = (i as f64, -0.25 * width, -width);
                 let (from, to) = match self.memory.along {
                     Along::Rows => ([far, i], [near, i + 1.0]),
@@ -389,7 +397,7 @@ fn caption(view: &View<'_>, answer: &Reading, present: &[&Memory]) -> String {
     };
     let mut sentences: Vec<String> = present.iter().filter_map(missing).collect();
     if present.len() > 1 && !sentences.is_empty() {
-        sentences.insert(0, "%: share stored (strips: blue, not yet: orange).".to_owned());
+        sentences.insert(0, "%: share stored (strips: teal, not yet: pale).".to_owned());
     }
     sentences.join(" ")
 }

@@ -25,7 +25,7 @@ pub const KIND: PanelKind = PanelKind {
     look_for: "Cells of a strong colour: parts of the network that, taken from the run on the counterfactual sequence (the other text), bring its answer along. Near 1 is the whole effect, near 0 none.",
     click: "A click on a cell shows the run with that part taken over, in all panels and never in training; another click takes it back.",
     stack: Stack::MiddleBelow,
-    controls: &[("map", "Map"), ("metric", "Metric")],
+    controls: &[("map", "Patch"), ("metric", "Measure")],
     ..PanelKind::new("patching", || Box::<Patching>::default())
 };
 
@@ -282,8 +282,9 @@ impl Shown {
         let columns = self.columns(most);
         let width = most.max(columns.len()) as f64 + 2.0;
         let in_view = tokens(view) == &self.base[..];
-        let [base_ink, other_ink] = [colors::STORED, colors::TARGET];
-        let plain = colors::mix(view.palette.paper, view.palette.ink, 0.07);
+        // What differs stands on dark in the base and on pale in the other sequence.
+        let shade = |t| colors::mix(view.palette.paper, view.palette.ink, t);
+        let ([base_ink, other_ink], plain) = ([shade(0.75), shade(0.28)], shade(0.07));
         let mut cells = Vec::new();
         let mut marks = Vec::new();
         let numbered = |p: usize| p == self.at || self.differs(p);

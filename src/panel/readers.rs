@@ -18,7 +18,7 @@ pub const KIND: PanelKind = PanelKind {
     look_for: "A held-out score (line) well above the shuffled labels (dashed) and the constant guess (dotted): only then does a place hold what is asked for.",
     click: "A click on a place brings its layer into focus; Keep writes what was fitted into the folder of the run.",
     stack: Stack::MiddleBelow,
-    controls: &[("kind", "What to fit"), ("places", "Where to read"), ("score", "Score")],
+    controls: &[("kind", "Fit"), ("places", "Read from"), ("score", "Score")],
     ..PanelKind::new("readers", || Box::<Readers>::default())
 };
 

@@ -253,8 +253,8 @@ fn by_importance(marks: &[Mark]) -> Vec<&Mark> {
 /// The colour of a kind of mark.
 pub fn color(kind: MarkKind, palette: Palette) -> Color {
     match kind {
-        MarkKind::Emergence => colors::EMERGENCE,
-        MarkKind::Intervention => colors::INTERVENTION,
+        MarkKind::Emergence => palette.accent,
+        MarkKind::Intervention => colors::changed(palette),
         MarkKind::Note => palette.faint,
     }
 }

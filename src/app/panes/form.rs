@@ -59,7 +59,7 @@ pub fn settings(
 /// A setting as its widget, with its name and, under the pointer, its help and range.
 fn row(ui: &mut Ui, spec: &Spec, slot: Slot<'_>) -> bool {
     let help = help(spec);
-    let name = words(spec.name);
+    let name = if spec.label.is_empty() { words(spec.name) } else { spec.label.to_owned() };
     let label = name_of(ui, &name).on_hover_text(&help);
     let response = match slot {
         Slot::Bool(value) => ui.checkbox(value, ""),
@@ -101,7 +101,10 @@ pub fn control(ui: &mut Ui, settings: &mut dyn Settings, name: &str, label: &str
             return;
         }
         let response = match slot {
-            Slot::Choice(choice) => choose(ui, spec, choice),
+            Slot::Choice(choice) => {
+                ui.label(label);
+                choose(ui, spec, choice)
+            }
             Slot::Bool(value) => ui.checkbox(value, label),
             Slot::Int(value) => {
                 let mut number = *value as f64;
@@ -127,8 +130,8 @@ fn choose(ui: &mut Ui, spec: &Spec, choice: &mut dyn Choice) -> egui::Response {
     let (names, before) = (choice.names(), choice.index());
     let mut index = before;
     let response = ComboBox::from_id_salt(spec.name)
-        .selected_text(words(names.get(index).copied().unwrap_or("")))
-        .show_index(ui, &mut index, names.len(), |i| words(names[i]));
+        .selected_text(plainly(names.get(index).copied().unwrap_or("")))
+        .show_index(ui, &mut index, names.len(), |i| plainly(names[i]));
     if index != before {
         choice.choose(index);
     }
@@ -165,6 +168,30 @@ fn name_of(ui: &mut Ui, name: &str) -> egui::Response {
 /// `held_out` as a person would write it.
 pub fn words(name: &str) -> String {
     name.replace('_', " ")
+}
+
+/// Names of choices that are terms of the field, in plain words; the term stays beside them.
+const PLAINLY: &[(&str, &str)] = &[
+    ("normalised", "share of the way to the other answer"),
+    ("flip", "share of answers that change"),
+    ("kl", "how far predictions move apart"),
+    ("recovered_loss", "share of the loss won back"),
+    ("resid_pre", "before the layer"),
+    ("resid_mid", "in the layer, after attention"),
+    ("attn_out", "what attention writes"),
+    ("mlp_out", "what the MLP writes"),
+    ("z", "what heads write"),
+    ("q", "queries"),
+    ("k", "keys"),
+    ("v", "values"),
+];
+
+/// A choice in a row above a picture: `before the layer (resid pre)`.
+fn plainly(name: &str) -> String {
+    match PLAINLY.iter().find(|(term, _)| *term == name) {
+        Some((term, plain)) => format!("{plain} ({})", words(term)),
+        None => words(name),
+    }
 }
 
 fn help(spec: &Spec) -> String {

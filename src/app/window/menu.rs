@@ -18,9 +18,9 @@ pub const SPEEDS: &[Option<f64>] =
 /// What trains and what draws, in a few words.
 fn in_words(adapter: Option<&Adapter>) -> String {
     match adapter {
-        None => "CPU trains".to_owned(),
-        Some(adapter) if adapter.software => "CPU trains · software Vulkan draws".to_owned(),
-        Some(adapter) => format!("CPU trains · {} draws", adapter.name),
+        None => "CPU".to_owned(),
+        Some(adapter) if adapter.software => "CPU".to_owned(),
+        Some(adapter) => format!("CPU, {}", adapter.name),
     }
 }
 
@@ -62,9 +62,7 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>, greets: bool) -> 
             actions.extend(greeting(ui));
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let text = RichText::new(in_words(adapter));
-            let software = adapter.is_some_and(|adapter| adapter.software);
-            let text = if software { text.color(ui.visuals().warn_fg_color) } else { text.weak() };
+            let text = RichText::new(in_words(adapter)).weak();
             ui.add(egui::Label::new(text).truncate()).on_hover_text(note(adapter));
         });
     });
