@@ -7,7 +7,7 @@ use crate::base::array::Array;
 use crate::base::convert::{self, narrow};
 use crate::base::plain::Plain;
 use crate::base::question::{MeasurementCall, Reading};
-use crate::figure::color::{Color, ROLES};
+use crate::figure::color::{Color, ColorMap, ROLES};
 use crate::figure::{Axis, Cloud, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 use crate::numeric::geometry::{Basis, Scale, align};
 
@@ -80,8 +80,11 @@ struct Placed {
 
 /// Attention below this draws no line.
 const FAINTEST_LINK: f32 = 0.02;
-/// Colour of the lines of attention, readable on black and on white.
-const LINK: Color = Color::rgb(235, 165, 0);
+
+/// Colour of the lines of attention: that of its maps.
+fn link_color(view: &View<'_>) -> Color {
+    ColorMap::Paper.on(view.palette.dark).at(0.65)
+}
 
 impl Panel for QueryKey {
     fn needs(&self, _net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
@@ -176,7 +179,11 @@ impl QueryKey {
         let link = |(key, weight): (usize, f32)| {
             let to = labels.find(key)? + labels.count;
             let alpha = convert::byte(60.0 + 195.0 * weight.clamp(0.0, 1.0));
-            Some((u32::try_from(from).ok()?, u32::try_from(to).ok()?, LINK.alpha(alpha)))
+            Some((
+                u32::try_from(from).ok()?,
+                u32::try_from(to).ok()?,
+                link_color(view).alpha(alpha),
+            ))
         };
         (strongest(pattern, query).filter_map(link).collect(), String::new())
     }
@@ -269,7 +276,7 @@ impl QueryKey {
             && self.links
         {
             let text = format!("attention of {}", place(view, query));
-            legend.push(LegendEntry::line(text, LINK, Dash::Solid));
+            legend.push(LegendEntry::line(text, link_color(view), Dash::Solid));
         }
         legend
     }

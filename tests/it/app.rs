@@ -1053,7 +1053,7 @@ fn a_lens_that_was_fitted_in_the_window_and_kept_reads_the_rings_of_the_tree() {
     };
     assert_eq!(note(harness.state()), "Rings: the plain logit lens, since no fitted one is kept.");
     press(&mut harness, "Probing");
-    harness.get_by_role_and_label(Role::ComboBox, "What to fit").click();
+    harness.get_by_role_and_label(Role::ComboBox, "Fit").click();
     harness.step();
     harness.step();
     press(&mut harness, "tuned-lens");

@@ -1016,15 +1016,84 @@ fn boxes_of_tokens_wrap_and_do_not_overlap() {
     for size in [[300.0, 200.0], [1200.0, 100.0], [120.0, 120.0]] {
         world.size = size;
         let figure = world.figure("tokens");
-        let (width, lines) = (figure.plots[0].x.range.1, figure.plots[0].y.range.0);
+        let width = figure.plots[0].x.range.1;
         let boxes = cells(&figure);
         for (i, a) in boxes.iter().enumerate() {
-            assert!(a.from[0] >= 0.0 && a.to[0] <= width + 1e-9 && a.to[1] <= lines);
+            assert!(a.from[0] >= 0.0 && a.to[0] <= width + 1e-9);
             for b in &boxes[..i] {
                 let apart = (0..2).any(|d| a.from[d] >= b.to[d] || b.from[d] >= a.to[d]);
                 assert!(apart, "{size:?}: boxes overlap");
             }
         }
+    }
+}
+
+#[test]
+fn letters_do_not_shrink_where_there_is_little_room_and_the_rest_is_a_scroll_away() {
+    let mut world = World::of_text(&"the cat ".repeat(8), 7);
+    world.size = [150.0, 120.0];
+    let seen = |world: &World| {
+        let figure = world.figure("tokens");
+        let (below, above) = figure.plots[0].y.range;
+        let boxes = cells(&figure).into_iter().filter(|c| !c.text.is_empty());
+        let seen: Vec<usize> = boxes
+            .enumerate()
+            .filter(|(_, c)| c.from[1] >= above && c.to[1] <= below)
+            .map(|(i, _)| i)
+            .collect();
+        let scene = layout(&figure, world.size, &Style::light());
+        let letters = scene.items.iter().filter_map(|item| {
+            if let Item::Text { size, text, .. } = item
+                && text.chars().count() == 1
+            {
+                Some(*size)
+            } else {
+                None
+            }
+        });
+        (seen, letters.fold(f32::INFINITY, f32::min), figure.caption)
+    };
+    world.selection = Selection { query: Some(12), ..Selection::default() };
+    let (positions, letter, caption) = seen(&world);
+    assert!(positions.contains(&0) && !positions.contains(&63), "{positions:?}");
+    assert!(letter >= 7.0, "{letter}");
+    let last = positions[positions.len() - 1];
+    assert!(caption.ends_with(&format!("Positions 0 to {last} of 0 to 63.")), "{caption}");
+    world.selection.first = Some(60);
+    let (positions, ..) = seen(&world);
+    assert!(positions.contains(&63) && !positions.contains(&0), "{positions:?}");
+}
+
+#[test]
+fn colours_with_a_meaning_are_told_apart_and_no_panel_has_others() {
+    use super::figure::{Vision, ciede2000, seen};
+    use mnemoscope::panel::colors::MEANINGS;
+    for (i, (name, color, _)) in MEANINGS.iter().enumerate() {
+        for (other, against, _) in &MEANINGS[..i] {
+            let apart = ciede2000(seen(*color, Vision::Usual), seen(*against, Vision::Usual));
+            assert!(apart >= 12.0, "{name} and {other}: {apart}");
+        }
+    }
+    let docs = include_str!("../../docs/panels.md");
+    for (name, _, meaning) in MEANINGS {
+        assert!(docs.contains(&format!("| {name} | {meaning} |")), "{name}: {meaning}");
+    }
+    // Outside of the one file, panels mix what is there; a map says what stands out on it.
+    let panels = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/panel");
+    let mut files: Vec<_> = [panels.clone(), panels.join("gating")]
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+        .collect();
+    files.retain(|path| {
+        !["colors.rs", "mod.rs"].contains(&path.file_name().unwrap().to_str().unwrap())
+    });
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let own: Vec<&str> = text.lines().filter(|line| line.contains("Color::rgb(")).collect();
+        let allowed = |line: &&str| line.trim_start().starts_with("ColorMap::");
+        assert!(own.iter().all(allowed), "{}: {own:?}", path.display());
     }
 }
 
@@ -1710,7 +1779,7 @@ fn memories_stand_beside_their_ideal_and_name_what_is_missing() {
     let world = World::new();
     let figure = world.figure_with("memories", &[("which", "wo2")]);
     assert_eq!(figure.plots.len(), 2);
-    assert_eq!(figure.plots[0].title, "W_O2: 67 % stored");
+    assert_eq!(figure.plots[0].title, "What to output (W_O2): 67 % stored");
     let ideal = heats(&figure)[1];
     for (i, value) in ideal.values.iter().enumerate() {
         assert_eq!(*value, f32::from(u8::from(i / 29 == i % 29)));

@@ -588,7 +588,7 @@ fn another_setting_ends_the_job_and_one_works_at_a_time() {
     show(&mut harness);
     count_all(&mut harness);
     let choose = |harness: &mut Harness<'_, App>, map: &str| {
-        harness.get_by_role_and_label(Role::ComboBox, "Map").click();
+        harness.get_by_role_and_label(Role::ComboBox, "Patch").click();
         harness.step();
         harness.step();
         harness.get_by_label(map).click();

@@ -158,6 +158,8 @@ impl Track<'_> {
         // A flag says what it names wherever the pointer is on it.
         let flag = picked.and_then(|(_, hover)| {
             let (step, what) = hover.strip_prefix("step ")?.split_once(": ")?;
+            // Below it stands what that means.
+            let what = what.lines().next()?;
             let is_flag = run.recording.marks.iter().any(|mark| mark.in_words()[0] == what);
             is_flag.then_some(())?;
             Some(said(step.parse().ok()?, what))
