@@ -437,13 +437,16 @@ impl Worker {
 
     /// Says and records a change by hand: it must survive a kill, so the run is saved.
     fn changed(&mut self, outcome: Result<()>, kind: MarkKind, text: &str) {
-        if let Err(e) = outcome {
-            self.news.trouble(e);
-            return;
+        let refused = outcome.err();
+        if refused.is_none() {
+            self.record_mark(Mark::of_text(self.trainer.steps_done(), kind, text));
         }
-        self.record_mark(Mark::of_text(self.trainer.steps_done(), kind, text));
+        // Whoever asked hears what is in force, whatever came of it.
         self.news.tell(Event::InForce(self.trainer.in_force().to_vec()));
-        self.save();
+        match refused {
+            Some(error) => self.news.trouble(error),
+            None => self.save(),
+        }
     }
 
     /// The evaluation before the first step. A resumed run has its rows already, but for that of a last step off the

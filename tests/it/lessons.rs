@@ -179,7 +179,9 @@ fn what_the_tour_of_the_birth_says_is_seen_while_it_trains() {
     while !recording.marks.iter().any(|mark| mark.id == "induction_head") {
         let step = trainer.steps_done();
         assert!(step <= 300, "no birth up to step {step}");
-        if trainer.is_evaluation_due() {
+        // What is measured changes nothing: evaluations that no lesson speaks of are left out.
+        let is_told = step == 60 || step >= 200;
+        if is_told && trainer.is_evaluation_due() {
             let (row, marks): (MetricsRow, _) = trainer.evaluate().unwrap();
             recording.add_row(row);
             recording.recorded.push(step);

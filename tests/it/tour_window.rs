@@ -22,6 +22,12 @@ fn tour_place(harness: &Harness<'_, App>) -> egui::Rect {
     harness.ctx.memory(|memory| memory.area_rect(egui::Id::unique("tour"))).unwrap()
 }
 
+/// Presses a button of the tour, and lets its window come to rest.
+fn turn(harness: &mut Harness<'_, App>, label: &str) {
+    press(harness, label);
+    frames(harness, 5);
+}
+
 fn frames(harness: &mut Harness<'_, App>, count: usize) {
     (0..count).for_each(|_| harness.step());
 }
@@ -49,30 +55,30 @@ fn the_tour_of_gating_plays_on_its_recorded_run_beside_what_it_points_at() {
     assert!(shows(&harness, "After position 22 it predicts same"));
     let pointed = harness.get_by_role_and_label(Role::Image, "Gating figure").rect();
     assert!(!tour_place(&harness).intersect(pointed).is_positive(), "it covers what it points at");
-    press(&mut harness, "Next");
+    turn(&mut harness, "Next");
     assert_eq!(harness.state().lab.step, Some(600));
-    press(&mut harness, "Next");
+    turn(&mut harness, "Next");
     assert_eq!(harness.state().lab.step, Some(14000));
-    press(&mut harness, "Flip Ignore to Store");
+    turn(&mut harness, "Flip Ignore to Store");
     assert_eq!(harness.state().lab.prompt.tokens[8], 0, "Store");
-    press(&mut harness, "Next");
+    turn(&mut harness, "Next");
     assert_eq!(harness.state().lab.prompt, drawn, "the sequence is as it was");
     assert_eq!(harness.state().lab.selection.head, 1);
-    press(&mut harness, "Next");
-    press(&mut harness, "Cut the keys");
+    turn(&mut harness, "Next");
+    turn(&mut harness, "Cut the keys");
     let in_force = |harness: &Harness<'_, App>| -> Vec<String> {
         harness.state().lab.in_force().iter().map(ToString::to_string).collect()
     };
     assert_eq!(in_force(&harness), ["zero layer1.k"]);
     // Back to a lesson before the cut, and on again: each finds what it speaks of.
-    press(&mut harness, "Back");
+    turn(&mut harness, "Back");
     assert!(in_force(&harness).is_empty());
-    press(&mut harness, "Next");
-    press(&mut harness, "Next");
+    turn(&mut harness, "Next");
+    turn(&mut harness, "Next");
     assert_eq!(in_force(&harness), ["zero layer1.k"]);
-    press(&mut harness, "Undo the cut");
+    turn(&mut harness, "Undo the cut");
     assert!(in_force(&harness).is_empty());
-    press(&mut harness, "Done");
+    turn(&mut harness, "Done");
     assert!(!shows(&harness, "6 of 6"));
     assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
 }
@@ -87,7 +93,7 @@ fn the_first_launch_offers_the_birth_which_waits_for_what_has_not_come_yet() {
     frames(&mut harness, 4);
     assert!(shows(&harness, "The text and its rule"));
     assert_eq!(harness.state().lab.selection.query, Some(24));
-    press(&mut harness, "Next");
+    turn(&mut harness, "Next");
     until(&mut harness, "step 60 is in view", |app| app.lab.step == Some(60));
     assert!(shows(&harness, "Before the birth"));
     frames(&mut harness, 3);
@@ -99,14 +105,14 @@ fn the_first_launch_offers_the_birth_which_waits_for_what_has_not_come_yet() {
         marks.iter().any(|mark| mark.id == "induction_head")
     };
     if !born(harness.state()) {
-        press(&mut harness, "Next");
+        turn(&mut harness, "Next");
         until(&mut harness, "training is held", |app| !app.lab.is_training());
         assert!(shows(&harness, "This waits for the mark “induction head”."));
         assert_eq!(harness.state().lab.step, Some(60), "nothing is shown before it is there");
-        press(&mut harness, "Let training go on");
+        turn(&mut harness, "Let training go on");
         until(&mut harness, "training goes on", |app| app.lab.is_training());
     }
-    press(&mut harness, "Skip the tour");
+    turn(&mut harness, "Skip the tour");
     assert!(!shows(&harness, "of 5"));
 }
 

@@ -3,7 +3,6 @@
 use crate::base::error::Error;
 use crate::base::intervention::{How, Intervention};
 use crate::figure::Patch;
-use crate::run::session::Command;
 
 use super::Lab;
 
@@ -86,10 +85,7 @@ impl Lab {
         }
         let trains = self.acts_on_training() && !what.needs_reference();
         if trains && let Some(training) = self.training_mut() {
-            // Shown at once: the list should not lag behind the hand.
-            training.in_force.push(what.clone());
-            training.send(Command::Intervene(what.clone()));
-            training.ask_for_weights();
+            training.intervene(&what, true);
         } else if what.changes_forward() {
             self.trial.push(what.clone());
         } else {
@@ -109,9 +105,7 @@ impl Lab {
         } else if let Some(training) =
             self.training_mut().filter(|training| acts && training.in_force.contains(what))
         {
-            training.in_force.retain(|t| t != what);
-            training.send(Command::Lift(what.clone()));
-            training.ask_for_weights();
+            training.intervene(what, false);
         } else {
             return;
         }

@@ -25,6 +25,8 @@ pub struct Training {
     wanted: Option<State>,
     pub steps_per_second: f64,
     pub in_force: Vec<Intervention>,
+    /// Changes of it that were asked for and not answered yet: what was in force before them is not shown any more.
+    changing: usize,
     /// Live settings that were asked for and not answered yet, in order.
     asked: VecDeque<(String, toml::Value)>,
     /// In words: `learning global statistics`.
@@ -47,6 +49,7 @@ impl Training {
             wanted: None,
             steps_per_second: 0.0,
             in_force: Vec::new(),
+            changing: 0,
             asked: VecDeque::new(),
             doing: String::new(),
             shown: None,
@@ -67,6 +70,26 @@ impl Training {
     /// Something is on its way from the trainer.
     pub fn is_awaited(&self) -> bool {
         !self.gone && (self.awaiting || self.wanted.is_some() || !self.asked.is_empty())
+    }
+
+    /// Brings a change into force or lifts it; shown at once, for the list should not lag behind the hand.
+    pub fn intervene(&mut self, what: &Intervention, on: bool) {
+        self.changing += 1;
+        if on {
+            self.in_force.push(what.clone());
+            self.send(Command::Intervene(what.clone()));
+        } else {
+            self.in_force.retain(|known| known != what);
+            self.send(Command::Lift(what.clone()));
+        }
+        self.ask_for_weights();
+    }
+
+    fn take_in_force(&mut self, list: Vec<Intervention>) {
+        self.changing = self.changing.saturating_sub(1);
+        if self.changing == 0 {
+            self.in_force = list;
+        }
     }
 
     /// Shown at once: the button should not lag behind the hand.
@@ -282,7 +305,7 @@ impl Lab {
                 training.report(state);
             }
             Event::Doing(doing) => training.doing = doing,
-            Event::InForce(list) => training.in_force = list,
+            Event::InForce(list) => training.take_in_force(list),
             Event::Live(settings) => {
                 if let Err(error) = run.follow(&settings) {
                     self.trouble(error);
