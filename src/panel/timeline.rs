@@ -36,7 +36,7 @@ const LINE: f32 = 15.0;
 /// Height of a lane, in heights of the track: as low as its text allows, so that even a low panel names all marks.
 const LANE: f64 = 0.72;
 /// In a panel lower than this numbers would leave the track no room for a hand; pointing at it tells the step.
-const LOWEST: f32 = 38.0;
+const LOWEST: f32 = 36.8;
 /// In a panel lower than this the title alone says that the axis is of steps.
 const LOW: f32 = 120.0;
 /// What title, numbers and label of the axis take, in points.

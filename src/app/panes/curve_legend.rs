@@ -9,7 +9,7 @@ use crate::panel::columns;
 use crate::panel::curves::{CHANCE, is_run};
 
 /// Room for a value beside a plot: four digits and a sign.
-const VALUE: f32 = 40.0;
+const VALUE: f32 = 36.0;
 /// Side of a tick.
 const TICK: f32 = 10.0;
 /// Height of an entry.
