@@ -32,7 +32,7 @@ pub fn open(launch: &Launch) -> Result<()> {
     launch.screenshot.as_deref().map_or(Ok(()), |file| screenshot::check(file, launch.force))?;
     display()?;
     let (sender, shots) = crossbeam_channel::bounded(1);
-    let options = || options(launch.is_own(), launch.look.size);
+    let options = || options(launch.is_own(), launch.look.points());
     let slot = Slot::default();
     let mut reopened: Vec<Instant> = Vec::new();
     loop {
@@ -57,12 +57,12 @@ pub fn open(launch: &Launch) -> Result<()> {
     }
 }
 
-fn options(persist_window: bool, [width, height]: [u16; 2]) -> eframe::NativeOptions {
+fn options(persist_window: bool, size: [f32; 2]) -> eframe::NativeOptions {
     let viewport = egui::ViewportBuilder::default()
         .with_title("Mnemoscope")
         .with_app_id("mnemoscope")
-        .with_inner_size([f32::from(width), f32::from(height)])
-        .with_min_inner_size([640.0_f32.min(width.into()), 400.0_f32.min(height.into())]);
+        .with_inner_size(size)
+        .with_min_inner_size([640.0_f32.min(size[0]), 400.0_f32.min(size[1])]);
     let viewport = match eframe::icon_data::from_png_bytes(ICON) {
         Ok(icon) => viewport.with_icon(icon),
         Err(_) => viewport,

@@ -18,7 +18,8 @@ pub const KIND: PanelKind = PanelKind {
     title: "Gating",
     look_for: "Doors above the tuples: open where what is told gets into the register, shut where it is kept out. The line from the last tuple leads to the one that it reads.",
     click: "A click on a tuple selects it; the buttons above say something else in it, and every panel answers.",
-    stack: Stack::RightBelow,
+    // As large as the attention, which it explains.
+    stack: Stack::MiddleBelow,
     turn: 3,
     aspect: 0.5,
     ..PanelKind::new("gating", || Box::<Gating>::default())
@@ -117,9 +118,8 @@ impl Gating {
     /// What the selected tuple says, and how far the decoder can be believed.
     fn caption(&self, view: &View<'_>, answer: &Reading, facts: &Facts) -> String {
         let story = hover_text::story(view, facts, facts.selected);
-        let doors = "A door: the input gate of a tuple, open where later answers show that its symbol got in, shut where they show that it did not; thin where one more question had to be put in to tell.";
         if !self.decoded {
-            return format!("{story} {doors}");
+            return story;
         }
         let tried = [("register", "register"), ("store", "instruction"), ("symbol", "symbol")];
         let tried = tried.map(|(name, what)| {
@@ -127,12 +127,9 @@ impl Gating {
                 let number = answer.number(&format!("{name}_{kind}")).unwrap_or(f64::NAN);
                 if number.is_nan() { "undefined".to_owned() } else { format!("{number:.2}") }
             };
-            format!("{what} {} (labels shuffled: {})", share("accuracy"), share("shuffled"))
+            format!("{what} {} (shuffled {})", share("accuracy"), share("shuffled"))
         });
-        format!(
-            "{story} {doors} Found in the network: by a linear decoder, right on held-out tuples for the {}.",
-            tried.join(", ")
-        )
+        format!("{story} A linear decoder finds, on held-out tuples: {}.", tried.join(", "))
     }
 }
 
@@ -144,8 +141,8 @@ fn plot(view: &View<'_>, lanes: &Lanes<'_>, marks: Vec<Mark>) -> Plot {
         scale: lanes.scale,
         marks,
         legend: vec![
-            LegendEntry::line("input gate (key): what gets in", colors::KEY, Dash::Solid),
-            LegendEntry::line("output gate (query): what is read", colors::QUERY, Dash::Solid),
+            LegendEntry::line("input gate (key)", colors::KEY, Dash::Solid),
+            LegendEntry::line("output gate (query)", colors::QUERY, Dash::Solid),
             LegendEntry::square(
                 "content (value)",
                 colors::mix(view.palette.paper, colors::role(view.palette, Some(0)), lanes::BAND),

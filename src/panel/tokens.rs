@@ -1,7 +1,7 @@
 //! The sequence in view as boxes with glyphs: roles, selection, and how well each position is predicted.
 
 use crate::base::batch::{NO_TARGET, Row};
-use crate::base::convert;
+use crate::base::convert::{self, narrow};
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{Color, ColorMap};
 use crate::figure::{Anchor, Axis, Cell, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
@@ -136,6 +136,7 @@ impl Tokens {
                 ..Axis::default()
             },
             marks,
+            scale: flow.scale,
             legend: legend(self.shade, view, row),
             ..Plot::default()
         }
@@ -152,12 +153,15 @@ struct Flow {
     /// The first line in view, and how many there is room for.
     first: f64,
     room: f64,
+    /// Letters are so many times as large as in an ordinary box.
+    scale: f32,
 }
 
 /// Height of a line over the width of a one-sign box.
 const LINE_HEIGHT: f64 = 1.7;
-/// Width of a one-sign box in points: at most, and at least, so that a letter can be read from afar.
-const WIDEST: f64 = 17.0;
+/// Width of a one-sign box in points: at most, with letters of ordinary size, and at least, so that a letter can be read.
+const WIDEST: f64 = 32.0;
+const ORDINARY: f64 = 17.0;
 const NARROWEST: f64 = 11.5;
 /// Size of the line numbers, in points.
 const NUMBER_SIZE: f32 = 8.0;
@@ -188,7 +192,8 @@ impl Flow {
                 let first = boxes.get(begin).map_or(0.0, |(line, ..)| *line as f64);
                 let first = first.min((lines - room).max(0.0));
                 let (line_width, margin) = (width / unit, margin / unit);
-                return Self { boxes, line_width, margin, first, room };
+                let scale = narrow((unit / ORDINARY).max(1.0));
+                return Self { boxes, line_width, margin, first, room, scale };
             }
             unit -= 0.5;
         }

@@ -92,7 +92,7 @@ fn a_panel_is_opened_in_the_window_with_its_controls_and_its_long_question() {
     // Its controls change what is asked: by a switch and by a choice.
     click(&mut harness, Role::CheckBox, "Wrong ones too");
     click(&mut harness, Role::ComboBox, "Effect");
-    press(&mut harness, "kl");
+    press(&mut harness, "how far predictions move apart (kl)");
     let asked = "metric=\"kl\",pairs=32,all_pairs=true";
     until(&mut harness, "every head was tried", |app| is_answered(app, asked));
     assert!(figure(&harness));

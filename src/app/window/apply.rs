@@ -17,8 +17,7 @@ use crate::run::tour::Tour;
 use super::file_dialog::FileDialog;
 use super::{App, ZOOMS, menu};
 
-/// So many times as large, all is shown to a hall; and of the curves the accuracies alone.
-const HALL: f32 = 1.4;
+/// Of the curves, a hall is shown the accuracies alone.
 const ONE_CURVE: &str = "show = \"accuracies\"";
 
 impl App {
@@ -191,7 +190,7 @@ impl App {
         if on {
             self.before_hall = Some((self.zoom, self.host.settings()));
             self.host.restore(&[(panel::curves::KIND.name.to_owned(), ONE_CURVE.to_owned())]);
-            self.zoom_to(self.zoom * HALL);
+            self.zoom_to(self.zoom * Look::HALL);
         } else if let Some((zoom, settings)) = self.before_hall.take() {
             self.zoom = zoom;
             self.host.restore(&settings);

@@ -484,6 +484,13 @@ fn others(ui: &mut Ui, count: usize, all: &mut bool) -> Option<Action> {
 }
 
 impl eframe::App for App {
+    fn raw_input_hook(&mut self, _ctx: &Context, raw: &mut egui::RawInput) {
+        // Wherever the pointer happens to be: a picture of the window shows nothing that it would bring up.
+        if self.screenshot.is_some() {
+            raw.events.retain(|event| !matches!(event, egui::Event::PointerMoved(_)));
+        }
+    }
+
     fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
         self.look(ctx);
     }
