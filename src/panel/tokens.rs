@@ -186,11 +186,9 @@ impl Flow {
             let (boxes, lines) = wrap(&widths, width / unit);
             let (lines, room) = (lines as f64, height / (unit * LINE_HEIGHT));
             if lines <= room || unit <= NARROWEST {
-                // Whole lines, the first of them that in which the positions in view begin.
+                // Whole lines.
                 let room = if lines <= room { room } else { room.floor().max(1.0) };
-                let begin = positions::first_in_view(view.selection, row.len());
-                let first = boxes.get(begin).map_or(0.0, |(line, ..)| *line as f64);
-                let first = first.min((lines - room).max(0.0));
+                let first = first_line(view.selection, &boxes, (lines, room));
                 let (line_width, margin) = (width / unit, margin / unit);
                 let scale = narrow((unit / ORDINARY).max(1.0));
                 return Self { boxes, line_width, margin, first, room, scale };
@@ -243,10 +241,28 @@ impl Flow {
             text: i.to_string(),
             color,
             anchor: Anchor::Right,
-            size: NUMBER_SIZE,
+            // As large on any scale.
+            size: NUMBER_SIZE / self.scale,
         };
         (0..self.boxes.len()).filter(is_first).map(number).collect()
     }
+}
+
+/// The first of the lines in view, of which there is room for some: as far down as a hand has scrolled, else where the query (or
+/// the key) is seen.
+fn first_line(
+    selection: &Selection,
+    boxes: &[(usize, f64, f64)],
+    (lines, room): (f64, f64),
+) -> f64 {
+    let below = (lines - room).max(0.0);
+    let farthest = boxes.len().saturating_sub(positions::IN_VIEW);
+    if let Some(first) = selection.first.filter(|_| farthest > 0) {
+        return (first.min(farthest) as f64 / farthest as f64 * below).round();
+    }
+    let selected = selection.query.or(selection.key).and_then(|at| boxes.get(at));
+    let line = selected.map_or(0.0, |(line, ..)| *line as f64);
+    if line < room { 0.0 } else { (line - (room / 2.0).floor()).min(below) }
 }
 
 /// Line, left edge and width of each box, and the number of lines.

@@ -198,7 +198,9 @@ fn paths(text: &str, module: &[&str]) -> BTreeSet<String> {
     while at < words.len() {
         let is_name = |w: &String| w.starts_with(|c: char| c.is_alphabetic() || c == '_');
         let inside = at > 0 && words[at - 1] == "::" && at > 1 && is_name(&words[at - 2]);
-        if words[at] == "use" {
+        // `impl Trait + use<>` says what it captures, and imports nothing.
+        let captures = words.get(at + 1).is_some_and(|w| w == "<");
+        if words[at] == "use" && !captures {
             at = tree(&words, at + 1, &mut Vec::new(), module, &mut found);
         } else if is_name(&words[at]) && !inside {
             let mut path = vec![words[at].clone()];

@@ -158,3 +158,16 @@ fn a_place_patched_from_a_short_text_leaves_all_panels_their_answers() {
     assert!(lab.in_force().is_empty());
     assert!(lab.troubles.is_empty(), "{:?}", lab.troubles);
 }
+
+#[test]
+fn a_run_whose_weights_are_damaged_says_so_in_place_of_its_pictures() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("damaged");
+    super::folder::copy(&born().join("birth"), &folder);
+    std::fs::write(folder.join("weights/tail.log"), [7; 4000]).unwrap();
+    let mut harness = window_on(&folder);
+    until(&mut harness, "it is said", |app| app.lab.failure.is_some());
+    let said = harness.state().lab.failure.clone().unwrap();
+    assert!(said.starts_with("No weights can be read in ") && said.contains("damaged"), "{said}");
+    assert!(harness.query_all_by_label_contains("No weights can be read").next().is_some());
+}

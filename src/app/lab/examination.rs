@@ -185,7 +185,9 @@ impl Lab {
         if !self.examination.wanted {
             return;
         }
-        let Some((which, step, live)) = self.weights_to_ask(now) else { return };
+        let Some((which, step, live)) = self.weights_to_ask(now) else {
+            return self.say_that_nothing_is_recorded();
+        };
         let folder = self.run().and_then(|run| run.recording.folder.clone());
         let asked = Asked {
             run: self.current,
@@ -233,6 +235,23 @@ impl Lab {
             asking.compared = None;
         }
         asking.in_flight = Some((asking.next_id, asked, now));
+    }
+
+    /// Of a run that does not train and has no weights there will never be an answer.
+    fn say_that_nothing_is_recorded(&mut self) {
+        let Some(run) = self.run().filter(|run| run.training.as_ref().is_none_or(|t| t.gone))
+        else {
+            return;
+        };
+        if !run.recording.recorded.is_empty() || self.failure.is_some() {
+            return;
+        }
+        let folder = run.recording.folder.as_ref();
+        let place = folder.map_or_else(String::new, |folder| format!(" in {}", folder.display()));
+        self.failure = Some(format!(
+            "No weights can be read{place}: they were not recorded, or the files in the folder weights are damaged. Curves and marks are shown; what is asked of the network cannot be."
+        ));
+        self.changed();
     }
 
     /// When all else is answered: how well the network does with nothing in force, at the step whose effect is known.

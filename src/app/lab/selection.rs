@@ -1,7 +1,7 @@
 //! What is selected: one position to ask of, one to look at, one head; the same for all panels.
 
 use crate::figure::Pick;
-use crate::panel::positions;
+use crate::panel::{Selection, positions};
 
 use super::Lab;
 
@@ -42,6 +42,11 @@ impl Lab {
     /// Leaves in view what was in view before, where what is selected now is a part of it.
     fn hold_view(&mut self, first: usize) {
         let in_view = first..first + positions::IN_VIEW;
+        let follows = Selection { first: None, ..self.selection.clone() };
+        if positions::first_in_view(&follows, self.prompt.len()) == first {
+            // They would be in view anyway, unless a hand has scrolled there.
+            return;
+        }
         let selected = [self.selection.query, self.selection.key];
         let is_seen = selected.iter().flatten().all(|at| in_view.contains(at));
         self.selection.first = is_seen.then_some(first);
