@@ -23,6 +23,9 @@ use super::App;
 use super::file_dialog::{Chosen, FileDialog};
 use super::weight_format::FormatList;
 
+/// Reads weights where reading takes its time.
+type ReadWeights = Box<dyn FnOnce() -> Result<Arc<Weights>> + Send>;
+
 impl App {
     /// Begins what the command line asks for; what fails is said in the window.
     pub(super) fn begin(&mut self, launch: &Launch) {
@@ -221,9 +224,7 @@ impl App {
     ///
     /// # Errors
     /// When there are none.
-    fn weights_to_read(
-        &self,
-    ) -> Result<(Experiment, impl FnOnce() -> Result<Arc<Weights>> + Send + use<>)> {
+    fn weights_to_read(&self) -> Result<(Experiment, ReadWeights)> {
         let (step, weights, folder) = self.lab.weights_in_view()?;
         let run = self.lab.run().ok_or_else(|| Error::usage("there is no run"))?;
         let read = move || match (weights, folder) {
@@ -231,7 +232,7 @@ impl App {
             (None, Some(folder)) => Reader::open(&folder)?.weights(step).map(Arc::new),
             (None, None) => Err(Error::usage("the weights of this step are not recorded")),
         };
-        Ok((run.experiment.clone(), read))
+        Ok((run.experiment.clone(), Box::new(read)))
     }
 
     pub(super) fn export_weights(&mut self, format: WeightFormat, path: PathBuf, replace: bool) {
