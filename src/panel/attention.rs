@@ -62,6 +62,8 @@ crate::settings! {
     }
 }
 
+/// Lower panels have no legend, in points.
+const LEAST_FOR_LEGEND: f32 = 190.0;
 /// More outlines than this would hide the map.
 const MOST_OUTLINES: usize = 1500;
 /// Lower end of the logarithmic scale.
@@ -135,6 +137,8 @@ impl Attention {
         }
         let axis =
             |label: &str, range, ticks| Axis { label: label.to_owned(), range, log: false, ticks };
+        // On little room the map comes first.
+        let explains = view.size[1] >= LEAST_FOR_LEGEND;
         let mut legend = selection_legend(view, pattern);
         if outlined {
             let text = "where an induction head should look";
@@ -147,7 +151,7 @@ impl Attention {
             y: axis("asking token (query)", (to, from), token_ticks(view)),
             equal: true,
             marks,
-            legend,
+            legend: if explains { legend } else { Vec::new() },
             color_bar: Some(ColorBar {
                 label: self.bar_label().to_owned(),
                 map,

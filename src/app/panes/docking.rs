@@ -466,7 +466,7 @@ impl Behavior<Tab> for Shown<'_> {
         state: &TabState,
     ) -> egui::Stroke {
         match tiles.get(tile) {
-            Some(Tile::Pane(pane)) if pane.kind == *self.focus => {
+            Some(Tile::Pane(pane)) if state.active && pane.kind == *self.focus => {
                 egui::Stroke::new(2.0, visuals.selection.stroke.color)
             }
             _ if state.active => egui::Stroke::new(1.0, visuals.widgets.active.bg_fill),

@@ -165,12 +165,16 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
         .stroke(Stroke::new(1.0, color))
         .corner_radius(CornerRadius::same(9))
         .inner_margin(Margin::symmetric(8, 1));
-    frame.show(ui, |ui| {
-        ui.label(RichText::new(text).color(color).strong()).on_hover_text(help);
-        let button = ui.small_button("Undo").accessible_name("Undo what is in force");
-        if button.on_hover_text(format!("Take back: {}.", newest.in_words())).clicked() {
-            actions.push(Action::Do(Command::UndoIntervention));
-        }
+    // As high as a line, however high the row.
+    let row = egui::Layout::left_to_right(egui::Align::Center);
+    ui.allocate_ui_with_layout(egui::vec2(0.0, 24.0), row, |ui| {
+        frame.show(ui, |ui| {
+            ui.label(RichText::new(text).color(color).strong()).on_hover_text(help);
+            let button = ui.small_button("Undo").accessible_name("Undo what is in force");
+            if button.on_hover_text(format!("Take back: {}.", newest.in_words())).clicked() {
+                actions.push(Action::Do(Command::UndoIntervention));
+            }
+        });
     });
 }
 

@@ -488,6 +488,7 @@ impl eframe::App for App {
         // Wherever the pointer happens to be: a picture of the window shows nothing that it would bring up.
         if self.screenshot.is_some() {
             raw.events.retain(|event| !matches!(event, egui::Event::PointerMoved(_)));
+            raw.events.push(egui::Event::PointerGone);
         }
     }
 
