@@ -102,7 +102,7 @@ impl Attention {
             title: format!("Attention of layer {layer}, head {head}{cut}, {}", step_text(view)),
             columns: if side_by_side { plots.len() } else { 1 },
             plots,
-            caption: self.caption(pattern, shown),
+            caption: self.caption(view.selection, pattern, shown),
             empty: None,
         })
     }
@@ -235,9 +235,15 @@ impl Attention {
 
     /// Says what a reader could take for an error: a hidden column, a sink that takes the colours, rows that do not sum to 1
     /// over positions.
-    fn caption(&self, pattern: Pattern<'_>, shown: (usize, usize)) -> String {
+    fn caption(
+        &self,
+        selection: &Selection,
+        pattern: Pattern<'_>,
+        shown: (usize, usize),
+    ) -> String {
         let positions = positions::about(shown, pattern.queries).trim_start().to_owned();
-        let said = [positions, self.about_first_key(pattern), about_memory(pattern, shown)];
+        let beyond = about_keys_beyond(selection, pattern, shown);
+        let said = [positions, beyond, self.about_first_key(pattern), about_memory(pattern, shown)];
         said.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
@@ -270,6 +276,25 @@ pub fn unseen(view: &View<'_>, map: ColorMap) -> Color {
 pub fn induction_keys(tokens: &[u32], query: usize) -> Vec<usize> {
     let Some(token) = tokens.get(query) else { return Vec::new() };
     (1..=query).filter(|&key| tokens[key - 1] == *token).collect()
+}
+
+/// How much of the selected query's attention goes to keys that are not in view, where that is much.
+fn about_keys_beyond(
+    selection: &Selection,
+    pattern: Pattern<'_>,
+    (from, _): (usize, usize),
+) -> String {
+    let query = selection.query.filter(|query| *query < pattern.queries && from > 0);
+    let Some(query) = query else { return String::new() };
+    let row = pattern.row(query);
+    let share: f32 = row[..from.min(row.len())].iter().filter(|v| v.is_finite()).sum();
+    match share > 0.3 {
+        true => format!(
+            "{} of the attention of query {query} goes to keys left of those in view: turn the wheel, or show all positions.",
+            percent(share)
+        ),
+        false => String::new(),
+    }
 }
 
 /// How much goes to memory, and where it is drawn; nothing where there is none.

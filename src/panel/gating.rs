@@ -89,7 +89,7 @@ impl Gating {
                 let title = |plot, title: &str| Plot { title: title.to_owned(), ..plot };
                 vec![
                     title(self.plot(&then, &before, None, &caption), "before"),
-                    title(self.plot(&half, &facts, None, &caption), "after the change"),
+                    title(self.plot(&half, &facts, Some(&before), &caption), "after the change"),
                 ]
             }
             before => vec![self.plot(view, &facts, before.as_ref(), &caption)],

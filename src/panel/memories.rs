@@ -12,7 +12,7 @@ use super::{NetShape, Palette, Panel, PanelKind, Selection, View, colors, span};
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Memories",
-    look_for: "How the diagonal fills: a matrix that has stored an association has its largest entry where the perfect one has it. The strip says which are stored (blue) and which not yet (orange).",
+    look_for: "How the diagonal fills: a matrix that has stored an association has its largest entry where the perfect one has it. The strip says which are stored (teal) and which not yet (pale).",
     click: "A click does nothing here; pointing at a cell tells the two tokens or positions, and the value.",
     aspect: 1.2,
     ..PanelKind::new("memories", || Box::<Memories>::default())

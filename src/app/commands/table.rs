@@ -182,7 +182,7 @@ const ROWS: &[Entry] = rows! {
         EditText "Edit the text", "Write the sequence yourself.", plain(Key::E), has_run;
     }
     Surgery {
-        CutHead "Cut the head in focus", "Zero what the head in focus writes, or take that back.", plain(Key::X), has_run;
+        CutHead "Cut the head in focus", "Zero what the head in focus writes, or take that back: in training while it is live, at a step of the past in the view alone.", plain(Key::X), has_run;
         UndoIntervention "Undo last intervention", "Take back the newest intervention in force, whoever brought it there.", None, something_in_force;
         LiftAll "Lift all interventions", "Take back everything in force.", shift(Key::X), something_in_force;
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::error::Error;
 use crate::base::event::{Mark, MarkKind};
-use crate::base::intervention::{Intervention, is_cut};
+use crate::base::intervention::{How, Intervention, is_cut};
 use crate::base::question::{Reading, Readings};
 
 use super::Lab;
@@ -22,6 +22,8 @@ pub enum Effect {
     Refused(Error),
     /// No answer of the held-out sequences can be counted.
     Uncounted,
+    /// What is patched from one sequence says nothing of others.
+    OfOneSequence,
     Known {
         /// One of [`ACCURACIES`].
         column: &'static str,
@@ -41,6 +43,9 @@ impl Lab {
     pub fn effect_in_force(&self) -> Option<Effect> {
         let in_force = self.changes_in_force();
         in_force.first()?;
+        if !self.asks_effect() {
+            return Some(Effect::OfOneSequence);
+        }
         // A number of another step, or of other interventions, would be read as that of these.
         let step = self.readings.as_ref().map(|readings| readings.step);
         let fits = |effect: &&Arc<Readings>| {
@@ -54,6 +59,14 @@ impl Lab {
             Some(Err(error)) => Effect::Refused(error),
             Some(Ok(reading)) => known(&reading, baseline.as_deref()),
         })
+    }
+
+    /// Whether something is in force whose effect on other sequences than the one in view has a meaning.
+    pub fn asks_effect(&self) -> bool {
+        let in_force = self.changes_in_force();
+        let is_of_one =
+            |what: &Intervention| matches!(what, Intervention::Change { how: How::Patch(_), .. });
+        !in_force.is_empty() && !in_force.iter().any(is_of_one)
     }
 
     /// What emerged, in words, seen under what is in force now.

@@ -300,6 +300,27 @@ impl Dock {
         };
     }
 
+    /// Keys for panels never mean one that lies behind another.
+    fn focus_on_what_is_seen(&mut self) {
+        if self.is_seen(&self.focus) {
+            return;
+        }
+        // The one in front of it, where that is known, else the first.
+        let hidden = self.tile(&self.focus);
+        let tree = self.shown();
+        let stack = hidden.and_then(|id| tree.tiles.parent_of(id));
+        let kind = |id: &TileId| match tree.tiles.get(*id) {
+            Some(Tile::Pane(pane)) => Some(pane.kind.clone()),
+            Some(Tile::Container(_)) | None => None,
+        };
+        let active = tree.active_tiles();
+        let beside =
+            active.iter().find(|id| tree.tiles.parent_of(**id) == stack && stack.is_some());
+        if let Some(seen) = beside.and_then(kind).or_else(|| active.iter().find_map(kind)) {
+            self.focus = seen;
+        }
+    }
+
     /// Whether a panel is in front of its stack.
     fn is_seen(&self, kind: &str) -> bool {
         self.tile(kind).is_some_and(|id| self.shown().active_tiles().contains(&id))
@@ -344,6 +365,7 @@ impl Dock {
         tree.ui(&mut Shown { draw, panels, actions: &mut actions, focus: focused, is_narrow }, ui);
         let is_empty = tree.active_tiles().is_empty();
         self.focus = focus;
+        self.focus_on_what_is_seen();
         if is_empty {
             ui.centered_and_justified(|ui| {
                 ui.weak("All panels are closed: the Panels menu reopens them.")

@@ -168,7 +168,7 @@ impl Host {
     /// What the panels that were drawn need to know.
     pub fn calls(&self, lab: &Lab) -> Vec<MeasurementCall> {
         let mut calls = self.asked(lab, |panel, net, selection| panel.needs(net, selection));
-        if !lab.changes_in_force().is_empty() {
+        if lab.asks_effect() {
             calls.push(MeasurementCall::new(EFFECT));
         }
         calls

@@ -394,6 +394,10 @@ pub fn effect(lab: &Lab) -> Option<String> {
     Some(match lab.effect_in_force()? {
         Effect::BeingMeasured => "Effect on accuracy: being measured …".to_owned(),
         Effect::Refused(error) => error.message,
+        Effect::OfOneSequence => {
+            "What is patched from one sequence holds for that in view: others are not counted."
+                .to_owned()
+        }
         Effect::Uncounted => "No answer of the held-out sequences can be counted here.".to_owned(),
         Effect::Known { column, with, without } => {
             let without =

@@ -137,7 +137,8 @@ fn words(ui: &mut Ui, lab: &Lab, is_narrow: bool, actions: &mut Vec<Action>) {
     ui.scope(|ui| {
         ui.set_max_width((ui.available_width() - beside).max(120.0));
         let words = egui::Label::new(words);
-        ui.add(if is_narrow { words.wrap() } else { words.truncate() });
+        let words = ui.add(if is_narrow { words.wrap() } else { words.truncate() });
+        words.on_hover_text("What training does now, or what emerged in it last.");
     });
     in_force(ui, lab, actions);
     if is_past && ui.button("Back to live").on_hover_text("L").clicked() {
@@ -154,6 +155,9 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
         [one] => one.in_words(),
         all => format!("{} changes", all.len()),
     };
+    if lab.acts_on_training() && !lab.shows_alone() {
+        text += " in training";
+    }
     if let Some(Effect::Known { with, without: Some(without), .. }) = lab.effect_in_force() {
         text += &format!(" · {:.0} % → {:.0} %", 100.0 * without, 100.0 * with);
     }
@@ -282,7 +286,10 @@ fn numbers(ui: &mut Ui, lab: &Lab) {
 fn accuracy(lab: &Lab, step: u64) -> Option<(&'static str, f64, bool)> {
     match lab.effect_in_force() {
         Some(Effect::Known { column, with, .. }) => return Some((column, with, true)),
-        Some(Effect::Refused(_) | Effect::Uncounted | Effect::BeingMeasured) | None => {}
+        Some(
+            Effect::Refused(_) | Effect::Uncounted | Effect::OfOneSequence | Effect::BeingMeasured,
+        )
+        | None => {}
     }
     let recording = &lab.run()?.recording;
     let row = recording.row_at(step)?;

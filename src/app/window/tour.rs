@@ -404,28 +404,35 @@ fn in_words(claim: &Expectation, seen: Option<&Observed>, run: &Run) -> String {
         let ids = run.info.vocab.encode(is).unwrap_or_default();
         ids.first().map_or_else(|| is.to_owned(), |id| run.info.vocab.glyph(*id))
     };
-    let what = match claim {
+    match claim {
         Expectation::Token { at, is } => {
             let seen = seen.filter(|seen| !seen.holds).map(|seen| format!(", seen: {}", seen.seen));
-            return format!("At position {at} stands {}{}", glyph(is), seen.unwrap_or_default());
+            format!("At position {at} stands {}{}", glyph(is), seen.unwrap_or_default())
         }
         Expectation::Predicts { at, is } => {
             let what = format!("After position {at} it predicts {}", glyph(is));
-            return match seen {
+            match seen {
                 None => format!("{what}: …"),
                 Some(seen) if seen.holds => what,
                 Some(seen) => format!("{what}, seen: {}", seen.seen),
-            };
+            }
         }
         Expectation::Number { of, than, value } => {
             let than = match than {
                 Than::Less => "below",
                 Than::More => "above",
             };
-            format!("{} is {than} {value}", of_what(of))
+            match seen {
+                None => format!("{} should be {than} {value}", of_what(of)),
+                Some(seen) if seen.holds => {
+                    format!("{} is {than} {value}: {}", of_what(of), seen.seen)
+                }
+                Some(seen) => {
+                    format!("{} should be {than} {value}; now {}", of_what(of), seen.seen)
+                }
+            }
         }
-    };
-    format!("{what}: {}", seen.map_or("…", |seen| &seen.seen))
+    }
 }
 
 fn of_what(of: &Quantity) -> String {
