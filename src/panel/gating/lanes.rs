@@ -468,7 +468,8 @@ impl<'a> Lanes<'a> {
         let (facts, read) = (self.facts, self.facts.selected);
         let Some(reader) = facts.tuples.get(read) else { return Vec::new() };
         let start = [Self::middle(read), self.lane_of(reader.register) + TUPLE[1]];
-        let mut marks = Vec::new();
+        // Numbers upon all lines, so that none is struck through.
+        let (mut marks, mut numbers) = (Vec::new(), Vec::new());
         for (to, tuple) in facts.tuples.iter().enumerate().take(read).skip(self.from) {
             let attention = facts.attention(read, to);
             if attention.is_nan() || attention < FAINTEST {
@@ -483,8 +484,9 @@ impl<'a> Lanes<'a> {
             // The top of an arc of this kind lies at three quarters of its handles.
             let middle = [f64::midpoint(start[0], end[0]), f64::midpoint(start[1], end[1]) + 0.18];
             marks.push(line(curve, color, 0.6 + 3.0 * strength, dash));
-            marks.push(self.weight(middle, read, to, attention));
+            numbers.push(self.weight(middle, read, to, attention));
         }
+        marks.extend(numbers);
         marks
     }
 
