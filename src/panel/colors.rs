@@ -1,6 +1,5 @@
 //! Colours with a meaning, the same in every panel, and those that a legend beside them explains.
 
-use crate::base::convert;
 use crate::figure::color::{self, Color};
 
 use super::Palette;
@@ -72,30 +71,11 @@ pub fn unseen(palette: Palette) -> Color {
 
 /// `t = 0` is `from`, `t = 1` is `to`; NaN counts as 0.
 pub fn mix(from: Color, to: Color, t: f32) -> Color {
-    let t = if t.is_nan() { 0.0 } else { t.clamp(0.0, 1.0) };
-    let channel = |a: u8, b: u8| {
-        let value = f32::from(a) + (f32::from(b) - f32::from(a)) * t;
-        convert::byte(value.round())
-    };
-    Color {
-        r: channel(from.r, to.r),
-        g: channel(from.g, to.g),
-        b: channel(from.b, to.b),
-        a: channel(from.a, to.a),
-    }
+    from.mix(to, if t.is_nan() { 0.0 } else { t.clamp(0.0, 1.0) })
 }
 
 /// Black or white, whichever reads better on `fill`.
 pub fn text_on(fill: Color) -> Color {
     // Relative luminance at which black and white have the same WCAG contrast.
-    if luminance(fill) > 0.179 { Color::rgb(20, 20, 22) } else { Color::rgb(250, 250, 250) }
-}
-
-/// WCAG relative luminance, 0 to 1.
-fn luminance(color: Color) -> f32 {
-    let linear = |c: u8| {
-        let c = f32::from(c) / 255.0;
-        if c <= 0.03928 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
-    };
-    0.2126 * linear(color.r) + 0.7152 * linear(color.g) + 0.0722 * linear(color.b)
+    if fill.luminance() > 0.179 { Color::rgb(20, 20, 22) } else { Color::rgb(250, 250, 250) }
 }

@@ -20,19 +20,17 @@ const WIDER: usize = 64;
 impl Window {
     /// First and one past the last position drawn of a sequence.
     pub fn of(self, selection: &Selection, length: usize) -> (usize, usize) {
-        let centred = |middle: usize, count: usize| {
-            let start = middle.saturating_sub(count / 2).min(length.saturating_sub(count));
-            (start, (start + count).min(length))
-        };
-        match self {
+        let last = length.saturating_sub(WIDER);
+        let (first, count) = match self {
             Self::All => (0, length),
-            Self::Last => (length.saturating_sub(WIDER), length),
-            Self::Around => centred(selection.query.or(selection.key).unwrap_or(length), WIDER),
-            Self::Near => {
-                let first = first_in_view(selection, length);
-                (first, (first + IN_VIEW).min(length))
+            Self::Last => (last, WIDER),
+            Self::Around => {
+                let middle = selection.query.or(selection.key).unwrap_or(length);
+                (middle.saturating_sub(WIDER / 2).min(last), WIDER)
             }
-        }
+            Self::Near => (first_in_view(selection, length), IN_VIEW),
+        };
+        (first, (first + count).min(length))
     }
 }
 

@@ -19,6 +19,8 @@ use mnemoscope::run_folder::Reader;
 use mnemoscope::run_folder::recording::Recording;
 use mnemoscope::task::held_out_seed;
 
+use super::app::TINY;
+
 fn panels() -> Vec<&'static str> {
     Panels::default().names().collect()
 }
@@ -217,22 +219,6 @@ fn a_recorded_run_is_unpacked_once_and_nothing_that_is_there_is_replaced() {
     let said = Recorded::find("gatin").unwrap_err().message;
     assert!(said.contains("Did you mean gating?"), "{said}");
 }
-
-const TINY: &str = r#"
-name = "tiny"
-[task]
-kind = "bigram"
-length = 24
-triggers = 3
-[model]
-kind = "decoder"
-layers = 2
-heads = 2
-width = 16
-[train]
-batch = 4
-held_out = 8
-"#;
 
 const GOOD: &str = r#"
 [[lesson]]

@@ -118,6 +118,13 @@ impl Host {
         self.look.revision += 1;
     }
 
+    /// A choice or a text among the settings of a panel; empty where there is none.
+    pub fn setting(&mut self, panel: &str, name: &str) -> String {
+        let shown = self.panels.iter_mut().find(|s| s.kind.name == panel);
+        let table = shown.map(|s| settings::to_table(s.panel.as_mut())).unwrap_or_default();
+        table.get(name).and_then(toml::Value::as_str).unwrap_or("").to_owned()
+    }
+
     /// Changes with the settings of the panels.
     pub fn settings_revision(&self) -> u64 {
         self.look.revision

@@ -17,9 +17,6 @@ use crate::run::tour::Tour;
 use super::file_dialog::FileDialog;
 use super::{App, ZOOMS, menu};
 
-/// Of the curves, a hall is shown the accuracies alone.
-const ONE_CURVE: &str = "show = \"accuracies\"";
-
 impl App {
     /// Carries out what a hand did, after the frame.
     pub(super) fn carry_out(&mut self, action: Action, ctx: &Context) {
@@ -188,16 +185,23 @@ impl App {
     fn present(&mut self, ctx: &Context) {
         let on = !self.dock.is_presenting();
         if on {
-            self.before_hall = Some((self.zoom, self.host.settings()));
-            self.host.restore(&[(panel::curves::KIND.name.to_owned(), ONE_CURVE.to_owned())]);
+            let curves = self.host.setting(panel::curves::KIND.name, "show");
+            self.before_hall = Some((self.zoom, curves));
+            self.show_of_curves("accuracies");
             self.zoom_to(self.zoom * Look::HALL);
-        } else if let Some((zoom, settings)) = self.before_hall.take() {
+        } else if let Some((zoom, curves)) = self.before_hall.take() {
             self.zoom = zoom;
-            self.host.restore(&settings);
+            self.show_of_curves(&curves);
         }
         self.history.skip();
         ctx.send_viewport_cmd(egui::ViewportCommand::Fullscreen(on));
         self.change_look(ctx, |app| app.dock.present(on));
+    }
+
+    /// Which metrics Curves draws.
+    pub(super) fn show_of_curves(&mut self, show: &str) {
+        let set = format!("show = \"{show}\"");
+        self.host.restore(&[(panel::curves::KIND.name.to_owned(), set)]);
     }
 
     /// Does something with the panel in focus, or says that it has no figure.

@@ -44,6 +44,7 @@ use crate::base::error::Error;
 use crate::base::question::MeasurementCall;
 use crate::figure::fallback::Fallback;
 use crate::gpu::device::Adapter;
+use crate::panel;
 
 use super::{Launch, Surroundings};
 pub use device_lost::back_in_sight;
@@ -131,8 +132,8 @@ pub struct App {
     /// Something is being written in a field: Escape is for it.
     typing: bool,
     history: undo::History,
-    /// The zoom and the settings of panels from before a hall was shown something.
-    before_hall: Option<(f32, Vec<(String, String)>)>,
+    /// The zoom, and which metrics Curves drew, from before a hall was shown something.
+    before_hall: Option<(f32, String)>,
     /// The page of one panel, on its way to a file.
     export: FigureEditor,
     /// The page of several panels.
@@ -275,8 +276,16 @@ impl App {
 
     fn kept(&mut self) -> Kept {
         // What was arranged for a hall is not kept.
-        let own = || (self.zoom, self.host.settings());
-        let (zoom, panels) = self.before_hall.clone().unwrap_or_else(own);
+        let (zoom, panels) = match self.before_hall.clone() {
+            None => (self.zoom, self.host.settings()),
+            Some((zoom, curves)) => {
+                let shown = self.host.setting(panel::curves::KIND.name, "show");
+                self.show_of_curves(&curves);
+                let panels = self.host.settings();
+                self.show_of_curves(&shown);
+                (zoom, panels)
+            }
+        };
         Kept {
             dock: self.dock.clone(),
             dark: self.dark,

@@ -66,14 +66,6 @@ pub struct History {
 }
 
 impl History {
-    pub fn can_undo(&self) -> bool {
-        !self.past.is_empty()
-    }
-
-    pub fn can_redo(&self) -> bool {
-        !self.future.is_empty()
-    }
-
     fn push(&mut self, done: Done) {
         self.past.push_back(done);
         if self.past.len() > MOST {
@@ -105,7 +97,7 @@ impl History {
                 let before = self.newest.replace((now, differs));
                 let goes_on =
                     before.is_some_and(|(at, kind)| kind == differs && now - at < TOGETHER);
-                if goes_on && self.can_undo() && !self.can_redo() {
+                if goes_on && !self.past.is_empty() && self.future.is_empty() {
                     return;
                 }
                 self.push(Done { look: Some(last), changes });
@@ -121,10 +113,23 @@ impl History {
 impl App {
     /// Notes what a hand did in this frame.
     pub(super) fn note_what_was_done(&mut self, ctx: &Context) {
-        let changes = self.lab.take_changes();
+        let (changes, revision) = (self.lab.take_changes(), self.host.settings_revision());
+        if changes.is_empty() && self.looks_as_before(revision) {
+            return;
+        }
         let look = self.seen_now();
-        let revision = self.host.settings_revision();
         self.history.feed(ctx.input(|i| i.time), look, revision, changes);
+    }
+
+    /// Whether nothing changed since the last frame: then nothing is copied, as in most frames.
+    fn looks_as_before(&self, revision: u64) -> bool {
+        let Some((last, known)) = &self.history.last else { return false };
+        let now = self.lab.in_view();
+        *known == revision
+            && last.dock == self.dock
+            && last.in_view.run == now.run
+            && last.in_view.asks_the_same(&now)
+            && last.in_view.selects_the_same(&now)
     }
 
     /// As it looks now; settings are written down again only when one was changed.
