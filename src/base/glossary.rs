@@ -69,6 +69,11 @@ pub const TERMS: &[Term] = &[
         says: "A head that looks for an earlier copy of its token, at what followed there, and predicts that again. Its score is prefix matching.",
     },
     Term {
+        memory: "trace of recall in the map",
+        transformer: "induction stripe",
+        says: "Dark cells of an attention map, each one step to the right of an earlier copy of the token that asks. Where a text repeats as a whole they stand in a slanted line.",
+    },
+    Term {
         memory: "repetition",
         transformer: "duplicate token",
         says: "A head that looks at earlier copies of its own token.",

@@ -70,14 +70,19 @@ impl Marks {
         self.rules.iter().map(|rule| rule.id).collect()
     }
 
-    /// What training is at: the first thing that has not formed yet, or what formed last of all.
-    pub fn state_in_words(&self) -> String {
-        let mut all = self.rules.iter().zip(&self.progress);
+    /// What training is at: the first thing that has not formed yet and can with what is trained `now`, or what formed
+    /// last of all.
+    pub fn state_in_words(&self, now: Facts) -> String {
+        let all = self.rules.iter().zip(&self.progress);
         if let Some((rule, goal)) = all.clone().next_back().filter(|(_, p)| p.set) {
             return format!("{} at step {}", rule.name, goal.since.unwrap_or(0));
         }
-        let next = all.find(|(_, p)| !p.set);
-        next.map_or_else(|| "training".to_owned(), |(rule, _)| rule.before.to_owned())
+        let ahead: Vec<&Rule> = all.filter(|(_, p)| !p.set).map(|(rule, _)| *rule).collect();
+        match (ahead.iter().find(|rule| (rule.can_occur)(now)), ahead.first()) {
+            (Some(next), _) => next.before.to_owned(),
+            (None, Some(held)) => format!("{} waits: what it needs is frozen", held.before),
+            (None, None) => "training".to_owned(),
+        }
     }
 
     /// Takes a mark as set that another run has set, which this one goes on from.

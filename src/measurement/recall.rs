@@ -62,7 +62,7 @@ impl Measurement for Recall {
 pub fn matrices(subject: Subject<'_>) -> Result<Matrices> {
     subject.model.memories().ok_or_else(|| {
         Error::usage(format!(
-            "The memories are read from the matrices of the model \"birth\"; this network is a \"{}\". All heads and Attention show what its heads look at.",
+            "The matrices of this network, a \"{}\", are no memories that can be read one by one; those of the experiment \"birth\" are. All heads and Attention show what its heads look at.",
             subject.model.layout().kind
         ))
     })

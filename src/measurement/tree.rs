@@ -65,7 +65,7 @@ pub(super) fn refused(source: &dyn Source) -> Result<()> {
         return Ok(());
     }
     Err(Error::usage(
-        "the sequences of this task are no trees; choose the task \"tree_path\" to ask about paths",
+        "The sequences of this task are no trees, so there are no paths to ask about; those of the experiment \"tree\" are.",
     ))
 }
 

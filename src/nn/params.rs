@@ -287,6 +287,11 @@ pub fn canonical(name: &str) -> &str {
         .map_or(name, |(ours, _, _)| ours)
 }
 
+/// What Bietti et al. (2023) call a parameter of their network.
+pub fn in_paper(name: &str) -> Option<&'static str> {
+    SPELLINGS.iter().find(|(ours, ..)| *ours == name).map(|(_, paper, _)| *paper)
+}
+
 /// Draws `count` numbers from the stream of `seed` and `name`.
 pub fn draw(seed: u64, name: &str, count: usize, init: Init) -> Vec<f32> {
     let mut key = [0u8; 32];

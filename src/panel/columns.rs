@@ -123,7 +123,7 @@ const COLUMNS: &[Column] = &[
     Column {
         name: "accuracy_triggered_start",
         readable: "accuracy after triggers, first 10 positions",
-        help: "The same among the first ten positions of a sequence.",
+        help: "Share of right answers after triggers among the first ten positions of a sequence, where there is hardly anything to remember.",
     },
     Column {
         name: "repeat_share",
@@ -158,7 +158,7 @@ const COLUMNS: &[Column] = &[
     Column {
         name: "recall_wk1_early",
         readable: "early W_K1",
-        help: "The same among the first 64 positions, which are learned first.",
+        help: "Share of the first 64 positions whose query in the first layer finds the position just before; they are learned first.",
     },
     Column {
         name: "kl_wf",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::convert::narrow;
 use crate::base::event::MarkKind;
+use crate::base::intervention::Intervention;
 use crate::base::question::MeasurementCall;
 use crate::base::settings;
 use crate::figure::{Axis, Dash, Figure, LegendEntry, Mark, Plot, Ticks};
@@ -131,10 +132,20 @@ impl Panel for Curves {
             self.left_out(view.runs),
             self.unknown(view.runs),
             self.nothing_to_align(&runs),
+            as_recorded(view),
             span::past_axes(&past),
         ]);
         Figure { title, plots, columns, caption, empty: None }
     }
+}
+
+/// That a change which is only looked at is not in the curves.
+fn as_recorded(view: &View<'_>) -> String {
+    let is_past = view.step.is_some() || !view.live;
+    let in_force =
+        view.readings.is_some_and(|r| r.interventions.iter().any(Intervention::changes_forward));
+    let said = "As recorded: what is in force now is not in the curves.";
+    if is_past && in_force { said.to_owned() } else { String::new() }
 }
 
 impl Curves {

@@ -22,6 +22,7 @@ pub const KIND: PanelKind = PanelKind {
     stack: Stack::MiddleBelow,
     turn: 3,
     aspect: 0.5,
+    example: "gating",
     ..PanelKind::new("gating", || Box::<Gating>::default())
 };
 

@@ -26,6 +26,8 @@ pub struct PanelKind {
     pub has_camera: bool,
     /// It draws a sweep, not a run.
     pub is_of_sweep: bool,
+    /// An experiment that it draws, where it cannot draw most; empty: it draws all.
+    pub example: &'static str,
     /// Settings that stand above its picture, each with what it is called there; the others stand in its form alone.
     pub controls: &'static [(&'static str, &'static str)],
 }
@@ -44,6 +46,7 @@ impl PanelKind {
             aspect: 0.9,
             has_camera: false,
             is_of_sweep: false,
+            example: "",
             controls: &[],
         }
     }

@@ -15,6 +15,7 @@ pub const KIND: PanelKind = PanelKind {
     look_for: "How the diagonal fills: a matrix that has stored an association has its largest entry where the perfect one has it. The strip says which are stored (teal) and which not yet (pale).",
     click: "A click does nothing here; pointing at a cell tells the two tokens or positions, and the value.",
     aspect: 1.2,
+    example: "birth",
     ..PanelKind::new("memories", || Box::<Memories>::default())
 };
 

@@ -155,10 +155,10 @@ impl Guess {
                 log: false,
                 ticks: Ticks::At(ticks),
             },
-            // Room for the number above a bar of 1.
+            // Room for the number above a bar of 1, half of it above its middle.
             y: Axis {
                 label: "probability".to_owned(),
-                range: (0.0, 1.15),
+                range: (0.0, (1.0 + 1.8 * lift).max(1.15)),
                 log: false,
                 ticks: shares(),
             },

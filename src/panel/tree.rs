@@ -18,6 +18,7 @@ pub const KIND: PanelKind = PanelKind {
     stack: Stack::RightBelow,
     turn: 4,
     aspect: 0.8,
+    example: "tree",
     ..PanelKind::new("tree", || Box::<TreePanel>::default())
 };
 

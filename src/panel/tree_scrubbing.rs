@@ -15,6 +15,7 @@ pub const KIND: PanelKind = PanelKind {
     title: "Tree scrubbing",
     look_for: "Cells near 100: there a layer may look at another tree as long as the named node is the same, so that node is what it uses.",
     click: "A click on a cell brings its layer into focus; pointing tells over how many trees it was counted.",
+    example: "tree",
     ..PanelKind::new("tree_scrubbing", || Box::<TreeScrubbing>::default())
 };
 

@@ -447,6 +447,8 @@ impl Worker {
             Some(error) => self.news.trouble(error),
             None => self.save(),
         }
+        // What is frozen cannot form.
+        self.say_doing();
     }
 
     /// The evaluation before the first step. A resumed run has its rows already, but for that of a last step off the

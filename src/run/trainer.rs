@@ -215,7 +215,11 @@ impl Trainer {
 
     /// What training is at, e.g. `learning global statistics`.
     pub fn state_in_words(&self) -> String {
-        self.marks.state_in_words()
+        let frozen = self.params.all().filter(|p| self.params.is_frozen(*p));
+        let frozen: Vec<String> = frozen.map(|p| self.params.name(p).to_owned()).collect();
+        let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
+        let over_all = self.experiment.train.loss == LossOver::All;
+        self.marks.state_in_words(Facts::new(subject, over_all, &frozen))
     }
 
     /// Updates done so far.

@@ -284,6 +284,61 @@ fn a_point_of_a_drawn_sequence_brings_it_back_after_the_text_was_edited() {
 }
 
 #[test]
+fn a_key_stays_as_long_as_it_is_that_token_and_no_future() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    let lab = &mut harness.state_mut().lab;
+    lab.set_text("the end");
+    lab.pick(&Pick::QueryKey { query: 6, key: 4 }, false);
+    lab.set_text("the eND");
+    assert_eq!(lab.selection.key, Some(4), "that token is the same");
+    lab.set_text("she had");
+    assert_eq!(lab.selection.key, None);
+    lab.pick(&Pick::QueryKey { query: 6, key: 4 }, false);
+    lab.pick(&Pick::Query(5), false);
+    assert_eq!(lab.selection.key, Some(4));
+    lab.pick(&Pick::Query(3), false);
+    assert_eq!(lab.selection.key, None, "it comes after the query");
+}
+
+#[test]
+fn a_panel_that_has_nothing_here_starts_an_experiment_that_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    press(&mut harness, "Gating");
+    until(&mut harness, "it is refused", |app| app.lab.examination.is_settled(40));
+    let label = "Start \u{201c}Gating: two registers\u{201d}";
+    press(&mut harness, label);
+    until(&mut harness, "it starts", |app| app.lab.runs.len() == 2);
+    assert_eq!(harness.state().lab.run().unwrap().experiment.name, "gating");
+    until(&mut harness, "its gates are drawn", |app| app.lab.readings.is_some());
+    assert!(harness.query_by_role_and_label(Role::Button, label).is_none());
+}
+
+#[test]
+fn a_text_of_ones_own_that_is_no_pair_yet_is_said_not_to_be_on_the_map() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    press(&mut harness, "Patching");
+    harness.get_by_role_and_label(Role::ComboBox, "Pairs").click();
+    (0..3).for_each(|_| harness.step());
+    press(&mut harness, "my text");
+    let said = "until this text differs from the one in view";
+    assert!(harness.query_by_label_contains(said).is_some());
+    let field = harness.get_by_role_and_label(Role::TextInput, "Counterfactual text");
+    let other = field.accesskit_node().value().unwrap().replace('e', "o");
+    field.focus();
+    field.set_text_value_accesskit(&other);
+    (0..2).for_each(|_| harness.step());
+    harness.key_press(egui::Key::Enter);
+    (0..3).for_each(|_| harness.step());
+    assert!(harness.query_by_label_contains(said).is_none());
+}
+
+#[test]
 fn escape_closes_what_is_open_before_it_clears_the_selection() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window(folder.path());

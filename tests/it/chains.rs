@@ -232,13 +232,13 @@ fn what_has_no_trees_is_refused_in_a_sentence() {
     let subject = Subject { source: &*bigram, ..lab.subject() };
     for measurement in [&Chains::default() as &dyn Measurement, &TreeView::default()] {
         let error = measurement.applies(subject).unwrap_err();
-        assert!(error.message.contains("tree_path"), "{error}");
+        assert!(error.message.contains("experiment \"tree\""), "{error}");
     }
     let row = bigram.sequence(0, 0);
     let pool = Pool::new(1).unwrap();
     let ground = Ground { subject, pool: &pool, prompt: &row, seed: 1 };
     let error = TreeScrubbing::default().run(&ground, &mut |_| true).unwrap_err();
-    assert!(error.message.contains("tree_path"), "{error}");
+    assert!(error.message.contains("experiment \"tree\""), "{error}");
 }
 
 // ── the tree in view ─────────────────────────────────────────────────────────────────────────────────

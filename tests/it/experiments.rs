@@ -1,5 +1,6 @@
 //! The experiments that come with the program: each runs, and the plain one learns when the reference does.
 
+use mnemoscope::base::intervention::Intervention;
 use mnemoscope::base::settings::set;
 use mnemoscope::run::experiment::{BUILTIN, Experiment};
 use mnemoscope::run::trainer::Trainer;
@@ -110,6 +111,20 @@ fn a_network_too_large_for_memory_is_refused_before_it_is_made() {
         let error = Params::new(0).add("layer0.wq", shape, Init::Zeros, true).err().unwrap();
         assert!(error.message.contains("model.width"), "{error}");
     }
+}
+
+#[test]
+fn a_trainer_says_what_can_form_with_what_is_frozen_now() {
+    let mut trainer = Trainer::new(&experiment("birth-keys-first", &[("held_out", 2)])).unwrap();
+    let freeze = |name: &str| Intervention::Freeze(name.to_owned());
+    // W_O2 waits until step 120 in this experiment.
+    trainer.intervene(&freeze("W_O2")).unwrap();
+    assert_eq!(trainer.state_in_words(), "forming the previous-token head");
+    trainer.intervene(&freeze("W_K1")).unwrap();
+    let said = "forming the output memory waits: what it needs is frozen";
+    assert_eq!(trainer.state_in_words(), said);
+    trainer.lift(&freeze("W_O2")).unwrap();
+    assert_eq!(trainer.state_in_words(), "forming the output memory");
 }
 
 #[test]

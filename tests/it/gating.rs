@@ -678,7 +678,7 @@ fn a_task_without_tuples_is_refused_in_a_sentence() {
     assert!(deeper.applies(stage.subject()).unwrap_err().message.contains("has 2 of them"));
     stage.source = Bigram::default().open().unwrap();
     let refused = Gating::default().applies(stage.subject()).unwrap_err();
-    assert!(refused.message.contains("reference_back"), "{refused}");
+    assert!(refused.message.contains("experiment \"gating\""), "{refused}");
 }
 
 #[test]

@@ -1069,7 +1069,7 @@ fn marks_of(rows: &[MetricsRow], marks: &mut Marks) -> Vec<(u64, String)> {
 fn marks_come_in_order_at_the_first_evaluation_of_those_in_a_row() {
     let mut marks = Marks::new(&of_birth(), FACTS);
     assert_eq!(marks.rules().len(), 4);
-    assert_eq!(marks.state_in_words(), "learning global statistics");
+    assert_eq!(marks.state_in_words(FACTS), "learning global statistics");
     let found = marks_of(&course(), &mut marks);
     let first = |column: usize, at_least: f64| {
         course().iter().find(|r| r.values[column] >= at_least).unwrap().step
@@ -1082,7 +1082,10 @@ fn marks_come_in_order_at_the_first_evaluation_of_those_in_a_row() {
     ];
     let expected = expected.map(|(step, text)| (step, text.to_owned()));
     assert_eq!(found, expected);
-    assert_eq!(marks.state_in_words(), format!("induction head formed at step {}", first(2, 0.9)));
+    assert_eq!(
+        marks.state_in_words(FACTS),
+        format!("induction head formed at step {}", first(2, 0.9))
+    );
 }
 
 #[test]
@@ -1133,7 +1136,7 @@ fn a_resumed_run_sets_the_same_marks() {
         after.restore(&serde_json::from_str::<State>(&saved).unwrap());
         found.extend(marks_of(&rows[cut..], &mut after));
         assert_eq!(found, expected, "cut before evaluation {cut}");
-        assert_eq!(after.state_in_words(), straight.state_in_words());
+        assert_eq!(after.state_in_words(FACTS), straight.state_in_words(FACTS));
     }
 }
 
@@ -1165,7 +1168,18 @@ fn a_mark_that_cannot_occur_is_not_listed() {
             names(&all, FACTS).into_iter().filter(|name| !missing.contains(name)).collect();
         assert_eq!(names(&all, facts), left);
     }
-    assert_eq!(Marks::new(&[], FACTS).state_in_words(), "training");
+    assert_eq!(Marks::new(&[], FACTS).state_in_words(FACTS), "training");
+}
+
+#[test]
+fn what_is_frozen_is_not_said_to_form() {
+    let marks = Marks::new(&columns(&["recall_wo2", "previous_token_score"]), FACTS);
+    assert_eq!(marks.state_in_words(FACTS), "forming the output memory");
+    let of_outputs = Facts { output_memory: false, ..FACTS };
+    assert_eq!(marks.state_in_words(of_outputs), "forming the previous-token head");
+    let all = Facts { first_keys: false, ..of_outputs };
+    let said = "forming the output memory waits: what it needs is frozen";
+    assert_eq!(marks.state_in_words(all), said);
 }
 
 #[test]
@@ -1178,11 +1192,11 @@ fn one_of_many_heads_is_enough_for_a_previous_token_head() {
 #[test]
 fn the_mark_of_a_solved_task_bears_the_first_evaluation_of_those_in_a_row() {
     let mut marks = Marks::new(&columns(&["accuracy_sequence", "loss"]), FACTS);
-    assert_eq!(marks.state_in_words(), "learning to get whole sequences right");
+    assert_eq!(marks.state_in_words(FACTS), "learning to get whole sequences right");
     let values = [0.5, 0.995, 0.98, 0.99, 1.0, 0.991, 0.2];
     let rows: Vec<_> = (0..).zip(values).map(|(step, v)| row(10 * step, &[v, 1.0])).collect();
     assert_eq!(marks_of(&rows, &mut marks), [(30, "solved".to_owned())]);
-    assert_eq!(marks.state_in_words(), "solved at step 30");
+    assert_eq!(marks.state_in_words(FACTS), "solved at step 30");
     assert!(Marks::new(&columns(&["accuracy", "loss"]), FACTS).rules().is_empty());
 }
 

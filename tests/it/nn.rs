@@ -15,7 +15,7 @@ use mnemoscope::nn::kernel::matrix::{Into, Matrix, multiply, product, transpose}
 use mnemoscope::nn::kernel::pool::Pool;
 use mnemoscope::nn::linear::{self, embed, embed_with_positions, linear, linear_into, sum};
 use mnemoscope::nn::loss::{self, cross_entropy};
-use mnemoscope::nn::params::{Init, Params, canonical, draw};
+use mnemoscope::nn::params::{Init, Params, canonical, draw, in_paper};
 use mnemoscope::nn::tap::{EditAndCapture, Tap, Untapped};
 
 fn numbers(x: &Tensor) -> Vec<f32> {
@@ -543,4 +543,14 @@ fn what_is_derived_from_fixed_tensors_follows_loaded_weights() {
     weights.tensors[0].data = vec![1.0, 2.0, 3.0].into();
     params.load(&weights).unwrap();
     assert_eq!(twice(&params), [2.0, 4.0, 6.0]);
+}
+
+#[test]
+fn a_name_in_the_paper_leads_back_to_ours() {
+    for ours in ["embed", "layer0.wk", "layer1.wo", "layer1.wf", "unembed"] {
+        let paper = in_paper(ours).unwrap();
+        assert!(paper.starts_with("W_"), "{paper}");
+        assert_eq!(canonical(paper), ours);
+    }
+    assert_eq!(in_paper("layer0.wq"), None, "there are no queries of their own");
 }

@@ -626,7 +626,7 @@ fn a_path_counts_as_right_with_all_its_steps_and_the_comma_after_it() {
     assert_eq!((answer.means[0].sum, answer.means[0].count), (33.0, 40.0), "7 wrong first steps");
     let bigram = Bigram::default().open().unwrap();
     let error = measurement.applies(Subject { source: &*bigram, ..subject }).unwrap_err();
-    assert!(error.message.contains("tree_path"), "{error}");
+    assert!(error.message.contains("experiment \"tree\""), "{error}");
 }
 
 // ── experiments ──────────────────────────────────────────────────────────────────────────────────────

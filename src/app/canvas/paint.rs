@@ -259,13 +259,14 @@ fn one(ui: &mut Ui, rect: Rect, id: Id, pick: &Pick, hover: &str, picked: &mut V
     }
 }
 
-/// Text in the middle of an empty room: a sentence that says why it is empty.
-pub fn sentence(ui: &Ui, rect: Rect, text: &str) {
+/// Text in the middle of an empty room: a sentence that says why it is empty. The middle of its lower edge.
+pub fn sentence(ui: &Ui, rect: Rect, text: &str) -> Pos2 {
     let color = ui.visuals().weak_text_color();
     let font = FontId::proportional(14.0);
     let galley = ui.painter().layout(text.to_owned(), font, color, (rect.width() - 32.0).max(60.0));
-    let corner = Align2::CENTER_CENTER.align_size_within_rect(galley.size(), rect).min;
-    ui.painter_at(rect).galley(corner, galley, color);
+    let place = Align2::CENTER_CENTER.align_size_within_rect(galley.size(), rect);
+    ui.painter_at(rect).galley(place.min, galley, color);
+    place.center_bottom()
 }
 
 /// The focused widget keeps its arrow keys: they move the selection, not the focus.

@@ -312,7 +312,8 @@ impl FigureEditor {
     /// The page as it will be printed.
     fn page(&mut self, ui: &mut Ui) {
         if self.doc.snapshots.is_empty() {
-            return paint::sentence(ui, ui.available_rect_before_wrap(), "The page is empty.");
+            paint::sentence(ui, ui.available_rect_before_wrap(), "The page is empty.");
+            return;
         }
         self.look();
         let Some(seen) = &mut self.seen else { return };
@@ -331,7 +332,8 @@ impl FigureEditor {
         let scene = match &seen.scene {
             Ok(scene) => scene,
             Err(error) => {
-                return paint::sentence(ui, ui.available_rect_before_wrap(), &error.message);
+                paint::sentence(ui, ui.available_rect_before_wrap(), &error.message);
+                return;
             }
         };
         let room = ui.available_size() - vec2(8.0, 8.0);
@@ -391,9 +393,14 @@ fn page_controls(ui: &mut Ui, page: &mut PageSpec) {
         ui.label("Height");
         let others = page.clone();
         let fits = |text: &str| fits(PageSpec { height: text.to_owned(), ..others.clone() });
-        entry::text(ui, &mut page.height, "0.75", 70.0, fits)
-            .on_hover_text("A length with its unit, or a number of widths")
-            .accessible_name("Height");
+        ui.horizontal(|ui| {
+            entry::text(ui, &mut page.height, "0.75", 70.0, fits)
+                .on_hover_text("A length with its unit, or a number of widths")
+                .accessible_name("Height");
+            if !page.height.trim().ends_with(char::is_alphabetic) {
+                ui.weak("× width");
+            }
+        });
         ui.end_row();
         ui.label("Font");
         ui.horizontal(|ui| {

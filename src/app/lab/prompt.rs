@@ -124,7 +124,9 @@ impl Lab {
         self.text_note = (count > longest).then_some(note);
         let inside = |at: &usize| *at < row.len();
         self.selection.query = self.selection.query.filter(inside).or(row.len().checked_sub(1));
-        self.selection.key = self.selection.key.filter(inside);
+        // A key is that token, not that place.
+        let stays = |at: &usize| row.tokens.get(*at) == self.prompt.tokens.get(*at);
+        self.selection.key = self.selection.key.filter(inside).filter(stays);
         self.selection.first = None;
         self.drawn = None;
         self.before_edit = None;

@@ -14,7 +14,11 @@ impl Lab {
             // A run is opened by the window.
             Pick::Nothing | Pick::Token(_) | Pick::Run(_) => return,
             Pick::Query(at) | Pick::Key(at) if shift => selection.key = Some(at),
-            Pick::Query(at) => selection.query = Some(at),
+            Pick::Query(at) => {
+                selection.query = Some(at);
+                // What comes after the query is hidden from it.
+                selection.key = selection.key.filter(|key| *key <= at);
+            }
             Pick::Key(at) => selection.key = Some(at),
             Pick::QueryKey { query, key } => {
                 selection.query = Some(query);

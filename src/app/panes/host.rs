@@ -13,7 +13,7 @@ use super::run_list::RunList;
 use super::{Drawn, News, Pane, pane_of};
 use crate::app::canvas::paint::{self, Canvas};
 use crate::app::canvas::{UNITS_PER_POINT, theme};
-use crate::app::commands::Action;
+use crate::app::commands::{Action, Command, table};
 use crate::app::lab::Lab;
 use crate::app::lab::examination::EFFECT;
 use crate::app::lab::panels::{Form, Panels};
@@ -354,14 +354,38 @@ impl Shown {
             response.widget_info(|| {
                 egui::WidgetInfo::labeled(egui::Role::Label, true, sentence.as_str())
             });
-            paint::sentence(ui, room, sentence);
-            return Vec::new();
+            let end = paint::sentence(ui, room, sentence);
+            return self.offer(ui, lab, end).into_iter().collect();
         }
         let size = vec2(scene.width, scene.height) * UNITS_PER_POINT;
         let place = Rect::from_min_size(room.min, size);
         let (panel, title) = (self.panel.as_mut(), self.kind.title);
         let mut drawn = Drawn { room, place, figure, scene, panel, canvas, title };
         self.pane.picture(ui, &mut drawn, lab)
+    }
+
+    /// Under the sentence of a panel that this network or task has nothing for: a button that starts an experiment
+    /// which has.
+    fn offer(&self, ui: &mut Ui, lab: &Lab, under: egui::Pos2) -> Option<Action> {
+        let start = Command::Start(self.kind.example);
+        let entry = table(lab.panels).into_iter().find(|entry| entry.command == start)?;
+        if !self.is_refused(lab) {
+            return None;
+        }
+        let place = Rect::from_center_size(under + vec2(0.0, 24.0), vec2(260.0, 26.0));
+        let button = egui::Button::new(format!("Start \u{201c}{}\u{201d}", entry.text)).truncate();
+        ui.put(place, button).on_hover_text(entry.help).clicked().then_some(Action::Do(start))
+    }
+
+    /// Whether one of its questions cannot be asked here.
+    fn is_refused(&self, lab: &Lab) -> bool {
+        let Some(run) = lab.run() else { return false };
+        let long = self.analyses(lab);
+        let found =
+            long.iter().filter_map(|call| lab.analyses.analyzed.get(call)?.reading.as_ref());
+        let calls = self.panel.needs(&run.info.net, &lab.selection);
+        let answered = calls.iter().filter_map(|call| lab.readings.as_ref()?.get(call));
+        found.chain(answered).any(Result::is_err)
     }
 
     /// Asks the panel for its figure if anything it may show has changed.

@@ -4,6 +4,7 @@ use egui::{Button, ComboBox, Grid, Key, Label, RichText, TextEdit, TextStyle, Ui
 
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Intervention, Point, Site};
+use crate::nn::params::in_paper;
 use crate::panel::columns::label;
 
 use crate::app::commands::{Action, Command};
@@ -434,11 +435,17 @@ fn tensors(ui: &mut Ui, lab: &Lab, trained: &[String], actions: &mut Vec<Action>
             actions.push(Action::Do(Command::Branch));
         }
     }
+    // The paper names the matrices of its own network, which has no others.
+    let named_by_paper = trained.iter().all(|name| in_paper(name).is_some());
     ui.add_enabled_ui(live, |ui| {
         for name in trained {
             let mut frozen = is_frozen(&lab.in_force(), name);
             let was = frozen;
-            let box_ = ui.checkbox(&mut frozen, name).accessible_name(format!("Freeze {name}"));
+            let label = match in_paper(name) {
+                Some(paper) if named_by_paper => format!("{name} ({paper})"),
+                Some(_) | None => name.clone(),
+            };
+            let box_ = ui.checkbox(&mut frozen, label).accessible_name(format!("Freeze {name}"));
             box_.on_hover_text("A frozen matrix gets no gradient, no decay and no momentum.");
             if frozen != was {
                 let what = if frozen { Intervention::Freeze } else { Intervention::Unfreeze };

@@ -25,14 +25,14 @@ struct Written {
 
 impl Pane for Patching {
     fn row(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
-        let now = settings::to_table(panel);
-        let text = |name: &str| now.get(name).and_then(|v| v.as_str()).unwrap_or("").to_owned();
         let of = (lab.run_id(), lab.drawn);
-        if self.written.is_none() && !text("other").is_empty() {
-            let (other, at, answers) = (text("other"), text("at"), text("answers"));
+        if self.written.is_none() && !text_of(panel, "other").is_empty() {
+            let (other, at, answers) =
+                (text_of(panel, "other"), text_of(panel, "at"), text_of(panel, "answers"));
             self.written = Some(Written { of, other, at, answers });
         }
-        self.pairs(ui, panel, lab, &text("pair"));
+        let pair = text_of(panel, "pair");
+        self.pairs(ui, panel, lab, &pair);
         Vec::new()
     }
 
@@ -93,10 +93,10 @@ impl Patching {
         if written.of != of {
             // Another sequence is compared from here on: what was written for the one before is none for it.
             *written = Written { of, other: lab.text(), at: String::new(), answers: String::new() };
-            return clear(panel);
+            clear(panel);
         }
         ui.horizontal_wrapped(|ui| {
-            let wide = (ui.available_width() - 250.0).max(120.0);
+            let wide = (ui.available_width() - AT - ANSWERS - 30.0).max(120.0);
             let field = |ui: &mut Ui, value: &mut String, name: &str, hint: &str, width: f32| {
                 let edit = TextEdit::singleline(value).hint_text(hint).desired_width(width);
                 let field = ui.add(edit).on_hover_text(hint).accessible_name(name);
@@ -109,15 +109,27 @@ impl Patching {
                 set(panel, "other", &written.other);
             }
             let hint = "predicts at (last)";
-            if field(ui, &mut written.at, "Position of the prediction", hint, 90.0) {
+            if field(ui, &mut written.at, "Position of the prediction", hint, AT) {
                 set(panel, "at", &written.at);
             }
             let hint = "two answers (likeliest)";
-            if field(ui, &mut written.answers, "The two answers", hint, 110.0) {
+            if field(ui, &mut written.answers, "The two answers", hint, ANSWERS) {
                 set(panel, "answers", &written.answers);
             }
         });
+        if text_of(panel, "other").is_empty() {
+            let said = "The map is of the task's own pairs until this text differs from the one in view: change it, then press Enter.";
+            ui.weak(said);
+        }
     }
+}
+
+/// Points of width of the fields for a position and for two answers, wide enough for their hints.
+const AT: f32 = 130.0;
+const ANSWERS: f32 = 165.0;
+
+fn text_of(panel: &mut dyn Panel, name: &str) -> String {
+    settings::to_table(panel).get(name).and_then(|v| v.as_str()).unwrap_or("").to_owned()
 }
 
 /// The pairs of the task are compared, and no sequence of one's own.

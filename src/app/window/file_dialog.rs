@@ -46,9 +46,7 @@ impl FileDialog {
             Self::ChooseFile(_) => "Choose a UTF-8 text file",
             Self::ChooseFont => "Choose a font for other scripts (.ttf, .otf or .ttc)",
             Self::SaveExperiment => "Save the experiment",
-            Self::SaveFigure(_) | Self::SavePage { .. } => {
-                "Save the figure (.pdf, .svg, .png or .tex)"
-            }
+            Self::SaveFigure(_) | Self::SavePage { .. } => "Save as .pdf, .svg, .png or .tex",
             Self::OpenSheet => "Open a figure sheet",
             Self::SaveSheet => "Save the figure sheet",
             Self::ExportWeights(format) if format.is_folder() => "Export weights into a folder",

@@ -5,6 +5,7 @@ use egui::{ComboBox, CornerRadius, Frame, Margin, RichText, Stroke, Ui};
 use crate::base::event::State;
 use crate::base::intervention::Intervention;
 use crate::gpu::device::Adapter;
+use crate::measurement::effect;
 use crate::panel::columns::{describe, label};
 
 use crate::app::commands::{Action, Command, Menu, spell, table};
@@ -162,7 +163,7 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
         text += &format!(" · {:.0} % → {:.0} %", 100.0 * without, 100.0 * with);
     }
     let said: Vec<String> = all.iter().map(Intervention::in_words).collect();
-    let help = format!("In force: {}.\n{}", said.join("; "), acts_on(lab));
+    let help = format!("In force: {}.\n{}{}", said.join("; "), acts_on(lab), measured_on(lab));
     let visuals = ui.visuals();
     let color = if changes.is_empty() { visuals.weak_text_color() } else { visuals.error_fg_color };
     let frame = Frame::new()
@@ -188,6 +189,19 @@ fn acts_on(lab: &Lab) -> &'static str {
     } else {
         "Shown only; training is not touched."
     }
+}
+
+/// On what the two numbers of the chip are measured.
+fn measured_on(lab: &Lab) -> String {
+    let (Some(Effect::Known { column, .. }), Some(run)) = (lab.effect_in_force(), lab.run()) else {
+        return String::new();
+    };
+    format!(
+        "\n{}, without it and with it, on the same {} held-out sequences; the curves look at {}.",
+        describe(column).0,
+        effect::Effect::default().sequences,
+        run.experiment.train.held_out
+    )
 }
 
 fn buttons(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {

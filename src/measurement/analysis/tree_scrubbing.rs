@@ -85,7 +85,7 @@ impl Analysis for TreeScrubbing {
 fn trees<'a>(ground: &Ground<'a>) -> Result<&'a Trees> {
     ground.subject.source.facet().ok_or_else(|| {
         Error::usage(
-            "the sequences of this task are no trees; choose the task \"tree_path\" to scrub them",
+            "The sequences of this task are no trees that could be scrubbed; those of the experiment \"tree\" are.",
         )
     })
 }

@@ -152,7 +152,7 @@ impl<'a> Passes<'a> {
 
 pub fn no_tuples() -> Error {
     Error::usage(
-        "The sequences of this task are not made of tuples of an instruction, a register and a symbol, so there are no gates to look for: choose the task \"reference_back\", for example with the experiment \"gating\".",
+        "The sequences of this task are not made of tuples of an instruction, a register and a symbol, so there are no gates to look for; those of the experiment \"gating\" are.",
     )
 }
 
