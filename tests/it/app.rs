@@ -1164,7 +1164,7 @@ fn after_all_is_lifted_another_intervention_takes_and_the_keyboard_stays_where_i
 }
 
 /// Writes into the number of a setting and leaves it with Enter.
-fn type_number(harness: &mut Harness<'_, App>, setting: &str, text: &str) {
+pub fn type_number(harness: &mut Harness<'_, App>, setting: &str, text: &str) {
     harness.get_by_role_and_label(Role::SpinButton, setting).focus();
     harness.step();
     harness.step();

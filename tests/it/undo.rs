@@ -9,7 +9,7 @@ use mnemoscope::app::lab::effect::Effect;
 use mnemoscope::base::intervention::Intervention;
 use mnemoscope::figure::{Patch, Pick};
 
-use super::app::{until, window_on};
+use super::app::{press, type_number, until, window_on};
 use super::first_view::born;
 
 fn looked_at() -> Harness<'static, App> {
@@ -102,6 +102,26 @@ fn undo_takes_back_the_layout_and_settings_of_panels_too() {
     assert!(!shade(&harness));
     redo(&mut harness);
     assert!(shade(&harness));
+}
+
+#[test]
+fn undo_takes_back_what_was_set_in_the_form() {
+    let mut harness = looked_at();
+    press(&mut harness, "Experiment");
+    press(&mut harness, "Maximise Experiment");
+    let rate = |h: &Harness<'_, App>| h.state().lab.draft().unwrap().train.rate;
+    let before = rate(&harness);
+    type_number(&mut harness, "rate", "0.125");
+    assert_eq!(rate(&harness), 0.125);
+    harness.state_mut().lab.pick(&Pick::Query(20), false);
+    harness.step();
+    harness.step();
+    undo(&mut harness);
+    assert_eq!(rate(&harness), 0.125, "the selection came after it");
+    undo(&mut harness);
+    assert_eq!(rate(&harness), before);
+    redo(&mut harness);
+    assert_eq!(rate(&harness), 0.125);
 }
 
 #[test]

@@ -78,6 +78,8 @@ pub struct Lab {
     pub baseline: Option<Arc<Readings>>,
     /// Counts changes to what is looked at and to what is known of it.
     pub revision: u64,
+    /// Counts the changes of the experiment in the form.
+    pub drafted: u64,
     /// Counts news of training: metrics, marks, recorded steps.
     pub news: u64,
     pub troubles: Vec<Error>,
@@ -125,6 +127,7 @@ impl Lab {
             effect: None,
             baseline: None,
             revision: 0,
+            drafted: 0,
             news: 0,
             troubles: Vec::new(),
             speed: None,
@@ -151,7 +154,9 @@ impl Lab {
         self.run().map(|run| &run.draft)
     }
 
+    /// The same, to be changed.
     pub fn draft_mut(&mut self) -> Option<&mut Experiment> {
+        self.drafted += 1;
         self.runs.get_mut(self.current).map(|run| &mut run.draft)
     }
 

@@ -221,6 +221,7 @@ pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
     let staged_in_use = &run.experiment.at;
     let kinds_in_use = (run.experiment.task_kind.clone(), run.experiment.model_kind.clone());
     let draft = &mut run.draft;
+    let before = draft.to_toml();
     if !draft.about.is_empty() {
         ui.label(egui::RichText::new(&draft.about).weak());
     }
@@ -267,6 +268,7 @@ pub fn experiment(ui: &mut Ui, lab: &mut Lab, form: &mut Form) -> Vec<Action> {
         }
     });
     section(ui, "What happens when", |ui| staged(ui, draft, form));
+    lab.drafted += u64::from(draft.to_toml() != before);
     actions
 }
 

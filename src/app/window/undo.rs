@@ -1,4 +1,4 @@
-//! One undo for what a hand did: text and flips, selection, interventions, settings of panels, layout.
+//! One undo for what a hand did: text and flips, selection, interventions, settings of panels and of the experiment, layout.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use super::App;
 use crate::app::lab::interventions::Change;
 use crate::app::lab::prompt::InView;
 use crate::app::panes::docking::Dock;
+use crate::run::experiment::Experiment;
 
 /// So many things can be taken back.
 const MOST: usize = 200;
@@ -22,6 +23,9 @@ struct Look {
     /// Settings of panels, as TOML, by kind.
     settings: Arc<Vec<(String, String)>>,
     in_view: InView,
+    /// The experiment in the form, and which of its changes that is.
+    draft: Arc<Option<Experiment>>,
+    drafted: u64,
 }
 
 /// What of a look differs from another.
@@ -29,6 +33,7 @@ struct Look {
 struct Differs {
     dock: bool,
     settings: bool,
+    draft: bool,
     text: bool,
     selection: bool,
 }
@@ -38,11 +43,13 @@ impl Look {
         let differs = Differs {
             dock: self.dock != other.dock,
             settings: self.settings != other.settings,
+            draft: self.drafted != other.drafted,
             text: !self.in_view.asks_the_same(&other.in_view),
             selection: !self.in_view.selects_the_same(&other.in_view),
         };
-        let any = differs.dock || differs.settings || differs.text || differs.selection;
-        any.then_some(differs)
+        let nothing =
+            Differs { dock: false, settings: false, draft: false, text: false, selection: false };
+        (differs != nothing).then_some(differs)
     }
 }
 
@@ -126,19 +133,24 @@ impl App {
         let Some((last, known)) = &self.history.last else { return false };
         let now = self.lab.in_view();
         *known == revision
+            && last.drafted == self.lab.drafted
             && last.dock == self.dock
             && last.in_view.run == now.run
             && last.in_view.asks_the_same(&now)
             && last.in_view.selects_the_same(&now)
     }
 
-    /// As it looks now; settings are written down again only when one was changed.
+    /// As it looks now; settings and experiment are written down again only when something in them was changed.
     fn seen_now(&mut self) -> Look {
         let kept = self.history.last.as_ref();
+        let (run, drafted) = (self.lab.run_id(), self.lab.drafted);
+        let of = |look: &&Look| look.drafted == drafted && look.in_view.run == run;
+        let draft = kept.map(|(look, _)| look).filter(of).map(|look| look.draft.clone());
+        let draft = draft.unwrap_or_else(|| Arc::new(self.lab.draft().cloned()));
         let same = kept.filter(|(_, revision)| *revision == self.host.settings_revision());
         let settings = same.map(|(look, _)| look.settings.clone());
         let settings = settings.unwrap_or_else(|| Arc::new(self.host.settings()));
-        Look { dock: self.dock.clone(), settings, in_view: self.lab.in_view() }
+        Look { dock: self.dock.clone(), settings, in_view: self.lab.in_view(), draft, drafted }
     }
 
     pub(super) fn undo(&mut self, ctx: &Context) {
@@ -165,6 +177,7 @@ impl App {
             changes.iter().for_each(|change| self.lab.do_again(change));
         }
         if let Some(look) = look {
+            self.write_draft(&look);
             self.dock.lay_as(look.dock);
             self.host.restore(&look.settings);
             self.lab.bring_back(look.in_view);
@@ -178,5 +191,14 @@ impl App {
         self.history.newest = None;
         self.lab.changed();
         Done { look: now, changes }
+    }
+
+    /// The experiment in the form as it was, if it is of the run in view.
+    fn write_draft(&mut self, look: &Look) {
+        let is_there = look.drafted == self.lab.drafted || look.in_view.run != self.lab.run_id();
+        let Some(before) = look.draft.as_ref().as_ref().filter(|_| !is_there) else { return };
+        if let Some(draft) = self.lab.draft_mut() {
+            draft.clone_from(before);
+        }
     }
 }
