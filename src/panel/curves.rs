@@ -133,7 +133,7 @@ impl Panel for Curves {
             self.nothing_to_align(&runs),
             span::past_axes(&past),
         ]);
-        Figure { title, plots, columns, caption, empty: None }
+        Figure { title, plots, columns, caption, ..Figure::default() }
     }
 }
 
@@ -387,7 +387,7 @@ impl Curves {
         (values.low.min(0.0), high)
     }
 
-    /// Where guessing all tokens alike would be, if that lies on the axis: its line unless it is hidden, and its entry.
+    /// Where guessing among all possible answers alike would be, if that lies on the axis: its line unless it is hidden, and its entry.
     fn chance_line(
         &self,
         view: &View<'_>,
@@ -395,10 +395,10 @@ impl Curves {
         axis: StepAxis,
         range: (f64, f64),
     ) -> Option<(Option<Mark>, LegendEntry)> {
-        let vocab = view.net.vocab as f64;
+        let answers = view.net.answers as f64;
         let value = match family {
-            Family::Loss => vocab.ln(),
-            Family::Accuracy => 1.0 / vocab,
+            Family::Loss => answers.ln(),
+            Family::Accuracy => 1.0 / answers,
             Family::Memory
             | Family::Divergence
             | Family::Head
@@ -407,7 +407,7 @@ impl Curves {
             | Family::Gradient
             | Family::Other => return None,
         };
-        if !self.chance || vocab <= 1.0 || !(range.0..=range.1).contains(&value) {
+        if !self.chance || answers <= 1.0 || !(range.0..=range.1).contains(&value) {
             return None;
         }
         let (color, hidden) = (view.palette.faint, self.hides(CHANCE));

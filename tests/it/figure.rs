@@ -184,7 +184,7 @@ fn composite() -> Figure {
         plots: vec![attention(20), curves(), small_cloud(), bars(), attention(70), curves()],
         columns: 3,
         caption: "The step in view is 212; the upper triangle does not exist.".into(),
-        empty: None,
+        ..Figure::default()
     }
 }
 
@@ -561,6 +561,23 @@ fn a_column_wide_figure_has_all_its_words() {
     let scene = layout(&one(curves()), [252.0, 190.0], &Style::light());
     for word in ["A figure", "Loss", "step", "loss (nats)", "in-context tokens", "0", "1000"] {
         assert!(has_text(&scene, word), "{word} is missing");
+    }
+}
+
+#[test]
+fn a_figure_of_a_scale_is_the_same_picture_so_many_times_as_large() {
+    let small = layout(&composite(), [400.0, 300.0], &Style::light());
+    let scaled = Figure { scale: 2.0, ..composite() };
+    let large = layout(&scaled, [800.0, 600.0], &Style::light());
+    let [small, large] = [&small, &large].map(texts);
+    assert_eq!(small.len(), large.len());
+    for ((a, [left, top, right, bottom]), (b, found)) in small.iter().zip(&large) {
+        assert_eq!(a, b);
+        for (once, twice) in [left, top, right, bottom].into_iter().zip(found) {
+            // Gaps of a point stay one.
+            assert!((2.0 * once - twice).abs() < 12.0, "{a}: {once} and {twice}");
+        }
+        assert!((2.0 * (bottom - top) - (found[3] - found[1])).abs() < 1e-3, "{a}");
     }
 }
 
