@@ -81,7 +81,7 @@ impl Pen<'_> {
                 self.push(Item::Polyline {
                     points: vec![[x, y], [right, y]],
                     color: entry.color,
-                    width: 1.2,
+                    width: 1.2 * style.mark_width,
                     dash: entry.dash,
                 });
             } else {
@@ -90,7 +90,8 @@ impl Pen<'_> {
                 if entry.color == Color::TRANSPARENT {
                     marks::absent(self, square);
                 } else if entry.sample == Sample::Outline {
-                    self.rect(square.shrunk(0.5), None, Some((entry.color, 1.0)));
+                    let width = style.mark_width;
+                    self.rect(square.shrunk(0.5 * width), None, Some((entry.color, width)));
                 } else {
                     self.rect(square, Some(entry.color), None);
                 }

@@ -80,18 +80,30 @@ impl Gating {
         let before = view.before.and_then(|_| reading(&earlier, &self.call()).ok());
         let before = before.and_then(|answer| Facts::new(&earlier, answer).ok());
         let beside_each_other = before.is_some() && view.size[0] >= SIDE_BY_SIDE;
-        let (caption, legend) = (self.caption(view, &facts), legend(view));
-        let room = Wanted {
-            size: view.size.map(|s| if s.is_finite() { s.clamp(40.0, 1e4) } else { 400.0 }),
-            plots: if beside_each_other { 2 } else { 1 },
-            beside: self.roles,
-            registers: facts.present().len(),
-            tuples: facts.tuples.len(),
-            compared: before.is_some(),
-            legend: &legend,
-            caption: &caption,
+        let (mut caption, mut legend) = (self.caption(view, &facts), legend(view));
+        let arranged = |legend: &[LegendEntry], caption: &str| {
+            let wanted = Wanted {
+                size: view.size.map(|s| if s.is_finite() { s.clamp(40.0, 1e4) } else { 400.0 }),
+                plots: if beside_each_other { 2 } else { 1 },
+                beside: self.roles,
+                registers: facts.present().len(),
+                tuples: facts.tuples.len(),
+                compared: before.is_some(),
+                legend,
+                caption,
+            };
+            wanted.arranged()
+        };
+        let mut room = arranged(&legend, &caption);
+        // Names in the lanes say more than what stands around them.
+        if room.is_tight {
+            caption.clear();
+            room = arranged(&legend, &caption);
         }
-        .arranged();
+        if room.is_tight {
+            legend.clear();
+            room = arranged(&legend, &caption);
+        }
         let now = self.plot(view, &facts, before.as_ref(), room);
         let mut plots = match &before {
             Some(before) if beside_each_other => vec![

@@ -565,20 +565,27 @@ fn a_column_wide_figure_has_all_its_words() {
 }
 
 #[test]
-fn a_figure_of_a_scale_is_the_same_picture_so_many_times_as_large() {
-    let small = layout(&composite(), [400.0, 300.0], &Style::light());
-    let scaled = Figure { scale: 2.0, ..composite() };
-    let large = layout(&scaled, [800.0, 600.0], &Style::light());
-    let [small, large] = [&small, &large].map(texts);
-    assert_eq!(small.len(), large.len());
-    for ((a, [left, top, right, bottom]), (b, found)) in small.iter().zip(&large) {
-        assert_eq!(a, b);
-        for (once, twice) in [left, top, right, bottom].into_iter().zip(found) {
-            // Gaps of a point stay one.
-            assert!((2.0 * once - twice).abs() < 12.0, "{a}: {once} and {twice}");
-        }
-        assert!((2.0 * (bottom - top) - (found[3] - found[1])).abs() < 1e-3, "{a}");
+fn every_text_and_line_of_a_figure_of_a_scale_is_so_many_times_as_large() {
+    let of = |scale: f32| {
+        let figure = Figure { scale, ..one(curves()) };
+        let scene = layout(&figure, [300.0 * scale, 200.0 * scale], &Style::light());
+        // In units of the scale, to a thousandth.
+        let in_units = |size: f32| (1000.0 * size / scale).round();
+        let texts = texts(&scene).into_iter();
+        let texts = texts.map(|(text, at)| (text, in_units(at[3] - at[1])));
+        let widths = scene.items.iter().filter_map(|item| match item {
+            Item::Polyline { width, .. } => Some(in_units(*width)),
+            _ => None,
+        });
+        (texts.collect::<Vec<_>>(), widths.collect::<Vec<f32>>())
+    };
+    let (texts, widths) = of(2.0);
+    let (as_it_says, widths_as_they_say) = of(1.0);
+    for word in ["A figure", "Loss", "step", "in-context tokens"] {
+        let size = |texts: &[(String, f32)]| texts.iter().find(|t| t.0 == word).unwrap().1;
+        assert_eq!(size(&texts), size(&as_it_says), "{word}");
     }
+    assert!(widths.iter().all(|width| widths_as_they_say.contains(width)), "{widths:?}");
 }
 
 #[test]

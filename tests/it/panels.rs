@@ -2039,21 +2039,48 @@ fn a_gate_without_a_number_says_why_beside_the_lanes() {
 }
 
 #[test]
+fn before_and_after_a_change_stand_beside_each_other_in_one_measure() {
+    let mut world = World::new();
+    world.before = world.readings.clone();
+    let mut answer = gating();
+    let predicted = answer.arrays.iter_mut().find(|a| a.name == "predicted").unwrap();
+    predicted.data = vec![5.0, 5.0, 5.0, 5.0, 4.0, 5.0].into();
+    world.answer(&MeasurementCall::new("gating"), answer);
+    world.size = [1000.0, 600.0];
+    let figure = world.figure("gating");
+    let [then, now] = &figure.plots[..] else { panic!("{} drawings", figure.plots.len()) };
+    assert_eq!((then.title.as_str(), now.title.as_str()), ("before", "after the change"));
+    assert_eq!((then.x.range, then.y.range), (now.x.range, now.y.range));
+    assert!(now.legend.is_empty() && !then.legend.is_empty(), "one legend for both");
+    let earlier = |figure: &Figure| -> Vec<bool> {
+        told(figure, "before the change").iter().map(|cell| cell.stroke.is_some()).collect()
+    };
+    // Where another answer was given it is framed.
+    assert_eq!(earlier(&figure), [false, false, false, false, false, true]);
+    world.size = [430.0, 300.0];
+    let narrow = world.figure("gating");
+    assert_eq!((narrow.plots.len(), earlier(&narrow)), (1, earlier(&figure)));
+}
+
+#[test]
 fn a_name_that_does_not_fit_its_box_loses_what_all_names_share_and_no_part_of_it() {
     let mut world = World::new();
     let names = ["Reg0", "Reg1", "Sym0", "Sym1", "same", "different"];
     world.vocab = Vocab::new(names.into_iter().map(String::from).collect());
-    for size in [[250.0, 150.0], [330.0, 190.0], [620.0, 300.0], [1200.0, 700.0]] {
+    for size in [[250.0, 125.0], [330.0, 190.0], [620.0, 300.0], [1200.0, 700.0]] {
         world.size = size;
         let figure = world.figure("gating");
         let scene = layout(&figure, size, &Style::light());
-        let drawn = scene.items.iter().filter_map(|item| match item {
-            Item::Text { text, .. } => Some(text.as_str()),
+        let text = |item| match item {
+            &Item::Text { ref text, .. } => Some(text.as_str()),
             _ => None,
-        });
-        let cut: Vec<_> =
-            drawn.filter(|text| text.starts_with('S') && text.ends_with('…')).collect();
-        assert!(cut.is_empty(), "{size:?}: {cut:?}");
+        };
+        let drawn: Vec<&str> = scene.items.iter().filter_map(text).collect();
+        let is_cut = |text: &&&str| text.starts_with('S') && text.ends_with('…');
+        assert_eq!(drawn.iter().find(is_cut), None, "{size:?}");
+        let symbols = drawn.iter().filter(|text| ["Sym0", "Sym1", "0", "1"].contains(text));
+        // Those of six boxes, and of the bands above them.
+        assert!(symbols.count() >= 9, "{size:?}: {drawn:?}");
     }
 }
 

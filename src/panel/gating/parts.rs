@@ -69,6 +69,8 @@ pub struct Room {
     /// What the lines of answers below the lanes take.
     pub foot: f32,
     pub beside: Beside,
+    /// Lanes are too low for the names in them.
+    pub is_tight: bool,
 }
 
 impl Wanted<'_> {
@@ -110,13 +112,11 @@ impl Wanted<'_> {
         let legend = rows(self.legend, 0.8 * width) as f32;
         // Names of drawings beside each other take a line.
         let lines = caption + legend + if self.plots > 1 { 1.0 } else { 0.0 };
-        let around = LINE * (TITLE + LEGEND * lines) + 16.0;
-        Room {
-            scale,
-            size: [width, (page[1] - around).max(0.4 * page[1])],
-            foot: self.foot(),
-            beside,
-        }
+        let height = page[1] - LINE * (TITLE + LEGEND * lines) - 16.0;
+        let (foot, lanes) = (self.foot(), self.registers.max(1) as f32);
+        let lane = (height - HEAD - foot - beside.takes()[1]) / lanes;
+        let size = [width, height.max(0.4 * page[1])];
+        Room { scale, size, foot, beside, is_tight: lane < LOWEST }
     }
 }
 
@@ -126,7 +126,7 @@ fn rows(legend: &[LegendEntry], width: f32) -> usize {
         let sample = if entry.sample == Sample::Line { 1.6 } else { 0.75 };
         FACE.width(&entry.text, LEGEND, false) + (sample + 1.9) * LEGEND
     };
-    let (mut rows, mut used) = (1, 0.0);
+    let (mut rows, mut used) = (usize::from(!legend.is_empty()), 0.0);
     for needs in legend.iter().map(wide) {
         if used > 0.0 && used + needs > width {
             (rows, used) = (rows + 1, 0.0);
@@ -153,6 +153,8 @@ pub struct Parts {
 /// The least heights of the parts and of the room below, in points, and how they share what is left: doors gain most.
 const LEAST: [f32; 6] = [10.0, 9.0, 12.0, 8.0, 10.0, 9.0];
 const GAIN: [f32; 6] = [0.06, 0.06, 0.45, 0.03, 0.16, 0.24];
+/// A lane that has neither what is decoded nor words, in points.
+const LOWEST: f32 = 40.0;
 
 impl Parts {
     /// The parts of a lane of a height in points. Where it is low, what is decoded goes first, then the word.
