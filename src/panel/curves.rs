@@ -70,7 +70,7 @@ crate::settings! {
         smooth: usize = 1, in 1..=1001, @live;
         /// Name what emerged and what was changed on flags at the step where it happened.
         marks: bool = true, @live;
-        /// A thin grey line where a network that guesses all tokens alike would be.
+        /// A thin grey line where a network would be that guesses among the possible answers alike.
         chance: bool = true, @live;
     }
 }

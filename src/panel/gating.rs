@@ -159,6 +159,6 @@ fn legend(view: &View<'_>) -> Vec<LegendEntry> {
         LegendEntry::square("Store", symbol(BOX)),
         LegendEntry::outline("Ignore", symbol(1.0)),
         LegendEntry::square("held (value)", symbol(BAND)),
-        LegendEntry::outline("≠ wrong", palette.ink),
+        LegendEntry::outline("wrong", palette.ink),
     ]
 }

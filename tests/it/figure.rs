@@ -573,10 +573,10 @@ fn every_text_and_line_of_a_figure_of_a_scale_is_so_many_times_as_large() {
         let in_units = |size: f32| (1000.0 * size / scale).round();
         let texts = texts(&scene).into_iter();
         let texts = texts.map(|(text, at)| (text, in_units(at[3] - at[1])));
-        let widths = scene.items.iter().filter_map(|item| match item {
-            Item::Polyline { width, .. } => Some(in_units(*width)),
-            _ => None,
-        });
+        let width = |item: &Item| {
+            if let Item::Polyline { width, .. } = item { Some(in_units(*width)) } else { None }
+        };
+        let widths = scene.items.iter().filter_map(width);
         (texts.collect::<Vec<_>>(), widths.collect::<Vec<f32>>())
     };
     let (texts, widths) = of(2.0);

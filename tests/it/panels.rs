@@ -1851,11 +1851,12 @@ fn memories_of_another_model_say_where_to_look() {
 
 /// The texts among the marks of a figure.
 fn texts_of(figure: &Figure) -> Vec<&str> {
-    let text = |mark| match mark {
-        &Mark::Text { ref text, .. } => Some(text.as_str()),
-        _ => None,
-    };
-    figure.plots.iter().flat_map(|plot| &plot.marks).filter_map(text).collect()
+    let marks = figure.plots.iter().flat_map(|plot| &plot.marks);
+    marks
+        .filter_map(
+            |mark| if let Mark::Text { text, .. } = mark { Some(text.as_str()) } else { None },
+        )
+        .collect()
 }
 
 /// The cells whose hover begins so.
@@ -2071,11 +2072,12 @@ fn a_name_that_does_not_fit_its_box_loses_what_all_names_share_and_no_part_of_it
         world.size = size;
         let figure = world.figure("gating");
         let scene = layout(&figure, size, &Style::light());
-        let text = |item| match item {
-            &Item::Text { ref text, .. } => Some(text.as_str()),
-            _ => None,
-        };
-        let drawn: Vec<&str> = scene.items.iter().filter_map(text).collect();
+        let items = scene.items.iter();
+        let drawn: Vec<&str> = items
+            .filter_map(
+                |item| if let Item::Text { text, .. } = item { Some(text.as_str()) } else { None },
+            )
+            .collect();
         let is_cut = |text: &&&str| text.starts_with('S') && text.ends_with('…');
         assert_eq!(drawn.iter().find(is_cut), None, "{size:?}");
         let symbols = drawn.iter().filter(|text| ["Sym0", "Sym1", "0", "1"].contains(text));
@@ -2090,9 +2092,9 @@ fn the_drawing_of_gates_its_title_its_legend_and_its_caption_grow_with_the_panel
     let sizes = |world: &World| -> Vec<f32> {
         let scene = layout(&world.figure("gating"), world.size, &Style::light());
         let of = |wanted: &str| {
-            let size = |item: &Item| match item {
-                Item::Text { text, size, .. } if text.starts_with(wanted) => Some(*size),
-                _ => None,
+            let size = |item: &Item| {
+                let Item::Text { text, size, .. } = item else { return None };
+                text.starts_with(wanted).then_some(*size)
             };
             scene.items.iter().find_map(size).unwrap_or_else(|| panic!("{wanted} is missing"))
         };
@@ -2148,11 +2150,11 @@ fn the_line_of_guessing_is_among_the_answers_that_may_be_right() {
     let figure = world.figure("curves");
     let lines = |name: &str| {
         let marks = figure.plots.iter().flat_map(|plot| &plot.marks);
-        let at = marks.filter_map(|mark| match mark {
-            Mark::Line { name: n, points, .. } if n == name => Some(points[0][1]),
-            _ => None,
-        });
-        at.collect::<Vec<f64>>()
+        let at = |mark: &Mark| {
+            let Mark::Line { name: of, points, .. } = mark else { return None };
+            (of == name).then(|| points[0][1])
+        };
+        marks.filter_map(at).collect::<Vec<f64>>()
     };
     assert_eq!(lines("guessing"), [std::f64::consts::LN_2, 0.5]);
 }
@@ -3018,7 +3020,7 @@ fn written(figure: &Figure) -> String {
         for entry in &plot.legend {
             let kind = match entry.sample {
                 Sample::Line => format!("{:?}", entry.dash),
-                sample => format!("{sample:?}"),
+                sample @ (Sample::Square | Sample::Outline) => format!("{sample:?}"),
             };
             line(format!("legend   {} {kind} {}", paint(entry.color), entry.text));
         }
