@@ -181,6 +181,7 @@ fn snapshot(
         kind: layout.kind.to_owned(),
         heads: layout.heads.clone(),
         vocab: layout.vocab,
+        answers: run.instrument.source().possible_answers(),
         length: layout.length,
     };
     let selection = selection(spec, &net, run.prompt.len())?;

@@ -56,7 +56,7 @@ pub fn check(figure: &Figure) -> Vec<String> {
         for (i, a) in entries.iter().enumerate() {
             for b in &entries[i + 1..] {
                 let seen = a.color.a > 0 && b.color.a > 0;
-                let alike = seen && a.line == b.line && a.dash == b.dash && a.color != b.color;
+                let alike = seen && a.sample == b.sample && a.dash == b.dash && a.color != b.color;
                 if alike && (lightness(a.color) - lightness(b.color)).abs() < APART {
                     found.push(format!("in greys, “{}” looks like “{}”", a.text, b.text));
                 }

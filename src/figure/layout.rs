@@ -115,7 +115,7 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn new(plot: &'a Plot, cell: Rect, style: &Style) -> Self {
-        let names_lines = plot.legend.iter().any(|entry| entry.line);
+        let names_lines = plot.legend.iter().any(|entry| entry.is_line());
         let first = if names_lines { &OF_LINES[..] } else { &DETAILS[..1] };
         let details = first.iter().chain(&DETAILS[1..]);
         let plans = details.map(|detail| Self::with(plot, cell, *detail, style));
@@ -169,7 +169,8 @@ impl<'a> Plan<'a> {
     /// The height that the data need. Less than half of the cell is too little; but lines without names say nothing, and for
     /// names they give up more.
     fn least(&self) -> f32 {
-        let names_lines = self.detail.legend && self.plot.legend.iter().any(|entry| entry.line);
+        let names_lines =
+            self.detail.legend && self.plot.legend.iter().any(|entry| entry.is_line());
         match names_lines {
             true => (0.3 * self.cell.height()).max(LOWEST).min(0.5 * self.cell.height()),
             false => 0.5 * self.cell.height(),
@@ -302,6 +303,13 @@ fn below_axes(plot: &Plot, style: &Style) -> f32 {
 impl Pen<'_> {
     /// Draws a figure into a part of the page, with a letter before its title; its plots are counted from `first` on.
     pub fn figure(&mut self, figure: &Figure, page: Rect, letter: &str, first: usize) {
+        let style = self.style.magnified(figure.scale);
+        let mut pen = Pen { scene: std::mem::take(&mut self.scene), style: &style };
+        pen.figure_in_its_style(figure, page, letter, first);
+        self.scene = pen.scene;
+    }
+
+    fn figure_in_its_style(&mut self, figure: &Figure, page: Rect, letter: &str, first: usize) {
         let style = self.style;
         if let Some(sentence) = &figure.empty {
             return self.sentence(page, sentence);

@@ -4,7 +4,7 @@ use super::color::Color;
 use super::pen::{Line, Pen, Rect};
 use super::scene::Item;
 use super::style::Style;
-use super::{Anchor, LegendEntry, font, marks};
+use super::{Anchor, LegendEntry, Sample, font, marks};
 
 /// Entries of a legend broken into rows of at most a width.
 fn legend_rows<'a>(
@@ -44,7 +44,7 @@ fn legend_width(entry: &LegendEntry, style: &Style) -> f32 {
 
 /// Width of the sample of a line or of the square, in parts of the tick size.
 fn swatch(entry: &LegendEntry) -> f32 {
-    if entry.line { 1.6 } else { 0.75 }
+    if entry.is_line() { 1.6 } else { 0.75 }
 }
 
 impl Pen<'_> {
@@ -77,11 +77,11 @@ impl Pen<'_> {
         let size = style.tick_size;
         for entry in row {
             let right = x + swatch(entry) * size;
-            if entry.line {
+            if entry.is_line() {
                 self.push(Item::Polyline {
                     points: vec![[x, y], [right, y]],
                     color: entry.color,
-                    width: 1.2,
+                    width: 1.2 * style.mark_width,
                     dash: entry.dash,
                 });
             } else {
@@ -89,6 +89,9 @@ impl Pen<'_> {
                 let square = Rect { left: x, right, top: y - half, bottom: y + half };
                 if entry.color == Color::TRANSPARENT {
                     marks::absent(self, square);
+                } else if entry.sample == Sample::Outline {
+                    let width = style.mark_width;
+                    self.rect(square.shrunk(0.5 * width), None, Some((entry.color, width)));
                 } else {
                     self.rect(square, Some(entry.color), None);
                 }

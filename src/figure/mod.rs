@@ -42,7 +42,7 @@ use crate::base::convert;
 use crate::base::intervention::Place;
 
 /// One figure: plots in a grid, row by row.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
     pub title: String,
     pub plots: Vec<Plot>,
@@ -52,6 +52,15 @@ pub struct Figure {
     pub caption: String,
     /// Shown in place of everything when there is nothing to draw: a sentence that says why and what to do.
     pub empty: Option<String>,
+    /// All of it, title, legends and caption too, is so many times as large as it says.
+    pub scale: f32,
+}
+
+impl Default for Figure {
+    fn default() -> Self {
+        let (title, caption) = (String::new(), String::new());
+        Self { title, plots: Vec::new(), columns: 0, caption, empty: None, scale: 1.0 }
+    }
 }
 
 /// A pair of axes with marks on it.
@@ -162,12 +171,20 @@ impl Ticks {
     }
 }
 
+/// What stands before the words of a legend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    Line,
+    /// Filled.
+    Square,
+    Outline,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct LegendEntry {
     pub text: String,
     pub color: Color,
-    /// A line, or a filled square.
-    pub line: bool,
+    pub sample: Sample,
     pub dash: Dash,
     /// Name of the line that it explains, where the text is another.
     pub name: String,
@@ -180,7 +197,7 @@ pub struct LegendEntry {
 impl LegendEntry {
     pub fn square(text: impl Into<String>, color: Color) -> Self {
         let (text, name, key) = (text.into(), String::new(), String::new());
-        Self { text, color, line: false, dash: Dash::Solid, name, key, hidden: false }
+        Self { text, color, sample: Sample::Square, dash: Dash::Solid, name, key, hidden: false }
     }
 
     /// Cells that do not exist: paper in an outline, hatched where they are.
@@ -189,7 +206,16 @@ impl LegendEntry {
     }
 
     pub fn line(text: impl Into<String>, color: Color, dash: Dash) -> Self {
-        Self { line: true, dash, ..Self::square(text, color) }
+        Self { sample: Sample::Line, dash, ..Self::square(text, color) }
+    }
+
+    /// A square that is not filled.
+    pub fn outline(text: impl Into<String>, color: Color) -> Self {
+        Self { sample: Sample::Outline, ..Self::square(text, color) }
+    }
+
+    pub fn is_line(&self) -> bool {
+        self.sample == Sample::Line
     }
 }
 

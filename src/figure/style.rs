@@ -53,6 +53,16 @@ impl Style {
         }
     }
 
+    /// The same look with everything larger or smaller, data too.
+    #[must_use]
+    pub fn magnified(self, factor: f32) -> Self {
+        Self {
+            mark_text: self.mark_text * factor,
+            mark_width: self.mark_width * factor,
+            ..self.scaled(factor)
+        }
+    }
+
     /// How tick labels are written.
     pub(super) fn ticks(&self) -> Lettering {
         Lettering { family: self.family, size: self.tick_size }

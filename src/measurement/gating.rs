@@ -63,6 +63,7 @@ crate::settings! {
     /// read tells.
     ///
     /// `attention` `[head, read, tuple]`, from the symbol of a read to the address of a tuple up to there; NaN for later ones.
+    /// `attention_mean` `[read, tuple]`: its mean over heads.
     /// `output_effect` and `output_size` `[tuple]`: likewise for the queries of a read, from the sequence in which it is of the
     /// register `output_other`.
     ///
@@ -77,7 +78,7 @@ crate::settings! {
         /// The layer that reads, counted back from the last one with heads: 0 is that one.
         before_last: usize = 0, in 0..=1000;
         /// Where the keys of a tuple are looked for, and the queries of a read. bound: where its instruction, register and symbol have all been read, and at the symbol. tuple: at all of its positions.
-        address: Address = Address::Bound;
+        address: Address = Address::Tuple;
         /// Held-out sequences for the decoders and for the matrix of registers: half are for fitting, half for trying.
         sequences: usize = 192, in 8..=4096;
         /// Where no later tuple tells whether a symbol got in, put one in place of the next tuple that asks.
@@ -134,6 +135,7 @@ impl Measurement for Gating {
         answer.arrays.extend(view.answered()?);
         answer.arrays.extend(view.input_gates(from, self.settings.ask)?);
         answer.arrays.extend(view.output_gates(from)?);
+        answer.arrays.extend(view.attention()?);
         memory.decode(&view, &mut answer)?;
         answer.arrays.extend(memory.roles()?);
         answer.arrays.extend(names(view.passes.text)?);
@@ -327,7 +329,6 @@ impl<'a> View<'a> {
             self.along("output_effect", |i, _| Some(narrow(gates[i].0)))?,
             self.along("output_size", |i, _| Some(narrow(gates[i].1)))?,
             self.along("output_other", |i, _| gates[i].2.map(|other| other as f32))?,
-            self.attention()?,
         ])
     }
 
@@ -355,8 +356,8 @@ impl<'a> View<'a> {
         self.passes.swapped(self.site(point), swaps)
     }
 
-    /// `[head, read, tuple]`
-    fn attention(&self) -> Result<Array> {
+    /// `[head, read, tuple]`, and `[read, tuple]`.
+    fn attention(&self) -> Result<[Array; 2]> {
         let pattern = self.captured_at(Point::Pattern)?;
         let (heads, length) = (pattern.dim(1)?, pattern.dim(2)?);
         let list = &self.tuples().list;
@@ -375,7 +376,15 @@ impl<'a> View<'a> {
             }
             data
         })?;
-        Array::new("attention", &["head", "read", "tuple"], &[heads, list.len(), list.len()], data)
+        let pairs = list.len() * list.len();
+        let mean =
+            |i: usize| (0..heads).map(|head| data[head * pairs + i]).sum::<f32>() / heads as f32;
+        let means: Vec<f32> = (0..pairs).map(mean).collect();
+        let shape = [heads, list.len(), list.len()];
+        Ok([
+            Array::new("attention", &["head", "read", "tuple"], &shape, data)?,
+            Array::new("attention_mean", &["read", "tuple"], &shape[1..], means)?,
+        ])
     }
 
     fn captured_at(&self, point: Point) -> Result<&Tensor> {

@@ -103,7 +103,7 @@ impl Attention {
             columns: if side_by_side { plots.len() } else { 1 },
             plots,
             caption: self.caption(view.selection, pattern, shown),
-            empty: None,
+            ..Figure::default()
         })
     }
 

@@ -6,7 +6,7 @@ use crate::figure::{
     Anchor, Axis, Cell, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Pick, Plot, Ticks,
 };
 
-use super::outputs::{array, number, place, reading, sentence, step_text};
+use super::outputs::{array, nothing_after, number, place, reading, sentence, step_text};
 use super::tokens::as_id;
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, span};
 
@@ -98,8 +98,9 @@ impl Attribution {
         let (logit, token, against) = (at("logit")?, at("token")?, at("against")?);
         if token.is_nan() {
             return Err(sentence(format!(
-                "After {} nothing has to follow; choose another position, or set “of” to likeliest.",
-                place(view, query)
+                "After {} {}; choose another position, or set “of” to likeliest.",
+                place(view, query),
+                nothing_after(view, query)
             )));
         }
         let parts = parts(view, answer, query);
@@ -127,7 +128,7 @@ impl Attribution {
                 span::past_maps(&plots),
             ]),
             plots,
-            empty: None,
+            ..Figure::default()
         })
     }
 }

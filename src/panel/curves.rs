@@ -71,7 +71,7 @@ crate::settings! {
         smooth: usize = 1, in 1..=1001, @live;
         /// Name what emerged and what was changed on flags at the step where it happened.
         marks: bool = true, @live;
-        /// A thin grey line where a network that guesses all tokens alike would be.
+        /// A thin grey line where a network would be that guesses among the possible answers alike.
         chance: bool = true, @live;
     }
 }
@@ -135,7 +135,7 @@ impl Panel for Curves {
             as_recorded(view),
             span::past_axes(&past),
         ]);
-        Figure { title, plots, columns, caption, empty: None }
+        Figure { title, plots, columns, caption, ..Figure::default() }
     }
 }
 
@@ -398,7 +398,7 @@ impl Curves {
         (values.low.min(0.0), high)
     }
 
-    /// Where guessing all tokens alike would be, if that lies on the axis: its line unless it is hidden, and its entry.
+    /// Where guessing among all possible answers alike would be, if that lies on the axis: its line unless it is hidden, and its entry.
     fn chance_line(
         &self,
         view: &View<'_>,
@@ -406,10 +406,10 @@ impl Curves {
         axis: StepAxis,
         range: (f64, f64),
     ) -> Option<(Option<Mark>, LegendEntry)> {
-        let vocab = view.net.vocab as f64;
+        let answers = view.net.answers as f64;
         let value = match family {
-            Family::Loss => vocab.ln(),
-            Family::Accuracy => 1.0 / vocab,
+            Family::Loss => answers.ln(),
+            Family::Accuracy => 1.0 / answers,
             Family::Memory
             | Family::Divergence
             | Family::Head
@@ -418,7 +418,7 @@ impl Curves {
             | Family::Gradient
             | Family::Other => return None,
         };
-        if !self.chance || vocab <= 1.0 || !(range.0..=range.1).contains(&value) {
+        if !self.chance || answers <= 1.0 || !(range.0..=range.1).contains(&value) {
             return None;
         }
         let (color, hidden) = (view.palette.faint, self.hides(CHANCE));

@@ -1,17 +1,19 @@
 //! The gates of a working memory: what gets into each register, what it holds, and what a read takes out.
 
+mod beside;
 mod hover_text;
 mod lanes;
 mod parsed;
-mod roles;
+mod parts;
 
-use crate::base::question::{MeasurementCall, Reading};
-use crate::figure::{Axis, Dash, Figure, LegendEntry, Mark, Plot, Ticks};
+use crate::base::question::MeasurementCall;
+use crate::figure::{Axis, Dash, Figure, LegendEntry, Plot, Ticks};
 
 use super::outputs::{reading, step_text};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
-use lanes::Lanes;
+use lanes::{BAND, BOX, Lanes, pale};
 use parsed::Facts;
+use parts::{Room, Wanted};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -36,21 +38,19 @@ crate::settings! {
     pub struct Gating = "The gates of a working memory: a lane for each register, time from left to right; what gets in, what is held, and what the selected read takes out." {
         /// Below what the registers hold by the rule, show what a linear decoder reads from the network's keys and values.
         decoded: bool = true, @live;
-        /// Show, beside the lanes, which register's reads look at which register's address, over held-out sequences.
+        /// Show, beside the lanes, the gates of the selected tuple as numbers, and which register's reads look at which register's address, over held-out sequences.
         roles: bool = true, @live;
         /// The layer that reads, counted back from the last one with heads: 0 is that one.
         before_last: usize = 0, in 0..=11, @live;
         /// Where the keys of a tuple are looked for, and the queries of a read. bound: where its instruction, register and symbol have all been read, and at the symbol. tuple: at all of its positions.
-        address: Address = Address::Bound, @live;
+        address: Address = Address::Tuple, @live;
     }
 }
 
-/// Narrower panels have the lanes alone, in points.
-const ROOM_FOR_ROLES: f32 = 360.0;
-/// What stands beside the lanes takes, in points.
-const ROLES_WIDTH: f32 = 132.0;
-/// So wide, before and after a change stand side by side.
+/// So wide, before and after a change stand side by side, in points.
 const SIDE_BY_SIDE: f32 = 620.0;
+/// Lower panels say nothing of the decoders but where they are drawn, in points.
+const ROOM_FOR_DECODERS: f32 = 230.0;
 
 impl Panel for Gating {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
@@ -68,7 +68,7 @@ impl Gating {
         if self.before_last > 0 {
             call = call.with("before_last", i64::try_from(self.before_last).unwrap_or(0));
         }
-        if self.address != Address::Bound {
+        if self.address != Address::Tuple {
             call = call.with("address", self.address.name());
         }
         call
@@ -80,76 +80,86 @@ impl Gating {
         let earlier = View { readings: view.before, before: None, ..*view };
         let before = view.before.and_then(|_| reading(&earlier, &self.call()).ok());
         let before = before.and_then(|answer| Facts::new(&earlier, answer).ok());
-        let caption = self.caption(view, answer, &facts);
-        let layer = answer.number("layer").unwrap_or(f64::NAN);
-        let plots = match before {
-            Some(before) if view.size[0] >= SIDE_BY_SIDE => {
-                let size = [view.size[0] / 2.0, view.size[1] - 10.0];
-                let half = View { size, ..*view };
-                let then = View { size, ..earlier };
-                let title = |plot, title: &str| Plot { title: title.to_owned(), ..plot };
-                vec![
-                    title(self.plot(&then, &before, None, &caption), "before"),
-                    title(self.plot(&half, &facts, Some(&before), &caption), "after the change"),
-                ]
-            }
-            before => vec![self.plot(view, &facts, before.as_ref(), &caption)],
+        let beside_each_other = before.is_some() && view.size[0] >= SIDE_BY_SIDE;
+        let (mut caption, mut legend) = (self.caption(view, &facts), legend(view));
+        let arranged = |legend: &[LegendEntry], caption: &str| {
+            let wanted = Wanted {
+                size: view.size.map(|s| if s.is_finite() { s.clamp(40.0, 1e4) } else { 400.0 }),
+                plots: if beside_each_other { 2 } else { 1 },
+                beside: self.roles,
+                registers: facts.present().len(),
+                tuples: facts.tuples.len(),
+                compared: before.is_some(),
+                legend,
+                caption,
+            };
+            wanted.arranged()
         };
+        let mut room = arranged(&legend, &caption);
+        // Names in the lanes say more than what stands around them.
+        if room.is_tight {
+            caption.clear();
+            room = arranged(&legend, &caption);
+        }
+        if room.is_tight {
+            legend.clear();
+            room = arranged(&legend, &caption);
+        }
+        let now = self.plot(view, &facts, before.as_ref(), room);
+        let mut plots = match &before {
+            Some(before) if beside_each_other => vec![
+                Plot { title: "before".to_owned(), ..self.plot(&earlier, before, None, room) },
+                Plot { title: "after the change".to_owned(), ..now },
+            ],
+            _ => vec![now],
+        };
+        // Two drawings beside each other share one.
+        plots[0].legend = legend;
+        let layer = answer.number("layer").unwrap_or(f64::NAN);
         Ok(Figure {
             title: format!("Gates of working memory, read by layer {layer}, {}", step_text(view)),
             columns: plots.len(),
             plots,
             caption,
-            empty: None,
+            scale: room.scale,
+            ..Figure::default()
         })
     }
 
     /// The lanes of a sequence; `before`: what was answered before something in it was changed.
-    fn plot(&self, view: &View<'_>, facts: &Facts, before: Option<&Facts>, caption: &str) -> Plot {
-        let beside = self.roles && view.size[0] >= ROOM_FOR_ROLES;
-        let side = if beside { ROLES_WIDTH } else { 0.0 };
-        let lanes = Lanes::new(view, facts, before, side, caption);
-        let mut marks = lanes.marks(self.decoded);
-        if beside {
-            marks.extend(roles::marks(view, facts, &lanes));
-        }
-        plot(view, &lanes, marks)
+    fn plot(&self, view: &View<'_>, facts: &Facts, before: Option<&Facts>, room: Room) -> Plot {
+        let lanes = Lanes::new(view, facts, before, room, self.decoded);
+        let mut marks = lanes.marks();
+        marks.extend(beside::marks(view, facts, &lanes));
+        let axis = |range| Axis { range, ticks: Ticks::Hidden, ..Axis::default() };
+        Plot { x: axis(lanes.x_range()), y: axis(lanes.y_range()), marks, ..Plot::default() }
     }
 
-    /// What the selected tuple says, and how far the decoder can be believed.
-    fn caption(&self, view: &View<'_>, answer: &Reading, facts: &Facts) -> String {
+    /// What the selected tuple says, and how far the decoders can be believed.
+    fn caption(&self, view: &View<'_>, facts: &Facts) -> String {
         let story = hover_text::story(view, facts, facts.selected);
-        if !self.decoded {
+        if !self.decoded || view.size[1] < ROOM_FOR_DECODERS {
             return story;
         }
-        let tried = [("register", "register"), ("store", "instruction"), ("symbol", "symbol")];
-        let tried = tried.map(|(name, what)| {
-            let share = |kind: &str| {
-                let number = answer.number(&format!("{name}_{kind}")).unwrap_or(f64::NAN);
-                if number.is_nan() { "undefined".to_owned() } else { format!("{number:.2}") }
-            };
-            format!("{what} {} (shuffled {})", share("accuracy"), share("shuffled"))
-        });
-        format!("{story} A linear decoder finds, on held-out tuples: {}.", tried.join(", "))
+        let found = hover_text::decoders(facts);
+        format!("{story} Linear decoders are right, on held-out tuples: {found}.")
     }
 }
 
-fn plot(view: &View<'_>, lanes: &Lanes<'_>, marks: Vec<Mark>) -> Plot {
-    let axis = |range| Axis { range, ticks: Ticks::Hidden, ..Axis::default() };
-    Plot {
-        x: axis(lanes.x_range()),
-        y: axis(lanes.y_range()),
-        scale: lanes.scale,
-        marks,
-        legend: vec![
-            LegendEntry::line("input gate (key)", colors::KEY, Dash::Solid),
-            LegendEntry::line("output gate (query)", colors::QUERY, Dash::Solid),
-            LegendEntry::square(
-                "content (value)",
-                colors::mix(view.palette.paper, colors::role(view.palette, Some(0)), lanes::BAND),
-            ),
-            LegendEntry::square("≠ wrong", view.palette.ink),
-        ],
-        ..Plot::default()
-    }
+/// What the drawing uses, in the words of both fields.
+fn legend(view: &View<'_>) -> Vec<LegendEntry> {
+    let palette = view.palette;
+    let keys = |strength| colors::mix(palette.paper, colors::KEY, strength);
+    let symbol = |strength| colors::mix(palette.paper, colors::role(palette, Some(0)), strength);
+    vec![
+        LegendEntry::line("door (input gate, key)", keys(1.0), Dash::Solid),
+        LegendEntry::line("… not by keys alone", keys(pale(palette)), Dash::Solid),
+        LegendEntry::line("no answer tells", colors::quiet(palette), Dash::Dotted),
+        LegendEntry::line("read (output gate, query)", colors::QUERY, Dash::Solid),
+        LegendEntry::line("elsewhere", colors::QUERY, Dash::Dashed),
+        LegendEntry::square("Store", symbol(BOX)),
+        LegendEntry::outline("Ignore", symbol(1.0)),
+        LegendEntry::square("held (value)", symbol(BAND)),
+        LegendEntry::outline("wrong", palette.ink),
+    ]
 }

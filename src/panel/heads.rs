@@ -115,7 +115,7 @@ impl Panel for Heads {
                 about_memory(answer),
                 self.about_score(view)
             ),
-            empty: None,
+            ..Figure::default()
         }
     }
 }

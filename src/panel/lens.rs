@@ -134,7 +134,7 @@ impl Lens {
             plots,
             columns: 1,
             caption: span::sentences([CAPTION.to_owned(), past]),
-            empty: None,
+            ..Figure::default()
         })
     }
 

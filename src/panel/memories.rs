@@ -96,7 +96,7 @@ impl Memories {
             columns: columns(view, plots.len(), per_memory),
             caption: span::sentences([caption(view, answer, &present), span::past_maps(&plots)]),
             plots,
-            empty: None,
+            ..Figure::default()
         })
     }
 }

@@ -78,6 +78,8 @@ pub struct NetShape {
     /// Heads of each layer.
     pub heads: Vec<usize>,
     pub vocab: usize,
+    /// How many tokens may be the right one where a target stands: [`crate::task::Source::possible_answers`].
+    pub answers: usize,
     pub length: usize,
 }
 

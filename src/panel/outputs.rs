@@ -161,6 +161,14 @@ pub fn place(view: &View<'_>, position: usize) -> String {
     }
 }
 
+/// Why a position without a right next token has none; it follows its name.
+pub fn nothing_after(view: &View<'_>, position: usize) -> &'static str {
+    match position + 1 < tokens(view).len() {
+        true => "the task asks for nothing",
+        false => "comes nothing: the sequence ends",
+    }
+}
+
 /// An answer that is so many steps behind training is said to be on its way.
 const LATE: u64 = 10;
 

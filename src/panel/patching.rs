@@ -123,7 +123,7 @@ impl Patching {
             columns: side_by_side,
             plots,
             caption: span::sentences([caption(view, reading), past]),
-            empty: None,
+            ..Figure::default()
         })
     }
 

@@ -6,7 +6,7 @@ use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::Color;
 use crate::figure::{Anchor, Axis, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 
-use super::outputs::{array, number, place, reading, sentence, step_text, tokens};
+use super::outputs::{array, nothing_after, number, place, reading, sentence, step_text, tokens};
 use super::tokens::as_id;
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
@@ -69,7 +69,7 @@ impl Predictions {
         } else {
             String::new()
         };
-        Ok(Figure { title, plots, columns: 1, caption, empty: None })
+        Ok(Figure { title, plots, columns: 1, caption, ..Figure::default() })
     }
 }
 
@@ -110,7 +110,7 @@ impl Guess {
     fn title(&self, view: &View<'_>, after: &str) -> String {
         let after = format!("{after} {}", place(view, self.position));
         let Some((target, _)) = self.target else {
-            return format!("{after} nothing has to follow");
+            return format!("{after} {}", nothing_after(view, self.position));
         };
         format!("{after} comes “{}”: loss {} nats", view.vocab.glyph(target), number(self.loss))
     }
@@ -206,10 +206,14 @@ fn along(view: &View<'_>, answer: &Reading) -> Result<Plot, Figure> {
             ticks: shares(),
         },
         marks,
-        legend: vec![
-            LegendEntry::square("answer seen before", seen),
-            LegendEntry::square("other positions", quiet),
-        ],
+        legend: match repeated.is_empty() {
+            // Where no answer ever stands in the text there is one kind of position.
+            true => vec![LegendEntry::square("right next token", quiet)],
+            false => vec![
+                LegendEntry::square("answer seen before", seen),
+                LegendEntry::square("other positions", quiet),
+            ],
+        },
         ..Plot::default()
     })
 }

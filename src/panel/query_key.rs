@@ -131,7 +131,7 @@ impl QueryKey {
             plots: vec![self.plot(view, &labels, &placed, cloud)],
             columns: 1,
             caption: caption(answer, &placed) + &unlinked,
-            empty: None,
+            ..Figure::default()
         })
     }
 
@@ -253,13 +253,17 @@ impl QueryKey {
                 ]
             }
             ColorBy::Role => {
-                let roles = view.roles.iter().enumerate();
+                let is_seen = |role| (0..labels.count).any(|i| labels.role(i) == role);
+                let roles = view.roles.iter().enumerate().filter(|(i, _)| is_seen(Some(*i)));
                 let mut legend: Vec<_> = roles
                     .map(|(i, name)| {
                         LegendEntry::square(*name, colors::role(view.palette, Some(i)))
                     })
                     .collect();
-                legend.push(LegendEntry::square("other", colors::role(view.palette, None)));
+                if is_seen(None) {
+                    let color = colors::role(view.palette, None);
+                    legend.push(LegendEntry::square("other", color));
+                }
                 legend
             }
             ColorBy::Token => token_legend(view, labels),

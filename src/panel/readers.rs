@@ -110,7 +110,7 @@ impl Readers {
             plots,
             columns,
             caption: caption(reading, self.told.kind),
-            empty: None,
+            ..Figure::default()
         })
     }
 

@@ -105,7 +105,7 @@ impl Panel for Sweep {
             plots,
             columns: if side_by_side { 2 } else { 1 },
             caption: span::sentences([self.caption(sweep, [&x, &y]), past]),
-            empty: None,
+            ..Figure::default()
         }
     }
 }

@@ -59,7 +59,7 @@ impl Panel for Timeline {
             plots: vec![self.track(view, recording)],
             columns: 1,
             caption: String::new(),
-            empty: None,
+            ..Figure::default()
         }
     }
 }

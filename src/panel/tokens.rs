@@ -72,7 +72,7 @@ impl Panel for Tokens {
                 self.caption(&shading, &asked),
                 positions::about(flow.in_view(), row.len())
             ),
-            empty: None,
+            ..Figure::default()
         }
     }
 }
@@ -449,10 +449,12 @@ fn legend(shade: Shade, view: &View<'_>, row: &Row) -> Vec<LegendEntry> {
             colors::role(view.palette, Some(role))
         }
     };
-    let present = |i: usize| i < 8 && row.roles.iter().any(|bits| bits & (1 << i) != 0);
-    let named = view.roles.iter().enumerate().filter(|(i, _)| present(*i));
+    // A box has the colour of its first role alone.
+    let is_seen = |i: usize| (0..row.len()).any(|position| first_role(row, position) == Some(i));
+    let named = view.roles.iter().enumerate().filter(|(i, _)| is_seen(*i));
     entries.extend(named.map(|(i, name)| LegendEntry::square(*name, color(i))));
-    if shade == Shade::Role {
+    let has_others = (0..row.len()).any(|position| first_role(row, position).is_none());
+    if shade == Shade::Role && has_others {
         entries.push(LegendEntry::square("other", plain(view.palette)));
     }
     if let Some(query) = view.selection.query.filter(|&p| p < row.len()) {

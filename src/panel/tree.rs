@@ -104,7 +104,7 @@ impl TreePanel {
             plots,
             columns,
             caption: self.caption(&tree, &read, &answer.notes),
-            empty: None,
+            ..Figure::default()
         })
     }
 

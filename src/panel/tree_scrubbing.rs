@@ -82,7 +82,7 @@ pub fn figure(reading: &Reading, step: u64, dark: bool) -> Figure {
         caption: format!(
             "Mean over the trees that count of {trees:.0} of each length. 100: nothing is lost; 0: a guess among all tokens; below: worse than that.{notes}"
         ),
-        empty: None,
+        ..Figure::default()
     }
 }
 

@@ -44,6 +44,43 @@ pub enum Quantity {
     Attention { layer: usize, head: usize, query: usize, key: usize },
     /// The probability of the right next token at a position.
     Probability(usize),
+    /// What the panel Gating draws at a tuple.
+    Gate { tuple: usize, what: Gate },
+}
+
+/// Numbers of a tuple, as [`crate::measurement::gating`] has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// How far its door stands open, and how much of that its keys do.
+    Open,
+    Keys,
+    /// What its query does.
+    Query,
+    /// Its attention to an earlier tuple, mean over heads.
+    Attends(usize),
+}
+
+impl Gate {
+    /// The array that has it.
+    fn array(self) -> &'static str {
+        match self {
+            Self::Open => "input_gate",
+            Self::Keys => "input_effect",
+            Self::Query => "output_effect",
+            Self::Attends(_) => "attention_mean",
+        }
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("open"),
+            Self::Keys => f.write_str("keys"),
+            Self::Query => f.write_str("query"),
+            Self::Attends(to) => write!(f, "attends {to}"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +92,7 @@ pub enum Than {
 /// The measurement that tells how well a network does under what is in force.
 pub const EFFECT: &str = "effect";
 
-const LIKE: &str = "accuracy_in_context < 0.3, loss < 2 at 60, attention layer1.head0@24<-2 > 0.9, probability @24 > 0.8, token @24 = o or predicts @24 = y";
+const LIKE: &str = "accuracy_in_context < 0.3, loss < 2 at 60, attention layer1.head0@24<-2 > 0.9, probability @24 > 0.8, tuple 2 open < 0.1, tuple 5 attends 1 > 0.3, token @24 = o or predicts @24 = y";
 
 impl fmt::Display for Than {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,6 +117,7 @@ impl fmt::Display for Expectation {
                     write!(f, "attention layer{layer}.head{head}@{query}<-{key} {than} {value}")
                 }
                 Quantity::Probability(at) => write!(f, "probability @{at} {than} {value}"),
+                Quantity::Gate { tuple, what } => write!(f, "tuple {tuple} {what} {than} {value}"),
             },
         }
     }
@@ -128,7 +166,19 @@ fn quantity(what: &str, at: Option<When>) -> Option<Quantity> {
             Some(Quantity::Attention { layer, head, query: *query, key: *key })
         }
         Some(("probability", rest)) if at.is_none() => position(rest).map(Quantity::Probability),
+        Some(("tuple", rest)) if at.is_none() => {
+            let (tuple, what) = rest.split_once(' ')?;
+            Some(Quantity::Gate { tuple: tuple.parse().ok()?, what: gate(what)? })
+        }
         None | Some(_) => None,
+    }
+}
+
+fn gate(what: &str) -> Option<Gate> {
+    match what.split_once(' ') {
+        Some(("attends", to)) => to.parse().ok().map(Gate::Attends),
+        Some(_) => None,
+        None => [Gate::Open, Gate::Keys, Gate::Query].into_iter().find(|g| g.to_string() == what),
     }
 }
 
@@ -171,6 +221,7 @@ impl Expectation {
                 "predictions"
             }
             Self::Number { of: Quantity::Attention { .. }, .. } => "attention",
+            Self::Number { of: Quantity::Gate { .. }, .. } => "gating",
             Self::Number { of: Quantity::Metric { at: Some(_), .. }, .. } => return Vec::new(),
             Self::Number { of: Quantity::Metric { .. }, .. } => EFFECT,
         };
@@ -223,6 +274,16 @@ impl Quantity {
             Self::Probability(at) => {
                 let reading = scene.reading(&MeasurementCall::new("predictions"))?;
                 *reading.array("target_probability")?.data.get(*at)?
+            }
+            Self::Gate { tuple, what } => {
+                let found = scene.reading(&MeasurementCall::new("gating"))?.array(what.array())?;
+                match (what, &found.shape[..]) {
+                    (Gate::Attends(to), [_, tuples]) if to < tuples => {
+                        *found.data.get(tuple * tuples + to)?
+                    }
+                    (Gate::Attends(_), _) => return None,
+                    (Gate::Open | Gate::Keys | Gate::Query, _) => *found.data.get(*tuple)?,
+                }
             }
         };
         Some(value.into()).filter(|value: &f64| value.is_finite())

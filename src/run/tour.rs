@@ -10,9 +10,10 @@ use crate::base::intervention::Intervention;
 use crate::measurement::effect::NAMES;
 use crate::run_folder::{self, Reader};
 use crate::task::held_out_seed;
+use crate::task::reference_back::TupleText;
 
 use super::examine::Instrument;
-use super::expectation::{Expectation, Quantity};
+use super::expectation::{Expectation, Gate, Quantity};
 use super::experiment::{Experiment, MOST_DOCUMENT_BYTES, On, plain, read_document};
 use super::lesson::{self, Deed, Lesson, When, check_keys, named};
 use super::recorded::Recorded;
@@ -353,6 +354,7 @@ impl<'a> Known<'a> {
                     self.position(*key)
                 }
                 Quantity::Probability(at) => self.position(*at),
+                Quantity::Gate { tuple, what } => self.gate(*tuple, *what),
             },
         }
     }
@@ -392,6 +394,21 @@ impl<'a> Known<'a> {
             return Ok(());
         }
         Err(Error::usage(format!("read position {at}, and the last one of the sequence is {last}")))
+    }
+
+    fn gate(&self, tuple: usize, what: Gate) -> Result<()> {
+        let text = self.instrument.source().facet::<TupleText>().ok_or_else(|| {
+            Error::usage("sequences of this task are no tuples, so that there are no gates")
+        })?;
+        let count = text.tuples(&self.row.tokens).list.len();
+        let last = match what {
+            Gate::Attends(to) => tuple.max(to),
+            Gate::Open | Gate::Keys | Gate::Query => tuple,
+        };
+        if last < count {
+            return Ok(());
+        }
+        Err(Error::usage(format!("read tuple {last}, and this sequence has {count}, from 0 on")))
     }
 
     /// With something in force a metric is measured on a few sequences, and only some are.

@@ -52,6 +52,11 @@ pub trait Source: Send + Sync {
     fn vocab(&self) -> &Vocab;
     /// Names of the roles; bit `i` of `Row::roles` is the `i`-th.
     fn roles(&self) -> &'static [&'static str];
+    /// How many tokens may be the right one where a target stands, by the rules of the task: who guesses among them alike is
+    /// right once in so many times, with a loss of its logarithm.
+    fn possible_answers(&self) -> usize {
+        self.vocab().len()
+    }
     /// Positions in a sequence.
     fn length(&self) -> usize;
     /// Positions of the longest sequence that a network of this task can be asked about: its tables of positions and its

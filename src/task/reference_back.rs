@@ -319,6 +319,11 @@ impl Source for ReferenceBackSource {
         ]
     }
 
+    /// "same" and "different".
+    fn possible_answers(&self) -> usize {
+        2
+    }
+
     fn length(&self) -> usize {
         TUPLE * self.settings.tuples
     }

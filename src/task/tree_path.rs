@@ -312,6 +312,11 @@ impl Source for TreeSource {
         &ROLES
     }
 
+    /// Every node, and the comma that ends a path.
+    fn possible_answers(&self) -> usize {
+        self.trees.nodes() + 1
+    }
+
     fn length(&self) -> usize {
         self.trees.script().length()
     }

@@ -184,7 +184,7 @@ fn composite() -> Figure {
         plots: vec![attention(20), curves(), small_cloud(), bars(), attention(70), curves()],
         columns: 3,
         caption: "The step in view is 212; the upper triangle does not exist.".into(),
-        empty: None,
+        ..Figure::default()
     }
 }
 
@@ -562,6 +562,30 @@ fn a_column_wide_figure_has_all_its_words() {
     for word in ["A figure", "Loss", "step", "loss (nats)", "in-context tokens", "0", "1000"] {
         assert!(has_text(&scene, word), "{word} is missing");
     }
+}
+
+#[test]
+fn every_text_and_line_of_a_figure_of_a_scale_is_so_many_times_as_large() {
+    let of = |scale: f32| {
+        let figure = Figure { scale, ..one(curves()) };
+        let scene = layout(&figure, [300.0 * scale, 200.0 * scale], &Style::light());
+        // In units of the scale, to a thousandth.
+        let in_units = |size: f32| (1000.0 * size / scale).round();
+        let texts = texts(&scene).into_iter();
+        let texts = texts.map(|(text, at)| (text, in_units(at[3] - at[1])));
+        let width = |item: &Item| {
+            if let Item::Polyline { width, .. } = item { Some(in_units(*width)) } else { None }
+        };
+        let widths = scene.items.iter().filter_map(width);
+        (texts.collect::<Vec<_>>(), widths.collect::<Vec<f32>>())
+    };
+    let (texts, widths) = of(2.0);
+    let (as_it_says, widths_as_they_say) = of(1.0);
+    for word in ["A figure", "Loss", "step", "in-context tokens"] {
+        let size = |texts: &[(String, f32)]| texts.iter().find(|t| t.0 == word).unwrap().1;
+        assert_eq!(size(&texts), size(&as_it_says), "{word}");
+    }
+    assert!(widths.iter().all(|width| widths_as_they_say.contains(width)), "{widths:?}");
 }
 
 #[test]

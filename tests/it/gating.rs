@@ -411,7 +411,7 @@ fn attention_and_the_matrix_of_registers_equal_a_loop_over_patterns() {
         let stage = stage(&task());
         let row = stage.source.sequence(6, 0);
         let answer = stage.ask(&measurement(address), &row, &[]);
-        let found = line(&answer, "attention");
+        let [found, means] = ["attention", "attention_mean"].map(|name| line(&answer, name));
         let (pattern, tuples) =
             (stage.seen(&row.tokens, Point::Pattern), stage.tuples(&row.tokens));
         for (head, pattern) in pattern.iter().enumerate() {
@@ -426,6 +426,10 @@ fn attention_and_the_matrix_of_registers_equal_a_loop_over_patterns() {
                     assert_near(found[at], expected, &format!("head {head}, {i} to {j}"));
                 }
             }
+        }
+        for (i, mean) in means.iter().enumerate() {
+            let heads = [found[i], found[TUPLES * TUPLES + i]].map(f64::from);
+            assert_near(*mean, f64::midpoint(heads[0], heads[1]), &format!("mean of pair {i}"));
         }
         let mut sums = [[[0.0; 3]; 3]; 3];
         for index in 0..SEQUENCES as u64 {

@@ -331,6 +331,8 @@ const BAD: &[(&str, &str, &str)] = &[
     ("layer0.head1@4<-3", "layer0.head1@4", "cannot be checked"),
     ("token @0 = T", "token @0 = Ж", "the vocabulary has no token \"Ж\""),
     ("probability @2", "probability 2", "cannot be checked"),
+    ("probability @2", "tuple 2 open", "sequences of this task are no tuples"),
+    ("probability @2", "tuple 2 ajar", "cannot be checked"),
 ];
 
 #[test]

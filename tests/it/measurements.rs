@@ -1200,6 +1200,14 @@ fn the_mark_of_a_solved_task_bears_the_first_evaluation_of_those_in_a_row() {
     assert!(Marks::new(&columns(&["accuracy", "loss"]), FACTS).rules().is_empty());
 }
 
+#[test]
+fn a_gate_of_a_network_that_gets_most_pairs_wrong_is_no_gate() {
+    let mut marks = Marks::new(&columns(&["output_gate", "input_gate", "gate_pairs"]), FACTS);
+    let values = [[1.0, 1.0, 0.4]; 3].into_iter().chain([[0.7, 0.4, 0.6]; 3]);
+    let rows: Vec<_> = (0..).zip(values).map(|(step, values)| row(step, &values)).collect();
+    assert_eq!(marks_of(&rows, &mut marks), [(3, "output gate formed".to_owned())]);
+}
+
 // ── every measurement on every model and task ──────────────────────────────────────────────────────────────
 
 /// Small versions of every model on every task.

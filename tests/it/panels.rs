@@ -23,12 +23,15 @@ use mnemoscope::figure::scale::{Scale as Ruler, number};
 use mnemoscope::figure::scene::{AreaPick, Item, Scene};
 use mnemoscope::figure::style::Style;
 use mnemoscope::figure::thin::thinned;
-use mnemoscope::figure::{Anchor, Cell, Cloud, Dash, Figure, Heat, Mark, Pick, Plot, Ticks};
+use mnemoscope::figure::{
+    Anchor, Cell, Cloud, Dash, Figure, Heat, Mark, Pick, Plot, Sample, Ticks,
+};
 use mnemoscope::figure::{numbers, table};
 use mnemoscope::measurement::causal::patching;
 use mnemoscope::numeric::geometry::{QueriesKeys, Scale, arrange, centered, pca};
 use mnemoscope::panel::attention::induction_keys;
 use mnemoscope::panel::{self, Memory, NetShape, Palette, Panel, Selection, View, describe};
+use mnemoscope::run::expectation::{self, Expectation};
 use mnemoscope::run_folder::recording::Recording;
 use mnemoscope::sweep::Sweep;
 
@@ -74,6 +77,7 @@ impl World {
             kind: "birth".to_owned(),
             heads: vec![1, 1],
             vocab: vocab.len(),
+            answers: vocab.len(),
             length: 64,
         };
         let selection = Selection { layer: 1, head: 0, query: Some(12), key: Some(4), first: None };
@@ -545,6 +549,7 @@ fn gating() -> Reading {
     ] {
         attention[(head * 6 + read) * 6 + tuple] = value;
     }
+    let mean = (0..36).map(|pair| f32::midpoint(attention[pair], attention[36 + pair])).collect();
     let arrays = vec![
         tuple("store", [1.0, 1.0, 0.0, 1.0, 0.0, 0.0]),
         tuple("register", [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]),
@@ -571,6 +576,7 @@ fn gating() -> Reading {
         tuple("decoded_symbol", [0.0, 1.0, 1.0, 1.0, 0.0, 1.0]),
         table("held", [[0.0, NONE], [0.0, 1.0], [0.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]),
         table("decoded", [[0.0, NONE], [0.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]),
+        array("attention_mean", &["read", "tuple"], &[6, 6], mean),
         array("attention", &["head", "read", "tuple"], &[2, 6, 6], attention),
         matrix("role_attention", [0.8, 0.1, 0.2, NONE]),
         matrix("role_score", [3.0, -1.0, -2.0, NONE]),
@@ -1228,12 +1234,14 @@ fn the_bars_of_a_logit_are_its_parts_and_heads_pick_themselves() {
     assert!(world.figure("attribution").caption.contains("+0.50 comes of none of these"));
     world.selection.query = None;
     assert!(sentence(&world.figure("attribution")).contains("click a token"));
-    // After the last token nothing has to follow.
+    // Nothing follows the last token.
     world.selection.query = Some(39);
     let call = world.panel("attribution").needs(&world.net, &world.selection).remove(0);
     let tokens = world.readings.as_ref().unwrap().prompt.tokens.clone();
     world.answer(&call, attribution(&tokens));
-    assert!(sentence(&world.figure("attribution")).contains("nothing has to follow"));
+    assert!(
+        sentence(&world.figure("attribution")).contains("comes nothing: the sequence ends; choose")
+    );
 }
 
 #[test]
@@ -1693,7 +1701,7 @@ fn coloured_by_token_the_points_have_the_colours_of_the_legend() {
         }
     }
     assert!(own > 20 && own < 40, "{own} positions have frequent tokens");
-    let mut colors: Vec<Color> = legend.iter().filter(|e| !e.line).map(|e| e.color).collect();
+    let mut colors: Vec<Color> = legend.iter().filter(|e| !e.is_line()).map(|e| e.color).collect();
     let count = colors.len();
     colors.dedup();
     assert_eq!((colors.len(), count), (9, 9), "eight tokens and the others");
@@ -1841,6 +1849,16 @@ fn memories_of_another_model_say_where_to_look() {
     assert_eq!(sentence(&world.figure("memories")), why);
 }
 
+/// The texts among the marks of a figure.
+fn texts_of(figure: &Figure) -> Vec<&str> {
+    let marks = figure.plots.iter().flat_map(|plot| &plot.marks);
+    marks
+        .filter_map(
+            |mark| if let Mark::Text { text, .. } = mark { Some(text.as_str()) } else { None },
+        )
+        .collect()
+}
+
 /// The cells whose hover begins so.
 fn told<'a>(figure: &'a Figure, begin: &str) -> Vec<&'a Cell> {
     cells(figure).into_iter().filter(|cell| cell.hover.starts_with(begin)).collect()
@@ -1921,11 +1939,11 @@ fn the_leaves_of_a_gate_stand_as_open_as_was_measured() {
     let figure = World::new().figure("gating");
     let opening = |[hinge, tip]: [[f64; 2]; 2], leaf: f64| 1.0 - (tip[0] - hinge[0]).abs() / leaf;
     let told = leaves(&figure, 2.4);
-    assert_eq!(told.len(), 6, "two leaves for each of three gates that reads tell of");
-    assert_eq!(leaves(&figure, 1.2).len(), 4, "one gate that was asked, two that nobody tells of");
+    assert_eq!(told.len(), 8, "two leaves for each of four gates that reads tell of");
+    assert_eq!(leaves(&figure, 1.2).len(), 2, "two that nobody tells of");
     let leaf = (told[0][0][0] - 0.5).abs();
     let expected =
-        [0.95, 0.1, 0.8].map(|open: f64| 1.0 - (open * std::f64::consts::FRAC_PI_2).cos());
+        [0.95, 0.9, 0.1, 0.8].map(|open: f64| 1.0 - (open * std::f64::consts::FRAC_PI_2).cos());
     for (pair, expected) in told.chunks(2).zip(expected) {
         assert!(pair.iter().all(|l| (opening(*l, leaf) - expected).abs() < 1e-6), "{pair:?}");
     }
@@ -1981,6 +1999,188 @@ fn the_output_gate_is_drawn_from_the_selected_read_to_what_it_looks_at() {
 }
 
 #[test]
+fn what_decoders_find_by_luck_is_not_drawn() {
+    let mut world = World::new();
+    let mut answer = gating();
+    // A third of the way from luck to always right.
+    let luck = [("register_accuracy", 0.69), ("register_shuffled", 0.535)];
+    for (name, value) in luck {
+        answer.numbers.iter_mut().filter(|n| n.0 == name).for_each(|n| n.1 = value);
+    }
+    world.answer(&MeasurementCall::new("gating"), answer);
+    let figure = world.figure("gating");
+    let found = told(&figure, "what ");
+    assert_eq!(
+        found.iter().map(|cell| cell.text.as_str()).collect::<Vec<_>>(),
+        ["not readable"; 2]
+    );
+    assert!(found.iter().all(|cell| cell.fill.is_none() && cell.hover.contains("register 0.69")));
+    assert!(!told(&figure, "tuple 2, ")[0].hover.contains("a decoder reads"));
+    // What the rule says and what the network answers stays.
+    let wrong: Vec<_> = cells(&figure).into_iter().filter(|c| c.text.starts_with('≠')).collect();
+    assert_eq!(wrong.len(), 1);
+}
+
+#[test]
+fn a_gate_without_a_number_says_why_beside_the_lanes() {
+    let mut world = World::new();
+    world.size = [700.0, 420.0];
+    let said = |world: &World| texts_of(&world.figure("gating")).join(" ");
+    world.selection.query = Some(2);
+    assert!(said(&world).contains("Nothing is stored in a yet, so there is nothing to read."));
+    world.selection.query = Some(22);
+    let text = said(&world);
+    assert!(text.contains("No answer depends on whether d gets in here."), "{text}");
+    assert!(text.contains("attention to what is held: 0.80"), "{text}");
+    assert!(text.contains("… by its query alone: 0.75"), "{text}");
+    world.selection.query = Some(10);
+    let text = said(&world);
+    assert!(text.contains("how far its door is open: 0.10"), "{text}");
+    assert!(text.contains("from any register the answer is the same."), "{text}");
+}
+
+#[test]
+fn before_and_after_a_change_stand_beside_each_other_in_one_measure() {
+    let mut world = World::new();
+    world.before = world.readings.clone();
+    let mut answer = gating();
+    let predicted = answer.arrays.iter_mut().find(|a| a.name == "predicted").unwrap();
+    predicted.data = vec![5.0, 5.0, 5.0, 5.0, 4.0, 5.0].into();
+    world.answer(&MeasurementCall::new("gating"), answer);
+    world.size = [1000.0, 600.0];
+    let figure = world.figure("gating");
+    let [then, now] = &figure.plots[..] else { panic!("{} drawings", figure.plots.len()) };
+    assert_eq!((then.title.as_str(), now.title.as_str()), ("before", "after the change"));
+    assert_eq!((then.x.range, then.y.range), (now.x.range, now.y.range));
+    assert!(now.legend.is_empty() && !then.legend.is_empty(), "one legend for both");
+    let earlier = |figure: &Figure| -> Vec<bool> {
+        told(figure, "before the change").iter().map(|cell| cell.stroke.is_some()).collect()
+    };
+    // Where another answer was given it is framed.
+    assert_eq!(earlier(&figure), [false, false, false, false, false, true]);
+    world.size = [430.0, 300.0];
+    let narrow = world.figure("gating");
+    assert_eq!((narrow.plots.len(), earlier(&narrow)), (1, earlier(&figure)));
+}
+
+#[test]
+fn a_name_that_does_not_fit_its_box_loses_what_all_names_share_and_no_part_of_it() {
+    let mut world = World::new();
+    let names = ["Reg0", "Reg1", "Sym0", "Sym1", "same", "different"];
+    world.vocab = Vocab::new(names.into_iter().map(String::from).collect());
+    for size in [[250.0, 125.0], [330.0, 190.0], [620.0, 300.0], [1200.0, 700.0]] {
+        world.size = size;
+        let figure = world.figure("gating");
+        let scene = layout(&figure, size, &Style::light());
+        let items = scene.items.iter();
+        let drawn: Vec<&str> = items
+            .filter_map(
+                |item| if let Item::Text { text, .. } = item { Some(text.as_str()) } else { None },
+            )
+            .collect();
+        let is_cut = |text: &&&str| text.starts_with('S') && text.ends_with('…');
+        assert_eq!(drawn.iter().find(is_cut), None, "{size:?}");
+        let symbols = drawn.iter().filter(|text| ["Sym0", "Sym1", "0", "1"].contains(text));
+        // Those of six boxes, and of the bands above them.
+        assert!(symbols.count() >= 9, "{size:?}: {drawn:?}");
+    }
+}
+
+#[test]
+fn the_drawing_of_gates_its_title_its_legend_and_its_caption_grow_with_the_panel() {
+    let mut world = World::new();
+    let sizes = |world: &World| -> Vec<f32> {
+        let scene = layout(&world.figure("gating"), world.size, &Style::light());
+        let of = |wanted: &str| {
+            let size = |item: &Item| {
+                let Item::Text { text, size, .. } = item else { return None };
+                text.starts_with(wanted).then_some(*size)
+            };
+            scene.items.iter().find_map(size).unwrap_or_else(|| panic!("{wanted} is missing"))
+        };
+        ["Gates of", "door (input", "Tuple 3, Store", "open", "Store"].map(of).to_vec()
+    };
+    world.size = [430.0, 300.0];
+    let small = sizes(&world);
+    world.size = [1100.0, 700.0];
+    let growth: Vec<f32> =
+        sizes(&world).iter().zip(small).map(|(large, small)| large / small).collect();
+    assert!(growth.iter().all(|by| *by > 1.5 && (by - growth[0]).abs() < 1e-3), "{growth:?}");
+}
+
+#[test]
+fn a_claim_about_a_tuple_is_the_number_that_the_panel_of_gates_draws() {
+    let mut world = World::new();
+    world.size = [700.0, 420.0];
+    world.selection.query = Some(22);
+    let figure = world.figure("gating");
+    let drawn = |what: &str| {
+        let values = cells(&figure).into_iter().filter_map(|cell| cell.value);
+        values.filter(|(name, _)| *name == what).map(|(_, value)| value).next_back().unwrap()
+    };
+    let readings = world.readings.as_ref().unwrap();
+    let scene = expectation::Scene {
+        recording: &world.runs[0].1,
+        vocab: &world.vocab,
+        row: &readings.prompt,
+        step: 200,
+        changed: false,
+        readings: Some(readings),
+    };
+    for (claim, what) in [
+        ("tuple 5 attends 3", "attention to what is held"),
+        ("tuple 5 query", "… by its query alone"),
+        ("tuple 3 open", "gate open"),
+    ] {
+        let value = drawn(what);
+        for (sign, beside, holds) in [(">", -1e-4, true), (">", 1e-4, false), ("<", 1e-4, true)] {
+            let claim: Expectation = format!("{claim} {sign} {}", value + beside).parse().unwrap();
+            assert_eq!(claim.observed(&scene).unwrap().holds, holds, "{claim}");
+            let asked = world.panel("gating").needs(&world.net, &world.selection);
+            assert_eq!(claim.calls(), asked, "{claim}");
+            assert_eq!(claim.to_string().parse::<Expectation>().unwrap(), claim);
+        }
+    }
+}
+
+#[test]
+fn the_line_of_guessing_is_among_the_answers_that_may_be_right() {
+    let mut world = World::new();
+    world.net.answers = 2;
+    let figure = world.figure("curves");
+    let lines = |name: &str| {
+        let marks = figure.plots.iter().flat_map(|plot| &plot.marks);
+        let at = |mark: &Mark| {
+            let Mark::Line { name: of, points, .. } = mark else { return None };
+            (of == name).then(|| points[0][1])
+        };
+        marks.filter_map(at).collect::<Vec<f64>>()
+    };
+    assert_eq!(lines("guessing"), [std::f64::consts::LN_2, 0.5]);
+}
+
+#[test]
+fn the_legend_of_tokens_names_the_roles_whose_colours_are_seen() {
+    let mut world = World::new();
+    world.roles = vec!["letter", "space", "asked", "rare"];
+    let readings = world.readings.as_mut().unwrap();
+    let mut row = (*readings.prompt).clone();
+    // The first role has the colour; the third comes with the second alone, the fourth never.
+    let role = |(i, role): (usize, &mut u8)| *role = if i % 3 == 0 { 0b110 } else { 0b1 };
+    row.roles.iter_mut().enumerate().for_each(role);
+    readings.prompt = Arc::new(row);
+    let legend = |shade: &str| -> Vec<String> {
+        let figure = world.figure_with("tokens", &[("shade", shade)]);
+        figure.plots[0].legend.iter().map(|entry| entry.text.clone()).collect()
+    };
+    for shade in ["role", "attention"] {
+        let entries = legend(shade);
+        assert_eq!(entries[..2], ["letter", "space"], "{shade}");
+        assert!(!entries.iter().any(|e| ["asked", "rare", "other"].contains(&e.as_str())));
+    }
+}
+
+#[test]
 fn the_matrix_of_registers_says_who_looks_at_whose_address() {
     let mut world = World::new();
     let matrix = |world: &World| -> Vec<String> {
@@ -1989,7 +2189,7 @@ fn the_matrix_of_registers_says_who_looks_at_whose_address() {
     };
     assert_eq!(matrix(&world), ["0.80", "0.10", "0.20", ""]);
     // A narrow panel has the lanes alone.
-    world.size = [300.0, 300.0];
+    world.size = [300.0, 200.0];
     assert!(matrix(&world).is_empty());
 }
 
@@ -2818,7 +3018,10 @@ fn written(figure: &Figure) -> String {
             line(format!("{name}        {from} to {to}, {kind}: {}", axis.label));
         }
         for entry in &plot.legend {
-            let kind = if entry.line { format!("{:?}", entry.dash) } else { "Square".to_owned() };
+            let kind = match entry.sample {
+                Sample::Line => format!("{:?}", entry.dash),
+                sample @ (Sample::Square | Sample::Outline) => format!("{sample:?}"),
+            };
             line(format!("legend   {} {kind} {}", paint(entry.color), entry.text));
         }
         if let Some(bar) = &plot.color_bar {

@@ -173,7 +173,13 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            net: NetShape { kind: "birth".into(), heads: vec![1, 1], vocab: 6, length: 6 },
+            net: NetShape {
+                kind: "birth".into(),
+                heads: vec![1, 1],
+                vocab: 6,
+                answers: 6,
+                length: 6,
+            },
             vocab: Vocab::new("abcdef".chars().map(String::from).collect()),
             analyzed: Analyzed::default(),
             readings: None,
@@ -261,7 +267,8 @@ fn the_names_of_maps_are_those_of_the_analysis() {
 
 #[test]
 fn the_analyses_of_every_panel_are_in_the_registry_with_settings_that_apply() {
-    let net = NetShape { kind: "birth".into(), heads: vec![1, 1], vocab: 30, length: 64 };
+    let net =
+        NetShape { kind: "birth".into(), heads: vec![1, 1], vocab: 30, answers: 30, length: 64 };
     let mut asked = 0;
     for entry in panel::ALL {
         let panel = (entry.make)();
@@ -302,7 +309,8 @@ fn declared(settings: &mut dyn Settings) -> Vec<(&'static str, String)> {
 
 #[test]
 fn a_panel_and_the_analysis_that_it_asks_have_the_same_settings() {
-    let net = NetShape { kind: "birth".into(), heads: vec![1, 1], vocab: 30, length: 64 };
+    let net =
+        NetShape { kind: "birth".into(), heads: vec![1, 1], vocab: 30, answers: 30, length: 64 };
     let mut shared = Vec::new();
     for kind in panel::ALL {
         let mut panel = (kind.make)();

@@ -179,6 +179,19 @@ fn every_sequence_has_the_shape_its_source_promises() {
 }
 
 #[test]
+fn no_more_tokens_are_ever_right_than_a_task_says_and_where_it_asks_they_all_come() {
+    for (name, source) in sources() {
+        let rows = (0..256).map(|index| source.sequence(1, index));
+        let right: BTreeSet<u32> =
+            rows.flat_map(|row| row.targets).filter(|t| *t != NO_TARGET).collect();
+        assert!(right.len() <= source.possible_answers(), "{name}: {right:?}");
+        if source.facet::<GlobalLaw>().is_none() {
+            assert_eq!(right.len(), source.possible_answers(), "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_sequence_is_the_same_in_any_order_and_on_any_thread() {
     for (name, source) in sources() {
         let forward: Vec<Row> = (0..8).map(|i| source.sequence(3, i)).collect();

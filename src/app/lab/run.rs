@@ -92,6 +92,7 @@ impl RunInfo {
             kind: layout.kind.to_owned(),
             heads: layout.heads.clone(),
             vocab: layout.vocab,
+            answers: source.possible_answers(),
             length: layout.length,
         };
         let trained = params.all().filter(|p| params.is_trained(*p));

@@ -42,7 +42,9 @@ fn name(entry: &LegendEntry) -> &str {
 /// What pointing at an entry tells: its whole name, what is counted, and how to leave it out.
 fn about(entry: &LegendEntry) -> String {
     let help = match entry.key.as_str() {
-        CHANCE => "Where a network would be that guesses all tokens alike.",
+        CHANCE => {
+            "Where a network would be that guesses among the possible answers alike: in a text all tokens, where a question is answered the answers that it has."
+        }
         key if is_run(key) => "A run; the tick hides its lines.",
         key => columns::describe(key).1,
     };
@@ -50,7 +52,7 @@ fn about(entry: &LegendEntry) -> String {
 }
 
 fn is_beside(entry: &LegendEntry) -> bool {
-    entry.line && !is_run(&entry.key)
+    entry.is_line() && !is_run(&entry.key)
 }
 
 /// How many entries stand beside a plot.

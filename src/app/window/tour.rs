@@ -17,7 +17,7 @@ use crate::base::intervention::Intervention;
 use crate::base::question::MeasurementCall;
 use crate::figure::Pick;
 use crate::panel::{self, columns};
-use crate::run::expectation::{Expectation, Observed, Quantity, Scene, Than};
+use crate::run::expectation::{Expectation, Gate, Observed, Quantity, Scene, Than};
 use crate::run::experiment::BUILTIN;
 use crate::run::lesson::{Deed, Lesson, Look, When};
 use crate::run::tour::{Ground, Tour};
@@ -447,6 +447,12 @@ fn of_what(of: &Quantity) -> String {
         Quantity::Probability(at) => {
             format!("Probability of the right token after position {at}")
         }
+        Quantity::Gate { tuple, what } => match what {
+            Gate::Open => format!("How far the door of tuple {tuple} stands open"),
+            Gate::Keys => format!("How much its keys do at tuple {tuple}"),
+            Gate::Query => format!("How much the query of tuple {tuple} does"),
+            Gate::Attends(to) => format!("Attention from tuple {tuple} to tuple {to}"),
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::panel::View;
 use crate::panel::outputs::number;
 
-use super::parsed::{Facts, TokenMeaning};
+use super::parsed::{Decoder, Facts, TokenMeaning};
 
 /// `Store Reg0 Sym1`
 pub fn spelled(facts: &Facts, tuple: &TokenMeaning) -> String {
@@ -50,23 +50,50 @@ fn told(view: &View<'_>, facts: &Facts, at: usize) -> String {
 /// What a tuple says, what is right and what was answered.
 pub fn tuple(view: &View<'_>, facts: &Facts, at: usize) -> String {
     let tuple = &facts.tuples[at];
-    let (store, decoded_register, decoded_symbol) = tuple.decoded;
-    let says = if store { "store" } else { "ignore" };
     format!(
-        "tuple {at}, {}\nthe network says “{}” with probability {}\na decoder reads from its key: {says}, {}; from its value: {}",
+        "tuple {at}, {}\nthe network says “{}” with probability {}\n{}",
         told(view, facts, at),
         view.vocab.glyph(tuple.predicted),
         number(tuple.probability),
-        facts.registers[decoded_register],
-        facts.symbols[decoded_symbol],
+        decoded(facts, tuple),
     )
+}
+
+/// What decoders read at a tuple, if they can be believed.
+fn decoded(facts: &Facts, tuple: &TokenMeaning) -> String {
+    if !facts.is_readable() {
+        return unreadable(facts);
+    }
+    let (store, register, symbol) = tuple.decoded;
+    let says = if store { "store" } else { "ignore" };
+    let (register, symbol) = (&facts.registers[register], &facts.symbols[symbol]);
+    format!("a decoder reads from its key: {says}, {register}; from its value: {symbol}")
+}
+
+/// Why what is decoded is not drawn.
+fn unreadable(facts: &Facts) -> String {
+    format!(
+        "not readable: the decoders are not even half of the way from luck to being always right; {}",
+        decoders(facts)
+    )
+}
+
+/// How often decoders are right, beside those of shuffled labels.
+pub fn decoders(facts: &Facts) -> String {
+    let share = |number: f64| match number.is_nan() {
+        true => "undefined".to_owned(),
+        false => format!("{number:.2}"),
+    };
+    let one =
+        |d: &Decoder| format!("{} {} (shuffled {})", d.what, share(d.accuracy), share(d.shuffled));
+    facts.decoders.each_ref().map(one).join(", ")
 }
 
 /// Whether the symbol of a tuple gets in.
 pub fn input_gate(facts: &Facts, at: usize) -> String {
     let tuple = &facts.tuples[at];
     let (gate, symbol) = (tuple.gate, &facts.symbols[tuple.symbol]);
-    let Some(read) = gate.read.filter(|_| gate.open.is_finite()) else {
+    let Some(read) = gate.read.filter(|_| gate.is_told()) else {
         let size = if gate.size.is_nan() {
             String::new()
         } else {
@@ -79,7 +106,7 @@ pub fn input_gate(facts: &Facts, at: usize) -> String {
             "input gate of tuple {at}: no read tells; no answer depends on whether {symbol} is stored here{size}"
         );
     };
-    let state = if gate.open >= 0.5 { "open" } else { "shut" };
+    let state = gate.word();
     let effect = if gate.effect.is_nan() {
         "what the keys alone do is undefined: with one of the two instructions the network answers wrongly".to_owned()
     } else {
@@ -110,6 +137,9 @@ pub fn content(facts: &Facts, register: usize, from: usize, decoded: bool) -> St
     let register = &facts.registers[register];
     if !decoded {
         return format!("after tuple {from} {register} holds {}", name(truth));
+    }
+    if !facts.is_readable() {
+        return format!("what {register} is found to hold is {}", unreadable(facts));
     }
     let verdict = if truth == read {
         "as it should".to_owned()
@@ -152,4 +182,45 @@ pub fn output_gate(facts: &Facts, read: usize) -> String {
         );
     }
     format!("undefined: with {other} or without, the network answers wrongly")
+}
+
+/// Why there is no number for a thing beside the lanes.
+pub mod missing {
+    use super::Facts;
+
+    /// Whether its door stands open.
+    pub fn open(facts: &Facts, at: usize) -> String {
+        let symbol = &facts.symbols[facts.tuples[at].symbol];
+        format!("No answer depends on whether {symbol} gets in here.")
+    }
+
+    /// What its keys do.
+    pub fn keys() -> String {
+        "What keys alone do cannot be told: with the other instruction the network answers wrongly."
+            .to_owned()
+    }
+
+    /// Where it looks.
+    pub fn attention(facts: &Facts, at: usize) -> String {
+        let register = &facts.registers[facts.tuples[at].register];
+        format!("Nothing is stored in {register} yet, so there is nothing to read.")
+    }
+
+    /// What its query does.
+    pub fn query(facts: &Facts, at: usize) -> String {
+        let tuple = &facts.tuples[at];
+        let why = match tuple.output.other {
+            None if tuple.source.is_none() => return attention(facts, at),
+            None => {
+                "What its query alone does cannot be told: no other register holds another symbol."
+            }
+            Some(_) if tuple.output.size.is_finite() => {
+                "What its query alone does cannot be told: from any register the answer is the same."
+            }
+            Some(_) => {
+                "What its query alone does cannot be told: from the other register the network answers wrongly."
+            }
+        };
+        why.to_owned()
+    }
 }

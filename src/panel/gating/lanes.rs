@@ -1,50 +1,37 @@
 //! The lanes: a row for each register, a column for each tuple. x counts tuples, y counts lanes from the top.
 
-use crate::base::convert::{self, narrow};
-use crate::base::plain::Plain;
+use crate::base::convert;
 use crate::figure::color::Color;
-use crate::figure::font::{Family, Typeface};
 use crate::figure::{Anchor, Cell, Dash, Mark, Pick};
 use crate::panel::{Palette, View, colors};
 
 use super::hover_text;
 use super::parsed::{Facts, TokenMeaning};
+use super::parts::{Beside, FACE, HEAD, NAMES, Parts, Room, TEXT};
 
 /// Strength of the colour of a symbol in a band, and in the box of a tuple that stores.
 pub const BAND: f32 = 0.3;
-const BOX: f32 = 0.55;
+pub const BOX: f32 = 0.55;
+/// Strength of the colour of keys in a door that they leave alone; on dark paper more of it takes to be seen.
+pub fn pale(palette: Palette) -> f32 {
+    if palette.dark { 0.5 } else { 0.35 }
+}
 
-/// Parts of a lane, from its top: what is held, what is decoded, the gate, the word for how it stands, the tuple's box; below it
-/// lines of attention.
-const HELD: [f64; 2] = [0.02, 0.13];
-const DECODED: [f64; 2] = [0.145, 0.245];
-const GATE: f64 = 0.49;
-const WORD: [f64; 2] = [0.51, 0.59];
-const TUPLE: [f64; 2] = [0.60, 0.79];
-
-/// Room for the names of registers, for the instructions above and for the two lines of answers below, in points.
-const NAMES: f32 = 48.0;
-const HEAD: f32 = 10.0;
-const ANSWERS: f32 = 21.0;
-/// For what was answered before a change.
-const BEFORE: f32 = 10.0;
-/// A column is at least so wide, a lane at most so high.
-const NARROWEST: f32 = 25.0;
-const HIGHEST: f32 = 104.0;
-/// Where a column has this width and a lane this height to spare, all is drawn larger, up to so many times.
-const COMFORTABLE: [f32; 2] = [46.0, 92.0];
-const LARGEST: f32 = 2.6;
-/// Sizes of text, in points; below the smallest it is left out.
-const TEXT: f32 = 6.5;
-const SMALLEST: f32 = 4.0;
-/// What widths are measured in; a figure in another face is near to it.
-const FACE: Typeface = Typeface::of(Family::Sans);
-/// Columns so wide and lanes so high have the attention as numbers too, in points.
-const ROOM_FOR_NUMBERS: [f32; 2] = [40.0, 50.0];
+/// A column is at least so wide, a lane at most so high, in points.
+const NARROWEST: f32 = 30.0;
+const HIGHEST: f32 = 130.0;
+/// Text smaller than this is left out, in points.
+const SMALLEST: f32 = 5.0;
+/// Size of text in boxes, as large as they allow.
+const IN_BOX: f32 = 8.4;
+/// Columns so wide and lanes so high have the attention as numbers too, in points; of weak attention only a hover tells.
+const ROOM_FOR_NUMBERS: [f32; 2] = [30.0, 48.0];
+const WORTH_A_NUMBER: f32 = 0.1;
 /// Width of one leaf of a gate, in points.
-const WING: f32 = 18.0;
-/// Colours of the symbols of a sequence, those first that are unlike queries and keys.
-const APART: [usize; 6] = [0, 1, 5, 4, 3, 2];
+const WING: f32 = 24.0;
+/// Colours of the symbols of a sequence, on light paper and on dark: those first that are unlike queries and keys and, pale as
+/// they are drawn, unlike each other.
+const APART: [[usize; 6]; 2] = [[0, 1, 7, 4, 5, 3], [0, 1, 4, 3, 5, 2]];
 /// Attention below this draws no line.
 const FAINTEST: f32 = 0.03;
 
@@ -59,46 +46,40 @@ pub struct Lanes<'a> {
     to: usize,
     /// Points of one unit of x and of y.
     pub unit: [f32; 2],
-    /// Room beside the lanes, in points.
-    pub side: f32,
-    /// Height of everything, in points.
+    /// What stands beside the lanes, and the room for all, in points.
+    pub beside: Beside,
     height: f32,
-    /// All points are so many of the page.
-    pub scale: f32,
+    /// What the lines of answers take.
+    foot: f32,
+    parts: Parts,
 }
 
 impl<'a> Lanes<'a> {
+    /// `before`: what was answered before a change; `decoded`: whether what is found stands below what should be held.
     pub fn new(
         view: &'a View<'a>,
         facts: &'a Facts,
         before: Option<&'a Facts>,
-        side: f32,
-        caption: &str,
+        room: Room,
+        decoded: bool,
     ) -> Self {
-        let size = view.size.map(|s| if s.is_finite() { s.clamp(40.0, 1e4) } else { 400.0 });
-        // What title, legend and caption take.
-        let lines = FACE.wrap(caption, TEXT, size[0]).len() as f32;
-        let height = (size[1] - 28.0 - 8.0 * lines).max(0.4 * size[1]);
+        let [width, height] = room.size;
+        let takes = room.beside.takes();
         let registers = facts.present();
         let count = facts.tuples.len();
-        let foot = ANSWERS + if before.is_some() { BEFORE } else { 0.0 };
-        let wanted = [
-            10.0 + side + NAMES + COMFORTABLE[0] * count as f32,
-            HEAD + foot + COMFORTABLE[1] * registers.len() as f32,
-        ];
-        let scale = (size[0] / wanted[0]).min(height / wanted[1]).clamp(1.0, LARGEST);
-        let (width, height) = (size[0] / scale - 10.0 - side - NAMES, height / scale);
-        let width = width.max(NARROWEST);
+        let width = (width - 10.0 - NAMES - takes[0]).max(NARROWEST);
         let shown = convert::index(width / NARROWEST).clamp(1, count.max(1));
         // What came before the selected tuple says what it reads.
         let to = (facts.selected + 1 + shown / 4).clamp(shown, count.max(shown));
-        let lane = (height - HEAD - foot) / registers.len().max(1) as f32;
+        let lane = (height - HEAD - room.foot - takes[1]) / registers.len().max(1) as f32;
         let unit = [width / shown as f32, lane.clamp(8.0, HIGHEST)];
-        Self { view, facts, before, registers, from: to - shown, to, unit, side, height, scale }
+        let parts = Parts::new(unit[1], decoded);
+        let (from, beside, foot) = (to - shown, room.beside, room.foot);
+        Self { view, facts, before, registers, from, to, unit, beside, height, foot, parts }
     }
 
     pub fn x_range(&self) -> (f64, f64) {
-        (self.from as f64 - self.dx(NAMES), self.to as f64 + self.dx(self.side))
+        (self.left(), self.to as f64 + self.dx(self.beside.takes()[0]))
     }
 
     pub fn y_range(&self) -> (f64, f64) {
@@ -107,12 +88,17 @@ impl<'a> Lanes<'a> {
 
     /// From the upper end of the lanes to the lower end of everything, in points.
     pub fn room_below(&self) -> f32 {
-        (self.height - HEAD).max(self.unit[1] * narrow(self.bottom()) + self.foot())
+        (self.height - HEAD).max(self.answers_end())
     }
 
-    /// What the lines of answers take, in points.
-    fn foot(&self) -> f32 {
-        ANSWERS + if self.before.is_some() { BEFORE } else { 0.0 }
+    /// From the upper end of the lanes to the lower end of the answers, in points.
+    pub fn answers_end(&self) -> f32 {
+        self.unit[1] * self.registers.len() as f32 + self.foot
+    }
+
+    /// Left end of everything.
+    pub fn left(&self) -> f64 {
+        self.from as f64 - self.dx(NAMES)
     }
 
     /// Right end of the lanes.
@@ -134,7 +120,7 @@ impl<'a> Lanes<'a> {
         f64::from(points / self.unit[1])
     }
 
-    pub fn marks(&self, decoded: bool) -> Vec<Mark> {
+    pub fn marks(&self) -> Vec<Mark> {
         let mut marks = vec![self.highlight()];
         let time = Words {
             color: self.palette().faint,
@@ -146,7 +132,7 @@ impl<'a> Lanes<'a> {
         marks.extend(self.text(at, "time →", &time));
         marks.extend(self.names_of_answers());
         for lane in 0..self.registers.len() {
-            marks.extend(self.lane(lane, decoded));
+            marks.extend(self.lane(lane));
         }
         marks.extend(self.looks());
         for at in self.from..self.to.min(self.facts.tuples.len()) {
@@ -204,7 +190,7 @@ impl<'a> Lanes<'a> {
     /// The column of the tuple that is looked at.
     fn highlight(&self) -> Mark {
         let at = self.facts.selected as f64;
-        let bottom = self.bottom() + self.dy(self.foot());
+        let bottom = self.bottom() + self.dy(self.foot);
         Mark::Rect {
             from: [at, -self.dy(HEAD)],
             to: [at + 1.0, bottom],
@@ -214,97 +200,120 @@ impl<'a> Lanes<'a> {
         }
     }
 
-    fn lane(&self, lane: usize, decoded: bool) -> Vec<Mark> {
+    fn lane(&self, lane: usize) -> Vec<Mark> {
         let (palette, top) = (self.palette(), lane as f64);
         let register = self.registers[lane];
         let mut marks = Vec::new();
         if lane > 0 {
-            let ends = [[self.from as f64 - self.dx(NAMES), top], [self.to as f64, top]];
+            let ends = [[self.left(), top], [self.to as f64, top]];
             let color = colors::mix(palette.paper, palette.ink, 0.15);
             marks.push(line(ends.to_vec(), color, 0.5, Dash::Solid));
         }
-        let left = self.from as f64 - self.dx(4.0);
-        let name = |at: [f64; 2], color| Words {
-            color,
-            anchor: Anchor::Right,
-            width: NAMES - 6.0,
-            height: self.unit[1] * narrow(at[1] - at[0]),
-        };
-        let size = 8.0_f32.min(0.3 * self.unit[1]);
-        if size >= SMALLEST {
-            marks.push(Mark::Text {
-                at: [
-                    self.from as f64 - self.dx(NAMES - 2.0),
-                    top + f64::midpoint(TUPLE[0], TUPLE[1]),
-                ],
-                text: FACE.fit(&self.facts.registers[register], size, NAMES - 6.0).into_owned(),
-                color: palette.ink,
-                anchor: Anchor::Left,
-                size,
-            });
-        }
-        for (place, what, wanted) in [(HELD, "should hold", true), (DECODED, "is found", decoded)] {
-            if wanted {
-                let at = [left, top + f64::midpoint(place[0], place[1])];
-                marks.extend(self.text(at, what, &name(place, palette.faint)));
-            }
-        }
-        marks.push(Mark::Cells(self.band(register, top, HELD, false)));
-        if decoded {
-            marks.push(Mark::Cells(self.band(register, top, DECODED, true)));
+        marks.extend(self.name_of_lane(register, top));
+        let bands = [
+            (Some(self.parts.held), "should hold", false),
+            (self.parts.decoded, "decoder finds", true),
+        ];
+        for (place, name, decoded) in bands {
+            let Some(place) = place else { continue };
+            let at = [self.from as f64 - self.dx(4.0), top + f64::midpoint(place[0], place[1])];
+            marks.extend(self.text(at, name, &self.name_of_band(place)));
+            marks.push(Mark::Cells(self.band(register, top, place, decoded)));
         }
         marks
     }
 
-    /// What a register holds, from the tuple that stored it on: one box for as long as it stays.
+    fn name_of_lane(&self, register: usize, top: f64) -> Option<Mark> {
+        let [from, to] = self.parts.tuple;
+        let size = 9.0_f32.min(Parts::points(self.parts.tuple, self.unit[1]));
+        (size >= SMALLEST).then(|| Mark::Text {
+            at: [self.left() + self.dx(2.0), top + f64::midpoint(from, to)],
+            text: FACE.fit(&self.facts.registers[register], size, NAMES - 6.0).into_owned(),
+            color: self.palette().ink,
+            anchor: Anchor::Left,
+            size,
+        })
+    }
+
+    fn name_of_band(&self, place: [f64; 2]) -> Words {
+        Words {
+            color: self.palette().faint,
+            anchor: Anchor::Right,
+            width: NAMES - 4.0,
+            height: Parts::points(place, self.unit[1]),
+        }
+    }
+
+    /// What a register holds, from the tuple that stored it on: one box for as long as it stays. What luck would find as well is
+    /// not drawn.
     fn band(&self, register: usize, top: f64, place: [f64; 2], decoded: bool) -> Vec<Cell> {
-        let (palette, facts) = (self.palette(), self.facts);
+        let facts = self.facts;
+        let is_told = !decoded || facts.is_readable();
         let state = |at: usize| {
-            let truth = facts.held(at, register, false);
-            let held = facts.held(at, register, decoded);
-            (held, held != truth)
+            let [truth, held] = [false, decoded].map(|decoded| facts.held(at, register, decoded));
+            if is_told { Some((held, held != truth)) } else { None }
         };
         let last = self.to.min(facts.tuples.len());
         let mut cells = Vec::new();
         let mut begin = self.from;
         while begin < last {
-            let (held, wrong) = state(begin);
-            let stays = |at: &usize| state(*at) == (held, wrong);
-            let end = (begin + 1..last).find(|at| !stays(at)).unwrap_or(last);
+            let now = state(begin);
+            let end = (begin + 1..last).find(|at| state(*at) != now).unwrap_or(last);
             let right = if end == last { self.to as f64 } else { Self::middle(end) };
             // Before the first column drawn, what was held then goes on.
             let before = begin == self.from && self.from > 0;
             let left = if before { begin as f64 } else { Self::middle(begin) };
-            let text = match (held, wrong) {
-                (Some(symbol), false) => facts.symbols[symbol].clone(),
-                (Some(symbol), true) => format!("≠ {}", facts.symbols[symbol]),
-                (None, false) => "empty".to_owned(),
-                (None, true) => "≠ empty".to_owned(),
-            };
-            let fill = held.map(|symbol| self.tint(symbol, BAND));
-            let empty = held.is_none() && !wrong;
-            cells.push(Cell {
-                from: [left + self.dx(0.5), top + place[0]],
-                to: [right - self.dx(0.5), top + place[1]],
-                text,
-                fill,
-                stroke: if wrong {
-                    Some(palette.ink)
-                } else {
-                    empty.then(|| colors::mix(palette.paper, palette.ink, 0.2))
-                },
-                ink: fill.map_or(if empty { palette.faint } else { palette.ink }, colors::text_on),
-                pick: Pick::Nothing,
-                hover: hover_text::content(facts, register, begin, decoded),
-                value: None,
-            });
+            let hover = hover_text::content(facts, register, begin, decoded);
+            let ends = [left + self.dx(0.5), right - self.dx(0.5)];
+            let rows = place.map(|y| top + y);
+            cells.push(self.held(now, ends, rows, hover));
             begin = end;
         }
         cells
     }
 
+    /// The box of what is held for a while, and whether that is wrong; `None` where it cannot be told.
+    fn held(
+        &self,
+        state: Option<(Option<usize>, bool)>,
+        [left, right]: [f64; 2],
+        [upper, lower]: [f64; 2],
+        hover: String,
+    ) -> Cell {
+        let (palette, facts) = (self.palette(), self.facts);
+        let (symbol, is_wrong) = state.unwrap_or_default();
+        let fill = symbol.map(|symbol| self.tint(symbol, BAND));
+        let sign = if is_wrong { "≠ " } else { "" };
+        let size = IN_BOX.min(0.8 * Parts::points([upper, lower], self.unit[1]));
+        let room = Parts::points([left, right], self.unit[0]) - 2.0;
+        let forms = match (state, symbol) {
+            (None, _) => ["not readable", "?"].map(str::to_owned),
+            (_, None) => ["empty", "–"].map(|name| format!("{sign}{name}")),
+            (_, Some(symbol)) => {
+                [&facts.symbols[symbol], facts.short(symbol)].map(|name| format!("{sign}{name}"))
+            }
+        };
+        let [whole, short] = forms;
+        let is_plain = symbol.is_none() && !is_wrong;
+        Cell {
+            from: [left, upper],
+            to: [right, lower],
+            text: if FACE.width(&whole, size, false) <= room { whole } else { short },
+            fill,
+            stroke: match is_wrong {
+                true => Some(palette.ink),
+                false => is_plain.then(|| colors::mix(palette.paper, palette.ink, 0.2)),
+            },
+            ink: fill.map_or(if is_plain { palette.faint } else { palette.ink }, colors::text_on),
+            pick: Pick::Nothing,
+            hover,
+            value: None,
+        }
+    }
+
     fn color(&self, symbol: usize) -> Color {
-        let rank = self.facts.rank(symbol).map(|rank| APART[rank % APART.len()]);
+        let apart = APART[usize::from(self.palette().dark)];
+        let rank = self.facts.rank(symbol).map(|rank| apart[rank % apart.len()]);
         colors::role(self.palette(), rank)
     }
 
@@ -330,11 +339,11 @@ impl<'a> Lanes<'a> {
         marks.extend(self.text(head, hover_text::instruction(tuple), &column(HEAD, color)));
         marks.extend(self.gate(at, tuple, top));
         let fill = if stores { self.tint(tuple.symbol, BOX) } else { palette.paper };
-        let half = f64::from(0.5 * (self.unit[0] - 4.0).min(40.0) / self.unit[0]);
+        let half = f64::from(0.5 * (self.unit[0] - 4.0).min(44.0) / self.unit[0]);
         marks.push(Mark::Cells(vec![Cell {
-            from: [Self::middle(at) - half, top + TUPLE[0]],
-            to: [Self::middle(at) + half, top + TUPLE[1]],
-            text: facts.symbols[tuple.symbol].clone(),
+            from: [Self::middle(at) - half, top + self.parts.tuple[0]],
+            to: [Self::middle(at) + half, top + self.parts.tuple[1]],
+            text: self.in_box(tuple.symbol),
             fill: Some(fill),
             stroke: Some(self.color(tuple.symbol)),
             ink: colors::text_on(fill),
@@ -347,20 +356,28 @@ impl<'a> Lanes<'a> {
         marks
     }
 
-    /// A door of two leaves on the way from the box to what the register holds: it stands open or shut as measured, thin where
-    /// that had to be asked, dots where no read tells. The more the keys alone do, the more of the colour of keys.
+    /// The name of a symbol as it fits the box of a tuple.
+    fn in_box(&self, symbol: usize) -> String {
+        let name = &self.facts.symbols[symbol];
+        let size = IN_BOX.min(0.8 * Parts::points(self.parts.tuple, self.unit[1]));
+        let fits = FACE.width(name, size, false) <= self.unit[0].min(44.0) - 6.0;
+        if fits { name.clone() } else { self.facts.short(symbol).to_owned() }
+    }
+
+    /// A door of two leaves on the way from the box to what the register holds: it stands open or shut as measured; dots where no
+    /// read tells. The more the keys alone do, the more of the colour of keys.
     fn gate(&self, at: usize, tuple: &TokenMeaning, top: f64) -> Vec<Mark> {
         let (palette, gate) = (self.palette(), tuple.gate);
-        let (x, y) = (Self::middle(at), top + GATE);
-        let known = gate.open.is_finite() && gate.read.is_some();
+        let [upper, hinges] = self.parts.door;
+        let (x, y) = (Self::middle(at), top + hinges);
         let mut marks = Vec::new();
-        let room = 0.9 * (GATE - DECODED[1]);
-        let leaf = WING.min(0.36 * self.unit[0]).min(narrow(room) * self.unit[1]);
+        let room = 0.92 * Parts::points(self.parts.door, self.unit[1]);
+        let leaf = WING.min(0.4 * self.unit[0]).min(room);
         let wing = self.dx(leaf);
-        if known {
+        if gate.is_told() {
             marks.extend(self.door(tuple, [x, y], leaf));
-            if gate.open >= 0.5 {
-                let (from, to) = ([x, y], [x, top + DECODED[1] + self.dy(0.5)]);
+            if gate.is_open() {
+                let (from, to) = ([x, y], [x, top + upper + self.dy(0.5)]);
                 marks.push(Mark::Arrow { from, to, color: palette.ink, width: 1.0 });
             }
             marks.extend(self.how_it_stands(tuple, x, top));
@@ -369,15 +386,15 @@ impl<'a> Lanes<'a> {
             marks.push(line(vec![[x - wing, y], [x + wing, y]], quiet, 1.2, Dash::Dotted));
         }
         marks.push(Mark::Cells(vec![Cell {
-            from: [x - wing, top + DECODED[1]],
-            to: [x + wing, top + TUPLE[0]],
+            from: [x - wing, top + upper],
+            to: [x + wing, top + self.parts.tuple[0]],
             text: String::new(),
             fill: None,
             stroke: None,
             ink: palette.ink,
             pick: Pick::Nothing,
             hover: hover_text::input_gate(self.facts, at),
-            value: known.then(|| ("gate open", f64::from(gate.open))),
+            value: gate.is_told().then(|| ("gate open", f64::from(gate.open))),
         }]));
         marks
     }
@@ -389,31 +406,28 @@ impl<'a> Lanes<'a> {
         let (sine, cosine) =
             (f64::from(gate.open.clamp(0.0, 1.0)) * std::f64::consts::FRAC_PI_2).sin_cos();
         let effect = if gate.effect.is_finite() { gate.effect.clamp(0.0, 1.0) } else { 0.0 };
-        let color = colors::mix(self.palette().paper, colors::KEY, 0.45 + 0.55 * effect);
-        let width = if gate.asked { 1.2 } else { 2.4 };
+        let least = pale(self.palette());
+        let strength = least + (1.0 - least) * effect;
+        let color = colors::mix(self.palette().paper, colors::KEY, strength);
         let leaf = |side: f64| {
             let hinge = [x + side * wing, y];
             let tip = [hinge[0] - side * cosine * wing, y - sine * rise];
-            line(vec![hinge, tip], color, width, Dash::Solid)
+            line(vec![hinge, tip], color, 2.4, Dash::Solid)
         };
         [-1.0, 1.0].map(leaf).to_vec()
     }
 
-    /// `open` or `shut`, and how much of that the keys alone do, where there is room for it.
+    /// The word for that, where there is room for it.
     fn how_it_stands(&self, tuple: &TokenMeaning, x: f64, top: f64) -> Option<Mark> {
-        let gate = tuple.gate;
-        let word = if gate.open >= 0.5 { "open" } else { "shut" };
-        let keys = Plain(f64::from(gate.effect));
-        let long = format!("{word}, keys {keys:.2}");
+        let place = self.parts.word?;
         let style = Words {
             color: self.palette().ink,
             anchor: Anchor::Center,
             width: self.unit[0] - 2.0,
-            height: narrow(WORD[1] - WORD[0]) * self.unit[1],
+            height: Parts::points(place, self.unit[1]),
         };
-        let at = [x, top + f64::midpoint(WORD[0], WORD[1])];
-        let fits = gate.effect.is_finite() && FACE.width(&long, TEXT, false) <= style.width;
-        self.text(at, if fits { &long } else { word }, &style)
+        let at = [x, top + f64::midpoint(place[0], place[1])];
+        self.text(at, tuple.gate.word(), &style)
     }
 
     /// What the network says, and how surely.
@@ -467,7 +481,7 @@ impl<'a> Lanes<'a> {
     fn looks(&self) -> Vec<Mark> {
         let (facts, read) = (self.facts, self.facts.selected);
         let Some(reader) = facts.tuples.get(read) else { return Vec::new() };
-        let start = [Self::middle(read), self.lane_of(reader.register) + TUPLE[1]];
+        let start = [Self::middle(read), self.lane_of(reader.register) + self.parts.tuple[1]];
         // Numbers upon all lines, so that none is struck through.
         let (mut marks, mut numbers) = (Vec::new(), Vec::new());
         for (to, tuple) in facts.tuples.iter().enumerate().take(read).skip(self.from) {
@@ -475,30 +489,36 @@ impl<'a> Lanes<'a> {
             if attention.is_nan() || attention < FAINTEST {
                 continue;
             }
-            let end = [Self::middle(to), self.lane_of(tuple.register) + TUPLE[1]];
+            let end = [Self::middle(to), self.lane_of(tuple.register) + self.parts.tuple[1]];
             let asked = reader.source == Some(to);
             let dash = if asked { Dash::Solid } else { Dash::Dashed };
             let strength = attention.clamp(0.0, 1.0);
             let color = colors::mix(self.palette().paper, colors::QUERY, 0.4 + 0.6 * strength);
-            let curve = sagging(start, end, 0.24);
-            // The top of an arc of this kind lies at three quarters of its handles.
-            let middle = [f64::midpoint(start[0], end[0]), f64::midpoint(start[1], end[1]) + 0.18];
+            // The lowest place of an arc of this kind lies at three quarters of its handles: above the end of the lane.
+            let sag = 0.8 * (1.0 - self.parts.tuple[1]);
+            let curve = sagging(start, end, sag / 0.75);
+            // A line into another lane crosses doors: its number stands at its end.
+            let number = match tuple.register == reader.register {
+                true => [f64::midpoint(start[0], end[0]), start[1] + sag],
+                false => [end[0], end[1] + sag],
+            };
             marks.push(line(curve, color, 0.6 + 3.0 * strength, dash));
-            numbers.push(self.weight(middle, read, to, attention));
+            numbers.push(self.weight(number, [read, to], asked));
         }
         marks.extend(numbers);
         marks
     }
 
     /// The attention of a line, as a number upon it.
-    fn weight(&self, at: [f64; 2], read: usize, tuple: usize, attention: f32) -> Mark {
-        let palette = self.palette();
-        let half = [self.dx(8.0), self.dy(4.0)];
+    fn weight(&self, at: [f64; 2], [read, tuple]: [usize; 2], asked: bool) -> Mark {
+        let (palette, attention) = (self.palette(), self.facts.attention(read, tuple));
+        let half = [self.dx(9.0), self.dy(4.5)];
+        let is_seen = self.has_numbers() && (asked || attention >= WORTH_A_NUMBER);
         Mark::Cells(vec![Cell {
             from: [at[0] - half[0], at[1] - half[1]],
             to: [at[0] + half[0], at[1] + half[1]],
-            text: if self.has_numbers() { format!("{attention:.2}") } else { String::new() },
-            fill: self.has_numbers().then_some(palette.paper),
+            text: if is_seen { format!("{attention:.2}") } else { String::new() },
+            fill: is_seen.then_some(palette.paper),
             stroke: None,
             ink: palette.ink,
             pick: Pick::QueryKey {

@@ -37,12 +37,56 @@ pub struct Gate {
     pub asked: bool,
 }
 
+impl Gate {
+    /// Whether some read tells how it stands.
+    pub fn is_told(&self) -> bool {
+        self.read.is_some() && self.open.is_finite()
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.open >= 0.5
+    }
+
+    /// How it stands, in a word.
+    pub fn word(&self) -> &'static str {
+        match self.open {
+            open if open >= 0.75 => "open",
+            open if open > 0.25 => "half open",
+            _ => "shut",
+        }
+    }
+}
+
 /// The output gate.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     pub effect: f32,
     pub size: f32,
     pub other: Option<usize>,
+}
+
+/// How well something is decoded on held-out tuples; NaN where undefined.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoder {
+    /// What is decoded.
+    pub what: &'static str,
+    pub accuracy: f64,
+    /// That of a decoder fitted to shuffled labels.
+    pub shuffled: f64,
+}
+
+/// A decoder has come at least so much of the way from shuffled labels to being always right, or what it finds is not drawn.
+const TOLD: f64 = 0.5;
+
+impl Decoder {
+    fn new(answer: &Reading, name: &str, what: &'static str) -> Self {
+        let number = |kind| answer.number(&format!("{name}_{kind}")).unwrap_or(f64::NAN);
+        Self { what, accuracy: number("accuracy"), shuffled: number("shuffled") }
+    }
+
+    fn tells(&self) -> bool {
+        self.accuracy - self.shuffled >= TOLD * (1.0 - self.shuffled)
+    }
 }
 
 pub struct Facts {
@@ -53,11 +97,13 @@ pub struct Facts {
     /// `[tuple, register]`
     held: Vec<Option<usize>>,
     decoded: Vec<Option<usize>>,
-    /// `[head, read, tuple]`
+    /// `[head, read, tuple]`, and its mean over heads `[read, tuple]`.
     attention: Vec<f32>,
+    attention_mean: Vec<f32>,
     /// `[read register, register]`
     pub role_attention: Vec<f32>,
     pub role_score: Vec<f32>,
+    pub decoders: [Decoder; 3],
     /// The tuple that is looked at.
     pub selected: usize,
 }
@@ -131,6 +177,12 @@ impl Facts {
             held: holds("held")?,
             decoded: holds("decoded")?,
             attention: table("attention", &[heads, count, count])?.to_vec(),
+            attention_mean: table("attention_mean", &[count, count])?.to_vec(),
+            decoders: [
+                Decoder::new(answer, "register", "register"),
+                Decoder::new(answer, "store", "instruction"),
+                Decoder::new(answer, "symbol", "symbol"),
+            ],
             role_attention: table("role_attention", &square)?.to_vec(),
             role_score: table("role_score", &square)?.to_vec(),
             tuples,
@@ -155,8 +207,25 @@ impl Facts {
 
     /// The mean over heads.
     pub fn attention(&self, read: usize, tuple: usize) -> f32 {
-        let all = (0..self.heads).map(|head| self.attention_of(head, read, tuple));
-        all.sum::<f32>() / self.heads as f32
+        let at = read * self.tuples.len() + tuple;
+        self.attention_mean.get(at).copied().unwrap_or(f32::NAN)
+    }
+
+    /// Whether what is decoded says more than luck does: all three go into what registers are found to hold.
+    pub fn is_readable(&self) -> bool {
+        self.decoders.iter().all(Decoder::tells)
+    }
+
+    /// The name of a symbol without what it shares with those of all symbols: `Sym6` is `6`.
+    pub fn short(&self, symbol: usize) -> &str {
+        let name = &self.symbols[symbol];
+        let shared = |other: &String| {
+            let same = name.char_indices().zip(other.chars()).find(|((_, a), b)| a != b);
+            same.map_or(name.len().min(other.len()), |((at, _), _)| at)
+        };
+        let others = self.symbols.iter().filter(|other| *other != name);
+        let shared = others.map(shared).min().unwrap_or(0);
+        name.get(shared..).filter(|rest| !rest.is_empty()).unwrap_or(name)
     }
 
     /// Registers of the sequence, in order.
