@@ -20,6 +20,7 @@ use mnemoscope::model::{self, Architecture, Input, Layout, Model, Output, pass};
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::{Captured, EditAndCapture, Tap, through};
 use mnemoscope::nn::wire::Map;
+use mnemoscope::run_folder::Reader;
 use mnemoscope::task::bigram::{Bigram, GlobalLaw, Triggers};
 use mnemoscope::task::reference_back::ReferenceBack;
 use mnemoscope::task::{self, Source, Task};
@@ -1334,4 +1335,13 @@ fn an_experiment_with_the_simplified_model_has_the_columns_that_scripts_rely_on(
             }
         }
     }
+}
+
+#[test]
+fn the_marks_of_the_run_that_comes_with_the_program_are_those_that_its_rules_set() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/runs/gating");
+    let recording = Reader::open(folder.as_ref()).unwrap().recording;
+    let mut marks = Marks::new(&recording.columns, FACTS);
+    let set: Vec<Mark> = recording.rows.iter().flat_map(|row| marks.observe(row)).collect();
+    assert_eq!(set, recording.marks);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::batch::Row;
+use crate::base::batch::{NO_TARGET, Row};
 use crate::panel::{Selection, positions};
 use crate::task::held_out_seed;
 use crate::task::tree_path::Trees;
@@ -69,13 +69,15 @@ impl Lab {
         // Those of the held-out batch, which were never trained on and which the cloud shows.
         let seed = held_out_seed(run.experiment.train.seed as u64);
         let row = Arc::new(run.info.source.sequence(seed, index));
-        // A position whose answer has been seen before shows what the window is about; of a tree, its root.
+        // A position whose answer has been seen before shows what the window is about; of a tree, its root; else the
+        // last one at which something is asked.
         let root = run.info.source.facet::<Trees>().map(|trees| trees.script().root());
         let mut repeats = (0..row.len()).filter(|&at| row.occurrence.get(at) >= Some(&2));
         let readable = repeats.clone().take_while(|at| *at < positions::IN_VIEW).last();
         let telling = readable.or_else(|| repeats.next()).or(root);
         let keep = self.selection.query.filter(|&q| q < row.len() && row.occurrence[q] >= 2);
-        self.selection.query = keep.or(telling).or(row.len().checked_sub(1));
+        let asked = row.targets.iter().rposition(|target| *target != NO_TARGET);
+        self.selection.query = keep.or(telling).or(asked).or(row.len().checked_sub(1));
         self.selection.key = None;
         self.selection.first = None;
         self.drawn = Some(index);
