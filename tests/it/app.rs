@@ -66,7 +66,7 @@ pub fn window_on(what: &Path) -> Harness<'static, App> {
     harness
 }
 
-fn window_sized(folder: &Path, experiment: &str, size: [f32; 2]) -> Harness<'static, App> {
+pub fn window_sized(folder: &Path, experiment: &str, size: [f32; 2]) -> Harness<'static, App> {
     window_with(folder, experiment, size, Panels::default())
 }
 
@@ -1334,7 +1334,7 @@ fn a_window_that_no_monitor_shows_comes_back_and_one_that_is_seen_stays() {
 }
 
 /// Two of these that cover each other, if any do.
-fn overlap(rects: &[(String, egui::Rect)]) -> Option<String> {
+pub fn overlap(rects: &[(String, egui::Rect)]) -> Option<String> {
     let pairs = rects.iter().enumerate().flat_map(|(i, a)| rects[..i].iter().map(move |b| (a, b)));
     let covered = |(a, b): &(&(String, egui::Rect), &(String, egui::Rect))| {
         a.1.shrink(0.6).intersects(b.1.shrink(0.6))
@@ -1343,7 +1343,7 @@ fn overlap(rects: &[(String, egui::Rect)]) -> Option<String> {
 }
 
 /// What of a role is on the screen, and where.
-fn named(harness: &Harness<'_, App>, role: Role) -> Vec<(String, egui::Rect)> {
+pub fn named(harness: &Harness<'_, App>, role: Role) -> Vec<(String, egui::Rect)> {
     let named = |node: egui_kittest::Node<'_>| {
         let name = node.accesskit_node().label().or(node.accesskit_node().value());
         (name.unwrap_or_default(), node.rect())

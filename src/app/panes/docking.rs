@@ -129,18 +129,23 @@ const SMALL: Plan = Plan {
     foot: 0.38,
 };
 
-/// What a hall sees: the text with its arcs, one head, the curves, the timeline.
-fn hall() -> Tree<Tab> {
+/// What a hall sees, without tabs: the text with its arcs above the curves, beside them one picture (a head, or what was made for
+/// the task), below all the timeline.
+fn hall(picture: &str) -> Tree<Tab> {
     let mut tiles = Tiles::default();
-    let left = tabs(&mut tiles, &[panel::tokens::KIND.name]);
-    let [head, curves] = [panel::attention::KIND.name, panel::curves::KIND.name]
-        .map(|name| tabs(&mut tiles, &[name]));
-    let right = linear(&mut tiles, LinearDir::Vertical, &[(0.58, head), (0.42, curves)]);
-    let above = linear(&mut tiles, LinearDir::Horizontal, &[(0.5, left), (0.5, right)]);
-    let foot = tabs(&mut tiles, &[panel::timeline::KIND.name]);
-    let root = linear(&mut tiles, LinearDir::Vertical, &[(0.76, above), (0.24, foot)]);
+    let names =
+        [panel::tokens::KIND.name, panel::curves::KIND.name, picture, panel::timeline::KIND.name];
+    let [text, curves, picture, foot] =
+        names.map(|name| tiles.insert_pane(Tab { kind: name.to_owned() }));
+    let left = linear(&mut tiles, LinearDir::Vertical, &[(0.6, text), (0.4, curves)]);
+    let above = linear(&mut tiles, LinearDir::Horizontal, &[(0.54, left), (0.46, picture)]);
+    let root = linear(&mut tiles, LinearDir::Vertical, &[(0.71, above), (0.29, foot)]);
     Tree::new(egui::Id::unique("panels for a hall"), root, tiles)
 }
+
+/// In a hall these stay where they are.
+const HALL_STAYS: [&str; 3] =
+    [panel::tokens::KIND.name, panel::curves::KIND.name, panel::timeline::KIND.name];
 
 impl Plan {
     fn layout(&self, panels: Panels) -> Tree<Tab> {
@@ -242,10 +247,23 @@ impl Dock {
         self.hall.is_some()
     }
 
-    /// Arranges the panels for a hall, or as they were.
-    pub fn present(&mut self, on: bool) {
-        self.hall = on.then(hall);
+    /// Arranges the panels for a hall, around one picture, or as they were.
+    pub fn present(&mut self, picture: Option<&str>) {
+        self.hall = picture.map(hall);
         self.maximised = None;
+    }
+
+    /// Puts a panel in the place of the one picture that a hall sees: one more would leave each too little room. False where no
+    /// hall is shown anything, or the panel is there already.
+    fn puts_before_hall(&mut self, kind: &str) -> bool {
+        let Some(hall) = self.hall.as_mut().filter(|_| !HALL_STAYS.contains(&kind)) else {
+            return false;
+        };
+        let picture = hall.tiles.tiles_mut().find_map(|tile| match tile {
+            Tile::Pane(pane) if !HALL_STAYS.contains(&pane.kind.as_str()) => Some(pane),
+            Tile::Pane(_) | Tile::Container(_) => None,
+        });
+        picture.map(|picture| kind.clone_into(&mut picture.kind)).is_some()
     }
 
     fn tile(&self, kind: &str) -> Option<TileId> {
@@ -263,6 +281,9 @@ impl Dock {
         if self.maximised.is_some() {
             self.maximised = Some(kind.to_owned());
         }
+        if self.puts_before_hall(kind) {
+            return;
+        }
         let tile = self.tile(kind);
         let tree = self.shown_mut();
         let Some(tile) = tile else {
@@ -277,8 +298,11 @@ impl Dock {
         tree.make_active(|id, _| id == tile);
     }
 
-    /// Brings a panel that is open to the front of its stack of tabs, and nothing else.
+    /// Brings a panel that is open to the front of its stack of tabs, or before a hall, and nothing else.
     pub fn bring_forward(&mut self, kind: &str) {
+        if self.puts_before_hall(kind) {
+            return;
+        }
         if let Some(tile) = self.tile(kind).filter(|tile| self.shown().is_visible(*tile)) {
             self.shown_mut().make_active(|id, _| id == tile);
         }
@@ -359,10 +383,13 @@ impl Dock {
             draw(ui, &kind);
             return actions;
         }
-        let (is_narrow, mut focus) = (self.size != Size::Large, std::mem::take(&mut self.focus));
+        let (is_narrow, has_tabs) = (self.size != Size::Large, self.hall.is_none());
+        let mut focus = std::mem::take(&mut self.focus);
         let tree = self.shown_mut();
-        let focused = &mut focus;
-        tree.ui(&mut Shown { draw, panels, actions: &mut actions, focus: focused, is_narrow }, ui);
+        let (actions_of, focus_of) = (&mut actions, &mut focus);
+        let mut shown =
+            Shown { draw, panels, actions: actions_of, focus: focus_of, is_narrow, has_tabs };
+        tree.ui(&mut shown, ui);
         let is_empty = tree.active_tiles().is_empty();
         self.focus = focus;
         self.focus_on_what_is_seen();
@@ -382,6 +409,8 @@ struct Shown<'a> {
     focus: &'a mut String,
     /// The names of the tabs need the room.
     is_narrow: bool,
+    /// Not for a hall.
+    has_tabs: bool,
 }
 
 impl Behavior<Tab> for Shown<'_> {
@@ -509,7 +538,10 @@ impl Behavior<Tab> for Shown<'_> {
     }
 
     fn simplification_options(&self) -> SimplificationOptions {
-        SimplificationOptions { all_panes_must_have_tabs: true, ..SimplificationOptions::default() }
+        SimplificationOptions {
+            all_panes_must_have_tabs: self.has_tabs,
+            ..SimplificationOptions::default()
+        }
     }
 }
 
