@@ -1031,7 +1031,12 @@ fn the_panel_of_a_task_comes_forward_with_its_run_unless_a_hand_has_arranged_the
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window_of(folder.path(), TREES);
     trained(&mut harness, 4);
-    assert!(shows(&harness, "Node to hang"), "the tree of a run of trees is in front");
+    for size in [[853.0, 480.0], [1280.0, 720.0], [1600.0, 1000.0]] {
+        harness.set_size(size.into());
+        (0..2).for_each(|_| harness.step());
+        let is_in_front = shows(&harness, "Node to hang");
+        assert!(is_in_front, "{size:?}: the tree of a run of trees is in front");
+    }
     press(&mut harness, "Memories");
     assert!(!shows(&harness, "Node to hang"));
     press(&mut harness, "Restart");

@@ -68,9 +68,9 @@ fn on_a_low_screen_the_map_has_the_height_and_its_words_stand_beside_it() {
 /// The boxes of the tokens, and the lines in view.
 fn text(figure: &Figure) -> (&[Cell], (f64, f64)) {
     let plot = &figure.plots[0];
-    let cells = plot.marks.iter();
+    let mut marks = plot.marks.iter();
     let cells =
-        cells.find_map(|mark| if let Mark::Cells(cells) = mark { Some(cells) } else { None });
+        marks.find_map(|mark| if let Mark::Cells(cells) = mark { Some(cells) } else { None });
     (cells.unwrap(), (plot.y.range.1, plot.y.range.0))
 }
 

@@ -199,6 +199,11 @@ fn is_tree(tree: &Tree<Tab>) -> bool {
     tree.tiles.len() <= MOST_TILES
 }
 
+fn tile_in(tree: &Tree<Tab>, kind: &str) -> Option<TileId> {
+    let is = |tile: &Tile<Tab>| matches!(tile, Tile::Pane(pane) if pane.kind == kind);
+    tree.tiles.iter().find(|(_, tile)| is(tile)).map(|(id, _)| *id)
+}
+
 impl Dock {
     /// The first layout.
     pub fn new(panels: Panels) -> Self {
@@ -267,8 +272,7 @@ impl Dock {
     }
 
     fn tile(&self, kind: &str) -> Option<TileId> {
-        let is = |tile: &Tile<Tab>| matches!(tile, Tile::Pane(pane) if pane.kind == kind);
-        self.shown().tiles.iter().find(|(_, tile)| is(tile)).map(|(id, _)| *id)
+        tile_in(self.shown(), kind)
     }
 
     pub fn is_open(&self, kind: &str) -> bool {
@@ -298,13 +302,14 @@ impl Dock {
         tree.make_active(|id, _| id == tile);
     }
 
-    /// Brings a panel that is open to the front of its stack of tabs, or before a hall, and nothing else.
+    /// Brings a panel that is open to the front of its stack of tabs, or before a hall, and nothing else: in windows of each size,
+    /// for it may be given another.
     pub fn bring_forward(&mut self, kind: &str) {
-        if self.puts_before_hall(kind) {
-            return;
-        }
-        if let Some(tile) = self.tile(kind).filter(|tile| self.shown().is_visible(*tile)) {
-            self.shown_mut().make_active(|id, _| id == tile);
+        self.puts_before_hall(kind);
+        for tree in [&mut self.tree, &mut self.medium, &mut self.small] {
+            if let Some(tile) = tile_in(tree, kind).filter(|tile| tree.is_visible(*tile)) {
+                tree.make_active(|id, _| id == tile);
+            }
         }
     }
 
