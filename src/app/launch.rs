@@ -32,7 +32,7 @@ pub fn open(launch: &Launch) -> Result<()> {
     launch.screenshot.as_deref().map_or(Ok(()), |file| screenshot::check(file, launch.force))?;
     display()?;
     let (sender, shots) = crossbeam_channel::bounded(1);
-    let options = || options(launch.is_own(), launch.look.points());
+    let options = || options(launch.is_own(), launch.look.size.map(f32::from));
     let slot = Slot::default();
     let mut reopened: Vec<Instant> = Vec::new();
     loop {

@@ -65,17 +65,6 @@ pub struct Look {
     pub intervene: Vec<String>,
 }
 
-impl Look {
-    /// A hall is shown all this many times as large.
-    const HALL: f32 = 1.4;
-
-    /// Width and height of the window in its own points, of which each is so many of the screen.
-    pub(in crate::app) fn points(&self) -> [f32; 2] {
-        let scale = self.scale * if self.present { Self::HALL } else { 1.0 };
-        self.size.map(|side| f32::from(side) / scale.max(0.1))
-    }
-}
-
 impl Default for Look {
     fn default() -> Self {
         Self {

@@ -300,7 +300,8 @@ impl Typeface {
     pub fn wrap(self, text: &str, size: f32, width_limit: f32) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         let mut line = String::new();
-        for word in text.split_whitespace() {
+        let parts = |c: char| c.is_whitespace() && c != '\u{a0}';
+        for word in text.split(parts).filter(|word| !word.is_empty()) {
             let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
             if self.width(&longer, size, false) <= width_limit || line.is_empty() {
                 line = longer;

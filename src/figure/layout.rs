@@ -1,7 +1,8 @@
 //! From a figure and a size to a scene: where titles, axes, labels and plots go.
 //!
 //! What does not fit is left out in a fixed order (legend, axis labels, colour bar, ticks, titles), so that the
-//! same figure serves as a thumbnail and at full width.
+//! same figure serves as a thumbnail and at full width. On a low screen title, legend and caption of a map stand beside it, so
+//! that it has the height.
 
 use super::color_bar::{bar_ticks, bar_width};
 use super::legend::legend_height;
@@ -114,9 +115,11 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(plot: &'a Plot, cell: Rect, style: &Style) -> Self {
+    /// How it is drawn with as much as leaves the data their room; `is_explained` beside it, it needs no legend above.
+    fn new(plot: &'a Plot, cell: Rect, is_explained: bool, style: &Style) -> Self {
         let names_lines = plot.legend.iter().any(|entry| entry.is_line());
         let first = if names_lines { &OF_LINES[..] } else { &DETAILS[..1] };
+        let first = if is_explained { &[] } else { first };
         let details = first.iter().chain(&DETAILS[1..]);
         let plans = details.map(|detail| Self::with(plot, cell, *detail, style));
         let mut last = None;
@@ -300,7 +303,75 @@ fn below_axes(plot: &Plot, style: &Style) -> f32 {
     (tick_length(&plot.x) + TICK_GAP).max(corner)
 }
 
+/// A page lower than this, in points, leaves a map little height under a title and above a caption.
+const LOW: f32 = 200.0;
+/// The column beside a map: at least, so that words stand in it, and at most, in parts of the width.
+const COLUMN: f32 = 66.0;
+const MOST_OF_WIDTH: f32 = 0.42;
+/// What stands between a map and the edges of its room: numbers and names of the axes, the colour bar.
+const BESIDE_MAP: f32 = 64.0;
+
+/// Whether a page is so low and wide that there is room for words beside a map, where they may stand there.
+pub fn has_room_beside([width, height]: [f32; 2]) -> bool {
+    height < LOW && width - height - BESIDE_MAP >= COLUMN
+}
+
+/// The width of the column of words beside the only plot, a map; none where they stand above and below.
+fn column(figure: &Figure, page: Rect, style: &Style) -> Option<f32> {
+    let size = [page.width(), page.height()];
+    let is_map = figure.plots.len() == 1 && figure.plots[0].equal;
+    let width = size[0] - size[1] - BESIDE_MAP;
+    (style.aside && is_map && has_room_beside(size)).then(|| width.min(MOST_OF_WIDTH * size[0]))
+}
+
+/// Words of a title are not parted from the number that belongs to them.
+fn with_their_numbers(title: &str) -> String {
+    let mut letters = title.chars().peekable();
+    let mut kept = String::new();
+    while let Some(letter) = letters.next() {
+        let is_before_number = letter == ' ' && letters.peek().is_some_and(char::is_ascii_digit);
+        kept.push(if is_before_number { '\u{a0}' } else { letter });
+    }
+    kept
+}
+
 impl Pen<'_> {
+    /// Writes title, legend and, where there is room left, the caption below each other at the left edge; gives back what is right
+    /// of them.
+    fn explain_beside(&mut self, figure: &Figure, page: Rect, width: f32) -> Rect {
+        let style = self.style;
+        let size = style.title_size;
+        let mut top = page.top;
+        // Bold is a tenth wider.
+        let title = with_their_numbers(&font::shown(&figure.title));
+        for text in style.family.wrap(&title, 1.1 * size, width) {
+            let at = [page.left, top + font::HALF_LINE * size];
+            let (text, color, align) = (text.as_str(), style.ink, Anchor::Left);
+            self.any_text(&Line { at, text, size, color, align }, false, true);
+            top += 2.0 * font::HALF_LINE * size;
+        }
+        top += 0.5 * size;
+        for entry in figure.plots.iter().flat_map(|plot| &plot.legend) {
+            top = self.wrapped_entry(entry, [page.left, top], [width, page.bottom]);
+        }
+        let line_height = 2.0 * font::HALF_LINE * style.tick_size;
+        let lines = style.family.wrap(&font::shown(&figure.caption), style.tick_size, width);
+        let begin = page.bottom - lines.len() as f32 * line_height;
+        if begin >= top {
+            self.faint_lines(&lines, [page.left, begin]);
+        }
+        Rect { left: page.left + width + style.tick_size, ..page }
+    }
+
+    /// Small lines below each other, from a corner on.
+    fn faint_lines(&mut self, lines: &[String], [left, top]: [f32; 2]) {
+        let (size, color) = (self.style.tick_size, self.style.faint);
+        for (i, text) in lines.iter().enumerate() {
+            let at = [left, top + (i as f32 + 0.5) * 2.0 * font::HALF_LINE * size];
+            self.text(&Line { at, text, size, color, align: Anchor::Left });
+        }
+    }
+
     /// Draws a figure into a part of the page, with a letter before its title; its plots are counted from `first` on.
     pub fn figure(&mut self, figure: &Figure, page: Rect, letter: &str, first: usize) {
         let style = self.style.magnified(figure.scale);
@@ -314,12 +385,17 @@ impl Pen<'_> {
         if let Some(sentence) = &figure.empty {
             return self.sentence(page, sentence);
         }
-        let body = self.title_and_caption(figure, page.shrunk(margin(page, style)), letter);
+        let page = page.shrunk(margin(page, style));
+        let column = column(figure, page, style);
+        let body = match column {
+            Some(width) => self.explain_beside(figure, page, width),
+            None => self.title_and_caption(figure, page, letter),
+        };
         let places = places(&figure.plots, figure.columns.max(1));
         let cells = grid(&figure.plots, &places, body, style);
         let plots = figure.plots.iter().zip(cells);
         let mut plans: Vec<Plan<'_>> =
-            plots.map(|(plot, cell)| Plan::new(plot, cell, style)).collect();
+            plots.map(|(plot, cell)| Plan::new(plot, cell, column.is_some(), style)).collect();
         align(&mut plans, &places);
         for (index, plan) in plans.iter().enumerate() {
             self.plot(first + index, plan);
@@ -339,11 +415,7 @@ impl Pen<'_> {
             return body;
         }
         body.bottom -= height;
-        for (i, text) in lines.iter().enumerate() {
-            let at = [page.left, body.bottom + 2.0 + (i as f32 + 0.5) * line_height];
-            let (size, color) = (style.tick_size, style.faint);
-            self.text(&Line { at, text, size, color, align: Anchor::Left });
-        }
+        self.faint_lines(&lines, [page.left, body.bottom + 2.0]);
         body
     }
 

@@ -64,6 +64,34 @@ impl Pen<'_> {
         }
     }
 
+    /// An entry whose words wrap in a column of a width, from a place on, if they end above `bottom`; where the next one begins.
+    pub fn wrapped_entry(
+        &mut self,
+        entry: &LegendEntry,
+        [left, top]: [f32; 2],
+        [width, bottom]: [f32; 2],
+    ) -> f32 {
+        let (family, size) = (self.style.family, self.style.tick_size);
+        let indent = (swatch(entry) + SWATCH_GAP) * size;
+        let lines = family.wrap(&font::shown(&entry.text), size, width - indent);
+        let height = 2.0 * font::HALF_LINE * size;
+        let end = top + lines.len() as f32 * height;
+        if entry.hidden || end > bottom {
+            return top;
+        }
+        for (i, text) in lines.into_iter().enumerate() {
+            let y = top + (i as f32 + 0.5) * height;
+            if i == 0 {
+                let first = LegendEntry { text, ..entry.clone() };
+                self.legend_row(&[&first], [left, y], f32::INFINITY);
+                continue;
+            }
+            let (at, color) = ([left + indent, y], self.style.ink);
+            self.text(&Line { at, text: &text, size, color, align: Anchor::Left });
+        }
+        end
+    }
+
     /// The letters of the parts that a legend below them explains.
     pub fn letters(&mut self, letters: &str, [left, top]: [f32; 2]) {
         let (size, color) = (self.style.tick_size, self.style.ink);

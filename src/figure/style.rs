@@ -22,6 +22,9 @@ pub struct Style {
     /// Text and lines of second rank.
     pub faint: Color,
     pub dark: bool,
+    /// Title, legend and caption of a map may stand beside it where the page is low: on a screen. A page in print is as its author
+    /// sized it.
+    pub aside: bool,
 }
 
 impl Style {
@@ -40,6 +43,7 @@ impl Style {
             ink: Color::rgb(20, 20, 20),
             faint: Color::rgb(110, 110, 110),
             dark: false,
+            aside: false,
         }
     }
 

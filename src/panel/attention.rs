@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::question::MeasurementCall;
 use crate::figure::color::{Color, ColorMap, Scaling};
+use crate::figure::layout;
 use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
 
 use super::heads::strike;
@@ -62,7 +63,7 @@ crate::settings! {
     }
 }
 
-/// Lower panels have no legend, in points.
+/// Lower panels have no legend, unless it stands beside the map; in points.
 const LEAST_FOR_LEGEND: f32 = 190.0;
 /// More outlines than this would hide the map.
 const MOST_OUTLINES: usize = 1500;
@@ -138,7 +139,7 @@ impl Attention {
         let axis =
             |label: &str, range, ticks| Axis { label: label.to_owned(), range, log: false, ticks };
         // On little room the map comes first.
-        let explains = view.size[1] >= LEAST_FOR_LEGEND;
+        let explains = view.size[1] >= LEAST_FOR_LEGEND || layout::has_room_beside(view.size);
         let mut legend = selection_legend(view, pattern);
         if outlined {
             let text = "where an induction head should look";

@@ -59,8 +59,9 @@ impl StepAxis {
 pub const LETTER: f64 = 4.6;
 /// Between two flags of a lane, in points.
 const GAP: f64 = 3.0;
-/// Width of a flag whose text is cut, in points.
+/// Width of a flag whose text is cut, in points, and of one of which only the beginning has room.
 const CUT: f64 = 48.0;
+const STUB: f64 = 28.0;
 
 /// Flags over a track.
 pub struct Flags {
@@ -93,6 +94,8 @@ enum Form {
     Short,
     /// As much of that as a small box holds.
     Cut,
+    /// As much as the smallest holds: better than no name.
+    Stub,
 }
 
 /// A flag with room for its text.
@@ -116,7 +119,7 @@ pub fn flags(view: &View<'_>, run: &Recording, axis: StepAxis, lanes: Lanes) -> 
         .into_iter()
         .map(|form| placed(&marks, axis, lanes.most, &[form]))
         .find(|found| named(found));
-    let forms = [Form::Short, Form::Cut];
+    let forms = [Form::Short, Form::Cut, Form::Stub];
     let mut found = found.unwrap_or_else(|| placed(&marks, axis, lanes.most, &forms));
     grow(&marks, axis, &mut found);
     let mut flags = Flags { cells: Vec::new(), poles: Vec::new(), lanes: 1 };
@@ -181,7 +184,11 @@ fn room(
     let [full, short] = mark.in_words();
     let text = if form == Form::Full { full } else { short };
     let width = width(&text);
-    let width = if form == Form::Cut { width.min(CUT) } else { width };
+    let width = match form {
+        Form::Full | Form::Short => width,
+        Form::Cut => width.min(CUT),
+        Form::Stub => width.min(STUB),
+    };
     // A flag near the right end hangs to the left of its step.
     let left = if at + width > axis.points { (at - width).max(0.0) } else { at };
     let right = (left + width).min(axis.points);

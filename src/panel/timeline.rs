@@ -39,8 +39,12 @@ const LANE: f64 = 0.72;
 const LOWEST: f32 = 36.8;
 /// In a panel lower than this the title alone says that the axis is of steps.
 const LOW: f32 = 120.0;
-/// What title, numbers and label of the axis take, in points.
-const OUTSIDE: f32 = 48.0;
+/// In a panel lower than this the flags have the room of the title: the bar at the top of the window says the step, too.
+const LOW_FOR_TITLE: f32 = 84.0;
+/// What the margins and the numbers of the axis take, the title, and the label of the axis, in points.
+const OUTSIDE: f32 = 22.0;
+const TITLE: f32 = 14.0;
+const LABEL: f32 = 12.0;
 
 impl Panel for Timeline {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
@@ -55,7 +59,7 @@ impl Panel for Timeline {
             return sentence("Nothing is recorded yet: the first step appears here.");
         }
         Figure {
-            title: title(view, name, recording),
+            title: if has_title(view) { title(view, name, recording) } else { String::new() },
             plots: vec![self.track(view, recording)],
             columns: 1,
             caption: String::new(),
@@ -69,7 +73,8 @@ impl Timeline {
         let axis = self.axis(view, recording);
         // Lines of the height of a flag; the track of steps is the lowest.
         let low = view.size[1] < LOW;
-        let outside = if low { OUTSIDE - LINE } else { OUTSIDE };
+        let title = if has_title(view) { TITLE } else { 0.0 };
+        let outside = OUTSIDE + title + if low { 0.0 } else { LABEL };
         let room = f64::from((view.size[1] - outside) / LINE);
         let lanes = ((room - 1.2) / LANE).clamp(0.0, MOST_LANES);
         let lanes = if self.names { lanes } else { 0.0 };
@@ -124,6 +129,10 @@ fn playhead(view: &View<'_>, axis: StepAxis, step: u64, height: f64) -> [Mark; 2
         width: 0.0,
     };
     [line, handle]
+}
+
+fn has_title(view: &View<'_>) -> bool {
+    view.size[1] >= LOW_FOR_TITLE
 }
 
 /// `birth: step 200 of 300; 31 recorded`.

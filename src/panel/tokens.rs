@@ -62,14 +62,15 @@ impl Panel for Tokens {
         let shading = Shading::new(self.shade, view, row);
         let asked = reading(view, &MeasurementCall::new("predictions"));
         let predictions = asked.as_ref().ok().copied();
-        let flow = Flow::new(view, row);
+        let flow = Flow::new(view, row, self.strongest(view));
+        let title = format!("Sequence of {} tokens, {}", row.len(), step_text(view));
         Figure {
-            title: format!("Sequence of {} tokens, {}", row.len(), step_text(view)),
+            title: if is_low(view) { String::new() } else { title },
             columns: 1,
             plots: vec![self.plot(view, row, &shading, predictions, &flow)],
             caption: format!(
                 "{}{}",
-                self.caption(&shading, &asked),
+                self.caption(view, &shading, &asked),
                 positions::about(flow.in_view(), row.len())
             ),
             ..Figure::default()
@@ -77,10 +78,31 @@ impl Panel for Tokens {
     }
 }
 
+/// In a panel lower than this, in points, lines of text come before a title and before words about the lines below the boxes.
+const LOW: f32 = 170.0;
+
+fn is_low(view: &View<'_>) -> bool {
+    view.size[1] < LOW
+}
+
 impl Tokens {
+    /// The token that the query attends to most, where that is shown.
+    fn strongest(&self, view: &View<'_>) -> Option<usize> {
+        let is_shown = self.arcs || self.shade == Shade::Attention;
+        let shares = attention(view).ok().filter(|_| is_shown)?;
+        let strongest = shares.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
+        Some(strongest.0)
+    }
+
     /// What the underlines are, or why there are none.
-    fn caption(&self, shading: &Shading, predictions: &Result<&Reading, Figure>) -> String {
+    fn caption(
+        &self,
+        view: &View<'_>,
+        shading: &Shading,
+        predictions: &Result<&Reading, Figure>,
+    ) -> String {
         let underline = match (self.underline, predictions) {
+            (true, Ok(_)) if is_low(view) => "",
             (true, Ok(_)) => "Underline: probability of the right next token.",
             (_, Err(instead)) => instead.empty.as_deref().unwrap_or(""),
             _ => "",
@@ -120,6 +142,7 @@ impl Tokens {
         if self.underline {
             marks.extend(underlines(view.palette, predictions, flow).map(Mark::Cells));
         }
+        marks.extend(flow.strip(view.palette.paper));
         if self.arcs {
             marks.extend(arcs(view, flow));
         }
@@ -131,7 +154,7 @@ impl Tokens {
                 ..Axis::default()
             },
             y: Axis {
-                range: (flow.first + flow.room, flow.first),
+                range: (flow.first + flow.room, flow.edge()),
                 ticks: Ticks::Hidden,
                 ..Axis::default()
             },
@@ -169,12 +192,14 @@ const NUMBER_SIZE: f32 = 8.0;
 const LONGEST: usize = 14;
 
 impl Flow {
-    fn new(view: &View<'_>, row: &Row) -> Self {
+    /// `strongest`: the token that is to be in view with the query, where both have room.
+    fn new(view: &View<'_>, row: &Row, strongest: Option<usize>) -> Self {
         // What title, legend, caption and line numbers take, in points.
         let digits = row.len().to_string().len() as f64;
         let margin = digits * 0.6 * f64::from(NUMBER_SIZE) + 6.0;
         let width = (f64::from(view.size[0]) - 12.0 - margin).max(40.0);
-        let height = f64::from(view.size[1] - 56.0).max(20.0);
+        let outside = if is_low(view) { 32.0 } else { 56.0 };
+        let height = f64::from(view.size[1] - outside).max(20.0);
         let widths: Vec<f64> = row
             .tokens
             .iter()
@@ -188,7 +213,7 @@ impl Flow {
             if lines <= room || unit <= NARROWEST {
                 // Whole lines.
                 let room = if lines <= room { room } else { room.floor().max(1.0) };
-                let first = first_line(view.selection, &boxes, (lines, room));
+                let first = first_line((view.selection, strongest), &boxes, (lines, room));
                 let (line_width, margin) = (width / unit, margin / unit);
                 let scale = narrow((unit / ORDINARY).max(1.0));
                 return Self { boxes, line_width, margin, first, room, scale };
@@ -212,25 +237,42 @@ impl Flow {
     }
 
     /// A curve from a box to another, which stands in the same line or above: over the line, or from the top of the one to the foot
-    /// of the other.
-    fn arc(&self, from: usize, to: usize, share: f32) -> Mark {
+    /// of the other. Where that is above the lines in view, it ends at the edge and points on.
+    fn arc(&self, from: usize, to: usize, share: f32) -> Vec<Mark> {
         let middle = |position: usize| {
             let (left, right) = self.corners(position);
             (0.5 * (left[0] + right[0]), left[1], right[1])
         };
         let ((x0, top, _), (x1, other_top, foot)) = (middle(from), middle(to));
-        let (end, rise) = if self.boxes[from].0 == self.boxes[to].0 {
-            (other_top, (0.12 * (x1 - x0).abs()).clamp(0.25, 0.9))
-        } else {
-            (foot, 0.45 * (top - foot).abs().clamp(0.4, 2.5))
+        let is_beyond = (self.boxes[to].0 as f64) < self.first;
+        let (end, rise) = match is_beyond {
+            true => (self.edge(), 0.45 * (top - self.edge()).clamp(0.2, 2.5)),
+            false if self.boxes[from].0 == self.boxes[to].0 => {
+                (other_top, (0.12 * (x1 - x0).abs()).clamp(0.25, 0.9))
+            }
+            false => (foot, 0.45 * (top - foot).abs().clamp(0.4, 2.5)),
         };
-        let toward = if end == foot { end + rise } else { end - rise };
-        Mark::Arc {
+        let toward = if end < top { end + rise } else { end - rise };
+        let arc = Mark::Arc {
             ends: [[x0, top], [x1, end]],
             by: [[x0, top - rise], [x1, toward]],
             color: colors::QUERY.alpha(190),
             width: 0.8 + 2.2 * share.clamp(0.0, 1.0),
-        }
+        };
+        let wedge = Mark::Wedge { at: [x1, self.edge()], color: colors::QUERY };
+        if is_beyond { vec![arc, wedge] } else { vec![arc] }
+    }
+
+    /// The upper edge of the lines in view: where some are hidden above it there is room to point at them.
+    fn edge(&self) -> f64 {
+        if self.first > 0.0 { self.first - 0.25 } else { self.first }
+    }
+
+    /// Paper above the lines in view, over what is hidden there.
+    fn strip(&self, paper: Color) -> Option<Mark> {
+        let (from, to) = ([-self.margin, self.edge()], [self.line_width, self.first]);
+        let strip = Mark::Rect { from, to, fill: Some(paper), stroke: None, width: 0.0 };
+        (self.edge() < self.first).then_some(strip)
     }
 
     /// The position of the first token of each line, left of it.
@@ -249,9 +291,9 @@ impl Flow {
 }
 
 /// The first of the lines in view, of which there is room for some: as far down as a hand has scrolled, else where the query (or
-/// the key) is seen.
+/// the key) is seen, with the key, or what the query attends to most, if there is room for both.
 fn first_line(
-    selection: &Selection,
+    (selection, strongest): (&Selection, Option<usize>),
     boxes: &[(usize, f64, f64)],
     (lines, room): (f64, f64),
 ) -> f64 {
@@ -260,9 +302,16 @@ fn first_line(
     if let Some(first) = selection.first.filter(|_| farthest > 0) {
         return (first.min(farthest) as f64 / farthest as f64 * below).round();
     }
-    let selected = selection.query.or(selection.key).and_then(|at| boxes.get(at));
-    let line = selected.map_or(0.0, |(line, ..)| *line as f64);
-    if line < room { 0.0 } else { (line - (room / 2.0).floor()).min(below) }
+    let line = |at: usize| boxes.get(at).map(|(line, ..)| *line as f64);
+    let Some(last) = selection.query.or(selection.key).and_then(line) else { return 0.0 };
+    if last < room {
+        return 0.0;
+    }
+    // What it looks at stands before it: more of that is in view than of what follows.
+    let other = selection.key.or(strongest).and_then(line).filter(|other| *other <= last);
+    let spare = room - 1.0 - (last - other.unwrap_or(last));
+    let after = if spare >= 0.0 { (0.5 * spare).floor() } else { 0.0 };
+    (last - room + 1.0 + after).clamp(0.0, below)
 }
 
 /// Line, left edge and width of each box, and the number of lines.
@@ -426,7 +475,7 @@ fn arcs(view: &View<'_>, flow: &Flow) -> Vec<Mark> {
         return Vec::new();
     }
     // The strongest last, on top.
-    keys.iter().rev().map(|(key, share)| flow.arc(query, *key, *share)).collect()
+    keys.iter().rev().flat_map(|(key, share)| flow.arc(query, *key, *share)).collect()
 }
 
 /// A box without a meaning of its own.

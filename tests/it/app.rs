@@ -66,7 +66,7 @@ pub fn window_on(what: &Path) -> Harness<'static, App> {
     harness
 }
 
-fn window_sized(folder: &Path, experiment: &str, size: [f32; 2]) -> Harness<'static, App> {
+pub fn window_sized(folder: &Path, experiment: &str, size: [f32; 2]) -> Harness<'static, App> {
     window_with(folder, experiment, size, Panels::default())
 }
 
@@ -1086,7 +1086,12 @@ fn the_panel_of_a_task_comes_forward_with_its_run_unless_a_hand_has_arranged_the
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window_of(folder.path(), TREES);
     trained(&mut harness, 4);
-    assert!(shows(&harness, "Node to hang"), "the tree of a run of trees is in front");
+    for size in [[853.0, 480.0], [1280.0, 720.0], [1600.0, 1000.0]] {
+        harness.set_size(size.into());
+        (0..2).for_each(|_| harness.step());
+        let is_in_front = shows(&harness, "Node to hang");
+        assert!(is_in_front, "{size:?}: the tree of a run of trees is in front");
+    }
     press(&mut harness, "Memories");
     assert!(!shows(&harness, "Node to hang"));
     press(&mut harness, "Restart");
@@ -1389,7 +1394,7 @@ fn a_window_that_no_monitor_shows_comes_back_and_one_that_is_seen_stays() {
 }
 
 /// Two of these that cover each other, if any do.
-fn overlap(rects: &[(String, egui::Rect)]) -> Option<String> {
+pub fn overlap(rects: &[(String, egui::Rect)]) -> Option<String> {
     let pairs = rects.iter().enumerate().flat_map(|(i, a)| rects[..i].iter().map(move |b| (a, b)));
     let covered = |(a, b): &(&(String, egui::Rect), &(String, egui::Rect))| {
         a.1.shrink(0.6).intersects(b.1.shrink(0.6))
@@ -1398,7 +1403,7 @@ fn overlap(rects: &[(String, egui::Rect)]) -> Option<String> {
 }
 
 /// What of a role is on the screen, and where.
-fn named(harness: &Harness<'_, App>, role: Role) -> Vec<(String, egui::Rect)> {
+pub fn named(harness: &Harness<'_, App>, role: Role) -> Vec<(String, egui::Rect)> {
     let named = |node: egui_kittest::Node<'_>| {
         let name = node.accesskit_node().label().or(node.accesskit_node().value());
         (name.unwrap_or_default(), node.rect())

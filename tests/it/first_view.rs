@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use mnemoscope::app::canvas::theme;
 use mnemoscope::app::lab::Lab;
+use mnemoscope::figure::Figure;
 use mnemoscope::figure::color::Color;
 use mnemoscope::figure::fallback::Fallback;
 use mnemoscope::figure::layout::layout;
@@ -32,7 +33,13 @@ pub fn born() -> &'static Path {
 }
 
 /// A panel with its defaults as the window draws it.
-fn drawn(lab: &Lab, name: &str, dark: bool, size: [f32; 2]) -> Scene {
+pub fn drawn(lab: &Lab, name: &str, dark: bool, size: [f32; 2]) -> Scene {
+    let figure = figure(lab, name, dark, size);
+    layout(&figure, size, &theme::figure_style(dark, Fallback::NONE))
+}
+
+/// What it has drawn.
+pub fn figure(lab: &Lab, name: &str, dark: bool, size: [f32; 2]) -> Figure {
     let kind = panel::ALL.iter().find(|kind| kind.name == name).unwrap();
     let run = lab.run().unwrap();
     let runs = lab.recordings();
@@ -52,8 +59,7 @@ fn drawn(lab: &Lab, name: &str, dark: bool, size: [f32; 2]) -> Scene {
         palette: theme::palette(dark),
         size,
     };
-    let figure = (kind.make)().figure(&view);
-    layout(&figure, size, &theme::figure_style(dark, Fallback::NONE))
+    (kind.make)().figure(&view)
 }
 
 /// The pixels of the last map of a scene: columns, and colours row by row.

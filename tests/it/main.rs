@@ -52,6 +52,7 @@ mod room;
 mod session;
 mod settings;
 mod shaders;
+mod small;
 mod spoilt;
 mod sweep;
 mod task;

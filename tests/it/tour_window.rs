@@ -8,7 +8,7 @@ use egui_kittest::kittest::Queryable;
 
 use mnemoscope::app::{App, Launch, Panels, Surroundings};
 
-use crate::app::{TINY, endless, finished, press, shows, until, window_of};
+use crate::app::{TINY, endless, finished, press, shows, until, window_of, window_sized};
 
 const CHIP: &str = "See an induction head being born, 90 seconds";
 
@@ -116,9 +116,35 @@ fn the_first_launch_offers_the_birth_which_waits_for_what_has_not_come_yet() {
     assert!(!shows(&harness, "of 5"));
 }
 
+#[test]
+fn in_a_small_window_no_lesson_covers_what_it_points_at() {
+    for size in [[1280.0, 720.0], [853.0, 480.0]] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut harness = window_sized(folder.path(), TINY, size);
+        finished(&mut harness);
+        begin(&mut harness, "Guided tour: the gates of a working memory");
+        until(&mut harness, "the recorded run is in view", |app| {
+            app.lab.runs.len() == 2 && app.lab.current == 1 && app.lab.step == Some(14000)
+        });
+        for lesson in 1..=6 {
+            until(&mut harness, "its claims are answered", |app| !app.lab.examination.is_busy());
+            frames(&mut harness, 5);
+            let pointed = harness.get_by_role_and_label(Role::Image, "Gating figure").rect();
+            let place = tour_place(&harness);
+            assert!(
+                !place.intersect(pointed).is_positive(),
+                "{size:?}, lesson {lesson}: {place:?}"
+            );
+            let window = egui::Rect::from_min_size(egui::Pos2::ZERO, size.into());
+            assert!(window.contains_rect(place), "{size:?}, lesson {lesson}: {place:?}");
+            turn(&mut harness, if lesson < 6 { "Next" } else { "Done" });
+        }
+    }
+}
+
 /// What is kept between two launches.
 #[derive(Default)]
-struct Kept(HashMap<String, String>);
+pub struct Kept(HashMap<String, String>);
 
 impl eframe::Storage for Kept {
     fn get_string(&self, key: &str) -> Option<String> {

@@ -76,6 +76,7 @@ pub fn figure_style(dark: bool, fallback: Fallback) -> Style {
         ink: scheme.ink,
         faint: scheme.faint,
         dark,
+        aside: true,
         ..Style::light().scaled(SCREEN_TEXT)
     }
 }

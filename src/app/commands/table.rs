@@ -192,7 +192,7 @@ const ROWS: &[Entry] = rows! {
         Smaller "Smaller", "Scale everything down.", ctrl(Key::Minus), always;
         NormalSize "Normal size", "Scale back to 100 %.", ctrl(Key::Num0), always;
         Fonts "Font for other scripts…", "Choose a font file for characters that the program's own fonts lack, in the window and in figures; the export window goes back to those of the system.", None, always;
-        Present "Present", "Show the text with its arcs, one head, the accuracy and the timeline, large, for a hall; once more, and all is as it was.", plain(Key::F11), always;
+        Present "Present", "Show the text with its arcs, one picture, the accuracy and the timeline, large, for a hall; once more, or Escape, and all is as it was.", plain(Key::F11), always;
         NextPanel "Next panel", "Move the panel focus on: it is the one that is maximised, closed or saved by keys.", plain(Key::F6), always;
         PanelSettings "Settings of the panel", "Show or hide what the panel in focus shows and how.", plain(Key::S), always;
         Maximise "Maximise panel", "Give the whole window to the panel in focus, or put it back.", plain(Key::M), always;

@@ -85,7 +85,8 @@ pub fn beside(
                 tick(ui, entry, done);
                 sample(ui, entry, 10.0);
                 number(ui, value(name(entry)).filter(|_| !entry.hidden));
-                let label = egui::Label::new(words(ui, entry, &entry.text, lit)).truncate();
+                let text = shortened(ui, &entry.text, ui.available_width());
+                let label = egui::Label::new(words(ui, entry, &text, lit)).truncate();
                 ui.add(label).on_hover_text(about(entry));
             });
             light(ui, row.response.rect, entry, done);
@@ -197,6 +198,26 @@ fn words(ui: &Ui, entry: &LegendEntry, text: &str, lit: &[String]) -> egui::Rich
         false if entry.hidden => text.weak(),
         false => text,
     }
+}
+
+/// A name in a width: what has no room is left out before its last letters, which tell it from others that begin alike.
+fn shortened(ui: &Ui, name: &str, width: f32) -> String {
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    let fits = |text: &str| {
+        let galley =
+            ui.painter().layout_no_wrap(text.to_owned(), font.clone(), egui::Color32::PLACEHOLDER);
+        galley.size().x <= width
+    };
+    if fits(name) {
+        return name.to_owned();
+    }
+    let letters: Vec<char> = name.chars().collect();
+    let kept = |count: usize| {
+        let end = count / 2;
+        let [begin, end] = [&letters[..count - end], &letters[letters.len() - end..]];
+        format!("{}…{}", String::from_iter(begin), String::from_iter(end))
+    };
+    (2..letters.len()).rev().map(kept).find(|text| fits(text)).unwrap_or_else(|| kept(2))
 }
 
 fn cut(name: &str) -> String {

@@ -23,8 +23,9 @@ use crate::panel::curves::is_run;
 /// Height of a plot's title, and of the line below all plots.
 const TITLE: f32 = 20.0;
 
-/// Room for the names of the lines beside a plot.
+/// Room for the names of the lines beside a plot; less than the least cuts them so short that a plot says more without its half.
 const LEGEND: f32 = 236.0;
+const LEAST_LEGEND: f32 = 164.0;
 
 /// Height of a row of names above the plots, and the most rows that there may be.
 const LANE: f32 = 14.0;
@@ -353,7 +354,7 @@ fn keys_of<'a>(line: &str, plot: &'a Plot, runs: &[&'a LegendEntry]) -> [&'a str
 }
 
 fn legend_width(width: f32) -> f32 {
-    LEGEND.min(0.4 * width)
+    LEGEND.min((0.4 * width).max(LEAST_LEGEND.min(0.5 * width)))
 }
 
 /// The stretch of steps that the plots of a figure show now; on a logarithmic axis the logarithms of its ends.

@@ -129,18 +129,23 @@ const SMALL: Plan = Plan {
     foot: 0.38,
 };
 
-/// What a hall sees: the text with its arcs, one head, the curves, the timeline.
-fn hall() -> Tree<Tab> {
+/// What a hall sees, without tabs: the text with its arcs above the curves, beside them one picture (a head, or what was made for
+/// the task), below all the timeline.
+fn hall(picture: &str) -> Tree<Tab> {
     let mut tiles = Tiles::default();
-    let left = tabs(&mut tiles, &[panel::tokens::KIND.name]);
-    let [head, curves] = [panel::attention::KIND.name, panel::curves::KIND.name]
-        .map(|name| tabs(&mut tiles, &[name]));
-    let right = linear(&mut tiles, LinearDir::Vertical, &[(0.58, head), (0.42, curves)]);
-    let above = linear(&mut tiles, LinearDir::Horizontal, &[(0.5, left), (0.5, right)]);
-    let foot = tabs(&mut tiles, &[panel::timeline::KIND.name]);
-    let root = linear(&mut tiles, LinearDir::Vertical, &[(0.76, above), (0.24, foot)]);
+    let names =
+        [panel::tokens::KIND.name, panel::curves::KIND.name, picture, panel::timeline::KIND.name];
+    let [text, curves, picture, foot] =
+        names.map(|name| tiles.insert_pane(Tab { kind: name.to_owned() }));
+    let left = linear(&mut tiles, LinearDir::Vertical, &[(0.6, text), (0.4, curves)]);
+    let above = linear(&mut tiles, LinearDir::Horizontal, &[(0.54, left), (0.46, picture)]);
+    let root = linear(&mut tiles, LinearDir::Vertical, &[(0.71, above), (0.29, foot)]);
     Tree::new(egui::Id::unique("panels for a hall"), root, tiles)
 }
+
+/// In a hall these stay where they are.
+const HALL_STAYS: [&str; 3] =
+    [panel::tokens::KIND.name, panel::curves::KIND.name, panel::timeline::KIND.name];
 
 impl Plan {
     fn layout(&self, panels: Panels) -> Tree<Tab> {
@@ -194,6 +199,11 @@ fn is_tree(tree: &Tree<Tab>) -> bool {
     tree.tiles.len() <= MOST_TILES
 }
 
+fn tile_in(tree: &Tree<Tab>, kind: &str) -> Option<TileId> {
+    let is = |tile: &Tile<Tab>| matches!(tile, Tile::Pane(pane) if pane.kind == kind);
+    tree.tiles.iter().find(|(_, tile)| is(tile)).map(|(id, _)| *id)
+}
+
 impl Dock {
     /// The first layout.
     pub fn new(panels: Panels) -> Self {
@@ -242,15 +252,27 @@ impl Dock {
         self.hall.is_some()
     }
 
-    /// Arranges the panels for a hall, or as they were.
-    pub fn present(&mut self, on: bool) {
-        self.hall = on.then(hall);
+    /// Arranges the panels for a hall, around one picture, or as they were.
+    pub fn present(&mut self, picture: Option<&str>) {
+        self.hall = picture.map(hall);
         self.maximised = None;
     }
 
+    /// Puts a panel in the place of the one picture that a hall sees: one more would leave each too little room. False where no
+    /// hall is shown anything, or the panel is there already.
+    fn puts_before_hall(&mut self, kind: &str) -> bool {
+        let Some(hall) = self.hall.as_mut().filter(|_| !HALL_STAYS.contains(&kind)) else {
+            return false;
+        };
+        let picture = hall.tiles.tiles_mut().find_map(|tile| match tile {
+            Tile::Pane(pane) if !HALL_STAYS.contains(&pane.kind.as_str()) => Some(pane),
+            Tile::Pane(_) | Tile::Container(_) => None,
+        });
+        picture.map(|picture| kind.clone_into(&mut picture.kind)).is_some()
+    }
+
     fn tile(&self, kind: &str) -> Option<TileId> {
-        let is = |tile: &Tile<Tab>| matches!(tile, Tile::Pane(pane) if pane.kind == kind);
-        self.shown().tiles.iter().find(|(_, tile)| is(tile)).map(|(id, _)| *id)
+        tile_in(self.shown(), kind)
     }
 
     pub fn is_open(&self, kind: &str) -> bool {
@@ -262,6 +284,9 @@ impl Dock {
         kind.clone_into(&mut self.focus);
         if self.maximised.is_some() {
             self.maximised = Some(kind.to_owned());
+        }
+        if self.puts_before_hall(kind) {
+            return;
         }
         let tile = self.tile(kind);
         let tree = self.shown_mut();
@@ -277,10 +302,14 @@ impl Dock {
         tree.make_active(|id, _| id == tile);
     }
 
-    /// Brings a panel that is open to the front of its stack of tabs, and nothing else.
+    /// Brings a panel that is open to the front of its stack of tabs, or before a hall, and nothing else: in windows of each size,
+    /// for it may be given another.
     pub fn bring_forward(&mut self, kind: &str) {
-        if let Some(tile) = self.tile(kind).filter(|tile| self.shown().is_visible(*tile)) {
-            self.shown_mut().make_active(|id, _| id == tile);
+        self.puts_before_hall(kind);
+        for tree in [&mut self.tree, &mut self.medium, &mut self.small] {
+            if let Some(tile) = tile_in(tree, kind).filter(|tile| tree.is_visible(*tile)) {
+                tree.make_active(|id, _| id == tile);
+            }
         }
     }
 
@@ -359,10 +388,13 @@ impl Dock {
             draw(ui, &kind);
             return actions;
         }
-        let (is_narrow, mut focus) = (self.size != Size::Large, std::mem::take(&mut self.focus));
+        let (is_narrow, has_tabs) = (self.size != Size::Large, self.hall.is_none());
+        let mut focus = std::mem::take(&mut self.focus);
         let tree = self.shown_mut();
-        let focused = &mut focus;
-        tree.ui(&mut Shown { draw, panels, actions: &mut actions, focus: focused, is_narrow }, ui);
+        let (actions_of, focus_of) = (&mut actions, &mut focus);
+        let mut shown =
+            Shown { draw, panels, actions: actions_of, focus: focus_of, is_narrow, has_tabs };
+        tree.ui(&mut shown, ui);
         let is_empty = tree.active_tiles().is_empty();
         self.focus = focus;
         self.focus_on_what_is_seen();
@@ -382,6 +414,8 @@ struct Shown<'a> {
     focus: &'a mut String,
     /// The names of the tabs need the room.
     is_narrow: bool,
+    /// Not for a hall.
+    has_tabs: bool,
 }
 
 impl Behavior<Tab> for Shown<'_> {
@@ -509,7 +543,10 @@ impl Behavior<Tab> for Shown<'_> {
     }
 
     fn simplification_options(&self) -> SimplificationOptions {
-        SimplificationOptions { all_panes_must_have_tabs: true, ..SimplificationOptions::default() }
+        SimplificationOptions {
+            all_panes_must_have_tabs: self.has_tabs,
+            ..SimplificationOptions::default()
+        }
     }
 }
 

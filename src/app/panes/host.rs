@@ -70,6 +70,8 @@ struct Picture {
 #[derive(Clone, Copy)]
 struct Look {
     dark: bool,
+    /// For a hall: the pictures, and hardly anything to press.
+    hall: bool,
     fallback: Fallback,
     /// Counts changes to it and to settings of panels.
     revision: u64,
@@ -91,7 +93,7 @@ impl Host {
             visible: Vec::new(),
             papers: Vec::new(),
             places: Vec::new(),
-            look: Look { dark: false, fallback: Fallback::NONE, revision: 0 },
+            look: Look { dark: false, hall: false, fallback: Fallback::NONE, revision: 0 },
             open_settings: None,
             actions: Vec::new(),
             menu: PanelMenu::default(),
@@ -165,11 +167,11 @@ impl Host {
     }
 
     /// A new frame begins.
-    pub fn begin(&mut self, dark: bool) {
+    pub fn begin(&mut self, dark: bool, hall: bool) {
         self.visible.clear();
         self.papers.clear();
         self.places.clear();
-        self.look.dark = dark;
+        (self.look.dark, self.look.hall) = (dark, hall);
     }
 
     /// What the panels that were drawn need to know.
@@ -239,7 +241,10 @@ impl Host {
             return Vec::new();
         };
         let before = settings::to_table(shown.panel.as_mut());
-        let mut actions = shown.controls(ui, lab);
+        let mut actions = match self.look.hall {
+            true => shown.pane.controls_for_hall(ui, shown.panel.as_mut(), lab),
+            false => shown.controls(ui, lab),
+        };
         let set = settings::to_table(shown.panel.as_mut());
         self.look.revision += u64::from(set != before);
         actions.extend(shown.draw(ui, lab, self.look));

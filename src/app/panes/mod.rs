@@ -48,6 +48,16 @@ pub trait Pane {
         Vec::new()
     }
 
+    /// Those of them that a hall sees.
+    fn controls_for_hall(
+        &mut self,
+        _ui: &mut Ui,
+        _panel: &mut dyn Panel,
+        _lab: &Lab,
+    ) -> Vec<Action> {
+        Vec::new()
+    }
+
     /// The picture, and what a hand can do in it besides picking.
     fn picture(&mut self, ui: &mut Ui, drawn: &mut Drawn<'_>, _lab: &Lab) -> Vec<Action> {
         drawn.paint(ui)

@@ -94,9 +94,9 @@ impl RunList {
                 self.naming =
                     Some((run.folder.clone(), run.about.title.clone().unwrap_or_default()));
             }
-            ui.label(&name).on_hover_text(run.folder.display().to_string());
             let note = if is_open { ", open" } else { "" };
-            ui.label(RichText::new(format!("{}{note}", spell_bytes(run.bytes))).weak());
+            let size = format!("{}{note}", spell_bytes(run.bytes));
+            named(ui, &name, &size, &run.folder.display().to_string());
         });
         let Some((folder, text)) = &mut self.naming else { return };
         if *folder != run.folder {
@@ -130,8 +130,8 @@ impl RunList {
                     if button.accessible_name(format!("Restore {name}")).clicked() {
                         actions.push(Action::RestoreRuns(vec![run.folder.clone()]));
                     }
-                    ui.label(&name).on_hover_text(run.folder.display().to_string());
-                    ui.weak(spell_bytes(run.bytes));
+                    let size = spell_bytes(run.bytes);
+                    named(ui, &name, &size, &run.folder.display().to_string());
                 });
             }
             if ui.button("Empty the trash…").clicked() {
@@ -184,7 +184,7 @@ impl RunList {
                 format!(
                     "The oldest runs without a title go {back} {}: {}.",
                     counted(runs),
-                    named(runs)
+                    listed(runs)
                 ),
                 "Move to the trash",
                 "Keep",
@@ -202,13 +202,27 @@ impl RunList {
     }
 }
 
+/// The name of a run and how large it is; in a narrow panel it is the name that is cut.
+fn named(ui: &mut Ui, name: &str, size: &str, folder: &str) {
+    let size = RichText::new(size).weak();
+    let font = egui::TextStyle::Body.resolve(ui.style());
+    let galley =
+        ui.painter().layout_no_wrap(size.text().to_owned(), font, egui::Color32::PLACEHOLDER);
+    let room = ui.available_width() - galley.size().x - ui.spacing().item_spacing.x;
+    ui.scope(|ui| {
+        ui.set_max_width(room.max(40.0));
+        ui.add(egui::Label::new(name).truncate()).on_hover_text(format!("{name}\n{folder}"));
+    });
+    ui.label(size);
+}
+
 /// The name a person gave, or that of the folder.
 fn name(run: &Entry) -> String {
     run.about.title.clone().unwrap_or_else(|| run.name())
 }
 
 /// Names of runs, as many as a question has room for.
-fn named(runs: &[Entry]) -> String {
+fn listed(runs: &[Entry]) -> String {
     const MOST: usize = 12;
     let names: Vec<String> = runs.iter().take(MOST).map(name).collect();
     let more = match runs.len().saturating_sub(MOST) {

@@ -23,6 +23,12 @@ impl Pane for Timeline {
         buttons(ui, lab)
     }
 
+    fn controls_for_hall(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
+        let mut actions = Vec::new();
+        ui.horizontal(|ui| walk(ui, lab, &mut actions));
+        actions
+    }
+
     fn picture(&mut self, ui: &mut Ui, drawn: &mut Drawn<'_>, lab: &Lab) -> Vec<Action> {
         let mut actions = drawn.paint(ui);
         actions.extend(track(ui, drawn, lab));
@@ -32,42 +38,58 @@ impl Pane for Timeline {
 
 fn buttons(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
     let mut actions = Vec::new();
-    let past = lab.run().is_some_and(|run| !run.recording.recorded.is_empty());
     ui.horizontal(|ui| {
-        let mut button = |text: &str, name: &str, help: &str, enabled: bool, command: Command| {
-            let button = ui.add_enabled(enabled, egui::Button::new(text));
-            if button.on_hover_text(help).accessible_name(name).clicked() {
-                actions.push(Action::Do(command));
-            }
-        };
-        button("First", "First recorded step", "First recorded step (Home)", past, Command::FirstStep);
-        button("◄", "Previous recorded step", "Previous recorded step (Ctrl+←)", past, Command::PreviousStep);
-        let (text, name) =
-            if lab.playback.playing { ("Hold", "Hold playback") } else { ("Play back", "Play back") };
-        button(text, name, "Walk through the recorded steps (P)", past, Command::Play);
-        let back = lab.step.is_some();
-        button("►", "Next recorded step", "Next recorded step (Ctrl+→)", back, Command::NextStep);
-        button("Live", "Back to live", "Show the newest weights again (L)", back, Command::Live);
-        let combo = egui::ComboBox::from_id_salt("playback speed")
-            .width(90.0)
-            .selected_text(format!("{} a second", lab.playback.steps_per_second));
-        let combo = combo.show_ui(ui, |ui| {
-            for &speed in SPEEDS {
-                let chosen = speed == lab.playback.steps_per_second;
-                if ui.selectable_label(chosen, format!("{speed} a second")).clicked() {
-                    actions.push(Action::PlaybackSpeed(speed));
-                }
-            }
-        });
-        combo.response.on_hover_text("Recorded steps shown per second.").accessible_name("Playback speed");
+        walk(ui, lab, &mut actions);
         ui.separator();
-        let button = ui.add_enabled(past, egui::Button::new("Branch from here"));
+        let button = ui.add_enabled(is_recorded(lab), egui::Button::new("Branch from here"));
         let help = "A new run from the step in view, with the settings of the form (B). It begins paused: Space trains it, Shift+B does so at once. Both runs stay.";
         if button.on_hover_text(help).clicked() {
             actions.push(Action::Do(Command::Branch));
         }
     });
     actions
+}
+
+fn is_recorded(lab: &Lab) -> bool {
+    lab.run().is_some_and(|run| !run.recording.recorded.is_empty())
+}
+
+/// Through the recorded steps, one by one or played back.
+fn walk(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+    let past = is_recorded(lab);
+    let mut button = |text: &str, name: &str, help: &str, enabled: bool, command: Command| {
+        let button = ui.add_enabled(enabled, egui::Button::new(text));
+        if button.on_hover_text(help).accessible_name(name).clicked() {
+            actions.push(Action::Do(command));
+        }
+    };
+    let back = lab.step.is_some();
+    let (text, name) = match lab.playback.playing {
+        true => ("Hold", "Hold playback"),
+        false => ("Play back", "Play back"),
+    };
+    let previous = "Previous recorded step (Ctrl+←)";
+    button("First", "First recorded step", "First recorded step (Home)", past, Command::FirstStep);
+    button("◄", "Previous recorded step", previous, past, Command::PreviousStep);
+    button(text, name, "Walk through the recorded steps (P)", past, Command::Play);
+    button("►", "Next recorded step", "Next recorded step (Ctrl+→)", back, Command::NextStep);
+    button("Live", "Back to live", "Show the newest weights again (L)", back, Command::Live);
+    playback_speed(ui, lab, actions);
+}
+
+fn playback_speed(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+    let now = lab.playback.steps_per_second;
+    let combo = egui::ComboBox::from_id_salt("playback speed").width(90.0);
+    let combo = combo.selected_text(format!("{now} a second"));
+    let combo = combo.show_ui(ui, |ui| {
+        for &speed in SPEEDS {
+            if ui.selectable_label(speed == now, format!("{speed} a second")).clicked() {
+                actions.push(Action::PlaybackSpeed(speed));
+            }
+        }
+    });
+    let help = "Recorded steps shown per second.";
+    combo.response.on_hover_text(help).accessible_name("Playback speed");
 }
 
 /// The track under the hand: a press goes to the step there, or to that of the flag there; a drag goes along. Pointing at it says

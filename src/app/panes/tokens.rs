@@ -1,6 +1,6 @@
 //! The row above the tokens: another sequence, or a text of one's own.
 
-use egui::{Key, TextEdit, Ui};
+use egui::{ComboBox, Key, TextEdit, Ui};
 
 use super::attention::scrolled;
 use super::{Drawn, News, Pane};
@@ -21,8 +21,24 @@ pub struct Tokens {
 
 impl Pane for Tokens {
     fn controls(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
-        let mut actions = self.buttons(ui, lab);
-        switch(ui, panel);
+        let mut actions = Vec::new();
+        let is_low = ui.available_height() < LOW;
+        ui.horizontal(|ui| {
+            self.buttons(ui, lab, &mut actions);
+            match is_low {
+                true => list(ui, panel),
+                false => selected(ui, lab),
+            }
+        });
+        if !is_low {
+            ui.horizontal(|ui| switch(ui, panel));
+        }
+        actions.extend(self.controls_for_hall(ui, panel, lab));
+        actions
+    }
+
+    fn controls_for_hall(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
+        let mut actions = Vec::new();
         self.follow(lab);
         self.field(ui, lab, &mut actions);
         actions
@@ -63,30 +79,22 @@ impl Tokens {
         self.of = now;
     }
 
-    fn buttons(&mut self, ui: &mut Ui, lab: &Lab) -> Vec<Action> {
-        let mut actions = Vec::new();
-        ui.horizontal(|ui| {
-            let button = ui.button("Another sequence");
-            if button.on_hover_text("Draw another held-out sequence of the task (N).").clicked() {
-                actions.push(Action::Do(Command::DrawSequence));
-            }
-            let editing = self.text.is_some();
-            let button = ui.selectable_label(editing, "Edit text");
-            if button.on_hover_text("Write the sequence yourself (E).").clicked() {
-                if editing {
-                    self.text = None;
-                } else {
-                    self.open(lab);
-                }
-            }
-            if let Some(query) = lab.selection.query {
-                let key = lab.selection.key.map(|k| format!(", key {k}")).unwrap_or_default();
-                ui.weak(format!("query {query}{key}"));
+    fn buttons(&mut self, ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+        let is_narrow = ui.available_width() < NARROW;
+        let button = ui.button(if is_narrow { "Another" } else { "Another sequence" });
+        let button = button.accessible_name("Another sequence");
+        if button.on_hover_text("Draw another held-out sequence of the task (N).").clicked() {
+            actions.push(Action::Do(Command::DrawSequence));
+        }
+        let editing = self.text.is_some();
+        let button = ui.selectable_label(editing, "Edit text");
+        if button.on_hover_text("Write the sequence yourself (E).").clicked() {
+            if editing {
+                self.text = None;
             } else {
-                ui.weak("click a token");
+                self.open(lab);
             }
-        });
-        actions
+        }
     }
 
     fn field(&mut self, ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
@@ -115,36 +123,67 @@ impl Tokens {
     }
 }
 
-/// What colours the boxes, all choices side by side.
+/// In a panel of less height the choice of colours is a list in the row of the buttons: the text needs the other row.
+const LOW: f32 = 300.0;
+/// In less width that row has no room for the whole name of its first button.
+const NARROW: f32 = 340.0;
+
+fn selected(ui: &mut Ui, lab: &Lab) {
+    if let Some(query) = lab.selection.query {
+        let key = lab.selection.key.map(|k| format!(", key {k}")).unwrap_or_default();
+        ui.weak(format!("query {query}{key}"));
+    } else {
+        ui.weak("click a token");
+    }
+}
+
+/// What can colour the boxes: as settings call it, as a button does, and what it means.
+const SHADES: [(&str, &str, &str); 4] = [
+    ("role", "roles", "Colour each token by its role in the task."),
+    (
+        "attention",
+        "attention",
+        "Shade each token by the attention that the selected query gives it, in the head in focus.",
+    ),
+    ("loss", "loss", "Shade each token by the loss of its prediction, in nats."),
+    (
+        "probability",
+        "probability",
+        "Shade each token by the probability that the network gives to the right next token.",
+    ),
+];
+
+/// All choices side by side.
 fn switch(ui: &mut Ui, panel: &mut dyn Panel) {
-    const SHADES: [(&str, &str, &str); 4] = [
-        ("role", "roles", "Colour each token by its role in the task."),
-        (
-            "attention",
-            "attention",
-            "Shade each token by the attention that the selected query gives it, in the head in focus.",
-        ),
-        ("loss", "loss", "Shade each token by the loss of its prediction, in nats."),
-        (
-            "probability",
-            "probability",
-            "Shade each token by the probability that the network gives to the right next token.",
-        ),
-    ];
-    ui.horizontal(|ui| {
-        panel.each(&mut |spec, slot| {
-            let Slot::Choice(choice) = slot else { return };
-            if spec.name != "shade" {
-                return;
+    each_shade(panel, &mut |text, help, is_chosen| {
+        ui.selectable_label(is_chosen, text).on_hover_text(help).clicked()
+    });
+}
+
+/// The choices in a list.
+fn list(ui: &mut Ui, panel: &mut dyn Panel) {
+    let mut now = "";
+    each_shade(panel, &mut |text, _, is_chosen| {
+        now = if is_chosen { text } else { now };
+        false
+    });
+    let combo = ComboBox::from_id_salt("shade").width(84.0).selected_text(now);
+    let combo = combo.show_ui(ui, |ui| switch(ui, panel));
+    combo.response.on_hover_text("What colours the tokens.").accessible_name("Colours of tokens");
+}
+
+/// Goes through the choices: `ask` is told what a button says and means and whether it is chosen, and says whether it is now.
+fn each_shade(panel: &mut dyn Panel, ask: &mut dyn FnMut(&'static str, &str, bool) -> bool) {
+    panel.each(&mut |spec, slot| {
+        let Slot::Choice(choice) = slot else { return };
+        if spec.name != "shade" {
+            return;
+        }
+        for (name, text, help) in SHADES {
+            let Some(index) = choice.names().iter().position(|n| *n == name) else { continue };
+            if ask(text, help, choice.index() == index) {
+                choice.choose(index);
             }
-            for (name, text, help) in SHADES {
-                let index = choice.names().iter().position(|n| *n == name);
-                let Some(index) = index else { continue };
-                let chosen = choice.index() == index;
-                if ui.selectable_label(chosen, text).on_hover_text(help).clicked() {
-                    choice.choose(index);
-                }
-            }
-        });
+        }
     });
 }

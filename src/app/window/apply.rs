@@ -1,6 +1,6 @@
 //! What a hand did, carried out after the frame.
 
-use egui::Context;
+use egui::{Context, Vec2};
 
 use crate::app::Look;
 use crate::app::commands::{Action, Command};
@@ -15,7 +15,10 @@ use crate::run::experiment::Experiment;
 use crate::run::tour::Tour;
 
 use super::file_dialog::FileDialog;
-use super::{App, ZOOMS, menu};
+use super::{App, BeforeHall, ZOOMS, menu};
+
+/// Points of width and height that are enough for what a hall sees.
+const HALL: [f32; 2] = [880.0, 495.0];
 
 impl App {
     /// Carries out what a hand did, after the frame.
@@ -186,16 +189,34 @@ impl App {
         let on = !self.dock.is_presenting();
         if on {
             let curves = self.host.setting(panel::curves::KIND.name, "show");
-            self.before_hall = Some((self.zoom, curves));
+            self.before_hall = Some(BeforeHall { zoom: self.zoom, curves, fitted: Vec2::ZERO });
             self.show_of_curves("accuracies");
-            self.zoom_to(self.zoom * Look::HALL);
-        } else if let Some((zoom, curves)) = self.before_hall.take() {
-            self.zoom = zoom;
-            self.show_of_curves(&curves);
+            self.host.open_settings = None;
+        } else if let Some(before) = self.before_hall.take() {
+            self.zoom = before.zoom;
+            self.show_of_curves(&before.curves);
         }
         self.history.skip();
         ctx.send_viewport_cmd(egui::ViewportCommand::Fullscreen(on));
-        self.change_look(ctx, |app| app.dock.present(on));
+        let source = self.lab.run().map(|run| run.info.source.clone());
+        let made = source.and_then(|source| self.host.made_for(&*source));
+        let picture = made.unwrap_or(panel::attention::KIND.name);
+        self.change_look(ctx, |app| app.dock.present(on.then_some(picture)));
+    }
+
+    /// Chooses the scale of a hall by the size of the window, and anew when that changes: whatever the screen, all of it is
+    /// seen and is as large as it can be.
+    pub(super) fn fit_hall(&mut self, ctx: &Context) {
+        let Some(before) = &mut self.before_hall else { return };
+        let size = ctx.content_rect().size() * ctx.zoom_factor();
+        if (size - before.fitted).abs().max_elem() < 1.0 {
+            return;
+        }
+        before.fitted = size;
+        let [width, height] = HALL;
+        self.zoom_to((size.x / width).min(size.y / height));
+        self.apply_look(ctx);
+        ctx.request_repaint();
     }
 
     /// Which metrics Curves draws.

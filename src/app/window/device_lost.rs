@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use egui::{Context, Pos2, Rect, Ui, Vec2, ViewportCommand, pos2, vec2};
 
 use super::App;
-use crate::base::convert::narrow;
 
 /// Whether the device of the window is lost, as the device itself reports it.
 #[derive(Clone, Default)]
@@ -93,16 +92,12 @@ fn brought_back(ctx: &Context, frame: &eframe::Frame) -> bool {
     true
 }
 
-/// The size of a window is kept in points of its scale, and a new one is made in points of scale 1: gives it the pixels back
-/// that it was left with.
-fn sized_again(ctx: &Context, frame: &eframe::Frame) -> bool {
-    let Some(window) = frame.winit_window() else { return true };
-    let is_free = !window.is_maximized() && window.fullscreen().is_none();
-    if is_free && ctx.zoom_factor() != 1.0 {
-        let pixels = window.inner_size();
-        let points =
-            vec2(pixels.width as f32, pixels.height as f32) / narrow(window.scale_factor());
-        ctx.send_viewport_cmd(ViewportCommand::InnerSize(points));
+/// Gives the window the size that it was left with: the system's is kept in points of the scale that it had then, and a new one is
+/// made in points of scale 1.
+fn sized_again(ctx: &Context, frame: &eframe::Frame, size: Option<Vec2>) -> bool {
+    let (Some(window), Some(size)) = (frame.winit_window(), size) else { return true };
+    if !window.is_maximized() && window.fullscreen().is_none() {
+        ctx.send_viewport_cmd(ViewportCommand::InnerSize(size / ctx.zoom_factor()));
     }
     true
 }
@@ -120,6 +115,12 @@ impl Drop for Keeper {
 }
 
 impl eframe::App for Keeper {
+    fn raw_input_hook(&mut self, ctx: &Context, raw: &mut egui::RawInput) {
+        if let Some(app) = &mut self.app {
+            app.raw_input_hook(ctx, raw);
+        }
+    }
+
     fn logic(&mut self, ctx: &Context, frame: &mut eframe::Frame) {
         let Some(app) = &mut self.app else { return };
         app.logic(ctx, frame);
@@ -130,8 +131,8 @@ impl eframe::App for Keeper {
 
     fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
         self.in_sight = self.in_sight || brought_back(ui.ctx(), frame);
-        self.sized = self.sized || sized_again(ui.ctx(), frame);
         if let Some(app) = &mut self.app {
+            self.sized = self.sized || sized_again(ui.ctx(), frame, app.size());
             app.ui(ui, frame);
         }
     }

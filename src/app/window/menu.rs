@@ -1,6 +1,6 @@
 //! The bars at the top: the menu, and what training is doing, in words.
 
-use egui::{ComboBox, CornerRadius, Frame, Margin, RichText, Stroke, Ui};
+use egui::{Color32, ComboBox, CornerRadius, Frame, Margin, RichText, Stroke, TextStyle, Ui};
 
 use crate::base::event::State;
 use crate::base::intervention::Intervention;
@@ -8,6 +8,7 @@ use crate::gpu::device::Adapter;
 use crate::measurement::effect;
 use crate::panel::columns::{describe, label};
 
+use crate::app::canvas::theme;
 use crate::app::commands::{Action, Command, Menu, spell, table};
 use crate::app::lab::Lab;
 use crate::app::lab::effect::{ACCURACIES, Effect};
@@ -95,64 +96,120 @@ fn greeting(ui: &mut Ui) -> Option<Action> {
     cross.clicked().then_some(Action::Greeted)
 }
 
-/// Which experiment, what it does, and the buttons that hold it or let it go on.
+/// Which experiment, what it does, and the buttons that hold it or let it go on. In a narrow window it drops what the menu Training
+/// has too: first the speed, then Restart, then Step. Words that then have no room beside the numbers have a row of their own.
 pub fn state(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
     let mut actions = Vec::new();
-    // Where one row would leave the words no room, they have one of their own.
-    let is_narrow = ui.available_width() < NARROW;
+    let width = ui.available_width();
+    let mut is_below = false;
     ui.horizontal(|ui| {
-        buttons(ui, lab, &mut actions);
+        ui.set_min_height(ROW);
+        buttons(ui, lab, width, &mut actions);
         ui.separator();
-        experiments(ui, lab, &mut actions);
-        speeds(ui, lab, &mut actions);
-        if !is_narrow {
-            ui.separator();
-            standing(ui, lab, false, &mut actions);
+        experiments(ui, lab, width, &mut actions);
+        if width >= SPEED_FROM {
+            speeds(ui, lab, &mut actions);
         }
+        ui.separator();
+        let needed = LEAST_WORDS + beside_words(ui, lab) + numbers_width(ui, lab, width);
+        is_below = ui.available_width() < needed;
+        standing(ui, lab, (width, !is_below), &mut actions);
     });
-    if is_narrow {
-        ui.horizontal(|ui| standing(ui, lab, true, &mut actions));
+    if is_below {
+        ui.horizontal(|ui| words(ui, lab, &mut actions));
     }
     actions
 }
 
-/// Points of width that the buttons, the words and the numbers need.
-const NARROW: f32 = 1240.0;
+/// What a hall is told: what training does, what is in force, how well the network is, and the way out.
+pub fn hall(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
+    let mut actions = Vec::new();
+    ui.horizontal(|ui| {
+        ui.set_min_height(ROW);
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let leave = ui.small_button("Leave (F11)");
+            if leave.on_hover_text("All as it was before (F11 or Escape).").clicked() {
+                actions.push(Action::Do(Command::Present));
+            }
+            let width = ui.available_width();
+            standing(ui, lab, (width, true), &mut actions);
+        });
+    });
+    actions
+}
 
-/// What training does, in words and in numbers.
-fn standing(ui: &mut Ui, lab: &Lab, is_narrow: bool, actions: &mut Vec<Action>) {
+/// Height of the row: of words that wrap, so that they move nothing when they do.
+const ROW: f32 = 31.0;
+
+/// Points of width from which on the row has what the menu Training has too.
+const SPEED_FROM: f32 = 1240.0;
+const RESTART_FROM: f32 = 1000.0;
+const STEP_FROM: f32 = 900.0;
+
+/// Less than this is no room for words.
+const LEAST_WORDS: f32 = 150.0;
+
+/// What training does, in words (unless they stand elsewhere) and in numbers.
+fn standing(ui: &mut Ui, lab: &Lab, (width, speaks): (f32, bool), actions: &mut Vec<Action>) {
     ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-        numbers(ui, lab);
+        numbers(ui, lab, width);
         let left = egui::Layout::left_to_right(egui::Align::Center);
-        ui.with_layout(left, |ui| words(ui, lab, is_narrow, actions));
+        if speaks {
+            ui.with_layout(left, |ui| words(ui, lab, actions));
+        }
     });
 }
 
-fn words(ui: &mut Ui, lab: &Lab, is_narrow: bool, actions: &mut Vec<Action>) {
-    let words = RichText::new(lab.state_in_words()).heading().strong();
+/// The words large in one line, or smaller in as many as they need; what is in force and the way back to live keep their room.
+fn words(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+    let text = lab.state_in_words();
+    let room = (ui.available_width() - beside_words(ui, lab)).max(LEAST_WORDS);
+    let fits = width_of(ui, &text, &TextStyle::Heading) <= room;
+    let words = RichText::new(text).strong();
+    let words = if fits { words.heading() } else { words.font(theme::bold(WRAPPED)) };
     let is_past = lab.step.is_some();
     let words = if is_past { words.color(ui.visuals().warn_fg_color) } else { words };
-    // What stands beside it keeps its room.
-    let beside = if lab.in_force().is_empty() { 0.0 } else { 290.0 };
-    let beside = beside + if is_past { 100.0 } else { 0.0 };
     ui.scope(|ui| {
-        ui.set_max_width((ui.available_width() - beside).max(120.0));
-        let words = egui::Label::new(words);
-        let words = ui.add(if is_narrow { words.wrap() } else { words.truncate() });
+        ui.set_max_width(room);
+        let words = ui.add(egui::Label::new(words).wrap());
         words.on_hover_text("What training does now, or what emerged in it last.");
     });
     in_force(ui, lab, actions);
-    if is_past && ui.button("Back to live").on_hover_text("L").clicked() {
+    if is_past && ui.button(BACK).on_hover_text("L").clicked() {
         actions.push(Action::View(None));
     }
 }
 
-/// What is in force, what it does to the accuracy, and a button that takes the newest back.
-fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+/// Size of words that wrap.
+const WRAPPED: f32 = 14.0;
+
+const BACK: &str = "Back to live";
+
+/// What stands beside the words takes so much.
+fn beside_words(ui: &Ui, lab: &Lab) -> f32 {
+    let [padding, gap] = [ui.spacing().button_padding.x, ui.spacing().item_spacing.x];
+    let button = |text| width_of(ui, text, &TextStyle::Button) + 2.0 * padding + gap;
+    let back = if lab.step.is_some() { button(BACK) } else { 0.0 };
+    let chip = chip(lab).map_or(0.0, |text| {
+        width_of(ui, &text, &TextStyle::Body).min(MOST_CHIP) + button("Undo") + 2.0 * 8.0 + gap
+    });
+    back + chip
+}
+
+fn width_of(ui: &Ui, text: &str, style: &TextStyle) -> f32 {
+    let font = style.resolve(ui.style());
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), font, Color32::PLACEHOLDER);
+    galley.size().x
+}
+
+/// A list of interventions as it is spelled can be long.
+const MOST_CHIP: f32 = 260.0;
+
+/// What the chip says is in force; none where nothing is.
+fn chip(lab: &Lab) -> Option<String> {
     let all = lab.in_force();
-    let Some(newest) = all.last() else { return };
-    let changes = lab.changes_in_force();
     let mut text = match &all[..] {
+        [] => return None,
         [one] => one.in_words(),
         all => format!("{} changes", all.len()),
     };
@@ -162,6 +219,14 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     if let Some(Effect::Known { with, without: Some(without), .. }) = lab.effect_in_force() {
         text += &format!(" · {:.0} % → {:.0} %", 100.0 * without, 100.0 * with);
     }
+    Some(text)
+}
+
+/// What is in force, what it does to the accuracy, and a button that takes the newest back.
+fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+    let all = lab.in_force();
+    let (Some(newest), Some(text)) = (all.last(), chip(lab)) else { return };
+    let changes = lab.changes_in_force();
     let said: Vec<String> = all.iter().map(Intervention::in_words).collect();
     let help = format!("In force: {}.\n{}{}", said.join("; "), acts_on(lab), measured_on(lab));
     let visuals = ui.visuals();
@@ -174,7 +239,12 @@ fn in_force(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     let row = egui::Layout::left_to_right(egui::Align::Center);
     ui.allocate_ui_with_layout(egui::vec2(0.0, 24.0), row, |ui| {
         frame.show(ui, |ui| {
-            ui.label(RichText::new(text).color(color).strong()).on_hover_text(help);
+            let width = width_of(ui, &text, &TextStyle::Body).min(MOST_CHIP);
+            let text = RichText::new(text).color(color).strong();
+            ui.scope(|ui| {
+                ui.set_max_width(width + 1.0);
+                ui.add(egui::Label::new(text).truncate()).on_hover_text(help);
+            });
             let button = ui.small_button("Undo").accessible_name("Undo what is in force");
             if button.on_hover_text(format!("Take back: {}.", newest.in_words())).clicked() {
                 actions.push(Action::Do(Command::UndoIntervention));
@@ -204,7 +274,7 @@ fn measured_on(lab: &Lab) -> String {
     )
 }
 
-fn buttons(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+fn buttons(ui: &mut Ui, lab: &Lab, width: f32, actions: &mut Vec<Action>) {
     let running = lab.is_training();
     let can = lab.can_train();
     let text = if running { "Pause" } else { "Run" };
@@ -213,21 +283,26 @@ fn buttons(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     if button.on_hover_text(help).accessible_name(if running { "Pause" } else { "Run" }).clicked() {
         actions.push(Action::Go(!running));
     }
-    let button = ui.add_enabled(can, egui::Button::new("Step").min_size([48.0, 26.0].into()));
-    if button.on_hover_text("Train one step, then pause (.).").clicked() {
-        actions.push(Action::Do(Command::SingleStep));
+    if width >= STEP_FROM {
+        let button = ui.add_enabled(can, egui::Button::new("Step").min_size([48.0, 26.0].into()));
+        if button.on_hover_text("Train one step, then pause (.).").clicked() {
+            actions.push(Action::Do(Command::SingleStep));
+        }
     }
-    let button = egui::Button::new("Restart").min_size([60.0, 26.0].into());
-    let button = ui.add_enabled(lab.run().is_some(), button);
-    let help = "Begin again from fresh weights with the settings of the form (Ctrl+R).";
-    if button.on_hover_text(help).clicked() {
-        actions.push(Action::Do(Command::Restart));
+    if width >= RESTART_FROM {
+        let button = egui::Button::new("Restart").min_size([60.0, 26.0].into());
+        let button = ui.add_enabled(lab.run().is_some(), button);
+        let help = "Begin again from fresh weights with the settings of the form (Ctrl+R).";
+        if button.on_hover_text(help).clicked() {
+            actions.push(Action::Do(Command::Restart));
+        }
     }
 }
 
-fn experiments(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+fn experiments(ui: &mut Ui, lab: &Lab, width: f32, actions: &mut Vec<Action>) {
     let name = lab.run().map_or("none", |run| run.name.as_str());
-    let combo = ComboBox::from_id_salt("experiment").width(150.0).selected_text(name);
+    let wide = if width >= STEP_FROM { 150.0 } else { 100.0 };
+    let combo = ComboBox::from_id_salt("experiment").width(wide).truncate().selected_text(name);
     let combo = combo.show_ui(ui, |ui| {
         ui.weak("Runs in this window");
         for (i, run) in lab.runs.iter().enumerate() {
@@ -267,33 +342,56 @@ fn speeds(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     combo.response.on_hover_text("How fast training may go.").accessible_name("Speed");
 }
 
-/// From right to left: how fast, where, how well.
-fn numbers(ui: &mut Ui, lab: &Lab) {
+/// From right to left: how fast, where, how well. A narrow window leaves out the speed, and the accuracy where the chip tells it.
+fn numbers(ui: &mut Ui, lab: &Lab, width: f32) {
     let Some(run) = lab.run() else { return };
-    if let Some(training) = &run.training
-        && training.state == State::Running
-    {
-        let speed = training.steps_per_second;
+    if let Some(speed) = speed(lab).filter(|_| width >= RESTART_FROM) {
         let text = match speed {
             ..0.95 => format!("{speed:.1} steps/s"),
             _ => format!("{speed:.0} steps/s"),
         };
-        fixed(ui, 74.0, RichText::new(text).weak())
+        fixed(ui, SPEED, RichText::new(text).weak())
             .on_hover_text("Training steps per second, evaluations and drawing included.");
     }
     let recording = &run.recording;
     let step = lab.step_in_view();
-    if let Some((column, accuracy, is_changed)) = accuracy(lab, step) {
+    if let Some((column, accuracy, is_changed)) = shown_accuracy(lab, width) {
         let text = RichText::new(format!("{} {:.0} %", label(column), 100.0 * accuracy));
         let text = if is_changed { text.color(ui.visuals().error_fg_color) } else { text };
         let under = if is_changed { "\nMeasured with what is in force." } else { "" };
-        fixed(ui, 168.0, text).on_hover_text(format!("{}{under}", describe(column).1));
+        fixed(ui, ACCURACY, text).on_hover_text(format!("{}{under}", describe(column).1));
     }
     ui.label(RichText::new(format!("step {step}")).strong()).on_hover_text(format!(
         "{} steps trained, {} recorded",
         recording.last_step,
         recording.recorded.len()
     ));
+}
+
+/// Room for a speed and for an accuracy.
+const SPEED: f32 = 74.0;
+const ACCURACY: f32 = 168.0;
+
+/// What the numbers take.
+fn numbers_width(ui: &Ui, lab: &Lab, width: f32) -> f32 {
+    let gap = ui.spacing().item_spacing.x;
+    let speed = speed(lab).filter(|_| width >= RESTART_FROM).map_or(0.0, |_| SPEED + gap);
+    let accuracy = shown_accuracy(lab, width).map_or(0.0, |_| ACCURACY + gap);
+    let step = width_of(ui, &format!("step {}", lab.step_in_view()), &TextStyle::Body);
+    speed + accuracy + step + 2.0 * gap
+}
+
+/// Steps a second, while the run in view trains.
+fn speed(lab: &Lab) -> Option<f64> {
+    let training = lab.run()?.training.as_ref();
+    let training = training.filter(|training| training.state == State::Running)?;
+    Some(training.steps_per_second)
+}
+
+/// The accuracy as the numbers show it.
+fn shown_accuracy(lab: &Lab, width: f32) -> Option<(&'static str, f64, bool)> {
+    let is_told = width < RESTART_FROM && chip(lab).is_some_and(|text| text.contains('→'));
+    if is_told { None } else { accuracy(lab, lab.step_in_view()) }
 }
 
 /// The accuracy that the task is about: its column, its value, and whether something in force changes it.

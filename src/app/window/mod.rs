@@ -22,11 +22,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use egui::{CentralPanel, Context, Frame, Margin, Panel, ThemePreference, Ui};
+use egui::{CentralPanel, Context, Frame, Margin, Panel, ThemePreference, Ui, Vec2};
 use serde::{Deserialize, Serialize};
 
 use crate::app::canvas::{background, theme};
-use crate::app::commands::Action;
+use crate::app::commands::{Action, Command};
 use crate::app::figure_export::clipboard::Copied;
 use crate::app::figure_export::editor::FigureEditor;
 use crate::app::lab::Lab;
@@ -66,6 +66,9 @@ struct Kept {
     dock: Dock,
     dark: bool,
     zoom: f32,
+    /// Width and height of the window in points of scale 1; none in what an older version kept.
+    #[serde(default)]
+    size: Option<[f32; 2]>,
     /// Settings of panels, as TOML, by kind.
     panels: Vec<(String, String)>,
     /// Lists of interventions that were saved, by name; none in what an older version kept.
@@ -82,12 +85,26 @@ struct Kept {
 impl Kept {
     /// Whether a window can begin with it: another program may have written it, or a kill half of it.
     fn is_sound(&self) -> bool {
-        ZOOMS.contains(&self.zoom) && self.dock.is_sound()
+        let is_size = |size: [f32; 2]| size.iter().all(|side| SIDES.contains(side));
+        ZOOMS.contains(&self.zoom) && self.dock.is_sound() && self.size.is_none_or(is_size)
     }
 }
 
 /// From a size that still reads to one for the back row of a lecture hall.
 const ZOOMS: std::ops::RangeInclusive<f32> = 0.6..=2.5;
+
+/// Sides of windows that there are, in points.
+const SIDES: std::ops::RangeInclusive<f32> = 64.0..=16_000.0;
+
+/// What a hall changes.
+#[derive(Clone)]
+struct BeforeHall {
+    zoom: f32,
+    /// Which metrics Curves drew.
+    curves: String,
+    /// The size of the window, in points of scale 1, that the scale of the hall was chosen for.
+    fitted: Vec2,
+}
 
 /// Longest text that is read of what was kept.
 const MOST_KEPT_BYTES: usize = 4 << 20;
@@ -115,6 +132,9 @@ pub struct App {
     adapter: Option<Adapter>,
     dark: bool,
     zoom: f32,
+    /// The size of the window when it was last not the whole screen, in points of scale 1: those of other scales would be another
+    /// size in the next launch.
+    size: Option<Vec2>,
     frame_cost: Duration,
     pacing: Pacing,
     /// Whether an answer wakes the window.
@@ -132,8 +152,8 @@ pub struct App {
     /// Something is being written in a field: Escape is for it.
     typing: bool,
     history: undo::History,
-    /// The zoom, and which metrics Curves drew, from before a hall was shown something.
-    before_hall: Option<(f32, String)>,
+    /// How it looked before a hall was shown something.
+    before_hall: Option<BeforeHall>,
     /// The page of one panel, on its way to a file.
     export: FigureEditor,
     /// The page of several panels.
@@ -205,6 +225,7 @@ impl App {
             adapter: surroundings.adapter,
             dark: false,
             zoom: 1.0,
+            size: None,
             frame_cost: Duration::ZERO,
             pacing: Pacing::new(software),
             eager,
@@ -237,6 +258,7 @@ impl App {
         {
             app.dock = kept.dock;
             (app.dark, app.zoom) = (kept.dark, kept.zoom);
+            app.size = kept.size.map(Vec2::from);
             app.host.restore(&kept.panels);
             app.host.interventions.lists = kept.lists;
             app.kept_sheet = kept.sheet;
@@ -269,6 +291,21 @@ impl App {
         self.apply_look(ctx);
     }
 
+    fn note_size(&mut self, ctx: &Context) {
+        let fills = ctx.input(|i| {
+            let window = i.viewport();
+            window.fullscreen == Some(true) || window.maximized == Some(true)
+        });
+        if !fills && self.before_hall.is_none() {
+            self.size = Some(ctx.content_rect().size() * ctx.zoom_factor());
+        }
+    }
+
+    /// The size that the window was left with, in points of scale 1.
+    pub fn size(&self) -> Option<Vec2> {
+        self.size
+    }
+
     fn apply_look(&self, ctx: &Context) {
         ctx.set_theme(if self.dark { ThemePreference::Dark } else { ThemePreference::Light });
         ctx.set_zoom_factor(self.zoom);
@@ -278,7 +315,7 @@ impl App {
         // What was arranged for a hall is not kept.
         let (zoom, panels) = match self.before_hall.clone() {
             None => (self.zoom, self.host.settings()),
-            Some((zoom, curves)) => {
+            Some(BeforeHall { zoom, curves, .. }) => {
                 let shown = self.host.setting(panel::curves::KIND.name, "show");
                 self.show_of_curves(&curves);
                 let panels = self.host.settings();
@@ -290,6 +327,7 @@ impl App {
             dock: self.dock.clone(),
             dark: self.dark,
             zoom,
+            size: self.size.map(Into::into),
             panels,
             lists: self.host.interventions.lists.clone(),
             sheet: match self.sheet.doc.snapshots.is_empty() {
@@ -342,18 +380,22 @@ impl App {
         let mut actions = Vec::new();
         let (window, ground) = (ui.max_rect(), background::reserve(ui));
         let bar = Frame::new().inner_margin(Margin::symmetric(8, 4));
-        Panel::top("menu").frame(bar).show_separator_line(false).show(ui, |ui| {
-            let greets = self.greets && !self.guide.is_shown();
-            actions.extend(menu::menu(ui, &self.lab, self.adapter.as_ref(), greets));
-        });
-        Panel::top("state").frame(bar).show(ui, |ui| actions.extend(menu::state(ui, &self.lab)));
+        let hall = self.dock.is_presenting();
+        if !hall {
+            Panel::top("menu").frame(bar).show_separator_line(false).show(ui, |ui| {
+                let greets = self.greets && !self.guide.is_shown();
+                actions.extend(menu::menu(ui, &self.lab, self.adapter.as_ref(), greets));
+            });
+        }
+        let state = if hall { menu::hall } else { menu::state };
+        Panel::top("state").frame(bar).show(ui, |ui| actions.extend(state(ui, &self.lab)));
         if !self.lab.troubles.is_empty() {
             Panel::top("troubles").frame(bar).show(ui, |ui| actions.extend(self.banner(ui)));
         }
         self.host.settings_beside(ui);
         let centre = Frame::new().inner_margin(Margin::same(4));
         CentralPanel::default().frame(centre).show(ui, |ui| {
-            self.host.begin(self.dark);
+            self.host.begin(self.dark, hall);
             let (lab, host, run_list) = (&mut self.lab, &mut self.host, &mut self.run_list);
             let panels = lab.panels;
             let more =
@@ -389,7 +431,12 @@ impl App {
             || self.dialogs.has_field()
             || self.host.open_settings.is_some()
             || self.host.is_writing();
-        keys::pressed(ctx, &self.lab, escape).into_iter().map(Action::Do).collect()
+        let hall = self.dock.is_presenting();
+        // Whoever stands before a hall wants out of it, not out of a selection.
+        let meant = |command| {
+            if hall && command == Command::ClearSelection { Command::Present } else { command }
+        };
+        keys::pressed(ctx, &self.lab, escape).into_iter().map(meant).map(Action::Do).collect()
     }
 }
 
@@ -431,6 +478,8 @@ impl App {
         if (ctx.theme() == egui::Theme::Dark) != self.dark {
             self.apply_look(&ctx);
         }
+        self.note_size(&ctx);
+        self.fit_hall(&ctx);
         let mut actions = self.keys(&ctx);
         actions.extend(self.draw(ui));
         actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use egui::{
-    Color32, Context, Id, LayerId, Rect, RichText, Stroke, Ui, Vec2, Window, WindowDrag, vec2,
+    Color32, Context, Id, LayerId, Rect, RichText, Stroke, TextStyle, Ui, Vec2, Window, WindowDrag,
+    vec2,
 };
 
 use crate::app::commands::{Action, Command};
@@ -22,8 +23,13 @@ use crate::run::experiment::BUILTIN;
 use crate::run::lesson::{Deed, Lesson, Look, When};
 use crate::run::tour::{Ground, Tour};
 
-/// Width of its window, in points.
+/// Width of its window, in points: where there is room, and the least where that keeps it beside what it points at.
 const WIDTH: f32 = 390.0;
+const LEAST_WIDTH: f32 = 230.0;
+/// What its frame adds to that, and the room that is left around it.
+const FRAME: f32 = 22.0;
+const AROUND: f32 = 10.0;
+const APART: f32 = 12.0;
 
 /// The tour that is shown, if any.
 #[derive(Default)]
@@ -178,19 +184,25 @@ impl Playing {
         let (id, mut open) = (Id::unique("tour"), true);
         // A window that is dragged by its title alone cannot be put anywhere.
         let drag = WindowDrag::Anywhere;
-        let mut window = Window::new(&self.tour.title)
+        let room = ctx.content_rect().shrink(AROUND);
+        let width = width_beside(room, spared[0]);
+        // No wider than the text: a title in large letters would hold the window open over what it points at, and so would the
+        // width that it had before.
+        let mut window = Window::new(RichText::new(&self.tour.title).text_style(TextStyle::Body))
             .id(id)
             .collapsible(false)
             .resizable(false)
+            .max_width(width)
             .drag_area(drag);
         if let Some(at) = self.place(ctx, id, spared) {
             window = window.current_pos(at);
         }
         window.open(&mut open).show(ctx, |ui| {
-            ui.set_width(WIDTH.min(ctx.content_rect().width() - 40.0));
+            ui.set_width(width);
             ui.label(RichText::new(&lesson.title).heading());
             ui.add_space(2.0);
-            let room = 0.6 * ctx.content_rect().height();
+            // The rest are the title, the claims and the buttons.
+            let room = (room.height() - 200.0).clamp(90.0, 0.6 * room.height());
             scroll::up_to(ui, room, |ui| {
                 for paragraph in lesson.text.split("\n\n") {
                     ui.add(egui::Label::new(paragraph.replace('\n', " ")).wrap());
@@ -218,7 +230,7 @@ impl Playing {
         ctx.request_repaint();
         let area = ctx.memory(|memory| memory.area_rect(id));
         let size = area.map_or(vec2(WIDTH, 280.0), |rect| rect.size());
-        Some(beside(ctx.content_rect().shrink(10.0), spared, size))
+        Some(beside(ctx.content_rect().shrink(AROUND), spared, size))
     }
 
     /// What is to be done, and what should be seen; or why it is not there yet.
@@ -466,6 +478,15 @@ fn outline(ctx: &Context, rect: Rect) {
     painter.rect_stroke(rect.shrink(2.0), 4.0, Stroke::new(2.0, color), egui::StrokeKind::Middle);
 }
 
+/// The width of the text: as much as stands beside `target`, where that is enough to read.
+fn width_beside(room: Rect, target: Rect) -> f32 {
+    let beside = match target.is_positive() {
+        true => (target.left() - room.left()).max(room.right() - target.right()),
+        false => room.width(),
+    };
+    (beside - APART - FRAME).clamp(LEAST_WIDTH, WIDTH)
+}
+
 /// Where in `room` a window of a size covers least of `target`, and then of `other`; of several such places the nearest to
 /// the target.
 fn beside(room: Rect, [target, other]: [Rect; 2], size: Vec2) -> egui::Pos2 {
@@ -476,9 +497,9 @@ fn beside(room: Rect, [target, other]: [Rect; 2], size: Vec2) -> egui::Pos2 {
     const PARTS: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
     let aligned = (target.min - room.min).clamp(Vec2::ZERO, free);
     let besides = [
-        vec2(target.right() + 12.0 - room.left(), aligned.y),
-        vec2(target.left() - 12.0 - size.x - room.left(), aligned.y),
-        vec2(aligned.x, target.bottom() + 12.0 - room.top()),
+        vec2(target.right() + APART - room.left(), aligned.y),
+        vec2(target.left() - APART - size.x - room.left(), aligned.y),
+        vec2(aligned.x, target.bottom() + APART - room.top()),
         vec2(aligned.x, target.top() - 32.0 - size.y - room.top()),
     ];
     let grid = PARTS.iter().flat_map(|x| PARTS.iter().map(|y| free * vec2(*x, *y)));
