@@ -162,7 +162,10 @@ impl Plan {
         let foot = tabs(&mut tiles, &panels.in_stacks(&[Stack::Foot]));
         let rows = [(1.0 - self.foot, above), (self.foot, foot)];
         let root = linear(&mut tiles, LinearDir::Vertical, &rows);
-        Tree::new(egui::Id::unique(self.name), root, tiles)
+        let mut tree = Tree::new(egui::Id::unique(self.name), root, tiles);
+        // As the first frame would: what differs after it, a hand did.
+        tree.simplify(&simplified(true));
+        tree
     }
 }
 
@@ -543,11 +546,13 @@ impl Behavior<Tab> for Shown<'_> {
     }
 
     fn simplification_options(&self) -> SimplificationOptions {
-        SimplificationOptions {
-            all_panes_must_have_tabs: self.has_tabs,
-            ..SimplificationOptions::default()
-        }
+        simplified(self.has_tabs)
     }
+}
+
+/// How containers with one child and tabs without any are put together.
+fn simplified(has_tabs: bool) -> SimplificationOptions {
+    SimplificationOptions { all_panes_must_have_tabs: has_tabs, ..SimplificationOptions::default() }
 }
 
 /// The panels of a stack of tabs that are open.
