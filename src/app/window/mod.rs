@@ -83,6 +83,12 @@ struct Kept {
 }
 
 impl Kept {
+    /// Nothing where what is kept is none of this program, or damaged.
+    fn read(storage: &dyn eframe::Storage) -> Option<Self> {
+        let text = storage.get_string(KEPT).filter(|text| text.len() <= MOST_KEPT_BYTES)?;
+        serde_json::from_str(&text).ok().filter(Self::is_sound)
+    }
+
     /// Whether a window can begin with it: another program may have written it, or a kill half of it.
     fn is_sound(&self) -> bool {
         let is_size = |size: [f32; 2]| size.iter().all(|side| SIDES.contains(side));
@@ -111,6 +117,15 @@ const MOST_KEPT_BYTES: usize = 4 << 20;
 
 /// Key of [`Kept`] in eframe's storage.
 const KEPT: &str = "mnemoscope";
+
+/// What threads call when they have an answer: it draws a frame of the window that is there by then, if `at_once` says so.
+fn waker(window: Arc<Mutex<Context>>, at_once: Arc<AtomicBool>) -> Arc<dyn Fn() + Send + Sync> {
+    Arc::new(move || {
+        if at_once.load(Ordering::Relaxed) {
+            window.lock().unwrap_or_else(PoisonError::into_inner).request_repaint();
+        }
+    })
+}
 
 /// The window.
 pub struct App {
@@ -189,16 +204,8 @@ impl App {
         // An answer is worth a frame of its own, except while training has frames follow each other anyway.
         let eager = Arc::new(AtomicBool::new(true));
         let window = Arc::new(Mutex::new(ctx.clone()));
-        let (to_wake, at_once) = (window.clone(), eager.clone());
-        let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
-            if at_once.load(Ordering::Relaxed) {
-                to_wake.lock().unwrap_or_else(PoisonError::into_inner).request_repaint();
-            }
-        });
-        let kept: Option<Kept> = storage.and_then(|s| {
-            let text = s.get_string(KEPT).filter(|text| text.len() <= MOST_KEPT_BYTES)?;
-            serde_json::from_str(&text).ok().filter(Kept::is_sound)
-        });
+        let wake = waker(window.clone(), eager.clone());
+        let kept = storage.and_then(Kept::read);
         let software = surroundings.adapter.as_ref().is_some_and(|adapter| adapter.software);
         let (library, no_library) = match surroundings.library {
             Ok(library) => (Some(library), None),
@@ -256,13 +263,7 @@ impl App {
         if launch.is_own()
             && let Some(kept) = kept
         {
-            app.dock = kept.dock;
-            (app.dark, app.zoom) = (kept.dark, kept.zoom);
-            app.size = kept.size.map(Vec2::from);
-            app.host.restore(&kept.panels);
-            app.host.interventions.lists = kept.lists;
-            app.kept_sheet = kept.sheet;
-            app.restore_fonts(kept.fonts);
+            app.take_kept(kept);
         }
         if let Some(fallback) = launch.fallback {
             app.take_fonts(app.fonts.clone(), fallback);
@@ -270,6 +271,16 @@ impl App {
         app.begin(launch);
         app.apply_look(ctx);
         app
+    }
+
+    fn take_kept(&mut self, kept: Kept) {
+        self.dock = kept.dock;
+        (self.dark, self.zoom) = (kept.dark, kept.zoom);
+        self.size = kept.size.map(Vec2::from);
+        self.host.restore(&kept.panels);
+        self.host.interventions.lists = kept.lists;
+        self.kept_sheet = kept.sheet;
+        self.restore_fonts(kept.fonts);
     }
 
     /// Goes on in another window: the device of the one before was lost, and with it every picture.

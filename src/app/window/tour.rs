@@ -30,6 +30,9 @@ const LEAST_WIDTH: f32 = 230.0;
 const FRAME: f32 = 22.0;
 const AROUND: f32 = 10.0;
 const APART: f32 = 12.0;
+/// Height of its title bar with the frame, and the least of the text, some lines of which are always seen.
+const TITLE: f32 = 46.0;
+const LEAST_TEXT: f32 = 60.0;
 
 /// The tour that is shown, if any.
 #[derive(Default)]
@@ -48,12 +51,15 @@ struct Playing {
     entered: bool,
     /// For which lesson and panel the window was put, and for how many frames.
     placed: Option<((usize, Rect), usize)>,
+    /// Points of height of what stood below the text in the last frame: what to do, the claims, the buttons.
+    below: f32,
 }
 
 impl Guide {
     pub fn begin(&mut self, tour: Tour, folder: Option<PathBuf>) {
         let (tour, at, run) = (Arc::new(tour), 0, None);
-        self.playing = Some(Playing { tour, folder, at, run, entered: false, placed: None });
+        let (entered, placed, below) = (false, None, 160.0);
+        self.playing = Some(Playing { tour, folder, at, run, entered, placed, below });
     }
 
     pub fn is_shown(&self) -> bool {
@@ -201,17 +207,21 @@ impl Playing {
             ui.set_width(width);
             ui.label(RichText::new(&lesson.title).heading());
             ui.add_space(2.0);
-            // The rest are the title, the claims and the buttons.
-            let room = (room.height() - 200.0).clamp(90.0, 0.6 * room.height());
+            // What stands above the text was drawn by now; what comes below it is as high as in the frame before.
+            let above = ui.cursor().top() - ui.min_rect().top() + TITLE;
+            let most = 0.6 * room.height();
+            let room = (room.height() - above - self.below).clamp(LEAST_TEXT.min(most), most);
             scroll::up_to(ui, room, |ui| {
                 for paragraph in lesson.text.split("\n\n") {
                     ui.add(egui::Label::new(paragraph.replace('\n', " ")).wrap());
                     ui.add_space(4.0);
                 }
             });
+            let text_end = ui.cursor().top();
             actions.extend(self.scene(ui, lab, lesson));
             ui.separator();
             self.turn(ui, turn);
+            self.below = ui.cursor().top() - text_end;
         });
         open
     }
