@@ -115,6 +115,9 @@ fn window(
                 let shot = shot.replacing(launch.force);
                 app.screenshot = Some(shot.under(launch.look.intervene.clone()));
                 app.look_as(&launch.look, &creation.egui_ctx);
+                // A window has the size that was kept, whatever was asked for.
+                let size = launch.look.size.map(f32::from).into();
+                creation.egui_ctx.send_viewport_cmd(egui::ViewportCommand::InnerSize(size));
             }
             app
         };

@@ -244,7 +244,8 @@ impl Curves {
     }
 
     fn nothing_to_align(&self, runs: &[DrawnRun<'_>]) -> String {
-        let nothing = self.align && runs.iter().all(|run| run.origin == 0);
+        let begins = |run: &DrawnRun<'_>| run.origin == 0 && run.run.parent.is_none();
+        let nothing = self.align && runs.iter().all(begins);
         let said = "No run here is a branch of another: there is nothing to align.";
         if nothing { said.to_owned() } else { String::new() }
     }

@@ -45,9 +45,10 @@ pub fn long_answer<'a>(
     call: &MeasurementCall,
     waiting: &str,
 ) -> Result<(&'a Reading, &'a Found), Figure> {
-    let found = view.analyzed.get(call).ok_or_else(|| sentence(waiting))?;
+    let awaited = || sentence(view.failure.unwrap_or(waiting));
+    let found = view.analyzed.get(call).ok_or_else(awaited)?;
     match &found.reading {
-        None => Err(sentence(waiting)),
+        None => Err(awaited()),
         Some(Err(error)) => Err(sentence(error.message.clone())),
         Some(Ok(reading)) => Ok((reading, found)),
     }

@@ -1879,21 +1879,12 @@ fn a_tuple_stands_in_the_lane_of_its_register_and_picks_its_symbol() {
         // What stores is filled, what is ignored is hollow.
         assert_eq!(glyph.fill == Some(LIGHT.paper), [2, 4, 5].contains(&at), "tuple {at}");
         let wrong = at == 4;
-        assert_eq!(
-            answers[0].text,
-            if wrong {
-                "≠ e"
-            } else if at == 5 {
-                "e"
-            } else {
-                "f"
-            }
-        );
+        assert_eq!(answers[0].text, if wrong || at == 5 { "e" } else { "f" });
         assert_eq!(answers[0].stroke.is_some(), wrong);
     }
     assert_eq!(
         told(&figure, "tuple 2, ")[0].hover,
-        "tuple 2, Ignore a d: it is compared with c, so the answer is “f”; a keeps what it holds\nthe network says “f” with probability 0.970\na decoder reads from its key: store, a; from its value: d"
+        "tuple 2, Ignore a d: it is compared with c, so the right answer is “f”; a should keep what it holds\nthe network says “f” with probability 0.970\na decoder reads from its key: store, a; from its value: d"
     );
 }
 
@@ -1911,7 +1902,7 @@ fn bands_last_as_long_as_their_content_and_mark_what_is_decoded_wrongly() {
     assert_eq!(bands("b holds"), [(1.0, 1.0, text("empty")), (2.0, 6.0, text("d"))]);
     assert_eq!(
         bands("in a, "),
-        [(1.0, 2.0, text("c")), (3.0, 3.0, text("≠ d")), (4.0, 6.0, text("d"))]
+        [(1.0, 2.0, text("c")), (3.0, 3.0, text("d")), (4.0, 6.0, text("d"))]
     );
     let wrong = told(&figure, "after tuple 2 the decoder finds d in a, but it holds c");
     assert_eq!(wrong[0].stroke, Some(LIGHT.ink));
@@ -2017,8 +2008,8 @@ fn what_decoders_find_by_luck_is_not_drawn() {
     assert!(found.iter().all(|cell| cell.fill.is_none() && cell.hover.contains("register 0.69")));
     assert!(!told(&figure, "tuple 2, ")[0].hover.contains("a decoder reads"));
     // What the rule says and what the network answers stays.
-    let wrong: Vec<_> = cells(&figure).into_iter().filter(|c| c.text.starts_with('≠')).collect();
-    assert_eq!(wrong.len(), 1);
+    let framed = |c: &&Cell| c.stroke == Some(LIGHT.ink) && c.hover.contains("the network says");
+    assert_eq!(cells(&figure).into_iter().filter(framed).count(), 1);
 }
 
 #[test]

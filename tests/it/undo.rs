@@ -105,6 +105,26 @@ fn undo_takes_back_the_layout_and_settings_of_panels_too() {
 }
 
 #[test]
+fn what_was_done_in_one_run_is_neither_undone_nor_done_again_in_another() {
+    let mut harness = looked_at();
+    harness.key_press(Key::X);
+    settle(&mut harness);
+    undo(&mut harness);
+    assert!(harness.state().lab.in_force().is_empty());
+    press(&mut harness, "Restart");
+    until(&mut harness, "the other run is there", |app| {
+        app.lab.runs.len() == 2 && app.lab.current == 1 && app.lab.readings.is_some()
+    });
+    redo(&mut harness);
+    undo(&mut harness);
+    assert!(harness.state().lab.in_force().is_empty(), "{:?}", harness.state().lab.in_force());
+    harness.state_mut().lab.choose(0);
+    settle(&mut harness);
+    redo(&mut harness);
+    assert_eq!(harness.state().lab.in_force(), [Intervention::cut_head(1, 0)]);
+}
+
+#[test]
 fn undo_takes_back_what_was_set_in_the_form() {
     let mut harness = looked_at();
     press(&mut harness, "Experiment");

@@ -332,13 +332,20 @@ impl Lab {
         }
     }
 
+    /// Whether an older step is in view than the run has come to, or will.
+    pub fn looks_back(&self) -> bool {
+        let Some(run) = self.run() else { return false };
+        let goes_on = run.training.as_ref().is_some_and(|training| !training.gone);
+        self.step.is_some_and(|step| goes_on || step < run.recording.last_step)
+    }
+
     /// The state of training in words, for the top bar.
     pub fn state_in_words(&self) -> String {
         let Some(run) = self.run() else {
             let building = self.building > 0 || !self.orders.is_empty();
             return if building { "Starting" } else { "No run" }.to_owned();
         };
-        if let Some(step) = self.step {
+        if let Some(step) = self.step.filter(|_| self.looks_back()) {
             return format!("Looking back at step {step}");
         }
         let marks = &run.recording.marks;

@@ -125,7 +125,10 @@ impl Lab {
         let row = run.info.source.label(&tokens, &self.rules);
         self.text_note = (count > longest).then_some(note);
         let inside = |at: &usize| *at < row.len();
-        self.selection.query = self.selection.query.filter(inside).or(row.len().checked_sub(1));
+        // Whoever writes on at the end looks at the end.
+        let end = self.prompt.len().checked_sub(1);
+        let query = self.selection.query.filter(|at| inside(at) && Some(*at) != end);
+        self.selection.query = query.or(row.len().checked_sub(1));
         // A key is that token, not that place.
         let stays = |at: &usize| row.tokens.get(*at) == self.prompt.tokens.get(*at);
         self.selection.key = self.selection.key.filter(inside).filter(stays);

@@ -546,8 +546,17 @@ struct Drawn<'a> {
 impl Drawn<'_> {
     /// The value of the line at the last point up to `x`, a place on the axis as it is drawn.
     fn value_at(&self, x: f64) -> Option<f64> {
+        self.point_at(x).map(|p| p[1])
+    }
+
+    /// The step of that value.
+    fn measured_at(&self, x: f64) -> Option<f64> {
+        self.point_at(x).map(|p| p[0])
+    }
+
+    fn point_at(&self, x: f64) -> Option<&[f64; 2]> {
         let after = self.points.partition_point(|p| scaled(p[0], self.log.0) <= x);
-        after.checked_sub(1).and_then(|i| self.points.get(i)).map(|p| p[1])
+        after.checked_sub(1).and_then(|i| self.points.get(i))
     }
 
     /// Pale where others are lit, wider where it is.
@@ -795,7 +804,10 @@ const MOST_SAID: usize = 14;
 fn reading(plot: &Plot, lines: &[Drawn<'_>], flags: &[Flag], x: f64) -> String {
     let unscaled = |v: f64, log: bool| if log { 10f64.powf(v) } else { v };
     let step = unscaled(x, plot.x.log);
-    let mut text = format!("step {:.0}", Plain(step.round()));
+    // What is told was measured at the last evaluation before.
+    let measured = lines.iter().filter_map(|line| line.measured_at(x)).fold(f64::NAN, f64::max);
+    let told = if measured.is_nan() { step.round() } else { measured };
+    let mut text = format!("step {:.0}", Plain(told));
     let mut said: Vec<&str> = Vec::new();
     let own = |line: &&Drawn<'_>| line.dash == Dash::Solid;
     let in_order = lines.iter().filter(own).chain(lines.iter().filter(|line| !own(line)));

@@ -1,6 +1,6 @@
 //! The row above the maps of patching: what is compared, what is patched, how it is counted.
 
-use egui::{ComboBox, TextEdit, Ui};
+use egui::{ComboBox, Key, TextEdit, Ui};
 
 use super::Pane;
 use crate::app::commands::Action;
@@ -16,20 +16,26 @@ pub struct Patching {
 }
 
 struct Written {
-    /// The run and the sequence in view that it was begun from.
-    of: (u64, Option<u64>),
+    /// The text in view that it was begun from.
+    of: String,
     other: String,
     at: String,
     answers: String,
 }
 
+impl Written {
+    fn begun(lab: &Lab) -> Self {
+        let (at, answers) = (String::new(), String::new());
+        Self { of: lab.text(), other: lab.text(), at, answers }
+    }
+}
+
 impl Pane for Patching {
     fn row(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
-        let of = (lab.run_id(), lab.drawn);
         if self.written.is_none() && !text_of(panel, "other").is_empty() {
             let (other, at, answers) =
                 (text_of(panel, "other"), text_of(panel, "at"), text_of(panel, "answers"));
-            self.written = Some(Written { of, other, at, answers });
+            self.written = Some(Written { of: lab.text(), other, at, answers });
         }
         let pair = text_of(panel, "pair");
         self.pairs(ui, panel, lab, &pair);
@@ -78,9 +84,7 @@ impl Patching {
                 set(panel, "pair", kind);
             }
             Some(None) if self.written.is_none() => {
-                let of = (lab.run_id(), lab.drawn);
-                let (at, answers) = (String::new(), String::new());
-                self.written = Some(Written { of, other: lab.text(), at, answers });
+                self.written = Some(Written::begun(lab));
             }
             Some(None) | None => {}
         }
@@ -89,10 +93,9 @@ impl Patching {
     /// The fields of a sequence of one's own; what is written counts once it is left or confirmed.
     fn fields(&mut self, ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) {
         let Some(written) = &mut self.written else { return };
-        let of = (lab.run_id(), lab.drawn);
-        if written.of != of {
+        if written.of != lab.text() {
             // Another sequence is compared from here on: what was written for the one before is none for it.
-            *written = Written { of, other: lab.text(), at: String::new(), answers: String::new() };
+            *written = Written::begun(lab);
             clear(panel);
         }
         ui.horizontal_wrapped(|ui| {
@@ -100,7 +103,12 @@ impl Patching {
             let field = |ui: &mut Ui, value: &mut String, name: &str, hint: &str, width: f32| {
                 let edit = TextEdit::singleline(value).hint_text(hint).desired_width(width);
                 let field = ui.add(edit).on_hover_text(hint).accessible_name(name);
-                field.lost_focus()
+                let is_left = field.lost_focus();
+                if is_left && ui.input(|i| i.key_pressed(Key::Enter)) {
+                    // What is written on is no key of the window.
+                    field.request_focus();
+                }
+                is_left
             };
             let hint = "the counterfactual sequence, as long as the one in view; Enter compares";
             let done = field(ui, &mut written.other, "Counterfactual text", hint, wide);

@@ -8,7 +8,7 @@ use crate::app::widgets::scroll;
 use crate::base::glossary::{TERMS, Term};
 
 /// Which part is shown while nothing is searched for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Part {
     #[default]
     Keys,
@@ -36,10 +36,14 @@ impl Help {
             ui.set_width(820.0_f32.min(ctx.content_rect().width() - 40.0));
             self.head(ui);
             let height = scroll::room(ui, 560.0);
-            scroll::up_to(ui, height, |ui| {
-                // However little is found: the field above stays where it is.
-                ui.set_min_height(height);
-                self.found(ui, panels);
+            // Each part is scrolled for itself.
+            let part = (self.part, self.search.is_empty());
+            ui.push_id(part, |ui| {
+                scroll::up_to(ui, height, |ui| {
+                    // However little is found: the field above stays where it is.
+                    ui.set_min_height(height);
+                    self.found(ui, panels);
+                })
             });
             if ui.button("Close").clicked() {
                 self.open = false;

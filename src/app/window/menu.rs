@@ -60,7 +60,7 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>, greets: bool) -> 
             });
         }
         // In a small window the menu Help has it.
-        if greets && ui.available_width() > GREETING {
+        if greets && ui.available_width() > SHORT_GREETING {
             actions.extend(greeting(ui));
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
@@ -73,14 +73,21 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>, greets: bool) -> 
 
 /// Points of width that the offer of a tour takes.
 const GREETING: f32 = 390.0;
+/// The same in fewer words.
+const SHORT_GREETING: f32 = 230.0;
 
 /// What the first launch offers, and the cross that puts it away.
 fn greeting(ui: &mut Ui) -> Option<Action> {
-    const TEXT: &str = "See an induction head being born, 90 seconds";
+    let has_room = ui.available_width() > GREETING;
+    let text = if has_room {
+        "See an induction head being born, 90 seconds"
+    } else {
+        "A tour in 90 seconds"
+    };
     let color = ui.visuals().selection.stroke.color;
     let ink = ui.visuals().extreme_bg_color;
     ui.add_space(16.0);
-    let chip = egui::Button::new(RichText::new(TEXT).color(ink).strong());
+    let chip = egui::Button::new(RichText::new(text).color(ink).strong());
     let chip = ui.scope(|ui| {
         ui.spacing_mut().button_padding.x = 10.0;
         ui.add(chip.fill(color).corner_radius(10.0))
@@ -167,7 +174,7 @@ fn words(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     let fits = width_of(ui, &text, &TextStyle::Heading) <= room;
     let words = RichText::new(text).strong();
     let words = if fits { words.heading() } else { words.font(theme::bold(WRAPPED)) };
-    let is_past = lab.step.is_some();
+    let is_past = lab.looks_back();
     let words = if is_past { words.color(ui.visuals().warn_fg_color) } else { words };
     ui.scope(|ui| {
         ui.set_max_width(room);
@@ -175,7 +182,7 @@ fn words(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
         words.on_hover_text("What training does now, or what emerged in it last.");
     });
     in_force(ui, lab, actions);
-    if is_past && ui.button(BACK).on_hover_text("L").clicked() {
+    if is_past && ui.button(back(lab)).on_hover_text("L").clicked() {
         actions.push(Action::View(None));
     }
 }
@@ -183,13 +190,19 @@ fn words(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
 /// Size of words that wrap.
 const WRAPPED: f32 = 14.0;
 
-const BACK: &str = "Back to live";
+/// The button that ends looking back: a run that does not train has no life to go back to.
+fn back(lab: &Lab) -> &'static str {
+    match lab.training().is_some_and(|training| !training.gone) {
+        true => "Back to live",
+        false => "To the last step",
+    }
+}
 
 /// What stands beside the words takes so much.
 fn beside_words(ui: &Ui, lab: &Lab) -> f32 {
     let [padding, gap] = [ui.spacing().button_padding.x, ui.spacing().item_spacing.x];
     let button = |text| width_of(ui, text, &TextStyle::Button) + 2.0 * padding + gap;
-    let back = if lab.step.is_some() { button(BACK) } else { 0.0 };
+    let back = if lab.looks_back() { button(back(lab)) } else { 0.0 };
     let chip = chip(lab).map_or(0.0, |text| {
         width_of(ui, &text, &TextStyle::Body).min(MOST_CHIP) + button("Undo") + 2.0 * 8.0 + gap
     });

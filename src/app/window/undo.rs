@@ -55,6 +55,8 @@ impl Look {
 
 /// Something that was done.
 struct Done {
+    /// The run that was in view. In another one it cannot be taken back: what is in force there is its own.
+    run: u64,
     /// As it looked on the other side of it; none where that did not change.
     look: Option<Look>,
     /// Interventions, in their order.
@@ -107,11 +109,11 @@ impl History {
                 if goes_on && !self.past.is_empty() && self.future.is_empty() {
                     return;
                 }
-                self.push(Done { look: Some(last), changes });
+                self.push(Done { run, look: Some(last), changes });
             }
             differs => {
                 self.newest = None;
-                self.push(Done { look: differs.map(|_| last), changes });
+                self.push(Done { run, look: differs.map(|_| last), changes });
             }
         }
     }
@@ -154,14 +156,18 @@ impl App {
     }
 
     pub(super) fn undo(&mut self, ctx: &Context) {
-        if let Some(done) = self.history.past.pop_back() {
+        let run = self.lab.run_id();
+        let newest = self.history.past.iter().rposition(|done| done.run == run);
+        if let Some(done) = newest.and_then(|at| self.history.past.remove(at)) {
             let back = self.bring_back(done, ctx, true);
             self.history.future.push(back);
         }
     }
 
     pub(super) fn redo(&mut self, ctx: &Context) {
-        if let Some(done) = self.history.future.pop() {
+        let run = self.lab.run_id();
+        let newest = self.history.future.iter().rposition(|done| done.run == run);
+        if let Some(done) = newest.map(|at| self.history.future.remove(at)) {
             let back = self.bring_back(done, ctx, false);
             self.history.past.push_back(back);
         }
@@ -169,7 +175,7 @@ impl App {
 
     /// Goes to the other side of something that was done; returns the way back.
     fn bring_back(&mut self, done: Done, ctx: &Context, undo: bool) -> Done {
-        let Done { look, changes } = done;
+        let Done { run, look, changes } = done;
         let now = look.is_some().then(|| self.seen_now());
         if undo {
             changes.iter().rev().for_each(|change| self.lab.take_back(change));
@@ -190,7 +196,7 @@ impl App {
         self.history.last = Some((look, revision));
         self.history.newest = None;
         self.lab.changed();
-        Done { look: now, changes }
+        Done { run, look: now, changes }
     }
 
     /// The experiment in the form as it was, if it is of the run in view.

@@ -40,11 +40,11 @@ fn told(view: &View<'_>, facts: &Facts, at: usize) -> String {
         None => "there is nothing yet to compare it with".to_owned(),
     };
     let then = match tuple.store {
-        Some(true) => format!("{register} holds {symbol} from here on"),
-        Some(false) => format!("{register} keeps what it holds"),
+        Some(true) => format!("{register} should hold {symbol} from here on"),
+        Some(false) => format!("{register} should keep what it holds"),
         None => "no instruction is given".to_owned(),
     };
-    format!("{}: {compared}, so the answer is “{right}”; {then}", spelled(facts, tuple))
+    format!("{}: {compared}, so the right answer is “{right}”; {then}", spelled(facts, tuple))
 }
 
 /// What a tuple says, what is right and what was answered.

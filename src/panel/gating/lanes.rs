@@ -283,15 +283,12 @@ impl<'a> Lanes<'a> {
         let (palette, facts) = (self.palette(), self.facts);
         let (symbol, is_wrong) = state.unwrap_or_default();
         let fill = symbol.map(|symbol| self.tint(symbol, BAND));
-        let sign = if is_wrong { "≠ " } else { "" };
         let size = IN_BOX.min(0.8 * Parts::points([upper, lower], self.unit[1]));
         let room = Parts::points([left, right], self.unit[0]) - 2.0;
         let forms = match (state, symbol) {
             (None, _) => ["not readable", "?"].map(str::to_owned),
-            (_, None) => ["empty", "–"].map(|name| format!("{sign}{name}")),
-            (_, Some(symbol)) => {
-                [&facts.symbols[symbol], facts.short(symbol)].map(|name| format!("{sign}{name}"))
-            }
+            (_, None) => ["empty", "–"].map(str::to_owned),
+            (_, Some(symbol)) => [&facts.symbols[symbol], facts.short(symbol)].map(str::to_owned),
         };
         let [whole, short] = forms;
         let is_plain = symbol.is_none() && !is_wrong;
@@ -435,7 +432,6 @@ impl<'a> Lanes<'a> {
         let palette = self.palette();
         let right = tuple.predicted == tuple.right;
         let word = self.view.vocab.glyph(tuple.predicted);
-        let word = if right { word } else { format!("≠ {word}") };
         let sure = format!("{:.2}", tuple.probability);
         let cell = |line: u8, text: String| {
             let top = self.bottom() + self.dy(1.0 + 10.0 * f32::from(line));
