@@ -36,8 +36,9 @@ impl<A: 'static> Worker<A> {
         self.spawn(name, false, work)
     }
 
-    /// As [`Self::start`] for what waits for a person, who may never answer: not waited for at the end.
-    pub fn start_dialog(
+    /// As [`Self::start`] for what waits for a person or for a network, which may never answer: not waited for at the end, and nobody
+    /// is kept busy by it.
+    pub fn start_aside(
         &mut self,
         name: &str,
         work: impl FnOnce() -> Then<A> + Send + 'static,
@@ -48,7 +49,7 @@ impl<A: 'static> Worker<A> {
     fn spawn(
         &mut self,
         name: &str,
-        waits_for_person: bool,
+        is_aside: bool,
         work: impl FnOnce() -> Then<A> + Send + 'static,
     ) -> Result<()> {
         let (sender, wake, what) = (self.sender.clone(), self.wake.clone(), name.to_owned());
@@ -65,7 +66,7 @@ impl<A: 'static> Worker<A> {
             wake();
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body)?;
-        self.threads.push((waits_for_person, thread));
+        self.threads.push((is_aside, thread));
         Ok(())
     }
 
@@ -78,14 +79,14 @@ impl<A: 'static> Worker<A> {
     /// Whether something is on its way, or lies here to be taken.
     pub fn is_busy(&self) -> bool {
         !self.done.is_empty()
-            || self.threads.iter().any(|(waits, thread)| !waits && !thread.is_finished())
+            || self.threads.iter().any(|(aside, thread)| !aside && !thread.is_finished())
     }
 }
 
 impl<A> Drop for Worker<A> {
     fn drop(&mut self) {
-        for (waits_for_person, thread) in self.threads.drain(..) {
-            if !waits_for_person {
+        for (is_aside, thread) in self.threads.drain(..) {
+            if !is_aside {
                 // A panic in it was caught and told already.
                 let _ = thread.join();
             }

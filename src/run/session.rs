@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
@@ -12,6 +12,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::event::{DIVERGED, Event, Mark, MarkKind, State};
 use crate::base::intervention::Intervention;
 use crate::base::weights::Weights;
+use crate::run_folder::beat::{Condition, Pulse};
 use crate::run_folder::{self, Claim, Halted, Item, Parent, RunHeader, Writer, library};
 
 use super::examiner::fault;
@@ -348,7 +349,8 @@ impl Worker {
     /// Commands if there are any, otherwise a step.
     fn next(&mut self, orders: &Receiver<Command>) -> Go {
         let patience = match self.state {
-            State::Running => self.pace.until_next_step(),
+            // A run that is held to a slow pace has a heart all the same.
+            State::Running => self.pace.until_next_step().map(|time| time.min(Pace::BEAT_EVERY)),
             State::Paused | State::Finished | State::Failed => None,
         };
         let command = match (self.state, patience) {
@@ -360,7 +362,10 @@ impl Worker {
             (State::Running, Some(time)) => match orders.recv_timeout(time) {
                 Ok(command) => Some(command),
                 Err(RecvTimeoutError::Disconnected) => return Go::End,
-                Err(RecvTimeoutError::Timeout) => return Go::On,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.beat();
+                    return Go::On;
+                }
             },
             _ => match orders.recv() {
                 Ok(command) => Some(command),
@@ -597,8 +602,27 @@ impl Worker {
         self.turn(State::Failed);
     }
 
+    /// Says in the folder how far the run is, every so often while it runs and whenever that changes.
+    fn beat(&mut self) {
+        let condition = match self.state {
+            State::Running => Condition::Running,
+            State::Paused => Condition::Paused,
+            State::Failed => Condition::Failed,
+            State::Finished if self.trainer.is_finished() => Condition::Finished,
+            State::Finished => Condition::Stopped,
+        };
+        let Some(writer) = &mut self.writer else { return };
+        if self.pace.is_beat_due(condition) {
+            let steps_per_second =
+                if condition == Condition::Running { self.pace.speed() } else { 0.0 };
+            let (step, utc) = (self.trainer.steps_done(), Pace::utc());
+            writer.beat(&Pulse { step, condition, steps_per_second, utc });
+        }
+    }
+
     fn turn(&mut self, state: State) {
         self.state = state;
+        self.beat();
         let running = state == State::Running;
         self.news.tell(Event::Progress {
             step: self.trainer.steps_done(),
@@ -665,6 +689,8 @@ struct Pace {
     next_step: Instant,
     spoke: Instant,
     saved: Instant,
+    /// What the last beat said, and when.
+    beat: Option<(Condition, Instant)>,
     /// Steps since `counted_from`, for the speed.
     steps: u32,
     counted_from: Instant,
@@ -676,6 +702,8 @@ impl Pace {
     const SPEAK_EVERY: Duration = Duration::from_millis(100);
     /// What a kill may cost.
     const SAVE_EVERY: Duration = Duration::from_secs(10);
+    /// Whoever follows the run elsewhere learns within this time that it goes on.
+    const BEAT_EVERY: Duration = Duration::from_secs(2);
     /// The speed is that of about the last second.
     const COUNT_OVER: Duration = Duration::from_millis(1000);
 
@@ -686,6 +714,7 @@ impl Pace {
             next_step: now,
             spoke: now,
             saved: now,
+            beat: None,
             steps: 0,
             counted_from: now,
             speed: 0.0,
@@ -743,5 +772,24 @@ impl Pace {
 
     fn saved(&mut self) {
         self.saved = Instant::now();
+    }
+
+    /// Whether there is something new to say of the run in its folder; then it counts as said.
+    fn is_beat_due(&mut self, condition: Condition) -> bool {
+        let now = Instant::now();
+        let stands = |(last, at): (Condition, Instant)| {
+            last == condition && (condition != Condition::Running || now - at < Self::BEAT_EVERY)
+        };
+        if self.beat.is_some_and(stands) {
+            return false;
+        }
+        self.beat = Some((condition, now));
+        true
+    }
+
+    /// Seconds since 1970.
+    fn utc() -> i64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::base::error::{Error, Result, reason};
 use crate::formats::file::without_mark;
@@ -91,6 +91,18 @@ pub(super) const TEMPORARY: &str = ".tmp";
 /// # Errors
 /// When the system refuses; the old file is untouched then.
 pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    put_in_place(path, |file| {
+        write(file)?;
+        file.sync_all().map_err(|e| refused("writing", path, e))
+    })
+}
+
+/// As [`replace_bytes`], but what is there after a power failure nobody knows.
+pub(super) fn replace_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
+    put_in_place(path, |file| file.write_all(bytes).map_err(|e| refused("writing", path, e)))
+}
+
+fn put_in_place(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(TEMPORARY);
     let temporary = path.with_file_name(name);
@@ -98,9 +110,7 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) 
     // One that a kill left behind; a new one is never opened through a link.
     let _ = fs::remove_file(&temporary);
     let mut file = File::create_new(&temporary).map_err(refused)?;
-    let written = write(&mut file)
-        .and_then(|()| file.sync_all().map_err(refused))
-        .and_then(|()| fs::rename(&temporary, path).map_err(refused));
+    let written = write(&mut file).and_then(|()| fs::rename(&temporary, path).map_err(refused));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
@@ -180,16 +190,40 @@ impl Hold {
     }
 }
 
+/// Which file it is, however it is called; the same for all where the system has no such numbers.
 #[cfg(unix)]
-fn is_same(a: Option<&fs::Metadata>, b: Option<&fs::Metadata>) -> bool {
+pub(super) fn identity(data: &fs::Metadata) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt;
-    let id = |data: &fs::Metadata| (data.dev(), data.ino());
-    b.is_some() && a.map(id) == b.map(id)
+    (data.dev(), data.ino())
 }
 
 #[cfg(not(unix))]
-fn is_same(_: Option<&fs::Metadata>, b: Option<&fs::Metadata>) -> bool {
-    b.is_some()
+pub(super) fn identity(_: &fs::Metadata) -> (u64, u64) {
+    (0, 0)
+}
+
+/// Which bytes a file holds, as far as the system tells: where this differs, nothing that was known of it is relied on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Version {
+    pub identity: (u64, u64),
+    pub length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Version {
+    /// Of a file that is open, so that it is that of the bytes read from it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn of(file: &File) -> io::Result<Self> {
+        let data = file.metadata()?;
+        let modified = data.modified().ok();
+        Ok(Self { identity: identity(&data), length: data.len(), modified })
+    }
+}
+
+fn is_same(a: Option<&fs::Metadata>, b: Option<&fs::Metadata>) -> bool {
+    b.is_some() && a.map(identity) == b.map(identity)
 }
 
 /// Some network file systems have no locks: what keeps two programs apart is no reason to train nothing.

@@ -79,7 +79,8 @@ pub fn glance(home: &Path) -> u64 {
         for folder in folders {
             let changed =
                 |path: PathBuf| fs::metadata(path).and_then(|about| about.modified()).ok();
-            ["", "run.json", "checkpoint.safetensors"]
+            // Not the folder's own: it changes with every beat of a run.
+            ["run.json", "checkpoint.safetensors"]
                 .map(|name| changed(folder.join(name)))
                 .hash(&mut seen);
             folder.hash(&mut seen);

@@ -2,7 +2,9 @@
 //!
 //! `docs/recording.md` describes every file.
 
+pub mod beat;
 pub mod checkpoint;
+pub mod follow;
 pub mod library;
 pub mod names;
 pub mod readers;
@@ -15,7 +17,8 @@ mod tensors;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -29,11 +32,12 @@ use crate::base::plain::Plain;
 use crate::base::settings;
 use crate::base::weights::{NamedTensor, Weights};
 use crate::formats::foreign;
+use crate::run_folder::beat::Pulse;
 use crate::run_folder::checkpoint::Checkpoint;
 use crate::run_folder::recording::Recording;
 
-use disk::{Append, Hold, open_file, plain_line, refuse_link, refused, replace_bytes};
-use store::{Index, Store};
+use disk::{Append, Hold, open_file, plain_line, refuse_link, refused, replace, replace_bytes};
+use store::{Depth, Index, Store};
 
 pub use claim::{Claim, has_begun, is_run};
 pub use disk::read_text;
@@ -78,6 +82,9 @@ pub struct About {
     /// A name that a person gave: such a run does not go to make room.
     pub title: Option<String>,
     pub columns: Vec<String>,
+    /// Another number each time that the run begins or goes on: what was known of growing files holds as long as it stays.
+    /// `None` in folders of before there were sessions.
+    pub session: Option<u64>,
 }
 
 /// A run folder, read. Opening a folder that is being written is fine; [`Reader::refresh`] sees what is new.
@@ -99,7 +106,7 @@ impl Reader {
         let mut reader = Self {
             recording: Recording::default(),
             problems: Vec::new(),
-            weights: WeightsReader::open(folder)?,
+            weights: WeightsReader::with(folder, Depth::Checked)?,
             folder: folder.to_owned(),
             about,
         };
@@ -141,7 +148,7 @@ impl Reader {
     /// # Errors
     /// When the file is missing or no text.
     pub fn experiment(&self) -> Result<String> {
-        read_text(&self.folder.join("experiment.toml"), MOST_ABOUT_BYTES)
+        experiment_text(&self.folder)
     }
 
     /// The weights of a recorded step.
@@ -159,19 +166,26 @@ impl Reader {
 /// removes the folder.
 pub struct WeightsReader {
     folder: PathBuf,
+    depth: Depth,
     index: Index,
     /// The folder itself, marked as being read; `None` where the system cannot mark folders.
     _read: Option<File>,
 }
 
 impl WeightsReader {
+    /// A step is checked when it is asked for.
+    ///
     /// # Errors
     /// When it is no run folder, was written by a newer program, or cannot be read.
     pub fn open(folder: &Path) -> Result<Self> {
+        Self::with(folder, Depth::Listed)
+    }
+
+    fn with(folder: &Path, depth: Depth) -> Result<Self> {
         read_about(folder)?;
         let read = File::open(folder).ok().filter(disk::lock_shared);
-        let index = Index::read(&folder.join("weights"), &Index::default())?;
-        Ok(Self { folder: folder.to_owned(), index, _read: read })
+        let index = Index::read(&folder.join("weights"), &Index::default(), depth)?;
+        Ok(Self { folder: folder.to_owned(), depth, index, _read: read })
     }
 
     /// Steps whose weights are recorded, in order.
@@ -193,7 +207,7 @@ impl WeightsReader {
     }
 
     fn refresh(&mut self) -> Result<()> {
-        self.index = Index::read(&self.folder.join("weights"), &self.index)?;
+        self.index = Index::read(&self.folder.join("weights"), &self.index, self.depth)?;
         Ok(())
     }
 
@@ -221,6 +235,10 @@ pub struct Writer {
     marked: Vec<u64>,
     last_row: Option<u64>,
     recorded: Vec<u64>,
+    /// As `run.json` has it.
+    session: u64,
+    /// Beats of this session so far.
+    beats: u64,
     /// Held as long as the writer lives.
     hold: Option<Hold>,
 }
@@ -251,18 +269,21 @@ impl Writer {
         let events = Append::open(folder.join("events.jsonl"), 0)?;
         let store = Store::open(folder.join("weights"), birth.budget_bytes, None)?;
         // Last: a folder with it is a run.
-        write_about(
+        let session = begin_session(
             &folder,
-            &About {
+            About {
                 name: birth.name,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 kind: birth.kind,
                 parent: birth.parent,
                 title: None,
                 columns: birth.columns,
+                session: None,
             },
         )?;
         Ok(Self {
+            session,
+            beats: 0,
             metrics,
             events,
             store,
@@ -344,6 +365,15 @@ impl Writer {
     /// The steps that remain, if steps were thinned out since this was last asked.
     pub fn take_thinned(&mut self) -> Option<Vec<u64>> {
         self.store.thinned.take()
+    }
+
+    /// Says how far the run is. Where that is refused, the beat is left out: training does not depend on it.
+    pub fn beat(&mut self, pulse: &Pulse) {
+        // By its path, where by now another run may lie.
+        if self.check_there().is_ok() {
+            let _ = beat::write(&self.folder, self.session, self.beats, pulse);
+        }
+        self.beats += 1;
     }
 
     /// Replaces the checkpoint. Everything flushed so far belongs to it.
@@ -434,7 +464,7 @@ impl Halted {
     /// # Errors
     /// When the file is missing or no text.
     pub fn experiment(&self) -> Result<String> {
-        read_text(&self.folder.join("experiment.toml"), MOST_ABOUT_BYTES)
+        experiment_text(&self.folder)
     }
 
     /// Cuts off everything after the checkpoint and opens the folder for writing. The row of a last step off the grid
@@ -482,7 +512,11 @@ impl Halted {
         if metrics.len() == 0 {
             metrics.write(header_line(columns).as_bytes())?;
         }
+        // When all is cut and nothing has grown again: what is read under this session's number is of this session.
+        let session = begin_session(&folder, about)?;
         Ok(Writer {
+            session,
+            beats: 0,
             marked: marked.iter().map(|mark| mark.step).collect(),
             last_row: rows.last().map(|(step, _)| *step),
             waiting: VecDeque::new(),
@@ -653,7 +687,35 @@ pub fn rows(folder: &Path, mut take: impl FnMut(MetricsRow)) -> Result<()> {
     each_row(folder, &columns, u64::MAX, |row, _| take(row))
 }
 
+/// Writes `run.json` with the number of a new session.
+fn begin_session(folder: &Path, about: About) -> Result<u64> {
+    let mut session = 0;
+    replace(&folder.join("run.json"), |file| {
+        session = new_session(file, about.session);
+        let about = About { session: Some(session), ..about };
+        file.write_all(text_of_about(&about).as_bytes()).map_err(|e| refused("writing", folder, e))
+    })?;
+    Ok(session)
+}
+
+/// A number that no other session has: which process made this new file, which file it is and when it was made, and what came before.
+/// No number of a run depends on it.
+fn new_session(file: &File, before: Option<u64>) -> u64 {
+    /// Programs that keep every number as a float read this one, too.
+    const EXACT_IN_FLOATS: u64 = (1 << 53) - 1;
+    let mut seen = DefaultHasher::new();
+    (before, std::process::id()).hash(&mut seen);
+    if let Ok(data) = file.metadata() {
+        (disk::identity(&data), data.modified().ok()).hash(&mut seen);
+    }
+    seen.finish() & EXACT_IN_FLOATS
+}
+
 fn write_about(folder: &Path, about: &About) -> Result<()> {
+    replace_bytes(&folder.join("run.json"), text_of_about(about).as_bytes())
+}
+
+fn text_of_about(about: &About) -> String {
     let parent = about.parent.as_ref().map(parent_json);
     let document = serde_json::json!({
         "schema": SCHEMA,
@@ -664,8 +726,9 @@ fn write_about(folder: &Path, about: &About) -> Result<()> {
         "parent": parent,
         "title": about.title,
         "columns": about.columns,
+        "session": about.session,
     });
-    replace_bytes(&folder.join("run.json"), format!("{document:#}\n").as_bytes())
+    format!("{document:#}\n")
 }
 
 /// A path that is no UTF-8 stands there as its bytes, too.
@@ -726,6 +789,10 @@ pub fn task_of(document: &str) -> toml::Table {
     }
 }
 
+fn experiment_text(folder: &Path) -> Result<String> {
+    read_text(&folder.join("experiment.toml"), MOST_ABOUT_BYTES)
+}
+
 fn read_about(folder: &Path) -> Result<About> {
     let path = folder.join("run.json");
     if !path.exists() {
@@ -771,6 +838,7 @@ pub fn parse_about(text: &str, origin: &Path) -> Result<About> {
         name: text("name").unwrap_or_default(),
         kind: text("kind").unwrap_or_default(),
         title: text("title"),
+        session: document.get("session").and_then(Value::as_u64),
         version,
         parent,
         columns,
@@ -961,7 +1029,8 @@ fn mark_of(line: &str) -> Option<Mark> {
     let value = json::parse(line).ok()?;
     let kind = value.get("kind")?.as_str()?;
     let step = step_within(value.get("step")?.as_u64()?)?;
-    let kind = MARK_KINDS.iter().find(|(_, name)| *name == kind)?.0;
+    // What a later version or another program calls otherwise is worth reading all the same.
+    let kind = MARK_KINDS.iter().find(|(_, name)| *name == kind).map_or(MarkKind::Note, |k| k.0);
     let mark = Mark::of_text(step, kind, value.get("text")?.as_str()?);
     match value.get("id") {
         Some(id) => Some(Mark { id: id.as_str()?.to_owned(), ..mark }),

@@ -8,7 +8,7 @@ use crate::base::documents;
 use crate::base::error::Result;
 
 use super::disk::{TEMPORARY, refused};
-use super::{readers, store};
+use super::{beat, readers, store};
 
 /// Files directly in the folder.
 const FILES: &[&str] = &[
@@ -17,6 +17,7 @@ const FILES: &[&str] = &[
     "metrics.csv",
     "events.jsonl",
     "checkpoint.safetensors",
+    beat::NAME,
     "lock",
 ];
 /// Folders in it.

@@ -10,7 +10,7 @@ use crate::base::budget;
 use crate::base::error::{Error, Result};
 use crate::base::weights::{NamedTensor, Weights};
 
-use super::disk::{self, Append, open_file as open, refuse_link, refused};
+use super::disk::{self, Append, Version, open_file as open, refuse_link, refused};
 use super::tensors::{self, Contents, Place};
 
 /// Steps in a pack: few files for a long run, and a cut pack costs little.
@@ -26,7 +26,8 @@ const MOST_DAMAGED: usize = 64;
 /// Largest record of the log: a whole network and its header.
 const MOST_RECORD_BYTES: u64 = budget::NETWORK_BYTES + (16 << 20);
 /// Length, checksum and step before each record of the log.
-const HEAD: u64 = 16;
+const HEAD_BYTES: usize = 16;
+const HEAD: u64 = HEAD_BYTES as u64;
 
 /// One recorded step.
 #[derive(Clone, Debug)]
@@ -50,36 +51,54 @@ impl Found {
     }
 }
 
+/// How much of what lies in the folder is read before somebody asks for a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Depth {
+    /// All: each record of the log is checked.
+    #[default]
+    Checked,
+    /// Where steps lie: a record is checked when its step is asked for, so that a log that grows elsewhere is not carried over a
+    /// network for nothing.
+    Listed,
+    /// As [`Self::Listed`], for who wants to know which steps there are and asks for none.
+    Steps,
+}
+
 /// What weights there are, and where.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
+    depth: Depth,
     found: BTreeMap<u64, Found>,
     /// Names of all tensors in the order of the model, and whether training can change them.
     order: Vec<(String, bool)>,
     frozen: BTreeMap<String, NamedTensor>,
+    /// Which file of frozen tensors that was.
+    frozen_version: Option<Version>,
     /// Good bytes of the log.
     tail: u64,
-    /// Packs already read, by path and length.
-    packs: BTreeMap<PathBuf, (u64, Arc<Contents>)>,
+    /// Where its last good record begins, and how: as long as it does, so does all that was read before.
+    last_head: Option<(u64, [u8; HEAD_BYTES])>,
+    /// Packs already read.
+    packs: BTreeMap<PathBuf, (Version, Arc<Contents>)>,
     /// Sentences about packs that cannot be read.
     pub damaged: Vec<Error>,
 }
 
 impl Index {
-    /// Reads what is in the folder `weights`; packs already known are not read again.
+    /// Reads what is in the folder `weights`; what is known already and has not changed is not read again.
     ///
     /// # Errors
     /// When the folder or the frozen tensors cannot be read.
-    pub fn read(weights: &Path, known: &Self) -> Result<Self> {
-        let mut index = Self::default();
+    pub fn read(weights: &Path, known: &Self, depth: Depth) -> Result<Self> {
+        let mut index = Self { depth, ..Self::default() };
         if !weights.is_dir() {
             return Ok(index);
         }
         let frozen = weights.join("frozen.safetensors");
-        if frozen.exists() {
-            index.read_frozen(&frozen)?;
+        if frozen.exists() && depth != Depth::Steps {
+            index.read_frozen(&frozen, known)?;
         }
-        index.read_tail(&weights.join("tail.log"))?;
+        index.read_tail(&weights.join("tail.log"), known)?;
         let entries = fs::read_dir(weights).map_err(|e| refused("reading", weights, e))?;
         // A folder in which others put a billion of names is read up to here.
         let entries = entries.take(MOST_PLACES_READ);
@@ -114,6 +133,10 @@ impl Index {
         self.found.keys().copied().collect()
     }
 
+    pub fn depth(&self) -> Depth {
+        self.depth
+    }
+
     /// All tensors of a recorded step, in the order of the model.
     ///
     /// # Errors
@@ -121,26 +144,67 @@ impl Index {
     pub fn weights(&self, step: u64) -> Result<Weights> {
         let Some(found) = self.found.get(&step) else { return Err(self.not_recorded(step)) };
         let path = &**found.file;
+        tensors::check_room(found.places().map(|(_, place)| place), budget::NETWORK_BYTES, path)?;
+        let tensors = if found.prefix.is_empty() {
+            self.of_log(step, found)?
+        } else {
+            self.of_pack(step, found)?
+        };
+        self.in_order(step, tensors, path)
+    }
+
+    /// The trained tensors of a record of the log: what is checked are the bytes that are used, for somebody may be writing there.
+    fn of_log(&self, step: u64, found: &Found) -> Result<BTreeMap<String, NamedTensor>> {
+        let path = &**found.file;
         let (mut file, length) = open(path)?;
-        if !self.is_unchanged(step, found, &mut file, length) {
+        let begin = found.at - HEAD;
+        let head = head(&mut file, begin, length).map_err(|e| refused("reading", path, e))?;
+        let Some((_, head)) = head.filter(|(_, head)| head.step == step) else {
+            return Err(moved(step, path));
+        };
+        let mut record = Summed::new(file, step);
+        let read = tensors::all(&mut record, head.size, budget::NETWORK_BYTES, path);
+        let left = head.size.saturating_sub(record.at);
+        let rest = io::copy(&mut record.by_ref().take(left), &mut io::sink());
+        rest.map_err(|e| refused("reading", path, e))?;
+        // What is not what was written may be anything: that is said, and nothing of what it seems to be.
+        if record.hasher.finalize() != head.sum {
             return Err(Error::input(format!(
-                "{}: step {step} is no longer where it was; open the run again",
+                "{}: the weights of step {step} are damaged or not wholly there: their checksum is wrong. Look at another step, or at this one again when it was written",
                 path.display()
             )));
         }
-        tensors::check_room(found.places().map(|(_, place)| place), budget::NETWORK_BYTES, path)?;
-        let mut source = Window { source: file, at: found.at };
+        Ok(read?.0.into_iter().map(|tensor| (tensor.name.to_string(), tensor)).collect())
+    }
+
+    /// The trained tensors of a step in a pack, which is replaced as a whole and never written in.
+    fn of_pack(&self, step: u64, found: &Found) -> Result<BTreeMap<String, NamedTensor>> {
+        let path = &**found.file;
+        let (mut file, _) = open(path)?;
+        let version = Version::of(&file).map_err(|e| refused("reading", path, e))?;
+        if self.packs.get(path).is_none_or(|(known, _)| *known != version) {
+            return Err(moved(step, path));
+        }
         let mut tensors = BTreeMap::new();
         for (name, place) in found.places() {
-            let data = tensors::numbers(&mut source, &found.contents, place, path)?;
+            let data = tensors::numbers(&mut file, &found.contents, place, path)?;
             let tensor =
                 NamedTensor { name: name.into(), shape: place.shape.clone(), data, trained: true };
-            tensors.insert(name, tensor);
+            tensors.insert(name.to_owned(), tensor);
         }
+        Ok(tensors)
+    }
+
+    fn in_order(
+        &self,
+        step: u64,
+        mut trained: BTreeMap<String, NamedTensor>,
+        path: &Path,
+    ) -> Result<Weights> {
         let mut all = Vec::new();
-        for (name, trained) in &self.order {
-            let tensor = if *trained {
-                tensors.remove(name.as_str())
+        for (name, is_trained) in &self.order {
+            let tensor = if *is_trained {
+                trained.remove(name.as_str())
             } else {
                 self.frozen.get(name).cloned()
             };
@@ -149,15 +213,6 @@ impl Index {
             })?);
         }
         Ok(Weights { step, tensors: all })
-    }
-
-    /// Whether a file that someone may be writing still holds the step where the index says.
-    fn is_unchanged(&self, step: u64, found: &Found, file: &mut File, length: u64) -> bool {
-        if let Some((known, _)) = self.packs.get(&**found.file) {
-            return *known == length;
-        }
-        let there = record(file, found.at - HEAD, length);
-        there.is_ok_and(|there| there.is_some_and(|(s, _)| s == step))
     }
 
     fn not_recorded(&self, step: u64) -> Error {
@@ -172,8 +227,15 @@ impl Index {
         Error::usage(format!("step {step} has no recorded weights; {near}"))
     }
 
-    fn read_frozen(&mut self, path: &Path) -> Result<()> {
+    fn read_frozen(&mut self, path: &Path, known: &Self) -> Result<()> {
         let (mut file, length) = open(path)?;
+        let version = Version::of(&file).map_err(|e| refused("reading", path, e))?;
+        self.frozen_version = Some(version);
+        if known.frozen_version == Some(version) {
+            self.order.clone_from(&known.order);
+            self.frozen.clone_from(&known.frozen);
+            return Ok(());
+        }
         let (tensors, note) = tensors::all(&mut file, length, budget::NETWORK_BYTES, path)?;
         let order = note.as_deref().and_then(|note| serde_json::from_str(note).ok());
         self.order = order.ok_or_else(|| {
@@ -191,24 +253,52 @@ impl Index {
         Ok(())
     }
 
-    /// Reads the records of the log up to the first that is cut short or damaged.
-    fn read_tail(&mut self, path: &Path) -> Result<()> {
+    /// Reads the records of the log up to the first that is cut short or damaged, from where it was read to before.
+    fn read_tail(&mut self, path: &Path, known: &Self) -> Result<()> {
         if !path.exists() {
             return Ok(());
         }
-        let (file, length) = open(path)?;
+        let (mut file, length) = open(path)?;
+        self.take_over(&mut file, length, known).map_err(|e| refused("reading", path, e))?;
         self.read_log(file, length, path)
+    }
+
+    /// Takes over what is known of a log that has only grown since.
+    fn take_over(&mut self, log: &mut File, length: u64, known: &Self) -> io::Result<()> {
+        let Some((at, head)) = known.last_head.filter(|_| known.tail <= length) else {
+            return Ok(());
+        };
+        let mut there = [0; HEAD_BYTES];
+        log.seek(SeekFrom::Start(at))?;
+        log.read_exact(&mut there)?;
+        // Emptied and filled again, it has another step there. What was only listed is no proof of what is to be checked.
+        if there != head || known.depth != self.depth {
+            return Ok(());
+        }
+        let is_of_log = |found: &Found| found.prefix.is_empty() && found.at <= known.tail;
+        let found = known.found.iter().filter(|(_, found)| is_of_log(found));
+        self.found = found.map(|(step, found)| (*step, found.clone())).collect();
+        (self.tail, self.last_head) = (known.tail, known.last_head);
+        Ok(())
     }
 
     /// As [`Self::read_tail`], of a log of `length` bytes that lies anywhere; `path` is its name.
     fn read_log(&mut self, mut log: impl Read + Seek, length: u64, path: &Path) -> Result<()> {
         let shared = Arc::new(path.to_owned());
-        let mut places = 0;
-        while let Some((step, size)) =
-            record(&mut log, self.tail, length).map_err(|e| refused("reading", path, e))?
-        {
+        let mut places: usize = self.found.values().map(|found| 4 + found.count).sum();
+        let refused = |e: io::Error| refused("reading", path, e);
+        while let Some((bytes, head)) = head(&mut log, self.tail, length).map_err(refused)? {
             let at = self.tail + HEAD;
-            let contents = tensors::contents(Window { source: &mut log, at }, size, path)?;
+            let checked = self.depth == Depth::Checked;
+            if checked && !is_whole(&mut log, &head).map_err(refused)? {
+                break;
+            }
+            let contents = tensors::contents(Window { source: &mut log, at }, head.size, path);
+            let contents = match contents {
+                // It may still be on its way.
+                Err(_) if !checked => break,
+                contents => contents?,
+            };
             places += 4 + contents.places.len();
             if places > MOST_PLACES_READ {
                 return self.check_size(path);
@@ -220,16 +310,18 @@ impl Index {
                 contents: Arc::new(contents),
                 prefix: String::new(),
             };
-            self.found.insert(step, found);
-            self.tail = at + size;
+            self.found.insert(head.step, found);
+            self.last_head = Some((self.tail, bytes));
+            self.tail = at + head.size;
         }
         Ok(())
     }
 
     fn read_pack(&mut self, path: &Path, known: &Self) -> Result<()> {
         let (mut file, length) = open(path)?;
+        let version = Version::of(&file).map_err(|e| refused("reading", path, e))?;
         let contents = match known.packs.get(path) {
-            Some((l, contents)) if *l == length => contents.clone(),
+            Some((v, contents)) if *v == version => contents.clone(),
             _ => Arc::new(tensors::contents(&mut file, length, path)?),
         };
         let (_, last) = range_of(path).unwrap_or_default();
@@ -257,7 +349,7 @@ impl Index {
             // A step of the log has all its tensors there.
             found.count += usize::from(!found.prefix.is_empty());
         }
-        self.packs.insert(path.to_owned(), (length, contents));
+        self.packs.insert(path.to_owned(), (version, contents));
         Ok(())
     }
 }
@@ -280,7 +372,7 @@ impl Store {
     pub fn open(folder: PathBuf, budget_bytes: u64, last: Option<u64>) -> Result<Self> {
         refuse_link(&folder)?;
         fs::create_dir_all(&folder).map_err(|e| refused("making", &folder, e))?;
-        let index = Index::read(&folder, &Index::default())?;
+        let index = Index::read(&folder, &Index::default(), Depth::Checked)?;
         if let Some(e) = index.damaged.first() {
             return Err(e.clone());
         }
@@ -406,9 +498,9 @@ impl Store {
         }
         self.tail.cut(0)?;
         let mut known = std::mem::take(&mut self.index);
-        // A new pack may have the name and the length of an old one.
+        // Where the system does not tell one file from another, a new pack may have the name and the length of an old one.
         known.packs.retain(|path, _| !written.contains(path));
-        self.index = Index::read(&self.folder, &known)?;
+        self.index = Index::read(&self.folder, &known, Depth::Checked)?;
         Ok(())
     }
 
@@ -459,7 +551,7 @@ impl Store {
     }
 
     fn bytes(&self) -> u64 {
-        self.tail.len() + self.index.packs.values().map(|(length, _)| length).sum::<u64>()
+        self.tail.len() + self.index.packs.values().map(|(version, _)| version.length).sum::<u64>()
     }
 }
 
@@ -485,35 +577,91 @@ impl<R: Seek> Seek for Window<R> {
     }
 }
 
-/// Step and length of the record that begins at `at`; `None` when it is cut short, its checksum is wrong, or it is larger
-/// than any network. No more of it is in memory than a piece.
-fn record(log: &mut (impl Read + Seek), at: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
-    const PIECE: usize = 1 << 16;
+/// What stands before a record of the log.
+struct Head {
+    step: u64,
+    /// Bytes of its tensors.
+    size: u64,
+    sum: u32,
+}
+
+/// The head at `at`, its bytes with it; `None` when it or its record is cut short, or the record is larger than any network.
+fn head(
+    log: &mut (impl Read + Seek),
+    at: u64,
+    length: u64,
+) -> io::Result<Option<([u8; HEAD_BYTES], Head)>> {
     let rest = length.saturating_sub(at);
     if rest < HEAD {
         return Ok(None);
     }
     log.seek(SeekFrom::Start(at))?;
-    let (mut size, mut sum, mut step) = ([0; 4], [0; 4], [0; 8]);
-    log.read_exact(&mut size)?;
-    log.read_exact(&mut sum)?;
-    log.read_exact(&mut step)?;
-    let (size, sum) = (u64::from(u32::from_le_bytes(size)), u32::from_le_bytes(sum));
-    let step = u64::from_le_bytes(step);
-    if rest - HEAD < size || size > MOST_RECORD_BYTES || step > budget::MOST_STEP {
-        return Ok(None);
-    }
+    let mut bytes = [0; HEAD_BYTES];
+    log.read_exact(&mut bytes)?;
+    let [a, b, c, d, e, f, g, h, step @ ..] = bytes;
+    let (size, sum) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+    let (step, size) = (u64::from_le_bytes(step), u64::from(size));
+    let is_possible = rest - HEAD >= size && size <= MOST_RECORD_BYTES && step <= budget::MOST_STEP;
+    Ok(is_possible.then_some((bytes, Head { step, size, sum })))
+}
+
+/// Whether the record whose head was just read is what was written. No more of it is in memory than a piece.
+fn is_whole(log: &mut impl Read, head: &Head) -> io::Result<bool> {
+    const PIECE: usize = 1 << 16;
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&step.to_le_bytes());
-    let mut piece = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE))];
-    let mut left = size;
+    hasher.update(&head.step.to_le_bytes());
+    let mut piece = vec![0; PIECE.min(usize::try_from(head.size).unwrap_or(PIECE))];
+    let mut left = head.size;
     while left > 0 {
         let now = piece.len().min(usize::try_from(left).unwrap_or(PIECE));
         log.read_exact(&mut piece[..now])?;
         hasher.update(&piece[..now]);
         left -= now as u64;
     }
-    Ok((hasher.finalize() == sum).then_some((step, size)))
+    Ok(hasher.finalize() == head.sum)
+}
+
+fn moved(step: u64, path: &Path) -> Error {
+    Error::input(format!(
+        "{}: step {step} is no longer where it was; open the run again",
+        path.display()
+    ))
+}
+
+/// A record read once from its first byte to its last, and the checksum of what was read.
+struct Summed<R> {
+    source: R,
+    at: u64,
+    hasher: crc32fast::Hasher,
+}
+
+impl<R> Summed<R> {
+    fn new(source: R, step: u64) -> Self {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&step.to_le_bytes());
+        Self { source, at: 0, hasher }
+    }
+}
+
+impl<R: Read> Read for Summed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl<R> Seek for Summed<R> {
+    /// To where it is already: nothing is left out, and nothing read twice.
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match to {
+            SeekFrom::Start(at) if at == self.at => Ok(at),
+            SeekFrom::Start(_) | SeekFrom::Current(_) | SeekFrom::End(_) => {
+                Err(io::Error::from(io::ErrorKind::NotSeekable))
+            }
+        }
+    }
 }
 
 /// Steps of a log of recorded weights that is in memory, with the number of tensors of each; `origin` stands in messages. What

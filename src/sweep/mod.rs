@@ -7,6 +7,7 @@ pub mod table;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -468,6 +469,10 @@ impl Run {
         if self.steps > 0 && last >= self.steps { Stage::Finished } else { Stage::Unfinished }
     }
 
+    fn has_ended(&self) -> bool {
+        self.problem.is_none() && matches!(self.stage(), Stage::Finished | Stage::Diverged(_))
+    }
+
     /// A metric at the last evaluation of a run that is finished; `None` where it is undefined.
     pub fn at_end(&self, metric: &str) -> Option<f64> {
         let recording = self.recording.as_ref().filter(|_| self.stage() == Stage::Finished)?;
@@ -488,16 +493,47 @@ pub fn formed_name(mark: &Mark) -> Option<String> {
     (mark.kind == MarkKind::Emergence).then(|| format!("formed_{}", mark.id))
 }
 
+/// A quarter of what the rows of the runs in view may take.
+fn sharers(runs: usize) -> usize {
+    4 * runs
+}
+
 impl Sweep {
     /// Reads the plan and the metrics of all runs. A run that cannot be read is one with a problem.
     pub fn read(folder: &Path) -> Result<Self> {
         let plan = Plan::read(folder)?;
         let members = plan.members();
-        // A quarter of what the rows of the runs in view may take.
-        let (steps, sharers) = (plan.steps(), 4 * members.len());
+        let (steps, sharers) = (plan.steps(), sharers(members.len()));
         let runs = members.into_iter().map(|member| Run::read(folder, member, steps, sharers));
         let runs = runs.collect();
         Ok(Self { folder: folder.to_owned(), plan, runs })
+    }
+
+    /// As it is now: runs that have ended are not read again.
+    pub fn read_on(&self) -> Self {
+        let (steps, sharers) = (self.plan.steps(), sharers(self.runs.len()));
+        let read = |run: &Run| match run.has_ended() {
+            true => run.clone(),
+            false => Run::read(&self.folder, run.member.clone(), steps, sharers),
+        };
+        Self { runs: self.runs.iter().map(read).collect(), ..self.clone() }
+    }
+
+    /// Whether all its runs have ended.
+    pub fn has_ended(&self) -> bool {
+        self.runs.iter().all(Run::has_ended)
+    }
+
+    /// What a look at the files of runs that have not ended tells: another number once they were written to. It reads none.
+    pub fn glance(&self) -> u64 {
+        let mut seen = DefaultHasher::new();
+        for run in self.runs.iter().filter(|run| !run.has_ended()) {
+            for name in ["run.json", "metrics.csv", "events.jsonl"] {
+                let data = fs::metadata(self.folder.join(&run.member.name).join(name)).ok();
+                data.map(|data| (data.len(), data.modified().ok())).hash(&mut seen);
+            }
+        }
+        seen.finish()
     }
 
     /// The run folder of a run.

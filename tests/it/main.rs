@@ -30,6 +30,8 @@ mod figure_editor;
 mod first_view;
 mod fit;
 mod folder;
+mod follow;
+mod follow_window;
 mod fonts;
 mod gates;
 mod gating;

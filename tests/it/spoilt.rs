@@ -26,7 +26,7 @@ use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::{BUILTIN, Experiment};
 use mnemoscope::run_folder::checkpoint::Checkpoint;
 use mnemoscope::run_folder::readers::{self, KeptReader};
-use mnemoscope::run_folder::{self, Item, Reader, RunHeader, Writer};
+use mnemoscope::run_folder::{self, Item, Reader, RunHeader, Writer, beat};
 use mnemoscope::sweep::{MOST_RUNS, Plan};
 use mnemoscope::task::statistics::Statistics;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
@@ -331,6 +331,8 @@ fn run_folder(home: &Path) {
         writer.push(Item::Mark(Mark::of_text(step, MarkKind::Emergence, text)));
     }
     writer.save(&checkpoint()).unwrap();
+    let condition = beat::Condition::Running;
+    writer.beat(&beat::Pulse { step: 5, condition, steps_per_second: 3.5, utc: 1_700_000_000 });
     drop(writer);
     let kept = KeptReader { about: "{\"kind\":\"leace\"}".to_owned(), tensors: eraser() };
     readers::save(home, "kept", &kept, false).unwrap();
@@ -346,6 +348,7 @@ static FILES: LazyLock<Vec<(&str, Vec<u8>)>> = LazyLock::new(|| {
     run_folder(home.path());
     let names = [
         "run.json",
+        "beat.json",
         "metrics.csv",
         "events.jsonl",
         "checkpoint.safetensors",
@@ -414,6 +417,13 @@ proptest::proptest! {
     fn a_spoilt_run_header_is_refused_or_read(damage in damage()) {
         let Some(text) = as_text(spoilt(file("run.json"), &damage)) else { return Ok(()) };
         within(text.len(), || told(run_folder::parse_about(&text, Path::new("run.json")), "run.json"));
+    }
+
+    #[test]
+    fn a_spoilt_beat_is_refused_or_read(damage in damage()) {
+        let Some(text) = as_text(spoilt(file("beat.json"), &damage)) else { return Ok(()) };
+        let read = within(text.len(), || told(beat::parse(&text, Path::new("beat.json")), "beat.json"));
+        assert!(read.is_none_or(|beat| beat.steps_per_second >= 0.0));
     }
 
     #[test]

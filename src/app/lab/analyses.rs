@@ -90,6 +90,11 @@ impl Analyses {
         self.revision += 1;
     }
 
+    /// Nothing that was answered of a run holds any longer.
+    pub fn forget_run(&mut self, run: u64) {
+        self.kept.retain(|(key, _)| key.run != run);
+    }
+
     /// The job in view goes on no more; its thread ends by itself.
     fn retire(&mut self) {
         self.retired.extend(self.running.take().map(|running| running.job));
@@ -236,7 +241,7 @@ impl Lab {
         if self.run().is_none() {
             return self.analyses.forget();
         }
-        let live = self.step.is_none() && self.is_training();
+        let live = self.step.is_none() && self.goes_on();
         let Some(step) = (if live { Some(None) } else { self.settled_step().map(Some) }) else {
             return;
         };

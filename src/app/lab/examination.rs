@@ -248,9 +248,17 @@ impl Lab {
         }
         let folder = run.recording.folder.as_ref();
         let place = folder.map_or_else(String::new, |folder| format!(" in {}", folder.display()));
-        self.failure = Some(format!(
-            "No weights can be read{place}: they were not recorded, or the files in the folder weights are damaged. Curves and marks are shown; what is asked of the network cannot be."
-        ));
+        let goes_on =
+            run.following.as_ref().is_some_and(|following| following.in_words().is_some());
+        let is_young = goes_on && run.recording.rows.len() <= 1;
+        self.failure = Some(match is_young {
+            true => {
+                format!("No weights are recorded yet{place}: they are shown once they are there.")
+            }
+            false => format!(
+                "No weights can be read{place}: they were not recorded, or the files in the folder weights are damaged. Curves and marks are shown; what is asked of the network cannot be."
+            ),
+        });
         self.changed();
     }
 
@@ -300,7 +308,11 @@ impl Lab {
                 Some((Which::Given(weights), step, true))
             }
             _ => {
-                let step = step.or_else(|| run.recording.recorded.last().copied())?;
+                let recorded = &run.recording.recorded;
+                let step = step.or_else(|| match &mut run.following {
+                    Some(following) => following.newest(recorded, run.info.trained_bytes, now),
+                    None => recorded.last().copied(),
+                })?;
                 let folder = run.recording.folder.clone()?;
                 Some((Which::Recorded { folder, step }, step, false))
             }

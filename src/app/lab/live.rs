@@ -15,7 +15,7 @@ use super::effect::newest_emerged;
 use super::{Lab, capital};
 
 /// Events are taken in for at most this long a frame, so that a flood of them never stops the window.
-const DRAIN: Duration = Duration::from_millis(10);
+pub(super) const DRAIN: Duration = Duration::from_millis(10);
 
 /// The live side of a run.
 pub struct Training {
@@ -268,11 +268,12 @@ impl Lab {
         }
     }
 
+    /// Takes in what a session says, or what was found in the folder of a followed run.
     pub(super) fn take_in(&mut self, index: usize, event: Event) {
         self.news += 1;
         let run = &mut self.runs[index];
         let recording = Arc::make_mut(&mut run.recording);
-        let Some(training) = &mut run.training else { return };
+        let training = run.training.as_mut();
         match event {
             Event::Started { folder, columns, step } => {
                 recording.folder = folder;
@@ -297,15 +298,29 @@ impl Lab {
             }
             Event::Weights(weights) => {
                 recording.last_step = recording.last_step.max(weights.step);
-                training.take_weights(weights);
+                if let Some(training) = training {
+                    training.take_weights(weights);
+                }
             }
             Event::Progress { step, steps_per_second, state } => {
                 recording.last_step = recording.last_step.max(step);
-                training.steps_per_second = steps_per_second;
-                training.report(state);
+                if let Some(training) = training {
+                    training.steps_per_second = steps_per_second;
+                    training.report(state);
+                } else if let Some(following) = &mut run.following {
+                    following.steps_per_second = steps_per_second;
+                }
             }
-            Event::Doing(doing) => training.doing = doing,
-            Event::InForce(list) => training.take_in_force(list),
+            Event::Doing(doing) => {
+                if let Some(training) = training {
+                    training.doing = doing;
+                }
+            }
+            Event::InForce(list) => {
+                if let Some(training) = training {
+                    training.take_in_force(list);
+                }
+            }
             Event::Live(settings) => {
                 if let Err(error) = run.follow(&settings) {
                     self.trouble(error);
@@ -325,7 +340,9 @@ impl Lab {
             }
             Event::Notice(error) => self.trouble(error),
             Event::Trouble(error) => {
-                training.give_up(recording.last_step);
+                if let Some(training) = training {
+                    training.give_up(recording.last_step);
+                }
                 let name = run.name.clone();
                 self.trouble(error.context(name));
             }
@@ -335,8 +352,12 @@ impl Lab {
     /// Whether an older step is in view than the run has come to, or will.
     pub fn looks_back(&self) -> bool {
         let Some(run) = self.run() else { return false };
-        let goes_on = run.training.as_ref().is_some_and(|training| !training.gone);
-        self.step.is_some_and(|step| goes_on || step < run.recording.last_step)
+        self.step.is_some_and(|step| self.is_live() || step < run.recording.last_step)
+    }
+
+    /// Whether the run in view may come to further steps, trained here or elsewhere.
+    pub fn is_live(&self) -> bool {
+        self.goes_on() || self.training().is_some_and(|training| !training.gone)
     }
 
     /// The state of training in words, for the top bar.
@@ -347,6 +368,9 @@ impl Lab {
         };
         if let Some(step) = self.step.filter(|_| self.looks_back()) {
             return format!("Looking back at step {step}");
+        }
+        if let Some(words) = self.followed_in_words() {
+            return words;
         }
         let marks = &run.recording.marks;
         let diverged = diverged(marks).map(|step| format!("diverged at step {step}"));

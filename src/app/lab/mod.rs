@@ -3,6 +3,8 @@
 pub mod analyses;
 pub mod effect;
 pub mod examination;
+pub mod follow;
+pub mod following;
 pub mod interventions;
 pub mod live;
 pub mod panels;
@@ -28,6 +30,7 @@ use crate::sweep::Sweep;
 
 use analyses::Analyses;
 use examination::Examination;
+use following::Following;
 use panels::Panels;
 use playback::Playback;
 use run::{Begun, Opened, Order, Origin, Place, Run};
@@ -172,7 +175,9 @@ impl Lab {
 
     /// The step whose state is looked at.
     pub fn step_in_view(&self) -> u64 {
-        self.step.or_else(|| self.run().map(|r| r.recording.last_step)).unwrap_or(0)
+        let Some(run) = self.run() else { return self.step.unwrap_or(0) };
+        let followed = run.following.as_ref().and_then(Following::shown);
+        self.step.or(followed).unwrap_or(run.recording.last_step)
     }
 
     pub fn changed(&mut self) {
@@ -225,7 +230,10 @@ impl Lab {
             self.trouble(problem);
         }
         let name = self.free_name(&opened.name());
-        self.add(opened.into_run(name));
+        let is_ours = self.writes(opened.folder());
+        let run = opened.into_run(name);
+        // What this program writes it need not look for.
+        self.add(Run { following: run.following.filter(|_| !is_ours), ..run });
     }
 
     fn add(&mut self, run: Run) {
@@ -355,6 +363,7 @@ impl Lab {
     pub fn tick(&mut self, calls: &[MeasurementCall], analyses: &[MeasurementCall], now: Instant) {
         for index in 0..self.runs.len() {
             self.drain(index, now);
+            self.drain_followed(index, now);
         }
         self.play(now);
         self.take_replies(now);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, Result};
 use crate::base::event::State;
@@ -12,11 +13,13 @@ use crate::nn::params::Params;
 use crate::panel::NetShape;
 use crate::run::experiment::Experiment;
 use crate::run::session::{Begin, Session, Start};
+use crate::run_folder::follow::Follower;
 use crate::run_folder::library::{elsewhere, give_back, new_run_folder};
 use crate::run_folder::recording::Recording;
 use crate::run_folder::{Parent, Reader, task_of};
 use crate::task::Source;
 
+use super::following::Following;
 use super::live::Training;
 
 /// A run in the window.
@@ -31,6 +34,8 @@ pub struct Run {
     pub draft: Experiment,
     pub recording: Arc<Recording>,
     pub training: Option<Training>,
+    /// Another program writes it, or may.
+    pub following: Option<Following>,
     pub info: RunInfo,
 }
 
@@ -65,7 +70,16 @@ impl Run {
     fn new(name: String, experiment: Experiment, recording: Recording, info: RunInfo) -> Self {
         let (began, draft) = (experiment.clone(), experiment.clone());
         let recording = Arc::new(recording);
-        Self { id: 0, name, experiment, began, draft, recording, training: None, info }
+        let (training, following) = (None, None);
+        Self { id: 0, name, experiment, began, draft, recording, training, following, info }
+    }
+
+    /// Another run lies in its folder now: what it is. What the form shows stays where a hand changed it.
+    pub(super) fn replace(&mut self, experiment: Experiment, info: RunInfo) {
+        if self.draft.to_toml() == self.experiment.to_toml() {
+            self.draft.clone_from(&experiment);
+        }
+        (self.began, self.experiment, self.info) = (experiment.clone(), experiment, info);
     }
 }
 
@@ -77,6 +91,8 @@ pub struct RunInfo {
     pub source: Arc<dyn Source>,
     /// Tensors that training can change, in order.
     pub trained: Vec<String>,
+    /// Bytes of these.
+    pub trained_bytes: usize,
 }
 
 impl RunInfo {
@@ -95,9 +111,11 @@ impl RunInfo {
             answers: source.possible_answers(),
             length: layout.length,
         };
-        let trained = params.all().filter(|p| params.is_trained(*p));
-        let trained = trained.map(|p| params.name(p).to_owned()).collect();
-        Ok(Self { net, vocab, roles: source.roles(), source, trained })
+        let all = || params.all().filter(|p| params.is_trained(*p));
+        let trained = all().map(|p| params.name(p).to_owned()).collect();
+        let numbers: usize = all().map(|p| params.var(p).elem_count()).sum();
+        let trained_bytes = numbers * size_of::<f32>();
+        Ok(Self { net, vocab, roles: source.roles(), source, trained, trained_bytes })
     }
 }
 
@@ -239,6 +257,7 @@ pub struct Opened {
     experiment: Experiment,
     recording: Recording,
     info: RunInfo,
+    following: Following,
     /// Parts of the folder that cannot be read, each in a sentence.
     pub problems: Vec<Error>,
 }
@@ -247,11 +266,16 @@ impl Opened {
     /// # Errors
     /// When it is no run folder, or one that this version cannot read.
     pub fn read(folder: &Path) -> Result<Self> {
-        let reader = Reader::open(folder)?;
+        let began = Instant::now();
+        let (follower, recording, problems) = Follower::open(folder, Duration::ZERO)?;
         let experiment = Experiment::of_run(folder)?;
         let info = RunInfo::of(&experiment).map_err(|e| e.context(folder.display()))?;
-        let problems = reader.problems.clone();
-        Ok(Self { experiment, recording: reader.recording, info, problems })
+        let following = Following::new(follower, began);
+        Ok(Self { experiment, recording, info, following, problems })
+    }
+
+    pub fn folder(&self) -> Option<&PathBuf> {
+        self.recording.folder.as_ref()
     }
 
     /// The name of its folder.
@@ -261,6 +285,7 @@ impl Opened {
     }
 
     pub fn into_run(self, name: String) -> Run {
-        Run::new(name, self.experiment, self.recording, self.info)
+        let following = Some(self.following);
+        Run { following, ..Run::new(name, self.experiment, self.recording, self.info) }
     }
 }

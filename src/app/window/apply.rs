@@ -263,7 +263,7 @@ impl App {
                     }
                 })
             };
-            worker.start_dialog("file dialog", ask).is_ok()
+            worker.start_aside("file dialog", ask).is_ok()
         });
     }
 

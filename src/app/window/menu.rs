@@ -2,7 +2,6 @@
 
 use egui::{Color32, ComboBox, CornerRadius, Frame, Margin, RichText, Stroke, TextStyle, Ui};
 
-use crate::base::event::State;
 use crate::base::intervention::Intervention;
 use crate::gpu::device::Adapter;
 use crate::measurement::effect;
@@ -192,7 +191,7 @@ const WRAPPED: f32 = 14.0;
 
 /// The button that ends looking back: a run that does not train has no life to go back to.
 fn back(lab: &Lab) -> &'static str {
-    match lab.training().is_some_and(|training| !training.gone) {
+    match lab.is_live() {
         true => "Back to live",
         false => "To the last step",
     }
@@ -293,11 +292,13 @@ fn buttons(ui: &mut Ui, lab: &Lab, width: f32, actions: &mut Vec<Action>) {
     let text = if running { "Pause" } else { "Run" };
     let button = ui.add_enabled(can, egui::Button::new(text).min_size([78.0, 26.0].into()));
     let help = if running { "Hold training (Space)." } else { "Let training go on (Space)." };
+    let button = button.on_disabled_hover_text(lab.why_not_steered());
     if button.on_hover_text(help).accessible_name(if running { "Pause" } else { "Run" }).clicked() {
         actions.push(Action::Go(!running));
     }
     if width >= STEP_FROM {
         let button = ui.add_enabled(can, egui::Button::new("Step").min_size([48.0, 26.0].into()));
+        let button = button.on_disabled_hover_text(lab.why_not_steered());
         if button.on_hover_text("Train one step, then pause (.).").clicked() {
             actions.push(Action::Do(Command::SingleStep));
         }
@@ -358,7 +359,7 @@ fn speeds(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
 /// From right to left: how fast, where, how well. A narrow window leaves out the speed, and the accuracy where the chip tells it.
 fn numbers(ui: &mut Ui, lab: &Lab, width: f32) {
     let Some(run) = lab.run() else { return };
-    if let Some(speed) = speed(lab).filter(|_| width >= RESTART_FROM) {
+    if let Some(speed) = lab.steps_per_second().filter(|_| width >= RESTART_FROM) {
         let text = match speed {
             ..0.95 => format!("{speed:.1} steps/s"),
             _ => format!("{speed:.0} steps/s"),
@@ -388,17 +389,11 @@ const ACCURACY: f32 = 168.0;
 /// What the numbers take.
 fn numbers_width(ui: &Ui, lab: &Lab, width: f32) -> f32 {
     let gap = ui.spacing().item_spacing.x;
-    let speed = speed(lab).filter(|_| width >= RESTART_FROM).map_or(0.0, |_| SPEED + gap);
+    let speed = lab.steps_per_second().filter(|_| width >= RESTART_FROM);
+    let speed = speed.map_or(0.0, |_| SPEED + gap);
     let accuracy = shown_accuracy(lab, width).map_or(0.0, |_| ACCURACY + gap);
     let step = width_of(ui, &format!("step {}", lab.step_in_view()), &TextStyle::Body);
     speed + accuracy + step + 2.0 * gap
-}
-
-/// Steps a second, while the run in view trains.
-fn speed(lab: &Lab) -> Option<f64> {
-    let training = lab.run()?.training.as_ref();
-    let training = training.filter(|training| training.state == State::Running)?;
-    Some(training.steps_per_second)
 }
 
 /// The accuracy as the numbers show it.

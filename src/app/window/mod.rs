@@ -5,6 +5,7 @@ pub mod device_lost;
 mod figures;
 mod file_dialog;
 mod files;
+mod follow;
 mod fonts;
 mod help;
 mod keys;
@@ -186,6 +187,10 @@ pub struct App {
     glance: Option<u64>,
     /// All sentences of the banner are shown, not the newest alone.
     all_troubles: bool,
+    /// Whether the window had the keys in the last frame.
+    had_focus: bool,
+    /// When a sweep that goes on is looked at again.
+    sweep_watch: Option<follow::Watch>,
     /// The run that panels were brought forward for, and the layout since then: another one is a hand's.
     shown_for: u64,
     layout: Option<Dock>,
@@ -255,6 +260,8 @@ impl App {
             looked_at_library: Instant::now(),
             glance: None,
             all_troubles: false,
+            had_focus: true,
+            sweep_watch: None,
             shown_for: 0,
             layout: None,
         };
@@ -420,6 +427,12 @@ impl App {
 
     /// When the next frame is due, if anything moves by itself.
     fn next_frame(&mut self) -> Option<Duration> {
+        let moves = self.next_move();
+        let elsewhere = self.next_look();
+        moves.into_iter().chain(elsewhere).min()
+    }
+
+    fn next_move(&mut self) -> Option<Duration> {
         if self.lab.any_training() {
             return Some(self.pacing.next(self.frame_cost, Instant::now()));
         }
@@ -459,6 +472,7 @@ impl App {
         let calls = if hidden { Vec::new() } else { self.calls() };
         let analyses = if hidden { Vec::new() } else { self.host.analyses(&self.lab) };
         self.take_work();
+        self.follow(ctx);
         self.lab.tick(&calls, &analyses, Instant::now());
         self.build_runs();
         if hidden && self.lab.is_busy() {

@@ -1,0 +1,173 @@
+//! Runs in the window that another program writes: looks at their folders, and what is made of what is found there.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::base::error::Result;
+use crate::run::experiment::Experiment;
+use crate::run_folder::follow::{Follower, News, Rhythm};
+use crate::run_folder::recording::Recording;
+
+use super::Lab;
+use super::following::Following;
+use super::live::DRAIN;
+use super::run::{Run, RunInfo};
+
+/// A look at a folder, to be done where it may take its time.
+pub struct Look {
+    run: u64,
+    folder: PathBuf,
+    follower: Box<Follower>,
+    since: Duration,
+}
+
+/// What a look found.
+pub struct Looked {
+    run: u64,
+    follower: Box<Follower>,
+    news: News,
+    /// What the folder holds now, where the run in it began anew.
+    again: Option<Result<(Experiment, RunInfo)>>,
+    took: Duration,
+}
+
+impl Look {
+    pub fn carry_out(mut self) -> Looked {
+        let begun = Instant::now();
+        let news = self.follower.poll(self.since);
+        let again = news.anew.is_some().then(|| {
+            let experiment = Experiment::of_run(&self.folder)?;
+            let info = RunInfo::of(&experiment)?;
+            Ok((experiment, info))
+        });
+        let (run, follower, took) = (self.run, self.follower, begun.elapsed());
+        Looked { run, follower, news, again, took }
+    }
+}
+
+impl Lab {
+    /// Looks that are due.
+    pub fn looks(&mut self, now: Instant) -> Vec<Look> {
+        let look = |run: &mut Run| {
+            let folder = run.recording.folder.clone()?;
+            let following = run.following.as_mut()?;
+            let is_due = following.events.is_empty() && following.due()? <= now;
+            let follower = following.follower.take_if(|_| is_due)?;
+            let since = now.duration_since(following.began);
+            Some(Look { run: run.id, folder, follower, since })
+        };
+        self.runs.iter_mut().filter_map(look).collect()
+    }
+
+    /// When the next look is due.
+    pub fn next_look(&self) -> Option<Instant> {
+        self.runs.iter().filter_map(|run| run.following.as_ref()?.due()).min()
+    }
+
+    /// A hand is here: all folders are looked at, also those of runs that have ended.
+    pub fn look_now(&mut self) {
+        for following in self.runs.iter_mut().filter_map(|run| run.following.as_mut()) {
+            following.rhythm = Rhythm::default();
+            following.standing.look_again();
+            following.due = Instant::now();
+        }
+    }
+
+    /// Takes in what a look found; events are taken in as those of a session are, a few at a time.
+    pub fn looked(&mut self, looked: Looked) {
+        let Looked { run, follower, news, again, took } = looked;
+        let Some(index) = self.runs.iter().position(|known| known.id == run) else { return };
+        if let Some(problem) = news.problem {
+            let name = self.runs[index].name.clone();
+            self.trouble(problem.context(name));
+        }
+        let Some(following) = &mut self.runs[index].following else { return };
+        following.standing = follower.standing().clone();
+        following.follower = Some(follower);
+        let wait = following.rhythm.after(took, following.is_lively() || news.has_more);
+        following.due = Instant::now() + wait;
+        following.events.extend(news.events);
+        if let Some(recording) = news.anew {
+            following.events.clear();
+            following.shown = None;
+            self.begin_again(index, *recording, again);
+        }
+    }
+
+    /// The run in a folder began anew, or went on from an earlier step: what was known of it is replaced.
+    fn begin_again(
+        &mut self,
+        index: usize,
+        mut recording: Recording,
+        again: Option<Result<(Experiment, RunInfo)>>,
+    ) {
+        recording.share(self.runs.len());
+        let run = &mut self.runs[index];
+        run.recording = Arc::new(recording);
+        match again {
+            Some(Ok((experiment, info))) if experiment.to_toml() != run.began.to_toml() => {
+                run.replace(experiment, info);
+            }
+            Some(Err(error)) => self.trouble(error),
+            Some(Ok(_)) | None => {}
+        }
+        self.news += 1;
+        let id = self.runs[index].id;
+        self.analyses.forget_run(id);
+        if index == self.current {
+            // Weights of the same step may be others now.
+            self.examination.retire();
+            self.forget_answers();
+            self.view(self.step);
+            self.changed();
+        }
+    }
+
+    pub(super) fn drain_followed(&mut self, index: usize, now: Instant) {
+        while now.elapsed() < DRAIN {
+            let Some(following) = &mut self.runs[index].following else { return };
+            let Some(event) = following.events.pop_front() else { return };
+            self.take_in(index, event);
+        }
+    }
+
+    /// That the run in view is written by another program, and how that goes on; none of a recorded run as any.
+    pub fn followed_in_words(&self) -> Option<String> {
+        let run = self.run()?;
+        let words = run.following.as_ref()?.in_words()?;
+        Some(format!("Followed · step {} · {words}", run.recording.last_step))
+    }
+
+    /// Why run, pause and step mean nothing now.
+    pub fn why_not_steered(&self) -> &'static str {
+        let is_followed = self.run().is_some_and(|run| run.following.is_some());
+        match is_followed {
+            true => {
+                "Another program wrote this run, or writes it: it can be watched here and not steered. A branch of it can."
+            }
+            false => "There is nothing to train here.",
+        }
+    }
+
+    /// Whether the run in view is trained now, here or elsewhere.
+    pub(super) fn goes_on(&self) -> bool {
+        let followed = self.run().and_then(|run| run.following.as_ref());
+        self.is_training() || followed.is_some_and(Following::is_lively)
+    }
+
+    /// How fast the run in view is trained, here or elsewhere.
+    pub fn steps_per_second(&self) -> Option<f64> {
+        let run = self.run()?;
+        let here = run.training.as_ref().filter(|training| training.is_running());
+        let elsewhere = run.following.as_ref().filter(|following| following.is_lively());
+        here.map(|here| here.steps_per_second)
+            .or(elsewhere.map(|elsewhere| elsewhere.steps_per_second))
+    }
+
+    /// Whether some run in the window is written by this very program.
+    pub(super) fn writes(&self, folder: Option<&PathBuf>) -> bool {
+        let writes = |run: &Run| run.training.is_some() && run.recording.folder.as_ref() == folder;
+        folder.is_some() && self.runs.iter().any(writes)
+    }
+}
