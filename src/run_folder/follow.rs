@@ -125,7 +125,7 @@ impl Follower {
         let is_over = beat.as_ref().is_none_or(|beat| beat.condition.is_over());
         let depth = if is_over { Depth::Checked } else { Depth::Steps };
         let mut index = Index::read(&folder.join("weights"), &Index::default(), depth)?;
-        let damaged = std::mem::take(&mut index.damaged);
+        let damaged = index.take_damaged();
         let mut troubles: Vec<Trouble> = damaged.iter().cloned().map(Trouble::damaged).collect();
         let mut recording = Recording {
             folder: Some(folder.to_owned()),
@@ -278,7 +278,7 @@ impl Follower {
             Ok(index) => self.index = index,
             Err(error) => return Some(error),
         }
-        self.damaged = std::mem::take(&mut self.index.damaged);
+        self.damaged = self.index.take_damaged();
         let there = self.index.steps().into_iter().collect();
         self.compare(&there, events, now);
         None

@@ -212,7 +212,7 @@ impl WeightsReader {
     }
 
     fn problems(&mut self) -> Vec<Error> {
-        std::mem::take(&mut self.index.damaged)
+        self.index.take_damaged()
     }
 }
 

@@ -81,7 +81,10 @@ pub(super) struct Index {
     /// Packs already read.
     packs: BTreeMap<PathBuf, (Version, Arc<Contents>)>,
     /// Sentences about packs that cannot be read.
-    pub damaged: Vec<Error>,
+    damaged: Vec<Error>,
+    /// That the log has a whole record that is not what was written; what follows it is lost to a reader. A writer that goes on
+    /// cuts the log there.
+    broken: Option<Error>,
 }
 
 impl Index {
@@ -263,6 +266,13 @@ impl Index {
         self.read_log(file, length, path)
     }
 
+    /// The sentences about what cannot be read, once.
+    pub fn take_damaged(&mut self) -> Vec<Error> {
+        let mut all = std::mem::take(&mut self.damaged);
+        all.extend(self.broken.take());
+        all
+    }
+
     /// Takes over what is known of a log that has only grown since.
     fn take_over(&mut self, log: &mut File, length: u64, known: &Self) -> io::Result<()> {
         let Some((at, head)) = known.last_head.filter(|_| known.tail <= length) else {
@@ -291,6 +301,7 @@ impl Index {
             let at = self.tail + HEAD;
             let checked = self.depth == Depth::Checked;
             if checked && !is_whole(&mut log, &head).map_err(refused)? {
+                self.broken = Some(broken(path, self.tail, length));
                 break;
             }
             let contents = tensors::contents(Window { source: &mut log, at }, head.size, path);
@@ -352,6 +363,14 @@ impl Index {
         self.packs.insert(path.to_owned(), (version, contents));
         Ok(())
     }
+}
+
+fn broken(path: &Path, at: u64, length: u64) -> Error {
+    Error::input(format!(
+        "{}: the record at byte {at} is damaged, so it and what follows, {} bytes, are left out: the steps after the last one shown have no weights. Put the file back from a copy if there is one",
+        path.display(),
+        length - at
+    ))
 }
 
 /// The writing side.

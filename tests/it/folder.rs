@@ -239,8 +239,19 @@ fn a_record_with_a_flipped_bit_is_not_believed() {
     let path = home.path().join("weights/tail.log");
     let mut bytes = fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
-    fs::write(&path, bytes).unwrap();
+    fs::write(&path, &bytes).unwrap();
     assert_eq!(Reader::open(home.path()).unwrap().recording.recorded, [0, 5]);
+    // Nor is what follows it, and that is said.
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8].fill(0);
+    fs::write(&path, &bytes).unwrap();
+    let reader = Reader::open(home.path()).unwrap();
+    assert_eq!(reader.recording.recorded, [0]);
+    let [problem] = &reader.problems[..] else { panic!("{:?}", reader.problems) };
+    assert!(problem.message.contains("tail.log: the record at byte"), "{problem}");
+    // A record that a kill cut short is none that was damaged.
+    fs::write(&path, &bytes[..middle]).unwrap();
+    assert!(Reader::open(home.path()).unwrap().problems.is_empty());
 }
 
 #[test]
