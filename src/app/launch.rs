@@ -112,12 +112,9 @@ fn window(
             let mut app = App::new(&creation.egui_ctx, creation.storage, surroundings, launch);
             if let Some(file) = &launch.screenshot {
                 let shot = Screenshot::new(file.clone(), launch.at_step, sender.clone());
-                let shot = shot.replacing(launch.force);
+                let shot = shot.replacing(launch.force).of_size(launch.look.size.map(f32::from));
                 app.screenshot = Some(shot.under(launch.look.intervene.clone()));
                 app.look_as(&launch.look, &creation.egui_ctx);
-                // A window has the size that was kept, whatever was asked for.
-                let size = launch.look.size.map(f32::from).into();
-                creation.egui_ctx.send_viewport_cmd(egui::ViewportCommand::InnerSize(size));
             }
             app
         };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crossbeam_channel::Sender;
-use egui::{ColorImage, Context, ViewportCommand};
+use egui::{ColorImage, Context, Vec2, ViewportCommand};
 
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Intervention;
@@ -15,6 +15,9 @@ use crate::app::lab::Lab;
 /// Frames that must pass without a change: tooltips, textures and plots settle in two.
 const STILL: u32 = 4;
 
+/// So often a window is asked for the size of the picture: a screen may be too small for it.
+const SIZINGS: u32 = 8;
+
 /// A picture that is wanted.
 pub struct Screenshot {
     file: PathBuf,
@@ -22,6 +25,9 @@ pub struct Screenshot {
     step: Option<u64>,
     /// What is to be brought into force, as it is spelled, once the step is there.
     intervene: Vec<String>,
+    /// In points of the screen, and how often the window was asked for it.
+    size: Option<Vec2>,
+    sizings: u32,
     still: u32,
     requested: bool,
     done: Sender<Result<()>>,
@@ -31,7 +37,8 @@ impl Screenshot {
     /// `done` hears how it went.
     pub fn new(file: PathBuf, step: Option<u64>, done: Sender<Result<()>>) -> Self {
         let intervene = Vec::new();
-        Self { file, replace: false, step, intervene, still: 0, requested: false, done }
+        let (replace, requested, size) = (false, false, None);
+        Self { file, replace, step, intervene, size, sizings: 0, still: 0, requested, done }
     }
 
     /// With these interventions in force.
@@ -46,6 +53,25 @@ impl Screenshot {
         Self { replace, ..self }
     }
 
+    /// Of a window of this size.
+    #[must_use]
+    pub fn of_size(self, size: [f32; 2]) -> Self {
+        Self { size: Some(size.into()), ..self }
+    }
+
+    /// Whether the window is as large as is wanted, or cannot be: it has the size that was kept, whatever it began with.
+    fn has_size(&mut self, ctx: &Context) -> bool {
+        let Some(wanted) = self.size.filter(|_| self.sizings < SIZINGS) else { return true };
+        let zoom = ctx.zoom_factor();
+        if (ctx.content_rect().size() * zoom - wanted).abs().max_elem() < 1.0 {
+            return true;
+        }
+        self.sizings += 1;
+        ctx.send_viewport_cmd(ViewportCommand::InnerSize(wanted / zoom));
+        ctx.request_repaint();
+        false
+    }
+
     /// The window that was asked for the picture is gone.
     pub fn ask_again(&mut self) {
         (self.still, self.requested) = (0, false);
@@ -56,7 +82,7 @@ impl Screenshot {
         if self.requested {
             return;
         }
-        let is_still = self.stands_still(lab);
+        let is_still = self.has_size(ctx) && self.stands_still(lab);
         let intervened = if is_still { self.intervene(lab) } else { Ok(false) };
         if let Some(why) = intervened.as_ref().err().cloned().or_else(|| cannot_answer(lab, works))
         {
