@@ -32,7 +32,7 @@ fn tensor(name: &str, data: &[f32], trained: bool) -> NamedTensor {
 }
 
 /// The frozen tensor stands between the trained ones: reading must keep the order.
-fn weights(step: u64) -> Weights {
+pub fn weights(step: u64) -> Weights {
     let x = step as f32;
     let tensors = vec![
         tensor("layer0.wk", &[x, -x, 0.1 * x], true),

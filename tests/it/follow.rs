@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use mnemoscope::base::event::{Event, Mark, MarkKind, MetricsRow, State};
-use mnemoscope::base::weights::{NamedTensor, Weights};
 use mnemoscope::run_folder::beat::{self, Condition, Pulse};
 use mnemoscope::run_folder::checkpoint::Checkpoint;
 use mnemoscope::run_folder::follow::{Follower, News, Rhythm};
@@ -16,6 +14,8 @@ use mnemoscope::run_folder::recording::Recording;
 use mnemoscope::run_folder::{Item, Reader, RunHeader, WeightsReader, Writer, about};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
+
+use super::folder::weights;
 
 fn birth(budget_bytes: u64) -> RunHeader {
     RunHeader {
@@ -27,22 +27,6 @@ fn birth(budget_bytes: u64) -> RunHeader {
         columns: vec!["loss".to_owned(), "accuracy".to_owned()],
         budget_bytes,
     }
-}
-
-fn weights(step: u64) -> Weights {
-    let tensor = |name: &str, data: &[f32], trained| NamedTensor {
-        name: name.into(),
-        shape: vec![data.len()],
-        data: Arc::from(data),
-        trained,
-    };
-    let x = step as f32;
-    let tensors = vec![
-        tensor("layer0.wk", &[x, -x, 0.1 * x], true),
-        tensor("embed", &[7.0, 8.0], false),
-        tensor("layer1.wk", &[x + 0.5], true),
-    ];
-    Weights { step, tensors }
 }
 
 /// Each time that a run goes on, its rows are others: an old one under a new number would be seen.

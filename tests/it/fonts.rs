@@ -1,6 +1,5 @@
 //! Signs that the program's own fonts lack: where glyphs come from, and what is said where there are none.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -21,6 +20,7 @@ use sha2::Digest;
 
 use crate::app::{TINY, finished, press, window_of};
 use crate::figure_editor::from_menu;
+use crate::tour_window::Kept;
 
 /// A font of boxes: each sign one that is as wide as is said, in thousandths of the font size.
 fn boxes(name: &str, weight: u16, signs: &[(char, u16)]) -> Vec<u8> {
@@ -369,26 +369,6 @@ fn commands_say_which_fonts_were_used_and_how_many_characters_no_font_has() {
 
 // ---- the window
 
-/// A storage of the window that ends with the test.
-#[derive(Default)]
-struct Memory(BTreeMap<String, String>);
-
-impl eframe::Storage for Memory {
-    fn get_string(&self, key: &str) -> Option<String> {
-        self.0.get(key).cloned()
-    }
-
-    fn set_string(&mut self, key: &str, value: String) {
-        self.0.insert(key.to_owned(), value);
-    }
-
-    fn remove_string(&mut self, key: &str) {
-        self.0.remove(key);
-    }
-
-    fn flush(&mut self) {}
-}
-
 /// A character that is none yet: no font of a system has it.
 const UNASSIGNED: char = '\u{378}';
 
@@ -420,7 +400,7 @@ fn a_font_that_is_chosen_in_the_window_draws_there_and_in_figures_and_is_kept() 
     assert!(shows(&harness), "all text of the window finds it");
     harness.step();
     assert!(harness.query_by_label("Odd Boxes").is_some(), "the page says which font it is");
-    let mut storage = Memory::default();
+    let mut storage = Kept::default();
     eframe::App::save(harness.state_mut(), &mut storage);
     let folder = tempfile::tempdir().unwrap();
     let surroundings = Surroundings {
@@ -429,7 +409,7 @@ fn a_font_that_is_chosen_in_the_window_draws_there_and_in_figures_and_is_kept() 
         adapter: None,
         panels: Panels::default(),
     };
-    let begin = |storage: &Memory| {
+    let begin = |storage: &Kept| {
         let (surroundings, storage) = (surroundings.clone(), storage as &dyn eframe::Storage);
         let mut harness = Harness::builder().with_size([1600.0, 1000.0]).build_eframe(|creation| {
             App::new(&creation.egui_ctx, Some(storage), surroundings, &Launch::default())
