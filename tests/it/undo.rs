@@ -118,8 +118,24 @@ fn what_was_done_in_one_run_is_neither_undone_nor_done_again_in_another() {
     redo(&mut harness);
     undo(&mut harness);
     assert!(harness.state().lab.in_force().is_empty(), "{:?}", harness.state().lab.in_force());
+    // The layout is that of all runs.
+    let is_maximised = |h: &Harness<'_, App>| h.query_by_label("Put back").is_some();
     harness.state_mut().lab.choose(0);
     settle(&mut harness);
+    harness.key_press(Key::M);
+    harness.step();
+    harness.step();
+    assert!(is_maximised(&harness));
+    harness.state_mut().lab.choose(1);
+    settle(&mut harness);
+    undo(&mut harness);
+    assert!(!is_maximised(&harness));
+    assert!(harness.state().lab.in_force().is_empty());
+    harness.state_mut().lab.choose(0);
+    settle(&mut harness);
+    harness.key_press(Key::X);
+    settle(&mut harness);
+    undo(&mut harness);
     redo(&mut harness);
     assert_eq!(harness.state().lab.in_force(), [Intervention::cut_head(1, 0)]);
 }

@@ -55,19 +55,28 @@ impl Look {
 
 /// Something that was done.
 struct Done {
-    /// The run that was in view. In another one it cannot be taken back: what is in force there is its own.
+    /// The run that was in view.
     run: u64,
+    /// Layout or settings of panels, which are those of all runs, and nothing of the run.
+    is_of_all: bool,
     /// As it looked on the other side of it; none where that did not change.
     look: Option<Look>,
     /// Interventions, in their order.
     changes: Vec<Change>,
 }
 
+impl Done {
+    /// Whether it can be taken back with this run in view: what is in force in another one is its own.
+    fn is_for(&self, run: u64) -> bool {
+        self.run == run || self.is_of_all
+    }
+}
+
 /// What was done and can be taken back, and what was taken back and can be done again.
 #[derive(Default)]
 pub struct History {
     past: VecDeque<Done>,
-    future: Vec<Done>,
+    future: VecDeque<Done>,
     /// As it looked last, and the revision of its settings.
     last: Option<(Look, u64)>,
     /// When that changed, and how.
@@ -81,6 +90,11 @@ impl History {
             self.past.pop_front();
         }
         self.future.clear();
+    }
+
+    /// What can be taken back, or what can be done again.
+    fn side(&mut self, undo: bool) -> &mut VecDeque<Done> {
+        if undo { &mut self.past } else { &mut self.future }
     }
 
     /// What changes in this frame is nothing to be taken back.
@@ -109,11 +123,12 @@ impl History {
                 if goes_on && !self.past.is_empty() && self.future.is_empty() {
                     return;
                 }
-                self.push(Done { run, look: Some(last), changes });
+                let is_of_all = differs.dock || differs.settings;
+                self.push(Done { run, is_of_all, look: Some(last), changes });
             }
             differs => {
                 self.newest = None;
-                self.push(Done { run, look: differs.map(|_| last), changes });
+                self.push(Done { run, is_of_all: false, look: differs.map(|_| last), changes });
             }
         }
     }
@@ -156,26 +171,26 @@ impl App {
     }
 
     pub(super) fn undo(&mut self, ctx: &Context) {
-        let run = self.lab.run_id();
-        let newest = self.history.past.iter().rposition(|done| done.run == run);
-        if let Some(done) = newest.and_then(|at| self.history.past.remove(at)) {
-            let back = self.bring_back(done, ctx, true);
-            self.history.future.push(back);
-        }
+        self.turn(ctx, true);
     }
 
     pub(super) fn redo(&mut self, ctx: &Context) {
+        self.turn(ctx, false);
+    }
+
+    /// Takes back the newest thing that can be in the run in view, or does it again.
+    fn turn(&mut self, ctx: &Context, undo: bool) {
         let run = self.lab.run_id();
-        let newest = self.history.future.iter().rposition(|done| done.run == run);
-        if let Some(done) = newest.map(|at| self.history.future.remove(at)) {
-            let back = self.bring_back(done, ctx, false);
-            self.history.past.push_back(back);
-        }
+        let from = self.history.side(undo);
+        let newest = from.iter().rposition(|done| done.is_for(run));
+        let Some(done) = newest.and_then(|at| from.remove(at)) else { return };
+        let back = self.bring_back(done, ctx, undo);
+        self.history.side(!undo).push_back(back);
     }
 
     /// Goes to the other side of something that was done; returns the way back.
     fn bring_back(&mut self, done: Done, ctx: &Context, undo: bool) -> Done {
-        let Done { run, look, changes } = done;
+        let Done { run, is_of_all, look, changes } = done;
         let now = look.is_some().then(|| self.seen_now());
         if undo {
             changes.iter().rev().for_each(|change| self.lab.take_back(change));
@@ -196,7 +211,7 @@ impl App {
         self.history.last = Some((look, revision));
         self.history.newest = None;
         self.lab.changed();
-        Done { run, look: now, changes }
+        Done { run, is_of_all, look: now, changes }
     }
 
     /// The experiment in the form as it was, if it is of the run in view.
