@@ -53,6 +53,13 @@ impl PartialEq<&str> for Axis {
 }
 
 impl Array {
+    /// This one minus another, cell by cell; none where the other has another shape.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Option<Self> {
+        let values = || self.data.iter().zip(&*other.data).map(|(a, b)| a - b).collect();
+        (self.shape == other.shape).then(|| Self { data: values(), ..self.clone() })
+    }
+
     /// Axes from 0 on.
     ///
     /// # Errors

@@ -89,6 +89,11 @@ pub const TERMS: &[Term] = &[
         says: "A matrix that has stored pairs: for one of a pair it returns the other. The panel Memories shows each beside the perfect one; recall is the share that is stored.",
     },
     Term {
+        memory: "comparison",
+        transformer: "A, B, A − B",
+        says: "A is what is in view: a step of a run, with what is in force. B is what it is compared with: another step, run or head, or the same without what is in force. Both answer the same questions about the same text, and A − B is subtracted number by number. The panel Differences lists what differs most.",
+    },
+    Term {
         memory: "long-term memory",
         transformer: "weights",
         says: "What training has put into the matrices: the same for every text. Global statistics live here.",

@@ -7,6 +7,7 @@ use crate::base::array::Array;
 use crate::base::batch::Row;
 use crate::base::error::Error;
 use crate::base::intervention::Intervention;
+use crate::base::weights::Weights;
 
 /// A measurement to run with some settings changed from their defaults.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +57,17 @@ impl Reading {
     pub fn number(&self, name: &str) -> Option<f64> {
         self.numbers.iter().find(|(n, _)| n == name).map(|(_, v)| *v)
     }
+
+    /// This answer minus another to the same question: numbers of the same name, and arrays of the same name and shape. What has
+    /// no counterpart is left out.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        let numbers = self.numbers.iter().filter_map(|(name, value)| {
+            other.number(name).map(|other| (name.clone(), value - other))
+        });
+        let arrays = self.arrays.iter().filter_map(|array| array.minus(other.array(&array.name)?));
+        Self { numbers: numbers.collect(), arrays: arrays.collect(), notes: Vec::new() }
+    }
 }
 
 /// The answers of one examination, all of the same weights and the same prompt.
@@ -67,6 +79,8 @@ pub struct Readings {
     pub prompt: Arc<Row>,
     /// What was in force.
     pub interventions: Vec<Intervention>,
+    /// What answered.
+    pub weights: Weights,
     /// By [`MeasurementCall::key`]; a measurement that cannot answer says why.
     pub by_call: BTreeMap<String, Result<Arc<Reading>, Error>>,
 }

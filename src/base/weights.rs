@@ -16,13 +16,39 @@ pub struct NamedTensor {
 }
 
 /// All tensors of a model after `step` updates. Cheap to clone: the numbers are shared.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
     pub step: u64,
     pub tensors: Vec<NamedTensor>,
 }
 
+/// How far a tensor of two networks is apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distance {
+    pub name: Arc<str>,
+    /// Euclidean norm of the difference, of all numbers together.
+    pub difference: f64,
+    /// The same of the tensor that is subtracted.
+    pub norm: f64,
+}
+
 impl Weights {
+    /// How far the tensors are from those of another network; of tensors that both have, in one shape.
+    pub fn distances(&self, other: &Self) -> Vec<Distance> {
+        let distance = |tensor: &NamedTensor| {
+            let other = other.get(&tensor.name).filter(|other| other.shape == tensor.shape)?;
+            let norm =
+                |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>().sqrt();
+            let pairs = tensor.data.iter().zip(&*other.data);
+            Some(Distance {
+                name: tensor.name.clone(),
+                difference: norm(&mut pairs.map(|(a, b)| f64::from(*a) - f64::from(*b))),
+                norm: norm(&mut other.data.iter().map(|b| f64::from(*b))),
+            })
+        };
+        self.tensors.iter().filter_map(distance).collect()
+    }
+
     pub fn get(&self, name: &str) -> Option<&NamedTensor> {
         self.tensors.iter().find(|t| &*t.name == name)
     }

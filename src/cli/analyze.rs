@@ -116,6 +116,7 @@ impl Common {
             step: run.weights.step,
             prompt: run.prompt.clone(),
             interventions: Vec::new(),
+            weights: run.weights.clone(),
             by_call: [(call.key(), Ok(Arc::new(reading.clone())))].into(),
         };
         match out {

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::base::convert::{self, narrow};
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::vocab::plain;
 use crate::figure::composite::Composite;
 use crate::figure::page::Page;
-use crate::figure::{Axis, ColorBar, Mark, Plot, Ticks};
-use crate::figure::{png, provenance};
-use crate::panel::span;
+use crate::figure::{Plot, png, provenance};
+use crate::panel::scales;
 use crate::run_folder::recording::Recording;
 
 use super::drawn_panel;
@@ -120,46 +119,8 @@ fn hold_still(frames: &mut [Composite]) {
             .iter_mut()
             .filter_map(|f| f.parts.get_mut(part)?.figure.plots.get_mut(plot))
             .collect();
-        hold_colors(&mut same);
-        hold_axis(&mut same, |plot| &mut plot.x);
-        hold_axis(&mut same, |plot| &mut plot.y);
+        scales::share(&mut same);
     }
-}
-
-fn hold_colors(plots: &mut [&mut Plot]) {
-    let bars: Vec<ColorBar> = plots.iter().filter_map(|plot| plot.color_bar.clone()).collect();
-    let Some(first) = bars.first() else { return };
-    let ranges = bars.iter().map(|bar| (f64::from(bar.range.0), f64::from(bar.range.1)));
-    let wide = widest(ranges.collect()).map_or(first.range, |(a, b)| (narrow(a), narrow(b)));
-    for plot in plots {
-        let Some(bar) = &mut plot.color_bar else { continue };
-        let old = std::mem::replace(&mut bar.range, wide);
-        for mark in &mut plot.marks {
-            if let Mark::Heat(heat) = mark
-                && heat.range == old
-            {
-                heat.range = wide;
-            }
-        }
-    }
-}
-
-/// Axes of numbers keep their ends; those of names are what they are.
-fn hold_axis(plots: &mut [&mut Plot], of: impl Fn(&mut Plot) -> &mut Axis) {
-    let is_held = |axis: &Axis| axis.ticks == Ticks::Auto && axis.range.0 <= axis.range.1;
-    let held = plots.iter_mut().map(|plot| &*of(plot)).filter(|axis| is_held(axis));
-    let Some(wide) = widest(held.map(|axis| axis.range).collect()) else { return };
-    for axis in plots.iter_mut().map(|plot| of(plot)).filter(|axis| is_held(axis)) {
-        axis.range = wide;
-    }
-}
-
-/// What holds all ranges, but for those of a few wild frames.
-fn widest(ranges: Vec<(f64, f64)>) -> Option<(f64, f64)> {
-    let size = |range: &(f64, f64)| range.0.abs().max(range.1.abs());
-    let limit = span::limit(ranges.iter().map(size));
-    let ordinary = ranges.into_iter().filter(|range| size(range) <= limit);
-    ordinary.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 
 /// Pixels of a frame: width, height, straight RGBA.

@@ -10,6 +10,7 @@ pub mod color;
 mod color_bar;
 pub mod composite;
 pub mod dash;
+pub mod difference;
 pub mod fallback;
 pub mod file;
 pub mod font;
@@ -149,6 +150,12 @@ impl Ticks {
             if unit < 0.0 { (before, unit + before.len() as f64) } else { (names, unit) };
         let found = (index >= 0.0).then(|| names.get(convert::index(index))).flatten();
         found.map_or("", String::as_str)
+    }
+
+    /// The text at a value, where there are texts at values.
+    pub fn at(&self, value: f64) -> Option<&str> {
+        let Self::At(list) = self else { return None };
+        list.iter().find(|(at, _)| *at == value).map(|(_, text)| text.as_str())
     }
 
     /// Texts of the units before 0, and of those from 0 on; none where units have none.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// A pattern `[query, key]` of as many queries as positions, whose keys are `before` memory tokens and `length` positions, in at
 /// most `most` cells a side: how many cells of either there are in a row, and their values row by row. Each cell keeps the
-/// largest value it stands for, so that a sharp diagonal stays sharp instead of fading into the mean; NaN where no key that a
+/// value farthest from zero that it stands for, so that a sharp diagonal stays sharp instead of fading into the mean; NaN where no key that a
 /// query sees is in it.
 ///
 /// # Panics
@@ -25,10 +25,15 @@ pub fn shrink(values: &[f32], [before, length]: [usize; 2], most: usize) -> ([us
                 break;
             }
             let row = &row[keys.start..keys.end.min(seen)];
-            *cell = row.iter().copied().fold(*cell, f32::max);
+            *cell = row.iter().copied().fold(*cell, stronger);
         }
     }
     ([beside, side], cells)
+}
+
+/// The one of two numbers that is farther from zero; what is not a number is none.
+fn stronger(a: f32, b: f32) -> f32 {
+    if a.is_nan() || b.abs() > a.abs() { b } else { a }
 }
 
 /// The part of a pattern `[query, key]` of some positions, both as queries and as keys; memory tokens before position 0 are in it

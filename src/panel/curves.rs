@@ -12,6 +12,7 @@ use crate::run_folder::Parent;
 use crate::run_folder::recording::Recording;
 
 use super::columns::{self, Family, label};
+use super::compare::Compares;
 use super::outputs::sentence;
 use super::span::{self, Extent, Limits, Range, Span};
 use super::step_marks::{self, LETTER, Lanes, StepAxis, flags};
@@ -25,6 +26,7 @@ pub const KIND: PanelKind = PanelKind {
     stack: Stack::RightAbove,
     turn: 2,
     aspect: 1.2,
+    compares: Compares::Never,
     ..PanelKind::new("curves", || Box::<Curves>::default())
 };
 

@@ -4,12 +4,13 @@ use crate::base::array::Array;
 use crate::base::convert;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::ColorMap;
+use crate::figure::difference::around_zero;
 use crate::figure::{Axis, Figure, Heat, Mark, Pick, Plot, Ticks};
 use crate::numeric::pattern::{part, shrink};
 
 use super::outputs::{Pattern, glance, is_head_cut, pattern, reading, sentence, step_text, tokens};
 use super::positions::{self, Window};
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, compare, scales, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -117,6 +118,34 @@ impl Panel for Heads {
             ),
             ..Figure::default()
         }
+    }
+
+    fn difference(&self, a: &View<'_>, b: &View<'_>) -> Figure {
+        self.changes(a, b).unwrap_or_else(|instead| instead)
+    }
+}
+
+/// Heads whose attention is compared: what moved is seen in maps around zero, and said above them.
+impl Heads {
+    fn changes(&self, a: &View<'_>, b: &View<'_>) -> Result<Figure, Figure> {
+        let answer = compare::patterns(a, b)?;
+        let columns = a.net.heads.iter().copied().max().unwrap_or(0);
+        let plain = Self { score: Score::Nothing, ..*self };
+        let mut plots = plain.grid(a, &answer, columns);
+        let most = span::most(plots.iter().flat_map(scales::heats).flat_map(|heat| &*heat.values));
+        for plot in &mut plots {
+            if let Pick::Head { layer, head } = plot.pick {
+                let moved = pattern(&answer, layer, head).map(compare::moved)?;
+                plot.title = format!("L{layer} H{head}  {:.0} %", 100.0 * moved);
+            }
+            around_zero(&mut plot.marks, most, a.palette.dark);
+        }
+        Ok(Figure {
+            columns: if is_flat(a, columns) { plots.len().max(1) } else { columns },
+            plots,
+            caption: "Above each map: how much of the attention goes elsewhere in A than in B, on average over queries.".to_owned(),
+            ..Figure::default()
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::base::registry::Named;
 
 use super::Panel;
+use super::compare::Compares;
 
 /// One row of [`super::ALL`]. Menu, palette, tabs, first layout, figure sheets, commands and tests read it here.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub struct PanelKind {
     pub aspect: f32,
     /// Its picture can be moved, zoomed and turned, and a figure sheet keeps how.
     pub has_camera: bool,
+    /// How it is compared with another subject.
+    pub compares: Compares,
     /// It draws a sweep, not a run.
     pub is_of_sweep: bool,
     /// An experiment that it draws, where it cannot draw most; empty: it draws all.
@@ -45,6 +48,7 @@ impl PanelKind {
             turn: u8::MAX,
             aspect: 0.9,
             has_camera: false,
+            compares: Compares::Parts,
             is_of_sweep: false,
             example: "",
             controls: &[],

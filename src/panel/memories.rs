@@ -7,7 +7,7 @@ use crate::figure::color::{ColorMap, Scaling};
 use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
 
 use super::outputs::{array, reading, sentence, step_text};
-use super::{NetShape, Palette, Panel, PanelKind, Selection, View, colors, span};
+use super::{NetShape, Palette, Panel, PanelKind, Selection, View, colors, compare, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -49,6 +49,12 @@ impl Panel for Memories {
 
     fn figure(&self, view: &View<'_>) -> Figure {
         self.draw(view).unwrap_or_else(|instead| instead)
+    }
+
+    fn difference(&self, a: &View<'_>, b: &View<'_>) -> Figure {
+        // What should be stored is the same in both.
+        let found = Self { ideal: false, ..*self };
+        compare::subtracted(&found.figure(a), &found.figure(b), a.palette.dark)
     }
 }
 

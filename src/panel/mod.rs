@@ -4,7 +4,9 @@ pub mod attention;
 pub mod attribution;
 pub mod colors;
 pub mod columns;
+pub mod compare;
 pub mod curves;
+pub mod differences;
 pub mod flags;
 pub mod gating;
 pub mod heads;
@@ -17,6 +19,7 @@ pub mod positions;
 pub mod predictions;
 pub mod query_key;
 pub mod readers;
+pub mod scales;
 pub mod span;
 pub mod step_marks;
 pub mod sweep;
@@ -51,6 +54,7 @@ pub const ALL: &[PanelKind] = &[
     readers::KIND,
     curves::KIND,
     sweep::KIND,
+    differences::KIND,
     memories::KIND,
     query_key::KIND,
     gating::KIND,
@@ -120,6 +124,8 @@ pub struct View<'a> {
     pub readings: Option<&'a Readings>,
     /// Answers about the sequence before a hand changed something in it.
     pub before: Option<&'a Readings>,
+    /// What it is compared with: scales that both have in common are as wide as both need.
+    pub against: Option<&'a View<'a>>,
     /// Why there are none, where the examination failed: every panel that draws answers says it in their place.
     pub failure: Option<&'a str>,
     /// Answers to long questions, as far as they have come.
@@ -139,6 +145,10 @@ pub trait Panel: Settings + Send {
         Vec::new()
     }
     fn figure(&self, view: &View<'_>) -> Figure;
+    /// The figure of a minus b, both of the same sequence. Most subtract the numbers of two figures.
+    fn difference(&self, a: &View<'_>, b: &View<'_>) -> Figure {
+        compare::subtracted(&self.figure(a), &self.figure(b), a.palette.dark)
+    }
     /// Whether it draws a run beside the one in view, where it draws several.
     fn draws_beside(&self, _in_view: &Recording, _other: &Recording) -> bool {
         true
@@ -195,6 +205,7 @@ impl Snapshot {
             live: self.live,
             readings: self.readings.as_deref(),
             before: self.before.as_deref(),
+            against: None,
             failure: self.failure.as_deref(),
             analyzed: &self.analyzed,
             selection: &self.selection,

@@ -14,6 +14,7 @@ use crate::sweep::table::Relation;
 use crate::sweep::{Run, Stage, Sweep as Runs, text};
 
 use super::columns::{Family, label};
+use super::compare::Compares;
 use super::outputs::sentence;
 use super::span::{self, Extent, Limits, Range, Span};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
@@ -26,6 +27,7 @@ pub const KIND: PanelKind = PanelKind {
     stack: Stack::RightAbove,
     aspect: 1.5,
     is_of_sweep: true,
+    compares: Compares::Never,
     ..PanelKind::new("sweep", || Box::<Sweep>::default())
 };
 

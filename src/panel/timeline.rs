@@ -5,6 +5,7 @@ use crate::base::question::MeasurementCall;
 use crate::figure::{Axis, Cell, Figure, Mark, Pick, Plot, Ticks};
 use crate::run_folder::recording::Recording;
 
+use super::compare::Compares;
 use super::outputs::sentence;
 use super::step_marks::{Lanes, StepAxis, flags};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
@@ -16,6 +17,7 @@ pub const KIND: PanelKind = PanelKind {
     click: "A click on a tick or a flag looks back at that step, a drag moves through time, L goes back to live.",
     stack: Stack::Foot,
     aspect: 0.3,
+    compares: Compares::Never,
     ..PanelKind::new("timeline", || Box::<Timeline>::default())
 };
 

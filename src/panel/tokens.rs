@@ -7,7 +7,9 @@ use crate::figure::color::{Color, ColorMap};
 use crate::figure::{Anchor, Axis, Cell, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{answers, number, pattern, reading, sentence, step_text};
-use super::{NetShape, Palette, Panel, PanelKind, Selection, Stack, View, colors, positions, span};
+use super::{
+    NetShape, Palette, Panel, PanelKind, Selection, Stack, View, colors, compare, positions, span,
+};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -76,6 +78,63 @@ impl Panel for Tokens {
             ..Figure::default()
         }
     }
+
+    fn difference(&self, a: &View<'_>, b: &View<'_>) -> Figure {
+        let shade = self.shade_of_difference(a, b);
+        // Lines of another length are no difference.
+        let boxes = Self { shade, arcs: false, underline: false };
+        let mut figure = compare::subtracted(&boxes.figure(a), &boxes.figure(b), a.palette.dark);
+        let Some(plot) = figure.plots.first_mut() else { return figure };
+        let (lines, said) = predicts_another(a, b);
+        plot.marks.extend(lines);
+        let colors = format!("Colours: {}, A minus B.", shade.words());
+        figure.caption = span::sentences([colors, said, figure.caption]);
+        figure
+    }
+}
+
+impl Tokens {
+    /// Roles are the same in both, and so is attention where what is in force does not reach it.
+    fn shade_of_difference(&self, a: &View<'_>, b: &View<'_>) -> Shade {
+        let is_same = self.shade == Shade::Attention && attention(a) == attention(b);
+        if is_same || self.shade == Shade::Role { Shade::Probability } else { self.shade }
+    }
+}
+
+impl Shade {
+    /// What the colours show.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Role => "role",
+            Self::Attention => "attention it gets from the query",
+            Self::Loss => "loss of its prediction",
+            Self::Probability => RIGHT,
+        }
+    }
+}
+
+/// Lines under the tokens after which A predicts another one than B, and what they say.
+fn predicts_another(a: &View<'_>, b: &View<'_>) -> (Vec<Mark>, String) {
+    let positions = compare::differing_predictions(a, b);
+    let Some(row) = a.readings.map(|readings| &*readings.prompt) else {
+        return (Vec::new(), String::new());
+    };
+    let flow = Flow::new(a, row, None);
+    let line = |position: &usize| {
+        let (from, to) = flow.corners(*position);
+        Mark::Rect {
+            from: [from[0], to[1] + 0.03],
+            to: [to[0], to[1] + 0.13],
+            fill: Some(colors::changed(a.palette)),
+            stroke: None,
+            width: 0.0,
+        }
+    };
+    let said = match positions.len() {
+        0 => "After every token both predict the same.".to_owned(),
+        n => format!("Underlined: A predicts another token than B ({n} of {}).", row.len()),
+    };
+    (positions.iter().map(line).collect(), said)
 }
 
 /// In a panel lower than this, in points, lines of text come before a title and before words about the lines below the boxes.
@@ -338,27 +397,17 @@ struct Shading {
 
 impl Shading {
     fn new(shade: Shade, view: &View<'_>, row: &Row) -> Self {
-        let by_prediction = |name: &str| by_prediction(view, name);
-        let shown = match shade {
-            Shade::Role => return Self::by_role(view.palette, row),
-            Shade::Attention => attention(view).map(|values| Shown {
-                values,
-                what: "attention it gets from the query",
-                unit: "",
-            }),
-            Shade::Loss => by_prediction("loss").map(|values| Shown {
-                values,
-                what: "loss of its prediction",
-                unit: " nats",
-            }),
-            Shade::Probability => by_prediction("target_probability").map(|values| Shown {
-                values,
-                what: RIGHT,
-                unit: "",
-            }),
-        };
-        match shown {
-            Ok(shown) => Self::by_value(view.palette, row, shown),
+        if shade == Shade::Role {
+            return Self::by_role(view.palette, row);
+        }
+        match Shown::new(shade, view) {
+            Ok(shown) => {
+                // What it is compared with has the same scale.
+                let other = view.against.and_then(|other| Shown::new(shade, other).ok());
+                let values = shown.values.iter().chain(other.iter().flat_map(|o| &o.values));
+                let most = span::most(values);
+                Self::by_value(view.palette, row, shown, most)
+            }
             Err(caption) => {
                 Self { fills: vec![plain(view.palette); row.len()], caption, values: None }
             }
@@ -376,9 +425,9 @@ impl Shading {
         Some((*what, values.get(position).copied().map_or(f64::NAN, f64::from)))
     }
 
-    fn by_value(palette: Palette, row: &Row, shown: Shown) -> Self {
+    fn by_value(palette: Palette, row: &Row, shown: Shown, most: f32) -> Self {
         let Shown { values, what, unit } = shown;
-        let (most, map) = (span::most(&values), ColorMap::Paper.on(palette.dark));
+        let map = ColorMap::Paper.on(palette.dark);
         let fill = |position: usize| match values.get(position) {
             Some(value) if value.is_finite() && most > 0.0 => map.at(value / most),
             Some(_) => palette.paper,
@@ -405,6 +454,20 @@ struct Shown {
     values: Vec<f32>,
     what: &'static str,
     unit: &'static str,
+}
+
+impl Shown {
+    /// # Errors
+    /// When the numbers are not known: a sentence.
+    fn new(shade: Shade, view: &View<'_>) -> Result<Self, String> {
+        let values = match shade {
+            Shade::Attention => attention(view),
+            Shade::Probability => by_prediction(view, "target_probability"),
+            Shade::Loss | Shade::Role => by_prediction(view, "loss"),
+        };
+        let unit = if shade == Shade::Loss { " nats" } else { "" };
+        Ok(Self { values: values?, what: shade.words(), unit })
+    }
 }
 
 /// Values of one array of the predictions, or the sentence why there are none.

@@ -163,6 +163,7 @@ impl Instrument {
             step: weights.step,
             prompt: prompt.clone(),
             interventions: interventions.to_vec(),
+            weights: weights.clone(),
             by_call: calls
                 .iter()
                 .map(MeasurementCall::key)

@@ -8,6 +8,7 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 
 use mnemoscope::app::commands::{self, Command};
+use mnemoscope::app::lab::effect::Effect;
 use mnemoscope::app::{Adapter, App, Launch, Panels, Surroundings};
 use mnemoscope::figure::Pick;
 use mnemoscope::task::tree_path::Trees;
@@ -694,7 +695,7 @@ fn a_head_is_cut_on_a_step_of_the_past_and_mended() {
         harness.state().lab.in_force().iter().map(ToString::to_string).collect();
     assert_eq!(spelled, ["zero layer1.head0"]);
     until(&mut harness, "the effect is measured", |app| {
-        app.lab.effect.is_some() && app.lab.baseline.is_some()
+        matches!(app.lab.effect_in_force(), Some(Effect::Known { without: Some(_), .. }))
     });
     assert!(harness.query_by_label_contains("In-context accuracy with this").is_some());
     let cut = harness.state().lab.readings.clone().unwrap();

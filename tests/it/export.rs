@@ -607,6 +607,7 @@ fn asked(folder: &Path, analysis: &MeasurementCall) -> Option<(RunAt, Readings)>
         step: weights.step,
         prompt,
         interventions: Vec::new(),
+        weights,
         by_call: [(analysis.key(), Ok(Arc::new(reading)))].into(),
     };
     Some((run, readings))

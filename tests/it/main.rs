@@ -15,6 +15,7 @@ mod birth;
 mod causal;
 mod chains;
 mod cli;
+mod compare;
 mod convert;
 mod decoder;
 mod determinism;

@@ -13,6 +13,7 @@ use mnemoscope::base::question::{Analyzed, Found, MeasurementCall, Reading, Read
 use mnemoscope::base::registry::find;
 use mnemoscope::base::settings::{self, Slot};
 use mnemoscope::base::vocab::Vocab;
+use mnemoscope::base::weights::{NamedTensor, Weights};
 use mnemoscope::figure::clip;
 use mnemoscope::figure::cloud::project;
 use mnemoscope::figure::color::Color;
@@ -46,30 +47,30 @@ const LIGHT: Palette = Palette {
 };
 
 /// Everything that a view borrows.
-struct World {
+pub(super) struct World {
     net: NetShape,
     vocab: Vocab,
     roles: Vec<&'static str>,
     runs: Vec<(String, Arc<Recording>)>,
     sweep: Option<Sweep>,
     step: Option<u64>,
-    readings: Option<Readings>,
+    pub(super) readings: Option<Readings>,
     before: Option<Readings>,
     failure: Option<String>,
     analyzed: Analyzed,
-    selection: Selection,
+    pub(super) selection: Selection,
     palette: Palette,
     size: [f32; 2],
 }
 
 impl World {
     /// The network `birth` with its induction head formed, asked about a short text.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::of_text("the cat and the hat and the bat, the rat", 7)
     }
 
     /// `skew` varies the answers.
-    fn of_text(text: &str, skew: usize) -> Self {
+    pub(super) fn of_text(text: &str, skew: usize) -> Self {
         let vocab = Vocab::new(('a'..='z').chain([' ', ',', '\n']).map(String::from).collect());
         let tokens = vocab.encode(text).unwrap();
         let prompt = Arc::new(labelled(&tokens, &vocab));
@@ -100,6 +101,7 @@ impl World {
             step: 200,
             prompt,
             interventions: Vec::new(),
+            weights: weights(1.0),
             by_call: std::collections::BTreeMap::new(),
         });
         for entry in panel::ALL {
@@ -162,11 +164,11 @@ impl World {
         readings.by_call.insert(call.key(), Err(Error::usage(why)));
     }
 
-    fn panel(&self, name: &str) -> Box<dyn Panel> {
+    pub(super) fn panel(&self, name: &str) -> Box<dyn Panel> {
         find("panel", panel::ALL, name).unwrap()
     }
 
-    fn view(&self) -> View<'_> {
+    pub(super) fn view(&self) -> View<'_> {
         View {
             net: &self.net,
             vocab: &self.vocab,
@@ -177,6 +179,7 @@ impl World {
             live: true,
             readings: self.readings.as_ref(),
             before: self.before.as_ref(),
+            against: None,
             failure: self.failure.as_deref(),
             analyzed: &self.analyzed,
             selection: &self.selection,
@@ -186,7 +189,29 @@ impl World {
     }
 
     fn figure(&self, name: &str) -> Figure {
-        self.panel(name).figure(&self.view())
+        let other = Self::other();
+        self.panel(name).figure(&View { against: Some(&other.view()), ..self.view() })
+    }
+
+    /// Another network on the same text: its attention is even.
+    pub(super) fn other() -> Self {
+        let mut other = Self::new();
+        let tokens = other.readings.as_ref().unwrap().prompt.tokens.clone();
+        let length = tokens.len();
+        let even = |i: usize| {
+            let (query, key) = (i / length % length, i % length);
+            if key > query { 0.0 } else { 1.0 / (query + 1) as f32 }
+        };
+        let arrays = ["pattern.layer0", "pattern.layer1"].map(|name| {
+            let data = (0..length * length).map(even).collect();
+            array(name, &["head", "query", "key"], &[1, length, length], data)
+        });
+        let reading = Reading { arrays: arrays.into(), ..Reading::default() };
+        other.answer(&MeasurementCall::new("attention"), reading);
+        let readings = other.readings.as_mut().unwrap();
+        readings.step = 100;
+        readings.weights = weights(0.5);
+        other
     }
 
     fn figure_with(&self, name: &str, settings: &[(&str, &str)]) -> Figure {
@@ -196,6 +221,17 @@ impl World {
         }
         panel.figure(&self.view())
     }
+}
+
+/// Two tensors whose numbers are as large as said.
+fn weights(size: f32) -> Weights {
+    let tensor = |name: &str, count: u8| NamedTensor {
+        name: name.into(),
+        shape: vec![count.into()],
+        data: (0..count).map(|i| size * f32::from(i)).collect(),
+        trained: true,
+    };
+    Weights { step: 0, tensors: vec![tensor("layer0.wk", 5), tensor("layer1.wk", 7)] }
 }
 
 /// Spaces are triggers; what follows them is their output.

@@ -205,6 +205,7 @@ impl World {
             live: false,
             readings: self.readings.as_ref(),
             before: None,
+            against: None,
             failure: None,
             analyzed: &self.analyzed,
             selection: &Selection { layer: 1, ..Selection::default() },
@@ -631,7 +632,7 @@ fn a_job_is_cancelled_and_leaves_what_it_has() {
         .with("all_pairs", true);
     // Driven without its panel, so that there is time to cancel.
     let tick = |harness: &mut Harness<'_, App>, calls: &[MeasurementCall]| {
-        harness.state_mut().lab.tick(&[], calls, Instant::now());
+        harness.state_mut().lab.tick(&[], calls, &[], Instant::now());
         std::thread::sleep(Duration::from_millis(5));
     };
     let begun = Instant::now();

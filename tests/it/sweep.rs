@@ -733,6 +733,7 @@ fn figure_of(sweep: Option<&Sweep>, settings: &[(&str, &str)], size: [f32; 2]) -
         live: false,
         readings: None,
         before: None,
+        against: None,
         failure: None,
         analyzed: &Analyzed::default(),
         selection: &Selection::default(),

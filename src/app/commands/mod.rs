@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use crate::base::intervention::Intervention;
 use crate::figure::Pick;
+use crate::panel::compare::Showing;
 
+use super::lab::compared::Subject;
 use super::lab::tuple_edit::TupleEdit;
 
 pub use keys::spell;
@@ -40,6 +42,16 @@ pub enum Action {
     Lift(Intervention),
     /// Bring these interventions into force, and no others.
     Operate(Vec<Intervention>),
+    /// Compare what is in view with this, or with nothing.
+    Compare(Option<Subject>),
+    ShowCompared(Showing),
+    /// Compare a run with another: bring the first into view, which may be the one that is.
+    CompareRuns {
+        a: Option<PathBuf>,
+        b: PathBuf,
+    },
+    /// Keep what a panel shows beside it, or take that away.
+    Pin(String),
     /// A live setting of training.
     Set {
         name: String,
@@ -105,6 +117,14 @@ pub enum Command {
     ClearSelection,
     NextHead,
     PreviousHead,
+    Difference,
+    SideBySide,
+    BothAndDifference,
+    CompareStep,
+    CompareHead,
+    CompareRun,
+    Pin,
+    StopComparing,
     DrawSequence,
     EditText,
     AskAgain,

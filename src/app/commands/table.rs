@@ -19,6 +19,7 @@ pub enum Menu {
     Time,
     Look,
     Surgery,
+    Compare,
     View,
     Panels,
     Help,
@@ -32,6 +33,7 @@ impl Menu {
         (Self::Time, "Time"),
         (Self::Look, "Selection"),
         (Self::Surgery, "Intervene"),
+        (Self::Compare, "Compare"),
         (Self::View, "View"),
         (Self::Panels, "Panels"),
         (Self::Help, "Help"),
@@ -115,6 +117,14 @@ fn has_run(lab: &Lab) -> bool {
     lab.run().is_some()
 }
 
+fn has_two_runs(lab: &Lab) -> bool {
+    lab.runs.len() > 1
+}
+
+fn compares(lab: &Lab) -> bool {
+    lab.comparison.is_on()
+}
+
 fn something_in_force(lab: &Lab) -> bool {
     !lab.in_force().is_empty()
 }
@@ -185,6 +195,16 @@ const ROWS: &[Entry] = rows! {
         CutHead "Cut the head in focus", "Zero what the head in focus writes, or take that back: in training while it is live, at a step of the past in the view alone.", plain(Key::X), has_run;
         UndoIntervention "Undo last intervention", "Take back the newest intervention in force, whoever brought it there.", None, something_in_force;
         LiftAll "Lift all interventions", "Take back everything in force.", shift(Key::X), something_in_force;
+    }
+    Compare {
+        Difference "Difference", "Show in all panels A minus B: what is in view minus what it is compared with. Where nobody chose that, it is the same step without what is in force, or the beginning of the run. Once more ends it.", plain(Key::V), has_past;
+        SideBySide "Side by side", "Show A, what is in view, and B, what it is compared with, beside each other on the same scales. Once more ends it.", shift(Key::V), has_past;
+        BothAndDifference "Both and the difference", "Show A, B and A minus B in each panel. Once more ends it.", None, has_past;
+        CompareStep "Compare with this step", "Keep the step in view, as it is now, as B, and go on to another.", plain(Key::C), has_past;
+        CompareHead "Compare with this head", "Keep the head in focus as B, and put another into focus.", None, has_past;
+        CompareRun "Compare with the next run", "Take the next run of this window as B, at the same step. A run of the list can also be dragged onto another, or onto a panel.", None, has_two_runs;
+        Pin "Pin the panel", "Keep what the panel in focus shows now beside it, while the rest moves on; once more takes it away.", shift(Key::P), has_past;
+        StopComparing "Stop comparing", "Compare nothing any more, and take away all pins.", None, compares;
     }
     View {
         Theme "Dark or light", "Switch between the two colour schemes.", plain(Key::D), always;

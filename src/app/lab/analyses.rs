@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::TryRecvError;
 
-use crate::base::error::Error;
+use crate::base::batch::Row;
+use crate::base::error::{Error, Result};
 use crate::base::question::{Analyzed, Found, MeasurementCall};
 use crate::run::examiner::Which;
 use crate::run::job::{Assignment, Job, reads_prompt};
 
 use super::Lab;
+use super::compared::{Subject, Wanted};
 
 /// A question waits for so long: while a slider is dragged or time is played back it changes with every frame.
 const SETTLE: Duration = Duration::from_millis(250);
@@ -42,6 +44,8 @@ struct Running {
     job: Job,
     found: Found,
     stopping: bool,
+    /// Whether it is about what is in view, and not about what that is compared with.
+    is_in_view: bool,
 }
 
 /// Long questions of the run in view.
@@ -191,7 +195,10 @@ impl Analyses {
         }
         self.taken_at = Some(now);
         let (key, found) = (running.key.clone(), running.found.clone());
-        self.show(&key.call, found.clone());
+        match running.is_in_view {
+            true => self.show(&key.call, found.clone()),
+            false => self.revision += 1,
+        }
         if found.ended {
             self.retire();
             self.keep(key, found);
@@ -235,7 +242,7 @@ impl Analyses {
 
 impl Lab {
     /// Takes in what has been found and asks what visible panels want to know, if it is not known yet.
-    pub(super) fn analyse(&mut self, calls: &[MeasurementCall], now: Instant) {
+    pub(super) fn analyse(&mut self, calls: &[MeasurementCall], others: &[Wanted], now: Instant) {
         self.analyses.retired.retain(|job| !job.is_retired());
         self.analyses.take_reports(now);
         if self.run().is_none() {
@@ -246,16 +253,15 @@ impl Lab {
             return;
         };
         let keys: Vec<Key> = calls.iter().filter_map(|call| self.key_of(call, step)).collect();
-        if self
-            .analyses
-            .running
-            .as_ref()
-            .is_some_and(|running| !still_wanted(&running.key, &keys, step))
-        {
+        let beside = self.keys_of_others(others);
+        let running = self.analyses.running.as_ref().map(|running| &running.key);
+        let is_beside = |job: &Key| beside.iter().any(|(_, key)| key == job);
+        if running.is_some_and(|job| !is_beside(job) && !still_wanted(job, &keys, step)) {
             self.analyses.retire();
             self.analyses.revision += 1;
         }
         let wanted = self.analyses.recall(&keys);
+        let wanted = wanted.or(self.recall_others(&beside));
         self.analyses.settle(wanted, now);
         let due = |(_, since): &(Key, Instant)| now.duration_since(*since) >= SETTLE;
         if self.analyses.at_work() == 0 && self.analyses.next.as_ref().is_some_and(due) {
@@ -300,6 +306,36 @@ impl Lab {
         }
     }
 
+    /// The long questions to what is compared with what is in view; the same weights have the same answer.
+    fn keys_of_others(&self, others: &[Wanted]) -> Vec<(Subject, Key)> {
+        let key = |wanted: &Wanted, call: &MeasurementCall| {
+            let reads = reads_prompt(call).ok()?;
+            let prompt = self.comparison.other(&wanted.subject)?.prompt()?;
+            let step = Some(self.step_of(&wanted.subject)?);
+            let prompt = reads.then(|| prompt.tokens.clone());
+            Some(Key { run: wanted.subject.run, step, call: call.clone(), prompt })
+        };
+        let of = |wanted: &Wanted| {
+            let keys = wanted.analyses.iter().filter_map(|call| key(wanted, call));
+            keys.map(|key| (wanted.subject.clone(), key)).collect::<Vec<_>>()
+        };
+        others.iter().filter(|wanted| !self.is_of_now(&wanted.subject)).flat_map(of).collect()
+    }
+
+    /// Shows them what is known of them; returns what is not and nobody works on.
+    fn recall_others(&mut self, keys: &[(Subject, Key)]) -> Option<Key> {
+        let mut wanted = None;
+        for (subject, key) in keys {
+            let running = self.analyses.running.as_ref().filter(|running| running.key == *key);
+            let known = self.analyses.known(key).or(running.map(|running| &running.found));
+            match known.cloned() {
+                Some(found) => self.comparison.show(subject, &key.call, found),
+                None => wanted = wanted.or_else(|| Some(key.clone())),
+            }
+        }
+        wanted
+    }
+
     fn start_analysis(&mut self, live: bool) {
         if live
             && let Some(training) =
@@ -314,31 +350,59 @@ impl Lab {
             }
         }
         let Some((key, _)) = self.analyses.next.take() else { return };
-        let Ok((step, weights, folder)) = self.weights_in_view() else { return };
-        let which = match (weights, folder) {
-            (Some(weights), _) => Which::Given(weights),
-            (None, Some(folder)) => Which::Recorded { folder, step },
-            (None, None) => return,
-        };
-        let Some(run) = self.runs.get(self.current) else { return };
-        let assignment = Assignment { which, prompt: self.prompt.clone(), call: key.call.clone() };
+        let Some((which, step)) = self.weights_for(&key) else { return };
+        let Some((index, _)) = self.run_of(key.run) else { return };
+        let prompt = self.prompt_of(key.run);
+        let assignment = Assignment { which, prompt, call: key.call.clone() };
         let wake = self.analyses.wake.clone();
-        let jobs = &mut self.analyses;
-        jobs.started += 1;
-        jobs.sent_for = false;
-        let found = Found::begun(step);
-        match Job::start(&run.experiment, assignment, move || wake()) {
+        let job = Job::start(&self.runs[index].experiment, assignment, move || wake());
+        let is_in_view = key.run == self.run_id() && (live || self.settled_step() == key.step);
+        self.analyses.begin(key, job, Found::begun(step), is_in_view);
+    }
+}
+
+impl Analyses {
+    /// A job was started, or could not be.
+    fn begin(&mut self, key: Key, job: Result<Job>, found: Found, is_in_view: bool) {
+        self.started += 1;
+        self.sent_for = false;
+        match job {
             Ok(job) => {
-                if jobs.analyzed.get(&key.call).is_none() {
-                    jobs.show(&key.call, found.clone());
+                if is_in_view && self.analyzed.get(&key.call).is_none() {
+                    self.show(&key.call, found.clone());
                 }
-                jobs.running = Some(Running { key, job, found, stopping: false });
+                self.running = Some(Running { key, job, found, stopping: false, is_in_view });
             }
             Err(error) => {
                 let found = Found { reading: Some(Err(error)), ended: true, ..found };
-                jobs.show(&key.call, found.clone());
-                jobs.keep(key, found);
+                if is_in_view {
+                    self.show(&key.call, found.clone());
+                }
+                self.keep(key, found);
             }
+        }
+    }
+}
+
+impl Lab {
+    /// The sequence in view, as a run reads it.
+    fn prompt_of(&self, run: u64) -> Arc<Row> {
+        let own = if run == self.run_id() { None } else { self.comparison.prompt_of(run) };
+        own.unwrap_or(&self.prompt).clone()
+    }
+
+    /// The weights that a long question is about, and their step.
+    fn weights_for(&self, key: &Key) -> Option<(Which, u64)> {
+        if key.run != self.run_id() {
+            return self.weights_recorded(key.run, key.step?);
+        }
+        let (step, weights, folder) = self.weights_in_view().ok()?;
+        match key.step {
+            Some(other) if other != step => self.weights_recorded(key.run, other),
+            _ => match weights {
+                Some(weights) => Some((Which::Given(weights), step)),
+                None => Some((Which::Recorded { folder: folder?, step }, step)),
+            },
         }
     }
 }

@@ -6,9 +6,9 @@ use crate::base::error::Error;
 use crate::base::event::{Mark, MarkKind};
 use crate::base::intervention::{How, Intervention, is_cut};
 use crate::base::question::{Reading, Readings};
+use crate::run::expectation::EFFECT;
 
 use super::Lab;
-use super::examination::EFFECT;
 
 /// The accuracy that a task is about: the first of these columns that it has.
 pub const ACCURACIES: [&str; 3] = ["accuracy_sequence", "accuracy_in_context", "accuracy"];
@@ -53,7 +53,7 @@ impl Lab {
         };
         let effect = self.effect.as_ref().filter(fits);
         let same_step = |baseline: &&Arc<Readings>| effect.is_some_and(|e| e.step == baseline.step);
-        let baseline = answer(self.baseline.as_ref().filter(same_step)).and_then(Result::ok);
+        let baseline = answer(self.baseline().filter(same_step)).and_then(Result::ok);
         Some(match answer(effect) {
             None => Effect::BeingMeasured,
             Some(Err(error)) => Effect::Refused(error),

@@ -1,15 +1,18 @@
 //! What is asked of the examiner, and when: one question in flight, nothing asked twice, training first.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::batch::Row;
 use crate::base::error::Error;
 use crate::base::intervention::Intervention;
-use crate::base::question::MeasurementCall;
-use crate::run::examiner::{Examiner, Question, Which};
+use crate::base::question::{MeasurementCall, Readings};
+use crate::run::examiner::{Examiner, Question, Reply, Which};
+use crate::run::expectation::EFFECT;
 
 use super::Lab;
+use super::compared::{Moment, Subject, ToAsk, Wanted};
 
 /// Live answers may take at most one part in this many of the time: training has the rest.
 const SHARE: u32 = 6;
@@ -23,18 +26,16 @@ const EFFECT_EVERY: Duration = Duration::from_secs(2);
 /// A question that takes longer than this has lost its examiner.
 const LOST: Duration = Duration::from_secs(60);
 
-/// Name of the measurement that compares accuracy with and without what is in force.
-pub const EFFECT: &str = crate::run::expectation::EFFECT;
-
 /// Identifies a question, to ask nothing twice.
 #[derive(Clone)]
-struct Asked {
-    run: usize,
-    step: u64,
-    live: bool,
-    prompt: Arc<Row>,
-    interventions: Vec<Intervention>,
-    calls: Vec<MeasurementCall>,
+pub(super) struct Asked {
+    /// Which run of the window.
+    pub run: u64,
+    pub step: u64,
+    pub live: bool,
+    pub prompt: Arc<Row>,
+    pub interventions: Vec<Intervention>,
+    pub calls: Vec<MeasurementCall>,
 }
 
 impl Asked {
@@ -46,25 +47,42 @@ impl Asked {
             && self.interventions == other.interventions
             && other.calls.iter().all(|call| self.calls.contains(call))
     }
+
+    /// Whether it answers the other.
+    fn answers(&self, other: &Self) -> bool {
+        self.is_like(other) && self.step == other.step
+    }
+
+    fn asks_effect(&self) -> bool {
+        self.calls.iter().any(|call| call.measurement == EFFECT)
+    }
 }
 
-/// The examiner of the run in view, and what it was asked.
+/// A question to what is compared with what is in view.
+struct Comparing {
+    id: u64,
+    subject: Subject,
+    asked: Asked,
+    /// The answers in view that its answer will stand beside.
+    beside: Option<Arc<Readings>>,
+    since: Instant,
+}
+
+/// The examiners of the run in view and of those it is compared with, and what they were asked.
 pub struct Examination {
     wake: Arc<dyn Fn() + Send + Sync>,
-    examiner: Option<(usize, Examiner)>,
+    examiners: Vec<(u64, Examiner)>,
     /// Those of runs that were in view before, until their last answer is done: nobody waits for it.
     retired: Vec<Examiner>,
-    /// The examiner could not be started for this run: said once.
-    refused: Option<usize>,
+    /// Runs for which no examiner could be started: said once.
+    refused: Vec<u64>,
     /// A hand caused the question in flight, not the run that goes on.
     by_hand: bool,
     /// Some panel that is drawn asks something.
     pub wanted: bool,
     next_id: u64,
     in_flight: Option<(u64, Asked, Instant)>,
-    /// The question without interventions that tells what they do: its id, run and step.
-    comparing: Option<u64>,
-    compared: Option<(usize, u64)>,
+    comparing: Option<Comparing>,
     answered: Option<Asked>,
     /// How long the last answer took.
     cost: Duration,
@@ -76,15 +94,14 @@ impl Examination {
     pub fn new(wake: Arc<dyn Fn() + Send + Sync>) -> Self {
         Self {
             wake,
-            examiner: None,
+            examiners: Vec::new(),
             retired: Vec::new(),
-            refused: None,
+            refused: Vec::new(),
             by_hand: false,
             wanted: false,
             next_id: 0,
             in_flight: None,
             comparing: None,
-            compared: None,
             answered: None,
             cost: Duration::ZERO,
             answered_at: None,
@@ -96,9 +113,8 @@ impl Examination {
     pub fn forget(&mut self) {
         self.in_flight = None;
         self.comparing = None;
-        self.compared = None;
         self.answered = None;
-        self.refused = None;
+        self.refused.clear();
     }
 
     /// What was answered may have another answer now.
@@ -106,9 +122,33 @@ impl Examination {
         self.answered = None;
     }
 
-    /// The examiner takes no more questions.
+    /// The examiners take no more questions.
     pub fn retire(&mut self) {
-        self.retired.extend(self.examiner.take().map(|(_, examiner)| examiner));
+        self.retire_but(&[]);
+    }
+
+    /// Those of all runs but these.
+    fn retire_but(&mut self, runs: &[u64]) {
+        let gone = self.examiners.extract_if(.., |(run, _)| !runs.contains(run));
+        self.retired.extend(gone.map(|(_, examiner)| examiner));
+    }
+
+    fn examiner(&self, run: u64) -> Option<&Examiner> {
+        self.examiners.iter().find(|(of, _)| *of == run).map(|(_, examiner)| examiner)
+    }
+
+    /// Sends a question; its number.
+    fn send(&mut self, which: Which, folder: Option<PathBuf>, asked: &Asked) -> Option<u64> {
+        self.next_id += 1;
+        self.examiner(asked.run)?.ask(Question {
+            id: self.next_id,
+            which,
+            folder,
+            prompt: asked.prompt.clone(),
+            interventions: asked.interventions.clone(),
+            calls: asked.calls.clone(),
+        });
+        Some(self.next_id)
     }
 
     /// Whether somebody waits for the answer in flight.
@@ -127,50 +167,26 @@ impl Examination {
 }
 
 impl Lab {
-    /// Takes in answers to the question in flight; older ones are worth nothing.
+    /// Takes in answers to the questions in flight; older ones are worth nothing.
     pub(super) fn take_replies(&mut self, now: Instant) {
-        let mut replies = Vec::new();
-        if let Some((_, examiner)) = &self.examination.examiner {
-            replies.extend(examiner.replies.try_iter());
-        }
+        let examiners = self.examination.examiners.iter();
+        let replies: Vec<Reply> = examiners.flat_map(|(_, e)| e.replies.try_iter()).collect();
         for reply in replies {
-            if self.examination.comparing == Some(reply.id) {
-                self.examination.comparing = None;
-                self.baseline = reply.readings.ok();
-                continue;
-            }
-            match self.examination.in_flight.take() {
-                Some((id, asked, since)) if id == reply.id => {
-                    self.examination.cost = now.duration_since(since);
-                    self.examination.answered_at = Some(now);
-                    let asked_effect = asked.calls.iter().any(|c| c.measurement == EFFECT);
-                    self.examination.answered = Some(asked);
-                    match reply.readings {
-                        Ok(readings) => {
-                            if asked_effect {
-                                self.effect = Some(readings.clone());
-                            }
-                            self.readings = Some(readings);
-                            self.failure = None;
-                        }
-                        // Said in the panels, in place of pictures of another step.
-                        Err(error) => {
-                            self.readings = None;
-                            self.failure = Some(error.message);
-                        }
-                    }
-                    self.changed();
+            match self.examination.comparing.take() {
+                Some(comparing) if comparing.id == reply.id => {
+                    self.take_compared(comparing, reply, now)
                 }
-                other => self.examination.in_flight = other,
+                other => {
+                    self.examination.comparing = other;
+                    self.take_reply(reply, now);
+                }
             }
         }
-        if self
-            .examination
-            .in_flight
-            .as_ref()
-            .is_some_and(|(_, _, since)| now.duration_since(*since) > LOST)
-        {
-            self.examination.in_flight = None;
+        let asking = &self.examination;
+        let since = asking.in_flight.as_ref().map(|(_, _, since)| *since);
+        let since = since.or(asking.comparing.as_ref().map(|comparing| comparing.since));
+        if since.is_some_and(|since| now.duration_since(since) > LOST) {
+            (self.examination.in_flight, self.examination.comparing) = (None, None);
             self.examination.retire();
             self.trouble(Error::internal(
                 "an examination did not come back and was given up; the next one starts afresh",
@@ -178,9 +194,56 @@ impl Lab {
         }
     }
 
+    fn take_reply(&mut self, reply: Reply, now: Instant) {
+        let asking = &mut self.examination;
+        let Some((_, asked, since)) = asking.in_flight.take_if(|(id, ..)| *id == reply.id) else {
+            return;
+        };
+        asking.cost = now.duration_since(since);
+        asking.answered_at = Some(now);
+        let asked_effect = asked.asks_effect();
+        asking.answered = Some(asked);
+        match reply.readings {
+            Ok(readings) => {
+                if asked_effect {
+                    self.effect = Some(readings.clone());
+                }
+                self.readings = Some(readings);
+                self.failure = None;
+            }
+            // Said in the panels, in place of pictures of another step.
+            Err(error) => {
+                self.readings = None;
+                self.failure = Some(error.message);
+            }
+        }
+        self.changed();
+    }
+
+    fn take_compared(&mut self, comparing: Comparing, reply: Reply, now: Instant) {
+        // Live, training has its share of this too.
+        self.examination.cost += now.duration_since(comparing.since);
+        let Some(other) = self.comparison.other_mut(&comparing.subject) else { return };
+        let asked_effect = comparing.asked.asks_effect();
+        other.answered = Some(comparing.asked);
+        other.beside = comparing.beside;
+        match reply.readings {
+            Ok(readings) => {
+                if asked_effect {
+                    other.effect = Some(readings.clone());
+                }
+                (other.readings, other.failure) = (Some(readings), None);
+            }
+            Err(error) => (other.readings, other.failure) = (None, Some(error.message)),
+        }
+        self.changed();
+    }
+
     /// Asks what the panels need, if it is not known yet.
-    pub(super) fn examine(&mut self, calls: &[MeasurementCall], now: Instant) {
+    pub(super) fn examine(&mut self, calls: &[MeasurementCall], others: &[Wanted], now: Instant) {
         self.examination.retired.retain_mut(|examiner| !examiner.is_retired());
+        let others = self.with_baseline(others);
+        self.meet(&others);
         self.examination.wanted = !calls.is_empty() && !self.prompt.is_empty();
         if !self.examination.wanted {
             return;
@@ -188,53 +251,76 @@ impl Lab {
         let Some((which, step, live)) = self.weights_to_ask(now) else {
             return self.say_that_nothing_is_recorded();
         };
-        let folder = self.run().and_then(|run| run.recording.folder.clone());
         let asked = Asked {
-            run: self.current,
+            run: self.run_id(),
             step,
             live,
             prompt: self.prompt.clone(),
-            interventions: self
-                .in_force()
-                .into_iter()
-                .filter(Intervention::changes_forward)
-                .collect(),
+            interventions: self.changes_in_force(),
             calls: self.calls_with_effect(calls, now),
         };
-        if self.examination.answered.as_ref().is_some_and(|a| a.is_like(&asked) && a.step == step) {
-            return self.compare(which, step);
+        if self.examination.answered.as_ref().is_some_and(|a| a.answers(&asked)) {
+            return self.ask_others(&others, (&which, step, live), now);
         }
-        if self
-            .examination
-            .in_flight
-            .as_ref()
-            .is_some_and(|(_, a, _)| a.is_like(&asked) && (live || a.step == step))
-        {
+        let in_flight = self.examination.in_flight.as_ref();
+        let is_asked = |a: &Asked| a.is_like(&asked) && (live || a.step == step);
+        if in_flight.is_some_and(|(_, a, _)| is_asked(a)) || !self.ready(self.current) {
             return;
         }
-        if !self.ready() {
-            return;
-        }
+        let folder = self.run().and_then(|run| run.recording.folder.clone());
         let asking = &mut self.examination;
-        let Some((_, examiner)) = &asking.examiner else { return };
         asking.by_hand = !(live && asking.answered.as_ref().is_some_and(|a| a.is_like(&asked)));
-        asking.next_id += 1;
-        if asked.calls.iter().any(|c| c.measurement == EFFECT) {
+        if asked.asks_effect() {
             asking.effect_at = Some(now);
         }
-        examiner.ask(Question {
-            id: asking.next_id,
-            which,
-            folder,
-            prompt: asked.prompt.clone(),
-            interventions: asked.interventions.clone(),
-            calls: asked.calls.clone(),
-        });
-        // A comparison that still waited has just been replaced.
-        if asking.comparing.take().is_some() {
-            asking.compared = None;
+        let Some(id) = asking.send(which, folder, &asked) else { return };
+        // A question to another that still waited has just been replaced.
+        asking.comparing = None;
+        asking.in_flight = Some((id, asked, now));
+    }
+
+    /// When all else is answered: asks what is compared with what is in view, one after the other.
+    fn ask_others(&mut self, others: &[Wanted], in_view: (&Which, u64, bool), now: Instant) {
+        if self.examination.comparing.is_some() {
+            return;
         }
-        asking.in_flight = Some((asking.next_id, asked, now));
+        let runs: Vec<u64> = others.iter().map(|wanted| wanted.subject.run).collect();
+        self.examination.retire_but(&[&runs[..], &[self.run_id()]].concat());
+        for wanted in others {
+            match self.to_ask(wanted, in_view) {
+                Ok(Some(to_ask)) if self.is_open(&wanted.subject, &to_ask.asked) => {
+                    return self.ask_other(wanted, to_ask, now);
+                }
+                Ok(_) => {}
+                Err(why) => self.cannot_ask(&wanted.subject, why),
+            }
+        }
+    }
+
+    fn is_open(&self, subject: &Subject, asked: &Asked) -> bool {
+        let other = self.comparison.other(subject);
+        other.is_some_and(|o| o.answered.as_ref().is_none_or(|a| !a.answers(asked)))
+    }
+
+    fn ask_other(&mut self, wanted: &Wanted, to_ask: ToAsk, now: Instant) {
+        let ToAsk { run, which, asked } = to_ask;
+        if !self.ready(run) {
+            return;
+        }
+        let folder = self.runs[run].recording.folder.clone();
+        let moment = wanted.subject.step;
+        let beside = self.readings.clone().filter(|_| moment == Moment::InView);
+        let Some(id) = self.examination.send(which, folder, &asked) else { return };
+        let subject = wanted.subject.clone();
+        self.examination.comparing = Some(Comparing { id, subject, asked, beside, since: now });
+    }
+
+    fn cannot_ask(&mut self, subject: &Subject, why: String) {
+        let Some(other) = self.comparison.other_mut(subject) else { return };
+        if other.failure.as_ref() != Some(&why) {
+            (other.failure, other.readings) = (Some(why), None);
+            self.changed();
+        }
     }
 
     /// Of a run that does not train and has no weights there will never be an answer.
@@ -260,28 +346,6 @@ impl Lab {
             ),
         });
         self.changed();
-    }
-
-    /// When all else is answered: how well the network does with nothing in force, at the step whose effect is known.
-    fn compare(&mut self, which: Which, step: u64) {
-        let known = self.effect.as_ref().is_some_and(|effect| effect.step == step);
-        let wanted = (self.current, step);
-        let asking = &mut self.examination;
-        if !known || asking.comparing.is_some() || asking.compared == Some(wanted) {
-            return;
-        }
-        let Some((_, examiner)) = &asking.examiner else { return };
-        asking.next_id += 1;
-        asking.comparing = Some(asking.next_id);
-        asking.compared = Some(wanted);
-        examiner.ask(Question {
-            id: asking.next_id,
-            which,
-            folder: None,
-            prompt: self.prompt.clone(),
-            interventions: Vec::new(),
-            calls: vec![MeasurementCall::new(EFFECT)],
-        });
     }
 
     /// The weights to ask about: those of the past in view, or the newest that were sent. Sends for newer ones.
@@ -333,25 +397,24 @@ impl Lab {
         calls
     }
 
-    /// Starts the examiner of the run in view if need be.
-    fn ready(&mut self) -> bool {
-        let current = self.current;
-        if self.examination.examiner.as_ref().is_some_and(|(run, _)| *run == current) {
+    /// Starts the examiner of a run if need be.
+    fn ready(&mut self, index: usize) -> bool {
+        let Some(run) = self.runs.get(index) else { return false };
+        let asking = &mut self.examination;
+        if asking.examiner(run.id).is_some() {
             return true;
         }
-        if self.examination.refused == Some(current) {
+        if asking.refused.contains(&run.id) {
             return false;
         }
-        self.examination.retire();
-        let wake = self.examination.wake.clone();
-        let Some(run) = self.runs.get(current) else { return false };
+        let wake = asking.wake.clone();
         match Examiner::start(&run.experiment, move || wake()) {
             Ok(examiner) => {
-                self.examination.examiner = Some((current, examiner));
+                asking.examiners.push((run.id, examiner));
                 true
             }
             Err(error) => {
-                self.examination.refused = Some(current);
+                asking.refused.push(run.id);
                 self.trouble(error);
                 false
             }

@@ -115,6 +115,7 @@ impl Lab {
         self.news += 1;
         let id = self.runs[index].id;
         self.analyses.forget_run(id);
+        self.comparison.forget_run(id);
         if index == self.current {
             // Weights of the same step may be others now.
             self.examination.retire();

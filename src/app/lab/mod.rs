@@ -1,6 +1,7 @@
 //! The lab: runs, what is looked at and what is known of it, without any drawing.
 
 pub mod analyses;
+pub mod compared;
 pub mod effect;
 pub mod examination;
 pub mod follow;
@@ -29,6 +30,7 @@ use crate::run_folder::recording::Recording;
 use crate::sweep::Sweep;
 
 use analyses::Analyses;
+use compared::{Comparison, Wanted};
 use examination::Examination;
 use following::Following;
 use panels::Panels;
@@ -77,8 +79,6 @@ pub struct Lab {
     pub failure: Option<String>,
     /// How well the network does with what is in force, as last examined.
     pub effect: Option<Arc<Readings>>,
-    /// The same without anything in force, at the step of `effect`.
-    pub baseline: Option<Arc<Readings>>,
     /// Counts changes to what is looked at and to what is known of it.
     pub revision: u64,
     /// Counts the changes of the experiment in the form.
@@ -95,6 +95,8 @@ pub struct Lab {
     /// Where the next run is recorded, if that was said.
     pub next_folder: Option<PathBuf>,
     pub examination: Examination,
+    /// What is compared with what is in view.
+    pub comparison: Comparison,
     /// Long questions.
     pub analyses: Analyses,
 }
@@ -128,7 +130,6 @@ impl Lab {
             before_edit: None,
             failure: None,
             effect: None,
-            baseline: None,
             revision: 0,
             drafted: 0,
             news: 0,
@@ -138,6 +139,7 @@ impl Lab {
             runs_folder,
             no_folder: None,
             next_folder: None,
+            comparison: Comparison::default(),
             analyses: Analyses::new(wake.clone()),
             examination: Examination::new(wake),
         }
@@ -165,8 +167,13 @@ impl Lab {
 
     /// The runs as panels want them: the one in view first.
     pub fn recordings(&self) -> Vec<(String, Arc<Recording>)> {
+        self.recordings_from(self.current)
+    }
+
+    /// The same, another one first.
+    pub fn recordings_from(&self, first: usize) -> Vec<(String, Arc<Recording>)> {
         let mut order: Vec<usize> = (0..self.runs.len()).collect();
-        order.sort_by_key(|&i| i != self.current);
+        order.sort_by_key(|&i| i != first);
         order
             .into_iter()
             .map(|i| (self.runs[i].name.clone(), self.runs[i].recording.clone()))
@@ -310,7 +317,7 @@ impl Lab {
         self.readings = None;
         self.failure = None;
         self.effect = None;
-        self.baseline = None;
+        self.comparison.forget();
         self.examination.forget();
         self.analyses.forget();
     }
@@ -359,16 +366,22 @@ impl Lab {
         Ok(())
     }
 
-    /// Takes in what has happened since the last frame and asks what the panels need.
-    pub fn tick(&mut self, calls: &[MeasurementCall], analyses: &[MeasurementCall], now: Instant) {
+    /// Takes in what has happened since the last frame and asks what the panels need, of what is in view and of `others`.
+    pub fn tick(
+        &mut self,
+        calls: &[MeasurementCall],
+        analyses: &[MeasurementCall],
+        others: &[Wanted],
+        now: Instant,
+    ) {
         for index in 0..self.runs.len() {
             self.drain(index, now);
             self.drain_followed(index, now);
         }
         self.play(now);
         self.take_replies(now);
-        self.examine(calls, now);
-        self.analyse(analyses, now);
+        self.examine(calls, others, now);
+        self.analyse(analyses, others, now);
     }
 
     /// Whether something is under way that a later frame should show.

@@ -1,9 +1,10 @@
 //! Who has the panels between frames: each with its settings, its last picture and what it has besides, and the forms.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 
 use egui::emath::GuiRounding as _;
-use egui::{Frame, Margin, Rect, ScrollArea, Ui, vec2};
+use egui::{DragAndDrop, Frame, Margin, Rect, ScrollArea, Ui, vec2};
 
 use super::form;
 use super::interventions::Interventions;
@@ -15,18 +16,21 @@ use crate::app::canvas::paint::{self, Canvas};
 use crate::app::canvas::{UNITS_PER_POINT, theme};
 use crate::app::commands::{Action, Command, table};
 use crate::app::lab::Lab;
-use crate::app::lab::examination::EFFECT;
+use crate::app::lab::compared::{Subject, Wanted};
 use crate::app::lab::panels::{Form, Panels};
 use crate::app::lab::run::Run;
 use crate::base::error::{Error, Result};
-use crate::base::question::MeasurementCall;
+use crate::base::question::{Analyzed, MeasurementCall};
 use crate::base::settings;
 use crate::figure::Figure;
 use crate::figure::cloud::Camera;
 use crate::figure::fallback::Fallback;
 use crate::figure::layout::layout;
 use crate::figure::scene::Scene;
-use crate::panel::{Memory, NetShape, Palette, Panel, PanelKind, Selection, View};
+use crate::panel::compare::Compares;
+use crate::panel::outputs::sentence;
+use crate::panel::{Memory, NetShape, Palette, Panel, PanelKind, Selection, View, compare};
+use crate::run::expectation::EFFECT;
 use crate::task::Source;
 
 /// Panels, pictures and forms between frames.
@@ -53,7 +57,8 @@ struct Shown {
     kind: &'static PanelKind,
     panel: Box<dyn Panel>,
     pane: Box<dyn Pane>,
-    picture: Picture,
+    /// One; more where it is compared.
+    pictures: Vec<Picture>,
     memory: Memory,
 }
 
@@ -83,7 +88,7 @@ impl Host {
             kind,
             panel: (kind.make)(),
             pane: pane_of(kind),
-            picture: Picture::default(),
+            pictures: vec![Picture::default()],
             memory: Memory::default(),
         };
         Self {
@@ -141,7 +146,7 @@ impl Host {
     /// Draws everything anew: another window knows no texture of the one before.
     pub fn forget_pictures(&mut self) {
         for shown in &mut self.panels {
-            shown.picture = Picture::default();
+            shown.pictures = vec![Picture::default()];
         }
     }
 
@@ -174,6 +179,25 @@ impl Host {
         (self.look.dark, self.look.hall) = (dark, hall);
     }
 
+    /// What the panels that were drawn need to know of what they are compared with.
+    pub fn others(&self, lab: &Lab) -> Vec<Wanted> {
+        let mut all: Vec<Wanted> = Vec::new();
+        for shown in self.panels.iter().filter(|s| self.is_visible(s.kind.name)) {
+            let Some(subject) = shown.against(lab) else { continue };
+            let Some((_, run)) = lab.run_of(subject.run) else { continue };
+            let at = all.iter().position(|wanted| wanted.subject == *subject);
+            let at = at.unwrap_or_else(|| {
+                all.push(Wanted { subject: subject.clone(), calls: vec![], analyses: vec![] });
+                all.len() - 1
+            });
+            let selection = subject.selection(&lab.selection);
+            let net = &run.info.net;
+            add_new(&mut all[at].calls, shown.panel.needs(net, &selection));
+            add_new(&mut all[at].analyses, shown.panel.analyses(net, &selection));
+        }
+        all
+    }
+
     /// What the panels that were drawn need to know.
     pub fn calls(&self, lab: &Lab) -> Vec<MeasurementCall> {
         let mut calls = self.asked(lab, |panel, net, selection| panel.needs(net, selection));
@@ -197,11 +221,8 @@ impl Host {
         let Some(run) = lab.run() else { return Vec::new() };
         let mut calls: Vec<MeasurementCall> = Vec::new();
         let visible = self.panels.iter().filter(|s| self.is_visible(s.kind.name));
-        for call in visible.flat_map(|s| of(s.panel.as_ref(), &run.info.net, &lab.selection)) {
-            if !calls.contains(&call) {
-                calls.push(call);
-            }
-        }
+        let all = visible.flat_map(|s| of(s.panel.as_ref(), &run.info.net, &lab.selection));
+        add_new(&mut calls, all);
         calls
     }
 
@@ -219,6 +240,7 @@ impl Host {
         });
         self.places.push((name.to_owned(), drawn.response.rect));
         if let Some(kind) = lab.panels.figure(name) {
+            self.actions.extend(dropped(ui, drawn.response.rect));
             let clicked = ui.input(|i| i.pointer.secondary_clicked());
             let at = ui.input(|i| i.pointer.interact_pos());
             if let Some(at) = at.filter(|at| clicked && drawn.response.rect.contains(*at)) {
@@ -295,8 +317,9 @@ impl Host {
     /// When there is no such panel.
     pub fn seen(&mut self, name: &str) -> Result<Seen<'_>> {
         let shown = self.panels.iter_mut().find(|s| s.kind.name == name);
-        let Shown { kind, panel, picture, .. } =
+        let Shown { kind, panel, pictures, .. } =
             shown.ok_or_else(|| Error::usage(format!("the panel {name} is no figure")))?;
+        let picture = &pictures[0];
         let size = match picture.of {
             0 => [4.0, 3.0],
             _ => [picture.scene.width, picture.scene.height],
@@ -352,8 +375,19 @@ impl Shown {
         if room.width() < 30.0 || room.height() < 20.0 {
             return Vec::new();
         }
-        self.redraw(lab, room, look);
-        let Picture { figure, scene, canvas, .. } = &mut self.picture;
+        let places = self.redraw(lab, room, look);
+        let mut actions = Vec::new();
+        for (index, place) in places.into_iter().enumerate() {
+            actions.extend(self.picture(ui, lab, index, place));
+        }
+        actions
+    }
+
+    /// One of its pictures in its place.
+    fn picture(&mut self, ui: &mut Ui, lab: &Lab, index: usize, room: Rect) -> Vec<Action> {
+        let Some(Picture { figure, scene, canvas, .. }) = self.pictures.get_mut(index) else {
+            return Vec::new();
+        };
         if let Some(sentence) = &figure.empty {
             let response = ui.allocate_rect(room, egui::Sense::hover());
             response.widget_info(|| {
@@ -366,7 +400,12 @@ impl Shown {
         let place = Rect::from_min_size(room.min, size);
         let (panel, title) = (self.panel.as_mut(), self.kind.title);
         let mut drawn = Drawn { room, place, figure, scene, panel, canvas, title };
-        self.pane.picture(ui, &mut drawn, lab)
+        ui.push_id(index, |ui| self.pane.picture(ui, &mut drawn, lab)).inner
+    }
+
+    /// What it is compared with.
+    fn against<'a>(&self, lab: &'a Lab) -> Option<&'a Subject> {
+        lab.comparison.of(self.kind.name).filter(|_| self.kind.compares != Compares::Never)
     }
 
     /// Under the sentence of a panel that this network or task has nothing for: a button that starts an experiment
@@ -393,35 +432,48 @@ impl Shown {
         found.chain(answered).any(Result::is_err)
     }
 
-    /// Asks the panel for its figure if anything it may show has changed.
-    fn redraw(&mut self, lab: &Lab, room: Rect, look: Look) {
-        let size: [f32; 2] = (room.size() / UNITS_PER_POINT).into();
-        let Some(run) = lab.run() else { return };
+    /// Asks the panel for its figures if anything that they may show has changed; the place of each.
+    fn redraw(&mut self, lab: &Lab, room: Rect, look: Look) -> Vec<Rect> {
+        let Some(run) = lab.run() else { return Vec::new() };
+        let count = self.against(lab).map_or(1, |_| lab.comparison.showing.count(self.kind));
+        self.pictures.resize_with(count, Picture::default);
+        let grid = compare::grid(self.kind, count, room.size().into());
+        let places = split(room, grid);
+        let size: [f32; 2] = (places[0].size() / UNITS_PER_POINT).into();
         // A panel that asks nothing draws the history of the run; the others draw answers.
         let analyzes = !self.analyses(lab).is_empty();
         let is_history = self.panel.needs(&run.info.net, &lab.selection).is_empty() && !analyzes;
-        let camera = self.picture.canvas.camera;
         let mut state = DefaultHasher::new();
-        (lab.revision, look.revision, look.dark, lab.current).hash(&mut state);
+        (lab.revision, look.revision, look.dark, lab.current, count).hash(&mut state);
         is_history.then_some(lab.news).hash(&mut state);
         analyzes.then_some(lab.analyses.revision).hash(&mut state);
         size.map(f32::to_bits).hash(&mut state);
-        (camera.zoom.to_bits(), camera.shift.map(f64::to_bits)).hash(&mut state);
-        let of = state.finish().max(1);
-        if self.picture.of == of {
-            return;
+        for camera in self.pictures.iter().map(|picture| &picture.canvas.camera) {
+            (camera.zoom.to_bits(), camera.shift.map(f64::to_bits)).hash(&mut state);
         }
-        let palette = theme::palette(look.dark);
-        let Some(mut figure) = self.figure(lab, palette, size) else { return };
-        camera.look_at(&mut figure);
+        let of = state.finish().max(1);
+        if self.pictures[0].of == of || self.waits_for_other(lab) {
+            return places;
+        }
+        let figures = self.figures(lab, theme::palette(look.dark), size);
         let style = theme::figure_style(look.dark, look.fallback);
-        self.picture.scene = layout(&figure, size, &style);
-        self.picture.figure = figure;
-        self.picture.of = of;
+        for (picture, mut figure) in self.pictures.iter_mut().zip(figures) {
+            picture.canvas.camera.look_at(&mut figure);
+            picture.scene = layout(&figure, size, &style);
+            (picture.figure, picture.of) = (figure, of);
+        }
+        places
     }
 
-    fn figure(&mut self, lab: &Lab, palette: Palette, size: [f32; 2]) -> Option<Figure> {
-        let run = lab.run()?;
+    /// Whether what it is compared with is about to answer: until then the picture that is there stays.
+    fn waits_for_other(&self, lab: &Lab) -> bool {
+        let other = self.against(lab).and_then(|subject| lab.comparison.other(subject));
+        let is_late = other.is_some_and(|other| !other.is_about(&lab.prompt));
+        is_late && lab.examination.is_busy() && self.pictures.iter().all(|picture| picture.of > 0)
+    }
+
+    fn figures(&mut self, lab: &Lab, palette: Palette, size: [f32; 2]) -> Vec<Figure> {
+        let Some(run) = lab.run() else { return Vec::new() };
         let runs = lab.recordings();
         let view = View {
             net: &run.info.net,
@@ -433,13 +485,80 @@ impl Shown {
             live: lab.training().is_some_and(|t| !t.gone),
             readings: lab.readings.as_deref(),
             before: lab.before_edit.as_deref(),
+            against: None,
             failure: lab.failure.as_deref(),
             analyzed: &lab.analyses.analyzed,
             selection: &lab.selection,
             palette,
             size,
         };
-        Some(self.panel.next_figure(&view, &mut self.memory))
+        match self.against(lab) {
+            None => vec![self.panel.next_figure(&view, &mut self.memory)],
+            Some(subject) => self.compared(lab, view, subject),
+        }
+    }
+
+    /// The figures of the view beside those of what it is compared with.
+    fn compared(&self, lab: &Lab, view: View<'_>, subject: &Subject) -> Vec<Figure> {
+        let gone = "The run that this was compared with is no longer in the window.";
+        let Some((index, run)) = lab.run_of(subject.run) else { return vec![sentence(gone)] };
+        let other = lab.comparison.other(subject);
+        let readings = other.filter(|other| other.is_about(&lab.prompt));
+        let beside = readings.and_then(|other| other.beside.as_deref());
+        let runs = lab.recordings_from(index);
+        let selection = subject.selection(&lab.selection);
+        let nothing = Analyzed::default();
+        let analyzed = match other {
+            _ if lab.is_of_now(subject) => &lab.analyses.analyzed,
+            Some(other) => &other.analyzed,
+            None => &nothing,
+        };
+        let b = View {
+            net: &run.info.net,
+            vocab: &run.info.vocab,
+            roles: run.info.roles,
+            runs: &runs,
+            step: lab.step_of(subject),
+            live: false,
+            readings: readings.and_then(|other| other.readings.as_deref()),
+            before: None,
+            failure: other.and_then(|other| other.failure.as_deref()),
+            analyzed,
+            selection: &selection,
+            ..view
+        };
+        let a = View { readings: beside.or(view.readings), ..view };
+        compare::figures(self.kind, self.panel.as_ref(), [&a, &b], lab.comparison.showing)
+    }
+}
+
+/// Parts of a room in rows and columns, with a little air between them.
+fn split(room: Rect, [rows, columns]: [usize; 2]) -> Vec<Rect> {
+    const AIR: f32 = 6.0;
+    let part = |length: f32, count: usize| {
+        let air = AIR * (count - 1) as f32;
+        ((length - air) / count as f32).max(1.0)
+    };
+    let size = vec2(part(room.width(), columns), part(room.height(), rows));
+    let at = |index: usize| {
+        let (row, column) = (index / columns, index % columns);
+        room.min + vec2(column as f32 * (size.x + AIR), row as f32 * (size.y + AIR))
+    };
+    (0..rows * columns).map(|index| Rect::from_min_size(at(index), size)).collect()
+}
+
+/// A run of the list that was let go over a panel is compared with the one in view.
+fn dropped(ui: &Ui, rect: Rect) -> Option<Action> {
+    let at = ui.input(|i| i.pointer.interact_pos().filter(|_| i.pointer.any_released()))?;
+    let folder = rect.contains(at).then(|| DragAndDrop::take_payload::<PathBuf>(ui.ctx()))??;
+    Some(Action::CompareRuns { a: None, b: folder.as_ref().clone() })
+}
+
+fn add_new(all: &mut Vec<MeasurementCall>, more: impl IntoIterator<Item = MeasurementCall>) {
+    for call in more {
+        if !all.contains(&call) {
+            all.push(call);
+        }
     }
 }
 

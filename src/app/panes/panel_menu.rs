@@ -4,6 +4,7 @@ use egui::{Context, Id, Rect};
 
 use crate::app::commands::{Action, CopyAs};
 use crate::panel::PanelKind;
+use crate::panel::compare::Compares;
 
 /// Of which panel, and where it was asked for.
 #[derive(Default)]
@@ -30,6 +31,7 @@ impl PanelMenu {
                     ui.set_max_width(170.0);
                     egui::containers::menu::menu_style(ui.style_mut());
                     ui.weak(kind.title);
+                    let pin = ("Pin or unpin", Action::Pin(name()));
                     let choices = [
                         ("Export figure…", Action::Export(name())),
                         ("Add to figure sheet", Action::AddToSheet(name())),
@@ -38,7 +40,8 @@ impl PanelMenu {
                         ("Copy numbers", Action::Copy(name(), CopyAs::Numbers)),
                     ];
                     ui.with_layout(egui::Layout::top_down_justified(egui::Align::Min), |ui| {
-                        for (text, action) in choices {
+                        let pin = Some(pin).filter(|_| kind.compares == Compares::Parts);
+                        for (text, action) in pin.into_iter().chain(choices) {
                             if ui.button(text).clicked() {
                                 chosen = Some(action);
                             }

@@ -96,7 +96,9 @@ impl RunList {
             }
             let note = if is_open { ", open" } else { "" };
             let size = format!("{}{note}", spell_bytes(run.bytes));
-            named(ui, &name, &size, &run.folder.display().to_string());
+            actions.extend(draggable(ui, run, |ui| {
+                named(ui, &name, &size, &run.folder.display().to_string());
+            }));
         });
         let Some((folder, text)) = &mut self.naming else { return };
         if *folder != run.folder {
@@ -200,6 +202,15 @@ impl RunList {
             ),
         }
     }
+}
+
+/// A run that can be dragged onto another, or onto a panel: the two are compared.
+fn draggable(ui: &mut Ui, run: &Entry, inside: impl FnOnce(&mut Ui)) -> Option<Action> {
+    let id = Id::unique("run").with(&run.folder);
+    let row = ui.dnd_drag_source(id, run.folder.clone(), inside).response;
+    let dropped = row.dnd_release_payload::<PathBuf>()?;
+    let (a, b) = (Some(run.folder.clone()), dropped.as_ref().clone());
+    (a.as_ref() != Some(&b)).then_some(Action::CompareRuns { a, b })
 }
 
 /// The name of a run and how large it is; in a narrow panel it is the name that is cut.

@@ -11,6 +11,7 @@ use crate::app::worker::Then;
 use crate::base::error::Error;
 use crate::figure::Pick;
 use crate::panel;
+use crate::panel::compare::Showing;
 use crate::run::experiment::Experiment;
 use crate::run::tour::Tour;
 
@@ -40,6 +41,13 @@ impl App {
             Action::Intervene(what) => self.lab.intervene(what),
             Action::Lift(what) => self.lab.lift(&what),
             Action::Operate(all) => self.lab.operate(&all),
+            Action::Compare(subject) => self.lab.compare_with(subject),
+            Action::ShowCompared(showing) => {
+                self.lab.comparison.showing = showing;
+                self.lab.changed();
+            }
+            Action::CompareRuns { a, b } => self.compare_runs(a, b),
+            Action::Pin(kind) => self.lab.pin(&kind),
             Action::Set { name, value } => self.lab.set_live(name, value),
             Action::Speed(speed) => {
                 self.lab.speed = speed;
@@ -108,6 +116,14 @@ impl App {
             Command::ClearSelection => lab.clear_selection(),
             Command::NextHead => lab.move_head(1),
             Command::PreviousHead => lab.move_head(-1),
+            Command::Difference => lab.show_compared(Showing::Difference),
+            Command::SideBySide => lab.show_compared(Showing::Beside),
+            Command::BothAndDifference => lab.show_compared(Showing::All),
+            Command::CompareStep => lab.keep_for_comparison(),
+            Command::CompareHead => lab.keep_head_for_comparison(),
+            Command::CompareRun => lab.compare_with_next_run(),
+            Command::Pin => self.of_figure(|app, name| app.lab.pin(name)),
+            Command::StopComparing => lab.stop_comparing(),
             Command::DrawSequence => lab.draw_next(),
             Command::AskAgain => lab.analyses.ask_again(),
             Command::CancelJob => lab.analyses.cancel(),

@@ -76,6 +76,32 @@ impl App {
         );
     }
 
+    /// Compares a run with another; opens those that are not in the window.
+    pub(super) fn compare_runs(&mut self, a: Option<PathBuf>, b: PathBuf) {
+        let in_view = self.lab.run_id();
+        self.with_run(b, move |app, b| match a {
+            None => app.lab.compare_runs(in_view, b),
+            Some(a) => app.with_run(a, move |app, a| app.lab.compare_runs(a, b)),
+        });
+    }
+
+    /// Does something with the run of a folder once it is in the window.
+    fn with_run(&mut self, folder: PathBuf, then: impl FnOnce(&mut Self, u64) + Send + 'static) {
+        let index = self.lab.folders_of_runs().position(|of| of == Some(&folder));
+        if let Some(index) = index {
+            return then(self, self.lab.runs[index].id);
+        }
+        self.work(
+            "open run",
+            move || Opened::read(&folder),
+            move |app, opened| {
+                app.lab.opened(opened);
+                let id = app.lab.run_id();
+                then(app, id);
+            },
+        );
+    }
+
     pub(super) fn open_sweep(&mut self, folder: PathBuf, again: bool, step: Option<u64>) {
         self.sweep_step = step;
         let show = move |app: &mut Self, sweep| app.opened_sweep(sweep, again);

@@ -1,6 +1,7 @@
 //! The window: panels over a laboratory of runs, drawn frame by frame; what a hand did is carried out after each.
 
 mod apply;
+mod compare;
 pub mod device_lost;
 mod figures;
 mod file_dialog;
@@ -407,6 +408,11 @@ impl App {
         }
         let state = if hall { menu::hall } else { menu::state };
         Panel::top("state").frame(bar).show(ui, |ui| actions.extend(state(ui, &self.lab)));
+        if self.lab.comparison.is_on() && !hall {
+            Panel::top("compared").frame(bar).show_separator_line(false).show(ui, |ui| {
+                actions.extend(compare::row(ui, &self.lab));
+            });
+        }
         if !self.lab.troubles.is_empty() {
             Panel::top("troubles").frame(bar).show(ui, |ui| actions.extend(self.banner(ui)));
         }
@@ -471,9 +477,10 @@ impl App {
             ctx.input(|i| i.viewport().visible() == Some(false)) && self.screenshot.is_none();
         let calls = if hidden { Vec::new() } else { self.calls() };
         let analyses = if hidden { Vec::new() } else { self.host.analyses(&self.lab) };
+        let others = if hidden { Vec::new() } else { self.host.others(&self.lab) };
         self.take_work();
         self.follow(ctx);
-        self.lab.tick(&calls, &analyses, Instant::now());
+        self.lab.tick(&calls, &analyses, &others, Instant::now());
         self.build_runs();
         if hidden && self.lab.is_busy() {
             // Nothing is drawn, but what training says is still taken in.
