@@ -676,6 +676,12 @@ pub fn is_being_written(folder: &Path) -> bool {
     disk::is_held(&folder.join("lock"))
 }
 
+/// Whether some program writes the run in a folder, on this machine or elsewhere, as far as its lock and its beat tell.
+pub fn goes_on(folder: &Path) -> bool {
+    let beat = beat::read(folder).ok().flatten();
+    is_being_written(folder) || beat.is_some_and(|beat| !beat.condition.is_over())
+}
+
 /// Calls `take` with every row of the metrics of a run, one after the other.
 ///
 /// # Errors

@@ -9,10 +9,15 @@ use egui_kittest::kittest::{NodeT, Queryable};
 
 use mnemoscope::app::App;
 use mnemoscope::app::lab::run::Opened;
+use mnemoscope::base::event::State;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::session::{Begin, Command, Session, Start};
 
-use crate::app::{TINY, endless, until, window_of, window_on};
+use crate::app::{
+    TINY, TREES, endless, fit_lens, press, rings, until, until_shown, window_beside, window_of,
+    window_on,
+};
+use crate::folder::everything;
 
 /// A session that the window knows nothing of, as another program has it.
 fn elsewhere(folder: &Path, text: &str, begin: Begin) -> Session {
@@ -99,9 +104,7 @@ fn a_run_that_goes_on_with_more_steps_is_seen_when_a_hand_comes_back() {
 
 /// Waits until all steps are done.
 fn drop_finished(session: Session) {
-    crate::tiny::until(&session, |event| {
-        crate::tiny::is_state(event, mnemoscope::base::event::State::Finished)
-    });
+    crate::tiny::until(&session, |event| crate::tiny::is_state(event, State::Finished));
     drop(session);
 }
 
@@ -115,6 +118,38 @@ fn a_run_of_this_very_window_is_not_followed() {
     let lab = &harness.state().lab;
     assert!(lab.runs.iter().all(|run| run.following.is_none()));
     assert_eq!(lab.runs.len(), 2);
+}
+
+#[test]
+fn what_is_kept_of_a_run_of_another_program_lies_beside_the_own_runs_and_is_found_there() {
+    let home = tempfile::tempdir().unwrap();
+    let library = home.path().join("runs");
+    let folder = library.join("trees-001");
+    let session = elsewhere(&folder, &TREES.replace("steps = 4", "steps = 0"), Begin::Fresh);
+    until_written(&folder, "beat.json");
+    session.commands.send(Command::Pause).unwrap();
+    crate::tiny::until(&session, |event| crate::tiny::is_state(event, State::Paused));
+    let mut harness = window_beside(Ok(library.clone()), &folder);
+    until(&mut harness, "it is answered", |app| rings(app).contains("no fitted one is kept"));
+    let before = everything(&folder);
+    fit_lens(&mut harness);
+    press(&mut harness, "Keep");
+    until(&mut harness, "the rings are read by it", |app| rings(app).contains("the tuned"));
+    press(&mut harness, "Runs");
+    until_shown(&mut harness, "Name trees-001");
+    press(&mut harness, "Name trees-001");
+    let field = harness.get_by_role_and_label(Role::TextInput, "Name of the run");
+    field.set_text_value_accesskit("the good one");
+    harness.step();
+    press(&mut harness, "Keep this name");
+    until_shown(&mut harness, "Name the good one");
+    assert!(everything(&folder) == before, "nothing was written into its folder");
+    assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
+    drop(harness);
+    // Another window finds it, also when the run has ended.
+    drop(session);
+    let mut harness = window_beside(Ok(library), &folder);
+    until(&mut harness, "the rings are read by it again", |app| rings(app).contains("the tuned"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::base::error::Error;
 use crate::base::intervention::Intervention;
 use crate::base::question::MeasurementCall;
 use crate::run::examiner::{Examiner, Question, Which};
+use crate::run::lenses::reads_with_lens;
 
 use super::Lab;
 
@@ -188,7 +189,6 @@ impl Lab {
         let Some((which, step, live)) = self.weights_to_ask(now) else {
             return self.say_that_nothing_is_recorded();
         };
-        let folder = self.run().and_then(|run| run.recording.folder.clone());
         let asked = Asked {
             run: self.current,
             step,
@@ -215,6 +215,7 @@ impl Lab {
         if !self.ready() {
             return;
         }
+        let kept = if reads_with_lens(&asked.calls) { self.kept_in() } else { Vec::new() };
         let asking = &mut self.examination;
         let Some((_, examiner)) = &asking.examiner else { return };
         asking.by_hand = !(live && asking.answered.as_ref().is_some_and(|a| a.is_like(&asked)));
@@ -225,7 +226,7 @@ impl Lab {
         examiner.ask(Question {
             id: asking.next_id,
             which,
-            folder,
+            kept,
             prompt: asked.prompt.clone(),
             interventions: asked.interventions.clone(),
             calls: asked.calls.clone(),
@@ -277,7 +278,7 @@ impl Lab {
         examiner.ask(Question {
             id: asking.next_id,
             which,
-            folder: None,
+            kept: Vec::new(),
             prompt: self.prompt.clone(),
             interventions: Vec::new(),
             calls: vec![MeasurementCall::new(EFFECT)],
