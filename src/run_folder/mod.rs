@@ -376,6 +376,16 @@ impl Writer {
         self.beats += 1;
     }
 
+    /// Makes sure that what was written survives a power failure. Those who read it over a network see it then.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn sync(&self) -> Result<()> {
+        self.metrics.sync()?;
+        self.events.sync()?;
+        self.store.sync()
+    }
+
     /// Replaces the checkpoint. Everything flushed so far belongs to it.
     ///
     /// # Errors
@@ -383,9 +393,7 @@ impl Writer {
     pub fn save(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         self.check_there()?;
         self.flush()?;
-        self.metrics.sync()?;
-        self.events.sync()?;
-        self.store.sync()?;
+        self.sync()?;
         let kept = Kept { metrics: self.metrics.len(), events: self.events.len() };
         let bytes = encode_checkpoint(checkpoint, &kept);
         replace_bytes(&self.folder.join("checkpoint.safetensors"), &bytes)

@@ -815,7 +815,7 @@ loss = "repeated"
         child.wait().unwrap();
         copy_and_look(&mut shown);
         let steps = (shown.recording.rows.last().unwrap().step + 100).to_string();
-        let mut child = train(home.path(), &["--resume", "--steps", &steps]);
+        let mut child = train(home.path(), &["--resume", "--steps", &steps, "--follow-friendly"]);
         while child.try_wait().unwrap().is_none() {
             copy_and_look(&mut shown);
         }
