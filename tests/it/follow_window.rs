@@ -2,14 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 
-use mnemoscope::app::App;
+use mnemoscope::app::lab::Lab;
 use mnemoscope::app::lab::run::Opened;
+use mnemoscope::app::{App, Panels};
 use mnemoscope::base::event::State;
+use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::session::{Begin, Command, Session, Start};
 
@@ -35,7 +39,7 @@ fn until_written(folder: &Path, name: &str) {
         if folder.join(name).exists() {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     panic!("{name} was not written in a minute");
 }
@@ -152,12 +156,10 @@ fn what_is_kept_of_a_run_of_another_program_lies_beside_the_own_runs_and_is_foun
     until(&mut harness, "the rings are read by it again", |app| rings(app).contains("the tuned"));
 }
 
-#[test]
-fn damaged_weights_are_said_in_place_of_the_pictures() {
-    let home = tempfile::tempdir().unwrap();
-    // One whose writer goes on, as far as it says, and one that has ended.
-    for condition in ["running", "finished"] {
-        let folder = home.path().join(condition);
+/// Runs all of whose weights are damaged: one whose writer goes on, as far as it says, and one that has ended.
+fn damaged(home: &Path) -> [PathBuf; 2] {
+    ["running", "finished"].map(|condition| {
+        let folder = home.join(condition);
         drop_finished(elsewhere(&folder, TINY, Begin::Fresh));
         let (log, beat) = (folder.join("weights/tail.log"), folder.join("beat.json"));
         let mut bytes = fs::read(&log).unwrap();
@@ -167,6 +169,33 @@ fn damaged_weights_are_said_in_place_of_the_pictures() {
         fs::write(&log, bytes).unwrap();
         let text = fs::read_to_string(&beat).unwrap();
         fs::write(&beat, text.replace("finished", condition)).unwrap();
+        folder
+    })
+}
+
+#[test]
+fn damaged_weights_are_said_by_the_first_answer_within_two_seconds_as_they_are_told() {
+    let home = tempfile::tempdir().unwrap();
+    for folder in damaged(home.path()) {
+        let (wake, woken) = crossbeam_channel::unbounded();
+        let wake = Arc::new(move || wake.send(()).unwrap_or_default());
+        let mut lab = Lab::new(Panels::default(), None, wake);
+        lab.opened(Opened::read(&folder).unwrap());
+        let (began, calls) = (Instant::now(), [MeasurementCall::new("attention")]);
+        lab.tick(&calls, &[], began);
+        if lab.failure.is_none() {
+            woken.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+        lab.tick(&calls, &[], began + Duration::from_secs(2));
+        let failure = lab.failure.unwrap();
+        assert!(failure.contains("damaged"), "{failure}");
+    }
+}
+
+#[test]
+fn damaged_weights_are_said_in_place_of_the_pictures() {
+    let home = tempfile::tempdir().unwrap();
+    for folder in damaged(home.path()) {
         let mut harness = window_on(&folder);
         until(&mut harness, "it is said that they are damaged", |app| {
             app.lab.failure.as_ref().is_some_and(|failure| failure.contains("damaged"))
