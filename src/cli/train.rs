@@ -44,6 +44,10 @@ pub struct Train {
     /// Go on with the run in --out, bit for bit as if it had not stopped
     #[arg(long, requires = "out")]
     resume: bool,
+    /// Show each row within seconds to those who follow the folder over a network: sync it after an evaluation, once a second
+    /// at most
+    #[arg(long)]
+    follow_friendly: bool,
     /// Say nothing but errors
     #[arg(long)]
     quiet: bool,
@@ -80,6 +84,9 @@ impl Train {
                 library::give_back(&folder);
             }
         })?;
+        if self.follow_friendly {
+            let _ = session.commands.send(Command::Sync);
+        }
         let mut report = Report::new(total, self.quiet)?;
         let end = watch(&session, &interrupted, &mut report);
         // Everything is saved and said before the run is read again.

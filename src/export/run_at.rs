@@ -11,8 +11,9 @@ use crate::base::quoting;
 use crate::base::weights::Weights;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
-use crate::run::lenses::Lenses;
+use crate::run::lenses::{self, Lenses};
 use crate::run_folder::Reader;
+use crate::run_folder::library;
 use crate::run_folder::recording::Recording;
 use crate::sweep::{Plan, is_sweep};
 use crate::task::held_out_seed;
@@ -51,7 +52,9 @@ impl RunAt {
         let recording = Arc::new(reader.recording.clone());
         let experiment = Experiment::of_run(folder)?;
         let mut instrument = Instrument::new(&experiment)?;
-        instrument.equip(Lenses::default().kept_in(folder));
+        let library = library::home().ok();
+        let places = lenses::places(library.as_deref(), folder, &experiment);
+        instrument.equip(Lenses::default().kept_in(&places));
         let place = folder.display().to_string();
         let weights = weights(&mut reader, &recording, question.step, &place)?;
         let mut run = Self {

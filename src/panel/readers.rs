@@ -16,7 +16,7 @@ use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, span};
 pub const KIND: PanelKind = PanelKind {
     title: "Probing",
     look_for: "A held-out score (line) well above the shuffled labels (dashed) and the constant guess (dotted): only then does a place hold what is asked for.",
-    click: "A click on a place brings its layer into focus; Keep writes what was fitted into the folder of the run.",
+    click: "A click on a place brings its layer into focus; Keep writes what was fitted into the folder of the run, or beside your own runs while another program writes it.",
     stack: Stack::MiddleBelow,
     controls: &[("kind", "Fit"), ("places", "Read from"), ("score", "Score")],
     ..PanelKind::new("readers", || Box::<Readers>::default())

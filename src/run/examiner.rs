@@ -35,8 +35,8 @@ pub struct Question {
     /// Comes back with the answer.
     pub id: u64,
     pub which: Which,
-    /// Folder of the run, where there is one: readers that are kept in it are used.
-    pub folder: Option<PathBuf>,
+    /// Folders in which readers of the run may be kept: those are used.
+    pub kept: Vec<PathBuf>,
     pub prompt: Arc<Row>,
     pub interventions: Vec<Intervention>,
     pub calls: Vec<MeasurementCall>,
@@ -141,9 +141,9 @@ impl Desk {
 
     fn answer(&mut self, question: &Question) -> Result<Arc<Readings>> {
         let weights = self.weights(&question.which)?;
-        let Question { prompt, interventions, calls, folder, .. } = question;
-        if let Some(folder) = folder.as_deref().filter(|_| reads_with_lens(calls)) {
-            self.instrument.equip(self.lenses.kept_in(folder));
+        let Question { prompt, interventions, calls, kept, .. } = question;
+        if reads_with_lens(calls) {
+            self.instrument.equip(self.lenses.kept_in(kept));
         }
         // Everything the instrument changes is overwritten by the next question: a panic leaves nothing half.
         let examined = catch_unwind(AssertUnwindSafe(|| {

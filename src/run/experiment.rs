@@ -421,6 +421,12 @@ impl Experiment {
         self.at == other.at && self.check_meant(&[other]).is_ok()
     }
 
+    /// Everything that decides a number, as a document: it stays the same however long a run goes on.
+    pub fn decisive(&self) -> String {
+        let train = Train { steps: 0, threads: 0, record_mb: 0, ..self.train.clone() };
+        Self { train, ..self.clone() }.to_toml()
+    }
+
     /// Every setting, without what is staged.
     fn to_table(&self) -> Table {
         let mut copy = self.clone();

@@ -32,6 +32,13 @@ pub const ALL: &[Recorded] = &[Recorded {
         "experiment.toml", "metrics.csv", "events.jsonl", "weights/frozen.safetensors", "weights/tail.log", "run.json"),
 }];
 
+/// The name of a folder by what is in it, or what it is about.
+pub(super) fn short_hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut hash = Sha256::new();
+    parts.into_iter().for_each(|part| hash.update(part));
+    hash.finalize().iter().take(6).map(|b| format!("{b:02x}")).collect()
+}
+
 impl Recorded {
     /// The run of a name.
     ///
@@ -56,13 +63,8 @@ impl Recorded {
     /// Where it lies once it is unpacked under `home`: in a folder that is named by its content, so that a newer program's
     /// lies beside it.
     pub fn folder(&self, home: &Path) -> PathBuf {
-        let mut hash = Sha256::new();
-        for (path, bytes) in self.files {
-            hash.update(path);
-            hash.update(bytes);
-        }
-        let hash: String = hash.finalize().iter().take(6).map(|b| format!("{b:02x}")).collect();
-        home.join(hash).join(self.name)
+        let parts = self.files.iter().flat_map(|(path, bytes)| [path.as_bytes(), *bytes]);
+        home.join(short_hash(parts)).join(self.name)
     }
 
     /// Unpacks it under `home`, if it does not lie there already. What is there is never replaced.

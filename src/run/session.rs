@@ -28,6 +28,8 @@ pub enum Command {
     Step,
     /// Largest number of steps per second; `None`: as fast as it goes.
     Speed(Option<f64>),
+    /// Sync what was written soon after it was: others follow the run over a network.
+    Sync,
     /// Send the weights as they are now, once, as `Event::Weights`.
     Show,
     Intervene(Intervention),
@@ -399,6 +401,7 @@ impl Worker {
                 }
             }
             Command::Speed(limit) => self.pace.limit(limit),
+            Command::Sync => self.pace.sync(),
             Command::Show => match self.trainer.weights() {
                 Ok(weights) => self.news.tell(Event::Weights(Arc::new(weights))),
                 Err(e) => self.news.trouble(e),
@@ -506,7 +509,18 @@ impl Worker {
         self.news.tell(Event::Metrics(row));
         marks.into_iter().for_each(|mark| self.record_mark(mark));
         self.say_doing();
-        self.record_weights()
+        self.record_weights()?;
+        self.sync();
+        Ok(())
+    }
+
+    /// Has the system hand on what was written, where others wait for it.
+    fn sync(&mut self) {
+        let Some(writer) = &self.writer else { return };
+        if self.pace.is_sync_due() {
+            let outcome = writer.sync();
+            self.paused_by(outcome);
+        }
     }
 
     fn say_doing(&mut self) {
@@ -689,6 +703,8 @@ struct Pace {
     next_step: Instant,
     spoke: Instant,
     saved: Instant,
+    /// When what was written was synced last, where others wait for it.
+    synced: Option<Instant>,
     /// What the last beat said, and when.
     beat: Option<(Condition, Instant)>,
     /// Steps since `counted_from`, for the speed.
@@ -702,6 +718,8 @@ impl Pace {
     const SPEAK_EVERY: Duration = Duration::from_millis(100);
     /// What a kill may cost.
     const SAVE_EVERY: Duration = Duration::from_secs(10);
+    /// Others who read the folder over a network wait no longer, and the disk is left alone in between.
+    const SYNC_EVERY: Duration = Duration::from_secs(1);
     /// Whoever follows the run elsewhere learns within this time that it goes on.
     const BEAT_EVERY: Duration = Duration::from_secs(2);
     /// The speed is that of about the last second.
@@ -714,6 +732,7 @@ impl Pace {
             next_step: now,
             spoke: now,
             saved: now,
+            synced: None,
             beat: None,
             steps: 0,
             counted_from: now,
@@ -768,6 +787,20 @@ impl Pace {
 
     fn is_save_due(&self) -> bool {
         self.saved.elapsed() >= Self::SAVE_EVERY
+    }
+
+    /// From now on what was written is synced every so often.
+    fn sync(&mut self) {
+        self.synced = Some(Instant::now());
+    }
+
+    /// Whether it is time to; then it counts as done.
+    fn is_sync_due(&mut self) -> bool {
+        let is_due = self.synced.is_some_and(|synced| synced.elapsed() >= Self::SYNC_EVERY);
+        if is_due {
+            self.sync();
+        }
+        is_due
     }
 
     fn saved(&mut self) {

@@ -8,7 +8,7 @@ use crate::base::batch::Row;
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::intervention::Intervention;
 use crate::measurement::effect::NAMES;
-use crate::run_folder::{self, Reader};
+use crate::run_folder::{self, Reader, library};
 use crate::task::held_out_seed;
 use crate::task::reference_back::TupleText;
 
@@ -447,8 +447,7 @@ fn among(what: &str, name: &str, known: &[&str]) -> Result<()> {
 
 /// Where runs that come with the program are unpacked: beside the library of runs, or among temporary files.
 pub fn home(library: Option<&Path>) -> PathBuf {
-    let beside = library.and_then(Path::parent).map(|parent| parent.join("lessons"));
-    beside.unwrap_or_else(|| std::env::temp_dir().join("mnemoscope").join("lessons"))
+    library::beside(library, "lessons")
 }
 
 impl Ground {

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use crate::base::error::{Error, Result};
 
-use super::disk::{read_text, refuse_link, refused};
+use super::disk::{read_text, refuse_link, refused, replace_bytes};
 use super::{About, Claim, is_being_written, names, read_about, write_about};
 
 /// Size of a library from which on room is offered to be made.
@@ -17,6 +17,9 @@ pub const CAP_BYTES: u64 = 4_000_000_000;
 
 /// The folder of a library to which runs go first.
 const TRASH: &str = ".trash";
+/// The folder of a library for the titles of runs that other programs write, each in a file with the name of the run's folder.
+const TITLES: &str = ".titles";
+const MOST_TITLE_BYTES: u64 = 1 << 16;
 /// Names of folders that a library has given, a line each: none is given twice, whatever became of its folder. A name with
 /// [`BACK`] in front was given back unused.
 const GIVEN: &str = ".names";
@@ -55,6 +58,12 @@ pub fn home() -> Result<PathBuf> {
     Ok(dirs.data_dir().join("runs"))
 }
 
+/// A folder of this program for something else than runs: beside a library of runs, or among temporary files.
+pub fn beside(library: Option<&Path>, name: &str) -> PathBuf {
+    let home = library.and_then(Path::parent).map(Path::to_owned);
+    home.unwrap_or_else(|| std::env::temp_dir().join("mnemoscope")).join(name)
+}
+
 /// All runs of a library, the newest first. What is no run is left out.
 ///
 /// # Errors
@@ -83,6 +92,7 @@ pub fn glance(home: &Path) -> u64 {
             ["run.json", "checkpoint.safetensors"]
                 .map(|name| changed(folder.join(name)))
                 .hash(&mut seen);
+            changed(title_beside(&folder)).hash(&mut seen);
             folder.hash(&mut seen);
         }
     }
@@ -265,8 +275,31 @@ pub fn elsewhere(name: &str, refusal: &Error) -> (Option<PathBuf>, Error) {
 /// When it is no run, or cannot be written.
 pub fn rename(folder: &Path, title: &str) -> Result<()> {
     let mut about = read_about(folder)?;
-    about.title = (!title.trim().is_empty()).then(|| title.trim().to_owned());
-    write_about(folder, &about)
+    about.title = title_of(title);
+    write_about(folder, &about)?;
+    // What another title says is over; where there is none, nothing is to go.
+    let _ = fs::remove_file(title_beside(folder));
+    Ok(())
+}
+
+/// As [`rename`], of a run of a library that another program writes: the library keeps its name, and the folder stays as it is.
+///
+/// # Errors
+/// When it is no run, or the system refuses.
+pub fn rename_beside(folder: &Path, title: &str) -> Result<()> {
+    read_about(folder)?;
+    let path = title_beside(folder);
+    let titles = path.parent().unwrap_or(folder);
+    fs::create_dir_all(titles).map_err(|e| refused("making", titles, e))?;
+    replace_bytes(&path, title.trim().as_bytes())
+}
+
+fn title_of(text: &str) -> Option<String> {
+    Some(text.trim().to_owned()).filter(|title| !title.is_empty())
+}
+
+fn title_beside(folder: &Path) -> PathBuf {
+    folder.with_file_name(TITLES).join(folder.file_name().unwrap_or_default())
 }
 
 /// Moves a run of a library to its trash, with everything that lies in its folder; where it lies then.
@@ -359,7 +392,10 @@ fn check_own(folder: &Path) -> Result<()> {
 }
 
 fn entry(folder: PathBuf) -> Option<Entry> {
-    let about = read_about(&folder).ok()?;
+    let mut about = read_about(&folder).ok()?;
+    if let Ok(title) = read_text(&title_beside(&folder), MOST_TITLE_BYTES) {
+        about.title = title_of(&title);
+    }
     let (bytes, changed) = measure(&folder);
     Some(Entry { folder, about, bytes, changed })
 }

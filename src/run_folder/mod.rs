@@ -376,6 +376,16 @@ impl Writer {
         self.beats += 1;
     }
 
+    /// Makes sure that what was written survives a power failure. Those who read it over a network see it then.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn sync(&self) -> Result<()> {
+        self.metrics.sync()?;
+        self.events.sync()?;
+        self.store.sync()
+    }
+
     /// Replaces the checkpoint. Everything flushed so far belongs to it.
     ///
     /// # Errors
@@ -383,9 +393,7 @@ impl Writer {
     pub fn save(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         self.check_there()?;
         self.flush()?;
-        self.metrics.sync()?;
-        self.events.sync()?;
-        self.store.sync()?;
+        self.sync()?;
         let kept = Kept { metrics: self.metrics.len(), events: self.events.len() };
         let bytes = encode_checkpoint(checkpoint, &kept);
         replace_bytes(&self.folder.join("checkpoint.safetensors"), &bytes)
@@ -674,6 +682,12 @@ fn check_line_end(path: &Path, bytes: u64) -> Result<()> {
 /// Whether a program is writing the run in a folder right now.
 pub fn is_being_written(folder: &Path) -> bool {
     disk::is_held(&folder.join("lock"))
+}
+
+/// Whether some program writes the run in a folder, on this machine or elsewhere, as far as its lock and its beat tell.
+pub fn goes_on(folder: &Path) -> bool {
+    let beat = beat::read(folder).ok().flatten();
+    is_being_written(folder) || beat.is_some_and(|beat| !beat.condition.is_over())
 }
 
 /// Calls `take` with every row of the metrics of a run, one after the other.

@@ -1,6 +1,7 @@
 //! The window, driven as a person would: by role and label.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use egui::accesskit::Role;
@@ -10,6 +11,8 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use mnemoscope::app::commands::{self, Command};
 use mnemoscope::app::lab::effect::Effect;
 use mnemoscope::app::{Adapter, App, Launch, Panels, Surroundings};
+use mnemoscope::base::error::Error;
+use mnemoscope::base::question::Readings;
 use mnemoscope::figure::Pick;
 use mnemoscope::task::tree_path::Trees;
 
@@ -52,12 +55,14 @@ pub fn window_of(folder: &Path, experiment: &str) -> Harness<'static, App> {
 
 /// A window that is opened on something: an experiment, a run, a sweep.
 pub fn window_on(what: &Path) -> Harness<'static, App> {
-    let surroundings = Surroundings {
-        library: Err(mnemoscope::base::error::Error::usage("nothing is recorded in this test")),
-        system_dialogs: false,
-        adapter: None,
-        panels: Panels::default(),
-    };
+    let nowhere = Error::usage("nothing is recorded in this test");
+    window_beside(Err(nowhere), what)
+}
+
+/// The same, with a library of runs.
+pub fn window_beside(library: Result<PathBuf, Error>, what: &Path) -> Harness<'static, App> {
+    let surroundings =
+        Surroundings { library, system_dialogs: false, adapter: None, panels: Panels::default() };
     let launch = Launch { what: Some(what.into()), ..Launch::default() };
     let mut harness = Harness::builder()
         .with_size([1600.0, 1000.0])
@@ -488,7 +493,7 @@ fn until_said(harness: &mut Harness<'_, App>, words: &str) {
 }
 
 /// Draws frames until a button is there.
-fn until_shown(harness: &mut Harness<'_, App>, label: &str) {
+pub fn until_shown(harness: &mut Harness<'_, App>, label: &str) {
     let begun = Instant::now();
     while harness.query_by_role_and_label(Role::Button, label).is_none() {
         assert!(begun.elapsed() < PATIENCE, "waited in vain for {label}");
@@ -507,7 +512,7 @@ fn weights_that_are_no_numbers_get_a_sentence_in_place_of_the_pictures() {
     let mut weights = (**training.shown.as_ref().unwrap()).clone();
     let tensor = &mut weights.tensors[0];
     tensor.data = tensor.data.iter().map(|_| f32::NAN).collect();
-    training.take_weights(std::sync::Arc::new(weights));
+    training.take_weights(Arc::new(weights));
     lab.draw_sequence(1);
     until(&mut harness, "the answer is a sentence", |app| app.lab.failure.is_some());
     assert!(harness.state().lab.readings.is_none());
@@ -625,7 +630,7 @@ fn a_quick_click_on_the_timeline_goes_there_and_pointing_tells_what_happened() {
     let mut harness = window(folder.path());
     finished(&mut harness);
     let run = &mut harness.state_mut().lab.runs[0];
-    let recording = std::sync::Arc::make_mut(&mut run.recording);
+    let recording = Arc::make_mut(&mut run.recording);
     recording.marks.clear();
     recording.add_mark(Mark::of_text(10, MarkKind::Intervention, "zero layer1.head0"));
     harness.state_mut().lab.news += 1;
@@ -1050,7 +1055,7 @@ fn a_tuple_is_told_otherwise_and_every_panel_answers() {
     assert_eq!(harness.state().lab.prompt.tokens[4], before.tokens[4]);
 }
 
-const TREES: &str = r#"
+pub const TREES: &str = r#"
 name = "tiny"
 about = "A network small enough for a test."
 [task]
@@ -1101,35 +1106,43 @@ fn the_panel_of_a_task_comes_forward_with_its_run_unless_a_hand_has_arranged_the
     assert!(!shows(&harness, "Node to hang"), "a layout of one's own stays");
 }
 
+/// What the panel Tree says of the lens that it reads with.
+pub fn rings(app: &App) -> String {
+    let said = |readings: &Arc<Readings>| -> Option<String> {
+        let tree = readings.by_call.iter().find(|(call, _)| call.starts_with("tree_view"));
+        tree?.1.as_ref().ok()?.notes.first().cloned()
+    };
+    app.lab.readings.as_ref().and_then(said).unwrap_or_default()
+}
+
+/// Fits a tuned lens at the step in view.
+pub fn fit_lens(harness: &mut Harness<'_, App>) {
+    press(harness, "Probing");
+    harness.get_by_role_and_label(Role::ComboBox, "Fit").click();
+    harness.step();
+    harness.step();
+    press(harness, "tuned-lens");
+    until(harness, "the lens is fitted", |app| {
+        app.lab.analyses.has_ended("readers") && !app.lab.analyses.is_busy()
+    });
+}
+
 #[test]
 fn a_lens_that_was_fitted_in_the_window_and_kept_reads_the_rings_of_the_tree() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window_of(folder.path(), TREES);
     trained(&mut harness, 4);
-    let note = |app: &App| -> String {
-        let readings = app.lab.readings.as_ref().unwrap();
-        let tree = readings.by_call.iter().find(|(call, _)| call.starts_with("tree_view"));
-        tree.and_then(|(_, answer)| answer.as_ref().ok()?.notes.first().cloned())
-            .unwrap_or_default()
-    };
-    assert_eq!(note(harness.state()), "Rings: the plain logit lens, since no fitted one is kept.");
-    press(&mut harness, "Probing");
-    harness.get_by_role_and_label(Role::ComboBox, "Fit").click();
-    harness.step();
-    harness.step();
-    press(&mut harness, "tuned-lens");
-    until(&mut harness, "the lens is fitted", |app| {
-        app.lab.analyses.has_ended("readers") && !app.lab.analyses.is_busy()
-    });
+    assert_eq!(rings(harness.state()), "Rings: the plain logit lens, since no fitted one is kept.");
+    fit_lens(&mut harness);
     press(&mut harness, "Keep");
-    until(&mut harness, "the rings are read by it", |app| note(app).contains("the tuned"));
-    assert_eq!(note(harness.state()), "Rings: the tuned lens tuned-lens-all-step4.");
+    until(&mut harness, "the rings are read by it", |app| rings(app).contains("the tuned"));
+    assert_eq!(rings(harness.state()), "Rings: the tuned lens tuned-lens-all-step4.");
     let home = harness.state().lab.run().unwrap().recording.folder.clone().unwrap();
     assert!(home.join("readers/tuned-lens-all-step4.json").is_file());
     // Another step has none of its own.
     harness.state_mut().lab.view(Some(0));
-    until(&mut harness, "the first step is read", |app| note(app).contains("plain"));
-    assert!(note(harness.state()).ends_with("kept for step 4."), "{}", note(harness.state()));
+    until(&mut harness, "the first step is read", |app| rings(app).contains("plain"));
+    assert!(rings(harness.state()).ends_with("kept for step 4."), "{}", rings(harness.state()));
     assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
 }
 
@@ -1448,7 +1461,7 @@ fn in_a_small_window_nothing_overlaps_and_the_timeline_keeps_its_room() {
         for i in 0..4 {
             let sentence =
                 format!("something {i} went wrong, {}", "and is told at length ".repeat(8));
-            harness.state_mut().lab.trouble(mnemoscope::Error::input(sentence));
+            harness.state_mut().lab.trouble(Error::input(sentence));
         }
         (0..3).for_each(|_| harness.step());
         let track = harness.get_by_role_and_label(Role::Slider, "Step in view").rect();

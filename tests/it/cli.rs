@@ -297,6 +297,9 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     let metrics = |run: &str| fs::read(folder.path().join(run).join("metrics.csv")).unwrap();
     assert_eq!(metrics("a"), metrics("b"));
     assert_ne!(metrics("a"), metrics("c"));
+    let followed = ["train", "tiny.toml", "--quiet", "--follow-friendly"];
+    done(folder.path(), &[&followed[..], &["--out", "d", "--set", "train.seed=1"]].concat());
+    assert_eq!(metrics("a"), metrics("d"));
 }
 
 #[test]

@@ -1116,17 +1116,17 @@ fn what_is_stopped_keeps_what_was_fitted_and_a_lens_is_kept_whole_or_not_at_all(
     for (name, reader) in &kept {
         readers_of::save(folder.path(), name, reader, false).unwrap();
     }
-    let mut lenses = Lenses::default();
-    let found = lenses.kept_in(folder.path());
+    let (mut lenses, home) = (Lenses::default(), [folder.path().to_owned()]);
+    let found = lenses.kept_in(&home);
     assert_eq!((found.len(), found[0].step, found[0].maps.len()), (1, run.1.step, 4));
     assert_eq!(found[0].name, format!("tuned-lens-path-step{}", run.1.step));
     // What is replaced is read anew, and what is broken is none.
     let text = fs::read_to_string(folder.path().join("readers/tuned-lens-path-step0.json"));
     let text = text.unwrap().replace("\"step\":0", "\"step\":5");
     fs::write(folder.path().join("readers/tuned-lens-path-step0.json"), text).unwrap();
-    assert_eq!(lenses.kept_in(folder.path())[0].step, 5);
+    assert_eq!(lenses.kept_in(&home)[0].step, 5);
     fs::write(folder.path().join("readers/tuned-lens-path-step0.json"), "{").unwrap();
-    assert!(lenses.kept_in(folder.path()).is_empty());
+    assert!(lenses.kept_in(&home).is_empty());
     let (cut, heard) = asked(&run, &lens, 12);
     assert_eq!(heard.len(), 12);
     assert!(cut.notes[1].starts_with("Stopped"), "{:?}", cut.notes);

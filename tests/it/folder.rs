@@ -667,7 +667,7 @@ fn folders(entries: &[library::Entry]) -> Vec<PathBuf> {
 }
 
 /// Every file under a folder with its bytes.
-fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
         if entry.file_type().unwrap().is_dir() {
@@ -696,6 +696,30 @@ fn looking_through_a_library_that_is_too_large_removes_nothing() {
     assert_eq!(folders(&stock.surplus), [runs[0].clone(), runs[3].clone()]);
     assert!(stock.passed_over[0].message.contains("run-003"), "{:?}", stock.passed_over);
     assert_eq!(everything(home.path()), before);
+}
+
+#[test]
+fn the_name_of_a_run_that_another_program_writes_is_kept_beside_it() {
+    let home = tempfile::tempdir().unwrap();
+    let runs = library_of(home.path(), "run", 2);
+    let (before, seen) = (everything(&runs[0]), library::glance(home.path()));
+    library::rename_beside(&runs[0], " the good one ").unwrap();
+    assert_eq!(everything(&runs[0]), before);
+    assert_ne!(library::glance(home.path()), seen, "lists that are open read it again");
+    let title = || {
+        let entries = library::list(home.path()).unwrap();
+        let entry = entries.into_iter().find(|entry| entry.folder == runs[0]);
+        entry.unwrap().about.title
+    };
+    assert_eq!(title().as_deref(), Some("the good one"));
+    let stock = Stock::take(home.path(), 0, &[]).unwrap();
+    assert_eq!(folders(&stock.surplus), [runs[1].clone()], "one with a title stays");
+    // Nobody writes it any more: a name in its folder is the last word.
+    library::rename(&runs[0], "another").unwrap();
+    assert_eq!(title().as_deref(), Some("another"));
+    library::rename_beside(&runs[0], "").unwrap();
+    assert_eq!(title(), None);
+    assert!(library::rename_beside(&home.path().join("none"), "x").is_err());
 }
 
 #[test]

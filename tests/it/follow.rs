@@ -753,6 +753,90 @@ loss = "repeated"
         assert!(shown.recording.rows.len() > killed.rows.len());
     }
 
+    /// Copies a folder with what the documentation says, and looks all the while and once after.
+    fn copy(from: &Path, to: &Path, mut look: impl FnMut()) {
+        let text = include_str!("../../docs/recording.md");
+        let (_, command) = text.split_once("do rsync ").unwrap();
+        let (options, _) = command.split_once(" host:run/ run/;").unwrap();
+        let mut rsync = Command::new("rsync");
+        rsync.args(options.split(' ').map(|option| option.trim_matches('\'')));
+        // Files that go meanwhile are said there.
+        rsync.arg(from.join("")).arg(to).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut rsync = rsync.spawn().unwrap();
+        while rsync.try_wait().unwrap().is_none() {
+            look();
+        }
+        look();
+    }
+
+    fn rows_of(news: &News) -> Vec<String> {
+        let anew = news.anew.iter().flat_map(|recording| recording.rows.iter());
+        let new = news.events.iter().filter_map(|event| {
+            if let Event::Metrics(row) = event { Some(format!("{row:?}")) } else { None }
+        });
+        anew.map(|row| format!("{row:?}")).chain(new).collect()
+    }
+
+    #[test]
+    fn a_copy_that_rsync_brings_up_to_date_shows_what_was_written_and_in_the_end_all_of_it() {
+        if Command::new("rsync").arg("--version").output().is_err() {
+            eprintln!("rsync is not there: skipped");
+            return;
+        }
+        let home = tempfile::tempdir().unwrap();
+        // The disk budget is soon full: packs come, are thinned out and go.
+        let text =
+            format!("{TINY}evaluate = 1\nrecord_mb = 1\n").replace("width = 16", "width = 32");
+        fs::write(home.path().join("tiny.toml"), text).unwrap();
+        let (whole, there) = (home.path().join("run"), home.path().join("copy"));
+        let mut child = train(home.path(), &["tiny.toml", "--steps", "100000"]);
+        wait_for(&whole.join("beat.json"));
+        copy(&whole, &there, || ());
+        let (mut follower, mut shown) = follow(&there);
+        let mut reader = WeightsReader::open(&there).unwrap();
+        let (mut at, mut rows, mut newest) = (0, Vec::new(), Vec::new());
+        let mut copy_and_look = |shown: &mut Shown| {
+            at += 1;
+            copy(&whole, &there, || {
+                let news = follower.poll(seconds(at));
+                assert!(news.problem.is_none(), "{news:?}");
+                rows.extend(rows_of(&news));
+                shown.take_in(news);
+            });
+            let step = shown.recording.recorded.last();
+            newest.extend(step.and_then(|step| reader.weights(*step).ok()));
+        };
+        let grown = (0..1200).any(|_| {
+            copy_and_look(&mut shown);
+            shown.recording.rows.len() > 400
+        });
+        assert!(grown, "{} rows", shown.recording.rows.len());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        copy_and_look(&mut shown);
+        let steps = (shown.recording.rows.last().unwrap().step + 100).to_string();
+        let mut child = train(home.path(), &["--resume", "--steps", &steps, "--follow-friendly"]);
+        while child.try_wait().unwrap().is_none() {
+            copy_and_look(&mut shown);
+        }
+        copy_and_look(&mut shown);
+        (1..4).for_each(|i| shown.take_in(follower.poll(seconds(at + 61 * i))));
+        shown.assert_is(&whole);
+        assert_eq!(follower.standing().in_words(seconds(at + 200)).as_deref(), Some("finished"));
+        let written: BTreeSet<String> =
+            shown.recording.rows.iter().map(|row| format!("{row:?}")).collect();
+        let wrong = rows.iter().find(|row| !written.contains(*row));
+        assert_eq!(wrong, None, "never written");
+        let (mut truth, mut copied) =
+            (WeightsReader::open(&whole).unwrap(), WeightsReader::open(&there).unwrap());
+        for step in &shown.recording.recorded {
+            let expected = truth.weights(*step).unwrap();
+            assert!(copied.weights(*step).unwrap() == expected, "weights of step {step}");
+            let seen = newest.iter().filter(|weights| weights.step == *step);
+            assert!(seen.into_iter().all(|weights| *weights == expected), "step {step} as it came");
+        }
+    }
+
     #[test]
     fn a_run_that_is_stopped_says_so_in_its_beat() {
         let home = tempfile::tempdir().unwrap();

@@ -2,17 +2,26 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 
-use mnemoscope::app::App;
+use mnemoscope::app::lab::Lab;
 use mnemoscope::app::lab::run::Opened;
+use mnemoscope::app::{App, Panels};
+use mnemoscope::base::event::State;
+use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::session::{Begin, Command, Session, Start};
 
-use crate::app::{TINY, endless, until, window_of, window_on};
+use crate::app::{
+    TINY, TREES, endless, fit_lens, press, rings, until, until_shown, window_beside, window_of,
+    window_on,
+};
+use crate::folder::everything;
 
 /// A session that the window knows nothing of, as another program has it.
 fn elsewhere(folder: &Path, text: &str, begin: Begin) -> Session {
@@ -30,7 +39,7 @@ fn until_written(folder: &Path, name: &str) {
         if folder.join(name).exists() {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     panic!("{name} was not written in a minute");
 }
@@ -99,9 +108,7 @@ fn a_run_that_goes_on_with_more_steps_is_seen_when_a_hand_comes_back() {
 
 /// Waits until all steps are done.
 fn drop_finished(session: Session) {
-    crate::tiny::until(&session, |event| {
-        crate::tiny::is_state(event, mnemoscope::base::event::State::Finished)
-    });
+    crate::tiny::until(&session, |event| crate::tiny::is_state(event, State::Finished));
     drop(session);
 }
 
@@ -118,11 +125,41 @@ fn a_run_of_this_very_window_is_not_followed() {
 }
 
 #[test]
-fn damaged_weights_are_said_in_place_of_the_pictures() {
+fn what_is_kept_of_a_run_of_another_program_lies_beside_the_own_runs_and_is_found_there() {
     let home = tempfile::tempdir().unwrap();
-    // One whose writer goes on, as far as it says, and one that has ended.
-    for condition in ["running", "finished"] {
-        let folder = home.path().join(condition);
+    let library = home.path().join("runs");
+    let folder = library.join("trees-001");
+    let session = elsewhere(&folder, &TREES.replace("steps = 4", "steps = 0"), Begin::Fresh);
+    until_written(&folder, "beat.json");
+    session.commands.send(Command::Pause).unwrap();
+    crate::tiny::until(&session, |event| crate::tiny::is_state(event, State::Paused));
+    let mut harness = window_beside(Ok(library.clone()), &folder);
+    until(&mut harness, "it is answered", |app| rings(app).contains("no fitted one is kept"));
+    let before = everything(&folder);
+    fit_lens(&mut harness);
+    press(&mut harness, "Keep");
+    until(&mut harness, "the rings are read by it", |app| rings(app).contains("the tuned"));
+    press(&mut harness, "Runs");
+    until_shown(&mut harness, "Name trees-001");
+    press(&mut harness, "Name trees-001");
+    let field = harness.get_by_role_and_label(Role::TextInput, "Name of the run");
+    field.set_text_value_accesskit("the good one");
+    harness.step();
+    press(&mut harness, "Keep this name");
+    until_shown(&mut harness, "Name the good one");
+    assert!(everything(&folder) == before, "nothing was written into its folder");
+    assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
+    drop(harness);
+    // Another window finds it, also when the run has ended.
+    drop(session);
+    let mut harness = window_beside(Ok(library), &folder);
+    until(&mut harness, "the rings are read by it again", |app| rings(app).contains("the tuned"));
+}
+
+/// Runs all of whose weights are damaged: one whose writer goes on, as far as it says, and one that has ended.
+fn damaged(home: &Path) -> [PathBuf; 2] {
+    ["running", "finished"].map(|condition| {
+        let folder = home.join(condition);
         drop_finished(elsewhere(&folder, TINY, Begin::Fresh));
         let (log, beat) = (folder.join("weights/tail.log"), folder.join("beat.json"));
         let mut bytes = fs::read(&log).unwrap();
@@ -132,6 +169,33 @@ fn damaged_weights_are_said_in_place_of_the_pictures() {
         fs::write(&log, bytes).unwrap();
         let text = fs::read_to_string(&beat).unwrap();
         fs::write(&beat, text.replace("finished", condition)).unwrap();
+        folder
+    })
+}
+
+#[test]
+fn damaged_weights_are_said_by_the_first_answer_within_two_seconds_as_they_are_told() {
+    let home = tempfile::tempdir().unwrap();
+    for folder in damaged(home.path()) {
+        let (wake, woken) = crossbeam_channel::unbounded();
+        let wake = Arc::new(move || wake.send(()).unwrap_or_default());
+        let mut lab = Lab::new(Panels::default(), None, wake);
+        lab.opened(Opened::read(&folder).unwrap());
+        let (began, calls) = (Instant::now(), [MeasurementCall::new("attention")]);
+        lab.tick(&calls, &[], &[], began);
+        if lab.failure.is_none() {
+            woken.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+        lab.tick(&calls, &[], &[], began + Duration::from_secs(2));
+        let failure = lab.failure.unwrap();
+        assert!(failure.contains("damaged"), "{failure}");
+    }
+}
+
+#[test]
+fn damaged_weights_are_said_in_place_of_the_pictures() {
+    let home = tempfile::tempdir().unwrap();
+    for folder in damaged(home.path()) {
         let mut harness = window_on(&folder);
         until(&mut harness, "it is said that they are damaged", |app| {
             app.lab.failure.as_ref().is_some_and(|failure| failure.contains("damaged"))

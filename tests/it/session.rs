@@ -861,7 +861,8 @@ fn question(id: u64, which: Which, prompt: &Arc<Row>) -> Question {
         MeasurementCall::new("norms"),
         MeasurementCall::new("nosuch"),
     ];
-    Question { id, which, folder: None, prompt: prompt.clone(), interventions: Vec::new(), calls }
+    let (kept, interventions) = (Vec::new(), Vec::new());
+    Question { id, which, kept, prompt: prompt.clone(), interventions, calls }
 }
 
 #[test]

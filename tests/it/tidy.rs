@@ -614,8 +614,8 @@ fn the_readme_the_program_and_the_checks_name_the_same_system_packages() {
     let readme = packages("README.md", "sudo apt install ", "`");
     let program = packages("src/app/launch.rs", "\"sudo apt install ", "\"");
     assert_eq!(readme, program);
-    // A virtual display and `kill` are for tests alone.
-    let tests = ["xvfb", "xauth", "procps"].map(str::to_owned);
+    // A virtual display, `kill` and `rsync` are for tests alone.
+    let tests = ["xvfb", "xauth", "procps", "rsync"].map(str::to_owned);
     let checks = packages(".ci/run", "need=(", ")");
     assert_eq!(checks, program.union(&tests.into()).cloned().collect());
 }

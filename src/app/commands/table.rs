@@ -186,7 +186,7 @@ const ROWS: &[Entry] = rows! {
         DrawSequence "Draw another sequence", "Ask all panels about another held-out sequence.", plain(Key::N), has_run;
         AskAgain "Refresh the answer", "Ask the long question of a panel again, of the weights in view.", plain(Key::A), has_long_answer;
         CancelJob "Cancel the long question", "End the long question of a panel with what there is.", None, asks_long;
-        KeepReaders "Keep probes", "Keep the probes and lenses that were fitted in the panel Probing in the folder of the run.", None, has_readers;
+        KeepReaders "Keep probes", "Keep the probes and lenses that were fitted in the panel Probing in the folder of the run, or beside your own runs while another program writes it.", None, has_readers;
         Undo "Undo", "Take back what a hand did last: a text or a flip, a selection, an intervention, a setting of a panel or of the experiment, the layout.", ctrl(Key::Z), always;
         Redo "Redo", "Do again what was undone.", ctrl_shift(Key::Z), always;
         EditText "Edit the text", "Write the sequence yourself.", plain(Key::E), has_run;

@@ -10,6 +10,7 @@ use crate::base::intervention::Intervention;
 use crate::base::question::{MeasurementCall, Readings};
 use crate::run::examiner::{Examiner, Question, Reply, Which};
 use crate::run::expectation::EFFECT;
+use crate::run::lenses::reads_with_lens;
 
 use super::Lab;
 use super::compared::{Moment, Subject, ToAsk, Wanted};
@@ -138,12 +139,12 @@ impl Examination {
     }
 
     /// Sends a question; its number.
-    fn send(&mut self, which: Which, folder: Option<PathBuf>, asked: &Asked) -> Option<u64> {
+    fn send(&mut self, which: Which, kept: Vec<PathBuf>, asked: &Asked) -> Option<u64> {
         self.next_id += 1;
         self.examiner(asked.run)?.ask(Question {
             id: self.next_id,
             which,
-            folder,
+            kept,
             prompt: asked.prompt.clone(),
             interventions: asked.interventions.clone(),
             calls: asked.calls.clone(),
@@ -267,13 +268,13 @@ impl Lab {
         if in_flight.is_some_and(|(_, a, _)| is_asked(a)) || !self.ready(self.current) {
             return;
         }
-        let folder = self.run().and_then(|run| run.recording.folder.clone());
+        let kept = self.kept_for(self.current, &asked);
         let asking = &mut self.examination;
         asking.by_hand = !(live && asking.answered.as_ref().is_some_and(|a| a.is_like(&asked)));
         if asked.asks_effect() {
             asking.effect_at = Some(now);
         }
-        let Some(id) = asking.send(which, folder, &asked) else { return };
+        let Some(id) = asking.send(which, kept, &asked) else { return };
         // A question to another that still waited has just been replaced.
         asking.comparing = None;
         asking.in_flight = Some((id, asked, now));
@@ -297,6 +298,11 @@ impl Lab {
         }
     }
 
+    /// Where lenses that a question reads with are kept.
+    fn kept_for(&self, run: usize, asked: &Asked) -> Vec<PathBuf> {
+        if reads_with_lens(&asked.calls) { self.kept_in(run) } else { Vec::new() }
+    }
+
     fn is_open(&self, subject: &Subject, asked: &Asked) -> bool {
         let other = self.comparison.other(subject);
         other.is_some_and(|o| o.answered.as_ref().is_none_or(|a| !a.answers(asked)))
@@ -307,10 +313,10 @@ impl Lab {
         if !self.ready(run) {
             return;
         }
-        let folder = self.runs[run].recording.folder.clone();
+        let kept = self.kept_for(run, &asked);
         let moment = wanted.subject.step;
         let beside = self.readings.clone().filter(|_| moment == Moment::InView);
-        let Some(id) = self.examination.send(which, folder, &asked) else { return };
+        let Some(id) = self.examination.send(which, kept, &asked) else { return };
         let subject = wanted.subject.clone();
         self.examination.comparing = Some(Comparing { id, subject, asked, beside, since: now });
     }

@@ -1,11 +1,13 @@
 //! Runs in the window that another program writes: looks at their folders, and what is made of what is found there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::error::Result;
 use crate::run::experiment::Experiment;
+use crate::run::lenses;
+use crate::run_folder;
 use crate::run_folder::follow::{Follower, News, Rhythm};
 use crate::run_folder::recording::Recording;
 
@@ -140,6 +142,29 @@ impl Lab {
         Some(format!("Followed · step {} · {words}", run.recording.last_step))
     }
 
+    /// Where what was fitted to a run may be kept: in its own folder, or beside the library of this window.
+    fn places(&self, run: usize) -> Option<[PathBuf; 2]> {
+        let run = self.runs.get(run)?;
+        let folder = run.recording.folder.as_ref()?;
+        Some(lenses::places(self.runs_folder.as_deref(), folder, &run.began))
+    }
+
+    /// All folders in which readers of a run are looked for.
+    pub(super) fn kept_in(&self, run: usize) -> Vec<PathBuf> {
+        self.places(run).into_iter().flatten().collect()
+    }
+
+    /// Where readers of the run in view are kept: nothing is written into the folder of a run that another program writes.
+    pub fn keeps_in(&self) -> Option<PathBuf> {
+        let [own, beside] = self.places(self.current)?;
+        Some(if self.followed_in_words().is_some() { beside } else { own })
+    }
+
+    /// Whether another program writes the run in a folder, as far as can be told.
+    pub fn is_of_others(&self, folder: &Path) -> bool {
+        !self.writes(Some(folder)) && run_folder::goes_on(folder)
+    }
+
     /// Why run, pause and step mean nothing now.
     pub fn why_not_steered(&self) -> &'static str {
         let is_followed = self.run().is_some_and(|run| run.following.is_some());
@@ -167,8 +192,9 @@ impl Lab {
     }
 
     /// Whether some run in the window is written by this very program.
-    pub(super) fn writes(&self, folder: Option<&PathBuf>) -> bool {
-        let writes = |run: &Run| run.training.is_some() && run.recording.folder.as_ref() == folder;
+    pub(super) fn writes(&self, folder: Option<&Path>) -> bool {
+        let writes =
+            |run: &Run| run.training.is_some() && run.recording.folder.as_deref() == folder;
         folder.is_some() && self.runs.iter().any(writes)
     }
 }

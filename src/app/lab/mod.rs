@@ -237,7 +237,7 @@ impl Lab {
             self.trouble(problem);
         }
         let name = self.free_name(&opened.name());
-        let is_ours = self.writes(opened.folder());
+        let is_ours = self.writes(opened.folder().map(PathBuf::as_path));
         let run = opened.into_run(name);
         // What this program writes it need not look for.
         self.add(Run { following: run.following.filter(|_| !is_ours), ..run });

@@ -78,7 +78,7 @@ fn text(
     }
 }
 
-/// The button that keeps what was fitted in the folder of the run.
+/// The button that keeps what was fitted.
 fn keep(ui: &mut Ui, panel: &dyn Panel, lab: &Lab) -> Option<Action> {
     let calls = panel.analyses(&lab.run()?.info.net, &lab.selection);
     let ended = calls.iter().filter_map(|call| lab.analyses.analyzed.get(call));
@@ -87,7 +87,7 @@ fn keep(ui: &mut Ui, panel: &dyn Panel, lab: &Lab) -> Option<Action> {
     if !done || folder.is_none() {
         return None;
     }
-    let help = "Keep what was fitted in the folder \"readers\" of the run. A lens is then read in the tree at this step.";
+    let help = "Keep what was fitted in the folder \"readers\" of the run, or beside your own runs while another program writes that one. A lens is then read in the tree at this step.";
     ui.button("Keep").on_hover_text(help).clicked().then_some(Action::Do(Command::KeepReaders))
 }
 
@@ -100,7 +100,7 @@ type Write = Box<dyn FnOnce() -> Result<String> + Send>;
 /// When the settings of the question do not suit the task.
 pub fn to_keep(lab: &Lab) -> Result<Option<Write>> {
     let Some(run) = lab.run() else { return Ok(None) };
-    let Some(folder) = run.recording.folder.clone() else { return Ok(None) };
+    let Some(folder) = lab.keeps_in() else { return Ok(None) };
     let mut all: Vec<(String, KeptReader)> = Vec::new();
     for (key, found) in &lab.analyses.analyzed.by_call {
         let Some(Ok(reading)) = found.reading.as_ref().filter(|_| found.ended) else { continue };

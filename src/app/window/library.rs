@@ -85,7 +85,11 @@ impl App {
     }
 
     pub(super) fn name_run(&mut self, folder: &Path, name: &str) {
-        self.lab.attempt(|_| library::rename(folder, name));
+        let rename = match self.lab.is_of_others(folder) {
+            true => library::rename_beside,
+            false => library::rename,
+        };
+        self.lab.attempt(|_| rename(folder, name));
         self.run_list.asked = false;
     }
 }
