@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::app::headless::{Headless, Took};
-use crate::app::{Launch, Panels, Surroundings};
+use crate::app::{App, Launch, Panels, Surroundings};
 use crate::base::error::Result;
+use crate::panel::compare::Showing;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
 use crate::run_folder::WeightsReader;
@@ -19,6 +20,12 @@ pub const DEFAULT: Workload = Workload {
     kind: Kind::Whole(default),
 };
 
+pub const COMPARED: Workload = Workload {
+    name: "frame/compared",
+    about: "the same with A, B (the beginning of the run) and A minus B in every panel",
+    kind: Kind::Whole(compared),
+};
+
 /// Frames are far apart while training goes on: this many times the time of other workloads.
 const PATIENCE: u32 = 5;
 
@@ -26,9 +33,19 @@ const PATIENCE: u32 = 5;
 const WARM: Duration = Duration::from_secs(3);
 
 fn default(how: &How) -> Result<Vec<Measured>> {
+    trained(how, DEFAULT.name, |_| ())
+}
+
+fn compared(how: &How) -> Result<Vec<Measured>> {
+    trained(how, COMPARED.name, |app| app.lab.show_compared(Showing::All))
+}
+
+/// Frames while the default experiment trains, after something was done in the window.
+fn trained(how: &How, name: &'static str, done: fn(&mut App)) -> Result<Vec<Measured>> {
     let scratch = Scratch::new()?;
     let mut window = Headless::new(surroundings(&scratch), &Launch::default());
     window.until("the first answer", |app| app.lab.readings.is_some())?;
+    done(&mut window.app);
     let (begun, mut taken) = (Instant::now(), Vec::new());
     let end = begun + WARM + PATIENCE * how.time;
     while Instant::now() < end {
@@ -38,7 +55,7 @@ fn default(how: &How) -> Result<Vec<Measured>> {
             taken.push(took);
         }
     }
-    Ok(vec![measured("frame/default", &taken)])
+    Ok(vec![measured(name, &taken)])
 }
 
 /// Nothing of this is a person's own.

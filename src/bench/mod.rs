@@ -32,6 +32,7 @@ pub const ALL: &[Workload] = &[
     figure::COMPOSITE,
     figure::PDF,
     frame::DEFAULT,
+    frame::COMPARED,
     frame::HEADS,
     cloud::PROJECT,
     window::START,

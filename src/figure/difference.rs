@@ -104,7 +104,10 @@ impl Part {
                     "A cloud of points has no difference: side by side shows both.".to_owned()
                 );
             }
-            (mark, other) if series(mark).is_some() => Some(self.series(mark, other, plots)),
+            // Without a scale beside it a place is no number.
+            (mark, other) if series(mark).is_some() && plots[0].y.ticks != Ticks::Hidden => {
+                Some(self.series(mark, other, plots))
+            }
             (same, other) => other.filter(|other| *other == same).cloned(),
         })
     }
@@ -187,7 +190,7 @@ impl Part {
             let label = format!("{NAME}: {}", bar.label);
             *bar = ColorBar { label, map, range, scaling: Scaling::Linear };
         }
-        if plot.marks.iter().any(|mark| series(mark).is_some()) {
+        if plot.y.ticks != Ticks::Hidden && plot.marks.iter().any(|mark| series(mark).is_some()) {
             plot.y = values_around_zero(&plot.y, most_value);
         }
         plot

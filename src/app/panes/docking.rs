@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::commands::{Action, Command};
 use crate::app::lab::panels::Panels;
-use crate::panel::compare::Compares;
 use crate::panel::{self, Stack};
 
 /// One tile: which panel it holds, by its name.
@@ -482,11 +481,10 @@ impl Behavior<Tab> for Shown<'_> {
         let explained = |ui: &mut Ui| ui.with_layout(left, |ui| explanation(ui, panels, kind));
         let (question, _) = MenuButton::from_button(question).ui(ui, explained);
         question.on_hover_text("What is this?").accessible_name(format!("What is {title}?"));
-        let names = names_in(panels, tiles, tabs);
         if self.is_narrow {
-            let actions = &mut *self.actions;
+            let (actions, names) = (&mut *self.actions, names_in(panels, tiles, tabs));
             let menu = ui.menu_button(small("More"), |ui| {
-                buttons(ui, panels, kind, true, actions);
+                buttons(ui, panels, kind, actions);
                 ui.separator();
                 for name in names {
                     let button = ui.selectable_label(name == kind, small(panels.title(name)));
@@ -499,8 +497,7 @@ impl Behavior<Tab> for Shown<'_> {
                 .on_hover_text("Settings, saving, and all panels that lie here.")
                 .accessible_name(format!("More of {title}"));
         } else {
-            let pins = has_room(ui, names.iter().map(|name| panels.title(name)));
-            buttons(ui, panels, kind, pins, self.actions);
+            buttons(ui, panels, kind, self.actions);
         }
     }
 
@@ -568,27 +565,9 @@ fn names_in(panels: Panels, tiles: &Tiles<Tab>, tabs: &Tabs) -> Vec<&'static str
     kinds.filter_map(|kind| panels.names().find(|name| name == kind)).collect()
 }
 
-/// Whether one button more takes no room from the names of the tabs of a stack, or they have none to lose.
-fn has_room(ui: &Ui, titles: impl Iterator<Item = &'static str>) -> bool {
-    /// Points of the buttons that are always there, of the one more, and of what is left and right of a name.
-    const BUTTONS: f32 = 150.0;
-    const PIN: f32 = 32.0;
-    const BESIDE_NAME: f32 = 18.0;
-    let font = egui::TextStyle::Button.resolve(ui.style());
-    let width = |title: &str| {
-        let galley =
-            ui.painter().layout_no_wrap(title.to_owned(), font.clone(), egui::Color32::PLACEHOLDER);
-        galley.size().x + BESIDE_NAME
-    };
-    let spare = ui.available_width() - BUTTONS - titles.map(width).sum::<f32>();
-    !(0.0..PIN).contains(&spare)
-}
-
 /// What can be done with a panel, from right to left.
-fn buttons(ui: &mut Ui, panels: Panels, kind: &str, pins: bool, actions: &mut Vec<Action>) {
-    let (title, figure) = (panels.title(kind), panels.figure(kind));
-    let has_pin = pins && figure.is_some_and(|figure| figure.compares == Compares::Parts);
-    let count = figure.map_or(1, |_| if has_pin { 4 } else { 3 });
+fn buttons(ui: &mut Ui, panels: Panels, kind: &str, actions: &mut Vec<Action>) {
+    let (title, is_figure) = (panels.title(kind), panels.figure(kind).is_some());
     let all = [
         (
             "Expand",
@@ -608,14 +587,8 @@ fn buttons(ui: &mut Ui, panels: Panels, kind: &str, pins: bool, actions: &mut Ve
             format!("Settings of {title}"),
             Action::Settings(kind.to_owned()),
         ),
-        (
-            "Pin",
-            "Keep what this panel shows now beside it, while the rest moves on; once more takes it away (Shift+P).",
-            format!("Pin {title}"),
-            Action::Pin(kind.to_owned()),
-        ),
     ];
-    for (text, help, name, action) in all.into_iter().take(count) {
+    for (text, help, name, action) in all.into_iter().take(if is_figure { 3 } else { 1 }) {
         let button = ui.add(egui::Button::new(small(text)).frame(false).small());
         if button.on_hover_text(help).accessible_name(name).clicked() {
             actions.push(action);

@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use egui::emath::GuiRounding as _;
 use egui::{DragAndDrop, Frame, Margin, Rect, ScrollArea, Ui, vec2};
@@ -45,6 +46,8 @@ pub struct Host {
     /// Where panels lie in this frame, by name.
     pub places: Vec<(String, Rect)>,
     look: Look,
+    /// What drawing pictures anew has taken in this frame.
+    spent: Duration,
     /// The panel whose settings are shown.
     pub open_settings: Option<String>,
     pub actions: Vec<Action>,
@@ -59,13 +62,22 @@ struct Shown {
     pane: Box<dyn Pane>,
     /// One; more where it is compared.
     pictures: Vec<Picture>,
+    /// For how many frames they have waited to be drawn anew.
+    waited: u32,
     memory: Memory,
 }
+
+/// Pictures of comparisons, which are several in each panel, are drawn anew over so much of a frame; the others come in the next,
+/// and after some frames in any case.
+const REDRAWING: Duration = Duration::from_millis(2);
+const MOST_WAITED: u32 = 6;
 
 /// The last picture of a panel, redrawn only when something it shows has changed.
 #[derive(Default)]
 struct Picture {
     of: u64,
+    /// In points.
+    size: [f32; 2],
     figure: Figure,
     scene: Scene,
     canvas: Canvas,
@@ -89,6 +101,7 @@ impl Host {
             panel: (kind.make)(),
             pane: pane_of(kind),
             pictures: vec![Picture::default()],
+            waited: 0,
             memory: Memory::default(),
         };
         Self {
@@ -99,6 +112,7 @@ impl Host {
             papers: Vec::new(),
             places: Vec::new(),
             look: Look { dark: false, hall: false, fallback: Fallback::NONE, revision: 0 },
+            spent: Duration::ZERO,
             open_settings: None,
             actions: Vec::new(),
             menu: PanelMenu::default(),
@@ -176,7 +190,13 @@ impl Host {
         self.visible.clear();
         self.papers.clear();
         self.places.clear();
+        self.spent = Duration::ZERO;
         (self.look.dark, self.look.hall) = (dark, hall);
+    }
+
+    /// Whether a picture that is seen waits to be drawn anew.
+    pub fn is_late(&self) -> bool {
+        self.panels.iter().any(|s| s.waited > 0 && self.is_visible(s.kind.name))
     }
 
     /// What the panels that were drawn need to know of what they are compared with.
@@ -241,6 +261,7 @@ impl Host {
         self.places.push((name.to_owned(), drawn.response.rect));
         if let Some(kind) = lab.panels.figure(name) {
             self.actions.extend(dropped(ui, drawn.response.rect));
+            self.actions.extend(self.pin(ui, kind, drawn.response.rect, lab));
             let clicked = ui.input(|i| i.pointer.secondary_clicked());
             let at = ui.input(|i| i.pointer.interact_pos());
             if let Some(at) = at.filter(|at| clicked && drawn.response.rect.contains(*at)) {
@@ -248,6 +269,22 @@ impl Host {
             }
             self.papers.push(drawn.response.rect.round_to_pixels(ui.pixels_per_point()));
         }
+    }
+
+    /// A button in the corner of a panel that can be pinned: under the pointer, and as long as something is pinned there.
+    fn pin(&self, ui: &mut Ui, kind: &PanelKind, rect: Rect, lab: &Lab) -> Option<Action> {
+        const SIZE: egui::Vec2 = vec2(46.0, 18.0);
+        let is_pinned = lab.comparison.is_pinned(kind.name);
+        let is_seen = is_pinned || ui.rect_contains_pointer(rect);
+        if kind.compares != Compares::Parts || self.look.hall || lab.run().is_none() || !is_seen {
+            return None;
+        }
+        let text = if is_pinned { "Unpin" } else { "Pin" };
+        let place = Rect::from_min_size(rect.right_top() - vec2(SIZE.x + 6.0, -4.0), SIZE);
+        let button = ui.put(place, egui::Button::new(egui::RichText::new(text).small()).small());
+        let help = "Keep what this panel shows now beside it, while the rest moves on; once more takes it away (Shift+P).";
+        let button = button.on_hover_text(help).accessible_name(format!("{text} {}", kind.title));
+        button.clicked().then(|| Action::Pin(kind.name.to_owned()))
     }
 
     fn form(&mut self, ui: &mut Ui, form: Form, lab: &mut Lab, runs: &mut RunList) -> Vec<Action> {
@@ -269,7 +306,7 @@ impl Host {
         };
         let set = settings::to_table(shown.panel.as_mut());
         self.look.revision += u64::from(set != before);
-        actions.extend(shown.draw(ui, lab, self.look));
+        actions.extend(shown.draw(ui, lab, self.look, &mut self.spent));
         if settings::to_table(shown.panel.as_mut()) != set {
             // Something in the picture was set.
             self.look.revision += 1;
@@ -363,8 +400,8 @@ impl Shown {
         actions
     }
 
-    /// Its picture, or a sentence in its place.
-    fn draw(&mut self, ui: &mut Ui, lab: &Lab, look: Look) -> Vec<Action> {
+    /// Its pictures, or a sentence in their place.
+    fn draw(&mut self, ui: &mut Ui, lab: &Lab, look: Look, spent: &mut Duration) -> Vec<Action> {
         let room = ui.available_rect_before_wrap();
         if lab.run().is_none() {
             ui.allocate_rect(room, egui::Sense::hover());
@@ -375,7 +412,10 @@ impl Shown {
         if room.width() < 30.0 || room.height() < 20.0 {
             return Vec::new();
         }
-        let places = self.redraw(lab, room, look);
+        let places = self.redraw(lab, room, look, spent);
+        if self.waited > 0 {
+            ui.ctx().request_repaint();
+        }
         let mut actions = Vec::new();
         for (index, place) in places.into_iter().enumerate() {
             actions.extend(self.picture(ui, lab, index, place));
@@ -432,44 +472,56 @@ impl Shown {
         found.chain(answered).any(Result::is_err)
     }
 
-    /// Asks the panel for its figures if anything that they may show has changed; the place of each.
-    fn redraw(&mut self, lab: &Lab, room: Rect, look: Look) -> Vec<Rect> {
-        let Some(run) = lab.run() else { return Vec::new() };
+    /// Asks the panel for its figures if anything that they may show has changed, and it is their turn; the place of each.
+    fn redraw(&mut self, lab: &Lab, room: Rect, look: Look, spent: &mut Duration) -> Vec<Rect> {
         let count = self.against(lab).map_or(1, |_| lab.comparison.showing.count(self.kind));
+        let is_other = self.pictures.len() != count;
         self.pictures.resize_with(count, Picture::default);
-        let grid = compare::grid(self.kind, count, room.size().into());
-        let places = split(room, grid);
+        let places = split(room, compare::grid(self.kind, count, room.size().into()));
         let size: [f32; 2] = (places[0].size() / UNITS_PER_POINT).into();
+        let Some(of) = self.shown_state(lab, look, size) else { return places };
+        let is_sized = self.pictures.iter().all(|p| p.of > 0 && p.size == size) && !is_other;
+        if self.pictures[0].of == of || (is_sized && self.waits_for_other(lab)) {
+            return places;
+        }
+        if is_sized && count > 1 && *spent > REDRAWING && self.waited < MOST_WAITED {
+            self.waited += 1;
+            return places;
+        }
+        let begun = Instant::now();
+        self.waited = 0;
+        let figures = self.figures(lab, theme::palette(look.dark), size);
+        let style = theme::figure_style(look.dark, look.fallback);
+        for (picture, mut figure) in self.pictures.iter_mut().zip(figures) {
+            picture.canvas.camera.look_at(&mut figure);
+            picture.scene = layout(&figure, size, &style);
+            (picture.figure, picture.of, picture.size) = (figure, of, size);
+        }
+        *spent += begun.elapsed();
+        places
+    }
+
+    /// A number for all that its pictures may show: another one where they are to be drawn anew.
+    fn shown_state(&self, lab: &Lab, look: Look, size: [f32; 2]) -> Option<u64> {
+        let run = lab.run()?;
         // A panel that asks nothing draws the history of the run; the others draw answers.
         let analyzes = !self.analyses(lab).is_empty();
         let is_history = self.panel.needs(&run.info.net, &lab.selection).is_empty() && !analyzes;
         let mut state = DefaultHasher::new();
-        (lab.revision, look.revision, look.dark, lab.current, count).hash(&mut state);
+        (lab.revision, look.revision, look.dark, lab.current).hash(&mut state);
         is_history.then_some(lab.news).hash(&mut state);
         analyzes.then_some(lab.analyses.revision).hash(&mut state);
         size.map(f32::to_bits).hash(&mut state);
         for camera in self.pictures.iter().map(|picture| &picture.canvas.camera) {
             (camera.zoom.to_bits(), camera.shift.map(f64::to_bits)).hash(&mut state);
         }
-        let of = state.finish().max(1);
-        if self.pictures[0].of == of || self.waits_for_other(lab) {
-            return places;
-        }
-        let figures = self.figures(lab, theme::palette(look.dark), size);
-        let style = theme::figure_style(look.dark, look.fallback);
-        for (picture, mut figure) in self.pictures.iter_mut().zip(figures) {
-            picture.canvas.camera.look_at(&mut figure);
-            picture.scene = layout(&figure, size, &style);
-            (picture.figure, picture.of) = (figure, of);
-        }
-        places
+        Some(state.finish().max(1))
     }
 
     /// Whether what it is compared with is about to answer: until then the picture that is there stays.
     fn waits_for_other(&self, lab: &Lab) -> bool {
         let other = self.against(lab).and_then(|subject| lab.comparison.other(subject));
-        let is_late = other.is_some_and(|other| !other.is_about(&lab.prompt));
-        is_late && lab.examination.is_busy() && self.pictures.iter().all(|picture| picture.of > 0)
+        other.is_some_and(|other| !other.is_about(&lab.prompt)) && lab.examination.is_busy()
     }
 
     fn figures(&mut self, lab: &Lab, palette: Palette, size: [f32; 2]) -> Vec<Figure> {

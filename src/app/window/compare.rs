@@ -116,7 +116,6 @@ fn pins(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
         let title = lab.panels.title(panel);
         let step = lab.step_of(subject).map_or_else(String::new, |step| format!(", step {step}"));
         let button = ui.small_button(format!("{title} pinned{step}  ×"));
-        let button = button.accessible_name(format!("Unpin {title}"));
         if button.on_hover_text("Take away what was pinned beside this panel.").clicked() {
             actions.push(Action::Pin(panel.clone()));
         }

@@ -550,7 +550,8 @@ impl App {
         self.typing = ctx.text_edit_focused();
         self.drill();
         if let Some(screenshot) = &mut self.screenshot {
-            screenshot.take(&ctx, &mut self.lab, self.worker.is_busy());
+            let is_late = self.worker.is_busy() || self.host.is_late();
+            screenshot.take(&ctx, &mut self.lab, is_late);
         }
         // Half of a frame is drawing it; the other half is known only of the frame before.
         self.frame_cost = begun.elapsed().max(drawn);
