@@ -85,6 +85,27 @@ crate::settings! {
 }
 
 crate::settings! {
+    /// Of path patching.
+    pub struct Paths = "From where to where." {
+        /// Senders: embed, layer0 (all its heads), layer0.head1, layer0.mlp; several with commas are taken together. each: the embedding and every head and MLP before the receivers, one after the other.
+        from: String = "layer0".to_owned(), @live;
+        /// Receivers: logits, layer1.q, layer1.k.head0, layer1.v, layer1.resid_post; several with commas.
+        to: String = "layer1.k".to_owned(), @live;
+        /// Positions of the senders: all, prediction, different, a place that the pairs name, or numbers.
+        from_at: String = "all".to_owned(), @live;
+        /// Positions of the receivers, likewise.
+        to_at: String = "all".to_owned(), @live;
+        /// Keep MLPs between senders and receivers as they are in the base run.
+        freeze_mlps: bool = false, @live;
+    }
+}
+
+impl Paths {
+    /// What `from` says of senders that are tried one after the other.
+    pub const EACH: &'static str = "each";
+}
+
+crate::settings! {
     /// What is read out of a network, and where.
     pub struct Told = "What is fitted, which label it tells, and where it reads." {
         /// What is fitted: a linear probe, a probe with one hidden layer, the tuned lens, a lens that leads straight to tokens, or the erasure of a label.

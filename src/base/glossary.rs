@@ -189,6 +189,11 @@ pub const TERMS: &[Term] = &[
         says: "A part of the network is taken from its run on another text: what then changes in the answer was carried there. The panel Patching maps it.",
     },
     Term {
+        memory: "tracing of a tract",
+        transformer: "path patching",
+        says: "Only what one part sends directly into another is taken from the run on another text: what then changes in the answer went along this path. The panel Path patching maps it.",
+    },
+    Term {
         memory: "matched control stimulus",
         transformer: "counterfactual",
         says: "A text that differs from the base text in one thing, so that what differs in the answers is due to that thing.",

@@ -14,7 +14,9 @@ mod kind;
 pub mod lens;
 pub mod memories;
 pub mod outputs;
+pub mod pairs;
 pub mod patching;
+pub mod paths;
 pub mod positions;
 pub mod predictions;
 pub mod query_key;
@@ -49,6 +51,7 @@ pub const ALL: &[PanelKind] = &[
     heads::KIND,
     attention::KIND,
     patching::KIND,
+    paths::KIND,
     lens::KIND,
     attribution::KIND,
     readers::KIND,

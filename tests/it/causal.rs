@@ -328,6 +328,8 @@ fn a_path_to_the_last_stream_alone_is_the_direct_effect() {
         let direct = path(&["layer0"], &["layer1.resid_pre"]);
         let through_attention = direct.patched(&stage).unwrap();
         let last = path(&["layer0"], &["layer1.resid_post"]).patched(&stage).unwrap();
+        let logits = path(&["layer0"], &["logits"]).patched(&stage).unwrap();
+        assert_close(&differences(&logits.seen), &differences(&last.seen), 1e-4);
         // By hand: layer 0 from the other run, the heads of layer 1 as they were.
         let sites = [0, 1].map(|layer| Site { layer, point: Point::Z });
         let mut by_hand = Vec::new();

@@ -49,6 +49,7 @@ mod optim;
 mod panels;
 mod parts;
 mod patching;
+mod paths;
 mod reals;
 mod reference_back;
 mod room;

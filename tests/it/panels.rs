@@ -141,6 +141,7 @@ impl World {
     fn analyze(&mut self, call: &MeasurementCall) {
         let reading = match call.measurement.as_str() {
             "patching" => patching(call, &self.readings.as_ref().unwrap().prompt.tokens),
+            "path" => paths(&self.readings.as_ref().unwrap().prompt.tokens),
             "tree_scrubbing" => scrubbed(),
             "readers" => readers(call),
             other => panic!("no answer to {other}"),
@@ -420,20 +421,54 @@ fn scrubbed() -> Reading {
     }
 }
 
-/// A map of two layers of one head each, its last cells not done yet; the other sequence has another third token.
-fn patching(call: &MeasurementCall, tokens: &[u32]) -> Reading {
-    let map = call.settings.iter().find(|(name, _)| name == "map").unwrap().1.as_str().unwrap();
+/// A pair whose other sequence has another third token.
+fn pair(tokens: &[u32]) -> Vec<Array> {
     let n = tokens.len();
     let mut other = tokens.to_vec();
     other[2] += 1;
     let ids = |ids: &[u32]| ids.iter().map(|id| *id as f32).collect::<Vec<f32>>();
-    let mut arrays = vec![
+    vec![
         array("base_tokens", &["position"], &[n], ids(tokens)),
         array("other_tokens", &["position"], &[n], ids(&other)),
         array("at", &["one"], &[1], vec![9.0]),
         array("answers", &["sequence"], &[2], vec![4.0, 5.0]),
         array("last", &["one"], &[1], vec![9.0]),
+    ]
+}
+
+/// Arrays of a question over 32 pairs, of which 30 count.
+fn over_pairs(arrays: Vec<Array>) -> Reading {
+    let numbers = [
+        ("pairs", 32.0),
+        ("pairs_counted", 30.0),
+        ("logit_difference_base", 4.0),
+        ("logit_difference_other", -3.5),
     ];
+    Reading {
+        arrays,
+        numbers: numbers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        notes: vec!["2 of 32 pairs are left out: 2 because the base run is wrong.".to_owned()],
+    }
+}
+
+/// What goes from each part of two layers of one head each into the logits; the last is not tried yet.
+fn paths(tokens: &[u32]) -> Reading {
+    let mut arrays = pair(tokens);
+    for (what, by) in [("effect", 0.0), ("low", -0.1), ("high", 0.1)] {
+        let found = |name: &str, axes: &[&str], shape: &[usize], data: &[f32]| {
+            array(&format!("{what}.{name}"), axes, shape, data.iter().map(|v| v + by).collect())
+        };
+        arrays.push(found("embed", &["one"], &[1], &[0.03]));
+        arrays.push(found("z", &["layer", "head"], &[2, 1], &[-0.12, 0.96]));
+        arrays.push(found("mlp_out", &["layer"], &[2], &[0.2, f32::NAN]));
+    }
+    over_pairs(arrays)
+}
+
+/// A map of two layers of one head each, its last cells not done yet.
+fn patching(call: &MeasurementCall, tokens: &[u32]) -> Reading {
+    let map = call.settings.iter().find(|(name, _)| name == "map").unwrap().1.as_str().unwrap();
+    let (n, mut arrays) = (tokens.len(), pair(tokens));
     for (name, family) in patching::Family::named(map).unwrap() {
         let axes = family.axes();
         let length = |axis: &&str| match *axis {
@@ -452,17 +487,7 @@ fn patching(call: &MeasurementCall, tokens: &[u32]) -> Reading {
             arrays.push(array(&format!("{what}.{name}"), axes, &shape, data));
         }
     }
-    let numbers = [
-        ("pairs", 32.0),
-        ("pairs_counted", 30.0),
-        ("logit_difference_base", 4.0),
-        ("logit_difference_other", -3.5),
-    ];
-    Reading {
-        arrays,
-        numbers: numbers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
-        notes: vec!["2 of 32 pairs are left out: 2 because the base run is wrong.".to_owned()],
-    }
+    over_pairs(arrays)
 }
 
 /// Diagonals with noise; every third association is not stored.
@@ -1013,6 +1038,7 @@ fn arrays_of_unexpected_shapes_and_empty_vocabularies_do_no_harm() {
     }
     world.reanalyze(|reading| *reading = Reading::default());
     sentence(&world.figure("patching"));
+    sentence(&world.figure("paths"));
     for answer in world.readings.as_mut().unwrap().by_call.values_mut() {
         *answer = Ok(Arc::new(Reading::default()));
     }

@@ -43,7 +43,7 @@ use super::app::{TINY, endless, finished, press, until, window_of};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A question about a small untrained network, over all pairs.
-fn assignment(call: MeasurementCall) -> (Experiment, Assignment) {
+pub fn assignment(call: MeasurementCall) -> (Experiment, Assignment) {
     let mut experiment = Experiment::of("asked", "bigram", "decoder").unwrap();
     experiment
         .set_texts(["task.length=24", "model.width=16", "train.batch=2", "train.held_out=8"])
@@ -58,7 +58,7 @@ fn patching(map: &str) -> MeasurementCall {
     MeasurementCall::new("patching").with("map", map).with("pairs", 4).with("all_pairs", true)
 }
 
-fn last(job: &Job) -> Heard {
+pub fn last(job: &Job) -> Heard {
     loop {
         let heard = job.heard.recv_timeout(PATIENCE).unwrap();
         if heard.ended {
@@ -162,8 +162,8 @@ const LIGHT: Palette = Palette {
     accent: Color::rgb(0, 114, 178),
 };
 
-struct World {
-    net: NetShape,
+pub struct World {
+    pub net: NetShape,
     vocab: Vocab,
     analyzed: Analyzed,
     readings: Option<Readings>,
@@ -171,7 +171,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             net: NetShape {
                 kind: "birth".into(),
@@ -187,14 +187,14 @@ impl World {
         }
     }
 
-    fn answer(&mut self, panel: &Patching, reading: Result<Reading, Error>) {
+    pub fn answer(&mut self, panel: &dyn Panel, reading: Result<Reading, Error>) {
         let call = panel.analyses(&self.net, &Selection::default()).remove(0);
         let reading = Some(reading.map(Arc::new));
         let found = Found { step: 120, done: 4, total: 10, reading, ended: false };
         self.analyzed.by_call.insert(call.key(), found);
     }
 
-    fn figure(&self, panel: &Patching) -> Figure {
+    pub fn figure(&self, panel: &dyn Panel) -> Figure {
         panel.figure(&View {
             net: &self.net,
             vocab: &self.vocab,
@@ -248,7 +248,7 @@ fn keys() -> Patching {
     panel
 }
 
-fn heat(figure: &Figure) -> &Heat {
+pub fn heat(figure: &Figure) -> &Heat {
     let marks = figure.plots.iter().flat_map(|plot| &plot.marks);
     let mut heats =
         marks.filter_map(|mark| if let Mark::Heat(heat) = mark { Some(heat) } else { None });
@@ -319,7 +319,9 @@ fn a_panel_and_the_analysis_that_it_asks_have_the_same_settings() {
         for call in panel.analyses(&net, &Selection::default()) {
             let of_analysis =
                 declared(&mut *find("analysis", analysis::ALL, &call.measurement).unwrap());
-            for (name, said) in of_panel.iter().filter(|(name, _)| *name != "one_pair") {
+            // Of these a panel has another usual value.
+            let own = ["one_pair", "from", "to"];
+            for (name, said) in of_panel.iter().filter(|(name, _)| !own.contains(name)) {
                 if let Some((_, other)) = of_analysis.iter().find(|(other, _)| other == name) {
                     assert_eq!(said, other, "{}: {name}", kind.name);
                     shared.push(*name);
@@ -331,7 +333,9 @@ fn a_panel_and_the_analysis_that_it_asks_have_the_same_settings() {
             }
         }
     }
-    for name in ["map", "metric", "pairs", "train", "test", "hypothesis", "all_pairs"] {
+    for name in
+        ["map", "metric", "pairs", "train", "test", "hypothesis", "all_pairs", "freeze_mlps"]
+    {
         assert!(shared.contains(&name), "{name} is shared by no panel");
     }
     // A map over positions is of one pair in a picture; the analysis by itself compares all. Its other name is known.
@@ -428,7 +432,11 @@ fn cells_that_were_not_tried_yet_are_hatched_and_say_so() {
     assert!(plot.legend.iter().any(|entry| entry.text == "not tried yet"));
     let HeatPick::Cells { hovers, .. } = &heat(&figure).pick else { panic!("cells pick nothing") };
     assert_eq!(hovers[10], "keys of layer 1, head 0, position 4 “e”: not tried yet");
-    assert!(hovers[7].contains("0.400 (95 % interval 0.350 to 0.450) of the way"), "{}", hovers[7]);
+    assert!(
+        hovers[7].contains("moves the prediction 0.400 (95 % interval 0.350 to 0.450) of the way"),
+        "{}",
+        hovers[7]
+    );
     // All done: nothing is hatched.
     let mut whole = found();
     for array in &mut whole.arrays {
@@ -456,7 +464,10 @@ fn a_click_on_a_cell_picks_its_place_and_the_pair() {
     let place = Place { head: Some(0), ..Place::all(site) }.at([2]);
     let (base, other) = (Arc::from([0, 1, 2, 0, 4, 5]), Arc::from([0, 3, 2, 0, 4, 5]));
     assert_eq!(picked, Pick::Patch(Patch { place: place.clone(), base, other, at: 3 }));
-    assert!(words.starts_with("keys of layer 1, head 0, position 2 “c”: 0.500"), "{words}");
+    assert!(
+        words.starts_with("keys of layer 1, head 0, position 2 “c”: moves the prediction 0.500"),
+        "{words}"
+    );
     // The cell whose patch is in force is framed.
     let how = How::Patch(vec![0, 3, 2, 0, 4, 5]);
     let interventions = vec![Intervention::Change { place, how }];
@@ -523,13 +534,13 @@ fn known(app: &App) -> Option<&Found> {
     app.lab.analyses.analyzed.by_call.values().next()
 }
 
-fn is_whole(app: &App) -> bool {
+pub fn is_whole(app: &App) -> bool {
     known(app).is_some_and(|found| found.ended) && !app.lab.analyses.is_busy()
 }
 
-/// Counts all pairs: a network this small is often wrong.
-fn count_all(harness: &mut Harness<'_, App>) {
-    press(harness, "Settings of Patching");
+/// Counts all pairs in a panel: a network this small is often wrong.
+pub fn count_all(harness: &mut Harness<'_, App>, panel: &str) {
+    press(harness, &format!("Settings of {panel}"));
     harness.get_by_role_and_label(Role::CheckBox, "all pairs").click();
     harness.step();
     harness.key_press(egui::Key::Escape);
@@ -595,7 +606,7 @@ fn another_setting_ends_the_job_and_one_works_at_a_time() {
     let mut harness = window_of(folder.path(), TINY);
     finished(&mut harness);
     show(&mut harness);
-    count_all(&mut harness);
+    count_all(&mut harness, "Patching");
     let choose = |harness: &mut Harness<'_, App>, map: &str| {
         harness.get_by_role_and_label(Role::ComboBox, "Patch").click();
         harness.step();
@@ -665,7 +676,7 @@ fn a_click_on_the_map_shows_the_patched_run_in_all_panels_and_another_lifts_it()
     finished(&mut harness);
     harness.state_mut().lab.draw_sequence(5);
     show(&mut harness);
-    count_all(&mut harness);
+    count_all(&mut harness, "Patching");
     until(&mut harness, "the map is whole", is_whole);
     let app = harness.state();
     let reading = known(app).unwrap().reading.clone().unwrap().unwrap();

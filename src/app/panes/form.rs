@@ -154,6 +154,46 @@ pub fn set(settings: &mut dyn Settings, name: &str, text: &str) {
     });
 }
 
+/// The value of a setting that is a text.
+pub fn text_of(settings: &mut dyn Settings, name: &str) -> String {
+    settings::to_table(settings).get(name).and_then(|v| v.as_str()).unwrap_or("").to_owned()
+}
+
+/// A value of a setting that is a text.
+pub struct Offered<'a> {
+    pub value: &'a str,
+    pub called: String,
+    pub about: &'a str,
+}
+
+/// A setting that is a text, with values to choose from; `usual` holds where there is none.
+pub fn offer(
+    ui: &mut Ui,
+    settings: &mut dyn Settings,
+    name: &str,
+    usual: &str,
+    offered: &[Offered<'_>],
+) -> egui::Response {
+    let now = text_of(settings, name);
+    let now = if now.trim().is_empty() { usual } else { now.trim() };
+    let known = offered.iter().find(|one| one.value == now);
+    let called = known.map_or_else(|| words(now), |one| one.called.clone());
+    let mut chosen = None;
+    let combo = ComboBox::from_id_salt(name).selected_text(called).show_ui(ui, |ui| {
+        for one in offered {
+            let label = ui.selectable_label(one.value == now, one.called.as_str());
+            let label = if one.about.is_empty() { label } else { label.on_hover_text(one.about) };
+            if label.clicked() {
+                chosen = Some(one.value);
+            }
+        }
+    });
+    if let Some(value) = chosen {
+        set(settings, name, value);
+    }
+    combo.response
+}
+
 /// The name of a setting, in a column of its own.
 fn name_of(ui: &mut Ui, name: &str) -> egui::Response {
     const WIDTH: f32 = 118.0;

@@ -11,6 +11,7 @@ pub mod interventions;
 mod long_question;
 pub mod panel_menu;
 mod patching;
+mod paths;
 pub mod readers;
 pub mod run_list;
 mod sweep;
@@ -95,6 +96,7 @@ const PANES: &[Row] = &[
     (panel::heads::KIND.name, || Box::new(attention::Heads)),
     (panel::attention::KIND.name, || Box::new(attention::Attention)),
     (panel::patching::KIND.name, || Box::<patching::Patching>::default()),
+    (panel::paths::KIND.name, || Box::<paths::Paths>::default()),
     (panel::readers::KIND.name, || Box::new(readers::Readers)),
     (panel::curves::KIND.name, || Box::<curves::Curves>::default()),
     (panel::sweep::KIND.name, || Box::new(sweep::SweepPane)),

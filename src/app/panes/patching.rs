@@ -1,12 +1,11 @@
-//! The row above the maps of patching: what is compared, what is patched, how it is counted.
+//! The row above maps over counterfactual pairs: what is compared.
 
 use egui::{ComboBox, Key, TextEdit, Ui};
 
 use super::Pane;
 use crate::app::commands::Action;
 use crate::app::lab::Lab;
-use crate::app::panes::form::{set, words};
-use crate::base::settings;
+use crate::app::panes::form::{set, text_of, words};
 use crate::panel::Panel;
 
 /// A sequence of one's own, while it is being written.
@@ -135,10 +134,6 @@ impl Patching {
 /// Points of width of the fields for a position and for two answers, wide enough for their hints.
 const AT: f32 = 130.0;
 const ANSWERS: f32 = 165.0;
-
-fn text_of(panel: &mut dyn Panel, name: &str) -> String {
-    settings::to_table(panel).get(name).and_then(|v| v.as_str()).unwrap_or("").to_owned()
-}
 
 /// The pairs of the task are compared, and no sequence of one's own.
 fn clear(panel: &mut dyn Panel) {

@@ -1,12 +1,12 @@
 //! The row above the curves of readers: what is fitted, to which label, where; and keeping what was fitted.
 
-use egui::{ComboBox, Ui};
+use egui::Ui;
 
 use super::Pane;
 use crate::app::commands::{Action, Command};
 use crate::app::lab::Lab;
 use crate::app::lab::analyses::READERS;
-use crate::app::panes::form::{set, words};
+use crate::app::panes::form::{Offered, offer, words};
 use crate::base::error::Result;
 use crate::base::settings;
 use crate::measurement::analysis::readers::Readers as Asked;
@@ -50,32 +50,18 @@ fn offers(ui: &mut Ui, panel: &mut dyn Panel, lab: &Lab) {
 }
 
 /// A setting that is a text, with the usual ones to choose from.
-fn text(
+fn text<'a>(
     ui: &mut Ui,
     panel: &mut dyn Panel,
     name: &str,
     label: &str,
     usual: &str,
-    known: &[(&str, &str)],
+    known: &[(&'a str, &'a str)],
 ) {
-    let table = settings::to_table(panel);
-    let now = table.get(name).and_then(|v| v.as_str()).unwrap_or("").trim().to_owned();
-    let shown = if now.is_empty() { usual } else { &now };
-    let mut chosen = None;
-    let combo = ComboBox::from_id_salt(name).selected_text(words(shown));
-    let combo = combo.show_ui(ui, |ui| {
-        for (value, about) in known {
-            let label = ui.selectable_label(*value == shown, words(value));
-            let label = if about.is_empty() { label } else { label.on_hover_text(*about) };
-            if label.clicked() {
-                chosen = Some(*value);
-            }
-        }
-    });
-    combo.response.on_hover_text(label).accessible_name(label);
-    if let Some(value) = chosen {
-        set(panel, name, value);
-    }
+    let offered =
+        |(value, about): &(&'a str, &'a str)| Offered { value, called: words(value), about };
+    let known: Vec<Offered<'_>> = known.iter().map(offered).collect();
+    offer(ui, panel, name, usual, &known).on_hover_text(label).accessible_name(label);
 }
 
 /// The button that keeps what was fitted.

@@ -2,6 +2,7 @@
 //! weights, sequences and settings give the same answer.
 
 pub mod knock_out;
+mod map;
 pub mod patching;
 pub mod path;
 pub mod readers;

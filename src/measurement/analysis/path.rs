@@ -1,32 +1,32 @@
 //! Path patching as an analysis.
-#![expect(clippy::doc_markdown, reason = "help is printed as it stands, and backticks with it")]
 
+use std::cell::RefCell;
+
+use super::map::{Map, answer, note_stop};
 use super::{Analysis, Choice, Ground, Judge, OnPartial, PartialAnswer, rule};
-use crate::base::analysis::{Compared, Counted, Measured};
+use crate::base::analysis::{Compared, Counted, Measured, Paths};
 use crate::base::error::{Error, Result};
+use crate::base::intervention::Site;
 use crate::measurement::Answer;
-use crate::measurement::causal::path::Path;
-use crate::measurement::causal::{Spot, Stage};
+use crate::measurement::causal::effect::Estimate;
+use crate::measurement::causal::path::{Each, Path, Sender};
+use crate::measurement::causal::{Seen, Spot, Stage};
+use crate::nn::kernel::pool::Pool;
 
 crate::settings! {
     /// Path patching by four passes: what senders do through the direct paths to receivers. Wang et al. 2022.
     ///
-    /// Numbers: `effect`, `effect_low`, `effect_high` (95 % interval over pairs).
+    /// Numbers: `effect`, `effect_low`, `effect_high` (95 % interval over pairs). Of senders that are tried one after the other, arrays
+    /// in their place: `effect.NAME`, `low.NAME` and `high.NAME` for `embed` `[1]`, `z` `[layer, head]` and `mlp_out` `[layer]`, of the
+    /// layers that lie before a receiver alone, NaN where a sender is not tried yet or the network has none. Of the first pair that
+    /// counts the arrays of `patching`.
     pub struct PathPatching = "What parts of the network do through the direct paths to others: only these paths are taken from the counterfactual run." {
         /// Which sequences.
         compared: Compared = Compared::default();
         /// A sequence of your own as the base (empty: the sequence in view).
         base: String = String::new();
-        /// Senders: embed, layer0 (all its heads), layer0.head1, layer0.mlp; several with commas.
-        from: String = "layer0".to_owned();
-        /// Receivers: layer1.q, layer1.k.head0, layer1.v, layer1.resid_post; several with commas.
-        to: String = "layer1.k".to_owned();
-        /// Positions of the senders: all, prediction, different, a place that the pairs name, or numbers.
-        from_at: String = "all".to_owned();
-        /// Positions of the receivers, likewise.
-        to_at: String = "all".to_owned();
-        /// Keep MLPs between senders and receivers as they are in the base run.
-        freeze_mlps: bool = false;
+        /// From where to where.
+        paths: Paths = Paths::default();
         /// How.
         measured: Measured = Measured::default();
         /// Which pairs.
@@ -35,14 +35,20 @@ crate::settings! {
 }
 
 impl PathPatching {
+    /// From the senders together, or from each of them: then they are found out later.
     fn path(&self) -> Result<Path> {
+        let Paths { from, to, from_at, to_at, freeze_mlps } = &self.paths;
         Ok(Path {
-            senders: listed(&self.from)?,
-            receivers: listed(&self.to)?,
-            from: Spot::parse(&self.from_at),
-            to: Spot::parse(&self.to_at),
-            freeze_mlps: self.freeze_mlps,
+            senders: if self.is_each() { Vec::new() } else { listed(from)? },
+            receivers: listed(to)?,
+            from: Spot::parse(from_at),
+            to: Spot::parse(to_at),
+            freeze_mlps: *freeze_mlps,
         })
+    }
+
+    fn is_each(&self) -> bool {
+        self.paths.from.trim() == Paths::EACH
     }
 }
 
@@ -58,12 +64,63 @@ impl Analysis for PathPatching {
         let pairs = choice.pairs(ground)?;
         let stage = Stage::new(ground.subject, &pairs)?;
         let judge = Judge::new(&stage, self.measured.metric, rule(&self.counted));
-        tell(PartialAnswer { done: 0, total: 1, so_far: &|| Ok(judge.about()) });
+        if self.is_each() {
+            return each(&path, &judge, ground.pool, tell);
+        }
+        tell(PartialAnswer { done: 0, total: 1, so_far: &|| answer(&judge, [].iter()) });
         let found = path.patched(&stage)?;
-        let mut answer = judge.about();
+        let mut answer = answer(&judge, [].iter())?;
         answer.take("effect", judge.of(&found.seen));
         answer.notes.extend(found.notes);
         Ok(answer)
+    }
+}
+
+/// What each sender does, one after the other.
+fn each(path: &Path, judge: &Judge<'_>, pool: &Pool, tell: OnPartial<'_>) -> Result<Answer> {
+    let each = Each::new(path, judge.stage)?;
+    let maps = RefCell::new(Maps::of(each.senders()));
+    let take = |(sender, seen): (Sender, Vec<Seen>)| maps.borrow_mut().put(sender, judge.of(&seen));
+    let mut is_whole = true;
+    let mut progress = |done: usize, total: usize| {
+        let so_far = || answer(judge, maps.borrow().0.iter());
+        is_whole = tell(PartialAnswer { done, total, so_far: &so_far });
+        is_whole
+    };
+    each.run(pool, take, &mut progress)?;
+    let mut all = answer(judge, maps.borrow().0.iter())?;
+    note_stop(&mut all, is_whole);
+    Ok(all)
+}
+
+/// Effects of senders: of the embedding, of heads and of MLPs, where there are any.
+struct Maps(Vec<Map>);
+
+impl Maps {
+    fn of(senders: &[Sender]) -> Self {
+        let [mut embeddings, mut heads, mut mlps] = [[0; 2]; 3];
+        for sender in senders {
+            let size = match sender {
+                Sender::Embedding => &mut embeddings,
+                Sender::Heads { .. } => &mut heads,
+                Sender::Mlp { .. } => &mut mlps,
+            };
+            let Site { layer, .. } = sender.site();
+            *size = [layer + 1, size[1].max(sender.head().unwrap_or(0) + 1)];
+        }
+        let maps = [
+            Map::new("embed", &["one"], vec![embeddings[0]]),
+            Map::new("z", &["layer", "head"], heads.to_vec()),
+            Map::new("mlp_out", &["layer"], vec![mlps[0]]),
+        ];
+        Self(maps.into_iter().filter(|map| !map.is_empty()).collect())
+    }
+
+    fn put(&mut self, sender: Sender, found: Estimate) {
+        let Site { layer, point } = sender.site();
+        if let Some(map) = self.0.iter_mut().find(|map| map.name() == point.name()) {
+            map.put_at(&[layer, sender.head().unwrap_or(0)], found);
+        }
     }
 }
 

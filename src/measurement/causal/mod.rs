@@ -17,6 +17,7 @@ use crate::base::intervention::Site;
 use crate::base::pair::Pair;
 use crate::model::pass;
 use crate::nn::edit::{At, Edit, With};
+use crate::nn::kernel::pool::Pool;
 use crate::nn::tap::Captured;
 use crate::task::Source;
 
@@ -25,6 +26,33 @@ const MOST_POSITIONS: usize = 4096;
 
 /// What long questions say while they run; `false` ends them with what there is.
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize) -> bool;
+
+/// Does all on the pool, in order; `take` gets what becomes of each.
+fn in_turn<T: Sync, R: Send>(
+    pool: &Pool,
+    all: &[T],
+    one: impl Fn(&T) -> Result<R> + Sync,
+    mut take: impl FnMut(R),
+    progress: Progress<'_>,
+) -> Result<()> {
+    let mut done = 0;
+    // A few at a time, so that a stop is heard.
+    for some in all.chunks(4 * pool.threads()) {
+        pool.fold_in_order(
+            some.len(),
+            |i| one(&some[i]),
+            |found| {
+                take(found);
+                done += 1;
+                Ok(())
+            },
+        )?;
+        if !progress(done, all.len()) {
+            break;
+        }
+    }
+    Ok(())
+}
 
 /// Which of the two sequences of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use super::{Progress, Seen, Side, Stage};
+use super::{Progress, Seen, Side, Stage, in_turn};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::measurement::read::values;
@@ -204,26 +204,7 @@ impl<'a> Plan<'a> {
         for &cell in &self.still {
             take(Patched { cell, seen: self.stage.base.clone() });
         }
-        let total = self.cells.len();
-        let (mut done, mut stopped) = (0, false);
-        // A few at a time, so that a stop is heard.
-        let at_once = 4 * pool.threads();
-        for cells in self.cells.chunks(at_once) {
-            pool.fold_in_order(
-                cells.len(),
-                |i| self.patched(cells[i]),
-                |patched| {
-                    take(patched);
-                    done += 1;
-                    Ok(())
-                },
-            )?;
-            stopped = stopped || !progress(done, total);
-            if stopped {
-                break;
-            }
-        }
-        Ok(())
+        in_turn(pool, &self.cells, |cell| self.patched(*cell), take, progress)
     }
 
     /// One cell.

@@ -9,10 +9,11 @@ use std::str::FromStr;
 
 use candle_core::{DType, Tensor};
 
-use super::{Part, Seen, Side, Spot, Stage, patch};
+use super::{Part, Progress, Seen, Side, Spot, Stage, in_turn, patch};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::nn::edit::{At, Edit, With};
+use crate::nn::kernel::pool::Pool;
 use crate::nn::tap::Captured;
 
 /// What writes into the residual stream.
@@ -30,7 +31,7 @@ pub enum Sender {
 }
 
 impl Sender {
-    fn site(self) -> Site {
+    pub fn site(self) -> Site {
         match self {
             Self::Embedding => Site { layer: 0, point: Point::Embed },
             Self::Heads { layer, .. } => Site { layer, point: Point::Z },
@@ -38,7 +39,7 @@ impl Sender {
         }
     }
 
-    fn head(self) -> Option<usize> {
+    pub fn head(self) -> Option<usize> {
         if let Self::Heads { head, .. } = self { head } else { None }
     }
 }
@@ -82,11 +83,13 @@ impl fmt::Display for Sender {
     }
 }
 
-/// What reads from the residual stream: queries, keys or values of a head (`None`: of all heads), or the stream itself.
+/// What reads from the residual stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Receiver {
-    pub site: Site,
-    pub head: Option<usize>,
+pub enum Receiver {
+    /// The unembedding: what is sent there is the direct effect.
+    Logits,
+    /// Queries, keys or values of a head (`None`: of all heads), or the stream itself.
+    Part { site: Site, head: Option<usize> },
 }
 
 impl Receiver {
@@ -101,21 +104,41 @@ impl Receiver {
         Point::Final,
     ];
 
-    fn is_stream(self) -> bool {
-        !self.site.point.by_head()
+    /// Where it is, in a network of so many layers.
+    fn site(self, layers: usize) -> Site {
+        match self {
+            Self::Logits => Site { layer: layers.saturating_sub(1), point: Point::Final },
+            Self::Part { site, .. } => site,
+        }
+    }
+
+    fn head(self) -> Option<usize> {
+        if let Self::Part { head, .. } = self { head } else { None }
+    }
+
+    /// Of how many layers the heads lie before it, and of how many the MLPs.
+    fn after(self, layers: usize) -> [usize; 2] {
+        let Site { layer, point } = self.site(layers);
+        let (here, next) = (layer.min(layers), layer.saturating_add(1).min(layers));
+        let is_after = |points: &[Point]| if points.contains(&point) { next } else { here };
+        let ends = [Point::ResidPost, Point::Final];
+        [is_after(&[Point::ResidMid, ends[0], ends[1]]), is_after(&ends)]
     }
 }
 
 impl FromStr for Receiver {
     type Err = Error;
 
-    /// `layer1.k`, `layer1.q.head0`, `layer1.resid_post`.
+    /// `logits`, `layer1.k`, `layer1.q.head0`, `layer1.resid_post`.
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || {
             Error::usage(format!(
-                "receiver \"{text}\": expected for example layer1.k, layer1.q.head0, layer1.v or layer1.resid_post"
+                "receiver \"{text}\": expected for example logits, layer1.k, layer1.q.head0, layer1.v or layer1.resid_post"
             ))
         };
+        if text == "logits" {
+            return Ok(Self::Logits);
+        }
         let mut parts = text.split('.');
         let layer = parts.next().and_then(|l| l.strip_prefix("layer"));
         let layer = layer.and_then(|l| l.parse().ok()).ok_or_else(wrong)?;
@@ -129,14 +152,17 @@ impl FromStr for Receiver {
             None => None,
         };
         parts.next().map_or(Ok(()), |_| Err(wrong()))?;
-        Ok(Self { site: Site { layer, point }, head })
+        Ok(Self::Part { site: Site { layer, point }, head })
     }
 }
 
 impl fmt::Display for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.site)?;
-        self.head.map_or(Ok(()), |head| write!(f, ".head{head}"))
+        match self {
+            Self::Logits => write!(f, "logits"),
+            Self::Part { site, head: None } => write!(f, "{site}"),
+            Self::Part { site, head: Some(head) } => write!(f, "{site}.head{head}"),
+        }
     }
 }
 
@@ -163,20 +189,25 @@ pub struct Found {
 }
 
 impl Path {
-    /// The direct effect of the senders on the receivers.
+    /// The direct effect of the senders together on the receivers.
     ///
     /// # Errors
     /// When the network has no such sender or receiver, or a forward pass fails.
     pub fn patched(&self, stage: &Stage<'_>) -> Result<Found> {
-        if self.senders.is_empty() || self.receivers.is_empty() {
-            return Err(Error::usage("a path needs at least one sender and one receiver"));
-        }
         let mut found = Found::default();
         let mut differs = vec![false; self.senders.len()];
         let mut changes = vec![false; self.receivers.len()];
         for part in stage.pairs.parts() {
-            let edits = self.received(stage, part, &mut differs, &mut changes)?;
-            found.seen.extend(stage.run(part, &edits)?);
+            let runs = Runs::new(self, stage, part)?;
+            for (sender, differs) in self.senders.iter().zip(&mut differs) {
+                *differs |= runs.differs(*sender)?;
+            }
+            let received = runs.received(&self.senders)?;
+            let edits = received.into_iter().zip(&mut changes).map(|((edit, new), changes)| {
+                *changes |= new;
+                edit
+            });
+            found.seen.extend(stage.run(part, &edits.collect::<Vec<_>>())?);
         }
         let senders = self.senders.iter().zip(differs).filter(|(_, differs)| !differs);
         found.notes.extend(senders.map(|(s, _)| format!("{s} is the same in both runs")));
@@ -185,60 +216,139 @@ impl Path {
         Ok(found)
     }
 
-    /// Passes A to C: the edits of pass D.
-    fn received(
-        &self,
-        stage: &Stage<'_>,
-        part: &Part,
-        differs: &mut [bool],
-        changes: &mut [bool],
-    ) -> Result<Vec<Edit>> {
-        let from = stage.pairs.positions(part, &self.from)?;
-        let to = stage.pairs.positions(part, &self.to)?;
-        let sites: Vec<Site> = self.receivers.iter().map(|r| r.site).collect();
-        let sent: Vec<Site> = self.senders.iter().map(|s| s.site()).collect();
-        let other = part.capture(stage.subject, Side::Other, &[], &unique(&sent))?;
-        let (frozen, base) = self.frozen(stage, part, &sent, &sites)?;
-        let mut edits = frozen;
-        for (sender, differs) in self.senders.iter().zip(differs) {
-            let (site, head) = (sender.site(), sender.head());
-            let (a, b) = (at(&other, site)?, at(&base, site)?);
-            *differs |= !same(a, b, head)?;
-            edits.push(patch(site, head, from.clone(), a));
-        }
-        let received = part.capture(stage.subject, Side::Base, &edits, &unique(&sites))?;
-        let receive = |(receiver, changes): (&Receiver, &mut bool)| {
-            let (c, b) = (at(&received, receiver.site)?, at(&base, receiver.site)?);
-            *changes |= !same(c, b, receiver.head)?;
-            // A stream may lie after other receivers, whose effect must come through.
-            let with =
-                if receiver.is_stream() { With::Add(c.sub(b)?) } else { With::Replace(c.clone()) };
-            let (site, head) = (receiver.site, receiver.head);
-            Ok(Edit { site, head, positions: to.clone(), keys: At::All, with })
-        };
-        self.receivers.iter().zip(changes).map(receive).collect()
+    /// What stays as it is in the base run.
+    fn held(&self, layers: usize) -> Vec<Site> {
+        let of = |point| (0..layers).map(move |layer| Site { layer, point });
+        let mlps = of(Point::MlpOut).filter(|_| self.freeze_mlps);
+        of(Point::Z).chain(mlps).collect()
     }
 
-    /// Pass B: the edits that freeze heads (and MLPs, if asked), and everything that was kept.
-    fn frozen(
+    /// The embedding, and every head and MLP that lies before a receiver in a network with so many heads in each layer.
+    fn before(&self, heads: &[usize]) -> Vec<Sender> {
+        let after = self.receivers.iter().map(|receiver| receiver.after(heads.len()));
+        let [attentions, mlps] =
+            after.fold([0, 0], |[a, b], [c, d]: [usize; 2]| [a.max(c), b.max(d)]);
+        let of_layer = |layer: usize| {
+            let all = (0..heads[layer]).map(move |head| Sender::Heads { layer, head: Some(head) });
+            all.filter(move |_| layer < attentions)
+                .chain((layer < mlps).then_some(Sender::Mlp { layer }))
+        };
+        [Sender::Embedding].into_iter().chain((0..heads.len()).flat_map(of_layer)).collect()
+    }
+}
+
+/// Every part that writes into the stream before the receivers of a path, each by itself.
+pub struct Each<'a> {
+    stage: &'a Stage<'a>,
+    senders: Vec<Sender>,
+    runs: Vec<Runs<'a>>,
+}
+
+impl<'a> Each<'a> {
+    /// `path` says the receivers; its senders are not looked at.
+    ///
+    /// # Errors
+    /// When the network has no such receiver, or a forward pass fails.
+    pub fn new(path: &Path, stage: &'a Stage<'a>) -> Result<Self> {
+        let senders = path.before(&stage.subject.model.layout().heads);
+        let path = Path { senders, ..path.clone() };
+        let parts = stage.pairs.parts().iter();
+        let runs = parts.map(|part| Runs::new(&path, stage, part)).collect::<Result<Vec<_>>>()?;
+        let is_there = |sender: &Sender| runs[0].other.contains_key(&sender.site());
+        let senders = path.senders.into_iter().filter(is_there).collect();
+        Ok(Self { stage, senders, runs })
+    }
+
+    /// In the order of the forward pass.
+    pub fn senders(&self) -> &[Sender] {
+        &self.senders
+    }
+
+    /// Tries all; `take` gets what is seen of each as it comes.
+    pub fn run(
         &self,
-        stage: &Stage<'_>,
-        part: &Part,
-        sent: &[Site],
-        received: &[Site],
-    ) -> Result<(Vec<Edit>, Captured)> {
-        let layers = stage.subject.model.layout().heads.len();
-        let frozen = |point| (0..layers).map(move |layer| Site { layer, point });
-        let mut hold: Vec<Site> = frozen(Point::Z).collect();
-        if self.freeze_mlps {
-            hold.extend(frozen(Point::MlpOut));
+        pool: &Pool,
+        take: impl FnMut((Sender, Vec<Seen>)),
+        progress: Progress<'_>,
+    ) -> Result<()> {
+        in_turn(pool, &self.senders, |sender| Ok((*sender, self.patched(*sender)?)), take, progress)
+    }
+
+    fn patched(&self, sender: Sender) -> Result<Vec<Seen>> {
+        let mut seen = Vec::with_capacity(self.stage.pairs.len());
+        for runs in &self.runs {
+            let received = runs.received(&[sender])?.into_iter();
+            let edits: Vec<Edit> = received.map(|(edit, _)| edit).collect();
+            seen.extend(self.stage.run(runs.part, &edits)?);
         }
-        let all = unique(&[&hold[..], sent, received].concat());
+        Ok(seen)
+    }
+}
+
+/// What passes A and B leave of the pairs of one forward pass.
+struct Runs<'a> {
+    stage: &'a Stage<'a>,
+    part: &'a Part,
+    /// Pass A.
+    other: Captured,
+    /// Pass B.
+    base: Captured,
+    /// Heads (and MLPs, if asked) as they are in the base run.
+    frozen: Vec<Edit>,
+    receivers: Vec<(Site, Option<usize>)>,
+    from: At,
+    to: At,
+}
+
+impl<'a> Runs<'a> {
+    fn new(path: &Path, stage: &'a Stage<'a>, part: &'a Part) -> Result<Self> {
+        if path.senders.is_empty() || path.receivers.is_empty() {
+            return Err(Error::usage("a path needs at least one sender and one receiver"));
+        }
+        let layers = stage.subject.model.layout().heads.len();
+        let receivers: Vec<_> = path.receivers.iter().map(|r| (r.site(layers), r.head())).collect();
+        let sent: Vec<Site> = path.senders.iter().map(|s| s.site()).collect();
+        let received: Vec<Site> = receivers.iter().map(|(site, _)| *site).collect();
+        let hold = path.held(layers);
+        let all = unique(&[&hold[..], &sent, &received].concat());
         let base = part.capture(stage.subject, Side::Base, &[], &all)?;
-        let edits = hold
+        let frozen = hold
             .iter()
-            .filter_map(|site| Some(Edit::all(*site, With::Replace(base.get(site)?.clone()))));
-        Ok((edits.collect(), base))
+            .filter_map(|site| Some(Edit::all(*site, With::Replace(base.get(site)?.clone()))))
+            .collect();
+        let other = part.capture(stage.subject, Side::Other, &[], &unique(&sent))?;
+        let from = stage.pairs.positions(part, &path.from)?;
+        let to = stage.pairs.positions(part, &path.to)?;
+        Ok(Self { stage, part, other, base, frozen, receivers, from, to })
+    }
+
+    /// Whether a sender is another one in the counterfactual run.
+    fn differs(&self, sender: Sender) -> Result<bool> {
+        let site = sender.site();
+        Ok(!same(at(&self.other, site)?, at(&self.base, site)?, sender.head())?)
+    }
+
+    /// Pass C: the edits of pass D, one for each receiver, and whether it is changed by it.
+    fn received(&self, senders: &[Sender]) -> Result<Vec<(Edit, bool)>> {
+        let mut edits = self.frozen.clone();
+        for sender in senders {
+            let (site, head) = (sender.site(), sender.head());
+            edits.push(patch(site, head, self.from.clone(), at(&self.other, site)?));
+        }
+        let sites: Vec<Site> = self.receivers.iter().map(|(site, _)| *site).collect();
+        let received =
+            self.part.capture(self.stage.subject, Side::Base, &edits, &unique(&sites))?;
+        let receive = |&(site, head): &(Site, Option<usize>)| {
+            let (c, b) = (at(&received, site)?, at(&self.base, site)?);
+            let changes = !same(c, b, head)?;
+            // A stream may lie after other receivers, whose effect must come through.
+            let with = match site.point.by_head() {
+                true => With::Replace(c.clone()),
+                false => With::Add(c.sub(b)?),
+            };
+            Ok((Edit { site, head, positions: self.to.clone(), keys: At::All, with }, changes))
+        };
+        self.receivers.iter().map(receive).collect()
     }
 }
 
