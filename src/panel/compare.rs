@@ -70,10 +70,16 @@ pub fn figures(
     }
 }
 
+/// The figures of both, each of which may look at the other.
+pub fn both<P: Panel + ?Sized>(panel: &P, a: &View<'_>, b: &View<'_>) -> [Figure; 2] {
+    let of =
+        |one: &View<'_>, other: &View<'_>| panel.figure(&View { against: Some(other), ..*one });
+    [of(a, b), of(b, a)]
+}
+
 fn beside(panel: &dyn Panel, a: &View<'_>, b: &View<'_>) -> [Figure; 2] {
     let [said_a, said_b] = said(a, b);
-    let mut first = panel.figure(&View { against: Some(b), ..*a });
-    let mut second = panel.figure(&View { against: Some(a), ..*b });
+    let [mut first, mut second] = both(panel, a, b);
     if first.plots.len() == second.plots.len() {
         for (a, b) in first.plots.iter_mut().zip(&mut second.plots) {
             scales::share(&mut [a, b]);

@@ -7,7 +7,7 @@ use crate::figure::color::{ColorMap, Scaling};
 use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
 
 use super::outputs::{array, reading, sentence, step_text};
-use super::{NetShape, Palette, Panel, PanelKind, Selection, View, colors, compare, span};
+use super::{NetShape, Palette, Panel, PanelKind, Selection, View, colors, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -50,12 +50,6 @@ impl Panel for Memories {
     fn figure(&self, view: &View<'_>) -> Figure {
         self.draw(view).unwrap_or_else(|instead| instead)
     }
-
-    fn difference(&self, a: &View<'_>, b: &View<'_>) -> Figure {
-        // What should be stored is the same in both.
-        let found = Self { ideal: false, ..*self };
-        compare::subtracted(&found.figure(a), &found.figure(b), a.palette.dark)
-    }
 }
 
 impl Memories {
@@ -74,6 +68,8 @@ impl Memories {
                 self.which.name()
             )));
         }
+        // What should be stored is the same in all that is compared.
+        let ideal = self.ideal && view.against.is_none();
         let mut plots = Vec::new();
         for memory in &present {
             let found = Found::new(memory, array(answer, memory.array, 2)?, answer, self.positions);
@@ -87,7 +83,7 @@ impl Memories {
                         .to_vec();
             }
             plots.push(plot);
-            if self.ideal {
+            if ideal {
                 plots.extend(found.ideal(view, answer));
             }
         }
@@ -96,7 +92,7 @@ impl Memories {
                 bar.label.clear();
             }
         }
-        let per_memory = if self.ideal { 2 } else { 1 };
+        let per_memory = if ideal { 2 } else { 1 };
         Ok(Figure {
             title: format!("Memories, {}", step_text(view)),
             columns: columns(view, plots.len(), per_memory),

@@ -150,7 +150,8 @@ pub trait Panel: Settings + Send {
     fn figure(&self, view: &View<'_>) -> Figure;
     /// The figure of a minus b, both of the same sequence. Most subtract the numbers of two figures.
     fn difference(&self, a: &View<'_>, b: &View<'_>) -> Figure {
-        compare::subtracted(&self.figure(a), &self.figure(b), a.palette.dark)
+        let [of_a, of_b] = compare::both(self, a, b);
+        compare::subtracted(&of_a, &of_b, a.palette.dark)
     }
     /// Whether it draws a run beside the one in view, where it draws several.
     fn draws_beside(&self, _in_view: &Recording, _other: &Recording) -> bool {

@@ -45,7 +45,7 @@ pub fn endless() -> String {
     TINY.replace("steps = 40", "steps = 0")
 }
 
-fn window(folder: &Path) -> Harness<'static, App> {
+pub fn window(folder: &Path) -> Harness<'static, App> {
     window_of(folder, TINY)
 }
 

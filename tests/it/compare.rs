@@ -10,14 +10,14 @@ use mnemoscope::app::App;
 use mnemoscope::app::lab::compared::{Moment, Subject, Under};
 use mnemoscope::app::lab::effect::Effect;
 use mnemoscope::app::lab::run::Opened;
-use mnemoscope::base::question::{MeasurementCall, Readings};
+use mnemoscope::base::question::{Analyzed, Found, MeasurementCall, Readings};
 use mnemoscope::base::weights::{NamedTensor, Weights};
 use mnemoscope::figure::difference::difference;
 use mnemoscope::figure::{Figure, Mark, Plot, Ticks};
 use mnemoscope::panel::compare::{self, Compares, Showing};
 use mnemoscope::panel::{self, PanelKind, View};
 
-use super::app::{press, shows, until, window_on};
+use super::app::{finished, press, shows, until, window, window_on};
 use super::first_view::born;
 use super::panels::World;
 
@@ -348,4 +348,67 @@ fn every_panel_is_drawn_with_a_b_and_their_difference_in_view() {
     }
     assert!(harness.query_all_by_label("Curves").count() > 0);
     assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
+}
+
+#[test]
+fn a_run_of_the_list_is_compared_where_it_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    press(&mut harness, "Restart");
+    until(&mut harness, "the second run is there", |app| app.lab.runs.len() == 2);
+    until(&mut harness, "it has ended", |app| !app.lab.is_busy());
+    press(&mut harness, "Runs");
+    until(&mut harness, "they are listed", |app| !app.lab.is_busy());
+    let row = |h: &Harness<'_, App>, name: &str| {
+        let labels = h.query_all_by_label_contains(name);
+        labels.map(|label| label.rect()).find(|rect| rect.top() > 300.0).unwrap().center()
+    };
+    let ids = harness.state().lab.runs.iter().map(|run| run.id).collect::<Vec<_>>();
+    let (first, second) = (row(&harness, "tiny-001"), row(&harness, "tiny-002"));
+    let picture = harness.get_by_label("Attention figure").rect().center();
+    drag(&mut harness, first, picture);
+    let run = |h: &Harness<'_, App>| h.state().lab.comparison.with.as_ref().map(|with| with.run);
+    assert_eq!(run(&harness), Some(ids[0]), "onto a panel: with what is in view");
+    assert_eq!(harness.state().lab.run_id(), ids[1]);
+    drag(&mut harness, second, first);
+    assert_eq!(run(&harness), Some(ids[1]), "onto another run: that comes into view");
+    assert_eq!(harness.state().lab.run_id(), ids[0]);
+}
+
+fn drag(harness: &mut Harness<'_, App>, from: egui::Pos2, to: egui::Pos2) {
+    harness.hover_at(from);
+    harness.step();
+    harness.drag_at(from);
+    harness.step();
+    harness.hover_at(from.lerp(to, 0.5));
+    harness.step();
+    harness.hover_at(to);
+    harness.step();
+    harness.drop_at(to);
+    (0..4).for_each(|_| harness.step());
+}
+
+#[test]
+fn long_questions_are_asked_of_both() {
+    let mut harness = looked_at();
+    press(&mut harness, "Patching");
+    harness.key_press(Key::V);
+    settle(&mut harness);
+    until(&mut harness, "both maps are whole", |app| {
+        let other = app.lab.comparison.with.as_ref().and_then(|w| app.lab.comparison.other(w));
+        let ended = |all: &Analyzed| all.by_call.values().any(|found| found.ended);
+        ended(&app.lab.analyses.analyzed) && other.is_some_and(|other| ended(&other.analyzed))
+    });
+    let lab = &harness.state().lab;
+    let other = lab.comparison.other(lab.comparison.with.as_ref().unwrap()).unwrap();
+    let [here, there] = [&lab.analyses.analyzed, &other.analyzed]
+        .map(|all| all.by_call.values().find(|found| found.ended).unwrap());
+    assert_eq!((here.step, there.step), (250, 0));
+    let effect = |found: &Found| {
+        let reading = found.reading.clone().unwrap().unwrap();
+        reading.arrays.iter().find(|array| array.name.starts_with("effect")).unwrap().data.to_vec()
+    };
+    assert_ne!(effect(here), effect(there));
+    assert_eq!(lab.analyses.started, 2, "nothing is asked twice");
 }

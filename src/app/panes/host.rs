@@ -69,7 +69,7 @@ struct Shown {
 
 /// Pictures of comparisons, which are several in each panel, are drawn anew over so much of a frame; the others come in the next,
 /// and after some frames in any case.
-const REDRAWING: Duration = Duration::from_millis(2);
+const REDRAWING: Duration = Duration::from_millis(1);
 const MOST_WAITED: u32 = 6;
 
 /// The last picture of a panel, redrawn only when something it shows has changed.
@@ -413,9 +413,6 @@ impl Shown {
             return Vec::new();
         }
         let places = self.redraw(lab, room, look, spent);
-        if self.waited > 0 {
-            ui.ctx().request_repaint();
-        }
         let mut actions = Vec::new();
         for (index, place) in places.into_iter().enumerate() {
             actions.extend(self.picture(ui, lab, index, place));

@@ -442,6 +442,9 @@ impl App {
         if self.lab.any_training() {
             return Some(self.pacing.next(self.frame_cost, Instant::now()));
         }
+        if self.host.is_late() {
+            return Some(Duration::ZERO);
+        }
         if self.lab.playback.playing {
             return Some(self.lab.playback.interval().min(FRAME));
         }
