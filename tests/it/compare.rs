@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
@@ -17,7 +18,7 @@ use mnemoscope::figure::{Figure, Mark, Plot, Ticks};
 use mnemoscope::panel::compare::{self, Compares, Showing};
 use mnemoscope::panel::{self, PanelKind, View};
 
-use super::app::{finished, press, shows, until, window, window_on};
+use super::app::{finished, press, shows, until, until_shown, window, window_on};
 use super::first_view::born;
 use super::panels::World;
 
@@ -359,10 +360,9 @@ fn a_run_of_the_list_is_compared_where_it_is_dropped() {
     until(&mut harness, "the second run is there", |app| app.lab.runs.len() == 2);
     until(&mut harness, "it has ended", |app| !app.lab.is_busy());
     press(&mut harness, "Runs");
-    until(&mut harness, "they are listed", |app| !app.lab.is_busy());
+    until_shown(&mut harness, "Open tiny-001");
     let row = |h: &Harness<'_, App>, name: &str| {
-        let labels = h.query_all_by_label_contains(name);
-        labels.map(|label| label.rect()).find(|rect| rect.top() > 300.0).unwrap().center()
+        h.get_by_role_and_label(Role::Label, name).rect().center()
     };
     let ids = harness.state().lab.runs.iter().map(|run| run.id).collect::<Vec<_>>();
     let (first, second) = (row(&harness, "tiny-001"), row(&harness, "tiny-002"));

@@ -31,6 +31,7 @@ use mnemoscope::figure::{numbers, table};
 use mnemoscope::measurement::causal::patching;
 use mnemoscope::numeric::geometry::{QueriesKeys, Scale, arrange, centered, pca};
 use mnemoscope::panel::attention::induction_keys;
+use mnemoscope::panel::compare::Compares;
 use mnemoscope::panel::{self, Memory, NetShape, Palette, Panel, Selection, View, describe};
 use mnemoscope::run::expectation::{self, Expectation};
 use mnemoscope::run_folder::recording::Recording;
@@ -190,8 +191,12 @@ impl World {
     }
 
     fn figure(&self, name: &str) -> Figure {
-        let other = Self::other();
-        self.panel(name).figure(&View { against: Some(&other.view()), ..self.view() })
+        let (panel, other) = (self.panel(name), Self::other());
+        let compares = panel::ALL.iter().find(|kind| kind.name == name).unwrap().compares;
+        match compares {
+            Compares::Itself => panel.figure(&View { against: Some(&other.view()), ..self.view() }),
+            Compares::Parts | Compares::Never => panel.figure(&self.view()),
+        }
     }
 
     /// Another network on the same text: its attention is even.
