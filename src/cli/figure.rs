@@ -434,7 +434,7 @@ fn tell_other_weights(panel: &str, before: Answered<'_>, now: Answered<'_>) {
 }
 
 /// What weights answered.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Answered<'a> {
     run: &'a str,
     step: Option<u64>,

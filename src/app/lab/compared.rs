@@ -51,6 +51,9 @@ pub struct Wanted {
     pub analyses: Vec<MeasurementCall>,
 }
 
+/// A sequence as another run reads it, or why it cannot.
+type Reread = Result<Arc<Row>, String>;
+
 /// A subject and what it answered.
 pub struct Other {
     pub subject: Subject,
@@ -65,7 +68,7 @@ pub struct Other {
     /// What was answered.
     pub(super) answered: Option<Asked>,
     /// The sequence in view as its run reads it.
-    read: Option<(Arc<Row>, Result<Arc<Row>, String>)>,
+    read: Option<(Arc<Row>, Reread)>,
 }
 
 impl Other {
@@ -258,7 +261,7 @@ impl Lab {
     }
 
     /// The sequence in view as a run reads it.
-    fn read_by(&self, run: u64) -> Result<Arc<Row>, String> {
+    fn read_by(&self, run: u64) -> Reread {
         let closed = "The run that this was compared with is no longer in the window.";
         let (_, other) = self.run_of(run).ok_or(closed)?;
         let Some(own) = self.run() else { return Ok(self.prompt.clone()) };

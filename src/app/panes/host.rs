@@ -28,6 +28,7 @@ use crate::figure::cloud::Camera;
 use crate::figure::fallback::Fallback;
 use crate::figure::layout::layout;
 use crate::figure::scene::Scene;
+use crate::panel::compare::Compares;
 use crate::panel::outputs::sentence;
 use crate::panel::{Memory, NetShape, Palette, Panel, PanelKind, Selection, View, compare};
 use crate::run::expectation::EFFECT;
