@@ -17,7 +17,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::error::Result;
+use crate::export::against::Other;
 use crate::figure::fallback::Fallback;
+use crate::panel::compare::Showing;
 
 pub use crate::gpu::device::Adapter;
 pub use lab::panels::Panels;
@@ -63,6 +65,9 @@ pub struct Look {
     pub expand: Option<String>,
     /// Interventions as they are spelled.
     pub intervene: Vec<String>,
+    /// With what all panels are compared.
+    pub against: Option<Other>,
+    pub showing: Showing,
 }
 
 impl Default for Look {
@@ -74,6 +79,8 @@ impl Default for Look {
             present: false,
             expand: None,
             intervene: Vec::new(),
+            against: None,
+            showing: Showing::default(),
         }
     }
 }

@@ -1,5 +1,9 @@
 //! Sequences of tokens with what each position is: its target, its roles, its occurrence number, the real numbers it carries.
 
+use std::sync::Arc;
+
+use crate::base::vocab::Vocab;
+
 /// Target of a position that has none (never in any loss or accuracy).
 pub const NO_TARGET: u32 = u32::MAX;
 
@@ -52,6 +56,42 @@ impl Row {
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
+
+    /// The same text in the tokens of another vocabulary.
+    ///
+    /// # Errors
+    /// The first token that it does not have.
+    fn translated(&self, from: &Vocab, to: &Vocab) -> Result<Self, String> {
+        let id = |id: u32| to.id(from.text(id));
+        let known = |token: &u32| id(*token).ok_or_else(|| from.text(*token).to_owned());
+        let tokens = self.tokens.iter().map(known).collect::<Result<_, _>>()?;
+        // A target that the other does not know is none.
+        let targets = self.targets.iter().map(|target| match *target {
+            NO_TARGET => NO_TARGET,
+            target => id(target).unwrap_or(NO_TARGET),
+        });
+        Ok(Self { tokens, targets: targets.collect(), ..self.clone() })
+    }
+}
+
+/// A sequence as a network reads it that has a vocabulary of its own and takes `longest` tokens.
+///
+/// # Errors
+/// Why it cannot: what stands after its name in a sentence.
+pub fn read_by(
+    row: &Arc<Row>,
+    from: &Vocab,
+    (to, longest): (&Vocab, usize),
+) -> Result<Arc<Row>, String> {
+    if row.len() > longest {
+        return Err(format!("reads {longest} tokens, and this sequence has {}", row.len()));
+    }
+    if from == to {
+        return Ok(row.clone());
+    }
+    row.translated(from, to).map(Arc::new).map_err(|token| {
+        format!("cannot read this sequence: it has no token \u{201c}{token}\u{201d}")
+    })
 }
 
 /// `rows` sequences of `len` positions, flattened row by row.

@@ -40,6 +40,11 @@ impl Vocab {
         self.tokens.is_empty()
     }
 
+    /// The first token with this text.
+    pub fn id(&self, text: &str) -> Option<u32> {
+        self.ids.get(text).copied()
+    }
+
     /// The exact text of a token.
     pub fn text(&self, id: u32) -> &str {
         self.tokens.get(id as usize).map_or("?", String::as_str)

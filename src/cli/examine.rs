@@ -5,20 +5,20 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::base::array::Axis;
+use crate::base::array::{Array, Axis};
 use crate::base::error::{Error, Result};
 use crate::base::plain::Plain;
-use crate::base::question::{MeasurementCall, Readings};
+use crate::base::question::{MeasurementCall, Reading, Readings};
 use crate::base::quoting;
 use crate::base::registry::find;
 use crate::base::settings;
-use crate::export::answers;
-use crate::export::run_at::RunAt;
+use crate::export::answers::{self, Answered};
+use crate::figure::difference::NAME;
 use crate::figure::file::save;
 use crate::formats::file::check_free;
 use crate::measurement;
 
-use super::run_at::Asked;
+use super::run_at::{Against, Asked};
 use super::say;
 
 #[derive(Args)]
@@ -29,6 +29,8 @@ pub struct Examine {
     /// numbers here; see `mnemoscope list measurements`)
     #[arg(long = "measure", alias = "probe", value_name = "NAME[:a=b,…]")]
     measurements: Vec<String>,
+    #[command(flatten)]
+    against: Against,
     /// Write everything to a .json or .npz file instead of a summary to the terminal
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -49,17 +51,27 @@ impl Examine {
         let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
         let mut run = self.asked.open()?;
         let readings = run.ask(&calls)?;
-        if !self.measurements.is_empty()
-            && let Some(Err(e)) = readings.by_call.values().find(|r| r.is_err())
-        {
-            return Err(e.clone());
+        self.check(&readings)?;
+        let a = Answered { run: &run, readings: &readings };
+        if let Some(other) = self.against.other()? {
+            let mut run = self.asked.open_other(&run, &other)?;
+            let readings = run.ask(&calls).map_err(|e| e.context("against"))?;
+            self.check(&readings).map_err(|e| e.context("against"))?;
+            compared(a, Answered { run: &run, readings: &readings }, out, self.force)?;
+            return Ok(ExitCode::SUCCESS);
         }
         match out {
-            None => summary(&run, &readings)?,
+            None => summary(a, None)?,
             Some((path, Format::Json)) => save(path, &answers::json(&run, &readings)?, self.force)?,
             Some((path, Format::Npz)) => save(path, &answers::npz(&run, &readings)?, self.force)?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What was asked for by its name has an answer.
+    fn check(&self, readings: &Readings) -> Result<()> {
+        let refused = readings.by_call.values().find_map(|answer| answer.as_ref().err());
+        refused.filter(|_| !self.measurements.is_empty()).map_or(Ok(()), |e| Err(e.clone()))
     }
 
     fn calls(&self) -> Result<Vec<MeasurementCall>> {
@@ -112,31 +124,78 @@ fn length(axis: &Axis, count: usize) -> String {
     format!("{} {count}{from}", axis.name)
 }
 
-fn summary(run: &RunAt, readings: &Readings) -> Result<()> {
-    let vocab = run.instrument.source().vocab();
-    say(format!("step {} of {}", readings.step, run.experiment.name))?;
+fn compared(
+    a: Answered<'_>,
+    b: Answered<'_>,
+    out: Option<(&Path, Format)>,
+    force: bool,
+) -> Result<()> {
+    match out {
+        None => summary(a, Some(b)),
+        Some((path, Format::Json)) => save(path, &answers::json_against(a, b)?, force),
+        Some((path, Format::Npz)) => save(path, &answers::npz_against(a, b)?, force),
+    }
+}
+
+/// What was answered; beside B, where there is one, and minus it.
+fn summary(a: Answered<'_>, b: Option<Answered<'_>>) -> Result<()> {
+    let vocab = a.run.instrument.source().vocab();
+    say(format!("step {} of {}", a.readings.step, a.run.experiment.name))?;
     // As `--tokens` takes it.
-    say(format!("sequence  {}", quoting::quoted(&vocab.spell(&run.prompt.tokens))))?;
-    for intervention in &readings.interventions {
+    say(format!("sequence  {}", quoting::quoted(&vocab.spell(&a.run.prompt.tokens))))?;
+    for intervention in &a.readings.interventions {
         say(format!("in force  {intervention}"))?;
     }
-    for (key, reading) in &readings.by_call {
+    if let Some(b) = b {
+        say(format!("against  step {} of {}", b.readings.step, b.run.experiment.name))?;
+        say(format!("{:<30} {:>10} {:>10} {:>10}", "", "A", "B", NAME))?;
+    }
+    for (key, reading) in &a.readings.by_call {
         let Ok(reading) = reading else { continue };
         if reading.numbers.is_empty() && reading.arrays.is_empty() {
             continue;
         }
         say(format!("\n{key}"))?;
-        for (name, value) in &reading.numbers {
-            say(format!("  {name:<28} {:.4}", Plain(*value)))?;
-        }
-        for array in &reading.arrays {
-            let axes: Vec<String> =
-                array.axes.iter().zip(&array.shape).map(|(axis, n)| length(axis, *n)).collect();
-            say(format!("  {:<28} [{}] (with -o)", array.name, axes.join(", ")))?;
+        let other = b.map(|b| b.readings.by_call.get(key).and_then(|b| b.as_ref().ok()));
+        match other {
+            None => alone(reading)?,
+            Some(other) => beside(reading, other.map_or(&Reading::default(), |other| other))?,
         }
         for note in &reading.notes {
             say(format!("  {note}"))?;
         }
     }
     Ok(())
+}
+
+fn alone(reading: &Reading) -> Result<()> {
+    for (name, value) in &reading.numbers {
+        say(format!("  {name:<28} {:.4}", Plain(*value)))?;
+    }
+    reading.arrays.iter().try_for_each(|array| say(format!("{} (with -o)", line(array))))
+}
+
+/// Numbers of A, of B and their differences, and how large the differences of arrays are.
+fn beside(a: &Reading, b: &Reading) -> Result<()> {
+    let less = a.minus(b);
+    for (name, value) in &a.numbers {
+        let others = [b.number(name), less.number(name)];
+        let [other, less] =
+            others.map(|n| n.map_or("none".to_owned(), |n| format!("{:.4}", Plain(n))));
+        say(format!("  {name:<28} {:>10.4} {other:>10} {less:>10}", Plain(*value)))?;
+    }
+    for array in &a.arrays {
+        let most = less.array(&array.name).map_or("B has none of this shape".to_owned(), |less| {
+            let sizes = less.data.iter().filter(|n| n.is_finite()).map(|n| n.abs());
+            format!("differs by up to {:.4}", Plain(f64::from(sizes.fold(0.0, f32::max))))
+        });
+        say(format!("{} {most} (with -o)", line(array)))?;
+    }
+    Ok(())
+}
+
+/// The name of an array and the lengths of its axes.
+fn line(array: &Array) -> String {
+    let axes = array.axes.iter().zip(&array.shape).map(|(axis, n)| length(axis, *n));
+    format!("  {:<28} [{}]", array.name, axes.collect::<Vec<_>>().join(", "))
 }

@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use crate::base::error::{Error, Result};
 use crate::base::quoting;
 use crate::base::registry::find;
 use crate::base::settings;
+use crate::export::against::{AgainstSpec, Other};
 use crate::export::film;
-use crate::export::run_at::Question;
+use crate::export::run_at::{Question, name_of};
 use crate::export::sheet::{PageSpec, PanelSpec, Sheet};
 use crate::export::sheet_runner::SheetRunner;
 use crate::export::{drawn_panel, files};
@@ -20,13 +22,14 @@ use crate::figure::file::{Format, render_all};
 use crate::figure::font::Family;
 use crate::figure::grey;
 use crate::figure::page::Page;
-use crate::figure::provenance::{FontFacts, Provenance};
+use crate::figure::provenance::{FontFacts, PanelFacts, Provenance};
 use crate::figure::scene::Beyond;
 use crate::formats::file::{check_free, check_ours, save};
 use crate::panel;
+use crate::panel::compare::{Compares, Showing};
 
 use super::bar::Bar;
-use super::run_at::{Asked, note, tell_problems, tell_taken};
+use super::run_at::{Against, Asked, note, tell_problems, tell_taken};
 use super::{assignment, say};
 
 /// What is drawn, and on what page.
@@ -51,6 +54,14 @@ struct Drawn {
     /// Position of the selected key (from 0)
     #[arg(long, value_name = "POSITION")]
     key: Option<usize>,
+    #[command(flatten)]
+    against: Against,
+    /// With --against: layer and head in focus there (default: as here)
+    #[arg(long, value_name = "LAYER.HEAD", requires = "against")]
+    against_head: Option<String>,
+    /// With --against: this minus that, both side by side, or all three
+    #[arg(long, requires = "against", default_value = Showing::WORDS[0], value_parser = PossibleValuesParser::new(Showing::WORDS))]
+    show: String,
     #[command(flatten)]
     page: PageWords,
     /// Replace files that exist
@@ -103,7 +114,8 @@ pub struct Figure {
     drawn: Drawn,
     /// Make the figure again that this file shows (.pdf, .svg, .png or .json), out of what is written in it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["panel", "sheet", "set", "head", "query", "key", "steps", "preset",
-        "width", "height", "text_size", "line", "map", "hatched", "dark", "grey", "dpi", "step", "sequence", "tokens", "cut", "intervene"])]
+        "width", "height", "text_size", "line", "map", "hatched", "dark", "grey", "dpi", "step", "sequence", "tokens", "cut", "intervene",
+        "against_head", "show"])]
     again: Option<PathBuf>,
     /// The panel at these steps, side by side: numbers with commas between, or how many, as x5
     #[arg(long, value_name = "STEPS", conflicts_with_all = ["sheet", "step"])]
@@ -179,15 +191,39 @@ impl PageWords {
 }
 
 impl Drawn {
-    fn sheet(&self) -> Result<Sheet> {
+    fn sheet(&self, runner: &mut SheetRunner) -> Result<Sheet> {
         let question = self.asked.question();
+        let against = self.against(runner)?;
         let mut sheet = match &self.sheet {
             Some(name) => Sheet::find(name)?,
             None => Sheet::one(self.panel()?, PageSpec::default()),
         };
         sheet.page = self.page.over(sheet.page)?;
         sheet.panels.iter_mut().for_each(|panel| fill(panel, &question));
+        let is_one = sheet.panels.len() == 1;
+        for panel in sheet.panels.iter_mut().filter(|panel| is_one || is_compared(panel)) {
+            panel.against = panel.against.take().or_else(|| against.clone());
+        }
         Ok(sheet)
+    }
+
+    /// What the words compare with; the runner is told where it lies.
+    fn against(&self, runner: &mut SheetRunner) -> Result<Option<AgainstSpec>> {
+        let Some(other) = self.against.other()? else { return Ok(None) };
+        let mut run = other.run.to_string_lossy().into_owned();
+        if other.run.is_dir() {
+            let folder = other.run.canonicalize().unwrap_or(other.run);
+            run = name_of(&folder);
+            runner.lies_in(run.clone(), folder);
+        }
+        let showing = Showing::named(&self.show).unwrap_or_default();
+        Ok(Some(AgainstSpec {
+            run,
+            step: other.step,
+            head: self.against_head.clone().unwrap_or_default(),
+            show: showing.name().to_owned(),
+            ..AgainstSpec::default()
+        }))
     }
 
     fn panel(&self) -> Result<PanelSpec> {
@@ -235,6 +271,12 @@ fn fill(panel: &mut PanelSpec, question: &Question) {
     panel.intervene.extend(question.interventions.iter().cloned());
 }
 
+/// Whether a panel of a sheet can be compared.
+fn is_compared(panel: &PanelSpec) -> bool {
+    let kind = panel::ALL.iter().find(|kind| kind.name == panel.panel);
+    kind.is_some_and(|kind| kind.compares != Compares::Never)
+}
+
 impl Figure {
     pub fn run(self) -> Result<ExitCode> {
         let names = files::names(&self.out, self.alone)?;
@@ -247,8 +289,8 @@ impl Figure {
         };
         let mut runner = self.drawn.runner();
         let sheet = match &before {
-            Some(before) => self.again(before)?,
-            None => self.stripped(self.drawn.sheet()?, &mut runner)?,
+            Some(before) => self.again(before, &mut runner)?,
+            None => self.stripped(self.drawn.sheet(&mut runner)?, &mut runner)?,
         };
         let Some((drawing, mut page)) = drawn(&sheet, &mut runner)? else {
             return Ok(stopped());
@@ -271,8 +313,11 @@ impl Figure {
     }
 
     /// The sheet of a figure, with the fonts that this machine has.
-    fn again(&self, before: &Provenance) -> Result<Sheet> {
+    fn again(&self, before: &Provenance, runner: &mut SheetRunner) -> Result<Sheet> {
         let mut sheet = Sheet::parse(&before.sheet, "the sheet of that figure")?;
+        if let Some(other) = self.drawn.against.other()? {
+            self.say_where(&sheet, &other, runner)?;
+        }
         let (face, fallback) = self.drawn.page.fonts()?;
         if let Some(face) = face {
             return Err(Error::usage(format!(
@@ -281,6 +326,19 @@ impl Figure {
         }
         sheet.page.fallback = fallback;
         Ok(sheet)
+    }
+
+    /// Tells the runner where the run lies that the figure compares with.
+    fn say_where(&self, sheet: &Sheet, other: &Other, runner: &mut SheetRunner) -> Result<()> {
+        let mut runs = sheet.panels.iter().filter_map(|panel| Some(&panel.against.as_ref()?.run));
+        let run = runs.find(|run| !run.is_empty());
+        let Some(run) = run.filter(|_| other.run.is_dir() && other.step.is_none()) else {
+            return Err(Error::usage(
+                "--against with --again says where the run lies that the figure compares with: expected the folder of one, of a figure that has one",
+            ));
+        };
+        runner.lies_in(run.clone(), other.run.clone());
+        Ok(())
     }
 
     fn stripped(&self, sheet: Sheet, runner: &mut SheetRunner) -> Result<Sheet> {
@@ -353,20 +411,45 @@ fn tell_differences(before: &Provenance, now: &Provenance) {
             font.sha256.get(..12).unwrap_or(&font.sha256)
         ));
     }
-    for (a, b) in before.panels.iter().zip(&now.panels) {
-        if a.weights_sha256.is_some() && (a.step, &a.weights_sha256) != (b.step, &b.weights_sha256)
-        {
-            let step = |s: Option<u64>| s.map_or_else(String::new, |s| s.to_string());
-            note(format!(
-                "panel {}: the weights of step {} of {} are not those of the figure (step {} of {})",
-                b.panel,
-                step(b.step),
-                b.run,
-                step(a.step),
-                a.run
-            ));
+    for (before, now) in before.panels.iter().zip(&now.panels) {
+        let panel = &now.panel;
+        for (before, now) in answered(before).into_iter().zip(answered(now)) {
+            tell_other_weights(panel, before, now);
         }
     }
+}
+
+fn tell_other_weights(panel: &str, before: Answered<'_>, now: Answered<'_>) {
+    if before.hash.is_none() || (before.step, before.hash) == (now.step, now.hash) {
+        return;
+    }
+    let step = |step: Option<u64>| step.map_or_else(String::new, |step| step.to_string());
+    note(format!(
+        "panel {panel}: the weights of step {} of {} are not those of the figure (step {} of {})",
+        step(now.step),
+        now.run,
+        step(before.step),
+        before.run
+    ));
+}
+
+/// What weights answered.
+#[derive(Clone, Copy, Default)]
+struct Answered<'a> {
+    run: &'a str,
+    step: Option<u64>,
+    hash: Option<&'a str>,
+}
+
+/// What answered for A and for B of a panel.
+fn answered(facts: &PanelFacts) -> [Answered<'_>; 2] {
+    let hash = facts.weights_sha256.as_deref();
+    let a = Answered { run: &facts.run, step: facts.step, hash };
+    let b = facts.against.as_ref().map(|b| {
+        let hash = b.weights_sha256.as_deref();
+        Answered { run: &b.run, step: b.step, hash }
+    });
+    [a, b.unwrap_or_default()]
 }
 
 impl Film {
@@ -377,14 +460,14 @@ impl Film {
                 self.fps
             )));
         }
-        let mut sheet = self.drawn.sheet()?;
+        let mut runner = self.drawn.runner();
+        let mut sheet = self.drawn.sheet(&mut runner)?;
         // Pixels of a screen, not of a printer.
         sheet.page.dpi = sheet.page.dpi.or(Some(150.0));
         let kind = Kind::of(&self.out);
         if kind != Kind::Folder {
             check_free(&self.out, self.drawn.force)?;
         }
-        let mut runner = self.drawn.runner();
         let recording = runner.recording(&sheet.panels[0].run)?;
         let last = self.to.unwrap_or(u64::MAX);
         let steps = film::steps(&recording, self.from, last, self.frames);

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -31,8 +32,10 @@ use crate::base::number;
 use crate::base::quoting;
 use crate::base::registry::find;
 use crate::base::vocab::plain;
+use crate::export::against::Other;
 use crate::figure::fallback::Fallback;
 use crate::panel;
+use crate::panel::compare::Showing;
 use crate::run::experiment::{BUILTIN, Experiment};
 use analyze::Ask;
 
@@ -95,6 +98,12 @@ struct Window {
     /// With --screenshot: with this in force, as in `mnemoscope examine --intervene`
     #[arg(long, value_name = "WHAT", requires = "screenshot")]
     intervene: Vec<String>,
+    /// With --screenshot: compared with this, as in `mnemoscope figure --against`
+    #[arg(long, value_name = "RUN[@STEP]", requires = "screenshot")]
+    against: Option<OsString>,
+    /// With --against: this minus that, both side by side, or all three
+    #[arg(long, requires = "against", default_value = Showing::WORDS[0], value_parser = PossibleValuesParser::new(Showing::WORDS))]
+    show: String,
     /// Show this step; a running experiment trains up to it first
     #[arg(long, value_name = "N")]
     at_step: Option<u64>,
@@ -293,6 +302,8 @@ impl Window {
                     None => None,
                 },
                 intervene: self.intervene,
+                against: self.against.as_deref().map(Other::read).transpose()?,
+                showing: Showing::named(&self.show).unwrap_or_default(),
             },
             screenshot: self.screenshot,
             force: self.force,

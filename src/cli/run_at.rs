@@ -1,11 +1,13 @@
 //! The words that say which recorded run is asked, at which step, about what.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::base::error::{Error, Result};
 use crate::base::weights::Weights;
+use crate::export::against::Other;
 use crate::export::run_at::{Question, RunAt};
 use crate::run_folder::Reader;
 
@@ -40,6 +42,24 @@ pub struct At {
     tokens: Option<String>,
 }
 
+/// The word that says with what is compared.
+#[derive(Args)]
+pub struct Against {
+    /// Compare with another run (its folder, or the name of one beside this), or with another step: RUN, RUN@STEP, `@100` (step 100
+    /// of this run) or `@` (the same step of it). Both are asked about the same sequence; what is cut or changed is so here, and
+    /// not there
+    #[arg(long, value_name = "RUN[@STEP]")]
+    against: Option<OsString>,
+}
+
+impl Against {
+    /// # Errors
+    /// When it is nothing that can be compared with.
+    pub fn other(&self) -> Result<Option<Other>> {
+        self.against.as_deref().map(Other::read).transpose()
+    }
+}
+
 impl Asked {
     pub fn folder(&self) -> &Path {
         &self.at.folder
@@ -53,6 +73,15 @@ impl Asked {
 
     pub fn open(&self) -> Result<RunAt> {
         open(self.folder(), &self.question())
+    }
+
+    /// Opens what is compared with a run, turned to the same sequence.
+    pub fn open_other(&self, run: &RunAt, other: &Other) -> Result<RunAt> {
+        let step = Some(other.step.unwrap_or(run.weights.step));
+        let question = Question { step, ..Question::default() };
+        let mut opened = open(&other.folder(self.folder()), &question)?;
+        opened.read(&run.prompt, run.instrument.source().vocab())?;
+        Ok(opened)
     }
 }
 

@@ -4,23 +4,29 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::event::{Mark, MarkKind};
-use crate::base::registry::find;
+use crate::base::registry::{find, row};
 use crate::base::settings;
 use crate::figure::Figure;
 use crate::figure::composite::{Composite, Part};
 use crate::figure::page::Page;
-use crate::figure::provenance::{PanelFacts, Provenance, RunFacts, fonts, quantities};
+use crate::figure::provenance::{
+    AgainstFacts, PanelFacts, Provenance, RunFacts, fonts, quantities,
+};
 use crate::figure::style::Style;
 use crate::formats::file::source_date;
-use crate::panel::{self, Palette, Panel, Snapshot};
+use crate::panel::compare::Showing;
+use crate::panel::{self, Palette, Panel, Snapshot, View, compare};
 use crate::run::experiment::Experiment;
 
+use super::against::AgainstSpec;
 use super::sheet::{PanelSpec, Sheet};
 
 /// What a panel of a sheet looks at.
 #[derive(Clone, Debug, Default)]
 pub struct DrawnPanel {
     pub shown: Arc<Snapshot>,
+    /// What it is compared with.
+    pub against: Option<Arc<Self>>,
     /// What is known of where it comes from; letter, settings and quantities are added on the page.
     pub facts: PanelFacts,
     pub run: RunFacts,
@@ -45,7 +51,24 @@ impl DrawnPanel {
             }),
             ..PanelFacts::default()
         };
-        Self { shown: Arc::new(shown), facts, run }
+        Self { shown: Arc::new(shown), against: None, facts, run }
+    }
+
+    /// What is known of it where something is compared with it.
+    fn as_against(&self) -> AgainstFacts {
+        let facts = self.facts.clone();
+        AgainstFacts {
+            run: facts.run,
+            step: facts.step,
+            head: facts.head,
+            interventions: facts.interventions,
+            weights_sha256: facts.weights_sha256,
+        }
+    }
+
+    /// It, and what it is compared with.
+    fn subjects(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.against.as_deref())
     }
 }
 
@@ -124,8 +147,13 @@ pub fn arrange(sheet: &Sheet, drawn_panels: &[DrawnPanel], page: &Page) -> Resul
         ..Composite::default()
     };
     let sizes = drawing.sizes(page.size, &page.style);
-    for (index, (part, size)) in drawing.parts.iter_mut().zip(sizes).enumerate() {
-        part.figure = figure(sheet, index, &drawn_panels[index], size, &page.style)?;
+    let mut parts = drawing.parts.iter_mut().zip(sizes);
+    for (spec, drawn_panel) in sheet.panels.iter().zip(drawn_panels) {
+        let own: Vec<_> = parts.by_ref().take(spec.count()).collect();
+        let least = |side: usize| own.iter().map(|(_, size)| size[side]).fold(f32::MAX, f32::min);
+        let size = [least(0), least(1)];
+        let figures = figures(sheet, spec, drawn_panel, size, &page.style)?;
+        own.into_iter().zip(figures).for_each(|((part, _), figure)| part.figure = figure);
     }
     if sheet.shares("colors") {
         drawing.share_colors();
@@ -136,32 +164,50 @@ pub fn arrange(sheet: &Sheet, drawn_panels: &[DrawnPanel], page: &Page) -> Resul
     Ok(drawing)
 }
 
-/// The figure of a panel for a part of the page.
-fn figure(
+/// The figures of a panel for parts of the page that have room for so much.
+fn figures(
     sheet: &Sheet,
-    index: usize,
+    spec: &PanelSpec,
     drawn_panel: &DrawnPanel,
     size: [f32; 2],
     style: &Style,
-) -> Result<Figure> {
-    let spec = &sheet.panels[index];
+) -> Result<Vec<Figure>> {
     let panel = panel_of(spec, sheet)?;
-    let mut figure = panel.figure(&drawn_panel.shown.view(palette(style), size));
-    if let Some(why) = &figure.empty {
-        let error = Error::usage(why.clone());
-        let several = sheet.panels.len() > 1;
-        return Err(if several { error.context(format!("panel {}", spec.panel)) } else { error });
+    let palette = palette(style);
+    let view = drawn_panel.shown.view(palette, size);
+    let mut figures = match &drawn_panel.against {
+        None => vec![panel.figure(&view)],
+        Some(other) => compared(spec, &*panel, [&view, &other.shown.view(palette, size)])?,
+    };
+    let several = figures.len() > 1;
+    for figure in &mut figures {
+        if let Some(why) = &figure.empty {
+            let error = Error::usage(why.clone());
+            let one = sheet.panels.len() == 1;
+            return Err(if one { error } else { error.context(format!("panel {}", spec.panel)) });
+        }
+        finish(figure, spec, several);
     }
+    Ok(figures)
+}
+
+fn compared(spec: &PanelSpec, panel: &dyn Panel, views: [&View<'_>; 2]) -> Result<Vec<Figure>> {
+    let kind = row("panel", panel::ALL, &spec.panel)?;
+    let showing = spec.against.as_ref().map_or(Ok(Showing::default()), AgainstSpec::showing)?;
+    Ok(compare::figures(kind, panel, views, showing))
+}
+
+/// What a sheet says of a figure beside what is drawn. The titles of several say which is which, and stay.
+fn finish(figure: &mut Figure, spec: &PanelSpec, several: bool) {
     if let Some(camera) = &spec.camera {
-        camera.take(&mut figure);
+        camera.take(figure);
     }
     if let Some(title) = &spec.title {
-        figure.title.clone_from(title);
+        figure.title = if several { format!("{title}, {}", figure.title) } else { title.clone() };
     }
     if let Some(caption) = &spec.caption {
         figure.caption.clone_from(caption);
     }
-    Ok(figure)
 }
 
 fn provenance(
@@ -171,14 +217,19 @@ fn provenance(
 ) -> Result<Provenance> {
     let mut runs: Vec<RunFacts> = Vec::new();
     let mut panels = Vec::with_capacity(drawn_panels.len());
-    for ((drawn_panel, spec), part) in drawn_panels.iter().zip(&sheet.panels).zip(&drawing.parts) {
-        if !runs.contains(&drawn_panel.run) {
-            runs.push(drawn_panel.run.clone());
+    let mut parts = drawing.parts.iter();
+    for (index, (drawn_panel, spec)) in drawn_panels.iter().zip(&sheet.panels).enumerate() {
+        for subject in drawn_panel.subjects() {
+            if !runs.contains(&subject.run) {
+                runs.push(subject.run.clone());
+            }
         }
+        let own = parts.by_ref().take(spec.count());
         panels.push(PanelFacts {
-            letter: part.letter.clone(),
+            letter: sheet.letters_of(index),
             settings: settings::to_table(&mut *panel_of(spec, sheet)?).to_string(),
-            quantities: quantities(&part.figure),
+            quantities: own.flat_map(|part| quantities(&part.figure)).collect(),
+            against: drawn_panel.against.as_ref().map(|other| other.as_against()),
             ..drawn_panel.facts.clone()
         });
     }

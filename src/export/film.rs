@@ -45,20 +45,24 @@ pub fn strip(sheet: &Sheet, steps: &[u64]) -> Result<Sheet> {
     let [only] = sheet.panels.as_slice() else {
         return Err(Error::usage("a filmstrip shows one panel: name it, without --sheet"));
     };
-    if steps.is_empty() || steps.len() > MOST_PANELS {
+    let count = only.count();
+    if steps.is_empty() || steps.len() * count > MOST_PANELS {
         return Err(Error::usage(format!(
-            "read {} steps for the strip, expected 1 to {MOST_PANELS}",
-            steps.len()
+            "read {} steps for the strip, expected 1 to {}",
+            steps.len(),
+            MOST_PANELS / count
         )));
     }
     let at = |step: &u64| PanelSpec {
         step: Some(*step),
-        title: Some(format!("Step {step}")),
+        // What is compared says its steps itself.
+        title: only.against.is_none().then(|| format!("Step {step}")),
         ..only.clone()
     };
+    let (columns, letters) = if count > 1 { (count, "") } else { (steps.len().min(6), "none") };
     Ok(Sheet {
-        columns: steps.len().min(6),
-        letters: "none".to_owned(),
+        columns,
+        letters: letters.to_owned(),
         share: vec!["colors".to_owned(), "legend".to_owned()],
         panels: steps.iter().map(at).collect(),
         ..sheet.clone()

@@ -4,6 +4,7 @@
 //! [`drawn panel::compose`] puts them on a page, [`files`] writes it with its numbers and its provenance beside it; [`answers`]
 //! writes what measurements and analyses found.
 
+pub mod against;
 pub mod answers;
 pub mod drawn_panel;
 pub mod files;

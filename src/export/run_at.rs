@@ -1,14 +1,16 @@
 //! A recorded run at one step, ready to be asked: what commands, figures and films share.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::batch::Row;
+use crate::base::batch::{Row, read_by};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Intervention;
 use crate::base::question::{MeasurementCall, Readings};
 use crate::base::quoting;
+use crate::base::vocab::Vocab;
 use crate::base::weights::Weights;
+use crate::formats::file::meant;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
 use crate::run::lenses::{self, Lenses};
@@ -113,8 +115,58 @@ impl RunAt {
         Ok(())
     }
 
+    /// Turns to the sequence of another run.
+    ///
+    /// # Errors
+    /// When this one cannot read it.
+    pub fn read(&mut self, row: &Arc<Row>, vocab: &Vocab) -> Result<()> {
+        let source = self.instrument.source();
+        let read = read_by(row, vocab, (source.vocab(), source.longest()));
+        self.prompt = read.map_err(|why| {
+            Error::usage(format!("{} {why}: write one that both can read (--tokens)", self.place))
+        })?;
+        Ok(())
+    }
+
     pub fn ask(&mut self, calls: &[MeasurementCall]) -> Result<Readings> {
         self.instrument.examine(&self.weights, &self.prompt, &self.interventions, calls)
+    }
+}
+
+/// Where the run of a name lies: in a sweep that was named, or beside the run that was. Without a name it is `folder` itself.
+pub fn folder_of(folder: &Path, run: &str) -> PathBuf {
+    if run.is_empty() {
+        return folder.to_owned();
+    }
+    let run = &meant(run);
+    let inside = folder.join(run);
+    if is_sweep(folder) || inside.is_dir() {
+        return inside;
+    }
+    // The parent of `a-run` is the folder that the program was started in, that of `.` is outside of it.
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    if whole.file_name() == Some(run.as_os_str()) {
+        return folder.to_owned();
+    }
+    match whole.parent() {
+        Some(parent) => parent.join(run),
+        None => run.clone(),
+    }
+}
+
+/// The name of a folder, without where it lies.
+pub fn name_of(folder: &Path) -> String {
+    folder.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+}
+
+/// The name of a folder, with the one that it lies in where another folder has the same name.
+pub fn told_apart(folder: &Path, other: &Path) -> String {
+    let name = name_of(folder);
+    let whole = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let (whole, other_whole) = (whole(folder), whole(other));
+    match whole.parent().filter(|_| name == name_of(other) && whole != other_whole) {
+        None => name,
+        Some(parent) => format!("{}/{name}", name_of(parent)),
     }
 }
 

@@ -18,8 +18,10 @@ use crate::figure::page::Page;
 use crate::figure::preset::{self, Preset};
 use crate::figure::provenance::Provenance;
 use crate::formats::foreign;
-use crate::panel;
+use crate::panel::{self, PanelKind, compare};
 use crate::run_folder::read_text;
+
+use super::against::{self, AgainstSpec};
 
 /// Panels of a sheet; more would not be seen on a page.
 pub const MOST_PANELS: usize = 64;
@@ -157,9 +159,57 @@ pub struct PanelSpec {
     /// How a cloud is looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub camera: Option<Camera>,
+    /// With what it is compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<AgainstSpec>,
     /// Settings of the panel.
     #[serde(skip_serializing_if = "toml::Table::is_empty")]
     pub set: toml::Table,
+}
+
+impl PanelSpec {
+    fn kind(&self) -> Option<&'static PanelKind> {
+        panel::ALL.iter().find(|kind| kind.name == self.panel)
+    }
+
+    /// How many figures it draws: one, and more where it is compared side by side.
+    pub fn count(&self) -> usize {
+        let against = self.against.as_ref().and_then(|against| against.showing().ok());
+        against.zip(self.kind()).map_or(1, |(showing, kind)| showing.count(kind))
+    }
+
+    /// Height over width that suits a figure of it when nothing is said.
+    fn usual_aspect(&self) -> f32 {
+        self.kind().map_or(0.9, |kind| kind.aspect)
+    }
+
+    fn check(&self) -> Result<()> {
+        let kind = registry::row("panel", panel::ALL, &self.panel)?;
+        self.check_run(&self.run)?;
+        if let Some(against) = &self.against {
+            self.check_run(&against.run)?;
+            against::check(kind, Some(against))?;
+        }
+        let cells = [self.row, self.column, self.rows, self.columns];
+        match cells.into_iter().flatten().find(|cell| !(1..=MOST_PANELS).contains(cell)) {
+            None => Ok(()),
+            Some(cell) => Err(Error::usage(format!(
+                "panel {}: read the row or column {cell}, expected 1 to {MOST_PANELS}",
+                self.panel
+            ))),
+        }
+    }
+
+    /// A name, and no path: a sheet of someone else finds nothing but what lies beside the run that is asked.
+    fn check_run(&self, run: &str) -> Result<()> {
+        if !run.contains(['/', '\\']) && run != ".." && run.len() <= 255 {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "panel {}: read run = \"{run}\", expected the name of a folder beside the run that is asked, or of a run of the sweep",
+            self.panel
+        )))
+    }
 }
 
 fn is_zero(n: &usize) -> bool {
@@ -240,31 +290,14 @@ impl Sheet {
         if self.panels.is_empty() {
             return Err(Error::usage("a figure sheet has one [[panel]] at least"));
         }
-        if self.panels.len() > MOST_PANELS || self.columns > MOST_PANELS {
+        let count = self.figures().len();
+        if count > MOST_PANELS || self.columns > MOST_PANELS {
             return Err(Error::usage(format!(
-                "read {} panels in {} columns; a figure sheet has at most {MOST_PANELS}",
-                self.panels.len(),
+                "read {count} panels in {} columns; a figure sheet has at most {MOST_PANELS}",
                 self.columns
             )));
         }
-        for panel in &self.panels {
-            registry::row("panel", panel::ALL, &panel.panel)?;
-            // A name, and no path: a sheet of someone else finds nothing but what lies beside the run that is asked.
-            if panel.run.contains(['/', '\\']) || panel.run == ".." || panel.run.len() > 255 {
-                return Err(Error::usage(format!(
-                    "panel {}: read run = \"{}\", expected the name of a folder beside the run that is asked, or of a run of the sweep",
-                    panel.panel, panel.run
-                )));
-            }
-            let cells = [panel.row, panel.column, panel.rows, panel.columns];
-            if let Some(cell) = cells.into_iter().flatten().find(|c| !(1..=MOST_PANELS).contains(c))
-            {
-                return Err(Error::usage(format!(
-                    "panel {}: read the row or column {cell}, expected 1 to {MOST_PANELS}",
-                    panel.panel
-                )));
-            }
-        }
+        self.panels.iter().try_for_each(PanelSpec::check)?;
         for (what, parts) in [("widths", &self.widths), ("heights", &self.heights)] {
             if parts.len() > MOST_PANELS || parts.iter().any(|part| !(1e-3..=1e3).contains(part)) {
                 return Err(Error::usage(format!(
@@ -285,11 +318,16 @@ impl Sheet {
         self.share.iter().any(|s| s == what)
     }
 
-    /// The letter of a panel.
+    /// The panel of each figure on the page, in order: one that is compared may have several.
+    pub fn figures(&self) -> Vec<&PanelSpec> {
+        self.panels.iter().flat_map(|panel| std::iter::repeat_n(panel, panel.count())).collect()
+    }
+
+    /// The letter of a figure.
     pub fn letter(&self, index: usize) -> String {
         let lettered = match self.letters.as_str() {
             "none" => false,
-            "" => self.panels.len() > 1,
+            "" => self.figures().len() > 1,
             _ => true,
         };
         let Some(letter) = ('a'..='z').nth(index % 26).filter(|_| lettered) else {
@@ -300,25 +338,54 @@ impl Sheet {
         if index < 26 { letter.to_string() } else { format!("{letter}{}", index / 26 + 1) }
     }
 
-    /// Where each panel stands: row by row, unless it says otherwise.
+    /// The letters of the figures of a panel.
+    pub fn letters_of(&self, panel: usize) -> String {
+        let count = |panels: &[PanelSpec]| panels.iter().map(PanelSpec::count).sum::<usize>();
+        let (first, own) = (count(&self.panels[..panel]), count(&self.panels[panel..=panel]));
+        let letters = (first..first + own).map(|figure| self.letter(figure));
+        letters.filter(|letter| !letter.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Columns of the grid.
+    fn across(&self) -> usize {
+        let several = self.panels.iter().map(PanelSpec::count).max().unwrap_or(1);
+        match (self.columns, self.panels.as_slice()) {
+            (0, [only]) if several > 1 => {
+                only.kind().map_or(several, |kind| compare::grid(kind, several, self.room())[1])
+            }
+            (0, _) => convert::index((self.figures().len() as f64).sqrt().ceil()).max(several),
+            (n, _) => n,
+        }
+    }
+
+    /// Width and height of the page, or something in their proportion where the height follows from what is on it.
+    fn room(&self) -> [f32; 2] {
+        const USUAL: [f32; 2] = [1.0, 0.6];
+        if self.page.height.is_empty() {
+            return USUAL;
+        }
+        self.page().map_or(USUAL, |page| page.size)
+    }
+
+    /// Where each figure stands: row by row, unless its panel says otherwise. What is compared with it follows it.
     pub fn places(&self) -> Vec<Place> {
-        let across = match self.columns {
-            0 => convert::index((self.panels.len() as f64).sqrt().ceil()),
-            n => n,
-        };
+        let across = self.across();
         let (mut row, mut column) = (0, 0);
-        let place = |panel: &PanelSpec| {
+        let place = |(panel, is_first): (&PanelSpec, bool)| {
             let columns = panel.columns.unwrap_or(1);
-            row = panel.row.map_or(row, |r| r - 1);
-            column = panel.column.map_or(column, |c| c - 1);
-            if panel.column.is_none() && column > 0 && column + columns > across {
+            let [said_row, said_column] =
+                [panel.row, panel.column].map(|said| said.filter(|_| is_first));
+            row = said_row.map_or(row, |r| r - 1);
+            column = said_column.map_or(column, |c| c - 1);
+            if said_column.is_none() && column > 0 && column + columns > across {
                 (row, column) = (row + 1, 0);
             }
             let place = Place { row, column, rows: panel.rows.unwrap_or(1), columns };
             column += columns;
             place
         };
-        self.panels.iter().map(place).collect()
+        let of = |panel| (0..PanelSpec::count(panel)).map(move |nth| (panel, nth == 0));
+        self.panels.iter().flat_map(of).map(place).collect()
     }
 
     /// The page, without its provenance.
@@ -329,7 +396,7 @@ impl Sheet {
         let spec = &self.page;
         let preset = spec.preset()?;
         let width = match spec.width.as_str() {
-            "" => preset.widths[usize::from(self.panels.len() > 1)],
+            "" => preset.widths[usize::from(self.figures().len() > 1)],
             "column" | "1 column" => preset.widths[0],
             "page" | "2 columns" => preset.widths[1],
             text => parse_length(text).map_err(|e| e.context("width"))?,
@@ -379,15 +446,16 @@ impl Sheet {
 
     /// Height over width that suits what is on the page when nothing is said.
     fn usual_aspect(&self) -> f32 {
-        if let [only] = self.panels.as_slice() {
-            return usual_aspect(&only.panel);
+        let figures = self.figures();
+        if let [only] = figures.as_slice() {
+            return only.usual_aspect();
         }
         let places = self.places();
         let columns = places.iter().map(|p| p.column + p.columns).max().unwrap_or(1) as f32;
         let rows = places.iter().map(|p| p.row + p.rows).max().unwrap_or(1);
         let tallest = |row: usize| {
-            let here = places.iter().zip(&self.panels).filter(|(p, _)| p.row == row && p.rows == 1);
-            let aspect = here.map(|(p, panel)| usual_aspect(&panel.panel) * p.columns as f32);
+            let here = places.iter().zip(&figures).filter(|(p, _)| p.row == row && p.rows == 1);
+            let aspect = here.map(|(p, panel)| panel.usual_aspect() * p.columns as f32);
             aspect.fold(0.3, f32::max)
         };
         ((0..rows).map(tallest).sum::<f32>() / columns).clamp(0.15, 1.4)
@@ -440,9 +508,4 @@ fn in_points(what: &str, value: f32, range: std::ops::RangeInclusive<f32>) -> Re
 fn place_of(text: &str, span: Option<std::ops::Range<usize>>) -> String {
     let start = span.map_or(0, |span| span.start.min(text.len()));
     format!("line {}", text[..start].matches('\n').count() + 1)
-}
-
-/// Height over width that suits a panel when nothing is said.
-fn usual_aspect(panel: &str) -> f32 {
-    panel::ALL.iter().find(|kind| kind.name == panel).map_or(0.9, |kind| kind.aspect)
 }

@@ -8,15 +8,15 @@ use crate::base::error::{Error, Result};
 use crate::base::question::{Analyzed, Found, MeasurementCall};
 use crate::base::registry::row;
 use crate::figure::provenance::RunFacts;
-use crate::formats::file::meant;
 use crate::panel::{self, NetShape, Panel, Selection, Snapshot};
 use crate::run::job::analysis_of;
 use crate::run_folder::Reader;
 use crate::run_folder::recording::Recording;
-use crate::sweep::{Sweep, is_sweep};
+use crate::sweep::Sweep;
 
+use super::against::{self, AgainstSpec};
 use super::drawn_panel::{DrawnPanel, panel_of, run_facts};
-use super::run_at::{Question, RunAt, refuse_sweep};
+use super::run_at::{Question, RunAt, folder_of, name_of, refuse_sweep, told_apart};
 use super::sheet::{PanelSpec, Sheet};
 
 /// Told how far a long question has come: done, of how many. False ends it with what there is.
@@ -26,6 +26,8 @@ pub type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 pub struct SheetRunner {
     /// The folder that was named: a run, or a sweep.
     folder: PathBuf,
+    /// Where runs lie that something is compared with, by their names in a sheet.
+    elsewhere: BTreeMap<String, PathBuf>,
     runs: BTreeMap<PathBuf, RunAt>,
     /// SHA-256 of weights, by folder and step.
     hashes: BTreeMap<(PathBuf, u64), String>,
@@ -39,11 +41,17 @@ impl SheetRunner {
     pub fn new(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
+            elsewhere: BTreeMap::new(),
             runs: BTreeMap::new(),
             hashes: BTreeMap::new(),
             taken: Vec::new(),
             left_out: Vec::new(),
         }
+    }
+
+    /// Has what a sheet compares with a run of this name found in a folder.
+    pub fn lies_in(&mut self, run: String, folder: PathBuf) {
+        self.elsewhere.insert(run, folder);
     }
 
     /// What is damaged or gone of the runs that were opened, and was left out.
@@ -72,7 +80,7 @@ impl SheetRunner {
 
     /// What is recorded of a run, named as [`PanelSpec::run`].
     pub fn recording(&mut self, run: &str) -> Result<Arc<Recording>> {
-        let folder = self.folder_of(run);
+        let folder = folder_of(&self.folder, run);
         self.opened(&folder, &Question::default()).map(|run| run.recording.clone())
     }
 
@@ -90,14 +98,55 @@ impl SheetRunner {
         progress: &mut Progress<'_>,
     ) -> Result<DrawnPanel> {
         let panel = panel_of(spec, sheet)?;
-        let folder = self.folder_of(&spec.run);
-        if row("panel", panel::ALL, &spec.panel)?.is_of_sweep {
+        let kind = row("panel", panel::ALL, &spec.panel)?;
+        against::check(kind, spec.against.as_ref())?;
+        let folder = folder_of(&self.folder, &spec.run);
+        if kind.is_of_sweep {
             let sweep = Sweep::read(&folder)?;
             let problems = sweep.runs.iter().filter_map(|run| run.problem.clone());
             add_new(&mut self.left_out, problems);
             return Ok(of_sweep(sweep, &folder, spec));
         }
-        refuse_sweep(&folder)?;
+        let subject = Subject { panel: &*panel, spec, name: name_of(&folder), folder, reads: None };
+        let mut drawn_panel = self.subject(&subject, progress)?;
+        if let Some(against) = &spec.against {
+            let other = self.other(&subject, against, &drawn_panel, progress);
+            drawn_panel.against = Some(Arc::new(other.map_err(|e| e.context("against"))?));
+        }
+        Ok(drawn_panel)
+    }
+
+    /// What a panel is compared with: it is asked as A is, about the same sequence.
+    fn other(
+        &mut self,
+        a: &Subject<'_>,
+        against: &AgainstSpec,
+        drawn_panel: &DrawnPanel,
+        progress: &mut Progress<'_>,
+    ) -> Result<DrawnPanel> {
+        let run = if against.run.is_empty() { &a.spec.run } else { &against.run };
+        let [layer, head] = drawn_panel.facts.head;
+        let spec = &PanelSpec {
+            step: against.step.or(drawn_panel.facts.step),
+            head: Some(against.head.clone())
+                .filter(|head| !head.is_empty())
+                .unwrap_or_else(|| format!("{layer}.{head}")),
+            intervene: against.intervene.clone(),
+            tokens: None,
+            beside: Vec::new(),
+            ..a.spec.clone()
+        };
+        let found = self.elsewhere.get(run).cloned();
+        let folder = found.unwrap_or_else(|| folder_of(&self.folder, run));
+        let name = told_apart(&folder, &a.folder);
+        let reads = Some(&*drawn_panel.shown);
+        self.subject(&Subject { spec, folder, name, reads, ..*a }, progress)
+    }
+
+    /// Asks a run what a panel draws.
+    fn subject(&mut self, of: &Subject<'_>, progress: &mut Progress<'_>) -> Result<DrawnPanel> {
+        let Subject { panel, spec, folder, name, reads } = of;
+        refuse_sweep(folder)?;
         let question = Question {
             step: spec.step,
             sequence: spec.sequence,
@@ -106,17 +155,22 @@ impl SheetRunner {
         };
         let mut beside = Vec::with_capacity(spec.beside.len());
         for name in &spec.beside {
-            let folder = self.folder_of(name);
+            let folder = folder_of(&self.folder, name);
             beside.push((name_of(&folder), Arc::new(Reader::open(&folder)?.recording)));
         }
-        let run = self.opened(&folder, &question)?;
+        let run = self.opened(folder, &question)?;
         run.turn_to(&question)?;
+        if let Some((other, readings)) =
+            reads.and_then(|other| Some((other, other.readings.as_ref()?)))
+        {
+            run.read(&readings.prompt, &other.vocab)?;
+        }
         let step = run.weights.step;
-        let mut shown = snapshot(run, &*panel, spec, &name_of(&folder), progress)?;
+        let mut shown = snapshot(run, *panel, spec, name, progress)?;
         shown.runs.extend(beside);
-        let facts = run_facts(name_of(&folder), &run.experiment, &run.recording.marks);
+        let facts = run_facts(name.clone(), &run.experiment, &run.recording.marks);
         let mut drawn_panel = DrawnPanel::new(&spec.panel, shown, facts);
-        drawn_panel.facts.weights_sha256 = self.hash_of(&folder);
+        drawn_panel.facts.weights_sha256 = self.hash_of(folder);
         if let Some(wanted) = spec.step.filter(|wanted| *wanted != step) {
             add_new(&mut self.taken, [(wanted, step)]);
         }
@@ -129,27 +183,16 @@ impl SheetRunner {
         let hash = self.hashes.entry((folder.to_owned(), weights.step));
         Some(hash.or_insert_with(|| weights.sha256()).clone())
     }
+}
 
-    /// A run of the sweep that was named, or a folder beside the run that was.
-    fn folder_of(&self, run: &str) -> PathBuf {
-        if run.is_empty() {
-            return self.folder.clone();
-        }
-        let run = &meant(run);
-        let inside = self.folder.join(run);
-        if is_sweep(&self.folder) || inside.is_dir() {
-            return inside;
-        }
-        // The parent of `a-run` is the folder that the program was started in, that of `.` is outside of it.
-        let whole = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
-        if whole.file_name() == Some(run.as_os_str()) {
-            return self.folder.clone();
-        }
-        match whole.parent() {
-            Some(parent) => parent.join(run),
-            None => run.clone(),
-        }
-    }
+/// What is asked for a panel, of a run that is called so.
+struct Subject<'a> {
+    panel: &'a dyn Panel,
+    spec: &'a PanelSpec,
+    folder: PathBuf,
+    name: String,
+    /// Whose sequence it is asked about; none: its own.
+    reads: Option<&'a Snapshot>,
 }
 
 /// Every frame of a film says the same.
@@ -258,9 +301,4 @@ fn selection(spec: &PanelSpec, net: &NetShape, length: usize) -> Result<Selectio
         }
     }
     Ok(Selection { layer, head, query: spec.query, key: spec.key, first: spec.first })
-}
-
-/// The name of a folder, without where it lies.
-pub fn name_of(folder: &Path) -> String {
-    folder.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }

@@ -8,7 +8,7 @@ use crate::base::convert::narrow;
 /// What a difference is called where it has a name of its own to have.
 pub const NAME: &str = "A − B";
 
-/// `a` minus `b`, on paper that is dark or light. Title and captions are the caller's.
+/// `a` minus `b`, on paper that is dark or light. The title is the caller's; of the captions stays what both say.
 ///
 /// # Errors
 /// A sentence: one of them has nothing drawn, they are not alike, or there is nothing in them to subtract.
@@ -31,7 +31,8 @@ pub fn difference(a: &Figure, b: &Figure, dark: bool) -> Result<Figure, String> 
         return Err("There are no numbers here to subtract: side by side shows both.".to_owned());
     }
     share_scale(&mut parts);
-    let caption = caption(&parts);
+    let common = if a.caption == b.caption { a.caption.as_str() } else { "" };
+    let caption = format!("{common} {}", caption(&parts)).trim().to_owned();
     let plots = parts.into_iter().map(|part| part.plot(dark)).collect();
     Ok(Figure { plots, caption, title: NAME.to_owned(), ..a.clone() })
 }

@@ -101,6 +101,23 @@ pub struct PanelFacts {
     pub weights_sha256: Option<String>,
     /// What is drawn, in which units and colours.
     pub quantities: Vec<Quantity>,
+    /// What it is compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<AgainstFacts>,
+}
+
+/// The other subject of a panel that compares two, asked about the same sequence.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgainstFacts {
+    /// As in [`PanelFacts`].
+    pub run: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
+    pub head: [usize; 2],
+    pub interventions: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights_sha256: Option<String>,
 }
 
 /// What a plot shows.

@@ -20,6 +20,15 @@ crate::choices! {
 }
 
 impl Showing {
+    /// What can be typed for [`Self::NAMES`] on any keyboard, in the same order.
+    pub const WORDS: &'static [&'static str] = &["difference", "beside", "all"];
+
+    /// The one of a name, or of what can be typed for it.
+    pub fn named(name: &str) -> Option<Self> {
+        let index = |names: &[&str]| names.iter().position(|known| *known == name);
+        index(Self::NAMES).or_else(|| index(Self::WORDS)).map(|index| Self::ALL[index])
+    }
+
     /// How many pictures of a panel that is.
     pub fn count(self, kind: &PanelKind) -> usize {
         match self {

@@ -128,7 +128,7 @@ pub struct View<'a> {
     /// Answers about the sequence before a hand changed something in it.
     pub before: Option<&'a Readings>,
     /// What it is compared with: scales that both have in common are as wide as both need.
-    pub against: Option<&'a View<'a>>,
+    pub against: Option<&'a Self>,
     /// Why there are none, where the examination failed: every panel that draws answers says it in their place.
     pub failure: Option<&'a str>,
     /// Answers to long questions, as far as they have come.

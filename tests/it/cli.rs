@@ -1138,3 +1138,71 @@ fn a_screenshot_has_a_name_that_it_can_have() {
     }
     assert_eq!(fs::read_to_string(at.join("shot.png")).unwrap(), "mine");
 }
+
+fn answer(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn two_steps_are_compared_in_figures_films_and_answers() {
+    let folder = tiny();
+    let at = folder.path();
+    done(at, &["train", "tiny.toml", "--out", "run"]);
+    let figure = ["figure", "run", "attention", "--step", "20", "--against", "@0"];
+    done(at, &[&figure[..], &["--show", "all", "-o", "all.svg"]].concat());
+    let svg = fs::read_to_string(at.join("all.svg")).unwrap();
+    for title in ["A: step 20", "B: step 0", "A \u{2212} B: step 20 minus step 0"] {
+        assert!(svg.contains(title), "{title}");
+    }
+    done(at, &["figure", "--again", "all.svg", "run", "-o", "again.svg"]);
+    assert_eq!(fs::read_to_string(at.join("again.svg")).unwrap(), svg);
+    // Without what is cut, at the same step.
+    let cut = ["figure", "run", "heads", "--cut", "layer1.head0", "--against", "@"];
+    done(at, &[&cut[..], &["-o", "cut.svg", "--against-head", "0.0"]].concat());
+    assert!(fs::read_to_string(at.join("cut.svg")).unwrap().contains("nothing in force"));
+    done(at, &["film", "run", "attention", "--against", "@0", "--frames", "2", "-o", "f.gif"]);
+
+    let of = |out: &str, more: &[&str]| {
+        done(at, &[&["examine", "run", "--probe", "effect", "-o", out], more].concat());
+        answer(&at.join(out))
+    };
+    let a = of("a.json", &["--step", "20"]);
+    let b = of("b.json", &["--step", "0"]);
+    let both = of("both.json", &["--step", "20", "--against", "@0"]);
+    assert_eq!((&both["probes"], &both["against"]["probes"]), (&a["probes"], &b["probes"]));
+    let loss = |of: &serde_json::Value| of["probes"]["effect"]["numbers"]["loss"].as_f64().unwrap();
+    assert!((loss(&a) - loss(&b) - loss(&both["difference"])).abs() < 1e-12);
+    let told = done(at, &["examine", "run", "--probe", "effect", "--against", "@0"]);
+    assert!(told.contains("against  step 0") && told.contains("A \u{2212} B"), "{told}");
+
+    let wrong =
+        run(at, &["figure", "run", "heads", "--against", "@0", "--show", "both", "-o", "x.svg"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", text(&wrong.stderr));
+    assert!(text(&wrong.stderr).contains("beside"));
+    let never = run(at, &["figure", "run", "curves", "--against", "@0", "-o", "x.svg"]);
+    assert!(text(&never.stderr).contains("compared with nothing"), "{}", text(&never.stderr));
+    let nowhere = run(at, &["figure", "run", "heads", "--against", "nowhere@3", "-o", "x.svg"]);
+    assert!(text(&nowhere.stderr).contains("nowhere"), "{}", text(&nowhere.stderr));
+}
+
+#[test]
+fn a_run_that_lies_elsewhere_is_compared_and_found_again() {
+    let folder = tiny();
+    let at = folder.path();
+    done(at, &["train", "tiny.toml", "--out", "run"]);
+    done(at, &["train", "tiny.toml", "--set", "train.seed=5", "--out", "far/away/run"]);
+    let figure = ["figure", "run", "attention", "--against", "far/away/run@20", "--show", "beside"];
+    done(at, &[&figure[..], &["-o", "two.svg"]].concat());
+    let svg = fs::read_to_string(at.join("two.svg")).unwrap();
+    assert!(svg.contains("B: step 20, away/run"), "runs of one name are told apart");
+    // Beside the run that is named lies no other of this name: it is the run itself.
+    let again = ["figure", "--again", "two.svg", "run", "-o", "again.svg"];
+    let told = text(&run(at, &again).stderr);
+    assert!(told.contains("are not those of the figure"), "{told}");
+    done(at, &[&again[..], &["--against", "far/away/run", "--force"]].concat());
+    assert_eq!(fs::read_to_string(at.join("again.svg")).unwrap(), svg);
+    let unknown = run(at, &[&again[..], &["--against", "@3", "--force"]].concat());
+    assert_eq!(unknown.status.code(), Some(2));
+    let loss = ["examine", "run", "--probe", "effect", "--against", "far/away/run"];
+    assert!(done(at, &loss).contains("against  step 30 of tiny"));
+}

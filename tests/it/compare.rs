@@ -33,7 +33,16 @@ fn numbers(figure: &Figure) -> Vec<Vec<f64>> {
             points.iter().map(|p| p[1]).collect()
         }
         Mark::Points { points, .. } => points.iter().map(|p| p[1]).collect(),
-        _ => Vec::new(),
+        Mark::Line { .. }
+        | Mark::Rect { .. }
+        | Mark::Frame { .. }
+        | Mark::Hatch { .. }
+        | Mark::Arrow { .. }
+        | Mark::Arc { .. }
+        | Mark::Text { .. }
+        | Mark::Upright { .. }
+        | Mark::Wedge { .. }
+        | Mark::Cloud(_) => Vec::new(),
     };
     let of_plot = |plot: &Plot| {
         let is_place = |mark: &&Mark| {

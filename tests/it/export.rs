@@ -37,10 +37,10 @@ use proptest::prelude::*;
 use crate::{npz, tiny};
 
 /// A recorded run of a small network, made once.
-static RUN: LazyLock<(tempfile::TempDir, PathBuf)> =
+pub static RUN: LazyLock<(tempfile::TempDir, PathBuf)> =
     LazyLock::new(|| recorded(tiny::with(&["train.steps=30"])));
 
-fn recorded(experiment: Experiment) -> (tempfile::TempDir, PathBuf) {
+pub fn recorded(experiment: Experiment) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("a-run");
     fs::create_dir(&run).unwrap();
@@ -57,7 +57,7 @@ fn recorded(experiment: Experiment) -> (tempfile::TempDir, PathBuf) {
     (folder, run)
 }
 
-fn panel(name: &str) -> PanelSpec {
+pub fn panel(name: &str) -> PanelSpec {
     PanelSpec { panel: name.to_owned(), ..PanelSpec::default() }
 }
 
@@ -66,7 +66,7 @@ fn drawn(sheet: &Sheet) -> (Composite, Page) {
     compose(sheet, &drawn_panels).unwrap()
 }
 
-fn several(panels: &[&str]) -> Sheet {
+pub fn several(panels: &[&str]) -> Sheet {
     Sheet { panels: panels.iter().map(|p| panel(p)).collect(), ..Sheet::default() }
 }
 
@@ -1130,7 +1130,7 @@ fn a_sheet_names_runs_beside_the_one_that_is_asked_about() {
     assert!(error.message.contains("third"), "{}", error.message);
 }
 
-fn copied(from: &Path, to: &Path) {
+pub fn copied(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -25,6 +25,7 @@ mod examine;
 mod examples;
 mod experiments;
 mod export;
+mod export_compared;
 mod fidelity;
 mod figure;
 mod figure_editor;

@@ -195,6 +195,7 @@ def check_events(known: dict, rows: list[dict] | None) -> None:
 # The packages that a section needs, and which version of the first of them.
 NEEDS = {
     "Arrays of any step": ("torch", None, "numpy and torch"),
+    "One against another": ("numpy", None, "numpy"),
     "TransformerLens 4 and later": ("transformer_lens", lambda major: major >= 4, "transformer_lens>=4"),
     "TransformerLens 2 and 3": ("transformer_lens", lambda major: major < 4, "transformer_lens<4"),
     "Hugging Face GPT-2": ("transformers", None, "transformers"),
@@ -254,7 +255,7 @@ def main() -> None:
                     check_tensors(known)
                 elif title == "Metrics as tables":
                     check_tables(known)
-                else:
+                elif title == "TensorBoard":
                     check_events(known, known.get("rows"))
     print("the recipes do what they say")
 

@@ -53,14 +53,8 @@ impl Doc {
 
     /// What is drawn, and the page with its provenance. Reads weights: not for the window's thread.
     pub fn composed(&self) -> Result<(Composite, Page)> {
-        let drawn_panel = |snapshot: &Arc<PanelSnapshot>| {
-            let mut drawn_panel = snapshot.drawn_panel.clone();
-            if drawn_panel.facts.weights_sha256.is_none() {
-                drawn_panel.facts.weights_sha256 = snapshot.origin.sha256();
-            }
-            drawn_panel
-        };
-        compose(&self.sheet, &self.snapshots.iter().map(drawn_panel).collect::<Vec<_>>())
+        let drawn_panels = self.snapshots.iter().map(|snapshot| snapshot.identified());
+        compose(&self.sheet, &drawn_panels.collect::<Vec<_>>())
     }
 
     /// The page as it will look, and what a file of it hides: a print without colours, or a font without a glyph.
@@ -267,12 +261,13 @@ impl FigureEditor {
             ui.weak("Nothing is on the sheet yet: right-click a panel and add it, or take one of the sheets above.");
         }
         for index in 0..count {
-            let letter = self.doc.sheet.letter(index);
+            let letter = self.doc.sheet.letters_of(index);
             let panel = &mut self.doc.sheet.panels[index];
             ui.horizontal(|ui| {
                 let step = panel.step.map_or_else(String::new, |step| format!(", step {step}"));
+                let show = panel.against.as_ref().map_or("", |against| &against.show);
                 ui.strong(letter);
-                ui.label(format!("{}{step}", Panels::default().title(&panel.panel)));
+                ui.label(format!("{}{step} {show}", Panels::default().title(&panel.panel)));
             });
             ui.horizontal(|ui| {
                 let mut title = panel.title.clone().unwrap_or_default();

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::base::batch::{NO_TARGET, Row};
+use crate::base::batch::{Row, read_by};
 use crate::base::intervention::Intervention;
 use crate::base::question::{Analyzed, Found, MeasurementCall, Readings};
-use crate::base::vocab::Vocab;
 use crate::base::weights::Weights;
-use crate::panel::Selection;
-use crate::panel::compare::Showing;
+use crate::panel::compare::{Compares, Showing};
+use crate::panel::{PanelKind, Selection};
 use crate::run::examiner::Which;
 use crate::run::expectation::EFFECT;
 
@@ -52,6 +51,9 @@ pub struct Wanted {
     pub analyses: Vec<MeasurementCall>,
 }
 
+/// A sequence as another run reads it, or why it cannot.
+type Reread = Result<Arc<Row>, String>;
+
 /// A subject and what it answered.
 pub struct Other {
     pub subject: Subject,
@@ -66,7 +68,7 @@ pub struct Other {
     /// What was answered.
     pub(super) answered: Option<Asked>,
     /// The sequence in view as its run reads it.
-    read: Option<(Arc<Row>, Result<Arc<Row>, String>)>,
+    read: Option<(Arc<Row>, Reread)>,
 }
 
 impl Other {
@@ -129,6 +131,11 @@ impl Comparison {
         pinned.map(|(_, subject)| subject).or(self.with.as_ref())
     }
 
+    /// With what a kind of panel is compared that can be.
+    pub fn of_kind(&self, kind: &PanelKind) -> Option<&Subject> {
+        self.of(kind.name).filter(|_| kind.compares != Compares::Never)
+    }
+
     /// Whether anything is compared.
     pub fn is_on(&self) -> bool {
         self.with.is_some() || !self.pinned.is_empty()
@@ -181,6 +188,21 @@ impl Comparison {
         let is_it = |(of, weights): &&(u64, Arc<Weights>)| *of == run && weights.step == step;
         self.held.iter().find(is_it).map(|(_, weights)| weights)
     }
+}
+
+/// What is drawn of a subject.
+pub struct Compared<'a> {
+    /// Its run, and which one of the window that is.
+    pub index: usize,
+    pub run: &'a Run,
+    pub step: Option<u64>,
+    /// Its answers about the sequence in view.
+    pub readings: Option<&'a Arc<Readings>>,
+    /// The answers in view that they stand beside; none: the newest.
+    pub beside: Option<&'a Arc<Readings>>,
+    pub failure: Option<&'a str>,
+    pub analyzed: Analyzed,
+    pub selection: Selection,
 }
 
 /// A question to a subject, before it is asked.
@@ -239,26 +261,13 @@ impl Lab {
     }
 
     /// The sequence in view as a run reads it.
-    fn read_by(&self, run: u64) -> Result<Arc<Row>, String> {
+    fn read_by(&self, run: u64) -> Reread {
         let closed = "The run that this was compared with is no longer in the window.";
         let (_, other) = self.run_of(run).ok_or(closed)?;
         let Some(own) = self.run() else { return Ok(self.prompt.clone()) };
-        let (length, longest) = (self.prompt.len(), other.info.net.length);
-        if length > longest {
-            return Err(format!(
-                "{} reads {longest} tokens, and this sequence has {length}: write a shorter one (E) to compare the two.",
-                other.name
-            ));
-        }
-        if own.info.vocab == other.info.vocab {
-            return Ok(self.prompt.clone());
-        }
-        translated(&self.prompt, &own.info.vocab, &other.info.vocab)
-            .map(Arc::new)
-            .map_err(|token| format!(
-                "{} cannot read this sequence: it has no token \u{201c}{token}\u{201d}. Write one that both can read (E).",
-                other.name
-            ))
+        let its = (&other.info.vocab, other.info.net.length);
+        read_by(&self.prompt, &own.info.vocab, its)
+            .map_err(|why| format!("{} {why}: write one that both can read (E).", other.name))
     }
 
     /// What a subject is asked now, beside the weights in view; none where its run has nothing to ask.
@@ -320,6 +329,28 @@ impl Lab {
         Some((Which::Recorded { folder, step }, step))
     }
 
+    /// What is drawn of a subject; none where its run is gone.
+    pub fn compared(&self, subject: &Subject) -> Option<Compared<'_>> {
+        let (index, run) = self.run_of(subject.run)?;
+        let other = self.comparison.other(subject);
+        let about = other.filter(|other| other.is_about(&self.prompt));
+        let analyzed = match other {
+            _ if self.is_of_now(subject) => self.analyses.analyzed.clone(),
+            Some(other) => other.analyzed.clone(),
+            None => Analyzed::default(),
+        };
+        Some(Compared {
+            index,
+            run,
+            step: self.step_of(subject),
+            readings: about.and_then(|other| other.readings.as_ref()),
+            beside: about.and_then(|other| other.beside.as_ref()),
+            failure: other.and_then(|other| other.failure.as_deref()),
+            analyzed,
+            selection: subject.selection(&self.selection),
+        })
+    }
+
     /// The step that a subject is looked at; none where it has none.
     pub fn step_of(&self, subject: &Subject) -> Option<u64> {
         match subject.step {
@@ -333,24 +364,6 @@ impl Lab {
     fn recorded_near(&self, run: u64, step: u64) -> Option<u64> {
         self.run_of(run)?.1.recording.nearest_recorded(step)
     }
-}
-
-/// A sequence in the tokens of another vocabulary.
-///
-/// # Errors
-/// The first token that it does not have.
-fn translated(row: &Row, from: &Vocab, to: &Vocab) -> Result<Row, String> {
-    let id = |id: u32| {
-        let text = from.text(id);
-        (0u32..).zip(0..to.len()).map(|(id, _)| id).find(|id| to.text(*id) == text).ok_or(text)
-    };
-    let tokens = row.tokens.iter().map(|token| id(*token)).collect::<Result<_, _>>()?;
-    // A target that the other does not know is none.
-    let targets = row.targets.iter().map(|target| match *target {
-        NO_TARGET => NO_TARGET,
-        target => id(target).unwrap_or(NO_TARGET),
-    });
-    Ok(Row { tokens, targets: targets.collect(), ..row.clone() })
 }
 
 impl Lab {
@@ -376,6 +389,12 @@ impl Lab {
         self.comparison.with = subject;
         self.let_go();
         self.changed();
+    }
+
+    /// Compares what is in view with another step, or with the same, of a run of the window.
+    pub fn compare_with_step(&mut self, run: u64, step: Option<u64>) {
+        let step = step.map_or(Moment::InView, Moment::At);
+        self.compare_with(Some(Subject { step, ..Subject::without(run) }));
     }
 
     /// Shows so much of the comparison, of the first subject that suggests itself where there is none; the same once more ends it.

@@ -82,7 +82,7 @@ impl Screenshot {
         if self.requested {
             return;
         }
-        let is_still = self.has_size(ctx) && self.stands_still(lab);
+        let is_still = self.has_size(ctx) && self.stands_still(lab) && !works;
         let intervened = if is_still { self.intervene(lab) } else { Ok(false) };
         if let Some(why) = intervened.as_ref().err().cloned().or_else(|| cannot_answer(lab, works))
         {

@@ -21,7 +21,7 @@ use crate::app::lab::compared::{Subject, Wanted};
 use crate::app::lab::panels::{Form, Panels};
 use crate::app::lab::run::Run;
 use crate::base::error::{Error, Result};
-use crate::base::question::{Analyzed, MeasurementCall};
+use crate::base::question::MeasurementCall;
 use crate::base::settings;
 use crate::figure::Figure;
 use crate::figure::cloud::Camera;
@@ -64,6 +64,8 @@ struct Shown {
     pictures: Vec<Picture>,
     /// For how many frames they have waited to be drawn anew.
     waited: u32,
+    /// Rows and columns of them.
+    grid: [usize; 2],
     memory: Memory,
 }
 
@@ -102,6 +104,7 @@ impl Host {
             pane: pane_of(kind),
             pictures: vec![Picture::default()],
             waited: 0,
+            grid: [1, 1],
             memory: Memory::default(),
         };
         Self {
@@ -203,7 +206,7 @@ impl Host {
     pub fn others(&self, lab: &Lab) -> Vec<Wanted> {
         let mut all: Vec<Wanted> = Vec::new();
         for shown in self.panels.iter().filter(|s| self.is_visible(s.kind.name)) {
-            let Some(subject) = shown.against(lab) else { continue };
+            let Some(subject) = lab.comparison.of_kind(shown.kind) else { continue };
             let Some((_, run)) = lab.run_of(subject.run) else { continue };
             let at = all.iter().position(|wanted| wanted.subject == *subject);
             let at = at.unwrap_or_else(|| {
@@ -354,14 +357,15 @@ impl Host {
     /// When there is no such panel.
     pub fn seen(&mut self, name: &str) -> Result<Seen<'_>> {
         let shown = self.panels.iter_mut().find(|s| s.kind.name == name);
-        let Shown { kind, panel, pictures, .. } =
+        let Shown { kind, panel, pictures, grid: [rows, columns], .. } =
             shown.ok_or_else(|| Error::usage(format!("the panel {name} is no figure")))?;
         let picture = &pictures[0];
         let size = match picture.of {
             0 => [4.0, 3.0],
             _ => [picture.scene.width, picture.scene.height],
         };
-        let aspect = (size[1] / size[0].max(1.0)).clamp(0.15, 1.5);
+        let [width, height] = [size[0] * *columns as f32, size[1] * *rows as f32];
+        let aspect = (height / width.max(1.0)).clamp(0.15, 1.5);
         Ok(Seen { kind, panel: &mut **panel, camera: picture.canvas.camera, aspect })
     }
 }
@@ -373,7 +377,7 @@ pub struct Seen<'a> {
     pub panel: &'a mut dyn Panel,
     /// How a cloud in it is looked at.
     pub camera: Camera,
-    /// Height over width of its picture on the screen.
+    /// Height over width of its picture on the screen, or of all of them.
     pub aspect: f32,
 }
 
@@ -440,11 +444,6 @@ impl Shown {
         ui.push_id(index, |ui| self.pane.picture(ui, &mut drawn, lab)).inner
     }
 
-    /// What it is compared with.
-    fn against<'a>(&self, lab: &'a Lab) -> Option<&'a Subject> {
-        lab.comparison.of(self.kind.name).filter(|_| self.kind.compares != Compares::Never)
-    }
-
     /// Under the sentence of a panel that this network or task has nothing for: a button that starts an experiment
     /// which has.
     fn offer(&self, ui: &mut Ui, lab: &Lab, under: egui::Pos2) -> Option<Action> {
@@ -471,10 +470,12 @@ impl Shown {
 
     /// Asks the panel for its figures if anything that they may show has changed, and it is their turn; the place of each.
     fn redraw(&mut self, lab: &Lab, room: Rect, look: Look, spent: &mut Duration) -> Vec<Rect> {
-        let count = self.against(lab).map_or(1, |_| lab.comparison.showing.count(self.kind));
+        let compared = lab.comparison.of_kind(self.kind);
+        let count = compared.map_or(1, |_| lab.comparison.showing.count(self.kind));
         let is_other = self.pictures.len() != count;
         self.pictures.resize_with(count, Picture::default);
-        let places = split(room, compare::grid(self.kind, count, room.size().into()));
+        self.grid = compare::grid(self.kind, count, room.size().into());
+        let places = split(room, self.grid);
         let size: [f32; 2] = (places[0].size() / UNITS_PER_POINT).into();
         let Some(of) = self.shown_state(lab, look, size) else { return places };
         let is_sized = self.pictures.iter().all(|p| p.of > 0 && p.size == size) && !is_other;
@@ -517,7 +518,8 @@ impl Shown {
 
     /// Whether what it is compared with is about to answer: until then the picture that is there stays.
     fn waits_for_other(&self, lab: &Lab) -> bool {
-        let other = self.against(lab).and_then(|subject| lab.comparison.other(subject));
+        let subject = lab.comparison.of_kind(self.kind);
+        let other = subject.and_then(|subject| lab.comparison.other(subject));
         other.is_some_and(|other| !other.is_about(&lab.prompt)) && lab.examination.is_busy()
     }
 
@@ -541,7 +543,7 @@ impl Shown {
             palette,
             size,
         };
-        match self.against(lab) {
+        match lab.comparison.of_kind(self.kind) {
             None => vec![self.panel.next_figure(&view, &mut self.memory)],
             Some(subject) => self.compared(lab, view, subject),
         }
@@ -550,33 +552,23 @@ impl Shown {
     /// The figures of the view beside those of what it is compared with.
     fn compared(&self, lab: &Lab, view: View<'_>, subject: &Subject) -> Vec<Figure> {
         let gone = "The run that this was compared with is no longer in the window.";
-        let Some((index, run)) = lab.run_of(subject.run) else { return vec![sentence(gone)] };
-        let other = lab.comparison.other(subject);
-        let readings = other.filter(|other| other.is_about(&lab.prompt));
-        let beside = readings.and_then(|other| other.beside.as_deref());
-        let runs = lab.recordings_from(index);
-        let selection = subject.selection(&lab.selection);
-        let nothing = Analyzed::default();
-        let analyzed = match other {
-            _ if lab.is_of_now(subject) => &lab.analyses.analyzed,
-            Some(other) => &other.analyzed,
-            None => &nothing,
-        };
+        let Some(other) = lab.compared(subject) else { return vec![sentence(gone)] };
+        let runs = lab.recordings_from(other.index);
         let b = View {
-            net: &run.info.net,
-            vocab: &run.info.vocab,
-            roles: run.info.roles,
+            net: &other.run.info.net,
+            vocab: &other.run.info.vocab,
+            roles: other.run.info.roles,
             runs: &runs,
-            step: lab.step_of(subject),
+            step: other.step,
             live: false,
-            readings: readings.and_then(|other| other.readings.as_deref()),
+            readings: other.readings.map(|readings| &**readings),
             before: None,
-            failure: other.and_then(|other| other.failure.as_deref()),
-            analyzed,
-            selection: &selection,
+            failure: other.failure,
+            analyzed: &other.analyzed,
+            selection: &other.selection,
             ..view
         };
-        let a = View { readings: beside.or(view.readings), ..view };
+        let a = View { readings: other.beside.map(|beside| &**beside).or(view.readings), ..view };
         compare::figures(self.kind, self.panel.as_ref(), [&a, &b], lab.comparison.showing)
     }
 }

@@ -194,6 +194,8 @@ impl App {
         self.dark = look.dark;
         self.zoom_to(look.scale);
         self.dock.maximised.clone_from(&look.expand);
+        self.lab.comparison.showing = look.showing;
+        self.against.clone_from(&look.against);
         if look.present {
             self.present(ctx);
         }

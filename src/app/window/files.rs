@@ -9,6 +9,7 @@ use crate::base::error::{Error, Result};
 use crate::base::quoting;
 use crate::base::settings;
 use crate::base::weights::Weights;
+use crate::export::against::Other;
 use crate::export::sheet::Sheet;
 use crate::figure::file::save;
 use crate::formats::file::save_all;
@@ -82,6 +83,23 @@ impl App {
         self.with_run(b, move |app, b| match a {
             None => app.lab.compare_runs(in_view, b),
             Some(a) => app.with_run(a, move |app, a| app.lab.compare_runs(a, b)),
+        });
+    }
+
+    /// Compares what is in view with what the command line says, once there is something in view.
+    pub(super) fn compare_as_asked(&mut self) {
+        let Some(in_view) = self.lab.run() else { return };
+        let (a, at) = (in_view.id, self.lab.step);
+        let folder = in_view.recording.folder.clone().unwrap_or_default();
+        let Some(Other { run, step }) = self.against.take() else { return };
+        if run.as_os_str().is_empty() {
+            return self.lab.compare_with_step(a, step);
+        }
+        let folder = Other { run, step }.folder(&folder);
+        self.with_run(folder, move |app, b| {
+            app.lab.compare_runs(a, b);
+            app.lab.view(at);
+            app.lab.compare_with_step(b, step);
         });
     }
 

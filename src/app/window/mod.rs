@@ -44,6 +44,7 @@ use crate::app::widgets::scroll;
 use crate::app::worker::Worker;
 use crate::base::error::Error;
 use crate::base::question::MeasurementCall;
+use crate::export::against::Other;
 use crate::figure::fallback::Fallback;
 use crate::gpu::device::Adapter;
 use crate::panel;
@@ -146,6 +147,8 @@ pub struct App {
     /// The step that was asked for with the sweep that is being read.
     sweep_step: Option<u64>,
     pub(in crate::app) screenshot: Option<Screenshot>,
+    /// What is to be compared with once a run is in view.
+    against: Option<Other>,
     adapter: Option<Adapter>,
     dark: bool,
     zoom: f32,
@@ -235,6 +238,7 @@ impl App {
             run_list: RunList::default(),
             sweep_step: None,
             screenshot: None,
+            against: None,
             adapter: surroundings.adapter,
             dark: false,
             zoom: 1.0,
@@ -552,6 +556,7 @@ impl App {
         self.covered = asks || ctx.any_popup_open();
         self.typing = ctx.text_edit_focused();
         self.drill();
+        self.compare_as_asked();
         if let Some(screenshot) = &mut self.screenshot {
             let is_late = self.worker.is_busy() || self.host.is_late();
             screenshot.take(&ctx, &mut self.lab, is_late);
