@@ -109,7 +109,11 @@ impl Part {
             (mark, other) if series(mark).is_some() && plots[0].y.ticks != Ticks::Hidden => {
                 Some(self.series(mark, other, plots))
             }
-            (same, other) => other.filter(|other| *other == same).cloned(),
+            // A number over a map is that of its cell.
+            (same, other) => {
+                let is_stale = is_number(same) && plots[0].marks.iter().any(is_heat);
+                other.filter(|other| *other == same && !is_stale).cloned()
+            }
         })
     }
 
@@ -233,6 +237,16 @@ fn values_around_zero(axis: &Axis, most: f64) -> Axis {
     let end = if most > 0.0 { 1.1 * most } else { 1.0 };
     let label = format!("{NAME}: {}", axis.label);
     Axis { label, range: (-end, end), log: false, ticks: Ticks::Auto }
+}
+
+fn is_heat(mark: &Mark) -> bool {
+    matches!(mark, Mark::Heat(_))
+}
+
+/// Whether it is a text that is a number.
+fn is_number(mark: &Mark) -> bool {
+    let Mark::Text { text, .. } = mark else { return false };
+    text.replace('\u{2212}', "-").parse::<f64>().is_ok()
 }
 
 /// Marks of one kind, and of one name where they are series, have counterparts in their order.

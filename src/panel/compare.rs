@@ -75,12 +75,18 @@ pub fn figures(
         }
         Showing::Difference => vec![less(panel, a, b)],
         Showing::Beside => beside().into(),
-        Showing::All => beside().into_iter().chain([less(panel, a, b)]).collect(),
+        Showing::All => {
+            let [a_drawn, b_drawn] = beside();
+            let less = panel.difference([a, b], [&a_drawn, &b_drawn]);
+            // The other two say what A and B are.
+            let title = difference::NAME.to_owned();
+            vec![a_drawn, b_drawn, Figure { title, ..less }]
+        }
     }
 }
 
 /// The figures of both, each of which may look at the other.
-pub fn both<P: Panel + ?Sized>(panel: &P, a: &View<'_>, b: &View<'_>) -> [Figure; 2] {
+fn both(panel: &dyn Panel, a: &View<'_>, b: &View<'_>) -> [Figure; 2] {
     let of =
         |one: &View<'_>, other: &View<'_>| panel.figure(&View { against: Some(other), ..*one });
     [of(a, b), of(b, a)]
@@ -102,11 +108,12 @@ fn beside(panel: &dyn Panel, a: &View<'_>, b: &View<'_>) -> [Figure; 2] {
 fn less(panel: &dyn Panel, a: &View<'_>, b: &View<'_>) -> Figure {
     let [said_a, said_b] = said(a, b);
     let title = format!("{}: {said_a} minus {said_b}", difference::NAME);
-    Figure { title, ..panel.difference(a, b) }
+    let [of_a, of_b] = both(panel, a, b);
+    Figure { title, ..panel.difference([a, b], [&of_a, &of_b]) }
 }
 
 /// One figure minus another, or the sentence that says why there is no difference.
-pub fn subtracted(a: &Figure, b: &Figure, dark: bool) -> Figure {
+pub fn subtracted([a, b]: [&Figure; 2], dark: bool) -> Figure {
     difference(a, b, dark).unwrap_or_else(sentence)
 }
 

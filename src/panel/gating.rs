@@ -3,6 +3,7 @@
 mod beside;
 mod hover_text;
 mod lanes;
+mod numbers;
 mod parsed;
 mod parts;
 
@@ -10,7 +11,7 @@ use crate::base::question::MeasurementCall;
 use crate::figure::{Axis, Dash, Figure, LegendEntry, Plot, Ticks};
 
 use super::outputs::{reading, step_text};
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, compare};
 use lanes::{BAND, BOX, Lanes, pale};
 use parsed::Facts;
 use parts::{Room, Wanted};
@@ -59,6 +60,15 @@ impl Panel for Gating {
 
     fn figure(&self, view: &View<'_>) -> Figure {
         self.draw(view).unwrap_or_else(|instead| instead)
+    }
+
+    fn difference(&self, [a, b]: [&View<'_>; 2], _drawn: [&Figure; 2]) -> Figure {
+        // Doors that are open in one and shut in the other are told by numbers.
+        let [of_a, of_b] = [a, b].map(|view| {
+            let facts = reading(view, &self.call()).and_then(|answer| Facts::new(view, answer));
+            facts.map_or_else(|instead| instead, |facts| numbers::figure(&facts))
+        });
+        compare::subtracted([&of_a, &of_b], a.palette.dark)
     }
 }
 

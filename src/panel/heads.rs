@@ -120,7 +120,7 @@ impl Panel for Heads {
         }
     }
 
-    fn difference(&self, a: &View<'_>, b: &View<'_>) -> Figure {
+    fn difference(&self, [a, b]: [&View<'_>; 2], _drawn: [&Figure; 2]) -> Figure {
         self.changes(a, b).unwrap_or_else(|instead| instead)
     }
 }

@@ -148,10 +148,9 @@ pub trait Panel: Settings + Send {
         Vec::new()
     }
     fn figure(&self, view: &View<'_>) -> Figure;
-    /// The figure of a minus b, both of the same sequence. Most subtract the numbers of two figures.
-    fn difference(&self, a: &View<'_>, b: &View<'_>) -> Figure {
-        let [of_a, of_b] = compare::both(self, a, b);
-        compare::subtracted(&of_a, &of_b, a.palette.dark)
+    /// The figure of A minus B, both of the same sequence. Most subtract the numbers of the two figures, which are drawn already.
+    fn difference(&self, [a, _]: [&View<'_>; 2], drawn: [&Figure; 2]) -> Figure {
+        compare::subtracted(drawn, a.palette.dark)
     }
     /// Whether it draws a run beside the one in view, where it draws several.
     fn draws_beside(&self, _in_view: &Recording, _other: &Recording) -> bool {

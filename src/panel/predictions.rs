@@ -73,6 +73,9 @@ impl Predictions {
     }
 }
 
+/// Points of width that the number above a bar takes, with what is left and right of the plot.
+const ROOM_FOR_NUMBER: f32 = 26.0;
+
 /// One position and what is predicted there.
 struct Guess {
     position: usize,
@@ -141,7 +144,10 @@ impl Guess {
             ),
             bar_mark("right token", colors::TARGET, bars.iter().enumerate().filter(right)),
         ];
-        marks.extend(bars.iter().enumerate().map(|(i, (_, p))| Mark::Text {
+        // Numbers that would lie over each other say nothing.
+        let has_room = view.size[0] >= ROOM_FOR_NUMBER * bars.len() as f32;
+        let numbered = bars.iter().enumerate().filter(|_| has_room);
+        marks.extend(numbered.map(|(i, (_, p))| Mark::Text {
             at: [i as f64 + 0.5, f64::from(finite(*p)) + lift],
             text: number(*p),
             color: view.palette.ink,

@@ -79,11 +79,11 @@ impl Panel for Tokens {
         }
     }
 
-    fn difference(&self, a: &View<'_>, b: &View<'_>) -> Figure {
+    fn difference(&self, [a, b]: [&View<'_>; 2], _drawn: [&Figure; 2]) -> Figure {
         let shade = self.shade_of_difference(a, b);
         // Lines of another length are no difference.
         let boxes = Self { shade, arcs: false, underline: false };
-        let mut figure = compare::subtracted(&boxes.figure(a), &boxes.figure(b), a.palette.dark);
+        let mut figure = compare::subtracted([&boxes.figure(a), &boxes.figure(b)], a.palette.dark);
         let Some(plot) = figure.plots.first_mut() else { return figure };
         let (lines, said) = predicts_another(a, b);
         plot.marks.extend(lines);

@@ -16,7 +16,7 @@ use mnemoscope::base::weights::{NamedTensor, Weights};
 use mnemoscope::figure::difference::difference;
 use mnemoscope::figure::{Figure, Mark, Plot, Ticks};
 use mnemoscope::panel::compare::{self, Compares, Showing};
-use mnemoscope::panel::{self, PanelKind, View};
+use mnemoscope::panel::{self, Panel, PanelKind, View};
 
 use super::app::{finished, press, shows, until, until_shown, window, window_on};
 use super::first_view::born;
@@ -57,6 +57,12 @@ fn compared() -> impl Iterator<Item = &'static PanelKind> {
     panel::ALL.iter().filter(|kind| kind.compares == Compares::Parts)
 }
 
+/// What a panel draws of one world minus another.
+fn less(panel: &dyn Panel, a: &World, b: &World) -> Figure {
+    let (a, b) = (a.view(), b.view());
+    panel.difference([&a, &b], [&panel.figure(&a), &panel.figure(&b)])
+}
+
 /// Two networks that answer differently about one text.
 fn two() -> [World; 2] {
     [World::new(), World::other()]
@@ -68,22 +74,33 @@ fn a_difference_turned_around_has_the_other_sign_and_one_with_itself_is_zero() {
     let mut subtracted = Vec::new();
     for kind in compared() {
         let panel = a.panel(kind.name);
-        let there = panel.difference(&a.view(), &b.view());
+        let there = less(&*panel, &a, &b);
         if there.empty.is_some() {
             continue;
         }
-        let back = panel.difference(&b.view(), &a.view());
+        let back = less(&*panel, &b, &a);
+        assert_no_number_of_one_is_left(&there, kind.name);
         let (there, back) = (numbers(&there), numbers(&back));
         for (one, other) in there.iter().flatten().zip(back.iter().flatten()) {
             assert!(one.is_nan() == other.is_nan(), "{}", kind.name);
             assert!(one.is_nan() || (one + other).abs() < 1e-6, "{}: {one} {other}", kind.name);
         }
-        let same = panel.difference(&a.view(), &a.view());
+        let same = less(&*panel, &a, &a);
         assert!(numbers(&same).iter().flatten().all(|n| n.is_nan() || *n == 0.0), "{}", kind.name);
         subtracted.push(kind.name);
     }
     for name in ["tokens", "predictions", "heads", "attention", "lens", "memories", "patching"] {
         assert!(subtracted.contains(&name), "{name} of {subtracted:?}");
+    }
+}
+
+/// Over a map of differences no number stands that both maps show: it would be read as one.
+fn assert_no_number_of_one_is_left(less: &Figure, name: &str) {
+    let maps = less.plots.iter().filter(|p| p.marks.iter().any(|m| matches!(m, Mark::Heat(_))));
+    for mark in maps.flat_map(|plot| &plot.marks) {
+        if let Mark::Text { text, .. } = mark {
+            assert!(text.replace('\u{2212}', "-").parse::<f64>().is_err(), "{name}: {text}");
+        }
     }
 }
 
@@ -114,13 +131,13 @@ fn what_cannot_be_subtracted_says_why() {
     let [a, _] = two();
     let longer = World::of_text("the cat and the hat and the bat, the rat, and the mat", 7);
     let panel = a.panel("attention");
-    let mut all = panel.difference(&a.view(), &longer.view());
+    let mut all = less(&*panel, &a, &longer);
     assert!(all.empty.take().unwrap().contains("rows"), "maps of two texts");
-    let cloud = a.panel("query_key").difference(&a.view(), &a.view());
+    let cloud = less(&*a.panel("query_key"), &a, &a);
     assert!(cloud.empty.unwrap().contains("side by side"));
     let mut waiting = two();
     waiting[1].readings = None;
-    let waits = panel.difference(&waiting[0].view(), &waiting[1].view());
+    let waits = less(&*panel, &waiting[0], &waiting[1]);
     assert!(waits.empty.unwrap().contains("B: Waiting"));
 }
 
@@ -133,7 +150,9 @@ fn side_by_side_has_the_same_scales_and_says_which_is_which() {
         let [first, second, less] = &both[..] else { panic!("{}", kind.name) };
         assert_eq!(first.title, "A: step 200", "{}", kind.name);
         assert_eq!(second.title, "B: step 100", "{}", kind.name);
-        assert!(less.title.ends_with("step 200 minus step 100"), "{}", less.title);
+        assert_eq!(less.title, "A \u{2212} B", "{}", kind.name);
+        let alone = compare::figures(kind, &*panel, [&a.view(), &b.view()], Showing::Difference);
+        assert!(alone[0].title.ends_with("step 200 minus step 100"), "{}", alone[0].title);
         for (one, other) in first.plots.iter().zip(&second.plots) {
             let bar = |plot: &Plot| plot.color_bar.as_ref().map(|bar| bar.range);
             assert_eq!(bar(one), bar(other), "{}", kind.name);
@@ -164,7 +183,7 @@ fn above_a_head_stands_how_much_of_its_attention_goes_elsewhere() {
         let gains = (0..=query).map(|key| (row(&of_a, key) - row(&of_b, key)).max(0.0));
         moved += gains.sum::<f64>();
     }
-    let figure = a.panel("heads").difference(&a.view(), &b.view());
+    let figure = less(&*a.panel("heads"), &a, &b);
     let title = &figure.plots[1].title;
     // What one key loses another gains.
     assert_eq!(*title, format!("L1 H0  {:.0} %", 100.0 * moved / queries as f64));
