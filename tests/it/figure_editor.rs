@@ -5,8 +5,12 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 
 use mnemoscope::app::App;
+use mnemoscope::export::drawn_panel::compose;
 use mnemoscope::export::sheet::Sheet;
+use mnemoscope::export::sheet_runner::SheetRunner;
+use mnemoscope::figure::file::{Format, render_all};
 use mnemoscope::figure::provenance::Provenance;
+use mnemoscope::panel::compare::Showing;
 
 use crate::app::{TINY, finished, press, until, window_of};
 
@@ -107,7 +111,6 @@ fn whoever_replaces_a_figure_is_told_what_goes_with_it() {
 
 #[test]
 fn what_the_window_wrote_is_made_again_without_it() {
-    use mnemoscope::export::{drawn_panel::compose, files, sheet_runner::SheetRunner};
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window(folder.path());
     from_menu(&mut harness, "Attention", "Export figure…");
@@ -117,12 +120,8 @@ fn what_the_window_wrote_is_made_again_without_it() {
     let run = harness.state().lab.run().unwrap().recording.folder.clone().unwrap();
     drop(harness);
     let before = std::fs::read(&path).unwrap();
-    let sheet = Sheet::parse(&Provenance::read(&before).unwrap().sheet, "again").unwrap();
-    let drawn_panels = SheetRunner::new(&run).drawn_panels(&sheet, &mut |_, _| true).unwrap();
-    let (drawing, page) = compose(&sheet, &drawn_panels).unwrap();
-    let names = files::names(&[folder.path().join("again.svg")], true).unwrap();
-    let made = files::rendered(&names, &drawing, &page).unwrap();
-    assert!(made[0].1 == before, "the command line makes the same bytes as the window");
+    let made = again(&run, &Provenance::read(&before).unwrap());
+    assert!(made == before, "the command line makes the same bytes as the window");
 }
 
 #[test]
@@ -227,4 +226,46 @@ fn a_length_that_is_none_leaves_the_page_as_it_is_and_is_said_below_its_field() 
     (0..3).for_each(|_| harness.step());
     let size = harness.get_by_role_and_label(Role::SpinButton, "Size of text");
     assert_eq!(size.accesskit_node().value().as_deref(), Some("7.5 pt"));
+}
+
+#[test]
+fn what_the_window_compares_is_exported_and_made_again_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    harness.key_press(egui::Key::V);
+    (0..3).for_each(|_| harness.step());
+    harness.state_mut().lab.comparison.showing = Showing::All;
+    harness.state_mut().lab.changed();
+    until(&mut harness, "both are answered", |app| {
+        let lab = &app.lab;
+        let subject = lab.comparison.with.as_ref().unwrap();
+        let other = lab.comparison.other(subject);
+        !lab.is_busy() && other.is_some_and(|other| other.is_about(&lab.prompt))
+    });
+    (0..3).for_each(|_| harness.step());
+    let images = harness.get_all_by_role_and_label(Role::Image, "Attention figure");
+    images.last().unwrap().click_secondary();
+    harness.step();
+    harness.step();
+    press(&mut harness, "Export figure…");
+    press(&mut harness, "Save…");
+    let path = folder.path().join("both.svg");
+    path_is(&mut harness, &path);
+    let run = harness.state().lab.run().unwrap().recording.folder.clone().unwrap();
+    drop(harness);
+    let before = std::fs::read(&path).unwrap();
+    let read = Provenance::read(&before).unwrap();
+    let against = read.panels[0].against.clone().unwrap();
+    assert_eq!((read.panels[0].step, against.step), (Some(40), Some(0)));
+    assert!(against.weights_sha256.is_some_and(|hash| hash.len() == 64));
+    assert_eq!(read.panels[0].letter, "a, b, c");
+    assert!(again(&run, &read) == before, "the command line makes the same bytes as the window");
+}
+
+/// The SVG of a sheet once more, out of what is recorded of a run.
+fn again(run: &std::path::Path, read: &Provenance) -> Vec<u8> {
+    let sheet = Sheet::parse(&read.sheet, "again").unwrap();
+    let drawn_panels = SheetRunner::new(run).drawn_panels(&sheet, &mut |_, _| true).unwrap();
+    let (drawing, page) = compose(&sheet, &drawn_panels).unwrap();
+    render_all(&drawing, &page, Format::Svg).unwrap()
 }
