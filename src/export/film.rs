@@ -6,11 +6,13 @@ use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::vocab::plain;
 use crate::figure::composite::Composite;
+use crate::figure::difference::NAME;
 use crate::figure::page::Page;
 use crate::figure::{Plot, png, provenance};
 use crate::panel::scales;
 use crate::run_folder::recording::Recording;
 
+use super::against::AgainstSpec;
 use super::drawn_panel;
 use super::sheet::{MOST_PANELS, PanelSpec, Sheet};
 use super::sheet_runner::{Progress, SheetRunner};
@@ -55,18 +57,32 @@ pub fn strip(sheet: &Sheet, steps: &[u64]) -> Result<Sheet> {
     }
     let at = |step: &u64| PanelSpec {
         step: Some(*step),
-        // What is compared says its steps itself.
-        title: only.against.is_none().then(|| format!("Step {step}")),
+        // Of several figures each says its step itself.
+        title: (count == 1).then(|| format!("Step {step}")),
         ..only.clone()
     };
     let (columns, letters) = if count > 1 { (count, "") } else { (steps.len().min(6), "none") };
+    let minus = only.against.as_ref().filter(|_| count == 1).map(minus);
+    let title = minus.filter(|_| sheet.title.is_empty()).unwrap_or_else(|| sheet.title.clone());
     Ok(Sheet {
+        title,
         columns,
         letters: letters.to_owned(),
         share: vec!["colors".to_owned(), "legend".to_owned()],
         panels: steps.iter().map(at).collect(),
         ..sheet.clone()
     })
+}
+
+/// What stands above the differences at several steps.
+fn minus(against: &AgainstSpec) -> String {
+    let step = against.step.map(|step| format!("step {step}"));
+    let run = Some(against.run.clone()).filter(|run| !run.is_empty());
+    let both: Vec<String> = step.into_iter().chain(run).collect();
+    match &both[..] {
+        [] => format!("{NAME}: each step minus itself with nothing in force"),
+        said => format!("{NAME}: each step minus {}", said.join(", ")),
+    }
 }
 
 /// The page at each step, all in the same colours and on the same axes.

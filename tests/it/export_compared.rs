@@ -257,6 +257,9 @@ fn in_a_film_b_stays_at_its_step_or_moves_along() {
     for frame in frames(&along) {
         assert!(values(&frame, 0).iter().all(|v| v.is_nan() || *v == 0.0));
     }
+    let differences = film::strip(&sheet("attention", 0, ""), &[12, 30]).unwrap();
+    assert_eq!(differences.title, "A \u{2212} B: each step minus step 0");
+    assert_eq!(differences.panels[1].title.as_deref(), Some("Step 30"));
     let strip = film::strip(&sheet("attention", 0, "all"), &[12, 30]).unwrap();
     let strip = drawn(&strip);
     assert_eq!(strip.parts.len(), 6);
