@@ -8,7 +8,7 @@ use crate::base::convert::narrow;
 /// What a difference is called where it has a name of its own to have.
 pub const NAME: &str = "A − B";
 
-/// `a` minus `b`, on paper that is dark or light. The title is the caller's; of the captions stays what both say.
+/// `a` minus `b`, on paper that is dark or light. The title is the caller's; the captions of both stay.
 ///
 /// # Errors
 /// A sentence: one of them has nothing drawn, they are not alike, or there is nothing in them to subtract.
@@ -31,10 +31,18 @@ pub fn difference(a: &Figure, b: &Figure, dark: bool) -> Result<Figure, String> 
         return Err("There are no numbers here to subtract: side by side shows both.".to_owned());
     }
     share_scale(&mut parts);
-    let common = if a.caption == b.caption { a.caption.as_str() } else { "" };
-    let caption = format!("{common} {}", caption(&parts)).trim().to_owned();
+    let caption = format!("{} {}", both_captions(a, b), caption(&parts)).trim().to_owned();
     let plots = parts.into_iter().map(|part| part.plot(dark)).collect();
     Ok(Figure { plots, caption, title: NAME.to_owned(), ..a.clone() })
+}
+
+/// What stands below both, each by itself where it is not the same.
+fn both_captions(a: &Figure, b: &Figure) -> String {
+    if a.caption == b.caption {
+        return a.caption.clone();
+    }
+    let said = [("A", &a.caption), ("B", &b.caption)].into_iter().filter(|(_, c)| !c.is_empty());
+    said.map(|(name, caption)| format!("{name}: {caption}")).collect::<Vec<_>>().join(" ")
 }
 
 /// What has no counterpart, and that nothing differs.
@@ -43,7 +51,7 @@ fn caption(parts: &[Part]) -> String {
     let (count, missing) = (sum(|part| part.count), sum(|part| part.missing));
     let missing = match missing {
         0 => String::new(),
-        n => format!("Of {} numbers of A, {n} have none of B beside them. ", count + n),
+        n => format!("{n} of {} numbers of A are left out: B has none there. ", count + n),
     };
     let same = parts.iter().all(|part| part.most == 0.0 && part.most_value == 0.0);
     format!("{missing}{}", if same { "A and B are the same here." } else { "" }).trim().to_owned()
@@ -109,9 +117,9 @@ impl Part {
             (mark, other) if series(mark).is_some() && plots[0].y.ticks != Ticks::Hidden => {
                 Some(self.series(mark, other, plots))
             }
-            // A number over a map is that of its cell.
+            // A number over a map or a bar is that of its cell or of the bar.
             (same, other) => {
-                let is_stale = is_number(same) && plots[0].marks.iter().any(is_heat);
+                let is_stale = is_number(same) && plots[0].marks.iter().any(says_numbers);
                 other.filter(|other| *other == same && !is_stale).cloned()
             }
         })
@@ -239,8 +247,9 @@ fn values_around_zero(axis: &Axis, most: f64) -> Axis {
     Axis { label, range: (-end, end), log: false, ticks: Ticks::Auto }
 }
 
-fn is_heat(mark: &Mark) -> bool {
-    matches!(mark, Mark::Heat(_))
+/// Whether a number beside it is one of its own.
+fn says_numbers(mark: &Mark) -> bool {
+    matches!(mark, Mark::Heat(_)) || series(mark).is_some()
 }
 
 /// Whether it is a text that is a number.
@@ -288,8 +297,13 @@ fn with_series(mut mark: Mark, found: &[(usize, [f64; 2])]) -> Mark {
 
 /// The words that two titles begin with: what stands behind them is a number of one of them.
 fn common_words(a: &str, b: &str) -> String {
-    if a == b {
+    // What stands behind a colon is a number, if there is one.
+    let has_number = a.split_once(": ").is_some_and(|(_, rest)| rest.contains(char::is_numeric));
+    if a == b && !has_number {
         return a.to_owned();
+    }
+    if let (true, Some((name, _))) = (a == b, a.split_once(": ")) {
+        return name.to_owned();
     }
     let words = a.split(' ').zip(b.split(' ')).take_while(|(a, b)| a == b);
     let common = words.map(|(word, _)| word).collect::<Vec<_>>().join(" ");

@@ -2,13 +2,14 @@
 
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{Color, ColorMap, Scaling};
+use crate::figure::difference;
 use crate::figure::{
     Anchor, Axis, Cell, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Pick, Plot, Ticks,
 };
 
 use super::outputs::{array, nothing_after, number, place, reading, sentence, step_text};
 use super::tokens::as_id;
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, span};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, compare, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -60,6 +61,30 @@ impl Panel for Attribution {
     fn figure(&self, view: &View<'_>) -> Figure {
         self.draw(view).unwrap_or_else(|instead| instead)
     }
+
+    fn difference(&self, [a, b]: [&View<'_>; 2], drawn: [&Figure; 2]) -> Figure {
+        let mut figure = compare::subtracted(drawn, a.palette.dark);
+        let (Some(first), Some(query)) = (figure.plots.first_mut(), a.selection.query) else {
+            return figure;
+        };
+        // A part that adds in A and takes away in B has a bar of either colour.
+        let of = |view| reading(view, &self.call(query)).map(|answer| parts(view, answer, query));
+        if let (Ok(of_a), Ok(of_b)) = (of(a), of(b)) {
+            let plot = bars(a, &less(of_a, &of_b));
+            let label = format!("{}: {}", difference::NAME, plot.y.label);
+            *first = Plot { y: Axis { label, ..plot.y }, ..plot };
+        }
+        figure
+    }
+}
+
+/// Parts of A, with what they add less what those of B add.
+fn less(of_a: Vec<Part>, of_b: &[Part]) -> Vec<Part> {
+    let value = |part: &Part| {
+        let other = of_b.iter().find(|other| other.name == part.name);
+        other.map_or(f32::NAN, |other| part.value - other.value)
+    };
+    of_a.into_iter().map(|part| Part { value: value(&part), ..part }).collect()
 }
 
 /// One part of the network and what it adds.

@@ -50,11 +50,13 @@ impl Differences {
     fn draw(&self, a: &View<'_>, b: &View<'_>) -> Result<Figure, Figure> {
         let [said_a, said_b] = compare::said(a, b);
         let parts = [
-            self.plot(a, "attention that goes elsewhere (share)", heads(a, b)?),
-            self.plot(a, "probability of the right token, A − B", tokens(a, b)?),
-            self.plot(a, "distance of weights, of the norm in B", tensors(a, b)?),
+            self.plot(a, "attention that moves", heads(a, b)?),
+            self.plot(a, "probability of the right", tokens(a, b)?),
+            self.plot(a, "distance of weights", tensors(a, b)?),
         ];
+        let is_same = parts.iter().all(|plot| plot.marks.iter().all(is_empty));
         Ok(Figure {
+            caption: if is_same { "A and B are the same.".to_owned() } else { String::new() },
             title: format!("{NAME}: {said_a} minus {said_b}"),
             columns: if a.size[0] > 1.4 * a.size[1] { 3 } else { 1 },
             plots: parts.into(),
@@ -64,6 +66,7 @@ impl Differences {
 
     /// The largest of some differences as bars, one below the other.
     fn plot(&self, view: &View<'_>, title: &str, mut bars: Vec<Bar>) -> Plot {
+        bars.retain(|bar| bar.value != 0.0);
         bars.sort_by(|a, b| b.value.abs().total_cmp(&a.value.abs()));
         bars.truncate(self.most);
         let most = bars.iter().map(|bar| bar.value.abs()).fold(0.0, f64::max);
@@ -81,6 +84,10 @@ impl Differences {
             ..Plot::default()
         }
     }
+}
+
+fn is_empty(mark: &Mark) -> bool {
+    matches!(mark, Mark::Cells(cells) if cells.is_empty())
 }
 
 /// One difference.

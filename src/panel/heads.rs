@@ -143,7 +143,11 @@ impl Heads {
         Ok(Figure {
             columns: if is_flat(a, columns) { plots.len().max(1) } else { columns },
             plots,
-            caption: "Above each map: how much of the attention goes elsewhere in A than in B, on average over queries.".to_owned(),
+            caption: match most > 0.0 {
+                true => "Above each map: how much of the attention goes elsewhere in A than in B, on average over queries.",
+                false => "A and B are the same here.",
+            }
+            .to_owned(),
             ..Figure::default()
         })
     }

@@ -8,7 +8,7 @@ use crate::figure::{Axis, Cell, ColorBar, Figure, Heat, HeatPick, Mark, Pick, Pl
 
 use super::outputs::{array, number, place, reading, step_text, tokens};
 use super::tokens::as_id;
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, span};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, compare, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -70,6 +70,15 @@ impl Panel for Lens {
 
     fn figure(&self, view: &View<'_>) -> Figure {
         self.draw(view).unwrap_or_else(|instead| instead)
+    }
+
+    fn difference(&self, [a, b]: [&View<'_>; 2], drawn: [&Figure; 2]) -> Figure {
+        if self.shade != Shade::Probability {
+            return compare::subtracted(drawn, a.palette.dark);
+        }
+        // The likeliest of A and the likeliest of B may be two tokens.
+        let right = Self { shade: Shade::Right, ..*self };
+        compare::subtracted([&right.figure(a), &right.figure(b)], a.palette.dark)
     }
 }
 

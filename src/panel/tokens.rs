@@ -83,7 +83,10 @@ impl Panel for Tokens {
         let shade = self.shade_of_difference(a, b);
         // Lines of another length are no difference.
         let boxes = Self { shade, arcs: false, underline: false };
-        let mut figure = compare::subtracted([&boxes.figure(a), &boxes.figure(b)], a.palette.dark);
+        // Their captions say the scales of colours that are not those of a difference.
+        let [of_a, of_b] =
+            [a, b].map(|view| Figure { caption: String::new(), ..boxes.figure(view) });
+        let mut figure = compare::subtracted([&of_a, &of_b], a.palette.dark);
         let Some(plot) = figure.plots.first_mut() else { return figure };
         let (lines, said) = predicts_another(a, b);
         plot.marks.extend(lines);

@@ -11,7 +11,8 @@ use mnemoscope::app::App;
 use mnemoscope::app::lab::compared::{Moment, Subject, Under};
 use mnemoscope::app::lab::effect::Effect;
 use mnemoscope::app::lab::run::Opened;
-use mnemoscope::base::question::{Analyzed, Found, MeasurementCall, Readings};
+use mnemoscope::base::array::Array;
+use mnemoscope::base::question::{Analyzed, Found, MeasurementCall, Reading, Readings};
 use mnemoscope::base::weights::{NamedTensor, Weights};
 use mnemoscope::figure::difference::difference;
 use mnemoscope::figure::{Figure, Mark, Plot, Ticks};
@@ -94,9 +95,49 @@ fn a_difference_turned_around_has_the_other_sign_and_one_with_itself_is_zero() {
     }
 }
 
+/// A part that adds in one network and takes away in the other has the bar of their difference.
+#[test]
+fn what_a_part_adds_is_subtracted_whatever_its_sign() {
+    let [a, mut b] = two();
+    let call = a.panel("attribution").needs(&a.view().net.clone(), a.view().selection);
+    let readings = b.readings.as_mut().unwrap();
+    let answer = readings.get(&call[0]).unwrap().clone().unwrap();
+    let turned = answer.arrays.iter().map(|array| Array {
+        data: match array.name.as_str() {
+            "token" | "against" => array.data.clone(),
+            _ => array.data.iter().map(|value| -value).collect(),
+        },
+        ..array.clone()
+    });
+    let turned = Reading { arrays: turned.collect(), ..Reading::default() };
+    readings.by_call.insert(call[0].key(), Ok(Arc::new(turned)));
+    let panel = a.panel("attribution");
+    let bars = |figure: &Figure| {
+        let mut bars: Vec<[f64; 2]> = figure.plots[0]
+            .marks
+            .iter()
+            .flat_map(|mark| match mark {
+                Mark::Bars { at, values, .. } => {
+                    at.iter().zip(values).map(|(at, value)| [*at, *value]).collect()
+                }
+                _ => Vec::new(),
+            })
+            .collect();
+        bars.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        bars
+    };
+    let (own, difference) = (bars(&panel.figure(&a.view())), bars(&less(&*panel, &a, &b)));
+    assert_eq!(own.len(), difference.len());
+    for (own, difference) in own.iter().zip(&difference) {
+        assert!((2.0 * own[1] - difference[1]).abs() < 1e-6, "{own:?} {difference:?}");
+    }
+}
+
 /// Over a map of differences no number stands that both maps show: it would be read as one.
 fn assert_no_number_of_one_is_left(less: &Figure, name: &str) {
-    let maps = less.plots.iter().filter(|p| p.marks.iter().any(|m| matches!(m, Mark::Heat(_))));
+    // Bars of attribution are drawn of differences, and their numbers with them.
+    let plots = less.plots.iter().filter(|_| name != "attribution");
+    let maps = plots.filter(|p| p.marks.iter().any(|m| matches!(m, Mark::Heat(_))));
     for mark in maps.flat_map(|plot| &plot.marks) {
         if let Mark::Text { text, .. } = mark {
             assert!(text.replace('\u{2212}', "-").parse::<f64>().is_err(), "{name}: {text}");
@@ -177,9 +218,7 @@ fn above_a_head_stands_how_much_of_its_attention_goes_elsewhere() {
     let queries = of_a.shape[1];
     let mut moved = 0.0;
     for query in 0..queries {
-        let row = |array: &mnemoscope::base::array::Array, key: usize| {
-            f64::from(array.outer(0)[query * queries + key])
-        };
+        let row = |array: &Array, key: usize| f64::from(array.outer(0)[query * queries + key]);
         let gains = (0..=query).map(|key| (row(&of_a, key) - row(&of_b, key)).max(0.0));
         moved += gains.sum::<f64>();
     }

@@ -380,6 +380,10 @@ impl Lab {
 
     /// Compares all panels with the step in view as it is now.
     pub fn keep_for_comparison(&mut self) {
+        // It has no difference from itself: both are seen, until another step is.
+        if self.comparison.with.is_none() {
+            self.comparison.showing = Showing::Beside;
+        }
         let now = self.now();
         self.compare_with(now);
     }

@@ -30,7 +30,9 @@ impl Lab {
         let Some(run) = self.run() else { return };
         let step = step.and_then(|s| run.recording.nearest_recorded(s));
         if step != self.step {
-            if step.is_none() || self.step.is_none() {
+            // Only of a run that trains does what is tried on the past differ from what is in force now.
+            let trains = self.training().is_some_and(|training| !training.gone);
+            if trains && (step.is_none() || self.step.is_none()) {
                 self.trial.clear();
             }
             self.step = step;

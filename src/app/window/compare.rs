@@ -55,8 +55,9 @@ fn choices(ui: &mut Ui, lab: &Lab, subject: &mut Subject) {
 fn step(ui: &mut Ui, lab: &Lab, subject: &mut Subject) {
     let shown = lab.step_of(subject);
     let mut is_same = subject.step == Moment::InView;
-    let help = "B moves through time with what is in view.";
-    if ui.checkbox(&mut is_same, "same step").on_hover_text(help).changed() {
+    let help = "B moves through time with what is in view; of another run, to the nearest step that is recorded.";
+    let text = if subject.run == lab.run_id() { "same step" } else { "nearest step" };
+    if ui.checkbox(&mut is_same, text).on_hover_text(help).changed() {
         subject.step = if is_same { Moment::InView } else { Moment::At(shown.unwrap_or(0)) };
     }
     let Some(recorded) = lab.run_of(subject.run).map(|(_, run)| &run.recording.recorded) else {
