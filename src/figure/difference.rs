@@ -200,7 +200,7 @@ impl Part {
         let Self { mut plot, most, most_value, .. } = self;
         let (map, range) = around_zero(&mut plot.marks, most, dark);
         if let Some(bar) = &mut plot.color_bar {
-            let label = format!("{NAME}: {}", bar.label);
+            let label = labelled(&bar.label);
             *bar = ColorBar { label, map, range, scaling: Scaling::Linear };
         }
         if plot.y.ticks != Ticks::Hidden && plot.marks.iter().any(|mark| series(mark).is_some()) {
@@ -241,9 +241,14 @@ fn color(cell: &mut Cell, map: ColorMap, range: (f32, f32)) {
     (cell.fill, cell.ink) = (Some(fill), Color::ink_on(fill));
 }
 
+/// What a scale of differences is called.
+fn labelled(label: &str) -> String {
+    if label.is_empty() { NAME.to_owned() } else { format!("{NAME}: {label}") }
+}
+
 fn values_around_zero(axis: &Axis, most: f64) -> Axis {
     let end = if most > 0.0 { 1.1 * most } else { 1.0 };
-    let label = format!("{NAME}: {}", axis.label);
+    let label = labelled(&axis.label);
     Axis { label, range: (-end, end), log: false, ticks: Ticks::Auto }
 }
 
