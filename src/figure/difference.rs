@@ -300,15 +300,11 @@ fn with_series(mut mark: Mark, found: &[(usize, [f64; 2])]) -> Mark {
     mark
 }
 
-/// The words that two titles begin with: what stands behind them is a number of one of them.
+/// The words that two titles begin with: what stands behind them is a number of one of them, or of both.
 fn common_words(a: &str, b: &str) -> String {
-    // What stands behind a colon is a number, if there is one.
-    let has_number = a.split_once(": ").is_some_and(|(_, rest)| rest.contains(char::is_numeric));
-    if a == b && !has_number {
-        return a.to_owned();
-    }
-    if let (true, Some((name, _))) = (a == b, a.split_once(": ")) {
-        return name.to_owned();
+    if a == b {
+        let name = a.split_once(": ").filter(|(_, rest)| rest.contains(char::is_numeric));
+        return name.map_or(a, |(name, _)| name).to_owned();
     }
     let words = a.split(' ').zip(b.split(' ')).take_while(|(a, b)| a == b);
     let common = words.map(|(word, _)| word).collect::<Vec<_>>().join(" ");

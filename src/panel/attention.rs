@@ -21,6 +21,7 @@ pub const KIND: PanelKind = PanelKind {
     click: "A click on a cell selects its query and its key in all panels; pointing at one tells both tokens and the value.",
     stack: Stack::MiddleBelow,
     turn: 0,
+    is_of_head: true,
     ..PanelKind::new("attention", || Box::<Attention>::default())
 };
 

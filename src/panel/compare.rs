@@ -68,15 +68,19 @@ pub fn figures(
     [a, b]: [&View<'_>; 2],
     showing: Showing,
 ) -> Vec<Figure> {
-    let beside = || beside(panel, a, b);
+    let said = said(a, b, kind.is_of_head);
     match showing {
         _ if kind.compares == Compares::Itself => {
             vec![panel.figure(&View { against: Some(b), ..*a })]
         }
-        Showing::Difference => vec![less(panel, a, b)],
-        Showing::Beside => beside().into(),
+        Showing::Difference => {
+            let [of_a, of_b] = both(panel, a, b);
+            let title = minus(&said);
+            vec![Figure { title, ..panel.difference([a, b], [&of_a, &of_b]) }]
+        }
+        Showing::Beside => beside(panel, [a, b], said).into(),
         Showing::All => {
-            let [a_drawn, b_drawn] = beside();
+            let [a_drawn, b_drawn] = beside(panel, [a, b], said);
             let less = panel.difference([a, b], [&a_drawn, &b_drawn]);
             // The other two say what A and B are.
             let title = difference::NAME.to_owned();
@@ -92,8 +96,7 @@ fn both(panel: &dyn Panel, a: &View<'_>, b: &View<'_>) -> [Figure; 2] {
     [of(a, b), of(b, a)]
 }
 
-fn beside(panel: &dyn Panel, a: &View<'_>, b: &View<'_>) -> [Figure; 2] {
-    let [said_a, said_b] = said(a, b);
+fn beside(panel: &dyn Panel, [a, b]: [&View<'_>; 2], [said_a, said_b]: [String; 2]) -> [Figure; 2] {
     let [mut first, mut second] = both(panel, a, b);
     if first.plots.len() == second.plots.len() {
         for (a, b) in first.plots.iter_mut().zip(&mut second.plots) {
@@ -105,11 +108,9 @@ fn beside(panel: &dyn Panel, a: &View<'_>, b: &View<'_>) -> [Figure; 2] {
     [first, second]
 }
 
-fn less(panel: &dyn Panel, a: &View<'_>, b: &View<'_>) -> Figure {
-    let [said_a, said_b] = said(a, b);
-    let title = format!("{}: {said_a} minus {said_b}", difference::NAME);
-    let [of_a, of_b] = both(panel, a, b);
-    Figure { title, ..panel.difference([a, b], [&of_a, &of_b]) }
+/// The title of a difference of two subjects, each in its words.
+pub fn minus([said_a, said_b]: &[String; 2]) -> String {
+    format!("{}: {said_a} minus {said_b}", difference::NAME)
 }
 
 /// One figure minus another, or the sentence that says why there is no difference.
@@ -117,13 +118,13 @@ pub fn subtracted([a, b]: [&Figure; 2], dark: bool) -> Figure {
     difference(a, b, dark).unwrap_or_else(sentence)
 }
 
-/// What each of two subjects is, in as few words as tell them apart: its step, and its run, its head and what is in force where
-/// these are not those of the other.
-pub fn said(a: &View<'_>, b: &View<'_>) -> [String; 2] {
-    [words(a, b), words(b, a)]
+/// What each of two subjects is, in as few words as tell them apart: its step, and its run, its head (where that is looked at) and
+/// what is in force where these are not those of the other.
+pub fn said(a: &View<'_>, b: &View<'_>, is_of_head: bool) -> [String; 2] {
+    [words(a, b, is_of_head), words(b, a, is_of_head)]
 }
 
-fn words(one: &View<'_>, other: &View<'_>) -> String {
+fn words(one: &View<'_>, other: &View<'_>, is_of_head: bool) -> String {
     let run = |view: &View<'_>| view.runs.first().map(|(name, _)| name.clone());
     let head = |view: &View<'_>| (view.selection.layer, view.selection.head);
     let step = one.readings.map(|readings| readings.step).or(one.step);
@@ -131,7 +132,7 @@ fn words(one: &View<'_>, other: &View<'_>) -> String {
     if run(one) != run(other) {
         words.push(run(one).unwrap_or_default());
     }
-    if head(one) != head(other) {
+    if is_of_head && head(one) != head(other) {
         let (layer, head) = head(one);
         words.push(format!("L{layer} H{head}"));
     }

@@ -3,7 +3,6 @@
 use crate::base::question::MeasurementCall;
 use crate::base::weights::Distance;
 use crate::figure::color::{Color, ColorMap};
-use crate::figure::difference::NAME;
 use crate::figure::{Axis, Cell, Figure, Mark, Pick, Plot, Ticks};
 
 use super::compare::{self, Compares};
@@ -48,7 +47,6 @@ impl Panel for Differences {
 
 impl Differences {
     fn draw(&self, a: &View<'_>, b: &View<'_>) -> Result<Figure, Figure> {
-        let [said_a, said_b] = compare::said(a, b);
         let parts = [
             self.plot(a, "attention that moves", heads(a, b)?),
             self.plot(a, "probability of the right", tokens(a, b)?),
@@ -57,7 +55,7 @@ impl Differences {
         let is_same = parts.iter().all(|plot| plot.marks.iter().all(is_empty));
         Ok(Figure {
             caption: if is_same { "A and B are the same.".to_owned() } else { String::new() },
-            title: format!("{NAME}: {said_a} minus {said_b}"),
+            title: compare::minus(&compare::said(a, b, KIND.is_of_head)),
             columns: if a.size[0] > 1.4 * a.size[1] { 3 } else { 1 },
             plots: parts.into(),
             ..Figure::default()

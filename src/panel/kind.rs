@@ -27,6 +27,8 @@ pub struct PanelKind {
     pub has_camera: bool,
     /// How it is compared with another subject.
     pub compares: Compares,
+    /// What it draws is of the head in focus: with another head it is another picture.
+    pub is_of_head: bool,
     /// It draws a sweep, not a run.
     pub is_of_sweep: bool,
     /// An experiment that it draws, where it cannot draw most; empty: it draws all.
@@ -48,6 +50,7 @@ impl PanelKind {
             turn: u8::MAX,
             aspect: 0.9,
             has_camera: false,
+            is_of_head: false,
             compares: Compares::Parts,
             is_of_sweep: false,
             example: "",

@@ -16,6 +16,10 @@ use super::outputs::{array, number, sentence, tokens};
 use super::tokens::as_id;
 use super::{View, colors, span};
 
+/// What is said before the first answer to a question of patching.
+pub const WAITING: &str =
+    "The parts of the network are being tried one by one; the first results come in a moment.";
+
 /// Asks it of these pairs; settings that say nothing are left out.
 pub fn asked(
     call: MeasurementCall,

@@ -32,9 +32,6 @@ crate::settings! {
 /// More heads than this in a network are drawn as one map for each point, fewer as one table of all points.
 const MOST_IN_TABLE: usize = 32;
 
-const WAITING: &str =
-    "The parts of the network are being tried one by one; the first results come in a moment.";
-
 impl Panel for Patching {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         Vec::new()
@@ -59,7 +56,7 @@ impl Patching {
     }
 
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
-        let (reading, found) = long_answer(view, &self.call(), WAITING)?;
+        let (reading, found) = long_answer(view, &self.call(), pairs::WAITING)?;
         if view.net.heads.is_empty() {
             return Err(sentence("This network has no layers, so there is no part to patch."));
         }

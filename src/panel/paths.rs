@@ -35,9 +35,6 @@ crate::settings! {
     }
 }
 
-const WAITING: &str =
-    "The parts of the network are being tried one by one; the first results come in a moment.";
-
 impl Panel for Paths {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         Vec::new()
@@ -69,7 +66,7 @@ impl Paths {
     }
 
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
-        let (reading, found) = long_answer(view, &self.call(), WAITING)?;
+        let (reading, found) = long_answer(view, &self.call(), pairs::WAITING)?;
         if view.net.heads.is_empty() {
             return Err(sentence("This network has no layers, so there is no path between them."));
         }

@@ -21,6 +21,7 @@ pub const KIND: PanelKind = PanelKind {
     look_for: "Queries (tokens that ask) that lie among the keys (tokens that are looked at) which they attend to. Clusters of one role are an address.",
     click: "A click on a point selects its position, and brings its sequence into view. Drag to move or turn, scroll to zoom.",
     has_camera: true,
+    is_of_head: true,
     ..PanelKind::new("query_key", || Box::<QueryKey>::default())
 };
 

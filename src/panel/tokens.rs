@@ -18,6 +18,7 @@ pub const KIND: PanelKind = PanelKind {
     click: "A click makes a token the query (the token that asks); Shift and a click make it the key (the token that is looked at). Pointing at a box tells what should follow and what is predicted.",
     stack: Stack::LeftAbove,
     aspect: 0.5,
+    is_of_head: true,
     ..PanelKind::new("tokens", || Box::<Tokens>::default())
 };
 

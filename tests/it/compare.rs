@@ -200,6 +200,23 @@ fn side_by_side_has_the_same_scales_and_says_which_is_which() {
     }
 }
 
+/// Two heads of one network are two pictures only where a head is looked at.
+#[test]
+fn titles_say_the_heads_that_differ_where_a_head_is_looked_at() {
+    let (a, mut b) = (World::new(), World::new());
+    b.selection.layer = 0;
+    for kind in compared() {
+        let panel = a.panel(kind.name);
+        let views = [&a.view(), &b.view()];
+        let [first, second] = &compare::figures(kind, &*panel, views, Showing::Beside)[..] else {
+            panic!("{}", kind.name)
+        };
+        let heads = [first, second].map(|figure| figure.title.split(", ").nth(1));
+        let wanted = if kind.is_of_head { [Some("L1 H0"), Some("L0 H0")] } else { [None; 2] };
+        assert_eq!(heads, wanted, "{}", kind.name);
+    }
+}
+
 /// The share of attention that moves, added up by hand.
 #[test]
 fn above_a_head_stands_how_much_of_its_attention_goes_elsewhere() {

@@ -380,12 +380,16 @@ impl Lab {
 
     /// Compares all panels with the step in view as it is now.
     pub fn keep_for_comparison(&mut self) {
-        // It has no difference from itself: both are seen, until another step is.
+        self.show_beside_at_first();
+        let now = self.now();
+        self.compare_with(now);
+    }
+
+    /// What is kept now has no difference from itself: both are seen, unless something was compared before.
+    fn show_beside_at_first(&mut self) {
         if self.comparison.with.is_none() {
             self.comparison.showing = Showing::Beside;
         }
-        let now = self.now();
-        self.compare_with(now);
     }
 
     /// Compares all panels with a subject, or with none.
@@ -455,13 +459,11 @@ impl Lab {
 
     /// Keeps beside a panel what it shows now, or takes that away.
     pub fn pin(&mut self, panel: &str) {
-        let is_pinned = self.comparison.is_pinned(panel);
-        self.comparison.pinned.retain(|(name, _)| name != panel);
-        if let Some(now) = self.now().filter(|_| !is_pinned) {
+        if self.comparison.is_pinned(panel) {
+            self.comparison.pinned.retain(|(name, _)| name != panel);
+        } else if let Some(now) = self.now() {
             self.comparison.pinned.push((panel.to_owned(), now));
-            if self.comparison.with.is_none() {
-                self.comparison.showing = Showing::Beside;
-            }
+            self.show_beside_at_first();
         }
         self.let_go();
         self.changed();
