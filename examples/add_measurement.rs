@@ -10,7 +10,7 @@ use mnemoscope::base::error::Error;
 use mnemoscope::base::intervention::{Point, Site};
 use mnemoscope::base::registry;
 use mnemoscope::measurement::{Answer, Mean, Measurement, Scene, Scope, Subject};
-use mnemoscope::model::{self, Input};
+use mnemoscope::model::{self, Input, Sequences};
 use mnemoscope::nn::params::Params;
 use mnemoscope::nn::tap::EditAndCapture;
 use mnemoscope::task::{self, held_out_seed};
@@ -87,7 +87,8 @@ pub fn main() -> Result<()> {
     let source = registry::find("task", task::ALL, "bigram")?.open()?;
     let mut params = Params::new(0);
     let architecture = registry::find("model", model::ALL, "decoder")?;
-    let model = architecture.build(source.vocab().len(), source.length(), &mut params)?;
+    let model = architecture
+        .build(Sequences::of_tokens(source.vocab().len(), source.length()), &mut params)?;
     let subject = Subject { model: &*model, params: &params, source: &*source };
 
     // What the examiner does for every measurement: one forward pass that keeps what the measurement asked for.

@@ -8,7 +8,7 @@
 use candle_core::Tensor;
 use mnemoscope::Result;
 use mnemoscope::base::intervention::{Point, Site};
-use mnemoscope::model::{Architecture, Input, Layout, Model, Output};
+use mnemoscope::model::{Architecture, Input, Layout, Model, Output, Sequences};
 use mnemoscope::nn::linear::{embed, linear, sum};
 use mnemoscope::nn::params::{Init, Param, Params};
 use mnemoscope::nn::tap::{EditAndCapture, Tap, through};
@@ -27,7 +27,8 @@ mnemoscope::settings! {
 
 // Settings build into a network: they add its parameters by name and keep their handles.
 impl Architecture for Average {
-    fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>> {
+    fn build(&self, on: Sequences, params: &mut Params) -> Result<Box<dyn Model>> {
+        let Sequences { vocab, length, .. } = on;
         let width = self.width;
         let uniform = Init::Uniform(1.0 / (width as f64).sqrt());
         // Row t is the mean over positions 0 to t. It never changes: `false`.
@@ -83,7 +84,8 @@ impl Model for Averaging {
 pub fn main() -> Result<()> {
     let source = Bigram { length: 64, ..Bigram::default() }.open()?;
     let mut params = Params::new(0);
-    let model = Average::default().build(source.vocab().len(), source.length(), &mut params)?;
+    let model = Average::default()
+        .build(Sequences::of_tokens(source.vocab().len(), source.length()), &mut params)?;
     for param in params.all() {
         let tensor = params.get(param);
         println!("{} {:?}", params.name(param), tensor.dims());

@@ -29,7 +29,7 @@ use crate::nn::wire::{Heads, Map, Wire};
 use super::anatomy::Anatomy;
 use super::memories::{GlobalMemory, Layer, Memories};
 use super::readout::{Read, Written};
-use super::{Architecture, Layout, Model, Network};
+use super::{Architecture, Layout, Model, Network, Sequences};
 
 crate::choices! {
     /// What `W_F` is.
@@ -74,8 +74,8 @@ crate::settings! {
 }
 
 impl Architecture for Birth {
-    fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>> {
-        Ok(Box::new(Simplified::new(self, vocab, length, params)?))
+    fn build(&self, on: Sequences, params: &mut Params) -> Result<Box<dyn Model>> {
+        Ok(Box::new(Simplified::new(self, on.vocab, on.length, params)?))
     }
 
     fn boxed(&self) -> Box<dyn Architecture> {
@@ -221,7 +221,8 @@ impl Simplified {
     }
 
     fn rotated<'m, W: Wire<'m>>(&'m self, wire: &mut W, x: &W::X) -> Result<W::X> {
-        self.rotary.as_ref().map_or_else(|| Ok(x.clone()), |rotary| wire.rotate(x, rotary))
+        let first = wire.first();
+        self.rotary.as_ref().map_or_else(|| Ok(x.clone()), |r| wire.rotate(x, r, first))
     }
 
     /// `x + W_F x`

@@ -3,10 +3,15 @@
 pub mod anatomy;
 pub mod birth;
 pub mod decoder;
+pub mod feedback;
 pub mod memories;
+pub mod memory_tokens;
 pub mod pass;
 pub mod readout;
+pub mod recurrent;
 pub mod segments;
+pub mod stack;
+pub mod transformer_xl;
 
 use candle_core::Tensor;
 
@@ -28,29 +33,46 @@ use readout::{Read, Readout, Writes, Written};
 pub const ALL: &[Entry<dyn Architecture>] = &[
     Entry { name: "birth", make: || Box::new(birth::Birth::default()) },
     Entry { name: "decoder", make: || Box::new(decoder::Decoder::default()) },
+    Entry { name: "recurrent", make: || Box::new(recurrent::Recurrent::default()) },
+    Entry { name: "memory_tokens", make: || Box::new(memory_tokens::MemoryTokens::default()) },
+    Entry { name: "transformer_xl", make: || Box::new(transformer_xl::TransformerXl::default()) },
+    Entry { name: "feedback", make: || Box::new(feedback::Feedback::default()) },
 ];
+
+/// The sequences that a network is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sequences {
+    pub vocab: usize,
+    /// Positions of the longest.
+    pub length: usize,
+    /// Positions that are read at a time.
+    pub segment: usize,
+    /// What positions carry beside their tokens, and what is to be predicted in place of these.
+    pub reals: Reals,
+}
+
+impl Sequences {
+    /// Of tokens, read whole.
+    pub fn of_tokens(vocab: usize, length: usize) -> Self {
+        Self { vocab, length, segment: length, reals: Reals::default() }
+    }
+}
 
 /// The settings of a network.
 pub trait Architecture: Settings + Send + Sync {
-    /// Adds the network's parameters for a vocabulary and a context length, and returns its forward pass.
+    /// Adds the network's parameters for such sequences, and returns its forward pass.
     ///
     /// # Errors
-    /// When settings contradict each other.
-    fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>>;
-    /// The same for sequences whose positions carry real numbers beside their tokens, and which predict such in place of tokens.
-    ///
-    /// # Errors
-    /// As [`Self::build`], or when this model knows tokens alone.
-    fn build_on_reals(
-        &self,
-        _reals: Reals,
-        _vocab: usize,
-        _length: usize,
-        _params: &mut Params,
-    ) -> Result<Box<dyn Model>> {
-        Err(Error::usage(
-            "this model reads and predicts tokens alone, and the task is one of real numbers; choose the model \"decoder\"",
-        ))
+    /// When settings contradict each other or the sequences.
+    fn build(&self, on: Sequences, params: &mut Params) -> Result<Box<dyn Model>>;
+    /// Whether it knows positions that carry real numbers, and predicts such: [`Sequences::reals`].
+    fn reads_reals(&self) -> bool {
+        false
+    }
+    /// Whether it keeps something from segment to segment and needs segments of one length: how long it says in
+    /// `train.segment`.
+    fn needs_whole_segments(&self) -> bool {
+        false
     }
     /// A copy.
     fn boxed(&self) -> Box<dyn Architecture>;

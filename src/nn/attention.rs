@@ -15,7 +15,7 @@ use crate::base::intervention::{Point, Site};
 type CandleResult<T> = candle_core::Result<T>;
 type Three = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
-pub use super::kernel::mask::{Mask, Sees};
+pub use super::kernel::mask::{Mask, Sees, Slots};
 
 /// How a layer attends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,8 +39,9 @@ impl Attention {
     }
 }
 
-/// What each position attends to: `q` is `[batch, query, head · dim]` with the heads side by side, and so is the result;
-/// `k` and what `values` makes are `[batch, key, kv head · dim]`, of at least as many positions.
+/// What each position attends to: `q` is `[batch, query, head · dim]` with the heads side by side, `k` `[batch, key, kv head ·
+/// dim]`, of at least as many positions, and what `values` makes `[batch, key, kv head · value dim]`; the result is `[batch,
+/// query, head · value dim]`.
 ///
 /// The tap sees `q`, `k`, `v` and `z` as `[batch, head, pos, dim]`, and scores and pattern as `[batch, head,
 /// query, key]`. If it wants one of the latter two they are computed as a whole; otherwise a kernel skips the
@@ -61,7 +62,7 @@ pub fn attend(
     let wants = |point| tap.wants(Site { layer: how.layer, point });
     let watched = wants(Point::Scores) || wants(Point::Pattern);
     let values = |tap: &mut dyn Tap| by_head(tap, how, Point::V, &values()?);
-    let is_plain = shape(how, &q, &[&k])?.is_plain();
+    let is_plain = shape(how, &q, &k, None)?.is_plain();
     let z = if !q.device().is_cpu() || (watched && !is_plain) {
         let v = values(tap)?;
         plain::attend_tapped(how, &q, &k, &v, tap)?.0
@@ -100,7 +101,7 @@ fn by_head(tap: &mut dyn Tap, how: Attention, point: Point, x: &Tensor) -> Resul
 }
 
 fn fused(how: Attention, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    let op = Fused { shape: shape(how, q, &[k, v])?, log_sums: OnceLock::new() };
+    let op = Fused { shape: shape(how, q, k, Some(v))?, log_sums: OnceLock::new() };
     Ok(q.apply_op3(k, v, op)?)
 }
 
@@ -111,7 +112,7 @@ fn plainly(
     values: impl FnOnce(&mut dyn Tap) -> Result<Tensor>,
     tap: &mut dyn Tap,
 ) -> Result<Tensor> {
-    let shape = shape(how, q, &[k])?;
+    let shape = shape(how, q, k, None)?;
     let pattern = if tap.wants(Site { layer: how.layer, point: Point::Scores }) {
         let scores = through(tap, how.layer, Point::Scores, q.apply_op2(k, Scores(shape))?)?;
         scores.contiguous()?.apply_op1(CausalSoftmax)?
@@ -122,26 +123,42 @@ fn plainly(
     let pattern = through(tap, how.layer, Point::Pattern, pattern)?;
     let whole = pattern.id() != computed;
     let v = values(tap)?;
-    self::shape(how, q, &[k, &v])?;
+    let shape = self::shape(how, q, k, Some(&v))?;
     Ok(pattern.contiguous()?.apply_op2(&v, Mix { shape, whole })?)
 }
 
-/// The shape of queries, and of keys and values, which is one.
-fn shape(how: Attention, q: &Tensor, keys: &[&Tensor]) -> CandleResult<kernel::Shape> {
+/// The shape of queries, keys and, where they are known, values.
+fn shape(
+    how: Attention,
+    q: &Tensor,
+    k: &Tensor,
+    v: Option<&Tensor>,
+) -> CandleResult<kernel::Shape> {
     let Attention { heads, kv_heads, scale, mask, .. } = how;
-    let (batch, queries, width) = q.dims3()?;
+    let ((batch, queries, width), (_, keys, _)) = (q.dims3()?, k.dims3()?);
     let dim = width / heads.max(1);
-    let (_, count, _) = keys[0].dims3()?;
-    let shape = kernel::Shape { batch, queries, keys: count, heads, kv_heads, dim, scale, mask };
-    let expected = [batch, count, shape.kv_width()];
-    if !shape.fits() || shape.width() != width || keys.iter().any(|k| k.dims() != expected) {
-        let dims: Vec<&[usize]> = keys.iter().map(|x| x.dims()).collect();
+    let value_dim =
+        v.map_or(Ok(dim), |v| Ok::<_, candle_core::Error>(v.dim(2)? / kv_heads.max(1)))?;
+    let shape =
+        kernel::Shape { batch, queries, keys, heads, kv_heads, dim, value_dim, scale, mask };
+    let of_keys = k.dims() == [batch, keys, shape.key_width()];
+    let of_values = v.is_none_or(|v| v.dims() == [batch, keys, shape.value_width()]);
+    if !shape.fits() || shape.width() != width || !of_keys || !of_values {
         bail!(
-            "{heads} heads cannot attend with queries of shape {:?} to {kv_heads} heads of keys and values of shapes {dims:?}",
-            q.dims()
+            "{heads} heads cannot attend with queries of shape {:?} to {kv_heads} heads of keys of shape {:?} and values of shape {:?}",
+            q.dims(),
+            k.dims(),
+            v.map_or(k.dims(), Tensor::dims)
         )
     }
     Ok(shape)
+}
+
+impl kernel::Shape {
+    /// Of the result.
+    fn of_results(&self) -> Shape {
+        Shape::from((self.batch, self.queries, self.z_width()))
+    }
 }
 
 struct Fused {
@@ -165,7 +182,7 @@ impl CustomOp3 for Fused {
         v_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
         let (q, k, v) = (floats(q, q_layout)?, floats(k, k_layout)?, floats(v, v_layout)?);
-        let (mut z, mut log_sums) = (vec![0.0; self.shape.len()], vec![0.0; self.shape.rows()]);
+        let (mut z, mut log_sums) = (vec![0.0; self.shape.z_len()], vec![0.0; self.shape.rows()]);
         let mut out = Outputs { z: &mut z, log_sums: &mut log_sums };
         kernel::forward(
             self.shape,
@@ -175,7 +192,7 @@ impl CustomOp3 for Fused {
         );
         // Set once: an operation is applied once.
         let _ = self.log_sums.set(log_sums);
-        Ok((CpuStorage::F32(z), q_layout.shape().clone()))
+        Ok((CpuStorage::F32(z), self.shape.of_results()))
     }
 
     fn bwd(
@@ -224,9 +241,10 @@ impl CustomOp2 for Scores {
         let (shape, t) = (self.0, self.0.queries);
         let (q, k) = (floats(q, q_layout)?, floats(k, k_layout)?);
         let mut out = vec![0.0; shape.rows() * t];
-        for kernel::Head { queries: start, row, .. } in shape.each_head() {
-            let (q, k) = (shape.slab(q, start, 0, t), shape.slab(k, start, 0, t));
-            multiply(&mut out[row * t..], t, q, k.transposed(), shape.scale, Into::Overwrite);
+        for head in shape.each_head() {
+            let (q, k) = (shape.queries(q, head, 0, t), shape.keys(k, head, 0, t));
+            let out = &mut out[head.row * t..];
+            multiply(out, t, q, k.transposed(), shape.scale, Into::Overwrite);
         }
         Ok((CpuStorage::F32(out), Shape::from((shape.batch, shape.heads, t, t))))
     }
@@ -241,17 +259,17 @@ impl CustomOp2 for Scores {
         let (shape, t, width) = (self.0, self.0.queries, self.0.width());
         let d_scores = d_scores.contiguous()?;
         let (ds, q_data, k_data) = (Floats::of(&d_scores)?, Floats::of(q)?, Floats::of(k)?);
-        let mut dq = vec![0.0; if q.track_op() { shape.len() } else { 0 }];
-        let mut dk = vec![0.0; if k.track_op() { shape.len() } else { 0 }];
-        for kernel::Head { queries: start, row, .. } in shape.each_head() {
-            let ds = Matrix::new(&ds[row * t..][..t * t], t, t);
+        let mut dq = vec![0.0; if q.track_op() { q.elem_count() } else { 0 }];
+        let mut dk = vec![0.0; if k.track_op() { k.elem_count() } else { 0 }];
+        for head in shape.each_head() {
+            let ds = Matrix::new(&ds[head.row * t..][..t * t], t, t);
             if q.track_op() {
-                let k = shape.slab(&k_data, start, 0, t);
-                multiply(&mut dq[start..], width, ds, k, shape.scale, Into::Overwrite);
+                let (k, dq) = (shape.keys(&k_data, head, 0, t), &mut dq[head.queries..]);
+                multiply(dq, width, ds, k, shape.scale, Into::Overwrite);
             }
             if k.track_op() {
-                let q = shape.slab(&q_data, start, 0, t);
-                multiply(&mut dk[start..], width, ds.transposed(), q, shape.scale, Into::Overwrite);
+                let (q, dk) = (shape.queries(&q_data, head, 0, t), &mut dk[head.keys..]);
+                multiply(dk, width, ds.transposed(), q, shape.scale, Into::Overwrite);
             }
         }
         let dq = if q.track_op() { Some(tensor(dq, q)?) } else { None };
@@ -337,9 +355,9 @@ impl CustomOp2 for Pattern {
 pub(super) fn pattern(shape: kernel::Shape, q: &[f32], k: &[f32]) -> Vec<f32> {
     let t = shape.queries;
     let mut all = Vec::with_capacity(shape.rows() * t);
-    for kernel::Head { queries: start, .. } in shape.each_head() {
+    for head in shape.each_head() {
         for (from, count, seen) in blocks(t, false) {
-            let (q, k) = (shape.slab(q, start, from, count), shape.slab(k, start, 0, seen));
+            let (q, k) = (shape.queries(q, head, from, count), shape.keys(k, head, 0, seen));
             // Cleared block by block, while a block is in the cache.
             all.resize(all.len() + count * t, 0.0);
             let begin = all.len() - count * t;
@@ -358,12 +376,12 @@ pub(super) fn pattern(shape: kernel::Shape, q: &[f32], k: &[f32]) -> Vec<f32> {
 /// Values mixed by a pattern, `[batch, query, head · dim]`, of a plain shape; `whole`: what is hidden counts too.
 pub(super) fn mix(shape: kernel::Shape, pattern: &[f32], v: &[f32], whole: bool, z: &mut [f32]) {
     let t = shape.queries;
-    for kernel::Head { queries: start, row, .. } in shape.each_head() {
+    for head in shape.each_head() {
         for (from, count, seen) in blocks(t, whole) {
-            let pattern = Matrix::strided(&pattern[(row + from) * t..], count, seen, t);
-            let v = shape.slab(v, start, 0, seen);
-            let z = &mut z[start + from * shape.width()..];
-            multiply(z, shape.width(), pattern, v, 1.0, Into::Overwrite);
+            let pattern = Matrix::strided(&pattern[(head.row + from) * t..], count, seen, t);
+            let v = shape.values(v, head, 0, seen);
+            let z = &mut z[head.results + from * shape.z_width()..];
+            multiply(z, shape.z_width(), pattern, v, 1.0, Into::Overwrite);
         }
     }
 }
@@ -398,9 +416,9 @@ impl CustomOp2 for Mix {
         v_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
         let (pattern, v) = (floats(pattern, pattern_layout)?, floats(v, v_layout)?);
-        let mut z = vec![0.0; self.shape.len()];
+        let mut z = vec![0.0; self.shape.z_len()];
         mix(self.shape, pattern, v, self.whole, &mut z);
-        Ok((CpuStorage::F32(z), v_layout.shape().clone()))
+        Ok((CpuStorage::F32(z), self.shape.of_results()))
     }
 
     fn bwd(
@@ -414,16 +432,17 @@ impl CustomOp2 for Mix {
         let dz = dz.contiguous()?;
         let (dz, p, v_data) = (Floats::of(&dz)?, Floats::of(pattern)?, Floats::of(v)?);
         let mut dp = vec![0.0; if pattern.track_op() { shape.rows() * t } else { 0 }];
-        let mut dv = vec![0.0; if v.track_op() { shape.len() } else { 0 }];
-        for kernel::Head { queries: start, row, .. } in shape.each_head() {
-            let dz = shape.slab(&dz, start, 0, t);
+        let mut dv = vec![0.0; if v.track_op() { v.elem_count() } else { 0 }];
+        for head in shape.each_head() {
+            let dz = shape.results(&dz, head, 0, t);
             if pattern.track_op() {
-                let v = shape.slab(&v_data, start, 0, t);
-                multiply(&mut dp[row * t..], t, dz, v.transposed(), 1.0, Into::Overwrite);
+                let v = shape.values(&v_data, head, 0, t);
+                multiply(&mut dp[head.row * t..], t, dz, v.transposed(), 1.0, Into::Overwrite);
             }
             if v.track_op() {
-                let p = Matrix::new(&p[row * t..][..t * t], t, t);
-                multiply(&mut dv[start..], shape.width(), p.transposed(), dz, 1.0, Into::Overwrite);
+                let p = Matrix::new(&p[head.row * t..][..t * t], t, t);
+                let dv = &mut dv[head.values..];
+                multiply(dv, shape.value_width(), p.transposed(), dz, 1.0, Into::Overwrite);
             }
         }
         let dp = if pattern.track_op() { Some(tensor(dp, pattern)?) } else { None };

@@ -144,8 +144,11 @@ impl Edit {
     /// too. Rows of memory tokens were not kept and stay.
     fn fitted(&self, other: &Tensor, x: &Tensor, part: Part) -> Result<Tensor> {
         let (axes, rows) = (Axes::of(self.site, x), position_axis(self.site));
-        // Of memory tokens alone a tensor has no positions.
-        let [from, len] = if part.len == 0 { [0, axes.positions] } else { [part.from, part.len] };
+        let [from, len] = match part.len {
+            // Of memory tokens alone a tensor has no positions.
+            0 => [0, axes.positions],
+            len => [part.from - part.cached, part.cached + len],
+        };
         let mut other = self.stretch(other, rows, from, len)?;
         if axes.has_keys {
             other = self.keys_of(&other, part, axes.keys)?;
@@ -181,10 +184,11 @@ impl Edit {
         let [(_, before), (_, after)] = part.memory_keys(keys);
         let (memory, has) = (before + after, other.dim(KEYS)?);
         if memory == 0 || has < memory {
-            return self.stretch(other, KEYS, part.from, keys);
+            return self.stretch(other, KEYS, part.from - part.key_cached, keys);
         }
         let positions = other.narrow(KEYS, memory, has - memory)?;
-        let positions = self.stretch(&positions, KEYS, part.from, part.len)?;
+        let (from, len) = (part.from - part.key_cached, part.key_cached + part.len);
+        let positions = self.stretch(&positions, KEYS, from, len)?;
         let [first, last] = [(0, before), (before, after)];
         let tokens = |(from, count)| other.narrow(KEYS, from, count);
         joined(&[tokens(first)?, positions, tokens(last)?], KEYS)

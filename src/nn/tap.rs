@@ -33,7 +33,8 @@ pub trait Tap {
     }
 }
 
-/// What the rows of a tensor are: memory tokens, so many positions, and then the other memory tokens.
+/// What the rows of a tensor are: memory tokens, positions of segments before, those of this one, and then the other memory
+/// tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     /// The first position.
@@ -43,14 +44,27 @@ pub struct Part {
     pub of: usize,
     /// Memory tokens before the positions.
     pub memory: usize,
-    /// What stands before them among the keys of scores and patterns.
+    /// Of the positions before `from`, so many are there too: the last.
+    pub cached: usize,
+    /// Memory tokens before the keys of scores and patterns.
     pub key_memory: usize,
+    /// Keys of positions before `from`.
+    pub key_cached: usize,
 }
 
 impl Part {
     /// `len` positions and nothing else.
     pub fn positions(from: usize, len: usize, of: usize) -> Self {
-        Self { from, len, of, memory: 0, key_memory: 0 }
+        Self { from, len, of, memory: 0, cached: 0, key_memory: 0, key_cached: 0 }
+    }
+
+    /// Of `count` rows whose first position is the `step`-th of these; if they are more than the positions, they begin with
+    /// `memory` memory tokens.
+    pub fn rows(self, step: usize, count: usize, memory: usize) -> Self {
+        if count > self.len {
+            return Self { memory, ..self };
+        }
+        Self::positions(self.from + step, count, self.of)
     }
 
     /// All positions of a tensor of a place.
@@ -66,32 +80,34 @@ impl Part {
 
     /// What a row is, as in [`crate::base::intervention::Place::positions`].
     pub fn place(self, row: usize) -> usize {
-        self.place_after(self.memory, row)
+        self.place_after(self.memory, self.cached, row)
     }
 
     /// What a key is.
     pub fn key(self, column: usize) -> usize {
-        self.place_after(self.key_memory, column)
+        self.place_after(self.key_memory, self.key_cached, column)
     }
 
-    /// The same of attention under a mask from so many queries, which stand at the last of the keys.
+    /// The same of attention under a mask from so many queries, which stand at the last of the keys: keys that are more than
+    /// these and the memory were kept of positions before.
     pub fn of_attention(self, mask: Mask, queries: usize, keys: usize) -> Self {
         let more = keys.saturating_sub(queries);
         let memory = mask.memory.saturating_sub(more);
-        Self { key_memory: memory + more, memory, ..self }
+        let key_cached = more.saturating_sub(mask.memory).min(self.from);
+        Self { key_memory: memory + more - key_cached, memory, key_cached, ..self }
     }
 
     /// The columns of memory tokens, of so many: the first of them and their number, before the positions and after them.
     pub fn memory_keys(self, columns: usize) -> [(usize, usize); 2] {
-        let end = self.key_memory + self.len;
+        let end = self.key_memory + self.key_cached + self.len;
         [(0, self.key_memory), (end, columns.saturating_sub(end))]
     }
 
-    fn place_after(self, memory: usize, row: usize) -> usize {
+    fn place_after(self, memory: usize, cached: usize, row: usize) -> usize {
         match row.checked_sub(memory) {
             None => MEMORY + row,
-            Some(row) if row < self.len => self.from + row,
-            Some(_) => MEMORY + row - self.len,
+            Some(row) if row < cached + self.len => self.from - cached + row,
+            Some(_) => MEMORY + row - cached - self.len,
         }
     }
 }
@@ -117,10 +133,10 @@ impl Tap for Within<'_> {
     }
 
     fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
-        let Part { memory, key_memory, .. } = self.part;
+        let Part { key_memory: memory, key_cached: cached, .. } = self.part;
         let is_key = matches!(site.point, Point::K | Point::V);
-        let memory = if is_key { key_memory } else { memory };
-        self.tap.at_part(site, Part { memory, ..self.part }, x)
+        let part = if is_key { Part { memory, cached, ..self.part } } else { self.part };
+        self.tap.at_part(site, part, x)
     }
 }
 
@@ -155,6 +171,8 @@ pub struct Captured {
     positions: BTreeMap<Site, Tensor>,
     /// `[batch, head, query, memory token]`, of scores and patterns.
     memory: BTreeMap<Site, Tensor>,
+    /// Segment by segment, with all rows, where some of them are memory tokens.
+    pieces: BTreeMap<Site, Vec<(Part, Tensor)>>,
 }
 
 impl Captured {
@@ -175,7 +193,17 @@ impl Captured {
         })
     }
 
+    /// What a place was in each segment, memory tokens and all; nothing where it has none.
+    pub fn pieces(&self, site: Site) -> &[(Part, Tensor)] {
+        self.pieces.get(&site).map_or(&[], Vec::as_slice)
+    }
+
     fn add(&mut self, site: Site, part: Part, x: &Tensor) -> Result<()> {
+        let rows = x.dim(position_axis(site))?;
+        let keys = if site.point.has_keys() { x.dim(KEYS)? } else { 0 };
+        if rows > part.cached + part.len || keys > part.key_cached + part.len {
+            self.pieces.entry(site).or_default().push((part, x.clone()));
+        }
         if let Some(columns) = memory_columns(site, part, x)? {
             append(&mut self.memory, site, part, columns)?;
         }
@@ -199,7 +227,7 @@ impl DerefMut for Captured {
 
 impl FromIterator<(Site, Tensor)> for Captured {
     fn from_iter<I: IntoIterator<Item = (Site, Tensor)>>(tensors: I) -> Self {
-        Self { positions: tensors.into_iter().collect(), memory: BTreeMap::new() }
+        Self { positions: tensors.into_iter().collect(), ..Self::default() }
     }
 }
 
@@ -248,12 +276,14 @@ fn in_sequence(site: Site, part: Part, x: Tensor) -> Result<Tensor> {
     if part.len == 0 || part.is_whole(site, &x) {
         return Ok(x);
     }
-    let x = x.narrow(position_axis(site), part.memory, part.len)?;
+    let x = x.narrow(position_axis(site), part.memory + part.cached, part.len)?;
     if !site.point.has_keys() {
         return Ok(x);
     }
-    let after = part.of.saturating_sub(part.from + part.len);
-    Ok(x.narrow(KEYS, part.key_memory, part.len)?.pad_with_zeros(KEYS, part.from, after)?)
+    let (before, after) =
+        (part.from - part.key_cached, part.of.saturating_sub(part.from + part.len));
+    let x = x.narrow(KEYS, part.key_memory, part.key_cached + part.len)?;
+    Ok(x.pad_with_zeros(KEYS, before, after)?)
 }
 
 /// The columns of memory tokens of scores and patterns, in the rows of the positions: those before the positions, then the others.

@@ -192,6 +192,8 @@ pub struct Tape<'a> {
     /// What was read so far; the last is being read.
     segments: Vec<Segment<'a>>,
     carried: Vec<Value>,
+    /// Memory tokens before the positions.
+    memory: usize,
     found: Found,
     /// In a pass that nobody goes back over: what is kept of it.
     keeping: Option<Until>,
@@ -213,8 +215,9 @@ impl<'a> Tape<'a> {
         let none = || numbers.floats.iter().map(|_| None).collect();
         let found = Found { loss: 0.0, grads: none(), folds: none() };
         let segments = vec![Segment::new(batch, weight, 0, batch.len)];
-        let (work, slots, carried) = (numbers.work, Vec::new(), Vec::new());
-        Self { numbers, batch, weight, work, slots, segments, carried, found, keeping: None }
+        let (work, slots, carried, memory) = (numbers.work, Vec::new(), Vec::new(), 0);
+        let keeping = None;
+        Self { numbers, batch, weight, work, slots, segments, carried, memory, found, keeping }
     }
 
     /// Keeps the tensors of these sites, in a pass that nobody goes back over. Where the logits are not wanted, it ends with
@@ -404,9 +407,9 @@ impl<'a> Tape<'a> {
     /// # Errors
     /// When the shapes do not fit.
     fn attended_to(&mut self, how: Attention, q: Value, k: Value, v: Value) -> Result<Value> {
-        let shape = self.attending(how, q, k)?;
-        self.check_alike(k, v)?;
-        let (mut z, mut log_sums) = (self.work.take(shape.len()), self.work.take(shape.rows()));
+        let shape = self.attending(how, q, k)?.of_values(self.slots[v.0].width);
+        self.check_values(shape, v)?;
+        let (mut z, mut log_sums) = (self.work.take(shape.z_len()), self.work.take(shape.rows()));
         let mut scratch = self.work.take(shape.scratch());
         let of = self.attended([q, k, v]);
         let mut out = Outputs { z: &mut z, log_sums: &mut log_sums };
@@ -414,7 +417,7 @@ impl<'a> Tape<'a> {
         self.work.give(scratch);
         let wanted = [q, k, v].iter().any(|value| self.is_wanted(*value));
         let op = Op::Attend { shape, inputs: [q, k, v], log_sums };
-        Ok(self.push(slot(op, z, shape.width(), wanted)))
+        Ok(self.push(slot(op, z, shape.z_width(), wanted)))
     }
 
     /// # Errors
@@ -424,9 +427,11 @@ impl<'a> Tape<'a> {
         let (width, batch) = (self.slots[q.0].width, self.batch.rows);
         let (queries, keys, dim) =
             (self.positions_of(q), self.positions_of(k), width / heads.max(1));
-        let shape = attention::Shape { batch, queries, keys, heads, kv_heads, dim, scale, mask };
+        let value_dim = dim;
+        let shape =
+            attention::Shape { batch, queries, keys, heads, kv_heads, dim, value_dim, scale, mask };
         self.check_there(q)?;
-        self.check_width(k, shape.kv_width())?;
+        self.check_width(k, shape.key_width())?;
         let selected = self.segments[self.now()].selected.is_some();
         if shape.fits() && shape.width() == width && !selected {
             return Ok(shape);
@@ -453,10 +458,11 @@ impl<'a> Tape<'a> {
             until.at_part(Site { layer, point: Point::Pattern }, part, found.clone())?;
         }
         let v = values(self)?;
-        self.check_alike(k, v)?;
-        let mut z = self.work.take(shape.len());
+        let shape = shape.of_values(self.slots[v.0].width);
+        self.check_values(shape, v)?;
+        let mut z = self.work.take(shape.z_len());
         mix(shape, &Floats::of(&found)?, &self.slots[v.0].data, false, &mut z);
-        Ok(self.push(slot(Op::Constant, z, shape.width(), false)))
+        Ok(self.push(slot(Op::Constant, z, shape.z_width(), false)))
     }
 
     /// The same where something within is kept: as over tensors.
@@ -479,8 +485,9 @@ impl<'a> Tape<'a> {
         let values = || values(self).and_then(|values| self.tensor(values));
         let z = attend(how, &q, &k, values, &mut tap);
         self.keeping = Some(keeping);
-        let z = Floats::of(&z?)?.to_vec();
-        Ok(self.push(slot(Op::Constant, z, shape.width(), false)))
+        let z = z?;
+        let width = z.dim(2)?;
+        Ok(self.push(slot(Op::Constant, Floats::of(&z)?.to_vec(), width, false)))
     }
 
     /// What is left of a pass that nobody goes back over: the logits, `[batch, pos, vocab]`, unless it ended before, NaN where
@@ -569,6 +576,15 @@ impl<'a> Tape<'a> {
         ))
     }
 
+    /// That there is a value for each key, and each head has as many numbers of it.
+    fn check_values(&self, shape: attention::Shape, v: Value) -> Result<()> {
+        self.check_width(v, shape.value_width())?;
+        if self.positions_of(v) == shape.keys {
+            return Ok(());
+        }
+        Err(Error::internal(format!("{} values of {} keys", self.positions_of(v), shape.keys)))
+    }
+
     fn check_alike(&self, a: Value, b: Value) -> Result<()> {
         self.check_there(a)?;
         self.check_width(b, self.slots[a.0].width)?;
@@ -592,14 +608,17 @@ impl<'a> Wire<'a> for Tape<'a> {
     type X = Value;
 
     fn at_step(&mut self, layer: usize, point: Point, step: usize, x: Value) -> Result<Value> {
-        let Part { from, of, .. } = self.part();
-        let part = Part::positions(from + step, self.positions_of(x), of);
+        let part = self.part().rows(step, self.positions_of(x), self.memory);
         self.passed(Site { layer, point }, part, x)
     }
 
     fn at_memory(&mut self, layer: usize, point: Point, x: Value) -> Result<Value> {
         let part = Part { len: 0, memory: self.positions_of(x), ..self.part() };
         self.passed(Site { layer, point }, part, x)
+    }
+
+    fn begin_with_memory(&mut self, tokens: usize) {
+        self.memory = tokens;
     }
 
     fn embed(&mut self, tokens: Param, positions: Option<Param>) -> Result<Value> {
@@ -638,7 +657,7 @@ impl<'a> Wire<'a> for Tape<'a> {
     }
 
     fn write(&mut self, site: Site, residual: &Value, x: &Value, map: Map) -> Result<Value> {
-        let part = Part { len: self.positions_of(*x), ..self.part() };
+        let part = self.part().rows(0, self.positions_of(*x), self.memory);
         self.written(site, part, *residual, *x, map)
     }
 
@@ -670,13 +689,12 @@ impl<'a> Wire<'a> for Tape<'a> {
         }
     }
 
-    fn rotate(&mut self, x: &Value, rotary: &'a Rotary) -> Result<Value> {
+    fn rotate(&mut self, x: &Value, rotary: &'a Rotary, start: usize) -> Result<Value> {
         let (width, count) = (self.slots[x.0].width, self.positions_of(*x));
-        let from = self.segments[self.now()].from;
-        rotary.check(from + count, width)?;
+        rotary.check(start + count, width)?;
         let mut out = self.copy(*x)?;
-        rotary.turn(&mut out, from, count, width, 1.0);
-        Ok(self.push(slot(Op::Rotate(*x, rotary, from), out, width, self.is_wanted(*x))))
+        rotary.turn(&mut out, start, count, width, 1.0);
+        Ok(self.push(slot(Op::Rotate(*x, rotary, start), out, width, self.is_wanted(*x))))
     }
 
     fn normalize(&mut self, x: &Value, norm: &'a Norm) -> Result<Value> {
@@ -809,6 +827,10 @@ impl<'a> Wire<'a> for Tape<'a> {
     fn detach(&mut self, x: &Value) -> Result<Value> {
         let (out, width) = (self.copy(*x)?, self.slots[x.0].width);
         Ok(self.push(slot(Op::Constant, out, width, false)))
+    }
+
+    fn first(&self) -> usize {
+        self.segments[self.now()].from
     }
 
     fn positions(&self) -> usize {

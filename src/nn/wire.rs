@@ -95,6 +95,10 @@ pub trait Wire<'m> {
     /// The same of memory tokens, `[batch, memory, width]`.
     fn at_memory(&mut self, layer: usize, point: Point, x: Self::X) -> Result<Self::X>;
 
+    /// From here on, rows that are more than the positions that are read begin with so many memory tokens; the others that are
+    /// too many come after the positions.
+    fn begin_with_memory(&mut self, tokens: usize);
+
     /// Rows of a token table, plus rows of a position table: `[vocab, width]` and `[length, width]`.
     ///
     /// # Errors
@@ -125,11 +129,11 @@ pub trait Wire<'m> {
     /// When the shapes do not fit.
     fn attend(&mut self, how: Attention, heads: Heads<'_, Self::X>) -> Result<Self::X>;
 
-    /// Rotates queries or keys by their position.
+    /// Rotates queries or keys by their position, of which the first is `start`.
     ///
     /// # Errors
     /// When the rotations were made for fewer positions or other heads.
-    fn rotate(&mut self, x: &Self::X, rotary: &'m Rotary) -> Result<Self::X>;
+    fn rotate(&mut self, x: &Self::X, rotary: &'m Rotary, start: usize) -> Result<Self::X>;
 
     /// LayerNorm, RMSNorm, or `x` itself.
     ///
@@ -205,6 +209,9 @@ pub trait Wire<'m> {
 
     /// The same numbers, which pass no gradient on.
     fn detach(&mut self, x: &Self::X) -> Result<Self::X>;
+
+    /// The first of the positions of each sequence that are read.
+    fn first(&self) -> usize;
 
     /// How many positions of each sequence are read.
     fn positions(&self) -> usize;
@@ -283,6 +290,8 @@ pub struct Watched<'a> {
     tokens: &'a Tensor,
     /// Which of the positions of the whole sequences they are.
     part: Part,
+    /// Memory tokens before the positions.
+    memory: usize,
     /// `[batch, pos, inputs]`
     values: Option<&'a Tensor>,
     tap: &'a mut dyn Tap,
@@ -295,7 +304,8 @@ pub struct Watched<'a> {
 impl<'a> Watched<'a> {
     /// Reads `tokens` `[batch, pos]`, a part of each sequence.
     pub fn new(params: &'a Params, tokens: &'a Tensor, part: Part, tap: &'a mut dyn Tap) -> Self {
-        Self { params, tokens, part, values: None, tap, embedded: None, state: Vec::new() }
+        let (values, embedded, state) = (None, None, Vec::new());
+        Self { params, tokens, part, memory: 0, values, tap, embedded, state }
     }
 
     /// The same over sequences that carry real numbers, `[batch, pos, inputs]`, if they do.
@@ -340,14 +350,17 @@ impl<'m> Wire<'m> for Watched<'_> {
     type X = Tensor;
 
     fn at_step(&mut self, layer: usize, point: Point, step: usize, x: Tensor) -> Result<Tensor> {
-        let Part { from, of, .. } = self.part;
-        let part = Part::positions(from + step, x.dim(1)?, of);
+        let part = self.part.rows(step, x.dim(1)?, self.memory);
         self.passed(Site { layer, point }, part, x)
     }
 
     fn at_memory(&mut self, layer: usize, point: Point, x: Tensor) -> Result<Tensor> {
         let part = Part { len: 0, memory: x.dim(1)?, ..self.part };
         self.passed(Site { layer, point }, part, x)
+    }
+
+    fn begin_with_memory(&mut self, tokens: usize) {
+        self.memory = tokens;
     }
 
     fn embed(&mut self, tokens: Param, positions: Option<Param>) -> Result<Tensor> {
@@ -377,7 +390,7 @@ impl<'m> Wire<'m> for Watched<'_> {
     }
 
     fn write(&mut self, site: Site, residual: &Tensor, x: &Tensor, map: Map) -> Result<Tensor> {
-        let part = Part { len: x.dim(1)?, ..self.part };
+        let part = self.part.rows(0, x.dim(1)?, self.memory);
         self.written(site, part, residual, x, map)
     }
 
@@ -404,8 +417,8 @@ impl<'m> Wire<'m> for Watched<'_> {
         }
     }
 
-    fn rotate(&mut self, x: &Tensor, rotary: &'m Rotary) -> Result<Tensor> {
-        rotary.rotate(x, self.part.from)
+    fn rotate(&mut self, x: &Tensor, rotary: &'m Rotary, start: usize) -> Result<Tensor> {
+        rotary.rotate(x, start)
     }
 
     fn normalize(&mut self, x: &Tensor, norm: &'m Norm) -> Result<Tensor> {
@@ -453,6 +466,10 @@ impl<'m> Wire<'m> for Watched<'_> {
 
     fn detach(&mut self, x: &Tensor) -> Result<Tensor> {
         Ok(x.detach())
+    }
+
+    fn first(&self) -> usize {
+        self.part.from
     }
 
     fn positions(&self) -> usize {

@@ -12,7 +12,7 @@ use crate::base::registry;
 use crate::base::settings::{self, Settings};
 use crate::formats::foreign;
 use crate::model::segments::{Segmented, Segments};
-use crate::model::{Architecture, Model};
+use crate::model::{Architecture, Model, Sequences};
 use crate::nn::params::Params;
 use crate::run_folder;
 use crate::task::{Source, Task};
@@ -356,18 +356,38 @@ impl Experiment {
     /// When settings contradict each other, or the network or one pass through it would be larger than this program's
     /// largest: the size is named.
     pub fn network(&self, source: &dyn Source, params: &mut Params) -> Result<Box<dyn Model>> {
-        let (vocab, length) = (source.vocab().len(), source.longest());
-        size::check_asked(&mut *self.model.boxed(), vocab, length)?;
-        let model = match source.facet::<Reals>() {
-            Some(reals) => self.model.build_on_reals(*reals, vocab, length, params)?,
-            None => self.model.build(vocab, length, params)?,
-        };
+        let on = self.sequences(source)?;
+        size::check_asked(&mut *self.model.boxed(), on.vocab, on.length)?;
+        let model = self.model.build(on, params)?;
         size::check_pass(&self.train, model.layout(), params)?;
         let (length, through) = (self.train.segment, self.train.through);
         Ok(match length {
             0 => model,
             _ => Box::new(Segmented { model, segments: Segments { length, through } }),
         })
+    }
+
+    /// What the network reads.
+    ///
+    /// # Errors
+    /// When it cannot read that.
+    fn sequences(&self, source: &dyn Source) -> Result<Sequences> {
+        let reals = source.facet::<Reals>().copied().unwrap_or_default();
+        if reals != Reals::default() && !self.model.reads_reals() {
+            return Err(Error::usage(
+                "this model reads and predicts tokens alone, and the task is one of real numbers; choose the model \"decoder\"",
+            ));
+        }
+        let (length, segment) = (source.length(), self.train.segment);
+        if segment > 0 && self.model.needs_whole_segments() && !length.is_multiple_of(segment) {
+            return Err(Error::usage(format!(
+                "sequences of {length} positions cannot be read in segments of train.segment = {segment}: the last one would have {}; change the length of the task or train.segment, so that one divides the other",
+                length % segment
+            )));
+        }
+        let (vocab, length) = (source.vocab().len(), source.longest());
+        let segment = if segment == 0 { length } else { segment };
+        Ok(Sequences { vocab, length, segment, reals })
     }
 
     /// As [`Self::set`], of a value as a command line has it.

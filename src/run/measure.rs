@@ -280,9 +280,12 @@ impl Tap for Visit {
     fn at_part(&mut self, site: Site, part: Part, x: Tensor) -> Result<Tensor> {
         self.seen = true;
         let keys = if site.point.has_keys() { x.dim(KEYS)? } else { 0 };
-        let there = [x.dim(position_axis(site))?, keys];
-        for (most, there) in self.memory.iter_mut().zip(there) {
-            *most = (*most).max(there.saturating_sub(part.len));
+        let rows = x.dim(position_axis(site))?;
+        let positions = [part.cached + part.len, part.key_cached + part.len];
+        for (most, (there, positions)) in
+            self.memory.iter_mut().zip([rows, keys].into_iter().zip(positions))
+        {
+            *most = (*most).max(there.saturating_sub(positions));
         }
         self.bench.at_part(site, part, x)
     }

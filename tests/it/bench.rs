@@ -3,6 +3,7 @@
 use mnemoscope::base::registry;
 use mnemoscope::bench::cost::{self, Size};
 use mnemoscope::bench::{ALL, Measured, find};
+use mnemoscope::model::Sequences;
 use mnemoscope::nn::params::Params;
 
 const BATCH: usize = 3;
@@ -28,7 +29,7 @@ fn maps(model: &str, set: &[(&str, i64)], counts: impl Fn(&str) -> bool) -> usiz
         mnemoscope::base::settings::set(&mut *settings, "model.", name, &(*value).into()).unwrap();
     }
     let mut params = Params::new(0);
-    let model = settings.build(VOCAB, CONTEXT, &mut params);
+    let model = settings.build(Sequences::of_tokens(VOCAB, CONTEXT), &mut params);
     model.unwrap();
     let matrices = params.all().filter(|p| params.var(*p).dims().len() == 2);
     let counted = matrices.filter(|p| counts(params.name(*p)));

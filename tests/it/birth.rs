@@ -6,7 +6,7 @@ use mnemoscope::base::batch::Batch;
 use mnemoscope::base::intervention::{Point, Site};
 use mnemoscope::base::weights::Weights;
 use mnemoscope::model::birth::{self, Birth, FeedForward, Positions, Strengths};
-use mnemoscope::model::{Architecture, Input, Model};
+use mnemoscope::model::{Architecture, Input, Model, Sequences};
 use mnemoscope::nn::attention::{Attention, plain};
 use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::kernel::pool::Pool;
@@ -22,7 +22,7 @@ fn settings() -> Birth {
 
 fn built(settings: &Birth, length: usize) -> (Params, Box<dyn Model>) {
     let mut params = Params::new(5);
-    let model = settings.build(11, length, &mut params).unwrap();
+    let model = settings.build(Sequences::of_tokens(11, length), &mut params).unwrap();
     (params, model)
 }
 
@@ -244,7 +244,7 @@ fn embeddings_are_drawn_smaller_where_asked() {
 #[test]
 fn matrices_are_drawn_as_in_torch() {
     let mut params = Params::new(1);
-    Birth::default().build(65, 256, &mut params).unwrap();
+    Birth::default().build(Sequences::of_tokens(65, 256), &mut params).unwrap();
     let bound = 1.0 / 128f32.sqrt();
     for param in params.all() {
         let values = numbers(params.var(param));
@@ -502,7 +502,7 @@ fn in_context_accuracy(params: &Params, model: &dyn Model, batch: &Batch) -> f64
 fn ideal(width: usize, seed: u64, rows: usize) -> [f64; 4] {
     let settings = Birth { width, feed_forward: FeedForward::None, ..Birth::default() };
     let mut params = Params::new(seed);
-    let model = settings.build(65, 256, &mut params).unwrap();
+    let model = settings.build(Sequences::of_tokens(65, 256), &mut params).unwrap();
     let all: Vec<u32> = (0..65).collect();
     let strengths = Strengths { previous: 10.0, matching: 10.0, output: 10.0 };
     birth::ideal(&settings, &params, strengths, &all).unwrap();

@@ -19,7 +19,7 @@ use mnemoscope::measurement::causal::scrubbing::{Hypothesis, explained};
 use mnemoscope::measurement::causal::{Pairs, Seen, Side, Spot, Stage};
 use mnemoscope::measurement::{Answer, Subject};
 use mnemoscope::model::birth::{Birth, Strengths, ideal};
-use mnemoscope::model::{Architecture, Model, pass};
+use mnemoscope::model::{Architecture, Model, Sequences, pass};
 use mnemoscope::nn::edit::{At, Edit, With};
 use mnemoscope::nn::kernel::pool::Pool;
 use mnemoscope::nn::params::Params;
@@ -48,8 +48,10 @@ impl Lab {
     fn seeded(experiment: &Experiment, pairs: usize, seed: u64) -> Self {
         let source = experiment.task.open().unwrap();
         let mut params = Params::new(seed);
-        let model =
-            experiment.model.build(source.vocab().len(), source.length(), &mut params).unwrap();
+        let model = experiment
+            .model
+            .build(Sequences::of_tokens(source.vocab().len(), source.length()), &mut params)
+            .unwrap();
         let params = params.watched().unwrap();
         let pairs = Pairs::of_task(&*source, "output", seed, pairs).unwrap();
         Self { model, params, source, pairs, pool: Pool::new(2).unwrap() }
@@ -452,7 +454,8 @@ fn an_induction_head_needs_its_two_edges() {
     let task = mnemoscope::task::bigram::Bigram { length: 32, ..Default::default() };
     let source = task.open().unwrap();
     let mut params = Params::new(SEED);
-    let model = settings.build(source.vocab().len(), 32, &mut params).unwrap();
+    let model =
+        settings.build(Sequences::of_tokens(source.vocab().len(), 32), &mut params).unwrap();
     let tokens: Vec<u32> = (0..source.vocab().len() as u32).collect();
     let strengths = Strengths { previous: 30.0, matching: 30.0, output: 30.0 };
     ideal(&settings, &params, strengths, &tokens).unwrap();
@@ -610,7 +613,8 @@ fn partly_right() -> Lab {
         let experiment = with(&["task.length=24"]);
         let source = experiment.task.open().unwrap();
         let mut params = Params::new(SEED);
-        let model = settings.build(source.vocab().len(), 24, &mut params).unwrap();
+        let model =
+            settings.build(Sequences::of_tokens(source.vocab().len(), 24), &mut params).unwrap();
         let tokens: Vec<u32> = (0..source.vocab().len() as u32).collect();
         let strength = f64::from(strength);
         let strengths = Strengths { previous: strength, matching: strength, output: strength };

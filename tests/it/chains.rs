@@ -21,7 +21,7 @@ use mnemoscope::measurement::probing::linear::Linear;
 use mnemoscope::measurement::probing::translator::identity;
 use mnemoscope::measurement::tree_view::TreeView;
 use mnemoscope::measurement::{Answer, Measurement, Scene, Subject};
-use mnemoscope::model::{Architecture, Model, decoder, pass};
+use mnemoscope::model::{Architecture, Model, Sequences, decoder, pass};
 use mnemoscope::nn::kernel::pool::Pool;
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::Captured;
@@ -51,7 +51,9 @@ impl Lab {
         let source = TreePath { nodes: NODES, ..TreePath::default() }.open().unwrap();
         let mut params = Params::new(seed);
         let settings = decoder::Decoder { layers, heads, width: 16, ..decoder::Decoder::default() };
-        let model = settings.build(source.vocab().len(), source.length(), &mut params).unwrap();
+        let model = settings
+            .build(Sequences::of_tokens(source.vocab().len(), source.length()), &mut params)
+            .unwrap();
         Self { model, params: params.watched().unwrap(), source }
     }
 

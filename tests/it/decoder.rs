@@ -7,7 +7,7 @@ use mnemoscope::base::intervention::{Intervention, Point, Site};
 use mnemoscope::base::registry::find;
 use mnemoscope::base::settings::set;
 use mnemoscope::model::decoder::{Decoder, InitKind, MatrixKind, MlpKind, Positions};
-use mnemoscope::model::{self, Architecture, Input, Model};
+use mnemoscope::model::{self, Architecture, Input, Model, Sequences};
 use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::loss::cross_entropy;
 use mnemoscope::nn::norm::NormKind;
@@ -68,7 +68,7 @@ fn sweep() -> Vec<(&'static str, Decoder)> {
 /// A network whose every parameter is far from its symmetric start, so that no gradient is zero by accident.
 fn build(settings: &Decoder) -> (Box<dyn Model>, Params) {
     let mut params = Params::new(3);
-    let model = settings.build(VOCAB, LENGTH, &mut params).unwrap();
+    let model = settings.build(Sequences::of_tokens(VOCAB, LENGTH), &mut params).unwrap();
     let mut weights = params.weights(0).unwrap();
     for tensor in &mut weights.tensors {
         let noise = draw(5, &tensor.name, tensor.data.len(), Init::Normal(0.4));
@@ -288,7 +288,7 @@ fn parameters_have_the_names_and_shapes_of_the_convention() {
     let settings = Decoder { layers: 1, heads: 3, head_dim: 4, unembed_bias: true, ..small() };
     let named = |settings: &Decoder| -> Vec<(String, Vec<usize>)> {
         let mut params = Params::new(0);
-        settings.build(VOCAB, LENGTH, &mut params).unwrap();
+        settings.build(Sequences::of_tokens(VOCAB, LENGTH), &mut params).unwrap();
         let dims = |p| params.var(p).dims().to_vec();
         params.all().map(|p| (params.name(p).to_owned(), dims(p))).collect()
     };
@@ -328,7 +328,7 @@ fn parameters_have_the_names_and_shapes_of_the_convention() {
 fn fresh_weights_follow_the_chosen_law() {
     let fresh = |settings: Decoder| {
         let mut params = Params::new(1);
-        settings.build(65, 64, &mut params).unwrap();
+        settings.build(Sequences::of_tokens(65, 64), &mut params).unwrap();
         move |name: &str| -> Vec<f32> {
             let var = params.var(params.find(name).unwrap());
             var.flatten_all().unwrap().to_vec1().unwrap()
@@ -363,7 +363,7 @@ fn fresh_weights_follow_the_chosen_law() {
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
     let refusal = |settings: Decoder| {
-        let built = settings.build(VOCAB, LENGTH, &mut Params::new(0));
+        let built = settings.build(Sequences::of_tokens(VOCAB, LENGTH), &mut Params::new(0));
         built.err().expect("refused").to_string()
     };
     assert!(refusal(Decoder { width: 10, ..Decoder::default() }).contains("model.heads 4"));
@@ -381,7 +381,7 @@ fn the_registry_makes_it_and_its_settings_have_names() {
     set(&mut *settings, "model.", "norm", &toml::Value::String("rms".to_owned())).unwrap();
     set(&mut *settings, "model.", "layers", &toml::Value::Integer(3)).unwrap();
     let mut params = Params::new(0);
-    let model = settings.build(5, 8, &mut params).unwrap();
+    let model = settings.build(Sequences::of_tokens(5, 8), &mut params).unwrap();
     assert_eq!(model.layout().heads, [4, 4, 4]);
     assert_eq!((model.layout().kind, model.layout().width), ("decoder", 128));
     assert!(params.find("layer2.norm1.weight").is_some());

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use mnemoscope::base::batch::{NO_TARGET, Row};
-use mnemoscope::model::Input;
+use mnemoscope::model::{Input, Sequences};
 use mnemoscope::nn::loss::plain;
 use mnemoscope::nn::params::Params;
 use mnemoscope::nn::tap::Untapped;
@@ -115,7 +115,10 @@ fn gradient(settings: &[&str], counts: impl Fn(u32, u16) -> bool) -> Vec<f64> {
     let experiment = with(settings);
     let source = experiment.task.open().unwrap();
     let mut params = Params::new(experiment.train.seed as u64);
-    let model = experiment.model.build(source.vocab().len(), source.length(), &mut params).unwrap();
+    let model = experiment
+        .model
+        .build(Sequences::of_tokens(source.vocab().len(), source.length()), &mut params)
+        .unwrap();
     let rows: Vec<Row> = (0..experiment.train.batch as u64)
         .map(|i| source.sequence(experiment.train.seed as u64, i))
         .collect();

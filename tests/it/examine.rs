@@ -6,13 +6,13 @@ use mnemoscope::base::array::Array;
 use mnemoscope::base::batch::Row;
 use mnemoscope::base::question::{MeasurementCall, Reading};
 use mnemoscope::measurement::heads::SEED;
+use mnemoscope::model::memory_tokens::MemoryTokens;
+use mnemoscope::model::stack::Stack;
 use mnemoscope::numeric::pattern::shrink;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::trainer::Trainer;
 use mnemoscope::task::held_out_seed;
-
-use super::examples::memory_tokens::MemoryTokens;
 
 struct Asked {
     instrument: Instrument,
@@ -38,10 +38,10 @@ impl Asked {
     /// Three memory tokens before each segment, and three after it.
     fn with_memory(length: usize) -> Self {
         let mut experiment = Experiment::of("asked", "bigram", "birth").unwrap();
-        experiment.model =
-            Box::new(MemoryTokens { width: 8, memory: 3, ..MemoryTokens::default() });
+        let stack = Stack { layers: 1, heads: 1, width: 8, ..Stack::default() };
+        experiment.model = Box::new(MemoryTokens { stack, memory: 3, ..MemoryTokens::default() });
         let length = format!("task.length={length}");
-        let texts = [&*length, "train.segment=16", "train.batch=2", "train.held_out=8"];
+        let texts = [&*length, "train.segment=8", "train.batch=2", "train.held_out=8"];
         experiment.set_texts(texts).unwrap();
         Self::of(&experiment)
     }
@@ -71,7 +71,7 @@ fn memory_tokens_stand_before_the_positions_of_a_pattern() {
         for (query, row) in pattern.data.chunks_exact(46).enumerate() {
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{query}");
             // A position sees its segment, and the memory before it.
-            let seen = query / 16 * 16..=query;
+            let seen = query / 8 * 8..=query;
             for (key, weight) in row[6..].iter().enumerate() {
                 assert_eq!(*weight > 0.0, seen.contains(&key), "{query} to {key}");
             }

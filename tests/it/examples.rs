@@ -20,10 +20,6 @@ mod add_model;
 mod add_panel;
 #[path = "../../examples/add_task.rs"]
 pub mod add_task;
-#[path = "../../examples/memory_tokens.rs"]
-pub mod memory_tokens;
-#[path = "../../examples/recurrent.rs"]
-pub mod recurrent;
 
 #[test]
 fn a_task_is_added_as_the_documentation_says() {
@@ -43,16 +39,6 @@ fn a_panel_is_added_as_the_documentation_says() {
 #[test]
 fn a_model_is_added_as_the_documentation_says() {
     add_model::main().unwrap();
-}
-
-#[test]
-fn a_recurrent_network_trains_on_the_tape() {
-    recurrent::main().unwrap();
-}
-
-#[test]
-fn a_network_with_memory_tokens_trains_in_segments() {
-    memory_tokens::main().unwrap();
 }
 
 /// Whether the long question with this in it was answered to its end, and nothing is asked any more.

@@ -10,7 +10,7 @@ use mnemoscope::base::registry::find;
 use mnemoscope::base::settings::set;
 use mnemoscope::measurement::gates::Gates;
 use mnemoscope::measurement::{Measurement, Scene, Subject};
-use mnemoscope::model::{self, Input, Layout, Model, Output};
+use mnemoscope::model::{self, Input, Layout, Model, Output, Sequences};
 use mnemoscope::nn::params::Params;
 use mnemoscope::nn::tap::{Captured, Tap, through};
 use mnemoscope::task::reference_back::ReferenceBack;
@@ -197,7 +197,9 @@ fn gates_are_asked_of_tasks_with_registers_alone() {
     let bigram = find("task", mnemoscope::task::ALL, "bigram").unwrap().open().unwrap();
     let mut params = Params::new(0);
     let decoder = find("model", model::ALL, "decoder").unwrap();
-    let network = decoder.build(bigram.vocab().len(), bigram.length(), &mut params).unwrap();
+    let network = decoder
+        .build(Sequences::of_tokens(bigram.vocab().len(), bigram.length()), &mut params)
+        .unwrap();
     let subject = Subject { model: &*network, params: &params, source: &*bigram };
     assert!(measurement.applies(subject).unwrap_err().message.contains("reference_back"));
     let source = source();
@@ -218,7 +220,9 @@ fn an_untrained_network_has_no_gates() {
     for (name, value) in [("width", 32), ("heads", 2)] {
         set(&mut *decoder, "model.", name, &toml::Value::Integer(value)).unwrap();
     }
-    let network = decoder.build(source.vocab().len(), source.length(), &mut params).unwrap();
+    let network = decoder
+        .build(Sequences::of_tokens(source.vocab().len(), source.length()), &mut params)
+        .unwrap();
     let found = asked(&*network, &params.watched().unwrap(), &*source);
     let pairs = found.iter().find(|(n, _)| n == "gate_pairs").unwrap().1;
     assert!(pairs < 0.5, "{found:?}");

@@ -12,7 +12,7 @@ use mnemoscope::measurement::gating::decoder::{Decoder, Samples};
 use mnemoscope::measurement::gating::{Address, Gating};
 use mnemoscope::measurement::{Answer, Measurement, Scene, Subject};
 use mnemoscope::model::decoder::Decoder as Network;
-use mnemoscope::model::{Architecture, Input, Model};
+use mnemoscope::model::{Architecture, Input, Model, Sequences};
 use mnemoscope::nn::edit::{Edit, With};
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::{EditAndCapture, Tap};
@@ -54,7 +54,9 @@ fn stage(task: &ReferenceBack) -> Stage {
         settings::set(&mut settings, "", name, &settings::parse_value(value)).unwrap();
     }
     let mut params = Params::new(11);
-    let model = settings.build(source.vocab().len(), source.length(), &mut params).unwrap();
+    let model = settings
+        .build(Sequences::of_tokens(source.vocab().len(), source.length()), &mut params)
+        .unwrap();
     let stage = Stage { model, params, source };
     // What is attended to outweighs what stands there, so that one other token may turn an answer.
     for (name, by) in [("layer0.wo", 3.0), ("layer1.wo", 3.0), ("unembed", 5.0)] {

@@ -11,7 +11,7 @@ use mnemoscope::base::intervention::{Intervention, Site};
 use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::base::settings::{Settings, Slot, Spec};
 use mnemoscope::base::weights::Weights;
-use mnemoscope::model::{Architecture, Input, Layout, Model, Output};
+use mnemoscope::model::{Architecture, Input, Layout, Model, Output, Sequences};
 use mnemoscope::nn::params::Params;
 use mnemoscope::nn::tap::Tap;
 use mnemoscope::run::examine::Instrument;
@@ -157,8 +157,8 @@ impl Settings for Overheard {
 }
 
 impl Architecture for Overheard {
-    fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>> {
-        let inner = self.inner.build(vocab, length, params)?;
+    fn build(&self, on: Sequences, params: &mut Params) -> Result<Box<dyn Model>> {
+        let inner = self.inner.build(on, params)?;
         Ok(Box::new(OverheardNet { inner, heard: Arc::clone(&self.heard) }))
     }
 

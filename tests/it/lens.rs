@@ -9,7 +9,7 @@ use mnemoscope::base::intervention::{Intervention, Point, Site};
 use mnemoscope::base::registry;
 use mnemoscope::base::settings::{self, Slot};
 use mnemoscope::measurement::{self, Answer, Scene, Subject};
-use mnemoscope::model::{self, Architecture, Input, Model};
+use mnemoscope::model::{self, Architecture, Input, Model, Sequences};
 use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::{Captured, EditAndCapture};
@@ -32,7 +32,7 @@ struct Stage {
 impl Stage {
     fn new(name: String, settings: &dyn Architecture) -> Self {
         let mut params = Params::new(3);
-        let model = settings.build(VOCAB, LENGTH, &mut params).unwrap();
+        let model = settings.build(Sequences::of_tokens(VOCAB, LENGTH), &mut params).unwrap();
         let mut weights = params.weights(0).unwrap();
         for tensor in weights.tensors.iter_mut().filter(|t| t.trained) {
             let size = 0.7 / (tensor.shape[tensor.shape.len() - 1] as f64).sqrt();

@@ -43,6 +43,7 @@ mod interventions;
 mod lens;
 mod lessons;
 mod measurements;
+mod memory_models;
 mod models;
 mod nn;
 mod npz;

@@ -16,7 +16,7 @@ use mnemoscope::measurement::{self, Answer, Measurement, Scene, Scope, Subject, 
 use mnemoscope::model::birth::{Birth, Strengths, ideal};
 use mnemoscope::model::memories::{self, GlobalMemory, Memories};
 use mnemoscope::model::readout::{Readout, Writes, Written};
-use mnemoscope::model::{self, Architecture, Input, Layout, Model, Output, pass};
+use mnemoscope::model::{self, Architecture, Input, Layout, Model, Output, Sequences, pass};
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::{Captured, EditAndCapture, Tap, through};
 use mnemoscope::nn::wire::Map;
@@ -694,7 +694,8 @@ fn a_head_of_fixed_triggers_scores_on_the_task_and_hardly_on_random_tokens() {
     let task = Bigram { length: 64, ..Bigram::default() };
     let source = task.open().unwrap();
     let mut params = Params::new(3);
-    let model = settings.build(source.vocab().len(), 64, &mut params).unwrap();
+    let model =
+        settings.build(Sequences::of_tokens(source.vocab().len(), 64), &mut params).unwrap();
     let strengths = Strengths { previous: 30.0, matching: 30.0, output: 30.0 };
     ideal(
         &settings,
@@ -1223,7 +1224,9 @@ fn stages() -> Vec<(String, Stage)> {
             shrink(&mut *settings, &[("width", 16), ("heads", 2), ("layers", 2)]);
             let mut params = Params::new(3);
             let length = source.length();
-            let model = settings.build(source.vocab().len(), length, &mut params).unwrap();
+            let model = settings
+                .build(Sequences::of_tokens(source.vocab().len(), length), &mut params)
+                .unwrap();
             let stage = Stage {
                 model,
                 params,

@@ -7,7 +7,7 @@ use mnemoscope::Result;
 use mnemoscope::base::batch::Batch;
 use mnemoscope::base::intervention::{Point, Site};
 use mnemoscope::base::settings::{self, Slot};
-use mnemoscope::model::{self, Architecture, Input, Model, pass};
+use mnemoscope::model::{self, Architecture, Input, Model, Sequences, pass};
 use mnemoscope::nn::activation::Activation;
 use mnemoscope::nn::loss::cross_entropy;
 use mnemoscope::nn::params::{Init, Params, draw};
@@ -51,7 +51,8 @@ impl Variation {
     /// A network whose every trained number is far from where it starts, so that no gradient is zero by accident.
     pub fn build(&self, length: usize) -> (Box<dyn Model>, Params) {
         let mut params = Params::new(3);
-        let model = self.settings.build(VOCAB as usize, length, &mut params).unwrap();
+        let model =
+            self.settings.build(Sequences::of_tokens(VOCAB as usize, length), &mut params).unwrap();
         let mut weights = params.weights(0).unwrap();
         for tensor in weights.tensors.iter_mut().filter(|t| t.trained) {
             let noise = Init::Normal(0.7 * usual_size(&tensor.shape));
@@ -257,6 +258,12 @@ impl Tap for Everything {
     fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
         let known = self.0.insert(site, x.clone());
         assert!(known.is_none(), "{site} is passed once");
+        Ok(x)
+    }
+
+    /// Piece by piece in networks that go position after position.
+    fn at_part(&mut self, site: Site, _: Part, x: Tensor) -> Result<Tensor> {
+        self.0.insert(site, x.clone());
         Ok(x)
     }
 }

@@ -8,7 +8,7 @@ use mnemoscope::measurement::{self, Subject};
 use mnemoscope::model::birth::Birth;
 use mnemoscope::model::decoder::Decoder;
 use mnemoscope::model::pass::{Tensors, forward};
-use mnemoscope::model::{Architecture, Model};
+use mnemoscope::model::{Architecture, Model, Sequences};
 use mnemoscope::nn::kernel::squared_error as kernel;
 use mnemoscope::nn::loss::squared_error;
 use mnemoscope::nn::params::{Init, Params, draw};
@@ -25,6 +25,10 @@ const REALS: Reals = Reals { inputs: 3, outputs: 2 };
 const VOCAB: usize = 11;
 const LENGTH: usize = 14;
 const ROWS: usize = 2;
+
+fn sequences() -> Sequences {
+    Sequences { reals: REALS, ..Sequences::of_tokens(VOCAB, LENGTH) }
+}
 
 fn random(name: &str, count: usize) -> Vec<f32> {
     draw(7, name, count, Init::Normal(1.0))
@@ -53,7 +57,7 @@ fn weight(batch: &Batch) -> Vec<f32> {
 /// A network whose numbers are large enough for every gradient to show, and keep the size of what they map.
 fn built(settings: &dyn Architecture) -> (Box<dyn Model>, Params) {
     let mut params = Params::new(3);
-    let model = settings.build_on_reals(REALS, VOCAB, LENGTH, &mut params).unwrap();
+    let model = settings.build(sequences(), &mut params).unwrap();
     let mut weights = params.weights(0).unwrap();
     for tensor in &mut weights.tensors {
         let size = 0.7 / (tensor.shape[tensor.shape.len() - 1] as f64).sqrt();
@@ -191,12 +195,13 @@ fn what_does_not_fit_real_numbers_is_refused_in_a_sentence() {
         let says = "reads 3 real numbers at each position, and this sequence carries 0";
         assert!(error.message.contains(says), "{error}");
     }
-    let refused = |settings: &dyn Architecture| {
-        let built = settings.build_on_reals(REALS, VOCAB, LENGTH, &mut Params::new(0));
-        built.err().unwrap().message
+    let refused = |model: Box<dyn Architecture>| {
+        let experiment = Experiment { model, ..experiment() };
+        Trainer::new(&experiment).err().unwrap().message
     };
-    assert!(refused(&Birth::default()).contains("tokens alone"));
-    assert!(refused(&Decoder { tied: true, ..Decoder::default() }).contains("untie them"));
+    assert!(refused(Box::<Birth>::default()).contains("tokens alone"));
+    let tied = Decoder { tied: true, ..Decoder::default() };
+    assert!(refused(Box::new(tied)).contains("untie them"));
 }
 
 fn experiment() -> Experiment {

@@ -10,7 +10,7 @@ use mnemoscope::base::intervention::{Intervention, Point, Site};
 use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::base::vocab::Vocab;
 use mnemoscope::base::weights::{NamedTensor, Weights};
-use mnemoscope::model::{Architecture, Input, Layout, Model, Output, State};
+use mnemoscope::model::{Architecture, Input, Layout, Model, Output, Sequences, State};
 use mnemoscope::nn::attention::{Attention, attend};
 use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::linear::{embed, linear};
@@ -36,7 +36,8 @@ settings! {
 }
 
 impl Architecture for Elman {
-    fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>> {
+    fn build(&self, on: Sequences, params: &mut Params) -> Result<Box<dyn Model>> {
+        let Sequences { vocab, length, .. } = on;
         let width = self.width;
         let layout = Layout { kind: "elman", heads: vec![0], width, vocab, length };
         let init = Init::Uniform(1.0 / (width as f64).sqrt());
@@ -100,7 +101,8 @@ settings! {
 }
 
 impl Architecture for RecurrentMemory {
-    fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>> {
+    fn build(&self, on: Sequences, params: &mut Params) -> Result<Box<dyn Model>> {
+        let Sequences { vocab, length, .. } = on;
         let width = self.width;
         let layout = Layout { kind: "recurrent memory", heads: vec![1], width, vocab, length };
         let mut table =
@@ -236,7 +238,7 @@ fn forward(model: &dyn Model, params: &Params, tokens: &[u32], state: Option<&St
 #[test]
 fn a_recurrent_network_in_two_segments_equals_one_pass() {
     let mut params = Params::new(1);
-    let model = Elman::default().build(2, 8, &mut params).unwrap();
+    let model = Elman::default().build(Sequences::of_tokens(2, 8), &mut params).unwrap();
     let tokens = [1, 0, 1, 1, 0, 0, 1, 0];
     let whole = forward(&*model, &params, &tokens, None);
     let first = forward(&*model, &params, &tokens[..3], None);
@@ -253,7 +255,7 @@ fn gradients_flow_through_the_memory_into_the_segment_before() {
     let architectures: [&dyn Architecture; 2] = [&Elman::default(), &RecurrentMemory::default()];
     for architecture in architectures {
         let mut params = Params::new(1);
-        let model = architecture.build(5, 8, &mut params).unwrap();
+        let model = architecture.build(Sequences::of_tokens(5, 8), &mut params).unwrap();
         // Token 4 stands in the first segment only, the loss in the second only.
         let first = forward(&*model, &params, &[0, 4, 1], None);
         let second = forward(&*model, &params, &[2, 3], first.state.as_ref());
@@ -274,7 +276,7 @@ fn memory_goes_on_into_the_next_segment_of_its_own_row_and_no_other() {
     let architectures: [&dyn Architecture; 2] = [&Elman::default(), &RecurrentMemory::default()];
     for architecture in architectures {
         let mut params = Params::new(1);
-        let model = architecture.build(5, 8, &mut params).unwrap();
+        let model = architecture.build(Sequences::of_tokens(5, 8), &mut params).unwrap();
         let kind = model.layout().kind;
         // Two rows with the same second segment after another first one.
         let segments = |firsts: &[u32], rows: usize| {
@@ -300,7 +302,7 @@ fn memory_goes_on_into_the_next_segment_of_its_own_row_and_no_other() {
 #[test]
 fn points_of_a_recurrent_network_can_be_kept_and_cut() {
     let mut params = Params::new(1);
-    let model = Elman::default().build(2, 8, &mut params).unwrap();
+    let model = Elman::default().build(Sequences::of_tokens(2, 8), &mut params).unwrap();
     let cut: Intervention = "zero layer0.resid_post@2".parse().unwrap();
     let site = Site { layer: 0, point: Point::ResidPost };
     let mut bench = EditAndCapture::new(Edit::of_all(&[cut], &params).unwrap(), vec![site]);
@@ -365,7 +367,7 @@ fn a_recurrent_network_learns_a_label_at_every_position_under_the_trainer() {
     assert!(after < 0.05, "{after}");
     // It has learned a rule, not a length: the state carries it past what it was trained on.
     let (far, mut params) = (Parity { length: 96 }.open().unwrap(), Params::new(0));
-    let model = Elman::default().build(2, 96, &mut params).unwrap();
+    let model = Elman::default().build(Sequences::of_tokens(2, 96), &mut params).unwrap();
     params.load(&trainer.weights().unwrap()).unwrap();
     assert!(accuracy(&*model, &params, &batch(&*far, 4, 0, 16)) > 0.95);
 }
@@ -419,7 +421,7 @@ fn every_label_counts_in_the_loss_the_first_and_the_last_too() {
     let source = Arc::clone(trainer.source());
     let held_out = batch(&*source, held_out_seed(0), 0, 32);
     let mut params = Params::new(0);
-    let model = Elman::default().build(2, 12, &mut params).unwrap();
+    let model = Elman::default().build(Sequences::of_tokens(2, 12), &mut params).unwrap();
     let tokens = tensor(&held_out.tokens, 32);
     let output = model.forward(&params, &Input::new(&tokens), &mut Untapped).unwrap();
     let logits = output.logits.reshape((32 * 12, 2)).unwrap().to_vec2::<f32>().unwrap();

@@ -799,7 +799,7 @@ mod others {
     }
 
     impl Architecture for Tower {
-        fn build(&self, _: usize, _: usize, _: &mut Params) -> Result<Box<dyn Model>> {
+        fn build(&self, _: mnemoscope::model::Sequences, _: &mut Params) -> Result<Box<dyn Model>> {
             Err(Error::usage("it was asked to build"))
         }
 

@@ -8,7 +8,7 @@ use mnemoscope::base::batch::{Batch, NO_TARGET, Row};
 use mnemoscope::base::tree::{COMMA, FEWEST, MOST, Script, Tree};
 use mnemoscope::measurement::tree::TreeOutcome;
 use mnemoscope::measurement::{Measurement, Scene, Subject};
-use mnemoscope::model::{Architecture, decoder};
+use mnemoscope::model::{Architecture, Sequences, decoder};
 use mnemoscope::nn::params::Params;
 use mnemoscope::nn::tap::Captured;
 use mnemoscope::run::experiment::Experiment;
@@ -602,7 +602,7 @@ fn a_path_counts_as_right_with_all_its_steps_and_the_comma_after_it() {
     }
     let mut params = Params::new(0);
     let settings = decoder::Decoder { width: 8, heads: 1, ..decoder::Decoder::default() };
-    let model = settings.build(vocab, batch.len, &mut params).unwrap();
+    let model = settings.build(Sequences::of_tokens(vocab, batch.len), &mut params).unwrap();
     let subject = Subject { model: &*model, params: &params, source: &*source };
     let logits = Tensor::from_vec(logits, (batch.rows, batch.len, vocab), &Device::Cpu).unwrap();
     let captured = Captured::new();
@@ -637,7 +637,10 @@ fn the_published_network_has_its_number_of_parameters() {
     let source = experiment.task.open().unwrap();
     assert_eq!((source.vocab().len(), source.length()), (35, 65));
     let mut params = Params::new(0);
-    experiment.model.build(source.vocab().len(), source.length(), &mut params).unwrap();
+    experiment
+        .model
+        .build(Sequences::of_tokens(source.vocab().len(), source.length()), &mut params)
+        .unwrap();
     let sizes = params.all().map(|param| params.var(param).elem_count());
     assert_eq!(sizes.sum::<usize>(), 1_207_203);
     let drawn = |name: &str| -> Vec<f32> {

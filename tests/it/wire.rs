@@ -8,9 +8,12 @@ use mnemoscope::base::batch::Batch;
 use mnemoscope::base::intervention::{Intervention, Place, Point, Site};
 use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::base::settings::Settings;
+use mnemoscope::model::memory_tokens::MemoryTokens;
 use mnemoscope::model::readout::Read;
+use mnemoscope::model::recurrent::Recurrent;
 use mnemoscope::model::segments::{Segmented, Segments};
-use mnemoscope::model::{Architecture, Input, Layout, Model, Network, State};
+use mnemoscope::model::stack::Stack;
+use mnemoscope::model::{Architecture, Input, Layout, Model, Network, Sequences, State};
 use mnemoscope::nn::activation::Activation;
 use mnemoscope::nn::attention::{Attention, Mask, Sees};
 use mnemoscope::nn::edit::{Edit, With};
@@ -22,8 +25,6 @@ use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::trainer::Trainer;
 
-use super::examples::memory_tokens::MemoryTokens;
-use super::examples::recurrent::Gru;
 use super::models::{
     Variation, assert_gradients_are_slopes, assert_tape_agrees, assert_tape_keeps, gradients, ids,
     logits, loss_over, taped, tokens,
@@ -54,8 +55,9 @@ impl Settings for InSegments {
 }
 
 impl Architecture for InSegments {
-    fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>> {
-        let model = self.settings.build(vocab, length, params)?;
+    fn build(&self, on: Sequences, params: &mut Params) -> Result<Box<dyn Model>> {
+        let segment = self.segments.length.min(on.length);
+        let model = self.settings.build(Sequences { segment, ..on }, params)?;
         Ok(Box::new(Segmented { model, segments: self.segments }))
     }
 
@@ -73,7 +75,8 @@ mnemoscope::settings! {
 }
 
 impl Architecture for Odd {
-    fn build(&self, vocab: usize, length: usize, params: &mut Params) -> Result<Box<dyn Model>> {
+    fn build(&self, on: Sequences, params: &mut Params) -> Result<Box<dyn Model>> {
+        let Sequences { vocab, length, .. } = on;
         let width = 8;
         let mut table = |name: &str, rows: usize, columns: usize| {
             params.add(name, &[rows, columns], Init::Normal(0.4), true)
@@ -153,19 +156,20 @@ impl Network for OddNet {
     }
 }
 
-fn of(name: &str, settings: Box<dyn Architecture>) -> Variation {
+pub fn of(name: &str, settings: Box<dyn Architecture>) -> Variation {
     Variation { name: name.to_owned(), settings }
 }
 
 fn gru() -> Box<dyn Architecture> {
-    Box::new(Gru { width: 6 })
+    Box::new(Recurrent { width: 6, ..Recurrent::default() })
 }
 
 fn memory_tokens(stop_gradient: bool) -> Box<dyn Architecture> {
-    Box::new(MemoryTokens { width: 6, memory: 2, stop_gradient })
+    let stack = Stack { layers: 1, heads: 1, width: 6, ..Stack::default() };
+    Box::new(MemoryTokens { stack, memory: 2, stop_gradient, ..MemoryTokens::default() })
 }
 
-fn in_segments(settings: Box<dyn Architecture>, length: usize, through: usize) -> Variation {
+pub fn in_segments(settings: Box<dyn Architecture>, length: usize, through: usize) -> Variation {
     let name = format!("segments of {length}, through {through}");
     of(&name, Box::new(InSegments { settings, segments: Segments { length, through } }))
 }
@@ -290,7 +294,7 @@ fn a_stopped_gradient_is_the_slope_with_the_memory_held() {
         let (model, params) = in_segments(settings.boxed(), 5, through).build(LENGTH);
         let ids = ids(2, LENGTH);
         let stopped = gradients(&*model, &params, &ids, &mut Untapped);
-        let (alone, mut params) = of("alone", settings).build(LENGTH);
+        let (alone, mut params) = in_segments(settings, 5, through).build(LENGTH);
         let states = states(&*alone, &params, &ids, 5);
         let held = Held { model: alone, length: 5, states };
         for (index, grad) in stopped.iter().enumerate() {
@@ -405,9 +409,9 @@ fn a_pattern_of_segments_stands_where_its_keys_do() {
 /// Networks with memory tokens, and how many of them their keys have.
 fn with_memory() -> Vec<(Variation, usize)> {
     let odd = (0..4).map(|rule| (of(&format!("rule {rule}"), Box::new(Odd { rule })), 3));
-    let plain = [of("whole", memory_tokens(false)), in_segments(memory_tokens(false), 5, 0)];
-    // Two before the positions and two after them.
-    odd.chain(plain.map(|variation| (variation, 4))).collect()
+    // Two before the positions and, where there is a next segment, two after them.
+    let whole = (of("whole", memory_tokens(false)), 2);
+    odd.chain([whole, (in_segments(memory_tokens(false), 5, 0), 4)]).collect()
 }
 
 #[test]

@@ -6,7 +6,9 @@ use crate::model::anatomy::{Anatomy, Block, Hidden, Map, Matrix, Mlp, Parts};
 use crate::nn::activation::Activation;
 use crate::nn::norm::NormKind;
 
-use super::{Decoder, MatrixKind, MlpKind, Positions, Shape};
+use super::layer::Shape;
+use super::{Decoder, MatrixKind, MlpKind, Positions};
+use crate::model::Sequences;
 
 /// The parts of a network of these settings and weights, for sequences of up to `length` tokens.
 ///
@@ -18,9 +20,15 @@ pub(super) fn anatomy(settings: &Decoder, weights: &Weights, length: usize) -> R
             "this network reads real numbers, for which other libraries' networks have no matrix; its weights can be written under their own names",
         ));
     }
+    if settings.window > 0 {
+        return Err(Error::usage(format!(
+            "each position of this network sees itself and those before it, {} together (model.window), and other libraries' networks see all of them; its weights can be written under their own names",
+            settings.window
+        )));
+    }
     let parts = Parts(weights);
     let embed = parts.matrix("embed")?;
-    let shape = settings.shape(embed.rows, length)?;
+    let shape = settings.shape(Sequences::of_tokens(embed.rows, length))?;
     let positions = match settings.positions {
         Positions::Learned | Positions::Sinusoidal => Some(parts.matrix("pos")?),
         Positions::Rotary | Positions::None => None,

@@ -16,7 +16,8 @@ const BLOCK: usize = 32;
 /// as long as a whole one.
 const LAST: usize = BLOCK + BLOCK / 4;
 
-/// Queries are `[batch, query, head · dim]`, keys and values `[batch, key, group · dim]`: heads side by side in each position.
+/// Queries are `[batch, query, head · dim]`, keys `[batch, key, group · dim]`, values `[batch, key, group · value_dim]`: heads side by
+/// side in each position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
     pub batch: usize,
@@ -25,8 +26,10 @@ pub struct Shape {
     pub heads: usize,
     /// Heads of keys and values; each serves as many heads of queries as there are to one of it (Ainslie et al. 2023).
     pub kv_heads: usize,
-    /// Numbers in a query, key or value of one head.
+    /// Numbers in a query or key of one head.
     pub dim: usize,
+    /// Numbers in a value of one head, and in what it attends to.
+    pub value_dim: usize,
     /// Attention logits are `scale · query · key`.
     pub scale: f32,
     pub mask: Mask,
@@ -35,10 +38,14 @@ pub struct Shape {
 /// A head of a sequence.
 #[derive(Clone, Copy)]
 pub struct Head {
-    /// Where its queries begin, and its results.
+    /// Where its queries begin.
     pub queries: usize,
-    /// Where its keys and values begin.
+    /// Where its keys begin.
     pub keys: usize,
+    /// Where its values begin.
+    pub values: usize,
+    /// Where its results begin.
+    pub results: usize,
     /// Its first row of the pattern.
     pub row: usize,
     /// No head before it had the same keys and values.
@@ -50,22 +57,22 @@ impl Shape {
         self.heads * self.dim
     }
 
-    pub fn kv_width(&self) -> usize {
+    /// Of the results.
+    pub fn z_width(&self) -> usize {
+        self.heads * self.value_dim
+    }
+
+    pub fn key_width(&self) -> usize {
         self.kv_heads * self.dim
     }
 
-    /// Numbers in the queries (and in the result).
-    pub fn len(&self) -> usize {
-        self.batch * self.queries * self.width()
+    pub fn value_width(&self) -> usize {
+        self.kv_heads * self.value_dim
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Numbers in the keys (and in the values).
-    pub fn kv_len(&self) -> usize {
-        self.batch * self.keys * self.kv_width()
+    /// Numbers in the results.
+    pub fn z_len(&self) -> usize {
+        self.batch * self.queries * self.z_width()
     }
 
     /// Rows of the pattern: `[batch, head, query]`.
@@ -81,19 +88,38 @@ impl Shape {
             && self.queries <= self.keys
     }
 
+    /// The same of values that are so wide, all heads together.
+    pub fn of_values(self, width: usize) -> Self {
+        Self { value_dim: width / self.kv_heads.max(1), ..self }
+    }
+
     /// Whether it is causal attention of a sequence to itself, with as many heads of keys as of queries.
     pub fn is_plain(&self) -> bool {
         self.heads == self.kv_heads && self.queries == self.keys && self.mask == Mask::default()
     }
 
-    /// Queries (or results) `from..from + count` of a head that begins at `start`.
-    pub fn slab<'a>(&self, data: &'a [f32], start: usize, from: usize, count: usize) -> Matrix<'a> {
-        Matrix::strided(&data[start + from * self.width()..], count, self.dim, self.width())
+    /// Queries `from..from + count` of a head.
+    pub fn queries<'a>(&self, q: &'a [f32], head: Head, from: usize, count: usize) -> Matrix<'a> {
+        let width = self.width();
+        Matrix::strided(&q[head.queries + from * width..], count, self.dim, width)
     }
 
-    /// Keys (or values) likewise.
-    fn kv_slab<'a>(&self, data: &'a [f32], start: usize, from: usize, count: usize) -> Matrix<'a> {
-        Matrix::strided(&data[start + from * self.kv_width()..], count, self.dim, self.kv_width())
+    /// Keys, likewise.
+    pub fn keys<'a>(&self, k: &'a [f32], head: Head, from: usize, count: usize) -> Matrix<'a> {
+        let width = self.key_width();
+        Matrix::strided(&k[head.keys + from * width..], count, self.dim, width)
+    }
+
+    /// Values, likewise.
+    pub fn values<'a>(&self, v: &'a [f32], head: Head, from: usize, count: usize) -> Matrix<'a> {
+        let width = self.value_width();
+        Matrix::strided(&v[head.values + from * width..], count, self.value_dim, width)
+    }
+
+    /// Results, likewise.
+    pub fn results<'a>(&self, z: &'a [f32], head: Head, from: usize, count: usize) -> Matrix<'a> {
+        let width = self.z_width();
+        Matrix::strided(&z[head.results + from * width..], count, self.value_dim, width)
     }
 
     /// The heads of each sequence.
@@ -103,7 +129,9 @@ impl Shape {
             let (sequence, head) = (i / self.heads, i % self.heads);
             Head {
                 queries: sequence * self.queries * self.width() + head * self.dim,
-                keys: sequence * self.keys * self.kv_width() + head / shared * self.dim,
+                keys: sequence * self.keys * self.key_width() + head / shared * self.dim,
+                values: sequence * self.keys * self.value_width() + head / shared * self.value_dim,
+                results: sequence * self.queries * self.z_width() + head * self.value_dim,
                 row: i * self.queries,
                 is_first: head.is_multiple_of(shared),
             }
@@ -149,47 +177,44 @@ pub struct Outputs<'a> {
 /// Attends. `scratch` has [`Shape::scratch`] numbers.
 pub fn forward(shape: Shape, of: Inputs<'_>, out: &mut Outputs<'_>, scratch: &mut [f32]) {
     let (mut max, mut sum) = ([0.0; LAST], [0.0; LAST]);
-    let width = shape.width();
+    let width = shape.z_width();
     for head in shape.each_head() {
         for (from, count) in shape.each_block() {
             let seen = shape.seen(from, count);
             let (max, sum) = (&mut max[..count], &mut sum[..count]);
             let scores = &mut scratch[..seen.count() * count];
-            let queries = shape.slab(of.q, head.queries, from, count).transposed();
-            shape.score(of.k, head, seen, queries, shape.scale, scores);
+            let queries = shape.queries(of.q, head, from, count).transposed();
+            let key = |from, count| shape.keys(of.k, head, from, count);
+            score(key, seen, queries, shape.scale, scores);
             lanes::softmax_columns(scores, seen, max, sum);
-            let z = &mut out.z[head.queries + from * width..];
+            let z = &mut out.z[head.results + from * width..];
             let mut into = Into::Overwrite;
             for (row, key, keys) in seen.spans() {
                 let weights = Matrix::new(&scores[row * count..][..keys * count], keys, count);
-                let values = shape.kv_slab(of.v, head.keys, key, keys);
+                let values = shape.values(of.v, head, key, keys);
                 multiply(z, width, weights.transposed(), values, 1.0, into);
                 into = Into::Add;
             }
             for (i, (max, sum)) in max.iter().zip(sum).enumerate() {
-                lanes::scale(&mut z[i * width..][..shape.dim], 1.0 / *sum);
+                lanes::scale(&mut z[i * width..][..shape.value_dim], 1.0 / *sum);
                 out.log_sums[head.row + from + i] = max + sum.ln();
             }
         }
     }
 }
 
-impl Shape {
-    /// Products of keys (or values) that are seen with the columns of `with`, `[key, query]`.
-    fn score(
-        self,
-        keys: &[f32],
-        head: Head,
-        seen: Rows,
-        with: Matrix<'_>,
-        scale: f32,
-        out: &mut [f32],
-    ) {
-        let count = out.len() / seen.count().max(1);
-        for (row, key, keys_here) in seen.spans() {
-            let visible = self.kv_slab(keys, head.keys, key, keys_here);
-            multiply(&mut out[row * count..], count, visible, with, scale, Into::Overwrite);
-        }
+/// Products of the keys (or values) that are seen with the columns of `with`, `[key, query]`.
+fn score<'a>(
+    visible: impl Fn(usize, usize) -> Matrix<'a>,
+    seen: Rows,
+    with: Matrix<'_>,
+    scale: f32,
+    out: &mut [f32],
+) {
+    let count = out.len() / seen.count().max(1);
+    for (row, key, keys) in seen.spans() {
+        let visible = visible(key, keys);
+        multiply(&mut out[row * count..], count, visible, with, scale, Into::Overwrite);
     }
 }
 
@@ -213,7 +238,8 @@ pub struct Backward<'a> {
 pub fn backward(shape: Shape, of: Backward<'_>, out: &mut Gradients<'_>, scratch: &mut [f32]) {
     let (pattern, d_scores) = scratch.split_at_mut(shape.scratch() / 2);
     // The last block reaches all keys: where it comes first, it overwrites what the others add to.
-    let overwrites = matches!(shape.mask.sees, Sees::Before | Sees::All);
+    let overwrites = matches!(shape.mask.sees, Sees::Before | Sees::All)
+        || matches!(shape.mask.sees, Sees::Slots(slots) if slots.hidden == 0);
     if !overwrites {
         out.k.iter_mut().chain(&mut out.v).for_each(|grad| grad.fill(0.0));
     }
@@ -244,14 +270,17 @@ impl Block {
         let Self { shape, head, from, count, seen } = *self;
         let size = seen.count() * count;
         let (pattern, d_scores) = (&mut pattern[..size], &mut d_scores[..size]);
-        let queries = shape.slab(of.inputs.q, head.queries, from, count).transposed();
-        shape.score(of.inputs.k, head, seen, queries, shape.scale, pattern);
-        let dz = shape.slab(of.dz, head.queries, from, count).transposed();
-        shape.score(of.inputs.v, head, seen, dz, 1.0, d_scores);
+        let queries = shape.queries(of.inputs.q, head, from, count).transposed();
+        let key = |from, count| shape.keys(of.inputs.k, head, from, count);
+        score(key, seen, queries, shape.scale, pattern);
+        let dz = shape.results(of.dz, head, from, count).transposed();
+        let value = |from, count| shape.values(of.inputs.v, head, from, count);
+        score(value, seen, dz, 1.0, d_scores);
         let mut means = [0.0; LAST];
         for (i, mean) in means[..count].iter_mut().enumerate() {
-            let at = head.queries + (from + i) * shape.width();
-            *mean = lanes::dot(&of.dz[at..at + shape.dim], &of.z[at..at + shape.dim]);
+            let at = head.results + (from + i) * shape.z_width();
+            let at = at..at + shape.value_dim;
+            *mean = lanes::dot(&of.dz[at.clone()], &of.z[at]);
         }
         let log_sums = &of.log_sums[head.row + from..][..count];
         let means = &means[..count];
@@ -271,20 +300,21 @@ impl Block {
             let rows = row * count..(row + keys) * count;
             let pattern = Matrix::new(&pattern[rows.clone()], keys, count);
             let d_scores = Matrix::new(&d_scores[rows], keys, count);
-            let at = head.keys + key * shape.kv_width();
             if let Some(dq) = &mut out.q {
-                let visible = shape.kv_slab(of.inputs.k, head.keys, key, keys);
+                let visible = shape.keys(of.inputs.k, head, key, keys);
                 let dq = &mut dq[head.queries + from * shape.width()..];
                 multiply(dq, shape.width(), d_scores.transposed(), visible, 1.0, into_queries);
                 into_queries = Into::Add;
             }
             if let Some(dk) = &mut out.k {
-                let queries = shape.slab(of.inputs.q, head.queries, from, count);
-                multiply(&mut dk[at..], shape.kv_width(), d_scores, queries, 1.0, into);
+                let queries = shape.queries(of.inputs.q, head, from, count);
+                let dk = &mut dk[head.keys + key * shape.key_width()..];
+                multiply(dk, shape.key_width(), d_scores, queries, 1.0, into);
             }
             if let Some(dv) = &mut out.v {
-                let dz = shape.slab(of.dz, head.queries, from, count);
-                multiply(&mut dv[at..], shape.kv_width(), pattern, dz, 1.0, into);
+                let dz = shape.results(of.dz, head, from, count);
+                let dv = &mut dv[head.values + key * shape.value_width()..];
+                multiply(dv, shape.value_width(), pattern, dz, 1.0, into);
             }
         }
     }

@@ -12,6 +12,28 @@ pub enum Sees {
     Block(usize),
     /// Everything.
     All,
+    /// Tokens see themselves and those before them; the queries at the end are memory slots.
+    Slots(Slots),
+}
+
+/// Memory slots: the last queries and keys. They see the tokens of their segment, whole, and each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slots {
+    pub count: usize,
+    /// Keys at the beginning that they do not see: a cache of the segments before.
+    pub hidden: usize,
+    /// The tokens see them too.
+    pub shown: bool,
+}
+
+impl Slots {
+    /// Places of the queries that see a key, where the slots begin at `begin`.
+    fn queries_of(self, key: usize, begin: usize) -> (usize, usize) {
+        if key >= begin {
+            return (if self.shown { 0 } else { begin }, usize::MAX);
+        }
+        (key, if key < self.hidden { begin } else { usize::MAX })
+    }
 }
 
 /// A rule for all queries. Places are counted in keys; queries stand at the last of them.
@@ -30,28 +52,34 @@ impl Mask {
             Sees::Window(count) => ((at + 1).saturating_sub(count), at + 1),
             Sees::Block(count) => (self.block_of(at, count), at + 1),
             Sees::All => (0, keys),
+            Sees::Slots(Slots { count, hidden, .. }) if at + count >= keys => (hidden, keys),
+            // What lies between its own place and slots that it sees is hidden key by key.
+            Sees::Slots(Slots { shown, .. }) => (0, if shown { keys } else { at + 1 }),
         }
     }
 
     /// Whether a query sees a key.
     pub fn shows(self, at: usize, key: usize, keys: usize) -> bool {
         let (from, to) = self.seen(at, keys);
-        key < self.memory || (from..to).contains(&key)
+        let later = |slots: Slots| at < key && at + slots.count < keys && key + slots.count < keys;
+        let hidden = matches!(self.sees, Sees::Slots(slots) if later(slots));
+        key < self.memory || ((from..to).contains(&key) && !hidden)
     }
 
-    /// Of `count` queries from the place `at` on, the first that sees a key, and one past the last.
-    fn queries_of(self, key: usize, at: usize, count: usize) -> (usize, usize) {
+    /// Of `count` queries from the place `at` on, the first that sees a key, and one past the last; there are `keys`.
+    fn queries_of(self, key: usize, at: usize, count: usize, keys: usize) -> (usize, usize) {
         if key < self.memory {
             return (0, count);
         }
-        let last = match self.sees {
+        let (first, last) = match self.sees {
             Sees::All => return (0, count),
-            Sees::Before => usize::MAX,
-            Sees::Window(keys) => key.saturating_add(keys),
-            Sees::Block(keys) => self.block_of(key, keys).saturating_add(keys.max(1)),
+            Sees::Before => (key, usize::MAX),
+            Sees::Window(keys) => (key, key.saturating_add(keys)),
+            Sees::Block(keys) => (key, self.block_of(key, keys).saturating_add(keys.max(1))),
+            Sees::Slots(slots) => slots.queries_of(key, keys.saturating_sub(slots.count)),
         };
         let within = |place: usize| place.saturating_sub(at).min(count);
-        (within(key), within(last))
+        (within(first), within(last))
     }
 
     /// Where the block of a place begins; the memory is none of a block.
@@ -64,12 +92,14 @@ impl Mask {
 
     /// The keys that any of `count` queries from the place `at` on sees.
     pub fn rows(self, at: usize, count: usize, keys: usize) -> Rows {
-        let ((low, _), (_, high)) = (self.seen(at, keys), self.seen(at + count - 1, keys));
+        // Slots, the last of the queries, may see fewer of the first keys than the queries before them.
+        let ((first, _), (last, high)) = (self.seen(at, keys), self.seen(at + count - 1, keys));
+        let low = first.min(last);
         let together = self.memory >= low;
         let (memory, low) = if together { (0, 0) } else { (self.memory, low) };
         let high = if together { high.max(self.memory.min(keys)) } else { high };
         let is_causal = self == Self::default();
-        Rows { mask: self, at, memory, low, high, is_causal }
+        Rows { mask: self, at, memory, low, high, keys, is_causal }
     }
 }
 
@@ -83,6 +113,8 @@ pub struct Rows {
     memory: usize,
     low: usize,
     high: usize,
+    /// All that there are.
+    keys: usize,
     /// Causal attention without memory: asked of every row, so it is known before.
     is_causal: bool,
 }
@@ -105,6 +137,6 @@ impl Rows {
             return (row.saturating_sub(self.at).min(count), count);
         }
         let key = if row < self.memory { row } else { self.low + row - self.memory };
-        self.mask.queries_of(key, self.at, count)
+        self.mask.queries_of(key, self.at, count, self.keys)
     }
 }

@@ -1,0 +1,241 @@
+//! Recurrent networks: tanh units (Elman 1990), gated recurrent units (Cho et al. 2014) and long short-term memory (Hochreiter and
+//! Schmidhuber 1997), by the equations of PyTorch's `RNN`, `GRU` and `LSTM`.
+//!
+//! Their state is passed on at every position, and from segment to segment (`train.segment`). What a layer reads is called
+//! `resid_pre` and what it gives `resid_post`, as in transformers: no residual stream is meant by it.
+
+use crate::base::error::Result;
+use crate::base::intervention::Point;
+use crate::nn::activation::Activation::{Sigmoid, Tanh};
+use crate::nn::params::{Init, Param, Params};
+use crate::nn::wire::{Along, Map, Wire};
+
+use super::readout::Read;
+use super::{Architecture, Layout, Model, Network, Sequences};
+
+crate::choices! {
+    /// What a unit is.
+    pub enum Cell {
+        /// `h = tanh(W_i x + W_h h)`
+        Tanh = "tanh",
+        /// Gated recurrent unit.
+        Gru = "gru",
+        /// Long short-term memory.
+        Lstm = "lstm",
+    }
+}
+
+crate::settings! {
+    /// Settings of the network.
+    pub struct Recurrent = "A recurrent network: tanh units, gated recurrent units (GRU) or long short-term memory (LSTM), in one layer or several." {
+        /// Units: tanh, GRU or LSTM.
+        cell: Cell = Cell::Gru;
+        /// Layers.
+        layers: usize = 1, in 1..=12;
+        /// Units in each layer.
+        width: usize = 32, in 1..=4096;
+        /// Standard deviation of fresh token embeddings.
+        embedding_std: f64 = 1.0, in 0.0..=10.0;
+    }
+}
+
+impl Architecture for Recurrent {
+    fn build(&self, on: Sequences, params: &mut Params) -> Result<Box<dyn Model>> {
+        let (width, vocab, length) = (self.width, on.vocab, on.length);
+        let init = Init::Uniform(1.0 / (width as f64).sqrt());
+        let embed = params.add("embed", &[vocab, width], Init::Normal(self.embedding_std), true)?;
+        let layers =
+            (0..self.layers).map(|index| Layer::new(self, index, params)).collect::<Result<_>>()?;
+        let unembed = Map::with_bias(params, "unembed", [vocab, width], init)?;
+        let layout =
+            Layout { kind: "recurrent", heads: vec![0; self.layers], width, vocab, length };
+        Ok(Box::new(Units { layout, embed, layers, unembed }))
+    }
+
+    fn boxed(&self) -> Box<dyn Architecture> {
+        Box::new(self.clone())
+    }
+}
+
+impl Cell {
+    /// Blocks of rows in its matrices: the gates and what is written.
+    fn blocks(self) -> usize {
+        match self {
+            Self::Tanh => 1,
+            Self::Gru => 3,
+            Self::Lstm => 4,
+        }
+    }
+
+    /// Vectors in its state.
+    fn vectors(self) -> usize {
+        match self {
+            Self::Tanh | Self::Gru => 1,
+            Self::Lstm => 2,
+        }
+    }
+}
+
+struct Units {
+    layout: Layout,
+    /// `[vocab, width]`
+    embed: Param,
+    layers: Vec<Layer>,
+    unembed: Map,
+}
+
+struct Layer {
+    index: usize,
+    cell: Cell,
+    width: usize,
+    /// `W_i`, `[blocks · width, width]`: reset, update and candidate of a GRU, input, forget, candidate and output of an LSTM.
+    inputs: Map,
+    /// `W_h`, likewise.
+    recurrent: Map,
+}
+
+/// What a layer passes from one position to the next, `[batch, 1, width]` each.
+#[derive(Clone)]
+struct State<X> {
+    hidden: X,
+    /// Of an LSTM.
+    cell: Option<X>,
+}
+
+impl Layer {
+    fn new(settings: &Recurrent, index: usize, params: &mut Params) -> Result<Self> {
+        let Recurrent { cell, width, .. } = *settings;
+        let init = Init::Uniform(1.0 / (width as f64).sqrt());
+        let mut map = |part| {
+            let shape = [cell.blocks() * width, width];
+            Map::with_bias(params, &format!("layer{index}.{part}"), shape, init)
+        };
+        Ok(Self { index, cell, width, inputs: map("wi")?, recurrent: map("wh")? })
+    }
+
+    /// What it gives at all positions, `[batch, pos, width]`, and its last state.
+    fn wire<'m, W: Wire<'m>>(
+        &'m self,
+        wire: &mut W,
+        x: &W::X,
+        mut state: State<W::X>,
+    ) -> Result<(W::X, State<W::X>)> {
+        let inputs = wire.linear(x, self.inputs)?; // [batch, pos, blocks · width]
+        let mut given = Vec::with_capacity(wire.positions());
+        for step in 0..wire.positions() {
+            let from_x = wire.slice(&inputs, Along::Positions, step, 1)?;
+            let from_h = wire.linear(&state.hidden, self.recurrent)?;
+            let hidden = match self.cell {
+                Cell::Tanh => {
+                    let sum = wire.sum(&from_x, &from_h)?;
+                    wire.activate(sum, Tanh)?
+                }
+                Cell::Gru => self.gru(wire, step, [&from_x, &from_h], &state.hidden)?,
+                Cell::Lstm => self.lstm(wire, step, [&from_x, &from_h], &mut state)?,
+            };
+            state.hidden = wire.at_step(self.index, Point::own("hidden"), step, hidden)?;
+            given.push(state.hidden.clone());
+        }
+        Ok((wire.concat(&given, Along::Positions)?, state))
+    }
+
+    /// `(1 - z) n + z h`, with `n = tanh(W_in x + r · W_hn h)`.
+    fn gru<'m, W: Wire<'m>>(
+        &self,
+        wire: &mut W,
+        step: usize,
+        [from_x, from_h]: [&W::X; 2],
+        hidden: &W::X,
+    ) -> Result<W::X> {
+        let [x_reset, x_update, x_new] = wire.split(from_x, self.width)?;
+        let [h_reset, h_update, h_new] = wire.split(from_h, self.width)?;
+        let reset = self.gate(wire, "gate.reset", step, &x_reset, &h_reset)?;
+        let update = self.gate(wire, "gate.update", step, &x_update, &h_update)?;
+        let from_h = wire.product(&reset, &h_new)?;
+        let new = wire.sum(&x_new, &from_h)?;
+        let new = wire.activate(new, Tanh)?;
+        let new = wire.at_step(self.index, Point::own("candidate"), step, new)?;
+        wire.mix(&new, hidden, &update)
+    }
+
+    /// `o tanh(c)`, with `c = f c + i g`.
+    fn lstm<'m, W: Wire<'m>>(
+        &self,
+        wire: &mut W,
+        step: usize,
+        [from_x, from_h]: [&W::X; 2],
+        state: &mut State<W::X>,
+    ) -> Result<W::X> {
+        let [x_input, x_forget, x_new, x_output] = wire.split(from_x, self.width)?;
+        let [h_input, h_forget, h_new, h_output] = wire.split(from_h, self.width)?;
+        let input = self.gate(wire, "gate.input", step, &x_input, &h_input)?;
+        let forget = self.gate(wire, "gate.forget", step, &x_forget, &h_forget)?;
+        let output = self.gate(wire, "gate.output", step, &x_output, &h_output)?;
+        let new = wire.sum(&x_new, &h_new)?;
+        let new = wire.activate(new, Tanh)?;
+        let new = wire.at_step(self.index, Point::own("candidate"), step, new)?;
+        let mut cell = wire.product(&input, &new)?;
+        if let Some(before) = &state.cell {
+            let kept = wire.product(&forget, before)?;
+            cell = wire.sum(&kept, &cell)?;
+        }
+        let cell = wire.at_step(self.index, Point::own("cell"), step, cell)?;
+        // The activation keeps slopes in the place of what it reads, and the cell is read again.
+        let copy = wire.scale(&cell, 1.0)?;
+        state.cell = Some(cell);
+        let shown = wire.activate(copy, Tanh)?;
+        wire.product(&output, &shown)
+    }
+
+    fn gate<'m, W: Wire<'m>>(
+        &self,
+        wire: &mut W,
+        name: &'static str,
+        step: usize,
+        from_x: &W::X,
+        from_h: &W::X,
+    ) -> Result<W::X> {
+        let sum = wire.sum(from_x, from_h)?;
+        let gate = wire.activate(sum, Sigmoid)?;
+        wire.at_step(self.index, Point::own(name), step, gate)
+    }
+}
+
+impl Units {
+    /// The state of each layer before the positions that are read.
+    fn states<'m, W: Wire<'m>>(&self, wire: &mut W) -> Result<Vec<State<W::X>>> {
+        let carried = wire.carried();
+        let state = |layer: &Layer| {
+            let count = layer.cell.vectors();
+            let mut own = carried.iter().skip(layer.index * count).take(count).cloned();
+            let hidden = own.next().map_or_else(|| wire.zeros(1, layer.width), Ok)?;
+            Ok(State { hidden, cell: own.next() })
+        };
+        self.layers.iter().map(state).collect()
+    }
+}
+
+impl Network for Units {
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X> {
+        let states = self.states(wire)?;
+        let x = wire.embed(self.embed, None)?;
+        let mut x = wire.at(0, Point::Embed, x)?;
+        let mut next = Vec::new();
+        for (layer, state) in self.layers.iter().zip(states) {
+            x = wire.at(layer.index, Point::ResidPre, x)?;
+            let (given, State { hidden, cell }) = layer.wire(wire, &x, state)?;
+            x = wire.at(layer.index, Point::ResidPost, given)?;
+            next.extend([hidden].into_iter().chain(cell));
+        }
+        wire.carry(next);
+        self.read().wire(wire, self.layers.len() - 1, x)
+    }
+
+    fn read(&self) -> Read<'_> {
+        Read { norm: None, unembed: self.unembed, scale: 1.0 }
+    }
+}
