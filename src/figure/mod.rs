@@ -346,6 +346,18 @@ pub enum Mark {
     Cloud(Cloud),
 }
 
+impl Mark {
+    /// A line with a disc at each point, and a gap where a value is not known.
+    pub fn curve(name: &str, points: Vec<[f64; 2]>, color: Color, dash: Dash) -> [Self; 2] {
+        let (points, name): (Arc<[[f64; 2]]>, String) = (points.into(), name.to_owned());
+        let colors = vec![color; points.len()].into();
+        [
+            Self::Line { name, points: points.clone(), color, width: 1.4, dash },
+            Self::Points { name: String::new(), colors, points, diameter: 3.5, picks: [].into() },
+        ]
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Heat {
     pub name: String,

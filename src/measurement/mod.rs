@@ -24,6 +24,7 @@ pub mod recall;
 pub mod tree;
 pub mod tree_view;
 pub mod whole;
+pub mod working_memory;
 
 use candle_core::Tensor;
 
@@ -59,6 +60,7 @@ pub const ALL: &[Entry<dyn Measurement>] = &[
     Entry { name: "query_key", make: || Box::new(query_key::QueryKey::default()) },
     Entry { name: "tree_view", make: || Box::new(tree_view::TreeView::default()) },
     Entry { name: "effect", make: || Box::new(effect::Effect::default()) },
+    Entry { name: "working_memory", make: || Box::new(working_memory::WorkingMemory::default()) },
     Entry { name: "gating", make: || Box::new(gating::Gating::default()) },
 ];
 

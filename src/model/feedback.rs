@@ -16,7 +16,7 @@ use crate::nn::wire::{Along, Heads, Wire};
 use super::decoder::layer::{Builder, Layer, SelfAttention};
 use super::readout::{Read, Written};
 use super::stack::{Stack, Stem};
-use super::{Architecture, Layout, Model, Network, Sequences};
+use super::{Architecture, Keeps, Layout, Model, Network, Sequences};
 
 crate::settings! {
     /// Settings of the network.
@@ -263,6 +263,14 @@ impl Network for FeedbackMemory {
         }
         wire.carry(next);
         self.read().wire(wire, self.stem.last(), tokens)
+    }
+
+    fn keeps(&self) -> Option<Keeps> {
+        if self.first.is_some() {
+            Some(Keeps::Tokens)
+        } else {
+            (self.cache > 0).then_some(Keeps::Positions)
+        }
     }
 
     fn read(&self) -> Read<'_> {

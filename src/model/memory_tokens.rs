@@ -13,7 +13,7 @@ use crate::nn::wire::{Along, Wire};
 use super::decoder::layer::Builder;
 use super::readout::{Read, Written};
 use super::stack::{Stack, Stem};
-use super::{Architecture, Layout, Model, Network, Sequences};
+use super::{Architecture, Keeps, Layout, Model, Network, Sequences};
 
 crate::settings! {
     /// Settings of the network.
@@ -153,6 +153,10 @@ impl Network for RecurrentMemory {
         }
         let x = self.kept(wire, x)?;
         self.read().wire(wire, self.stem.last(), x)
+    }
+
+    fn keeps(&self) -> Option<Keeps> {
+        self.memory.as_ref().map(|_| Keeps::Tokens)
     }
 
     fn read(&self) -> Read<'_> {

@@ -11,6 +11,7 @@ pub mod flags;
 pub mod gating;
 pub mod heads;
 mod kind;
+pub mod length;
 pub mod lens;
 pub mod memories;
 pub mod outputs;
@@ -29,6 +30,7 @@ pub mod timeline;
 pub mod tokens;
 pub mod tree;
 pub mod tree_scrubbing;
+pub mod working_memory;
 
 pub use columns::describe;
 pub use kind::{PanelKind, Stack};
@@ -55,9 +57,11 @@ pub const ALL: &[PanelKind] = &[
     lens::KIND,
     attribution::KIND,
     readers::KIND,
+    length::KIND,
     curves::KIND,
     sweep::KIND,
     differences::KIND,
+    working_memory::KIND,
     memories::KIND,
     query_key::KIND,
     gating::KIND,

@@ -2,6 +2,7 @@
 //! weights, sequences and settings give the same answer.
 
 pub mod knock_out;
+pub mod length;
 mod map;
 pub mod patching;
 pub mod path;
@@ -32,6 +33,7 @@ pub const ALL: &[Entry<dyn Analysis>] = &[
     Entry { name: "knock_out", make: || Box::new(knock_out::KnockingOut::default()) },
     Entry { name: "registers", make: || Box::new(registers::FindingRegisters::default()) },
     Entry { name: "readers", make: || Box::new(readers::Readers::default()) },
+    Entry { name: "length", make: || Box::new(length::Length::default()) },
     Entry { name: "tree_scrubbing", make: || Box::new(tree_scrubbing::TreeScrubbing::default()) },
 ];
 

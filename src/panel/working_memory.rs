@@ -1,0 +1,330 @@
+//! What a network keeps beside the sequence: who writes into each slot of its memory, and who reads it; segments side by side on one
+//! axis of positions.
+
+use std::sync::Arc;
+
+use crate::base::array::Array;
+use crate::base::convert;
+use crate::base::question::{MeasurementCall, Reading};
+use crate::figure::color::{ColorMap, Scaling};
+use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
+
+use super::outputs::{array, number, place, reading, sentence, step_text, tokens};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Working memory",
+    look_for: "A slot that takes strongly from one token and is read much later, in another segment: that token is held in mind. Of recurrent units, bands of one colour that last, and the gates that open where they change.",
+    click: "A click on a cell selects its position in all panels: the token that wrote, or the one that reads.",
+    stack: Stack::MiddleBelow,
+    aspect: 0.7,
+    controls: &[("heads", "Heads")],
+    ..PanelKind::new("working_memory", || Box::<WorkingMemory>::default())
+};
+
+crate::choices! {
+    /// Whose attention is drawn.
+    pub enum Whose {
+        Mean = "mean of all heads",
+        Focus = "head in focus",
+    }
+}
+
+crate::settings! {
+    /// The panel `working_memory`.
+    pub struct WorkingMemory = "What is written into the network's memory and what is read from it, on the sequence in view: memory tokens, a cache, or the state of recurrent units." {
+        /// Attention of the layer in focus: the mean of its heads, or the head in focus.
+        heads: Whose = Whose::Mean, @live;
+        /// Draw the gates of recurrent units too.
+        gates: bool = true, @live;
+    }
+}
+
+impl Panel for WorkingMemory {
+    fn needs(&self, _net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
+        vec![call(selection)]
+    }
+
+    fn figure(&self, view: &View<'_>) -> Figure {
+        self.draw(view).unwrap_or_else(|instead| instead)
+    }
+}
+
+fn call(selection: &Selection) -> MeasurementCall {
+    let layer = i64::try_from(selection.layer).unwrap_or(0);
+    MeasurementCall::new("working_memory").with("layer", layer)
+}
+
+impl WorkingMemory {
+    fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
+        let reading = reading(view, &call(view.selection))?;
+        let layer = view.selection.layer;
+        let segments = segments(reading)?;
+        let of = |name: &str| reading.array(&format!("{name}.layer{layer}"));
+        let drawn = match (of("write"), of("hidden"), of("cache")) {
+            (Some(write), ..) => self.slots(view, reading, write, segments)?,
+            (None, Some(hidden), _) => self.units(view, reading, hidden, &segments),
+            (None, None, Some(cache)) => self.cache(view, cache, &segments),
+            (None, None, None) => return Err(sentence("Nothing is kept in this layer.")),
+        };
+        let Drawn { plots, caption } = drawn;
+        let title = format!("Working memory of layer {layer}, {}", step_text(view));
+        Ok(Figure { title, plots, columns: 1, caption, ..Figure::default() })
+    }
+
+    /// The attention of the head in focus, or the mean of all: `[row, column]`.
+    fn of_heads(&self, view: &View<'_>, all: &Array) -> Vec<f32> {
+        let heads = all.shape[0].max(1);
+        if self.heads == Whose::Focus && view.selection.head < heads {
+            return all.outer(view.selection.head).to_vec();
+        }
+        let mut mean = vec![0.0; all.data.len() / heads];
+        for head in 0..heads {
+            mean.iter_mut().zip(all.outer(head)).for_each(|(sum, x)| *sum += x / heads as f32);
+        }
+        mean
+    }
+
+    /// Memory tokens: a lane for each, what is written above what is read.
+    fn slots(
+        &self,
+        view: &View<'_>,
+        reading: &Reading,
+        write: &Array,
+        segments: Segments,
+    ) -> Result<Drawn, Figure> {
+        let read = array(reading, &format!("read.layer{}", view.selection.layer), 3)?;
+        let (positions, slots) = (read.shape[1], read.shape[2]);
+        let (written, reads) = (self.of_heads(view, write), self.of_heads(view, read));
+        let lanes = Lanes { positions, slots, segments };
+        let write =
+            |slot: usize, at: usize| written[(lanes.segment(at) * slots + slot) * positions + at];
+        let read = |slot: usize, at: usize| reads[at * slots + slot];
+        let strongest = lanes.strongest(&write);
+        let plots = vec![
+            lanes.plot(view, "written from", "writes into", &write),
+            lanes.plot(view, "read by", "reads", &read),
+        ];
+        let caption = strongest.map_or_else(String::new, |(slot, at)| {
+            let held = (0..positions).filter(|later| lanes.segment(*later) > lanes.segment(at));
+            let reader = held.max_by(|a, b| read(slot, *a).total_cmp(&read(slot, *b)));
+            let reader = reader.map_or_else(String::new, |later| {
+                format!(
+                    "; it is read most by {} ({})",
+                    place(view, later),
+                    number(read(slot, later))
+                )
+            });
+            format!(
+                "m{slot} takes most from {} ({}){reader}.",
+                place(view, at),
+                number(write(slot, at))
+            )
+        });
+        Ok(Drawn { plots, caption })
+    }
+
+    /// Recurrent units: a lane for each, and the openings of its gates below.
+    fn units(
+        &self,
+        view: &View<'_>,
+        reading: &Reading,
+        hidden: &Array,
+        segments: &Segments,
+    ) -> Drawn {
+        let suffix = format!(".layer{}", view.selection.layer);
+        let others = reading.arrays.iter().filter(|array| {
+            let name = array.name.strip_suffix(&suffix);
+            name.is_some_and(|name| name == "cell" || (self.gates && name.starts_with("gate.")))
+        });
+        let all = std::iter::once(hidden).chain(others);
+        let plots = all.map(|array| units(view, array, segments)).collect();
+        let caption = "Each row is a unit; a gate that is open (1) lets through.".to_owned();
+        Drawn { plots, caption }
+    }
+
+    /// A cache: how much of its attention each segment gives to those before it.
+    fn cache(&self, view: &View<'_>, cache: &Array, segments: &Segments) -> Drawn {
+        let values = self.of_heads(view, cache);
+        let names: Arc<[String]> = (0..segments.0.len()).map(|i| i.to_string()).collect();
+        let count = names.len();
+        let heat = Heat {
+            name: "attention".to_owned(),
+            rows: count,
+            columns: count,
+            values: values.into(),
+            map: ColorMap::Paper.on(view.palette.dark),
+            range: (0.0, 1.0),
+            causal: true,
+            pick: HeatPick::Named { rows: names.clone(), columns: names.clone() },
+            ..Heat::default()
+        };
+        let axis = |label: &str, range| Axis {
+            label: label.to_owned(),
+            range,
+            ticks: Ticks::Each(names.clone()),
+            ..Axis::default()
+        };
+        let end = count as f64;
+        let plot = Plot {
+            x: axis("segment that is looked at", (0.0, end)),
+            y: axis("segment that asks", (end, 0.0)),
+            color_bar: Some(ColorBar {
+                label: "attention, mean over queries".to_owned(),
+                map: heat.map,
+                range: heat.range,
+                scaling: Scaling::Linear,
+            }),
+            equal: true,
+            marks: vec![Mark::Heat(heat)],
+            ..Plot::default()
+        };
+        let caption = "What a segment gives to earlier ones goes to its cache.".to_owned();
+        Drawn { plots: vec![plot], caption }
+    }
+}
+
+struct Drawn {
+    plots: Vec<Plot>,
+    caption: String,
+}
+
+/// First positions of segments.
+struct Segments(Vec<usize>);
+
+fn segments(reading: &Reading) -> Result<Segments, Figure> {
+    let starts = array(reading, "segment", 1)?;
+    Ok(Segments(starts.data.iter().map(|from| convert::index(*from)).collect()))
+}
+
+impl Segments {
+    /// A line where each begins, but the first.
+    fn marks(&self, view: &View<'_>) -> impl Iterator<Item = Mark> {
+        let color = view.palette.faint;
+        self.0.iter().enumerate().skip(1).map(move |(i, from)| Mark::Upright {
+            x: *from as f64,
+            text: format!("segment {i}"),
+            color,
+            dash: Dash::Dashed,
+        })
+    }
+}
+
+/// Slots of a memory over the positions of the sequence.
+struct Lanes {
+    positions: usize,
+    slots: usize,
+    segments: Segments,
+}
+
+impl Lanes {
+    fn segment(&self, position: usize) -> usize {
+        self.segments.0.iter().rposition(|from| *from <= position).unwrap_or(0)
+    }
+
+    /// Slot and position of the largest value that a later segment can read.
+    fn strongest(&self, value: &dyn Fn(usize, usize) -> f32) -> Option<(usize, usize)> {
+        let last = self.segments.0.last().copied().unwrap_or(0);
+        let cells = (0..self.slots).flat_map(|slot| (0..last).map(move |at| (slot, at)));
+        cells.max_by(|a, b| value(a.0, a.1).total_cmp(&value(b.0, b.1)))
+    }
+
+    /// A lane for each slot, a cell for each position.
+    fn plot(
+        &self,
+        view: &View<'_>,
+        title: &str,
+        does: &str,
+        value: &dyn Fn(usize, usize) -> f32,
+    ) -> Plot {
+        let cells = (0..self.slots).flat_map(|slot| (0..self.positions).map(move |at| (slot, at)));
+        let cells: Vec<(usize, usize)> = cells.collect();
+        let values: Vec<f32> = cells.iter().map(|(slot, at)| value(*slot, *at)).collect();
+        let hover = |(slot, at): &(usize, usize)| {
+            format!("{} {does} m{slot}: {}", place(view, *at), number(value(*slot, *at)))
+        };
+        let most = values.iter().fold(0.0, |most: f32, x| most.max(*x));
+        let heat = Heat {
+            name: title.to_owned(),
+            rows: self.slots,
+            columns: self.positions,
+            values: values.into(),
+            map: ColorMap::Paper.on(view.palette.dark),
+            range: (0.0, if most > 0.0 { most } else { 1.0 }),
+            pick: HeatPick::Cells {
+                picks: cells.iter().map(|(_, at)| Pick::Query(*at)).collect(),
+                hovers: cells.iter().map(hover).collect(),
+            },
+            ..Heat::default()
+        };
+        let names = (0..self.slots).map(|slot| format!("m{slot}")).collect();
+        let lanes =
+            Axis { range: (self.slots as f64, 0.0), ticks: Ticks::Each(names), ..Axis::default() };
+        over_positions(view, title, self.positions, lanes, heat, &self.segments)
+    }
+}
+
+/// A map whose columns are the positions of the sequence.
+fn over_positions(
+    view: &View<'_>,
+    title: &str,
+    positions: usize,
+    lanes: Axis,
+    heat: Heat,
+    segments: &Segments,
+) -> Plot {
+    let names = tokens(view).iter().map(|&id| view.vocab.glyph(id)).collect();
+    let color_bar = Some(ColorBar {
+        label: title.to_owned(),
+        map: heat.map,
+        range: heat.range,
+        scaling: Scaling::Linear,
+    });
+    let mut marks = vec![Mark::Heat(heat)];
+    marks.extend(segments.marks(view));
+    if let Some(query) = view.selection.query.filter(|query| *query < positions) {
+        let (x, rows) = (query as f64, lanes.range.0.max(lanes.range.1));
+        let (color, width) = (super::colors::QUERY, 1.5);
+        marks.push(Mark::Frame { from: [x, 0.0], to: [x + 1.0, rows], color, width });
+    }
+    Plot {
+        title: title.to_owned(),
+        x: Axis { range: (0.0, positions as f64), ticks: Ticks::Each(names), ..Axis::default() },
+        y: lanes,
+        marks,
+        color_bar,
+        ..Plot::default()
+    }
+}
+
+/// The values of units at each position, or openings of a gate.
+fn units(view: &View<'_>, array: &Array, segments: &Segments) -> Plot {
+    let (positions, count) = (array.shape[0], array.shape[1]);
+    let name = array.name.rsplit_once(".layer").map_or(&*array.name, |(name, _)| name);
+    let is_gate = name.starts_with("gate.");
+    let cells = (0..count).flat_map(|unit| (0..positions).map(move |at| (unit, at)));
+    let cells: Vec<(usize, usize)> = cells.collect();
+    let value = |(unit, at): &(usize, usize)| array.data[at * count + unit];
+    let values: Vec<f32> = cells.iter().map(value).collect();
+    let most = values.iter().fold(1e-6, |most: f32, x| most.max(x.abs()));
+    let map = if is_gate { ColorMap::Paper } else { ColorMap::Vik };
+    let hover = |cell: &(usize, usize)| {
+        format!("{name} of unit {} at {}: {}", cell.0, place(view, cell.1), number(value(cell)))
+    };
+    let heat = Heat {
+        name: name.to_owned(),
+        rows: count,
+        columns: positions,
+        values: values.into(),
+        map: map.on(view.palette.dark),
+        range: if is_gate { (0.0, 1.0) } else { (-most, most) },
+        pick: HeatPick::Cells {
+            picks: cells.iter().map(|(_, at)| Pick::Query(*at)).collect(),
+            hovers: cells.iter().map(hover).collect(),
+        },
+        ..Heat::default()
+    };
+    let lanes = Axis { label: "unit".to_owned(), range: (count as f64, 0.0), ..Axis::default() };
+    over_positions(view, &name.replace('.', ": "), positions, lanes, heat, segments)
+}
