@@ -300,5 +300,5 @@ fn selection(spec: &PanelSpec, net: &NetShape, length: usize) -> Result<Selectio
             )));
         }
     }
-    Ok(Selection { layer, head, query: spec.query, key: spec.key, first: spec.first })
+    Ok(Selection { layer, head, query: spec.query, key: spec.key, first: spec.first, slot: None })
 }

@@ -484,6 +484,13 @@ pub enum Pick {
     },
     /// A token of the vocabulary.
     Token(u32),
+    /// A memory token as it is written in a segment, the layer of its place, and the position that wrote most of it.
+    Slot {
+        token: usize,
+        segment: usize,
+        layer: usize,
+        writer: usize,
+    },
     /// A run of the sweep that is open, by its number.
     Run(usize),
     /// Look at a sequence with one place taken from the run on another.

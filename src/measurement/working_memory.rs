@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::read::values;
-use super::{Answer, Measurement, Scene, Scope, Subject};
+use super::{Answer, Mean, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
@@ -16,7 +16,8 @@ crate::settings! {
     ///
     /// `segment`: the first position of each segment. Of memory tokens `write.layerL` `[head, memory, position]`, the attention from the
     /// memory tokens that are written, those of all segments one after the other, to the positions of their segment; and
-    /// `read.layerL` `[head, position, slot]`, the attention from positions to the memory tokens that they read. Of a cache
+    /// `read.layerL` `[head, position, slot]`, the attention from positions to the memory tokens that they read; the number
+    /// `write_layer` is the layer at whose place `memory.write` they can be changed. Of a cache
     /// `cache.layerL` `[head, segment, from]`, the attention of a segment to each, on average over its queries. Of recurrent
     /// units `hidden.layerL` and, of each gate, e.g. `gate.update.layerL`: `[position, unit]`.
     pub struct WorkingMemory = "What is written into the network's memory and what is read from it, on the sequence in view." {
@@ -72,7 +73,11 @@ impl Measurement for WorkingMemory {
         let at = |point| Site { layer: self.layer, point };
         match subject.model.keeps() {
             Some(Keeps::Units) => UNITS.iter().map(|name| at(Point::own(name))).collect(),
-            Some(Keeps::Tokens | Keeps::Positions) => vec![at(Point::Pattern)],
+            Some(Keeps::Tokens) => {
+                let written = self.written(subject).map(|layer| Site { layer, point: WRITE });
+                vec![at(Point::Pattern), written[0], written[1]]
+            }
+            Some(Keeps::Positions) => vec![at(Point::Pattern)],
             None => Vec::new(),
         }
     }
@@ -83,10 +88,17 @@ impl Measurement for WorkingMemory {
         let segments = segments.unwrap_or(Segments { length: of, through: 0 });
         let starts: Vec<f32> = segments.of(of).map(|segment| segment.from as f32).collect();
         let mut arrays = vec![Array::new("segment", &["segment"], &[starts.len()], starts)?];
+        let mut means = Vec::new();
         let pattern = Site { layer: self.layer, point: Point::Pattern };
         let pieces = scene.captured.pieces(pattern);
         match scene.subject.model.keeps() {
             Some(Keeps::Tokens) => {
+                let known = |layer: &usize| {
+                    scene.captured.contains_key(&Site { layer: *layer, point: WRITE })
+                };
+                let layer = self.written(scene.subject).into_iter().find(known);
+                let sum = layer.map_or(f64::NAN, |layer| layer as f64);
+                means.push(Mean { name: "write_layer".to_owned(), sum, count: 1.0 });
                 arrays.push(self.array("read", &["position", "slot"], &read(pieces)?)?);
                 arrays.push(self.array("write", &["memory", "position"], &written(pieces)?)?);
             }
@@ -103,11 +115,19 @@ impl Measurement for WorkingMemory {
         if let Some(whole) = scene.captured.get(&pattern) {
             arrays.push(self.array("cache", &["segment", "from"], &pooled(whole, segments)?)?);
         }
-        Ok(Answer { arrays, ..Answer::default() })
+        Ok(Answer { arrays, means, ..Answer::default() })
     }
 }
 
+/// Where memory tokens are written.
+const WRITE: Point = Point::own("memory.write");
+
 impl WorkingMemory {
+    /// The layers where memory tokens may be written: each layer has its own, or the last one has.
+    fn written(&self, subject: Subject<'_>) -> [usize; 2] {
+        [self.layer, subject.model.layout().heads.len().saturating_sub(1)]
+    }
+
     /// Of the first sequence, `[head, ..]`.
     fn array(&self, name: &str, axes: &[&str; 2], all: &Tensor) -> Result<Array> {
         let one = all.get(0)?.contiguous()?;

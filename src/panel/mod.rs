@@ -78,8 +78,19 @@ pub struct Selection {
     /// Query position in the sequence in view.
     pub query: Option<usize>,
     pub key: Option<usize>,
+    /// A place of the network's memory.
+    pub slot: Option<Slot>,
     /// The first of the positions in view, where a hand has scrolled to it; none: they follow query and key.
     pub first: Option<usize>,
+}
+
+/// A memory token as it is written in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    pub token: usize,
+    pub segment: usize,
+    /// Layer of its place `memory.write`.
+    pub layer: usize,
 }
 
 /// Shape of the network in view, as panels need it.

@@ -4,19 +4,19 @@
 use std::sync::Arc;
 
 use crate::base::array::Array;
-use crate::base::convert;
+use crate::base::convert::{self, narrow};
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{ColorMap, Scaling};
 use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{array, number, place, reading, sentence, step_text, tokens};
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View};
+use super::{NetShape, Panel, PanelKind, Selection, Slot, Stack, View};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Working memory",
     look_for: "A slot that takes strongly from one token and is read much later, in another segment: that token is held in mind. Of recurrent units, bands of one colour that last, and the gates that open where they change.",
-    click: "A click on a cell selects its position in all panels: the token that wrote, or the one that reads.",
+    click: "A click on what is written selects the slot and, in all panels, the token that wrote it; then it can be cut, held or taken from another sequence. A click on what is read selects the token that reads.",
     stack: Stack::MiddleBelow,
     aspect: 0.7,
     controls: &[("heads", "Heads")],
@@ -96,15 +96,17 @@ impl WorkingMemory {
     ) -> Result<Drawn, Figure> {
         let read = array(reading, &format!("read.layer{}", view.selection.layer), 3)?;
         let (positions, slots) = (read.shape[1], read.shape[2]);
+        let layer = reading.number("write_layer").filter(|layer| layer.is_finite());
         let (written, reads) = (self.of_heads(view, write), self.of_heads(view, read));
-        let lanes = Lanes { positions, slots, segments };
+        let layer = layer.map(|layer| convert::index(narrow(layer)));
+        let lanes = Lanes { positions, slots, segments, layer };
         let write =
             |slot: usize, at: usize| written[(lanes.segment(at) * slots + slot) * positions + at];
         let read = |slot: usize, at: usize| reads[at * slots + slot];
         let strongest = lanes.strongest(&write);
         let plots = vec![
-            lanes.plot(view, "written from", "writes into", &write),
-            lanes.plot(view, "read by", "reads", &read),
+            lanes.plot(view, ("written from", "writes into"), &write, true),
+            lanes.plot(view, ("read by", "reads"), &read, false),
         ];
         let caption = strongest.map_or_else(String::new, |(slot, at)| {
             let held = (0..positions).filter(|later| lanes.segment(*later) > lanes.segment(at));
@@ -216,6 +218,8 @@ struct Lanes {
     positions: usize,
     slots: usize,
     segments: Segments,
+    /// Where slots can be changed.
+    layer: Option<usize>,
 }
 
 impl Lanes {
@@ -234,9 +238,9 @@ impl Lanes {
     fn plot(
         &self,
         view: &View<'_>,
-        title: &str,
-        does: &str,
+        (title, does): (&str, &str),
         value: &dyn Fn(usize, usize) -> f32,
+        writes: bool,
     ) -> Plot {
         let cells = (0..self.slots).flat_map(|slot| (0..self.positions).map(move |at| (slot, at)));
         let cells: Vec<(usize, usize)> = cells.collect();
@@ -253,7 +257,7 @@ impl Lanes {
             map: ColorMap::Paper.on(view.palette.dark),
             range: (0.0, if most > 0.0 { most } else { 1.0 }),
             pick: HeatPick::Cells {
-                picks: cells.iter().map(|(_, at)| Pick::Query(*at)).collect(),
+                picks: cells.iter().map(|(slot, at)| self.pick(*slot, *at, writes)).collect(),
                 hovers: cells.iter().map(hover).collect(),
             },
             ..Heat::default()
@@ -261,7 +265,31 @@ impl Lanes {
         let names = (0..self.slots).map(|slot| format!("m{slot}")).collect();
         let lanes =
             Axis { range: (self.slots as f64, 0.0), ticks: Ticks::Each(names), ..Axis::default() };
-        over_positions(view, title, self.positions, lanes, heat, &self.segments)
+        let mut plot = over_positions(view, title, self.positions, lanes, heat, &self.segments);
+        plot.marks.extend(view.selection.slot.and_then(|slot| self.frame(slot, writes)));
+        plot
+    }
+
+    fn pick(&self, token: usize, at: usize, writes: bool) -> Pick {
+        match self.layer.filter(|_| writes) {
+            Some(layer) => Pick::Slot { token, segment: self.segment(at), layer, writer: at },
+            None => Pick::Query(at),
+        }
+    }
+
+    /// Around a slot where it is written, or in the segment that reads it.
+    fn frame(&self, slot: Slot, writes: bool) -> Option<Mark> {
+        let segment = slot.segment + usize::from(!writes);
+        let from = *self.segments.0.get(segment)?;
+        let to = self.segments.0.get(segment + 1).copied().unwrap_or(self.positions);
+        let lane = slot.token as f64;
+        let (color, width) = (super::colors::KEY, 2.0);
+        (slot.token < self.slots).then_some(Mark::Frame {
+            from: [from as f64, lane],
+            to: [to as f64, lane + 1.0],
+            color,
+            width,
+        })
     }
 }
 
