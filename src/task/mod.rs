@@ -1,6 +1,7 @@
 //! What is learned: settings that open into a seeded source of labelled sequences. No tensors here.
 
 pub mod bigram;
+mod chance;
 pub mod numpy;
 pub mod reference_back;
 pub mod statistics;

@@ -15,8 +15,9 @@ use crate::base::pair::{Pair, PairKind};
 use crate::base::tuples::{TokenMeaning, Tuple, Tuples};
 use crate::base::vocab::Vocab;
 
+use super::chance::{chance, stream};
 use super::{Source, Task, is_held_out};
-use draw::{Cast, cast, chance, stream};
+use draw::{Cast, cast};
 use memory::{Compared, Item, Memory, shortcuts};
 use words::{Read, TUPLE, Word, Words};
 
