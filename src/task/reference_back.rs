@@ -104,6 +104,10 @@ impl Task for ReferenceBack {
     fn boxed(&self) -> Box<dyn Task> {
         Box::new(self.clone())
     }
+
+    fn length_setting(&self) -> Option<&'static str> {
+        Some("tuples")
+    }
 }
 
 impl ReferenceBack {
@@ -305,6 +309,10 @@ const fn held(name: &'static str) -> LabelKind {
 impl Source for ReferenceBackSource {
     fn vocab(&self) -> &Vocab {
         &self.vocab
+    }
+
+    fn settings(&self) -> Option<Box<dyn Task>> {
+        Some(self.settings.boxed())
     }
 
     fn roles(&self) -> &'static [&'static str] {
