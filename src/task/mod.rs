@@ -1,5 +1,6 @@
 //! What is learned: settings that open into a seeded source of labelled sequences. No tensors here.
 
+pub mod automaton;
 pub mod bigram;
 mod chance;
 pub mod numpy;
@@ -25,6 +26,7 @@ pub const ALL: &[Entry<dyn Task>] = &[
     Entry { name: "bigram", make: || Box::new(bigram::Bigram::default()) },
     Entry { name: "tree_path", make: || Box::new(tree_path::TreePath::default()) },
     Entry { name: "reference_back", make: || Box::new(reference_back::ReferenceBack::default()) },
+    Entry { name: "automaton", make: || Box::new(automaton::Automaton::default()) },
 ];
 
 /// The settings of a task.
@@ -137,7 +139,7 @@ pub trait Source: Send + Sync {
 
 impl<'s> dyn Source + 's {
     /// What only some tasks know, by its type: [`bigram::GlobalLaw`], [`bigram::Triggers`], [`tree_path::Trees`],
-    /// [`reference_back::TupleText`],
+    /// [`reference_back::TupleText`], [`automaton::Machine`],
     /// [`Reals`](crate::base::batch::Reals). `None` where this one does not know it. A measurement that needs it asks for it, never for
     /// the name of a task.
     pub fn facet<F: Any>(&self) -> Option<&F> {

@@ -9,6 +9,7 @@
 )]
 
 mod app;
+mod automaton;
 mod background;
 mod bench;
 mod birth;
