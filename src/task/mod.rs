@@ -3,7 +3,10 @@
 pub mod automaton;
 pub mod bigram;
 mod chance;
+pub mod copy;
+pub mod flip_flop;
 pub mod numpy;
+pub mod passkey;
 pub mod reference_back;
 pub mod statistics;
 pub mod tree_path;
@@ -27,6 +30,9 @@ pub const ALL: &[Entry<dyn Task>] = &[
     Entry { name: "tree_path", make: || Box::new(tree_path::TreePath::default()) },
     Entry { name: "reference_back", make: || Box::new(reference_back::ReferenceBack::default()) },
     Entry { name: "automaton", make: || Box::new(automaton::Automaton::default()) },
+    Entry { name: "flip_flop", make: || Box::new(flip_flop::FlipFlop::default()) },
+    Entry { name: "copy", make: || Box::new(copy::Copying::default()) },
+    Entry { name: "passkey", make: || Box::new(passkey::Passkey::default()) },
 ];
 
 /// The settings of a task.

@@ -44,6 +44,7 @@ mod interventions;
 mod lens;
 mod lessons;
 mod measurements;
+mod memory_tasks;
 mod models;
 mod nn;
 mod npz;
