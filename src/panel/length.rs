@@ -85,9 +85,9 @@ impl Length {
             [_] => format!("Accuracy against {}, step {}", self.name(), first.step),
             _ => format!("Accuracy against {}", self.name()),
         };
-        let plots =
-            vec![self.by_value(view, &courses), by_position(view, &courses, self.is_length())];
-        let columns = if view.size[0] > 1.3 * view.size[1] { 2 } else { 1 };
+        let mut plots = vec![self.by_value(view, &courses)];
+        plots.extend(by_position(view, &courses, self.is_length()));
+        let columns = if view.size[0] > 1.3 * view.size[1] { plots.len() } else { 1 };
         let caption = courses.iter().map(|course| course.in_words(self.is_length()));
         let caption = caption.collect::<Vec<String>>().join(" ");
         Ok(Figure { title, plots, columns, caption, ..Figure::default() })
@@ -128,13 +128,16 @@ impl Length {
             if self.is_length() { "positions of a sequence".to_owned() } else { self.name() };
         Plot {
             x: Axis { label: unit, range, log, ticks },
-            y: Axis { label: "accuracy".to_owned(), range: (0.0, 1.05), ..Axis::default() },
+            y: Axis { label: "accuracy".to_owned(), range: (0.0, TOP), ..Axis::default() },
             legend: legend(view, courses),
             marks,
             ..Plot::default()
         }
     }
 }
+
+/// The end of the axis of accuracies: room for a text above the lines.
+const TOP: f64 = 1.16;
 
 /// Ends of an axis with some room.
 fn around(low: f64, high: f64, log: bool) -> (f64, f64) {
@@ -232,16 +235,19 @@ impl Course {
         let here = (0..xs.len()).min_by(|a, b| near(a).total_cmp(&near(b)));
         let far = (0..xs.len()).next_back();
         let (Some(here), Some(far)) = (here, far) else { return String::new() };
-        let share = |x: f64| format!("{} %", number(narrow(100.0 * x)));
+        let share = |x: f64| format!("{} %", Plain((1000.0 * x).round() / 10.0));
         let what = if is_length { " positions" } else { "" };
         let who = if self.said.is_empty() { String::new() } else { format!("{}: ", self.said) };
+        let last = match self.tells_last() {
+            true => format!(" ({} at the last)", share(self.last[far])),
+            false => String::new(),
+        };
         format!(
-            "{who}{} right at {}{what}, {} at {}{what} ({} at the last position); guessing: {}.",
+            "{who}{} right at {}{what}, {} at {}{what}{last}; guessing: {}.",
             share(self.accuracy[here]),
             Plain(xs[here]),
             share(self.accuracy[far]),
             Plain(xs[far]),
-            share(self.last[far]),
             share(self.chance)
         )
     }
@@ -282,7 +288,7 @@ fn cells(view: &View<'_>, courses: &[Course], is_length: bool, log: bool) -> Vec
         });
         Cell {
             from: [from, 0.0],
-            to: [to, 1.05],
+            to: [to, TOP],
             text: String::new(),
             fill: None,
             stroke: None,
@@ -295,8 +301,12 @@ fn cells(view: &View<'_>, courses: &[Course], is_length: bool, log: bool) -> Vec
     xs.iter().enumerate().map(cell).collect()
 }
 
-/// Accuracy along the longest sequences that were tried.
-fn by_position(view: &View<'_>, courses: &[Course], is_length: bool) -> Plot {
+/// Accuracy along the longest sequences that were tried, where more than one place of them is asked about.
+fn by_position(view: &View<'_>, courses: &[Course], is_length: bool) -> Option<Plot> {
+    let asked = courses[0].by_position.last()?.iter().filter(|y| y.is_finite());
+    if asked.count() < 2 {
+        return None;
+    }
     let end = courses
         .iter()
         .filter_map(|course| course.positions.last())
@@ -313,13 +323,13 @@ fn by_position(view: &View<'_>, courses: &[Course], is_length: bool) -> Plot {
             marks.push(Mark::Upright { x, text, color: view.palette.faint, dash });
         }
     }
-    Plot {
+    Some(Plot {
         title: "along the longest".to_owned(),
         x: Axis { label: "position".to_owned(), range: (0.0, end), ..Axis::default() },
-        y: Axis { label: "accuracy".to_owned(), range: (0.0, 1.05), ..Axis::default() },
+        y: Axis { label: "accuracy".to_owned(), range: (0.0, TOP), ..Axis::default() },
         marks,
         ..Plot::default()
-    }
+    })
 }
 
 /// Points of a line before neighbours are averaged.

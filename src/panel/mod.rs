@@ -26,6 +26,7 @@ pub mod scales;
 pub mod span;
 pub mod step_marks;
 pub mod sweep;
+pub mod sweep_map;
 pub mod timeline;
 pub mod tokens;
 pub mod tree;
@@ -60,6 +61,7 @@ pub const ALL: &[PanelKind] = &[
     length::KIND,
     curves::KIND,
     sweep::KIND,
+    sweep_map::KIND,
     differences::KIND,
     working_memory::KIND,
     memories::KIND,

@@ -7,7 +7,7 @@ use crate::base::array::Array;
 use crate::base::convert::{self, narrow};
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{ColorMap, Scaling};
-use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
+use crate::figure::{Axis, Cell, ColorBar, Dash, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{array, number, place, reading, sentence, step_text, tokens};
 use super::{NetShape, Panel, PanelKind, Selection, Slot, Stack, View};
@@ -200,16 +200,32 @@ fn segments(reading: &Reading) -> Result<Segments, Figure> {
     Ok(Segments(starts.data.iter().map(|from| convert::index(*from)).collect()))
 }
 
+/// Height of the row with the names of segments, in lanes of so many.
+const NAMES: f64 = 0.11;
+
 impl Segments {
-    /// A line where each begins, but the first.
-    fn marks(&self, view: &View<'_>) -> impl Iterator<Item = Mark> {
-        let color = view.palette.faint;
-        self.0.iter().enumerate().skip(1).map(move |(i, from)| Mark::Upright {
-            x: *from as f64,
+    /// A line where each begins, but the first, and their names above the lanes.
+    fn marks(&self, view: &View<'_>, positions: usize, lanes: f64) -> Vec<Mark> {
+        if self.0.len() < 2 {
+            return Vec::new();
+        }
+        let (color, dash) = (view.palette.faint, Dash::Dashed);
+        let line =
+            |from: &usize| Mark::Upright { x: *from as f64, text: String::new(), color, dash };
+        let ends = self.0.iter().skip(1).copied().chain([positions]);
+        let name = |(i, (from, to)): (usize, (&usize, usize))| Cell {
+            from: [*from as f64, -NAMES * lanes],
+            to: [to as f64, 0.0],
             text: format!("segment {i}"),
-            color,
-            dash: Dash::Dashed,
-        })
+            fill: None,
+            stroke: None,
+            ink: color,
+            pick: Pick::Nothing,
+            hover: String::new(),
+            value: None,
+        };
+        let names = self.0.iter().zip(ends).enumerate().map(name).collect();
+        self.0.iter().skip(1).map(line).chain([Mark::Cells(names)]).collect()
     }
 }
 
@@ -263,8 +279,7 @@ impl Lanes {
             ..Heat::default()
         };
         let names = (0..self.slots).map(|slot| format!("m{slot}")).collect();
-        let lanes =
-            Axis { range: (self.slots as f64, 0.0), ticks: Ticks::Each(names), ..Axis::default() };
+        let lanes = Axis { ticks: Ticks::Each(names), ..Axis::default() };
         let mut plot = over_positions(view, title, self.positions, lanes, heat, &self.segments);
         plot.marks.extend(view.selection.slot.and_then(|slot| self.frame(slot, writes)));
         plot
@@ -309,17 +324,21 @@ fn over_positions(
         range: heat.range,
         scaling: Scaling::Linear,
     });
+    let count = heat.rows as f64;
     let mut marks = vec![Mark::Heat(heat)];
-    marks.extend(segments.marks(view));
+    marks.extend(segments.marks(view, positions, count));
     if let Some(query) = view.selection.query.filter(|query| *query < positions) {
-        let (x, rows) = (query as f64, lanes.range.0.max(lanes.range.1));
+        let (x, rows) = (query as f64, count);
         let (color, width) = (super::colors::QUERY, 1.5);
         marks.push(Mark::Frame { from: [x, 0.0], to: [x + 1.0, rows], color, width });
     }
     Plot {
         title: title.to_owned(),
         x: Axis { range: (0.0, positions as f64), ticks: Ticks::Each(names), ..Axis::default() },
-        y: lanes,
+        y: Axis {
+            range: (count, if segments.0.len() < 2 { 0.0 } else { -NAMES * count }),
+            ..lanes
+        },
         marks,
         color_bar,
         ..Plot::default()
@@ -353,6 +372,6 @@ fn units(view: &View<'_>, array: &Array, segments: &Segments) -> Plot {
         },
         ..Heat::default()
     };
-    let lanes = Axis { label: "unit".to_owned(), range: (count as f64, 0.0), ..Axis::default() };
+    let lanes = Axis { label: "unit".to_owned(), ..Axis::default() };
     over_positions(view, &name.replace('.', ": "), positions, lanes, heat, segments)
 }
