@@ -81,14 +81,14 @@ pub struct Selection {
     pub query: Option<usize>,
     pub key: Option<usize>,
     /// A place of the network's memory.
-    pub slot: Option<Slot>,
+    pub slot: Option<MemorySlot>,
     /// The first of the positions in view, where a hand has scrolled to it; none: they follow query and key.
     pub first: Option<usize>,
 }
 
 /// A memory token as it is written in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
+pub struct MemorySlot {
     pub token: usize,
     pub segment: usize,
     /// Layer of its place `memory.write`.

@@ -10,7 +10,7 @@ use crate::figure::color::{ColorMap, Scaling};
 use crate::figure::{Axis, Cell, ColorBar, Dash, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{array, number, place, reading, sentence, step_text, tokens};
-use super::{NetShape, Panel, PanelKind, Selection, Slot, Stack, View};
+use super::{MemorySlot, NetShape, Panel, PanelKind, Selection, Stack, View};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -293,7 +293,7 @@ impl Lanes {
     }
 
     /// Around a slot where it is written, or in the segment that reads it.
-    fn frame(&self, slot: Slot, writes: bool) -> Option<Mark> {
+    fn frame(&self, slot: MemorySlot, writes: bool) -> Option<Mark> {
         let segment = slot.segment + usize::from(!writes);
         let from = *self.segments.0.get(segment)?;
         let to = self.segments.0.get(segment + 1).copied().unwrap_or(self.positions);

@@ -1,7 +1,7 @@
 //! What is selected: one position to ask of, one to look at, one head; the same for all panels.
 
 use crate::figure::Pick;
-use crate::panel::{Selection, Slot, positions};
+use crate::panel::{MemorySlot, Selection, positions};
 
 use super::Lab;
 
@@ -22,7 +22,7 @@ impl Lab {
             Pick::Key(at) => selection.key = Some(at),
             // What wrote it is selected everywhere.
             Pick::Slot { token, segment, layer, writer } => {
-                selection.slot = Some(Slot { token, segment, layer });
+                selection.slot = Some(MemorySlot { token, segment, layer });
                 selection.query = Some(writer);
                 selection.key = None;
             }
