@@ -142,6 +142,8 @@ crate::settings! {
         values: String = String::new();
         /// Sequences of each.
         sequences: usize = 64, in 1..=4096, @log;
+        /// Of a transformer: also measure three causes of failure, and take each out of the way in turn: positions that were never trained, attention that is spread over more keys, and hidden units of MLPs outside of their range.
+        causes: bool = false;
     }
 }
 

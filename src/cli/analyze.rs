@@ -87,6 +87,7 @@ questions! {
     KnockOut "knock_out" analysis::knock_out::KnockingOut, &[];
     Readers "readers" analysis::readers::Readers, &[];
     Length "length" analysis::length::Length, &[];
+    Stored "stored" analysis::stored::Stored, &[];
 }
 
 /// The command of a long question: its settings are options.

@@ -17,7 +17,7 @@ pub const KIND: PanelKind = PanelKind {
     click: "A click does nothing here; pointing at a length tells its accuracy. Compare with another run (V) draws both in one plot.",
     stack: Stack::MiddleBelow,
     aspect: 0.6,
-    controls: &[("over", "Vary"), ("values", "Values"), ("sequences", "Sequences")],
+    controls: &[("over", "Vary"), ("values", "Values"), ("causes", "Causes")],
     ..PanelKind::new("length", || Box::<Length>::default())
 };
 
@@ -59,12 +59,15 @@ impl Panel for Length {
 impl Length {
     /// The analysis with these settings; those that say nothing are left out.
     fn call(&self) -> MeasurementCall {
-        let Varied { over, values, sequences } = &self.varied;
+        let Varied { over, values, sequences, causes } = &self.varied;
         let mut call = MeasurementCall::new("length");
         for (name, text) in [("over", over.trim()), ("values", values.trim())] {
             if !text.is_empty() {
                 call = call.with(name, text);
             }
+        }
+        if *causes {
+            call = call.with("causes", true);
         }
         let usual = Varied::default();
         match i64::try_from(*sequences) {
@@ -87,6 +90,7 @@ impl Length {
         };
         let mut plots = vec![self.by_value(view, &courses)];
         plots.extend(by_position(view, &courses, self.is_length()));
+        plots.extend(local(view, &courses[0]));
         let columns = if view.size[0] > 1.3 * view.size[1] { plots.len() } else { 1 };
         let caption = courses.iter().map(|course| course.in_words(self.is_length()));
         let caption = caption.collect::<Vec<String>>().join(" ");
@@ -118,6 +122,7 @@ impl Length {
                 marks.push(level(view, range, course.chance));
             }
             marks.extend(course.curves(self.is_length()));
+            marks.extend(course.curves_without(view, self.is_length()));
             let text = if i == 0 { "trained".to_owned() } else { String::new() };
             let x = course.trained(self.is_length());
             marks.push(Mark::Upright { x, text, color: view.palette.faint, dash: Dash::Dashed });
@@ -167,6 +172,13 @@ fn level(view: &View<'_>, (low, high): (f64, f64), chance: f64) -> Mark {
     }
 }
 
+/// Causes of failure and what is said of a curve without one of them.
+const WITHOUT: [(&str, &str); 3] = [
+    ("positions", "positions wrapped"),
+    ("dilution", "attention sharpened"),
+    ("mlp", "MLP kept in range"),
+];
+
 /// How one network does.
 struct Course {
     said: String,
@@ -178,6 +190,10 @@ struct Course {
     last: Vec<f64>,
     /// `[value][position]`
     by_position: Vec<Vec<f64>>,
+    /// Accuracy with a cause of failure taken out of the way.
+    without: Vec<(&'static str, Vec<f64>)>,
+    /// `[value][radius]`
+    local: Vec<Vec<f64>>,
     /// The value in training, and how many positions that were.
     trained: [f64; 2],
     chance: f64,
@@ -198,6 +214,16 @@ impl Course {
             accuracy: of("accuracy")?,
             last: of("last")?,
             by_position: (0..places.shape[0]).map(|i| doubles(places.outer(i))).collect(),
+            without: WITHOUT
+                .iter()
+                .filter_map(|(name, said)| {
+                    let array = reading.array(&format!("accuracy.{name}"))?;
+                    Some((*said, doubles(&array.data)))
+                })
+                .collect(),
+            local: reading.array("local").map_or_else(Vec::new, |array| {
+                (0..array.shape[0]).map(|i| doubles(array.outer(i))).collect()
+            }),
             trained: ["trained", "trained_positions"].map(number),
             chance: number("chance"),
         })
@@ -225,6 +251,15 @@ impl Course {
         }
         marks.extend(Mark::curve("accuracy", points(&self.accuracy), self.color, Dash::Solid));
         marks
+    }
+
+    /// Curves with one cause of failure taken out of the way.
+    fn curves_without(&self, view: &View<'_>, is_length: bool) -> Vec<Mark> {
+        let curve = |(i, (said, ys)): (usize, &(&'static str, Vec<f64>))| {
+            let points = self.xs(is_length).into_iter().zip(ys).map(|(x, y)| [x, *y]).collect();
+            Mark::curve(said, points, colors::line(view.palette, i + 2), Dash::Dashed)
+        };
+        self.without.iter().enumerate().flat_map(curve).collect()
     }
 
     /// What the eye should have met.
@@ -267,6 +302,9 @@ fn legend(view: &View<'_>, courses: &[Course]) -> Vec<LegendEntry> {
     if courses.iter().any(Course::tells_last) {
         let color = if courses.len() > 1 { faint } else { courses[0].color };
         entries.push(LegendEntry::line("the last position", color, Dash::Dashed));
+    }
+    for (i, (said, _)) in courses[0].without.iter().enumerate() {
+        entries.push(LegendEntry::line(*said, colors::line(view.palette, i + 2), Dash::Dashed));
     }
     entries.push(LegendEntry::line("guessing", faint, Dash::Dotted));
     entries
@@ -348,4 +386,29 @@ fn averaged(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
 fn line_through(color: Color, points: Vec<[f64; 2]>) -> Mark {
     let name = "by position".to_owned();
     Mark::Line { name, points: points.into(), color, width: 1.4, dash: Dash::Solid }
+}
+
+/// How local attention is, at the length of training and at the longest: uniform attention gives the diagonal.
+fn local(view: &View<'_>, course: &Course) -> Option<Plot> {
+    let near = |i: &usize| (course.positions[*i] - course.trained[1]).abs();
+    let here = (0..course.local.len()).min_by(|a, b| near(a).total_cmp(&near(b)))?;
+    let mut marks = Vec::new();
+    let mut legend = Vec::new();
+    for (i, at) in [here, course.local.len() - 1].into_iter().enumerate() {
+        let color = colors::line(view.palette, i);
+        let radii = course.local[at].len() as f64;
+        let points = course.local[at].iter().enumerate();
+        let points: Vec<[f64; 2]> = points.map(|(r, y)| [(r + 1) as f64 / radii, *y]).collect();
+        marks.push(line_through(color, points));
+        let text = format!("{} positions", Plain(course.positions[at]));
+        legend.push(LegendEntry::line(text, color, Dash::Solid));
+    }
+    Some(Plot {
+        title: "attention within a radius".to_owned(),
+        x: Axis { label: "share of the sequence".to_owned(), range: (0.0, 1.0), ..Axis::default() },
+        y: Axis { label: "attention".to_owned(), range: (0.0, TOP), ..Axis::default() },
+        legend,
+        marks,
+        ..Plot::default()
+    })
 }

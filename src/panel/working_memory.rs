@@ -19,7 +19,7 @@ pub const KIND: PanelKind = PanelKind {
     click: "A click on what is written selects the slot and, in all panels, the token that wrote it; then it can be cut, held or taken from another sequence. A click on what is read selects the token that reads.",
     stack: Stack::MiddleBelow,
     aspect: 0.7,
-    controls: &[("heads", "Heads")],
+    controls: &[("heads", "Heads"), ("stored", "What is stored")],
     ..PanelKind::new("working_memory", || Box::<WorkingMemory>::default())
 };
 
@@ -38,12 +38,20 @@ crate::settings! {
         heads: Whose = Whose::Mean, @live;
         /// Draw the gates of recurrent units too.
         gates: bool = true, @live;
+        /// Draw what the memory holds, as probes of a label of the task tell it: each is fitted to held-out sequences and judged by others.
+        stored: bool = true;
+        /// Which label of the task (empty: its first).
+        label: String = String::new();
     }
 }
 
 impl Panel for WorkingMemory {
     fn needs(&self, _net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
         vec![call(selection)]
+    }
+
+    fn analyses(&self, _net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
+        if self.stored { vec![self.stored(selection)] } else { Vec::new() }
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -57,6 +65,35 @@ fn call(selection: &Selection) -> MeasurementCall {
 }
 
 impl WorkingMemory {
+    /// The probes of what is stored.
+    fn stored(&self, selection: &Selection) -> MeasurementCall {
+        let layer = i64::try_from(selection.layer).unwrap_or(0);
+        let call = MeasurementCall::new("stored").with("layer", layer);
+        match self.label.trim() {
+            "" => call,
+            label => call.with("label", label),
+        }
+    }
+
+    /// What each slot holds after each segment, if that is known.
+    fn contents(&self, view: &View<'_>, positions: usize, segments: &Segments) -> Option<Plot> {
+        let found = view.analyzed.get(&self.stored(view.selection)).filter(|_| self.stored)?;
+        let reading = found.reading.as_ref()?.as_ref().ok()?;
+        let score = reading.array("score")?;
+        let names = (0..score.shape[1]).map(|slot| format!("m{slot}")).collect();
+        let label = reading.notes.first().map_or("", String::as_str);
+        let cells = (0..score.data.len()).map(|i| content(view, reading, i, segments, positions));
+        let count = score.shape[1] as f64;
+        Some(Plot {
+            title: format!("stored: held-out score of probes. {label}"),
+            x: Axis { range: (0.0, positions as f64), ticks: Ticks::Hidden, ..Axis::default() },
+            y: Axis { range: (count, 0.0), ticks: Ticks::Each(names), ..Axis::default() },
+            marks: vec![Mark::Cells(cells.flatten().collect())],
+            weight: 0.8,
+            ..Plot::default()
+        })
+    }
+
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
         let reading = reading(view, &call(view.selection))?;
         let layer = view.selection.layer;
@@ -104,10 +141,9 @@ impl WorkingMemory {
             |slot: usize, at: usize| written[(lanes.segment(at) * slots + slot) * positions + at];
         let read = |slot: usize, at: usize| reads[at * slots + slot];
         let strongest = lanes.strongest(&write);
-        let plots = vec![
-            lanes.plot(view, ("written from", "writes into"), &write, true),
-            lanes.plot(view, ("read by", "reads"), &read, false),
-        ];
+        let mut plots = vec![lanes.plot(view, ("written from", "writes into"), &write, true)];
+        plots.extend(self.contents(view, positions, &lanes.segments));
+        plots.push(lanes.plot(view, ("read by", "reads"), &read, false));
         let caption = strongest.map_or_else(String::new, |(slot, at)| {
             let held = (0..positions).filter(|later| lanes.segment(*later) > lanes.segment(at));
             let reader = held.max_by(|a, b| read(slot, *a).total_cmp(&read(slot, *b)));
@@ -141,7 +177,11 @@ impl WorkingMemory {
             name.is_some_and(|name| name == "cell" || (self.gates && name.starts_with("gate.")))
         });
         let all = std::iter::once(hidden).chain(others);
-        let plots = all.map(|array| units(view, array, segments)).collect();
+        let mut plots: Vec<Plot> = all.map(|array| units(view, array, segments)).collect();
+        let positions = Segments((0..hidden.shape[0]).collect());
+        if let Some(contents) = self.contents(view, hidden.shape[0], &positions) {
+            plots.insert(1, contents);
+        }
         let caption = "Each row is a unit; a gate that is open (1) lets through.".to_owned();
         Drawn { plots, caption }
     }
@@ -374,4 +414,46 @@ fn units(view: &View<'_>, array: &Array, segments: &Segments) -> Plot {
     };
     let lanes = Axis { label: "unit".to_owned(), ..Axis::default() };
     over_positions(view, &name.replace('.', ": "), positions, lanes, heat, segments)
+}
+
+/// What one slot holds after one segment, under the positions of the segment.
+fn content(
+    view: &View<'_>,
+    reading: &Reading,
+    index: usize,
+    segments: &Segments,
+    positions: usize,
+) -> Option<Cell> {
+    let of = |name: &str| reading.array(name)?.data.get(index).copied().filter(|x| x.is_finite());
+    let slots = reading.array("score")?.shape[1];
+    let (segment, slot) = (index / slots, index % slots);
+    let (score, shuffled) = (of("score")?, of("shuffled")?);
+    let from = *segments.0.get(segment)?;
+    let to = segments.0.get(segment + 1).copied().unwrap_or(positions);
+    // What shuffled labels give is nothing, and all right is everything.
+    let held = ((score - shuffled) / (1.0 - shuffled).max(1e-6)).clamp(0.0, 1.0);
+    let fill = ColorMap::Paper.on(view.palette.dark).at(held);
+    let told = of("told").map_or(String::new(), |class| format!("{class:.0}"));
+    let truth = of("true").map_or(String::new(), |class| format!(", the right one is {class:.0}"));
+    let text =
+        if to - from > 2 { format!("{told} {score:.2}").trim().to_owned() } else { told.clone() };
+    let constant = of("constant")
+        .map_or(String::new(), |x| format!(", always the most frequent {}", number(x)));
+    let said =
+        if told.is_empty() { String::new() } else { format!("; here it tells {told}{truth}") };
+    Some(Cell {
+        from: [from as f64, slot as f64],
+        to: [to as f64, slot as f64 + 1.0],
+        text,
+        fill: Some(fill),
+        stroke: Some(view.palette.paper),
+        ink: fill.ink_on(),
+        pick: Pick::Query(to.saturating_sub(1)),
+        hover: format!(
+            "m{slot} after segment {segment}: a probe is right on {} of other sequences; with shuffled labels {}{constant}{said}",
+            number(score),
+            number(shuffled)
+        ),
+        value: Some(("score", f64::from(score))),
+    })
 }

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use candle_core::Tensor;
+
+use super::causes::{RADII, Switch, Trained};
 use super::{Analysis, Ground, OnPartial, PartialAnswer, one};
 use crate::base::analysis::Varied;
 use crate::base::array::Array;
@@ -21,7 +24,9 @@ crate::settings! {
     ///
     /// Arrays over the values: `value`, `positions` (of a sequence), `accuracy` (of all positions with a target), `last` (of the last of
     /// them in each sequence), `whole` (share of sequences with nothing wrong); `by_position` `[value, position]`, NaN where no
-    /// sequence has a target. Numbers: `trained` (the value in training), `trained_positions`, `chance` (who guesses among the
+    /// sequence has a target. With `causes`: `accuracy.positions`, `accuracy.dilution`, `accuracy.mlp`, the same with one cause of failure
+    /// taken out of the way ([`super::causes`]), `outside` (the share of hidden units outside of their range in training) and `local` `[value,
+    /// radius]`, attention within a radius of 1/20, 2/20, … of the sequence around the query. Numbers: `trained` (the value in training), `trained_positions`, `chance` (who guesses among the
     /// possible answers).
     pub struct Length = "How well the network does on longer sequences than it was trained on, or where another setting of the task has other values." {
         /// What is varied.
@@ -43,15 +48,28 @@ impl Analysis for Length {
 
     fn run(&self, ground: &Ground<'_>, tell: OnPartial<'_>) -> Result<Answer> {
         let asked = Asked::of(&self.varied, ground.subject)?;
+        let trained = self.trained(ground)?;
         let mut found = Vec::new();
         for (done, (_, source)) in asked.points.iter().enumerate() {
             let so_far = || asked.answer(ground.subject, &found);
             if !tell(PartialAnswer { done, total: asked.points.len(), so_far: &so_far }) {
                 break;
             }
-            found.push(Scores::of(ground, &**source, self.varied.sequences)?);
+            found.push(Scores::of(ground, &**source, self.varied.sequences, trained.as_ref())?);
         }
         asked.answer(ground.subject, &found)
+    }
+}
+
+/// Sequences that causes are looked for in.
+const LOOKED_AT: usize = 16;
+
+impl Length {
+    /// What is known at the length of training, where causes are asked for.
+    fn trained(&self, ground: &Ground<'_>) -> Result<Option<Trained>> {
+        let batch = || task::batch(ground.subject.source, ground.seed, 0, LOOKED_AT);
+        let asked = self.varied.causes.then(|| Trained::of(ground.subject, &batch()));
+        asked.transpose()
     }
 }
 
@@ -127,7 +145,7 @@ impl Asked {
             one("trained_positions", subject.source.length() as f64),
             one("chance", 1.0 / subject.source.possible_answers() as f64),
         ];
-        Ok(Answer {
+        let mut answer = Answer {
             means: means.into(),
             arrays: vec![
                 array("value", &|i| points[i].0)?,
@@ -138,7 +156,22 @@ impl Asked {
                 Array::new("by_position", &["value", "position"], &shape, by_position)?,
             ],
             notes: Vec::new(),
-        })
+        };
+        let first = found.first().and_then(|scores| scores.causes.as_ref());
+        for switch in first.into_iter().flat_map(|causes| causes.without.iter().map(|(s, _)| *s)) {
+            let of = |i: usize| found[i].without(switch);
+            answer.arrays.push(array(&format!("accuracy.{}", switch.name()), &of)?);
+        }
+        if first.is_some() {
+            let causes = || found.iter().filter_map(|scores| scores.causes.as_ref());
+            let outside: Vec<f64> = causes().map(|causes| causes.outside).collect();
+            answer.arrays.push(array("outside", &|i| outside[i])?);
+            let local: Vec<f32> =
+                causes().flat_map(|causes| causes.local.iter().map(|x| narrow(*x))).collect();
+            let shape = [found.len(), RADII];
+            answer.arrays.push(Array::new("local", &["value", "radius"], &shape, local)?);
+        }
+        Ok(answer)
     }
 }
 
@@ -221,10 +254,24 @@ struct Scores {
     last: Tally,
     whole: Tally,
     by_position: Vec<Tally>,
+    causes: Option<Causes>,
+}
+
+/// What was found of the causes of failure.
+struct Causes {
+    /// Accuracy with one of them taken out of the way.
+    without: Vec<(Switch, f64)>,
+    outside: f64,
+    local: Vec<f64>,
 }
 
 impl Scores {
-    fn of(ground: &Ground<'_>, source: &dyn Source, sequences: usize) -> Result<Self> {
+    fn of(
+        ground: &Ground<'_>,
+        source: &dyn Source,
+        sequences: usize,
+        trained: Option<&Trained>,
+    ) -> Result<Self> {
         let work = Workspace::default();
         let batch = task::batch(source, ground.seed, 0, sequences);
         let numbers = Numbers::of(ground.subject.params, batch.tokens.len(), &work)?;
@@ -238,7 +285,13 @@ impl Scores {
             hits.chunks(len.max(1)).for_each(|row| all.take(row));
             Ok(())
         })?;
+        all.causes = trained.map(|trained| Causes::of(ground, source, trained)).transpose()?;
         Ok(all)
+    }
+
+    fn without(&self, switch: Switch) -> f64 {
+        let causes = self.causes.iter().flat_map(|causes| &causes.without);
+        causes.into_iter().find(|(s, _)| *s == switch).map_or(f64::NAN, |(_, accuracy)| *accuracy)
     }
 
     /// Takes in a sequence: whether each position with a target is right.
@@ -254,6 +307,21 @@ impl Scores {
     }
 }
 
+impl Causes {
+    fn of(ground: &Ground<'_>, source: &dyn Source, trained: &Trained) -> Result<Self> {
+        let subject = ground.subject;
+        let batch = task::batch(source, ground.seed, 0, LOOKED_AT);
+        let without = trained.switches(subject).into_iter().map(|switch| {
+            let logits = trained.logits(subject, &batch, switch)?;
+            let hits = told(subject, &batch, Some(&logits))?;
+            Ok((switch, Tally::of_hits(hits.into_iter().flatten()).mean()))
+        });
+        let without = without.collect::<Result<_>>()?;
+        let (outside, local) = trained.measured(subject, &batch)?;
+        Ok(Self { without, outside, local })
+    }
+}
+
 /// Whether each position is right; `None` where there is no target.
 fn hits(subject: Subject<'_>, numbers: &Numbers<'_>, batch: &Batch) -> Result<Vec<Option<bool>>> {
     let Subject { model, params, .. } = subject;
@@ -264,7 +332,12 @@ fn hits(subject: Subject<'_>, numbers: &Numbers<'_>, batch: &Batch) -> Result<Ve
         Some(seen) => seen,
         None => pass::forward(model, params, batch, &[], &[], true)?,
     };
-    let (captured, logits) = (Captured::new(), logits.as_ref());
+    told(subject, batch, logits.as_ref())
+}
+
+/// The same of logits.
+fn told(subject: Subject<'_>, batch: &Batch, logits: Option<&Tensor>) -> Result<Vec<Option<bool>>> {
+    let captured = Captured::new();
     let scene = Scene { subject, batch, first: 0, logits, captured: &captured };
     let mut hits = vec![None; batch.tokens.len()];
     each_prediction(&scene, |i, target, logits| {
