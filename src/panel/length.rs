@@ -7,8 +7,9 @@ use crate::base::question::{Found, MeasurementCall, Reading};
 use crate::figure::color::Color;
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 
+use super::compare::{self, Compares};
 use super::outputs::{array, long_answer, number};
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, compare};
+use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -17,6 +18,7 @@ pub const KIND: PanelKind = PanelKind {
     click: "A click does nothing here; pointing at a length tells its accuracy. Compare with another run (V) draws both in one plot.",
     stack: Stack::MiddleBelow,
     aspect: 0.6,
+    compares: Compares::Itself,
     controls: &[("over", "Vary"), ("values", "Values"), ("causes", "Causes")],
     ..PanelKind::new("length", || Box::<Length>::default())
 };
@@ -44,15 +46,17 @@ impl Panel for Length {
         vec![self.call()]
     }
 
+    /// Of two that are compared both in one plot: that is what a person wants to see of two architectures.
     fn figure(&self, view: &View<'_>) -> Figure {
-        self.draw(&[*view], &[String::new()]).unwrap_or_else(|instead| instead)
-    }
-
-    /// Both in one plot: that is what a person wants to see of two architectures.
-    fn difference(&self, [a, b]: [&View<'_>; 2], _drawn: [&Figure; 2]) -> Figure {
-        let [said_a, said_b] = compare::said(a, b, KIND.is_of_head);
-        let said = [format!("A: {said_a}"), format!("B: {said_b}")];
-        self.draw(&[*a, *b], &said).unwrap_or_else(|instead| instead)
+        let drawn = match view.against {
+            None => self.draw(&[*view], &[String::new()]),
+            Some(other) => {
+                let [said, other_said] = compare::said(view, other, KIND.is_of_head);
+                let said = [format!("A: {said}"), format!("B: {other_said}")];
+                self.draw(&[*view, *other], &said)
+            }
+        };
+        drawn.unwrap_or_else(|instead| instead)
     }
 }
 

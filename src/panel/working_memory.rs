@@ -7,7 +7,9 @@ use crate::base::array::Array;
 use crate::base::convert::{self, narrow};
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{ColorMap, Scaling};
-use crate::figure::{Axis, Cell, ColorBar, Dash, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
+use crate::figure::{
+    Anchor, Axis, Cell, ColorBar, Dash, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks,
+};
 
 use super::outputs::{array, number, place, reading, sentence, step_text, tokens};
 use super::{MemorySlot, NetShape, Panel, PanelKind, Selection, Stack, View};
@@ -18,7 +20,7 @@ pub const KIND: PanelKind = PanelKind {
     look_for: "A slot that takes strongly from one token and is read much later, in another segment: that token is held in mind. Of recurrent units, bands of one colour that last, and the gates that open where they change.",
     click: "A click on what is written selects the slot and, in all panels, the token that wrote it; then it can be cut, held or taken from another sequence. A click on what is read selects the token that reads.",
     stack: Stack::MiddleBelow,
-    aspect: 0.7,
+    aspect: 0.9,
     controls: &[("heads", "Heads"), ("stored", "What is stored")],
     ..PanelKind::new("working_memory", || Box::<WorkingMemory>::default())
 };
@@ -241,7 +243,7 @@ fn segments(reading: &Reading) -> Result<Segments, Figure> {
 }
 
 /// Height of the row with the names of segments, in lanes of so many.
-const NAMES: f64 = 0.11;
+const NAMES: f64 = 0.16;
 
 impl Segments {
     /// A line where each begins, but the first, and their names above the lanes.
@@ -253,19 +255,20 @@ impl Segments {
         let line =
             |from: &usize| Mark::Upright { x: *from as f64, text: String::new(), color, dash };
         let ends = self.0.iter().skip(1).copied().chain([positions]);
-        let name = |(i, (from, to)): (usize, (&usize, usize))| Cell {
-            from: [*from as f64, -NAMES * lanes],
-            to: [to as f64, 0.0],
-            text: format!("segment {i}"),
-            fill: None,
-            stroke: None,
-            ink: color,
-            pick: Pick::Nothing,
-            hover: String::new(),
-            value: None,
+        let name = |(i, (from, to)): (usize, (&usize, usize))| Mark::Text {
+            at: [f64::midpoint(*from as f64, to as f64), -0.45 * NAMES * lanes],
+            // All of them where they fit.
+            text: if 12 * self.0.len() < positions.max(60) {
+                format!("segment {i}")
+            } else {
+                i.to_string()
+            },
+            color,
+            anchor: Anchor::Center,
+            size: 7.0,
         };
-        let names = self.0.iter().zip(ends).enumerate().map(name).collect();
-        self.0.iter().skip(1).map(line).chain([Mark::Cells(names)]).collect()
+        let names = self.0.iter().zip(ends).enumerate().map(name);
+        self.0.iter().skip(1).map(line).chain(names).collect()
     }
 }
 

@@ -105,7 +105,7 @@ impl Plan {
     pub fn with_bundles(self, bundles: Vec<Bundle>) -> Result<Self> {
         for bundle in &bundles {
             let of = self.settings.iter().filter(|(name, _)| *name == bundle.name);
-            of.map(|(_, values)| bundle.check(values)).collect::<Result<()>>()?;
+            of.map(|(_, values)| values).try_for_each(|values| bundle.check(values))?;
         }
         Ok(Self { bundles, ..self })
     }

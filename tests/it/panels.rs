@@ -123,6 +123,9 @@ impl World {
         for call in world.panel("memories").needs(&world.net, &world.selection) {
             world.answer(&call, memories(world.vocab.len(), 64));
         }
+        for call in world.panel("working_memory").needs(&world.net, &world.selection) {
+            world.answer(&call, working_memory(tokens.len(), world.selection.layer));
+        }
         for call in world.panel("tree").needs(&world.net, &world.selection) {
             if call.measurement == "tree_view" {
                 world.answer(&call, tree_view());
@@ -147,6 +150,8 @@ impl World {
             "patching" => patching(call, &self.readings.as_ref().unwrap().prompt.tokens),
             "path" => paths(&self.readings.as_ref().unwrap().prompt.tokens),
             "tree_scrubbing" => scrubbed(),
+            "length" => lengths(),
+            "stored" => stored(),
             "readers" => readers(call),
             other => panic!("no answer to {other}"),
         };
@@ -426,6 +431,78 @@ fn scrubbed() -> Reading {
         arrays: vec![array("recovered.H1", &["layer", "length"], &[2, 3], cells)],
         numbers: vec![("trees".to_owned(), 50.0)],
         notes: vec!["3 of 250 pairs are left out: 3 because the base run is wrong.".to_owned()],
+    }
+}
+
+/// Accuracy at half, once and four times the length of training: a shortcut.
+fn lengths() -> Reading {
+    let of = |name: &str, data: &[f32]| array(name, &["value"], &[3], data.to_vec());
+    let places = (0..3).flat_map(|value| {
+        let length = [2, 4, 16][value];
+        (0..16).map(move |at| if at < length { 1.0 - 0.03 * at as f32 } else { f32::NAN })
+    });
+    let numbers = [("trained", 4.0), ("trained_positions", 4.0), ("chance", 0.5)];
+    Reading {
+        arrays: vec![
+            of("value", &[2.0, 4.0, 16.0]),
+            of("positions", &[2.0, 4.0, 16.0]),
+            of("accuracy", &[1.0, 0.96, 0.6]),
+            of("last", &[1.0, 0.9, 0.5]),
+            of("whole", &[1.0, 0.8, 0.0]),
+            array("by_position", &["value", "position"], &[3, 16], places.collect()),
+        ],
+        numbers: numbers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        ..Reading::default()
+    }
+}
+
+/// Two slots over segments of eight positions.
+fn working_memory(positions: usize, layer: usize) -> Reading {
+    let starts: Vec<f32> = (0..positions).step_by(8).map(|from| from as f32).collect();
+    let (segments, slots) = (starts.len(), 2);
+    let write = (0..segments * slots * positions).map(|i| {
+        let (row, at) = (i / positions, i % positions);
+        if at / 8 == row / slots { ((row + at) % 4) as f32 / 8.0 } else { 0.0 }
+    });
+    let read = (0..positions * slots).map(|i| (i % 5) as f32 / 10.0);
+    Reading {
+        arrays: vec![
+            array("segment", &["segment"], &[segments], starts),
+            array(
+                &format!("write.layer{layer}"),
+                &["head", "memory", "position"],
+                &[1, segments * slots, positions],
+                write.collect(),
+            ),
+            array(
+                &format!("read.layer{layer}"),
+                &["head", "position", "slot"],
+                &[1, positions, slots],
+                read.collect(),
+            ),
+        ],
+        numbers: vec![("write_layer".to_owned(), 1.0)],
+        ..Reading::default()
+    }
+}
+
+/// What two slots hold after five segments.
+fn stored() -> Reading {
+    let of = |name: &str, value: &dyn Fn(usize) -> f32| {
+        array(name, &["segment", "slot"], &[5, 2], (0..10).map(value).collect())
+    };
+    Reading {
+        arrays: vec![
+            of("score", &|i| 0.5 + 0.05 * i as f32),
+            of("shuffled", &|_| 0.25),
+            of("constant", &|_| 0.3),
+            of("told", &|i| (i % 3) as f32),
+            of("true", &|i| if i == 4 { f32::NAN } else { (i % 3) as f32 }),
+            array("end", &["segment"], &[5], vec![7.0, 15.0, 23.0, 31.0, 38.0]),
+        ],
+        numbers: vec![("train_examples".to_owned(), 512.0), ("test_examples".to_owned(), 256.0)],
+        notes: vec!["Label: state.".to_owned()],
+        ..Reading::default()
     }
 }
 

@@ -869,3 +869,101 @@ fn the_panel_says_what_it_cannot_draw_and_what_to_do() {
     let caption = figure_of(Some(&two), &[], [500.0, 250.0]).caption;
     assert!(caption.contains("at least 4 pairs, there are 2"), "{caption}");
 }
+
+// ── bundles ──────────────────────────────────────────────────────────────────────────────────────────
+
+const BUNDLED: &str = r#"
+schema = 2
+seeds = [3, 4]
+
+[bundles.task.short.task]
+kind = "automaton"
+length = 4
+[bundles.task.short.train]
+steps = 20
+segment = 2
+
+[bundles.task.long.task]
+kind = "automaton"
+length = 8
+
+[bundles.model.gru]
+"model.kind" = "recurrent"
+"model.width" = 8
+"train.segment" = 0
+[bundles.model.memory.model]
+width = 8
+kind = "memory_tokens"
+memory = 1
+
+[experiment.train]
+steps = 50
+batch = 4
+held_out = 4
+"#;
+
+#[test]
+fn a_sweep_file_tries_whole_networks_on_whole_tasks() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("some.toml");
+    std::fs::write(&file, BUNDLED).unwrap();
+    let plan = sweep::planned(&file).unwrap().unwrap();
+    let names: Vec<String> = plan.members().into_iter().map(|member| member.name).collect();
+    assert_eq!(names.len(), 8);
+    assert_eq!(names[0], "task_short-model_gru-seed3");
+    assert_eq!(names[7], "task_long-model_memory-seed4");
+    let members = plan.members();
+    assert_eq!([members[0].steps, members[7].steps], [20, 50]);
+    let of = |index: usize| sweep::experiment_of(&plan, &members[index]).unwrap();
+    // What stands later has the last word.
+    assert_eq!((of(0).train.segment, of(2).train.segment), (0, 2));
+    assert_eq!(
+        (of(0).model_kind.as_str(), of(2).model_kind.as_str()),
+        ("recurrent", "memory_tokens")
+    );
+    // It is written and read back, and is the same plan.
+    let place = folder.path().join("sweep");
+    let (read, _) = sweep::claim(&plan, &place).unwrap();
+    assert_eq!(read, plan);
+    assert!(std::fs::read_to_string(place.join("sweep.toml")).unwrap().contains("schema = 2"));
+    let quick = plan.clone().quicker(0.2);
+    assert_eq!(quick.members().len(), 4);
+    assert_eq!([quick.members()[0].steps, quick.members()[3].steps], [4, 10]);
+    let refused = sweep::claim(&quick, &place).unwrap_err().message;
+    assert!(refused.contains("seeds 3 instead of 3..4"), "{refused}");
+}
+
+#[test]
+fn a_sweep_file_with_a_slip_gets_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("some.toml");
+    let refused = |from: &str, to: &str| {
+        std::fs::write(&file, BUNDLED.replacen(from, to, 1)).unwrap();
+        sweep::planned(&file).unwrap_err().message
+    };
+    let unknown = refused("length = 4", "lenght = 4");
+    assert!(
+        unknown.contains("lenght") && unknown.contains("task_short-model_gru-seed3"),
+        "{unknown}"
+    );
+    let none = refused("seeds = [3, 4]", "seeds = [3]\n[settings]\ntask = [\"middle\"]");
+    assert!(none.contains("has no such choice; it has short, long"), "{none}");
+    let flat = refused("[bundles.model.gru]", "[bundles.model]\nlstm = 3\n[bundles.model.gru]");
+    assert!(flat.contains("expected [bundles.NAME.CHOICE]"), "{flat}");
+    // A file that is an experiment is none.
+    std::fs::write(&file, "name = \"birth\"").unwrap();
+    assert!(sweep::planned(&file).unwrap().is_none());
+}
+
+#[test]
+fn the_memory_zoo_has_every_network_with_every_task() {
+    let plan = sweep::planned(Path::new("memory-zoo")).unwrap().unwrap();
+    let count = |name: &str| plan.settings.iter().find(|(n, _)| n == name).unwrap().1.len();
+    assert_eq!(plan.members().len(), count("model") * count("task") * plan.seeds.len());
+    // Each of them can be built, and asked about sequences four times as long.
+    for member in plan.members().iter().filter(|member| member.seed == 0) {
+        let experiment = sweep::experiment_of(&plan, member).unwrap();
+        let trainer = mnemoscope::run::trainer::Trainer::new(&experiment).unwrap();
+        assert!(trainer.columns().iter().any(|c| c == "accuracy_longer"), "{}", member.name);
+    }
+}

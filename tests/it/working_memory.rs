@@ -308,6 +308,133 @@ fn lengths_go_as_far_as_the_network_reads_and_statistics_are_varied_too() {
     assert!(refused(length().with("over", "machine").with("values", "abab")).contains("number"));
     assert!(refused(length().with("over", "nothing")).contains("it has machine"));
     assert!(refused(length().with("over", "ones")).contains("write them with commas"));
-    let mut old = Asked::of("bigram", "birth", &["model.width=8", "task.length=16"], 0);
-    assert!(old.analyze(&length()).unwrap_err().contains("one length"));
+    let texts = ["model.width=8", "model.heads=2", "task.nodes=6"];
+    let mut tree = Asked::of("tree_path", "decoder", &texts, 0);
+    assert!(tree.analyze(&length()).unwrap_err().contains("how long sequences are"));
+}
+
+#[test]
+fn a_switch_changes_nothing_at_the_length_of_training() {
+    let texts = ["task.length=10", "task.longest=20", "model.positions=sinusoidal"];
+    let mut asked = Asked::of("automaton", "decoder", &[&SMALL[..], &texts].concat(), 20);
+    let call = length().with("values", "10,20").with("sequences", 16).with("causes", true);
+    let reading = asked.analyze(&call).unwrap();
+    let array = |name: &str| reading.array(name).unwrap().data.to_vec();
+    for switch in ["positions", "dilution", "mlp"] {
+        assert_eq!(array(&format!("accuracy.{switch}"))[0], array("accuracy")[0], "{switch}");
+    }
+    assert_eq!(array("outside")[0], 0.0);
+    assert!(array("outside")[1] > 0.0, "longer sequences lead units out of their range");
+    // All of the attention lies within the whole sequence, and more within a larger part.
+    let local = reading.array("local").unwrap();
+    for row in local.data.chunks(20) {
+        assert!(row.is_sorted() && (row[19] - 1.0).abs() < 1e-3, "{row:?}");
+    }
+}
+
+// ── what is recorded ─────────────────────────────────────────────────────────────────────────────────
+
+fn recorded(asked: &mut Asked, column: &str) -> f64 {
+    let row = asked.trainer.evaluate().unwrap().0;
+    let at = asked.trainer.columns().iter().position(|name| name == column);
+    row.values[at.unwrap_or_else(|| panic!("no {column}"))]
+}
+
+#[test]
+fn what_the_memory_is_worth_is_what_is_lost_when_each_segment_is_the_first() {
+    let texts = ["task.count=2", "task.segment=2", "model.memory=2", "train.segment=2"];
+    let mut asked = Asked::of(
+        "copy",
+        "memory_tokens",
+        &[&SMALL[..], &texts, &["train.held_out=32"]].concat(),
+        250,
+    );
+    let (accuracy, worth) = (recorded(&mut asked, "accuracy"), recorded(&mut asked, "memory_use"));
+    assert!(accuracy > 0.5, "it learns to carry two symbols: {accuracy}");
+    // Whoever reads the second segment alone guesses among eight.
+    assert!((accuracy - worth) < 0.4 && worth > 0.2, "{accuracy} {worth}");
+    let texts = ["task.count=2", "task.segment=2", "model.memory=0", "train.segment=2"];
+    let alone = Asked::of("copy", "memory_tokens", &[&SMALL[..], &texts].concat(), 0);
+    assert!(!alone.trainer.columns().iter().any(|name| name == "memory_use"));
+}
+
+#[test]
+fn accuracy_on_longer_sequences_is_that_of_their_last_quarter() {
+    let mut asked = gru("gru");
+    let longer = recorded(&mut asked, "accuracy_longer");
+    let call = MeasurementCall::new("length").with("values", "40").with("sequences", 64);
+    let reading = asked.analyze(&call).unwrap();
+    let places = reading.array("by_position").unwrap();
+    let expected = places.outer(0)[30..].iter().map(|x| f64::from(*x)).sum::<f64>() / 10.0;
+    assert!((longer - expected).abs() < 1e-6, "{longer} {expected}");
+    // A network that reads no longer ones is not asked.
+    let short = Asked::of("automaton", "recurrent", &["task.length=10", "task.longest=39"], 0);
+    assert!(!short.trainer.columns().iter().any(|name| name == "accuracy_longer"));
+}
+
+#[test]
+fn dense_and_sparse_sequences_are_recorded_of_the_task_that_has_them() {
+    let mut asked = Asked::of("flip_flop", "recurrent", &["task.instructions=12"], 2);
+    for column in ["accuracy_dense", "accuracy_sparse"] {
+        assert!((0.0..=1.0).contains(&recorded(&mut asked, column)), "{column}");
+    }
+}
+
+#[test]
+fn a_machine_that_is_learned_and_goes_on_sets_its_marks() {
+    let texts = ["task.length=8", "task.longest=32", "model.width=16", "train.batch=64"];
+    let mut asked = Asked::of("automaton", "recurrent", &texts, 0);
+    let mut marks = Vec::new();
+    for _ in 0..40 {
+        (0..10).for_each(|_| drop(asked.trainer.step().unwrap()));
+        marks.extend(asked.trainer.evaluate().unwrap().1.into_iter().map(|mark| mark.id));
+    }
+    for id in ["machine_learned", "extrapolates"] {
+        assert!(marks.iter().any(|mark| mark == id), "{id} of {marks:?}");
+    }
+    // Its state is what a probe finds in it.
+    let call = MeasurementCall::new("stored").with("train", 128).with("test", 128);
+    let reading = asked.analyze(&call).unwrap();
+    let array = |name: &str| reading.array(name).unwrap().clone();
+    assert_eq!(array("score").shape, [8, 1]);
+    assert!(array("score").data[2..].iter().all(|score| *score > 0.95), "{:?}", array("score"));
+    let shuffled = array("shuffled").data.iter().sum::<f32>() / 8.0;
+    assert!((0.3..0.7).contains(&shuffled), "{shuffled}");
+    assert_eq!(array("told").data[2..], array("true").data[2..]);
+}
+
+#[test]
+fn contents_of_memory_tokens_are_told_slot_by_slot_and_refused_where_there_are_none() {
+    let mut asked = memory_tokens(2);
+    let call = MeasurementCall::new("stored").with("train", 32).with("test", 32);
+    let reading = asked.analyze(&call).unwrap();
+    assert_eq!(reading.array("score").unwrap().shape, [3, 3]);
+    assert_eq!(reading.array("end").unwrap().data[..], [3.0, 7.0, 11.0]);
+    assert!(reading.array("told").unwrap().data.iter().all(|told| told.is_nan()), "several hold");
+    let mut refused = |call: MeasurementCall| asked.analyze(&call).unwrap_err();
+    let unknown = refused(MeasurementCall::new("stored").with("label", "simbols"));
+    assert!(unknown.contains("symbols"), "{unknown}");
+    let mut plain = Asked::of("copy", "decoder", &SMALL, 0);
+    let none = plain.analyze(&MeasurementCall::new("stored")).unwrap_err();
+    assert!(none.contains("no memory of its own"), "{none}");
+}
+
+#[test]
+fn settings_that_do_not_suit_a_memory_get_a_sentence() {
+    let refused = |model: &str, texts: &[&str]| {
+        let mut experiment = Experiment::of("refused", "copy", model).unwrap();
+        experiment.set_texts(SMALL.iter().chain(texts).copied()).unwrap();
+        Trainer::new(&experiment).err().unwrap().message
+    };
+    let long = refused("memory_tokens", &["train.segment=3", "model.memory=4"]);
+    assert!(long.contains("model.memory is 4") && long.contains("train.segment"), "{long}");
+    let long = refused("feedback", &["train.segment=3", "model.memory=4"]);
+    assert!(long.contains("model.memory is 4"), "{long}");
+    for model in ["memory_tokens", "transformer_xl", "feedback"] {
+        let ragged = refused(model, &["train.segment=5", "model.width=8"]);
+        assert!(
+            ragged.contains("12 positions") && ragged.contains("train.segment = 5"),
+            "{ragged}"
+        );
+    }
 }
