@@ -82,7 +82,8 @@ fn variants() -> Vec<Automaton> {
     variants.push(Automaton { ones: 0.9, ..base() });
     variants.push(Automaton { actions: 3, ..of(Kind::Cyclic, 3) });
     variants.push(Automaton { actions: 6, ..of(Kind::Symmetric, 3) });
-    variants.push(Automaton { depth: 1, ..of(Kind::Dyck, 4) });
+    // Of an even number of brackets nested one deep, none could be another one.
+    variants.push(Automaton { depth: 1, length: 15, ..of(Kind::Dyck, 4) });
     variants
 }
 
