@@ -174,6 +174,41 @@ pub const TERMS: &[Term] = &[
         says: "From the goal up, edge by edge, to the root: how the trained network finds the path. A lower end looks at its upper end, layer by layer.",
     },
     Term {
+        memory: "memory slot",
+        transformer: "memory token",
+        says: "A vector that stands beside the tokens of a segment: what is written into it is read in the next segment. The panel Working memory draws who writes and who reads.",
+    },
+    Term {
+        memory: "chunk",
+        transformer: "segment",
+        says: "Positions that a network reads at a time. What it keeps between two segments is its memory: memory tokens, a cache, or the state of recurrent units.",
+    },
+    Term {
+        memory: "span of memory",
+        transformer: "length",
+        says: "How many positions a sequence has. The panel Length asks about sequences longer than those of training, and about the last position of each.",
+    },
+    Term {
+        memory: "distractor",
+        transformer: "filler",
+        says: "Tokens that say nothing between what is to be kept and the question.",
+    },
+    Term {
+        memory: "go signal",
+        transformer: "generate",
+        says: "The sign after which the symbols of the source are to be written again.",
+    },
+    Term {
+        memory: "one bit in mind",
+        transformer: "flip-flop",
+        says: "A cell that keeps its bit until another one is written. The roles write, read and ignore mark its instructions.",
+    },
+    Term {
+        memory: "comparison of species",
+        transformer: "map of a sweep",
+        says: "Networks down, tasks across, and in each cell how well they do at the length of training and beyond.",
+    },
+    Term {
         memory: "lesion",
         transformer: "ablation",
         says: "A part is set to zero, or to its mean: what gets worse needed it. “Cut the head” (X) is one.",

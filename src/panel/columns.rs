@@ -196,6 +196,11 @@ const COLUMNS: &[Column] = &[
         help: "What the loss on global tokens is above that of the true law: 0 is as good as anyone can be.",
     },
     Column {
+        name: "accuracy_last",
+        readable: "accuracy, last position",
+        help: "Share of right answers at the last position of sequences, which takes all that came before.",
+    },
+    Column {
         name: "accuracy_longer",
         readable: "accuracy, four times as long",
         help: "Share of right answers in the last quarter of sequences that are four times as long as those of training: 1 where a rule was learned that goes on, that of guessing where it was a shortcut.",

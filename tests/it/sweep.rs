@@ -906,7 +906,7 @@ held_out = 4
 fn a_sweep_file_tries_whole_networks_on_whole_tasks() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("some.toml");
-    std::fs::write(&file, BUNDLED).unwrap();
+    fs::write(&file, BUNDLED).unwrap();
     let plan = sweep::planned(&file).unwrap().unwrap();
     let names: Vec<String> = plan.members().into_iter().map(|member| member.name).collect();
     assert_eq!(names.len(), 8);
@@ -925,7 +925,7 @@ fn a_sweep_file_tries_whole_networks_on_whole_tasks() {
     let place = folder.path().join("sweep");
     let (read, _) = sweep::claim(&plan, &place).unwrap();
     assert_eq!(read, plan);
-    assert!(std::fs::read_to_string(place.join("sweep.toml")).unwrap().contains("schema = 2"));
+    assert!(fs::read_to_string(place.join("sweep.toml")).unwrap().contains("schema = 2"));
     let quick = plan.clone().quicker(0.2);
     assert_eq!(quick.members().len(), 4);
     assert_eq!([quick.members()[0].steps, quick.members()[3].steps], [4, 10]);
@@ -938,7 +938,7 @@ fn a_sweep_file_with_a_slip_gets_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("some.toml");
     let refused = |from: &str, to: &str| {
-        std::fs::write(&file, BUNDLED.replacen(from, to, 1)).unwrap();
+        fs::write(&file, BUNDLED.replacen(from, to, 1)).unwrap();
         sweep::planned(&file).unwrap_err().message
     };
     let unknown = refused("length = 4", "lenght = 4");
@@ -951,7 +951,7 @@ fn a_sweep_file_with_a_slip_gets_a_sentence() {
     let flat = refused("[bundles.model.gru]", "[bundles.model]\nlstm = 3\n[bundles.model.gru]");
     assert!(flat.contains("expected [bundles.NAME.CHOICE]"), "{flat}");
     // A file that is an experiment is none.
-    std::fs::write(&file, "name = \"birth\"").unwrap();
+    fs::write(&file, "name = \"birth\"").unwrap();
     assert!(sweep::planned(&file).unwrap().is_none());
 }
 

@@ -59,6 +59,11 @@ impl Asked {
     }
 }
 
+/// Alike but for the order of sums.
+fn close(a: &[f32], b: &[f32]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5)
+}
+
 const SMALL: [&str; 3] = ["model.width=8", "model.heads=2", "model.layers=2"];
 
 fn memory_tokens(steps: usize) -> Asked {
@@ -168,7 +173,7 @@ fn a_memory_token_of_one_segment_is_changed_there_alone() {
     let each = before.len() / 12;
     let differs = |after: &[f32]| -> Vec<bool> {
         let positions = before.chunks(4 * each).zip(after.chunks(4 * each));
-        positions.map(|(a, b)| a != b).collect()
+        positions.map(|(a, b)| !close(a, b)).collect()
     };
     // What is written in the first segment is read by the second and, through it, by the third.
     let first = asked.predictions(&["zero layer1.memory.write@m1:0"]);
@@ -178,7 +183,7 @@ fn a_memory_token_of_one_segment_is_changed_there_alone() {
     let both =
         asked.predictions(&["zero layer1.memory.write@m1:0", "zero layer1.memory.write@m1:1"]);
     let all = asked.predictions(&["zero layer1.memory.write@m1"]);
-    assert_eq!(all, both);
+    assert!(close(&all, &both));
     let refused = |asked: &mut Asked, text: &str| {
         asked.ask(&MeasurementCall::new("predictions"), &[text]).unwrap_err()
     };
@@ -195,8 +200,8 @@ fn a_memory_that_is_held_stays_what_it_was() {
     let held = asked.predictions(&["hold layer1.memory.write@m0-m2:1"]);
     let before = asked.predictions(&[]);
     let each = before.len() / 12;
-    assert_eq!(held[..8 * each], before[..8 * each]);
-    assert_ne!(held[8 * each..], before[8 * each..]);
+    assert!(close(&held[..8 * each], &before[..8 * each]));
+    assert!(!close(&held[8 * each..], &before[8 * each..]));
     // The state of recurrent units that is held answers as it did.
     let mut asked = gru("gru");
     let call = kept(0);
@@ -226,7 +231,6 @@ fn a_memory_is_patched_from_another_sequence_segment_by_segment() {
     let before = asked.predictions(&[]);
     let each = before.len() / 12;
     let itself = format!("patch layer1.memory.write from {}", own.join(" "));
-    let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
     assert!(close(&asked.predictions(&[&itself]), &before));
     let patch = format!("patch layer1.memory.write@m0-m2:0 from {tokens}");
     let after = asked.predictions(&[&patch]);
