@@ -9,6 +9,7 @@
 )]
 
 mod app;
+mod automaton;
 mod background;
 mod bench;
 mod birth;
@@ -44,6 +45,7 @@ mod lens;
 mod lessons;
 mod measurements;
 mod memory_models;
+mod memory_tasks;
 mod models;
 mod nn;
 mod npz;
