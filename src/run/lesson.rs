@@ -31,6 +31,8 @@ pub struct Lesson {
 pub struct Look {
     /// The panel that is pointed at, by its name.
     pub panel: String,
+    /// An experiment that comes with the program, whose run is looked at; empty: that of the tour.
+    pub experiment: String,
     pub step: Option<When>,
     /// Number of the held-out sequence in view.
     pub sequence: Option<usize>,
@@ -246,7 +248,7 @@ fn head_name(layer: usize, head: usize) -> String {
 }
 
 impl Look {
-    const KEYS: [&str; 6] = ["panel", "step", "sequence", "head", "query", "key"];
+    const KEYS: [&str; 7] = ["panel", "experiment", "step", "sequence", "head", "query", "key"];
 
     /// A panel in quotes, or a table with a panel and more.
     fn read(value: &Value) -> Result<Self> {
@@ -269,6 +271,7 @@ impl Look {
         let of_number = |key: &str| table.get(key).map(|value| index_of(key, value)).transpose();
         Ok(Self {
             panel: of_text("panel")?.unwrap_or_default().to_owned(),
+            experiment: of_text("experiment")?.unwrap_or_default().to_owned(),
             step,
             sequence: of_number("sequence")?,
             head: of_text("head")?.map(head).transpose()?,
@@ -281,6 +284,9 @@ impl Look {
         let mut table = Table::new();
         let number = |at: usize| Value::Integer(i64::try_from(at).unwrap_or(i64::MAX));
         table.insert("panel".into(), self.panel.clone().into());
+        if !self.experiment.is_empty() {
+            table.insert("experiment".into(), self.experiment.clone().into());
+        }
         let step = self.step.as_ref().map(|step| match step {
             When::Step(step) => Value::Integer(i64::try_from(*step).unwrap_or(i64::MAX)),
             When::Mark(_) | When::Live => step.to_string().into(),

@@ -55,6 +55,12 @@ pub const BUILTIN: &[Builtin] = &[
         about: "Six steps on a recorded run: registers, a half-trained network, what gets in, what is read, the cut, undo.",
         document: Some(include_str!("../../assets/lessons/gating.toml")),
     },
+    Builtin {
+        name: "memory",
+        title: "Guided tour: which networks hold something in mind",
+        about: "Five steps, four minutes: parity by a recurrent network, by a transformer, where it breaks, the memory token that mends it, the machine inside.",
+        document: Some(include_str!("../../assets/lessons/memory.toml")),
+    },
 ];
 
 pub struct Builtin {
@@ -187,7 +193,13 @@ impl Tour {
     pub fn check(&self, panels: &[&str], home: &Path) -> Result<()> {
         let mut known = Known::of(&self.ground, panels, home)?;
         for (number, lesson) in self.lessons.iter().enumerate() {
-            known.lesson(lesson).map_err(|e| {
+            let checked = match lesson.look.experiment.as_str() {
+                "" => known.lesson(lesson),
+                name => Experiment::builtin(name)
+                    .and_then(|other| Known::of_experiment(&other, panels))
+                    .and_then(|mut other| other.lesson(lesson)),
+            };
+            checked.map_err(|e| {
                 e.context(format!("tour \"{}\", {}", self.title, named(number, &lesson.title)))
             })?;
         }

@@ -19,7 +19,7 @@ use crate::base::question::MeasurementCall;
 use crate::figure::Pick;
 use crate::panel::{self, columns};
 use crate::run::expectation::{Expectation, Gate, Observed, Quantity, Scene, Than};
-use crate::run::experiment::BUILTIN;
+use crate::run::experiment::{BUILTIN, Experiment};
 use crate::run::lesson::{Deed, Lesson, Look, When};
 use crate::run::tour::{Ground, Tour};
 
@@ -45,6 +45,8 @@ struct Playing {
     /// The folder of its run, where that was recorded before.
     folder: Option<PathBuf>,
     at: usize,
+    /// Experiments that single lessons are about.
+    others: Vec<Experiment>,
     /// The run that it is shown on, by its id in the window.
     run: Option<u64>,
     /// What this lesson looks at is in view.
@@ -57,9 +59,11 @@ struct Playing {
 
 impl Guide {
     pub fn begin(&mut self, tour: Tour, folder: Option<PathBuf>) {
+        let names = tour.lessons.iter().map(|lesson| &lesson.look.experiment);
+        let others = names.filter_map(|name| Experiment::builtin(name).ok()).collect();
         let (tour, at, run) = (Arc::new(tour), 0, None);
         let (entered, placed, below) = (false, None, 160.0);
-        self.playing = Some(Playing { tour, folder, at, run, entered, placed, below });
+        self.playing = Some(Playing { tour, folder, at, others, run, entered, placed, below });
     }
 
     pub fn is_shown(&self) -> bool {
@@ -124,13 +128,20 @@ impl Playing {
 
     /// The number of the run that it is about.
     fn run_in(&mut self, lab: &Lab) -> Option<usize> {
-        let known = self.run.and_then(|id| lab.runs.iter().position(|run| run.id == id));
+        let known = self
+            .run
+            .and_then(|id| lab.runs.iter().position(|run| run.id == id && self.is_about(run)));
         let found = known.or_else(|| lab.runs.iter().position(|run| self.is_about(run)));
         self.run = found.map(|at| lab.runs[at].id);
         found
     }
 
     fn is_about(&self, run: &Run) -> bool {
+        let own = self.lesson().map(|lesson| &lesson.look.experiment);
+        let other = own.and_then(|name| self.others.iter().find(|other| other.name == *name));
+        if let Some(other) = other {
+            return other.learns_as(&run.began);
+        }
         match (&self.tour.ground, &self.folder) {
             (Ground::Experiment(experiment), _) => experiment.learns_as(&run.began),
             (_, folder) => folder.is_some() && run.recording.folder == *folder,
