@@ -31,6 +31,33 @@ pub const GPT_DEEP: Workload = Workload {
     kind: Kind::Repeated(|how| Shape { batch: 16, context: 65, width: 128 }.decoder(how, 6, 1)),
 };
 
+pub const GRU: Workload = Workload {
+    name: "train/gru",
+    about: "a step of 32 gated recurrent units: batch 128, sequences of 20",
+    kind: Kind::Repeated(|how| {
+        let texts = ["task.length=20", "train.batch=128", "model.width=32"];
+        memory(how, ["automaton", "recurrent"], &texts, 128 * 20)
+    }),
+};
+
+pub const MEMORY_TOKENS: Workload = Workload {
+    name: "train/memory_tokens",
+    about: "a step of a recurrent memory transformer: batch 64, 2 segments of 6, 6 memory tokens, width 32",
+    kind: Kind::Repeated(|how| {
+        let texts = ["train.segment=6", "train.batch=64", "model.memory=6"];
+        memory(how, ["copy", "memory_tokens"], &texts, 64 * 12)
+    }),
+};
+
+pub const FEEDBACK: Workload = Workload {
+    name: "train/feedback",
+    about: "a step of feedback attention: batch 32, 6 blocks of 8, 2 memory tokens, width 32",
+    kind: Kind::Repeated(|how| {
+        let texts = ["task.least_blocks=6", "train.segment=8", "train.batch=32", "model.memory=2"];
+        memory(how, ["passkey", "feedback"], &texts, 32 * 48)
+    }),
+};
+
 pub const GROWTH: Workload = Workload {
     name: "growth",
     about: "steps of the simplified model as context, batch and width grow: cost per token against the formula",
@@ -83,14 +110,24 @@ impl Shape {
             format!("train.batch={}", self.batch),
         ];
         experiment.set_texts(texts.iter().map(String::as_str))?;
-        experiment.set_texts(how.set.iter().map(String::as_str))?;
-        let mut trainer = Trainer::new(&experiment)?;
-        Ok(Steady {
-            work: Box::new(move || trainer.step().map(drop)),
-            tokens: Some((self.batch * self.context) as f64),
-            flop: Some(flop),
-        })
+        let steady = steps(how, experiment, self.batch * self.context)?;
+        Ok(Steady { flop: Some(flop), ..steady })
     }
+}
+
+/// A step of a network with a memory, on a task that takes one. Its useful arithmetic is not counted.
+fn memory(how: &How, [task, model]: [&str; 2], texts: &[&str], tokens: usize) -> Result<Steady> {
+    let mut experiment = Experiment::of("bench", task, model)?;
+    experiment.set_texts(["train.optimizer=adamw", "train.rate=1e-3"])?;
+    experiment.set_texts(texts.iter().copied())?;
+    steps(how, experiment, tokens)
+}
+
+fn steps(how: &How, mut experiment: Experiment, tokens: usize) -> Result<Steady> {
+    experiment.set_texts(how.set.iter().map(String::as_str))?;
+    let mut trainer = Trainer::new(&experiment)?;
+    let work = Box::new(move || trainer.step().map(drop));
+    Ok(Steady { work, tokens: Some(tokens as f64), flop: None })
 }
 
 /// What `growth` changes, one at a time, from the middle on.

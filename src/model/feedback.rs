@@ -10,7 +10,7 @@ use crate::base::error::{Error, Result};
 use crate::base::intervention::Point;
 use crate::nn::attention::{Attention, Mask, Sees, Slots};
 use crate::nn::params::{Param, Params};
-use crate::nn::position::Rotary;
+use crate::nn::position::{Rotary, Run};
 use crate::nn::wire::{Along, Heads, Wire};
 
 use super::decoder::layer::{Builder, Layer, SelfAttention};
@@ -160,33 +160,37 @@ impl FeedbackMemory {
     fn rotated<'m, W: Wire<'m>>(
         &'m self,
         wire: &mut W,
-        rows: Split<W::X>,
+        rows: Rows,
+        x: &W::X,
         cached: usize,
     ) -> Result<W::X> {
-        let tokens = wire.rotate(&rows.tokens, &self.rotary, self.origin - cached)?;
-        let start = self.origin - self.settings.memory;
-        let memory = rows.memory.map(|memory| wire.rotate(&memory, &self.rotary, start));
-        Split { tokens, memory: memory.transpose()? }.joined(wire)
+        let tokens = Run { start: self.origin - cached, count: cached + rows.tokens };
+        let memory = Run { start: self.origin - rows.memory, count: rows.memory };
+        wire.rotate_runs(x, &self.rotary, &[tokens, memory])
     }
 
-    /// Keys or values of what is cached and of this block, and the last of them, to be cached.
+    /// Keys or values of what is cached and of this block, and the last of them, to be cached, if any are.
     fn seen<'m, W: Wire<'m>>(
         &'m self,
         wire: &mut W,
         rows: Rows,
         cache: Option<&W::X>,
-        here: &W::X,
-    ) -> Result<(Split<W::X>, W::X)> {
-        let Split { mut tokens, memory } = rows.split(wire, here)?;
+        here: W::X,
+    ) -> Result<(W::X, Option<W::X>)> {
+        if self.cache == 0 {
+            return Ok((here, None));
+        }
+        let Split { mut tokens, memory } = rows.split(wire, &here)?;
         if let Some(cache) = cache {
-            let stops = self.settings.stop_gradient;
-            let cache = if stops { wire.detach(cache)? } else { cache.clone() };
-            tokens = wire.concat(&[cache, tokens], Along::Positions)?;
+            tokens = wire.concat(&[cache.clone(), tokens], Along::Positions)?;
         }
         let count = rows.cached + rows.tokens;
         let kept = count.min(self.cache);
-        let next = wire.slice(&tokens, Along::Positions, count - kept, kept)?;
-        Ok((Split { tokens, memory }, next))
+        let mut next = wire.slice(&tokens, Along::Positions, count - kept, kept)?;
+        if self.settings.stop_gradient {
+            next = wire.detach(&next)?;
+        }
+        Ok((Split { tokens, memory }.joined(wire)?, Some(next)))
     }
 
     /// The sum of the rows `x` of a block and what their attention writes, and the next cache.
@@ -196,25 +200,23 @@ impl FeedbackMemory {
         layer: &'m Layer,
         rows: Rows,
         (x, cache): (&W::X, Option<&[W::X; 2]>),
-    ) -> Result<(W::X, [W::X; 2])> {
+    ) -> Result<(W::X, Option<[W::X; 2]>)> {
         let read = wire.normalize(x, &layer.norm1)?;
         let SelfAttention { how, queries, keys, values, outputs, .. } = layer.attention;
         let queries = wire.linear(&read, queries)?;
-        let queries = rows.split(wire, &queries)?;
-        let queries = self.rotated(wire, queries, 0)?;
+        let queries = self.rotated(wire, rows, &queries, 0)?;
         let keys = wire.linear(&read, keys)?;
-        let (keys, next_keys) = self.seen(wire, rows, cache.map(|[keys, _]| keys), &keys)?;
-        let keys = self.rotated(wire, keys, rows.cached)?;
+        let (keys, next_keys) = self.seen(wire, rows, cache.map(|[keys, _]| keys), keys)?;
+        let keys = self.rotated(wire, rows, &keys, rows.cached)?;
         let values =
             values.map_or_else(|| Ok(read.clone()), |values| wire.linear(&read, values))?;
         let (values, next_values) =
-            self.seen(wire, rows, cache.map(|[_, values]| values), &values)?;
-        let (values, residual) =
-            (values.joined(wire)?, rows.residual(wire, x, self.stem.layout.width)?);
+            self.seen(wire, rows, cache.map(|[_, values]| values), values)?;
+        let residual = rows.residual(wire, x, self.stem.layout.width)?;
         let (queries, keys, read, residual) = (&queries, &keys, &values, &residual);
         let heads = Heads { queries, keys, read, values: None, outputs, residual, last: false };
         let sum = wire.attend(Attention { mask: rows.mask(), ..how }, heads)?;
-        Ok((sum, [next_keys, next_values]))
+        Ok((sum, next_keys.zip(next_values).map(|(keys, values)| [keys, values])))
     }
 
     /// One layer over a block: its tokens, and what is kept for the next block.
@@ -234,7 +236,7 @@ impl FeedbackMemory {
         let Split { tokens, memory } = rows.split(wire, &x)?;
         let written = |x| wire.at_memory(layer.index, Point::own("memory.write"), x);
         let memory = memory.map(written).transpose()?;
-        Ok((tokens, Kept { cache: (self.cache > 0).then_some(cache), memory }))
+        Ok((tokens, Kept { cache, memory }))
     }
 }
 

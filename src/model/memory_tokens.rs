@@ -116,7 +116,6 @@ impl RecurrentMemory {
     fn surrounded<'m, W: Wire<'m>>(&'m self, wire: &mut W, tokens: W::X) -> Result<W::X> {
         let Some(vectors) = &self.memory else { return Ok(tokens) };
         let memory = match wire.carried().pop() {
-            Some(memory) if self.settings.stop_gradient => wire.detach(&memory)?,
             Some(memory) => memory,
             None => wire.repeat(vectors.first)?,
         };
@@ -137,7 +136,10 @@ impl RecurrentMemory {
         let written = wire.slice(&x, Along::Positions, from, slots)?;
         // A stream grows from layer to layer; without a norm it would from segment to segment.
         let written = wire.normalize(&written, self.stem.norm())?;
-        let written = wire.at_memory(self.stem.last(), Point::own("memory.write"), written)?;
+        let mut written = wire.at_memory(self.stem.last(), Point::own("memory.write"), written)?;
+        if self.settings.stop_gradient {
+            written = wire.detach(&written)?;
+        }
         wire.carry(vec![written]);
         wire.slice(&x, Along::Positions, slots, positions)
     }

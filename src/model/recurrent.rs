@@ -8,22 +8,24 @@ use crate::base::error::Result;
 use crate::base::intervention::Point;
 use crate::nn::activation::Activation::{Sigmoid, Tanh};
 use crate::nn::params::{Init, Param, Params};
-use crate::nn::wire::{Along, Map, Wire};
+use crate::nn::wire::{Along, Map, Units, Wire};
 
 use super::readout::Read;
 use super::{Architecture, Keeps, Layout, Model, Network, Sequences};
 
-crate::choices! {
-    /// What a unit is.
-    pub enum Cell {
-        /// `h = tanh(W_i x + W_h h)`
-        Tanh = "tanh",
-        /// Gated recurrent unit.
-        Gru = "gru",
-        /// Long short-term memory.
-        Lstm = "lstm",
-    }
-}
+pub use crate::nn::kernel::recurrent::Cell;
+
+const HIDDEN: Point = Point::own("hidden");
+const CELL: Point = Point::own("cell");
+const CANDIDATE: Point = Point::own("candidate");
+const RESET: Point = Point::own("gate.reset");
+const UPDATE: Point = Point::own("gate.update");
+const INPUT: Point = Point::own("gate.input");
+const FORGET: Point = Point::own("gate.forget");
+const OUTPUT: Point = Point::own("gate.output");
+
+/// The places between one hidden state and the next.
+const WITHIN: [Point; 7] = [CELL, CANDIDATE, RESET, UPDATE, INPUT, FORGET, OUTPUT];
 
 crate::settings! {
     /// Settings of the network.
@@ -49,7 +51,7 @@ impl Architecture for Recurrent {
         let unembed = Map::with_bias(params, "unembed", [vocab, width], init)?;
         let layout =
             Layout { kind: "recurrent", heads: vec![0; self.layers], width, vocab, length };
-        Ok(Box::new(Units { layout, embed, layers, unembed }))
+        Ok(Box::new(Recurring { layout, embed, layers, unembed }))
     }
 
     fn boxed(&self) -> Box<dyn Architecture> {
@@ -57,26 +59,7 @@ impl Architecture for Recurrent {
     }
 }
 
-impl Cell {
-    /// Blocks of rows in its matrices: the gates and what is written.
-    fn blocks(self) -> usize {
-        match self {
-            Self::Tanh => 1,
-            Self::Gru => 3,
-            Self::Lstm => 4,
-        }
-    }
-
-    /// Vectors in its state.
-    fn vectors(self) -> usize {
-        match self {
-            Self::Tanh | Self::Gru => 1,
-            Self::Lstm => 2,
-        }
-    }
-}
-
-struct Units {
+struct Recurring {
     layout: Layout,
     /// `[vocab, width]`
     embed: Param,
@@ -121,6 +104,9 @@ impl Layer {
         mut state: State<W::X>,
     ) -> Result<(W::X, State<W::X>)> {
         let inputs = wire.linear(x, self.inputs)?; // [batch, pos, blocks · width]
+        if let Some(all) = self.in_one_go(wire, &inputs, &state)? {
+            return Ok(all);
+        }
         let mut given = Vec::with_capacity(wire.positions());
         for step in 0..wire.positions() {
             let from_x = wire.slice(&inputs, Along::Positions, step, 1)?;
@@ -133,10 +119,34 @@ impl Layer {
                 Cell::Gru => self.gru(wire, step, [&from_x, &from_h], &state.hidden)?,
                 Cell::Lstm => self.lstm(wire, step, [&from_x, &from_h], &mut state)?,
             };
-            state.hidden = wire.at_step(self.index, Point::own("hidden"), step, hidden)?;
+            state.hidden = wire.at_step(self.index, HIDDEN, step, hidden)?;
             given.push(state.hidden.clone());
         }
         Ok((wire.concat(&given, Along::Positions)?, state))
+    }
+
+    /// The same where nobody watches what is between the states.
+    fn in_one_go<'m, W: Wire<'m>>(
+        &self,
+        wire: &mut W,
+        inputs: &W::X,
+        state: &State<W::X>,
+    ) -> Result<Option<(W::X, State<W::X>)>> {
+        let before: Vec<W::X> = [&state.hidden].into_iter().chain(&state.cell).cloned().collect();
+        let (layer, cell, recurrent) = (self.index, self.cell, self.recurrent);
+        let units = Units { layer, cell, within: &WITHIN, inputs, recurrent, before: &before };
+        let Some(states) = wire.recur(units)? else { return Ok(None) };
+        let last = wire.slice(&states, Along::Positions, wire.positions() - 1, 1)?;
+        let (given, state) = match cell {
+            Cell::Tanh | Cell::Gru => (states, State { hidden: last, cell: None }),
+            Cell::Lstm => {
+                let [hidden, cell] = wire.split(&last, self.width)?;
+                let given = wire.slice(&states, Along::Columns, 0, self.width)?;
+                (given, State { hidden, cell: Some(cell) })
+            }
+        };
+        let given = wire.at(self.index, HIDDEN, given)?;
+        Ok(Some((given, state)))
     }
 
     /// `(1 - z) n + z h`, with `n = tanh(W_in x + r · W_hn h)`.
@@ -149,12 +159,12 @@ impl Layer {
     ) -> Result<W::X> {
         let [x_reset, x_update, x_new] = wire.split(from_x, self.width)?;
         let [h_reset, h_update, h_new] = wire.split(from_h, self.width)?;
-        let reset = self.gate(wire, "gate.reset", step, &x_reset, &h_reset)?;
-        let update = self.gate(wire, "gate.update", step, &x_update, &h_update)?;
+        let reset = self.gate(wire, RESET, step, &x_reset, &h_reset)?;
+        let update = self.gate(wire, UPDATE, step, &x_update, &h_update)?;
         let from_h = wire.product(&reset, &h_new)?;
         let new = wire.sum(&x_new, &from_h)?;
         let new = wire.activate(new, Tanh)?;
-        let new = wire.at_step(self.index, Point::own("candidate"), step, new)?;
+        let new = wire.at_step(self.index, CANDIDATE, step, new)?;
         wire.mix(&new, hidden, &update)
     }
 
@@ -168,18 +178,18 @@ impl Layer {
     ) -> Result<W::X> {
         let [x_input, x_forget, x_new, x_output] = wire.split(from_x, self.width)?;
         let [h_input, h_forget, h_new, h_output] = wire.split(from_h, self.width)?;
-        let input = self.gate(wire, "gate.input", step, &x_input, &h_input)?;
-        let forget = self.gate(wire, "gate.forget", step, &x_forget, &h_forget)?;
-        let output = self.gate(wire, "gate.output", step, &x_output, &h_output)?;
+        let input = self.gate(wire, INPUT, step, &x_input, &h_input)?;
+        let forget = self.gate(wire, FORGET, step, &x_forget, &h_forget)?;
+        let output = self.gate(wire, OUTPUT, step, &x_output, &h_output)?;
         let new = wire.sum(&x_new, &h_new)?;
         let new = wire.activate(new, Tanh)?;
-        let new = wire.at_step(self.index, Point::own("candidate"), step, new)?;
+        let new = wire.at_step(self.index, CANDIDATE, step, new)?;
         let mut cell = wire.product(&input, &new)?;
         if let Some(before) = &state.cell {
             let kept = wire.product(&forget, before)?;
             cell = wire.sum(&kept, &cell)?;
         }
-        let cell = wire.at_step(self.index, Point::own("cell"), step, cell)?;
+        let cell = wire.at_step(self.index, CELL, step, cell)?;
         // The activation keeps slopes in the place of what it reads, and the cell is read again.
         let copy = wire.scale(&cell, 1.0)?;
         state.cell = Some(cell);
@@ -190,18 +200,18 @@ impl Layer {
     fn gate<'m, W: Wire<'m>>(
         &self,
         wire: &mut W,
-        name: &'static str,
+        point: Point,
         step: usize,
         from_x: &W::X,
         from_h: &W::X,
     ) -> Result<W::X> {
         let sum = wire.sum(from_x, from_h)?;
         let gate = wire.activate(sum, Sigmoid)?;
-        wire.at_step(self.index, Point::own(name), step, gate)
+        wire.at_step(self.index, point, step, gate)
     }
 }
 
-impl Units {
+impl Recurring {
     /// The state of each layer before the positions that are read.
     fn states<'m, W: Wire<'m>>(&self, wire: &mut W) -> Result<Vec<State<W::X>>> {
         let carried = wire.carried();
@@ -215,7 +225,7 @@ impl Units {
     }
 }
 
-impl Network for Units {
+impl Network for Recurring {
     fn layout(&self) -> &Layout {
         &self.layout
     }

@@ -8,7 +8,6 @@ use crate::base::error::{Error, Result};
 use crate::nn::params::Params;
 use crate::nn::tap::Tap;
 use crate::nn::tape::Tape;
-use crate::nn::wire::Wire;
 
 /// How sequences are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,12 +84,7 @@ impl Model for Segmented {
 
     fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<bool> {
         for segment in self.segments.of(tape.length()) {
-            tape.turn_to(segment.from, segment.len);
-            if segment.is_cut {
-                let state = tape.carried();
-                let state = state.iter().map(|x| tape.detach(x)).collect::<Result<_>>()?;
-                tape.carry(state);
-            }
+            tape.turn_to(segment.from, segment.len, segment.is_cut)?;
             if !self.model.record(tape)? {
                 return Ok(false);
             }

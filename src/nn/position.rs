@@ -54,6 +54,13 @@ pub struct Rotary {
     half: usize,
 }
 
+/// Rows that stand at places one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub start: usize,
+    pub count: usize,
+}
+
 impl Rotary {
     /// # Errors
     /// When `dim` is odd: coordinates are rotated in pairs.

@@ -6,6 +6,7 @@
 
 mod back;
 mod numbers;
+mod recurrent;
 
 use std::borrow::Cow;
 
@@ -17,12 +18,15 @@ use super::kernel::attention::{self as attention, Inputs, Outputs};
 use super::kernel::lanes::{add_row_and_rest, add_to, product};
 use super::kernel::matrix::{Into, Matrix, multiply};
 use super::kernel::normalize::{self, Rule};
+use super::kernel::recurrent as units;
 use super::kernel::slice::Floats;
 use super::norm::{Norm, NormKind};
 use super::params::Param;
-use super::position::Rotary;
+use super::position::{Rotary, Run};
 use super::tap::{Captured, Part, Tap, Until, Within};
-use super::wire::{Along, Heads, Map, Tables, Wire, check_values, fixed_product, fixed_tables};
+use super::wire::{
+    Along, Heads, Map, Tables, Units, Wire, check_values, fixed_product, fixed_tables,
+};
 pub use numbers::{Numbers, Workspace};
 
 use crate::base::batch::Batch;
@@ -72,7 +76,7 @@ enum Op<'a> {
         inputs: [Value; 3],
         log_sums: Vec<f32>,
     },
-    Rotate(Value, &'a Rotary, usize),
+    Rotate(Value, &'a Rotary, Vec<Run>),
     Activate {
         x: Value,
         activation: Activation,
@@ -82,6 +86,13 @@ enum Op<'a> {
         gate: Value,
         up: Value,
     },
+    Recur {
+        inputs: Value,
+        map: Map,
+        before: Vec<Value>,
+        shape: units::Shape,
+        kept: Vec<f32>,
+    },
     Select(Value, usize),
 }
 
@@ -90,7 +101,8 @@ impl Op<'_> {
     fn into_kept(self) -> Option<Vec<f32>> {
         if let Self::Normalize { statistics: kept, .. }
         | Self::Attend { log_sums: kept, .. }
-        | Self::Activate { kept, .. } = self
+        | Self::Activate { kept, .. }
+        | Self::Recur { kept, .. } = self
         {
             Some(kept)
         } else {
@@ -145,6 +157,17 @@ impl<'a> Segment<'a> {
         }
     }
 
+    /// The rows that have logits.
+    fn rows(&self) -> impl Iterator<Item = usize> {
+        let all = if self.selected.is_none() { self.weight.len() } else { 0 };
+        self.selected.iter().flatten().copied().chain(0..all)
+    }
+
+    /// Where a row lies among those of the whole sequences, of `length` positions each.
+    fn place(&self, row: usize, length: usize) -> usize {
+        row / self.len * length + self.from + row % self.len
+    }
+
     /// Targets and weights of the rows that have logits.
     fn in_loss(&self) -> (Vec<u32>, Vec<f32>) {
         match &self.selected {
@@ -181,6 +204,21 @@ fn copy<'a>(to: impl Iterator<Item = &'a mut [f32]>, from: impl Iterator<Item = 
     to.zip(from).for_each(|(to, from)| to.copy_from_slice(from));
 }
 
+fn places(runs: &[Run]) -> usize {
+    runs.iter().map(|run| run.count).sum()
+}
+
+/// Rotates sequences of rows of `width` numbers to their places, or back with a `direction` of -1.
+fn turn(data: &mut [f32], rotary: &Rotary, runs: &[Run], width: usize, direction: f32) {
+    let (block, mut from) = (places(runs) * width, 0);
+    for Run { start, count } in runs.iter().copied() {
+        for rows in cut_mut(data, block, from, count * width) {
+            rotary.turn(rows, start, count, width, direction);
+        }
+        from += count * width;
+    }
+}
+
 /// A forward pass over the sequences of one shard.
 pub struct Tape<'a> {
     numbers: &'a Numbers<'a>,
@@ -189,14 +227,27 @@ pub struct Tape<'a> {
     weight: &'a [f32],
     work: &'a Workspace,
     slots: Vec<Slot<'a>>,
-    /// What was read so far; the last is being read.
+    /// What was read so far and not left; the last is being read.
     segments: Vec<Segment<'a>>,
+    /// How many segments were read before those.
+    left: usize,
     carried: Vec<Value>,
     /// Memory tokens before the positions.
     memory: usize,
     found: Found,
-    /// In a pass that nobody goes back over: what is kept of it.
+    /// What is kept of a pass that nobody goes back over; none of one that ends with a way back.
+    seen: Option<Seen>,
+}
+
+/// What is left of a pass that nobody goes back over.
+#[derive(Default)]
+struct Seen {
+    /// Sites that are kept, if any are.
     keeping: Option<Until>,
+    /// Of the segments that were read and left, `[batch, pos, vocab]` of the whole sequences; NaN where there are none.
+    logits: Vec<f32>,
+    /// Positions of them.
+    positions: usize,
 }
 
 /// What a shard found. Gradients have one entry a parameter, `None` where there is none.
@@ -216,8 +267,8 @@ impl<'a> Tape<'a> {
         let found = Found { loss: 0.0, grads: none(), folds: none() };
         let segments = vec![Segment::new(batch, weight, 0, batch.len)];
         let (work, slots, carried, memory) = (numbers.work, Vec::new(), Vec::new(), 0);
-        let keeping = None;
-        Self { numbers, batch, weight, work, slots, segments, carried, memory, found, keeping }
+        let (left, seen) = (0, None);
+        Self { numbers, batch, weight, work, slots, segments, left, carried, memory, found, seen }
     }
 
     /// Keeps the tensors of these sites, in a pass that nobody goes back over. Where the logits are not wanted, it ends with
@@ -225,29 +276,39 @@ impl<'a> Tape<'a> {
     #[must_use]
     pub fn keeping(self, sites: &[Site], wants_logits: bool) -> Self {
         let until = || Until::new(Vec::new(), sites, wants_logits);
-        Self { keeping: (!sites.is_empty()).then(until), ..self }
+        let keeping = (!sites.is_empty()).then(until);
+        Self { seen: Some(Seen { keeping, ..Seen::default() }), ..self }
     }
 
     /// Whether a refusal to go on was no failure: all that is asked was kept.
     pub fn is_ended(&self) -> bool {
-        self.keeping.as_ref().is_some_and(|until| until.is_ended)
+        self.watcher().is_some_and(|until| until.is_ended)
+    }
+
+    /// The sites that are kept, in a pass that nobody goes back over.
+    fn watcher(&self) -> Option<&Until> {
+        self.seen.as_ref()?.keeping.as_ref()
+    }
+
+    fn watcher_mut(&mut self) -> Option<&mut Until> {
+        self.seen.as_mut()?.keeping.as_mut()
     }
 
     /// The positions that are read.
     pub fn part(&self) -> Part {
         let Segment { from, len, .. } = self.segments[self.now()];
-        Part { segment: self.now(), ..Part::positions(from, len, self.batch.len) }
+        Part { segment: self.left + self.now(), ..Part::positions(from, len, self.batch.len) }
     }
 
     fn keeps(&self, layer: usize, point: Point) -> bool {
-        self.keeping.as_ref().is_some_and(|until| until.wants(Site { layer, point }))
+        self.watcher().is_some_and(|until| until.wants(Site { layer, point }))
     }
 
     /// Keeps what is at a site, if it is to be kept.
     fn passed(&mut self, site: Site, part: Part, x: Value) -> Result<Value> {
         if self.keeps(site.layer, site.point) {
             let tensor = self.tensor(x)?;
-            if let Some(until) = &mut self.keeping {
+            if let Some(until) = self.watcher_mut() {
                 until.at_part(site, part, tensor)?;
             }
         }
@@ -262,12 +323,38 @@ impl<'a> Tape<'a> {
         Ok(Tensor::from_slice(data, shape, self.numbers.params.device())?)
     }
 
-    /// What is read from now on: positions `from..from + len` of each sequence, which has them. At first all are.
-    pub fn turn_to(&mut self, from: usize, len: usize) {
+    /// What is read from now on: positions `from..from + len` of each sequence, which has them. At first all are. If `is_cut`, no
+    /// gradient passes from there to what was read before; where none does, nothing is left of that but what is carried.
+    ///
+    /// # Errors
+    /// When what was read before ended without logits.
+    pub fn turn_to(&mut self, from: usize, len: usize, is_cut: bool) -> Result<()> {
         if self.slots.is_empty() {
             self.segments.clear();
+        } else if is_cut || self.seen.is_some() || !self.carried.iter().any(|x| self.is_wanted(*x))
+        {
+            self.leave()?;
         }
         self.segments.push(Segment::new(self.batch, self.weight, from, len));
+        Ok(())
+    }
+
+    /// Leaves what was read: goes back over it, or keeps its logits where nobody will. What is carried stays, as numbers that pass no
+    /// gradient on.
+    fn leave(&mut self) -> Result<()> {
+        self.left += self.segments.len();
+        let carried = std::mem::take(&mut self.carried);
+        let state = carried.into_iter().map(|x| Ok((self.copy(x)?, self.slots[x.0].width)));
+        let state = state.collect::<Result<Vec<_>>>()?;
+        if self.seen.is_some() {
+            self.keep_logits()?;
+            self.forget();
+        } else {
+            self.go_back()?;
+        }
+        let constant = |(data, width)| self.push(slot(Op::Constant, data, width, false));
+        self.carried = state.into_iter().map(constant).collect();
+        Ok(())
     }
 
     /// The logits of what is being read: the end of a wiring.
@@ -454,7 +541,7 @@ impl<'a> Tape<'a> {
         let found = pattern(shape, queries, keys);
         let dims = (shape.batch, shape.heads, shape.queries, shape.keys);
         let found = Tensor::from_vec(found, dims, self.numbers.params.device())?;
-        if let Some(until) = &mut self.keeping {
+        if let Some(until) = self.watcher_mut() {
             until.at_part(Site { layer, point: Point::Pattern }, part, found.clone())?;
         }
         let v = values(self)?;
@@ -480,11 +567,12 @@ impl<'a> Tape<'a> {
             return self.attended_to_by_pattern((how.layer, shape), part, q, k, values);
         }
         let [q, k] = [self.tensor(q)?, self.tensor(k)?];
-        let mut keeping = self.keeping.take().unwrap_or_else(|| Until::new(vec![], &[], true));
-        let mut tap = Within { tap: &mut keeping, part };
+        let mut seen = self.seen.take().unwrap_or_default();
+        let keeping = seen.keeping.get_or_insert_with(|| Until::new(vec![], &[], true));
+        let mut tap = Within { tap: keeping, part };
         let values = || values(self).and_then(|values| self.tensor(values));
         let z = attend(how, &q, &k, values, &mut tap);
-        self.keeping = Some(keeping);
+        self.seen = Some(seen);
         let z = z?;
         let width = z.dim(2)?;
         Ok(self.push(slot(Op::Constant, Floats::of(&z)?.to_vec(), width, false)))
@@ -496,45 +584,56 @@ impl<'a> Tape<'a> {
     /// # Errors
     /// When positions are missing.
     pub fn into_seen(mut self) -> Result<(Option<Tensor>, Captured)> {
-        let keeping = self.keeping.take();
-        let is_ended = keeping.as_ref().is_some_and(|until| until.is_ended);
-        let logits = if is_ended { None } else { Some(self.all_logits()?) };
-        for slot in self.slots {
+        let is_ended = self.is_ended();
+        if !is_ended {
+            self.keep_logits()?;
+        }
+        let vocab =
+            self.segments.last().and_then(|s| s.logits).map_or(0, |x| self.slots[x.0].width);
+        self.forget();
+        let Seen { keeping, logits, positions } = self.seen.take().unwrap_or_default();
+        let captured = keeping.map(|until| until.bench.captured).unwrap_or_default();
+        if is_ended {
+            return Ok((None, captured));
+        }
+        if positions != self.batch.len {
+            return Err(Error::internal(format!(
+                "{positions} of {} positions were read",
+                self.batch.len
+            )));
+        }
+        let shape = (self.batch.rows, positions, vocab);
+        let logits = Tensor::from_vec(logits, shape, self.numbers.params.device())?;
+        Ok((Some(logits), captured))
+    }
+
+    /// Keeps the logits of what was read, where nobody goes back.
+    fn keep_logits(&mut self) -> Result<()> {
+        for segment in &self.segments {
+            let Some(logits) = segment.logits else { return Err(no_logits()) };
+            let Slot { data, width, .. } = &mut self.slots[logits.0];
+            let seen = self.seen.get_or_insert_default();
+            seen.positions += segment.len;
+            if segment.len == self.batch.len && segment.selected.is_none() {
+                seen.logits = std::mem::take(data);
+                continue;
+            }
+            seen.logits.resize(self.weight.len() * *width, f32::NAN);
+            for (row, logits) in segment.rows().zip(data.chunks_exact(*width)) {
+                let to = segment.place(row, self.batch.len);
+                seen.logits[to * *width..][..*width].copy_from_slice(logits);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back all that was computed.
+    fn forget(&mut self) {
+        self.segments.clear();
+        for slot in self.slots.drain(..) {
             self.work.give(slot.data);
             slot.op.into_kept().into_iter().for_each(|kept| self.work.give(kept));
         }
-        Ok((logits, keeping.map(|until| until.bench.captured).unwrap_or_default()))
-    }
-
-    fn all_logits(&mut self) -> Result<Tensor> {
-        let mut all = Vec::with_capacity(self.segments.len());
-        for segment in 0..self.segments.len() {
-            let Segment { selected, weight, logits, .. } = &self.segments[segment];
-            let Some(logits) = *logits else {
-                return Err(Error::internal("a pass ended without logits (Tape::end)"));
-            };
-            all.push(match selected {
-                None => logits,
-                Some(rows) => self.spread(logits, &rows.clone(), weight.len()),
-            });
-        }
-        let value =
-            if let [value] = all[..] { value } else { self.concat(&all, Along::Positions)? };
-        let Slot { data, width, .. } = &mut self.slots[value.0];
-        let shape = (self.batch.rows, self.batch.len, *width);
-        Ok(Tensor::from_vec(std::mem::take(data), shape, self.numbers.params.device())?)
-    }
-
-    /// Rows of a selection where they were among `all`, between rows of NaN.
-    fn spread(&mut self, x: Value, rows: &[usize], all: usize) -> Value {
-        let Slot { data, width, .. } = &self.slots[x.0];
-        let mut out = self.work.take(all * width);
-        out.fill(f32::NAN);
-        for (from, &to) in data.chunks_exact(*width).zip(rows) {
-            out[to * width..][..*width].copy_from_slice(from);
-        }
-        let width = *width;
-        self.push(slot(Op::Constant, out, width, false))
     }
 
     fn attended(&self, [q, k, v]: [Value; 3]) -> Inputs<'_> {
@@ -690,11 +789,21 @@ impl<'a> Wire<'a> for Tape<'a> {
     }
 
     fn rotate(&mut self, x: &Value, rotary: &'a Rotary, start: usize) -> Result<Value> {
-        let (width, count) = (self.slots[x.0].width, self.positions_of(*x));
-        rotary.check(start + count, width)?;
+        self.rotate_runs(x, rotary, &[Run { start, count: self.positions_of(*x) }])
+    }
+
+    fn rotate_runs(&mut self, x: &Value, rotary: &'a Rotary, runs: &[Run]) -> Result<Value> {
+        let width = self.slots[x.0].width;
+        for run in runs {
+            rotary.check(run.start + run.count, width)?;
+        }
+        let (rows, placed) = (self.positions_of(*x), places(runs));
+        if rows != placed {
+            return Err(Error::internal(format!("{rows} rows have {placed} places")));
+        }
         let mut out = self.copy(*x)?;
-        rotary.turn(&mut out, start, count, width, 1.0);
-        Ok(self.push(slot(Op::Rotate(*x, rotary, start), out, width, self.is_wanted(*x))))
+        turn(&mut out, rotary, runs, width, 1.0);
+        Ok(self.push(slot(Op::Rotate(*x, rotary, runs.to_vec()), out, width, self.is_wanted(*x))))
     }
 
     fn normalize(&mut self, x: &Value, norm: &'a Norm) -> Result<Value> {
@@ -732,6 +841,13 @@ impl<'a> Wire<'a> for Tape<'a> {
         swiglu(&self.slots[gate.0].data, &self.slots[up.0].data, &mut out);
         let wanted = self.is_wanted(gate) || self.is_wanted(up);
         Ok(self.push(slot(Op::SwiGlu { gate, up }, out, width, wanted)))
+    }
+
+    fn recur(&mut self, units: Units<'_, Value>) -> Result<Option<Value>> {
+        if units.within.iter().any(|&point| self.keeps(units.layer, point)) {
+            return Ok(None);
+        }
+        self.recurred(units).map(Some)
     }
 
     fn scale(&mut self, x: &Value, factor: f32) -> Result<Value> {
@@ -847,7 +963,7 @@ impl<'a> Wire<'a> for Tape<'a> {
 
     /// `x` itself if they are most of its rows, or all that are left, or places are kept.
     fn in_loss(&mut self, x: Value) -> Value {
-        if self.keeping.is_some() {
+        if self.watcher().is_some() {
             return x;
         }
         let (rows, now) = (self.rows(x), self.now());
@@ -867,6 +983,10 @@ impl<'a> Wire<'a> for Tape<'a> {
         }
         self.push(slot(Op::Select(x, now), out, width, wanted))
     }
+}
+
+fn no_logits() -> Error {
+    Error::internal("a pass ended without logits (Tape::end)")
 }
 
 fn slot(op: Op<'_>, data: Vec<f32>, width: usize, wanted: bool) -> Slot<'_> {

@@ -4,10 +4,11 @@ use candle_core::{Tensor, TensorId};
 
 use super::activation::{Activation, swiglu};
 use super::attention::{Attention, attend};
+use super::kernel::recurrent::Cell;
 use super::linear::{embed, embed_with_positions, linear, linear_into, sum};
 use super::norm::Norm;
 use super::params::{Init, Param, Params};
-use super::position::Rotary;
+use super::position::{Rotary, Run};
 use super::tap::{Part, Tap, Within};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
@@ -57,6 +58,21 @@ pub struct Heads<'x, X> {
     pub residual: &'x X,
     /// Nothing later looks at other positions, so those outside of the loss may go.
     pub last: bool,
+}
+
+/// A layer of recurrent units.
+#[derive(Clone, Copy)]
+pub struct Units<'x, X> {
+    pub layer: usize,
+    pub cell: Cell,
+    /// What is computed between the states, place by place.
+    pub within: &'x [Point],
+    /// `W_i x + b_i` at all positions, `[batch, pos, blocks · width]`.
+    pub inputs: &'x X,
+    /// `W_h`, `[blocks · width, width]`.
+    pub recurrent: Map,
+    /// The hidden state before them and, if there is one, the cell, `[batch, 1, width]` each.
+    pub before: &'x [X],
 }
 
 /// An axis along which values are cut and put side by side.
@@ -135,6 +151,20 @@ pub trait Wire<'m> {
     /// When the rotations were made for fewer positions or other heads.
     fn rotate(&mut self, x: &Self::X, rotary: &'m Rotary, start: usize) -> Result<Self::X>;
 
+    /// The same where the rows of each sequence stand in several runs of places.
+    ///
+    /// # Errors
+    /// Likewise, and when the runs are not as many rows.
+    fn rotate_runs(&mut self, x: &Self::X, rotary: &'m Rotary, runs: &[Run]) -> Result<Self::X> {
+        let (mut parts, mut from) = (Vec::with_capacity(runs.len()), 0);
+        for run in runs.iter().filter(|run| run.count > 0) {
+            let rows = self.slice(x, Along::Positions, from, run.count)?;
+            parts.push(self.rotate(&rows, rotary, run.start)?);
+            from += run.count;
+        }
+        self.concat(&parts, Along::Positions)
+    }
+
     /// LayerNorm, RMSNorm, or `x` itself.
     ///
     /// # Errors
@@ -149,6 +179,15 @@ pub trait Wire<'m> {
     /// # Errors
     /// When the widths differ.
     fn swiglu(&mut self, gate: &Self::X, up: &Self::X) -> Result<Self::X>;
+
+    /// The states of recurrent units at all positions, `[batch, pos, vectors · width]`, in one go. `None`: this takes going on position
+    /// after position, operation by operation, because someone watches a place on the way or may change it.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    fn recur(&mut self, _units: Units<'_, Self::X>) -> Result<Option<Self::X>> {
+        Ok(None)
+    }
 
     /// `factor · x`
     fn scale(&mut self, x: &Self::X, factor: f32) -> Result<Self::X>;

@@ -8,9 +8,11 @@ use mnemoscope::base::batch::Batch;
 use mnemoscope::base::intervention::{Intervention, Place, Point, Site};
 use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::base::settings::Settings;
+use mnemoscope::model::feedback::Feedback;
 use mnemoscope::model::memory_tokens::MemoryTokens;
+use mnemoscope::model::pass;
 use mnemoscope::model::readout::Read;
-use mnemoscope::model::recurrent::Recurrent;
+use mnemoscope::model::recurrent::{Cell, Recurrent};
 use mnemoscope::model::segments::{Segmented, Segments};
 use mnemoscope::model::stack::Stack;
 use mnemoscope::model::{Architecture, Input, Layout, Model, Network, Sequences, State};
@@ -19,7 +21,7 @@ use mnemoscope::nn::attention::{Attention, Mask, Sees};
 use mnemoscope::nn::edit::{Edit, With};
 use mnemoscope::nn::params::{Init, Param, Params};
 use mnemoscope::nn::tap::{EditAndCapture, Untapped};
-use mnemoscope::nn::tape::Workspace;
+use mnemoscope::nn::tape::{Numbers, Workspace};
 use mnemoscope::nn::wire::{Along, Heads, Map, Wire};
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
@@ -243,6 +245,70 @@ fn a_cut_gradient_is_another_one_of_the_same_loss() {
     assert_eq!(stopped.0, whole.0);
     assert_ne!(stopped.1, whole.1);
     assert_eq!(stopped.1, found(&in_segments(memory_tokens(false), 5, 0)).1);
+}
+
+/// The most numbers that are out at once in a pass over two sequences of so many positions, forward and back or forward alone.
+fn most(variation: &Variation, length: usize, goes_back: bool) -> usize {
+    let (model, params) = variation.build(length);
+    let ids = ids(2, length);
+    let (targets, weight) = loss_over(&ids);
+    let batch = Batch { rows: 2, len: length, tokens: ids, targets, ..Batch::default() };
+    let work = Workspace::default();
+    if goes_back {
+        taped(&*model, &params, &batch, &weight, 2 * length, &work);
+    } else {
+        let numbers = Numbers::of(&params, 2 * length, &work).unwrap();
+        pass::on_tape(&*model, &numbers, (&batch, &weight), &[], true).unwrap();
+    }
+    work.most()
+}
+
+fn feedback(memory: usize, stop_gradient: bool) -> Box<dyn Architecture> {
+    let stack = Stack { layers: 1, heads: 1, width: 6, ..Stack::default() };
+    Box::new(Feedback { stack, memory, blocks: 1, stop_gradient })
+}
+
+#[test]
+fn memory_grows_with_the_segments_that_the_gradient_flows_through_and_with_no_others() {
+    let grows = |settings: &dyn Architecture, through, goes_back| -> bool {
+        let variation = in_segments(settings.boxed(), 5, through);
+        let [short, long] = [40, 400].map(|length| most(&variation, length, goes_back));
+        assert!(long == short || long > 5 * short, "{short}, {long}");
+        long > short
+    };
+    for settings in [gru(), memory_tokens(false), feedback(2, false), feedback(0, false)] {
+        assert!(grows(&*settings, 65536, true));
+        assert!(!grows(&*settings, 0, true) && !grows(&*settings, 3, true));
+        assert!(!grows(&*settings, 65536, false));
+    }
+    // Where the model itself stops all that it carries.
+    assert!(!grows(&*memory_tokens(true), 65536, true));
+    assert!(!grows(&*feedback(0, true), 65536, true));
+    // The memory of feedback attention passes its gradient on.
+    assert!(grows(&*feedback(2, true), 65536, true));
+}
+
+#[test]
+fn recurrent_units_in_one_go_give_what_they_give_step_by_step() {
+    let hidden = Site { layer: 0, point: Point::own("hidden") };
+    let candidate = Site { layer: 0, point: Point::own("candidate") };
+    for cell in [Cell::Tanh, Cell::Gru, Cell::Lstm] {
+        // More units than are worked on side by side.
+        let settings = Recurrent { cell, layers: 2, width: 37, ..Recurrent::default() };
+        let variation = in_segments(Box::new(settings), 5, 65536);
+        assert_tape_agrees(&variation, None, true, 2 * 70);
+        let (model, params) = variation.build(LENGTH);
+        let batch = Batch { rows: 2, len: LENGTH, tokens: ids(2, LENGTH), ..Batch::default() };
+        let (work, reads) = (Workspace::default(), vec![1.0; 2 * LENGTH]);
+        let numbers = Numbers::of(&params, 2 * LENGTH, &work).unwrap();
+        // A place between the states is kept, so that they are made step by step.
+        let [one, steps] = [&[hidden][..], &[hidden, candidate]].map(|sites| {
+            let seen = pass::on_tape(&*model, &numbers, (&batch, &reads), sites, true);
+            let (_, kept) = seen.unwrap().unwrap();
+            kept.whole(hidden).unwrap().unwrap().0.flatten_all().unwrap().to_vec1().unwrap()
+        });
+        assert_close(&one, &steps);
+    }
 }
 
 /// The states before each segment, as the weights are now.

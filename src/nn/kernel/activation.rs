@@ -124,7 +124,7 @@ const GELU_CUBE: f32 = 0.044_715;
 
 /// `1 / (1 + exp(-x))`; beyond ±80 it is 0 or 1 to every digit that counts, and the exponential stays finite.
 #[inline(always)]
-fn sigmoid<const FMA: bool>(x: f32) -> f32 {
+pub(super) fn sigmoid<const FMA: bool>(x: f32) -> f32 {
     let negated = if x < -80.0 { 80.0 } else { -x };
     1.0 / (1.0 + exp::<FMA>(negated))
 }
@@ -138,9 +138,14 @@ fn sigmoid_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
 
 /// `tanh x = 2 sigmoid(2x) - 1`
 #[inline(always)]
+pub(super) fn tanh<const FMA: bool>(x: f32) -> f32 {
+    fma::<FMA>(2.0, sigmoid::<FMA>(2.0 * x), -1.0)
+}
+
+#[inline(always)]
 fn tanh_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
     for (o, &x) in out.iter_mut().zip(x) {
-        *o = fma::<FMA>(2.0, sigmoid::<FMA>(2.0 * x), -1.0);
+        *o = tanh::<FMA>(x);
     }
 }
 

@@ -151,6 +151,34 @@ pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     if x < -80.0 { 0.0 } else { p * power }
 }
 
+/// `out = f(a, b)`, number by number. One row is written at a time, so that the compiler sees that no other is, and vectorises.
+#[inline(always)]
+pub(super) fn each2(out: &mut [f32], [a, b]: [&[f32]; 2], f: impl Fn(f32, f32) -> f32) {
+    for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
+        *o = f(a, b);
+    }
+}
+
+/// The same of three rows.
+#[inline(always)]
+pub(super) fn each3(out: &mut [f32], [a, b, c]: [&[f32]; 3], f: impl Fn(f32, f32, f32) -> f32) {
+    for (((o, &a), &b), &c) in out.iter_mut().zip(a).zip(b).zip(c) {
+        *o = f(a, b, c);
+    }
+}
+
+/// The same of four rows.
+#[inline(always)]
+pub(super) fn each4(
+    out: &mut [f32],
+    [a, b, c, d]: [&[f32]; 4],
+    f: impl Fn(f32, f32, f32, f32) -> f32,
+) {
+    for ((((o, &a), &b), &c), &d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        *o = f(a, b, c, d);
+    }
+}
+
 #[inline(always)]
 fn exp_all_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
     for (o, &x) in out.iter_mut().zip(x) {

@@ -8,6 +8,7 @@ pub mod mask;
 pub mod matrix;
 pub mod normalize;
 pub mod pool;
+pub mod recurrent;
 pub mod slice;
 pub mod squared_error;
 pub mod update;

@@ -1,7 +1,9 @@
 //! The way back over a tape: from the loss to the gradients, operation by operation.
 
 use super::numbers::Workspace;
-use super::{Found, Op, Segment, Slot, Tape, Value, Weight, copy, cut, cut_mut, rule};
+use super::{
+    Found, Op, Segment, Slot, Tape, Value, Weight, copy, cut, cut_mut, no_logits, rule, turn,
+};
 use crate::base::error::{Error, Result};
 use crate::nn::kernel::activation::swiglu_backward;
 use crate::nn::kernel::attention::{self, Backward, Gradients};
@@ -23,10 +25,14 @@ impl<'a> Tape<'a> {
     /// # Errors
     /// When there are no logits for each position, or a weighted target is none of the vocabulary.
     pub fn backward(mut self) -> Result<Found> {
+        self.go_back()?;
+        Ok(self.found)
+    }
+
+    /// The way back over what was read and not left yet, of which nothing is left then.
+    pub(super) fn go_back(&mut self) -> Result<()> {
         for segment in 0..self.segments.len() {
-            let Some(logits) = self.segments[segment].logits else {
-                return Err(Error::internal("a pass ended without logits (Tape::end)"));
-            };
+            let Some(logits) = self.segments[segment].logits else { return Err(no_logits()) };
             let gradient = if self.batch.value_targets.is_empty() {
                 self.cross_entropy(segment, logits)?
             } else {
@@ -42,7 +48,8 @@ impl<'a> Tape<'a> {
             }
             self.work.give(slot.data);
         }
-        Ok(self.found)
+        self.segments.clear();
+        Ok(())
     }
 
     /// The gradient of the logits of a segment; the loss is kept.
@@ -67,14 +74,13 @@ impl<'a> Tape<'a> {
     fn squared_error(&mut self, segment: usize, predictions: Value) -> Result<Vec<f32>> {
         let outputs = self.batch.value_targets.len() / self.weight.len().max(1);
         self.check_width(predictions, outputs)?;
-        let Segment { from, len, weight, selected, .. } = &self.segments[segment];
-        let rows = selected.clone().unwrap_or_else(|| (0..weight.len()).collect());
-        let of = |row: &usize| {
-            let position = row / len * self.batch.len + from + row % len;
+        let segment = &self.segments[segment];
+        let of = |row: usize| {
+            let position = segment.place(row, self.batch.len);
             &self.batch.value_targets[position * outputs..][..outputs]
         };
-        let targets: Vec<f32> = rows.iter().flat_map(of).copied().collect();
-        let weight: Vec<f32> = rows.iter().map(|&row| weight[row]).collect();
+        let targets: Vec<f32> = segment.rows().flat_map(of).copied().collect();
+        let (_, weight) = segment.in_loss();
         let data = &self.slots[predictions.0].data;
         if data.len() != targets.len() {
             return Err(Error::internal(format!(
@@ -129,10 +135,9 @@ impl<'a> Tape<'a> {
                 self.work.give(log_sums);
                 self.work.give(gradient);
             }
-            Op::Rotate(x, rotary, from) => {
+            Op::Rotate(x, rotary, runs) => {
                 // A rotation is orthogonal: its gradient turns back.
-                let width = self.slots[x.0].width;
-                rotary.turn(&mut gradient, from, self.positions_of(x), width, -1.0);
+                turn(&mut gradient, rotary, &runs, width, -1.0);
                 self.add(x, gradient);
             }
             Op::Activate { x, activation, kept } => {
@@ -146,6 +151,11 @@ impl<'a> Tape<'a> {
                 swiglu_backward(gate_data, up_data, &mut gradient, &mut to_gate);
                 self.add(gate, to_gate);
                 self.add(up, gradient);
+            }
+            Op::Recur { inputs, map, before, shape, kept } => {
+                self.unrecurred(inputs, map, &before, (shape, &kept), &gradient);
+                self.work.give(kept);
+                self.work.give(gradient);
             }
             Op::Select(x, segment) => self.unselected(x, segment, gradient),
         }
@@ -226,19 +236,14 @@ impl<'a> Tape<'a> {
         (gradient, outputs): (&[f32], usize),
     ) -> Result<()> {
         let (numbers, rows, inputs) = (self.numbers, self.rows(x), self.slots[x.0].width);
-        if let Some(bias) = bias.filter(|b| numbers.is_wanted(*b)) {
-            let to_bias = self.gradient_of(bias, outputs);
-            gradient.chunks_exact(outputs).for_each(|row| add_to(to_bias, row));
-        }
+        self.to_bias(bias, gradient, outputs);
         let dy = Matrix::new(gradient, rows, outputs);
         if let Weight::Param(w) = w
             && numbers.is_wanted(*w)
         {
-            let found = &mut self.found.grads[w.index()];
-            let into = if found.is_some() { Into::Add } else { Into::Overwrite };
-            let dw = found.get_or_insert_with(|| self.work.take(outputs * inputs));
             let x = Matrix::new(&self.slots[x.0].data, rows, inputs);
-            multiply(dw, inputs, dy.transposed(), x, 1.0, into);
+            let found = &mut self.found.grads[w.index()];
+            add_product(found, self.work, (dy, outputs), (x, inputs));
         }
         if self.is_wanted(x) {
             let fixed;
@@ -257,6 +262,14 @@ impl<'a> Tape<'a> {
             self.slots[x.0].gradient = Some(dx);
         }
         Ok(())
+    }
+
+    /// Adds the sum of the rows of a gradient to that of a bias, if there is one.
+    pub(super) fn to_bias(&mut self, bias: Option<Param>, gradient: &[f32], width: usize) {
+        if let Some(bias) = bias.filter(|bias| self.numbers.is_wanted(*bias)) {
+            let to_bias = self.gradient_of(bias, width);
+            gradient.chunks_exact(width).for_each(|row| add_to(to_bias, row));
+        }
     }
 
     fn unnormalized(
@@ -347,7 +360,7 @@ impl<'a> Tape<'a> {
     }
 
     /// Adds to the gradient of a value.
-    fn add(&mut self, value: Value, gradient: Vec<f32>) {
+    pub(super) fn add(&mut self, value: Value, gradient: Vec<f32>) {
         let slot = &mut self.slots[value.0];
         match &mut slot.gradient {
             _ if !slot.wanted => self.work.give(gradient),
@@ -368,6 +381,18 @@ fn gradient_in<'g>(
     length: usize,
 ) -> &'g mut Vec<f32> {
     grads[param.index()].get_or_insert_with(|| work.take_zeros(length))
+}
+
+/// Adds `dyᵀ · x` to the gradient of a matrix, `[outputs, inputs]`.
+pub(super) fn add_product(
+    found: &mut Option<Vec<f32>>,
+    work: &Workspace,
+    (dy, outputs): (Matrix<'_>, usize),
+    (x, inputs): (Matrix<'_>, usize),
+) {
+    let into = if found.is_some() { Into::Add } else { Into::Overwrite };
+    let dw = found.get_or_insert_with(|| work.take(outputs * inputs));
+    multiply(dw, inputs, dy.transposed(), x, 1.0, into);
 }
 
 /// Adds each row of `x` to the row of `out` that `rows` names.

@@ -130,7 +130,16 @@ impl Drop for Numbers<'_> {
 /// Buffers by their length, reused from shard to shard and from step to step. It never keeps more than were out at once.
 #[derive(Default)]
 pub struct Workspace {
-    shelves: Mutex<BTreeMap<usize, Shelf>>,
+    store: Mutex<Store>,
+}
+
+#[derive(Default)]
+struct Store {
+    /// By length.
+    shelves: BTreeMap<usize, Shelf>,
+    /// Numbers in all buffers that are out, and the most that ever were.
+    out: usize,
+    most: usize,
 }
 
 /// Buffers of one length.
@@ -142,16 +151,18 @@ struct Shelf {
 }
 
 impl Workspace {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Shelf>> {
+    fn lock(&self) -> MutexGuard<'_, Store> {
         // A panic leaves whole buffers behind: their numbers do not matter.
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A buffer of `length` numbers, whatever they are.
     pub(super) fn take(&self, length: usize) -> Vec<f32> {
         let free = {
-            let mut shelves = self.lock();
-            let shelf = shelves.entry(length).or_default();
+            let mut store = self.lock();
+            store.out += length;
+            store.most = store.most.max(store.out);
+            let shelf = store.shelves.entry(length).or_default();
             shelf.out += 1;
             shelf.free.pop()
         };
@@ -167,8 +178,9 @@ impl Workspace {
 
     /// Takes back a buffer. One that is none of its own is let go.
     pub fn give(&self, buffer: Vec<f32>) {
-        let mut shelves = self.lock();
+        let Store { shelves, out, .. } = &mut *self.lock();
         if let Some(shelf) = shelves.get_mut(&buffer.len()).filter(|shelf| shelf.out > 0) {
+            *out -= buffer.len();
             shelf.out -= 1;
             shelf.free.push(buffer);
         }
@@ -176,6 +188,11 @@ impl Workspace {
 
     /// Numbers in the buffers that wait.
     pub fn waiting(&self) -> usize {
-        self.lock().iter().map(|(length, shelf)| length * shelf.free.len()).sum()
+        self.lock().shelves.iter().map(|(length, shelf)| length * shelf.free.len()).sum()
+    }
+
+    /// The most numbers that were out at once.
+    pub fn most(&self) -> usize {
+        self.lock().most
     }
 }
