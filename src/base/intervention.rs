@@ -470,7 +470,14 @@ fn parse_positions(text: &str) -> Option<Vec<usize>> {
     for part in text.split(',').filter(|part| !part.is_empty()) {
         match part.split_once('-') {
             Some((from, to)) => {
-                let (from, to) = (parse_position(from)?, parse_position(to)?);
+                let to = parse_position(to)?;
+                let from = match (parse_position(from)?, as_memory_token(to)) {
+                    // `m0-m2:1`: of that segment all.
+                    (from, Some((_, Some(segment)))) if from < MEMORY + MOST_MEMORY => {
+                        memory_token(as_memory_token(from)?.0, Some(segment))
+                    }
+                    (from, _) => from,
+                };
                 if from > to || to - from >= MOST_CONTEXT {
                     return None;
                 }

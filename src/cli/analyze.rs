@@ -186,6 +186,7 @@ fn summary(run: &RunAt, call: &MeasurementCall, reading: &Reading) -> Result<()>
         }
     }
     places(reading)?;
+    by_value(reading)?;
     for note in &reading.notes {
         say(format!("  {note}"))?;
     }
@@ -218,6 +219,22 @@ fn places(reading: &Reading) -> Result<()> {
         let value = |array: &&Array| plain(array.data.get(at).copied().unwrap_or(f32::NAN));
         let numbers: String = scores.iter().map(|a| format!("{:>24.4}", value(a))).collect();
         say(format!("  {:<20}{numbers}", format!("layer{layer}.{point}")))?;
+    }
+    Ok(())
+}
+
+/// A row for each value that a setting was given.
+fn by_value(reading: &Reading) -> Result<()> {
+    let columns: Vec<&Array> = reading.arrays.iter().filter(|a| a.axes == ["value"]).collect();
+    let Some(first) = columns.first() else { return Ok(()) };
+    let names: String = columns.iter().map(|array| format!("{:>20}", array.name)).collect();
+    say(format!("\n  {names}"))?;
+    for row in 0..first.data.len() {
+        let cell = |array: &&Array| match array.name.as_str() {
+            "value" | "positions" => format!("{:>20}", plain(array.data[row])),
+            _ => format!("{:>20.4}", plain(array.data[row])),
+        };
+        say(format!("  {}", columns.iter().map(cell).collect::<String>()))?;
     }
     Ok(())
 }

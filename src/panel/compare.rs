@@ -45,6 +45,8 @@ impl Showing {
 pub enum Compares {
     /// It draws one subject: two are drawn beside each other, or subtracted.
     Parts,
+    /// It draws one subject, or two in one picture.
+    Together,
     /// It draws what differs, and nothing else.
     Itself,
     /// Not at all: it draws several runs as they are, or a course of time.
@@ -70,7 +72,7 @@ pub fn figures(
 ) -> Vec<Figure> {
     let said = said(a, b, kind.is_of_head);
     match showing {
-        _ if kind.compares == Compares::Itself => {
+        _ if matches!(kind.compares, Compares::Itself | Compares::Together) => {
             vec![panel.figure(&View { against: Some(b), ..*a })]
         }
         Showing::Difference => {

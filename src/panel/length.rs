@@ -18,7 +18,8 @@ pub const KIND: PanelKind = PanelKind {
     click: "A click does nothing here; pointing at a length tells its accuracy. Compare with another run (V) draws both in one plot.",
     stack: Stack::MiddleBelow,
     aspect: 0.6,
-    compares: Compares::Itself,
+    compares: Compares::Together,
+    example: "parity-transformer",
     controls: &[("over", "Vary"), ("values", "Values"), ("causes", "Causes")],
     ..PanelKind::new("length", || Box::<Length>::default())
 };
@@ -208,13 +209,15 @@ impl Course {
         let doubles = |values: &[f32]| values.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>();
         let of = |name: &str| array(reading, name, 1).map(|array| doubles(&array.data));
         let places = array(reading, "by_position", 2)?;
-        let number = |name: &str| reading.number(name).unwrap_or(f64::NAN);
+        let finite = |x: &f64| if x.is_finite() { *x } else { 0.0 };
+        let number = |name: &str| reading.number(name).as_ref().map_or(0.0, finite);
+        let known = |name: &str| of(name).map(|all| all.iter().map(finite).collect::<Vec<f64>>());
         Ok(Self {
             said,
             color,
             step: found.step,
-            values: of("value")?,
-            positions: of("positions")?,
+            values: known("value")?,
+            positions: known("positions")?,
             accuracy: of("accuracy")?,
             last: of("last")?,
             by_position: (0..places.shape[0]).map(|i| doubles(places.outer(i))).collect(),

@@ -51,6 +51,9 @@ impl Panel for SweepMap {
     }
 }
 
+/// What is across where no second setting differs.
+const SEED: &str = "seed";
+
 /// A setting with its values.
 type Varied = (String, Vec<Value>);
 
@@ -96,8 +99,15 @@ impl SweepMap {
 
     /// What goes down and what goes across.
     fn axes(&self, sweep: &Runs) -> Result<(Varied, Varied), Figure> {
-        let varied: Vec<&Varied> =
-            sweep.plan.settings.iter().filter(|(_, values)| values.len() > 1).collect();
+        let seeds = sweep.plan.seeds.iter().map(|seed| Value::from(seed.to_string()));
+        let seeds: Varied = (SEED.to_owned(), seeds.collect());
+        let varied: Vec<&Varied> = sweep
+            .plan
+            .settings
+            .iter()
+            .filter(|(_, values)| values.len() > 1)
+            .chain([&seeds])
+            .collect();
         let named = |asked: &str, usual: &str, without: Option<&str>| {
             let free = varied.iter().filter(|(name, _)| Some(name.as_str()) != without);
             let wanted = if asked.trim().is_empty() { usual } else { asked.trim() };
@@ -110,8 +120,8 @@ impl SweepMap {
         let missing = || {
             let names: Vec<&str> = varied.iter().map(|(name, _)| name.as_str()).collect();
             sentence(format!(
-                "A map needs two settings that differ between the runs; this sweep has {}.",
-                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+                "A map needs a setting that differs between the runs, and one more or several seeds; this sweep has {}.",
+                names.join(", ")
             ))
         };
         let down = named(&self.down, "model", None).ok_or_else(missing)?;
@@ -142,9 +152,10 @@ impl Map<'_> {
     fn runs(&self, (row, column): (usize, usize)) -> Vec<usize> {
         let wanted = [(&self.down.0, &self.down.1[row]), (&self.across.0, &self.across.1[column])];
         let has = |index: &usize| {
-            let values = &self.sweep.runs[*index].member.values;
-            wanted.iter().all(|(name, value)| {
-                values.iter().any(|(other, theirs)| other == *name && theirs == *value)
+            let member = &self.sweep.runs[*index].member;
+            wanted.iter().all(|(name, value)| match name.as_str() {
+                SEED => value.as_str() == Some(member.seed.to_string().as_str()),
+                _ => member.values.iter().any(|(other, theirs)| other == *name && theirs == *value),
             })
         };
         (0..self.sweep.runs.len()).filter(has).collect()

@@ -21,6 +21,7 @@ pub const KIND: PanelKind = PanelKind {
     click: "A click on what is written selects the slot and, in all panels, the token that wrote it; then it can be cut, held or taken from another sequence. A click on what is read selects the token that reads.",
     stack: Stack::MiddleBelow,
     aspect: 0.9,
+    example: "copy-memory-tokens",
     controls: &[("heads", "Heads"), ("stored", "What is stored")],
     ..PanelKind::new("working_memory", || Box::<WorkingMemory>::default())
 };
@@ -243,7 +244,7 @@ fn segments(reading: &Reading) -> Result<Segments, Figure> {
 }
 
 /// Height of the row with the names of segments, in lanes of so many.
-const NAMES: f64 = 0.16;
+const NAMES: f64 = 0.18;
 
 impl Segments {
     /// A line where each begins, but the first, and their names above the lanes.
@@ -256,7 +257,7 @@ impl Segments {
             |from: &usize| Mark::Upright { x: *from as f64, text: String::new(), color, dash };
         let ends = self.0.iter().skip(1).copied().chain([positions]);
         let name = |(i, (from, to)): (usize, (&usize, usize))| Mark::Text {
-            at: [f64::midpoint(*from as f64, to as f64), -0.45 * NAMES * lanes],
+            at: [f64::midpoint(*from as f64, to as f64), -0.55 * NAMES * lanes],
             // All of them where they fit.
             text: if 12 * self.0.len() < positions.max(60) {
                 format!("segment {i}")

@@ -597,6 +597,22 @@ static TREES: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
     recorded(experiment)
 });
 
+/// A recorded run of recurrent units that read a machine's symbols.
+static MACHINE: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
+    let mut experiment = Experiment::of("machine", "automaton", "recurrent").unwrap();
+    experiment
+        .set_texts([
+            "task.length=6",
+            "task.longest=12",
+            "model.width=8",
+            "train.steps=2",
+            "train.batch=4",
+            "train.held_out=4",
+        ])
+        .unwrap();
+    recorded(experiment)
+});
+
 fn asked(folder: &Path, analysis: &MeasurementCall) -> Option<(RunAt, Readings)> {
     let mut run = RunAt::open(folder, &Question::default()).unwrap();
     let (weights, prompt) = (run.weights.clone(), run.prompt.clone());
@@ -694,7 +710,7 @@ fn member<'a>(
 #[test]
 fn every_answer_goes_into_every_format() {
     let mut answered = Vec::new();
-    for folder in [&RUN.1, &TREES.1] {
+    for folder in [&RUN.1, &TREES.1, &MACHINE.1] {
         let mut run = RunAt::open(folder, &Question::default()).unwrap();
         let calls: Vec<MeasurementCall> =
             measurement::ALL.iter().map(|e| MeasurementCall::new(e.name)).collect();

@@ -896,6 +896,10 @@ width = 8
 kind = "memory_tokens"
 memory = 1
 
+[experiment.task]
+kind = "automaton"
+[experiment.model]
+kind = "recurrent"
 [experiment.train]
 steps = 50
 batch = 4

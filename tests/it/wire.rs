@@ -367,7 +367,9 @@ fn a_stopped_gradient_is_the_slope_with_the_memory_held() {
             let direction: Vec<f32> = grad.iter().map(|g| g.signum() * 0.1).collect();
             let expected: f64 = grad.iter().zip(&direction).map(|(g, d)| f64::from(g * d)).sum();
             let found = super::models::slopes(&held, &mut params, &ids, index, &direction);
-            let meets = found.iter().any(|slope| (slope - expected).abs() < 0.02 * expected);
+            // Attention does not see what all keys share: the slope of their bias is 0.
+            let near = 0.02 * expected.max(0.02);
+            let meets = found.iter().any(|slope| (slope - expected).abs() < near);
             assert!(meets, "tensor {index}: {found:?}, {expected}");
         }
     }

@@ -346,17 +346,21 @@ fn recorded(asked: &mut Asked, column: &str) -> f64 {
 
 #[test]
 fn what_the_memory_is_worth_is_what_is_lost_when_each_segment_is_the_first() {
-    let texts = ["task.count=2", "task.segment=2", "model.memory=2", "train.segment=2"];
-    let mut asked = Asked::of(
-        "copy",
-        "memory_tokens",
-        &[&SMALL[..], &texts, &["train.held_out=32"]].concat(),
-        250,
-    );
+    // One symbol, the sign after it, and nothing but a memory token between.
+    let texts = [
+        "task.count=1",
+        "task.segment=1",
+        "model.memory=1",
+        "model.width=16",
+        "model.heads=2",
+        "train.segment=1",
+        "train.held_out=32",
+    ];
+    let mut asked = Asked::of("copy", "memory_tokens", &texts, 300);
     let (accuracy, worth) = (recorded(&mut asked, "accuracy"), recorded(&mut asked, "memory_use"));
-    assert!(accuracy > 0.5, "it learns to carry two symbols: {accuracy}");
+    assert!(accuracy > 0.9, "it learns to carry a symbol: {accuracy}");
     // Whoever reads the second segment alone guesses among eight.
-    assert!((accuracy - worth) < 0.4 && worth > 0.2, "{accuracy} {worth}");
+    assert!((0.0..0.4).contains(&(accuracy - worth)), "{accuracy} {worth}");
     let texts = ["task.count=2", "task.segment=2", "model.memory=0", "train.segment=2"];
     let alone = Asked::of("copy", "memory_tokens", &[&SMALL[..], &texts].concat(), 0);
     assert!(!alone.trainer.columns().iter().any(|name| name == "memory_use"));

@@ -29,6 +29,9 @@ crate::choices! {
 /// Shares of the sequence for which local attention is told.
 pub(super) const RADII: usize = 20;
 
+/// Share of a range that sums in another order may differ by.
+const ROUNDING: f64 = 1e-4;
+
 /// What is known of a network at the length of training.
 pub(super) struct Trained {
     pub length: usize,
@@ -95,8 +98,10 @@ impl Trained {
         let (mut outside, mut all) = (0.0, 0.0);
         for (kept, range) in watch.kept.iter().zip(&self.ranges) {
             let (Some(kept), Some([low, high])) = (kept, range) else { continue };
-            let below = kept.broadcast_lt(low)?.to_dtype(candle_core::DType::F32)?;
-            let above = kept.broadcast_gt(high)?.to_dtype(candle_core::DType::F32)?;
+            // What is within rounding of the range is in it.
+            let margin = (((high - low)? * ROUNDING)? + ROUNDING)?;
+            let below = kept.broadcast_lt(&(low - &margin)?)?.to_dtype(candle_core::DType::F32)?;
+            let above = kept.broadcast_gt(&(high + &margin)?)?.to_dtype(candle_core::DType::F32)?;
             outside += f64::from((below + above)?.sum_all()?.to_scalar::<f32>()?);
             all += kept.elem_count() as f64;
         }
