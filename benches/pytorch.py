@@ -219,9 +219,9 @@ def sgemm_peak():
     return 2 * 1024**3 / best / 1e9
 
 
-def ours(program, name, peak, seconds):
+def ours(program, name, peak, seconds, threads):
     """What the program says of a workload."""
-    command = [program, "bench", name, "--json", "--seconds", str(seconds), "--peak", str(peak)]
+    command = [program, "bench", name, "--json", "--seconds", str(seconds), "--peak", str(peak), "--set", f"train.threads={threads}"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return json.loads(lines[-1])
 
@@ -231,8 +231,11 @@ def main():
     parser.add_argument("names", nargs="*", default=[], help="workloads (all when left out)")
     parser.add_argument("--program", default="target/release/mnemoscope")
     parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--threads", type=int, default=0, help="of both (as many as the machine has when left out)")
     parser.add_argument("--eager", action="store_true", help="leave PyTorch's compiled steps out, which take minutes to get ready")
     args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
     peak = sgemm_peak()
     print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), "sgemm_gflops": peak}), flush=True)
     rows = []
@@ -246,7 +249,7 @@ def main():
         for _ in range(rounds):
             for mode, run in theirs.items():
                 times[mode] += run.run(1.0)
-                found = ours(args.program, name, peak, 1.0)
+                found = ours(args.program, name, peak, 1.0, args.threads)
                 steps = found.get("median_steps", 1)
                 times["ours"].append(found["median_s"] / steps)
                 share.append(found["fraction_of_peak"])

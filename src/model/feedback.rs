@@ -75,10 +75,12 @@ struct FeedbackMemory {
     rotary: Rotary,
 }
 
+/// Keys before they are rotated, and values: `[batch, cached, head · dim]`; none where no block is cached.
+type Cache<X> = Option<[X; 2]>;
+
 /// What a layer kept of the blocks before.
 struct Kept<X> {
-    /// Keys before they are rotated, and values: `[batch, cached, head · dim]`; none where no block is cached.
-    cache: Option<[X; 2]>,
+    cache: Cache<X>,
     /// `[batch, memory, width]`
     memory: Option<X>,
 }
@@ -200,7 +202,7 @@ impl FeedbackMemory {
         layer: &'m Layer,
         rows: Rows,
         (x, cache): (&W::X, Option<&[W::X; 2]>),
-    ) -> Result<(W::X, Option<[W::X; 2]>)> {
+    ) -> Result<(W::X, Cache<W::X>)> {
         let read = wire.normalize(x, &layer.norm1)?;
         let SelfAttention { how, queries, keys, values, outputs, .. } = layer.attention;
         let queries = wire.linear(&read, queries)?;

@@ -85,6 +85,9 @@ struct State<X> {
     cell: Option<X>,
 }
 
+/// What a layer gives at all positions, `[batch, pos, width]`, and its last state.
+type Given<X> = (X, State<X>);
+
 impl Layer {
     fn new(settings: &Recurrent, index: usize, params: &mut Params) -> Result<Self> {
         let Recurrent { cell, width, .. } = *settings;
@@ -96,13 +99,12 @@ impl Layer {
         Ok(Self { index, cell, width, inputs: map("wi")?, recurrent: map("wh")? })
     }
 
-    /// What it gives at all positions, `[batch, pos, width]`, and its last state.
     fn wire<'m, W: Wire<'m>>(
         &'m self,
         wire: &mut W,
         x: &W::X,
         mut state: State<W::X>,
-    ) -> Result<(W::X, State<W::X>)> {
+    ) -> Result<Given<W::X>> {
         let inputs = wire.linear(x, self.inputs)?; // [batch, pos, blocks · width]
         if let Some(all) = self.in_one_go(wire, &inputs, &state)? {
             return Ok(all);
@@ -131,7 +133,7 @@ impl Layer {
         wire: &mut W,
         inputs: &W::X,
         state: &State<W::X>,
-    ) -> Result<Option<(W::X, State<W::X>)>> {
+    ) -> Result<Option<Given<W::X>>> {
         let before: Vec<W::X> = [&state.hidden].into_iter().chain(&state.cell).cloned().collect();
         let (layer, cell, recurrent) = (self.index, self.cell, self.recurrent);
         let units = Units { layer, cell, within: &WITHIN, inputs, recurrent, before: &before };

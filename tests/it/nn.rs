@@ -8,7 +8,9 @@ use mnemoscope::Result;
 use mnemoscope::base::batch::NO_TARGET;
 use mnemoscope::base::error::{Error, Kind};
 use mnemoscope::base::intervention::{Intervention, Point, Site};
-use mnemoscope::nn::attention::{self, Attention, Mask, Sees, attend, merge_heads, split_heads};
+use mnemoscope::nn::attention::{
+    self, Attention, Mask, Sees, Slots, attend, merge_heads, split_heads,
+};
 use mnemoscope::nn::edit::Edit;
 use mnemoscope::nn::kernel::lanes;
 use mnemoscope::nn::kernel::matrix::{Into, Matrix, multiply, product, transpose};
@@ -287,6 +289,29 @@ fn attention_by_any_rule_equals_its_twin_with_shared_heads_and_more_keys_than_qu
                     let mut tap = watching(&[Point::Pattern]);
                     attend(how, &v[0], &v[1], || Ok(v[2].clone()), &mut tap)
                 },
+                |v| Ok(attention::plain::attend(how, &v[0], &v[1], &v[2])?.0),
+            );
+        }
+    }
+}
+
+#[test]
+fn attention_of_many_heads_over_few_positions_equals_its_twin() {
+    let slots = [(0, false), (0, true), (3, true)].map(|(hidden, shown)| {
+        let sees = Sees::Slots(Slots { count: 2, hidden, shown });
+        Attention { mask: Mask { memory: 0, sees }, ..Attention::causal(1, 4, 0.4) }
+    });
+    for how in rules().chain(slots) {
+        // Heads for one register and a part of the next.
+        for (queries, keys) in [(9, 9), (5, 30)] {
+            let inputs = [
+                variable("q", &[9, queries, how.heads * 3]),
+                variable("k", &[9, keys, how.kv_heads * 3]),
+                variable("v", &[9, keys, how.kv_heads * 5]),
+            ];
+            assert_twins(
+                &inputs,
+                |v| attend(how, &v[0], &v[1], || Ok(v[2].clone()), &mut Untapped),
                 |v| Ok(attention::plain::attend(how, &v[0], &v[1], &v[2])?.0),
             );
         }

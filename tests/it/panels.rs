@@ -502,7 +502,6 @@ fn stored() -> Reading {
         ],
         numbers: vec![("train_examples".to_owned(), 512.0), ("test_examples".to_owned(), 256.0)],
         notes: vec!["Label: state.".to_owned()],
-        ..Reading::default()
     }
 }
 

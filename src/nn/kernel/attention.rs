@@ -4,6 +4,8 @@
 //! A block of scores is kept as `[key, query]`: the products then read keys, values and their gradients as they
 //! lie, and only the queries of a block are packed; and softmax runs over all queries of a block side by side.
 
+mod few;
+
 use super::lanes;
 use super::mask::{Mask, Rows, Sees};
 use super::matrix::{Into, Matrix, multiply};
@@ -155,6 +157,9 @@ impl Shape {
 
     /// Numbers of scratch space that [`forward`] and [`backward`] need.
     pub fn scratch(self) -> usize {
+        if few::suits(self) {
+            return few::scratch(self);
+        }
         2 * LAST.min(self.queries) * self.keys
     }
 }
@@ -176,6 +181,9 @@ pub struct Outputs<'a> {
 
 /// Attends. `scratch` has [`Shape::scratch`] numbers.
 pub fn forward(shape: Shape, of: Inputs<'_>, out: &mut Outputs<'_>, scratch: &mut [f32]) {
+    if few::suits(shape) {
+        return few::forward(shape, of, out, scratch);
+    }
     let (mut max, mut sum) = ([0.0; LAST], [0.0; LAST]);
     let width = shape.z_width();
     for head in shape.each_head() {
@@ -236,6 +244,9 @@ pub struct Backward<'a> {
 
 /// Gradients that are wanted; the pattern is computed again, block by block. `scratch` has [`Shape::scratch`] numbers.
 pub fn backward(shape: Shape, of: Backward<'_>, out: &mut Gradients<'_>, scratch: &mut [f32]) {
+    if few::suits(shape) {
+        return few::backward(shape, of, out, scratch);
+    }
     let (pattern, d_scores) = scratch.split_at_mut(shape.scratch() / 2);
     // The last block reaches all keys: where it comes first, it overwrites what the others add to.
     let overwrites = matches!(shape.mask.sees, Sees::Before | Sees::All)

@@ -236,7 +236,7 @@ impl<'a> Tape<'a> {
         (gradient, outputs): (&[f32], usize),
     ) -> Result<()> {
         let (numbers, rows, inputs) = (self.numbers, self.rows(x), self.slots[x.0].width);
-        self.to_bias(bias, gradient, outputs);
+        self.add_to_bias(bias, gradient, outputs);
         let dy = Matrix::new(gradient, rows, outputs);
         if let Weight::Param(w) = w
             && numbers.is_wanted(*w)
@@ -265,7 +265,7 @@ impl<'a> Tape<'a> {
     }
 
     /// Adds the sum of the rows of a gradient to that of a bias, if there is one.
-    pub(super) fn to_bias(&mut self, bias: Option<Param>, gradient: &[f32], width: usize) {
+    pub(super) fn add_to_bias(&mut self, bias: Option<Param>, gradient: &[f32], width: usize) {
         if let Some(bias) = bias.filter(|bias| self.numbers.is_wanted(*bias)) {
             let to_bias = self.gradient_of(bias, width);
             gradient.chunks_exact(width).for_each(|row| add_to(to_bias, row));

@@ -78,7 +78,7 @@ impl Tape<'_> {
         let mut to =
             Gradients { inputs: &mut d_inputs, recurrent: &mut d_recurrent, before: &mut d_before };
         backward(shape, by, kept, gradient, &mut to);
-        self.to_bias(map.bias, &d_recurrent, outputs);
+        self.add_to_bias(map.bias, &d_recurrent, outputs);
         if numbers.is_wanted(map.weight) {
             let dy = (Matrix::new(&d_recurrent, rows, outputs), outputs);
             let found = &mut self.found.grads[map.weight.index()];
