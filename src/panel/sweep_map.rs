@@ -34,8 +34,8 @@ crate::settings! {
         down: String = String::new(), @live;
         /// Setting that goes across. Empty: task, or else the second that differs.
         across: String = String::new(), @live;
-        /// Number on the left of a cell, by its name in metrics.csv.
-        left: String = "accuracy".to_owned(), @live;
+        /// Number on the left of a cell, by its name in metrics.csv. Empty: accuracy, or else what a sweep is asked for first.
+        left: String = String::new(), @live;
         /// Number on the right of a cell. Empty: none.
         right: String = "accuracy_longer".to_owned(), @live;
     }
@@ -64,11 +64,14 @@ impl SweepMap {
         })?;
         let (down, across) = self.axes(sweep)?;
         let map = Map { sweep, down: &down, across: &across };
-        let metrics: Vec<&str> = [&self.left, &self.right]
-            .into_iter()
-            .map(|name| name.trim())
-            .filter(|name| !name.is_empty())
-            .collect();
+        let known = sweep.metrics();
+        let first = ["accuracy_in_context", "accuracy", "loss"];
+        let usual = first.into_iter().find(|name| known.contains(name)).unwrap_or("accuracy");
+        let left = if self.left.trim().is_empty() { usual } else { self.left.trim() };
+        let right = self.right.trim();
+        // What no run has is not drawn beside what they have.
+        let metrics: Vec<&str> =
+            [left].into_iter().chain([right].into_iter().filter(|r| known.contains(r))).collect();
         let color = ColorMap::Paper.on(view.palette.dark);
         let mut cells = Vec::new();
         for (row, column) in map.places() {

@@ -140,9 +140,11 @@ impl WorkingMemory {
         let (written, reads) = (self.of_heads(view, write), self.of_heads(view, read));
         let layer = layer.map(|layer| convert::index(narrow(layer)));
         let lanes = Lanes { positions, slots, segments, layer };
-        let write =
-            |slot: usize, at: usize| written[(lanes.segment(at) * slots + slot) * positions + at];
-        let read = |slot: usize, at: usize| reads[at * slots + slot];
+        let cell = |all: &[f32], index: usize| all.get(index).copied().unwrap_or(f32::NAN);
+        let write = |slot: usize, at: usize| {
+            cell(&written, (lanes.segment(at) * slots + slot) * positions + at)
+        };
+        let read = |slot: usize, at: usize| cell(&reads, at * slots + slot);
         let strongest = lanes.strongest(&write);
         let mut plots = vec![lanes.plot(view, ("written from", "writes into"), &write, true)];
         plots.extend(self.contents(view, positions, &lanes.segments));

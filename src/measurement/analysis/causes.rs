@@ -85,8 +85,8 @@ impl Trained {
     }
 
     /// Of the hidden units of all MLPs, the share that lies outside of the range of training; NaN without an MLP. And how much of
-    /// its attention a query gives within so many shares of the sequence around it, on average over heads and queries:
-    /// `l(r)` of Qin et al. 2022, [`RADII`] numbers.
+    /// its attention a query gives within so many shares of the sequence before it, on average over heads and queries:
+    /// `l(r)` of Qin et al. 2022, for causal attention; [`RADII`] numbers.
     ///
     /// # Errors
     /// When the forward pass fails.
@@ -155,10 +155,9 @@ fn add_local(local: &mut [f64], patterns: &[f32], dims: &[usize]) -> f64 {
     for (row, weights) in patterns.chunks_exact(keys.max(1)).enumerate() {
         let query = row % queries;
         for (radius, sum) in local.iter_mut().enumerate() {
-            let reach = (radius + 1) * keys / (2 * RADII);
+            let reach = (radius + 1) * keys / RADII;
             let from = query.saturating_sub(reach);
-            let to = (query + reach + 1).min(keys);
-            *sum += weights[from..to].iter().map(|w| f64::from(*w)).sum::<f64>();
+            *sum += weights[from..=query].iter().map(|w| f64::from(*w)).sum::<f64>();
         }
     }
     (patterns.len() / keys.max(1)) as f64
