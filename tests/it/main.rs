@@ -42,6 +42,7 @@ mod interchange;
 mod interventions;
 mod lens;
 mod lessons;
+mod machines;
 mod measurements;
 mod memory_models;
 mod models;
