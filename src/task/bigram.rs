@@ -65,6 +65,10 @@ impl Task for Bigram {
         Box::new(self.clone())
     }
 
+    fn length_setting(&self) -> Option<&'static str> {
+        Some("length")
+    }
+
     fn resolve(&mut self, folder: &Path) {
         if !self.text.is_empty() {
             // An absolute path stays as it is.
@@ -84,8 +88,7 @@ impl Task for Bigram {
                 self.text
             )));
         }
-        let statistics = Arc::new(Statistics::from_documents(documents)?);
-        Ok(Box::new(Counted { settings: self.clone(), counted: self.reading(), statistics }))
+        Ok(self.counted(Arc::new(Statistics::from_documents(documents)?)))
     }
 }
 
@@ -121,6 +124,10 @@ impl Task for Counted {
         Box::new(self.clone())
     }
 
+    fn length_setting(&self) -> Option<&'static str> {
+        self.settings.length_setting()
+    }
+
     fn resolve(&mut self, folder: &Path) {
         if self.settings.text != self.counted.0 {
             self.settings.resolve(folder);
@@ -136,6 +143,10 @@ impl Bigram {
     /// The text that is counted, and how it is read.
     fn reading(&self) -> (String, bool) {
         (self.text.clone(), self.carriage_returns)
+    }
+
+    fn counted(&self, statistics: Arc<Statistics>) -> Box<dyn Task> {
+        Box::new(Counted { settings: self.clone(), counted: self.reading(), statistics })
     }
 
     fn source(&self, statistics: &Arc<Statistics>) -> Result<Arc<dyn Source>> {
@@ -212,6 +223,11 @@ struct BigramSource {
 impl Source for BigramSource {
     fn vocab(&self) -> &Vocab {
         &self.tables.vocab
+    }
+
+    fn settings(&self) -> Option<Box<dyn Task>> {
+        let counts = self.text.clone();
+        Some(counts.map_or_else(|| self.settings.boxed(), |counts| self.settings.counted(counts)))
     }
 
     fn roles(&self) -> &'static [&'static str] {

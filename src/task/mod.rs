@@ -1,7 +1,12 @@
 //! What is learned: settings that open into a seeded source of labelled sequences. No tensors here.
 
+pub mod automaton;
 pub mod bigram;
+mod chance;
+pub mod copy;
+pub mod flip_flop;
 pub mod numpy;
+pub mod passkey;
 pub mod reference_back;
 pub mod statistics;
 pub mod tree_path;
@@ -10,13 +15,13 @@ use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::batch::{Batch, Row};
+use crate::base::batch::{Batch, NO_TARGET, Row};
 use crate::base::documents::Documents;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::label::LabelKind;
 use crate::base::pair::{Pair, PairKind};
 use crate::base::registry::Entry;
-use crate::base::settings::Settings;
+use crate::base::settings::{self, Settings};
 use crate::base::vocab::Vocab;
 
 /// All tasks.
@@ -24,6 +29,10 @@ pub const ALL: &[Entry<dyn Task>] = &[
     Entry { name: "bigram", make: || Box::new(bigram::Bigram::default()) },
     Entry { name: "tree_path", make: || Box::new(tree_path::TreePath::default()) },
     Entry { name: "reference_back", make: || Box::new(reference_back::ReferenceBack::default()) },
+    Entry { name: "automaton", make: || Box::new(automaton::Automaton::default()) },
+    Entry { name: "flip_flop", make: || Box::new(flip_flop::FlipFlop::default()) },
+    Entry { name: "copy", make: || Box::new(copy::Copying::default()) },
+    Entry { name: "passkey", make: || Box::new(passkey::Passkey::default()) },
 ];
 
 /// The settings of a task.
@@ -45,11 +54,32 @@ pub trait Task: Settings + Send + Sync {
     fn restored(&self, _documents: &Documents) -> Result<Box<dyn Task>> {
         Ok(self.boxed())
     }
+    /// The setting that says how long sequences are, in what it counts; `None` where none does without making another task of
+    /// it.
+    fn length_setting(&self) -> Option<&'static str> {
+        None
+    }
+    /// The same task, all of whose sequences have `count` of what [`Self::length_setting`] counts, and which can be asked about
+    /// sequences as long. `None` where there is no such setting, or it takes no such number.
+    fn of_length(&self, count: usize) -> Option<Box<dyn Task>> {
+        with_each(self.boxed(), &[self.length_setting()?], count)
+    }
+}
+
+/// The task with each of these settings at `count`; `None` where one of them does not take it.
+fn with_each(mut task: Box<dyn Task>, names: &[&str], count: usize) -> Option<Box<dyn Task>> {
+    let value = toml::Value::from(i64::try_from(count).ok()?);
+    names.iter().try_for_each(|name| settings::set(&mut *task, "task.", name, &value)).ok()?;
+    Some(task)
 }
 
 /// A source of sequences. Sequence `index` of a seed is the same in any order and on any thread.
 pub trait Source: Send + Sync {
     fn vocab(&self) -> &Vocab;
+    /// The settings that it was opened from, to open the same task with others; `None` where it does not keep them.
+    fn settings(&self) -> Option<Box<dyn Task>> {
+        None
+    }
     /// Names of the roles; bit `i` of `Row::roles` is the `i`-th.
     fn roles(&self) -> &'static [&'static str];
     /// How many tokens may be the right one where a target stands, by the rules of the task: who guesses among them alike is
@@ -115,11 +145,50 @@ pub trait Source: Send + Sync {
 
 impl<'s> dyn Source + 's {
     /// What only some tasks know, by its type: [`bigram::GlobalLaw`], [`bigram::Triggers`], [`tree_path::Trees`],
-    /// [`reference_back::TupleText`],
+    /// [`reference_back::TupleText`], [`automaton::Machine`],
     /// [`Reals`](crate::base::batch::Reals). `None` where this one does not know it. A measurement that needs it asks for it, never for
     /// the name of a task.
     pub fn facet<F: Any>(&self) -> Option<&F> {
         self.facets().into_iter().find_map(<dyn Any>::downcast_ref)
+    }
+}
+
+/// The task of a source with some settings changed, e.g. its sequences longer or otherwise distributed; its vocabulary is the
+/// same, so that a network of the one reads the other. All changes together must make sense, in whatever order they stand.
+///
+/// # Errors
+/// When the source does not keep its settings, a setting is refused, or the vocabulary becomes another one.
+pub fn altered(source: &dyn Source, changes: &[(String, toml::Value)]) -> Result<Arc<dyn Source>> {
+    let mut task = source.settings().ok_or_else(|| {
+        Error::usage(
+            "this task does not keep the settings that it was opened from, so it cannot be asked with others; leave them as they are or use a task that keeps them",
+        )
+    })?;
+    for (name, value) in changes {
+        settings::set(&mut *task, "task.", name, value)?;
+    }
+    let other = task.open()?;
+    if other.vocab() == source.vocab() {
+        return Ok(other);
+    }
+    let named: Vec<String> = changes.iter().map(|(name, _)| format!("task.{name}")).collect();
+    Err(Error::usage(format!(
+        "with other values of {} this task has {} tokens where it has {}, or others: a network reads only those that it was trained on; change settings that leave the vocabulary as it is",
+        named.join(", "),
+        other.vocab().len(),
+        source.vocab().len()
+    )))
+}
+
+/// Tokens without targets and roles; nothing of what is to come is determined by what was.
+fn unlabelled(tokens: Vec<u32>) -> Row {
+    let count = tokens.len();
+    Row {
+        tokens,
+        targets: vec![NO_TARGET; count],
+        roles: vec![0; count],
+        occurrence: vec![0; count],
+        ..Row::default()
     }
 }
 

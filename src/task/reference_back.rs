@@ -15,8 +15,9 @@ use crate::base::pair::{Pair, PairKind};
 use crate::base::tuples::{TokenMeaning, Tuple, Tuples};
 use crate::base::vocab::Vocab;
 
+use super::chance::{chance, stream};
 use super::{Source, Task, is_held_out};
-use draw::{Cast, cast, chance, stream};
+use draw::{Cast, cast};
 use memory::{Compared, Item, Memory, shortcuts};
 use words::{Read, TUPLE, Word, Words};
 
@@ -102,6 +103,10 @@ impl Task for ReferenceBack {
 
     fn boxed(&self) -> Box<dyn Task> {
         Box::new(self.clone())
+    }
+
+    fn length_setting(&self) -> Option<&'static str> {
+        Some("tuples")
     }
 }
 
@@ -304,6 +309,10 @@ const fn held(name: &'static str) -> LabelKind {
 impl Source for ReferenceBackSource {
     fn vocab(&self) -> &Vocab {
         &self.vocab
+    }
+
+    fn settings(&self) -> Option<Box<dyn Task>> {
+        Some(self.settings.boxed())
     }
 
     fn roles(&self) -> &'static [&'static str] {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::base::batch::{NO_TARGET, Row};
+use crate::base::batch::Row;
 use crate::base::error::{Error, Result};
 use crate::base::label::LabelKind;
 use crate::base::pair::{Pair, PairKind};
@@ -14,7 +14,7 @@ use crate::base::tree::{MOST, Script, Tree, Word};
 use crate::base::vocab::Vocab;
 
 use super::numpy::Numpy;
-use super::{Source, Task};
+use super::{Source, Task, unlabelled};
 
 crate::choices! {
     /// How a tree is grown.
@@ -308,6 +308,10 @@ impl Source for TreeSource {
         &self.vocab
     }
 
+    fn settings(&self) -> Option<Box<dyn Task>> {
+        Some(self.trees.settings.boxed())
+    }
+
     fn roles(&self) -> &'static [&'static str] {
         &ROLES
     }
@@ -564,13 +568,7 @@ impl Trees {
 
     /// Roles by what stands where, so that unfinished text has them too; targets only where the text is that of a tree.
     fn labelled(&self, tokens: Vec<u32>, tree: Option<&Tree>) -> Row {
-        let mut row = Row {
-            targets: vec![NO_TARGET; tokens.len()],
-            roles: self.roles_of(&tokens),
-            occurrence: vec![0; tokens.len()],
-            tokens,
-            ..Row::default()
-        };
+        let mut row = Row { roles: self.roles_of(&tokens), ..unlabelled(tokens) };
         if let Some(tree) = tree {
             for edge in tree.edges.iter().filter(|edge| tree.path.contains(&edge.child)) {
                 row.roles[edge.source] |= ON_PATH;

@@ -9,6 +9,7 @@
 )]
 
 mod app;
+mod automaton;
 mod background;
 mod bench;
 mod birth;
@@ -45,6 +46,7 @@ mod lessons;
 mod machines;
 mod measurements;
 mod memory_models;
+mod memory_tasks;
 mod models;
 mod nn;
 mod npz;

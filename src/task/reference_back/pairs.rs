@@ -4,10 +4,11 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::ReferenceBackSource;
-use super::draw::{Cast, below, stream};
+use super::draw::Cast;
 use super::memory::Item;
 use super::words::{TUPLE, Word};
 use crate::base::pair::{Pair, PairKind};
+use crate::task::chance::{below, stream};
 
 /// Kinds that make sense with a single register come first.
 pub const OF_ONE_REGISTER: usize = 3;
