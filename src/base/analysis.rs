@@ -134,6 +134,20 @@ crate::settings! {
 }
 
 crate::settings! {
+    /// Other sequences of the same task.
+    pub struct Varied = "Which setting of the task is varied, and how." {
+        /// The setting of the task that is varied (empty: the one that says how long sequences are).
+        over: String = String::new();
+        /// Its values, with commas between (empty: from half the length of training to as many times of it as the network reads).
+        values: String = String::new();
+        /// Sequences of each.
+        sequences: usize = 64, in 1..=4096, @log;
+        /// Of a transformer: also measure three causes of failure, and take each out of the way in turn: positions that were never trained, attention that is spread over more keys, and hidden units of MLPs outside of their range.
+        causes: bool = false;
+    }
+}
+
+crate::settings! {
     /// Of causal scrubbing of trees.
     pub struct TreeScrubbing = "What is kept of a tree, and how many trees are compared." {
         /// What is kept of the first tree: H1 nothing; H2 what registers and the goal give; H3 that and what the lower ends of edges give; targets the lower ends alone; everything. Several with commas, or all.

@@ -16,6 +16,7 @@ impl Intervention {
         let (what, at) = (subject(place), positions(place));
         match how {
             How::Zero => format!("{what} cut{at}"),
+            How::Hold => format!("{what} held{at}"),
             How::Cut => format!("{what} cut{at}, renormalised"),
             How::Scale(factor) => format!("{what} × {factor}{at}"),
             How::Add(_) => format!("{what} steered{at}"),

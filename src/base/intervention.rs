@@ -14,6 +14,17 @@ const MOST_TEXT_BYTES: usize = 64 << 10;
 pub const MEMORY: usize = 1 << 31;
 /// Memory tokens of a network.
 const MOST_MEMORY: usize = 1 << 16;
+
+/// A memory token in all segments, or in one of them, counted from 0: spelled `@m2` and `@m2:3`.
+pub fn memory_token(token: usize, segment: Option<usize>) -> usize {
+    MEMORY + segment.map_or(0, |segment| (segment + 1) * MOST_MEMORY) + token
+}
+
+/// The memory token and the segment that a position is, if it is one.
+pub fn as_memory_token(position: usize) -> Option<(usize, Option<usize>)> {
+    let place = position.checked_sub(MEMORY)?;
+    Some((place % MOST_MEMORY, (place / MOST_MEMORY).checked_sub(1)))
+}
 /// Rows of tensors in a sum.
 const MOST_TERMS: usize = 1024;
 /// Rows of the longest tensor: a vocabulary, or the hidden units of an MLP.
@@ -230,12 +241,15 @@ pub enum How {
     Resample(u64),
     /// What it is on these tokens, in the network without interventions.
     Patch(Vec<u32>),
+    /// What it was before, under the same interventions: in the segment before, or at the position before where a network goes on
+    /// position by position. What is written into a memory is then not kept.
+    Hold,
 }
 
 /// One change, spelled as in the experiment file and on the command line:
 /// `freeze layer0.wk`, `unfreeze layer0.wk`, `zero layer1.head0`, `zero layer0.attn_out@7`, `cut layer1.head0@20<-7`,
 /// `cut layer1.head0@20<-7 renormalised`, `scale layer1.head0 by 0.5`, `add layer1.resid_pre@7 2*embed[5]-2*embed[9]`,
-/// `mean layer1.head0`, `resample layer1.k.head0@7 from 3`, `patch layer1.k.head0@7 from 4 12 9`.
+/// `mean layer1.head0`, `resample layer1.k.head0@7 from 3`, `patch layer1.k.head0@7 from 4 12 9`, `hold layer1.memory.write@m0:2`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Intervention {
     /// The tensor gets no gradient, no decay and no momentum until it is unfrozen.
@@ -315,6 +329,7 @@ impl fmt::Display for Intervention {
             How::Scale(factor) => write!(f, "scale {place} by {factor}"),
             How::Add(terms) => write!(f, "add {place} {}", sum(terms)),
             How::Mean => write!(f, "mean {place}"),
+            How::Hold => write!(f, "hold {place}"),
             How::Resample(sequence) => write!(f, "resample {place} from {sequence}"),
             How::Patch(tokens) => {
                 let tokens: Vec<String> = tokens.iter().map(ToString::to_string).collect();
@@ -331,7 +346,7 @@ impl FromStr for Intervention {
         check_length(text)?;
         let wrong = |why: &str| {
             Error::usage(format!(
-                "intervention \"{text}\": {why}; expected for example \"freeze layer0.wk\", \"zero layer1.head0\", \"zero layer0.attn_out@7\", \"cut layer1.head0@20<-7 renormalised\", \"scale layer1.head0 by 0.5\", \"add layer1.resid_pre@7 2*embed[5]\", \"mean layer1.head0\", \"resample layer1.k.head0@7 from 3\" or \"patch layer1.k.head0@7 from 4 12 9\""
+                "intervention \"{text}\": {why}; expected for example \"freeze layer0.wk\", \"zero layer1.head0\", \"zero layer0.attn_out@7\", \"cut layer1.head0@20<-7 renormalised\", \"scale layer1.head0 by 0.5\", \"add layer1.resid_pre@7 2*embed[5]\", \"mean layer1.head0\", \"resample layer1.k.head0@7 from 3\", \"hold layer1.memory.write@m0\" or \"patch layer1.k.head0@7 from 4 12 9\""
             ))
         };
         let (verb, object) =
@@ -372,7 +387,8 @@ fn parse_how(verb: &str, rest: &str) -> std::result::Result<How, &'static str> {
         "cut" if rest == "renormalised" => Ok(How::Cut),
         "zero" | "cut" if rest.is_empty() => Ok(How::Zero),
         "mean" if rest.is_empty() => Ok(How::Mean),
-        "zero" | "cut" | "mean" => Err("too many words after the place"),
+        "hold" if rest.is_empty() => Ok(How::Hold),
+        "zero" | "cut" | "mean" | "hold" => Err("too many words after the place"),
         "scale" => match after("by").map(number::read) {
             Some(Ok(factor)) => Ok(How::Scale(factor)),
             Some(Err(Misread::Either(..))) => {
@@ -438,12 +454,14 @@ fn below(most: usize, text: &str) -> Option<usize> {
     text.parse().ok().filter(|number| *number < most)
 }
 
-/// `7`, or `m7` for a memory token.
+/// `7`, or `m7` for a memory token, or `m7:2` for that of one segment.
 fn parse_position(text: &str) -> Option<usize> {
-    match text.strip_prefix('m') {
-        Some(token) => below(MOST_MEMORY, token).map(|token| MEMORY + token),
-        None => below(MOST_CONTEXT, text),
-    }
+    let Some(token) = text.strip_prefix('m') else { return below(MOST_CONTEXT, text) };
+    let (token, segment) = match token.split_once(':') {
+        Some((token, segment)) => (token, Some(below(MOST_CONTEXT, segment)?)),
+        None => (token, None),
+    };
+    below(MOST_MEMORY, token).map(|token| memory_token(token, segment))
 }
 
 /// `7`, `3,5`, `3-9`, `m0-m3` or several of them; nothing: all.
@@ -483,10 +501,11 @@ pub(super) fn spelled(positions: &[usize]) -> String {
     runs.iter().map(run).collect::<Vec<_>>().join(",")
 }
 
-/// A position as places spell it: `7`, or `m7` for a memory token.
+/// A position as places spell it: `7`, or `m7` for a memory token, `m7:2` where it is that of one segment.
 pub fn label(position: usize) -> String {
-    match position.checked_sub(MEMORY) {
-        Some(token) => format!("m{token}"),
+    match as_memory_token(position) {
+        Some((token, None)) => format!("m{token}"),
+        Some((token, Some(segment))) => format!("m{token}:{segment}"),
         None => position.to_string(),
     }
 }

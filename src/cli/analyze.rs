@@ -86,6 +86,8 @@ questions! {
     Registers "registers" analysis::registers::FindingRegisters, &[];
     KnockOut "knock_out" analysis::knock_out::KnockingOut, &[];
     Readers "readers" analysis::readers::Readers, &[];
+    Length "length" analysis::length::Length, &[];
+    Stored "stored" analysis::stored::Stored, &[];
 }
 
 /// The command of a long question: its settings are options.

@@ -158,6 +158,10 @@ enum Command {
     Export(export::Export),
     /// Fit readers place by place: what the network holds where, beside shuffled labels
     Readers(Ask<analyze::Readers>),
+    /// Ask a network about longer sequences than it was trained on, or about another setting of its task: accuracy by length
+    Length(Ask<analyze::Length>),
+    /// Ask what each slot of a network's memory holds after each segment, as probes tell it
+    Stored(Ask<analyze::Stored>),
     /// Fit a probe or a lens to a recorded run: a linear probe, a lens, or the erasure of a concept
     Fit(fit::Fit),
     /// Measure how fast this program is on this machine
@@ -267,6 +271,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::TreeScrub(args)) => args.run(),
         Some(Command::Registers(args)) => args.run(),
         Some(Command::Readers(args)) => args.run(),
+        Some(Command::Length(args)) => args.run(),
+        Some(Command::Stored(args)) => args.run(),
         Some(Command::KnockOut(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
         Some(Command::Film(args)) => args.run(),

@@ -18,6 +18,9 @@ use crate::sweep::{Member, Plan, is_sweep};
 use super::say;
 use super::train::{interrupts, numbers_at, summary};
 
+/// The share of steps of a quick look.
+const QUICK: f64 = 0.2;
+
 /// A sweep has runs that are not done: they diverged, failed or are elsewhere.
 const NOT_ALL_DONE: u8 = 6;
 
@@ -26,8 +29,8 @@ const JOB_NUMBERS: [&str; 3] = ["SLURM_ARRAY_TASK_ID", "HQ_TASK_ID", "JOB_COMPLE
 
 #[derive(Args)]
 pub struct Sweep {
-    /// An experiment: a name of `mnemoscope list experiments`, a .toml file or a run folder (may be left out to go on with
-    /// the sweep in --out)
+    /// An experiment: a name of `mnemoscope list experiments`, a .toml file or a run folder; or a sweep file, which is written like
+    /// sweep.toml, or memory-zoo, which comes with the program (may be left out to go on with the sweep in --out)
     experiment: Option<PathBuf>,
     /// Seeds: 0..19 (both ends included), 1,5,8 or a mixture (default: the experiment's own)
     #[arg(long, value_name = "SEEDS")]
@@ -45,6 +48,9 @@ pub struct Sweep {
     /// Folder of the sweep: a run folder for each run, and sweep.toml. One that is there goes on: what is done stays
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Of a sweep file: a fifth of the steps, and the first seed alone, to see how it looks
+    #[arg(long)]
+    quick: bool,
     /// Runs at a time; the cores are shared among them (default: as many as there are cores)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
@@ -81,7 +87,7 @@ impl Sweep {
         let members = plan.members();
         let crew = Crew::new(self.jobs.map(usize::from), which.len());
         let interrupted = interrupts()?;
-        let mut report = Report::new(&members, plan.steps(), &which, self.quiet)?;
+        let mut report = Report::new(&members, &which, self.quiet)?;
         if !self.quiet {
             report.begin(crew)?;
         }
@@ -112,7 +118,19 @@ impl Sweep {
                 ))),
             };
         };
-        self.new_plan(Experiment::find(name)?)
+        let Some(plan) = sweep::planned(name)? else {
+            if self.quick {
+                return Err(Error::usage("--quick is of sweep files; say --steps N instead"));
+            }
+            return self.new_plan(Experiment::find(name)?);
+        };
+        if words {
+            return Err(Error::usage(format!(
+                "{} says its seeds and settings itself: change them there (a copy of it), or name an experiment",
+                name.display()
+            )));
+        }
+        Ok(if self.quick { plan.quicker(QUICK) } else { plan })
     }
 
     fn new_plan(&self, mut experiment: Experiment) -> Result<Plan> {
@@ -256,7 +274,8 @@ fn table(members: &[Member], which: &[usize], standings: &[Standing]) -> Result<
 struct Report {
     quiet: bool,
     names: Vec<String>,
-    steps: u64,
+    /// Of each run.
+    steps: Vec<u64>,
     runs: usize,
     over: usize,
     /// What was last said of each run.
@@ -272,13 +291,14 @@ struct Screen {
 }
 
 impl Report {
-    fn new(members: &[Member], steps: u64, which: &[usize], quiet: bool) -> Result<Self> {
+    fn new(members: &[Member], which: &[usize], quiet: bool) -> Result<Self> {
+        let steps: Vec<u64> = members.iter().map(|member| member.steps).collect();
         let style =
             |template: &str| ProgressStyle::with_template(template).map_err(Error::internal_of);
         let names: Vec<String> = members.iter().map(|m| m.name.clone()).collect();
         let screen = (!quiet && std::io::stderr().is_terminal()).then(|| -> Result<Screen> {
             let bars = MultiProgress::new();
-            let all = bars.add(ProgressBar::new(steps * which.len() as u64));
+            let all = bars.add(ProgressBar::new(which.iter().map(|i| steps[*i]).sum()));
             all.set_style(style("{bar:30} {msg}  {eta} left")?);
             let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
             let style =
@@ -303,7 +323,7 @@ impl Report {
             "{} run{} of {} steps, {} at a time with {} thread{} each",
             self.runs,
             plural(self.runs),
-            self.steps,
+            range(&self.steps),
             crew.jobs,
             crew.threads,
             plural(crew.threads)
@@ -323,7 +343,7 @@ impl Report {
             self.over += 1;
         }
         if let Some(screen) = &mut self.screen {
-            screen.show(index, (&self.names[index], self.steps), standing, running);
+            screen.show(index, (&self.names[index], self.steps[index]), standing, running);
             screen.all.set_message(format!("{} of {} runs", self.over, self.runs));
         }
         if news && (!running || self.screen.is_none()) {
@@ -377,4 +397,10 @@ impl Screen {
         bar.set_position(standing.step);
         bar.set_message(note(standing));
     }
+}
+
+/// `800`, or `200 to 1500`.
+fn range(steps: &[u64]) -> String {
+    let (low, high) = (steps.iter().min().unwrap_or(&0), steps.iter().max().unwrap_or(&0));
+    if low == high { low.to_string() } else { format!("{low} to {high}") }
 }

@@ -289,7 +289,9 @@ fn selection(spec: &PanelSpec, net: &NetShape, length: usize) -> Result<Selectio
             (layer.parse().map_err(|_| wrong())?, head.parse().map_err(|_| wrong())?)
         }
     };
-    if net.heads.get(layer).is_none_or(|&heads| head >= heads) {
+    // A recurrent network has layers without heads: nobody named one then.
+    let is_known = net.heads.get(layer).is_some_and(|&heads| head < heads || spec.head.is_empty());
+    if !is_known && !net.heads.is_empty() {
         return Err(wrong());
     }
     for (what, position) in [("query", spec.query), ("key", spec.key)] {
@@ -300,5 +302,5 @@ fn selection(spec: &PanelSpec, net: &NetShape, length: usize) -> Result<Selectio
             )));
         }
     }
-    Ok(Selection { layer, head, query: spec.query, key: spec.key, first: spec.first })
+    Ok(Selection { layer, head, query: spec.query, key: spec.key, first: spec.first, slot: None })
 }

@@ -346,6 +346,18 @@ pub enum Mark {
     Cloud(Cloud),
 }
 
+impl Mark {
+    /// A line with a disc at each point, and a gap where a value is not known.
+    pub fn curve(name: &str, points: Vec<[f64; 2]>, color: Color, dash: Dash) -> [Self; 2] {
+        let (points, name): (Arc<[[f64; 2]]>, String) = (points.into(), name.to_owned());
+        let colors = vec![color; points.len()].into();
+        [
+            Self::Line { name, points: points.clone(), color, width: 1.4, dash },
+            Self::Points { name: String::new(), colors, points, diameter: 3.5, picks: [].into() },
+        ]
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Heat {
     pub name: String,
@@ -472,6 +484,13 @@ pub enum Pick {
     },
     /// A token of the vocabulary.
     Token(u32),
+    /// A memory token as it is written in a segment, the layer of its place, and the position that wrote most of it.
+    Slot {
+        token: usize,
+        segment: usize,
+        layer: usize,
+        writer: usize,
+    },
     /// A run of the sweep that is open, by its number.
     Run(usize),
     /// Look at a sequence with one place taken from the run on another.

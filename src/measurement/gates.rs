@@ -86,7 +86,13 @@ impl Measurement for Gates {
                 "gates are asked of tasks that store in several registers and read from them, such as reference_back",
             ));
         }
-        let layers = subject.model.layout().heads.len();
+        let heads = &subject.model.layout().heads;
+        if heads.contains(&0) {
+            return Err(Error::usage(
+                "gates are asked of attention in every layer, and this network has layers without heads",
+            ));
+        }
+        let layers = heads.len();
         if self.settings.layer > layers {
             return Err(Error::usage(format!(
                 "gates: layer {} asked for, this network has {layers}",

@@ -6,6 +6,7 @@ use super::Subject;
 use crate::base::event::{Mark, MarkKind, MetricsRow};
 use crate::model::memories::Memories;
 use crate::nn::params::Param;
+use crate::task::automaton::Machine;
 use crate::task::has_occurrences;
 
 /// Evaluations in a row for which a rule must hold before its mark is set; the mark bears the step of the
@@ -163,6 +164,8 @@ pub struct Facts {
     pub first_keys: bool,
     /// The same of the second layer.
     pub second_keys: bool,
+    /// What is to be learned is a machine.
+    pub machine: bool,
 }
 
 impl Facts {
@@ -186,6 +189,7 @@ impl Facts {
             first_keys: any(|m| m.of_keys(&m.layers[0])),
             second_keys: any(|m| m.of_keys(&m.layers[1])),
             triggers: has_occurrences(subject.source),
+            machine: subject.source.facet::<Machine>().is_some(),
             attention_layers: layout.heads.iter().filter(|&&n| n > 0).count(),
         }
     }
@@ -222,7 +226,7 @@ const MOST_PAIRS: Condition = Condition { quantity: Quantity::Column("gate_pairs
 
 /// In the order in which they are expected; of two with one id, the first whose columns are recorded. A
 /// table in `docs/metrics.md` gives the reasons for the thresholds.
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 12] = [
     Rule {
         id: "global_statistics_learned",
         name: "global statistics learned",
@@ -301,6 +305,36 @@ const RULES: [Rule; 9] = [
             MOST_PAIRS,
             Condition { quantity: Quantity::Column("input_gate"), at_least: 0.5 },
         ],
+    },
+    Rule {
+        id: "memory_carries",
+        name: "memory carries",
+        before: "learning to carry a memory",
+        sentence: "nine in ten answers are right, and at least three in ten of all are wrong when each segment is read as if it were the first",
+        can_occur: |_| true,
+        conditions: &[
+            Condition { quantity: Quantity::Column("accuracy"), at_least: 0.9 },
+            Condition { quantity: Quantity::Column("memory_use"), at_least: 0.3 },
+        ],
+    },
+    Rule {
+        id: "machine_learned",
+        name: "machine learned",
+        before: "learning the machine",
+        sentence: "in nineteen of twenty held-out sequences the state is told rightly after every symbol",
+        can_occur: |facts| facts.machine,
+        conditions: &[Condition {
+            quantity: Quantity::Column("accuracy_sequence"),
+            at_least: 0.95,
+        }],
+    },
+    Rule {
+        id: "extrapolates",
+        name: "extrapolates",
+        before: "learning to go on",
+        sentence: "nineteen in twenty answers are right in the last quarter of sequences four times as long as those of training",
+        can_occur: |_| true,
+        conditions: &[Condition { quantity: Quantity::Column("accuracy_longer"), at_least: 0.95 }],
     },
     Rule {
         id: "solved",

@@ -7,6 +7,7 @@ pub mod automaton;
 pub mod causal;
 pub mod chains;
 pub mod effect;
+pub mod elsewhere;
 pub mod gates;
 pub mod gating;
 pub mod heads;
@@ -14,6 +15,7 @@ pub mod induction;
 pub mod logit_lens;
 pub mod marks;
 pub mod memories;
+pub mod memory_use;
 pub mod norms;
 pub mod other_outputs;
 pub mod outcome;
@@ -25,6 +27,7 @@ pub mod recall;
 pub mod tree;
 pub mod tree_view;
 pub mod whole;
+pub mod working_memory;
 
 use candle_core::Tensor;
 
@@ -45,6 +48,16 @@ pub const ALL: &[Entry<dyn Measurement>] = &[
     Entry { name: "outcome", make: || Box::new(outcome::Outcome::default()) },
     Entry { name: "other_outputs", make: || Box::new(other_outputs::OtherOutputs::default()) },
     Entry { name: "solved", make: || Box::new(whole::Solved::default()) },
+    Entry { name: "longer", make: || Box::new(elsewhere::Elsewhere::default()) },
+    Entry {
+        name: "dense",
+        make: || Box::new(elsewhere::Elsewhere { on: elsewhere::Where::Dense }),
+    },
+    Entry {
+        name: "sparse",
+        make: || Box::new(elsewhere::Elsewhere { on: elsewhere::Where::Sparse }),
+    },
+    Entry { name: "memory_use", make: || Box::new(memory_use::MemoryUse::default()) },
     Entry { name: "gates", make: || Box::new(gates::Gates::default()) },
     Entry { name: "recall", make: || Box::new(recall::Recall::default()) },
     Entry { name: "tree_outcome", make: || Box::new(tree::TreeOutcome::default()) },
@@ -60,6 +73,7 @@ pub const ALL: &[Entry<dyn Measurement>] = &[
     Entry { name: "query_key", make: || Box::new(query_key::QueryKey::default()) },
     Entry { name: "tree_view", make: || Box::new(tree_view::TreeView::default()) },
     Entry { name: "effect", make: || Box::new(effect::Effect::default()) },
+    Entry { name: "working_memory", make: || Box::new(working_memory::WorkingMemory::default()) },
     Entry { name: "gating", make: || Box::new(gating::Gating::default()) },
 ];
 

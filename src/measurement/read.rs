@@ -102,6 +102,11 @@ impl Tally {
         tally
     }
 
+    /// NaN where nothing was counted.
+    pub fn mean(&self) -> f64 {
+        self.sum / self.count
+    }
+
     pub fn named(self, name: impl Into<String>) -> Mean {
         Mean { name: name.into(), sum: self.sum, count: self.count }
     }

@@ -16,7 +16,7 @@ use crate::nn::wire::{Along, Heads, Wire};
 use super::decoder::layer::{Builder, Layer, SelfAttention};
 use super::readout::{Read, Written};
 use super::stack::{Stack, Stem};
-use super::{Architecture, Layout, Model, Network, Sequences};
+use super::{Architecture, Keeps, Layout, Model, Network, Sequences};
 
 crate::settings! {
     /// Settings of the network.
@@ -150,9 +150,9 @@ impl Rows {
 }
 
 impl FeedbackMemory {
-    fn rows(&self, first: usize, tokens: usize) -> Rows {
-        let cached = first.min(self.cache);
-        Rows { tokens, memory: self.settings.memory, cached, is_first: first == 0 }
+    fn rows(&self, first: usize, tokens: usize, is_first: bool) -> Rows {
+        let cached = if is_first { 0 } else { first.min(self.cache) };
+        Rows { tokens, memory: self.settings.memory, cached, is_first }
     }
 
     /// Rotates rows to their places: tokens, before which so many are cached, and the memory, which stands at the last places of
@@ -245,7 +245,7 @@ impl Network for FeedbackMemory {
 
     fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X> {
         let state = wire.carried();
-        let rows = self.rows(wire.first(), wire.positions());
+        let rows = self.rows(wire.first(), wire.positions(), state.is_empty());
         let each = (state.len() / self.stem.layers.len()).max(1);
         let mut states = state.chunks(each);
         let tokens = wire.embed(self.stem.embed, None)?;
@@ -263,6 +263,14 @@ impl Network for FeedbackMemory {
         }
         wire.carry(next);
         self.read().wire(wire, self.stem.last(), tokens)
+    }
+
+    fn keeps(&self) -> Option<Keeps> {
+        if self.first.is_some() {
+            Some(Keeps::Tokens)
+        } else {
+            (self.cache > 0).then_some(Keeps::Positions)
+        }
     }
 
     fn read(&self) -> Read<'_> {

@@ -2,7 +2,8 @@
 //! Memory Transformer (Burtsev et al. 2020, arXiv 2006.11527).
 //!
 //! A segment is read as `[memory | tokens | memory]`, the same vectors at both ends: all positions see the memory before them, and
-//! only the memory after them has seen the segment under a causal mask. What comes out there is read before the next segment.
+//! only the memory after them has seen the segment under a causal mask. What comes out there, normalised as everything that leaves
+//! the network is, is read before the next segment.
 
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Point;
@@ -13,7 +14,7 @@ use crate::nn::wire::{Along, Wire};
 use super::decoder::layer::Builder;
 use super::readout::{Read, Written};
 use super::stack::{Stack, Stem};
-use super::{Architecture, Layout, Model, Network, Sequences};
+use super::{Architecture, Keeps, Layout, Model, Network, Sequences};
 
 crate::settings! {
     /// Settings of the network.
@@ -134,6 +135,8 @@ impl RecurrentMemory {
         let (slots, positions) = (self.settings.memory, wire.positions());
         let from = if vectors.write.is_some() { slots + positions } else { 0 };
         let written = wire.slice(&x, Along::Positions, from, slots)?;
+        // A stream grows from layer to layer; without a norm it would from segment to segment.
+        let written = wire.normalize(&written, self.stem.norm())?;
         let written = wire.at_memory(self.stem.last(), Point::own("memory.write"), written)?;
         wire.carry(vec![written]);
         wire.slice(&x, Along::Positions, slots, positions)
@@ -153,6 +156,10 @@ impl Network for RecurrentMemory {
         }
         let x = self.kept(wire, x)?;
         self.read().wire(wire, self.stem.last(), x)
+    }
+
+    fn keeps(&self) -> Option<Keeps> {
+        self.memory.as_ref().map(|_| Keeps::Tokens)
     }
 
     fn read(&self) -> Read<'_> {

@@ -103,11 +103,24 @@ pub struct Layout {
     pub length: usize,
 }
 
+/// What a network keeps of what it has read, beside the sequence that it sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// Memory tokens, from segment to segment.
+    Tokens,
+    /// What layers read at the positions of segments before.
+    Positions,
+    /// The state of recurrent units, from position to position.
+    Units,
+}
+
 /// What is carried from one segment of a sequence to the next.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// Positions that were read.
     pub read: usize,
+    /// Segments that they were read in.
+    pub segments: usize,
     /// The memory of the network; none for one that has no state.
     pub memory: Vec<Tensor>,
 }
@@ -143,8 +156,16 @@ pub trait Network: Send + Sync {
     fn layout(&self) -> &Layout;
     /// Tokens to logits `[batch, pos, vocab]`, every place marked by its name.
     fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X>;
-    /// How its residual stream is read into logits; [`Self::wire`] ends with the same ([`Read::wire`]).
+    /// How what its last layer gives is read into logits; [`Self::wire`] ends with the same ([`Read::wire`]).
     fn read(&self) -> Read<'_>;
+    /// Whether layers add to a residual stream, which can be read into logits anywhere.
+    fn has_stream(&self) -> bool {
+        true
+    }
+    /// What it keeps of what it has read.
+    fn keeps(&self) -> Option<Keeps> {
+        None
+    }
     /// Where the heads of a layer write into the residual stream; `None`: there is no such layer, or it has no heads.
     fn written(&self, _layer: usize) -> Option<Written> {
         None
@@ -161,15 +182,17 @@ impl<N: Network> Model for N {
     }
 
     fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output> {
-        let (State { read, memory }, (_, count)) =
+        let (State { read, segments, memory }, (_, count)) =
             (input.state.cloned().unwrap_or_default(), input.tokens.dims2()?);
         let length = read + count;
         check_length(Network::layout(self), count, length)?;
         let part = Part::positions(read, count, input.whole.unwrap_or(length));
+        let part = Part { segment: segments, ..part };
         let mut wire = Watched::new(params, input.tokens, part, tap).carrying(input.values);
         wire.carry(memory);
         let logits = self.wire(&mut wire)?;
-        Ok(Output { logits, state: Some(State { read: length, memory: wire.carried() }) })
+        let (read, segments, memory) = (length, segments + 1, wire.carried());
+        Ok(Output { logits, state: Some(State { read, segments, memory }) })
     }
 
     fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<bool> {
@@ -181,7 +204,7 @@ impl<N: Network> Model for N {
     }
 
     fn readout(&self, params: &Params) -> Option<Readout> {
-        Some(self.read().numbers(params))
+        self.has_stream().then(|| self.read().numbers(params))
     }
 
     fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
@@ -191,6 +214,10 @@ impl<N: Network> Model for N {
 
     fn memories(&self) -> Option<Memories> {
         Network::memories(self)
+    }
+
+    fn keeps(&self) -> Option<Keeps> {
+        Network::keeps(self)
     }
 }
 
@@ -236,6 +263,14 @@ pub trait Model: Send + Sync {
             ))
         })?;
         readout.unembedded(x)
+    }
+    /// What it keeps of what it has read. `None`: nothing beside the sequence that it sees, or it does not say.
+    fn keeps(&self) -> Option<Keeps> {
+        None
+    }
+    /// How it reads its sequences; `None`: whole.
+    fn segments(&self) -> Option<segments::Segments> {
+        None
     }
     /// How the heads of a layer write into the residual stream. `None`: they do not just add to it, or it does not say.
     fn writes(&self, _params: &Params, _layer: usize) -> Result<Option<Writes>> {

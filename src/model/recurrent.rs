@@ -11,7 +11,7 @@ use crate::nn::params::{Init, Param, Params};
 use crate::nn::wire::{Along, Map, Wire};
 
 use super::readout::Read;
-use super::{Architecture, Layout, Model, Network, Sequences};
+use super::{Architecture, Keeps, Layout, Model, Network, Sequences};
 
 crate::choices! {
     /// What a unit is.
@@ -235,7 +235,15 @@ impl Network for Units {
         self.read().wire(wire, self.layers.len() - 1, x)
     }
 
+    fn keeps(&self) -> Option<Keeps> {
+        Some(Keeps::Units)
+    }
+
     fn read(&self) -> Read<'_> {
         Read { norm: None, unembed: self.unembed, scale: 1.0 }
+    }
+
+    fn has_stream(&self) -> bool {
+        false
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::readout::{Readout, Writes};
-use super::{Input, Layout, Model, Output, State};
+use super::{Input, Keeps, Layout, Model, Output, State};
 use crate::base::error::{Error, Result};
 use crate::nn::params::Params;
 use crate::nn::tap::Tap;
@@ -104,6 +104,14 @@ impl Model for Segmented {
 
     fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
         self.model.writes(params, layer)
+    }
+
+    fn keeps(&self) -> Option<Keeps> {
+        self.model.keeps()
+    }
+
+    fn segments(&self) -> Option<Segments> {
+        Some(self.segments)
     }
 }
 

@@ -66,6 +66,10 @@ impl Stem {
         self.layers.len() - 1
     }
 
+    pub fn norm(&self) -> &Norm {
+        &self.norm
+    }
+
     pub fn read(&self) -> Read<'_> {
         Read { norm: Some(&self.norm), unembed: self.unembed, scale: 1.0 }
     }

@@ -16,7 +16,7 @@ use super::decoder::Decoder;
 use super::decoder::layer::{Builder, Layer, SelfAttention};
 use super::readout::{Read, Written};
 use super::stack::{Stack, Stem};
-use super::{Architecture, Layout, Model, Network, Sequences};
+use super::{Architecture, Keeps, Layout, Model, Network, Sequences};
 
 crate::settings! {
     /// Settings of the network.
@@ -195,6 +195,10 @@ impl Network for Cached {
         }
         wire.carry(next);
         self.read().wire(wire, self.stem.last(), x)
+    }
+
+    fn keeps(&self) -> Option<Keeps> {
+        Some(Keeps::Positions)
     }
 
     fn read(&self) -> Read<'_> {

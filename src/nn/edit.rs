@@ -27,12 +27,13 @@ impl At {
         if let Self::PerRow(rows) = self { rows.len() } else { 1 }
     }
 
-    /// Whether a position of a sequence is meant.
-    fn has(&self, row: usize, position: usize) -> bool {
+    /// Whether a position of a sequence is meant, by either of its names.
+    fn has(&self, row: usize, names: [usize; 2]) -> bool {
+        let among = |positions: &[usize]| names.iter().any(|name| positions.contains(name));
         match self {
             Self::All => true,
-            Self::Same(positions) => positions.contains(&position),
-            Self::PerRow(rows) => rows.get(row).is_some_and(|p| p.contains(&position)),
+            Self::Same(positions) => among(positions),
+            Self::PerRow(rows) => rows.get(row).is_some_and(|positions| among(positions)),
         }
     }
 
@@ -60,6 +61,8 @@ pub enum With {
     Add(Tensor),
     /// This comes in its place; any shape that broadcasts to that of the tensor.
     Replace(Tensor),
+    /// What was there when it was passed before, in the same shape; the first time it stays.
+    Hold,
 }
 
 /// A change of one tensor of the forward pass.
@@ -98,6 +101,7 @@ impl Edit {
         let Intervention::Change { place, how } = what else { return Ok(None) };
         let with = match how {
             How::Zero => With::Zero,
+            How::Hold => With::Hold,
             How::Cut => With::Cut,
             How::Scale(factor) => With::Scale(*factor),
             How::Add(terms) => With::Add(
@@ -118,11 +122,17 @@ impl Edit {
         all.iter().filter_map(|what| Self::of(what, params).transpose()).collect()
     }
 
-    /// `x`, a part of the sequences, with the place changed; the rest stays bit for bit.
+    /// Whether it needs what was there before.
+    pub fn holds(&self) -> bool {
+        matches!(self.with, With::Hold)
+    }
+
+    /// `x`, a part of the sequences, with the place changed; the rest stays bit for bit. `before`: what was there when the place
+    /// was passed last.
     ///
     /// # Errors
     /// When there is no such head or position, or what comes in does not fit.
-    pub fn apply(&self, x: &Tensor, part: Part) -> Result<Tensor> {
+    pub fn apply(&self, x: &Tensor, part: Part, before: Option<&Tensor>) -> Result<Tensor> {
         self.check(x, part)?;
         let new = match &self.with {
             With::Zero | With::Cut => x.zeros_like()?,
@@ -130,6 +140,7 @@ impl Edit {
             With::Times(factors) => x.broadcast_mul(factors)?,
             With::Add(direction) => x.broadcast_add(&direction.to_dtype(x.dtype())?)?,
             With::Replace(other) => self.fitted(other, x, part)?,
+            With::Hold => before.filter(|before| before.dims() == x.dims()).unwrap_or(x).clone(),
         };
         let everywhere = self.head.is_none() && self.positions == At::All && self.keys == At::All;
         if everywhere {
@@ -145,8 +156,8 @@ impl Edit {
     fn fitted(&self, other: &Tensor, x: &Tensor, part: Part) -> Result<Tensor> {
         let (axes, rows) = (Axes::of(self.site, x), position_axis(self.site));
         let [from, len] = match part.len {
-            // Of memory tokens alone a tensor has no positions.
-            0 => [0, axes.positions],
+            // Of memory tokens alone a tensor has no positions; those of all segments were kept one after the other.
+            0 => [part.segment * axes.positions, axes.positions],
             len => [part.from - part.cached, part.cached + len],
         };
         let mut other = self.stretch(other, rows, from, len)?;

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use super::edit::Edit;
 use super::kernel::mask::Mask;
 use crate::base::error::{Error, Result};
-use crate::base::intervention::{MEMORY, Point, Site};
+use crate::base::intervention::{Point, Site, memory_token};
 
 /// Sees, and may replace, every tensor of a forward pass that it wants.
 pub trait Tap {
@@ -50,12 +50,15 @@ pub struct Part {
     pub key_memory: usize,
     /// Keys of positions before `from`.
     pub key_cached: usize,
+    /// Number of the segment that is read.
+    pub segment: usize,
 }
 
 impl Part {
     /// `len` positions and nothing else.
     pub fn positions(from: usize, len: usize, of: usize) -> Self {
-        Self { from, len, of, memory: 0, cached: 0, key_memory: 0, key_cached: 0 }
+        let (memory, cached, key_memory, key_cached) = (0, 0, 0, 0);
+        Self { from, len, of, memory, cached, key_memory, key_cached, segment: 0 }
     }
 
     /// Of `count` rows whose first position is the `step`-th of these; if they are more than the positions, they begin with
@@ -64,7 +67,7 @@ impl Part {
         if count > self.len {
             return Self { memory, ..self };
         }
-        Self::positions(self.from + step, count, self.of)
+        Self { segment: self.segment, ..Self::positions(self.from + step, count, self.of) }
     }
 
     /// All positions of a tensor of a place.
@@ -78,13 +81,13 @@ impl Part {
         self == Self::positions(0, self.of, self.of) && rows(site, x) == self.of
     }
 
-    /// What a row is, as in [`crate::base::intervention::Place::positions`].
-    pub fn place(self, row: usize) -> usize {
+    /// What a row is, as in [`crate::base::intervention::Place::positions`]: a memory token by itself, and that of this segment.
+    pub fn place(self, row: usize) -> [usize; 2] {
         self.place_after(self.memory, self.cached, row)
     }
 
     /// What a key is.
-    pub fn key(self, column: usize) -> usize {
+    pub fn key(self, column: usize) -> [usize; 2] {
         self.place_after(self.key_memory, self.key_cached, column)
     }
 
@@ -103,12 +106,13 @@ impl Part {
         [(0, self.key_memory), (end, columns.saturating_sub(end))]
     }
 
-    fn place_after(self, memory: usize, cached: usize, row: usize) -> usize {
-        match row.checked_sub(memory) {
-            None => MEMORY + row,
-            Some(row) if row < cached + self.len => self.from - cached + row,
-            Some(_) => MEMORY + row - cached - self.len,
-        }
+    fn place_after(self, memory: usize, cached: usize, row: usize) -> [usize; 2] {
+        let token = match row.checked_sub(memory) {
+            None => row,
+            Some(row) if row < cached + self.len => return [self.from - cached + row; 2],
+            Some(_) => row - cached - self.len,
+        };
+        [None, Some(self.segment)].map(|segment| memory_token(token, segment))
     }
 }
 
@@ -236,7 +240,7 @@ pub const KEYS: usize = 3;
 
 /// Puts a part after those before it.
 fn append(all: &mut BTreeMap<Site, Tensor>, site: Site, part: Part, mut x: Tensor) -> Result<()> {
-    if let Some(before) = all.get(&site).filter(|_| part.from > 0 && part.len > 0) {
+    if let Some(before) = all.get(&site).filter(|_| part.from > 0) {
         x = Tensor::cat(&[before, &x], position_axis(site))?;
     }
     all.insert(site, x);
@@ -248,6 +252,8 @@ fn append(all: &mut BTreeMap<Site, Tensor>, site: Site, part: Part, mut x: Tenso
 pub struct EditAndCapture {
     edits: Vec<Edit>,
     keep: Vec<Site>,
+    /// What places whose content is held were when they were passed last.
+    held: BTreeMap<Site, Tensor>,
     pub captured: Captured,
     /// Sites whose last position was passed.
     complete: usize,
@@ -309,7 +315,10 @@ impl Tap for EditAndCapture {
 
     fn at_part(&mut self, site: Site, part: Part, mut x: Tensor) -> Result<Tensor> {
         for edit in self.edits.iter().filter(|edit| edit.site == site) {
-            x = edit.apply(&x, part)?;
+            x = edit.apply(&x, part, self.held.get(&site))?;
+        }
+        if self.edits.iter().any(|edit| edit.site == site && edit.holds()) {
+            self.held.insert(site, x.clone());
         }
         if self.keep.contains(&site) {
             self.capture(site, part, &x)?;

@@ -236,7 +236,7 @@ impl<'a> Tape<'a> {
     /// The positions that are read.
     pub fn part(&self) -> Part {
         let Segment { from, len, .. } = self.segments[self.now()];
-        Part::positions(from, len, self.batch.len)
+        Part { segment: self.now(), ..Part::positions(from, len, self.batch.len) }
     }
 
     fn keeps(&self, layer: usize, point: Point) -> bool {

@@ -196,6 +196,26 @@ const COLUMNS: &[Column] = &[
         help: "What the loss on global tokens is above that of the true law: 0 is as good as anyone can be.",
     },
     Column {
+        name: "accuracy_longer",
+        readable: "accuracy, four times as long",
+        help: "Share of right answers in the last quarter of sequences that are four times as long as those of training: 1 where a rule was learned that goes on, that of guessing where it was a shortcut.",
+    },
+    Column {
+        name: "accuracy_dense",
+        readable: "accuracy, many writes",
+        help: "Share of right answers on sequences in which few instructions are ignored: many writes stand close together.",
+    },
+    Column {
+        name: "accuracy_sparse",
+        readable: "accuracy, long gaps",
+        help: "Share of right answers on sequences in which nearly all instructions are ignored: what is read was written long before.",
+    },
+    Column {
+        name: "memory_use",
+        readable: "what the memory is worth",
+        help: "Accuracy minus that of the same network when each segment is read as if it were the first: 0 where nothing that is carried is needed.",
+    },
+    Column {
         name: "accuracy_sequence",
         readable: "whole sequences right",
         help: "Share of held-out sequences in which every answer is right. Single answers get right by shortcuts; all of them, only by a memory.",

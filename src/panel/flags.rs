@@ -28,6 +28,18 @@ const MEANINGS: &[(&str, &str)] = &[
         "input_gate",
         "What is stored depends on the instruction: with the keys (by which a position is found) of the other instruction, it is stored or kept out.",
     ),
+    (
+        "memory_carries",
+        "What is read in one segment answers in a later one: it passes through the memory, and without it the answers are wrong.",
+    ),
+    (
+        "machine_learned",
+        "After every symbol of a sequence the state of the machine is told rightly, on sequences as long as those of training.",
+    ),
+    (
+        "extrapolates",
+        "It goes on: on sequences four times as long as those of training, the answers near the end are still right.",
+    ),
     ("solved", "In ninety-nine of a hundred held-out sequences every answer is right."),
     (
         DIVERGED,

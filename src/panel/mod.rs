@@ -11,6 +11,7 @@ pub mod flags;
 pub mod gating;
 pub mod heads;
 mod kind;
+pub mod length;
 pub mod lens;
 pub mod memories;
 pub mod outputs;
@@ -25,10 +26,12 @@ pub mod scales;
 pub mod span;
 pub mod step_marks;
 pub mod sweep;
+pub mod sweep_map;
 pub mod timeline;
 pub mod tokens;
 pub mod tree;
 pub mod tree_scrubbing;
+pub mod working_memory;
 
 pub use columns::describe;
 pub use kind::{PanelKind, Stack};
@@ -55,9 +58,12 @@ pub const ALL: &[PanelKind] = &[
     lens::KIND,
     attribution::KIND,
     readers::KIND,
+    length::KIND,
     curves::KIND,
     sweep::KIND,
+    sweep_map::KIND,
     differences::KIND,
+    working_memory::KIND,
     memories::KIND,
     query_key::KIND,
     gating::KIND,
@@ -74,8 +80,19 @@ pub struct Selection {
     /// Query position in the sequence in view.
     pub query: Option<usize>,
     pub key: Option<usize>,
+    /// A place of the network's memory.
+    pub slot: Option<MemorySlot>,
     /// The first of the positions in view, where a hand has scrolled to it; none: they follow query and key.
     pub first: Option<usize>,
+}
+
+/// A memory token as it is written in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemorySlot {
+    pub token: usize,
+    pub segment: usize,
+    /// Layer of its place `memory.write`.
+    pub layer: usize,
 }
 
 /// Shape of the network in view, as panels need it.

@@ -6,7 +6,6 @@ use crate::base::convert;
 use crate::base::intervention::Point;
 use crate::base::label::Kind;
 use crate::base::question::{Found, MeasurementCall, Reading};
-use crate::figure::color::Color;
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{array, long_answer, number};
@@ -179,7 +178,9 @@ impl Readers {
         let top = if share { 1.06 } else { f64::from(most).clamp(1e-3, 1e9) * 1.08 };
         let mut marks = Vec::new();
         for ((name, _, color, dash), array) in drawn.iter().rev() {
-            marks.extend(line(name, array, colors::line(view.palette, *color), *dash));
+            let points = array.data.iter().enumerate().map(|(i, v)| [i as f64, f64::from(*v)]);
+            let color = colors::line(view.palette, *color);
+            marks.extend(Mark::curve(name, points.collect(), color, *dash));
         }
         marks.push(Mark::Cells(cells(view, reading, places, top)));
         let entry = |(name, text, color, dash): &Curve| LegendEntry {
@@ -232,28 +233,6 @@ fn places(reading: &Reading) -> Result<Vec<Place>, Figure> {
         point: Point::ALL.get(whole(*point)).map_or("unknown", |(_, name)| name),
     };
     Ok(layers.data.iter().zip(points.data.iter()).map(place).collect())
-}
-
-/// A curve with a disc at each place, and a gap where its value is not known.
-fn line(name: &str, array: &Array, color: Color, dash: Dash) -> [Mark; 2] {
-    let values = array.data.iter().enumerate();
-    let points: Vec<[f64; 2]> = values.map(|(i, v)| [i as f64, f64::from(*v)]).collect();
-    [
-        Mark::Line {
-            name: name.to_owned(),
-            points: points.clone().into(),
-            color,
-            width: 1.4,
-            dash,
-        },
-        Mark::Points {
-            name: String::new(),
-            colors: vec![color; points.len()].into(),
-            points: points.into(),
-            diameter: 3.5,
-            picks: [].into(),
-        },
-    ]
 }
 
 /// Over each place: all its scores on hover; a click brings its layer into focus.

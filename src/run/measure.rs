@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use crate::base::array::Array;
 use crate::base::batch::{Batch, Row};
 use crate::base::error::{Error, Result, did_you_mean};
-use crate::base::intervention::{Intervention, MEMORY, Place, Site};
+use crate::base::intervention::{How, Intervention, Place, Site, as_memory_token};
 use crate::measurement::{Answer, Mean, Measurement, Scene, Subject};
 use crate::model::pass;
 use crate::model::pass::Tensors;
@@ -220,15 +220,17 @@ pub(super) fn try_out(subject: Subject<'_>, what: &Intervention, length: usize) 
         Edit::of(what, params)?
     };
     let bench = EditAndCapture::new(edit.into_iter().collect(), vec![]);
-    let mut visit = Visit { bench, seen: false, memory: [0; 2], places: RefCell::default() };
+    let mut visit = Visit { bench, ..Visit::default() };
     let batch = Batch::from_rows(&[source.sequence(0, 0).repeated(length)]);
     let tensors = Tensors::of(&batch, params)?;
     model
         .forward(params, &tensors.input(), &mut visit)
         .map_err(|e| e.context(format!("intervention \"{what}\"")))?;
-    if visit.seen {
+    if visit.passed > 0 {
+        let is_held = matches!(what, Intervention::Change { how: How::Hold, .. });
         return visit
             .check_memory(place)
+            .and_then(|()| visit.check_held(place, is_held))
             .map_err(|e| e.context(format!("intervention \"{what}\"")));
     }
     let layers = model.layout().heads.len();
@@ -240,9 +242,13 @@ pub(super) fn try_out(subject: Subject<'_>, what: &Intervention, length: usize) 
 }
 
 /// A tap that notices whether the place of its intervention was passed.
+#[derive(Default)]
 struct Visit {
     bench: EditAndCapture,
-    seen: bool,
+    /// How often the place was passed.
+    passed: usize,
+    /// Segments in which it was.
+    segments: usize,
     /// Memory tokens at the place, and among its keys.
     memory: [usize; 2],
     /// All places of the network.
@@ -252,8 +258,8 @@ struct Visit {
 impl Visit {
     fn check_memory(&self, place: &Place) -> Result<()> {
         for (asked, there) in [&place.positions, &place.keys].into_iter().zip(self.memory) {
-            let token = asked.iter().filter_map(|at| at.checked_sub(MEMORY)).max();
-            if let Some(token) = token.filter(|token| *token >= there) {
+            let tokens = asked.iter().filter_map(|at| as_memory_token(*at));
+            if let Some((token, _)) = tokens.clone().find(|(token, _)| *token >= there) {
                 let site = place.site;
                 return Err(Error::usage(match there {
                     0 => format!("memory token m{token} asked for, {site} has none"),
@@ -262,8 +268,26 @@ impl Visit {
                     }
                 }));
             }
+            let segment = tokens.filter_map(|(_, segment)| segment).max();
+            if let Some(segment) = segment.filter(|segment| *segment >= self.segments) {
+                return Err(Error::usage(format!(
+                    "segment {segment} asked for, the longest sequence has the segments 0 to {}",
+                    self.segments.saturating_sub(1)
+                )));
+            }
         }
         Ok(())
+    }
+
+    /// What is held was passed before.
+    fn check_held(&self, place: &Place, is_held: bool) -> Result<()> {
+        if !is_held || self.passed > 1 {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "{} is passed once, so there is nothing before it that it could be held at; hold a place of a memory (train.segment) or of a recurrent network",
+            place.site
+        )))
     }
 }
 
@@ -278,7 +302,8 @@ impl Tap for Visit {
     }
 
     fn at_part(&mut self, site: Site, part: Part, x: Tensor) -> Result<Tensor> {
-        self.seen = true;
+        self.passed += 1;
+        self.segments = self.segments.max(part.segment + 1);
         let keys = if site.point.has_keys() { x.dim(KEYS)? } else { 0 };
         let rows = x.dim(position_axis(site))?;
         let positions = [part.cached + part.len, part.key_cached + part.len];

@@ -133,6 +133,7 @@ impl HeldOut {
         let made = |source: &dyn Source| Arc::new(task::batch(source, self.seed, 0, self.rows));
         let batch = match scope {
             Scope::HeldOut => Some(made(source)),
+            Scope::Variant(task::LONGER) => task::longer(source).map(|longer| made(&*longer)),
             Scope::Variant(name) => source.variant(name).map(|variant| made(&*variant)),
             Scope::Prompt | Scope::Weights => None,
         };

@@ -11,7 +11,7 @@ use crate::base::event::{Event, MetricsRow, State};
 use crate::run_folder::{self, Claim, Reader};
 use crate::sweep::{MOST_RUNS, Member, Plan, diverged};
 
-use super::experiment::Experiment;
+use super::experiment::{Experiment, read_document};
 use super::session::{Begin, Command, Session, Start};
 
 /// The plan of a sweep of `experiment`, whose `settings` have values as [`values`] gives them. Every choice of values is tried on it: what is wrong is said before any run
@@ -71,6 +71,42 @@ pub fn read(folder: &Path) -> Result<Plan> {
     Ok(plan)
 }
 
+/// The sweeps that come with the program: name and document.
+pub const BUILTIN: &[(&str, &str)] =
+    &[("memory-zoo", include_str!("../../assets/sweeps/memory-zoo.toml"))];
+
+/// The plan of a sweep file, which is written like `sweep.toml`, or of a sweep that comes with the program; `None` where neither is
+/// meant. Every run is tried on its experiment: what is wrong is said before any begins.
+///
+/// # Errors
+/// When the file cannot be read, or a setting does not suit.
+pub fn planned(name: &Path) -> Result<Option<Plan>> {
+    let builtin = BUILTIN.iter().find(|(known, _)| name == Path::new(known));
+    let text = match builtin {
+        Some((_, text)) => (*text).to_owned(),
+        None if name.is_file() => read_document(name)?,
+        None => return Ok(None),
+    };
+    let table = text.parse::<Table>().unwrap_or_default();
+    if !["experiment", "seeds"].iter().all(|key| table.contains_key(*key)) {
+        return Ok(None);
+    }
+    let mut plan = Plan::parse(&text, name)?;
+    let origin = name.display().to_string();
+    plan.experiment = document(&Experiment::parse(&plan.experiment.to_string(), &origin)?)?;
+    for member in plan.members() {
+        let experiment = experiment_of(&plan, &member)
+            .map_err(|e| e.context(format!("{origin}: run {}", member.name)))?;
+        if experiment.train.steps == 0 {
+            return Err(Error::usage(format!(
+                "{origin}: run {} goes on until stopped; say how long it is with steps = N in [experiment.train]",
+                member.name
+            )));
+        }
+    }
+    Ok(Some(plan))
+}
+
 /// Makes `folder` the folder of a sweep: [`Plan::claim`]. Gives back the plan as the folder has it: the same values may be
 /// written in another way there, and runs are called after them.
 pub fn claim(plan: &Plan, folder: &Path) -> Result<(Plan, Option<Error>)> {
@@ -97,8 +133,8 @@ fn whole(seed: u64) -> Result<Value> {
 /// When a setting does not suit the experiment.
 pub fn experiment_of(plan: &Plan, member: &Member) -> Result<Experiment> {
     let mut experiment = Experiment::parse(&plan.experiment.to_string(), "of the sweep")?;
-    for (name, value) in &member.values {
-        experiment.set(name, value)?;
+    for (name, value) in plan.changes(&member.values) {
+        experiment.set(&name, &value)?;
     }
     experiment.set("train.seed", &whole(member.seed)?)?;
     Ok(experiment)

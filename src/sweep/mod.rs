@@ -2,6 +2,7 @@
 //!
 //! `docs/sweeps.md` describes the folder.
 
+pub mod bundle;
 pub mod table;
 
 use std::collections::BTreeSet;
@@ -21,8 +22,10 @@ use crate::run_folder::names::may_be_beside;
 use crate::run_folder::recording::Recording;
 use crate::run_folder::{Reader, check_whole, has_begun};
 
-/// Version of `sweep.toml` that this program writes, and the newest that it reads.
-pub const SCHEMA: i64 = 1;
+use bundle::{Bundle, shorten};
+
+/// The newest version of `sweep.toml` that this program reads, and that it writes where there are bundles; else it writes 1.
+pub const SCHEMA: i64 = 2;
 /// The document that makes a folder a sweep.
 pub const DOCUMENT: &str = "sweep.toml";
 /// More runs than this are a slip of the hand rather than a plan.
@@ -43,8 +46,10 @@ pub struct Plan {
     pub experiment: Table,
     /// Distinct, in the order of the runs.
     pub seeds: Vec<u64>,
-    /// Settings (`train.rate`) with their values, distinct, in the order of the runs.
+    /// Settings (`train.rate`, or the name of a bundle) with their values, distinct, in the order of the runs.
     pub settings: Vec<(String, Vec<Value>)>,
+    /// What the values of some of them stand for.
+    pub bundles: Vec<Bundle>,
 }
 
 /// One run of a plan.
@@ -55,6 +60,8 @@ pub struct Member {
     pub seed: u64,
     /// Value of each setting of the plan, in its order.
     pub values: Vec<(String, Value)>,
+    /// Steps that it is to do.
+    pub steps: u64,
 }
 
 impl Plan {
@@ -84,11 +91,45 @@ impl Plan {
                 )));
             }
         }
-        let plan = Self { experiment, seeds, settings };
+        let plan = Self { experiment, seeds, settings, bundles: Vec::new() };
         match plan.count() {
             None | Some(0) => Err(too_many()),
             Some(_) => Ok(plan),
         }
+    }
+
+    /// The same plan, in which the values of some settings stand for several.
+    ///
+    /// # Errors
+    /// When a setting has a value that its bundle does not have.
+    pub fn with_bundles(self, bundles: Vec<Bundle>) -> Result<Self> {
+        for bundle in &bundles {
+            let of = self.settings.iter().filter(|(name, _)| *name == bundle.name);
+            of.map(|(_, values)| bundle.check(values)).collect::<Result<()>>()?;
+        }
+        Ok(Self { bundles, ..self })
+    }
+
+    /// The same plan with a share of the steps, and its first seed alone.
+    #[must_use]
+    pub fn quicker(mut self, share: f64) -> Self {
+        self.seeds.truncate(1);
+        self.bundles = self.bundles.iter().map(|bundle| bundle.quicker(share)).collect();
+        let train = self.experiment.get_mut("train").and_then(Value::as_table_mut);
+        train.and_then(|train| train.get_mut("steps")).into_iter().for_each(|s| shorten(s, share));
+        self
+    }
+
+    /// What the values of a run change, in order: a bundle is several settings.
+    pub fn changes(&self, values: &[(String, Value)]) -> Vec<(String, Value)> {
+        let of = |(name, value): &(String, Value)| {
+            let bundle = self.bundles.iter().find(|bundle| bundle.name == *name);
+            match bundle.and_then(|bundle| bundle.settings(value)) {
+                Some(settings) => settings.iter().map(|(n, v)| (n.clone(), v.clone())).collect(),
+                None => vec![(name.clone(), value.clone())],
+            }
+        };
+        values.iter().flat_map(of).collect()
     }
 
     /// Number of runs; `None` when there are more than [`MOST_RUNS`].
@@ -103,10 +144,12 @@ impl Plan {
         self.experiment.get("name").and_then(Value::as_str).unwrap_or("")
     }
 
-    /// Steps of each run.
-    pub fn steps(&self) -> u64 {
-        let train = self.experiment.get("train");
-        let steps = train.and_then(|train| train.get("steps")).and_then(Value::as_integer);
+    /// Steps of a run with these values.
+    fn steps(&self, values: &[(String, Value)]) -> u64 {
+        let changes = self.changes(values);
+        let changed = changes.iter().rev().find(|(name, _)| name == "train.steps");
+        let train = || self.experiment.get("train").and_then(|train| train.get("steps"));
+        let steps = changed.map(|(_, steps)| steps).or_else(train).and_then(Value::as_integer);
         steps.and_then(|steps| u64::try_from(steps).ok()).unwrap_or(0)
     }
 
@@ -125,11 +168,12 @@ impl Plan {
         let mut names = Names { short: self.short_names(), taken: BTreeSet::new() };
         let mut members = Vec::new();
         for values in choices {
-            let base = names.of(&values);
+            let (base, steps) = (names.of(&values), self.steps(&values));
             members.extend(self.seeds.iter().map(|&seed| Member {
                 name: format!("{base}seed{seed}"),
                 seed,
                 values: values.clone(),
+                steps,
             }));
         }
         members
@@ -162,7 +206,13 @@ impl Plan {
             };
             return Some(format!("{} instead of {}", words(self), words(other)));
         }
-        difference("", &self.experiment, &other.experiment)
+        let bundles = |plan: &Self| {
+            let each = plan.bundles.iter();
+            each.map(|bundle| (bundle.name.clone(), Value::Table(bundle.to_table()))).collect()
+        };
+        let bundled: [Table; 2] = [bundles(self), bundles(other)];
+        difference("bundles", &bundled[0], &bundled[1])
+            .or_else(|| difference("", &self.experiment, &other.experiment))
     }
 
     /// The document `sweep.toml`.
@@ -170,11 +220,17 @@ impl Plan {
         let whole = |seed: &u64| Value::Integer(i64::try_from(*seed).unwrap_or(i64::MAX));
         let settings = self.settings.iter();
         let mut table = Table::new();
-        table.insert("schema".into(), SCHEMA.into());
+        let schema = if self.bundles.is_empty() { 1 } else { SCHEMA };
+        table.insert("schema".into(), schema.into());
         table.insert("version".into(), env!("CARGO_PKG_VERSION").into());
         table.insert("seeds".into(), Value::Array(self.seeds.iter().map(whole).collect()));
         let settings = settings.map(|(name, values)| (name.clone(), Value::Array(values.clone())));
         table.insert("settings".into(), Value::Table(settings.collect()));
+        if !self.bundles.is_empty() {
+            let bundles = self.bundles.iter();
+            let bundles = bundles.map(|b| (b.name.clone(), Value::Table(b.to_table())));
+            table.insert("bundles".into(), Value::Table(bundles.collect()));
+        }
         table.insert("experiment".into(), Value::Table(self.experiment.clone()));
         format!(
             "# A sweep of mnemoscope: a run folder for each seed and each choice of values.\n{table}"
@@ -229,9 +285,18 @@ impl Plan {
             }
             settings.push((name.clone(), values.clone()));
         }
+        let bundles = Bundle::all(table.get("bundles")).map_err(wrong)?;
+        // All choices of a bundle, in the order of the document, where nobody says which.
+        for bundle in &bundles {
+            if settings.iter().all(|(name, _)| *name != bundle.name) {
+                settings.push((bundle.name.clone(), bundle.names()));
+            }
+        }
         let experiment = table.get("experiment").and_then(Value::as_table).cloned();
         let experiment = experiment.ok_or_else(|| expected("a section [experiment]"))?;
-        Self::new(experiment, seeds, settings).map_err(|e| wrong(e.message))
+        Self::new(experiment, seeds, settings)
+            .and_then(|plan| plan.with_bundles(bundles))
+            .map_err(|e| wrong(e.message))
     }
 
     /// Makes `folder` the folder of this sweep, or finds that it is; `read` reads the plan of a sweep folder. What comes
@@ -400,8 +465,6 @@ pub struct Run {
     pub recording: Option<Arc<Recording>>,
     /// Why it, or a part of it, cannot be read.
     pub problem: Option<String>,
-    /// Steps that it is to do.
-    steps: u64,
 }
 
 /// How far a run of a sweep is.
@@ -430,12 +493,12 @@ impl Stage {
 }
 
 impl Run {
-    /// A run of `steps` steps with what is recorded of it.
-    pub fn new(member: Member, recording: Option<Recording>, steps: u64) -> Self {
-        Self { member, recording: recording.map(Arc::new), problem: None, steps }
+    /// A run with what is recorded of it.
+    pub fn new(member: Member, recording: Option<Recording>) -> Self {
+        Self { member, recording: recording.map(Arc::new), problem: None }
     }
 
-    fn read(folder: &Path, member: Member, steps: u64, sharers: usize) -> Self {
+    fn read(folder: &Path, member: Member, sharers: usize) -> Self {
         let place = folder.join(&member.name);
         let read = || {
             if !has_begun(&place)? {
@@ -445,14 +508,14 @@ impl Run {
             check_whole(&place).map(|()| Some(reader))
         };
         match read() {
-            Ok(None) => Self::new(member, None, steps),
+            Ok(None) => Self::new(member, None),
             Ok(Some(reader)) => {
                 let problem = reader.problems.first().map(|problem| problem.message.clone());
                 let mut recording = reader.recording;
                 recording.share(sharers);
-                Self { problem, ..Self::new(member, Some(recording), steps) }
+                Self { problem, ..Self::new(member, Some(recording)) }
             }
-            Err(e) => Self { problem: Some(e.message), ..Self::new(member, None, steps) },
+            Err(e) => Self { problem: Some(e.message), ..Self::new(member, None) },
         }
     }
 
@@ -466,7 +529,8 @@ impl Run {
             return Stage::Diverged(step);
         }
         let last = recording.rows.last().map_or(0, |row| row.step);
-        if self.steps > 0 && last >= self.steps { Stage::Finished } else { Stage::Unfinished }
+        let steps = self.member.steps;
+        if steps > 0 && last >= steps { Stage::Finished } else { Stage::Unfinished }
     }
 
     fn has_ended(&self) -> bool {
@@ -503,18 +567,18 @@ impl Sweep {
     pub fn read(folder: &Path) -> Result<Self> {
         let plan = Plan::read(folder)?;
         let members = plan.members();
-        let (steps, sharers) = (plan.steps(), sharers(members.len()));
-        let runs = members.into_iter().map(|member| Run::read(folder, member, steps, sharers));
+        let sharers = sharers(members.len());
+        let runs = members.into_iter().map(|member| Run::read(folder, member, sharers));
         let runs = runs.collect();
         Ok(Self { folder: folder.to_owned(), plan, runs })
     }
 
     /// As it is now: runs that have ended are not read again.
     pub fn read_on(&self) -> Self {
-        let (steps, sharers) = (self.plan.steps(), sharers(self.runs.len()));
+        let sharers = sharers(self.runs.len());
         let read = |run: &Run| match run.has_ended() {
             true => run.clone(),
-            false => Run::read(&self.folder, run.member.clone(), steps, sharers),
+            false => Run::read(&self.folder, run.member.clone(), sharers),
         };
         Self { runs: self.runs.iter().map(read).collect(), ..self.clone() }
     }

@@ -103,8 +103,7 @@ impl Sources {
     fn read(sweep: &Path) -> Result<Self> {
         let plan = Plan::read(sweep)?;
         let members = plan.members();
-        let steps = plan.steps();
-        let read = |m: &Member| Summary::read(&sweep.join(&m.name), steps);
+        let read = |m: &Member| Summary::read(&sweep.join(&m.name), m.steps);
         let summaries = members.iter().map(read).collect();
         Ok(Self { plan, members, summaries })
     }

@@ -180,6 +180,18 @@ pub fn altered(source: &dyn Source, changes: &[(String, toml::Value)]) -> Result
     )))
 }
 
+/// The variant of a task whose sequences are four times as long: of those that keep their settings.
+pub const LONGER: &str = "longer";
+
+/// The same task in sequences that are four times as long as its own; `None` where it has no such.
+pub fn longer(source: &dyn Source) -> Option<Arc<dyn Source>> {
+    let task = source.settings()?;
+    let mut own = task.boxed();
+    let length = settings::to_table(&mut *own).get(task.length_setting()?)?.as_integer()?;
+    let longer = task.of_length(usize::try_from(length).ok()?.checked_mul(4)?)?;
+    longer.open().ok().filter(|other| other.vocab() == source.vocab())
+}
+
 /// Tokens without targets and roles; nothing of what is to come is determined by what was.
 fn unlabelled(tokens: Vec<u32>) -> Row {
     let count = tokens.len();

@@ -401,7 +401,18 @@ fn networks() -> Vec<Variation> {
 fn every_network_is_exported_as_it_computes_or_refused_with_a_reason() {
     for variation in networks() {
         let (_, params) = variation.build(LENGTH);
-        let anatomy = variation.settings.anatomy(&weights_of(&params), LENGTH).unwrap();
+        let anatomy = variation.settings.anatomy(&weights_of(&params), LENGTH);
+        let is_known = ["birth", "decoder"].iter().any(|kind| variation.name.starts_with(kind));
+        let anatomy = match anatomy {
+            Ok(anatomy) => anatomy,
+            Err(refused) => {
+                assert!(
+                    !is_known && refused.message.contains("under their own names"),
+                    "{refused}"
+                );
+                continue;
+            }
+        };
         for format in LIBRARIES {
             if !is_refused(&variation.name, format) {
                 assert_agrees(&variation, format, &anatomy);

@@ -73,3 +73,4 @@ mod tree_path;
 mod undo;
 mod wire;
 mod words;
+mod working_memory;

@@ -1019,6 +1019,7 @@ const FACTS: Facts = Facts {
     output_memory: true,
     first_keys: true,
     second_keys: true,
+    machine: false,
 };
 
 fn columns(names: &[&str]) -> Vec<String> {

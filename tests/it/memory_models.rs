@@ -216,7 +216,8 @@ fn memory_tokens(settings: &MemoryTokens, of: &Numbers, ids: &[u32]) -> Rows {
             x = of.fed_forward(layer, &sum(&x, &of.heads(layer, "o", &z)));
         }
         all.extend(of.logits(&x[slots..end].to_vec()));
-        memory = if settings.write { x[end..].to_vec() } else { x[..slots].to_vec() };
+        let kept = if settings.write { x[end..].to_vec() } else { x[..slots].to_vec() };
+        memory = of.norm("norm", &kept);
     }
     all
 }

@@ -32,7 +32,9 @@ use mnemoscope::measurement::causal::patching;
 use mnemoscope::numeric::geometry::{QueriesKeys, Scale, arrange, centered, pca};
 use mnemoscope::panel::attention::induction_keys;
 use mnemoscope::panel::compare::Compares;
-use mnemoscope::panel::{self, Memory, NetShape, Palette, Panel, Selection, View, describe};
+use mnemoscope::panel::{
+    self, Memory, MemorySlot, NetShape, Palette, Panel, Selection, View, describe,
+};
 use mnemoscope::run::expectation::{self, Expectation};
 use mnemoscope::run_folder::recording::Recording;
 use mnemoscope::sweep::Sweep;
@@ -82,7 +84,8 @@ impl World {
             answers: vocab.len(),
             length: 64,
         };
-        let selection = Selection { layer: 1, head: 0, query: Some(12), key: Some(4), first: None };
+        let selection =
+            Selection { layer: 1, head: 0, query: Some(12), key: Some(4), ..Selection::default() };
         let mut world = Self {
             net,
             vocab,
@@ -1002,8 +1005,14 @@ fn numbers_that_are_not_finite_and_absurd_sizes_do_no_harm() {
 #[test]
 fn selections_that_do_not_exist_do_no_harm() {
     let mut world = World::new();
-    world.selection =
-        Selection { layer: 9, head: 9, query: Some(999), key: Some(999), first: Some(999) };
+    world.selection = Selection {
+        layer: 9,
+        head: 9,
+        query: Some(999),
+        key: Some(999),
+        first: Some(999),
+        slot: Some(MemorySlot { token: 99, segment: 99, layer: 9 }),
+    };
     for entry in panel::ALL {
         world.figure(entry.name);
     }

@@ -712,7 +712,7 @@ pub fn drawn() -> Sweep {
             rows: [0, 10, 20].map(row).to_vec(),
             ..Recording::default()
         };
-        Run::new(member, Some(recording), 20)
+        Run::new(member, Some(recording))
     });
     let runs = runs.collect();
     Sweep { folder: "/s".into(), plan, runs }
@@ -798,7 +798,7 @@ fn runs_that_diverge_are_drawn_as_far_as_the_axis_goes_and_can_be_clicked() {
             let mut recording = (**run.recording.as_ref().unwrap()).clone();
             (recording.rows[1].values[1], recording.rows[2].values[1]) = (1e9, 1e30);
             recording.marks = vec![event::Mark::of_text(20, MarkKind::Note, "diverged")];
-            *run = Run::new(run.member.clone(), Some(recording), 20);
+            *run = Run::new(run.member.clone(), Some(recording));
         }
         sweep
     };
@@ -858,7 +858,7 @@ fn the_panel_says_what_it_cannot_draw_and_what_to_do() {
     };
     assert!(why(None, &[]).contains("mnemoscope sweep"));
     let mut empty = drawn();
-    empty.runs = empty.runs.into_iter().map(|run| Run::new(run.member, None, 20)).collect();
+    empty.runs = empty.runs.into_iter().map(|run| Run::new(run.member, None)).collect();
     assert!(why(Some(&empty), &[]).contains("has begun"));
     let sweep = drawn();
     assert!(why(Some(&sweep), &[("metric", "los")]).contains("Did you mean loss"));

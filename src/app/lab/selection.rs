@@ -1,7 +1,7 @@
 //! What is selected: one position to ask of, one to look at, one head; the same for all panels.
 
 use crate::figure::Pick;
-use crate::panel::{Selection, positions};
+use crate::panel::{MemorySlot, Selection, positions};
 
 use super::Lab;
 
@@ -20,6 +20,12 @@ impl Lab {
                 selection.key = selection.key.filter(|key| *key <= at);
             }
             Pick::Key(at) => selection.key = Some(at),
+            // What wrote it is selected everywhere.
+            Pick::Slot { token, segment, layer, writer } => {
+                selection.slot = Some(MemorySlot { token, segment, layer });
+                selection.query = Some(writer);
+                selection.key = None;
+            }
             Pick::QueryKey { query, key } => {
                 selection.query = Some(query);
                 selection.key = Some(key);
@@ -113,6 +119,7 @@ impl Lab {
     pub fn clear_selection(&mut self) {
         self.selection.query = None;
         self.selection.key = None;
+        self.selection.slot = None;
         self.changed();
     }
 }

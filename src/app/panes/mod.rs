@@ -18,6 +18,7 @@ mod sweep;
 mod timeline;
 mod tokens;
 mod tree;
+mod working_memory;
 
 use egui::{Rect, Ui};
 
@@ -102,6 +103,7 @@ const PANES: &[Row] = &[
     (panel::sweep::KIND.name, || Box::new(sweep::SweepPane)),
     (panel::gating::KIND.name, || Box::new(gating::Gating)),
     (panel::tree::KIND.name, || Box::<tree::TreeEditor>::default()),
+    (panel::working_memory::KIND.name, || Box::<working_memory::Memory>::default()),
     (panel::timeline::KIND.name, || Box::new(timeline::Timeline)),
 ];
 

@@ -1,13 +1,16 @@
 //! Long questions: many forward passes, answered bit by bit, on a thread of their own. Pure like a measurement: the same
 //! weights, sequences and settings give the same answer.
 
+pub mod causes;
 pub mod knock_out;
+pub mod length;
 mod map;
 pub mod patching;
 pub mod path;
 pub mod readers;
 pub mod registers;
 pub mod scrubbing;
+pub mod stored;
 pub mod tree_scrubbing;
 
 use super::causal::effect::{Estimate, Excluded, Metric, Rule, counted, effect, estimate};
@@ -32,6 +35,8 @@ pub const ALL: &[Entry<dyn Analysis>] = &[
     Entry { name: "knock_out", make: || Box::new(knock_out::KnockingOut::default()) },
     Entry { name: "registers", make: || Box::new(registers::FindingRegisters::default()) },
     Entry { name: "readers", make: || Box::new(readers::Readers::default()) },
+    Entry { name: "length", make: || Box::new(length::Length::default()) },
+    Entry { name: "stored", make: || Box::new(stored::Stored::default()) },
     Entry { name: "tree_scrubbing", make: || Box::new(tree_scrubbing::TreeScrubbing::default()) },
 ];
 

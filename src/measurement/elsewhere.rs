@@ -1,0 +1,83 @@
+//! Accuracy on other sequences than those of training: longer ones, and those of a variant of the task.
+
+use super::read::{Tally, argmax, each_prediction};
+use super::{Answer, Measurement, Scene, Scope, Subject};
+use crate::base::error::{Error, Result};
+use crate::base::intervention::Site;
+use crate::task::{self, LONGER};
+
+crate::choices! {
+    /// On which sequences.
+    pub enum Where {
+        /// Four times as long as those of training: [`task::longer`].
+        Longer = "longer",
+        Dense = "dense",
+        Sparse = "sparse",
+    }
+}
+
+crate::settings! {
+    /// How well what was learned goes on elsewhere.
+    ///
+    /// Numbers: `accuracy_longer`, the accuracy in the last quarter of sequences that are four times as long; `accuracy_dense` and
+    /// `accuracy_sparse`, that on the variants of a task that are called so. Of tasks and networks that can be asked so.
+    pub struct Elsewhere = "Accuracy on longer sequences than those of training, or on a variant of the task." {
+        /// On which sequences.
+        on: Where = Where::Longer;
+    }
+}
+
+/// Longer sequences take longer: so many of them are asked about.
+const LONG_ONES: usize = 64;
+
+impl Measurement for Elsewhere {
+    fn scope(&self) -> Scope {
+        Scope::Variant(match self.on {
+            Where::Longer => LONGER,
+            Where::Dense => "dense",
+            Where::Sparse => "sparse",
+        })
+    }
+
+    fn sequences(&self) -> Option<usize> {
+        (self.on == Where::Longer).then_some(LONG_ONES)
+    }
+
+    fn applies(&self, subject: Subject<'_>) -> Result<()> {
+        let source = subject.source;
+        let other = match self.on {
+            Where::Longer => task::longer(source),
+            Where::Dense | Where::Sparse => source.variant(self.on.name()),
+        };
+        let most = subject.model.layout().length;
+        match other {
+            None => Err(Error::usage(format!("this task has no {} sequences", self.on.name()))),
+            Some(other) if other.length() > most => Err(Error::usage(format!(
+                "sequences of four times the length have {} positions, and this network reads at most {most}; train it with a larger task.longest",
+                other.length()
+            ))),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn sites(&self, _subject: Subject<'_>) -> Vec<Site> {
+        Vec::new()
+    }
+
+    fn columns(&self, _subject: Subject<'_>) -> Vec<String> {
+        vec![format!("accuracy_{}", self.on.name())]
+    }
+
+    fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
+        let mut tally = Tally::default();
+        let len = scene.batch.len;
+        let from = if self.on == Where::Longer { 3 * len / 4 } else { 0 };
+        each_prediction(scene, |i, target, logits| {
+            if i % len >= from {
+                tally.hit(argmax(logits.iter().copied()) == target);
+            }
+        })?;
+        let means = vec![tally.named(format!("accuracy_{}", self.on.name()))];
+        Ok(Answer { means, ..Answer::default() })
+    }
+}

@@ -1,0 +1,89 @@
+//! What the memory does for the answers: accuracy with what is carried from segment to segment, and without it.
+
+use candle_core::Tensor;
+
+use super::read::{Tally, argmax, values};
+use super::{Answer, Mean, Measurement, Scene, Scope, Subject};
+use crate::base::batch::NO_TARGET;
+use crate::base::error::{Error, Result};
+use crate::base::intervention::Site;
+use crate::model::pass::Tensors;
+use crate::model::{Input, Keeps, State};
+use crate::nn::tap::Untapped;
+
+crate::settings! {
+    /// Of networks that read in segments.
+    ///
+    /// Number: `memory_use`, the accuracy minus that of the same network where each segment is read as if it were the first: 0 where
+    /// nothing that is carried is needed, or nothing is carried.
+    pub struct MemoryUse = "What accuracy the network owes to what it carries from segment to segment." {
+    }
+}
+
+/// Each is passed twice.
+const SEQUENCES: usize = 32;
+
+impl Measurement for MemoryUse {
+    fn scope(&self) -> Scope {
+        Scope::HeldOut
+    }
+
+    fn sequences(&self) -> Option<usize> {
+        Some(SEQUENCES)
+    }
+
+    fn applies(&self, subject: Subject<'_>) -> Result<()> {
+        let carries = matches!(subject.model.keeps(), Some(Keeps::Tokens | Keeps::Positions));
+        if carries && subject.model.segments().is_some() {
+            return Ok(());
+        }
+        Err(Error::usage("this network carries no memory from one segment to the next"))
+    }
+
+    fn sites(&self, _subject: Subject<'_>) -> Vec<Site> {
+        Vec::new()
+    }
+
+    fn columns(&self, _subject: Subject<'_>) -> Vec<String> {
+        vec!["memory_use".to_owned()]
+    }
+
+    fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
+        let logits = scene.logits.ok_or_else(|| Error::internal("no logits were asked for"))?;
+        let [with, without] = [hits(scene, logits)?, hits(scene, &forgetful(scene)?)?];
+        let (sum, count) = (with.sum - without.sum, with.count);
+        let means = vec![Mean { name: "memory_use".to_owned(), sum, count }];
+        Ok(Answer { means, ..Answer::default() })
+    }
+}
+
+fn hits(scene: &Scene<'_>, logits: &Tensor) -> Result<Tally> {
+    let vocab = logits.dim(2)?;
+    values(logits, |all| {
+        let rows = all.chunks_exact(vocab).zip(&scene.batch.targets);
+        let asked = rows.filter(|(_, target)| **target != NO_TARGET);
+        Tally::of_hits(asked.map(|(row, target)| argmax(row.iter().copied()) == *target as usize))
+    })
+}
+
+/// Logits of all segments, each read as if nothing came before it.
+fn forgetful(scene: &Scene<'_>) -> Result<Tensor> {
+    let Subject { model, params, .. } = scene.subject;
+    let segments = model.segments().ok_or_else(|| Error::internal("a network without segments"))?;
+    let tensors = Tensors::of(scene.batch, params)?;
+    let Input { tokens, values, .. } = tensors.input();
+    let mut logits = Vec::new();
+    for (number, segment) in segments.of(scene.batch.len).enumerate() {
+        let here = |x: &Tensor| x.narrow(1, segment.from, segment.len);
+        let (tokens, values) = (here(tokens)?, values.map(here).transpose()?);
+        let state = State { read: segment.from, segments: number, memory: Vec::new() };
+        let input = Input {
+            tokens: &tokens,
+            values: values.as_ref(),
+            state: Some(&state),
+            whole: Some(scene.batch.len),
+        };
+        logits.push(model.forward(params, &input, &mut Untapped)?.logits);
+    }
+    Ok(Tensor::cat(&logits, 1)?)
+}

@@ -1,0 +1,459 @@
+//! What a network keeps beside the sequence: who writes into each slot of its memory, and who reads it; segments side by side on one
+//! axis of positions.
+
+use std::sync::Arc;
+
+use crate::base::array::Array;
+use crate::base::convert::{self, narrow};
+use crate::base::question::{MeasurementCall, Reading};
+use crate::figure::color::{ColorMap, Scaling};
+use crate::figure::{Axis, Cell, ColorBar, Dash, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
+
+use super::outputs::{array, number, place, reading, sentence, step_text, tokens};
+use super::{MemorySlot, NetShape, Panel, PanelKind, Selection, Stack, View};
+
+/// What is known of it before one is made.
+pub const KIND: PanelKind = PanelKind {
+    title: "Working memory",
+    look_for: "A slot that takes strongly from one token and is read much later, in another segment: that token is held in mind. Of recurrent units, bands of one colour that last, and the gates that open where they change.",
+    click: "A click on what is written selects the slot and, in all panels, the token that wrote it; then it can be cut, held or taken from another sequence. A click on what is read selects the token that reads.",
+    stack: Stack::MiddleBelow,
+    aspect: 0.7,
+    controls: &[("heads", "Heads"), ("stored", "What is stored")],
+    ..PanelKind::new("working_memory", || Box::<WorkingMemory>::default())
+};
+
+crate::choices! {
+    /// Whose attention is drawn.
+    pub enum Whose {
+        Mean = "mean of all heads",
+        Focus = "head in focus",
+    }
+}
+
+crate::settings! {
+    /// The panel `working_memory`.
+    pub struct WorkingMemory = "What is written into the network's memory and what is read from it, on the sequence in view: memory tokens, a cache, or the state of recurrent units." {
+        /// Attention of the layer in focus: the mean of its heads, or the head in focus.
+        heads: Whose = Whose::Mean, @live;
+        /// Draw the gates of recurrent units too.
+        gates: bool = true, @live;
+        /// Draw what the memory holds, as probes of a label of the task tell it: each is fitted to held-out sequences and judged by others.
+        stored: bool = true;
+        /// Which label of the task (empty: its first).
+        label: String = String::new();
+    }
+}
+
+impl Panel for WorkingMemory {
+    fn needs(&self, _net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
+        vec![call(selection)]
+    }
+
+    fn analyses(&self, _net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
+        if self.stored { vec![self.stored(selection)] } else { Vec::new() }
+    }
+
+    fn figure(&self, view: &View<'_>) -> Figure {
+        self.draw(view).unwrap_or_else(|instead| instead)
+    }
+}
+
+fn call(selection: &Selection) -> MeasurementCall {
+    let layer = i64::try_from(selection.layer).unwrap_or(0);
+    MeasurementCall::new("working_memory").with("layer", layer)
+}
+
+impl WorkingMemory {
+    /// The probes of what is stored.
+    fn stored(&self, selection: &Selection) -> MeasurementCall {
+        let layer = i64::try_from(selection.layer).unwrap_or(0);
+        let call = MeasurementCall::new("stored").with("layer", layer);
+        match self.label.trim() {
+            "" => call,
+            label => call.with("label", label),
+        }
+    }
+
+    /// What each slot holds after each segment, if that is known.
+    fn contents(&self, view: &View<'_>, positions: usize, segments: &Segments) -> Option<Plot> {
+        let found = view.analyzed.get(&self.stored(view.selection)).filter(|_| self.stored)?;
+        let reading = found.reading.as_ref()?.as_ref().ok()?;
+        let score = reading.array("score")?;
+        let names = (0..score.shape[1]).map(|slot| format!("m{slot}")).collect();
+        let label = reading.notes.first().map_or("", String::as_str);
+        let cells = (0..score.data.len()).map(|i| content(view, reading, i, segments, positions));
+        let count = score.shape[1] as f64;
+        Some(Plot {
+            title: format!("stored: held-out score of probes. {label}"),
+            x: Axis { range: (0.0, positions as f64), ticks: Ticks::Hidden, ..Axis::default() },
+            y: Axis { range: (count, 0.0), ticks: Ticks::Each(names), ..Axis::default() },
+            marks: vec![Mark::Cells(cells.flatten().collect())],
+            weight: 0.8,
+            ..Plot::default()
+        })
+    }
+
+    fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
+        let reading = reading(view, &call(view.selection))?;
+        let layer = view.selection.layer;
+        let segments = segments(reading)?;
+        let of = |name: &str| reading.array(&format!("{name}.layer{layer}"));
+        let drawn = match (of("write"), of("hidden"), of("cache")) {
+            (Some(write), ..) => self.slots(view, reading, write, segments)?,
+            (None, Some(hidden), _) => self.units(view, reading, hidden, &segments),
+            (None, None, Some(cache)) => self.cache(view, cache, &segments),
+            (None, None, None) => return Err(sentence("Nothing is kept in this layer.")),
+        };
+        let Drawn { plots, caption } = drawn;
+        let title = format!("Working memory of layer {layer}, {}", step_text(view));
+        Ok(Figure { title, plots, columns: 1, caption, ..Figure::default() })
+    }
+
+    /// The attention of the head in focus, or the mean of all: `[row, column]`.
+    fn of_heads(&self, view: &View<'_>, all: &Array) -> Vec<f32> {
+        let heads = all.shape[0].max(1);
+        if self.heads == Whose::Focus && view.selection.head < heads {
+            return all.outer(view.selection.head).to_vec();
+        }
+        let mut mean = vec![0.0; all.data.len() / heads];
+        for head in 0..heads {
+            mean.iter_mut().zip(all.outer(head)).for_each(|(sum, x)| *sum += x / heads as f32);
+        }
+        mean
+    }
+
+    /// Memory tokens: a lane for each, what is written above what is read.
+    fn slots(
+        &self,
+        view: &View<'_>,
+        reading: &Reading,
+        write: &Array,
+        segments: Segments,
+    ) -> Result<Drawn, Figure> {
+        let read = array(reading, &format!("read.layer{}", view.selection.layer), 3)?;
+        let (positions, slots) = (read.shape[1], read.shape[2]);
+        let layer = reading.number("write_layer").filter(|layer| layer.is_finite());
+        let (written, reads) = (self.of_heads(view, write), self.of_heads(view, read));
+        let layer = layer.map(|layer| convert::index(narrow(layer)));
+        let lanes = Lanes { positions, slots, segments, layer };
+        let write =
+            |slot: usize, at: usize| written[(lanes.segment(at) * slots + slot) * positions + at];
+        let read = |slot: usize, at: usize| reads[at * slots + slot];
+        let strongest = lanes.strongest(&write);
+        let mut plots = vec![lanes.plot(view, ("written from", "writes into"), &write, true)];
+        plots.extend(self.contents(view, positions, &lanes.segments));
+        plots.push(lanes.plot(view, ("read by", "reads"), &read, false));
+        let caption = strongest.map_or_else(String::new, |(slot, at)| {
+            let held = (0..positions).filter(|later| lanes.segment(*later) > lanes.segment(at));
+            let reader = held.max_by(|a, b| read(slot, *a).total_cmp(&read(slot, *b)));
+            let reader = reader.map_or_else(String::new, |later| {
+                format!(
+                    "; it is read most by {} ({})",
+                    place(view, later),
+                    number(read(slot, later))
+                )
+            });
+            format!(
+                "m{slot} takes most from {} ({}){reader}.",
+                place(view, at),
+                number(write(slot, at))
+            )
+        });
+        Ok(Drawn { plots, caption })
+    }
+
+    /// Recurrent units: a lane for each, and the openings of its gates below.
+    fn units(
+        &self,
+        view: &View<'_>,
+        reading: &Reading,
+        hidden: &Array,
+        segments: &Segments,
+    ) -> Drawn {
+        let suffix = format!(".layer{}", view.selection.layer);
+        let others = reading.arrays.iter().filter(|array| {
+            let name = array.name.strip_suffix(&suffix);
+            name.is_some_and(|name| name == "cell" || (self.gates && name.starts_with("gate.")))
+        });
+        let all = std::iter::once(hidden).chain(others);
+        let mut plots: Vec<Plot> = all.map(|array| units(view, array, segments)).collect();
+        let positions = Segments((0..hidden.shape[0]).collect());
+        if let Some(contents) = self.contents(view, hidden.shape[0], &positions) {
+            plots.insert(1, contents);
+        }
+        let caption = "Each row is a unit; a gate that is open (1) lets through.".to_owned();
+        Drawn { plots, caption }
+    }
+
+    /// A cache: how much of its attention each segment gives to those before it.
+    fn cache(&self, view: &View<'_>, cache: &Array, segments: &Segments) -> Drawn {
+        let values = self.of_heads(view, cache);
+        let names: Arc<[String]> = (0..segments.0.len()).map(|i| i.to_string()).collect();
+        let count = names.len();
+        let heat = Heat {
+            name: "attention".to_owned(),
+            rows: count,
+            columns: count,
+            values: values.into(),
+            map: ColorMap::Paper.on(view.palette.dark),
+            range: (0.0, 1.0),
+            causal: true,
+            pick: HeatPick::Named { rows: names.clone(), columns: names.clone() },
+            ..Heat::default()
+        };
+        let axis = |label: &str, range| Axis {
+            label: label.to_owned(),
+            range,
+            ticks: Ticks::Each(names.clone()),
+            ..Axis::default()
+        };
+        let end = count as f64;
+        let plot = Plot {
+            x: axis("segment that is looked at", (0.0, end)),
+            y: axis("segment that asks", (end, 0.0)),
+            color_bar: Some(ColorBar {
+                label: "attention, mean over queries".to_owned(),
+                map: heat.map,
+                range: heat.range,
+                scaling: Scaling::Linear,
+            }),
+            equal: true,
+            marks: vec![Mark::Heat(heat)],
+            ..Plot::default()
+        };
+        let caption = "What a segment gives to earlier ones goes to its cache.".to_owned();
+        Drawn { plots: vec![plot], caption }
+    }
+}
+
+struct Drawn {
+    plots: Vec<Plot>,
+    caption: String,
+}
+
+/// First positions of segments.
+struct Segments(Vec<usize>);
+
+fn segments(reading: &Reading) -> Result<Segments, Figure> {
+    let starts = array(reading, "segment", 1)?;
+    Ok(Segments(starts.data.iter().map(|from| convert::index(*from)).collect()))
+}
+
+/// Height of the row with the names of segments, in lanes of so many.
+const NAMES: f64 = 0.11;
+
+impl Segments {
+    /// A line where each begins, but the first, and their names above the lanes.
+    fn marks(&self, view: &View<'_>, positions: usize, lanes: f64) -> Vec<Mark> {
+        if self.0.len() < 2 {
+            return Vec::new();
+        }
+        let (color, dash) = (view.palette.faint, Dash::Dashed);
+        let line =
+            |from: &usize| Mark::Upright { x: *from as f64, text: String::new(), color, dash };
+        let ends = self.0.iter().skip(1).copied().chain([positions]);
+        let name = |(i, (from, to)): (usize, (&usize, usize))| Cell {
+            from: [*from as f64, -NAMES * lanes],
+            to: [to as f64, 0.0],
+            text: format!("segment {i}"),
+            fill: None,
+            stroke: None,
+            ink: color,
+            pick: Pick::Nothing,
+            hover: String::new(),
+            value: None,
+        };
+        let names = self.0.iter().zip(ends).enumerate().map(name).collect();
+        self.0.iter().skip(1).map(line).chain([Mark::Cells(names)]).collect()
+    }
+}
+
+/// Slots of a memory over the positions of the sequence.
+struct Lanes {
+    positions: usize,
+    slots: usize,
+    segments: Segments,
+    /// Where slots can be changed.
+    layer: Option<usize>,
+}
+
+impl Lanes {
+    fn segment(&self, position: usize) -> usize {
+        self.segments.0.iter().rposition(|from| *from <= position).unwrap_or(0)
+    }
+
+    /// Slot and position of the largest value that a later segment can read.
+    fn strongest(&self, value: &dyn Fn(usize, usize) -> f32) -> Option<(usize, usize)> {
+        let last = self.segments.0.last().copied().unwrap_or(0);
+        let cells = (0..self.slots).flat_map(|slot| (0..last).map(move |at| (slot, at)));
+        cells.max_by(|a, b| value(a.0, a.1).total_cmp(&value(b.0, b.1)))
+    }
+
+    /// A lane for each slot, a cell for each position.
+    fn plot(
+        &self,
+        view: &View<'_>,
+        (title, does): (&str, &str),
+        value: &dyn Fn(usize, usize) -> f32,
+        writes: bool,
+    ) -> Plot {
+        let cells = (0..self.slots).flat_map(|slot| (0..self.positions).map(move |at| (slot, at)));
+        let cells: Vec<(usize, usize)> = cells.collect();
+        let values: Vec<f32> = cells.iter().map(|(slot, at)| value(*slot, *at)).collect();
+        let hover = |(slot, at): &(usize, usize)| {
+            format!("{} {does} m{slot}: {}", place(view, *at), number(value(*slot, *at)))
+        };
+        let most = values.iter().fold(0.0, |most: f32, x| most.max(*x));
+        let heat = Heat {
+            name: title.to_owned(),
+            rows: self.slots,
+            columns: self.positions,
+            values: values.into(),
+            map: ColorMap::Paper.on(view.palette.dark),
+            range: (0.0, if most > 0.0 { most } else { 1.0 }),
+            pick: HeatPick::Cells {
+                picks: cells.iter().map(|(slot, at)| self.pick(*slot, *at, writes)).collect(),
+                hovers: cells.iter().map(hover).collect(),
+            },
+            ..Heat::default()
+        };
+        let names = (0..self.slots).map(|slot| format!("m{slot}")).collect();
+        let lanes = Axis { ticks: Ticks::Each(names), ..Axis::default() };
+        let mut plot = over_positions(view, title, self.positions, lanes, heat, &self.segments);
+        plot.marks.extend(view.selection.slot.and_then(|slot| self.frame(slot, writes)));
+        plot
+    }
+
+    fn pick(&self, token: usize, at: usize, writes: bool) -> Pick {
+        match self.layer.filter(|_| writes) {
+            Some(layer) => Pick::Slot { token, segment: self.segment(at), layer, writer: at },
+            None => Pick::Query(at),
+        }
+    }
+
+    /// Around a slot where it is written, or in the segment that reads it.
+    fn frame(&self, slot: MemorySlot, writes: bool) -> Option<Mark> {
+        let segment = slot.segment + usize::from(!writes);
+        let from = *self.segments.0.get(segment)?;
+        let to = self.segments.0.get(segment + 1).copied().unwrap_or(self.positions);
+        let lane = slot.token as f64;
+        let (color, width) = (super::colors::KEY, 2.0);
+        (slot.token < self.slots).then_some(Mark::Frame {
+            from: [from as f64, lane],
+            to: [to as f64, lane + 1.0],
+            color,
+            width,
+        })
+    }
+}
+
+/// A map whose columns are the positions of the sequence.
+fn over_positions(
+    view: &View<'_>,
+    title: &str,
+    positions: usize,
+    lanes: Axis,
+    heat: Heat,
+    segments: &Segments,
+) -> Plot {
+    let names = tokens(view).iter().map(|&id| view.vocab.glyph(id)).collect();
+    let color_bar = Some(ColorBar {
+        label: title.to_owned(),
+        map: heat.map,
+        range: heat.range,
+        scaling: Scaling::Linear,
+    });
+    let count = heat.rows as f64;
+    let mut marks = vec![Mark::Heat(heat)];
+    marks.extend(segments.marks(view, positions, count));
+    if let Some(query) = view.selection.query.filter(|query| *query < positions) {
+        let (x, rows) = (query as f64, count);
+        let (color, width) = (super::colors::QUERY, 1.5);
+        marks.push(Mark::Frame { from: [x, 0.0], to: [x + 1.0, rows], color, width });
+    }
+    Plot {
+        title: title.to_owned(),
+        x: Axis { range: (0.0, positions as f64), ticks: Ticks::Each(names), ..Axis::default() },
+        y: Axis {
+            range: (count, if segments.0.len() < 2 { 0.0 } else { -NAMES * count }),
+            ..lanes
+        },
+        marks,
+        color_bar,
+        ..Plot::default()
+    }
+}
+
+/// The values of units at each position, or openings of a gate.
+fn units(view: &View<'_>, array: &Array, segments: &Segments) -> Plot {
+    let (positions, count) = (array.shape[0], array.shape[1]);
+    let name = array.name.rsplit_once(".layer").map_or(&*array.name, |(name, _)| name);
+    let is_gate = name.starts_with("gate.");
+    let cells = (0..count).flat_map(|unit| (0..positions).map(move |at| (unit, at)));
+    let cells: Vec<(usize, usize)> = cells.collect();
+    let value = |(unit, at): &(usize, usize)| array.data[at * count + unit];
+    let values: Vec<f32> = cells.iter().map(value).collect();
+    let most = values.iter().fold(1e-6, |most: f32, x| most.max(x.abs()));
+    let map = if is_gate { ColorMap::Paper } else { ColorMap::Vik };
+    let hover = |cell: &(usize, usize)| {
+        format!("{name} of unit {} at {}: {}", cell.0, place(view, cell.1), number(value(cell)))
+    };
+    let heat = Heat {
+        name: name.to_owned(),
+        rows: count,
+        columns: positions,
+        values: values.into(),
+        map: map.on(view.palette.dark),
+        range: if is_gate { (0.0, 1.0) } else { (-most, most) },
+        pick: HeatPick::Cells {
+            picks: cells.iter().map(|(_, at)| Pick::Query(*at)).collect(),
+            hovers: cells.iter().map(hover).collect(),
+        },
+        ..Heat::default()
+    };
+    let lanes = Axis { label: "unit".to_owned(), ..Axis::default() };
+    over_positions(view, &name.replace('.', ": "), positions, lanes, heat, segments)
+}
+
+/// What one slot holds after one segment, under the positions of the segment.
+fn content(
+    view: &View<'_>,
+    reading: &Reading,
+    index: usize,
+    segments: &Segments,
+    positions: usize,
+) -> Option<Cell> {
+    let of = |name: &str| reading.array(name)?.data.get(index).copied().filter(|x| x.is_finite());
+    let slots = reading.array("score")?.shape[1];
+    let (segment, slot) = (index / slots, index % slots);
+    let (score, shuffled) = (of("score")?, of("shuffled")?);
+    let from = *segments.0.get(segment)?;
+    let to = segments.0.get(segment + 1).copied().unwrap_or(positions);
+    // What shuffled labels give is nothing, and all right is everything.
+    let held = ((score - shuffled) / (1.0 - shuffled).max(1e-6)).clamp(0.0, 1.0);
+    let fill = ColorMap::Paper.on(view.palette.dark).at(held);
+    let told = of("told").map_or(String::new(), |class| format!("{class:.0}"));
+    let truth = of("true").map_or(String::new(), |class| format!(", the right one is {class:.0}"));
+    let text =
+        if to - from > 2 { format!("{told} {score:.2}").trim().to_owned() } else { told.clone() };
+    let constant = of("constant")
+        .map_or(String::new(), |x| format!(", always the most frequent {}", number(x)));
+    let said =
+        if told.is_empty() { String::new() } else { format!("; here it tells {told}{truth}") };
+    Some(Cell {
+        from: [from as f64, slot as f64],
+        to: [to as f64, slot as f64 + 1.0],
+        text,
+        fill: Some(fill),
+        stroke: Some(view.palette.paper),
+        ink: fill.ink_on(),
+        pick: Pick::Query(to.saturating_sub(1)),
+        hover: format!(
+            "m{slot} after segment {segment}: a probe is right on {} of other sequences; with shuffled labels {}{constant}{said}",
+            number(score),
+            number(shuffled)
+        ),
+        value: Some(("score", f64::from(score))),
+    })
+}
