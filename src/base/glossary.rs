@@ -174,6 +174,11 @@ pub const TERMS: &[Term] = &[
         says: "From the goal up, edge by edge, to the root: how the trained network finds the path. A lower end looks at its upper end, layer by layer.",
     },
     Term {
+        memory: "state of mind",
+        transformer: "automaton",
+        says: "A machine of states: each symbol leads from one state to the next. Where hidden vectors fall into groups that follow each other like these states, the network is that machine; the panel Automaton draws both.",
+    },
+    Term {
         memory: "lesion",
         transformer: "ablation",
         says: "A part is set to zero, or to its mean: what gets worse needed it. “Cut the head” (X) is one.",

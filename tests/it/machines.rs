@@ -1,11 +1,16 @@
 //! Machines found in hidden vectors: groups of points, boxes, and what is left of a machine when it is made as small as it can be.
 
+use mnemoscope::base::error::Result;
+use mnemoscope::base::question::{MeasurementCall, Reading};
 use mnemoscope::measurement::automaton::{Agreement, Found, Moore, Walks, found, partners};
 use mnemoscope::nn::params::{Init, draw};
 use mnemoscope::numeric::clusters::{Clusters, k_means, square_distance};
 use mnemoscope::numeric::grid::Grid;
 use mnemoscope::numeric::matching::matched;
+use mnemoscope::run::job::{analysis_of, follows};
 use proptest::prelude::*;
+
+use super::working_memory::Asked;
 
 // ── points in groups ─────────────────────────────────────────────────────────────────────────────────
 
@@ -338,4 +343,106 @@ fn found_states_that_are_none_of_the_true_ones_are_named_by_where_most_of_their_
     assert_eq!(partners[two], Some(2));
     let one = found.state_of_group[0].unwrap();
     assert!(partners[one].is_some_and(|partner| partner < 2));
+}
+
+// ── machines in networks ─────────────────────────────────────────────────────────────────────────────
+
+fn automaton() -> MeasurementCall {
+    MeasurementCall::new("automaton").with("strings", 64)
+}
+
+/// A network that is to tell parity, trained for some steps.
+fn asked(model: &str, texts: &[&str], steps: usize) -> Asked {
+    let usual = ["task.length=8", "task.longest=40", "model.width=8", "train.batch=32"];
+    Asked::of("automaton", model, &[&usual[..], texts].concat(), steps)
+}
+
+#[test]
+fn units_that_learned_parity_are_its_machine_and_stay_it_on_longer_strings() {
+    let mut asked = asked("recurrent", &["train.rate=0.02"], 300);
+    let reading = asked.analyze(&automaton()).unwrap();
+    let number = |name: &str| reading.number(name).unwrap();
+    assert_eq!([number("states"), number("true_states"), number("is_same")], [2.0, 2.0, 1.0]);
+    assert_eq!([number("groups"), number("length"), number("trained_length")], [6.0, 16.0, 8.0]);
+    assert!(number("agreement") > 0.99 && number("accuracy") > 0.99, "{:?}", reading.numbers);
+    let array = |name: &str| reading.array(name).unwrap();
+    // The state after each symbol of the sequence in view is the true one, by its partner.
+    let prompt = asked.prompt();
+    let partner = |state: f32| array("partner").data[state as usize];
+    let told = |state: f32| array("true_label").data[partner(state) as usize] as u32;
+    let states = &array("here_state").data;
+    assert!(states.iter().zip(&prompt.targets).all(|(state, target)| told(*state) == *target));
+    assert_eq!(array("points").shape, [512, 8]);
+    assert!(reading.array("apart").is_none() && reading.notes.is_empty());
+}
+
+#[test]
+fn what_is_no_machine_yet_is_said_with_a_string_that_tells_it_apart() {
+    let mut asked = asked("recurrent", &[], 0);
+    for call in [automaton(), automaton().with("clusters", 2), automaton().with("method", "grid")] {
+        let reading = asked.analyze(&call).unwrap();
+        assert_eq!(reading.number("is_same"), Some(0.0), "{}", call.key());
+        let states = reading.number("states").unwrap() as usize;
+        assert_eq!(reading.array("next").unwrap().shape, [states, 2]);
+        assert_eq!(reading.array("centre").unwrap().shape, [states, 8]);
+        assert!(!reading.array("apart").unwrap().data.is_empty());
+        assert_eq!(asked.analyze(&call).unwrap(), reading, "the same every time");
+    }
+}
+
+#[test]
+fn the_residual_stream_and_strings_that_are_written_out_are_read_too() {
+    let small = ["model.heads=2", "model.layers=2"];
+    for (texts, positions) in [(&["task.scratchpad=true"][..], 16), (&[][..], 8)] {
+        let mut asked = asked("decoder", &[&small[..], texts].concat(), 1);
+        let last = asked.analyze(&automaton().with("place", "layer1.resid_post")).unwrap();
+        assert_eq!(asked.analyze(&automaton()).unwrap(), last, "after the last layer by itself");
+        let first = asked.analyze(&automaton().with("place", "layer0.resid_post")).unwrap();
+        assert_ne!(first.array("points"), last.array("points"));
+        let here = last.array("here_action").unwrap();
+        assert_eq!(here.shape, [positions]);
+        assert_eq!(here.data.iter().filter(|action| **action >= 0.0).count(), 8);
+    }
+}
+
+#[test]
+fn what_cannot_be_asked_is_refused_in_a_sentence() {
+    let mut network = asked("recurrent", &[], 0);
+    for (call, said) in [
+        (automaton().with("place", "layer3.hidden"), "no vector for each position"),
+        (automaton().with("place", "layer0.pattern"), "layer0.resid_post"),
+        (automaton().with("place", "here"), "place"),
+        (automaton().with("length", 41), "task.longest = 41"),
+    ] {
+        let refused = network.analyze(&call).unwrap_err();
+        assert!(refused.contains(said), "{refused}");
+    }
+    let reading = network.analyze(&automaton().with("length", 40)).unwrap();
+    assert_eq!(reading.number("length"), Some(40.0));
+    // Nothing longer can be read: what can be asked is, and what is missing is said.
+    let reading = asked("recurrent", &["task.longest=0"], 0).analyze(&automaton()).unwrap();
+    assert_eq!(reading.number("length"), Some(8.0));
+    assert!(reading.notes[0].contains("task.longest = 16"), "{:?}", reading.notes);
+    let mut other = Asked::of("bigram", "birth", &["model.width=8", "task.length=16"], 0);
+    assert!(other.analyze(&automaton()).unwrap_err().contains("no strings that a machine reads"));
+}
+
+#[test]
+fn a_machine_that_is_looked_for_is_known_before_it_is_judged_and_can_be_stopped() {
+    let mut asked = asked("recurrent", &[], 0);
+    let analysis = analysis_of(&automaton()).unwrap();
+    assert!(follows(&automaton()) && !follows(&MeasurementCall::new("patching")));
+    let (weights, prompt) = (asked.trainer.weights().unwrap(), asked.prompt());
+    let mut heard = Vec::new();
+    let mut tell = |done: usize, total: usize, so_far: &dyn Fn() -> Result<Reading>| {
+        let reading = so_far().unwrap();
+        heard.push((done, total, reading.number("states"), reading.number("agreement")));
+        done < 4
+    };
+    let found = asked.instrument.analyze(&weights, &prompt, &*analysis, &mut tell).unwrap();
+    let known: Vec<bool> = heard.iter().map(|(_, _, states, _)| states.is_some()).collect();
+    assert_eq!(known, [false, false, true, true]);
+    assert!(heard.iter().all(|(_, total, ..)| *total == 5));
+    assert!(heard[2].3.unwrap().is_nan() && heard[3].3.unwrap().is_finite());
+    assert!(found.notes.last().unwrap().starts_with("Stopped before the end"));
 }

@@ -3,11 +3,13 @@
 
 mod groups;
 mod moore;
+mod strings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use groups::Groups;
 pub use moore::{Compared, Minimal, Moore};
+pub use strings::Strings;
 
 use super::read::Tally;
 use crate::base::convert;

@@ -72,22 +72,15 @@ impl Moore {
         }
     }
 
-    /// The smallest machine that tells the same: states that cannot be reached are left out, and those that no string tells apart
-    /// are one (Moore 1956). A transition that nobody knows tells nothing apart: such a state is one with the largest of the
+    /// The smallest machine that tells the same: states that no string tells apart are one (Moore 1956), and those that cannot be
+    /// reached are left out. A transition that nobody knows tells nothing apart: such a state is one with the largest of the
     /// groups that it suits. So is a start of which nothing is told.
     pub fn minimised(&self) -> Minimal {
-        let reached = self.reached();
-        let small = self.kept(&reached);
-        let group = small.beginning_joined(small.groups());
-        let joined = small.joined(&group);
+        let group = self.beginning_joined(self.groups());
+        let joined = self.joined(&group);
         let order = joined.reached();
-        let number = |group: usize| order.iter().position(|other| *other == group);
-        let state = |state: usize| {
-            let at = reached.iter().position(|other| *other == state)?;
-            number(group[at])
-        };
-        let state = (0..self.next.len()).map(state).collect();
-        Minimal { machine: joined.kept(&order), state }
+        let number = |group: &usize| order.iter().position(|other| other == group);
+        Minimal { machine: joined.kept(&order), state: group.iter().map(number).collect() }
     }
 
     /// The group of each state: those of one group tell the same, whatever comes. Groups by label are split until nothing splits.
