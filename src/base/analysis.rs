@@ -158,3 +158,33 @@ crate::settings! {
         all_pairs: bool = false;
     }
 }
+
+crate::choices! {
+    /// How hidden vectors are put in groups.
+    pub enum Grouping {
+        /// By k-means.
+        Clusters = "clusters",
+        /// By the boxes of a grid over their principal components.
+        Grid = "grid",
+    }
+}
+
+crate::settings! {
+    /// Of machines that are looked for in hidden vectors.
+    pub struct Automata = "Which vectors are looked at, and how they are put in groups." {
+        /// How vectors are put in groups before the machine is made as small as it can be: clusters (k-means), or the boxes of a grid over their principal components.
+        method: Grouping = Grouping::Clusters, @live;
+        /// Clusters. 0: three times as many as the machine of the task has states; fewer often fail, for vectors also tell the last symbol.
+        clusters: usize = 0, in 0..=1024, @live;
+        /// Principal components that the grid cuts.
+        components: usize = 3, in 1..=8, @live;
+        /// Intervals of each of these components.
+        bins: usize = 10, in 2..=64, @live;
+        /// Where vectors are read, as layer0.hidden or layer1.resid_post (empty: the hidden state of the last layer; in a network that has none, its residual stream).
+        place: String = String::new(), @live;
+        /// Held-out sequences that the machine is looked for in, and as many others that it is judged by.
+        strings: usize = 256, in 1..=4096, @log, @live;
+        /// Symbols of the sequences that the machine is judged by. 0: twice as many as in training, or as many as the network reads.
+        length: usize = 0, in 0..=2048, @live;
+    }
+}

@@ -209,6 +209,11 @@ pub const TERMS: &[Term] = &[
         says: "Networks down, tasks across, and in each cell how well they do at the length of training and beyond.",
     },
     Term {
+        memory: "state of mind",
+        transformer: "automaton",
+        says: "A machine of states: each symbol leads from one state to the next. Where hidden vectors fall into groups that follow each other like these states, the network is that machine; the panel Automaton draws both.",
+    },
+    Term {
         memory: "lesion",
         transformer: "ablation",
         says: "A part is set to zero, or to its mean: what gets worse needed it. “Cut the head” (X) is one.",

@@ -1,4 +1,4 @@
-//! `mnemoscope patch`, `path`, `scrub`, `knock-out` and `readers`: long questions to a recorded run, answered as text, JSON or NumPy
+//! `mnemoscope patch`, `path`, `scrub`, `knock-out`, `readers` and `automaton`: long questions to a recorded run, answered as text, JSON or NumPy
 //! arrays.
 
 use std::path::PathBuf;
@@ -88,6 +88,7 @@ questions! {
     Readers "readers" analysis::readers::Readers, &[];
     Length "length" analysis::length::Length, &[];
     Stored "stored" analysis::stored::Stored, &[];
+    Automaton "automaton" analysis::automaton::Automaton, &[];
 }
 
 /// The command of a long question: its settings are options.
@@ -187,6 +188,7 @@ fn summary(run: &RunAt, call: &MeasurementCall, reading: &Reading) -> Result<()>
     }
     places(reading)?;
     by_value(reading)?;
+    machine(run, reading)?;
     for note in &reading.notes {
         say(format!("  {note}"))?;
     }
@@ -235,6 +237,24 @@ fn by_value(reading: &Reading) -> Result<()> {
             _ => format!("{:>20.4}", plain(array.data[row])),
         };
         say(format!("  {}", columns.iter().map(cell).collect::<String>()))?;
+    }
+    Ok(())
+}
+
+/// The states of a machine that was found: what is told of each, and the state after each symbol.
+fn machine(run: &RunAt, reading: &Reading) -> Result<()> {
+    let all = ["next", "label", "action"].map(|name| reading.array(name));
+    let [Some(next), Some(labels), Some(actions)] = all else { return Ok(()) };
+    let vocab = run.instrument.source().vocab();
+    let known = |id: f32| (id >= 0.0).then(|| convert::index(id));
+    let unknown = || "?".to_owned();
+    let glyph = |id: f32| known(id).map_or_else(unknown, |id| vocab.glyph(convert::id(id)));
+    let state = |id: f32| known(id).map_or_else(unknown, |id| id.to_string());
+    say("\nstates: what is told of each, and the state after each symbol")?;
+    for (from, label) in labels.data.iter().enumerate() {
+        let moves = actions.data.iter().zip(next.outer(from));
+        let moves = moves.map(|(action, to)| format!("  {} → {}", glyph(*action), state(*to)));
+        say(format!("  {from:<4}{:<8}{}", glyph(*label), moves.collect::<String>()))?;
     }
     Ok(())
 }

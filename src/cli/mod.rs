@@ -162,6 +162,8 @@ enum Command {
     Length(Ask<analyze::Length>),
     /// Ask what each slot of a network's memory holds after each segment, as probes tell it
     Stored(Ask<analyze::Stored>),
+    /// Find the machine in hidden states: its states and what follows each, beside the true one
+    Automaton(Ask<analyze::Automaton>),
     /// Fit a probe or a lens to a recorded run: a linear probe, a lens, or the erasure of a concept
     Fit(fit::Fit),
     /// Measure how fast this program is on this machine
@@ -273,6 +275,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Readers(args)) => args.run(),
         Some(Command::Length(args)) => args.run(),
         Some(Command::Stored(args)) => args.run(),
+        Some(Command::Automaton(args)) => args.run(),
         Some(Command::KnockOut(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
         Some(Command::Film(args)) => args.run(),

@@ -3,6 +3,7 @@
 pub mod analysis;
 pub mod attention;
 pub mod attribution;
+pub mod automaton;
 pub mod causal;
 pub mod chains;
 pub mod effect;

@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, Storage, Tensor};
 
 use super::{Mean, Scene};
 use crate::base::batch::NO_TARGET;
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Site;
 
@@ -70,6 +71,17 @@ pub fn argmax(values: impl IntoIterator<Item = f32>) -> usize {
         }
     }
     best.0
+}
+
+/// The likeliest token of each row of logits `[.., vocab]`.
+///
+/// # Errors
+/// When there are no logits, or they are not `f32` in the memory of the CPU.
+pub fn likeliest(logits: Option<&Tensor>) -> Result<Vec<u32>> {
+    let logits = logits.ok_or_else(|| Error::internal("a forward pass without logits"))?;
+    let vocab = logits.dim(candle_core::D::Minus1)?;
+    let token = |row: &[f32]| convert::id(argmax(row.iter().copied()));
+    values(logits, |all| all.chunks_exact(vocab).map(token).collect())
 }
 
 /// Cross-entropy of one position in nats.

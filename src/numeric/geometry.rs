@@ -115,15 +115,19 @@ fn mean(points: &[f32], dims: usize) -> Vec<f64> {
     sum
 }
 
-/// Eight sums side by side: the compiler turns them into vector instructions, and the order of additions is
-/// the same on every machine.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
+    summed(a, b, |x, y| x * y)
+}
+
+/// The sum over both. Eight sums side by side: the compiler turns them into vector instructions, and the order of additions is
+/// the same on every machine.
+pub(super) fn summed(a: &[f32], b: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0f32; 8];
     let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a8.remainder().iter().zip(b8.remainder()).map(|(x, y)| x * y).sum();
+    let rest: f32 = a8.remainder().iter().zip(b8.remainder()).map(|(x, y)| of(*x, *y)).sum();
     for (x, y) in a8.zip(b8) {
         for i in 0..8 {
-            sums[i] += x[i] * y[i];
+            sums[i] += of(x[i], y[i]);
         }
     }
     sums.iter().sum::<f32>() + rest
@@ -278,6 +282,13 @@ pub struct Basis {
     pub dims: usize,
     /// Share of the total variance along each axis.
     pub explained: Vec<f64>,
+}
+
+impl Basis {
+    /// What a point is along each axis.
+    pub fn along(&self, point: &[f32]) -> Vec<f32> {
+        self.rows.chunks_exact(self.dims.max(1)).map(|axis| dot(axis, point)).collect()
+    }
 }
 
 /// The first `count` principal axes of `points` `[point, dims]`; the largest entry of each is positive.

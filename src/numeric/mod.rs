@@ -1,5 +1,8 @@
-//! Numbers worked on without any network: projections, correlations, small pictures of large patterns.
+//! Numbers worked on without any network: projections, groups of points, correlations, small pictures of large patterns.
 
+pub mod clusters;
 pub mod correlation;
 pub mod geometry;
+pub mod grid;
+pub mod matching;
 pub mod pattern;

@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod attribution;
+pub mod automaton;
 pub mod colors;
 pub mod columns;
 pub mod compare;
@@ -69,6 +70,7 @@ pub const ALL: &[PanelKind] = &[
     gating::KIND,
     tree::KIND,
     tree_scrubbing::KIND,
+    automaton::KIND,
     timeline::KIND,
 ];
 

@@ -120,6 +120,11 @@ pub fn reads_prompt(call: &MeasurementCall) -> Result<bool> {
     analysis_of(call).map(|analysis| analysis.reads_prompt())
 }
 
+/// Whether a call is asked again and again of a run that trains.
+pub fn follows(call: &MeasurementCall) -> bool {
+    analysis_of(call).is_ok_and(|analysis| analysis.follows())
+}
+
 fn carry_out(
     experiment: &Experiment,
     assignment: &Assignment,

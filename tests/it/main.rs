@@ -43,6 +43,7 @@ mod interchange;
 mod interventions;
 mod lens;
 mod lessons;
+mod machines;
 mod measurements;
 mod memory_models;
 mod memory_tasks;

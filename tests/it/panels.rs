@@ -152,6 +152,7 @@ impl World {
             "tree_scrubbing" => scrubbed(),
             "length" => lengths(),
             "stored" => stored(),
+            "automaton" => automaton(self.readings.as_ref().unwrap().prompt.len()),
             "readers" => readers(call),
             other => panic!("no answer to {other}"),
         };
@@ -450,6 +451,62 @@ fn lengths() -> Reading {
             of("last", &[1.0, 0.9, 0.5]),
             of("whole", &[1.0, 0.8, 0.0]),
             array("by_position", &["value", "position"], &[3, 16], places.collect()),
+        ],
+        numbers: numbers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        ..Reading::default()
+    }
+}
+
+/// A counter of three, found with one state too many and one arrow that leads elsewhere; `a` and `b` are its actions, `c` to
+/// `f` what is told. In the sequence in view every third position has no action.
+fn automaton(positions: usize) -> Reading {
+    let of = |name: &str, axes: &[&str], shape: &[usize], data: &[f32]| {
+        array(name, axes, shape, data.to_vec())
+    };
+    let moves = ["state", "action"];
+    let here = |of: &dyn Fn(usize) -> f32| -> Vec<f32> {
+        (0..positions).map(|at| if at % 3 == 2 { -1.0 } else { of(at) }).collect()
+    };
+    let points: Vec<f32> = (0..24).map(|i| ((i * 7) % 11) as f32 - 5.0).collect();
+    let numbers = [
+        ("states", 4.0),
+        ("true_states", 3.0),
+        ("groups", 9.0),
+        ("start", 0.0),
+        ("true_start", 0.0),
+        ("is_same", 0.0),
+        ("strings", 256.0),
+        ("determinism", 0.97),
+        ("agreement", 0.75),
+        ("accuracy", 0.7),
+        ("network_accuracy", 0.9375),
+        ("length", 32.0),
+        ("trained_length", 16.0),
+    ];
+    Reading {
+        arrays: vec![
+            of("next", &moves, &[4, 2], &[0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 0.0, -1.0]),
+            of("seen", &moves, &[4, 2], &[90.0, 80.0, 90.0, 80.0, 70.0, 9.0, 7.0, 0.0]),
+            of("certainty", &moves, &[4, 2], &[1.0, 1.0, 0.9, 1.0, 1.0, 0.6, 0.8, f32::NAN]),
+            of("label", &["state"], &[4], &[2.0, 3.0, 4.0, 5.0]),
+            of("purity", &["state"], &[4], &[1.0, 0.96, 1.0, 0.7]),
+            of("partner", &["state"], &[4], &[0.0, 1.0, 2.0, -1.0]),
+            of("centre", &["state", "dim"], &[4, 2], &[0.0, 1.0, 2.0, 1.0, 0.0, 3.0, 1.0, 1.0]),
+            of("true_next", &["true_state", "action"], &[3, 2], &[0.0, 1.0, 1.0, 2.0, 2.0, 0.0]),
+            of("true_label", &["true_state"], &[3], &[2.0, 3.0, 4.0]),
+            of("action", &["action"], &[2], &[0.0, 1.0]),
+            array("points", &["point", "dim"], &[12, 2], points),
+            array(
+                "point_state",
+                &["point"],
+                &[12],
+                (0..12).map(|i| (i % 5) as f32 - 1.0).collect(),
+            ),
+            of("axes", &["axis", "dim"], &[2, 2], &[1.0, 0.0, 0.0, 1.0]),
+            of("explained", &["axis"], &[2], &[0.6, 0.4]),
+            array("here_state", &["position"], &[positions], here(&|at| (at % 4) as f32)),
+            array("here_action", &["position"], &[positions], here(&|at| (at % 2) as f32)),
+            of("apart", &["symbol"], &[3], &[1.0, 1.0, 1.0]),
         ],
         numbers: numbers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
         ..Reading::default()
@@ -3445,4 +3502,94 @@ fn every_panel_draws_what_its_text_says() {
     }
     let files = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path());
     assert!(files.into_iter().all(|file| known.contains(&file)), "a text of no panel is left over");
+}
+
+// ── automaton ────────────────────────────────────────────────────────────────────────────────────────
+
+/// The cells of a plot that say something.
+fn telling(plot: &Plot) -> Vec<Cell> {
+    let of = |mark: &Mark| if let Mark::Cells(cells) = mark { cells.clone() } else { Vec::new() };
+    plot.marks.iter().flat_map(of).filter(|cell| !cell.hover.is_empty()).collect()
+}
+
+#[test]
+fn the_title_of_a_machine_says_first_whether_it_is_the_true_one() {
+    let mut world = World::new();
+    let figure = world.figure("automaton");
+    assert_eq!(figure.title, "Not the true machine: 4 states found where it has 3, step 200");
+    for said in [
+        "4 states after minimising 9 groups; the true machine has 3.",
+        "256 strings of 32 symbols (training: 16)",
+        "what the network tells at 75.0 %",
+        "After b b b it tells “f” where “c” is right.",
+    ] {
+        assert!(figure.caption.contains(said), "{said}: {}", figure.caption);
+    }
+    world.reanalyze(|reading| {
+        reading.numbers.iter_mut().filter(|(name, _)| name == "is_same").for_each(|n| n.1 = 1.0);
+    });
+    let title = world.figure("automaton").title;
+    assert_eq!(title, "The true machine, found in the network: 4 states, step 200");
+}
+
+#[test]
+fn states_stand_where_the_true_ones_stand_that_they_are() {
+    let world = World::new();
+    let figure = world.figure("automaton");
+    let middle = |cell: &Cell| [0, 1].map(|i| (cell.from[i] + cell.to[i]) / 2.0);
+    let states = |plot: &Plot, word: &str| -> Vec<[f64; 2]> {
+        let cells = telling(plot).into_iter();
+        cells.filter(|cell| cell.hover.starts_with(word)).map(|cell| middle(&cell)).collect()
+    };
+    let (found, truth) =
+        (states(&figure.plots[0], "state "), states(&figure.plots[1], "true state "));
+    assert_eq!((found.len(), truth.len()), (4, 3));
+    for (found, truth) in found.iter().zip(&truth) {
+        assert!((0..2).all(|i| (found[i] - truth[i]).abs() < 1e-9), "{found:?} {truth:?}");
+    }
+    assert!(found[3][0].hypot(found[3][1]) < 0.5, "the one too many is inside");
+}
+
+#[test]
+fn a_click_on_a_state_selects_the_next_position_at_which_the_network_is_in_it() {
+    let mut world = World::new();
+    let pick_of = |world: &World, hover: &str| {
+        let figure = world.figure("automaton");
+        let cells = telling(&figure.plots[0]);
+        cells.iter().find(|cell| cell.hover.starts_with(hover)).unwrap().pick.clone()
+    };
+    // State 1 is at 1, 9, 13, 21, 25 and so on: every fourth position but those without an action.
+    for (selected, next) in [(None, 1), (Some(1), 9), (Some(12), 13), (Some(39), 1)] {
+        world.selection.query = selected;
+        assert_eq!(pick_of(&world, "state “d”"), Pick::Query(next), "{selected:?}");
+    }
+    world.selection.query = None;
+    let taken = pick_of(&world, "from “c” to “d”");
+    assert_eq!(taken, Pick::QueryKey { query: 1, key: 0 });
+    assert_eq!(pick_of(&world, "from “e” to “f”"), Pick::QueryKey { query: 7, key: 6 });
+    assert_eq!(pick_of(&world, "from “d” to “d”"), Pick::Nothing);
+}
+
+#[test]
+fn states_of_no_true_one_and_the_axes_stay_where_they_were() {
+    let mut world = World::new();
+    let panel = world.panel("automaton");
+    let mut memory = Memory::default();
+    let points = |figure: &Figure| {
+        let of = |mark: &Mark| {
+            let Mark::Points { points, .. } = mark else { return None };
+            (points.len() == 12).then(|| points.clone())
+        };
+        figure.plots[2].marks.iter().find_map(of).unwrap()
+    };
+    let before = panel.next_figure(&world.view(), &mut memory);
+    world.reanalyze(|reading| {
+        let axes = reading.arrays.iter_mut().find(|array| array.name == "axes").unwrap();
+        axes.data = vec![0.0, -1.0, -1.0, 0.0].into();
+    });
+    let after = panel.next_figure(&world.view(), &mut memory);
+    for (a, b) in points(&before).iter().zip(points(&after).iter()) {
+        assert!((0..2).all(|i| (a[i] - b[i]).abs() < 1e-5), "{a:?} {b:?}");
+    }
+    assert_ne!(points(&panel.figure(&world.view())), points(&before), "by itself it has flipped");
 }

@@ -601,6 +601,45 @@ fn a_run_that_trains_is_asked_once_and_then_only_by_hand() {
     });
 }
 
+/// Parity, learned without an end.
+const MACHINE: &str = r#"
+name = "machine"
+title = "Parity without an end"
+
+[task]
+kind = "automaton"
+length = 8
+longest = 16
+
+[model]
+kind = "recurrent"
+width = 6
+
+[train]
+batch = 4
+steps = 0
+evaluate = 5
+held_out = 4
+threads = 1
+"#;
+
+#[test]
+fn what_forms_while_a_run_trains_is_asked_again_and_again_and_stays_in_view_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window_of(folder.path(), MACHINE);
+    until(&mut harness, "a step is trained", |app| app.lab.step_in_view() > 0);
+    press(&mut harness, "Automaton");
+    let is_shown = |app: &App| known(app).is_some_and(|found| found.ended);
+    until(&mut harness, "the machine is shown", is_shown);
+    let first = known(harness.state()).unwrap().step;
+    until(&mut harness, "it is that of a later step", |app| {
+        assert!(is_shown(app), "the one before stays until the next is whole");
+        app.lab.analyses.started >= 3 && known(app).unwrap().step > first
+    });
+    assert!(harness.state().lab.is_training());
+    assert!(harness.state().lab.troubles.is_empty(), "{:?}", harness.state().lab.troubles);
+}
+
 #[test]
 fn another_setting_ends_the_job_and_one_works_at_a_time() {
     let folder = tempfile::tempdir().unwrap();

@@ -13,13 +13,13 @@ use mnemoscope::run::trainer::Trainer;
 use mnemoscope::task::held_out_seed;
 
 /// A small network of a task, trained for some steps.
-struct Asked {
-    trainer: Trainer,
-    instrument: Instrument,
+pub(super) struct Asked {
+    pub trainer: Trainer,
+    pub instrument: Instrument,
 }
 
 impl Asked {
-    fn of(task: &str, model: &str, texts: &[&str], steps: usize) -> Self {
+    pub fn of(task: &str, model: &str, texts: &[&str], steps: usize) -> Self {
         let mut experiment = Experiment::of("asked", task, model).unwrap();
         let usual = ["train.optimizer=adamw", "train.rate=0.01", "train.batch=16"];
         experiment.set_texts(usual.iter().chain(texts).copied()).unwrap();
@@ -28,7 +28,7 @@ impl Asked {
         Self { instrument: Instrument::new(&experiment).unwrap(), trainer }
     }
 
-    fn prompt(&self) -> Arc<Row> {
+    pub fn prompt(&self) -> Arc<Row> {
         Arc::new(self.instrument.source().sequence(held_out_seed(0), 0))
     }
 
@@ -51,7 +51,7 @@ impl Asked {
         reading.array("probability").unwrap().data.to_vec()
     }
 
-    fn analyze(&mut self, call: &MeasurementCall) -> Result<Reading, String> {
+    pub fn analyze(&mut self, call: &MeasurementCall) -> Result<Reading, String> {
         let analysis = analysis_of(call).map_err(|e| e.message)?;
         let (weights, prompt) = (self.trainer.weights().unwrap(), self.prompt());
         let found = self.instrument.analyze(&weights, &prompt, &*analysis, &mut |_, _, _| true);

@@ -9,7 +9,7 @@ use crate::base::batch::Row;
 use crate::base::error::{Error, Result};
 use crate::base::question::{Analyzed, Found, MeasurementCall};
 use crate::run::examiner::Which;
-use crate::run::job::{Assignment, Job, reads_prompt};
+use crate::run::job::{Assignment, Job, follows, reads_prompt};
 
 use super::Lab;
 use super::compared::{Subject, Wanted};
@@ -19,6 +19,9 @@ const SETTLE: Duration = Duration::from_millis(250);
 
 /// Reports are taken at most this often: each is a picture to draw.
 const BETWEEN_REPORTS: Duration = Duration::from_millis(120);
+
+/// Times that a question took pass before it is asked again of a run that trains: so it takes a fifth of one core at most.
+const REST: u32 = 4;
 
 /// Answers that are kept, for going back to them.
 const MOST_KEPT: usize = 24;
@@ -43,6 +46,7 @@ struct Running {
     key: Key,
     job: Job,
     found: Found,
+    begun: Instant,
     stopping: bool,
     /// Whether it is about what is in view, and not about what that is compared with.
     is_in_view: bool,
@@ -63,6 +67,8 @@ pub struct Analyses {
     /// The newest weights of a run that trains were sent for.
     sent_for: bool,
     taken_at: Option<Instant>,
+    /// Until then nothing is asked again by itself.
+    rests_until: Option<Instant>,
     /// Counts changes to what is known.
     pub revision: u64,
     /// How many were started.
@@ -80,6 +86,7 @@ impl Analyses {
             next: None,
             sent_for: false,
             taken_at: None,
+            rests_until: None,
             revision: 0,
             started: 0,
         }
@@ -195,11 +202,14 @@ impl Analyses {
         }
         self.taken_at = Some(now);
         let (key, found) = (running.key.clone(), running.found.clone());
-        match running.is_in_view {
+        let (took, is_in_view) = (now.duration_since(running.begun), running.is_in_view);
+        match is_in_view {
+            true if !self.may_show(&key.call, &found) => {}
             true => self.show(&key.call, found.clone()),
             false => self.revision += 1,
         }
         if found.ended {
+            self.rests_until = Some(now + REST * took);
             self.retire();
             self.keep(key, found);
         }
@@ -207,6 +217,27 @@ impl Analyses {
 }
 
 impl Analyses {
+    /// Whether an answer is to stand in the place of the one that is shown: where a question follows a run, a whole one stays until
+    /// the next is whole.
+    fn may_show(&self, call: &MeasurementCall, found: &Found) -> bool {
+        let shown = self.analyzed.get(call);
+        found.ended || !shown.is_some_and(|shown| shown.ended) || !follows(call)
+    }
+
+    /// Answers to questions that follow a run that trains are let go once newer weights are there, to be asked again.
+    fn follow(&mut self, newest: u64, now: Instant) {
+        if self.running.is_some() || self.rests_until.is_some_and(|until| now < until) {
+            return;
+        }
+        let is_whole = |found: &Found| {
+            found.done >= found.total && found.reading.as_ref().is_some_and(Result::is_ok)
+        };
+        let is_old = |key: &Key, found: &Found| {
+            key.step.is_none() && found.step < newest && is_whole(found) && follows(&key.call)
+        };
+        self.kept.retain(|(key, found)| !is_old(key, found));
+    }
+
     /// Shows what is known; returns what is not and nobody works on.
     fn recall(&mut self, keys: &[Key]) -> Option<Key> {
         if !keys.is_empty() {
@@ -222,6 +253,7 @@ impl Analyses {
             if let Some(found) = found
                 && (found.reading.is_some() || shown.is_none())
                 && shown.is_none_or(|s| s.step != found.step || s.ended != found.ended)
+                && self.may_show(&key.call, found)
             {
                 let found = found.clone();
                 self.show(&key.call, found);
@@ -249,6 +281,10 @@ impl Lab {
             return self.analyses.forget();
         }
         let live = self.step.is_none() && self.goes_on();
+        if live {
+            let newest = self.run().map_or(0, |run| run.recording.last_step);
+            self.analyses.follow(newest, now);
+        }
         let Some(step) = (if live { Some(None) } else { self.settled_step().map(Some) }) else {
             return;
         };
@@ -265,7 +301,7 @@ impl Lab {
         self.analyses.settle(wanted, now);
         let due = |(_, since): &(Key, Instant)| now.duration_since(*since) >= SETTLE;
         if self.analyses.at_work() == 0 && self.analyses.next.as_ref().is_some_and(due) {
-            self.start_analysis(live);
+            self.start_analysis(live, now);
         }
     }
 
@@ -336,7 +372,7 @@ impl Lab {
         wanted
     }
 
-    fn start_analysis(&mut self, live: bool) {
+    fn start_analysis(&mut self, live: bool, now: Instant) {
         if live
             && let Some(training) =
                 self.runs.get_mut(self.current).and_then(|r| r.training.as_mut())
@@ -357,13 +393,19 @@ impl Lab {
         let wake = self.analyses.wake.clone();
         let job = Job::start(&self.runs[index].experiment, assignment, move || wake());
         let is_in_view = key.run == self.run_id() && (live || self.settled_step() == key.step);
-        self.analyses.begin(key, job, Found::begun(step), is_in_view);
+        self.analyses.begin(key, job, (Found::begun(step), now), is_in_view);
     }
 }
 
 impl Analyses {
     /// A job was started, or could not be.
-    fn begin(&mut self, key: Key, job: Result<Job>, found: Found, is_in_view: bool) {
+    fn begin(
+        &mut self,
+        key: Key,
+        job: Result<Job>,
+        (found, begun): (Found, Instant),
+        is_in_view: bool,
+    ) {
         self.started += 1;
         self.sent_for = false;
         match job {
@@ -371,7 +413,8 @@ impl Analyses {
                 if is_in_view && self.analyzed.get(&key.call).is_none() {
                     self.show(&key.call, found.clone());
                 }
-                self.running = Some(Running { key, job, found, stopping: false, is_in_view });
+                let stopping = false;
+                self.running = Some(Running { key, job, found, begun, stopping, is_in_view });
             }
             Err(error) => {
                 let found = Found { reading: Some(Err(error)), ended: true, ..found };

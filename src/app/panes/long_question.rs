@@ -30,7 +30,7 @@ pub fn controls(ui: &mut Ui, lab: &Lab, calls: &[MeasurementCall]) -> Vec<Action
     let Some(found) = calls.iter().find_map(|call| lab.analyses.analyzed.get(call)) else {
         return actions;
     };
-    let help = "Ask this again, of the weights in view (A). A run that trains is asked only when you say so.";
+    let help = "Ask this again, of the weights in view (A). Of a run that trains most questions are asked only when you say so.";
     let refresh = ui.button("Refresh").accessible_name("Refresh the answer");
     if refresh.on_hover_text(help).clicked() {
         actions.push(Action::Do(Command::AskAgain));

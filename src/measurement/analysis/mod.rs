@@ -1,6 +1,7 @@
 //! Long questions: many forward passes, answered bit by bit, on a thread of their own. Pure like a measurement: the same
 //! weights, sequences and settings give the same answer.
 
+pub mod automaton;
 pub mod causes;
 pub mod knock_out;
 pub mod length;
@@ -15,8 +16,7 @@ pub mod tree_scrubbing;
 
 use super::causal::effect::{Estimate, Excluded, Metric, Rule, counted, effect, estimate};
 use super::causal::{Pairs, Seen, Stage};
-use super::read::{argmax, values};
-use super::{Answer, Mean, Subject};
+use super::{Answer, Mean, Subject, read};
 use crate::base::analysis::{Compared, Counted};
 use crate::base::batch::{Batch, NO_TARGET, Row};
 use crate::base::error::{Error, Result};
@@ -38,6 +38,7 @@ pub const ALL: &[Entry<dyn Analysis>] = &[
     Entry { name: "length", make: || Box::new(length::Length::default()) },
     Entry { name: "stored", make: || Box::new(stored::Stored::default()) },
     Entry { name: "tree_scrubbing", make: || Box::new(tree_scrubbing::TreeScrubbing::default()) },
+    Entry { name: "automaton", make: || Box::new(automaton::Automaton::default()) },
 ];
 
 /// What an analysis works with.
@@ -70,6 +71,10 @@ pub trait Analysis: Settings + Send + Sync {
     /// Whether the answer depends on [`Ground::prompt`].
     fn reads_prompt(&self) -> bool {
         true
+    }
+    /// Whether it is asked again and again of a run that trains: it is short, and what it finds forms step by step.
+    fn follows(&self) -> bool {
+        false
     }
 }
 
@@ -264,10 +269,7 @@ fn likeliest(subject: Subject<'_>, row: &Row) -> Result<Vec<u32>> {
     let batch = Batch::from_rows(std::slice::from_ref(row));
     let Subject { model, params, .. } = subject;
     let (logits, _) = pass::forward(model, params, &batch, &[], &[], true)?;
-    let logits = logits.ok_or_else(|| Error::internal("a forward pass without logits"))?;
-    let vocab = logits.dim(2)?;
-    let token = |row: &[f32]| u32::try_from(argmax(row.iter().copied())).unwrap_or(0);
-    values(&logits, |all| all.chunks_exact(vocab).map(token).collect())
+    read::likeliest(logits.as_ref())
 }
 
 fn rule(counted: &Counted) -> Rule {
