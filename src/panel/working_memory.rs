@@ -100,7 +100,7 @@ impl WorkingMemory {
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
         let reading = reading(view, &call(view.selection))?;
         let layer = view.selection.layer;
-        let segments = segments(reading)?;
+        let segments = segments(view, reading)?;
         let of = |name: &str| reading.array(&format!("{name}.layer{layer}"));
         let drawn = match (of("write"), of("hidden"), of("cache")) {
             (Some(write), ..) => self.slots(view, reading, write, segments)?,
@@ -237,12 +237,17 @@ struct Drawn {
     caption: String,
 }
 
-/// First positions of segments.
+/// First positions of segments, one after another.
 struct Segments(Vec<usize>);
 
-fn segments(reading: &Reading) -> Result<Segments, Figure> {
+fn segments(view: &View<'_>, reading: &Reading) -> Result<Segments, Figure> {
     let starts = array(reading, "segment", 1)?;
-    Ok(Segments(starts.data.iter().map(|from| convert::index(*from)).collect()))
+    let positions = tokens(view).len();
+    let in_order = |last: &mut usize, from: &f32| {
+        *last = convert::index(*from).clamp(*last, positions);
+        Some(*last)
+    };
+    Ok(Segments(starts.data.iter().scan(0, in_order).collect()))
 }
 
 /// Height of the row with the names of segments, in lanes of so many.
