@@ -386,7 +386,9 @@ fn what_is_no_machine_yet_is_said_with_a_string_that_tells_it_apart() {
         assert_eq!(reading.array("next").unwrap().shape, [states, 2]);
         assert_eq!(reading.array("centre").unwrap().shape, [states, 8]);
         assert!(!reading.array("apart").unwrap().data.is_empty());
-        assert_eq!(asked.analyze(&call).unwrap(), reading, "the same every time");
+        // As texts: a transition that was never seen has no certainty, and what is no number equals none.
+        let again = asked.analyze(&call).unwrap();
+        assert_eq!(format!("{again:?}"), format!("{reading:?}"), "the same every time");
     }
 }
 
