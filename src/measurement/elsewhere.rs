@@ -1,6 +1,6 @@
 //! Accuracy on other sequences than those of training: longer ones, and those of a variant of the task.
 
-use super::read::{Tally, argmax, each_prediction};
+use super::read::{Tally, each_hit};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Site;
@@ -72,9 +72,9 @@ impl Measurement for Elsewhere {
         let mut tally = Tally::default();
         let len = scene.batch.len;
         let from = if self.on == Where::Longer { 3 * len / 4 } else { 0 };
-        each_prediction(scene, |i, target, logits| {
+        each_hit(scene, |i, right| {
             if i % len >= from {
-                tally.hit(argmax(logits.iter().copied()) == target);
+                tally.hit(right);
             }
         })?;
         let means = vec![tally.named(format!("accuracy_{}", self.on.name()))];

@@ -2,9 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::read::{Tally, argmax, values};
+use super::read::{Tally, each_hit};
 use super::{Answer, Mean, Measurement, Scene, Scope, Subject};
-use crate::base::batch::NO_TARGET;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Site;
 use crate::model::pass::Tensors;
@@ -49,21 +48,18 @@ impl Measurement for MemoryUse {
     }
 
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
-        let logits = scene.logits.ok_or_else(|| Error::internal("no logits were asked for"))?;
-        let [with, without] = [hits(scene, logits)?, hits(scene, &forgetful(scene)?)?];
+        let forgetful = forgetful(scene)?;
+        let (with, without) = (hits(scene)?, hits(&Scene { logits: Some(&forgetful), ..*scene })?);
         let (sum, count) = (with.sum - without.sum, with.count);
         let means = vec![Mean { name: "memory_use".to_owned(), sum, count }];
         Ok(Answer { means, ..Answer::default() })
     }
 }
 
-fn hits(scene: &Scene<'_>, logits: &Tensor) -> Result<Tally> {
-    let vocab = logits.dim(2)?;
-    values(logits, |all| {
-        let rows = all.chunks_exact(vocab).zip(&scene.batch.targets);
-        let asked = rows.filter(|(_, target)| **target != NO_TARGET);
-        Tally::of_hits(asked.map(|(row, target)| argmax(row.iter().copied()) == *target as usize))
-    })
+fn hits(scene: &Scene<'_>) -> Result<Tally> {
+    let mut tally = Tally::default();
+    each_hit(scene, |_, right| tally.hit(right))?;
+    Ok(tally)
 }
 
 /// Logits of all segments, each read as if nothing came before it.

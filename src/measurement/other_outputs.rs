@@ -1,6 +1,6 @@
 //! In-context accuracy when the answers follow another law than in training.
 
-use super::read::{Tally, argmax, each_prediction};
+use super::read::{Tally, each_hit};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::batch::Batch;
 use crate::base::error::{Error, Result};
@@ -43,9 +43,9 @@ impl Measurement for OtherOutputs {
 
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
         let mut accuracy = Tally::default();
-        each_prediction(scene, |i, target, logits| {
+        each_hit(scene, |i, right| {
             if self.reads(scene.batch, i) {
-                accuracy.hit(argmax(logits.iter().copied()) == target);
+                accuracy.hit(right);
             }
         })?;
         let means = vec![accuracy.named("accuracy_other_outputs")];

@@ -62,6 +62,14 @@ pub fn each_prediction(
     })
 }
 
+/// Calls `look` with every position that has a target, likewise, and whether its likeliest token is the target.
+///
+/// # Errors
+/// As [`each_prediction`].
+pub fn each_hit(scene: &Scene<'_>, mut look: impl FnMut(usize, bool)) -> Result<()> {
+    each_prediction(scene, |i, target, logits| look(i, argmax(logits.iter().copied()) == target))
+}
+
 /// Index of the largest value, the first of equals; NaN never wins.
 pub fn argmax(values: impl IntoIterator<Item = f32>) -> usize {
     let mut best = (0, f32::NEG_INFINITY);

@@ -1,6 +1,6 @@
 //! How well the paths of trees are written, by their length.
 
-use super::read::{Tally, argmax, each_prediction};
+use super::read::{Tally, each_hit};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Site;
@@ -39,9 +39,7 @@ impl Measurement for TreeOutcome {
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
         let batch = scene.batch;
         let mut right = vec![true; batch.tokens.len()];
-        each_prediction(scene, |i, target, logits| {
-            right[i] = argmax(logits.iter().copied()) == target;
-        })?;
+        each_hit(scene, |i, hit| right[i] = hit)?;
         let names = names(nodes(scene.subject.source).unwrap_or(0));
         let mut tallies = vec![Tally::default(); names.len()];
         for (row, tree) in trees(scene) {

@@ -1,6 +1,6 @@
 //! Accuracy of whole sequences, and of the positions that tell a solution from a shortcut.
 
-use super::read::{Tally, argmax, each_prediction};
+use super::read::{Tally, each_hit};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Site;
@@ -41,8 +41,7 @@ impl Measurement for Solved {
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
         let mut scores = scores(scene.subject.source);
         let (roles, len) = (&scene.batch.roles, scene.batch.len);
-        each_prediction(scene, |i, target, logits| {
-            let right = argmax(logits.iter().copied()) == target;
+        each_hit(scene, |i, right| {
             for score in scores.iter_mut().filter(|score| roles[i] & score.role != 0) {
                 score.see(i / len, right);
             }

@@ -83,16 +83,15 @@ impl Cached {
         read: &W::X,
     ) -> Result<(W::X, W::X)> {
         let seen = match cache {
-            Some(cache) if self.stop_gradient => {
-                let cache = wire.detach(cache)?;
-                wire.concat(&[cache, read.clone()], Along::Positions)?
-            }
             Some(cache) => wire.concat(&[cache.clone(), read.clone()], Along::Positions)?,
             None => read.clone(),
         };
         let all = cached + wire.positions();
         let kept = all.min(self.cache);
-        let next = wire.slice(&seen, Along::Positions, all - kept, kept)?;
+        let mut next = wire.slice(&seen, Along::Positions, all - kept, kept)?;
+        if self.stop_gradient {
+            next = wire.detach(&next)?;
+        }
         Ok((seen, next))
     }
 }

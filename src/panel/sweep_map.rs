@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use toml::Value;
 
+use crate::base::convert::narrow;
 use crate::base::question::MeasurementCall;
 use crate::figure::color::{ColorMap, Scaling};
 use crate::figure::{Axis, Cell, ColorBar, Figure, Mark, Pick, Plot, Ticks};
@@ -84,7 +85,10 @@ impl SweepMap {
             y: names(&down, (down.1.len() as f64, 0.0)),
             marks: vec![Mark::Cells(cells)],
             color_bar: Some(ColorBar {
-                label: metrics.iter().map(|m| label(m)).collect::<Vec<_>>().join(" | "),
+                label: match metrics[..] {
+                    [one] => label(one),
+                    _ => "mean at the end of training".to_owned(),
+                },
                 map: color,
                 range: (0.0, 1.0),
                 scaling: Scaling::Linear,
@@ -185,7 +189,7 @@ impl Map<'_> {
         let from = column as f64 + GAP + part as f64 * width;
         let fill = match values.is_empty() {
             true => colors::mix(view.palette.paper, view.palette.ink, 0.06),
-            false => map.at(crate::base::convert::narrow(mean)),
+            false => map.at(narrow(mean)),
         };
         let ran = self.runs((row, column));
         let best = ran.iter().find(|index| self.sweep.runs[**index].stage() == Stage::Finished);
@@ -205,8 +209,7 @@ impl Map<'_> {
 
     fn hover(&self, place: (usize, usize), metric: &str, values: &[f64], all: usize) -> String {
         let names = [text(&self.down.1[place.0]), text(&self.across.1[place.1])].join(", ");
-        let each: Vec<String> =
-            values.iter().map(|x| number(crate::base::convert::narrow(*x))).collect();
+        let each: Vec<String> = values.iter().map(|x| number(narrow(*x))).collect();
         let told = match each.is_empty() {
             true => "not known: no run here is finished, or it was not recorded".to_owned(),
             false => each.join(", "),

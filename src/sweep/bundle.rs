@@ -2,6 +2,7 @@
 
 use toml::{Table, Value};
 
+use crate::base::convert::whole;
 use crate::base::error::{Error, Result};
 
 /// A setting of a sweep that is no path: what each of its values stands for.
@@ -80,9 +81,8 @@ impl Bundle {
 
 /// A share of a number of steps, at least one.
 pub fn shorten(steps: &mut Value, share: f64) {
-    if let Some(whole) = steps.as_integer() {
-        let fewer = crate::base::convert::whole(crate::base::convert::narrow(whole as f64 * share));
-        *steps = Value::Integer(fewer.max(1));
+    if let Some(all) = steps.as_integer() {
+        *steps = Value::Integer(whole((all as f64 * share).round()).max(1));
     }
 }
 

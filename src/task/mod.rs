@@ -167,14 +167,28 @@ pub fn altered(source: &dyn Source, changes: &[(String, toml::Value)]) -> Result
     for (name, value) in changes {
         settings::set(&mut *task, "task.", name, value)?;
     }
+    let named: Vec<String> = changes.iter().map(|(name, _)| format!("task.{name}")).collect();
+    opened(&*task, source, &named.join(", "))
+}
+
+/// The task of a source in sequences with `count` of what its length counts: [`Task::of_length`].
+///
+/// # Errors
+/// When the source does not keep its settings, the task makes no such sequences, or the vocabulary becomes another one.
+pub fn of_length(source: &dyn Source, count: usize) -> Result<Arc<dyn Source>> {
+    let none = || Error::usage(format!("this task makes no sequences of length {count}"));
+    let task = source.settings().and_then(|task| task.of_length(count)).ok_or_else(none)?;
+    opened(&*task, source, "its length")
+}
+
+/// A task with other values of what is `named`, for a network that reads `source`.
+fn opened(task: &dyn Task, source: &dyn Source, named: &str) -> Result<Arc<dyn Source>> {
     let other = task.open()?;
     if other.vocab() == source.vocab() {
         return Ok(other);
     }
-    let named: Vec<String> = changes.iter().map(|(name, _)| format!("task.{name}")).collect();
     Err(Error::usage(format!(
-        "with other values of {} this task has {} tokens where it has {}, or others: a network reads only those that it was trained on; change settings that leave the vocabulary as it is",
-        named.join(", "),
+        "with other values of {named} this task has {} tokens where it has {}, or others: a network reads only those that it was trained on; change settings that leave the vocabulary as it is",
         other.vocab().len(),
         source.vocab().len()
     )))
@@ -188,8 +202,7 @@ pub fn longer(source: &dyn Source) -> Option<Arc<dyn Source>> {
     let task = source.settings()?;
     let mut own = task.boxed();
     let length = settings::to_table(&mut *own).get(task.length_setting()?)?.as_integer()?;
-    let longer = task.of_length(usize::try_from(length).ok()?.checked_mul(4)?)?;
-    longer.open().ok().filter(|other| other.vocab() == source.vocab())
+    of_length(source, usize::try_from(length).ok()?.checked_mul(4)?).ok()
 }
 
 /// Tokens without targets and roles; nothing of what is to come is determined by what was.

@@ -174,16 +174,40 @@ fn what_the_tour_of_the_birth_says_is_seen_while_it_trains() {
         assert!(followers.clone().all(|(_, next)| next == answer), "{cue}: {text}");
     }
     assert!(text.starts_with("Toy") && text[20..].contains("Thoy"), "{text}");
+    // What is measured changes nothing: evaluations that no lesson speaks of are left out.
+    let is_told = |step| step == 60 || step >= 200;
+    born(experiment, ("induction_head", 300), is_told).play(&tour);
+}
+
+#[test]
+fn what_the_tour_of_memory_says_of_the_recurrent_network_is_seen_while_it_trains() {
+    let tour = Tour::builtin("memory").unwrap();
+    let Ground::Experiment(experiment) = &tour.ground else { panic!("it trains") };
+    let mut stage = born(experiment, ("machine_learned", 300), |_| true);
+    let own = |lesson: &&Lesson| lesson.look.experiment.as_ref().is_none_or(|n| n == "parity-gru");
+    let lessons: Vec<&Lesson> = tour.lessons.iter().filter(own).collect();
+    let panels: Vec<_> = lessons.iter().map(|lesson| lesson.look.panel.as_deref()).collect();
+    assert_eq!(panels, [Some("working_memory"), Some("automaton")]);
+    for lesson in lessons {
+        stage.look(lesson);
+        assert_eq!(stage.refuted(&lesson.expect), None, "{}", lesson.title);
+    }
+}
+
+/// An experiment that trains up to a mark and no step beyond, with its weights at the evaluations that are told of. It has to
+/// come by a step.
+fn born(
+    experiment: &Experiment,
+    (mark, latest): (&str, u64),
+    is_told: impl Fn(u64) -> bool,
+) -> Stage {
     let mut trainer = Trainer::new(experiment).unwrap();
     let mut recording = Recording { columns: trainer.columns().to_vec(), ..Recording::default() };
     let mut kept: Vec<Weights> = Vec::new();
-    // The mark of the birth, and no step beyond.
-    while !recording.marks.iter().any(|mark| mark.id == "induction_head") {
+    while !recording.marks.iter().any(|other| other.id == mark) {
         let step = trainer.steps_done();
-        assert!(step <= 300, "no birth up to step {step}");
-        // What is measured changes nothing: evaluations that no lesson speaks of are left out.
-        let is_told = step == 60 || step >= 200;
-        if is_told && trainer.is_evaluation_due() {
+        assert!(step <= latest, "no {mark} up to step {step}");
+        if is_told(step) && trainer.is_evaluation_due() {
             let (row, marks): (MetricsRow, _) = trainer.evaluate().unwrap();
             recording.add_row(row);
             recording.recorded.push(step);
@@ -195,7 +219,7 @@ fn what_the_tour_of_the_birth_says_is_seen_while_it_trains() {
     let weights = Box::new(move |step| {
         kept.iter().min_by_key(|weights| weights.step.abs_diff(step)).unwrap().clone()
     });
-    Stage::new(experiment, recording, weights).play(&tour);
+    Stage::new(experiment, recording, weights)
 }
 
 #[test]

@@ -15,6 +15,7 @@ use mnemoscope::model::readout::Read;
 use mnemoscope::model::recurrent::{Cell, Recurrent};
 use mnemoscope::model::segments::{Segmented, Segments};
 use mnemoscope::model::stack::Stack;
+use mnemoscope::model::transformer_xl::TransformerXl;
 use mnemoscope::model::{Architecture, Input, Layout, Model, Network, Sequences, State};
 use mnemoscope::nn::activation::Activation;
 use mnemoscope::nn::attention::{Attention, Mask, Sees};
@@ -263,6 +264,11 @@ fn most(variation: &Variation, length: usize, goes_back: bool) -> usize {
     work.most()
 }
 
+fn transformer_xl(stop_gradient: bool) -> Box<dyn Architecture> {
+    let stack = Stack { layers: 1, heads: 1, width: 6, ..Stack::default() };
+    Box::new(TransformerXl { stack, cache: 0, stop_gradient })
+}
+
 fn feedback(memory: usize, stop_gradient: bool) -> Box<dyn Architecture> {
     let stack = Stack { layers: 1, heads: 1, width: 6, ..Stack::default() };
     Box::new(Feedback { stack, memory, blocks: 1, stop_gradient })
@@ -276,13 +282,16 @@ fn memory_grows_with_the_segments_that_the_gradient_flows_through_and_with_no_ot
         assert!(long == short || long > 5 * short, "{short}, {long}");
         long > short
     };
-    for settings in [gru(), memory_tokens(false), feedback(2, false), feedback(0, false)] {
+    for settings in
+        [gru(), memory_tokens(false), transformer_xl(false), feedback(2, false), feedback(0, false)]
+    {
         assert!(grows(&*settings, 65536, true));
         assert!(!grows(&*settings, 0, true) && !grows(&*settings, 3, true));
         assert!(!grows(&*settings, 65536, false));
     }
     // Where the model itself stops all that it carries.
     assert!(!grows(&*memory_tokens(true), 65536, true));
+    assert!(!grows(&*transformer_xl(true), 65536, true));
     assert!(!grows(&*feedback(0, true), 65536, true));
     // The memory of feedback attention passes its gradient on.
     assert!(grows(&*feedback(2, true), 65536, true));

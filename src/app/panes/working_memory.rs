@@ -6,7 +6,7 @@ use super::Pane;
 use crate::app::commands::Action;
 use crate::app::lab::Lab;
 use crate::base::intervention::{How, Intervention, Place, Point, Site, memory_token};
-use crate::panel::{Panel, Selection};
+use crate::panel::{MemorySlot, Panel, Selection};
 
 /// The sequence that a slot is taken from.
 #[derive(Default)]
@@ -16,13 +16,13 @@ pub struct Memory {
 
 impl Pane for Memory {
     fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
-        let Some(place) = place(lab) else {
+        let Some((said, place)) = selected(lab) else {
             ui.weak("Click on what is written: its slot can then be cut, held or taken from another sequence.");
             return Vec::new();
         };
         let mut actions = Vec::new();
         ui.horizontal_wrapped(|ui| {
-            ui.label(said(&place));
+            ui.label(said);
             let mut offer = |ui: &mut Ui, name: &str, how: How, help: &str| {
                 let what = Intervention::Change { place: place.clone(), how };
                 if ui.add(Button::new(name)).on_hover_text(help).clicked() {
@@ -49,24 +49,16 @@ impl Pane for Memory {
     }
 }
 
-/// The slot that is selected; of recurrent units, the state at the selected position.
-fn place(lab: &Lab) -> Option<Place> {
+/// The slot that is selected, and what is said of it; of recurrent units, the state at the selected position.
+fn selected(lab: &Lab) -> Option<(String, Place)> {
     let Selection { layer, query, slot, .. } = lab.selection;
-    if let Some(slot) = slot {
-        let site = Site { layer: slot.layer, point: Point::own("memory.write") };
-        return Some(Place::all(site).at([memory_token(slot.token, Some(slot.segment))]));
+    if let Some(MemorySlot { token, segment, layer }) = slot {
+        let site = Site { layer, point: Point::own("memory.write") };
+        let place = Place::all(site).at([memory_token(token, Some(segment))]);
+        return Some((format!("Slot m{token} as it is written in segment {segment}"), place));
     }
     let net = &lab.run()?.info.net;
-    let is_recurrent = net.heads.iter().all(|heads| *heads == 0);
-    let site = Site { layer, point: Point::own("hidden") };
-    query.filter(|_| is_recurrent).map(|query| Place::all(site).at([query]))
-}
-
-fn said(place: &Place) -> String {
-    let positions = place.positions.iter().map(|at| crate::base::intervention::label(*at));
-    let at: Vec<String> = positions.collect();
-    match place.site.point.name() {
-        "hidden" => format!("The state after position {}", at.join(", ")),
-        _ => format!("Slot {}", at.join(", ").replacen(':', " as it is written in segment ", 1)),
-    }
+    let query = query.filter(|_| net.heads.iter().all(|heads| *heads == 0))?;
+    let place = Place::all(Site { layer, point: Point::own("hidden") }).at([query]);
+    Some((format!("The state after position {query}"), place))
 }

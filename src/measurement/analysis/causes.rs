@@ -3,10 +3,11 @@
 //! Positions that were never seen; attention that is spread over more keys (dilution); an MLP that reads what it never read. Named
 //! by Liu et al. 2023 and others; the measures and the switches are ours.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::base::batch::Batch;
-use crate::base::error::Result;
+use crate::base::convert::{id, narrow};
+use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::measurement::Subject;
 use crate::measurement::read::values;
@@ -51,7 +52,7 @@ impl Trained {
         let range = |hidden: Option<Tensor>| {
             hidden.map(|hidden| {
                 let rows = hidden.flatten_to(1)?;
-                Ok::<_, crate::base::error::Error>([rows.min(0)?, rows.max(0)?])
+                Ok::<_, Error>([rows.min(0)?, rows.max(0)?])
             })
         };
         let ranges = watch.kept.into_iter().map(|kept| range(kept).transpose());
@@ -100,8 +101,8 @@ impl Trained {
             let (Some(kept), Some([low, high])) = (kept, range) else { continue };
             // What is within rounding of the range is in it.
             let margin = (((high - low)? * ROUNDING)? + ROUNDING)?;
-            let below = kept.broadcast_lt(&(low - &margin)?)?.to_dtype(candle_core::DType::F32)?;
-            let above = kept.broadcast_gt(&(high + &margin)?)?.to_dtype(candle_core::DType::F32)?;
+            let below = kept.broadcast_lt(&(low - &margin)?)?.to_dtype(DType::F32)?;
+            let above = kept.broadcast_gt(&(high + &margin)?)?.to_dtype(DType::F32)?;
             outside += f64::from((below + above)?.sum_all()?.to_scalar::<f32>()?);
             all += kept.elem_count() as f64;
         }
@@ -201,8 +202,7 @@ impl Switched<'_> {
     fn wrapped(&self, x: &Tensor) -> Result<Tensor> {
         let Some(table) = self.trained.positions else { return Ok(x.clone()) };
         let (table, (_, positions, _)) = (self.subject.params.get(table), x.dims3()?);
-        let rows: Vec<u32> =
-            (0..positions).map(|at| crate::base::convert::id(at % self.trained.length)).collect();
+        let rows: Vec<u32> = (0..positions).map(|at| id(at % self.trained.length)).collect();
         let rows = Tensor::from_vec(rows, positions, x.device())?;
         let change = (table.index_select(&rows, 0)? - table.narrow(0, 0, positions)?)?;
         Ok(x.broadcast_add(&change)?)
@@ -214,7 +214,7 @@ impl Switched<'_> {
         let trained = (self.trained.length as f64).max(2.0).ln();
         let factor = |query: usize| {
             let keys = ((query + 1) as f64).ln();
-            crate::base::convert::narrow((keys / trained).max(1.0))
+            narrow((keys / trained).max(1.0))
         };
         let factors: Vec<f32> = (0..queries).map(factor).collect();
         let factors = Tensor::from_vec(factors, (1, 1, queries, 1), x.device())?;

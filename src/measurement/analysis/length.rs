@@ -12,7 +12,7 @@ use crate::base::batch::{Batch, NO_TARGET};
 use crate::base::convert::{index, narrow};
 use crate::base::error::{Error, Result};
 use crate::base::settings;
-use crate::measurement::read::{Tally, argmax, each_prediction};
+use crate::measurement::read::{Tally, each_hit};
 use crate::measurement::{Answer, Scene, Subject};
 use crate::model::pass;
 use crate::nn::tap::Captured;
@@ -25,9 +25,9 @@ crate::settings! {
     /// Arrays over the values: `value`, `positions` (of a sequence), `accuracy` (of all positions with a target), `last` (of the last of
     /// them in each sequence), `whole` (share of sequences with nothing wrong); `by_position` `[value, position]`, NaN where no
     /// sequence has a target. With `causes`: `accuracy.positions`, `accuracy.dilution`, `accuracy.mlp`, the same with one cause of failure
-    /// taken out of the way ([`super::causes`]), `outside` (the share of hidden units outside of their range in training) and `local` `[value,
-    /// radius]`, attention within a radius of 1/20, 2/20, … of the sequence around the query. Numbers: `trained` (the value in training), `trained_positions`, `chance` (who guesses among the
-    /// possible answers).
+    /// taken out of the way ([`super::causes`]), `outside` (the share of hidden units outside of their range in training) and
+    /// `local` `[value, radius]`, attention within 1/20, 2/20, … of the sequence before the query. Numbers: `trained` (the value in
+    /// training), `trained_positions`, `chance` (who guesses among the possible answers).
     pub struct Length = "How well the network does on longer sequences than it was trained on, or where another setting of the task has other values." {
         /// What is varied.
         varied: Varied = Varied::default();
@@ -94,7 +94,7 @@ impl Asked {
         };
         let trained = number(&*task, over)?;
         let points = match varied.values.trim() {
-            "" if task.length_setting() == Some(over) => lengths(subject, &*task, trained)?,
+            "" if task.length_setting() == Some(over) => lengths(subject, trained)?,
             "" => {
                 return Err(Error::usage(format!(
                     "which values task.{over} is to have is not said: write them with commas between (values)"
@@ -188,7 +188,7 @@ fn number(task: &dyn Task, name: &str) -> Result<f64> {
         .ok_or_else(|| Error::usage(format!("task.{name} is {value}: only a number can be varied")))
 }
 
-/// The source where a setting has the value of a text.
+/// The source where a setting has the value of a text, and the value.
 fn at(
     source: &dyn Source,
     task: &dyn Task,
@@ -198,42 +198,21 @@ fn at(
     let value = settings::read(&mut *task.boxed(), over, text);
     let whole = value.as_integer().and_then(|whole| usize::try_from(whole).ok());
     let other = match whole.filter(|_| task.length_setting() == Some(over)) {
-        Some(length) => of_length(source, task, length)?,
+        Some(length) => task::of_length(source, length)?,
         None => task::altered(source, &[(over.to_owned(), value)])?,
     };
     let changed = other.settings().ok_or_else(|| Error::internal("a task lost its settings"))?;
     Ok((number(&*changed, over)?, other))
 }
 
-fn of_length(source: &dyn Source, task: &dyn Task, length: usize) -> Result<Arc<dyn Source>> {
-    let longer = task.of_length(length).ok_or_else(|| {
-        Error::usage(format!(
-            "this task makes no sequences with task.{} = {length}",
-            task.length_setting().unwrap_or("length")
-        ))
-    })?;
-    let other = longer.open()?;
-    if other.vocab() == source.vocab() {
-        return Ok(other);
-    }
-    Err(Error::usage(format!(
-        "sequences of length {length} have another vocabulary than this network knows"
-    )))
-}
-
 /// Multiples of the length of training, as far as the network can read them.
-fn lengths(
-    subject: Subject<'_>,
-    task: &dyn Task,
-    trained: f64,
-) -> Result<Vec<(f64, Arc<dyn Source>)>> {
+fn lengths(subject: Subject<'_>, trained: f64) -> Result<Vec<(f64, Arc<dyn Source>)>> {
     let most = subject.model.layout().length;
     let mut points: Vec<(f64, Arc<dyn Source>)> = Vec::new();
     for times in TIMES {
         let length = (times * trained).round().max(1.0);
         let is_known = points.iter().any(|(known, _)| *known == length);
-        let Some(other) = task.of_length(index(length)) else { continue };
-        match other.open() {
+        match task::of_length(subject.source, index(length)) {
             Ok(source) if source.length() <= most && !is_known => points.push((length, source)),
             // A half may be too short for the task, and a multiple too long.
             Ok(_) | Err(_) => {}
@@ -340,8 +319,6 @@ fn told(subject: Subject<'_>, batch: &Batch, logits: Option<&Tensor>) -> Result<
     let captured = Captured::new();
     let scene = Scene { subject, batch, first: 0, logits, captured: &captured };
     let mut hits = vec![None; batch.tokens.len()];
-    each_prediction(&scene, |i, target, logits| {
-        hits[i] = Some(argmax(logits.iter().copied()) == target);
-    })?;
+    each_hit(&scene, |i, right| hits[i] = Some(right))?;
     Ok(hits)
 }
