@@ -381,6 +381,10 @@ fn check_length(text: &str) -> Result<()> {
     )))
 }
 
+/// First words of all interventions.
+pub const VERBS: [&str; 10] =
+    ["zero", "cut", "scale", "add", "mean", "hold", "resample", "patch", "freeze", "unfreeze"];
+
 fn parse_how(verb: &str, rest: &str) -> std::result::Result<How, &'static str> {
     let after = |word: &str| rest.strip_prefix(word).map(str::trim);
     match verb {

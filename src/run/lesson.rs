@@ -6,7 +6,7 @@ use std::str::FromStr;
 use toml::{Table, Value};
 
 use crate::base::error::{Error, Result, did_you_mean};
-use crate::base::intervention::{Intervention, Place};
+use crate::base::intervention::{self, Intervention, Place};
 
 use super::expectation::Expectation;
 
@@ -91,10 +91,6 @@ const VERBS: [(&str, &str); 13] = [
     ("zero", "zero layer1.head0, or any other intervention"),
 ];
 
-/// Verbs of interventions.
-const CHANGES: [&str; 9] =
-    ["zero", "cut", "scale", "add", "mean", "resample", "patch", "freeze", "unfreeze"];
-
 /// Longest text of a lesson, in bytes: more is no lesson.
 const MOST_TEXT_BYTES: usize = 8 << 10;
 /// Lessons of a tour, and things in one of its lists.
@@ -175,7 +171,7 @@ impl FromStr for Deed {
 
     fn from_str(text: &str) -> Result<Self> {
         let (verb, object) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-        if CHANGES.contains(&verb) {
+        if intervention::VERBS.contains(&verb) {
             return text.parse().map(Self::Intervene);
         }
         // A text of one's own keeps the spaces at its end.
@@ -217,7 +213,7 @@ fn unknown(verb: &str, text: &str) -> Error {
     let expected = match like {
         Some((_, like)) => format!("expected for example {like}"),
         None => {
-            let names = VERBS.iter().map(|(name, _)| *name).chain(CHANGES);
+            let names = VERBS.iter().map(|(name, _)| *name).chain(intervention::VERBS);
             let known: Vec<&str> = names.clone().collect();
             format!(
                 "nothing is called that.{} Known: {}",

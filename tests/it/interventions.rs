@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use mnemoscope::Result;
 use mnemoscope::base::array::Array;
 use mnemoscope::base::batch::Row;
-use mnemoscope::base::intervention::{Intervention, Site};
+use mnemoscope::base::intervention::{Intervention, Site, VERBS};
 use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::base::settings::{Settings, Slot, Spec};
 use mnemoscope::base::weights::Weights;
@@ -16,6 +16,7 @@ use mnemoscope::nn::params::Params;
 use mnemoscope::nn::tap::Tap;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
+use mnemoscope::run::lesson::Deed;
 use mnemoscope::run::trainer::Trainer;
 use mnemoscope::task::held_out_seed;
 
@@ -234,6 +235,7 @@ fn a_training_step_is_tapped_where_something_is_zeroed_and_nowhere_else() {
 
 #[test]
 fn interventions_read_back_as_they_are_spelled() {
+    let mut verbs: BTreeSet<&str> = VERBS.into();
     for text in [
         "freeze layer0.wk",
         "unfreeze layer0.wk",
@@ -246,12 +248,16 @@ fn interventions_read_back_as_they_are_spelled() {
         "add layer1.resid_pre@7 2*embed[5]-0.5*embed[9]",
         "add layer1.resid_pre@7 2*embed[5]-0*embed[9]",
         "mean layer1.head0",
+        "hold layer1.memory.write@m0:2",
         "resample layer1.k.head0@7 from 3",
         "patch layer1.k.head0@7 from 4 12 9",
     ] {
         let what: Intervention = text.parse().unwrap();
         assert_eq!(what.to_string(), text);
+        assert_eq!(text.parse::<Deed>().unwrap(), Deed::Intervene(what), "a lesson does it too");
+        verbs.remove(text.split(' ').next().unwrap());
     }
+    assert!(verbs.is_empty(), "{verbs:?}");
     for (text, spelled) in [
         ("cut layer1.head0", "zero layer1.head0"),
         ("cut layer1.head0@20<-7", "zero layer1.pattern.head0@20<-7"),
