@@ -8,7 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::base::question::{Analyzed, Found, MeasurementCall};
 use crate::base::registry::row;
 use crate::figure::provenance::RunFacts;
-use crate::panel::{self, NetShape, Panel, Selection, Snapshot};
+use crate::panel::{self, Beside, NetShape, Panel, Selection, Snapshot};
 use crate::run::job::analysis_of;
 use crate::run_folder::Reader;
 use crate::run_folder::recording::Recording;
@@ -154,9 +154,11 @@ impl SheetRunner {
             interventions: spec.intervene.clone(),
         };
         let mut beside = Vec::with_capacity(spec.beside.len());
+        let mut answered = Vec::with_capacity(spec.beside.len());
         for name in &spec.beside {
             let folder = folder_of(&self.folder, name);
             beside.push((name_of(&folder), Arc::new(Reader::open(&folder)?.recording)));
+            answered.push(self.beside(*panel, &folder, progress)?);
         }
         let run = self.opened(folder, &question)?;
         run.turn_to(&question)?;
@@ -168,6 +170,7 @@ impl SheetRunner {
         let step = run.weights.step;
         let mut shown = snapshot(run, *panel, spec, name, progress)?;
         shown.runs.extend(beside);
+        shown.beside = answered;
         let facts = run_facts(name.clone(), &run.experiment, &run.recording.marks);
         let mut drawn_panel = DrawnPanel::new(&spec.panel, shown, facts);
         drawn_panel.facts.weights_sha256 = self.hash_of(folder);
@@ -175,6 +178,27 @@ impl SheetRunner {
             add_new(&mut self.taken, [(wanted, step)]);
         }
         Ok(drawn_panel)
+    }
+
+    /// Asks a run that is drawn with another the long questions of a panel, at its last step.
+    fn beside(
+        &mut self,
+        panel: &dyn Panel,
+        folder: &Path,
+        progress: &mut Progress<'_>,
+    ) -> Result<Beside> {
+        let (name, question) = (name_of(folder), Question::default());
+        let mut analyzed = Analyzed::default();
+        if !panel.analyses(&NetShape::default(), &Selection::default()).is_empty() {
+            let run = self.opened(folder, &question)?;
+            run.turn_to(&question)?;
+            let net = net_shape(run);
+            let selection = selection(&PanelSpec::default(), &net, run.prompt.len())?;
+            for call in panel.analyses(&net, &selection) {
+                analyzed.by_call.insert(call.key(), long_answer(run, &call, progress)?);
+            }
+        }
+        Ok(Beside { name, analyzed })
     }
 
     /// SHA-256 of the weights that an opened run is at.
@@ -211,6 +235,17 @@ fn of_sweep(sweep: Sweep, folder: &Path, spec: &PanelSpec) -> DrawnPanel {
     DrawnPanel::new(&spec.panel, shown, run)
 }
 
+fn net_shape(run: &RunAt) -> NetShape {
+    let layout = run.instrument.layout();
+    NetShape {
+        kind: layout.kind.to_owned(),
+        heads: layout.heads.clone(),
+        vocab: layout.vocab,
+        answers: run.instrument.source().possible_answers(),
+        length: layout.length,
+    }
+}
+
 /// Asks a run what a panel draws.
 fn snapshot(
     run: &mut RunAt,
@@ -219,14 +254,7 @@ fn snapshot(
     name: &str,
     progress: &mut Progress<'_>,
 ) -> Result<Snapshot> {
-    let layout = run.instrument.layout();
-    let net = NetShape {
-        kind: layout.kind.to_owned(),
-        heads: layout.heads.clone(),
-        vocab: layout.vocab,
-        answers: run.instrument.source().possible_answers(),
-        length: layout.length,
-    };
+    let net = net_shape(run);
     let selection = selection(spec, &net, run.prompt.len())?;
     let readings = run.ask(&panel.needs(&net, &selection))?;
     if let Some(e) = readings.by_call.values().find_map(|r| r.as_ref().err()) {

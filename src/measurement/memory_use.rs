@@ -7,6 +7,7 @@ use super::{Answer, Mean, Measurement, Scene, Scope, Subject};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Site;
 use crate::model::pass::Tensors;
+use crate::model::segments::Segment;
 use crate::model::{Input, Keeps, State};
 use crate::nn::tap::Untapped;
 
@@ -64,22 +65,37 @@ fn hits(scene: &Scene<'_>) -> Result<Tally> {
 
 /// Logits of all segments, each read as if nothing came before it.
 fn forgetful(scene: &Scene<'_>) -> Result<Tensor> {
+    by_segments(scene, &mut |_, state| Ok(State { memory: Vec::new(), ..state }))
+}
+
+/// Logits of all segments, read one after the other; `carried` says what becomes of the state between the one before and each.
+///
+/// # Errors
+/// When the network does not read in segments, or a pass fails.
+pub(super) fn by_segments(
+    scene: &Scene<'_>,
+    carried: &mut dyn FnMut(Segment, State) -> Result<State>,
+) -> Result<Tensor> {
     let Subject { model, params, .. } = scene.subject;
     let segments = model.segments().ok_or_else(|| Error::internal("a network without segments"))?;
     let tensors = Tensors::of(scene.batch, params)?;
     let Input { tokens, values, .. } = tensors.input();
-    let mut logits = Vec::new();
+    let (mut logits, mut state) = (Vec::new(), None);
     for (number, segment) in segments.of(scene.batch.len).enumerate() {
         let here = |x: &Tensor| x.narrow(1, segment.from, segment.len);
         let (tokens, values) = (here(tokens)?, values.map(here).transpose()?);
-        let state = State { read: segment.from, segments: number, memory: Vec::new() };
+        let before = state.take().map(|state| carried(segment, state)).transpose()?;
         let input = Input {
             tokens: &tokens,
             values: values.as_ref(),
-            state: Some(&state),
+            state: before.as_ref(),
             whole: Some(scene.batch.len),
         };
-        logits.push(model.forward(params, &input, &mut Untapped)?.logits);
+        let output = model.forward(params, &input, &mut Untapped)?;
+        logits.push(output.logits);
+        let read = segment.from + segment.len;
+        let nothing = State { read, segments: number + 1, memory: Vec::new() };
+        state = Some(output.state.unwrap_or(nothing));
     }
     Ok(Tensor::cat(&logits, 1)?)
 }

@@ -15,6 +15,7 @@ pub mod induction;
 pub mod logit_lens;
 pub mod marks;
 pub mod memories;
+pub mod memory_gradient;
 pub mod memory_use;
 pub mod norms;
 pub mod other_outputs;
@@ -58,6 +59,10 @@ pub const ALL: &[Entry<dyn Measurement>] = &[
         make: || Box::new(elsewhere::Elsewhere { on: elsewhere::Where::Sparse }),
     },
     Entry { name: "memory_use", make: || Box::new(memory_use::MemoryUse::default()) },
+    Entry {
+        name: "memory_gradient",
+        make: || Box::new(memory_gradient::MemoryGradient::default()),
+    },
     Entry { name: "gates", make: || Box::new(gates::Gates::default()) },
     Entry { name: "recall", make: || Box::new(recall::Recall::default()) },
     Entry { name: "tree_outcome", make: || Box::new(tree::TreeOutcome::default()) },

@@ -61,9 +61,14 @@ impl Measurement for Recall {
 /// When those of the network are no memories.
 pub fn matrices(subject: Subject<'_>) -> Result<Matrices> {
     subject.model.memories().ok_or_else(|| {
+        let layout = subject.model.layout();
+        let instead = match layout.heads.iter().any(|heads| *heads > 0) {
+            true => "All heads and Attention show what its heads look at.",
+            false => "Working memory shows what its units keep.",
+        };
         Error::usage(format!(
-            "The matrices of this network, a \"{}\", are no memories that can be read one by one; those of the experiment \"birth\" are. All heads and Attention show what its heads look at.",
-            subject.model.layout().kind
+            "The matrices of a network of the kind \"{}\" are no memories that can be read one by one; those of the experiment \"birth\" are. {instead}",
+            layout.kind
         ))
     })
 }

@@ -45,6 +45,7 @@ impl Family {
             ("kl_", Family::Divergence),
             ("norm_", Family::Norm),
             ("grad_norm_", Family::Gradient),
+            ("grad_memory_", Family::Gradient),
             ("prefix_matching_task", Family::HeadOnTask),
             ("copying_task", Family::HeadOnTask),
             ("duplicate_token_task", Family::HeadOnTask),
@@ -358,6 +359,11 @@ const SERIES: &[Column] = &[
         name: "norm_",
         readable: "norm",
         help: "Frobenius norm of the tensor: the root of the sum of all its squared values.",
+    },
+    Column {
+        name: "grad_memory_back",
+        readable: "gradient norm, memory",
+        help: "Norm of the gradient of a sequence's loss with respect to the memory at the border between two segments so many before the last: what no gradient reaches is not learned to be kept.",
     },
     Column {
         name: "grad_norm_",

@@ -73,7 +73,7 @@ pub fn figures(
     let said = said(a, b, kind.is_of_head);
     match showing {
         _ if matches!(kind.compares, Compares::Itself | Compares::Together) => {
-            vec![panel.figure(&View { against: Some(b), ..*a })]
+            vec![panel.figure(&View { against: Some(b), beside: &[], ..*a })]
         }
         Showing::Difference => {
             let [of_a, of_b] = both(panel, a, b);

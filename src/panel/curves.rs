@@ -48,6 +48,17 @@ crate::choices! {
     pub enum Runs { SameTask = "same task", This = "this run", All = "all" }
 }
 
+impl Runs {
+    /// Whether a run is one of them.
+    pub fn takes(self, in_view: &Recording, other: &Recording) -> bool {
+        match self {
+            Self::All => true,
+            Self::This => false,
+            Self::SameTask => same_task(&in_view.task, &other.task),
+        }
+    }
+}
+
 crate::settings! {
     /// The panel `curves`.
     pub struct Curves = "What was measured while the network learned, against the step." {
@@ -91,7 +102,7 @@ impl Panel for Curves {
     }
 
     fn draws_beside(&self, in_view: &Recording, other: &Recording) -> bool {
-        self.is_chosen(in_view, other)
+        self.runs.takes(in_view, other)
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -180,19 +191,11 @@ impl Curves {
         self.hide = all.collect::<Vec<_>>().join("; ");
     }
 
-    fn is_chosen(&self, in_view: &Recording, other: &Recording) -> bool {
-        match self.runs {
-            Runs::All => true,
-            Runs::This => false,
-            Runs::SameTask => same_task(&in_view.task, &other.task),
-        }
-    }
-
     /// The run in view and those beside it, hidden ones too: their looks stay what they are.
     fn chosen<'a>(&self, runs: &'a [(String, Arc<Recording>)]) -> Vec<DrawnRun<'a>> {
         let Some((_, in_view)) = runs.first() else { return Vec::new() };
         let chosen = |(i, (_, run)): &(usize, &'a (String, Arc<Recording>))| {
-            *i == 0 || self.is_chosen(in_view, run)
+            *i == 0 || self.runs.takes(in_view, run)
         };
         let chosen: Vec<_> = runs.iter().enumerate().filter(chosen).map(|(_, run)| run).collect();
         let drawn = |(index, (name, run)): (usize, &&'a (String, Arc<Recording>))| {
@@ -213,7 +216,7 @@ impl Curves {
     fn left_out(&self, runs: &[(String, Arc<Recording>)]) -> String {
         const MOST: usize = 3;
         let Some((_, in_view)) = runs.first() else { return String::new() };
-        let out = runs.iter().skip(1).filter(|(_, run)| !self.is_chosen(in_view, run));
+        let out = runs.iter().skip(1).filter(|(_, run)| !self.runs.takes(in_view, run));
         let names: Vec<&str> = out.map(|(name, _)| name.as_str()).collect();
         let of = if self.runs == Runs::SameTask { " of other tasks" } else { "" };
         match names.as_slice() {

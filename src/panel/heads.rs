@@ -307,26 +307,18 @@ fn score_of(view: &View<'_>, name: &str, layer: usize, head: usize) -> Option<f3
 
 /// Mean attention to the token just before, over all queries that have one.
 fn previous_token_share(pattern: Pattern<'_>) -> Option<f32> {
-    mean((1..pattern.queries).map(|query| pattern.at(query, query - 1)))
+    span::mean((1..pattern.queries).map(|query| pattern.at(query, query - 1)))
 }
 
 /// Mean, over queries whose token stood in the sequence before, of the attention on all tokens that stand `after` places after
 /// an earlier copy of it.
 fn share_to_copies(pattern: Pattern<'_>, tokens: &[u32], after: usize) -> Option<f32> {
     let queries = 0..pattern.queries.min(tokens.len());
-    mean(queries.filter_map(|query| {
+    span::mean(queries.filter_map(|query| {
         let following = super::attention::induction_keys(tokens, query);
         let keys = following.iter().map(|key| key - 1 + after);
         (!following.is_empty()).then(|| keys.map(|key| pattern.at(query, key)).sum())
     }))
-}
-
-fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {
-    let (mut sum, mut count) = (0.0, 0.0);
-    for value in values.filter(|v| v.is_finite()) {
-        (sum, count) = (sum + value, count + 1.0);
-    }
-    (count > 0.0).then(|| sum / count)
 }
 
 /// Cells along the side of a thumbnail: no more than the points it has room for.

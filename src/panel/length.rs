@@ -4,19 +4,22 @@ use crate::base::analysis::Varied;
 use crate::base::convert::narrow;
 use crate::base::plain::Plain;
 use crate::base::question::{Found, MeasurementCall, Reading};
+
 use crate::figure::color::Color;
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
+use crate::run_folder::recording::Recording;
 
 use super::compare::{self, Compares};
+use super::curves::Runs;
 use super::outputs::{array, long_answer, number};
-use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
+use super::{Beside, NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
     title: "Length",
     look_for: "A line that stays high to the right of the training length (the upright): what was learned is a rule that goes on. One that falls to chance (dotted) there is a shortcut that holds for the lengths that were seen.",
-    click: "A click does nothing here; pointing at a length tells its accuracy. Compare with another run (V) draws both in one plot.",
-    stack: Stack::MiddleBelow,
+    click: "A click does nothing here; pointing at a length tells its accuracy. Other runs of the same task that are open in the window are drawn with it.",
+    stack: Stack::MiddleAbove,
     aspect: 0.6,
     compares: Compares::Together,
     example: "parity-transformer",
@@ -29,6 +32,8 @@ crate::settings! {
     pub struct Length = "How well the network does on longer sequences than it was trained on, by length and by position; or where another setting of the task has other values." {
         /// What is varied.
         varied: Varied = Varied::default();
+        /// Which runs to draw: the one in view and those of the same task (the same kind, and the same settings of the sequences that are measured; network and training may differ), the one in view alone, or all. The others are asked at their last step.
+        runs: Runs = Runs::SameTask, @live;
         /// Values on a logarithmic scale.
         log: bool = true, @live;
     }
@@ -47,17 +52,12 @@ impl Panel for Length {
         vec![self.call()]
     }
 
-    /// Of two that are compared both in one plot: that is what a person wants to see of two architectures.
+    fn draws_beside(&self, in_view: &Recording, other: &Recording) -> bool {
+        self.runs.takes(in_view, other)
+    }
+
     fn figure(&self, view: &View<'_>) -> Figure {
-        let drawn = match view.against {
-            None => self.draw(&[*view], &[String::new()]),
-            Some(other) => {
-                let [said, other_said] = compare::said(view, other, KIND.is_of_head);
-                let said = [format!("A: {said}"), format!("B: {other_said}")];
-                self.draw(&[*view, *other], &said)
-            }
-        };
-        drawn.unwrap_or_else(|instead| instead)
+        self.draw(view).unwrap_or_else(|instead| instead)
     }
 }
 
@@ -81,16 +81,10 @@ impl Length {
         }
     }
 
-    fn draw(&self, views: &[View<'_>], said: &[String]) -> Result<Figure, Figure> {
-        let call = self.call();
-        let of = |(i, view): (usize, &View<'_>)| -> Result<Course, Figure> {
-            let (reading, found) = long_answer(view, &call, WAITING)?;
-            Course::new(reading, found, said[i].clone(), colors::line(view.palette, i))
-        };
-        let courses: Vec<Course> = views.iter().enumerate().map(of).collect::<Result<_, _>>()?;
-        let (view, first) = (&views[0], &courses[0]);
-        let title = match views {
-            [_] => format!("Accuracy against {}, step {}", self.name(), first.step),
+    fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
+        let (courses, lacking) = self.courses(view)?;
+        let title = match &*courses {
+            [one] => format!("Accuracy against {}, step {}", self.name(), one.step),
             _ => format!("Accuracy against {}", self.name()),
         };
         let mut plots = vec![self.by_value(view, &courses)];
@@ -98,8 +92,38 @@ impl Length {
         plots.extend(local(view, &courses[0]));
         let columns = if view.size[0] > 1.3 * view.size[1] { plots.len() } else { 1 };
         let caption = courses.iter().map(|course| course.in_words(self.is_length()));
-        let caption = caption.collect::<Vec<String>>().join(" ");
+        let caption = caption.chain(lacking).collect::<Vec<String>>().join(" ");
         Ok(Figure { title, plots, columns, caption, ..Figure::default() })
+    }
+
+    /// How those do that are drawn, the one in view first: both of two that are compared, or the runs that are drawn with it; and why
+    /// some of these are not there.
+    fn courses(&self, view: &View<'_>) -> Result<(Vec<Course>, Vec<String>), Figure> {
+        let call = self.call();
+        let color = |i: usize| colors::line(view.palette, i);
+        let of = |view: &View<'_>, said: String, i: usize| {
+            let (reading, found) = long_answer(view, &call, WAITING)?;
+            Course::new(reading, found, said, color(i))
+        };
+        if let Some(other) = view.against {
+            let [said, other_said] = compare::said(view, other, KIND.is_of_head);
+            let a = of(view, format!("A: {said}"), 0)?;
+            return Ok((vec![a, of(other, format!("B: {other_said}"), 1)?], Vec::new()));
+        }
+        let own = view.runs.first().filter(|_| !view.beside.is_empty());
+        let mut courses = vec![of(view, own.map_or(String::new(), |(name, _)| name.clone()), 0)?];
+        let mut lacking = Vec::new();
+        for (i, Beside { name, analyzed }) in view.beside.iter().enumerate() {
+            let found = analyzed.get(&call);
+            match found.and_then(|found| Some((found.reading.as_ref()?, found))) {
+                None => lacking.push(format!("{name} has not answered yet.")),
+                Some((Err(why), _)) => lacking.push(format!("{name}: {why}.")),
+                Some((Ok(reading), found)) => {
+                    courses.push(Course::new(reading, found, name.clone(), color(i + 1))?);
+                }
+            }
+        }
+        Ok((courses, lacking))
     }
 
     /// What is varied.
@@ -127,7 +151,9 @@ impl Length {
                 marks.push(level(view, range, course.chance));
             }
             marks.extend(course.curves(self.is_length()));
-            marks.extend(course.curves_without(view, self.is_length()));
+            if i == 0 {
+                marks.extend(course.curves_without(view, self.is_length(), courses.len()));
+            }
             let text = if i == 0 { "trained".to_owned() } else { String::new() };
             let x = course.trained(self.is_length());
             marks.push(Mark::Upright { x, text, color: view.palette.faint, dash: Dash::Dashed });
@@ -260,11 +286,12 @@ impl Course {
         marks
     }
 
-    /// Curves with one cause of failure taken out of the way.
-    fn curves_without(&self, view: &View<'_>, is_length: bool) -> Vec<Mark> {
+    /// Curves with one cause of failure taken out of the way, beside those of so many networks.
+    fn curves_without(&self, view: &View<'_>, is_length: bool, networks: usize) -> Vec<Mark> {
         let curve = |(i, (said, ys)): (usize, &(&'static str, Vec<f64>))| {
             let points = self.xs(is_length).into_iter().zip(ys).map(|(x, y)| [x, *y]).collect();
-            Mark::curve(said, points, colors::line(view.palette, i + 2), Dash::Dashed)
+            let color = colors::line(view.palette, networks + 1 + i);
+            Mark::curve(said, points, color, Dash::Dashed)
         };
         self.without.iter().enumerate().flat_map(curve).collect()
     }
@@ -311,7 +338,8 @@ fn legend(view: &View<'_>, courses: &[Course]) -> Vec<LegendEntry> {
         entries.push(LegendEntry::line("the last position", color, Dash::Dashed));
     }
     for (i, (said, _)) in courses[0].without.iter().enumerate() {
-        entries.push(LegendEntry::line(*said, colors::line(view.palette, i + 2), Dash::Dashed));
+        let color = colors::line(view.palette, courses.len() + 1 + i);
+        entries.push(LegendEntry::line(*said, color, Dash::Dashed));
     }
     entries.push(LegendEntry::line("guessing", faint, Dash::Dotted));
     entries

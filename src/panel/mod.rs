@@ -146,6 +146,8 @@ pub struct View<'a> {
     pub readings: Option<&'a Readings>,
     /// Answers about the sequence before a hand changed something in it.
     pub before: Option<&'a Readings>,
+    /// What runs that are drawn with it answered to the long questions.
+    pub beside: &'a [Beside],
     /// What it is compared with: scales that both have in common are as wide as both need.
     pub against: Option<&'a Self>,
     /// Why there are none, where the examination failed: every panel that draws answers says it in their place.
@@ -156,6 +158,15 @@ pub struct View<'a> {
     pub palette: Palette,
     /// Room in points (1/72 inch): what is drawn should fit it.
     pub size: [f32; 2],
+}
+
+/// A run that is drawn with the one in view.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// Its short name.
+    pub name: String,
+    /// What it answered to the long questions, as far as that has come.
+    pub analyzed: Analyzed,
 }
 
 /// One view with its settings. It is pure: the same settings and the same view give the same figure.
@@ -171,9 +182,9 @@ pub trait Panel: Settings + Send {
     fn difference(&self, [a, _]: [&View<'_>; 2], drawn: [&Figure; 2]) -> Figure {
         compare::subtracted(drawn, a.palette.dark)
     }
-    /// Whether it draws a run beside the one in view, where it draws several.
+    /// Whether it draws another run with the one in view: its history, or its answers to the long questions.
     fn draws_beside(&self, _in_view: &Recording, _other: &Recording) -> bool {
-        true
+        false
     }
     /// The figure that follows the one that was drawn before, for whoever draws again and again. What has to be known of that one
     /// is in `memory`.
@@ -209,6 +220,7 @@ pub struct Snapshot {
     pub live: bool,
     pub readings: Option<Arc<Readings>>,
     pub before: Option<Arc<Readings>>,
+    pub beside: Vec<Beside>,
     pub failure: Option<String>,
     pub analyzed: Analyzed,
     pub selection: Selection,
@@ -227,6 +239,7 @@ impl Snapshot {
             live: self.live,
             readings: self.readings.as_deref(),
             before: self.before.as_deref(),
+            beside: &self.beside,
             against: None,
             failure: self.failure.as_deref(),
             analyzed: &self.analyzed,

@@ -135,6 +135,15 @@ pub fn limit(values: impl Iterator<Item = f64>) -> f64 {
     ABSURD.max(ALONE * *usual)
 }
 
+/// The mean of the values that are known; none where none is.
+pub fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {
+    let (mut sum, mut count) = (0.0, 0.0);
+    for value in values.filter(|v| v.is_finite()) {
+        (sum, count) = (sum + value, count + 1.0);
+    }
+    (count > 0.0).then(|| sum / count)
+}
+
 /// The largest size among the values that decide; 0 where there are none.
 pub fn most<'a>(values: impl IntoIterator<Item = &'a f32>) -> f32 {
     let values: Vec<f64> = values.into_iter().map(|v| f64::from(*v)).collect();

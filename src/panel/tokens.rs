@@ -401,7 +401,8 @@ struct Shading {
 
 impl Shading {
     fn new(shade: Shade, view: &View<'_>, row: &Row) -> Self {
-        if shade == Shade::Role {
+        let has_heads = view.net.heads.iter().any(|heads| *heads > 0);
+        if shade == Shade::Role || (shade == Shade::Attention && !has_heads) {
             return Self::by_role(view.palette, row);
         }
         match Shown::new(shade, view) {

@@ -12,7 +12,7 @@ use crate::figure::{
 };
 
 use super::outputs::{array, number, place, reading, sentence, step_text, tokens};
-use super::{MemorySlot, NetShape, Panel, PanelKind, Selection, Stack, View};
+use super::{MemorySlot, NetShape, Panel, PanelKind, Selection, Stack, View, span};
 
 /// What is known of it before one is made.
 pub const KIND: PanelKind = PanelKind {
@@ -85,10 +85,14 @@ impl WorkingMemory {
         let score = reading.array("score")?;
         let names = (0..score.shape[1]).map(|slot| format!("m{slot}")).collect();
         let label = reading.notes.first().map_or("", String::as_str);
+        let shuffled = span::mean(reading.array("shuffled")?.data.iter().copied());
         let cells = (0..score.data.len()).map(|i| content(view, reading, i, segments, positions));
         let count = score.shape[1] as f64;
         Some(Plot {
-            title: format!("stored: held-out score of probes. {label}"),
+            title: format!(
+                "stored: held-out score of probes ({} with shuffled labels). {label}",
+                number(shuffled.unwrap_or(f32::NAN))
+            ),
             x: Axis { range: (0.0, positions as f64), ticks: Ticks::Hidden, ..Axis::default() },
             y: Axis { range: (count, 0.0), ticks: Ticks::Each(names), ..Axis::default() },
             marks: vec![Mark::Cells(cells.flatten().collect())],

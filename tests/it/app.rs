@@ -12,8 +12,10 @@ use mnemoscope::app::commands::{self, Command};
 use mnemoscope::app::lab::effect::Effect;
 use mnemoscope::app::{Adapter, App, Launch, Panels, Surroundings};
 use mnemoscope::base::error::Error;
-use mnemoscope::base::question::Readings;
+use mnemoscope::base::question::{Found, Readings};
+use mnemoscope::base::registry;
 use mnemoscope::figure::Pick;
+use mnemoscope::panel;
 use mnemoscope::task::tree_path::Trees;
 
 /// Small enough to train many steps within a test.
@@ -1108,6 +1110,50 @@ fn the_panel_of_a_task_comes_forward_with_its_run_unless_a_hand_has_arranged_the
     until(&mut harness, "the second run is there", |app| app.lab.runs.len() == 2);
     trained(&mut harness, 4);
     assert!(!shows(&harness, "Node to hang"), "a layout of one's own stays");
+}
+
+const PARITY: &str = r#"
+name = "tiny"
+about = "A network small enough for a test."
+[task]
+kind = "automaton"
+machine = "parity"
+length = 8
+longest = 16
+[model]
+kind = "recurrent"
+width = 8
+[train]
+batch = 4
+held_out = 8
+evaluate = 2
+threads = 1
+steps = 4
+"#;
+
+#[test]
+fn what_a_network_without_heads_keeps_and_how_far_it_goes_come_forward_and_runs_are_drawn_together()
+{
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window_of(folder.path(), PARITY);
+    trained(&mut harness, 4);
+    for size in [[1280.0, 720.0], [1600.0, 1000.0]] {
+        harness.set_size(size.into());
+        (0..2).for_each(|_| harness.step());
+        // Controls of Working memory, Length and Automaton.
+        for words in ["What is stored", "Causes", "Group by"] {
+            assert!(shows(&harness, words), "{size:?}: {words}");
+        }
+    }
+    press(&mut harness, "Restart");
+    until(&mut harness, "the second run is there", |app| app.lab.runs.len() == 2);
+    trained(&mut harness, 4);
+    until(&mut harness, "the first run is drawn with it", |app| {
+        let length = registry::find("panel", panel::ALL, "length").unwrap();
+        let beside = app.lab.beside(&*length);
+        let known = |found: &Found| found.ended && matches!(found.reading, Some(Ok(_)));
+        beside.len() == 1 && beside[0].analyzed.by_call.values().any(known)
+    });
 }
 
 /// What the panel Tree says of the lens that it reads with.

@@ -1146,6 +1146,27 @@ fn a_sheet_names_runs_beside_the_one_that_is_asked_about() {
     assert!(error.message.contains("third"), "{}", error.message);
 }
 
+#[test]
+fn a_sheet_asks_the_runs_that_are_drawn_beside_another_their_long_questions() {
+    let folder = tempfile::tempdir().unwrap();
+    ["first", "second"].iter().for_each(|name| copied(&RUN.1, &folder.path().join(name)));
+    let mut sheet = several(&["length"]);
+    sheet.panels[0].beside = vec!["second".into()];
+    sheet.panels[0].set = toml::toml! { values = "6, 8"
+    sequences = 12 };
+    let mut runner = SheetRunner::new(&folder.path().join("first"));
+    let drawn = runner.drawn_panels(&sheet, &mut |_, _| true).unwrap();
+    let [beside] = &*drawn[0].shown.beside else { panic!("one run beside") };
+    assert_eq!(beside.name, "second");
+    // Two copies of a run answer the same.
+    let answers = [&beside.analyzed, &drawn[0].shown.analyzed].map(|analyzed| {
+        let found = analyzed.by_call.values().next().unwrap();
+        let reading = found.reading.as_ref().unwrap().as_ref().unwrap();
+        reading.array("accuracy").unwrap().data.clone()
+    });
+    assert_eq!(answers[0], answers[1]);
+}
+
 pub fn copied(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

@@ -53,6 +53,7 @@ pub fn figure(lab: &Lab, name: &str, dark: bool, size: [f32; 2]) -> Figure {
         live: false,
         readings: lab.readings.as_deref(),
         before: None,
+        beside: &[],
         against: None,
         failure: None,
         analyzed: &lab.analyses.analyzed,

@@ -33,7 +33,7 @@ use mnemoscope::numeric::geometry::{QueriesKeys, Scale, arrange, centered, pca};
 use mnemoscope::panel::attention::induction_keys;
 use mnemoscope::panel::compare::Compares;
 use mnemoscope::panel::{
-    self, Memory, MemorySlot, NetShape, Palette, Panel, Selection, View, describe,
+    self, Beside, Memory, MemorySlot, NetShape, Palette, Panel, Selection, View, describe,
 };
 use mnemoscope::run::expectation::{self, Expectation};
 use mnemoscope::run_folder::recording::Recording;
@@ -190,6 +190,7 @@ impl World {
             live: true,
             readings: self.readings.as_ref(),
             before: self.before.as_ref(),
+            beside: &[],
             against: None,
             failure: self.failure.as_deref(),
             analyzed: &self.analyzed,
@@ -455,6 +456,49 @@ fn lengths() -> Reading {
         numbers: numbers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
         ..Reading::default()
     }
+}
+
+#[test]
+fn several_runs_are_drawn_into_one_picture_of_length_and_who_has_not_answered_is_named() {
+    let mut world = World::new();
+    let panel = world.panel("length");
+    let calls = panel.analyses(&world.net, &world.selection);
+    world.analyze(&calls[0]);
+    let mut worse = lengths();
+    worse.arrays[2].data = vec![1.0, 0.7, 0.3].into();
+    let mut answered = Analyzed::default();
+    let found =
+        |reading| Found { step: 90, done: 1, total: 1, reading: Some(reading), ended: true };
+    answered.by_call.insert(calls[0].key(), found(Ok(Arc::new(worse))));
+    let mut refused = Analyzed::default();
+    refused.by_call.insert(calls[0].key(), found(Err(Error::usage("it reads 4 positions"))));
+    let beside = |name: &str, analyzed: Analyzed| Beside { name: name.to_owned(), analyzed };
+    let beside = [
+        beside("worse", answered),
+        beside("silent", Analyzed::default()),
+        beside("refuses", refused),
+    ];
+    let alone = panel.figure(&world.view());
+    let drawn = panel.figure(&View { beside: &beside, ..world.view() });
+    let curves = |figure: &Figure| -> Vec<Vec<[f64; 2]>> {
+        let marks = figure.plots[0].marks.iter();
+        marks
+            .filter_map(|mark| match mark {
+                Mark::Line { name, points, .. } if name == "accuracy" => Some(points.to_vec()),
+                _ => None,
+            })
+            .collect()
+    };
+    assert_eq!(curves(&alone).len(), 1);
+    assert_eq!(curves(&drawn).len(), 2);
+    let ends: Vec<f64> = curves(&drawn).iter().map(|curve| curve[2][1]).collect();
+    assert!(ends.contains(&f64::from(0.3f32)) && ends.contains(&f64::from(0.6f32)), "{ends:?}");
+    let names: Vec<&str> = drawn.plots[0].legend.iter().map(|entry| &*entry.text).collect();
+    assert!(names.contains(&"birth") && names.contains(&"worse"), "{names:?}");
+    for said in ["silent has not answered yet.", "refuses: it reads 4 positions."] {
+        assert!(drawn.caption.contains(said), "{}", drawn.caption);
+    }
+    assert!(drawn.caption.contains("worse: 70 % right at 4 positions, 30 % at 16 positions"));
 }
 
 /// A counter of three, found with one state too many and one arrow that leads elsewhere; `a` and `b` are its actions, `c` to

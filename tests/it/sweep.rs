@@ -733,6 +733,7 @@ fn figure_of(sweep: Option<&Sweep>, settings: &[(&str, &str)], size: [f32; 2]) -
         live: false,
         readings: None,
         before: None,
+        beside: &[],
         against: None,
         failure: None,
         analyzed: &Analyzed::default(),

@@ -3,9 +3,13 @@
 
 use std::sync::Arc;
 
-use mnemoscope::base::batch::Row;
+use candle_core::{Device, Tensor};
+use mnemoscope::base::batch::{NO_TARGET, Row};
 use mnemoscope::base::intervention::{Intervention, Place};
 use mnemoscope::base::question::{MeasurementCall, Reading};
+use mnemoscope::model::{Input, State};
+use mnemoscope::nn::params::Params;
+use mnemoscope::nn::tap::Untapped;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::job::analysis_of;
@@ -14,6 +18,7 @@ use mnemoscope::task::held_out_seed;
 
 /// A small network of a task, trained for some steps.
 pub(super) struct Asked {
+    experiment: Experiment,
     pub trainer: Trainer,
     pub instrument: Instrument,
 }
@@ -25,7 +30,8 @@ impl Asked {
         experiment.set_texts(usual.iter().chain(texts).copied()).unwrap();
         let mut trainer = Trainer::new(&experiment).unwrap();
         (0..steps).for_each(|_| drop(trainer.step().unwrap()));
-        Self { instrument: Instrument::new(&experiment).unwrap(), trainer }
+        let instrument = Instrument::new(&experiment).unwrap();
+        Self { experiment, trainer, instrument }
     }
 
     pub fn prompt(&self) -> Arc<Row> {
@@ -364,6 +370,80 @@ fn what_the_memory_is_worth_is_what_is_lost_when_each_segment_is_the_first() {
     let texts = ["task.count=2", "task.segment=2", "model.memory=0", "train.segment=2"];
     let alone = Asked::of("copy", "memory_tokens", &[&SMALL[..], &texts].concat(), 0);
     assert!(!alone.trainer.columns().iter().any(|name| name == "memory_use"));
+}
+
+#[test]
+fn the_gradient_at_a_border_is_what_a_change_of_the_memory_there_does_to_the_loss() {
+    let texts = ["train.held_out=1", "train.rate=0.02", "task.count=6", "task.segment=2"];
+    let mut asked = Asked::of(
+        "copy",
+        "memory_tokens",
+        &[&SMALL[..], &texts, &["model.memory=2", "train.segment=2"]].concat(),
+        20,
+    );
+    let row = asked.prompt();
+    let mut params = Params::new(0);
+    let source = asked.experiment.task.open().unwrap();
+    let model = asked.experiment.network(&*source, &mut params).unwrap();
+    params.load(&asked.trainer.weights().unwrap()).unwrap();
+    let count = row.targets.iter().filter(|target| **target != NO_TARGET).count() as f64;
+    // The mean loss of the sequence where a number of the memory at a border is another one.
+    let loss = |border: usize, index: usize, change: f32| -> f64 {
+        let (mut sum, mut state) = (0.0, None::<State>);
+        for (number, tokens) in row.tokens.chunks(2).enumerate() {
+            if number == border
+                && let Some(state) = &mut state
+            {
+                let shape = state.memory[0].dims().to_vec();
+                let mut numbers: Vec<f32> =
+                    state.memory[0].flatten_all().unwrap().to_vec1().unwrap();
+                numbers[index] += change;
+                state.memory[0] = Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap();
+            }
+            let tokens = Tensor::from_slice(tokens, (1, tokens.len()), &Device::Cpu).unwrap();
+            let whole = Some(row.len());
+            let input = Input { whole, state: state.as_ref(), ..Input::new(&tokens) };
+            let output = model.forward(&params, &input, &mut Untapped).unwrap();
+            let logits: Vec<Vec<f32>> = output.logits.squeeze(0).unwrap().to_vec2().unwrap();
+            for (logits, target) in logits.iter().zip(&row.targets[2 * number..]) {
+                if *target != NO_TARGET {
+                    let all: f64 = logits.iter().map(|x| f64::from(*x).exp()).sum();
+                    sum += all.ln() - f64::from(logits[*target as usize]);
+                }
+            }
+            state = output.state;
+        }
+        sum / count
+    };
+    let segments = row.len().div_ceil(2);
+    let expected = |back: usize| {
+        let slope = |index: usize| {
+            let at = |change: f32| loss(segments - back, index, change);
+            (at(2e-2) - at(-2e-2)) / 4e-2
+        };
+        (0..16).map(|index| slope(index).powi(2)).sum::<f64>().sqrt()
+    };
+    let expected: Vec<f64> = [1, 2, 4].map(expected).to_vec();
+    for (back, expected) in [1, 2, 4].into_iter().zip(expected) {
+        let found = recorded(&mut asked, &format!("grad_memory_back{back}"));
+        assert!(expected > 1e-5, "{back}: {expected}");
+        assert!((found - expected).abs() < 0.01 * expected, "{back}: {found} {expected}");
+    }
+}
+
+#[test]
+fn no_gradient_comes_back_through_a_border_that_stops_it() {
+    let texts = ["task.blocks=4", "task.least_blocks=4", "model.memory=2", "train.segment=8"];
+    let of = |through: &str| {
+        let mut asked =
+            Asked::of("passkey", "feedback", &[&SMALL[..], &texts, &[through]].concat(), 2);
+        [1, 2].map(|back| recorded(&mut asked, &format!("grad_memory_back{back}")))
+    };
+    // The answer stands in the last segment.
+    let [last, before] = of("train.through=1");
+    assert!(last > 0.0 && before == 0.0, "{last} {before}");
+    let [last, before] = of("train.through=64");
+    assert!(last > 0.0 && before > 0.0, "{last} {before}");
 }
 
 #[test]

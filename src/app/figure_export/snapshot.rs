@@ -53,6 +53,7 @@ fn snapshot(lab: &Lab, readings: Option<&Arc<Readings>>) -> Option<Snapshot> {
         live: false,
         readings: readings.cloned(),
         before: None,
+        beside: Vec::new(),
         failure: lab.failure.clone(),
         analyzed: lab.analyses.analyzed.clone(),
         selection: lab.selection.clone(),
@@ -77,7 +78,11 @@ pub fn of(
     let readings = beside.or(lab.readings.as_ref());
     let run = lab.run().ok_or_else(nothing)?;
     let mut shown = snapshot(lab, readings).ok_or_else(nothing)?;
-    let others = drawn_beside(panel, lab, run);
+    let others = lab.drawn_beside(panel);
+    shown.beside = lab.beside(panel);
+    for (beside, run) in shown.beside.iter_mut().zip(&others) {
+        beside.name = folder_name(run);
+    }
     shown.runs.truncate(1);
     shown.runs.extend(others.iter().map(|run| (folder_name(run), run.recording.clone())));
     let mut spec = PanelSpec {
@@ -98,17 +103,6 @@ pub fn of(
         snapshot.drawn_panel.against = Some(Arc::new(drawn_other(kind, other, run)));
     }
     Ok((spec, snapshot))
-}
-
-/// The runs that a panel draws beside the one in view.
-fn drawn_beside<'a>(panel: &dyn Panel, lab: &'a Lab, run: &Run) -> Vec<&'a Run> {
-    // A panel that asks nothing draws histories, and those of all runs.
-    let (net, selection) = (&run.info.net, &lab.selection);
-    let is_history =
-        panel.needs(net, selection).is_empty() && panel.analyses(net, selection).is_empty();
-    let is_drawn =
-        |other: &&Run| is_history && panel.draws_beside(&run.recording, &other.recording);
-    in_order(lab).skip(1).filter(is_drawn).collect()
 }
 
 /// What a panel is compared with, as a sheet says it.

@@ -345,10 +345,11 @@ impl Lab {
     /// The long questions to what is compared with what is in view; the same weights have the same answer.
     fn keys_of_others(&self, others: &[Wanted]) -> Vec<(Subject, Key)> {
         let key = |wanted: &Wanted, call: &MeasurementCall| {
-            let reads = reads_prompt(call).ok()?;
-            let prompt = self.comparison.other(&wanted.subject)?.prompt()?;
+            let prompt = match reads_prompt(call).ok()? {
+                true => Some(self.comparison.other(&wanted.subject)?.prompt()?.tokens.clone()),
+                false => None,
+            };
             let step = Some(self.step_of(&wanted.subject)?);
-            let prompt = reads.then(|| prompt.tokens.clone());
             Some(Key { run: wanted.subject.run, step, call: call.clone(), prompt })
         };
         let of = |wanted: &Wanted| {

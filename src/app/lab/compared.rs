@@ -7,7 +7,7 @@ use crate::base::intervention::Intervention;
 use crate::base::question::{Analyzed, Found, MeasurementCall, Readings};
 use crate::base::weights::Weights;
 use crate::panel::compare::{Compares, Showing};
-use crate::panel::{PanelKind, Selection};
+use crate::panel::{Beside, Panel, PanelKind, Selection};
 use crate::run::examiner::Which;
 use crate::run::expectation::EFFECT;
 
@@ -103,6 +103,11 @@ impl Subject {
     /// The step in view of a run, without what is in force.
     fn without(run: u64) -> Self {
         Self { run, step: Moment::InView, under: Under::Nothing, head: None }
+    }
+
+    /// The last step that is recorded of a run, without what is in force.
+    pub fn at_its_end(run: u64) -> Self {
+        Self { step: Moment::At(u64::MAX), ..Self::without(run) }
     }
 
     pub fn selection(&self, selection: &Selection) -> Selection {
@@ -349,6 +354,24 @@ impl Lab {
             analyzed,
             selection: subject.selection(&self.selection),
         })
+    }
+
+    /// The runs that a panel draws with the one in view.
+    pub fn drawn_beside(&self, panel: &dyn Panel) -> Vec<&Run> {
+        let Some(own) = self.run() else { return Vec::new() };
+        let is_drawn =
+            |run: &&Run| run.id != own.id && panel.draws_beside(&own.recording, &run.recording);
+        self.runs.iter().filter(is_drawn).collect()
+    }
+
+    /// What these answered to the long questions of the panel.
+    pub fn beside(&self, panel: &dyn Panel) -> Vec<Beside> {
+        let of = |run: &Run| {
+            let other = self.comparison.other(&Subject::at_its_end(run.id));
+            let analyzed = other.map_or_else(Analyzed::default, |other| other.analyzed.clone());
+            Beside { name: run.name.clone(), analyzed }
+        };
+        self.drawn_beside(panel).into_iter().map(of).collect()
     }
 
     /// The step that a subject is looked at; none where it has none.

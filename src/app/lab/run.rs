@@ -89,6 +89,10 @@ pub struct RunInfo {
     pub vocab: Vocab,
     pub roles: &'static [&'static str],
     pub source: Arc<dyn Source>,
+    /// Whether the network keeps something of what it has read.
+    pub keeps: bool,
+    /// Whether its matrices are memories that can be read one by one.
+    pub has_memories: bool,
     /// Tensors that training can change, in order.
     pub trained: Vec<String>,
     /// Bytes of these.
@@ -111,11 +115,21 @@ impl RunInfo {
             answers: source.possible_answers(),
             length: layout.length,
         };
+        let (keeps, has_memories) = (model.keeps().is_some(), model.memories().is_some());
         let all = || params.all().filter(|p| params.is_trained(*p));
         let trained = all().map(|p| params.name(p).to_owned()).collect();
         let numbers: usize = all().map(|p| params.var(p).elem_count()).sum();
         let trained_bytes = numbers * size_of::<f32>();
-        Ok(Self { net, vocab, roles: source.roles(), source, trained, trained_bytes })
+        Ok(Self {
+            net,
+            vocab,
+            roles: source.roles(),
+            source,
+            keeps,
+            has_memories,
+            trained,
+            trained_bytes,
+        })
     }
 }
 

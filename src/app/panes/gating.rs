@@ -5,17 +5,17 @@ use egui::Ui;
 use super::Pane;
 use crate::app::commands::Action;
 use crate::app::lab::Lab;
+use crate::app::lab::run::RunInfo;
 use crate::app::lab::tuple_edit::{TupleEdit, possible};
 use crate::panel::Panel;
-use crate::task::Source;
 use crate::task::reference_back::TupleText;
 
 /// Buttons that change the selected tuple.
 pub struct Gating;
 
 impl Pane for Gating {
-    fn suits(&self, source: &dyn Source) -> bool {
-        source.facet::<TupleText>().is_some()
+    fn suits(&self, run: &RunInfo) -> bool {
+        run.source.facet::<TupleText>().is_some()
     }
 
     fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {

@@ -20,6 +20,7 @@ use crate::app::lab::Lab;
 use crate::app::lab::compared::{Subject, Wanted};
 use crate::app::lab::panels::{Form, Panels};
 use crate::app::lab::run::Run;
+use crate::app::lab::run::RunInfo;
 use crate::base::error::{Error, Result};
 use crate::base::question::MeasurementCall;
 use crate::base::settings;
@@ -32,7 +33,6 @@ use crate::panel::compare::Compares;
 use crate::panel::outputs::sentence;
 use crate::panel::{Memory, NetShape, Palette, Panel, PanelKind, Selection, View, compare};
 use crate::run::expectation::EFFECT;
-use crate::task::Source;
 
 /// Panels, pictures and forms between frames.
 pub struct Host {
@@ -183,9 +183,9 @@ impl Host {
         }
     }
 
-    /// The first panel of the list that was made for a task.
-    pub fn made_for(&self, source: &dyn Source) -> Option<&'static str> {
-        self.panels.iter().find(|s| s.pane.suits(source)).map(|s| s.kind.name)
+    /// The panels that were made for the task or the network of a run; the last one is most of it.
+    pub fn made_for(&self, run: &RunInfo) -> Vec<&'static str> {
+        self.panels.iter().filter(|s| s.pane.suits(run)).map(|s| s.kind.name).collect()
     }
 
     /// A new frame begins.
@@ -202,21 +202,26 @@ impl Host {
         self.panels.iter().any(|s| s.waited > 0 && self.is_visible(s.kind.name))
     }
 
-    /// What the panels that were drawn need to know of what they are compared with.
+    /// What the panels that were drawn need to know of what they are compared with, and of the runs that they draw with the one in
+    /// view.
     pub fn others(&self, lab: &Lab) -> Vec<Wanted> {
         let mut all: Vec<Wanted> = Vec::new();
         for shown in self.panels.iter().filter(|s| self.is_visible(s.kind.name)) {
-            let Some(subject) = lab.comparison.of_kind(shown.kind) else { continue };
-            let Some((_, run)) = lab.run_of(subject.run) else { continue };
-            let at = all.iter().position(|wanted| wanted.subject == *subject);
-            let at = at.unwrap_or_else(|| {
-                all.push(Wanted { subject: subject.clone(), calls: vec![], analyses: vec![] });
-                all.len() - 1
-            });
-            let selection = subject.selection(&lab.selection);
-            let net = &run.info.net;
-            add_new(&mut all[at].calls, shown.panel.needs(net, &selection));
-            add_new(&mut all[at].analyses, shown.panel.analyses(net, &selection));
+            if let Some(subject) = lab.comparison.of_kind(shown.kind) {
+                let Some((_, run)) = lab.run_of(subject.run) else { continue };
+                let (net, selection) = (&run.info.net, subject.selection(&lab.selection));
+                let wanted = wanted_of(&mut all, subject);
+                add_new(&mut wanted.calls, shown.panel.needs(net, &selection));
+                add_new(&mut wanted.analyses, shown.panel.analyses(net, &selection));
+                continue;
+            }
+            for run in lab.drawn_beside(shown.panel.as_ref()) {
+                let analyses = shown.panel.analyses(&run.info.net, &lab.selection);
+                if !analyses.is_empty() {
+                    let wanted = wanted_of(&mut all, &Subject::at_its_end(run.id));
+                    add_new(&mut wanted.analyses, analyses);
+                }
+            }
         }
         all
     }
@@ -526,6 +531,7 @@ impl Shown {
     fn figures(&mut self, lab: &Lab, palette: Palette, size: [f32; 2]) -> Vec<Figure> {
         let Some(run) = lab.run() else { return Vec::new() };
         let runs = lab.recordings();
+        let beside = lab.beside(self.panel.as_ref());
         let view = View {
             net: &run.info.net,
             vocab: &run.info.vocab,
@@ -536,6 +542,7 @@ impl Shown {
             live: lab.training().is_some_and(|t| !t.gone),
             readings: lab.readings.as_deref(),
             before: lab.before_edit.as_deref(),
+            beside: &beside,
             against: None,
             failure: lab.failure.as_deref(),
             analyzed: &lab.analyses.analyzed,
@@ -563,6 +570,7 @@ impl Shown {
             live: false,
             readings: other.readings.map(|readings| &**readings),
             before: None,
+            beside: &[],
             failure: other.failure,
             analyzed: &other.analyzed,
             selection: &other.selection,
@@ -593,6 +601,15 @@ fn dropped(ui: &Ui, rect: Rect) -> Option<Action> {
     let at = ui.input(|i| i.pointer.interact_pos().filter(|_| i.pointer.any_released()))?;
     let folder = rect.contains(at).then(|| DragAndDrop::take_payload::<PathBuf>(ui.ctx()))??;
     Some(Action::CompareRuns { a: None, b: folder.as_ref().clone() })
+}
+
+/// What is wanted of a subject, among all that is.
+fn wanted_of<'a>(all: &'a mut Vec<Wanted>, subject: &Subject) -> &'a mut Wanted {
+    let at = all.iter().position(|wanted| wanted.subject == *subject).unwrap_or(all.len());
+    if at == all.len() {
+        all.push(Wanted { subject: subject.clone(), calls: Vec::new(), analyses: Vec::new() });
+    }
+    &mut all[at]
 }
 
 fn add_new(all: &mut Vec<MeasurementCall>, more: impl IntoIterator<Item = MeasurementCall>) {

@@ -25,18 +25,19 @@ use egui::{Rect, Ui};
 use crate::figure::Figure;
 use crate::figure::scene::Scene;
 use crate::panel::{self, Panel, PanelKind};
-use crate::task::Source;
+use crate::task::automaton::Machine;
 
 use crate::app::canvas::Picked;
 use crate::app::canvas::paint::{self, Canvas};
 use crate::app::commands::Action;
 use crate::app::lab::Lab;
+use crate::app::lab::run::RunInfo;
 
 /// What a panel of the window has besides its figure. Most have nothing; one whose controls are settings names these in its
 /// [`PanelKind`]. `panel` is the panel with its settings; what a hand changes in them is drawn and asked at once.
 pub trait Pane {
-    /// Whether it was made for this task: it comes to the front with it.
-    fn suits(&self, _source: &dyn Source) -> bool {
+    /// Whether it was made for the task or the network of this run: it comes to the front with it.
+    fn suits(&self, _run: &RunInfo) -> bool {
         false
     }
 
@@ -83,10 +84,23 @@ pub enum News {
     Rewritten,
 }
 
-/// A pane with nothing besides its figure.
-struct Plain;
+/// A pane with nothing besides its figure, and which runs it was made for.
+struct Plain(fn(&RunInfo) -> bool);
 
-impl Pane for Plain {}
+impl Pane for Plain {
+    fn suits(&self, run: &RunInfo) -> bool {
+        (self.0)(run)
+    }
+}
+
+/// Those of recurrent networks, where others have maps of their heads.
+fn has_no_heads(run: &RunInfo) -> bool {
+    run.net.heads.iter().all(|heads| *heads == 0)
+}
+
+fn has_machine(run: &RunInfo) -> bool {
+    run.source.facet::<Machine>().is_some()
+}
 
 /// A panel by its name, and what it has besides its figure.
 type Row = (&'static str, fn() -> Box<dyn Pane>);
@@ -104,13 +118,15 @@ const PANES: &[Row] = &[
     (panel::gating::KIND.name, || Box::new(gating::Gating)),
     (panel::tree::KIND.name, || Box::<tree::TreeEditor>::default()),
     (panel::working_memory::KIND.name, || Box::<working_memory::Memory>::default()),
+    (panel::length::KIND.name, || Box::new(Plain(has_no_heads))),
+    (panel::automaton::KIND.name, || Box::new(Plain(has_machine))),
     (panel::timeline::KIND.name, || Box::new(timeline::Timeline)),
 ];
 
 fn pane_of(kind: &PanelKind) -> Box<dyn Pane> {
     match PANES.iter().find(|(name, _)| *name == kind.name) {
         Some((_, make)) => make(),
-        None => Box::new(Plain),
+        None => Box::new(Plain(|_| false)),
     }
 }
 

@@ -5,10 +5,10 @@ use egui::{ComboBox, Ui};
 use super::Pane;
 use crate::app::commands::Action;
 use crate::app::lab::Lab;
+use crate::app::lab::run::RunInfo;
 use crate::base::error::Result;
 use crate::base::tree::Tree;
 use crate::panel::Panel;
-use crate::task::Source;
 use crate::task::tree_path::Trees;
 
 /// What is chosen, and why it was not done.
@@ -21,8 +21,8 @@ pub struct TreeEditor {
 }
 
 impl Pane for TreeEditor {
-    fn suits(&self, source: &dyn Source) -> bool {
-        source.facet::<Trees>().is_some()
+    fn suits(&self, run: &RunInfo) -> bool {
+        run.source.facet::<Trees>().is_some()
     }
 
     fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {

@@ -5,6 +5,7 @@ use egui::{Button, DragValue, Ui};
 use super::Pane;
 use crate::app::commands::Action;
 use crate::app::lab::Lab;
+use crate::app::lab::run::RunInfo;
 use crate::base::intervention::{How, Intervention, Place, Point, Site, memory_token};
 use crate::panel::{MemorySlot, Panel, Selection};
 
@@ -15,6 +16,10 @@ pub struct Memory {
 }
 
 impl Pane for Memory {
+    fn suits(&self, run: &RunInfo) -> bool {
+        run.keeps
+    }
+
     fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
         let Some((said, place)) = selected(lab) else {
             ui.weak("Click on what is written: its slot can then be cut, held or taken from another sequence.");

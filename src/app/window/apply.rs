@@ -216,8 +216,7 @@ impl App {
         }
         self.history.skip();
         ctx.send_viewport_cmd(egui::ViewportCommand::Fullscreen(on));
-        let source = self.lab.run().map(|run| run.info.source.clone());
-        let made = source.and_then(|source| self.host.made_for(&*source));
+        let made = self.lab.run().and_then(|run| self.host.made_for(&run.info).pop());
         let picture = made.unwrap_or(panel::attention::KIND.name);
         self.change_look(ctx, |app| app.dock.present(on.then_some(picture)));
     }
@@ -285,8 +284,8 @@ impl App {
         });
     }
 
-    /// The panel that was made for the task of a run comes to the front of its stack when the run comes into the window, unless a
-    /// hand has arranged the panels.
+    /// The panels that were made for the task or the network of a run come to the front of their stacks when the run comes into the
+    /// window, unless a hand has arranged the panels.
     pub(super) fn show_picture_of_task(&mut self) {
         let arranged = *self.layout.get_or_insert_with(|| self.dock.clone()) != self.dock;
         let id = self.lab.run_id();
@@ -296,8 +295,12 @@ impl App {
         self.shown_for = id;
         self.say_lacking();
         let Some(run) = self.lab.run().filter(|_| !arranged) else { return };
-        let Some(panel) = self.host.made_for(&*run.info.source) else { return };
-        self.dock.bring_forward(panel);
+        if !run.info.has_memories {
+            // Memories would have nothing to show.
+            self.dock.bring_forward(panel::query_key::KIND.name);
+        }
+        let made = self.host.made_for(&run.info);
+        made.iter().for_each(|panel| self.dock.bring_forward(panel));
         self.layout = Some(self.dock.clone());
     }
 }

@@ -14,8 +14,9 @@ const BOW: (f64, f64) = (0.14, 0.6);
 const REACH: f64 = 1.9;
 /// Where an arrow ends, in radii of its state: a hair's breadth outside.
 const RIM: f64 = 1.14;
-/// The share of its way at which what is said of an arrow stands: nearer to where it begins, for the ways of many cross in the middle.
-const LABEL: f64 = 0.4;
+/// The shares of its way at which what is said of an arrow may stand, the best first: nearer to where it begins, for the ways of many
+/// cross in the middle.
+const LABELS: [f64; 6] = [0.4, 0.33, 0.5, 0.58, 0.27, 0.66];
 /// Half the angle between the ends of a loop.
 const OPENING: f64 = 0.55;
 /// Rounds in which places are exchanged at most.
@@ -84,14 +85,14 @@ pub fn radius(places: &[At]) -> f64 {
 }
 
 /// An arrow from rim to rim: a cubic Bézier curve, and where its head begins.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Bow {
     /// The curve up to its head.
     pub curve: [At; 4],
     /// The tip.
     pub tip: At,
-    /// Where what is said of it stands.
-    pub label: At,
+    /// Where what is said of it may stand, the best first.
+    pub labels: Vec<At>,
 }
 
 /// The arrow from one state to another, which bows to the left of its way. `radius` is that of states, `head` the length of its head.
@@ -105,7 +106,7 @@ pub fn bow(from: At, to: At, radius: f64, head: f64) -> Bow {
     let tip = radius * RIM;
     let [end, base] = [tip, tip + head].map(|from_middle| 1.0 - leaves(back, from_middle));
     let curve = part(whole, leaves(whole, radius), base);
-    Bow { curve, tip: at(whole, end), label: at(whole, LABEL) }
+    Bow { curve, tip: at(whole, end), labels: LABELS.map(|share| at(whole, share)).to_vec() }
 }
 
 /// The arrow from a state to itself, on the side away from the middle; upwards in the middle.
@@ -119,7 +120,7 @@ pub fn circuit(state: At, radius: f64, head: f64) -> Bow {
     let whole = [rim(1.0), far(1.0), far(-1.0), rim(-1.0)];
     let base = 1.0 - leaves(reversed(whole), head);
     let label = plus(at(whole, 0.5), scaled(out, 0.13));
-    Bow { curve: part(whole, 0.0, base), tip: whole[3], label }
+    Bow { curve: part(whole, 0.0, base), tip: whole[3], labels: vec![label] }
 }
 
 /// Where the arrow of the start comes from: beside the loop of the state, if it has one.

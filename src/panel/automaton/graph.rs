@@ -59,8 +59,8 @@ impl Graph {
         let sizes = Sizes { radius: drawing::radius(&places), unit, palette };
         let bows: Vec<Bow> = self.edges.iter().map(|edge| self.bow(edge, &sizes)).collect();
         let arrows = self.edges.iter().zip(&bows).flat_map(|(edge, bow)| arrow(edge, bow, palette));
-        let labels = self.edges.iter().zip(&bows).map(|(edge, bow)| label(edge, bow, &sizes));
-        let mut marks: Vec<Mark> = arrows.chain([Mark::Cells(labels.collect())]).collect();
+        let labels = self.labels(&bows, &sizes);
+        let mut marks: Vec<Mark> = arrows.chain([Mark::Cells(labels)]).collect();
         marks.extend(
             self.nodes.iter().filter(|node| node.is_start).flat_map(|n| self.start(n, &sizes)),
         );
@@ -87,6 +87,27 @@ impl Graph {
         drawing::bow(from, to, sizes.radius, head)
     }
 
+    /// What is said of the arrows, each where nothing else stands if there is such a place; those with one place have theirs first.
+    fn labels(&self, bows: &[Bow], sizes: &Sizes) -> Vec<Cell> {
+        let disc = |node: &Node| [-1.0, 1.0].map(|side| node.at.map(|x| x + side * sizes.radius));
+        let mut taken: Vec<[At; 2]> = self.nodes.iter().map(disc).collect();
+        let mut cells: Vec<(usize, Cell)> = Vec::with_capacity(bows.len());
+        let mut order: Vec<usize> = (0..bows.len()).collect();
+        order.sort_by_key(|edge| bows[*edge].labels.len());
+        for edge in order {
+            let cell = |at: &At| label(&self.edges[edge], *at, sizes);
+            let is_free =
+                |cell: &Cell| taken.iter().all(|other| are_apart([cell.from, cell.to], *other));
+            let mut places = bows[edge].labels.iter().map(cell);
+            let Some(best) = places.next() else { continue };
+            let cell = if is_free(&best) { best } else { places.find(is_free).unwrap_or(best) };
+            taken.push([cell.from, cell.to]);
+            cells.push((edge, cell));
+        }
+        cells.sort_by_key(|(edge, _)| *edge);
+        cells.into_iter().map(|(_, cell)| cell).collect()
+    }
+
     fn start(&self, node: &Node, sizes: &Sizes) -> [Mark; 2] {
         let is_loop =
             |edge: &Edge| edge.ends[0] == edge.ends[1] && self.nodes[edge.ends[0]].at == node.at;
@@ -99,6 +120,11 @@ impl Graph {
         let text = word(corner(-1.0), corner(1.0), "start".to_owned(), color);
         [Mark::Arrow { from, to, color, width: 1.0 }, Mark::Cells(vec![text])]
     }
+}
+
+/// Whether two boxes, each between two corners, do not overlap.
+fn are_apart([a, b]: [At; 2], [c, d]: [At; 2]) -> bool {
+    (0..2).any(|i| b[i] <= c[i] || d[i] <= a[i])
 }
 
 /// Words that nothing answers to, between two corners.
@@ -169,12 +195,11 @@ fn name(node: &Node, sizes: &Sizes) -> Cell {
 }
 
 /// The actions of an arrow, on paper, so that lines below are not read as part of them.
-fn label(edge: &Edge, bow: &Bow, sizes: &Sizes) -> Cell {
+fn label(edge: &Edge, [x, y]: At, sizes: &Sizes) -> Cell {
     let (share, [least, most]) = LABEL;
     let height = (share * sizes.unit).clamp(least, most) / sizes.unit;
     // Letters are about half as wide as high.
     let width = height * (0.48 * edge.text.chars().count() as f64 + 0.3);
-    let [x, y] = bow.label;
     Cell {
         from: [x - width / 2.0, y - height / 2.0],
         to: [x + width / 2.0, y + height / 2.0],
