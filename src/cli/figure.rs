@@ -27,6 +27,7 @@ use crate::figure::scene::Beyond;
 use crate::formats::file::{check_free, check_ours, save};
 use crate::panel;
 use crate::panel::compare::{Compares, Showing};
+use crate::run_folder::recording::Recording;
 
 use super::bar::Bar;
 use super::run_at::{Against, Asked, note, tell_problems, tell_taken};
@@ -54,6 +55,10 @@ struct Drawn {
     /// Position of the selected key (from 0)
     #[arg(long, value_name = "POSITION")]
     key: Option<usize>,
+    /// Draw a run with this one, in the same plot (curves and length; may be said several times): its folder, or the name of one
+    /// beside this
+    #[arg(long, value_name = "RUN", conflicts_with = "sheet")]
+    beside: Vec<String>,
     #[command(flatten)]
     against: Against,
     /// With --against: layer and head in focus there (default: as here)
@@ -113,7 +118,7 @@ pub struct Figure {
     #[command(flatten)]
     drawn: Drawn,
     /// Make the figure again that this file shows (.pdf, .svg, .png or .json), out of what is written in it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["panel", "sheet", "set", "head", "query", "key", "steps", "preset",
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["panel", "sheet", "set", "head", "query", "key", "beside", "steps", "preset",
         "width", "height", "text_size", "line", "map", "hatched", "dark", "grey", "dpi", "step", "sequence", "tokens", "cut", "intervene",
         "against_head", "show"])]
     again: Option<PathBuf>,
@@ -190,13 +195,24 @@ impl PageWords {
     }
 }
 
+/// The name of a run in a sheet; the runner is told where it lies.
+fn named(run: &Path, runner: &mut SheetRunner) -> String {
+    if !run.is_dir() {
+        return run.to_string_lossy().into_owned();
+    }
+    let folder = run.canonicalize().unwrap_or_else(|_| run.to_owned());
+    let name = name_of(&folder);
+    runner.lies_in(name.clone(), folder);
+    name
+}
+
 impl Drawn {
     fn sheet(&self, runner: &mut SheetRunner) -> Result<Sheet> {
         let question = self.asked.question();
         let against = self.against(runner)?;
         let mut sheet = match &self.sheet {
             Some(name) => Sheet::find(name)?,
-            None => Sheet::one(self.panel()?, PageSpec::default()),
+            None => Sheet::one(self.panel(runner)?, PageSpec::default()),
         };
         sheet.page = self.page.over(sheet.page)?;
         sheet.panels.iter_mut().for_each(|panel| fill(panel, &question));
@@ -210,12 +226,7 @@ impl Drawn {
     /// What the words compare with; the runner is told where it lies.
     fn against(&self, runner: &mut SheetRunner) -> Result<Option<AgainstSpec>> {
         let Some(other) = self.against.other()? else { return Ok(None) };
-        let mut run = other.run.to_string_lossy().into_owned();
-        if other.run.is_dir() {
-            let folder = other.run.canonicalize().unwrap_or(other.run);
-            run = name_of(&folder);
-            runner.lies_in(run.clone(), folder);
-        }
+        let run = named(&other.run, runner);
         let showing = Showing::named(&self.show).unwrap_or_default();
         Ok(Some(AgainstSpec {
             run,
@@ -226,7 +237,7 @@ impl Drawn {
         }))
     }
 
-    fn panel(&self) -> Result<PanelSpec> {
+    fn panel(&self, runner: &mut SheetRunner) -> Result<PanelSpec> {
         let panel = self.panel.clone().ok_or_else(|| {
             Error::usage("nothing says what to draw: name a panel (see `mnemoscope list panels`), or a --sheet of several")
         })?;
@@ -236,12 +247,19 @@ impl Drawn {
             let (name, text) = assignment(text)?;
             set.insert(name.to_owned(), settings::read(&mut *made, name, text));
         }
+        let alone = Recording::default();
+        if !self.beside.is_empty() && !made.draws_beside(&alone, &alone) {
+            return Err(Error::usage(format!(
+                "--beside: {panel} draws one run with these settings; curves and length draw several in one plot, and --against compares two"
+            )));
+        }
         Ok(PanelSpec {
             panel,
             head: self.head.clone().unwrap_or_default(),
             query: self.query,
             key: self.key,
             set,
+            beside: self.beside.iter().map(|run| named(Path::new(run), runner)).collect(),
             ..PanelSpec::default()
         })
     }

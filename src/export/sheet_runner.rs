@@ -26,7 +26,7 @@ pub type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 pub struct SheetRunner {
     /// The folder that was named: a run, or a sweep.
     folder: PathBuf,
-    /// Where runs lie that something is compared with, by their names in a sheet.
+    /// Where runs lie that something is compared with or drawn with, by their names in a sheet.
     elsewhere: BTreeMap<String, PathBuf>,
     runs: BTreeMap<PathBuf, RunAt>,
     /// SHA-256 of weights, by folder and step.
@@ -49,9 +49,14 @@ impl SheetRunner {
         }
     }
 
-    /// Has what a sheet compares with a run of this name found in a folder.
+    /// Has what a sheet compares with, or draws with, a run of this name found in a folder.
     pub fn lies_in(&mut self, run: String, folder: PathBuf) {
         self.elsewhere.insert(run, folder);
+    }
+
+    fn place_of(&self, run: &str) -> PathBuf {
+        let found = self.elsewhere.get(run).cloned();
+        found.unwrap_or_else(|| folder_of(&self.folder, run))
     }
 
     /// What is damaged or gone of the runs that were opened, and was left out.
@@ -136,8 +141,7 @@ impl SheetRunner {
             beside: Vec::new(),
             ..a.spec.clone()
         };
-        let found = self.elsewhere.get(run).cloned();
-        let folder = found.unwrap_or_else(|| folder_of(&self.folder, run));
+        let folder = self.place_of(run);
         let name = told_apart(&folder, &a.folder);
         let reads = Some(&*drawn_panel.shown);
         self.subject(&Subject { spec, folder, name, reads, ..*a }, progress)
@@ -156,9 +160,9 @@ impl SheetRunner {
         let mut beside = Vec::with_capacity(spec.beside.len());
         let mut answered = Vec::with_capacity(spec.beside.len());
         for name in &spec.beside {
-            let folder = folder_of(&self.folder, name);
+            let folder = self.place_of(name);
             beside.push((name_of(&folder), Arc::new(Reader::open(&folder)?.recording)));
-            answered.push(self.beside(*panel, &folder, progress)?);
+            answered.push(self.beside(of, &folder, progress)?);
         }
         let run = self.opened(folder, &question)?;
         run.turn_to(&question)?;
@@ -183,11 +187,12 @@ impl SheetRunner {
     /// Asks a run that is drawn with another the long questions of a panel, at its last step.
     fn beside(
         &mut self,
-        panel: &dyn Panel,
+        own: &Subject<'_>,
         folder: &Path,
         progress: &mut Progress<'_>,
     ) -> Result<Beside> {
-        let (name, question) = (name_of(folder), Question::default());
+        let (panel, name) = (own.panel, told_apart(folder, &own.folder));
+        let question = Question::default();
         let mut analyzed = Analyzed::default();
         if !panel.analyses(&NetShape::default(), &Selection::default()).is_empty() {
             let run = self.opened(folder, &question)?;

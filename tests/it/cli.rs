@@ -1186,6 +1186,30 @@ fn two_steps_are_compared_in_figures_films_and_answers() {
 }
 
 #[test]
+fn runs_are_drawn_into_one_plot_where_a_panel_draws_several() {
+    let folder = tiny();
+    let at = folder.path();
+    done(at, &["train", "tiny.toml", "--out", "run"]);
+    done(at, &["train", "tiny.toml", "--set", "train.seed=5", "--out", "far/away/run"]);
+    let figure = |panel: &str, file: &str| {
+        let words = ["figure", "run", panel, "--beside", "far/away/run", "-o", file];
+        let lengths = ["--set", "values=8,12", "--set", "sequences=8"];
+        run(at, &[&words[..], if panel == "length" { &lengths } else { &[] }].concat())
+    };
+    for panel in ["length", "curves"] {
+        let file = format!("{panel}.svg");
+        let drawn = figure(panel, &file);
+        assert!(drawn.status.success(), "{panel}: {}", text(&drawn.stderr));
+        let numbers = fs::read_to_string(at.join(format!("{panel}.csv"))).unwrap();
+        assert!(!numbers.is_empty());
+    }
+    assert!(fs::read_to_string(at.join("length.svg")).unwrap().contains("away/run"));
+    let refused = figure("heads", "x.svg");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("--beside: heads draws one run"));
+}
+
+#[test]
 fn a_run_that_lies_elsewhere_is_compared_and_found_again() {
     let folder = tiny();
     let at = folder.path();
