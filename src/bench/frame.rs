@@ -78,9 +78,7 @@ pub const HEADS: Workload = Workload {
     kind: Kind::Whole(heads),
 };
 
-/// Two answers to the same question take turns, so that every live frame has all its pictures to draw anew.
 fn heads(how: &How) -> Result<Vec<Measured>> {
-    let scratch = Scratch::new()?;
     let mut experiment = Experiment::of("heads", "bigram", "decoder")?;
     experiment.set_texts([
         "task.length=512",
@@ -90,14 +88,51 @@ fn heads(how: &How) -> Result<Vec<Measured>> {
         "train.batch=1",
         "train.held_out=1",
     ])?;
+    let names = ["frame/heads_still", "frame/heads_live"];
+    still_and_live(how, &experiment, (&["heads", "attention"], 0), names)
+}
+
+pub const MEMORY: Workload = Workload {
+    name: "frame/memory",
+    about: "the same with the working memory, the lengths and the machine of 64 segments of 8, 8 memory tokens",
+    kind: Kind::Whole(memory),
+};
+
+fn memory(how: &How) -> Result<Vec<Measured>> {
+    let mut experiment = Experiment::of("memory", "automaton", "memory_tokens")?;
+    experiment.set_texts([
+        "task.length=512",
+        "task.longest=512",
+        "model.memory=8",
+        "train.segment=8",
+        "train.batch=1",
+        "train.held_out=1",
+    ])?;
+    let panels = ["tokens", "working_memory", "length", "automaton"];
+    let names = ["frame/memory_still", "frame/memory_live"];
+    still_and_live(how, &experiment, (&panels, 3), names)
+}
+
+/// Frames of some panels, which ask so many long questions, that show a run which nobody trains, and of the same where two answers to their questions take turns, so that
+/// every frame has all its pictures to draw anew.
+fn still_and_live(
+    how: &How,
+    experiment: &Experiment,
+    (panels, questions): (&[&str], u64),
+    names: [&'static str; 2],
+) -> Result<Vec<Measured>> {
+    let scratch = Scratch::new()?;
     let folder = scratch.path().join("run");
-    record(&folder, &experiment, 2, 2)?;
+    record(&folder, experiment, 2, 2)?;
     let what = Some(folder.clone().into());
     let mut window = Headless::new(surroundings(&scratch), &Launch { what, ..Launch::default() });
-    window.show_only(&["heads", "attention"]);
+    window.show_only(panels);
     window.until("the run is open", |app| app.lab.readings.is_some())?;
+    window.until("long questions are answered", |app| {
+        app.lab.analyses.started >= questions && !app.lab.analyses.is_busy()
+    })?;
     let (calls, prompt) = (window.calls(), window.app.lab.prompt.clone());
-    let mut instrument = Instrument::new(&experiment)?;
+    let mut instrument = Instrument::new(experiment)?;
     let mut reader = WeightsReader::open(&folder)?;
     let mut answers = Vec::new();
     for step in [0, 1] {
@@ -105,7 +140,7 @@ fn heads(how: &How) -> Result<Vec<Measured>> {
         answers.push(Arc::new(readings));
     }
     let mut all = Vec::new();
-    for live in [false, true] {
+    for (name, live) in names.into_iter().zip([false, true]) {
         let (mut taken, mut count) = (Vec::new(), 0);
         let begun = Instant::now();
         while begun.elapsed() < how.time || taken.len() < 100 {
@@ -119,7 +154,6 @@ fn heads(how: &How) -> Result<Vec<Measured>> {
                 taken.push(took);
             }
         }
-        let name = if live { "frame/heads_live" } else { "frame/heads_still" };
         all.push(measured(name, &taken));
     }
     Ok(all)

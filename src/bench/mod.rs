@@ -37,6 +37,7 @@ pub const ALL: &[Workload] = &[
     frame::DEFAULT,
     frame::COMPARED,
     frame::HEADS,
+    frame::MEMORY,
     cloud::PROJECT,
     window::START,
     window::TAX,

@@ -104,11 +104,11 @@ impl Automaton {
         let caption = sheet.caption();
         let room = self.room(view, &caption);
         let mut plots = vec![sheet.found(room), sheet.truth(room)];
-        if self.vectors {
+        if room.has_more && self.vectors {
             let weight = if room.columns == 3 { 1.0 } else { SIDE };
             plots.push(Plot { wide: room.columns == 2, weight, ..sheet.vectors()? });
         }
-        if self.sequence && !answer.here.is_empty() {
+        if room.has_more && self.sequence && !answer.here.is_empty() {
             plots.push(sheet.sequence());
         }
         Ok(Figure {
@@ -123,18 +123,20 @@ impl Automaton {
     /// How the page is divided, if this stands at its foot.
     fn room(&self, view: &View<'_>, caption: &str) -> Room {
         let [width, height] = view.size;
+        let has_more = height > LEAST;
+        let (vectors, sequence) = (has_more && self.vectors, has_more && self.sequence);
         let columns = match width / height.max(1.0) {
-            wide if wide > 1.7 && self.vectors => 3,
+            wide if wide > 1.7 && vectors => 3,
             wide if wide > 0.6 => 2,
             _ => 1,
         };
-        let beside = if columns == 3 || !self.vectors { 0.0 } else { SIDE };
-        let below = if self.sequence { LOW } else { 0.0 };
+        let beside = if columns == 3 || !vectors { 0.0 } else { SIDE };
+        let below = if sequence { LOW } else { 0.0 };
         let rows = 2usize.div_ceil(columns) as f32 + beside + below;
         let lines = (caption.chars().count() as f32 * LETTER / width.max(1.0)).ceil();
         let taken = LINE * (lines + 2.0);
         let of_graph = [width / columns as f32 - LINE, (height - taken) / rows - 2.0 * LINE];
-        Room { columns, of_graph: of_graph.map(|side| side.clamp(20.0, 4000.0)) }
+        Room { columns, has_more, of_graph: of_graph.map(|side| side.clamp(20.0, 4000.0)) }
     }
 }
 
@@ -148,6 +150,8 @@ const MOST_SYMBOLS: usize = 4;
 /// How high the sequence in view is drawn, in heights of a graph, and the vectors where they stand below.
 const LOW: f32 = 0.14;
 const SIDE: f32 = 0.5;
+/// In less than so many points of height the two machines need all of it.
+const LEAST: f32 = 180.0;
 /// Width of a letter of the caption and height of a line, in points, about.
 const LETTER: f32 = 3.3;
 const LINE: f32 = 10.0;
@@ -156,6 +160,8 @@ const LINE: f32 = 10.0;
 #[derive(Clone, Copy)]
 struct Room {
     columns: usize,
+    /// Whether there is room for more than the two machines.
+    has_more: bool,
     /// Points across and down.
     of_graph: [f32; 2],
 }

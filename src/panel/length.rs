@@ -90,7 +90,7 @@ impl Length {
         let mut plots = vec![self.by_value(view, &courses)];
         plots.extend(by_position(view, &courses, self.is_length()));
         plots.extend(local(view, &courses[0]));
-        let columns = if view.size[0] > 1.3 * view.size[1] { plots.len() } else { 1 };
+        let columns = columns(plots.len(), view.size);
         let caption = courses.iter().map(|course| course.in_words(self.is_length()));
         let caption = caption.chain(lacking).collect::<Vec<String>>().join(" ");
         Ok(Figure { title, plots, columns, caption, ..Figure::default() })
@@ -170,6 +170,15 @@ impl Length {
             ..Plot::default()
         }
     }
+}
+
+/// How many of these plots stand side by side, so that each is as large as it can be.
+fn columns(count: usize, [width, height]: [f32; 2]) -> usize {
+    let side = |columns: &usize| {
+        let (columns, rows) = (*columns as f32, count.div_ceil(*columns) as f32);
+        (width / columns).min(1.3 * height / rows)
+    };
+    (1..=count).max_by(|a, b| side(a).total_cmp(&side(b))).unwrap_or(1)
 }
 
 /// The end of the axis of accuracies: room for a text above the lines.
