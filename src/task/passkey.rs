@@ -23,8 +23,10 @@ crate::settings! {
         fillers: usize = 8, in 1..=64;
         /// Different keys.
         keys_known: usize = 8, in 2..=64;
-        /// Keys that are shown in the first block, at random positions; the question asks for the first, the second and so on.
+        /// Keys that are shown in the first block; the question asks for the first, the second and so on.
         keys: usize = 1, in 1..=64;
+        /// The keys stand at random positions of the first block; off: at its beginning.
+        scattered: bool = true;
         /// Blocks of a sequence. Where the question comes earlier, filler follows it.
         blocks: usize = 6, in 2..=256;
         /// Blocks before the end of which no question comes: it stands at the end of any block from this one on to the last, each as likely. The same as task.blocks: always at the end.
@@ -201,12 +203,16 @@ impl Source for PasskeySource {
 
 impl PasskeySource {
     fn draw(&self, rng: &mut ChaCha8Rng) -> Drawn {
-        let Passkey { block, fillers, keys_known, keys, blocks, least_blocks, .. } = self.settings;
+        let Passkey { block, fillers, keys_known, keys, scattered, blocks, least_blocks, .. } =
+            self.settings;
         let length = block * blocks;
         let mut tokens: Vec<u32> =
             (0..length).map(|_| self.token(Word::Filler(below(fillers, rng)))).collect();
-        let mut places = choose((0..block).collect(), keys, rng);
-        places.sort_unstable();
+        let mut places: Vec<usize> = (0..keys).collect();
+        if scattered {
+            places = choose((0..block).collect(), keys, rng);
+            places.sort_unstable();
+        }
         for place in &places {
             tokens[*place] = self.token(Word::Key(below(keys_known, rng)));
         }

@@ -466,6 +466,16 @@ fn questions_and_keys_stand_evenly_where_they_may() {
 }
 
 #[test]
+fn keys_that_are_not_scattered_stand_at_the_beginning() {
+    let source = open(&Passkey { scattered: false, ..several() });
+    for index in 0..20 {
+        let row = source.sequence(0, index);
+        let keys: Vec<usize> = (0..row.len()).filter(|at| row.roles[*at] == 1).collect();
+        assert_eq!(keys, [0, 1, 2, 3, 4, 5]);
+    }
+}
+
+#[test]
 fn several_keys_are_told_in_the_order_in_which_they_came() {
     let source = open(&Passkey { keys: 3, ..passkey() });
     let row = of_text(&*source, "f0 K5 q2 K1 q2 q1 K1 K7 q3 q1");
