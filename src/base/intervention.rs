@@ -179,6 +179,15 @@ impl Place {
         Self { head: Some(head), ..Self::all(Site { layer, point: Point::Z }) }
     }
 
+    /// Whether anything can have been kept there before: not in the first segment alone, and not at the first position alone.
+    pub fn has_before(&self) -> bool {
+        let is_later = |at: &usize| match as_memory_token(*at) {
+            Some((_, segment)) => segment != Some(0),
+            None => *at > 0,
+        };
+        self.positions.is_empty() || self.positions.iter().any(is_later)
+    }
+
     #[must_use]
     pub fn at(self, positions: impl IntoIterator<Item = usize>) -> Self {
         Self { positions: positions.into_iter().collect(), ..self }

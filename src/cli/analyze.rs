@@ -113,6 +113,7 @@ impl Common {
     fn run(self, name: &'static str, given: Vec<(&'static str, toml::Value)>) -> Result<ExitCode> {
         let (analysis, call) = self.analysis(name, given)?;
         let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
+        self.at.check_text(analysis.reads_prompt())?;
         let mut run = self.at.open()?;
         let (reading, whole) = asked(&mut run, &*analysis)?;
         let readings = Readings {
@@ -188,6 +189,7 @@ fn summary(run: &RunAt, call: &MeasurementCall, reading: &Reading) -> Result<()>
     }
     places(reading)?;
     by_value(reading)?;
+    slots(reading)?;
     machine(run, reading)?;
     for note in &reading.notes {
         say(format!("  {note}"))?;
@@ -233,10 +235,29 @@ fn by_value(reading: &Reading) -> Result<()> {
     say(format!("\n  {names}"))?;
     for row in 0..first.data.len() {
         let cell = |array: &&Array| match array.name.as_str() {
-            "value" | "positions" => format!("{:>20}", plain(array.data[row])),
+            // As short as it tells the number apart, and as it was asked.
+            "value" | "positions" => format!("{:>20}", array.data[row]),
             _ => format!("{:>20.4}", plain(array.data[row])),
         };
         say(format!("  {}", columns.iter().map(cell).collect::<String>()))?;
+    }
+    Ok(())
+}
+
+/// What each slot of a memory holds after each segment, as a probe tells it.
+fn slots(reading: &Reading) -> Result<()> {
+    let all = ["score", "shuffled", "end"].map(|name| reading.array(name));
+    let [Some(score), Some(shuffled), Some(end)] = all else { return Ok(()) };
+    let slots = score.shape.get(1).copied().unwrap_or(0);
+    say("\nheld-out score of a probe of each slot, and in brackets that with shuffled labels")?;
+    let names: String = (0..slots).map(|slot| format!("{:>18}", format!("m{slot}"))).collect();
+    say(format!("  {:<10}{names}", "position"))?;
+    for (segment, position) in end.data.iter().enumerate() {
+        let cell = |(score, shuffled): (&f32, &f32)| {
+            format!("{:>18}", format!("{:.3} ({:.3})", plain(*score), plain(*shuffled)))
+        };
+        let cells = score.outer(segment).iter().zip(shuffled.outer(segment)).map(cell);
+        say(format!("  {:<10}{}", plain(*position), cells.collect::<String>()))?;
     }
     Ok(())
 }

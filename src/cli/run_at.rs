@@ -86,6 +86,16 @@ impl Asked {
 }
 
 impl At {
+    /// That a text was not written for a question that makes its own sequences.
+    pub fn check_text(&self, reads: bool) -> Result<()> {
+        match &self.tokens {
+            Some(text) if !reads => Err(Error::usage(format!(
+                "--tokens {text}: this question makes its own sequences and reads no text; leave it out"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     fn question(&self) -> Question {
         Question {
             step: self.step,

@@ -105,6 +105,11 @@ impl Sweep {
             || !self.set.is_empty()
             || self.steps.is_some()
             || self.device.is_some();
+        if self.quick && self.experiment.is_none() {
+            return Err(Error::usage(
+                "--quick is said when a sweep begins, with its file; one that has begun goes on as it was planned",
+            ));
+        }
         let Some(name) = &self.experiment else {
             return match is_sweep(&self.out) {
                 true if !words => sweep::read(&self.out),

@@ -193,16 +193,20 @@ impl SheetRunner {
     ) -> Result<Beside> {
         let (panel, name) = (own.panel, told_apart(folder, &own.folder));
         let question = Question::default();
-        let mut analyzed = Analyzed::default();
-        if !panel.analyses(&NetShape::default(), &Selection::default()).is_empty() {
-            let run = self.opened(folder, &question)?;
-            run.turn_to(&question)?;
-            let net = net_shape(run);
-            let selection = selection(&PanelSpec::default(), &net, run.prompt.len())?;
-            for call in panel.analyses(&net, &selection) {
-                analyzed.by_call.insert(call.key(), long_answer(run, &call, progress)?);
-            }
+        if panel.analyses(&NetShape::default(), &Selection::default()).is_empty() {
+            return Ok(Beside { name, ..Beside::default() });
         }
+        let [in_view, other] = [&own.folder, folder].map(Reader::open);
+        if !panel.draws_beside(&in_view?.recording, &other?.recording) {
+            return Err(Error::usage(format!(
+                "{name} is of another task, where other lengths and another guess hold, or the setting runs leaves it out; with runs = \"all\" it is drawn all the same"
+            )));
+        }
+        let run = self.opened(folder, &question)?;
+        run.turn_to(&question)?;
+        let net = net_shape(run);
+        let selection = selection(&PanelSpec::default(), &net, run.prompt.len())?;
+        let analyzed = analyzed(run, &panel.analyses(&net, &selection), progress);
         Ok(Beside { name, analyzed })
     }
 
@@ -265,10 +269,7 @@ fn snapshot(
     if let Some(e) = readings.by_call.values().find_map(|r| r.as_ref().err()) {
         return Err(e.clone());
     }
-    let mut analyzed = Analyzed::default();
-    for call in panel.analyses(&net, &selection) {
-        analyzed.by_call.insert(call.key(), long_answer(run, &call, progress)?);
-    }
+    let analyzed = analyzed(run, &panel.analyses(&net, &selection), progress);
     let source = run.instrument.source();
     Ok(Snapshot {
         net,
@@ -281,6 +282,20 @@ fn snapshot(
         selection,
         ..Snapshot::default()
     })
+}
+
+/// The answers to the long questions of a panel. Why one cannot be answered is an answer too: the panel says it, or draws the rest.
+fn analyzed(run: &mut RunAt, calls: &[MeasurementCall], progress: &mut Progress<'_>) -> Analyzed {
+    let mut analyzed = Analyzed::default();
+    let step = run.weights.step;
+    for call in calls {
+        let refused =
+            |error: Error| Found { reading: Some(Err(error)), ended: true, ..Found::begun(step) };
+        let found = long_answer(run, call, progress);
+        let found = found.unwrap_or_else(refused);
+        analyzed.by_call.insert(call.key(), found);
+    }
+    analyzed
 }
 
 /// The answer to a long question of a panel, as far as progress lets it come.

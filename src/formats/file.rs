@@ -86,12 +86,31 @@ pub fn check_free(path: &Path, replace: bool) -> Result<()> {
     let Ok(there) = fs::symlink_metadata(path) else { return check_way(path) };
     let why = if there.is_dir() {
         "is a folder: give the name of a file in it"
+    } else if is_record(path) {
+        "is what is recorded of a run or a sweep, and is left as it is: choose another name, or another folder"
     } else if !replace {
         "is there already and is left as it is: choose another name, or ask for it to be replaced (--force)"
     } else {
         return Ok(());
     };
     Err(Error::usage(format!("{} {why}", path.display())))
+}
+
+/// Files without which a folder is no run or sweep any more: nothing is written over them, not even when that is asked for.
+const RECORDS: [&str; 7] = [
+    "run.json",
+    "sweep.toml",
+    "experiment.toml",
+    "metrics.csv",
+    "events.jsonl",
+    "checkpoint.safetensors",
+    "beat.json",
+];
+
+fn is_record(path: &Path) -> bool {
+    let is_one = path.file_name().is_some_and(|name| RECORDS.iter().any(|known| name == *known));
+    let folder = path.parent().unwrap_or(Path::new(""));
+    is_one && RECORDS[..2].iter().any(|name| folder.join(name).is_file())
 }
 
 /// The path that a person means by a text: without blanks and quotes around it, `~` as the home folder, and `file://` as a

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use candle_core::Tensor;
+
 use super::read::{values, whole};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{MEMORY, Point, Site, label};
+use crate::nn::tap::KEYS;
 use crate::numeric::pattern::{shrink, stretches};
 
 crate::settings! {
@@ -68,7 +71,10 @@ impl Measurement for Attention {
             } else {
                 ("pattern", ["query", "key"])
             };
-            let (tensor, memory) = whole(scene, site)?;
+            let (mut tensor, mut memory) = whole(scene, site)?;
+            if site.point.has_keys() {
+                (tensor, memory) = visible(tensor, memory)?;
+            }
             let labels: Arc<[String]> = (MEMORY..MEMORY + memory).map(label).collect();
             let shape = &tensor.dims()[1..];
             let count: usize = shape.iter().product();
@@ -93,6 +99,21 @@ impl Measurement for Attention {
         }
         Ok(answer)
     }
+}
+
+/// A tensor without the last of its columns of memory tokens that nothing looks at: those that write stand after the positions, and no
+/// position sees them.
+fn visible(tensor: Tensor, memory: usize) -> Result<(Tensor, usize)> {
+    if memory == 0 {
+        return Ok((tensor, memory));
+    }
+    let columns = tensor.dim(KEYS)?;
+    let seen = values(&tensor.narrow(KEYS, 0, memory)?.contiguous()?, |all| {
+        let last = |row: &[f32]| row.iter().rposition(|x| *x > 0.0).map_or(0, |at| at + 1);
+        all.chunks_exact(memory).map(last).max().unwrap_or(0)
+    })?;
+    let parts = [tensor.narrow(KEYS, 0, seen)?, tensor.narrow(KEYS, memory, columns - memory)?];
+    Ok((Tensor::cat(&parts, KEYS)?, seen))
 }
 
 /// A large pattern `[head, query, key]` in few cells.

@@ -84,7 +84,7 @@ pub trait Architecture: Settings + Send + Sync {
     /// residual stream.
     fn anatomy(&self, _weights: &Weights, _length: usize) -> Result<Anatomy> {
         Err(Error::usage(
-            "this model does not say what its matrices are to other libraries (Architecture::anatomy); its weights can be written under their own names",
+            "this model does not say what its matrices are to other libraries; its weights can be written under their own names",
         ))
     }
 }

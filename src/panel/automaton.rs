@@ -472,7 +472,11 @@ impl Sheet<'_> {
         let (states, truth) = (self.answer.found.next.len(), self.answer.truth.next.len());
         let groups = number("groups").unwrap_or(0.0);
         let mut text = format!(
-            "{states} states after minimising {groups:.0} groups; the true machine has {truth}."
+            "{states} states after minimising {groups:.0} groups; the true machine has {truth}{}.",
+            match number("machine_states").filter(|all| *all > truth as f64) {
+                Some(all) => format!(" that these strings reach, of {all:.0}"),
+                None => String::new(),
+            }
         );
         let judged = number("agreement").zip(number("accuracy")).zip(number("network_accuracy"));
         if let Some(((agreement, accuracy), network)) = judged {

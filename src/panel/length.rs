@@ -4,7 +4,6 @@ use crate::base::analysis::Varied;
 use crate::base::convert::narrow;
 use crate::base::plain::Plain;
 use crate::base::question::{Found, MeasurementCall, Reading};
-
 use crate::figure::color::Color;
 use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 use crate::run_folder::recording::Recording;
@@ -363,6 +362,7 @@ fn cells(view: &View<'_>, courses: &[Course], is_length: bool, log: bool) -> Vec
         let from = if i == 0 { low } else { middle(xs[i - 1], *x) };
         let to = xs.get(i + 1).map_or(high, |next| middle(*x, *next));
         let told = courses.iter().filter_map(|course| {
+            let i = course.xs(is_length).iter().position(|other| other == x)?;
             let (all, last) = (course.accuracy.get(i)?, course.last.get(i)?);
             let who = if course.said.is_empty() { "" } else { &course.said };
             let [all, last] = [all, last].map(|y| number(narrow(*y)));

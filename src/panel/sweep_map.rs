@@ -5,6 +5,7 @@ use std::sync::Arc;
 use toml::Value;
 
 use crate::base::convert::narrow;
+use crate::base::error::did_you_mean;
 use crate::base::question::MeasurementCall;
 use crate::figure::color::{ColorMap, Scaling};
 use crate::figure::{Axis, Cell, ColorBar, Figure, Mark, Pick, Plot, Ticks};
@@ -28,6 +29,9 @@ pub const KIND: PanelKind = PanelKind {
     ..PanelKind::new("sweep_map", || Box::<SweepMap>::default())
 };
 
+/// The number on the right where nothing is said.
+const USUAL: &str = "accuracy_longer";
+
 crate::settings! {
     /// The panel `sweep_map`.
     pub struct SweepMap = "A sweep over two settings or more: one down, one across, and in each cell two numbers at the end of training, as a mean over the runs there." {
@@ -38,7 +42,7 @@ crate::settings! {
         /// Number on the left of a cell, by its name in metrics.csv. Empty: accuracy, or else what a sweep is asked for first.
         left: String = String::new(), @live;
         /// Number on the right of a cell. Empty: none.
-        right: String = "accuracy_longer".to_owned(), @live;
+        right: String = USUAL.to_owned(), @live;
     }
 }
 
@@ -64,15 +68,24 @@ impl SweepMap {
             sentence("No sweep is open. Open the folder of one, as in mnemoscope sweep memory-zoo --out zoo.")
         })?;
         let (down, across) = self.axes(sweep)?;
-        let map = Map { sweep, down: &down, across: &across };
         let known = sweep.metrics();
         let first = ["accuracy_in_context", "accuracy", "loss"];
         let usual = first.into_iter().find(|name| known.contains(name)).unwrap_or("accuracy");
         let left = if self.left.trim().is_empty() { usual } else { self.left.trim() };
         let right = self.right.trim();
+        let named = [self.left.trim(), if right == USUAL { "" } else { right }];
+        let is_wrong =
+            |name: &&&str| !name.is_empty() && !known.is_empty() && !known.contains(name);
+        if let Some(other) = named.iter().find(is_wrong) {
+            return Err(sentence(format!(
+                "The runs of this sweep have no number called \"{other}\".{}",
+                did_you_mean(other, known.iter().copied())
+            )));
+        }
         // What no run has is not drawn beside what they have.
         let metrics: Vec<&str> =
             [left].into_iter().chain([right].into_iter().filter(|r| known.contains(r))).collect();
+        let map = Map { sweep, down: &down, across: &across, metrics: &metrics };
         let color = ColorMap::Paper.on(view.palette.dark);
         let mut cells = Vec::new();
         for (row, column) in map.places() {
@@ -99,7 +112,7 @@ impl SweepMap {
             title: format!("{}: {} by {}", sweep.plan.name(), down.0, across.0),
             plots: vec![plot],
             columns: 1,
-            caption: map.in_words(&metrics),
+            caption: map.in_words(),
             ..Figure::default()
         })
     }
@@ -147,6 +160,8 @@ struct Map<'a> {
     sweep: &'a Runs,
     down: &'a Varied,
     across: &'a Varied,
+    /// Those of a cell, from left to right.
+    metrics: &'a [&'a str],
 }
 
 impl Map<'_> {
@@ -168,10 +183,16 @@ impl Map<'_> {
         (0..self.sweep.runs.len()).filter(has).collect()
     }
 
-    /// The numbers of the finished runs of a cell.
+    /// The numbers of the finished runs of a cell: where some have both that are drawn, of these alone, so that the two means are of
+    /// the same runs.
     fn values(&self, place: (usize, usize), metric: &str) -> Vec<f64> {
-        let runs = self.runs(place).into_iter();
-        runs.filter_map(|index| self.sweep.runs[index].at_end(metric)).collect()
+        let at_end = |index: &usize, metric: &str| self.sweep.runs[*index].at_end(metric);
+        let runs = self.runs(place);
+        let has_all =
+            |index: &&usize| self.metrics.iter().all(|metric| at_end(index, metric).is_some());
+        let both: Vec<usize> = runs.iter().filter(has_all).copied().collect();
+        let runs = if both.is_empty() { runs } else { both };
+        runs.iter().filter_map(|index| at_end(index, metric)).collect()
     }
 
     fn cell(
@@ -218,9 +239,9 @@ impl Map<'_> {
     }
 
     /// How many networks go on, and how many runs are done.
-    fn in_words(&self, metrics: &[&str]) -> String {
+    fn in_words(&self) -> String {
         let done = self.sweep.runs.iter().filter(|run| run.stage() == Stage::Finished).count();
-        let [left, right] = metrics else {
+        let [left, right] = self.metrics else {
             return format!("{done} of {} runs are finished.", self.sweep.runs.len());
         };
         let mean = |place, metric| {
@@ -231,7 +252,7 @@ impl Map<'_> {
             self.places().filter(|place| mean(*place, left) >= GOOD).collect();
         let go_on = learned.iter().filter(|place| mean(**place, right) >= GOOD).count();
         format!(
-            "Left {}, right {}. {} of {} cells are learned (0.95 or more), and {go_on} of these hold on the right too. {done} of {} runs are finished.",
+            "In each cell on the left: {}; on the right: {}. Where nothing is known it is grey. {} of {} cells are learned (0.95 or more), and {go_on} of these hold on the right too. {done} of {} runs are finished.",
             label(left),
             label(right),
             learned.len(),

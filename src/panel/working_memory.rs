@@ -48,6 +48,15 @@ crate::settings! {
     }
 }
 
+/// What an open gate does, after those of a GRU and of an LSTM.
+const GATES: [(&str, &str); 5] = [
+    ("update", "Update near 1 keeps the state as it was."),
+    ("reset", "Reset near 0 leaves the state out of what is new."),
+    ("input", "Input near 1 lets in what is new."),
+    ("forget", "Forget near 1 keeps the cell as it was."),
+    ("output", "Output near 1 shows the cell."),
+];
+
 impl Panel for WorkingMemory {
     fn needs(&self, _net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
         vec![call(selection)]
@@ -79,14 +88,21 @@ impl WorkingMemory {
     }
 
     /// What each slot holds after each segment, if that is known.
-    fn contents(&self, view: &View<'_>, positions: usize, segments: &Segments) -> Option<Plot> {
+    fn contents(
+        &self,
+        view: &View<'_>,
+        positions: usize,
+        segments: &Segments,
+        called: fn(usize) -> String,
+    ) -> Option<Plot> {
         let found = view.analyzed.get(&self.stored(view.selection)).filter(|_| self.stored)?;
         let reading = found.reading.as_ref()?.as_ref().ok()?;
         let score = reading.array("score")?;
-        let names = (0..score.shape[1]).map(|slot| format!("m{slot}")).collect();
+        let names = (0..score.shape[1]).map(called).collect();
         let label = reading.notes.first().map_or("", String::as_str);
         let shuffled = span::mean(reading.array("shuffled")?.data.iter().copied());
-        let cells = (0..score.data.len()).map(|i| content(view, reading, i, segments, positions));
+        let cells =
+            (0..score.data.len()).map(|i| content(view, reading, i, segments, positions, called));
         let count = score.shape[1] as f64;
         Some(Plot {
             title: format!(
@@ -151,7 +167,7 @@ impl WorkingMemory {
         let read = |slot: usize, at: usize| cell(&reads, at * slots + slot);
         let strongest = lanes.strongest(&write);
         let mut plots = vec![lanes.plot(view, ("written from", "writes into"), &write, true)];
-        plots.extend(self.contents(view, positions, &lanes.segments));
+        plots.extend(self.contents(view, positions, &lanes.segments, |slot| format!("m{slot}")));
         plots.push(lanes.plot(view, ("read by", "reads"), &read, false));
         let caption = strongest.map_or_else(String::new, |(slot, at)| {
             let held = (0..positions).filter(|later| lanes.segment(*later) > lanes.segment(at));
@@ -188,10 +204,16 @@ impl WorkingMemory {
         let all = std::iter::once(hidden).chain(others);
         let mut plots: Vec<Plot> = all.map(|array| units(view, array, segments)).collect();
         let positions = Segments((0..hidden.shape[0]).collect());
-        if let Some(contents) = self.contents(view, hidden.shape[0], &positions) {
+        let called = |_| "state".to_owned();
+        if let Some(contents) = self.contents(view, hidden.shape[0], &positions, called) {
             plots.insert(1, contents);
         }
-        let caption = "Each row is a unit; a gate that is open (1) lets through.".to_owned();
+        let caption = GATES
+            .iter()
+            .filter(|(gate, _)| reading.array(&format!("gate.{gate}{suffix}")).is_some())
+            .map(|(_, said)| *said);
+        let caption = std::iter::once("Each row is a unit.").chain(caption);
+        let caption = caption.collect::<Vec<&str>>().join(" ");
         Drawn { plots, caption }
     }
 
@@ -438,6 +460,7 @@ fn content(
     index: usize,
     segments: &Segments,
     positions: usize,
+    called: fn(usize) -> String,
 ) -> Option<Cell> {
     let of = |name: &str| reading.array(name)?.data.get(index).copied().filter(|x| x.is_finite());
     let slots = reading.array("score")?.shape[1];
@@ -465,7 +488,8 @@ fn content(
         ink: fill.ink_on(),
         pick: Pick::Query(to.saturating_sub(1)),
         hover: format!(
-            "m{slot} after segment {segment}: a probe is right on {} of other sequences; with shuffled labels {}{constant}{said}",
+            "{} after segment {segment}: a probe is right on {} of other sequences; with shuffled labels {}{constant}{said}",
+            called(slot),
             number(score),
             number(shuffled)
         ),

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use crate::base::array::Array;
 use crate::base::batch::{Batch, Row};
 use crate::base::error::{Error, Result, did_you_mean};
-use crate::base::intervention::{How, Intervention, Place, Site, as_memory_token};
+use crate::base::intervention::{How, Intervention, Place, Point, Site, as_memory_token};
 use crate::measurement::{Answer, Mean, Measurement, Scene, Subject};
 use crate::model::pass;
 use crate::model::pass::Tensors;
@@ -233,13 +233,19 @@ pub(super) fn try_out(subject: Subject<'_>, what: &Intervention, length: usize) 
             .and_then(|()| visit.check_held(place, is_held))
             .map_err(|e| e.context(format!("intervention \"{what}\"")));
     }
-    let layers = model.layout().heads.len();
+    let layers = match model.layout().heads.len() {
+        1 => "one layer, layer0".to_owned(),
+        layers => format!("{layers} layers, from layer0 on"),
+    };
     let places: Vec<String> = visit.places.take().iter().map(ToString::to_string).collect();
     Err(Error::usage(format!(
-        "intervention \"{what}\": this network has no such place; it has {layers} layers, from layer0 on.{}",
+        "intervention \"{what}\": this network has no such place; it has {layers}.{}",
         did_you_mean(&place.site.to_string(), places.iter().map(String::as_str))
     )))
 }
+
+/// Places whose content is kept from segment to segment, or from position to position.
+const MEMORIES: [&str; 4] = ["memory.write", "memory.read", "hidden", "cell"];
 
 /// A tap that notices whether the place of its intervention was passed.
 #[derive(Default)]
@@ -281,13 +287,22 @@ impl Visit {
 
     /// What is held was passed before.
     fn check_held(&self, place: &Place, is_held: bool) -> Result<()> {
-        if !is_held || self.passed > 1 {
+        if !is_held {
             return Ok(());
         }
-        Err(Error::usage(format!(
-            "{} is passed once, so there is nothing before it that it could be held at; hold a place of a memory (train.segment) or of a recurrent network",
-            place.site
-        )))
+        let site = place.site;
+        if self.passed < 2 || !MEMORIES.iter().any(|point| site.point == Point::own(point)) {
+            return Err(Error::usage(format!(
+                "nothing is kept at {site} from one passing to the next that it could be held at; hold a place of a memory ({})",
+                MEMORIES.join(", ")
+            )));
+        }
+        if !place.has_before() {
+            return Err(Error::usage(format!(
+                "before {place} nothing was kept there yet that it could be held at; name a later segment, as m0:1, or a later position"
+            )));
+        }
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::event::{Event, MetricsRow, State};
+use crate::nn::params::Params;
 use crate::run_folder::{self, Claim, Reader};
 use crate::sweep::{MOST_RUNS, Member, Plan, diverged};
 
@@ -88,15 +89,15 @@ pub fn planned(name: &Path) -> Result<Option<Plan>> {
         None => return Ok(None),
     };
     let table = text.parse::<Table>().unwrap_or_default();
-    if !["experiment", "seeds"].iter().all(|key| table.contains_key(*key)) {
+    if !["experiment", "seeds", "bundles", "schema"].iter().any(|key| table.contains_key(*key)) {
         return Ok(None);
     }
     let mut plan = Plan::parse(&text, name)?;
     let origin = name.display().to_string();
     plan.experiment = document(&Experiment::parse(&plan.experiment.to_string(), &origin)?)?;
     for member in plan.members() {
-        let experiment = experiment_of(&plan, &member)
-            .map_err(|e| e.context(format!("{origin}: run {}", member.name)))?;
+        let tried = tried(&plan, &member);
+        let experiment = tried.map_err(|e| e.context(format!("{origin}: run {}", member.name)))?;
         if experiment.train.steps == 0 {
             return Err(Error::usage(format!(
                 "{origin}: run {} goes on until stopped; say how long it is with steps = N in [experiment.train]",
@@ -105,6 +106,22 @@ pub fn planned(name: &Path) -> Result<Option<Plan>> {
         }
     }
     Ok(Some(plan))
+}
+
+/// The experiment of a run, whose network can be built: with other seeds it is the same one.
+fn tried(plan: &Plan, member: &Member) -> Result<Experiment> {
+    let changes = plan.changes(&member.values);
+    if changes.iter().any(|(name, _)| name == "train.seed") {
+        return Err(Error::usage(
+            "train.seed is what the seeds of a sweep say: seeds = [0, 1, 2] at the top of the file; leave it out of settings and bundles",
+        ));
+    }
+    let experiment = experiment_of(plan, member)?;
+    if plan.seeds.first() == Some(&member.seed) {
+        let source = experiment.task.open()?;
+        experiment.network(&*source, &mut Params::new(0))?;
+    }
+    Ok(experiment)
 }
 
 /// Makes `folder` the folder of a sweep: [`Plan::claim`]. Gives back the plan as the folder has it: the same values may be

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use toml::{Table, Value};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::event::{DIVERGED, Mark, MarkKind};
 use crate::base::settings::same;
 use crate::run_folder::disk::{Hold, read_text, refused, replace_bytes};
@@ -80,6 +80,11 @@ impl Plan {
             return Err(Error::usage(format!("seed {seed} is there twice; name each seed once")));
         }
         for (i, (name, values)) in settings.iter().enumerate() {
+            if values.is_empty() {
+                return Err(Error::usage(format!(
+                    "{name} has no values to try; give it at least one, or leave it out"
+                )));
+            }
             if settings[..i].iter().any(|(other, _)| other == name) {
                 return Err(Error::usage(format!(
                     "setting {name} is there twice; give all its values at once, as in {name}=1,2,3"
@@ -268,6 +273,15 @@ impl Plan {
             return Err(wrong(format!(
                 "the sweep was written by mnemoscope {version} in schema {schema}; this is mnemoscope {}, which reads schemas up to {SCHEMA}. Use the newer program",
                 env!("CARGO_PKG_VERSION")
+            )));
+        }
+        const SECTIONS: [&str; 6] =
+            ["schema", "version", "seeds", "settings", "bundles", "experiment"];
+        if let Some(other) = table.keys().find(|key| !SECTIONS.contains(&key.as_str())) {
+            return Err(wrong(format!(
+                "a sweep has no section \"{other}\".{} Known: {}",
+                did_you_mean(other, SECTIONS),
+                SECTIONS.join(", ")
             )));
         }
         let expected = |what: &str| wrong(format!("expected {what}"));

@@ -1139,7 +1139,11 @@ fn what_a_network_without_heads_keeps_and_how_far_it_goes_come_forward_and_runs_
     trained(&mut harness, 4);
     for size in [[1280.0, 720.0], [1600.0, 1000.0]] {
         harness.set_size(size.into());
-        (0..2).for_each(|_| harness.step());
+        (0..8).for_each(|_| harness.step());
+        // The tab of a panel that has come forward is seen in its strip, beside the buttons of the panel.
+        let tab = harness.query_all_by_label("Working memory").next().unwrap().rect();
+        let strip = harness.get_by_label("Automaton").rect();
+        assert!(tab.width() > 20.0 && tab.right() < strip.left(), "{size:?}: {tab:?}");
         // Controls of Working memory, Length and Automaton.
         for words in ["What is stored", "Causes", "Group by"] {
             assert!(shows(&harness, words), "{size:?}: {words}");

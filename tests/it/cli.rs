@@ -1210,6 +1210,25 @@ fn runs_are_drawn_into_one_plot_where_a_panel_draws_several() {
 }
 
 #[test]
+fn nothing_is_written_over_what_is_recorded_of_a_run() {
+    let folder = tiny();
+    let at = folder.path();
+    done(at, &["train", "tiny.toml", "--out", "run"]);
+    let before = fs::read(at.join("run/run.json")).unwrap();
+    for words in [
+        &["length", "run", "--values", "8", "--sequences", "4", "-o", "run/run.json"][..],
+        &["examine", "run", "-o", "run/run.json"],
+        // A picture brings a file of numbers of its name along.
+        &["figure", "run", "heads", "-o", "run/run.svg"],
+    ] {
+        let told = run(at, &[words, &["--force"]].concat());
+        assert_eq!(told.status.code(), Some(2), "{words:?}: {}", text(&told.stderr));
+        assert!(text(&told.stderr).contains("is what is recorded"), "{}", text(&told.stderr));
+        assert_eq!(fs::read(at.join("run/run.json")).unwrap(), before);
+    }
+}
+
+#[test]
 fn a_run_that_lies_elsewhere_is_compared_and_found_again() {
     let folder = tiny();
     let at = folder.path();

@@ -66,13 +66,13 @@ fn memory_tokens_stand_before_the_positions_of_a_pattern() {
         let reading = asked.ask(&prompt, &[call]);
         let pattern = reading.array(name).unwrap();
         assert_eq!(pattern.axes, ["head", "query", "key"]);
-        assert_eq!(pattern.shape, [1, 40, 6 + 40]);
-        assert_eq!(pattern.axes[2].labels[..], ["m0", "m1", "m2", "m3", "m4", "m5"]);
-        for (query, row) in pattern.data.chunks_exact(46).enumerate() {
+        assert_eq!(pattern.shape, [1, 40, 3 + 40]);
+        assert_eq!(pattern.axes[2].labels[..], ["m0", "m1", "m2"]);
+        for (query, row) in pattern.data.chunks_exact(43).enumerate() {
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{query}");
-            // A position sees its segment, and the memory before it.
+            // A position sees its segment, and the memory before it, and not that which is written after it.
             let seen = query / 8 * 8..=query;
-            for (key, weight) in row[6..].iter().enumerate() {
+            for (key, weight) in row[3..].iter().enumerate() {
                 assert_eq!(*weight > 0.0, seen.contains(&key), "{query} to {key}");
             }
             assert!(row[..3].iter().all(|weight| *weight > 0.0));
@@ -89,10 +89,10 @@ fn memory_tokens_come_at_a_glance_in_the_scale_of_positions() {
     let prompt = asked.sequence(0);
     let reading = asked.ask(&prompt, &[attention()]);
     let glance = reading.array("glance.layer0").unwrap();
-    assert_eq!(glance.shape, [1, 128, 4 + 128]);
-    assert_eq!(glance.axes[2].labels[..], ["m0-m1", "m2", "m3-m4", "m5"]);
+    assert_eq!(glance.shape, [1, 128, 2 + 128]);
+    assert_eq!(glance.axes[2].labels[..], ["m0-m1", "m2"]);
     let pattern = reading.array("pattern.layer0").unwrap();
-    assert_eq!(glance.data[1], pattern.data[2].max(pattern.data[206 + 2]));
+    assert_eq!(glance.data[1], pattern.data[2].max(pattern.data[203 + 2]));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn scores_of_heads_count_positions_alone() {
     let counted = Arc::new(asked.instrument.source().sequence(SEED, 0));
     let reading = asked.ask(&counted, &[attention()]);
     let pattern = &reading.array("pattern.layer0").unwrap().data;
-    let to_previous = (1..40).map(|query| pattern[query * 46 + 6 + query - 1]);
+    let to_previous = (1..40).map(|query| pattern[query * 43 + 3 + query - 1]);
     let expected = to_previous.sum::<f32>() / 39.0;
     let found = scores.array("previous_token").unwrap().data[0];
     assert!((found - expected).abs() < 1e-5, "{found}, {expected}");

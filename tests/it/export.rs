@@ -1167,6 +1167,29 @@ fn a_sheet_asks_the_runs_that_are_drawn_beside_another_their_long_questions() {
     assert_eq!(answers[0], answers[1]);
 }
 
+#[test]
+fn what_a_long_question_does_not_answer_keeps_no_panel_from_drawing_the_rest() {
+    // A cache has no content that a probe could be fitted to.
+    let mut experiment = Experiment::of("cache", "copy", "transformer_xl").unwrap();
+    let small = ["task.count=4", "task.segment=4", "train.segment=4", "model.width=8"];
+    experiment.set_texts(small).unwrap();
+    experiment
+        .set_texts(["model.heads=2", "train.batch=4", "train.held_out=4", "train.steps=2"])
+        .unwrap();
+    let (_folder, run) = recorded(experiment);
+    let sheet = several(&["working_memory"]);
+    let mut runner = SheetRunner::new(&run);
+    let drawn = runner.drawn_panels(&sheet, &mut |_, _| true).unwrap();
+    let found = drawn[0].shown.analyzed.by_call.values().next().unwrap();
+    assert!(found.reading.as_ref().unwrap().is_err());
+    compose(&sheet, &drawn).unwrap();
+    // A panel that draws nothing else says why.
+    let sheet = several(&["automaton"]);
+    let drawn = runner.drawn_panels(&sheet, &mut |_, _| true).unwrap();
+    let Err(error) = compose(&sheet, &drawn) else { panic!("no machine") };
+    assert!(error.message.contains("no strings that a machine reads"), "{}", error.message);
+}
+
 pub fn copied(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

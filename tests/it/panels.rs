@@ -466,6 +466,8 @@ fn several_runs_are_drawn_into_one_picture_of_length_and_who_has_not_answered_is
     world.analyze(&calls[0]);
     let mut worse = lengths();
     worse.arrays[2].data = vec![1.0, 0.7, 0.3].into();
+    // Its middle length is another one.
+    worse.arrays[1].data = vec![2.0, 8.0, 16.0].into();
     let mut answered = Analyzed::default();
     let found =
         |reading| Found { step: 90, done: 1, total: 1, reading: Some(reading), ended: true };
@@ -498,7 +500,17 @@ fn several_runs_are_drawn_into_one_picture_of_length_and_who_has_not_answered_is
     for said in ["silent has not answered yet.", "refuses: it reads 4 positions."] {
         assert!(drawn.caption.contains(said), "{}", drawn.caption);
     }
-    assert!(drawn.caption.contains("worse: 70 % right at 4 positions, 30 % at 16 positions"));
+    assert!(drawn.caption.contains("worse: 100 % right at 2 positions, 30 % at 16 positions"));
+    let hovers: Vec<&str> = drawn.plots[0]
+        .marks
+        .iter()
+        .filter_map(|mark| if let Mark::Cells(cells) = mark { Some(cells) } else { None })
+        .flatten()
+        .map(|cell| &*cell.hover)
+        .collect();
+    let told = |length: &str| hovers.iter().find(|hover| hover.starts_with(length)).unwrap();
+    assert!(told("16").contains("worse accuracy 0.300"), "{hovers:?}");
+    assert!(!told("4").contains("worse"), "it was not asked about 4 positions: {hovers:?}");
 }
 
 /// A counter of three, found with one state too many and one arrow that leads elsewhere; `a` and `b` are its actions, `c` to

@@ -10,6 +10,7 @@ use mnemoscope::base::error::Kind;
 use mnemoscope::base::event::{self, MarkKind, MetricsRow};
 use mnemoscope::base::plain::Plain;
 use mnemoscope::base::question::Analyzed;
+use mnemoscope::base::registry::find;
 use mnemoscope::base::settings;
 use mnemoscope::base::vocab::Vocab;
 use mnemoscope::figure::color::Color;
@@ -23,13 +24,13 @@ use mnemoscope::formats::parquet::parquet;
 use mnemoscope::numeric::correlation::{
     Coefficient, Undefined, median, pairs, pearson, ranks, spearman,
 };
-use mnemoscope::panel::{self, NetShape, Palette, Panel, Selection, View};
+use mnemoscope::panel::{self, NetShape, Palette, Selection, View};
 use mnemoscope::run::session::{Begin, Command, Session, Start};
 use mnemoscope::run::sweep::{self, Crew};
 use mnemoscope::run_folder;
 use mnemoscope::run_folder::recording::Recording;
 use mnemoscope::sweep::table;
-use mnemoscope::sweep::{Plan, Run, Stage, Sweep, spell};
+use mnemoscope::sweep::{Member, Plan, Run, Stage, Sweep, spell};
 #[cfg(feature = "parquet")]
 use parquet::file::reader::{FileReader, SerializedFileReader};
 #[cfg(feature = "parquet")]
@@ -179,7 +180,7 @@ fn a_document_made_by_others_is_refused_with_a_sentence() {
             "schema = 1\nseeds = [1]\nsettings = { x = [[1]] }\n[experiment]\n",
             "values of a setting",
         ),
-        ("schema = 1\nseeds = [1]\nsettings = { x = [] }\n[experiment]\n", "1 to 10000"),
+        ("schema = 1\nseeds = [1]\nsettings = { x = [] }\n[experiment]\n", "x has no values"),
     ];
     for (text, fragment) in cases {
         fs::write(folder.path().join("sweep.toml"), text).unwrap();
@@ -719,9 +720,18 @@ pub fn drawn() -> Sweep {
 }
 
 fn figure_of(sweep: Option<&Sweep>, settings: &[(&str, &str)], size: [f32; 2]) -> Figure {
-    let mut panel = panel::sweep::Sweep::default();
+    drawn_by("sweep", sweep, settings, size)
+}
+
+fn drawn_by(
+    name: &str,
+    sweep: Option<&Sweep>,
+    settings: &[(&str, &str)],
+    size: [f32; 2],
+) -> Figure {
+    let mut panel = find("panel", panel::ALL, name).unwrap();
     for (name, value) in settings {
-        settings::set(&mut panel, "", name, &(*value).into()).unwrap();
+        settings::set(&mut *panel, "", name, &(*value).into()).unwrap();
     }
     panel.figure(&View {
         net: &NetShape::default(),
@@ -871,6 +881,41 @@ fn the_panel_says_what_it_cannot_draw_and_what_to_do() {
     assert!(caption.contains("at least 4 pairs, there are 2"), "{caption}");
 }
 
+#[test]
+fn a_map_of_a_sweep_has_a_mean_for_each_cell_and_both_halves_are_of_the_same_runs() {
+    let experiment: toml::Table = "name = \"tiny\"\n[train]\nsteps = 20\n".parse().unwrap();
+    let varied = |name: &str| (name.to_owned(), [1, 2].map(toml::Value::from).to_vec());
+    let settings = vec![varied("train.batch"), varied("train.rate")];
+    let plan = Plan::new(experiment, vec![0, 1], settings).unwrap();
+    // Runs of the second seed do not know the loss.
+    let run = |(i, member): (usize, Member)| {
+        let columns = ["accuracy", "loss"][..2 - usize::from(member.seed == 1)].to_vec();
+        let values = [0.1 * i as f64, 2.0 + i as f64][..columns.len()].to_vec();
+        let recording = Recording {
+            columns: columns.into_iter().map(str::to_owned).collect(),
+            rows: vec![MetricsRow { step: 20, values }],
+            ..Recording::default()
+        };
+        Run::new(member, Some(recording))
+    };
+    let runs = plan.members().into_iter().enumerate().map(run).collect();
+    let sweep = Sweep { folder: "/s".into(), plan, runs };
+    let map = |settings: &[(&str, &str)]| {
+        let both = [("down", "train.batch"), ("across", "train.rate")];
+        drawn_by("sweep_map", Some(&sweep), &[&both[..], settings].concat(), [400.0, 300.0])
+    };
+    let cells = |figure: &Figure| -> Vec<String> {
+        let Mark::Cells(cells) = &figure.plots[0].marks[0] else { panic!("cells") };
+        cells.iter().map(|cell| cell.text.clone()).collect()
+    };
+    // Alone the mean is over both seeds; beside the loss it is of the runs that have both numbers.
+    assert_eq!(cells(&map(&[("right", "")])), ["0.05", "0.25", "0.45", "0.65"]);
+    let both = ["0.00", "2.00", "0.20", "4.00", "0.40", "6.00", "0.60", "8.00"];
+    assert_eq!(cells(&map(&[("right", "loss")])), both);
+    let unknown = map(&[("left", "acuracy")]).empty.unwrap();
+    assert!(unknown.contains("no number called") && unknown.contains("accuracy"), "{unknown}");
+}
+
 // ── bundles ──────────────────────────────────────────────────────────────────────────────────────────
 
 const BUNDLED: &str = r#"
@@ -955,6 +1000,20 @@ fn a_sweep_file_with_a_slip_gets_a_sentence() {
     assert!(none.contains("has no such choice; it has short, long"), "{none}");
     let flat = refused("[bundles.model.gru]", "[bundles.model]\nlstm = 3\n[bundles.model.gru]");
     assert!(flat.contains("expected [bundles.NAME.CHOICE]"), "{flat}");
+    let seed = refused("width = 8\nkind", "width = 8\n\"train.seed\" = 4\nkind");
+    assert!(seed.contains("model.train.seed") || seed.contains("train.seed"), "{seed}");
+    let seeds = refused("[bundles.model.gru]\n", "[bundles.model.gru]\n\"train.seed\" = 4\n");
+    assert!(seeds.contains("seeds = [0, 1, 2] at the top"), "{seeds}");
+    let section = refused("[bundles.model.gru]", "[bundle.model.gru]");
+    assert!(section.contains("no section \"bundle\"") && section.contains("bundles"), "{section}");
+    let none = refused("seeds = [3, 4]\n", "");
+    assert!(none.contains("expected seeds = a list"), "{none}");
+    let none = refused("seeds = [3, 4]", "seeds = [3]\n[settings]\n\"model.width\" = []");
+    assert!(none.contains("model.width has no values"), "{none}");
+    // What shows when a network is built is said before any run begins.
+    let segment = refused("segment = 2", "segment = 3");
+    assert!(segment.contains("task_short-model_memory-seed3"), "{segment}");
+    assert!(segment.contains("train.segment = 3"), "{segment}");
     // A file that is an experiment is none.
     fs::write(&file, "name = \"birth\"").unwrap();
     assert!(sweep::planned(&file).unwrap().is_none());

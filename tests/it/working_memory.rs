@@ -220,11 +220,31 @@ fn a_memory_that_is_held_stays_what_it_was() {
         assert_eq!(held[at * 6..][..6], before[3 * 6..][..6], "{at}");
     }
     assert_ne!(held[7 * 6..], before[7 * 6..]);
-    // What is passed once has nothing before it.
-    let mut plain = Asked::of("copy", "decoder", &SMALL, 0);
+    // What is no memory, or has nothing before it, cannot be held.
     let predictions = MeasurementCall::new("predictions");
-    let refused = plain.ask(&predictions, &["hold layer0.resid_pre@3"]).unwrap_err();
-    assert!(refused.contains("is passed once"), "{refused}");
+    let refused = |mut asked: Asked, what: &str| asked.ask(&predictions, &[what]).unwrap_err();
+    let plain = Asked::of("copy", "decoder", &SMALL, 0);
+    assert!(refused(plain, "hold layer0.resid_pre@3").contains("nothing is kept at"));
+    assert!(refused(memory_tokens(0), "hold layer0.resid_pre@3").contains("nothing is kept at"));
+    let first = refused(memory_tokens(0), "hold layer1.memory.write@m0-m2:0");
+    assert!(first.contains("name a later segment, as m0:1"), "{first}");
+    let first = refused(gru("gru"), "hold layer0.hidden@0");
+    assert!(first.contains("or a later position"), "{first}");
+}
+
+#[test]
+fn what_follows_paths_within_a_pass_refuses_networks_that_read_in_segments() {
+    for mut asked in [memory_tokens(0), feedback(), cached()] {
+        for (name, setting) in [
+            ("path", ("from", "layer0")),
+            ("knock_out", ("positions", "3")),
+            ("scrubbing", ("hypothesis", "embed > logits")),
+        ] {
+            let call = MeasurementCall::new(name).with(setting.0, setting.1);
+            let refused = asked.analyze(&call).unwrap_err();
+            assert!(refused.contains("reads its sequences in segments"), "{name}: {refused}");
+        }
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::base::event::State;
 use crate::base::settings;
 use crate::base::vocab::Vocab;
 use crate::base::weights::Weights;
+use crate::model::Keeps;
 use crate::nn::params::Params;
 use crate::panel::NetShape;
 use crate::run::experiment::Experiment;
@@ -89,8 +90,8 @@ pub struct RunInfo {
     pub vocab: Vocab,
     pub roles: &'static [&'static str],
     pub source: Arc<dyn Source>,
-    /// Whether the network keeps something of what it has read.
-    pub keeps: bool,
+    /// What the network keeps of what it has read.
+    pub keeps: Option<Keeps>,
     /// Whether its matrices are memories that can be read one by one.
     pub has_memories: bool,
     /// Tensors that training can change, in order.
@@ -115,7 +116,7 @@ impl RunInfo {
             answers: source.possible_answers(),
             length: layout.length,
         };
-        let (keeps, has_memories) = (model.keeps().is_some(), model.memories().is_some());
+        let (keeps, has_memories) = (model.keeps(), model.memories().is_some());
         let all = || params.all().filter(|p| params.is_trained(*p));
         let trained = all().map(|p| params.name(p).to_owned()).collect();
         let numbers: usize = all().map(|p| params.var(p).elem_count()).sum();

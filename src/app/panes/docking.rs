@@ -1,5 +1,7 @@
 //! Panels as tiles: where they lie at first, and how they are closed, reopened, maximised and put back.
 
+use std::collections::HashMap;
+
 use egui::containers::menu::MenuButton;
 use egui::{Ui, WidgetText};
 use egui_tiles::{
@@ -33,6 +35,9 @@ pub struct Dock {
     hall: Option<Tree<Tab>>,
     #[serde(skip)]
     size: Size,
+    /// Of each stack of tabs the one in front, and in how many frames it was scrolled to.
+    #[serde(skip)]
+    revealed: HashMap<TileId, (TileId, u8)>,
     pub maximised: Option<String>,
     /// The panel that keys for panels mean.
     pub focus: String,
@@ -216,6 +221,7 @@ impl Dock {
             small: SMALL.layout(panels),
             hall: None,
             size: Size::default(),
+            revealed: HashMap::new(),
             maximised: None,
             focus: panel::attention::KIND.name.to_owned(),
         }
@@ -380,7 +386,9 @@ impl Dock {
         let mut actions = Vec::new();
         // Of the window, not of what a banner of sentences leaves: the panels do not change places for that.
         let room = ui.ctx().content_rect().size();
-        self.size = Size::of(room);
+        if std::mem::replace(&mut self.size, Size::of(room)) != self.size {
+            self.revealed.clear();
+        }
         if let Some(kind) = self.maximised.clone() {
             ui.horizontal(|ui| {
                 ui.strong(panels.title(&kind));
@@ -393,13 +401,22 @@ impl Dock {
         }
         let (is_narrow, has_tabs) = (self.size != Size::Large, self.hall.is_none());
         let mut focus = std::mem::take(&mut self.focus);
+        let mut revealed = std::mem::take(&mut self.revealed);
         let tree = self.shown_mut();
         let (actions_of, focus_of) = (&mut actions, &mut focus);
-        let mut shown =
-            Shown { draw, panels, actions: actions_of, focus: focus_of, is_narrow, has_tabs };
+        let mut shown = Shown {
+            draw,
+            panels,
+            actions: actions_of,
+            focus: focus_of,
+            revealed: &mut revealed,
+            stack: None,
+            is_narrow,
+            has_tabs,
+        };
         tree.ui(&mut shown, ui);
         let is_empty = tree.active_tiles().is_empty();
-        self.focus = focus;
+        (self.focus, self.revealed) = (focus, revealed);
         self.focus_on_what_is_seen();
         if is_empty {
             ui.centered_and_justified(|ui| {
@@ -415,6 +432,9 @@ struct Shown<'a> {
     panels: Panels,
     actions: &'a mut Vec<Action>,
     focus: &'a mut String,
+    revealed: &'a mut HashMap<TileId, (TileId, u8)>,
+    /// The stack of tabs that is being drawn, and which one is in front.
+    stack: Option<(TileId, Option<TileId>)>,
     /// The names of the tabs need the room.
     is_narrow: bool,
     /// Not for a hall.
@@ -446,6 +466,7 @@ impl Behavior<Tab> for Shown<'_> {
         tile: TileId,
         button: egui::Response,
     ) -> egui::Response {
+        self.reveal(tile, &button);
         let Some(Tile::Pane(pane)) = tiles.get(tile) else { return button };
         if button.clicked() {
             pane.kind.clone_into(self.focus);
@@ -465,10 +486,11 @@ impl Behavior<Tab> for Shown<'_> {
         &mut self,
         tiles: &Tiles<Tab>,
         ui: &mut Ui,
-        _tile: TileId,
+        tile: TileId,
         tabs: &Tabs,
         _scroll: &mut f32,
     ) {
+        self.stack = Some((tile, tabs.active));
         let active = tabs.active.and_then(|id| tiles.get(id));
         let Some(Tile::Pane(pane)) = active else { return };
         ui.add_space(4.0);
@@ -547,6 +569,25 @@ impl Behavior<Tab> for Shown<'_> {
 
     fn simplification_options(&self) -> SimplificationOptions {
         simplified(self.has_tabs)
+    }
+}
+
+impl Shown<'_> {
+    /// Scrolls to the tab of a panel that has come to the front, until it stands still: arrows come and take some room.
+    fn reveal(&mut self, tile: TileId, button: &egui::Response) {
+        const FRAMES: u8 = 4;
+        let Some((stack, _)) = self.stack.filter(|(_, active)| *active == Some(tile)) else {
+            return;
+        };
+        let seen = self.revealed.entry(stack).or_insert((tile, 0));
+        if seen.0 != tile {
+            *seen = (tile, 0);
+        }
+        if seen.1 < FRAMES {
+            seen.1 += 1;
+            button.scroll_to_me_animation(None, egui::style::ScrollAnimation::none());
+            button.ctx.request_repaint();
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::app::commands::Action;
 use crate::app::lab::Lab;
 use crate::app::lab::run::RunInfo;
 use crate::base::intervention::{How, Intervention, Place, Point, Site, memory_token};
+use crate::model::Keeps;
 use crate::panel::{MemorySlot, Panel, Selection};
 
 /// The sequence that a slot is taken from.
@@ -17,20 +18,31 @@ pub struct Memory {
 
 impl Pane for Memory {
     fn suits(&self, run: &RunInfo) -> bool {
-        run.keeps
+        run.keeps.is_some()
     }
 
     fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
         let Some((said, place)) = selected(lab) else {
-            ui.weak("Click on what is written: its slot can then be cut, held or taken from another sequence.");
+            match lab.run().and_then(|run| run.info.keeps) {
+                Some(Keeps::Tokens) => {
+                    ui.weak("Click on what is written: its slot can then be cut, held or taken from another sequence.");
+                }
+                Some(Keeps::Units) => {
+                    ui.weak("Click on a position: the state after it can then be cut, held or taken from another sequence.");
+                }
+                Some(Keeps::Positions) | None => {}
+            }
             return Vec::new();
         };
         let mut actions = Vec::new();
         ui.horizontal_wrapped(|ui| {
             ui.label(said);
             let mut offer = |ui: &mut Ui, name: &str, how: How, help: &str| {
+                // Before the first segment or position nothing was there.
+                let is_possible = !matches!(how, How::Hold) || place.has_before();
                 let what = Intervention::Change { place: place.clone(), how };
-                if ui.add(Button::new(name)).on_hover_text(help).clicked() {
+                let button = ui.add_enabled(is_possible, Button::new(name));
+                if button.on_hover_text(help).clicked() {
                     actions.push(Action::Intervene(what));
                 }
             };

@@ -284,10 +284,15 @@ impl App {
         });
     }
 
+    /// Whether a hand has arranged the panels.
+    pub(super) fn is_arranged(&mut self) -> bool {
+        *self.layout.get_or_insert_with(|| self.dock.clone()) != self.dock
+    }
+
     /// The panels that were made for the task or the network of a run come to the front of their stacks when the run comes into the
     /// window, unless a hand has arranged the panels.
     pub(super) fn show_picture_of_task(&mut self) {
-        let arranged = *self.layout.get_or_insert_with(|| self.dock.clone()) != self.dock;
+        let arranged = self.is_arranged();
         let id = self.lab.run_id();
         if id <= self.shown_for {
             return;
@@ -300,7 +305,7 @@ impl App {
             self.dock.bring_forward(panel::query_key::KIND.name);
         }
         let made = self.host.made_for(&run.info);
-        made.iter().for_each(|panel| self.dock.bring_forward(panel));
+        made.into_iter().chain(self.sweep_panel()).for_each(|panel| self.dock.bring_forward(panel));
         self.layout = Some(self.dock.clone());
     }
 }

@@ -138,7 +138,7 @@ impl App {
         if again {
             return;
         }
-        self.dock.show_panel(panel::sweep::KIND.name);
+        self.show_sweep();
         let recorded = |run: &Run| run.recording.as_ref().is_some_and(|r| !r.recorded.is_empty());
         match sweep.runs.iter().position(recorded).and_then(|run| sweep.folder_of(run)) {
             Some(folder) => self.open_run(folder, step),
@@ -148,6 +148,26 @@ impl App {
                 quoting::path(&sweep.folder)
             ))),
         }
+    }
+
+    /// The panel of the open sweep comes to the front; what a picture is wanted of stays.
+    fn show_sweep(&mut self) {
+        let Some(panel) = self.sweep_panel() else { return };
+        let (arranged, maximised) = (self.is_arranged(), self.dock.maximised.clone());
+        self.dock.show_panel(panel);
+        if self.screenshot.is_some() {
+            self.dock.maximised = maximised;
+        }
+        if !arranged {
+            self.layout = Some(self.dock.clone());
+        }
+    }
+
+    /// What shows the open sweep best: a map where two settings differ.
+    pub(super) fn sweep_panel(&self) -> Option<&'static str> {
+        let plan = &self.lab.sweep.as_ref()?.plan;
+        let varied = plan.settings.iter().filter(|(_, values)| values.len() > 1).count();
+        Some(if varied > 1 { panel::sweep_map::KIND.name } else { panel::sweep::KIND.name })
     }
 
     /// Shows a run of the sweep: the one that is open already, or else its folder.

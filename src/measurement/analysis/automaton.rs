@@ -31,7 +31,7 @@ crate::settings! {
     /// their principal axes and the shares of the variance. Of the sequence in view `here_state` and `here_action` `[position]`, -1 where
     /// there is none. `apart` `[symbol]`: the shortest string after which both machines tell different things.
     ///
-    /// Numbers: `states`, `true_states`, `groups`, `start`, `true_start`, `is_same` (1 or 0), `determinism` (the share of transitions
+    /// Numbers: `states`, `true_states` (those that the strings reach) of `machine_states`, `groups`, `start`, `true_start`, `is_same` (1 or 0), `determinism` (the share of transitions
     /// between groups that go where most do), `strings`; after these are read, `length` and `trained_length` in symbols, `agreement` of the
     /// machine with the network, `accuracy` of the machine and `network_accuracy`.
     pub struct Automaton = "The machine that a network is: its hidden states in groups, what follows each, made as small as it can be, beside the true machine, and judged by strings longer than those of training." {
@@ -149,7 +149,8 @@ impl Automaton {
                 "Some vectors are no finite numbers, so no states are found in them: training has diverged. Go back to an earlier step.",
             ));
         }
-        let truth = shown(&strings.truth(), &walks);
+        let whole = strings.truth();
+        let truth = shown(&whole, &walks);
         let groups = self.groups(&walks, truth.next.len());
         let found = found(&walks, &groups.of, groups.count, strings.actions.len());
         let state = |vector: &[f32]| found.state_of_group[groups.group(vector)?];
@@ -160,6 +161,7 @@ impl Automaton {
             positions: row.len(),
             partners: partners(&found, &truth, &walks, &groups.of),
             agreement: Agreement::default(),
+            whole: whole.next.len(),
             truth,
             found,
             groups,
@@ -190,6 +192,8 @@ struct Seen {
     groups: Groups,
     found: Found,
     truth: Moore,
+    /// States of the whole true machine: the strings may not reach all of them.
+    whole: usize,
     partners: Vec<Option<usize>>,
     agreement: Agreement,
     /// Of the sequence in view: positions with an action, with it and the state after it, and how many there are in all.
@@ -220,6 +224,7 @@ impl Seen {
         let counts = [
             ("states", machine.next.len()),
             ("true_states", truth.next.len()),
+            ("machine_states", self.whole),
             ("groups", self.groups.count),
             ("start", machine.start),
             ("true_start", truth.start),

@@ -1,6 +1,6 @@
 //! Attention knock-out as an analysis.
 
-use super::{Analysis, Ground, OnPartial, PartialAnswer, counted_positions, one};
+use super::{Analysis, Ground, OnPartial, PartialAnswer, check_whole, counted_positions, one};
 use crate::base::array::Array;
 use crate::base::batch::{NO_TARGET, Row};
 use crate::base::error::{Error, Result};
@@ -25,6 +25,7 @@ crate::settings! {
 
 impl Analysis for KnockingOut {
     fn run(&self, ground: &Ground<'_>, tell: OnPartial<'_>) -> Result<Answer> {
+        check_whole(ground)?;
         let chosen = self.chosen(ground.prompt)?;
         let (positions, about) = counted_positions(ground, chosen, self.all_pairs)?;
         let rule = KnockOut { positions, most_kl: (self.most_kl > 0.0).then_some(self.most_kl) };

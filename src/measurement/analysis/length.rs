@@ -68,6 +68,12 @@ impl Length {
     /// What is known at the length of training, where causes are asked for.
     fn trained(&self, ground: &Ground<'_>) -> Result<Option<Trained>> {
         let batch = || task::batch(ground.subject.source, ground.seed, 0, LOOKED_AT);
+        if self.varied.causes && ground.subject.model.layout().heads.iter().all(|heads| *heads == 0)
+        {
+            return Err(Error::usage(
+                "causes: positions, attention and MLP are those of transformers, and this network has no attention heads; leave them out",
+            ));
+        }
         let asked = self.varied.causes.then(|| Trained::of(ground.subject, &batch()));
         asked.transpose()
     }

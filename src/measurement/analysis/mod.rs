@@ -78,6 +78,25 @@ pub trait Analysis: Settings + Send + Sync {
     }
 }
 
+/// That the network has heads and reads its sequences whole: what goes from part to part is followed within one pass.
+///
+/// # Errors
+/// When it has none, or reads them in segments.
+fn check_whole(ground: &Ground<'_>) -> Result<()> {
+    if ground.subject.model.layout().heads.iter().all(|heads| *heads == 0) {
+        return Err(Error::usage(
+            "this network has no attention heads, and this question follows what goes from part to part through them; patching, and cutting or patching a place by hand, work here",
+        ));
+    }
+    match ground.subject.model.segments() {
+        None => Ok(()),
+        Some(segments) => Err(Error::usage(format!(
+            "this network reads its sequences in segments (train.segment = {}), and this question follows what goes from part to part in networks that read them whole; patching, and cutting or patching a place by hand, work here",
+            segments.length
+        ))),
+    }
+}
+
 /// Which pairs are compared.
 struct Choice<'a> {
     asked: &'a Compared,

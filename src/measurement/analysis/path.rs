@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::map::{Map, answer, note_stop};
-use super::{Analysis, Choice, Ground, Judge, OnPartial, PartialAnswer, rule};
+use super::{Analysis, Choice, Ground, Judge, OnPartial, PartialAnswer, check_whole, rule};
 use crate::base::analysis::{Compared, Counted, Measured, Paths};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Site;
@@ -59,6 +59,7 @@ impl Analysis for PathPatching {
     }
 
     fn run(&self, ground: &Ground<'_>, tell: OnPartial<'_>) -> Result<Answer> {
+        check_whole(ground)?;
         let path = self.path()?;
         let choice = Choice { asked: &self.compared, base: &self.base };
         let pairs = choice.pairs(ground)?;

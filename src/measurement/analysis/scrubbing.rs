@@ -1,6 +1,6 @@
 //! Causal scrubbing as an analysis.
 
-use super::{Analysis, Choice, Ground, Judge, OnPartial, PartialAnswer, one, rule};
+use super::{Analysis, Choice, Ground, Judge, OnPartial, PartialAnswer, check_whole, one, rule};
 use crate::base::analysis::{Compared, Counted};
 use crate::base::error::Result;
 use crate::measurement::Answer;
@@ -33,6 +33,7 @@ impl Analysis for Scrubbing {
     }
 
     fn run(&self, ground: &Ground<'_>, tell: OnPartial<'_>) -> Result<Answer> {
+        check_whole(ground)?;
         let hypothesis: Hypothesis = self.hypothesis.parse()?;
         let choice = Choice { asked: &self.compared, base: &self.base };
         let pairs = choice.pairs(ground)?;

@@ -100,7 +100,13 @@ impl Stored {
                 ));
             }
         };
-        Ok([self.layer.min(last), last].map(|layer| Site { layer, point }))
+        if self.layer > last {
+            return Err(Error::usage(format!(
+                "layer {} asked for, this network has the layers 0 to {last}",
+                self.layer
+            )));
+        }
+        Ok([self.layer, last].map(|layer| Site { layer, point }))
     }
 
     fn answer(&self, desk: &Desk<'_>, prompt: &[Vec<Cell>], found: &[Found]) -> Result<Answer> {

@@ -46,6 +46,10 @@ const HEAD: f64 = 7.0;
 const LABEL: (f64, [f64; 2]) = (0.17, [5.2, 8.5]);
 /// Half of the room of the word "start", across and down, in points.
 const START: [f64; 2] = [10.0, 4.5];
+/// In graphs of more states what is said of an arrow is left out where it would cover something else.
+const MOST_CROWDED: usize = 7;
+/// And in drawings of which a unit has fewer points.
+const LEAST_UNIT: f64 = 30.0;
 /// Units of the axes beside the circle: loops, and where the start comes from.
 const BESIDE: f64 = 0.78;
 
@@ -100,7 +104,10 @@ impl Graph {
                 |cell: &Cell| taken.iter().all(|other| are_apart([cell.from, cell.to], *other));
             let mut places = bows[edge].labels.iter().map(cell);
             let Some(best) = places.next() else { continue };
-            let cell = if is_free(&best) { best } else { places.find(is_free).unwrap_or(best) };
+            let free = if is_free(&best) { Some(best.clone()) } else { places.find(is_free) };
+            // Where hardly any word can be read, fewer of them can.
+            let is_crowded = self.nodes.len() > MOST_CROWDED || sizes.unit < LEAST_UNIT;
+            let Some(cell) = free.or((!is_crowded).then_some(best)) else { continue };
             taken.push([cell.from, cell.to]);
             cells.push((edge, cell));
         }
