@@ -485,9 +485,9 @@ fn several_runs_are_drawn_into_one_picture_of_length_and_who_has_not_answered_is
     let curves = |figure: &Figure| -> Vec<Vec<[f64; 2]>> {
         let marks = figure.plots[0].marks.iter();
         marks
-            .filter_map(|mark| match mark {
-                Mark::Line { name, points, .. } if name == "accuracy" => Some(points.to_vec()),
-                _ => None,
+            .filter_map(|mark| {
+                let Mark::Line { name, points, .. } = mark else { return None };
+                (name == "accuracy").then(|| points.to_vec())
             })
             .collect()
     };
