@@ -404,9 +404,10 @@ fn heat_map(pen: &mut Pen<'_>, frame: &Frame, plot: &Plot, heat: &Heat) {
             HeatPick::QueryKey => {
                 [names(&plot.y.ticks, 0, rows), names(&plot.x.ticks, heat.before, columns)]
             }
-            HeatPick::Nothing | HeatPick::Named { .. } | HeatPick::Cells { .. } => {
-                Default::default()
-            }
+            HeatPick::Nothing
+            | HeatPick::Named { .. }
+            | HeatPick::Cells { .. }
+            | HeatPick::Lanes { .. } => Default::default(),
         },
     });
 }

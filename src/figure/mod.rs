@@ -411,6 +411,8 @@ pub enum HeatPick {
     Named { rows: Arc<[String]>, columns: Arc<[String]> },
     /// Each cell picks something of its own and says a sentence, row-major; of cells without a value, too.
     Cells { picks: Arc<[Pick]>, hovers: Arc<[String]> },
+    /// Each cell picks something of its own, row-major; hover says `row column: value`.
+    Lanes { picks: Arc<[Pick]>, rows: Arc<[String]>, columns: Arc<[String]> },
 }
 
 /// A box with text.

@@ -59,6 +59,11 @@ fn pick_cell(area: &Area, heat: &Heat, at: [f32; 2]) -> Option<(Pick, String)> {
             let (row, column) = (rows.get(row)?, columns.get(column)?);
             Some((Pick::Nothing, format!("{row} → {column}: {value}")))
         }
+        HeatPick::Lanes { picks, rows, columns } => {
+            let (row, column) = (rows.get(row)?, columns.get(column)?);
+            let pick = picks.get(index).cloned().unwrap_or_default();
+            Some((pick, format!("{row} {column}: {value}")))
+        }
     }
 }
 

@@ -41,6 +41,7 @@ impl Family {
             ("loss", Family::Loss),
             ("accuracy", Family::Accuracy),
             ("repeat_share", Family::Accuracy),
+            ("memory_use", Family::Accuracy),
             ("recall", Family::Memory),
             ("kl_", Family::Divergence),
             ("norm_", Family::Norm),

@@ -109,7 +109,7 @@ impl SweepMap {
             ..Plot::default()
         };
         Ok(Figure {
-            title: format!("{}: {} by {}", sweep.plan.name(), down.0, across.0),
+            title: format!("{}: {} by {}", sweep.plan.title(), down.0, across.0),
             plots: vec![plot],
             columns: 1,
             caption: map.in_words(),

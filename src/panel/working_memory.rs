@@ -166,9 +166,9 @@ impl WorkingMemory {
         };
         let read = |slot: usize, at: usize| cell(&reads, at * slots + slot);
         let strongest = lanes.strongest(&write);
-        let mut plots = vec![lanes.plot(view, ("written from", "writes into"), &write, true)];
+        let mut plots = vec![lanes.plot(view, "written from", &write, true)];
         plots.extend(self.contents(view, positions, &lanes.segments, |slot| format!("m{slot}")));
-        plots.push(lanes.plot(view, ("read by", "reads"), &read, false));
+        plots.push(lanes.plot(view, "read by", &read, false));
         let caption = strongest.map_or_else(String::new, |(slot, at)| {
             let held = (0..positions).filter(|later| lanes.segment(*later) > lanes.segment(at));
             let reader = held.max_by(|a, b| read(slot, *a).total_cmp(&read(slot, *b)));
@@ -331,16 +331,13 @@ impl Lanes {
     fn plot(
         &self,
         view: &View<'_>,
-        (title, does): (&str, &str),
+        title: &str,
         value: &dyn Fn(usize, usize) -> f32,
         writes: bool,
     ) -> Plot {
         let cells = (0..self.slots).flat_map(|slot| (0..self.positions).map(move |at| (slot, at)));
         let cells: Vec<(usize, usize)> = cells.collect();
         let values: Vec<f32> = cells.iter().map(|(slot, at)| value(*slot, *at)).collect();
-        let hover = |(slot, at): &(usize, usize)| {
-            format!("{} {does} m{slot}: {}", place(view, *at), number(value(*slot, *at)))
-        };
         let most = values.iter().fold(0.0, |most: f32, x| most.max(*x));
         let heat = Heat {
             name: title.to_owned(),
@@ -349,9 +346,10 @@ impl Lanes {
             values: values.into(),
             map: ColorMap::Paper.on(view.palette.dark),
             range: (0.0, if most > 0.0 { most } else { 1.0 }),
-            pick: HeatPick::Cells {
+            pick: HeatPick::Lanes {
                 picks: cells.iter().map(|(slot, at)| self.pick(*slot, *at, writes)).collect(),
-                hovers: cells.iter().map(hover).collect(),
+                rows: (0..self.slots).map(|slot| format!("m{slot} is {title}")).collect(),
+                columns: places(view, self.positions),
             },
             ..Heat::default()
         };
@@ -383,6 +381,11 @@ impl Lanes {
             width,
         })
     }
+}
+
+/// What each position is called.
+fn places(view: &View<'_>, positions: usize) -> Arc<[String]> {
+    (0..positions).map(|at| place(view, at)).collect()
 }
 
 /// A map whose columns are the positions of the sequence.
@@ -433,9 +436,6 @@ fn units(view: &View<'_>, array: &Array, segments: &Segments) -> Plot {
     let values: Vec<f32> = cells.iter().map(value).collect();
     let most = values.iter().fold(1e-6, |most: f32, x| most.max(x.abs()));
     let map = if is_gate { ColorMap::Paper } else { ColorMap::Vik };
-    let hover = |cell: &(usize, usize)| {
-        format!("{name} of unit {} at {}: {}", cell.0, place(view, cell.1), number(value(cell)))
-    };
     let heat = Heat {
         name: name.to_owned(),
         rows: count,
@@ -443,9 +443,10 @@ fn units(view: &View<'_>, array: &Array, segments: &Segments) -> Plot {
         values: values.into(),
         map: map.on(view.palette.dark),
         range: if is_gate { (0.0, 1.0) } else { (-most, most) },
-        pick: HeatPick::Cells {
+        pick: HeatPick::Lanes {
             picks: cells.iter().map(|(_, at)| Pick::Query(*at)).collect(),
-            hovers: cells.iter().map(hover).collect(),
+            rows: (0..count).map(|unit| format!("{name} of unit {unit} at")).collect(),
+            columns: places(view, positions),
         },
         ..Heat::default()
     };

@@ -149,6 +149,12 @@ impl Plan {
         self.experiment.get("name").and_then(Value::as_str).unwrap_or("")
     }
 
+    /// What a person calls it: the title of the experiment, or its name.
+    pub fn title(&self) -> &str {
+        let title = self.experiment.get("title").and_then(Value::as_str);
+        title.filter(|title| !title.is_empty()).unwrap_or(self.name())
+    }
+
     /// Steps of a run with these values.
     fn steps(&self, values: &[(String, Value)]) -> u64 {
         let changes = self.changes(values);
