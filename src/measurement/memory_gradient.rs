@@ -11,11 +11,10 @@ use crate::model::State;
 use crate::nn::loss::cross_entropy;
 
 crate::settings! {
-    /// Of networks that read in segments: of the mean loss of a sequence (nats) the gradient with respect to the memory that a segment leaves; its Euclidean norm, and of that the mean over sequences. `train.through` says through which borders training
-    /// lets it pass; this number respects it.
+    /// Of networks that read in segments: of the mean loss of a sequence (nats) the gradient with respect to the memory that a segment leaves; its Euclidean norm, and of that the mean over sequences. It is 0 where training stops it: `train.through`, `model.stop_gradient`.
     ///
     /// Numbers: `grad_memory_backN` for N = 1, 2, 4, …: the border so many before the end of the sequence.
-    pub struct MemoryGradient = "How much of the gradient of the loss comes back to the memory, border by border between segments: what it does not reach is not learned to be kept." {
+    pub struct MemoryGradient = "How much of the gradient of the loss comes back to the memory, border by border between segments: where it does not come, nothing teaches what to keep." {
     }
 }
 
@@ -71,15 +70,22 @@ fn name(back: usize) -> String {
 
 /// `[border][sequence]`
 fn norms(scene: &Scene<'_>) -> Result<Vec<Vec<f64>>> {
+    // Only what has a history is told from what was left without one.
+    let tracked = scene.subject.params.tracked();
+    let scene = &Scene { subject: Subject { params: &tracked, ..scene.subject }, ..*scene };
     // What is added to the memory at a border is nothing; its gradient is that of the memory.
     let mut added: Vec<Vec<Var>> = Vec::new();
     let logits = by_segments(scene, &mut |segment, state| {
         let mut here = Vec::with_capacity(state.memory.len());
         let mut memory = Vec::with_capacity(state.memory.len());
         for kept in &state.memory {
+            // What the segment before left without its history, no gradient comes back to.
+            if segment.is_cut || !kept.track_op() {
+                memory.push(kept.detach());
+                continue;
+            }
             let nothing = Var::from_tensor(&kept.zeros_like()?)?;
-            let kept = (kept + nothing.as_tensor())?;
-            memory.push(if segment.is_cut { kept.detach() } else { kept });
+            memory.push((kept + nothing.as_tensor())?);
             here.push(nothing);
         }
         added.push(here);

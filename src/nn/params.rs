@@ -146,6 +146,14 @@ impl Params {
         Ok(Self { seed: self.seed, device, entries, derived: Mutex::default() })
     }
 
+    /// The same variables, all of them in the gradient graph: what is computed from them has a history.
+    pub fn tracked(&self) -> Self {
+        let entry = |e: &Entry| Entry { frozen: false, ..e.clone() };
+        let entries = self.entries.iter().map(entry).collect();
+        let (seed, device) = (self.seed, self.device.clone());
+        Self { seed, device, entries, derived: Mutex::default() }
+    }
+
     /// Handles of all parameters, in order.
     pub fn all(&self) -> impl Iterator<Item = Param> + use<> {
         (0..self.entries.len()).map(Param)

@@ -364,7 +364,7 @@ const SERIES: &[Column] = &[
     Column {
         name: "grad_memory_back",
         readable: "gradient norm, memory",
-        help: "Norm of the gradient of a sequence's loss with respect to the memory at the border between two segments so many before the last: what no gradient reaches is not learned to be kept.",
+        help: "Norm of the gradient of a sequence's loss with respect to the memory at the border between two segments so many before the last: where none comes, nothing teaches what to keep.",
     },
     Column {
         name: "grad_norm_",

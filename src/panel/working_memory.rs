@@ -278,8 +278,15 @@ fn segments(view: &View<'_>, reading: &Reading) -> Result<Segments, Figure> {
 
 /// Height of the row with the names of segments, in lanes of so many.
 const NAMES: f64 = 0.18;
+/// In lower panels there is no room for them, in points.
+const LEAST_WITH_NAMES: f32 = 240.0;
 
 impl Segments {
+    /// Whether they are named above the lanes.
+    fn are_named(&self, view: &View<'_>) -> bool {
+        self.0.len() > 1 && view.size[1] >= LEAST_WITH_NAMES
+    }
+
     /// A line where each begins, but the first, and their names above the lanes.
     fn marks(&self, view: &View<'_>, positions: usize, lanes: f64) -> Vec<Mark> {
         if self.0.len() < 2 {
@@ -301,7 +308,8 @@ impl Segments {
             anchor: Anchor::Center,
             size: 7.0,
         };
-        let names = self.0.iter().zip(ends).enumerate().map(name);
+        let named = self.0.iter().zip(ends).enumerate().filter(|_| self.are_named(view));
+        let names = named.map(name);
         self.0.iter().skip(1).map(line).chain(names).collect()
     }
 }
@@ -416,7 +424,7 @@ fn over_positions(
         title: title.to_owned(),
         x: Axis { range: (0.0, positions as f64), ticks: Ticks::Each(names), ..Axis::default() },
         y: Axis {
-            range: (count, if segments.0.len() < 2 { 0.0 } else { -NAMES * count }),
+            range: (count, if segments.are_named(view) { -NAMES * count } else { 0.0 }),
             ..lanes
         },
         marks,

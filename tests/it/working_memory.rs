@@ -464,6 +464,13 @@ fn no_gradient_comes_back_through_a_border_that_stops_it() {
     assert!(last > 0.0 && before == 0.0, "{last} {before}");
     let [last, before] = of("train.through=64");
     assert!(last > 0.0 && before > 0.0, "{last} {before}");
+    // A cache that is kept without its history.
+    let mut asked = cached();
+    assert_eq!(recorded(&mut asked, "grad_memory_back1"), 0.0);
+    let through =
+        ["task.count=6", "task.segment=4", "train.segment=4", "model.stop_gradient=false"];
+    let mut asked = Asked::of("copy", "transformer_xl", &[&SMALL[..], &through].concat(), 2);
+    assert!(recorded(&mut asked, "grad_memory_back1") > 0.0);
 }
 
 #[test]
