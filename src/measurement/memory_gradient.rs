@@ -11,7 +11,9 @@ use crate::model::State;
 use crate::nn::loss::cross_entropy;
 
 crate::settings! {
-    /// Of networks that read in segments: of the mean loss of a sequence (nats) the gradient with respect to the memory that a segment leaves; its Euclidean norm, and of that the mean over sequences. It is 0 where training stops it: `train.through`, `model.stop_gradient`.
+    /// Of networks that read in segments: of the mean loss of a sequence (nats) the gradient with respect to the memory that a segment
+    /// leaves; its Euclidean norm, and of that the mean over sequences. It is 0 where training stops it: `train.through`,
+    /// `model.stop_gradient`.
     ///
     /// Numbers: `grad_memory_backN` for N = 1, 2, 4, …: the border so many before the end of the sequence.
     pub struct MemoryGradient = "How much of the gradient of the loss comes back to the memory, border by border between segments: where it does not come, nothing teaches what to keep." {
