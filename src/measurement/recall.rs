@@ -62,7 +62,7 @@ impl Measurement for Recall {
 pub fn matrices(subject: Subject<'_>) -> Result<Matrices> {
     subject.model.memories().ok_or_else(|| {
         let layout = subject.model.layout();
-        let instead = match layout.heads.iter().any(|heads| *heads > 0) {
+        let instead = match layout.has_heads() {
             true => "All heads and Attention show what its heads look at.",
             false => "Working memory shows what its units keep.",
         };

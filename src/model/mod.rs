@@ -103,6 +103,13 @@ pub struct Layout {
     pub length: usize,
 }
 
+impl Layout {
+    /// Whether any layer attends.
+    pub fn has_heads(&self) -> bool {
+        self.heads.iter().any(|heads| *heads > 0)
+    }
+}
+
 /// What a network keeps of what it has read, beside the sequence that it sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeps {

@@ -109,6 +109,13 @@ pub struct NetShape {
     pub length: usize,
 }
 
+impl NetShape {
+    /// Whether any layer attends.
+    pub fn has_heads(&self) -> bool {
+        self.heads.iter().any(|heads| *heads > 0)
+    }
+}
+
 /// Colours of the surroundings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Palette {

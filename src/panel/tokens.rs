@@ -401,8 +401,7 @@ struct Shading {
 
 impl Shading {
     fn new(shade: Shade, view: &View<'_>, row: &Row) -> Self {
-        let has_heads = view.net.heads.iter().any(|heads| *heads > 0);
-        if shade == Shade::Role || (shade == Shade::Attention && !has_heads) {
+        if shade == Shade::Role || (shade == Shade::Attention && !view.net.has_heads()) {
             return Self::by_role(view.palette, row);
         }
         match Shown::new(shade, view) {

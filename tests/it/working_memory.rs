@@ -360,6 +360,9 @@ fn a_switch_changes_nothing_at_the_length_of_training() {
     for row in local.data.chunks(20) {
         assert!(row.is_sorted() && (row[19] - 1.0).abs() < 1e-3, "{row:?}");
     }
+    // Recurrent units have none of these causes.
+    let refused = gru("gru").analyze(&call).unwrap_err();
+    assert!(refused.contains("this network has none of them"), "{refused}");
 }
 
 // ── what is recorded ─────────────────────────────────────────────────────────────────────────────────

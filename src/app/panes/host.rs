@@ -19,8 +19,7 @@ use crate::app::commands::{Action, Command, table};
 use crate::app::lab::Lab;
 use crate::app::lab::compared::{Subject, Wanted};
 use crate::app::lab::panels::{Form, Panels};
-use crate::app::lab::run::Run;
-use crate::app::lab::run::RunInfo;
+use crate::app::lab::run::{Run, RunInfo};
 use crate::base::error::{Error, Result};
 use crate::base::question::MeasurementCall;
 use crate::base::settings;
@@ -215,12 +214,14 @@ impl Host {
                 add_new(&mut wanted.analyses, shown.panel.analyses(net, &selection));
                 continue;
             }
+            // Histories are there already.
+            let asks = |run: &Run| shown.panel.analyses(&run.info.net, &lab.selection);
+            if lab.run().is_none_or(|run| asks(run).is_empty()) {
+                continue;
+            }
             for run in lab.drawn_beside(shown.panel.as_ref()) {
-                let analyses = shown.panel.analyses(&run.info.net, &lab.selection);
-                if !analyses.is_empty() {
-                    let wanted = wanted_of(&mut all, &Subject::at_its_end(run.id));
-                    add_new(&mut wanted.analyses, analyses);
-                }
+                let wanted = wanted_of(&mut all, &Subject::at_its_end(run.id));
+                add_new(&mut wanted.analyses, asks(run));
             }
         }
         all

@@ -95,7 +95,7 @@ impl Pane for Plain {
 
 /// Those of recurrent networks, where others have maps of their heads.
 fn has_no_heads(run: &RunInfo) -> bool {
-    run.net.heads.iter().all(|heads| *heads == 0)
+    !run.net.has_heads()
 }
 
 fn has_machine(run: &RunInfo) -> bool {

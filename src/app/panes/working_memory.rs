@@ -75,7 +75,7 @@ fn selected(lab: &Lab) -> Option<(String, Place)> {
         return Some((format!("Slot m{token} as it is written in segment {segment}"), place));
     }
     let net = &lab.run()?.info.net;
-    let query = query.filter(|_| net.heads.iter().all(|heads| *heads == 0))?;
+    let query = query.filter(|_| !net.has_heads())?;
     let place = Place::all(Site { layer, point: Point::own("hidden") }).at([query]);
     Some((format!("The state after position {query}"), place))
 }

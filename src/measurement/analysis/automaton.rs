@@ -16,7 +16,7 @@ use crate::measurement::read::Tally;
 use crate::measurement::{Answer, Mean, Subject};
 use crate::numeric::clusters::means;
 use crate::numeric::geometry::{Basis, centered, pca};
-use crate::task::Source;
+use crate::task::{self, Source};
 
 crate::settings! {
     /// Vectors after each symbol of held-out strings are put in groups; what follows each group with each symbol, by majority, is a
@@ -121,19 +121,10 @@ impl Others {
         let length = if asked == 0 { usual.min(room.max(strings.length)) } else { asked };
         let short = asked == 0 && length < usual;
         let note = short.then(|| format!("The network reads no strings of more than {room} symbols: with task.longest = {usual} in training the machine is judged by longer ones."));
-        let source = if length == strings.length { None } else { Some(of_length(source, length)?) };
+        let source =
+            if length == strings.length { None } else { Some(task::of_length(source, length)?) };
         Ok(Self { source, length, note })
     }
-}
-
-/// The same task with sequences of so many actions.
-fn of_length(source: &dyn Source, length: usize) -> Result<Arc<dyn Source>> {
-    let task = source.settings().and_then(|task| task.of_length(length)).ok_or_else(|| {
-        Error::usage(format!(
-            "length: this task makes no sequences of {length} symbols; leave out the length, or take a task that does"
-        ))
-    })?;
-    task.open()
 }
 
 impl Automaton {

@@ -68,7 +68,7 @@ impl Trained {
 
     /// The switches that change something in this network.
     pub fn switches(&self, subject: Subject<'_>) -> Vec<Switch> {
-        let attends = subject.model.layout().heads.iter().any(|heads| *heads > 0);
+        let attends = subject.model.layout().has_heads();
         let of = |switch: &Switch| match switch {
             Switch::Positions => self.positions.is_some(),
             Switch::Dilution => attends,

@@ -68,14 +68,16 @@ impl Length {
     /// What is known at the length of training, where causes are asked for.
     fn trained(&self, ground: &Ground<'_>) -> Result<Option<Trained>> {
         let batch = || task::batch(ground.subject.source, ground.seed, 0, LOOKED_AT);
-        if self.varied.causes && ground.subject.model.layout().heads.iter().all(|heads| *heads == 0)
-        {
+        if !self.varied.causes {
+            return Ok(None);
+        }
+        let trained = Trained::of(ground.subject, &batch())?;
+        if trained.switches(ground.subject).is_empty() {
             return Err(Error::usage(
-                "causes: positions, attention and MLP are those of transformers, and this network has no attention heads; leave them out",
+                "causes: positions, attention and MLP are those of transformers, and this network has none of them; leave them out",
             ));
         }
-        let asked = self.varied.causes.then(|| Trained::of(ground.subject, &batch()));
-        asked.transpose()
+        Ok(Some(trained))
     }
 }
 

@@ -83,7 +83,7 @@ pub trait Analysis: Settings + Send + Sync {
 /// # Errors
 /// When it has none, or reads them in segments.
 fn check_whole(ground: &Ground<'_>) -> Result<()> {
-    if ground.subject.model.layout().heads.iter().all(|heads| *heads == 0) {
+    if !ground.subject.model.layout().has_heads() {
         return Err(Error::usage(
             "this network has no attention heads, and this question follows what goes from part to part through them; patching, and cutting or patching a place by hand, work here",
         ));
