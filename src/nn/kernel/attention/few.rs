@@ -29,11 +29,11 @@ pub(super) fn forward(shape: Shape, of: Inputs<'_>, out: &mut Outputs<'_>, scrat
     let (mut packed, z) = (space.packed(shape), space.take(shape.queries * shape.value_dim));
     let (scores, log_sums) = (space.take(shape.keys), space.take(shape.queries));
     for group in heads.chunks(LANES) {
-        packed.fill(shape, of, group);
+        let places = Places::of(shape, group);
+        packed.fill(places, of);
         attend(shape, packed.group(), scores, z, log_sums);
+        unpack(places.results, z, out.z, [false; LANES]);
         for (lane, head) in group.iter().enumerate() {
-            let rows = Rows { from: head.results, stride: shape.z_width(), width: shape.value_dim };
-            rows.unpack(z, lane, out.z, false);
             let log_sums = log_sums.iter().zip(&mut out.log_sums[head.row..]);
             log_sums.for_each(|(lanes, sum)| *sum = lanes[lane]);
         }
@@ -55,11 +55,11 @@ pub(super) fn backward(
     let (weights, d_scores) = (space.take(pairs), space.take(pairs));
     let (z, dz, log_sums) = (space.take(results), space.take(results), space.take(shape.queries));
     for group in heads.chunks(LANES) {
-        packed.fill(shape, of.inputs, group);
+        let places = Places::of(shape, group);
+        packed.fill(places, of.inputs);
+        pack(places.results, of.z, z);
+        pack(places.results, of.dz, dz);
         for (lane, head) in group.iter().enumerate() {
-            let rows = Rows { from: head.results, stride: shape.z_width(), width: shape.value_dim };
-            rows.pack(of.z, lane, z);
-            rows.pack(of.dz, lane, dz);
             let sums = of.log_sums[head.row..].iter().zip(&mut *log_sums);
             sums.for_each(|(sum, lanes)| lanes[lane] = *sum);
         }
@@ -70,9 +70,7 @@ pub(super) fn backward(
             (&mut *weights, &mut *d_scores),
             &mut grads,
         );
-        for (lane, head) in group.iter().enumerate() {
-            grads.give(shape, (lane, *head), out);
-        }
+        grads.give(places, group, out);
     }
 }
 
@@ -87,31 +85,103 @@ impl<'a> Space<'a> {
     }
 }
 
-/// Rows of a head in a slice.
+/// Rows of each head of a group in a slice.
 #[derive(Clone, Copy)]
 struct Rows {
-    from: usize,
+    /// Where the first row of a head lies.
+    from: [usize; LANES],
+    heads: usize,
     /// Numbers from one row to the next, and numbers of a row.
     stride: usize,
     width: usize,
 }
 
 impl Rows {
-    /// Into a lane of `lanes`, `[row, width]`.
-    fn pack(self, data: &[f32], lane: usize, lanes: &mut [Lanes]) {
-        let rows = data[self.from..].chunks(self.stride).zip(lanes.chunks_exact_mut(self.width));
-        for (row, lanes) in rows {
-            row.iter().zip(lanes).for_each(|(x, lanes)| lanes[lane] = *x);
-        }
+    fn of(group: &[Head], from: impl Fn(&Head) -> usize, stride: usize, width: usize) -> Self {
+        let first = std::array::from_fn(|lane| group.get(lane).map_or(0, &from));
+        Self { from: first, heads: group.len(), stride, width }
     }
 
-    /// Back out of it, or added to what is there.
-    fn unpack(self, lanes: &[Lanes], lane: usize, data: &mut [f32], adds: bool) {
-        let rows = data[self.from..].chunks_mut(self.stride).zip(lanes.chunks_exact(self.width));
-        for (row, lanes) in rows {
-            for (x, lanes) in row.iter_mut().zip(lanes) {
-                *x = if adds { *x + lanes[lane] } else { lanes[lane] };
+    /// From where on a head has its numbers of a row.
+    fn starts(&self, row: usize, column: usize) -> impl Iterator<Item = usize> {
+        let after = row * self.stride + column;
+        self.from.into_iter().take(self.heads).map(move |from| from + after)
+    }
+}
+
+/// Columns that change places with lanes at once.
+const COLUMNS: usize = 8;
+
+/// So many numbers of each lane.
+type Block = [f32; COLUMNS * LANES];
+
+/// Interleaves the halves of a block so many times, which each time makes the highest bit of an index its lowest: after as many times as
+/// a lane has bits, `[lane, column]` is `[column, lane]`.
+#[inline(always)]
+fn shuffle(mut block: Block, times: u32) -> Block {
+    for _ in 0..times {
+        let old = block;
+        let (low, high) = old.split_at(old.len() / 2);
+        for ((pair, low), high) in block.as_chunks_mut::<2>().0.iter_mut().zip(low).zip(high) {
+            *pair = [*low, *high];
+        }
+    }
+    block
+}
+
+multiversion! {
+    /// The rows of the heads into their lanes, `[row, width]`.
+    fn pack(rows: Rows, data: &[f32], lanes: &mut [Lanes]) => pack_body
+}
+
+multiversion! {
+    /// Back out of them, or added to what is there.
+    fn unpack(rows: Rows, lanes: &[Lanes], data: &mut [f32], adds: [bool; LANES]) => unpack_body
+}
+
+#[inline(always)]
+fn pack_body<const FMA: bool>(rows: Rows, data: &[f32], lanes: &mut [Lanes]) {
+    for (row, lanes) in lanes.chunks_exact_mut(rows.width).enumerate() {
+        let (blocks, rest) = lanes.as_chunks_mut::<COLUMNS>();
+        let after = blocks.len() * COLUMNS;
+        for (i, columns) in blocks.iter_mut().enumerate() {
+            let mut block = [0.0; COLUMNS * LANES];
+            let lines = block.as_chunks_mut::<COLUMNS>().0;
+            for (line, from) in lines.iter_mut().zip(rows.starts(row, i * COLUMNS)) {
+                line.copy_from_slice(&data[from..][..COLUMNS]);
             }
+            columns.as_flattened_mut().copy_from_slice(&shuffle(block, LANES.ilog2()));
+        }
+        for (lane, from) in rows.starts(row, after).enumerate() {
+            rest.iter_mut().zip(&data[from..]).for_each(|(lanes, x)| lanes[lane] = *x);
+        }
+    }
+}
+
+#[inline(always)]
+fn unpack_body<const FMA: bool>(
+    rows: Rows,
+    lanes: &[Lanes],
+    data: &mut [f32],
+    adds: [bool; LANES],
+) {
+    let give = |to: &mut f32, x: f32, adds: bool| *to = if adds { *to + x } else { x };
+    for (row, lanes) in lanes.chunks_exact(rows.width).enumerate() {
+        let (blocks, rest) = lanes.as_chunks::<COLUMNS>();
+        let after = blocks.len() * COLUMNS;
+        for (i, columns) in blocks.iter().enumerate() {
+            let mut block = [0.0; COLUMNS * LANES];
+            block.copy_from_slice(columns.as_flattened());
+            let block = shuffle(block, COLUMNS.ilog2());
+            let lines = block.as_chunks::<COLUMNS>().0.iter().zip(adds);
+            for ((line, adds), from) in lines.zip(rows.starts(row, i * COLUMNS)) {
+                let to = data[from..][..COLUMNS].iter_mut().zip(line);
+                to.for_each(|(to, x)| give(to, *x, adds));
+            }
+        }
+        for (lane, from) in rows.starts(row, after).enumerate() {
+            let to = data[from..].iter_mut().zip(rest);
+            to.for_each(|(to, lanes)| give(to, lanes[lane], adds[lane]));
         }
     }
 }
@@ -133,14 +203,25 @@ impl<'a> Space<'a> {
     }
 }
 
-/// Where the queries, keys and values of a head lie.
-fn places(shape: Shape, head: Head) -> [Rows; 3] {
-    let Shape { dim, value_dim, .. } = shape;
-    [
-        Rows { from: head.queries, stride: shape.width(), width: dim },
-        Rows { from: head.keys, stride: shape.key_width(), width: dim },
-        Rows { from: head.values, stride: shape.value_width(), width: value_dim },
-    ]
+/// Where the queries, keys, values and results of a group of heads lie.
+#[derive(Clone, Copy)]
+struct Places {
+    q: Rows,
+    k: Rows,
+    v: Rows,
+    results: Rows,
+}
+
+impl Places {
+    fn of(shape: Shape, group: &[Head]) -> Self {
+        let Shape { dim, value_dim, .. } = shape;
+        Self {
+            q: Rows::of(group, |head| head.queries, shape.width(), dim),
+            k: Rows::of(group, |head| head.keys, shape.key_width(), dim),
+            v: Rows::of(group, |head| head.values, shape.value_width(), value_dim),
+            results: Rows::of(group, |head| head.results, shape.z_width(), value_dim),
+        }
+    }
 }
 
 impl Packed<'_> {
@@ -148,26 +229,23 @@ impl Packed<'_> {
         Group { q: self.q, k: self.k, v: self.v }
     }
 
-    fn fill(&mut self, shape: Shape, of: Inputs<'_>, group: &[Head]) {
-        for (lane, head) in group.iter().enumerate() {
-            let [q, k, v] = places(shape, *head);
-            q.pack(of.q, lane, self.q);
-            k.pack(of.k, lane, self.k);
-            v.pack(of.v, lane, self.v);
-        }
+    fn fill(&mut self, places: Places, of: Inputs<'_>) {
+        pack(places.q, of.q, self.q);
+        pack(places.k, of.k, self.k);
+        pack(places.v, of.v, self.v);
     }
 
-    /// Gives the gradients of a head to what is wanted; keys and values that several heads share get their sum.
-    fn give(&self, shape: Shape, (lane, head): (usize, Head), out: &mut Gradients<'_>) {
-        let [q, k, v] = places(shape, head);
+    /// Gives the gradients to what is wanted; keys and values that several heads share get their sum.
+    fn give(&self, places: Places, group: &[Head], out: &mut Gradients<'_>) {
+        let adds = std::array::from_fn(|lane| group.get(lane).is_some_and(|head| !head.is_first));
         if let Some(dq) = &mut out.q {
-            q.unpack(self.q, lane, dq, false);
+            unpack(places.q, self.q, dq, [false; LANES]);
         }
         if let Some(dk) = &mut out.k {
-            k.unpack(self.k, lane, dk, !head.is_first);
+            unpack(places.k, self.k, dk, adds);
         }
         if let Some(dv) = &mut out.v {
-            v.unpack(self.v, lane, dv, !head.is_first);
+            unpack(places.v, self.v, dv, adds);
         }
     }
 }
@@ -213,6 +291,9 @@ multiversion! {
     ) => go_back_body
 }
 
+/// Columns whose sums are taken at once.
+const TOGETHER: usize = 4;
+
 /// Those of so many that are seen.
 struct Seen {
     all: [usize; MOST],
@@ -234,19 +315,41 @@ impl Seen {
         &self.all[..self.count]
     }
 
-    /// Of the rows that are seen, `[row, width]`, the sum of a column times a weight for each.
+    /// Of the rows that are seen, as wide as `out`, the sum times a weight for each.
     #[inline(always)]
     fn mix<const FMA: bool>(
         &self,
         weight: impl Fn(usize) -> usize,
         weights: &[Lanes],
+        rows: &[Lanes],
+        out: &mut [Lanes],
+    ) {
+        let width = out.len();
+        let (blocks, rest) = out.as_chunks_mut::<TOGETHER>();
+        let after = blocks.len() * TOGETHER;
+        for (i, sums) in blocks.iter_mut().enumerate() {
+            *sums = self.sum::<FMA, _>(&weight, weights, (rows, width, i * TOGETHER));
+        }
+        for (i, sum) in rest.iter_mut().enumerate() {
+            [*sum] = self.sum::<FMA, _>(&weight, weights, (rows, width, after + i));
+        }
+    }
+
+    /// The same of some columns from one on; a weight is read once for them all.
+    #[inline(always)]
+    fn sum<const FMA: bool, const COUNT: usize>(
+        &self,
+        weight: impl Fn(usize) -> usize,
+        weights: &[Lanes],
         (rows, width, column): (&[Lanes], usize, usize),
-    ) -> Lanes {
-        let mut sums = [0.0; LANES];
+    ) -> [Lanes; COUNT] {
+        let mut sums = [[0.0; LANES]; COUNT];
         for &row in self.all() {
-            let (weight, x) = (&weights[weight(row)], &rows[row * width + column]);
-            for ((sum, weight), x) in sums.iter_mut().zip(weight).zip(x) {
-                *sum = fma::<FMA>(*weight, *x, *sum);
+            let weight = &weights[weight(row)];
+            for (sums, x) in sums.iter_mut().zip(&rows[row * width + column..][..COUNT]) {
+                for ((sum, weight), x) in sums.iter_mut().zip(weight).zip(x) {
+                    *sum = fma::<FMA>(*weight, *x, *sum);
+                }
             }
         }
         sums
@@ -287,8 +390,8 @@ fn attend_body<const FMA: bool>(
             }
         }
         let inverse = sum.map(|sum| 1.0 / sum);
-        for (column, z) in z.iter_mut().enumerate() {
-            *z = seen.mix::<FMA>(|key| key, scores, (of.v, value_dim, column));
+        seen.mix::<FMA>(|key| key, scores, of.v, z);
+        for z in z {
             z.iter_mut().zip(&inverse).for_each(|(z, inverse)| *z *= inverse);
         }
         for ((log_sum, most), sum) in log_sum.iter_mut().zip(&most).zip(&sum) {
@@ -321,20 +424,14 @@ fn go_back_body<const FMA: bool>(
                 d_score[i] = weight[i] * (change[i] - mean[i]) * scale;
             }
         }
-        for (column, dq) in dq.iter_mut().enumerate() {
-            *dq = seen.mix::<FMA>(|key| query * keys + key, d_scores, (of.k, dim, column));
-        }
+        seen.mix::<FMA>(|key| query * keys + key, d_scores, of.k, dq);
     }
     let rows = to.k.chunks_exact_mut(dim).zip(to.v.chunks_exact_mut(value_dim));
     for (key, (dk, dv)) in rows.enumerate() {
         let seen = Seen::of(queries, |query| shows(shape, query, key));
         let pair = |query| query * keys + key;
-        for (column, dk) in dk.iter_mut().enumerate() {
-            *dk = seen.mix::<FMA>(pair, d_scores, (of.q, dim, column));
-        }
-        for (column, dv) in dv.iter_mut().enumerate() {
-            *dv = seen.mix::<FMA>(pair, weights, (known.dz, value_dim, column));
-        }
+        seen.mix::<FMA>(pair, d_scores, of.q, dk);
+        seen.mix::<FMA>(pair, weights, known.dz, dv);
     }
 }
 
