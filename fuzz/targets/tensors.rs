@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use mnemoscope::run_folder;
+use mnemoscope::formats;
 use mnemoscope::measurement::probing::{Kind, Reader};
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok((tensors, _)) = run_folder::read_safetensors(bytes, Path::new("pack.safetensors")) else {
+    let Ok((tensors, _)) = formats::safetensors::read_safetensors(bytes, Path::new("pack.safetensors")) else {
         return;
     };
     let numbers: usize = tensors.iter().map(|tensor| tensor.data.len()).sum();

@@ -18,7 +18,7 @@ pub const MOST_WIDTH: usize = 8192;
 /// Positions of its longest sequence.
 pub const MOST_CONTEXT: usize = 4096;
 /// Tokens of its vocabulary.
-pub const MOST_VOCAB: usize = 1 << 18;
+pub const MOST_VOCAB: usize = 1 << 19;
 /// Numbers of a network, or of one recorded step of it. Gradients, moments and copies take several times that.
 pub const NETWORK_BYTES: u64 = 2 << 30;
 /// What one forward and backward pass may keep.

@@ -1,8 +1,65 @@
 //! The weights of a network at one step: names, shapes and numbers, without any tensor library.
 
+use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+
+use crate::base::error::Result;
+
+/// Kinds of numbers that the tensors of a network are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dtype {
+    F64,
+    F32,
+    F16,
+    Bf16,
+}
+
+impl Dtype {
+    /// By the name that safetensors files have for it.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "F64" => Some(Self::F64),
+            "F32" => Some(Self::F32),
+            "F16" => Some(Self::F16),
+            "BF16" => Some(Self::Bf16),
+            _ => None,
+        }
+    }
+
+    /// Of one number.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F64 => 8,
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+/// A tensor as it lies in a file, row-major, little-endian.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawTensor {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+/// The tensors of a network in files of another program.
+pub trait TensorFile: Send + Sync {
+    /// What tells these files from others: where they lie, and which state of them.
+    fn identity(&self) -> &str;
+    /// The shape of a tensor of that name, if there is one.
+    fn shape(&self, name: &str) -> Option<&[usize]>;
+    /// Names of all tensors, of whatever numbers.
+    fn names(&self) -> Vec<&str>;
+    /// The numbers of a tensor.
+    ///
+    /// # Errors
+    /// When there is none of that name, it is of other numbers than those of a network, or the file cannot be read.
+    fn read(&self, name: &str) -> Result<RawTensor>;
+}
 
 /// One parameter tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +76,25 @@ pub struct NamedTensor {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
     pub step: u64,
+    /// None where they lie in files of another program.
     pub tensors: Vec<NamedTensor>,
+    pub file: Option<OpenFile>,
+}
+
+/// Files of another program, opened.
+#[derive(Clone)]
+pub struct OpenFile(pub Arc<dyn TensorFile>);
+
+impl fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpenFile({} tensors)", self.0.names().len())
+    }
+}
+
+impl PartialEq for OpenFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.identity() == other.0.identity()
+    }
 }
 
 /// How far a tensor of two networks is apart.
@@ -33,6 +108,10 @@ pub struct Distance {
 }
 
 impl Weights {
+    pub fn new(step: u64, tensors: Vec<NamedTensor>) -> Self {
+        Self { step, tensors, file: None }
+    }
+
     /// How far the tensors are from those of another network; of tensors that both have, in one shape.
     pub fn distances(&self, other: &Self) -> Vec<Distance> {
         let distance = |tensor: &NamedTensor| {

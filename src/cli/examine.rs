@@ -13,6 +13,7 @@ use crate::base::quoting;
 use crate::base::registry::find;
 use crate::base::settings;
 use crate::export::answers::{self, Answered};
+use crate::export::run_at::RunAt;
 use crate::figure::difference::NAME;
 use crate::figure::file::save;
 use crate::formats::file::check_free;
@@ -50,6 +51,9 @@ impl Examine {
         let calls = self.calls()?;
         let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
         let mut run = self.asked.open()?;
+        if let (Some((path, _)), true) = (out, self.asks_for_places(&run)) {
+            return self.places(&mut run, path);
+        }
         let readings = run.ask(&calls)?;
         self.check(&readings)?;
         let a = Answered { run: &run, readings: &readings };
@@ -65,6 +69,29 @@ impl Examine {
             Some((path, Format::Json)) => save(path, &answers::json(&run, &readings)?, self.force)?,
             Some((path, Format::Npz)) => save(path, &answers::npz(&run, &readings)?, self.force)?,
         }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// A network of another program is written as it is: what every place holds.
+    fn asks_for_places(&self, run: &RunAt) -> bool {
+        run.experiment.model.is_read() && self.measurements.is_empty()
+    }
+
+    fn places(&self, run: &mut RunAt, path: &Path) -> Result<ExitCode> {
+        if let Some(other) = self.against.other()? {
+            drop(other);
+            return Err(Error::usage(
+                "--against compares measurements: name one with --measure, such as --measure attention",
+            ));
+        }
+        if !has_extension(path, "npz") {
+            return Err(Error::usage(format!(
+                "-o {}: what all places hold is written as .npz; for JSON name a measurement with --measure",
+                path.display()
+            )));
+        }
+        let places = run.places()?;
+        save(path, &answers::npz_of_places(run, &places)?, self.force)?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -38,8 +38,11 @@ pub struct At {
     #[arg(long, value_name = "N", default_value_t = 0)]
     sequence: u64,
     /// Text to ask about in its place
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "ids")]
     tokens: Option<String>,
+    /// Tokens to ask about in its place, by their numbers: `--ids 5,9,17`
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
+    ids: Option<Vec<u32>>,
 }
 
 /// The word that says with what is compared.
@@ -92,6 +95,9 @@ impl At {
             Some(text) if !reads => Err(Error::usage(format!(
                 "--tokens {text}: this question makes its own sequences and reads no text; leave it out"
             ))),
+            _ if self.ids.is_some() && !reads => Err(Error::usage(
+                "--ids: this question makes its own sequences and reads no tokens; leave it out",
+            )),
             _ => Ok(()),
         }
     }
@@ -101,6 +107,7 @@ impl At {
             step: self.step,
             sequence: self.sequence,
             tokens: self.tokens.clone(),
+            ids: self.ids.clone(),
             interventions: Vec::new(),
         }
     }

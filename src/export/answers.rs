@@ -8,21 +8,35 @@ use serde_json::{Map, Value, json};
 use super::run_at::RunAt;
 use crate::base::array::Array;
 use crate::base::error::{Error, Result};
+use crate::base::intervention::Intervention;
 use crate::base::question::{Reading, Readings};
 use crate::formats::npz::{Member, Names, Numbers, archive};
 
-/// What both formats say beside the numbers.
-fn about(run: &RunAt, readings: &Readings) -> Value {
+/// What every place of one pass holds, an array for each under its name, with `tokens` and `about` beside them.
+///
+/// # Errors
+/// Only when there is no memory.
+pub fn npz_of_places(run: &RunAt, places: &[Array]) -> Result<Vec<u8>> {
+    let mut members = Members::new();
+    for array in places {
+        members.array(array.name.clone(), array);
+    }
+    let about = about(run, run.weights.step, &run.interventions);
+    members.archived(&run.prompt.tokens, about, json!({}))
+}
+
+/// What all formats say beside the numbers.
+fn about(run: &RunAt, step: u64, interventions: &[Intervention]) -> Value {
     let vocab = run.instrument.source().vocab();
     json!({
         "program": format!("mnemoscope {}", env!("CARGO_PKG_VERSION")),
         "experiment": run.experiment.name,
         "experiment_toml": run.experiment.to_toml(),
         "seed": run.experiment.train.seed,
-        "step": readings.step,
+        "step": step,
         "tokens": run.prompt.tokens,
         "text": run.prompt.tokens.iter().map(|&t| vocab.text(t)).collect::<Vec<_>>(),
-        "interventions": readings.interventions.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "interventions": interventions.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 
@@ -117,7 +131,7 @@ pub fn json_against(a: Answered<'_>, b: Answered<'_>) -> Result<Vec<u8>> {
 }
 
 fn document(run: &RunAt, readings: &Readings) -> Value {
-    let mut document = about(run, readings);
+    let mut document = about(run, readings.step, &readings.interventions);
     document["probes"] = probes(&readings.by_call);
     document
 }
@@ -148,7 +162,8 @@ pub fn npz(run: &RunAt, readings: &Readings) -> Result<Vec<u8>> {
     let mut members = Members::new();
     members.add("", &readings.by_call);
     let more = json!({ "notes": notes(readings) });
-    members.archived(&run.prompt.tokens, about(run, readings), more)
+    let about = about(run, readings.step, &readings.interventions);
+    members.archived(&run.prompt.tokens, about, more)
 }
 
 /// As [`npz`] of A, and beside its arrays those of B (`against/PROBE/ARRAY`) and of A minus B (`difference/PROBE/ARRAY`). `about`
@@ -162,7 +177,8 @@ pub fn npz_against(a: Answered<'_>, b: Answered<'_>) -> Result<Vec<u8>> {
     members.add("", &a.readings.by_call);
     members.add("against/", &b.readings.by_call);
     members.add("difference/", &less.by_call);
-    let [about, mut against] = [a, b].map(|of| about(of.run, of.readings));
+    let [about, mut against] =
+        [a, b].map(|of| about(of.run, of.readings.step, &of.readings.interventions));
     against["notes"] = notes(b.readings);
     let more = json!({ "notes": notes(a.readings), "against": against, "left_out": less.left_out });
     members.archived(&a.run.prompt.tokens, about, more)
@@ -216,11 +232,15 @@ impl<'a> Members<'a> {
             }
             for array in &reading.arrays {
                 let name = self.name_of(before, key, &array.name);
-                self.axes.insert(name.clone(), json!(array.axis_names()));
-                self.labels.extend(labels_json(array).map(|labels| (name.clone(), labels)));
-                self.all.push(Member { name, ..Member::of(array) });
+                self.array(name, array);
             }
         }
+    }
+
+    fn array(&mut self, name: String, array: &'a Array) {
+        self.axes.insert(name.clone(), json!(array.axis_names()));
+        self.labels.extend(labels_json(array).map(|labels| (name.clone(), labels)));
+        self.all.push(Member { name, ..Member::of(array) });
     }
 
     /// The archive, with the sequence and what is said of all beside them; `more` stands at the end of that.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::base::array::Array;
 use crate::base::batch::{Row, read_by};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Intervention;
@@ -18,7 +19,7 @@ use crate::run_folder::Reader;
 use crate::run_folder::library;
 use crate::run_folder::recording::Recording;
 use crate::sweep::{Plan, is_sweep};
-use crate::task::held_out_seed;
+use crate::task::{Source, held_out_seed};
 
 /// Which weights, which sequence, and what is changed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,6 +30,8 @@ pub struct Question {
     pub sequence: u64,
     /// Text in its place, under its rules.
     pub tokens: Option<String>,
+    /// Tokens in its place by their numbers.
+    pub ids: Option<Vec<u32>>,
     /// As a person writes them: [`Intervention::written`].
     pub interventions: Vec<String>,
 }
@@ -94,17 +97,17 @@ impl RunAt {
         let source = self.instrument.source();
         let seed = held_out_seed(self.experiment.train.seed as u64);
         let first = source.sequence(seed, question.sequence);
-        self.prompt = Arc::new(match &question.tokens {
-            None => first,
-            Some(text) => {
+        let written = match (&question.tokens, &question.ids) {
+            (Some(text), _) => {
                 let tokens = source.vocab().encode(text).map_err(|e| e.context("--tokens"))?;
-                if tokens.is_empty() || tokens.len() > source.longest() {
-                    return Err(Error::usage(format!(
-                        "--tokens has {} tokens; this network reads 1 to {}",
-                        tokens.len(),
-                        source.longest()
-                    )));
-                }
+                Some(("--tokens", tokens))
+            }
+            (None, ids) => ids.clone().map(|ids| ("--ids", ids)),
+        };
+        self.prompt = Arc::new(match written {
+            None => first,
+            Some((option, tokens)) => {
+                check_tokens(option, &tokens, &**source)?;
                 source.label(&tokens, &first)
             }
         });
@@ -126,6 +129,11 @@ impl RunAt {
             Error::usage(format!("{} {why}: write one that both can read (--tokens)", self.place))
         })?;
         Ok(())
+    }
+
+    /// What every place of one pass over the prompt holds, as files name it.
+    pub fn places(&mut self) -> Result<Vec<Array>> {
+        self.instrument.places(&self.weights, &self.prompt, &self.interventions)
     }
 
     pub fn ask(&mut self, calls: &[MeasurementCall]) -> Result<Readings> {
@@ -167,6 +175,25 @@ pub fn told_apart(folder: &Path, other: &Path) -> String {
     match whole.parent().filter(|_| name == name_of(other) && whole != other_whole) {
         None => name,
         Some(parent) => format!("{}/{name}", name_of(parent)),
+    }
+}
+
+/// That the network reads these tokens.
+fn check_tokens(option: &str, tokens: &[u32], source: &dyn Source) -> Result<()> {
+    if tokens.is_empty() || tokens.len() > source.longest() {
+        return Err(Error::usage(format!(
+            "{option} has {} tokens; this network reads 1 to {}",
+            tokens.len(),
+            source.longest()
+        )));
+    }
+    let count = source.vocab().len();
+    match tokens.iter().find(|token| **token as usize >= count) {
+        None => Ok(()),
+        Some(token) => Err(Error::usage(format!(
+            "{option} names token {token}; this network has the tokens 0 to {}",
+            count.saturating_sub(1)
+        ))),
     }
 }
 

@@ -155,6 +155,7 @@ impl SheetRunner {
             step: spec.step,
             sequence: spec.sequence,
             tokens: spec.tokens.clone(),
+            ids: None,
             interventions: spec.intervene.clone(),
         };
         let mut beside = Vec::with_capacity(spec.beside.len());

@@ -6,7 +6,6 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::base::error::Error;
-use crate::base::json;
 
 /// Bytes at the start of a file that tell its kind.
 const HEAD_BYTES: u64 = 16;
@@ -57,27 +56,6 @@ pub fn refusal(path: &Path) -> Option<Error> {
     }
     let name = path.display().to_string();
     kind(path, &head).map(|kind| Error::input(kind.sentence(&name)))
-}
-
-/// Longest `config.json` that is read.
-const MOST_CONFIG_BYTES: u64 = 1 << 20;
-
-/// The error for a folder of another program: a model as Hugging Face's libraries keep it; `None` where it is none. Its
-/// `config.json` alone is read.
-pub fn folder_refusal(folder: &Path) -> Option<Error> {
-    let mut text = String::new();
-    let file = File::open(folder.join("config.json")).ok()?;
-    file.take(MOST_CONFIG_BYTES).read_to_string(&mut text).ok()?;
-    let config = json::parse(text.trim_start_matches('\u{feff}')).ok()?;
-    let kind = config.get("model_type")?.as_str()?;
-    let layers = ["num_hidden_layers", "n_layer", "num_layers", "n_layers"];
-    let layers = layers.iter().find_map(|name| config.get(*name)?.as_u64());
-    let layers = layers
-        .map_or_else(String::new, |n| format!(", {n} layer{}", if n == 1 { "" } else { "s" }));
-    Some(Error::input(format!(
-        "{} is a Hugging Face model ({kind}{layers}): this program reads the networks that it trained itself. It opens the folder of a run (with a run.json in it) or of a sweep, and trains an experiment (.toml)",
-        folder.display()
-    )))
 }
 
 /// By the first bytes, and where these say nothing by the name.

@@ -9,4 +9,5 @@ pub mod parquet;
 #[cfg(not(feature = "parquet"))]
 #[path = "without_parquet.rs"]
 pub mod parquet;
+pub mod safetensors;
 pub mod tfevents;

@@ -11,7 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::model::readout::{Readout, Writes};
 use crate::nn::linear::linear;
-use crate::nn::norm::{EPSILON, NormKind};
+use crate::nn::norm::NormKind;
 
 crate::choices! {
     /// Whose logit is taken apart.
@@ -266,7 +266,7 @@ impl Directions {
             if let Some(weight) = &norm_weight {
                 d.iter_mut().zip(weight).for_each(|(d, w)| *d *= f64::from(*w));
             }
-            let scale = readout.scale * frozen_scale(readout.norm, x, &mut d);
+            let scale = readout.scale * frozen_scale((readout.norm, readout.epsilon), x, &mut d);
             rows.extend(d.iter().map(|d| narrow(d * scale)));
             constant.push(readout.scale * fixed);
         }
@@ -286,7 +286,7 @@ impl Directions {
 }
 
 /// What the norm divides by, as a factor; where it takes off the mean, the direction loses its own instead.
-fn frozen_scale(norm: NormKind, x: &[f32], direction: &mut [f64]) -> f64 {
+fn frozen_scale((norm, epsilon): (NormKind, f32), x: &[f32], direction: &mut [f64]) -> f64 {
     let n = x.len() as f64;
     let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / n;
     let centre = match norm {
@@ -299,7 +299,7 @@ fn frozen_scale(norm: NormKind, x: &[f32], direction: &mut [f64]) -> f64 {
         }
     };
     let square = mean(&mut x.iter().map(|x| (f64::from(*x) - centre).powi(2)));
-    1.0 / (square + f64::from(EPSILON)).sqrt()
+    1.0 / (square + f64::from(epsilon)).sqrt()
 }
 
 fn column_means(matrix: &[f32], width: usize) -> Vec<f64> {

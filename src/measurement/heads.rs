@@ -156,12 +156,16 @@ impl Heads {
         let mut scores: Scores =
             layout.heads.iter().map(|&n| vec![Default::default(); n]).collect();
         let marked = has_occurrences(subject.source);
+        let unembedding = Unembedding::of(subject)?;
+        let unembedding = unembedding.as_ref();
         for example in 0..self.examples {
             let tokens = different_tokens(&mut rng, layout.vocab, period);
-            Watch::new(subject, Text::repeated(&tokens, self.repeats), &mut scores).run()?;
+            let repeated = Text::repeated(&tokens, self.repeats);
+            Watch::new(subject, unembedding, repeated, &mut scores)?.run()?;
             let ordinary = subject.source.sequence(SEED, example as u64);
             let most = ORDINARY_POSITIONS.min(layout.length);
-            Watch::new(subject, Text::of_task(&ordinary, most, marked), &mut scores).run()?;
+            let ordinary = Text::of_task(&ordinary, most, marked);
+            Watch::new(subject, unembedding, ordinary, &mut scores)?.run()?;
         }
         Ok(scores)
     }
@@ -218,6 +222,8 @@ struct Text {
     sample: usize,
     /// The different ones of these.
     distinct: Vec<u32>,
+    /// Of each of these, which of the different ones it is.
+    which: Vec<usize>,
 }
 
 impl Text {
@@ -232,6 +238,7 @@ impl Text {
             copying: (0..period).collect(),
             sample: period,
             distinct: tokens.to_vec(),
+            which: (0..period).collect(),
         }
     }
 
@@ -244,12 +251,15 @@ impl Text {
             .map(|i| (i, copies(i)))
             .filter(|(_, copies): &(usize, Vec<usize>)| !copies.is_empty())
             .collect();
+        let distinct: Vec<u32> =
+            tokens.iter().copied().collect::<BTreeSet<u32>>().into_iter().collect();
         Self {
             kind: Kind::Task,
             copying: copies.iter().map(|(query, _)| *query).collect(),
             copies,
             sample: tokens.len(),
-            distinct: tokens.iter().copied().collect::<BTreeSet<u32>>().into_iter().collect(),
+            which: tokens.iter().map(|token| distinct.partition_point(|d| d < token)).collect(),
+            distinct,
             tokens: tokens.to_vec(),
         }
     }
@@ -259,14 +269,23 @@ impl Text {
 struct Watch<'a> {
     subject: Subject<'a>,
     text: Text,
+    /// What reads the tokens of the sample, and last the mean over all tokens, `[token + 1, width]`; `None` where the network does not
+    /// say how its stream is read.
+    rows: Option<Tensor>,
     scores: &'a mut Scores,
     /// Attention of the layer that is passing where copying is looked at, `[head, query, sample]`.
     attention: Vec<f32>,
 }
 
 impl<'a> Watch<'a> {
-    fn new(subject: Subject<'a>, text: Text, scores: &'a mut Scores) -> Self {
-        Self { subject, text, scores, attention: Vec::new() }
+    fn new(
+        subject: Subject<'a>,
+        unembedding: Option<&Unembedding>,
+        text: Text,
+        scores: &'a mut Scores,
+    ) -> Result<Self> {
+        let rows = unembedding.map(|unembedding| unembedding.rows(&text.distinct)).transpose()?;
+        Ok(Self { subject, text, rows, scores, attention: Vec::new() })
     }
 
     fn run(mut self) -> Result<()> {
@@ -319,23 +338,22 @@ impl<'a> Watch<'a> {
     /// `attended`: `[1, head, pos, dim]`, what each head gathered. Counts nothing (so the score is NaN) where
     /// the network does not say what its heads write.
     fn count_copying(&mut self, layer: usize, attended: &Tensor) -> Result<()> {
-        let Self { subject, text, scores, attention } = self;
-        if text.copying.is_empty() {
+        let Self { subject, text, rows, scores, attention } = self;
+        let writes = subject.model.writes(subject.params, layer)?;
+        let (Some(rows), Some(writes), false) = (rows, writes, text.copying.is_empty()) else {
             return Ok(());
-        }
-        let vocab = subject.model.layout().vocab;
+        };
         let at: Vec<u32> = text.copying.iter().filter_map(|&i| u32::try_from(i).ok()).collect();
         let at = Tensor::from_slice(&at, at.len(), attended.device())?;
         let by_head = attention.chunks_exact(text.copying.len() * text.sample);
         for (head, (attention, tallies)) in by_head.zip(&mut scores[layer]).enumerate() {
             let gathered = attended.get(0)?.get(head)?.index_select(&at, 0)?;
-            let Some(logits) = direct_logits(*subject, Head { layer, head }, &gathered)? else {
-                return Ok(());
-            };
+            let from_head = rows.matmul(&writes.matrix.get(head)?.t()?.contiguous()?)?;
+            let logits = gathered.contiguous()?.matmul(&from_head.t()?.contiguous()?)?;
             let copying = &mut tallies[text.kind as usize][Count::Copying as usize];
             values(&logits, |logits| {
-                let rows = attention.chunks_exact(text.sample).zip(logits.chunks_exact(vocab));
-                for (weights, logits) in rows {
+                let logits = logits.chunks_exact(text.distinct.len() + 1);
+                for (weights, logits) in attention.chunks_exact(text.sample).zip(logits) {
                     copying.add(share_to_attended(text, weights, logits));
                 }
             })?;
@@ -344,36 +362,51 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Of what `logits` are raised above their mean for tokens of the sample, the share weighted by attention.
+/// Of what `logits` are raised above their mean, which is the last of them, for tokens of the sample, the share weighted by attention.
 fn share_to_attended(text: &Text, weights: &[f32], logits: &[f32]) -> f64 {
-    let mean = logits.iter().map(|l| f64::from(*l)).sum::<f64>() / logits.len() as f64;
-    let raised = |token: u32| (f64::from(logits[token as usize]) - mean).max(0.0);
-    let weighted = text.tokens.iter().zip(weights);
+    let Some((mean, logits)) = logits.split_last() else { return 0.0 };
+    let raised = |i: usize| (f64::from(logits[i]) - f64::from(*mean)).max(0.0);
+    let weighted = text.which.iter().zip(weights);
     let attended: f64 = weighted.map(|(&token, &weight)| f64::from(weight) * raised(token)).sum();
-    let all: f64 = text.distinct.iter().map(|&token| raised(token)).sum();
+    let all: f64 = (0..logits.len()).map(raised).sum();
     if all > 0.0 { attended / all } else { 0.0 }
 }
 
-/// Logits that a head's gathered values `[pos, dim]` give by the direct path, `[pos, vocab]`; `None` where the network does
-/// not say what its heads write, or how its stream is read. Gain and centring of the last normalisation are part of it, its
+/// How the stream is read into logits by the direct path from a head. Gain and centring of the last normalisation are part of it, its
 /// division by the length of the stream is not: no share depends on it.
-fn direct_logits(
-    Subject { model, params, .. }: Subject<'_>,
-    Head { layer, head }: Head,
-    gathered: &Tensor,
-) -> Result<Option<Tensor>> {
-    let (Some(readout), Some(writes)) = (model.readout(params), model.writes(params, layer)?)
-    else {
-        return Ok(None);
-    };
-    let mut unembed = readout.unembed;
-    if let Some(gain) = &readout.norm_weight {
-        unembed = unembed.broadcast_mul(gain)?;
+struct Unembedding {
+    /// `[vocab, width]`
+    matrix: Tensor,
+    /// Mean of its rows, `[1, width]`: the mean over all tokens of what they are given.
+    mean: Tensor,
+    gain: Option<Tensor>,
+    is_centred: bool,
+}
+
+impl Unembedding {
+    /// `None` where the network does not say how its stream is read.
+    fn of(Subject { model, params, .. }: Subject<'_>) -> Result<Option<Self>> {
+        let Some(readout) = model.readout(params) else { return Ok(None) };
+        Ok(Some(Self {
+            mean: readout.unembed.mean_keepdim(0)?,
+            matrix: readout.unembed,
+            gain: readout.norm_weight,
+            is_centred: readout.norm == NormKind::Layer,
+        }))
     }
-    if readout.norm == NormKind::Layer {
-        // LayerNorm takes the mean out of the stream; here it is taken out of what reads it.
-        unembed = unembed.broadcast_sub(&unembed.mean_keepdim(1)?)?;
+
+    /// What reads these tokens, and last their mean over all, `[token + 1, width]`.
+    fn rows(&self, tokens: &[u32]) -> Result<Tensor> {
+        let at = Tensor::from_slice(tokens, tokens.len(), self.matrix.device())?;
+        let rows = self.matrix.index_select(&at, 0)?;
+        let mut rows = Tensor::cat(&[&rows, &self.mean], 0)?;
+        if let Some(gain) = &self.gain {
+            rows = rows.broadcast_mul(gain)?;
+        }
+        if self.is_centred {
+            // LayerNorm takes the mean out of the stream; here it is taken out of what reads it.
+            rows = rows.broadcast_sub(&rows.mean_keepdim(1)?)?;
+        }
+        Ok(rows)
     }
-    let logits_from_head = unembed.matmul(&writes.matrix.get(head)?.t()?.contiguous()?)?;
-    Ok(Some(gathered.contiguous()?.matmul(&logits_from_head.t()?.contiguous()?)?))
 }

@@ -195,7 +195,7 @@ impl Network for Simplified {
             // E / √width as W_U, and logits divided by √width once more.
             None => (self.embed, 1.0 / self.layout.width as f32),
         };
-        Read { norm: None, unembed: Map::plain(unembed), scale }
+        Read { scale, ..Read::new(None, Map::plain(unembed)) }
     }
 
     fn written(&self, layer: usize) -> Option<Written> {
@@ -212,7 +212,7 @@ impl Network for Simplified {
 /// What a layer attends with; queries are the residual stream itself.
 fn heads<'x, X>(layer: &Layer, queries: &'x X, keys: &'x X, x: &'x X) -> Heads<'x, X> {
     let (values, outputs) = (Some(Map::plain(layer.wv)), Some(Map::plain(layer.wo)));
-    Heads { queries, keys, read: x, values, outputs, residual: x, last: false }
+    Heads { queries, keys, read: x, values, outputs, residual: Some(x), last: false }
 }
 
 impl Simplified {

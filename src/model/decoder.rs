@@ -176,7 +176,7 @@ impl Network for Transformer {
     }
 
     fn read(&self) -> Read<'_> {
-        Read { norm: Some(&self.norm), unembed: self.unembed, scale: 1.0 }
+        Read::new(Some(&self.norm), self.unembed)
     }
 
     fn written(&self, layer: usize) -> Option<Written> {

@@ -216,7 +216,15 @@ impl FeedbackMemory {
             self.seen(wire, rows, cache.map(|[_, values]| values), values)?;
         let residual = rows.residual(wire, x, self.stem.layout.width)?;
         let (queries, keys, read, residual) = (&queries, &keys, &values, &residual);
-        let heads = Heads { queries, keys, read, values: None, outputs, residual, last: false };
+        let heads = Heads {
+            queries,
+            keys,
+            read,
+            values: None,
+            outputs,
+            residual: Some(residual),
+            last: false,
+        };
         let sum = wire.attend(Attention { mask: rows.mask(), ..how }, heads)?;
         Ok((sum, next_keys.zip(next_values).map(|(keys, values)| [keys, values])))
     }

@@ -7,6 +7,7 @@ pub mod feedback;
 pub mod memories;
 pub mod memory_tokens;
 pub mod pass;
+pub mod pretrained;
 pub mod readout;
 pub mod recurrent;
 pub mod segments;
@@ -19,7 +20,7 @@ use crate::base::batch::Reals;
 use crate::base::error::{Error, Result};
 use crate::base::registry::Entry;
 use crate::base::settings::Settings;
-use crate::base::weights::Weights;
+use crate::base::weights::{TensorFile, Weights};
 use crate::nn::params::Params;
 use crate::nn::tap::{Part, Tap};
 use crate::nn::tape::Tape;
@@ -65,6 +66,25 @@ pub trait Architecture: Settings + Send + Sync {
     /// # Errors
     /// When settings contradict each other or the sequences.
     fn build(&self, on: Sequences, params: &mut Params) -> Result<Box<dyn Model>>;
+    /// Whether it is read from files of another program, and not trained.
+    fn is_read(&self) -> bool {
+        false
+    }
+    /// The network without its numbers, for its layout and what else stays the same at all steps: one that is read from files is not
+    /// read for that.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    fn outline(&self, on: Sequences, params: &mut Params) -> Result<Box<dyn Model>> {
+        self.build(on, params)
+    }
+    /// The network with the numbers of other files of another program: those of another step. `None` where it is not read from files.
+    ///
+    /// # Errors
+    /// When they are the files of another network.
+    fn read(&self, _file: &dyn TensorFile, _params: &mut Params) -> Result<Option<Box<dyn Model>>> {
+        Ok(None)
+    }
     /// Whether it knows positions that carry real numbers, and predicts such: [`Sequences::reals`].
     fn reads_reals(&self) -> bool {
         false
@@ -165,6 +185,10 @@ pub trait Network: Send + Sync {
     fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X>;
     /// How what its last layer gives is read into logits; [`Self::wire`] ends with the same ([`Read::wire`]).
     fn read(&self) -> Read<'_>;
+    /// Whether it can be trained, on the tape; one that cannot is read over tensors alone.
+    fn is_trained(&self) -> bool {
+        true
+    }
     /// Whether layers add to a residual stream, which can be read into logits anywhere.
     fn has_stream(&self) -> bool {
         true
@@ -203,6 +227,9 @@ impl<N: Network> Model for N {
     }
 
     fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<bool> {
+        if !self.is_trained() {
+            return Ok(false);
+        }
         let part = tape.part();
         check_length(Network::layout(self), part.len, part.from + part.len)?;
         let logits = self.wire(tape)?;

@@ -5,21 +5,29 @@ use candle_core::Tensor;
 
 use crate::base::error::Result;
 use crate::base::intervention::Point;
+use crate::nn::attention::plain::capped;
 use crate::nn::linear::linear;
-use crate::nn::norm::{Norm, NormKind, layer_norm, rms_norm};
+use crate::nn::norm::{EPSILON, Norm, NormKind, Numbers, normalize};
 use crate::nn::params::Params;
 use crate::nn::wire::{Map, Wire};
 
-/// How the residual stream is read into logits, by handles: `scale · (W_U norm(x) + bias)`.
+/// How the residual stream is read into logits, by handles: `scale · (W_U norm(x) + bias)`, and of that the cap.
 #[derive(Clone, Copy)]
 pub struct Read<'m> {
     pub norm: Option<&'m Norm>,
     /// `W_U`, `[vocab, width]`, and its bias.
     pub unembed: Map,
     pub scale: f32,
+    /// Logits `x` become `cap · tanh(x / cap)`.
+    pub cap: Option<f32>,
 }
 
 impl<'m> Read<'m> {
+    /// `W_U norm(x) + bias`
+    pub fn new(norm: Option<&'m Norm>, unembed: Map) -> Self {
+        Self { norm, unembed, scale: 1.0, cap: None }
+    }
+
     /// The end of a wiring: the stream `[batch, pos, width]` after the last `layer` to logits `[batch, pos, vocab]`.
     pub fn wire<W: Wire<'m>>(self, wire: &mut W, layer: usize, x: W::X) -> Result<W::X> {
         let mut x = wire.in_loss(x);
@@ -31,6 +39,9 @@ impl<'m> Read<'m> {
         if self.scale != 1.0 {
             logits = wire.scale(&logits, self.scale)?;
         }
+        if let Some(cap) = self.cap {
+            logits = wire.cap(&logits, cap)?;
+        }
         wire.at(layer, Point::Logits, logits)
     }
 
@@ -38,7 +49,7 @@ impl<'m> Read<'m> {
     pub fn numbers(self, params: &Params) -> Readout {
         let Map { weight, bias } = self.unembed;
         let (bias, scale) = (bias.map(|bias| params.get(bias)), f64::from(self.scale));
-        let plain = Readout { bias, scale, ..Readout::plain(params.get(weight)) };
+        let plain = Readout { bias, scale, cap: self.cap, ..Readout::plain(params.get(weight)) };
         match self.norm {
             Some(norm) => plain.after(norm, params),
             None => plain,
@@ -54,11 +65,15 @@ pub struct Readout {
     pub norm_weight: Option<Tensor>,
     /// `[width]`
     pub norm_bias: Option<Tensor>,
+    /// Added to the variance or mean square before the root.
+    pub epsilon: f32,
     /// `W_U`, `[vocab, width]`.
     pub unembed: Tensor,
     /// `[vocab]`
     pub bias: Option<Tensor>,
     pub scale: f64,
+    /// Logits `x` become `cap · tanh(x / cap)`.
+    pub cap: Option<f32>,
 }
 
 impl Readout {
@@ -68,9 +83,11 @@ impl Readout {
             norm: NormKind::None,
             norm_weight: None,
             norm_bias: None,
+            epsilon: EPSILON,
             unembed,
             bias: None,
             scale: 1.0,
+            cap: None,
         }
     }
 
@@ -81,6 +98,7 @@ impl Readout {
             norm: norm.kind,
             norm_weight: norm.weight.map(|p| params.get(p)),
             norm_bias: norm.bias.map(|p| params.get(p)),
+            epsilon: norm.epsilon,
             ..self
         }
     }
@@ -88,17 +106,14 @@ impl Readout {
     /// The stream `[.., width]` as the unembedding reads it, of the same shape.
     pub fn normalized(&self, x: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (self.norm_weight.as_ref(), self.norm_bias.as_ref());
-        match self.norm {
-            NormKind::Layer => layer_norm(x, weight, bias),
-            NormKind::Rms => rms_norm(x, weight),
-            NormKind::None => Ok(x.clone()),
-        }
+        normalize(self.norm, x, Numbers { weight, bias, epsilon: self.epsilon })
     }
 
     /// Logits `[.., vocab]` of a stream that is [`Self::normalized`].
     pub fn logits(&self, normalized: &Tensor) -> Result<Tensor> {
         let logits = linear(normalized, &self.unembed, self.bias.as_ref())?;
-        Ok(if self.scale == 1.0 { logits } else { (logits * self.scale)? })
+        let logits = if self.scale == 1.0 { logits } else { (logits * self.scale)? };
+        self.cap.map_or(Ok(logits.clone()), |cap| capped(&logits, cap))
     }
 
     /// Logits `[.., vocab]` of a stream `[.., width]`, of whatever layer.

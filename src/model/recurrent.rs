@@ -252,7 +252,7 @@ impl Network for Recurring {
     }
 
     fn read(&self) -> Read<'_> {
-        Read { norm: None, unembed: self.unembed, scale: 1.0 }
+        Read::new(None, self.unembed)
     }
 
     fn has_stream(&self) -> bool {

@@ -71,7 +71,7 @@ impl Stem {
     }
 
     pub fn read(&self) -> Read<'_> {
-        Read { norm: Some(&self.norm), unembed: self.unembed, scale: 1.0 }
+        Read::new(Some(&self.norm), self.unembed)
     }
 
     pub fn written(&self, layer: usize) -> Option<Written> {

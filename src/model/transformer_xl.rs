@@ -188,7 +188,8 @@ impl Network for Cached {
             let keys = self.relative.keys(wire, layer, &seen, &places)?;
             let SelfAttention { how, values, outputs, .. } = layer.attention;
             let (queries, keys, read) = (&queries, &keys, &seen);
-            let heads = Heads { queries, keys, read, values, outputs, residual: &x, last: false };
+            let heads =
+                Heads { queries, keys, read, values, outputs, residual: Some(&x), last: false };
             let sum = wire.attend(how, heads)?;
             x = layer.fed_forward(wire, &x, sum)?;
         }

@@ -1,6 +1,6 @@
 //! Functions of single numbers, over tensors: GELU in both spellings, ReLU, tanh, sigmoid, SwiGLU.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Shape, Tensor};
 
 use crate::base::error::Result;
 
@@ -25,6 +25,13 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
         return plain::swiglu(gate, up);
     }
     Ok(gate.contiguous()?.apply_op2(&up.contiguous()?, SwiGlu)?)
+}
+
+/// `x · softmax(x)` over the last axis (`SoLU`; Elhage et al. 2022).
+pub fn solu(x: &Tensor) -> Result<Tensor> {
+    let above = x.broadcast_sub(&x.max_keepdim(D::Minus1)?)?.exp()?;
+    let share = above.broadcast_div(&above.sum_keepdim(D::Minus1)?)?;
+    Ok((x * share)?)
 }
 
 /// The same in candle's own operations: what the kernels are tested against.

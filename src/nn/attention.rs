@@ -27,6 +27,8 @@ pub struct Attention {
     pub kv_heads: usize,
     /// Attention logits are `scale · query · key`; mostly 1 / √(dim of a head).
     pub scale: f32,
+    /// Scores `s` become `cap · tanh(s / cap)`; only where a network is read, and not trained.
+    pub cap: Option<f32>,
     /// Which keys a query sees; queries stand at the last of the keys.
     pub mask: Mask,
 }
@@ -35,7 +37,7 @@ impl Attention {
     /// Each position sees itself and those before it, and each head has keys and values of its own.
     pub const fn causal(layer: usize, heads: usize, scale: f32) -> Self {
         let mask = Mask { memory: 0, sees: Sees::Before };
-        Self { layer, heads, kv_heads: heads, scale, mask }
+        Self { layer, heads, kv_heads: heads, scale, cap: None, mask }
     }
 }
 
@@ -63,7 +65,7 @@ pub fn attend(
     let watched = wants(Point::Scores) || wants(Point::Pattern);
     let values = |tap: &mut dyn Tap| by_head(tap, how, Point::V, &values()?);
     let is_plain = shape(how, &q, &k, None)?.is_plain();
-    let z = if !q.device().is_cpu() || (watched && !is_plain) {
+    let z = if !q.device().is_cpu() || how.cap.is_some() || (watched && !is_plain) {
         let v = values(tap)?;
         plain::attend_tapped(how, &q, &k, &v, tap)?.0
     } else if watched {
@@ -480,7 +482,10 @@ pub mod plain {
     ) -> Result<(Tensor, Tensor)> {
         let q = split_heads(q, how.heads)?.contiguous()?;
         let (k, v) = (by_query_head(how, k)?, by_query_head(how, v)?);
-        let scores = (q.matmul(&k.t()?.contiguous()?)? * f64::from(how.scale))?;
+        let mut scores = (q.matmul(&k.t()?.contiguous()?)? * f64::from(how.scale))?;
+        if let Some(cap) = how.cap {
+            scores = capped(&scores, cap)?;
+        }
         let scores = through(tap, how.layer, Point::Scores, scores)?;
         let (queries, keys) = (q.dim(2)?, k.dim(2)?);
         let hidden = |i: usize| {
@@ -494,6 +499,14 @@ pub mod plain {
         let pattern = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
         let pattern = through(tap, how.layer, Point::Pattern, pattern)?.contiguous()?;
         Ok((merge_heads(&pattern.matmul(&v)?)?, pattern))
+    }
+
+    /// `cap · tanh(x / cap)`, number by number.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub fn capped(x: &Tensor, cap: f32) -> Result<Tensor> {
+        Ok(((x / f64::from(cap))?.tanh()? * f64::from(cap))?)
     }
 
     /// Keys or values as `[batch, head, key, dim]`, each as often as heads of queries share it.

@@ -81,7 +81,8 @@ pub fn embed_with_positions(table: &Tensor, positions: &Tensor, tokens: &Tensor)
     Ok(table.apply_op3(&positions, &tokens, EmbedWithPositions)?)
 }
 
-fn check_tokens(table: &Tensor, tokens: &Tensor) -> Result<()> {
+/// That all tokens are rows of a table.
+pub(super) fn check_tokens(table: &Tensor, tokens: &Tensor) -> Result<()> {
     let vocab = table.dim(0)?;
     if tokens.dtype() != DType::U32 {
         return Err(Error::internal(format!("tokens are u32, got {:?}", tokens.dtype())));

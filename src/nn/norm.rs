@@ -16,10 +16,13 @@ crate::choices! {
 }
 
 /// A normalisation with its parameters `NAME.weight` and `NAME.bias`, both `[width]`.
+#[derive(Clone)]
 pub struct Norm {
     pub kind: NormKind,
     pub weight: Option<Param>,
     pub bias: Option<Param>,
+    /// Added to the variance or mean square before the root.
+    pub epsilon: f32,
 }
 
 impl Norm {
@@ -36,27 +39,55 @@ impl Norm {
         };
         let weight = add(kind != NormKind::None, "weight", Init::Ones)?;
         let bias = add(kind == NormKind::Layer && bias, "bias", Init::Zeros)?;
-        Ok(Self { kind, weight, bias })
+        Ok(Self { kind, weight, bias, epsilon: EPSILON })
     }
 
-    /// `x` is `[batch, pos, width]`; so is the result.
+    /// `x` is `[batch, pos, width]`; so is the result. Where the weight is shorter than a row, rows are heads side by side, each of
+    /// which is normalised.
     pub fn forward(&self, params: &Params, x: &Tensor) -> Result<Tensor> {
         let weight = self.weight.map(|p| params.get(p));
         let bias = self.bias.map(|p| params.get(p));
-        match self.kind {
-            NormKind::Layer => layer_norm(x, weight.as_ref(), bias.as_ref()),
-            NormKind::Rms => rms_norm(x, weight.as_ref()),
-            NormKind::None => Ok(x.clone()),
-        }
+        let numbers =
+            Numbers { weight: weight.as_ref(), bias: bias.as_ref(), epsilon: self.epsilon };
+        normalize(self.kind, x, numbers)
     }
 }
 
-/// `(x - mean) / sqrt(variance + ε) * weight + bias` over the last axis (Ba et al. 2016).
-pub fn layer_norm(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Tensor> {
-    if !x.device().is_cpu() {
-        return plain::layer_norm(x, weight, bias);
+/// The numbers that a norm needs.
+#[derive(Clone, Copy)]
+pub struct Numbers<'a> {
+    /// `[width]`
+    pub weight: Option<&'a Tensor>,
+    /// `[width]`
+    pub bias: Option<&'a Tensor>,
+    pub epsilon: f32,
+}
+
+/// A norm of that kind over the last axis, `x` itself where there is none.
+pub fn normalize(kind: NormKind, x: &Tensor, numbers: Numbers<'_>) -> Result<Tensor> {
+    match kind {
+        NormKind::None => Ok(x.clone()),
+        NormKind::Layer => normalized(x, true, numbers),
+        NormKind::Rms => normalized(x, false, Numbers { bias: None, ..numbers }),
     }
-    let (x, op) = (x.contiguous()?, Normalize { centred: true });
+}
+
+/// `(x - mean) / sqrt(variance + ε) * weight + bias` over the last axis (Ba et al. 2016), with the usual ε.
+pub fn layer_norm(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Tensor> {
+    normalize(NormKind::Layer, x, Numbers { weight, bias, epsilon: EPSILON })
+}
+
+/// `x / sqrt(mean square + ε) * weight` over the last axis (Zhang and Sennrich 2019), with the usual ε.
+pub fn rms_norm(x: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
+    normalize(NormKind::Rms, x, Numbers { weight, bias: None, epsilon: EPSILON })
+}
+
+fn normalized(x: &Tensor, centred: bool, numbers: Numbers<'_>) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return plain::normalize(x, centred, numbers);
+    }
+    let Numbers { weight, bias, epsilon } = numbers;
+    let (x, op) = (x.contiguous()?, Normalize { centred, epsilon });
     Ok(match (weight, bias) {
         (Some(weight), Some(bias)) => x.apply_op3(weight, bias, op)?,
         (Some(weight), None) => x.apply_op2(weight, op)?,
@@ -65,23 +96,11 @@ pub fn layer_norm(x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>) ->
     })
 }
 
-/// `x / sqrt(mean square + ε) * weight` over the last axis (Zhang and Sennrich 2019).
-pub fn rms_norm(x: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
-    if !x.device().is_cpu() {
-        return plain::rms_norm(x, weight);
-    }
-    let (x, op) = (x.contiguous()?, Normalize { centred: false });
-    Ok(match weight {
-        Some(weight) => x.apply_op2(weight, op)?,
-        None => x.apply_op1(op)?,
-    })
-}
-
 /// The same in candle's own operations: what the kernels are tested against.
 pub mod plain {
     use candle_core::{D, Tensor};
 
-    use super::EPSILON;
+    use super::{EPSILON, Numbers};
     use crate::base::error::Result;
 
     pub fn layer_norm(
@@ -89,20 +108,24 @@ pub mod plain {
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let normed = rms_norm(&x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?, weight)?;
-        Ok(match bias {
-            Some(bias) => normed.broadcast_add(bias)?,
-            None => normed,
-        })
+        normalize(x, true, Numbers { weight, bias, epsilon: EPSILON })
     }
 
     pub fn rms_norm(x: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
+        normalize(x, false, Numbers { weight, bias: None, epsilon: EPSILON })
+    }
+
+    pub fn normalize(x: &Tensor, centred: bool, numbers: Numbers<'_>) -> Result<Tensor> {
+        let x = if centred { x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)? } else { x.clone() };
         let mean_square = x.sqr()?.mean_keepdim(D::Minus1)?;
-        let normed = x.broadcast_div(&(mean_square + f64::from(EPSILON))?.sqrt()?)?;
-        Ok(match weight {
-            Some(weight) => normed.broadcast_mul(weight)?,
-            None => normed,
-        })
+        let mut out = x.broadcast_div(&(mean_square + f64::from(numbers.epsilon))?.sqrt()?)?;
+        if let Some(weight) = numbers.weight {
+            out = out.broadcast_mul(weight)?;
+        }
+        match numbers.bias {
+            Some(bias) => Ok(out.broadcast_add(bias)?),
+            None => Ok(out),
+        }
     }
 }
 
@@ -110,6 +133,7 @@ pub mod plain {
 struct Normalize {
     /// Subtract the mean (LayerNorm) or not (RMSNorm).
     centred: bool,
+    epsilon: f32,
 }
 
 impl Normalize {
@@ -120,8 +144,8 @@ impl Normalize {
         bias: Option<&[f32]>,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (shape, x) = (x.1.shape().clone(), floats(x.0, x.1)?);
-        let width = shape.dims().last().copied().unwrap_or(1).max(1);
-        let rule = Rule { width, centred: self.centred, weight, bias };
+        let width = weight.map_or(shape.dims().last().copied().unwrap_or(1), <[f32]>::len).max(1);
+        let rule = Rule { width, centred: self.centred, epsilon: self.epsilon, weight, bias };
         let (mut out, mut statistics) = (vec![0.0; x.len()], vec![0.0; 2 * x.len() / width]);
         kernel::forward(rule, x, &mut out, &mut statistics);
         Ok((CpuStorage::F32(out), shape))
@@ -134,9 +158,11 @@ impl Normalize {
         weight: Option<&Tensor>,
         grad: &Tensor,
     ) -> candle_core::Result<[Vec<f32>; 3]> {
-        let (width, grad) = (x.dim(D::Minus1)?, grad.contiguous()?);
+        let grad = grad.contiguous()?;
+        let width = weight.map_or_else(|| x.dim(D::Minus1), Tensor::dims1)?;
         let (x, weight) = (Floats::of(x)?, weight.map(Floats::of).transpose()?);
-        let rule = Rule { width, centred: self.centred, weight: weight.as_deref(), bias: None };
+        let Self { centred, epsilon } = *self;
+        let rule = Rule { width, centred, epsilon, weight: weight.as_deref(), bias: None };
         let (mut normed, mut statistics) = (vec![0.0; x.len()], vec![0.0; 2 * x.len() / width]);
         kernel::forward(rule, &x, &mut normed, &mut statistics);
         let mut to_x = Floats::of(&grad)?.to_vec();

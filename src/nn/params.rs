@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -110,8 +110,36 @@ impl Params {
         Ok(Param(self.entries.len() - 1))
     }
 
-    /// The tensor for a forward pass: part of the gradient graph only while it is being trained.
+    /// Adds a parameter that is never trained, of any kind of numbers: it is kept in them.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub fn add_tensor(&mut self, name: &str, tensor: &Tensor) -> Result<Param> {
+        let var = Var::from_tensor(tensor)?;
+        self.entries.push(Entry {
+            name: name.into(),
+            var,
+            trained: false,
+            frozen: true,
+            fixed: None,
+        });
+        Ok(Param(self.entries.len() - 1))
+    }
+
+    /// Adds the parameters of another network; their numbers are shared.
+    pub fn adopt(&mut self, other: &Self) {
+        self.entries.extend(other.entries.iter().cloned());
+    }
+
+    /// The tensor for a forward pass: part of the gradient graph only while it is being trained; of `f32`, whatever it is kept in.
     pub fn get(&self, param: Param) -> Tensor {
+        let kept = self.kept(param);
+        // What candle could not turn it would refuse where it is read.
+        if kept.dtype() == DType::F32 { kept } else { kept.to_dtype(DType::F32).unwrap_or(kept) }
+    }
+
+    /// The same in the kind of numbers that it is kept in.
+    pub fn kept(&self, param: Param) -> Tensor {
         let entry = &self.entries[param.0];
         if entry.frozen { entry.var.as_detached_tensor() } else { entry.var.as_tensor().clone() }
     }
@@ -226,7 +254,10 @@ impl Params {
             .map(|e| {
                 let data = match &e.fixed {
                     Some(fixed) => fixed.clone(),
-                    None => e.var.flatten_all()?.to_vec1::<f32>()?.into(),
+                    None => {
+                        let numbers = e.var.flatten_all()?.to_dtype(DType::F32)?;
+                        numbers.to_vec1::<f32>()?.into()
+                    }
                 };
                 Ok(NamedTensor {
                     name: e.name.clone(),
@@ -236,7 +267,7 @@ impl Params {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok(Weights { step, tensors })
+        Ok(Weights::new(step, tensors))
     }
 
     /// Takes the numbers of a snapshot.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
-use crate::base::convert::narrow;
+use crate::base::convert::{self, narrow};
 use crate::base::error::{Error, Result};
 
 use super::kernel::slice::{Floats, floats, tensor};
@@ -44,14 +44,36 @@ pub fn add_positions(x: &Tensor, table: &Tensor, start: usize) -> Result<Tensor>
     Ok(x.contiguous()?.apply_op2(&table.contiguous()?, AddRows { start })?)
 }
 
-/// Rotates pairs of neighbouring coordinates `(2i, 2i + 1)` of queries and keys by the angle
-/// `position * 10000^(-2i/dim)` (Su et al. 2021).
+/// Which coordinates of a head are turned together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairs {
+    /// `(2i, 2i + 1)`
+    Neighbours,
+    /// `(i, i + half of those that are rotated)`, as Hugging Face keeps them.
+    Halves,
+}
+
+impl Pairs {
+    /// The coordinates of the `i`-th of `half` pairs.
+    fn of(self, i: usize, half: usize) -> (usize, usize) {
+        match self {
+            Self::Neighbours => (2 * i, 2 * i + 1),
+            Self::Halves => (i, i + half),
+        }
+    }
+}
+
+/// Rotates pairs of coordinates of queries and keys by the angle `position * frequency`, mostly `10000^(-2i/dim)` for the pair `i`
+/// (Su et al. 2021).
 #[derive(Clone, Debug)]
 pub struct Rotary {
-    /// `[length, dim / 2]` each, row-major.
+    /// `[length, pair]` each, row-major.
     cosine: Arc<[f32]>,
     sine: Arc<[f32]>,
     half: usize,
+    /// Coordinates of a head; those behind the pairs stay as they are.
+    dim: usize,
+    pairs: Pairs,
 }
 
 /// Rows that stand at places one after the other.
@@ -65,19 +87,28 @@ impl Rotary {
     /// # Errors
     /// When `dim` is odd: coordinates are rotated in pairs.
     pub fn new(length: usize, dim: usize) -> Result<Self> {
-        if !dim.is_multiple_of(2) || dim == 0 {
+        let frequencies: Vec<f64> = (0..dim / 2).map(|pair| frequency(pair, dim)).collect();
+        Self::with(&frequencies, dim, length, Pairs::Neighbours)
+    }
+
+    /// One frequency for each pair, of heads of `dim` coordinates.
+    ///
+    /// # Errors
+    /// When there are no pairs, or fewer coordinates than they have.
+    pub fn with(frequencies: &[f64], dim: usize, length: usize, pairs: Pairs) -> Result<Self> {
+        let half = frequencies.len();
+        if half == 0 || 2 * half > dim || (pairs == Pairs::Neighbours && 2 * half != dim) {
             return Err(Error::usage(format!(
                 "rotary positions rotate pairs of coordinates, but a head has {dim}; choose an even head dimension"
             )));
         }
-        let half = dim / 2;
-        let angles = (0..length * half).map(|i| (i / half) as f64 * frequency(i % half, dim));
+        let angles = (0..length * half).map(|i| (i / half) as f64 * frequencies[i % half]);
         let (sine, cosine): (Vec<f32>, Vec<f32>) =
             angles.map(|a| (narrow(a.sin()), narrow(a.cos()))).unzip();
-        Ok(Self { cosine: cosine.into(), sine: sine.into(), half })
+        Ok(Self { cosine: cosine.into(), sine: sine.into(), half, dim, pairs })
     }
 
-    /// Cosines and sines of all angles, `[length, dim / 2]` each, row-major.
+    /// Cosines and sines of all angles, `[length, pair]` each, row-major.
     pub fn tables(&self) -> (&[f32], &[f32]) {
         (&self.cosine, &self.sine)
     }
@@ -102,7 +133,7 @@ impl Rotary {
     /// # Errors
     /// When there are too many, or they are not made of heads of this dimension.
     pub fn check(&self, count: usize, width: usize) -> Result<()> {
-        let (length, dim) = (self.cosine.len() / self.half, 2 * self.half);
+        let (length, dim) = (self.cosine.len() / self.half, self.dim);
         if count <= length && width.is_multiple_of(dim) {
             return Ok(());
         }
@@ -119,11 +150,12 @@ impl Rotary {
             let row = (start + place % count) * half;
             let row = row..row + half;
             let (cosine, sine) = (&self.cosine[row.clone()], &self.sine[row]);
-            for head in vector.chunks_exact_mut(2 * half) {
-                for ((pair, c), s) in head.chunks_exact_mut(2).zip(cosine).zip(sine) {
-                    let (a, b, s) = (pair[0], pair[1], s * direction);
-                    pair[0] = a * c - b * s;
-                    pair[1] = a * s + b * c;
+            for head in vector.chunks_exact_mut(self.dim) {
+                for (i, (c, s)) in cosine.iter().zip(sine).enumerate() {
+                    let (first, second) = self.pairs.of(i, half);
+                    let (a, b, s) = (head[first], head[second], s * direction);
+                    head[first] = a * c - b * s;
+                    head[second] = a * s + b * c;
                 }
             }
         }
@@ -132,16 +164,31 @@ impl Rotary {
     /// The same in candle's own operations: what the kernel is tested against.
     pub fn rotate_plain(&self, x: &Tensor, start: usize) -> Result<Tensor> {
         let (batch, count, width) = x.dims3()?;
+        let heads = x.reshape((batch, count, width / self.dim, self.dim))?;
         let rows = |table: &Arc<[f32]>| -> Result<Tensor> {
             let rows = &table[start * self.half..(start + count) * self.half];
-            Ok(Tensor::from_slice(rows, (count, 1, self.half, 1), x.device())?)
+            Ok(Tensor::from_slice(rows, (count, 1, self.half), x.device())?)
+        };
+        let part = |of: fn((usize, usize)) -> usize| -> Result<Tensor> {
+            let places = (0..self.half).map(|i| convert::id(of(self.pairs.of(i, self.half))));
+            let places: Vec<u32> = places.collect();
+            Ok(heads.index_select(&Tensor::from_vec(places, self.half, x.device())?, 3)?)
         };
         let (cosine, sine) = (rows(&self.cosine)?, rows(&self.sine)?);
-        let pairs = x.reshape((batch, count, width / (2 * self.half), self.half, 2))?;
-        let (a, b) = (pairs.narrow(4, 0, 1)?, pairs.narrow(4, 1, 1)?);
+        let (a, b) = (part(|pair| pair.0)?, part(|pair| pair.1)?);
         let turned_a = (a.broadcast_mul(&cosine)? - b.broadcast_mul(&sine)?)?;
         let turned_b = (a.broadcast_mul(&sine)? + b.broadcast_mul(&cosine)?)?;
-        Ok(Tensor::cat(&[&turned_a, &turned_b], 4)?.reshape((batch, count, width))?)
+        let turned = match self.pairs {
+            Pairs::Neighbours => Tensor::stack(&[turned_a, turned_b], 4)?.reshape((
+                batch,
+                count,
+                width / self.dim,
+                2 * self.half,
+            ))?,
+            Pairs::Halves => Tensor::cat(&[turned_a, turned_b], 3)?,
+        };
+        let rest = heads.narrow(3, 2 * self.half, self.dim - 2 * self.half)?;
+        Ok(Tensor::cat(&[turned, rest], 3)?.reshape((batch, count, width))?)
     }
 }
 

@@ -762,6 +762,9 @@ impl<'a> Wire<'a> for Tape<'a> {
 
     fn attend(&mut self, how: Attention, heads: Heads<'_, Value>) -> Result<Value> {
         let Heads { queries, keys, read, values, outputs, residual, last } = heads;
+        let residual = residual.ok_or_else(|| {
+            Error::internal("attention that adds to nothing is read here and not trained")
+        })?;
         let site = Site { layer: how.layer, point: Point::AttnOut };
         let (q, k) = (self.positions_of(*queries), self.positions_of(*keys));
         let part = self.part().of_attention(how.mask, q, k);
@@ -1001,5 +1004,6 @@ fn rule<'a>(numbers: &'a Numbers<'_>, norm: &Norm, width: usize) -> Result<Rule<
             "a norm of another width cannot read rows of {width}"
         )));
     }
-    Ok(Rule { width, centred: norm.kind == NormKind::Layer, weight, bias })
+    let centred = norm.kind == NormKind::Layer;
+    Ok(Rule { width, centred, epsilon: norm.epsilon, weight, bias })
 }

@@ -2,13 +2,14 @@
 
 use candle_core::{Tensor, TensorId};
 
-use super::activation::{Activation, swiglu};
+use super::activation::{self, Activation, swiglu};
+use super::attention::plain::capped;
 use super::attention::{Attention, attend};
 use super::kernel::recurrent::Cell;
-use super::linear::{embed, embed_with_positions, linear, linear_into, sum};
+use super::linear::{check_tokens, embed, embed_with_positions, linear, linear_into, sum};
 use super::norm::Norm;
 use super::params::{Init, Param, Params};
-use super::position::{Rotary, Run};
+use super::position::{Rotary, Run, add_positions};
 use super::tap::{Part, Tap, Within};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
@@ -54,8 +55,9 @@ pub struct Heads<'x, X> {
     pub values: Option<Map>,
     /// `W_O`, `[width, head · dim]`; `None`: what was attended to is added as it is.
     pub outputs: Option<Map>,
-    /// `[batch, pos, width]`
-    pub residual: &'x X,
+    /// What the result is added to, `[batch, pos, width]`; `None`, where a network is read and not trained: nothing, and the place
+    /// `attn_out` is passed by whoever adds it.
+    pub residual: Option<&'x X>,
     /// Nothing later looks at other positions, so those outside of the loss may go.
     pub last: bool,
 }
@@ -187,6 +189,22 @@ pub trait Wire<'m> {
     /// When the shapes do not fit.
     fn recur(&mut self, _units: Units<'_, Self::X>) -> Result<Option<Self::X>> {
         Ok(None)
+    }
+
+    /// `x · softmax(x)`, row by row (`SoLU`; Elhage et al. 2022): where a network is read, and not trained.
+    ///
+    /// # Errors
+    /// Where gradients are wanted.
+    fn solu(&mut self, _x: &Self::X) -> Result<Self::X> {
+        Err(Error::internal("SoLU is read here and not trained"))
+    }
+
+    /// `cap · tanh(x / cap)`: where a network is read, and not trained.
+    ///
+    /// # Errors
+    /// Where gradients are wanted.
+    fn cap(&mut self, _x: &Self::X, _cap: f32) -> Result<Self::X> {
+        Err(Error::internal("capped numbers are read here and not trained"))
     }
 
     /// `factor · x`
@@ -379,6 +397,18 @@ impl<'a> Watched<'a> {
         self.tap.wants(Site { layer, point })
     }
 
+    /// Rows of a table of other numbers: only they become `f32`.
+    fn embed_kept(&self, table: &Tensor, positions: Option<Param>) -> Result<Tensor> {
+        check_tokens(table, self.tokens)?;
+        let rows = table.index_select(&self.tokens.flatten_all()?, 0)?;
+        let (batch, count) = self.tokens.dims2()?;
+        let x = rows.reshape((batch, count, table.dim(1)?))?.to_dtype(candle_core::DType::F32)?;
+        match positions {
+            None => Ok(x),
+            Some(positions) => add_positions(&x, &self.params.get(positions), self.part.from),
+        }
+    }
+
     /// The tables that `x` is rows of, if it is the embedding and no tap has changed it.
     fn tables(&self, x: &Tensor) -> Option<Tables> {
         self.embedded.filter(|(id, _)| *id == x.id()).map(|(_, tables)| tables)
@@ -403,7 +433,10 @@ impl<'m> Wire<'m> for Watched<'_> {
     }
 
     fn embed(&mut self, tokens: Param, positions: Option<Param>) -> Result<Tensor> {
-        let table = self.params.get(tokens);
+        let table = self.params.kept(tokens);
+        if table.dtype() != candle_core::DType::F32 {
+            return self.embed_kept(&table, positions);
+        }
         let x = match positions {
             Some(positions) => {
                 looked_up(&table, &self.params.get(positions), self.tokens, self.part.from)?
@@ -450,6 +483,7 @@ impl<'m> Wire<'m> for Watched<'_> {
         let part = part.of_attention(how.mask, queries.dim(1)?, keys.dim(1)?);
         let mut tap = Within { tap: self.tap, part };
         let z = attend(how, queries, keys, values, &mut tap)?;
+        let Some(residual) = residual else { return mapped(params, &z, outputs) };
         match outputs.filter(|_| product.is_none()) {
             Some(outputs) => self.written(site, part, residual, &z, outputs),
             None => sum(residual, &self.passed(site, part, z)?),
@@ -470,6 +504,14 @@ impl<'m> Wire<'m> for Watched<'_> {
 
     fn swiglu(&mut self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
         swiglu(gate, up)
+    }
+
+    fn solu(&mut self, x: &Tensor) -> Result<Tensor> {
+        activation::solu(x)
+    }
+
+    fn cap(&mut self, x: &Tensor, cap: f32) -> Result<Tensor> {
+        capped(x, cap)
     }
 
     fn scale(&mut self, x: &Tensor, factor: f32) -> Result<Tensor> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::array::Array;
 use crate::base::batch::{Batch, Row};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Intervention;
@@ -12,7 +13,7 @@ use crate::base::weights::Weights;
 use crate::measurement::analysis::{Analysis, Ground, PartialAnswer};
 use crate::measurement::probing::lens::{Kept, Lenses};
 use crate::measurement::{self, Answer, Measurement, Scope, Subject};
-use crate::model::{Layout, Model};
+use crate::model::{Architecture, Layout, Model};
 use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
 use crate::nn::params::Params;
@@ -22,7 +23,11 @@ use crate::task::Source;
 use super::experiment::Experiment;
 use super::measure::{Round, of_weights, try_out};
 use super::meters::HeldOut;
+use super::places;
 use super::reference::Reference;
+
+/// Positions of the sequence that an intervention is tried out on, where a pass takes long.
+const TRIED_POSITIONS: usize = 64;
 
 /// Hears how far a long question has come (passes done, of how many, what is known so far); false ends it.
 pub type OnPartial<'a> = &'a mut dyn FnMut(usize, usize, &dyn Fn() -> Result<Reading>) -> bool;
@@ -40,6 +45,7 @@ pub struct Instrument {
     tried: Vec<Intervention>,
     reference: Reference,
     lenses: Vec<Arc<Kept>>,
+    architecture: Box<dyn Architecture>,
 }
 
 impl Instrument {
@@ -58,6 +64,7 @@ impl Instrument {
             tried: Vec::new(),
             reference: Reference::default(),
             lenses: Vec::new(),
+            architecture: experiment.model.boxed(),
             source,
             model,
         })
@@ -172,6 +179,22 @@ impl Instrument {
         })
     }
 
+    /// What every place of one pass over a prompt holds: see [`places::places`].
+    ///
+    /// # Errors
+    /// As [`Self::examine`].
+    pub fn places(
+        &mut self,
+        weights: &Weights,
+        prompt: &Row,
+        interventions: &[Intervention],
+    ) -> Result<Vec<Array>> {
+        self.load(weights)?;
+        self.try_out(interventions)?;
+        let edits = self.edits(interventions)?;
+        places::places(&*self.model, &self.params, &prompt.tokens, edits)
+    }
+
     /// Answers a long question about the weights; `tell` hears how far it has come.
     ///
     /// # Errors
@@ -206,11 +229,17 @@ impl Instrument {
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
         for what in interventions {
             if !self.tried.contains(what) {
-                try_out(subject, what, subject.model.layout().length)?;
+                try_out(subject, what, self.tried_length())?;
                 self.tried.push(what.clone());
             }
         }
         Ok(())
+    }
+
+    /// Positions of the sequence that interventions are tried out on: a large network, which is read and not trained, is asked about short ones.
+    fn tried_length(&self) -> usize {
+        let longest = self.model.layout().length;
+        if self.architecture.is_read() { longest.min(TRIED_POSITIONS) } else { longest }
     }
 
     /// The interventions with their numbers.
@@ -233,7 +262,8 @@ impl Instrument {
     fn load(&mut self, weights: &Weights) -> Result<()> {
         let same = |loaded: &Weights| {
             let tensors = loaded.tensors.iter().zip(&weights.tensors);
-            loaded.tensors.len() == weights.tensors.len()
+            loaded.file == weights.file
+                && loaded.tensors.len() == weights.tensors.len()
                 && tensors
                     .into_iter()
                     .all(|(a, b)| a.name == b.name && Arc::ptr_eq(&a.data, &b.data))
@@ -249,7 +279,15 @@ impl Instrument {
         }
         self.loaded = None;
         self.reference = Reference::default();
-        self.params.load(weights)?;
+        match &weights.file {
+            None => self.params.load(weights)?,
+            Some(file) => {
+                let mut params = Params::new(0);
+                if let Some(model) = self.architecture.read(&*file.0, &mut params)? {
+                    (self.model, self.params) = (model, params);
+                }
+            }
+        }
         self.loaded = Some(weights.clone());
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! A whole run in one document.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::{Table, Value};
 
@@ -11,10 +12,13 @@ use crate::base::intervention::Intervention;
 use crate::base::registry;
 use crate::base::settings::{self, Settings};
 use crate::formats::foreign;
+use crate::model::pretrained::FromFiles;
 use crate::model::segments::{Segmented, Segments};
 use crate::model::{Architecture, Model, Sequences};
 use crate::nn::params::Params;
 use crate::run_folder;
+use crate::run_folder::model_folder::{self, ModelFolder};
+use crate::task::prompts::Prompts;
 use crate::task::{Source, Task};
 
 use super::lesson::{self, Lesson};
@@ -33,6 +37,9 @@ crate::choices! {
     /// What training computes on.
     pub enum On { Cpu = "cpu", Cuda = "cuda", Metal = "metal" }
 }
+
+/// Held-out sequences of a network that was trained elsewhere: it is large, and they are random tokens.
+const HELD_OUT: usize = 4;
 
 crate::choices! {
     pub enum Schedule { Constant = "constant", Cosine = "cosine" }
@@ -252,10 +259,39 @@ impl Experiment {
     /// # Errors
     /// When it is no run folder, was written by a newer program, or cannot be read.
     pub fn of_run(run: &Path) -> Result<Self> {
+        if model_folder::is_model(run) {
+            return Self::of_model(run);
+        }
         let experiment = Self::written_in(run)?;
         experiment
             .restored(&run_folder::documents(run)?)
             .map_err(|e| e.context(format!("run {}", run.display())))
+    }
+
+    /// What is asked of a network of another program: prompts.
+    ///
+    /// # Errors
+    /// When the folder holds none that is read.
+    fn of_model(folder: &Path) -> Result<Self> {
+        let files = Arc::new(ModelFolder::open(folder)?);
+        let place = folder.display().to_string();
+        let model = FromFiles::new(place.clone(), &files.config, files.clone())
+            .map_err(|e| e.context(place))?;
+        let config = model.config();
+        let (tokens, longest) = (config.vocab, config.length);
+        let task = Prompts { tokens, longest, ..Prompts::default() };
+        Ok(Self {
+            name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            title: String::new(),
+            about: String::new(),
+            task_kind: "prompts".to_owned(),
+            task: Box::new(task),
+            model_kind: config.model_type.to_owned(),
+            model: Box::new(model),
+            train: Train { held_out: HELD_OUT, ..Train::default() },
+            at: Vec::new(),
+            lessons: Vec::new(),
+        })
     }
 
     /// The experiment of a run folder as it is written there: its task would open from outside.
@@ -388,6 +424,9 @@ impl Experiment {
     /// largest: the size is named.
     pub fn network(&self, source: &dyn Source, params: &mut Params) -> Result<Box<dyn Model>> {
         let on = self.sequences(source)?;
+        if self.model.is_read() {
+            return self.model.build(on, params);
+        }
         size::check_asked(&mut *self.model.boxed(), on.vocab, on.length)?;
         let model = self.model.build(on, params)?;
         size::check_pass(&self.train, model.layout(), params)?;
@@ -396,6 +435,17 @@ impl Experiment {
             0 => model,
             _ => Box::new(Segmented { model, segments: Segments { length, through } }),
         })
+    }
+
+    /// The network without its numbers, where those are in files: for what stays the same at all steps.
+    ///
+    /// # Errors
+    /// As [`Self::network`].
+    pub fn outline(&self, source: &dyn Source, params: &mut Params) -> Result<Box<dyn Model>> {
+        if self.model.is_read() {
+            return self.model.outline(self.sequences(source)?, params);
+        }
+        self.network(source, params)
     }
 
     /// What the network reads.

@@ -10,6 +10,7 @@ pub mod lenses;
 pub mod lesson;
 mod measure;
 mod meters;
+pub mod places;
 pub mod recorded;
 mod reference;
 pub mod session;

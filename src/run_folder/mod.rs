@@ -6,6 +6,7 @@ pub mod beat;
 pub mod checkpoint;
 pub mod follow;
 pub mod library;
+pub mod model_folder;
 pub mod names;
 pub mod readers;
 pub mod recording;
@@ -13,13 +14,13 @@ pub mod recording;
 mod claim;
 pub mod disk;
 mod store;
-mod tensors;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -30,19 +31,19 @@ use crate::base::event::{Mark, MarkKind, MetricsRow};
 use crate::base::json;
 use crate::base::plain::Plain;
 use crate::base::settings;
-use crate::base::weights::{NamedTensor, Weights};
-use crate::formats::foreign;
+use crate::base::weights::{NamedTensor, OpenFile, Weights};
+use crate::formats::{foreign, safetensors as tensors};
 use crate::run_folder::beat::Pulse;
 use crate::run_folder::checkpoint::Checkpoint;
 use crate::run_folder::recording::Recording;
 
 use disk::{Append, Hold, open_file, plain_line, refuse_link, refused, replace, replace_bytes};
+use model_folder::ModelFolder;
 use store::{Depth, Index, Store};
 
 pub use claim::{Claim, has_begun, is_run};
 pub use disk::read_text;
 pub use store::read_log;
-pub use tensors::{read_safetensors, safetensors};
 
 /// Version of the layout of a run folder that this program writes, and the newest that it reads.
 pub const SCHEMA: u64 = 1;
@@ -102,6 +103,9 @@ impl Reader {
     /// When it is no run folder, was written by a newer program (both versions are named), or cannot be read.
     /// Half a line or half a record at the end of a file is no error: it is left out.
     pub fn open(folder: &Path) -> Result<Self> {
+        if model_folder::is_model(folder) {
+            return Self::of_model(folder);
+        }
         let about = read_about(folder)?;
         let mut reader = Self {
             recording: Recording::default(),
@@ -114,10 +118,32 @@ impl Reader {
         Ok(reader)
     }
 
+    /// The folder of a network of another program, as a run that recorded its weights and nothing else.
+    fn of_model(folder: &Path) -> Result<Self> {
+        let weights = WeightsReader::open(folder)?;
+        let recorded = weights.steps();
+        let recording = Recording {
+            folder: Some(folder.to_owned()),
+            last_step: recorded.last().copied().unwrap_or(0),
+            recorded,
+            ..Recording::default()
+        };
+        let about = About {
+            name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            version: String::new(),
+            kind: "checkpoint".to_owned(),
+            parent: None,
+            title: None,
+            columns: Vec::new(),
+            session: None,
+        };
+        Ok(Self { folder: folder.to_owned(), about, recording, problems: Vec::new(), weights })
+    }
+
     /// Reads what was added since.
     pub fn refresh(&mut self) -> Result<()> {
         self.weights.refresh()?;
-        self.read()
+        if self.weights.model.is_some() { Ok(()) } else { self.read() }
     }
 
     fn read(&mut self) -> Result<()> {
@@ -168,6 +194,8 @@ pub struct WeightsReader {
     folder: PathBuf,
     depth: Depth,
     index: Index,
+    /// The network of another program that the folder holds, in place of recorded steps.
+    model: Option<Arc<ModelFolder>>,
     /// The folder itself, marked as being read; `None` where the system cannot mark folders.
     _read: Option<File>,
 }
@@ -182,15 +210,20 @@ impl WeightsReader {
     }
 
     fn with(folder: &Path, depth: Depth) -> Result<Self> {
-        read_about(folder)?;
-        let read = File::open(folder).ok().filter(disk::lock_shared);
-        let index = Index::read(&folder.join("weights"), &Index::default(), depth)?;
-        Ok(Self { folder: folder.to_owned(), depth, index, _read: read })
+        let (folder, index) = (folder.to_owned(), Index::default());
+        if model_folder::is_model(&folder) {
+            let model = Some(Arc::new(ModelFolder::open(&folder)?));
+            return Ok(Self { folder, depth, index, model, _read: None });
+        }
+        read_about(&folder)?;
+        let read = File::open(&folder).ok().filter(disk::lock_shared);
+        let index = Index::read(&folder.join("weights"), &index, depth)?;
+        Ok(Self { folder, depth, index, model: None, _read: read })
     }
 
     /// Steps whose weights are recorded, in order.
     pub fn steps(&self) -> Vec<u64> {
-        self.index.steps()
+        self.model.as_ref().map_or_else(|| self.index.steps(), |model| vec![model.step])
     }
 
     /// The weights of a recorded step.
@@ -198,6 +231,10 @@ impl WeightsReader {
     /// # Errors
     /// When the step is not recorded (with the nearest that are), or its file is damaged.
     pub fn weights(&mut self, step: u64) -> Result<Weights> {
+        if let Some(model) = self.model.as_ref().filter(|model| model.step == step) {
+            let file = Some(OpenFile(model.clone()));
+            return Ok(Weights { step, tensors: Vec::new(), file });
+        }
         if let Ok(weights) = self.index.weights(step) {
             return Ok(weights);
         }
@@ -207,6 +244,9 @@ impl WeightsReader {
     }
 
     fn refresh(&mut self) -> Result<()> {
+        if self.model.is_some() {
+            return Ok(());
+        }
         self.index = Index::read(&self.folder.join("weights"), &self.index, self.depth)?;
         Ok(())
     }
@@ -786,7 +826,7 @@ fn no_run(folder: &Path) -> Error {
             "no such folder: {name}. Expected the folder of a recorded run"
         ));
     }
-    let foreign = foreign::refusal(folder).or_else(|| foreign::folder_refusal(folder));
+    let foreign = foreign::refusal(folder);
     let why = match folder.is_file() {
         true => "it is a file",
         false => "it has no run.json, which every recorded run has",
@@ -1149,7 +1189,7 @@ fn checkpoint_of(
         .map(|(name, norm)| Ok((name, norm.parse().map_err(|_| damaged())?)))
         .collect::<Result<_>>()?;
     let checkpoint = Checkpoint {
-        weights: Weights { step: step_within(number("step")?).ok_or_else(damaged)?, tensors },
+        weights: Weights::new(step_within(number("step")?).ok_or_else(damaged)?, tensors),
         optimizer,
         in_force,
         grad_norms,

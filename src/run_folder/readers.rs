@@ -8,7 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::base::weights::NamedTensor;
 
 use super::disk::{open_file, read_text, refuse_link, refused, replace_bytes};
-use super::tensors;
+use crate::formats::safetensors as tensors;
 
 /// Longest description that is read: one has a few KB.
 const MOST_ABOUT_BYTES: u64 = 1 << 20;

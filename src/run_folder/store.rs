@@ -11,7 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::base::weights::{NamedTensor, Weights};
 
 use super::disk::{self, Append, Version, open_file as open, refuse_link, refused};
-use super::tensors::{self, Contents, Place};
+use crate::formats::safetensors::{self as tensors, Contents, Place};
 
 /// Steps in a pack: few files for a long run, and a cut pack costs little.
 const PACK_STEPS: usize = 64;
@@ -215,7 +215,7 @@ impl Index {
                 Error::input(format!("{}: step {step} lacks the tensor {name}", path.display()))
             })?);
         }
-        Ok(Weights { step, tensors: all })
+        Ok(Weights::new(step, all))
     }
 
     fn not_recorded(&self, step: u64) -> Error {
@@ -544,6 +544,7 @@ impl Store {
                 places.push(Place {
                     name: format!("{step}/{name}"),
                     shape: place.shape.clone(),
+                    dtype: place.dtype,
                     from: at,
                     to: at + length,
                 });

@@ -7,6 +7,7 @@ pub mod copy;
 pub mod flip_flop;
 pub mod numpy;
 pub mod passkey;
+pub mod prompts;
 pub mod reference_back;
 pub mod statistics;
 pub mod tree_path;

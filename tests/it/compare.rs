@@ -249,9 +249,9 @@ fn tensors_are_as_far_apart_as_the_root_of_the_sum_of_squares() {
         data: data.into(),
         trained: true,
     };
-    let a = Weights { step: 1, tensors: vec![tensor("w", &[3.0, 4.0]), tensor("v", &[1.0])] };
+    let a = Weights::new(1, vec![tensor("w", &[3.0, 4.0]), tensor("v", &[1.0])]);
     let other = tensor("v", &[1.0, 2.0]);
-    let b = Weights { step: 0, tensors: vec![tensor("w", &[0.0, 0.0]), other] };
+    let b = Weights::new(0, vec![tensor("w", &[0.0, 0.0]), other]);
     let [only] = &a.distances(&b)[..] else { panic!("another shape is no distance") };
     assert_eq!((&*only.name, only.difference, only.norm), ("w", 5.0, 0.0));
     assert_eq!(b.distances(&a)[0].norm, 5.0);

@@ -480,7 +480,7 @@ fn the_hash_of_weights_is_that_of_names_shapes_and_numbers() {
         data: data.to_vec().into(),
         trained: true,
     };
-    let weights = |tensors: Vec<NamedTensor>| Weights { step: 3, tensors };
+    let weights = |tensors: Vec<NamedTensor>| Weights::new(3, tensors);
     let a = tensor("a", &[2], &[1.0, -2.0]);
     let b = tensor("b", &[1, 1], &[0.5]);
     let hash = weights(vec![a.clone(), b.clone()]).sha256();

@@ -558,6 +558,8 @@ fn the_gradient_of_a_tuned_lens_is_that_of_finite_differences() {
                 unembed: drawn("unembed", &[vocab, dim]),
                 bias: whole.then(|| drawn("bias", &[vocab])),
                 scale: if whole { 0.7 } else { 1.0 },
+                epsilon: if whole { 1e-2 } else { 1e-5 },
+                cap: None,
             };
             let objective = translator::Objective::new(&data, &readout, &logits, 0.03).unwrap();
             let w: Vec<f64> = draw(3, "w", dim * (dim + 1), Init::Normal(0.4))

@@ -39,7 +39,7 @@ pub fn weights(step: u64) -> Weights {
         tensor("embed", &[7.0, 8.0], false),
         tensor("layer1.wk", &[x + 0.5], true),
     ];
-    Weights { step, tensors }
+    Weights::new(step, tensors)
 }
 
 fn row(step: u64) -> MetricsRow {
@@ -455,9 +455,9 @@ fn what_is_no_run_folder_is_told_for_what_it_is() {
     fs::write(here("notes"), "text").unwrap();
     for (name, wanted) in [
         ("nowhere", "no such folder: "),
-        ("llama", "is a Hugging Face model (llama, 30 layers): this program reads the networks"),
-        ("gpt2", "is a Hugging Face model (gpt2, 1 layer): "),
-        ("unsaid", "is a Hugging Face model (new): "),
+        ("llama", "holds a config.json and no tensors: expected model.safetensors"),
+        ("gpt2", "holds a config.json and no tensors: expected model.safetensors"),
+        ("unsaid", "holds a config.json and no tensors: expected model.safetensors"),
         ("other", "is no run folder: it has no run.json"),
         ("broken", "is no run folder: it has no run.json"),
         ("notes", "is no run folder: it is a file"),

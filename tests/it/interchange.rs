@@ -595,7 +595,7 @@ fn weights_of_another_network_are_refused() {
         data: numbers.into(),
         trained: true,
     };
-    let weights = Weights { step: 5, tensors: vec![embed] };
+    let weights = Weights::new(5, vec![embed]);
     let refused = interchange::files(WeightFormat::Gpt2, &experiment, &weights).unwrap_err();
     assert!(refused.to_string().contains("lack the tensor"), "{refused}");
 }

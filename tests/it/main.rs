@@ -55,6 +55,7 @@ mod panels;
 mod parts;
 mod patching;
 mod paths;
+mod pretrained;
 mod reals;
 mod reference_back;
 mod room;

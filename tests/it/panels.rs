@@ -247,7 +247,7 @@ fn weights(size: f32) -> Weights {
         data: (0..count).map(|i| size * f32::from(i)).collect(),
         trained: true,
     };
-    Weights { step: 0, tensors: vec![tensor("layer0.wk", 5), tensor("layer1.wk", 7)] }
+    Weights::new(0, vec![tensor("layer0.wk", 5), tensor("layer1.wk", 7)])
 }
 
 /// Spaces are triggers; what follows them is their output.

@@ -20,6 +20,7 @@ use mnemoscope::figure::file::{Format, render_all};
 use mnemoscope::figure::page::Page;
 use mnemoscope::figure::provenance::{PanelFacts, Provenance};
 use mnemoscope::figure::{Figure, pgf, svg};
+use mnemoscope::formats;
 use mnemoscope::formats::columns::harmless;
 use mnemoscope::measurement::probing;
 use mnemoscope::run::examine::Instrument;
@@ -293,7 +294,7 @@ fn weights(step: u64) -> Weights {
         tensor("embed", &[4], false),
         tensor("layer1.wk", &[3, 2], true),
     ];
-    Weights { step, tensors }
+    Weights::new(step, tensors)
 }
 
 fn checkpoint() -> Checkpoint {
@@ -449,7 +450,7 @@ proptest::proptest! {
     fn spoilt_tensors_are_refused_or_fill_their_shapes(damage in damage(), pack in any::<bool>()) {
         let name = if pack { "weights/00000000-00000063.safetensors" } else { "readers/kept.safetensors" };
         let bytes = spoilt(file(name), &damage);
-        let read = || run_folder::read_safetensors(&bytes, Path::new("spoilt.safetensors"));
+        let read = || formats::safetensors::read_safetensors(&bytes, Path::new("spoilt.safetensors"));
         let Some((tensors, _)) = told(within(bytes.len(), read), "spoilt.safetensors") else {
             return Ok(());
         };
@@ -621,8 +622,9 @@ fn a_key_that_is_there_twice_is_refused_at_any_depth() {
 
 #[test]
 fn tensors_with_holes_odd_axes_and_entries_beyond_the_format_are_refused() {
-    let read =
-        |header: &str, bytes| run_folder::read_safetensors(&tensors(header, bytes), Path::new("x"));
+    let read = |header: &str, bytes| {
+        formats::safetensors::read_safetensors(&tensors(header, bytes), Path::new("x"))
+    };
     let good = "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}";
     assert_eq!(read(good, 8).unwrap().0[0].data.len(), 2);
     let axes = |shape: &str, to: u64| {
@@ -631,7 +633,8 @@ fn tensors_with_holes_odd_axes_and_entries_beyond_the_format_are_refused() {
     for (header, bytes, word) in [
         (good.to_owned(), 12, "of no tensor"),
         (good.replace("[0,8]", "[4,12]"), 12, "of no tensor"),
-        (good.replace("F32", "F64"), 8, "not f32"),
+        (good.replace("F32", "F64"), 8, "damaged"),
+        (axes("[1]", 8).replace("F32", "F64"), 8, "not f32"),
         (good.replace("\"shape\"", "\"extra\":1,\"shape\""), 8, "damaged"),
         (good.replace("\"shape\"", "\"dtype\":\"F32\",\"shape\""), 8, "damaged"),
         // An axis of length 0 would let another one be of any length.
@@ -649,7 +652,7 @@ fn tensors_with_holes_odd_axes_and_entries_beyond_the_format_are_refused() {
     assert!(refused(read(&format!("{{{}}}", many.join(",")), 0)).contains("damaged"));
     let mut claims = tensors(good, 8);
     claims[..8].copy_from_slice(&u64::MAX.to_le_bytes());
-    let read = || run_folder::read_safetensors(&claims, Path::new("x"));
+    let read = || formats::safetensors::read_safetensors(&claims, Path::new("x"));
     assert!(refused(within(claims.len(), read)).contains("header"));
 }
 

@@ -138,7 +138,7 @@ impl Network for OddNet {
             read: &all,
             values: Some(self.values),
             outputs: Some(self.outputs),
-            residual: &x,
+            residual: Some(&x),
             last: false,
         };
         let x = wire.attend(self.how, heads)?;
@@ -155,7 +155,7 @@ impl Network for OddNet {
     }
 
     fn read(&self) -> Read<'_> {
-        Read { norm: None, unembed: self.unembed, scale: 1.0 }
+        Read::new(None, self.unembed)
     }
 }
 

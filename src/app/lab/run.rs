@@ -16,6 +16,7 @@ use crate::run::experiment::Experiment;
 use crate::run::session::{Begin, Session, Start};
 use crate::run_folder::follow::Follower;
 use crate::run_folder::library::{elsewhere, give_back, new_run_folder};
+use crate::run_folder::model_folder::is_model;
 use crate::run_folder::recording::Recording;
 use crate::run_folder::{Parent, Reader, task_of};
 use crate::task::Source;
@@ -107,7 +108,7 @@ impl RunInfo {
         let source = experiment.task.open()?;
         let vocab = source.vocab().clone();
         let mut params = Params::new(experiment.train.seed as u64);
-        let model = experiment.network(&*source, &mut params)?;
+        let model = experiment.outline(&*source, &mut params)?;
         let layout = model.layout();
         let net = NetShape {
             kind: layout.kind.to_owned(),
@@ -272,7 +273,8 @@ pub struct Opened {
     experiment: Experiment,
     recording: Recording,
     info: RunInfo,
-    following: Following,
+    /// None where the folder is that of a network, which nobody writes to.
+    following: Option<Following>,
     /// Parts of the folder that cannot be read, each in a sentence.
     pub problems: Vec<Error>,
 }
@@ -282,10 +284,14 @@ impl Opened {
     /// When it is no run folder, or one that this version cannot read.
     pub fn read(folder: &Path) -> Result<Self> {
         let began = Instant::now();
-        let (follower, recording, problems) = Follower::open(folder, Duration::ZERO)?;
+        let (recording, following, problems) = if is_model(folder) {
+            (Reader::open(folder)?.recording, None, Vec::new())
+        } else {
+            let (follower, recording, problems) = Follower::open(folder, Duration::ZERO)?;
+            (recording, Some(Following::new(follower, began)), problems)
+        };
         let experiment = Experiment::of_run(folder)?;
         let info = RunInfo::of(&experiment).map_err(|e| e.context(folder.display()))?;
-        let following = Following::new(follower, began);
         Ok(Self { experiment, recording, info, following, problems })
     }
 
@@ -300,7 +306,9 @@ impl Opened {
     }
 
     pub fn into_run(self, name: String) -> Run {
-        let following = Some(self.following);
-        Run { following, ..Run::new(name, self.experiment, self.recording, self.info) }
+        Run {
+            following: self.following,
+            ..Run::new(name, self.experiment, self.recording, self.info)
+        }
     }
 }

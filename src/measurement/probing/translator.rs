@@ -7,7 +7,7 @@ use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::measurement::logit_lens::log_probabilities;
 use crate::model::readout::Readout;
-use crate::nn::norm::{EPSILON, NormKind};
+use crate::nn::norm::NormKind;
 
 use super::Watch;
 use super::data::Dataset;
@@ -69,6 +69,7 @@ pub struct Objective {
     /// `[example, dim]`
     x: Tensor,
     norm: NormKind,
+    epsilon: f32,
     /// `[dim]`
     gain: Option<Tensor>,
     shift: Option<Tensor>,
@@ -102,6 +103,7 @@ impl Objective {
             unit: if unit > 0.0 { unit } else { 1.0 },
             x: x.to_dtype(DType::F64)?,
             norm: readout.norm,
+            epsilon: readout.epsilon,
             // Of what the norm has; see `Readout::normalized`.
             gain: optional(&readout.norm_weight)?.filter(|_| readout.norm != NormKind::None),
             shift: optional(&readout.norm_bias)?.filter(|_| readout.norm == NormKind::Layer),
@@ -142,7 +144,7 @@ impl Objective {
         let length = match self.norm {
             NormKind::None => Tensor::ones((stream.dim(0)?, 1), DType::F64, &Device::Cpu)?,
             NormKind::Layer | NormKind::Rms => {
-                (centred.sqr()?.mean_keepdim(1)? + f64::from(EPSILON))?.sqrt()?
+                (centred.sqr()?.mean_keepdim(1)? + f64::from(self.epsilon))?.sqrt()?
             }
         };
         Ok((centred.broadcast_div(&length)?, length))

@@ -15,19 +15,30 @@ use crate::model::readout::Written;
 use crate::model::{Layout, Sequences};
 
 /// `x + attention(norm(x))`, then `+ mlp(norm(..))` of that sum, or of `x` itself if parallel.
+#[derive(Clone)]
 pub(in crate::model) struct Layer {
     pub index: usize,
     pub norm1: Norm,
     pub attention: SelfAttention,
-    mlp: Option<(Norm, Mlp)>,
-    parallel: bool,
+    pub mlp: Option<(Norm, Mlp)>,
+    pub parallel: bool,
+    /// Of what attention and MLP write, before it is added.
+    pub after: Option<[Norm; 2]>,
 }
 
 impl Layer {
     pub fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W, x: W::X) -> Result<W::X> {
         let x = wire.at(self.index, Point::ResidPre, x)?;
         let read = wire.normalize(&x, &self.norm1)?;
-        let sum = self.attention.wire(wire, &x, &read)?;
+        let sum = match &self.after {
+            None => self.attention.wire(wire, Some(&x), &read)?,
+            Some([norm, _]) => {
+                let written = self.attention.wire(wire, None, &read)?;
+                let written = wire.normalize(&written, norm)?;
+                let written = wire.at(self.index, Point::AttnOut, written)?;
+                wire.sum(&x, &written)?
+            }
+        };
         self.fed_forward(wire, &x, sum)
     }
 
@@ -41,7 +52,8 @@ impl Layer {
         if let Some((norm2, mlp)) = &self.mlp {
             sum = wire.at(self.index, Point::ResidMid, sum)?;
             let read = wire.normalize(if self.parallel { x } else { &sum }, norm2)?;
-            sum = mlp.wire(wire, self.index, &sum, read)?;
+            let after = self.after.as_ref().map(|[_, norm]| norm);
+            sum = mlp.wire(wire, self.index, &sum, read, after)?;
         }
         wire.at(self.index, Point::ResidPost, sum)
     }
@@ -62,10 +74,11 @@ impl Layer {
         } else {
             None
         };
-        Ok(Self { index, norm1, attention, mlp, parallel: settings.parallel })
+        Ok(Self { index, norm1, attention, mlp, parallel: settings.parallel, after: None })
     }
 }
 
+#[derive(Clone)]
 pub(in crate::model) struct SelfAttention {
     pub how: Attention,
     /// `[head · dim, width]`, head-major, each.
@@ -74,14 +87,25 @@ pub(in crate::model) struct SelfAttention {
     pub values: Option<Map>,
     /// `[width, head · dim]`
     pub outputs: Option<Map>,
-    rotary: Option<Rotary>,
+    pub rotary: Option<Rotary>,
+    /// Of each head of the queries and of the keys, before they are rotated.
+    pub head_norms: Option<[Norm; 2]>,
 }
 
 impl SelfAttention {
     /// `x + W_O · attention over read`
-    fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W, x: &W::X, read: &W::X) -> Result<W::X> {
+    fn wire<'m, W: Wire<'m>>(
+        &'m self,
+        wire: &mut W,
+        x: Option<&W::X>,
+        read: &W::X,
+    ) -> Result<W::X> {
         let mut queries = wire.linear(read, self.queries)?;
         let mut keys = wire.linear(read, self.keys)?;
+        if let Some([of_queries, of_keys]) = &self.head_norms {
+            queries = wire.normalize(&queries, of_queries)?;
+            keys = wire.normalize(&keys, of_keys)?;
+        }
         if let Some(rotary) = &self.rotary {
             let first = wire.first();
             queries = wire.rotate(&queries, rotary, first)?;
@@ -112,50 +136,79 @@ impl SelfAttention {
             values: build.map_unless_identity(&name("wv"), &name("bv"), values)?,
             outputs: build.map_unless_identity(&name("wo"), &name("bo"), outputs)?,
             rotary,
+            head_norms: None,
         })
     }
 }
 
+#[derive(Clone)]
 pub(in crate::model) struct Mlp {
-    hidden: Hidden,
-    outputs: Map,
+    pub hidden: Hidden,
+    pub outputs: Map,
 }
 
 /// What the last map of an MLP reads.
-enum Hidden {
+#[derive(Clone)]
+pub(in crate::model) enum Hidden {
     /// The input itself.
     Same,
     Activated(Map, Activation),
-    /// `swiglu(gate x, in x)`
+    /// `f(gate x) · in x`; without an activation `f` is `SiLU` (`SwiGLU`).
     Gated {
         gate: Map,
         inputs: Map,
+        activation: Option<Activation>,
     },
+    /// `norm(solu(in x))`
+    Solu(Map, Norm),
+}
+
+impl Hidden {
+    fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W, layer: usize, x: W::X) -> Result<W::X> {
+        let hidden = match self {
+            Self::Same => return Ok(x),
+            Self::Activated(inputs, activation) => {
+                let inputs = wire.linear(&x, *inputs)?;
+                wire.activate(inputs, *activation)?
+            }
+            Self::Gated { gate, inputs, activation } => {
+                let (gate, inputs) = (wire.linear(&x, *gate)?, wire.linear(&x, *inputs)?);
+                match activation {
+                    None => wire.swiglu(&gate, &inputs)?,
+                    Some(activation) => {
+                        let gate = wire.activate(gate, *activation)?;
+                        wire.product(&gate, &inputs)?
+                    }
+                }
+            }
+            Self::Solu(inputs, norm) => {
+                let inputs = wire.linear(&x, *inputs)?;
+                let hidden = wire.solu(&inputs)?;
+                wire.normalize(&hidden, norm)?
+            }
+        };
+        wire.at(layer, Point::MlpPost, hidden)
+    }
 }
 
 impl Mlp {
-    /// `sum + mlp(x)`
+    /// `sum + mlp(x)`, of which a norm may come `after`.
     fn wire<'m, W: Wire<'m>>(
         &'m self,
         wire: &mut W,
         layer: usize,
         sum: &W::X,
         x: W::X,
+        after: Option<&'m Norm>,
     ) -> Result<W::X> {
-        let hidden = match &self.hidden {
-            Hidden::Same => x,
-            Hidden::Activated(inputs, activation) => {
-                let inputs = wire.linear(&x, *inputs)?;
-                let hidden = wire.activate(inputs, *activation)?;
-                wire.at(layer, Point::MlpPost, hidden)?
-            }
-            Hidden::Gated { gate, inputs } => {
-                let (gate, inputs) = (wire.linear(&x, *gate)?, wire.linear(&x, *inputs)?);
-                let hidden = wire.swiglu(&gate, &inputs)?;
-                wire.at(layer, Point::MlpPost, hidden)?
-            }
+        let hidden = self.hidden.wire(wire, layer, x)?;
+        let Some(norm) = after else {
+            return wire.write(Site { layer, point: Point::MlpOut }, sum, &hidden, self.outputs);
         };
-        wire.write(Site { layer, point: Point::MlpOut }, sum, &hidden, self.outputs)
+        let written = wire.linear(&hidden, self.outputs)?;
+        let written = wire.normalize(&written, norm)?;
+        let written = wire.at(layer, Point::MlpOut, written)?;
+        wire.sum(sum, &written)
     }
 
     fn new(build: &mut Builder<'_>, layer: &str) -> Result<Self> {
@@ -170,7 +223,9 @@ impl Mlp {
             MlpKind::GeluTanh => Hidden::Activated(reads("in")?, Activation::GeluTanh),
             MlpKind::GeluErf => Hidden::Activated(reads("in")?, Activation::GeluErf),
             MlpKind::Relu => Hidden::Activated(reads("in")?, Activation::Relu),
-            MlpKind::SwiGlu => Hidden::Gated { gate: reads("gate")?, inputs: reads("in")? },
+            MlpKind::SwiGlu => {
+                Hidden::Gated { gate: reads("gate")?, inputs: reads("in")?, activation: None }
+            }
         };
         let inputs = if matches!(hidden, Hidden::Same) { width } else { hidden_width };
         let name = format!("{layer}.mlp.out");

@@ -2,7 +2,7 @@
 
 use super::lanes::{LANES, fma, multiversion, sum_lanes};
 
-/// Added to the variance (or mean square) before the root, as in torch and GPT-2.
+/// Added to the variance (or mean square) before the root, as in torch and GPT-2, if nothing else is said.
 pub const EPSILON: f32 = 1e-5;
 
 /// How rows of `width` numbers are normalised.
@@ -11,6 +11,8 @@ pub struct Rule<'a> {
     pub width: usize,
     /// Subtract the mean (LayerNorm) or not (RMSNorm).
     pub centred: bool,
+    /// Added to the variance or mean square.
+    pub epsilon: f32,
     /// `[width]`
     pub weight: Option<&'a [f32]>,
     /// `[width]`
@@ -47,7 +49,7 @@ fn forward_body<const FMA: bool>(
         let width = rule.width as f32;
         let mean = if rule.centred { sum(row, row, |x, _| x) / width } else { 0.0 };
         let square = sum(row, row, |x, _| (x - mean) * (x - mean)) / width;
-        let factor = 1.0 / (square + EPSILON).sqrt();
+        let factor = 1.0 / (square + rule.epsilon).sqrt();
         found.copy_from_slice(&[mean, factor]);
         for (o, x) in out.iter_mut().zip(row) {
             *o = (x - mean) * factor;

@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 
 use crate::base::error::{Error, Result};
 use crate::base::weights::{NamedTensor, Weights};
+use crate::formats::safetensors::safetensors;
 use crate::model::anatomy::Anatomy;
-use crate::run_folder::safetensors;
 
 use super::experiment::Experiment;
 

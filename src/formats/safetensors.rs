@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::budget;
 use crate::base::error::{Error, Result};
-use crate::base::weights::NamedTensor;
+use crate::base::weights::{Dtype, NamedTensor};
 
 /// Largest header that is read: a pack of 64 steps with 150 tensors each has less than 1 MB.
 const MOST_HEADER_BYTES: u64 = 8 << 20;
@@ -25,9 +25,11 @@ const MOST_AXES: usize = 8;
 
 /// Where one tensor lies in a file.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub struct Place {
     pub name: String,
     pub shape: Vec<usize>,
+    /// `None`: of other numbers than those that a network computes with.
+    pub dtype: Option<Dtype>,
     /// From the start of the data section, in bytes.
     pub from: u64,
     pub to: u64,
@@ -35,7 +37,7 @@ pub(super) struct Place {
 
 /// The header of a file of tensors.
 #[derive(Clone, Debug)]
-pub(super) struct Contents {
+pub struct Contents {
     /// In the order of their data.
     pub places: Vec<Place>,
     /// What the file says of itself.
@@ -48,7 +50,7 @@ pub(super) struct Contents {
 const NOTE: &str = "mnemoscope";
 
 /// The first part of a file of tensors, everything before the numbers.
-pub(super) fn header(places: &[Place], metadata: &[(&str, &str)]) -> Vec<u8> {
+pub fn header(places: &[Place], metadata: &[(&str, &str)]) -> Vec<u8> {
     let mut map = Map::new();
     if !metadata.is_empty() {
         let said = metadata.iter().map(|(key, value)| ((*key).to_owned(), json!(value)));
@@ -68,7 +70,7 @@ pub(super) fn header(places: &[Place], metadata: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// A whole file of tensors.
-pub(super) fn encode<'a>(
+pub fn encode<'a>(
     tensors: impl IntoIterator<Item = (String, &'a NamedTensor)>,
     note: Option<&str>,
 ) -> Vec<u8> {
@@ -90,22 +92,40 @@ fn written<'a>(
     for (name, tensor) in tensors {
         let from = data.len() as u64;
         data.extend(tensor.data.iter().flat_map(|x| x.to_le_bytes()));
-        places.push(Place { name, shape: tensor.shape.clone(), from, to: data.len() as u64 });
+        places.push(Place {
+            name,
+            shape: tensor.shape.clone(),
+            dtype: Some(Dtype::F32),
+            from,
+            to: data.len() as u64,
+        });
     }
     let mut bytes = header(&places, metadata);
     bytes.append(&mut data);
     bytes
 }
 
-/// Reads the header of a file of `length` bytes; `file` stands in messages.
+/// Reads the header of a file of ours, of `length` bytes; `file` stands in messages.
 ///
 /// # Errors
-/// When the file is cut short, damaged, or holds other numbers than `f32`, or tensors overlap, share a name or leave room
-/// between them.
-pub(super) fn contents(mut source: impl Read + Seek, length: u64, file: &Path) -> Result<Contents> {
-    let wrong = |why: &str| {
-        Error::input(format!("{}: {why}; expected a file of f32 tensors", file.display()))
-    };
+/// As [`contents_of_any`], and when the file holds other numbers than `f32`.
+pub fn contents(source: impl Read + Seek, length: u64, file: &Path) -> Result<Contents> {
+    let contents = contents_of_any(source, length, file)?;
+    match contents.places.iter().find(|place| place.dtype != Some(Dtype::F32)) {
+        None => Ok(contents),
+        Some(place) => Err(wrong(
+            file,
+            &format!("the entry of tensor {} is damaged, cut short or not f32", place.name),
+        )),
+    }
+}
+
+/// Reads the header of a file of tensors of whatever numbers.
+///
+/// # Errors
+/// When the file is cut short or damaged, or tensors overlap, share a name or leave room between them.
+pub fn contents_of_any(mut source: impl Read + Seek, length: u64, file: &Path) -> Result<Contents> {
+    let wrong = |why: &str| wrong(file, why);
     let io = |e: std::io::Error| wrong(&e.to_string()).caused_by(e);
     if length < 8 {
         return Err(wrong(&format!("cut short after {length} bytes")));
@@ -127,15 +147,17 @@ pub(super) fn contents(mut source: impl Read + Seek, length: u64, file: &Path) -
     let mut places = Vec::with_capacity(tensors.len());
     for (name, entry) in tensors {
         let Some(place) = entry.place(&name, length - data_at) else {
-            return Err(wrong(&format!(
-                "the entry of tensor {name} is damaged, cut short or not f32"
-            )));
+            return Err(wrong(&format!("the entry of tensor {name} is damaged or cut short")));
         };
         places.push(place);
     }
     places.sort_by_key(|place| (place.from, place.to));
     check_places(&places, length - data_at).map_err(|why| wrong(&why))?;
     Ok(Contents { places, note, data_at })
+}
+
+fn wrong(file: &Path, why: &str) -> Error {
+    Error::input(format!("{}: {why}; expected a safetensors file", file.display()))
 }
 
 /// Whether tensors lie one right after the other, to the end of the file.
@@ -285,17 +307,21 @@ impl<'de> Deserialize<'de> for Axes {
 }
 
 impl Entry {
-    /// Where the tensor lies, if it is of `f32` and fills its part of `data_length` bytes.
+    /// Where the tensor lies, if it fills its part of `data_length` bytes.
     fn place(self, name: &str, data_length: u64) -> Option<Place> {
         let [from, to] = self.data_offsets;
         let Axes(shape) = self.shape;
         let count = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d))?;
-        let bytes = u64::try_from(count).ok()?.checked_mul(4)?;
+        let dtype = Dtype::named(&self.dtype);
+        let bytes = match dtype {
+            Some(dtype) => u64::try_from(count).ok()?.checked_mul(dtype.bytes() as u64)?,
+            None => to.checked_sub(from)?,
+        };
         let fits = from <= to
             && to <= data_length
             && to - from <= budget::NETWORK_BYTES
             && bytes == to - from;
-        (fits && self.dtype == "F32").then(|| Place { name: name.to_owned(), shape, from, to })
+        fits.then(|| Place { name: name.to_owned(), shape, dtype, from, to })
     }
 }
 
@@ -303,7 +329,7 @@ impl Entry {
 ///
 /// # Errors
 /// When they do; `file` is named.
-pub(super) fn check_room<'a>(
+pub fn check_room<'a>(
     places: impl Iterator<Item = &'a Place>,
     most: u64,
     file: &Path,
@@ -322,7 +348,7 @@ pub(super) fn check_room<'a>(
 ///
 /// # Errors
 /// As [`contents`], or when they take more memory than `most`.
-pub(super) fn all(
+pub fn all(
     mut source: impl Read + Seek,
     length: u64,
     most: u64,
@@ -348,16 +374,31 @@ pub fn read_safetensors(bytes: &[u8], origin: &Path) -> Result<(Vec<NamedTensor>
     all(Cursor::new(bytes), bytes.len() as u64, budget::NETWORK_BYTES, origin)
 }
 
-/// The numbers of one tensor.
+/// The numbers of one tensor of `f32`.
 ///
 /// # Errors
 /// When the file cannot be read there.
-pub(super) fn numbers(
-    mut source: impl Read + Seek,
+pub fn numbers(
+    source: impl Read + Seek,
     contents: &Contents,
     place: &Place,
     file: &Path,
 ) -> Result<Arc<[f32]>> {
+    let data = bytes(source, contents, place, file)?;
+    let (numbers, _) = data.as_chunks::<4>();
+    Ok(numbers.iter().map(|b| f32::from_le_bytes(*b)).collect())
+}
+
+/// The bytes of one tensor, as they lie in the file.
+///
+/// # Errors
+/// When the file cannot be read there.
+pub fn bytes(
+    mut source: impl Read + Seek,
+    contents: &Contents,
+    place: &Place,
+    file: &Path,
+) -> Result<Vec<u8>> {
     let wrong = |e: std::io::Error| {
         Error::input(format!("{}: tensor {} cannot be read: {e}", file.display(), place.name))
             .caused_by(e)
@@ -366,6 +407,5 @@ pub(super) fn numbers(
     source.seek(SeekFrom::Start(contents.data_at + place.from)).map_err(wrong)?;
     let mut data = vec![0; bytes];
     source.read_exact(&mut data).map_err(wrong)?;
-    let (numbers, _) = data.as_chunks::<4>();
-    Ok(numbers.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    Ok(data)
 }

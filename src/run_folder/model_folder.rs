@@ -1,0 +1,270 @@
+//! The folder of a network of another program: `config.json` and tensors in one safetensors file or in several. Only headers are read
+//! when it is opened; nothing is mapped into memory, and nothing is written.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+
+use crate::base::budget;
+use crate::base::error::{Error, Result};
+use crate::base::json;
+use crate::base::weights::{RawTensor, TensorFile};
+use crate::formats::safetensors::{self, Contents, Place};
+
+use super::disk::{open_file, read_text};
+
+/// Longest `config.json`, and longest list of the files of a network.
+const MOST_CONFIG_BYTES: u64 = 1 << 20;
+const MOST_INDEX_BYTES: u64 = 16 << 20;
+/// Most files of one network.
+const MOST_SHARDS: usize = 256;
+const CONFIG: &str = "config.json";
+const WHOLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// Files that tell why a folder is not read, the one before the other.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "adapter_config.json",
+        "holds an adapter (PEFT) and no network. Merge it in Python: PeftModel.from_pretrained(base, \"DIR\").merge_and_unload().save_pretrained(\"OUT\")",
+    ),
+    (
+        "pytorch_model.bin",
+        "holds its tensors as a pickle, which is read by running what it says. Convert it in Python: from transformers import AutoModelForCausalLM as A; A.from_pretrained(\"DIR\").save_pretrained(\"OUT\")",
+    ),
+    (
+        "pytorch_model.bin.index.json",
+        "holds its tensors as pickles, which are read by running what they say. Convert them in Python: from transformers import AutoModelForCausalLM as A; A.from_pretrained(\"DIR\").save_pretrained(\"OUT\")",
+    ),
+    (
+        "ckpt.pt",
+        "holds a pickle of nanoGPT's; docs/models.md has the line of Python that converts it",
+    ),
+];
+
+/// A network of another program, opened.
+pub struct ModelFolder {
+    pub folder: PathBuf,
+    /// The text of `config.json`.
+    pub config: String,
+    /// Updates of training that the network has seen, where `config.json` says so; else 0.
+    pub step: u64,
+    /// Where the files lie, how long they are and when they were written.
+    identity: String,
+    shards: Vec<Shard>,
+    /// Of which shard a tensor is, and which of its tensors.
+    at: BTreeMap<String, (usize, usize)>,
+}
+
+/// One file of tensors.
+struct Shard {
+    path: PathBuf,
+    contents: Contents,
+    file: Mutex<File>,
+}
+
+/// Whether a folder looks like that of a network of another program: its `config.json` says of which kind one, or how large.
+pub fn is_model(folder: &Path) -> bool {
+    let path = folder.join(CONFIG);
+    if !path.is_file() || super::is_run(folder) {
+        return false;
+    }
+    let config = read_text(&path, MOST_CONFIG_BYTES).ok().and_then(|text| json::parse(&text).ok());
+    config
+        .is_some_and(|config| ["model_type", "d_model"].iter().any(|key| config.get(key).is_some()))
+}
+
+impl ModelFolder {
+    /// # Errors
+    /// When the folder holds no network in the safetensors format, or a damaged one; the sentence says how to convert what is there.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let config = folder.join(CONFIG);
+        let names = shards(folder)?;
+        let config = read_text(&config, MOST_CONFIG_BYTES)?;
+        let mut opened = Self {
+            folder: folder.to_owned(),
+            step: step_of(&config),
+            config,
+            identity: folder.display().to_string(),
+            shards: Vec::new(),
+            at: BTreeMap::new(),
+        };
+        for name in &names.files {
+            opened.add(folder, name)?;
+        }
+        opened.check(&names)?;
+        Ok(opened)
+    }
+
+    fn add(&mut self, folder: &Path, name: &str) -> Result<()> {
+        let path = inside(folder, name)?;
+        let (mut file, length) = open_file(&path)?;
+        let written = file.metadata().and_then(|data| data.modified());
+        self.identity.push_str(&format!(" {name} {length} {written:?}"));
+        let contents = safetensors::contents_of_any(&mut file, length, &path)?;
+        for (i, place) in contents.places.iter().enumerate() {
+            if self.at.insert(place.name.clone(), (self.shards.len(), i)).is_some() {
+                return Err(Error::input(format!(
+                    "{}: the tensor {} is in another file of this network too; expected each of them once",
+                    path.display(),
+                    place.name
+                )));
+            }
+        }
+        self.shards.push(Shard { path, contents, file: Mutex::new(file) });
+        Ok(())
+    }
+
+    /// That all tensors of the list are there, and no others.
+    fn check(&self, names: &Shards) -> Result<()> {
+        let Some(listed) = &names.tensors else { return Ok(()) };
+        for (tensor, file) in listed {
+            let there = self.at.get(tensor).map(|(shard, _)| &self.shards[*shard].path);
+            if there.is_none_or(|path| !path.ends_with(file)) {
+                return Err(Error::input(format!(
+                    "{}: it says that the tensor {tensor} is in {file}, where there is none; get the files of this network anew",
+                    self.folder.join(INDEX).display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&self, name: &str) -> Option<(&Shard, &Place)> {
+        let (shard, place) = self.at.get(name)?;
+        let shard = &self.shards[*shard];
+        Some((shard, &shard.contents.places[*place]))
+    }
+
+    /// Bytes of all tensors that hold numbers of a network.
+    pub fn bytes(&self) -> u64 {
+        let places = self.shards.iter().flat_map(|shard| &shard.contents.places);
+        places.filter(|p| p.dtype.is_some()).map(|p| p.to - p.from).sum()
+    }
+}
+
+impl TensorFile for ModelFolder {
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.place(name).map(|(_, place)| &*place.shape)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.at.keys().map(String::as_str).collect()
+    }
+
+    fn read(&self, name: &str) -> Result<RawTensor> {
+        let (shard, place) = self.place(name).ok_or_else(|| {
+            Error::input(format!("{} has no tensor {name}", self.folder.display()))
+        })?;
+        let dtype = place.dtype.ok_or_else(|| {
+            Error::input(format!(
+                "{}: the tensor {name} holds other numbers than F32, F16, BF16 or F64; save the network in one of these",
+                shard.path.display()
+            ))
+        })?;
+        // A panic while the file was read leaves it where it was; every reading seeks first.
+        let mut file = shard.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = safetensors::bytes(&mut *file, &shard.contents, place, &shard.path)?;
+        Ok(RawTensor { dtype, shape: place.shape.clone(), bytes })
+    }
+}
+
+/// The step that a configuration names.
+fn step_of(config: &str) -> u64 {
+    let config = json::parse(config).ok();
+    config.and_then(|config| config.get("step")?.as_u64()).unwrap_or(0).min(budget::MOST_STEP)
+}
+
+/// The files of a network.
+struct Shards {
+    files: Vec<String>,
+    /// Which tensor is in which file, where a list says so.
+    tensors: Option<Vec<(String, String)>>,
+}
+
+fn shards(folder: &Path) -> Result<Shards> {
+    let has = |name: &str| folder.join(name).exists();
+    if has(WHOLE) && !has("adapter_config.json") {
+        return Ok(Shards { files: vec![WHOLE.to_owned()], tensors: None });
+    }
+    if has(INDEX) && !has("adapter_config.json") {
+        return indexed(&folder.join(INDEX));
+    }
+    let place = folder.display();
+    if let Some((_, why)) = REFUSED.iter().find(|(name, _)| has(name)) {
+        return Err(Error::input(format!("{place} {why}")));
+    }
+    if let Some(name) = with_ending(folder, "gguf") {
+        return Err(Error::input(format!(
+            "{place} holds {name}, a GGUF file, whose numbers are rounded and packed. Take the network as it was published, as {WHOLE}"
+        )));
+    }
+    Err(Error::input(format!(
+        "{place} holds a {CONFIG} and no tensors: expected {WHOLE}, or {INDEX} and the files that it names"
+    )))
+}
+
+fn with_ending(folder: &Path, ending: &str) -> Option<String> {
+    let entries = folder.read_dir().ok()?.take(1 << 12).flatten();
+    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.find(|name| Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case(ending)))
+}
+
+/// What `model.safetensors.index.json` lists.
+fn indexed(path: &Path) -> Result<Shards> {
+    let wrong = |why: String| Error::input(format!("{}: {why}", path.display()));
+    let index = json::parse(&read_text(path, MOST_INDEX_BYTES)?)
+        .map_err(|e| wrong(format!("no JSON: {e}")).caused_by(e))?;
+    let Some(Value::Object(map)) = index.get("weight_map") else {
+        return Err(wrong("expected an object \"weight_map\", from tensors to files".to_owned()));
+    };
+    let mut tensors = Vec::with_capacity(map.len());
+    for (tensor, file) in map {
+        let Some(file) = file.as_str() else {
+            return Err(wrong(format!("the file of the tensor {tensor} is no text")));
+        };
+        tensors.push((tensor.clone(), file.to_owned()));
+    }
+    let mut files: Vec<String> = tensors.iter().map(|(_, file)| file.clone()).collect();
+    files.sort();
+    files.dedup();
+    if files.is_empty() || files.len() > MOST_SHARDS {
+        return Err(wrong(format!("it names {} files, expected 1 to {MOST_SHARDS}", files.len())));
+    }
+    Ok(Shards { files, tensors: Some(tensors) })
+}
+
+/// The path of a file of a network: it lies in its folder. A link may lead to another place below the folder of the cache that both
+/// are in (`models--…`), as Hugging Face's cache has them.
+fn inside(folder: &Path, name: &str) -> Result<PathBuf> {
+    let path = folder.join(name);
+    let mut parts = Path::new(name).components();
+    let is_plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
+    let outside = || {
+        Error::input(format!(
+            "{} names the file {name:?}, which lies outside of it; expected plain names of files in the folder",
+            folder.display()
+        ))
+    };
+    if !is_plain || name.contains(['/', '\\']) {
+        return Err(outside());
+    }
+    let (Ok(whole), Ok(place)) = (path.canonicalize(), folder.canonicalize()) else {
+        return Err(Error::input(format!(
+            "{} is missing, and the network is not whole without it; get its files anew",
+            path.display()
+        )));
+    };
+    let is_cache = |folder: &&Path| {
+        folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("models--"))
+    };
+    let room = place.ancestors().find(is_cache).unwrap_or(&place);
+    if whole.starts_with(room) { Ok(path) } else { Err(outside()) }
+}

@@ -1,0 +1,280 @@
+//! Networks of other programs: every golden network to 2e-5, in both spellings of its configuration; refusals.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mnemoscope::base::array::Array;
+use mnemoscope::base::error::Result;
+use mnemoscope::base::question::MeasurementCall;
+use mnemoscope::export::run_at::{Question, RunAt};
+use mnemoscope::measurement;
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/real_models")
+}
+
+/// Folders of networks, by their names.
+fn folders() -> Vec<PathBuf> {
+    let list = |folder: PathBuf| {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.join("reference.safetensors").is_file()).collect::<Vec<_>>()
+    };
+    let mut all = [list(golden()), list(golden().join("variants"))].concat();
+    all.sort();
+    assert_eq!(all.len(), 17);
+    all
+}
+
+/// A copy of a golden folder that a test may spoil.
+fn copy(name: &str) -> TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(golden().join(name)).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.path().join(path.file_name().unwrap())).unwrap();
+    }
+    to
+}
+
+fn config(folder: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(folder.join("config.json")).unwrap()).unwrap()
+}
+
+fn write_config(folder: &Path, config: &Value) {
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+}
+
+/// Numbers of a reference, with the shape of one row.
+fn floats(file: &SafeTensors<'_>, name: &str) -> (Vec<usize>, Vec<f32>) {
+    let tensor = file.tensor(name).unwrap();
+    let (numbers, _) = tensor.data().as_chunks::<4>();
+    (tensor.shape().to_vec(), numbers.iter().map(|b| f32::from_le_bytes(*b)).collect())
+}
+
+fn ids(file: &SafeTensors<'_>) -> Vec<Vec<u32>> {
+    let tensor = file.tensor("ids").unwrap();
+    let (numbers, _) = tensor.data().as_chunks::<8>();
+    let all: Vec<u32> =
+        numbers.iter().map(|b| u32::try_from(i64::from_le_bytes(*b)).unwrap()).collect();
+    all.chunks(tensor.shape()[1]).map(<[u32]>::to_vec).collect()
+}
+
+/// The largest difference of one row of a place from its reference, and the largest number of that.
+fn compared(array: &Array, row: usize, (shape, reference): &(Vec<usize>, Vec<f32>)) -> (f32, f32) {
+    assert_eq!(array.shape[1..], shape[1..], "{}", array.name);
+    let size: usize = shape[1..].iter().product();
+    let reference = &reference[row * size..][..size];
+    let apart = array.data.iter().zip(reference).map(|(a, b)| (a - b).abs());
+    (apart.fold(0.0, f32::max), reference.iter().fold(0.0, |most, x| most.max(x.abs())))
+}
+
+fn check_against_reference(folder: &Path) {
+    let bytes = fs::read(folder.join("reference.safetensors")).unwrap();
+    let reference = SafeTensors::deserialize(&bytes).unwrap();
+    for (row, ids) in ids(&reference).iter().enumerate() {
+        let network = asked(folder, ids);
+        let mut network = network.unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+        let places = network.places().unwrap();
+        let places: BTreeMap<&str, &Array> = places.iter().map(|a| (a.name.as_str(), a)).collect();
+        for name in reference.names().into_iter().filter(|name| *name != "ids") {
+            // What enters a layer is what the one before left.
+            let before = name.strip_prefix("resid_pre.").and_then(|layer| layer.parse().ok());
+            let before = before.and_then(|layer: usize| layer.checked_sub(1));
+            let place = before.map_or(name.to_owned(), |layer| format!("resid_post.{layer}"));
+            let array = places.get(&*place).unwrap_or_else(|| panic!("no place {place}"));
+            let (apart, most) = compared(array, row, &floats(&reference, name));
+            let allowed = if name.starts_with("pattern") { 2e-5 } else { 2e-5 * most.max(1.0) };
+            assert!(apart <= allowed, "{}: {name} is off by {apart}, of {most}", folder.display());
+        }
+    }
+}
+
+#[test]
+fn every_place_of_every_golden_network_is_that_of_its_reference() {
+    folders().iter().for_each(|folder| check_against_reference(folder));
+}
+
+#[test]
+fn the_spelling_of_the_hub_describes_the_same_networks() {
+    for folder in folders().iter().filter(|folder| folder.join("config.hub.json").is_file()) {
+        let spelled = copy(folder.file_name().unwrap().to_str().unwrap());
+        fs::copy(folder.join("config.hub.json"), spelled.path().join("config.json")).unwrap();
+        check_against_reference(spelled.path());
+    }
+}
+
+/// The network of a folder, asked about these tokens.
+fn asked(folder: &Path, ids: &[u32]) -> Result<RunAt> {
+    RunAt::open(folder, &Question { ids: Some(ids.to_vec()), ..Question::default() })
+}
+
+/// What opening a spoilt folder says.
+fn refusal(folder: &Path) -> String {
+    asked(folder, &[1]).err().unwrap_or_else(|| panic!("{} was read", folder.display())).message
+}
+
+#[test]
+fn what_is_not_read_is_refused_by_its_key_and_value() {
+    let cases = [
+        ("llama", "model_type", json!("mamba"), "model_type = \"mamba\""),
+        ("llama", "hidden_act", json!("mish"), "hidden_act = \"mish\""),
+        ("llama", "rope_parameters", json!({"rope_type": "yarn"}), "rope_type = \"yarn\""),
+        ("llama", "quantization_config", json!({"bits": 4}), "quantization_config"),
+        ("llama", "num_local_experts", json!(8), "num_local_experts = 8"),
+        ("llama", "num_key_value_heads", json!(3), "3 heads of keys"),
+        ("llama", "num_hidden_layers", json!(100_000), "layers"),
+        ("llama", "vocab_size", json!(-1), "vocab_size = -1"),
+        ("llama", "rms_norm_eps", json!(0), "rms_norm_eps"),
+        ("llama", "tie_word_embeddings", json!("no"), "tie_word_embeddings = \"no\""),
+        ("qwen2", "layer_types", json!(["linear_attention", "full_attention"]), "layer_types"),
+        ("opt", "do_layer_norm_before", json!(false), "do_layer_norm_before = false"),
+        ("opt", "word_embed_proj_dim", json!(16), "word_embed_proj_dim = 16"),
+        ("gpt2", "n_head", json!(0), "heads"),
+        ("gpt2", "add_cross_attention", json!(true), "add_cross_attention = true"),
+        ("gpt_neo", "attention_types", json!([[["sparse"], 3]]), "attention_types"),
+        ("gpt_neox", "rope_parameters", json!({"partial_rotary_factor": 7}), "share"),
+    ];
+    for (name, key, value, wanted) in cases {
+        let folder = copy(name);
+        let mut config = config(folder.path());
+        config[key] = value;
+        write_config(folder.path(), &config);
+        let said = refusal(folder.path());
+        assert!(said.contains(wanted), "{name} {key}: {said}");
+    }
+}
+
+#[test]
+fn a_network_and_its_configuration_belong_together() {
+    let folder = copy("llama");
+    let mut wide = config(folder.path());
+    wide["hidden_size"] = json!(64);
+    write_config(folder.path(), &wide);
+    assert!(refusal(folder.path()).contains("embed_tokens.weight has shape [400, 32]"));
+    let mut shallow = config(&golden().join("llama"));
+    shallow["num_hidden_layers"] = json!(1);
+    write_config(folder.path(), &shallow);
+    assert!(refusal(folder.path()).contains("model.layers.1."));
+    shallow["num_hidden_layers"] = json!(9);
+    write_config(folder.path(), &shallow);
+    assert!(refusal(folder.path()).contains("is missing"));
+}
+
+#[test]
+fn files_that_hold_no_tensors_are_refused_with_what_to_do() {
+    for (file, wanted) in [
+        ("pytorch_model.bin", "save_pretrained"),
+        ("adapter_config.json", "merge_and_unload"),
+        ("x.gguf", "GGUF"),
+        ("ckpt.pt", "nanoGPT"),
+        ("notes.txt", "expected model.safetensors"),
+    ] {
+        let folder = copy("gpt2");
+        fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+        fs::write(folder.path().join(file), b"{}").unwrap();
+        let said = refusal(folder.path());
+        assert!(said.contains(wanted), "{file}: {said}");
+    }
+}
+
+/// Two files of tensors with the list of them.
+fn sharded(folder: &Path) -> Value {
+    let bytes = fs::read(folder.join("model.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let (mut map, mut shards) = (BTreeMap::new(), [Vec::new(), Vec::new()]);
+    for (i, (name, view)) in file.tensors().into_iter().enumerate() {
+        map.insert(name.clone(), format!("model-{}.safetensors", i % 2));
+        shards[i % 2].push((name, view));
+    }
+    for (i, shard) in shards.into_iter().enumerate() {
+        let bytes = safetensors::serialize(shard, None).unwrap();
+        fs::write(folder.join(format!("model-{i}.safetensors")), bytes).unwrap();
+    }
+    fs::remove_file(folder.join("model.safetensors")).unwrap();
+    json!({"metadata": {}, "weight_map": map})
+}
+
+#[test]
+fn tensors_in_several_files_are_one_network() {
+    let folder = copy("llama3");
+    let index = sharded(folder.path());
+    let place = folder.path().join("model.safetensors.index.json");
+    fs::write(&place, index.to_string()).unwrap();
+    check_against_reference(folder.path());
+    // A file that lies elsewhere, one that is not there, and a tensor that is not where the list says.
+    let spoil = |tensor: &str, file: &str| {
+        let mut spoilt = index.clone();
+        spoilt["weight_map"][tensor] = json!(file);
+        fs::write(&place, spoilt.to_string()).unwrap();
+        refusal(folder.path())
+    };
+    assert!(spoil("model.norm.weight", "../model-0.safetensors").contains("outside"));
+    assert!(spoil("model.norm.weight", "/etc/hostname").contains("outside"));
+    assert!(spoil("model.norm.weight", "model-7.safetensors").contains("missing"));
+    assert!(spoil("another", "model-0.safetensors").contains("where there is none"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_inside_the_cache_that_it_is_of() {
+    use std::os::unix::fs::symlink;
+    let cache = tempfile::tempdir().unwrap();
+    let (blobs, snapshot) =
+        (cache.path().join("models--a--b/blobs"), cache.path().join("models--a--b/snapshots/1"));
+    fs::create_dir_all(&blobs).unwrap();
+    fs::create_dir_all(&snapshot).unwrap();
+    let from = golden().join("llama");
+    fs::copy(from.join("config.json"), snapshot.join("config.json")).unwrap();
+    fs::copy(from.join("reference.safetensors"), snapshot.join("reference.safetensors")).unwrap();
+    fs::copy(from.join("model.safetensors"), blobs.join("x")).unwrap();
+    symlink(blobs.join("x"), snapshot.join("model.safetensors")).unwrap();
+    check_against_reference(&snapshot);
+    fs::remove_file(snapshot.join("model.safetensors")).unwrap();
+    symlink(from.join("model.safetensors"), snapshot.join("model.safetensors")).unwrap();
+    assert!(refusal(&snapshot).contains("outside"));
+}
+
+#[test]
+fn tokens_and_lengths_that_are_none_of_the_networks_are_refused() {
+    let said = |ids: &[u32]| asked(&golden().join("gpt2"), ids).err().unwrap().message;
+    assert!(said(&[400]).contains("token 400"));
+    assert!(said(&[1; 65]).contains("65 tokens"));
+    assert!(said(&[]).contains("0 tokens"));
+}
+
+fn array(places: &[Array], name: &str) -> Vec<f32> {
+    places.iter().find(|a| a.name == name).unwrap().data.to_vec()
+}
+
+#[test]
+fn an_intervention_is_carried_out_on_a_network_of_another_program() {
+    let (folder, ids) = (golden().join("llama"), vec![5, 9, 17]);
+    let plain = asked(&folder, &ids).unwrap().places().unwrap();
+    let interventions = vec!["zero layer0.head1".to_owned()];
+    let question = Question { ids: Some(ids), interventions, ..Question::default() };
+    let cut = RunAt::open(&folder, &question).unwrap().places().unwrap();
+    assert_ne!(array(&plain, "logits"), array(&cut, "logits"));
+    assert_eq!(array(&plain, "pattern.0"), array(&cut, "pattern.0"));
+    // Head 1 of four of 16 numbers each.
+    assert!(array(&cut, "z.0").chunks(64).all(|row| row[16..32].iter().all(|x| *x == 0.0)));
+}
+
+#[test]
+fn every_measurement_answers_about_a_network_of_another_program_or_says_why_not() {
+    for name in ["gpt2", "gpt_neox", "llama", "gemma2"] {
+        let mut run = asked(&golden().join(name), &[5, 9, 17, 5, 9]).unwrap();
+        let calls: Vec<MeasurementCall> =
+            measurement::ALL.iter().map(|entry| MeasurementCall::new(entry.name)).collect();
+        let readings = run.ask(&calls).unwrap();
+        let answered = |call: &str| readings.by_call[call].as_ref().map(|_| ());
+        for needed in ["attention", "heads", "logit_lens", "predictions"] {
+            answered(needed).unwrap_or_else(|e| panic!("{name} {needed}: {e}"));
+        }
+        for answer in readings.by_call.values().filter_map(|answer| answer.as_ref().err()) {
+            assert!(!answer.message.contains("internal"), "{name}: {answer}");
+        }
+    }
+}
