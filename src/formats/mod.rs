@@ -1,4 +1,4 @@
-//! Files of other programs: what is written for them, and what is recognised as theirs.
+//! Files of other programs: what is written for them, what is read of theirs, and what is recognised as theirs.
 
 pub mod columns;
 pub mod file;
@@ -9,5 +9,7 @@ pub mod parquet;
 #[cfg(not(feature = "parquet"))]
 #[path = "without_parquet.rs"]
 pub mod parquet;
+pub mod prompts;
 pub mod safetensors;
 pub mod tfevents;
+pub mod tokenizer;

@@ -69,6 +69,7 @@ mod task;
 mod tfevents;
 mod tidy;
 mod tiny;
+mod tokenizers;
 mod tour_window;
 mod tree_path;
 mod undo;

@@ -85,6 +85,7 @@ const ONLY_ON: &[(&[&str], &[&str])] = &[
     (&["candle_core"], &["nn", "model", "measurement", "run"]),
     (&["egui", "eframe", "egui_plot", "egui_tiles", "rfd"], &["app"]),
     (&["wgpu"], &["gpu", "app"]),
+    (&["tokenizers", "fancy_regex"], &["formats"]),
     // The one random generator; where it is named it is keyed by a seed.
     (&["rand_chacha", "rand_core"], &["nn", "task", "measurement"]),
 ];
