@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mnemoscope::base::error::Kind;
+use mnemoscope::base::error::{Kind, Result};
 use mnemoscope::formats::prompts::{self, Prompt};
 use mnemoscope::formats::tokenizer::{Begin, Codec, Group, Lead, MOST_PROMPT_BYTES};
 use serde_json::{Value, json};
@@ -42,9 +42,14 @@ fn in_files(all: &[(&str, &str)]) -> Codec {
 }
 
 fn refusal(all: &[(&str, &str)]) -> String {
-    let error = Codec::in_folder(files(all).path()).unwrap_err();
+    let error = Codec::in_folder(files(all).path()).map(|_| ()).unwrap_err();
     assert_eq!(error.kind, Kind::Input, "{error}");
     error.message
+}
+
+/// The sentence of a refusal, without what was read in its place, which may be long.
+fn why<T>(result: Result<T>) -> String {
+    result.map_or_else(|e| e.message, |_| panic!("nothing was refused"))
 }
 
 /// The tokenizer of GPT-2's kind with something changed.
@@ -53,6 +58,13 @@ fn changed(change: impl FnOnce(&mut Value)) -> String {
     let mut document: Value = serde_json::from_str(&text).unwrap();
     change(&mut document);
     document.to_string()
+}
+
+/// A token of the vocabulary under another text.
+fn renamed(document: &mut Value, from: &str, to: &str) {
+    let vocab = document["model"]["vocab"].as_object_mut().unwrap();
+    let id = vocab.remove(from).unwrap();
+    vocab.insert(to.to_owned(), id);
 }
 
 fn split(pattern: &str) -> Value {
@@ -212,8 +224,8 @@ fn characters_and_lists_are_read_by_the_longest_match() {
     let text = "The lamp\tburned.";
     let read = codec.encode(text).unwrap();
     assert_eq!((read.len(), codec.decode(&read)), (text.len(), text.to_owned()));
-    let error = codec.encode("a §").unwrap_err();
-    assert!(error.message.contains("character 3 of the prompt is \"§\" (U+00A7)"), "{error}");
+    let said = why(codec.encode("a §"));
+    assert!(said.contains("character 3 of the prompt is \"§\" (U+00A7)"), "{said}");
 
     let codec = in_files(&[("tokens.json", r#"{"a": 0, "ab": 2, "é": 3}"#)]);
     assert_eq!(codec.encode("aabé").unwrap(), [0, 2, 3]);
@@ -261,9 +273,9 @@ fn parts_that_are_not_known_are_refused_by_name() {
         (said(|d| d["pre_tokenizer"] = json!({ "type": "Magic" })), "Magic"),
         (said(|d| d["decoder"] = json!({ "type": "CTC" })), "CTC"),
         (said(|d| d["added_tokens"][0]["id"] = 500.into()), "<|endoftext|>"),
-        (said(|d| d["model"]["vocab"]["!!"] = 0.into()), "two tokens have the id 0"),
-        (said(|d| d["model"]["vocab"]["!!"] = u32::MAX.into()), "expected ids below"),
-        (said(|d| d["model"]["vocab"]["!".repeat(2000)] = 700.into()), "at most 1024 bytes"),
+        (said(|d| d["model"]["vocab"]["#"] = 0.into()), "two tokens have the id 0"),
+        (said(|d| d["model"]["vocab"]["#"] = u32::MAX.into()), "expected ids below"),
+        (said(|d| renamed(d, "#", &"#".repeat(2000))), "at most 1024 bytes"),
         (said(|d| d["pre_tokenizer"] = split("(")), "is none that is understood"),
         (said(|d| d["pre_tokenizer"] = split(&"a".repeat(10_000))), "10000 bytes"),
     ] {
@@ -309,13 +321,13 @@ fn a_regular_expression_that_gives_up_is_no_tokenizer() {
     let text = changed(|d| d["pre_tokenizer"] = split(r"(a|a|aa)+(?=b)$|x"));
     let codec = in_files(&[("tokenizer.json", &text)]);
     assert!(codec.encode("xxx").is_ok());
-    let error = codec.encode(&"a".repeat(200)).unwrap_err();
-    assert!(error.message.contains("takes too many steps"), "{error}");
+    let said = why(codec.encode(&"a".repeat(200)));
+    assert!(said.contains("takes too many steps"), "{said}");
     // Every match takes many steps, and none takes too many.
-    let text = changed(|d| d["pre_tokenizer"] = split(r"(?=(a|a|aa){12}b)|(?=(a|a){11}c)|a"));
+    let text = changed(|d| d["pre_tokenizer"] = split(r"(?=((?=a)a|(?=a)a){11}b)|a"));
     let codec = in_files(&[("tokenizer.json", &text)]);
-    let error = codec.encode(&"a".repeat(MOST_PROMPT_BYTES)).unwrap_err();
-    assert!(error.message.contains("takes too many steps"), "{error}");
+    let said = why(codec.encode(&"a".repeat(MOST_PROMPT_BYTES)));
+    assert!(said.contains("takes too many steps"), "{said}");
     let text = changed(|d| {
         d["normalizer"] =
             json!({ "type": "Replace", "pattern": { "Regex": r"(a|a|aa)+(?=b)$" }, "content": "" });
@@ -333,8 +345,8 @@ fn long_prompts_are_read_and_longer_ones_refused() {
             let read = codec.encode(&long).unwrap();
             assert!(codec.decode(&read).len() + 1 >= long.len(), "{kind}: {sign}");
         }
-        let error = codec.encode(&"a".repeat(MOST_PROMPT_BYTES + 1)).unwrap_err();
-        assert!(error.message.contains("shorten it"), "{error}");
+        let said = why(codec.encode(&"a".repeat(MOST_PROMPT_BYTES + 1)));
+        assert!(said.contains("shorten it"), "{said}");
     }
 }
 
@@ -346,20 +358,20 @@ fn a_prompt_cannot_grow_without_bound() {
     });
     let codec = in_files(&[("tokenizer.json", &text)]);
     assert!(codec.encode("b").is_ok());
-    let error = codec.encode("aaa").unwrap_err();
-    assert!(error.message.contains("as long"), "{error}");
+    let said = why(codec.encode("aaa"));
+    assert!(said.contains("as long"), "{said}");
 }
 
 #[test]
 fn what_the_tokenizer_would_lose_is_said() {
     let text = changed(|d| {
-        d["model"]["vocab"].as_object_mut().unwrap().remove("Ã");
+        renamed(d, "Ã", "ÃÃÃ");
         d["model"]["merges"] = json!([]);
     });
     let codec = in_files(&[("tokenizer.json", &text)]);
     assert!(codec.encode("cafe").is_ok());
-    let error = codec.encode("café").unwrap_err();
-    assert!(error.message.contains("no token for \"é\" (U+00E9)"), "{error}");
+    let said = why(codec.encode("café"));
+    assert!(said.contains("no token for \"é\" (U+00E9)"), "{said}");
 }
 
 #[test]
@@ -384,17 +396,43 @@ fn an_answer_gets_the_space_that_text_goes_on_with() {
 #[test]
 fn an_answer_of_two_tokens_is_shown() {
     let codec = codec("gpt2");
-    let error = codec.answer("Give it to", "two", Lead::Usual).unwrap_err();
-    let said = "the answer \"␣two\" is 2 tokens (␣t · wo), expected one: choose another word.";
-    assert!(error.message.starts_with(said) || error.message.contains(" tokens (␣t"), "{error}");
-    assert!(error.message.ends_with("Without the space in front, \"two\" is one."), "{error}");
-    let error = codec.answer("Give it to", "", Lead::Usual).unwrap_err();
-    assert!(error.message.contains("the answer is empty"), "{error}");
+    let said = why(codec.answer("Give it to", "two", Lead::Usual));
+    assert!(said.contains("\"␣two\" is ") && said.contains(" tokens (␣t · "), "{said}");
+    assert!(said.ends_with("Without the space in front, \"two\" is one."), "{said}");
+    let said = why(codec.answer("Give it to", "", Lead::Usual));
+    assert!(said.contains("the answer is empty"), "{said}");
 }
 
-fn prompts_of(name: &str, text: &str) -> Result<Vec<Prompt>, String> {
+#[test]
+fn an_answer_is_taken_as_it_is_written_where_that_is_asked_for() {
+    let codec = codec("gpt2");
+    let answer = codec.answer("Give it to", "two", Lead::AsWritten).unwrap();
+    assert_eq!((codec.glyph(answer.id).as_str(), answer.text.as_str()), ("two", "two"));
+}
+
+#[test]
+fn words_and_pieces_with_scores_are_read_too() {
+    let words = json!({ "version": "1.0", "pre_tokenizer": { "type": "Whitespace" }, "model": {
+        "type": "WordLevel", "vocab": { "<unk>": 0, "the": 1, "lamp": 2 }, "unk_token": "<unk>" } });
+    let codec = in_files(&[("tokenizer.json", &words.to_string())]);
+    assert_eq!(codec.encode("the lamp").unwrap(), [1, 2]);
+    assert_eq!(codec.answer("the", "lamp", Lead::Usual).unwrap().id, 2);
+    assert!(why(codec.encode("the book")).contains("no token for \"b\""));
+
+    let space = json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true });
+    let pieces = json!({ "version": "1.0", "pre_tokenizer": space, "decoder": space, "model": {
+        "type": "Unigram", "unk_id": 0, "byte_fallback": false,
+        "vocab": [["<unk>", 0.0], ["▁a", -1.0], ["b", -2.0], ["▁", -3.0]] } });
+    let codec = in_files(&[("tokenizer.json", &pieces.to_string())]);
+    let read = codec.encode("a b").unwrap();
+    assert_eq!((read.as_slice(), codec.decode(&read).as_str()), (&[1, 3, 2][..], "a b"));
+    assert_eq!((codec.bytes(1), codec.glyph(1)), (&b" a"[..], "␣a".to_owned()));
+    assert!(why(codec.encode("a z")).contains("no token for \"z\""));
+}
+
+fn prompts_of(name: &str, text: &str) -> Result<Vec<Prompt>> {
     let folder = files(&[(name, text)]);
-    prompts::read(&folder.path().join(name)).map_err(|e| e.message)
+    prompts::read(&folder.path().join(name))
 }
 
 #[test]
@@ -402,8 +440,8 @@ fn prompts_are_read_a_line_each() {
     let read = prompts_of("a.txt", "\u{feff}The lamp \r\n\n{A} burned\n").unwrap();
     let texts: Vec<&str> = read.iter().map(|prompt| prompt.text.as_str()).collect();
     assert_eq!(texts, ["The lamp ", "{A} burned"]);
-    assert!(prompts_of("a.txt", "\n \n").unwrap_err().contains("no prompt is in it"));
-    assert!(prompts_of("a.txt", &"a\n".repeat(10_001)).unwrap_err().contains("10000 prompts"));
+    assert!(why(prompts_of("a.txt", "\n \n")).contains("no prompt is in it"));
+    assert!(why(prompts_of("a.txt", &"a\n".repeat(10_001))).contains("10000 prompts"));
 }
 
 const IOI: &str = r#"{"prompt": "When {A} and {B} carried the books, {B} gave the lamp to",
@@ -434,9 +472,9 @@ fn a_template_makes_pairs_of_the_same_length() {
 
 #[test]
 fn pairs_of_unequal_length_are_shown() {
-    let line = r#"{"prompt": "John gave", "counterpart": "John carried the"}"#;
+    let line = r#"{"prompt": "John gave", "counterpart": "John carried the lamp"}"#;
     let read = prompts::of_json(line).unwrap();
-    let said = read[0].encode(&codec("gpt2")).unwrap_err().message;
+    let said = why(read[0].encode(&codec("gpt2")));
     assert!(said.starts_with("the prompt \"John gave\": it has "), "{said}");
     assert!(said.contains("␣g · ave") && said.contains("␣carried · ␣the"), "{said}");
 }
@@ -455,11 +493,11 @@ fn a_line_that_is_no_prompt_is_said_with_its_number() {
         (r#"{"prompt": "{A}{B}", "fillers": {"A": ["a"]}}"#, "the slot {B} has no fillers"),
         (r#"{"prompt": "{A}", "fillers": {"A": ["a"], "B": ["b"]}}"#, "fillers of B stand nowhere"),
     ] {
-        let said = prompts_of("a.jsonl", &format!("{good}\n\n{line}\n")).unwrap_err();
+        let said = why(prompts_of("a.jsonl", &format!("{good}\n\n{line}\n")));
         assert!(said.contains("line 3: ") && said.contains(word), "{said}");
     }
     let long = json!({ "prompt": "{A}".repeat(1000), "fillers": { "A": ["b".repeat(1000)] } });
-    assert!(prompts_of("a.jsonl", &long.to_string()).unwrap_err().contains("too long"));
+    assert!(why(prompts_of("a.jsonl", &long.to_string())).contains("too long"));
 }
 
 #[test]
@@ -471,7 +509,7 @@ fn roles_and_tokens_that_are_nowhere_are_refused() {
         (r#"{"prompt": "The lamp", "answer": 4000}"#, "the token 4000 stands for nothing"),
         (r#"{"prompt": "The lamp", "answer": "Jonathan"}"#, "expected one: choose another word"),
     ] {
-        let said = prompts::of_json(line).unwrap()[0].encode(&codec).unwrap_err().message;
+        let said = why(prompts::of_json(line).unwrap()[0].encode(&codec));
         assert!(said.contains("the prompt \"The lamp\"") && said.contains(word), "{said}");
     }
 }

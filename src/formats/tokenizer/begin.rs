@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::files;
-use crate::base::convert::id;
+use crate::base::convert::{id, size};
 use crate::base::error::{Error, Result};
 
 crate::choices! {
@@ -60,7 +60,7 @@ impl First {
             ["bos_token_id", "eos_token_id"].iter().find_map(|key| config[*key].as_u64());
         let named = prepended
             .or_else(|| told.and_then(id_of))
-            .or_else(|| numbered.map(|n| id(crate::base::convert::size(n))))
+            .or_else(|| numbered.map(|n| id(size(n))))
             .or_else(|| USUAL.iter().find_map(|name| id_of(name)));
         // Files of Llama that are older than its post-processor.
         let adds = settings["add_bos_token"].as_bool() == Some(true);

@@ -100,7 +100,7 @@ impl Codec {
 
     /// The token that is put before a prompt, if any; `model_type` is what `config.json` calls the network.
     pub fn begins(&self, how: Begin, model_type: &str) -> Option<u32> {
-        self.first.token(how, model_type)
+        self.first.token(how, model_type).filter(|id| !self.bytes(*id).is_empty())
     }
 
     /// The exact bytes of a token, which may be part of a character; none where the id stands for nothing.
