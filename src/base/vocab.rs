@@ -2,20 +2,57 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
+use crate::base::convert;
 use crate::base::error::{Error, Result};
 
-/// The tokens of a task or of a foreign tokenizer: the text of each id.
+/// How a network of another program reads text: its own tokenizer, with its own rules.
+pub trait Tokenizer: Send + Sync {
+    /// Text as tokens.
+    ///
+    /// # Errors
+    /// When it cannot be read whole.
+    fn encode(&self, text: &str) -> Result<Vec<u32>>;
+    /// Tokens as text that [`Self::encode`] reads as them, as far as there is one.
+    fn decode(&self, ids: &[u32]) -> String;
+    /// Bytes of a token as text, whatever is no text in them replaced.
+    fn text(&self, id: u32) -> String;
+    /// A token as it is seen.
+    fn glyph(&self, id: u32) -> String;
+}
+
+/// The tokens of a task or of a network of another program: the text of each id. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vocab {
-    tokens: Vec<String>,
+    tokens: Arc<[String]>,
     /// The first id with each text.
-    ids: HashMap<String, u32>,
+    ids: Arc<HashMap<String, u32>>,
     /// Characters in the longest token.
     longest: usize,
     /// Tokens are written with spaces between them.
     spaced: bool,
+    reader: Option<Foreign>,
 }
+
+/// The tokenizer of another program. Two are the same where they were opened at once.
+#[derive(Clone)]
+struct Foreign(Arc<dyn Tokenizer>);
+
+impl fmt::Debug for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Foreign")
+    }
+}
+
+impl PartialEq for Foreign {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Foreign {}
 
 impl Vocab {
     pub fn new(tokens: Vec<String>) -> Self {
@@ -24,12 +61,18 @@ impl Vocab {
             ids.entry(text.clone()).or_insert(id);
         }
         let longest = tokens.iter().map(|t| t.chars().count()).max().unwrap_or(0);
-        Self { tokens, ids, longest, spaced: false }
+        Self { tokens: tokens.into(), ids: ids.into(), longest, spaced: false, reader: None }
     }
 
     /// Tokens that are words: written with spaces between them, which are no tokens themselves.
     pub fn of_words(tokens: Vec<String>) -> Self {
         Self { spaced: true, ..Self::new(tokens) }
+    }
+
+    /// Tokens that another program's tokenizer reads text as; `count` of them.
+    pub fn of_tokenizer(count: usize, reader: Arc<dyn Tokenizer>) -> Self {
+        let tokens = (0..convert::id(count)).map(|id| reader.text(id)).collect();
+        Self { reader: Some(Foreign(reader)), ..Self::new(tokens) }
     }
 
     pub fn len(&self) -> usize {
@@ -45,7 +88,7 @@ impl Vocab {
         self.ids.get(text).copied()
     }
 
-    /// The exact text of a token.
+    /// The text of a token; of another program's, what is no text in its bytes is replaced.
     pub fn text(&self, id: u32) -> &str {
         self.tokens.get(id as usize).map_or("?", String::as_str)
     }
@@ -53,20 +96,33 @@ impl Vocab {
     /// The token as it is seen: what has no sign of its own gets a [`label`].
     pub fn glyph(&self, id: u32) -> String {
         let Some(text) = self.tokens.get(id as usize) else { return format!("#{id}") };
-        labelled(text, |_| false).into_owned()
+        match &self.reader {
+            Some(reader) => reader.0.glyph(id),
+            None => labelled(text, |_| false).into_owned(),
+        }
     }
 
     /// Tokens as the text that [`Self::encode`] reads.
     pub fn spell(&self, ids: &[u32]) -> String {
+        if let Some(reader) = &self.reader {
+            return reader.0.decode(ids);
+        }
         let words: Vec<&str> = ids.iter().map(|id| self.text(*id)).collect();
         words.join(if self.spaced { " " } else { "" })
     }
 
-    /// Reads text as tokens, longest match first.
+    /// Reads text as tokens: longest match first, or as the tokenizer of another program does.
     ///
     /// # Errors
     /// At the first place where no token fits, with that place and what stands there.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        match &self.reader {
+            Some(reader) => reader.0.encode(text),
+            None => self.longest_matches(text),
+        }
+    }
+
+    fn longest_matches(&self, text: &str) -> Result<Vec<u32>> {
         let chars: Vec<(usize, char)> = text.char_indices().collect();
         let (mut ids, mut at) = (Vec::new(), 0);
         while at < chars.len() {

@@ -61,6 +61,34 @@ pub trait TensorFile: Send + Sync {
     fn read(&self, name: &str) -> Result<RawTensor>;
 }
 
+impl dyn TensorFile {
+    /// See [`Weights::sha256`]; a tensor that cannot be read counts by its name and shape alone.
+    fn sha256(&self) -> String {
+        let mut names = self.names();
+        names.sort_unstable();
+        let mut hash = Sha256::new();
+        for name in names {
+            put_name(&mut hash, name, self.shape(name).unwrap_or_default());
+            if let Ok(tensor) = self.read(name) {
+                hash.update(&tensor.bytes);
+            }
+        }
+        hexadecimal(hash)
+    }
+}
+
+fn put_name(hash: &mut Sha256, name: &str, shape: &[usize]) {
+    hash.update(name.as_bytes());
+    hash.update([0]);
+    for length in std::iter::once(shape.len()).chain(shape.iter().copied()) {
+        hash.update((length as u64).to_le_bytes());
+    }
+}
+
+fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// One parameter tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedTensor {
@@ -139,22 +167,23 @@ impl Weights {
 
     /// SHA-256 in hexadecimal of all tensors in the order of their names: of each the name, a zero byte, the number of axes
     /// and their lengths as 64-bit, and the numbers as 32-bit little-endian.
+    ///
+    /// Of files of another program: their tensors likewise, the numbers as they lie there.
     pub fn sha256(&self) -> String {
+        if let Some(file) = &self.file {
+            return file.0.sha256();
+        }
         let mut tensors: Vec<&NamedTensor> = self.tensors.iter().collect();
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
         let mut hash = Sha256::new();
         for tensor in tensors {
-            hash.update(tensor.name.as_bytes());
-            hash.update([0]);
-            for length in std::iter::once(tensor.shape.len()).chain(tensor.shape.iter().copied()) {
-                hash.update((length as u64).to_le_bytes());
-            }
+            put_name(&mut hash, &tensor.name, &tensor.shape);
             for numbers in tensor.data.chunks(1024) {
                 let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
                 hash.update(bytes);
             }
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(hash)
     }
 
     /// The first tensor that holds a number that is not finite, if any.

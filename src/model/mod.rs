@@ -226,6 +226,10 @@ impl<N: Network> Model for N {
         Ok(Output { logits, state: Some(State { read, segments, memory }) })
     }
 
+    fn has_tape(&self) -> bool {
+        self.is_trained()
+    }
+
     fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<bool> {
         if !self.is_trained() {
             return Ok(false);
@@ -278,6 +282,10 @@ pub trait Model: Send + Sync {
     /// faster. False for a model without it: it is trained through [`Self::forward`].
     fn record<'a>(&'a self, _tape: &mut Tape<'a>) -> Result<bool> {
         Ok(false)
+    }
+    /// False for a network that is read over tensors alone, because it is never trained.
+    fn has_tape(&self) -> bool {
+        true
     }
     /// How its residual stream is read into logits; [`Self::forward`] reads it by the same. `None`: it has no such
     /// stream, or does not say.

@@ -1,6 +1,6 @@
 //! What a network is wired with: every operation once over tensors, under a tap, and once on the tape.
 
-use candle_core::{Tensor, TensorId};
+use candle_core::{D, DType, Tensor, TensorId};
 
 use super::activation::{self, Activation, swiglu};
 use super::attention::plain::capped;
@@ -402,7 +402,7 @@ impl<'a> Watched<'a> {
         check_tokens(table, self.tokens)?;
         let rows = table.index_select(&self.tokens.flatten_all()?, 0)?;
         let (batch, count) = self.tokens.dims2()?;
-        let x = rows.reshape((batch, count, table.dim(1)?))?.to_dtype(candle_core::DType::F32)?;
+        let x = rows.reshape((batch, count, table.dim(1)?))?.to_dtype(DType::F32)?;
         match positions {
             None => Ok(x),
             Some(positions) => add_positions(&x, &self.params.get(positions), self.part.from),
@@ -434,7 +434,7 @@ impl<'m> Wire<'m> for Watched<'_> {
 
     fn embed(&mut self, tokens: Param, positions: Option<Param>) -> Result<Tensor> {
         let table = self.params.kept(tokens);
-        if table.dtype() != candle_core::DType::F32 {
+        if table.dtype() != DType::F32 {
             return self.embed_kept(&table, positions);
         }
         let x = match positions {
@@ -542,7 +542,7 @@ impl<'m> Wire<'m> for Watched<'_> {
 
     fn zeros(&mut self, positions: usize, width: usize) -> Result<Tensor> {
         let shape = (self.tokens.dim(0)?, positions, width);
-        Ok(Tensor::zeros(shape, candle_core::DType::F32, self.params.device())?)
+        Ok(Tensor::zeros(shape, DType::F32, self.params.device())?)
     }
 
     fn detach(&mut self, x: &Tensor) -> Result<Tensor> {
@@ -581,6 +581,27 @@ fn looked_up(table: &Tensor, positions: &Tensor, tokens: &Tensor, from: usize) -
 
 fn mapped(params: &Params, x: &Tensor, map: Option<Map>) -> Result<Tensor> {
     let Some(map) = map else { return Ok(x.clone()) };
-    let bias = map.bias.map(|bias| params.get(bias));
-    linear(x, &params.get(map.weight), bias.as_ref())
+    let (weight, bias) = (params.kept(map.weight), map.bias.map(|bias| params.get(bias)));
+    if weight.dtype() == DType::F32 {
+        return linear(x, &weight, bias.as_ref());
+    }
+    let mapped = linear_kept(x, &weight)?;
+    Ok(match bias {
+        Some(bias) => mapped.broadcast_add(&bias)?,
+        None => mapped,
+    })
+}
+
+/// `x · wᵀ` with a matrix of other numbers, of which only some rows are `f32` at a time.
+fn linear_kept(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    /// Numbers of a block: 16 MB.
+    const BLOCK: usize = 4 << 20;
+    let (outputs, inputs) = weight.dims2()?;
+    let rows = (BLOCK / inputs.max(1)).max(1);
+    let block = |from: usize| {
+        let rows = weight.narrow(0, from, rows.min(outputs - from))?.to_dtype(DType::F32)?;
+        linear(x, &rows, None)
+    };
+    let blocks = (0..outputs).step_by(rows).map(block).collect::<Result<Vec<Tensor>>>()?;
+    Ok(Tensor::cat(&blocks, D::Minus1)?)
 }

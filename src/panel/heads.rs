@@ -105,7 +105,7 @@ impl Panel for Heads {
         let plots = self.grid(view, answer, columns);
         Figure {
             title: format!("Attention of all heads, {}", step_text(view)),
-            columns: if is_flat(view, columns) { plots.len().max(1) } else { columns },
+            columns: Grid::of(view, columns).columns,
             plots,
             caption: format!(
                 "Above each diagonal: the future, which is hidden from a query.{}{}{}",
@@ -141,7 +141,7 @@ impl Heads {
             around_zero(&mut plot.marks, most, a.palette.dark);
         }
         Ok(Figure {
-            columns: if is_flat(a, columns) { plots.len().max(1) } else { columns },
+            columns: Grid::of(a, columns).columns,
             plots,
             caption: match most > 0.0 {
                 true => "Above each map: how much of the attention goes elsewhere in A than in B, on average over queries.",
@@ -156,17 +156,20 @@ impl Heads {
 impl Heads {
     /// Row by row; a layer with fewer heads is filled up with empty plots, one without heads left out.
     fn grid(&self, view: &View<'_>, answer: &Reading, columns: usize) -> Vec<Plot> {
-        let layers = view.net.heads.iter().enumerate().filter(|(_, heads)| **heads > 0);
-        layers
-            .flat_map(|(layer, &heads)| {
-                (0..columns).map(move |head| {
-                    if head >= heads {
-                        return blank();
-                    }
-                    self.thumbnail(view, answer, layer, head, columns)
-                })
-            })
-            .collect()
+        let layers = layers_with_heads(view.net);
+        let grid = Grid::of(view, columns);
+        let plot = |(row, column): (usize, usize)| {
+            let (layer, head) = if grid.is_turned { (column, row) } else { (row, column) };
+            let layer = layers[layer];
+            if head >= view.net.heads[layer] {
+                return blank();
+            }
+            let plot = self.thumbnail(view, answer, layer, head, columns);
+            let is_bare = grid.side < NAMED_SIDE && self.score == Score::Nothing;
+            if is_bare { named_at_edges(plot, grid, (row, column)) } else { plot }
+        };
+        let places = (0..grid.rows).flat_map(|row| (0..grid.columns).map(move |at| (row, at)));
+        places.map(plot).collect()
     }
 
     fn thumbnail(
@@ -328,14 +331,52 @@ fn thumbnail_cells(view: &View<'_>, columns: usize) -> usize {
 
 /// Side of a thumbnail in points, about.
 fn thumbnail_points(view: &View<'_>, columns: usize) -> f32 {
-    let layers = view.net.heads.iter().filter(|heads| **heads > 0).count();
-    let (columns, rows) = if is_flat(view, columns) { (layers, 1) } else { (columns, layers) };
-    (view.size[0] / columns.max(1) as f32).min(view.size[1] / rows.max(1) as f32)
+    Grid::of(view, columns).side
 }
 
-/// One head in each layer: where there is more width than height, the layers stand side by side.
-fn is_flat(view: &View<'_>, columns: usize) -> bool {
-    columns == 1 && view.size[0] > view.size[1]
+/// Thumbnails that are smaller have their names at the edges of the grid.
+const NAMED_SIDE: f32 = 48.0;
+
+/// How thumbnails are laid out: layers downwards and heads side by side, or turned, where that leaves them much more room.
+#[derive(Clone, Copy)]
+struct Grid {
+    rows: usize,
+    columns: usize,
+    is_turned: bool,
+    /// Of a thumbnail, in points, about.
+    side: f32,
+}
+
+impl Grid {
+    /// Of a network whose layers have up to so many heads.
+    fn of(view: &View<'_>, heads: usize) -> Self {
+        /// How much larger thumbnails must become to be laid out otherwise.
+        const GAIN: f32 = 1.3;
+        let (layers, heads) = (layers_with_heads(view.net).len().max(1), heads.max(1));
+        let of = |rows: usize, columns: usize, is_turned| {
+            let side = (view.size[0] / columns as f32).min(view.size[1] / rows as f32);
+            Self { rows, columns, is_turned, side }
+        };
+        let (plain, turned) = (of(layers, heads, false), of(heads, layers, true));
+        let is_flat = heads == 1 && view.size[0] > view.size[1];
+        if is_flat || turned.side > GAIN * plain.side { turned } else { plain }
+    }
+}
+
+fn layers_with_heads(net: &NetShape) -> Vec<usize> {
+    (0..net.heads.len()).filter(|layer| net.heads[*layer] > 0).collect()
+}
+
+/// The name of its column above a thumbnail of the first row, that of its row beside one of the first column.
+fn named_at_edges(plot: Plot, grid: Grid, (row, column): (usize, usize)) -> Plot {
+    let Pick::Head { layer, head } = plot.pick else { return plot };
+    let [mut above, mut beside] = [format!("H{head}"), format!("L{layer}")];
+    if grid.is_turned {
+        std::mem::swap(&mut above, &mut beside);
+    }
+    let title = if row == 0 { above } else { String::new() };
+    let label = if column == 0 { beside } else { String::new() };
+    Plot { title, y: Axis { label, ..plot.y }, ..plot }
 }
 
 fn blank() -> Plot {

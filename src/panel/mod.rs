@@ -114,6 +114,13 @@ impl NetShape {
     pub fn has_heads(&self) -> bool {
         self.heads.iter().any(|heads| *heads > 0)
     }
+
+    /// Its kind and its size.
+    pub fn in_words(&self) -> String {
+        let heads: usize = self.heads.iter().sum();
+        let Self { kind, vocab, .. } = self;
+        format!("{kind}: {} layers, {heads} heads, {vocab} tokens", self.heads.len())
+    }
 }
 
 /// Colours of the surroundings.

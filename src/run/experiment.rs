@@ -18,7 +18,7 @@ use crate::model::{Architecture, Model, Sequences};
 use crate::nn::params::Params;
 use crate::run_folder;
 use crate::run_folder::model_folder::{self, ModelFolder};
-use crate::task::prompts::Prompts;
+use crate::task::prompts::{PromptTask, Prompts};
 use crate::task::{Source, Task};
 
 use super::lesson::{self, Lesson};
@@ -279,7 +279,8 @@ impl Experiment {
             .map_err(|e| e.context(place))?;
         let config = model.config();
         let (tokens, longest) = (config.vocab, config.length);
-        let task = Prompts { tokens, longest, ..Prompts::default() };
+        let prompts = Prompts { tokens, longest, ..Prompts::default() };
+        let task = PromptTask::new(prompts, folder, config.model_type)?;
         Ok(Self {
             name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             title: String::new(),

@@ -170,7 +170,8 @@ impl Round<'_> {
     fn taped(&self, batch: &Batch, sites: &[Site]) -> Result<Option<Numbers<'_>>> {
         let compared = self.arrays && !sites.is_empty();
         let numbers = || Numbers::of(self.subject.params, batch.tokens.len(), self.work);
-        (self.edits.is_empty() && !compared).then(numbers).transpose()
+        let has_tape = self.subject.model.has_tape();
+        (has_tape && self.edits.is_empty() && !compared).then(numbers).transpose()
     }
 
     fn sites(&self) -> Vec<Site> {

@@ -70,6 +70,12 @@ impl Trainer {
         let experiment = experiment.clone();
         let train = &experiment.train;
         check_settings(train)?;
+        if experiment.model.is_read() {
+            return Err(Error::usage(format!(
+                "{} is a network of another program, which is read here and not trained; choose an experiment of `mnemoscope list experiments`",
+                experiment.name
+            )));
+        }
         let source = experiment.task.open()?;
         let mut params = Params::on(train.seed as u64, device(train.device)?);
         let model = experiment.network(&*source, &mut params)?;

@@ -1,11 +1,14 @@
 //! What a network of another program is asked about: prompts that a person writes, and random tokens of which a block comes twice.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::batch::{NO_TARGET, Row};
 use crate::base::convert::id;
-use crate::base::error::Result;
-use crate::base::vocab::Vocab;
+use crate::base::error::{Error, Result};
+use crate::base::settings::{Settings, Slot, Spec};
+use crate::base::vocab::{Tokenizer, Vocab};
+use crate::formats::tokenizer::{Begin, Codec};
 
 use super::chance::{below, stream};
 use super::{Source, Task, unlabelled};
@@ -19,13 +22,56 @@ crate::settings! {
         block: usize = 25, in 1..=2048;
         /// Positions of the longest prompt.
         longest: usize = 1024, in 1..=4096;
+        /// The token that begins a prompt (BOS): the one that the tokenizer puts there, the one that TransformerLens does, or none.
+        begin: Begin = Begin::Tokenizer;
     }
 }
 
-impl Task for Prompts {
+/// Prompts of a network and the tokenizer that goes with it.
+#[derive(Clone)]
+pub struct PromptTask {
+    settings: Prompts,
+    vocab: Vocab,
+}
+
+impl PromptTask {
+    /// In the folder of a network `model_type`, its tokenizer; where there is none, prompts are written as the numbers of their tokens.
+    ///
+    /// # Errors
+    /// When there is one that is not read.
+    pub fn new(settings: Prompts, folder: &Path, model_type: &str) -> Result<Self> {
+        let vocab = match Codec::in_folder(folder)? {
+            None => numbered(settings.tokens),
+            Some(codec) => {
+                let first = codec.begins(settings.begin, model_type);
+                Vocab::of_tokenizer(
+                    settings.tokens,
+                    Arc::new(Reader { codec, first, tokens: settings.tokens }),
+                )
+            }
+        };
+        Ok(Self { settings, vocab })
+    }
+}
+
+fn numbered(tokens: usize) -> Vocab {
+    Vocab::of_words((0..tokens).map(|id| id.to_string()).collect())
+}
+
+impl Settings for PromptTask {
+    fn about(&self) -> &'static str {
+        self.settings.about()
+    }
+
+    fn each(&mut self, visit: &mut dyn FnMut(&Spec, Slot<'_>)) {
+        self.settings.each(visit);
+    }
+}
+
+impl Task for PromptTask {
     fn open(&self) -> Result<Arc<dyn Source>> {
-        let names = (0..self.tokens).map(|id| id.to_string()).collect();
-        Ok(Arc::new(PromptSource { settings: self.clone(), vocab: Vocab::of_words(names) }))
+        let Self { settings, vocab } = self.clone();
+        Ok(Arc::new(PromptSource { settings, vocab }))
     }
 
     fn boxed(&self) -> Box<dyn Task> {
@@ -34,6 +80,44 @@ impl Task for Prompts {
 
     fn length_setting(&self) -> Option<&'static str> {
         Some("block")
+    }
+}
+
+/// Reads text as a network does, with the token that begins it in front: that one is no part of the text.
+struct Reader {
+    codec: Codec,
+    first: Option<u32>,
+    /// Of the network; the tokenizer may know others.
+    tokens: usize,
+}
+
+impl Tokenizer for Reader {
+    fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids: Vec<u32> = self.first.into_iter().collect();
+        ids.extend(self.codec.encode(text)?);
+        match ids.iter().find(|id| **id as usize >= self.tokens) {
+            None => Ok(ids),
+            Some(id) => Err(Error::input(format!(
+                "the tokenizer reads token {id} there, and the network has {} tokens: they do not belong together",
+                self.tokens
+            ))),
+        }
+    }
+
+    fn decode(&self, ids: &[u32]) -> String {
+        let ids = match (ids.split_first(), self.first) {
+            (Some((id, rest)), Some(first)) if *id == first => rest,
+            _ => ids,
+        };
+        self.codec.decode(ids)
+    }
+
+    fn text(&self, id: u32) -> String {
+        String::from_utf8_lossy(self.codec.bytes(id)).into_owned()
+    }
+
+    fn glyph(&self, id: u32) -> String {
+        self.codec.glyph(id)
     }
 }
 
@@ -51,7 +135,7 @@ impl Source for PromptSource {
     }
 
     fn settings(&self) -> Option<Box<dyn Task>> {
-        Some(self.settings.boxed())
+        Some(Box::new(PromptTask { settings: self.settings.clone(), vocab: self.vocab.clone() }))
     }
 
     fn roles(&self) -> &'static [&'static str] {

@@ -9,6 +9,9 @@ use mnemoscope::base::error::Result;
 use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::export::run_at::{Question, RunAt};
 use mnemoscope::measurement;
+use mnemoscope::model::pretrained::Config;
+use mnemoscope::run::interchange::{self, WeightFormat};
+use mnemoscope::run::trainer::Trainer;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -264,7 +267,7 @@ fn an_intervention_is_carried_out_on_a_network_of_another_program() {
 
 #[test]
 fn every_measurement_answers_about_a_network_of_another_program_or_says_why_not() {
-    for name in ["gpt2", "gpt_neox", "llama", "gemma2"] {
+    for name in ["gpt2", "gpt_neox", "llama", "gemma2", "variants/pythia_hub_f16"] {
         let mut run = asked(&golden().join(name), &[5, 9, 17, 5, 9]).unwrap();
         let calls: Vec<MeasurementCall> =
             measurement::ALL.iter().map(|entry| MeasurementCall::new(entry.name)).collect();
@@ -275,6 +278,101 @@ fn every_measurement_answers_about_a_network_of_another_program_or_says_why_not(
         }
         for answer in readings.by_call.values().filter_map(|answer| answer.as_ref().err()) {
             assert!(!answer.message.contains("internal"), "{name}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn text_is_read_by_the_tokenizer_that_lies_beside_the_network() {
+    let folder = copy("llama");
+    let tokenizer = golden().join("tokenizers/llama/tokenizer.json");
+    fs::copy(tokenizer, folder.path().join("tokenizer.json")).unwrap();
+    let ask = |tokens: &str| {
+        let question = Question { tokens: Some(tokens.to_owned()), ..Question::default() };
+        RunAt::open(folder.path(), &question).unwrap()
+    };
+    let run = ask("The lamp burned");
+    let vocab = run.instrument.source().vocab();
+    // Its makers put a token before every prompt; it is drawn by itself and is no part of the text.
+    assert_eq!(vocab.text(run.prompt.tokens[0]), "<s>");
+    assert_eq!(vocab.spell(&run.prompt.tokens), "The lamp burned");
+    let again = ask(&vocab.spell(&run.prompt.tokens));
+    assert_eq!(again.prompt.tokens, run.prompt.tokens);
+    assert!(run.prompt.tokens.iter().all(|id| !vocab.glyph(*id).contains('▁')));
+    // Each token is to be followed by the next.
+    assert_eq!(run.prompt.targets[..2], run.prompt.tokens[1..3]);
+}
+
+#[test]
+fn a_network_with_fewer_tokens_than_its_tokenizer_reads_is_told_so() {
+    let folder = copy("variants/nanogpt");
+    let tokenizer = golden().join("tokenizers/gpt2/tokenizer.json");
+    fs::copy(tokenizer, folder.path().join("tokenizer.json")).unwrap();
+    let tokens = Some("The lamp burned all night.".to_owned());
+    let question = Question { tokens, ..Question::default() };
+    let said = RunAt::open(folder.path(), &question).err().unwrap().message;
+    assert!(said.contains("do not belong together"), "{said}");
+}
+
+#[test]
+fn a_number_that_is_none_is_said_with_its_tensor() {
+    let folder = copy("gpt2");
+    let path = folder.path().join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes.len() - 4;
+    bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&path, bytes).unwrap();
+    assert!(refusal(folder.path()).contains("not finite"));
+}
+
+#[test]
+fn a_network_of_another_program_is_neither_trained_nor_written() {
+    let folder = golden().join("llama");
+    let run = asked(&folder, &[5]).unwrap();
+    let said = Trainer::new(&run.experiment).err().unwrap().message;
+    assert!(said.contains("read here and not trained"), "{said}");
+    for format in [WeightFormat::Gpt2, WeightFormat::Safetensors] {
+        let said = interchange::files(format, &run.experiment, &run.weights).err().unwrap().message;
+        assert!(said.contains("another program"), "{said}");
+    }
+}
+
+#[test]
+fn the_hash_of_a_network_is_that_of_its_numbers_and_names() {
+    let hash = |folder: &Path| asked(folder, &[5]).unwrap().weights.sha256();
+    let [gpt2, llama] = ["gpt2", "llama"].map(|name| hash(&golden().join(name)));
+    assert_ne!(gpt2, llama);
+    assert_eq!(gpt2, hash(copy("gpt2").path()));
+}
+
+/// Any value in the place of any key: a network or a sentence, never a panic.
+#[test]
+fn a_configuration_with_any_value_in_any_place_is_read_or_refused() {
+    let odd = [
+        json!(null),
+        json!(0),
+        json!(-1),
+        json!(1e300),
+        json!(u64::MAX),
+        json!(0.5),
+        json!("x"),
+        json!([]),
+        json!([[["local"], u64::MAX]]),
+        json!({}),
+        json!({"rope_type": "llama3"}),
+        json!(true),
+    ];
+    for folder in folders() {
+        let config = config(&folder);
+        for key in config.as_object().unwrap().keys() {
+            for value in &odd {
+                let mut spoilt = config.clone();
+                spoilt[key] = value.clone();
+                if let Err(error) = Config::parse(&spoilt.to_string()) {
+                    assert!(error.message.contains("config.json"), "{key} {value}: {error}");
+                    assert!(error.message.len() < 1000, "{key} {value}: {error}");
+                }
+            }
         }
     }
 }

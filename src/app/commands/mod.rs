@@ -67,6 +67,8 @@ pub enum Action {
     /// Say something else in the selected tuple.
     EditTuple(TupleEdit),
     OpenRun(PathBuf),
+    /// A file or a folder was dropped on the window.
+    OpenDropped(PathBuf),
     /// Read a sweep again: what its runs have recorded since.
     ReadSweep(PathBuf),
     /// Move these runs of the library to its trash.

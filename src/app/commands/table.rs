@@ -145,7 +145,7 @@ macro_rules! rows {
 
 const ROWS: &[Entry] = rows! {
     File {
-        OpenRun "Open run…", "Open the folder of a recorded run, or of a sweep, beside the runs already here.", ctrl(Key::O), always;
+        OpenRun "Open run or model…", "Open the folder of a recorded run, of a sweep, or of a network of another program (config.json and model.safetensors), beside the runs already here.", ctrl(Key::O), always;
         OpenExperiment "Open experiment…", "Read an experiment file and train it.", shift(Key::O), always;
         OpenLesson "Open lesson…", "Read a file of lessons, or an experiment with lessons, and show them as a tour.", None, always;
         SaveExperiment "Save experiment…", "Write the experiment of this run, as set in the form, to a file.", shift(Key::S), has_run;

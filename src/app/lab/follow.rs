@@ -172,6 +172,9 @@ impl Lab {
             true => {
                 "Another program wrote this run, or writes it: it can be watched here and not steered. A branch of it can."
             }
+            false if self.run().is_some_and(|run| run.experiment.model.is_read()) => {
+                "A network of another program is read here and not trained."
+            }
             false => "There is nothing to train here.",
         }
     }

@@ -376,6 +376,9 @@ impl Lab {
         let diverged = diverged(marks).map(|step| format!("diverged at step {step}"));
         let learned = newest_emerged(marks).map(|mark| self.emerged_in_words(mark));
         let Some(training) = &run.training else {
+            if run.experiment.model.is_read() {
+                return run.info.net.in_words();
+            }
             return capital(&diverged.or(learned).unwrap_or_else(|| "recorded run".to_owned()));
         };
         let doing = Some(training.doing.clone()).filter(|text| !text.is_empty());

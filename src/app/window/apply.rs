@@ -61,6 +61,7 @@ impl App {
                 self.host.tell(News::Rewritten, &self.lab);
             }
             Action::OpenRun(folder) => self.open_run(folder, None),
+            Action::OpenDropped(path) => self.open_dropped(path),
             Action::ReadSweep(folder) => self.open_sweep(folder, true, None),
             Action::DiscardRuns(folders) => self.discard_runs(folders),
             Action::RestoreRuns(folders) => self.restore_runs(folders),

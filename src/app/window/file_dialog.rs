@@ -40,7 +40,7 @@ pub enum FileDialog {
 impl FileDialog {
     fn title(&self) -> &'static str {
         match self {
-            Self::OpenRun => "Open the folder of a run",
+            Self::OpenRun => "Open the folder of a run or of a network",
             Self::OpenExperiment => "Open an experiment",
             Self::OpenLesson => "Open lessons",
             Self::ChooseFile(_) => "Choose a UTF-8 text file",

@@ -13,6 +13,7 @@ use crate::export::against::Other;
 use crate::export::sheet::Sheet;
 use crate::figure::file::save;
 use crate::formats::file::save_all;
+use crate::formats::foreign;
 use crate::panel;
 use crate::run::experiment::Experiment;
 use crate::run::interchange::{WeightFormat, files, is_ours, refusal};
@@ -75,6 +76,26 @@ impl App {
                 app.lab.view(step);
             },
         );
+    }
+
+    /// Opens what was dropped on the window: a folder, or a file that says which one is meant.
+    pub(super) fn open_dropped(&mut self, path: PathBuf) {
+        let is_named = |name: &str| path.file_name().is_some_and(|file| file == name);
+        let has_ending = |ending: &str| path.extension().is_some_and(|e| e == ending);
+        let is_of_folder =
+            is_named("config.json") || is_named("run.json") || has_ending("safetensors");
+        match path.parent() {
+            _ if path.is_dir() => self.open_run(path, None),
+            Some(folder) if is_of_folder => self.open_run(folder.to_owned(), None),
+            _ if tour::is_tour_file(&path) => self.chosen(Chosen { dialog: FileDialog::OpenLesson, path, replace: false }),
+            _ if has_ending("toml") => self.chosen(Chosen { dialog: FileDialog::OpenExperiment, path, replace: false }),
+            _ => self.lab.trouble(foreign::refusal(&path).unwrap_or_else(|| {
+                Error::input(format!(
+                    "{} was dropped on the window; expected the folder of a run, of a sweep or of a network, or an experiment (.toml)",
+                    path.display()
+                ))
+            })),
+        }
     }
 
     /// Compares a run with another; opens those that are not in the window.

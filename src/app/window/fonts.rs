@@ -7,7 +7,6 @@ use egui::epaint::text::{FallbackRequest, FontInsert, FontProvider};
 use egui::{Context, FontData};
 
 use crate::base::error::Error;
-use crate::base::vocab::labelled;
 use crate::figure::fallback::Fallback;
 use crate::figure::font::{Family, Typeface};
 use crate::figure::scene::Beyond;
@@ -41,14 +40,19 @@ impl App {
         install(&window, fallback);
     }
 
-    /// Says of a run, once, how many characters of its tokens no font has.
+    /// Says of a run, once, how many characters of its tokens no font has; of a network that reads all the world's languages, of the
+    /// tokens in view.
     pub(super) fn say_lacking(&mut self) {
         let Some(run) = self.lab.run() else { return };
         let family = Typeface { own: Family::Sans, fallback: self.export.fallback };
         let vocab = run.info.source.vocab();
         let mut beyond = Beyond::default();
-        let ids = 0..u32::try_from(vocab.len()).unwrap_or(u32::MAX);
-        ids.for_each(|id| beyond.take(family, &labelled(vocab.text(id), |_| false)));
+        let all = 0..u32::try_from(vocab.len()).unwrap_or(u32::MAX);
+        let mut take = |id: u32| beyond.take(family, &vocab.glyph(id));
+        match run.experiment.model.is_read() {
+            true => self.lab.prompt.tokens.iter().copied().for_each(&mut take),
+            false => all.for_each(&mut take),
+        }
         if let Some(sentence) = beyond.sentence() {
             let what = "Font for other scripts… in the menu View";
             self.lab.trouble(Error::input(format!("{sentence} ({what})")));

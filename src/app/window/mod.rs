@@ -520,6 +520,7 @@ impl App {
         self.note_size(&ctx);
         self.fit_hall(&ctx);
         let mut actions = self.keys(&ctx);
+        actions.extend(dropped(&ctx));
         actions.extend(self.draw(ui));
         actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));
         self.help.ui(&ctx, self.lab.panels);
@@ -571,6 +572,14 @@ impl App {
             ctx.request_repaint_after(after);
         }
     }
+}
+
+/// What was dropped on the window.
+fn dropped(ctx: &Context) -> Vec<Action> {
+    ctx.input(|input| {
+        let files = input.raw.dropped_files.iter();
+        files.map(|file| Action::OpenDropped(file.path().to_owned())).collect()
+    })
 }
 
 /// That there are more sentences than the newest, and what can be done with them all.

@@ -261,11 +261,13 @@ impl Scores {
     ) -> Result<Self> {
         let work = Workspace::default();
         let batch = task::batch(source, ground.seed, 0, sequences);
-        let numbers = Numbers::of(ground.subject.params, batch.tokens.len(), &work)?;
+        let Subject { model, params, .. } = ground.subject;
+        let numbers = || Numbers::of(params, batch.tokens.len(), &work);
+        let numbers = model.has_tape().then(numbers).transpose()?;
         let mut all = Self { by_position: vec![Tally::default(); batch.len], ..Self::default() };
         let chunk = |i: usize| {
             let part = batch.slice(i * CHUNK, batch.rows.min((i + 1) * CHUNK));
-            hits(ground.subject, &numbers, &part).map(|hits| (hits, part.len))
+            hits(ground.subject, numbers.as_ref(), &part).map(|hits| (hits, part.len))
         };
         let count = batch.rows.div_ceil(CHUNK);
         ground.pool.fold_in_order(count, chunk, |(hits, len): (Vec<Option<bool>>, usize)| {
@@ -310,11 +312,18 @@ impl Causes {
 }
 
 /// Whether each position is right; `None` where there is no target.
-fn hits(subject: Subject<'_>, numbers: &Numbers<'_>, batch: &Batch) -> Result<Vec<Option<bool>>> {
+fn hits(
+    subject: Subject<'_>,
+    numbers: Option<&Numbers<'_>>,
+    batch: &Batch,
+) -> Result<Vec<Option<bool>>> {
     let Subject { model, params, .. } = subject;
     let reads: Vec<f32> =
         batch.targets.iter().map(|t| if *t == NO_TARGET { 0.0 } else { 1.0 }).collect();
-    let taped = pass::on_tape(model, numbers, (batch, &reads), &[], true)?;
+    let taped = match numbers {
+        Some(numbers) => pass::on_tape(model, numbers, (batch, &reads), &[], true)?,
+        None => None,
+    };
     let (logits, _) = match taped {
         Some(seen) => seen,
         None => pass::forward(model, params, batch, &[], &[], true)?,

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::base::budget;
-use crate::base::convert::{index, narrow};
+use crate::base::convert::{index, narrow, size};
 use crate::base::error::{Error, Result};
 use crate::base::json;
 use crate::nn::activation::Activation;
@@ -186,7 +186,8 @@ impl<'a> Keys<'a> {
 
     fn maybe_count(self, names: &[&str]) -> Result<Option<usize>> {
         let Some(value) = self.get(names) else { return Ok(None) };
-        let count = value.as_u64().and_then(|n| usize::try_from(n).ok());
+        // What is larger than anything is refused by its size, later.
+        let count = value.as_u64().map(|n| size(n.min(1 << 40)));
         count.map(Some).ok_or_else(|| refused(names[0], value, "expected a whole number"))
     }
 

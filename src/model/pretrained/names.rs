@@ -285,9 +285,29 @@ impl Take {
     }
 }
 
+/// Whether no number has all bits of its exponent set.
+fn are_finite(dtype: Dtype, bytes: &[u8]) -> bool {
+    /// Of little-endian numbers that end with these two bytes.
+    fn all<const N: usize>(bytes: &[u8], exponent: u16) -> bool {
+        let (numbers, _) = bytes.as_chunks::<N>();
+        numbers.iter().all(|x| u16::from_le_bytes([x[N - 2], x[N - 1]]) & exponent != exponent)
+    }
+    match dtype {
+        Dtype::F64 => all::<8>(bytes, 0x7ff0),
+        Dtype::F32 => all::<4>(bytes, 0x7f80),
+        Dtype::F16 => all::<2>(bytes, 0x7c00),
+        Dtype::Bf16 => all::<2>(bytes, 0x7f80),
+    }
+}
+
 /// A tensor of a file as a tensor: of its own kind of numbers where it is a matrix, of `f32` where it is not, and where it was `f64`.
 pub fn tensor(file: &dyn TensorFile, name: &str) -> Result<Tensor> {
     let RawTensor { dtype, shape, bytes } = file.read(name)?;
+    if !are_finite(dtype, &bytes) {
+        return Err(Error::input(format!(
+            "the tensor {name} holds numbers that are not finite (NaN or infinite): there is nothing to see in this network"
+        )));
+    }
     let kept = match dtype {
         Dtype::F64 => DType::F64,
         Dtype::F32 => DType::F32,

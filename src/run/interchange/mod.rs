@@ -73,6 +73,9 @@ pub struct File {
 
 /// Why a format cannot say this network; `None` where it can.
 pub fn refusal(format: WeightFormat, experiment: &Experiment, weights: &Weights) -> Option<Error> {
+    if let Err(error) = check_ours(weights) {
+        return Some(error);
+    }
     if format == WeightFormat::Safetensors {
         return None;
     }
@@ -90,6 +93,7 @@ pub fn files(
     experiment: &Experiment,
     weights: &Weights,
 ) -> Result<Vec<File>> {
+    check_ours(weights)?;
     let note = note(format, experiment, weights);
     if format == WeightFormat::Safetensors {
         return Ok(vec![File {
@@ -118,6 +122,16 @@ pub fn files(
         File { name, bytes: file(&tensors, &note) },
         File { name: "tokens.json", bytes: pretty(&json!(tokens))? },
     ])
+}
+
+/// That the weights are of a network of this program.
+fn check_ours(weights: &Weights) -> Result<()> {
+    if weights.file.is_none() {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "these weights lie in files of another program already, which other programs read as they are; copy its folder",
+    ))
 }
 
 /// Whether a file is one of a folder that this program made: tensors say so themselves, what lies beside them is of one
