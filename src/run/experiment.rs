@@ -17,7 +17,8 @@ use crate::model::segments::{Segmented, Segments};
 use crate::model::{Architecture, Model, Sequences};
 use crate::nn::params::Params;
 use crate::run_folder;
-use crate::run_folder::model_folder::{self, ModelFolder};
+use crate::run_folder::model_folder;
+use crate::run_folder::series;
 use crate::task::prompts::Prompts;
 use crate::task::{Source, Task};
 
@@ -268,12 +269,12 @@ impl Experiment {
             .map_err(|e| e.context(format!("run {}", run.display())))
     }
 
-    /// What is asked of a network of another program: prompts.
+    /// What is asked of a network of another program, or of a series of its checkpoints: prompts.
     ///
     /// # Errors
     /// When the folder holds none that is read.
     fn of_model(folder: &Path) -> Result<Self> {
-        let files = Arc::new(ModelFolder::open(folder)?);
+        let files = Arc::new(series::network(folder)?);
         let place = folder.display().to_string();
         let model = FromFiles::new(place.clone(), &files.config, files.clone())
             .map_err(|e| e.context(place))?;

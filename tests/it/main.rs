@@ -59,6 +59,7 @@ mod pretrained;
 mod reals;
 mod reference_back;
 mod room;
+mod series;
 mod session;
 mod settings;
 mod shaders;
