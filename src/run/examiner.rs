@@ -183,6 +183,10 @@ impl Shelf {
             return Ok(weights);
         }
         let weights = Arc::new(self.read(folder, step)?);
+        if weights.file.is_some() {
+            // There is nothing to keep: the numbers lie in files of another program, which may change them.
+            return Ok(weights);
+        }
         self.kept.push_back((folder.to_owned(), weights.clone()));
         let size = |kept: &VecDeque<(PathBuf, Arc<Weights>)>| {
             kept.iter().map(|(_, w)| w.trained_bytes()).sum::<usize>()

@@ -17,7 +17,8 @@ use crate::model::segments::{Segmented, Segments};
 use crate::model::{Architecture, Model, Sequences};
 use crate::nn::params::Params;
 use crate::run_folder;
-use crate::run_folder::model_folder::{self, ModelFolder};
+use crate::run_folder::model_folder;
+use crate::run_folder::series;
 use crate::task::prompts::{PromptTask, Prompts};
 use crate::task::{Source, Task};
 
@@ -268,19 +269,20 @@ impl Experiment {
             .map_err(|e| e.context(format!("run {}", run.display())))
     }
 
-    /// What is asked of a network of another program: prompts.
+    /// What is asked of a network of another program, or of a series of its checkpoints: prompts.
     ///
     /// # Errors
     /// When the folder holds none that is read.
     fn of_model(folder: &Path) -> Result<Self> {
-        let files = Arc::new(ModelFolder::open(folder)?);
+        let files = Arc::new(series::network(folder)?);
         let place = folder.display().to_string();
         let model = FromFiles::new(place.clone(), &files.config, files.clone())
             .map_err(|e| e.context(place))?;
         let config = model.config();
         let (tokens, longest) = (config.vocab, config.length);
         let prompts = Prompts { tokens, longest, ..Prompts::default() };
-        let task = PromptTask::new(prompts, folder, config.model_type)?;
+        let tokenizer = series::tokenizer_folder(folder).unwrap_or_else(|| folder.to_owned());
+        let task = PromptTask::new(prompts, &tokenizer, config.model_type)?;
         Ok(Self {
             name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             title: String::new(),

@@ -10,6 +10,7 @@ pub mod model_folder;
 pub mod names;
 pub mod readers;
 pub mod recording;
+pub mod series;
 
 mod claim;
 pub mod disk;
@@ -20,7 +21,6 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -31,14 +31,14 @@ use crate::base::event::{Mark, MarkKind, MetricsRow};
 use crate::base::json;
 use crate::base::plain::Plain;
 use crate::base::settings;
-use crate::base::weights::{NamedTensor, OpenFile, Weights};
+use crate::base::weights::{NamedTensor, Weights};
 use crate::formats::{foreign, safetensors as tensors};
 use crate::run_folder::beat::Pulse;
 use crate::run_folder::checkpoint::Checkpoint;
 use crate::run_folder::recording::Recording;
 
 use disk::{Append, Hold, open_file, plain_line, refuse_link, refused, replace, replace_bytes};
-use model_folder::ModelFolder;
+use series::Series;
 use store::{Depth, Index, Store};
 
 pub use claim::{Claim, has_begun, is_run};
@@ -104,7 +104,7 @@ impl Reader {
     /// Half a line or half a record at the end of a file is no error: it is left out.
     pub fn open(folder: &Path) -> Result<Self> {
         if model_folder::is_model(folder) {
-            return Self::of_model(folder);
+            return Self::of_series(folder);
         }
         let about = read_about(folder)?;
         let mut reader = Self {
@@ -118,16 +118,9 @@ impl Reader {
         Ok(reader)
     }
 
-    /// The folder of a network of another program, as a run that recorded its weights and nothing else.
-    fn of_model(folder: &Path) -> Result<Self> {
-        let weights = WeightsReader::open(folder)?;
-        let recorded = weights.steps();
-        let recording = Recording {
-            folder: Some(folder.to_owned()),
-            last_step: recorded.last().copied().unwrap_or(0),
-            recorded,
-            ..Recording::default()
-        };
+    /// The folder of a network of another program, or of a series of its checkpoints, as a run that recorded weights, and of curves
+    /// what a Trainer logged.
+    fn of_series(folder: &Path) -> Result<Self> {
         let about = About {
             name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             version: String::new(),
@@ -137,13 +130,41 @@ impl Reader {
             columns: Vec::new(),
             session: None,
         };
-        Ok(Self { folder: folder.to_owned(), about, recording, problems: Vec::new(), weights })
+        let mut reader = Self {
+            recording: Recording::default(),
+            problems: Vec::new(),
+            weights: WeightsReader::open(folder)?,
+            folder: folder.to_owned(),
+            about,
+        };
+        reader.read_series();
+        Ok(reader)
+    }
+
+    fn read_series(&mut self) {
+        let recorded = self.weights.steps();
+        let mut recording = Recording {
+            folder: Some(self.folder.clone()),
+            last_step: recorded.last().copied().unwrap_or(0),
+            recorded,
+            ..Recording::default()
+        };
+        if let Some(series) = &mut self.weights.series {
+            series.curves().pour(&mut recording);
+        }
+        self.problems = self.weights.problems();
+        self.about.columns.clone_from(&recording.columns);
+        self.recording = recording;
     }
 
     /// Reads what was added since.
     pub fn refresh(&mut self) -> Result<()> {
         self.weights.refresh()?;
-        if self.weights.model.is_some() { Ok(()) } else { self.read() }
+        if self.weights.series.is_none() {
+            return self.read();
+        }
+        self.read_series();
+        Ok(())
     }
 
     fn read(&mut self) -> Result<()> {
@@ -194,8 +215,8 @@ pub struct WeightsReader {
     folder: PathBuf,
     depth: Depth,
     index: Index,
-    /// The network of another program that the folder holds, in place of recorded steps.
-    model: Option<Arc<ModelFolder>>,
+    /// The steps of a network of another program, in place of recorded ones.
+    series: Option<Series>,
     /// The folder itself, marked as being read; `None` where the system cannot mark folders.
     _read: Option<File>,
 }
@@ -212,18 +233,21 @@ impl WeightsReader {
     fn with(folder: &Path, depth: Depth) -> Result<Self> {
         let (folder, index) = (folder.to_owned(), Index::default());
         if model_folder::is_model(&folder) {
-            let model = Some(Arc::new(ModelFolder::open(&folder)?));
-            return Ok(Self { folder, depth, index, model, _read: None });
+            let series = Some(Series::open(&folder)?);
+            return Ok(Self { folder, depth, index, series, _read: None });
         }
         read_about(&folder)?;
         let read = File::open(&folder).ok().filter(disk::lock_shared);
         let index = Index::read(&folder.join("weights"), &index, depth)?;
-        Ok(Self { folder, depth, index, model: None, _read: read })
+        Ok(Self { folder, depth, index, series: None, _read: read })
     }
 
     /// Steps whose weights are recorded, in order.
     pub fn steps(&self) -> Vec<u64> {
-        self.model.as_ref().map_or_else(|| self.index.steps(), |model| vec![model.step])
+        match &self.series {
+            Some(series) => series.steps.iter().map(|(step, _)| *step).collect(),
+            None => self.index.steps(),
+        }
     }
 
     /// The weights of a recorded step.
@@ -231,9 +255,8 @@ impl WeightsReader {
     /// # Errors
     /// When the step is not recorded (with the nearest that are), or its file is damaged.
     pub fn weights(&mut self, step: u64) -> Result<Weights> {
-        if let Some(model) = self.model.as_ref().filter(|model| model.step == step) {
-            let file = Some(OpenFile(model.clone()));
-            return Ok(Weights { step, tensors: Vec::new(), file });
+        if let Some(series) = &mut self.series {
+            return series.weights(step);
         }
         if let Ok(weights) = self.index.weights(step) {
             return Ok(weights);
@@ -244,15 +267,15 @@ impl WeightsReader {
     }
 
     fn refresh(&mut self) -> Result<()> {
-        if self.model.is_some() {
-            return Ok(());
+        if let Some(series) = &mut self.series {
+            return series.refresh();
         }
         self.index = Index::read(&self.folder.join("weights"), &self.index, self.depth)?;
         Ok(())
     }
 
     fn problems(&mut self) -> Vec<Error> {
-        self.index.take_damaged()
+        self.series.as_mut().map_or_else(|| self.index.take_damaged(), Series::take_problems)
     }
 }
 

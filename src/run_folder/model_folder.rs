@@ -14,14 +14,15 @@ use crate::base::json;
 use crate::base::weights::{RawTensor, TensorFile};
 use crate::formats::safetensors::{self, Contents, Place};
 
-use super::disk::{open_file, read_text};
+use super::disk::{Version, open_file, read_text, refused};
+use super::series;
 
 /// Longest `config.json`, and longest list of the files of a network.
-const MOST_CONFIG_BYTES: u64 = 1 << 20;
+pub(super) const MOST_CONFIG_BYTES: u64 = 1 << 20;
 const MOST_INDEX_BYTES: u64 = 16 << 20;
 /// Most files of one network.
 const MOST_SHARDS: usize = 256;
-const CONFIG: &str = "config.json";
+pub(super) const CONFIG: &str = "config.json";
 const WHOLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -63,11 +64,48 @@ pub struct ModelFolder {
 struct Shard {
     path: PathBuf,
     contents: Contents,
-    file: Mutex<File>,
+    version: Version,
+    /// None where it was closed again.
+    file: Option<Mutex<File>>,
 }
 
-/// Whether a folder looks like that of a network of another program: its `config.json` says of which kind one, or how large.
+impl Shard {
+    fn bytes(&self, place: &Place) -> Result<Vec<u8>> {
+        let Some(file) = &self.file else {
+            let mut file = open_file(&self.path)?.0;
+            self.check_same(&file)?;
+            return safetensors::bytes(&mut file, &self.contents, place, &self.path);
+        };
+        // A panic while the file was read leaves it where it was; every reading seeks first.
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        safetensors::bytes(&mut *file, &self.contents, place, &self.path)
+    }
+
+    /// That the file is still the one whose header was read.
+    fn check_same(&self, file: &File) -> Result<()> {
+        let version = Version::of(file).map_err(|e| refused("reading", &self.path, e))?;
+        if version == self.version {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "{} was written anew since it was opened; open its step once more",
+            self.path.display()
+        )))
+    }
+}
+
+/// Whether a folder looks like that of a network of another program, or of a series of its checkpoints.
 pub fn is_model(folder: &Path) -> bool {
+    is_network(folder) || series::is_series(folder)
+}
+
+/// Whether a folder holds a network of another program itself, and its tensors too.
+pub fn is_whole(folder: &Path) -> bool {
+    is_network(folder) && [WHOLE, INDEX].iter().any(|name| folder.join(name).exists())
+}
+
+/// Whether its `config.json` says of which kind the network is, or how large.
+fn is_network(folder: &Path) -> bool {
     let path = folder.join(CONFIG);
     if !path.is_file() || super::is_run(folder) {
         return false;
@@ -103,6 +141,7 @@ impl ModelFolder {
         let path = inside(folder, name)?;
         let (mut file, length) = open_file(&path)?;
         let written = file.metadata().and_then(|data| data.modified());
+        let version = Version::of(&file).map_err(|e| refused("reading", &path, e))?;
         self.identity.push_str(&format!(" {name} {length} {written:?}"));
         let contents = safetensors::contents_of_any(&mut file, length, &path)?;
         for (i, place) in contents.places.iter().enumerate() {
@@ -114,7 +153,7 @@ impl ModelFolder {
                 )));
             }
         }
-        self.shards.push(Shard { path, contents, file: Mutex::new(file) });
+        self.shards.push(Shard { path, contents, version, file: Some(Mutex::new(file)) });
         Ok(())
     }
 
@@ -131,6 +170,14 @@ impl ModelFolder {
             }
         }
         Ok(())
+    }
+
+    /// Closes its files. Each is opened again where it is read, and refused where it is another by then.
+    pub fn let_go(mut self) -> Self {
+        for shard in &mut self.shards {
+            shard.file = None;
+        }
+        self
     }
 
     fn place(&self, name: &str) -> Option<(&Shard, &Place)> {
@@ -169,10 +216,7 @@ impl TensorFile for ModelFolder {
                 shard.path.display()
             ))
         })?;
-        // A panic while the file was read leaves it where it was; every reading seeks first.
-        let mut file = shard.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = safetensors::bytes(&mut *file, &shard.contents, place, &shard.path)?;
-        Ok(RawTensor { dtype, shape: place.shape.clone(), bytes })
+        Ok(RawTensor { dtype, shape: place.shape.clone(), bytes: shard.bytes(place)? })
     }
 }
 

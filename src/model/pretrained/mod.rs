@@ -55,20 +55,9 @@ impl FromFiles {
     pub fn config(&self) -> &Config {
         &self.config
     }
-}
 
-impl Settings for FromFiles {
-    fn about(&self) -> &'static str {
-        self.place.about()
-    }
-
-    fn each(&mut self, visit: &mut dyn FnMut(&Spec, Slot<'_>)) {
-        self.place.each(visit);
-    }
-}
-
-impl Architecture for FromFiles {
-    fn build(&self, _on: Sequences, params: &mut Params) -> Result<Box<dyn Model>> {
+    /// The network with the numbers of these files; where somebody has it, it is the same.
+    fn held(&self, params: &mut Params) -> Result<Box<dyn Model>> {
         // A panic while it was read left nothing behind.
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = match read.upgrade() {
@@ -84,6 +73,22 @@ impl Architecture for FromFiles {
         let network = whole.0.clone();
         Ok(Box::new(Held { network, _whole: whole }))
     }
+}
+
+impl Settings for FromFiles {
+    fn about(&self) -> &'static str {
+        self.place.about()
+    }
+
+    fn each(&mut self, visit: &mut dyn FnMut(&Spec, Slot<'_>)) {
+        self.place.each(visit);
+    }
+}
+
+impl Architecture for FromFiles {
+    fn build(&self, _on: Sequences, params: &mut Params) -> Result<Box<dyn Model>> {
+        self.held(params)
+    }
 
     fn is_read(&self) -> bool {
         true
@@ -95,7 +100,7 @@ impl Architecture for FromFiles {
 
     fn read(&self, file: &dyn TensorFile, params: &mut Params) -> Result<Option<Box<dyn Model>>> {
         if self.file.identity() == file.identity() {
-            return Ok(None);
+            return self.held(params).map(Some);
         }
         Ok(Some(Box::new(Pretrained::read(&self.config, file, params)?)))
     }
