@@ -24,6 +24,8 @@ const MOST_INDEX_BYTES: u64 = 16 << 20;
 const MOST_SHARDS: usize = 256;
 pub(super) const CONFIG: &str = "config.json";
 const WHOLE: &str = "model.safetensors";
+/// The same in the spelling of `HookedTransformer`, as `mnemoscope export --to hooked` writes it.
+const HOOKED: &str = "hooked.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 /// Files that tell why a folder is not read, the one before the other.
@@ -101,7 +103,7 @@ pub fn is_model(folder: &Path) -> bool {
 
 /// Whether a folder holds a network of another program itself, and its tensors too.
 pub fn is_whole(folder: &Path) -> bool {
-    is_network(folder) && [WHOLE, INDEX].iter().any(|name| folder.join(name).exists())
+    is_network(folder) && [WHOLE, HOOKED, INDEX].iter().any(|name| folder.join(name).exists())
 }
 
 /// Whether its `config.json` says of which kind the network is, or how large.
@@ -235,8 +237,9 @@ struct Shards {
 
 fn shards(folder: &Path) -> Result<Shards> {
     let has = |name: &str| folder.join(name).exists();
-    if has(WHOLE) && !has("adapter_config.json") {
-        return Ok(Shards { files: vec![WHOLE.to_owned()], tensors: None });
+    let whole = [WHOLE, HOOKED].into_iter().find(|name| has(name));
+    if let Some(whole) = whole.filter(|_| !has("adapter_config.json")) {
+        return Ok(Shards { files: vec![whole.to_owned()], tensors: None });
     }
     if has(INDEX) && !has("adapter_config.json") {
         return indexed(&folder.join(INDEX));

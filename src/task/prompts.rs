@@ -77,10 +77,6 @@ impl Task for PromptTask {
     fn boxed(&self) -> Box<dyn Task> {
         Box::new(self.clone())
     }
-
-    fn length_setting(&self) -> Option<&'static str> {
-        Some("block")
-    }
 }
 
 /// Reads text as a network does, with the token that begins it in front: that one is no part of the text.

@@ -5,11 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mnemoscope::base::array::Array;
+use mnemoscope::base::batch::Row;
 use mnemoscope::base::error::Result;
 use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::export::run_at::{Question, RunAt};
 use mnemoscope::measurement;
 use mnemoscope::model::pretrained::Config;
+use mnemoscope::run::examine::Instrument;
+use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::interchange::{self, WeightFormat};
 use mnemoscope::run::trainer::Trainer;
 use safetensors::SafeTensors;
@@ -373,6 +376,31 @@ fn a_configuration_with_any_value_in_any_place_is_read_or_refused() {
                     assert!(error.message.len() < 1000, "{key} {value}: {error}");
                 }
             }
+        }
+    }
+}
+
+/// A network of ours that was written for other programs is the same network when it is read back.
+#[test]
+fn what_was_exported_is_read_back_as_the_network_that_it_was() {
+    let text = "[task]\nkind = \"automaton\"\nmachine = \"parity\"\nlength = 8\n[model]\nkind = \"decoder\"\nwidth = 16\nheads = 2\ninit = \"fan_in\"\n";
+    let experiment = Experiment::parse(text, "of the test").unwrap();
+    let trainer = Trainer::new(&experiment).unwrap();
+    let weights = trainer.weights().unwrap();
+    let tokens = [1, 0, 1, 1, 0];
+    let mut own = Instrument::new(&experiment).unwrap();
+    let prompt = own.source().label(&tokens, &Row::default());
+    let own = own.places(&weights, &prompt, &[]).unwrap();
+    for format in [WeightFormat::Gpt2, WeightFormat::Hooked] {
+        let folder = tempfile::tempdir().unwrap();
+        for file in interchange::files(format, &experiment, &weights).unwrap() {
+            fs::write(folder.path().join(file.name), file.bytes).unwrap();
+        }
+        let read = asked(folder.path(), &tokens).unwrap().places().unwrap();
+        for name in ["pattern.1", "resid_post.0", "logits"] {
+            let apart = array(&own, name).into_iter().zip(array(&read, name));
+            let most = apart.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(most < 1e-5, "{name}: {most}");
         }
     }
 }

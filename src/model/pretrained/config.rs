@@ -549,8 +549,19 @@ fn hooked(keys: Keys<'_>) -> Result<Config> {
         "positions that only queries and keys see are not built",
     )?;
     keys.demand("final_rms", false, "the final norm is of the kind of the others")?;
+    keys.demand("parallel_attn_mlp", false, "attention and MLP come one after the other")?;
+    keys.demand("gated_mlp", false, "MLPs have no gate")?;
+    if let Some(kind) = keys.get(&["positional_embedding_type"]).filter(|kind| *kind != "standard")
+    {
+        return Err(refused("positional_embedding_type", kind, "read is standard"));
+    }
     let (width, heads) = (keys.count(&["d_model"])?, keys.count(&["n_heads"])?);
     let dim = keys.count(&["d_head"])?;
+    let scale = match keys.maybe_number(&["attn_scale"])?.filter(|scale| *scale > 0.0) {
+        Some(divisor) => narrow(1.0 / divisor),
+        None if keys.flag("use_attn_scale", true)? => inverse_root(dim),
+        None => 1.0,
+    };
     let norm_is_bare = match keys.get(&["normalization_type", "normalization"]) {
         Some(Value::String(name)) if name == "LN" => false,
         Some(Value::String(name)) if name == "LNPre" => true,
@@ -566,13 +577,14 @@ fn hooked(keys: Keys<'_>) -> Result<Config> {
         let kind = if is_solu { MlpKind::Solu } else { keys.plain(&["act_fn"], "gelu")? };
         Some(MlpConfig { hidden: keys.count(&["d_mlp"])?, kind })
     };
-    let layer = LayerConfig { scale: inverse_root(dim), window: None, frequencies: Vec::new() };
+    let layer = LayerConfig { scale, window: None, frequencies: Vec::new() };
     let shape = (width, heads, keys.count(&["n_ctx"])?);
     let none = MlpConfig { hidden: 1, kind: MlpKind::Solu };
     Ok(Config {
         vocab: keys.count(&["d_vocab"])?,
         head_dim: dim,
         norm_is_bare,
+        epsilon: keys.epsilon(&["eps"], EPSILON)?,
         mlp,
         tied: false,
         layers: layers(keys.count(&["n_layers"])?, layer),
