@@ -165,7 +165,7 @@ impl Heads {
                 return blank();
             }
             let plot = self.thumbnail(view, answer, layer, head, columns);
-            let is_bare = grid.side < NAMED_SIDE && self.score == Score::Nothing;
+            let is_bare = grid.is_dense() && self.score == Score::Nothing;
             if is_bare { named_at_edges(plot, grid, (row, column)) } else { plot }
         };
         let places = (0..grid.rows).flat_map(|row| (0..grid.columns).map(move |at| (row, at)));
@@ -334,8 +334,9 @@ fn thumbnail_points(view: &View<'_>, columns: usize) -> f32 {
     Grid::of(view, columns).side
 }
 
-/// Thumbnails that are smaller have their names at the edges of the grid.
+/// Of many thumbnails, those that are smaller have their names at the edges of the grid.
 const NAMED_SIDE: f32 = 48.0;
+const NAMED_ALL: usize = 32;
 
 /// How thumbnails are laid out: layers downwards and heads side by side, or turned, where that leaves them much more room.
 #[derive(Clone, Copy)]
@@ -348,6 +349,10 @@ struct Grid {
 }
 
 impl Grid {
+    fn is_dense(self) -> bool {
+        self.side < NAMED_SIDE && self.rows * self.columns > NAMED_ALL
+    }
+
     /// Of a network whose layers have up to so many heads.
     fn of(view: &View<'_>, heads: usize) -> Self {
         /// How much larger thumbnails must become to be laid out otherwise.
