@@ -51,8 +51,8 @@ impl Examine {
         let calls = self.calls()?;
         let out = self.out.as_deref().map(|path| target(path, self.force)).transpose()?;
         let mut run = self.asked.open()?;
-        if let (Some((path, _)), true) = (out, self.asks_for_places(&run)) {
-            return self.places(&mut run, path);
+        if let (Some(target), true) = (out, self.asks_for_places(&run)) {
+            return self.places(&mut run, target);
         }
         let readings = run.ask(&calls)?;
         self.check(&readings)?;
@@ -77,14 +77,13 @@ impl Examine {
         run.experiment.model.is_read() && self.measurements.is_empty()
     }
 
-    fn places(&self, run: &mut RunAt, path: &Path) -> Result<ExitCode> {
-        if let Some(other) = self.against.other()? {
-            drop(other);
+    fn places(&self, run: &mut RunAt, (path, format): (&Path, Format)) -> Result<ExitCode> {
+        if self.against.other()?.is_some() {
             return Err(Error::usage(
                 "--against compares measurements: name one with --measure, such as --measure attention",
             ));
         }
-        if !has_extension(path, "npz") {
+        if matches!(format, Format::Json) {
             return Err(Error::usage(format!(
                 "-o {}: what all places hold is written as .npz; for JSON name a measurement with --measure",
                 path.display()

@@ -1,10 +1,10 @@
-//! Files that land whole or not at all, and never over another one unasked.
+//! Files that land whole or not at all, and never over another one unasked; texts that are read within bounds.
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, reason};
 
 /// Writes a file beside its place and moves it there, so that no half of it is ever seen. Folders that are missing on the
 /// way to it are made.
@@ -185,10 +185,41 @@ pub fn date(text: &str) -> Result<u64> {
 fn write_and_move(beside: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     // One that a program of this number left behind; a new one is never opened through a link.
     let _ = fs::remove_file(beside);
-    let mut file = fs::File::create_new(beside)?;
+    let mut file = File::create_new(beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     drop(file);
     fs::rename(beside, path)?;
     Ok(())
+}
+
+/// Reads a text file of at most `most` bytes. A byte-order mark and the line ends of Windows are no part of the text.
+///
+/// # Errors
+/// When it is missing, longer, or no text.
+pub fn read_text(path: &Path, most: u64) -> Result<String> {
+    let wrong = |why: String| Error::input(format!("{} cannot be read: {why}", path.display()));
+    let unreadable = |e: io::Error| wrong(reason(&e)).caused_by(e);
+    let data = fs::metadata(path).map_err(unreadable)?;
+    if !data.is_file() {
+        return Err(wrong("it is no regular file".to_owned()));
+    }
+    let too_long = |length: u64| wrong(format!("{length} bytes, expected at most {most}"));
+    if data.len() > most {
+        return Err(too_long(data.len()));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    // A file may grow meanwhile, and some say that they are empty and are not.
+    file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > most {
+        return Err(too_long(bytes.len() as u64));
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(wrong("it is UTF-16; save it as UTF-8".to_owned()));
+    }
+    let text = std::str::from_utf8(without_mark(&bytes)).map_err(|e| {
+        wrong(format!("byte {} does not continue a UTF-8 text", e.valid_up_to())).caused_by(e)
+    })?;
+    Ok(text.replace("\r\n", "\n"))
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::tokenizer::{Codec, Lead, MOST_PROMPT_BYTES, read_text};
+use super::file::read_text;
+use super::tokenizer::{Codec, Lead, MOST_PROMPT_BYTES};
 use crate::base::error::{Error, Result};
 use crate::base::json;
 

@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::base::error::{Error, Result, reason};
 use crate::formats::file::without_mark;
+
+pub use crate::formats::file::read_text;
 
 /// A file that only grows.
 pub(super) struct Append {
@@ -286,37 +288,6 @@ pub fn open_file(path: &Path) -> Result<(File, u64)> {
         )));
     }
     Ok((File::open(path).map_err(wrong)?, data.len()))
-}
-
-/// Reads a text file of at most `most` bytes. A byte-order mark and the line ends of Windows are no part of the text.
-///
-/// # Errors
-/// When it is missing, longer, or no text.
-pub fn read_text(path: &Path, most: u64) -> Result<String> {
-    let wrong = |why: String| Error::input(format!("{} cannot be read: {why}", path.display()));
-    let unreadable = |e: io::Error| wrong(reason(&e)).caused_by(e);
-    let data = fs::metadata(path).map_err(unreadable)?;
-    if !data.is_file() {
-        return Err(wrong("it is no regular file".to_owned()));
-    }
-    let too_long = |length: u64| wrong(format!("{length} bytes, expected at most {most}"));
-    if data.len() > most {
-        return Err(too_long(data.len()));
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    // A file may grow meanwhile, and some say that they are empty and are not.
-    file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > most {
-        return Err(too_long(bytes.len() as u64));
-    }
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(wrong("it is UTF-16; save it as UTF-8".to_owned()));
-    }
-    let text = std::str::from_utf8(without_mark(&bytes)).map_err(|e| {
-        wrong(format!("byte {} does not continue a UTF-8 text", e.valid_up_to())).caused_by(e)
-    })?;
-    Ok(text.replace("\r\n", "\n"))
 }
 
 /// A line as it was written: without the byte-order mark before the first one and the carriage return at its end, which

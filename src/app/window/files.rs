@@ -84,18 +84,24 @@ impl App {
         let has_ending = |ending: &str| path.extension().is_some_and(|e| e == ending);
         let is_of_folder =
             is_named("config.json") || is_named("run.json") || has_ending("safetensors");
-        match path.parent() {
-            _ if path.is_dir() => self.open_run(path, None),
-            Some(folder) if is_of_folder => self.open_run(folder.to_owned(), None),
-            _ if tour::is_tour_file(&path) => self.chosen(Chosen { dialog: FileDialog::OpenLesson, path, replace: false }),
-            _ if has_ending("toml") => self.chosen(Chosen { dialog: FileDialog::OpenExperiment, path, replace: false }),
-            _ => self.lab.trouble(foreign::refusal(&path).unwrap_or_else(|| {
-                Error::input(format!(
-                    "{} was dropped on the window; expected the folder of a run, of a sweep or of a network, or an experiment (.toml)",
-                    path.display()
-                ))
-            })),
+        if path.is_dir() {
+            return self.open_run(path, None);
         }
+        if let Some(folder) = path.parent().filter(|_| is_of_folder) {
+            return self.open_run(folder.to_owned(), None);
+        }
+        if has_ending("toml") {
+            let is_tour = tour::is_tour_file(&path);
+            let dialog = if is_tour { FileDialog::OpenLesson } else { FileDialog::OpenExperiment };
+            return self.chosen(Chosen { dialog, path, replace: false });
+        }
+        let unknown = || {
+            Error::input(format!(
+                "{} was dropped on the window; expected the folder of a run, of a sweep or of a network, or an experiment (.toml)",
+                path.display()
+            ))
+        };
+        self.lab.trouble(foreign::refusal(&path).unwrap_or_else(unknown));
     }
 
     /// Compares a run with another; opens those that are not in the window.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::gpt2;
 use crate::base::error::{Error, Result, reason};
 use crate::base::json;
-use crate::formats::file::without_mark;
+use crate::formats::file::{read_text, without_mark};
 
 /// Longest file of a tokenizer: twice the longest that is known.
 const MOST_BYTES: u64 = 64 << 20;
@@ -76,19 +76,6 @@ pub fn read_json(path: &Path) -> Result<Value> {
     json::parse(&read_text(path, MOST_SETTINGS_BYTES)?).map_err(|e| {
         let why = format!("{} is no JSON ({e}); take it away, or save it anew", path.display());
         Error::input(why).caused_by(e)
-    })
-}
-
-/// A text in UTF-8, without a byte-order mark.
-///
-/// # Errors
-/// When it is missing, longer, or no text.
-pub fn read_text(path: &Path, most: u64) -> Result<String> {
-    let bytes = read(path, most)?;
-    std::str::from_utf8(without_mark(&bytes)).map(str::to_owned).map_err(|e| {
-        let at = e.valid_up_to();
-        wrong(path, &format!("byte {at} does not continue a UTF-8 text; save it as UTF-8"))
-            .caused_by(e)
     })
 }
 

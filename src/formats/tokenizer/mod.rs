@@ -15,7 +15,6 @@ use std::path::Path;
 
 pub use answer::{Answer, Lead};
 pub use begin::Begin;
-pub(super) use files::read_text;
 pub use tokens::Group;
 
 use begin::First;

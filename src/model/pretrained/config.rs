@@ -470,18 +470,30 @@ fn llama(keys: Keys<'_>, kind: &'static str) -> Result<Config> {
     let scale = inverse_root(dim);
     let layer = |window| LayerConfig { scale, window, frequencies: rope.frequencies(dim) };
     let gate = keys.activation(&["hidden_act"], "silu")?;
-    let mlp = MlpConfig { hidden: keys.count(&["intermediate_size"])?, kind: MlpKind::Gated(gate) };
     let spelling = if kind == "qwen3" { &names::QWEN3 } else { &names::LLAMA };
+    let layers = window.into_iter().map(layer).collect();
+    rms(keys, (kind, spelling), (width, heads, dim), gate, layers)
+}
+
+/// RMSNorm, no table of positions, a gated MLP, heads that share keys and values.
+fn rms(
+    keys: Keys<'_>,
+    (kind, spelling): (&'static str, &'static Spelling),
+    (width, heads, head_dim): (usize, usize, usize),
+    gate: Option<Activation>,
+    layers: Vec<LayerConfig>,
+) -> Result<Config> {
+    let mlp = MlpConfig { hidden: keys.count(&["intermediate_size"])?, kind: MlpKind::Gated(gate) };
     let length = keys.count(&["max_position_embeddings"])?;
     Ok(Config {
         vocab: keys.count(&["vocab_size"])?,
         kv_heads: keys.maybe_count(&["num_key_value_heads"])?.unwrap_or(heads),
-        head_dim: dim,
+        head_dim,
         norm: NormKind::Rms,
         epsilon: keys.epsilon(&["rms_norm_eps"], 1e-6)?,
         tied: keys.flag("tie_word_embeddings", false)?,
         learned_positions: false,
-        layers: window.into_iter().map(layer).collect(),
+        layers,
         ..learned(kind, spelling, (width, heads, length), mlp)
     })
 }
@@ -517,27 +529,19 @@ fn gemma(keys: Keys<'_>, kind: &'static str) -> Result<Config> {
         Some(Activation::GeluErf) => Some(Activation::GeluTanh),
         other => other,
     };
-    let mlp = MlpConfig { hidden: keys.count(&["intermediate_size"])?, kind: MlpKind::Gated(gate) };
     let spelling = match kind {
         "gemma" => &names::GEMMA,
         "gemma2" => &names::GEMMA2,
         _ => &names::GEMMA3,
     };
     let cap = |name: &str| Ok::<_, Error>(keys.maybe_number(&[name])?.map(narrow));
-    let length = keys.count(&["max_position_embeddings"])?;
+    let layers = of_windows.into_iter().map(layer).collect();
     Ok(Config {
-        vocab: keys.count(&["vocab_size"])?,
-        kv_heads: keys.maybe_count(&["num_key_value_heads"])?.unwrap_or(heads),
-        head_dim: dim,
-        norm: NormKind::Rms,
-        epsilon: keys.epsilon(&["rms_norm_eps"], 1e-6)?,
         tied: keys.flag("tie_word_embeddings", true)?,
-        learned_positions: false,
         embed_scale: (width as f32).sqrt(),
         score_cap: cap("attn_logit_softcapping")?,
         logit_cap: cap("final_logit_softcapping")?,
-        layers: of_windows.into_iter().map(layer).collect(),
-        ..learned(kind, spelling, (width, heads, length), mlp)
+        ..rms(keys, (kind, spelling), (width, heads, dim), gate, layers)?
     })
 }
 
