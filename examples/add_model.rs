@@ -68,14 +68,14 @@ impl Model for Averaging {
     // Every point goes through the tap under its shared name, so that it can be watched and changed.
     fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output> {
         let (_, length) = input.tokens.dims2()?;
-        let x0 = embed(&params.get(self.embed), input.tokens)?; // [batch, pos, width]
+        let x0 = embed(&params.get(self.embed)?, input.tokens)?; // [batch, pos, width]
         let x0 = through(tap, 0, Point::ResidPre, x0)?;
-        let mean = params.get(self.mean).narrow(0, 0, length)?.narrow(1, 0, length)?;
+        let mean = params.get(self.mean)?.narrow(0, 0, length)?.narrow(1, 0, length)?;
         let mean = mean.contiguous()?.broadcast_matmul(&x0)?; // [batch, pos, width]
-        let written = linear(&mean, &params.get(self.wv), None)?;
+        let written = linear(&mean, &params.get(self.wv)?, None)?;
         let written = through(tap, 0, Point::AttnOut, written)?;
         let x1 = through(tap, 0, Point::ResidPost, sum(&x0, &written)?)?;
-        let logits = linear(&x1, &params.get(self.unembed), None)?; // [batch, pos, vocab]
+        let logits = linear(&x1, &params.get(self.unembed)?, None)?; // [batch, pos, vocab]
         Ok(Output { logits: through(tap, 0, Point::Logits, logits)?, state: None })
     }
 }
@@ -87,7 +87,7 @@ pub fn main() -> Result<()> {
     let model = Average::default()
         .build(Sequences::of_tokens(source.vocab().len(), source.length()), &mut params)?;
     for param in params.all() {
-        let tensor = params.get(param);
+        let tensor = params.get(param)?;
         println!("{} {:?}", params.name(param), tensor.dims());
     }
 

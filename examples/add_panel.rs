@@ -181,7 +181,7 @@ pub fn main() -> Result<()> {
     panel.counted.all_pairs = true;
     let prompt = instrument.source().sequence(0, 0);
     let analysis = analysis_of(&panel.call())?;
-    let reading = instrument.analyze(&weights, &prompt, &*analysis, &mut |_, _, _| true)?;
+    let reading = instrument.analyze(&weights, &prompt, &[], &*analysis, &mut |_, _, _| true)?;
     let reading = Some(Ok(Arc::new(reading)));
     let found = Found { step: weights.step, done: 1, total: 1, reading, ended: true };
     let heads = instrument.layout().heads.clone();

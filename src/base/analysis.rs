@@ -85,6 +85,18 @@ crate::settings! {
 }
 
 crate::settings! {
+    /// Of text that a network writes.
+    pub struct Generating = "How many tokens, and how they are drawn." {
+        /// Tokens to write; fewer where the context ends.
+        count: usize = 32, in 1..=4096, @live;
+        /// 0: always the likeliest token; 1: drawn by the network's own probabilities; between them, likely tokens more often than that.
+        temperature: f64 = 0.0, in 0.0..=10.0, @live;
+        /// Seed of the draws: the same one writes the same.
+        seed: usize = 0, in 0..=2_147_483_647, @live;
+    }
+}
+
+crate::settings! {
     /// Of path patching.
     pub struct Paths = "From where to where." {
         /// Senders: embed, layer0 (all its heads), layer0.head1, layer0.mlp; several with commas are taken together. each: the embedding and every head and MLP before the receivers, one after the other.

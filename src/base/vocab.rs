@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::convert;
@@ -21,6 +22,10 @@ pub trait Tokenizer: Send + Sync {
     fn text(&self, id: u32) -> String;
     /// A token as it is seen.
     fn glyph(&self, id: u32) -> String;
+    /// Whether a token is none of a text, e.g. one that begins or ends it.
+    fn is_special(&self, id: u32) -> bool;
+    /// Positions of tokens that make a character only together, and the character.
+    fn groups(&self, ids: &[u32]) -> Vec<(Range<usize>, String)>;
 }
 
 /// The tokens of a task or of a network of another program: the text of each id. Cheap to clone.
@@ -100,6 +105,16 @@ impl Vocab {
             Some(reader) => reader.0.glyph(id),
             None => labelled(text, |_| false).into_owned(),
         }
+    }
+
+    /// Whether a token is none of a text, e.g. one that begins or ends it.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.reader.as_ref().is_some_and(|reader| reader.0.is_special(id))
+    }
+
+    /// Positions of tokens that make a character only together, and the character.
+    pub fn groups(&self, ids: &[u32]) -> Vec<(Range<usize>, String)> {
+        self.reader.as_ref().map(|reader| reader.0.groups(ids)).unwrap_or_default()
     }
 
     /// Tokens as the text that [`Self::encode`] reads.

@@ -1,8 +1,11 @@
 //! The weights of a network at one step: names, shapes and numbers, without any tensor library.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
+use bytemuck::{cast_slice, cast_slice_mut};
+use half::{bf16, f16};
 use sha2::{Digest, Sha256};
 
 use crate::base::error::Result;
@@ -28,6 +31,16 @@ impl Dtype {
         }
     }
 
+    /// The name that safetensors files have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F64 => "F64",
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+        }
+    }
+
     /// Of one number.
     pub fn bytes(self) -> usize {
         match self {
@@ -38,12 +51,61 @@ impl Dtype {
     }
 }
 
-/// A tensor as it lies in a file, row-major, little-endian.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Numbers of a tensor, in the kind that they are kept in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Numbers {
+    F64(Vec<f64>),
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    Bf16(Vec<bf16>),
+}
+
+impl Numbers {
+    pub fn zeros(dtype: Dtype, count: usize) -> Self {
+        match dtype {
+            Dtype::F64 => Self::F64(vec![0.0; count]),
+            Dtype::F32 => Self::F32(vec![0.0; count]),
+            Dtype::F16 => Self::F16(vec![f16::ZERO; count]),
+            Dtype::Bf16 => Self::Bf16(vec![bf16::ZERO; count]),
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::F64(x) => cast_slice(x),
+            Self::F32(x) => cast_slice(x),
+            Self::F16(x) => cast_slice(x),
+            Self::Bf16(x) => cast_slice(x),
+        }
+    }
+
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::F64(x) => cast_slice_mut(x),
+            Self::F32(x) => cast_slice_mut(x),
+            Self::F16(x) => cast_slice_mut(x),
+            Self::Bf16(x) => cast_slice_mut(x),
+        }
+    }
+
+    /// Whether none is infinite or no number.
+    pub fn are_finite(&self) -> bool {
+        // Of half precision: no exponent has all of its bits set.
+        let (f16_exponent, bf16_exponent) = (0x7c00, 0x7f80);
+        match self {
+            Self::F64(x) => x.iter().all(|x| x.is_finite()),
+            Self::F32(x) => x.iter().all(|x| x.is_finite()),
+            Self::F16(x) => x.iter().all(|x| x.to_bits() & f16_exponent != f16_exponent),
+            Self::Bf16(x) => x.iter().all(|x| x.to_bits() & bf16_exponent != bf16_exponent),
+        }
+    }
+}
+
+/// A tensor of a file, or some of its rows, row-major.
+#[derive(Clone, Debug, PartialEq)]
 pub struct RawTensor {
-    pub dtype: Dtype,
     pub shape: Vec<usize>,
-    pub bytes: Vec<u8>,
+    pub numbers: Numbers,
 }
 
 /// The tensors of a network in files of another program.
@@ -54,14 +116,24 @@ pub trait TensorFile: Send + Sync {
     fn shape(&self, name: &str) -> Option<&[usize]>;
     /// Names of all tensors, of whatever numbers.
     fn names(&self) -> Vec<&str>;
-    /// The numbers of a tensor.
+    /// Some rows of a tensor (of its first axis), one stretch after the other.
     ///
     /// # Errors
-    /// When there is none of that name, it is of other numbers than those of a network, or the file cannot be read.
-    fn read(&self, name: &str) -> Result<RawTensor>;
+    /// When there is no tensor of that name, it has no such rows, it is of other numbers than those of a network, or the file cannot be
+    /// read or is another by now.
+    fn rows(&self, name: &str, rows: &[Range<usize>]) -> Result<RawTensor>;
 }
 
 impl dyn TensorFile {
+    /// All numbers of a tensor.
+    ///
+    /// # Errors
+    /// As [`TensorFile::rows`].
+    pub fn read(&self, name: &str) -> Result<RawTensor> {
+        let rows = self.shape(name).and_then(|shape| shape.first().copied()).unwrap_or(1);
+        self.rows(name, &[0..rows])
+    }
+
     /// See [`Weights::sha256`]; a tensor that cannot be read counts by its name and shape alone.
     fn sha256(&self) -> String {
         let mut names = self.names();
@@ -70,7 +142,7 @@ impl dyn TensorFile {
         for name in names {
             put_name(&mut hash, name, self.shape(name).unwrap_or_default());
             if let Ok(tensor) = self.read(name) {
-                hash.update(&tensor.bytes);
+                hash.update(tensor.numbers.bytes());
             }
         }
         hexadecimal(hash)

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 use crate::app::headless::{Headless, Took};
 use crate::app::{App, Launch, Panels, Surroundings};
 use crate::base::error::Result;
+use crate::base::intervention::Intervention;
+use crate::base::question::Readings;
 use crate::panel::compare::Showing;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
 use crate::run_folder::WeightsReader;
 
+use super::pretrained;
 use super::scratch::{Scratch, record};
 use super::{How, Kind, Measured, Workload};
 
@@ -139,6 +142,49 @@ fn still_and_live(
         let readings = instrument.examine(&reader.weights(step)?, &prompt, &[], &calls)?;
         answers.push(Arc::new(readings));
     }
+    Ok(frames(how, &mut window, &answers, names))
+}
+
+pub const GPT2: Workload = Workload {
+    name: "frame/gpt2",
+    about: "the same of a network of GPT-2 small's size: thumbnails of 144 heads on 1024 tokens, one head and the tokens",
+    kind: Kind::Whole(gpt2),
+};
+
+fn gpt2(how: &How) -> Result<Vec<Measured>> {
+    const TOKENS: usize = 1024;
+    let scratch = Scratch::new()?;
+    let folder = pretrained::write(&scratch)?;
+    let what = Some(folder.clone().into());
+    let mut window = Headless::new(surroundings(&scratch), &Launch { what, ..Launch::default() });
+    window.show_only(&["heads", "attention", "tokens"]);
+    window.until("the network is open", |app| app.lab.readings.is_some())?;
+    let text: Vec<String> = pretrained::tokens(TOKENS).iter().map(ToString::to_string).collect();
+    window.app.lab.set_text(&text.join(" "));
+    let is_answered = |app: &App| {
+        app.lab.readings.as_ref().is_some_and(|readings| readings.prompt.len() == TOKENS)
+    };
+    window.until("the text is answered", is_answered)?;
+    let (calls, prompt) = (window.calls(), window.app.lab.prompt.clone());
+    let experiment = Experiment::of_run(&folder)?;
+    let mut instrument = Instrument::new(&experiment)?;
+    let weights = WeightsReader::open(&folder)?.weights(0)?;
+    let mut answers = Vec::new();
+    for interventions in [vec![], vec![Intervention::cut_head(0, 0)]] {
+        let readings = instrument.examine(&weights, &prompt, &interventions, &calls)?;
+        // As if nothing were in force: the window would ask anew.
+        answers.push(Arc::new(Readings { interventions: Vec::new(), ..readings }));
+    }
+    Ok(frames(how, &mut window, &answers, ["frame/gpt2_still", "frame/gpt2_live"]))
+}
+
+/// Frames of a window that stands still, and of one where answers take turns.
+fn frames(
+    how: &How,
+    window: &mut Headless,
+    answers: &[Arc<Readings>],
+    names: [&'static str; 2],
+) -> Vec<Measured> {
     let mut all = Vec::new();
     for (name, live) in names.into_iter().zip([false, true]) {
         let (mut taken, mut count) = (Vec::new(), 0);
@@ -156,5 +202,5 @@ fn still_and_live(
         }
         all.push(measured(name, &taken));
     }
-    Ok(all)
+    all
 }

@@ -6,6 +6,7 @@ mod emerge;
 mod examine;
 mod figure;
 mod frame;
+mod pretrained;
 mod scratch;
 mod scrub;
 mod train;
@@ -31,12 +32,21 @@ pub const ALL: &[Workload] = &[
     train::GROWTH,
     emerge::BIRTH,
     examine::ATTENTION,
+    pretrained::OPEN,
+    pretrained::PASS_64,
+    pretrained::PASS_256,
+    pretrained::PASS_1024,
+    pretrained::OVERVIEW,
+    pretrained::FOCUS,
+    pretrained::PATCHING,
+    pretrained::SERIES,
     scrub::SCRUB,
     figure::COMPOSITE,
     figure::PDF,
     frame::DEFAULT,
     frame::COMPARED,
     frame::HEADS,
+    frame::GPT2,
     frame::MEMORY,
     cloud::PROJECT,
     window::START,

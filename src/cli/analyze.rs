@@ -160,7 +160,7 @@ fn asked(run: &mut RunAt, analysis: &dyn Analysis) -> Result<(Reading, bool)> {
     let mut tell =
         |done: usize, total: usize, _: &dyn Fn() -> Result<Reading>| bar.show(done, total);
     let prompt = run.prompt.clone();
-    let reading = run.instrument.analyze(&run.weights, &prompt, analysis, &mut tell);
+    let reading = run.instrument.analyze(&run.weights, &prompt, &[], analysis, &mut tell);
     let stopped = bar.end();
     Ok((reading?, !stopped))
 }

@@ -1,5 +1,6 @@
 //! `mnemoscope examine`: questions to a recorded run, answered as text, JSON or NumPy arrays.
 
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use crate::export::answers::{self, Answered};
 use crate::export::run_at::RunAt;
 use crate::figure::difference::NAME;
 use crate::figure::file::save;
-use crate::formats::file::check_free;
+use crate::formats::file::{check_free, save_with};
 use crate::measurement;
 
 use super::run_at::{Against, Asked};
@@ -89,8 +90,11 @@ impl Examine {
                 path.display()
             )));
         }
-        let places = run.places()?;
-        save(path, &answers::npz_of_places(run, &places)?, self.force)?;
+        save_with(path, self.force, |file| {
+            let mut out = BufWriter::new(file);
+            answers::write_places(run, &mut out)?;
+            Ok(out.flush()?)
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -8,6 +8,7 @@ mod export;
 mod figure;
 mod fit;
 mod gather;
+mod generate;
 mod list;
 mod options;
 mod run_at;
@@ -138,6 +139,8 @@ enum Command {
     List(list::List),
     /// Ask a recorded run at a step: measurements, predictions, the effect of a cut
     Examine(examine::Examine),
+    /// Continue a text as the network writes it, under what is cut or changed
+    Generate(generate::Generate),
     /// Take parts of the network from a counterfactual run, part by part, and see what each does
     Patch(Ask<analyze::Patching>),
     /// Take only the direct paths from some parts to others from a counterfactual run
@@ -267,6 +270,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Runs(args)) => args.run(),
         Some(Command::List(args)) => args.run(),
         Some(Command::Examine(args)) => args.run(),
+        Some(Command::Generate(args)) => args.run(),
         Some(Command::Patch(args)) => args.run(),
         Some(Command::Path(args)) => args.run(),
         Some(Command::Scrub(args)) => args.run(),

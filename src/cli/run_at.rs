@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use crate::base::error::{Error, Result};
 use crate::base::weights::Weights;
 use crate::export::against::Other;
 use crate::export::run_at::{Question, RunAt};
+use crate::formats::tokenizer::Begin;
 use crate::run_folder::Reader;
 
 /// The words that say which weights, which sequence and what is changed.
@@ -40,6 +42,9 @@ pub struct At {
     /// Text to ask about in its place
     #[arg(long, value_name = "TEXT", conflicts_with = "ids")]
     tokens: Option<String>,
+    /// What is put before the text (BOS), of a network of another program: what its tokenizer puts there (the default), what TransformerLens does, or nothing
+    #[arg(long, value_name = "WHO", requires = "tokens", value_parser = PossibleValuesParser::new(Begin::NAMES))]
+    begin: Option<String>,
     /// Tokens to ask about in its place, by their numbers: `--ids 5,9,17`
     #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
     ids: Option<Vec<u32>>,
@@ -88,6 +93,10 @@ impl Asked {
     }
 }
 
+fn begin_named(name: &str) -> Option<Begin> {
+    Begin::ALL.iter().find(|begin| begin.name() == name).copied()
+}
+
 impl At {
     /// That a text was not written for a question that makes its own sequences.
     pub fn check_text(&self, reads: bool) -> Result<()> {
@@ -107,6 +116,7 @@ impl At {
             step: self.step,
             sequence: self.sequence,
             tokens: self.tokens.clone(),
+            begin: self.begin.as_deref().and_then(begin_named),
             ids: self.ids.clone(),
             interventions: Vec::new(),
         }

@@ -1,6 +1,7 @@
 //! Answers as files for other programs: JSON and NumPy arrays.
 
 use std::collections::BTreeMap;
+use std::io::{Seek, Write};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -10,19 +11,27 @@ use crate::base::array::Array;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Intervention;
 use crate::base::question::{Reading, Readings};
-use crate::formats::npz::{Member, Names, Numbers, archive};
+use crate::formats::npz::{Archive, Member, Names, Numbers, archive};
 
-/// What every place of one pass holds, an array for each under its name, with `tokens` and `about` beside them.
+/// Writes what every place of one pass holds, an array for each under its name as the pass comes there, with `tokens` and `about` beside
+/// them.
 ///
 /// # Errors
-/// Only when there is no memory.
-pub fn npz_of_places(run: &RunAt, places: &[Array]) -> Result<Vec<u8>> {
-    let mut members = Members::new();
-    for array in places {
-        members.array(array.name.clone(), array);
-    }
-    let about = about(run, run.weights.step, &run.interventions);
-    members.archived(&run.prompt.tokens, about, json!({}))
+/// Those of the pass, or when it cannot be written.
+pub fn write_places(run: &mut RunAt, out: impl Write + Seek) -> Result<()> {
+    let (mut archive, mut axes) = (Archive::new(out), Map::new());
+    run.places(&mut |array| {
+        axes.insert(array.name.clone(), json!(array.axis_names()));
+        archive.add(&Member::of(&array))
+    })?;
+    let (tokens, length) = (&run.prompt.tokens, [run.prompt.tokens.len()]);
+    let numbers = Numbers::U32(tokens);
+    archive.add(&Member { name: "tokens".to_owned(), shape: &length, numbers })?;
+    let mut about = about(run, run.weights.step, &run.interventions);
+    about["axes"] = Value::Object(axes);
+    let about = about.to_string();
+    archive.add(&Member::about(&about, &[about.len()]))?;
+    archive.finish().map(drop)
 }
 
 /// What all formats say beside the numbers.

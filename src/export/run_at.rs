@@ -12,6 +12,7 @@ use crate::base::quoting;
 use crate::base::vocab::Vocab;
 use crate::base::weights::Weights;
 use crate::formats::file::meant;
+use crate::formats::tokenizer::Begin;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
 use crate::run::lenses::{self, Lenses};
@@ -19,6 +20,7 @@ use crate::run_folder::Reader;
 use crate::run_folder::library;
 use crate::run_folder::recording::Recording;
 use crate::sweep::{Plan, is_sweep};
+use crate::task::prompts::Beginnings;
 use crate::task::{Source, held_out_seed};
 
 /// Which weights, which sequence, and what is changed.
@@ -30,6 +32,8 @@ pub struct Question {
     pub sequence: u64,
     /// Text in its place, under its rules.
     pub tokens: Option<String>,
+    /// What begins the text (BOS); none: as the tokenizer of the network says.
+    pub begin: Option<Begin>,
     /// Tokens in its place by their numbers.
     pub ids: Option<Vec<u32>>,
     /// As a person writes them: [`Intervention::written`].
@@ -100,7 +104,12 @@ impl RunAt {
         let written = match (&question.tokens, &question.ids) {
             (Some(text), _) => {
                 let tokens = source.vocab().encode(text).map_err(|e| e.context("--tokens"))?;
-                Some(("--tokens", tokens))
+                Some(("--tokens", begun(&**source, tokens, question.begin)?))
+            }
+            (None, _) if question.begin.is_some() => {
+                return Err(Error::usage(
+                    "--begin says what is put before a text, and none is given (--tokens); tokens by their numbers are taken as they are",
+                ));
             }
             (None, ids) => ids.clone().map(|ids| ("--ids", ids)),
         };
@@ -131,9 +140,14 @@ impl RunAt {
         Ok(())
     }
 
-    /// What every place of one pass over the prompt holds, as files name it.
-    pub fn places(&mut self) -> Result<Vec<Array>> {
-        self.instrument.places(&self.weights, &self.prompt, &self.interventions)
+    /// Gives what every place of one pass over the prompt holds, as files name it.
+    pub fn places(&mut self, give: &mut dyn FnMut(Array) -> Result<()>) -> Result<()> {
+        self.instrument.places(&self.weights, &self.prompt, &self.interventions, give)
+    }
+
+    /// Forgets what was answered: the next question is answered anew.
+    pub fn forget(&mut self) {
+        self.instrument.forget();
     }
 
     pub fn ask(&mut self, calls: &[MeasurementCall]) -> Result<Readings> {
@@ -176,6 +190,15 @@ pub fn told_apart(folder: &Path, other: &Path) -> String {
         None => name,
         Some(parent) => format!("{}/{name}", name_of(parent)),
     }
+}
+
+/// The tokens of a text with what is to begin them.
+fn begun(source: &dyn Source, tokens: Vec<u32>, how: Option<Begin>) -> Result<Vec<u32>> {
+    let Some(how) = how else { return Ok(tokens) };
+    let beginnings = source.facet::<Beginnings>().ok_or_else(|| {
+        Error::usage("--begin is for networks of other programs, whose prompts a token may begin")
+    })?;
+    Ok(beginnings.begun(how, &tokens))
 }
 
 /// That the network reads these tokens.

@@ -155,6 +155,7 @@ impl SheetRunner {
             step: spec.step,
             sequence: spec.sequence,
             tokens: spec.tokens.clone(),
+            begin: None,
             ids: None,
             interventions: spec.intervene.clone(),
         };
@@ -253,6 +254,7 @@ fn net_shape(run: &RunAt) -> NetShape {
         vocab: layout.vocab,
         answers: run.instrument.source().possible_answers(),
         length: layout.length,
+        is_read: run.experiment.model.is_read(),
     }
 }
 
@@ -310,6 +312,7 @@ fn long_answer(
     let reading = run.instrument.analyze(
         &run.weights,
         &prompt,
+        &run.interventions,
         &*analysis_of(call)?,
         &mut |done, total, _| {
             whole &= progress(done, total);

@@ -12,6 +12,18 @@ use crate::base::error::{Error, Result, reason};
 /// # Errors
 /// When the place is taken ([`check_free`]), or when the system refuses.
 pub fn save(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
+    save_with(path, replace, |file| Ok(file.write_all(bytes)?))
+}
+
+/// The same of what is written piece by piece.
+///
+/// # Errors
+/// As [`save`], or those of `write`; nothing is left behind then.
+pub fn save_with(
+    path: &Path,
+    replace: bool,
+    write: impl FnOnce(&mut File) -> Result<()>,
+) -> Result<()> {
     check_free(path, replace)?;
     if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
         make_folder(folder)?;
@@ -22,7 +34,7 @@ pub fn save(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
     // Shorter than the name where that is as long as names may be.
     let name: String = name.to_string_lossy().chars().take(50).collect();
     let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = write_and_move(&beside, path, bytes);
+    let written = write_and_move(&beside, path, write);
     if written.is_err() {
         // Of the two errors the first is the one that matters.
         let _ = fs::remove_file(&beside);
@@ -182,11 +194,15 @@ pub fn date(text: &str) -> Result<u64> {
     })
 }
 
-fn write_and_move(beside: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+fn write_and_move(
+    beside: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<()>,
+) -> Result<()> {
     // One that a program of this number left behind; a new one is never opened through a link.
     let _ = fs::remove_file(beside);
     let mut file = File::create_new(beside)?;
-    file.write_all(bytes)?;
+    write(&mut file)?;
     file.sync_all()?;
     drop(file);
     fs::rename(beside, path)?;

@@ -1,7 +1,7 @@
 //! Arrays as a NumPy archive: `.npy` members of format 1.0 in a ZIP whose entries are stored, made in memory. The same arrays give the same bytes.
 
 use std::collections::BTreeSet;
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Read, Seek, Write};
 
 use zip::result::ZipResult;
 use zip::write::SimpleFileOptions;
@@ -88,30 +88,50 @@ pub fn plain(name: &str, instead: &str) -> String {
 /// # Errors
 /// When two members share a name, or the numbers of one do not fill its shape.
 pub fn archive(members: &[Member<'_>]) -> Result<Vec<u8>> {
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    for member in members {
-        let bytes = member.npy()?;
-        add(&mut zip, &member.name, &bytes)
-            .map_err(|e| wrong(&member.name, &e.to_string()).caused_by(e))?;
+    let mut archive = Archive::new(Cursor::new(Vec::new()));
+    members.iter().try_for_each(|member| archive.add(member))?;
+    Ok(archive.finish()?.into_inner())
+}
+
+/// An archive that is written member by member.
+pub struct Archive<W: Write + Seek>(ZipWriter<W>);
+
+impl<W: Write + Seek> Archive<W> {
+    pub fn new(to: W) -> Self {
+        Self(ZipWriter::new(to))
     }
-    let done = zip.finish().map_err(|e| wrong("its end", &e.to_string()).caused_by(e))?;
-    Ok(done.into_inner())
+
+    /// # Errors
+    /// When another member has its name, its numbers do not fill its shape, or it cannot be written.
+    pub fn add(&mut self, member: &Member<'_>) -> Result<()> {
+        let header = member.header()?;
+        let written = self.write(member, &header);
+        written.map_err(|e| wrong(&member.name, &e.to_string()).caused_by(e))
+    }
+
+    fn write(&mut self, member: &Member<'_>, header: &[u8]) -> ZipResult<()> {
+        let length = header.len() + member.numbers.bytes();
+        // What the file system and the clock would say is said alike everywhere.
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(DateTime::DEFAULT)
+            .system(System::Unix)
+            .unix_permissions(0o644)
+            .large_file(u32::try_from(length).is_err());
+        self.0.start_file(format!("{}.npy", member.name), options)?;
+        self.0.write_all(header)?;
+        Ok(member.numbers.write_to(&mut self.0)?)
+    }
+
+    /// # Errors
+    /// When the end cannot be written.
+    pub fn finish(self) -> Result<W> {
+        self.0.finish().map_err(|e| wrong("its end", &e.to_string()).caused_by(e))
+    }
 }
 
 fn wrong(name: &str, why: &str) -> Error {
     Error::internal(format!("writing {name} into a NumPy archive: {why}"))
-}
-
-fn add(zip: &mut ZipWriter<Cursor<Vec<u8>>>, name: &str, bytes: &[u8]) -> ZipResult<()> {
-    // What the file system and the clock would say is said alike everywhere.
-    let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Stored)
-        .last_modified_time(DateTime::DEFAULT)
-        .system(System::Unix)
-        .unix_permissions(0o644)
-        .large_file(u32::try_from(bytes.len()).is_err());
-    zip.start_file(format!("{name}.npy"), options)?;
-    Ok(zip.write_all(bytes)?)
 }
 
 impl<'a> Member<'a> {
@@ -125,18 +145,16 @@ impl<'a> Member<'a> {
         Self { name: "about".to_owned(), shape: length, numbers: Numbers::U8(text.as_bytes()) }
     }
 
-    /// The array as a file of its own, of format 1.0 (NumPy enhancement proposal 1).
-    fn npy(&self) -> Result<Vec<u8>> {
+    /// What stands before the numbers in a file of its own, of format 1.0 (NumPy enhancement proposal 1).
+    fn header(&self) -> Result<Vec<u8>> {
         let count = self.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
         if count != Some(self.numbers.len()) {
             let why =
                 format!("{} numbers do not fill the shape {:?}", self.numbers.len(), self.shape);
             return Err(wrong(&self.name, &why));
         }
-        let mut bytes = header(self.numbers.kind(), self.shape)
-            .ok_or_else(|| wrong(&self.name, "it has too many axes"))?;
-        self.numbers.append_to(&mut bytes);
-        Ok(bytes)
+        header(self.numbers.kind(), self.shape)
+            .ok_or_else(|| wrong(&self.name, "it has too many axes"))
     }
 }
 
@@ -178,13 +196,40 @@ impl Numbers<'_> {
         }
     }
 
-    fn append_to(self, bytes: &mut Vec<u8>) {
+    /// How many bytes they take.
+    fn bytes(self) -> usize {
+        let of_one = match self {
+            Self::F32(_) => size_of::<f32>(),
+            Self::F64(_) => size_of::<f64>(),
+            Self::U32(_) => size_of::<u32>(),
+            Self::U8(_) => 1,
+        };
+        self.len() * of_one
+    }
+
+    fn write_to(self, out: &mut impl Write) -> std::io::Result<()> {
         match self {
             // Minus zero is zero.
-            Self::F32(x) => bytes.extend(x.iter().flat_map(|x| (x + 0.0).to_le_bytes())),
-            Self::F64(x) => bytes.extend(x.iter().flat_map(|x| (x + 0.0).to_le_bytes())),
-            Self::U32(x) => bytes.extend(x.iter().flat_map(|x| x.to_le_bytes())),
-            Self::U8(x) => bytes.extend_from_slice(x),
+            Self::F32(x) => pieces(out, x, |x| (x + 0.0).to_le_bytes()),
+            Self::F64(x) => pieces(out, x, |x| (x + 0.0).to_le_bytes()),
+            Self::U32(x) => pieces(out, x, |x| x.to_le_bytes()),
+            Self::U8(x) => out.write_all(x),
         }
     }
+}
+
+/// Writes numbers some at a time.
+fn pieces<T: Copy, const N: usize>(
+    out: &mut impl Write,
+    numbers: &[T],
+    bytes: impl Fn(T) -> [u8; N],
+) -> std::io::Result<()> {
+    const PIECE: usize = 1 << 14;
+    let mut piece = Vec::with_capacity(N * PIECE);
+    for numbers in numbers.chunks(PIECE) {
+        piece.clear();
+        piece.extend(numbers.iter().flat_map(|x| bytes(*x)));
+        out.write_all(&piece)?;
+    }
+    Ok(())
 }

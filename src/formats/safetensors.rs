@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::budget;
 use crate::base::error::{Error, Result};
-use crate::base::weights::{Dtype, NamedTensor};
+use crate::base::weights::{Dtype, NamedTensor, Numbers, RawTensor};
 
 /// Largest header that is read: a pack of 64 steps with 150 tensors each has less than 1 MB.
 const MOST_HEADER_BYTES: u64 = 8 << 20;
@@ -57,8 +58,9 @@ pub fn header(places: &[Place], metadata: &[(&str, &str)]) -> Vec<u8> {
         map.insert("__metadata__".to_owned(), Value::Object(said.collect()));
     }
     for place in places {
+        let dtype = place.dtype.unwrap_or(Dtype::F32).name();
         let entry =
-            json!({"dtype": "F32", "shape": place.shape, "data_offsets": [place.from, place.to]});
+            json!({"dtype": dtype, "shape": place.shape, "data_offsets": [place.from, place.to]});
         map.insert(place.name.clone(), entry);
     }
     let mut text = Value::Object(map).to_string().into_bytes();
@@ -384,28 +386,67 @@ pub fn numbers(
     place: &Place,
     file: &Path,
 ) -> Result<Arc<[f32]>> {
-    let data = bytes(source, contents, place, file)?;
-    let (numbers, _) = data.as_chunks::<4>();
+    let count = place.shape.iter().product();
+    let mut data = Numbers::zeros(Dtype::F32, count);
+    read_into(source, (contents, place), 0, data.bytes_mut(), file)?;
+    let (numbers, _) = data.bytes().as_chunks::<4>();
     Ok(numbers.iter().map(|b| f32::from_le_bytes(*b)).collect())
 }
 
-/// The bytes of one tensor, as they lie in the file.
+/// Some rows of a tensor (of its first axis), one stretch after the other, in the kind of numbers of the file.
 ///
 /// # Errors
-/// When the file cannot be read there.
-pub fn bytes(
+/// When the file cannot be read there, the tensor has no such rows, or it is of other numbers than those of a network.
+pub fn rows(
     mut source: impl Read + Seek,
     contents: &Contents,
     place: &Place,
+    rows: &[Range<usize>],
     file: &Path,
-) -> Result<Vec<u8>> {
+) -> Result<RawTensor> {
+    let dtype = place.dtype.ok_or_else(|| {
+        Error::input(format!(
+            "{}: the tensor {} holds other numbers than F32, F16, BF16 or F64; save the network in one of these",
+            file.display(),
+            place.name
+        ))
+    })?;
+    let there = place.shape.first().copied().unwrap_or(1);
+    if let Some(beyond) = rows.iter().find(|rows| rows.start > rows.end || rows.end > there) {
+        return Err(Error::internal(format!(
+            "rows {beyond:?} of the tensor {} are asked for, it has {there}",
+            place.name
+        )));
+    }
+    let width: usize = place.shape.iter().skip(1).product();
+    let count: usize = rows.iter().map(ExactSizeIterator::len).sum();
+    let mut numbers = Numbers::zeros(dtype, count * width);
+    let mut left = numbers.bytes_mut();
+    for rows in rows {
+        let (out, rest) = left.split_at_mut(rows.len() * width * dtype.bytes());
+        let from = (rows.start * width * dtype.bytes()) as u64;
+        read_into(&mut source, (contents, place), from, out, file)?;
+        left = rest;
+    }
+    let mut shape = place.shape.clone();
+    if let Some(rows) = shape.first_mut() {
+        *rows = count;
+    }
+    Ok(RawTensor { shape, numbers })
+}
+
+/// Fills `out` with the bytes of a tensor, `from` the beginning of it on.
+fn read_into(
+    mut source: impl Read + Seek,
+    (contents, place): (&Contents, &Place),
+    from: u64,
+    out: &mut [u8],
+    file: &Path,
+) -> Result<()> {
     let wrong = |e: std::io::Error| {
         Error::input(format!("{}: tensor {} cannot be read: {e}", file.display(), place.name))
             .caused_by(e)
     };
-    let bytes = usize::try_from(place.to - place.from).unwrap_or(usize::MAX);
-    source.seek(SeekFrom::Start(contents.data_at + place.from)).map_err(wrong)?;
-    let mut data = vec![0; bytes];
-    source.read_exact(&mut data).map_err(wrong)?;
-    Ok(data)
+    source.seek(SeekFrom::Start(contents.data_at + place.from + from)).map_err(wrong)?;
+    source.read_exact(out).map_err(wrong)
 }

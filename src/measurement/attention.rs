@@ -12,16 +12,35 @@ use crate::base::intervention::{MEMORY, Point, Site, label};
 use crate::nn::tap::KEYS;
 use crate::numeric::pattern::{shrink, stretches};
 
+crate::choices! {
+    /// Which patterns are given whole.
+    pub enum Patterns {
+        All = "all",
+        One = "one head",
+        Glance = "none",
+    }
+}
+
 crate::settings! {
     /// Arrays: `pattern.layer0` and so on `[head, query, key]` for every layer that has heads; rows sum to 1,
     /// 0 above the diagonal. Keys that are memory tokens stand before position 0 and are labelled `m0`, `m1` and so on. Of sequences longer than 128 also `glance.layer0` `[head, query cell, key cell]`: the same in
     /// 128 cells a side, see [`crate::numeric::pattern::shrink`]. With `vectors` also `queries.layer0` and `keys.layer0` `[head, position, dim]`. Of
     /// held-out sequences there is one of each, `pattern.layer0.sequence0` and so on, and no glance.
+    ///
+    /// Of a large network over a long sequence that would be too much. `whole = "none"` gives `glance.layer0` alone, of sequences of any length (of shorter ones it is the pattern
+    /// itself), and keeps no pattern of more than one layer at a time; `whole = "one head"` gives `pattern.layer0.head0` `[query, key]` of `layer` and `head`, and the
+    /// pass ends there.
     pub struct Attention = "Attention of every head from each position of a sequence to each before it." {
         /// Held-out sequences to look at, from the first; 0: the sequence in view instead.
         sequences: usize = 0, in 0..=4096;
         /// Queries and keys as well.
         vectors: bool = false;
+        /// Which patterns of the sequence in view are given whole: all; that of one head; none.
+        whole: Patterns = Patterns::All;
+        /// Layer of the one head.
+        layer: usize = 0, in 0..=4096;
+        /// The one head.
+        head: usize = 0, in 0..=4096;
     }
 }
 
@@ -49,10 +68,53 @@ impl Measurement for Attention {
         if subject.model.layout().heads.iter().all(|&heads| heads == 0) {
             return Err(Error::usage("this network has no attention heads"));
         }
+        if self.whole != Patterns::All && (self.sequences > 0 || self.vectors) {
+            return Err(Error::usage(
+                "whole = \"none\" and \"one head\" are for the patterns of the sequence in view alone: leave sequences and vectors out",
+            ));
+        }
+        let heads = subject.model.layout().heads.get(self.layer).copied().unwrap_or(0);
+        if self.whole == Patterns::One && self.head >= heads {
+            return Err(Error::usage(format!(
+                "head {} of layer {} was asked for; that layer has {heads} heads",
+                self.head, self.layer
+            )));
+        }
         Ok(())
     }
 
+    fn passing(&self, subject: Subject<'_>) -> Vec<Site> {
+        let at = |layer| Site { layer, point: Point::Pattern };
+        let heads = subject.model.layout().heads.iter().enumerate();
+        match self.whole {
+            Patterns::All => Vec::new(),
+            Patterns::One => vec![at(self.layer)],
+            Patterns::Glance => {
+                heads.filter(|(_, n)| **n > 0).map(|(layer, _)| at(layer)).collect()
+            }
+        }
+    }
+
+    fn pass(&self, Site { layer, .. }: Site, x: &Tensor) -> Result<Vec<Array>> {
+        let (_, heads, queries, keys) = x.dims4()?;
+        if self.whole == Patterns::One {
+            let one = values(&x.get(0)?.get(self.head)?, <[f32]>::to_vec)?;
+            let name = format!("pattern.layer{layer}.head{}", self.head);
+            return Ok(vec![Array::new(name, &["query", "key"], &[queries, keys], one)?]);
+        }
+        let (side, count) = (queries.min(GLANCE), queries * keys);
+        let small = values(x, |all| {
+            let each = all.chunks_exact(count.max(1)).take(heads);
+            each.flat_map(|head| shrink(head, [0, queries], side).1).collect::<Vec<f32>>()
+        })?;
+        let (name, axes) = (format!("glance.layer{layer}"), ["head", "query cell", "key cell"]);
+        Ok(vec![Array::new(name, &axes, &[heads, side, side], small)?])
+    }
+
     fn sites(&self, subject: Subject<'_>) -> Vec<Site> {
+        if self.whole != Patterns::All {
+            return Vec::new();
+        }
         let points: &[Point] =
             if self.vectors { &[Point::Pattern, Point::Q, Point::K] } else { &[Point::Pattern] };
         let layers = subject.model.layout().heads.iter().enumerate().filter(|(_, n)| **n > 0);

@@ -1,12 +1,14 @@
 //! Whose doing a logit is: what the embedding, each head and each MLP add to it.
 
+use std::collections::BTreeSet;
+
 use candle_core::Tensor;
 
 use super::read::{argmax, captured, values};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::batch::NO_TARGET;
-use crate::base::convert::narrow;
+use crate::base::convert::{self, narrow};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::model::readout::{Readout, Writes};
@@ -81,7 +83,7 @@ impl Measurement for Attribution {
                 layout.vocab.saturating_sub(1)
             )));
         }
-        if layout.heads.is_empty() || model.readout(params).is_none() {
+        if layout.heads.is_empty() || model.readout(params)?.is_none() {
             return silent("how its residual stream is read into logits");
         }
         for (layer, &heads) in layout.heads.iter().enumerate() {
@@ -117,7 +119,7 @@ impl Measurement for Attribution {
                 positions.saturating_sub(1)
             )));
         }
-        let readout = model.readout(params).ok_or_else(|| {
+        let readout = model.readout(params)?.ok_or_else(|| {
             Error::internal("the measurement attribution needs to know how a logit is read")
         })?;
         let chosen = self.choose(scene)?;
@@ -227,11 +229,14 @@ impl Directions {
         let numbers = |tensor: &Option<Tensor>| {
             tensor.as_ref().map(|t| values(t, <[f32]>::to_vec)).transpose()
         };
-        let unembed = values(&readout.unembed, <[f32]>::to_vec)?;
+        let named = chosen.iter().flat_map(|c| [c.token, c.against]).flatten();
+        let named: Vec<usize> = named.collect::<BTreeSet<usize>>().into_iter().collect();
+        let ids: Vec<u32> = named.iter().map(|token| convert::id(*token)).collect();
+        let unembed = values(&readout.rows(&ids)?, <[f32]>::to_vec)?;
         let bias = numbers(&readout.bias)?;
-        let vocab = unembed.len() / width.max(1);
+        let vocab = readout.unembed.dim(0)?;
         let mean = if chosen.iter().any(|c| c.minus_mean) {
-            column_means(&unembed, width)
+            values(&readout.mean()?, |mean| mean.iter().map(|x| f64::from(*x)).collect())?
         } else {
             vec![0.0; width]
         };
@@ -248,7 +253,10 @@ impl Directions {
                 constant.push(f64::NAN);
                 continue;
             };
-            let row = |token: usize| &unembed[token * width..(token + 1) * width];
+            let row = |token: usize| {
+                let at = named.partition_point(|other| *other < token);
+                &unembed[at * width..(at + 1) * width]
+            };
             let mut d: Vec<f64> = row(token).iter().map(|u| f64::from(*u)).collect();
             let bias_of = |token: usize| bias.as_ref().map_or(0.0, |b| f64::from(b[token]));
             let mut fixed = bias_of(token);
@@ -300,16 +308,6 @@ fn frozen_scale((norm, epsilon): (NormKind, f32), x: &[f32], direction: &mut [f6
     };
     let square = mean(&mut x.iter().map(|x| (f64::from(*x) - centre).powi(2)));
     1.0 / (square + f64::from(epsilon)).sqrt()
-}
-
-fn column_means(matrix: &[f32], width: usize) -> Vec<f64> {
-    let mut sums = vec![0.0; width];
-    for row in matrix.chunks_exact(width) {
-        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
-    }
-    let rows = (matrix.len() / width.max(1)).max(1) as f64;
-    sums.iter_mut().for_each(|sum| *sum /= rows);
-    sums
 }
 
 /// What was found so far.

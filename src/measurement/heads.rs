@@ -14,6 +14,7 @@ use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::model::Input;
+use crate::model::readout::Readout;
 use crate::nn::norm::NormKind;
 use crate::nn::tap::EditAndCapture;
 use crate::task::has_occurrences;
@@ -375,32 +376,27 @@ fn share_to_attended(text: &Text, weights: &[f32], logits: &[f32]) -> f64 {
 /// How the stream is read into logits by the direct path from a head. Gain and centring of the last normalisation are part of it, its
 /// division by the length of the stream is not: no share depends on it.
 struct Unembedding {
-    /// `[vocab, width]`
-    matrix: Tensor,
-    /// Mean of its rows, `[1, width]`: the mean over all tokens of what they are given.
+    readout: Readout,
+    /// Mean over all tokens of what reads them, `[1, width]`.
     mean: Tensor,
-    gain: Option<Tensor>,
     is_centred: bool,
 }
 
 impl Unembedding {
     /// `None` where the network does not say how its stream is read.
     fn of(Subject { model, params, .. }: Subject<'_>) -> Result<Option<Self>> {
-        let Some(readout) = model.readout(params) else { return Ok(None) };
+        let Some(readout) = model.readout(params)? else { return Ok(None) };
         Ok(Some(Self {
-            mean: readout.unembed.mean_keepdim(0)?,
-            matrix: readout.unembed,
-            gain: readout.norm_weight,
+            mean: readout.mean()?,
             is_centred: readout.norm == NormKind::Layer,
+            readout,
         }))
     }
 
     /// What reads these tokens, and last their mean over all, `[token + 1, width]`.
     fn rows(&self, tokens: &[u32]) -> Result<Tensor> {
-        let at = Tensor::from_slice(tokens, tokens.len(), self.matrix.device())?;
-        let rows = self.matrix.index_select(&at, 0)?;
-        let mut rows = Tensor::cat(&[&rows, &self.mean], 0)?;
-        if let Some(gain) = &self.gain {
+        let mut rows = Tensor::cat(&[&self.readout.rows(tokens)?, &self.mean], 0)?;
+        if let Some(gain) = &self.readout.norm_weight {
             rows = rows.broadcast_mul(gain)?;
         }
         if self.is_centred {

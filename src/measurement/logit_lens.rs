@@ -1,8 +1,10 @@
 //! What the residual stream already predicts between the layers: each boundary read as if it were the last.
 
-use candle_core::D;
+use std::ops::Range;
 
-use super::read::{captured, values};
+use candle_core::Tensor;
+
+use super::read::{captured, largest, values};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::batch::NO_TARGET;
@@ -21,6 +23,10 @@ crate::settings! {
     pub struct LogitLens = "The residual stream before and after every layer, read as if the network ended there: next tokens, probability of the right one, divergence from the network's own prediction." {
         /// Tokens per position.
         top: usize = 5, in 1..=100;
+        /// The first position to read at, and how many; 0: all. Others are NaN.
+        first: usize = 0, in 0..=1_048_576;
+        /// Positions to read at.
+        count: usize = 0, in 0..=1_048_576;
     }
 }
 
@@ -31,7 +37,7 @@ impl Measurement for LogitLens {
 
     fn applies(&self, subject: Subject<'_>) -> Result<()> {
         let layout = subject.model.layout();
-        if layout.heads.is_empty() || subject.model.readout(subject.params).is_none() {
+        if layout.heads.is_empty() || subject.model.readout(subject.params)?.is_none() {
             return Err(Error::usage(format!(
                 "the network {} does not say how a residual stream is read into logits, so nothing can be read between its layers",
                 layout.kind
@@ -45,28 +51,57 @@ impl Measurement for LogitLens {
     }
 
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
-        let Subject { model, params, .. } = scene.subject;
         let logits = scene
             .logits
             .ok_or_else(|| Error::internal("the measurement logit_lens needs the logits"))?
             .get(0)?;
-        let vocab = logits.dim(D::Minus1)?;
-        let top = self.top.min(vocab);
+        let (positions, vocab) = logits.dims2()?;
         let sites = self.sites(scene.subject);
-        let mut found = Found::default();
-        for site in &sites {
-            let read = model.unembed(params, captured(scene, *site)?)?;
-            values(&logits, |last| {
-                values(&read, |read| {
-                    let rows = read.chunks_exact(vocab).zip(last.chunks_exact(vocab));
-                    for ((read, last), &target) in rows.zip(&scene.batch.targets) {
-                        found.push(&log_probabilities(read), &log_probabilities(last), target, top);
-                    }
-                })
-            })??;
+        let mut found = Found::new(sites.len(), positions, self.top.min(vocab));
+        let asked = match self.count {
+            0 => 0..positions,
+            count => self.first.min(positions)..positions.min(self.first.saturating_add(count)),
+        };
+        for from in asked.clone().step_by(ROWS) {
+            let rows = from..asked.end.min(from + ROWS);
+            self.read(scene, &logits, &sites, rows, &mut found)?;
         }
-        let answer = found.arrays(sites.len(), scene.batch.targets.len(), top)?;
-        Ok(Answer { arrays: answer, ..Answer::default() })
+        Ok(Answer { arrays: found.arrays()?, ..Answer::default() })
+    }
+}
+
+/// Positions that are read at a time: their logits at all boundaries would take much memory.
+const ROWS: usize = 64;
+
+impl LogitLens {
+    /// Reads some positions at all boundaries.
+    fn read(
+        &self,
+        scene: &Scene<'_>,
+        logits: &Tensor,
+        sites: &[Site],
+        rows: Range<usize>,
+        found: &mut Found,
+    ) -> Result<()> {
+        let Subject { model, params, .. } = scene.subject;
+        let vocab = logits.dim(1)?;
+        let last = values(&logits.narrow(0, rows.start, rows.len())?, |all| {
+            all.chunks_exact(vocab).map(log_probabilities).collect::<Vec<Vec<f64>>>()
+        })?;
+        let shares: Vec<Vec<f64>> =
+            last.iter().map(|row| row.iter().map(|x| x.exp()).collect()).collect();
+        for (boundary, site) in sites.iter().enumerate() {
+            let stream = captured(scene, *site)?.narrow(1, rows.start, rows.len())?;
+            let read = model.unembed(params, &stream)?;
+            values(&read, |read| {
+                for (i, read) in read.chunks_exact(vocab).enumerate() {
+                    let place = (boundary, rows.start + i);
+                    let target = scene.batch.targets[rows.start + i];
+                    found.put(place, read, target, (&shares[i], &last[i]));
+                }
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -87,13 +122,20 @@ pub fn log_probabilities(logits: &[f32]) -> Vec<f64> {
 
 /// KL(p ‖ q) in nats of log-probabilities.
 pub fn divergence(p: &[f64], q: &[f64]) -> f64 {
-    let terms = p.iter().zip(q).filter(|(p, _)| p.is_finite());
-    // Rounding alone can make it negative.
-    terms.map(|(p, q)| p.exp() * (p - q)).sum::<f64>().max(0.0)
+    let shares: Vec<f64> = p.iter().map(|p| p.exp()).collect();
+    divergence_of(&shares, p, q)
 }
 
-#[derive(Default)]
+/// The same of probabilities that are known, their logarithms and other log-probabilities.
+fn divergence_of(shares: &[f64], p: &[f64], q: &[f64]) -> f64 {
+    let terms = shares.iter().zip(p).zip(q).filter(|((_, p), _)| p.is_finite());
+    // Rounding alone can make it negative.
+    terms.map(|((share, p), q)| share * (p - q)).sum::<f64>().max(0.0)
+}
+
+/// What was read at each boundary and position; NaN where nothing was.
 struct Found {
+    shape: [usize; 3],
     token: Vec<f32>,
     probability: Vec<f32>,
     target: Vec<f32>,
@@ -101,25 +143,43 @@ struct Found {
 }
 
 impl Found {
-    fn push(&mut self, read: &[f64], last: &[f64], target: u32, top: usize) {
-        let mut order: Vec<usize> = (0..read.len()).collect();
-        // Equal ones keep the order of their tokens.
-        order.sort_by(|&a, &b| read[b].total_cmp(&read[a]));
-        for &token in &order[..top] {
-            self.token.push(token as f32);
-            self.probability.push(narrow(read[token].exp()));
+    fn new(boundaries: usize, positions: usize, top: usize) -> Self {
+        let empty = |count: usize| vec![f32::NAN; count];
+        let places = boundaries * positions;
+        Self {
+            shape: [boundaries, positions, top],
+            token: empty(places * top),
+            probability: empty(places * top),
+            target: empty(places),
+            kl: empty(places),
         }
-        let known = (target != NO_TARGET).then(|| read.get(target as usize)).flatten();
-        self.target.push(known.map_or(f32::NAN, |p| narrow(*p)));
-        self.kl.push(narrow(divergence(last, read)));
     }
 
-    fn arrays(self, boundaries: usize, positions: usize, top: usize) -> Result<Vec<Array>> {
-        let ranked = |name, data| {
-            Array::new(name, &["boundary", "pos", "rank"], &[boundaries, positions, top], data)
-        };
-        let along =
-            |name, data| Array::new(name, &["boundary", "pos"], &[boundaries, positions], data);
+    /// `own`: what the network gives each token itself, and the logarithms of that.
+    fn put(
+        &mut self,
+        (boundary, position): (usize, usize),
+        logits: &[f32],
+        target: u32,
+        own: (&[f64], &[f64]),
+    ) {
+        let [_, positions, top] = self.shape;
+        let place = boundary * positions + position;
+        let read = log_probabilities(logits);
+        for (rank, token) in largest(logits, top).into_iter().enumerate() {
+            self.token[place * top + rank] = token as f32;
+            self.probability[place * top + rank] = narrow(read[token].exp());
+        }
+        if target != NO_TARGET {
+            self.target[place] = read.get(target as usize).map_or(f32::NAN, |p| narrow(*p));
+        }
+        self.kl[place] = narrow(divergence_of(own.0, own.1, &read));
+    }
+
+    fn arrays(self) -> Result<Vec<Array>> {
+        let shape = self.shape;
+        let ranked = |name, data| Array::new(name, &["boundary", "pos", "rank"], &shape, data);
+        let along = |name, data| Array::new(name, &["boundary", "pos"], &shape[..2], data);
         Ok(vec![
             ranked("token", self.token)?,
             ranked("probability", self.probability)?,

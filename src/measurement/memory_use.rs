@@ -90,6 +90,9 @@ pub(super) fn by_segments(
             values: values.as_ref(),
             state: before.as_ref(),
             whole: Some(scene.batch.len),
+            logits_from: 0,
+            from: None,
+            caches: false,
         };
         let output = model.forward(params, &input, &mut Untapped)?;
         logits.push(output.logits);

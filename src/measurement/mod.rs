@@ -171,6 +171,17 @@ pub trait Measurement: Settings + Send + Sync {
     }
     /// The tensors of the forward pass that `measure` needs.
     fn sites(&self, subject: Subject<'_>) -> Vec<Site>;
+    /// Places that it looks at while they pass, of which nothing is kept: what would take much memory. Those of [`Self::sites`] are kept.
+    fn passing(&self, _subject: Subject<'_>) -> Vec<Site> {
+        Vec::new()
+    }
+    /// What it takes of such a place, after the edits; arrays of its answer.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    fn pass(&self, _site: Site, _x: &Tensor) -> Result<Vec<Array>> {
+        Ok(Vec::new())
+    }
     /// Whether it looks at the logits; where nobody does, the forward pass ends with the last of the tensors asked for.
     fn wants_logits(&self) -> bool {
         true

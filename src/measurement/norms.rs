@@ -37,7 +37,7 @@ impl Measurement for Norms {
         let subject = scene.subject;
         let means = trained(subject)
             .map(|p| {
-                let squares = values(&subject.params.get(p), |all| {
+                let squares = values(&subject.params.get(p)?, |all| {
                     all.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>()
                 })?;
                 Ok(Tally { sum: squares.sqrt(), count: 1.0 }.named(column(subject, p)))

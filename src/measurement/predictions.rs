@@ -2,7 +2,7 @@
 
 use candle_core::D;
 
-use super::read::{cross_entropy, values};
+use super::read::{largest, log_sum, values};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::batch::NO_TARGET;
@@ -72,11 +72,10 @@ struct Found {
 
 impl Found {
     fn push(&mut self, logits: &[f32], target: u32, top: usize) {
-        let probability = |token: usize| narrow((-cross_entropy(logits, token)).exp());
-        let mut order: Vec<usize> = (0..logits.len()).collect();
-        // Equal logits keep the order of their tokens.
-        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
-        for &token in &order[..top] {
+        let sum = log_sum(logits);
+        let cross_entropy = |token: usize| sum - f64::from(logits[token]);
+        let probability = |token: usize| narrow((-cross_entropy(token)).exp());
+        for token in largest(logits, top) {
             self.token.push(token as f32);
             self.probability.push(probability(token));
         }
@@ -88,7 +87,7 @@ impl Found {
         }
         self.target.push(target as f32);
         self.target_probability.push(probability(target as usize));
-        self.loss.push(narrow(cross_entropy(logits, target as usize)));
+        self.loss.push(narrow(cross_entropy(target as usize)));
     }
 
     fn arrays(self, top: usize) -> Result<Vec<Array>> {

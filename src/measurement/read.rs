@@ -94,9 +94,29 @@ pub fn likeliest(logits: Option<&Tensor>) -> Result<Vec<u32>> {
 
 /// Cross-entropy of one position in nats.
 pub fn cross_entropy(logits: &[f32], target: usize) -> f64 {
+    log_sum(logits) - f64::from(logits[target])
+}
+
+/// Logarithm of the sum of the exponentials.
+pub fn log_sum(logits: &[f32]) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f32 = logits.iter().map(|l| (l - largest).exp()).sum();
-    f64::from(sum).ln() + f64::from(largest) - f64::from(logits[target])
+    f64::from(sum).ln() + f64::from(largest)
+}
+
+/// The places of the largest numbers, the largest first; of equal ones the first.
+pub fn largest(numbers: &[f32], count: usize) -> Vec<usize> {
+    let mut best: Vec<usize> = Vec::with_capacity(count + 1);
+    let is_larger = |a: usize, b: usize| numbers[a].total_cmp(&numbers[b]).is_gt();
+    for i in 0..numbers.len() {
+        if best.len() == count && best.last().is_none_or(|last| !is_larger(i, *last)) {
+            continue;
+        }
+        let at = best.partition_point(|there| !is_larger(i, *there));
+        best.insert(at, i);
+        best.truncate(count);
+    }
+    best
 }
 
 /// A mean that is being counted.

@@ -97,18 +97,18 @@ impl Memories {
     pub fn new(subject: Subject<'_>) -> Result<Self> {
         let matrices = matrices(subject)?;
         let [first, second] = matrices.layers;
-        let get = |param: Param| subject.params.get(param).detach();
-        let embed = get(matrices.embed);
+        let get = |param: Param| Ok::<Tensor, Error>(subject.params.get(param)?.detach());
+        let embed = get(matrices.embed)?;
         let unembed = match matrices.unembed {
-            Some(unembed) => get(unembed),
+            Some(unembed) => get(unembed)?,
             // Tied: E / √width as W_U, and logits divided by √width once more.
             None => (&embed / embed.dim(1)? as f64)?,
         };
-        let linear = |x: &Tensor, w: Param| -> Result<Tensor> { Ok(x.matmul(&get(w).t()?)?) };
+        let linear = |x: &Tensor, w: Param| -> Result<Tensor> { Ok(x.matmul(&get(w)?.t()?)?) };
         let values2 = linear(&linear(&embed, second.wv)?, second.wo)?;
         let remapped = linear(&linear(&embed, first.wv)?, first.wo)?;
         let keys2 = linear(&remapped, second.wk)?;
-        let wk1 = match matrices.positions.map(get) {
+        let wk1 = match matrices.positions.map(get).transpose()? {
             Some(pos) => numbers(&pos.matmul(&linear(&pos, first.wk)?.t()?)?)?,
             None => Vec::new(),
         };

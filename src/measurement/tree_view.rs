@@ -54,7 +54,7 @@ impl Measurement for TreeView {
     }
 
     fn applies(&self, subject: Subject<'_>) -> Result<()> {
-        let has_stream = subject.model.readout(subject.params).is_some();
+        let has_stream = subject.model.readout(subject.params)?.is_some();
         if self.settings.lens && !has_stream {
             return Err(Error::usage(
                 "rings say what a residual stream would be read as, and this network has none: leave them out (lens = false)",

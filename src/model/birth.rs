@@ -269,7 +269,7 @@ pub fn ideal(
                 "the ideal memories need the tensor {name}, which this model lacks"
             ))
         })?;
-        Ok::<Tensor, Error>(params.var(param).as_detached_tensor())
+        Ok::<Tensor, Error>(params.var(param)?.as_detached_tensor())
     };
     let (embed, pos, unembed) = (get("embed")?, get("pos")?, get("unembed")?);
     let through = |x: &Tensor, name: &str| linear(x, &get(name)?, None);
@@ -289,7 +289,7 @@ pub fn ideal(
     let wo2 = (wo2 * (strengths.output / (square_norm(&unembed)? * square_norm(&values)?)))?;
     for (name, memory) in [("layer0.wk", wk1), ("layer1.wk", wk2), ("layer1.wo", wo2)] {
         if let Some(param) = params.find(name) {
-            params.var(param).set(&memory)?;
+            params.var(param)?.set(&memory)?;
         }
     }
     Ok(())

@@ -158,21 +158,38 @@ struct Transformer {
     unembed: Map,
 }
 
+impl Transformer {
+    fn embedded<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X> {
+        let mut x = wire.embed(self.embed, self.positions)?;
+        if let Some(values) = self.values {
+            x = wire.values(&x, values)?;
+        }
+        wire.at(0, Point::Embed, x)
+    }
+}
+
 impl Network for Transformer {
     fn layout(&self) -> &Layout {
         &self.layout
     }
 
     fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X> {
-        let mut x = wire.embed(self.embed, self.positions)?;
-        if let Some(values) = self.values {
-            x = wire.values(&x, values)?;
-        }
-        x = wire.at(0, Point::Embed, x)?;
-        for layer in &self.layers {
+        let (first, mut x) = match wire.resumed() {
+            Some(from) => from,
+            None => (0, self.embedded(wire)?),
+        };
+        for layer in self.layers.iter().skip(first) {
             x = layer.wire(wire, x)?;
         }
         self.read().wire(wire, self.layers.len() - 1, x)
+    }
+
+    fn caches(&self) -> bool {
+        true
+    }
+
+    fn resumes(&self) -> bool {
+        true
     }
 
     fn read(&self) -> Read<'_> {

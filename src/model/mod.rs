@@ -14,6 +14,8 @@ pub mod segments;
 pub mod stack;
 pub mod transformer_xl;
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 
 use crate::base::batch::Reals;
@@ -82,7 +84,11 @@ pub trait Architecture: Settings + Send + Sync {
     ///
     /// # Errors
     /// When they are the files of another network.
-    fn read(&self, _file: &dyn TensorFile, _params: &mut Params) -> Result<Option<Box<dyn Model>>> {
+    fn read(
+        &self,
+        _file: &Arc<dyn TensorFile>,
+        _params: &mut Params,
+    ) -> Result<Option<Box<dyn Model>>> {
         Ok(None)
     }
     /// Whether it knows positions that carry real numbers, and predicts such: [`Sequences::reals`].
@@ -162,17 +168,32 @@ pub struct Input<'a> {
     pub state: Option<&'a State>,
     /// Positions of the whole sequences; `None`: those of the tokens.
     pub whole: Option<usize>,
+    /// The first of these tokens whose logits are asked for; a network may give them of all.
+    pub logits_from: usize,
+    /// The stream that a layer reads, `[batch, pos, width]`, where everything before it is known: the pass begins there, in a network that can
+    /// ([`Model::resumes`]).
+    pub from: Option<(usize, Tensor)>,
+    /// Whether keys and values are kept in the state, of a network that can ([`Model::caches`]): what comes later attends to all that was read.
+    pub caches: bool,
 }
 
 impl<'a> Input<'a> {
     /// Whole sequences.
     pub fn new(tokens: &'a Tensor) -> Self {
-        Self { tokens, values: None, state: None, whole: None }
+        Self {
+            tokens,
+            values: None,
+            state: None,
+            whole: None,
+            logits_from: 0,
+            from: None,
+            caches: false,
+        }
     }
 }
 
 pub struct Output {
-    /// `[batch, pos, vocab]`; in a task of real numbers the predicted ones, `[batch, pos, outputs]`.
+    /// `[batch, pos, vocab]`, of the positions that were asked for; in a task of real numbers the predicted ones, `[batch, pos, outputs]`.
     pub logits: Tensor,
     /// For the segment that comes next; `None`: this model cannot go on.
     pub state: Option<State>,
@@ -197,6 +218,14 @@ pub trait Network: Send + Sync {
     fn keeps(&self) -> Option<Keeps> {
         None
     }
+    /// Whether all that a position takes of those before it are their keys and values: see [`Input::caches`].
+    fn caches(&self) -> bool {
+        false
+    }
+    /// Whether its wiring can begin at a layer: see [`Input::from`].
+    fn resumes(&self) -> bool {
+        false
+    }
     /// Where the heads of a layer write into the residual stream; `None`: there is no such layer, or it has no heads.
     fn written(&self, _layer: usize) -> Option<Written> {
         None
@@ -220,9 +249,17 @@ impl<N: Network> Model for N {
         let part = Part::positions(read, count, input.whole.unwrap_or(length));
         let part = Part { segment: segments, ..part };
         let mut wire = Watched::new(params, input.tokens, part, tap).carrying(input.values);
-        wire.carry(memory);
+        wire.logits_from = input.logits_from;
+        wire.from.clone_from(&input.from);
+        let caches = input.caches && Network::caches(self);
+        if caches {
+            wire.cache = Some(memory);
+        } else {
+            wire.carry(memory);
+        }
         let logits = self.wire(&mut wire)?;
-        let (read, segments, memory) = (length, segments + 1, wire.carried());
+        let memory = if caches { wire.cache.take().unwrap_or_default() } else { wire.carried() };
+        let (read, segments) = (length, segments + 1);
         Ok(Output { logits, state: Some(State { read, segments, memory }) })
     }
 
@@ -241,8 +278,8 @@ impl<N: Network> Model for N {
         Ok(true)
     }
 
-    fn readout(&self, params: &Params) -> Option<Readout> {
-        self.has_stream().then(|| self.read().numbers(params))
+    fn readout(&self, params: &Params) -> Result<Option<Readout>> {
+        self.has_stream().then(|| self.read().numbers(params)).transpose()
     }
 
     fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
@@ -256,6 +293,14 @@ impl<N: Network> Model for N {
 
     fn keeps(&self) -> Option<Keeps> {
         Network::keeps(self)
+    }
+
+    fn caches(&self) -> bool {
+        Network::caches(self)
+    }
+
+    fn resumes(&self) -> bool {
+        Network::resumes(self)
     }
 }
 
@@ -289,8 +334,8 @@ pub trait Model: Send + Sync {
     }
     /// How its residual stream is read into logits; [`Self::forward`] reads it by the same. `None`: it has no such
     /// stream, or does not say.
-    fn readout(&self, _params: &Params) -> Option<Readout> {
-        None
+    fn readout(&self, _params: &Params) -> Result<Option<Readout>> {
+        Ok(None)
     }
     /// Logits `[.., vocab]` of a residual stream `[.., width]`, of whatever layer: through the final norm where there is
     /// one, as at the end of [`Self::forward`].
@@ -299,7 +344,7 @@ pub trait Model: Send + Sync {
     /// When the network does not say how, or the width is another.
     fn unembed(&self, params: &Params, x: &Tensor) -> Result<Tensor> {
         let kind = self.layout().kind;
-        let readout = self.readout(params).ok_or_else(|| {
+        let readout = self.readout(params)?.ok_or_else(|| {
             Error::usage(format!(
                 "the network {kind} does not say how its residual stream is read into logits (Model::readout)"
             ))
@@ -309,6 +354,14 @@ pub trait Model: Send + Sync {
     /// What it keeps of what it has read. `None`: nothing beside the sequence that it sees, or it does not say.
     fn keeps(&self) -> Option<Keeps> {
         None
+    }
+    /// Whether it can keep keys and values, so that a sequence is read on token by token: see [`Input::caches`].
+    fn caches(&self) -> bool {
+        false
+    }
+    /// Whether a pass can begin with what a layer reads: see [`Input::from`].
+    fn resumes(&self) -> bool {
+        false
     }
     /// How it reads its sequences; `None`: whole.
     fn segments(&self) -> Option<segments::Segments> {

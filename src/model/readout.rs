@@ -3,10 +3,12 @@
 
 use candle_core::Tensor;
 
+use crate::base::convert::narrow;
 use crate::base::error::Result;
 use crate::base::intervention::Point;
 use crate::nn::attention::plain::capped;
-use crate::nn::linear::linear;
+use crate::nn::kernel::slice::Floats;
+use crate::nn::linear::{linear, rows_of, widened};
 use crate::nn::norm::{EPSILON, Norm, NormKind, Numbers, normalize};
 use crate::nn::params::Params;
 use crate::nn::wire::{Map, Wire};
@@ -35,6 +37,7 @@ impl<'m> Read<'m> {
             x = wire.normalize(&x, norm)?;
         }
         let x = wire.at(layer, Point::Final, x)?;
+        let (x, from) = wire.asked(x)?;
         let mut logits = wire.linear(&x, self.unembed)?;
         if self.scale != 1.0 {
             logits = wire.scale(&logits, self.scale)?;
@@ -42,17 +45,21 @@ impl<'m> Read<'m> {
         if let Some(cap) = self.cap {
             logits = wire.cap(&logits, cap)?;
         }
-        wire.at(layer, Point::Logits, logits)
+        wire.at_step(layer, Point::Logits, from, logits)
     }
 
     /// The same with numbers.
-    pub fn numbers(self, params: &Params) -> Readout {
+    ///
+    /// # Errors
+    /// When a tensor cannot be read.
+    pub fn numbers(self, params: &Params) -> Result<Readout> {
         let Map { weight, bias } = self.unembed;
-        let (bias, scale) = (bias.map(|bias| params.get(bias)), f64::from(self.scale));
-        let plain = Readout { bias, scale, cap: self.cap, ..Readout::plain(params.get(weight)) };
+        let bias = bias.map(|bias| params.get(bias)).transpose()?;
+        let (scale, cap) = (f64::from(self.scale), self.cap);
+        let plain = Readout { bias, scale, cap, ..Readout::plain(params.kept(weight)?) };
         match self.norm {
             Some(norm) => plain.after(norm, params),
-            None => plain,
+            None => Ok(plain),
         }
     }
 }
@@ -67,7 +74,7 @@ pub struct Readout {
     pub norm_bias: Option<Tensor>,
     /// Added to the variance or mean square before the root.
     pub epsilon: f32,
-    /// `W_U`, `[vocab, width]`.
+    /// `W_U`, `[vocab, width]`, of the numbers that it is kept in.
     pub unembed: Tensor,
     /// `[vocab]`
     pub bias: Option<Tensor>,
@@ -92,15 +99,32 @@ impl Readout {
     }
 
     /// The same behind a norm.
-    #[must_use]
-    pub fn after(self, norm: &Norm, params: &Params) -> Self {
-        Self {
-            norm: norm.kind,
-            norm_weight: norm.weight.map(|p| params.get(p)),
-            norm_bias: norm.bias.map(|p| params.get(p)),
-            epsilon: norm.epsilon,
-            ..self
+    ///
+    /// # Errors
+    /// When a tensor cannot be read.
+    pub fn after(self, norm: &Norm, params: &Params) -> Result<Self> {
+        let [norm_weight, norm_bias] = norm.tensors(params)?;
+        Ok(Self { norm: norm.kind, norm_weight, norm_bias, epsilon: norm.epsilon, ..self })
+    }
+
+    /// What reads some tokens, `[token, width]`.
+    pub fn rows(&self, tokens: &[u32]) -> Result<Tensor> {
+        rows_of(&self.unembed, tokens)
+    }
+
+    /// Mean of what reads a token, over all tokens, `[1, width]`.
+    pub fn mean(&self) -> Result<Tensor> {
+        let (vocab, width) = self.unembed.dims2()?;
+        let mut sums = vec![0.0; width];
+        for from in (0..vocab).step_by(MEAN_ROWS) {
+            let rows = self.unembed.narrow(0, from, MEAN_ROWS.min(vocab - from))?;
+            let rows = widened(&rows)?;
+            for row in Floats::of(&rows)?.chunks_exact(width) {
+                sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+            }
         }
+        let mean = sums.iter().map(|sum| narrow(sum / vocab as f64)).collect::<Vec<f32>>();
+        Ok(Tensor::from_vec(mean, (1, width), self.unembed.device())?)
     }
 
     /// The stream `[.., width]` as the unembedding reads it, of the same shape.
@@ -136,8 +160,9 @@ impl Written {
     /// # Errors
     /// When the heads do not divide the matrix.
     pub fn numbers(self, width: usize, params: &Params) -> Result<Writes> {
-        let matrix = self.outputs.map(|map| params.get(map.weight));
-        let bias = self.outputs.and_then(|map| map.bias).map(|bias| params.get(bias));
+        let matrix = self.outputs.map(|map| params.get(map.weight)).transpose()?;
+        let bias = self.outputs.and_then(|map| map.bias);
+        let bias = bias.map(|bias| params.get(bias)).transpose()?;
         Writes::new(matrix.as_ref(), bias, self.heads, width, params)
     }
 }
@@ -170,6 +195,9 @@ impl Writes {
         Ok(Self { matrix: columns.reshape((heads, dim, width))?, bias })
     }
 }
+
+/// Rows that become `f32` at a time.
+const MEAN_ROWS: usize = 1024;
 
 fn identity(width: usize, params: &Params) -> Result<Tensor> {
     let entry = |i: usize| if i / width == i % width { 1f32 } else { 0.0 };

@@ -68,6 +68,9 @@ impl Model for Segmented {
                 values: values.as_ref(),
                 state: before.as_ref(),
                 whole: Some(whole),
+                logits_from: 0,
+                from: None,
+                caches: false,
             };
             let output = self.model.forward(params, &input, tap)?;
             logits.push(output.logits);
@@ -92,7 +95,7 @@ impl Model for Segmented {
         Ok(true)
     }
 
-    fn readout(&self, params: &Params) -> Option<Readout> {
+    fn readout(&self, params: &Params) -> Result<Option<Readout>> {
         self.model.readout(params)
     }
 

@@ -1,5 +1,7 @@
 //! Attention: a fused kernel where nobody watches, the plain formula where someone does.
 
+mod seen;
+
 use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Tensor, bail};
@@ -64,8 +66,12 @@ pub fn attend(
     let wants = |point| tap.wants(Site { layer: how.layer, point });
     let watched = wants(Point::Scores) || wants(Point::Pattern);
     let values = |tap: &mut dyn Tap| by_head(tap, how, Point::V, &values()?);
-    let is_plain = shape(how, &q, &k, None)?.is_plain();
-    let z = if !q.device().is_cpu() || how.cap.is_some() || (watched && !is_plain) {
+    let is_plain = shape(how, &q, &k, None)?.is_plain() && how.cap.is_none();
+    let sees_scores = wants(Point::Scores);
+    let is_read = q.device().is_cpu() && !sees_scores && seen::suits(how, &[&q, &k]);
+    let z = if is_read && !is_plain && (watched || how.cap.is_some()) {
+        read(how, &q, &k, values, tap)?
+    } else if !q.device().is_cpu() || how.cap.is_some() || (watched && !is_plain) {
         let v = values(tap)?;
         plain::attend_tapped(how, &q, &k, &v, tap)?.0
     } else if watched {
@@ -105,6 +111,25 @@ fn by_head(tap: &mut dyn Tap, how: Attention, point: Point, x: &Tensor) -> Resul
 fn fused(how: Attention, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     let op = Fused { shape: shape(how, q, k, Some(v))?, log_sums: OnceLock::new() };
     Ok(q.apply_op3(k, v, op)?)
+}
+
+/// What [`plainly`] does, forward alone and under any rule of who sees whom.
+fn read(
+    how: Attention,
+    q: &Tensor,
+    k: &Tensor,
+    values: impl FnOnce(&mut dyn Tap) -> Result<Tensor>,
+    tap: &mut dyn Tap,
+) -> Result<Tensor> {
+    let pattern = seen::pattern(shape(how, q, k, None)?, how.cap, q, k)?;
+    let computed = pattern.id();
+    let pattern = through(tap, how.layer, Point::Pattern, pattern)?;
+    let whole = pattern.id() != computed;
+    let v = values(tap)?.contiguous()?;
+    if v.track_op() {
+        return plain::mixed(how, &pattern, &v);
+    }
+    seen::mixed(shape(how, q, k, Some(&v))?, &pattern.contiguous()?, &v, whole)
 }
 
 fn plainly(
@@ -481,7 +506,7 @@ pub mod plain {
         tap: &mut dyn Tap,
     ) -> Result<(Tensor, Tensor)> {
         let q = split_heads(q, how.heads)?.contiguous()?;
-        let (k, v) = (by_query_head(how, k)?, by_query_head(how, v)?);
+        let k = by_query_head(how, k)?;
         let mut scores = (q.matmul(&k.t()?.contiguous()?)? * f64::from(how.scale))?;
         if let Some(cap) = how.cap {
             scores = capped(&scores, cap)?;
@@ -498,7 +523,15 @@ pub mod plain {
         let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
         let pattern = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
         let pattern = through(tap, how.layer, Point::Pattern, pattern)?.contiguous()?;
-        Ok((merge_heads(&pattern.matmul(&v)?)?, pattern))
+        Ok((mixed(how, &pattern, v)?, pattern))
+    }
+
+    /// Values mixed by a pattern, `[batch, pos, head · dim]`.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn mixed(how: Attention, pattern: &Tensor, v: &Tensor) -> Result<Tensor> {
+        merge_heads(&pattern.matmul(&by_query_head(how, v)?)?)
     }
 
     /// `cap · tanh(x / cap)`, number by number.

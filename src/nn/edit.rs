@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use super::params::{Params, canonical};
 use super::tap::{KEYS, Part, position_axis};
+use crate::base::convert;
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::intervention::{How, Intervention, MEMORY, Place, Site, Term};
 
@@ -298,7 +299,7 @@ impl Axes {
 fn direction(terms: &[Term], params: &Params) -> Result<Tensor> {
     let row = |term: &Term| -> Result<Tensor> {
         let name = canonical(&term.tensor);
-        let tensor = params.find(name).map(|param| params.get(param)).ok_or_else(|| {
+        let param = params.find(name).ok_or_else(|| {
             let names: Vec<&str> = params.all().map(|p| params.name(p)).collect();
             Error::usage(format!(
                 "there is no tensor \"{}\".{}",
@@ -306,14 +307,15 @@ fn direction(terms: &[Term], params: &Params) -> Result<Tensor> {
                 did_you_mean(name, names.iter().copied())
             ))
         })?;
-        let rows = tensor.dims2().map_or(0, |(rows, _)| rows);
+        let rows = if let [rows, _] = params.dims(param) { *rows } else { 0 };
         if term.row >= rows {
             return Err(Error::usage(format!(
                 "row {} of {} asked for, which has {rows}",
                 term.row, term.tensor
             )));
         }
-        Ok((tensor.detach().get(term.row)? * term.factor)?)
+        let row = params.rows(param, &[convert::id(term.row)])?;
+        Ok((row.detach().get(0)? * term.factor)?)
     };
     let mut rows = terms.iter().map(row);
     let first = rows.next().ok_or_else(|| Error::internal("a sum of nothing"))??;

@@ -1,6 +1,7 @@
 //! Linear maps and embeddings, with hand-written gradients that are computed only for what is trained.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Shape, Storage, Tensor, bail};
+use half::slice::HalfFloatSliceExt;
 
 use super::kernel::lanes::add_to;
 use super::kernel::matrix::{Into, Matrix, multiply, product};
@@ -9,7 +10,8 @@ use crate::base::error::{Error, Result};
 
 type CandleResult<T> = candle_core::Result<T>;
 
-/// `x · wᵀ + bias`: `x` is `[.., in]`, `w` is `[out, in]` (as in torch), `bias` is `[out]`; gives `[.., out]`.
+/// `x · wᵀ + bias`: `x` is `[.., in]`, `w` is `[out, in]` (as in torch), of whatever numbers, its rows or its columns one after the other;
+/// `bias` is `[out]`; gives `[.., out]`.
 ///
 /// # Errors
 /// When the shapes do not fit.
@@ -17,11 +19,69 @@ pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return plain::linear(x, w, bias);
     }
-    let (x, w) = (x.contiguous()?, w.contiguous()?);
+    let x = x.contiguous()?;
+    if w.dtype() != DType::F32 {
+        return of_halves(&x, w, bias);
+    }
+    // Only what goes backward needs the rows in order.
+    let is_forward = !x.track_op() && !w.track_op();
+    let w = if is_forward && w.stride().first() == Some(&1) { w.clone() } else { w.contiguous()? };
     Ok(match bias {
         None => x.apply_op2(&w, Linear)?,
         Some(bias) => x.apply_op3(&w, &bias.contiguous()?, LinearWithBias)?,
     })
+}
+
+/// [`linear`] with a matrix of half precision, of which some rows are `f32` at a time.
+fn of_halves(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    /// Numbers of a block: 1 MB, which stays in the cache.
+    const BLOCK: usize = 1 << 18;
+    let sizes = Sizes::of(x.dims(), w.dims())?;
+    let mut out = match bias {
+        None => vec![0.0; sizes.rows * sizes.outputs],
+        Some(bias) => Floats::of(bias)?.repeat(sizes.rows),
+    };
+    let numbers = Floats::of(x)?;
+    let rows = (BLOCK / sizes.inputs.max(1)).max(1);
+    for from in (0..sizes.outputs).step_by(rows) {
+        let count = rows.min(sizes.outputs - from);
+        let block = widened(&w.narrow(0, from, count)?)?;
+        let block = Floats::of(&block)?;
+        let (x, w) = Sizes { outputs: count, ..sizes }.factors(&numbers, &block);
+        multiply(&mut out[from..], sizes.outputs, x, w, 1.0, Into::Add);
+    }
+    let mut shape = x.dims().to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = sizes.outputs;
+    }
+    Ok(Tensor::from_vec(out, shape, x.device())?)
+}
+
+/// A tensor of whatever numbers as one of `f32`, contiguous.
+///
+/// # Errors
+/// When candle refuses.
+pub fn widened(x: &Tensor) -> Result<Tensor> {
+    let (storage, layout) = x.storage_and_layout();
+    let (Storage::Cpu(storage), Some((from, to))) = (&*storage, layout.contiguous_offsets()) else {
+        return Ok(x.to_dtype(DType::F32)?.contiguous()?);
+    };
+    let mut out = vec![0.0; to - from];
+    match storage {
+        CpuStorage::F16(halves) => halves[from..to].convert_to_f32_slice(&mut out),
+        CpuStorage::BF16(halves) => halves[from..to].convert_to_f32_slice(&mut out),
+        _ => return Ok(x.to_dtype(DType::F32)?),
+    }
+    Ok(Tensor::from_vec(out, x.shape(), x.device())?)
+}
+
+/// Some rows of a matrix of whatever numbers, of `f32`: `[row, width]`.
+///
+/// # Errors
+/// When it has no such row.
+pub fn rows_of(table: &Tensor, rows: &[u32]) -> Result<Tensor> {
+    let rows = Tensor::from_slice(rows, rows.len(), table.device())?;
+    Ok(table.index_select(&rows, 0)?.to_dtype(DType::F32)?)
 }
 
 /// `residual + x · wᵀ`: a linear map that writes into a residual stream, without a copy in between.
@@ -52,7 +112,7 @@ pub fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When a token is none of the table's.
 pub fn embed(table: &Tensor, tokens: &Tensor) -> Result<Tensor> {
-    check_tokens(table, tokens)?;
+    check_tokens(table.dim(0)?, tokens)?;
     if !table.device().is_cpu() {
         return plain::embed(table, tokens);
     }
@@ -65,7 +125,7 @@ pub fn embed(table: &Tensor, tokens: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When a token is none of the table's, or there are more positions than the table has.
 pub fn embed_with_positions(table: &Tensor, positions: &Tensor, tokens: &Tensor) -> Result<Tensor> {
-    check_tokens(table, tokens)?;
+    check_tokens(table.dim(0)?, tokens)?;
     let (_, length) = tokens.dims2()?;
     if length > positions.dim(0)? {
         return Err(Error::usage(format!(
@@ -81,15 +141,14 @@ pub fn embed_with_positions(table: &Tensor, positions: &Tensor, tokens: &Tensor)
     Ok(table.apply_op3(&positions, &tokens, EmbedWithPositions)?)
 }
 
-/// That all tokens are rows of a table.
-pub(super) fn check_tokens(table: &Tensor, tokens: &Tensor) -> Result<()> {
-    let vocab = table.dim(0)?;
+/// That all tokens are rows of a table of so many.
+pub(super) fn check_tokens(vocab: usize, tokens: &Tensor) -> Result<()> {
     if tokens.dtype() != DType::U32 {
         return Err(Error::internal(format!("tokens are u32, got {:?}", tokens.dtype())));
     }
     let tokens = tokens.contiguous()?;
     let (storage, layout) = tokens.storage_and_layout();
-    let candle_core::Storage::Cpu(storage) = &*storage else { return Ok(()) };
+    let Storage::Cpu(storage) = &*storage else { return Ok(()) };
     match ids(storage, layout)?.iter().find(|&&t| t as usize >= vocab) {
         None => Ok(()),
         Some(t) => Err(Error::usage(format!(
@@ -104,6 +163,21 @@ fn ids<'a>(storage: &'a CpuStorage, layout: &Layout) -> CandleResult<&'a [u32]> 
         bail!("a kernel needs contiguous tokens, got {layout:?}")
     };
     Ok(&storage.as_slice::<u32>()?[from..to])
+}
+
+/// A matrix whose rows or whose columns lie one after the other.
+fn matrix<'a>(storage: &'a CpuStorage, layout: &Layout) -> CandleResult<Matrix<'a>> {
+    let (rows, columns) = layout.shape().dims2()?;
+    if layout.is_contiguous() {
+        return Ok(Matrix::new(floats(storage, layout)?, rows, columns));
+    }
+    match layout.stride() {
+        [1, stride] => {
+            let numbers = &storage.as_slice::<f32>()?[layout.start_offset()..];
+            Ok(Matrix::strided(numbers, columns, rows, *stride).transposed())
+        }
+        _ => bail!("a kernel needs a matrix in rows or in columns, got {layout:?}"),
+    }
 }
 
 /// Rows, inputs and outputs of a linear map.
@@ -132,11 +206,6 @@ impl Sizes {
             *last = self.outputs;
         }
         Shape::from(dims)
-    }
-
-    fn forward(self, x: &[f32], w: &[f32]) -> Vec<f32> {
-        let (x, w) = self.factors(x, w);
-        product(x, w, 1.0)
     }
 
     fn forward_into(self, x: &[f32], w: &[f32], out: &mut [f32]) {
@@ -196,7 +265,8 @@ impl CustomOp2 for Linear {
         w_layout: &Layout,
     ) -> CandleResult<(CpuStorage, Shape)> {
         let sizes = Sizes::of(x_layout.dims(), w_layout.dims())?;
-        let out = sizes.forward(floats(x, x_layout)?, floats(w, w_layout)?);
+        let x = Matrix::new(floats(x, x_layout)?, sizes.rows, sizes.inputs);
+        let out = product(x, matrix(w, w_layout)?.transposed(), 1.0);
         Ok((CpuStorage::F32(out), sizes.out_shape(x_layout)))
     }
 
@@ -233,7 +303,9 @@ impl CustomOp3 for LinearWithBias {
             bail!("a linear map with {} outputs cannot add {} biases", sizes.outputs, bias.len())
         }
         let mut out = bias.repeat(sizes.rows);
-        sizes.forward_into(floats(x, x_layout)?, floats(w, w_layout)?, &mut out);
+        let x = Matrix::new(floats(x, x_layout)?, sizes.rows, sizes.inputs);
+        let w = matrix(w, w_layout)?.transposed();
+        multiply(&mut out, sizes.outputs, x, w, 1.0, Into::Add);
         Ok((CpuStorage::F32(out), sizes.out_shape(x_layout)))
     }
 

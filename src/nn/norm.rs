@@ -42,11 +42,19 @@ impl Norm {
         Ok(Self { kind, weight, bias, epsilon: EPSILON })
     }
 
+    /// Its weight and its bias, `[width]` each, as far as it has them.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn tensors(&self, params: &Params) -> Result<[Option<Tensor>; 2]> {
+        let get = |p: Option<Param>| p.map(|p| params.get(p)).transpose();
+        Ok([get(self.weight)?, get(self.bias)?])
+    }
+
     /// `x` is `[batch, pos, width]`; so is the result. Where the weight is shorter than a row, rows are heads side by side, each of
     /// which is normalised.
     pub fn forward(&self, params: &Params, x: &Tensor) -> Result<Tensor> {
-        let weight = self.weight.map(|p| params.get(p));
-        let bias = self.bias.map(|p| params.get(p));
+        let [weight, bias] = self.tensors(params)?;
         let numbers =
             Numbers { weight: weight.as_ref(), bias: bias.as_ref(), epsilon: self.epsilon };
         normalize(self.kind, x, numbers)

@@ -175,7 +175,7 @@ impl Optimizer {
                     trained: true,
                 });
             };
-            let shape = params.var(param).dims();
+            let shape = params.dims(param);
             keep("moment1", shape, &memory.first);
             if !memory.second.is_empty() {
                 keep("moment2", shape, &memory.second);
@@ -264,7 +264,7 @@ fn diverged(what: String) -> Error {
 }
 
 fn check(params: &Params, grads: &Gradients) -> Result<()> {
-    let sizes: Vec<usize> = params.all().map(|p| params.var(p).elem_count()).collect();
+    let sizes: Vec<usize> = params.all().map(|p| params.count(p)).collect();
     let fits =
         |(size, grad): (&usize, &Option<Vec<f32>>)| grad.as_ref().is_none_or(|g| g.len() == *size);
     if sizes.len() == grads.len() && sizes.iter().zip(grads).all(fits) {
@@ -293,7 +293,7 @@ fn restored(
             tensor.data.len()
         )))
     };
-    let count = params.var(param).elem_count();
+    let count = params.count(param);
     let second = match rule {
         Rule::Sgd { .. } => Some(Vec::new()),
         Rule::AdamW { .. } => part("moment2", count)?,
@@ -319,7 +319,7 @@ fn joined(parts: &[f32]) -> u64 {
 
 /// Lets `change` write into the numbers of a parameter.
 fn in_place(params: &Params, param: Param, mut change: impl FnMut(&mut [f32])) -> Result<()> {
-    let var = params.var(param);
+    let var = params.var(param)?;
     if var.device().is_cpu() {
         return Ok(var.inplace_op1(&Change(RefCell::new(change)))?);
     }

@@ -12,6 +12,8 @@ use crate::base::convert::{self, narrow};
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::weights::{NamedTensor, Weights};
 
+use super::linear::{rows_of, widened};
+
 /// Most memory for the numbers of a network.
 const MOST_BYTES: u64 = budget::NETWORK_BYTES;
 
@@ -37,15 +39,87 @@ impl Param {
     }
 }
 
+/// A tensor in the files of another program, of a network that is read and not trained.
+pub trait Stored: Send + Sync {
+    fn shape(&self) -> &[usize];
+    /// All of it, of whatever numbers, its rows or its columns one after the other.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds numbers that are not finite.
+    fn whole(&self) -> Result<Tensor>;
+    /// Some of its rows, of `f32`: `[row, width]`.
+    ///
+    /// # Errors
+    /// As [`Self::whole`].
+    fn rows(&self, rows: &[u32]) -> Result<Tensor>;
+}
+
+/// A stored tensor; it is read as a whole where somebody asks for more than some rows, and kept from then on.
+struct Lazy {
+    stored: Box<dyn Stored>,
+    whole: Mutex<Option<Tensor>>,
+}
+
+impl Lazy {
+    fn whole(&self) -> Result<Tensor> {
+        // A panic while it was read left nothing behind.
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(whole) = &*whole {
+            return Ok(whole.clone());
+        }
+        Ok(whole.insert(self.stored.whole()?).clone())
+    }
+
+    fn rows(&self, rows: &[u32]) -> Result<Tensor> {
+        let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match whole {
+            Some(whole) => rows_of(&whole, rows),
+            None => self.stored.rows(rows),
+        }
+    }
+}
+
+/// Where the numbers of a parameter are.
+#[derive(Clone)]
+enum Values {
+    Here(Var),
+    Stored(Arc<Lazy>),
+}
+
+impl Values {
+    fn dims(&self) -> &[usize] {
+        match self {
+            Self::Here(var) => var.dims(),
+            Self::Stored(lazy) => lazy.stored.shape(),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.dims().iter().product()
+    }
+}
+
 #[derive(Clone)]
 struct Entry {
     name: Arc<str>,
-    var: Var,
+    values: Values,
     /// Whether the model ever trains it.
     trained: bool,
     frozen: bool,
     /// The numbers of a tensor that never changes, shared by all snapshots.
     fixed: Option<Arc<[f32]>>,
+}
+
+impl Entry {
+    fn var(&self) -> Result<&Var> {
+        match &self.values {
+            Values::Here(var) => Ok(var),
+            Values::Stored(_) => Err(Error::internal(format!(
+                "{} lies in files of another program and is only read",
+                self.name
+            ))),
+        }
+    }
 }
 
 /// All parameters of a model. Each draws from a stream of its own (seed and name), so that adding one
@@ -82,7 +156,7 @@ impl Params {
     /// Numbers of a tensor to add, if the network is not too large with it: said before memory is asked for.
     fn room_for(&self, name: &str, shape: &[usize]) -> Result<usize> {
         let count = shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
-        let there: usize = self.entries.iter().map(|e| e.var.elem_count()).sum();
+        let there: usize = self.entries.iter().map(|e| e.values.count()).sum();
         let most = convert::size(MOST_BYTES) / size_of::<f32>();
         let fits = |count: &usize| count.saturating_add(there) <= most;
         count.filter(fits).ok_or_else(|| {
@@ -105,25 +179,18 @@ impl Params {
         trained: bool,
     ) -> Result<Param> {
         let fixed = (!trained).then(|| Arc::from(values.as_slice()));
-        let var = Var::from_tensor(&Tensor::from_vec(values, shape, &self.device)?)?;
-        self.entries.push(Entry { name: name.into(), var, trained, frozen: !trained, fixed });
+        let values = Var::from_tensor(&Tensor::from_vec(values, shape, &self.device)?)?;
+        let values = Values::Here(values);
+        self.entries.push(Entry { name: name.into(), values, trained, frozen: !trained, fixed });
         Ok(Param(self.entries.len() - 1))
     }
 
-    /// Adds a parameter that is never trained, of any kind of numbers: it is kept in them.
-    ///
-    /// # Errors
-    /// When candle refuses.
-    pub fn add_tensor(&mut self, name: &str, tensor: &Tensor) -> Result<Param> {
-        let var = Var::from_tensor(tensor)?;
-        self.entries.push(Entry {
-            name: name.into(),
-            var,
-            trained: false,
-            frozen: true,
-            fixed: None,
-        });
-        Ok(Param(self.entries.len() - 1))
+    /// Adds a parameter of a network that is read: its numbers are taken from its files when they are first asked for.
+    pub fn add_stored(&mut self, name: &str, stored: Box<dyn Stored>) -> Param {
+        let values = Values::Stored(Arc::new(Lazy { stored, whole: Mutex::default() }));
+        let name = name.into();
+        self.entries.push(Entry { name, values, trained: false, frozen: true, fixed: None });
+        Param(self.entries.len() - 1)
     }
 
     /// Adds the parameters of another network; their numbers are shared.
@@ -131,17 +198,53 @@ impl Params {
         self.entries.extend(other.entries.iter().cloned());
     }
 
-    /// The tensor for a forward pass: part of the gradient graph only while it is being trained; of `f32`, whatever it is kept in.
-    pub fn get(&self, param: Param) -> Tensor {
-        let kept = self.kept(param);
-        // What candle could not turn it would refuse where it is read.
-        if kept.dtype() == DType::F32 { kept } else { kept.to_dtype(DType::F32).unwrap_or(kept) }
+    /// The tensor for a forward pass: part of the gradient graph only while it is being trained; of `f32` and contiguous, whatever it is
+    /// kept in.
+    ///
+    /// # Errors
+    /// When it lies in files that cannot be read.
+    pub fn get(&self, param: Param) -> Result<Tensor> {
+        let kept = self.kept(param)?;
+        if kept.dtype() == DType::F32 { Ok(kept.contiguous()?) } else { widened(&kept) }
     }
 
-    /// The same in the kind of numbers that it is kept in.
-    pub fn kept(&self, param: Param) -> Tensor {
+    /// The same in the kind of numbers that it is kept in, its rows or its columns one after the other.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn kept(&self, param: Param) -> Result<Tensor> {
         let entry = &self.entries[param.0];
-        if entry.frozen { entry.var.as_detached_tensor() } else { entry.var.as_tensor().clone() }
+        Ok(match &entry.values {
+            Values::Here(var) if entry.frozen => var.as_detached_tensor(),
+            Values::Here(var) => var.as_tensor().clone(),
+            Values::Stored(lazy) => lazy.whole()?,
+        })
+    }
+
+    /// Some rows of a matrix, of `f32`, `[row, width]`: of one that lies in files, these alone are read.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn rows(&self, param: Param, rows: &[u32]) -> Result<Tensor> {
+        match &self.entries[param.0].values {
+            Values::Here(var) => rows_of(var.as_tensor(), rows),
+            Values::Stored(lazy) => lazy.rows(rows),
+        }
+    }
+
+    /// Whether its numbers lie in files of another program.
+    pub fn is_stored(&self, param: Param) -> bool {
+        matches!(self.entries[param.0].values, Values::Stored(_))
+    }
+
+    /// Lengths of its axes.
+    pub fn dims(&self, param: Param) -> &[usize] {
+        self.entries[param.0].values.dims()
+    }
+
+    /// How many numbers it has.
+    pub fn count(&self, param: Param) -> usize {
+        self.entries[param.0].values.count()
     }
 
     /// A tensor that depends only on parameters that are never trained: made once and kept under `name`
@@ -163,12 +266,14 @@ impl Params {
     pub fn watched(&self) -> Result<Self> {
         let device = Device::Cpu;
         let entry = |e: &Entry| -> Result<Entry> {
-            let var = if self.device.is_cpu() {
-                e.var.clone()
-            } else {
-                Var::from_tensor(&e.var.as_detached_tensor().to_device(&device)?)?
+            let values = match &e.values {
+                Values::Here(var) if !self.device.is_cpu() => {
+                    let there = var.as_detached_tensor().to_device(&device)?;
+                    Values::Here(Var::from_tensor(&there)?)
+                }
+                other => other.clone(),
             };
-            Ok(Entry { frozen: true, var, ..e.clone() })
+            Ok(Entry { frozen: true, values, ..e.clone() })
         };
         let entries = self.entries.iter().map(entry).collect::<Result<_>>()?;
         Ok(Self { seed: self.seed, device, entries, derived: Mutex::default() })
@@ -198,8 +303,11 @@ impl Params {
     }
 
     /// The variable itself, for optimisers.
-    pub fn var(&self, param: Param) -> &Var {
-        &self.entries[param.0].var
+    ///
+    /// # Errors
+    /// When it lies in files of another program: nothing changes it there.
+    pub fn var(&self, param: Param) -> Result<&Var> {
+        self.entries[param.0].var()
     }
 
     /// Whether the model trains it at all.
@@ -254,14 +362,11 @@ impl Params {
             .map(|e| {
                 let data = match &e.fixed {
                     Some(fixed) => fixed.clone(),
-                    None => {
-                        let numbers = e.var.flatten_all()?.to_dtype(DType::F32)?;
-                        numbers.to_vec1::<f32>()?.into()
-                    }
+                    None => e.var()?.flatten_all()?.to_vec1::<f32>()?.into(),
                 };
                 Ok(NamedTensor {
                     name: e.name.clone(),
-                    shape: e.var.dims().to_vec(),
+                    shape: e.values.dims().to_vec(),
                     data,
                     trained: e.trained,
                 })
@@ -282,20 +387,20 @@ impl Params {
                     weights.step, e.name
                 )));
             };
-            if t.shape != e.var.dims() {
+            if t.shape != e.values.dims() {
                 return Err(Error::input(format!(
                     "the tensor {} of step {} has shape {:?}, this model needs {:?}",
                     e.name,
                     weights.step,
                     t.shape,
-                    e.var.dims()
+                    e.values.dims()
                 )));
             }
         }
         self.derived.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         for e in &mut self.entries {
             if let Some(t) = weights.get(&e.name) {
-                e.var.set(&Tensor::from_slice(&t.data, t.shape.as_slice(), &self.device)?)?;
+                e.var()?.set(&Tensor::from_slice(&t.data, t.shape.as_slice(), &self.device)?)?;
                 if e.fixed.is_some() {
                     e.fixed = Some(t.data.clone());
                 }

@@ -327,26 +327,103 @@ impl Tap for EditAndCapture {
     }
 }
 
+/// Looks at places while they pass, after the edits; nothing of them is kept.
+pub trait Glance {
+    fn sites(&self) -> &[Site];
+    /// Sees the whole of a place.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    fn see(&mut self, site: Site, x: &Tensor) -> Result<()>;
+    /// Whether it sees a place before it is edited, too: no pass goes on for that.
+    fn sees_before(&self, _site: Site) -> bool {
+        false
+    }
+    /// Sees such a place.
+    fn before(&mut self, _site: Site, _x: &Tensor) {}
+}
+
+/// What each layer reads, before anything is changed there: from there on a pass can be made again. `[batch, pos, width]` each.
+#[derive(Clone, Debug, Default)]
+pub struct Streams(Vec<Tensor>);
+
+impl Streams {
+    /// The layer that a pass begins with which is asked about `layer` and later ones, and what that layer reads; `None`: it begins at the
+    /// beginning.
+    pub fn from(&self, layer: usize) -> Option<(usize, Tensor)> {
+        let at = layer.min(self.0.len().checked_sub(1)?);
+        (at > 0).then(|| (at, self.0[at].clone()))
+    }
+}
+
+impl Glance for Streams {
+    fn sites(&self) -> &[Site] {
+        &[]
+    }
+
+    fn see(&mut self, _site: Site, _x: &Tensor) -> Result<()> {
+        Ok(())
+    }
+
+    fn sees_before(&self, site: Site) -> bool {
+        site.point == Point::ResidPre
+    }
+
+    /// Layers come in their order, from the one that the pass begins with.
+    fn before(&mut self, site: Site, x: &Tensor) {
+        if site.layer == self.0.len() {
+            self.0.push(x.detach());
+        }
+    }
+}
+
 /// Keeps the tensors of some sites under edits, and ends the pass, by refusing to go on, once it has all that is asked.
-pub struct Until {
+pub struct Until<'a> {
     pub bench: EditAndCapture,
-    /// Sites to capture.
+    glance: Option<&'a mut dyn Glance>,
+    /// Sites to capture or to look at.
     enough: usize,
+    /// Sites that were looked at.
+    seen: usize,
     /// Whether a refusal was no failure.
     pub is_ended: bool,
 }
 
-impl Until {
+impl<'a> Until<'a> {
     /// Ends with the last of the sites where the logits are not wanted.
-    pub fn new(edits: Vec<Edit>, keep: &[Site], wants_logits: bool) -> Self {
-        let enough = if wants_logits { usize::MAX } else { keep.len() };
-        Self { bench: EditAndCapture::new(edits, keep.to_vec()), enough, is_ended: false }
+    pub fn new(
+        edits: Vec<Edit>,
+        keep: &[Site],
+        glance: Option<&'a mut dyn Glance>,
+        wants_logits: bool,
+    ) -> Self {
+        let sites = keep.len() + glance.as_ref().map_or(0, |glance| glance.sites().len());
+        let enough = if wants_logits { usize::MAX } else { sites };
+        let bench = EditAndCapture::new(edits, keep.to_vec());
+        Self { bench, glance, enough, seen: 0, is_ended: false }
+    }
+
+    /// Looks at what passes a site, if somebody does.
+    fn look(&mut self, site: Site, part: Part, x: &Tensor) -> Result<()> {
+        let Some(glance) = self.glance.as_mut().filter(|glance| glance.sites().contains(&site))
+        else {
+            return Ok(());
+        };
+        if !part.is_whole(site, x) {
+            return Err(Error::usage(format!(
+                "this question looks at whole sequences, and this network passes {site} in pieces: ask another one"
+            )));
+        }
+        self.seen += 1;
+        glance.see(site, x)
     }
 }
 
-impl Tap for Until {
+impl Tap for Until<'_> {
     fn wants(&self, site: Site) -> bool {
-        self.bench.wants(site)
+        let sees =
+            |glance: &&mut dyn Glance| glance.sites().contains(&site) || glance.sees_before(site);
+        self.glance.as_ref().is_some_and(sees) || self.bench.wants(site)
     }
 
     fn at(&mut self, site: Site, x: Tensor) -> Result<Tensor> {
@@ -354,8 +431,12 @@ impl Tap for Until {
     }
 
     fn at_part(&mut self, site: Site, part: Part, x: Tensor) -> Result<Tensor> {
+        if let Some(glance) = self.glance.as_mut().filter(|glance| glance.sees_before(site)) {
+            glance.before(site, &x);
+        }
         let x = self.bench.at_part(site, part, x)?;
-        self.is_ended = self.bench.has(self.enough);
+        self.look(site, part, &x)?;
+        self.is_ended = self.bench.has(self.enough.saturating_sub(self.seen));
         if self.is_ended { Err(Error::internal("nothing more is asked")) } else { Ok(x) }
     }
 }

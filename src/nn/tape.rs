@@ -243,7 +243,7 @@ pub struct Tape<'a> {
 #[derive(Default)]
 struct Seen {
     /// Sites that are kept, if any are.
-    keeping: Option<Until>,
+    keeping: Option<Until<'static>>,
     /// Of the segments that were read and left, `[batch, pos, vocab]` of the whole sequences; NaN where there are none.
     logits: Vec<f32>,
     /// Positions of them.
@@ -275,7 +275,7 @@ impl<'a> Tape<'a> {
     /// the last of them, by refusing to go on ([`Self::is_ended`]).
     #[must_use]
     pub fn keeping(self, sites: &[Site], wants_logits: bool) -> Self {
-        let until = || Until::new(Vec::new(), sites, wants_logits);
+        let until = || Until::new(Vec::new(), sites, None, wants_logits);
         let keeping = (!sites.is_empty()).then(until);
         Self { seen: Some(Seen { keeping, ..Seen::default() }), ..self }
     }
@@ -286,11 +286,11 @@ impl<'a> Tape<'a> {
     }
 
     /// The sites that are kept, in a pass that nobody goes back over.
-    fn watcher(&self) -> Option<&Until> {
+    fn watcher(&self) -> Option<&Until<'static>> {
         self.seen.as_ref()?.keeping.as_ref()
     }
 
-    fn watcher_mut(&mut self) -> Option<&mut Until> {
+    fn watcher_mut(&mut self) -> Option<&mut Until<'static>> {
         self.seen.as_mut()?.keeping.as_mut()
     }
 
@@ -568,7 +568,7 @@ impl<'a> Tape<'a> {
         }
         let [q, k] = [self.tensor(q)?, self.tensor(k)?];
         let mut seen = self.seen.take().unwrap_or_default();
-        let keeping = seen.keeping.get_or_insert_with(|| Until::new(vec![], &[], true));
+        let keeping = seen.keeping.get_or_insert_with(|| Until::new(vec![], &[], None, true));
         let mut tap = Within { tap: keeping, part };
         let values = || values(self).and_then(|values| self.tensor(values));
         let z = attend(how, &q, &k, values, &mut tap);

@@ -1,6 +1,6 @@
 //! What a network is wired with: every operation once over tensors, under a tap, and once on the tape.
 
-use candle_core::{D, DType, Tensor, TensorId};
+use candle_core::{DType, Tensor, TensorId};
 
 use super::activation::{self, Activation, swiglu};
 use super::attention::plain::capped;
@@ -281,6 +281,16 @@ pub trait Wire<'m> {
 
     /// The rows of `x` that are in the loss, where others need not be computed.
     fn in_loss(&mut self, x: Self::X) -> Self::X;
+
+    /// The layer that the pass begins with, and what it reads; `None`: it begins with the embedding.
+    fn resumed(&mut self) -> Option<(usize, Self::X)> {
+        None
+    }
+
+    /// The rows of `x` whose logits are asked for, the last of them, and which is the first.
+    fn asked(&mut self, x: Self::X) -> Result<(Self::X, usize)> {
+        Ok((x, 0))
+    }
 }
 
 /// The parameters that a sequence is embedded with.
@@ -298,14 +308,17 @@ pub(super) fn fixed_product<X>(
     heads: &Heads<'_, X>,
 ) -> Result<Option<Tensor>> {
     let (Some(values), Some(outputs)) = (heads.values, heads.outputs) else { return Ok(None) };
-    let never = |map: Map| map.bias.is_none() && !params.is_trained(map.weight);
-    let (w_v, w_o) = (params.var(values.weight), params.var(outputs.weight));
-    let is_square = w_v.dims() == w_o.dims() && w_v.dim(0)? == w_v.dim(1)?;
+    let never = |map: Map| {
+        let Map { weight, bias } = map;
+        bias.is_none() && !params.is_trained(weight) && !params.is_stored(weight)
+    };
+    let (w_v, w_o) = (params.dims(values.weight), params.dims(outputs.weight));
+    let is_square = w_v == w_o && w_v.first() == w_v.last();
     if how.heads != 1 || !never(values) || !never(outputs) || !is_square {
         return Ok(None);
     }
     let name = format!("{} {}", params.name(outputs.weight), params.name(values.weight));
-    let make = || linear(&params.get(outputs.weight), &params.get(values.weight).t()?, None);
+    let make = || linear(&params.get(outputs.weight)?, &params.get(values.weight)?.t()?, None);
     params.derived(&name, make).map(Some)
 }
 
@@ -325,7 +338,7 @@ pub(super) fn fixed_tables(
     let Some(positions) = tables.positions else { return Ok(None) };
     let of = |table: Param| {
         let name = format!("layer {layer} writes {}", params.name(table));
-        params.derived(&name, || linear(&params.get(table), product, None))
+        params.derived(&name, || linear(&params.get(table)?, product, None))
     };
     Ok(Some((of(tables.tokens)?, of(positions)?)))
 }
@@ -356,13 +369,30 @@ pub struct Watched<'a> {
     embedded: Option<(TensorId, Tables)>,
     /// What is carried from segment to segment.
     pub state: Vec<Tensor>,
+    /// Of each layer the keys, and the values, of all that was read, where they are kept.
+    pub cache: Option<Vec<Tensor>>,
+    /// The first position whose logits are asked for.
+    pub logits_from: usize,
+    /// The layer that the pass begins with, and what it reads.
+    pub from: Option<(usize, Tensor)>,
 }
 
 impl<'a> Watched<'a> {
     /// Reads `tokens` `[batch, pos]`, a part of each sequence.
     pub fn new(params: &'a Params, tokens: &'a Tensor, part: Part, tap: &'a mut dyn Tap) -> Self {
-        let (values, embedded, state) = (None, None, Vec::new());
-        Self { params, tokens, part, memory: 0, values, tap, embedded, state }
+        Self {
+            params,
+            tokens,
+            part,
+            memory: 0,
+            values: None,
+            tap,
+            embedded: None,
+            state: Vec::new(),
+            cache: None,
+            logits_from: 0,
+            from: None,
+        }
     }
 
     /// The same over sequences that carry real numbers, `[batch, pos, inputs]`, if they do.
@@ -385,9 +415,10 @@ impl<'a> Watched<'a> {
         x: &Tensor,
         map: Map,
     ) -> Result<Tensor> {
-        if map.bias.is_none() && !self.tap.wants(site) {
+        let is_stored = self.params.is_stored(map.weight);
+        if map.bias.is_none() && !is_stored && !self.tap.wants(site) {
             // In one go where nobody watches what is written.
-            return linear_into(residual, x, &self.params.get(map.weight));
+            return linear_into(residual, x, &self.params.get(map.weight)?);
         }
         let written = mapped(self.params, x, Some(map))?;
         sum(residual, &self.passed(site, part, written)?)
@@ -397,15 +428,38 @@ impl<'a> Watched<'a> {
         self.tap.wants(Site { layer, point })
     }
 
-    /// Rows of a table of other numbers: only they become `f32`.
-    fn embed_kept(&self, table: &Tensor, positions: Option<Param>) -> Result<Tensor> {
-        check_tokens(table, self.tokens)?;
-        let rows = table.index_select(&self.tokens.flatten_all()?, 0)?;
+    /// What is kept at a place of the cache.
+    fn cached(&self, at: usize) -> Option<Tensor> {
+        self.cache.as_ref()?.get(at).cloned()
+    }
+
+    /// Keeps what belongs at a place of the cache, if there is one; places are filled in order.
+    fn keep(&mut self, at: usize, x: Tensor) {
+        let Some(cache) = &mut self.cache else { return };
+        match cache.get_mut(at) {
+            Some(there) => *there = x,
+            None => cache.push(x),
+        }
+    }
+
+    /// Rows after those that are kept, and keeps them.
+    fn with_cached(&mut self, at: usize, x: &Tensor) -> Result<Tensor> {
+        let all = after(self.cached(at).as_ref(), x)?;
+        self.keep(at, all.clone());
+        Ok(all)
+    }
+
+    /// Rows of tables in files: only they are read.
+    fn embed_stored(&self, tokens: Param, positions: Option<Param>) -> Result<Tensor> {
+        let width = self.params.dims(tokens).last().copied().unwrap_or(1);
+        let vocab = self.params.dims(tokens).first().copied().unwrap_or(0);
+        check_tokens(vocab, self.tokens)?;
         let (batch, count) = self.tokens.dims2()?;
-        let x = rows.reshape((batch, count, table.dim(1)?))?.to_dtype(DType::F32)?;
+        let x = self.params.rows(tokens, &self.tokens.flatten_all()?.to_vec1()?)?;
+        let x = x.reshape((batch, count, width))?;
         match positions {
             None => Ok(x),
-            Some(positions) => add_positions(&x, &self.params.get(positions), self.part.from),
+            Some(positions) => add_positions(&x, &self.params.get(positions)?, self.part.from),
         }
     }
 
@@ -433,13 +487,13 @@ impl<'m> Wire<'m> for Watched<'_> {
     }
 
     fn embed(&mut self, tokens: Param, positions: Option<Param>) -> Result<Tensor> {
-        let table = self.params.kept(tokens);
-        if table.dtype() != DType::F32 {
-            return self.embed_kept(&table, positions);
+        if self.params.is_stored(tokens) {
+            return self.embed_stored(tokens, positions);
         }
+        let table = self.params.get(tokens)?;
         let x = match positions {
             Some(positions) => {
-                looked_up(&table, &self.params.get(positions), self.tokens, self.part.from)?
+                looked_up(&table, &self.params.get(positions)?, self.tokens, self.part.from)?
             }
             None => embed(&table, self.tokens)?,
         };
@@ -448,7 +502,7 @@ impl<'m> Wire<'m> for Watched<'_> {
     }
 
     fn values(&mut self, x: &Tensor, map: Map) -> Result<Tensor> {
-        let inputs = self.params.var(map.weight).dim(1)?;
+        let inputs = self.params.dims(map.weight).last().copied().unwrap_or(0);
         let carried = self.values.map_or(Ok(0), |values| values.dim(2))?;
         check_values(inputs, carried)?;
         match self.values {
@@ -473,16 +527,27 @@ impl<'m> Wire<'m> for Watched<'_> {
         let is_watched = self.wants(how.layer, Point::V) || self.wants(how.layer, Point::Z);
         let product = if is_watched { None } else { fixed_product(self.params, how, &heads)? };
         let Self { params, tokens, part, .. } = *self;
-        let values = || match &product {
-            None => mapped(params, read, values),
-            Some(product) => match fixed_tables(params, tables, how.layer, product)? {
-                Some((table, places)) => looked_up(&table, &places, tokens, part.from),
-                None => linear(read, product, None),
-            },
+        let [keys_at, values_at] = [0, 1].map(|i| 2 * how.layer + i);
+        let keys = &self.with_cached(keys_at, keys)?;
+        let mut cached_values = self.cached(values_at);
+        let values = || {
+            let values = match &product {
+                None => mapped(params, read, values)?,
+                Some(product) => match fixed_tables(params, tables, how.layer, product)? {
+                    Some((table, places)) => looked_up(&table, &places, tokens, part.from)?,
+                    None => linear(read, product, None)?,
+                },
+            };
+            let all = after(cached_values.as_ref(), &values)?;
+            cached_values = Some(all.clone());
+            Ok(all)
         };
         let part = part.of_attention(how.mask, queries.dim(1)?, keys.dim(1)?);
         let mut tap = Within { tap: self.tap, part };
         let z = attend(how, queries, keys, values, &mut tap)?;
+        if let Some(values) = cached_values {
+            self.keep(values_at, values);
+        }
         let Some(residual) = residual else { return mapped(params, &z, outputs) };
         match outputs.filter(|_| product.is_none()) {
             Some(outputs) => self.written(site, part, residual, &z, outputs),
@@ -535,7 +600,7 @@ impl<'m> Wire<'m> for Watched<'_> {
     }
 
     fn repeat(&mut self, rows: Param) -> Result<Tensor> {
-        let rows = self.params.get(rows);
+        let rows = self.params.get(rows)?;
         let (positions, width) = rows.dims2()?;
         Ok(rows.broadcast_as((self.tokens.dim(0)?, positions, width))?)
     }
@@ -568,6 +633,24 @@ impl<'m> Wire<'m> for Watched<'_> {
     fn in_loss(&mut self, x: Tensor) -> Tensor {
         x
     }
+
+    fn resumed(&mut self) -> Option<(usize, Tensor)> {
+        self.from.take()
+    }
+
+    fn asked(&mut self, x: Tensor) -> Result<(Tensor, usize)> {
+        let count = x.dim(1)?;
+        let from = self.logits_from.min(count.saturating_sub(1));
+        Ok(if from == 0 { (x, 0) } else { (x.narrow(1, from, count - from)?, from) })
+    }
+}
+
+/// Rows `[batch, pos, width]` after others.
+fn after(before: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
+    match before {
+        None => Ok(x.clone()),
+        Some(before) => Ok(Tensor::cat(&[before, x], Along::Positions.axis())?),
+    }
 }
 
 /// Rows of a token table plus those of a position table from the `from`-th on, `[batch, pos, width]`.
@@ -581,27 +664,6 @@ fn looked_up(table: &Tensor, positions: &Tensor, tokens: &Tensor, from: usize) -
 
 fn mapped(params: &Params, x: &Tensor, map: Option<Map>) -> Result<Tensor> {
     let Some(map) = map else { return Ok(x.clone()) };
-    let (weight, bias) = (params.kept(map.weight), map.bias.map(|bias| params.get(bias)));
-    if weight.dtype() == DType::F32 {
-        return linear(x, &weight, bias.as_ref());
-    }
-    let mapped = linear_kept(x, &weight)?;
-    Ok(match bias {
-        Some(bias) => mapped.broadcast_add(&bias)?,
-        None => mapped,
-    })
-}
-
-/// `x · wᵀ` with a matrix of other numbers, of which only some rows are `f32` at a time.
-fn linear_kept(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    /// Numbers of a block: 16 MB.
-    const BLOCK: usize = 4 << 20;
-    let (outputs, inputs) = weight.dims2()?;
-    let rows = (BLOCK / inputs.max(1)).max(1);
-    let block = |from: usize| {
-        let rows = weight.narrow(0, from, rows.min(outputs - from))?.to_dtype(DType::F32)?;
-        linear(x, &rows, None)
-    };
-    let blocks = (0..outputs).step_by(rows).map(block).collect::<Result<Vec<Tensor>>>()?;
-    Ok(Tensor::cat(&blocks, D::Minus1)?)
+    let bias = map.bias.map(|bias| params.get(bias)).transpose()?;
+    linear(x, &params.kept(map.weight)?, bias.as_ref())
 }

@@ -9,7 +9,8 @@ use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, M
 
 use super::heads::strike;
 use super::outputs::{
-    Pattern, is_head_cut, number, pattern, place, reading, sentence, step_text, tokens,
+    Pattern, attention_call, is_head_cut, number, pattern, place, reading, sentence, step_text,
+    tokens,
 };
 use super::positions::{self, Window};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
@@ -46,6 +47,27 @@ crate::choices! {
     }
 }
 
+crate::choices! {
+    /// Whether the colours run over the keys after the first, which is marked then.
+    pub enum FirstKey {
+        Usual = "as usual",
+        Apart = "beyond the scale",
+        Within = "within the scale",
+    }
+}
+
+impl FirstKey {
+    /// Usual is beyond the scale in networks of other programs: there the first token takes what attention a head has to spare, and the
+    /// first query gives it all.
+    pub fn is_apart(self, net: &NetShape) -> bool {
+        match self {
+            Self::Usual => net.is_read,
+            Self::Apart => true,
+            Self::Within => false,
+        }
+    }
+}
+
 crate::settings! {
     /// The panel `attention`.
     pub struct Attention = "The attention of the selected head on the sequence in view: a row for each query, a column for each key." {
@@ -55,6 +77,8 @@ crate::settings! {
         range: Range = Range::Largest, called "colour range", @live;
         /// Leave out the first key, which often takes the attention that has nowhere to go; the scale adapts to the rest.
         hide_first: bool = false, @live;
+        /// Whether the colours run over the keys after the first alone, which is framed then: as usual is so in networks of other programs.
+        first_key: FirstKey = FirstKey::Usual, @live;
         /// Outline the cells where an induction head should look: at the tokens that follow an earlier copy of the query's token.
         expected: Expected = Expected::Selected, called "outline where it should look", @live;
         /// Which positions to draw: 48, which follow the selection until you scroll; all; the last 64; or 64 around the selection.
@@ -72,8 +96,8 @@ const MOST_OUTLINES: usize = 1500;
 const LOG_FLOOR: f32 = 1e-4;
 
 impl Panel for Attention {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
-        vec![MeasurementCall::new("attention")]
+    fn needs(&self, net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
+        vec![attention_call(net, selection)]
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -90,7 +114,7 @@ impl Attention {
                 "This network has no layer {layer}, head {head}: pick a head in the overview of heads."
             )));
         }
-        let answer = reading(view, &MeasurementCall::new("attention"))?;
+        let answer = reading(view, &attention_call(view.net, view.selection))?;
         let pattern = pattern(answer, layer, head)?;
         let shown = self.window.of(view.selection, pattern.queries);
         let mut plots = vec![self.map(view, pattern, shown)];
@@ -104,14 +128,15 @@ impl Attention {
             title: format!("Attention of layer {layer}, head {head}{cut}, {}", step_text(view)),
             columns: if side_by_side { plots.len() } else { 1 },
             plots,
-            caption: self.caption(view.selection, pattern, shown),
+            caption: self.caption(view, pattern, shown),
             ..Figure::default()
         })
     }
 
     fn map(&self, view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot {
         let values = self.values(pattern);
-        let range = self.color_range(&values);
+        let apart = self.first_key.is_apart(view.net) && !self.hide_first;
+        let range = self.color_range(&values, if apart { Some(pattern) } else { None });
         let map = self.map.on(view.palette.dark);
         let unseen = unseen(view, map);
         let mut marks = vec![Mark::Heat(Heat {
@@ -133,6 +158,8 @@ impl Attention {
         marks.extend(outlines);
         marks.extend(selected_bands(view, pattern));
         marks.extend(memory_gap([pattern.memory.len(), pattern.queries], view.palette.paper));
+        let framed = apart && shown.0 == 0;
+        marks.extend(framed.then(|| first_key_frame(view, shown)));
         let (from, to) = (shown.0 as f64, shown.1 as f64);
         if is_head_cut(view, view.selection.layer, view.selection.head) {
             marks.push(strike([across(pattern, shown).0, to], [to, from], view));
@@ -145,6 +172,10 @@ impl Attention {
         if outlined {
             let text = "where an induction head should look";
             legend.push(LegendEntry::square(text, outline_color(map)));
+        }
+        if framed {
+            legend
+                .push(LegendEntry::square("first key: beyond the colours", first_key_color(view)));
         }
         legend.push(LegendEntry { color: unseen, ..LegendEntry::absent("the future: hidden") });
         Plot {
@@ -195,8 +226,17 @@ impl Attention {
         values.chunks_exact((values.len() / queries.max(1)).max(1)).map(largest).collect()
     }
 
-    fn color_range(&self, values: &[f32]) -> (f32, f32) {
-        let most = largest(values);
+    /// `but_first`: over the keys of a pattern after the first.
+    fn color_range(&self, values: &[f32], but_first: Option<Pattern<'_>>) -> (f32, f32) {
+        let most = match but_first {
+            None => largest(values),
+            Some(pattern) => {
+                let (memory, width) = (pattern.memory.len(), pattern.memory.len() + pattern.keys);
+                let row = |row: &[f32]| largest(&row[..memory]).max(largest(&row[memory + 1..]));
+                let rows = values.chunks_exact(width.max(1)).filter(|row| row.len() > memory);
+                rows.map(row).fold(0.0, f32::max)
+            }
+        };
         match self.range {
             Range::One | Range::Row => (0.0, 1.0),
             Range::Largest | Range::Root if most > 0.0 => (0.0, most),
@@ -237,31 +277,47 @@ impl Attention {
 
     /// Says what a reader could take for an error: a hidden column, a sink that takes the colours, rows that do not sum to 1
     /// over positions.
-    fn caption(
-        &self,
-        selection: &Selection,
-        pattern: Pattern<'_>,
-        shown: (usize, usize),
-    ) -> String {
+    fn caption(&self, view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> String {
+        let selection = view.selection;
         let positions = positions::about(shown, pattern.queries).trim_start().to_owned();
         let beyond = about_keys_beyond(selection, pattern, shown);
-        let said = [positions, beyond, self.about_first_key(pattern), about_memory(pattern, shown)];
+        let said =
+            [positions, beyond, self.about_first_key(view, pattern), about_memory(pattern, shown)];
         said.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    fn about_first_key(&self, pattern: Pattern<'_>) -> String {
+    fn about_first_key(&self, view: &View<'_>, pattern: Pattern<'_>) -> String {
+        let apart = self.first_key.is_apart(view.net);
         match first_key_share(pattern) {
             Some(share) if self.hide_first => format!(
                 "The first key is left out; it takes {} of the attention on average.",
                 percent(share)
             ),
-            Some(share) if share > 0.4 => format!(
+            Some(share) if share > 0.4 && !apart => format!(
                 "On average {} of the attention goes to the first token, as to a sink: “hide_first” shows the rest.",
+                percent(share)
+            ),
+            Some(share) if apart => format!(
+                "The colours run over the keys after the first; that one takes {} of the attention on average.",
                 percent(share)
             ),
             _ => String::new(),
         }
     }
+}
+
+/// A frame around the first key, whose values lie beyond the colours.
+fn first_key_frame(view: &View<'_>, (from, to): (usize, usize)) -> Mark {
+    Mark::Frame {
+        from: [0.0, from as f64],
+        to: [1.0, to as f64],
+        color: first_key_color(view),
+        width: 1.5,
+    }
+}
+
+pub fn first_key_color(view: &View<'_>) -> Color {
+    colors::mix(view.palette.paper, view.palette.ink, 0.55)
 }
 
 /// The largest number among values; 0 where none is positive.

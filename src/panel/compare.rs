@@ -4,7 +4,7 @@ use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::Figure;
 use crate::figure::difference::{self, difference};
 
-use super::outputs::{Pattern, reading, sentence};
+use super::outputs::{Pattern, overview_call, reading, sentence};
 use super::tokens::as_id;
 use super::{Panel, PanelKind, View, scales};
 
@@ -175,8 +175,13 @@ pub fn differing_predictions(a: &View<'_>, b: &View<'_>) -> Vec<usize> {
 /// # Errors
 /// The figure to show in their place: they are not known, or of other shapes.
 pub fn patterns(a: &View<'_>, b: &View<'_>) -> Result<Reading, Figure> {
-    let call = MeasurementCall::new("attention");
+    let call = overview_call(a.net);
     let (of_a, of_b) = (reading(a, &call)?, reading(b, &call)?);
+    if a.net.is_large() {
+        return Err(sentence(
+            "The patterns of all heads of a large network are not kept whole, so that they are not subtracted: side by side shows both, and the panel Attention subtracts those of the head in focus.",
+        ));
+    }
     let mut less = of_a.minus(of_b);
     // What is drawn small is made of the whole: the largest of two differences is not the difference of the largest.
     less.arrays.retain(|array| array.name.starts_with(PATTERN));

@@ -6,7 +6,7 @@ use crate::figure::color::{Color, ColorMap};
 use crate::figure::{Axis, Cell, Figure, Mark, Pick, Plot, Ticks};
 
 use super::compare::{self, Compares};
-use super::outputs::{array, number, pattern, place, reading, sentence, step_text};
+use super::outputs::{array, number, overview_call, pattern, place, reading, sentence, step_text};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View};
 
 /// What is known of it before one is made.
@@ -28,8 +28,8 @@ crate::settings! {
 }
 
 impl Panel for Differences {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
-        vec![MeasurementCall::new("attention"), MeasurementCall::new("predictions")]
+    fn needs(&self, net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
+        vec![overview_call(net), MeasurementCall::new("predictions")]
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {

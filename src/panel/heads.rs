@@ -8,7 +8,10 @@ use crate::figure::difference::around_zero;
 use crate::figure::{Axis, Figure, Heat, Mark, Pick, Plot, Ticks};
 use crate::numeric::pattern::{part, shrink};
 
-use super::outputs::{Pattern, glance, is_head_cut, pattern, reading, sentence, step_text, tokens};
+use super::attention::{FirstKey, first_key_color};
+use super::outputs::{
+    Pattern, glance, is_head_cut, overview_call, pattern, reading, sentence, step_text, tokens,
+};
 use super::positions::{self, Window};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, compare, scales, span};
 
@@ -76,6 +79,8 @@ crate::settings! {
         map: ColorMap = ColorMap::Paper, called "colours", @live;
         /// Which positions to draw: 48, as in the panel Attention; all; the last 64; or 64 around the selection.
         window: Window = Window::Near, called "positions shown", @live;
+        /// Whether the colours run over the keys after the first alone, above which a bar stands then: as usual is so in networks of other programs.
+        first_key: FirstKey = FirstKey::Usual, @live;
         /// Each map has a scale of its own, from 0 to its largest value; off: all run from 0 to 1.
         own_scale: bool = true, @live;
         /// A number above each map: the mean share of attention on the token just before, on tokens that follow an earlier copy of the query's (where there is one), or on these copies; or how much of what the head raises in the logits goes to the tokens that it attends to.
@@ -86,9 +91,9 @@ crate::settings! {
 }
 
 impl Panel for Heads {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
+    fn needs(&self, net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
         let scores = self.text.array(self.score).map(|_| MeasurementCall::new("heads"));
-        std::iter::once(MeasurementCall::new("attention")).chain(scores).collect()
+        std::iter::once(overview_call(net)).chain(scores).collect()
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -98,7 +103,7 @@ impl Panel for Heads {
                 "This network has no attention heads, so there is no attention to show.",
             );
         }
-        let answer = match reading(view, &MeasurementCall::new("attention")) {
+        let answer = match reading(view, &overview_call(view.net)) {
             Ok(answer) => answer,
             Err(instead) => return instead,
         };
@@ -108,12 +113,13 @@ impl Panel for Heads {
             columns: Grid::of(view, columns).columns,
             plots,
             caption: format!(
-                "Above each diagonal: the future, which is hidden from a query.{}{}{}",
+                "Above each diagonal: the future, which is hidden from a query.{}{}{}{}",
                 positions::about(
                     self.window.of(view.selection, tokens(view).len()),
                     tokens(view).len()
                 ),
                 about_memory(answer),
+                self.about_first_key(view),
                 self.about_score(view)
             ),
             ..Figure::default()
@@ -180,20 +186,23 @@ impl Heads {
         head: usize,
         columns: usize,
     ) -> Plot {
-        let Ok(full) = pattern(answer, layer, head) else { return blank() };
+        let full = pattern(answer, layer, head).ok();
         let Some(Cells { memory, side, values }) = self.cells(view, full, answer, (layer, head))
         else {
             return blank();
         };
         let map = self.map.on(view.palette.dark);
-        let most = values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+        let apart = self.first_key.is_apart(view.net);
+        let is_first = |i: usize| apart && i % (memory + side).max(1) == memory;
+        let scaled = values.iter().enumerate().filter(|(i, v)| v.is_finite() && !is_first(*i));
+        let most = scaled.map(|(_, v)| *v).fold(0.0, f32::max);
         let top = if self.own_scale && most > 0.0 { most } else { 1.0 };
         let mut marks = vec![Mark::Heat(Heat {
             name: format!("layer {layer} head {head}"),
             rows: side,
             columns: memory + side,
             before: memory,
-            values: values.into(),
+            values: values.clone().into(),
             map,
             range: (0.0, top),
             causal: true,
@@ -211,6 +220,15 @@ impl Heads {
                 fill: None,
                 stroke: Some(view.palette.accent),
                 width: 2.5,
+            });
+        }
+        if apart && values.iter().enumerate().any(|(i, v)| is_first(i) && *v > most) {
+            marks.push(Mark::Rect {
+                from: [0.0, -margin],
+                to: [1.0f64.max(0.04 * side), -0.2 * margin],
+                fill: Some(first_key_color(view)),
+                stroke: None,
+                width: 0.0,
             });
         }
         if is_head_cut(view, layer, head) {
@@ -232,13 +250,19 @@ impl Heads {
     fn cells(
         &self,
         view: &View<'_>,
-        full: Pattern<'_>,
+        full: Option<Pattern<'_>>,
         answer: &Reading,
         (layer, head): (usize, usize),
     ) -> Option<Cells> {
-        let (from, to) = self.window.of(view.selection, full.queries);
-        let is_whole = (from, to) == (0, full.queries);
-        let pattern = if is_whole { glance(answer, layer, head).ok()? } else { full };
+        let part_of = |full: Pattern<'_>| {
+            let (from, to) = self.window.of(view.selection, full.queries);
+            (from, to) != (0, full.queries)
+        };
+        let (pattern, is_whole) = match full.filter(|full| part_of(*full)) {
+            Some(full) => (full, false),
+            None => (glance(answer, layer, head).ok()?, true),
+        };
+        let (from, to) = self.window.of(view.selection, pattern.queries);
         if pattern.queries != pattern.keys {
             return None;
         }
@@ -250,17 +274,36 @@ impl Heads {
         Some(Cells { memory, side, values })
     }
 
-    fn title(&self, view: &View<'_>, full: Pattern<'_>, layer: usize, head: usize) -> String {
+    fn title(
+        &self,
+        view: &View<'_>,
+        full: Option<Pattern<'_>>,
+        layer: usize,
+        head: usize,
+    ) -> String {
         let score = match (self.text.array(self.score), self.score) {
             (Some(name), _) => score_of(view, name, layer, head),
             (None, Score::Nothing | Score::Copying) => None,
-            (None, Score::Previous) => previous_token_share(full),
-            (None, Score::Induction) => share_to_copies(full, tokens(view), 1),
-            (None, Score::Duplicate) => share_to_copies(full, tokens(view), 0),
+            (None, Score::Previous) => full.and_then(previous_token_share),
+            (None, Score::Induction) => {
+                full.and_then(|full| share_to_copies(full, tokens(view), 1))
+            }
+            (None, Score::Duplicate) => {
+                full.and_then(|full| share_to_copies(full, tokens(view), 0))
+            }
         };
         let cut = if is_head_cut(view, layer, head) { " cut" } else { "" };
         let score = score.map_or(String::new(), |s| format!("  {s:.2}"));
         format!("L{layer} H{head}{cut}{score}")
+    }
+
+    fn about_first_key(&self, view: &View<'_>) -> &'static str {
+        match self.first_key.is_apart(view.net) {
+            true => {
+                " The colours run over the keys after the first; a bar above that one says that it takes more."
+            }
+            false => "",
+        }
     }
 
     /// What the numbers above the maps are, or why there are none.

@@ -64,8 +64,8 @@ const BESIDE: [f32; 2] = [108.0, 64.0];
 const UNDER: f32 = 26.0;
 
 impl Panel for Lens {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
-        vec![MeasurementCall::new("logit_lens")]
+    fn needs(&self, net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
+        vec![self.call(net, selection)]
     }
 
     fn figure(&self, view: &View<'_>) -> Figure {
@@ -122,8 +122,22 @@ impl<'a> Found<'a> {
 }
 
 impl Lens {
+    /// Of a large network only what lies around the selection is read, unless all is drawn: each position takes a product with the whole
+    /// unembedding at every boundary.
+    fn call(&self, net: &NetShape, selection: &Selection) -> MeasurementCall {
+        const STEP: usize = 32;
+        let call = MeasurementCall::new("logit_lens");
+        if !net.is_large() || self.window == Window::All {
+            return call;
+        }
+        let middle = selection.query.or(selection.key).unwrap_or(0);
+        let first = (middle / STEP * STEP).saturating_sub(STEP);
+        let number = |n: usize| i64::try_from(n).unwrap_or(0);
+        call.with("first", number(first)).with("count", number(3 * STEP))
+    }
+
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
-        let found = Found::new(reading(view, &MeasurementCall::new("logit_lens"))?)?;
+        let found = Found::new(reading(view, &self.call(view.net, view.selection))?)?;
         let range = self.range(&found);
         let mut plots = match self.window {
             Window::All => vec![self.whole(view, &found, range)],
@@ -246,7 +260,8 @@ impl Lens {
             colors::mix(view.palette.paper, view.palette.ink, 0.08)
         };
         let top = found.top(boundary, position);
-        let text = top.first().map_or_else(String::new, |(id, _)| view.vocab.glyph(*id));
+        let likeliest = top.first().filter(|(_, probability)| probability.is_finite());
+        let text = likeliest.map_or_else(String::new, |(id, _)| view.vocab.glyph(*id));
         let (x, y) = (position as f64, boundary as f64);
         Cell {
             from: [x, y],

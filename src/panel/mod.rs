@@ -107,12 +107,22 @@ pub struct NetShape {
     /// How many tokens may be the right one where a target stands: [`crate::task::Source::possible_answers`].
     pub answers: usize,
     pub length: usize,
+    /// Whether another program trained it: its heads often leave what attention they have to spare at the first token.
+    pub is_read: bool,
 }
 
 impl NetShape {
     /// Whether any layer attends.
     pub fn has_heads(&self) -> bool {
         self.heads.iter().any(|heads| *heads > 0)
+    }
+
+    /// Whether all its patterns over a long sequence take more memory than an answer should: then thumbnails of all heads are asked for, and
+    /// the pattern of the head in focus.
+    pub fn is_large(&self) -> bool {
+        const MOST_NUMBERS: usize = 64 << 20;
+        let heads: usize = self.heads.iter().sum();
+        heads.saturating_mul(self.length).saturating_mul(self.length) > MOST_NUMBERS
     }
 
     /// Its kind and its size.

@@ -8,7 +8,7 @@ use crate::base::plain::Plain;
 use crate::base::question::{Found, MeasurementCall, Reading, Readings};
 use crate::figure::Figure;
 
-use super::View;
+use super::{NetShape, Selection, View};
 
 /// A figure that is a sentence.
 pub fn sentence(text: impl Into<String>) -> Figure {
@@ -95,6 +95,13 @@ impl<'a> Pattern<'a> {
         Some(Self { queries, keys, memory: &axis.labels, values: heads.outer(head) })
     }
 
+    fn alone(pattern: &'a Array) -> Option<Self> {
+        let (&[queries, keys], [_, axis]) = (&pattern.shape[..], &pattern.axes[..]) else {
+            return None;
+        };
+        Some(Self { queries, keys, memory: &axis.labels, values: &pattern.data })
+    }
+
     /// Memory tokens and positions of a query, or nothing where there is no such query.
     fn whole(&self, query: usize) -> (&'a [f32], &'a [f32]) {
         let width = self.memory.len() + self.keys;
@@ -117,11 +124,34 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// The pattern of a head from the array `pattern.layerL` `[head, query, key]`.
+/// What is asked for the pattern of the head in focus; it answers for all heads of a small network.
+pub fn attention_call(net: &NetShape, selection: &Selection) -> MeasurementCall {
+    let call = MeasurementCall::new("attention");
+    if !net.is_large() {
+        return call;
+    }
+    let number = |n: usize| i64::try_from(n).unwrap_or(0);
+    call.with("whole", "one head")
+        .with("layer", number(selection.layer))
+        .with("head", number(selection.head))
+}
+
+/// What is asked for the patterns of all heads; of a large network they are thumbnails.
+pub fn overview_call(net: &NetShape) -> MeasurementCall {
+    let call = MeasurementCall::new("attention");
+    if net.is_large() { call.with("whole", "none") } else { call }
+}
+
+/// The pattern of a head from the array `pattern.layerL` `[head, query, key]`, or `pattern.layerL.headH` `[query, key]`.
 ///
 /// # Errors
 /// The figure that says what is missing.
 pub fn pattern(reading: &Reading, layer: usize, head: usize) -> Result<Pattern<'_>, Figure> {
+    let none = || sentence("The answer holds no pattern.");
+    let one = format!("pattern.layer{layer}.head{head}");
+    if reading.array(&one).is_some() {
+        return Pattern::alone(array(reading, &one, 2)?).ok_or_else(none);
+    }
     let heads = array(reading, &format!("pattern.layer{layer}"), 3)?;
     if head >= heads.shape[0] {
         return Err(sentence(format!(
@@ -129,7 +159,7 @@ pub fn pattern(reading: &Reading, layer: usize, head: usize) -> Result<Pattern<'
             heads.shape[0] - 1
         )));
     }
-    Pattern::of(heads, head).ok_or_else(|| sentence("The answer holds no pattern."))
+    Pattern::of(heads, head).ok_or_else(none)
 }
 
 /// The pattern of a head to be drawn small: in few cells, where the sequence is long.

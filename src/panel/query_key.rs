@@ -11,7 +11,9 @@ use crate::figure::color::{Color, ColorMap, ROLES};
 use crate::figure::{Axis, Cloud, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 use crate::numeric::geometry::{Basis, Scale, align};
 
-use super::outputs::{Pattern, array, number, pattern, place, reading, sentence, step_text};
+use super::outputs::{
+    Pattern, array, attention_call, number, pattern, place, reading, sentence, step_text,
+};
 use super::tokens::as_id;
 use super::{Memory, NetShape, Panel, PanelKind, Selection, View, colors, span};
 
@@ -88,10 +90,10 @@ fn link_color(view: &View<'_>) -> Color {
 }
 
 impl Panel for QueryKey {
-    fn needs(&self, _net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
+    fn needs(&self, net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
         let mut calls = vec![self.call(selection)];
         if self.links {
-            calls.push(MeasurementCall::new("attention"));
+            calls.push(attention_call(net, selection));
         }
         calls
     }
@@ -169,7 +171,7 @@ impl QueryKey {
         let Selection { layer, head, query, .. } = *view.selection;
         let none = |why: String| (Vec::new(), why);
         let (true, Some(query)) = (self.links, query) else { return none(String::new()) };
-        let answer = match reading(view, &MeasurementCall::new("attention")) {
+        let answer = match reading(view, &attention_call(view.net, view.selection)) {
             Ok(answer) => answer,
             Err(Figure { empty: Some(why), .. }) => return none(format!(" No lines: {why}")),
             Err(_) => return none(String::new()),

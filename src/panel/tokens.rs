@@ -1,12 +1,13 @@
 //! The sequence in view as boxes with glyphs: roles, selection, and how well each position is predicted.
 
+use crate::base::analysis::Generating;
 use crate::base::batch::{NO_TARGET, Row};
 use crate::base::convert::{self, narrow};
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{Color, ColorMap};
 use crate::figure::{Anchor, Axis, Cell, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 
-use super::outputs::{answers, number, pattern, reading, sentence, step_text};
+use super::outputs::{answers, attention_call, number, pattern, reading, sentence, step_text};
 use super::{
     NetShape, Palette, Panel, PanelKind, Selection, Stack, View, colors, compare, positions, span,
 };
@@ -41,14 +42,16 @@ crate::settings! {
         arcs: bool = true, @live;
         /// Underline each token by the probability that the network gives to the right next token: a full line is certainty.
         underline: bool = true, @live;
+        /// How the text goes on when the network is to continue it.
+        generating: Generating = Generating::default();
     }
 }
 
 impl Panel for Tokens {
-    fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
+    fn needs(&self, net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
         let mut calls = vec![MeasurementCall::new("predictions")];
         if self.shade == Shade::Attention || self.arcs {
-            calls.push(MeasurementCall::new("attention"));
+            calls.push(attention_call(net, selection));
         }
         calls
     }
@@ -83,7 +86,7 @@ impl Panel for Tokens {
     fn difference(&self, [a, b]: [&View<'_>; 2], _drawn: [&Figure; 2]) -> Figure {
         let shade = self.shade_of_difference(a, b);
         // Lines of another length are no difference.
-        let boxes = Self { shade, arcs: false, underline: false };
+        let boxes = Self { shade, arcs: false, underline: false, ..Self::default() };
         // Their captions say the scales of colours that are not those of a difference.
         let [of_a, of_b] =
             [a, b].map(|view| Figure { caption: String::new(), ..boxes.figure(view) });
@@ -190,7 +193,10 @@ impl Tokens {
                 to,
                 text: view.vocab.glyph(row.tokens[position]),
                 fill: Some(fill),
-                stroke: shading.values.as_ref().map(|_| outline(view.palette)),
+                stroke: match view.vocab.is_special(row.tokens[position]) {
+                    true => Some(special(view.palette)),
+                    false => shading.values.as_ref().map(|_| outline(view.palette)),
+                },
                 ink: colors::text_on(fill),
                 pick: Pick::Query(position),
                 hover: hover(view, row, predictions, position),
@@ -199,6 +205,8 @@ impl Tokens {
         });
         let mut marks = flow.line_numbers(view.palette.faint);
         marks.push(Mark::Cells(cells.collect()));
+        marks.extend(specials(view, row, flow));
+        marks.extend(characters(view, row, flow));
         if self.shade != Shade::Role {
             marks.extend(stripes(view.palette, row, flow));
         }
@@ -486,7 +494,7 @@ fn attention(view: &View<'_>) -> Result<Vec<f32>, String> {
     let Some(query) = view.selection.query else {
         return Err("Select a query (click a token) to see what it attends to.".to_owned());
     };
-    let reading = reading(view, &MeasurementCall::new("attention"))
+    let reading = reading(view, &attention_call(view.net, view.selection))
         .map_err(|f| f.empty.unwrap_or_default())?;
     let pattern = pattern(reading, view.selection.layer, view.selection.head)
         .map_err(|f| f.empty.unwrap_or_default())?;
@@ -504,6 +512,54 @@ pub fn first_role(row: &Row, position: usize) -> Option<usize> {
 /// A thin line around a box that may have the colour of the paper.
 fn outline(palette: Palette) -> Color {
     colors::mix(palette.paper, palette.ink, 0.16)
+}
+
+/// The frame of a token that is none of a text, e.g. one that begins it.
+fn special(palette: Palette) -> Color {
+    colors::mix(palette.paper, palette.ink, 0.75)
+}
+
+/// A second frame within the box of each token that is none of a text.
+fn specials(view: &View<'_>, row: &Row, flow: &Flow) -> Vec<Mark> {
+    let is_special = |position: &usize| view.vocab.is_special(row.tokens[*position]);
+    let frame = |position: usize| {
+        let (from, to) = flow.corners(position);
+        Mark::Rect {
+            from: [from[0] + 0.05, from[1] + 0.05],
+            to: [to[0] - 0.05, to[1] - 0.05],
+            fill: None,
+            stroke: Some(special(view.palette)),
+            width: 1.0,
+        }
+    };
+    (0..row.len()).filter(is_special).map(frame).collect()
+}
+
+/// Above tokens that make a character only together: that character, and a line over them.
+fn characters(view: &View<'_>, row: &Row, flow: &Flow) -> Vec<Mark> {
+    let mut marks = Vec::new();
+    for (positions, text) in view.vocab.groups(&row.tokens) {
+        let lines: Vec<usize> = positions.clone().map(|at| flow.boxes[at].0).collect();
+        // Where a line ends between them, the character stands over those of the first line.
+        let count = lines.iter().take_while(|line| **line == lines[0]).count();
+        let (from, to) = (flow.corners(positions.start), flow.corners(positions.start + count - 1));
+        let (left, right, top) = (from.0[0], to.1[0], from.0[1]);
+        marks.push(Mark::Rect {
+            from: [left, top - 0.05],
+            to: [right, top - 0.01],
+            fill: Some(view.palette.faint),
+            stroke: None,
+            width: 0.0,
+        });
+        marks.push(Mark::Text {
+            at: [0.5 * (left + right), top - 0.13],
+            text,
+            color: view.palette.ink,
+            anchor: Anchor::Center,
+            size: NUMBER_SIZE / flow.scale,
+        });
+    }
+    marks
 }
 
 /// The role of each token as a stripe along the upper edge of its box.

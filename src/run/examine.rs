@@ -1,11 +1,11 @@
 //! The one pure function behind every panel: weights, a prompt, interventions and measurements in; readings out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::array::Array;
 use crate::base::batch::{Batch, Row};
 use crate::base::error::{Error, Result};
-use crate::base::intervention::Intervention;
+use crate::base::intervention::{Intervention, Site};
 use crate::base::question::{MeasurementCall, Reading, Readings};
 use crate::base::registry;
 use crate::base::settings;
@@ -13,6 +13,7 @@ use crate::base::weights::Weights;
 use crate::measurement::analysis::{Analysis, Ground, PartialAnswer};
 use crate::measurement::probing::lens::{Kept, Lenses};
 use crate::measurement::{self, Answer, Measurement, Scope, Subject};
+use crate::model::pass::{Asked, forward_asked};
 use crate::model::{Architecture, Layout, Model};
 use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
@@ -25,6 +26,7 @@ use super::measure::{Round, of_weights, try_out};
 use super::meters::HeldOut;
 use super::places;
 use super::reference::Reference;
+use super::remembered::{Answers, Remembered};
 
 /// Positions of the sequence that an intervention is tried out on, where a pass takes long.
 const TRIED_POSITIONS: usize = 64;
@@ -46,6 +48,7 @@ pub struct Instrument {
     reference: Reference,
     lenses: Vec<Arc<Kept>>,
     architecture: Box<dyn Architecture>,
+    remembered: Mutex<Remembered>,
 }
 
 impl Instrument {
@@ -64,6 +67,7 @@ impl Instrument {
             tried: Vec::new(),
             reference: Reference::default(),
             lenses: Vec::new(),
+            remembered: Mutex::default(),
             architecture: experiment.model.boxed(),
             source,
             model,
@@ -78,8 +82,14 @@ impl Instrument {
         self.model.layout()
     }
 
+    /// Forgets what was answered.
+    pub fn forget(&mut self) {
+        self.remembered = Mutex::default();
+    }
+
     /// Tuned lenses that were fitted to this network, for measurements that read with one.
     pub fn equip(&mut self, lenses: Vec<Arc<Kept>>) {
+        self.forget();
         self.lenses = lenses;
     }
 
@@ -108,10 +118,38 @@ impl Instrument {
         self.load(weights)?;
         self.try_out(interventions)?;
         let edits = self.edits(interventions)?;
+        let by_call = if self.architecture.is_read() && self.model.resumes() {
+            let remembered = self.remembered.get_mut().unwrap_or_else(PoisonError::into_inner);
+            remembered.turn_to(prompt, interventions);
+            let open = remembered.open(calls);
+            let found = self.answers(weights.step, prompt, &edits, &open, true)?;
+            let remembered = self.remembered.get_mut().unwrap_or_else(PoisonError::into_inner);
+            remembered.with(found, calls)
+        } else {
+            self.answers(weights.step, prompt, &edits, calls, false)?
+        };
+        Ok(Readings {
+            step: weights.step,
+            prompt: prompt.clone(),
+            interventions: interventions.to_vec(),
+            weights: weights.clone(),
+            by_call,
+        })
+    }
+
+    /// The answers to all calls; `remembers`: the passes over the sequence in view go on from what is known of it.
+    fn answers(
+        &mut self,
+        step: u64,
+        prompt: &Row,
+        edits: &[Edit],
+        calls: &[MeasurementCall],
+        remembers: bool,
+    ) -> Result<Answers> {
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
-        let lenses = Lenses { step: weights.step, kept: self.lenses.clone() };
+        let lenses = Lenses { step, kept: self.lenses.clone() };
         let asked: Vec<Result<Box<dyn Measurement>>> =
-            calls.iter().map(|call| probe_of(call, subject, &edits, &lenses)).collect();
+            calls.iter().map(|call| probe_of(call, subject, edits, &lenses)).collect();
         let mut answers: Vec<Option<Result<Answer>>> = Vec::new();
         let mut scopes = Vec::new();
         for measurement in &asked {
@@ -132,32 +170,16 @@ impl Instrument {
                 .filter_map(|(i, measurement)| Some((i, &**measurement.as_ref().ok()?)))
                 .filter(|(_, measurement)| measurement.scope() == scope)
                 .unzip();
-            let batch = match scope {
-                Scope::Prompt => Some(Arc::new(Batch::from_rows(std::slice::from_ref(&**prompt)))),
-                Scope::HeldOut | Scope::Variant(_) | Scope::Weights => {
-                    self.held_out.of(scope, &*self.source)
-                }
-            };
             let round = Round {
                 pool: &self.pool,
                 subject,
-                edits: &edits,
+                edits,
                 measurements: &measurements,
                 arrays: true,
                 work: &Workspace::default(),
+                remembered: (remembers && scope == Scope::Prompt).then_some(&self.remembered),
             };
-            let found = match (scope, batch) {
-                (Scope::Weights, _) => measurements
-                    .iter()
-                    .map(|measurement| of_weights(subject, *measurement))
-                    .collect(),
-                (Scope::Prompt, Some(batch)) => round.with_prompt(&batch, prompt)?,
-                // What is in force may hold for the prompt and for no other sequence.
-                (_, Some(batch)) => round.with_prompt(&batch, prompt).unwrap_or_else(|error| {
-                    measurements.iter().map(|_| Err(error.clone())).collect()
-                }),
-                (_, None) => measurements.iter().map(|_| Err(no_variant(scope))).collect(),
-            };
+            let found = scoped(&round, scope, prompt, &mut self.held_out)?;
             for (i, answer) in at.into_iter().zip(found) {
                 answers[i] = Some(answer);
             }
@@ -166,20 +188,11 @@ impl Instrument {
             Some(answer) => answer.map(|answer| Arc::new(reading_of(answer))),
             None => Err(Error::internal("a measurement was not asked")),
         };
-        Ok(Readings {
-            step: weights.step,
-            prompt: prompt.clone(),
-            interventions: interventions.to_vec(),
-            weights: weights.clone(),
-            by_call: calls
-                .iter()
-                .map(MeasurementCall::key)
-                .zip(answers.into_iter().map(reading))
-                .collect(),
-        })
+        let keys = calls.iter().map(MeasurementCall::key);
+        Ok(keys.zip(answers.into_iter().map(reading)).collect())
     }
 
-    /// What every place of one pass over a prompt holds: see [`places::places`].
+    /// Gives what every place of one pass over a prompt holds: see [`places::places`].
     ///
     /// # Errors
     /// As [`Self::examine`].
@@ -188,14 +201,28 @@ impl Instrument {
         weights: &Weights,
         prompt: &Row,
         interventions: &[Intervention],
-    ) -> Result<Vec<Array>> {
+        give: &mut dyn FnMut(Array) -> Result<()>,
+    ) -> Result<()> {
         self.load(weights)?;
         self.try_out(interventions)?;
         let edits = self.edits(interventions)?;
-        places::places(&*self.model, &self.params, &prompt.tokens, edits)
+        places::places(&*self.model, &self.params, &prompt.tokens, edits, give)
     }
 
-    /// Answers a long question about the weights; `tell` hears how far it has come.
+    /// One pass over a prompt that keeps the tensors of some sites, and makes the logits of the last position: how many it kept.
+    ///
+    /// # Errors
+    /// As [`Self::examine`].
+    pub fn pass(&mut self, weights: &Weights, prompt: &Row, sites: &[Site]) -> Result<usize> {
+        self.load(weights)?;
+        let batch = Batch::from_rows(std::slice::from_ref(prompt));
+        let logits_from = prompt.len().saturating_sub(1);
+        let asked = Asked { sites, wants_logits: true, logits_from, ..Asked::default() };
+        let (_, seen) = forward_asked(&*self.model, &self.params, &batch, &[], asked)?;
+        Ok(seen.len())
+    }
+
+    /// Answers a long question about the weights, under what is in force where the question reads it; `tell` hears how far it has come.
     ///
     /// # Errors
     /// As [`Self::examine`], or those of the analysis.
@@ -203,13 +230,18 @@ impl Instrument {
         &mut self,
         weights: &Weights,
         prompt: &Row,
+        interventions: &[Intervention],
         analysis: &dyn Analysis,
         tell: OnPartial<'_>,
     ) -> Result<Reading> {
         self.load(weights)?;
+        let interventions = if analysis.reads_edits() { interventions } else { &[] };
+        self.try_out(interventions)?;
+        let edits = &self.edits(interventions)?;
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
         measurement::check_tokens(subject)?;
-        let ground = Ground { subject, pool: &self.pool, prompt, seed: self.held_out.seed() };
+        let ground =
+            Ground { subject, pool: &self.pool, prompt, seed: self.held_out.seed(), edits };
         let mut heard = |told: PartialAnswer<'_>| {
             tell(told.done, told.total, &|| Ok(reading_of((told.so_far)()?)))
         };
@@ -278,12 +310,13 @@ impl Instrument {
             )));
         }
         self.loaded = None;
+        self.remembered = Mutex::default();
         self.reference = Reference::default();
         match &weights.file {
             None => self.params.load(weights)?,
             Some(file) => {
                 let mut params = Params::new(0);
-                if let Some(model) = self.architecture.read(&*file.0, &mut params)? {
+                if let Some(model) = self.architecture.read(&file.0, &mut params)? {
                     (self.model, self.params) = (model, params);
                 }
             }
@@ -291,6 +324,33 @@ impl Instrument {
         self.loaded = Some(weights.clone());
         Ok(())
     }
+}
+
+/// The answers of measurements that look at the same.
+fn scoped(
+    round: &Round<'_>,
+    scope: Scope,
+    prompt: &Row,
+    held_out: &mut HeldOut,
+) -> Result<Vec<Result<Answer>>> {
+    let batch = match scope {
+        Scope::Prompt => Some(Arc::new(Batch::from_rows(std::slice::from_ref(prompt)))),
+        Scope::HeldOut | Scope::Variant(_) | Scope::Weights => {
+            held_out.of(scope, round.subject.source)
+        }
+    };
+    let each = round.measurements.iter();
+    Ok(match (scope, batch) {
+        (Scope::Weights, _) => {
+            each.map(|measurement| of_weights(round.subject, *measurement)).collect()
+        }
+        (Scope::Prompt, Some(batch)) => round.with_prompt(&batch, prompt)?,
+        // What is in force may hold for the prompt and for no other sequence.
+        (_, Some(batch)) => round
+            .with_prompt(&batch, prompt)
+            .unwrap_or_else(|error| each.map(|_| Err(error.clone())).collect()),
+        (_, None) => each.map(|_| Err(no_variant(scope))).collect(),
+    })
 }
 
 fn probe_of(

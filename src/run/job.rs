@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::base::batch::Row;
 use crate::base::error::{Error, Result};
+use crate::base::intervention::Intervention;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::base::registry;
 use crate::base::settings;
@@ -22,6 +23,8 @@ use super::experiment::Experiment;
 pub struct Assignment {
     pub which: Which,
     pub prompt: Arc<Row>,
+    /// What is in force, for analyses that read it.
+    pub interventions: Vec<Intervention>,
     /// An analysis with its settings.
     pub call: MeasurementCall,
 }
@@ -144,5 +147,6 @@ fn carry_out(
         }
         !stopped.load(Ordering::Relaxed)
     };
-    desk.instrument.analyze(&weights, &assignment.prompt, &*analysis, &mut tell)
+    let Assignment { prompt, interventions, .. } = assignment;
+    desk.instrument.analyze(&weights, prompt, interventions, &*analysis, &mut tell)
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::Tensor;
 
@@ -11,11 +12,13 @@ use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::intervention::{How, Intervention, Place, Point, Site, as_memory_token};
 use crate::measurement::{Answer, Mean, Measurement, Scene, Subject};
 use crate::model::pass;
-use crate::model::pass::Tensors;
+use crate::model::pass::{Asked, Tensors};
 use crate::nn::edit::{Edit, With};
 use crate::nn::kernel::pool::Pool;
-use crate::nn::tap::{Captured, EditAndCapture, KEYS, Part, Tap, position_axis};
+use crate::nn::tap::{Captured, EditAndCapture, Glance, KEYS, Part, Tap, position_axis};
 use crate::nn::tape::{Numbers, Workspace};
+
+use super::remembered::Remembered;
 
 /// Sequences in one forward pass of a measurement: few enough that captured tensors stay in the cache. Fixed,
 /// so that sums have the same last bits on every machine.
@@ -32,6 +35,8 @@ pub(super) struct Round<'a> {
     pub arrays: bool,
     /// For passes on a tape.
     pub work: &'a Workspace,
+    /// What is known of the sequence, of which passes need not be made again.
+    pub remembered: Option<&'a Mutex<Remembered>>,
 }
 
 impl Round<'_> {
@@ -109,7 +114,13 @@ impl Round<'_> {
             }
             None => None,
         };
-        let over_tensors = || pass::forward(model, params, batch, self.edits, sites, wants_logits);
+        let mut passing = Passing::new(self);
+        let begins = passing.from(sites, wants_logits);
+        let over_tensors = || {
+            let glance = passing.is_wanted().then_some(&mut passing as &mut dyn Glance);
+            let asked = Asked { sites, glance, wants_logits, from: begins, ..Asked::default() };
+            pass::forward_asked(model, params, batch, self.edits, asked)
+        };
         let (logits, captured) = seen.map_or_else(over_tensors, Ok)?;
         let scene = Scene {
             subject: self.subject,
@@ -121,13 +132,15 @@ impl Round<'_> {
         Ok(self
             .measurements
             .iter()
-            .map(|measurement| {
+            .zip(passing.found)
+            .map(|(measurement, passed)| {
                 let left = measurement.sequences().map_or(batch.rows, |n| n.saturating_sub(from));
                 let mut answer = match left {
                     0 => Answer::default(),
                     left if left < batch.rows => self.part(*measurement, batch, from, left)?,
                     _ => measurement.measure(&scene)?,
                 };
+                answer.arrays.extend(passed);
                 if !self.arrays {
                     answer.arrays.clear();
                 }
@@ -171,7 +184,9 @@ impl Round<'_> {
         let compared = self.arrays && !sites.is_empty();
         let numbers = || Numbers::of(self.subject.params, batch.tokens.len(), self.work);
         let has_tape = self.subject.model.has_tape();
-        (has_tape && self.edits.is_empty() && !compared).then(numbers).transpose()
+        let mut all = self.measurements.iter();
+        let passing = all.any(|measurement| !measurement.passing(self.subject).is_empty());
+        (has_tape && self.edits.is_empty() && !compared && !passing).then(numbers).transpose()
     }
 
     fn sites(&self) -> Vec<Site> {
@@ -183,6 +198,72 @@ impl Round<'_> {
         sites.sort_unstable();
         sites.dedup();
         sites
+    }
+}
+
+/// Measurements that look at places while they pass.
+struct Passing<'a> {
+    round: &'a Round<'a>,
+    /// Of all of them together.
+    sites: Vec<Site>,
+    by_measurement: Vec<Vec<Site>>,
+    /// What each of them took.
+    found: Vec<Vec<Array>>,
+}
+
+impl<'a> Passing<'a> {
+    fn new(round: &'a Round<'a>) -> Self {
+        let Round { measurements, subject, .. } = round;
+        let by_measurement: Vec<Vec<Site>> =
+            measurements.iter().map(|measurement| measurement.passing(*subject)).collect();
+        let mut sites: Vec<Site> = by_measurement.concat();
+        sites.sort_unstable();
+        sites.dedup();
+        let found = vec![Vec::new(); measurements.len()];
+        Self { round, sites, by_measurement, found }
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.sites.is_empty() || self.round.remembered.is_some()
+    }
+
+    /// Where the pass begins that is asked for these sites too.
+    fn from(&self, sites: &[Site], wants_logits: bool) -> Option<(usize, Tensor)> {
+        let layers = self.sites.iter().chain(sites).map(|site| site.layer);
+        let last = wants_logits.then_some(usize::MAX);
+        let first = layers.chain(last).min()?;
+        self.remembered()?.streams.from(first)
+    }
+
+    fn remembered(&self) -> Option<MutexGuard<'a, Remembered>> {
+        // Whatever panicked left what it knew.
+        Some(self.round.remembered?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Glance for Passing<'_> {
+    fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    fn see(&mut self, site: Site, x: &Tensor) -> Result<()> {
+        let asking = self.round.measurements.iter().zip(&self.by_measurement);
+        for ((measurement, sites), found) in asking.zip(&mut self.found) {
+            if sites.contains(&site) {
+                found.extend(measurement.pass(site, x)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn sees_before(&self, site: Site) -> bool {
+        site.point == Point::ResidPre && self.round.remembered.is_some()
+    }
+
+    fn before(&mut self, site: Site, x: &Tensor) {
+        if let Some(mut remembered) = self.remembered() {
+            remembered.streams.before(site, x);
+        }
     }
 }
 

@@ -88,8 +88,16 @@ impl Meters {
             let answers: Vec<Result<Answer>> = match self.held_out.of(scope, subject.source) {
                 Some(batch) => {
                     let (measurements, work) = (&measurements, &self.work);
-                    Round { pool, subject, edits, measurements, arrays: false, work }
-                        .over(&batch)?
+                    Round {
+                        pool,
+                        subject,
+                        edits,
+                        measurements,
+                        arrays: false,
+                        work,
+                        remembered: None,
+                    }
+                    .over(&batch)?
                 }
                 None if scope == Scope::Weights => measurements
                     .iter()

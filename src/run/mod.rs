@@ -13,6 +13,7 @@ mod meters;
 pub mod places;
 pub mod recorded;
 mod reference;
+mod remembered;
 pub mod session;
 mod size;
 pub mod sweep;

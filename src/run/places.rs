@@ -1,5 +1,7 @@
 //! What every place of one forward pass holds, under the names that files have for it.
 
+use std::collections::BTreeMap;
+
 use candle_core::{Device, Tensor};
 
 use crate::base::array::Array;
@@ -9,7 +11,7 @@ use crate::model::{Input, Model};
 use crate::nn::attention::merge_heads;
 use crate::nn::edit::Edit;
 use crate::nn::params::Params;
-use crate::nn::tap::EditAndCapture;
+use crate::nn::tap::{EditAndCapture, Tap};
 
 /// Axes behind that of the sequences.
 type Axes = &'static [&'static str];
@@ -30,46 +32,65 @@ const OF_LAYERS: &[(Point, &str, Axes)] = &[
     (Point::ResidPost, "resid_post", STREAM),
 ];
 
-/// What the places of one pass over a sequence hold, each with a first axis of one row: `resid_pre.0`; of every layer `q`, `k`, `v`
-/// (with the heads that keys and values have), `pattern`, `z` (heads side by side), `attn_out`, `mlp_post`, `mlp_out` and
-/// `resid_post`, as far as the network has them; then `final` and `logits`.
+/// Gives what the places of one pass over a sequence hold, in the order of the pass, each with a first axis of one row: `resid_pre.0`; of
+/// every layer `q`, `k`, `v` (with the heads that keys and values have), `pattern`, `z` (heads side by side), `attn_out`, `mlp_post`,
+/// `mlp_out` and `resid_post`, as far as the network has them; then `final` and `logits`. Nothing is kept that was given.
 ///
 /// # Errors
-/// When a token is none of the network's, the sequence is too long, or an edit does not fit.
+/// When a token is none of the network's, the sequence is too long, an edit does not fit, or `give` refuses.
 pub fn places(
     model: &dyn Model,
     params: &Params,
     tokens: &[u32],
     edits: Vec<Edit>,
-) -> Result<Vec<Array>> {
+    give: &mut dyn FnMut(Array) -> Result<()>,
+) -> Result<()> {
     let wanted = wanted(model.layout().heads.len());
-    let sites = wanted.iter().map(|(site, ..)| *site).collect();
-    let mut seen = EditAndCapture::new(edits, sites);
+    let mut giving = Giving { edits: EditAndCapture::new(edits, Vec::new()), wanted, give };
     let ids = Tensor::from_slice(tokens, (1, tokens.len()), &Device::Cpu)?;
-    model.forward(params, &Input::new(&ids), &mut seen)?;
-    let mut arrays = Vec::with_capacity(wanted.len());
-    for (site, name, axes) in wanted {
-        if let Some((x, _)) = seen.captured.whole(site)? {
-            arrays.push(array(name, site.point, axes, &x)?);
-        }
-    }
-    Ok(arrays)
+    model.forward(params, &Input::new(&ids), &mut giving).map(drop)
 }
 
-/// The places of a network of so many layers, in the order of its pass.
-fn wanted(layers: usize) -> Vec<(Site, String, Axes)> {
+/// Edits the places of a pass, and gives those that are wanted.
+struct Giving<'a> {
+    edits: EditAndCapture,
+    wanted: BTreeMap<Site, (String, Axes)>,
+    give: &'a mut dyn FnMut(Array) -> Result<()>,
+}
+
+impl Tap for Giving<'_> {
+    fn wants(&self, site: Site) -> bool {
+        self.wanted.contains_key(&site) || self.edits.wants(site)
+    }
+
+    fn at(&mut self, site: Site, mut x: Tensor) -> Result<Tensor> {
+        if self.edits.wants(site) {
+            x = self.edits.at(site, x)?;
+        }
+        if let Some((name, axes)) = self.wanted.remove(&site) {
+            (self.give)(array(name, site.point, axes, &x)?)?;
+        }
+        Ok(x)
+    }
+}
+
+/// The places of a network of so many layers.
+fn wanted(layers: usize) -> BTreeMap<Site, (String, Axes)> {
     let last = layers.saturating_sub(1);
-    let first = (Site { layer: 0, point: Point::ResidPre }, "resid_pre.0".to_owned(), STREAM);
     let of_layers = (0..layers).flat_map(|layer| {
         let place = move |(point, name, axes): &(Point, &str, Axes)| {
-            (Site { layer, point: *point }, format!("{name}.{layer}"), *axes)
+            (Site { layer, point: *point }, (format!("{name}.{layer}"), *axes))
         };
         OF_LAYERS.iter().map(place)
     });
-    let ends: [(Point, &str, Axes); 2] =
-        [(Point::Final, "final", STREAM), (Point::Logits, "logits", &["pos", "token"])];
-    let ends = ends.map(|(point, name, axes)| (Site { layer: last, point }, name.to_owned(), axes));
-    std::iter::once(first).chain(of_layers).chain(ends).collect()
+    let ends: [(usize, Point, &str, Axes); 3] = [
+        (0, Point::ResidPre, "resid_pre.0", STREAM),
+        (last, Point::Final, "final", STREAM),
+        (last, Point::Logits, "logits", &["pos", "token"]),
+    ];
+    let ends =
+        ends.map(|(layer, point, name, axes)| (Site { layer, point }, (name.to_owned(), axes)));
+    of_layers.chain(ends).collect()
 }
 
 fn array(name: String, point: Point, axes: Axes, x: &Tensor) -> Result<Array> {

@@ -72,7 +72,7 @@ pub fn check_pass(train: &Train, layout: &Layout, params: &Params) -> Result<()>
 /// Length of the longest axis of the matrices between embedding and unembedding.
 fn widest(params: &Params) -> usize {
     let inner = params.all().filter(|param| params.name(*param).starts_with("layer"));
-    inner.flat_map(|param| params.var(param).dims().to_vec()).max().unwrap_or(0)
+    inner.flat_map(|param| params.dims(param).to_vec()).max().unwrap_or(0)
 }
 
 /// Bytes of what a pass computes of `rows` sequences: weights of attention, some vectors a layer, and the logits with their

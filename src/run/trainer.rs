@@ -451,7 +451,7 @@ impl Trainer {
                 continue;
             }
             // No path from it to the loss, for example behind a head that is zeroed.
-            let count = self.params.var(param).elem_count();
+            let count = self.params.count(param);
             let grad = grad.get_or_insert_with(|| self.work.take_zeros(count));
             if factor != 1.0 {
                 scale(grad, narrow(factor));
@@ -520,7 +520,7 @@ impl Trainer {
         };
         let grads = loss.backward()?;
         let of = |param: Param| -> Result<Option<Vec<f32>>> {
-            let grad = grads.get(self.params.var(param).as_tensor());
+            let grad = grads.get(self.params.var(param)?.as_tensor());
             grad.filter(|_| !self.params.is_frozen(param))
                 .map(|grad| Ok(grad.flatten_all()?.to_vec1()?))
                 .transpose()

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -72,15 +73,18 @@ struct Shard {
 }
 
 impl Shard {
-    fn bytes(&self, place: &Place) -> Result<Vec<u8>> {
+    fn rows(&self, place: &Place, rows: &[Range<usize>]) -> Result<RawTensor> {
         let Some(file) = &self.file else {
-            let mut file = open_file(&self.path)?.0;
-            self.check_same(&file)?;
-            return safetensors::bytes(&mut file, &self.contents, place, &self.path);
+            return self.rows_of(&mut open_file(&self.path)?.0, place, rows);
         };
         // A panic while the file was read leaves it where it was; every reading seeks first.
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-        safetensors::bytes(&mut *file, &self.contents, place, &self.path)
+        self.rows_of(&mut file, place, rows)
+    }
+
+    fn rows_of(&self, file: &mut File, place: &Place, rows: &[Range<usize>]) -> Result<RawTensor> {
+        self.check_same(file)?;
+        safetensors::rows(file, &self.contents, place, rows, &self.path)
     }
 
     /// That the file is still the one whose header was read.
@@ -208,17 +212,11 @@ impl TensorFile for ModelFolder {
         self.at.keys().map(String::as_str).collect()
     }
 
-    fn read(&self, name: &str) -> Result<RawTensor> {
+    fn rows(&self, name: &str, rows: &[Range<usize>]) -> Result<RawTensor> {
         let (shard, place) = self.place(name).ok_or_else(|| {
             Error::input(format!("{} has no tensor {name}", self.folder.display()))
         })?;
-        let dtype = place.dtype.ok_or_else(|| {
-            Error::input(format!(
-                "{}: the tensor {name} holds other numbers than F32, F16, BF16 or F64; save the network in one of these",
-                shard.path.display()
-            ))
-        })?;
-        Ok(RawTensor { dtype, shape: place.shape.clone(), bytes: shard.bytes(place)? })
+        shard.rows(place, rows)
     }
 }
 
@@ -266,9 +264,21 @@ fn with_ending(folder: &Path, ending: &str) -> Option<String> {
 
 /// What `model.safetensors.index.json` lists.
 fn indexed(path: &Path) -> Result<Shards> {
-    let wrong = |why: String| Error::input(format!("{}: {why}", path.display()));
-    let index = json::parse(&read_text(path, MOST_INDEX_BYTES)?)
-        .map_err(|e| wrong(format!("no JSON: {e}")).caused_by(e))?;
+    let (files, tensors) =
+        read_index(&read_text(path, MOST_INDEX_BYTES)?).map_err(|e| e.context(path.display()))?;
+    Ok(Shards { files, tensors: Some(tensors) })
+}
+
+/// Files of a list of tensors, and which tensor is in which of them.
+type Listed = (Vec<String>, Vec<(String, String)>);
+
+/// Reads the list of the files of a network.
+///
+/// # Errors
+/// When it is no such list.
+pub fn read_index(text: &str) -> Result<Listed> {
+    let wrong = |why: String| Error::input(why);
+    let index = json::parse(text).map_err(|e| wrong(format!("no JSON: {e}")).caused_by(e))?;
     let Some(Value::Object(map)) = index.get("weight_map") else {
         return Err(wrong("expected an object \"weight_map\", from tensors to files".to_owned()));
     };
@@ -285,7 +295,7 @@ fn indexed(path: &Path) -> Result<Shards> {
     if files.is_empty() || files.len() > MOST_SHARDS {
         return Err(wrong(format!("it names {} files, expected 1 to {MOST_SHARDS}", files.len())));
     }
-    Ok(Shards { files, tensors: Some(tensors) })
+    Ok((files, tensors))
 }
 
 /// The path of a file of a network: it lies in its folder. A link may lead to another place below the folder of the cache that both

@@ -1,5 +1,7 @@
 //! What a network of another program is asked about: prompts that a person writes, and random tokens of which a block comes twice.
 
+use std::any::Any;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +34,7 @@ crate::settings! {
 pub struct PromptTask {
     settings: Prompts,
     vocab: Vocab,
+    beginnings: Beginnings,
 }
 
 impl PromptTask {
@@ -40,17 +43,24 @@ impl PromptTask {
     /// # Errors
     /// When there is one that is not read.
     pub fn new(settings: Prompts, folder: &Path, model_type: &str) -> Result<Self> {
+        let mut beginnings = Beginnings::default();
         let vocab = match Codec::in_folder(folder)? {
             None => numbered(settings.tokens),
             Some(codec) => {
-                let first = codec.begins(settings.begin, model_type);
-                Vocab::of_tokenizer(
-                    settings.tokens,
-                    Arc::new(Reader { codec, first, tokens: settings.tokens }),
-                )
+                let begins = |how| {
+                    let known = |id: &u32| (*id as usize) < settings.tokens;
+                    codec.begins(how, model_type).filter(known)
+                };
+                beginnings = Beginnings {
+                    tokenizer: begins(Begin::Tokenizer),
+                    transformer_lens: begins(Begin::TransformerLens),
+                };
+                let (first, tokens) = (begins(settings.begin), settings.tokens);
+                let reader = Reader { codec, first, beginnings, tokens };
+                Vocab::of_tokenizer(settings.tokens, Arc::new(reader))
             }
         };
-        Ok(Self { settings, vocab })
+        Ok(Self { settings, vocab, beginnings })
     }
 }
 
@@ -70,8 +80,8 @@ impl Settings for PromptTask {
 
 impl Task for PromptTask {
     fn open(&self) -> Result<Arc<dyn Source>> {
-        let Self { settings, vocab } = self.clone();
-        Ok(Arc::new(PromptSource { settings, vocab }))
+        let Self { settings, vocab, beginnings } = self.clone();
+        Ok(Arc::new(PromptSource { settings, vocab, beginnings }))
     }
 
     fn boxed(&self) -> Box<dyn Task> {
@@ -79,10 +89,43 @@ impl Task for PromptTask {
     }
 }
 
+/// A facet: tokens that may begin a prompt (BOS), by who puts them there. They are no part of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beginnings {
+    pub tokenizer: Option<u32>,
+    pub transformer_lens: Option<u32>,
+}
+
+impl Beginnings {
+    pub fn of(self, how: Begin) -> Option<u32> {
+        match how {
+            Begin::Tokenizer => self.tokenizer,
+            Begin::TransformerLens => self.transformer_lens,
+            Begin::Nothing => None,
+        }
+    }
+
+    /// The tokens without one that begins them.
+    pub fn without(self, ids: &[u32]) -> &[u32] {
+        match ids.split_first() {
+            Some((id, rest)) if [self.tokenizer, self.transformer_lens].contains(&Some(*id)) => {
+                rest
+            }
+            _ => ids,
+        }
+    }
+
+    /// The tokens begun in that way, whatever began them before.
+    pub fn begun(self, how: Begin, ids: &[u32]) -> Vec<u32> {
+        self.of(how).into_iter().chain(self.without(ids).iter().copied()).collect()
+    }
+}
+
 /// Reads text as a network does, with the token that begins it in front: that one is no part of the text.
 struct Reader {
     codec: Codec,
     first: Option<u32>,
+    beginnings: Beginnings,
     /// Of the network; the tokenizer may know others.
     tokens: usize,
 }
@@ -101,11 +144,7 @@ impl Tokenizer for Reader {
     }
 
     fn decode(&self, ids: &[u32]) -> String {
-        let ids = match (ids.split_first(), self.first) {
-            (Some((id, rest)), Some(first)) if *id == first => rest,
-            _ => ids,
-        };
-        self.codec.decode(ids)
+        self.codec.decode(self.beginnings.without(ids))
     }
 
     fn text(&self, id: u32) -> String {
@@ -115,11 +154,21 @@ impl Tokenizer for Reader {
     fn glyph(&self, id: u32) -> String {
         self.codec.glyph(id)
     }
+
+    fn is_special(&self, id: u32) -> bool {
+        self.codec.is_special(id)
+    }
+
+    fn groups(&self, ids: &[u32]) -> Vec<(Range<usize>, String)> {
+        let groups = self.codec.groups(ids).into_iter();
+        groups.map(|group| (group.positions, group.text)).collect()
+    }
 }
 
 struct PromptSource {
     settings: Prompts,
     vocab: Vocab,
+    beginnings: Beginnings,
 }
 
 /// Bit of [`Row::roles`]: the token stood before.
@@ -131,7 +180,13 @@ impl Source for PromptSource {
     }
 
     fn settings(&self) -> Option<Box<dyn Task>> {
-        Some(Box::new(PromptTask { settings: self.settings.clone(), vocab: self.vocab.clone() }))
+        let Self { settings, vocab, beginnings } = self;
+        let (settings, vocab) = (settings.clone(), vocab.clone());
+        Some(Box::new(PromptTask { settings, vocab, beginnings: *beginnings }))
+    }
+
+    fn facets(&self) -> Vec<&dyn Any> {
+        vec![&self.beginnings]
     }
 
     fn roles(&self) -> &'static [&'static str] {

@@ -31,9 +31,9 @@ fn maps(model: &str, set: &[(&str, i64)], counts: impl Fn(&str) -> bool) -> usiz
     let mut params = Params::new(0);
     let model = settings.build(Sequences::of_tokens(VOCAB, CONTEXT), &mut params);
     model.unwrap();
-    let matrices = params.all().filter(|p| params.var(*p).dims().len() == 2);
+    let matrices = params.all().filter(|p| params.var(*p).unwrap().dims().len() == 2);
     let counted = matrices.filter(|p| counts(params.name(*p)));
-    counted.map(|p| 2 * BATCH * CONTEXT * params.var(p).elem_count()).sum()
+    counted.map(|p| 2 * BATCH * CONTEXT * params.var(p).unwrap().elem_count()).sum()
 }
 
 #[test]

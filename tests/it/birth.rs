@@ -49,7 +49,7 @@ fn logits(params: &Params, model: &dyn Model, tokens: &Tensor) -> Tensor {
 }
 
 fn matrix(params: &Params, name: &str) -> Tensor {
-    params.var(params.find(name).unwrap()).as_detached_tensor()
+    params.var(params.find(name).unwrap()).unwrap().as_detached_tensor()
 }
 
 /// What the gradients of the paper are made of, in candle's own operations, for random positions and a linear `W_F`.
@@ -247,7 +247,7 @@ fn matrices_are_drawn_as_in_torch() {
     Birth::default().build(Sequences::of_tokens(65, 256), &mut params).unwrap();
     let bound = 1.0 / 128f32.sqrt();
     for param in params.all() {
-        let values = numbers(params.var(param));
+        let values = numbers(params.var(param).unwrap());
         let count = values.len() as f32;
         let square = values.iter().map(|x| x * x).sum::<f32>() / count;
         let (largest, expected) = match params.name(param) {
@@ -279,7 +279,7 @@ fn gradients(params: &Params, model: &dyn Model, tokens: &Tensor) -> GradStore {
 }
 
 fn gradient<'a>(grads: &'a GradStore, params: &Params, name: &str) -> &'a Tensor {
-    grads.get(params.var(params.find(name).unwrap()).as_tensor()).unwrap()
+    grads.get(params.var(params.find(name).unwrap()).unwrap().as_tensor()).unwrap()
 }
 
 /// Σ over sequences and positions of a bᵀ.
@@ -337,7 +337,7 @@ fn all_gradients_are_the_slopes_of_the_loss() {
             f64::from(loss.to_scalar::<f32>().unwrap())
         };
         for param in params.all().filter(|&p| params.is_trained(p)) {
-            let var = params.var(param);
+            let var = params.var(param).unwrap();
             let gradient = grads.get(var.as_tensor()).unwrap();
             // Along the gradient the slope is its norm.
             let norm =
@@ -366,7 +366,7 @@ fn a_frozen_matrix_gets_no_gradient_and_changes_no_other() {
     params.set_frozen("W_O2", true).unwrap();
     let some = gradients(&params, &*model, &tokens);
     for name in ["layer0.wk", "layer1.wo"] {
-        assert!(some.get(params.var(params.find(name).unwrap()).as_tensor()).is_none());
+        assert!(some.get(params.var(params.find(name).unwrap()).unwrap().as_tensor()).is_none());
     }
     for name in ["layer1.wk", "layer1.wf"] {
         let (a, b) = (gradient(&all, &params, name), gradient(&some, &params, name));

@@ -597,7 +597,7 @@ fn what_says_nothing_of_its_spread_has_no_interval_and_says_so() {
 // ── which pairs count ────────────────────────────────────────────────────────────────────────────────
 
 fn asked(lab: &Lab, call: &MeasurementCall, prompt: &Row) -> Result<Answer, Error> {
-    let ground = Ground { subject: lab.subject(), pool: &lab.pool, prompt, seed: SEED };
+    let ground = Ground { subject: lab.subject(), pool: &lab.pool, prompt, seed: SEED, edits: &[] };
     analysis_of(call).unwrap().run(&ground, &mut |_| true)
 }
 
@@ -661,8 +661,8 @@ fn every_question_over_pairs_counts_the_same_pairs_and_says_how_many() {
 
 #[test]
 fn every_question_about_right_answers_can_be_told_to_count_wrong_ones() {
-    // Those that judge a network, rather than ask what its right answers need.
-    let judges = ["readers", "length", "stored", "automaton"];
+    // Those that judge a network, or have it write, rather than ask what its right answers need.
+    let judges = ["readers", "length", "stored", "automaton", "generation"];
     for entry in analysis::ALL.iter().filter(|entry| !judges.contains(&entry.name)) {
         let mut names = Vec::new();
         (entry.make)().each(&mut |spec, _| names.push(spec.name));
@@ -799,7 +799,7 @@ fn scaling_and_adding_are_what_they_say() {
         captured(&lab, &[], stream),
         captured(&lab, &[edit("add layer1.resid_pre@3 2*embed[5]-0.5*embed[9]")], stream),
     );
-    let embed = lab.params.get(lab.params.find("embed").unwrap());
+    let embed = lab.params.get(lab.params.find("embed").unwrap()).unwrap();
     let row = |i: usize| -> Vec<f32> { embed.get(i).unwrap().to_vec1().unwrap() };
     let (five, nine) = (row(5), row(9));
     for (i, (was, is)) in was.iter().zip(&is).enumerate() {

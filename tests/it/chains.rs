@@ -238,7 +238,7 @@ fn what_has_no_trees_is_refused_in_a_sentence() {
     }
     let row = bigram.sequence(0, 0);
     let pool = Pool::new(1).unwrap();
-    let ground = Ground { subject, pool: &pool, prompt: &row, seed: 1 };
+    let ground = Ground { subject, pool: &pool, prompt: &row, seed: 1, edits: &[] };
     let error = TreeScrubbing::default().run(&ground, &mut |_| true).unwrap_err();
     assert!(error.message.contains("experiment \"tree\""), "{error}");
 }
@@ -528,8 +528,13 @@ fn a_table_has_a_cell_for_every_layer_and_length_and_hears_a_stop() {
     let lab = Lab::new(3, 1);
     let pool = Pool::new(2).unwrap();
     let prompt = lab.source.sequence(held_out_seed(1), 0);
-    let ground =
-        Ground { subject: lab.subject(), pool: &pool, prompt: &prompt, seed: held_out_seed(1) };
+    let ground = Ground {
+        subject: lab.subject(),
+        pool: &pool,
+        prompt: &prompt,
+        seed: held_out_seed(1),
+        edits: &[],
+    };
     let asked = Asked { hypothesis: "H1, targets".to_owned(), trees: 6, all_pairs: true };
     let ask = TreeScrubbing { asked, ..Default::default() };
     let mut told = Vec::new();
@@ -639,7 +644,7 @@ fn a_register_is_important_where_losing_it_changes_the_prediction_that_much() {
         }
     }
     let pool = Pool::new(1).unwrap();
-    let ground = Ground { subject: lab.subject(), pool: &pool, prompt: &row, seed: 1 };
+    let ground = Ground { subject: lab.subject(), pool: &pool, prompt: &row, seed: 1, edits: &[] };
     let ask = FindingRegisters { all_pairs: true, ..Default::default() };
     let answer = ask.run(&ground, &mut |_| true).unwrap();
     let told = (0..before.len()).fold(0, |b, i| if before[i] > before[b] { i } else { b });

@@ -119,7 +119,7 @@ fn gradients_equal_finite_differences_in_double_precision() {
         let loss = cross_entropy(&output.logits, &TARGETS, &[0.1; 10]).unwrap();
         let grads = loss.backward().unwrap();
         for param in params.all() {
-            let (label, var) = (params.name(param), params.var(param));
+            let (label, var) = (params.name(param), params.var(param).unwrap());
             let Some(grad) = grads.get(var.as_tensor()) else {
                 assert!(!params.is_trained(param), "{name}: {label} has no gradient");
                 continue;
@@ -144,7 +144,8 @@ fn a_watched_pass_gives_the_same_logits_and_gradients() {
             let loss = cross_entropy(&output.logits, &TARGETS, &[0.1; 10]).unwrap();
             let grads = loss.backward().unwrap();
             let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let trained = params.all().filter_map(|p| grads.get(params.var(p).as_tensor()));
+            let trained =
+                params.all().filter_map(|p| grads.get(params.var(p).unwrap().as_tensor()));
             let mut numbers = flat(&output.logits);
             trained.for_each(|grad| numbers.extend(flat(grad)));
             numbers
@@ -289,7 +290,7 @@ fn parameters_have_the_names_and_shapes_of_the_convention() {
     let named = |settings: &Decoder| -> Vec<(String, Vec<usize>)> {
         let mut params = Params::new(0);
         settings.build(Sequences::of_tokens(VOCAB, LENGTH), &mut params).unwrap();
-        let dims = |p| params.var(p).dims().to_vec();
+        let dims = |p| params.var(p).unwrap().dims().to_vec();
         params.all().map(|p| (params.name(p).to_owned(), dims(p))).collect()
     };
     let expected: &[(&str, &[usize])] = &[
@@ -330,7 +331,7 @@ fn fresh_weights_follow_the_chosen_law() {
         let mut params = Params::new(1);
         settings.build(Sequences::of_tokens(65, 64), &mut params).unwrap();
         move |name: &str| -> Vec<f32> {
-            let var = params.var(params.find(name).unwrap());
+            let var = params.var(params.find(name).unwrap()).unwrap();
             var.flatten_all().unwrap().to_vec1().unwrap()
         }
     };

@@ -133,7 +133,7 @@ fn gradient(settings: &[&str], counts: impl Fn(u32, u16) -> bool) -> Vec<f64> {
     let loss = plain::cross_entropy(&output.logits, &targets, &weight).unwrap();
     let grads = loss.backward().unwrap();
     let of = |param| {
-        let grad = grads.get(params.var(param).as_tensor()).unwrap();
+        let grad = grads.get(params.var(param).unwrap().as_tensor()).unwrap();
         grad.flatten_all().unwrap().to_vec1::<f32>().unwrap()
     };
     params.all().flat_map(of).map(f64::from).collect()

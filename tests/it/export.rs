@@ -618,7 +618,7 @@ fn asked(folder: &Path, analysis: &MeasurementCall) -> Option<(RunAt, Readings)>
     let (weights, prompt) = (run.weights.clone(), run.prompt.clone());
     let analyzed = analysis_of(analysis).unwrap();
     let reading =
-        run.instrument.analyze(&weights, &prompt, &*analyzed, &mut |_, _, _| true).ok()?;
+        run.instrument.analyze(&weights, &prompt, &[], &*analyzed, &mut |_, _, _| true).ok()?;
     let readings = Readings {
         step: weights.step,
         prompt,

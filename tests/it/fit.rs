@@ -485,7 +485,7 @@ fn a_token_lens_reads_no_boundary_worse_than_the_unembedding_does() {
 fn a_tuned_lens_is_nearer_to_the_network_than_the_logit_lens_at_every_boundary() {
     at_boundaries(|name, subject, found| {
         let Subject { model, params, .. } = subject;
-        let readout = model.readout(params).unwrap();
+        let readout = model.readout(params).unwrap().unwrap();
         for boundary in 0..=model.layout().heads.len() {
             let data = found.dataset(boundary).unwrap();
             for decay in [0.01, 1e-6] {
@@ -508,7 +508,7 @@ fn a_tuned_lens_is_nearer_to_the_network_than_the_logit_lens_at_every_boundary()
 fn a_tuned_lens_begins_as_the_logit_lens_and_ends_as_it_at_the_last_boundary() {
     at_boundaries(|name, subject, found| {
         let Subject { model, params, .. } = subject;
-        let readout = model.readout(params).unwrap();
+        let readout = model.readout(params).unwrap().unwrap();
         let layers = model.layout().heads.len();
         for boundary in 0..=layers {
             let data = found.dataset(boundary).unwrap();
@@ -1046,7 +1046,7 @@ fn asked(
         heard.push((done, total));
         heard.len() < stop
     };
-    let reading = instrument.analyze(weights, &prompt, analysis, &mut tell).unwrap();
+    let reading = instrument.analyze(weights, &prompt, &[], analysis, &mut tell).unwrap();
     (reading, heard)
 }
 
@@ -1147,7 +1147,8 @@ fn a_network_without_mlps_is_read_where_it_has_places() {
     let mut instrument = Instrument::new(&experiment).unwrap();
     let prompt = instrument.source().sequence(0, 0);
     let nowhere = readers(&[("places", "mlp_out")]);
-    let said = instrument.analyze(&weights, &prompt, &nowhere, &mut |_, _, _| true).unwrap_err();
+    let said =
+        instrument.analyze(&weights, &prompt, &[], &nowhere, &mut |_, _, _| true).unwrap_err();
     assert!(said.message.contains("mlp_out"), "{said}");
 }
 

@@ -75,7 +75,7 @@ impl Stage {
     }
 
     fn scale(&self, name: &str, by: f64) {
-        let var = self.params.var(self.params.find(name).unwrap());
+        let var = self.params.var(self.params.find(name).unwrap()).unwrap();
         let tensor = (var.as_tensor() * by).unwrap();
         var.set(&tensor).unwrap();
     }
@@ -261,7 +261,7 @@ impl Stage {
             self.scale("unembed", -1.0);
         }
         let middle = both().iter().sum::<f64>() / 2.0;
-        let var = self.params.var(self.params.find("unembed_bias").unwrap());
+        let var = self.params.var(self.params.find("unembed_bias").unwrap()).unwrap();
         let mut bias: Vec<f32> = var.as_tensor().to_vec1().unwrap();
         bias[2] -= middle as f32;
         let shape = bias.len();

@@ -122,7 +122,7 @@ fn stages() -> Vec<Stage> {
             }
             let stage = Stage::new(name, &*settings);
             // Recurrent networks have no stream that is read anywhere.
-            let has_stream = stage.model.readout(&stage.params).is_some();
+            let has_stream = stage.model.readout(&stage.params).unwrap().is_some();
             assert_eq!(has_stream, entry.name != "recurrent");
             stages.extend(has_stream.then_some(stage));
         }

@@ -441,7 +441,7 @@ fn a_machine_that_is_looked_for_is_known_before_it_is_judged_and_can_be_stopped(
         heard.push((done, total, reading.number("states"), reading.number("agreement")));
         done < 4
     };
-    let found = asked.instrument.analyze(&weights, &prompt, &*analysis, &mut tell).unwrap();
+    let found = asked.instrument.analyze(&weights, &prompt, &[], &*analysis, &mut tell).unwrap();
     let known: Vec<bool> = heard.iter().map(|(_, _, states, _)| states.is_some()).collect();
     assert_eq!(known, [false, false, true, true]);
     assert!(heard.iter().all(|(_, total, ..)| *total == 5));

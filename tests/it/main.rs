@@ -56,6 +56,7 @@ mod parts;
 mod patching;
 mod paths;
 mod pretrained;
+mod pretrained_passes;
 mod pretrained_window;
 mod reals;
 mod reference_back;

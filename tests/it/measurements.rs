@@ -130,8 +130,9 @@ impl Model for Ruled {
         Ok(Output { logits, state: None })
     }
 
-    fn readout(&self, params: &Params) -> Option<Readout> {
-        params.find("unembed").map(|unembed| Readout::plain(params.get(unembed)))
+    fn readout(&self, params: &Params) -> Result<Option<Readout>> {
+        let unembed = params.find("unembed").map(|unembed| params.get(unembed)).transpose()?;
+        Ok(unembed.map(Readout::plain))
     }
 
     fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
@@ -836,7 +837,7 @@ fn law(current: usize, next: usize) -> f32 {
 
 fn matrix(stage: &Stage, name: &str) -> Vec<Vec<f64>> {
     let params = &stage.params;
-    let rows = params.get(params.find(name).unwrap()).to_vec2::<f32>().unwrap();
+    let rows = params.get(params.find(name).unwrap()).unwrap().to_vec2::<f32>().unwrap();
     rows.into_iter().map(|row| row.into_iter().map(f64::from).collect()).collect()
 }
 
@@ -915,7 +916,7 @@ fn store(stage: &Stage, name: &str, pairs: &[(Vec<f64>, Vec<f64>)]) {
             *value += (out[i / WIDTH] * input[i % WIDTH]) as f32;
         }
     }
-    let var = stage.params.var(stage.params.find(name).unwrap());
+    let var = stage.params.var(stage.params.find(name).unwrap()).unwrap();
     var.set(&tensor(values, &[WIDTH, WIDTH])).unwrap();
 }
 

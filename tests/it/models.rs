@@ -132,7 +132,7 @@ pub fn gradients(
     let (targets, weight) = loss_over(ids);
     let output = model.forward(params, &Input::new(&tokens(ids, 2)), tap).unwrap();
     let grads = cross_entropy(&output.logits, &targets, &weight).unwrap().backward().unwrap();
-    params.all().map(|p| grads.get(params.var(p).as_tensor()).map(numbers_of)).collect()
+    params.all().map(|p| grads.get(params.var(p).unwrap().as_tensor()).map(numbers_of)).collect()
 }
 
 /// The loss in double precision, from the logits of the network.
@@ -187,7 +187,7 @@ pub fn assert_gradients_are_slopes(variation: &Variation, length: usize, directi
         assert!(params.is_trained(param), "{name} is never trained, and has a gradient");
         // A random direction has a slope of about the gradient's norm. That of a bias of all keys is zero: attention
         // does not see what all keys share.
-        let size = usual_size(params.var(param).dims());
+        let size = usual_size(params.var(param).unwrap().dims());
         let scale = size * norm(&grad).max(0.03 * whole);
         for seed in 0..directions {
             let direction = draw(seed, &name, grad.len(), Init::Normal(size));
@@ -347,8 +347,10 @@ pub fn assert_tape_agrees(variation: &Variation, frozen: Option<&str>, sparse: b
     let output = model.forward(&params, &Input::new(&tokens(&ids, 2)), &mut Untapped).unwrap();
     let loss = cross_entropy(&output.logits, &targets, &weight).unwrap();
     let grads = loss.backward().unwrap();
-    let expected: Vec<Option<Vec<f32>>> =
-        params.all().map(|p| grads.get(params.var(p).as_tensor()).map(numbers_of)).collect();
+    let expected: Vec<Option<Vec<f32>>> = params
+        .all()
+        .map(|p| grads.get(params.var(p).unwrap().as_tensor()).map(numbers_of))
+        .collect();
     let batch = Batch { rows: 2, len: LENGTH, tokens: ids, targets, ..Batch::default() };
     let work = Workspace::default();
     let mut waiting = Vec::new();

@@ -561,8 +561,9 @@ fn parameters_answer_to_the_spellings_of_the_paper_and_its_code() {
 fn what_is_derived_from_fixed_tensors_follows_loaded_weights() {
     let mut params = Params::new(0);
     let w = params.add("w", &[3], Init::Normal(1.0), false).unwrap();
-    let twice =
-        |params: &Params| numbers(&params.derived("twice", || Ok((params.get(w) * 2.0)?)).unwrap());
+    let twice = |params: &Params| {
+        numbers(&params.derived("twice", || Ok((params.get(w).unwrap() * 2.0)?)).unwrap())
+    };
     let mut weights = params.weights(0).unwrap();
     assert_eq!(twice(&params), weights.tensors[0].data.iter().map(|x| 2.0 * x).collect::<Vec<_>>());
     weights.tensors[0].data = vec![1.0, 2.0, 3.0].into();

@@ -23,7 +23,7 @@ fn params(values: &[(&str, &[f32])]) -> Params {
 }
 
 fn values(params: &Params, name: &str) -> Vec<f32> {
-    params.var(params.find(name).unwrap()).to_vec1().unwrap()
+    params.var(params.find(name).unwrap()).unwrap().to_vec1().unwrap()
 }
 
 #[track_caller]

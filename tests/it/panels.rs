@@ -83,6 +83,7 @@ impl World {
             vocab: vocab.len(),
             answers: vocab.len(),
             length: 64,
+            is_read: false,
         };
         let selection =
             Selection { layer: 1, head: 0, query: Some(12), key: Some(4), ..Selection::default() };

@@ -51,7 +51,15 @@ pub fn assignment(call: MeasurementCall) -> (Experiment, Assignment) {
     let weights = Trainer::new(&experiment).unwrap().weights().unwrap();
     let instrument = Instrument::new(&experiment).unwrap();
     let prompt = Arc::new(instrument.source().sequence(held_out_seed(0), 0));
-    (experiment, Assignment { which: Which::Given(Arc::new(weights)), prompt, call })
+    (
+        experiment,
+        Assignment {
+            which: Which::Given(Arc::new(weights)),
+            prompt,
+            interventions: Vec::new(),
+            call,
+        },
+    )
 }
 
 fn patching(map: &str) -> MeasurementCall {
@@ -80,8 +88,9 @@ fn the_last_report_of_a_job_is_what_the_question_is_answered_without_a_thread() 
     let Which::Given(weights) = &assignment.which else { unreachable!() };
     let mut instrument = Instrument::new(&experiment).unwrap();
     let analysis = analysis_of(&assignment.call).unwrap();
-    let alone =
-        instrument.analyze(weights, &assignment.prompt, &*analysis, &mut |_, _, _| true).unwrap();
+    let alone = instrument
+        .analyze(weights, &assignment.prompt, &[], &*analysis, &mut |_, _, _| true)
+        .unwrap();
     assert_eq!(found.numbers, alone.numbers);
     for (a, b) in found.arrays.iter().zip(&alone.arrays) {
         let bits = |a: &Array| a.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
@@ -179,6 +188,7 @@ impl World {
                 vocab: 6,
                 answers: 6,
                 length: 6,
+                is_read: false,
             },
             vocab: Vocab::new("abcdef".chars().map(String::from).collect()),
             analyzed: Analyzed::default(),
@@ -269,8 +279,14 @@ fn the_names_of_maps_are_those_of_the_analysis() {
 
 #[test]
 fn the_analyses_of_every_panel_are_in_the_registry_with_settings_that_apply() {
-    let net =
-        NetShape { kind: "birth".into(), heads: vec![1, 1], vocab: 30, answers: 30, length: 64 };
+    let net = NetShape {
+        kind: "birth".into(),
+        heads: vec![1, 1],
+        vocab: 30,
+        answers: 30,
+        length: 64,
+        is_read: false,
+    };
     let mut asked = 0;
     for entry in panel::ALL {
         let panel = (entry.make)();
@@ -311,8 +327,14 @@ fn declared(settings: &mut dyn Settings) -> Vec<(&'static str, String)> {
 
 #[test]
 fn a_panel_and_the_analysis_that_it_asks_have_the_same_settings() {
-    let net =
-        NetShape { kind: "birth".into(), heads: vec![1, 1], vocab: 30, answers: 30, length: 64 };
+    let net = NetShape {
+        kind: "birth".into(),
+        heads: vec![1, 1],
+        vocab: 30,
+        answers: 30,
+        length: 64,
+        is_read: false,
+    };
     let mut shared = Vec::new();
     for kind in panel::ALL {
         let mut panel = (kind.make)();

@@ -83,7 +83,7 @@ fn check_against_reference(folder: &Path) {
     for (row, ids) in ids(&reference).iter().enumerate() {
         let network = asked(folder, ids);
         let mut network = network.unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
-        let places = network.places().unwrap();
+        let places = places(&mut network);
         let places: BTreeMap<&str, &Array> = places.iter().map(|a| (a.name.as_str(), a)).collect();
         for name in reference.names().into_iter().filter(|name| *name != "ids") {
             // What enters a layer is what the one before left.
@@ -117,9 +117,10 @@ fn asked(folder: &Path, ids: &[u32]) -> Result<RunAt> {
     RunAt::open(folder, &Question { ids: Some(ids.to_vec()), ..Question::default() })
 }
 
-/// What opening a spoilt folder says.
+/// What opening a spoilt folder says, or asking it: numbers are read where they are needed.
 fn refusal(folder: &Path) -> String {
-    asked(folder, &[1]).err().unwrap_or_else(|| panic!("{} was read", folder.display())).message
+    let asked = asked(folder, &[1]).and_then(|mut run| run.places(&mut |_| Ok(())));
+    asked.err().unwrap_or_else(|| panic!("{} was read", folder.display())).message
 }
 
 #[test]
@@ -251,6 +252,22 @@ fn tokens_and_lengths_that_are_none_of_the_networks_are_refused() {
     assert!(said(&[]).contains("0 tokens"));
 }
 
+/// What all places of one pass hold.
+pub fn places(run: &mut RunAt) -> Vec<Array> {
+    given(&mut |give| run.places(give))
+}
+
+/// All arrays that are given.
+fn given(giving: &mut dyn FnMut(&mut dyn FnMut(Array) -> Result<()>) -> Result<()>) -> Vec<Array> {
+    let mut all = Vec::new();
+    giving(&mut |array| {
+        all.push(array);
+        Ok(())
+    })
+    .unwrap();
+    all
+}
+
 fn array(places: &[Array], name: &str) -> Vec<f32> {
     places.iter().find(|a| a.name == name).unwrap().data.to_vec()
 }
@@ -258,10 +275,10 @@ fn array(places: &[Array], name: &str) -> Vec<f32> {
 #[test]
 fn an_intervention_is_carried_out_on_a_network_of_another_program() {
     let (folder, ids) = (golden().join("llama"), vec![5, 9, 17]);
-    let plain = asked(&folder, &ids).unwrap().places().unwrap();
+    let plain = places(&mut asked(&folder, &ids).unwrap());
     let interventions = vec!["zero layer0.head1".to_owned()];
     let question = Question { ids: Some(ids), interventions, ..Question::default() };
-    let cut = RunAt::open(&folder, &question).unwrap().places().unwrap();
+    let cut = places(&mut RunAt::open(&folder, &question).unwrap());
     assert_ne!(array(&plain, "logits"), array(&cut, "logits"));
     assert_eq!(array(&plain, "pattern.0"), array(&cut, "pattern.0"));
     // Head 1 of four of 16 numbers each.
@@ -390,13 +407,13 @@ fn what_was_exported_is_read_back_as_the_network_that_it_was() {
     let tokens = [1, 0, 1, 1, 0];
     let mut own = Instrument::new(&experiment).unwrap();
     let prompt = own.source().label(&tokens, &Row::default());
-    let own = own.places(&weights, &prompt, &[]).unwrap();
+    let own = given(&mut |give| own.places(&weights, &prompt, &[], give));
     for format in [WeightFormat::Gpt2, WeightFormat::Hooked] {
         let folder = tempfile::tempdir().unwrap();
         for file in interchange::files(format, &experiment, &weights).unwrap() {
             fs::write(folder.path().join(file.name), file.bytes).unwrap();
         }
-        let read = asked(folder.path(), &tokens).unwrap().places().unwrap();
+        let read = places(&mut asked(folder.path(), &tokens).unwrap());
         for name in ["pattern.1", "resid_post.0", "logits"] {
             let apart = array(&own, name).into_iter().zip(array(&read, name));
             let most = apart.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

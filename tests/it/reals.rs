@@ -125,7 +125,7 @@ fn the_tape_and_the_pass_over_tensors_agree_on_real_numbers() {
             let largest = all.fold(0.0, |m: f32, g| m.max(g.abs()));
             for (param, taped) in params.all().zip(&found.grads) {
                 let name = format!("{name}: {}", params.name(param));
-                let of_tensors = store.get(params.var(param).as_tensor()).map(numbers);
+                let of_tensors = store.get(params.var(param).unwrap().as_tensor()).map(numbers);
                 assert_eq!(of_tensors.is_some(), taped.is_some(), "{name}");
                 let (a, b) = (of_tensors.unwrap_or_default(), taped.as_deref().unwrap_or(&[]));
                 for (a, b) in a.iter().zip(b) {

@@ -70,9 +70,9 @@ impl Model for ElmanNet {
 
     fn forward(&self, params: &Params, input: &Input<'_>, tap: &mut dyn Tap) -> Result<Output> {
         let (rows, length) = input.tokens.dims2()?;
-        let x = embed(&params.get(self.embed), input.tokens)?;
+        let x = embed(&params.get(self.embed)?, input.tokens)?;
         let x = through(tap, 0, Point::Embed, x)?;
-        let (w, bias) = (params.get(self.recurrent), params.get(self.bias));
+        let (w, bias) = (params.get(self.recurrent)?, params.get(self.bias)?);
         let mut h = match input.state {
             Some(state) => state.memory[0].clone(),
             None => Tensor::zeros((rows, self.layout.width), x.dtype(), x.device())?,
@@ -84,7 +84,7 @@ impl Model for ElmanNet {
             all.push(h.clone());
         }
         let all = through(tap, 0, Point::ResidPost, Tensor::stack(&all, 1)?)?;
-        let logits = linear(&all, &params.get(self.unembed), None)?;
+        let logits = linear(&all, &params.get(self.unembed)?, None)?;
         let logits = through(tap, 0, Point::Logits, logits)?;
         Ok(Output { logits, state: Some(State { memory: vec![h], ..State::default() }) })
     }
@@ -141,18 +141,18 @@ impl Model for MemoryNet {
         let memory = match input.state {
             Some(state) => state.memory[0].clone(),
             None => {
-                let fresh = params.get(self.memory).unsqueeze(0)?;
+                let fresh = params.get(self.memory)?.unsqueeze(0)?;
                 fresh.broadcast_as((batch, self.rows, self.layout.width))?
             }
         };
-        let segment = embed(&params.get(self.embed), input.tokens)?;
+        let segment = embed(&params.get(self.embed)?, input.tokens)?;
         let x = Tensor::cat(&[&memory, &segment, &memory], 1)?;
-        let [queries, keys] = self.maps.map(|map| linear(&x, &params.get(map), None));
+        let [queries, keys] = self.maps.map(|map| linear(&x, &params.get(map)?, None));
         let how = Attention::causal(0, 1, 0.5);
         let x = (&x + attend(how, &queries?, &keys?, || Ok(x.clone()), tap)?)?;
         let x = through(tap, 0, Point::ResidPost, x)?;
         let read = x.narrow(1, self.rows, length)?;
-        let logits = linear(&read, &params.get(self.unembed), None)?;
+        let logits = linear(&read, &params.get(self.unembed)?, None)?;
         let written = x.narrow(1, self.rows + length, self.rows)?;
         Ok(Output { logits, state: Some(State { memory: vec![written], ..State::default() }) })
     }
@@ -262,7 +262,7 @@ fn gradients_flow_through_the_memory_into_the_segment_before() {
         assert_eq!(second.logits.dims(), [1, 2, 5]);
         let loss = cross_entropy(&second.logits, &[1, 2], &[0.5, 0.5]).unwrap();
         let grads = loss.backward().unwrap();
-        let table = params.var(params.find("embed").unwrap());
+        let table = params.var(params.find("embed").unwrap()).unwrap();
         let to_token = |t: usize| {
             let rows = grads.get(table.as_tensor()).unwrap().to_vec2::<f32>().unwrap();
             rows[t].iter().map(|g| g.abs()).sum::<f32>()

@@ -13,6 +13,8 @@ use mnemoscope::run_folder::{Reader, WeightsReader};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::pretrained::places;
+
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/real_models")
 }
@@ -184,7 +186,7 @@ fn scores(run: &mut RunAt, step: u64, probes: &Probes) -> Scores {
         let ids = Some(ids.clone());
         run.turn_to(&Question { step: Some(step), ids, ..Question::default() }).unwrap();
         assert_eq!(run.weights.step, step);
-        let places = run.places().unwrap();
+        let places = places(run);
         let place = |name: String| places.iter().find(|array| array.name == name).unwrap();
         scores.add_losses(place("logits".to_owned()), &run.prompt.tokens, probes.half);
         for layer in 0..2 {

@@ -45,6 +45,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "base",
             "export",
             "figure",
+            "formats",
             "gpu",
             "measurement",
             "model",

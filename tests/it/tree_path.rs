@@ -641,10 +641,10 @@ fn the_published_network_has_its_number_of_parameters() {
         .model
         .build(Sequences::of_tokens(source.vocab().len(), source.length()), &mut params)
         .unwrap();
-    let sizes = params.all().map(|param| params.var(param).elem_count());
+    let sizes = params.all().map(|param| params.var(param).unwrap().elem_count());
     assert_eq!(sizes.sum::<usize>(), 1_207_203);
     let drawn = |name: &str| -> Vec<f32> {
-        let var = params.var(params.find(name).unwrap());
+        let var = params.var(params.find(name).unwrap()).unwrap();
         var.flatten_all().unwrap().to_vec1().unwrap()
     };
     for name in

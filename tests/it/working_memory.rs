@@ -60,7 +60,8 @@ impl Asked {
     pub fn analyze(&mut self, call: &MeasurementCall) -> Result<Reading, String> {
         let analysis = analysis_of(call).map_err(|e| e.message)?;
         let (weights, prompt) = (self.trainer.weights().unwrap(), self.prompt());
-        let found = self.instrument.analyze(&weights, &prompt, &*analysis, &mut |_, _, _| true);
+        let found =
+            self.instrument.analyze(&weights, &prompt, &[], &*analysis, &mut |_, _, _| true);
         found.map_err(|e| e.message)
     }
 }

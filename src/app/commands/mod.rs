@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::base::intervention::Intervention;
 use crate::figure::Pick;
+use crate::formats::tokenizer::Begin;
 use crate::panel::compare::Showing;
 
 use super::lab::compared::Subject;
@@ -64,6 +65,8 @@ pub enum Action {
     Start,
     /// Ask about this text instead.
     Text(String),
+    /// What begins a text (BOS).
+    Begin(Begin),
     /// Say something else in the selected tuple.
     EditTuple(TupleEdit),
     OpenRun(PathBuf),
@@ -129,6 +132,8 @@ pub enum Command {
     StopComparing,
     DrawSequence,
     EditText,
+    /// The network continues the text in view, or stops.
+    Generate,
     AskAgain,
     CancelJob,
     KeepReaders,

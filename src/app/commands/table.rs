@@ -184,6 +184,7 @@ const ROWS: &[Entry] = rows! {
         NextHead "Next head", "Put the next attention head into focus.", plain(Key::CloseBracket), has_run;
         PreviousHead "Previous head", "Put the attention head before into focus.", plain(Key::OpenBracket), has_run;
         DrawSequence "Draw another sequence", "Ask all panels about another held-out sequence.", plain(Key::N), has_run;
+        Generate "Continue the text", "The network continues the sequence in view, token by token; once more: it stops.", plain(Key::G), has_run;
         AskAgain "Refresh the answer", "Ask the long question of a panel again, of the weights in view.", plain(Key::A), has_long_answer;
         CancelJob "Cancel the long question", "End the long question of a panel with what there is.", None, asks_long;
         KeepReaders "Keep probes", "Keep the probes and lenses that were fitted in the panel Probing in the folder of the run, or beside your own runs while another program writes it.", None, has_readers;

@@ -92,6 +92,11 @@ impl Analyses {
         }
     }
 
+    /// Asks the window for a frame, from any thread.
+    pub fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
+        self.wake.clone()
+    }
+
     /// Another run is in view.
     pub fn forget(&mut self) {
         self.retire();
@@ -390,7 +395,8 @@ impl Lab {
         let Some((which, step)) = self.weights_for(&key) else { return };
         let Some((index, _)) = self.run_of(key.run) else { return };
         let prompt = self.prompt_of(key.run);
-        let assignment = Assignment { which, prompt, call: key.call.clone() };
+        let assignment =
+            Assignment { which, prompt, interventions: Vec::new(), call: key.call.clone() };
         let wake = self.analyses.wake.clone();
         let job = Job::start(&self.runs[index].experiment, assignment, move || wake());
         let is_in_view = key.run == self.run_id() && (live || self.settled_step() == key.step);

@@ -6,6 +6,7 @@ pub mod effect;
 pub mod examination;
 pub mod follow;
 pub mod following;
+pub mod generation;
 pub mod interventions;
 pub mod live;
 pub mod panels;
@@ -24,6 +25,7 @@ use crate::base::error::{Error, Result};
 use crate::base::intervention::Intervention;
 use crate::base::question::{MeasurementCall, Readings};
 use crate::base::weights::Weights;
+use crate::formats::tokenizer::Begin;
 use crate::panel::Selection;
 use crate::run::experiment::Experiment;
 use crate::run_folder::recording::Recording;
@@ -33,6 +35,7 @@ use analyses::Analyses;
 use compared::{Comparison, Wanted};
 use examination::Examination;
 use following::Following;
+use generation::Generation;
 use panels::Panels;
 use playback::Playback;
 use run::{Begun, Opened, Order, Origin, Place, Run};
@@ -61,6 +64,8 @@ pub struct Lab {
     rules: Arc<Row>,
     /// Its number.
     rules_of: u64,
+    /// What begins a text that is written (BOS), where the network has a choice.
+    pub begin: Begin,
     /// What was wrong with the text that was typed last.
     pub text_note: Option<String>,
     pub selection: Selection,
@@ -99,6 +104,8 @@ pub struct Lab {
     pub comparison: Comparison,
     /// Long questions.
     pub analyses: Analyses,
+    /// Text that the network writes.
+    pub generation: Generation,
 }
 
 impl Lab {
@@ -120,6 +127,7 @@ impl Lab {
             drawn: Some(0),
             rules: Arc::default(),
             rules_of: 0,
+            begin: Begin::Tokenizer,
             text_note: None,
             selection: Selection::default(),
             step: None,
@@ -141,6 +149,7 @@ impl Lab {
             next_folder: None,
             comparison: Comparison::default(),
             analyses: Analyses::new(wake.clone()),
+            generation: Generation::default(),
             examination: Examination::new(wake),
         }
     }
@@ -379,6 +388,7 @@ impl Lab {
             self.drain_followed(index, now);
         }
         self.play(now);
+        self.take_written();
         self.take_replies(now);
         self.examine(calls, others, now);
         self.analyse(analyses, others, now);
@@ -391,6 +401,7 @@ impl Lab {
         self.playback.playing
             || self.examination.is_busy()
             || self.analyses.is_busy()
+            || self.generation.is_running()
             || self.is_behind()
             || self.runs.iter().any(pending)
     }

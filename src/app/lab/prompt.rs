@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::base::batch::{NO_TARGET, Row};
+use crate::formats::tokenizer::Begin;
 use crate::panel::{Selection, positions};
 use crate::task::held_out_seed;
+use crate::task::prompts::Beginnings;
 use crate::task::tree_path::Trees;
 
 use super::Lab;
@@ -116,6 +118,9 @@ impl Lab {
                 return;
             }
         };
+        if let Some(beginnings) = run.info.source.facet::<Beginnings>() {
+            tokens = beginnings.begun(self.begin, &tokens);
+        }
         let count = tokens.len();
         tokens.truncate(longest);
         let note = format!(
@@ -133,6 +138,32 @@ impl Lab {
         let stays = |at: &usize| row.tokens.get(*at) == self.prompt.tokens.get(*at);
         self.selection.key = self.selection.key.filter(inside).filter(stays);
         self.selection.first = None;
+        self.drawn = None;
+        self.before_edit = None;
+        self.lift_patched();
+        self.prompt = Arc::new(row);
+        self.changed();
+    }
+
+    /// Puts something else before the text in view (BOS), and before texts that are written from now on.
+    pub fn begin_text_with(&mut self, begin: Begin) {
+        let Some(run) = self.run() else { return };
+        let Some(beginnings) = run.info.source.facet::<Beginnings>() else { return };
+        let mut tokens = beginnings.begun(begin, &self.prompt.tokens);
+        tokens.truncate(run.info.net.length);
+        let moved = tokens.len() as i64 - self.prompt.len() as i64;
+        let row = run.info.source.label(&tokens, &self.rules);
+        let along = |at: usize| {
+            let at = usize::try_from((at as i64 + moved).max(0)).ok()?;
+            (at < row.len()).then_some(at)
+        };
+        self.selection.query = self.selection.query.and_then(along);
+        self.selection.key = self.selection.key.and_then(along);
+        self.selection.first = None;
+        self.begin = begin;
+        if row.tokens == self.prompt.tokens {
+            return;
+        }
         self.drawn = None;
         self.before_edit = None;
         self.lift_patched();

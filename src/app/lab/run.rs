@@ -116,11 +116,12 @@ impl RunInfo {
             vocab: layout.vocab,
             answers: source.possible_answers(),
             length: layout.length,
+            is_read: experiment.model.is_read(),
         };
         let (keeps, has_memories) = (model.keeps(), model.memories().is_some());
         let all = || params.all().filter(|p| params.is_trained(*p));
         let trained = all().map(|p| params.name(p).to_owned()).collect();
-        let numbers: usize = all().map(|p| params.var(p).elem_count()).sum();
+        let numbers: usize = all().map(|p| params.count(p)).sum();
         let trained_bytes = numbers * size_of::<f32>();
         Ok(Self {
             net,

@@ -143,9 +143,13 @@ impl Host {
 
     /// A choice or a text among the settings of a panel; empty where there is none.
     pub fn setting(&mut self, panel: &str, name: &str) -> String {
+        self.table_of(panel).get(name).and_then(toml::Value::as_str).unwrap_or("").to_owned()
+    }
+
+    /// All settings of a panel.
+    pub fn table_of(&mut self, panel: &str) -> toml::Table {
         let shown = self.panels.iter_mut().find(|s| s.kind.name == panel);
-        let table = shown.map(|s| settings::to_table(s.panel.as_mut())).unwrap_or_default();
-        table.get(name).and_then(toml::Value::as_str).unwrap_or("").to_owned()
+        shown.map(|s| settings::to_table(s.panel.as_mut())).unwrap_or_default()
     }
 
     /// Changes with the settings of the panels.

@@ -8,7 +8,9 @@ use crate::app::commands::{Action, Command};
 use crate::app::lab::Lab;
 use crate::app::widgets::scroll::{self, MOST_WRITING};
 use crate::base::settings::Slot;
+use crate::formats::tokenizer::Begin;
 use crate::panel::Panel;
+use crate::task::prompts::Beginnings;
 
 /// The text that is being written.
 #[derive(Default)]
@@ -25,6 +27,7 @@ impl Pane for Tokens {
         let is_low = ui.available_height() < LOW;
         ui.horizontal(|ui| {
             self.buttons(ui, lab, &mut actions);
+            beginnings(ui, lab, &mut actions);
             match is_low {
                 true => list(ui, panel),
                 false => selected(ui, lab),
@@ -86,6 +89,12 @@ impl Tokens {
         if button.on_hover_text("Draw another held-out sequence of the task (N).").clicked() {
             actions.push(Action::Do(Command::DrawSequence));
         }
+        let writes = lab.generation.is_running();
+        let button = ui.button(if writes { "Stop" } else { "Continue" });
+        let help = "The network continues the text, token by token, under what is in force (G). How many tokens, at which temperature and with which seed stands in the settings of this panel.";
+        if button.on_hover_text(help).clicked() {
+            actions.push(Action::Do(Command::Generate));
+        }
         let editing = self.text.is_some();
         let button = ui.selectable_label(editing, "Edit text");
         if button.on_hover_text("Write the sequence yourself (E).").clicked() {
@@ -121,6 +130,33 @@ impl Tokens {
             self.text = None;
         }
     }
+}
+
+/// What begins a text, where the network has a choice.
+fn beginnings(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+    let Some(run) = lab.run() else { return };
+    let Some(known) = run.info.source.facet::<Beginnings>() else { return };
+    if *known == Beginnings::default() {
+        return;
+    }
+    let name = |begin: Begin| match begin {
+        Begin::Tokenizer => "tokenizer",
+        Begin::TransformerLens => "TransformerLens",
+        Begin::Nothing => "none",
+    };
+    let combo = ComboBox::from_id_salt("begin").selected_text(format!("BOS: {}", name(lab.begin)));
+    let combo = combo.show_ui(ui, |ui| {
+        for begin in Begin::ALL {
+            let token =
+                known.of(*begin).map_or("nothing".to_owned(), |id| run.info.vocab.glyph(id));
+            let text = format!("{}: {token}", name(*begin));
+            if ui.selectable_label(lab.begin == *begin, text).clicked() {
+                actions.push(Action::Begin(*begin));
+            }
+        }
+    });
+    let help = "The token that begins a prompt (BOS): the one that the tokenizer puts there, the one that TransformerLens does (published numbers of GPT-2 are with it), or none. It is a token of its own in the sequence.";
+    combo.response.on_hover_text(help).accessible_name("Token that begins a prompt");
 }
 
 /// In a panel of less height the choice of colours is a list in the row of the buttons: the text needs the other row.

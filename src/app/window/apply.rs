@@ -8,7 +8,10 @@ use crate::app::lab::run::Origin;
 use crate::app::panes::News;
 use crate::app::panes::docking::Dock;
 use crate::app::worker::Then;
+use crate::base::analysis::Generating;
 use crate::base::error::Error;
+use crate::base::question::MeasurementCall;
+use crate::base::settings;
 use crate::figure::Pick;
 use crate::panel;
 use crate::panel::compare::Showing;
@@ -55,6 +58,7 @@ impl App {
             }
             Action::PlaybackSpeed(speed) => self.lab.playback.steps_per_second = speed,
             Action::Start => self.restart(),
+            Action::Begin(begin) => self.lab.begin_text_with(begin),
             Action::Text(text) => self.lab.set_text(&text),
             Action::EditTuple(edit) => {
                 self.lab.edit_tuple(edit);
@@ -126,6 +130,7 @@ impl App {
             Command::Pin => self.of_figure(|app, name| app.lab.pin(name)),
             Command::StopComparing => lab.stop_comparing(),
             Command::DrawSequence => lab.draw_next(),
+            Command::Generate => self.generate(),
             Command::AskAgain => lab.analyses.ask_again(),
             Command::CancelJob => lab.analyses.cancel(),
             Command::KeepReaders => self.keep_readers(),
@@ -253,6 +258,23 @@ impl App {
             "the panel {} is no figure: click one that is, or use the button on its tab",
             self.lab.panels.title(&name)
         )));
+    }
+
+    /// The network continues the text in view as the panel Tokens says, or stops.
+    fn generate(&mut self) {
+        if self.lab.generation.is_running() {
+            return self.lab.generation.stop();
+        }
+        self.dock.show_panel(panel::tokens::KIND.name);
+        let settings = self.host.table_of(panel::tokens::KIND.name);
+        let mut usual = Generating::default();
+        let names = settings::names(&mut usual);
+        let of = |call: MeasurementCall, name: &'static str| match settings.get(name) {
+            Some(value) => call.with(name, value.clone()),
+            None => call,
+        };
+        let call = names.into_iter().fold(MeasurementCall::new("generation"), of);
+        self.lab.attempt(|lab| lab.go_on_writing(call));
     }
 
     fn restart(&mut self) {

@@ -57,8 +57,7 @@ impl Trained {
         };
         let ranges = watch.kept.into_iter().map(|kept| range(kept).transpose());
         let table = subject.params.find("pos");
-        let fits =
-            |param: &Param| subject.params.var(*param).dims().first() == Some(&layout.length);
+        let fits = |param: &Param| subject.params.dims(*param).first() == Some(&layout.length);
         Ok(Self {
             length: batch.len,
             ranges: ranges.collect::<Result<_>>()?,
@@ -201,7 +200,7 @@ impl Switched<'_> {
     /// The embedding with the vector of another position.
     fn wrapped(&self, x: &Tensor) -> Result<Tensor> {
         let Some(table) = self.trained.positions else { return Ok(x.clone()) };
-        let (table, (_, positions, _)) = (self.subject.params.get(table), x.dims3()?);
+        let (table, (_, positions, _)) = (self.subject.params.get(table)?, x.dims3()?);
         let rows: Vec<u32> = (0..positions).map(|at| id(at % self.trained.length)).collect();
         let rows = Tensor::from_vec(rows, positions, x.device())?;
         let change = (table.index_select(&rows, 0)? - table.narrow(0, 0, positions)?)?;

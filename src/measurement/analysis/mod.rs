@@ -3,6 +3,7 @@
 
 pub mod automaton;
 pub mod causes;
+pub mod generation;
 pub mod knock_out;
 pub mod length;
 mod map;
@@ -25,6 +26,7 @@ use crate::base::registry::Entry;
 use crate::base::settings::Settings;
 use crate::base::vocab::Vocab;
 use crate::model::pass;
+use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
 
 /// All analyses.
@@ -39,6 +41,7 @@ pub const ALL: &[Entry<dyn Analysis>] = &[
     Entry { name: "stored", make: || Box::new(stored::Stored::default()) },
     Entry { name: "tree_scrubbing", make: || Box::new(tree_scrubbing::TreeScrubbing::default()) },
     Entry { name: "automaton", make: || Box::new(automaton::Automaton::default()) },
+    Entry { name: "generation", make: || Box::new(generation::Generation::default()) },
 ];
 
 /// What an analysis works with.
@@ -50,6 +53,8 @@ pub struct Ground<'a> {
     pub prompt: &'a Row,
     /// Seed of the sequences that are made for it: that of the run's held-out ones.
     pub seed: u64,
+    /// What is in force, for those that read it.
+    pub edits: &'a [Edit],
 }
 
 /// How far an analysis has come.
@@ -71,6 +76,10 @@ pub trait Analysis: Settings + Send + Sync {
     /// Whether the answer depends on [`Ground::prompt`].
     fn reads_prompt(&self) -> bool {
         true
+    }
+    /// Whether what is in force changes its passes, too; others make changes of their own.
+    fn reads_edits(&self) -> bool {
+        false
     }
     /// Whether it is asked again and again of a run that trains: it is short, and what it finds forms step by step.
     fn follows(&self) -> bool {

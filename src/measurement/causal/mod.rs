@@ -15,10 +15,10 @@ use crate::base::batch::{Batch, Row};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Site;
 use crate::base::pair::Pair;
-use crate::model::pass;
+use crate::model::pass::{self, Asked};
 use crate::nn::edit::{At, Edit, With};
 use crate::nn::kernel::pool::Pool;
-use crate::nn::tap::Captured;
+use crate::nn::tap::{Captured, Glance, Streams};
 use crate::task::Source;
 
 /// Positions in one forward pass: few enough that its tensors stay near the processor.
@@ -257,11 +257,26 @@ impl Part {
         edits: &[Edit],
         sites: &[Site],
     ) -> Result<(Vec<Vec<f32>>, Captured)> {
-        let Subject { model, params, .. } = subject;
-        let (logits, captured) =
-            pass::forward(model, params, self.batch(side), edits, sites, true)?;
+        self.run_asked(subject, side, edits, Asked { sites, ..Asked::default() })
+    }
+
+    /// The same of a pass of which more is asked.
+    fn run_asked(
+        &self,
+        Subject { model, params, .. }: Subject<'_>,
+        side: Side,
+        edits: &[Edit],
+        asked: Asked<'_>,
+    ) -> Result<(Vec<Vec<f32>>, Captured)> {
+        // Logits of predictions alone.
+        let logits_from = self.at.iter().copied().min().unwrap_or(0);
+        let asked = Asked { wants_logits: true, logits_from, ..asked };
+        let batch = self.batch(side);
+        let (logits, captured) = pass::forward_asked(model, params, batch, edits, asked)?;
         let logits = logits.ok_or_else(|| Error::internal("a forward pass without logits"))?;
-        let row = |(i, &at): (usize, &usize)| Ok(logits.get(i)?.get(at)?.to_vec1()?);
+        // A network may give those of all positions.
+        let left_out = batch.len - logits.dim(1)?;
+        let row = |(i, &at): (usize, &usize)| Ok(logits.get(i)?.get(at - left_out)?.to_vec1()?);
         Ok((self.at.iter().enumerate().map(row).collect::<Result<_>>()?, captured))
     }
 
@@ -308,14 +323,23 @@ pub struct Stage<'a> {
     pub other: Vec<Seen>,
     /// Logarithms of the base run's probabilities, `[pair][token]`.
     log_probs: Vec<Vec<f64>>,
+    /// Of the base run of each part what its layers read, where that can be kept: passes under edits begin with the first layer that they
+    /// change.
+    streams: Vec<Streams>,
 }
 
 impl<'a> Stage<'a> {
     pub fn new(subject: Subject<'a>, pairs: &'a Pairs) -> Result<Self> {
-        let mut stage = Self { subject, pairs, base: vec![], other: vec![], log_probs: Vec::new() };
+        let (log_probs, streams) = Default::default();
+        let mut stage = Self { subject, pairs, base: vec![], other: vec![], log_probs, streams };
+        let keeps = subject.model.resumes() && stream_bytes(subject, pairs) <= MOST_STREAM_BYTES;
         for part in &pairs.parts {
-            let (logits, _) = part.run(subject, Side::Base, &[], &[])?;
-            stage.log_probs.extend(logits.iter().map(|row| log_probs(row)));
+            let mut streams = Streams::default();
+            let glance = keeps.then_some(&mut streams as &mut dyn Glance);
+            let asked = Asked { glance, ..Asked::default() };
+            let (logits, _) = part.run_asked(subject, Side::Base, &[], asked)?;
+            stage.streams.push(streams);
+            stage.log_probs.extend(logits.iter().map(|row| self::log_probs(row)));
             let base = stage.seen(part, &logits);
             stage.base.extend(base);
             let (logits, _) = part.run(subject, Side::Other, &[], &[])?;
@@ -327,7 +351,11 @@ impl<'a> Stage<'a> {
 
     /// The base sequences of a part under edits.
     pub fn run(&self, part: &Part, edits: &[Edit]) -> Result<Vec<Seen>> {
-        let (logits, _) = part.run(self.subject, Side::Base, edits, &[])?;
+        let first = edits.iter().map(|edit| edit.site.layer).min().unwrap_or(0);
+        let at = self.pairs.parts.iter().position(|other| other.first == part.first);
+        let from = at.and_then(|at| self.streams.get(at)?.from(first));
+        let asked = Asked { from, ..Asked::default() };
+        let (logits, _) = part.run_asked(self.subject, Side::Base, edits, asked)?;
         Ok(self.seen(part, &logits))
     }
 
@@ -344,6 +372,16 @@ impl<'a> Stage<'a> {
         };
         logits.iter().enumerate().map(of).collect()
     }
+}
+
+/// Most memory for what layers read.
+const MOST_STREAM_BYTES: usize = 512 << 20;
+
+/// Memory for what all layers read of all base sequences.
+fn stream_bytes(subject: Subject<'_>, pairs: &Pairs) -> usize {
+    let layout = subject.model.layout();
+    let numbers = layout.heads.len() * pairs.len() * pairs.length() * layout.width;
+    numbers * size_of::<f32>()
 }
 
 fn log_probs(logits: &[f32]) -> Vec<f64> {

@@ -112,7 +112,7 @@ pub struct LensScore {
 /// # Errors
 /// When it does not say so.
 pub fn readout(model: &dyn Model, params: &Params) -> Result<Readout> {
-    model.readout(params).ok_or_else(|| {
+    model.readout(params)?.ok_or_else(|| {
         Error::usage(format!(
             "the network {} does not say how its residual stream is read into logits, so there is nothing that a lens could do for it",
             model.layout().kind

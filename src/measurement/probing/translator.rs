@@ -107,7 +107,7 @@ impl Objective {
             // Of what the norm has; see `Readout::normalized`.
             gain: optional(&readout.norm_weight)?.filter(|_| readout.norm != NormKind::None),
             shift: optional(&readout.norm_bias)?.filter(|_| readout.norm == NormKind::Layer),
-            unembed: (double(&readout.unembed)? * readout.scale)?,
+            unembed: (double(&readout.unembed.contiguous()?)? * readout.scale)?,
             bias: bias.map(|bias| bias * readout.scale).transpose()?,
             own: logits.chunks_exact(vocab).map(log_probabilities).collect(),
             decay,

@@ -4,7 +4,7 @@
 mod config;
 mod names;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::base::error::{Error, Result};
@@ -24,7 +24,7 @@ use super::{Architecture, Input, Layout, Model, Network, Output, Sequences};
 
 pub use config::Config;
 use config::{LayerConfig, MlpKind};
-use names::{Named, Take};
+use names::{InFile, Named, Take, Whole};
 
 crate::settings! {
     /// Where a network of another program lies.
@@ -64,7 +64,7 @@ impl FromFiles {
             Some(whole) => whole,
             None => {
                 let mut numbers = Params::new(0);
-                let network = Pretrained::read(&self.config, &*self.file, &mut numbers)?;
+                let network = Pretrained::read(&self.config, &self.file, &mut numbers)?;
                 Arc::new((network, numbers))
             }
         };
@@ -98,7 +98,11 @@ impl Architecture for FromFiles {
         Ok(Box::new(Outline(self.config.layout())))
     }
 
-    fn read(&self, file: &dyn TensorFile, params: &mut Params) -> Result<Option<Box<dyn Model>>> {
+    fn read(
+        &self,
+        file: &Arc<dyn TensorFile>,
+        params: &mut Params,
+    ) -> Result<Option<Box<dyn Model>>> {
         if self.file.identity() == file.identity() {
             return self.held(params).map(Some);
         }
@@ -131,7 +135,7 @@ impl Pretrained {
     ///
     /// # Errors
     /// When a tensor is missing, of another shape than the configuration says, or one that nothing reads.
-    pub fn read(config: &Config, file: &dyn TensorFile, params: &mut Params) -> Result<Self> {
+    pub fn read(config: &Config, file: &Arc<dyn TensorFile>, params: &mut Params) -> Result<Self> {
         let mut load = Load::new(config, file, params)?;
         let network = load.network()?;
         load.check_all_read()?;
@@ -162,6 +166,14 @@ impl Network for Held {
         false
     }
 
+    fn caches(&self) -> bool {
+        true
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+
     fn written(&self, layer: usize) -> Option<Written> {
         self.network.written(layer)
     }
@@ -180,18 +192,27 @@ impl Model for Outline {
     }
 }
 
+impl Pretrained {
+    fn embedded<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X> {
+        let mut x = wire.embed(self.embed, self.positions)?;
+        if self.embed_scale != 1.0 {
+            x = wire.scale(&x, self.embed_scale)?;
+        }
+        wire.at(0, Point::Embed, x)
+    }
+}
+
 impl Network for Pretrained {
     fn layout(&self) -> &Layout {
         &self.layout
     }
 
     fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X> {
-        let mut x = wire.embed(self.embed, self.positions)?;
-        if self.embed_scale != 1.0 {
-            x = wire.scale(&x, self.embed_scale)?;
-        }
-        x = wire.at(0, Point::Embed, x)?;
-        for layer in &self.layers {
+        let (first, mut x) = match wire.resumed() {
+            Some(from) => from,
+            None => (0, self.embedded(wire)?),
+        };
+        for layer in self.layers.iter().skip(first) {
             x = layer.wire(wire, x)?;
         }
         Network::read(self).wire(wire, self.layers.len() - 1, x)
@@ -205,24 +226,36 @@ impl Network for Pretrained {
         false
     }
 
+    fn caches(&self) -> bool {
+        true
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+
     fn written(&self, layer: usize) -> Option<Written> {
         // Behind a norm, heads do not just add to the stream.
         self.layers.get(layer).filter(|layer| layer.after.is_none()).map(Layer::written)
     }
 }
 
-/// Reads the tensors of a file in the order of a network.
+/// Finds the tensors of a file in the order of a network.
 struct Load<'a> {
     config: &'a Config,
-    file: &'a dyn TensorFile,
+    file: &'a Arc<dyn TensorFile>,
     params: &'a mut Params,
     prefix: &'static str,
-    /// Names of the file that were read.
-    read: BTreeSet<String>,
+    /// Tensors of the file that somebody reads.
+    read: BTreeMap<String, Arc<Whole>>,
 }
 
 impl<'a> Load<'a> {
-    fn new(config: &'a Config, file: &'a dyn TensorFile, params: &'a mut Params) -> Result<Self> {
+    fn new(
+        config: &'a Config,
+        file: &'a Arc<dyn TensorFile>,
+        params: &'a mut Params,
+    ) -> Result<Self> {
         let spelling = config.spelling;
         let has = |prefix: &&&str| file.shape(&format!("{prefix}{}", spelling.embed)).is_some();
         let Some(prefix) = spelling.prefixes.iter().find(has) else {
@@ -231,7 +264,7 @@ impl<'a> Load<'a> {
                 spelling.prefixes[0], spelling.embed, config.model_type
             )));
         };
-        Ok(Self { config, file, params, prefix, read: BTreeSet::new() })
+        Ok(Self { config, file, params, prefix, read: BTreeMap::new() })
     }
 
     fn network(&mut self) -> Result<Pretrained> {
@@ -278,7 +311,9 @@ impl<'a> Load<'a> {
         let found = spelling.unembed.iter().find(|named| self.file.shape(named.weight).is_some());
         if tied {
             // Old files hold it twice.
-            self.read.extend(found.map(|named| named.weight.to_owned()));
+            if let Some(named) = found {
+                self.stored(named.weight.to_owned());
+            }
             return Ok(Map::plain(embed));
         }
         let named = found.unwrap_or(&spelling.unembed[0]);
@@ -418,19 +453,21 @@ impl<'a> Load<'a> {
         if !take.fits(&stored, shape, self.config.heads) {
             return Err(wrong());
         }
-        let x = take.of(&names::tensor(self.file, &of)?, self.config.heads)?;
-        if x.dims() != shape {
-            return Err(wrong());
-        }
-        self.read.insert(of);
-        self.params.add_tensor(name, &x)
+        let (heads, shape) = (self.config.heads, shape.to_vec());
+        let of = self.stored(of);
+        Ok(self.params.add_stored(name, Box::new(InFile { of, take, heads, shape })))
+    }
+
+    fn stored(&mut self, name: String) -> Arc<Whole> {
+        let whole = || Arc::new(Whole::new(self.file.clone(), name.clone()));
+        self.read.entry(name.clone()).or_insert_with(whole).clone()
     }
 
     /// What is left over would have changed the result.
     fn check_all_read(&self) -> Result<()> {
         let buffers = self.config.spelling.buffers;
         let left = self.file.names().into_iter().find(|name| {
-            !self.read.contains(*name) && !buffers.iter().any(|buffer| name.ends_with(buffer))
+            !self.read.contains_key(*name) && !buffers.iter().any(|buffer| name.ends_with(buffer))
         });
         let Some(name) = left else { return Ok(()) };
         Err(Error::input(format!(

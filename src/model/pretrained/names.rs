@@ -1,9 +1,13 @@
 //! Where the tensors of a network lie in files of other programs: their names, and how they are stored there.
 
-use candle_core::{D, DType, Device, Tensor};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{D, DType, Device, Shape, Tensor};
 
 use crate::base::error::{Error, Result};
-use crate::base::weights::{Dtype, RawTensor, TensorFile};
+use crate::base::weights::{Numbers, RawTensor, TensorFile};
+use crate::nn::params::Stored;
 
 /// How a tensor is stored, and which part of it is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,65 +260,114 @@ impl Take {
         }
     }
 
-    /// The part that is meant, as we have it, of a network of so many heads.
-    pub fn of(self, x: &Tensor, heads: usize) -> Result<Tensor> {
-        let third = |x: &Tensor, i: usize| {
-            let rows = x.dim(0)? / 3;
-            Ok::<_, Error>(x.narrow(0, i * rows, rows)?)
-        };
-        Ok(match self {
-            Self::Whole => x.clone(),
-            Self::Turned => x.t()?,
-            Self::Third(i) => third(x, i)?,
-            Self::TurnedThird(i) => third(&x.t()?, i)?,
+    /// Which rows of the stored tensor are read, of a tensor of ours of so many rows.
+    fn rows(self, rows: usize, heads: usize) -> Option<Vec<Range<usize>>> {
+        let dim = rows / heads.max(1);
+        match self {
+            Self::Third(i) => Some(vec![i * rows..(i + 1) * rows]),
             Self::ThirdOfEachHead(i) => {
-                let rows = x.dim(0)?;
-                let dim = rows / 3 / heads.max(1);
-                let rest: Vec<usize> = x.dims()[1..].to_vec();
-                let by_head = x.reshape([&[heads, 3, dim], &rest[..]].concat())?;
-                let part = by_head.narrow(1, i, 1)?;
-                part.reshape([&[heads * dim], &rest[..]].concat())?
+                let from = |head: usize| (3 * head + i) * dim;
+                Some((0..heads).map(|head| from(head)..from(head) + dim).collect())
             }
-            Self::AfterTwo => x.narrow(0, 2, x.dim(0)?.saturating_sub(2))?,
-            Self::PlusOne => (x + 1.0)?,
-            Self::HeadsRead => x.transpose(1, 2)?.flatten(0, 1)?,
-            Self::HeadsWrite => x.permute((2, 0, 1))?.flatten(1, 2)?,
-            Self::HeadsFlat => x.flatten_all()?,
+            Self::AfterTwo => Some(vec![2..rows + 2]),
+            Self::Whole
+            | Self::Turned
+            | Self::TurnedThird(_)
+            | Self::PlusOne
+            | Self::HeadsRead
+            | Self::HeadsWrite
+            | Self::HeadsFlat => None,
         }
-        .contiguous()?)
+    }
+
+    /// What was read as we have it; a matrix that is stored the other way round is seen by its columns, not copied.
+    fn of(self, x: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::Whole | Self::Third(_) | Self::ThirdOfEachHead(_) | Self::AfterTwo => x.clone(),
+            Self::Turned => x.t()?,
+            Self::TurnedThird(i) => {
+                let columns = x.dim(1)? / 3;
+                x.narrow(1, i * columns, columns)?.t()?
+            }
+            Self::PlusOne => (x + 1.0)?,
+            Self::HeadsRead => x.transpose(1, 2)?.flatten(0, 1)?.contiguous()?,
+            Self::HeadsWrite => x.permute((2, 0, 1))?.flatten(1, 2)?.contiguous()?,
+            Self::HeadsFlat => x.flatten_all()?,
+        })
     }
 }
 
-/// Whether no number has all bits of its exponent set.
-fn are_finite(dtype: Dtype, bytes: &[u8]) -> bool {
-    /// Of little-endian numbers that end with these two bytes.
-    fn all<const N: usize>(bytes: &[u8], exponent: u16) -> bool {
-        let (numbers, _) = bytes.as_chunks::<N>();
-        numbers.iter().all(|x| u16::from_le_bytes([x[N - 2], x[N - 1]]) & exponent != exponent)
+/// A tensor of the files, kept once it is read: parts of it may be parameters of their own.
+pub struct Whole {
+    file: Arc<dyn TensorFile>,
+    name: String,
+    read: Mutex<Option<Tensor>>,
+}
+
+impl Whole {
+    pub fn new(file: Arc<dyn TensorFile>, name: String) -> Self {
+        Self { file, name, read: Mutex::default() }
     }
-    match dtype {
-        Dtype::F64 => all::<8>(bytes, 0x7ff0),
-        Dtype::F32 => all::<4>(bytes, 0x7f80),
-        Dtype::F16 => all::<2>(bytes, 0x7c00),
-        Dtype::Bf16 => all::<2>(bytes, 0x7f80),
+
+    fn get(&self) -> Result<Tensor> {
+        // A panic while it was read left nothing behind.
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(read) = &*read {
+            return Ok(read.clone());
+        }
+        Ok(read.insert(tensor(self.file.read(&self.name)?, &self.name)?).clone())
     }
 }
 
-/// A tensor of a file as a tensor: of its own kind of numbers where it is a matrix, of `f32` where it is not, and where it was `f64`.
-pub fn tensor(file: &dyn TensorFile, name: &str) -> Result<Tensor> {
-    let RawTensor { dtype, shape, bytes } = file.read(name)?;
-    if !are_finite(dtype, &bytes) {
+/// A tensor of ours in files of another program.
+pub struct InFile {
+    pub of: Arc<Whole>,
+    pub take: Take,
+    pub heads: usize,
+    pub shape: Vec<usize>,
+}
+
+impl Stored for InFile {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn whole(&self) -> Result<Tensor> {
+        let Whole { file, name, .. } = &*self.of;
+        let rows = self.shape.first().copied().unwrap_or(1);
+        let x = match self.take.rows(rows, self.heads) {
+            Some(rows) => tensor(file.rows(name, &rows)?, name)?,
+            None => self.of.get()?,
+        };
+        self.take.of(&x)
+    }
+
+    fn rows(&self, rows: &[u32]) -> Result<Tensor> {
+        let Whole { file, name, .. } = &*self.of;
+        if self.take != Take::Whole {
+            let rows = Tensor::from_slice(rows, rows.len(), &Device::Cpu)?;
+            return Ok(self.whole()?.index_select(&rows, 0)?.to_dtype(DType::F32)?);
+        }
+        let rows: Vec<Range<usize>> =
+            rows.iter().map(|row| *row as usize).map(|row| row..row + 1).collect();
+        Ok(tensor(file.rows(name, &rows)?, name)?.to_dtype(DType::F32)?)
+    }
+}
+
+/// What was read of a file as a tensor: of its own kind of numbers where it is a matrix, of `f32` where it is not, and where it was `f64`.
+fn tensor(RawTensor { shape, numbers }: RawTensor, name: &str) -> Result<Tensor> {
+    if !numbers.are_finite() {
         return Err(Error::input(format!(
             "the tensor {name} holds numbers that are not finite (NaN or infinite): there is nothing to see in this network"
         )));
     }
-    let kept = match dtype {
-        Dtype::F64 => DType::F64,
-        Dtype::F32 => DType::F32,
-        Dtype::F16 => DType::F16,
-        Dtype::Bf16 => DType::BF16,
+    let shape = Shape::from(shape);
+    let x = match numbers {
+        Numbers::F64(numbers) => Tensor::from_vec(numbers, shape, &Device::Cpu)?,
+        Numbers::F32(numbers) => Tensor::from_vec(numbers, shape, &Device::Cpu)?,
+        Numbers::F16(numbers) => Tensor::from_vec(numbers, shape, &Device::Cpu)?,
+        Numbers::Bf16(numbers) => Tensor::from_vec(numbers, shape, &Device::Cpu)?,
     };
-    let x = Tensor::from_raw_buffer(&bytes, kept, &shape, &Device::Cpu)?;
     let is_matrix = x.rank() > 1 && x.dim(D::Minus1)? > 1;
-    if is_matrix && kept != DType::F64 { Ok(x) } else { Ok(x.to_dtype(DType::F32)?) }
+    if is_matrix && x.dtype() != DType::F64 { Ok(x) } else { Ok(x.to_dtype(DType::F32)?) }
 }

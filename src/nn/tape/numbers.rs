@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::nn::kernel::matrix::{Into, Matrix, multiply, transpose};
 use crate::nn::kernel::slice::Floats;
 use crate::nn::params::{Param, Params};
@@ -39,8 +39,8 @@ impl<'a> Numbers<'a> {
     pub fn of(params: &'a Params, rows: usize, work: &'a Workspace) -> Result<Self> {
         let floats: Vec<Floats<'a>> = params
             .all()
-            .map(|p| Floats::of(params.var(p).as_tensor()))
-            .collect::<candle_core::Result<_>>()?;
+            .map(|p| Ok(Floats::of(params.var(p)?.as_tensor())?))
+            .collect::<Result<_>>()?;
         let count = floats.len();
         Ok(Self {
             params,
@@ -62,7 +62,10 @@ impl<'a> Numbers<'a> {
 
     /// `[out, in]` of a matrix.
     pub(super) fn sizes(&self, param: Param) -> Result<(usize, usize)> {
-        Ok(self.params.var(param).dims2()?)
+        match *self.params.dims(param) {
+            [outputs, inputs] => Ok((outputs, inputs)),
+            _ => Err(Error::internal(format!("{} is no matrix", self.params.name(param)))),
+        }
     }
 
     pub(super) fn transposed(&self, param: Param, outputs: usize, inputs: usize) -> &[f32] {
@@ -114,7 +117,7 @@ impl<'a> Numbers<'a> {
     }
 
     fn width_of(&self, table: Param) -> usize {
-        self.params.var(table).dims().last().copied().unwrap_or(1).max(1)
+        self.params.dims(table).last().copied().unwrap_or(1).max(1)
     }
 }
 
