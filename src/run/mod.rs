@@ -13,6 +13,8 @@ mod meters;
 pub mod places;
 pub mod recorded;
 mod reference;
+pub mod scorer;
+pub mod scoring;
 pub mod session;
 mod size;
 pub mod sweep;

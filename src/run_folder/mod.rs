@@ -147,6 +147,7 @@ impl Reader {
             folder: Some(self.folder.clone()),
             last_step: recorded.last().copied().unwrap_or(0),
             recorded,
+            sparse: true,
             ..Recording::default()
         };
         if let Some(series) = &mut self.weights.series {

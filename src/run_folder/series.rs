@@ -4,6 +4,7 @@
 
 mod history;
 mod layout;
+pub mod scores;
 mod shape;
 mod tokenizer;
 

@@ -60,6 +60,7 @@ mod pretrained_window;
 mod reals;
 mod reference_back;
 mod room;
+mod scores;
 mod series;
 mod session;
 mod settings;

@@ -25,7 +25,7 @@ use mnemoscope::figure::scene::{AreaPick, Item, Scene};
 use mnemoscope::figure::style::Style;
 use mnemoscope::figure::thin::thinned;
 use mnemoscope::figure::{
-    Anchor, Cell, Cloud, Dash, Figure, Heat, Mark, Pick, Plot, Sample, Ticks,
+    Along, Anchor, Cell, Cloud, Dash, Figure, Heat, Mark, Pick, Plot, Sample, Ticks,
 };
 use mnemoscope::figure::{numbers, table};
 use mnemoscope::measurement::causal::patching;
@@ -2880,14 +2880,18 @@ fn a_logarithmic_axis_leaves_out_what_has_no_logarithm() {
     let world = World::new();
     let figure = world.figure_with("curves", &[("log_x", "true"), ("log_y", "true")]);
     for plot in &figure.plots {
-        assert!(plot.x.log && plot.x.range.0 > 0.0 && plot.x.range.0 < plot.x.range.1);
+        assert!(
+            plot.x.along == Along::Logarithms
+                && plot.x.range.0 > 0.0
+                && plot.x.range.0 < plot.x.range.1
+        );
         for mark in &plot.marks {
             if let Mark::Line { points, .. } = mark {
                 assert!(points.iter().all(|p| p[0] > 0.0));
             }
         }
     }
-    assert!(figure.plots[1..].iter().all(|p| p.y.log && p.y.range.0 > 0.0));
+    assert!(figure.plots[1..].iter().all(|p| p.y.along == Along::Logarithms && p.y.range.0 > 0.0));
     // A value of zero is a gap.
     let mut world = world;
     let mut zero = run(200);
@@ -2896,7 +2900,7 @@ fn a_logarithmic_axis_leaves_out_what_has_no_logarithm() {
     let runs = |log: &str| {
         let figure = world.figure_with("curves", &[("log_y", log), ("show", "losses")]);
         let plot = losses(&figure);
-        let [x, y] = [&plot.x, &plot.y].map(|a| Ruler::new(a.range, a.log, (0.0, 1.0)));
+        let [x, y] = [&plot.x, &plot.y].map(|a| Ruler::new(a.range, a.along, (0.0, 1.0)));
         clip::line(line(&figure, "loss, all tokens")[0], [&x, &y], [0.0; 2]).runs.len()
     };
     assert_eq!([runs("false"), runs("true")], [1, 2]);
@@ -3304,11 +3308,12 @@ fn written(figure: &Figure) -> String {
         line(format!("\nplot     {}", plot.title));
         for (name, axis) in [("x", &plot.x), ("y", &plot.y)] {
             let (from, to) = (number(axis.range.0), number(axis.range.1));
-            let kind = match (&axis.ticks, axis.log) {
+            let kind = match (&axis.ticks, axis.along) {
                 (Ticks::Hidden, _) => "hidden",
                 (Ticks::At(_) | Ticks::Each(_) | Ticks::Around { .. }, _) => "named",
-                (Ticks::Auto, true) => "logarithmic",
-                (Ticks::Auto, false) => "numbers",
+                (Ticks::Auto, Along::Logarithms) => "logarithmic",
+                (Ticks::Auto, Along::Doublings(_)) => "doublings",
+                (Ticks::Auto, Along::Values) => "numbers",
             };
             line(format!("{name}        {from} to {to}, {kind}: {}", axis.label));
         }

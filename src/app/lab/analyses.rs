@@ -92,6 +92,11 @@ impl Analyses {
         }
     }
 
+    /// Wakes the window.
+    pub(super) fn wake(&self) -> Arc<dyn Fn() + Send + Sync> {
+        self.wake.clone()
+    }
+
     /// Another run is in view.
     pub fn forget(&mut self) {
         self.retire();

@@ -12,6 +12,7 @@ pub mod panels;
 mod playback;
 pub mod prompt;
 pub mod run;
+pub mod scoring;
 mod selection;
 pub mod tuple_edit;
 
@@ -36,6 +37,7 @@ use following::Following;
 use panels::Panels;
 use playback::Playback;
 use run::{Begun, Opened, Order, Origin, Place, Run};
+use scoring::Scoring;
 
 /// More sentences than this are not kept: what goes wrong at every step would push everything else away.
 const MOST_TROUBLES: usize = 20;
@@ -99,6 +101,8 @@ pub struct Lab {
     pub comparison: Comparison,
     /// Long questions.
     pub analyses: Analyses,
+    /// Scores of the steps of a series.
+    pub scoring: Scoring,
 }
 
 impl Lab {
@@ -141,6 +145,7 @@ impl Lab {
             next_folder: None,
             comparison: Comparison::default(),
             analyses: Analyses::new(wake.clone()),
+            scoring: Scoring::default(),
             examination: Examination::new(wake),
         }
     }
@@ -382,6 +387,7 @@ impl Lab {
         self.take_replies(now);
         self.examine(calls, others, now);
         self.analyse(analyses, others, now);
+        self.score();
     }
 
     /// Whether something is under way that a later frame should show.

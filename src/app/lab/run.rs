@@ -23,6 +23,7 @@ use crate::task::Source;
 
 use super::following::Following;
 use super::live::Training;
+use super::scoring::Series;
 
 /// A run in the window.
 pub struct Run {
@@ -38,6 +39,8 @@ pub struct Run {
     pub training: Option<Training>,
     /// Another program writes it, or may.
     pub following: Option<Following>,
+    /// Of a network of another program.
+    pub series: Option<Box<Series>>,
     pub info: RunInfo,
 }
 
@@ -71,9 +74,10 @@ impl Run {
     /// One that nobody trains.
     fn new(name: String, experiment: Experiment, recording: Recording, info: RunInfo) -> Self {
         let (began, draft) = (experiment.clone(), experiment.clone());
+        let series = experiment.model.is_read().then(|| Box::new(Series::new(recording.clone())));
         let recording = Arc::new(recording);
         let (training, following) = (None, None);
-        Self { id: 0, name, experiment, began, draft, recording, training, following, info }
+        Self { id: 0, name, experiment, began, draft, recording, training, following, series, info }
     }
 
     /// Another run lies in its folder now: what it is. What the form shows stays where a hand changed it.

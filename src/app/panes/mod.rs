@@ -15,7 +15,7 @@ mod paths;
 pub mod readers;
 pub mod run_list;
 mod sweep;
-mod timeline;
+pub mod timeline;
 mod tokens;
 mod tree;
 mod working_memory;

@@ -3,6 +3,7 @@
 
 pub mod automaton;
 pub mod causes;
+pub mod head_scores;
 pub mod knock_out;
 pub mod length;
 mod map;
@@ -39,6 +40,7 @@ pub const ALL: &[Entry<dyn Analysis>] = &[
     Entry { name: "stored", make: || Box::new(stored::Stored::default()) },
     Entry { name: "tree_scrubbing", make: || Box::new(tree_scrubbing::TreeScrubbing::default()) },
     Entry { name: "automaton", make: || Box::new(automaton::Automaton::default()) },
+    Entry { name: "head_scores", make: || Box::new(head_scores::HeadScores::default()) },
 ];
 
 /// What an analysis works with.

@@ -72,6 +72,7 @@ impl Curves {
     pub fn pour(self, recording: &mut Recording) {
         let count = self.columns.len();
         recording.columns = self.columns;
+        recording.sparse = true;
         for (step, known) in self.rows {
             let mut values = vec![f64::NAN; count];
             for (column, value) in known {
