@@ -913,7 +913,12 @@ fn whatever_is_drawn_has_its_coordinates_on_the_page() {
     }
     for (log, range) in [(false, (0.0, 1.0)), (true, (0.01, 1.0)), (false, (1.0, 0.0))] {
         for at in &pairs {
-            let axis = || Axis { range, along: Along::log(log), label: "values".into(), ..Axis::default() };
+            let axis = || Axis {
+                range,
+                along: Along::log(log),
+                label: "values".into(),
+                ..Axis::default()
+            };
             let plot = Plot { x: axis(), y: axis(), marks: wild(*at), ..Plot::default() };
             let scene = layout(&one(plot), [200.0, 150.0], &Style::light());
             assert_on_page(&scene, &format!("{at:?} log {log}"));

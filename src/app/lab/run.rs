@@ -18,6 +18,7 @@ use crate::run_folder::follow::Follower;
 use crate::run_folder::library::{elsewhere, give_back, new_run_folder};
 use crate::run_folder::model_folder::is_model;
 use crate::run_folder::recording::Recording;
+use crate::run_folder::series;
 use crate::run_folder::{Parent, Reader, task_of};
 use crate::task::Source;
 
@@ -277,7 +278,7 @@ pub struct Opened {
     experiment: Experiment,
     recording: Recording,
     info: RunInfo,
-    /// None where the folder is that of a network, which nobody writes to.
+    /// None where the folder is that of one network, which nobody writes to.
     following: Option<Following>,
     /// Parts of the folder that cannot be read, each in a sentence.
     pub problems: Vec<Error>,
@@ -289,10 +290,13 @@ impl Opened {
     pub fn read(folder: &Path) -> Result<Self> {
         let began = Instant::now();
         let (recording, following, problems) = if is_model(folder) {
-            (Reader::open(folder)?.recording, None, Vec::new())
+            let (follower, recording, problems) =
+                series::follow::Follower::open(folder, Duration::ZERO)?;
+            let following = follower.map(|follower| Following::of_series(follower, began));
+            (recording, following, problems)
         } else {
             let (follower, recording, problems) = Follower::open(folder, Duration::ZERO)?;
-            (recording, Some(Following::new(follower, began)), problems)
+            (recording, Some(Following::of_run(follower, began)), problems)
         };
         let experiment = Experiment::of_run(folder)?;
         let info = RunInfo::of(&experiment).map_err(|e| e.context(folder.display()))?;
@@ -301,6 +305,11 @@ impl Opened {
 
     pub fn folder(&self) -> Option<&PathBuf> {
         self.recording.folder.as_ref()
+    }
+
+    /// Its folder, where it is a network of another program.
+    pub fn network(&self) -> Option<&PathBuf> {
+        self.folder().filter(|_| self.experiment.model.is_read())
     }
 
     /// The name of its folder.
