@@ -29,7 +29,7 @@ impl StepAxis {
     fn place(self, step: f64) -> Option<f64> {
         let scale = |v: f64| match self.along {
             Along::Logarithms => v.max(f64::MIN_POSITIVE).ln(),
-            along => along.place(v),
+            Along::Values | Along::Doublings(_) => self.along.place(v),
         };
         let (low, high) = (scale(self.range.0), scale(self.range.1));
         let share = (scale(step) - low) / (high - low);

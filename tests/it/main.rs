@@ -62,6 +62,7 @@ mod reference_back;
 mod room;
 mod scores;
 mod series;
+mod series_window;
 mod session;
 mod settings;
 mod shaders;

@@ -655,7 +655,11 @@ fn the_table_of_heads_is_sorted_by_the_score_that_colours_the_map_and_a_click_pi
     assert_eq!(names[..3], ["L29 H8", "L29 H7", "L29 H6"]);
     assert_eq!(picked(&figure), Pick::Head { layer: 29, head: 8 });
     assert_eq!((heats(&figure)[0].rows, heats(&figure)[0].columns), (30, 9));
-    assert!(figure.caption.starts_with(&format!("Heads 1 to {} of 270", names.len())), "{}", figure.caption);
+    assert!(
+        figure.caption.starts_with(&format!("Heads 1 to {} of 270", names.len())),
+        "{}",
+        figure.caption
+    );
     let figure = world.figure_with("head_scores", &[("score", "previous token")]);
     assert_eq!(picked(&figure), Pick::Head { layer: 0, head: 0 });
     let figure = world.figure_with("head_scores", &[("order", "lowest first"), ("first", "2")]);
@@ -676,14 +680,22 @@ fn steps_of_a_series_that_double_stand_evenly_and_others_as_they_are() {
     let doubling = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
     let pythia: Vec<u64> =
         doubling.into_iter().chain((1..=143).map(|thousand| 1000 * thousand)).collect();
-    let crfm: Vec<u64> = (0..10).map(|i| 10 * i).chain((2..=40).map(|i| 50 * i)).chain((2..=400).map(|i| 1000 * i)).collect();
+    let crfm: Vec<u64> = (0..10)
+        .map(|i| 10 * i)
+        .chain((2..=40).map(|i| 50 * i))
+        .chain((2..=400).map(|i| 1000 * i))
+        .collect();
     assert_eq!(series(&doubling).doubles_from(), Some(1));
     assert_eq!(series(&pythia).doubles_from(), Some(1));
     assert_eq!(series(&crfm).doubles_from(), Some(10));
     let even: Vec<u64> = (1..40).map(|i| 500 * i).chain([19_600]).collect();
     assert_eq!(series(&even).doubles_from(), None);
     assert_eq!(series(&[256, 512, 1500]).doubles_from(), None);
-    assert_eq!(Recording { sparse: false, ..series(&pythia) }.doubles_from(), None, "a run of ours");
+    assert_eq!(
+        Recording { sparse: false, ..series(&pythia) }.doubles_from(),
+        None,
+        "a run of ours"
+    );
     let mut world = World::new();
     world.runs = vec![("series".to_owned(), Arc::new(series(&doubling)))];
     let axis = |world: &World, settings: &[(&str, &str)]| {

@@ -243,3 +243,38 @@ fn a_scorer_waits_while_it_is_held_and_ends_when_it_is_dropped() {
     let kept = opened(&revisions(), &library).0;
     assert!(!kept.scores().is_empty(), "what was done is kept");
 }
+
+fn program(home: &Path, args: &[&str]) -> (String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mnemoscope"));
+    command.current_dir(home).args(args).env("XDG_DATA_HOME", home.join("data"));
+    let output = command.output().unwrap();
+    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(output.status.success(), "{args:?}: {out}{err}");
+    (out, err)
+}
+
+#[test]
+fn a_command_scores_a_series_and_its_figures_have_the_rows() {
+    let home = tempfile::tempdir().unwrap();
+    let series = trainer().display().to_string();
+    let empty = ["figure", &series, "curves", "-o", "before.svg"];
+    program(home.path(), &empty);
+    let before = fs::read_to_string(home.path().join("before.csv")).unwrap();
+    assert!(!before.contains("best induction head"), "the log of the trainer alone");
+    let (out, err) = program(home.path(), &["score", &series, "-o", "scores.csv"]);
+    assert_eq!(out.trim(), "scores.csv");
+    assert!(err.contains("induction head formed at step 512"), "{err}");
+    let csv = fs::read_to_string(home.path().join("scores.csv")).unwrap();
+    let header = csv.lines().next().unwrap();
+    assert!(header.starts_with("step,loss_repeats_first,loss_repeats_again,prefix_matching_best"));
+    assert!(header.contains("copying_l1h3") && csv.lines().count() == 4, "{header}");
+    let (json, _) = program(home.path(), &["score", &series, "--json"]);
+    let rows: Vec<Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!((rows[2]["step"].as_u64(), rows.len()), (Some(1500), 3));
+    program(home.path(), &["figure", &series, "curves", "-o", "after.svg"]);
+    let after = fs::read_to_string(home.path().join("after.csv")).unwrap();
+    assert!(after.contains("best induction head"), "{after:.400}");
+    assert!(program(home.path(), &["list", "recent"]).0.contains(&series));
+    program(home.path(), &["runs", "--forget", &series]);
+    assert!(program(home.path(), &["list", "recent"]).0.is_empty());
+}
