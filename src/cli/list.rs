@@ -48,7 +48,9 @@ impl List {
             (Some(kind), Some(name)) => one(kind, &name)?,
             (Some(kind), None) => all(kind)?,
             (None, _) => {
-                for kind in Kind::value_variants() {
+                // What was opened lately is of a person and not of the program.
+                let all_kinds = Kind::value_variants().iter();
+                for kind in all_kinds.filter(|kind| **kind != Kind::Recent) {
                     let value = kind.to_possible_value();
                     say(format!("{}:", value.as_ref().map_or("", |v| v.get_name())))?;
                     all(*kind)?;

@@ -256,12 +256,11 @@ impl HeadScores {
         let most = heads.len().saturating_sub(room);
         let first = (self.first - 1).min(most);
         let shown = &heads[first..heads.len().min(first + room)];
-        let mut cells = vec![header("head", [0.0, NAME], view)];
-        for (at, score) in SCORES.iter().enumerate() {
-            let title =
-                if at == chosen { format!("{} ▾", score.name()) } else { score.name().into() };
-            cells.push(header(&title, column(at), view));
-        }
+        let mut cells = vec![header("head", [0.0, NAME], view.palette.faint)];
+        cells.extend(SCORES.iter().enumerate().map(|(at, score)| {
+            let ink = if at == chosen { view.palette.ink } else { view.palette.faint };
+            header(score.name(), column(at), ink)
+        }));
         for (row, head) in shown.iter().enumerate() {
             cells.extend(self.row(view, head, row));
         }
@@ -319,14 +318,14 @@ fn column(at: usize) -> [f64; 2] {
     [NAME + at as f64, NAME + at as f64 + 1.0]
 }
 
-fn header(text: &str, [left, right]: [f64; 2], view: &View<'_>) -> Cell {
+fn header(text: &str, [left, right]: [f64; 2], ink: Color) -> Cell {
     Cell {
         from: [left, -0.96],
         to: [right, -0.04],
         text: text.to_owned(),
         fill: None,
         stroke: None,
-        ink: view.palette.faint,
+        ink,
         pick: Pick::Nothing,
         hover: text.to_owned(),
         value: None,

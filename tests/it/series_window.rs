@@ -99,6 +99,19 @@ fn new_checkpoints_are_seen_and_one_that_is_removed_leaves_with_a_sentence() {
     until(&mut harness, "the newest is in view", |app| {
         app.lab.readings.as_ref().is_some_and(|readings| readings.step == 2000)
     });
+    // Those that it was opened with go, all of them: what comes is scored and answered all the same.
+    copy(&revisions().join("step768"), &series.join("checkpoint-2500"));
+    for step in [512, 1500, 2000] {
+        fs::remove_dir_all(series.join(format!("checkpoint-{step}"))).unwrap();
+    }
+    harness.state_mut().lab.look_now();
+    until(&mut harness, "only the newest is left", |app| recorded(app) == [2500]);
+    copy(&revisions().join("step512"), &series.join("checkpoint-3000"));
+    harness.state_mut().lab.look_now();
+    until_scored(&mut harness, 2);
+    until(&mut harness, "the newest is answered", |app| {
+        app.lab.readings.as_ref().is_some_and(|readings| readings.step == 3000)
+    });
     let words = harness.state().lab.state_in_words();
     assert!(words.contains("Followed") && words.contains("growing"), "{words}");
     assert!(harness.state().lab.why_not_steered().contains("read here and not trained"));

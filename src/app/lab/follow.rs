@@ -29,7 +29,7 @@ pub struct Looked {
     run: u64,
     follower: Watcher,
     news: News,
-    /// What the folder holds now, where the run in it began anew.
+    /// What the folder holds now, where the run in it began anew or a series has other steps.
     again: Option<Result<(Experiment, RunInfo)>>,
     took: Duration,
 }
@@ -38,7 +38,8 @@ impl Look {
     pub fn carry_out(mut self) -> Looked {
         let begun = Instant::now();
         let news = self.follower.poll(self.since);
-        let again = news.anew.is_some().then(|| {
+        // Of a series too: what was read of it at first may have been a step that is gone now.
+        let again = (news.anew.is_some() || news.recording.is_some()).then(|| {
             let experiment = Experiment::of_run(&self.folder)?;
             let info = RunInfo::of(&experiment)?;
             Ok((experiment, info))
@@ -91,8 +92,7 @@ impl Lab {
         following.due = Instant::now() + wait;
         following.events.extend(news.events);
         if let Some(recording) = news.recording {
-            self.take_steps(index, *recording);
-            return;
+            return self.take_steps(index, *recording, again);
         }
         if let Some(recording) = news.anew {
             following.events.clear();
@@ -102,11 +102,22 @@ impl Lab {
     }
 
     /// A series has other steps, or more was logged. A step in view that went gives way to the nearest that is there.
-    fn take_steps(&mut self, index: usize, recording: Recording) {
+    fn take_steps(
+        &mut self,
+        index: usize,
+        recording: Recording,
+        again: Option<Result<(Experiment, RunInfo)>>,
+    ) {
         let run = &mut self.runs[index];
-        let Some(series) = &mut run.series else { return };
-        series.begin_from(recording);
+        if let Some(series) = &mut run.series {
+            series.begin_from(recording);
+        }
         let id = run.id;
+        match again {
+            Some(Ok((experiment, info))) => run.replace(experiment, info),
+            Some(Err(error)) => self.trouble(error),
+            None => {}
+        }
         self.scoring.forget(id);
         self.show_series();
         if index == self.current {
