@@ -212,7 +212,7 @@ impl Table {
     }
 
     /// The marks that the rules of emergence set. What holds to the end is taken to stay. A mark is set where the step before is scored
-    /// too: else nobody knows yet that nothing had emerged by then.
+    /// too: else nobody knows that nothing had emerged by then. So there is none at the first step.
     fn emerged(&self, steps: &[u64]) -> Vec<Mark> {
         let mut marks = Marks::new(&self.columns, Facts::default());
         let again = self.rows.last().into_iter().cycle().take(IN_A_ROW as usize - 1);
@@ -224,7 +224,7 @@ impl Table {
             let at = steps.partition_point(|other| *other < step);
             at.checked_sub(1).map(|at| steps[at])
         };
-        set.filter(|mark| before(mark.step).is_none_or(is_known)).collect()
+        set.filter(|mark| before(mark.step).is_some_and(is_known)).collect()
     }
 
     /// Adds columns and rows to what a recording of the series has of its own, the log of its trainer: rows stand beside each other.
