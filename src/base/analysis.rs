@@ -200,3 +200,19 @@ crate::settings! {
         length: usize = 0, in 0..=2048, @live;
     }
 }
+
+crate::settings! {
+    /// Of the scores of all heads.
+    pub struct HeadScoring = "On how much text heads are scored." {
+        /// Sequences of each kind that a score averages over.
+        examples: usize = 10, in 1..=100, @live;
+        /// Different tokens in a repeated sequence; less where vocabulary or context are smaller.
+        tokens: usize = 25, in 2..=512, @live;
+        /// How often they are repeated.
+        repeats: usize = 4, in 2..=16, @live;
+        /// Score heads on sequences of the task too, not only on random tokens.
+        task: bool = true;
+        /// A text whose loss is told too (empty: none).
+        text: String = String::new();
+    }
+}

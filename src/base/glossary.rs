@@ -69,6 +69,11 @@ pub const TERMS: &[Term] = &[
         says: "A head that looks for an earlier copy of its token, at what followed there, and predicts that again. Its score is prefix matching.",
     },
     Term {
+        memory: "what a head is for",
+        transformer: "head scores",
+        says: "Of each head four numbers between 0 and 1: how much of its attention goes to what followed an earlier copy (prefix matching), to the token just before, to earlier copies (duplicate token), and how much of what it raises goes to what it attends to (copying).",
+    },
+    Term {
         memory: "trace of recall in the map",
         transformer: "induction stripe",
         says: "Dark cells of an attention map, each one step to the right of an earlier copy of the token that asks. Where a text repeats as a whole they stand in a slanted line.",
@@ -293,6 +298,11 @@ pub const TERMS: &[Term] = &[
         memory: "life history",
         transformer: "timeline",
         says: "All recorded steps of a run and what happened when.",
+    },
+    Term {
+        memory: "portraits of a life",
+        transformer: "series",
+        says: "Checkpoints of one network of another program at several steps of its training, each in a folder of its own.",
     },
     Term {
         memory: "participant",

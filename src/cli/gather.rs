@@ -163,7 +163,7 @@ fn said(relation: &Relation, indent: &str) -> Result<()> {
 }
 
 /// Writes to standard output. A reader that has gone away is no error.
-fn print(bytes: &[u8]) -> Result<()> {
+pub(super) fn print(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout();
     // A program that reads gets the table as it is, a terminal what can be seen of it.
     let written = if out.is_terminal() {

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::registry::{Named, find};
 use crate::base::settings::{self, Settings, Slot, Spec};
 use crate::export::sheet::{self, Sheet};
 use crate::run::experiment::{BUILTIN, Experiment};
 use crate::run::lesson;
 use crate::run::tour::{self, Tour};
+use crate::run_folder::{library, recent};
 use crate::{measurement, model, panel, task};
 
 use super::say;
@@ -37,6 +38,8 @@ enum Kind {
     Figures,
     /// Guided tours: in the menu Help of the window
     Tours,
+    /// Models, series and sets of prompts that were opened lately
+    Recent,
 }
 
 impl List {
@@ -45,7 +48,9 @@ impl List {
             (Some(kind), Some(name)) => one(kind, &name)?,
             (Some(kind), None) => all(kind)?,
             (None, _) => {
-                for kind in Kind::value_variants() {
+                // What was opened lately is of a person and not of the program.
+                let all_kinds = Kind::value_variants().iter();
+                for kind in all_kinds.filter(|kind| **kind != Kind::Recent) {
                     let value = kind.to_possible_value();
                     say(format!("{}:", value.as_ref().map_or("", |v| v.get_name())))?;
                     all(*kind)?;
@@ -78,6 +83,14 @@ fn all(kind: Kind) -> Result<()> {
         Kind::Tours => tour::BUILTIN
             .iter()
             .try_for_each(|tour| say(format!("  {:<22} {}", tour.name, tour.about))),
+        Kind::Recent => recent::list(&library::home()?)?.iter().try_for_each(|recent| {
+            let gone = if recent.is_there {
+                ""
+            } else {
+                "   (gone: mnemoscope runs --forget takes it off this list)"
+            };
+            say(format!("  {:<8} {}{gone}", recent.kind.name(), recent.path.display()))
+        }),
         Kind::Figures => {
             for (name, _) in sheet::BUILTIN {
                 say(format!("  {name:<22} {}", Sheet::find(name)?.about))?;
@@ -106,6 +119,9 @@ fn one(kind: Kind, name: &str) -> Result<()> {
         Kind::Analyses => settings(&mut *find("analysis", measurement::analysis::ALL, name)?, ""),
         Kind::Panels => settings(&mut *find("panel", panel::ALL, name)?, ""),
         Kind::Figures => say(Sheet::find(name)?.to_toml()),
+        Kind::Recent => Err(Error::usage(format!(
+            "there is nothing more to say of {name}: mnemoscope list recent says all; mnemoscope {name} opens it"
+        ))),
         Kind::Tours => {
             let tour = Tour::builtin(name)?;
             say(format!("{name}: {}", tour.about))?;

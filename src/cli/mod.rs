@@ -13,6 +13,7 @@ mod list;
 mod options;
 mod run_at;
 mod runs;
+mod score;
 mod sweep;
 mod train;
 
@@ -153,6 +154,9 @@ enum Command {
     Registers(Ask<analyze::Registers>),
     /// Find the edges of the attention that the predictions on a sequence need
     KnockOut(Ask<analyze::KnockOut>),
+    /// Score every step of a series of checkpoints: losses and all heads on random tokens that repeat; what is done is kept, and figures
+    /// and films of the series draw it
+    Score(score::Score),
     /// Draw panels of a recorded run into files that go straight into a paper
     Figure(figure::Figure),
     /// Draw a panel at many steps, one after the other: GIF, animated PNG, or frames
@@ -281,6 +285,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Stored(args)) => args.run(),
         Some(Command::Automaton(args)) => args.run(),
         Some(Command::KnockOut(args)) => args.run(),
+        Some(Command::Score(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
         Some(Command::Film(args)) => args.run(),
         Some(Command::Export(args)) => args.run(),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
 
@@ -12,6 +12,7 @@ use clap::Args;
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::vocab::plain;
 use crate::run_folder::library::{self, CAP_BYTES, Entry, Stock, counted, spell_bytes};
+use crate::run_folder::recent;
 
 use super::{say, tell};
 
@@ -26,6 +27,9 @@ pub struct Runs {
     /// Remove what lies in the trash for good; says what, and asks
     #[arg(long)]
     empty_trash: bool,
+    /// Take a model, a series or a set of prompts off the list of what was opened lately (mnemoscope list recent); its files stay
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["prune", "restore", "empty_trash", "dry_run"])]
+    forget: Vec<PathBuf>,
     /// Say what would go, and leave it where it is
     #[arg(long, conflicts_with = "restore")]
     dry_run: bool,
@@ -37,6 +41,10 @@ pub struct Runs {
 impl Runs {
     pub fn run(self) -> Result<ExitCode> {
         let home = library::home()?;
+        if !self.forget.is_empty() {
+            self.forget.iter().try_for_each(|path| recent::forget(&home, path))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let stock = Stock::take(&home, CAP_BYTES, &[])?;
         if self.prune {
             self.prune(&stock)?;

@@ -16,6 +16,7 @@ use crate::formats::tokenizer::Begin;
 use crate::run::examine::Instrument;
 use crate::run::experiment::Experiment;
 use crate::run::lenses::{self, Lenses};
+use crate::run::scoring;
 use crate::run_folder::Reader;
 use crate::run_folder::library;
 use crate::run_folder::recording::Recording;
@@ -58,10 +59,11 @@ impl RunAt {
     pub fn open(folder: &Path, question: &Question) -> Result<Self> {
         refuse_sweep(folder)?;
         let mut reader = Reader::open(folder)?;
-        let recording = Arc::new(reader.recording.clone());
+        let library = library::home().ok();
+        let mut recording = Arc::new(reader.recording.clone());
+        scoring::recall(&mut recording, folder, library.as_deref());
         let experiment = Experiment::of_run(folder)?;
         let mut instrument = Instrument::new(&experiment)?;
-        let library = library::home().ok();
         let places = lenses::places(library.as_deref(), folder, &experiment);
         instrument.equip(Lenses::default().kept_in(&places));
         let place = folder.display().to_string();

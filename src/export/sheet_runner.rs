@@ -10,7 +10,9 @@ use crate::base::registry::row;
 use crate::figure::provenance::RunFacts;
 use crate::panel::{self, Beside, NetShape, Panel, Selection, Snapshot};
 use crate::run::job::analysis_of;
+use crate::run::scoring;
 use crate::run_folder::Reader;
+use crate::run_folder::library;
 use crate::run_folder::recording::Recording;
 use crate::sweep::Sweep;
 
@@ -163,7 +165,9 @@ impl SheetRunner {
         let mut answered = Vec::with_capacity(spec.beside.len());
         for name in &spec.beside {
             let folder = self.place_of(name);
-            beside.push((name_of(&folder), Arc::new(Reader::open(&folder)?.recording)));
+            let mut recording = Arc::new(Reader::open(&folder)?.recording);
+            scoring::recall(&mut recording, &folder, library::home().ok().as_deref());
+            beside.push((name_of(&folder), recording));
             answered.push(self.beside(of, &folder, progress)?);
         }
         let run = self.opened(folder, &question)?;

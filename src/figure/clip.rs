@@ -43,7 +43,7 @@ pub fn line(points: &[[f64; 2]], axes: [&Scale; 2], slack: [f64; 2]) -> Cut {
 
 /// What points from the edge of a plot to the parts of a mark that lie beyond it.
 pub fn wedges(plot: &Plot, mark: &Mark) -> Vec<Mark> {
-    let [x, y] = [&plot.x, &plot.y].map(|axis| Scale::new(axis.range, axis.log, (0.0, 1.0)));
+    let [x, y] = [&plot.x, &plot.y].map(|axis| Scale::new(axis.range, axis.along, (0.0, 1.0)));
     let is_beyond = |[a, b]: &[f64; 2]| {
         let has_place = x.warp(*a).is_finite() && y.warp(*b).is_finite();
         has_place && !(x.contains(*a) && y.contains(*b))

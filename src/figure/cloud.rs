@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::scale::Scale;
+use super::scale::{Along, Scale};
 use super::scene::{Item, LINK_WIDTH, Scene};
 use super::{Cloud, Dash, Figure, Mark, clip, color};
 use crate::base::convert::{self, narrow};
@@ -228,7 +228,7 @@ pub fn primitives(
     // Places of the page are the values of these axes.
     let axis = |i: usize| {
         let (low, high) = (min[i], max[i]);
-        Scale::new((f64::from(low), f64::from(high)), false, (low, high))
+        Scale::new((f64::from(low), f64::from(high)), Along::Values, (low, high))
     };
     let (across, down) = (axis(0), axis(1));
     let mut items = vec![Item::Clip { min, max }];

@@ -2,7 +2,7 @@
 
 use super::color::{Color, Scaling, fraction};
 use super::pen::{Line, Pen, Rect, held};
-use super::scale::{self, Tick};
+use super::scale::{self, Along, Tick};
 use super::scene::Item;
 use super::style::Style;
 use super::ticks::{TICK, TICK_GAP, widest};
@@ -19,7 +19,7 @@ pub(super) fn bar_ticks(bar: &ColorBar, height: f32, style: &Style) -> Vec<Tick>
     let range = (f64::from(bar.range.0), f64::from(bar.range.1));
     let labelled = |ticks: &Vec<Tick>| ticks.iter().filter(|t| !t.label.is_empty()).count();
     (most..=8)
-        .map(|most| scale::ticks(range, bar.scaling == Scaling::Logarithmic, most))
+        .map(|most| scale::ticks(range, Along::log(bar.scaling == Scaling::Logarithmic), most))
         .find(|ticks| labelled(ticks) >= 2)
         .unwrap_or_default()
 }

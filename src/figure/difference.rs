@@ -1,7 +1,7 @@
 //! One figure minus another of the same kind. Numbers are subtracted and coloured around zero; of all else, what both show stays.
 
 use super::color::{Color, ColorMap, Scaling, fraction};
-use super::scale::number;
+use super::scale::{Along, number};
 use super::{Axis, Cell, ColorBar, Figure, Heat, HeatPick, Mark, Plot, Ticks};
 use crate::base::convert::narrow;
 
@@ -249,7 +249,7 @@ fn labelled(label: &str) -> String {
 fn values_around_zero(axis: &Axis, most: f64) -> Axis {
     let end = if most > 0.0 { 1.1 * most } else { 1.0 };
     let label = labelled(&axis.label);
-    Axis { label, range: (-end, end), log: false, ticks: Ticks::Auto }
+    Axis { label, range: (-end, end), along: Along::Values, ticks: Ticks::Auto }
 }
 
 /// Whether a number beside it is one of its own.

@@ -196,7 +196,7 @@ impl<'a> Plan<'a> {
             let width = self.cell.width() - self.margins.left - self.margins.right;
             let ticks = x_ticks(&plot.x, width, style.ticks());
             let longest = widest(&ticks, style.ticks());
-            let scale = Scale::new(plot.x.range, plot.x.log, (0.0, width));
+            let scale = Scale::new(plot.x.range, plot.x.along, (0.0, width));
             let named = plot.x.ticks.are_names();
             let lying = tick_fit(&ticks, &scale, style.ticks(), named, false).1;
             let upright = tick_fit(&ticks, &scale, style.ticks(), named, true).1;
@@ -236,7 +236,7 @@ impl<'a> Plan<'a> {
             return room;
         }
         let units = |axis: &Axis| {
-            let (low, high) = Scale::new(axis.range, axis.log, (0.0, 1.0)).range;
+            let (low, high) = Scale::new(axis.range, axis.along, (0.0, 1.0)).range;
             (high - low).abs()
         };
         let (x, y) = (units(&self.plot.x), units(&self.plot.y));
@@ -254,8 +254,8 @@ impl<'a> Plan<'a> {
     fn frame(&self, axes: Rect) -> Frame {
         let (x, y) = (&self.plot.x, &self.plot.y);
         Frame {
-            x: Scale::new(x.range, x.log, (axes.left, axes.right)),
-            y: Scale::new(y.range, y.log, (axes.bottom, axes.top)),
+            x: Scale::new(x.range, x.along, (axes.left, axes.right)),
+            y: Scale::new(y.range, y.along, (axes.bottom, axes.top)),
             rect: axes,
         }
     }

@@ -39,6 +39,8 @@ use std::sync::Arc;
 
 use color::{Color, ColorMap, Scaling, fraction};
 
+pub use scale::Along;
+
 use crate::base::convert;
 use crate::base::intervention::Place;
 
@@ -110,13 +112,13 @@ pub struct Axis {
     pub label: String,
     /// Values at the two ends; `range.0 > range.1` runs backwards (rows of a matrix downwards).
     pub range: (f64, f64),
-    pub log: bool,
+    pub along: Along,
     pub ticks: Ticks,
 }
 
 impl Default for Axis {
     fn default() -> Self {
-        Self { label: String::new(), range: (0.0, 1.0), log: false, ticks: Ticks::Auto }
+        Self { label: String::new(), range: (0.0, 1.0), along: Along::Values, ticks: Ticks::Auto }
     }
 }
 

@@ -6,7 +6,7 @@ use super::color::Color;
 use super::composite::Composite;
 use super::marks::exists;
 use super::page::Page;
-use super::scale::Scale;
+use super::scale::{Along, Scale};
 use super::scene::{AreaPick, Item, MM_PER_POINT, Scene};
 use super::{Anchor, Cloud, Dash, Heat, Mark, Plot, clip, cloud, font, png, provenance};
 use crate::base::convert;
@@ -73,8 +73,14 @@ pub fn document(drawing: &Composite, page: &Page, name: &str) -> Result<Pages> {
     }
     // Axes do not depend on what is drawn in them, so these are the places of the data, too.
     let scene = page.scene(&bones);
-    let mut writer =
-        Writer { page, name, out: String::new(), columns: Vec::new(), images: Vec::new() };
+    let mut writer = Writer {
+        page,
+        name,
+        out: String::new(),
+        columns: Vec::new(),
+        images: Vec::new(),
+        along: Along::Values,
+    };
     writer.head(&scene, drawing.name());
     for (index, plot) in plots().enumerate() {
         let area =
@@ -153,6 +159,8 @@ struct Writer<'a> {
     out: String,
     columns: Vec<Column>,
     images: Vec<Vec<u8>>,
+    /// How values lie along the x axis of the plot that is written.
+    along: Along,
 }
 
 impl Writer<'_> {
@@ -193,22 +201,30 @@ impl Writer<'_> {
             return Ok(());
         }
         let [x, y] = scales(plot);
+        self.along = plot.x.along;
+        // TeX knows no such axis: its values are read as they lie along it.
+        let ends = match x.along {
+            Along::Doublings(_) => (x.warp(x.range.0), x.warp(x.range.1)),
+            Along::Values | Along::Logarithms => x.range,
+        };
         let range = |(a, b): (f64, f64), name: &str| {
             let backwards = if a > b { format!(", {name} dir=reverse") } else { String::new() };
             format!("{name}min={}, {name}max={}{backwards}", a.min(b), a.max(b))
         };
-        let log =
-            |on: bool, name: &str| if on { format!(", {name}mode=log") } else { String::new() };
+        let log = |along: Along, name: &str| match along {
+            Along::Logarithms => format!(", {name}mode=log"),
+            Along::Values | Along::Doublings(_) => String::new(),
+        };
         let options = format!(
             "at={{({}mm,{}mm)}}, anchor=north west, scale only axis, width={}mm, height={}mm, hide axis, {}, {}{}{}, unbounded coords=jump, clip mode=individual",
             mm(min[0]),
             decimal(-min[1] * MM_PER_POINT),
             mm(max[0] - min[0]),
             mm(max[1] - min[1]),
-            range(x.range, "x"),
+            range(ends, "x"),
             range(y.range, "y"),
-            log(plot.x.log, "x"),
-            log(plot.y.log, "y"),
+            log(plot.x.along, "x"),
+            log(plot.y.along, "y"),
         );
         // The axis has coordinates of its own, upwards.
         self.line("\\begin{scope}[x=1mm, y=1mm]");
@@ -372,7 +388,14 @@ impl Writer<'_> {
         let file = beside(self.name, ".csv");
         // Tables, and no pictures, are read by a primitive that stops at a space.
         let file = if self.name.contains(' ') { format!("\"{file}\"") } else { file };
-        format!("table[col sep=comma, x=x{number}, y=y{number}] {{{file}}}")
+        let x = match self.along {
+            Along::Values | Along::Logarithms => format!("x=x{number}"),
+            Along::Doublings(first) => {
+                let times = format!("\\thisrow{{x{number}}}/{first}");
+                format!("x expr={{min({times}, 1) + ln(max({times}, 1))/ln(2)}}")
+            }
+        };
+        format!("table[col sep=comma, {x}, y=y{number}] {{{file}}}")
     }
 
     fn shade(&self, color: Color) -> Color {
@@ -477,7 +500,7 @@ fn on_axes(plot: &Plot, points: &[[f64; 2]]) -> Vec<[f64; 2]> {
 }
 
 fn scales(plot: &Plot) -> [Scale; 2] {
-    [&plot.x, &plot.y].map(|axis| Scale::new(axis.range, axis.log, (0.0, 1.0)))
+    [&plot.x, &plot.y].map(|axis| Scale::new(axis.range, axis.along, (0.0, 1.0)))
 }
 
 /// How far beyond the axes a line is drawn, in parts of them: TeX cuts it at their edge.

@@ -108,8 +108,8 @@ pub fn line_at(figure: &Figure, scene: &Scene, at: [f32; 2]) -> Option<String> {
     let (area, index) = plot_at(scene, at)?;
     let plot = figure.plots.get(index)?;
     let [from, to] = area.frame;
-    let x = Scale::new(plot.x.range, plot.x.log, (from[0], to[0]));
-    let y = Scale::new(plot.y.range, plot.y.log, (from[1], to[1]));
+    let x = Scale::new(plot.x.range, plot.x.along, (from[0], to[0]));
+    let y = Scale::new(plot.y.range, plot.y.along, (from[1], to[1]));
     let named = plot.marks.iter().filter_map(|mark| {
         if let Mark::Line { name, points, .. } = mark
             && !name.is_empty()
@@ -155,7 +155,7 @@ pub fn read_lines(figure: &Figure, scene: &Scene, at: [f32; 2]) -> Option<Readin
     let (area, index) = plot_at(scene, at)?;
     let plot = figure.plots.get(index)?;
     let [from, to] = area.frame;
-    let scale = Scale::new(plot.x.range, plot.x.log, (from[0], to[0]));
+    let scale = Scale::new(plot.x.range, plot.x.along, (from[0], to[0]));
     let named = plot.marks.iter().filter_map(|mark| {
         if let Mark::Line { name, points, color, .. } = mark
             && !name.is_empty()

@@ -2,20 +2,68 @@
 
 use crate::base::convert::{self, narrow};
 
+/// How values lie along an axis.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Along {
+    #[default]
+    Values,
+    Logarithms,
+    /// As they are from 0 to the first, then so that each doubling takes as much room as the way from 0 to the first; below 0 likewise.
+    /// So steps of which each is twice the one before stand evenly, and 0 has a place.
+    Doublings(f64),
+}
+
+impl Along {
+    /// Logarithms, or the values as they are.
+    pub fn log(on: bool) -> Self {
+        if on { Self::Logarithms } else { Self::Values }
+    }
+
+    /// The value as it lies along such an axis: its logarithm on a logarithmic one; NaN where it has no place.
+    pub fn place(self, value: f64) -> f64 {
+        // What is infinite lies beyond everything; differences and products of what is larger than this would be, too.
+        let value = value.clamp(-1e300, 1e300);
+        match self {
+            Self::Values => value,
+            Self::Logarithms if value > 0.0 => value.ln(),
+            Self::Logarithms => f64::NAN,
+            Self::Doublings(first) => {
+                let times = value / first;
+                if times.abs() <= 1.0 { times } else { times.signum() * (1.0 + times.abs().log2()) }
+            }
+        }
+    }
+
+    /// The value that lies there along such an axis.
+    pub fn value(self, place: f64) -> f64 {
+        match self {
+            Self::Values => place,
+            Self::Logarithms => place.exp(),
+            Self::Doublings(first) if place.abs() <= 1.0 => place * first,
+            Self::Doublings(first) => place.signum() * first * (place.abs() - 1.0).exp2(),
+        }
+    }
+
+    /// Whether a value has a place.
+    pub fn has(self, value: f64) -> bool {
+        self != Self::Logarithms || value > 0.0
+    }
+}
+
 /// A value axis laid over a stretch of the page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
     /// Values at the two ends; they may run backwards.
     pub range: (f64, f64),
-    pub log: bool,
+    pub along: Along,
     /// Places of the two ends, in points.
     pub span: (f32, f32),
 }
 
 impl Scale {
     /// A scale whose ends are numbers that differ, whatever was asked for; a logarithmic one is positive.
-    pub fn new(range: (f64, f64), log: bool, span: (f32, f32)) -> Self {
-        Self { range: sound(range, log), log, span }
+    pub fn new(range: (f64, f64), along: Along, span: (f32, f32)) -> Self {
+        Self { range: sound(range, along == Along::Logarithms), along, span }
     }
 
     /// The place of a value; NaN where it has none.
@@ -42,18 +90,12 @@ impl Scale {
 
     /// The value as it lies along the axis: its logarithm on a logarithmic one; NaN where it has no place.
     pub(super) fn warp(&self, value: f64) -> f64 {
-        // What is infinite lies beyond everything; differences and products of what is larger than this would be, too.
-        let value = value.clamp(-1e300, 1e300);
-        match self.log {
-            true if value > 0.0 => value.ln(),
-            true => f64::NAN,
-            false => value,
-        }
+        self.along.place(value)
     }
 
     /// The value that lies there along the axis.
     pub(super) fn unwarp(&self, warped: f64) -> f64 {
-        if self.log { warped.exp() } else { warped }
+        self.along.value(warped)
     }
 
     /// The ends as they lie along the axis, the lower one first.
@@ -99,12 +141,23 @@ pub struct Tick {
 ///
 /// Linear steps are 1, 2 or 5 times a power of ten. Logarithmic ticks stand at powers of ten, or at 1, 2 and 5
 /// times those where fewer than two powers lie inside; over few decades the digits between are minor ticks.
-pub fn ticks(range: (f64, f64), log: bool, most: usize) -> Vec<Tick> {
-    let (low, high) = ordered(sound(range, log));
+///
+/// Where doublings stand evenly: 0, and logarithmic ones from the first value on.
+pub fn ticks(range: (f64, f64), along: Along, most: usize) -> Vec<Tick> {
+    let (low, high) = ordered(sound(range, along == Along::Logarithms));
     if most == 0 {
         return Vec::new();
     }
-    if log { log_ticks(low, high, most) } else { linear_ticks(low, high, most) }
+    match along {
+        Along::Values => linear_ticks(low, high, most),
+        Along::Logarithms => log_ticks(low, high, most),
+        Along::Doublings(first) if low < 0.0 || high < 2.0 * first => linear_ticks(low, high, most),
+        Along::Doublings(first) => {
+            let zero = (low == 0.0).then(|| Tick { value: 0.0, label: "0".to_owned() });
+            let others = most.saturating_sub(zero.iter().len()).max(1);
+            zero.into_iter().chain(log_ticks(low.max(first), high, others)).collect()
+        }
+    }
 }
 
 fn linear_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {

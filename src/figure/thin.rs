@@ -13,7 +13,7 @@ const COLUMN: f32 = 0.5;
 pub fn thinned(figure: &Figure, width: f32) -> Figure {
     let mut figure = figure.clone();
     for plot in &mut figure.plots {
-        let scale = Scale::new(plot.x.range, plot.x.log, (0.0, width.max(1.0)));
+        let scale = Scale::new(plot.x.range, plot.x.along, (0.0, width.max(1.0)));
         for mark in &mut plot.marks {
             if let Mark::Line { points, .. } = mark
                 && points.len() as f32 > 4.0 * width / COLUMN

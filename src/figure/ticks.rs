@@ -16,9 +16,9 @@ pub(super) fn tick_length(axis: &Axis) -> f32 {
 
 /// The ticks of an axis inside its range, at most `most` with automatic labels.
 pub(super) fn ticks_of(axis: &Axis, most: usize) -> Vec<Tick> {
-    let scale = Scale::new(axis.range, axis.log, (0.0, 1.0));
+    let scale = Scale::new(axis.range, axis.along, (0.0, 1.0));
     match &axis.ticks {
-        Ticks::Auto => scale::ticks(axis.range, axis.log, most),
+        Ticks::Auto => scale::ticks(axis.range, axis.along, most),
         Ticks::Hidden => Vec::new(),
         Ticks::At(list) => list
             .iter()
@@ -35,13 +35,13 @@ pub(super) fn ticks_of(axis: &Axis, most: usize) -> Vec<Tick> {
 
 /// The names of all cells in range if they are no more than `fitting`, else the numbers of at most `most` from 0 on.
 fn named_or_numbered(axis: &Axis, fitting: usize, most: usize) -> Vec<Tick> {
-    let scale = Scale::new(axis.range, axis.log, (0.0, 1.0));
+    let scale = Scale::new(axis.range, axis.along, (0.0, 1.0));
     let (before, names) = axis.ticks.of_units();
     let middle = |index: usize| index as f64 - before.len() as f64 + 0.5;
     let names: Vec<&String> = before.iter().chain(names).collect();
     let shown: Vec<usize> = (0..names.len()).filter(|i| scale.contains(middle(*i))).collect();
     if shown.len() > fitting {
-        let mut ticks = scale::ticks(axis.range, axis.log, most.max(2));
+        let mut ticks = scale::ticks(axis.range, axis.along, most.max(2));
         let there = |at: f64| at >= 0.0 && at.fract() == 0.0 && scale.contains(at + 0.5);
         ticks.retain(|tick| there(tick.value));
         ticks.iter_mut().for_each(|tick| tick.value += 0.5);
@@ -63,7 +63,7 @@ pub(super) fn x_ticks(axis: &Axis, width: f32, text: Lettering) -> Vec<Tick> {
     if axis.ticks != Ticks::Auto {
         return ticks_of(axis, 0);
     }
-    let scale = Scale::new(axis.range, axis.log, (0.0, width));
+    let scale = Scale::new(axis.range, axis.along, (0.0, width));
     (1..=most)
         .rev()
         .map(|most| ticks_of(axis, most))

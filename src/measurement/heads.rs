@@ -6,15 +6,15 @@ use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::read::{Tally, values};
+use super::read::{Tally, cross_entropy, values};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::batch::Row;
 use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
-use crate::model::Input;
 use crate::model::readout::Readout;
+use crate::model::{Input, Output};
 use crate::nn::norm::NormKind;
 use crate::nn::tap::EditAndCapture;
 use crate::task::has_occurrences;
@@ -122,19 +122,92 @@ impl Measurement for Heads {
     }
 
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
-        let subject = scene.subject;
+        let counted = self.count(scene.subject, On::Both, &mut |_, _, _| true)?;
+        counted.answer(scene.subject)
+    }
+}
+
+/// Which sequences are looked at, and whether the losses on repeated ones are counted too: that takes all logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// Random tokens and sequences of the task.
+    Both,
+    BothWithLosses,
+    RandomWithLosses,
+}
+
+impl On {
+    fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Both | Self::BothWithLosses => &[Kind::Random, Kind::Task],
+            Self::RandomWithLosses => &[Kind::Random],
+        }
+    }
+
+    fn with_losses(self) -> bool {
+        self != Self::Both
+    }
+}
+
+/// Losses on repeated random tokens: the first time, when nothing tells the next one, and from then on, when it stood before.
+pub const LOSSES: [&str; 2] = ["loss_repeats_first", "loss_repeats_again"];
+
+/// What has been counted so far.
+pub struct Counts {
+    on: On,
+    scores: Scores,
+    /// As [`LOSSES`].
+    losses: [Tally; 2],
+}
+
+impl Counts {
+    fn new(subject: Subject<'_>, on: On) -> Self {
+        let layers = subject.model.layout().heads.iter();
+        let scores = layers.map(|&n| vec![Default::default(); n]).collect();
+        Self { on, scores, losses: Default::default() }
+    }
+
+    /// Losses first, where they are counted; then numbers and arrays of each score.
+    ///
+    /// # Errors
+    /// Only by a fault of the program.
+    pub fn answer(&self, subject: Subject<'_>) -> Result<Answer> {
         let heads = heads(subject);
-        let scores = self.scores(subject)?;
         let mut answer = Answer::default();
+        if self.on.with_losses() {
+            let losses = LOSSES.iter().zip(&self.losses);
+            answer.means.extend(losses.map(|(name, tally)| tally.named(*name)));
+        }
         for (name, kind, count) in SCORES {
+            if !self.on.kinds().contains(&kind) {
+                continue;
+            }
             let tally = |scores: &Tallies| scores[kind as usize][count as usize];
-            let of = |h: Head| tally(&scores[h.layer][h.head]);
+            let of = |h: Head| tally(&self.scores[h.layer][h.head]);
             answer.means.extend(heads.iter().map(|&h| of(h).named(number(name, h))));
-            answer.arrays.push(grid(name, &scores, tally)?);
+            answer.arrays.push(grid(name, &self.scores, tally)?);
         }
         Ok(answer)
     }
 }
+
+/// Losses and scores on rows of tokens, each read `repeats` times in one sequence. Copying means something where all tokens of a row
+/// differ.
+///
+/// # Errors
+/// When a forward pass fails.
+pub fn on_rows(subject: Subject<'_>, rows: &[Vec<u32>], repeats: usize) -> Result<Counts> {
+    let unembedding = Unembedding::of(subject)?;
+    let mut counts = Counts::new(subject, On::RandomWithLosses);
+    for row in rows {
+        let text = Text::repeated(row, repeats);
+        Watch::new(subject, unembedding.as_ref(), text, &mut counts)?.run()?;
+    }
+    Ok(counts)
+}
+
+/// Hears how many sequences are done, of how many, and what is counted so far; false ends it.
+pub type OnSequence<'a> = &'a mut dyn FnMut(usize, usize, &Counts) -> bool;
 
 /// What is counted of a head, by kind of text and score.
 type Tallies = [[Tally; COUNTS]; KINDS];
@@ -150,25 +223,40 @@ impl Heads {
     }
 
     /// One forward pass per sequence: attention of many heads is large, and only its counts are kept.
-    fn scores(&self, subject: Subject<'_>) -> Result<Scores> {
-        let layout = subject.model.layout();
-        let period = self.period(subject);
+    ///
+    /// # Errors
+    /// When a forward pass fails.
+    pub fn count(&self, subject: Subject<'_>, on: On, tell: OnSequence<'_>) -> Result<Counts> {
         let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-        let mut scores: Scores =
-            layout.heads.iter().map(|&n| vec![Default::default(); n]).collect();
-        let marked = has_occurrences(subject.source);
+        let mut counts = Counts::new(subject, on);
         let unembedding = Unembedding::of(subject)?;
-        let unembedding = unembedding.as_ref();
-        for example in 0..self.examples {
-            let tokens = different_tokens(&mut rng, layout.vocab, period);
-            let repeated = Text::repeated(&tokens, self.repeats);
-            Watch::new(subject, unembedding, repeated, &mut scores)?.run()?;
-            let ordinary = subject.source.sequence(SEED, example as u64);
-            let most = ORDINARY_POSITIONS.min(layout.length);
-            let ordinary = Text::of_task(&ordinary, most, marked);
-            Watch::new(subject, unembedding, ordinary, &mut scores)?.run()?;
+        let kinds = on.kinds();
+        let total = self.examples * kinds.len();
+        for done in 0..total {
+            let (example, kind) = (done / kinds.len(), kinds[done % kinds.len()]);
+            let text = self.text(subject, kind, example, &mut rng);
+            Watch::new(subject, unembedding.as_ref(), text, &mut counts)?.run()?;
+            if done + 1 < total && !tell(done + 1, total, &counts) {
+                break;
+            }
         }
-        Ok(scores)
+        Ok(counts)
+    }
+
+    /// The next sequence of a kind.
+    fn text(&self, subject: Subject<'_>, kind: Kind, example: usize, rng: &mut ChaCha8Rng) -> Text {
+        let layout = subject.model.layout();
+        match kind {
+            Kind::Random => {
+                let tokens = different_tokens(rng, layout.vocab, self.period(subject));
+                Text::repeated(&tokens, self.repeats)
+            }
+            Kind::Task => {
+                let marked = has_occurrences(subject.source);
+                let ordinary = subject.source.sequence(SEED, example as u64);
+                Text::of_task(&ordinary, ORDINARY_POSITIONS.min(layout.length), marked)
+            }
+        }
     }
 }
 
@@ -273,7 +361,7 @@ struct Watch<'a> {
     /// What reads the tokens of the sample, and last the mean over all tokens, `[token + 1, width]`; `None` where the network does not
     /// say how its stream is read.
     rows: Option<Tensor>,
-    scores: &'a mut Scores,
+    counts: &'a mut Counts,
     /// Attention of the layer that is passing where copying is looked at, `[head, query, sample]`.
     attention: Vec<f32>,
 }
@@ -283,10 +371,10 @@ impl<'a> Watch<'a> {
         subject: Subject<'a>,
         unembedding: Option<&Unembedding>,
         text: Text,
-        scores: &'a mut Scores,
+        counts: &'a mut Counts,
     ) -> Result<Self> {
         let rows = unembedding.map(|unembedding| unembedding.rows(&text.distinct)).transpose()?;
-        Ok(Self { subject, text, rows, scores, attention: Vec::new() })
+        Ok(Self { subject, text, rows, counts, attention: Vec::new() })
     }
 
     fn run(mut self) -> Result<()> {
@@ -297,7 +385,10 @@ impl<'a> Watch<'a> {
         let of = |point| layers.clone().map(move |layer| Site { layer, point });
         let mut bench =
             EditAndCapture::new(Vec::new(), of(Point::Pattern).chain(of(Point::Z)).collect());
-        model.forward(params, &Input::new(&tokens), &mut bench)?;
+        let Output { logits, .. } = model.forward(params, &Input::new(&tokens), &mut bench)?;
+        if self.counts.on.with_losses() && self.text.kind == Kind::Random {
+            self.count_losses(&logits)?;
+        }
         for layer in layers.clone() {
             let there = |point| bench.captured.get(&Site { layer, point });
             let (Some(pattern), Some(z)) = (there(Point::Pattern), there(Point::Z)) else {
@@ -309,9 +400,25 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
+    /// `logits`: `[1, pos, vocab]`. The last token of a row at its first reading tells nothing of what comes next, and is left out.
+    fn count_losses(&mut self, logits: &Tensor) -> Result<()> {
+        let Self { text, counts, .. } = self;
+        let vocab = logits.dim(candle_core::D::Minus1)?;
+        values(logits, |all| {
+            for (i, logits) in all.chunks_exact(vocab).take(text.tokens.len() - 1).enumerate() {
+                let loss = cross_entropy(logits, text.tokens[i + 1] as usize);
+                match i + 1 {
+                    next if next < text.sample => counts.losses[0].add(loss),
+                    next if next > text.sample => counts.losses[1].add(loss),
+                    _ => {}
+                }
+            }
+        })
+    }
+
     /// `pattern`: `[1, head, query, key]`.
     fn count_pattern(&mut self, layer: usize, pattern: &Tensor) -> Result<()> {
-        let Self { text, scores, attention, .. } = self;
+        let Self { text, counts: Counts { scores, .. }, attention, .. } = self;
         let len = text.tokens.len();
         attention.clear();
         values(pattern, |all| {
@@ -339,7 +446,7 @@ impl<'a> Watch<'a> {
     /// `attended`: `[1, head, pos, dim]`, what each head gathered. Counts nothing (so the score is NaN) where
     /// the network does not say what its heads write.
     fn count_copying(&mut self, layer: usize, attended: &Tensor) -> Result<()> {
-        let Self { subject, text, rows, scores, attention } = self;
+        let Self { subject, text, rows, counts: Counts { scores, .. }, attention } = self;
         let writes = subject.model.writes(subject.params, layer)?;
         let (Some(rows), Some(writes), false) = (rows, writes, text.copying.is_empty()) else {
             return Ok(());

@@ -146,7 +146,7 @@ impl Progress {
 }
 
 /// What must be known of an experiment to say which marks can occur in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Tokens of the vocabulary.
     pub vocab: usize,
@@ -226,7 +226,7 @@ const MOST_PAIRS: Condition = Condition { quantity: Quantity::Column("gate_pairs
 
 /// In the order in which they are expected; of two with one id, the first whose columns are recorded. A
 /// table in `docs/metrics.md` gives the reasons for the thresholds.
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 14] = [
     Rule {
         id: "global_statistics_learned",
         name: "global statistics learned",
@@ -263,6 +263,17 @@ const RULES: [Rule; 12] = [
         conditions: &[Condition { quantity: Quantity::Largest("previous_token_l"), at_least: 0.5 }],
     },
     Rule {
+        id: "previous_token_head",
+        name: "previous-token head formed",
+        before: "forming the previous-token head",
+        sentence: "one head gives at least half of its attention to the previous token, on random tokens",
+        can_occur: |_| true,
+        conditions: &[Condition {
+            quantity: Quantity::Column("previous_token_random_best"),
+            at_least: 0.5,
+        }],
+    },
+    Rule {
         id: "induction_head",
         name: "induction head formed",
         before: "forming the induction head",
@@ -282,6 +293,17 @@ const RULES: [Rule; 12] = [
         conditions: &[Condition {
             quantity: Quantity::Column("accuracy_in_context"),
             at_least: 0.9,
+        }],
+    },
+    Rule {
+        id: "induction_head",
+        name: "induction head formed",
+        before: "forming the induction head",
+        sentence: "on repeated random tokens one head gives at least half of its attention to what followed the token before",
+        can_occur: |_| true,
+        conditions: &[Condition {
+            quantity: Quantity::Column("prefix_matching_best"),
+            at_least: 0.5,
         }],
     },
     Rule {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::base::question::MeasurementCall;
 use crate::figure::color::{Color, ColorMap, Scaling};
 use crate::figure::layout;
-use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
+use crate::figure::{
+    Along, Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks,
+};
 
 use super::heads::strike;
 use super::outputs::{
@@ -164,8 +166,12 @@ impl Attention {
         if is_head_cut(view, view.selection.layer, view.selection.head) {
             marks.push(strike([across(pattern, shown).0, to], [to, from], view));
         }
-        let axis =
-            |label: &str, range, ticks| Axis { label: label.to_owned(), range, log: false, ticks };
+        let axis = |label: &str, range, ticks| Axis {
+            label: label.to_owned(),
+            range,
+            along: Along::Values,
+            ticks,
+        };
         // On little room the map comes first.
         let explains = view.size[1] >= LEAST_FOR_LEGEND || layout::has_room_beside(view.size);
         let mut legend = selection_legend(view, pattern);
@@ -500,7 +506,7 @@ fn curves(view: &View<'_>, pattern: Pattern<'_>, shown: (usize, usize)) -> Plot 
         x: Axis {
             label: "position".to_owned(),
             range: (from, to),
-            log: false,
+            along: Along::Values,
             ticks: key_ticks(view, pattern),
         },
         y: Axis {

@@ -4,7 +4,8 @@ use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{Color, ColorMap, Scaling};
 use crate::figure::difference;
 use crate::figure::{
-    Anchor, Axis, Cell, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Pick, Plot, Ticks,
+    Along, Anchor, Axis, Cell, ColorBar, Figure, Heat, HeatPick, LegendEntry, Mark, Pick, Plot,
+    Ticks,
 };
 
 use super::outputs::{array, nothing_after, number, place, reading, sentence, step_text};
@@ -330,7 +331,7 @@ fn sources(view: &View<'_>, answer: &Reading, query: usize) -> Option<Plot> {
         x: Axis {
             label: "position attended to".to_owned(),
             range: (0.0, columns as f64),
-            log: false,
+            along: Along::Values,
             ticks: Ticks::Each(ticks),
         },
         y: Axis { range: (rows as f64, 0.0), ticks: Ticks::At(named.collect()), ..Axis::default() },

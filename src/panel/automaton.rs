@@ -10,7 +10,7 @@ use crate::base::analysis::{Automata, Grouping};
 use crate::base::convert::narrow;
 use crate::base::question::{Found, MeasurementCall};
 use crate::figure::color::Color;
-use crate::figure::{Axis, Cell, Figure, Mark, Pick, Plot, Ticks};
+use crate::figure::{Along, Axis, Cell, Figure, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{array, long_answer, place, sentence, tokens};
 use super::positions::{self, Window};
@@ -387,7 +387,7 @@ impl Sheet<'_> {
         Axis {
             label: format!("axis {}, {:.0} %", i + 1, 100.0 * share),
             range: range(places.iter().map(|place| place[i])),
-            log: false,
+            along: Along::Values,
             ticks: Ticks::Hidden,
         }
     }

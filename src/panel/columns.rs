@@ -17,6 +17,8 @@ pub enum Family {
     Head,
     /// Scores of heads on sequences of the task, where there are others on random tokens.
     HeadOnTask,
+    /// The best of all heads in a score.
+    BestHead,
     Norm,
     Gradient,
     Other,
@@ -26,6 +28,7 @@ impl Family {
     pub const ALL: &'static [Self] = &[
         Self::Loss,
         Self::Accuracy,
+        Self::BestHead,
         Self::Memory,
         Self::Divergence,
         Self::Head,
@@ -60,6 +63,9 @@ impl Family {
             ("induction_score", Family::Head),
             ("predicted_attended", Family::Head),
         ];
+        if column.ends_with("_best") && COLUMNS.iter().any(|known| known.name == column) {
+            return Self::BestHead;
+        }
         let found = PREFIXES.iter().find(|(prefix, _)| column.starts_with(prefix));
         found.map_or(Self::Other, |(_, family)| *family)
     }
@@ -73,6 +79,7 @@ impl Family {
             Self::Divergence => "divergence (nats)",
             Self::Head => "head score",
             Self::HeadOnTask => "head score on the task",
+            Self::BestHead => "best head",
             Self::Norm => "norm",
             Self::Gradient => "gradient norm",
             Self::Other => "value",
@@ -81,7 +88,10 @@ impl Family {
 
     /// Whether its values are shares of 1.
     pub fn is_share(self) -> bool {
-        matches!(self, Self::Accuracy | Self::Memory | Self::Head | Self::HeadOnTask)
+        matches!(
+            self,
+            Self::Accuracy | Self::Memory | Self::Head | Self::HeadOnTask | Self::BestHead
+        )
     }
 }
 
@@ -101,6 +111,41 @@ const COLUMNS: &[Column] = &[
         name: "loss_in_context",
         readable: "loss, in-context tokens",
         help: "Cross-entropy in nats where the answer was seen before in the same sequence.",
+    },
+    Column {
+        name: "loss_text",
+        readable: "loss, a text",
+        help: "Mean cross-entropy in nats of the next token of a short English text, the same at every step.",
+    },
+    Column {
+        name: "loss_repeats_first",
+        readable: "loss, random tokens",
+        help: "Mean cross-entropy in nats on random tokens when they come for the first time: nobody can know them.",
+    },
+    Column {
+        name: "loss_repeats_again",
+        readable: "loss, random tokens again",
+        help: "Mean cross-entropy in nats on the same random tokens when they come again: it falls once the network looks up what followed.",
+    },
+    Column {
+        name: "prefix_matching_best",
+        readable: "best induction head",
+        help: "The largest score of all heads in prefix matching: attention on the tokens that followed earlier copies of the query's token, in repeated random sequences.",
+    },
+    Column {
+        name: "copying_best",
+        readable: "best copying head",
+        help: "The largest score of all heads in copying: the share of what a head raises in the logits that goes to the tokens it attends to.",
+    },
+    Column {
+        name: "previous_token_random_best",
+        readable: "best previous-token head",
+        help: "The largest mean attention of any head on the token just before, in repeated random sequences.",
+    },
+    Column {
+        name: "duplicate_token_best",
+        readable: "best duplicate-token head",
+        help: "The largest mean attention of any head on earlier copies of the query's token, in repeated random sequences.",
     },
     Column {
         name: "accuracy",
@@ -409,6 +454,10 @@ const BESIDE_AXIS: &[(&str, &str)] = &[
     ("previous_token_score_attended", "previous, attended"),
     ("induction_score", "induction (layer 1)"),
     ("predicted_attended", "predicts the attended"),
+    ("prefix_matching_best", "induction"),
+    ("copying_best", "copying"),
+    ("previous_token_random_best", "previous token"),
+    ("duplicate_token_best", "duplicate token"),
 ];
 
 /// The same beside an axis that already says what is measured.

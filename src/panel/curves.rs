@@ -7,7 +7,7 @@ use crate::base::event::MarkKind;
 use crate::base::intervention::Intervention;
 use crate::base::question::MeasurementCall;
 use crate::base::settings;
-use crate::figure::{Axis, Dash, Figure, LegendEntry, Mark, Plot, Ticks};
+use crate::figure::{Along, Axis, Dash, Figure, LegendEntry, Mark, Plot, Ticks};
 use crate::run_folder::Parent;
 use crate::run_folder::recording::Recording;
 
@@ -62,7 +62,7 @@ impl Runs {
 crate::settings! {
     /// The panel `curves`.
     pub struct Curves = "What was measured while the network learned, against the step." {
-        /// Which metrics to draw. The summary shows losses, accuracies and memories.
+        /// Which metrics to draw. The summary shows losses, accuracies, memories, and of a series the best heads.
         show: Show = Show::Summary, @live;
         /// Which runs to draw: the one in view and those of the same task (the same kind, and the same settings of the sequences that are measured; network and training may differ), the one in view alone, or all.
         runs: Runs = Runs::SameTask, @live;
@@ -72,6 +72,8 @@ crate::settings! {
         align: bool = false, @live;
         /// Steps on a logarithmic axis.
         log_x: bool = false, @live;
+        /// Steps of a series of checkpoints that lie further and further apart stand evenly: each doubling of the step takes the same room, and step 0 has a place.
+        doublings: bool = true, @live;
         /// Values on a logarithmic axis; shares and losses of 0 cannot be drawn then.
         log_y: bool = false, @live;
         /// How far the axis of values goes: auto as far as ordinary values, so that a run on its way to infinity does not flatten all others; all as far as all values; fixed between the two ends given below.
@@ -110,9 +112,7 @@ impl Panel for Curves {
             return sentence("No run yet: start one, or open a run folder.");
         };
         if view.runs.iter().all(|(_, run)| run.rows.is_empty()) {
-            return sentence(
-                "No evaluation is recorded here: the curves begin with the first one.",
-            );
+            return sentence(nothing_yet(first));
         }
         if let Err(why) = self.limits().check() {
             return sentence(why);
@@ -146,9 +146,28 @@ impl Panel for Curves {
             self.unknown(view.runs),
             self.nothing_to_align(&runs),
             as_recorded(view),
+            scored_so_far(first),
             span::past_axes(&past),
         ]);
         Figure { title, plots, columns, caption, ..Figure::default() }
+    }
+}
+
+/// That there is nothing to draw, and when there will be.
+fn nothing_yet(run: &Recording) -> &'static str {
+    match run.sparse && run.recorded.len() > 1 {
+        true => {
+            "No step of this series is scored yet. In the window that happens by itself, while nobody asks anything else; for figures and films the command mnemoscope score does it."
+        }
+        false => "No evaluation is recorded here: the curves begin with the first one.",
+    }
+}
+
+/// That rows of a series are still to come.
+fn scored_so_far(run: &Recording) -> String {
+    match run.scored {
+        Some([done, all]) if done < all => format!("{done} of {all} steps are scored so far."),
+        _ => String::new(),
     }
 }
 
@@ -165,11 +184,16 @@ impl Curves {
     fn wants(&self, family: Family) -> bool {
         match self.show {
             Show::All => true,
-            Show::Summary => matches!(family, Family::Loss | Family::Accuracy | Family::Memory),
+            Show::Summary => matches!(
+                family,
+                Family::Loss | Family::Accuracy | Family::Memory | Family::BestHead
+            ),
             Show::Losses => matches!(family, Family::Loss | Family::Divergence),
             Show::Accuracies => family == Family::Accuracy,
             Show::Memories => matches!(family, Family::Memory | Family::Divergence),
-            Show::Heads => matches!(family, Family::Head | Family::HeadOnTask),
+            Show::Heads => {
+                matches!(family, Family::Head | Family::HeadOnTask | Family::BestHead)
+            }
             Show::Norms => matches!(family, Family::Norm | Family::Gradient),
         }
     }
@@ -271,7 +295,10 @@ impl Curves {
         };
         let origin = runs.first().map_or(0, |run| run.origin);
         let points = (f64::from(view.size[0]) - MARGIN).max(40.0);
-        StepAxis { range, log: self.log_x, points, origin }
+        let first = runs.first().filter(|run| self.doublings && !self.log_x && run.origin == 0);
+        let first = first.and_then(|run| run.run.doubles_from());
+        let along = first.map_or(Along::log(self.log_x), |first| Along::Doublings(first as f64));
+        StepAxis { range, along, points, origin }
     }
 
     fn limits(&self) -> Limits {
@@ -308,8 +335,18 @@ impl Curves {
             legend.push(entry);
         }
         Some(Plot {
-            x: Axis { label: String::new(), range: axis.range, log: axis.log, ticks: Ticks::Auto },
-            y: Axis { label: family.axis().to_owned(), range, log: self.log_y, ticks: Ticks::Auto },
+            x: Axis {
+                label: String::new(),
+                range: axis.range,
+                along: axis.along,
+                ticks: Ticks::Auto,
+            },
+            y: Axis {
+                label: family.axis().to_owned(),
+                range,
+                along: Along::log(self.log_y),
+                ticks: Ticks::Auto,
+            },
             marks,
             legend,
             ..Plot::default()
@@ -420,6 +457,7 @@ impl Curves {
             | Family::Divergence
             | Family::Head
             | Family::HeadOnTask
+            | Family::BestHead
             | Family::Norm
             | Family::Gradient
             | Family::Other => return None,
@@ -443,10 +481,10 @@ impl Curves {
     fn flag_plot(&self, view: &View<'_>, run: &Recording, axis: StepAxis) -> Plot {
         let flags = flags(view, run, axis, Lanes { base: 0.3, height: 1.0, most: LANES });
         let lanes = 0.3 + flags.lanes as f64;
-        let hidden = |range, log| Axis { range, log, ticks: Ticks::Hidden, ..Axis::default() };
+        let hidden = |range, along| Axis { range, along, ticks: Ticks::Hidden, ..Axis::default() };
         Plot {
-            x: hidden(axis.range, axis.log),
-            y: hidden((0.0, lanes), false),
+            x: hidden(axis.range, axis.along),
+            y: hidden((0.0, lanes), Along::Values),
             marks: flags.into_marks(),
             weight: 0.13 * narrow(lanes) + 0.05,
             ..Plot::default()

@@ -5,7 +5,7 @@ use crate::base::convert::narrow;
 use crate::base::plain::Plain;
 use crate::base::question::{Found, MeasurementCall, Reading};
 use crate::figure::color::Color;
-use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
+use crate::figure::{Along, Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 use crate::run_folder::recording::Recording;
 
 use super::compare::{self, Compares};
@@ -162,7 +162,7 @@ impl Length {
         let unit =
             if self.is_length() { "positions of a sequence".to_owned() } else { self.name() };
         Plot {
-            x: Axis { label: unit, range, log, ticks },
+            x: Axis { label: unit, range, along: Along::log(log), ticks },
             y: Axis { label: "accuracy".to_owned(), range: (0.0, TOP), ..Axis::default() },
             legend: legend(view, courses),
             marks,

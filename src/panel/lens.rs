@@ -4,7 +4,7 @@ use crate::base::array::Array;
 use crate::base::convert;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{ColorMap, Scaling, fraction};
-use crate::figure::{Axis, Cell, ColorBar, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
+use crate::figure::{Along, Axis, Cell, ColorBar, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{array, number, place, reading, step_text, tokens};
 use super::tokens::as_id;
@@ -335,7 +335,7 @@ fn empty_plot(view: &View<'_>, (from, to): (usize, usize), rows: usize) -> Plot 
         y: Axis {
             label: "layer".to_owned(),
             range: (rows as f64, 0.0),
-            log: false,
+            along: Along::Values,
             ticks: Ticks::At((0..rows).map(|row| (row as f64 + 0.5, short(row))).collect()),
         },
         ..Plot::default()

@@ -276,7 +276,7 @@ impl<'a> Found<'a> {
         let axis = |label: &str, range, count| Axis {
             label: label.to_owned(),
             range,
-            log: false,
+            along: crate::figure::Along::Values,
             ticks: self.ticks(view, count),
         };
         Plot {

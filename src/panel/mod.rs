@@ -10,6 +10,7 @@ pub mod curves;
 pub mod differences;
 pub mod flags;
 pub mod gating;
+pub mod head_scores;
 pub mod heads;
 mod kind;
 pub mod length;
@@ -53,6 +54,7 @@ pub const ALL: &[PanelKind] = &[
     tokens::KIND,
     predictions::KIND,
     heads::KIND,
+    head_scores::KIND,
     attention::KIND,
     patching::KIND,
     paths::KIND,

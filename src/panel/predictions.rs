@@ -4,7 +4,7 @@ use crate::base::array::Array;
 use crate::base::batch::NO_TARGET;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::Color;
-use crate::figure::{Anchor, Axis, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
+use crate::figure::{Along, Anchor, Axis, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{array, nothing_after, number, place, reading, sentence, step_text, tokens};
 use super::tokens::as_id;
@@ -158,14 +158,14 @@ impl Guess {
             x: Axis {
                 label: "next token".to_owned(),
                 range: (0.0, bars.len().max(1) as f64),
-                log: false,
+                along: Along::Values,
                 ticks: Ticks::At(ticks),
             },
             // Room for the number above a bar of 1, half of it above its middle.
             y: Axis {
                 label: "probability".to_owned(),
                 range: (0.0, (1.0 + 1.8 * lift).max(1.15)),
-                log: false,
+                along: Along::Values,
                 ticks: shares(),
             },
             marks,
@@ -208,7 +208,7 @@ fn along(view: &View<'_>, answer: &Reading) -> Result<Plot, Figure> {
         y: Axis {
             label: "probability".to_owned(),
             range: (0.0, 1.03),
-            log: false,
+            along: Along::Values,
             ticks: shares(),
         },
         marks,

@@ -8,7 +8,7 @@ use crate::base::convert::{self, narrow};
 use crate::base::plain::Plain;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{Color, ColorMap, ROLES};
-use crate::figure::{Axis, Cloud, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
+use crate::figure::{Along, Axis, Cloud, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 use crate::numeric::geometry::{Basis, Scale, align};
 
 use super::outputs::{
@@ -233,7 +233,7 @@ impl QueryKey {
             Axis {
                 label: if plane { label } else { String::new() },
                 range: ranges[i],
-                log: false,
+                along: Along::Values,
                 ticks: if plane { Ticks::Auto } else { Ticks::Hidden },
             }
         };

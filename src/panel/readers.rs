@@ -6,7 +6,7 @@ use crate::base::convert;
 use crate::base::intervention::Point;
 use crate::base::label::Kind;
 use crate::base::question::{Found, MeasurementCall, Reading};
-use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
+use crate::figure::{Along, Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{array, long_answer, number};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, span};
@@ -199,10 +199,10 @@ impl Readers {
             x: Axis {
                 label: "place (layer)".to_owned(),
                 range: (-0.5, places.len() as f64 - 0.5),
-                log: false,
+                along: Along::Values,
                 ticks: Ticks::At(ticks.collect()),
             },
-            y: Axis { label, range: (0.0, top), log: false, ticks: Ticks::Auto },
+            y: Axis { label, range: (0.0, top), along: Along::Values, ticks: Ticks::Auto },
             marks,
             legend: drawn.iter().map(|(curve, _)| entry(curve)).collect(),
             ..Plot::default()

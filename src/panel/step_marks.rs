@@ -3,7 +3,7 @@
 use crate::base::convert;
 use crate::base::event::{Mark, MarkKind};
 use crate::figure::color::Color;
-use crate::figure::{self, Cell, Pick};
+use crate::figure::{self, Along, Cell, Pick};
 use crate::run_folder::recording::Recording;
 
 use super::{Palette, View, colors, flags};
@@ -12,7 +12,7 @@ use super::{Palette, View, colors, flags};
 #[derive(Clone, Copy, Debug)]
 pub struct StepAxis {
     pub range: (f64, f64),
-    pub log: bool,
+    pub along: Along,
     /// Length in points.
     pub points: f64,
     /// The step that stands at 0.
@@ -27,7 +27,10 @@ impl StepAxis {
 
     /// Place of a value of the axis, in points from the left end; `None` outside of the range.
     fn place(self, step: f64) -> Option<f64> {
-        let scale = |v: f64| if self.log { v.max(f64::MIN_POSITIVE).ln() } else { v };
+        let scale = |v: f64| match self.along {
+            Along::Logarithms => v.max(f64::MIN_POSITIVE).ln(),
+            Along::Values | Along::Doublings(_) => self.along.place(v),
+        };
         let (low, high) = (scale(self.range.0), scale(self.range.1));
         let share = (scale(step) - low) / (high - low);
         (-1e-9..=1.0 + 1e-9).contains(&share).then_some(share * self.points)
@@ -47,11 +50,8 @@ impl StepAxis {
     /// The step at a place.
     fn step_at(self, place: f64) -> f64 {
         let share = place / self.points;
-        if self.log {
-            let (low, high) = (self.range.0.ln(), self.range.1.ln());
-            return (low + share * (high - low)).exp();
-        }
-        self.range.0 + share * (self.range.1 - self.range.0)
+        let (low, high) = (self.along.place(self.range.0), self.along.place(self.range.1));
+        self.along.value(low + share * (high - low))
     }
 }
 

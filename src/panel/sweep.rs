@@ -8,7 +8,7 @@ use toml::Value;
 use crate::base::error::did_you_mean;
 use crate::base::question::MeasurementCall;
 use crate::figure::color::{Color, ColorMap};
-use crate::figure::{Axis, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
+use crate::figure::{Along, Axis, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 use crate::numeric::correlation::{Coefficient, Undefined, median};
 use crate::sweep::table::Relation;
 use crate::sweep::{Run, Stage, Sweep as Runs, text};
@@ -233,7 +233,7 @@ impl Sweep {
                 label: axis_label(name),
                 // As near as the points allow: it is how they lie to each other that counts.
                 range: padded((extent.low, extent.high), false),
-                log: false,
+                along: Along::Values,
                 ticks: Ticks::Auto,
             }
         };

@@ -2,7 +2,7 @@
 
 use crate::base::convert;
 use crate::base::question::MeasurementCall;
-use crate::figure::{Axis, Cell, Figure, Mark, Pick, Plot, Ticks};
+use crate::figure::{Along, Axis, Cell, Figure, Mark, Pick, Plot, Ticks};
 use crate::run_folder::recording::Recording;
 
 use super::compare::Compares;
@@ -26,6 +26,8 @@ crate::settings! {
     pub struct Timeline = "All recorded steps of the run, what happened when, and the step in view: click a step to go there." {
         /// Steps on a logarithmic axis: the beginning, where most happens, gets more room.
         log: bool = false, @live;
+        /// Steps of a series of checkpoints that lie further and further apart stand evenly: each doubling of the step takes the same room, and step 0 has a place.
+        doublings: bool = true, @live;
         /// Name what happened on flags above the steps.
         names: bool = true, @live;
     }
@@ -95,7 +97,7 @@ impl Timeline {
             x: Axis {
                 label: if low { String::new() } else { "step".to_owned() },
                 range: axis.range,
-                log: axis.log,
+                along: axis.along,
                 ticks: if view.size[1] < LOWEST { Ticks::Hidden } else { Ticks::Auto },
             },
             y: Axis { range: (0.0, height), ticks: Ticks::Hidden, ..Axis::default() },
@@ -104,13 +106,19 @@ impl Timeline {
         }
     }
 
+    fn along(&self, recording: &Recording) -> Along {
+        let first = recording.doubles_from().filter(|_| self.doublings && !self.log);
+        first.map_or(Along::log(self.log), |first| Along::Doublings(first as f64))
+    }
+
     fn axis(&self, view: &View<'_>, recording: &Recording) -> StepAxis {
         let last_row = recording.rows.last().map_or(0, |row| row.step);
         let last = recording.last_step.max(last_row).max(10) as f64;
+        let along = self.along(recording);
         let first = if self.log { 1.0 } else { 0.0 };
         StepAxis {
-            range: (first, last * if self.log { 1.05 } else { 1.01 }),
-            log: self.log,
+            range: (first, last * if along == Along::Values { 1.01 } else { 1.05 }),
+            along,
             points: f64::from(view.size[0] - 24.0).max(40.0),
             origin: 0,
         }
@@ -144,7 +152,11 @@ fn title(view: &View<'_>, name: &str, recording: &Recording) -> String {
         None => format!("step {}", recording.last_step),
         Some(step) => format!("step {step} of {}", recording.last_step),
     };
-    format!("{name}: {here}; {} recorded", recording.recorded.len())
+    let scored = match recording.scored {
+        Some([done, all]) if done < all => format!(", {done} of them scored so far"),
+        _ => String::new(),
+    };
+    format!("{name}: {here}; {} recorded{scored}", recording.recorded.len())
 }
 
 fn in_range(axis: StepAxis, step: u64) -> bool {

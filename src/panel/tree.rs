@@ -5,7 +5,7 @@ use crate::base::event::MetricsRow;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::base::tree::{Edge, Tree};
 use crate::figure::color::Color;
-use crate::figure::{Axis, Cell, Dash, Figure, Mark, Pick, Plot, Ticks};
+use crate::figure::{Along, Axis, Cell, Dash, Figure, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{array, number, pattern, place, reading, sentence, step_text};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
@@ -519,14 +519,14 @@ fn lengths(view: &View<'_>) -> Option<Plot> {
         x: Axis {
             label: "edges of the path".to_owned(),
             range: (0.0, count as f64),
-            log: false,
+            along: Along::Values,
             ticks: Ticks::At((0..count).step_by(every).map(tick).collect()),
         },
         y: Axis {
             label: "accuracy".to_owned(),
             // Room for the name of the line above a bar of 1.
             range: (0.0, 1.2),
-            log: false,
+            along: Along::Values,
             ticks: Ticks::At([0.0, 0.5, 1.0].map(|v| (v, format!("{v}"))).to_vec()),
         },
         marks,

@@ -5,7 +5,7 @@ use crate::base::array::Array;
 use crate::base::plain::Plain;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{ColorMap, Scaling};
-use crate::figure::{Axis, ColorBar, Figure, Heat, HeatPick, Mark, Plot, Ticks};
+use crate::figure::{Along, Axis, ColorBar, Figure, Heat, HeatPick, Mark, Plot, Ticks};
 
 use super::outputs::{long_answer, sentence};
 use super::{NetShape, Panel, PanelKind, Selection, View};
@@ -112,8 +112,12 @@ fn table(array: &Array, name: &str, map: ColorMap) -> Plot {
         ));
     }
     let tick = |first: usize| move |i: usize| (i as f64 + 0.5, (i + first).to_string());
-    let axis =
-        |label: &str, range, ticks| Axis { label: label.to_owned(), range, log: false, ticks };
+    let axis = |label: &str, range, ticks| Axis {
+        label: label.to_owned(),
+        range,
+        along: Along::Values,
+        ticks,
+    };
     Plot {
         title: name.to_owned(),
         x: axis(

@@ -14,6 +14,8 @@ pub mod places;
 pub mod recorded;
 mod reference;
 mod remembered;
+pub mod scorer;
+pub mod scoring;
 pub mod session;
 mod size;
 pub mod sweep;

@@ -59,6 +59,8 @@ pub struct Follower {
 pub struct News {
     /// The run, in place of all that was known of it: it began again, went on from an earlier step, or its files were exchanged.
     pub anew: Option<Box<Recording>>,
+    /// The steps and curves of a series of another program, in place of those known.
+    pub recording: Option<Box<Recording>>,
     /// What came since.
     pub events: Vec<Event>,
     /// What is wrong and does not mend itself, once.
@@ -69,7 +71,7 @@ pub struct News {
 
 impl News {
     pub fn is_empty(&self) -> bool {
-        self.anew.is_none() && self.events.is_empty()
+        self.anew.is_none() && self.recording.is_none() && self.events.is_empty()
     }
 }
 

@@ -9,6 +9,7 @@ pub mod library;
 pub mod model_folder;
 pub mod names;
 pub mod readers;
+pub mod recent;
 pub mod recording;
 pub mod series;
 
@@ -142,16 +143,7 @@ impl Reader {
     }
 
     fn read_series(&mut self) {
-        let recorded = self.weights.steps();
-        let mut recording = Recording {
-            folder: Some(self.folder.clone()),
-            last_step: recorded.last().copied().unwrap_or(0),
-            recorded,
-            ..Recording::default()
-        };
-        if let Some(series) = &mut self.weights.series {
-            series.curves().pour(&mut recording);
-        }
+        let recording = self.weights.series.as_mut().map(Series::recording).unwrap_or_default();
         self.problems = self.weights.problems();
         self.about.columns.clone_from(&recording.columns);
         self.recording = recording;

@@ -24,6 +24,10 @@ pub struct Recording {
     pub recorded: Vec<u64>,
     /// Largest step heard of.
     pub last_step: u64,
+    /// Rows come from several sources, each with columns of its own: what a row lacks was not measured there.
+    pub sparse: bool,
+    /// Of a series: how many of its steps are scored, of how many.
+    pub scored: Option<[usize; 2]>,
     /// Runs that share the memory for rows ([`budget::ROWS_BYTES`]), this one included; 0 counts as 1.
     pub sharers: usize,
 }
@@ -80,13 +84,34 @@ impl Recording {
         self.columns.iter().position(|c| c == name)
     }
 
-    /// `(step, value)` of one column, NaN where it is undefined; empty where it never is defined.
+    /// `(step, value)` of one column, NaN where it is undefined, left out where it was not measured; empty where it never is defined.
     pub fn series(&self, name: &str) -> Vec<[f64; 2]> {
         let Some(i) = self.column(name) else { return Vec::new() };
         let value = |row: &MetricsRow| row.values.get(i).copied().unwrap_or(f64::NAN);
-        let points: Vec<[f64; 2]> =
-            self.rows.iter().map(|row| [row.step as f64, value(row)]).collect();
+        let points = self.rows.iter().map(|row| [row.step as f64, value(row)]);
+        let points: Vec<[f64; 2]> = points.filter(|p| !self.sparse || !p[1].is_nan()).collect();
         if points.iter().all(|p| p[1].is_nan()) { Vec::new() } else { points }
+    }
+
+    /// The first recorded step after 0, where the steps of a series lie further and further apart: at its end at least sixteen times as
+    /// far as at its beginning.
+    pub fn doubles_from(&self) -> Option<u64> {
+        /// Fewer have no beginning and no end.
+        const FEWEST: usize = 6;
+        const AT_THE_BEGINNING: usize = 4;
+        const FURTHER: u64 = 16;
+        if !self.sparse || self.recorded.len() < FEWEST {
+            return None;
+        }
+        let gaps: Vec<u64> = self.recorded.windows(2).map(|two| two[1] - two[0]).collect();
+        let median = |gaps: &[u64]| {
+            let mut sorted = gaps.to_vec();
+            sorted.sort_unstable();
+            sorted[sorted.len() / 2]
+        };
+        let further =
+            median(&gaps[gaps.len() / 2..]) >= FURTHER * median(&gaps[..AT_THE_BEGINNING]);
+        self.recorded.iter().copied().find(|step| *step > 0).filter(|_| further)
     }
 
     /// The row at `step`, or the last one before it.

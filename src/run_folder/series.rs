@@ -2,8 +2,10 @@
 //! reads what each step says of itself and the headers of its tensors; the numbers are read of the step that is asked about. Nothing is
 //! written, and no file stays open.
 
+pub mod follow;
 mod history;
 mod layout;
+pub mod scores;
 mod shape;
 mod tokenizer;
 
@@ -14,6 +16,7 @@ use crate::base::error::{Error, Result};
 use crate::base::weights::{OpenFile, Weights};
 
 use super::model_folder::{self, ModelFolder};
+use super::recording::Recording;
 
 use shape::Shape;
 
@@ -190,6 +193,26 @@ impl Series {
             1 => format!("the nearest step that is there: {}", near[0]),
             _ => format!("the nearest steps that are there: {}", near.join(" and ")),
         }
+    }
+
+    /// The steps, and of curves what a Trainer logged, as a recording.
+    pub fn recording(&mut self) -> Recording {
+        let recorded: Vec<u64> = self.steps.iter().map(|(step, _)| *step).collect();
+        let mut recording = Recording {
+            folder: Some(self.folder.clone()),
+            last_step: recorded.last().copied().unwrap_or(0),
+            recorded,
+            sparse: true,
+            ..Recording::default()
+        };
+        self.curves().pour(&mut recording);
+        recording
+    }
+
+    /// The log of the newest step that has one, and what it is like.
+    fn log(&self) -> Option<(PathBuf, history::Written)> {
+        let files = self.steps.iter().rev().map(|(_, path)| path.join(history::STATE));
+        files.into_iter().find_map(|file| history::written(&file).map(|written| (file, written)))
     }
 
     /// What Hugging Face's Trainer logged until the newest step that has its `trainer_state.json`; nothing where no step has.

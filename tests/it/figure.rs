@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mnemoscope::app::canvas::cloud::{Camera, CloudCanvas, Kept, Place, show};
 use mnemoscope::app::canvas::theme::palette;
+use mnemoscope::app::panes::timeline::step_at;
 use mnemoscope::figure::color::{self, CATEGORIES, Color, ColorMap, ROLES, Scaling, fraction};
 use mnemoscope::figure::file::{Format, parse_length, render, save};
 use mnemoscope::figure::layout::layout;
@@ -15,8 +16,8 @@ use mnemoscope::figure::scene::MM_PER_POINT;
 use mnemoscope::figure::scene::{AreaPick, Item, Scene};
 use mnemoscope::figure::style::Style;
 use mnemoscope::figure::{
-    Anchor, Axis, Cell, Cloud, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Pick,
-    Plot, Ticks, cloud, font, png,
+    Along, Anchor, Axis, Cell, Cloud, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark,
+    Pick, Plot, Ticks, cloud, font, png,
 };
 use proptest::prelude::*;
 use resvg::usvg;
@@ -437,7 +438,11 @@ fn categories_and_roles_are_told_apart_by_every_eye_and_read_on_their_paper() {
 #[test]
 fn ticks_are_round_and_say_exactly_what_they_are() {
     let labels = |range, log, most| -> Vec<String> {
-        ticks(range, log, most).into_iter().map(|t| t.label).filter(|l| !l.is_empty()).collect()
+        ticks(range, Along::log(log), most)
+            .into_iter()
+            .map(|t| t.label)
+            .filter(|l| !l.is_empty())
+            .collect()
     };
     assert_eq!(labels((0.0, 1.0), false, 6), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
     assert_eq!(labels((-0.3, 0.3), false, 4), ["−0.2", "0.0", "0.2"]);
@@ -451,6 +456,32 @@ fn ticks_are_round_and_say_exactly_what_they_are() {
         ["1", "100", "10000", "1e6", "1e8"].map(|s| if s == "1e6" { "1000000" } else { s })
     );
     assert_eq!(labels((2.0, 8.0), true, 6), ["2", "5"]);
+    let doublings = |range, first, most| -> Vec<String> {
+        let ticks = ticks(range, Along::Doublings(first), most).into_iter();
+        ticks.map(|t| t.label).filter(|l| !l.is_empty()).collect()
+    };
+    assert_eq!(doublings((0.0, 1500.0), 1.0, 6), ["0", "1", "10", "100", "1000"]);
+    assert_eq!(doublings((0.0, 143_000.0), 1.0, 4), ["0", "1", "100", "10000"]);
+    assert_eq!(doublings((10.0, 400_000.0), 10.0, 6), ["10", "100", "1000", "10000", "100000"]);
+    assert_eq!(doublings((0.0, 1.5), 1.0, 4), ["0.0", "0.5", "1.0", "1.5"]);
+}
+
+#[test]
+fn steps_that_double_stand_evenly_and_a_place_gives_the_step_back() {
+    let along = Along::Doublings(10.0);
+    let steps = [0.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0];
+    let scale = Scale::new((0.0, 640.0), along, (0.0, 700.0));
+    for (i, step) in steps.into_iter().enumerate() {
+        let place = 100.0 * i as f32;
+        assert!((scale.at(step) - place).abs() < 1e-3, "{step}");
+        assert!((scale.value_at(place) - step).abs() < 1e-3 * step.max(1.0), "{step}");
+        let last = 1000;
+        assert_eq!(step_at((0.0, 640.0), along, i as f64 / 7.0, last), Some(step as u64));
+    }
+    assert!((scale.at(5.0) - 50.0).abs() < 1e-3 && (scale.at(-10.0) + 100.0).abs() < 1e-3);
+    assert_eq!(step_at((0.0, 640.0), Along::Values, 0.5, 1000), Some(320));
+    assert_eq!(step_at((1.0, 100.0), Along::Logarithms, 0.5, 1000), Some(10));
+    assert_eq!(step_at((0.0, 640.0), along, 1.0, 640), None, "the right end is live");
 }
 
 #[test]
@@ -461,10 +492,13 @@ fn numbers_are_short() {
     assert_eq!(text, expected);
 }
 
+/// The ways in which values lie along an axis.
+const ALONG: [Along; 3] = [Along::Values, Along::Logarithms, Along::Doublings(3.0)];
+
 proptest! {
     #[test]
     fn a_scale_gives_back_every_value(a in -1e6..1e6f64, width in 1e-3..1e6f64, t in 0.0..1.0f64) {
-        let scale = Scale::new((a, a + width), false, (10.0, 510.0));
+        let scale = Scale::new((a, a + width), Along::Values, (10.0, 510.0));
         let value = a + t * width;
         let back = scale.value_at(scale.at(value));
         prop_assert!((back - value).abs() <= width * 1e-4, "{} became {}", value, back);
@@ -472,9 +506,9 @@ proptest! {
 
     #[test]
     fn ticks_lie_in_any_range_in_order_and_never_too_many(
-        a in prop::num::f64::ANY, b in prop::num::f64::ANY, log: bool, most in 1..9usize
+        a in prop::num::f64::ANY, b in prop::num::f64::ANY, along in 0..3usize, most in 1..9usize
     ) {
-        let found = ticks((a, b), log, most);
+        let found = ticks((a, b), ALONG[along], most);
         prop_assert!(found.len() < 100);
         prop_assert!(found.windows(2).all(|w| w[0].value < w[1].value));
     }
@@ -482,12 +516,12 @@ proptest! {
     #[test]
     fn layout_takes_any_numbers_and_any_size(
         a in prop::num::f64::ANY, b in prop::num::f64::ANY, v in prop::num::f32::ANY,
-        width in 0.0..700f32, height in 0.0..700f32, log: bool, text in ".{0,40}", scaling in 0..3usize
+        width in 0.0..700f32, height in 0.0..700f32, log: bool, text in ".{0,40}", scaling in 0..3usize, along in 0..3usize
     ) {
         let mut plot = curves();
         plot.title.clone_from(&text);
-        plot.x = Axis { label: text.clone(), range: (a, b), log, ..Axis::default() };
-        plot.y = Axis { label: text, range: (b, a), log, ..Axis::default() };
+        plot.x = Axis { label: text.clone(), range: (a, b), along: ALONG[along], ..Axis::default() };
+        plot.y = Axis { label: text, range: (b, a), along: ALONG[along], ..Axis::default() };
         plot.marks.push(curve("c", &[[a, b], [b, a], [f64::NAN, 0.0]]));
         let mut heat = attention(5);
         if let Mark::Heat(heat) = &mut heat.marks[0] {
@@ -879,7 +913,12 @@ fn whatever_is_drawn_has_its_coordinates_on_the_page() {
     }
     for (log, range) in [(false, (0.0, 1.0)), (true, (0.01, 1.0)), (false, (1.0, 0.0))] {
         for at in &pairs {
-            let axis = || Axis { range, log, label: "values".into(), ..Axis::default() };
+            let axis = || Axis {
+                range,
+                along: Along::log(log),
+                label: "values".into(),
+                ..Axis::default()
+            };
             let plot = Plot { x: axis(), y: axis(), marks: wild(*at), ..Plot::default() };
             let scene = layout(&one(plot), [200.0, 150.0], &Style::light());
             assert_on_page(&scene, &format!("{at:?} log {log}"));
@@ -941,7 +980,7 @@ fn a_map_and_a_cloud_of_which_a_part_is_shown_stay_on_the_page() {
 #[test]
 fn a_line_is_cut_where_it_leaves_the_axes_and_pointed_at() {
     use mnemoscope::figure::clip::line;
-    let axis = |range, log| Scale::new(range, log, (0.0, 1.0));
+    let axis = |range, log| Scale::new(range, Along::log(log), (0.0, 1.0));
     let (x, y) = (axis((0.0, 10.0), false), axis((0.0, 4.0), false));
     let cut = |points: &[[f64; 2]]| line(points, [&x, &y], [0.0; 2]);
     // Half way up to twice the height, and back.
@@ -1532,10 +1571,10 @@ fn a_logarithmic_axis_of_any_length_has_few_lines() {
 fn a_line_on_logarithmic_axes_is_drawn_at_its_logarithms() {
     use mnemoscope::app::panes::curves::decimated_on;
     let points: Vec<[f64; 2]> = (0..1000).map(|i| [f64::from(i), f64::from(i)]).collect();
-    let drawn = decimated_on(&points, (true, true), 0.0..=3.0, 10_000);
+    let drawn = decimated_on(&points, (Along::Logarithms, Along::Logarithms), 0.0..=3.0, 10_000);
     assert_eq!(drawn.len(), 999, "zero has no place");
     assert_eq!(drawn[9], [1.0, 1.0]);
-    let few = decimated_on(&points, (true, false), 0.0..=3.0, 50);
+    let few = decimated_on(&points, (Along::Logarithms, Along::Values), 0.0..=3.0, 50);
     assert!(few.len() <= 104 && few.contains(&[3f64.min(999f64.log10()), 999.0]), "{few:?}");
 }
 

@@ -25,7 +25,7 @@ use mnemoscope::figure::scene::{AreaPick, Item, Scene};
 use mnemoscope::figure::style::Style;
 use mnemoscope::figure::thin::thinned;
 use mnemoscope::figure::{
-    Anchor, Cell, Cloud, Dash, Figure, Heat, Mark, Pick, Plot, Sample, Ticks,
+    Along, Anchor, Cell, Cloud, Dash, Figure, Heat, Mark, Pick, Plot, Sample, Ticks,
 };
 use mnemoscope::figure::{numbers, table};
 use mnemoscope::measurement::causal::patching;
@@ -155,6 +155,7 @@ impl World {
             "stored" => stored(),
             "automaton" => automaton(self.readings.as_ref().unwrap().prompt.len()),
             "readers" => readers(call),
+            "head_scores" => head_scores(&self.net.heads),
             other => panic!("no answer to {other}"),
         };
         let reading = Some(Ok(Arc::new(reading)));
@@ -601,6 +602,117 @@ fn working_memory(positions: usize, layer: usize) -> Reading {
 }
 
 /// What two slots hold after five segments.
+/// Of each head another score: layers and heads further on have more of the first, and less of the second.
+fn head_scores(heads: &[usize]) -> Reading {
+    let widest = heads.iter().copied().max().unwrap_or(0);
+    let shape = [heads.len(), widest];
+    let count = (shape[0] * shape[1]).max(1) as f32;
+    let names = [
+        ("prefix_matching", 1.0),
+        ("previous_token_random", -1.0),
+        ("duplicate_token", 0.5),
+        ("copying", 0.25),
+        ("prefix_matching_task", 0.5),
+        ("previous_token", -0.5),
+        ("duplicate_token_task", 0.5),
+        ("copying_task", 0.5),
+    ];
+    let value = |i: usize, slope: f32| {
+        let (layer, head) = (i / widest.max(1), i % widest.max(1));
+        let share = (i as f32 + 0.5) / count;
+        let known = head < heads[layer];
+        if known { if slope > 0.0 { slope * share } else { 1.0 + slope * share } } else { f32::NAN }
+    };
+    let of = |(name, slope): (&str, f32)| {
+        let data = (0..shape[0] * shape[1]).map(|i| value(i, slope)).collect();
+        array(name, &["layer", "head"], &shape, data)
+    };
+    let numbers = [("loss_repeats_first", 9.1), ("loss_repeats_again", 0.4)];
+    Reading {
+        arrays: names.map(of).to_vec(),
+        numbers: numbers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        notes: Vec::new(),
+    }
+}
+
+#[test]
+fn the_table_of_heads_is_sorted_by_the_score_that_colours_the_map_and_a_click_picks_a_head() {
+    let mut world = World::new();
+    world.net.heads = vec![9; 30];
+    (world.selection.layer, world.selection.head) = (29, 8);
+    let call = world.panel("head_scores").analyses(&world.net, &world.selection).remove(0);
+    world.analyze(&call);
+    let named = |figure: &Figure| -> Vec<String> {
+        let names = cells(figure).into_iter().map(|cell| cell.text.clone());
+        names.filter(|text| text.starts_with('L')).collect()
+    };
+    let picked = |figure: &Figure| {
+        let cells = cells(figure);
+        let first = cells.iter().find(|cell| cell.text.starts_with('L')).unwrap();
+        first.pick.clone()
+    };
+    let figure = world.figure("head_scores");
+    let names = named(&figure);
+    assert_eq!(names[..3], ["L29 H8", "L29 H7", "L29 H6"]);
+    assert_eq!(picked(&figure), Pick::Head { layer: 29, head: 8 });
+    assert_eq!((heats(&figure)[0].rows, heats(&figure)[0].columns), (30, 9));
+    assert!(
+        figure.caption.starts_with(&format!("Heads 1 to {} of 270", names.len())),
+        "{}",
+        figure.caption
+    );
+    let figure = world.figure_with("head_scores", &[("score", "previous token")]);
+    assert_eq!(picked(&figure), Pick::Head { layer: 0, head: 0 });
+    let figure = world.figure_with("head_scores", &[("order", "lowest first"), ("first", "2")]);
+    assert_eq!(picked(&figure), Pick::Head { layer: 0, head: 1 });
+    let figure = world.figure_with("head_scores", &[("first", "9999")]);
+    assert_eq!(named(&figure).last().unwrap(), "L0 H0", "the last rows fill the table");
+    assert_eq!(world.figure_with("head_scores", &[("order", "by layer")]).plots.len(), 2);
+}
+
+fn series(recorded: &[u64]) -> Recording {
+    let recorded = recorded.to_vec();
+    let last_step = *recorded.last().unwrap();
+    Recording { sparse: true, recorded, last_step, ..Recording::default() }
+}
+
+#[test]
+fn steps_of_a_series_that_double_stand_evenly_and_others_as_they_are() {
+    let doubling = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
+    let pythia: Vec<u64> =
+        doubling.into_iter().chain((1..=143).map(|thousand| 1000 * thousand)).collect();
+    let crfm: Vec<u64> = (0..10)
+        .map(|i| 10 * i)
+        .chain((2..=40).map(|i| 50 * i))
+        .chain((2..=400).map(|i| 1000 * i))
+        .collect();
+    assert_eq!(series(&doubling).doubles_from(), Some(1));
+    assert_eq!(series(&pythia).doubles_from(), Some(1));
+    assert_eq!(series(&crfm).doubles_from(), Some(10));
+    let even: Vec<u64> = (1..40).map(|i| 500 * i).chain([19_600]).collect();
+    assert_eq!(series(&even).doubles_from(), None);
+    assert_eq!(series(&[256, 512, 1500]).doubles_from(), None);
+    assert_eq!(
+        Recording { sparse: false, ..series(&pythia) }.doubles_from(),
+        None,
+        "a run of ours"
+    );
+    let mut world = World::new();
+    world.runs = vec![("series".to_owned(), Arc::new(series(&doubling)))];
+    let axis = |world: &World, settings: &[(&str, &str)]| {
+        let figure = world.figure_with("timeline", settings);
+        figure.plots[0].x.along
+    };
+    assert_eq!(axis(&world, &[]), Along::Doublings(1.0));
+    assert_eq!(axis(&world, &[("doublings", "false")]), Along::Values);
+    assert_eq!(axis(&world, &[("log", "true")]), Along::Logarithms);
+    let figure = world.figure("timeline");
+    let ticks: Vec<&Cell> =
+        cells(&figure).into_iter().filter(|cell| matches!(cell.pick, Pick::Step(_))).collect();
+    assert_eq!(ticks.len(), doubling.len(), "step 0 has a place");
+    assert!(sentence(&world.figure("curves")).contains("No step of this series is scored yet"));
+}
+
 fn stored() -> Reading {
     let of = |name: &str, value: &dyn Fn(usize) -> f32| {
         array(name, &["segment", "slot"], &[5, 2], (0..10).map(value).collect())
@@ -2881,14 +2993,18 @@ fn a_logarithmic_axis_leaves_out_what_has_no_logarithm() {
     let world = World::new();
     let figure = world.figure_with("curves", &[("log_x", "true"), ("log_y", "true")]);
     for plot in &figure.plots {
-        assert!(plot.x.log && plot.x.range.0 > 0.0 && plot.x.range.0 < plot.x.range.1);
+        assert!(
+            plot.x.along == Along::Logarithms
+                && plot.x.range.0 > 0.0
+                && plot.x.range.0 < plot.x.range.1
+        );
         for mark in &plot.marks {
             if let Mark::Line { points, .. } = mark {
                 assert!(points.iter().all(|p| p[0] > 0.0));
             }
         }
     }
-    assert!(figure.plots[1..].iter().all(|p| p.y.log && p.y.range.0 > 0.0));
+    assert!(figure.plots[1..].iter().all(|p| p.y.along == Along::Logarithms && p.y.range.0 > 0.0));
     // A value of zero is a gap.
     let mut world = world;
     let mut zero = run(200);
@@ -2897,7 +3013,7 @@ fn a_logarithmic_axis_leaves_out_what_has_no_logarithm() {
     let runs = |log: &str| {
         let figure = world.figure_with("curves", &[("log_y", log), ("show", "losses")]);
         let plot = losses(&figure);
-        let [x, y] = [&plot.x, &plot.y].map(|a| Ruler::new(a.range, a.log, (0.0, 1.0)));
+        let [x, y] = [&plot.x, &plot.y].map(|a| Ruler::new(a.range, a.along, (0.0, 1.0)));
         clip::line(line(&figure, "loss, all tokens")[0], [&x, &y], [0.0; 2]).runs.len()
     };
     assert_eq!([runs("false"), runs("true")], [1, 2]);
@@ -3305,11 +3421,12 @@ fn written(figure: &Figure) -> String {
         line(format!("\nplot     {}", plot.title));
         for (name, axis) in [("x", &plot.x), ("y", &plot.y)] {
             let (from, to) = (number(axis.range.0), number(axis.range.1));
-            let kind = match (&axis.ticks, axis.log) {
+            let kind = match (&axis.ticks, axis.along) {
                 (Ticks::Hidden, _) => "hidden",
                 (Ticks::At(_) | Ticks::Each(_) | Ticks::Around { .. }, _) => "named",
-                (Ticks::Auto, true) => "logarithmic",
-                (Ticks::Auto, false) => "numbers",
+                (Ticks::Auto, Along::Logarithms) => "logarithmic",
+                (Ticks::Auto, Along::Doublings(_)) => "doublings",
+                (Ticks::Auto, Along::Values) => "numbers",
             };
             line(format!("{name}        {from} to {to}, {kind}: {}", axis.label));
         }

@@ -19,11 +19,11 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/real_models")
 }
 
-fn revisions() -> PathBuf {
+pub(crate) fn revisions() -> PathBuf {
     golden().join("series/revisions")
 }
 
-fn trainer() -> PathBuf {
+pub(crate) fn trainer() -> PathBuf {
     golden().join("series/trainer")
 }
 
@@ -31,7 +31,7 @@ fn read_json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();

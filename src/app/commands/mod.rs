@@ -79,6 +79,8 @@ pub enum Action {
     /// Bring these back, which lie in the trash.
     RestoreRuns(Vec<PathBuf>),
     EmptyTrash,
+    /// Take something off the list of what was opened lately.
+    Forget(PathBuf),
     NameRun(PathBuf, String),
     SaveFigure(String),
     /// Choose the page of a panel's figure and what becomes of it.

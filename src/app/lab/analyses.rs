@@ -92,8 +92,8 @@ impl Analyses {
         }
     }
 
-    /// Asks the window for a frame, from any thread.
-    pub fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
+    /// Wakes the window.
+    pub(super) fn wake(&self) -> Arc<dyn Fn() + Send + Sync> {
         self.wake.clone()
     }
 

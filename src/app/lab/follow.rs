@@ -8,11 +8,11 @@ use crate::base::error::Result;
 use crate::run::experiment::Experiment;
 use crate::run::lenses;
 use crate::run_folder;
-use crate::run_folder::follow::{Follower, News, Rhythm};
+use crate::run_folder::follow::{News, Rhythm};
 use crate::run_folder::recording::Recording;
 
 use super::Lab;
-use super::following::Following;
+use super::following::{Following, Watcher};
 use super::live::DRAIN;
 use super::run::{Run, RunInfo};
 
@@ -20,16 +20,16 @@ use super::run::{Run, RunInfo};
 pub struct Look {
     run: u64,
     folder: PathBuf,
-    follower: Box<Follower>,
+    follower: Watcher,
     since: Duration,
 }
 
 /// What a look found.
 pub struct Looked {
     run: u64,
-    follower: Box<Follower>,
+    follower: Watcher,
     news: News,
-    /// What the folder holds now, where the run in it began anew.
+    /// What the folder holds now, where the run in it began anew or a series has other steps.
     again: Option<Result<(Experiment, RunInfo)>>,
     took: Duration,
 }
@@ -38,7 +38,8 @@ impl Look {
     pub fn carry_out(mut self) -> Looked {
         let begun = Instant::now();
         let news = self.follower.poll(self.since);
-        let again = news.anew.is_some().then(|| {
+        // Of a series too: what was read of it at first may have been a step that is gone now.
+        let again = (news.anew.is_some() || news.recording.is_some()).then(|| {
             let experiment = Experiment::of_run(&self.folder)?;
             let info = RunInfo::of(&experiment)?;
             Ok((experiment, info))
@@ -90,10 +91,38 @@ impl Lab {
         let wait = following.rhythm.after(took, following.is_lively() || news.has_more);
         following.due = Instant::now() + wait;
         following.events.extend(news.events);
+        if let Some(recording) = news.recording {
+            return self.take_steps(index, *recording, again);
+        }
         if let Some(recording) = news.anew {
             following.events.clear();
             following.shown = None;
             self.begin_again(index, *recording, again);
+        }
+    }
+
+    /// A series has other steps, or more was logged. A step in view that went gives way to the nearest that is there.
+    fn take_steps(
+        &mut self,
+        index: usize,
+        recording: Recording,
+        again: Option<Result<(Experiment, RunInfo)>>,
+    ) {
+        let run = &mut self.runs[index];
+        if let Some(series) = &mut run.series {
+            series.begin_from(recording);
+        }
+        let id = run.id;
+        match again {
+            Some(Ok((experiment, info))) => run.replace(experiment, info),
+            Some(Err(error)) => self.trouble(error),
+            None => {}
+        }
+        self.scoring.forget(id);
+        self.show_series();
+        if index == self.current {
+            self.view(self.step);
+            self.changed();
         }
     }
 
@@ -167,13 +196,13 @@ impl Lab {
 
     /// Why run, pause and step mean nothing now.
     pub fn why_not_steered(&self) -> &'static str {
-        let is_followed = self.run().is_some_and(|run| run.following.is_some());
-        match is_followed {
+        let Some(run) = self.run() else { return "There is nothing to train here." };
+        if run.experiment.model.is_read() {
+            return "A network of another program is read here and not trained.";
+        }
+        match run.following.is_some() {
             true => {
                 "Another program wrote this run, or writes it: it can be watched here and not steered. A branch of it can."
-            }
-            false if self.run().is_some_and(|run| run.experiment.model.is_read()) => {
-                "A network of another program is read here and not trained."
             }
             false => "There is nothing to train here.",
         }

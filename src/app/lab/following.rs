@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::base::event::Event;
-use crate::run_folder::follow::{Follower, Rhythm, Standing};
+use crate::run_folder::follow::{Follower, News, Rhythm, Standing};
+use crate::run_folder::series;
 
 /// Other weights come into view at most this often while a run is followed live.
 const SHOW_EVERY: Duration = Duration::from_secs(2);
@@ -12,12 +13,35 @@ const SHOW_EVERY: Duration = Duration::from_secs(2);
 /// And so many bytes of them a second, at most: they may come over a network. Older ones are read when a hand asks for them.
 const BYTES_PER_SECOND: f64 = 1e6;
 
+/// Who looks.
+pub(super) enum Watcher {
+    Run(Box<Follower>),
+    Series(Box<series::follow::Follower>),
+}
+
+impl Watcher {
+    pub fn poll(&mut self, now: Duration) -> News {
+        match self {
+            Self::Run(follower) => follower.poll(now),
+            Self::Series(follower) => follower.poll(now),
+        }
+    }
+
+    pub fn standing(&self) -> &Standing {
+        match self {
+            Self::Run(follower) => follower.standing(),
+            Self::Series(follower) => follower.standing(),
+        }
+    }
+}
+
 /// How a run is followed.
 pub struct Following {
     /// The time that the follower is told is counted from here.
     pub(super) began: Instant,
     /// Away while a thread looks with it.
-    pub(super) follower: Option<Box<Follower>>,
+    pub(super) follower: Option<Watcher>,
+    is_series: bool,
     pub(super) standing: Standing,
     pub(super) rhythm: Rhythm,
     pub(super) due: Instant,
@@ -29,13 +53,22 @@ pub struct Following {
 }
 
 impl Following {
-    pub fn new(follower: Follower, began: Instant) -> Self {
+    pub fn of_run(follower: Follower, began: Instant) -> Self {
+        Self::new(Watcher::Run(Box::new(follower)), began)
+    }
+
+    pub fn of_series(follower: series::follow::Follower, began: Instant) -> Self {
+        Self::new(Watcher::Series(Box::new(follower)), began)
+    }
+
+    fn new(follower: Watcher, began: Instant) -> Self {
         let standing = follower.standing().clone();
         Self {
             began,
             steps_per_second: standing.beat.as_ref().map_or(0.0, |beat| beat.steps_per_second),
             standing,
-            follower: Some(Box::new(follower)),
+            is_series: matches!(follower, Watcher::Series(_)),
+            follower: Some(follower),
             rhythm: Rhythm::default(),
             due: Instant::now() + Rhythm::BASE,
             events: VecDeque::new(),
@@ -45,7 +78,9 @@ impl Following {
 
     /// When its folder is to be looked at; `None` while that is done, or where nothing more is to be expected.
     pub(super) fn due(&self) -> Option<Instant> {
-        (self.follower.is_some() && !self.standing.rests()).then_some(self.due)
+        // Between two checkpoints of a trainer lie minutes or hours.
+        let rests = !self.is_series && self.standing.rests();
+        (self.follower.is_some() && !rests).then_some(self.due)
     }
 
     /// In a few words; none where it is a recorded run as any.

@@ -57,7 +57,7 @@ impl Lab {
         let interventions = self.changes_in_force();
         let Some(run) = self.run() else { return Ok(()) };
         let assignment = Assignment { which, prompt: self.prompt.clone(), interventions, call };
-        let wake = self.analyses.waker();
+        let wake = self.analyses.wake();
         let job = Job::start(&run.experiment, assignment, move || wake())?;
         let from = self.prompt.tokens.clone();
         self.generation.running =

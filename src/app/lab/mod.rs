@@ -13,6 +13,7 @@ pub mod panels;
 mod playback;
 pub mod prompt;
 pub mod run;
+pub mod scoring;
 mod selection;
 pub mod tuple_edit;
 
@@ -39,6 +40,7 @@ use generation::Generation;
 use panels::Panels;
 use playback::Playback;
 use run::{Begun, Opened, Order, Origin, Place, Run};
+use scoring::Scoring;
 
 /// More sentences than this are not kept: what goes wrong at every step would push everything else away.
 const MOST_TROUBLES: usize = 20;
@@ -106,6 +108,8 @@ pub struct Lab {
     pub analyses: Analyses,
     /// Text that the network writes.
     pub generation: Generation,
+    /// Scores of the steps of a series.
+    pub scoring: Scoring,
 }
 
 impl Lab {
@@ -150,6 +154,7 @@ impl Lab {
             comparison: Comparison::default(),
             analyses: Analyses::new(wake.clone()),
             generation: Generation::default(),
+            scoring: Scoring::default(),
             examination: Examination::new(wake),
         }
     }
@@ -392,6 +397,7 @@ impl Lab {
         self.take_replies(now);
         self.examine(calls, others, now);
         self.analyse(analyses, others, now);
+        self.score();
     }
 
     /// Whether something is under way that a later frame should show.

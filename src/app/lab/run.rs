@@ -18,11 +18,13 @@ use crate::run_folder::follow::Follower;
 use crate::run_folder::library::{elsewhere, give_back, new_run_folder};
 use crate::run_folder::model_folder::is_model;
 use crate::run_folder::recording::Recording;
+use crate::run_folder::series;
 use crate::run_folder::{Parent, Reader, task_of};
 use crate::task::Source;
 
 use super::following::Following;
 use super::live::Training;
+use super::scoring::Series;
 
 /// A run in the window.
 pub struct Run {
@@ -38,6 +40,8 @@ pub struct Run {
     pub training: Option<Training>,
     /// Another program writes it, or may.
     pub following: Option<Following>,
+    /// Of a network of another program.
+    pub series: Option<Box<Series>>,
     pub info: RunInfo,
 }
 
@@ -71,9 +75,10 @@ impl Run {
     /// One that nobody trains.
     fn new(name: String, experiment: Experiment, recording: Recording, info: RunInfo) -> Self {
         let (began, draft) = (experiment.clone(), experiment.clone());
+        let series = experiment.model.is_read().then(|| Box::new(Series::new(recording.clone())));
         let recording = Arc::new(recording);
         let (training, following) = (None, None);
-        Self { id: 0, name, experiment, began, draft, recording, training, following, info }
+        Self { id: 0, name, experiment, began, draft, recording, training, following, series, info }
     }
 
     /// Another run lies in its folder now: what it is. What the form shows stays where a hand changed it.
@@ -274,7 +279,7 @@ pub struct Opened {
     experiment: Experiment,
     recording: Recording,
     info: RunInfo,
-    /// None where the folder is that of a network, which nobody writes to.
+    /// None where the folder is that of one network, which nobody writes to.
     following: Option<Following>,
     /// Parts of the folder that cannot be read, each in a sentence.
     pub problems: Vec<Error>,
@@ -286,10 +291,13 @@ impl Opened {
     pub fn read(folder: &Path) -> Result<Self> {
         let began = Instant::now();
         let (recording, following, problems) = if is_model(folder) {
-            (Reader::open(folder)?.recording, None, Vec::new())
+            let (follower, recording, problems) =
+                series::follow::Follower::open(folder, Duration::ZERO)?;
+            let following = follower.map(|follower| Following::of_series(follower, began));
+            (recording, following, problems)
         } else {
             let (follower, recording, problems) = Follower::open(folder, Duration::ZERO)?;
-            (recording, Some(Following::new(follower, began)), problems)
+            (recording, Some(Following::of_run(follower, began)), problems)
         };
         let experiment = Experiment::of_run(folder)?;
         let info = RunInfo::of(&experiment).map_err(|e| e.context(folder.display()))?;
@@ -298,6 +306,11 @@ impl Opened {
 
     pub fn folder(&self) -> Option<&PathBuf> {
         self.recording.folder.as_ref()
+    }
+
+    /// Its folder, where it is a network of another program.
+    pub fn network(&self) -> Option<&PathBuf> {
+        self.folder().filter(|_| self.experiment.model.is_read())
     }
 
     /// The name of its folder.

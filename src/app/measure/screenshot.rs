@@ -121,7 +121,7 @@ impl Screenshot {
             (Some(step), None) => here >= step || !lab.can_train(),
             _ => true,
         };
-        let asks = lab.examination.is_busy() || lab.analyses.is_busy();
+        let asks = lab.examination.is_busy() || lab.analyses.is_busy() || lab.scoring.is_busy();
         // Panels that ask long questions alone wait for no other answer.
         let answered = lab.examination.is_settled(here) || !lab.examination.wanted;
         reached && !lab.is_training() && !asks && answered

@@ -16,7 +16,7 @@ use crate::base::plain::Plain;
 use crate::base::settings;
 use crate::figure::clip::{self, Cut};
 use crate::figure::scale::{self, Scale};
-use crate::figure::{Axis, Cell, Dash, Figure, LegendEntry, Mark, Plot, Ticks, dash};
+use crate::figure::{Along, Axis, Cell, Dash, Figure, LegendEntry, Mark, Plot, Ticks, dash};
 use crate::panel;
 use crate::panel::curves::is_run;
 
@@ -100,7 +100,7 @@ pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure, step: Option<f64>, lit: &[
         .iter()
         .flat_map(|plot| &plot.marks)
         .filter_map(|mark| if let Mark::Cells(cells) = mark { Some(cells) } else { None });
-    let flags: Vec<Flag> = cells.flatten().filter_map(|cell| flag(cell, first.x.log)).collect();
+    let flags: Vec<Flag> = cells.flatten().filter_map(|cell| flag(cell, first.x.along)).collect();
     let runs: Vec<&LegendEntry> =
         plots.iter().flat_map(|plot| &plot.legend).filter(|entry| is_run(&entry.key)).collect();
     let span = Span::new(figure, first);
@@ -219,13 +219,13 @@ fn below(ui: &mut Ui, rect: Rect, room: &Room, shared: &Shared<'_>, done: &mut D
     }
 }
 
-fn flag(cell: &Cell, log: bool) -> Option<Flag> {
+fn flag(cell: &Cell, along: Along) -> Option<Flag> {
     let (_, x) = cell.value?;
     // The hover says `step 212: induction head formed`; the line says where.
     let said = cell.hover.lines().next().unwrap_or(&cell.text);
     let text = said.split_once(": ").map_or(said, |(_, what)| what).to_owned();
     let hover = cell.hover.clone();
-    let x = (!log || x > 0.0).then(|| scaled(x, log))?;
+    let x = along.has(x).then(|| scaled(x, along))?;
     Some(Flag { x, text, hover, color: Color32::TRANSPARENT })
 }
 
@@ -254,14 +254,14 @@ fn one(
     rect: Rect,
     done: &mut Done,
 ) {
-    let x_log = plot.x.log;
+    let along = plot.x.along;
     let seen = shared.span.seen(ui.ctx());
     let lines: Vec<Drawn<'_>> = plot.marks.iter().filter_map(|m| drawn(m, plot, seen)).collect();
     let mut lines: Vec<Drawn<'_>> =
         lines.into_iter().map(|line| line.lit(plot, shared.runs, shared.lit)).collect();
     // The run in view lies on top.
     lines.sort_by_key(|line| line.dash == Dash::Solid);
-    let uprights: Vec<Flag> = plot.marks.iter().filter_map(|m| upright(m, x_log)).collect();
+    let uprights: Vec<Flag> = plot.marks.iter().filter_map(|m| upright(m, along)).collect();
     let room = rect.with_min_y(rect.top() + place.strip);
     let (left, right) = room.split_left_right_at_x(room.right() - legend_width(rect.width()));
     let mut child = ui.new_child(UiBuilder::new().max_rect(left));
@@ -285,7 +285,7 @@ fn one(
     name_flags(ui, place.named, &response.transform, rect.with_max_y(room.top()));
     let pointer = response.response.hover_pos();
     let x = pointer.map(|pos| response.transform.value_from_position(pos).x);
-    let in_view = || shared.step.map(|step| scaled(step, x_log));
+    let in_view = || shared.step.map(|step| scaled(step, along));
     let at = x.or_else(in_view).unwrap_or(f64::MAX);
     let value = |name: &str| lines.iter().find(|line| line.name == name)?.value_at(at);
     // Clear of the last number of the steps.
@@ -326,7 +326,7 @@ fn nearest<'a, 'l>(
     const NEAR: f32 = 6.0;
     let x = transform.value_from_position(pointer).x;
     let distance = |line: &'a Drawn<'l>| {
-        let y = scaled(line.value_at(x)?, line.log.1);
+        let y = scaled(line.value_at(x)?, line.along.1);
         let distance = (transform.position_from_point_y(y) - pointer.y).abs();
         (distance <= NEAR).then_some((distance, line))
     };
@@ -381,7 +381,7 @@ impl Span {
     /// lies elsewhere on another.
     fn new(figure: &Figure, first: &Plot) -> Self {
         let shown: Vec<&str> = figure.plots.iter().map(|plot| plot.y.label.as_str()).collect();
-        let of = (&figure.title, first.x.log, shown);
+        let of = (&figure.title, format!("{:?}", first.x.along), shown);
         Self { id: egui::Id::unique("steps in view").with(of), full: ends(&first.x) }
     }
 
@@ -409,8 +409,8 @@ impl Span {
 /// The ends of an axis as they are drawn.
 fn ends(axis: &Axis) -> (f64, f64) {
     // As in files: a logarithmic axis from zero on begins some decades below its end.
-    let (low, high) = Scale::new(axis.range, axis.log, (0.0, 1.0)).range;
-    (scaled(low, axis.log), scaled(high, axis.log))
+    let (low, high) = Scale::new(axis.range, axis.along, (0.0, 1.0)).range;
+    (scaled(low, axis.along), scaled(high, axis.along))
 }
 
 /// Lines where something happened. Drawn by hand: as items of the plot they would stand in its legend.
@@ -432,7 +432,7 @@ fn point_beyond(ui: &Ui, lines: &[Drawn<'_>], transform: &egui_plot::PlotTransfo
     let middle = transform.frame().center().y;
     for line in lines {
         for exit in &line.cut.exits {
-            let [x, y] = [scaled(exit[0], line.log.0), scaled(exit[1], line.log.1)];
+            let [x, y] = [scaled(exit[0], line.along.0), scaled(exit[1], line.along.1)];
             let tip = transform.position_from_point(&PlotPoint::new(x, y));
             let back = if tip.y < middle { LENGTH } else { -LENGTH };
             let barb = |side: f32| tip + vec2(0.6 * side * LENGTH, back);
@@ -449,12 +449,16 @@ fn axes<'a>(
     steps: Option<&str>,
 ) -> egui_plot::Plot<'a> {
     // Numbers that have room are as dark as all others; of decades, those between the powers fade first.
-    let near = |hints: AxisHints<'a>, log: bool, from: f32, to: f32| {
-        if log { hints } else { hints.label_spacing(egui::Rangef::new(from, to)) }
+    let near = |hints: AxisHints<'a>, along: Along, from: f32, to: f32| {
+        if along == Along::Logarithms {
+            hints
+        } else {
+            hints.label_spacing(egui::Rangef::new(from, to))
+        }
     };
     let mut drawn = drawn
-        .custom_x_axes(vec![near(AxisHints::new_x(), plot.x.log, 20.0, 28.0)])
-        .custom_y_axes(vec![near(AxisHints::new_y(), plot.y.log, 9.0, 13.0)])
+        .custom_x_axes(vec![near(AxisHints::new_x(), plot.x.along, 20.0, 28.0)])
+        .custom_y_axes(vec![near(AxisHints::new_y(), plot.y.along, 9.0, 13.0)])
         .x_grid_spacer(move |input| round_steps(&input, size.x / 48.0))
         .y_grid_spacer(move |input| round_steps(&input, size.y / 26.0))
         .x_axis_formatter(|mark, _| scale::number(mark.value))
@@ -474,13 +478,28 @@ fn axes<'a>(
         .x_axis_label(steps.unwrap_or_default().to_owned())
         .y_axis_label(plot.y.label.clone());
     drawn = bounded(drawn, &plot.y);
-    if plot.x.log {
+    if plot.x.along == Along::Logarithms {
         drawn = drawn.x_axis_formatter(power).x_grid_spacer(decades);
     }
-    if plot.y.log {
+    if let Along::Doublings(_) = plot.x.along {
+        let (range, along) = (plot.x.range, plot.x.along);
+        let most = convert::index(f64::from(size.x / 48.0)).max(2);
+        drawn = drawn
+            .x_axis_formatter(move |mark, _| scale::number(along.value(mark.value).round()))
+            .x_grid_spacer(move |_| named_steps(range, along, most));
+    }
+    if plot.y.along == Along::Logarithms {
         drawn = drawn.y_axis_formatter(power).y_grid_spacer(decades);
     }
     drawn
+}
+
+/// The steps that have a number where doublings stand evenly.
+fn named_steps(range: (f64, f64), along: Along, most: usize) -> Vec<GridMark> {
+    let ticks = scale::ticks(range, along, most).into_iter().filter(|tick| !tick.label.is_empty());
+    let places: Vec<f64> = ticks.map(|tick| along.place(tick.value)).collect();
+    let widest = places.last().copied().unwrap_or(1.0).max(1.0);
+    places.into_iter().map(|value| GridMark { value, step_size: widest }).collect()
 }
 
 /// The panel's own range is always seen: an accuracy from 0 to 1 does not stretch with noise.
@@ -501,7 +520,7 @@ fn power(mark: GridMark, _: &RangeInclusive<f64>) -> String {
 /// Lines at multiples of 1, 2 or 5 times a power of ten, about `most` of them: as in a file.
 fn round_steps(input: &GridInput, most: f32) -> Vec<GridMark> {
     let most = convert::index(most.clamp(2.0, 12.0));
-    let ticks = scale::ticks(input.bounds, false, most);
+    let ticks = scale::ticks(input.bounds, Along::Values, most);
     let step_size = ticks.windows(2).map(|t| t[1].value - t[0].value).fold(f64::INFINITY, f64::min);
     ticks.into_iter().map(|tick| GridMark { value: tick.value, step_size }).collect()
 }
@@ -537,7 +556,7 @@ struct Drawn<'a> {
     points: &'a [[f64; 2]],
     /// What of it is on the axes, as in a file.
     cut: Cut,
-    log: (bool, bool),
+    along: (Along, Along),
     color: Color32,
     width: f32,
     dash: Dash,
@@ -555,7 +574,7 @@ impl Drawn<'_> {
     }
 
     fn point_at(&self, x: f64) -> Option<&[f64; 2]> {
-        let after = self.points.partition_point(|p| scaled(p[0], self.log.0) <= x);
+        let after = self.points.partition_point(|p| scaled(p[0], self.along.0) <= x);
         after.checked_sub(1).and_then(|i| self.points.get(i))
     }
 
@@ -582,7 +601,7 @@ impl Drawn<'_> {
         let lengths = self.dash.lengths(self.width / UNITS_PER_POINT);
         let lengths = lengths.map(|lengths| lengths.map(|l| f64::from(l * UNITS_PER_POINT)));
         for run in &self.cut.runs {
-            let places = decimated_on(run, self.log, seen.clone(), columns);
+            let places = decimated_on(run, self.along, seen.clone(), columns);
             match (places.as_slice(), lengths) {
                 ([_], _) => plot.points(
                     Points::new(self.name.to_owned(), places)
@@ -616,30 +635,44 @@ fn broken(places: &[[f64; 2]], unit: [f64; 2], lengths: [f64; 2]) -> Vec<Vec<[f6
     pieces.iter().map(|piece| piece.iter().map(back).collect()).collect()
 }
 
-fn scaled(value: f64, log: bool) -> f64 {
-    if log { value.max(f64::MIN_POSITIVE).log10() } else { value }
+/// Where a value is drawn along an axis.
+fn scaled(value: f64, along: Along) -> f64 {
+    match along {
+        Along::Values => value,
+        Along::Logarithms => value.max(f64::MIN_POSITIVE).log10(),
+        Along::Doublings(_) => along.place(value),
+    }
+}
+
+/// The value that is drawn there.
+fn unscaled(place: f64, along: Along) -> f64 {
+    match along {
+        Along::Values => place,
+        Along::Logarithms => 10f64.powf(place),
+        Along::Doublings(_) => along.value(place),
+    }
 }
 
 fn drawn<'a>(mark: &'a Mark, plot: &Plot, seen: (f64, f64)) -> Option<Drawn<'a>> {
     let Mark::Line { name, points, color, width, dash } = mark else { return None };
-    let [x, y] = [&plot.x, &plot.y].map(|axis| Scale::new(axis.range, axis.log, (0.0, 1.0)));
+    let [x, y] = [&plot.x, &plot.y].map(|axis| Scale::new(axis.range, axis.along, (0.0, 1.0)));
     Some(Drawn {
         name,
         points,
-        cut: clip::line(in_view(points, plot.x.log, seen.0..=seen.1), [&x, &y], [0.0; 2]),
-        log: (plot.x.log, plot.y.log),
+        cut: clip::line(in_view(points, plot.x.along, seen.0..=seen.1), [&x, &y], [0.0; 2]),
+        along: (plot.x.along, plot.y.along),
         color: color32(*color),
         width: width * UNITS_PER_POINT,
         dash: *dash,
     })
 }
 
-fn upright(mark: &Mark, x_log: bool) -> Option<Flag> {
+fn upright(mark: &Mark, along: Along) -> Option<Flag> {
     let Mark::Upright { x, text, color, .. } = mark else { return None };
-    let at = scaled(*x, x_log);
+    let at = scaled(*x, along);
     let (text, hover) = (text.clone(), String::new());
     let flag = || Flag { x: at, text, hover, color: color32(*color) };
-    (!x_log || *x > 0.0).then(flag)
+    along.has(*x).then(flag)
 }
 
 /// A name in its row above a plot.
@@ -752,12 +785,12 @@ fn name_flags(ui: &Ui, flags: &[Flag], transform: &egui_plot::PlotTransform, str
 
 /// At most a lowest and a highest point per pixel column: what cannot be seen is not copied, and no spike is lost.
 pub fn decimated(points: &[[f64; 2]], seen: RangeInclusive<f64>, columns: usize) -> Vec<[f64; 2]> {
-    decimated_on(points, (false, false), seen, columns)
+    decimated_on(points, (Along::Values, Along::Values), seen, columns)
 }
 
 /// The points in view, and one more on either side.
-fn in_view(points: &[[f64; 2]], log: bool, seen: RangeInclusive<f64>) -> &[[f64; 2]] {
-    let x_of = |p: &[f64; 2]| scaled(p[0], log);
+fn in_view(points: &[[f64; 2]], along: Along, seen: RangeInclusive<f64>) -> &[[f64; 2]] {
+    let x_of = |p: &[f64; 2]| scaled(p[0], along);
     let from = points.partition_point(|p| x_of(p) < *seen.start()).saturating_sub(1);
     let to = (points.partition_point(|p| x_of(p) <= *seen.end()) + 1).min(points.len());
     // Before the first layout nothing is in view: draw all, to learn the bounds.
@@ -768,14 +801,14 @@ fn in_view(points: &[[f64; 2]], log: bool, seen: RangeInclusive<f64>) -> &[[f64;
 /// logarithmic axis has no place for zero and below.
 pub fn decimated_on(
     points: &[[f64; 2]],
-    (x_log, y_log): (bool, bool),
+    (x_along, y_along): (Along, Along),
     seen: RangeInclusive<f64>,
     columns: usize,
 ) -> Vec<[f64; 2]> {
-    let x_of = |p: &[f64; 2]| scaled(p[0], x_log);
-    let points = in_view(points, x_log, seen);
-    let place = |p: &[f64; 2]| [x_of(p), scaled(p[1], y_log)];
-    let has_place = |p: &&[f64; 2]| (!x_log || p[0] > 0.0) && (!y_log || p[1] > 0.0);
+    let x_of = |p: &[f64; 2]| scaled(p[0], x_along);
+    let points = in_view(points, x_along, seen);
+    let place = |p: &[f64; 2]| [x_of(p), scaled(p[1], y_along)];
+    let has_place = |p: &&[f64; 2]| x_along.has(p[0]) && y_along.has(p[1]);
     let columns = columns.max(1);
     if points.len() <= 2 * columns {
         return points.iter().filter(has_place).map(place).collect();
@@ -802,8 +835,7 @@ const MOST_SAID: usize = 14;
 
 /// All lines at once, as text: every name with its value at the last point up to `x`.
 fn reading(plot: &Plot, lines: &[Drawn<'_>], flags: &[Flag], x: f64) -> String {
-    let unscaled = |v: f64, log: bool| if log { 10f64.powf(v) } else { v };
-    let step = unscaled(x, plot.x.log);
+    let step = unscaled(x, plot.x.along);
     // What is told was measured at the last evaluation before.
     let measured = lines.iter().filter_map(|line| line.measured_at(x)).fold(f64::NAN, f64::max);
     let told = if measured.is_nan() { step.round() } else { measured };
@@ -825,7 +857,7 @@ fn reading(plot: &Plot, lines: &[Drawn<'_>], flags: &[Flag], x: f64) -> String {
         text += &format!("\nand {} more", said.len() - MOST_SAID);
     }
     for flag in flags {
-        let at = unscaled(flag.x, plot.x.log);
+        let at = unscaled(flag.x, plot.x.along);
         if (at - step).abs() < 0.02 * step.abs().max(10.0) {
             text += &format!("\n{}", flag.text);
         }

@@ -6,6 +6,7 @@ pub mod curves;
 pub mod docking;
 pub mod form;
 pub mod gating;
+mod head_scores;
 pub mod host;
 pub mod interventions;
 mod long_question;
@@ -15,7 +16,7 @@ mod paths;
 pub mod readers;
 pub mod run_list;
 mod sweep;
-mod timeline;
+pub mod timeline;
 mod tokens;
 mod tree;
 mod working_memory;
@@ -109,6 +110,7 @@ type Row = (&'static str, fn() -> Box<dyn Pane>);
 const PANES: &[Row] = &[
     (panel::tokens::KIND.name, || Box::<tokens::Tokens>::default()),
     (panel::heads::KIND.name, || Box::new(attention::Heads)),
+    (panel::head_scores::KIND.name, || Box::new(head_scores::HeadScores)),
     (panel::attention::KIND.name, || Box::new(attention::Attention)),
     (panel::patching::KIND.name, || Box::<patching::Patching>::default()),
     (panel::paths::KIND.name, || Box::<paths::Paths>::default()),

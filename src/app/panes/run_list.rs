@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use egui::{CollapsingHeader, Context, Id, Modal, RichText, ScrollArea, TextEdit, Ui};
 
 use crate::run_folder::library::{CAP_BYTES, Entry, Stock, counted, spell_bytes};
+use crate::run_folder::recent::{Kind, Recent};
 
 use crate::app::commands::Action;
 use crate::app::lab::capital;
@@ -13,6 +14,8 @@ use crate::app::lab::capital;
 #[derive(Default)]
 pub struct RunList {
     pub stock: Stock,
+    /// What of other programs was opened lately.
+    pub recent: Vec<Recent>,
     /// The list was asked for and is up to date, or on its way.
     pub asked: bool,
     /// It was read at least once.
@@ -57,6 +60,7 @@ impl RunList {
             for run in self.stock.runs.clone() {
                 self.row(ui, &run, open.contains(&run.folder), &mut actions);
             }
+            self.recents(ui, open, &mut actions);
             self.trash(ui, &mut actions);
         });
         actions.extend(self.question(ui.ctx()));
@@ -115,6 +119,40 @@ impl RunList {
         if actions.iter().any(|action| matches!(action, Action::NameRun(..))) {
             self.naming = None;
         }
+    }
+
+    /// Models, series and sets of prompts that were opened lately: those that are gone are said, and can be taken off the list.
+    fn recents(&self, ui: &mut Ui, open: &[PathBuf], actions: &mut Vec<Action>) {
+        if self.recent.is_empty() {
+            return;
+        }
+        let title = format!("Opened lately: {}", self.recent.len());
+        CollapsingHeader::new(title).id_salt("recent").default_open(true).show(ui, |ui| {
+            for recent in &self.recent {
+                let name = recent.name();
+                ui.horizontal(|ui| {
+                    let is_open = open.contains(&recent.path);
+                    // A set of prompts is for the commands that ask them.
+                    let can_open = recent.is_there && !is_open && recent.kind != Kind::Prompts;
+                    let button = ui.add_enabled(can_open, egui::Button::new("Open").small());
+                    if button.accessible_name(format!("Open {name}")).clicked() {
+                        actions.push(Action::OpenRun(recent.path.clone()));
+                    }
+                    let button = ui.small_button("Off the list");
+                    let button = button.on_hover_text("Only the list forgets it; its files stay.");
+                    if button.accessible_name(format!("Take {name} off the list")).clicked() {
+                        actions.push(Action::Forget(recent.path.clone()));
+                    }
+                    let note = match (recent.is_there, is_open) {
+                        (false, _) => ", is gone",
+                        (true, true) => ", open",
+                        (true, false) => "",
+                    };
+                    let kind = format!("{}{note}", recent.kind.name());
+                    named(ui, &name, &kind, &recent.path.display().to_string());
+                });
+            }
+        });
     }
 
     /// What was deleted and can come back.

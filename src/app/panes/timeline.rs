@@ -9,7 +9,7 @@ use crate::app::lab::Lab;
 use crate::base::convert;
 use crate::figure::scale::Scale;
 use crate::figure::scene::Area;
-use crate::figure::{Axis, Pick, pick};
+use crate::figure::{Along, Axis, Pick, pick};
 use crate::panel::Panel;
 
 /// Offered speeds of playing back, recorded steps per second.
@@ -158,13 +158,13 @@ impl Track<'_> {
     /// The step under a place; the right end is live.
     fn step(&self, at: Pos2) -> Option<u64> {
         let share = f64::from((at.x - self.place.left()) / self.place.width()).clamp(0.0, 1.0);
-        step_at(self.x.range, self.x.log, share, self.last)
+        step_at(self.x.range, self.x.along, share, self.last)
     }
 
     /// Where a step is on the screen.
     fn at(&self, step: u64) -> f32 {
         let ends = (self.place.left(), self.place.right());
-        Scale::new(self.x.range, self.x.log, ends).at(step as f64)
+        Scale::new(self.x.range, self.x.along, ends).at(step as f64)
     }
 
     /// The step under the pointer, and what happened there: named on a flag, cut short on it, or not named at all.
@@ -206,12 +206,9 @@ impl Track<'_> {
 }
 
 /// The step at a share of the axis; the right end is live.
-fn step_at(range: (f64, f64), log: bool, share: f64, last: u64) -> Option<u64> {
-    let step = if log {
-        range.0 * (range.1 / range.0).powf(share)
-    } else {
-        range.0 + share * (range.1 - range.0)
-    };
+pub fn step_at(range: (f64, f64), along: Along, share: f64, last: u64) -> Option<u64> {
+    let (low, high) = (along.place(range.0), along.place(range.1));
+    let step = along.value(low + share * (high - low));
     let step = convert::count(step.round().max(0.0));
     (step < last).then_some(step)
 }

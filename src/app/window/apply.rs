@@ -70,6 +70,7 @@ impl App {
             Action::DiscardRuns(folders) => self.discard_runs(folders),
             Action::RestoreRuns(folders) => self.restore_runs(folders),
             Action::EmptyTrash => self.empty_trash(),
+            Action::Forget(path) => self.forget_recent(path),
             Action::NameRun(folder, name) => self.name_run(&folder, &name),
             Action::SaveFigure(kind) => self.ask(FileDialog::SaveFigure(kind)),
             Action::Export(kind) => self.export(&kind),

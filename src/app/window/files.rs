@@ -72,8 +72,12 @@ impl App {
             "open run",
             move || Opened::read(&folder),
             move |app, opened| {
+                let network = opened.network().cloned();
                 app.lab.opened(opened);
                 app.lab.view(step);
+                if let Some(folder) = network {
+                    app.remember(folder);
+                }
             },
         );
     }

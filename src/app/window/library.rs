@@ -7,6 +7,7 @@ use egui::Context;
 
 use crate::base::error::{Error, Result};
 use crate::run_folder::library::{self, CAP_BYTES, Stock};
+use crate::run_folder::recent;
 
 use super::App;
 use super::note::Note;
@@ -22,11 +23,34 @@ impl App {
         self.run_list.listed |= self.lab.runs_folder.is_none();
         let Some(library) = self.lab.runs_folder.clone() else { return };
         let keep = self.lab.folders();
-        let list = move || Stock::take(&library, CAP_BYTES, &keep);
-        self.work("list runs", list, |app, stock| {
-            app.run_list.stock = stock;
+        let list = move || {
+            let stock = Stock::take(&library, CAP_BYTES, &keep)?;
+            Ok((stock, recent::list(&library)?))
+        };
+        self.work("list runs", list, |app, (stock, recent)| {
+            (app.run_list.stock, app.run_list.recent) = (stock, recent);
             app.run_list.listed = true;
         });
+    }
+
+    /// A network that was opened stands at the head of what was opened lately.
+    pub(super) fn remember(&mut self, folder: PathBuf) {
+        let Some(library) = self.lab.runs_folder.clone() else { return };
+        // A picture of the window is not somebody who opens something.
+        if self.screenshot.is_some() {
+            return;
+        }
+        let remember = move || match recent::Kind::of_folder(&folder) {
+            Some(kind) => recent::remember(&library, kind, &folder),
+            None => Ok(()),
+        };
+        self.work("remember", remember, |app, ()| app.run_list.asked = false);
+    }
+
+    pub(super) fn forget_recent(&mut self, path: PathBuf) {
+        let Some(library) = self.lab.runs_folder.clone() else { return };
+        let forget = move || recent::forget(&library, &path);
+        self.work("forget", forget, |app, ()| app.run_list.asked = false);
     }
 
     /// While the list is seen, runs that came, went or grew appear by themselves: every few seconds somebody looks at the

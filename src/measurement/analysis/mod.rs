@@ -4,6 +4,7 @@
 pub mod automaton;
 pub mod causes;
 pub mod generation;
+pub mod head_scores;
 pub mod knock_out;
 pub mod length;
 mod map;
@@ -42,6 +43,7 @@ pub const ALL: &[Entry<dyn Analysis>] = &[
     Entry { name: "tree_scrubbing", make: || Box::new(tree_scrubbing::TreeScrubbing::default()) },
     Entry { name: "automaton", make: || Box::new(automaton::Automaton::default()) },
     Entry { name: "generation", make: || Box::new(generation::Generation::default()) },
+    Entry { name: "head_scores", make: || Box::new(head_scores::HeadScores::default()) },
 ];
 
 /// What an analysis works with.

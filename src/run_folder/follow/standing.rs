@@ -26,7 +26,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(beat: Option<Beat>, now: Duration) -> Self {
+    pub(in crate::run_folder) fn new(beat: Option<Beat>, now: Duration) -> Self {
         Self { beat, since: now, moved: None, still: 0, is_complete: false, trouble: None }
     }
 
@@ -36,7 +36,7 @@ impl Standing {
     }
 
     /// Takes in a look: the beat, the newest row, and whether anything came. The beat comes back if it is another than before.
-    pub(super) fn take_look(
+    pub(in crate::run_folder) fn take_look(
         &mut self,
         beat: Option<Beat>,
         last_row: Option<u64>,

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -21,6 +23,15 @@ const MOST_STATE_BYTES: u64 = 16 << 20;
 /// Most columns, and signs of the name of one. What is beyond is left out.
 const MOST_COLUMNS: usize = 256;
 const MOST_SIGNS: usize = 100;
+
+/// How long a file is, and when it was written.
+pub type Written = (u64, Option<SystemTime>);
+
+/// What a log is like, where there is one.
+pub fn written(path: &Path) -> Option<Written> {
+    let about = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    Some((about.len(), about.modified().ok()))
+}
 
 /// Metrics by step.
 #[derive(Debug, Default)]
