@@ -30,3 +30,7 @@ impl Drawn {
         Self { title, quantity, arrays: array }
     }
 }
+
+/// Places of a prompt with a subject, from its beginning on.
+pub const PLACES: [&str; 6] =
+    ["subject, first", "subject, between", "subject, last", "behind it", "further on", "last"];

@@ -12,6 +12,7 @@ mod list;
 mod options;
 mod run_at;
 mod runs;
+mod study;
 mod sweep;
 mod train;
 
@@ -150,6 +151,8 @@ enum Command {
     Registers(Ask<analyze::Registers>),
     /// Find the edges of the attention that the predictions on a sequence need
     KnockOut(Ask<analyze::KnockOut>),
+    /// Run an experiment of the literature on a network, and say what was found there
+    Study(study::Words),
     /// Draw panels of a recorded run into files that go straight into a paper
     Figure(figure::Figure),
     /// Draw a panel at many steps, one after the other: GIF, animated PNG, or frames
@@ -277,6 +280,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Stored(args)) => args.run(),
         Some(Command::Automaton(args)) => args.run(),
         Some(Command::KnockOut(args)) => args.run(),
+        Some(Command::Study(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
         Some(Command::Film(args)) => args.run(),
         Some(Command::Export(args)) => args.run(),

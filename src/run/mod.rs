@@ -15,6 +15,7 @@ pub mod recorded;
 mod reference;
 pub mod session;
 mod size;
+pub mod study;
 pub mod sweep;
 pub mod tour;
 pub mod trainer;

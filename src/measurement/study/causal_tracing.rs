@@ -10,7 +10,7 @@ use crate::base::convert::{id, narrow};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::base::prompt::Encoded;
-use crate::base::study::{Drawn, Known};
+use crate::base::study::{self, Drawn, Known};
 use crate::measurement::causal::Progress;
 use crate::measurement::read::values;
 use crate::measurement::{Answer, Subject};
@@ -76,7 +76,7 @@ const KINDS: [(&str, Point, bool); 3] = [
 ];
 
 /// Places of a prompt.
-const PLACES: usize = 6;
+const PLACES: usize = study::PLACES.len();
 
 impl Study for CausalTracing {
     fn prompts(&self) -> &'static [&'static str] {

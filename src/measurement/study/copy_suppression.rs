@@ -113,6 +113,9 @@ impl CopySuppression {
 
 /// What each head does to the token that it attends to most, at each position of a prompt.
 fn looked(bench: &Bench<'_>, direct: &Direct<'_>, prompt: &Encoded) -> Result<Vec<Vec<Tally>>> {
+    if prompt.tokens.len() < 2 {
+        return Ok(bench.heads().iter().map(|n| vec![Tally::default(); *n]).collect());
+    }
     let points = [Point::Pattern, Point::Z].into_iter();
     let mut sites: Vec<Site> = points.flat_map(|point| bench.everywhere(point)).collect();
     sites.push(bench.last(Point::ResidPost));

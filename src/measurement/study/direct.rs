@@ -97,7 +97,9 @@ impl<'a> Direct<'a> {
     /// The bias of the values that each head gathers, `[head, 1, dim]`; none where there is none.
     fn value_bias(&self, layer: usize, gathered: &[usize]) -> Result<Option<Tensor>> {
         let params = self.subject.params;
-        let Some(bias) = params.find(&format!("layer{layer}.wv_bias")) else { return Ok(None) };
+        // As networks of other programs have it, or networks of this one.
+        let names = ["wv_bias", "bv"].map(|name| format!("layer{layer}.{name}"));
+        let Some(bias) = names.iter().find_map(|name| params.find(name)) else { return Ok(None) };
         let (heads, dim) = (gathered[0], gathered[2]);
         let bias = params.get(bias).detach();
         let shared = bias.elem_count() / dim.max(1);
