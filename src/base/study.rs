@@ -19,6 +19,19 @@ pub struct Drawn {
     pub quantity: &'static str,
     /// Names of the arrays, each with what a legend calls it. A map has one.
     pub arrays: &'static [(&'static str, &'static str)],
+    /// Which of a map's cells are named first.
+    pub first: First,
+}
+
+/// Which cells of a map matter most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// The largest in size, whatever their sign.
+    Largest,
+    /// Those the furthest below zero.
+    Lowest,
+    /// Those the furthest above it.
+    Highest,
 }
 
 impl Drawn {
@@ -27,7 +40,21 @@ impl Drawn {
         quantity: &'static str,
         array: &'static [(&'static str, &'static str); 1],
     ) -> Self {
-        Self { title, quantity, arrays: array }
+        Self { title, quantity, arrays: array, first: First::Largest }
+    }
+
+    pub const fn lines(
+        title: &'static str,
+        quantity: &'static str,
+        arrays: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        Self { title, quantity, arrays, first: First::Largest }
+    }
+
+    /// The same, with other cells named first.
+    #[must_use]
+    pub const fn naming(self, first: First) -> Self {
+        Self { first, ..self }
     }
 }
 

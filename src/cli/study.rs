@@ -9,6 +9,7 @@ use clap::builder::PossibleValuesParser;
 use crate::base::array::Array;
 use crate::base::error::{Error, Result};
 use crate::base::plain::Plain;
+use crate::base::study::{Drawn, First, Known};
 use crate::export::run_at::{Question, RunAt};
 use crate::export::study::Report;
 use crate::figure::file::{Format, save};
@@ -37,7 +38,7 @@ pub struct Words {
     /// and fillers. A prompt may be a list of ids, and an answer an id
     #[arg(long, value_name = "FILE")]
     prompts: Option<PathBuf>,
-    /// What begins each prompt (BOS): what the tokenizer puts there, what `TransformerLens` does, or nothing (default: as the study was
+    /// What begins each prompt (BOS): what the tokenizer puts there, what TransformerLens does, or nothing (default: as the study was
     /// published)
     #[arg(long, value_name = "HOW", value_parser = PossibleValuesParser::new(Begin::NAMES))]
     begin: Option<String>,
@@ -154,8 +155,13 @@ fn table(report: &Report<'_>) -> Result<()> {
             }
             Some(_) if array.axes.len() == 2 => {
                 let count = array.data.iter().filter(|x| x.is_finite()).count();
-                say(format!("\n{} ({}), strongest of {count}", drawn.title, drawn.quantity))?;
-                cells(&panel, array)?;
+                let first = match drawn.first {
+                    First::Largest => "strongest",
+                    First::Lowest => "lowest",
+                    First::Highest => "highest",
+                };
+                say(format!("\n{} ({}), {first} of {count}", drawn.title, drawn.quantity))?;
+                cells(&panel, drawn, array)?;
             }
             _ => {}
         }
@@ -182,10 +188,10 @@ fn by_layer(found: &[(&Array, &str)]) -> Result<()> {
     Ok(())
 }
 
-fn cells(panel: &Study<'_>, array: &Array) -> Result<()> {
+fn cells(panel: &Study<'_>, drawn: &Drawn, array: &Array) -> Result<()> {
     let axis = array.axes[1].name.as_str();
     let named = names(panel, axis, array, array.shape[1]);
-    for (place, value) in strongest(array).into_iter().take(STRONGEST) {
+    for (place, value) in strongest(array, drawn.first).into_iter().take(STRONGEST) {
         let [layer, column] = [place[0], place[1]];
         let place = match axis {
             "head" => format!("{layer}.{column}"),
@@ -197,7 +203,7 @@ fn cells(panel: &Study<'_>, array: &Array) -> Result<()> {
     Ok(())
 }
 
-fn known(known: &[crate::base::study::Known]) -> Result<()> {
+fn known(known: &[Known]) -> Result<()> {
     say("\nWhat the literature found")?;
     known.iter().try_for_each(|known| {
         say(format!("  {}: {}", known.network, known.found))?;

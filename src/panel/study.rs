@@ -6,7 +6,7 @@ use crate::base::array::Array;
 use crate::base::convert::index;
 use crate::base::plain::Plain;
 use crate::base::question::Reading;
-use crate::base::study::{Drawn, PLACES};
+use crate::base::study::{Drawn, First, PLACES};
 use crate::base::vocab::Vocab;
 use crate::figure::color::{ColorMap, Scaling};
 use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
@@ -45,11 +45,16 @@ pub fn figure(study: &Study<'_>, palette: Palette) -> Figure {
     Figure { title, columns, caption: study.caption(), plots, ..Figure::default() }
 }
 
-/// Cells of a map, the largest in size first, each with its coordinates; those without a value are left out.
-pub fn strongest(array: &Array) -> Vec<(Vec<usize>, f32)> {
+/// Cells of a map, those that matter most first, each with its coordinates; those without a value are left out.
+pub fn strongest(array: &Array, first: First) -> Vec<(Vec<usize>, f32)> {
     let mut order: Vec<usize> =
         (0..array.data.len()).filter(|i| array.data[*i].is_finite()).collect();
-    order.sort_by(|a, b| array.data[*b].abs().total_cmp(&array.data[*a].abs()));
+    let rank = |at: &usize| match first {
+        First::Largest => -array.data[*at].abs(),
+        First::Lowest => array.data[*at],
+        First::Highest => -array.data[*at],
+    };
+    order.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
     let place = |mut at: usize| {
         let mut place: Vec<usize> = array.shape.iter().rev().map(|n| (at % n, at /= n).0).collect();
         place.reverse();
@@ -67,7 +72,14 @@ pub fn names(study: &Study<'_>, axis: &str, array: &Array, count: usize) -> Arc<
             (Some(tokens), Some(others)) => {
                 tokens.zip(others).map(|(a, b)| pair(&glyph(a), &glyph(b))).collect()
             }
-            (Some(tokens), None) => tokens.map(glyph).collect(),
+            // The tokens of the subject have a star.
+            (Some(tokens), None) => {
+                let is_subject = |at: usize| {
+                    ids("subject").is_some_and(|mut all| all.any(|position| index(position) == at))
+                };
+                let star = |at: usize| if is_subject(at) { "*" } else { "" };
+                tokens.enumerate().map(|(at, id)| glyph(id) + star(at)).collect()
+            }
             (None, _) => Vec::new(),
         },
         "token" => {
@@ -188,17 +200,22 @@ impl Study<'_> {
             (array.axes.last()? == &"head" && array.axes.len() == 2).then_some((drawn, array))
         });
         let said = maps.map(|(drawn, array)| {
-            let heads = strongest(array).into_iter().take(NAMED);
-            let heads = heads.map(|(at, x)| format!("{}.{} {}", at[0], at[1], signed(x)));
+            let is_signed = array.data.iter().any(|x| *x < 0.0);
+            let heads = strongest(array, drawn.first).into_iter().take(NAMED);
+            let heads = heads.map(|(at, x)| format!("{}.{} {}", at[0], at[1], short(x, is_signed)));
             format!("{}: {}.", drawn.title, heads.collect::<Vec<_>>().join(", "))
         });
         said.chain(self.reading.notes.iter().cloned()).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// Two digits, with a sign.
-fn signed(x: f32) -> String {
-    let sign = if x < 0.0 { "−" } else { "+" };
+/// Two digits, with a sign where others have one.
+fn short(x: f32, is_signed: bool) -> String {
+    let sign = match (x < 0.0, is_signed) {
+        (true, _) => "−",
+        (false, true) => "+",
+        (false, false) => "",
+    };
     format!("{sign}{:.2}", Plain(f64::from(x.abs())))
 }
 

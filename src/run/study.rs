@@ -116,13 +116,14 @@ fn own(
         }
         if at > 0 {
             notes.push(
-                "This tokenizer cuts words smaller than the one of the paper: prompts of the study that go with such are asked.".to_owned(),
+                "This tokenizer reads the prompts of the paper otherwise; the study's second set, made for such tokenizers, is asked.".to_owned(),
             );
         }
         if let Some(first) = refused.first() {
+            let count = refused.len();
+            let are = if count == 1 { "prompt" } else { "prompts" };
             notes.push(format!(
-                "{} prompts of the study's own are left out, because this tokenizer reads them otherwise: {first}.",
-                refused.len()
+                "Left out: {count} {are} of the study's own that this tokenizer reads otherwise, first {first}."
             ));
         }
         return Ok(read);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mnemoscope::base::error::{Error, Result};
 use mnemoscope::base::question::Reading;
+use mnemoscope::base::study::First;
 use mnemoscope::export::run_at::{Question, RunAt};
 use mnemoscope::export::study::Report;
 use mnemoscope::figure::file::Format;
@@ -83,9 +84,9 @@ fn said(e: Error) -> String {
 
 /// All numbers of nested lists, row-major; null is not a number.
 fn flat(value: &Value) -> Vec<f64> {
-    match value {
-        Value::Array(all) => all.iter().flat_map(flat).collect(),
-        value => vec![value.as_f64().unwrap_or(f64::NAN)],
+    match value.as_array() {
+        Some(all) => all.iter().flat_map(flat).collect(),
+        None => vec![value.as_f64().unwrap_or(f64::NAN)],
     }
 }
 
@@ -163,7 +164,7 @@ fn noise_is_that_of_numpy() {
     let mut noise = Noise::new(1);
     for wanted in [
         1.624_345_363_663_241_7,
-        -0.611_756_413_650_076_1,
+        -0.611_756_413_650_076,
         -0.528_171_752_263_455_7,
         -1.072_968_622_156_170_5,
         0.865_407_629_324_678_5,
@@ -291,7 +292,7 @@ fn what_cannot_be_asked_is_said_in_a_sentence() {
         (
             Asked {
                 name: "ioi",
-                prompts: &[pair.clone()],
+                prompts: std::slice::from_ref(&pair),
                 interventions: &["zero layer7.head0"],
                 ..Asked::default()
             }
@@ -301,7 +302,7 @@ fn what_cannot_be_asked_is_said_in_a_sentence() {
         (
             Asked {
                 name: "copy-suppression",
-                prompts: &[pair.clone()],
+                prompts: std::slice::from_ref(&pair),
                 settings: &[("head", "10.7")],
                 ..Asked::default()
             }
@@ -404,7 +405,7 @@ fn the_figure_has_a_plot_for_all_that_is_drawn() {
     let drawn = figure(&study, palette);
     assert_eq!(drawn.plots.len(), study.drawn.len());
     let heads = studied.reading.array("direct.heads").unwrap();
-    let (place, most) = &strongest(heads)[0];
+    let (place, most) = &strongest(heads, First::Largest)[0];
     assert!(drawn.caption.contains(&format!("{}.{}", place[0], place[1])), "{}", drawn.caption);
     assert!(heads.data.iter().all(|x| x.abs() <= most.abs()));
 }

@@ -37,6 +37,7 @@ def attention(module, query, key, value, attention_mask=None, scaling=None, **_)
     z = pattern @ value  # [batch, head, pos, dim]
     if "z" in WATCH:
         z = WATCH["z"](layer, z)
+    WATCH.setdefault("value", {})[layer] = value
     WATCH.setdefault("pattern", {})[layer] = pattern
     WATCH.setdefault("kept", {})[layer] = z
     return z.transpose(1, 2).contiguous(), pattern
@@ -343,7 +344,7 @@ def fact_counterfact(net, rng):
                 f"probability_fact{end}": float(p[:, 0].mean()), f"probability_counterfact{end}": float(p[:, 1].mean())}
 
     numbers = {"prompts": len(ids), **outcome(net.run(ids), "")}
-    post, z = dict(net.post), dict(WATCH["kept"])
+    post, z, pattern, value = dict(net.post), dict(WATCH["kept"]), dict(WATCH["pattern"]), dict(WATCH["value"])
     arrays = {}
     for name, where in (("last", torch.full_like(attribute, len(ids[0]) - 1)), ("attribute", attribute)):
         read = [net.unembed(net.norm(post[l][rows, where]))[rows[:, None], pair].mean(0) for l in range(net.layers)]
@@ -352,6 +353,12 @@ def fact_counterfact(net, rng):
     stream, direction = post[net.layers - 1][:, -1], net.U[pair[:, 0]] - net.U[pair[:, 1]]
     arrays["direct.heads"] = [[float((net.through_norm(net.written(l, h, z[l][:, h, -1]), stream) * direction).sum(-1).mean())
                                for h in range(net.heads)] for l in range(net.layers)]
+
+    def fetched(l, h):
+        written = net.written(l, h, value[l][rows, h, attribute]) * pattern[l][rows, h, -1, attribute, None]
+        return float((net.through_norm(written, stream) * direction).sum(-1).mean())
+
+    arrays["direct.attribute"] = [[fetched(l, h) for h in range(net.heads)] for l in range(net.layers)]
 
     def scaled(layer, scores):
         if layer == head[0]:

@@ -21,7 +21,7 @@ crate::settings! {
     /// The probability of the answer in a run with noise on the embeddings of the subject's tokens, and in the same with something
     /// restored: the stream behind a layer at a position (`state`), or what MLPs (`mlp`) or attention (`attention`) write there in a
     /// window of layers around one. The noise has `noise` times the standard deviation of the embeddings of all subjects' tokens, before
-    /// anything is added to them, and is drawn number by number as `NumPy`'s `RandomState(seed).randn` does, the same for every cell, as in the published
+    /// anything is added to them, and is drawn number by number as NumPy's `RandomState(seed).randn` does, the same for every cell, as in the published
     /// code. Arrays: `trace.state` and so on `[layer, position]`, of the first prompt; `effect.state` and so on `[layer, place]`, restored
     /// less noised probability, mean over prompts. Places: the first token of the subject, those between, its last one, the first token behind, those that
     /// follow, the last one of all.
@@ -166,8 +166,9 @@ impl CausalTracing {
             }
         }
         if left > 0 {
+            let are = if left == 1 { "prompt is" } else { "prompts are" };
             answer.notes.push(format!(
-                "{left} prompts are left out: another token than the answer is likeliest."
+                "{left} {are} left out: another token than the answer is likeliest."
             ));
         }
         if asked.is_empty() {

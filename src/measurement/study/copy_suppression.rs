@@ -1,4 +1,4 @@
-//! Copy suppression: heads that say no to what they attend to (McDougall et al. 2023).
+//! Copy suppression: heads that say no to what they attend to.
 
 use candle_core::Tensor;
 
@@ -9,7 +9,7 @@ use crate::base::convert::id;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::base::prompt::Encoded;
-use crate::base::study::{Drawn, Known};
+use crate::base::study::{Drawn, First, Known};
 use crate::measurement::Answer;
 use crate::measurement::causal::Progress;
 use crate::measurement::read::{Tally, argmax, values};
@@ -44,7 +44,8 @@ const DRAWN: &[Drawn] = &[Drawn::map(
     "What heads write into the token that they attend to most",
     "logit, less the mean of all",
     &[("suppression", "")],
-)];
+)
+.naming(First::Lowest)];
 
 /// The head that the paper is about.
 const OF_THE_PAPER: (usize, usize) = (10, 7);

@@ -12,7 +12,7 @@ use crate::nn::norm::NormKind;
 /// Direct paths from what is written into the residual stream to logits. The gain of the final norm is part of what reads, and where
 /// that norm takes off the mean, so does what reads.
 ///
-/// A head is counted without the bias of its values, which adds the same to every sequence: `TransformerLens` counts it with the
+/// A head is counted without the bias of its values, which adds the same to every sequence: TransformerLens counts it with the
 /// bias of the layer, and published attributions with it.
 pub struct Direct<'a> {
     subject: Subject<'a>,
@@ -94,6 +94,14 @@ impl<'a> Direct<'a> {
         Ok(gathered.contiguous()?.matmul(&writes.matrix)?)
     }
 
+    /// Values `[n, dim]` of each head of keys, for each of `heads` that share them: `[head, n, dim]`.
+    pub fn shared(&self, values: &Tensor, heads: usize) -> Result<Tensor> {
+        let (kept, n, dim) = values.dims3()?;
+        let each = values.reshape((kept, 1, n, dim))?;
+        let all = each.broadcast_as((kept, heads / kept.max(1), n, dim))?;
+        Ok(all.contiguous()?.reshape((heads, n, dim))?)
+    }
+
     /// The bias of the values that each head gathers, `[head, 1, dim]`; none where there is none.
     fn value_bias(&self, layer: usize, gathered: &[usize]) -> Result<Option<Tensor>> {
         let params = self.subject.params;
@@ -102,10 +110,8 @@ impl<'a> Direct<'a> {
         let Some(bias) = names.iter().find_map(|name| params.find(name)) else { return Ok(None) };
         let (heads, dim) = (gathered[0], gathered[2]);
         let bias = params.get(bias).detach();
-        let shared = bias.elem_count() / dim.max(1);
-        let each = bias.reshape((shared, 1, dim))?;
-        let by_head = each.broadcast_as((shared, heads / shared.max(1), dim))?;
-        Ok(Some(by_head.contiguous()?.reshape((heads, 1, dim))?))
+        let kept = bias.elem_count() / dim.max(1);
+        self.shared(&bias.reshape((kept, 1, dim))?, heads).map(Some)
     }
 }
 

@@ -19,13 +19,13 @@ crate::settings! {
     /// The fact is what the network knows (`answer`), the counterfact what the prompt says in its place (`wrong`), at the position of the role
     /// `attribute`. Arrays: `lens.last.fact`, `lens.last.counterfact`, `lens.attribute.fact`, `lens.attribute.counterfact` `[layer]`, the logit
     /// of either where the stream behind a layer is read as if it were the last, at the last position and at the attribute; `direct.heads`
-    /// `[layer, head]`, what heads write straight into the difference of fact and counterfact; `heads` `[head, 2]`, the layers and numbers of the
+    /// `[layer, head]`, what heads write straight into the difference of fact and counterfact, and `direct.attribute`, what of it they fetch at the attribute; `heads` `[head, 2]`, the layers and numbers of the
     /// heads whose scores are scaled. Scores are multiplied before the softmax, from the last position to the attribute: a negative one becomes
     /// smaller by a factor above 1.
     pub struct FactCounterfact = "A fact against a counterfact: in \"Redefine: iPhone was developed by Google. iPhone was developed by\", does the network say what it knows or what it was told, and what if some heads look harder at what it was told?" {
         /// Prompts, from the first.
         prompts: usize = 100, in 1..=10000;
-        /// Heads whose scores are scaled, as 10.7,11.10. Empty: those that the paper names, in a network of the shape of GPT-2 small; else the two that write most into the difference of fact and counterfact.
+        /// Heads whose scores are scaled, as 10.7,11.10. Empty: those that the paper names, in a network of the shape of GPT-2 small; else the two that, by what they fetch at the attribute, raise the fact most above the counterfact.
         heads: String = String::new();
         /// What their scores are multiplied with.
         alpha: f64 = 5.0, in -1000.0..=1000.0;
@@ -46,20 +46,25 @@ const KNOWN: &[Known] = &[
 ];
 
 const DRAWN: &[Drawn] = &[
-    Drawn {
-        title: "Read at the last position",
-        quantity: "logit",
-        arrays: &[("lens.last.fact", "fact"), ("lens.last.counterfact", "counterfact")],
-    },
-    Drawn {
-        title: "Read at the attribute",
-        quantity: "logit",
-        arrays: &[("lens.attribute.fact", "fact"), ("lens.attribute.counterfact", "counterfact")],
-    },
+    Drawn::lines(
+        "Read at the last position",
+        "logit",
+        &[("lens.last.fact", "fact"), ("lens.last.counterfact", "counterfact")],
+    ),
+    Drawn::lines(
+        "Read at the attribute",
+        "logit",
+        &[("lens.attribute.fact", "fact"), ("lens.attribute.counterfact", "counterfact")],
+    ),
     Drawn::map(
         "What heads write straight into fact less counterfact",
         "logit difference",
         &[("direct.heads", "")],
+    ),
+    Drawn::map(
+        "The same by what they fetch at the attribute",
+        "logit difference",
+        &[("direct.attribute", "")],
     ),
 ];
 
@@ -153,6 +158,8 @@ struct Read {
     /// At the last position and at the attribute: fact and counterfact, by layer.
     lens: [[Vec<f64>; 2]; 2],
     heads: Vec<Vec<f64>>,
+    /// By what they fetch at the attribute.
+    fetched: Vec<Vec<f64>>,
 }
 
 const LENSES: [[&str; 2]; 2] = [
@@ -162,10 +169,13 @@ const LENSES: [[&str; 2]; 2] = [
 
 impl Read {
     fn new(bench: &Bench<'_>) -> Self {
+        let points = [Point::ResidPost, Point::Z, Point::V, Point::Pattern];
+        let none: Vec<Vec<f64>> = bench.heads().iter().map(|n| vec![0.0; *n]).collect();
         Self {
-            sites: bench.everywhere(Point::ResidPost).chain(bench.everywhere(Point::Z)).collect(),
+            sites: points.iter().flat_map(|point| bench.everywhere(*point)).collect(),
             lens: std::array::from_fn(|_| std::array::from_fn(|_| vec![0.0; bench.layers()])),
-            heads: bench.heads().iter().map(|n| vec![0.0; *n]).collect(),
+            heads: none.clone(),
+            fetched: none,
         }
     }
 
@@ -194,10 +204,18 @@ impl Read {
             .map(|side| direct.rows(&pairs.iter().map(|pair| pair[side]).collect::<Vec<_>>()));
         let rows = fact?.sub(&counterfact?)?;
         for site in bench.everywhere(Point::Z).filter(|site| bench.heads()[site.layer] > 0) {
-            let written = direct.written(site.layer, &seen.at(site, end)?)?;
+            let layer = site.layer;
+            let written = direct.written(layer, &seen.at(site, end)?)?;
             let parts = along(&written, &rows, &scales)?;
-            let by_head = parts.chunks_exact(group.len()).zip(&mut self.heads[site.layer]);
+            let by_head = parts.chunks_exact(group.len()).zip(&mut self.heads[layer]);
             by_head.for_each(|(parts, sum)| *sum += parts.iter().sum::<f64>());
+            let looks = looks(group, seen.get(Site { layer, point: Point::Pattern })?)?;
+            let there = values_there(group, seen.get(Site { layer, point: Point::V })?)?;
+            let there = direct.shared(&there, bench.heads()[layer])?;
+            let parts = along(&direct.written(layer, &there)?, &rows, &scales)?;
+            for (i, (part, look)) in parts.iter().zip(looks).enumerate() {
+                self.fetched[layer][i / group.len()] += part * look;
+            }
         }
         Ok(())
     }
@@ -211,6 +229,8 @@ impl Read {
         }
         let of = |layer: usize, head: usize| self.heads[layer][head] / count;
         answer.arrays.push(bench.by_head("direct.heads", of)?);
+        let of = |layer: usize, head: usize| self.fetched[layer][head] / count;
+        answer.arrays.push(bench.by_head("direct.attribute", of)?);
         Ok(answer)
     }
 }
@@ -222,6 +242,30 @@ fn attributes(group: &[(usize, &Encoded)], stream: &Tensor) -> Result<Tensor> {
     };
     let rows = group.iter().enumerate().map(row).collect::<Result<Vec<Tensor>>>()?;
     Ok(Tensor::cat(&rows, 0)?)
+}
+
+/// The attention of each head from the last position to the attribute, `[head, prompt]`, of a pattern `[prompt, head, query, key]`.
+fn looks(group: &[(usize, &Encoded)], pattern: &Tensor) -> Result<Vec<f64>> {
+    let heads = pattern.dim(1)?;
+    let mut looks = vec![0.0; heads * group.len()];
+    for (at, (number, prompt)) in group.iter().enumerate() {
+        let row = pattern.get(at)?.narrow(1, prompt.end(), 1)?;
+        let row: Vec<f32> =
+            row.narrow(2, attribute(*number, prompt)?, 1)?.flatten_all()?.to_vec1()?;
+        for (head, look) in row.into_iter().enumerate() {
+            looks[head * group.len() + at] = f64::from(look);
+        }
+    }
+    Ok(looks)
+}
+
+/// The values at the attribute of each prompt, `[head, prompt, dim]`.
+fn values_there(group: &[(usize, &Encoded)], values: &Tensor) -> Result<Tensor> {
+    let one = |(at, (number, prompt)): (usize, &(usize, &Encoded))| {
+        Ok(values.get(at)?.narrow(1, attribute(*number, prompt)?, 1)?)
+    };
+    let all = group.iter().enumerate().map(one).collect::<Result<Vec<Tensor>>>()?;
+    Ok(Tensor::cat(&all, 1)?)
 }
 
 /// Where the prompt says the counterfact.
@@ -242,13 +286,16 @@ impl FactCounterfact {
         if is_gpt2_small(layout) {
             return Ok(Scaled(OF_THE_PAPER.to_vec(), "those that the paper names"));
         }
-        let direct = found.arrays.iter().find(|array| array.name == "direct.heads");
+        let direct = found.arrays.iter().find(|array| array.name == "direct.attribute");
         let direct = direct.ok_or_else(|| Error::internal("heads were not looked at"))?;
         let mut heads = bench.each_head();
         let of = |(layer, head): &(usize, usize)| direct.outer(*layer)[*head];
         heads.sort_by(|a, b| of(b).total_cmp(&of(a)));
         heads.truncate(2);
-        Ok(Scaled(heads, "the two that write most into the difference of fact and counterfact"))
+        Ok(Scaled(
+            heads,
+            "the two that, by what they fetch at the attribute, raise the fact most above the counterfact",
+        ))
     }
 
     fn edits(&self, group: &[(usize, &Encoded)], heads: &[(usize, usize)]) -> Result<Vec<Edit>> {

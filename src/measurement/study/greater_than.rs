@@ -44,21 +44,21 @@ const KNOWN: &[Known] = &[
 ];
 
 const DRAWN: &[Drawn] = &[
-    Drawn {
-        title: "What follows the first prompt",
-        quantity: "probability",
-        arrays: &[("probability.prompt", "prompt"), ("probability.counterpart", "counterpart")],
-    },
+    Drawn::lines(
+        "What follows the first prompt",
+        "probability",
+        &[("probability.prompt", "prompt"), ("probability.counterpart", "counterpart")],
+    ),
     Drawn::map(
         "Heads taken from the run on the counterparts",
         "change of the difference",
         &[("change.heads", "")],
     ),
-    Drawn {
-        title: "MLPs taken from the run on the counterparts",
-        quantity: "change of the difference",
-        arrays: &[("change.mlp", "MLP")],
-    },
+    Drawn::lines(
+        "MLPs taken from the run on the counterparts",
+        "change of the difference",
+        &[("change.mlp", "MLP")],
+    ),
 ];
 
 impl Study for GreaterThan {

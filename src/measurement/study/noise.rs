@@ -1,11 +1,11 @@
-//! Gaussian noise as `NumPy`'s `RandomState(seed).randn` draws it, number by number: published code draws its noise so.
+//! Gaussian noise as NumPy's `RandomState(seed).randn` draws it, number by number: published code draws its noise so.
 
 use crate::base::convert::low_half;
 
 const SIZE: usize = 624;
 const SHIFT: usize = 397;
 
-/// The Mersenne twister MT19937 with `NumPy`'s seeding by one number, and the polar method behind it.
+/// The Mersenne twister MT19937 with NumPy's seeding by one number, and the polar method behind it.
 pub struct Noise {
     state: [u32; SIZE],
     next: usize,
