@@ -81,6 +81,11 @@ impl Words {
         let stopped = bar.end();
         let mut reading = asked?;
         reading.notes.splice(0..0, prepared.notes.iter().cloned());
+        if stopped {
+            reading
+                .notes
+                .push("Stopped before its end: what has no number was not done.".to_owned());
+        }
         let mut studied = Studied { prepared, reading };
         let mut report = Report { run: &run, studied: &mut studied };
         for (path, format) in &out {

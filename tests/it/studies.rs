@@ -198,6 +198,26 @@ fn an_induction_head_is_born_within_a_series() {
     }
 }
 
+/// What a study asks a network whose tokenizer reads digits one by one and knows two names.
+#[test]
+fn prompts_that_a_tokenizer_reads_otherwise_are_left_out() {
+    let folder = with_tokenizer();
+    let of = |name| Asked { name, settings: &[("patch", "false")], ..Asked::default() };
+    let years = of("greater-than").of(folder.path()).unwrap().1;
+    assert!(years.reading.number("prompts").unwrap() == 24.0);
+    assert!(
+        years.prepared.notes[0].contains("the study's second set"),
+        "{:?}",
+        years.prepared.notes
+    );
+    let (first, end) = (&years.prepared.prompts[0], years.prepared.prompts[0].end());
+    assert_eq!((first.answers.len(), first.wrongs.len()), (8, 1));
+    assert!(first.role("year")[0] < end);
+    let names = of("ioi").of(folder.path()).unwrap().1;
+    assert!(names.prepared.prompts.len() < 8 && !names.prepared.prompts.is_empty());
+    assert!(names.prepared.notes[0].starts_with("Left out: "), "{:?}", names.prepared.notes);
+}
+
 /// A golden network with a tokenizer beside it.
 fn with_tokenizer() -> TempDir {
     let to = tempfile::tempdir().unwrap();
@@ -212,8 +232,8 @@ fn with_tokenizer() -> TempDir {
 #[test]
 fn a_token_that_begins_prompts_is_put_there_as_it_is_asked() {
     let folder = with_tokenizer();
-    let prompts = [json!({ "prompt": "Mary gave the lamp", "answer": 5, "wrong": 6,
-        "counterpart": "John gave the lamp", "roles": { "place": "lamp" } })];
+    let prompts = [json!({ "prompt": "So Mary gave the lamp", "answer": 5, "wrong": 6,
+        "counterpart": "So John gave the lamp", "roles": { "place": "lamp" } })];
     let asked = |begin| Asked { name: "ioi", prompts: &prompts, begin, ..Asked::default() };
     let read = |begin| asked(begin).of(folder.path()).unwrap().1.prepared;
     // As it was published: behind the token that TransformerLens puts there.
@@ -280,10 +300,6 @@ fn what_cannot_be_asked_is_said_in_a_sentence() {
         (
             Asked { name: "ioi", ..Asked::default() }.refusal(&gpt2),
             "ioi asks with text, and this network has no tokenizer",
-        ),
-        (
-            Asked { name: "greater-than", ..Asked::default() }.refusal(spoken.path()),
-            "reads none of the prompts of greater-than as they are meant",
         ),
         (
             Asked { name: "ioi", settings: &[("promts", "3")], ..Asked::default() }.refusal(&gpt2),
