@@ -22,8 +22,9 @@ use crate::formats::npz::{Member, Numbers, archive};
 use crate::panel::study as panel;
 use crate::run::study::Studied;
 
-/// Width of the page, and height of a row of plots on it.
+/// Width of the page, that of one plot alone, and height of a row of plots.
 const WIDTH_MM: f32 = 183.0;
+const ALONE_MM: f32 = 120.0;
 const ROW_MM: f32 = 74.0;
 
 /// What a study found in a run.
@@ -173,7 +174,7 @@ impl Report<'_> {
             return Err(Error::usage(why));
         }
         let provenance = self.provenance(&figure);
-        let width = WIDTH_MM / MM_PER_POINT;
+        let width = if figure.plots.len() == 1 { ALONE_MM } else { WIDTH_MM } / MM_PER_POINT;
         let height = narrow(f64::from(ROW_MM) * rows(&figure) as f64) / MM_PER_POINT;
         let page = Page { size: [width, height], style, dpi: 300.0, grey: false, provenance };
         render(&figure, &page, format)
