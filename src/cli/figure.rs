@@ -332,6 +332,13 @@ impl Figure {
 
     /// The sheet of a figure, with the fonts that this machine has.
     fn again(&self, before: &Provenance, runner: &mut SheetRunner) -> Result<Sheet> {
+        if let (true, Some(drawn)) = (before.sheet.is_empty(), before.panels.first()) {
+            return Err(Error::usage(format!(
+                "--again: that figure is none of a panel; make it with mnemoscope {} FOLDER -o FILE and the settings that are written in it ({})",
+                drawn.panel,
+                drawn.settings.trim().replace('\n', ", ")
+            )));
+        }
         let mut sheet = Sheet::parse(&before.sheet, "the sheet of that figure")?;
         if let Some(other) = self.drawn.against.other()? {
             self.say_where(&sheet, &other, runner)?;

@@ -8,6 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::base::registry::{Named, find};
 use crate::base::settings::{self, Settings, Slot, Spec};
 use crate::export::sheet::{self, Sheet};
+use crate::measurement::study;
 use crate::run::experiment::{BUILTIN, Experiment};
 use crate::run::lesson;
 use crate::run::tour::{self, Tour};
@@ -32,6 +33,8 @@ enum Kind {
     Measurements,
     #[value(alias = "inquiries")]
     Analyses,
+    /// Experiments of the literature, for networks of other programs: `mnemoscope study`
+    Studies,
     Panels,
     Experiments,
     /// Figure sheets: pages of several panels
@@ -72,6 +75,7 @@ fn all(kind: Kind) -> Result<()> {
         Kind::Models => entries(model::ALL, |m| m.about()),
         Kind::Measurements => entries(measurement::ALL, |p| p.about()),
         Kind::Analyses => entries(measurement::analysis::ALL, |i| i.about()),
+        Kind::Studies => entries(study::ALL, |s| s.about()),
         Kind::Panels => entries(panel::ALL, |p| p.about()),
         Kind::Experiments => {
             for (name, _) in BUILTIN {
@@ -117,6 +121,7 @@ fn one(kind: Kind, name: &str) -> Result<()> {
         Kind::Models => settings(&mut *find("model", model::ALL, name)?, "model."),
         Kind::Measurements => settings(&mut *find("measurement", measurement::ALL, name)?, ""),
         Kind::Analyses => settings(&mut *find("analysis", measurement::analysis::ALL, name)?, ""),
+        Kind::Studies => study(&mut *find("study", study::ALL, name)?),
         Kind::Panels => settings(&mut *find("panel", panel::ALL, name)?, ""),
         Kind::Figures => say(Sheet::find(name)?.to_toml()),
         Kind::Recent => Err(Error::usage(format!(
@@ -142,6 +147,16 @@ fn one(kind: Kind, name: &str) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// A study: its settings, and what the literature found.
+fn study(study: &mut dyn study::Study) -> Result<()> {
+    settings(study, "")?;
+    say("\nWhat the literature found")?;
+    study.known().iter().try_for_each(|known| {
+        say(format!("  {}: {}", known.network, known.found))?;
+        say(format!("    {}", known.source))
+    })
 }
 
 /// What a task offers to be read out of a network, where it opens without a file of one's own.

@@ -14,6 +14,7 @@ mod options;
 mod run_at;
 mod runs;
 mod score;
+mod study;
 mod sweep;
 mod train;
 
@@ -157,6 +158,8 @@ enum Command {
     /// Score every step of a series of checkpoints: losses and all heads on random tokens that repeat; what is done is kept, and figures
     /// and films of the series draw it
     Score(score::Score),
+    /// Run an experiment of the literature on a network, and say what was found there
+    Study(study::Words),
     /// Draw panels of a recorded run into files that go straight into a paper
     Figure(figure::Figure),
     /// Draw a panel at many steps, one after the other: GIF, animated PNG, or frames
@@ -286,6 +289,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Automaton(args)) => args.run(),
         Some(Command::KnockOut(args)) => args.run(),
         Some(Command::Score(args)) => args.run(),
+        Some(Command::Study(args)) => args.run(),
         Some(Command::Figure(args)) => args.run(),
         Some(Command::Film(args)) => args.run(),
         Some(Command::Export(args)) => args.run(),

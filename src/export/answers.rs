@@ -50,12 +50,12 @@ fn about(run: &RunAt, step: u64, interventions: &[Intervention]) -> Value {
 }
 
 /// A number that JSON can hold: NaN and infinities become null.
-fn number(value: f64) -> Value {
+pub(super) fn number(value: f64) -> Value {
     // Minus zero is zero.
     serde_json::Number::from_f64(value + 0.0).map_or(Value::Null, Value::Number)
 }
 
-fn array_json(array: &Array) -> Value {
+pub(super) fn array_json(array: &Array) -> Value {
     let data: Vec<Value> = array.data.iter().map(|&x| number(f64::from(x))).collect();
     let mut value = json!({ "axes": array.axis_names(), "shape": array.shape, "data": data });
     if let Some(labels) = labels_json(array) {

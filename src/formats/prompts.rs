@@ -9,6 +9,7 @@ use super::file::read_text;
 use super::tokenizer::{Codec, Lead, MOST_PROMPT_BYTES};
 use crate::base::error::{Error, Result};
 use crate::base::json;
+use crate::base::prompt::Encoded;
 
 /// Longest file, and all prompts of it with their slots filled.
 const MOST_BYTES: u64 = 16 << 20;
@@ -16,20 +17,30 @@ const MOST_BYTES: u64 = 16 << 20;
 const MOST_PROMPTS: usize = 10_000;
 
 /// A prompt and what is known of it. In a template, `{A}` stands for the fillers of `A`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prompt {
-    #[serde(rename = "prompt")]
-    pub text: String,
+    pub prompt: Sequence,
     /// What should follow.
-    pub answer: Option<Word>,
+    pub answer: Option<Words>,
     /// What should not, e.g. the answer of the counterpart.
-    pub wrong: Option<Word>,
+    pub wrong: Option<Words>,
     /// The counterfactual prompt, of as many tokens.
-    pub counterpart: Option<String>,
+    pub counterpart: Option<Sequence>,
+    /// Whether answers follow without a space, as the end of a number does.
+    #[serde(default)]
+    pub joined: bool,
     /// Positions by name.
     #[serde(default)]
     pub roles: BTreeMap<String, Role>,
+}
+
+/// What a network reads: text, or the tokens by their ids.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Sequence {
+    Ids(Vec<u32>),
+    Text(String),
 }
 
 /// A token: its text, which gets a space in front as text goes on, or its id.
@@ -40,6 +51,19 @@ pub enum Word {
     Text(String),
 }
 
+/// One token or several.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Words {
+    One(Word),
+    Several(Vec<Word>),
+    /// Numbers of as many digits as the last has, both ends included.
+    Range {
+        from: String,
+        to: String,
+    },
+}
+
 /// Where something stands in a prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
@@ -48,17 +72,8 @@ pub enum Role {
     Positions(Vec<usize>),
     /// The last token of each place where this text stands.
     Text(String),
-}
-
-/// A prompt in tokens.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Encoded {
-    pub tokens: Vec<u32>,
-    /// The counterfactual prompt, as long as the other.
-    pub counterpart: Option<Vec<u32>>,
-    pub answer: Option<u32>,
-    pub wrong: Option<u32>,
-    pub roles: BTreeMap<String, Vec<usize>>,
+    /// All tokens of the first place where this text stands.
+    All { all: String },
 }
 
 /// Words that take the place of a slot, by its name. The first of each list go together, then the second, and so on.
@@ -77,8 +92,7 @@ pub fn read(path: &Path) -> Result<Vec<Prompt>> {
 
 fn of_lines(text: &str) -> Result<Vec<Prompt>> {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let plain = |line: &str| Prompt { text: line.to_owned(), ..Prompt::default() };
-    let prompts: Vec<Prompt> = lines.take(MOST_PROMPTS + 1).map(plain).collect();
+    let prompts: Vec<Prompt> = lines.take(MOST_PROMPTS + 1).map(Prompt::of_text).collect();
     some(&prompts)?;
     Ok(prompts)
 }
@@ -152,119 +166,234 @@ fn rows(fillers: &Fillers) -> Result<usize> {
 }
 
 impl Prompt {
-    /// All that may have slots.
-    fn texts(&self) -> impl Iterator<Item = &String> {
-        let words = [&self.answer, &self.wrong].into_iter().flatten();
-        let words = words.filter_map(|word| match word {
-            Word::Text(text) => Some(text),
-            Word::Id(_) => None,
-        });
-        let roles = self.roles.values().filter_map(|role| match role {
-            Role::Text(text) => Some(text),
-            Role::Positions(_) => None,
-        });
-        [&self.text].into_iter().chain(&self.counterpart).chain(words).chain(roles)
+    /// A text of which nothing is known.
+    fn of_text(text: &str) -> Self {
+        Self {
+            prompt: Sequence::Text(text.to_owned()),
+            answer: None,
+            wrong: None,
+            counterpart: None,
+            joined: false,
+            roles: BTreeMap::new(),
+        }
+    }
+
+    /// The text, or the ids with spaces between them.
+    pub fn text(&self) -> String {
+        match &self.prompt {
+            Sequence::Text(text) => text.clone(),
+            Sequence::Ids(ids) => ids.iter().map(u32::to_string).collect::<Vec<_>>().join(" "),
+        }
+    }
+
+    /// The same with something else for every text that may have slots.
+    fn with_texts(&self, put: &mut dyn FnMut(&String) -> Result<String>) -> Result<Self> {
+        let mut roles = BTreeMap::new();
+        for (name, role) in &self.roles {
+            let role = match role {
+                Role::Text(text) => Role::Text(put(text)?),
+                Role::All { all } => Role::All { all: put(all)? },
+                Role::Positions(at) => Role::Positions(at.clone()),
+            };
+            roles.insert(name.clone(), role);
+        }
+        Ok(Self {
+            prompt: self.prompt.with_text(put)?,
+            answer: self.answer.as_ref().map(|words| words.with_texts(put)).transpose()?,
+            wrong: self.wrong.as_ref().map(|words| words.with_texts(put)).transpose()?,
+            counterpart: self.counterpart.as_ref().map(|other| other.with_text(put)).transpose()?,
+            joined: self.joined,
+            roles,
+        })
     }
 
     fn names(&self, slot: &str) -> bool {
-        let slot = format!("{{{slot}}}");
-        self.texts().any(|text| text.contains(&slot))
+        let (slot, mut found) = (format!("{{{slot}}}"), false);
+        let looked = self.with_texts(&mut |text| {
+            found |= text.contains(&slot);
+            Ok(String::new())
+        });
+        looked.is_ok() && found
     }
 
     fn fill(&self, fillers: &Fillers, row: usize, left: &mut u64) -> Result<Self> {
-        let mut put = |text: &String| put(text, fillers, row, left);
-        let mut word = |word: &Option<Word>| match word {
-            Some(Word::Text(text)) => Ok(Some(Word::Text(put(text)?))),
-            other => Ok::<_, Error>(other.clone()),
-        };
-        let (answer, wrong) = (word(&self.answer)?, word(&self.wrong)?);
-        let mut role = |(name, role): (&String, &Role)| match role {
-            Role::Text(text) => Ok((name.clone(), Role::Text(put(text)?))),
-            Role::Positions(_) => Ok((name.clone(), role.clone())),
-        };
-        let roles = self.roles.iter().map(&mut role).collect::<Result<_>>()?;
-        let counterpart = self.counterpart.as_ref().map(&mut put).transpose()?;
-        Ok(Self { text: put(&self.text)?, answer, wrong, counterpart, roles })
+        self.with_texts(&mut |text| put(text, fillers, row, left))
     }
 
-    /// The prompt in tokens, without one that begins it.
+    /// The prompt in tokens, without one that begins it. Without a tokenizer all is said by ids.
     ///
     /// # Errors
-    /// When the tokenizer does not read it, an answer is more than one token, a role is nowhere, or the counterpart has
-    /// another number of tokens.
-    pub fn encode(&self, codec: &Codec) -> Result<Encoded> {
-        self.encoded(codec).map_err(|e| e.context(format!("the prompt \"{}\"", begun(&self.text))))
+    /// When the tokenizer does not read it, or there is none; when an answer is more than one token, a role is nowhere, or the
+    /// counterpart has another number of tokens.
+    pub fn encode<'c>(&self, codec: impl Into<Option<&'c Codec>>) -> Result<Encoded> {
+        let text = self.text();
+        let reader = Reader { codec: codec.into(), prompt: &text, joined: self.joined };
+        self.read_by(&reader).map_err(|e| e.context(format!("the prompt \"{}\"", begun(&text))))
     }
 
-    fn encoded(&self, codec: &Codec) -> Result<Encoded> {
-        let tokens = codec.encode(&self.text)?;
-        let counterpart = self.counterpart.as_deref().map(|text| codec.encode(text)).transpose()?;
+    fn read_by(&self, reader: &Reader<'_>) -> Result<Encoded> {
+        let tokens = reader.tokens(&self.prompt)?;
+        let counterpart =
+            self.counterpart.as_ref().map(|other| reader.tokens(other)).transpose()?;
         if let Some(other) = &counterpart {
-            same_length(codec, &tokens, other)?;
+            reader.same_length(&tokens, other)?;
         }
-        let word = |word: &Option<Word>| word.as_ref().map(|word| self.token(codec, word));
+        let words = |words: &Option<Words>| match words {
+            Some(words) => reader.words(words),
+            None => Ok(Vec::new()),
+        };
         let place = |(name, role): (&String, &Role)| {
-            Ok((name.clone(), places(codec, &tokens, name, role)?))
+            Ok((name.clone(), reader.places(&tokens, name, role)?))
         };
         Ok(Encoded {
             counterpart,
-            answer: word(&self.answer).transpose()?,
-            wrong: word(&self.wrong).transpose()?,
+            answers: words(&self.answer)?,
+            wrongs: words(&self.wrong)?,
             roles: self.roles.iter().map(place).collect::<Result<_>>()?,
             tokens,
         })
     }
+}
 
-    fn token(&self, codec: &Codec, word: &Word) -> Result<u32> {
-        match word {
-            Word::Text(text) => Ok(codec.answer(&self.text, text, Lead::Usual)?.id),
-            Word::Id(id) if !codec.bytes(*id).is_empty() => Ok(*id),
-            Word::Id(id) => Err(Error::input(format!(
-                "the token {id} stands for nothing, expected one of the {} of this network",
-                codec.len()
-            ))),
+impl Sequence {
+    fn with_text(&self, put: &mut dyn FnMut(&String) -> Result<String>) -> Result<Self> {
+        Ok(match self {
+            Self::Text(text) => Self::Text(put(text)?),
+            Self::Ids(ids) => Self::Ids(ids.clone()),
+        })
+    }
+}
+
+impl Words {
+    fn with_texts(&self, put: &mut dyn FnMut(&String) -> Result<String>) -> Result<Self> {
+        let mut word = |word: &Word| {
+            Ok::<_, Error>(match word {
+                Word::Text(text) => Word::Text(put(text)?),
+                Word::Id(id) => Word::Id(*id),
+            })
+        };
+        Ok(match self {
+            Self::One(one) => Self::One(word(one)?),
+            Self::Several(all) => Self::Several(all.iter().map(word).collect::<Result<_>>()?),
+            Self::Range { from, to } => Self::Range { from: put(from)?, to: put(to)? },
+        })
+    }
+
+    /// Word by word.
+    fn each(&self) -> Result<Vec<Word>> {
+        match self {
+            Self::One(word) => Ok(vec![word.clone()]),
+            Self::Several(words) => Ok(words.clone()),
+            Self::Range { from, to } => numbers(from, to),
         }
     }
 }
 
-impl Encoded {
-    /// The same behind a token that begins both prompts.
-    #[must_use]
-    pub fn begun(mut self, first: Option<u32>) -> Self {
-        let Some(first) = first else { return self };
-        self.tokens.insert(0, first);
-        self.counterpart.iter_mut().for_each(|tokens| tokens.insert(0, first));
-        self.roles.values_mut().flatten().for_each(|at| *at += 1);
-        self
-    }
-}
+/// Most numbers of a range.
+const MOST_NUMBERS: usize = 1000;
 
-fn same_length(codec: &Codec, tokens: &[u32], other: &[u32]) -> Result<()> {
-    if tokens.len() == other.len() {
-        return Ok(());
-    }
-    Err(Error::input(format!(
-        "it has {} tokens ({}) and its counterpart {} ({}), expected as many, so that each has its place in both; choose words of as many tokens",
-        tokens.len(),
-        codec.shown(tokens),
-        other.len(),
-        codec.shown(other)
-    )))
-}
-
-fn places(codec: &Codec, tokens: &[u32], name: &str, role: &Role) -> Result<Vec<usize>> {
-    let found = match role {
-        Role::Positions(at) if at.iter().all(|at| *at < tokens.len()) => at.clone(),
-        Role::Positions(_) => Vec::new(),
-        Role::Text(text) => codec.places(tokens, text),
+fn numbers(from: &str, to: &str) -> Result<Vec<Word>> {
+    let read = |text: &str| text.parse::<usize>().ok();
+    let (Some(first), Some(last)) = (read(from), read(to)) else {
+        return Err(range_error(from, to));
     };
-    if found.is_empty() {
-        return Err(Error::input(format!(
-            "the role {name} is nowhere in it: expected a text that stands in the prompt, or positions from 0 to {}",
-            tokens.len().saturating_sub(1)
-        )));
+    if last < first || last - first >= MOST_NUMBERS {
+        return Err(range_error(from, to));
     }
-    Ok(found)
+    let digits = to.len();
+    Ok((first..=last).map(|number| Word::Text(format!("{number:0digits$}"))).collect())
+}
+
+fn range_error(from: &str, to: &str) -> Error {
+    Error::input(format!(
+        "read the range from \"{from}\" to \"{to}\", expected two whole numbers, the smaller first, and at most {MOST_NUMBERS} from one to the other"
+    ))
+}
+
+/// How the parts of a prompt become tokens.
+struct Reader<'a> {
+    codec: Option<&'a Codec>,
+    prompt: &'a str,
+    joined: bool,
+}
+
+impl Reader<'_> {
+    fn codec(&self, text: &str) -> Result<&Codec> {
+        self.codec.ok_or_else(|| {
+            Error::input(format!(
+                "read the text \"{}\", and this network has no tokenizer: write the ids of its tokens, such as {{\"prompt\": [5, 9, 17], \"answer\": 3}}",
+                begun(text)
+            ))
+        })
+    }
+
+    fn tokens(&self, sequence: &Sequence) -> Result<Vec<u32>> {
+        match sequence {
+            Sequence::Text(text) => self.codec(text)?.encode(text),
+            Sequence::Ids(ids) => {
+                ids.iter().try_for_each(|id| self.known(*id))?;
+                Ok(ids.clone())
+            }
+        }
+    }
+
+    fn known(&self, id: u32) -> Result<()> {
+        match self.codec {
+            Some(codec) if codec.bytes(id).is_empty() => Err(Error::input(format!(
+                "the token {id} stands for nothing, expected one of the {} of this network",
+                codec.len()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn words(&self, words: &Words) -> Result<Vec<u32>> {
+        words.each()?.iter().map(|word| self.word(word)).collect()
+    }
+
+    fn word(&self, word: &Word) -> Result<u32> {
+        let lead = if self.joined { Lead::AsWritten } else { Lead::Usual };
+        match word {
+            Word::Text(text) => Ok(self.codec(text)?.answer(self.prompt, text, lead)?.id),
+            Word::Id(id) => self.known(*id).map(|()| *id),
+        }
+    }
+
+    fn shown(&self, tokens: &[u32]) -> String {
+        match self.codec {
+            Some(codec) => codec.shown(tokens),
+            None => tokens.iter().map(u32::to_string).collect::<Vec<_>>().join(" · "),
+        }
+    }
+
+    fn same_length(&self, tokens: &[u32], other: &[u32]) -> Result<()> {
+        if tokens.len() == other.len() {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "it has {} tokens ({}) and its counterpart {} ({}), expected as many, so that each has its place in both; choose words of as many tokens",
+            tokens.len(),
+            self.shown(tokens),
+            other.len(),
+            self.shown(other)
+        )))
+    }
+
+    fn places(&self, tokens: &[u32], name: &str, role: &Role) -> Result<Vec<usize>> {
+        let found = match role {
+            Role::Positions(at) if at.iter().all(|at| *at < tokens.len()) => at.clone(),
+            Role::Positions(_) => Vec::new(),
+            Role::Text(text) => self.codec(text)?.places(tokens, text),
+            Role::All { all } => self.codec(all)?.extent(tokens, all),
+        };
+        if found.is_empty() {
+            return Err(Error::input(format!(
+                "the role {name} is nowhere in it: expected a text that stands in the prompt, or positions from 0 to {}",
+                tokens.len().saturating_sub(1)
+            )));
+        }
+        Ok(found)
+    }
 }
 
 /// A text with a row of fillers in its slots. What is put in is not looked at again.

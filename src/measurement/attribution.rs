@@ -294,7 +294,7 @@ impl Directions {
 }
 
 /// What the norm divides by, as a factor; where it takes off the mean, the direction loses its own instead.
-fn frozen_scale((norm, epsilon): (NormKind, f32), x: &[f32], direction: &mut [f64]) -> f64 {
+pub fn frozen_scale((norm, epsilon): (NormKind, f32), x: &[f32], direction: &mut [f64]) -> f64 {
     let n = x.len() as f64;
     let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / n;
     let centre = match norm {
@@ -406,6 +406,6 @@ fn singles(values: &[f64]) -> Vec<f32> {
     values.iter().map(|x| narrow(*x)).collect()
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f64 {
+pub fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
 }

@@ -25,6 +25,7 @@ pub mod probing;
 pub mod query_key;
 pub mod read;
 pub mod recall;
+pub mod study;
 pub mod tree;
 pub mod tree_view;
 pub mod whole;

@@ -136,6 +136,12 @@ impl Tally {
         self.add(if yes { 1.0 } else { 0.0 });
     }
 
+    /// Takes in what was counted elsewhere.
+    pub fn merge(&mut self, other: Self) {
+        self.sum += other.sum;
+        self.count += other.count;
+    }
+
     pub fn of_hits(hits: impl IntoIterator<Item = bool>) -> Self {
         let mut tally = Self::default();
         hits.into_iter().for_each(|yes| tally.hit(yes));

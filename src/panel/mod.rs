@@ -27,6 +27,7 @@ pub mod readers;
 pub mod scales;
 pub mod span;
 pub mod step_marks;
+pub mod study;
 pub mod sweep;
 pub mod sweep_map;
 pub mod timeline;

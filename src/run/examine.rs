@@ -12,7 +12,8 @@ use crate::base::settings;
 use crate::base::weights::Weights;
 use crate::measurement::analysis::{Analysis, Ground, PartialAnswer};
 use crate::measurement::probing::lens::{Kept, Lenses};
-use crate::measurement::{self, Answer, Measurement, Scope, Subject};
+use crate::measurement::study::under::Under;
+use crate::measurement::{self, Answer, Measurement, Scope, Subject, study};
 use crate::model::pass::{Asked, forward_asked};
 use crate::model::{Architecture, Layout, Model};
 use crate::nn::edit::Edit;
@@ -27,6 +28,7 @@ use super::meters::HeldOut;
 use super::places;
 use super::reference::Reference;
 use super::remembered::{Answers, Remembered};
+use super::study::{Prepared, check};
 
 /// Positions of the sequence that an intervention is tried out on, where a pass takes long.
 const TRIED_POSITIONS: usize = 64;
@@ -246,6 +248,34 @@ impl Instrument {
             tell(told.done, told.total, &|| Ok(reading_of((told.so_far)()?)))
         };
         analysis.run(&ground, &mut heard).map(reading_of)
+    }
+
+    /// Asks a study, of the network with what is in force; `tell` hears how far it has come, and false ends it with what there is.
+    ///
+    /// # Errors
+    /// As [`Self::examine`], or those of the study.
+    pub fn study(
+        &mut self,
+        weights: &Weights,
+        interventions: &[Intervention],
+        asked: &Prepared,
+        tell: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> Result<Reading> {
+        self.load(weights)?;
+        self.try_out(interventions)?;
+        let edits = self.edits(interventions)?;
+        let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
+        study::check(subject)?;
+        check(&asked.prompts, subject.model.layout().vocab, subject.model.layout().length)?;
+        let changed = Under { model: subject.model, edits: &edits };
+        let model: &dyn Model = if edits.is_empty() { subject.model } else { &changed };
+        let ground = study::Ground {
+            subject: Subject { model, ..subject },
+            pool: &self.pool,
+            prompts: &asked.prompts,
+            begin: asked.first,
+        };
+        asked.study.run(&ground, tell).map(reading_of)
     }
 
     /// That the network has what an intervention names.

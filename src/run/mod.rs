@@ -18,6 +18,7 @@ pub mod scorer;
 pub mod scoring;
 pub mod session;
 mod size;
+pub mod study;
 pub mod sweep;
 pub mod tour;
 pub mod trainer;

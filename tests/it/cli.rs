@@ -1249,3 +1249,33 @@ fn a_run_that_lies_elsewhere_is_compared_and_found_again() {
     let loss = ["examine", "run", "--probe", "effect", "--against", "far/away/run"];
     assert!(done(at, &loss).contains("against  step 30 of tiny"));
 }
+
+#[test]
+fn a_study_is_one_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/real_models/gpt2");
+    let golden = golden.to_str().unwrap();
+    fs::write(folder.path().join("p.jsonl"), "{\"prompt\": [5, 9, 7, 5, 9, 7]}\n").unwrap();
+    let told = done(folder.path(), &["study", "induction", golden, "--prompts", "p.jsonl"]);
+    for word in ["induction on gpt2, step 0", "loss_second", "strongest of 6", "5.5 0.932"] {
+        assert!(told.contains(word), "{told}: no {word}");
+    }
+    let out = ["-o", "a.json", "-o", "a.svg"];
+    let again = [&["study", "induction", golden, "--set", "block=4"][..], &out].concat();
+    assert_eq!(done(folder.path(), &again), "a.json\na.svg\n");
+    // Files are not replaced unasked, and a figure of a study is made again by its command.
+    assert_eq!(run(folder.path(), &again).status.code(), Some(2));
+    let figure = run(folder.path(), &["figure", golden, "--again", "a.svg", "-o", "b.svg"]);
+    assert!(text(&figure.stderr).contains("mnemoscope study induction FOLDER"));
+    for (words, word) in [
+        (&["study", "iio", golden][..], "ioi"),
+        (&["study", "ioi", golden, "-o", "a.tex"], ".json, .csv, .npz"),
+        (&["study", "ioi", golden, "--set", "prompts=0"], "from 1 to 1000"),
+    ] {
+        let refused = run(folder.path(), words);
+        assert_eq!(refused.status.code(), Some(2), "{words:?}");
+        assert!(text(&refused.stderr).contains(word), "{words:?}");
+    }
+    assert!(done(folder.path(), &["list", "studies"]).contains("copy-suppression"));
+    assert!(done(folder.path(), &["list", "studies", "ioi"]).contains("3.5519"));
+}

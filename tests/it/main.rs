@@ -69,6 +69,7 @@ mod settings;
 mod shaders;
 mod small;
 mod spoilt;
+mod studies;
 mod sweep;
 mod task;
 mod tfevents;

@@ -438,7 +438,7 @@ fn prompts_of(name: &str, text: &str) -> Result<Vec<Prompt>> {
 #[test]
 fn prompts_are_read_a_line_each() {
     let read = prompts_of("a.txt", "\u{feff}The lamp \r\n\n{A} burned\n").unwrap();
-    let texts: Vec<&str> = read.iter().map(|prompt| prompt.text.as_str()).collect();
+    let texts: Vec<String> = read.iter().map(Prompt::text).collect();
     assert_eq!(texts, ["The lamp ", "{A} burned"]);
     assert!(why(prompts_of("a.txt", "\n \n")).contains("no prompt is in it"));
     assert!(why(prompts_of("a.txt", &"a\n".repeat(10_001))).contains("10000 prompts"));
@@ -454,12 +454,12 @@ fn a_template_makes_pairs_of_the_same_length() {
     let codec = codec("gpt2");
     let read = prompts_of("a.jsonl", &IOI.replace('\n', " ")).unwrap();
     assert_eq!(read.len(), 2);
-    assert_eq!(read[1].text, "When John and Mary carried the books, Mary gave the lamp to");
+    assert_eq!(read[1].text(), "When John and Mary carried the books, Mary gave the lamp to");
     let pair = read[0].encode(&codec).unwrap();
     let other = pair.counterpart.clone().unwrap();
     assert_eq!(pair.tokens.len(), other.len());
-    assert_eq!(pair.answer.map(|id| codec.glyph(id)).unwrap(), "␣Mary");
-    assert_eq!(pair.wrong.map(|id| codec.glyph(id)).unwrap(), "␣John");
+    assert_eq!(pair.answer().map(|id| codec.glyph(id)).unwrap(), "␣Mary");
+    assert_eq!(pair.wrong().map(|id| codec.glyph(id)).unwrap(), "␣John");
     let subjects: Vec<String> =
         pair.roles["subject"].iter().map(|at| codec.glyph(pair.tokens[*at])).collect();
     assert_eq!(subjects, ["␣John", "␣John"]);

@@ -141,4 +141,8 @@ impl Codec {
     pub fn places(&self, ids: &[u32], text: &str) -> Vec<usize> {
         self.tokens.places(ids, text)
     }
+    /// The positions of all tokens of the first place where `text` stands.
+    pub fn extent(&self, ids: &[u32], text: &str) -> Vec<usize> {
+        self.tokens.extent(ids, text)
+    }
 }

@@ -131,6 +131,17 @@ impl Tokens {
         places
     }
 
+    /// All positions of the first place where a text stands.
+    pub fn extent(&self, ids: &[u32], text: &str) -> Vec<usize> {
+        let (bytes, owners) = (self.joined(ids), self.owners(ids));
+        let text = text.trim().as_bytes();
+        let mut starts = bytes.windows(text.len().max(1));
+        match starts.position(|found| found == text) {
+            Some(at) => (owners[at]..=owners[at + text.len() - 1]).collect(),
+            None => Vec::new(),
+        }
+    }
+
     /// The position of the token that each byte comes from.
     fn owners(&self, ids: &[u32]) -> Vec<usize> {
         let each = ids.iter().enumerate();

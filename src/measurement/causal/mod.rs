@@ -28,7 +28,7 @@ const MOST_POSITIONS: usize = 4096;
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize) -> bool;
 
 /// Does all on the pool, in order; `take` gets what becomes of each.
-fn in_turn<T: Sync, R: Send>(
+pub(super) fn in_turn<T: Sync, R: Send>(
     pool: &Pool,
     all: &[T],
     one: impl Fn(&T) -> Result<R> + Sync,
