@@ -155,7 +155,9 @@ pub fn ticks(range: (f64, f64), along: Along, most: usize) -> Vec<Tick> {
         Along::Doublings(first) => {
             let zero = (low == 0.0).then(|| Tick { value: 0.0, label: "0".to_owned() });
             let others = most.saturating_sub(zero.iter().len()).max(1);
-            zero.into_iter().chain(log_ticks(low.max(first), high, others)).collect()
+            // As on a logarithmic axis, nine decades: nobody trains for longer.
+            let from = low.max(first).max(high * 1e-9);
+            zero.into_iter().chain(log_ticks(from, high, others)).collect()
         }
     }
 }

@@ -24,7 +24,7 @@ impl Series {
     }
 
     /// Whether there is more than one step to compare.
-    fn has_curves(&self) -> bool {
+    pub fn has_curves(&self) -> bool {
         self.base.recorded.len() > 1
     }
 

@@ -328,6 +328,10 @@ impl App {
             // Memories would have nothing to show.
             self.dock.bring_forward(panel::query_key::KIND.name);
         }
+        if run.series.as_ref().is_some_and(|series| series.has_curves()) {
+            // What forms in a series is seen there first, also where both share a stack.
+            self.dock.bring_forward(panel::curves::KIND.name);
+        }
         let made = self.host.made_for(&run.info);
         made.into_iter().chain(self.sweep_panel()).for_each(|panel| self.dock.bring_forward(panel));
         self.layout = Some(self.dock.clone());

@@ -95,20 +95,25 @@ impl Scores {
 
     /// Takes the lines of a file; the first that is damaged comes back.
     fn take(&mut self, text: &str) -> Option<usize> {
-        let mut lines = (1..).zip(text.lines());
-        let header = lines.next().and_then(|(_, line)| line.strip_prefix(FIRST));
+        let mut lines = (1..).zip(text.split_inclusive('\n'));
+        let header =
+            lines.next().and_then(|(_, line)| line.strip_suffix('\n')?.strip_prefix(FIRST));
         let Some(header) = header.filter(|names| names.starts_with(',')) else { return Some(1) };
         self.columns = header[1..].split(',').map(str::to_owned).collect();
         let mut damaged = None;
         for (number, line) in lines {
-            match row_of(line, self.columns.len()) {
+            // Half a line at the end was being written when the program ended: its last number may be half of one.
+            let Some(whole) = line.strip_suffix('\n') else {
+                self.is_torn = true;
+                break;
+            };
+            match row_of(whole, self.columns.len()) {
                 Some((step, row)) => drop(self.rows.insert(step, row)),
                 None => damaged = damaged.or(Some(number)),
             }
         }
-        self.is_torn = damaged.is_some();
-        // Half a line at the end was being written when the program ended.
-        damaged.filter(|number| *number < text.lines().count() || text.ends_with('\n'))
+        self.is_torn |= damaged.is_some();
+        damaged
     }
 
     /// Steps and their values, in order.
