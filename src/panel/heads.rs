@@ -85,6 +85,12 @@ crate::settings! {
         own_scale: bool = true, @live;
         /// A number above each map: the mean share of attention on the token just before, on tokens that follow an earlier copy of the query's (where there is one), or on these copies; or how much of what the head raises in the logits goes to the tokens that it attends to.
         score: Score = Score::Nothing, @live;
+        /// So many times as large, with fewer heads in view; the wheel does it where a whole sequence is drawn.
+        zoom: f64 = 1.0, in 1.0..=64.0, @live;
+        /// The layer in the middle of what is in view then.
+        around_layer: usize = 0, in 0..=4096, @live;
+        /// The head in the middle.
+        around_head: usize = 0, in 0..=4096, @live;
         /// What that number is measured on: the sequence in view, sequences of the task (what the head does there), or repeated random tokens (what it does with any text, so that networks of different tasks can be compared). Copying needs the second or the third.
         text: Text = Text::View, @live;
     }
@@ -107,17 +113,19 @@ impl Panel for Heads {
             Ok(answer) => answer,
             Err(instead) => return instead,
         };
-        let plots = self.grid(view, answer, columns);
+        let grid = self.laid_out(view, columns);
+        let plots = self.grid(view, answer, grid);
+        let length = tokens(view).len();
+        let is_whole = view.net.is_large();
+        let shown = if is_whole { (0, length) } else { self.window.of(view.selection, length) };
         Figure {
             title: format!("Attention of all heads, {}", step_text(view)),
-            columns: Grid::of(view, columns).columns,
+            columns: grid.columns,
             plots,
             caption: format!(
-                "Above each diagonal: the future, which is hidden from a query.{}{}{}{}",
-                positions::about(
-                    self.window.of(view.selection, tokens(view).len()),
-                    tokens(view).len()
-                ),
+                "Above each diagonal: the future, which is hidden from a query.{}{}{}{}{}",
+                grid.about(view.net),
+                positions::about(shown, length),
                 about_memory(answer),
                 self.about_first_key(view),
                 self.about_score(view)
@@ -137,7 +145,8 @@ impl Heads {
         let answer = compare::patterns(a, b)?;
         let columns = a.net.heads.iter().copied().max().unwrap_or(0);
         let plain = Self { score: Score::Nothing, ..*self };
-        let mut plots = plain.grid(a, &answer, columns);
+        let grid = self.laid_out(a, columns);
+        let mut plots = plain.grid(a, &answer, grid);
         let most = span::most(plots.iter().flat_map(scales::heats).flat_map(|heat| &*heat.values));
         for plot in &mut plots {
             if let Pick::Head { layer, head } = plot.pick {
@@ -147,7 +156,7 @@ impl Heads {
             around_zero(&mut plot.marks, most, a.palette.dark);
         }
         Ok(Figure {
-            columns: Grid::of(a, columns).columns,
+            columns: grid.columns,
             plots,
             caption: match most > 0.0 {
                 true => "Above each map: how much of the attention goes elsewhere in A than in B, on average over queries.",
@@ -160,17 +169,27 @@ impl Heads {
 }
 
 impl Heads {
-    /// Row by row; a layer with fewer heads is filled up with empty plots, one without heads left out.
-    fn grid(&self, view: &View<'_>, answer: &Reading, columns: usize) -> Vec<Plot> {
+    /// Of a network whose layers have up to so many heads.
+    fn laid_out(&self, view: &View<'_>, heads: usize) -> Grid {
         let layers = layers_with_heads(view.net);
-        let grid = Grid::of(view, columns);
+        let middle = layers.iter().position(|layer| *layer >= self.around_layer);
+        let all = [layers.len().max(1), heads.max(1)];
+        let middle = [middle.unwrap_or(all[0]), self.around_head];
+        let count = all.map(|n| convert::index((n as f64 / self.zoom.max(1.0)).ceil()).clamp(1, n));
+        let first = |i: usize| middle[i].saturating_sub(count[i] / 2).min(all[i] - count[i]);
+        Grid::of(view, count, [first(0), first(1)])
+    }
+
+    /// Row by row; a layer with fewer heads is filled up with empty plots, one without heads left out.
+    fn grid(&self, view: &View<'_>, answer: &Reading, grid: Grid) -> Vec<Plot> {
+        let layers = layers_with_heads(view.net);
         let plot = |(row, column): (usize, usize)| {
-            let (layer, head) = if grid.is_turned { (column, row) } else { (row, column) };
+            let (layer, head) = grid.head_at(row, column);
             let layer = layers[layer];
             if head >= view.net.heads[layer] {
                 return blank();
             }
-            let plot = self.thumbnail(view, answer, layer, head, columns);
+            let plot = self.thumbnail(view, answer, (layer, head), grid.side);
             let is_bare = grid.is_dense() && self.score == Score::Nothing;
             if is_bare { named_at_edges(plot, grid, (row, column)) } else { plot }
         };
@@ -182,13 +201,12 @@ impl Heads {
         &self,
         view: &View<'_>,
         answer: &Reading,
-        layer: usize,
-        head: usize,
-        columns: usize,
+        (layer, head): (usize, usize),
+        points: f32,
     ) -> Plot {
         let full = pattern(answer, layer, head).ok();
-        let Some(Cells { memory, side, values }) = self.cells(view, full, answer, (layer, head))
-        else {
+        let cells = self.cells(view, full, answer, (layer, head, points));
+        let Some(Cells { memory, side, values }) = cells else {
             return blank();
         };
         let map = self.map.on(view.palette.dark);
@@ -212,7 +230,7 @@ impl Heads {
         marks.extend(super::attention::memory_gap([memory, side], view.palette.paper));
         let (left, side) = (0.0 - memory as f64, side as f64);
         // Some points of air, in which the selected head is framed.
-        let margin = side * f64::from(3.5 / thumbnail_points(view, columns).max(20.0));
+        let margin = side * f64::from(3.5 / points.max(20.0));
         if (layer, head) == (view.selection.layer, view.selection.head) {
             marks.push(Mark::Rect {
                 from: [left - 0.6 * margin, -0.6 * margin],
@@ -252,7 +270,7 @@ impl Heads {
         view: &View<'_>,
         full: Option<Pattern<'_>>,
         answer: &Reading,
-        (layer, head): (usize, usize),
+        (layer, head, points): (usize, usize, f32),
     ) -> Option<Cells> {
         let part_of = |full: Pattern<'_>| {
             let (from, to) = self.window.of(view.selection, full.queries);
@@ -269,7 +287,8 @@ impl Heads {
         let size = [pattern.memory.len(), pattern.queries];
         let shown = if is_whole { 0..pattern.queries } else { from..to };
         let (memory, values) = part(pattern.values, size, shown.clone());
-        let most = thumbnail_cells(view, view.net.heads.iter().copied().max().unwrap_or(1));
+        // No more cells along a side than the points that there is room for.
+        let most = convert::index(points.clamp(16.0, 128.0));
         let ([memory, side], values) = shrink(&values, [memory, shown.len()], most);
         Some(Cells { memory, side, values })
     }
@@ -367,16 +386,6 @@ fn share_to_copies(pattern: Pattern<'_>, tokens: &[u32], after: usize) -> Option
     }))
 }
 
-/// Cells along the side of a thumbnail: no more than the points it has room for.
-fn thumbnail_cells(view: &View<'_>, columns: usize) -> usize {
-    convert::index(thumbnail_points(view, columns).clamp(16.0, 128.0))
-}
-
-/// Side of a thumbnail in points, about.
-fn thumbnail_points(view: &View<'_>, columns: usize) -> f32 {
-    Grid::of(view, columns).side
-}
-
 /// Of many thumbnails, those that are smaller have their names at the edges of the grid.
 const NAMED_SIDE: f32 = 48.0;
 const NAMED_ALL: usize = 32;
@@ -389,6 +398,8 @@ struct Grid {
     is_turned: bool,
     /// Of a thumbnail, in points, about.
     side: f32,
+    /// The first layer that has heads and the first head in view.
+    first: [usize; 2],
 }
 
 impl Grid {
@@ -396,14 +407,34 @@ impl Grid {
         self.side < NAMED_SIDE && self.rows * self.columns > NAMED_ALL
     }
 
-    /// Of a network whose layers have up to so many heads.
-    fn of(view: &View<'_>, heads: usize) -> Self {
+    /// The layer, of those that have heads, and the head at a place.
+    fn head_at(self, row: usize, column: usize) -> (usize, usize) {
+        let (layer, head) = if self.is_turned { (column, row) } else { (row, column) };
+        (self.first[0] + layer, self.first[1] + head)
+    }
+
+    /// Which part of the heads is in view, where it is not all.
+    fn about(self, net: &NetShape) -> String {
+        let layers = layers_with_heads(net);
+        let heads = net.heads.iter().copied().max().unwrap_or(0);
+        if self.rows * self.columns >= layers.len() * heads {
+            return String::new();
+        }
+        let (first, last) =
+            (self.head_at(0, 0), self.head_at(self.rows - 1, self.columns - 1));
+        format!(
+            " In view: layers {} to {}, heads {} to {}; the wheel shows more of them, or less.",
+            layers[first.0], layers[last.0], first.1, last.1
+        )
+    }
+
+    /// Of so many layers and heads in view.
+    fn of(view: &View<'_>, [layers, heads]: [usize; 2], first: [usize; 2]) -> Self {
         /// How much larger thumbnails must become to be laid out otherwise.
         const GAIN: f32 = 1.3;
-        let (layers, heads) = (layers_with_heads(view.net).len().max(1), heads.max(1));
         let of = |rows: usize, columns: usize, is_turned| {
             let side = (view.size[0] / columns as f32).min(view.size[1] / rows as f32);
-            Self { rows, columns, is_turned, side }
+            Self { rows, columns, is_turned, side, first }
         };
         let (plain, turned) = (of(layers, heads, false), of(heads, layers, true));
         let is_flat = heads == 1 && view.size[0] > view.size[1];

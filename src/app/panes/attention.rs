@@ -1,21 +1,67 @@
 //! Maps of attention over part of a sequence: the wheel and a bar above them move through it.
 
-use egui::{Rect, Sense, Ui, pos2, vec2};
+use egui::{Pos2, Rect, Sense, Ui, pos2, vec2};
 
 use super::{Drawn, Pane};
 use crate::app::commands::Action;
 use crate::app::lab::Lab;
 use crate::base::convert;
 use crate::base::settings;
+use crate::figure::Pick;
 use crate::panel::Panel;
 use crate::panel::positions::{self, IN_VIEW, Window};
 
-/// The small maps of all heads: the wheel moves through the sequence.
+/// The small maps of all heads: the wheel moves through the sequence, or where that is drawn whole, it shows fewer heads larger.
 pub struct Heads;
 
 impl Pane for Heads {
-    fn picture(&mut self, ui: &mut Ui, drawn: &mut Drawn<'_>, _lab: &Lab) -> Vec<Action> {
-        scrolled(ui, drawn)
+    fn picture(&mut self, ui: &mut Ui, drawn: &mut Drawn<'_>, lab: &Lab) -> Vec<Action> {
+        match lab.run() {
+            Some(run) if run.info.net.is_large() => zoomed(ui, drawn),
+            _ => scrolled(ui, drawn),
+        }
+    }
+}
+
+/// The picture; the wheel over it makes the maps larger around the head under the pointer.
+fn zoomed(ui: &mut Ui, drawn: &mut Drawn<'_>) -> Vec<Action> {
+    /// Screen units of the wheel that make maps `e` times as large.
+    const UNITS: f32 = 220.0;
+    let actions = drawn.paint(ui);
+    let delta = ui.input(|i| i.smooth_scroll_delta().y);
+    if !ui.rect_contains_pointer(drawn.place) || delta == 0.0 {
+        return actions;
+    }
+    let table = settings::to_table(drawn.panel);
+    let zoom = table.get("zoom").and_then(toml::Value::as_float).unwrap_or(1.0);
+    let next = (zoom * f64::from(delta / UNITS).exp()).clamp(1.0, 64.0);
+    let pointed = ui.input(|i| i.pointer.latest_pos());
+    let pointed = pointed.and_then(|at| pointed_at(drawn, at));
+    let mut set = |name: &str, value: toml::Value| {
+        // A number within its range is taken.
+        let _ = settings::set(drawn.panel, "", name, &value);
+    };
+    set("zoom", next.into());
+    if let (Some((layer, head)), true) = (pointed, next > zoom) {
+        let number = |n: usize| i64::try_from(n).unwrap_or(0);
+        set("around_layer", number(layer).into());
+        set("around_head", number(head).into());
+    }
+    actions
+}
+
+/// The layer and the head of the map at a place of the screen, about: maps stand in a grid.
+fn pointed_at(drawn: &Drawn<'_>, at: Pos2) -> Option<(usize, usize)> {
+    let (figure, place) = (drawn.figure, drawn.place);
+    let rows = figure.plots.len().div_ceil(figure.columns.max(1));
+    let along = |share: f32, count: usize| {
+        convert::index(f64::from(share) * count as f64).min(count.saturating_sub(1))
+    };
+    let column = along((at.x - place.left()) / place.width(), figure.columns);
+    let row = along((at.y - place.top()) / place.height(), rows);
+    match figure.plots.get(row * figure.columns + column)?.pick {
+        Pick::Head { layer, head } => Some((layer, head)),
+        _ => None,
     }
 }
 
