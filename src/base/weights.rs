@@ -131,7 +131,7 @@ impl dyn TensorFile {
     /// As [`TensorFile::rows`].
     pub fn read(&self, name: &str) -> Result<RawTensor> {
         let rows = self.shape(name).and_then(|shape| shape.first().copied()).unwrap_or(1);
-        self.rows(name, &[0..rows])
+        self.rows(name, std::slice::from_ref(&(0..rows)))
     }
 
     /// See [`Weights::sha256`]; a tensor that cannot be read counts by its name and shape alone.

@@ -264,7 +264,7 @@ fn focus(how: &How) -> Result<Vec<Measured>> {
     let scratch = Scratch::new()?;
     let mut run = asked(&write(&scratch)?, LENGTH)?;
     answered(&mut run, &MeasurementCall::new("attention").with("whole", "none"))?;
-    let (mut at, heads) = (0, LAYERS as i64 * HEADS);
+    let (mut at, heads) = (0, HEADS * HEADS);
     let measured = timed(how, "gpt2/focus", || {
         // Another head each time, of another layer.
         at = (at + HEADS + 5) % heads;

@@ -72,7 +72,7 @@ impl Generate {
     fn call(&self) -> MeasurementCall {
         let given = self.options.given.iter();
         let call = MeasurementCall::new("generation");
-        given.fold(call, |call, (name, value)| call.with(*name, value.clone()))
+        given.fold(call, |call, (name, value)| call.with(name, value.clone()))
     }
 
     /// What was written, under a progress bar; false where Ctrl-C ended it before the end.

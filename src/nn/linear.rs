@@ -67,10 +67,12 @@ pub fn widened(x: &Tensor) -> Result<Tensor> {
         return Ok(x.to_dtype(DType::F32)?.contiguous()?);
     };
     let mut out = vec![0.0; to - from];
-    match storage {
-        CpuStorage::F16(halves) => halves[from..to].convert_to_f32_slice(&mut out),
-        CpuStorage::BF16(halves) => halves[from..to].convert_to_f32_slice(&mut out),
-        _ => return Ok(x.to_dtype(DType::F32)?),
+    if let CpuStorage::F16(halves) = storage {
+        halves[from..to].convert_to_f32_slice(&mut out);
+    } else if let CpuStorage::BF16(halves) = storage {
+        halves[from..to].convert_to_f32_slice(&mut out);
+    } else {
+        return Ok(x.to_dtype(DType::F32)?);
     }
     Ok(Tensor::from_vec(out, x.shape(), x.device())?)
 }

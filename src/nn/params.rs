@@ -271,7 +271,7 @@ impl Params {
                     let there = var.as_detached_tensor().to_device(&device)?;
                     Values::Here(Var::from_tensor(&there)?)
                 }
-                other => other.clone(),
+                Values::Here(_) | Values::Stored(_) => e.values.clone(),
             };
             Ok(Entry { frozen: true, values, ..e.clone() })
         };

@@ -420,8 +420,7 @@ impl Grid {
         if self.rows * self.columns >= layers.len() * heads {
             return String::new();
         }
-        let (first, last) =
-            (self.head_at(0, 0), self.head_at(self.rows - 1, self.columns - 1));
+        let (first, last) = (self.head_at(0, 0), self.head_at(self.rows - 1, self.columns - 1));
         format!(
             " In view: layers {} to {}, heads {} to {}; the wheel shows more of them, or less.",
             layers[first.0], layers[last.0], first.1, last.1

@@ -254,11 +254,11 @@ fn tokens_and_lengths_that_are_none_of_the_networks_are_refused() {
 
 /// What all places of one pass hold.
 pub fn places(run: &mut RunAt) -> Vec<Array> {
-    given(&mut |give| run.places(give))
+    given(|give| run.places(give))
 }
 
 /// All arrays that are given.
-fn given(giving: &mut dyn FnMut(&mut dyn FnMut(Array) -> Result<()>) -> Result<()>) -> Vec<Array> {
+fn given(giving: impl FnOnce(&mut dyn FnMut(Array) -> Result<()>) -> Result<()>) -> Vec<Array> {
     let mut all = Vec::new();
     giving(&mut |array| {
         all.push(array);
@@ -407,7 +407,7 @@ fn what_was_exported_is_read_back_as_the_network_that_it_was() {
     let tokens = [1, 0, 1, 1, 0];
     let mut own = Instrument::new(&experiment).unwrap();
     let prompt = own.source().label(&tokens, &Row::default());
-    let own = given(&mut |give| own.places(&weights, &prompt, &[], give));
+    let own = given(|give| own.places(&weights, &prompt, &[], give));
     for format in [WeightFormat::Gpt2, WeightFormat::Hooked] {
         let folder = tempfile::tempdir().unwrap();
         for file in interchange::files(format, &experiment, &weights).unwrap() {

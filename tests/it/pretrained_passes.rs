@@ -253,7 +253,7 @@ fn patterns_read_the_layers_and_of_the_vocabulary_the_rows_of_the_text_alone() {
 fn written(run: &mut RunAt, settings: &[(&str, toml::Value)]) -> Reading {
     let mut call = MeasurementCall::new("generation");
     for (name, value) in settings {
-        call = call.with(*name, value.clone());
+        call = call.with(name, value.clone());
     }
     let (prompt, in_force) = (run.prompt.clone(), run.interventions.clone());
     let analysis = analysis_of(&call).unwrap();

@@ -151,10 +151,10 @@ impl Lab {
         let Some(beginnings) = run.info.source.facet::<Beginnings>() else { return };
         let mut tokens = beginnings.begun(begin, &self.prompt.tokens);
         tokens.truncate(run.info.net.length);
-        let moved = tokens.len() as i64 - self.prompt.len() as i64;
+        let (count, before) = (tokens.len(), self.prompt.len());
         let row = run.info.source.label(&tokens, &self.rules);
         let along = |at: usize| {
-            let at = usize::try_from((at as i64 + moved).max(0)).ok()?;
+            let at = (at + count).saturating_sub(before);
             (at < row.len()).then_some(at)
         };
         self.selection.query = self.selection.query.and_then(along);

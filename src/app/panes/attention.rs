@@ -59,10 +59,8 @@ fn pointed_at(drawn: &Drawn<'_>, at: Pos2) -> Option<(usize, usize)> {
     };
     let column = along((at.x - place.left()) / place.width(), figure.columns);
     let row = along((at.y - place.top()) / place.height(), rows);
-    match figure.plots.get(row * figure.columns + column)?.pick {
-        Pick::Head { layer, head } => Some((layer, head)),
-        _ => None,
-    }
+    let plot = figure.plots.get(row * figure.columns + column)?;
+    if let Pick::Head { layer, head } = plot.pick { Some((layer, head)) } else { None }
 }
 
 /// The map of one head, with a bar above it that says which positions are in view.

@@ -18,7 +18,7 @@ use crate::measurement::{Answer, Mean, Subject};
 use crate::model::pass::{self, Asked};
 use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
-use crate::nn::tap::Captured;
+use crate::nn::tap::{Captured, Glance, Streams};
 
 /// Positions of one pass.
 const MOST_POSITIONS: usize = 2048;
@@ -67,10 +67,33 @@ impl<'a> Bench<'a> {
 
     /// One pass over prompts of one length, under edits.
     pub fn pass(&self, rows: &[&[u32]], edits: &[Edit], sites: &[Site]) -> Result<Seen> {
+        self.pass_asked(rows, edits, Asked { sites, ..Asked::default() })
+    }
+
+    /// The logits of such a pass, and what each layer read, where a pass can begin there.
+    pub fn streams(&self, rows: &[&[u32]], edits: &[Edit]) -> Result<(Seen, Streams)> {
+        let mut streams = Streams::default();
+        let resumes = self.subject.model.resumes();
+        let glance = resumes.then_some(&mut streams as &mut dyn Glance);
+        let seen = self.pass_asked(rows, edits, Asked { glance, ..Asked::default() })?;
+        Ok((seen, streams))
+    }
+
+    /// A pass that begins with what a layer reads, if that is known.
+    pub fn pass_from(
+        &self,
+        rows: &[&[u32]],
+        edits: &[Edit],
+        from: Option<(usize, Tensor)>,
+    ) -> Result<Seen> {
+        self.pass_asked(rows, edits, Asked { from, ..Asked::default() })
+    }
+
+    fn pass_asked(&self, rows: &[&[u32]], edits: &[Edit], asked: Asked<'_>) -> Result<Seen> {
         let Subject { model, params, .. } = self.subject;
         let batch = batch(rows);
         let logits_from = batch.len.saturating_sub(1);
-        let asked = Asked { sites, wants_logits: true, logits_from, ..Asked::default() };
+        let asked = Asked { wants_logits: true, logits_from, ..asked };
         let (logits, captured) = pass::forward_asked(model, params, &batch, edits, asked)?;
         let logits = logits.ok_or_else(|| Error::internal("a pass left no logits"))?;
         // A network may give those of all positions.

@@ -15,7 +15,7 @@ use crate::measurement::causal::Progress;
 use crate::measurement::read::values;
 use crate::measurement::{Answer, Subject};
 use crate::nn::edit::{At, Edit, With};
-use crate::nn::tap::Captured;
+use crate::nn::tap::{Captured, Streams};
 
 crate::settings! {
     /// The probability of the answer in a run with noise on the embeddings of the subject's tokens, and in the same with something
@@ -130,6 +130,8 @@ struct Trace<'e> {
     noise: Edit,
     /// What the run without noise has, each of one prompt.
     states: Captured,
+    /// What the layers read under the noise, of all samples.
+    streams: Streams,
 }
 
 /// A cell of a map: of which trace, what, at which layer and position.
@@ -237,18 +239,28 @@ impl<'e> Trace<'e> {
             noised: 0.0,
             noise,
             states: seen.captured,
+            streams: Streams::default(),
         };
-        trace.noised = trace.run(bench, study.samples, Vec::new())?;
+        let rows = vec![prompt.tokens.as_slice(); study.samples];
+        let (seen, streams) = bench.streams(&rows, std::slice::from_ref(&trace.noise))?;
+        (trace.noised, trace.streams) = (trace.mean(&seen.logits), streams);
         Ok(trace)
+    }
+
+    fn mean(&self, logits: &[Vec<f32>]) -> f64 {
+        let all = logits.iter().map(|logits| probability(logits, &[self.answer]));
+        all.sum::<f64>() / logits.len() as f64
     }
 
     /// The mean probability of the answer over all samples of the noise.
     fn run(&self, bench: &Bench<'_>, samples: usize, restored: Vec<Edit>) -> Result<f64> {
-        let edits: Vec<Edit> = std::iter::once(self.noise.clone()).chain(restored).collect();
         let rows = vec![self.prompt.tokens.as_slice(); samples];
-        let logits = bench.pass(&rows, &edits, &[])?.logits;
-        let sum: f64 = logits.iter().map(|logits| probability(logits, &[self.answer])).sum();
-        Ok(sum / samples as f64)
+        let first = restored.iter().map(|edit| edit.site.layer).min().unwrap_or(0);
+        let from = self.streams.from(first);
+        // Where the pass begins behind the noise, that is in what it begins with.
+        let noise = if from.is_none() { Some(self.noise.clone()) } else { None };
+        let edits: Vec<Edit> = noise.into_iter().chain(restored).collect();
+        Ok(self.mean(&bench.pass_from(&rows, &edits, from)?.logits))
     }
 
     fn samples(&self) -> usize {

@@ -312,7 +312,7 @@ impl<'a> Load<'a> {
         if tied {
             // Old files hold it twice.
             if let Some(named) = found {
-                self.stored(named.weight.to_owned());
+                self.stored(named.weight);
             }
             return Ok(Map::plain(embed));
         }
@@ -454,13 +454,13 @@ impl<'a> Load<'a> {
             return Err(wrong());
         }
         let (heads, shape) = (self.config.heads, shape.to_vec());
-        let of = self.stored(of);
+        let of = self.stored(&of);
         Ok(self.params.add_stored(name, Box::new(InFile { of, take, heads, shape })))
     }
 
-    fn stored(&mut self, name: String) -> Arc<Whole> {
-        let whole = || Arc::new(Whole::new(self.file.clone(), name.clone()));
-        self.read.entry(name.clone()).or_insert_with(whole).clone()
+    fn stored(&mut self, name: &str) -> Arc<Whole> {
+        let whole = || Arc::new(Whole::new(self.file.clone(), name.to_owned()));
+        self.read.entry(name.to_owned()).or_insert_with(whole).clone()
     }
 
     /// What is left over would have changed the result.

@@ -263,13 +263,14 @@ impl Take {
     /// Which rows of the stored tensor are read, of a tensor of ours of so many rows.
     fn rows(self, rows: usize, heads: usize) -> Option<Vec<Range<usize>>> {
         let dim = rows / heads.max(1);
+        let one = |rows: Range<usize>| std::iter::once(rows).collect();
         match self {
-            Self::Third(i) => Some(vec![i * rows..(i + 1) * rows]),
+            Self::Third(i) => Some(one(i * rows..(i + 1) * rows)),
             Self::ThirdOfEachHead(i) => {
                 let from = |head: usize| (3 * head + i) * dim;
                 Some((0..heads).map(|head| from(head)..from(head) + dim).collect())
             }
-            Self::AfterTwo => Some(vec![2..rows + 2]),
+            Self::AfterTwo => Some(one(2..rows + 2)),
             Self::Whole
             | Self::Turned
             | Self::TurnedThird(_)
