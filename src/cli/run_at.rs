@@ -11,7 +11,7 @@ use crate::base::weights::Weights;
 use crate::export::against::Other;
 use crate::export::run_at::{Question, RunAt};
 use crate::formats::tokenizer::Begin;
-use crate::run_folder::Reader;
+use crate::run_folder::{Reader, library, recent};
 
 /// The words that say which weights, which sequence and what is changed.
 #[derive(Args)]
@@ -93,7 +93,7 @@ impl Asked {
     }
 }
 
-fn begin_named(name: &str) -> Option<Begin> {
+pub(super) fn begin_named(name: &str) -> Option<Begin> {
     Begin::ALL.iter().find(|begin| begin.name() == name).copied()
 }
 
@@ -167,4 +167,16 @@ pub fn tell_taken(wanted: u64, taken: u64) {
 /// A sentence beside the answers.
 pub fn note(text: impl AsRef<str>) {
     super::tell(text.as_ref());
+}
+
+/// Puts a network of another program, and prompts, among what was opened lately.
+pub(super) fn remember(folder: &Path, prompts: Option<&Path>) {
+    let Ok(home) = library::home() else { return };
+    let network = recent::Kind::of_folder(folder).map(|kind| (kind, folder));
+    let prompts = prompts.map(|path| (recent::Kind::Prompts, path));
+    for (kind, path) in network.into_iter().chain(prompts) {
+        if let Err(e) = recent::remember(&home, kind, path) {
+            note(&e.message);
+        }
+    }
 }

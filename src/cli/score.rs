@@ -13,11 +13,11 @@ use crate::formats::file::check_free;
 use crate::run::experiment::Experiment;
 use crate::run::scoring::{Asked, Pass, Table};
 use crate::run_folder::library;
-use crate::run_folder::{Reader, recent, series};
+use crate::run_folder::{Reader, series};
 
 use super::bar::Bar;
 use super::gather::print;
-use super::run_at::note;
+use super::run_at::{note, remember};
 use super::say;
 
 #[derive(Args)]
@@ -58,11 +58,7 @@ impl Score {
         };
         let (mut pass, problems) = Pass::open(asked, library::home().ok().as_deref())?;
         problems.iter().for_each(|e| note(&e.message));
-        if let (Ok(home), Some(kind)) = (library::home(), recent::Kind::of_folder(&self.folder))
-            && let Err(e) = recent::remember(&home, kind, &self.folder)
-        {
-            note(&e.message);
-        }
+        remember(&self.folder, None);
         let is_whole = score(&mut pass)?;
         let steps = pass.steps();
         for mark in Table::of(pass.scores(), &steps).marks {

@@ -19,7 +19,7 @@ use crate::panel::study::{Study, names, strongest};
 use crate::run::study::{Request, Studied, prepare, study_of};
 
 use super::bar::Bar;
-use super::run_at::{tell_problems, tell_taken};
+use super::run_at::{begin_named, remember, tell_problems, tell_taken};
 use super::{assignment, say};
 
 /// The words of the command.
@@ -72,9 +72,10 @@ impl Words {
             study: &self.name,
             settings: &settings,
             prompts: self.prompts.as_deref(),
-            begin: self.begin.as_deref().and_then(begin),
+            begin: self.begin.as_deref().and_then(begin_named),
         };
         let prepared = prepare(&request, &self.folder, &run.experiment)?;
+        remember(&self.folder, self.prompts.as_deref());
         let mut bar = Bar::begin("passes")?;
         let mut tell = |done: usize, total: usize| bar.show(done, total);
         let asked = run.instrument.study(&run.weights, &run.interventions, &prepared, &mut tell);
@@ -123,10 +124,6 @@ impl Words {
         }
         Ok(run)
     }
-}
-
-fn begin(name: &str) -> Option<Begin> {
-    Begin::ALL.iter().copied().find(|begin| begin.name() == name)
 }
 
 /// Cells of a map in the table.
