@@ -147,7 +147,7 @@ impl Attention {
             columns: pattern.memory.len() + pattern.keys,
             before: pattern.memory.len(),
             tops: self.tops(&values, pattern.queries).into(),
-            values: values.into(),
+            values,
             map,
             range,
             scaling: self.scaling(),
@@ -202,14 +202,17 @@ impl Attention {
         }
     }
 
-    fn values(&self, pattern: Pattern<'_>) -> Vec<f32> {
+    fn values(&self, pattern: Pattern<'_>) -> Arc<[f32]> {
+        if let Some(shared) = pattern.shared.filter(|_| !self.hide_first) {
+            return shared.clone();
+        }
         let mut values = pattern.values.to_vec();
         if self.hide_first {
             let memory = pattern.memory.len();
             let first = values.iter_mut().skip(memory).step_by((memory + pattern.keys).max(1));
             first.for_each(|v| *v = f32::NAN);
         }
-        values
+        values.into()
     }
 
     fn scaling(&self) -> Scaling {

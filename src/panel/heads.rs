@@ -1,5 +1,7 @@
 //! All heads at a glance: a small attention map for each, layers downwards.
 
+use std::sync::Arc;
+
 use crate::base::array::Array;
 use crate::base::convert;
 use crate::base::question::{MeasurementCall, Reading};
@@ -214,13 +216,14 @@ impl Heads {
         let is_first = |i: usize| apart && i % (memory + side).max(1) == memory;
         let scaled = values.iter().enumerate().filter(|(i, v)| v.is_finite() && !is_first(*i));
         let most = scaled.map(|(_, v)| *v).fold(0.0, f32::max);
+        let values: Arc<[f32]> = values.into();
         let top = if self.own_scale && most > 0.0 { most } else { 1.0 };
         let mut marks = vec![Mark::Heat(Heat {
             name: format!("layer {layer} head {head}"),
             rows: side,
             columns: memory + side,
             before: memory,
-            values: values.clone().into(),
+            values: Arc::clone(&values),
             map,
             range: (0.0, top),
             causal: true,
@@ -285,10 +288,14 @@ impl Heads {
             return None;
         }
         let size = [pattern.memory.len(), pattern.queries];
-        let shown = if is_whole { 0..pattern.queries } else { from..to };
-        let (memory, values) = part(pattern.values, size, shown.clone());
         // No more cells along a side than the points that there is room for.
         let most = convert::index(points.clamp(16.0, 128.0));
+        let shown = if is_whole { 0..pattern.queries } else { from..to };
+        if is_whole && pattern.queries <= most {
+            let [memory, side] = size;
+            return Some(Cells { memory, side, values: pattern.values.to_vec() });
+        }
+        let (memory, values) = part(pattern.values, size, shown.clone());
         let ([memory, side], values) = shrink(&values, [memory, shown.len()], most);
         Some(Cells { memory, side, values })
     }
@@ -418,7 +425,11 @@ impl Grid {
         let layers = layers_with_heads(net);
         let heads = net.heads.iter().copied().max().unwrap_or(0);
         if self.rows * self.columns >= layers.len() * heads {
-            return String::new();
+            let (right, down) = if self.is_turned { ("layer", "head") } else { ("head", "layer") };
+            return match self.is_dense() {
+                true => format!(" Every column is a {right}, every row a {down}, from 0 on."),
+                false => String::new(),
+            };
         }
         let (first, last) = (self.head_at(0, 0), self.head_at(self.rows - 1, self.columns - 1));
         format!(

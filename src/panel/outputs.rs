@@ -84,6 +84,8 @@ pub struct Pattern<'a> {
     pub memory: &'a Arc<[String]>,
     /// Row-major; a row is memory tokens and then positions.
     pub values: &'a [f32],
+    /// The same, where they are an array of their own.
+    pub shared: Option<&'a Arc<[f32]>>,
 }
 
 impl<'a> Pattern<'a> {
@@ -92,14 +94,16 @@ impl<'a> Pattern<'a> {
             return None;
         };
         let keys = keys.saturating_sub(axis.origin());
-        Some(Self { queries, keys, memory: &axis.labels, values: heads.outer(head) })
+        let (memory, values) = (&axis.labels, heads.outer(head));
+        Some(Self { queries, keys, memory, values, shared: None })
     }
 
     fn alone(pattern: &'a Array) -> Option<Self> {
         let (&[queries, keys], [_, axis]) = (&pattern.shape[..], &pattern.axes[..]) else {
             return None;
         };
-        Some(Self { queries, keys, memory: &axis.labels, values: &pattern.data })
+        let (memory, values) = (&axis.labels, &*pattern.data);
+        Some(Self { queries, keys, memory, values, shared: Some(&pattern.data) })
     }
 
     /// Memory tokens and positions of a query, or nothing where there is no such query.

@@ -350,8 +350,9 @@ fn a_panel_and_the_analysis_that_it_asks_have_the_same_settings() {
                     shared.push(*name);
                 }
             }
-            // The layer is that of the head in focus.
-            for (name, _) in call.settings.iter().filter(|(name, _)| name != "layer") {
+            // The layer is that of the head in focus; whether sequences of the task are scored is called "on" in a panel.
+            let others = |name: &str| !["layer", "task"].contains(&name);
+            for (name, _) in call.settings.iter().filter(|(name, _)| others(name)) {
                 let here = |all: &[(&str, String)]| all.iter().any(|(known, _)| known == name);
                 assert!(here(&of_panel) && here(&of_analysis), "{}: {name}", kind.name);
             }

@@ -93,6 +93,14 @@ fn has_past(lab: &Lab) -> bool {
     lab.run().is_some_and(|run| !run.recording.recorded.is_empty())
 }
 
+fn begins(lab: &Lab) -> bool {
+    lab.can_begin()
+}
+
+fn branches(lab: &Lab) -> bool {
+    has_past(lab) && lab.can_begin()
+}
+
 fn looks_back(lab: &Lab) -> bool {
     lab.step.is_some()
 }
@@ -159,9 +167,9 @@ const ROWS: &[Entry] = rows! {
     Training {
         RunPause "Run or pause", "Let training go on, or hold it where it is.", plain(Key::Space), trains;
         SingleStep "One step", "Train exactly one step, then pause.", plain(Key::Period), trains;
-        Restart "Restart", "Begin again from fresh weights, with the settings of the form. The run before stays.", ctrl(Key::R), has_run;
-        Branch "Branch from here", "A new run from the step in view, with the settings of the form. It begins paused, so that something can be frozen or cut first: Space trains it. Both runs stay.", plain(Key::B), has_past;
-        BranchAndGo "Branch and train", "The same, and it trains at once.", shift(Key::B), has_past;
+        Restart "Restart", "Begin again from fresh weights, with the settings of the form. The run before stays.", ctrl(Key::R), begins;
+        Branch "Branch from here", "A new run from the step in view, with the settings of the form. It begins paused, so that something can be frozen or cut first: Space trains it. Both runs stay.", plain(Key::B), branches;
+        BranchAndGo "Branch and train", "The same, and it trains at once.", shift(Key::B), branches;
         CloseRun "Close run", "Take the run in view out of the window. Its recording stays on the disk.", ctrl_shift(Key::W), has_run;
         NextRun "Next run", "Show the next run of this window in all panels.", ctrl(Key::PageDown), has_run;
         PreviousRun "Previous run", "Show the run before in all panels.", ctrl(Key::PageUp), has_run;

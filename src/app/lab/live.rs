@@ -182,6 +182,11 @@ impl Lab {
         self.runs.iter().any(|run| run.training.as_ref().is_some_and(Training::is_running))
     }
 
+    /// Whether a run could be begun from what is in view: a network of another program is read here and not trained.
+    pub fn can_begin(&self) -> bool {
+        self.run().is_some_and(|run| !run.experiment.model.is_read())
+    }
+
     /// Whether run, pause and step mean something now. A run that has done all its steps goes on once the form
     /// gives it more.
     pub fn can_train(&self) -> bool {

@@ -41,7 +41,8 @@ fn buttons(ui: &mut Ui, lab: &Lab) -> Vec<Action> {
     ui.horizontal(|ui| {
         walk(ui, lab, &mut actions);
         ui.separator();
-        let button = ui.add_enabled(is_recorded(lab), egui::Button::new("Branch from here"));
+        let button = ui.add_enabled(lab.can_begin() && is_recorded(lab), egui::Button::new("Branch from here"));
+        let button = button.on_disabled_hover_text(lab.why_not_steered());
         let help = "A new run from the step in view, with the settings of the form (B). It begins paused: Space trains it, Shift+B does so at once. Both runs stay.";
         if button.on_hover_text(help).clicked() {
             actions.push(Action::Do(Command::Branch));

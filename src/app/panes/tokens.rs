@@ -27,14 +27,16 @@ impl Pane for Tokens {
         let is_low = ui.available_height() < LOW;
         ui.horizontal(|ui| {
             self.buttons(ui, lab, &mut actions);
-            beginnings(ui, lab, &mut actions);
             match is_low {
                 true => list(ui, panel),
                 false => selected(ui, lab),
             }
         });
         if !is_low {
-            ui.horizontal(|ui| switch(ui, panel));
+            ui.horizontal(|ui| {
+                switch(ui, panel);
+                beginnings(ui, lab, &mut actions);
+            });
         }
         actions.extend(self.controls_for_hall(ui, panel, lab));
         actions
@@ -83,17 +85,14 @@ impl Tokens {
     }
 
     fn buttons(&mut self, ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
-        let is_narrow = ui.available_width() < NARROW;
+        let (is_narrow, is_tight) = (ui.available_width() < NARROW, ui.available_width() < TIGHT);
         let button = ui.button(if is_narrow { "Another" } else { "Another sequence" });
         let button = button.accessible_name("Another sequence");
         if button.on_hover_text("Draw another held-out sequence of the task (N).").clicked() {
             actions.push(Action::Do(Command::DrawSequence));
         }
-        let writes = lab.generation.is_running();
-        let button = ui.button(if writes { "Stop" } else { "Continue" });
-        let help = "The network continues the text, token by token, under what is in force (G). How many tokens, at which temperature and with which seed stands in the settings of this panel.";
-        if button.on_hover_text(help).clicked() {
-            actions.push(Action::Do(Command::Generate));
+        if !is_tight {
+            writing(ui, lab, actions);
         }
         let editing = self.text.is_some();
         let button = ui.selectable_label(editing, "Edit text");
@@ -132,6 +131,15 @@ impl Tokens {
     }
 }
 
+/// Has the network continue the text, or stops that.
+fn writing(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
+    let button = ui.button(if lab.generation.is_running() { "Stop" } else { "Continue" });
+    let help = "The network continues the text, token by token, under what is in force (G). How many tokens, at which temperature and with which seed stands in the settings of this panel.";
+    if button.on_hover_text(help).clicked() {
+        actions.push(Action::Do(Command::Generate));
+    }
+}
+
 /// What begins a text, where the network has a choice.
 fn beginnings(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
     let Some(run) = lab.run() else { return };
@@ -144,7 +152,8 @@ fn beginnings(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
         Begin::TransformerLens => "TransformerLens",
         Begin::Nothing => "none",
     };
-    let combo = ComboBox::from_id_salt("begin").selected_text(format!("BOS: {}", name(lab.begin)));
+    let text = format!("BOS: {}", name(lab.begin));
+    let combo = ComboBox::from_id_salt("begin").width(96.0).truncate().selected_text(text);
     let combo = combo.show_ui(ui, |ui| {
         for begin in Begin::ALL {
             let token =
@@ -162,14 +171,21 @@ fn beginnings(ui: &mut Ui, lab: &Lab, actions: &mut Vec<Action>) {
 /// In a panel of less height the choice of colours is a list in the row of the buttons: the text needs the other row.
 const LOW: f32 = 300.0;
 /// In less width that row has no room for the whole name of its first button.
-const NARROW: f32 = 340.0;
+const NARROW: f32 = 440.0;
+/// In less there is room for no more than it, the text and the colours.
+const TIGHT: f32 = 330.0;
+
+/// Words that are cut where there is no room: they must not make the panel wider.
+fn weak(ui: &mut Ui, text: String) {
+    ui.add(egui::Label::new(egui::RichText::new(text).weak()).truncate());
+}
 
 fn selected(ui: &mut Ui, lab: &Lab) {
     if let Some(query) = lab.selection.query {
         let key = lab.selection.key.map(|k| format!(", key {k}")).unwrap_or_default();
-        ui.weak(format!("query {query}{key}"));
+        weak(ui, format!("query {query}{key}"));
     } else {
-        ui.weak("click a token");
+        weak(ui, "click a token".to_owned());
     }
 }
 

@@ -332,6 +332,10 @@ impl App {
             // What forms in a series is seen there first, also where both share a stack.
             self.dock.bring_forward(panel::curves::KIND.name);
         }
+        if run.info.net.is_read && run.series.is_none() {
+            // It has no curves.
+            self.dock.bring_forward(panel::head_scores::KIND.name);
+        }
         let made = self.host.made_for(&run.info);
         made.into_iter().chain(self.sweep_panel()).for_each(|panel| self.dock.bring_forward(panel));
         self.layout = Some(self.dock.clone());

@@ -305,7 +305,8 @@ fn buttons(ui: &mut Ui, lab: &Lab, width: f32, actions: &mut Vec<Action>) {
     }
     if width >= RESTART_FROM {
         let button = egui::Button::new("Restart").min_size([60.0, 26.0].into());
-        let button = ui.add_enabled(lab.run().is_some(), button);
+        let button = ui.add_enabled(lab.can_begin(), button);
+        let button = button.on_disabled_hover_text(lab.why_not_steered());
         let help = "Begin again from fresh weights with the settings of the form (Ctrl+R).";
         if button.on_hover_text(help).clicked() {
             actions.push(Action::Do(Command::Restart));
