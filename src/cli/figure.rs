@@ -283,8 +283,10 @@ fn fill(panel: &mut PanelSpec, question: &Question) {
     if panel.sequence == 0 {
         panel.sequence = question.sequence;
     }
-    if panel.tokens.is_none() {
+    if panel.tokens.is_none() && panel.ids.is_none() {
         panel.tokens.clone_from(&question.tokens);
+        panel.begin = question.begin.map(|begin| begin.name().to_owned());
+        panel.ids.clone_from(&question.ids);
     }
     panel.intervene.extend(question.interventions.iter().cloned());
 }

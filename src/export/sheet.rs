@@ -140,6 +140,12 @@ pub struct PanelSpec {
     /// Text in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<String>,
+    /// What begins that text (BOS): `tokenizer`, `transformer_lens` or `nothing`; none: as the tokenizer of the network says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begin: Option<String>,
+    /// Tokens in its place, by their numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids: Option<Vec<u32>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub intervene: Vec<String>,
     /// In place of the title and the caption that the panel gives itself.

@@ -8,6 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::base::question::{Analyzed, Found, MeasurementCall};
 use crate::base::registry::row;
 use crate::figure::provenance::RunFacts;
+use crate::formats::tokenizer::Begin;
 use crate::panel::{self, Beside, NetShape, Panel, Selection, Snapshot};
 use crate::run::job::analysis_of;
 use crate::run::scoring;
@@ -140,6 +141,8 @@ impl SheetRunner {
                 .unwrap_or_else(|| format!("{layer}.{head}")),
             intervene: against.intervene.clone(),
             tokens: None,
+            begin: None,
+            ids: None,
             beside: Vec::new(),
             ..a.spec.clone()
         };
@@ -157,8 +160,8 @@ impl SheetRunner {
             step: spec.step,
             sequence: spec.sequence,
             tokens: spec.tokens.clone(),
-            begin: None,
-            ids: None,
+            begin: spec.begin.as_deref().map(begin).transpose()?,
+            ids: spec.ids.clone(),
             interventions: spec.intervene.clone(),
         };
         let mut beside = Vec::with_capacity(spec.beside.len());
@@ -359,4 +362,14 @@ fn selection(spec: &PanelSpec, net: &NetShape, length: usize) -> Result<Selectio
         }
     }
     Ok(Selection { layer, head, query: spec.query, key: spec.key, first: spec.first, slot: None })
+}
+
+/// What a sheet says that begins a text.
+fn begin(name: &str) -> Result<Begin> {
+    Begin::ALL.iter().copied().find(|begin| begin.name() == name).ok_or_else(|| {
+        Error::input(format!(
+            "begin = \"{name}\" is in the sheet, expected one of {}",
+            Begin::NAMES.join(", ")
+        ))
+    })
 }

@@ -17,7 +17,7 @@ pub const KIND: PanelKind = PanelKind {
     look_for: "Strong cells: an induction head attends to what followed the token before, a previous-token head to the token just before, a duplicate-token head to earlier copies; a copying head makes what it attends to likelier. A pair of the first two, the one in an earlier layer, is memory of the text in view.",
     click: "A click on a cell or a row puts the head into focus everywhere. The wheel moves the table on.",
     stack: Stack::RightAbove,
-    turn: 1,
+    turn: 6,
     aspect: 0.6,
     controls: &[("score", "Sort by"), ("order", "Order"), ("on", "On")],
     ..PanelKind::new("head_scores", || Box::<HeadScores>::default())

@@ -9,6 +9,8 @@ use mnemoscope::base::batch::Row;
 use mnemoscope::base::error::Result;
 use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::export::run_at::{Question, RunAt};
+use mnemoscope::export::sheet::{PanelSpec, Sheet};
+use mnemoscope::export::sheet_runner::SheetRunner;
 use mnemoscope::measurement;
 use mnemoscope::model::pretrained::Config;
 use mnemoscope::run::examine::Instrument;
@@ -420,4 +422,27 @@ fn what_was_exported_is_read_back_as_the_network_that_it_was() {
             assert!(most < 1e-5, "{name}: {most}");
         }
     }
+}
+
+#[test]
+fn a_figure_is_of_the_tokens_or_the_text_that_are_named_and_of_what_begins_them() {
+    let folder = copy("gpt2");
+    let tokenizer = golden().join("tokenizers/gpt2/tokenizer.json");
+    fs::copy(tokenizer, folder.path().join("tokenizer.json")).unwrap();
+    let drawn = |spec: PanelSpec| {
+        let panels = vec![PanelSpec { panel: "attention".to_owned(), ..spec }];
+        let sheet = Sheet { panels, ..Sheet::default() };
+        let drawn = SheetRunner::new(folder.path()).drawn_panels(&sheet, &mut |_, _| true);
+        drawn.map(|drawn| drawn[0].shown.readings.as_ref().unwrap().prompt.tokens.clone())
+    };
+    let ids = Some(vec![5, 9, 17]);
+    assert_eq!(drawn(PanelSpec { ids, ..PanelSpec::default() }).unwrap(), [5, 9, 17]);
+    let text = |begin: &str| PanelSpec {
+        tokens: Some("The lamp".to_owned()),
+        begin: Some(begin.to_owned()),
+        ..PanelSpec::default()
+    };
+    assert_eq!(drawn(text("transformer_lens")).unwrap(), [399, 304, 288]);
+    assert_eq!(drawn(text("nothing")).unwrap(), [304, 288]);
+    assert!(drawn(text("somebody")).unwrap_err().message.contains("expected one of tokenizer"));
 }

@@ -140,7 +140,7 @@ fn drawn_other(kind: &PanelKind, other: Compared<'_>, in_view: &Run) -> DrawnPan
 }
 
 fn spec(kind: &str, lab: &Lab, readings: Option<&Arc<Readings>>) -> PanelSpec {
-    let (sequence, tokens) = lab.asked_about();
+    let (sequence, tokens, ids) = lab.asked_about();
     let selection = &lab.selection;
     PanelSpec {
         panel: kind.to_owned(),
@@ -151,6 +151,7 @@ fn spec(kind: &str, lab: &Lab, readings: Option<&Arc<Readings>>) -> PanelSpec {
         key: selection.key,
         sequence,
         tokens,
+        ids,
         intervene: in_force(readings),
         ..PanelSpec::default()
     }

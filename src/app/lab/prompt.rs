@@ -92,10 +92,16 @@ impl Lab {
         self.changed();
     }
 
-    /// The sequence in view as a figure sheet says it: the number of one that is held out, and the text in its place.
-    pub fn asked_about(&self) -> (u64, Option<String>) {
-        let text = || self.run().map(|run| run.info.vocab.spell(&self.prompt.tokens));
-        (self.rules_of, if self.drawn.is_none() { text() } else { None })
+    /// The sequence in view as a figure sheet says it: the number of one that is held out, and in its place a text, or the tokens where
+    /// these are not told by a text alone.
+    pub fn asked_about(&self) -> (u64, Option<String>, Option<Vec<u32>>) {
+        let Some(run) = self.run().filter(|_| self.drawn.is_none()) else {
+            return (self.rules_of, None, None);
+        };
+        if run.info.source.facet::<Beginnings>().is_some() {
+            return (self.rules_of, None, Some(self.prompt.tokens.clone()));
+        }
+        (self.rules_of, Some(run.info.vocab.spell(&self.prompt.tokens)), None)
     }
 
     /// The sequence after the one that was drawn last.
