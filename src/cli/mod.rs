@@ -87,7 +87,7 @@ struct Window {
     #[arg(long, value_name = "WIDTHxHEIGHT", requires = "screenshot", value_parser = window_size, default_value = "1600x1000")]
     size: [u16; 2],
     /// With --screenshot: all that is drawn so many times as large, from 0.6 to 2.5
-    #[arg(long, value_name = "N", requires = "screenshot", default_value_t = 1.0)]
+    #[arg(long, value_name = "N", requires = "screenshot", value_parser = scale, default_value = "1")]
     scale: f32,
     /// With --screenshot: light on dark
     #[arg(long, requires = "screenshot")]
@@ -300,6 +300,11 @@ fn run(cli: Cli) -> Result<ExitCode> {
 }
 
 /// Width and height as in `1280x720`.
+fn scale(text: &str) -> std::result::Result<f32, String> {
+    let scale = text.parse().ok().filter(|scale: &f32| (0.6..=2.5).contains(scale));
+    scale.ok_or_else(|| format!("read \"{text}\", expected a number from 0.6 to 2.5"))
+}
+
 fn window_size(text: &str) -> std::result::Result<[u16; 2], String> {
     let sides = text.split_once('x').and_then(|(w, h)| Some([w.parse().ok()?, h.parse().ok()?]));
     sides.filter(|[w, h]| (320..=8192).contains(w) && (240..=8192).contains(h)).ok_or_else(|| {

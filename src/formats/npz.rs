@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Cursor, Read, Seek, Write};
 
-use zip::result::ZipResult;
+use zip::result::{ZipError, ZipResult};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter};
 
@@ -94,11 +94,11 @@ pub fn archive(members: &[Member<'_>]) -> Result<Vec<u8>> {
 }
 
 /// An archive that is written member by member.
-pub struct Archive<W: Write + Seek>(ZipWriter<W>);
+pub struct Archive<W: Write + Seek>(Option<ZipWriter<W>>);
 
 impl<W: Write + Seek> Archive<W> {
     pub fn new(to: W) -> Self {
-        Self(ZipWriter::new(to))
+        Self(Some(ZipWriter::new(to)))
     }
 
     /// # Errors
@@ -106,7 +106,16 @@ impl<W: Write + Seek> Archive<W> {
     pub fn add(&mut self, member: &Member<'_>) -> Result<()> {
         let header = member.header()?;
         let written = self.write(member, &header);
-        written.map_err(|e| wrong(&member.name, &e.to_string()).caused_by(e))
+        written.map_err(|e| self.failed(&member.name, e))
+    }
+
+    /// What cannot be written any further is let go: at its end it would be finished, and say on the terminal that it cannot be.
+    fn failed(&mut self, name: &str, error: ZipError) -> Error {
+        std::mem::forget(self.0.take());
+        if let ZipError::Io(e) = error {
+            return Error::from(e).context(format!("writing {name} into a NumPy archive"));
+        }
+        wrong(name, &error.to_string()).caused_by(error)
     }
 
     fn write(&mut self, member: &Member<'_>, header: &[u8]) -> ZipResult<()> {
@@ -118,15 +127,17 @@ impl<W: Write + Seek> Archive<W> {
             .system(System::Unix)
             .unix_permissions(0o644)
             .large_file(u32::try_from(length).is_err());
-        self.0.start_file(format!("{}.npy", member.name), options)?;
-        self.0.write_all(header)?;
-        Ok(member.numbers.write_to(&mut self.0)?)
+        let Some(zip) = &mut self.0 else { return Ok(()) };
+        zip.start_file(format!("{}.npy", member.name), options)?;
+        zip.write_all(header)?;
+        Ok(member.numbers.write_to(zip)?)
     }
 
     /// # Errors
     /// When the end cannot be written.
-    pub fn finish(self) -> Result<W> {
-        self.0.finish().map_err(|e| wrong("its end", &e.to_string()).caused_by(e))
+    pub fn finish(mut self) -> Result<W> {
+        let zip = self.0.take().ok_or_else(|| wrong("its end", "it was given up before"))?;
+        zip.finish().map_err(|e| self.failed("its end", e))
     }
 }
 

@@ -346,7 +346,7 @@ impl Parts<'_> {
         self.keep(format!("heads.layer{layer}"), &["head", "pos"], &along)
     }
 
-    /// At one query: `pattern` is `[head, query, key]`, `v` is `[head, pos, dim]`.
+    /// At one query: `pattern` is `[head, query, key]`, `v` is `[kv head, pos, dim]`, each of which serves as many heads.
     fn sources(
         &mut self,
         layer: usize,
@@ -355,17 +355,19 @@ impl Parts<'_> {
         pattern: &Tensor,
         v: &Tensor,
     ) -> Result<()> {
-        let (heads, positions, dim) = v.dims3()?;
+        let ((kept, positions, dim), heads) = (v.dims3()?, pattern.dim(0)?);
+        let shared = heads / kept.max(1);
         let pattern = pattern.narrow(1, query, 1)?.squeeze(1)?;
         let wanted = wanted.get(query)?;
         let along = values(&pattern, |pattern| {
             values(&wanted, |wanted| {
                 values(v, |v| {
-                    let at = |(i, v): (usize, &[f32])| {
-                        let head = i / positions;
+                    let at = |i: usize| {
+                        let (head, key) = (i / positions, i % positions);
+                        let v = &v[(head / shared.max(1) * positions + key) * dim..][..dim];
                         f64::from(pattern[i]) * dot(v, &wanted[head * dim..][..dim])
                     };
-                    v.chunks_exact(dim).enumerate().map(at).map(narrow).collect::<Vec<_>>()
+                    (0..heads * positions).map(at).map(narrow).collect::<Vec<_>>()
                 })
             })
         })???;

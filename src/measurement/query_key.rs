@@ -168,7 +168,9 @@ fn without(array: &Array, from: usize, to: usize) -> Array {
 impl QueryKey {
     fn vectors(&self, scene: &Scene<'_>, name: &str, point: Point) -> Result<Array> {
         let all = captured(scene, Site { layer: self.layer, point })?;
-        let one: Tensor = all.narrow(1, self.head, 1)?;
+        // A head of keys may serve several heads of queries.
+        let heads = scene.subject.model.layout().heads[self.layer].max(1);
+        let one: Tensor = all.narrow(1, self.head * all.dim(1)? / heads, 1)?;
         let dim = one.dim(3)?;
         let data = values(&one, <[f32]>::to_vec)?;
         Array::new(name, &["point", "dim"], &[data.len() / dim, dim], data)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::base::array::Array;
 use crate::base::batch::{Batch, Row};
 use crate::base::error::{Error, Result};
-use crate::base::intervention::{Intervention, Site};
+use crate::base::intervention::{Intervention, MEMORY, Site};
 use crate::base::question::{MeasurementCall, Reading, Readings};
 use crate::base::registry;
 use crate::base::settings;
@@ -291,17 +291,28 @@ impl Instrument {
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
         for what in interventions {
             if !self.tried.contains(what) {
-                try_out(subject, what, self.tried_length())?;
+                try_out(subject, what, self.tried_length(what))?;
                 self.tried.push(what.clone());
             }
         }
         Ok(())
     }
 
-    /// Positions of the sequence that interventions are tried out on: a large network, which is read and not trained, is asked about short ones.
-    fn tried_length(&self) -> usize {
+    /// Positions of the sequence that an intervention is tried out on: a large network, which is read and not trained, is asked about a short
+    /// one, which has the positions that are named.
+    fn tried_length(&self, what: &Intervention) -> usize {
         let longest = self.model.layout().length;
-        if self.architecture.is_read() { longest.min(TRIED_POSITIONS) } else { longest }
+        if !self.architecture.is_read() {
+            return longest;
+        }
+        let named = match what {
+            Intervention::Change { place, .. } => {
+                let all = place.positions.iter().chain(&place.keys);
+                all.filter(|at| **at < MEMORY).max().map_or(0, |at| at + 1)
+            }
+            Intervention::Freeze(_) | Intervention::Unfreeze(_) => 0,
+        };
+        longest.min(TRIED_POSITIONS.max(named))
     }
 
     /// The interventions with their numbers.

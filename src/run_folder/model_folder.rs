@@ -107,18 +107,24 @@ pub fn is_model(folder: &Path) -> bool {
 
 /// Whether a folder holds a network of another program itself, and its tensors too.
 pub fn is_whole(folder: &Path) -> bool {
-    is_network(folder) && [WHOLE, HOOKED, INDEX].iter().any(|name| folder.join(name).exists())
+    is_network(folder) && has_tensors(folder)
 }
 
-/// Whether its `config.json` says of which kind the network is, or how large.
+/// Whether its `config.json` says of which kind the network is, or how large; or tensors lie beside it, whatever it says: then what is wrong
+/// with it is to be told.
 fn is_network(folder: &Path) -> bool {
     let path = folder.join(CONFIG);
     if !path.is_file() || super::is_run(folder) {
         return false;
     }
     let config = read_text(&path, MOST_CONFIG_BYTES).ok().and_then(|text| json::parse(&text).ok());
-    config
-        .is_some_and(|config| ["model_type", "d_model"].iter().any(|key| config.get(key).is_some()))
+    let says =
+        |config: Value| ["model_type", "d_model"].iter().any(|key| config.get(key).is_some());
+    config.is_some_and(says) || has_tensors(folder)
+}
+
+fn has_tensors(folder: &Path) -> bool {
+    [WHOLE, HOOKED, INDEX].iter().any(|name| folder.join(name).exists())
 }
 
 impl ModelFolder {

@@ -446,3 +446,55 @@ fn a_figure_is_of_the_tokens_or_the_text_that_are_named_and_of_what_begins_them(
     assert_eq!(drawn(text("nothing")).unwrap(), [304, 288]);
     assert!(drawn(text("somebody")).unwrap_err().message.contains("expected one of tokenizer"));
 }
+
+#[test]
+fn a_damaged_configuration_beside_tensors_is_said_and_not_taken_for_no_network() {
+    for (text, says) in [("", "config.json"), ("{", "config.json"), ("{}", "model_type")] {
+        let folder = copy("gpt2");
+        fs::write(folder.path().join("config.json"), text).unwrap();
+        let said = refusal(folder.path());
+        assert!(said.contains(says) && !said.contains("run.json"), "{text:?}: {said}");
+    }
+}
+
+#[test]
+fn positions_beyond_the_first_ones_can_be_named_in_a_long_sequence() {
+    let ids: Vec<u32> = (0..60).collect();
+    let question = |position: usize| Question {
+        ids: Some(ids.clone()),
+        interventions: vec![format!("zero layer1.attn_out@{position}")],
+        ..Question::default()
+    };
+    let mut run = RunAt::open(&golden().join("llama"), &question(59)).unwrap();
+    let cut = places(&mut run);
+    let width = array(&cut, "attn_out.1").len() / 60;
+    assert!(array(&cut, "attn_out.1")[59 * width..].iter().all(|x| *x == 0.0));
+    assert!(array(&cut, "attn_out.1")[..59 * width].iter().any(|x| *x != 0.0));
+}
+
+#[test]
+fn heads_that_share_keys_and_values_are_taken_apart_by_their_own() {
+    let mut run = asked(&golden().join("llama"), &[5, 9, 17, 5, 9]).unwrap();
+    let call = MeasurementCall::new("attribution").with("position", 4).with("of", "likeliest");
+    let readings = run.ask(std::slice::from_ref(&call)).unwrap();
+    let reading = readings.get(&call).unwrap().clone().unwrap();
+    for layer in 0..2 {
+        let sources = reading.array(&format!("sources.layer{layer}")).unwrap();
+        let heads = reading.array(&format!("heads.layer{layer}")).unwrap();
+        assert_eq!(sources.shape, [4, 5], "four heads of two of values");
+        // What a head writes is the sum over where it comes from.
+        for head in 0..4 {
+            let sum: f32 = sources.outer(head).iter().sum();
+            assert!((sum - heads.outer(head)[4]).abs() < 1e-4, "layer {layer} head {head}");
+        }
+    }
+    // Queries and keys of a head: their products are its scores, from which the pattern is made.
+    let mut keys = Vec::new();
+    for head in 0..4 {
+        let call = MeasurementCall::new("query_key").with("layer", 0).with("head", head);
+        let readings = run.ask(std::slice::from_ref(&call)).unwrap();
+        let reading = readings.get(&call).unwrap().clone().unwrap();
+        keys.push(reading.array("keys").unwrap().data.to_vec());
+    }
+    assert!(keys[0] == keys[1] && keys[2] == keys[3] && keys[0] != keys[2]);
+}
