@@ -26,7 +26,7 @@ pub const KIND: PanelKind = PanelKind {
     title: "Head effects",
     look_for: "Bars that stand out: heads without which the answer would be another.",
     click: "A click does nothing here; pointing at a bar tells its head and the number.",
-    stack: Stack::RightAbove,
+    stack: Stack::MiddleAbove,
     aspect: 0.6,
     // Settings that stand above the picture; the others stand in the form alone.
     controls: &[

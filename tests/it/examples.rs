@@ -69,7 +69,7 @@ fn a_panel_is_opened_in_the_window_with_its_controls_and_its_long_question() {
     finished(&mut harness);
     let figure =
         |harness: &Harness<'_, App>| harness.query_by_label("Head effects figure").is_some();
-    assert!(!figure(&harness), "it lies behind the curves");
+    assert!(!figure(&harness), "it lies behind all heads");
     press(&mut harness, "Head effects");
     until(&mut harness, "every head was tried", |app| is_answered(app, "all_pairs=false"));
     // A network this small is wrong: of that there is a sentence instead of a figure.
