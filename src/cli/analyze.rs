@@ -175,7 +175,9 @@ fn summary(run: &RunAt, call: &MeasurementCall, reading: &Reading) -> Result<()>
     }
     for array in &reading.arrays {
         if let Some(name) = array.name.strip_prefix("effect.") {
-            say(format!("\n{name}: strongest of {}", array.shape.iter().product::<usize>()))?;
+            // What a network does not have is not a number: heads of keys may be fewer than those of queries.
+            let there = array.data.iter().filter(|x| x.is_finite()).count();
+            say(format!("\n{name}: strongest of {there}"))?;
             strongest(array, name, reading)?;
         } else if let Some(name) = array.name.strip_prefix("recovered.") {
             say(format!(

@@ -46,7 +46,7 @@ pub struct At {
     #[arg(long, value_name = "WHO", requires = "tokens", value_parser = PossibleValuesParser::new(Begin::NAMES))]
     begin: Option<String>,
     /// Tokens to ask about in its place, by their numbers: `--ids 5,9,17`
-    #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', value_parser = token)]
     ids: Option<Vec<u32>>,
 }
 
@@ -91,6 +91,11 @@ impl Asked {
         opened.read(&run.prompt, run.instrument.source().vocab())?;
         Ok(opened)
     }
+}
+
+fn token(text: &str) -> std::result::Result<u32, String> {
+    let number = text.trim().parse();
+    number.map_err(|_| format!("read \"{text}\", expected the number of a token, from 0"))
 }
 
 pub(super) fn begin_named(name: &str) -> Option<Begin> {

@@ -240,7 +240,8 @@ impl Heads {
                 to: [side + 0.6 * margin; 2],
                 fill: None,
                 stroke: Some(view.palette.accent),
-                width: 2.5,
+                // Not so wide that it covers a small map.
+                width: (0.1 * points).clamp(1.0, 2.5),
             });
         }
         if apart && values.iter().enumerate().any(|(i, v)| is_first(i) && *v > most) {
