@@ -328,12 +328,11 @@ impl App {
             // Memories would have nothing to show.
             self.dock.bring_forward(panel::query_key::KIND.name);
         }
-        if run.series.as_ref().is_some_and(|series| series.has_curves()) {
+        let has_curves = run.series.as_ref().is_some_and(|series| series.has_curves());
+        if has_curves {
             // What forms in a series is seen there first, also where both share a stack.
             self.dock.bring_forward(panel::curves::KIND.name);
-        }
-        if run.info.net.is_read && run.series.is_none() {
-            // It has no curves.
+        } else if run.info.net.is_read {
             self.dock.bring_forward(panel::head_scores::KIND.name);
         }
         let made = self.host.made_for(&run.info);
