@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use crate::base::analysis::Generating;
 use crate::base::convert;
 use crate::base::error::{Error, Result};
 use crate::base::plain::Plain;
@@ -15,7 +16,6 @@ use crate::base::settings::Settings;
 use crate::export::run_at::RunAt;
 use crate::figure::file::save;
 use crate::formats::file::check_free;
-use crate::measurement::analysis::generation;
 use crate::run::job::analysis_of;
 
 use super::bar::Bar;
@@ -23,13 +23,13 @@ use super::options::{self, Options};
 use super::run_at::Asked;
 use super::{say, say_as_is};
 
-/// The settings of the command.
+/// What the options of the command are made of.
 #[derive(Clone)]
-pub struct Generating;
+pub struct How;
 
-impl options::Asked for Generating {
+impl options::Asked for How {
     fn usual() -> Box<dyn Settings> {
-        Box::new(generation::Generating::default())
+        Box::new(Generating::default())
     }
 }
 
@@ -38,7 +38,7 @@ pub struct Generate {
     #[command(flatten)]
     asked: Asked,
     #[command(flatten)]
-    options: Options<Generating>,
+    options: Options<How>,
     /// Write tokens and probabilities to a .json file, too
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -61,12 +61,18 @@ impl Generate {
         if self.json {
             say_as_is(&format!("{told:#}"))?;
         } else {
-            summary(&run, &reading)?;
+            summary(&run, &reading, &self.settings()?)?;
         }
         if let Some(path) = &self.out {
             save(path, format!("{told:#}\n").as_bytes(), self.force)?;
         }
         Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(130) })
+    }
+
+    fn settings(&self) -> Result<Generating> {
+        let mut settings = Generating::default();
+        self.options.set(&mut settings)?;
+        Ok(settings)
     }
 
     fn call(&self) -> MeasurementCall {
@@ -90,16 +96,14 @@ impl Generate {
 
     fn told(&self, run: &RunAt, reading: &Reading) -> Result<serde_json::Value> {
         let vocab = run.instrument.source().vocab();
-        let settings = self.options.given.iter();
-        let settings: Vec<String> =
-            settings.map(|(name, value)| format!("{name}={value}")).collect();
+        let Generating { count, temperature, seed } = self.settings()?;
         let in_force: Vec<String> = run.interventions.iter().map(ToString::to_string).collect();
         let probabilities = reading.array("probability").map_or(&[][..], |array| &array.data);
         Ok(json!({
             "program": format!("mnemoscope {}", env!("CARGO_PKG_VERSION")),
             "network": run.experiment.name,
             "step": run.weights.step,
-            "settings": settings,
+            "settings": { "count": count, "temperature": temperature, "seed": seed },
             "interventions": in_force,
             "prompt": { "tokens": run.prompt.tokens, "text": vocab.spell(&run.prompt.tokens) },
             "tokens": tokens(reading)?,
@@ -112,16 +116,20 @@ impl Generate {
 /// The tokens that were written.
 pub fn tokens(reading: &Reading) -> Result<Vec<u32>> {
     let tokens = reading.array("token").ok_or_else(|| Error::internal("no token was written"))?;
-    Ok(tokens.data.iter().map(|x| convert::id(convert::index(f64::from(*x)))).collect())
+    Ok(tokens.data.iter().map(|id| convert::natural(*id)).collect())
 }
 
-fn summary(run: &RunAt, reading: &Reading) -> Result<()> {
+fn summary(run: &RunAt, reading: &Reading, how: &Generating) -> Result<()> {
     let vocab = run.instrument.source().vocab();
     say(format!("step {} of {}", run.weights.step, run.experiment.name))?;
     say(format!("prompt     {}", quoting::quoted(&vocab.spell(&run.prompt.tokens))))?;
     for intervention in &run.interventions {
         say(format!("in force   {intervention}"))?;
     }
+    say(match how.temperature {
+        0.0 => "drawn      the likeliest token".to_owned(),
+        temperature => format!("drawn      at temperature {temperature}, seed {}", how.seed),
+    })?;
     let tokens = tokens(reading)?;
     say(format!("continued  {}", quoting::quoted(&vocab.spell(&tokens))))?;
     let probabilities = reading.array("probability").map_or(&[][..], |array| &array.data);

@@ -98,10 +98,6 @@ fn token(text: &str) -> std::result::Result<u32, String> {
     number.map_err(|_| format!("read \"{text}\", expected the number of a token, from 0"))
 }
 
-pub(super) fn begin_named(name: &str) -> Option<Begin> {
-    Begin::ALL.iter().find(|begin| begin.name() == name).copied()
-}
-
 impl At {
     /// That a text was not written for a question that makes its own sequences.
     pub fn check_text(&self, reads: bool) -> Result<()> {
@@ -121,7 +117,7 @@ impl At {
             step: self.step,
             sequence: self.sequence,
             tokens: self.tokens.clone(),
-            begin: self.begin.as_deref().and_then(begin_named),
+            begin: self.begin.as_deref().and_then(Begin::named),
             ids: self.ids.clone(),
             interventions: Vec::new(),
         }

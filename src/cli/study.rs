@@ -19,7 +19,7 @@ use crate::panel::study::{Study, names, strongest};
 use crate::run::study::{Request, Studied, prepare, study_of};
 
 use super::bar::Bar;
-use super::run_at::{begin_named, remember, tell_problems, tell_taken};
+use super::run_at::{remember, tell_problems, tell_taken};
 use super::{assignment, say};
 
 /// The words of the command.
@@ -72,7 +72,7 @@ impl Words {
             study: &self.name,
             settings: &settings,
             prompts: self.prompts.as_deref(),
-            begin: self.begin.as_deref().and_then(begin_named),
+            begin: self.begin.as_deref().and_then(Begin::named),
         };
         let prepared = prepare(&request, &self.folder, &run.experiment)?;
         remember(&self.folder, self.prompts.as_deref());

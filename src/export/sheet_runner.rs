@@ -366,7 +366,7 @@ fn selection(spec: &PanelSpec, net: &NetShape, length: usize) -> Result<Selectio
 
 /// What a sheet says that begins a text.
 fn begin(name: &str) -> Result<Begin> {
-    Begin::ALL.iter().copied().find(|begin| begin.name() == name).ok_or_else(|| {
+    Begin::named(name).ok_or_else(|| {
         Error::input(format!(
             "begin = \"{name}\" is in the sheet, expected one of {}",
             Begin::NAMES.join(", ")

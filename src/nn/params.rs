@@ -460,7 +460,7 @@ pub fn draw(seed: u64, name: &str, count: usize, init: Init) -> Vec<f32> {
 }
 
 /// Uniform in [0, 1) with 53 random bits.
-fn unit(rng: &mut ChaCha8Rng) -> f64 {
+pub fn unit(rng: &mut ChaCha8Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 

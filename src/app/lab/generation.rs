@@ -91,7 +91,7 @@ impl Lab {
     fn show_written(&mut self, reading: &Reading) {
         let Some(running) = &mut self.generation.running else { return };
         let Some(tokens) = reading.array("token") else { return };
-        let written = tokens.data.iter().map(|x| convert::id(convert::index(f64::from(*x))));
+        let written = tokens.data.iter().map(|id| convert::natural(*id));
         let tokens: Vec<u32> = running.from.iter().copied().chain(written).collect();
         running.shown.clone_from(&tokens);
         let Some(run) = self.runs.get(self.current) else { return };

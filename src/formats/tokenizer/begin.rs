@@ -19,6 +19,13 @@ crate::choices! {
     }
 }
 
+impl Begin {
+    /// The choice of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|begin| begin.name() == name)
+    }
+}
+
 /// Networks before whose prompts TransformerLens puts nothing: `default_prepend_bos` of its version 4.3.
 const BARE_IN_TRANSFORMER_LENS: &[&str] = &[
     "gpt_neox",

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng, SeedableRng};
+use rand_core::SeedableRng;
 
 use super::{Analysis, Ground, OnPartial, PartialAnswer};
 use crate::base::array::Array;
@@ -12,6 +12,7 @@ use crate::measurement::read::{argmax, values};
 use crate::measurement::{Answer, Subject, check_tokens};
 use crate::model::{Input, State};
 use crate::nn::edit::Edit;
+use crate::nn::params::unit;
 use crate::nn::tap::EditAndCapture;
 
 pub use crate::base::analysis::Generating;
@@ -145,9 +146,4 @@ fn choose(logits: &[f32], temperature: f64, at: f64) -> usize {
         left < 0.0
     };
     weights.iter().position(passes).unwrap_or(likeliest)
-}
-
-/// Uniform in 0..1 with 53 random bits.
-fn unit(rng: &mut ChaCha8Rng) -> f64 {
-    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
