@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::error::{Error, Result, reason};
 
@@ -33,7 +34,10 @@ pub fn save_with(
     })?;
     // Shorter than the name where that is as long as names may be.
     let name: String = name.to_string_lossy().chars().take(50).collect();
-    let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    // Two threads may write one file: the later one is there in the end.
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let beside = path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()));
     let written = write_and_move(&beside, path, write);
     if written.is_err() {
         // Of the two errors the first is the one that matters.

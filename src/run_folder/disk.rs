@@ -109,14 +109,42 @@ fn put_in_place(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Res
     name.push(TEMPORARY);
     let temporary = path.with_file_name(name);
     let refused = |e: io::Error| refused("writing", path, e);
-    // One that a kill left behind; a new one is never opened through a link.
-    let _ = fs::remove_file(&temporary);
-    let mut file = File::create_new(&temporary).map_err(refused)?;
+    let mut file = new_file(&temporary).map_err(refused)?;
     let written = write(&mut file).and_then(|()| fs::rename(&temporary, path).map_err(refused));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// A file that was not there before and is locked: who else is writing one of this name is waited for, and what a kill left
+/// behind goes. It is never opened through a link.
+fn new_file(path: &Path) -> io::Result<File> {
+    loop {
+        match File::create_new(path) {
+            // Where there are no locks, nobody waits.
+            Ok(file) if file.lock().is_err() || is_at(&file, path) => return Ok(file),
+            // Another writer took it for one that was left behind.
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => remove_left(path)?,
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Removes what lies there once nobody writes it any more; what is gone by then, or is another file, is left to its writer.
+fn remove_left(path: &Path) -> io::Result<()> {
+    let remove = || {
+        // A link is removed and not followed.
+        if fs::symlink_metadata(path)?.is_file() {
+            let file = File::open(path)?;
+            if file.lock().is_ok() && !is_at(&file, path) {
+                return Ok(());
+            }
+        }
+        fs::remove_file(path)
+    };
+    remove().or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
 }
 
 /// As [`replace`], with these bytes.
@@ -187,9 +215,12 @@ impl Hold {
 
     /// Whether what is held is still what lies there: a folder may have been moved or deleted since.
     pub fn is_at(&self, path: &Path) -> bool {
-        let held = self.file.metadata().ok();
-        is_same(held.as_ref(), fs::symlink_metadata(path).ok().as_ref())
+        is_at(&self.file, path)
     }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    is_same(file.metadata().ok().as_ref(), fs::symlink_metadata(path).ok().as_ref())
 }
 
 /// Which file it is, however it is called; the same for all where the system has no such numbers.

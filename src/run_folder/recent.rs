@@ -8,13 +8,15 @@ use serde_json::Value;
 use crate::base::error::{Error, Result};
 use crate::base::json;
 
-use super::disk::{read_text, refused, replace_bytes};
+use super::disk::{Hold, read_text, refused, replace_bytes};
 use super::library::beside;
 use super::model_folder::is_model;
 use super::series::is_series;
 
 /// The file, beside a library.
 const FILE: &str = "recent.jsonl";
+/// Held while it is changed.
+const LOCK: &str = "recent.lock";
 /// More than these are not kept, the oldest go.
 const MOST: usize = 40;
 /// A path has 4096 bytes at most, and a JSON string of it six times as many.
@@ -85,6 +87,7 @@ pub fn remember(library: &Path, kind: Kind, path: &Path) -> Result<()> {
     let whole = std::path::absolute(path).map_err(|e| refused("looking for", path, e))?;
     // Without a slash at its end.
     let path: PathBuf = whole.components().collect();
+    let _hold = hold(library)?;
     let mut all = others(library, &path);
     all.insert(0, Recent { kind, path, is_there: true });
     write(library, &all)
@@ -97,6 +100,7 @@ pub fn remember(library: &Path, kind: Kind, path: &Path) -> Result<()> {
 pub fn forget(library: &Path, path: &Path) -> Result<()> {
     let whole = std::path::absolute(path).map_err(|e| refused("looking for", path, e))?;
     let path: PathBuf = whole.components().collect();
+    let _hold = hold(library)?;
     let left = others(library, &path);
     if left.len() == list(library)?.len() {
         return Err(Error::usage(format!(
@@ -117,6 +121,14 @@ fn file(library: &Path) -> PathBuf {
     beside(Some(library), FILE)
 }
 
+/// Who else changes the list is waited for, so that nothing of either is lost.
+fn hold(library: &Path) -> Result<Hold> {
+    let path = file(library);
+    let home = path.parent().unwrap_or(&path);
+    fs::create_dir_all(home).map_err(|e| refused("making", home, e))?;
+    Hold::wait(&beside(Some(library), LOCK))
+}
+
 fn recent(line: &str) -> Option<Recent> {
     let value = json::parse(line).ok()?;
     let text = |key: &str| value.get(key).and_then(Value::as_str);
@@ -128,13 +140,10 @@ fn recent(line: &str) -> Option<Recent> {
 }
 
 fn write(library: &Path, all: &[Recent]) -> Result<()> {
-    let path = file(library);
-    let home = path.parent().unwrap_or(&path);
-    fs::create_dir_all(home).map_err(|e| refused("making", home, e))?;
     let line = |recent: &Recent| {
         let path = recent.path.to_str()?;
         Some(format!("{}\n", serde_json::json!({"kind": recent.kind.name(), "path": path})))
     };
     let text: String = all.iter().take(MOST).filter_map(line).collect();
-    replace_bytes(&path, text.as_bytes())
+    replace_bytes(&file(library), text.as_bytes())
 }

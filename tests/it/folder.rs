@@ -11,6 +11,7 @@ use mnemoscope::base::event::{Mark, MarkKind, MetricsRow};
 use mnemoscope::base::intervention::Intervention;
 use mnemoscope::base::weights::{NamedTensor, Weights};
 use mnemoscope::run_folder::checkpoint::Checkpoint;
+use mnemoscope::run_folder::disk::replace_bytes;
 use mnemoscope::run_folder::library::{self, Stock};
 use mnemoscope::run_folder::recording::Recording;
 use mnemoscope::run_folder::{self, Item, Reader, RunHeader, WeightsReader, Writer};
@@ -903,6 +904,28 @@ fn what_systems_and_logs_leave_in_a_folder_is_in_no_runs_way_and_stays() {
     for name in names {
         assert_eq!(fs::read_to_string(home.path().join(name)).unwrap(), name);
     }
+}
+
+#[test]
+fn writers_of_one_file_wait_for_each_other_and_none_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("about.json");
+    // A kill left half of one.
+    fs::write(home.path().join("about.json.tmp"), "half").unwrap();
+    let texts: Vec<String> = (0..8).map(|k| k.to_string().repeat(5000)).collect();
+    std::thread::scope(|scope| {
+        for text in &texts {
+            let path = &path;
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    replace_bytes(path, text.as_bytes()).unwrap();
+                    mnemoscope::formats::file::save(path, text.as_bytes(), true).unwrap();
+                }
+            });
+        }
+    });
+    assert!(texts.contains(&fs::read_to_string(&path).unwrap()));
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
 }
 
 #[test]

@@ -184,6 +184,7 @@ fn what_was_opened_lately_is_listed_and_what_is_gone_can_be_dropped() {
     });
     press(&mut harness, "Open series");
     until(&mut harness, "it is opened", |app| recorded(app) == [256, 512, 1500]);
+    until(&mut harness, "it is on the list", |_| names(&library)[0].0 == "series");
     let list = library.with_file_name("recent.jsonl");
     // A list that is damaged is begun anew; what can be read of it stays.
     fs::write(&list, "nothing\n{\"kind\":\"tree\",\"path\":\"x\"}\n").unwrap();
@@ -192,4 +193,22 @@ fn what_was_opened_lately_is_listed_and_what_is_gone_can_be_dropped() {
     assert!(error.message.contains("is not among what was opened lately"), "{error}");
     recent::remember(&library, Kind::Series, &series).unwrap();
     assert_eq!(names(&library).len(), 1);
+}
+
+#[test]
+fn who_open_at_the_same_time_are_all_on_the_list() {
+    let (home, library, _) = home();
+    let names: Vec<String> = (0..12).map(|k| format!("model{k}")).collect();
+    std::thread::scope(|scope| {
+        for name in &names {
+            let (library, path) = (&library, home.path().join(name));
+            scope.spawn(move || recent::remember(library, Kind::Model, &path).unwrap());
+        }
+    });
+    let mut listed: Vec<String> =
+        recent::list(&library).unwrap().iter().map(|recent| recent.name()).collect();
+    listed.sort();
+    let mut all = names;
+    all.sort();
+    assert_eq!(listed, all);
 }
