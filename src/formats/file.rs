@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::error::{Error, Result, reason};
 
@@ -34,15 +33,8 @@ pub fn save_with(
     })?;
     // Shorter than the name where that is as long as names may be.
     let name: String = name.to_string_lossy().chars().take(50).collect();
-    // Two threads may write one file: the later one is there in the end.
-    static WRITTEN: AtomicU64 = AtomicU64::new(0);
-    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    let beside = path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()));
+    let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let written = write_and_move(&beside, path, write);
-    if written.is_err() {
-        // Of the two errors the first is the one that matters.
-        let _ = fs::remove_file(&beside);
-    }
     written.map_err(|e| e.context(format!("writing {}", path.display())))
 }
 
@@ -203,14 +195,66 @@ fn write_and_move(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<()>,
 ) -> Result<()> {
-    // One that a program of this number left behind; a new one is never opened through a link.
-    let _ = fs::remove_file(beside);
-    let mut file = File::create_new(beside)?;
-    write(&mut file)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(beside, path)?;
-    Ok(())
+    let mut file = new_file(beside)?;
+    let all = || -> Result<()> {
+        write(&mut file)?;
+        file.sync_all()?;
+        Ok(fs::rename(beside, path)?)
+    };
+    let written = all();
+    if written.is_err() {
+        // Of the two errors the first is the one that matters.
+        let _ = fs::remove_file(beside);
+    }
+    written
+}
+
+/// A file that was not there before and is locked: who else is writing one of this name is waited for, and what a kill left
+/// behind goes. It is never opened through a link.
+pub fn new_file(path: &Path) -> io::Result<File> {
+    loop {
+        match File::create_new(path) {
+            // Where there are no locks, nobody waits.
+            Ok(file) if file.lock().is_err() || is_at(&file, path) => return Ok(file),
+            // Another writer took it for one that was left behind.
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => remove_left(path)?,
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Removes what lies there once nobody writes it any more; what is gone by then, or is another file, is left to its writer.
+fn remove_left(path: &Path) -> io::Result<()> {
+    let remove = || {
+        // A link is removed and not followed.
+        if !fs::symlink_metadata(path)?.is_file() {
+            return fs::remove_file(path);
+        }
+        let file = File::open(path)?;
+        // Held until it is gone.
+        let is_held = file.lock().is_ok();
+        if is_held && !is_at(&file, path) { Ok(()) } else { fs::remove_file(path) }
+    };
+    remove().or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+}
+
+/// Whether a file that is open is what lies at a path now.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    let (held, there) = (file.metadata(), fs::symlink_metadata(path));
+    there.is_ok_and(|there| held.is_ok_and(|held| identity(&held) == identity(&there)))
+}
+
+/// Which file it is, however it is called; the same for all where the system has no such numbers.
+#[cfg(unix)]
+pub fn identity(data: &fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (data.dev(), data.ino())
+}
+
+#[cfg(not(unix))]
+pub fn identity(_: &fs::Metadata) -> (u64, u64) {
+    (0, 0)
 }
 
 /// Reads a text file of at most `most` bytes. A byte-order mark and the line ends of Windows are no part of the text.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::base::error::{Error, Result, reason};
-use crate::formats::file::without_mark;
+use crate::formats::file::{identity, is_at, new_file, without_mark};
 
 pub use crate::formats::file::read_text;
 
@@ -117,36 +117,6 @@ fn put_in_place(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Res
     written
 }
 
-/// A file that was not there before and is locked: who else is writing one of this name is waited for, and what a kill left
-/// behind goes. It is never opened through a link.
-fn new_file(path: &Path) -> io::Result<File> {
-    loop {
-        match File::create_new(path) {
-            // Where there are no locks, nobody waits.
-            Ok(file) if file.lock().is_err() || is_at(&file, path) => return Ok(file),
-            // Another writer took it for one that was left behind.
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => remove_left(path)?,
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-/// Removes what lies there once nobody writes it any more; what is gone by then, or is another file, is left to its writer.
-fn remove_left(path: &Path) -> io::Result<()> {
-    let remove = || {
-        // A link is removed and not followed.
-        if fs::symlink_metadata(path)?.is_file() {
-            let file = File::open(path)?;
-            if file.lock().is_ok() && !is_at(&file, path) {
-                return Ok(());
-            }
-        }
-        fs::remove_file(path)
-    };
-    remove().or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
-}
-
 /// As [`replace`], with these bytes.
 pub fn replace_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, |file| file.write_all(bytes).map_err(|e| refused("writing", path, e)))
@@ -219,22 +189,6 @@ impl Hold {
     }
 }
 
-fn is_at(file: &File, path: &Path) -> bool {
-    is_same(file.metadata().ok().as_ref(), fs::symlink_metadata(path).ok().as_ref())
-}
-
-/// Which file it is, however it is called; the same for all where the system has no such numbers.
-#[cfg(unix)]
-pub(super) fn identity(data: &fs::Metadata) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt;
-    (data.dev(), data.ino())
-}
-
-#[cfg(not(unix))]
-pub(super) fn identity(_: &fs::Metadata) -> (u64, u64) {
-    (0, 0)
-}
-
 /// Which bytes a file holds, as far as the system tells: where this differs, nothing that was known of it is relied on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Version {
@@ -253,10 +207,6 @@ impl Version {
         let modified = data.modified().ok();
         Ok(Self { identity: identity(&data), length: data.len(), modified })
     }
-}
-
-fn is_same(a: Option<&fs::Metadata>, b: Option<&fs::Metadata>) -> bool {
-    b.is_some() && a.map(identity) == b.map(identity)
 }
 
 /// Some network file systems have no locks: what keeps two programs apart is no reason to train nothing.

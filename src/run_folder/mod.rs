@@ -33,6 +33,7 @@ use crate::base::json;
 use crate::base::plain::Plain;
 use crate::base::settings;
 use crate::base::weights::{NamedTensor, Weights};
+use crate::formats::file::identity;
 use crate::formats::{foreign, safetensors as tensors};
 use crate::run_folder::beat::Pulse;
 use crate::run_folder::checkpoint::Checkpoint;
@@ -775,7 +776,7 @@ fn new_session(file: &File, before: Option<u64>) -> u64 {
     let mut seen = DefaultHasher::new();
     (before, std::process::id()).hash(&mut seen);
     if let Ok(data) = file.metadata() {
-        (disk::identity(&data), data.modified().ok()).hash(&mut seen);
+        (identity(&data), data.modified().ok()).hash(&mut seen);
     }
     seen.finish() & EXACT_IN_FLOATS
 }
