@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::base::budget::{MOST_CONTEXT, MOST_HEADS, MOST_LAYERS, MOST_VOCAB};
+use crate::base::budget::{MOST_CONTEXT, MOST_VOCAB};
 use crate::base::error::{Error, Result};
 use crate::base::number::{self, Misread};
 use crate::base::vocab::Vocab;
@@ -369,7 +369,11 @@ impl FromStr for Intervention {
         }
         let (place, rest) = object.split_once(char::is_whitespace).unwrap_or((object, ""));
         let how = parse_how(verb, rest.trim()).map_err(wrong)?;
-        let place = parse_place(place).ok_or_else(|| wrong("unknown place"))?;
+        let place = parse_place(place).ok_or_else(|| {
+            Error::usage(format!(
+                "intervention \"{text}\": \"{place}\" is no place; expected for example \"layer1.head0\", \"layer0.attn_out@7\", \"layer1.k.head0@7\", \"layer1.resid_pre\", \"layer1.head0@20<-7\" or \"layer1.memory.write@m0\""
+            ))
+        })?;
         if how == How::Cut && place.site.point != Point::Pattern {
             return Err(wrong("only attention has weights that sum to one"));
         }
@@ -431,7 +435,7 @@ fn parse_place(object: &str) -> Option<Place> {
     let (positions, keys) = at.split_once("<-").unwrap_or((at, ""));
     let (positions, keys) = (parse_positions(positions)?, parse_positions(keys)?);
     let mut parts = place.split('.');
-    let layer = below(MOST_LAYERS, parts.next()?.strip_prefix("layer")?)?;
+    let layer = below(MOST_COUNTED, parts.next()?.strip_prefix("layer")?)?;
     // An edge is one of the attention; anything else of a head is what it writes.
     let mut point = if keys.is_empty() { Point::Z } else { Point::Pattern };
     let (mut head, mut seen) = (None, !keys.is_empty());
@@ -440,7 +444,7 @@ fn parse_place(object: &str) -> Option<Place> {
         seen = true;
         let is_number = |h: &&str| !h.is_empty() && h.bytes().all(|b| b.is_ascii_digit());
         match part.strip_prefix("head").filter(is_number) {
-            Some(h) => head = Some(below(MOST_HEADS, h)?),
+            Some(h) => head = Some(below(MOST_COUNTED, h)?),
             None => name.push(part),
         }
     }
@@ -462,7 +466,10 @@ fn parse_point(name: &str) -> Option<Point> {
     shared.or_else(|| OwnName::read(name).map(Point::Own))
 }
 
-/// A number below `most`: no network has more layers, heads or positions.
+/// Layers and heads that can be written; whether a network has them is another question.
+const MOST_COUNTED: usize = 1_000_000;
+
+/// A number below `most`.
 fn below(most: usize, text: &str) -> Option<usize> {
     text.parse().ok().filter(|number| *number < most)
 }

@@ -19,6 +19,7 @@ use crate::figure::difference::NAME;
 use crate::figure::file::save;
 use crate::formats::file::{check_free, save_with};
 use crate::measurement;
+use crate::panel::tokens::as_id;
 
 use super::run_at::{Against, Asked};
 use super::say;
@@ -54,6 +55,9 @@ impl Examine {
         let mut run = self.asked.open()?;
         if let (Some(target), true) = (out, self.asks_for_places(&run)) {
             return self.places(&mut run, target);
+        }
+        if self.against.other()?.is_none() && self.asks_for_places(&run) {
+            return continuation(&mut run).map(|()| ExitCode::SUCCESS);
         }
         let readings = run.ask(&calls)?;
         self.check(&readings)?;
@@ -167,8 +171,40 @@ fn compared(
     }
 }
 
-/// What was answered; beside B, where there is one, and minus it.
-fn summary(a: Answered<'_>, b: Option<Answered<'_>>) -> Result<()> {
+/// What a network of another program says to a text: how it would go on, and how well it foretells it.
+fn continuation(run: &mut RunAt) -> Result<()> {
+    let call = MeasurementCall::new("predictions");
+    let readings = run.ask(std::slice::from_ref(&call))?;
+    let run = &*run;
+    head(Answered { run, readings: &readings })?;
+    let found = readings.get(&call).ok_or_else(|| Error::internal("nothing was predicted"))?;
+    let found = found.as_ref().map_err(Clone::clone)?;
+    let array = |name: &str| {
+        let missing = || Error::internal(format!("the measurement predictions gave no {name}"));
+        found.array(name).ok_or_else(missing)
+    };
+    let (token, probability, loss) = (array("token")?, array("probability")?, array("loss")?);
+    let losses: Vec<f64> =
+        loss.data.iter().filter(|loss| loss.is_finite()).map(|loss| f64::from(*loss)).collect();
+    if !losses.is_empty() {
+        let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+        say(format!("loss      {:.4} nats a token, over {} tokens", Plain(mean), losses.len()))?;
+    }
+    let vocab = run.instrument.source().vocab();
+    let Some(last) = run.prompt.len().checked_sub(1) else { return Ok(()) };
+    say("next token")?;
+    for (id, share) in token.outer(last).iter().zip(probability.outer(last)) {
+        let id = as_id(*id);
+        let glyph = quoting::quoted(&vocab.glyph(id));
+        say(format!("  {:>7.4}  {glyph}  (id {id})", Plain(f64::from(*share))))?;
+    }
+    say(
+        "\nAll places: -o FILE.npz. Other questions: --measure NAME (mnemoscope list measurements).",
+    )
+}
+
+/// Which step of which run, about what, under what.
+fn head(a: Answered<'_>) -> Result<()> {
     let vocab = a.run.instrument.source().vocab();
     say(format!("step {} of {}", a.readings.step, a.run.experiment.name))?;
     // As `--tokens` takes it.
@@ -176,6 +212,12 @@ fn summary(a: Answered<'_>, b: Option<Answered<'_>>) -> Result<()> {
     for intervention in &a.readings.interventions {
         say(format!("in force  {intervention}"))?;
     }
+    Ok(())
+}
+
+/// What was answered; beside B, where there is one, and minus it.
+fn summary(a: Answered<'_>, b: Option<Answered<'_>>) -> Result<()> {
+    head(a)?;
     if let Some(b) = b {
         say(format!("against  step {} of {}", b.readings.step, b.run.experiment.name))?;
         say(format!("{:<30} {:>10} {:>10} {:>10}", "", "A", "B", NAME))?;

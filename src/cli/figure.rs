@@ -283,6 +283,10 @@ fn fill(panel: &mut PanelSpec, question: &Question) {
     if panel.sequence == 0 {
         panel.sequence = question.sequence;
     }
+    if let (None, Some(prompts)) = (&panel.prompts, &question.prompts) {
+        panel.prompts = Some(prompts.to_string_lossy().into_owned());
+        panel.begin = question.begin.map(|begin| begin.name().to_owned());
+    }
     if panel.tokens.is_none() && panel.ids.is_none() {
         panel.tokens.clone_from(&question.tokens);
         panel.begin = question.begin.map(|begin| begin.name().to_owned());

@@ -36,14 +36,18 @@ pub struct At {
     /// Step to look at: the nearest one whose weights are recorded (default: the last)
     #[arg(long, value_name = "N")]
     step: Option<u64>,
-    /// Number of the held-out sequence to ask about
+    /// Number of the held-out sequence to ask about, or of the prompt of a set
     #[arg(long, value_name = "N", default_value_t = 0)]
     sequence: u64,
+    /// A set of prompts, for a network of another program: a text a line, or lines of JSON (.jsonl) with prompt, answer, wrong,
+    /// counterpart, roles and fillers. Those with a counterpart are the pairs that causal questions compare
+    #[arg(long, value_name = "FILE")]
+    prompts: Option<PathBuf>,
     /// Text to ask about in its place
     #[arg(long, value_name = "TEXT", conflicts_with = "ids")]
     tokens: Option<String>,
-    /// What is put before the text (BOS), of a network of another program: what its tokenizer puts there (the default), what TransformerLens does, or nothing
-    #[arg(long, value_name = "WHO", requires = "tokens", value_parser = PossibleValuesParser::new(Begin::NAMES))]
+    /// What is put before the text, or the prompts of a set (BOS), of a network of another program: what its tokenizer puts there (the default), what TransformerLens does, or nothing
+    #[arg(long, value_name = "WHO", value_parser = PossibleValuesParser::new(Begin::NAMES))]
     begin: Option<String>,
     /// Tokens to ask about in its place, by their numbers: `--ids 5,9,17`
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', value_parser = token)]
@@ -116,6 +120,7 @@ impl At {
         Question {
             step: self.step,
             sequence: self.sequence,
+            prompts: self.prompts.clone(),
             tokens: self.tokens.clone(),
             begin: self.begin.as_deref().and_then(Begin::named),
             ids: self.ids.clone(),
@@ -130,6 +135,7 @@ impl At {
 
 fn open(folder: &Path, question: &Question) -> Result<RunAt> {
     let run = RunAt::open(folder, question)?;
+    remember(folder, question.prompts.as_deref());
     tell_problems(run.problems());
     if let Some(wanted) = question.step.filter(|wanted| *wanted != run.weights.step) {
         tell_taken(wanted, run.weights.step);

@@ -123,6 +123,12 @@ impl Train {
         if let (None, Some(out)) = (&self.experiment, &self.out) {
             experiment.check_said(out).map_err(|e| e.context(format!("run {}", out.display())))?;
         }
+        if experiment.model.is_read() {
+            return Err(Error::usage(format!(
+                "{} is a network of another program: it is looked at here (mnemoscope FOLDER opens it in the window) and not trained",
+                experiment.name
+            )));
+        }
         if experiment.train.steps == 0 {
             return Err(Error::usage(format!(
                 "experiment {} goes on until stopped; say how long with --steps N",

@@ -29,11 +29,13 @@ use crate::task::{Source, held_out_seed};
 pub struct Question {
     /// The step, or the nearest one whose weights are recorded; none: the last.
     pub step: Option<u64>,
-    /// Number of the held-out sequence.
+    /// Number of the held-out sequence, or of the prompt of a set.
     pub sequence: u64,
+    /// A file with a set of prompts, for a network of another program.
+    pub prompts: Option<PathBuf>,
     /// Text in its place, under its rules.
     pub tokens: Option<String>,
-    /// What begins the text (BOS); none: as the tokenizer of the network says.
+    /// What begins the text, or the prompts of a set (BOS); none: as the tokenizer of the network says.
     pub begin: Option<Begin>,
     /// Tokens in its place by their numbers.
     pub ids: Option<Vec<u32>>,
@@ -50,6 +52,8 @@ pub struct RunAt {
     pub prompt: Arc<Row>,
     pub interventions: Vec<Intervention>,
     reader: Reader,
+    /// Where lenses that were fitted to it are kept.
+    lenses: [PathBuf; 2],
     place: String,
 }
 
@@ -62,7 +66,8 @@ impl RunAt {
         let library = library::home().ok();
         let mut recording = Arc::new(reader.recording.clone());
         scoring::recall(&mut recording, folder, library.as_deref());
-        let experiment = Experiment::of_run(folder)?;
+        let mut experiment = Experiment::of_run(folder)?;
+        read_set(&mut experiment, question)?;
         let mut instrument = Instrument::new(&experiment)?;
         let places = lenses::places(library.as_deref(), folder, &experiment);
         instrument.equip(Lenses::default().kept_in(&places));
@@ -76,6 +81,7 @@ impl RunAt {
             prompt: Arc::default(),
             interventions: Vec::new(),
             reader,
+            lenses: places,
             place,
         };
         run.ask_about(question)?;
@@ -92,6 +98,10 @@ impl RunAt {
     /// # Errors
     /// When it cannot be asked of this run.
     pub fn turn_to(&mut self, question: &Question) -> Result<()> {
+        if read_set(&mut self.experiment, question)? {
+            self.instrument = Instrument::new(&self.experiment)?;
+            self.instrument.equip(Lenses::default().kept_in(&self.lenses));
+        }
         let step = nearest(&self.recording, question.step, &self.place)?;
         if step != self.weights.step {
             self.weights = self.reader.weights(step)?;
@@ -102,13 +112,13 @@ impl RunAt {
     fn ask_about(&mut self, question: &Question) -> Result<()> {
         let source = self.instrument.source();
         let seed = held_out_seed(self.experiment.train.seed as u64);
-        let first = source.sequence(seed, question.sequence);
+        let first = source.shown(seed, question.sequence);
         let written = match (&question.tokens, &question.ids) {
             (Some(text), _) => {
                 let tokens = source.vocab().encode(text).map_err(|e| e.context("--tokens"))?;
                 Some(("--tokens", begun(&**source, tokens, question.begin)?))
             }
-            (None, _) if question.begin.is_some() => {
+            (None, _) if question.begin.is_some() && question.prompts.is_none() => {
                 return Err(Error::usage(
                     "--begin says what is put before a text, and none is given (--tokens); tokens by their numbers are taken as they are",
                 ));
@@ -122,9 +132,7 @@ impl RunAt {
                 source.label(&tokens, &first)
             }
         });
-        let written = |what: &String| {
-            Intervention::written(what, source.vocab()).map_err(|e| e.context("--intervene"))
-        };
+        let written = |what: &String| Intervention::written(what, source.vocab());
         self.interventions = question.interventions.iter().map(written).collect::<Result<_>>()?;
         Ok(())
     }
@@ -155,6 +163,23 @@ impl RunAt {
     pub fn ask(&mut self, calls: &[MeasurementCall]) -> Result<Readings> {
         self.instrument.examine(&self.weights, &self.prompt, &self.interventions, calls)
     }
+}
+
+/// Turns a network of another program to a set of prompts; whether its task is another one then.
+fn read_set(experiment: &mut Experiment, question: &Question) -> Result<bool> {
+    let Some(path) = &question.prompts else { return Ok(false) };
+    if !experiment.model.is_read() {
+        return Err(Error::usage(format!(
+            "--prompts {}: this run has sequences of its own (--sequence N); sets of prompts are for networks of other programs",
+            path.display()
+        )));
+    }
+    let before = experiment.to_toml();
+    experiment.set("task.prompts", &path.to_string_lossy().as_ref().into())?;
+    experiment.resolve_from_here();
+    let begin = question.begin.unwrap_or(Begin::Tokenizer);
+    experiment.set("task.begin", &begin.name().into())?;
+    Ok(experiment.to_toml() != before)
 }
 
 /// Where the run of a name lies: in a sweep that was named, or beside the run that was. Without a name it is `folder` itself.

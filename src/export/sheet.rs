@@ -134,7 +134,10 @@ pub struct PanelSpec {
     /// The first of the positions in view, where not all are; none: they follow query and key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<usize>,
-    /// Number of the held-out sequence.
+    /// A file with a set of prompts, for a network of another program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<String>,
+    /// Number of the held-out sequence, or of the prompt of the set.
     #[serde(skip_serializing_if = "is_zero_u64")]
     pub sequence: u64,
     /// Text in its place.

@@ -8,6 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::base::question::{Analyzed, Found, MeasurementCall};
 use crate::base::registry::row;
 use crate::figure::provenance::RunFacts;
+use crate::formats::file::meant;
 use crate::formats::tokenizer::Begin;
 use crate::panel::{self, Beside, NetShape, Panel, Selection, Snapshot};
 use crate::run::job::analysis_of;
@@ -159,6 +160,7 @@ impl SheetRunner {
         let question = Question {
             step: spec.step,
             sequence: spec.sequence,
+            prompts: spec.prompts.as_deref().map(meant),
             tokens: spec.tokens.clone(),
             begin: spec.begin.as_deref().map(begin).transpose()?,
             ids: spec.ids.clone(),

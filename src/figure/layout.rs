@@ -392,10 +392,16 @@ impl Pen<'_> {
             None => self.title_and_caption(figure, page, letter),
         };
         let places = places(&figure.plots, figure.columns.max(1));
-        let cells = grid(&figure.plots, &places, body, style);
-        let plots = figure.plots.iter().zip(cells);
-        let mut plans: Vec<Plan<'_>> =
-            plots.map(|(plot, cell)| Plan::new(plot, cell, column.is_some(), style)).collect();
+        let inside = figure.edges.as_ref().map_or(body, |edges| self.inside_edges(edges, body));
+        let cells = grid(&figure.plots, &places, inside, style);
+        if let Some(edges) = &figure.edges {
+            self.edges(edges, body, &cells);
+        }
+        let plan = |(plot, cell)| match figure.edges {
+            Some(_) => Plan::with(plot, cell, DETAILS[5], style),
+            None => Plan::new(plot, cell, column.is_some(), style),
+        };
+        let mut plans: Vec<Plan<'_>> = figure.plots.iter().zip(cells).map(plan).collect();
         align(&mut plans, &places);
         for (index, plan) in plans.iter().enumerate() {
             self.plot(first + index, plan);

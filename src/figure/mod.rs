@@ -11,6 +11,7 @@ mod color_bar;
 pub mod composite;
 pub mod dash;
 pub mod difference;
+mod edges;
 pub mod fallback;
 pub mod file;
 pub mod font;
@@ -55,6 +56,8 @@ pub struct Figure {
     pub caption: String,
     /// Shown in place of everything when there is nothing to draw: a sentence that says why and what to do.
     pub empty: Option<String>,
+    /// Names at the edges of the grid; the plots bear none then, and their titles are told where one points at them.
+    pub edges: Option<Box<Edges>>,
     /// All of it, title, legends and caption too, is so many times as large as it says.
     pub scale: f32,
 }
@@ -62,8 +65,16 @@ pub struct Figure {
 impl Default for Figure {
     fn default() -> Self {
         let (title, caption) = (String::new(), String::new());
-        Self { title, plots: Vec::new(), columns: 0, caption, empty: None, scale: 1.0 }
+        let (empty, edges) = (None, None);
+        Self { title, plots: Vec::new(), columns: 0, caption, empty, edges, scale: 1.0 }
     }
+}
+
+/// Names of the columns of a grid, above it, and of its rows, beside it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edges {
+    pub above: Vec<String>,
+    pub beside: Vec<String>,
 }
 
 /// A pair of axes with marks on it.

@@ -21,6 +21,8 @@ crate::choices! {
         /// That of the right next token.
         Target = "target",
         Likeliest = "likeliest",
+        /// That of the right next token, or of the likeliest where none is known.
+        Expected = "right or likeliest",
         /// That of the token `id`.
         Given = "given",
     }
@@ -166,9 +168,12 @@ impl Attribution {
     }
 
     fn choice(&self, logits: &[f32], target: u32) -> Chosen {
+        let right = (target != NO_TARGET).then_some(target as usize);
+        let likeliest = || argmax(logits.iter().copied());
         let token = match self.of {
-            Of::Target => (target != NO_TARGET).then_some(target as usize),
-            Of::Likeliest => Some(argmax(logits.iter().copied())),
+            Of::Target => right,
+            Of::Likeliest => Some(likeliest()),
+            Of::Expected => Some(right.unwrap_or_else(likeliest)),
             Of::Given => Some(self.id),
         };
         let token = token.filter(|&token| token < logits.len());

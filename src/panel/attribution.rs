@@ -27,6 +27,8 @@ crate::choices! {
         /// That of the right next token.
         Target = "target",
         Likeliest = "likeliest",
+        /// The first of them that is known.
+        Expected = "right or likeliest",
     }
 }
 
@@ -42,10 +44,12 @@ crate::choices! {
 crate::settings! {
     /// The panel `attribution`.
     pub struct Attribution = "What the embedding, each head and each MLP add to the logit of a token at the selected query, and from which positions the heads fetch it." {
-        /// Whose logit: that of the right next token, or of the likeliest.
-        of: Of = Of::Target, @live;
+        /// Whose logit: that of the right next token, of the likeliest, or of the likeliest where no right one is known.
+        of: Of = Of::Expected, @live;
         /// What is subtracted from it: nothing, the logit of the likeliest other token, or the mean of all logits.
         against: Against = Against::RunnerUp, @live;
+        /// So many parts, the strongest and the head in focus; where there are more, all others together have one bar.
+        parts: usize = 32, in 4..=4096, @live;
         /// Show, below, what each head adds by way of each position that it attends to.
         sources: bool = true, @live;
     }
@@ -71,7 +75,8 @@ impl Panel for Attribution {
         // A part that adds in A and takes away in B has a bar of either colour.
         let of = |view| reading(view, &self.call(query)).map(|answer| parts(view, answer, query));
         if let (Ok(of_a), Ok(of_b)) = (of(a), of(b)) {
-            let plot = bars(a, &less(of_a, &of_b));
+            let focus = (a.selection.layer, a.selection.head);
+            let plot = bars(a, &strongest(&less(of_a, &of_b), self.parts, focus));
             let label = format!("{}: {}", difference::NAME, plot.y.label);
             *first = Plot { y: Axis { label, ..plot.y }, ..plot };
         }
@@ -89,6 +94,7 @@ fn less(of_a: Vec<Part>, of_b: &[Part]) -> Vec<Part> {
 }
 
 /// One part of the network and what it adds.
+#[derive(Clone)]
 struct Part {
     name: String,
     value: f32,
@@ -109,7 +115,7 @@ impl Attribution {
         }
         let Some(query) = view.selection.query else {
             return Err(sentence(
-                "Select a query (click a token) to see whose doing the prediction after it is.",
+                "Select a query (click a token; for a file: --query N) to see whose doing the prediction after it is.",
             ));
         };
         let answer = reading(view, &self.call(query))?;
@@ -130,9 +136,10 @@ impl Attribution {
             )));
         }
         let parts = parts(view, answer, query);
-        let mut plots = vec![bars(view, &parts)];
+        let shown = strongest(&parts, self.parts, (view.selection.layer, view.selection.head));
+        let mut plots = vec![bars(view, &shown)];
         if self.sources {
-            plots.extend(sources(view, answer, query));
+            plots.extend(sources(view, answer, query, &shown));
         }
         let glyph = |id: f32| format!("“{}”", view.vocab.glyph(as_id(id)));
         let minus = match self.against {
@@ -194,6 +201,25 @@ fn parts(view: &View<'_>, answer: &Reading, query: usize) -> Vec<Part> {
     }
     parts.extend(one("constant", "constant".to_owned()).filter(|part| part.value != 0.0));
     parts
+}
+
+/// What all but the strongest parts add together, then these and the head in focus in the order in which they are computed.
+fn strongest(parts: &[Part], most: usize, focus: (usize, usize)) -> Vec<Part> {
+    if parts.len() <= most {
+        return parts.to_vec();
+    }
+    let strength = |part: &Part| match part.head == Some(focus) {
+        true => f32::INFINITY,
+        false => part.value.abs(),
+    };
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by(|a, b| strength(&parts[*b]).total_cmp(&strength(&parts[*a])));
+    let (shown, others) = order.split_at(most - 1);
+    let mut shown = shown.to_vec();
+    shown.sort_unstable();
+    let value = others.iter().map(|part| parts[*part].value).sum();
+    let rest = Part { name: format!("{} others", others.len()), value, head: None };
+    std::iter::once(rest).chain(shown.into_iter().map(|part| parts[part].clone())).collect()
 }
 
 fn bars(view: &View<'_>, parts: &[Part]) -> Plot {
@@ -280,20 +306,18 @@ fn whole_column(view: &View<'_>, i: usize, part: &Part, (low, high): (f64, f64))
     }
 }
 
-/// A row for each head, a column for each position up to the query.
-fn sources(view: &View<'_>, answer: &Reading, query: usize) -> Option<Plot> {
+/// A row for each head that has a bar, a column for each position up to the query.
+fn sources(view: &View<'_>, answer: &Reading, query: usize, shown: &[Part]) -> Option<Plot> {
     let columns = query + 1;
     let (mut names, mut values, mut selected) = (Vec::new(), Vec::new(), None);
-    for layer in 0..view.net.heads.len() {
+    for (layer, head) in shown.iter().filter_map(|part| part.head) {
         let Some(array) = answer.array(&format!("sources.layer{layer}")) else { continue };
-        for head in 0..array.shape.first().copied().unwrap_or(0) {
-            let row = array.outer(head).get(..columns)?;
-            if (view.selection.layer, view.selection.head) == (layer, head) {
-                selected = Some(names.len());
-            }
-            names.push(format!("L{layer} H{head}"));
-            values.extend_from_slice(row);
+        let row = array.outer(head).get(..columns)?;
+        if (view.selection.layer, view.selection.head) == (layer, head) {
+            selected = Some(names.len());
         }
+        names.push(format!("L{layer} H{head}"));
+        values.extend_from_slice(row);
     }
     let rows = names.len();
     let most = span::most(&values);

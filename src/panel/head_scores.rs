@@ -259,7 +259,7 @@ impl HeadScores {
         let mut cells = vec![header("head", [0.0, NAME], view.palette.faint)];
         cells.extend(SCORES.iter().enumerate().map(|(at, score)| {
             let ink = if at == chosen { view.palette.ink } else { view.palette.faint };
-            header(score.name(), column(at), ink)
+            header(score.name().trim_end_matches(" token"), column(at), ink)
         }));
         for (row, head) in shown.iter().enumerate() {
             cells.extend(self.row(view, head, row));

@@ -7,7 +7,7 @@ use crate::base::convert;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::ColorMap;
 use crate::figure::difference::around_zero;
-use crate::figure::{Axis, Figure, Heat, Mark, Pick, Plot, Ticks};
+use crate::figure::{Axis, Edges, Figure, Heat, Mark, Pick, Plot, Ticks};
 use crate::numeric::pattern::{part, shrink};
 
 use super::attention::{FirstKey, first_key_color};
@@ -124,11 +124,14 @@ impl Panel for Heads {
             title: format!("Attention of all heads, {}", step_text(view)),
             columns: grid.columns,
             plots,
+            edges: (grid.is_dense() && self.score == Score::Nothing)
+                .then(|| Box::new(grid.edges(view.net))),
             caption: format!(
-                "Above each diagonal: the future, which is hidden from a query.{}{}{}{}{}",
+                "Above each diagonal: the future, which is hidden from a query.{}{}{}{}{}{}",
                 grid.about(view.net),
                 positions::about(shown, length),
                 about_memory(answer),
+                about_coming(view.net, answer),
                 self.about_first_key(view),
                 self.about_score(view)
             ),
@@ -191,9 +194,7 @@ impl Heads {
             if head >= view.net.heads[layer] {
                 return blank();
             }
-            let plot = self.thumbnail(view, answer, (layer, head), grid.side);
-            let is_bare = grid.is_dense() && self.score == Score::Nothing;
-            if is_bare { named_at_edges(plot, grid, (row, column)) } else { plot }
+            self.thumbnail(view, answer, (layer, head), grid.side)
         };
         let places = (0..grid.rows).flat_map(|row| (0..grid.columns).map(move |at| (row, at)));
         places.map(plot).collect()
@@ -370,6 +371,16 @@ fn about_memory(answer: &Reading) -> &'static str {
     if answer.arrays.iter().any(has_memory) { " Left of the gap: memory tokens." } else { "" }
 }
 
+/// Says how many layers are there while the others are computed.
+fn about_coming(net: &NetShape, answer: &Reading) -> String {
+    let layers = layers_with_heads(net);
+    let come = layers.iter().filter(|layer| glance(answer, **layer, 0).is_ok()).count();
+    if come == layers.len() {
+        return String::new();
+    }
+    format!(" {come} of {} layers are there, the others are being computed.", layers.len())
+}
+
 /// A score of the measurement `heads`.
 fn score_of(view: &View<'_>, name: &str, layer: usize, head: usize) -> Option<f32> {
     let scores = reading(view, &MeasurementCall::new("heads")).ok()?.array(name)?;
@@ -415,6 +426,21 @@ impl Grid {
         self.side < NAMED_SIDE && self.rows * self.columns > NAMED_ALL
     }
 
+    /// Names of its columns and of its rows.
+    fn edges(self, net: &NetShape) -> Edges {
+        let layers = layers_with_heads(net);
+        let layer = |at: (usize, usize)| format!("L{}", layers[at.0]);
+        let head = |at: (usize, usize)| format!("H{}", at.1);
+        let above = (0..self.columns).map(|column| self.head_at(0, column));
+        let beside = (0..self.rows).map(|row| self.head_at(row, 0));
+        match self.is_turned {
+            true => Edges { above: above.map(layer).collect(), beside: beside.map(head).collect() },
+            false => {
+                Edges { above: above.map(head).collect(), beside: beside.map(layer).collect() }
+            }
+        }
+    }
+
     /// The layer, of those that have heads, and the head at a place.
     fn head_at(self, row: usize, column: usize) -> (usize, usize) {
         let (layer, head) = if self.is_turned { (column, row) } else { (row, column) };
@@ -426,11 +452,7 @@ impl Grid {
         let layers = layers_with_heads(net);
         let heads = net.heads.iter().copied().max().unwrap_or(0);
         if self.rows * self.columns >= layers.len() * heads {
-            let (right, down) = if self.is_turned { ("layer", "head") } else { ("head", "layer") };
-            return match self.is_dense() {
-                true => format!(" Every column is a {right}, every row a {down}, from 0 on."),
-                false => String::new(),
-            };
+            return String::new();
         }
         let (first, last) = (self.head_at(0, 0), self.head_at(self.rows - 1, self.columns - 1));
         format!(
@@ -455,18 +477,6 @@ impl Grid {
 
 fn layers_with_heads(net: &NetShape) -> Vec<usize> {
     (0..net.heads.len()).filter(|layer| net.heads[*layer] > 0).collect()
-}
-
-/// The name of its column above a thumbnail of the first row, that of its row beside one of the first column.
-fn named_at_edges(plot: Plot, grid: Grid, (row, column): (usize, usize)) -> Plot {
-    let Pick::Head { layer, head } = plot.pick else { return plot };
-    let [mut above, mut beside] = [format!("H{head}"), format!("L{layer}")];
-    if grid.is_turned {
-        std::mem::swap(&mut above, &mut beside);
-    }
-    let title = if row == 0 { above } else { String::new() };
-    let label = if column == 0 { beside } else { String::new() };
-    Plot { title, y: Axis { label, ..plot.y }, ..plot }
 }
 
 fn blank() -> Plot {

@@ -11,6 +11,7 @@ use crate::figure::color::{Color, ColorMap, ROLES};
 use crate::figure::{Along, Axis, Cloud, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 use crate::numeric::geometry::{Basis, Scale, align};
 
+use super::attention::FirstKey;
 use super::outputs::{
     Pattern, array, attention_call, number, pattern, place, reading, sentence, step_text,
 };
@@ -57,6 +58,8 @@ crate::settings! {
         sequences: usize = 4, in 1..=64, @live;
         /// How the factor c is chosen that shrinks queries and stretches keys; attention stays the same for every c. By correlation: so that near points attend most to each other. By norms: so that both are equally long.
         scale: Scale = Scale::Norms, @live;
+        /// Whether the axes run over the positions after the first: as usual is so in networks of other programs, where the first takes what attention a head has to spare and lies far from all others.
+        first_key: FirstKey = FirstKey::Usual, @live;
         /// Join the selected query to the keys that it attends to; the stronger, the more opaque the line.
         links: bool = true, @live;
         /// Diameter of the points.
@@ -133,9 +136,19 @@ impl QueryKey {
             title: format!("Queries and keys of layer {layer}, head {head}, {}", step_text(view)),
             plots: vec![self.plot(view, &labels, &placed, cloud)],
             columns: 1,
-            caption: caption(answer, &placed) + &unlinked,
+            caption: span::sentences([
+                caption(answer, &placed) + &unlinked,
+                self.about_first(view).to_owned(),
+            ]),
             ..Figure::default()
         })
+    }
+
+    fn about_first(&self, view: &View<'_>) -> &'static str {
+        match self.first_key.is_apart(view.net) {
+            true => "The first position of each sequence may lie outside.",
+            false => "",
+        }
     }
 
     fn cloud(
@@ -225,7 +238,9 @@ impl QueryKey {
     }
 
     fn plot(&self, view: &View<'_>, labels: &Labels, placed: &Placed, cloud: Cloud) -> Plot {
-        let ranges = ranges(placed, self.space);
+        let apart = self.first_key.is_apart(view.net);
+        let is_framed = |point: usize| !apart || labels.place(point % labels.count) > 0;
+        let ranges = ranges(placed, self.space, &is_framed);
         let axis = |i: usize| {
             let share = placed.basis.explained.get(i).copied().unwrap_or(0.0);
             let plane = self.space == Space::Plane;
@@ -526,13 +541,14 @@ fn token_legend(view: &View<'_>, labels: &Labels) -> Vec<LegendEntry> {
     legend
 }
 
-/// Ends of the two axes: what the cloud takes, and a margin.
-fn ranges(placed: &Placed, space: Space) -> [(f64, f64); 2] {
+/// Ends of the two axes: what the points that are to be in view take, and a margin.
+fn ranges(placed: &Placed, space: Space, is_framed: &dyn Fn(usize) -> bool) -> [(f64, f64); 2] {
     let padded = |(low, high): (f64, f64)| {
         let room = ((high - low) * 0.04).max(1e-6);
         (low - room, high + room)
     };
-    let all = || placed.points.chunks_exact(placed.basis.dims).map(|p| project(&placed.basis, p));
+    let points = || placed.points.chunks_exact(placed.basis.dims).enumerate();
+    let all = || points().filter(|(i, _)| is_framed(*i)).map(|(_, p)| project(&placed.basis, p));
     let size = |place: [f64; 3]| place.iter().map(|x| x.abs()).fold(0.0, f64::max);
     let limit = span::limit(all().map(size));
     let places = all().filter(|place| size(*place) <= limit);

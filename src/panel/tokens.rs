@@ -492,7 +492,10 @@ fn by_prediction(view: &View<'_>, name: &str) -> Result<Vec<f32>, String> {
 /// What each position gets from the selected query in the selected head.
 fn attention(view: &View<'_>) -> Result<Vec<f32>, String> {
     let Some(query) = view.selection.query else {
-        return Err("Select a query (click a token) to see what it attends to.".to_owned());
+        return Err(
+            "Select a query (click a token; for a file: --query N) to see what it attends to."
+                .to_owned(),
+        );
     };
     let reading = reading(view, &attention_call(view.net, view.selection))
         .map_err(|f| f.empty.unwrap_or_default())?;

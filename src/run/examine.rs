@@ -6,6 +6,7 @@ use crate::base::array::Array;
 use crate::base::batch::{Batch, Row};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Intervention, MEMORY, Site};
+use crate::base::prompt;
 use crate::base::question::{MeasurementCall, Reading, Readings};
 use crate::base::registry;
 use crate::base::settings;
@@ -28,13 +29,19 @@ use super::meters::HeldOut;
 use super::places;
 use super::reference::Reference;
 use super::remembered::{Answers, Remembered};
-use super::study::{Prepared, check};
+use super::study::Prepared;
 
 /// Positions of the sequence that an intervention is tried out on, where a pass takes long.
 const TRIED_POSITIONS: usize = 64;
 
 /// Hears how far a long question has come (passes done, of how many, what is known so far); false ends it.
 pub type OnPartial<'a> = &'a mut dyn FnMut(usize, usize, &dyn Fn() -> Result<Reading>) -> bool;
+
+/// Hears what a call took so far.
+type Told<'a> = &'a (dyn Fn(&MeasurementCall, &[Array]) + Sync);
+
+/// Hears answers of which only the first layers are there.
+pub type Hear<'a> = &'a (dyn Fn(Readings) + Sync);
 
 /// The task and the network of an experiment, ready to be questioned at any step.
 pub struct Instrument {
@@ -117,36 +124,60 @@ impl Instrument {
         interventions: &[Intervention],
         calls: &[MeasurementCall],
     ) -> Result<Readings> {
+        self.examine_as_it_comes(weights, prompt, interventions, calls, None)
+    }
+
+    /// The same; what a call looks at while it passes is heard layer by layer.
+    ///
+    /// # Errors
+    /// As [`Self::examine`].
+    pub fn examine_as_it_comes(
+        &mut self,
+        weights: &Weights,
+        prompt: &Arc<Row>,
+        interventions: &[Intervention],
+        calls: &[MeasurementCall],
+        hear: Option<Hear<'_>>,
+    ) -> Result<Readings> {
         self.load(weights)?;
         self.try_out(interventions)?;
         let edits = self.edits(interventions)?;
-        let by_call = if self.architecture.is_read() && self.model.resumes() {
-            let remembered = self.remembered.get_mut().unwrap_or_else(PoisonError::into_inner);
-            remembered.turn_to(prompt, interventions);
-            let open = remembered.open(calls);
-            let found = self.answers(weights.step, prompt, &edits, &open, true)?;
-            let remembered = self.remembered.get_mut().unwrap_or_else(PoisonError::into_inner);
-            remembered.with(found, calls)
-        } else {
-            self.answers(weights.step, prompt, &edits, calls, false)?
-        };
-        Ok(Readings {
+        let readings = |by_call: Answers| Readings {
             step: weights.step,
             prompt: prompt.clone(),
             interventions: interventions.to_vec(),
             weights: weights.clone(),
             by_call,
-        })
+        };
+        let by_call = if self.architecture.is_read() && self.model.resumes() {
+            let remembered = self.remembered.get_mut().unwrap_or_else(PoisonError::into_inner);
+            remembered.turn_to(prompt, interventions);
+            let open = remembered.open(calls);
+            let told = |call: &MeasurementCall, arrays: &[Array]| {
+                let reading = Reading { arrays: arrays.to_vec(), ..Reading::default() };
+                let by_call = Answers::from([(call.key(), Ok(Arc::new(reading)))]);
+                if let Some(hear) = hear {
+                    hear(readings(by_call));
+                }
+            };
+            let found = self.answers(weights.step, prompt, &edits, &open, Some(&told))?;
+            let remembered = self.remembered.get_mut().unwrap_or_else(PoisonError::into_inner);
+            remembered.with(found, calls)
+        } else {
+            self.answers(weights.step, prompt, &edits, calls, None)?
+        };
+        Ok(readings(by_call))
     }
 
-    /// The answers to all calls; `remembers`: the passes over the sequence in view go on from what is known of it.
+    /// The answers to all calls; with `told`, which hears what has come, the passes over the sequence in view go on from what is known
+    /// of it.
     fn answers(
         &mut self,
         step: u64,
         prompt: &Row,
         edits: &[Edit],
         calls: &[MeasurementCall],
-        remembers: bool,
+        told: Option<Told<'_>>,
     ) -> Result<Answers> {
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
         let lenses = Lenses { step, kept: self.lenses.clone() };
@@ -172,6 +203,12 @@ impl Instrument {
                 .filter_map(|(i, measurement)| Some((i, &**measurement.as_ref().ok()?)))
                 .filter(|(_, measurement)| measurement.scope() == scope)
                 .unzip();
+            let is_remembered = told.is_some() && scope == Scope::Prompt;
+            let hear = |i: usize, arrays: &[Array]| {
+                if let Some(told) = told {
+                    told(&calls[at[i]], arrays);
+                }
+            };
             let round = Round {
                 pool: &self.pool,
                 subject,
@@ -179,11 +216,12 @@ impl Instrument {
                 measurements: &measurements,
                 arrays: true,
                 work: &Workspace::default(),
-                remembered: (remembers && scope == Scope::Prompt).then_some(&self.remembered),
+                remembered: is_remembered.then_some(&self.remembered),
+                hear: is_remembered.then_some(&hear),
             };
             let found = scoped(&round, scope, prompt, &mut self.held_out)?;
-            for (i, answer) in at.into_iter().zip(found) {
-                answers[i] = Some(answer);
+            for (i, answer) in at.iter().zip(found) {
+                answers[*i] = Some(answer);
             }
         }
         let reading = |answer: Option<Result<Answer>>| match answer {
@@ -266,7 +304,7 @@ impl Instrument {
         let edits = self.edits(interventions)?;
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
         study::check(subject)?;
-        check(&asked.prompts, subject.model.layout().vocab, subject.model.layout().length)?;
+        prompt::check(&asked.prompts, subject.model.layout().vocab, subject.model.layout().length)?;
         let changed = Under { model: subject.model, edits: &edits };
         let model: &dyn Model = if edits.is_empty() { subject.model } else { &changed };
         let ground = study::Ground {

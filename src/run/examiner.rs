@@ -17,7 +17,7 @@ use crate::base::question::{MeasurementCall, Readings};
 use crate::base::weights::Weights;
 use crate::run_folder::WeightsReader;
 
-use super::examine::Instrument;
+use super::examine::{Hear, Instrument};
 use super::experiment::Experiment;
 use super::lenses::{Lenses, reads_with_lens};
 
@@ -46,6 +46,8 @@ pub struct Question {
 pub struct Reply {
     pub id: u64,
     pub readings: Result<Arc<Readings>>,
+    /// False: some layers of one call alone, while the others are computed.
+    pub is_whole: bool,
 }
 
 /// A thread that answers. Dropping it joins the thread.
@@ -60,7 +62,7 @@ pub struct Examiner {
 impl Examiner {
     /// The network is built on the thread: where that fails, every reply says why. `wake` is called after each
     /// reply (the window asks for a frame).
-    pub fn start(experiment: &Experiment, wake: impl Fn() + Send + 'static) -> Result<Self> {
+    pub fn start(experiment: &Experiment, wake: impl Fn() + Send + Sync + 'static) -> Result<Self> {
         let experiment = experiment.clone();
         let (questions, waiting) = bounded::<Question>(1);
         let (replies, answers) = unbounded();
@@ -70,15 +72,22 @@ impl Examiner {
             .spawn(move || {
                 let mut desk = Desk::new(&experiment);
                 for question in asked {
+                    let send = |readings, is_whole| {
+                        let sent = replies.send(Reply { id: question.id, readings, is_whole });
+                        wake();
+                        sent.is_ok()
+                    };
+                    // Whether anybody is still there is asked with the whole answer.
+                    let hear = |part: Readings| {
+                        send(Ok(Arc::new(part)), false);
+                    };
                     let readings = match &mut desk {
-                        Ok(desk) => desk.answer(&question),
+                        Ok(desk) => desk.answer(&question, &hear),
                         Err(error) => Err(error.clone()),
                     };
-                    let reply = Reply { id: question.id, readings };
-                    if replies.send(reply).is_err() {
+                    if !send(readings, true) {
                         return;
                     }
-                    wake();
                 }
             })
             .map_err(|e| {
@@ -139,7 +148,7 @@ impl Desk {
         }
     }
 
-    fn answer(&mut self, question: &Question) -> Result<Arc<Readings>> {
+    fn answer(&mut self, question: &Question, hear: Hear<'_>) -> Result<Arc<Readings>> {
         let weights = self.weights(&question.which)?;
         let Question { prompt, interventions, calls, kept, .. } = question;
         if reads_with_lens(calls) {
@@ -147,7 +156,8 @@ impl Desk {
         }
         // Everything the instrument changes is overwritten by the next question: a panic leaves nothing half.
         let examined = catch_unwind(AssertUnwindSafe(|| {
-            self.instrument.examine(&weights, prompt, interventions, calls)
+            let hear = Some(hear);
+            self.instrument.examine_as_it_comes(&weights, prompt, interventions, calls, hear)
         }));
         examined.unwrap_or_else(|panic| Err(fault("examining", panic.as_ref()))).map(Arc::new)
     }

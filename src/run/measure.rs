@@ -24,6 +24,9 @@ use super::remembered::Remembered;
 /// so that sums have the same last bits on every machine.
 pub(super) const CHUNK: usize = 4;
 
+/// Hears what a measurement, by its number, took so far.
+pub(super) type Hear<'a> = &'a (dyn Fn(usize, &[Array]) + Sync);
+
 /// What is asked of a batch.
 pub(super) struct Round<'a> {
     pub pool: &'a Pool,
@@ -37,6 +40,8 @@ pub(super) struct Round<'a> {
     pub work: &'a Workspace,
     /// What is known of the sequence, of which passes need not be made again.
     pub remembered: Option<&'a Mutex<Remembered>>,
+    /// Hears, while a pass goes from layer to layer, what each measurement took so far.
+    pub hear: Option<Hear<'a>>,
 }
 
 impl Round<'_> {
@@ -248,9 +253,13 @@ impl Glance for Passing<'_> {
 
     fn see(&mut self, site: Site, x: &Tensor) -> Result<()> {
         let asking = self.round.measurements.iter().zip(&self.by_measurement);
-        for ((measurement, sites), found) in asking.zip(&mut self.found) {
-            if sites.contains(&site) {
-                found.extend(measurement.pass(site, x)?);
+        for (i, ((measurement, sites), found)) in asking.zip(&mut self.found).enumerate() {
+            if !sites.contains(&site) {
+                continue;
+            }
+            found.extend(measurement.pass(site, x)?);
+            if let Some(hear) = self.round.hear {
+                hear(i, found);
             }
         }
         Ok(())

@@ -96,6 +96,7 @@ impl Meters {
                         arrays: false,
                         work,
                         remembered: None,
+                        hear: None,
                     }
                     .over(&batch)?
                 }

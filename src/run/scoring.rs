@@ -54,7 +54,8 @@ pub fn order(count: usize) -> Vec<usize> {
     order
 }
 
-fn call() -> MeasurementCall {
+/// The scores of all heads on random tokens, as every step is asked for them.
+pub fn call() -> MeasurementCall {
     MeasurementCall::new("head_scores").with("task", false)
 }
 

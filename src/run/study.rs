@@ -144,26 +144,3 @@ fn read_set(prompts: &[Prompt], codec: &Codec) -> (Vec<Encoded>, Vec<Error>) {
     }
     (read, refused)
 }
-
-/// That the network has all tokens that prompts name, and reads so many.
-///
-/// # Errors
-/// At the first prompt for which it does not.
-pub fn check(prompts: &[Encoded], vocab: usize, longest: usize) -> Result<()> {
-    for (i, prompt) in prompts.iter().enumerate() {
-        let number = i + 1;
-        if prompt.tokens.is_empty() || prompt.tokens.len() > longest {
-            return Err(Error::input(format!(
-                "prompt {number} has {} tokens; this network reads 1 to {longest}",
-                prompt.tokens.len()
-            )));
-        }
-        if let Some(id) = prompt.ids().find(|id| *id as usize >= vocab) {
-            return Err(Error::input(format!(
-                "prompt {number} names token {id}; this network has the tokens 0 to {}",
-                vocab.saturating_sub(1)
-            )));
-        }
-    }
-    Ok(())
-}

@@ -96,6 +96,10 @@ pub trait Source: Send + Sync {
         self.length()
     }
     fn sequence(&self, seed: u64, index: u64) -> Row;
+    /// What a person is shown by that number: the same, or a prompt of a set.
+    fn shown(&self, seed: u64, index: u64) -> Row {
+        self.sequence(seed, index)
+    }
     /// Labels tokens that a person wrote; `like` is the sequence they replace (its triggers stay in force).
     fn label(&self, tokens: &[u32], like: &Row) -> Row;
     /// The same task under another law, e.g. `other_outputs`; `None` where there is no such thing.

@@ -2,14 +2,18 @@
 
 use std::any::Any;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::batch::{NO_TARGET, Row};
 use crate::base::convert::id;
 use crate::base::error::{Error, Result};
+use crate::base::pair::{Pair, PairKind};
+use crate::base::prompt::{self, Encoded};
 use crate::base::settings::{Settings, Slot, Spec};
 use crate::base::vocab::{Tokenizer, Vocab};
+use crate::formats::file::meant;
+use crate::formats::prompts;
 use crate::formats::tokenizer::{Begin, Codec};
 
 use super::chance::{below, stream};
@@ -24,6 +28,8 @@ crate::settings! {
         block: usize = 25, in 1..=2048;
         /// Positions of the longest prompt.
         longest: usize = 1024, in 1..=4096;
+        /// A set of prompts: a text a line, or lines of JSON (.jsonl) with prompt, answer, wrong, counterpart, roles and fillers. They are shown in the place of random tokens, and make the pairs that causal tools compare. Empty: none.
+        prompts: String = String::new();
         /// The token that begins a prompt (BOS): the one that the tokenizer puts there, the one that TransformerLens does, or none.
         begin: Begin = Begin::Tokenizer;
     }
@@ -33,7 +39,7 @@ crate::settings! {
 #[derive(Clone)]
 pub struct PromptTask {
     settings: Prompts,
-    vocab: Vocab,
+    codec: Option<Arc<Codec>>,
     beginnings: Beginnings,
 }
 
@@ -43,29 +49,46 @@ impl PromptTask {
     /// # Errors
     /// When there is one that is not read.
     pub fn new(settings: Prompts, folder: &Path, model_type: &str) -> Result<Self> {
-        let mut beginnings = Beginnings::default();
-        let vocab = match Codec::in_folder(folder)? {
-            None => numbered(settings.tokens),
-            Some(codec) => {
-                let begins = |how| {
-                    let known = |id: &u32| (*id as usize) < settings.tokens;
-                    codec.begins(how, model_type).filter(known)
-                };
-                beginnings = Beginnings {
-                    tokenizer: begins(Begin::Tokenizer),
-                    transformer_lens: begins(Begin::TransformerLens),
-                };
-                let (first, tokens) = (begins(settings.begin), settings.tokens);
-                let reader = Reader { codec, first, beginnings, tokens };
-                Vocab::of_tokenizer(settings.tokens, Arc::new(reader))
-            }
+        let codec = Codec::in_folder(folder)?.map(Arc::new);
+        let begins = |how| {
+            let known = |id: &u32| (*id as usize) < settings.tokens;
+            codec.as_ref()?.begins(how, model_type).filter(known)
         };
-        Ok(Self { settings, vocab, beginnings })
+        let beginnings = Beginnings {
+            tokenizer: begins(Begin::Tokenizer),
+            transformer_lens: begins(Begin::TransformerLens),
+        };
+        Ok(Self { settings, codec, beginnings })
     }
-}
 
-fn numbered(tokens: usize) -> Vocab {
-    Vocab::of_words((0..tokens).map(|id| id.to_string()).collect())
+    fn vocab(&self) -> Vocab {
+        let Self { settings: Prompts { tokens, begin, .. }, codec, beginnings } = self;
+        let Some(codec) = codec else {
+            return Vocab::of_words((0..*tokens).map(|id| id.to_string()).collect());
+        };
+        let reader = Reader {
+            codec: codec.clone(),
+            first: beginnings.of(*begin),
+            beginnings: *beginnings,
+            tokens: *tokens,
+        };
+        Vocab::of_tokenizer(*tokens, Arc::new(reader))
+    }
+
+    /// The prompts of a file.
+    fn set(&self, path: &Path) -> Result<PromptSet> {
+        let Prompts { tokens, longest, begin, .. } = self.settings;
+        let first = self.beginnings.of(begin);
+        let read = || {
+            let read = prompts::read(path)?;
+            let read = read.iter().map(|prompt| prompt.encode(self.codec.as_deref()));
+            let read: Vec<Encoded> = read.collect::<Result<_>>()?;
+            let all: Vec<Encoded> = read.into_iter().map(|prompt| prompt.begun(first)).collect();
+            prompt::check(&all, tokens, longest).map(|()| all)
+        };
+        let all = read().map_err(|e| e.context(path.display().to_string()))?;
+        Ok(PromptSet::new(path, &all))
+    }
 }
 
 impl Settings for PromptTask {
@@ -80,14 +103,90 @@ impl Settings for PromptTask {
 
 impl Task for PromptTask {
     fn open(&self) -> Result<Arc<dyn Source>> {
-        let Self { settings, vocab, beginnings } = self.clone();
-        Ok(Arc::new(PromptSource { settings, vocab, beginnings }))
+        let set = match self.settings.prompts.as_str() {
+            "" => None,
+            path => Some(self.set(Path::new(path))?),
+        };
+        Ok(Arc::new(PromptSource { task: self.clone(), vocab: self.vocab(), set }))
     }
 
     fn boxed(&self) -> Box<dyn Task> {
         Box::new(self.clone())
     }
+
+    fn resolve(&mut self, folder: &Path) {
+        if !self.settings.prompts.is_empty() {
+            // An absolute path stays as it is.
+            let path = folder.join(meant(&self.settings.prompts));
+            self.settings.prompts = path.to_string_lossy().into_owned();
+        }
+    }
 }
+
+/// A facet: a set of prompts that a person wrote.
+pub struct PromptSet {
+    pub file: PathBuf,
+    prompts: Vec<Row>,
+    pairs: Vec<Pair>,
+}
+
+impl PromptSet {
+    fn new(file: &Path, all: &[Encoded]) -> Self {
+        let pairs: Vec<Pair> = all.iter().filter_map(pair_of).collect();
+        // Pairs are compared in one pass: those of the length that most have, of two such the shorter.
+        let count = |length: usize| pairs.iter().filter(|pair| pair.base.len() == length).count();
+        let lengths = pairs.iter().map(|pair| pair.base.len());
+        let length = lengths.max_by_key(|length| (count(*length), std::cmp::Reverse(*length)));
+        let pairs: Vec<Pair> =
+            pairs.iter().filter(|pair| Some(pair.base.len()) == length).cloned().collect();
+        let row = |prompt: &Encoded| answered(&prompt.tokens, prompt.answer());
+        Self { file: file.to_owned(), prompts: all.iter().map(row).collect(), pairs }
+    }
+
+    /// How many prompts there are.
+    pub fn len(&self) -> usize {
+        self.prompts.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.prompts.is_empty()
+    }
+
+    /// After the last one the first comes again.
+    fn prompt(&self, index: u64) -> Option<&Row> {
+        let count = self.prompts.len() as u64;
+        self.prompts.get(usize::try_from(index.checked_rem(count)?).ok()?)
+    }
+}
+
+/// A prompt and what should follow it.
+fn answered(tokens: &[u32], answer: Option<u32>) -> Row {
+    let mut row = labelled(tokens.to_vec());
+    if let (Some(last), Some(answer)) = (row.targets.last_mut(), answer) {
+        *last = answer;
+    }
+    row
+}
+
+/// A prompt and its counterpart, where one is written, with one answer of each.
+fn pair_of(prompt: &Encoded) -> Option<Pair> {
+    let (answer, wrong) = (prompt.answer()?, prompt.wrong()?);
+    let other = answered(prompt.counterpart.as_ref()?, Some(wrong));
+    let base = answered(&prompt.tokens, Some(answer));
+    (answer != wrong).then(|| Pair {
+        base,
+        other,
+        at: prompt.end(),
+        answers: [answer, wrong],
+        places: Vec::new(),
+    })
+}
+
+/// The one kind of pairs that a set has.
+const PAIRS: [PairKind; 1] = [PairKind {
+    name: "counterpart",
+    about: "The prompts of the set with a counterpart, an answer and a wrong one: the counterpart should be followed by the latter. Those of the length that most of them have.",
+}];
 
 /// A facet: tokens that may begin a prompt (BOS), by who puts them there. They are no part of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,7 +222,7 @@ impl Beginnings {
 
 /// Reads text as a network does, with the token that begins it in front: that one is no part of the text.
 struct Reader {
-    codec: Codec,
+    codec: Arc<Codec>,
     first: Option<u32>,
     beginnings: Beginnings,
     /// Of the network; the tokenizer may know others.
@@ -165,10 +264,18 @@ impl Tokenizer for Reader {
     }
 }
 
+/// A facet: the text that a person meets first, where there is a tokenizer for it.
+pub struct FirstText(pub &'static str);
+
+/// Names that come again after what they came after before, and a question at the end that they answer.
+const FIRST_TEXT: FirstText = FirstText(
+    "When Mary and John went to the store, John gave a drink to Mary. When Mary and John went to the park, John gave a book to",
+);
+
 struct PromptSource {
-    settings: Prompts,
+    task: PromptTask,
     vocab: Vocab,
-    beginnings: Beginnings,
+    set: Option<PromptSet>,
 }
 
 /// Bit of [`Row::roles`]: the token stood before.
@@ -180,13 +287,31 @@ impl Source for PromptSource {
     }
 
     fn settings(&self) -> Option<Box<dyn Task>> {
-        let Self { settings, vocab, beginnings } = self;
-        let (settings, vocab) = (settings.clone(), vocab.clone());
-        Some(Box::new(PromptTask { settings, vocab, beginnings: *beginnings }))
+        Some(self.task.boxed())
     }
 
     fn facets(&self) -> Vec<&dyn Any> {
-        vec![&self.beginnings]
+        let mut facets: Vec<&dyn Any> = vec![&self.task.beginnings];
+        match &self.set {
+            Some(set) => facets.push(set),
+            None if self.task.codec.is_some() => facets.push(&FIRST_TEXT),
+            None => {}
+        }
+        facets
+    }
+
+    fn shown(&self, seed: u64, index: u64) -> Row {
+        let prompt = self.set.as_ref().and_then(|set| set.prompt(index)).cloned();
+        prompt.unwrap_or_else(|| self.sequence(seed, index))
+    }
+
+    fn pair_kinds(&self) -> &'static [PairKind] {
+        if self.set.as_ref().is_some_and(|set| !set.pairs.is_empty()) { &PAIRS } else { &[] }
+    }
+
+    fn pair(&self, kind: &str, _seed: u64, index: u64) -> Option<Pair> {
+        PAIRS.iter().find(|pair| pair.name == kind)?;
+        self.set.as_ref()?.pairs.get(usize::try_from(index).ok()?).cloned()
     }
 
     fn roles(&self) -> &'static [&'static str] {
@@ -194,17 +319,17 @@ impl Source for PromptSource {
     }
 
     fn length(&self) -> usize {
-        (2 * self.settings.block).min(self.settings.longest)
+        (2 * self.task.settings.block).min(self.task.settings.longest)
     }
 
     fn longest(&self) -> usize {
-        self.settings.longest
+        self.task.settings.longest
     }
 
     fn sequence(&self, seed: u64, index: u64) -> Row {
         let mut rng = stream("prompts", seed, index);
-        let draw = |_| id(below(self.settings.tokens, &mut rng));
-        let block: Vec<u32> = (0..self.settings.block).map(draw).collect();
+        let draw = |_| id(below(self.task.settings.tokens, &mut rng));
+        let block: Vec<u32> = (0..self.task.settings.block).map(draw).collect();
         labelled([&block[..], &block].concat()[..self.length()].to_vec())
     }
 

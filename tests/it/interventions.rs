@@ -268,8 +268,8 @@ fn interventions_read_back_as_they_are_spelled() {
     for (text, says) in [
         ("zero", "no object"),
         ("grow layer1.head0", "unknown verb"),
-        ("zero layer1.head0@9-3", "unknown place"),
-        ("zero layer1.z@3<-2", "unknown place"),
+        ("zero layer1.head0@9-3", "is no place"),
+        ("zero layer1.z@3<-2", "is no place"),
         ("scale layer1.head0 by x", "by"),
         ("scale layer1.head0 by inf", "by"),
         ("add layer1.resid_pre 2*embed", "rows of tensors"),

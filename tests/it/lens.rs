@@ -245,7 +245,7 @@ fn the_parts_of_a_logit_add_up_to_it() {
     for stage in stages() {
         let logits = stage.logits();
         for against in ["nothing", "runner-up", "mean"] {
-            for of in ["target", "likeliest", "given"] {
+            for of in ["target", "likeliest", "right or likeliest", "given"] {
                 let settings = [("of", of.into()), ("against", against.into()), ("id", 4.into())];
                 let answer = stage.ask("attribution", &settings);
                 let what = format!("{}: {of} against {against}", stage.name);
@@ -276,6 +276,10 @@ fn check_sum(
             }
             "target" => stage.batch.targets[pos] as usize,
             "likeliest" => best(None),
+            "right or likeliest" => match stage.batch.targets[pos] {
+                NO_TARGET => best(None),
+                target => target as usize,
+            },
             _ => 4,
         };
         let minus = match against {

@@ -2,16 +2,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use egui::accesskit::Role;
 use egui_kittest::kittest::{NodeT, Queryable};
+use mnemoscope::app::App;
+use mnemoscope::base::array::Array;
 use mnemoscope::base::intervention::Intervention;
-use mnemoscope::base::question::MeasurementCall;
+use mnemoscope::base::question::{MeasurementCall, Readings};
+use mnemoscope::export::run_at::{Question, RunAt};
+use mnemoscope::figure::Pick;
 use mnemoscope::formats::tokenizer::Begin;
 use tempfile::TempDir;
 
-use crate::app::{until, window_on};
+use crate::app::{press, until, window_on};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/real_models").join(name)
@@ -111,4 +115,120 @@ fn the_network_goes_on_writing_under_what_is_in_force_until_it_is_stopped() {
     let other = lab.prompt.tokens.clone();
     until(&mut harness, "it ends with another text", |app| !app.lab.generation.is_running());
     assert_eq!(harness.state().lab.prompt.tokens, other);
+}
+
+/// Two pairs of one length, a prompt of another, and one without a counterpart.
+const PROMPTS: &str = r#"{"prompt": [5, 9, 17, 4], "counterpart": [5, 9, 18, 4], "answer": 3, "wrong": 8}
+{"prompt": [6, 9, 17, 4], "counterpart": [6, 9, 18, 4], "answer": 3, "wrong": 8}
+{"prompt": [7, 9], "counterpart": [7, 8], "answer": 3, "wrong": 8}
+{"prompt": [1, 2, 3]}
+"#;
+
+#[test]
+fn a_set_of_prompts_is_gone_through_and_its_pairs_are_patched() {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("set.jsonl");
+    fs::write(&file, PROMPTS).unwrap();
+    let mut harness = window_on(&golden("gpt2"));
+    until(&mut harness, "it is open and answers", |app| app.lab.readings.is_some());
+    assert_eq!(harness.state().lab.prompt_of_set(), None);
+    harness.input_mut().dropped_files.push(Arc::new(Dropped(file.clone())));
+    until(&mut harness, "the first prompt is in view", |app| {
+        app.lab.prompt_of_set() == Some((1, 4)) && app.lab.prompt.tokens == [5, 9, 17, 4]
+    });
+    assert_eq!(harness.state().lab.prompt.targets, [9, 17, 4, 3], "the answer is what is right");
+    for (number, tokens) in [(2, vec![6, 9, 17, 4]), (3, vec![7, 9]), (4, vec![1, 2, 3])] {
+        harness.state_mut().lab.draw_next();
+        assert_eq!(harness.state().lab.prompt_of_set(), Some((number, 4)));
+        assert_eq!(harness.state().lab.prompt.tokens, tokens);
+    }
+    harness.state_mut().lab.draw_next();
+    assert_eq!(harness.state().lab.prompt_of_set(), Some((1, 4)), "after the last the first");
+    press(&mut harness, "Patching");
+    until(&mut harness, "the pairs are patched", |app| app.lab.analyses.has_ended("patching"));
+    let analyzed = &harness.state().lab.analyses.analyzed.by_call;
+    let (_, found) = analyzed.iter().find(|(key, _)| key.starts_with("patching")).unwrap();
+    let reading = found.reading.as_ref().unwrap().as_ref().unwrap();
+    assert_eq!(reading.number("pairs").map(|n| n as usize), Some(2), "those of one length");
+    // A file that is none is refused, and the set stays.
+    let wrong = home.path().join("wrong.jsonl");
+    fs::write(&wrong, "{\"prompt\": [5, 400]}\n").unwrap();
+    harness.input_mut().dropped_files.push(Arc::new(Dropped(wrong)));
+    until(&mut harness, "another is refused", |app| !app.lab.troubles.is_empty());
+    let said = format!("{:?}", harness.state().lab.troubles);
+    assert!(
+        said.contains("prompt 1 names token 400; this network has the tokens 0 to 399"),
+        "{said}"
+    );
+    assert_eq!(harness.state().lab.prompt_of_set(), Some((1, 4)));
+}
+
+#[test]
+fn the_commands_ask_a_set_of_prompts_too() {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("set.jsonl");
+    fs::write(&file, PROMPTS).unwrap();
+    let asked =
+        |sequence| Question { prompts: Some(file.clone()), sequence, ..Question::default() };
+    let mut run = RunAt::open(&golden("gpt2"), &asked(2)).unwrap();
+    assert_eq!(run.prompt.tokens, [7, 9]);
+    run.turn_to(&asked(3)).unwrap();
+    assert_eq!(run.prompt.tokens, [1, 2, 3]);
+    assert_eq!(run.instrument.source().pair_kinds().len(), 1);
+    let pair = run.instrument.source().pair("counterpart", 7, 1).unwrap();
+    assert_eq!((pair.base.tokens, pair.other.tokens), (vec![6, 9, 17, 4], vec![6, 9, 18, 4]));
+    assert_eq!((pair.at, pair.answers), (3, [3, 8]));
+    assert_eq!(run.instrument.source().pair("counterpart", 7, 2), None);
+}
+
+#[test]
+fn a_text_is_met_first_where_there_is_a_tokenizer_and_the_best_induction_head_comes_into_focus() {
+    let folder = with_tokenizer("gpt2", "gpt2");
+    let mut harness = window_on(folder.path());
+    until(&mut harness, "it is open and answers", |app| app.lab.readings.is_some());
+    assert!(harness.state().lab.text().starts_with("When Mary and John"));
+    let heads = |app: &App| {
+        let found = app.lab.analyses.analyzed.by_call.iter();
+        let (_, found) = found.into_iter().find(|(key, _)| key.starts_with("head_scores"))?;
+        let scores = found.reading.as_ref()?.as_ref().ok()?.array("prefix_matching")?.clone();
+        found.ended.then_some(scores)
+    };
+    until(&mut harness, "all heads are scored", |app| heads(app).is_some());
+    harness.run();
+    let scores = heads(harness.state()).unwrap();
+    let best = scores.data.iter().copied().fold(f32::MIN, f32::max);
+    let selection = &harness.state().lab.selection;
+    assert_eq!(scores.data[selection.layer * scores.shape[1] + selection.head], best);
+    // A head that a hand chose stays.
+    harness.state_mut().lab.pick(&Pick::Head { layer: 0, head: 1 }, false);
+    harness.run();
+    assert_eq!((harness.state().lab.selection.layer, harness.state().lab.selection.head), (0, 1));
+    // Panels that were made for tasks of this program are not in the way.
+    assert!(harness.query_by_label("Automaton").is_none());
+    assert!(harness.query_by_label("Attention").is_some());
+}
+
+#[test]
+fn thumbnails_come_layer_by_layer() {
+    let mut run = RunAt::open(&golden("gpt2"), &Question::default()).unwrap();
+    let call = MeasurementCall::new("attention").with("whole", "none");
+    let (weights, prompt) = (run.weights.clone(), run.prompt.clone());
+    let heard = Mutex::new(Vec::new());
+    let hear = |part: Readings| {
+        let reading = part.get(&call).unwrap().as_ref().unwrap().clone();
+        heard.lock().unwrap().push(reading);
+    };
+    let calls = std::slice::from_ref(&call);
+    let all =
+        run.instrument.examine_as_it_comes(&weights, &prompt, &[], calls, Some(&hear)).unwrap();
+    let whole = all.get(&call).unwrap().as_ref().unwrap();
+    let heard = heard.into_inner().unwrap();
+    assert_eq!(heard.iter().map(|part| part.arrays.len()).collect::<Vec<_>>(), [1, 2, 3]);
+    // Hidden cells are NaN.
+    let bits = |array: &Array| array.data.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    for part in heard {
+        for (of_part, of_whole) in part.arrays.iter().zip(&whole.arrays) {
+            assert!(of_part.name == of_whole.name && bits(of_part) == bits(of_whole));
+        }
+    }
 }

@@ -717,7 +717,7 @@ fn files_that_are_longer_than_sense_are_refused_before_they_are_read() {
 fn a_text_of_an_intervention_names_no_more_positions_than_there_are() {
     let range = vec!["0-4095"; 5000].join(",");
     let text = format!("zero layer0.attn_out@{range}");
-    assert!(refused(within(text.len(), || text.parse::<Intervention>())).contains("unknown place"));
+    assert!(refused(within(text.len(), || text.parse::<Intervention>())).contains("is no place"));
     let long = format!("patch layer0.attn_out from {}", "1 ".repeat(100_000));
     assert!(refused(within(0, || long.parse::<Intervention>())).contains("expected at most"));
     for text in [

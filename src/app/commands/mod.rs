@@ -70,6 +70,7 @@ pub enum Action {
     /// Say something else in the selected tuple.
     EditTuple(TupleEdit),
     OpenRun(PathBuf),
+    OpenPrompts(PathBuf),
     /// A file or a folder was dropped on the window.
     OpenDropped(PathBuf),
     /// Read a sweep again: what its runs have recorded since.
@@ -155,6 +156,7 @@ pub enum Command {
     Palette,
     Keys,
     OpenLesson,
+    OpenPrompts,
     /// The tour of the experiment in view.
     TourOfRun,
     Theme,

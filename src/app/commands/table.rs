@@ -125,6 +125,10 @@ fn has_run(lab: &Lab) -> bool {
     lab.run().is_some()
 }
 
+fn reads_prompts(lab: &Lab) -> bool {
+    lab.run().is_some_and(|run| run.info.net.is_read)
+}
+
 fn has_two_runs(lab: &Lab) -> bool {
     lab.runs.len() > 1
 }
@@ -156,6 +160,7 @@ const ROWS: &[Entry] = rows! {
         OpenRun "Open run or model…", "Open the folder of a recorded run, of a sweep, or of a network of another program (config.json and model.safetensors), beside the runs already here.", ctrl(Key::O), always;
         OpenExperiment "Open experiment…", "Read an experiment file and train it.", shift(Key::O), always;
         OpenLesson "Open lesson…", "Read a file of lessons, or an experiment with lessons, and show them as a tour.", None, always;
+        OpenPrompts "Open prompts…", "Read a set of prompts for the network of another program in view: a text a line, or lines of JSON with answers and counterparts, which are the pairs of Patching.", None, reads_prompts;
         SaveExperiment "Save experiment…", "Write the experiment of this run, as set in the form, to a file.", shift(Key::S), has_run;
         SaveFigure "Save figure…", "Save the picture of the panel last clicked as SVG, PDF, PNG or CSV.", ctrl(Key::S), has_run;
         ExportFigure "Export figure…", "Choose the page of the panel last clicked: size, venue, font, colours; then save or copy it.", ctrl(Key::E), has_run;

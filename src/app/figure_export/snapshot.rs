@@ -142,6 +142,8 @@ fn drawn_other(kind: &PanelKind, other: Compared<'_>, in_view: &Run) -> DrawnPan
 fn spec(kind: &str, lab: &Lab, readings: Option<&Arc<Readings>>) -> PanelSpec {
     let (sequence, tokens, ids) = lab.asked_about();
     let selection = &lab.selection;
+    let prompts = lab.prompts_file();
+    let begin = prompts.is_some().then(|| lab.begin.name().to_owned());
     PanelSpec {
         panel: kind.to_owned(),
         step: Some(step(lab, readings)),
@@ -150,7 +152,9 @@ fn spec(kind: &str, lab: &Lab, readings: Option<&Arc<Readings>>) -> PanelSpec {
         first: selection.first,
         key: selection.key,
         sequence,
+        prompts: prompts.map(|file| file.to_string_lossy().into_owned()),
         tokens,
+        begin,
         ids,
         intervene: in_force(readings),
         ..PanelSpec::default()

@@ -173,6 +173,10 @@ impl Lab {
         let examiners = self.examination.examiners.iter();
         let replies: Vec<Reply> = examiners.flat_map(|(_, e)| e.replies.try_iter()).collect();
         for reply in replies {
+            if let (false, Ok(part)) = (reply.is_whole, &reply.readings) {
+                self.take_part(reply.id, part);
+                continue;
+            }
             match self.examination.comparing.take() {
                 Some(comparing) if comparing.id == reply.id => {
                     self.take_compared(comparing, reply, now)
@@ -195,7 +199,19 @@ impl Lab {
         }
     }
 
+    /// Takes in layers that have come of an answer in flight.
+    fn take_part(&mut self, id: u64, part: &Arc<Readings>) {
+        let Some((asked, ..)) = self.examination.in_flight.as_ref() else { return };
+        if *asked != id {
+            return;
+        }
+        let so_far = self.arriving.get_or_insert_with(|| part.clone());
+        Arc::make_mut(so_far).by_call.extend(part.by_call.clone());
+        self.changed();
+    }
+
     fn take_reply(&mut self, reply: Reply, now: Instant) {
+        self.arriving = None;
         let asking = &mut self.examination;
         let Some((_, asked, since)) = asking.in_flight.take_if(|(id, ..)| *id == reply.id) else {
             return;
@@ -275,9 +291,10 @@ impl Lab {
             asking.effect_at = Some(now);
         }
         let Some(id) = asking.send(which, kept, &asked) else { return };
+        self.arriving = None;
         // A question to another that still waited has just been replaced.
-        asking.comparing = None;
-        asking.in_flight = Some((id, asked, now));
+        self.examination.comparing = None;
+        self.examination.in_flight = Some((id, asked, now));
     }
 
     /// When all else is answered: asks what is compared with what is in view, one after the other.

@@ -144,6 +144,11 @@ impl Lab {
             Some(Ok(_)) | None => {}
         }
         self.news += 1;
+        self.asks_anew(index);
+    }
+
+    /// What was answered of a run may have another answer now.
+    pub(super) fn asks_anew(&mut self, index: usize) {
         let id = self.runs[index].id;
         self.analyses.forget_run(id);
         self.comparison.forget_run(id);

@@ -31,6 +31,7 @@ use crate::panel::Selection;
 use crate::run::experiment::Experiment;
 use crate::run_folder::recording::Recording;
 use crate::sweep::Sweep;
+use crate::task::prompts::FirstText;
 
 use analyses::Analyses;
 use compared::{Comparison, Wanted};
@@ -71,6 +72,8 @@ pub struct Lab {
     /// What was wrong with the text that was typed last.
     pub text_note: Option<String>,
     pub selection: Selection,
+    /// Nobody has chosen a head yet: the one that scores highest as an induction head comes into focus once that is known.
+    awaits_head: bool,
     /// The step in view; `None` means the newest.
     pub step: Option<u64>,
     /// Interventions tried on a step of the past: they change the examination, not the run.
@@ -80,6 +83,8 @@ pub struct Lab {
     changes: Vec<interventions::Change>,
     patched: Option<Intervention>,
     pub readings: Option<Arc<Readings>>,
+    /// Layers that have come of the next ones.
+    pub arriving: Option<Arc<Readings>>,
     /// Answers about the sequence before something in a tuple was changed by hand.
     pub before_edit: Option<Arc<Readings>>,
     /// Why there are no readings of what is in view.
@@ -134,11 +139,13 @@ impl Lab {
             begin: Begin::Tokenizer,
             text_note: None,
             selection: Selection::default(),
+            awaits_head: false,
             step: None,
             trial: Vec::new(),
             changes: Vec::new(),
             patched: None,
             readings: None,
+            arriving: None,
             before_edit: None,
             failure: None,
             effect: None,
@@ -309,10 +316,12 @@ impl Lab {
             // The last layer is where an induction head reads off its answer.
             self.selection.layer = heads.iter().rposition(|&n| n > 0).unwrap_or(0);
             self.selection.head = 0;
+            self.awaits_head = run.info.net.is_read;
         }
+        let first_text = run.info.source.facet::<FirstText>().map(|text| text.0);
         self.send_speed();
         self.draw_sequence(self.drawn.unwrap_or(0));
-        if let Some(text) = own_text {
+        if let Some(text) = own_text.or(first_text) {
             self.set_text(text);
             self.text_note = None;
         }
@@ -329,6 +338,7 @@ impl Lab {
 
     fn forget_answers(&mut self) {
         self.readings = None;
+        self.arriving = None;
         self.failure = None;
         self.effect = None;
         self.comparison.forget();

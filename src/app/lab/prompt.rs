@@ -1,15 +1,19 @@
 //! The sequence in view: drawn, written by hand, or changed in one place.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::batch::{NO_TARGET, Row};
+use crate::base::error::{Error, Result};
 use crate::formats::tokenizer::Begin;
 use crate::panel::{Selection, positions};
+use crate::run::experiment::Experiment;
 use crate::task::held_out_seed;
-use crate::task::prompts::Beginnings;
+use crate::task::prompts::{Beginnings, PromptSet};
 use crate::task::tree_path::Trees;
 
 use super::Lab;
+use super::run::RunInfo;
 use super::tuple_edit::{TupleEdit, edited};
 
 /// The sequence in view and what is selected in it.
@@ -70,7 +74,7 @@ impl Lab {
         let Some(run) = self.run() else { return };
         // Those of the held-out batch, which were never trained on and which the cloud shows.
         let seed = held_out_seed(run.experiment.train.seed as u64);
-        let row = Arc::new(run.info.source.sequence(seed, index));
+        let row = Arc::new(run.info.source.shown(seed, index));
         // A position whose answer has been seen before shows what the window is about; of a tree, its root; else the
         // last one at which something is asked.
         let root = run.info.source.facet::<Trees>().map(|trees| trees.script().root());
@@ -102,6 +106,49 @@ impl Lab {
             return (self.rules_of, None, Some(self.prompt.tokens.clone()));
         }
         (self.rules_of, Some(run.info.vocab.spell(&self.prompt.tokens)), None)
+    }
+
+    /// Reads a set of prompts for the network in view, elsewhere: what it is asked then, and what that says of it.
+    pub fn reading_prompts(
+        &self,
+        path: &Path,
+    ) -> Result<impl FnOnce() -> Result<(Experiment, RunInfo)> + Send + use<>> {
+        let Some(run) = self.run().filter(|run| run.info.net.is_read) else {
+            return Err(Error::usage(format!(
+                "{} is a set of prompts, which a network of another program is asked: open one first",
+                path.display()
+            )));
+        };
+        let mut experiment = run.experiment.clone();
+        experiment.set("task.prompts", &path.to_string_lossy().as_ref().into())?;
+        experiment.set("task.begin", &self.begin.name().into())?;
+        Ok(move || {
+            let info = RunInfo::of(&experiment)?;
+            Ok((experiment, info))
+        })
+    }
+
+    /// The file of the set of prompts that the network in view is asked, if one is open.
+    pub fn prompts_file(&self) -> Option<PathBuf> {
+        let set = self.run()?.info.source.facet::<PromptSet>()?;
+        Some(set.file.clone())
+    }
+
+    /// Which prompt of a set is in view, from 1 on, and how many there are.
+    pub fn prompt_of_set(&self) -> Option<(u64, u64)> {
+        let set = self.run()?.info.source.facet::<PromptSet>()?;
+        let all = set.len() as u64;
+        Some((self.drawn?.checked_rem(all)? + 1, all))
+    }
+
+    /// Turns the network in view to a set of prompts that was read for it.
+    pub fn take_prompts(&mut self, run: u64, experiment: Experiment, info: RunInfo) {
+        let Some(index) = self.runs.iter().position(|other| other.id == run) else { return };
+        self.runs[index].replace(experiment, info);
+        self.asks_anew(index);
+        if index == self.current {
+            self.draw_sequence(0);
+        }
     }
 
     /// The sequence after the one that was drawn last.

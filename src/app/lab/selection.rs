@@ -2,6 +2,7 @@
 
 use crate::figure::Pick;
 use crate::panel::{MemorySlot, Selection, positions};
+use crate::run::scoring;
 
 use super::Lab;
 
@@ -31,6 +32,7 @@ impl Lab {
                 selection.key = Some(key);
             }
             Pick::Head { layer, head } => {
+                self.awaits_head = false;
                 selection.layer = layer;
                 selection.head = head;
             }
@@ -110,10 +112,35 @@ impl Lab {
         if let Some(&(layer, head)) =
             all.get(at.saturating_add_signed(by).min(all.len().saturating_sub(1)))
         {
-            self.selection.layer = layer;
-            self.selection.head = head;
-            self.changed();
+            self.focus((layer, head));
         }
+    }
+
+    fn focus(&mut self, (layer, head): (usize, usize)) {
+        self.awaits_head = false;
+        (self.selection.layer, self.selection.head) = (layer, head);
+        self.changed();
+    }
+
+    /// Brings the head that scores highest as an induction head into focus once that is known, where nobody has chosen one.
+    /// True if so.
+    pub fn focus_on_induction(&mut self) -> bool {
+        if !self.awaits_head {
+            return false;
+        }
+        let found = self.analyses.analyzed.get(&scoring::call());
+        let Some(Ok(scores)) = found.filter(|found| found.ended).and_then(|f| f.reading.as_ref())
+        else {
+            return false;
+        };
+        let Some(heads) = scores.array("prefix_matching").filter(|array| array.shape.len() == 2)
+        else {
+            return false;
+        };
+        let known = heads.data.iter().enumerate().filter(|(_, score)| score.is_finite());
+        let Some((at, _)) = known.max_by(|a, b| a.1.total_cmp(b.1)) else { return false };
+        self.focus((at / heads.shape[1], at % heads.shape[1]));
+        true
     }
 
     pub fn clear_selection(&mut self) {

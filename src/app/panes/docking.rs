@@ -41,6 +41,12 @@ pub struct Dock {
     pub maximised: Option<String>,
     /// The panel that keys for panels mean.
     pub focus: String,
+    /// Panels that have nothing to show of what is in view: their tabs stay where they are and are not seen.
+    #[serde(skip)]
+    pub away: Vec<&'static str>,
+    /// Those of them that a hand asked for all the same.
+    #[serde(skip)]
+    called: Vec<String>,
 }
 
 /// Two layouts are the same wherever the focus is, and whoever is shown something.
@@ -212,6 +218,65 @@ fn tile_in(tree: &Tree<Tab>, kind: &str) -> Option<TileId> {
     tree.tiles.iter().find(|(_, tile)| is(tile)).map(|(id, _)| *id)
 }
 
+fn bring_to_front(tree: &mut Tree<Tab>, kind: &str) {
+    if let Some(tile) = tile_in(tree, kind).filter(|tile| tree.is_visible(*tile)) {
+        tree.make_active(|id, _| id == tile);
+    }
+}
+
+/// Puts another tab in front where one of these panels is; whether there was such a stack.
+fn turn(tiles: &mut Tiles<Tab>, kinds: &[&str]) -> bool {
+    let is_away = |tiles: &Tiles<Tab>, id: TileId| match tiles.get(id) {
+        Some(Tile::Pane(pane)) => kinds.contains(&pane.kind.as_str()),
+        Some(Tile::Container(_)) | None => false,
+    };
+    let tabs = |tile: &Tile<Tab>| match tile {
+        Tile::Container(Container::Tabs(tabs)) => Some(tabs.clone()),
+        Tile::Container(_) | Tile::Pane(_) => None,
+    };
+    let stacks: Vec<(TileId, Tabs)> =
+        tiles.iter().filter_map(|(id, tile)| Some((*id, tabs(tile)?))).collect();
+    let mut turned = false;
+    for (id, stack) in stacks {
+        let stays = |id: &&TileId| tiles.is_visible(**id) && !is_away(tiles, **id);
+        let next = stack.children.iter().find(stays).copied();
+        if let (Some(active), Some(next)) = (stack.active, next)
+            && is_away(tiles, active)
+            && let Some(Tile::Container(Container::Tabs(tabs))) = tiles.get_mut(id)
+        {
+            tabs.active = Some(next);
+            turned = true;
+        }
+    }
+    turned
+}
+
+/// Hides panels, and the stacks in which no other is to be seen: the tiles that were to be seen.
+fn put_away(tree: &mut Tree<Tab>, kinds: &[&str]) -> Vec<TileId> {
+    let panes: Vec<TileId> = kinds.iter().filter_map(|kind| tile_in(tree, kind)).collect();
+    let mut hidden = Vec::new();
+    for pane in panes {
+        let stack = tree.tiles.parent_of(pane);
+        hide(tree, pane, &mut hidden);
+        let seen = |id: &&TileId| tree.tiles.is_visible(**id);
+        let is_empty = |id: &TileId| match tree.tiles.get(*id) {
+            Some(Tile::Container(stack)) => stack.children().filter(seen).count() == 0,
+            Some(Tile::Pane(_)) | None => false,
+        };
+        if let Some(stack) = stack.filter(is_empty) {
+            hide(tree, stack, &mut hidden);
+        }
+    }
+    hidden
+}
+
+fn hide(tree: &mut Tree<Tab>, tile: TileId, hidden: &mut Vec<TileId>) {
+    if tree.is_visible(tile) {
+        tree.set_visible(tile, false);
+        hidden.push(tile);
+    }
+}
+
 impl Dock {
     /// The first layout.
     pub fn new(panels: Panels) -> Self {
@@ -224,7 +289,25 @@ impl Dock {
             revealed: HashMap::new(),
             maximised: None,
             focus: panel::attention::KIND.name.to_owned(),
+            away: Vec::new(),
+            called: Vec::new(),
         }
+    }
+
+    /// Says which panels have nothing to show of what is in view now. Where one was in front of others, another is then; true if so.
+    pub fn put_away(&mut self, kinds: Vec<&'static str>) -> bool {
+        if self.away == kinds {
+            return false;
+        }
+        self.called.clear();
+        let trees = [&mut self.tree, &mut self.medium, &mut self.small];
+        let turned = trees.map(|tree| turn(&mut tree.tiles, &kinds));
+        self.away = kinds;
+        turned.contains(&true)
+    }
+
+    fn is_away(&self, kind: &str) -> bool {
+        self.away.contains(&kind) && !self.called.iter().any(|called| called == kind)
     }
 
     pub fn is_sound(&self) -> bool {
@@ -291,6 +374,9 @@ impl Dock {
     /// Brings a panel to the front, reopening it if need be.
     pub fn show_panel(&mut self, kind: &str) {
         kind.clone_into(&mut self.focus);
+        if self.is_away(kind) {
+            self.called.push(kind.to_owned());
+        }
         if self.maximised.is_some() {
             self.maximised = Some(kind.to_owned());
         }
@@ -314,12 +400,15 @@ impl Dock {
     /// Brings a panel that is open to the front of its stack of tabs, or before a hall, and nothing else: in windows of each size,
     /// for it may be given another.
     pub fn bring_forward(&mut self, kind: &str) {
+        self.bring_forward_beside(kind);
+        bring_to_front(&mut self.small, kind);
+    }
+
+    /// The same, but in small windows, which show little else than the panel in front.
+    pub fn bring_forward_beside(&mut self, kind: &str) {
         self.puts_before_hall(kind);
-        for tree in [&mut self.tree, &mut self.medium, &mut self.small] {
-            if let Some(tile) = tile_in(tree, kind).filter(|tile| tree.is_visible(*tile)) {
-                tree.make_active(|id, _| id == tile);
-            }
-        }
+        bring_to_front(&mut self.tree, kind);
+        bring_to_front(&mut self.medium, kind);
     }
 
     pub fn close(&mut self, kind: &str) {
@@ -361,7 +450,8 @@ impl Dock {
 
     /// Whether a panel is in front of its stack.
     fn is_seen(&self, kind: &str) -> bool {
-        self.tile(kind).is_some_and(|id| self.shown().active_tiles().contains(&id))
+        !self.is_away(kind)
+            && self.tile(kind).is_some_and(|id| self.shown().active_tiles().contains(&id))
     }
 
     /// Moves the panel focus to the next panel that is seen.
@@ -402,7 +492,10 @@ impl Dock {
         let (is_narrow, has_tabs) = (self.size != Size::Large, self.hall.is_none());
         let mut focus = std::mem::take(&mut self.focus);
         let mut revealed = std::mem::take(&mut self.revealed);
+        let away: Vec<&str> =
+            self.away.iter().copied().filter(|kind| has_tabs && self.is_away(kind)).collect();
         let tree = self.shown_mut();
+        let hidden = put_away(tree, &away);
         let (actions_of, focus_of) = (&mut actions, &mut focus);
         let mut shown = Shown {
             draw,
@@ -416,6 +509,7 @@ impl Dock {
         };
         tree.ui(&mut shown, ui);
         let is_empty = tree.active_tiles().is_empty();
+        hidden.into_iter().for_each(|tile| tree.set_visible(tile, true));
         (self.focus, self.revealed) = (focus, revealed);
         self.focus_on_what_is_seen();
         if is_empty {

@@ -22,12 +22,14 @@ use crate::app::lab::panels::{Form, Panels};
 use crate::app::lab::run::{Run, RunInfo};
 use crate::base::error::{Error, Result};
 use crate::base::question::MeasurementCall;
+use crate::base::question::Readings;
 use crate::base::settings;
 use crate::figure::Figure;
 use crate::figure::cloud::Camera;
 use crate::figure::fallback::Fallback;
 use crate::figure::layout::layout;
 use crate::figure::scene::Scene;
+use crate::panel::Stack;
 use crate::panel::compare::Compares;
 use crate::panel::outputs::sentence;
 use crate::panel::{Memory, NetShape, Palette, Panel, PanelKind, Selection, View, compare};
@@ -68,8 +70,8 @@ struct Shown {
     memory: Memory,
 }
 
-/// Pictures of comparisons, which are several in each panel, are drawn anew over so much of a frame; the others come in the next,
-/// and after some frames in any case.
+/// Pictures of comparisons, which are several in each panel, and those of a large network are drawn anew over so much of a frame,
+/// first those that have waited longest; the others come in the next, and after some frames in any case.
 const REDRAWING: Duration = Duration::from_millis(1);
 const MOST_WAITED: u32 = 6;
 
@@ -91,6 +93,8 @@ struct Look {
     /// For a hall: the pictures, and hardly anything to press.
     hall: bool,
     fallback: Fallback,
+    /// For how many frames the picture has waited whose turn it is.
+    turn: u32,
     /// Counts changes to it and to settings of panels.
     revision: u64,
 }
@@ -113,7 +117,7 @@ impl Host {
             visible: Vec::new(),
             papers: Vec::new(),
             places: Vec::new(),
-            look: Look { dark: false, hall: false, fallback: Fallback::NONE, revision: 0 },
+            look: Look { dark: false, hall: false, fallback: Fallback::NONE, turn: 0, revision: 0 },
             spent: Duration::ZERO,
             open_settings: None,
             actions: Vec::new(),
@@ -191,8 +195,24 @@ impl Host {
         self.panels.iter().filter(|s| s.pane.suits(run)).map(|s| s.kind.name).collect()
     }
 
+    /// Panels that have nothing to show of a network of another program: those that were made for other tasks and networks, for
+    /// a sweep where none is open, and the timeline of a single step.
+    pub fn idle(&self, lab: &Lab) -> Vec<&'static str> {
+        let Some(run) = lab.run().filter(|run| run.info.net.is_read) else { return Vec::new() };
+        let is_idle = |shown: &&Shown| {
+            let kind = shown.kind;
+            let is_single = run.series.is_some() && run.recording.recorded.len() == 1;
+            !kind.example.is_empty() && !shown.pane.suits(&run.info)
+                || kind.is_of_sweep && lab.sweep.is_none()
+                || kind.stack == Stack::Foot && is_single
+        };
+        self.panels.iter().filter(is_idle).map(|shown| shown.kind.name).collect()
+    }
+
     /// A new frame begins.
     pub fn begin(&mut self, dark: bool, hall: bool) {
+        let waited = self.panels.iter().filter(|s| self.is_visible(s.kind.name)).map(|s| s.waited);
+        self.look.turn = waited.max().unwrap_or(0);
         self.visible.clear();
         self.papers.clear();
         self.places.clear();
@@ -304,7 +324,10 @@ impl Host {
         match form {
             Form::Experiment => scrolled(ui, |ui| form::experiment(ui, lab, &mut self.form)),
             Form::Surgery => scrolled(ui, |ui| self.interventions.ui(ui, lab)),
-            Form::Runs => runs.ui(ui, &lab.folders()),
+            Form::Runs => {
+                runs.reads_prompts = lab.run().is_some_and(|run| run.info.net.is_read);
+                runs.ui(ui, &lab.folders())
+            }
         }
     }
 
@@ -490,9 +513,12 @@ impl Shown {
         let Some(of) = self.shown_state(lab, look, size) else { return places };
         let is_sized = self.pictures.iter().all(|p| p.of > 0 && p.size == size) && !is_other;
         if self.pictures[0].of == of || (is_sized && self.waits_for_other(lab)) {
+            self.waited = 0;
             return places;
         }
-        if is_sized && count > 1 && *spent > REDRAWING && self.waited < MOST_WAITED {
+        let is_slow = count > 1 || lab.run().is_some_and(|run| run.info.net.is_large());
+        let has_turn = *spent <= REDRAWING && self.waited >= look.turn;
+        if is_sized && is_slow && !has_turn && self.waited < MOST_WAITED {
             self.waited += 1;
             return places;
         }
@@ -545,7 +571,7 @@ impl Shown {
             sweep: lab.sweep.as_deref(),
             step: lab.step,
             live: lab.training().is_some_and(|t| !t.gone),
-            readings: lab.readings.as_deref(),
+            readings: self.readings(lab, run),
             before: lab.before_edit.as_deref(),
             beside: &beside,
             against: None,
@@ -559,6 +585,16 @@ impl Shown {
             None => vec![self.panel.next_figure(&view, &mut self.memory)],
             Some(subject) => self.compared(lab, view, subject),
         }
+    }
+
+    /// The answers that it draws: where it asks for nothing but what comes layer by layer, those layers that have come.
+    fn readings<'a>(&self, lab: &'a Lab, run: &Run) -> Option<&'a Readings> {
+        let calls = || self.panel.needs(&run.info.net, &lab.selection);
+        let comes = |part: &&Readings| {
+            let calls = calls();
+            !calls.is_empty() && calls.iter().all(|call| part.get(call).is_some())
+        };
+        lab.arriving.as_deref().filter(comes).or(lab.readings.as_deref())
     }
 
     /// The figures of the view beside those of what it is compared with.

@@ -20,6 +20,8 @@ pub struct RunList {
     pub asked: bool,
     /// It was read at least once.
     pub listed: bool,
+    /// Whether the network in view can be asked a set of prompts.
+    pub reads_prompts: bool,
     doubtful: Option<Doubt>,
     /// This one is being given a name.
     naming: Option<(PathBuf, String)>,
@@ -132,11 +134,15 @@ impl RunList {
                 let name = recent.name();
                 ui.horizontal(|ui| {
                     let is_open = open.contains(&recent.path);
-                    // A set of prompts is for the commands that ask them.
-                    let can_open = recent.is_there && !is_open && recent.kind != Kind::Prompts;
+                    let is_asked = recent.kind != Kind::Prompts || self.reads_prompts;
+                    let can_open = recent.is_there && !is_open && is_asked;
                     let button = ui.add_enabled(can_open, egui::Button::new("Open").small());
                     if button.accessible_name(format!("Open {name}")).clicked() {
-                        actions.push(Action::OpenRun(recent.path.clone()));
+                        let path = recent.path.clone();
+                        actions.push(match recent.kind {
+                            Kind::Prompts => Action::OpenPrompts(path),
+                            Kind::Model | Kind::Series => Action::OpenRun(path),
+                        });
                     }
                     let button = ui.small_button("Off the list");
                     let button = button.on_hover_text("Only the list forgets it; its files stay.");

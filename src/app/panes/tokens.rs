@@ -181,6 +181,9 @@ fn weak(ui: &mut Ui, text: String) {
 }
 
 fn selected(ui: &mut Ui, lab: &Lab) {
+    if let Some((number, all)) = lab.prompt_of_set() {
+        weak(ui, format!("prompt {number} of {all}"));
+    }
     if let Some(query) = lab.selection.query {
         let key = lab.selection.key.map(|k| format!(", key {k}")).unwrap_or_default();
         weak(ui, format!("query {query}{key}"));

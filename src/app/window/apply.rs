@@ -13,6 +13,7 @@ use crate::base::error::Error;
 use crate::base::question::MeasurementCall;
 use crate::base::settings;
 use crate::figure::Pick;
+use crate::formats::tokenizer::Begin;
 use crate::panel;
 use crate::panel::compare::Showing;
 use crate::run::experiment::Experiment;
@@ -58,13 +59,14 @@ impl App {
             }
             Action::PlaybackSpeed(speed) => self.lab.playback.steps_per_second = speed,
             Action::Start => self.restart(),
-            Action::Begin(begin) => self.lab.begin_text_with(begin),
+            Action::Begin(begin) => self.begin_with(begin),
             Action::Text(text) => self.lab.set_text(&text),
             Action::EditTuple(edit) => {
                 self.lab.edit_tuple(edit);
                 self.host.tell(News::Rewritten, &self.lab);
             }
             Action::OpenRun(folder) => self.open_run(folder, None),
+            Action::OpenPrompts(file) => self.open_prompts(file),
             Action::OpenDropped(path) => self.open_dropped(path),
             Action::ReadSweep(folder) => self.open_sweep(folder, true, None),
             Action::DiscardRuns(folders) => self.discard_runs(folders),
@@ -156,6 +158,7 @@ impl App {
             Command::Palette => self.palette.show(),
             Command::Keys => self.help.show(),
             Command::OpenLesson => self.ask(FileDialog::OpenLesson),
+            Command::OpenPrompts => self.ask(FileDialog::OpenPrompts),
             Command::TourOfRun => self.tour_of_run(),
             Command::Tour(name) => self.begin_tour(move |_| Tour::builtin(name)),
             Command::Theme => self.change_look(ctx, |app| app.dark = !app.dark),
@@ -308,9 +311,28 @@ impl App {
         });
     }
 
+    /// Puts something else before the text in view (BOS), and before all prompts of a set.
+    fn begin_with(&mut self, begin: Begin) {
+        self.lab.begin_text_with(begin);
+        if let Some(prompts) = self.lab.prompts_file() {
+            self.open_prompts(prompts);
+        }
+    }
+
     /// Whether a hand has arranged the panels.
     pub(super) fn is_arranged(&mut self) -> bool {
         *self.layout.get_or_insert_with(|| self.dock.clone()) != self.dock
+    }
+
+    /// Panels that have nothing to show of the run in view are not seen. No hand did that.
+    pub(super) fn put_idle_panels_away(&mut self) {
+        let arranged = self.is_arranged();
+        if self.dock.put_away(self.host.idle(&self.lab)) {
+            self.history.skip();
+            if !arranged {
+                self.layout = Some(self.dock.clone());
+            }
+        }
     }
 
     /// The panels that were made for the task or the network of a run come to the front of their stacks when the run comes into the
@@ -326,14 +348,15 @@ impl App {
         let Some(run) = self.lab.run().filter(|_| !arranged) else { return };
         if !run.info.has_memories {
             // Memories would have nothing to show.
-            self.dock.bring_forward(panel::query_key::KIND.name);
+            self.dock.bring_forward_beside(panel::query_key::KIND.name);
         }
         let has_curves = run.series.as_ref().is_some_and(|series| series.has_curves());
         if has_curves {
             // What forms in a series is seen there first, also where both share a stack.
             self.dock.bring_forward(panel::curves::KIND.name);
         } else if run.info.net.is_read {
-            self.dock.bring_forward(panel::head_scores::KIND.name);
+            // In a small window the map of a head is behind it then.
+            self.dock.bring_forward_beside(panel::head_scores::KIND.name);
         }
         let made = self.host.made_for(&run.info);
         made.into_iter().chain(self.sweep_panel()).for_each(|panel| self.dock.bring_forward(panel));

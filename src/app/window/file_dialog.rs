@@ -21,6 +21,7 @@ pub enum FileDialog {
     OpenRun,
     OpenExperiment,
     OpenLesson,
+    OpenPrompts,
     /// The file that a setting of the task names.
     ChooseFile(&'static str),
     /// A font for the signs that our own lack.
@@ -43,6 +44,7 @@ impl FileDialog {
             Self::OpenRun => "Open the folder of a run or of a network",
             Self::OpenExperiment => "Open an experiment",
             Self::OpenLesson => "Open lessons",
+            Self::OpenPrompts => "Open a set of prompts (.txt: one a line, or .jsonl)",
             Self::ChooseFile(_) => "Choose a UTF-8 text file",
             Self::ChooseFont => "Choose a font for other scripts (.ttf, .otf or .ttc)",
             Self::SaveExperiment => "Save the experiment",
@@ -59,6 +61,7 @@ impl FileDialog {
             Self::OpenRun
             | Self::OpenExperiment
             | Self::OpenLesson
+            | Self::OpenPrompts
             | Self::ChooseFile(_)
             | Self::ChooseFont
             | Self::OpenSheet => String::new(),
@@ -81,6 +84,7 @@ impl FileDialog {
             Self::OpenRun
             | Self::OpenExperiment
             | Self::OpenLesson
+            | Self::OpenPrompts
             | Self::ChooseFile(_)
             | Self::ChooseFont
             | Self::OpenSheet => Vec::new(),
@@ -100,6 +104,7 @@ impl FileDialog {
             | Self::OpenRun
             | Self::OpenExperiment
             | Self::OpenLesson
+            | Self::OpenPrompts
             | Self::ChooseFile(_)
             | Self::ChooseFont
             | Self::OpenSheet => Vec::new(),
@@ -113,6 +118,7 @@ impl FileDialog {
             Self::OpenRun => dialog.pick_folder(),
             Self::OpenExperiment => dialog.add_filter("Experiment", &["toml"]).pick_file(),
             Self::OpenLesson => dialog.add_filter("Lessons", &["toml"]).pick_file(),
+            Self::OpenPrompts => dialog.add_filter("Prompts", &["txt", "jsonl"]).pick_file(),
             Self::OpenSheet => dialog.add_filter("Figure sheet", &["toml"]).pick_file(),
             Self::ChooseFile(_) => dialog.pick_file(),
             Self::ChooseFont => {

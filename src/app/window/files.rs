@@ -99,13 +99,29 @@ impl App {
             let dialog = if is_tour { FileDialog::OpenLesson } else { FileDialog::OpenExperiment };
             return self.chosen(Chosen { dialog, path, replace: false });
         }
+        if has_ending("jsonl") || has_ending("txt") {
+            return self.open_prompts(path);
+        }
         let unknown = || {
             Error::input(format!(
-                "{} was dropped on the window; expected the folder of a run, of a sweep or of a network, or an experiment (.toml)",
+                "{} was dropped on the window; expected the folder of a run, of a sweep or of a network, an experiment (.toml), or prompts (.txt, .jsonl)",
                 path.display()
             ))
         };
         self.lab.trouble(foreign::refusal(&path).unwrap_or_else(unknown));
+    }
+
+    /// Asks the network in view the prompts of a file.
+    pub(super) fn open_prompts(&mut self, path: PathBuf) {
+        let read = match self.lab.reading_prompts(&path) {
+            Ok(read) => read,
+            Err(error) => return self.lab.trouble(error),
+        };
+        let run = self.lab.run_id();
+        self.work("open prompts", read, move |app, (experiment, info)| {
+            app.lab.take_prompts(run, experiment, info);
+            app.remember(path);
+        });
     }
 
     /// Compares a run with another; opens those that are not in the window.
@@ -228,6 +244,7 @@ impl App {
                     app.lab.start(experiment, Origin::Fresh);
                 });
             }
+            FileDialog::OpenPrompts => self.open_prompts(path),
             FileDialog::OpenLesson => {
                 self.begin_tour(move |(panels, home)| Tour::checked(&path, panels, home));
             }

@@ -33,16 +33,19 @@ impl App {
         });
     }
 
-    /// A network that was opened stands at the head of what was opened lately.
-    pub(super) fn remember(&mut self, folder: PathBuf) {
+    /// A network, or a set of prompts, that was opened stands at the head of what was opened lately.
+    pub(super) fn remember(&mut self, path: PathBuf) {
         let Some(library) = self.lab.runs_folder.clone() else { return };
         // A picture of the window is not somebody who opens something.
         if self.screenshot.is_some() {
             return;
         }
-        let remember = move || match recent::Kind::of_folder(&folder) {
-            Some(kind) => recent::remember(&library, kind, &folder),
-            None => Ok(()),
+        let remember = move || {
+            let prompts = || path.is_file().then_some(recent::Kind::Prompts);
+            match recent::Kind::of_folder(&path).or_else(prompts) {
+                Some(kind) => recent::remember(&library, kind, &path),
+                None => Ok(()),
+            }
         };
         self.work("remember", remember, |app, ()| app.run_list.asked = false);
     }

@@ -424,6 +424,7 @@ impl App {
         let centre = Frame::new().inner_margin(Margin::same(4));
         CentralPanel::default().frame(centre).show(ui, |ui| {
             self.host.begin(self.dark, hall);
+            self.put_idle_panels_away();
             let (lab, host, run_list) = (&mut self.lab, &mut self.host, &mut self.run_list);
             let panels = lab.panels;
             let more =
@@ -488,6 +489,9 @@ impl App {
         self.take_work();
         self.follow(ctx);
         self.lab.tick(&calls, &analyses, &others, Instant::now());
+        if self.lab.focus_on_induction() {
+            self.history.skip();
+        }
         self.build_runs();
         if hidden && self.lab.is_busy() {
             // Nothing is drawn, but what training says is still taken in.

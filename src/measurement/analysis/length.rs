@@ -96,7 +96,7 @@ impl Asked {
         })?;
         let over = match varied.over.trim() {
             "" => task.length_setting().ok_or_else(|| {
-                Error::usage("no setting of this task says how long sequences are: name the one that is to be varied (over)")
+                Error::usage("no setting of this task says how long sequences are: name the one that is to be varied (over). Of a network of another program none is known to be right, so that its accuracy has no length")
             })?,
             over => over.strip_prefix("task.").unwrap_or(over),
         };

@@ -124,7 +124,6 @@ impl Config {
     /// Sizes that this program works with.
     fn check(&self) -> Result<()> {
         let sizes = [
-            ("layers", self.layers.len(), budget::MOST_LAYERS),
             ("heads", self.heads, budget::MOST_HEADS),
             ("width", self.width, budget::MOST_WIDTH),
             ("tokens", self.vocab, budget::MOST_VOCAB),
@@ -194,6 +193,18 @@ impl<'a> Keys<'a> {
     fn count(self, names: &[&str]) -> Result<usize> {
         self.maybe_count(names)?
             .ok_or_else(|| Error::input(format!("config.json lacks {}, a whole number", names[0])))
+    }
+
+    /// How many layers: each is described by itself, so too many are refused before they are.
+    fn layers(self, name: &str) -> Result<usize> {
+        let count = self.count(&[name])?;
+        if (1..=budget::MOST_LAYERS).contains(&count) {
+            return Ok(count);
+        }
+        Err(Error::input(format!(
+            "config.json: {name} is {count}; expected 1 to {}",
+            budget::MOST_LAYERS
+        )))
     }
 
     fn maybe_number(self, names: &[&str]) -> Result<Option<f64>> {
@@ -266,11 +277,6 @@ impl<'a> Keys<'a> {
 
 const ACTIVATIONS: &str = "read are gelu, gelu_new, gelu_pytorch_tanh, relu and silu";
 
-/// The same for all layers.
-fn layers(count: usize, layer: LayerConfig) -> Vec<LayerConfig> {
-    vec![layer; count.min(budget::MOST_LAYERS + 1)]
-}
-
 fn inverse_root(dim: usize) -> f32 {
     1.0 / (dim as f32).sqrt()
 }
@@ -323,7 +329,7 @@ fn gpt2(keys: Keys<'_>, kind: &'static str, spelling: &'static Spelling) -> Resu
         vocab: keys.count(&["vocab_size"])?,
         epsilon: keys.epsilon(&["layer_norm_epsilon"], EPSILON)?,
         tied: keys.flag("tie_word_embeddings", true)?,
-        layers: (0..keys.count(&["n_layer"])?.min(budget::MOST_LAYERS + 1)).map(layer).collect(),
+        layers: (0..keys.layers("n_layer")?).map(layer).collect(),
         ..learned(kind, spelling, (width, heads, length), mlp)
     })
 }
@@ -336,7 +342,7 @@ fn nanogpt(keys: Keys<'_>) -> Result<Config> {
     let length = keys.count(&["block_size"])?;
     Ok(Config {
         vocab: keys.count(&["vocab_size"])?,
-        layers: layers(keys.count(&["n_layer"])?, layer),
+        layers: vec![layer; keys.layers("n_layer")?],
         ..learned("nanogpt", &names::NANOGPT, (width, heads, length), mlp)
     })
 }
@@ -348,7 +354,7 @@ fn gpt_neo(keys: Keys<'_>) -> Result<Config> {
     let mlp = MlpConfig { hidden, kind: keys.plain(&["activation_function"], "gelu_new")? };
     let window = keys.number(&["window_size"], 256.0)?;
     let length = keys.count(&["max_position_embeddings"])?;
-    let count = keys.count(&["num_layers"])?;
+    let count = keys.layers("num_layers")?;
     let kinds = neo_layers(keys, count)?;
     let layer = |is_local: bool| LayerConfig {
         scale: 1.0,
@@ -425,7 +431,7 @@ fn gpt_neox(keys: Keys<'_>) -> Result<Config> {
         parallel: keys.flag("use_parallel_residual", true)?,
         tied: keys.flag("tie_word_embeddings", false)?,
         learned_positions: false,
-        layers: layers(keys.count(&["num_hidden_layers"])?, layer),
+        layers: vec![layer; keys.layers("num_hidden_layers")?],
         ..learned("gpt_neox", &names::GPT_NEOX, (width, heads, length), mlp)
     })
 }
@@ -452,7 +458,7 @@ fn opt(keys: Keys<'_>) -> Result<Config> {
     Ok(Config {
         vocab: keys.count(&["vocab_size"])?,
         tied: keys.flag("tie_word_embeddings", true)?,
-        layers: layers(keys.count(&["num_hidden_layers"])?, layer),
+        layers: vec![layer; keys.layers("num_hidden_layers")?],
         ..learned("opt", &names::OPT, (width, heads, length), mlp)
     })
 }
@@ -464,7 +470,7 @@ fn llama(keys: Keys<'_>, kind: &'static str) -> Result<Config> {
         Some(dim) => dim,
         None => keys.divided(width, heads)?,
     };
-    let count = keys.count(&["num_hidden_layers"])?.min(budget::MOST_LAYERS + 1);
+    let count = keys.layers("num_hidden_layers")?;
     let rope = Rope::of(keys, &["rope_theta"], 1e4)?;
     let window = windows(keys, kind, count)?;
     let scale = inverse_root(dim);
@@ -501,7 +507,7 @@ fn rms(
 fn gemma(keys: Keys<'_>, kind: &'static str) -> Result<Config> {
     let (width, heads) = (keys.count(&["hidden_size"])?, keys.count(&["num_attention_heads"])?);
     let dim = keys.maybe_count(&["head_dim"])?.unwrap_or(256);
-    let count = keys.count(&["num_hidden_layers"])?.min(budget::MOST_LAYERS + 1);
+    let count = keys.layers("num_hidden_layers")?;
     let of_windows = windows(keys, kind, count)?;
     let is_third = kind == "gemma3_text";
     let base = |slides: bool| -> Result<Rope> {
@@ -591,7 +597,7 @@ fn hooked(keys: Keys<'_>) -> Result<Config> {
         epsilon: keys.epsilon(&["eps"], EPSILON)?,
         mlp,
         tied: false,
-        layers: layers(keys.count(&["n_layers"])?, layer),
+        layers: vec![layer; keys.layers("n_layers")?],
         ..learned("hooked", &names::HOOKED, shape, none)
     })
 }
