@@ -209,6 +209,11 @@ pub const TERMS: &[Term] = &[
         says: "A cell that keeps its bit until another one is written. The roles write, read and ignore mark its instructions.",
     },
     Term {
+        memory: "best so far",
+        transformer: "running maximum",
+        says: "The largest number of a list, up to a position. The roles largest and smaller say whether a number is it.",
+    },
+    Term {
         memory: "comparison of species",
         transformer: "map of a sweep",
         says: "Networks down, tasks across, and in each cell how well they do at the length of training and beyond.",

@@ -278,6 +278,11 @@ const COLUMNS: &[Column] = &[
         help: "Share of right answers where at least one shortcut that minds the register would answer wrongly.",
     },
     Column {
+        name: "accuracy_smaller",
+        readable: "accuracy, larger number before",
+        help: "Share of right answers where a larger number came before: the number itself is not the answer.",
+    },
+    Column {
         name: "accuracy_path",
         readable: "accuracy, steps of paths",
         help: "Share of right next nodes over all positions of the paths.",

@@ -5,6 +5,7 @@ pub mod bigram;
 mod chance;
 pub mod copy;
 pub mod flip_flop;
+pub mod max_of_list;
 pub mod numpy;
 pub mod passkey;
 pub mod prompts;
@@ -34,6 +35,7 @@ pub const ALL: &[Entry<dyn Task>] = &[
     Entry { name: "flip_flop", make: || Box::new(flip_flop::FlipFlop::default()) },
     Entry { name: "copy", make: || Box::new(copy::Copying::default()) },
     Entry { name: "passkey", make: || Box::new(passkey::Passkey::default()) },
+    Entry { name: "max_of_list", make: || Box::new(max_of_list::MaxOfList::default()) },
 ];
 
 /// The settings of a task.

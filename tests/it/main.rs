@@ -58,6 +58,7 @@ mod paths;
 mod pretrained;
 mod pretrained_passes;
 mod pretrained_window;
+mod procedural_tasks;
 mod reals;
 mod reference_back;
 mod room;
