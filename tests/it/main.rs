@@ -15,6 +15,7 @@ mod bench;
 mod birth;
 mod causal;
 mod chains;
+mod circuits;
 mod cli;
 mod compare;
 mod convert;
