@@ -60,7 +60,10 @@ pub(super) fn check_laws(name: &str, source: &dyn Source) {
             assert_eq!(row.len(), source.length(), "{name}");
             assert_eq!(source.label(&row.tokens, &row), row, "{name}");
             assert!(row.tokens.iter().all(|t| (*t as usize) < source.vocab().len()), "{name}");
-            assert!(row.roles.iter().all(|roles| *roles < 1 << source.roles().len()), "{name}");
+            assert!(
+                row.roles.iter().all(|roles| u16::from(*roles) < 1 << source.roles().len()),
+                "{name}"
+            );
             let solved = role(source, source.solved_by().unwrap());
             let asked = row.targets.iter().zip(&row.roles).filter(|(t, _)| **t != NO_TARGET);
             let (asked, of_role): (Vec<_>, Vec<_>) =
