@@ -34,7 +34,7 @@ crate::settings! {
     /// a table of positions also `position_position` `[query, key]`, `token_position` `[query token, key position]` and `position_token` `[query position, key token]`: in the
     /// first layer of a network without norms `qk` and these three add up to the scores of attention. `eigenvalues` `[eigenvalue, part]`, real and imaginary part of those of
     /// the whole OV circuit that are not zero by its rank, the largest first. `copying` `[layer, head]`: the sum of these divided by the sum of their sizes, 1 where
-    /// the head raises what it attends to, -1 where it lowers it; of all heads where that is not too much work, else of this one. `q_composition`, `k_composition` and `v_composition` `[layer, head]`: how much this head
+    /// the head raises what it attends to, -1 where it lowers it; of all heads where these are asked for and the vocabulary is not too large, else of this one. `q_composition`, `k_composition` and `v_composition` `[layer, head]`: how much this head
     /// reads of what each head of an earlier layer writes, by way of its queries, keys and values, and how much those of later layers read of it: `‖R W_OV‖ / (‖R‖ ‖W_OV‖)` in Frobenius norms.
     /// What needs the output of the head is absent where heads do not just add to the stream.
     ///
@@ -51,6 +51,8 @@ crate::settings! {
         positions: usize = 64, in 2..=1024;
         /// How many positions before its query a key stands, where queries and keys are rotated.
         distance: usize = 0, in 0..=1000000;
+        /// Copying of all heads, and composition of this one with them, as well: of a large network that takes a while.
+        heads: bool = true;
     }
 }
 
@@ -143,8 +145,10 @@ impl<'a> Seen<'a> {
         if let Some(written) = head.written(&tokens, self.scales[0])? {
             self.outputs(&tokens, &written, &mut answer)?;
             copying::measure(self, &head, &mut answer)?;
-            let found = composition::arrays(self.subject, self.asked.layer, &head)?;
-            answer.arrays.extend(found);
+            if self.asked.heads {
+                let found = composition::arrays(self.subject, self.asked.layer, &head)?;
+                answer.arrays.extend(found);
+            }
         }
         let width = self.subject.model.layout().width as f64;
         let [norm, last] = self.scales.map(f64::from);

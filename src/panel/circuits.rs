@@ -2,7 +2,6 @@
 //! it reads of other heads.
 
 use crate::base::array::Array;
-use crate::base::convert::index;
 use crate::base::plain::Plain;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{ColorMap, Scaling};
@@ -143,7 +142,8 @@ impl Circuits {
         let whole = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let call = MeasurementCall::new("circuits")
             .with("layer", whole(selection.layer))
-            .with("head", whole(selection.head));
+            .with("head", whole(selection.head))
+            .with("heads", matches!(self.which, Which::Heads | Which::All));
         let usual = Self::default();
         let changed = [
             ("tokens", self.tokens, usual.tokens),
@@ -383,9 +383,13 @@ fn title(view: &View<'_>, answer: &Reading) -> String {
     format!("Circuits of L{layer} H{head}{copying}, {}", step_text(view))
 }
 
-/// Plots in a row, so that they are about as wide as high.
+/// Plots in a row, so that they are about as wide as high and few places stay empty.
 fn columns(view: &View<'_>, plots: usize) -> usize {
-    let wide = f64::from(view.size[0] / view.size[1].max(1.0));
-    let best = (wide * plots as f64).sqrt().round();
-    index(best).clamp(1, plots.max(1))
+    let wide = view.size[0] / view.size[1].max(1.0);
+    let misfit = |columns: &usize| {
+        let rows = plots.div_ceil(*columns);
+        let empty = (rows * columns - plots) as f32 / plots.max(1) as f32;
+        (wide * rows as f32 / *columns as f32).ln().abs() + 2.0 * empty
+    };
+    (1..=plots.max(1)).min_by(|a, b| misfit(a).total_cmp(&misfit(b))).unwrap_or(1)
 }

@@ -2216,6 +2216,69 @@ fn a_head_of_one_dimension_is_a_cloud_too() {
     }
 }
 
+/// The figure of circuits under a setting.
+fn of_circuits(world: &mut World, which: &str, centered: bool) -> Figure {
+    let mut panel = world.panel("circuits");
+    settings::set(&mut *panel, "", "which", &which.into()).unwrap();
+    settings::set(&mut *panel, "", "centered", &centered.into()).unwrap();
+    for call in panel.needs(&world.net, &world.selection) {
+        world.answer(&call, circuits(world.vocab.len(), 12));
+    }
+    panel.figure(&world.view())
+}
+
+#[test]
+fn circuits_draw_the_maps_that_are_asked_for() {
+    let mut world = World::new();
+    let scores = ["QK circuit", "Position to position", "Token to position", "Position to token"];
+    let heads = ["Copying", "Q-composition", "K-composition", "V-composition"];
+    let eigenvalues = ["Eigenvalues of OV"];
+    let tokens = ["QK circuit", "OV circuit"];
+    let all = [&tokens[..], &["Direct path"], &scores[1..], &eigenvalues, &heads].concat();
+    for (which, titles) in [
+        ("tokens", &tokens[..]),
+        ("positions", &scores),
+        ("eigenvalues", &eigenvalues),
+        ("heads", &heads),
+        ("all", &all),
+    ] {
+        let figure = of_circuits(&mut world, which, true);
+        let drawn: Vec<&str> = figure.plots.iter().map(|plot| plot.title.as_str()).collect();
+        assert_eq!(drawn, titles, "{which}");
+        let told =
+            figure.caption.contains("two matrices turned at random against each other have 0.12");
+        assert_eq!(told, ["heads", "all"].contains(&which), "{}", figure.caption);
+        assert!(figure.caption.contains("what layers before layer 1 write is left out"));
+    }
+}
+
+#[test]
+fn rows_of_circuits_lose_their_mean_and_parts_of_scores_have_one_scale() {
+    let mut world = World::new();
+    let rows = |figure: &Figure| -> Vec<f32> {
+        let heat = heats(figure)[0];
+        heat.values.chunks_exact(heat.columns).map(|row| row.iter().sum()).collect()
+    };
+    let centered = of_circuits(&mut world, "positions", true);
+    assert!(rows(&centered).iter().all(|sum| sum.abs() < 1e-3));
+    assert!(rows(&of_circuits(&mut world, "positions", false)).iter().any(|sum| sum.abs() > 1.0));
+    let ranges: Vec<(f32, f32)> = heats(&centered).iter().map(|heat| heat.range).collect();
+    assert!(ranges.iter().all(|range| *range == ranges[0] && range.0 == -range.1), "{ranges:?}");
+}
+
+#[test]
+fn without_a_table_of_positions_circuits_say_so() {
+    let mut world = World::new();
+    let mut panel = world.panel("circuits");
+    settings::set(&mut *panel, "", "which", &"positions".into()).unwrap();
+    let mut without = circuits(world.vocab.len(), 12);
+    without.arrays.retain(|array| !array.name.contains("position"));
+    for call in panel.needs(&world.net, &world.selection) {
+        world.answer(&call, without.clone());
+    }
+    assert!(sentence(&panel.figure(&world.view())).contains("no table of positions"));
+}
+
 #[test]
 fn memories_stand_beside_their_ideal_and_name_what_is_missing() {
     let world = World::new();

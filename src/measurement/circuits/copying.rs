@@ -27,7 +27,8 @@ pub(super) fn measure(seen: &Seen<'_>, head: &Head, answer: &mut Answer) -> Resu
     let over = Vocabulary { seen, readout, norm };
     let layout = seen.subject.model.layout();
     let work = layout.vocab.saturating_mul(layout.width).saturating_mul(layout.width);
-    let product = if work <= MOST_WORK { Some(over.product()?) } else { None };
+    let is_wanted = seen.asked.heads && work <= MOST_WORK;
+    let product = is_wanted.then(|| over.product()).transpose()?;
     let own = over.through(head)?;
     let Some(found) = own.as_ref().and_then(solved) else {
         answer.notes.push("The eigenvalues of this OV circuit were not computed.".to_owned());
