@@ -209,6 +209,26 @@ pub const TERMS: &[Term] = &[
         says: "A cell that keeps its bit until another one is written. The roles write, read and ignore mark its instructions.",
     },
     Term {
+        memory: "wiring of one way of looking",
+        transformer: "circuits",
+        says: "What a head does by its weights alone. Its QK circuit says which tokens look at which, its OV circuit which logits a token raises where it is looked at. The panel Circuits draws both.",
+    },
+    Term {
+        memory: "relay from one to the next",
+        transformer: "composition",
+        says: "A head of a later layer reads what a head of an earlier one wrote, by way of its queries, keys or values. Scored by norms of products of their matrices.",
+    },
+    Term {
+        memory: "carrying in one's head",
+        transformer: "addition",
+        says: "Sums, the largest digit first. The roles first and second mark the digits of both numbers, sign + and =. Where a digit of the sum is asked, base_add says that nothing is carried in, use_carry that one is, use_sum_9 that one is carried through a place that adds up to nine; leading is the largest digit.",
+    },
+    Term {
+        memory: "best so far",
+        transformer: "running maximum",
+        says: "The largest number of a list, up to a position. The roles largest and smaller say whether a number is it.",
+    },
+    Term {
         memory: "comparison of species",
         transformer: "map of a sweep",
         says: "Networks down, tasks across, and in each cell how well they do at the length of training and beyond.",

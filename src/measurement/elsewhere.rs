@@ -13,6 +13,8 @@ crate::choices! {
         Longer = "longer",
         Dense = "dense",
         Sparse = "sparse",
+        /// Numbers of one digit more.
+        MoreDigits = "more_digits",
     }
 }
 
@@ -20,7 +22,8 @@ crate::settings! {
     /// How well what was learned goes on elsewhere.
     ///
     /// Numbers: `accuracy_longer`, the accuracy in the last quarter of sequences that are four times as long; `accuracy_dense` and
-    /// `accuracy_sparse`, that on the variants of a task that are called so. Of tasks and networks that can be asked so.
+    /// `accuracy_sparse`, that on the variants of a task that are called so; `accuracy_more_digits`, the share of sequences of that variant whose
+    /// answers are all right. Of tasks and networks that can be asked so.
     pub struct Elsewhere = "Accuracy on longer sequences than those of training, or on a variant of the task." {
         /// On which sequences.
         on: Where = Where::Longer;
@@ -34,8 +37,7 @@ impl Measurement for Elsewhere {
     fn scope(&self) -> Scope {
         Scope::Variant(match self.on {
             Where::Longer => LONGER,
-            Where::Dense => "dense",
-            Where::Sparse => "sparse",
+            Where::Dense | Where::Sparse | Where::MoreDigits => self.on.name(),
         })
     }
 
@@ -47,7 +49,7 @@ impl Measurement for Elsewhere {
         let source = subject.source;
         let other = match self.on {
             Where::Longer => task::longer(source),
-            Where::Dense | Where::Sparse => source.variant(self.on.name()),
+            Where::Dense | Where::Sparse | Where::MoreDigits => source.variant(self.on.name()),
         };
         let most = subject.model.layout().length;
         match other {
@@ -69,15 +71,30 @@ impl Measurement for Elsewhere {
     }
 
     fn measure(&self, scene: &Scene<'_>) -> Result<Answer> {
-        let mut tally = Tally::default();
-        let len = scene.batch.len;
-        let from = if self.on == Where::Longer { 3 * len / 4 } else { 0 };
-        each_hit(scene, |i, right| {
-            if i % len >= from {
-                tally.hit(right);
-            }
-        })?;
+        let tally = match self.on {
+            Where::MoreDigits => whole_sequences(scene)?,
+            Where::Longer => from_position(scene, 3 * scene.batch.len / 4)?,
+            Where::Dense | Where::Sparse => from_position(scene, 0)?,
+        };
         let means = vec![tally.named(format!("accuracy_{}", self.on.name()))];
         Ok(Answer { means, ..Answer::default() })
     }
+}
+
+/// Answers from a position on.
+fn from_position(scene: &Scene<'_>, from: usize) -> Result<Tally> {
+    let (mut tally, len) = (Tally::default(), scene.batch.len);
+    each_hit(scene, |i, right| {
+        if i % len >= from {
+            tally.hit(right);
+        }
+    })?;
+    Ok(tally)
+}
+
+/// Sequences all of whose answers are right.
+fn whole_sequences(scene: &Scene<'_>) -> Result<Tally> {
+    let mut right = vec![true; scene.batch.rows];
+    each_hit(scene, |i, hit| right[i / scene.batch.len] &= hit)?;
+    Ok(Tally::of_hits(right))
 }

@@ -6,10 +6,12 @@ pub mod attribution;
 pub mod automaton;
 pub mod causal;
 pub mod chains;
+pub mod circuits;
 pub mod effect;
 pub mod elsewhere;
 pub mod gates;
 pub mod gating;
+pub mod groups;
 pub mod heads;
 pub mod induction;
 pub mod logit_lens;
@@ -50,6 +52,7 @@ pub const ALL: &[Entry<dyn Measurement>] = &[
     Entry { name: "outcome", make: || Box::new(outcome::Outcome::default()) },
     Entry { name: "other_outputs", make: || Box::new(other_outputs::OtherOutputs::default()) },
     Entry { name: "solved", make: || Box::new(whole::Solved::default()) },
+    Entry { name: "groups", make: || Box::new(groups::GroupLosses::default()) },
     Entry { name: "longer", make: || Box::new(elsewhere::Elsewhere::default()) },
     Entry {
         name: "dense",
@@ -58,6 +61,10 @@ pub const ALL: &[Entry<dyn Measurement>] = &[
     Entry {
         name: "sparse",
         make: || Box::new(elsewhere::Elsewhere { on: elsewhere::Where::Sparse }),
+    },
+    Entry {
+        name: "more_digits",
+        make: || Box::new(elsewhere::Elsewhere { on: elsewhere::Where::MoreDigits }),
     },
     Entry { name: "memory_use", make: || Box::new(memory_use::MemoryUse::default()) },
     Entry {
@@ -76,6 +83,7 @@ pub const ALL: &[Entry<dyn Measurement>] = &[
     Entry { name: "logit_lens", make: || Box::new(logit_lens::LogitLens::default()) },
     Entry { name: "attribution", make: || Box::new(attribution::Attribution::default()) },
     Entry { name: "memories", make: || Box::new(memories::Memories::default()) },
+    Entry { name: "circuits", make: || Box::new(circuits::Circuits::default()) },
     Entry { name: "query_key", make: || Box::new(query_key::QueryKey::default()) },
     Entry { name: "tree_view", make: || Box::new(tree_view::TreeView::default()) },
     Entry { name: "effect", make: || Box::new(effect::Effect::default()) },

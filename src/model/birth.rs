@@ -29,6 +29,7 @@ use crate::nn::wire::{Heads, Map, Wire};
 use super::anatomy::Anatomy;
 use super::memories::{GlobalMemory, Layer, Memories};
 use super::readout::{Read, Written};
+use super::reads::{Embedding, Reading};
 use super::{Architecture, Layout, Model, Network, Sequences};
 
 crate::choices! {
@@ -196,6 +197,20 @@ impl Network for Simplified {
             None => (self.embed, 1.0 / self.layout.width as f32),
         };
         Read { scale, ..Read::new(None, Map::plain(unembed)) }
+    }
+
+    fn embedding(&self) -> Option<Embedding> {
+        let Self { embed: tokens, positions, .. } = *self;
+        Some(Embedding { tokens, positions, scale: 1.0 })
+    }
+
+    fn reading(&self, layer: usize) -> Option<Reading<'_>> {
+        let Layer { wk, wv, .. } = *self.layers.get(layer)?;
+        let keys = Some(Map::plain(wk));
+        let values = Some(Map::plain(wv));
+        let (how, rotary) = (self.attention(layer), self.rotary.as_ref().filter(|_| layer == 0));
+        let (norm, queries, head_norms, by_distance) = (None, None, None, false);
+        Some(Reading { norm, how, queries, keys, values, head_norms, rotary, by_distance })
     }
 
     fn written(&self, layer: usize) -> Option<Written> {

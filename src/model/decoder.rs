@@ -13,6 +13,7 @@ use crate::nn::wire::{Map, Wire};
 
 use super::anatomy::Anatomy;
 use super::readout::{Read, Written};
+use super::reads::{Embedding, Reading};
 use super::{Architecture, Layout, Model, Network, Sequences};
 
 use layer::{Builder, Layer};
@@ -108,6 +109,8 @@ crate::settings! {
         init: InitKind = InitKind::Gpt2;
         /// Standard deviation of fresh token and position embeddings.
         embedding_std: f64 = 0.02, in 0.0..=10.0;
+        /// Standard deviation of fresh position embeddings, where positions are learned; 0: that of tokens.
+        position_std: f64 = 0.0, in 0.0..=10.0;
         /// Token and position embeddings stay as they were drawn.
         freeze_embeddings: bool = false;
         /// The unembedding stays as it was drawn.
@@ -194,6 +197,15 @@ impl Network for Transformer {
 
     fn read(&self) -> Read<'_> {
         Read::new(Some(&self.norm), self.unembed)
+    }
+
+    fn embedding(&self) -> Option<Embedding> {
+        let Self { embed: tokens, positions, .. } = *self;
+        Some(Embedding { tokens, positions, scale: 1.0 })
+    }
+
+    fn reading(&self, layer: usize) -> Option<Reading<'_>> {
+        Some(self.layers.get(layer)?.reading())
     }
 
     fn written(&self, layer: usize) -> Option<Written> {

@@ -15,6 +15,7 @@ use crate::nn::wire::{Along, Heads, Wire};
 
 use super::decoder::layer::{Builder, Layer, SelfAttention};
 use super::readout::{Read, Written};
+use super::reads::{Embedding, Reading};
 use super::stack::{Stack, Stem};
 use super::{Architecture, Keeps, Layout, Model, Network, Sequences};
 
@@ -287,6 +288,14 @@ impl Network for FeedbackMemory {
 
     fn read(&self) -> Read<'_> {
         self.stem.read()
+    }
+
+    fn embedding(&self) -> Option<Embedding> {
+        Some(self.stem.embedding(None))
+    }
+
+    fn reading(&self, layer: usize) -> Option<Reading<'_>> {
+        Some(Reading { rotary: Some(&self.rotary), ..self.stem.reading(layer)? })
     }
 
     fn written(&self, layer: usize) -> Option<Written> {

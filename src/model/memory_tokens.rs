@@ -13,6 +13,7 @@ use crate::nn::wire::{Along, Wire};
 
 use super::decoder::layer::Builder;
 use super::readout::{Read, Written};
+use super::reads::{Embedding, Reading};
 use super::stack::{Stack, Stem};
 use super::{Architecture, Keeps, Layout, Model, Network, Sequences};
 
@@ -166,6 +167,14 @@ impl Network for RecurrentMemory {
 
     fn read(&self) -> Read<'_> {
         self.stem.read()
+    }
+
+    fn embedding(&self) -> Option<Embedding> {
+        Some(self.stem.embedding(Some(self.positions)))
+    }
+
+    fn reading(&self, layer: usize) -> Option<Reading<'_>> {
+        self.stem.reading(layer)
     }
 
     fn written(&self, layer: usize) -> Option<Written> {

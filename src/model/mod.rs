@@ -9,6 +9,7 @@ pub mod memory_tokens;
 pub mod pass;
 pub mod pretrained;
 pub mod readout;
+pub mod reads;
 pub mod recurrent;
 pub mod segments;
 pub mod stack;
@@ -31,6 +32,7 @@ use crate::nn::wire::{Watched, Wire};
 use anatomy::Anatomy;
 use memories::Memories;
 use readout::{Read, Readout, Writes, Written};
+use reads::{Embedding, Reading, Reads};
 
 /// All architectures.
 pub const ALL: &[Entry<dyn Architecture>] = &[
@@ -230,6 +232,14 @@ pub trait Network: Send + Sync {
     fn written(&self, _layer: usize) -> Option<Written> {
         None
     }
+    /// What its stream begins with; `None`: there is no such stream, or it does not say.
+    fn embedding(&self) -> Option<Embedding> {
+        None
+    }
+    /// How the heads of a layer read the residual stream; `None`: there is no such layer, it has no heads, or it does not say.
+    fn reading(&self, _layer: usize) -> Option<Reading<'_>> {
+        None
+    }
     /// Its matrices, where each of them is an associative memory; see [`Model::memories`].
     fn memories(&self) -> Option<Memories> {
         None
@@ -285,6 +295,15 @@ impl<N: Network> Model for N {
     fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
         let written = self.written(layer);
         written.map(|w| w.numbers(Network::layout(self).width, params)).transpose()
+    }
+
+    fn embedding(&self) -> Option<Embedding> {
+        Network::embedding(self)
+    }
+
+    fn reads(&self, params: &Params, layer: usize) -> Result<Option<Reads>> {
+        let reading = self.reading(layer);
+        reading.map(|r| r.numbers(Network::layout(self).width, params)).transpose()
     }
 
     fn memories(&self) -> Option<Memories> {
@@ -369,6 +388,14 @@ pub trait Model: Send + Sync {
     }
     /// How the heads of a layer write into the residual stream. `None`: they do not just add to it, or it does not say.
     fn writes(&self, _params: &Params, _layer: usize) -> Result<Option<Writes>> {
+        Ok(None)
+    }
+    /// What its stream begins with. `None`: there is no such stream, or it does not say.
+    fn embedding(&self) -> Option<Embedding> {
+        None
+    }
+    /// How the heads of a layer read the residual stream. `None`: there is no such layer, it has no heads, or it does not say.
+    fn reads(&self, _params: &Params, _layer: usize) -> Result<Option<Reads>> {
         Ok(None)
     }
     /// Its matrices, where each of them is an associative memory that can be read by itself. `None`: they cannot, norms or

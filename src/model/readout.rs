@@ -9,9 +9,11 @@ use crate::base::intervention::Point;
 use crate::nn::attention::plain::capped;
 use crate::nn::kernel::slice::Floats;
 use crate::nn::linear::{linear, rows_of, widened};
-use crate::nn::norm::{EPSILON, Norm, NormKind, Numbers, normalize};
+use crate::nn::norm::{EPSILON, HeldNorm, Norm, NormKind, Numbers, normalize};
 use crate::nn::params::Params;
 use crate::nn::wire::{Map, Wire};
+
+use super::reads::identity;
 
 /// How the residual stream is read into logits, by handles: `scale · (W_U norm(x) + bias)`, and of that the cap.
 #[derive(Clone, Copy)]
@@ -107,6 +109,12 @@ impl Readout {
         Ok(Self { norm: norm.kind, norm_weight, norm_bias, epsilon: norm.epsilon, ..self })
     }
 
+    /// Its norm.
+    pub fn norm(&self) -> HeldNorm {
+        let (weight, bias) = (self.norm_weight.clone(), self.norm_bias.clone());
+        HeldNorm { kind: self.norm, weight, bias, epsilon: self.epsilon }
+    }
+
     /// What reads some tokens, `[token, width]`.
     pub fn rows(&self, tokens: &[u32]) -> Result<Tensor> {
         rows_of(&self.unembed, tokens)
@@ -198,9 +206,3 @@ impl Writes {
 
 /// Rows that become `f32` at a time.
 const MEAN_ROWS: usize = 1024;
-
-fn identity(width: usize, params: &Params) -> Result<Tensor> {
-    let entry = |i: usize| if i / width == i % width { 1f32 } else { 0.0 };
-    let values: Vec<f32> = (0..width * width).map(entry).collect();
-    Ok(Tensor::from_vec(values, (width, width), params.device())?)
-}

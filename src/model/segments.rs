@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use super::readout::{Readout, Writes};
+use super::reads::{Embedding, Reads};
 use super::{Input, Keeps, Layout, Model, Output, State};
 use crate::base::error::{Error, Result};
 use crate::nn::params::Params;
@@ -101,6 +102,14 @@ impl Model for Segmented {
 
     fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
         self.model.writes(params, layer)
+    }
+
+    fn embedding(&self) -> Option<Embedding> {
+        self.model.embedding()
+    }
+
+    fn reads(&self, params: &Params, layer: usize) -> Result<Option<Reads>> {
+        self.model.reads(params, layer)
     }
 
     fn keeps(&self) -> Option<Keeps> {

@@ -9,6 +9,7 @@ use super::Layout;
 use super::decoder::layer::{Builder, Layer};
 use super::decoder::{Decoder, InitKind, MlpKind, Positions};
 use super::readout::{Read, Written};
+use super::reads::{Embedding, Reading};
 
 crate::settings! {
     /// Settings of the layers.
@@ -72,6 +73,15 @@ impl Stem {
 
     pub fn read(&self) -> Read<'_> {
         Read::new(Some(&self.norm), self.unembed)
+    }
+
+    /// With a table of positions, if there is one.
+    pub fn embedding(&self, positions: Option<Param>) -> Embedding {
+        Embedding { tokens: self.embed, positions, scale: 1.0 }
+    }
+
+    pub fn reading(&self, layer: usize) -> Option<Reading<'_>> {
+        Some(self.layers.get(layer)?.reading())
     }
 
     pub fn written(&self, layer: usize) -> Option<Written> {

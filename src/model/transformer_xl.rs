@@ -15,6 +15,7 @@ use crate::nn::wire::{Along, Heads, Map, Wire};
 use super::decoder::Decoder;
 use super::decoder::layer::{Builder, Layer, SelfAttention};
 use super::readout::{Read, Written};
+use super::reads::{Embedding, Reading};
 use super::stack::{Stack, Stem};
 use super::{Architecture, Keeps, Layout, Model, Network, Sequences};
 
@@ -203,6 +204,17 @@ impl Network for Cached {
 
     fn read(&self) -> Read<'_> {
         self.stem.read()
+    }
+
+    fn embedding(&self) -> Option<Embedding> {
+        Some(self.stem.embedding(None))
+    }
+
+    fn reading(&self, layer: usize) -> Option<Reading<'_>> {
+        let reading = self.stem.reading(layer)?;
+        let bias = Some(self.relative.biases[0]);
+        let queries = reading.queries.map(|map| Map { bias, ..map });
+        Some(Reading { queries, by_distance: true, ..reading })
     }
 
     fn written(&self, layer: usize) -> Option<Written> {

@@ -77,13 +77,17 @@ pub fn widened(x: &Tensor) -> Result<Tensor> {
     Ok(Tensor::from_vec(out, x.shape(), x.device())?)
 }
 
-/// Some rows of a matrix of whatever numbers, of `f32`: `[row, width]`.
+/// Some rows of a matrix of whatever numbers, its rows or its columns one after the other, of `f32`: `[row, width]`.
 ///
 /// # Errors
 /// When it has no such row.
 pub fn rows_of(table: &Tensor, rows: &[u32]) -> Result<Tensor> {
     let rows = Tensor::from_slice(rows, rows.len(), table.device())?;
-    Ok(table.index_select(&rows, 0)?.to_dtype(DType::F32)?)
+    let found = match table.is_contiguous() {
+        true => table.index_select(&rows, 0)?,
+        false => table.t()?.index_select(&rows, 1)?.t()?,
+    };
+    Ok(found.to_dtype(DType::F32)?.contiguous()?)
 }
 
 /// `residual + x · wᵀ`: a linear map that writes into a residual stream, without a copy in between.

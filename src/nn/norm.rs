@@ -71,6 +71,62 @@ pub struct Numbers<'a> {
     pub epsilon: f32,
 }
 
+/// A norm with its numbers; by default there is none.
+#[derive(Clone)]
+pub struct HeldNorm {
+    pub kind: NormKind,
+    /// `[width]`
+    pub weight: Option<Tensor>,
+    /// `[width]`
+    pub bias: Option<Tensor>,
+    pub epsilon: f32,
+}
+
+impl Default for HeldNorm {
+    fn default() -> Self {
+        Self { kind: NormKind::None, weight: None, bias: None, epsilon: 0.0 }
+    }
+}
+
+impl HeldNorm {
+    /// # Errors
+    /// When a parameter cannot be read.
+    pub fn new(norm: &Norm, params: &Params) -> Result<Self> {
+        let [weight, bias] = norm.tensors(params)?;
+        Ok(Self { kind: norm.kind, weight, bias, epsilon: norm.epsilon })
+    }
+
+    /// Rows `[.., width]` as they are behind it.
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let (weight, bias) = (self.weight.as_ref(), self.bias.as_ref());
+        normalize(self.kind, x, Numbers { weight, bias, epsilon: self.epsilon })
+    }
+
+    /// Rows `[.., width]` that are multiplied with what the norm gives, as they would be with what it reads, up to its scale: `W γ C`, where `C` takes
+    /// off the mean.
+    pub fn folded(&self, rows: &Tensor) -> Result<Tensor> {
+        let rows = match &self.weight {
+            Some(weight) => rows.broadcast_mul(weight)?,
+            None => rows.clone(),
+        };
+        Ok(match self.kind {
+            NormKind::Layer => rows.broadcast_sub(&rows.mean_keepdim(D::Minus1)?)?,
+            NormKind::Rms | NormKind::None => rows,
+        })
+    }
+
+    /// What it multiplies each of the rows `[row, width]` with, besides its weights: one over the root of the variance or mean square; 1 without a norm.
+    pub fn scales(&self, rows: &Tensor) -> Result<Vec<f32>> {
+        let rows = match self.kind {
+            NormKind::None => return Ok(vec![1.0; rows.dim(0)?]),
+            NormKind::Layer => rows.broadcast_sub(&rows.mean_keepdim(D::Minus1)?)?,
+            NormKind::Rms => rows.clone(),
+        };
+        let squares = (rows.sqr()?.mean(D::Minus1)? + f64::from(self.epsilon))?;
+        Ok(squares.sqrt()?.recip()?.to_vec1()?)
+    }
+}
+
 /// A norm of that kind over the last axis, `x` itself where there is none.
 pub fn normalize(kind: NormKind, x: &Tensor, numbers: Numbers<'_>) -> Result<Tensor> {
     match kind {

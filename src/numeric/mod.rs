@@ -2,6 +2,7 @@
 
 pub mod clusters;
 pub mod correlation;
+pub mod eigen;
 pub mod geometry;
 pub mod grid;
 pub mod matching;

@@ -11,6 +11,10 @@ struct Column {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     Loss,
+    /// Losses of digits, or whatever a task follows by themselves.
+    LossByGroup,
+    /// Losses of their parts.
+    LossByPart,
     Accuracy,
     Memory,
     Divergence,
@@ -28,6 +32,8 @@ impl Family {
     pub const ALL: &'static [Self] = &[
         Self::Loss,
         Self::Accuracy,
+        Self::LossByGroup,
+        Self::LossByPart,
         Self::BestHead,
         Self::Memory,
         Self::Divergence,
@@ -41,6 +47,8 @@ impl Family {
     pub fn of(column: &str) -> Self {
         // First match wins; anything a new measurement records lands in the last.
         const PREFIXES: &[(&str, Family)] = &[
+            ("loss_by_digit_", Family::LossByGroup),
+            ("loss_by_", Family::LossByPart),
             ("loss", Family::Loss),
             ("accuracy", Family::Accuracy),
             ("repeat_share", Family::Accuracy),
@@ -74,6 +82,7 @@ impl Family {
     pub fn axis(self) -> &'static str {
         match self {
             Self::Loss => "loss (nats)",
+            Self::LossByGroup | Self::LossByPart => "loss by group (nats)",
             Self::Accuracy => "accuracy",
             Self::Memory => "share stored",
             Self::Divergence => "divergence (nats)",
@@ -278,6 +287,31 @@ const COLUMNS: &[Column] = &[
         help: "Share of right answers where at least one shortcut that minds the register would answer wrongly.",
     },
     Column {
+        name: "accuracy_base_add",
+        readable: "accuracy, nothing carried in",
+        help: "Share of right digits of sums into which nothing is carried (BA).",
+    },
+    Column {
+        name: "accuracy_use_carry",
+        readable: "accuracy, one carried in",
+        help: "Share of right digits of sums into which one is carried, of places that do not add up to nine (UC1).",
+    },
+    Column {
+        name: "accuracy_use_sum_9",
+        readable: "accuracy, one carried through",
+        help: "Share of right digits of sums into which one is carried, of places that add up to nine and carry it on (US9): it takes two places or more to know it.",
+    },
+    Column {
+        name: "accuracy_more_digits",
+        readable: "whole sums right, a digit more",
+        help: "Share of sums whose digits are all right, of numbers with one digit more than those of training: who learned a rule is right, who learned by rote is not.",
+    },
+    Column {
+        name: "accuracy_smaller",
+        readable: "accuracy, larger number before",
+        help: "Share of right answers where a larger number came before: the number itself is not the answer.",
+    },
+    Column {
         name: "accuracy_path",
         readable: "accuracy, steps of paths",
         help: "Share of right next nodes over all positions of the paths.",
@@ -400,6 +434,21 @@ const SERIES: &[Column] = &[
         name: "accuracy_path_",
         readable: "accuracy, paths of length",
         help: "Share of the paths with so many edges that are right from the first step to the last.",
+    },
+    Column {
+        name: "loss_by_digit_",
+        readable: "loss, digit",
+        help: "Loss of this digit of the sum in nats; digit 0 are the ones.",
+    },
+    Column {
+        name: "loss_by_case_",
+        readable: "loss, case",
+        help: "Loss of the digits of sums of this case in nats: base_add, nothing is carried in; use_carry, one is; use_sum_9, one is, and carried on because the digits add up to nine.",
+    },
+    Column {
+        name: "loss_by_both_",
+        readable: "loss, digit and case",
+        help: "Loss of this digit of the sum in nats, in sums where it is of this case.",
     },
     Column {
         name: "norm_",

@@ -186,9 +186,16 @@ impl Curves {
             Show::All => true,
             Show::Summary => matches!(
                 family,
-                Family::Loss | Family::Accuracy | Family::Memory | Family::BestHead
+                Family::Loss
+                    | Family::LossByGroup
+                    | Family::Accuracy
+                    | Family::Memory
+                    | Family::BestHead
             ),
-            Show::Losses => matches!(family, Family::Loss | Family::Divergence),
+            Show::Losses => matches!(
+                family,
+                Family::Loss | Family::LossByGroup | Family::LossByPart | Family::Divergence
+            ),
             Show::Accuracies => family == Family::Accuracy,
             Show::Memories => matches!(family, Family::Memory | Family::Divergence),
             Show::Heads => {
@@ -451,7 +458,7 @@ impl Curves {
     ) -> Option<(Option<Mark>, LegendEntry)> {
         let answers = view.net.answers as f64;
         let value = match family {
-            Family::Loss => answers.ln(),
+            Family::Loss | Family::LossByGroup | Family::LossByPart => answers.ln(),
             Family::Accuracy => 1.0 / answers,
             Family::Memory
             | Family::Divergence

@@ -4,10 +4,9 @@ use crate::base::analysis::HeadScoring;
 use crate::base::array::Array;
 use crate::base::question::{Found, MeasurementCall, Reading};
 use crate::figure::color::{Color, ColorMap, Scaling, fraction};
-use crate::figure::{
-    Anchor, Axis, Cell, ColorBar, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks,
-};
+use crate::figure::{Axis, Cell, Figure, Mark, Pick, Plot, Ticks};
 
+use super::head_map::{HeadMap, short};
 use super::outputs::{array, is_head_cut, long_answer, sentence};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
 
@@ -71,8 +70,6 @@ const ROW: f32 = 11.5;
 const AROUND: f32 = 58.0;
 /// Units of the table's x axis: the name of a head, and each score.
 const NAME: f64 = 1.4;
-/// More cells than this have no numbers.
-const MOST_NUMBERS: usize = 64;
 
 impl Panel for HeadScores {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
@@ -192,54 +189,17 @@ impl HeadScores {
         };
         let (rows, columns) = (last.layer + 1, last.head + 1);
         let values: Vec<f32> = heads.iter().map(|head| head.scores[chosen]).collect();
-        let map = self.map.on(view.palette.dark);
-        let mut marks = vec![Mark::Heat(Heat {
-            name: self.score.name().to_owned(),
-            rows,
-            columns,
-            values: values.clone().into(),
-            map,
+        let name = self.score.name();
+        let of_heads = HeadMap {
+            title: name,
+            label: "score",
+            size: [rows, columns],
+            values,
+            hovers: heads.iter().map(Head::hover).collect(),
+            map: self.map.on(view.palette.dark),
             range: (0.0, 1.0),
-            pick: HeatPick::Cells {
-                picks: heads.iter().map(Head::pick).collect(),
-                hovers: heads.iter().map(Head::hover).collect(),
-            },
-            ..Heat::default()
-        })];
-        if heads.len() <= MOST_NUMBERS {
-            marks.extend(heads.iter().filter(|head| head.scores[chosen].is_finite()).map(|head| {
-                let value = head.scores[chosen];
-                Mark::Text {
-                    at: [head.head as f64 + 0.5, head.layer as f64 + 0.5],
-                    text: short(value),
-                    color: colors::text_on(shade(map, value)),
-                    anchor: Anchor::Center,
-                    size: 8.0,
-                }
-            }));
-        }
-        marks.extend(heads.iter().filter_map(|head| in_focus(view, head)));
-        let numbers = |count: usize| Ticks::Each((0..count).map(|i| i.to_string()).collect());
-        let axis = |label: &str, range, count| Axis {
-            label: label.to_owned(),
-            range,
-            ticks: numbers(count),
-            ..Axis::default()
         };
-        Ok(Plot {
-            title: self.score.name().to_owned(),
-            x: axis("head", (0.0, columns as f64), columns),
-            y: axis("layer", (rows as f64, 0.0), rows),
-            marks,
-            color_bar: Some(ColorBar {
-                label: "score".to_owned(),
-                map,
-                range: (0.0, 1.0),
-                scaling: Scaling::Linear,
-            }),
-            weight: 1.3,
-            ..Plot::default()
-        })
+        Ok(Plot { weight: 1.3, ..of_heads.plot(view) })
     }
 
     /// The table, as much of it as there is room for, and which rows that are.
@@ -334,18 +294,6 @@ fn header(text: &str, [left, right]: [f64; 2], ink: Color) -> Cell {
 
 fn shade(map: ColorMap, value: f32) -> Color {
     map.at(fraction(value, (0.0, 1.0), Scaling::Linear))
-}
-
-/// A line around the head in focus.
-fn in_focus(view: &View<'_>, head: &Head) -> Option<Mark> {
-    let is_it = (head.layer, head.head) == (view.selection.layer, view.selection.head);
-    let from = [head.head as f64, head.layer as f64];
-    let to = from.map(|v| v + 1.0);
-    is_it.then_some(Mark::Frame { from, to, color: view.palette.accent, width: 2.0 })
-}
-
-fn short(value: f32) -> String {
-    if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() }
 }
 
 /// What the network loses on random tokens the first time and again.

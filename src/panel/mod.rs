@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod attribution;
 pub mod automaton;
+pub mod circuits;
 pub mod colors;
 pub mod columns;
 pub mod compare;
@@ -10,6 +11,7 @@ pub mod curves;
 pub mod differences;
 pub mod flags;
 pub mod gating;
+mod head_map;
 pub mod head_scores;
 pub mod heads;
 mod kind;
@@ -68,6 +70,7 @@ pub const ALL: &[PanelKind] = &[
     sweep_map::KIND,
     differences::KIND,
     working_memory::KIND,
+    circuits::KIND,
     memories::KIND,
     query_key::KIND,
     gating::KIND,

@@ -12,7 +12,8 @@ pub fn share(plots: &mut [&mut Plot]) {
     share_axis(plots, |plot| &mut plot.y);
 }
 
-fn share_colors(plots: &mut [&mut Plot]) {
+/// The widest of their scales of colours.
+pub fn share_colors(plots: &mut [&mut Plot]) {
     let bars = || plots.iter().filter_map(|plot| Some(plot.color_bar.as_ref()?.range));
     let first = bars().next();
     let of_heats = || plots.iter().flat_map(|plot| heats(plot)).map(|heat| heat.range);

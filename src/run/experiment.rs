@@ -182,6 +182,8 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("passkey-window", include_str!("../../assets/experiments/passkey-window.toml")),
     ("passkey-cache", include_str!("../../assets/experiments/passkey-cache.toml")),
     ("passkey-keys", include_str!("../../assets/experiments/passkey-keys.toml")),
+    ("addition", include_str!("../../assets/experiments/addition.toml")),
+    ("max-of-list", include_str!("../../assets/experiments/max-of-list.toml")),
 ];
 
 /// Title and sentence of an experiment that comes with the program, as its document begins.

@@ -14,7 +14,7 @@ use mnemoscope::task::flip_flop::FlipFlop;
 use mnemoscope::task::passkey::Passkey;
 use mnemoscope::task::{self, Source, Task, altered, held_out_seed};
 
-fn open(task: &dyn Task) -> Arc<dyn Source> {
+pub(super) fn open(task: &dyn Task) -> Arc<dyn Source> {
     task.open().unwrap()
 }
 
@@ -22,12 +22,12 @@ fn role(source: &dyn Source, name: &str) -> u8 {
     1 << source.roles().iter().position(|role| *role == name).unwrap()
 }
 
-fn of_text(source: &dyn Source, text: &str) -> Row {
+pub(super) fn of_text(source: &dyn Source, text: &str) -> Row {
     source.label(&source.vocab().encode(text).unwrap(), &source.sequence(0, 0))
 }
 
 /// Words of the targets, `-` where there is none.
-fn targets(source: &dyn Source, row: &Row) -> String {
+pub(super) fn targets(source: &dyn Source, row: &Row) -> String {
     let word = |target: &u32| match *target {
         NO_TARGET => "-",
         target => source.vocab().text(target),
@@ -53,14 +53,17 @@ fn refused(task: &dyn Task, expected: &str) {
 }
 
 /// What holds for any source: labels follow from tokens, pairs are sequences of the task and keyed by seed and index.
-fn check_laws(name: &str, source: &dyn Source) {
+pub(super) fn check_laws(name: &str, source: &dyn Source) {
     for index in 0..20 {
         for seed in [1, held_out_seed(1)] {
             let row = source.sequence(seed, index);
             assert_eq!(row.len(), source.length(), "{name}");
             assert_eq!(source.label(&row.tokens, &row), row, "{name}");
             assert!(row.tokens.iter().all(|t| (*t as usize) < source.vocab().len()), "{name}");
-            assert!(row.roles.iter().all(|roles| *roles < 1 << source.roles().len()), "{name}");
+            assert!(
+                row.roles.iter().all(|roles| u16::from(*roles) < 1 << source.roles().len()),
+                "{name}"
+            );
             let solved = role(source, source.solved_by().unwrap());
             let asked = row.targets.iter().zip(&row.roles).filter(|(t, _)| **t != NO_TARGET);
             let (asked, of_role): (Vec<_>, Vec<_>) =

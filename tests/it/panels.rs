@@ -124,6 +124,9 @@ impl World {
         for call in world.panel("memories").needs(&world.net, &world.selection) {
             world.answer(&call, memories(world.vocab.len(), 64));
         }
+        for call in world.panel("circuits").needs(&world.net, &world.selection) {
+            world.answer(&call, circuits(world.vocab.len(), 12));
+        }
         for call in world.panel("working_memory").needs(&world.net, &world.selection) {
             world.answer(&call, working_memory(tokens.len(), world.selection.layer));
         }
@@ -827,6 +830,57 @@ fn memories(vocab: usize, positions: usize) -> Reading {
             .map(|(n, v)| (n.to_owned(), v))
             .to_vec(),
         notes: Vec::new(),
+    }
+}
+
+/// A head that looks at later letters and copies what it looks at, in the second of two layers.
+fn circuits(vocab: usize, positions: usize) -> Reading {
+    let noise = |i: usize| (i * 7919 % 101) as f32 / 101.0 - 0.5;
+    let matrix = |name: &str,
+                  axes: [&str; 2],
+                  [rows, columns]: [usize; 2],
+                  of: &dyn Fn(usize, usize) -> f32| {
+        let cell = |i: usize| of(i / columns, i % columns) + 0.2 * noise(i);
+        array(name, &axes, &[rows, columns], (0..rows * columns).map(cell).collect())
+    };
+    let rising = |_: usize, column: usize| column as f32 / 8.0 - 3.0;
+    let own = |row: usize, column: usize| if row == column { 2.0 } else { -0.1 };
+    let before = |row: usize, column: usize| if row == column + 1 { 3.0 } else { 0.0 };
+    let heads = |name: &str, of_first: f32, of_second: f32| {
+        array(name, &["layer", "head"], &[2, 1], vec![of_first, of_second])
+    };
+    Reading {
+        arrays: vec![
+            array("tokens", &["token"], &[vocab], (0..vocab).map(|i| i as f32).collect()),
+            matrix("qk", ["query", "key"], [vocab; 2], &rising),
+            matrix("ov", ["source", "output"], [vocab; 2], &own),
+            matrix("direct", ["token", "output"], [vocab; 2], &|_, _| 0.0),
+            matrix("position_position", ["query", "key"], [positions; 2], &before),
+            matrix(
+                "token_position",
+                ["query token", "key position"],
+                [vocab, positions],
+                &|_, _| 0.0,
+            ),
+            matrix("position_token", ["query position", "key token"], [positions, vocab], &rising),
+            array(
+                "eigenvalues",
+                &["eigenvalue", "part"],
+                &[3, 2],
+                vec![2.0, 0.0, 1.0, 0.5, 1.0, -0.5],
+            ),
+            heads("copying", 0.1, 0.95),
+            heads("q_composition", 0.09, NONE),
+            heads("k_composition", 0.41, NONE),
+            heads("v_composition", 0.12, NONE),
+        ],
+        numbers: [("copying", 0.95), ("own_largest", 1.0), ("composition_at_random", 0.125)]
+            .map(|(n, v)| (n.to_owned(), v))
+            .to_vec(),
+        notes: vec![
+            "Direct paths from the embeddings: what layers before layer 1 write is left out."
+                .to_owned(),
+        ],
     }
 }
 
@@ -2160,6 +2214,69 @@ fn a_head_of_one_dimension_is_a_cloud_too() {
         let figure = world.figure_with("query_key", &[("space", space)]);
         assert_eq!(cloud(&figure).basis.len(), 3);
     }
+}
+
+/// The figure of circuits under a setting.
+fn of_circuits(world: &mut World, which: &str, centered: bool) -> Figure {
+    let mut panel = world.panel("circuits");
+    settings::set(&mut *panel, "", "which", &which.into()).unwrap();
+    settings::set(&mut *panel, "", "centered", &centered.into()).unwrap();
+    for call in panel.needs(&world.net, &world.selection) {
+        world.answer(&call, circuits(world.vocab.len(), 12));
+    }
+    panel.figure(&world.view())
+}
+
+#[test]
+fn circuits_draw_the_maps_that_are_asked_for() {
+    let mut world = World::new();
+    let scores = ["QK circuit", "Position to position", "Token to position", "Position to token"];
+    let heads = ["Copying", "Q-composition", "K-composition", "V-composition"];
+    let eigenvalues = ["Eigenvalues of OV"];
+    let tokens = ["QK circuit", "OV circuit"];
+    let all = [&tokens[..], &["Direct path"], &scores[1..], &eigenvalues, &heads].concat();
+    for (which, titles) in [
+        ("tokens", &tokens[..]),
+        ("positions", &scores),
+        ("eigenvalues", &eigenvalues),
+        ("heads", &heads),
+        ("all", &all),
+    ] {
+        let figure = of_circuits(&mut world, which, true);
+        let drawn: Vec<&str> = figure.plots.iter().map(|plot| plot.title.as_str()).collect();
+        assert_eq!(drawn, titles, "{which}");
+        let told =
+            figure.caption.contains("two matrices turned at random against each other have 0.12");
+        assert_eq!(told, ["heads", "all"].contains(&which), "{}", figure.caption);
+        assert!(figure.caption.contains("what layers before layer 1 write is left out"));
+    }
+}
+
+#[test]
+fn rows_of_circuits_lose_their_mean_and_parts_of_scores_have_one_scale() {
+    let mut world = World::new();
+    let rows = |figure: &Figure| -> Vec<f32> {
+        let heat = heats(figure)[0];
+        heat.values.chunks_exact(heat.columns).map(|row| row.iter().sum()).collect()
+    };
+    let centered = of_circuits(&mut world, "positions", true);
+    assert!(rows(&centered).iter().all(|sum| sum.abs() < 1e-3));
+    assert!(rows(&of_circuits(&mut world, "positions", false)).iter().any(|sum| sum.abs() > 1.0));
+    let ranges: Vec<(f32, f32)> = heats(&centered).iter().map(|heat| heat.range).collect();
+    assert!(ranges.iter().all(|range| *range == ranges[0] && range.0 == -range.1), "{ranges:?}");
+}
+
+#[test]
+fn without_a_table_of_positions_circuits_say_so() {
+    let mut world = World::new();
+    let mut panel = world.panel("circuits");
+    settings::set(&mut *panel, "", "which", &"positions".into()).unwrap();
+    let mut without = circuits(world.vocab.len(), 12);
+    without.arrays.retain(|array| !array.name.contains("position"));
+    for call in panel.needs(&world.net, &world.selection) {
+        world.answer(&call, without.clone());
+    }
+    assert!(sentence(&panel.figure(&world.view())).contains("no table of positions"));
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Asked {
         Arc::new(self.instrument.source().sequence(held_out_seed(0), 0))
     }
 
-    fn ask(&mut self, call: &MeasurementCall, in_force: &[&str]) -> Result<Reading, String> {
+    pub fn ask(&mut self, call: &MeasurementCall, in_force: &[&str]) -> Result<Reading, String> {
         let weights = self.trainer.weights().unwrap();
         let in_force: Vec<Intervention> =
             in_force.iter().map(|text| text.parse().unwrap()).collect();

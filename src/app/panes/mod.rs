@@ -99,6 +99,11 @@ fn has_no_heads(run: &RunInfo) -> bool {
     !run.net.has_heads()
 }
 
+/// Where the maps of one layer are all that there is.
+fn has_one_layer(run: &RunInfo) -> bool {
+    run.net.heads.len() == 1 && run.net.has_heads()
+}
+
 fn has_machine(run: &RunInfo) -> bool {
     run.source.facet::<Machine>().is_some()
 }
@@ -117,6 +122,7 @@ const PANES: &[Row] = &[
     (panel::readers::KIND.name, || Box::new(readers::Readers)),
     (panel::curves::KIND.name, || Box::<curves::Curves>::default()),
     (panel::sweep::KIND.name, || Box::new(sweep::SweepPane)),
+    (panel::circuits::KIND.name, || Box::new(Plain(has_one_layer))),
     (panel::gating::KIND.name, || Box::new(gating::Gating)),
     (panel::tree::KIND.name, || Box::<tree::TreeEditor>::default()),
     (panel::working_memory::KIND.name, || Box::<working_memory::Memory>::default()),

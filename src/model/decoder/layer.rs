@@ -12,6 +12,7 @@ use crate::nn::wire::{Heads, Map, Wire};
 
 use super::{Decoder, InitKind, MatrixKind, MlpKind, Positions};
 use crate::model::readout::Written;
+use crate::model::reads::Reading;
 use crate::model::{Layout, Sequences};
 
 /// `x + attention(norm(x))`, then `+ mlp(norm(..))` of that sum, or of `x` itself if parallel.
@@ -61,6 +62,20 @@ impl Layer {
     pub fn written(&self) -> Written {
         let SelfAttention { how, outputs, .. } = self.attention;
         Written { heads: how.heads, outputs }
+    }
+
+    pub fn reading(&self) -> Reading<'_> {
+        let SelfAttention { how, queries, keys, values, .. } = self.attention;
+        Reading {
+            norm: Some(&self.norm1),
+            how,
+            queries: Some(queries),
+            keys: Some(keys),
+            values,
+            head_norms: self.attention.head_norms.as_ref(),
+            rotary: self.attention.rotary.as_ref(),
+            by_distance: false,
+        }
     }
 
     pub fn new(build: &mut Builder<'_>, index: usize) -> Result<Self> {
@@ -331,15 +346,22 @@ impl<'a> Builder<'a> {
 
     /// A table of embeddings `[rows, width]`.
     pub fn table(&mut self, name: &str, rows: usize) -> Result<Param> {
-        let init = Init::Normal(self.settings.embedding_std);
+        self.table_of(name, rows, self.settings.embedding_std)
+    }
+
+    fn table_of(&mut self, name: &str, rows: usize, std: f64) -> Result<Param> {
         let trained = !self.settings.freeze_embeddings;
-        self.params.add(name, &[rows, self.settings.width], init, trained)
+        self.params.add(name, &[rows, self.settings.width], Init::Normal(std), trained)
     }
 
     pub fn positions(&mut self) -> Result<Option<Param>> {
         let (length, width) = (self.shape.on.length, self.settings.width);
         Ok(match self.settings.positions {
-            Positions::Learned => Some(self.table("pos", length)?),
+            Positions::Learned => {
+                let Decoder { position_std, embedding_std, .. } = *self.settings;
+                let std = if position_std == 0.0 { embedding_std } else { position_std };
+                Some(self.table_of("pos", length, std)?)
+            }
             Positions::Sinusoidal => {
                 let mut values = sinusoidal(length, width);
                 values.iter_mut().for_each(|value| *value *= narrow(self.settings.sinusoid_scale));

@@ -20,6 +20,7 @@ use crate::nn::wire::{Map, Wire};
 
 use super::decoder::layer::{Hidden, Layer, Mlp, SelfAttention};
 use super::readout::{Read, Written};
+use super::reads::{Embedding, Reading};
 use super::{Architecture, Input, Layout, Model, Network, Output, Sequences};
 
 pub use config::Config;
@@ -174,6 +175,14 @@ impl Network for Held {
         true
     }
 
+    fn embedding(&self) -> Option<Embedding> {
+        Network::embedding(&self.network)
+    }
+
+    fn reading(&self, layer: usize) -> Option<Reading<'_>> {
+        self.network.reading(layer)
+    }
+
     fn written(&self, layer: usize) -> Option<Written> {
         self.network.written(layer)
     }
@@ -232,6 +241,15 @@ impl Network for Pretrained {
 
     fn resumes(&self) -> bool {
         true
+    }
+
+    fn embedding(&self) -> Option<Embedding> {
+        let Self { embed: tokens, positions, embed_scale: scale, .. } = *self;
+        Some(Embedding { tokens, positions, scale })
+    }
+
+    fn reading(&self, layer: usize) -> Option<Reading<'_>> {
+        Some(self.layers.get(layer)?.reading())
     }
 
     fn written(&self, layer: usize) -> Option<Written> {
