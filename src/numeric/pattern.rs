@@ -49,7 +49,9 @@ pub fn part(
     let kept = if positions.start == 0 { before } else { 0 };
     let keys = before + positions.start - kept..before + positions.end;
     let rows = values.chunks_exact(before + length).take(positions.end).skip(positions.start);
-    (kept, rows.flat_map(|row| &row[keys.clone()]).copied().collect())
+    let mut part = Vec::with_capacity(positions.len() * keys.len());
+    rows.for_each(|row| part.extend_from_slice(&row[keys.clone()]));
+    (kept, part)
 }
 
 /// What each of some cells stands for, of `count` in all.

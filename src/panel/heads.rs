@@ -292,13 +292,16 @@ impl Heads {
         let size = [pattern.memory.len(), pattern.queries];
         // No more cells along a side than the points that there is room for.
         let most = convert::index(points.clamp(16.0, 128.0));
-        let shown = if is_whole { 0..pattern.queries } else { from..to };
         if is_whole && pattern.queries <= most {
             let [memory, side] = size;
             return Some(Cells { memory, side, values: pattern.values.to_vec() });
         }
-        let (memory, values) = part(pattern.values, size, shown.clone());
-        let ([memory, side], values) = shrink(&values, [memory, shown.len()], most);
+        let ([memory, side], values) = if is_whole {
+            shrink(pattern.values, size, most)
+        } else {
+            let (memory, values) = part(pattern.values, size, from..to);
+            shrink(&values, [memory, to - from], most)
+        };
         Some(Cells { memory, side, values })
     }
 
