@@ -247,6 +247,8 @@ struct Flow {
     /// The first line in view, and how many there is room for.
     first: f64,
     room: f64,
+    /// Room for arcs above the first line, in lines, where the query stands in it and nothing is hidden.
+    above: f64,
     /// Letters are so many times as large as in an ordinary box.
     scale: f32,
 }
@@ -257,6 +259,8 @@ const LINE_HEIGHT: f64 = 1.7;
 const WIDEST: f64 = 32.0;
 const ORDINARY: f64 = 17.0;
 const NARROWEST: f64 = 11.5;
+/// Room that arcs within the first line take above it, in lines.
+const ABOVE: f64 = 0.6;
 /// Size of the line numbers, in points.
 const NUMBER_SIZE: f32 = 8.0;
 /// Longer tokens are cut with an ellipsis by the box that they sit in.
@@ -281,13 +285,17 @@ impl Flow {
         loop {
             let (boxes, lines) = wrap(&widths, width / unit);
             let (lines, room) = (lines as f64, height / (unit * LINE_HEIGHT));
-            if lines <= room || unit <= NARROWEST {
+            let query = view.selection.query.and_then(|query| boxes.get(query));
+            let above = if query.is_some_and(|(line, ..)| *line == 0) { ABOVE } else { 0.0 };
+            let fits = lines + above <= room;
+            if fits || unit <= NARROWEST {
                 // Whole lines.
-                let room = if lines <= room { room } else { room.floor().max(1.0) };
+                let room = if fits { room - above } else { room.floor().max(1.0) };
                 let first = first_line((view.selection, strongest), &boxes, (lines, room));
                 let (line_width, margin) = (width / unit, margin / unit);
+                let above = if fits { above } else { 0.0 };
                 let scale = narrow((unit / ORDINARY).max(1.0));
-                return Self { boxes, line_width, margin, first, room, scale };
+                return Self { boxes, line_width, margin, first, room, above, scale };
             }
             unit -= 0.5;
         }
@@ -336,21 +344,21 @@ impl Flow {
 
     /// The upper edge of the lines in view: where some are hidden above it there is room to point at them.
     fn edge(&self) -> f64 {
-        if self.first > 0.0 { self.first - 0.25 } else { self.first }
+        if self.first > 0.0 { self.first - 0.25 } else { self.first - self.above }
     }
 
     /// Paper above the lines in view, over what is hidden there.
     fn strip(&self, paper: Color) -> Option<Mark> {
         let (from, to) = ([-self.margin, self.edge()], [self.line_width, self.first]);
         let strip = Mark::Rect { from, to, fill: Some(paper), stroke: None, width: 0.0 };
-        (self.edge() < self.first).then_some(strip)
+        (self.first > 0.0).then_some(strip)
     }
 
     /// The position of the first token of each line, left of it.
     fn line_numbers(&self, color: Color) -> Vec<Mark> {
         let is_first = |i: &usize| *i == 0 || self.boxes[i - 1].0 != self.boxes[*i].0;
         let number = |i: usize| Mark::Text {
-            at: [-0.3, self.boxes[i].0 as f64 + 0.47],
+            at: [-0.3 / f64::from(self.scale), self.boxes[i].0 as f64 + 0.47],
             text: i.to_string(),
             color,
             anchor: Anchor::Right,
