@@ -197,6 +197,8 @@ pub struct Output {
     pub logits: Tensor,
     /// For the segment that comes next; `None`: this model cannot go on.
     pub state: Option<State>,
+    /// Of each sequence the losses that the network itself adds to that of its logits, `[batch]`; `None`: it adds none.
+    pub beside: Option<Tensor>,
 }
 
 /// A network that says its wiring once. It is a [`Model`], which trains on the tape.
@@ -260,7 +262,8 @@ impl<N: Network> Model for N {
         let logits = self.wire(&mut wire)?;
         let memory = if caches { wire.cache.take().unwrap_or_default() } else { wire.carried() };
         let (read, segments) = (length, segments + 1);
-        Ok(Output { logits, state: Some(State { read, segments, memory }) })
+        let state = Some(State { read, segments, memory });
+        Ok(Output { logits, state, beside: wire.beside.take() })
     }
 
     fn has_tape(&self) -> bool {
