@@ -2,14 +2,20 @@
 
 pub mod anatomy;
 pub mod birth;
+mod cached;
+pub mod compression;
+pub mod compressive;
 pub mod decoder;
 pub mod feedback;
+pub mod hierarchical;
+pub mod mechanisms;
 pub mod memories;
 pub mod memory_tokens;
 pub mod pass;
 pub mod pretrained;
 pub mod readout;
 pub mod recurrent;
+mod relative;
 pub mod segments;
 pub mod stack;
 pub mod transformer_xl;
@@ -39,6 +45,9 @@ pub const ALL: &[Entry<dyn Architecture>] = &[
     Entry { name: "recurrent", make: || Box::new(recurrent::Recurrent::default()) },
     Entry { name: "memory_tokens", make: || Box::new(memory_tokens::MemoryTokens::default()) },
     Entry { name: "transformer_xl", make: || Box::new(transformer_xl::TransformerXl::default()) },
+    Entry { name: "compressive", make: || Box::new(compressive::Compressive::default()) },
+    Entry { name: "hierarchical", make: || Box::new(hierarchical::Hierarchical::default()) },
+    Entry { name: "mechanisms", make: || Box::new(mechanisms::Mechanisms::default()) },
     Entry { name: "feedback", make: || Box::new(feedback::Feedback::default()) },
 ];
 
@@ -141,10 +150,16 @@ impl Layout {
 pub enum Keeps {
     /// Memory tokens, from segment to segment.
     Tokens,
+    /// A memory vector of each segment; the memory token that is read before a segment is retrieved from all of them.
+    Retrieved,
     /// What layers read at the positions of segments before.
     Positions,
+    /// The same, and rows that the positions before those were compressed into, so many each, from the first on.
+    Compressed { rate: usize },
     /// The state of recurrent units, from position to position.
     Units,
+    /// Nothing beside the sequence; but mechanisms compete, at each position, for what is written into their slices of the stream.
+    Mechanisms,
 }
 
 /// What is carried from one segment of a sequence to the next.

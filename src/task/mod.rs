@@ -1,10 +1,12 @@
 //! What is learned: settings that open into a seeded source of labelled sequences. No tensors here.
 
+pub mod associative_retrieval;
 pub mod automaton;
 pub mod bigram;
 mod chance;
 pub mod copy;
 pub mod flip_flop;
+pub mod interleaved;
 pub mod numpy;
 pub mod passkey;
 pub mod prompts;
@@ -34,6 +36,11 @@ pub const ALL: &[Entry<dyn Task>] = &[
     Entry { name: "flip_flop", make: || Box::new(flip_flop::FlipFlop::default()) },
     Entry { name: "copy", make: || Box::new(copy::Copying::default()) },
     Entry { name: "passkey", make: || Box::new(passkey::Passkey::default()) },
+    Entry { name: "interleaved", make: || Box::new(interleaved::Interleaved::default()) },
+    Entry {
+        name: "associative_retrieval",
+        make: || Box::new(associative_retrieval::AssociativeRetrieval::default()),
+    },
 ];
 
 /// The settings of a task.
@@ -146,7 +153,7 @@ pub trait Source: Send + Sync {
 
 impl<'s> dyn Source + 's {
     /// What only some tasks know, by its type: [`bigram::GlobalLaw`], [`bigram::Triggers`], [`tree_path::Trees`],
-    /// [`reference_back::TupleText`], [`automaton::Machine`],
+    /// [`reference_back::TupleText`], [`automaton::Machine`], [`associative_retrieval::Text`],
     /// [`Reals`](crate::base::batch::Reals). `None` where this one does not know it. A measurement that needs it asks for it, never for
     /// the name of a task.
     pub fn facet<F: Any>(&self) -> Option<&F> {
