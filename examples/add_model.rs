@@ -76,7 +76,7 @@ impl Model for Averaging {
         let written = through(tap, 0, Point::AttnOut, written)?;
         let x1 = through(tap, 0, Point::ResidPost, sum(&x0, &written)?)?;
         let logits = linear(&x1, &params.get(self.unembed)?, None)?; // [batch, pos, vocab]
-        Ok(Output { logits: through(tap, 0, Point::Logits, logits)?, state: None })
+        Ok(Output { logits: through(tap, 0, Point::Logits, logits)?, state: None, beside: None })
     }
 }
 

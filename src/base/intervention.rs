@@ -474,9 +474,10 @@ fn below(most: usize, text: &str) -> Option<usize> {
     text.parse().ok().filter(|number| *number < most)
 }
 
-/// `7`, or `m7` for a memory token, or `m7:2` for that of one segment.
+/// `7`, or `m7` for a memory token, or `m7:2` for that of one segment; a row that positions were compressed into may be called `cm7`.
 fn parse_position(text: &str) -> Option<usize> {
-    let Some(token) = text.strip_prefix('m') else { return below(MOST_CONTEXT, text) };
+    let token = text.strip_prefix('m').or_else(|| text.strip_prefix("cm"));
+    let Some(token) = token else { return below(MOST_CONTEXT, text) };
     let (token, segment) = match token.split_once(':') {
         Some((token, segment)) => (token, Some(below(MOST_CONTEXT, segment)?)),
         None => (token, None),

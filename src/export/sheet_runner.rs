@@ -263,6 +263,7 @@ fn net_shape(run: &RunAt) -> NetShape {
         vocab: layout.vocab,
         answers: run.instrument.source().possible_answers(),
         length: layout.length,
+        segment: run.experiment.train.segment,
         is_read: run.experiment.model.is_read(),
     }
 }

@@ -9,6 +9,7 @@ use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{MEMORY, Point, Site, label};
+use crate::model::Keeps;
 use crate::nn::tap::KEYS;
 use crate::numeric::pattern::{shrink, stretches};
 
@@ -23,7 +24,8 @@ crate::choices! {
 
 crate::settings! {
     /// Arrays: `pattern.layer0` and so on `[head, query, key]` for every layer that has heads; rows sum to 1,
-    /// 0 above the diagonal. Keys that are memory tokens stand before position 0 and are labelled `m0`, `m1` and so on. Of sequences longer than 128 also `glance.layer0` `[head, query cell, key cell]`: the same in
+    /// 0 above the diagonal. Keys that are memory tokens stand before position 0 and are labelled `m0`, `m1` and so on; rows that positions were
+    /// compressed into likewise, `cm0`, `cm1`. Of sequences longer than 128 also `glance.layer0` `[head, query cell, key cell]`: the same in
     /// 128 cells a side, see [`crate::numeric::pattern::shrink`]. With `vectors` also `queries.layer0` and `keys.layer0` `[head, position, dim]`. Of
     /// held-out sequences there is one of each, `pattern.layer0.sequence0` and so on, and no glance.
     ///
@@ -137,7 +139,18 @@ impl Measurement for Attention {
             if site.point.has_keys() {
                 (tensor, memory) = visible(tensor, memory)?;
             }
-            let labels: Arc<[String]> = (MEMORY..MEMORY + memory).map(label).collect();
+            let called = |i| match scene.subject.model.keeps() {
+                Some(Keeps::Compressed { .. }) => format!("cm{i}"),
+                Some(
+                    Keeps::Tokens
+                    | Keeps::Retrieved
+                    | Keeps::Positions
+                    | Keeps::Units
+                    | Keeps::Mechanisms,
+                )
+                | None => label(MEMORY + i),
+            };
+            let labels: Arc<[String]> = (0..memory).map(called).collect();
             let shape = &tensor.dims()[1..];
             let count: usize = shape.iter().product();
             let axes = ["head", along[0], along[1]];

@@ -38,7 +38,7 @@ crate::settings! {
     /// reads of what each head of an earlier layer writes, by way of its queries, keys and values, and how much those of later layers read of it: `‖R W_OV‖ / (‖R‖ ‖W_OV‖)` in Frobenius norms.
     /// What needs the output of the head is absent where heads do not just add to the stream.
     ///
-    /// Numbers: `copying` of this head; `own_largest`, the share of the tokens of the maps whose own logit is the one that `ov` raises most among them; `composition_at_random`, 1/√width: the root mean square
+    /// Numbers: `copying_of_head`; `own_largest`, the share of the tokens of the maps whose own logit is the one that `ov` raises most among them; `composition_at_random`, 1/√width: the root mean square
     /// of a composition over all rotations of one factor; `norm_scale` and `final_scale`, what norms are held at.
     pub struct Circuits = "The QK and OV circuits of a head as maps between tokens and positions, how much it copies, and what it reads of other heads." {
         /// Layer, from 0.

@@ -33,7 +33,12 @@ impl Measurement for MemoryUse {
     }
 
     fn applies(&self, subject: Subject<'_>) -> Result<()> {
-        let carries = matches!(subject.model.keeps(), Some(Keeps::Tokens | Keeps::Positions));
+        let carries = match subject.model.keeps() {
+            Some(
+                Keeps::Tokens | Keeps::Retrieved | Keeps::Positions | Keeps::Compressed { .. },
+            ) => true,
+            Some(Keeps::Units | Keeps::Mechanisms) | None => false,
+        };
         if carries && subject.model.segments().is_some() {
             return Ok(());
         }

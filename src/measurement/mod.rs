@@ -7,6 +7,7 @@ pub mod automaton;
 pub mod causal;
 pub mod chains;
 pub mod circuits;
+pub mod competition;
 pub mod effect;
 pub mod elsewhere;
 pub mod gates;
@@ -27,6 +28,7 @@ pub mod probing;
 pub mod query_key;
 pub mod read;
 pub mod recall;
+pub mod retrieval;
 pub mod study;
 pub mod tree;
 pub mod tree_view;
@@ -71,6 +73,8 @@ pub const ALL: &[Entry<dyn Measurement>] = &[
         name: "memory_gradient",
         make: || Box::new(memory_gradient::MemoryGradient::default()),
     },
+    Entry { name: "retrieval", make: || Box::new(retrieval::Retrieval::default()) },
+    Entry { name: "competition", make: || Box::new(competition::Competition::default()) },
     Entry { name: "gates", make: || Box::new(gates::Gates::default()) },
     Entry { name: "recall", make: || Box::new(recall::Recall::default()) },
     Entry { name: "tree_outcome", make: || Box::new(tree::TreeOutcome::default()) },

@@ -54,12 +54,11 @@ impl Architecture for MemoryTokens {
     }
 }
 
-impl MemoryTokens {
-    fn mask(&self) -> Mask {
-        let slots = Slots { count: self.memory, hidden: 0, shown: false };
-        let sees = if self.write { Sees::Slots(slots) } else { Sees::Before };
-        if self.memory == 0 { Mask::default() } else { Mask { memory: self.memory, sees } }
-    }
+/// What is seen of `memory` tokens before a segment and, if they are written, after it.
+pub(super) fn mask(memory: usize, write: bool) -> Mask {
+    let slots = Slots { count: memory, hidden: 0, shown: false };
+    let sees = if write { Sees::Slots(slots) } else { Sees::Before };
+    if memory == 0 { Mask::default() } else { Mask { memory, sees } }
 }
 
 struct RecurrentMemory {
@@ -72,45 +71,87 @@ struct RecurrentMemory {
 }
 
 /// Vectors of the memory tokens, `[memory, width]` each.
-struct Vectors {
+pub(super) struct Vectors {
     /// What is read before the first segment.
-    first: Param,
+    pub first: Param,
     /// Added where the memory is read.
     read: Param,
     /// Added where it is written; none where nothing stands after the segment.
     write: Option<Param>,
+    /// How many.
+    slots: usize,
 }
 
-impl RecurrentMemory {
-    fn new(settings: MemoryTokens, on: Sequences, params: &mut Params) -> Result<Self> {
-        let decoder = settings.stack.decoder();
-        let mut build = Builder::new(&decoder, on, settings.mask(), params)?;
-        let stem = Stem::new(&mut build, "memory_tokens")?;
-        let positions = build.table("pos", on.segment)?;
-        let mut table = |name: &str| build.table(name, settings.memory);
-        let memory = if settings.memory == 0 {
-            None
-        } else {
-            let (first, read) = (table("memory")?, table("memory_read")?);
-            let write = settings.write.then(|| table("memory_write")).transpose()?;
-            Some(Vectors { first, read, write })
-        };
-        Ok(Self { settings, stem, positions, memory })
-    }
-
-    /// Tokens with their places in the segment, `[batch, pos, width]`.
-    fn tokens<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X> {
-        let tokens = wire.embed(self.stem.embed, None)?;
-        let places = wire.repeat(self.positions)?;
-        let places = wire.slice(&places, Along::Positions, 0, wire.positions())?;
-        let tokens = wire.sum(&tokens, &places)?;
-        wire.at(0, Point::Embed, tokens)
+impl Vectors {
+    pub fn new(build: &mut Builder<'_>, slots: usize, write: bool) -> Result<Self> {
+        let mut table = |name: &str| build.table(name, slots);
+        let (first, read) = (table("memory")?, table("memory_read")?);
+        let write = write.then(|| table("memory_write")).transpose()?;
+        Ok(Self { first, read, write, slots })
     }
 
     /// The memory that is read, with the vectors of `places` added.
     fn placed<'m, W: Wire<'m>>(wire: &mut W, memory: &W::X, places: Param) -> Result<W::X> {
         let places = wire.repeat(places)?;
         wire.sum(memory, &places)
+    }
+
+    /// Tokens between the memory tokens.
+    pub fn around<'m, W: Wire<'m>>(
+        &'m self,
+        wire: &mut W,
+        memory: &W::X,
+        tokens: W::X,
+    ) -> Result<W::X> {
+        let mut parts = vec![Self::placed(wire, memory, self.read)?, tokens];
+        if let Some(write) = self.write {
+            parts.push(Self::placed(wire, memory, write)?);
+        }
+        wire.concat(&parts, Along::Positions)
+    }
+
+    /// The same of the segment that is read, through the place `memory.read`.
+    pub fn surrounded<'m, W: Wire<'m>>(
+        &'m self,
+        wire: &mut W,
+        memory: W::X,
+        tokens: W::X,
+    ) -> Result<W::X> {
+        let memory = wire.at_memory(0, Point::own("memory.read"), memory)?;
+        wire.begin_with_memory(self.slots);
+        self.around(wire, &memory, tokens)
+    }
+
+    /// The memory that comes out of the last layer of a `stem`, through the place `memory.write`.
+    pub fn written<'m, W: Wire<'m>>(
+        &'m self,
+        wire: &mut W,
+        stem: &'m Stem,
+        x: &W::X,
+    ) -> Result<W::X> {
+        let from = if self.write.is_some() { self.slots + wire.positions() } else { 0 };
+        let written = wire.slice(x, Along::Positions, from, self.slots)?;
+        // A stream grows from layer to layer; without a norm it would from segment to segment.
+        let written = wire.normalize(&written, stem.norm())?;
+        wire.at_memory(stem.last(), Point::own("memory.write"), written)
+    }
+
+    /// The positions of what comes out of the last layer.
+    pub fn positions<'m, W: Wire<'m>>(&self, wire: &mut W, x: &W::X) -> Result<W::X> {
+        wire.slice(x, Along::Positions, self.slots, wire.positions())
+    }
+}
+
+impl RecurrentMemory {
+    fn new(settings: MemoryTokens, on: Sequences, params: &mut Params) -> Result<Self> {
+        let MemoryTokens { memory, write, .. } = settings;
+        let decoder = settings.stack.decoder();
+        let mut build = Builder::new(&decoder, on, mask(memory, write), params)?;
+        let stem = Stem::new(&mut build, "memory_tokens")?;
+        let positions = build.table("pos", on.segment)?;
+        let vectors = || Vectors::new(&mut build, memory, write);
+        let memory = (memory > 0).then(vectors).transpose()?;
+        Ok(Self { settings, stem, positions, memory })
     }
 
     /// The segment between its memory tokens, if there are any.
@@ -120,29 +161,18 @@ impl RecurrentMemory {
             Some(memory) => memory,
             None => wire.repeat(vectors.first)?,
         };
-        let memory = wire.at_memory(0, Point::own("memory.read"), memory)?;
-        let mut parts = vec![Self::placed(wire, &memory, vectors.read)?, tokens];
-        if let Some(write) = vectors.write {
-            parts.push(Self::placed(wire, &memory, write)?);
-        }
-        wire.begin_with_memory(self.settings.memory);
-        wire.concat(&parts, Along::Positions)
+        vectors.surrounded(wire, memory, tokens)
     }
 
     /// The positions of what comes out of the last layer; the memory goes on to the next segment.
     fn kept<'m, W: Wire<'m>>(&'m self, wire: &mut W, x: W::X) -> Result<W::X> {
         let Some(vectors) = &self.memory else { return Ok(x) };
-        let (slots, positions) = (self.settings.memory, wire.positions());
-        let from = if vectors.write.is_some() { slots + positions } else { 0 };
-        let written = wire.slice(&x, Along::Positions, from, slots)?;
-        // A stream grows from layer to layer; without a norm it would from segment to segment.
-        let written = wire.normalize(&written, self.stem.norm())?;
-        let mut written = wire.at_memory(self.stem.last(), Point::own("memory.write"), written)?;
+        let mut written = vectors.written(wire, &self.stem, &x)?;
         if self.settings.stop_gradient {
             written = wire.detach(&written)?;
         }
         wire.carry(vec![written]);
-        wire.slice(&x, Along::Positions, slots, positions)
+        vectors.positions(wire, &x)
     }
 }
 
@@ -152,7 +182,7 @@ impl Network for RecurrentMemory {
     }
 
     fn wire<'m, W: Wire<'m>>(&'m self, wire: &mut W) -> Result<W::X> {
-        let tokens = self.tokens(wire)?;
+        let tokens = self.stem.tokens(wire, self.positions)?;
         let mut x = self.surrounded(wire, tokens)?;
         for layer in &self.stem.layers {
             x = layer.wire(wire, x)?;

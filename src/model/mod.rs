@@ -2,8 +2,13 @@
 
 pub mod anatomy;
 pub mod birth;
+mod cached;
+pub mod compression;
+pub mod compressive;
 pub mod decoder;
 pub mod feedback;
+pub mod hierarchical;
+pub mod mechanisms;
 pub mod memories;
 pub mod memory_tokens;
 pub mod pass;
@@ -11,6 +16,7 @@ pub mod pretrained;
 pub mod readout;
 pub mod reads;
 pub mod recurrent;
+mod relative;
 pub mod segments;
 pub mod stack;
 pub mod transformer_xl;
@@ -41,6 +47,9 @@ pub const ALL: &[Entry<dyn Architecture>] = &[
     Entry { name: "recurrent", make: || Box::new(recurrent::Recurrent::default()) },
     Entry { name: "memory_tokens", make: || Box::new(memory_tokens::MemoryTokens::default()) },
     Entry { name: "transformer_xl", make: || Box::new(transformer_xl::TransformerXl::default()) },
+    Entry { name: "compressive", make: || Box::new(compressive::Compressive::default()) },
+    Entry { name: "hierarchical", make: || Box::new(hierarchical::Hierarchical::default()) },
+    Entry { name: "mechanisms", make: || Box::new(mechanisms::Mechanisms::default()) },
     Entry { name: "feedback", make: || Box::new(feedback::Feedback::default()) },
 ];
 
@@ -143,10 +152,16 @@ impl Layout {
 pub enum Keeps {
     /// Memory tokens, from segment to segment.
     Tokens,
+    /// A memory vector of each segment; the memory token that is read before a segment is retrieved from all of them.
+    Retrieved,
     /// What layers read at the positions of segments before.
     Positions,
+    /// The same, and rows that the positions before those were compressed into, so many each, from the first on.
+    Compressed { rate: usize },
     /// The state of recurrent units, from position to position.
     Units,
+    /// Nothing beside the sequence; but mechanisms compete, at each position, for what is written into their slices of the stream.
+    Mechanisms,
 }
 
 /// What is carried from one segment of a sequence to the next.
@@ -199,6 +214,8 @@ pub struct Output {
     pub logits: Tensor,
     /// For the segment that comes next; `None`: this model cannot go on.
     pub state: Option<State>,
+    /// Of each sequence the losses that the network itself adds to that of its logits, `[batch]`; `None`: it adds none.
+    pub beside: Option<Tensor>,
 }
 
 /// A network that says its wiring once. It is a [`Model`], which trains on the tape.
@@ -270,7 +287,8 @@ impl<N: Network> Model for N {
         let logits = self.wire(&mut wire)?;
         let memory = if caches { wire.cache.take().unwrap_or_default() } else { wire.carried() };
         let (read, segments) = (length, segments + 1);
-        Ok(Output { logits, state: Some(State { read, segments, memory }) })
+        let state = Some(State { read, segments, memory });
+        Ok(Output { logits, state, beside: wire.beside.take() })
     }
 
     fn has_tape(&self) -> bool {

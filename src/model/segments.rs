@@ -58,7 +58,7 @@ impl Model for Segmented {
         let (_, positions) = input.tokens.dims2()?;
         let mut state = input.state.cloned();
         let whole = input.whole.unwrap_or(positions + state.as_ref().map_or(0, |s| s.read));
-        let mut logits = Vec::new();
+        let (mut logits, mut beside) = (Vec::new(), None);
         for segment in self.segments.of(positions) {
             let tokens = input.tokens.narrow(1, segment.from, segment.len)?;
             let before = state.take().map(|s| if segment.is_cut { detached(&s) } else { s });
@@ -75,6 +75,10 @@ impl Model for Segmented {
             };
             let output = self.model.forward(params, &input, tap)?;
             logits.push(output.logits);
+            beside = match (beside, output.beside) {
+                (Some(before), Some(now)) => Some((before + now)?),
+                (before, now) => before.or(now),
+            };
             state = output.state;
             if state.is_none() && segment.from + segment.len < positions {
                 return Err(Error::usage(format!(
@@ -83,7 +87,7 @@ impl Model for Segmented {
                 )));
             }
         }
-        Ok(Output { logits: Tensor::cat(&logits, 1)?, state })
+        Ok(Output { logits: Tensor::cat(&logits, 1)?, state, beside })
     }
 
     fn record<'a>(&'a self, tape: &mut Tape<'a>) -> Result<bool> {

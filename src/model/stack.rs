@@ -1,9 +1,10 @@
 //! Layers of a transformer that reads its sequences in segments: what models with a memory share.
 
 use crate::base::error::Result;
+use crate::base::intervention::Point;
 use crate::nn::norm::Norm;
 use crate::nn::params::Param;
-use crate::nn::wire::Map;
+use crate::nn::wire::{Along, Map, Wire};
 
 use super::Layout;
 use super::decoder::layer::{Builder, Layer};
@@ -61,6 +62,15 @@ impl Stem {
             norm: build.final_norm()?,
             unembed: build.unembed(embed)?,
         })
+    }
+
+    /// Tokens with their places in the segment, rows of a table `[segment, width]`: `[batch, pos, width]`.
+    pub fn tokens<'m, W: Wire<'m>>(&self, wire: &mut W, places: Param) -> Result<W::X> {
+        let tokens = wire.embed(self.embed, None)?;
+        let places = wire.repeat(places)?;
+        let places = wire.slice(&places, Along::Positions, 0, wire.positions())?;
+        let tokens = wire.sum(&tokens, &places)?;
+        wire.at(0, Point::Embed, tokens)
     }
 
     pub fn last(&self) -> usize {

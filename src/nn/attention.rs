@@ -4,7 +4,7 @@ mod seen;
 
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, Layout, Shape, Tensor, bail};
 
 use super::kernel::attention::{self as kernel, Backward, Gradients, Inputs, Outputs};
 use super::kernel::lanes;
@@ -33,13 +33,15 @@ pub struct Attention {
     pub cap: Option<f32>,
     /// Which keys a query sees; queries stand at the last of the keys.
     pub mask: Mask,
+    /// For the tap: the keys that every query sees are rows that positions were compressed into, the first of them with this number.
+    pub compressed: Option<usize>,
 }
 
 impl Attention {
     /// Each position sees itself and those before it, and each head has keys and values of its own.
     pub const fn causal(layer: usize, heads: usize, scale: f32) -> Self {
         let mask = Mask { memory: 0, sees: Sees::Before };
-        Self { layer, heads, kv_heads: heads, scale, cap: None, mask }
+        Self { layer, heads, kv_heads: heads, scale, cap: None, mask, compressed: None }
     }
 }
 
@@ -334,17 +336,55 @@ impl CustomOp1 for CausalSoftmax {
     }
 }
 
+/// The numbers of each row of the last axis as shares that sum to 1, by their exponentials.
+///
+/// # Errors
+/// When candle refuses.
+pub fn softmax(x: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return Ok(x.contiguous()?.apply_op1(Softmax)?);
+    }
+    let weights = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?.exp()?;
+    Ok(weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?)
+}
+
+struct Softmax;
+
+impl CustomOp1 for Softmax {
+    fn name(&self) -> &'static str {
+        "softmax"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> CandleResult<(CpuStorage, Shape)> {
+        let mut out = floats(x, layout)?.to_vec();
+        let width = layout.dims().last().copied().unwrap_or(1).max(1);
+        for row in out.chunks_exact_mut(width) {
+            lanes::softmax_row(row);
+        }
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, shares: &Tensor, grad: &Tensor) -> CandleResult<Option<Tensor>> {
+        if x.track_op() { softmax_backward(shares, grad).map(Some) } else { Ok(None) }
+    }
+}
+
 /// The gradient of scores from that of their softmax.
 fn softmax_backward(pattern: &Tensor, d_pattern: &Tensor) -> CandleResult<Tensor> {
     let t = pattern.dims().last().copied().unwrap_or(1).max(1);
     let d_pattern = d_pattern.contiguous()?;
     let (p, g) = (Floats::of(pattern)?, Floats::of(&d_pattern)?);
-    let mut out = Vec::with_capacity(p.len());
-    for (p, g) in p.chunks_exact(t).zip(g.chunks_exact(t)) {
-        let mean = lanes::dot(p, g);
-        out.extend(p.iter().zip(g).map(|(p, g)| p * (g - mean)));
-    }
+    let mut out = g.to_vec();
+    softmax_back(&p, &mut out, t);
     tensor(out, pattern)
+}
+
+/// The same of rows of `width` numbers, in place of the gradient of the shares.
+pub(super) fn softmax_back(shares: &[f32], gradient: &mut [f32], width: usize) {
+    for (p, g) in shares.chunks_exact(width).zip(gradient.chunks_exact_mut(width)) {
+        let mean = lanes::dot(p, g);
+        p.iter().zip(g).for_each(|(p, g)| *g = p * (*g - mean));
+    }
 }
 
 /// Both at once where nobody watches the scores: most of what is masked is left out.

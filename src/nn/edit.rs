@@ -194,14 +194,16 @@ impl Edit {
     /// The keys of a part, of which the network has so many: those that were kept begin with all memory tokens.
     fn keys_of(&self, other: &Tensor, part: Part, keys: usize) -> Result<Tensor> {
         let [(_, before), (_, after)] = part.memory_keys(keys);
-        let (memory, has) = (before + after, other.dim(KEYS)?);
+        let has = other.dim(KEYS)?;
+        // Rows that positions were compressed into are counted through the whole sequence, and all of them were kept.
+        let memory = part.compressed.map_or(before + after, |_| has.saturating_sub(part.of));
         if memory == 0 || has < memory {
             return self.stretch(other, KEYS, part.from - part.key_cached, keys);
         }
         let positions = other.narrow(KEYS, memory, has - memory)?;
         let (from, len) = (part.from - part.key_cached, part.key_cached + part.len);
         let positions = self.stretch(&positions, KEYS, from, len)?;
-        let [first, last] = [(0, before), (before, after)];
+        let [first, last] = [(part.compressed.unwrap_or(0), before), (before, after)];
         let tokens = |(from, count)| other.narrow(KEYS, from, count);
         joined(&[tokens(first)?, positions, tokens(last)?], KEYS)
     }

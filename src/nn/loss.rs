@@ -68,6 +68,18 @@ pub fn squared_error(predictions: &Tensor, targets: &[f32], weight: &[f32]) -> R
     Ok(((predictions - targets)?.sqr()?.sum(1)? * weight)?.sum_all()?)
 }
 
+/// The losses beside that of the logits, of each sequence, `[batch]`: a sequence counts as much as its positions do, of which each has a
+/// weight. A scalar.
+///
+/// # Errors
+/// When the sequences are not as many.
+pub fn beside(of_each: &Tensor, weight: &[f32]) -> Result<Tensor> {
+    let sequences = of_each.dims1()?;
+    let each = weight.chunks((weight.len() / sequences.max(1)).max(1));
+    let shares: Vec<f32> = each.map(|weights| weights.iter().sum()).collect();
+    Ok((of_each * Tensor::from_vec(shares, sequences, of_each.device())?)?.sum_all()?)
+}
+
 struct CrossEntropy {
     targets: Vec<u32>,
     weight: Vec<f32>,

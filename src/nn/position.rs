@@ -25,6 +25,16 @@ pub fn sinusoidal(length: usize, width: usize) -> Vec<f32> {
     (0..length * width).map(|i| value(i / width, i % width)).collect()
 }
 
+/// The vector `(0, 1, 0, 1, ..)` rotated by each place, which may lie between positions: `[place, width]`, row-major. The product of one of
+/// them with a vector that is rotated by another place depends on the distance of the places alone.
+pub fn rotated_unit(places: impl Iterator<Item = f64>, width: usize) -> Vec<f32> {
+    let pair = |place: f64, pair| {
+        let (sine, cosine) = (place * frequency(pair, width)).sin_cos();
+        [-narrow(sine), narrow(cosine)]
+    };
+    places.flat_map(|place| (0..width / 2).flat_map(move |i| pair(place, i))).collect()
+}
+
 /// `x` `[batch, pos, width]` plus the rows of `table` `[length, width]` from `start` on.
 ///
 /// # Errors

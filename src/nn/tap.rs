@@ -5,8 +5,8 @@ use std::ops::{Deref, DerefMut};
 
 use candle_core::Tensor;
 
+use super::attention::Attention;
 use super::edit::Edit;
-use super::kernel::mask::Mask;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site, memory_token};
 
@@ -50,6 +50,9 @@ pub struct Part {
     pub key_memory: usize,
     /// Keys of positions before `from`.
     pub key_cached: usize,
+    /// Where the memory keys are rows that positions were compressed into: the number of the first of them, counted through the
+    /// whole sequence.
+    pub compressed: Option<usize>,
     /// Number of the segment that is read.
     pub segment: usize,
 }
@@ -58,7 +61,8 @@ impl Part {
     /// `len` positions and nothing else.
     pub fn positions(from: usize, len: usize, of: usize) -> Self {
         let (memory, cached, key_memory, key_cached) = (0, 0, 0, 0);
-        Self { from, len, of, memory, cached, key_memory, key_cached, segment: 0 }
+        let (compressed, segment) = (None, 0);
+        Self { from, len, of, memory, cached, key_memory, key_cached, compressed, segment }
     }
 
     /// Of `count` rows whose first position is the `step`-th of these; if they are more than the positions, they begin with
@@ -88,16 +92,22 @@ impl Part {
 
     /// What a key is.
     pub fn key(self, column: usize) -> [usize; 2] {
-        self.place_after(self.key_memory, self.key_cached, column)
+        match self.compressed {
+            Some(first) if column < self.key_memory => {
+                [None, Some(self.segment)].map(|segment| memory_token(first + column, segment))
+            }
+            _ => self.place_after(self.key_memory, self.key_cached, column),
+        }
     }
 
-    /// The same of attention under a mask from so many queries, which stand at the last of the keys: keys that are more than
+    /// The same of attention from so many queries, which stand at the last of the keys: keys that are more than
     /// these and the memory were kept of positions before.
-    pub fn of_attention(self, mask: Mask, queries: usize, keys: usize) -> Self {
+    pub fn of_attention(self, how: Attention, queries: usize, keys: usize) -> Self {
+        let Attention { mask, compressed, .. } = how;
         let more = keys.saturating_sub(queries);
         let memory = mask.memory.saturating_sub(more);
         let key_cached = more.saturating_sub(mask.memory).min(self.from);
-        Self { key_memory: memory + more - key_cached, memory, key_cached, ..self }
+        Self { key_memory: memory + more - key_cached, memory, key_cached, compressed, ..self }
     }
 
     /// The columns of memory tokens, of so many: the first of them and their number, before the positions and after them.
@@ -209,9 +219,29 @@ impl Captured {
             self.pieces.entry(site).or_default().push((part, x.clone()));
         }
         if let Some(columns) = memory_columns(site, part, x)? {
+            let columns = self.beside_those_before(site, part, columns)?;
             append(&mut self.memory, site, part, columns)?;
         }
         append(&mut self.positions, site, part, in_sequence(site, part, x.clone())?)
+    }
+}
+
+impl Captured {
+    /// Columns of rows that positions were compressed into, each where its number says, in as many as there are by now; rows of segments
+    /// that had none are zeros.
+    fn beside_those_before(&mut self, site: Site, part: Part, columns: Tensor) -> Result<Tensor> {
+        let Some(first) = part.compressed else { return Ok(columns) };
+        let all = first + columns.dim(KEYS)?;
+        if part.from > 0 {
+            let mut dims = columns.dims().to_vec();
+            (dims[position_axis(site)], dims[KEYS]) = (part.from, all);
+            let before = match self.memory.remove(&site) {
+                Some(before) => before.pad_with_zeros(KEYS, 0, all - before.dim(KEYS)?)?,
+                None => Tensor::zeros(dims, columns.dtype(), columns.device())?,
+            };
+            self.memory.insert(site, before);
+        }
+        Ok(columns.pad_with_zeros(KEYS, first, 0)?)
     }
 }
 

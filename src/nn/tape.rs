@@ -15,6 +15,7 @@ use candle_core::Tensor;
 use super::attention::{Attention, attend, mix, pattern};
 use super::kernel::activation::{Activation, swiglu};
 use super::kernel::attention::{self as attention, Inputs, Outputs};
+use super::kernel::lanes::softmax_row;
 use super::kernel::lanes::{add_row_and_rest, add_to, product};
 use super::kernel::matrix::{Into, Matrix, multiply};
 use super::kernel::normalize::{self, Rule};
@@ -86,6 +87,9 @@ enum Op<'a> {
         gate: Value,
         up: Value,
     },
+    Softmax(Value),
+    /// The same numbers in rows of another width.
+    Rows(Value),
     Recur {
         inputs: Value,
         map: Map,
@@ -234,6 +238,10 @@ pub struct Tape<'a> {
     carried: Vec<Value>,
     /// Memory tokens before the positions.
     memory: usize,
+    /// What is wired passes no places.
+    is_aside: bool,
+    /// Values, and what is wanted of them in the loss beside that of the logits.
+    beside: Vec<[Value; 2]>,
     found: Found,
     /// What is kept of a pass that nobody goes back over; none of one that ends with a way back.
     seen: Option<Seen>,
@@ -268,7 +276,22 @@ impl<'a> Tape<'a> {
         let segments = vec![Segment::new(batch, weight, 0, batch.len)];
         let (work, slots, carried, memory) = (numbers.work, Vec::new(), Vec::new(), 0);
         let (left, seen) = (0, None);
-        Self { numbers, batch, weight, work, slots, segments, left, carried, memory, found, seen }
+        let (is_aside, beside) = (false, Vec::new());
+        Self {
+            numbers,
+            batch,
+            weight,
+            work,
+            slots,
+            segments,
+            left,
+            carried,
+            memory,
+            is_aside,
+            beside,
+            found,
+            seen,
+        }
     }
 
     /// Keeps the tensors of these sites, in a pass that nobody goes back over. Where the logits are not wanted, it ends with
@@ -301,7 +324,7 @@ impl<'a> Tape<'a> {
     }
 
     fn keeps(&self, layer: usize, point: Point) -> bool {
-        self.watcher().is_some_and(|until| until.wants(Site { layer, point }))
+        !self.is_aside && self.watcher().is_some_and(|until| until.wants(Site { layer, point }))
     }
 
     /// Keeps what is at a site, if it is to be kept.
@@ -720,6 +743,13 @@ impl<'a> Wire<'a> for Tape<'a> {
         self.memory = tokens;
     }
 
+    fn aside<T>(&mut self, wired: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let before = std::mem::replace(&mut self.is_aside, true);
+        let found = wired(self);
+        self.is_aside = before;
+        found
+    }
+
     fn embed(&mut self, tokens: Param, positions: Option<Param>) -> Result<Value> {
         let numbers = self.numbers;
         let (_, width) = numbers.sizes(tokens)?;
@@ -755,6 +785,11 @@ impl<'a> Wire<'a> for Tape<'a> {
         self.mapped(*x, map, None)
     }
 
+    fn linear_held(&mut self, x: &Value, weight: Param) -> Result<Value> {
+        self.check_there(*x)?;
+        self.linear_fixed(*x, self.numbers.params.get(weight)?.detach())
+    }
+
     fn write(&mut self, site: Site, residual: &Value, x: &Value, map: Map) -> Result<Value> {
         let part = self.part().rows(0, self.positions_of(*x), self.memory);
         self.written(site, part, *residual, *x, map)
@@ -762,12 +797,9 @@ impl<'a> Wire<'a> for Tape<'a> {
 
     fn attend(&mut self, how: Attention, heads: Heads<'_, Value>) -> Result<Value> {
         let Heads { queries, keys, read, values, outputs, residual, last } = heads;
-        let residual = residual.ok_or_else(|| {
-            Error::internal("attention that adds to nothing is read here and not trained")
-        })?;
         let site = Site { layer: how.layer, point: Point::AttnOut };
         let (q, k) = (self.positions_of(*queries), self.positions_of(*keys));
-        let part = self.part().of_attention(how.mask, q, k);
+        let part = self.part().of_attention(how, q, k);
         let is_kept = self.keeps(how.layer, Point::V) || self.keeps(how.layer, Point::Z);
         let product = if is_kept { None } else { fixed_product(self.numbers.params, how, &heads)? };
         let values = |tape: &mut Self| match &product {
@@ -781,8 +813,12 @@ impl<'a> Wire<'a> for Tape<'a> {
             self.attended_to(how, *queries, *keys, values)?
         };
         let drop = |tape: &mut Self, x| if last { tape.in_loss(x) } else { x };
+        let outputs = outputs.filter(|_| product.is_none());
+        let Some(residual) = residual else {
+            return outputs.map_or(Ok(z), |outputs| self.mapped(z, outputs, None));
+        };
         let (residual, z) = (drop(self, *residual), drop(self, z));
-        match outputs.filter(|_| product.is_none()) {
+        match outputs {
             Some(outputs) => self.written(site, part, residual, z, outputs),
             None => {
                 let z = self.passed(site, part, z)?;
@@ -846,6 +882,14 @@ impl<'a> Wire<'a> for Tape<'a> {
         Ok(self.push(slot(Op::SwiGlu { gate, up }, out, width, wanted)))
     }
 
+    fn softmax(&mut self, x: &Value) -> Result<Value> {
+        let (mut out, width) = (self.copy(*x)?, self.slots[x.0].width);
+        for row in out.chunks_exact_mut(width.max(1)) {
+            softmax_row(row);
+        }
+        Ok(self.push(slot(Op::Softmax(*x), out, width, self.is_wanted(*x))))
+    }
+
     fn recur(&mut self, units: Units<'_, Value>) -> Result<Option<Value>> {
         if units.within.iter().any(|&point| self.keeps(units.layer, point)) {
             return Ok(None);
@@ -899,6 +943,14 @@ impl<'a> Wire<'a> for Tape<'a> {
         Ok(self.push(slot(Op::Slice { x: *x, block, from }, out, width, wanted)))
     }
 
+    fn in_rows_of(&mut self, x: &Value, width: usize) -> Result<Value> {
+        let out = self.copy(*x)?;
+        if width == 0 || !(out.len() / self.batch.rows.max(1)).is_multiple_of(width) {
+            return Err(Error::internal(format!("a sequence of numbers is no rows of {width}")));
+        }
+        Ok(self.push(slot(Op::Rows(*x), out, width, self.is_wanted(*x))))
+    }
+
     fn concat(&mut self, parts: &[Value], along: Along) -> Result<Value> {
         let Some(&first) = parts.first() else {
             return Err(Error::internal("nothing cannot be put side by side"));
@@ -946,6 +998,17 @@ impl<'a> Wire<'a> for Tape<'a> {
     fn detach(&mut self, x: &Value) -> Result<Value> {
         let (out, width) = (self.copy(*x)?, self.slots[x.0].width);
         Ok(self.push(slot(Op::Constant, out, width, false)))
+    }
+
+    fn learns(&self, x: &Value) -> bool {
+        self.seen.is_none() && self.is_wanted(*x)
+    }
+
+    fn lose(&mut self, x: &Value, wanted: &Value) -> Result<()> {
+        self.check_alike(*x, *wanted)?;
+        self.check_there(*wanted)?;
+        self.beside.push([*x, *wanted]);
+        Ok(())
     }
 
     fn first(&self) -> usize {

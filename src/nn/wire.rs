@@ -4,13 +4,13 @@ use candle_core::{DType, Tensor, TensorId};
 
 use super::activation::{self, Activation, swiglu};
 use super::attention::plain::capped;
-use super::attention::{Attention, attend};
+use super::attention::{Attention, attend, softmax};
 use super::kernel::recurrent::Cell;
 use super::linear::{check_tokens, embed, embed_with_positions, linear, linear_into, sum};
 use super::norm::Norm;
 use super::params::{Init, Param, Params};
 use super::position::{Rotary, Run, add_positions};
-use super::tap::{Part, Tap, Within};
+use super::tap::{Part, Tap, Untapped, Within};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 
@@ -55,8 +55,7 @@ pub struct Heads<'x, X> {
     pub values: Option<Map>,
     /// `W_O`, `[width, head · dim]`; `None`: what was attended to is added as it is.
     pub outputs: Option<Map>,
-    /// What the result is added to, `[batch, pos, width]`; `None`, where a network is read and not trained: nothing, and the place
-    /// `attn_out` is passed by whoever adds it.
+    /// What the result is added to, `[batch, pos, width]`; `None`: nothing, and the place `attn_out` is passed by whoever adds it.
     pub residual: Option<&'x X>,
     /// Nothing later looks at other positions, so those outside of the loss may go.
     pub last: bool,
@@ -117,6 +116,12 @@ pub trait Wire<'m> {
     /// too many come after the positions.
     fn begin_with_memory(&mut self, tokens: usize);
 
+    /// What is wired within passes no places: a pass through the layers beside that of the sequence itself.
+    ///
+    /// # Errors
+    /// Those of what is wired.
+    fn aside<T>(&mut self, wired: impl FnOnce(&mut Self) -> Result<T>) -> Result<T>;
+
     /// Rows of a token table, plus rows of a position table: `[vocab, width]` and `[length, width]`.
     ///
     /// # Errors
@@ -134,6 +139,12 @@ pub trait Wire<'m> {
     /// # Errors
     /// When the shapes do not fit.
     fn linear(&mut self, x: &Self::X, map: Map) -> Result<Self::X>;
+
+    /// `x · wᵀ` with a square matrix that gets no gradient from here.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    fn linear_held(&mut self, x: &Self::X, weight: Param) -> Result<Self::X>;
 
     /// `residual + x · wᵀ + bias`; the tap sees at `site` what is written.
     ///
@@ -181,6 +192,12 @@ pub trait Wire<'m> {
     /// # Errors
     /// When the widths differ.
     fn swiglu(&mut self, gate: &Self::X, up: &Self::X) -> Result<Self::X>;
+
+    /// The numbers of each row as shares that sum to 1, by their exponentials.
+    ///
+    /// # Errors
+    /// When there are none.
+    fn softmax(&mut self, x: &Self::X) -> Result<Self::X>;
 
     /// The states of recurrent units at all positions, `[batch, pos, vectors · width]`, in one go. `None`: this takes going on position
     /// after position, operation by operation, because someone watches a place on the way or may change it.
@@ -239,6 +256,12 @@ pub trait Wire<'m> {
     /// When they are not all there.
     fn slice(&mut self, x: &Self::X, along: Along, from: usize, count: usize) -> Result<Self::X>;
 
+    /// The same numbers in rows of another width, `[batch, pos · width / new, new]`: several rows side by side, or a row in several.
+    ///
+    /// # Errors
+    /// When a sequence is not as many rows.
+    fn in_rows_of(&mut self, x: &Self::X, width: usize) -> Result<Self::X>;
+
     /// The columns in as many parts, `[batch, pos, width]` each.
     ///
     /// # Errors
@@ -266,6 +289,16 @@ pub trait Wire<'m> {
 
     /// The same numbers, which pass no gradient on.
     fn detach(&mut self, x: &Self::X) -> Result<Self::X>;
+
+    /// Whether `x` passes a gradient on, so that a loss of it teaches something.
+    fn learns(&self, x: &Self::X) -> bool;
+
+    /// Adds to the loss of a sequence the mean squared difference of these numbers from those that are wanted, which pass no
+    /// gradient on. A sequence counts as much as its positions do in the loss of the logits.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    fn lose(&mut self, x: &Self::X, wanted: &Self::X) -> Result<()>;
 
     /// The first of the positions of each sequence that are read.
     fn first(&self) -> usize;
@@ -375,6 +408,10 @@ pub struct Watched<'a> {
     pub logits_from: usize,
     /// The layer that the pass begins with, and what it reads.
     pub from: Option<(usize, Tensor)>,
+    /// No places are passed.
+    is_aside: bool,
+    /// Of each sequence the losses beside that of its logits, `[batch]`.
+    pub beside: Option<Tensor>,
 }
 
 impl<'a> Watched<'a> {
@@ -392,6 +429,8 @@ impl<'a> Watched<'a> {
             cache: None,
             logits_from: 0,
             from: None,
+            is_aside: false,
+            beside: None,
         }
     }
 
@@ -403,7 +442,11 @@ impl<'a> Watched<'a> {
 
     /// What goes on from a place that the tap may want.
     fn passed(&mut self, site: Site, part: Part, x: Tensor) -> Result<Tensor> {
-        if self.tap.wants(site) { self.tap.at_part(site, part, x) } else { Ok(x) }
+        if self.sees(site) { self.tap.at_part(site, part, x) } else { Ok(x) }
+    }
+
+    fn sees(&self, site: Site) -> bool {
+        !self.is_aside && self.tap.wants(site)
     }
 
     /// What the stream is when `map` of a part of the sequences is written into it.
@@ -416,7 +459,7 @@ impl<'a> Watched<'a> {
         map: Map,
     ) -> Result<Tensor> {
         let is_stored = self.params.is_stored(map.weight);
-        if map.bias.is_none() && !is_stored && !self.tap.wants(site) {
+        if map.bias.is_none() && !is_stored && !self.sees(site) {
             // In one go where nobody watches what is written.
             return linear_into(residual, x, &self.params.get(map.weight)?);
         }
@@ -425,7 +468,7 @@ impl<'a> Watched<'a> {
     }
 
     fn wants(&self, layer: usize, point: Point) -> bool {
-        self.tap.wants(Site { layer, point })
+        self.sees(Site { layer, point })
     }
 
     /// What is kept at a place of the cache.
@@ -486,6 +529,13 @@ impl<'m> Wire<'m> for Watched<'_> {
         self.memory = tokens;
     }
 
+    fn aside<T>(&mut self, wired: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let before = std::mem::replace(&mut self.is_aside, true);
+        let found = wired(self);
+        self.is_aside = before;
+        found
+    }
+
     fn embed(&mut self, tokens: Param, positions: Option<Param>) -> Result<Tensor> {
         if self.params.is_stored(tokens) {
             return self.embed_stored(tokens, positions);
@@ -515,6 +565,10 @@ impl<'m> Wire<'m> for Watched<'_> {
         mapped(self.params, x, Some(map))
     }
 
+    fn linear_held(&mut self, x: &Tensor, weight: Param) -> Result<Tensor> {
+        linear(x, &self.params.get(weight)?.detach(), None)
+    }
+
     fn write(&mut self, site: Site, residual: &Tensor, x: &Tensor, map: Map) -> Result<Tensor> {
         let part = self.part.rows(0, x.dim(1)?, self.memory);
         self.written(site, part, residual, x, map)
@@ -542,8 +596,9 @@ impl<'m> Wire<'m> for Watched<'_> {
             cached_values = Some(all.clone());
             Ok(all)
         };
-        let part = part.of_attention(how.mask, queries.dim(1)?, keys.dim(1)?);
-        let mut tap = Within { tap: self.tap, part };
+        let part = part.of_attention(how, queries.dim(1)?, keys.dim(1)?);
+        let tap: &mut dyn Tap = if self.is_aside { &mut Untapped } else { &mut *self.tap };
+        let mut tap = Within { tap, part };
         let z = attend(how, queries, keys, values, &mut tap)?;
         if let Some(values) = cached_values {
             self.keep(values_at, values);
@@ -571,6 +626,10 @@ impl<'m> Wire<'m> for Watched<'_> {
         swiglu(gate, up)
     }
 
+    fn softmax(&mut self, x: &Tensor) -> Result<Tensor> {
+        softmax(x)
+    }
+
     fn solu(&mut self, x: &Tensor) -> Result<Tensor> {
         activation::solu(x)
     }
@@ -595,6 +654,10 @@ impl<'m> Wire<'m> for Watched<'_> {
         Ok(x.narrow(along.axis(), from, count)?)
     }
 
+    fn in_rows_of(&mut self, x: &Tensor, width: usize) -> Result<Tensor> {
+        Ok(x.reshape((x.dim(0)?, (), width))?)
+    }
+
     fn concat(&mut self, parts: &[Tensor], along: Along) -> Result<Tensor> {
         Ok(Tensor::cat(parts, along.axis())?)
     }
@@ -612,6 +675,19 @@ impl<'m> Wire<'m> for Watched<'_> {
 
     fn detach(&mut self, x: &Tensor) -> Result<Tensor> {
         Ok(x.detach())
+    }
+
+    fn learns(&self, x: &Tensor) -> bool {
+        x.track_op()
+    }
+
+    fn lose(&mut self, x: &Tensor, wanted: &Tensor) -> Result<()> {
+        let apart = (x - wanted.detach())?.sqr()?.mean((1, 2))?;
+        self.beside = Some(match self.beside.take() {
+            Some(before) => (before + apart)?,
+            None => apart,
+        });
+        Ok(())
     }
 
     fn first(&self) -> usize {

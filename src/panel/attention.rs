@@ -159,6 +159,8 @@ impl Attention {
         let outlined = !outlines.is_empty();
         marks.extend(outlines);
         marks.extend(selected_bands(view, pattern));
+        let parts = parts(view, pattern);
+        marks.extend(parts.iter().map(Part::frame));
         marks.extend(memory_gap([pattern.memory.len(), pattern.queries], view.palette.paper));
         let framed = apart && shown.0 == 0;
         marks.extend(framed.then(|| first_key_frame(view, shown)));
@@ -175,6 +177,7 @@ impl Attention {
         // On little room the map comes first.
         let explains = view.size[1] >= LEAST_FOR_LEGEND || layout::has_room_beside(view.size);
         let mut legend = selection_legend(view, pattern);
+        legend.extend(parts.iter().map(Part::entry));
         if outlined {
             let text = "where an induction head should look";
             legend.push(LegendEntry::square(text, outline_color(map)));
@@ -411,6 +414,50 @@ fn outline_color(map: ColorMap) -> Color {
         ColorMap::Vik => Color::rgb(20, 20, 20),
         ColorMap::Berlin => Color::rgb(235, 235, 235),
     }
+}
+
+/// What the selected query sees of a memory of compressed rows, of a cache and of its own segment.
+struct Part {
+    name: &'static str,
+    query: usize,
+    /// Columns, memory before 0.
+    from: f64,
+    to: f64,
+    share: f32,
+    color: Color,
+}
+
+impl Part {
+    fn frame(&self) -> Mark {
+        let (from, to) = ([self.from, self.query as f64], [self.to, (self.query + 1) as f64]);
+        Mark::Frame { from, to, color: self.color, width: 1.8 }
+    }
+
+    fn entry(&self) -> LegendEntry {
+        LegendEntry::outline(format!("{} {}", self.name, number(self.share)), self.color)
+    }
+}
+
+/// The parts of the selected row, where some of its keys are compressed rows (called cm).
+fn parts(view: &View<'_>, pattern: Pattern<'_>) -> Vec<Part> {
+    let is_compressed = pattern.memory.first().is_some_and(|name| name.starts_with("cm"));
+    let query = view.selection.query.filter(|query| *query < pattern.queries && is_compressed);
+    let (Some(query), true) = (query, view.net.segment > 0) else { return Vec::new() };
+    let (rows, positions) = (pattern.to_memory(query), pattern.row(query));
+    let begins = query / view.net.segment * view.net.segment;
+    let part = |name, color, (all, from, to): (&[f32], usize, usize), before: usize| {
+        let seen = |i: &usize| all.get(*i).is_some_and(|share| *share > 0.0);
+        let (first, last) = ((from..to).find(seen)?, (from..to).rfind(seen)?);
+        let column = |i: usize| i as f64 - before as f64;
+        let share = all[first..=last].iter().sum();
+        Some(Part { name, query, from: column(first), to: column(last + 1), share, color })
+    };
+    let parts = [
+        part("cm: compressed", colors::TARGET, (rows, 0, rows.len()), rows.len()),
+        part("m: cache", colors::KEY, (positions, 0, begins), 0),
+        part("x: its segment", colors::QUERY, (positions, begins, query + 1), 0),
+    ];
+    parts.into_iter().flatten().collect()
 }
 
 /// The selected row and column in frames.

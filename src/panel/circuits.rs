@@ -376,7 +376,7 @@ fn hovers(view: &View<'_>, found: &Array, title: &str) -> Vec<String> {
 
 fn title(view: &View<'_>, answer: &Reading) -> String {
     let Selection { layer, head, .. } = *view.selection;
-    let copying = answer.number("copying").filter(|score| score.is_finite());
+    let copying = answer.number("copying_of_head").filter(|score| score.is_finite());
     let copying = copying.map_or_else(String::new, |score| {
         format!(", copying {}", number(crate::base::convert::narrow(score)))
     });

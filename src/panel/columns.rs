@@ -53,6 +53,7 @@ impl Family {
             ("accuracy", Family::Accuracy),
             ("repeat_share", Family::Accuracy),
             ("memory_use", Family::Accuracy),
+            ("retrieval_right", Family::Accuracy),
             ("recall", Family::Memory),
             ("kl_", Family::Divergence),
             ("norm_", Family::Norm),
@@ -277,6 +278,21 @@ const COLUMNS: &[Column] = &[
         help: "Accuracy minus that of the same network when each segment is read as if it were the first: 0 where nothing that is carried is needed.",
     },
     Column {
+        name: "retrieval_right",
+        readable: "right segment retrieved",
+        help: "Share of sequences whose last segment retrieves most from the memory of the segment that it asks for.",
+    },
+    Column {
+        name: "accuracy_first",
+        readable: "accuracy, first machine",
+        help: "Share of right answers at symbols of the first of two machines.",
+    },
+    Column {
+        name: "accuracy_second",
+        readable: "accuracy, second machine",
+        help: "Share of right answers at symbols of the second of two machines.",
+    },
+    Column {
         name: "accuracy_sequence",
         readable: "whole sequences right",
         help: "Share of held-out sequences in which every answer is right. Single answers get right by shortcuts; all of them, only by a memory.",
@@ -454,6 +470,11 @@ const SERIES: &[Column] = &[
         name: "norm_",
         readable: "norm",
         help: "Frobenius norm of the tensor: the root of the sum of all its squared values.",
+    },
+    Column {
+        name: "competition_information_",
+        readable: "what the winner tells (bits)",
+        help: "Mutual information, in bits, between the mechanism with the largest share at a position and what the task says of the position: 0 where the one tells nothing of the other.",
     },
     Column {
         name: "grad_memory_back",

@@ -70,9 +70,9 @@ pub const ALL: &[PanelKind] = &[
     sweep_map::KIND,
     differences::KIND,
     working_memory::KIND,
-    circuits::KIND,
     memories::KIND,
     query_key::KIND,
+    circuits::KIND,
     gating::KIND,
     tree::KIND,
     tree_scrubbing::KIND,
@@ -113,6 +113,8 @@ pub struct NetShape {
     /// How many tokens may be the right one where a target stands: [`crate::task::Source::possible_answers`].
     pub answers: usize,
     pub length: usize,
+    /// Positions that are read at a time; 0: whole sequences.
+    pub segment: usize,
     /// Whether another program trained it: its heads often leave what attention they have to spare at the first token.
     pub is_read: bool,
 }

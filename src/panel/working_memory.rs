@@ -1,12 +1,14 @@
 //! What a network keeps beside the sequence: who writes into each slot of its memory, and who reads it; segments side by side on one
 //! axis of positions.
 
+mod compressed;
+
 use std::sync::Arc;
 
 use crate::base::array::Array;
 use crate::base::convert::{self, narrow};
 use crate::base::question::{MeasurementCall, Reading};
-use crate::figure::color::{ColorMap, Scaling};
+use crate::figure::color::{Color, ColorMap, Scaling};
 use crate::figure::{
     Anchor, Axis, Cell, ColorBar, Dash, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks,
 };
@@ -56,6 +58,9 @@ const GATES: [(&str, &str); 5] = [
     ("forget", "Forget near 1 keeps the cell as it was."),
     ("output", "Output near 1 shows the cell."),
 ];
+
+/// Of mechanisms that compete.
+const COMPETITION: &str = "Each row is a mechanism: how much of what it attends to it may write at each position. Those of a position sum to 1.";
 
 impl Panel for WorkingMemory {
     fn needs(&self, _net: &NetShape, selection: &Selection) -> Vec<MeasurementCall> {
@@ -122,9 +127,18 @@ impl WorkingMemory {
         let layer = view.selection.layer;
         let segments = segments(view, reading)?;
         let of = |name: &str| reading.array(&format!("{name}.layer{layer}"));
+        let competing = competing(view, reading, &segments);
+        if !competing.is_empty() {
+            let title = format!("Mechanisms that compete, {}", step_text(view));
+            let (plots, caption) = (competing, COMPETITION.to_owned());
+            return Ok(Figure { title, plots, columns: 1, caption, ..Figure::default() });
+        }
         let drawn = match (of("write"), of("hidden"), of("cache")) {
             (Some(write), ..) => self.slots(view, reading, write, segments)?,
-            (None, Some(hidden), _) => self.units(view, reading, hidden, &segments),
+            (None, Some(units), _) => self.units(view, reading, units, &segments),
+            (None, None, Some(_)) if of("seen").is_some() => {
+                compressed::drawn(self, view, reading, &segments)?
+            }
             (None, None, Some(cache)) => self.cache(view, cache, &segments),
             (None, None, None) => return Err(sentence("Nothing is kept in this layer.")),
         };
@@ -166,7 +180,9 @@ impl WorkingMemory {
         };
         let read = |slot: usize, at: usize| cell(&reads, at * slots + slot);
         let strongest = lanes.strongest(&write);
-        let mut plots = vec![lanes.plot(view, "written from", &write, true)];
+        let mut plots = Vec::from_iter(retrieved(view, reading, &lanes));
+        let from = retrieved_most(reading);
+        plots.push(lanes.plot(view, "written from", &write, true));
         plots.extend(self.contents(view, positions, &lanes.segments, |slot| format!("m{slot}")));
         plots.push(lanes.plot(view, "read by", &read, false));
         let caption = strongest.map_or_else(String::new, |(slot, at)| {
@@ -180,7 +196,7 @@ impl WorkingMemory {
                 )
             });
             format!(
-                "m{slot} takes most from {} ({}){reader}.",
+                "m{slot} takes most from {} ({}){reader}.{from}",
                 place(view, at),
                 number(write(slot, at))
             )
@@ -258,6 +274,114 @@ impl WorkingMemory {
     }
 }
 
+/// How much each mechanism may write at each position, in each layer that has several.
+fn competing(view: &View<'_>, reading: &Reading, segments: &Segments) -> Vec<Plot> {
+    let arrays = reading.arrays.iter().filter(|array| array.name.starts_with("gate.competition."));
+    let plot = |array: &Array| {
+        let layer = array.name.rsplit_once(".layer").map_or("", |(_, layer)| layer);
+        let names = (0..array.shape[1]).map(|i| format!("mechanism {i}")).collect();
+        let lanes = Axis { ticks: Ticks::Each(names), ..Axis::default() };
+        let title = format!("share of each mechanism, layer {layer}");
+        let heat = of_units(view, array);
+        let mut plot = over_positions(view, &title, array.shape[0], lanes, heat, segments);
+        plot.color_bar.iter_mut().for_each(|bar| "share".clone_into(&mut bar.label));
+        plot
+    };
+    arrays.map(plot).collect()
+}
+
+/// What each segment retrieves, above the positions that the memories were made of; none where nothing is retrieved.
+fn retrieved(view: &View<'_>, reading: &Reading, lanes: &Lanes) -> Option<Plot> {
+    let shares = reading.array("retrieval")?;
+    let count = lanes.segments.0.len();
+    let cell = |asks: usize, from: usize| {
+        let share = *shares.data.get(asks * shares.shape[1] + from)?;
+        let [begin, end] = lanes.segments.span(from, lanes.positions);
+        let at = lanes.segments.span(asks, lanes.positions)[1].saturating_sub(1);
+        let text = format!("{share:.2}");
+        let shade = Shade { share, most: 1.0, text, stroke: view.palette.paper };
+        let hover = format!(
+            "segment {asks} gets {} of what it retrieves from the memory of segment {from} ({} to {})",
+            number(share),
+            place(view, begin),
+            place(view, end.saturating_sub(1))
+        );
+        Some(shade.cell(view, [begin, end], asks - 1, (Pick::Query(at), hover)))
+    };
+    let cells = (1..count).flat_map(|asks| (0..asks).filter_map(move |from| cell(asks, from)));
+    let names = (1..count).map(|asks| format!("segment {asks}")).collect();
+    let marks = vec![Mark::Cells(cells.collect())];
+    let title = "retrieved from the memory of the segments before";
+    Some(over_segments(view, title, lanes.positions, (names, marks), &lanes.segments))
+}
+
+/// What the last segment retrieves most.
+fn retrieved_most(reading: &Reading) -> String {
+    let Some(shares) = reading.array("retrieval").filter(|all| all.shape[0] > 1) else {
+        return String::new();
+    };
+    let last = shares.shape[0] - 1;
+    let row = shares.outer(last);
+    let most = (0..last).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
+    format!(" The last segment retrieves most from segment {most} ({}).", number(row[most]))
+}
+
+/// A number between 0 and `most` as the fill of a cell over positions.
+struct Shade {
+    share: f32,
+    most: f32,
+    text: String,
+    stroke: Color,
+}
+
+impl Shade {
+    fn cell(
+        self,
+        view: &View<'_>,
+        [from, to]: [usize; 2],
+        row: usize,
+        (pick, hover): (Pick, String),
+    ) -> Cell {
+        let most = if self.most > 0.0 { self.most } else { 1.0 };
+        let fill = ColorMap::Paper.on(view.palette.dark).at((self.share / most).clamp(0.0, 1.0));
+        Cell {
+            from: [from as f64, row as f64],
+            to: [to as f64, row as f64 + 1.0],
+            text: if to - from > 1 { self.text } else { String::new() },
+            fill: Some(fill),
+            stroke: Some(self.stroke),
+            ink: fill.ink_on(),
+            pick,
+            hover,
+            value: Some(("attention", f64::from(self.share))),
+        }
+    }
+}
+
+/// Cells in rows, one for each segment, over the positions of the sequence.
+fn over_segments(
+    view: &View<'_>,
+    title: &str,
+    positions: usize,
+    (names, mut marks): (Arc<[String]>, Vec<Mark>),
+    segments: &Segments,
+) -> Plot {
+    let tokens = tokens(view).iter().map(|&id| view.vocab.glyph(id)).collect();
+    let count = names.len() as f64;
+    marks.extend(segments.marks(view, positions, count));
+    Plot {
+        title: title.to_owned(),
+        x: Axis { range: (0.0, positions as f64), ticks: Ticks::Each(tokens), ..Axis::default() },
+        y: Axis {
+            range: (count, if segments.are_named(view) { -NAMES * count } else { 0.0 }),
+            ticks: Ticks::Each(names),
+            ..Axis::default()
+        },
+        marks,
+        ..Plot::default()
+    }
+}
+
 struct Drawn {
     plots: Vec<Plot>,
     caption: String,
@@ -282,6 +406,11 @@ const NAMES: f64 = 0.18;
 const LEAST_WITH_NAMES: f32 = 240.0;
 
 impl Segments {
+    /// First position of a segment, and one past its last.
+    fn span(&self, segment: usize, positions: usize) -> [usize; 2] {
+        [segment, segment + 1].map(|i| self.0.get(i).copied().unwrap_or(positions))
+    }
+
     /// Whether they are named above the lanes.
     fn are_named(&self, view: &View<'_>) -> bool {
         self.0.len() > 1 && view.size[1] >= LEAST_WITH_NAMES
@@ -435,8 +564,20 @@ fn over_positions(
 
 /// The values of units at each position, or openings of a gate.
 fn units(view: &View<'_>, array: &Array, segments: &Segments) -> Plot {
+    let lanes = Axis { label: "unit".to_owned(), ..Axis::default() };
+    let (title, heat) = (name(array).replace('.', ": "), of_units(view, array));
+    over_positions(view, &title, array.shape[0], lanes, heat, segments)
+}
+
+/// The name of an array, without its layer.
+fn name(array: &Array) -> &str {
+    array.name.rsplit_once(".layer").map_or(&*array.name, |(name, _)| name)
+}
+
+/// A row for each unit, a column for each position.
+fn of_units(view: &View<'_>, array: &Array) -> Heat {
     let (positions, count) = (array.shape[0], array.shape[1]);
-    let name = array.name.rsplit_once(".layer").map_or(&*array.name, |(name, _)| name);
+    let name = name(array);
     let is_gate = name.starts_with("gate.");
     let cells = (0..count).flat_map(|unit| (0..positions).map(move |at| (unit, at)));
     let cells: Vec<(usize, usize)> = cells.collect();
@@ -444,7 +585,7 @@ fn units(view: &View<'_>, array: &Array, segments: &Segments) -> Plot {
     let values: Vec<f32> = cells.iter().map(value).collect();
     let most = values.iter().fold(1e-6, |most: f32, x| most.max(x.abs()));
     let map = if is_gate { ColorMap::Paper } else { ColorMap::Vik };
-    let heat = Heat {
+    Heat {
         name: name.to_owned(),
         rows: count,
         columns: positions,
@@ -457,9 +598,7 @@ fn units(view: &View<'_>, array: &Array, segments: &Segments) -> Plot {
             columns: places(view, positions),
         },
         ..Heat::default()
-    };
-    let lanes = Axis { label: "unit".to_owned(), ..Axis::default() };
-    over_positions(view, &name.replace('.', ": "), positions, lanes, heat, segments)
+    }
 }
 
 /// What one slot holds after one segment, under the positions of the segment.

@@ -181,9 +181,22 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("passkey-feedback", include_str!("../../assets/experiments/passkey-feedback.toml")),
     ("passkey-window", include_str!("../../assets/experiments/passkey-window.toml")),
     ("passkey-cache", include_str!("../../assets/experiments/passkey-cache.toml")),
+    ("passkey-compressive", include_str!("../../assets/experiments/passkey-compressive.toml")),
     ("passkey-keys", include_str!("../../assets/experiments/passkey-keys.toml")),
     ("addition", include_str!("../../assets/experiments/addition.toml")),
     ("max-of-list", include_str!("../../assets/experiments/max-of-list.toml")),
+    (
+        "interleaved-mechanisms",
+        include_str!("../../assets/experiments/interleaved-mechanisms.toml"),
+    ),
+    (
+        "retrieval-hierarchical",
+        include_str!("../../assets/experiments/retrieval-hierarchical.toml"),
+    ),
+    (
+        "retrieval-memory-tokens",
+        include_str!("../../assets/experiments/retrieval-memory-tokens.toml"),
+    ),
 ];
 
 /// Title and sentence of an experiment that comes with the program, as its document begins.

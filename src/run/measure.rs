@@ -418,6 +418,8 @@ impl Tap for Visit {
         {
             *most = (*most).max(there.saturating_sub(positions));
         }
+        // Rows that positions were compressed into are counted through the whole sequence.
+        self.memory[1] = self.memory[1].max(part.compressed.unwrap_or(0) + part.key_memory);
         self.bench.at_part(site, part, x)
     }
 }

@@ -19,7 +19,7 @@ use crate::model::{Layout, Model};
 use crate::nn::edit::Edit;
 use crate::nn::kernel::lanes::{add_to, scale};
 use crate::nn::kernel::pool::Pool;
-use crate::nn::loss::{cross_entropy, squared_error};
+use crate::nn::loss::{beside, cross_entropy, squared_error};
 use crate::nn::optim::{Gradients, Optimizer, OptimizerSettings, RateSchedule, Rule};
 use crate::nn::params::{Param, Params, canonical};
 use crate::nn::tap::EditAndCapture;
@@ -513,11 +513,14 @@ impl Trainer {
         let mut bench =
             EditAndCapture::new(Edit::of_all(&self.in_force, &self.params)?, Vec::new());
         let output = self.model.forward(&self.params, &tensors.input(), &mut bench)?;
-        let loss = if batch.value_targets.is_empty() {
+        let mut loss = if batch.value_targets.is_empty() {
             cross_entropy(&output.logits, &batch.targets, weight)?
         } else {
             squared_error(&output.logits, &batch.value_targets, weight)?
         };
+        if let Some(of_each) = &output.beside {
+            loss = (loss + beside(of_each, weight)?)?;
+        }
         let grads = loss.backward()?;
         let of = |param: Param| -> Result<Option<Vec<f32>>> {
             let grad = grads.get(self.params.var(param)?.as_tensor());

@@ -7,6 +7,8 @@ mod table;
 use std::any::Any;
 use std::sync::Arc;
 
+use rand_chacha::ChaCha8Rng;
+
 use crate::base::batch::Row;
 use crate::base::convert;
 use crate::base::error::{Error, Result};
@@ -156,7 +158,7 @@ impl Automaton {
     ///
     /// # Errors
     /// When two of them contradict each other, or the table is none of a machine.
-    fn machine(&self) -> Result<Machine> {
+    pub(super) fn machine(&self) -> Result<Machine> {
         let size = self.chosen("task.size", self.size, self.machine.sizes())?;
         let actions = self.chosen("task.actions", self.actions, self.machine.actions(size))?;
         let machine = match self.machine {
@@ -175,6 +177,11 @@ impl Automaton {
         };
         self.check_ones(&machine)?;
         self.telling(machine, size)
+    }
+
+    /// The actions of one sequence of one of these machines.
+    pub(super) fn actions(&self, machine: &Machine, rng: &mut ChaCha8Rng) -> Vec<usize> {
+        draw::actions(self, machine, rng)
     }
 
     /// A number that was chosen, or the usual one for 0.
@@ -307,7 +314,7 @@ impl Source for AutomatonSource {
 
     fn sequence(&self, seed: u64, index: u64) -> Row {
         let mut rng = stream("automaton", seed, index);
-        self.row(&draw::actions(&self.settings, &self.machine, &mut rng))
+        self.row(&self.settings.actions(&self.machine, &mut rng))
     }
 
     fn label(&self, tokens: &[u32], _like: &Row) -> Row {

@@ -1,12 +1,14 @@
 //! What is learned: settings that open into a seeded source of labelled sequences. No tensors here.
 
 pub mod addition;
+pub mod associative_retrieval;
 pub mod automaton;
 pub mod bigram;
 mod chance;
 pub mod copy;
 pub mod flip_flop;
 pub mod groups;
+pub mod interleaved;
 pub mod max_of_list;
 pub mod numpy;
 pub mod passkey;
@@ -39,6 +41,11 @@ pub const ALL: &[Entry<dyn Task>] = &[
     Entry { name: "passkey", make: || Box::new(passkey::Passkey::default()) },
     Entry { name: "addition", make: || Box::new(addition::Addition::default()) },
     Entry { name: "max_of_list", make: || Box::new(max_of_list::MaxOfList::default()) },
+    Entry { name: "interleaved", make: || Box::new(interleaved::Interleaved::default()) },
+    Entry {
+        name: "associative_retrieval",
+        make: || Box::new(associative_retrieval::AssociativeRetrieval::default()),
+    },
 ];
 
 /// The settings of a task.
@@ -155,7 +162,7 @@ pub trait Source: Send + Sync {
 
 impl<'s> dyn Source + 's {
     /// What only some tasks know, by its type: [`bigram::GlobalLaw`], [`bigram::Triggers`], [`tree_path::Trees`],
-    /// [`reference_back::TupleText`], [`automaton::Machine`], [`groups::Groups`],
+    /// [`reference_back::TupleText`], [`automaton::Machine`], [`groups::Groups`], [`associative_retrieval::Text`],
     /// [`Reals`](crate::base::batch::Reals). `None` where this one does not know it. A measurement that needs it asks for it, never for
     /// the name of a task.
     pub fn facet<F: Any>(&self) -> Option<&F> {

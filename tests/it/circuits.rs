@@ -159,7 +159,7 @@ fn circuits_are_those_of_numpy() {
         assert_near(&scores.data[..2], &expected, 2e-5, name);
         assert!(scores.data[2..].iter().all(|x| x.is_nan()), "none with heads of its own layer");
     }
-    assert!((found.number("copying").unwrap() - NUMPY_COPYING[3]).abs() < 2e-5);
+    assert!((found.number("copying_of_head").unwrap() - NUMPY_COPYING[3]).abs() < 2e-5);
     assert_near(&array(&found, "copying").data, &NUMPY_COPYING, 2e-5, "copying");
     assert!(found.notes.iter().any(|note| note.contains("layers before layer 1")), "{found:?}");
 }
@@ -334,7 +334,7 @@ fn the_eigenvalues_are_those_of_the_whole_matrix_between_tokens() {
     assert!(whole[4].abs() < 1e-5, "a head of four numbers has rank 4");
     let (sum, sizes) =
         whole.iter().fold((0.0, 0.0), |(sum, sizes), z| (sum + z.re, sizes + z.abs()));
-    assert!((found.number("copying").unwrap() - sum / sizes).abs() < 1e-4);
+    assert!((found.number("copying_of_head").unwrap() - sum / sizes).abs() < 1e-4);
 }
 
 /// `W_OV` is the identity and the unembedding the embedding: each token raises itself most, or lowers itself most.
@@ -353,7 +353,7 @@ fn a_head_that_copies_has_a_score_of_one_and_one_that_does_the_opposite_of_minus
         });
         asked.weights = Weights::new(0, identity.collect());
         let found = asked.ask(&circuits(0, 0), &[4, 1, 2]);
-        assert!((found.number("copying").unwrap() - expected).abs() < 1e-5, "{found:?}");
+        assert!((found.number("copying_of_head").unwrap() - expected).abs() < 1e-5, "{found:?}");
     }
 }
 

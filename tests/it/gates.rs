@@ -115,7 +115,7 @@ impl Model for Gated {
             }
         }
         let logits = Tensor::from_vec(logits, (rows.len(), length, vocab), &Device::Cpu)?;
-        Ok(Output { logits, state: None })
+        Ok(Output { logits, state: None, beside: None })
     }
 }
 

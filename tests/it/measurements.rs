@@ -127,7 +127,7 @@ impl Model for Ruled {
         let gathered = Tensor::from_vec(gathered, (rows.len(), heads, len, vocab), device)?;
         through(tap, 0, Point::Z, gathered)?;
         let logits = Tensor::zeros((rows.len(), len, vocab), candle_core::DType::F32, device)?;
-        Ok(Output { logits, state: None })
+        Ok(Output { logits, state: None, beside: None })
     }
 
     fn readout(&self, params: &Params) -> Result<Option<Readout>> {

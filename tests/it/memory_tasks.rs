@@ -7,10 +7,12 @@ use mnemoscope::base::batch::{NO_TARGET, Row};
 use mnemoscope::base::error::Kind;
 use mnemoscope::base::settings::to_table;
 use mnemoscope::base::vocab::Vocab;
+use mnemoscope::task::associative_retrieval::{AssociativeRetrieval, Text};
 use mnemoscope::task::automaton::{self, Automaton};
 use mnemoscope::task::bigram::Bigram;
 use mnemoscope::task::copy::Copying;
 use mnemoscope::task::flip_flop::FlipFlop;
+use mnemoscope::task::interleaved::Interleaved;
 use mnemoscope::task::passkey::Passkey;
 use mnemoscope::task::{self, Source, Task, altered, held_out_seed};
 
@@ -54,6 +56,12 @@ fn refused(task: &dyn Task, expected: &str) {
 
 /// What holds for any source: labels follow from tokens, pairs are sequences of the task and keyed by seed and index.
 pub(super) fn check_laws(name: &str, source: &dyn Source) {
+    check_laws_but_pairs(name, source);
+    check_pairs(name, source);
+}
+
+/// Of a source that may make no pairs.
+fn check_laws_but_pairs(name: &str, source: &dyn Source) {
     for index in 0..20 {
         for seed in [1, held_out_seed(1)] {
             let row = source.sequence(seed, index);
@@ -74,6 +82,9 @@ pub(super) fn check_laws(name: &str, source: &dyn Source) {
             );
         }
     }
+}
+
+fn check_pairs(name: &str, source: &dyn Source) {
     for kind in source.pair_kinds() {
         let pairs: Vec<_> =
             (0..20).map(|index| source.pair(kind.name, 0, index).unwrap()).collect();
@@ -512,6 +523,111 @@ fn pass_keys_that_contradict_themselves_are_refused() {
     refused(
         &Passkey { least_blocks: 7, ..passkey() },
         "task.least_blocks is 7, but task.blocks is 6",
+    );
+}
+
+// ── associative retrieval ────────────────────────────────────────────────────────────────────────────
+
+fn retrieval() -> AssociativeRetrieval {
+    AssociativeRetrieval::default()
+}
+
+#[test]
+fn the_value_of_the_key_that_is_asked_for_is_the_answer() {
+    let source = open(&retrieval());
+    assert_eq!(source.vocab().len(), 21);
+    let text = "K3 v1 f0 f1  K0 v7 f0 f2  K5 v1 f3 f0  K2 v4 f1 f1  ? K5 f0 f2";
+    let row = of_text(&*source, text);
+    assert_eq!(row.targets[..19], [NO_TARGET; 19]);
+    assert_eq!(source.vocab().text(row.targets[19]), "v1");
+    let asked = source.facet::<Text>().unwrap().asked_segment(&row.tokens);
+    assert_eq!(asked, Some(2));
+    let labels = source.labels("segment", &row);
+    assert_eq!((&labels[16], &labels[17], &labels[19]), (&None, &Some(vec![2]), &Some(vec![2])));
+    // A key that no segment shows has no value, and a text without a question no answer.
+    for text in ["K3 v1 f0 f1 ? K5 f0 f2", "K3 v1 f0 f1 K5 v2 f0 f2"] {
+        let row = of_text(&*source, text);
+        assert!(row.targets.iter().all(|target| *target == NO_TARGET), "{text}");
+    }
+}
+
+#[test]
+fn segments_show_different_keys_and_the_last_one_asks_for_each_as_often() {
+    for settings in [
+        retrieval(),
+        AssociativeRetrieval { segments: 9, ..retrieval() },
+        AssociativeRetrieval { segments: 12, keys: 3, values: 2, ..retrieval() },
+        AssociativeRetrieval { segment: 2, segments: 2, keys: 1, fillers: 1, ..retrieval() },
+    ] {
+        let source = open(&settings);
+        check_laws_but_pairs(&format!("{settings:?}"), &*source);
+        let shown = settings.keys.min(settings.segments - 1);
+        let mut asked = vec![0; settings.segments - 1];
+        for index in 0..1000 {
+            let row = source.sequence(0, index);
+            let words = words(&*source, &row);
+            let keys: Vec<usize> =
+                (0..row.len()).filter(|at| words[*at].starts_with('K')).collect();
+            let (question, keys) = keys.split_last().unwrap();
+            assert!(keys.iter().all(|at| at % settings.segment == 0));
+            let different: BTreeSet<&str> = keys.iter().map(|at| &*words[*at]).collect();
+            assert_eq!((keys.len(), different.len()), (shown, shown));
+            let key = keys.iter().find(|at| words[**at] == words[*question]).unwrap();
+            assert_eq!(row.targets[row.len() - 1], row.tokens[key + 1]);
+            asked[key / settings.segment] += 1;
+        }
+        for count in &asked {
+            assert_share(*count, 1000, 1.0 / asked.len() as f64, "segments");
+        }
+    }
+    check_laws("associative retrieval", &*open(&retrieval()));
+    let pair = open(&retrieval()).pair("value", 0, 0).unwrap();
+    assert_eq!(pair.differs(), [pair.place("value").unwrap()]);
+    let pair = open(&retrieval()).pair("asked", 0, 0).unwrap();
+    assert_eq!(pair.differs(), [pair.place("asked").unwrap()]);
+}
+
+// ── two processes ────────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn each_symbol_tells_the_state_of_its_own_machine() {
+    let source = open(&Interleaved::default());
+    let row = of_text(&*source, "a1 b1 b1 a1 a0 b1 a1");
+    assert_eq!(targets(&*source, &row), "a=q1 b=q1 b=q2 a=q0 a=q0 b=q0 a=q1");
+    let label = |kind| source.labels(kind, &row).into_iter().map(|all| all.unwrap()[0]);
+    assert!(label("process").eq([0, 1, 1, 0, 0, 1, 0]));
+    assert!(label("first").eq([1, 1, 1, 0, 0, 0, 1]));
+    assert!(label("second").eq([0, 1, 2, 2, 2, 0, 0]));
+    // What is told is no symbol: from there on nothing is said.
+    let row = of_text(&*source, "a1 b=q1 a1");
+    assert_eq!(targets(&*source, &row), "a=q1 - -");
+}
+
+#[test]
+fn two_processes_keep_the_laws_of_a_task_and_take_turns_where_they_are_to() {
+    for (turns, first, second) in [
+        (false, automaton::Kind::Parity, automaton::Kind::Cyclic),
+        (true, automaton::Kind::Gridworld, automaton::Kind::FlipFlop),
+        (false, automaton::Kind::Parity, automaton::Kind::Parity),
+    ] {
+        let second_size = if second == automaton::Kind::Parity { 0 } else { 3 };
+        let settings = Interleaved { turns, first, second, second_size, ..Interleaved::default() };
+        let source = open(&settings);
+        check_laws(&format!("{settings:?}"), &*source);
+        let mut of_first = 0;
+        for index in 0..100 {
+            let row = source.sequence(0, index);
+            let processes = source.labels("process", &row);
+            let is_first = |at: &usize| processes[*at] == Some(vec![0]);
+            of_first += (0..row.len()).filter(is_first).count();
+            let in_turn = (0..row.len()).all(|at| is_first(&at) == (at % 2 == 0));
+            assert!(in_turn || !turns);
+        }
+        assert_share(of_first, 3200, 0.5, "symbols of the first");
+    }
+    refused(
+        &Interleaved { first: automaton::Kind::Parity, first_size: 3, ..Interleaved::default() },
+        "task.first",
     );
 }
 

@@ -7,9 +7,9 @@ use mnemoscope::Result;
 use mnemoscope::base::batch::Batch;
 use mnemoscope::base::intervention::{Point, Site};
 use mnemoscope::base::settings::{self, Slot};
-use mnemoscope::model::{self, Architecture, Input, Model, Sequences, pass};
+use mnemoscope::model::{self, Architecture, Input, Model, Output, Sequences, pass};
 use mnemoscope::nn::activation::Activation;
-use mnemoscope::nn::loss::cross_entropy;
+use mnemoscope::nn::loss::{beside, cross_entropy};
 use mnemoscope::nn::params::{Init, Params, draw};
 use mnemoscope::nn::tap::{Captured, Part, Tap, Untapped};
 use mnemoscope::nn::tape::{Numbers, Tape, Workspace};
@@ -122,6 +122,15 @@ pub fn loss_over(ids: &[u32]) -> (Vec<u32>, Vec<f32>) {
     (targets, counts.iter().map(|c| c / count).collect())
 }
 
+/// The loss of the logits, and what the network itself adds.
+pub fn whole_loss(output: &Output, targets: &[u32], weight: &[f32]) -> Tensor {
+    let of_logits = cross_entropy(&output.logits, targets, weight).unwrap();
+    match &output.beside {
+        Some(of_each) => (of_logits + beside(of_each, weight).unwrap()).unwrap(),
+        None => of_logits,
+    }
+}
+
 /// Gradients of all parameters under a tap; `None` where there is none.
 pub fn gradients(
     model: &dyn Model,
@@ -131,7 +140,7 @@ pub fn gradients(
 ) -> Vec<Option<Vec<f32>>> {
     let (targets, weight) = loss_over(ids);
     let output = model.forward(params, &Input::new(&tokens(ids, 2)), tap).unwrap();
-    let grads = cross_entropy(&output.logits, &targets, &weight).unwrap().backward().unwrap();
+    let grads = whole_loss(&output, &targets, &weight).backward().unwrap();
     params.all().map(|p| grads.get(params.var(p).unwrap().as_tensor()).map(numbers_of)).collect()
 }
 
@@ -345,7 +354,7 @@ pub fn assert_tape_agrees(variation: &Variation, frozen: Option<&str>, sparse: b
         weight.iter_mut().enumerate().filter(|(i, _)| i % 5 != 0).for_each(|(_, w)| *w = 0.0);
     }
     let output = model.forward(&params, &Input::new(&tokens(&ids, 2)), &mut Untapped).unwrap();
-    let loss = cross_entropy(&output.logits, &targets, &weight).unwrap();
+    let loss = whole_loss(&output, &targets, &weight);
     let grads = loss.backward().unwrap();
     let expected: Vec<Option<Vec<f32>>> = params
         .all()

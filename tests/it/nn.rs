@@ -257,6 +257,8 @@ fn rules() -> impl Iterator<Item = Attention> {
         Sees::Block(7),
         Sees::Block(50),
         Sees::All,
+        Sees::Together(7),
+        Sees::Together(50),
     ];
     let masks = sees.into_iter().flat_map(|sees| [0, 3, 45].map(|memory| Mask { memory, sees }));
     masks.flat_map(|mask| {
@@ -329,6 +331,8 @@ fn a_rule_shows_what_its_name_says() {
     assert_eq!(shown(Sees::Block(4), 0, 6), [4, 5, 6]);
     assert_eq!(shown(Sees::Block(4), 2, 7), [0, 1, 6, 7]);
     assert_eq!(shown(Sees::All, 0, 0).len(), 10);
+    assert_eq!(shown(Sees::Together(4), 0, 5), [4, 5, 6, 7]);
+    assert_eq!(shown(Sees::Together(4), 2, 6), [0, 1, 6, 7, 8, 9]);
 }
 
 #[test]

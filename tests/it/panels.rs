@@ -83,6 +83,7 @@ impl World {
             vocab: vocab.len(),
             answers: vocab.len(),
             length: 64,
+            segment: 0,
             is_read: false,
         };
         let selection =
@@ -874,7 +875,7 @@ fn circuits(vocab: usize, positions: usize) -> Reading {
             heads("k_composition", 0.41, NONE),
             heads("v_composition", 0.12, NONE),
         ],
-        numbers: [("copying", 0.95), ("own_largest", 1.0), ("composition_at_random", 0.125)]
+        numbers: [("copying_of_head", 0.95), ("own_largest", 1.0), ("composition_at_random", 0.125)]
             .map(|(n, v)| (n.to_owned(), v))
             .to_vec(),
         notes: vec![
@@ -1876,6 +1877,126 @@ fn memory_stands_left_of_the_positions_and_shifts_none_of_them() {
     assert_eq!(bars[..2], [(-1.5, 0.125), (-0.5, 0.375)]);
     assert_eq!((bars[2].0, bars.len()), (0.5, 2 + 7));
     assert_eq!(figure.plots[1].x.range, (-2.0, 10.0));
+}
+
+#[test]
+fn the_parts_of_a_query_that_sees_compressed_rows_are_framed_and_said() {
+    // Segments of 4 and a cache of 2: query 9 sees two rows, the positions 6 and 7, and its own 8 and 9.
+    let mut world = with_memory("abcdabcdab");
+    world.net.segment = 4;
+    let row = |weights: [f32; 12]| weights.to_vec();
+    let mut values = vec![0.0; 9 * 12];
+    values.extend(row([0.1, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.125, 0.125, 0.25, 0.2]));
+    let pattern = array("pattern.layer1", &["head", "query", "key"], &[1, 10, 12], values)
+        .labelled(["cm0", "cm1"].map(String::from).into());
+    let arrays = vec![pattern];
+    world.answer(&MeasurementCall::new("attention"), Reading { arrays, ..Reading::default() });
+    world.selection = Selection { layer: 1, query: Some(9), ..Selection::default() };
+    let figure = world.figure("attention");
+    let framed = |from: f64, to: f64| {
+        let is = |mark: &Mark| matches!(mark, Mark::Frame { from: a, to: b, .. } if *a == [from, 9.0] && *b == [to, 10.0]);
+        figure.plots[0].marks.iter().any(is)
+    };
+    assert!(framed(-2.0, 0.0) && framed(6.0, 8.0) && framed(8.0, 10.0));
+    let said: Vec<&str> = figure.plots[0].legend.iter().map(|entry| &*entry.text).collect();
+    for part in ["cm: compressed 0.300", "m: cache 0.250", "x: its segment 0.450"] {
+        assert!(said.contains(&part), "{said:?}");
+    }
+    world.net.segment = 0;
+    assert!(!world.figure("attention").plots[0].legend.iter().any(|e| e.text.starts_with("cm")));
+}
+
+/// A world that is asked what it keeps in layer 1.
+fn keeping(text: &str, reading: &Reading) -> World {
+    let mut world = World::of_text(text, 7);
+    for call in world.panel("working_memory").needs(&world.net, &world.selection) {
+        world.answer(&call, reading.clone());
+    }
+    world
+}
+
+fn cells_of(plot: &Plot) -> Vec<Cell> {
+    let of = |mark: &Mark| if let Mark::Cells(cells) = mark { Some(cells.clone()) } else { None };
+    plot.marks.iter().filter_map(of).flatten().collect()
+}
+
+#[test]
+fn compressed_rows_stand_over_the_positions_that_they_were_made_of() {
+    // Three segments of four, a cache of four: the last sees two rows of two positions.
+    let seen = [
+        [[0.25; 4], [0.0; 4], [0.0; 4]].concat(),
+        [[0.125; 4], [0.125; 4], [0.0; 4]].concat(),
+        [[0.0; 4], [0.0625; 4], [0.125; 4]].concat(),
+    ];
+    let mut rows = vec![0.0; 2 * 8];
+    rows.extend([0.125, 0.125].repeat(4));
+    let of = |name: &str, axes: &[&str], shape: &[usize], data| array(name, axes, shape, data);
+    let reading = Reading {
+        arrays: vec![
+            of("segment", &["segment"], &[3], vec![0.0, 4.0, 8.0]),
+            of("cache.layer1", &["head", "segment", "from"], &[1, 3, 3], vec![0.0; 9]),
+            of("seen.layer1", &["head", "segment", "position"], &[1, 3, 12], seen.concat()),
+            of("compressed.layer1", &["head", "position", "row"], &[1, 12, 2], rows),
+        ],
+        numbers: vec![("rate".to_owned(), 2.0)],
+        ..Reading::default()
+    };
+    let mut world = keeping("abcdabcdabcd", &reading);
+    world.size = [500.0, 500.0];
+    let figure = world.figure("working_memory");
+    let cells = cells_of(&figure.plots[0]);
+    // 4 and 8 and 8 positions, and two rows in the last segment.
+    assert_eq!(cells.len(), 22);
+    let named: Vec<_> = cells.iter().filter(|cell| !cell.text.is_empty()).collect();
+    assert_eq!([&*named[0].text, &*named[1].text], ["cm0", "cm1"]);
+    assert_eq!((named[1].from, named[1].to), ([2.0, 2.0], [4.0, 3.0]));
+    assert!(named[1].hover.contains("cm1, made of 2 “c” to 3 “d”"), "{}", named[1].hover);
+    assert!(
+        figure.caption.contains(
+            "0.250 of its attention to compressed rows, 0.250 to its cache and 0.500 to itself"
+        ),
+        "{}",
+        figure.caption
+    );
+    let lanes = heats(&figure)[0];
+    assert_eq!((lanes.rows, lanes.columns), (2, 12));
+    assert!(lanes.values[..8].iter().all(|x| x.is_nan()) && lanes.values[8] == 0.125);
+}
+
+#[test]
+fn what_a_segment_retrieves_stands_over_the_segments_that_it_came_from() {
+    let mut reading = working_memory(24, 1);
+    let shares = vec![0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.25, 0.75, 0.0];
+    reading.arrays.push(array("retrieval", &["segment", "from"], &[3, 3], shares));
+    let world = keeping("abcdefghabcdefghabcdefgh", &reading);
+    let figure = world.figure("working_memory");
+    let cells = cells_of(&figure.plots[0]);
+    let places: Vec<_> = cells.iter().map(|cell| (cell.from, cell.to, &*cell.text)).collect();
+    let expected = [
+        ([0.0, 0.0], [8.0, 1.0], "1.00"),
+        ([0.0, 1.0], [8.0, 2.0], "0.25"),
+        ([8.0, 1.0], [16.0, 2.0], "0.75"),
+    ];
+    assert_eq!(places, expected);
+    assert!(figure.caption.contains("retrieves most from segment 1"), "{}", figure.caption);
+}
+
+#[test]
+fn mechanisms_that_compete_have_a_lane_each() {
+    let shares = (0..12).flat_map(|at| [at as f32 / 12.0, 1.0 - at as f32 / 12.0]).collect();
+    let shares = array("gate.competition.layer4", &["position", "mechanism"], &[12, 2], shares);
+    let segment = array("segment", &["segment"], &[1], vec![0.0]);
+    let world =
+        keeping("abcdabcdabcd", &Reading { arrays: vec![segment, shares], ..Reading::default() });
+    let figure = world.figure("working_memory");
+    let lanes = heats(&figure)[0];
+    assert_eq!((lanes.rows, lanes.columns, lanes.range), (2, 12, (0.0, 1.0)));
+    // Whatever layer is in focus.
+    assert_eq!(
+        (figure.plots.len(), &*figure.plots[0].title),
+        (1, "share of each mechanism, layer 4")
+    );
+    assert!(figure.caption.contains("Each row is a mechanism"), "{}", figure.caption);
 }
 
 #[test]

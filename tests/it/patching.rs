@@ -188,6 +188,7 @@ impl World {
                 vocab: 6,
                 answers: 6,
                 length: 6,
+                segment: 0,
                 is_read: false,
             },
             vocab: Vocab::new("abcdef".chars().map(String::from).collect()),
@@ -285,6 +286,7 @@ fn the_analyses_of_every_panel_are_in_the_registry_with_settings_that_apply() {
         vocab: 30,
         answers: 30,
         length: 64,
+        segment: 0,
         is_read: false,
     };
     let mut asked = 0;
@@ -333,6 +335,7 @@ fn a_panel_and_the_analysis_that_it_asks_have_the_same_settings() {
         vocab: 30,
         answers: 30,
         length: 64,
+        segment: 0,
         is_read: false,
     };
     let mut shared = Vec::new();

@@ -86,7 +86,11 @@ impl Model for ElmanNet {
         let all = through(tap, 0, Point::ResidPost, Tensor::stack(&all, 1)?)?;
         let logits = linear(&all, &params.get(self.unembed)?, None)?;
         let logits = through(tap, 0, Point::Logits, logits)?;
-        Ok(Output { logits, state: Some(State { memory: vec![h], ..State::default() }) })
+        Ok(Output {
+            logits,
+            state: Some(State { memory: vec![h], ..State::default() }),
+            beside: None,
+        })
     }
 }
 
@@ -154,7 +158,11 @@ impl Model for MemoryNet {
         let read = x.narrow(1, self.rows, length)?;
         let logits = linear(&read, &params.get(self.unembed)?, None)?;
         let written = x.narrow(1, self.rows + length, self.rows)?;
-        Ok(Output { logits, state: Some(State { memory: vec![written], ..State::default() }) })
+        Ok(Output {
+            logits,
+            state: Some(State { memory: vec![written], ..State::default() }),
+            beside: None,
+        })
     }
 }
 

@@ -358,7 +358,11 @@ impl Model for Held {
             let input = Input { state: self.states[i].as_ref(), ..Input::new(&tokens) };
             logits.push(self.model.forward(params, &input, tap)?.logits);
         }
-        Ok(mnemoscope::model::Output { logits: Tensor::cat(&logits, 1)?, state: None })
+        Ok(mnemoscope::model::Output {
+            logits: Tensor::cat(&logits, 1)?,
+            state: None,
+            beside: None,
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use mnemoscope::base::batch::{NO_TARGET, Row};
 use mnemoscope::base::intervention::{Intervention, Place};
 use mnemoscope::base::question::{MeasurementCall, Reading};
+use mnemoscope::measurement::competition::mutual_information;
 use mnemoscope::model::{Input, State};
 use mnemoscope::nn::params::Params;
 use mnemoscope::nn::tap::Untapped;
@@ -14,6 +15,7 @@ use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::job::analysis_of;
 use mnemoscope::run::trainer::Trainer;
+use mnemoscope::task::associative_retrieval::Text;
 use mnemoscope::task::held_out_seed;
 
 /// A small network of a task, trained for some steps.
@@ -143,6 +145,143 @@ fn a_cache_is_pooled_by_segments_and_rows_sum_to_one() {
             .enumerate()
             .all(|(from, weight)| (*weight > 0.0) == (from == segment || from + 1 == segment));
         assert!(seen, "a cache of one segment: {row:?}");
+    }
+}
+
+fn compressed() -> Asked {
+    let texts = ["task.blocks=5", "task.least_blocks=5", "train.segment=8", "model.rate=4"];
+    let texts = [&SMALL[..], &texts, &["model.compressed=3"]].concat();
+    Asked::of("passkey", "compressive", &texts, 2)
+}
+
+#[test]
+fn what_goes_to_compressed_rows_and_to_positions_is_all_of_the_attention() {
+    let mut asked = compressed();
+    let reading = asked.ask(&kept(1), &[]).unwrap();
+    assert_eq!(reading.number("rate"), Some(4.0));
+    let array = |name: &str| reading.array(name).unwrap().clone();
+    let (seen, rows) = (array("seen.layer1"), array("compressed.layer1"));
+    // Of 40 positions 24 have left the cache before the last segment.
+    assert_eq!((seen.shape.as_slice(), rows.shape.as_slice()), (&[2, 5, 40][..], &[2, 40, 6][..]));
+    for head in 0..2 {
+        for segment in 0..5 {
+            let to_positions = &seen.outer(head)[segment * 40..][..40];
+            let to_rows = &rows.outer(head)[segment * 8 * 6..][..8 * 6];
+            let sum = to_positions.iter().sum::<f32>() + to_rows.iter().sum::<f32>() / 8.0;
+            assert!((sum - 1.0).abs() < 1e-5, "{segment}: {sum}");
+            let first = (8 * segment).saturating_sub(8);
+            assert!(to_positions[..first].iter().all(|x| *x == 0.0));
+            assert!(to_positions[first..8 * (segment + 1)].iter().all(|x| *x > 0.0));
+        }
+    }
+    let call = MeasurementCall::new("attention");
+    let pattern = asked.ask(&call, &[]).unwrap().array("pattern.layer1").unwrap().clone();
+    assert_eq!(pattern.axes[2].labels[..], ["cm0", "cm1", "cm2", "cm3", "cm4", "cm5"]);
+    for (position, row) in pattern.outer(1).chunks(46).enumerate() {
+        assert!(close(&row[..6], &rows.outer(1)[position * 6..][..6]));
+    }
+    // Another sequence's attention comes in by the number of each row; its own changes nothing.
+    let own: Vec<String> = asked.prompt().tokens.iter().map(u32::to_string).collect();
+    let before = asked.predictions(&[]);
+    let itself = format!("patch layer1.pattern from {}", own.join(" "));
+    assert!(close(&asked.predictions(&[&itself]), &before));
+    assert!(!close(&asked.predictions(&["cut layer1.pattern@39<-cm3-cm5"]), &before));
+}
+
+fn retrieving(steps: usize) -> Asked {
+    let texts = ["task.segments=4", "train.segment=4", "train.held_out=24"];
+    Asked::of("associative_retrieval", "hierarchical", &[&SMALL[..], &texts].concat(), steps)
+}
+
+#[test]
+fn the_segment_that_is_retrieved_most_is_counted_where_it_is_the_right_one() {
+    let mut asked = retrieving(30);
+    let source = asked.instrument.source().clone();
+    let text = source.facet::<Text>().unwrap();
+    let weights = asked.trainer.weights().unwrap();
+    let mut right = 0;
+    for index in 0..24 {
+        let row = Arc::new(source.sequence(held_out_seed(0), index));
+        let calls = [kept(0)];
+        let readings = asked.instrument.examine(&weights, &row, &[], &calls).unwrap();
+        let reading = readings.get(&calls[0]).unwrap().as_ref().unwrap().clone();
+        let shares = reading.array("retrieval").unwrap();
+        assert_eq!(shares.shape, [4, 4]);
+        for (segment, row) in shares.data.chunks(4).enumerate() {
+            let sum: f32 = row[..segment].iter().sum();
+            assert!(segment == 0 || (sum - 1.0).abs() < 1e-5, "{row:?}");
+            assert!(row[segment..].iter().all(|share| *share == 0.0));
+        }
+        let last = &shares.data[12..15];
+        let most = (0..3).max_by(|a, b| last[*a].total_cmp(&last[*b])).unwrap();
+        right += usize::from(Some(most) == text.asked_segment(&row.tokens));
+    }
+    assert_eq!(recorded(&mut asked, "retrieval_right"), f64::from(right as u32) / 24.0);
+    let plain = Asked::of("associative_retrieval", "memory_tokens", &["train.segment=4"], 0);
+    assert!(!plain.trainer.columns().iter().any(|name| name == "retrieval_right"));
+    // What is retrieved is a place: another sequence's shares come in, and its own change nothing.
+    let own: Vec<String> = asked.prompt().tokens.iter().map(u32::to_string).collect();
+    let before = asked.predictions(&[]);
+    let itself = format!("patch layer0.retrieval from {}", own.join(" "));
+    assert!(close(&asked.predictions(&[&itself]), &before));
+    assert!(!close(&asked.predictions(&["zero layer0.retrieval@m0:3"]), &before));
+}
+
+#[test]
+fn mutual_information_is_that_of_tables_known_by_hand() {
+    assert_eq!(mutual_information(&[]), 0.0);
+    let independent = [[0, 0], [0, 1], [1, 0], [1, 1]];
+    assert_eq!(mutual_information(&independent), 0.0);
+    assert_eq!(mutual_information(&[[0, 1], [1, 0], [0, 1], [1, 0]]), 1.0);
+    // p = 3/8, 1/8, 1/8, 3/8: one bit less the entropy of a quarter.
+    let table = [[0, 0], [0, 0], [0, 0], [0, 1], [1, 0], [1, 1], [1, 1], [1, 1]];
+    let entropy = -(0.25f64 * 0.25f64.log2() + 0.75 * 0.75f64.log2());
+    assert!((mutual_information(&table) - (1.0 - entropy)).abs() < 1e-12);
+}
+
+#[test]
+fn who_wins_is_counted_against_what_a_position_is() {
+    let texts = ["task.length=12", "model.width=8", "model.heads=2", "model.communication=1"];
+    let mut asked = Asked::of("interleaved", "mechanisms", &texts, 20);
+    let source = asked.instrument.source().clone();
+    let weights = asked.trainer.weights().unwrap();
+    let mut pairs = Vec::new();
+    for index in 0..64 {
+        let row = Arc::new(source.sequence(u64::MAX, index));
+        let calls = [kept(1)];
+        let readings = asked.instrument.examine(&weights, &row, &[], &calls).unwrap();
+        let reading = readings.get(&calls[0]).unwrap().as_ref().unwrap().clone();
+        let shares = reading.array("gate.competition.layer1").unwrap();
+        assert_eq!(shares.shape, [12, 2]);
+        let classes = source.labels("process", &row);
+        for (share, class) in shares.data.chunks(2).zip(classes) {
+            assert!((share[0] + share[1] - 1.0).abs() < 1e-6);
+            pairs.push([usize::from(share[1] > share[0]), class.unwrap()[0]]);
+        }
+    }
+    let found = recorded(&mut asked, "competition_information_layer1");
+    assert!((found - mutual_information(&pairs)).abs() < 1e-12, "{found}");
+    let whatever_layer = asked.ask(&kept(0), &[]).unwrap();
+    assert!(whatever_layer.array("gate.competition.layer1").is_some());
+    let one = Asked::of("interleaved", "mechanisms", &["model.mechanisms=1"], 0);
+    assert!(!one.trainer.columns().iter().any(|name| name.starts_with("competition")));
+}
+
+#[test]
+fn networks_with_two_memories_or_mechanisms_learn_the_same_bytes_on_any_number_of_threads() {
+    for name in ["passkey-compressive", "retrieval-hierarchical", "interleaved-mechanisms"] {
+        let weights = |threads: i64| {
+            let mut experiment = Experiment::builtin(name).unwrap();
+            let texts = [format!("train.threads={threads}"), "train.held_out=2".to_owned()];
+            experiment.set_texts(texts.iter().map(String::as_str)).unwrap();
+            let mut trainer = Trainer::new(&experiment).unwrap();
+            (0..3).for_each(|_| drop(trainer.step().unwrap()));
+            let weights = trainer.weights().unwrap();
+            let numbers = weights.tensors.iter().flat_map(|tensor| tensor.data.to_vec());
+            numbers.map(f32::to_bits).collect::<Vec<u32>>()
+        };
+        let one = weights(1);
+        assert!(one == weights(2) && one == weights(3), "{name}");
     }
 }
 

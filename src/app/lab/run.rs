@@ -121,6 +121,7 @@ impl RunInfo {
             vocab: layout.vocab,
             answers: source.possible_answers(),
             length: layout.length,
+            segment: experiment.train.segment,
             is_read: experiment.model.is_read(),
         };
         let (keeps, has_memories) = (model.keeps(), model.memories().is_some());

@@ -24,13 +24,13 @@ impl Pane for Memory {
     fn controls(&mut self, ui: &mut Ui, _panel: &mut dyn Panel, lab: &Lab) -> Vec<Action> {
         let Some((said, place)) = selected(lab) else {
             match lab.run().and_then(|run| run.info.keeps) {
-                Some(Keeps::Tokens) => {
+                Some(Keeps::Tokens | Keeps::Retrieved) => {
                     ui.weak("Click on what is written: its slot can then be cut, held or taken from another sequence.");
                 }
                 Some(Keeps::Units) => {
                     ui.weak("Click on a position: the state after it can then be cut, held or taken from another sequence.");
                 }
-                Some(Keeps::Positions) | None => {}
+                Some(Keeps::Positions | Keeps::Compressed { .. } | Keeps::Mechanisms) | None => {}
             }
             return Vec::new();
         };

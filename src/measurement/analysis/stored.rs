@@ -92,9 +92,9 @@ impl Stored {
     fn site(&self, subject: Subject<'_>) -> Result<[Site; 2]> {
         let last = subject.model.layout().heads.len().saturating_sub(1);
         let point = match subject.model.keeps() {
-            Some(Keeps::Tokens) => Point::own("memory.write"),
+            Some(Keeps::Tokens | Keeps::Retrieved) => Point::own("memory.write"),
             Some(Keeps::Units) => Point::own("hidden"),
-            Some(Keeps::Positions) | None => {
+            Some(Keeps::Positions | Keeps::Compressed { .. } | Keeps::Mechanisms) | None => {
                 return Err(Error::usage(
                     "this network has no memory of its own whose content could be told: it has neither memory tokens nor recurrent units",
                 ));

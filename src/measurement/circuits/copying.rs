@@ -34,7 +34,7 @@ pub(super) fn measure(seen: &Seen<'_>, head: &Head, answer: &mut Answer) -> Resu
         answer.notes.push("The eigenvalues of this OV circuit were not computed.".to_owned());
         return Ok(());
     };
-    answer.means.push(one("copying", score(&found)));
+    answer.means.push(one("copying_of_head", score(&found)));
     answer.arrays.push(as_array(&found, scale(seen, readout))?);
     answer.arrays.push(match product {
         Some(product) => of_all(seen, &product)?,

@@ -12,6 +12,8 @@ pub enum Sees {
     Block(usize),
     /// Everything.
     All,
+    /// All of its own block of so many positions, before and after.
+    Together(usize),
     /// Tokens see themselves and those before them; the queries at the end are memory slots.
     Slots(Slots),
 }
@@ -52,6 +54,12 @@ impl Mask {
             Sees::Window(count) => ((at + 1).saturating_sub(count), at + 1),
             Sees::Block(count) => (self.block_of(at, count), at + 1),
             Sees::All => (0, keys),
+            // The memory is none of a block, and sees itself.
+            Sees::Together(_) if at < self.memory => (0, self.memory.min(keys)),
+            Sees::Together(count) => {
+                let from = self.block_of(at, count);
+                (from, from.saturating_add(count.max(1)).min(keys))
+            }
             Sees::Slots(Slots { count, hidden, .. }) if at + count >= keys => (hidden, keys),
             // What lies between its own place and slots that it sees is hidden key by key.
             Sees::Slots(Slots { shown, .. }) => (0, if shown { keys } else { at + 1 }),
@@ -76,6 +84,10 @@ impl Mask {
             Sees::Before => (key, usize::MAX),
             Sees::Window(keys) => (key, key.saturating_add(keys)),
             Sees::Block(keys) => (key, self.block_of(key, keys).saturating_add(keys.max(1))),
+            Sees::Together(keys) => {
+                let from = self.block_of(key, keys);
+                (from, from.saturating_add(keys.max(1)))
+            }
             Sees::Slots(slots) => slots.queries_of(key, keys.saturating_sub(slots.count)),
         };
         let within = |place: usize| place.saturating_sub(at).min(count);

@@ -5,6 +5,7 @@ use super::{
     Found, Op, Segment, Slot, Tape, Value, Weight, copy, cut, cut_mut, no_logits, rule, turn,
 };
 use crate::base::error::{Error, Result};
+use crate::nn::attention::softmax_back;
 use crate::nn::kernel::activation::swiglu_backward;
 use crate::nn::kernel::attention::{self, Backward, Gradients};
 use crate::nn::kernel::cross_entropy::cross_entropy;
@@ -40,6 +41,10 @@ impl<'a> Tape<'a> {
             };
             self.add(logits, gradient);
         }
+        for [x, wanted] in std::mem::take(&mut self.beside) {
+            let gradient = self.apart(x, wanted);
+            self.add(x, gradient);
+        }
         while let Some(slot) = self.slots.pop() {
             match (slot.gradient, slot.op) {
                 (Some(gradient), op) => self.undo(op, &slot.data, slot.width, gradient)?,
@@ -68,6 +73,27 @@ impl<'a> Tape<'a> {
         let logits_data = &self.slots[logits.0].data;
         self.found.loss += cross_entropy(logits_data, &targets, &weight, Some(&mut gradient));
         Ok(gradient)
+    }
+
+    /// The gradient of the mean squared difference of a value from one that is wanted, sequence by sequence; the loss is kept.
+    fn apart(&mut self, x: Value, wanted: Value) -> Vec<f32> {
+        let mut gradient = self.work.take(self.slots[x.0].data.len());
+        let each = (gradient.len() / self.batch.rows.max(1)).max(1);
+        let (x, wanted) = (&self.slots[x.0].data, &self.slots[wanted.0].data);
+        let sequences = x.chunks_exact(each).zip(wanted.chunks_exact(each));
+        let weights = self.weight.chunks_exact(self.batch.len.max(1));
+        for ((to, (x, wanted)), weight) in
+            gradient.chunks_exact_mut(each).zip(sequences).zip(weights)
+        {
+            let share = weight.iter().sum::<f32>() / each as f32;
+            let mut sum = 0.0;
+            for ((to, x), wanted) in to.iter_mut().zip(x).zip(wanted) {
+                sum += f64::from(x - wanted).powi(2);
+                *to = 2.0 * share * (x - wanted);
+            }
+            self.found.loss += f64::from(share) * sum;
+        }
+        gradient
     }
 
     /// The gradient of the predictions of a segment; the loss is kept.
@@ -121,6 +147,11 @@ impl<'a> Tape<'a> {
             Op::Product(a, b) => self.unmultiplied(a, b, gradient),
             Op::Slice { x, block, from } => self.unsliced(x, block, from, gradient),
             Op::Concat(parts, blocks) => self.unconcatenated(&parts, blocks, gradient),
+            Op::Rows(x) => self.add(x, gradient),
+            Op::Softmax(x) => {
+                softmax_back(out, &mut gradient, width);
+                self.add(x, gradient);
+            }
             Op::Scale(x, factor) => {
                 scale(&mut gradient, factor);
                 self.add(x, gradient);
