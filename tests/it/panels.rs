@@ -875,9 +875,13 @@ fn circuits(vocab: usize, positions: usize) -> Reading {
             heads("k_composition", 0.41, NONE),
             heads("v_composition", 0.12, NONE),
         ],
-        numbers: [("copying_of_head", 0.95), ("own_largest", 1.0), ("composition_at_random", 0.125)]
-            .map(|(n, v)| (n.to_owned(), v))
-            .to_vec(),
+        numbers: [
+            ("copying_of_head", 0.95),
+            ("own_largest", 1.0),
+            ("composition_at_random", 0.125),
+        ]
+        .map(|(n, v)| (n.to_owned(), v))
+        .to_vec(),
         notes: vec![
             "Direct paths from the embeddings: what layers before layer 1 write is left out."
                 .to_owned(),
