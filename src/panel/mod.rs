@@ -71,7 +71,6 @@ pub const ALL: &[PanelKind] = &[
     differences::KIND,
     working_memory::KIND,
     memories::KIND,
-    circuits::KIND,
     query_key::KIND,
     circuits::KIND,
     gating::KIND,
