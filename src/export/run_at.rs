@@ -165,10 +165,13 @@ impl RunAt {
     }
 }
 
-/// Turns a network of another program to a set of prompts; whether its task is another one then.
+/// Turns a network of another program to a set of prompts, or to none; whether its task is another one then.
 fn read_set(experiment: &mut Experiment, question: &Question) -> Result<bool> {
-    let Some(path) = &question.prompts else { return Ok(false) };
+    let path = question.prompts.as_deref().unwrap_or(Path::new(""));
     if !experiment.model.is_read() {
+        if question.prompts.is_none() {
+            return Ok(false);
+        }
         return Err(Error::usage(format!(
             "--prompts {}: this run has sequences of its own (--sequence N); sets of prompts are for networks of other programs",
             path.display()
@@ -177,7 +180,8 @@ fn read_set(experiment: &mut Experiment, question: &Question) -> Result<bool> {
     let before = experiment.to_toml();
     experiment.set("task.prompts", &path.to_string_lossy().as_ref().into())?;
     experiment.resolve_from_here();
-    let begin = question.begin.unwrap_or(Begin::Tokenizer);
+    let begin = question.begin.filter(|_| question.prompts.is_some());
+    let begin = begin.unwrap_or(Begin::Tokenizer);
     experiment.set("task.begin", &begin.name().into())?;
     Ok(experiment.to_toml() != before)
 }

@@ -80,53 +80,39 @@ struct Map {
 /// What parts of the scores are.
 const SCORE: &str = "score";
 
+const LOGIT: &str = "logit";
+
+impl Map {
+    const fn new(
+        array: &'static str,
+        title: &'static str,
+        rows: (&'static str, Of),
+        columns: (&'static str, Of),
+        unit: &'static str,
+    ) -> Self {
+        Self { array, title, rows, columns, unit }
+    }
+}
+
+const QUERY_TOKEN: (&str, Of) = ("query token", Of::Tokens);
+const QUERY_POSITION: (&str, Of) = ("query position", Of::Positions);
+const KEY_TOKEN: (&str, Of) = ("key token", Of::Tokens);
+const KEY_POSITION: (&str, Of) = ("key position", Of::Positions);
+const ATTENDED: (&str, Of) = ("attended token", Of::Tokens);
+const TOKEN: (&str, Of) = ("token", Of::Tokens);
+const OUTPUT: (&str, Of) = ("output token", Of::Tokens);
+
 const TOKEN_MAPS: [Map; 2] = [
-    Map {
-        array: "qk",
-        title: "QK circuit",
-        rows: ("query token", Of::Tokens),
-        columns: ("key token", Of::Tokens),
-        unit: SCORE,
-    },
-    Map {
-        array: "ov",
-        title: "OV circuit",
-        rows: ("attended token", Of::Tokens),
-        columns: ("output token", Of::Tokens),
-        unit: "logit",
-    },
+    Map::new("qk", "QK circuit", QUERY_TOKEN, KEY_TOKEN, SCORE),
+    Map::new("ov", "OV circuit", ATTENDED, OUTPUT, LOGIT),
 ];
 
-const DIRECT: Map = Map {
-    array: "direct",
-    title: "Direct path",
-    rows: ("token", Of::Tokens),
-    columns: ("output token", Of::Tokens),
-    unit: "logit",
-};
+const DIRECT: Map = Map::new("direct", "Direct path", TOKEN, OUTPUT, LOGIT);
 
 const POSITION_MAPS: [Map; 3] = [
-    Map {
-        array: "position_position",
-        title: "Position to position",
-        rows: ("query position", Of::Positions),
-        columns: ("key position", Of::Positions),
-        unit: SCORE,
-    },
-    Map {
-        array: "token_position",
-        title: "Token to position",
-        rows: ("query token", Of::Tokens),
-        columns: ("key position", Of::Positions),
-        unit: SCORE,
-    },
-    Map {
-        array: "position_token",
-        title: "Position to token",
-        rows: ("query position", Of::Positions),
-        columns: ("key token", Of::Tokens),
-        unit: SCORE,
-    },
+    Map::new("position_position", "Position to position", QUERY_POSITION, KEY_POSITION, SCORE),
+    Map::new("token_position", "Token to position", QUERY_TOKEN, KEY_POSITION, SCORE),
+    Map::new("position_token", "Position to token", QUERY_POSITION, KEY_TOKEN, SCORE),
 ];
 
 /// A number of each head: array, title, unit.

@@ -172,6 +172,10 @@ fn the_commands_ask_a_set_of_prompts_too() {
         |sequence| Question { prompts: Some(file.clone()), sequence, ..Question::default() };
     let mut run = RunAt::open(&golden("gpt2"), &asked(2)).unwrap();
     assert_eq!(run.prompt.tokens, [7, 9]);
+    // A question without the set is about random tokens again.
+    run.turn_to(&Question::default()).unwrap();
+    assert_eq!(run.prompt.tokens.len(), 50);
+    assert!(run.instrument.source().pair_kinds().is_empty());
     run.turn_to(&asked(3)).unwrap();
     assert_eq!(run.prompt.tokens, [1, 2, 3]);
     assert_eq!(run.instrument.source().pair_kinds().len(), 1);

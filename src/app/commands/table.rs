@@ -126,7 +126,7 @@ fn has_run(lab: &Lab) -> bool {
 }
 
 fn reads_prompts(lab: &Lab) -> bool {
-    lab.run().is_some_and(|run| run.info.net.is_read)
+    lab.reads_prompts()
 }
 
 fn has_two_runs(lab: &Lab) -> bool {

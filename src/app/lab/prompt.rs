@@ -108,12 +108,17 @@ impl Lab {
         (self.rules_of, Some(run.info.vocab.spell(&self.prompt.tokens)), None)
     }
 
-    /// Reads a set of prompts for the network in view, elsewhere: what it is asked then, and what that says of it.
-    pub fn reading_prompts(
-        &self,
-        path: &Path,
-    ) -> Result<impl FnOnce() -> Result<(Experiment, RunInfo)> + Send + use<>> {
-        let Some(run) = self.run().filter(|run| run.info.net.is_read) else {
+    /// Whether a set of prompts can be asked: of a network of another program.
+    pub fn reads_prompts(&self) -> bool {
+        self.run().is_some_and(|run| run.info.net.is_read)
+    }
+
+    /// What the network in view is asked where that is a set of prompts.
+    ///
+    /// # Errors
+    /// When it has a task of its own.
+    pub fn asked_prompts(&self, path: &Path) -> Result<Experiment> {
+        let Some(run) = self.run().filter(|_| self.reads_prompts()) else {
             return Err(Error::usage(format!(
                 "{} is a set of prompts, which a network of another program is asked: open one first",
                 path.display()
@@ -122,10 +127,7 @@ impl Lab {
         let mut experiment = run.experiment.clone();
         experiment.set("task.prompts", &path.to_string_lossy().as_ref().into())?;
         experiment.set("task.begin", &self.begin.name().into())?;
-        Ok(move || {
-            let info = RunInfo::of(&experiment)?;
-            Ok((experiment, info))
-        })
+        Ok(experiment)
     }
 
     /// The file of the set of prompts that the network in view is asked, if one is open.
@@ -144,10 +146,13 @@ impl Lab {
     /// Turns the network in view to a set of prompts that was read for it.
     pub fn take_prompts(&mut self, run: u64, experiment: Experiment, info: RunInfo) {
         let Some(index) = self.runs.iter().position(|other| other.id == run) else { return };
+        let file = |info: &RunInfo| info.source.facet::<PromptSet>().map(|set| set.file.clone());
+        // The same set with something else before its prompts is gone through from where it was.
+        let is_same = file(&self.runs[index].info) == file(&info);
         self.runs[index].replace(experiment, info);
         self.asks_anew(index);
         if index == self.current {
-            self.draw_sequence(0);
+            self.draw_sequence(if is_same { self.rules_of } else { 0 });
         }
     }
 

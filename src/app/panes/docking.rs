@@ -43,7 +43,7 @@ pub struct Dock {
     pub focus: String,
     /// Panels that have nothing to show of what is in view: their tabs stay where they are and are not seen.
     #[serde(skip)]
-    pub away: Vec<&'static str>,
+    away: Vec<&'static str>,
     /// Those of them that a hand asked for all the same.
     #[serde(skip)]
     called: Vec<String>,
@@ -294,11 +294,13 @@ impl Dock {
         }
     }
 
-    /// Says which panels have nothing to show of what is in view now. Where one was in front of others, another is then; true if so.
+    /// Panels that have nothing to show of what is in view.
+    pub fn away(&self) -> &[&'static str] {
+        &self.away
+    }
+
+    /// Says which these are now. Where one was in front of others, another is then; true if so.
     pub fn put_away(&mut self, kinds: Vec<&'static str>) -> bool {
-        if self.away == kinds {
-            return false;
-        }
         self.called.clear();
         let trees = [&mut self.tree, &mut self.medium, &mut self.small];
         let turned = trees.map(|tree| turn(&mut tree.tiles, &kinds));

@@ -325,7 +325,7 @@ impl Host {
             Form::Experiment => scrolled(ui, |ui| form::experiment(ui, lab, &mut self.form)),
             Form::Surgery => scrolled(ui, |ui| self.interventions.ui(ui, lab)),
             Form::Runs => {
-                runs.reads_prompts = lab.run().is_some_and(|run| run.info.net.is_read);
+                runs.reads_prompts = lab.reads_prompts();
                 runs.ui(ui, &lab.folders())
             }
         }

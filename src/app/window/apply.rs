@@ -326,8 +326,12 @@ impl App {
 
     /// Panels that have nothing to show of the run in view are not seen. No hand did that.
     pub(super) fn put_idle_panels_away(&mut self) {
+        let idle = self.host.idle(&self.lab);
+        if self.dock.away() == idle {
+            return;
+        }
         let arranged = self.is_arranged();
-        if self.dock.put_away(self.host.idle(&self.lab)) {
+        if self.dock.put_away(idle) {
             self.history.skip();
             if !arranged {
                 self.layout = Some(self.dock.clone());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::app::Launch;
-use crate::app::lab::run::{Opened, Origin};
+use crate::app::lab::run::{Opened, Origin, RunInfo};
 use crate::base::error::{Error, Result};
 use crate::base::quoting;
 use crate::base::settings;
@@ -113,11 +113,12 @@ impl App {
 
     /// Asks the network in view the prompts of a file.
     pub(super) fn open_prompts(&mut self, path: PathBuf) {
-        let read = match self.lab.reading_prompts(&path) {
-            Ok(read) => read,
+        let experiment = match self.lab.asked_prompts(&path) {
+            Ok(experiment) => experiment,
             Err(error) => return self.lab.trouble(error),
         };
         let run = self.lab.run_id();
+        let read = move || RunInfo::of(&experiment).map(|info| (experiment, info));
         self.work("open prompts", read, move |app, (experiment, info)| {
             app.lab.take_prompts(run, experiment, info);
             app.remember(path);
