@@ -86,6 +86,11 @@ pub struct Readings {
 }
 
 impl Readings {
+    /// Of a sequence about which nothing is answered yet.
+    pub fn unanswered(prompt: Arc<Row>, step: u64) -> Self {
+        Self { step, prompt, ..Self::default() }
+    }
+
     pub fn get(&self, call: &MeasurementCall) -> Option<&Result<Arc<Reading>, Error>> {
         self.by_call.get(&call.key())
     }

@@ -9,7 +9,8 @@ use crate::base::registry::{Named, find};
 use crate::base::settings::{self, Settings, Slot, Spec};
 use crate::export::sheet::{self, Sheet};
 use crate::measurement::study;
-use crate::run::experiment::{BUILTIN, Experiment};
+use crate::run::experiment::Experiment;
+use crate::run::gallery;
 use crate::run::lesson;
 use crate::run::tour::{self, Tour};
 use crate::run_folder::{library, recent};
@@ -78,9 +79,9 @@ fn all(kind: Kind) -> Result<()> {
         Kind::Studies => entries(study::ALL, |s| s.about()),
         Kind::Panels => entries(panel::ALL, |p| p.about()),
         Kind::Experiments => {
-            for (name, _) in BUILTIN {
-                let experiment = Experiment::builtin(name)?;
-                say(format!("  {name:<22} {}", experiment.about))?;
+            for card in gallery::cards()? {
+                say(format!("  {:<22} {}", card.name, card.about))?;
+                say(format!("  {:<22} {}; {}", "", card.source, card.time(None)))?;
             }
             Ok(())
         }

@@ -12,4 +12,5 @@ pub mod film;
 pub mod run_at;
 pub mod sheet;
 pub mod sheet_runner;
+pub mod still;
 pub mod study;

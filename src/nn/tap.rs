@@ -370,7 +370,12 @@ pub trait Glance {
         false
     }
     /// Sees such a place.
-    fn before(&mut self, _site: Site, _x: &Tensor) {}
+    ///
+    /// # Errors
+    /// When nobody wants the pass any more: it ends there.
+    fn before(&mut self, _site: Site, _x: &Tensor) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What each layer reads, before anything is changed there: from there on a pass can be made again. `[batch, pos, width]` each.
@@ -400,10 +405,11 @@ impl Glance for Streams {
     }
 
     /// Layers come in their order, from the one that the pass begins with.
-    fn before(&mut self, site: Site, x: &Tensor) {
+    fn before(&mut self, site: Site, x: &Tensor) -> Result<()> {
         if site.layer == self.0.len() {
             self.0.push(x.detach());
         }
+        Ok(())
     }
 }
 
@@ -462,7 +468,7 @@ impl Tap for Until<'_> {
 
     fn at_part(&mut self, site: Site, part: Part, x: Tensor) -> Result<Tensor> {
         if let Some(glance) = self.glance.as_mut().filter(|glance| glance.sees_before(site)) {
-            glance.before(site, &x);
+            glance.before(site, &x)?;
         }
         let x = self.bench.at_part(site, part, x)?;
         self.look(site, part, &x)?;

@@ -246,7 +246,7 @@ impl Attention {
                 let (memory, width) = (pattern.memory.len(), pattern.memory.len() + pattern.keys);
                 let row = |row: &[f32]| largest(&row[..memory]).max(largest(&row[memory + 1..]));
                 let rows = values.chunks_exact(width.max(1)).filter(|row| row.len() > memory);
-                rows.map(row).fold(0.0, f32::max)
+                least_colored(pattern.keys, rows.map(row).fold(0.0, f32::max))
             }
         };
         match self.range {
@@ -316,6 +316,12 @@ impl Attention {
             _ => String::new(),
         }
     }
+}
+
+/// Where colours end over the keys after the first, of which the largest weight is `most`: no lower than evenly spread attention, so
+/// that what is left beside a first key that takes nearly all does not look like much.
+pub fn least_colored(keys: usize, most: f32) -> f32 {
+    if most > 0.0 { most.max(1.0 / keys.max(1) as f32) } else { most }
 }
 
 /// A frame around the first key, whose values lie beyond the colours.

@@ -7,10 +7,10 @@ use crate::base::convert;
 use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::ColorMap;
 use crate::figure::difference::around_zero;
-use crate::figure::{Axis, Edges, Figure, Heat, Mark, Pick, Plot, Ticks};
+use crate::figure::{Anchor, Axis, Edges, Figure, Heat, Mark, Pick, Plot, Ticks};
 use crate::numeric::pattern::{part, shrink};
 
-use super::attention::{FirstKey, first_key_color};
+use super::attention::{FirstKey, first_key_color, least_colored};
 use super::outputs::{
     Pattern, glance, is_head_cut, overview_call, pattern, reading, sentence, step_text, tokens,
 };
@@ -189,8 +189,11 @@ impl Heads {
     fn grid(&self, view: &View<'_>, answer: &Reading, grid: Grid) -> Vec<Plot> {
         let layers = layers_with_heads(view.net);
         let plot = |(row, column): (usize, usize)| {
-            let (layer, head) = grid.head_at(row, column);
-            let layer = layers[layer];
+            let (layer, head) = match grid.at(row, column) {
+                Place::Head(layer, head) => (layers[layer], head),
+                Place::Name(layer) => return name_of_layer(layers[layer], view),
+                Place::Nothing => return blank(),
+            };
             if head >= view.net.heads[layer] {
                 return blank();
             }
@@ -217,6 +220,7 @@ impl Heads {
         let is_first = |i: usize| apart && i % (memory + side).max(1) == memory;
         let scaled = values.iter().enumerate().filter(|(i, v)| v.is_finite() && !is_first(*i));
         let most = scaled.map(|(_, v)| *v).fold(0.0, f32::max);
+        let most = if apart { least_colored(tokens(view).len(), most) } else { most };
         let values: Arc<[f32]> = values.into();
         let top = if self.own_scale && most > 0.0 { most } else { 1.0 };
         let mut marks = vec![Mark::Heat(Heat {
@@ -412,7 +416,11 @@ fn share_to_copies(pattern: Pattern<'_>, tokens: &[u32], after: usize) -> Option
 const NAMED_SIDE: f32 = 48.0;
 const NAMED_ALL: usize = 32;
 
-/// How thumbnails are laid out: layers downwards and heads side by side, or turned, where that leaves them much more room.
+/// Blocks of layers that stand side by side, at most.
+const MOST_BLOCKS: usize = 8;
+
+/// How thumbnails are laid out: layers downwards and heads side by side, in blocks of layers side by side or turned where that leaves
+/// them more room.
 #[derive(Clone, Copy)]
 struct Grid {
     rows: usize,
@@ -422,64 +430,110 @@ struct Grid {
     side: f32,
     /// The first layer that has heads and the first head in view.
     first: [usize; 2],
+    /// How many layers and heads are in view.
+    count: [usize; 2],
+}
+
+/// What stands at a place of a grid: a layer, of those that have heads, and a head; or the name of the layer to the right of it, between
+/// two blocks.
+#[derive(Clone, Copy)]
+enum Place {
+    Head(usize, usize),
+    Name(usize),
+    Nothing,
 }
 
 impl Grid {
     fn is_dense(self) -> bool {
-        self.side < NAMED_SIDE && self.rows * self.columns > NAMED_ALL
+        self.side < NAMED_SIDE && self.count[0] * self.count[1] > NAMED_ALL
     }
 
     /// Names of its columns and of its rows.
     fn edges(self, net: &NetShape) -> Edges {
         let layers = layers_with_heads(net);
-        let layer = |at: (usize, usize)| format!("L{}", layers[at.0]);
-        let head = |at: (usize, usize)| format!("H{}", at.1);
-        let above = (0..self.columns).map(|column| self.head_at(0, column));
-        let beside = (0..self.rows).map(|row| self.head_at(row, 0));
-        match self.is_turned {
-            true => Edges { above: above.map(layer).collect(), beside: beside.map(head).collect() },
-            false => {
-                Edges { above: above.map(head).collect(), beside: beside.map(layer).collect() }
-            }
-        }
+        let named = |place: Place, is_layer: bool| match place {
+            Place::Head(layer, _) if is_layer => format!("L{}", layers[layer]),
+            Place::Head(_, head) => format!("H{head}"),
+            Place::Name(_) | Place::Nothing => String::new(),
+        };
+        let above = (0..self.columns).map(|column| named(self.at(0, column), self.is_turned));
+        let beside = (0..self.rows).map(|row| named(self.at(row, 0), !self.is_turned));
+        Edges { above: above.collect(), beside: beside.collect() }
     }
 
-    /// The layer, of those that have heads, and the head at a place.
-    fn head_at(self, row: usize, column: usize) -> (usize, usize) {
-        let (layer, head) = if self.is_turned { (column, row) } else { (row, column) };
-        (self.first[0] + layer, self.first[1] + head)
+    fn at(self, row: usize, column: usize) -> Place {
+        let [layers, heads] = self.count;
+        if self.is_turned {
+            return Place::Head(self.first[0] + column, self.first[1] + row);
+        }
+        // Between two blocks stands a column of names.
+        let (block, head) = (column / (heads + 1), column % (heads + 1));
+        let is_name = head == heads;
+        let layer = (block + usize::from(is_name)) * self.rows + row;
+        match layer < layers {
+            true if is_name => Place::Name(self.first[0] + layer),
+            true => Place::Head(self.first[0] + layer, self.first[1] + head),
+            false => Place::Nothing,
+        }
     }
 
     /// Which part of the heads is in view, where it is not all.
     fn about(self, net: &NetShape) -> String {
         let layers = layers_with_heads(net);
         let heads = net.heads.iter().copied().max().unwrap_or(0);
-        if self.rows * self.columns >= layers.len() * heads {
+        if self.count == [layers.len(), heads] {
             return String::new();
         }
-        let (first, last) = (self.head_at(0, 0), self.head_at(self.rows - 1, self.columns - 1));
+        let last = [0, 1].map(|i| self.first[i] + self.count[i] - 1);
+        let layer = |at: usize| layers.get(at).copied().unwrap_or(at);
         format!(
             " In view: layers {} to {}, heads {} to {}; the wheel shows more of them, or less.",
-            layers[first.0], layers[last.0], first.1, last.1
+            layer(self.first[0]),
+            layer(last[0]),
+            self.first[1],
+            last[1]
         )
     }
 
     /// Of so many layers and heads in view.
-    fn of(view: &View<'_>, [layers, heads]: [usize; 2], first: [usize; 2]) -> Self {
+    fn of(view: &View<'_>, count: [usize; 2], first: [usize; 2]) -> Self {
         /// How much larger thumbnails must become to be laid out otherwise.
         const GAIN: f32 = 1.3;
+        let [layers, heads] = count;
         let of = |rows: usize, columns: usize, is_turned| {
             let side = (view.size[0] / columns as f32).min(view.size[1] / rows as f32);
-            Self { rows, columns, is_turned, side, first }
+            Self { rows, columns, is_turned, side, first, count }
         };
-        let (plain, turned) = (of(layers, heads, false), of(heads, layers, true));
+        let blocks = |blocks: usize| of(layers.div_ceil(blocks), blocks * (heads + 1) - 1, false);
+        let (plain, turned) = (blocks(1), of(heads, layers, true));
         let is_flat = heads == 1 && view.size[0] > view.size[1];
-        if is_flat || turned.side > GAIN * plain.side { turned } else { plain }
+        let most = MOST_BLOCKS.min(if plain.is_dense() { layers } else { 1 });
+        let beside = (2..=most).map(blocks).max_by(|a, b| a.side.total_cmp(&b.side));
+        let others = beside.into_iter().chain([turned]);
+        let best = others.max_by(|a, b| a.side.total_cmp(&b.side)).unwrap_or(plain);
+        match () {
+            () if is_flat => turned,
+            () if best.side > GAIN * plain.side => best,
+            () => plain,
+        }
     }
 }
 
 fn layers_with_heads(net: &NetShape) -> Vec<usize> {
     (0..net.heads.len()).filter(|layer| net.heads[*layer] > 0).collect()
+}
+
+/// Stands before a row of thumbnails.
+fn name_of_layer(layer: usize, view: &View<'_>) -> Plot {
+    let unit = || Axis { range: (0.0, 1.0), ticks: Ticks::Hidden, ..Axis::default() };
+    let text = Mark::Text {
+        at: [1.0, 0.5],
+        text: format!("L{layer}"),
+        color: view.palette.faint,
+        anchor: Anchor::Right,
+        size: 8.0,
+    };
+    Plot { x: unit(), y: unit(), marks: vec![text], ..Plot::default() }
 }
 
 fn blank() -> Plot {

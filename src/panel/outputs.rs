@@ -207,9 +207,13 @@ pub fn nothing_after(view: &View<'_>, position: usize) -> &'static str {
 /// An answer that is so many steps behind training is said to be on its way.
 const LATE: u64 = 10;
 
-/// `step 212`, or `live, step 212`, of the answers shown.
+/// `step 212`, or `live, step 212`, of the answers shown; of a network that has no steps its name.
 pub fn step_text(view: &View<'_>) -> String {
     let Some(readings) = view.readings else { return String::new() };
+    let alone = view.runs.first().filter(|(_, run)| view.net.is_read && run.recorded.len() <= 1);
+    if let Some((name, _)) = alone {
+        return (*name).to_owned();
+    }
     if view.step.is_none() && view.live {
         let last = view.runs.first().map_or(0, |(_, run)| run.last_step);
         let late = if last > readings.step + LATE { ", answering" } else { "" };

@@ -113,7 +113,13 @@ impl Guess {
     fn title(&self, view: &View<'_>, after: &str) -> String {
         let after = format!("{after} {}", place(view, self.position));
         let Some((target, _)) = self.target else {
-            return format!("{after} {}", nothing_after(view, self.position));
+            return match self.top.first().filter(|_| view.net.is_read) {
+                Some((id, probability)) => {
+                    let likeliest = view.vocab.glyph(*id);
+                    format!("{after} most likely “{likeliest}”: {}", number(*probability))
+                }
+                None => format!("{after} {}", nothing_after(view, self.position)),
+            };
         };
         format!("{after} comes “{}”: loss {} nats", view.vocab.glyph(target), number(self.loss))
     }

@@ -24,7 +24,7 @@ use crate::nn::tape::Workspace;
 use crate::task::Source;
 
 use super::experiment::Experiment;
-use super::measure::{Round, of_weights, try_out};
+use super::measure::{Listener, Round, of_weights, try_out};
 use super::meters::HeldOut;
 use super::places;
 use super::reference::Reference;
@@ -37,11 +37,13 @@ const TRIED_POSITIONS: usize = 64;
 /// Hears how far a long question has come (passes done, of how many, what is known so far); false ends it.
 pub type OnPartial<'a> = &'a mut dyn FnMut(usize, usize, &dyn Fn() -> Result<Reading>) -> bool;
 
-/// Hears what a call took so far.
-type Told<'a> = &'a (dyn Fn(&MeasurementCall, &[Array]) + Sync);
-
-/// Hears answers of which only the first layers are there.
-pub type Hear<'a> = &'a (dyn Fn(Readings) + Sync);
+/// Who waits for an answer.
+pub trait Waiting: Sync {
+    /// Hears answers of which only the first layers are there.
+    fn hear(&self, part: Readings);
+    /// False where nobody wants the answer any more: the pass ends before its next layer, and the answer is an error.
+    fn goes_on(&self) -> bool;
+}
 
 /// The task and the network of an experiment, ready to be questioned at any step.
 pub struct Instrument {
@@ -58,6 +60,32 @@ pub struct Instrument {
     lenses: Vec<Arc<Kept>>,
     architecture: Box<dyn Architecture>,
     remembered: Mutex<Remembered>,
+}
+
+/// Tells who waits what has come, as an answer with these layers alone.
+struct Teller<'a> {
+    waiting: &'a dyn Waiting,
+    about: &'a (dyn Fn(Answers) -> Readings + Sync),
+}
+
+/// A teller that knows which measurement answers which call.
+struct Heard<'a> {
+    teller: &'a Teller<'a>,
+    calls: &'a [MeasurementCall],
+    at: &'a [usize],
+}
+
+impl Listener for Heard<'_> {
+    fn hear(&self, measurement: usize, arrays: &[Array]) {
+        let call = &self.calls[self.at[measurement]];
+        let reading = Reading { arrays: arrays.to_vec(), ..Reading::default() };
+        let by_call = Answers::from([(call.key(), Ok(Arc::new(reading)))]);
+        self.teller.waiting.hear((self.teller.about)(by_call));
+    }
+
+    fn goes_on(&self) -> bool {
+        self.teller.waiting.goes_on()
+    }
 }
 
 impl Instrument {
@@ -137,7 +165,7 @@ impl Instrument {
         prompt: &Arc<Row>,
         interventions: &[Intervention],
         calls: &[MeasurementCall],
-        hear: Option<Hear<'_>>,
+        waiting: Option<&dyn Waiting>,
     ) -> Result<Readings> {
         self.load(weights)?;
         self.try_out(interventions)?;
@@ -153,31 +181,26 @@ impl Instrument {
             let remembered = self.remembered.get_mut().unwrap_or_else(PoisonError::into_inner);
             remembered.turn_to(prompt, interventions);
             let open = remembered.open(calls);
-            let told = |call: &MeasurementCall, arrays: &[Array]| {
-                let reading = Reading { arrays: arrays.to_vec(), ..Reading::default() };
-                let by_call = Answers::from([(call.key(), Ok(Arc::new(reading)))]);
-                if let Some(hear) = hear {
-                    hear(readings(by_call));
-                }
-            };
-            let found = self.answers(weights.step, prompt, &edits, &open, Some(&told))?;
+            let teller = waiting.map(|waiting| Teller { waiting, about: &readings });
+            let found =
+                self.answers(weights.step, prompt, &edits, &open, (true, teller.as_ref()))?;
             let remembered = self.remembered.get_mut().unwrap_or_else(PoisonError::into_inner);
             remembered.with(found, calls)
         } else {
-            self.answers(weights.step, prompt, &edits, calls, None)?
+            self.answers(weights.step, prompt, &edits, calls, (false, None))?
         };
         Ok(readings(by_call))
     }
 
-    /// The answers to all calls; with `told`, which hears what has come, the passes over the sequence in view go on from what is known
-    /// of it.
+    /// The answers to all calls; where they are remembered, passes over the sequence in view go on from what is known of it, and the
+    /// teller tells what has come.
     fn answers(
         &mut self,
         step: u64,
         prompt: &Row,
         edits: &[Edit],
         calls: &[MeasurementCall],
-        told: Option<Told<'_>>,
+        (remembers, teller): (bool, Option<&Teller<'_>>),
     ) -> Result<Answers> {
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
         let lenses = Lenses { step, kept: self.lenses.clone() };
@@ -203,12 +226,9 @@ impl Instrument {
                 .filter_map(|(i, measurement)| Some((i, &**measurement.as_ref().ok()?)))
                 .filter(|(_, measurement)| measurement.scope() == scope)
                 .unzip();
-            let is_remembered = told.is_some() && scope == Scope::Prompt;
-            let hear = |i: usize, arrays: &[Array]| {
-                if let Some(told) = told {
-                    told(&calls[at[i]], arrays);
-                }
-            };
+            let is_remembered = remembers && scope == Scope::Prompt;
+            let heard = teller.filter(|_| is_remembered);
+            let heard = heard.map(|teller| Heard { teller, calls, at: &at });
             let round = Round {
                 pool: &self.pool,
                 subject,
@@ -217,7 +237,7 @@ impl Instrument {
                 arrays: true,
                 work: &Workspace::default(),
                 remembered: is_remembered.then_some(&self.remembered),
-                hear: is_remembered.then_some(&hear),
+                listener: heard.as_ref().map(|heard| heard as &dyn Listener),
             };
             let found = scoped(&round, scope, prompt, &mut self.held_out)?;
             for (i, answer) in at.iter().zip(found) {

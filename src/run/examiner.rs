@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
@@ -17,7 +18,7 @@ use crate::base::question::{MeasurementCall, Readings};
 use crate::base::weights::Weights;
 use crate::run_folder::WeightsReader;
 
-use super::examine::{Hear, Instrument};
+use super::examine::{Instrument, Waiting};
 use super::experiment::Experiment;
 use super::lenses::{Lenses, reads_with_lens};
 
@@ -56,6 +57,8 @@ pub struct Examiner {
     questions: Option<Sender<Question>>,
     /// The other end of the questions: to take back one that is still waiting.
     waiting: Receiver<Question>,
+    /// The number of the last question: nobody waits for answers to those before.
+    last: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -66,26 +69,20 @@ impl Examiner {
         let experiment = experiment.clone();
         let (questions, waiting) = bounded::<Question>(1);
         let (replies, answers) = unbounded();
-        let asked = waiting.clone();
+        let (asked, last) = (waiting.clone(), Arc::new(AtomicU64::new(0)));
+        let newest = last.clone();
         let thread = std::thread::Builder::new()
             .name("examiner".to_owned())
             .spawn(move || {
                 let mut desk = Desk::new(&experiment);
+                let teller = Teller { replies, wake: Box::new(wake), last: newest };
                 for question in asked {
-                    let send = |readings, is_whole| {
-                        let sent = replies.send(Reply { id: question.id, readings, is_whole });
-                        wake();
-                        sent.is_ok()
-                    };
-                    // Whether anybody is still there is asked with the whole answer.
-                    let hear = |part: Readings| {
-                        send(Ok(Arc::new(part)), false);
-                    };
+                    let asker = Asker { teller: &teller, id: question.id };
                     let readings = match &mut desk {
-                        Ok(desk) => desk.answer(&question, &hear),
+                        Ok(desk) => desk.answer(&question, &asker),
                         Err(error) => Err(error.clone()),
                     };
-                    if !send(readings, true) {
+                    if !asker.send(readings, true) {
                         return;
                     }
                 }
@@ -93,12 +90,19 @@ impl Examiner {
             .map_err(|e| {
                 Error::system(format!("the examiner's thread cannot be started: {e}")).caused_by(e)
             })?;
-        Ok(Self { replies: answers, questions: Some(questions), waiting, thread: Some(thread) })
+        Ok(Self {
+            replies: answers,
+            questions: Some(questions),
+            waiting,
+            last,
+            thread: Some(thread),
+        })
     }
 
-    /// Replaces any question that is still waiting.
+    /// Replaces any question that is still waiting; one that is being answered ends before its next layer, where it can.
     pub fn ask(&self, question: Question) {
         let Some(questions) = &self.questions else { return };
+        self.last.store(question.id, Ordering::Relaxed);
         let mut question = question;
         // The thread may take the old question between the two tries: then there is room as well.
         while let Err(TrySendError::Full(same)) = questions.try_send(question) {
@@ -109,6 +113,7 @@ impl Examiner {
 
     /// Takes no more questions; true once the thread has ended, so that dropping it waits for nothing.
     pub fn is_retired(&mut self) -> bool {
+        self.last.store(u64::MAX, Ordering::Relaxed);
         let _ = self.waiting.try_recv();
         self.questions = None;
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
@@ -118,11 +123,45 @@ impl Examiner {
 impl Drop for Examiner {
     fn drop(&mut self) {
         // A question that waits would be answered to nobody.
+        self.last.store(u64::MAX, Ordering::Relaxed);
         let _ = self.waiting.try_recv();
         self.questions = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// Where answers go.
+struct Teller {
+    replies: Sender<Reply>,
+    wake: Box<dyn Fn() + Send + Sync>,
+    last: Arc<AtomicU64>,
+}
+
+/// Who asked a question.
+struct Asker<'a> {
+    teller: &'a Teller,
+    id: u64,
+}
+
+impl Asker<'_> {
+    /// Whether anybody is still there.
+    fn send(&self, readings: Result<Arc<Readings>>, is_whole: bool) -> bool {
+        let sent = self.teller.replies.send(Reply { id: self.id, readings, is_whole });
+        (self.teller.wake)();
+        sent.is_ok()
+    }
+}
+
+impl Waiting for Asker<'_> {
+    fn hear(&self, part: Readings) {
+        // Whether anybody is still there is asked with the whole answer.
+        self.send(Ok(Arc::new(part)), false);
+    }
+
+    fn goes_on(&self) -> bool {
+        self.teller.last.load(Ordering::Relaxed) <= self.id
     }
 }
 
@@ -148,7 +187,7 @@ impl Desk {
         }
     }
 
-    fn answer(&mut self, question: &Question, hear: Hear<'_>) -> Result<Arc<Readings>> {
+    fn answer(&mut self, question: &Question, asker: &dyn Waiting) -> Result<Arc<Readings>> {
         let weights = self.weights(&question.which)?;
         let Question { prompt, interventions, calls, kept, .. } = question;
         if reads_with_lens(calls) {
@@ -156,8 +195,8 @@ impl Desk {
         }
         // Everything the instrument changes is overwritten by the next question: a panic leaves nothing half.
         let examined = catch_unwind(AssertUnwindSafe(|| {
-            let hear = Some(hear);
-            self.instrument.examine_as_it_comes(&weights, prompt, interventions, calls, hear)
+            let asker = Some(asker);
+            self.instrument.examine_as_it_comes(&weights, prompt, interventions, calls, asker)
         }));
         examined.unwrap_or_else(|panic| Err(fault("examining", panic.as_ref()))).map(Arc::new)
     }

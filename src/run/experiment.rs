@@ -23,6 +23,7 @@ use crate::task::prompts::{PromptTask, Prompts};
 use crate::task::{Source, Task};
 
 use super::lesson::{self, Lesson};
+use super::phenomenon::Phenomenon;
 use super::size;
 
 crate::choices! {
@@ -122,6 +123,8 @@ pub struct Experiment {
     pub title: String,
     /// A sentence or two for a person.
     pub about: String,
+    /// The paper or text that it comes from.
+    pub source: String,
     pub task_kind: String,
     pub task: Box<dyn Task>,
     pub model_kind: String,
@@ -130,74 +133,74 @@ pub struct Experiment {
     pub at: Vec<Staged>,
     /// A tour through its run.
     pub lessons: Vec<Lesson>,
+    /// When it shows what it is about.
+    pub phenomenon: Option<Phenomenon>,
 }
 
-/// The experiments that come with the program: name and document.
-pub const BUILTIN: &[(&str, &str)] = &[
-    ("birth", include_str!("../../assets/experiments/birth.toml")),
-    ("birth-joint", include_str!("../../assets/experiments/birth-joint.toml")),
-    ("birth-output-first", include_str!("../../assets/experiments/birth-output-first.toml")),
-    ("birth-keys-first", include_str!("../../assets/experiments/birth-keys-first.toml")),
-    ("birth-global", include_str!("../../assets/experiments/birth-global.toml")),
-    ("birth-global-random", include_str!("../../assets/experiments/birth-global-random.toml")),
-    ("birth-bigram-outputs", include_str!("../../assets/experiments/birth-bigram-outputs.toml")),
-    ("birth-one-layer", include_str!("../../assets/experiments/birth-one-layer.toml")),
-    ("birth-two-layers", include_str!("../../assets/experiments/birth-two-layers.toml")),
-    ("tree", include_str!("../../assets/experiments/tree.toml")),
-    ("tree-chain", include_str!("../../assets/experiments/tree-chain.toml")),
-    ("tree-paper", include_str!("../../assets/experiments/tree-paper.toml")),
-    ("gating", include_str!("../../assets/experiments/gating.toml")),
-    ("gating-lab", include_str!("../../assets/experiments/gating-lab.toml")),
-    ("gating-three", include_str!("../../assets/experiments/gating-three.toml")),
-    ("gating-two-then-three", include_str!("../../assets/experiments/gating-two-then-three.toml")),
-    ("gating-split-set", include_str!("../../assets/experiments/gating-split-set.toml")),
-    ("parity-gru", include_str!("../../assets/experiments/parity-gru.toml")),
-    ("parity-tanh", include_str!("../../assets/experiments/parity-tanh.toml")),
-    ("parity-transformer", include_str!("../../assets/experiments/parity-transformer.toml")),
-    ("parity-memory-tokens", include_str!("../../assets/experiments/parity-memory-tokens.toml")),
-    ("parity-scratchpad", include_str!("../../assets/experiments/parity-scratchpad.toml")),
-    ("automaton-flip-flop", include_str!("../../assets/experiments/automaton-flip-flop.toml")),
-    ("automaton-cyclic5", include_str!("../../assets/experiments/automaton-cyclic5.toml")),
-    ("automaton-grid4", include_str!("../../assets/experiments/automaton-grid4.toml")),
-    ("automaton-cyclic3", include_str!("../../assets/experiments/automaton-cyclic3.toml")),
-    ("automaton-s3", include_str!("../../assets/experiments/automaton-s3.toml")),
-    ("automaton-cyclic3-gru", include_str!("../../assets/experiments/automaton-cyclic3-gru.toml")),
-    ("automaton-grid4-gru", include_str!("../../assets/experiments/automaton-grid4-gru.toml")),
-    ("automaton-s3-gru", include_str!("../../assets/experiments/automaton-s3-gru.toml")),
-    ("flip-flop", include_str!("../../assets/experiments/flip-flop.toml")),
-    ("flip-flop-mixed", include_str!("../../assets/experiments/flip-flop-mixed.toml")),
-    ("flip-flop-gru", include_str!("../../assets/experiments/flip-flop-gru.toml")),
-    ("copy-memory-tokens", include_str!("../../assets/experiments/copy-memory-tokens.toml")),
-    ("reverse-memory-tokens", include_str!("../../assets/experiments/reverse-memory-tokens.toml")),
-    (
-        "copy-far-memory-tokens",
-        include_str!("../../assets/experiments/copy-far-memory-tokens.toml"),
-    ),
-    ("copy-far-cache", include_str!("../../assets/experiments/copy-far-cache.toml")),
-    (
-        "copy-far-cache-through",
-        include_str!("../../assets/experiments/copy-far-cache-through.toml"),
-    ),
-    ("passkey-feedback", include_str!("../../assets/experiments/passkey-feedback.toml")),
-    ("passkey-window", include_str!("../../assets/experiments/passkey-window.toml")),
-    ("passkey-cache", include_str!("../../assets/experiments/passkey-cache.toml")),
-    ("passkey-compressive", include_str!("../../assets/experiments/passkey-compressive.toml")),
-    ("passkey-keys", include_str!("../../assets/experiments/passkey-keys.toml")),
-    ("addition", include_str!("../../assets/experiments/addition.toml")),
-    ("max-of-list", include_str!("../../assets/experiments/max-of-list.toml")),
-    (
-        "interleaved-mechanisms",
-        include_str!("../../assets/experiments/interleaved-mechanisms.toml"),
-    ),
-    (
-        "retrieval-hierarchical",
-        include_str!("../../assets/experiments/retrieval-hierarchical.toml"),
-    ),
-    (
-        "retrieval-memory-tokens",
-        include_str!("../../assets/experiments/retrieval-memory-tokens.toml"),
-    ),
-];
+macro_rules! with_the_program {
+    ($($name:literal)*) => {
+        /// The experiments that come with the program: name and document.
+        pub const BUILTIN: &[(&str, &str)] = &[
+            $(($name, include_str!(concat!("../../assets/experiments/", $name, ".toml"))),)*
+        ];
+
+        /// Of each of them a picture of what it shows, as PNG.
+        pub(super) const STILLS: &[(&str, &[u8])] = &[
+            $(($name, include_bytes!(concat!("../../assets/stills/", $name, ".png"))),)*
+        ];
+    };
+}
+
+with_the_program! {
+    "birth"
+    "birth-joint"
+    "birth-output-first"
+    "birth-keys-first"
+    "birth-global"
+    "birth-global-random"
+    "birth-bigram-outputs"
+    "birth-one-layer"
+    "birth-two-layers"
+    "tree"
+    "tree-chain"
+    "tree-paper"
+    "gating"
+    "gating-lab"
+    "gating-three"
+    "gating-two-then-three"
+    "gating-split-set"
+    "parity-gru"
+    "parity-tanh"
+    "parity-transformer"
+    "parity-memory-tokens"
+    "parity-scratchpad"
+    "automaton-flip-flop"
+    "automaton-cyclic5"
+    "automaton-grid4"
+    "automaton-cyclic3"
+    "automaton-s3"
+    "automaton-cyclic3-gru"
+    "automaton-grid4-gru"
+    "automaton-s3-gru"
+    "flip-flop"
+    "flip-flop-mixed"
+    "flip-flop-gru"
+    "copy-memory-tokens"
+    "reverse-memory-tokens"
+    "copy-far-memory-tokens"
+    "copy-far-cache"
+    "copy-far-cache-through"
+    "passkey-feedback"
+    "passkey-window"
+    "passkey-cache"
+    "passkey-compressive"
+    "passkey-keys"
+    "addition"
+    "max-of-list"
+    "interleaved-mechanisms"
+    "retrieval-hierarchical"
+    "retrieval-memory-tokens"
+}
 
 /// Title and sentence of an experiment that comes with the program, as its document begins.
 pub fn heading(name: &str) -> [&'static str; 2] {
@@ -220,18 +223,32 @@ impl Experiment {
     /// # Errors
     /// When there is no such kind.
     pub fn of(name: &str, task: &str, model: &str) -> Result<Self> {
-        Ok(Self {
+        let (of_task, of_model) = (task, model);
+        let task = registry::find("task", crate::task::ALL, of_task)?;
+        let model = registry::find("model", crate::model::ALL, of_model)?;
+        Ok(Self::new(name, (of_task, task), (of_model, model)))
+    }
+
+    /// Of a task and a network, each with its kind, which need not be in a registry; all else is as if nothing were said.
+    pub fn new(
+        name: &str,
+        (task_kind, task): (&str, Box<dyn Task>),
+        (model_kind, model): (&str, Box<dyn Architecture>),
+    ) -> Self {
+        Self {
             name: name.to_owned(),
             title: String::new(),
             about: String::new(),
-            task_kind: task.to_owned(),
-            task: registry::find("task", crate::task::ALL, task)?,
-            model_kind: model.to_owned(),
-            model: registry::find("model", crate::model::ALL, model)?,
+            source: String::new(),
+            task_kind: task_kind.to_owned(),
+            task,
+            model_kind: model_kind.to_owned(),
+            model,
             train: Train::default(),
             at: Vec::new(),
             lessons: Vec::new(),
-        })
+            phenomenon: None,
+        }
     }
 
     /// Reads a document; settings that it leaves out have their defaults. `origin` stands in messages: the file.
@@ -298,18 +315,10 @@ impl Experiment {
         let prompts = Prompts { tokens, longest, ..Prompts::default() };
         let tokenizer = series::tokenizer_folder(folder).unwrap_or_else(|| folder.to_owned());
         let task = PromptTask::new(prompts, &tokenizer, config.model_type)?;
-        Ok(Self {
-            name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            title: String::new(),
-            about: String::new(),
-            task_kind: "prompts".to_owned(),
-            task: Box::new(task),
-            model_kind: config.model_type.to_owned(),
-            model: Box::new(model),
-            train: Train { held_out: HELD_OUT, ..Train::default() },
-            at: Vec::new(),
-            lessons: Vec::new(),
-        })
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (task, kind) = (("prompts", Box::new(task) as Box<dyn Task>), config.model_type);
+        let made = Self::new(&name, task, (kind, Box::new(model)));
+        Ok(Self { train: Train { held_out: HELD_OUT, ..Train::default() }, ..made })
     }
 
     /// The experiment of a run folder as it is written there: its task would open from outside.
@@ -406,7 +415,7 @@ impl Experiment {
         }
     }
 
-    /// Gives the setting at `path` a value: `task.…`, `model.…`, `train.…`, or one of `name`, `title`, `about`,
+    /// Gives the setting at `path` a value: `task.…`, `model.…`, `train.…`, or one of `name`, `title`, `about`, `source`,
     /// `task.kind`, `model.kind` (which bring the defaults of the new kind).
     ///
     /// # Errors
@@ -429,6 +438,7 @@ impl Experiment {
             None if path == "name" => text_of(path, value)?.clone_into(&mut self.name),
             None if path == "title" => text_of(path, value)?.clone_into(&mut self.title),
             None if path == "about" => text_of(path, value)?.clone_into(&mut self.about),
+            None if path == "source" => text_of(path, value)?.clone_into(&mut self.source),
             _ => return Err(self.unknown_setting(path)),
         }
         Ok(())
@@ -555,6 +565,12 @@ impl Experiment {
             table.insert("title".into(), self.title.clone().into());
         }
         table.insert("about".into(), self.about.clone().into());
+        if !self.source.is_empty() {
+            table.insert("source".into(), self.source.clone().into());
+        }
+        if let Some(phenomenon) = &self.phenomenon {
+            table.insert("phenomenon".into(), phenomenon.to_value());
+        }
         let kind = |kind: &str, settings: Table| {
             let mut table = Table::new();
             table.insert("kind".into(), kind.into());
@@ -651,8 +667,18 @@ impl Experiment {
     }
 
     fn from_table(table: &Table) -> Result<Self> {
-        const KEYS: [&str; 8] =
-            ["name", "title", "about", "task", "model", "train", "at", "lesson"];
+        const KEYS: [&str; 10] = [
+            "name",
+            "title",
+            "about",
+            "source",
+            "phenomenon",
+            "task",
+            "model",
+            "train",
+            "at",
+            "lesson",
+        ];
         if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
             return Err(Error::usage(format!(
                 "there is no section \"{key}\".{} Known: {}.",
@@ -667,6 +693,8 @@ impl Experiment {
                 experiment.at = staged_list(value)?;
             } else if key == "lesson" {
                 experiment.lessons = lesson::read_all(value)?;
+            } else if key == "phenomenon" {
+                experiment.phenomenon = Some(Phenomenon::read(value)?);
             } else if let Value::Table(settings) = value {
                 for (name, value) in settings.iter().filter(|(name, _)| *name != "kind") {
                     experiment.set(&format!("{key}.{name}"), value)?;
@@ -674,6 +702,9 @@ impl Experiment {
             } else {
                 experiment.set(key, value)?;
             }
+        }
+        if let Some(phenomenon) = &experiment.phenomenon {
+            phenomenon.check(&experiment.lessons)?;
         }
         Ok(experiment)
     }
@@ -714,6 +745,8 @@ impl Clone for Experiment {
             train: self.train.clone(),
             at: self.at.clone(),
             lessons: self.lessons.clone(),
+            source: self.source.clone(),
+            phenomenon: self.phenomenon,
         }
     }
 }

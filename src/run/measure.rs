@@ -24,8 +24,13 @@ use super::remembered::Remembered;
 /// so that sums have the same last bits on every machine.
 pub(super) const CHUNK: usize = 4;
 
-/// Hears what a measurement, by its number, took so far.
-pub(super) type Hear<'a> = &'a (dyn Fn(usize, &[Array]) + Sync);
+/// Who waits for what passes over the sequence in view bring.
+pub(super) trait Listener: Sync {
+    /// Hears what a measurement, by its number, took so far.
+    fn hear(&self, measurement: usize, arrays: &[Array]);
+    /// False ends the pass before its next layer.
+    fn goes_on(&self) -> bool;
+}
 
 /// What is asked of a batch.
 pub(super) struct Round<'a> {
@@ -41,7 +46,7 @@ pub(super) struct Round<'a> {
     /// What is known of the sequence, of which passes need not be made again.
     pub remembered: Option<&'a Mutex<Remembered>>,
     /// Hears, while a pass goes from layer to layer, what each measurement took so far.
-    pub hear: Option<Hear<'a>>,
+    pub listener: Option<&'a dyn Listener>,
 }
 
 impl Round<'_> {
@@ -258,8 +263,8 @@ impl Glance for Passing<'_> {
                 continue;
             }
             found.extend(measurement.pass(site, x)?);
-            if let Some(hear) = self.round.hear {
-                hear(i, found);
+            if let Some(listener) = self.round.listener {
+                listener.hear(i, found);
             }
         }
         Ok(())
@@ -269,10 +274,11 @@ impl Glance for Passing<'_> {
         site.point == Point::ResidPre && self.round.remembered.is_some()
     }
 
-    fn before(&mut self, site: Site, x: &Tensor) {
-        if let Some(mut remembered) = self.remembered() {
-            remembered.streams.before(site, x);
+    fn before(&mut self, site: Site, x: &Tensor) -> Result<()> {
+        if self.round.listener.is_some_and(|listener| !listener.goes_on()) {
+            return Err(Error::usage("another question came in its place"));
         }
+        self.remembered().map_or(Ok(()), |mut remembered| remembered.streams.before(site, x))
     }
 }
 

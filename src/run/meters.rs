@@ -96,7 +96,7 @@ impl Meters {
                         arrays: false,
                         work,
                         remembered: None,
-                        hear: None,
+                        listener: None,
                     }
                     .over(&batch)?
                 }

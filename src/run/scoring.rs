@@ -20,8 +20,8 @@ use super::experiment::Experiment;
 use super::job::analysis_of;
 use super::recorded::short_hash;
 
-/// Another number where the same settings give other scores.
-const SCHEMA: &str = "1";
+/// Another number where the same settings give other scores, or the file says them otherwise.
+const SCHEMA: &str = "2";
 
 /// What the loss is told of where a tokenizer reads text.
 const TEXT: &str = "In the morning Anna walked to the market with her brother Paul. The market was full of people, and the people were buying bread, fish and flowers. \"What do we need?\" asked Paul. \"We need bread and fish,\" said Anna, \"but no flowers.\" Paul went to buy the bread, and Anna went to buy the fish. When they met again in front of the old clock, Paul carried the bread and a bunch of flowers. \"I told you that we need no flowers,\" said Anna. \"We do not need them,\" said Paul, \"but they are for you.\" So Anna took the flowers, Paul took the bread and the fish, and together they walked home from the market.";

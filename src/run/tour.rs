@@ -14,7 +14,7 @@ use crate::task::reference_back::TupleText;
 
 use super::examine::Instrument;
 use super::expectation::{Expectation, Gate, Quantity};
-use super::experiment::{Experiment, MOST_DOCUMENT_BYTES, On, plain, read_document};
+use super::experiment::{self, Experiment, MOST_DOCUMENT_BYTES, On, plain, read_document};
 use super::lesson::{self, Deed, Lesson, When, check_keys, named};
 use super::recorded::Recorded;
 use super::trainer::Trainer;
@@ -84,21 +84,26 @@ pub fn is_tour_file(path: &Path) -> bool {
 }
 
 impl Tour {
-    /// A tour that comes with the program.
+    /// A tour that comes with the program: one of [`BUILTIN`], or that of an experiment.
     ///
     /// # Errors
     /// When none has that name.
     pub fn builtin(name: &str) -> Result<Self> {
         let found = BUILTIN.iter().find(|tour| tour.name == name);
-        let found = found.ok_or_else(|| {
-            let names = BUILTIN.iter().map(|tour| tour.name);
-            let near = did_you_mean(name, names);
-            Error::usage(format!("no tour that comes with the program is called \"{name}\".{near}"))
-        })?;
-        match found.document {
+        match found.and_then(|tour| tour.document) {
             Some(text) => Self::parse(text, name, Path::new("")),
-            None => Self::of_experiment(&Experiment::builtin(name)?)
-                .ok_or_else(|| Error::internal(format!("the experiment {name} has no lessons"))),
+            None if Experiment::is_builtin(name) => {
+                Self::of_experiment(&Experiment::builtin(name)?)
+                    .ok_or_else(|| Error::internal(format!("the experiment {name} has no lessons")))
+            }
+            None => {
+                let experiments = experiment::BUILTIN.iter().map(|(name, _)| *name);
+                let names = BUILTIN.iter().map(|tour| tour.name).chain(experiments);
+                let near = did_you_mean(name, names);
+                Err(Error::usage(format!(
+                    "no tour that comes with the program is called \"{name}\".{near}"
+                )))
+            }
         }
     }
 

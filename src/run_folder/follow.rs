@@ -61,6 +61,8 @@ pub struct News {
     pub anew: Option<Box<Recording>>,
     /// The steps and curves of a series of another program, in place of those known.
     pub recording: Option<Box<Recording>>,
+    /// Steps of the series were written anew: what was answered of it may have another answer now.
+    pub is_rewritten: bool,
     /// What came since.
     pub events: Vec<Event>,
     /// What is wrong and does not mend itself, once.

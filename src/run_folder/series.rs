@@ -9,6 +9,7 @@ pub mod scores;
 mod shape;
 mod tokenizer;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -207,6 +208,11 @@ impl Series {
         };
         self.curves().pour(&mut recording);
         recording
+    }
+
+    /// What the files of each step are like: [`scores::versions`].
+    fn versions(&self) -> BTreeMap<u64, String> {
+        self.steps.iter().map(|(step, path)| (*step, scores::version(path))).collect()
     }
 
     /// The log of the newest step that has one, and what it is like.

@@ -226,7 +226,7 @@ fn a_map_holds_what_patching_each_cell_by_hand_gives() {
         for family in ["resid_pre", "k_by_position", "pattern_by_query", "z", "attn_out"] {
             let (_, family) = Family::named(family).unwrap()[0];
             let map = lab.map(&stage, family);
-            let shape = family.shape(&stage);
+            let shape = Plan::new(&stage, family).unwrap().shape();
             let mut indices: Vec<usize> = map.iter().map(|p| p.cell.index(&shape)).collect();
             indices.sort_unstable();
             assert!(indices.windows(2).all(|w| w[0] < w[1]), "{name}: each cell once");
@@ -277,7 +277,7 @@ fn the_cells_that_change_most_come_first_and_a_stop_is_heard() {
     let plan = Plan::new(&stage, family).unwrap();
     let first = plan.cells()[0];
     // Nothing but the embedding differs there, at the one position that differs.
-    assert!(plan.cells().len() < family.shape(&stage).iter().product());
+    assert!(plan.cells().len() < plan.shape().iter().product());
     assert!(lab.pairs.all().iter().any(|p| Some(p.place("output").unwrap()) == first.position));
     let mut taken = 0;
     plan.run(&lab.pool, |_| taken += 1, &mut |_, _| false).unwrap();

@@ -907,6 +907,29 @@ fn a_sweep_whose_runs_diverge_says_so_in_its_exit_code() {
 }
 
 #[test]
+fn heads_that_share_keys_and_values_are_patched_once() {
+    let home = tempfile::tempdir().unwrap();
+    let set = home.path().join("set.jsonl");
+    let pair =
+        r#"{"prompt": [5, 9, 17, 4], "counterpart": [5, 9, 18, 4], "answer": 3, "wrong": 8}"#;
+    fs::write(&set, pair).unwrap();
+    let (network, set) =
+        (crate::pretrained_window::golden("llama"), set.to_string_lossy().into_owned());
+    let network = network.to_string_lossy().into_owned();
+    let shape = |map: &str| {
+        let args = ["patch", &network, "--prompts", &set, "--map", map, "--all-pairs", "--json"];
+        let answer: serde_json::Value = serde_json::from_str(&done(home.path(), &args)).unwrap();
+        let patching = answer["probes"].as_object().unwrap().values().next().unwrap();
+        let array = &patching["arrays"][format!("effect.{map}")];
+        assert!(array["data"].as_array().unwrap().iter().all(serde_json::Value::is_number));
+        array["shape"].clone()
+    };
+    let (heads, shared) = (serde_json::json!([2, 4]), serde_json::json!([2, 2]));
+    assert_eq!([shape("q"), shape("z")], [heads.clone(), heads]);
+    assert_eq!([shape("k"), shape("v")], [shared.clone(), shared]);
+}
+
+#[test]
 fn causal_tools_answer_in_words_and_in_json() {
     let folder = tiny();
     let at = folder.path();

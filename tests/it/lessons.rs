@@ -1,22 +1,21 @@
 //! Lessons: read and looked up, played on their runs, and written by someone who makes mistakes.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use mnemoscope::app::Panels;
-use mnemoscope::base::batch::Row;
-use mnemoscope::base::event::MetricsRow;
-use mnemoscope::base::intervention::Intervention;
+use mnemoscope::base::event::{Mark, MarkKind, MetricsRow};
 use mnemoscope::base::weights::Weights;
+use mnemoscope::export::still;
 use mnemoscope::run::examine::Instrument;
-use mnemoscope::run::expectation::{Expectation, Scene};
-use mnemoscope::run::experiment::Experiment;
-use mnemoscope::run::lesson::{Deed, Lesson};
+use mnemoscope::run::experiment::{BUILTIN, Experiment};
+use mnemoscope::run::gallery;
+use mnemoscope::run::lesson::Lesson;
 use mnemoscope::run::recorded::{self, Recorded};
+use mnemoscope::run::rehearsal::Rehearsal;
 use mnemoscope::run::tour::{self, Ground, Tour};
 use mnemoscope::run::trainer::Trainer;
-use mnemoscope::run_folder::Reader;
 use mnemoscope::run_folder::recording::Recording;
+use mnemoscope::run_folder::{Item, Reader, RunHeader, Writer};
 use mnemoscope::task::held_out_seed;
 
 use super::app::TINY;
@@ -39,112 +38,13 @@ fn every_tour_that_comes_with_the_program_names_only_what_is_there() {
     assert_eq!(Tour::builtin("birth").unwrap().lessons.len(), 5);
 }
 
-/// What is in view while a tour is played.
-struct Stage {
-    recording: Recording,
-    weights: Box<dyn FnMut(u64) -> Weights>,
-    instrument: Instrument,
-    seed: u64,
-    step: u64,
-    row: Arc<Row>,
-    query: usize,
-    in_force: Vec<Intervention>,
-}
-
-impl Stage {
-    fn new(
-        experiment: &Experiment,
-        recording: Recording,
-        weights: Box<dyn FnMut(u64) -> Weights>,
-    ) -> Self {
-        let instrument = Instrument::new(experiment).unwrap();
-        let seed = held_out_seed(experiment.train.seed as u64);
-        let row = Arc::new(instrument.source().sequence(seed, 0));
-        let step = recording.last_step;
-        let in_force = Vec::new();
-        Self { recording, weights, instrument, seed, step, row, query: 0, in_force }
+fn play(rehearsal: &mut Rehearsal, tour: &Tour) {
+    for rehearsed in rehearsal.play(&tour.lessons).unwrap() {
+        let title = rehearsed.title;
+        assert!(!rehearsed.is_idle, "{title}: it says nothing of what is done");
+        assert_eq!(rehearsed.refuted, None, "{title}");
     }
-
-    fn sequence(&mut self, number: usize) {
-        self.row = Arc::new(self.instrument.source().sequence(self.seed, number as u64));
-    }
-
-    fn look(&mut self, lesson: &Lesson) {
-        let look = &lesson.look;
-        if let Some(when) = &look.step {
-            self.step = when.step(&self.recording).unwrap();
-        }
-        if let Some(number) = look.sequence {
-            self.sequence(number);
-        }
-        self.query = look.query.unwrap_or(self.query);
-    }
-
-    fn act(&mut self, deed: &Deed) {
-        match deed {
-            Deed::Query(at) => self.query = *at,
-            Deed::Sequence(number) => self.sequence(*number),
-            Deed::Intervene(_) | Deed::Lift(_) | Deed::LiftAll => deed.change(&mut self.in_force),
-            Deed::View(when) => self.step = when.step(&self.recording).unwrap(),
-            Deed::Flip => self.flip(),
-            Deed::Start(_)
-            | Deed::Text(_)
-            | Deed::Key(_)
-            | Deed::Head(..)
-            | Deed::Show(_)
-            | Deed::Run
-            | Deed::Pause => panic!("{deed} is not played here"),
-        }
-    }
-
-    /// As the button of the panel Gating does it: answers that were shown rightly are shown rightly again.
-    fn flip(&mut self) {
-        let at = self.query - self.query % 4;
-        let mut tokens = self.row.tokens.clone();
-        tokens[at] = 1 - tokens[at];
-        let source = self.instrument.source().clone();
-        let again = source.label(&tokens, &self.row);
-        for at in (2..tokens.len() - 1).step_by(4) {
-            tokens[at + 1] = again.targets[at];
-        }
-        self.row = Arc::new(source.label(&tokens, &self.row));
-    }
-
-    /// The first claim that does not hold, with what is seen.
-    fn refuted(&mut self, claims: &[Expectation]) -> Option<String> {
-        let calls: Vec<_> = claims.iter().flat_map(Expectation::calls).collect();
-        let weights = (self.weights)(self.step);
-        let readings =
-            self.instrument.examine(&weights, &self.row, &self.in_force, &calls).unwrap();
-        let scene = Scene {
-            recording: &self.recording,
-            vocab: self.instrument.source().vocab(),
-            row: &self.row,
-            step: self.step,
-            changed: !self.in_force.is_empty(),
-            readings: Some(&readings),
-        };
-        claims.iter().find_map(|claim| {
-            let seen = claim.observed(&scene);
-            let holds = seen.as_ref().is_some_and(|seen| seen.holds);
-            (!holds).then(|| format!("{claim}: {seen:?}"))
-        })
-    }
-
-    fn play(&mut self, tour: &Tour) {
-        for lesson in &tour.lessons {
-            self.look(lesson);
-            if !lesson.deeds.is_empty() {
-                // A claim that held before would say nothing of what is done.
-                assert!(self.refuted(&lesson.expect).is_some(), "{}", lesson.title);
-            }
-            for deed in &lesson.deeds {
-                self.act(deed);
-            }
-            assert_eq!(self.refuted(&lesson.expect), None, "{}", lesson.title);
-        }
-        assert!(self.in_force.is_empty(), "the tour leaves nothing behind");
-    }
+    assert!(rehearsal.in_force().is_empty(), "the tour leaves nothing behind");
 }
 
 #[test]
@@ -152,12 +52,10 @@ fn what_the_tour_of_gating_says_is_seen_in_its_recorded_run() {
     let home = tempfile::tempdir().unwrap();
     let tour = Tour::builtin("gating").unwrap();
     let folder = tour.ground.folder(home.path()).unwrap().unwrap();
-    let mut reader = Reader::open(&folder).unwrap();
+    let reader = Reader::open(&folder).unwrap();
     assert!(reader.problems.is_empty(), "{:?}", reader.problems);
     assert_eq!(reader.recording.recorded, [0, 600, 4800, 14000]);
-    let (experiment, recording) = (Experiment::of_run(&folder).unwrap(), reader.recording.clone());
-    let weights = Box::new(move |step| reader.weights(step).unwrap());
-    Stage::new(&experiment, recording, weights).play(&tour);
+    play(&mut Rehearsal::of_run(&folder).unwrap(), &tour);
 }
 
 #[test]
@@ -176,21 +74,21 @@ fn what_the_tour_of_the_birth_says_is_seen_while_it_trains() {
     assert!(text.starts_with("Toy") && text[20..].contains("Thoy"), "{text}");
     // What is measured changes nothing: evaluations that no lesson speaks of are left out.
     let is_told = |step| step == 60 || step >= 200;
-    born(experiment, ("induction_head", 300), is_told).play(&tour);
+    play(&mut born(experiment, ("induction_head", 300), is_told), &tour);
 }
 
 #[test]
 fn what_the_tour_of_memory_says_of_the_recurrent_network_is_seen_while_it_trains() {
     let tour = Tour::builtin("memory").unwrap();
     let Ground::Experiment(experiment) = &tour.ground else { panic!("it trains") };
-    let mut stage = born(experiment, ("machine_learned", 300), |_| true);
+    let mut rehearsal = born(experiment, ("machine_learned", 300), |_| true);
     let own = |lesson: &&Lesson| ["", "parity-gru"].contains(&&*lesson.look.experiment);
     let lessons: Vec<&Lesson> = tour.lessons.iter().filter(own).collect();
     let panels: Vec<_> = lessons.iter().map(|lesson| &*lesson.look.panel).collect();
     assert_eq!(panels, ["working_memory", "automaton"]);
     for lesson in lessons {
-        stage.look(lesson);
-        assert_eq!(stage.refuted(&lesson.expect), None, "{}", lesson.title);
+        rehearsal.look(lesson).unwrap();
+        assert_eq!(rehearsal.refuted(&lesson.expect).unwrap(), None, "{}", lesson.title);
     }
 }
 
@@ -200,13 +98,34 @@ fn born(
     experiment: &Experiment,
     (mark, latest): (&str, u64),
     is_told: impl Fn(u64) -> bool,
-) -> Stage {
+) -> Rehearsal {
+    let is_over = |trainer: &Trainer, recording: &Recording| {
+        let step = trainer.steps_done();
+        let is_born = recording.marks.iter().any(|other| other.id == mark);
+        assert!(is_born || step <= latest, "no {mark} up to step {step}");
+        is_born
+    };
+    recorded(experiment, is_over, is_told)
+}
+
+/// An experiment that trains to its end.
+fn trained(experiment: &Experiment) -> Rehearsal {
+    let mut over = false;
+    let is_over =
+        |trainer: &Trainer, _: &Recording| std::mem::replace(&mut over, trainer.is_finished());
+    recorded(experiment, is_over, |_| true)
+}
+
+fn recorded(
+    experiment: &Experiment,
+    mut is_over: impl FnMut(&Trainer, &Recording) -> bool,
+    is_told: impl Fn(u64) -> bool,
+) -> Rehearsal {
     let mut trainer = Trainer::new(experiment).unwrap();
     let mut recording = Recording { columns: trainer.columns().to_vec(), ..Recording::default() };
     let mut kept: Vec<Weights> = Vec::new();
-    while !recording.marks.iter().any(|other| other.id == mark) {
+    while !is_over(&trainer, &recording) {
         let step = trainer.steps_done();
-        assert!(step <= latest, "no {mark} up to step {step}");
         if is_told(step) && trainer.is_evaluation_due() {
             let (row, marks): (MetricsRow, _) = trainer.evaluate().unwrap();
             recording.add_row(row);
@@ -217,9 +136,124 @@ fn born(
         trainer.step().unwrap();
     }
     let weights = Box::new(move |step| {
-        kept.iter().min_by_key(|weights| weights.step.abs_diff(step)).unwrap().clone()
+        Ok(kept.iter().min_by_key(|weights| weights.step.abs_diff(step)).unwrap().clone())
     });
-    Stage::new(experiment, recording, weights)
+    Rehearsal::new(experiment, recording, weights).unwrap()
+}
+
+#[test]
+fn every_experiment_has_a_card_with_its_source_its_time_and_a_small_picture() {
+    for card in gallery::cards().unwrap() {
+        let name = card.name;
+        assert!(card.lessons > 0, "{name}: no lesson");
+        assert!(card.source.len() > 5, "{name}: no source");
+        assert!(card.about.ends_with('.'), "{name}: {}", card.about);
+        let phenomenon = card.phenomenon.unwrap_or_else(|| panic!("{name}: no phenomenon"));
+        let steps = Experiment::builtin(name).unwrap().train.steps as u64;
+        assert!(steps == 0 || phenomenon.step <= steps, "{name}: step {}", phenomenon.step);
+        assert!(card.still.len() <= still::MOST_BYTES, "{name}: {} bytes", card.still.len());
+        let picture = eframe::icon_data::from_png_bytes(card.still).unwrap();
+        assert_eq!((picture.width, picture.height), (512, 320), "{name}");
+        assert!(card.is_found_by(&card.source.to_uppercase()) && !card.is_found_by("no such word"));
+    }
+}
+
+/// An experiment that is recorded at its first two steps, as a folder.
+fn recorded_briefly(experiment: &Experiment, folder: &Path) {
+    let mut experiment = experiment.clone();
+    (experiment.train.steps, experiment.train.evaluate, experiment.train.held_out) = (1, 1, 8);
+    experiment.train.threads = 1;
+    let mut trainer = Trainer::new(&experiment).unwrap();
+    let header = RunHeader {
+        name: experiment.name.clone(),
+        experiment: experiment.to_toml(),
+        documents: trainer.source().documents().unwrap(),
+        kind: "fresh".to_owned(),
+        parent: None,
+        columns: trainer.columns().to_vec(),
+        budget_bytes: 1 << 30,
+    };
+    let mut writer = Writer::create(folder, header).unwrap();
+    let marks = trainer.mark_ids();
+    for _ in 0..2 {
+        let (row, _) = trainer.evaluate().unwrap();
+        writer.push(Item::Metrics(row));
+        writer.push(Item::Weights(trainer.weights().unwrap()));
+        trainer.step().unwrap();
+    }
+    // As if all that can emerge had.
+    for id in marks {
+        let text = id.to_owned();
+        writer.push(Item::Mark(Mark {
+            step: 1,
+            kind: MarkKind::Emergence,
+            id: text.clone(),
+            text,
+        }));
+    }
+    writer.flush().unwrap();
+}
+
+/// What a lesson names is there and can be seen in a run that was recorded: metrics, marks, heads, positions, panels. What it claims of
+/// the numbers is another question, for they are not learned after one step.
+#[test]
+fn what_every_lesson_refers_to_can_be_seen_in_a_recorded_run() {
+    for (name, _) in BUILTIN {
+        let home = tempfile::tempdir().unwrap();
+        let (experiment, folder) = (Experiment::builtin(name).unwrap(), home.path().join("run"));
+        recorded_briefly(&experiment, &folder);
+        let tour = Tour::of_experiment(&experiment).unwrap();
+        tour.check(&panels(), home.path()).unwrap();
+        for rehearsed in Rehearsal::of_run(&folder).unwrap().play(&tour.lessons).unwrap() {
+            let refuted = rehearsed.refuted.unwrap_or_default();
+            assert!(!refuted.contains("nothing is seen"), "{name}: {refuted}");
+        }
+        let shows = experiment.phenomenon.unwrap().lesson - 1;
+        let picture = still::of_lesson(&folder, &tour.lessons[shows]).unwrap();
+        assert!(picture.len() <= still::MOST_BYTES, "{name}: {} bytes", picture.len());
+    }
+}
+
+/// Experiments of a few seconds: their lessons are played on the whole of what they train. (`cargo run --example stills` plays all.)
+const SHORT: &[&str] = &[
+    "automaton-cyclic3-gru",
+    "automaton-grid4-gru",
+    "automaton-s3-gru",
+    "automaton-flip-flop",
+    "max-of-list",
+    "parity-gru",
+];
+
+#[test]
+fn what_the_lessons_of_short_experiments_claim_is_seen_in_their_runs() {
+    for name in SHORT {
+        let experiment = Experiment::builtin(name).unwrap();
+        let tour = Tour::of_experiment(&experiment).unwrap();
+        play(&mut trained(&experiment), &tour);
+    }
+}
+
+#[test]
+fn a_phenomenon_says_a_lesson_that_is_there() {
+    let said = |value: &str| {
+        let text = format!("phenomenon = {value}\n{TINY}{GOOD}");
+        Experiment::parse(&text, "tiny.toml").map_err(|e| e.message)
+    };
+    let good = said("{ lesson = 2, step = 230, seconds = 12 }").unwrap();
+    assert_eq!(good.phenomenon.unwrap().step, 230);
+    let again = Experiment::parse(&good.to_toml(), "again.toml").unwrap();
+    assert_eq!(again.phenomenon, good.phenomenon);
+    for (value, why) in [
+        ("{ lesson = 3, step = 1, seconds = 1 }", "lesson = 3, and there are 2 lessons"),
+        ("{ lesson = 0, step = 1, seconds = 1 }", "lesson = 0, and there are 2 lessons"),
+        ("{ lesson = 1, step = -1, seconds = 1 }", "expected whole numbers from 0 on"),
+        ("{ lesson = 1, step = 1 }", "expected whole numbers from 0 on"),
+        ("230", "expected whole numbers from 0 on"),
+        ("{ lesson = 1, step = 1, secs = 1 }", "has no \"secs\". Did you mean seconds?"),
+    ] {
+        let error = said(value).map(|_| ()).unwrap_err();
+        assert!(error.contains(why), "{value}: {error}");
+    }
 }
 
 #[test]
@@ -274,7 +308,7 @@ fn an_experiment_keeps_its_lessons_when_it_is_saved_and_read_again() {
     let again = Experiment::parse(&experiment.to_toml(), "again.toml").unwrap();
     assert_eq!(again.lessons, experiment.lessons);
     assert!(again.learns_as(&experiment));
-    for (name, _) in mnemoscope::run::experiment::BUILTIN {
+    for (name, _) in BUILTIN {
         let experiment = Experiment::builtin(name).unwrap();
         let again = Experiment::parse(&experiment.to_toml(), "again.toml").unwrap();
         assert_eq!(again.lessons, experiment.lessons, "{name}");

@@ -9,21 +9,22 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use mnemoscope::app::App;
 use mnemoscope::base::array::Array;
 use mnemoscope::base::intervention::Intervention;
-use mnemoscope::base::question::{MeasurementCall, Readings};
+use mnemoscope::base::question::{MeasurementCall, Reading, Readings};
 use mnemoscope::export::run_at::{Question, RunAt};
 use mnemoscope::figure::Pick;
 use mnemoscope::formats::tokenizer::Begin;
+use mnemoscope::run::examine::Waiting;
 use tempfile::TempDir;
 
 use crate::app::{press, until, window_on};
 
-fn golden(name: &str) -> PathBuf {
+pub fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/real_models").join(name)
 }
 
 /// A file that somebody drops.
 #[derive(Debug)]
-struct Dropped(PathBuf);
+pub struct Dropped(pub PathBuf);
 
 impl egui::DroppedFile for Dropped {
     fn path(&self) -> &Path {
@@ -217,16 +218,13 @@ fn thumbnails_come_layer_by_layer() {
     let mut run = RunAt::open(&golden("gpt2"), &Question::default()).unwrap();
     let call = MeasurementCall::new("attention").with("whole", "none");
     let (weights, prompt) = (run.weights.clone(), run.prompt.clone());
-    let heard = Mutex::new(Vec::new());
-    let hear = |part: Readings| {
-        let reading = part.get(&call).unwrap().as_ref().unwrap().clone();
-        heard.lock().unwrap().push(reading);
-    };
+    let waiting = Hearer { call: call.clone(), heard: Mutex::default(), layers: usize::MAX };
     let calls = std::slice::from_ref(&call);
+    let instrument = &mut run.instrument;
     let all =
-        run.instrument.examine_as_it_comes(&weights, &prompt, &[], calls, Some(&hear)).unwrap();
+        instrument.examine_as_it_comes(&weights, &prompt, &[], calls, Some(&waiting)).unwrap();
     let whole = all.get(&call).unwrap().as_ref().unwrap();
-    let heard = heard.into_inner().unwrap();
+    let heard = waiting.heard.into_inner().unwrap();
     assert_eq!(heard.iter().map(|part| part.arrays.len()).collect::<Vec<_>>(), [1, 2, 3]);
     // Hidden cells are NaN.
     let bits = |array: &Array| array.data.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
@@ -235,4 +233,44 @@ fn thumbnails_come_layer_by_layer() {
             assert!(of_part.name == of_whole.name && bits(of_part) == bits(of_whole));
         }
     }
+}
+
+/// Hears what a call brings, for so many layers.
+struct Hearer {
+    call: MeasurementCall,
+    heard: Mutex<Vec<Arc<Reading>>>,
+    layers: usize,
+}
+
+impl Waiting for Hearer {
+    fn hear(&self, part: Readings) {
+        let reading = part.get(&self.call).unwrap().as_ref().unwrap().clone();
+        self.heard.lock().unwrap().push(reading);
+    }
+
+    fn goes_on(&self) -> bool {
+        self.heard.lock().unwrap().len() < self.layers
+    }
+}
+
+#[test]
+fn a_pass_that_nobody_waits_for_ends_before_its_next_layer() {
+    let mut run = RunAt::open(&golden("gpt2"), &Question::default()).unwrap();
+    let call = MeasurementCall::new("attention").with("whole", "none");
+    let (weights, prompt) = (run.weights.clone(), run.prompt.clone());
+    let waiting = Hearer { call: call.clone(), heard: Mutex::default(), layers: 2 };
+    let calls = std::slice::from_ref(&call);
+    let instrument = &mut run.instrument;
+    let ended = instrument.examine_as_it_comes(&weights, &prompt, &[], calls, Some(&waiting));
+    assert!(ended.unwrap_err().message.contains("another question"));
+    assert_eq!(waiting.heard.lock().unwrap().len(), 2);
+    // What comes next goes on from there and is whole.
+    let waiting = Hearer { layers: usize::MAX, ..waiting };
+    let whole = instrument.examine_as_it_comes(&weights, &prompt, &[], calls, Some(&waiting));
+    let fresh = RunAt::open(&golden("gpt2"), &Question::default()).unwrap().ask(calls).unwrap();
+    let arrays = |readings: &Readings| {
+        let reading = readings.get(&call).unwrap().as_ref().unwrap();
+        reading.arrays.iter().map(|array| format!("{array:?}")).collect::<Vec<_>>()
+    };
+    assert_eq!(arrays(&whole.unwrap()), arrays(&fresh));
 }

@@ -324,28 +324,21 @@ fn points_of_a_recurrent_network_can_be_kept_and_cut() {
 
 /// Parity learned by Elman's network: neither is in a registry.
 fn parity() -> Experiment {
-    Experiment {
-        name: "parity".to_owned(),
-        title: String::new(),
-        about: String::new(),
-        lessons: Vec::new(),
-        task_kind: "parity".to_owned(),
-        task: Box::new(Parity::default()),
-        model_kind: "elman".to_owned(),
-        model: Box::new(Elman::default()),
-        train: Train {
-            batch: 16,
-            optimizer: Optimizer::AdamW,
-            rate: 0.01,
-            decay: 0.0,
-            clip: 1.0,
-            shard: 4,
-            held_out: 32,
-            threads: 1,
-            ..Train::default()
-        },
-        at: vec![Staged { step: 0, what: "freeze layer0.b".parse().unwrap() }],
-    }
+    let task = ("parity", Box::new(Parity::default()) as Box<dyn Task>);
+    let mut experiment = Experiment::new("parity", task, ("elman", Box::new(Elman::default())));
+    experiment.train = Train {
+        batch: 16,
+        optimizer: Optimizer::AdamW,
+        rate: 0.01,
+        decay: 0.0,
+        clip: 1.0,
+        shard: 4,
+        held_out: 32,
+        threads: 1,
+        ..Train::default()
+    };
+    experiment.at = vec![Staged { step: 0, what: "freeze layer0.b".parse().unwrap() }];
+    experiment
 }
 
 /// The same task learned by a transformer with memory rows.

@@ -158,6 +158,8 @@ fn a_damaged_file_of_scores_is_computed_anew_with_a_sentence() {
     for (damaged, missing) in [
         ("\u{0}\u{1}no table".to_owned(), 3),
         (text.replace(&lines[2][..30], "what"), 1),
+        // A number that is another one, and still a number.
+        (text.replacen("0.", "1.", 1), 1),
         (format!("{}\n{}\n", lines[0], lines[1]), 2),
         // Half a row at the end: the program ended while it was written. Nothing is wrong with that.
         (text[..text.len() - 20].to_owned(), 1),
@@ -167,11 +169,8 @@ fn a_damaged_file_of_scores_is_computed_anew_with_a_sentence() {
         let (pass, problems) = opened(&series, &library);
         assert_eq!(pass.missing().len(), missing, "{damaged:.80}");
         let is_said = problems.iter().any(|problem| problem.contains("computed anew"));
-        assert_eq!(
-            is_said,
-            damaged.contains("no table") || damaged.contains("what") || damaged.is_empty(),
-            "{problems:?}"
-        );
+        let is_half_a_row = text.starts_with(&damaged) && !damaged.is_empty();
+        assert_eq!(is_said, !is_half_a_row, "{problems:?}");
         scored(&series, &library);
         assert_eq!(fs::read_to_string(&kept).unwrap().lines().count(), 4);
         assert!(opened(&series, &library).1.is_empty(), "it is whole again");

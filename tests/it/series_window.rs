@@ -2,17 +2,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use egui_kittest::Harness;
 
 use mnemoscope::app::App;
+use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::run_folder::recent::{self, Kind};
 use mnemoscope::run_folder::series::follow::Follower;
 use tempfile::TempDir;
 
 use crate::app::{press, until, until_shown, window_beside};
 use crate::folder::everything;
+use crate::pretrained_window::Dropped;
 use crate::series::{copy, revisions, trainer};
 
 fn home() -> (TempDir, PathBuf, PathBuf) {
@@ -74,6 +77,61 @@ fn a_question_of_a_hand_is_answered_while_a_series_is_scored() {
     until_scored(&mut harness, 17);
     harness.state_mut().lab.close();
     assert!(!harness.state().lab.is_busy());
+}
+
+#[test]
+fn a_step_that_is_written_anew_is_read_anew_and_a_folder_that_is_gone_is_a_sentence() {
+    let (_home, library, series) = home();
+    let mut harness = window_beside(Ok(library), &series);
+    until_scored(&mut harness, 3);
+    harness.state_mut().lab.view(Some(512));
+    let answer = |app: &App| {
+        let readings = app.lab.readings.as_ref().filter(|readings| readings.step == 512)?;
+        let reading = readings.get(&MeasurementCall::new("predictions"))?.as_ref().ok()?;
+        Some(reading.array("probability")?.data.to_vec())
+    };
+    until(&mut harness, "the step is answered", |app| answer(app).is_some());
+    let before = answer(harness.state()).unwrap();
+    let weights = revisions().join("step1/model.safetensors");
+    fs::copy(weights, series.join("checkpoint-512/model.safetensors")).unwrap();
+    harness.state_mut().lab.look_now();
+    until(&mut harness, "the other weights are answered", |app| {
+        answer(app).is_some_and(|now| now != before)
+    });
+    until_scored(&mut harness, 3);
+    fs::remove_dir_all(&series).unwrap();
+    harness.state_mut().lab.look_now();
+    until(&mut harness, "it is said", |app| !app.lab.troubles.is_empty());
+    let said = &harness.state().lab.troubles[0].message;
+    assert!(said.contains(&*series.display().to_string()), "{said}");
+}
+
+#[test]
+fn a_set_of_prompts_stays_open_while_new_checkpoints_come() {
+    let (home, library, series) = home();
+    let set = home.path().join("set.txt");
+    fs::write(&set, "5 9 17\n4 3 2\n").unwrap();
+    let mut harness = window_beside(Ok(library), &series);
+    until(&mut harness, "it is open", |app| app.lab.run().is_some());
+    harness.state_mut().lab.view(None);
+    harness.input_mut().dropped_files.push(Arc::new(Dropped(set.clone())));
+    until(&mut harness, "the first prompt is in view", |app| {
+        app.lab.prompt_of_set() == Some((1, 2))
+    });
+    harness.state_mut().lab.draw_next();
+    copy(&revisions().join("step1000"), &series.join("checkpoint-2000"));
+    harness.state_mut().lab.look_now();
+    until(&mut harness, "the new one is seen", |app| recorded(app) == [256, 512, 1500, 2000]);
+    assert_eq!(harness.state().lab.prompt_of_set(), Some((2, 2)));
+    assert_eq!(harness.state().lab.prompts_file(), Some(set.clone()));
+    // A set that can no longer be read is a sentence; the network is asked what it is asked without one.
+    fs::remove_file(&set).unwrap();
+    copy(&revisions().join("step768"), &series.join("checkpoint-2500"));
+    harness.state_mut().lab.look_now();
+    until(&mut harness, "the set is missed", |app| !app.lab.troubles.is_empty());
+    let lab = &harness.state().lab;
+    assert!(lab.troubles[0].message.contains("set.txt"), "{:?}", lab.troubles);
+    assert_eq!((lab.prompt_of_set(), recorded(harness.state()).len()), (None, 5));
 }
 
 #[test]

@@ -154,6 +154,8 @@ pub enum Command {
     ExportWeights,
     SaveExperiment,
     Palette,
+    /// Cards of the experiments that come with the program.
+    Gallery,
     Keys,
     OpenLesson,
     OpenPrompts,

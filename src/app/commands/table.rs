@@ -233,6 +233,9 @@ const ROWS: &[Entry] = rows! {
         ClosePanel "Close panel", "Close the panel in focus; it can be reopened from the Panels menu.", ctrl(Key::W), always;
         ResetLayout "Reset layout", "Put all panels back where they were at first. No run is touched.", None, always;
     }
+    Experiments {
+        Gallery "Gallery of experiments…", "All experiments that come with the program, as cards: what each shows, its source, and how long it takes.", plain(Key::F2), always;
+    }
     Help {
         Palette "Command palette…", "Find any action by a few letters of its name.", ctrl(Key::P), always;
         Keys "Keys and words", "All shortcuts, and a glossary in two vocabularies: working memory and transformers.", plain(Key::F1), always;

@@ -8,6 +8,7 @@ use crate::base::batch::Row;
 use crate::base::error::Error;
 use crate::base::intervention::Intervention;
 use crate::base::question::{MeasurementCall, Readings};
+use crate::panel::Selection;
 use crate::run::examiner::{Examiner, Question, Reply, Which};
 use crate::run::expectation::EFFECT;
 use crate::run::lenses::reads_with_lens;
@@ -26,6 +27,17 @@ const EFFECT_EVERY: Duration = Duration::from_secs(2);
 
 /// A question that takes longer than this has lost its examiner.
 const LOST: Duration = Duration::from_secs(60);
+
+/// Answers about another sequence stay in view for so long without a word.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// The sequence in view while the answers are those of another one.
+#[derive(Default)]
+pub(super) struct Late {
+    since: Option<Instant>,
+    /// Its text alone, once that has lasted.
+    text: Option<Readings>,
+}
 
 /// Identifies a question, to ask nothing twice.
 #[derive(Clone)]
@@ -226,6 +238,7 @@ impl Lab {
                     self.effect = Some(readings.clone());
                 }
                 self.readings = Some(readings);
+                self.answered_for = self.selection.clone();
                 self.failure = None;
             }
             // Said in the panels, in place of pictures of another step.
@@ -259,6 +272,7 @@ impl Lab {
     /// Asks what the panels need, if it is not known yet.
     pub(super) fn examine(&mut self, calls: &[MeasurementCall], others: &[Wanted], now: Instant) {
         self.examination.retired.retain_mut(|examiner| !examiner.is_retired());
+        self.notice_lateness(now);
         let others = self.with_baseline(others);
         self.meet(&others);
         self.examination.wanted = !calls.is_empty() && !self.prompt.is_empty();
@@ -295,6 +309,36 @@ impl Lab {
         // A question to another that still waited has just been replaced.
         self.examination.comparing = None;
         self.examination.in_flight = Some((id, asked, now));
+    }
+
+    /// Sees whether the answers in view are about the sequence in view, and since when they are not.
+    fn notice_lateness(&mut self, now: Instant) {
+        let is_about = |readings: &Readings| readings.prompt.tokens == self.prompt.tokens;
+        let is_answered = self.readings.as_deref().is_some_and(is_about) || self.failure.is_some();
+        if is_answered || self.prompt.is_empty() || self.run().is_none() {
+            if std::mem::take(&mut self.late).text.is_some() {
+                self.changed();
+            }
+            return;
+        }
+        let since = *self.late.since.get_or_insert(now);
+        let is_shown = self.late.text.as_ref().is_some_and(is_about);
+        if !is_shown && now.duration_since(since) >= PATIENCE {
+            let step =
+                self.step.unwrap_or_else(|| self.run().map_or(0, |run| run.recording.last_step));
+            self.late.text = Some(Readings::unanswered(self.prompt.clone(), step));
+            self.changed();
+        }
+    }
+
+    /// The sequence in view, without an answer, while those in view are about another one and that has lasted.
+    pub fn unanswered(&self) -> Option<&Readings> {
+        self.late.text.as_ref()
+    }
+
+    /// What was selected when the answers in view came.
+    pub fn answered_for(&self) -> &Selection {
+        &self.answered_for
     }
 
     /// When all else is answered: asks what is compared with what is in view, one after the other.

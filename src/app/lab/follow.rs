@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::run::experiment::Experiment;
 use crate::run::lenses;
 use crate::run_folder;
 use crate::run_folder::follow::{News, Rhythm};
 use crate::run_folder::recording::Recording;
+use crate::task::prompts::PromptSet;
 
 use super::Lab;
 use super::following::{Following, Watcher};
 use super::live::DRAIN;
+use super::prompt::asked_again;
 use super::run::{Run, RunInfo};
 
 /// A look at a folder, to be done where it may take its time.
@@ -22,6 +24,8 @@ pub struct Look {
     folder: PathBuf,
     follower: Watcher,
     since: Duration,
+    /// What the network is asked, where that is a set of prompts.
+    asked: Option<Experiment>,
 }
 
 /// What a look found.
@@ -37,15 +41,27 @@ pub struct Looked {
 impl Look {
     pub fn carry_out(mut self) -> Looked {
         let begun = Instant::now();
-        let news = self.follower.poll(self.since);
+        let mut news = self.follower.poll(self.since);
         // Of a series too: what was read of it at first may have been a step that is gone now.
-        let again = (news.anew.is_some() || news.recording.is_some()).then(|| {
-            let experiment = Experiment::of_run(&self.folder)?;
-            let info = RunInfo::of(&experiment)?;
-            Ok((experiment, info))
-        });
+        let is_other = news.anew.is_some() || news.recording.is_some();
+        let again = is_other.then(|| self.read_again(&mut news.problem));
         let (run, follower, took) = (self.run, self.follower, begun.elapsed());
         Looked { run, follower, news, again, took }
+    }
+
+    /// What the folder holds now. A set of prompts that the network can no longer be asked is a problem, and the network is asked what
+    /// it would be without one.
+    fn read_again(&self, problem: &mut Option<Error>) -> Result<(Experiment, RunInfo)> {
+        let plain = Experiment::of_run(&self.folder)?;
+        if let Some(asked) = &self.asked {
+            let again = asked_again(asked, plain.clone());
+            match again.and_then(|experiment| Ok((RunInfo::of(&experiment)?, experiment))) {
+                Ok((info, experiment)) => return Ok((experiment, info)),
+                Err(error) => *problem = problem.take().or(Some(error)),
+            }
+        }
+        let info = RunInfo::of(&plain)?;
+        Ok((plain, info))
     }
 }
 
@@ -58,7 +74,9 @@ impl Lab {
             let is_due = following.events.is_empty() && following.due()? <= now;
             let follower = following.follower.take_if(|_| is_due)?;
             let since = now.duration_since(following.began);
-            Some(Look { run: run.id, folder, follower, since })
+            let asks_a_set = run.info.source.facet::<PromptSet>().is_some();
+            let asked = asks_a_set.then(|| run.experiment.clone());
+            Some(Look { run: run.id, folder, follower, since, asked })
         };
         self.runs.iter_mut().filter_map(look).collect()
     }
@@ -92,7 +110,11 @@ impl Lab {
         following.due = Instant::now() + wait;
         following.events.extend(news.events);
         if let Some(recording) = news.recording {
-            return self.take_steps(index, *recording, again);
+            self.take_steps(index, *recording, again);
+            if news.is_rewritten {
+                self.asks_anew(index);
+            }
+            return;
         }
         if let Some(recording) = news.anew {
             following.events.clear();

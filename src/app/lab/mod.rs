@@ -83,6 +83,10 @@ pub struct Lab {
     changes: Vec<interventions::Change>,
     patched: Option<Intervention>,
     pub readings: Option<Arc<Readings>>,
+    /// What was selected when these came.
+    answered_for: Selection,
+    /// The sequence in view while its answers are late.
+    late: examination::Late,
     /// Layers that have come of the next ones.
     pub arriving: Option<Arc<Readings>>,
     /// Answers about the sequence before something in a tuple was changed by hand.
@@ -145,6 +149,8 @@ impl Lab {
             changes: Vec::new(),
             patched: None,
             readings: None,
+            answered_for: Selection::default(),
+            late: examination::Late::default(),
             arriving: None,
             before_edit: None,
             failure: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::base::batch::{NO_TARGET, Row};
 use crate::base::error::{Error, Result};
+use crate::base::settings;
 use crate::formats::tokenizer::Begin;
 use crate::panel::{Selection, positions};
 use crate::run::experiment::Experiment;
@@ -38,6 +39,20 @@ impl InView {
         let selected = |s: &Selection| (s.layer, s.head, s.query, s.key);
         selected(&self.selection) == selected(&other.selection)
     }
+}
+
+/// What was read of a network anew, asked the set of prompts that it was asked before.
+///
+/// # Errors
+/// When it has a task of its own now.
+pub(super) fn asked_again(before: &Experiment, mut anew: Experiment) -> Result<Experiment> {
+    let said = settings::to_table(&mut *before.task.boxed());
+    for name in ["prompts", "begin"] {
+        if let Some(value) = said.get(name) {
+            anew.set(&format!("task.{name}"), value)?;
+        }
+    }
+    Ok(anew)
 }
 
 impl Lab {

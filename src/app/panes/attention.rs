@@ -12,10 +12,18 @@ use crate::panel::Panel;
 use crate::panel::positions::{self, IN_VIEW, Window};
 
 /// The small maps of all heads: the wheel moves through the sequence, or where that is drawn whole, it shows fewer heads larger.
-pub struct Heads;
+#[derive(Default)]
+pub struct Heads {
+    /// The run whose maps were made larger.
+    zoomed: Option<u64>,
+}
 
 impl Pane for Heads {
     fn picture(&mut self, ui: &mut Ui, drawn: &mut Drawn<'_>, lab: &Lab) -> Vec<Action> {
+        if self.zoomed.replace(lab.run_id()) != Some(lab.run_id()) {
+            // Another network is met with all its heads.
+            set(drawn.panel, "zoom", 1.0);
+        }
         match lab.run() {
             Some(run) if run.info.net.is_large() => zoomed(ui, drawn),
             _ => scrolled(ui, drawn),
@@ -37,17 +45,18 @@ fn zoomed(ui: &mut Ui, drawn: &mut Drawn<'_>) -> Vec<Action> {
     let next = (zoom * f64::from(delta / UNITS).exp()).clamp(1.0, 64.0);
     let pointed = ui.input(|i| i.pointer.latest_pos());
     let pointed = pointed.and_then(|at| pointed_at(drawn, at));
-    let mut set = |name: &str, value: toml::Value| {
-        // A number within its range is taken.
-        let _ = settings::set(drawn.panel, "", name, &value);
-    };
-    set("zoom", next.into());
+    set(drawn.panel, "zoom", next);
     if let (Some((layer, head)), true) = (pointed, next > zoom) {
         let number = |n: usize| i64::try_from(n).unwrap_or(0);
-        set("around_layer", number(layer).into());
-        set("around_head", number(head).into());
+        set(drawn.panel, "around_layer", number(layer));
+        set(drawn.panel, "around_head", number(head));
     }
     actions
+}
+
+/// Sets what is within its range.
+fn set(panel: &mut dyn Panel, name: &str, value: impl Into<toml::Value>) {
+    let _ = settings::set(panel, "", name, &value.into());
 }
 
 /// The layer and the head of the map at a place of the screen, about: maps stand in a grid.

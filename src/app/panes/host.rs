@@ -32,7 +32,7 @@ use crate::figure::scene::Scene;
 use crate::panel::Stack;
 use crate::panel::compare::Compares;
 use crate::panel::outputs::sentence;
-use crate::panel::{Memory, NetShape, Palette, Panel, PanelKind, Selection, View, compare};
+use crate::panel::{Memory, NetShape, Palette, Panel, PanelKind, Selection, View, compare, tokens};
 use crate::run::expectation::EFFECT;
 
 /// Panels, pictures and forms between frames.
@@ -74,6 +74,8 @@ struct Shown {
 /// first those that have waited longest; the others come in the next, and after some frames in any case.
 const REDRAWING: Duration = Duration::from_millis(1);
 const MOST_WAITED: u32 = 6;
+/// Opacity of a picture that is about another sequence than the one in view.
+const BEHIND: f32 = 0.35;
 
 /// The last picture of a panel, redrawn only when something it shows has changed.
 #[derive(Default)]
@@ -450,6 +452,10 @@ impl Shown {
             return Vec::new();
         }
         let places = self.redraw(lab, room, look, spent);
+        if lab.run().is_some_and(|run| self.is_behind(lab, run)) {
+            // Of another sequence: it stays until the answer is here, and nobody takes it for that.
+            ui.set_opacity(BEHIND);
+        }
         let mut actions = Vec::new();
         for (index, place) in places.into_iter().enumerate() {
             actions.extend(self.picture(ui, lab, index, place));
@@ -478,16 +484,22 @@ impl Shown {
     }
 
     /// Under the sentence of a panel that this network or task has nothing for: a button that starts an experiment
-    /// which has.
+    /// which has, or that opens pairs of prompts for a network of another program.
     fn offer(&self, ui: &mut Ui, lab: &Lab, under: egui::Pos2) -> Option<Action> {
-        let start = Command::Start(self.kind.example);
-        let entry = table(lab.panels).into_iter().find(|entry| entry.command == start)?;
+        let reads_pairs = lab.reads_prompts() && !self.analyses(lab).is_empty();
+        let command =
+            if reads_pairs { Command::OpenPrompts } else { Command::Start(self.kind.example) };
+        let entry = table(lab.panels).into_iter().find(|entry| entry.command == command)?;
         if !self.is_refused(lab) {
             return None;
         }
         let place = Rect::from_center_size(under + vec2(0.0, 24.0), vec2(260.0, 26.0));
-        let button = egui::Button::new(format!("Start \u{201c}{}\u{201d}", entry.text)).truncate();
-        ui.put(place, button).on_hover_text(entry.help).clicked().then_some(Action::Do(start))
+        let text = match reads_pairs {
+            true => entry.text.to_owned(),
+            false => format!("Start \u{201c}{}\u{201d}", entry.text),
+        };
+        let button = ui.put(place, egui::Button::new(text).truncate());
+        button.on_hover_text(entry.help).clicked().then_some(Action::Do(command))
     }
 
     /// Whether one of its questions cannot be asked here.
@@ -577,7 +589,7 @@ impl Shown {
             against: None,
             failure: lab.failure.as_deref(),
             analyzed: &lab.analyses.analyzed,
-            selection: &lab.selection,
+            selection: if self.is_behind(lab, run) { lab.answered_for() } else { &lab.selection },
             palette,
             size,
         };
@@ -587,14 +599,25 @@ impl Shown {
         }
     }
 
-    /// The answers that it draws: where it asks for nothing but what comes layer by layer, those layers that have come.
+    /// Whether what it draws is about another sequence than the one in view, which is not answered yet.
+    fn is_behind(&self, lab: &Lab, run: &Run) -> bool {
+        let asks = || !self.panel.needs(&run.info.net, &lab.selection).is_empty();
+        lab.unanswered().is_some() && !self.draws_text() && asks()
+    }
+
+    fn draws_text(&self) -> bool {
+        self.kind.name == tokens::KIND.name
+    }
+
+    /// The answers that it draws: the text alone while it is not answered, if it draws texts; where it asks for nothing but what comes layer by layer, those layers that have come.
     fn readings<'a>(&self, lab: &'a Lab, run: &Run) -> Option<&'a Readings> {
         let calls = || self.panel.needs(&run.info.net, &lab.selection);
         let comes = |part: &&Readings| {
             let calls = calls();
             !calls.is_empty() && calls.iter().all(|call| part.get(call).is_some())
         };
-        lab.arriving.as_deref().filter(comes).or(lab.readings.as_deref())
+        let text = lab.unanswered().filter(|_| self.draws_text());
+        lab.arriving.as_deref().filter(comes).or(text).or(lab.readings.as_deref())
     }
 
     /// The figures of the view beside those of what it is compared with.

@@ -114,7 +114,7 @@ type Row = (&'static str, fn() -> Box<dyn Pane>);
 /// Those that have something.
 const PANES: &[Row] = &[
     (panel::tokens::KIND.name, || Box::<tokens::Tokens>::default()),
-    (panel::heads::KIND.name, || Box::new(attention::Heads)),
+    (panel::heads::KIND.name, || Box::<attention::Heads>::default()),
     (panel::head_scores::KIND.name, || Box::new(head_scores::HeadScores)),
     (panel::attention::KIND.name, || Box::new(attention::Attention)),
     (panel::patching::KIND.name, || Box::<patching::Patching>::default()),

@@ -157,6 +157,7 @@ impl App {
             Command::Fonts => self.ask(FileDialog::ChooseFont),
             Command::Palette => self.palette.show(),
             Command::Keys => self.help.show(),
+            Command::Gallery => self.gallery.show(),
             Command::OpenLesson => self.ask(FileDialog::OpenLesson),
             Command::OpenPrompts => self.ask(FileDialog::OpenPrompts),
             Command::TourOfRun => self.tour_of_run(),

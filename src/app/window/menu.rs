@@ -41,15 +41,21 @@ pub fn menu(ui: &mut Ui, lab: &Lab, adapter: Option<&Adapter>, greets: bool) -> 
     let mut actions = Vec::new();
     egui::MenuBar::new().ui(ui, |ui| {
         for (menu, title) in Menu::ALL {
+            if *menu == Menu::Experiments {
+                // They are met as pictures; the palette has them as a list.
+                if ui.button(*title).clicked() {
+                    actions.push(Action::Do(Command::Gallery));
+                }
+                continue;
+            }
             ui.menu_button(*title, |ui| {
                 for entry in table(lab.panels).into_iter().filter(|e| e.menu == *menu) {
                     let keys = entry.keys.as_ref().map(spell);
-                    // An experiment goes by another name in files and commands.
-                    let also = || if entry.menu == Menu::Experiments { entry.also } else { "" };
-                    let right = keys.unwrap_or_else(|| also().to_owned());
                     let button = egui::Button::new(entry.text);
-                    let button =
-                        if right.is_empty() { button } else { button.shortcut_text(right) };
+                    let button = match keys {
+                        Some(keys) => button.shortcut_text(keys),
+                        None => button,
+                    };
                     let button = ui.add_enabled((entry.enabled)(lab), button);
                     if button.on_hover_text(entry.help).clicked() {
                         actions.push(Action::Do(entry.command));
@@ -327,12 +333,8 @@ fn experiments(ui: &mut Ui, lab: &Lab, width: f32, actions: &mut Vec<Action>) {
             }
         }
         ui.separator();
-        ui.weak("Start an experiment");
-        for entry in table(lab.panels).into_iter().filter(|e| e.menu == Menu::Experiments) {
-            let label = ui.selectable_label(false, format!("Start {}", entry.text));
-            if label.on_hover_text(entry.help).clicked() {
-                actions.push(Action::Do(entry.command));
-            }
+        if ui.selectable_label(false, "Start an experiment…").clicked() {
+            actions.push(Action::Do(Command::Gallery));
         }
     });
     combo

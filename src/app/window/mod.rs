@@ -8,6 +8,7 @@ mod file_dialog;
 mod files;
 mod follow;
 mod fonts;
+mod gallery;
 mod help;
 mod keys;
 mod library;
@@ -54,6 +55,7 @@ pub use device_lost::back_in_sight;
 
 use device_lost::Lost;
 use file_dialog::FileDialogs;
+use gallery::Gallery;
 use help::Help;
 use note::Note;
 use palette::Palette;
@@ -137,6 +139,7 @@ pub struct App {
     pub(in crate::app) host: Host,
     palette: Palette,
     help: Help,
+    pub(in crate::app) gallery: Gallery,
     weight_format: FormatList,
     guide: Guide,
     /// The chip of the first launch is shown.
@@ -230,6 +233,7 @@ impl App {
             palette: Palette::default(),
             weight_format: FormatList::default(),
             help: Help::default(),
+            gallery: Gallery::default(),
             guide: Guide::default(),
             // Whoever kept a layout has been here before.
             greets: launch.is_own() && kept.is_none(),
@@ -406,7 +410,7 @@ impl App {
         let hall = self.dock.is_presenting();
         if !hall {
             Panel::top("menu").frame(bar).show_separator_line(false).show(ui, |ui| {
-                let greets = self.greets && !self.guide.is_shown();
+                let greets = self.greets && !self.guide.is_shown() && !self.lab.reads_prompts();
                 actions.extend(menu::menu(ui, &self.lab, self.adapter.as_ref(), greets));
             });
         }
@@ -528,6 +532,8 @@ impl App {
         actions.extend(self.draw(ui));
         actions.extend(self.palette.ui(&ctx, &self.lab).map(Action::Do));
         self.help.ui(&ctx, self.lab.panels);
+        actions.extend(self.gallery.ui(&ctx));
+        self.time_an_experiment();
         if let Some(format) = self.weight_format.ui(&ctx) {
             self.ask(file_dialog::FileDialog::ExportWeights(format));
         }
@@ -554,6 +560,7 @@ impl App {
         self.note_what_was_done(&ctx);
         let asks = self.palette.open
             || self.help.open
+            || self.gallery.open
             || self.run_list.is_asking()
             || self.weight_format.open
             || self.export.open

@@ -6,10 +6,22 @@ use crate::app::lab::run::{Begun, Order};
 use crate::app::panes::readers;
 use crate::app::worker::Then;
 use crate::base::error::{Error, Result};
+use crate::run::gallery;
 
 use super::App;
 
 impl App {
+    /// Times an experiment of the gallery, one at a time and only while nothing trains: neither would be as fast as it is alone.
+    pub(super) fn time_an_experiment(&mut self) {
+        if self.lab.any_training() || self.worker.is_busy() {
+            return;
+        }
+        if let Some(name) = self.gallery.next_to_time() {
+            let time = move || gallery::seconds_here(name);
+            self.work("time an experiment", time, move |app, took| app.gallery.took(name, took));
+        }
+    }
+
     /// Does `work` on another thread, and `then` with what it gave on this one; an error becomes a sentence in the window.
     pub(super) fn work<T: Send + 'static>(
         &mut self,

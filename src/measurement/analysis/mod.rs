@@ -29,6 +29,7 @@ use crate::base::vocab::Vocab;
 use crate::model::pass;
 use crate::nn::edit::Edit;
 use crate::nn::kernel::pool::Pool;
+use crate::task::prompts::Beginnings;
 
 /// All analyses.
 pub const ALL: &[Entry<dyn Analysis>] = &[
@@ -124,9 +125,14 @@ impl Choice<'_> {
             return Pairs::new(vec![self.written(ground)?]);
         }
         if self.asked.pair.is_empty() && source.pair_kinds().is_empty() {
-            return Err(Error::usage(
-                "this task makes no counterfactual pairs by itself: write the other sequence (setting \"other\")",
-            ));
+            return Err(Error::usage(match source.facet::<Beginnings>() {
+                Some(_) => {
+                    "a prompt has no counterpart by itself: open a set of prompts that have one (menu File; --prompts FILE), or write the other text (setting \"other\")"
+                }
+                None => {
+                    "this task makes no counterfactual pairs by itself: write the other sequence (setting \"other\")"
+                }
+            }));
         }
         let first = source.pair_kinds().first().map_or("", |kind| kind.name);
         let kind = if self.asked.pair.is_empty() { first } else { &self.asked.pair };

@@ -56,7 +56,7 @@ impl Analysis for Patching {
         }
         let total: usize = plans.iter().map(|(_, plan)| plan.cells().len()).sum();
         let map = |(name, plan): &(&'static str, Plan<'_>)| {
-            Map::new(name, plan.family.axes(), plan.family.shape(&stage))
+            Map::new(name, plan.family.axes(), plan.shape())
         };
         let mut maps: Vec<Map> = plans.iter().map(map).collect();
         let (mut before, mut on) = (0, true);
@@ -65,8 +65,7 @@ impl Analysis for Patching {
             let (map, later) = rest.split_at_mut(1);
             let map = std::cell::RefCell::new(&mut map[0]);
             let take = |patched: crate::measurement::causal::patching::Patched| {
-                map.borrow_mut()
-                    .put(patched.cell.index(&plan.family.shape(&stage)), judge.of(&patched.seen));
+                map.borrow_mut().put(patched.cell.index(&plan.shape()), judge.of(&patched.seen));
             };
             let mut progress = |here: usize, _: usize| {
                 let so_far = || {

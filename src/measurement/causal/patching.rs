@@ -98,19 +98,6 @@ impl Family {
             By::HeadCell => &["layer", "head", "query", "key"],
         }
     }
-
-    /// Lengths of the axes.
-    pub fn shape(self, stage: &Stage<'_>) -> Vec<usize> {
-        let heads = &stage.subject.model.layout().heads;
-        let (layers, length) = (heads.len(), stage.pairs.length());
-        let heads = heads.iter().max().copied().unwrap_or(0);
-        match self.by {
-            By::Position => vec![layers, length],
-            By::Head => vec![layers, heads],
-            By::HeadPosition | By::HeadQuery => vec![layers, heads, length],
-            By::HeadCell => vec![layers, heads, length, length],
-        }
-    }
 }
 
 /// One part of the network: an entry of a map.
@@ -182,6 +169,20 @@ impl<'a> Plan<'a> {
         let (moving, still): (Vec<_>, Vec<_>) = cells.into_iter().partition(|(_, c)| *c > 0.0);
         let only = |cells: Vec<(Cell, f64)>| cells.into_iter().map(|(cell, _)| cell).collect();
         Ok(Self { stage, family, others, cells: only(moving), still: only(still) })
+    }
+
+    /// Lengths of the axes. Keys and values that several heads share (grouped-query attention) count once.
+    pub fn shape(&self) -> Vec<usize> {
+        let layers = self.stage.subject.model.layout().heads.len();
+        let length = self.stage.pairs.length();
+        let all = self.cells.iter().chain(&self.still);
+        let heads = all.filter_map(|cell| cell.head).max().map_or(0, |last| last + 1);
+        match self.family.by {
+            By::Position => vec![layers, length],
+            By::Head => vec![layers, heads],
+            By::HeadPosition | By::HeadQuery => vec![layers, heads, length],
+            By::HeadCell => vec![layers, heads, length, length],
+        }
     }
 
     /// Cells that take a forward pass, in the order in which they are done.

@@ -225,7 +225,7 @@ fn patched(
     let total = plans.iter().map(|(.., plan)| plan.cells().len()).sum();
     let mut before = 0;
     for (name, family, plan) in plans {
-        let shape = family.shape(&stage);
+        let shape = plan.shape();
         let mut restored = vec![f32::NAN; shape.iter().product()];
         let mut goes_on = true;
         plan.run(

@@ -22,6 +22,8 @@ pub struct Follower {
     troubles: BTreeMap<String, (Duration, bool)>,
     /// The log of the newest step that has one: its length and when it was written.
     logged: Option<(std::path::PathBuf, history::Written)>,
+    /// What the files of each step are like.
+    versions: BTreeMap<u64, String>,
 }
 
 impl Follower {
@@ -38,6 +40,7 @@ impl Follower {
             standing: Standing::new(None, now),
             troubles: BTreeMap::new(),
             logged: series.log(),
+            versions: series.versions(),
             series,
         };
         // Told by whoever opens it.
@@ -50,19 +53,25 @@ impl Follower {
         &self.standing
     }
 
-    /// Looks which steps there are. A step that went is said in a sentence, and so is one that cannot be read for a while.
+    /// Looks which steps there are, and whether one was written anew. A step that went is said in a sentence, and so is one that cannot be
+    /// read for a while, or a folder that is gone.
     pub fn poll(&mut self, now: Duration) -> News {
         let before = self.steps();
         let refused = self.series.refresh().err();
         let (after, logged) = (self.steps(), self.series.log());
         let gone: Vec<u64> = before.iter().copied().filter(|step| !after.contains(step)).collect();
-        let is_new = before != after || logged != self.logged;
-        self.logged = logged;
+        let versions = self.series.versions();
+        let is_other =
+            |(step, version)| self.versions.get(step).is_some_and(|then| then != version);
+        let is_rewritten = versions.iter().any(is_other);
+        let is_new = before != after || logged != self.logged || is_rewritten;
+        (self.logged, self.versions) = (logged, versions);
         let recording = is_new.then(|| Box::new(self.series.recording()));
         let found: Vec<Error> = refused.into_iter().chain(self.series.take_problems()).collect();
         self.standing.take_look(None, after.last().copied(), is_new, now);
         let lasting = self.worry(found, now);
-        News { recording, problem: said(&gone, after.len()).or(lasting), ..News::default() }
+        let problem = said(&gone, after.len()).or(lasting);
+        News { recording, is_rewritten, problem, ..News::default() }
     }
 
     fn steps(&self) -> Vec<u64> {
@@ -72,10 +81,11 @@ impl Follower {
     /// Remembers what cannot be read; the first that has lasted too long and was not told yet.
     fn worry(&mut self, found: Vec<Error>, now: Duration) -> Option<Error> {
         self.troubles.retain(|message, _| found.iter().any(|e| e.message == *message));
-        let mut lasting = None;
+        let (mut lasting, is_gone) = (None, !self.series.folder.exists());
         for error in found {
             let known = self.troubles.entry(error.message.clone()).or_insert((now, false));
-            if lasting.is_none() && !known.1 && now >= known.0 + ON_ITS_WAY {
+            let has_lasted = is_gone || now >= known.0 + ON_ITS_WAY;
+            if lasting.is_none() && !known.1 && has_lasted {
                 known.1 = true;
                 lasting = Some(error);
             }

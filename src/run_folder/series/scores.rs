@@ -17,6 +17,8 @@ use super::{is_series, layout};
 const MOST_BYTES: u64 = 256 << 20;
 /// How the first line begins: of which step a row is, and what its files were like.
 const FIRST: &str = "step,files";
+/// How it ends.
+const LAST: &str = ",crc32";
 
 /// The rows of a series.
 #[derive(Debug, Default)]
@@ -49,7 +51,8 @@ pub fn versions(folder: &Path) -> Result<BTreeMap<u64, String>> {
     Ok(steps.into_iter().map(|(step, path)| (step, version(&path))).collect())
 }
 
-fn version(folder: &Path) -> String {
+/// What the files of a step are like.
+pub(super) fn version(folder: &Path) -> String {
     let is_meant = |name: &str| name == CONFIG || name.ends_with(".safetensors");
     let mut files: Vec<_> = fs::read_dir(folder)
         .into_iter()
@@ -98,8 +101,9 @@ impl Scores {
         let mut lines = (1..).zip(text.split_inclusive('\n'));
         let header =
             lines.next().and_then(|(_, line)| line.strip_suffix('\n')?.strip_prefix(FIRST));
-        let Some(header) = header.filter(|names| names.starts_with(',')) else { return Some(1) };
-        self.columns = header[1..].split(',').map(str::to_owned).collect();
+        let header = header.and_then(|names| names.strip_prefix(',')?.strip_suffix(LAST));
+        let Some(names) = header else { return Some(1) };
+        self.columns = names.split(',').map(str::to_owned).collect();
         let mut damaged = None;
         for (number, line) in lines {
             // Half a line at the end was being written when the program ended: its last number may be half of one.
@@ -180,7 +184,7 @@ impl Scores {
         let Some(path) = &self.path else { return Ok(()) };
         let home = path.parent().unwrap_or(path);
         fs::create_dir_all(home).map_err(|e| refused("making", home, e))?;
-        let mut text = format!("{FIRST},{}\n", self.columns.join(","));
+        let mut text = format!("{FIRST},{}{LAST}\n", self.columns.join(","));
         self.rows.iter().for_each(|(step, row)| text.push_str(&line(*step, row)));
         replace_bytes(path, text.as_bytes())
     }
@@ -194,15 +198,19 @@ fn append(path: &Path, line: &str) -> Result<()> {
     written.map_err(|e| refused("writing", path, e))
 }
 
+/// A row ends with the CRC-32 of what stands before it.
 fn line(step: u64, row: &Row) -> String {
     let mut line = format!("{step},{}", row.files);
     row.values.iter().for_each(|value| line.push_str(&format!(",{}", Plain(*value))));
-    line.push('\n');
+    let sum = crc32fast::hash(line.as_bytes());
+    line.push_str(&format!(",{sum:08x}\n"));
     line
 }
 
 fn row_of(line: &str, columns: usize) -> Option<(u64, Row)> {
-    let mut parts = line.split(',');
+    let (line, sum) = line.rsplit_once(',')?;
+    let is_sound = u32::from_str_radix(sum, 16).ok()? == crc32fast::hash(line.as_bytes());
+    let mut parts = line.split(',').take_while(|_| is_sound);
     let step = crate::run_folder::step_within(parts.next()?.parse().ok()?)?;
     let files = parts.next()?.to_owned();
     let values: Vec<f64> = parts.map(|part| part.parse().ok()).collect::<Option<_>>()?;
