@@ -1,5 +1,6 @@
 //! Panels: what each draws from given answers, and what it says when there are none.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -1680,6 +1681,46 @@ fn the_bars_of_a_logit_are_its_parts_and_heads_pick_themselves() {
     assert!(
         sentence(&world.figure("attribution")).contains("comes nothing: the sequence ends; choose")
     );
+}
+
+#[test]
+fn many_heads_are_laid_out_in_blocks_that_leave_them_as_much_room_as_there_is() {
+    let mut world = World::new();
+    world.net.heads = vec![9; 30];
+    let n = world.readings.as_ref().unwrap().prompt.len();
+    let layer = |layer: usize| {
+        let shape = [9, n, n];
+        array(
+            &format!("pattern.layer{layer}"),
+            &["head", "query", "key"],
+            &shape,
+            vec![0.25; 9 * n * n],
+        )
+    };
+    let arrays = (0..30).map(layer).collect();
+    world.answer(&MeasurementCall::new("attention"), Reading { arrays, ..Reading::default() });
+    for size in [[470.0, 130.0], [560.0, 230.0], [300.0, 700.0], [900.0, 900.0]] {
+        world.size = size;
+        let figure = world.figure("heads");
+        let picked = |plot: &Plot| {
+            if let Pick::Head { layer, head } = plot.pick { Some((layer, head)) } else { None }
+        };
+        let heads: BTreeSet<(usize, usize)> = figure.plots.iter().filter_map(picked).collect();
+        assert_eq!(heads.len(), 270, "{size:?}: each head has a map");
+        let rows = figure.plots.len().div_ceil(figure.columns);
+        let side = (size[0] / figure.columns as f32).min(size[1] / rows as f32);
+        let as_one = (size[0] / 9.0).min(size[1] / 30.0).max((size[0] / 30.0).min(size[1] / 9.0));
+        assert!(side >= 0.75 * as_one, "{size:?}: {side} points where one block has {as_one}");
+        // No more than half of the room is left empty along the longer side.
+        let used = side * side * figure.plots.len() as f32 / (size[0] * size[1]);
+        assert!(used > 0.5, "{size:?}: {used} of the room is used");
+        // Rows of the first block are named at the edge, those of the others before them in the grid.
+        let marks = figure.plots.iter().flat_map(|plot| &plot.marks);
+        let named = marks.filter(|mark| matches!(mark, Mark::Text { .. })).count();
+        let is_turned = figure.columns == 30;
+        assert_eq!(named, if is_turned { 0 } else { 30 - rows }, "{size:?}");
+        assert!(figure.edges.is_some(), "{size:?}");
+    }
 }
 
 #[test]
