@@ -184,6 +184,8 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("passkey-compressive", include_str!("../../assets/experiments/passkey-compressive.toml")),
     ("passkey-keys", include_str!("../../assets/experiments/passkey-keys.toml")),
     ("addition", include_str!("../../assets/experiments/addition.toml")),
+    ("fact-counterfact", include_str!("../../assets/experiments/fact-counterfact.toml")),
+    ("facts", include_str!("../../assets/experiments/facts.toml")),
     ("max-of-list", include_str!("../../assets/experiments/max-of-list.toml")),
     (
         "interleaved-mechanisms",

@@ -5,6 +5,7 @@ pub mod knock_out;
 pub mod patching;
 pub mod path;
 pub mod scrubbing;
+pub mod tracing;
 pub mod tree_scrubbing;
 
 use candle_core::Tensor;
