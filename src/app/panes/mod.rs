@@ -1,6 +1,7 @@
 //! The panels of the window: the list of them, and what some of them have besides a figure.
 
 mod attention;
+mod attention_scale;
 mod curve_legend;
 pub mod curves;
 pub mod docking;

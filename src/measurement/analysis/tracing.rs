@@ -155,7 +155,7 @@ impl Tracing {
 }
 
 /// Prompts that the task makes, or the first sequences of its pairs, whose subject is where they differ.
-fn of_task(ground: &Ground<'_>, most: usize) -> Vec<Encoded> {
+pub(super) fn of_task(ground: &Ground<'_>, most: usize) -> Vec<Encoded> {
     let source = ground.subject.source;
     if let Some(prompted) = source.facet::<Prompted>() {
         return prompted.first(ground.seed, most);
@@ -178,7 +178,7 @@ fn of_task(ground: &Ground<'_>, most: usize) -> Vec<Encoded> {
 }
 
 /// The sequence in view up to its last target; with what the task knows of it, where it is one of the task's prompts.
-fn in_view(ground: &Ground<'_>) -> Encoded {
+pub(super) fn in_view(ground: &Ground<'_>) -> Encoded {
     let row = ground.prompt;
     let target = row.targets.iter().rposition(|target| *target != NO_TARGET);
     let at = target.unwrap_or(row.len().saturating_sub(1));
