@@ -130,7 +130,7 @@ crate::settings! {
         /// What the noise is drawn with.
         seed: usize = 1, in 0..=2_147_483_647, @live;
         /// Prompts that the means are over, the one in focus among them; more take longer.
-        prompts: usize = 32, in 1..=4096, @live;
+        mean_over: usize = 32, in 1..=4096, @live;
         /// Ask also prompts whose answer is not the likeliest token: the others say what the network knows.
         all_prompts: bool = false, @live;
     }

@@ -259,20 +259,12 @@ impl<'a> Sheet<'a> {
             .clone()
             .zip(&values)
             .map(|((row, (_, name)), value)| self.words(row, name, *value));
+        let hovers: Arc<[String]> = hovers.collect();
         let in_view = of_prompt && tokens(self.view).starts_with(&self.prompt);
         let pick = |at: usize| if in_view { Pick::Query(at) } else { Pick::Nothing };
         let picks = cells.map(|(_, (at, _))| pick(*at)).collect();
-        let (mut marks, mut legend) = (Vec::new(), Vec::new());
-        if values.iter().any(|value| value.is_nan()) {
-            let (color, said) = (pairs::hatched(self.view), pairs::unknown(self.ended));
-            marks.push(Mark::Hatch {
-                from: [0.0; 2],
-                to: [columns.len() as f64, rows as f64],
-                color,
-            });
-            legend.push(LegendEntry::square(said, color));
-        }
-        let hovers: Arc<[String]> = hovers.collect();
+        let size = [rows, columns.len()];
+        let (mut marks, legend) = self.unknown(&values, size);
         marks.push(Mark::Heat(Heat {
             name: map.name.clone(),
             rows,
@@ -302,6 +294,21 @@ impl<'a> Sheet<'a> {
             legend,
             ..Plot::default()
         }
+    }
+
+    /// Hatching behind cells that are not known.
+    fn unknown(
+        &self,
+        values: &[f32],
+        [rows, columns]: [usize; 2],
+    ) -> (Vec<Mark>, Vec<LegendEntry>) {
+        if values.iter().all(|value| !value.is_nan()) {
+            return (Vec::new(), Vec::new());
+        }
+        let (color, said) = (pairs::hatched(self.view), pairs::unknown(self.ended));
+        let to = [columns as f64, rows as f64];
+        let hatch = Mark::Hatch { from: [0.0; 2], to, color };
+        (vec![hatch], vec![LegendEntry::square(said, color)])
     }
 
     fn words(&self, layer: usize, name: &str, value: f32) -> String {

@@ -30,7 +30,7 @@ crate::settings! {
         /// The MLP and the position at which the fact is looked up, as layer3.mlp_out@3 (empty: where causal tracing restores most).
         place: String = String::new();
         /// Prompts of the task that are asked before and after.
-        prompts: usize = 256, in 1..=10000;
+        others: usize = 256, in 1..=10000;
     }
 }
 
@@ -39,7 +39,7 @@ impl Analysis for Rewriting {
         let prompt = in_view(ground);
         let bench = Bench { subject: ground.subject, pool: ground.pool };
         let to = self.new_answer(ground, &prompt)?;
-        let others = of_task(ground, self.prompts);
+        let others = of_task(ground, self.others);
         let place = self.place(&bench, &prompt, &others)?;
         let position = place.positions.first().copied().unwrap_or(0);
         let wanted = Wanted { tokens: &prompt.tokens, layer: place.site.layer, position, to };

@@ -40,6 +40,11 @@ impl Analysis for Tracing {
         true
     }
 
+    /// Networks that train here are small, and the way of a fact forms step by step.
+    fn follows(&self) -> bool {
+        true
+    }
+
     fn run(&self, ground: &Ground<'_>, tell: OnPartial<'_>) -> Result<Answer> {
         let under = Under { model: ground.subject.model, edits: ground.edits };
         let model: &dyn Model = if ground.edits.is_empty() { under.model } else { &under };
@@ -47,7 +52,7 @@ impl Analysis for Tracing {
         let bench = Bench { subject, pool: ground.pool };
         let prompts = self.prompts(ground)?;
         let (known, left) =
-            known(&bench, &prompts, self.asked.prompts.max(1), self.asked.all_prompts)?;
+            known(&bench, &prompts, self.asked.mean_over.max(1), self.asked.all_prompts)?;
         if known.is_empty() {
             return Err(Error::usage(NONE_KNOWN));
         }
@@ -125,7 +130,7 @@ impl Tracing {
     /// The prompt in focus, which is the sequence in view where that has a subject, and then those of the task, each with the positions that are
     /// corrupted as its subject.
     fn prompts(&self, ground: &Ground<'_>) -> Result<Vec<Encoded>> {
-        let most = self.asked.prompts.saturating_mul(2).max(1);
+        let most = self.asked.mean_over.saturating_mul(2).max(1);
         let mut all = of_task(ground, most);
         let in_view = in_view(ground);
         all.retain(|prompt| prompt.tokens != in_view.tokens);
@@ -182,7 +187,7 @@ pub(super) fn in_view(ground: &Ground<'_>) -> Encoded {
     let row = ground.prompt;
     let target = row.targets.iter().rposition(|target| *target != NO_TARGET);
     let at = target.unwrap_or(row.len().saturating_sub(1));
-    let tokens = row.tokens[..=at].to_vec();
+    let tokens = row.tokens.get(..=at).unwrap_or(&[]).to_vec();
     let source = ground.subject.source;
     let known = source.facet::<Prompted>().and_then(|prompted| (prompted.of_text)(&tokens));
     if let Some(prompt) = known {
@@ -190,10 +195,11 @@ pub(super) fn in_view(ground: &Ground<'_>) -> Encoded {
     }
     let roles = source.roles().iter().enumerate().map(|(bit, role)| {
         let has = |at: &usize| row.roles[*at] >> bit & 1 == 1;
-        ((*role).to_owned(), (0..=at).filter(has).collect())
+        ((*role).to_owned(), (0..tokens.len()).filter(has).collect())
     });
+    let roles = roles.collect();
     let answers = target.map(|at| row.targets[at]).into_iter().collect();
-    Encoded { tokens, answers, roles: roles.collect(), ..Encoded::default() }
+    Encoded { tokens, answers, roles, ..Encoded::default() }
 }
 
 /// What is known of prompts before anything is restored.

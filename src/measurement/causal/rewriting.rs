@@ -170,10 +170,11 @@ fn second_moment(subject: Subject<'_>, layer: usize, width: usize, seed: u64) ->
 /// What is added to the value so that the new answer follows, and the probability that it then has: gradient descent (Adam) on the loss of the new answer, with a
 /// penalty on the length of what is added.
 fn change_of_value(
-    Subject { model, params, .. }: Subject<'_>,
+    subject: Subject<'_>,
     wanted: &Wanted<'_>,
     value: &[f64],
 ) -> Result<(Vec<f64>, f64)> {
+    let params = subject.params;
     let (batch, size) = (batch_of(wanted.tokens), length(value).max(f64::MIN_POSITIVE));
     let mut adam = Adam::new(value.len());
     let mut change = vec![0.0; value.len()];
@@ -181,20 +182,7 @@ fn change_of_value(
     for step in 0..=STEPS {
         let added = Tensor::from_iter(change.iter().map(|x| narrow(*x)), params.device())?;
         let added = Var::from_tensor(&added)?;
-        let edit = Edit {
-            site: site(wanted.layer, Point::MlpOut),
-            head: None,
-            positions: At::Same(vec![wanted.position]),
-            keys: At::All,
-            with: With::Add(added.as_tensor().clone()),
-        };
-        let asked =
-            Asked { wants_logits: true, logits_from: wanted.tokens.len() - 1, ..Asked::default() };
-        let (logits, _) = pass::forward_asked(model, params, &batch, &[edit], asked)?;
-        let logits = logits.ok_or_else(|| Error::internal("a pass left no logits"))?;
-        let last = logits.dim(1)? - 1;
-        let logits = logits.narrow(1, last, 1)?.flatten_all()?;
-        let loss = loss_of(&logits, wanted.to)?;
+        let loss = loss_with(subject, wanted, &batch, &added)?;
         let shown = f64::from(loss.to_vec0::<f32>()?);
         probability = (-shown).exp();
         let long = length(&change);
@@ -217,6 +205,29 @@ fn change_of_value(
         }
     }
     Ok((change, probability))
+}
+
+/// The loss of the new answer where something is added to what the MLP writes, with its history.
+fn loss_with(
+    Subject { model, params, .. }: Subject<'_>,
+    wanted: &Wanted<'_>,
+    batch: &Batch,
+    added: &Var,
+) -> Result<Tensor> {
+    let edit = Edit {
+        site: site(wanted.layer, Point::MlpOut),
+        head: None,
+        positions: At::Same(vec![wanted.position]),
+        keys: At::All,
+        with: With::Add(added.as_tensor().clone()),
+    };
+    let logits_from = wanted.tokens.len().saturating_sub(1);
+    let asked = Asked { wants_logits: true, logits_from, ..Asked::default() };
+    let (logits, _) = pass::forward_asked(model, params, batch, &[edit], asked)?;
+    let logits = logits.ok_or_else(|| Error::internal("a pass left no logits"))?;
+    // A network may give those of all positions.
+    let last = logits.narrow(1, logits.dim(1)?.saturating_sub(1), 1)?;
+    loss_of(&last.flatten_all()?, wanted.to)
 }
 
 /// In nats, of one token under logits `[vocab]`.
