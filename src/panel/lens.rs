@@ -58,6 +58,8 @@ crate::settings! {
     }
 }
 
+/// What `tokens` says of the answers to the prompt in view, as the measurement does.
+const ANSWERS: &str = "answers";
 /// How every row is read.
 const CAPTION: &str = "Each row is read by the network's own final norm and unembedding; the last is its own prediction.";
 
@@ -148,7 +150,8 @@ impl Lens {
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
         let reading = reading(view, &self.call(view.net, view.selection))?;
         if !self.tokens.trim().is_empty() {
-            return followed::figure(view, reading, self.map.on(view.palette.dark));
+            let answers = self.tokens.trim() == ANSWERS;
+            return followed::figure(view, reading, self.map.on(view.palette.dark), answers);
         }
         let found = Found::new(reading)?;
         let range = self.range(&found);

@@ -56,8 +56,8 @@ crate::settings! {
 const WAITING: &str = "The subject is being corrupted, and states, MLPs and attentions restored one by one; the first results come in a moment.";
 /// In maps of at most so many cells the probabilities are written.
 const MOST_NUMBERS: usize = 48;
-/// Height of a row of a map and what stands around it, in points; width of a column.
-const LEAST: [f32; 2] = [150.0, 90.0];
+/// Least width of a map beside others, in points.
+const LEAST: f32 = 115.0;
 
 impl Panel for Tracing {
     fn needs(&self, _net: &NetShape, _selection: &Selection) -> Vec<MeasurementCall> {
@@ -98,16 +98,14 @@ impl Tracing {
         }
         let rows = if self.show == Show::Both { 2 } else { 1 };
         let kinds = plots.len().div_ceil(rows).max(1);
-        let most = convert::index((view.size[0] / LEAST[0]).max(1.0));
-        // A row of maps in two lines would not stand below the same of the prompt.
-        let columns = if kinds <= most { kinds } else { 1 };
+        let most = convert::index((view.size[0] / LEAST).max(1.0));
         if plots.is_empty() {
             return Err(sentence("This network has none of the places that are restored."));
         }
         Ok(Figure {
             title: sheet.title(found.step),
-            columns,
-            caption: sheet.caption(),
+            columns: kinds.min(most),
+            caption: sheet.caption(self.show),
             plots,
             ..Figure::default()
         })
@@ -209,13 +207,20 @@ impl<'a> Sheet<'a> {
         )
     }
 
-    fn caption(&self) -> String {
-        let prompts = self.number("prompts");
-        let mut said = vec![format!(
-            "Above: the prompt of the title, its subject marked *. Means of {prompts:.0} prompts: probability {}, corrupted {}.",
-            two(self.number("probability")),
-            two(self.number("probability_corrupted")),
-        )];
+    fn caption(&self, show: Show) -> String {
+        let mut said = vec![match show {
+            Show::Both => "Above: the prompt of the title, its subject marked *.".to_owned(),
+            Show::Prompt => "The subject is marked *.".to_owned(),
+            Show::Mean => String::new(),
+        }];
+        if show != Show::Prompt {
+            said.push(format!(
+                "Means of {:.0} prompts: probability {}, corrupted {}.",
+                self.number("prompts"),
+                two(self.number("probability")),
+                two(self.number("probability_corrupted")),
+            ));
+        }
         let window = self.number("window");
         if window > 1.0 {
             said.push(format!("MLPs and attention are restored in windows of {window:.0} layers."));
@@ -224,6 +229,7 @@ impl<'a> Sheet<'a> {
             said.push("It is another prompt than the sequence in view.".to_owned());
         }
         said.extend(self.reading.notes.iter().cloned());
+        said.retain(|sentence| !sentence.is_empty());
         said.join(" ")
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::array::Array;
 use crate::base::convert::narrow;
+use crate::base::plain::Plain;
 use crate::base::question::Reading;
 use crate::figure::color::{ColorMap, Scaling, fraction};
 use crate::figure::{
@@ -11,14 +12,14 @@ use crate::figure::{
 };
 use crate::panel::outputs::{array, number, place, step_text, tokens};
 use crate::panel::tokens::as_id;
-use crate::panel::{View, colors, head_map, span};
+use crate::panel::{View, colors, span};
 
 use super::boundary_name;
 
 /// In maps of at most so many cells the logits are written.
 const MOST_NUMBERS: usize = 40;
 /// Least width of a plot beside others, in points.
-const LEAST: f32 = 150.0;
+const LEAST: f32 = 125.0;
 
 /// What is known of the tokens.
 struct Followed<'a> {
@@ -30,13 +31,24 @@ struct Followed<'a> {
     range: (f32, f32),
 }
 
-/// Maps of the logits of the tokens that were asked for, and their course at the selected query.
+/// What the answers to a prompt are called, the right one first.
+const ANSWERS: [&str; 2] = ["right: ", "wrong: "];
+
+/// Maps of the logits of the tokens that were asked for, and their course at the selected query; `answers`: they are the right and the wrong
+/// answer to the prompt in view.
 ///
 /// # Errors
 /// The figure that says what is missing.
-pub fn figure(view: &View<'_>, reading: &Reading, map: ColorMap) -> Result<Figure, Figure> {
+pub fn figure(
+    view: &View<'_>,
+    reading: &Reading,
+    map: ColorMap,
+    answers: bool,
+) -> Result<Figure, Figure> {
     let (logit, ids) = (array(reading, "logit", 3)?, array(reading, "followed", 1)?);
-    let names = ids.data.iter().map(|id| view.vocab.glyph(as_id(*id))).collect();
+    let called = |at: usize| ANSWERS.get(at).filter(|_| answers).copied().unwrap_or_default();
+    let named = |(at, id): (usize, &f32)| format!("{}{}", called(at), view.vocab.glyph(as_id(*id)));
+    let names = ids.data.iter().enumerate().map(named).collect();
     let mut extent = span::Extent::default();
     logit.data.iter().for_each(|x| extent.add(f64::from(*x)));
     let range = (narrow(extent.low), narrow(extent.high.max(extent.low + 1e-6)));
@@ -48,8 +60,8 @@ pub fn figure(view: &View<'_>, reading: &Reading, map: ColorMap) -> Result<Figur
     let fits = view.size[0] >= LEAST * across as f32;
     Ok(Figure {
         title: format!(
-            "Logits of {} between the layers, {}",
-            followed.names.join(" and "),
+            "Logits between the layers ({}), {}",
+            followed.names.join(", "),
             step_text(view)
         ),
         columns: if fits { across } else { 1 },
@@ -161,7 +173,7 @@ impl Followed<'_> {
         let known = values.iter().enumerate().filter(|(_, value)| value.is_finite());
         let mark = |(i, value): (usize, &f32)| Mark::Text {
             at: [(i % columns) as f64 + 0.5, (i / columns) as f64 + 0.5],
-            text: head_map::short(*value).replace('-', "−"),
+            text: format!("{:.1}", Plain(f64::from(*value))).replace('-', "−"),
             color: colors::text_on(self.map.at(fraction(*value, self.range, Scaling::Linear))),
             anchor: Anchor::Center,
             size: 8.0,
