@@ -84,6 +84,58 @@ crate::settings! {
     }
 }
 
+crate::choices! {
+    /// What becomes of the tokens of a subject.
+    pub enum Corrupted {
+        /// Noise is added to their embeddings.
+        Noise = "noise",
+        /// They are those of the counterpart.
+        Resample = "resample",
+        /// Their embeddings are zero.
+        Zero = "zero",
+    }
+}
+
+crate::choices! {
+    /// What is restored in a corrupted run.
+    pub enum Restoring {
+        /// States, MLPs and attentions, a map of each.
+        All = "all",
+        /// The residual stream behind a layer.
+        State = "state",
+        /// What MLPs write, in a window of layers.
+        Mlp = "mlp",
+        /// What attention writes, in a window of layers.
+        Attention = "attention",
+    }
+}
+
+crate::settings! {
+    /// Of causal tracing.
+    pub struct Tracing = "What is corrupted, and what is restored." {
+        /// What is restored: states, MLPs and attentions, each in a map of its own; or one of them.
+        restored: Restoring = Restoring::All, @live;
+        /// Also maps of states behind which MLPs, or attention, stay as they are in the corrupted run at the same position.
+        severed: bool = false, @live;
+        /// How the subject is corrupted: noise on its embeddings, the tokens of the counterpart, or zeros.
+        corrupted: Corrupted = Corrupted::Noise, @live;
+        /// Which tokens are corrupted: a role, or positions such as 0-3 (empty: the role subject; where prompts have none, those that differ from the counterpart).
+        positions: String = String::new(), @live;
+        /// Layers of a window of MLPs or attentions. 0: as many as 10 are of 48, one at least.
+        window: usize = 0, in 0..=100, @live;
+        /// Noise, in standard deviations of the embeddings of the subjects.
+        noise: f64 = 3.0, in 0.0..=100.0, @live;
+        /// Samples of the noise; probabilities are means over them.
+        samples: usize = 10, in 1..=100, @live;
+        /// What the noise is drawn with.
+        seed: usize = 1, in 0..=2_147_483_647, @live;
+        /// Prompts that the means are over, the one in focus among them; more take longer.
+        mean_over: usize = 32, in 1..=4096, @live;
+        /// Ask also prompts whose answer is not the likeliest token: the others say what the network knows.
+        all_prompts: bool = false, @live;
+    }
+}
+
 crate::settings! {
     /// Of text that a network writes.
     pub struct Generating = "How many tokens, and how they are drawn." {

@@ -254,6 +254,21 @@ pub const TERMS: &[Term] = &[
         says: "A part of the network is taken from its run on another text: what then changes in the answer was carried there. The panel Patching maps it.",
     },
     Term {
+        memory: "where a memory is looked up",
+        transformer: "causal tracing",
+        says: "The tokens of a subject are corrupted, so that the answer is lost; a state, an MLP or an attention that brings it back when it alone is restored lies on the way of the fact. The panel Tracing maps it.",
+    },
+    Term {
+        memory: "semantic memory",
+        transformer: "fact",
+        says: "What is known by heart and not from the text: a subject and a relation lead to an object, or a subject to its attribute. That is recall. Where a sentence of the text states another attribute, recall and copying are in conflict.",
+    },
+    Term {
+        memory: "changing one memory",
+        transformer: "rank-one editing (ROME)",
+        says: "The output matrix of an MLP is changed so that it has another value for one key, and as little else for others: one fact is rewritten.",
+    },
+    Term {
         memory: "tracing of a tract",
         transformer: "path patching",
         says: "Only what one part sends directly into another is taken from the run on another text: what then changes in the answer went along this path. The panel Path patching maps it.",

@@ -23,6 +23,7 @@ impl Intervention {
             How::Mean => format!("{what} set to its mean{at}"),
             How::Resample(sequence) => format!("{what} from sequence {sequence}{at}"),
             How::Patch(_) => format!("{what} patched{at}"),
+            How::Rewrite { .. } => format!("{what} rewritten{at}"),
         }
     }
 

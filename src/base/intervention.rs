@@ -250,6 +250,12 @@ pub enum How {
     Resample(u64),
     /// What it is on these tokens, in the network without interventions.
     Patch(Vec<u32>),
+    /// The output matrix of the MLP is changed (by rank one) so that this token follows these: at the place, which is one position of what an MLP writes, it
+    /// reads the fact. It holds for all sequences.
+    Rewrite {
+        tokens: Vec<u32>,
+        to: u32,
+    },
     /// What it was before, under the same interventions: in the segment before, or at the position before where a network goes on
     /// position by position. What is written into a memory is then not kept.
     Hold,
@@ -258,7 +264,8 @@ pub enum How {
 /// One change, spelled as in the experiment file and on the command line:
 /// `freeze layer0.wk`, `unfreeze layer0.wk`, `zero layer1.head0`, `zero layer0.attn_out@7`, `cut layer1.head0@20<-7`,
 /// `cut layer1.head0@20<-7 renormalised`, `scale layer1.head0 by 0.5`, `add layer1.resid_pre@7 2*embed[5]-2*embed[9]`,
-/// `mean layer1.head0`, `resample layer1.k.head0@7 from 3`, `patch layer1.k.head0@7 from 4 12 9`, `hold layer1.memory.write@m0:2`.
+/// `mean layer1.head0`, `resample layer1.k.head0@7 from 3`, `patch layer1.k.head0@7 from 4 12 9`, `hold layer1.memory.write@m0:2`,
+/// `rewrite layer3.mlp_out@3 from 4 12 9 to 5`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Intervention {
     /// The tensor gets no gradient, no decay and no momentum until it is unfrozen.
@@ -290,6 +297,9 @@ impl Intervention {
     /// When it is none, or the text holds what is no token.
     pub fn written(text: &str, vocab: &Vocab) -> Result<Self> {
         check_length(text)?;
+        if let Some(what) = Self::rewriting(text, vocab) {
+            return what;
+        }
         let from = text.trim().strip_prefix("patch ").and_then(|rest| rest.split_once(" from "));
         let Some((place, from)) = from.filter(|_| text.parse::<Self>().is_err()) else {
             return text.parse();
@@ -302,6 +312,22 @@ impl Intervention {
         Ok(Self::Change { place, how: How::Patch(tokens) })
     }
 
+    /// A rewriting with text and new answer as text; `None` where it is none, or has them as numbers.
+    fn rewriting(text: &str, vocab: &Vocab) -> Option<Result<Self>> {
+        let (place, rest) = text.trim().strip_prefix("rewrite ")?.split_once(" from ")?;
+        let (from, to) = rest.rsplit_once(" to ")?;
+        if text.parse::<Self>().is_ok() {
+            return None;
+        }
+        let read = |text: &str| vocab.encode(text).map_err(|e| e.context("what to rewrite"));
+        let numbers = || -> Result<String> {
+            let (tokens, to) = (read(from)?, read(to)?);
+            let own: Vec<u32> = to.into_iter().filter(|id| !vocab.is_special(*id)).collect();
+            Ok(format!("rewrite {place} from {} to {}", numbered(&tokens), numbered(&own)))
+        };
+        Some(numbers().and_then(|text| text.parse()))
+    }
+
     /// Whether it changes the forward pass (rather than which tensors are trained).
     pub fn changes_forward(&self) -> bool {
         matches!(self, Self::Change { .. })
@@ -310,7 +336,18 @@ impl Intervention {
     /// Whether it puts in what is found on other sequences, in the network as it is now: that can be looked at and
     /// not trained with.
     pub fn needs_reference(&self) -> bool {
-        matches!(self, Self::Change { how: How::Mean | How::Resample(_) | How::Patch(_), .. })
+        matches!(
+            self,
+            Self::Change {
+                how: How::Mean | How::Resample(_) | How::Patch(_) | How::Rewrite { .. },
+                ..
+            }
+        )
+    }
+
+    /// Whether it changes a matrix, for all sequences, rather than what one pass has at a place.
+    pub fn rewrites(&self) -> bool {
+        matches!(self, Self::Change { how: How::Rewrite { .. }, .. })
     }
 }
 
@@ -340,9 +377,9 @@ impl fmt::Display for Intervention {
             How::Mean => write!(f, "mean {place}"),
             How::Hold => write!(f, "hold {place}"),
             How::Resample(sequence) => write!(f, "resample {place} from {sequence}"),
-            How::Patch(tokens) => {
-                let tokens: Vec<String> = tokens.iter().map(ToString::to_string).collect();
-                write!(f, "patch {place} from {}", tokens.join(" "))
+            How::Patch(tokens) => write!(f, "patch {place} from {}", numbered(tokens)),
+            How::Rewrite { tokens, to } => {
+                write!(f, "rewrite {place} from {} to {to}", numbered(tokens))
             }
         }
     }
@@ -377,6 +414,12 @@ impl FromStr for Intervention {
         if how == How::Cut && place.site.point != Point::Pattern {
             return Err(wrong("only attention has weights that sum to one"));
         }
+        let is_lookup = place.site.point == Point::MlpOut && place.positions.len() == 1;
+        if matches!(how, How::Rewrite { .. }) && !is_lookup {
+            return Err(wrong(
+                "a fact is rewritten in an MLP at one position, as layer3.mlp_out@3",
+            ));
+        }
         Ok(Self::Change { place, how })
     }
 }
@@ -394,9 +437,21 @@ fn check_length(text: &str) -> Result<()> {
     )))
 }
 
+/// Tokens by their numbers.
+fn numbered(tokens: &[u32]) -> String {
+    tokens.iter().map(ToString::to_string).collect::<Vec<String>>().join(" ")
+}
+
+fn read_numbers(text: &str) -> Option<Vec<u32>> {
+    let tokens: Option<Vec<u32>> = text.split_whitespace().map(|t| t.parse().ok()).collect();
+    tokens.filter(|tokens| !tokens.is_empty() && tokens.len() <= MOST_CONTEXT)
+}
+
 /// First words of all interventions.
-pub const VERBS: [&str; 10] =
-    ["zero", "cut", "scale", "add", "mean", "hold", "resample", "patch", "freeze", "unfreeze"];
+pub const VERBS: [&str; 11] = [
+    "zero", "cut", "scale", "add", "mean", "hold", "resample", "patch", "rewrite", "freeze",
+    "unfreeze",
+];
 
 fn parse_how(verb: &str, rest: &str) -> std::result::Result<How, &'static str> {
     let after = |word: &str| rest.strip_prefix(word).map(str::trim);
@@ -419,10 +474,14 @@ fn parse_how(verb: &str, rest: &str) -> std::result::Result<How, &'static str> {
             .map(How::Resample)
             .ok_or("no \"from\" with the number of a held-out sequence"),
         "patch" => after("from")
-            .and_then(|tokens| tokens.split_whitespace().map(|t| t.parse().ok()).collect())
-            .filter(|tokens: &Vec<u32>| !tokens.is_empty() && tokens.len() <= MOST_CONTEXT)
+            .and_then(read_numbers)
             .map(How::Patch)
             .ok_or("no \"from\" with the numbers of tokens"),
+        "rewrite" => after("from")
+            .and_then(|rest| rest.split_once(" to "))
+            .and_then(|(tokens, to)| Some((read_numbers(tokens)?, to.trim().parse().ok()?)))
+            .map(|(tokens, to)| How::Rewrite { tokens, to })
+            .ok_or("no \"from\" with the numbers of tokens and \"to\" with that of the new answer"),
         _ => Err("unknown verb"),
     }
 }

@@ -82,6 +82,8 @@ questions! {
     Patching "patching" analysis::patching::Patching, COUNTED;
     Path "path" analysis::path::PathPatching, COUNTED;
     Scrubbing "scrubbing" analysis::scrubbing::Scrubbing, COMPARED;
+    Rewriting "rewriting" analysis::rewriting::Rewriting, &[];
+    Tracing "tracing" analysis::tracing::Tracing, &[];
     TreeScrubbing "tree_scrubbing" analysis::tree_scrubbing::TreeScrubbing, &[];
     Registers "registers" analysis::registers::FindingRegisters, &[];
     KnockOut "knock_out" analysis::knock_out::KnockingOut, &[];

@@ -149,6 +149,10 @@ enum Command {
     Path(Ask<analyze::Path>),
     /// Ask how much of the behaviour the paths of a hypothesis explain
     Scrub(Ask<analyze::Scrubbing>),
+    /// Corrupt the subject of prompts and ask which states, MLPs and attentions bring the answer back when they alone are restored
+    Trace(Ask<analyze::Tracing>),
+    /// Change the MLP that holds a fact so that another answer follows the prompt, and ask what becomes of it, of its neighbours and of all others
+    Rewrite(Ask<analyze::Rewriting>),
     /// Ask how much of a tree's first step survives when one layer looks at another tree with the same node held
     TreeScrub(Ask<analyze::TreeScrubbing>),
     /// Find the positions that the first step in a tree reads directly in the last layers
@@ -281,6 +285,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Patch(args)) => args.run(),
         Some(Command::Path(args)) => args.run(),
         Some(Command::Scrub(args)) => args.run(),
+        Some(Command::Trace(args)) => args.run(),
+        Some(Command::Rewrite(args)) => args.run(),
         Some(Command::TreeScrub(args)) => args.run(),
         Some(Command::Registers(args)) => args.run(),
         Some(Command::Readers(args)) => args.run(),

@@ -15,6 +15,10 @@ crate::choices! {
         Sparse = "sparse",
         /// Numbers of one digit more.
         MoreDigits = "more_digits",
+        /// Where what is stated and what is known are rivals: what is stated.
+        Copied = "copied",
+        /// The same sequences: what is known.
+        Recalled = "recalled",
     }
 }
 
@@ -23,7 +27,7 @@ crate::settings! {
     ///
     /// Numbers: `accuracy_longer`, the accuracy in the last quarter of sequences that are four times as long; `accuracy_dense` and
     /// `accuracy_sparse`, that on the variants of a task that are called so; `accuracy_more_digits`, the share of sequences of that variant whose
-    /// answers are all right. Of tasks and networks that can be asked so.
+    /// answers are all right; `accuracy_copied` and `accuracy_recalled`, of sequences in which a sentence contradicts a fact, how often the one and the other is told. Of tasks and networks that can be asked so.
     pub struct Elsewhere = "Accuracy on longer sequences than those of training, or on a variant of the task." {
         /// On which sequences.
         on: Where = Where::Longer;
@@ -37,7 +41,9 @@ impl Measurement for Elsewhere {
     fn scope(&self) -> Scope {
         Scope::Variant(match self.on {
             Where::Longer => LONGER,
-            Where::Dense | Where::Sparse | Where::MoreDigits => self.on.name(),
+            Where::Dense | Where::Sparse | Where::MoreDigits | Where::Copied | Where::Recalled => {
+                self.on.name()
+            }
         })
     }
 
@@ -49,7 +55,9 @@ impl Measurement for Elsewhere {
         let source = subject.source;
         let other = match self.on {
             Where::Longer => task::longer(source),
-            Where::Dense | Where::Sparse | Where::MoreDigits => source.variant(self.on.name()),
+            Where::Dense | Where::Sparse | Where::MoreDigits | Where::Copied | Where::Recalled => {
+                source.variant(self.on.name())
+            }
         };
         let most = subject.model.layout().length;
         match other {
@@ -74,7 +82,9 @@ impl Measurement for Elsewhere {
         let tally = match self.on {
             Where::MoreDigits => whole_sequences(scene)?,
             Where::Longer => from_position(scene, 3 * scene.batch.len / 4)?,
-            Where::Dense | Where::Sparse => from_position(scene, 0)?,
+            Where::Dense | Where::Sparse | Where::Copied | Where::Recalled => {
+                from_position(scene, 0)?
+            }
         };
         let means = vec![tally.named(format!("accuracy_{}", self.on.name()))];
         Ok(Answer { means, ..Answer::default() })

@@ -11,6 +11,7 @@ use crate::base::batch::NO_TARGET;
 use crate::base::convert::narrow;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
+use crate::task::prompted::Prompted;
 
 crate::settings! {
     /// The logit lens (nostalgebraist 2020). Boundary 0 is the stream before layer 0, boundary l the one after l layers; each
@@ -19,7 +20,8 @@ crate::settings! {
     ///
     /// Arrays: `token` and `probability` `[boundary, pos, rank]` of the likeliest next tokens, the likeliest first;
     /// `target_log_probability` `[boundary, pos]` in nats, NaN where a position has no target; `kl` `[boundary, pos]`
-    /// in nats, from the network's own prediction to that of the boundary: KL(network ‖ boundary).
+    /// in nats, from the network's own prediction to that of the boundary: KL(network ‖ boundary). Of tokens that are followed
+    /// `logit` `[boundary, pos, token]`, and their ids `followed` `[token]`.
     pub struct LogitLens = "The residual stream before and after every layer, read as if the network ended there: next tokens, probability of the right one, divergence from the network's own prediction." {
         /// Tokens per position.
         top: usize = 5, in 1..=100;
@@ -27,6 +29,8 @@ crate::settings! {
         first: usize = 0, in 0..=1_048_576;
         /// Positions to read at.
         count: usize = 0, in 0..=1_048_576;
+        /// Tokens whose logits are told everywhere: their text, one after the other, or answers, the right and the wrong answer to the prompt in view (empty: none).
+        tokens: String = String::new();
     }
 }
 
@@ -57,7 +61,8 @@ impl Measurement for LogitLens {
             .get(0)?;
         let (positions, vocab) = logits.dims2()?;
         let sites = self.sites(scene.subject);
-        let mut found = Found::new(sites.len(), positions, self.top.min(vocab));
+        let followed = self.followed(scene)?;
+        let mut found = Found::new(sites.len(), positions, self.top.min(vocab), followed);
         let asked = match self.count {
             0 => 0..positions,
             count => self.first.min(positions)..positions.min(self.first.saturating_add(count)),
@@ -73,7 +78,32 @@ impl Measurement for LogitLens {
 /// Positions that are read at a time: their logits at all boundaries would take much memory.
 const ROWS: usize = 64;
 
+/// What `tokens` says of the answers to the prompt in view.
+pub const ANSWERS: &str = "answers";
+
 impl LogitLens {
+    /// Tokens whose logits are told.
+    fn followed(&self, scene: &Scene<'_>) -> Result<Vec<u32>> {
+        let (source, text) = (scene.subject.source, self.tokens.trim());
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        if text != ANSWERS {
+            // Text may begin with a space that belongs to its token; what begins a prompt is none of it.
+            let mut ids = source.vocab().encode(&self.tokens).map_err(|e| e.context("tokens"))?;
+            ids.retain(|id| !source.vocab().is_special(*id));
+            return Ok(ids);
+        }
+        let prompted = source.facet::<Prompted>();
+        let prompt = prompted.and_then(|prompted| (prompted.of_text)(&scene.batch.tokens));
+        let prompt = prompt.ok_or_else(|| {
+            Error::usage(
+                "tokens = answers: the sequence in view is no prompt of which a right and a wrong answer are known; choose one (a set of prompts with answer and wrong, or a sequence in which they are rivals), or write the tokens",
+            )
+        })?;
+        Ok(prompt.answer().into_iter().chain(prompt.wrong()).collect())
+    }
+
     /// Reads some positions at all boundaries.
     fn read(
         &self,
@@ -140,10 +170,12 @@ struct Found {
     probability: Vec<f32>,
     target: Vec<f32>,
     kl: Vec<f32>,
+    followed: Vec<u32>,
+    logit: Vec<f32>,
 }
 
 impl Found {
-    fn new(boundaries: usize, positions: usize, top: usize) -> Self {
+    fn new(boundaries: usize, positions: usize, top: usize, followed: Vec<u32>) -> Self {
         let empty = |count: usize| vec![f32::NAN; count];
         let places = boundaries * positions;
         Self {
@@ -152,6 +184,8 @@ impl Found {
             probability: empty(places * top),
             target: empty(places),
             kl: empty(places),
+            logit: empty(places * followed.len()),
+            followed,
         }
     }
 
@@ -174,17 +208,29 @@ impl Found {
             self.target[place] = read.get(target as usize).map_or(f32::NAN, |p| narrow(*p));
         }
         self.kl[place] = narrow(divergence_of(own.0, own.1, &read));
+        let of_place = self.logit.iter_mut().skip(place * self.followed.len());
+        for (logit, token) in of_place.zip(&self.followed) {
+            *logit = logits.get(*token as usize).copied().unwrap_or(f32::NAN);
+        }
     }
 
     fn arrays(self) -> Result<Vec<Array>> {
         let shape = self.shape;
         let ranked = |name, data| Array::new(name, &["boundary", "pos", "rank"], &shape, data);
         let along = |name, data| Array::new(name, &["boundary", "pos"], &shape[..2], data);
-        Ok(vec![
+        let mut arrays = vec![
             ranked("token", self.token)?,
             ranked("probability", self.probability)?,
             along("target_log_probability", self.target)?,
             along("kl", self.kl)?,
-        ])
+        ];
+        let count = self.followed.len();
+        if count > 0 {
+            let (shape, ids) = ([shape[0], shape[1], count], self.followed.iter());
+            arrays.push(Array::new("logit", &["boundary", "pos", "token"], &shape, self.logit)?);
+            let ids: Vec<f32> = ids.map(|id| *id as f32).collect();
+            arrays.push(Array::new("followed", &["token"], &[count], ids)?);
+        }
+        Ok(arrays)
     }
 }

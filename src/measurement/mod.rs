@@ -68,6 +68,14 @@ pub const ALL: &[Entry<dyn Measurement>] = &[
         name: "more_digits",
         make: || Box::new(elsewhere::Elsewhere { on: elsewhere::Where::MoreDigits }),
     },
+    Entry {
+        name: "copied",
+        make: || Box::new(elsewhere::Elsewhere { on: elsewhere::Where::Copied }),
+    },
+    Entry {
+        name: "recalled",
+        make: || Box::new(elsewhere::Elsewhere { on: elsewhere::Where::Recalled }),
+    },
     Entry { name: "memory_use", make: || Box::new(memory_use::MemoryUse::default()) },
     Entry {
         name: "memory_gradient",

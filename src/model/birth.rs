@@ -215,7 +215,7 @@ impl Network for Simplified {
 
     fn written(&self, layer: usize) -> Option<Written> {
         let layer = self.layers.get(layer)?;
-        Some(Written { heads: 1, outputs: Some(Map::plain(layer.wo)) })
+        Some(Written { heads: 1, outputs: Some(Map::plain(layer.wo)), mlp: None })
     }
 
     fn memories(&self) -> Option<Memories> {

@@ -30,7 +30,7 @@ use crate::base::error::{Error, Result};
 use crate::base::registry::Entry;
 use crate::base::settings::Settings;
 use crate::base::weights::{TensorFile, Weights};
-use crate::nn::params::Params;
+use crate::nn::params::{Param, Params};
 use crate::nn::tap::{Part, Tap};
 use crate::nn::tape::Tape;
 use crate::nn::wire::{Watched, Wire};
@@ -245,7 +245,7 @@ pub trait Network: Send + Sync {
     fn resumes(&self) -> bool {
         false
     }
-    /// Where the heads of a layer write into the residual stream; `None`: there is no such layer, or it has no heads.
+    /// Where a layer writes into the residual stream; `None`: there is no such layer, or it has no heads.
     fn written(&self, _layer: usize) -> Option<Written> {
         None
     }
@@ -313,6 +313,10 @@ impl<N: Network> Model for N {
     fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
         let written = self.written(layer);
         written.map(|w| w.numbers(Network::layout(self).width, params)).transpose()
+    }
+
+    fn mlp_output(&self, layer: usize) -> Option<Param> {
+        Some(self.written(layer)?.mlp?.weight)
     }
 
     fn embedding(&self) -> Option<Embedding> {
@@ -407,6 +411,10 @@ pub trait Model: Send + Sync {
     /// How the heads of a layer write into the residual stream. `None`: they do not just add to it, or it does not say.
     fn writes(&self, _params: &Params, _layer: usize) -> Result<Option<Writes>> {
         Ok(None)
+    }
+    /// The matrix with which the MLP of a layer adds to the residual stream, `[width, hidden]`. `None`: there is no such, or it does not say.
+    fn mlp_output(&self, _layer: usize) -> Option<Param> {
+        None
     }
     /// What its stream begins with. `None`: there is no such stream, or it does not say.
     fn embedding(&self) -> Option<Embedding> {

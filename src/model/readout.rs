@@ -154,12 +154,14 @@ impl Readout {
     }
 }
 
-/// Where the attention of a layer writes, by handles.
+/// Where a layer writes, by handles.
 #[derive(Clone, Copy)]
 pub struct Written {
     pub heads: usize,
     /// `W_O`, `[width, head · dim]`; `None` where it is left out.
     pub outputs: Option<Map>,
+    /// The last matrix of its MLP, `[width, hidden]`; `None` where there is none, or it does not just add to the stream.
+    pub mlp: Option<Map>,
 }
 
 impl Written {

@@ -109,7 +109,7 @@ impl Edit {
                 direction(terms, params)
                     .map_err(|e| e.context(format!("intervention \"{what}\"")))?,
             ),
-            How::Mean | How::Resample(_) | How::Patch(_) => {
+            How::Mean | How::Resample(_) | How::Patch(_) | How::Rewrite { .. } => {
                 return Err(Error::usage(format!(
                     "intervention \"{what}\" puts in what is found on other sequences: that can be looked at, but not trained with; use zero, scale, add or cut"
                 )));

@@ -287,6 +287,18 @@ impl Params {
         Self { seed, device, entries, derived: Mutex::default() }
     }
 
+    /// The same parameters with other numbers for one of them, of the same shape.
+    ///
+    /// # Errors
+    /// When candle refuses.
+    pub fn with(&self, param: Param, numbers: &Tensor) -> Result<Self> {
+        let mut entries = self.entries.clone();
+        entries[param.0].values = Values::Here(Var::from_tensor(numbers)?);
+        entries[param.0].fixed = None;
+        let (seed, device) = (self.seed, self.device.clone());
+        Ok(Self { seed, device, entries, derived: Mutex::default() })
+    }
+
     /// Handles of all parameters, in order.
     pub fn all(&self) -> impl Iterator<Item = Param> + use<> {
         (0..self.entries.len()).map(Param)

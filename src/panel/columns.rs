@@ -318,6 +318,21 @@ const COLUMNS: &[Column] = &[
         help: "Share of right digits of sums into which one is carried, of places that add up to nine and carry it on (US9): it takes two places or more to know it.",
     },
     Column {
+        name: "accuracy_recall",
+        readable: "accuracy, what is known",
+        help: "Share of right answers where no sentence contradicts what is known of the subject.",
+    },
+    Column {
+        name: "accuracy_copied",
+        readable: "accuracy, copied",
+        help: "Of sequences in which a sentence contradicts a fact: the share in which what it says is told.",
+    },
+    Column {
+        name: "accuracy_recalled",
+        readable: "accuracy, recalled",
+        help: "Of sequences in which a sentence contradicts a fact: the share in which the fact is told.",
+    },
+    Column {
         name: "accuracy_more_digits",
         readable: "whole sums right, a digit more",
         help: "Share of sums whose digits are all right, of numbers with one digit more than those of training: who learned a rule is right, who learned by rote is not.",

@@ -1,5 +1,7 @@
 //! What the network already predicts between its layers, at every position: the logit lens.
 
+mod followed;
+
 use crate::base::array::Array;
 use crate::base::convert;
 use crate::base::question::{MeasurementCall, Reading};
@@ -16,6 +18,7 @@ pub const KIND: PanelKind = PanelKind {
     look_for: "The layer from which on the right token is the likeliest. What is there before the last layer is known early; what comes with one layer was written by it.",
     click: "A click on a box selects its position as the query (the token that asks).",
     stack: Stack::MiddleBelow,
+    controls: &[("tokens", "Follow")],
     aspect: 0.8,
     ..PanelKind::new("lens", || Box::<Lens>::default())
 };
@@ -50,9 +53,13 @@ crate::settings! {
         map: ColorMap = ColorMap::Paper, called "colours", @live;
         /// Which positions to draw: as many as can be read around the selected query, or all of them, without words.
         window: Window = Window::Around, @live;
+        /// Tokens to follow instead, their text one after the other, or answers: the right and the wrong answer to the prompt in view. Drawn are their logits everywhere, and layer by layer at the selected query (or the last position).
+        tokens: String = String::new(), @live;
     }
 }
 
+/// What `tokens` says of the answers to the prompt in view, as the measurement does.
+const ANSWERS: &str = "answers";
 /// How every row is read.
 const CAPTION: &str = "Each row is read by the network's own final norm and unembedding; the last is its own prediction.";
 
@@ -73,11 +80,11 @@ impl Panel for Lens {
     }
 
     fn difference(&self, [a, b]: [&View<'_>; 2], drawn: [&Figure; 2]) -> Figure {
-        if self.shade != Shade::Probability {
+        if self.shade != Shade::Probability || !self.tokens.trim().is_empty() {
             return compare::subtracted(drawn, a.palette.dark);
         }
         // The likeliest of A and the likeliest of B may be two tokens.
-        let right = Self { shade: Shade::Right, ..*self };
+        let right = Self { shade: Shade::Right, ..self.clone() };
         compare::subtracted([&right.figure(a), &right.figure(b)], a.palette.dark)
     }
 }
@@ -127,6 +134,10 @@ impl Lens {
     fn call(&self, net: &NetShape, selection: &Selection) -> MeasurementCall {
         const STEP: usize = 32;
         let call = MeasurementCall::new("logit_lens");
+        let call = match self.tokens.trim() {
+            "" => call,
+            _ => call.with("tokens", self.tokens.as_str()),
+        };
         if !net.is_large() || self.window == Window::All {
             return call;
         }
@@ -137,7 +148,12 @@ impl Lens {
     }
 
     fn draw(&self, view: &View<'_>) -> Result<Figure, Figure> {
-        let found = Found::new(reading(view, &self.call(view.net, view.selection))?)?;
+        let reading = reading(view, &self.call(view.net, view.selection))?;
+        if !self.tokens.trim().is_empty() {
+            let answers = self.tokens.trim() == ANSWERS;
+            return followed::figure(view, reading, self.map.on(view.palette.dark), answers);
+        }
+        let found = Found::new(reading)?;
         let range = self.range(&found);
         let mut plots = match self.window {
             Window::All => vec![self.whole(view, &found, range)],

@@ -34,6 +34,7 @@ pub mod sweep;
 pub mod sweep_map;
 pub mod timeline;
 pub mod tokens;
+pub mod tracing;
 pub mod tree;
 pub mod tree_scrubbing;
 pub mod working_memory;
@@ -60,6 +61,7 @@ pub const ALL: &[PanelKind] = &[
     attention::KIND,
     patching::KIND,
     paths::KIND,
+    tracing::KIND,
     lens::KIND,
     attribution::KIND,
     readers::KIND,

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::base::array::Array;
 use crate::base::batch::{Batch, Row};
 use crate::base::error::{Error, Result};
-use crate::base::intervention::{Intervention, MEMORY, Site};
-use crate::base::prompt;
+use crate::base::intervention::{How, Intervention, MEMORY, Site};
+use crate::base::prompt::{self, Encoded};
 use crate::base::question::{MeasurementCall, Reading, Readings};
 use crate::base::registry;
 use crate::base::settings;
 use crate::base::weights::Weights;
 use crate::measurement::analysis::{Analysis, Ground, PartialAnswer};
+use crate::measurement::causal::rewriting::{Wanted, rank_one};
 use crate::measurement::probing::lens::{Kept, Lenses};
 use crate::measurement::study::under::Under;
 use crate::measurement::{self, Answer, Measurement, Scope, Subject, study};
@@ -57,6 +58,8 @@ pub struct Instrument {
     /// Interventions that name what is there: each is tried out once.
     tried: Vec<Intervention>,
     reference: Reference,
+    /// Matrices of `params` that were rewritten since they were loaded.
+    rewritten: Vec<Intervention>,
     lenses: Vec<Arc<Kept>>,
     architecture: Box<dyn Architecture>,
     remembered: Mutex<Remembered>,
@@ -103,6 +106,7 @@ impl Instrument {
             loaded: None,
             tried: Vec::new(),
             reference: Reference::default(),
+            rewritten: Vec::new(),
             lenses: Vec::new(),
             remembered: Mutex::default(),
             architecture: experiment.model.boxed(),
@@ -135,7 +139,7 @@ impl Instrument {
     /// # Errors
     /// When the weights are those of another network or not finite.
     pub fn subject(&mut self, weights: &Weights) -> Result<(Subject<'_>, &Pool)> {
-        self.load(weights)?;
+        self.prepare(weights, &[])?;
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
         Ok((subject, &self.pool))
     }
@@ -167,7 +171,7 @@ impl Instrument {
         calls: &[MeasurementCall],
         waiting: Option<&dyn Waiting>,
     ) -> Result<Readings> {
-        self.load(weights)?;
+        self.prepare(weights, interventions)?;
         self.try_out(interventions)?;
         let edits = self.edits(interventions)?;
         let readings = |by_call: Answers| Readings {
@@ -263,7 +267,7 @@ impl Instrument {
         interventions: &[Intervention],
         give: &mut dyn FnMut(Array) -> Result<()>,
     ) -> Result<()> {
-        self.load(weights)?;
+        self.prepare(weights, interventions)?;
         self.try_out(interventions)?;
         let edits = self.edits(interventions)?;
         places::places(&*self.model, &self.params, &prompt.tokens, edits, give)
@@ -274,7 +278,7 @@ impl Instrument {
     /// # Errors
     /// As [`Self::examine`].
     pub fn pass(&mut self, weights: &Weights, prompt: &Row, sites: &[Site]) -> Result<usize> {
-        self.load(weights)?;
+        self.prepare(weights, &[])?;
         let batch = Batch::from_rows(std::slice::from_ref(prompt));
         let logits_from = prompt.len().saturating_sub(1);
         let asked = Asked { sites, wants_logits: true, logits_from, ..Asked::default() };
@@ -294,8 +298,8 @@ impl Instrument {
         analysis: &dyn Analysis,
         tell: OnPartial<'_>,
     ) -> Result<Reading> {
-        self.load(weights)?;
         let interventions = if analysis.reads_edits() { interventions } else { &[] };
+        self.prepare(weights, interventions)?;
         self.try_out(interventions)?;
         let edits = &self.edits(interventions)?;
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
@@ -319,7 +323,7 @@ impl Instrument {
         asked: &Prepared,
         tell: &mut dyn FnMut(usize, usize) -> bool,
     ) -> Result<Reading> {
-        self.load(weights)?;
+        self.prepare(weights, interventions)?;
         self.try_out(interventions)?;
         let edits = self.edits(interventions)?;
         let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
@@ -390,6 +394,37 @@ impl Instrument {
         Ok(edits)
     }
 
+    /// Loads the weights and rewrites the matrices that interventions rewrite, one after the other.
+    fn prepare(&mut self, weights: &Weights, interventions: &[Intervention]) -> Result<()> {
+        let wanted = || interventions.iter().filter(|what| what.rewrites());
+        if !self.rewritten.is_empty() && !wanted().eq(&self.rewritten) {
+            self.loaded = None;
+        }
+        self.load(weights)?;
+        for what in wanted().skip(self.rewritten.len()).cloned().collect::<Vec<_>>() {
+            self.rewrite(&what).map_err(|e| e.context(format!("intervention \"{what}\"")))?;
+            self.rewritten.push(what);
+        }
+        Ok(())
+    }
+
+    fn rewrite(&mut self, what: &Intervention) -> Result<()> {
+        let Intervention::Change { place, how: How::Rewrite { tokens, to } } = what else {
+            return Ok(());
+        };
+        let most = self.model.layout();
+        let text = [Encoded { tokens: tokens.clone(), ..Encoded::default() }];
+        prompt::check(&text, most.vocab, most.length)?;
+        let position = place.positions.first().copied().unwrap_or(0);
+        let wanted = Wanted { tokens, layer: place.site.layer, position, to: *to };
+        let subject = Subject { model: &*self.model, params: &self.params, source: &*self.source };
+        let change = rank_one(subject, &wanted, self.held_out.seed())?;
+        self.params = change.carried_out(&self.params)?;
+        self.remembered = Mutex::default();
+        self.reference = Reference::default();
+        Ok(())
+    }
+
     fn load(&mut self, weights: &Weights) -> Result<()> {
         let same = |loaded: &Weights| {
             let tensors = loaded.tensors.iter().zip(&weights.tensors);
@@ -411,6 +446,7 @@ impl Instrument {
         self.loaded = None;
         self.remembered = Mutex::default();
         self.reference = Reference::default();
+        self.rewritten.clear();
         match &weights.file {
             None => self.params.load(weights)?,
             Some(file) => {

@@ -200,6 +200,8 @@ with_the_program! {
     "interleaved-mechanisms"
     "retrieval-hierarchical"
     "retrieval-memory-tokens"
+    "fact-counterfact"
+    "facts"
 }
 
 /// Title and sentence of an experiment that comes with the program, as its document begins.

@@ -47,7 +47,12 @@ impl Reference {
             How::Mean => From::Mean,
             How::Resample(sequence) => From::HeldOut(*sequence),
             How::Patch(tokens) => From::Tokens(tokens.as_slice().into()),
-            How::Zero | How::Cut | How::Scale(_) | How::Add(_) | How::Hold => return Ok(None),
+            How::Zero
+            | How::Cut
+            | How::Scale(_)
+            | How::Add(_)
+            | How::Hold
+            | How::Rewrite { .. } => return Ok(None),
         };
         let key = (place.site, from);
         if !self.kept.contains_key(&key) {

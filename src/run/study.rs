@@ -11,6 +11,8 @@ use crate::formats::prompts::{self, Prompt};
 use crate::formats::tokenizer::{Begin, Codec};
 use crate::measurement::study::{self, Study};
 use crate::run_folder::series;
+use crate::task::held_out_seed;
+use crate::task::prompted::Prompted;
 
 use super::experiment::Experiment;
 
@@ -76,7 +78,10 @@ pub fn prepare(request: &Request<'_>, folder: &Path, of: &Experiment) -> Result<
             read.collect::<Result<Vec<_>>>()
                 .map_err(|e| e.context(format!("reading {}", path.display())))?
         }
-        None => own(request.study, &*study, codec.as_ref(), &mut notes)?,
+        None => match (&codec, of_task(of)?) {
+            (None, Some(prompts)) if !study.prompts().is_empty() => prompts,
+            _ => own(request.study, &*study, codec.as_ref(), &mut notes)?,
+        },
     };
     let prompts: Vec<Encoded> = prompts.into_iter().map(|prompt| prompt.begun(first)).collect();
     Ok(Prepared { name: request.study.to_owned(), study, prompts, begin, first, notes })
@@ -89,6 +94,17 @@ fn codec(folder: &Path, of: &Experiment) -> Result<Option<Codec>> {
     }
     let tokenizer = series::tokenizer_folder(folder).unwrap_or_else(|| folder.to_owned());
     Codec::in_folder(&tokenizer)
+}
+
+/// Prompts of a task that makes endlessly many.
+const MOST_OF_TASK: usize = 1000;
+
+/// The prompts that a task makes itself, of the seed of its held-out sequences.
+fn of_task(of: &Experiment) -> Result<Option<Vec<Encoded>>> {
+    let source = of.task.open()?;
+    let prompted = source.facet::<Prompted>();
+    let seed = held_out_seed(of.train.seed as u64);
+    Ok(prompted.map(|prompted| prompted.first(seed, MOST_OF_TASK)))
 }
 
 /// The first set of a study's own prompts of which the tokenizer reads some as they are meant; the others of the set are left out.

@@ -6,12 +6,15 @@ pub mod automaton;
 pub mod bigram;
 mod chance;
 pub mod copy;
+pub mod counterfact;
+pub mod facts;
 pub mod flip_flop;
 pub mod groups;
 pub mod interleaved;
 pub mod max_of_list;
 pub mod numpy;
 pub mod passkey;
+pub mod prompted;
 pub mod prompts;
 pub mod reference_back;
 pub mod statistics;
@@ -41,6 +44,8 @@ pub const ALL: &[Entry<dyn Task>] = &[
     Entry { name: "passkey", make: || Box::new(passkey::Passkey::default()) },
     Entry { name: "addition", make: || Box::new(addition::Addition::default()) },
     Entry { name: "max_of_list", make: || Box::new(max_of_list::MaxOfList::default()) },
+    Entry { name: "counterfact", make: || Box::new(counterfact::Counterfact::default()) },
+    Entry { name: "facts", make: || Box::new(facts::Facts::default()) },
     Entry { name: "interleaved", make: || Box::new(interleaved::Interleaved::default()) },
     Entry {
         name: "associative_retrieval",
@@ -162,7 +167,7 @@ pub trait Source: Send + Sync {
 
 impl<'s> dyn Source + 's {
     /// What only some tasks know, by its type: [`bigram::GlobalLaw`], [`bigram::Triggers`], [`tree_path::Trees`],
-    /// [`reference_back::TupleText`], [`automaton::Machine`], [`groups::Groups`], [`associative_retrieval::Text`],
+    /// [`reference_back::TupleText`], [`automaton::Machine`], [`groups::Groups`], [`associative_retrieval::Text`], [`prompted::Prompted`],
     /// [`Reals`](crate::base::batch::Reals). `None` where this one does not know it. A measurement that needs it asks for it, never for
     /// the name of a task.
     pub fn facet<F: Any>(&self) -> Option<&F> {

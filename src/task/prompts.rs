@@ -17,6 +17,7 @@ use crate::formats::prompts;
 use crate::formats::tokenizer::{Begin, Codec};
 
 use super::chance::{below, stream};
+use super::prompted::Prompted;
 use super::{Source, Task, unlabelled};
 
 crate::settings! {
@@ -128,6 +129,7 @@ pub struct PromptSet {
     pub file: PathBuf,
     prompts: Vec<Row>,
     pairs: Vec<Pair>,
+    prompted: Prompted,
 }
 
 impl PromptSet {
@@ -140,7 +142,14 @@ impl PromptSet {
         let pairs: Vec<Pair> =
             pairs.iter().filter(|pair| Some(pair.base.len()) == length).cloned().collect();
         let row = |prompt: &Encoded| answered(&prompt.tokens, prompt.answer());
-        Self { file: file.to_owned(), prompts: all.iter().map(row).collect(), pairs }
+        let (file, prompts) = (file.to_owned(), all.iter().map(row).collect());
+        let numbered =
+            |all: &Vec<Encoded>, _, index| all.get(usize::try_from(index).ok()?).cloned();
+        let of_text = |all: &Vec<Encoded>, tokens: &[u32]| {
+            all.iter().find(|prompt| prompt.tokens == tokens).cloned()
+        };
+        let prompted = Prompted::new(Arc::new(all.to_vec()), numbered, of_text);
+        Self { file, prompts, pairs, prompted }
     }
 
     /// How many prompts there are.
@@ -293,7 +302,7 @@ impl Source for PromptSource {
     fn facets(&self) -> Vec<&dyn Any> {
         let mut facets: Vec<&dyn Any> = vec![&self.task.beginnings];
         match &self.set {
-            Some(set) => facets.push(set),
+            Some(set) => facets.extend([set as &dyn Any, &set.prompted]),
             None if self.task.codec.is_some() => facets.push(&FIRST_TEXT),
             None => {}
         }

@@ -724,6 +724,31 @@ fn a_head_is_cut_on_a_step_of_the_past_and_mended() {
 }
 
 #[test]
+fn what_the_query_attends_to_the_key_is_scaled_by_a_slider() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = window(folder.path());
+    finished(&mut harness);
+    harness.get_by_role_and_label(Role::Slider, "Step in view").set_value_accesskit(20.0);
+    press(&mut harness, "Surgery");
+    press(&mut harness, "Maximise Surgery");
+    let lab = &mut harness.state_mut().lab;
+    (lab.selection.query, lab.selection.key) = (Some(5), Some(2));
+    (0..3).for_each(|_| harness.step());
+    for (alpha, spelled) in [
+        (0.5, vec!["scale layer0.pattern@5<-2 by 0.5", "scale layer1.pattern@5<-2 by 0.5"]),
+        (2.0, vec!["scale layer0.pattern@5<-2 by 2", "scale layer1.pattern@5<-2 by 2"]),
+        (1.0, vec![]),
+    ] {
+        let slider = "Attention scaled by";
+        harness.get_by_role_and_label(Role::Slider, slider).set_value_accesskit(alpha);
+        (0..3).for_each(|_| harness.step());
+        let in_force = harness.state().lab.in_force();
+        let in_force: Vec<String> = in_force.iter().map(ToString::to_string).collect();
+        assert_eq!(in_force, spelled);
+    }
+}
+
+#[test]
 fn a_figure_is_saved_through_the_path_field() {
     let folder = tempfile::tempdir().unwrap();
     let mut harness = window(folder.path());

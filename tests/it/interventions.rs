@@ -251,6 +251,7 @@ fn interventions_read_back_as_they_are_spelled() {
         "hold layer1.memory.write@m0:2",
         "resample layer1.k.head0@7 from 3",
         "patch layer1.k.head0@7 from 4 12 9",
+        "rewrite layer3.mlp_out@3 from 4 12 9 to 5",
     ] {
         let what: Intervention = text.parse().unwrap();
         assert_eq!(what.to_string(), text);

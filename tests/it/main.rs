@@ -28,6 +28,7 @@ mod examples;
 mod experiments;
 mod export;
 mod export_compared;
+mod facts;
 mod fidelity;
 mod figure;
 mod figure_editor;

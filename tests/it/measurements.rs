@@ -137,7 +137,8 @@ impl Model for Ruled {
 
     fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {
         let Some(outputs) = params.find("layer0.wo").map(Map::plain) else { return Ok(None) };
-        let written = Written { heads: self.layout.heads[layer], outputs: Some(outputs) };
+        let written =
+            Written { heads: self.layout.heads[layer], outputs: Some(outputs), mlp: None };
         written.numbers(self.layout.width, params).map(Some)
     }
 }

@@ -155,6 +155,7 @@ impl World {
         let reading = match call.measurement.as_str() {
             "patching" => patching(call, &self.readings.as_ref().unwrap().prompt.tokens),
             "path" => paths(&self.readings.as_ref().unwrap().prompt.tokens),
+            "tracing" => traced(&self.readings.as_ref().unwrap().prompt.tokens),
             "tree_scrubbing" => scrubbed(),
             "length" => lengths(),
             "stored" => stored(),
@@ -434,6 +435,34 @@ fn readers(call: &MeasurementCall) -> Reading {
 }
 
 /// Two layers and three lengths of paths; the last cell is not known yet.
+/// Two layers, a subject of two tokens from position 1 on, and what restores the answer behind position 4.
+fn traced(tokens: &[u32]) -> Reading {
+    let ids = |ids: &[u32]| ids.iter().map(|id| *id as f32).collect::<Vec<f32>>();
+    let map = |name: &str, columns: usize, by: f32| {
+        let axis = if name.starts_with("mean") { "place" } else { "position" };
+        let cell = |at: usize| match (at / columns, at % columns) {
+            (1, column) if column + 1 == columns => f32::NAN,
+            (layer, column) => 0.1 + by * (layer * column) as f32,
+        };
+        array(name, &["layer", axis], &[2, columns], (0..2 * columns).map(cell).collect())
+    };
+    let kinds = [("state", 0.2), ("mlp", 0.1), ("attention", 0.05)];
+    let maps = kinds.iter().map(|(kind, by)| map(&format!("trace.{kind}"), 5, *by));
+    let means = kinds.iter().map(|(kind, by)| map(&format!("mean.{kind}"), 6, *by));
+    let of_prompt = [
+        array("tokens", &["position"], &[5], ids(&tokens[..5])),
+        array("subject", &["token"], &[2], vec![1.0, 2.0]),
+        array("answer", &["one"], &[1], ids(&tokens[5..6])),
+    ];
+    let numbers = [("prompts", 32.0), ("probability", 0.9), ("probability_corrupted", 0.1)];
+    let focus = [("focus", 0.95), ("focus_corrupted", 0.1), ("window", 1.0), ("noise_std", 1.5)];
+    Reading {
+        arrays: maps.chain(means).chain(of_prompt).collect(),
+        numbers: numbers.into_iter().chain(focus).map(|(name, x)| (name.to_owned(), x)).collect(),
+        notes: Vec::new(),
+    }
+}
+
 fn scrubbed() -> Reading {
     let cells = vec![100.0, 96.0, 71.0, 98.0, -150.0, f32::NAN];
     Reading {

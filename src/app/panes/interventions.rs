@@ -7,6 +7,7 @@ use crate::base::intervention::{Intervention, Point, Site};
 use crate::nn::params::in_paper;
 use crate::panel::columns::label;
 
+use super::attention_scale::AttentionScale;
 use crate::app::commands::{Action, Command};
 use crate::app::lab::effect::Effect;
 use crate::app::lab::run::RunInfo;
@@ -77,6 +78,12 @@ const EDITS: &[EditKind] = &[
         spell: |place, rows| format!("add {place} {rows}"),
     },
     EditKind {
+        name: "rewrite a fact",
+        more: Some(("text to answer", "")),
+        help: "The output matrix of the MLP is changed so that another answer follows a text; the position is where it reads the fact, which Tracing finds. Write the text, to, and the new answer.",
+        spell: |place, from| format!("rewrite {place} from {from}"),
+    },
+    EditKind {
         name: RENORMALISE,
         more: None,
         help: "Attention weights are set to zero and the others of the row raised to sum to one.",
@@ -106,6 +113,7 @@ pub struct Interventions {
     /// Lists under their names.
     pub lists: Vec<List>,
     name: String,
+    scale: AttentionScale,
     /// What was in force before a list was loaded.
     before: Option<Vec<Intervention>>,
 }
@@ -129,6 +137,11 @@ impl Interventions {
         ui.separator();
         ui.strong("Cut a head");
         part(ui, "heads", |ui| heads(ui, lab, &run.info.net.heads, &mut actions));
+        if run.info.net.has_heads() {
+            ui.separator();
+            ui.strong("Scale attention");
+            part(ui, "attention", |ui| self.scale.ui(ui, lab, &mut actions));
+        }
         ui.separator();
         ui.strong("Change a place");
         part(ui, "place", |ui| self.change(ui, lab, &run.info, &mut actions));

@@ -1,6 +1,7 @@
 //! The panels of the window: the list of them, and what some of them have besides a figure.
 
 mod attention;
+mod attention_scale;
 mod curve_legend;
 pub mod curves;
 pub mod docking;
@@ -27,6 +28,8 @@ use crate::figure::Figure;
 use crate::figure::scene::Scene;
 use crate::panel::{self, Panel, PanelKind};
 use crate::task::automaton::Machine;
+use crate::task::prompted::Prompted;
+use crate::task::prompts::PromptSet;
 
 use crate::app::canvas::Picked;
 use crate::app::canvas::paint::{self, Canvas};
@@ -108,6 +111,11 @@ fn has_machine(run: &RunInfo) -> bool {
     run.source.facet::<Machine>().is_some()
 }
 
+/// Prompts with a subject that the task makes itself; a set that a person opened is looked at in whatever panel is open.
+fn has_prompts(run: &RunInfo) -> bool {
+    run.source.facet::<Prompted>().is_some() && run.source.facet::<PromptSet>().is_none()
+}
+
 /// A panel by its name, and what it has besides its figure.
 type Row = (&'static str, fn() -> Box<dyn Pane>);
 
@@ -128,6 +136,7 @@ const PANES: &[Row] = &[
     (panel::working_memory::KIND.name, || Box::<working_memory::Memory>::default()),
     (panel::length::KIND.name, || Box::new(Plain(has_no_heads))),
     (panel::automaton::KIND.name, || Box::new(Plain(has_machine))),
+    (panel::tracing::KIND.name, || Box::new(Plain(has_prompts))),
     (panel::timeline::KIND.name, || Box::new(timeline::Timeline)),
 ];
 

@@ -12,8 +12,10 @@ pub mod patching;
 pub mod path;
 pub mod readers;
 pub mod registers;
+pub mod rewriting;
 pub mod scrubbing;
 pub mod stored;
+pub mod tracing;
 pub mod tree_scrubbing;
 
 use super::causal::effect::{Estimate, Excluded, Metric, Rule, counted, effect, estimate};
@@ -41,6 +43,8 @@ pub const ALL: &[Entry<dyn Analysis>] = &[
     Entry { name: "readers", make: || Box::new(readers::Readers::default()) },
     Entry { name: "length", make: || Box::new(length::Length::default()) },
     Entry { name: "stored", make: || Box::new(stored::Stored::default()) },
+    Entry { name: "rewriting", make: || Box::new(rewriting::Rewriting::default()) },
+    Entry { name: "tracing", make: || Box::new(tracing::Tracing::default()) },
     Entry { name: "tree_scrubbing", make: || Box::new(tree_scrubbing::TreeScrubbing::default()) },
     Entry { name: "automaton", make: || Box::new(automaton::Automaton::default()) },
     Entry { name: "generation", make: || Box::new(generation::Generation::default()) },

@@ -4,7 +4,9 @@ pub mod effect;
 pub mod knock_out;
 pub mod patching;
 pub mod path;
+pub mod rewriting;
 pub mod scrubbing;
+pub mod tracing;
 pub mod tree_scrubbing;
 
 use candle_core::Tensor;

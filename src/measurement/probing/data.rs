@@ -108,7 +108,7 @@ impl Positions {
 }
 
 /// `36,38-42`, both ends counted; `None` where it is no such text.
-fn numbers(text: &str) -> Option<Vec<usize>> {
+pub fn numbers(text: &str) -> Option<Vec<usize>> {
     let part = |part: &str| {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
         let (from, to) = (from.trim().parse().ok()?, to.trim().parse().ok()?);

@@ -1,21 +1,13 @@
 //! Causal tracing: where a fact is restored in a run whose subject is noise (Meng et al. 2022).
 
-use candle_core::Tensor;
-
-use super::bench::{Bench, Work, lacks, likeliest, mean, number, probability};
-use super::noise::Noise;
+use super::bench::{Bench, Work, lacks, mean, number};
 use super::{Ground, Study};
-use crate::base::array::Array;
-use crate::base::convert::{id, narrow};
 use crate::base::error::{Error, Result};
-use crate::base::intervention::{Point, Site};
 use crate::base::prompt::Encoded;
-use crate::base::study::{self, Drawn, Known};
+use crate::base::study::{Drawn, Known};
+use crate::measurement::Answer;
 use crate::measurement::causal::Progress;
-use crate::measurement::read::values;
-use crate::measurement::{Answer, Subject};
-use crate::nn::edit::{At, Edit, With};
-use crate::nn::tap::{Captured, Streams};
+use crate::measurement::causal::tracing::{self, Corruption, Kind, Maps, Restored, SUBJECT, Trace};
 
 crate::settings! {
     /// The probability of the answer in a run with noise on the embeddings of the subject's tokens, and in the same with something
@@ -68,15 +60,8 @@ const DRAWN: &[Drawn] = &[
     ),
 ];
 
-/// What is restored: its name, its place, and whether it is a window of layers.
-const KINDS: [(&str, Point, bool); 3] = [
-    ("state", Point::ResidPost, false),
-    ("mlp", Point::MlpOut, true),
-    ("attention", Point::AttnOut, true),
-];
-
-/// Places of a prompt.
-const PLACES: usize = study::PLACES.len();
+/// What is restored.
+const KINDS: [Kind; 3] = [tracing::STATE, tracing::MLP, tracing::ATTENTION];
 
 impl Study for CausalTracing {
     fn prompts(&self) -> &'static [&'static str] {
@@ -98,49 +83,26 @@ impl Study for CausalTracing {
     fn run(&self, ground: &Ground<'_>, tell: Progress<'_>) -> Result<Answer> {
         let bench = Bench::new(ground);
         let mut answer = Answer::default();
-        let spread = spread(&bench, ground.first(usize::MAX)?)?;
+        let spread = tracing::spread(&bench, ground.first(usize::MAX)?)?;
+        let how =
+            Corruption::Noise { std: self.noise * spread, samples: self.samples, seed: self.seed };
         let asked = self.asked(&bench, ground.first(usize::MAX)?, &mut answer)?;
-        let traces = asked
-            .into_iter()
-            .map(|(prompt, token)| Trace::new(&bench, prompt, token, self, self.noise * spread));
+        let traces =
+            asked.into_iter().map(|(prompt, token)| Trace::new(&bench, prompt, token, &KINDS, how));
         let traces = traces.collect::<Result<Vec<_>>>()?;
         let all = |value: fn(&Trace<'_>) -> f64| traces.iter().map(value).collect::<Vec<f64>>();
         answer.means.push(number("prompts", traces.len() as f64));
         answer.means.push(number("noise_std", self.noise * spread));
         answer.means.push(mean("probability", &all(|trace| trace.clean)));
-        answer.means.push(mean("probability_noised", &all(|trace| trace.noised)));
-        answer.means.push(mean("total_effect", &all(|trace| trace.clean - trace.noised)));
+        answer.means.push(mean("probability_noised", &all(|trace| trace.corrupted)));
+        answer.means.push(mean("total_effect", &all(|trace| trace.clean - trace.corrupted)));
         self.restore(&bench, &traces, &mut answer, tell)?;
         answer.shows(traces[0].prompt, false)?;
         let subject: Vec<f64> =
-            traces[0].prompt.role("subject").iter().map(|at| *at as f64).collect();
+            traces[0].prompt.role(SUBJECT).iter().map(|at| *at as f64).collect();
         answer.arrays.push(super::bench::line("subject", "token", &subject)?);
         Ok(answer)
     }
-}
-
-/// A prompt with noise on its subject.
-struct Trace<'e> {
-    prompt: &'e Encoded,
-    answer: u32,
-    /// Probabilities of the answer.
-    clean: f64,
-    noised: f64,
-    /// The noise is added to the embeddings.
-    noise: Edit,
-    /// What the run without noise has, each of one prompt.
-    states: Captured,
-    /// What the layers read under the noise, of all samples.
-    streams: Streams,
-}
-
-/// A cell of a map: of which trace, what, at which layer and position.
-#[derive(Clone, Copy)]
-struct Cell {
-    trace: usize,
-    kind: usize,
-    layer: usize,
-    position: usize,
 }
 
 impl CausalTracing {
@@ -151,21 +113,11 @@ impl CausalTracing {
         prompts: &'e [Encoded],
         answer: &mut Answer,
     ) -> Result<Vec<(&'e Encoded, u32)>> {
-        let (mut asked, mut left) = (Vec::new(), 0);
-        for (i, prompt) in prompts.iter().enumerate() {
-            if asked.len() == self.prompts {
-                break;
-            }
-            if prompt.role("subject").is_empty() {
-                return Err(lacks(i, "subject\" among its \"roles"));
-            }
-            let said = likeliest(&bench.pass(&[&prompt.tokens], &[], &[])?.logits[0]);
-            let token = prompt.answer().unwrap_or(said);
-            if token == said || self.all_prompts {
-                asked.push((prompt, token));
-            } else {
-                left += 1;
-            }
+        let (asked, left) = tracing::known(bench, prompts, self.prompts, self.all_prompts)?;
+        let without = asked.iter().find(|(prompt, _)| prompt.role(SUBJECT).is_empty());
+        if let Some((without, _)) = without {
+            let number = prompts.iter().position(|prompt| std::ptr::eq(prompt, *without));
+            return Err(lacks(number.unwrap_or(0), "subject\" among its \"roles"));
         }
         if left > 0 {
             let are = if left == 1 { "prompt is" } else { "prompts are" };
@@ -188,230 +140,17 @@ impl CausalTracing {
         answer: &mut Answer,
         tell: Progress<'_>,
     ) -> Result<()> {
-        let cells = cells(bench, traces);
-        let mut maps = Maps::new(bench.layers(), traces);
+        let restored = Restored { kinds: &KINDS, window: self.window };
+        let cells = restored.cells(bench, traces);
+        let mut maps = Maps::new(bench, traces, &KINDS);
         let mut work = Work::new(bench.pool, cells.len(), tell);
         work.each(
             &cells,
-            |cell| Ok((*cell, traces[cell.trace].restored(bench, *cell, self.window)?)),
-            |(cell, probability)| maps.take(traces, cell, probability),
+            |cell| Ok((*cell, restored.probability(bench, traces, *cell)?)),
+            |(cell, probability)| maps.take(cell, probability),
         )?;
-        maps.answer(bench.layers(), traces, answer)
-    }
-}
-
-/// All cells at which something may change: what stands before the subject is the same with noise and without.
-fn cells(bench: &Bench<'_>, traces: &[Trace<'_>]) -> Vec<Cell> {
-    let mut cells = Vec::new();
-    for (at, trace) in traces.iter().enumerate() {
-        let first = trace.prompt.role("subject").iter().min().copied().unwrap_or(0);
-        for (kind, (_, point, _)) in KINDS.iter().enumerate() {
-            let there = bench.everywhere(*point).any(|site| trace.states.contains_key(&site));
-            let layers = if there { bench.layers() } else { 0 };
-            cells.extend((0..layers).flat_map(|layer| {
-                (first..trace.prompt.tokens.len()).map(move |position| Cell {
-                    trace: at,
-                    kind,
-                    layer,
-                    position,
-                })
-            }));
-        }
-    }
-    cells
-}
-
-impl<'e> Trace<'e> {
-    fn new(
-        bench: &Bench<'_>,
-        prompt: &'e Encoded,
-        answer: u32,
-        study: &CausalTracing,
-        size: f64,
-    ) -> Result<Self> {
-        let sites = KINDS.iter().flat_map(|(_, point, _)| bench.everywhere(*point));
-        let seen = bench.pass(&[&prompt.tokens], &[], &sites.collect::<Vec<_>>())?;
-        let noise = noise(bench, prompt, study, size)?;
-        let mut trace = Self {
-            prompt,
-            answer,
-            clean: probability(&seen.logits[0], &[answer]),
-            noised: 0.0,
-            noise,
-            states: seen.captured,
-            streams: Streams::default(),
-        };
-        let rows = vec![prompt.tokens.as_slice(); study.samples];
-        let (seen, streams) = bench.streams(&rows, std::slice::from_ref(&trace.noise))?;
-        (trace.noised, trace.streams) = (trace.mean(&seen.logits), streams);
-        Ok(trace)
-    }
-
-    fn mean(&self, logits: &[Vec<f32>]) -> f64 {
-        let all = logits.iter().map(|logits| probability(logits, &[self.answer]));
-        all.sum::<f64>() / logits.len() as f64
-    }
-
-    /// The mean probability of the answer over all samples of the noise.
-    fn run(&self, bench: &Bench<'_>, samples: usize, restored: Vec<Edit>) -> Result<f64> {
-        let rows = vec![self.prompt.tokens.as_slice(); samples];
-        let first = restored.iter().map(|edit| edit.site.layer).min().unwrap_or(0);
-        let from = self.streams.from(first);
-        // Where the pass begins behind the noise, that is in what it begins with.
-        let noise = if from.is_none() { Some(self.noise.clone()) } else { None };
-        let edits: Vec<Edit> = noise.into_iter().chain(restored).collect();
-        Ok(self.mean(&bench.pass_from(&rows, &edits, from)?.logits))
-    }
-
-    fn samples(&self) -> usize {
-        match &self.noise.with {
-            With::Add(noise) => noise.dims()[0],
-            With::Zero
-            | With::Cut
-            | With::Scale(_)
-            | With::Times(_)
-            | With::Replace(_)
-            | With::Hold => 1,
-        }
-    }
-
-    fn restored(&self, bench: &Bench<'_>, cell: Cell, window: usize) -> Result<f64> {
-        let (_, point, is_window) = KINDS[cell.kind];
-        let layers = match is_window {
-            // As in the published code: of ten layers five before, the layer itself and four behind.
-            true => {
-                let end = (cell.layer + window.div_ceil(2)).min(bench.layers());
-                cell.layer.saturating_sub(window / 2)..end
-            }
-            false => cell.layer..cell.layer + 1,
-        };
-        let edit = |layer: usize| {
-            let site = Site { layer, point };
-            let clean = self.states.get(&site)?;
-            let with = With::Replace(clean.clone());
-            Some(Edit {
-                site,
-                head: None,
-                positions: At::Same(vec![cell.position]),
-                keys: At::All,
-                with,
-            })
-        };
-        self.run(bench, self.samples(), layers.filter_map(edit).collect())
-    }
-
-    /// Which of the places a position is.
-    fn place(&self, position: usize) -> Option<usize> {
-        let subject = self.prompt.role("subject");
-        let (first, last) = (*subject.iter().min()?, *subject.iter().max()?);
-        match position {
-            p if p == self.prompt.end() => Some(5),
-            p if p < first => None,
-            p if p == last => Some(2),
-            p if p == first => Some(0),
-            p if p < last => Some(1),
-            p if p == last + 1 => Some(3),
-            _ => Some(4),
-        }
-    }
-}
-
-/// What is added to the embeddings, `[sample, pos, dim]`: 0 where there is no subject.
-fn noise(bench: &Bench<'_>, prompt: &Encoded, study: &CausalTracing, size: f64) -> Result<Edit> {
-    let (width, length) = (bench.subject.model.layout().width, prompt.tokens.len());
-    let mut subject = prompt.role("subject").to_vec();
-    subject.sort_unstable();
-    let mut drawn = Noise::new(id(study.seed));
-    let mut numbers = vec![0.0; study.samples * length * width];
-    for sample in 0..study.samples {
-        for position in &subject {
-            let from = (sample * length + position) * width;
-            numbers[from..from + width].fill_with(|| narrow(size * drawn.gauss()));
-        }
-    }
-    let device = bench.subject.params.device();
-    let numbers = Tensor::from_vec(numbers, (study.samples, length, width), device)?;
-    let site = Site { layer: 0, point: Point::Embed };
-    let positions = At::Same(subject);
-    Ok(Edit { site, head: None, positions, keys: At::All, with: With::Add(numbers) })
-}
-
-/// The standard deviation of the embeddings of all subjects' tokens, without what positions add.
-fn spread(bench: &Bench<'_>, prompts: &[Encoded]) -> Result<f64> {
-    let Subject { params, .. } = bench.subject;
-    let site = Site { layer: 0, point: Point::Embed };
-    let table = params.find("pos").map(|positions| params.get(positions)).transpose()?;
-    let mut numbers: Vec<f64> = Vec::new();
-    for prompt in prompts {
-        let seen = bench.pass(&[&prompt.tokens], &[], &[site])?;
-        let mut embedded = seen.get(site)?.get(0)?;
-        if let Some(table) = &table {
-            embedded = embedded.sub(&table.narrow(0, 0, prompt.tokens.len())?)?;
-        }
-        let width = embedded.dim(1)?;
-        values(&embedded, |all| {
-            for at in prompt.role("subject") {
-                numbers.extend(all[at * width..(at + 1) * width].iter().map(|x| f64::from(*x)));
-            }
-        })?;
-    }
-    let count = numbers.len() as f64;
-    let mean = numbers.iter().sum::<f64>() / count;
-    let squares: f64 = numbers.iter().map(|x| (x - mean).powi(2)).sum();
-    Ok((squares / (count - 1.0)).sqrt())
-}
-
-/// Maps that are being filled.
-struct Maps {
-    /// Of the first prompt, by kind: probabilities by layer and position.
-    first: [Vec<f32>; 3],
-    /// By kind: sums and counts of effects by layer and place.
-    places: [Vec<(f64, f64)>; 3],
-}
-
-impl Maps {
-    fn new(layers: usize, traces: &[Trace<'_>]) -> Self {
-        let length = traces[0].prompt.tokens.len();
-        Self {
-            first: std::array::from_fn(|_| vec![f32::NAN; layers * length]),
-            places: std::array::from_fn(|_| vec![(0.0, 0.0); layers * PLACES]),
-        }
-    }
-
-    fn take(&mut self, traces: &[Trace<'_>], cell: Cell, probability: f64) {
-        let trace = &traces[cell.trace];
-        if cell.trace == 0 {
-            let at = cell.layer * trace.prompt.tokens.len() + cell.position;
-            self.first[cell.kind][at] = narrow(probability);
-        }
-        if let Some(place) = trace.place(cell.position) {
-            let (sum, count) = &mut self.places[cell.kind][cell.layer * PLACES + place];
-            *sum += probability - trace.noised;
-            *count += 1.0;
-        }
-    }
-
-    fn answer(self, layers: usize, traces: &[Trace<'_>], answer: &mut Answer) -> Result<()> {
-        let length = traces[0].prompt.tokens.len();
-        let before = traces[0].prompt.role("subject").iter().min().copied().unwrap_or(0);
-        for ((name, ..), (mut first, places)) in
-            KINDS.iter().zip(self.first.into_iter().zip(self.places))
-        {
-            // What stands before the subject changes nothing: there the run stays as noise left it.
-            if first.iter().any(|x| x.is_finite()) {
-                let still = narrow(traces[0].noised);
-                first.chunks_exact_mut(length).for_each(|row| row[..before].fill(still));
-            }
-            let mean = |(sum, count): (f64, f64)| narrow(sum / count);
-            let places: Vec<f32> = places.into_iter().map(mean).collect();
-            let [trace, effect] = ["trace", "effect"].map(|what| format!("{what}.{name}"));
-            answer.arrays.push(Array::new(
-                trace,
-                &["layer", "position"],
-                &[layers, length],
-                first,
-            )?);
-            answer.arrays.push(Array::new(effect, &["layer", "place"], &[layers, PLACES], places)?);
+        for (first, effect) in maps.first()?.into_iter().zip(maps.means(true)?) {
+            answer.arrays.extend([first, effect]);
         }
         Ok(())
     }

@@ -15,19 +15,31 @@ use crate::measurement::Answer;
 use crate::measurement::causal::Progress;
 use crate::nn::edit::{At, Edit, With};
 
+crate::choices! {
+    /// What is scaled.
+    pub enum Scaled {
+        /// Attention scores, before the softmax.
+        Scores = "scores",
+        /// Attention weights, after it: rows no longer sum to one.
+        Pattern = "pattern",
+    }
+}
+
 crate::settings! {
     /// The fact is what the network knows (`answer`), the counterfact what the prompt says in its place (`wrong`), at the position of the role
     /// `attribute`. Arrays: `lens.last.fact`, `lens.last.counterfact`, `lens.attribute.fact`, `lens.attribute.counterfact` `[layer]`, the logit
     /// of either where the stream behind a layer is read as if it were the last, at the last position and at the attribute; `direct.heads`
     /// `[layer, head]`, what heads write straight into the difference of fact and counterfact, and `direct.attribute`, what of it they fetch at the attribute; `heads` `[head, 2]`, the layers and numbers of the
     /// heads whose scores are scaled. Scores are multiplied before the softmax, from the last position to the attribute: a negative one becomes
-    /// smaller by a factor above 1.
+    /// smaller by a factor above 1. With `scaled = pattern` the weights are multiplied, and rows are not raised to sum to one again.
     pub struct FactCounterfact = "A fact against a counterfact: in \"Redefine: iPhone was developed by Google. iPhone was developed by\", does the network say what it knows or what it was told, and what if some heads look harder at what it was told?" {
         /// Prompts, from the first.
         prompts: usize = 100, in 1..=10000;
-        /// Heads whose scores are scaled, as 10.7,11.10. Empty: those that the paper names, in a network of the shape of GPT-2 small; else the two that, by what they fetch at the attribute, raise the fact most above the counterfact.
+        /// Heads whose attention is scaled, as 10.7,11.10, or all. Empty: those that the paper names, in a network of the shape of GPT-2 small; else the two that, by what they fetch at the attribute, raise the fact most above the counterfact.
         heads: String = String::new();
-        /// What their scores are multiplied with.
+        /// What of these heads is multiplied, from the last position to the attribute: scores before the softmax, or the pattern behind it, whose rows are not raised to sum to one again.
+        scaled: Scaled = Scaled::Scores;
+        /// What it is multiplied with.
         alpha: f64 = 5.0, in -1000.0..=1000.0;
     }
 }
@@ -107,7 +119,7 @@ impl Study for FactCounterfact {
         answer.means.insert(0, number("prompts", prompts.len() as f64));
         before.tell("", &mut answer);
         after.tell("_scaled", &mut answer);
-        heads.tell(self.alpha, &mut answer)?;
+        heads.tell(self, &mut answer)?;
         answer.shows(groups[0][0].1, false)?;
         Ok(answer)
     }
@@ -120,6 +132,7 @@ struct Outcome {
     probabilities: [Vec<f64>; 2],
     fact_wins: Vec<f64>,
     fact_likeliest: Vec<f64>,
+    counterfact_likeliest: Vec<f64>,
 }
 
 impl Outcome {
@@ -133,7 +146,9 @@ impl Outcome {
                 all.push(probability(logits, &[token]));
             }
             self.fact_wins.push(f64::from(u8::from(fact > counterfact)));
-            self.fact_likeliest.push(f64::from(u8::from(likeliest(logits) == both[0])));
+            let is_likeliest = both.map(|token| f64::from(u8::from(likeliest(logits) == token)));
+            self.fact_likeliest.push(is_likeliest[0]);
+            self.counterfact_likeliest.push(is_likeliest[1]);
         }
         Ok(())
     }
@@ -142,6 +157,7 @@ impl Outcome {
         for (name, values) in [
             ("fact_wins", &self.fact_wins),
             ("fact_likeliest", &self.fact_likeliest),
+            ("counterfact_likeliest", &self.counterfact_likeliest),
             ("logit_fact", &self.logits[0]),
             ("logit_counterfact", &self.logits[1]),
             ("probability_fact", &self.probabilities[0]),
@@ -275,16 +291,19 @@ fn attribute(number: usize, prompt: &Encoded) -> Result<usize> {
 }
 
 /// Heads whose scores are scaled, and why they.
-struct Scaled(Vec<(usize, usize)>, &'static str);
+struct ScaledHeads(Vec<(usize, usize)>, &'static str);
 
 impl FactCounterfact {
-    fn heads(&self, bench: &Bench<'_>, found: &Answer) -> Result<Scaled> {
+    fn heads(&self, bench: &Bench<'_>, found: &Answer) -> Result<ScaledHeads> {
         let layout = bench.subject.model.layout();
+        if self.heads.trim() == "all" {
+            return Ok(ScaledHeads(bench.each_head(), "all that there are"));
+        }
         if !self.heads.trim().is_empty() {
-            return Ok(Scaled(heads_of(&self.heads, layout)?, "as they were given"));
+            return Ok(ScaledHeads(heads_of(&self.heads, layout)?, "as they were given"));
         }
         if is_gpt2_small(layout) {
-            return Ok(Scaled(OF_THE_PAPER.to_vec(), "those that the paper names"));
+            return Ok(ScaledHeads(OF_THE_PAPER.to_vec(), "those that the paper names"));
         }
         let direct = found.arrays.iter().find(|array| array.name == "direct.attribute");
         let direct = direct.ok_or_else(|| Error::internal("heads were not looked at"))?;
@@ -292,7 +311,7 @@ impl FactCounterfact {
         let of = |(layer, head): &(usize, usize)| direct.outer(*layer)[*head];
         heads.sort_by(|a, b| of(b).total_cmp(&of(a)));
         heads.truncate(2);
-        Ok(Scaled(
+        Ok(ScaledHeads(
             heads,
             "the two that, by what they fetch at the attribute, raise the fact most above the counterfact",
         ))
@@ -301,8 +320,12 @@ impl FactCounterfact {
     fn edits(&self, group: &[(usize, &Encoded)], heads: &[(usize, usize)]) -> Result<Vec<Edit>> {
         let at = group.iter().map(|(i, prompt)| attribute(*i, prompt).map(|at| vec![at]));
         let at = at.collect::<Result<Vec<_>>>()?;
+        let point = match self.scaled {
+            Scaled::Scores => Point::Scores,
+            Scaled::Pattern => Point::Pattern,
+        };
         let edit = |&(layer, head): &(usize, usize)| Edit {
-            site: Site { layer, point: Point::Scores },
+            site: Site { layer, point },
             head: Some(head),
             positions: At::Same(vec![group[0].1.end()]),
             keys: At::PerRow(at.clone()),
@@ -312,11 +335,16 @@ impl FactCounterfact {
     }
 }
 
-impl Scaled {
-    fn tell(&self, alpha: f64, answer: &mut Answer) -> Result<()> {
+impl ScaledHeads {
+    fn tell(&self, study: &FactCounterfact, answer: &mut Answer) -> Result<()> {
         let names: Vec<String> = self.0.iter().map(|(l, h)| format!("{l}.{h}")).collect();
         answer.notes.push(format!(
-            "Scores are multiplied by {alpha} in the heads {}: {}.",
+            "{} by {} in the heads {}: {}.",
+            match study.scaled {
+                Scaled::Scores => "Scores are multiplied",
+                Scaled::Pattern => "Attention weights are multiplied, and rows not raised again,",
+            },
+            study.alpha,
             names.join(" and "),
             self.1
         ));

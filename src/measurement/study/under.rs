@@ -6,7 +6,7 @@ use crate::model::readout::{Readout, Writes};
 use crate::model::segments::Segments;
 use crate::model::{Input, Keeps, Layout, Model, Output};
 use crate::nn::edit::Edit;
-use crate::nn::params::Params;
+use crate::nn::params::{Param, Params};
 use crate::nn::tap::{EditAndCapture, Part, Tap};
 
 use candle_core::Tensor;
@@ -41,6 +41,10 @@ impl Model for Under<'_> {
 
     fn segments(&self) -> Option<Segments> {
         self.model.segments()
+    }
+
+    fn mlp_output(&self, layer: usize) -> Option<Param> {
+        self.model.mlp_output(layer)
     }
 
     fn writes(&self, params: &Params, layer: usize) -> Result<Option<Writes>> {

@@ -61,7 +61,8 @@ impl Layer {
 
     pub fn written(&self) -> Written {
         let SelfAttention { how, outputs, .. } = self.attention;
-        Written { heads: how.heads, outputs }
+        let mlp = self.mlp.as_ref().filter(|_| self.after.is_none());
+        Written { heads: how.heads, outputs, mlp: mlp.map(|(_, mlp)| mlp.outputs) }
     }
 
     pub fn reading(&self) -> Reading<'_> {
