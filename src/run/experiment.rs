@@ -73,6 +73,8 @@ crate::settings! {
         cosine_to: f64 = 0.1, in 0.0..=1.0, @live;
         /// Steps over which the learning rate rises from 0.
         warmup: usize = 0, in 0..=1000000, @live;
+        /// Learning rates of single tensors as multiples of the rate, with semicolons between, as in: p1=1000; layer0.wk=0.1. Empty: all learn at the rate.
+        rates: String = String::new();
         /// Largest norm of the gradient; larger ones are scaled down to it. 0: no clipping.
         clip: f64 = 0.0, in 0.0..=1e6, @live;
         /// Positions in the loss: all of them, or only repeated outputs (the answer was seen before in the sequence).
@@ -185,6 +187,8 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("passkey-keys", include_str!("../../assets/experiments/passkey-keys.toml")),
     ("addition", include_str!("../../assets/experiments/addition.toml")),
     ("max-of-list", include_str!("../../assets/experiments/max-of-list.toml")),
+    ("affine-recurrences", include_str!("../../assets/experiments/affine-recurrences.toml")),
+    ("induction-phases", include_str!("../../assets/experiments/induction-phases.toml")),
     (
         "interleaved-mechanisms",
         include_str!("../../assets/experiments/interleaved-mechanisms.toml"),

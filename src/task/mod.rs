@@ -1,15 +1,18 @@
 //! What is learned: settings that open into a seeded source of labelled sequences. No tensors here.
 
 pub mod addition;
+pub mod affine;
 pub mod associative_retrieval;
 pub mod automaton;
 pub mod bigram;
 mod chance;
+pub mod components;
 pub mod copy;
 pub mod flip_flop;
 pub mod groups;
 pub mod interleaved;
 pub mod max_of_list;
+pub mod mixed_target;
 pub mod numpy;
 pub mod passkey;
 pub mod prompts;
@@ -42,6 +45,8 @@ pub const ALL: &[Entry<dyn Task>] = &[
     Entry { name: "addition", make: || Box::new(addition::Addition::default()) },
     Entry { name: "max_of_list", make: || Box::new(max_of_list::MaxOfList::default()) },
     Entry { name: "interleaved", make: || Box::new(interleaved::Interleaved::default()) },
+    Entry { name: "affine_recurrence", make: || Box::new(affine::AffineRecurrence::default()) },
+    Entry { name: "mixed_target", make: || Box::new(mixed_target::MixedTarget::default()) },
     Entry {
         name: "associative_retrieval",
         make: || Box::new(associative_retrieval::AssociativeRetrieval::default()),
@@ -162,7 +167,7 @@ pub trait Source: Send + Sync {
 
 impl<'s> dyn Source + 's {
     /// What only some tasks know, by its type: [`bigram::GlobalLaw`], [`bigram::Triggers`], [`tree_path::Trees`],
-    /// [`reference_back::TupleText`], [`automaton::Machine`], [`groups::Groups`], [`associative_retrieval::Text`],
+    /// [`reference_back::TupleText`], [`automaton::Machine`], [`groups::Groups`], [`components::Components`], [`associative_retrieval::Text`],
     /// [`Reals`](crate::base::batch::Reals). `None` where this one does not know it. A measurement that needs it asks for it, never for
     /// the name of a task.
     pub fn facet<F: Any>(&self) -> Option<&F> {
@@ -232,6 +237,11 @@ fn unlabelled(tokens: Vec<u32>) -> Row {
         occurrence: vec![0; count],
         ..Row::default()
     }
+}
+
+/// As many numbers, and zeros after the last: those of a sequence that is replaced by a longer one.
+fn resized(numbers: &[f32], count: usize) -> Vec<f32> {
+    numbers.iter().copied().chain(std::iter::repeat(0.0)).take(count).collect()
 }
 
 /// Whether there are sequences in which an answer stands in the context.
