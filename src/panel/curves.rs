@@ -41,6 +41,7 @@ crate::choices! {
         Memories = "memories",
         Heads = "heads",
         Norms = "norms",
+        Numbers = "numbers",
         All = "all",
     }
 }
@@ -64,7 +65,7 @@ impl Runs {
 crate::settings! {
     /// The panel `curves`.
     pub struct Curves = "What was measured while the network learned, against the step." {
-        /// Which metrics to draw. The summary shows losses, accuracies, memories, and of a series the best heads.
+        /// Which metrics to draw. The summary shows losses, accuracies, memories, and of a series the best heads; numbers are trained tensors that are a single one.
         show: Show = Show::Summary, @live;
         /// Which runs to draw: the one in view and those of the same task (the same kind, and the same settings of the sequences that are measured; network and training may differ), the one in view alone, or all.
         runs: Runs = Runs::SameTask, @live;
@@ -204,17 +205,17 @@ impl Curves {
                 family,
                 Family::Loss
                     | Family::SquaredError
-                    | Family::Explained
                     | Family::LossByGroup
                     | Family::LossByPart
                     | Family::Divergence
             ),
-            Show::Accuracies => family == Family::Accuracy,
+            Show::Accuracies => matches!(family, Family::Accuracy | Family::Explained),
             Show::Memories => matches!(family, Family::Memory | Family::Divergence),
             Show::Heads => {
                 matches!(family, Family::Head | Family::HeadOnTask | Family::BestHead)
             }
-            Show::Norms => matches!(family, Family::Norm | Family::Gradient | Family::Value),
+            Show::Norms => matches!(family, Family::Norm | Family::Gradient),
+            Show::Numbers => family == Family::Value,
         }
     }
 
