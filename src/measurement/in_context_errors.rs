@@ -3,6 +3,7 @@
 
 use candle_core::Tensor;
 
+use super::probing::lens::normalized;
 use super::read::{captured, values};
 use super::{Answer, Measurement, Scene, Scope, Subject};
 use crate::base::array::Array;
@@ -28,7 +29,7 @@ crate::settings! {
 ///
 /// Arrays `[position]`, mean squared errors over held-out sequences, NaN where no sequence has a target: `error.network`;
 /// `error.reference.<name>` of each reference, a predictor without a network; and `error.layer0` and so on, of a linear map of the residual
-/// stream behind the layer, fitted by least squares to the first half of the sequences. All errors are those of the second half.
+/// stream behind the layer, normalised as before the unembedding, fitted by least squares to the first half of the sequences. All errors are those of the second half.
 ///
 /// Arrays `[layer, head]`: `slope.product` and `slope.distance`, the slope of a head's attention scores (before the softmax) on the product of
 /// the numbers at query and key, and on the negative of their distance, both less their means over the keys of a query; a head of negative
@@ -106,7 +107,9 @@ impl Measurement for InContextErrors {
         }
         for (layer, _) in subject.model.layout().heads.iter().enumerate() {
             let stream = captured(scene, Site { layer, point: Point::ResidPost })?;
+            let width = stream.dims().last().copied().unwrap_or(0);
             let data = values(stream, <[f32]>::to_vec)?;
+            let data = normalized(subject.model, subject.params, width, &data)?;
             let (name, axes) = (format!("layer{layer}"), ["sequence", "position", "width"]);
             arrays.push(Array::new(name, &axes, stream.dims(), data)?);
         }

@@ -18,14 +18,14 @@ use crate::nn::attention::{Attention, Mask, Sees};
 use crate::nn::params::{Init, Param, Params, draw};
 use crate::nn::wire::{Along, Heads, Map, Wire};
 
-use super::readout::Read;
+use super::readout::{Read, Written};
 use super::{Architecture, Layout, Model, Network, Sequences};
 
 crate::settings! {
     /// Settings of the network.
     pub struct ReducedInduction = "Two layers of attention with six trained numbers in all: a previous-token head, and behind it a head that minds the distance and one that minds similarity." {
         /// All trained numbers begin at this.
-        start: f64 = 0.01, in 0.0..=10.0, @log;
+        start: f64 = 0.01, in 1e-9..=10.0, @log;
         /// The first layer's, p1, begins at this; 0: as the others. 20 or more is a previous-token head from the start.
         previous: f64 = 0.0, in 0.0..=100.0;
     }
@@ -73,8 +73,9 @@ struct Reduced {
     places: Param,
     /// `W_V` and `W_O` of the first layer: of x, into y.
     copy: [Map; 2],
-    /// `W_V` of the second layer, `[2, width]`: y for head 0, x for head 1.
-    values_of_heads: Map,
+    /// `W_O` of the second layer, `[width, 2]`: what its heads write are the last two numbers of the stream. Its values are y and x, each times
+    /// the number of its head.
+    outputs: Map,
     six: Six,
     /// `[outputs, width]`
     unembed: Map,
@@ -111,7 +112,7 @@ impl Reduced {
             chosen(params, "layer0.wv", [1, WIDTH], &[X])?,
             chosen(params, "layer0.wo", [WIDTH, 1], &[Y])?,
         ];
-        let values_of_heads = chosen(params, "layer1.wv", [2, WIDTH], &[Y, WIDTH + X])?;
+        let outputs = chosen(params, "layer1.wo", [WIDTH, 2], &[2 * 2, 3 * 2 + 1])?;
         let unembed = if carries {
             chosen(params, "unembed", [2, WIDTH], &[2, WIDTH + 3])?
         } else {
@@ -119,7 +120,7 @@ impl Reduced {
         };
         let kind = "reduced_induction";
         let layout = Layout { kind, heads: vec![1, 2], width: WIDTH, vocab, length };
-        Ok(Self { layout, embed, values, places, copy, values_of_heads, six, unembed })
+        Ok(Self { layout, embed, values, places, copy, outputs, six, unembed })
     }
 
     /// Of each position that is read 1, its place and what hides the first, `[batch, pos, 1]` each.
@@ -155,23 +156,18 @@ impl Reduced {
         let keyed = wire.linear(&y, wk)?;
         let parts = [place.clone(), hides.clone(), keyed, hides.clone()];
         let keys = wire.concat(&parts, Along::Columns)?;
-        let (values, read) = (Some(self.values_of_heads), &stream);
+        let values = [wire.linear(&y, g1)?, wire.linear(&x, g2)?];
+        let values = wire.concat(&values, Along::Columns)?;
         let heads = Heads {
             queries: &queries,
             keys: &keys,
-            read,
-            values,
-            outputs: None,
-            residual: None,
-            last: false,
+            read: &values,
+            values: None,
+            outputs: Some(self.outputs),
+            residual: Some(&stream),
+            last: true,
         };
-        let z = wire.attend(earlier(1, 2), heads)?;
-        let [fixed, in_context] = wire.split(&z, 1)?;
-        let (fixed, in_context) = (wire.linear(&fixed, g1)?, wire.linear(&in_context, g2)?);
-        let nothing = wire.zeros(wire.positions(), 2)?;
-        let written = wire.concat(&[nothing, fixed, in_context], Along::Columns)?;
-        let written = wire.at(1, Point::AttnOut, written)?;
-        let x = wire.sum(&stream, &written)?;
+        let x = wire.attend(earlier(1, 2), heads)?;
         let x = wire.at(1, Point::ResidMid, x)?;
         wire.at(1, Point::ResidPost, x)
     }
@@ -196,6 +192,12 @@ impl Network for Reduced {
 
     fn read(&self) -> Read<'_> {
         Read::new(None, self.unembed)
+    }
+
+    fn written(&self, layer: usize) -> Option<Written> {
+        let [_, copy] = self.copy;
+        let (heads, outputs) = *[(1, copy), (2, self.outputs)].get(layer)?;
+        Some(Written { heads, outputs: Some(outputs) })
     }
 }
 

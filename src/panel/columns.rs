@@ -542,6 +542,11 @@ pub fn label(column: &str) -> String {
         return known.readable.to_owned();
     }
     match SERIES.iter().find_map(|c| Some((c.readable, column.strip_prefix(c.name)?))) {
+        Some((readable, rest))
+            if readable.starts_with("squared") || readable.starts_with("ref") =>
+        {
+            format!("{readable}, {}", rest.replace('_', " "))
+        }
         Some((readable, rest)) => format!("{readable}, {}", head_name(rest)),
         None => column.replace('_', " "),
     }

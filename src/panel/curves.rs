@@ -421,13 +421,18 @@ impl Curves {
             lines.iter().map(|line| (line.index, line.column.as_str())).collect();
         known.sort_unstable();
         known.dedup();
+        // The loss of real numbers is the sum of their squared errors.
+        let said = |column: &str| match column {
+            "loss" if view.net.reals => "all".to_owned(),
+            column => columns::legend(column),
+        };
         let entry = |(i, column): (usize, &str)| {
             let color = colors::line(view.palette, i);
             LegendEntry {
                 name: label(column),
                 key: column.to_owned(),
                 hidden: self.hides(column),
-                ..LegendEntry::line(columns::legend(column), color, Dash::Solid)
+                ..LegendEntry::line(said(column), color, Dash::Solid)
             }
         };
         known.into_iter().map(entry).collect()

@@ -39,7 +39,8 @@ fn mixed(x: &[f32], alpha: f64, w: f64) -> [f64; 2] {
 #[test]
 fn a_mixed_target_is_what_its_definition_says() {
     for (length, alpha, w) in [(4, 1.0, 0.49), (40, 2.5, 1.3), (17, 0.3, 3.0)] {
-        let texts = [format!("task.length={length}"), format!("task.alpha={alpha}"), format!("task.w={w}")];
+        let texts =
+            [format!("task.length={length}"), format!("task.alpha={alpha}"), format!("task.w={w}")];
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let source = experiment("induction-phases", &texts).task.open().unwrap();
         for index in 0..20 {
@@ -59,8 +60,7 @@ fn a_mixed_target_is_what_its_definition_says() {
 #[test]
 fn gaussian_numbers_are_gaussian() {
     let source = experiment("induction-phases", &["task.length=1000"]).task.open().unwrap();
-    let x: Vec<f64> =
-        (0..100).flat_map(|i| source.sequence(1, i).values).map(f64::from).collect();
+    let x: Vec<f64> = (0..100).flat_map(|i| source.sequence(1, i).values).map(f64::from).collect();
     let mean = |power: i32| x.iter().map(|x| x.powi(power)).sum::<f64>() / x.len() as f64;
     for (power, wanted, spread) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
         let allowed = 4.0 * f64::sqrt(spread / x.len() as f64);
@@ -103,7 +103,9 @@ fn reference_error(source: &dyn Source, name: &str) -> f64 {
         .flat_map(|row| {
             let predicted = (reference.predict)(row);
             let asked = (0..row.len()).filter(|i| row.targets[*i] != NO_TARGET);
-            asked.map(|i| f64::from(predicted[i] - row.value_targets[i]).powi(2)).collect::<Vec<_>>()
+            asked
+                .map(|i| f64::from(predicted[i] - row.value_targets[i]).powi(2))
+                .collect::<Vec<_>>()
         })
         .collect();
     errors.iter().sum::<f64>() / errors.len() as f64
@@ -136,11 +138,13 @@ fn reduced(experiment: &Experiment, six: [f64; 6]) -> Weights {
 /// What the six numbers predict, as the definition says it, of numbers counted from 1.
 fn predicted(x: &[f32], [p1, p2, g1, wq, wk, g2]: [f64; 6]) -> [f64; 2] {
     let at = |i: usize| f64::from(x[i - 1]);
-    let mean = |score: &dyn Fn(usize) -> f64, value: &dyn Fn(usize) -> f64, from: usize, to: usize| {
-        let highest = (from..to).map(score).fold(f64::NEG_INFINITY, f64::max);
-        let weight = |s: usize| (score(s) - highest).exp();
-        (from..to).map(|s| weight(s) * value(s)).sum::<f64>() / (from..to).map(weight).sum::<f64>()
-    };
+    let mean =
+        |score: &dyn Fn(usize) -> f64, value: &dyn Fn(usize) -> f64, from: usize, to: usize| {
+            let highest = (from..to).map(score).fold(f64::NEG_INFINITY, f64::max);
+            let weight = |s: usize| (score(s) - highest).exp();
+            (from..to).map(|s| weight(s) * value(s)).sum::<f64>()
+                / (from..to).map(weight).sum::<f64>()
+        };
     let last = x.len();
     let y = |s: usize| mean(&|t| -p1 * (s - 1 - t) as f64, &at, 1, s);
     let fixed = mean(&|s| -p2 * (last - 1 - s) as f64, &y, 2, last);
@@ -221,7 +225,8 @@ fn with_large_positional_numbers_the_reduced_model_is_the_target_itself() {
     let (error, gradients) = gradients(&experiment, &batch_of(&experiment, 64), IDEAL);
     assert!(error < 1e-10, "{error}");
     assert!(gradients.iter().all(|g| g.abs() < 1e-5), "{gradients:?}");
-    let reading = asked(&experiment, &reduced(&experiment, IDEAL), &MeasurementCall::new("attention"));
+    let reading =
+        asked(&experiment, &reduced(&experiment, IDEAL), &MeasurementCall::new("attention"));
     let first = reading.array("pattern.layer0").unwrap();
     let second = reading.array("pattern.layer1").unwrap();
     for query in 1..40 {
@@ -254,15 +259,24 @@ fn small_weights_of_the_induction_head_grow_as_the_derivation_says() {
     let derived = -w * (target.powi(2) - w * w) * share * share / 100.0;
     for (name, gradient) in NAMES.iter().zip(found).skip(3).take(2) {
         // Ours is the gradient of the whole squared error.
-        assert!((gradient / 2.0 - derived).abs() < 0.1 * derived.abs(), "{name}: {gradient}, {derived}");
+        assert!(
+            (gradient / 2.0 - derived).abs() < 0.1 * derived.abs(),
+            "{name}: {gradient}, {derived}"
+        );
     }
 }
 
 #[test]
 fn a_plateau_lasts_as_long_as_the_derivation_says_and_its_end_is_marked() {
     let changes = [
-        "task.length=16", "model.previous=30", "model.start=0.1", "train.batch=128", "train.rates=wq=2; wk=2",
-        "train.evaluate=5", "train.held_out=512", "train.steps=420",
+        "task.length=16",
+        "model.previous=30",
+        "model.start=0.1",
+        "train.batch=128",
+        "train.rates=wq=2; wk=2",
+        "train.evaluate=5",
+        "train.held_out=512",
+        "train.steps=420",
     ];
     let mut experiment = experiment("induction-phases", &changes);
     experiment.at.clear();
@@ -300,7 +314,9 @@ fn a_plateau_lasts_as_long_as_the_derivation_says_and_its_end_is_marked() {
 
 #[test]
 fn threads_change_no_bit_of_networks_that_read_numbers() {
-    for (name, small) in [("induction-phases", "task.length=12"), ("affine-recurrences", "model.width=16")] {
+    for (name, small) in
+        [("induction-phases", "task.length=12"), ("affine-recurrences", "model.width=16")]
+    {
         let run = |threads: usize| {
             let threads = format!("train.threads={threads}");
             let mut trainer =
@@ -325,13 +341,19 @@ fn a_tensor_learns_at_a_multiple_of_the_rate_and_what_is_none_is_refused() {
         trainer.step()?;
         trainer.weights()
     };
-    let value = |weights: &Weights, name: &str| f64::from(weights.get(name).unwrap().data[0]) - 0.01;
+    let value =
+        |weights: &Weights, name: &str| f64::from(weights.get(name).unwrap().data[0]) - 0.01;
     let (once, more) = (after("").unwrap(), after("g2 = 3; wq=0.5").unwrap());
     for (name, multiple) in [("g1", 1.0), ("g2", 3.0)] {
         let (once, more) = (value(&once, name), value(&more, name));
         assert!((more - multiple * once).abs() < 1e-4 * more.abs(), "{name}: {once}, {more}");
     }
-    for (text, says) in [("g3=2", "no tensor \"g3\""), ("g1", "expected the name of a tensor"), ("g1=-1", "above 0"), ("places=2", "never trained")] {
+    for (text, says) in [
+        ("g3=2", "no tensor \"g3\""),
+        ("g1", "expected the name of a tensor"),
+        ("g1=-1", "above 0"),
+        ("places=2", "never trained"),
+    ] {
         let error = after(text).unwrap_err();
         assert!(error.message.contains(says), "{text}: {error}");
     }
@@ -349,7 +371,8 @@ fn a_reduced_model_refuses_what_it_cannot_read() {
 
 #[test]
 fn errors_by_the_number_of_terms_are_those_of_the_second_half_of_the_sequences() {
-    let experiment = experiment("affine-recurrences", &["model.width=16", "train.held_out=40", "train.batch=8"]);
+    let experiment =
+        experiment("affine-recurrences", &["model.width=16", "train.held_out=40", "train.batch=8"]);
     let mut trainer = Trainer::new(&experiment).unwrap();
     (0..5).for_each(|_| assert!(trainer.step().is_ok()));
     let weights = trainer.weights().unwrap();
@@ -363,7 +386,9 @@ fn errors_by_the_number_of_terms_are_those_of_the_second_half_of_the_sequences()
     let (logits, captured) = forward(&*model, &params, &batch, &[], &[scores], true).unwrap();
     let logits: Vec<f32> = logits.unwrap().flatten_all().unwrap().to_vec1().unwrap();
     let error = |rows: std::ops::Range<usize>, at: usize, of: &dyn Fn(usize) -> f32| {
-        let all: Vec<f64> = rows.map(|row| f64::from(of(row * 32 + at) - batch.value_targets[row * 32 + at]).powi(2)).collect();
+        let all: Vec<f64> = rows
+            .map(|row| f64::from(of(row * 32 + at) - batch.value_targets[row * 32 + at]).powi(2))
+            .collect();
         all.iter().sum::<f64>() / all.len() as f64
     };
     let found = |name: &str| reading.array(name).unwrap().data.clone();
@@ -372,7 +397,10 @@ fn errors_by_the_number_of_terms_are_those_of_the_second_half_of_the_sequences()
         let wanted = error(20..40, at, &|i| logits[i]);
         assert!((f64::from(found("error.network")[at]) - wanted).abs() < 1e-5 * wanted);
         let copied = error(20..40, at, &|i| batch.values[i]);
-        assert!((f64::from(found("error.reference.copy_last")[at]) - copied).abs() < 1e-5 * copied.max(1e-9));
+        assert!(
+            (f64::from(found("error.reference.copy_last")[at]) - copied).abs()
+                < 1e-5 * copied.max(1e-9)
+        );
     }
     // What the last layer knows is at least what the network says of it, and a fit to others costs a little.
     let mean = |name: &str| found(name)[2..].iter().map(|e| f64::from(*e)).sum::<f64>() / 30.0;
@@ -385,14 +413,19 @@ fn errors_by_the_number_of_terms_are_those_of_the_second_half_of_the_sequences()
             let x = &batch.values[row * 32..][..32];
             for query in 2..32 {
                 let s = &scores[((row * 4 + head) * 32 + query) * 32..][..=query];
-                let alike: Vec<f64> = x[..=query].iter().map(|key| -f64::from((x[query] - key).abs())).collect();
+                let alike: Vec<f64> =
+                    x[..=query].iter().map(|key| -f64::from((x[query] - key).abs())).collect();
                 let mean = alike.iter().sum::<f64>() / alike.len() as f64;
                 both += s.iter().zip(&alike).map(|(s, a)| f64::from(*s) * (a - mean)).sum::<f64>();
                 squares += alike.iter().map(|a| (a - mean).powi(2)).sum::<f64>();
             }
         }
         let slope = f64::from(reading.array("slope.distance").unwrap().data[4 + head]);
-        assert!((slope - both / squares).abs() < 1e-3 * (1e-3 + slope.abs()), "{slope}, {}", both / squares);
+        assert!(
+            (slope - both / squares).abs() < 1e-3 * (1e-3 + slope.abs()),
+            "{slope}, {}",
+            both / squares
+        );
     }
     // A head that is cut: by an intervention in training's own words.
     let cut: mnemoscope::base::intervention::Intervention = "zero layer0.head1".parse().unwrap();
@@ -400,7 +433,8 @@ fn errors_by_the_number_of_terms_are_those_of_the_second_half_of_the_sequences()
     let edits: Vec<_> = edit.into_iter().collect();
     let (without, _) = forward(&*model, &params, &batch, &edits, &[], true).unwrap();
     let without: Vec<f32> = without.unwrap().flatten_all().unwrap().to_vec1().unwrap();
-    let all = |of: &dyn Fn(usize) -> f32| (2..32).map(|at| error(0..40, at, of)).sum::<f64>() / 30.0;
+    let all =
+        |of: &dyn Fn(usize) -> f32| (2..32).map(|at| error(0..40, at, of)).sum::<f64>() / 30.0;
     let wanted = all(&|i| without[i]) - all(&|i| logits[i]);
     let grown = f64::from(reading.array("ablated").unwrap().data[1]);
     assert!((grown - wanted).abs() < 1e-5 * (1.0 + wanted.abs()), "{grown}, {wanted}");
@@ -423,7 +457,8 @@ fn ridge_regression_finds_weights_and_pays_for_their_squares() {
         let residuals = x.chunks_exact(3).zip(&y);
         let slope: f64 = residuals
             .map(|(x, y)| (regression::value(&held, x) - f64::from(*y)) * f64::from(x[i]))
-            .sum::<f64>() + penalty * held[i];
+            .sum::<f64>()
+            + penalty * held[i];
         assert!(slope.abs() < 1e-6, "{slope}");
     }
     assert_eq!(regression::ridge(&[1.0, 1.0], &[1.0], 0.0), None, "one example, three numbers");
@@ -463,12 +498,23 @@ fn formulas_keep_the_order_of_operations_and_say_what_they_cannot_read() {
 
 #[test]
 fn phases_end_where_their_marks_stand() {
-    let mark = |step: u64, kind: MarkKind, id: &str| Mark { step, kind, id: id.to_owned(), text: String::new() };
+    let mark = |step: u64, kind: MarkKind, id: &str| Mark {
+        step,
+        kind,
+        id: id.to_owned(),
+        text: String::new(),
+    };
     let formed = |step: u64, id: &str| mark(step, MarkKind::Emergence, id);
-    let mut marks = vec![mark(400, MarkKind::Intervention, "unfreeze p2"), formed(600, "four_gram_learned")];
-    let ends = |marks: &[Mark]| phases(marks, 3000).iter().map(|p| (p.from, p.to)).collect::<Vec<_>>();
+    let mut marks =
+        vec![mark(400, MarkKind::Intervention, "unfreeze p2"), formed(600, "four_gram_learned")];
+    let ends =
+        |marks: &[Mark]| phases(marks, 3000).iter().map(|p| (p.from, p.to)).collect::<Vec<_>>();
     assert_eq!(ends(&marks), [(400, 600), (600, 3000)]);
-    marks.extend([formed(1200, "plateau_left"), formed(1700, "induction_head"), formed(1800, "in_context_learned")]);
+    marks.extend([
+        formed(1200, "plateau_left"),
+        formed(1700, "induction_head"),
+        formed(1800, "in_context_learned"),
+    ]);
     assert_eq!(ends(&marks), [(400, 600), (600, 1200), (1200, 1800), (1800, 3000)]);
     assert_eq!(phases(&marks[3..4], 3000), [], "marks of other experiments tell of none");
 }
