@@ -104,15 +104,19 @@ impl Reader<'_> {
         if word.is_empty() {
             return Err(self.wrong("a number, a name, ln or a parenthesis"));
         }
+        if word == "ln" {
+            self.skip(word.len());
+            let is_open = self.takes('(');
+            return if is_open {
+                self.closed().map(f64::ln)
+            } else {
+                Err(self.wrong("( after ln"))
+            };
+        }
         let known = word.parse().ok().or_else(|| (self.number)(&word));
-        if known.is_none() && word != "ln" {
-            return Err(self.wrong("a number or the name of one"));
-        }
+        let value = known.ok_or_else(|| self.wrong("a number or the name of one"))?;
         self.skip(word.len());
-        if let Some(value) = known {
-            return Ok(value);
-        }
-        if self.takes('(') { self.closed().map(f64::ln) } else { Err(self.wrong("( after ln")) }
+        Ok(value)
     }
 
     /// What stands in parentheses, of which the first was read.

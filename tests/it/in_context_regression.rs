@@ -1,5 +1,6 @@
 //! Real numbers in context: the mixed target with the reduced model of an induction head, affine recurrences, what is measured of them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use mnemoscope::base::batch::{Batch, NO_TARGET, Row};
@@ -14,7 +15,9 @@ use mnemoscope::numeric::{formula, regression};
 use mnemoscope::panel::flags::phases;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
+use mnemoscope::run::sweep;
 use mnemoscope::run::trainer::Trainer;
+use mnemoscope::sweep::Plan;
 use mnemoscope::task::components::Components;
 use mnemoscope::task::{self, Source};
 
@@ -482,6 +485,7 @@ fn formulas_keep_the_order_of_operations_and_say_what_they_cannot_read() {
     ] {
         assert!((formula::value(text, &named).unwrap() - wanted).abs() < 1e-12, "{text}");
     }
+    assert_eq!(formula::value("ln(x)", &|_| Some(1.0)), Ok(0.0), "ln is no name");
     let deep = "(".repeat(10_000);
     for (text, says) in [
         ("1 +", "read the end, expected a number"),
@@ -493,6 +497,35 @@ fn formulas_keep_the_order_of_operations_and_say_what_they_cannot_read() {
     ] {
         let error = formula::value(text, &named).unwrap_err();
         assert!(error.contains(says), "{text}: {error}");
+    }
+}
+
+#[test]
+fn sweeps_of_the_plateau_stand_beside_what_is_derived() {
+    for (name, setting, values) in [
+        ("plateau-length", "task.length", [12.0, 32.0]),
+        ("plateau-start", "model.start", [0.0001, 0.1]),
+        ("plateau-w", "task.w", [0.35, 0.6]),
+        ("plateau-alpha", "task.alpha", [0.25, 1.5]),
+    ] {
+        let plan = sweep::planned(Path::new(name)).unwrap().unwrap();
+        assert_eq!(plan.settings.len(), 1, "{name}");
+        let (path, tried) = &plan.settings[0];
+        assert_eq!(path, setting);
+        let as_number = |value: &toml::Value| {
+            value.as_float().or_else(|| value.as_integer().map(|i| i as f64)).unwrap()
+        };
+        assert_eq!([&tried[0], &tried[tried.len() - 1]].map(as_number), values, "{name}");
+        let (number, text) = plan.expected[0].clone();
+        assert_eq!(number, "formed_induction_head");
+        // The document keeps what is expected, and says what a formula names that is none of its settings.
+        let again = Plan::parse(&plan.to_toml(), Path::new("again")).unwrap();
+        assert_eq!(again.expected, plan.expected);
+        let wrong = vec![(number.clone(), text.replace("model.start", "model.stort"))];
+        let error = plan.clone().with_expected(wrong).unwrap().check_expected().unwrap_err();
+        assert!(error.message.contains("the name of one"), "{error}");
+        let none = plan.with_expected(vec![(number.clone(), "2 +".to_owned())]).unwrap_err();
+        assert!(none.message.contains("read the end"), "{none}");
     }
 }
 
