@@ -69,6 +69,11 @@ pub const TERMS: &[Term] = &[
         says: "A head that looks for an earlier copy of its token, at what followed there, and predicts that again. Its score is prefix matching.",
     },
     Term {
+        memory: "learning from exposure to one sequence",
+        transformer: "in-context errors",
+        says: "The squared error of the next number, by how many numbers of the sequence were seen before it: where it falls, what they follow has been found out from them. A number is asked from the third on.",
+    },
+    Term {
         memory: "what a head is for",
         transformer: "head scores",
         says: "Of each head four numbers between 0 and 1: how much of its attention goes to what followed an earlier copy (prefix matching), to the token just before, to earlier copies (duplicate token), and how much of what it raises goes to what it attends to (copying).",

@@ -35,6 +35,7 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("birth-3-orders", include_str!("../../assets/figures/birth-3-orders.toml")),
     ("birth-4", include_str!("../../assets/figures/birth-4.toml")),
     ("gating", include_str!("../../assets/figures/gating.toml")),
+    ("induction-phases", include_str!("../../assets/figures/induction-phases.toml")),
     ("tree", include_str!("../../assets/figures/tree.toml")),
 ];
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::base::batch::Reals;
 use crate::base::error::{Error, Result};
 use crate::base::question::{Analyzed, Found, MeasurementCall};
 use crate::base::registry::row;
@@ -264,6 +265,7 @@ fn net_shape(run: &RunAt) -> NetShape {
         answers: run.instrument.source().possible_answers(),
         length: layout.length,
         segment: run.experiment.train.segment,
+        reals: run.instrument.source().facet::<Reals>().is_some(),
         is_read: run.experiment.model.is_read(),
     }
 }

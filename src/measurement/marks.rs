@@ -226,7 +226,7 @@ const MOST_PAIRS: Condition = Condition { quantity: Quantity::Column("gate_pairs
 
 /// In the order in which they are expected; of two with one id, the first whose columns are recorded. A
 /// table in `docs/metrics.md` gives the reasons for the thresholds.
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 18] = [
     Rule {
         id: "global_statistics_learned",
         name: "global statistics learned",
@@ -271,6 +271,50 @@ const RULES: [Rule; 14] = [
         conditions: &[Condition {
             quantity: Quantity::Column("previous_token_random_best"),
             at_least: 0.5,
+        }],
+    },
+    Rule {
+        id: "four_gram_learned",
+        name: "4-gram learned",
+        before: "learning the 4-gram",
+        sentence: "ninety-nine hundredths of the squares of the 4-gram target are explained",
+        can_occur: |_| true,
+        conditions: &[Condition {
+            quantity: Quantity::Column("explained_four_gram"),
+            at_least: 0.99,
+        }],
+    },
+    Rule {
+        id: "plateau_left",
+        name: "plateau left",
+        before: "waiting on a plateau",
+        sentence: "the error of the in-context 2-gram is a tenth below that of a uniform mean",
+        can_occur: |_| true,
+        conditions: &[Condition {
+            quantity: Quantity::Column("explained_beyond_uniform"),
+            at_least: 0.1,
+        }],
+    },
+    Rule {
+        id: "induction_head",
+        name: "induction head formed",
+        before: "forming the induction head",
+        sentence: "the error of the in-context 2-gram is a quarter of that of a uniform mean: the product of the weights is about half of the target's",
+        can_occur: |_| true,
+        conditions: &[Condition {
+            quantity: Quantity::Column("explained_beyond_uniform"),
+            at_least: 0.75,
+        }],
+    },
+    Rule {
+        id: "in_context_learned",
+        name: "in-context 2-gram learned",
+        before: "learning the in-context 2-gram",
+        sentence: "ninety-nine hundredths of the squares of the in-context 2-gram target are explained",
+        can_occur: |_| true,
+        conditions: &[Condition {
+            quantity: Quantity::Column("explained_induction"),
+            at_least: 0.99,
         }],
     },
     Rule {

@@ -8,12 +8,14 @@ pub mod causal;
 pub mod chains;
 pub mod circuits;
 pub mod competition;
+pub mod components;
 pub mod effect;
 pub mod elsewhere;
 pub mod gates;
 pub mod gating;
 pub mod groups;
 pub mod heads;
+pub mod in_context_errors;
 pub mod induction;
 pub mod logit_lens;
 pub mod marks;
@@ -29,6 +31,7 @@ pub mod query_key;
 pub mod read;
 pub mod recall;
 pub mod retrieval;
+pub mod scalars;
 pub mod study;
 pub mod tree;
 pub mod tree_view;
@@ -55,6 +58,7 @@ pub const ALL: &[Entry<dyn Measurement>] = &[
     Entry { name: "other_outputs", make: || Box::new(other_outputs::OtherOutputs::default()) },
     Entry { name: "solved", make: || Box::new(whole::Solved::default()) },
     Entry { name: "groups", make: || Box::new(groups::GroupLosses::default()) },
+    Entry { name: "components", make: || Box::new(components::ComponentErrors::default()) },
     Entry { name: "longer", make: || Box::new(elsewhere::Elsewhere::default()) },
     Entry {
         name: "dense",
@@ -90,6 +94,11 @@ pub const ALL: &[Entry<dyn Measurement>] = &[
     Entry { name: "induction", make: || Box::new(induction::Induction::default()) },
     Entry { name: "heads", make: || Box::new(heads::Heads::default()) },
     Entry { name: "norms", make: || Box::new(norms::Norms::default()) },
+    Entry { name: "scalars", make: || Box::new(scalars::Scalars::default()) },
+    Entry {
+        name: "in_context_errors",
+        make: || Box::new(in_context_errors::InContextErrors::default()),
+    },
     Entry { name: "attention", make: || Box::new(attention::Attention::default()) },
     Entry { name: "predictions", make: || Box::new(predictions::Predictions::default()) },
     Entry { name: "logit_lens", make: || Box::new(logit_lens::LogitLens::default()) },

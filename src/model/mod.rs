@@ -16,6 +16,7 @@ pub mod pretrained;
 pub mod readout;
 pub mod reads;
 pub mod recurrent;
+pub mod reduced_induction;
 mod relative;
 pub mod segments;
 pub mod stack;
@@ -50,6 +51,10 @@ pub const ALL: &[Entry<dyn Architecture>] = &[
     Entry { name: "compressive", make: || Box::new(compressive::Compressive::default()) },
     Entry { name: "hierarchical", make: || Box::new(hierarchical::Hierarchical::default()) },
     Entry { name: "mechanisms", make: || Box::new(mechanisms::Mechanisms::default()) },
+    Entry {
+        name: "reduced_induction",
+        make: || Box::new(reduced_induction::ReducedInduction::default()),
+    },
     Entry { name: "feedback", make: || Box::new(feedback::Feedback::default()) },
 ];
 

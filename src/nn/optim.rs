@@ -64,6 +64,8 @@ impl RateSchedule {
 /// What an optimiser remembers between steps.
 pub struct Optimizer {
     settings: OptimizerSettings,
+    /// Of each parameter what its learning rate is multiplied by, in their order; 1 beyond the last.
+    multiples: Vec<f64>,
     /// In the order of the parameters; `None` before the first update and while frozen.
     memory: Vec<Option<Memory>>,
     /// Numbers of the parameters before the last update, to go back to if it leaves the finite numbers.
@@ -82,7 +84,20 @@ struct Memory {
 
 impl Optimizer {
     pub fn new(settings: OptimizerSettings) -> Self {
-        Self { settings, memory: Vec::new(), before: Vec::new() }
+        Self { settings, multiples: Vec::new(), memory: Vec::new(), before: Vec::new() }
+    }
+
+    /// The same with learning rates of single tensors as multiples of the rate: `p1=1000; layer0.wk=0.1`.
+    ///
+    /// # Errors
+    /// When a part of the text says no tensor that is trained and no number above 0.
+    pub fn with_multiples(self, text: &str, params: &Params) -> Result<Self> {
+        let mut multiples = vec![1.0; params.all().count()];
+        for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+            let (param, multiple) = multiple(part, params)?;
+            multiples[param.index()] = multiple;
+        }
+        Ok(Self { multiples, ..self })
     }
 
     /// Changes settings between two steps. Another rule begins with fresh moments.
@@ -124,7 +139,8 @@ impl Optimizer {
             .filter_map(|((param, grad), (memory, before))| {
                 let grad = grad.as_mut()?;
                 let memory = memory.get_or_insert_default();
-                Some(Part { param, grad, memory, before, square: 0.0, is_finite: true })
+                let rate = rate * self.multiples.get(param.index()).unwrap_or(&1.0);
+                Some(Part { param, rate, grad, memory, before, square: 0.0, is_finite: true })
             })
             .collect();
         let numbers: usize = parts.iter().map(|part| part.grad.len()).sum();
@@ -152,7 +168,7 @@ impl Optimizer {
         let clip = self.settings.clip;
         let factor = if clip > 0.0 && norm > clip { narrow(clip / norm) } else { 1.0 };
         let settings = self.settings;
-        all(&mut parts, &|part| part.update(settings, rate, factor, params))?;
+        all(&mut parts, &|part| part.update(settings, factor, params))?;
         let Some(broken) = parts.iter().find(|part| !part.is_finite) else { return Ok(norms) };
         let name = params.name(broken.param).to_owned();
         for part in &parts {
@@ -200,6 +216,7 @@ impl Optimizer {
 /// A parameter and all that its update reads and writes.
 struct Part<'a> {
     param: Param,
+    rate: f64,
     grad: &'a mut Vec<f32>,
     memory: &'a mut Memory,
     /// Its numbers before the update.
@@ -210,20 +227,14 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn update(
-        &mut self,
-        settings: OptimizerSettings,
-        rate: f64,
-        factor: f32,
-        params: &Params,
-    ) -> Result<()> {
+    fn update(&mut self, settings: OptimizerSettings, factor: f32, params: &Params) -> Result<()> {
         if factor != 1.0 {
             scale(self.grad, factor);
         }
         in_place(params, self.param, |theta| {
             self.before.clear();
             self.before.extend_from_slice(theta);
-            self.memory.update(settings, rate, theta, self.grad);
+            self.memory.update(settings, self.rate, theta, self.grad);
             self.is_finite = square_sum(theta).is_finite();
         })
     }
@@ -257,6 +268,22 @@ impl Memory {
             }
         }
     }
+}
+
+/// A tensor and what its rate is multiplied by, as in `p1=1000`.
+fn multiple(text: &str, params: &Params) -> Result<(Param, f64)> {
+    let wrong = || {
+        Error::usage(format!(
+            "learning rates of single tensors: read \"{text}\", expected the name of a tensor, = and a number above 0, as in p1=1000; layer0.wk=0.1"
+        ))
+    };
+    let (name, number) = text.split_once('=').ok_or_else(wrong)?;
+    let multiple: f64 = number.trim().parse().map_err(|_| wrong())?;
+    if !(multiple.is_finite() && multiple > 0.0) {
+        return Err(wrong());
+    }
+    params.check_trained(name.trim())?;
+    Ok((params.find(name.trim()).ok_or_else(wrong)?, multiple))
 }
 
 fn diverged(what: String) -> Error {

@@ -3,7 +3,9 @@
 pub mod clusters;
 pub mod correlation;
 pub mod eigen;
+pub mod formula;
 pub mod geometry;
 pub mod grid;
 pub mod matching;
 pub mod pattern;
+pub mod regression;

@@ -11,8 +11,8 @@ use crate::figure::{
 
 use super::heads::strike;
 use super::outputs::{
-    Pattern, attention_call, is_head_cut, number, pattern, place, reading, sentence, step_text,
-    tokens,
+    Pattern, attention_call, is_head_cut, number, pattern, place, reading, sentence, signs,
+    step_text, tokens,
 };
 use super::positions::{self, Window};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors};
@@ -499,7 +499,7 @@ fn token_ticks(view: &View<'_>) -> Ticks {
 }
 
 fn token_names(view: &View<'_>) -> Arc<[String]> {
-    tokens(view).iter().map(|&id| view.vocab.glyph(id)).collect()
+    signs(view).into()
 }
 
 /// The token of each position, after the names of memory tokens.

@@ -18,6 +18,12 @@ pub enum Family {
     Accuracy,
     Memory,
     Divergence,
+    /// Squared errors of predicted numbers.
+    SquaredError,
+    /// Shares of squares that are explained.
+    Explained,
+    /// Trained numbers.
+    Value,
     Head,
     /// Scores of heads on sequences of the task, where there are others on random tokens.
     HeadOnTask,
@@ -31,6 +37,9 @@ pub enum Family {
 impl Family {
     pub const ALL: &'static [Self] = &[
         Self::Loss,
+        Self::SquaredError,
+        Self::Value,
+        Self::Explained,
         Self::Accuracy,
         Self::LossByGroup,
         Self::LossByPart,
@@ -47,6 +56,9 @@ impl Family {
     pub fn of(column: &str) -> Self {
         // First match wins; anything a new measurement records lands in the last.
         const PREFIXES: &[(&str, Family)] = &[
+            ("squared_error_", Family::SquaredError),
+            ("explained_", Family::Explained),
+            ("value_", Family::Value),
             ("loss_by_digit_", Family::LossByGroup),
             ("loss_by_", Family::LossByPart),
             ("loss", Family::Loss),
@@ -87,6 +99,9 @@ impl Family {
             Self::Accuracy => "accuracy",
             Self::Memory => "share stored",
             Self::Divergence => "divergence (nats)",
+            Self::SquaredError => "squared error",
+            Self::Explained => "share explained",
+            Self::Value => "trained number",
             Self::Head => "head score",
             Self::HeadOnTask => "head score on the task",
             Self::BestHead => "best head",
@@ -482,6 +497,27 @@ const SERIES: &[Column] = &[
         help: "Loss of this digit of the sum in nats, in sums where it is of this case.",
     },
     Column {
+        name: "squared_error_of_",
+        readable: "reference",
+        help: "Mean squared error of a predictor without a network on the held-out sequences, the same at every step.",
+    },
+    Column {
+        name: "squared_error_",
+        readable: "squared error",
+        help: "Mean squared error of this predicted number on the held-out sequences.",
+    },
+    Column {
+        name: "explained_beyond_",
+        readable: "explained beyond",
+        help: "1 less the squared error over that of this reference: 0 is as good as the reference, 1 leaves no error.",
+    },
+    Column {
+        name: "explained_",
+        readable: "explained",
+        help: "1 less the squared error of this predicted number over the square of its target: 0 is as good as predicting 0, 1 leaves no error.",
+    },
+    Column { name: "value_", readable: "value", help: "The trained number itself, with its sign." },
+    Column {
         name: "norm_",
         readable: "norm",
         help: "Frobenius norm of the tensor: the root of the sum of all its squared values.",
@@ -521,6 +557,11 @@ pub fn label(column: &str) -> String {
         return known.readable.to_owned();
     }
     match SERIES.iter().find_map(|c| Some((c.readable, column.strip_prefix(c.name)?))) {
+        Some((readable, rest))
+            if readable.starts_with("squared") || readable.starts_with("ref") =>
+        {
+            format!("{readable}, {}", rest.replace('_', " "))
+        }
         Some((readable, rest)) => format!("{readable}, {}", head_name(rest)),
         None => column.replace('_', " "),
     }
@@ -551,7 +592,7 @@ pub fn legend(column: &str) -> String {
         return (*short).to_owned();
     }
     let label = label(column);
-    let short = ["loss, ", "accuracy, ", "norm, ", "gradient norm, "]
+    let short = ["loss, ", "accuracy, ", "norm, ", "gradient norm, ", "squared error, ", "value, "]
         .iter()
         .find_map(|p| label.strip_prefix(p));
     short.map(str::to_owned).unwrap_or(label)

@@ -7,12 +7,14 @@ use crate::base::event::MarkKind;
 use crate::base::intervention::Intervention;
 use crate::base::question::MeasurementCall;
 use crate::base::settings;
-use crate::figure::{Along, Axis, Dash, Figure, LegendEntry, Mark, Plot, Ticks};
+use crate::figure::color::Color;
+use crate::figure::{Along, Axis, Cell, Dash, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 use crate::run_folder::Parent;
 use crate::run_folder::recording::Recording;
 
 use super::columns::{self, Family, label};
 use super::compare::Compares;
+use super::flags::{Phase, phases as step_phases};
 use super::outputs::sentence;
 use super::span::{self, Extent, Limits, Range, Span};
 use super::step_marks::{self, LETTER, Lanes, StepAxis, flags};
@@ -39,6 +41,7 @@ crate::choices! {
         Memories = "memories",
         Heads = "heads",
         Norms = "norms",
+        Numbers = "numbers",
         All = "all",
     }
 }
@@ -62,7 +65,7 @@ impl Runs {
 crate::settings! {
     /// The panel `curves`.
     pub struct Curves = "What was measured while the network learned, against the step." {
-        /// Which metrics to draw. The summary shows losses, accuracies, memories, and of a series the best heads.
+        /// Which metrics to draw. The summary shows losses, accuracies, memories, and of a series the best heads; numbers are trained tensors that are a single one.
         show: Show = Show::Summary, @live;
         /// Which runs to draw: the one in view and those of the same task (the same kind, and the same settings of the sequences that are measured; network and training may differ), the one in view alone, or all.
         runs: Runs = Runs::SameTask, @live;
@@ -70,6 +73,8 @@ crate::settings! {
         hide: String = String::new(), @live;
         /// Draw a branch, and the run that it left, against the steps since the branch.
         align: bool = false, @live;
+        /// The step that stands at 0: that of a change of training, say, so that what follows it has a logarithmic axis of its own.
+        since: usize = 0, in 0..=1000000000, @live;
         /// Steps on a logarithmic axis.
         log_x: bool = false, @live;
         /// Steps of a series of checkpoints that lie further and further apart stand evenly: each doubling of the step takes the same room, and step 0 has a place.
@@ -86,6 +91,8 @@ crate::settings! {
         smooth: usize = 1, in 1..=1001, @live;
         /// Name what emerged and what was changed on flags at the step where it happened.
         marks: bool = true, @live;
+        /// Shade the phases of training, where the marks of the run tell of some.
+        phases: bool = true, @live;
         /// A thin grey line where a network would be that guesses among the possible answers alike.
         chance: bool = true, @live;
     }
@@ -132,7 +139,7 @@ impl Panel for Curves {
         // Many low plots are read better in two columns, which leave no common place for flags.
         let two = plots.len() > 3 && view.size[0] > 1.3 * view.size[1];
         let columns = if two { 2 } else { 1 };
-        number_the_last(view, &mut plots, columns, step_label(&runs));
+        number_the_last(view, &mut plots, columns, &self.step_label(&runs));
         plots[0].legend.extend(run_legend(view, &runs));
         if !two {
             share_height(view, &mut plots);
@@ -187,6 +194,8 @@ impl Curves {
             Show::Summary => matches!(
                 family,
                 Family::Loss
+                    | Family::SquaredError
+                    | Family::Value
                     | Family::LossByGroup
                     | Family::Accuracy
                     | Family::Memory
@@ -194,14 +203,19 @@ impl Curves {
             ),
             Show::Losses => matches!(
                 family,
-                Family::Loss | Family::LossByGroup | Family::LossByPart | Family::Divergence
+                Family::Loss
+                    | Family::SquaredError
+                    | Family::LossByGroup
+                    | Family::LossByPart
+                    | Family::Divergence
             ),
-            Show::Accuracies => family == Family::Accuracy,
+            Show::Accuracies => matches!(family, Family::Accuracy | Family::Explained),
             Show::Memories => matches!(family, Family::Memory | Family::Divergence),
             Show::Heads => {
                 matches!(family, Family::Head | Family::HeadOnTask | Family::BestHead)
             }
             Show::Norms => matches!(family, Family::Norm | Family::Gradient),
+            Show::Numbers => family == Family::Value,
         }
     }
 
@@ -232,7 +246,7 @@ impl Curves {
         let drawn = |(index, (name, run)): (usize, &&'a (String, Arc<Recording>))| {
             let key = run_key(name, run);
             let hidden = chosen.len() > 1 && self.hides(&key);
-            let origin = if self.align { origin(run, &chosen) } else { 0 };
+            let origin = if self.align { origin(run, &chosen) } else { self.since as u64 };
             DrawnRun { name, run, style: RunStyle::of(index), key, hidden, origin }
         };
         chosen.iter().enumerate().map(drawn).collect()
@@ -279,6 +293,15 @@ impl Curves {
         }
     }
 
+    fn step_label(&self, runs: &[DrawnRun<'_>]) -> String {
+        let shifted = runs.iter().any(|run| run.origin > 0);
+        match (shifted, self.align) {
+            (false, _) => "step".to_owned(),
+            (true, true) => "steps since the branch".to_owned(),
+            (true, false) => format!("steps since step {}", self.since),
+        }
+    }
+
     fn nothing_to_align(&self, runs: &[DrawnRun<'_>]) -> String {
         let begins = |run: &DrawnRun<'_>| run.origin == 0 && run.run.parent.is_none();
         let nothing = self.align && runs.iter().all(begins);
@@ -298,6 +321,7 @@ impl Curves {
             let first = rows().filter(|x| *x > 0.0).fold(f64::INFINITY, f64::min).min(last / 2.0);
             (first.max(0.5), last)
         } else {
+            let first = if self.align { first } else { first.max(0.0) };
             (first.min(last - 1.0), last)
         };
         let origin = runs.first().map_or(0, |run| run.origin);
@@ -321,7 +345,7 @@ impl Curves {
         axis: StepAxis,
         past: &mut Vec<String>,
     ) -> Option<Plot> {
-        let mut lines = self.lines_of(runs, family);
+        let mut lines = self.lines_of(view, runs, family);
         let mut legend = self.column_legend(view, &lines);
         if legend.is_empty() {
             return None;
@@ -335,7 +359,8 @@ impl Curves {
         let range = self.value_range(family, span.extent());
         let beyond = |line: &RunLine<'_>| span::past(&line.name, &line.points, range, self.log_y);
         past.extend(lines.iter().filter_map(beyond));
-        let mut marks = uprights(view, axis, self.marks);
+        let mut marks = self.shades(view, axis, range);
+        marks.extend(uprights(view, axis, self.marks));
         marks.extend(lines.into_iter().flat_map(|line| self.drawn(view, line)));
         if let Some((line, entry)) = self.chance_line(view, family, axis, range) {
             marks.extend(line);
@@ -361,9 +386,14 @@ impl Curves {
     }
 
     /// The lines of a family, column by column; of each the run in view last, so that it lies on top.
-    fn lines_of<'a>(&self, runs: &'a [DrawnRun<'a>], family: Family) -> Vec<RunLine<'a>> {
+    fn lines_of<'a>(
+        &self,
+        view: &View<'_>,
+        runs: &'a [DrawnRun<'a>],
+        family: Family,
+    ) -> Vec<RunLine<'a>> {
         let mut lines = Vec::new();
-        for (index, column) in columns_of(runs, family).into_iter().enumerate() {
+        for (index, column) in columns_of(view, runs, family).into_iter().enumerate() {
             for (r, run) in runs.iter().enumerate().rev() {
                 let points = self.points(run, &column);
                 let is_seen = |p: &[f64; 2]| !p[1].is_nan() && (!self.log_y || p[1] > 0.0);
@@ -391,13 +421,18 @@ impl Curves {
             lines.iter().map(|line| (line.index, line.column.as_str())).collect();
         known.sort_unstable();
         known.dedup();
+        // The loss of real numbers is the sum of their squared errors.
+        let said = |column: &str| match column {
+            "loss" if view.net.reals => "all".to_owned(),
+            column => columns::legend(column),
+        };
         let entry = |(i, column): (usize, &str)| {
             let color = colors::line(view.palette, i);
             LegendEntry {
                 name: label(column),
                 key: column.to_owned(),
                 hidden: self.hides(column),
-                ..LegendEntry::line(columns::legend(column), color, Dash::Solid)
+                ..LegendEntry::line(said(column), color, Dash::Solid)
             }
         };
         known.into_iter().map(entry).collect()
@@ -462,6 +497,9 @@ impl Curves {
             Family::Accuracy => 1.0 / answers,
             Family::Memory
             | Family::Divergence
+            | Family::SquaredError
+            | Family::Explained
+            | Family::Value
             | Family::Head
             | Family::HeadOnTask
             | Family::BestHead
@@ -484,19 +522,71 @@ impl Curves {
         Some(((!hidden).then_some(line), LegendEntry { key: CHANCE.to_owned(), hidden, ..entry }))
     }
 
+    /// Phases of training behind the lines, every second one a little darker.
+    fn shades(&self, view: &View<'_>, axis: StepAxis, (low, high): (f64, f64)) -> Vec<Mark> {
+        let shade = |(i, (_, [from, to])): (usize, (Phase, [f64; 2]))| Mark::Rect {
+            from: [from, low],
+            to: [to, high],
+            fill: Some(shade(view, i)),
+            stroke: None,
+            width: 0.0,
+        };
+        self.phases(view, axis).into_iter().enumerate().map(shade).collect()
+    }
+
+    /// The phases of the run in view with their ends on the axis.
+    fn phases(&self, view: &View<'_>, axis: StepAxis) -> Vec<(Phase, [f64; 2])> {
+        let Some((_, run)) = view.runs.first().filter(|_| self.phases) else { return Vec::new() };
+        let (low, high) = axis.range;
+        let ends = |phase: Phase| {
+            let [from, to] = [phase.from, phase.to].map(|step| axis.x(step).clamp(low, high));
+            (from < to).then_some((phase, [from, to]))
+        };
+        step_phases(&run.marks, run.last_step).into_iter().filter_map(ends).collect()
+    }
+
+    /// The names of phases below the flags.
+    fn phase_names(&self, view: &View<'_>, axis: StepAxis) -> Vec<Cell> {
+        let cell = |(i, (phase, [from, to])): (usize, (Phase, [f64; 2]))| {
+            let room = axis.points_between(from, to);
+            let fits = phase.name.chars().count() as f64 * LETTER + 6.0 <= room;
+            let number = phase.name.split(' ').next().unwrap_or_default();
+            Cell {
+                from: [from, 0.1],
+                to: [to, 0.9],
+                text: if fits { phase.name } else { number }.to_owned(),
+                fill: Some(shade(view, i)),
+                stroke: None,
+                ink: view.palette.ink,
+                pick: Pick::Nothing,
+                hover: format!("{}: steps {} to {}", phase.name, phase.from, phase.to),
+                value: None,
+            }
+        };
+        self.phases(view, axis).into_iter().enumerate().map(cell).collect()
+    }
+
     /// A low plot above the others that names what happened.
     fn flag_plot(&self, view: &View<'_>, run: &Recording, axis: StepAxis) -> Plot {
-        let flags = flags(view, run, axis, Lanes { base: 0.3, height: 1.0, most: LANES });
-        let lanes = 0.3 + flags.lanes as f64;
+        let names = self.phase_names(view, axis);
+        let base = if names.is_empty() { 0.3 } else { 1.2 };
+        let flags = flags(view, run, axis, Lanes { base, height: 1.0, most: LANES });
+        let lanes = base + flags.lanes as f64;
         let hidden = |range, along| Axis { range, along, ticks: Ticks::Hidden, ..Axis::default() };
         Plot {
             x: hidden(axis.range, axis.along),
             y: hidden((0.0, lanes), Along::Values),
-            marks: flags.into_marks(),
+            marks: [vec![Mark::Cells(names)], flags.into_marks()].concat(),
             weight: 0.13 * narrow(lanes) + 0.05,
             ..Plot::default()
         }
     }
+}
+
+/// The colour of a phase.
+fn shade(view: &View<'_>, index: usize) -> Color {
+    const STRENGTHS: [u8; 2] = [10, 26];
+    view.palette.ink.alpha(STRENGTHS[index % STRENGTHS.len()])
 }
 
 /// A run that is drawn, or hidden.
@@ -563,11 +653,6 @@ fn origin(run: &Recording, others: &[&(String, Arc<Recording>)]) -> u64 {
     own.or_else(|| parents().find(is_child).map(|parent| parent.step)).unwrap_or(0)
 }
 
-fn step_label(runs: &[DrawnRun<'_>]) -> &'static str {
-    let aligned = runs.iter().any(|run| run.origin > 0);
-    if aligned { "steps since the branch" } else { "step" }
-}
-
 /// Plots of which all lines are hidden give their room to the others; their entries stand in the legend of the last.
 fn without_empty(plots: Vec<Plot>) -> Vec<Plot> {
     let has_lines =
@@ -630,10 +715,14 @@ fn baseline(view: &View<'_>, plot: &Plot) -> Mark {
 }
 
 /// Columns of a family that any of the runs has, in the order of the first run that has them.
-fn columns_of(runs: &[DrawnRun<'_>], family: Family) -> Vec<String> {
+fn columns_of(view: &View<'_>, runs: &[DrawnRun<'_>], family: Family) -> Vec<String> {
+    let of = |column: &str| {
+        let own = Family::of(column);
+        if own == Family::Loss && view.net.reals { Family::SquaredError } else { own }
+    };
     let mut columns: Vec<String> = Vec::new();
     for column in runs.iter().flat_map(|run| &run.run.columns) {
-        if Family::of(column) == family && !columns.contains(column) {
+        if of(column) == family && !columns.contains(column) {
             columns.push(column.clone());
         }
     }

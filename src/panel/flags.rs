@@ -21,6 +21,15 @@ const MEANINGS: &[(&str, &str)] = &[
         "A head looks for an earlier copy of the token, at what followed it there, and predicts that again: memory of the text in view.",
     ),
     (
+        "four_gram_learned",
+        "What stands at a fixed distance is predicted: the head that minds the distance has found it.",
+    ),
+    ("plateau_left", "The head that minds similarity begins to do better than a uniform mean."),
+    (
+        "in_context_learned",
+        "What followed similar numbers in this sequence is predicted, all but a hundredth of it.",
+    ),
+    (
         "output_gate",
         "What is read depends on the question: with the query (what a position asks with) of another register, that register is read.",
     ),
@@ -46,6 +55,49 @@ const MEANINGS: &[(&str, &str)] = &[
         "A number was no longer finite, and training stopped; the last good step is recorded.",
     ),
 ];
+
+/// Courses of training in phases: of each phase the mark that ends it and its name; the last ends with the run.
+const PHASES: &[&[(&str, &str)]] = &[&[
+    ("four_gram_learned", "I partial learning"),
+    ("plateau_left", "II plateau"),
+    ("in_context_learned", "III emergence"),
+    ("", "IV convergence"),
+]];
+
+/// A stretch of steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase {
+    pub from: u64,
+    pub to: u64,
+    pub name: &'static str,
+}
+
+/// The phases of a run that has come to step `last`, in order: those whose ends its marks say and the one that it is in; none of a
+/// run without such marks. The first begins with the last change of training before it ends.
+pub fn phases(marks: &[Mark], last: u64) -> Vec<Phase> {
+    PHASES
+        .iter()
+        .map(|course| course_of(course, marks, last))
+        .find(|all| !all.is_empty())
+        .unwrap_or_default()
+}
+
+fn course_of(course: &[(&str, &'static str)], marks: &[Mark], last: u64) -> Vec<Phase> {
+    let step = |id: &str| marks.iter().find(|mark| mark.id == id).map(|mark| mark.step);
+    let Some(first) = course.first().and_then(|(id, _)| step(id)) else { return Vec::new() };
+    let is_change = |mark: &&Mark| mark.kind == MarkKind::Intervention && mark.step < first;
+    let begin = marks.iter().filter(is_change).map(|mark| mark.step).max().unwrap_or(0);
+    let mut phases: Vec<Phase> = Vec::new();
+    for (id, name) in course {
+        let from = phases.last().map_or(begin, |phase| phase.to);
+        let to = step(id).unwrap_or(last).max(from);
+        phases.push(Phase { from, to, name });
+        if step(id).is_none() {
+            break;
+        }
+    }
+    phases
+}
 
 /// What a mark means; empty where its text says it.
 pub fn describe(mark: &Mark) -> &'static str {

@@ -14,6 +14,7 @@ pub mod gating;
 mod head_map;
 pub mod head_scores;
 pub mod heads;
+pub mod in_context_errors;
 mod kind;
 pub mod length;
 pub mod lens;
@@ -66,6 +67,7 @@ pub const ALL: &[PanelKind] = &[
     attribution::KIND,
     readers::KIND,
     length::KIND,
+    in_context_errors::KIND,
     curves::KIND,
     head_scores::KIND,
     sweep::KIND,
@@ -117,6 +119,8 @@ pub struct NetShape {
     pub length: usize,
     /// Positions that are read at a time; 0: whole sequences.
     pub segment: usize,
+    /// Whether it predicts real numbers: losses are squared errors then.
+    pub reals: bool,
     /// Whether another program trained it: its heads often leave what attention they have to spare at the first token.
     pub is_read: bool,
 }

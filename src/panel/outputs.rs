@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::array::Array;
+use crate::base::batch::Row;
 use crate::base::intervention::is_cut;
 use crate::base::plain::Plain;
 use crate::base::question::{Found, MeasurementCall, Reading, Readings};
@@ -188,10 +189,24 @@ pub fn tokens<'a>(view: &View<'a>) -> &'a [u32] {
     view.readings.map_or(&[], |r| &r.prompt.tokens)
 }
 
+/// What stands at a position of a sequence, for a person: its token, or the real number that it carries.
+pub fn sign(view: &View<'_>, row: &Row, position: usize) -> String {
+    if row.values.len() == row.len() {
+        return format!("{:.2}", row.values[position]).replace('-', "\u{2212}");
+    }
+    row.tokens.get(position).map_or_else(String::new, |id| view.vocab.glyph(*id))
+}
+
+/// The same of all positions of the sequence in view.
+pub fn signs(view: &View<'_>) -> Vec<String> {
+    let of = |row: &Row| (0..row.len()).map(|position| sign(view, row, position)).collect();
+    view.readings.map_or_else(Vec::new, |readings| of(&readings.prompt))
+}
+
 /// A position with its token, for a person: `17 ␣`; the number alone past the end.
 pub fn place(view: &View<'_>, position: usize) -> String {
-    match tokens(view).get(position) {
-        Some(&id) => format!("{position} “{}”", view.vocab.glyph(id)),
+    match view.readings.filter(|readings| position < readings.prompt.len()) {
+        Some(readings) => format!("{position} “{}”", sign(view, &readings.prompt, position)),
         None => position.to_string(),
     }
 }

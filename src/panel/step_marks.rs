@@ -36,6 +36,12 @@ impl StepAxis {
         (-1e-9..=1.0 + 1e-9).contains(&share).then_some(share * self.points)
     }
 
+    /// How far two values of the axis lie apart, in points.
+    pub fn points_between(self, from: f64, to: f64) -> f64 {
+        let place = |step| self.place(step).unwrap_or(0.0);
+        place(to) - place(from)
+    }
+
     /// The stretch of the axis, of so many points, that a step falls into; counted from the left.
     pub fn bin(self, step: f64, points: f64) -> i64 {
         self.place(step).map_or(-1, |place| convert::whole(place / points))

@@ -206,6 +206,14 @@ impl Sweep {
     fn scatter(&self, view: &View<'_>, sweep: &Runs, groups: &Groups, [x, y]: [&str; 2]) -> Plot {
         let mut marks = Vec::new();
         let (mut across, mut up) = (Vec::new(), Vec::new());
+        let line = expected(sweep, [x, y]);
+        let mut legend = Vec::new();
+        if !line.is_empty() {
+            let color = view.palette.ink;
+            legend.push(LegendEntry::line("derivation", color, Dash::Dashed));
+            up.extend(line.iter().map(|point| point[1]));
+            marks.extend(Mark::curve("derivation", line, color, Dash::Dashed));
+        }
         for i in 0..sweep.runs.len() {
             let (Some(x), Some(y)) = (sweep.number(i, x), sweep.number(i, y)) else { continue };
             across.push(x);
@@ -237,7 +245,7 @@ impl Sweep {
                 ticks: Ticks::Auto,
             }
         };
-        Plot { x: axis(x, &across), y: axis(y, &up), marks, ..Plot::default() }
+        Plot { x: axis(x, &across), y: axis(y, &up), marks, legend, ..Plot::default() }
     }
 
     /// What the lines are, and how far the two numbers go together, in words.
@@ -296,6 +304,15 @@ fn padded((low, high): (f64, f64), share: bool) -> (f64, f64) {
     }
     let room = if high > low { 0.06 * (high - low) } else { 0.5 * high.abs().max(1.0) };
     (low - room, high + room)
+}
+
+/// What a derivation gives for one number of the runs, along another.
+fn expected(sweep: &Runs, [x, y]: [&str; 2]) -> Vec<[f64; 2]> {
+    let of = |run| Some([sweep.number(run, x)?, sweep.expected(run, y)?]);
+    let mut points: Vec<[f64; 2]> = (0..sweep.runs.len()).filter_map(of).collect();
+    points.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
+    points.dedup();
+    points
 }
 
 fn is_in_view(view: &View<'_>, sweep: &Runs, run: usize) -> bool {

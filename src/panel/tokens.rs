@@ -7,7 +7,9 @@ use crate::base::question::{MeasurementCall, Reading};
 use crate::figure::color::{Color, ColorMap};
 use crate::figure::{Anchor, Axis, Cell, Figure, LegendEntry, Mark, Pick, Plot, Ticks};
 
-use super::outputs::{answers, attention_call, number, pattern, reading, sentence, step_text};
+use super::outputs::{
+    answers, attention_call, number, pattern, reading, sentence, sign, step_text,
+};
 use super::{
     NetShape, Palette, Panel, PanelKind, Selection, Stack, View, colors, compare, positions, span,
 };
@@ -191,7 +193,7 @@ impl Tokens {
             Cell {
                 from,
                 to,
-                text: view.vocab.glyph(row.tokens[position]),
+                text: sign(view, row, position),
                 fill: Some(fill),
                 stroke: match view.vocab.is_special(row.tokens[position]) {
                     true => Some(special(view.palette)),
@@ -275,10 +277,8 @@ impl Flow {
         let width = (f64::from(view.size[0]) - 12.0 - margin).max(40.0);
         let outside = if is_low(view) { 32.0 } else { 56.0 };
         let height = f64::from(view.size[1] - outside).max(20.0);
-        let widths: Vec<f64> = row
-            .tokens
-            .iter()
-            .map(|&id| view.vocab.glyph(id).chars().count().clamp(1, LONGEST))
+        let widths: Vec<f64> = (0..row.len())
+            .map(|position| sign(view, row, position).chars().count().clamp(1, LONGEST))
             .map(|signs| 0.38 + 0.62 * signs as f64)
             .collect();
         let mut unit = WIDEST;
@@ -693,14 +693,26 @@ fn outlines(selection: &Selection, flow: &Flow) -> Vec<Mark> {
 /// What is underlined.
 const RIGHT: &str = "probability of the right next token";
 
+/// The real numbers that are to be predicted at a position; none in a task of tokens.
+fn value_targets(row: &Row, position: usize) -> &[f32] {
+    let width = row.value_targets.len() / row.len().max(1);
+    &row.value_targets[position * width..][..width]
+}
+
 /// Everything that is known of a position, a line each.
 fn hover(view: &View<'_>, row: &Row, predictions: Option<&Reading>, position: usize) -> String {
     let glyph = |id: u32| view.vocab.glyph(id);
     let mut lines =
-        vec![format!("position {position} of {}: “{}”", row.len(), glyph(row.tokens[position]))];
+        vec![format!("position {position} of {}: “{}”", row.len(), sign(view, row, position))];
     lines.push(format!("role: {}", roles(view, row, position)));
     match row.targets.get(position) {
-        Some(&target) if target != NO_TARGET => lines.push(format!("next: “{}”", glyph(target))),
+        Some(&target) if target != NO_TARGET => lines.push(match value_targets(row, position) {
+            [] => format!("next: “{}”", glyph(target)),
+            wanted => format!(
+                "to predict: {}",
+                wanted.iter().map(|x| number(*x)).collect::<Vec<_>>().join(", ")
+            ),
+        }),
         _ => {}
     }
     if let Some(line) = predictions.and_then(|p| top_line(view, p, position)) {

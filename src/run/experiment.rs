@@ -74,6 +74,8 @@ crate::settings! {
         cosine_to: f64 = 0.1, in 0.0..=1.0, @live;
         /// Steps over which the learning rate rises from 0.
         warmup: usize = 0, in 0..=1000000, @live;
+        /// Learning rates of single tensors as multiples of the rate, with semicolons between, as in: p1=1000; layer0.wk=0.1. Empty: all learn at the rate.
+        rates: String = String::new();
         /// Largest norm of the gradient; larger ones are scaled down to it. 0: no clipping.
         clip: f64 = 0.0, in 0.0..=1e6, @live;
         /// Positions in the loss: all of them, or only repeated outputs (the answer was seen before in the sequence).
@@ -202,6 +204,8 @@ with_the_program! {
     "retrieval-memory-tokens"
     "fact-counterfact"
     "facts"
+    "affine-recurrences"
+    "induction-phases"
 }
 
 /// Title and sentence of an experiment that comes with the program, as its document begins.

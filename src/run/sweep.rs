@@ -73,8 +73,13 @@ pub fn read(folder: &Path) -> Result<Plan> {
 }
 
 /// The sweeps that come with the program: name and document.
-pub const BUILTIN: &[(&str, &str)] =
-    &[("memory-zoo", include_str!("../../assets/sweeps/memory-zoo.toml"))];
+pub const BUILTIN: &[(&str, &str)] = &[
+    ("memory-zoo", include_str!("../../assets/sweeps/memory-zoo.toml")),
+    ("plateau-length", include_str!("../../assets/sweeps/plateau-length.toml")),
+    ("plateau-start", include_str!("../../assets/sweeps/plateau-start.toml")),
+    ("plateau-w", include_str!("../../assets/sweeps/plateau-w.toml")),
+    ("plateau-alpha", include_str!("../../assets/sweeps/plateau-alpha.toml")),
+];
 
 /// The plan of a sweep file, which is written like `sweep.toml`, or of a sweep that comes with the program; `None` where neither is
 /// meant. Every run is tried on its experiment: what is wrong is said before any begins.
@@ -95,6 +100,7 @@ pub fn planned(name: &Path) -> Result<Option<Plan>> {
     let mut plan = Plan::parse(&text, name)?;
     let origin = name.display().to_string();
     plan.experiment = document(&Experiment::parse(&plan.experiment.to_string(), &origin)?)?;
+    plan.check_expected().map_err(|e| e.context(origin.clone()))?;
     for member in plan.members() {
         let tried = tried(&plan, &member);
         let experiment = tried.map_err(|e| e.context(format!("{origin}: run {}", member.name)))?;

@@ -91,9 +91,11 @@ impl Trainer {
         let grad_norms = vec![f64::NAN; grad_columns.len()];
         let columns = [meters.columns.as_slice(), &grad_columns].concat();
         let marks = Marks::new(&columns, facts);
+        let optimizer = Optimizer::new(optimizer_settings(train));
+        let optimizer = optimizer.with_multiples(&train.rates, &params)?;
         let trainer = Self {
             pool: Pool::new(train.threads)?,
-            optimizer: Optimizer::new(optimizer_settings(train)),
+            optimizer,
             in_force: Vec::new(),
             changed: Vec::new(),
             steps_done: 0,

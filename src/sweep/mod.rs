@@ -17,6 +17,7 @@ use toml::{Table, Value};
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::event::{DIVERGED, Mark, MarkKind};
 use crate::base::settings::same;
+use crate::numeric::formula;
 use crate::run_folder::disk::{Hold, read_text, refused, replace_bytes};
 use crate::run_folder::names::may_be_beside;
 use crate::run_folder::recording::Recording;
@@ -24,8 +25,9 @@ use crate::run_folder::{Reader, check_whole, has_begun};
 
 use bundle::{Bundle, shorten};
 
-/// The newest version of `sweep.toml` that this program reads, and that it writes where there are bundles; else it writes 1.
-pub const SCHEMA: i64 = 2;
+/// The newest version of `sweep.toml` that this program reads, and that it writes where something is expected; where there are bundles it
+/// writes 2, else 1.
+pub const SCHEMA: i64 = 3;
 /// The document that makes a folder a sweep.
 pub const DOCUMENT: &str = "sweep.toml";
 /// More runs than this are a slip of the hand rather than a plan.
@@ -50,6 +52,8 @@ pub struct Plan {
     pub settings: Vec<(String, Vec<Value>)>,
     /// What the values of some of them stand for.
     pub bundles: Vec<Bundle>,
+    /// Numbers of a run (as in [`Sweep::number`]) and the formula of its settings that a derivation gives for each.
+    pub expected: Vec<(String, String)>,
 }
 
 /// One run of a plan.
@@ -96,7 +100,8 @@ impl Plan {
                 )));
             }
         }
-        let plan = Self { experiment, seeds, settings, bundles: Vec::new() };
+        let (bundles, expected) = (Vec::new(), Vec::new());
+        let plan = Self { experiment, seeds, settings, bundles, expected };
         match plan.count() {
             None | Some(0) => Err(too_many()),
             Some(_) => Ok(plan),
@@ -113,6 +118,42 @@ impl Plan {
             of.map(|(_, values)| values).try_for_each(|values| bundle.check(values))?;
         }
         Ok(Self { bundles, ..self })
+    }
+
+    /// The same plan with what is expected of its runs.
+    ///
+    /// # Errors
+    /// When a formula is none; what it names is looked for in [`Self::check_expected`].
+    pub fn with_expected(self, expected: Vec<(String, String)>) -> Result<Self> {
+        for (_, text) in &expected {
+            formula::value(text, &|_| Some(1.0)).map_err(Error::usage)?;
+        }
+        Ok(Self { expected, ..self })
+    }
+
+    /// That formulas name settings that are numbers.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn check_expected(&self) -> Result<()> {
+        let Some(member) = self.members().into_iter().next() else { return Ok(()) };
+        let mut all = self.expected.iter();
+        all.try_for_each(|(_, text)| self.value_of(text, &member).map(|_| ()))
+    }
+
+    /// A formula of the settings of a run.
+    fn value_of(&self, text: &str, member: &Member) -> Result<f64> {
+        let changes = self.changes(&member.values);
+        let base = |path: &str| {
+            let (section, name) = path.split_once('.')?;
+            self.experiment.get(section)?.get(name)
+        };
+        let number = |path: &str| {
+            let changed = changes.iter().rev().find(|(name, _)| name == path);
+            let value = changed.map(|(_, value)| value).or_else(|| base(path))?;
+            value.as_float().or_else(|| value.as_integer().map(|i| i as f64))
+        };
+        formula::value(text, &number).map_err(Error::usage)
     }
 
     /// The same plan with a share of the steps, and its first seed alone.
@@ -231,7 +272,11 @@ impl Plan {
         let whole = |seed: &u64| Value::Integer(i64::try_from(*seed).unwrap_or(i64::MAX));
         let settings = self.settings.iter();
         let mut table = Table::new();
-        let schema = if self.bundles.is_empty() { 1 } else { SCHEMA };
+        let schema = match (self.bundles.is_empty(), self.expected.is_empty()) {
+            (true, true) => 1,
+            (false, true) => 2,
+            (_, false) => SCHEMA,
+        };
         table.insert("schema".into(), schema.into());
         table.insert("version".into(), env!("CARGO_PKG_VERSION").into());
         table.insert("seeds".into(), Value::Array(self.seeds.iter().map(whole).collect()));
@@ -241,6 +286,11 @@ impl Plan {
             let bundles = self.bundles.iter();
             let bundles = bundles.map(|b| (b.name.clone(), Value::Table(b.to_table())));
             table.insert("bundles".into(), Value::Table(bundles.collect()));
+        }
+        if !self.expected.is_empty() {
+            let expected =
+                self.expected.iter().map(|(name, text)| (name.clone(), text.clone().into()));
+            table.insert("expected".into(), Value::Table(expected.collect()));
         }
         table.insert("experiment".into(), Value::Table(self.experiment.clone()));
         format!(
@@ -281,8 +331,8 @@ impl Plan {
                 env!("CARGO_PKG_VERSION")
             )));
         }
-        const SECTIONS: [&str; 6] =
-            ["schema", "version", "seeds", "settings", "bundles", "experiment"];
+        const SECTIONS: [&str; 7] =
+            ["schema", "version", "seeds", "settings", "bundles", "expected", "experiment"];
         if let Some(other) = table.keys().find(|key| !SECTIONS.contains(&key.as_str())) {
             return Err(wrong(format!(
                 "a sweep has no section \"{other}\".{} Known: {}",
@@ -312,10 +362,17 @@ impl Plan {
                 settings.push((bundle.name.clone(), bundle.names()));
             }
         }
+        let mut formulas = Vec::new();
+        for (name, text) in table.get("expected").and_then(Value::as_table).into_iter().flatten() {
+            let text =
+                text.as_str().ok_or_else(|| expected("a formula in quotes for each number"))?;
+            formulas.push((name.clone(), text.to_owned()));
+        }
         let experiment = table.get("experiment").and_then(Value::as_table).cloned();
         let experiment = experiment.ok_or_else(|| expected("a section [experiment]"))?;
         Self::new(experiment, seeds, settings)
             .and_then(|plan| plan.with_bundles(bundles))
+            .and_then(|plan| plan.with_expected(formulas))
             .map_err(|e| wrong(e.message))
     }
 
@@ -638,6 +695,13 @@ impl Sweep {
         let marks = &run.recording.as_ref()?.marks;
         let formed = marks.iter().find(|mark| formed_name(mark).as_deref() == Some(name));
         formed.map(|mark| mark.step as f64).or_else(|| run.at_end(name))
+    }
+
+    /// What a derivation gives for a number of a run; `None` where the plan has no formula for it.
+    pub fn expected(&self, run: usize, name: &str) -> Option<f64> {
+        let (_, text) = self.plan.expected.iter().find(|(known, _)| known == name)?;
+        let value = self.plan.value_of(text, &self.runs.get(run)?.member).ok()?;
+        value.is_finite().then_some(value)
     }
 
     /// Names of the numbers of a run: metrics at its end, settings that differ and are numbers, the seed, and at which

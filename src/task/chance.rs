@@ -26,6 +26,17 @@ pub fn chance(probability: f64, rng: &mut ChaCha8Rng) -> bool {
     ((rng.next_u64() >> 11) as f64) < probability * (1u64 << 53) as f64
 }
 
+/// From 0 to 1, both excluded.
+pub fn open_unit(rng: &mut ChaCha8Rng) -> f64 {
+    ((rng.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+}
+
+/// N(0, 1), by the method of Box and Muller.
+pub fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let (radius, turn) = (open_unit(rng), open_unit(rng));
+    (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
+}
+
 /// The generator of one thing, keyed by what it is (16 letters at most), a seed and an index, so that things can be drawn in
 /// any order and on any thread.
 pub fn stream(what: &str, seed: u64, index: u64) -> ChaCha8Rng {

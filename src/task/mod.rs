@@ -1,10 +1,12 @@
 //! What is learned: settings that open into a seeded source of labelled sequences. No tensors here.
 
 pub mod addition;
+pub mod affine;
 pub mod associative_retrieval;
 pub mod automaton;
 pub mod bigram;
 mod chance;
+pub mod components;
 pub mod copy;
 pub mod counterfact;
 pub mod facts;
@@ -12,6 +14,7 @@ pub mod flip_flop;
 pub mod groups;
 pub mod interleaved;
 pub mod max_of_list;
+pub mod mixed_target;
 pub mod numpy;
 pub mod passkey;
 pub mod prompted;
@@ -47,6 +50,8 @@ pub const ALL: &[Entry<dyn Task>] = &[
     Entry { name: "counterfact", make: || Box::new(counterfact::Counterfact::default()) },
     Entry { name: "facts", make: || Box::new(facts::Facts::default()) },
     Entry { name: "interleaved", make: || Box::new(interleaved::Interleaved::default()) },
+    Entry { name: "affine_recurrence", make: || Box::new(affine::AffineRecurrence::default()) },
+    Entry { name: "mixed_target", make: || Box::new(mixed_target::MixedTarget::default()) },
     Entry {
         name: "associative_retrieval",
         make: || Box::new(associative_retrieval::AssociativeRetrieval::default()),
@@ -167,7 +172,8 @@ pub trait Source: Send + Sync {
 
 impl<'s> dyn Source + 's {
     /// What only some tasks know, by its type: [`bigram::GlobalLaw`], [`bigram::Triggers`], [`tree_path::Trees`],
-    /// [`reference_back::TupleText`], [`automaton::Machine`], [`groups::Groups`], [`associative_retrieval::Text`], [`prompted::Prompted`],
+    /// [`reference_back::TupleText`], [`automaton::Machine`], [`groups::Groups`], [`components::Components`], [`associative_retrieval::Text`],
+    /// [`prompted::Prompted`],
     /// [`Reals`](crate::base::batch::Reals). `None` where this one does not know it. A measurement that needs it asks for it, never for
     /// the name of a task.
     pub fn facet<F: Any>(&self) -> Option<&F> {
@@ -237,6 +243,11 @@ fn unlabelled(tokens: Vec<u32>) -> Row {
         occurrence: vec![0; count],
         ..Row::default()
     }
+}
+
+/// As many numbers, and zeros after the last: those of a sequence that is replaced by a longer one.
+fn resized(numbers: &[f32], count: usize) -> Vec<f32> {
+    numbers.iter().copied().chain(std::iter::repeat(0.0)).take(count).collect()
 }
 
 /// Whether there are sequences in which an answer stands in the context.

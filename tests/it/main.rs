@@ -41,6 +41,7 @@ mod fonts;
 mod gates;
 mod gating;
 mod geometry;
+mod in_context_regression;
 mod interchange;
 mod interventions;
 mod lens;

@@ -252,6 +252,7 @@ fn fused_attention_equals_its_twin_within_and_across_blocks() {
 fn rules() -> impl Iterator<Item = Attention> {
     let sees = [
         Sees::Before,
+        Sees::Earlier,
         Sees::Window(5),
         Sees::Window(40),
         Sees::Block(7),
@@ -326,6 +327,8 @@ fn a_rule_shows_what_its_name_says() {
         (0..10).filter(|&key| Mask { memory, sees }.shows(at, key, 10)).collect()
     };
     assert_eq!(shown(Sees::Before, 0, 3), [0, 1, 2, 3]);
+    assert_eq!(shown(Sees::Earlier, 0, 3), [0, 1, 2]);
+    assert_eq!(shown(Sees::Earlier, 0, 0), [0]);
     assert_eq!(shown(Sees::Window(2), 0, 6), [5, 6]);
     assert_eq!(shown(Sees::Window(2), 1, 6), [0, 5, 6]);
     assert_eq!(shown(Sees::Block(4), 0, 6), [4, 5, 6]);

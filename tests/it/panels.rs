@@ -85,6 +85,7 @@ impl World {
             answers: vocab.len(),
             length: 64,
             segment: 0,
+            reals: false,
             is_read: false,
         };
         let selection =

@@ -189,6 +189,7 @@ impl World {
                 answers: 6,
                 length: 6,
                 segment: 0,
+                reals: false,
                 is_read: false,
             },
             vocab: Vocab::new("abcdef".chars().map(String::from).collect()),
@@ -287,6 +288,7 @@ fn the_analyses_of_every_panel_are_in_the_registry_with_settings_that_apply() {
         answers: 30,
         length: 64,
         segment: 0,
+        reals: false,
         is_read: false,
     };
     let mut asked = 0;
@@ -336,6 +338,7 @@ fn a_panel_and_the_analysis_that_it_asks_have_the_same_settings() {
         answers: 30,
         length: 64,
         segment: 0,
+        reals: false,
         is_read: false,
     };
     let mut shared = Vec::new();

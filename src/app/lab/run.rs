@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::base::batch::Reals;
 use crate::base::error::{Error, Result};
 use crate::base::event::State;
 use crate::base::settings;
@@ -122,6 +123,7 @@ impl RunInfo {
             answers: source.possible_answers(),
             length: layout.length,
             segment: experiment.train.segment,
+            reals: source.facet::<Reals>().is_some(),
             is_read: experiment.model.is_read(),
         };
         let (keeps, has_memories) = (model.keeps(), model.memories().is_some());

@@ -24,6 +24,7 @@ mod working_memory;
 
 use egui::{Rect, Ui};
 
+use crate::base::batch::Reals;
 use crate::figure::Figure;
 use crate::figure::scene::Scene;
 use crate::panel::{self, Panel, PanelKind};
@@ -116,6 +117,11 @@ fn has_prompts(run: &RunInfo) -> bool {
     run.source.facet::<Prompted>().is_some() && run.source.facet::<PromptSet>().is_none()
 }
 
+/// One real number at each position, and the next to predict.
+fn continues_numbers(run: &RunInfo) -> bool {
+    run.source.facet::<Reals>() == Some(&Reals { inputs: 1, outputs: 1 })
+}
+
 /// A panel by its name, and what it has besides its figure.
 type Row = (&'static str, fn() -> Box<dyn Pane>);
 
@@ -135,6 +141,7 @@ const PANES: &[Row] = &[
     (panel::tree::KIND.name, || Box::<tree::TreeEditor>::default()),
     (panel::working_memory::KIND.name, || Box::<working_memory::Memory>::default()),
     (panel::length::KIND.name, || Box::new(Plain(has_no_heads))),
+    (panel::in_context_errors::KIND.name, || Box::new(Plain(continues_numbers))),
     (panel::automaton::KIND.name, || Box::new(Plain(has_machine))),
     (panel::tracing::KIND.name, || Box::new(Plain(has_prompts))),
     (panel::timeline::KIND.name, || Box::new(timeline::Timeline)),

@@ -6,6 +6,8 @@ pub enum Sees {
     /// Itself and all before it: causal attention.
     #[default]
     Before,
+    /// Those before it and not itself; the first, which has none before it, itself.
+    Earlier,
     /// Itself and those before it, so many together.
     Window(usize),
     /// Itself and those before it in its own block of so many positions.
@@ -51,6 +53,7 @@ impl Mask {
     pub fn seen(self, at: usize, keys: usize) -> (usize, usize) {
         match self.sees {
             Sees::Before => (0, at + 1),
+            Sees::Earlier => (0, at.max(1)),
             Sees::Window(count) => ((at + 1).saturating_sub(count), at + 1),
             Sees::Block(count) => (self.block_of(at, count), at + 1),
             Sees::All => (0, keys),
@@ -82,6 +85,7 @@ impl Mask {
         let (first, last) = match self.sees {
             Sees::All => return (0, count),
             Sees::Before => (key, usize::MAX),
+            Sees::Earlier => (if key == 0 { 0 } else { key + 1 }, usize::MAX),
             Sees::Window(keys) => (key, key.saturating_add(keys)),
             Sees::Block(keys) => (key, self.block_of(key, keys).saturating_add(keys.max(1))),
             Sees::Together(keys) => {
