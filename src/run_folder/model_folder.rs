@@ -13,6 +13,7 @@ use crate::base::budget;
 use crate::base::error::{Error, Result};
 use crate::base::json;
 use crate::base::weights::{RawTensor, TensorFile};
+use crate::formats::foreign;
 use crate::formats::safetensors::{self, Contents, Place};
 
 use super::disk::{Version, open_file, read_text, refused};
@@ -29,25 +30,8 @@ const WHOLE: &str = "model.safetensors";
 const HOOKED: &str = "hooked.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// Files that tell why a folder is not read, the one before the other.
-const REFUSED: &[(&str, &str)] = &[
-    (
-        "adapter_config.json",
-        "holds an adapter (PEFT) and no network. Merge it in Python: PeftModel.from_pretrained(base, \"DIR\").merge_and_unload().save_pretrained(\"OUT\")",
-    ),
-    (
-        "pytorch_model.bin",
-        "holds its tensors as a pickle, which is read by running what it says. Convert it in Python: from transformers import AutoModelForCausalLM as A; A.from_pretrained(\"DIR\").save_pretrained(\"OUT\")",
-    ),
-    (
-        "pytorch_model.bin.index.json",
-        "holds its tensors as pickles, which are read by running what they say. Convert them in Python: from transformers import AutoModelForCausalLM as A; A.from_pretrained(\"DIR\").save_pretrained(\"OUT\")",
-    ),
-    (
-        "ckpt.pt",
-        "holds a pickle of nanoGPT's; docs/models.md has the line of Python that converts it",
-    ),
-];
+/// Says that a folder holds a change of a network, whatever else lies in it.
+const ADAPTER: &str = "adapter_config.json";
 
 /// A network of another program, opened.
 pub struct ModelFolder {
@@ -242,30 +226,47 @@ struct Shards {
 fn shards(folder: &Path) -> Result<Shards> {
     let has = |name: &str| folder.join(name).exists();
     let whole = [WHOLE, HOOKED].into_iter().find(|name| has(name));
-    if let Some(whole) = whole.filter(|_| !has("adapter_config.json")) {
+    if let Some(whole) = whole.filter(|_| !has(ADAPTER)) {
         return Ok(Shards { files: vec![whole.to_owned()], tensors: None });
     }
-    if has(INDEX) && !has("adapter_config.json") {
+    if has(INDEX) && !has(ADAPTER) {
         return indexed(&folder.join(INDEX));
     }
-    let place = folder.display();
-    if let Some((_, why)) = REFUSED.iter().find(|(name, _)| has(name)) {
-        return Err(Error::input(format!("{place} {why}")));
-    }
-    if let Some(name) = with_ending(folder, "gguf") {
-        return Err(Error::input(format!(
-            "{place} holds {name}, a GGUF file, whose numbers are rounded and packed. Take the network as it was published, as {WHOLE}"
-        )));
-    }
-    Err(Error::input(format!(
-        "{place} holds a {CONFIG} and no tensors: expected {WHOLE}, or {INDEX} and the files that it names"
-    )))
+    Err(foreign::refusal_of_folder(folder).unwrap_or_else(|| no_tensors(folder)))
 }
 
-fn with_ending(folder: &Path, ending: &str) -> Option<String> {
-    let entries = folder.read_dir().ok()?.take(1 << 12).flatten();
-    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    names.find(|name| Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case(ending)))
+/// What is wrong with a folder in which no tensors were found.
+fn no_tensors(folder: &Path) -> Error {
+    let names = foreign::names(folder);
+    let tensors = names.iter().find(|name| name.ends_with(".safetensors"));
+    let there = match (tensors, folder.join(CONFIG).is_file()) {
+        _ if !folder.is_dir() => "is no folder".to_owned(),
+        _ if names.is_empty() => "is empty".to_owned(),
+        (Some(tensors), _) => format!("holds {tensors:?} and no file of a name that is read"),
+        (None, true) => format!("holds a {CONFIG} and no tensors"),
+        (None, false) => format!("holds no {CONFIG} and no tensors"),
+    };
+    Error::input(format!(
+        "{} {there}: expected {CONFIG}, and {WHOLE} or {INDEX} and the files that it names",
+        folder.display()
+    ))
+}
+
+/// What is wrong with a folder that holds part of a network of another program, or all of it in files that are not read; none where it
+/// is nothing of the kind.
+pub(super) fn refusal(folder: &Path) -> Option<Error> {
+    let names = foreign::names(folder);
+    let is_part = |name: &&String| {
+        *name == HOOKED || name.starts_with("model") && name.ends_with(".safetensors")
+    };
+    let Some(tensors) = names.iter().find(is_part).filter(|_| !folder.join(ADAPTER).exists())
+    else {
+        return foreign::refusal_of_folder(folder);
+    };
+    Some(Error::input(format!(
+        "{} holds {tensors:?} and no {CONFIG}, which says how the network is wired. Take {CONFIG} (and tokenizer.json, which reads text) from where {tensors:?} comes from, and put it beside it",
+        folder.display()
+    )))
 }
 
 /// What `model.safetensors.index.json` lists.

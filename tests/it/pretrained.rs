@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mnemoscope::app::lab::run::Opened;
 use mnemoscope::base::array::Array;
 use mnemoscope::base::batch::Row;
 use mnemoscope::base::error::Result;
@@ -11,12 +12,14 @@ use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::export::run_at::{Question, RunAt};
 use mnemoscope::export::sheet::{PanelSpec, Sheet};
 use mnemoscope::export::sheet_runner::SheetRunner;
+use mnemoscope::formats::foreign;
 use mnemoscope::measurement;
 use mnemoscope::model::pretrained::Config;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::interchange::{self, WeightFormat};
 use mnemoscope::run::trainer::Trainer;
+use mnemoscope::run_folder::model_folder::ModelFolder;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -172,21 +175,81 @@ fn a_network_and_its_configuration_belong_together() {
     assert!(refusal(folder.path()).contains("is missing"));
 }
 
+/// What opening a folder says, as every way to it does.
+fn said_of(folder: &Path) -> String {
+    let said = refusal(folder);
+    let error = Opened::read(folder).err().unwrap_or_else(|| panic!("the window opens it"));
+    assert_eq!(error.message, said, "the window says the same");
+    let error = Experiment::of_run(folder).err().unwrap_or_else(|| panic!("it is an experiment"));
+    assert_eq!(error.message, said);
+    said
+}
+
+/// Files of networks that are not read, and what their sentences hold.
+const NOT_READ: &[(&[&str], &[&str])] = &[
+    (&["pytorch_model.bin"], &["pytorch_model.bin", "save_pretrained"]),
+    (&["pytorch_model-00001-of-00002.bin"], &["save_pretrained"]),
+    (
+        &["adapter_config.json", "adapter_model.safetensors"],
+        &["merge_and_unload", "save_pretrained"],
+    ),
+    (&["m.gguf"], &["m.gguf", "GGUF", "gguf_file"]),
+    (&["ckpt.pt"], &["nanoGPT", "python -c", "_orig_mod."]),
+    (&["ckpt_1000.pt", "meta.pkl"], &["nanoGPT"]),
+    (&["lit_model.pth", "model_config.yaml"], &["LitGPT", "convert_from_litgpt", "save_file"]),
+    (&["model_final.pth"], &["model_final.pth", "pickle", "torch.load", "save_file"]),
+    (&["model.pt", "optimizer.pt"], &["\"model.pt\"", "save_file"]),
+    (&["weights.ckpt"], &["save_file"]),
+];
+
 #[test]
-fn files_that_hold_no_tensors_are_refused_with_what_to_do() {
-    for (file, wanted) in [
-        ("pytorch_model.bin", "save_pretrained"),
-        ("adapter_config.json", "merge_and_unload"),
-        ("x.gguf", "GGUF"),
-        ("ckpt.pt", "nanoGPT"),
-        ("notes.txt", "expected model.safetensors"),
-    ] {
-        let folder = copy("gpt2");
-        fs::remove_file(folder.path().join("model.safetensors")).unwrap();
-        fs::write(folder.path().join(file), b"{}").unwrap();
-        let said = refusal(folder.path());
-        assert!(said.contains(wanted), "{file}: {said}");
+fn files_that_are_not_read_are_refused_with_what_to_do_with_and_without_a_configuration() {
+    for (files, wanted) in NOT_READ {
+        let (alone, beside) = (tempfile::tempdir().unwrap(), copy("gpt2"));
+        fs::remove_file(beside.path().join("model.safetensors")).unwrap();
+        let mut all = Vec::new();
+        for folder in [alone.path(), beside.path()] {
+            for file in *files {
+                fs::write(folder.join(file), b"PK\x03\x04").unwrap();
+            }
+            let said = said_of(folder);
+            assert!(wanted.iter().all(|word| said.contains(word)), "{files:?}: {said}");
+            all.push(said.replace(folder.to_str().unwrap(), ""));
+        }
+        assert_eq!(all[0], all[1], "the configuration changes nothing of it");
+        let file = foreign::refusal(&alone.path().join(files[0])).unwrap().message;
+        let recipe = all[0].rsplit(". ").next().unwrap();
+        assert!(file.contains(recipe), "the file itself, dropped on the window: {file}");
     }
+}
+
+#[test]
+fn what_a_folder_lacks_is_said_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(said_of(folder.path()).contains("no run.json"));
+    let tensors = golden().join("gpt2/model.safetensors");
+    fs::copy(tensors, folder.path().join("model.safetensors")).unwrap();
+    let said = said_of(folder.path());
+    assert!(said.contains("no config.json") && said.contains("put it beside it"), "{said}");
+    let folder = copy("gpt2");
+    fs::rename(folder.path().join("model.safetensors"), folder.path().join("x.safetensors"))
+        .unwrap();
+    assert!(said_of(folder.path()).contains("holds \"x.safetensors\" and no file of a name"));
+    fs::remove_file(folder.path().join("x.safetensors")).unwrap();
+    fs::write(folder.path().join("training_args.bin"), b"PK\x03\x04").unwrap();
+    let said = said_of(folder.path());
+    assert!(said.contains("holds a config.json and no tensors"), "{said}");
+    let other = ModelFolder::open(&folder.path().join("none")).err().unwrap().message;
+    assert!(other.contains("none is no folder"), "{other}");
+}
+
+#[test]
+fn the_line_for_nano_gpt_is_that_of_the_documentation() {
+    let docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/models.md"));
+    let docs = docs.unwrap();
+    let line = docs.lines().find(|line| line.starts_with("python -c \"import torch,json")).unwrap();
+    let said = foreign::refusal(Path::new("ckpt.pt")).unwrap().message;
+    assert!(said.contains(line), "{said}");
 }
 
 /// Two files of tensors with the list of them.
