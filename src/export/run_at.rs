@@ -21,7 +21,7 @@ use crate::run_folder::Reader;
 use crate::run_folder::library;
 use crate::run_folder::recording::Recording;
 use crate::sweep::{Plan, is_sweep};
-use crate::task::prompts::Beginnings;
+use crate::task::prompts::{Beginnings, UnreadTokenizer};
 use crate::task::{Source, held_out_seed};
 
 /// Which weights, which sequence, and what is changed.
@@ -52,6 +52,7 @@ pub struct RunAt {
     pub prompt: Arc<Row>,
     pub interventions: Vec<Intervention>,
     reader: Reader,
+    problems: Vec<Error>,
     /// Where lenses that were fitted to it are kept.
     lenses: [PathBuf; 2],
     place: String,
@@ -71,6 +72,8 @@ impl RunAt {
         let mut instrument = Instrument::new(&experiment)?;
         let places = lenses::places(library.as_deref(), folder, &experiment);
         instrument.equip(Lenses::default().kept_in(&places));
+        let unread = instrument.source().facet().map(|unread: &UnreadTokenizer| unread.0.clone());
+        let problems = reader.problems.iter().cloned().chain(unread).collect();
         let place = folder.display().to_string();
         let weights = weights(&mut reader, &recording, question.step, &place)?;
         let mut run = Self {
@@ -81,6 +84,7 @@ impl RunAt {
             prompt: Arc::default(),
             interventions: Vec::new(),
             reader,
+            problems,
             lenses: places,
             place,
         };
@@ -88,9 +92,9 @@ impl RunAt {
         Ok(run)
     }
 
-    /// What of the run is damaged or gone, and was left out.
+    /// What of the run is damaged, gone or not read, and was left out.
     pub fn problems(&self) -> &[Error] {
-        &self.reader.problems
+        &self.problems
     }
 
     /// Turns to another question.

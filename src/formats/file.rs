@@ -64,6 +64,11 @@ fn make_folder(folder: &Path) -> Result<()> {
         .map_err(|e| Error::from(e).context(format!("making the folder {}", folder.display())))
 }
 
+/// Whether anything lies at a path, be it a link that leads nowhere.
+pub fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
 /// Refuses to replace files that nobody named and that are somebody else's.
 ///
 /// # Errors
@@ -72,7 +77,6 @@ pub fn check_ours(
     paths: impl IntoIterator<Item = PathBuf>,
     is_ours: &dyn Fn(&Path) -> bool,
 ) -> Result<()> {
-    let is_there = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
     let foreign = paths.into_iter().filter(|path| is_there(path) && !is_ours(path));
     let names: Vec<String> = foreign.map(|path| path.display().to_string()).collect();
     if names.is_empty() {
@@ -158,7 +162,7 @@ fn of_url(rest: &str) -> Option<PathBuf> {
 /// # Errors
 /// When one is.
 pub fn check_way(path: &Path) -> Result<()> {
-    let there = path.ancestors().skip(1).find(|folder| fs::symlink_metadata(folder).is_ok());
+    let there = path.ancestors().skip(1).find(|folder| is_there(folder));
     match there.filter(|folder| !folder.is_dir()) {
         None => Ok(()),
         Some(file) => Err(Error::usage(format!(

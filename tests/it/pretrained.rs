@@ -388,6 +388,74 @@ fn text_is_read_by_the_tokenizer_that_lies_beside_the_network() {
     assert_eq!(run.prompt.targets[..2], run.prompt.tokens[1..3]);
 }
 
+/// A tokenizer that is not read, put into a folder; its sentence names the words.
+type Spoil = (fn(&Path), &'static [&'static str]);
+
+const UNREAD: &[Spoil] = &[
+    (|f| fs::write(f.join("tokenizer.json"), "{\"model\": ").unwrap(), &["it is no tokenizer"]),
+    (
+        |f| {
+            let text = fs::read_to_string(golden().join("gpt2/tokenizer.json")).unwrap();
+            let mut document: Value = serde_json::from_str(&text).unwrap();
+            document["normalizer"] = json!({ "type": "Precompiled" });
+            fs::write(f.join("tokenizer.json"), document.to_string()).unwrap();
+        },
+        &["tokenizer.json", "Precompiled"],
+    ),
+    (|f| fs::write(f.join("tokenizer.model"), "x").unwrap(), &["SentencePiece", "save_pretrained"]),
+    (|f| fs::write(f.join("meta.pkl"), "x").unwrap(), &["meta.pkl", "chars.json"]),
+    (|f| fs::write(f.join("vocab.json"), "{}").unwrap(), &["merges.txt is missing"]),
+    (|f| fs::create_dir(f.join("tokenizer.json")).unwrap(), &["it is no regular file"]),
+    #[cfg(unix)]
+    (
+        |f| std::os::unix::fs::symlink("/dev/zero", f.join("tokenizer.json")).unwrap(),
+        &["tokenizer.json", "it is no regular file"],
+    ),
+    #[cfg(unix)]
+    (
+        |f| drop(std::os::unix::net::UnixListener::bind(f.join("tokenizer.json")).unwrap()),
+        &["tokenizer.json", "it is no regular file"],
+    ),
+];
+
+fn written(folder: &Path, text: &str) -> Result<RunAt> {
+    RunAt::open(folder, &Question { tokens: Some(text.to_owned()), ..Question::default() })
+}
+
+#[test]
+fn a_tokenizer_that_is_not_read_is_said_and_its_network_is_asked_by_numbers() {
+    for (spoil, words) in UNREAD {
+        let folder = copy("gpt2");
+        fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+        spoil(folder.path());
+        let mut run = asked(folder.path(), &[5, 9, 17]).unwrap();
+        let [problem] = run.problems() else { panic!("{words:?}: {:?}", run.problems()) };
+        let said = problem.message.clone();
+        assert!(said.contains("the tokenizer is not read"), "{said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{said}: {words:?}");
+        run.places(&mut |_| Ok(())).unwrap();
+        let opened = Opened::read(folder.path()).unwrap();
+        let told: Vec<&String> = opened.problems.iter().map(|e| &e.message).collect();
+        assert_eq!(told, [&said], "the window says it, once");
+        let refused = written(folder.path(), "hello").err().unwrap().message;
+        assert!(refused.contains("no tokenizer that can be read"), "{refused}");
+    }
+}
+
+#[test]
+fn without_a_tokenizer_a_text_is_numbers_of_tokens() {
+    let folder = copy("gpt2");
+    fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+    let run = written(folder.path(), "5, 9  17\n399").unwrap();
+    assert_eq!(run.prompt.tokens, [5, 9, 17, 399]);
+    assert!(run.problems().is_empty(), "a folder may have none");
+    for (text, word) in [("hello", "hello"), ("5 400", "400"), ("-1", "-1"), ("5.0", "5.0")] {
+        let said = written(folder.path(), text).err().unwrap().message;
+        assert!(said.contains(&format!("read \"{word}\"")), "{said}");
+        assert!(said.contains("no tokenizer that can be read") && said.contains("0 to 399"));
+    }
+}
+
 #[test]
 fn a_network_with_fewer_tokens_than_its_tokenizer_reads_is_told_so() {
     let folder = copy("variants/nanogpt");
