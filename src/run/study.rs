@@ -115,20 +115,19 @@ fn own(
             continue;
         }
         if at > 0 {
-            notes.push(
-                "This tokenizer reads the prompts of the paper otherwise; the study's second set, made for such tokenizers, is asked.".to_owned(),
-            );
+            notes.push(study.about_other_set().to_owned());
         }
         if let Some(first) = refused.first() {
             let count = refused.len();
             let are = if count == 1 { "prompt" } else { "prompts" };
             notes.push(format!(
-                "Left out: {count} {are} of the study's own that this tokenizer reads otherwise, first {first}."
+                "Left out: {count} {are} of the study's own that this tokenizer reads otherwise, first {}.",
+                first.clause()
             ));
         }
         return Ok(read);
     }
-    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+    let why = why.map_or_else(String::new, |why| format!(": {}", why.clause()));
     Err(Error::usage(format!(
         "this tokenizer reads none of the prompts of {name} as they are meant{why}; give prompts of your own (--prompts FILE.jsonl)"
     )))

@@ -180,7 +180,7 @@ impl Series {
                 path.display()
             ));
         }
-        Error::new(why.kind, format!("step {step} cannot be read: {}; {nearest}", why.message))
+        Error::new(why.kind, format!("step {step} cannot be read: {}; {nearest}", why.clause()))
     }
 
     fn nearest(&self, step: u64) -> String {

@@ -395,7 +395,7 @@ const UNREAD: &[Spoil] = &[
     (|f| fs::write(f.join("tokenizer.json"), "{\"model\": ").unwrap(), &["it is no tokenizer"]),
     (
         |f| {
-            let text = fs::read_to_string(golden().join("gpt2/tokenizer.json")).unwrap();
+            let text = fs::read_to_string(golden().join("tokenizers/gpt2/tokenizer.json")).unwrap();
             let mut document: Value = serde_json::from_str(&text).unwrap();
             document["normalizer"] = json!({ "type": "Precompiled" });
             fs::write(f.join("tokenizer.json"), document.to_string()).unwrap();
@@ -426,7 +426,6 @@ fn written(folder: &Path, text: &str) -> Result<RunAt> {
 fn a_tokenizer_that_is_not_read_is_said_and_its_network_is_asked_by_numbers() {
     for (spoil, words) in UNREAD {
         let folder = copy("gpt2");
-        fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
         spoil(folder.path());
         let mut run = asked(folder.path(), &[5, 9, 17]).unwrap();
         let [problem] = run.problems() else { panic!("{words:?}: {:?}", run.problems()) };
@@ -445,7 +444,6 @@ fn a_tokenizer_that_is_not_read_is_said_and_its_network_is_asked_by_numbers() {
 #[test]
 fn without_a_tokenizer_a_text_is_numbers_of_tokens() {
     let folder = copy("gpt2");
-    fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
     let run = written(folder.path(), "5, 9  17\n399").unwrap();
     assert_eq!(run.prompt.tokens, [5, 9, 17, 399]);
     assert!(run.problems().is_empty(), "a folder may have none");

@@ -10,7 +10,7 @@ use crate::base::convert::{id, narrow};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::base::prompt::Encoded;
-use crate::base::study::{self, Drawn, Known};
+use crate::base::study::{self, Drawn, Headline, Known};
 use crate::measurement::causal::Progress;
 use crate::measurement::read::values;
 use crate::measurement::{Answer, Subject};
@@ -46,6 +46,12 @@ const KNOWN: &[Known] = &[Known {
     found: "the settings: noise of 3 standard deviations of the subjects' embeddings, 10 samples of NumPy's RandomState(1), windows of 10 layers",
     source: "Meng et al. 2022, arXiv 2202.05262; its code (rome, experiments/causal_trace.py). The numbers of the paper were not at hand",
 }];
+
+const HEADLINES: &[Headline] = &[
+    Headline::number("probability", "probability of the answer {}"),
+    Headline::number("probability_noised", "with noise on the subject {}"),
+    Headline::number("total_effect", "total effect {}"),
+];
 
 const DRAWN: &[Drawn] = &[
     Drawn::map("One state restored", "probability of the answer", &[("trace.state", "")]),
@@ -89,6 +95,10 @@ impl Study for CausalTracing {
 
     fn known(&self) -> &'static [Known] {
         KNOWN
+    }
+
+    fn headlines(&self) -> &'static [Headline] {
+        HEADLINES
     }
 
     fn drawn(&self) -> &'static [Drawn] {
