@@ -1,6 +1,7 @@
 //! The folder of a network of another program: `config.json` and tensors in one safetensors file or in several. Only headers are read
 //! when it is opened; nothing is mapped into memory, and nothing is written.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use crate::base::budget;
 use crate::base::error::{Error, Result};
 use crate::base::json;
+use crate::base::vocab::labelled;
 use crate::base::weights::{RawTensor, TensorFile};
 use crate::formats::foreign;
 use crate::formats::safetensors::{self, Contents, Place};
@@ -145,7 +147,7 @@ impl ModelFolder {
                 return Err(Error::input(format!(
                     "{}: the tensor {} is in another file of this network too; expected each of them once",
                     path.display(),
-                    place.name
+                    one_line(&place.name)
                 )));
             }
         }
@@ -160,8 +162,10 @@ impl ModelFolder {
             let there = self.at.get(tensor).map(|(shard, _)| &self.shards[*shard].path);
             if there.is_none_or(|path| !path.ends_with(file)) {
                 return Err(Error::input(format!(
-                    "{}: it says that the tensor {tensor} is in {file}, where there is none; get the files of this network anew",
-                    self.folder.join(INDEX).display()
+                    "{}: it says that the tensor {} is in {}, where there is none; get the files of this network anew",
+                    self.folder.join(INDEX).display(),
+                    one_line(tensor),
+                    one_line(file)
                 )));
             }
         }
@@ -221,6 +225,11 @@ struct Shards {
     files: Vec<String>,
     /// Which tensor is in which file, where a list says so.
     tensors: Option<Vec<(String, String)>>,
+}
+
+/// A name that others gave, with a visible sign for each that is not seen: a line end in it begins no line.
+fn one_line(name: &str) -> Cow<'_, str> {
+    labelled(name, |c| c == ' ')
 }
 
 fn shards(folder: &Path) -> Result<Shards> {
@@ -292,7 +301,7 @@ pub fn read_index(text: &str) -> Result<Listed> {
     let mut tensors = Vec::with_capacity(map.len());
     for (tensor, file) in map {
         let Some(file) = file.as_str() else {
-            return Err(wrong(format!("the file of the tensor {tensor} is no text")));
+            return Err(wrong(format!("the file of the tensor {} is no text", one_line(tensor))));
         };
         tensors.push((tensor.clone(), file.to_owned()));
     }
@@ -323,7 +332,7 @@ fn inside(folder: &Path, name: &str) -> Result<PathBuf> {
     let (Ok(whole), Ok(place)) = (path.canonicalize(), folder.canonicalize()) else {
         return Err(Error::input(format!(
             "{} is missing, and the network is not whole without it; get its files anew",
-            path.display()
+            one_line(&path.display().to_string())
         )));
     };
     let is_cache = |folder: &&Path| {

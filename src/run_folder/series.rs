@@ -75,8 +75,9 @@ impl Series {
         let folder = folder.to_owned();
         if !is_series(&folder) {
             let network = ModelFolder::open(&folder)?;
-            let (steps, shape) =
-                (vec![(network.step, folder.clone())], Shape::of(network.step, &network.config)?);
+            let shape = Shape::of(network.step, &network.config)
+                .map_err(|e| e.context(folder.display()))?;
+            let steps = vec![(network.step, folder.clone())];
             return Ok(Self { folder, steps, problems: Vec::new(), shape });
         }
         let shape = Shape::default();

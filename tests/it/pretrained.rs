@@ -287,6 +287,43 @@ fn tensors_in_several_files_are_one_network() {
     assert!(spoil("model.norm.weight", "/etc/hostname").contains("outside"));
     assert!(spoil("model.norm.weight", "model-7.safetensors").contains("missing"));
     assert!(spoil("another", "model-0.safetensors").contains("where there is none"));
+    // What others call a tensor or a file begins no line of its own.
+    for (tensor, file) in [("an\nother", "model-0.safetensors"), ("model.norm.weight", "a\nb")] {
+        let said = spoil(tensor, file);
+        assert!(said.contains('↵') && !said.contains('\n'), "{said}");
+    }
+}
+
+#[test]
+fn what_a_configuration_says_is_quoted_as_it_stands_and_with_its_folder() {
+    let folder = copy("gpt2");
+    let mut long = config(folder.path());
+    long["n_positions"] = json!(1_000_000_000_000_000_u64);
+    write_config(folder.path(), &long);
+    let said = refusal(folder.path());
+    assert!(said.contains("64 rows") && said.contains("up to 1000000000000000 tokens"), "{said}");
+    fs::write(folder.path().join("config.json"), "{").unwrap();
+    let said = said_of(folder.path());
+    let place = folder.path().to_str().unwrap();
+    assert!(said.contains(place) && said.contains("config.json is no JSON"), "{said}");
+}
+
+#[test]
+fn an_empty_folder_of_a_step_is_said_to_be_empty() {
+    let home = tempfile::tempdir().unwrap();
+    let series = golden().join("series/revisions");
+    for step in ["step0", "step256"] {
+        fs::create_dir(home.path().join(step)).unwrap();
+        for entry in fs::read_dir(series.join(step)).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, home.path().join(step).join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    fs::create_dir(home.path().join("step9999")).unwrap();
+    let run = asked(home.path(), &[1, 2]).unwrap();
+    let [problem] = run.problems() else { panic!("{:?}", run.problems()) };
+    let said = &problem.message;
+    assert!(said.contains("step 9999 is left out") && said.contains("step9999 is empty"), "{said}");
 }
 
 #[cfg(unix)]
