@@ -248,7 +248,8 @@ fn shards(folder: &Path) -> Result<Shards> {
 fn no_tensors(folder: &Path) -> Error {
     let names = foreign::names(folder);
     let tensors = names.iter().find(|name| name.ends_with(".safetensors"));
-    let there = match (tensors, folder.join(CONFIG).is_file()) {
+    let is_described = folder.join(CONFIG).is_file();
+    let there = match (tensors, is_described) {
         _ if !folder.is_dir() => "is no folder".to_owned(),
         _ if names.is_empty() => "is empty".to_owned(),
         (Some(tensors), _) => format!("holds {tensors:?} and no file of a name that is read"),
@@ -256,8 +257,9 @@ fn no_tensors(folder: &Path) -> Error {
         (None, false) => format!("holds no {CONFIG} and no tensors"),
     };
     Error::input(format!(
-        "{} {there}: expected {CONFIG}, and {WHOLE} or {INDEX} and the files that it names",
-        folder.display()
+        "{} {there}: expected {}{WHOLE}, or {INDEX} and the files that it names",
+        folder.display(),
+        if is_described { String::new() } else { format!("{CONFIG} and ") }
     ))
 }
 
@@ -268,8 +270,8 @@ pub(super) fn refusal(folder: &Path) -> Option<Error> {
     let is_part = |name: &&String| {
         *name == HOOKED || name.starts_with("model") && name.ends_with(".safetensors")
     };
-    let Some(tensors) = names.iter().find(is_part).filter(|_| !folder.join(ADAPTER).exists())
-    else {
+    let is_other = [ADAPTER, CONFIG].iter().any(|name| folder.join(name).exists());
+    let Some(tensors) = names.iter().find(is_part).filter(|_| !is_other) else {
         return foreign::refusal_of_folder(folder);
     };
     Some(Error::input(format!(

@@ -232,6 +232,7 @@ fn what_a_folder_lacks_is_said_as_it_is() {
     let said = said_of(folder.path());
     assert!(said.contains("no config.json") && said.contains("put it beside it"), "{said}");
     let folder = copy("gpt2");
+    fs::remove_file(folder.path().join("reference.safetensors")).unwrap();
     fs::rename(folder.path().join("model.safetensors"), folder.path().join("x.safetensors"))
         .unwrap();
     assert!(said_of(folder.path()).contains("holds \"x.safetensors\" and no file of a name"));
