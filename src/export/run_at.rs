@@ -119,7 +119,8 @@ impl RunAt {
         let first = source.shown(seed, question.sequence);
         let written = match (&question.tokens, &question.ids) {
             (Some(text), _) => {
-                let tokens = source.vocab().encode(text).map_err(|e| e.context("--tokens"))?;
+                let tokens = source.vocab().encode(text);
+                let tokens = tokens.map_err(|e| explained(e, &**source).context("--tokens"))?;
                 Some(("--tokens", begun(&**source, tokens, question.begin)?))
             }
             (None, _) if question.begin.is_some() && question.prompts.is_none() => {
@@ -224,6 +225,16 @@ pub fn told_apart(folder: &Path, other: &Path) -> String {
     match whole.parent().filter(|_| name == name_of(other) && whole != other_whole) {
         None => name,
         Some(parent) => format!("{}/{name}", name_of(parent)),
+    }
+}
+
+/// Why a text is not read, with why there is no tokenizer that reads it.
+fn explained(e: Error, source: &dyn Source) -> Error {
+    match source.facet() {
+        Some(UnreadTokenizer(why)) => {
+            Error::new(e.kind, format!("{}; {}", e.clause(), why.message))
+        }
+        None => e,
     }
 }
 

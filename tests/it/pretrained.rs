@@ -476,6 +476,7 @@ fn a_tokenizer_that_is_not_read_is_said_and_its_network_is_asked_by_numbers() {
         assert_eq!(told, [&said], "the window says it, once");
         let refused = written(folder.path(), "hello").err().unwrap().message;
         assert!(refused.contains("no tokenizer that can be read"), "{refused}");
+        assert!(words.iter().all(|word| refused.contains(word)), "and why: {refused}");
     }
 }
 
