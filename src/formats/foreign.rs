@@ -50,7 +50,7 @@ const GGUF: Foreign = Foreign {
     names: &["*.gguf", "*.ggml"],
     what: "a GGUF file, whose numbers may be rounded and packed, and whose readers take lengths from it before anything checks them",
     is_network: true,
-    instead: "Take the network as it was published, config.json and model.safetensors, or convert it in Python: from transformers import AutoModelForCausalLM as A; from safetensors.torch import save_file; m = A.from_pretrained(\"DIR\", gguf_file=\"FILE\"); m.config.save_pretrained(\"OUT\"); save_file({k: v.clone().contiguous() for k, v in m.state_dict().items()}, \"OUT/model.safetensors\"); and take quantization_config out of that config.json",
+    instead: "Take the network as it was published, config.json and model.safetensors, or convert it in Python (with the package gguf): from transformers import AutoModelForCausalLM as A; from safetensors.torch import save_file; m = A.from_pretrained(\"DIR\", gguf_file=\"FILE\"); del m.config.quantization_config; m.config.save_pretrained(\"OUT\"); save_file({k: v.clone().contiguous() for k, v in m.state_dict().items()}, \"OUT/model.safetensors\")",
 };
 const SAFETENSORS: Foreign = Foreign {
     names: &["*.safetensors", "*.safetensors.index.json"],
