@@ -66,6 +66,11 @@ impl Error {
         self
     }
 
+    /// The message as a part of a longer sentence: without the full stop at its end.
+    pub fn clause(&self) -> &str {
+        self.message.trim_end().trim_end_matches('.')
+    }
+
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Usage => 2,

@@ -11,6 +11,27 @@ pub struct Known {
     pub source: &'static str,
 }
 
+/// A number of a study that says by itself what was found, for the caption of its figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headline {
+    /// As the answer has it.
+    pub number: &'static str,
+    /// Part of a sentence, with `{}` where the number stands.
+    pub words: &'static str,
+    /// Whether it is a share of the prompts, which is said in per cent.
+    pub is_share: bool,
+}
+
+impl Headline {
+    pub const fn number(number: &'static str, words: &'static str) -> Self {
+        Self { number, words, is_share: false }
+    }
+
+    pub const fn share(number: &'static str, words: &'static str) -> Self {
+        Self { number, words, is_share: true }
+    }
+}
+
 /// One plot of a study, and one part of its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drawn {

@@ -36,9 +36,20 @@ pub struct Vocab {
     ids: Arc<HashMap<String, u32>>,
     /// Characters in the longest token.
     longest: usize,
-    /// Tokens are written with spaces between them.
-    spaced: bool,
+    writing: Writing,
     reader: Option<Foreign>,
+}
+
+/// How a text is written that is read by the texts of tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Writing {
+    /// One token after the other.
+    #[default]
+    Joined,
+    /// With spaces between them.
+    Words,
+    /// As their numbers, because no tokenizer reads text.
+    Numbers,
 }
 
 /// The tokenizer of another program. Two are the same where they were opened at once.
@@ -66,12 +77,24 @@ impl Vocab {
             ids.entry(text.clone()).or_insert(id);
         }
         let longest = tokens.iter().map(|t| t.chars().count()).max().unwrap_or(0);
-        Self { tokens: tokens.into(), ids: ids.into(), longest, spaced: false, reader: None }
+        Self {
+            tokens: tokens.into(),
+            ids: ids.into(),
+            longest,
+            writing: Writing::Joined,
+            reader: None,
+        }
     }
 
     /// Tokens that are words: written with spaces between them, which are no tokens themselves.
     pub fn of_words(tokens: Vec<String>) -> Self {
-        Self { spaced: true, ..Self::new(tokens) }
+        Self { writing: Writing::Words, ..Self::new(tokens) }
+    }
+
+    /// The tokens of a network whose text no tokenizer reads: each is written as its number.
+    pub fn of_numbers(count: usize) -> Self {
+        let tokens = (0..count).map(|id| id.to_string()).collect();
+        Self { writing: Writing::Numbers, ..Self::new(tokens) }
     }
 
     /// Tokens that another program's tokenizer reads text as; `count` of them.
@@ -123,25 +146,41 @@ impl Vocab {
             return reader.0.decode(ids);
         }
         let words: Vec<&str> = ids.iter().map(|id| self.text(*id)).collect();
-        words.join(if self.spaced { " " } else { "" })
+        words.join(if self.writing == Writing::Joined { "" } else { " " })
     }
 
-    /// Reads text as tokens: longest match first, or as the tokenizer of another program does.
+    /// Reads text as tokens: longest match first, as the tokenizer of another program does, or as numbers where there is none.
     ///
     /// # Errors
     /// At the first place where no token fits, with that place and what stands there.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        match &self.reader {
-            Some(reader) => reader.0.encode(text),
-            None => self.longest_matches(text),
+        match (&self.reader, self.writing) {
+            (Some(reader), _) => reader.0.encode(text),
+            (None, Writing::Numbers) => self.numbers(text),
+            (None, Writing::Joined | Writing::Words) => self.longest_matches(text),
         }
+    }
+
+    fn numbers(&self, text: &str) -> Result<Vec<u32>> {
+        let words = text.split([' ', ',', '\t', '\r', '\n']).filter(|word| !word.is_empty());
+        let number = |word: &str| {
+            let number: Option<u32> = word.parse().ok();
+            number.filter(|id| (*id as usize) < self.tokens.len()).ok_or_else(|| {
+                Error::usage(format!(
+                    "read \"{}\", and this network has no tokenizer that can be read: write the numbers of its tokens, 0 to {}, with spaces between them, such as 5 9 17",
+                    beginning(word),
+                    self.tokens.len().saturating_sub(1)
+                ))
+            })
+        };
+        words.map(number).collect()
     }
 
     fn longest_matches(&self, text: &str) -> Result<Vec<u32>> {
         let chars: Vec<(usize, char)> = text.char_indices().collect();
         let (mut ids, mut at) = (Vec::new(), 0);
         while at < chars.len() {
-            if self.spaced && chars[at].1.is_whitespace() {
+            if self.writing == Writing::Words && chars[at].1.is_whitespace() {
                 at += 1;
                 continue;
             }
@@ -165,6 +204,13 @@ impl Vocab {
         }
         Ok(ids)
     }
+}
+
+/// The beginning of a text that is named in a sentence.
+pub fn beginning(text: &str) -> String {
+    const LONG: usize = 60;
+    let short: String = text.chars().take(LONG).collect();
+    if short.len() < text.len() { short + "…" } else { short }
 }
 
 /// What stands for a sign that is not seen, so that no two of them look alike: `␣` for a space, `↵` for a line end, `⇥` for a

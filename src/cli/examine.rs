@@ -13,6 +13,7 @@ use crate::base::question::{MeasurementCall, Reading, Readings};
 use crate::base::quoting;
 use crate::base::registry::find;
 use crate::base::settings;
+use crate::base::vocab::Vocab;
 use crate::export::answers::{self, Answered};
 use crate::export::run_at::RunAt;
 use crate::figure::difference::NAME;
@@ -203,12 +204,23 @@ fn continuation(run: &mut RunAt) -> Result<()> {
     )
 }
 
+/// As `--tokens` takes it; of a long one the beginning, how many tokens it has, and the end.
+fn sequence(vocab: &Vocab, tokens: &[u32]) -> String {
+    const MOST: usize = 256;
+    const ENDS: [usize; 2] = [24, 8];
+    let spelled = |tokens: &[u32]| quoting::quoted(&vocab.spell(tokens));
+    if tokens.len() <= MOST {
+        return spelled(tokens);
+    }
+    let [first, last] = [&tokens[..ENDS[0]], &tokens[tokens.len() - ENDS[1]..]].map(spelled);
+    format!("{first} … {last} ({} tokens)", tokens.len())
+}
+
 /// Which step of which run, about what, under what.
 fn head(a: Answered<'_>) -> Result<()> {
     let vocab = a.run.instrument.source().vocab();
     say(format!("step {} of {}", a.readings.step, a.run.experiment.name))?;
-    // As `--tokens` takes it.
-    say(format!("sequence  {}", quoting::quoted(&vocab.spell(&a.run.prompt.tokens))))?;
+    say(format!("sequence  {}", sequence(vocab, &a.run.prompt.tokens)))?;
     for intervention in &a.readings.interventions {
         say(format!("in force  {intervention}"))?;
     }

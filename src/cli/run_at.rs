@@ -91,7 +91,10 @@ impl Asked {
     pub fn open_other(&self, run: &RunAt, other: &Other) -> Result<RunAt> {
         let step = Some(other.step.unwrap_or(run.weights.step));
         let question = Question { step, ..Question::default() };
-        let mut opened = open(&other.folder(self.folder()), &question)?;
+        let folder = other.folder(self.folder());
+        // What is wrong with the same folder has been told.
+        let open = if folder == self.folder() { quietly_opened } else { open };
+        let mut opened = open(&folder, &question)?;
         opened.read(&run.prompt, run.instrument.source().vocab())?;
         Ok(opened)
     }
@@ -134,9 +137,15 @@ impl At {
 }
 
 fn open(folder: &Path, question: &Question) -> Result<RunAt> {
+    let run = quietly_opened(folder, question)?;
+    tell_problems(run.problems());
+    Ok(run)
+}
+
+/// Opened without a word of what is damaged or not read.
+fn quietly_opened(folder: &Path, question: &Question) -> Result<RunAt> {
     let run = RunAt::open(folder, question)?;
     remember(folder, question.prompts.as_deref());
-    tell_problems(run.problems());
     if let Some(wanted) = question.step.filter(|wanted| *wanted != run.weights.step) {
         tell_taken(wanted, run.weights.step);
     }

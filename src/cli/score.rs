@@ -14,6 +14,7 @@ use crate::run::experiment::Experiment;
 use crate::run::scoring::{Asked, Pass, Table};
 use crate::run_folder::library;
 use crate::run_folder::{Reader, series};
+use crate::task::prompts::UnreadTokenizer;
 
 use super::bar::Bar;
 use super::gather::print;
@@ -56,6 +57,11 @@ impl Score {
             folder: self.folder.clone(),
             steps: reader.recording.recorded.clone(),
         };
+        // Its text has no loss then.
+        let source = asked.experiment.task.open()?;
+        if let Some(UnreadTokenizer(why)) = source.facet() {
+            note(&why.message);
+        }
         let (mut pass, problems) = Pass::open(asked, library::home().ok().as_deref())?;
         problems.iter().for_each(|e| note(&e.message));
         remember(&self.folder, None);

@@ -21,7 +21,7 @@ use crate::run_folder::Reader;
 use crate::run_folder::library;
 use crate::run_folder::recording::Recording;
 use crate::sweep::{Plan, is_sweep};
-use crate::task::prompts::Beginnings;
+use crate::task::prompts::{Beginnings, UnreadTokenizer};
 use crate::task::{Source, held_out_seed};
 
 /// Which weights, which sequence, and what is changed.
@@ -52,6 +52,7 @@ pub struct RunAt {
     pub prompt: Arc<Row>,
     pub interventions: Vec<Intervention>,
     reader: Reader,
+    problems: Vec<Error>,
     /// Where lenses that were fitted to it are kept.
     lenses: [PathBuf; 2],
     place: String,
@@ -71,6 +72,8 @@ impl RunAt {
         let mut instrument = Instrument::new(&experiment)?;
         let places = lenses::places(library.as_deref(), folder, &experiment);
         instrument.equip(Lenses::default().kept_in(&places));
+        let unread = instrument.source().facet().map(|unread: &UnreadTokenizer| unread.0.clone());
+        let problems = reader.problems.iter().cloned().chain(unread).collect();
         let place = folder.display().to_string();
         let weights = weights(&mut reader, &recording, question.step, &place)?;
         let mut run = Self {
@@ -81,6 +84,7 @@ impl RunAt {
             prompt: Arc::default(),
             interventions: Vec::new(),
             reader,
+            problems,
             lenses: places,
             place,
         };
@@ -88,9 +92,9 @@ impl RunAt {
         Ok(run)
     }
 
-    /// What of the run is damaged or gone, and was left out.
+    /// What of the run is damaged, gone or not read, and was left out.
     pub fn problems(&self) -> &[Error] {
-        &self.reader.problems
+        &self.problems
     }
 
     /// Turns to another question.
@@ -115,7 +119,8 @@ impl RunAt {
         let first = source.shown(seed, question.sequence);
         let written = match (&question.tokens, &question.ids) {
             (Some(text), _) => {
-                let tokens = source.vocab().encode(text).map_err(|e| e.context("--tokens"))?;
+                let tokens = source.vocab().encode(text);
+                let tokens = tokens.map_err(|e| explained(e, &**source).context("--tokens"))?;
                 Some(("--tokens", begun(&**source, tokens, question.begin)?))
             }
             (None, _) if question.begin.is_some() && question.prompts.is_none() => {
@@ -220,6 +225,16 @@ pub fn told_apart(folder: &Path, other: &Path) -> String {
     match whole.parent().filter(|_| name == name_of(other) && whole != other_whole) {
         None => name,
         Some(parent) => format!("{}/{name}", name_of(parent)),
+    }
+}
+
+/// Why a text is not read, with why there is no tokenizer that reads it.
+fn explained(e: Error, source: &dyn Source) -> Error {
+    match source.facet() {
+        Some(UnreadTokenizer(why)) => {
+            Error::new(e.kind, format!("{}; {}", e.clause(), why.message))
+        }
+        None => e,
     }
 }
 

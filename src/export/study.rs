@@ -60,6 +60,7 @@ impl Report<'_> {
         let prepared = &self.studied.prepared;
         panel::Study {
             title,
+            headlines: prepared.study.headlines(),
             drawn: prepared.study.drawn(),
             reading: &self.studied.reading,
             vocab: self.run.instrument.source().vocab(),

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result, reason};
 
-/// Writes a file beside its place and moves it there, so that no half of it is ever seen. Folders that are missing on the
-/// way to it are made.
+/// Writes a file beside its place and moves it there, so that no half of it is ever seen. What writers of this name left there that
+/// were killed goes.
 ///
 /// # Errors
-/// When the place is taken ([`check_free`]), or when the system refuses.
+/// When the place is taken or its folder is not there ([`check_free`]), or when the system refuses.
 pub fn save(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
     save_with(path, replace, |file| Ok(file.write_all(bytes)?))
 }
@@ -25,14 +25,12 @@ pub fn save_with(
     write: impl FnOnce(&mut File) -> Result<()>,
 ) -> Result<()> {
     check_free(path, replace)?;
-    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-        make_folder(folder)?;
-    }
     let name = path.file_name().ok_or_else(|| {
         Error::usage(format!("{} names no file: give the name of a file", path.display()))
     })?;
     // Shorter than the name where that is as long as names may be.
     let name: String = name.to_string_lossy().chars().take(50).collect();
+    remove_abandoned(path, &name);
     let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let written = write_and_move(&beside, path, write);
     written.map_err(|e| e.context(format!("writing {}", path.display())))
@@ -47,7 +45,7 @@ pub fn save_all(
     is_ours: &dyn Fn(&Path) -> bool,
 ) -> Result<()> {
     for (name, _) in files {
-        check_free(&folder.join(name), replace)?;
+        check_free_within(&folder.join(name), replace)?;
     }
     check_ours(files.iter().map(|(name, _)| folder.join(name)), is_ours)?;
     make_folder(folder)?;
@@ -59,9 +57,15 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
-fn make_folder(folder: &Path) -> Result<()> {
+/// A folder, with those that are missing on the way to it.
+pub fn make_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)
         .map_err(|e| Error::from(e).context(format!("making the folder {}", folder.display())))
+}
+
+/// Whether anything lies at a path, be it a link that leads nowhere.
+pub fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
 }
 
 /// Refuses to replace files that nobody named and that are somebody else's.
@@ -72,7 +76,6 @@ pub fn check_ours(
     paths: impl IntoIterator<Item = PathBuf>,
     is_ours: &dyn Fn(&Path) -> bool,
 ) -> Result<()> {
-    let is_there = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
     let foreign = paths.into_iter().filter(|path| is_there(path) && !is_ours(path));
     let names: Vec<String> = foreign.map(|path| path.display().to_string()).collect();
     if names.is_empty() {
@@ -86,11 +89,25 @@ pub fn check_ours(
 }
 
 /// Refuses a place that is taken: by a file that may not be replaced, by a folder. A link counts as a file of its own: what
-/// replaces it is never written through it.
+/// replaces it is never written through it. The folder of a file that somebody named is there: one that is not may be misspelt.
 ///
 /// # Errors
-/// When it is taken.
+/// When it is taken, or its folder is not there.
 pub fn check_free(path: &Path, replace: bool) -> Result<()> {
+    check_free_within(path, replace)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        None => Ok(()),
+        Some(folder) => Err(Error::usage(format!(
+            "{} cannot be written: there is no folder {}. Make it first, or choose another name",
+            path.display(),
+            folder.display()
+        ))),
+    }
+}
+
+/// The same of a file in a folder that is made for it where there is none.
+pub fn check_free_within(path: &Path, replace: bool) -> Result<()> {
     let Ok(there) = fs::symlink_metadata(path) else { return check_way(path) };
     let why = if there.is_dir() {
         "is a folder: give the name of a file in it"
@@ -158,7 +175,7 @@ fn of_url(rest: &str) -> Option<PathBuf> {
 /// # Errors
 /// When one is.
 pub fn check_way(path: &Path) -> Result<()> {
-    let there = path.ancestors().skip(1).find(|folder| fs::symlink_metadata(folder).is_ok());
+    let there = path.ancestors().skip(1).find(|folder| is_there(folder));
     match there.filter(|folder| !folder.is_dir()) {
         None => Ok(()),
         Some(file) => Err(Error::usage(format!(
@@ -237,6 +254,32 @@ fn remove_left(path: &Path) -> io::Result<()> {
         if is_held && !is_at(&file, path) { Ok(()) } else { fs::remove_file(path) }
     };
     remove().or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+}
+
+/// Removes what writers of a name left behind that were killed: files beside its place, named after their process, that nobody holds.
+/// What cannot be removed stays.
+fn remove_abandoned(path: &Path, name: &str) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let entries = folder.unwrap_or(Path::new(".")).read_dir().into_iter().flatten().flatten();
+    let is_left = |file: &str| {
+        let process = file.strip_prefix('.').and_then(|file| file.strip_prefix(name));
+        let process = process.and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".tmp"));
+        process.is_some_and(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let left = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_left));
+    left.for_each(|entry| {
+        let _ = remove_unheld(&entry.path());
+    });
+}
+
+/// Removes a file that no writer holds. Where there are no locks, nobody knows, and it stays.
+fn remove_unheld(path: &Path) -> io::Result<()> {
+    // A link is not followed, and a pipe not waited for.
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Ok(());
+    }
+    let file = File::open(path)?;
+    if file.try_lock().is_ok() && is_at(&file, path) { fs::remove_file(path) } else { Ok(()) }
 }
 
 /// Whether a file that is open is what lies at a path now.

@@ -10,6 +10,7 @@ use super::tokenizer::{Codec, Lead, MOST_PROMPT_BYTES};
 use crate::base::error::{Error, Result};
 use crate::base::json;
 use crate::base::prompt::Encoded;
+use crate::base::vocab::beginning;
 
 /// Longest file, and all prompts of it with their slots filled.
 const MOST_BYTES: u64 = 16 << 20;
@@ -228,7 +229,7 @@ impl Prompt {
     pub fn encode<'c>(&self, codec: impl Into<Option<&'c Codec>>) -> Result<Encoded> {
         let text = self.text();
         let reader = Reader { codec: codec.into(), prompt: &text, joined: self.joined };
-        self.read_by(&reader).map_err(|e| e.context(format!("the prompt \"{}\"", begun(&text))))
+        self.read_by(&reader).map_err(|e| e.context(format!("the prompt \"{}\"", beginning(&text))))
     }
 
     fn read_by(&self, reader: &Reader<'_>) -> Result<Encoded> {
@@ -321,8 +322,8 @@ impl Reader<'_> {
     fn codec(&self, text: &str) -> Result<&Codec> {
         self.codec.ok_or_else(|| {
             Error::input(format!(
-                "read the text \"{}\", and this network has no tokenizer: write the ids of its tokens, such as {{\"prompt\": [5, 9, 17], \"answer\": 3}}",
-                begun(text)
+                "read the text \"{}\", and this network has no tokenizer that can be read: write the ids of its tokens, such as {{\"prompt\": [5, 9, 17], \"answer\": 3}}",
+                beginning(text)
             ))
         })
     }
@@ -426,11 +427,4 @@ fn slot(text: &str) -> Option<(&str, &str, &str)> {
         let (name, after) = text[at + 1..].split_once('}')?;
         is_name(name).then_some((&text[..at], name, after))
     })
-}
-
-/// The beginning of a prompt.
-fn begun(text: &str) -> String {
-    const LONG: usize = 60;
-    let short: String = text.chars().take(LONG).collect();
-    if short.len() < text.len() { short + "…" } else { short }
 }

@@ -352,7 +352,7 @@ impl Heads {
                     view.readings?.get(&MeasurementCall::new("heads"))?.as_ref().err()
                 });
                 match refused {
-                    Some(error) => format!(" No numbers: {}.", error.message),
+                    Some(error) => format!(" No numbers: {}.", error.clause()),
                     None => format!(" Numbers: {name}, {}.", text.words()),
                 }
             }

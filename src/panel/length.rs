@@ -116,7 +116,7 @@ impl Length {
             let found = analyzed.get(&call);
             match found.and_then(|found| Some((found.reading.as_ref()?, found))) {
                 None => lacking.push(format!("{name} has not answered yet.")),
-                Some((Err(why), _)) => lacking.push(format!("{name}: {why}.")),
+                Some((Err(why), _)) => lacking.push(format!("{name}: {}.", why.clause())),
                 Some((Ok(reading), found)) => {
                     courses.push(Course::new(reading, found, name.clone(), color(i + 1))?);
                 }

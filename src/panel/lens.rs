@@ -9,7 +9,7 @@ use crate::figure::color::{ColorMap, Scaling, fraction};
 use crate::figure::{Along, Axis, Cell, ColorBar, Figure, Heat, HeatPick, Mark, Pick, Plot, Ticks};
 
 use super::outputs::{array, number, place, reading, step_text, tokens};
-use super::tokens::as_id;
+use super::tokens::{as_id, second_frame, special};
 use super::{NetShape, Panel, PanelKind, Selection, Stack, View, colors, compare, span};
 
 /// What is known of it before one is made.
@@ -253,10 +253,15 @@ impl Lens {
     ) -> Plot {
         let rows = found.boundaries;
         let positions = from..to.min(found.positions);
-        let cells = positions.flat_map(|position| {
-            (0..rows).map(move |boundary| self.cell(view, found, range, boundary, position))
-        });
-        let mut marks = vec![Mark::Cells(cells.collect())];
+        let places = positions.flat_map(|position| (0..rows).map(move |row| (row, position)));
+        let cells = places.map(|(row, position)| self.cell(view, found, range, row, position));
+        let cells: Vec<Cell> = cells.collect();
+        // As everywhere, a token that is none of a text has two frames.
+        let specials = cells.iter().filter(|cell| cell.stroke.is_some());
+        let second: Vec<Mark> =
+            specials.map(|cell| second_frame(view.palette, [cell.from, cell.to], 0.1)).collect();
+        let mut marks = vec![Mark::Cells(cells)];
+        marks.extend(second);
         marks.extend(frames(view, (from, to), rows));
         Plot { marks, ..empty_plot(view, (from, to), rows) }
     }
@@ -278,13 +283,14 @@ impl Lens {
         let top = found.top(boundary, position);
         let likeliest = top.first().filter(|(_, probability)| probability.is_finite());
         let text = likeliest.map_or_else(String::new, |(id, _)| view.vocab.glyph(*id));
+        let is_special = likeliest.is_some_and(|(id, _)| view.vocab.is_special(*id));
         let (x, y) = (position as f64, boundary as f64);
         Cell {
             from: [x, y],
             to: [x + 1.0, y + 1.0],
             text,
             fill: Some(fill),
-            stroke: None,
+            stroke: is_special.then(|| special(view.palette)),
             ink: fill.ink_on(),
             pick: Pick::Query(position),
             hover: hover(view, found, &top, boundary, position),

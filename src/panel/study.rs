@@ -6,8 +6,8 @@ use crate::base::array::Array;
 use crate::base::convert::index;
 use crate::base::plain::Plain;
 use crate::base::question::Reading;
-use crate::base::study::{Drawn, First, PLACES};
-use crate::base::vocab::Vocab;
+use crate::base::study::{Drawn, First, Headline, PLACES};
+use crate::base::vocab::{Vocab, labelled};
 use crate::figure::color::{ColorMap, Scaling};
 use crate::figure::{Axis, ColorBar, Dash, Figure, Heat, HeatPick, LegendEntry, Mark, Plot, Ticks};
 
@@ -18,6 +18,7 @@ use super::{Palette, colors, span};
 pub struct Study<'a> {
     /// What stands above the figure.
     pub title: &'a str,
+    pub headlines: &'a [Headline],
     pub drawn: &'a [Drawn],
     pub reading: &'a Reading,
     pub vocab: &'a Vocab,
@@ -193,8 +194,46 @@ impl Study<'_> {
         }
     }
 
-    /// The strongest heads of each map, and what else is to be known.
+    /// What was found in numbers, of which prompt, the strongest heads of each map, and what else is to be known.
     fn caption(&self) -> String {
+        let all = [self.numbers(), self.prompt()].into_iter().flatten();
+        all.chain(self.heads())
+            .chain(self.reading.notes.iter().cloned())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// `Over 8 prompts: logit difference 3.552, with the name exchanged −3.552.`
+    fn numbers(&self) -> Option<String> {
+        let said = self.headlines.iter().filter_map(|headline| {
+            let value = self.reading.number(headline.number).filter(|value| value.is_finite())?;
+            let value = match headline.is_share {
+                true => format!("{:.0} %", 100.0 * value),
+                false => signed(value),
+            };
+            Some(headline.words.replace("{}", &value))
+        });
+        let said = said.collect::<Vec<_>>().join(", ");
+        let of = self
+            .reading
+            .number("prompts")
+            .map_or(String::new(), |count| format!("Over {}: ", counted(count)));
+        (!said.is_empty()).then(|| format!("{of}{said}."))
+    }
+
+    /// The prompt that the plots by position or by token are of, without a token that begins it.
+    fn prompt(&self) -> Option<String> {
+        let text = |name: &str| {
+            let ids = self.reading.array(name)?.data.iter();
+            let ids: Vec<u32> = ids.map(|id| index(*id).try_into().unwrap_or(u32::MAX)).collect();
+            Some(labelled(&self.vocab.spell(&ids), |c| c == ' ').into_owned())
+        };
+        let other = text("tokens.counterpart").map(|other| format!("; counterpart: “{other}”"));
+        Some(format!("Prompt: “{}”{}.", text("tokens")?, other.unwrap_or_default()))
+    }
+
+    /// The strongest heads of each map.
+    fn heads(&self) -> Vec<String> {
         let maps = self.drawn.iter().filter_map(|drawn| {
             let array = self.reading.array(drawn.arrays[0].0)?;
             (array.axes.last()? == &"head" && array.axes.len() == 2).then_some((drawn, array))
@@ -205,8 +244,18 @@ impl Study<'_> {
             let heads = heads.map(|(at, x)| format!("{}.{} {}", at[0], at[1], short(x, is_signed)));
             format!("{}: {}.", drawn.title, heads.collect::<Vec<_>>().join(", "))
         });
-        said.chain(self.reading.notes.iter().cloned()).collect::<Vec<_>>().join(" ")
+        said.collect()
     }
+}
+
+/// Three digits behind the point.
+fn signed(x: f64) -> String {
+    format!("{:.3}", Plain(x)).replace('-', "−")
+}
+
+fn counted(prompts: f64) -> String {
+    let prompts = index(prompts);
+    if prompts == 1 { "1 prompt".to_owned() } else { format!("{prompts} prompts") }
 }
 
 /// Two digits, with a sign where others have one.

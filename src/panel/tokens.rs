@@ -249,6 +249,8 @@ struct Flow {
     /// The first line in view, and how many there is room for.
     first: f64,
     room: f64,
+    /// Room in each line above its boxes, in lines, where tokens make characters only together.
+    lead: f64,
     /// Room for arcs above the first line, in lines, where the query stands in it and nothing is hidden.
     above: f64,
     /// Letters are so many times as large as in an ordinary box.
@@ -265,6 +267,8 @@ const NARROWEST: f64 = 11.5;
 const ABOVE: f64 = 0.6;
 /// Size of the line numbers, in points.
 const NUMBER_SIZE: f32 = 8.0;
+/// Height of a character that several tokens make, above their boxes, in points.
+const CHARACTER: f64 = 11.0;
 /// Longer tokens are cut with an ellipsis by the box that they sit in.
 const LONGEST: usize = 14;
 
@@ -281,10 +285,13 @@ impl Flow {
             .map(|position| sign(view, row, position).chars().count().clamp(1, LONGEST))
             .map(|signs| 0.38 + 0.62 * signs as f64)
             .collect();
+        let has_characters = !view.vocab.groups(&row.tokens).is_empty();
+        let over = if has_characters { CHARACTER } else { 0.0 };
         let mut unit = WIDEST;
         loop {
             let (boxes, lines) = wrap(&widths, width / unit);
-            let (lines, room) = (lines as f64, height / (unit * LINE_HEIGHT));
+            let line_height = unit * LINE_HEIGHT + over;
+            let (lines, room) = (lines as f64, height / line_height);
             let query = view.selection.query.and_then(|query| boxes.get(query));
             let above = if query.is_some_and(|(line, ..)| *line == 0) { ABOVE } else { 0.0 };
             let fits = lines + above <= room;
@@ -295,7 +302,8 @@ impl Flow {
                 let (line_width, margin) = (width / unit, margin / unit);
                 let above = if fits { above } else { 0.0 };
                 let scale = narrow((unit / ORDINARY).max(1.0));
-                return Self { boxes, line_width, margin, first, room, above, scale };
+                let lead = over / line_height;
+                return Self { boxes, line_width, margin, first, room, lead, above, scale };
             }
             unit -= 0.5;
         }
@@ -311,8 +319,12 @@ impl Flow {
 
     fn corners(&self, position: usize) -> ([f64; 2], [f64; 2]) {
         let (line, x, width) = self.boxes[position];
-        let top = line as f64;
-        ([x + 0.04, top + 0.1], [x + width - 0.04, top + 0.84])
+        ([x + 0.04, self.down(line, 0.1)], [x + width - 0.04, self.down(line, 0.84)])
+    }
+
+    /// So far down a line, of which 0 is where its boxes may begin and 1 its end.
+    fn down(&self, line: usize, share: f64) -> f64 {
+        line as f64 + self.lead + share * (1.0 - self.lead)
     }
 
     /// A curve from a box to another, which stands in the same line or above: over the line, or from the top of the one to the foot
@@ -358,7 +370,7 @@ impl Flow {
     fn line_numbers(&self, color: Color) -> Vec<Mark> {
         let is_first = |i: &usize| *i == 0 || self.boxes[i - 1].0 != self.boxes[*i].0;
         let number = |i: usize| Mark::Text {
-            at: [-0.3 / f64::from(self.scale), self.boxes[i].0 as f64 + 0.47],
+            at: [-0.3 / f64::from(self.scale), self.down(self.boxes[i].0, 0.47)],
             text: i.to_string(),
             color,
             anchor: Anchor::Right,
@@ -526,8 +538,19 @@ fn outline(palette: Palette) -> Color {
 }
 
 /// The frame of a token that is none of a text, e.g. one that begins it.
-fn special(palette: Palette) -> Color {
+pub(super) fn special(palette: Palette) -> Color {
     colors::mix(palette.paper, palette.ink, 0.75)
+}
+
+/// A second frame within the box of a token that is none of a text, so far inside.
+pub(super) fn second_frame(palette: Palette, [from, to]: [[f64; 2]; 2], inset: f64) -> Mark {
+    Mark::Rect {
+        from: from.map(|x| x + inset),
+        to: to.map(|x| x - inset),
+        fill: None,
+        stroke: Some(special(palette)),
+        width: 1.0,
+    }
 }
 
 /// A second frame within the box of each token that is none of a text.
@@ -535,13 +558,7 @@ fn specials(view: &View<'_>, row: &Row, flow: &Flow) -> Vec<Mark> {
     let is_special = |position: &usize| view.vocab.is_special(row.tokens[*position]);
     let frame = |position: usize| {
         let (from, to) = flow.corners(position);
-        Mark::Rect {
-            from: [from[0] + 0.05, from[1] + 0.05],
-            to: [to[0] - 0.05, to[1] - 0.05],
-            fill: None,
-            stroke: Some(special(view.palette)),
-            width: 1.0,
-        }
+        second_frame(view.palette, [from, to], 0.05)
     };
     (0..row.len()).filter(is_special).map(frame).collect()
 }
@@ -563,7 +580,7 @@ fn characters(view: &View<'_>, row: &Row, flow: &Flow) -> Vec<Mark> {
             width: 0.0,
         });
         marks.push(Mark::Text {
-            at: [0.5 * (left + right), top - 0.13],
+            at: [0.5 * (left + right), lines[0] as f64 + 0.5 * flow.lead],
             text,
             color: view.palette.ink,
             anchor: Anchor::Center,
@@ -653,12 +670,12 @@ fn underlines(palette: Palette, predictions: Option<&Reading>, flow: &Flow) -> O
     let probability = predictions?.array("target_probability")?;
     let known = probability.data.iter().zip(&flow.boxes).filter(|(p, _)| p.is_finite());
     let line = |(p, (line, x, width)): (&f32, &(usize, f64, f64))| {
-        let (left, top) = (x + 0.04, *line as f64 + 0.87);
+        let (left, top) = (x + 0.04, flow.down(*line, 0.87));
         let full = (width - 0.08).max(0.0) * f64::from(p.clamp(0.0, 1.0));
         let color = colors::mix(palette.faint, palette.ink, *p);
         Cell {
             from: [left, top],
-            to: [left + full, top + 0.08],
+            to: [left + full, flow.down(*line, 0.95)],
             text: String::new(),
             fill: Some(color),
             stroke: None,

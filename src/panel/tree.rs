@@ -175,7 +175,8 @@ fn tree_of(answer: &Reading) -> Result<Tree, Figure> {
         return Err(sentence("The edges of the answer have no two ends each."));
     }
     let pairs: Vec<(usize, usize)> = edges.data.chunks_exact(parts).map(pair).collect();
-    Tree::new(nodes, &pairs, goal).map_err(|e| sentence(format!("This is no tree: {}.", e.message)))
+    Tree::new(nodes, &pairs, goal)
+        .map_err(|e| sentence(format!("This is no tree: {}.", e.clause())))
 }
 
 /// A count in an answer; what is none becomes one that no tree has.

@@ -320,7 +320,7 @@ impl Experiment {
         let (tokens, longest) = (config.vocab, config.length);
         let prompts = Prompts { tokens, longest, ..Prompts::default() };
         let tokenizer = series::tokenizer_folder(folder).unwrap_or_else(|| folder.to_owned());
-        let task = PromptTask::new(prompts, &tokenizer, config.model_type)?;
+        let task = PromptTask::new(prompts, &tokenizer, config.model_type);
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (task, kind) = (("prompts", Box::new(task) as Box<dyn Task>), config.model_type);
         let made = Self::new(&name, task, (kind, Box::new(model)));

@@ -224,7 +224,7 @@ fn elsewhere(trainer: Trainer, birth: RunHeader, e: &Error) -> Begun {
         Some(Ok(recorded)) => Begun::new(trainer, Some(recorded), Some(trouble)),
         // The folder could be made and not be written.
         Some(Err(e)) => {
-            let trouble = Error::new(e.kind, format!("{}; this run is not recorded", e.message));
+            let trouble = Error::new(e.kind, format!("{}; this run is not recorded", e.clause()));
             Begun::new(trainer, None, Some(trouble))
         }
         None => Begun::new(trainer, None, Some(trouble)),
@@ -595,7 +595,7 @@ impl Worker {
             }
         };
         let e = gone.unwrap_or(e);
-        self.news.trouble(Error::new(e.kind, format!("{}; {advice}", e.message)));
+        self.news.trouble(Error::new(e.kind, format!("{}; {advice}", e.clause())));
         if self.state == State::Running {
             self.turn(State::Paused);
         }

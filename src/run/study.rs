@@ -66,7 +66,7 @@ pub fn study_of(name: &str, given: &[(String, String)]) -> Result<Box<dyn Study>
 /// When there is no such study, a prompt cannot be read, or names a token that the network does not have.
 pub fn prepare(request: &Request<'_>, folder: &Path, of: &Experiment) -> Result<Prepared> {
     let study = study_of(request.study, request.settings)?;
-    let codec = codec(folder, of)?;
+    let codec = codec(folder, of);
     let usual = if study.is_begun() { Begin::TransformerLens } else { Begin::Nothing };
     let begin = request.begin.unwrap_or(usual);
     let first = codec.as_ref().and_then(|codec| codec.begins(begin, &of.model_kind));
@@ -87,13 +87,13 @@ pub fn prepare(request: &Request<'_>, folder: &Path, of: &Experiment) -> Result<
     Ok(Prepared { name: request.study.to_owned(), study, prompts, begin, first, notes })
 }
 
-/// The tokenizer of a network of another program.
-fn codec(folder: &Path, of: &Experiment) -> Result<Option<Codec>> {
+/// The tokenizer of a network of another program, where there is one that can be read: who opens the network says why not.
+fn codec(folder: &Path, of: &Experiment) -> Option<Codec> {
     if !of.model.is_read() {
-        return Ok(None);
+        return None;
     }
     let tokenizer = series::tokenizer_folder(folder).unwrap_or_else(|| folder.to_owned());
-    Codec::in_folder(&tokenizer)
+    Codec::in_folder(&tokenizer).ok().flatten()
 }
 
 /// Prompts of a task that makes endlessly many.
@@ -120,7 +120,7 @@ fn own(
     }
     let Some(codec) = codec else {
         return Err(Error::usage(format!(
-            "{name} asks with text, and this network has no tokenizer: give prompts as ids (--prompts FILE.jsonl), such as {{\"prompt\": [5, 9, 17], \"answer\": 3, \"wrong\": 4}}"
+            "{name} asks with text, and this network has no tokenizer that can be read: give prompts as ids (--prompts FILE.jsonl), such as {{\"prompt\": [5, 9, 17], \"answer\": 3, \"wrong\": 4}}"
         )));
     };
     let mut why = None;
@@ -131,20 +131,19 @@ fn own(
             continue;
         }
         if at > 0 {
-            notes.push(
-                "This tokenizer reads the prompts of the paper otherwise; the study's second set, made for such tokenizers, is asked.".to_owned(),
-            );
+            notes.push(study.about_other_set().to_owned());
         }
         if let Some(first) = refused.first() {
             let count = refused.len();
             let are = if count == 1 { "prompt" } else { "prompts" };
             notes.push(format!(
-                "Left out: {count} {are} of the study's own that this tokenizer reads otherwise, first {first}."
+                "Left out: {count} {are} of the study's own that this tokenizer reads otherwise, first {}.",
+                first.clause()
             ));
         }
         return Ok(read);
     }
-    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+    let why = why.map_or_else(String::new, |why| format!(": {}", why.clause()));
     Err(Error::usage(format!(
         "this tokenizer reads none of the prompts of {name} as they are meant{why}; give prompts of your own (--prompts FILE.jsonl)"
     )))

@@ -266,7 +266,7 @@ pub fn elsewhere(name: &str, refusal: &Error) -> (Option<PathBuf>, Error) {
         Some(folder) => format!("is recorded in {} instead", folder.display()),
         None => "is not recorded".to_owned(),
     };
-    (folder, Error::new(refusal.kind, format!("{}; this run {what}", refusal.message)))
+    (folder, Error::new(refusal.kind, format!("{}; this run {what}", refusal.clause())))
 }
 
 /// Gives a run a name, so that it is kept; an empty one takes the name away.

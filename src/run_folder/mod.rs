@@ -842,12 +842,15 @@ fn no_run(folder: &Path) -> Error {
             "no such folder: {name}. Expected the folder of a recorded run"
         ));
     }
-    let foreign = foreign::refusal(folder);
-    let why = match folder.is_file() {
-        true => "it is a file",
-        false => "it has no run.json, which every recorded run has",
-    };
-    foreign.unwrap_or_else(|| Error::input(format!("{name} is no run folder: {why}")))
+    if folder.is_file() {
+        let plain = || Error::input(format!("{name} is no run folder: it is a file"));
+        return foreign::refusal(folder).unwrap_or_else(plain);
+    }
+    model_folder::refusal(folder).unwrap_or_else(|| {
+        Error::input(format!(
+            "{name} is no run folder: it has no run.json, which every recorded run has, and holds no network of another program (config.json with model.safetensors)"
+        ))
+    })
 }
 
 /// The section `[task]` of an experiment; empty where the document has none. What is wrong with it, the experiment says.

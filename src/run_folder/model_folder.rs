@@ -1,6 +1,7 @@
 //! The folder of a network of another program: `config.json` and tensors in one safetensors file or in several. Only headers are read
 //! when it is opened; nothing is mapped into memory, and nothing is written.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
@@ -12,7 +13,9 @@ use serde_json::Value;
 use crate::base::budget;
 use crate::base::error::{Error, Result};
 use crate::base::json;
+use crate::base::vocab::labelled;
 use crate::base::weights::{RawTensor, TensorFile};
+use crate::formats::foreign;
 use crate::formats::safetensors::{self, Contents, Place};
 
 use super::disk::{Version, open_file, read_text, refused};
@@ -29,25 +32,8 @@ const WHOLE: &str = "model.safetensors";
 const HOOKED: &str = "hooked.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// Files that tell why a folder is not read, the one before the other.
-const REFUSED: &[(&str, &str)] = &[
-    (
-        "adapter_config.json",
-        "holds an adapter (PEFT) and no network. Merge it in Python: PeftModel.from_pretrained(base, \"DIR\").merge_and_unload().save_pretrained(\"OUT\")",
-    ),
-    (
-        "pytorch_model.bin",
-        "holds its tensors as a pickle, which is read by running what it says. Convert it in Python: from transformers import AutoModelForCausalLM as A; A.from_pretrained(\"DIR\").save_pretrained(\"OUT\")",
-    ),
-    (
-        "pytorch_model.bin.index.json",
-        "holds its tensors as pickles, which are read by running what they say. Convert them in Python: from transformers import AutoModelForCausalLM as A; A.from_pretrained(\"DIR\").save_pretrained(\"OUT\")",
-    ),
-    (
-        "ckpt.pt",
-        "holds a pickle of nanoGPT's; docs/models.md has the line of Python that converts it",
-    ),
-];
+/// Says that a folder holds a change of a network, whatever else lies in it.
+const ADAPTER: &str = "adapter_config.json";
 
 /// A network of another program, opened.
 pub struct ModelFolder {
@@ -161,7 +147,7 @@ impl ModelFolder {
                 return Err(Error::input(format!(
                     "{}: the tensor {} is in another file of this network too; expected each of them once",
                     path.display(),
-                    place.name
+                    one_line(&place.name)
                 )));
             }
         }
@@ -176,8 +162,10 @@ impl ModelFolder {
             let there = self.at.get(tensor).map(|(shard, _)| &self.shards[*shard].path);
             if there.is_none_or(|path| !path.ends_with(file)) {
                 return Err(Error::input(format!(
-                    "{}: it says that the tensor {tensor} is in {file}, where there is none; get the files of this network anew",
-                    self.folder.join(INDEX).display()
+                    "{}: it says that the tensor {} is in {}, where there is none; get the files of this network anew",
+                    self.folder.join(INDEX).display(),
+                    one_line(tensor),
+                    one_line(file)
                 )));
             }
         }
@@ -239,33 +227,57 @@ struct Shards {
     tensors: Option<Vec<(String, String)>>,
 }
 
+/// A name that others gave, with a visible sign for each that is not seen: a line end in it begins no line.
+fn one_line(name: &str) -> Cow<'_, str> {
+    labelled(name, |c| c == ' ')
+}
+
 fn shards(folder: &Path) -> Result<Shards> {
     let has = |name: &str| folder.join(name).exists();
     let whole = [WHOLE, HOOKED].into_iter().find(|name| has(name));
-    if let Some(whole) = whole.filter(|_| !has("adapter_config.json")) {
+    if let Some(whole) = whole.filter(|_| !has(ADAPTER)) {
         return Ok(Shards { files: vec![whole.to_owned()], tensors: None });
     }
-    if has(INDEX) && !has("adapter_config.json") {
+    if has(INDEX) && !has(ADAPTER) {
         return indexed(&folder.join(INDEX));
     }
-    let place = folder.display();
-    if let Some((_, why)) = REFUSED.iter().find(|(name, _)| has(name)) {
-        return Err(Error::input(format!("{place} {why}")));
-    }
-    if let Some(name) = with_ending(folder, "gguf") {
-        return Err(Error::input(format!(
-            "{place} holds {name}, a GGUF file, whose numbers are rounded and packed. Take the network as it was published, as {WHOLE}"
-        )));
-    }
-    Err(Error::input(format!(
-        "{place} holds a {CONFIG} and no tensors: expected {WHOLE}, or {INDEX} and the files that it names"
-    )))
+    Err(foreign::refusal_of_folder(folder).unwrap_or_else(|| no_tensors(folder)))
 }
 
-fn with_ending(folder: &Path, ending: &str) -> Option<String> {
-    let entries = folder.read_dir().ok()?.take(1 << 12).flatten();
-    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    names.find(|name| Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case(ending)))
+/// What is wrong with a folder in which no tensors were found.
+fn no_tensors(folder: &Path) -> Error {
+    let names = foreign::names(folder);
+    let tensors = names.iter().find(|name| name.ends_with(".safetensors"));
+    let is_described = folder.join(CONFIG).is_file();
+    let there = match (tensors, is_described) {
+        _ if !folder.is_dir() => "is no folder".to_owned(),
+        _ if names.is_empty() => "is empty".to_owned(),
+        (Some(tensors), _) => format!("holds {tensors:?} and no file of a name that is read"),
+        (None, true) => format!("holds a {CONFIG} and no tensors"),
+        (None, false) => format!("holds no {CONFIG} and no tensors"),
+    };
+    Error::input(format!(
+        "{} {there}: expected {}{WHOLE}, or {INDEX} and the files that it names",
+        folder.display(),
+        if is_described { String::new() } else { format!("{CONFIG} and ") }
+    ))
+}
+
+/// What is wrong with a folder that holds part of a network of another program, or all of it in files that are not read; none where it
+/// is nothing of the kind.
+pub(super) fn refusal(folder: &Path) -> Option<Error> {
+    let names = foreign::names(folder);
+    let is_part = |name: &&String| {
+        *name == HOOKED || name.starts_with("model") && name.ends_with(".safetensors")
+    };
+    let is_other = [ADAPTER, CONFIG].iter().any(|name| folder.join(name).exists());
+    let Some(tensors) = names.iter().find(is_part).filter(|_| !is_other) else {
+        return foreign::refusal_of_folder(folder);
+    };
+    Some(Error::input(format!(
+        "{} holds {tensors:?} and no {CONFIG}, which says how the network is wired. Take {CONFIG} (and tokenizer.json, which reads text) from where {tensors:?} comes from, and put it beside it",
+        folder.display()
+    )))
 }
 
 /// What `model.safetensors.index.json` lists.
@@ -291,7 +303,7 @@ pub fn read_index(text: &str) -> Result<Listed> {
     let mut tensors = Vec::with_capacity(map.len());
     for (tensor, file) in map {
         let Some(file) = file.as_str() else {
-            return Err(wrong(format!("the file of the tensor {tensor} is no text")));
+            return Err(wrong(format!("the file of the tensor {} is no text", one_line(tensor))));
         };
         tensors.push((tensor.clone(), file.to_owned()));
     }
@@ -322,7 +334,7 @@ fn inside(folder: &Path, name: &str) -> Result<PathBuf> {
     let (Ok(whole), Ok(place)) = (path.canonicalize(), folder.canonicalize()) else {
         return Err(Error::input(format!(
             "{} is missing, and the network is not whole without it; get its files anew",
-            path.display()
+            one_line(&path.display().to_string())
         )));
     };
     let is_cache = |folder: &&Path| {

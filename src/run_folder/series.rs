@@ -76,8 +76,9 @@ impl Series {
         let folder = folder.to_owned();
         if !is_series(&folder) {
             let network = ModelFolder::open(&folder)?;
-            let (steps, shape) =
-                (vec![(network.step, folder.clone())], Shape::of(network.step, &network.config)?);
+            let shape = Shape::of(network.step, &network.config)
+                .map_err(|e| e.context(folder.display()))?;
+            let steps = vec![(network.step, folder.clone())];
             return Ok(Self { folder, steps, problems: Vec::new(), shape });
         }
         let shape = Shape::default();
@@ -181,7 +182,7 @@ impl Series {
                 path.display()
             ));
         }
-        Error::new(why.kind, format!("step {step} cannot be read: {}; {nearest}", why.message))
+        Error::new(why.kind, format!("step {step} cannot be read: {}; {nearest}", why.clause()))
     }
 
     fn nearest(&self, step: u64) -> String {

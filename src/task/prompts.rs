@@ -41,16 +41,28 @@ crate::settings! {
 pub struct PromptTask {
     settings: Prompts,
     codec: Option<Arc<Codec>>,
+    unread: Option<UnreadTokenizer>,
     beginnings: Beginnings,
 }
 
+/// A facet: why the tokenizer that lies beside a network is not read. Its prompts are written as the numbers of their tokens.
+#[derive(Clone)]
+pub struct UnreadTokenizer(pub Error);
+
+impl UnreadTokenizer {
+    fn new(why: Error) -> Self {
+        Self(why.context("the tokenizer is not read, so that prompts are written as the numbers of their tokens (--ids 5,9,17)"))
+    }
+}
+
 impl PromptTask {
-    /// In the folder of a network `model_type`, its tokenizer; where there is none, prompts are written as the numbers of their tokens.
-    ///
-    /// # Errors
-    /// When there is one that is not read.
-    pub fn new(settings: Prompts, folder: &Path, model_type: &str) -> Result<Self> {
-        let codec = Codec::in_folder(folder)?.map(Arc::new);
+    /// In the folder of a network `model_type`, its tokenizer; where there is none that can be read, prompts are written as the numbers
+    /// of their tokens.
+    pub fn new(settings: Prompts, folder: &Path, model_type: &str) -> Self {
+        let (codec, unread) = match Codec::in_folder(folder) {
+            Ok(codec) => (codec.map(Arc::new), None),
+            Err(why) => (None, Some(UnreadTokenizer::new(why))),
+        };
         let begins = |how| {
             let known = |id: &u32| (*id as usize) < settings.tokens;
             codec.as_ref()?.begins(how, model_type).filter(known)
@@ -59,13 +71,13 @@ impl PromptTask {
             tokenizer: begins(Begin::Tokenizer),
             transformer_lens: begins(Begin::TransformerLens),
         };
-        Ok(Self { settings, codec, beginnings })
+        Self { settings, codec, unread, beginnings }
     }
 
     fn vocab(&self) -> Vocab {
-        let Self { settings: Prompts { tokens, begin, .. }, codec, beginnings } = self;
+        let Self { settings: Prompts { tokens, begin, .. }, codec, beginnings, .. } = self;
         let Some(codec) = codec else {
-            return Vocab::of_words((0..*tokens).map(|id| id.to_string()).collect());
+            return Vocab::of_numbers(*tokens);
         };
         let reader = Reader {
             codec: codec.clone(),
@@ -301,6 +313,7 @@ impl Source for PromptSource {
 
     fn facets(&self) -> Vec<&dyn Any> {
         let mut facets: Vec<&dyn Any> = vec![&self.task.beginnings];
+        facets.extend(self.task.unread.as_ref().map(|unread| unread as &dyn Any));
         match &self.set {
             Some(set) => facets.extend([set as &dyn Any, &set.prompted]),
             None if self.task.codec.is_some() => facets.push(&FIRST_TEXT),

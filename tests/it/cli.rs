@@ -419,6 +419,26 @@ fn what_is_printed_can_be_pasted_whatever_the_folder_is_called() {
     assert_eq!(look, "'./-s $1'");
 }
 
+#[test]
+fn of_a_long_sequence_both_ends_are_printed_and_how_long_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/real_models/llama");
+    fs::copy(golden.join("model.safetensors"), folder.path().join("model.safetensors")).unwrap();
+    let config = fs::read_to_string(golden.join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["max_position_embeddings"] = 2048.into();
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let ids = |count: usize| (0..count).map(|i| (i % 300).to_string()).collect::<Vec<_>>();
+    let sequence = |count: usize| {
+        let out = done(folder.path(), &["examine", ".", "--ids", &ids(count).join(",")]);
+        printed(&out, "sequence  ").to_owned()
+    };
+    assert_eq!(sequence(40), format!("'{}'", ids(40).join(" ")));
+    let (all, long) = (ids(1024), sequence(1024));
+    let ends = [&all[..24], &all[1016..]].map(|ids| format!("'{}'", ids.join(" ")));
+    assert_eq!(long, format!("{} … {} (1024 tokens)", ends[0], ends[1]));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_path_that_is_no_text_is_printed_by_its_bytes() {

@@ -1347,13 +1347,35 @@ fn a_file_is_replaced_only_when_asked() {
     assert_eq!(std::fs::read(&path).unwrap(), b"third");
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 1, "nothing else stays behind");
-    // A missing folder is made; one that is a file cannot be.
-    let path = folder.path().join("new/one/b.svg");
+    // A missing folder may be misspelt; one that is a file cannot be.
+    let path = folder.path().join("new/b.svg");
+    let message = save(&path, b"x", false).unwrap_err().message;
+    assert!(message.contains("there is no folder") && message.contains("new"), "{message}");
+    assert!(!folder.path().join("new").exists());
+    std::fs::create_dir(folder.path().join("new")).unwrap();
     save(&path, b"x", false).unwrap();
-    assert_eq!(std::fs::read(&path).unwrap(), b"x");
     let message = save(&path.join("c.svg"), b"x", true).unwrap_err().message;
     assert!(message.contains("b.svg is a file"), "{message}");
     assert_eq!(std::fs::read(&path).unwrap(), b"x");
+}
+
+/// A file that nobody writes any more is what a writer that was killed leaves.
+#[test]
+fn what_killed_writers_of_a_name_left_goes_with_the_next_one_and_the_rest_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    for name in [".k.npz.4194999.tmp", ".k.npz.12.tmp", ".other.npz.7.tmp", ".k.npz.x.tmp"] {
+        std::fs::write(place(name), "half").unwrap();
+    }
+    // Another process is at work on the same name.
+    let held = std::fs::File::create(place(".k.npz.77.tmp")).unwrap();
+    held.lock().unwrap();
+    save(&place("k.npz"), b"whole", false).unwrap();
+    let entries = std::fs::read_dir(folder.path()).unwrap();
+    let mut left: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(left, [".k.npz.77.tmp", ".k.npz.x.tmp", ".other.npz.7.tmp", "k.npz"]);
 }
 
 #[test]

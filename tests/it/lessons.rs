@@ -1,5 +1,6 @@
 //! Lessons: read and looked up, played on their runs, and written by someone who makes mistakes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use mnemoscope::app::Panels;
@@ -7,9 +8,10 @@ use mnemoscope::base::event::{Mark, MarkKind, MetricsRow};
 use mnemoscope::base::weights::Weights;
 use mnemoscope::export::still;
 use mnemoscope::run::examine::Instrument;
+use mnemoscope::run::expectation::{Expectation, Quantity};
 use mnemoscope::run::experiment::{BUILTIN, Experiment};
 use mnemoscope::run::gallery;
-use mnemoscope::run::lesson::Lesson;
+use mnemoscope::run::lesson::{Deed, Lesson, When};
 use mnemoscope::run::recorded::{self, Recorded};
 use mnemoscope::run::rehearsal::Rehearsal;
 use mnemoscope::run::tour::{self, Ground, Tour};
@@ -158,7 +160,25 @@ fn every_experiment_has_a_card_with_its_source_its_time_and_a_small_picture() {
     }
 }
 
-/// An experiment that is recorded at its first two steps, as a folder.
+/// Steps that its lessons name, and the first.
+fn named_steps(experiment: &Experiment) -> BTreeSet<u64> {
+    let step = |when: &When| if let When::Step(step) = when { Some(*step) } else { None };
+    let in_claim = |claim: &Expectation| match claim {
+        Expectation::Number { of: Quantity::Metric { at: Some(when), .. }, .. } => step(when),
+        Expectation::Number { .. } | Expectation::Token { .. } | Expectation::Predicts { .. } => {
+            None
+        }
+    };
+    let in_deed = |deed: &Deed| if let Deed::View(when) = deed { step(when) } else { None };
+    let of = |lesson: &Lesson| {
+        let looks = lesson.look.step.iter().filter_map(step);
+        let deeds = lesson.deeds.iter().filter_map(in_deed);
+        looks.chain(deeds).chain(lesson.expect.iter().filter_map(in_claim)).collect::<Vec<_>>()
+    };
+    experiment.lessons.iter().flat_map(of).chain([1]).collect()
+}
+
+/// An experiment that is recorded after one step, as a folder.
 fn recorded_briefly(experiment: &Experiment, folder: &Path) {
     let mut experiment = experiment.clone();
     (experiment.train.steps, experiment.train.evaluate, experiment.train.held_out) = (1, 1, 8);
@@ -175,11 +195,12 @@ fn recorded_briefly(experiment: &Experiment, folder: &Path) {
     };
     let mut writer = Writer::create(folder, header).unwrap();
     let marks = trainer.mark_ids();
-    for _ in 0..2 {
-        let (row, _) = trainer.evaluate().unwrap();
-        writer.push(Item::Metrics(row));
-        writer.push(Item::Weights(trainer.weights().unwrap()));
-        trainer.step().unwrap();
+    trainer.step().unwrap();
+    // The same numbers at all steps that lessons name.
+    let (row, weights) = (trainer.evaluate().unwrap().0, trainer.weights().unwrap());
+    for step in named_steps(&experiment) {
+        writer.push(Item::Metrics(MetricsRow { step, ..row.clone() }));
+        writer.push(Item::Weights(Weights { step, ..weights.clone() }));
     }
     // As if all that can emerge had.
     for id in marks {

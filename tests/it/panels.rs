@@ -13,7 +13,7 @@ use mnemoscope::base::intervention::Point;
 use mnemoscope::base::question::{Analyzed, Found, MeasurementCall, Reading, Readings};
 use mnemoscope::base::registry::find;
 use mnemoscope::base::settings::{self, Slot};
-use mnemoscope::base::vocab::Vocab;
+use mnemoscope::base::vocab::{Tokenizer, Vocab};
 use mnemoscope::base::weights::{NamedTensor, Weights};
 use mnemoscope::figure::clip;
 use mnemoscope::figure::cloud::project;
@@ -1501,6 +1501,104 @@ fn boxes_of_tokens_wrap_and_do_not_overlap() {
             }
         }
     }
+}
+
+/// A tokenizer of another program, of which each two tokens make a sign and each third is none of a text.
+struct Halves;
+
+impl Tokenizer for Halves {
+    fn encode(&self, _text: &str) -> Result<Vec<u32>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn decode(&self, _ids: &[u32]) -> String {
+        String::new()
+    }
+
+    fn text(&self, id: u32) -> String {
+        id.to_string()
+    }
+
+    fn glyph(&self, _id: u32) -> String {
+        "⟨C3⟩".to_owned()
+    }
+
+    fn is_special(&self, id: u32) -> bool {
+        id.is_multiple_of(3)
+    }
+
+    fn groups(&self, ids: &[u32]) -> Vec<(std::ops::Range<usize>, String)> {
+        (1..ids.len()).step_by(2).map(|at| (at - 1..at + 1, "U+200B".to_owned())).collect()
+    }
+}
+
+fn of_halves() -> World {
+    let mut world = World::of_text(&"the cat ".repeat(3), 7);
+    world.vocab = Vocab::of_tokenizer(world.vocab.len(), Arc::new(Halves));
+    world.selection = Selection::default();
+    world
+}
+
+#[test]
+fn characters_above_their_tokens_are_whole_and_stand_apart_from_boxes_and_underlines() {
+    let mut world = of_halves();
+    for size in [[300.0, 420.0], [500.0, 300.0], [1200.0, 200.0], [800.0, 900.0]] {
+        world.size = size;
+        let scene = layout(&world.figure("tokens"), size, &Style::light());
+        let clip = |item: &Item| {
+            if let Item::Clip { min, max } = item { Some((min[1], max[1])) } else { None }
+        };
+        let (top, bottom) = scene.items.iter().find_map(clip).unwrap_or((0.0, size[1]));
+        let rect = |item: &Item| {
+            if let Item::Rect { min, max, fill: Some(_), .. } = item {
+                Some((*min, *max)).filter(|_| max[1] - min[1] < 0.5 * size[1])
+            } else {
+                None
+            }
+        };
+        let rects: Vec<([f32; 2], [f32; 2])> = scene.items.iter().filter_map(rect).collect();
+        let signs = scene.items.iter().filter_map(|item| {
+            if let Item::Text { at, text, size, .. } = item {
+                (text == "U+200B").then_some((at, size))
+            } else {
+                None
+            }
+        });
+        let mut count = 0;
+        for (at, letters) in signs {
+            // Capitals are about seven tenths of the size of letters.
+            let (high, low) = (at[1] - 0.36 * letters, at[1] + 0.36 * letters);
+            assert!(high >= top - 0.01 || low < top, "{size:?}: cut at {top}: {high}");
+            assert!(low <= bottom + 0.01 || high > bottom);
+            for (min, max) in &rects {
+                let is_beside = max[0] < at[0] || min[0] > at[0];
+                let is_apart = max[1] <= high || min[1] >= low;
+                assert!(is_beside || is_apart, "{size:?}: {at:?} lies on {min:?} {max:?}");
+            }
+            count += 1;
+        }
+        assert!(count > 0);
+    }
+}
+
+#[test]
+fn a_special_token_in_the_lens_has_two_frames_as_everywhere() {
+    let world = of_halves();
+    let figure = world.figure("lens");
+    let answer = world.readings.as_ref().unwrap().get(&MeasurementCall::new("logit_lens")).unwrap();
+    let token = answer.as_ref().unwrap().array("token").unwrap();
+    let length = world.readings.as_ref().unwrap().prompt.len();
+    let special = |i: usize| {
+        let (position, boundary) = (i / 3, i % 3);
+        (token.data[(boundary * length + position) * 5] as u32).is_multiple_of(3)
+    };
+    let boxes = cells(&figure);
+    let framed: Vec<bool> = boxes.iter().map(|cell| cell.stroke.is_some()).collect();
+    assert_eq!(framed, (0..boxes.len()).map(special).collect::<Vec<_>>());
+    let second = figure.plots.iter().flat_map(|plot| &plot.marks);
+    let second = second.filter(|mark| matches!(mark, Mark::Rect { stroke: Some(_), .. })).count();
+    let count = framed.iter().filter(|is| **is).count();
+    assert!(count > 0 && second == count, "{second} of {count}");
 }
 
 #[test]

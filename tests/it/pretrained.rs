@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mnemoscope::app::lab::run::Opened;
 use mnemoscope::base::array::Array;
 use mnemoscope::base::batch::Row;
 use mnemoscope::base::error::Result;
@@ -11,12 +12,14 @@ use mnemoscope::base::question::MeasurementCall;
 use mnemoscope::export::run_at::{Question, RunAt};
 use mnemoscope::export::sheet::{PanelSpec, Sheet};
 use mnemoscope::export::sheet_runner::SheetRunner;
+use mnemoscope::formats::foreign;
 use mnemoscope::measurement;
 use mnemoscope::model::pretrained::Config;
 use mnemoscope::run::examine::Instrument;
 use mnemoscope::run::experiment::Experiment;
 use mnemoscope::run::interchange::{self, WeightFormat};
 use mnemoscope::run::trainer::Trainer;
+use mnemoscope::run_folder::model_folder::ModelFolder;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -172,21 +175,82 @@ fn a_network_and_its_configuration_belong_together() {
     assert!(refusal(folder.path()).contains("is missing"));
 }
 
+/// What opening a folder says, as every way to it does.
+fn said_of(folder: &Path) -> String {
+    let said = refusal(folder);
+    let error = Opened::read(folder).err().unwrap_or_else(|| panic!("the window opens it"));
+    assert_eq!(error.message, said, "the window says the same");
+    let error = Experiment::of_run(folder).err().unwrap_or_else(|| panic!("it is an experiment"));
+    assert_eq!(error.message, said);
+    said
+}
+
+/// Files of networks that are not read, and what their sentences hold.
+const NOT_READ: &[(&[&str], &[&str])] = &[
+    (&["pytorch_model.bin"], &["pytorch_model.bin", "save_pretrained"]),
+    (&["pytorch_model-00001-of-00002.bin"], &["save_pretrained"]),
+    (
+        &["adapter_config.json", "adapter_model.safetensors"],
+        &["merge_and_unload", "save_pretrained"],
+    ),
+    (&["m.gguf"], &["m.gguf", "GGUF", "gguf_file"]),
+    (&["ckpt.pt"], &["nanoGPT", "python -c", "_orig_mod."]),
+    (&["ckpt_1000.pt", "meta.pkl"], &["nanoGPT"]),
+    (&["lit_model.pth", "model_config.yaml"], &["LitGPT", "convert_from_litgpt", "save_file"]),
+    (&["model_final.pth"], &["model_final.pth", "pickle", "torch.load", "save_file"]),
+    (&["model.pt", "optimizer.pt"], &["\"model.pt\"", "save_file"]),
+    (&["weights.ckpt"], &["save_file"]),
+];
+
 #[test]
-fn files_that_hold_no_tensors_are_refused_with_what_to_do() {
-    for (file, wanted) in [
-        ("pytorch_model.bin", "save_pretrained"),
-        ("adapter_config.json", "merge_and_unload"),
-        ("x.gguf", "GGUF"),
-        ("ckpt.pt", "nanoGPT"),
-        ("notes.txt", "expected model.safetensors"),
-    ] {
-        let folder = copy("gpt2");
-        fs::remove_file(folder.path().join("model.safetensors")).unwrap();
-        fs::write(folder.path().join(file), b"{}").unwrap();
-        let said = refusal(folder.path());
-        assert!(said.contains(wanted), "{file}: {said}");
+fn files_that_are_not_read_are_refused_with_what_to_do_with_and_without_a_configuration() {
+    for (files, wanted) in NOT_READ {
+        let (alone, beside) = (tempfile::tempdir().unwrap(), copy("gpt2"));
+        fs::remove_file(beside.path().join("model.safetensors")).unwrap();
+        let mut all = Vec::new();
+        for folder in [alone.path(), beside.path()] {
+            for file in *files {
+                fs::write(folder.join(file), b"PK\x03\x04").unwrap();
+            }
+            let said = said_of(folder);
+            assert!(wanted.iter().all(|word| said.contains(word)), "{files:?}: {said}");
+            all.push(said.replace(folder.to_str().unwrap(), ""));
+        }
+        assert_eq!(all[0], all[1], "the configuration changes nothing of it");
+        let file = foreign::refusal(&alone.path().join(files[0])).unwrap().message;
+        let recipe = all[0].rsplit(". ").next().unwrap();
+        assert!(file.contains(recipe), "the file itself, dropped on the window: {file}");
     }
+}
+
+#[test]
+fn what_a_folder_lacks_is_said_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(said_of(folder.path()).contains("no run.json"));
+    let tensors = golden().join("gpt2/model.safetensors");
+    fs::copy(tensors, folder.path().join("model.safetensors")).unwrap();
+    let said = said_of(folder.path());
+    assert!(said.contains("no config.json") && said.contains("put it beside it"), "{said}");
+    let folder = copy("gpt2");
+    fs::remove_file(folder.path().join("reference.safetensors")).unwrap();
+    fs::rename(folder.path().join("model.safetensors"), folder.path().join("x.safetensors"))
+        .unwrap();
+    assert!(said_of(folder.path()).contains("holds \"x.safetensors\" and no file of a name"));
+    fs::remove_file(folder.path().join("x.safetensors")).unwrap();
+    fs::write(folder.path().join("training_args.bin"), b"PK\x03\x04").unwrap();
+    let said = said_of(folder.path());
+    assert!(said.contains("holds a config.json and no tensors"), "{said}");
+    let other = ModelFolder::open(&folder.path().join("none")).err().unwrap().message;
+    assert!(other.contains("none is no folder"), "{other}");
+}
+
+#[test]
+fn the_line_for_nano_gpt_is_that_of_the_documentation() {
+    let docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/models.md"));
+    let docs = docs.unwrap();
+    let line = docs.lines().find(|line| line.starts_with("python -c \"import torch,json")).unwrap();
+    let said = foreign::refusal(Path::new("ckpt.pt")).unwrap().message;
+    assert!(said.contains(line), "{said}");
 }
 
 /// Two files of tensors with the list of them.
@@ -224,6 +288,43 @@ fn tensors_in_several_files_are_one_network() {
     assert!(spoil("model.norm.weight", "/etc/hostname").contains("outside"));
     assert!(spoil("model.norm.weight", "model-7.safetensors").contains("missing"));
     assert!(spoil("another", "model-0.safetensors").contains("where there is none"));
+    // What others call a tensor or a file begins no line of its own.
+    for (tensor, file) in [("an\nother", "model-0.safetensors"), ("model.norm.weight", "a\nb")] {
+        let said = spoil(tensor, file);
+        assert!(said.contains('↵') && !said.contains('\n'), "{said}");
+    }
+}
+
+#[test]
+fn what_a_configuration_says_is_quoted_as_it_stands_and_with_its_folder() {
+    let folder = copy("gpt2");
+    let mut long = config(folder.path());
+    long["n_positions"] = json!(1_000_000_000_000_000_u64);
+    write_config(folder.path(), &long);
+    let said = refusal(folder.path());
+    assert!(said.contains("64 rows") && said.contains("up to 1000000000000000 tokens"), "{said}");
+    fs::write(folder.path().join("config.json"), "{").unwrap();
+    let said = said_of(folder.path());
+    let place = folder.path().to_str().unwrap();
+    assert!(said.contains(place) && said.contains("config.json is no JSON"), "{said}");
+}
+
+#[test]
+fn an_empty_folder_of_a_step_is_said_to_be_empty() {
+    let home = tempfile::tempdir().unwrap();
+    let series = golden().join("series/revisions");
+    for step in ["step0", "step256"] {
+        fs::create_dir(home.path().join(step)).unwrap();
+        for entry in fs::read_dir(series.join(step)).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, home.path().join(step).join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    fs::create_dir(home.path().join("step9999")).unwrap();
+    let run = asked(home.path(), &[1, 2]).unwrap();
+    let [problem] = run.problems() else { panic!("{:?}", run.problems()) };
+    let said = &problem.message;
+    assert!(said.contains("step 9999 is left out") && said.contains("step9999 is empty"), "{said}");
 }
 
 #[cfg(unix)]
@@ -323,6 +424,73 @@ fn text_is_read_by_the_tokenizer_that_lies_beside_the_network() {
     assert!(run.prompt.tokens.iter().all(|id| !vocab.glyph(*id).contains('▁')));
     // Each token is to be followed by the next.
     assert_eq!(run.prompt.targets[..2], run.prompt.tokens[1..3]);
+}
+
+/// A tokenizer that is not read, put into a folder; its sentence names the words.
+type Spoil = (fn(&Path), &'static [&'static str]);
+
+const UNREAD: &[Spoil] = &[
+    (|f| fs::write(f.join("tokenizer.json"), "{\"model\": ").unwrap(), &["it is no tokenizer"]),
+    (
+        |f| {
+            let text = fs::read_to_string(golden().join("tokenizers/gpt2/tokenizer.json")).unwrap();
+            let mut document: Value = serde_json::from_str(&text).unwrap();
+            document["normalizer"] = json!({ "type": "Precompiled" });
+            fs::write(f.join("tokenizer.json"), document.to_string()).unwrap();
+        },
+        &["tokenizer.json", "Precompiled"],
+    ),
+    (|f| fs::write(f.join("tokenizer.model"), "x").unwrap(), &["SentencePiece", "save_pretrained"]),
+    (|f| fs::write(f.join("meta.pkl"), "x").unwrap(), &["meta.pkl", "chars.json"]),
+    (|f| fs::write(f.join("vocab.json"), "{}").unwrap(), &["merges.txt is missing"]),
+    (|f| fs::create_dir(f.join("tokenizer.json")).unwrap(), &["it is no regular file"]),
+    #[cfg(unix)]
+    (
+        |f| std::os::unix::fs::symlink("/dev/zero", f.join("tokenizer.json")).unwrap(),
+        &["tokenizer.json", "it is no regular file"],
+    ),
+    #[cfg(unix)]
+    (
+        |f| drop(std::os::unix::net::UnixListener::bind(f.join("tokenizer.json")).unwrap()),
+        &["tokenizer.json", "it is no regular file"],
+    ),
+];
+
+fn written(folder: &Path, text: &str) -> Result<RunAt> {
+    RunAt::open(folder, &Question { tokens: Some(text.to_owned()), ..Question::default() })
+}
+
+#[test]
+fn a_tokenizer_that_is_not_read_is_said_and_its_network_is_asked_by_numbers() {
+    for (spoil, words) in UNREAD {
+        let folder = copy("gpt2");
+        spoil(folder.path());
+        let mut run = asked(folder.path(), &[5, 9, 17]).unwrap();
+        let [problem] = run.problems() else { panic!("{words:?}: {:?}", run.problems()) };
+        let said = problem.message.clone();
+        assert!(said.contains("the tokenizer is not read"), "{said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{said}: {words:?}");
+        run.places(&mut |_| Ok(())).unwrap();
+        let opened = Opened::read(folder.path()).unwrap();
+        let told: Vec<&String> = opened.problems.iter().map(|e| &e.message).collect();
+        assert_eq!(told, [&said], "the window says it, once");
+        let refused = written(folder.path(), "hello").err().unwrap().message;
+        assert!(refused.contains("no tokenizer that can be read"), "{refused}");
+        assert!(words.iter().all(|word| refused.contains(word)), "and why: {refused}");
+    }
+}
+
+#[test]
+fn without_a_tokenizer_a_text_is_numbers_of_tokens() {
+    let folder = copy("gpt2");
+    let run = written(folder.path(), "5, 9  17\n399").unwrap();
+    assert_eq!(run.prompt.tokens, [5, 9, 17, 399]);
+    assert!(run.problems().is_empty(), "a folder may have none");
+    for (text, word) in [("hello", "hello"), ("5 400", "400"), ("-1", "-1"), ("5.0", "5.0")] {
+        let said = written(folder.path(), text).err().unwrap().message;
+        assert!(said.contains(&format!("read \"{word}\"")), "{said}");
+        assert!(said.contains("no tokenizer that can be read") && said.contains("0 to 399"));
+    }
 }
 
 #[test]

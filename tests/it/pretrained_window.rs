@@ -58,6 +58,26 @@ fn what_is_dropped_on_the_window_is_opened_or_refused_in_a_sentence() {
     harness.input_mut().dropped_files.push(Arc::new(Dropped("model.gguf".into())));
     until(&mut harness, "another file is refused", |app| !app.lab.troubles.is_empty());
     assert!(format!("{:?}", harness.state().lab.troubles).contains("GGUF"));
+    harness.input_mut().dropped_files.push(Arc::new(Dropped("ckpt.pt".into())));
+    until(&mut harness, "a pickle is refused with the line that converts it", |app| {
+        app.lab.troubles.iter().any(|e| e.message.contains("_orig_mod."))
+    });
+}
+
+#[test]
+fn a_special_token_that_is_typed_is_said_beside_the_field() {
+    let folder = with_tokenizer("gpt2", "gpt2");
+    let mut harness = window_on(folder.path());
+    until(&mut harness, "it is open and answers", |app| app.lab.readings.is_some());
+    let lab = &mut harness.state_mut().lab;
+    lab.set_text("The lamp <|endoftext|>burned");
+    assert!(lab.prompt.tokens.contains(&399));
+    let note = "\"<|endoftext|>\" is read as a special token, not as letters.";
+    assert_eq!(lab.text_note.as_deref(), Some(note));
+    // One that begins the prompt is not typed.
+    lab.begin_text_with(Begin::TransformerLens);
+    lab.set_text("The lamp burned");
+    assert_eq!((lab.prompt.tokens[0], lab.text_note.as_deref()), (399, None));
 }
 
 /// A copy of a golden network with a tokenizer beside it.

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use mnemoscope::base::error::{Error, Result};
 use mnemoscope::base::question::Reading;
-use mnemoscope::base::study::First;
+use mnemoscope::base::study::{First, Headline};
 use mnemoscope::export::run_at::{Question, RunAt};
 use mnemoscope::export::study::Report;
+use mnemoscope::figure::Figure;
 use mnemoscope::figure::file::Format;
 use mnemoscope::figure::provenance::Provenance;
 use mnemoscope::formats::tokenizer::Begin;
@@ -216,6 +217,10 @@ fn prompts_that_a_tokenizer_reads_otherwise_are_left_out() {
     let names = of("ioi").of(folder.path()).unwrap().1;
     assert!(names.prepared.prompts.len() < 8 && !names.prepared.prompts.is_empty());
     assert!(names.prepared.notes[0].starts_with("Left out: "), "{:?}", names.prepared.notes);
+    let notes = [names.prepared.notes, years.prepared.notes].concat();
+    assert!(notes.iter().all(|note| note.ends_with('.') && !note.contains("..")), "{notes:?}");
+    let said = of("fact-counterfact").refusal(folder.path());
+    assert!(!said.contains(".;"), "{said}");
 }
 
 /// A golden network with a tokenizer beside it.
@@ -404,6 +409,52 @@ fn what_was_found_is_drawn_and_written() {
     }
 }
 
+fn drawn_of(run: &RunAt, studied: &Studied) -> Figure {
+    let study = Study {
+        title: "a study",
+        headlines: studied.prepared.study.headlines(),
+        drawn: studied.prepared.study.drawn(),
+        reading: &studied.reading,
+        vocab: run.instrument.source().vocab(),
+    };
+    figure(
+        &study,
+        mnemoscope::export::drawn_panel::palette(&mnemoscope::figure::style::Style::light()),
+    )
+}
+
+/// As a caption has a number.
+fn worded(headline: &Headline, value: f64) -> String {
+    let value = match headline.is_share {
+        true => format!("{:.0} %", 100.0 * value),
+        false => format!("{value:.3}").replace('-', "\u{2212}"),
+    };
+    headline.words.replace("{}", &value)
+}
+
+#[test]
+fn the_figure_says_what_was_found_in_numbers_and_of_which_prompt() {
+    let all = expected();
+    for entry in study::ALL {
+        let prompts = all["gpt2"][entry.name]["prompts"].as_array().unwrap();
+        let asked = Asked { name: entry.name, prompts, ..Asked::default() };
+        let (run, studied) = asked.of(&golden().join("gpt2")).unwrap();
+        let caption = drawn_of(&run, &studied).caption;
+        for headline in studied.prepared.study.headlines() {
+            let value = studied.reading.number(headline.number);
+            let value = value.unwrap_or_else(|| panic!("{} has no {headline:?}", entry.name));
+            let words = worded(headline, value).replace("\u{2212}0.000", "0.000");
+            assert!(caption.contains(&words), "{}: {words} is not in {caption}", entry.name);
+        }
+        assert!(!caption.contains(".."), "{caption}");
+        if let Some(tokens) = studied.reading.array("tokens") {
+            let ids: Vec<String> = tokens.data.iter().map(f32::to_string).collect();
+            let prompt = format!("Prompt: “{}”", ids.join(" "));
+            assert!(caption.contains(&prompt), "{prompt} is not in {caption}");
+        }
+    }
+}
+
 #[test]
 fn the_figure_has_a_plot_for_all_that_is_drawn() {
     let all = expected();
@@ -412,6 +463,7 @@ fn the_figure_has_a_plot_for_all_that_is_drawn() {
         Asked { name: "ioi", prompts, ..Asked::default() }.of(&golden().join("gpt2")).unwrap();
     let study = Study {
         title: "ioi",
+        headlines: studied.prepared.study.headlines(),
         drawn: studied.prepared.study.drawn(),
         reading: &studied.reading,
         vocab: run.instrument.source().vocab(),

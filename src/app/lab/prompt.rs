@@ -1,11 +1,13 @@
 //! The sequence in view: drawn, written by hand, or changed in one place.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::batch::{NO_TARGET, Row};
 use crate::base::error::{Error, Result};
 use crate::base::settings;
+use crate::base::vocab::Vocab;
 use crate::formats::tokenizer::Begin;
 use crate::panel::{Selection, positions};
 use crate::run::experiment::Experiment;
@@ -191,17 +193,18 @@ impl Lab {
                 return;
             }
         };
+        let special = about_special(&run.info.vocab, text, &tokens);
         if let Some(beginnings) = run.info.source.facet::<Beginnings>() {
             tokens = beginnings.begun(self.begin, &tokens);
         }
-        let count = tokens.len();
+        let left_out = tokens.len().saturating_sub(longest);
         tokens.truncate(longest);
-        let note = format!(
-            "This network reads {longest} tokens: the last {} are left out.",
-            count.saturating_sub(longest)
-        );
+        let too_long = (left_out > 0).then(|| {
+            format!("This network reads {longest} tokens: the last {left_out} are left out.")
+        });
         let row = run.info.source.label(&tokens, &self.rules);
-        self.text_note = (count > longest).then_some(note);
+        let notes: Vec<String> = too_long.into_iter().chain(special).collect();
+        self.text_note = (!notes.is_empty()).then(|| notes.join(" "));
         let inside = |at: &usize| *at < row.len();
         // Whoever writes on at the end looks at the end.
         let end = self.prompt.len().checked_sub(1);
@@ -280,4 +283,18 @@ impl Lab {
         self.selection.key = self.selection.key.filter(inside);
         self.changed();
     }
+}
+
+/// Which special tokens a text spells: a tokenizer reads them as such and not letter by letter.
+fn about_special(vocab: &Vocab, text: &str, tokens: &[u32]) -> Option<String> {
+    /// More of them are one too many for a line.
+    const NAMED: usize = 3;
+    let is_spelled = |id: &&u32| vocab.is_special(**id) && text.contains(vocab.text(**id));
+    let ids: BTreeSet<u32> = tokens.iter().filter(is_spelled).copied().collect();
+    let names = ids.iter().take(NAMED).map(|id| format!("\"{}\"", vocab.glyph(*id)));
+    let (names, more) = (names.collect::<Vec<_>>().join(", "), ids.len().saturating_sub(NAMED));
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let (are, as_one) =
+        if ids.len() == 1 { ("is", "a special token") } else { ("are", "special tokens") };
+    (!ids.is_empty()).then(|| format!("{names}{more} {are} read as {as_one}, not as letters."))
 }

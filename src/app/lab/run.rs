@@ -22,6 +22,7 @@ use crate::run_folder::recording::Recording;
 use crate::run_folder::series;
 use crate::run_folder::{Parent, Reader, task_of};
 use crate::task::Source;
+use crate::task::prompts::UnreadTokenizer;
 
 use super::following::Following;
 use super::live::Training;
@@ -293,7 +294,7 @@ impl Opened {
     /// When it is no run folder, or one that this version cannot read.
     pub fn read(folder: &Path) -> Result<Self> {
         let began = Instant::now();
-        let (recording, following, problems) = if is_model(folder) {
+        let (recording, following, mut problems) = if is_model(folder) {
             let (follower, recording, problems) =
                 series::follow::Follower::open(folder, Duration::ZERO)?;
             let following = follower.map(|follower| Following::of_series(follower, began));
@@ -304,6 +305,7 @@ impl Opened {
         };
         let experiment = Experiment::of_run(folder)?;
         let info = RunInfo::of(&experiment).map_err(|e| e.context(folder.display()))?;
+        problems.extend(info.source.facet().map(|unread: &UnreadTokenizer| unread.0.clone()));
         Ok(Self { experiment, recording, info, following, problems })
     }
 

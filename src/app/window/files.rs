@@ -86,8 +86,10 @@ impl App {
     pub(super) fn open_dropped(&mut self, path: PathBuf) {
         let is_named = |name: &str| path.file_name().is_some_and(|file| file == name);
         let has_ending = |ending: &str| path.extension().is_some_and(|e| e == ending);
-        let is_of_folder =
-            is_named("config.json") || is_named("run.json") || has_ending("safetensors");
+        let is_of_folder = ["config.json", "run.json", "model.safetensors.index.json"]
+            .iter()
+            .any(|name| is_named(name))
+            || has_ending("safetensors");
         if path.is_dir() {
             return self.open_run(path, None);
         }

@@ -69,7 +69,7 @@ impl App {
             Ok(fallback) => Ok((files, fallback)),
             Err(error) => {
                 let what = "the fonts of the system are used instead";
-                Err(Error::input(format!("{}; {what}", error.message)))
+                Err(Error::input(format!("{}; {what}", error.clause())))
             }
         };
         self.work("read fonts", read, |app, (files, fallback)| app.take_fonts(files, fallback));

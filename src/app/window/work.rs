@@ -3,10 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::app::lab::run::{Begun, Order};
+use crate::app::measure::pace;
 use crate::app::panes::readers;
 use crate::app::worker::Then;
 use crate::base::error::{Error, Result};
-use crate::run::gallery;
 
 use super::App;
 
@@ -17,7 +17,7 @@ impl App {
             return;
         }
         if let Some(name) = self.gallery.next_to_time() {
-            let time = move || gallery::seconds_here(name);
+            let time = move || pace::seconds_here(name);
             self.work("time an experiment", time, move |app, took| app.gallery.took(name, took));
         }
     }

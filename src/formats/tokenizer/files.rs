@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::gpt2;
 use crate::base::error::{Error, Result, reason};
 use crate::base::json;
-use crate::formats::file::{read_text, without_mark};
+use crate::formats::file::{is_there, read_text, without_mark};
 
 /// Longest file of a tokenizer: twice the longest that is known.
 const MOST_BYTES: u64 = 64 << 20;
@@ -36,9 +36,9 @@ const REFUSED: &[(&str, &str)] = &[
 
 const SENTENCE_PIECE: &str = "is a model of SentencePiece, which this program does not read. Write it as tokenizer.json, in Python: from transformers import AutoTokenizer; AutoTokenizer.from_pretrained(folder).save_pretrained(folder)";
 
-/// The tokenizer of a folder.
+/// The tokenizer of a folder. What has the name of one and is no file is refused, and not read over.
 pub fn find(folder: &Path) -> Result<Option<Found>> {
-    let there = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
+    let there = |name: &str| Some(folder.join(name)).filter(|path| is_there(path));
     if let Some(path) = there("tokenizer.json") {
         let bytes = read(&path, MOST_BYTES)?;
         return Ok(Some(Found::Document(path, without_mark(&bytes).to_vec())));
@@ -70,7 +70,7 @@ pub fn config(folder: &Path) -> Value {
 
 /// A file of settings; nothing where there is none.
 pub fn read_json(path: &Path) -> Result<Value> {
-    if !path.is_file() {
+    if !is_there(path) {
         return Ok(Value::Null);
     }
     json::parse(&read_text(path, MOST_SETTINGS_BYTES)?).map_err(|e| {
@@ -100,7 +100,7 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
 /// The file that belongs to another one.
 pub fn beside(folder: &Path, name: &str) -> Result<String> {
     let path = folder.join(name);
-    if !path.is_file() {
+    if !is_there(&path) {
         return Err(Error::input(format!(
             "{} is missing, expected it beside vocab.json; take it from where the network comes from",
             path.display()

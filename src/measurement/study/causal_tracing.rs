@@ -4,7 +4,7 @@ use super::bench::{Bench, Work, lacks, mean, number};
 use super::{Ground, Study};
 use crate::base::error::{Error, Result};
 use crate::base::prompt::Encoded;
-use crate::base::study::{Drawn, Known};
+use crate::base::study::{Drawn, Headline, Known};
 use crate::measurement::Answer;
 use crate::measurement::causal::Progress;
 use crate::measurement::causal::tracing::{self, Corruption, Kind, Maps, Restored, SUBJECT, Trace};
@@ -38,6 +38,12 @@ const KNOWN: &[Known] = &[Known {
     found: "the settings: noise of 3 standard deviations of the subjects' embeddings, 10 samples of NumPy's RandomState(1), windows of 10 layers",
     source: "Meng et al. 2022, arXiv 2202.05262; its code (rome, experiments/causal_trace.py). The numbers of the paper were not at hand",
 }];
+
+const HEADLINES: &[Headline] = &[
+    Headline::number("probability", "probability of the answer {}"),
+    Headline::number("probability_noised", "with noise on the subject {}"),
+    Headline::number("total_effect", "total effect {}"),
+];
 
 const DRAWN: &[Drawn] = &[
     Drawn::map("One state restored", "probability of the answer", &[("trace.state", "")]),
@@ -74,6 +80,10 @@ impl Study for CausalTracing {
 
     fn known(&self) -> &'static [Known] {
         KNOWN
+    }
+
+    fn headlines(&self) -> &'static [Headline] {
+        HEADLINES
     }
 
     fn drawn(&self) -> &'static [Drawn] {

@@ -9,7 +9,7 @@ use crate::base::convert::id;
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::base::prompt::Encoded;
-use crate::base::study::{Drawn, First, Known};
+use crate::base::study::{Drawn, First, Headline, Known};
 use crate::measurement::Answer;
 use crate::measurement::causal::Progress;
 use crate::measurement::read::{Tally, argmax, values};
@@ -57,6 +57,10 @@ impl Study for CopySuppression {
 
     fn known(&self) -> &'static [Known] {
         KNOWN
+    }
+
+    fn headlines(&self) -> &'static [Headline] {
+        &[]
     }
 
     fn drawn(&self) -> &'static [Drawn] {

@@ -10,7 +10,7 @@ use super::{Ground, Study, heads_of, is_gpt2_small};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::{Point, Site};
 use crate::base::prompt::Encoded;
-use crate::base::study::{Drawn, Known};
+use crate::base::study::{Drawn, Headline, Known};
 use crate::measurement::Answer;
 use crate::measurement::causal::Progress;
 use crate::nn::edit::{At, Edit, With};
@@ -57,6 +57,15 @@ const KNOWN: &[Known] = &[
     },
 ];
 
+const HEADLINES: &[Headline] = &[
+    Headline::share("fact_wins", "the fact wins in {}"),
+    Headline::share("fact_wins_scaled", "with the scores multiplied in {}"),
+    Headline::number("probability_fact", "probability of the fact {}"),
+    Headline::number("probability_fact_scaled", "then {}"),
+    Headline::number("probability_counterfact", "of the counterfact {}"),
+    Headline::number("probability_counterfact_scaled", "then {}"),
+];
+
 const DRAWN: &[Drawn] = &[
     Drawn::lines(
         "Read at the last position",
@@ -90,6 +99,10 @@ impl Study for FactCounterfact {
 
     fn known(&self) -> &'static [Known] {
         KNOWN
+    }
+
+    fn headlines(&self) -> &'static [Headline] {
+        HEADLINES
     }
 
     fn drawn(&self) -> &'static [Drawn] {

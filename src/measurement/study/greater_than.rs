@@ -10,7 +10,7 @@ use crate::base::convert::narrow;
 use crate::base::error::Result;
 use crate::base::intervention::{Point, Site};
 use crate::base::prompt::Encoded;
-use crate::base::study::{Drawn, Known};
+use crate::base::study::{Drawn, Headline, Known};
 use crate::measurement::Answer;
 use crate::measurement::causal::Progress;
 use crate::nn::edit::{At, Edit, With};
@@ -43,6 +43,12 @@ const KNOWN: &[Known] = &[
     },
 ];
 
+const HEADLINES: &[Headline] = &[
+    Headline::number("difference", "later years less others, in probability: {}"),
+    Headline::number("difference_corrupted", "from the counterparts {}"),
+    Headline::share("above_zero", "above 0 in {}"),
+];
+
 const DRAWN: &[Drawn] = &[
     Drawn::lines(
         "What follows the first prompt",
@@ -69,8 +75,16 @@ impl Study for GreaterThan {
         ]
     }
 
+    fn about_other_set(&self) -> &'static str {
+        "This tokenizer reads the prompts of the paper otherwise; the study's second set, made for such tokenizers, is asked: the first digits of the years are compared. What begins with the digit of the first year is neither later nor earlier, so that this digit is left out, in the plot too."
+    }
+
     fn known(&self) -> &'static [Known] {
         KNOWN
+    }
+
+    fn headlines(&self) -> &'static [Headline] {
+        HEADLINES
     }
 
     fn drawn(&self) -> &'static [Drawn] {

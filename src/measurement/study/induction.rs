@@ -9,7 +9,7 @@ use crate::base::batch::{Batch, NO_TARGET, Row};
 use crate::base::convert::{id, share};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Point;
-use crate::base::study::{Drawn, Known};
+use crate::base::study::{Drawn, Headline, Known};
 use crate::measurement::Answer;
 use crate::measurement::causal::Progress;
 use crate::measurement::read::{Tally, cross_entropy, values};
@@ -53,6 +53,9 @@ const KNOWN: &[Known] = &[
     },
 ];
 
+const HEADLINES: &[Headline] =
+    &[Headline::number("best_induction", "highest induction score of a head {}")];
+
 const DRAWN: &[Drawn] = &[
     Drawn::map("To what followed the first time", "attention", &[("induction", "")]),
     Drawn::map("To the token before", "attention", &[("previous_token", "")]),
@@ -66,6 +69,10 @@ impl Study for Induction {
 
     fn known(&self) -> &'static [Known] {
         KNOWN
+    }
+
+    fn headlines(&self) -> &'static [Headline] {
+        HEADLINES
     }
 
     fn drawn(&self) -> &'static [Drawn] {

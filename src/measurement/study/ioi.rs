@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::base::intervention::Point;
 use crate::base::pair::Pair;
 use crate::base::prompt::Encoded;
-use crate::base::study::{Drawn, Known};
+use crate::base::study::{Drawn, Headline, Known};
 use crate::measurement::Answer;
 use crate::measurement::causal::effect::LEAST_CONTRAST;
 use crate::measurement::causal::patching::{By, Family, Plan};
@@ -55,6 +55,12 @@ const KNOWN: &[Known] = &[
     },
 ];
 
+const HEADLINES: &[Headline] = &[
+    Headline::number("logit_difference", "logit difference {}"),
+    Headline::number("logit_difference_corrupted", "with the name exchanged {}"),
+    Headline::share("right_above_wrong", "above 0 in {}"),
+];
+
 const DRAWN: &[Drawn] = &[
     Drawn::map(
         "What heads write straight into the difference",
@@ -80,6 +86,10 @@ impl Study for Ioi {
 
     fn known(&self) -> &'static [Known] {
         KNOWN
+    }
+
+    fn headlines(&self) -> &'static [Headline] {
+        HEADLINES
     }
 
     fn drawn(&self) -> &'static [Drawn] {
@@ -181,7 +191,7 @@ impl<'a> Found<'a> {
         answer.means.push(mean("right_likeliest", &self.likeliest));
         answer.arrays.push(line("logit_difference", "prompt", &differences)?);
         match &self.direct {
-            Err(e) => answer.notes.push(format!("No attribution: {e}.")),
+            Err(e) => answer.notes.push(format!("No attribution: {}.", e.clause())),
             Ok(_) => {
                 let of = |layer: usize, head: usize| self.heads[layer][head] / count;
                 answer.arrays.push(bench.by_head("direct.heads", of)?);

@@ -17,7 +17,7 @@ use crate::base::error::{Error, Result};
 use crate::base::prompt::Encoded;
 use crate::base::registry::Entry;
 use crate::base::settings::Settings;
-use crate::base::study::{Drawn, Known};
+use crate::base::study::{Drawn, Headline, Known};
 use crate::model::Layout;
 use crate::nn::kernel::pool::Pool;
 
@@ -54,12 +54,18 @@ pub trait Study: Settings + Send + Sync {
     /// Its own prompts as lines of JSON: several sets, of which the first that the tokenizer reads is asked. None where it makes
     /// its sequences itself.
     fn prompts(&self) -> &'static [&'static str];
+    /// What is to be known where a set behind the first one is asked.
+    fn about_other_set(&self) -> &'static str {
+        "This tokenizer reads the prompts of the paper otherwise; the study's second set, made for such tokenizers, is asked."
+    }
     /// Whether what the literature found was found behind a token that begins the prompt.
     fn is_begun(&self) -> bool {
         true
     }
     /// What the literature found.
     fn known(&self) -> &'static [Known];
+    /// What its figure says in numbers.
+    fn headlines(&self) -> &'static [Headline];
     /// Its plots, and the parts of its table.
     fn drawn(&self) -> &'static [Drawn];
     /// # Errors

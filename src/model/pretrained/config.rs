@@ -25,6 +25,8 @@ pub struct Config {
     pub head_dim: usize,
     /// Longest sequence that is read: that of the network, or the longest that this program reads.
     pub length: usize,
+    /// What `config.json` says of it, which may be more than is read.
+    pub length_said: usize,
     pub norm: NormKind,
     /// Norms have neither weight nor bias.
     pub norm_is_bare: bool,
@@ -297,6 +299,7 @@ fn learned(
         kv_heads: heads,
         head_dim: width / heads.max(1),
         length: length.min(budget::MOST_CONTEXT),
+        length_said: length,
         norm: NormKind::Layer,
         norm_is_bare: false,
         epsilon: EPSILON,

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::base::error::{Error, Result};
 use crate::base::intervention::Point;
 use crate::base::settings::{Settings, Slot, Spec};
+use crate::base::vocab::labelled;
 use crate::base::weights::TensorFile;
 use crate::nn::attention::{Attention, Mask, Sees};
 use crate::nn::norm::{Norm, NormKind};
@@ -314,7 +315,7 @@ impl<'a> Load<'a> {
         if rows < self.config.length {
             return Err(Error::input(format!(
                 "the table of positions {name} has {rows} rows; config.json says that sequences have up to {} tokens",
-                self.config.length
+                self.config.length_said
             )));
         }
         self.matrix(
@@ -489,7 +490,8 @@ impl<'a> Load<'a> {
         });
         let Some(name) = left else { return Ok(()) };
         Err(Error::input(format!(
-            "the tensor {name} is none that a network {} with this config.json has: it would not be read, and what is computed would not be this network's",
+            "the tensor {} is none that a network {} with this config.json has: it would not be read, and what is computed would not be this network's",
+            labelled(name, |c| c == ' '),
             self.config.model_type
         )))
     }

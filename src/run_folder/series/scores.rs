@@ -90,7 +90,7 @@ impl Scores {
                 (scores, Some(Error::input(why)))
             }
             Err(e) => {
-                let why = format!("{}; the scores that it held are computed anew", e.message);
+                let why = format!("{}; the scores that it held are computed anew", e.clause());
                 (Self { path: scores.path, ..Self::default() }, Some(Error::new(e.kind, why)))
             }
         }

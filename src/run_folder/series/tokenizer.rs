@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::formats::file::is_there;
+
 use super::{is_series, layout};
 
 /// Files of which all together are a tokenizer.
@@ -9,10 +11,11 @@ const TOKENIZERS: &[&[&str]] =
     &[&["tokenizer.json"], &["vocab.json", "merges.txt"], &["chars.json"], &["tokens.json"]];
 
 /// The folder of the files of a tokenizer that belongs to a network of another program, or to a series of them: the step (of a series
-/// its last), the folder that the steps lie in, or another step, the latest first. `None`: there are no such files.
+/// its last), the folder that the steps lie in, or another step, the latest first; whether they can be read is not known yet. `None`: there
+/// are no such files.
 pub fn tokenizer_folder(folder: &Path) -> Option<PathBuf> {
     let holds = |folder: &PathBuf| {
-        TOKENIZERS.iter().any(|files| files.iter().all(|file| folder.join(file).is_file()))
+        TOKENIZERS.iter().any(|files| files.iter().all(|file| is_there(&folder.join(file))))
     };
     if is_series(folder) {
         return of_series(folder).into_iter().find(holds);
