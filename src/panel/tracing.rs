@@ -228,6 +228,9 @@ impl<'a> Sheet<'a> {
         if tokens(self.view) != self.prompt {
             said.push("It is another prompt than the sequence in view.".to_owned());
         }
+        if self.view.readings.is_some_and(|readings| !readings.interventions.is_empty()) {
+            said.push("The maps are of the network with nothing in force.".to_owned());
+        }
         said.extend(self.reading.notes.iter().cloned());
         said.retain(|sentence| !sentence.is_empty());
         said.join(" ")

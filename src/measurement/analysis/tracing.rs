@@ -16,14 +16,12 @@ use crate::measurement::causal::tracing::{
 };
 use crate::measurement::probing::data::numbers;
 use crate::measurement::study::bench::{Bench, line};
-use crate::measurement::study::under::Under;
-use crate::measurement::{Answer, Mean, Subject};
-use crate::model::Model;
+use crate::measurement::{Answer, Mean};
 use crate::task::prompted::Prompted;
 
 crate::settings! {
     /// Causal tracing (Meng et al. 2022, arXiv 2202.05262), of any network: the tokens of a subject are corrupted, and states, MLPs or attentions
-    /// restored one after the other. In force is what is in force.
+    /// restored one after the other.
     ///
     /// Arrays: `trace.KIND` `[layer, position]`, the probability of the answer to the prompt in focus with that restored, and `mean.KIND` `[layer, place]`,
     /// the same on average over prompts, with KIND `state`, `mlp`, `attention`, `state_without_mlp`, `state_without_attention`; NaN where a cell is not
@@ -36,20 +34,13 @@ crate::settings! {
 }
 
 impl Analysis for Tracing {
-    fn reads_edits(&self) -> bool {
-        true
-    }
-
     /// Networks that train here are small, and the way of a fact forms step by step.
     fn follows(&self) -> bool {
         true
     }
 
     fn run(&self, ground: &Ground<'_>, tell: OnPartial<'_>) -> Result<Answer> {
-        let under = Under { model: ground.subject.model, edits: ground.edits };
-        let model: &dyn Model = if ground.edits.is_empty() { under.model } else { &under };
-        let subject = Subject { model, ..ground.subject };
-        let bench = Bench { subject, pool: ground.pool };
+        let bench = Bench { subject: ground.subject, pool: ground.pool };
         let prompts = self.prompts(ground)?;
         let (known, left) =
             known(&bench, &prompts, self.asked.mean_over.max(1), self.asked.all_prompts)?;

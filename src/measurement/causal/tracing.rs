@@ -83,10 +83,8 @@ impl Corruption {
                 Ok(seen.get(EMBED)?.clone())
             }
             Self::Zero => {
-                let Subject { params, .. } = bench.subject;
-                let Some(table) = params.find("pos") else { return Ok(clean.zeros_like()?) };
-                let rows = params.get(table)?.narrow(0, 0, prompt.tokens.len())?;
-                Ok(rows.detach().unsqueeze(0)?)
+                let rows = position_rows(bench.subject, prompt.tokens.len())?;
+                rows.map_or_else(|| Ok(clean.zeros_like()?), |rows| Ok(rows.unsqueeze(0)?))
             }
         }
     }
@@ -295,6 +293,14 @@ fn noise(
     Ok(Tensor::from_vec(numbers, (samples, length, width), bench.subject.params.device())?)
 }
 
+/// What positions add to embeddings, `[pos, dim]`; `None` where they add nothing. A network that reads in segments has rows for one of them.
+fn position_rows(Subject { params, .. }: Subject<'_>, count: usize) -> Result<Option<Tensor>> {
+    let Some(table) = params.find("pos") else { return Ok(None) };
+    let rows = params.dims(table).first().copied().unwrap_or(0).max(1);
+    let wanted: Vec<u32> = (0..count).map(|position| id(position % rows)).collect();
+    Ok(Some(params.rows(table, &wanted)?.detach()))
+}
+
 /// The standard deviation of the embeddings of all subjects' tokens, without what positions add.
 ///
 /// # Errors
@@ -303,14 +309,12 @@ pub fn spread<'e>(
     bench: &Bench<'_>,
     prompts: impl IntoIterator<Item = &'e Encoded>,
 ) -> Result<f64> {
-    let Subject { params, .. } = bench.subject;
-    let table = params.find("pos").map(|positions| params.get(positions)).transpose()?;
     let mut numbers: Vec<f64> = Vec::new();
     for prompt in prompts {
         let seen = bench.pass(&[&prompt.tokens], &[], &[EMBED])?;
         let mut embedded = seen.get(EMBED)?.get(0)?;
-        if let Some(table) = &table {
-            embedded = embedded.sub(&table.narrow(0, 0, prompt.tokens.len())?)?;
+        if let Some(rows) = position_rows(bench.subject, prompt.tokens.len())? {
+            embedded = embedded.sub(&rows)?;
         }
         let width = embedded.dim(1)?;
         values(&embedded, |all| {

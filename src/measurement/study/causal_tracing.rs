@@ -124,10 +124,10 @@ impl CausalTracing {
         answer: &mut Answer,
     ) -> Result<Vec<(&'e Encoded, u32)>> {
         let (asked, left) = tracing::known(bench, prompts, self.prompts, self.all_prompts)?;
-        let without = asked.iter().find(|(prompt, _)| prompt.role(SUBJECT).is_empty());
-        if let Some((without, _)) = without {
-            let number = prompts.iter().position(|prompt| std::ptr::eq(prompt, *without));
-            return Err(lacks(number.unwrap_or(0), "subject\" among its \"roles"));
+        let looked_at = prompts.iter().take(asked.len() + left);
+        let without = looked_at.map(|prompt| prompt.role(SUBJECT)).position(<[usize]>::is_empty);
+        if let Some(number) = without {
+            return Err(lacks(number, "subject\" among its \"roles"));
         }
         if left > 0 {
             let are = if left == 1 { "prompt is" } else { "prompts are" };
