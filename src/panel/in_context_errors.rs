@@ -16,7 +16,7 @@ pub const KIND: PanelKind = PanelKind {
     title: "In-context errors",
     look_for: "Where the line of the network leaves that of copying the last number and comes down to ridge regression: it has found out from the numbers before how the sequence goes on. The lines of the layers tell which of them knows what.",
     click: "A click on a head puts it into focus everywhere.",
-    stack: Stack::MiddleAbove,
+    stack: Stack::MiddleBelow,
     aspect: 0.6,
     example: "affine-recurrences",
     controls: &[("heads", "Heads by")],
