@@ -209,7 +209,7 @@ fn in_words(courses: &[Course]) -> String {
     };
     let each = courses.iter().rev().map(|c| format!("{} {:.2e}", c.name, mean(c)));
     format!(
-        "Mean squared errors: {}. A layer is read through the final norm by a linear map that was fitted to other sequences.",
+        "Mean squared errors: {}. A layer is read, as it is and through the final norm, by a linear map that was fitted to other sequences.",
         each.collect::<Vec<_>>().join(", ")
     )
 }

@@ -689,18 +689,15 @@ fn shade(mark: &Mark, plot: &Plot) -> Option<Polygon<'static>> {
 }
 
 /// The names of phases at the upper edge of the first plot, in full where there is room and else their numbers.
-fn name_phases(
-    ui: &Ui,
-    phases: &[&Cell],
-    along: Along,
-    transform: &egui_plot::PlotTransform,
-) {
+fn name_phases(ui: &Ui, phases: &[&Cell], along: Along, transform: &egui_plot::PlotTransform) {
     let frame = *transform.frame();
     let (painter, color) = (ui.painter_at(frame), ui.visuals().weak_text_color());
     let font = egui::TextStyle::Small.resolve(ui.style());
     for phase in phases {
         let [from, to] = [phase.from, phase.to].map(|end| {
-            transform.position_from_point_x(scaled(end[0], along)).clamp(frame.left(), frame.right())
+            transform
+                .position_from_point_x(scaled(end[0], along))
+                .clamp(frame.left(), frame.right())
         });
         let full = phase.hover.split(':').next().unwrap_or_default();
         let number = full.split(' ').next().unwrap_or_default();
