@@ -73,11 +73,13 @@ impl Measurement for InContextErrors {
     fn applies(&self, subject: Subject<'_>) -> Result<()> {
         let one = Some(&Reals { inputs: 1, outputs: 1 });
         let is_one = subject.source.facet::<Reals>() == one;
-        if is_one && subject.source.facet::<Components>().is_some() {
+        let model = subject.model;
+        let is_read = model.layout().has_heads() && model.readout(subject.params)?.is_some();
+        if is_one && subject.source.facet::<Components>().is_some() && is_read {
             return Ok(());
         }
         Err(Error::usage(
-            "errors by the number of terms are for tasks that carry one real number at each position and predict one, such as \"affine_recurrence\"",
+            "errors by the number of terms are for tasks that carry one real number at each position and predict one, such as \"affine_recurrence\", and networks of attention that have a residual stream",
         ))
     }
 
