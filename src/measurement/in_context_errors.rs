@@ -29,7 +29,7 @@ crate::settings! {
 ///
 /// Arrays `[position]`, mean squared errors over held-out sequences, NaN where no sequence has a target: `error.network`;
 /// `error.reference.<name>` of each reference, a predictor without a network; and `error.layer0` and so on, of a linear map of the residual
-/// stream behind the layer, normalised as before the unembedding, fitted by least squares to the first half of the sequences. All errors are those of the second half.
+/// stream behind the layer and of the same normalised as before the unembedding, fitted by least squares to the first half of the sequences. All errors are those of the second half.
 ///
 /// Arrays `[layer, head]`: `slope.product` and `slope.distance`, the slope of a head's attention scores (before the softmax) on the product of
 /// the numbers at query and key, and on the negative of their distance, both less their means over the keys of a query; a head of negative
@@ -73,11 +73,13 @@ impl Measurement for InContextErrors {
     fn applies(&self, subject: Subject<'_>) -> Result<()> {
         let one = Some(&Reals { inputs: 1, outputs: 1 });
         let is_one = subject.source.facet::<Reals>() == one;
-        if is_one && subject.source.facet::<Components>().is_some() {
+        let model = subject.model;
+        let is_read = model.layout().has_heads() && model.readout(subject.params)?.is_some();
+        if is_one && subject.source.facet::<Components>().is_some() && is_read {
             return Ok(());
         }
         Err(Error::usage(
-            "errors by the number of terms are for tasks that carry one real number at each position and predict one, such as \"affine_recurrence\"",
+            "errors by the number of terms are for tasks that carry one real number at each position and predict one, such as \"affine_recurrence\", and networks of attention that have a residual stream",
         ))
     }
 
@@ -107,11 +109,13 @@ impl Measurement for InContextErrors {
         }
         for (layer, _) in subject.model.layout().heads.iter().enumerate() {
             let stream = captured(scene, Site { layer, point: Point::ResidPost })?;
-            let width = stream.dims().last().copied().unwrap_or(0);
+            let width = stream.dims().last().copied().unwrap_or(1).max(1);
             let data = values(stream, <[f32]>::to_vec)?;
-            let data = normalized(subject.model, subject.params, width, &data)?;
+            let normed = normalized(subject.model, subject.params, width, &data)?;
+            let both = data.chunks_exact(width).zip(normed.chunks_exact(width));
+            let data: Vec<f32> = both.flat_map(|(a, b)| [a, b].concat()).collect();
             let (name, axes) = (format!("layer{layer}"), ["sequence", "position", "width"]);
-            arrays.push(Array::new(name, &axes, stream.dims(), data)?);
+            arrays.push(Array::new(name, &axes, &[batch.rows, batch.len, 2 * width], data)?);
         }
         arrays.extend(heads(scene, logits, &self.edits)?);
         Ok(Answer { arrays, ..Answer::default() })

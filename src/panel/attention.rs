@@ -258,6 +258,11 @@ impl Attention {
         }
     }
 
+    /// Where positions carry numbers, no token comes again.
+    fn expected(&self, view: &View<'_>) -> Expected {
+        if view.net.reals { Expected::Off } else { self.expected }
+    }
+
     fn outlines(
         &self,
         view: &View<'_>,
@@ -268,7 +273,7 @@ impl Attention {
         let tokens = tokens(view);
         let occurrence = view.readings.map_or(&[][..], |r| &r.prompt.occurrence);
         let last = shown.1.min(pattern.queries).min(tokens.len());
-        let wanted = |query: &usize| match self.expected {
+        let wanted = |query: &usize| match self.expected(view) {
             Expected::Off => false,
             Expected::Selected => view.selection.query == Some(*query),
             Expected::Repeated => occurrence.get(*query).is_some_and(|&c| c >= 2),

@@ -16,7 +16,7 @@ pub const KIND: PanelKind = PanelKind {
     title: "In-context errors",
     look_for: "Where the line of the network leaves that of copying the last number and comes down to ridge regression: it has found out from the numbers before how the sequence goes on. The lines of the layers tell which of them knows what.",
     click: "A click on a head puts it into focus everywhere.",
-    stack: Stack::MiddleAbove,
+    stack: Stack::MiddleBelow,
     aspect: 0.6,
     example: "affine-recurrences",
     controls: &[("heads", "Heads by")],
@@ -209,7 +209,7 @@ fn in_words(courses: &[Course]) -> String {
     };
     let each = courses.iter().rev().map(|c| format!("{} {:.2e}", c.name, mean(c)));
     format!(
-        "Mean squared errors: {}. A layer is read through the final norm by a linear map that was fitted to other sequences.",
+        "Mean squared errors: {}. A layer is read, as it is and through the final norm, by a linear map that was fitted to other sequences.",
         each.collect::<Vec<_>>().join(", ")
     )
 }

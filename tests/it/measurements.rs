@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use mnemoscope::base::batch::{Batch, NO_TARGET, Row};
+use mnemoscope::base::batch::{Batch, NO_TARGET, Reals, Row};
 use mnemoscope::base::error::Result;
 use mnemoscope::base::event::{DIVERGED, Mark, MarkKind, MetricsRow};
 use mnemoscope::base::intervention::{Point, Site};
@@ -1226,10 +1226,19 @@ fn stages() -> Vec<(String, Stage)> {
             let mut settings = (entry.make)();
             shrink(&mut *settings, &[("width", 16), ("heads", 2), ("layers", 2)]);
             let mut params = Params::new(3);
-            let length = source.length();
-            let model = settings
-                .build(Sequences::of_tokens(source.vocab().len(), length), &mut params)
-                .unwrap();
+            let reals = source.facet::<Reals>().copied().unwrap_or_default();
+            let on =
+                Sequences { reals, ..Sequences::of_tokens(source.vocab().len(), source.length()) };
+            if reals != Reals::default() && !settings.reads_reals() {
+                continue;
+            }
+            let model = match settings.build(on, &mut params) {
+                Ok(model) => model,
+                Err(refused) => {
+                    assert!(refused.message.contains("predicts two"), "{refused}");
+                    continue;
+                }
+            };
             let stage = Stage {
                 model,
                 params,
@@ -1263,14 +1272,9 @@ fn examine(stage: &mut Stage, measurement: &dyn Measurement) -> Answer {
     (stage.batch, stage.logits, stage.captured) = Default::default();
     if measurement.scope() != Scope::Weights {
         stage.batch = task::batch(&*source, 1, 0, rows);
-        let tokens = Tensor::from_slice(
-            &stage.batch.tokens,
-            (rows, stage.batch.len),
-            &candle_core::Device::Cpu,
-        )
-        .unwrap();
+        let tensors = pass::Tensors::of(&stage.batch, &stage.params).unwrap();
         let mut bench = EditAndCapture::new(Vec::new(), measurement.sites(stage.subject()));
-        let output = stage.model.forward(&stage.params, &Input::new(&tokens), &mut bench).unwrap();
+        let output = stage.model.forward(&stage.params, &tensors.input(), &mut bench).unwrap();
         stage.logits = Some(output.logits);
         stage.captured = bench.captured;
     }
@@ -1284,7 +1288,7 @@ fn every_probe_gives_the_same_finite_answer_twice_and_a_mean_for_each_column() {
         for entry in measurement::ALL {
             let measurement = (entry.make)();
             let what = format!("{} of {name}", entry.name);
-            if let Err(refused) = measurement.applies(stage.subject()) {
+            if let Err(refused) = measurement::check(&*measurement, stage.subject()) {
                 assert!(refused.message.len() > 20, "{what}: {refused}");
                 continue;
             }

@@ -130,6 +130,9 @@ impl World {
         for call in world.panel("circuits").needs(&world.net, &world.selection) {
             world.answer(&call, circuits(world.vocab.len(), 12));
         }
+        for call in world.panel("in_context_errors").needs(&world.net, &world.selection) {
+            world.answer(&call, in_context_errors());
+        }
         for call in world.panel("working_memory").needs(&world.net, &world.selection) {
             world.answer(&call, working_memory(tokens.len(), world.selection.layer));
         }
@@ -990,6 +993,28 @@ const NONE: f32 = f32::NAN;
 
 /// Store a c, store b d, ignore a d, store a d, ignore b c, ignore a d: the letters a and b are registers, c and d symbols.
 /// The decoder takes the third tuple for a store, and the answer to the fifth is wrong.
+fn in_context_errors() -> Reading {
+    let errors = |name: &str, first: f32| {
+        let data = (0..8).map(|i| if i < 2 { f32::NAN } else { first / (i * i) as f32 }).collect();
+        array(name, &["position"], &[8], data)
+    };
+    let heads =
+        |name: &str, data: [f32; 2]| array(name, &["layer", "head"], &[2, 1], data.to_vec());
+    Reading {
+        arrays: vec![
+            errors("error.network", 0.01),
+            errors("error.reference.copy_last", 1.0),
+            errors("error.reference.exact", 1e-12),
+            errors("error.layer0", 0.3),
+            errors("error.layer1", 0.02),
+            heads("slope.product", [0.2, -0.1]),
+            heads("slope.distance", [0.7, -1.4]),
+            heads("ablated", [0.05, 0.4]),
+        ],
+        ..Reading::default()
+    }
+}
+
 fn gating() -> Reading {
     let tuple = |name: &str, data: [f32; 6]| array(name, &["tuple"], &[6], data.to_vec());
     let table = |name: &str, data: [[f32; 2]; 6]| {

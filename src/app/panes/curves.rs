@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use egui::{Align2, Color32, FontId, Rect, Ui, UiBuilder, Vec2b, pos2, vec2};
-use egui_plot::{AxisHints, GridInput, GridMark, Line, PlotPoint, PlotPoints, Points};
+use egui_plot::{AxisHints, GridInput, GridMark, Line, PlotPoint, PlotPoints, Points, Polygon};
 
 use super::curve_legend::{self, Done, is_pale};
 use super::{Drawn as Picture, Pane};
@@ -100,12 +100,16 @@ pub fn show(ui: &mut Ui, rect: Rect, figure: &Figure, step: Option<f64>, lit: &[
         .iter()
         .flat_map(|plot| &plot.marks)
         .filter_map(|mark| if let Mark::Cells(cells) = mark { Some(cells) } else { None });
-    let flags: Vec<Flag> = cells.flatten().filter_map(|cell| flag(cell, first.x.along)).collect();
+    // What stands at no step is a phase.
+    let (flagged, phases): (Vec<&Cell>, Vec<&Cell>) =
+        cells.flatten().partition(|cell| cell.value.is_some());
+    let flags: Vec<Flag> =
+        flagged.into_iter().filter_map(|cell| flag(cell, first.x.along)).collect();
     let runs: Vec<&LegendEntry> =
         plots.iter().flat_map(|plot| &plot.legend).filter(|entry| is_run(&entry.key)).collect();
     let span = Span::new(figure, first);
     let room = Room::of(ui, rect, figure, &plots, (&flags, &runs, &span));
-    let shared = Shared { flags: &flags, step, span, runs: &runs, lit };
+    let shared = Shared { flags: &flags, phases: &phases, step, span, runs: &runs, lit };
     let mut top = rect.top();
     for (row, in_row) in plots.chunks(room.columns).take(room.rows).enumerate() {
         let is_last = row + 1 == room.rows;
@@ -232,6 +236,7 @@ fn flag(cell: &Cell, along: Along) -> Option<Flag> {
 /// What all plots show besides themselves: what happened, the step in view, the stretch of steps, the runs, and what is lit.
 struct Shared<'a> {
     flags: &'a [Flag],
+    phases: &'a [&'a Cell],
     step: Option<f64>,
     span: Span,
     runs: &'a [&'a LegendEntry],
@@ -274,6 +279,9 @@ fn one(
         .width(left.width().max(60.0))
         .show(&mut child, |inner| {
             inner.set_plot_bounds_x(seen.0..=seen.1);
+            for shade in plot.marks.iter().filter_map(|mark| shade(mark, plot)) {
+                inner.polygon(shade);
+            }
             let unit = inner.transform().dpos_dvalue();
             for line in &lines {
                 line.draw(inner, &(seen.0..=seen.1), columns, unit);
@@ -282,6 +290,9 @@ fn one(
     shared.span.follow(ui, &response);
     stand_upright(ui, &uprights, &response.transform);
     point_beyond(ui, &lines, &response.transform);
+    if place.at == (0, 0) {
+        name_phases(ui, shared.phases, along, &response.transform);
+    }
     name_flags(ui, place.named, &response.transform, rect.with_max_y(room.top()));
     let pointer = response.response.hover_pos();
     let x = pointer.map(|pos| response.transform.value_from_position(pos).x);
@@ -665,6 +676,40 @@ fn drawn<'a>(mark: &'a Mark, plot: &Plot, seen: (f64, f64)) -> Option<Drawn<'a>>
         width: width * UNITS_PER_POINT,
         dash: *dash,
     })
+}
+
+/// A phase behind the lines.
+fn shade(mark: &Mark, plot: &Plot) -> Option<Polygon<'static>> {
+    let Mark::Rect { from, to, fill: Some(fill), .. } = mark else { return None };
+    let corner = |x: f64, y: f64| [scaled(x, plot.x.along), scaled(y, plot.y.along)];
+    let corners = [[from[0], from[1]], [to[0], from[1]], [to[0], to[1]], [from[0], to[1]]];
+    let corners: Vec<[f64; 2]> = corners.into_iter().map(|[x, y]| corner(x, y)).collect();
+    let shade = Polygon::new("phase", corners).fill_color(color32(*fill));
+    Some(shade.stroke(egui::Stroke::NONE).allow_hover(false))
+}
+
+/// The names of phases at the upper edge of the first plot, in full where there is room and else their numbers.
+fn name_phases(ui: &Ui, phases: &[&Cell], along: Along, transform: &egui_plot::PlotTransform) {
+    let frame = *transform.frame();
+    let (painter, color) = (ui.painter_at(frame), ui.visuals().weak_text_color());
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    for phase in phases {
+        let [from, to] = [phase.from, phase.to].map(|end| {
+            transform
+                .position_from_point_x(scaled(end[0], along))
+                .clamp(frame.left(), frame.right())
+        });
+        let full = phase.hover.split(':').next().unwrap_or_default();
+        let number = full.split(' ').next().unwrap_or_default();
+        let fits = [full, number].into_iter().find_map(|text| {
+            let text = painter.layout_no_wrap(text.to_owned(), font.clone(), color);
+            (text.size().x + 4.0 <= to - from).then_some(text)
+        });
+        if let Some(text) = fits {
+            let left = 0.5 * (from + to - text.size().x);
+            painter.galley(pos2(left, frame.top() + 2.0), text, color);
+        }
+    }
 }
 
 fn upright(mark: &Mark, along: Along) -> Option<Flag> {
