@@ -24,7 +24,7 @@ use crate::figure::grey;
 use crate::figure::page::Page;
 use crate::figure::provenance::{FontFacts, PanelFacts, Provenance};
 use crate::figure::scene::Beyond;
-use crate::formats::file::{check_free, check_free_within, check_ours, make_folder, save};
+use crate::formats::file::{check_free, check_ours, save};
 use crate::panel;
 use crate::panel::compare::{Compares, Showing};
 use crate::run_folder::recording::Recording;
@@ -558,7 +558,6 @@ impl Film {
         page: &Page,
         progress: &mut dyn FnMut(usize, usize) -> bool,
     ) -> Result<()> {
-        make_folder(&self.out)?;
         for (index, frame) in frames.iter().enumerate() {
             if !progress(index, frames.len()) {
                 return Err(film::stopped());
@@ -576,7 +575,7 @@ impl Film {
     /// Before anything is written, and before anything is asked.
     fn check_frames(&self, count: usize) -> Result<()> {
         let frames = || (0..count).map(|index| self.frame(index));
-        frames().try_for_each(|frame| check_free_within(&frame, self.drawn.force))?;
+        frames().try_for_each(|frame| check_free(&frame, self.drawn.force))?;
         check_ours(frames(), &files::is_ours)
     }
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result, reason};
 
-/// Writes a file beside its place and moves it there, so that no half of it is ever seen. What writers of this name left there that
-/// were killed goes.
+/// Writes a file beside its place and moves it there, so that no half of it is ever seen. Folders that are missing on the
+/// way to it are made; what writers of this name left there that were killed goes.
 ///
 /// # Errors
-/// When the place is taken or its folder is not there ([`check_free`]), or when the system refuses.
+/// When the place is taken ([`check_free`]), or when the system refuses.
 pub fn save(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
     save_with(path, replace, |file| Ok(file.write_all(bytes)?))
 }
@@ -25,6 +25,9 @@ pub fn save_with(
     write: impl FnOnce(&mut File) -> Result<()>,
 ) -> Result<()> {
     check_free(path, replace)?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+        make_folder(folder)?;
+    }
     let name = path.file_name().ok_or_else(|| {
         Error::usage(format!("{} names no file: give the name of a file", path.display()))
     })?;
@@ -45,7 +48,7 @@ pub fn save_all(
     is_ours: &dyn Fn(&Path) -> bool,
 ) -> Result<()> {
     for (name, _) in files {
-        check_free_within(&folder.join(name), replace)?;
+        check_free(&folder.join(name), replace)?;
     }
     check_ours(files.iter().map(|(name, _)| folder.join(name)), is_ours)?;
     make_folder(folder)?;
@@ -57,8 +60,7 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
-/// A folder, with those that are missing on the way to it.
-pub fn make_folder(folder: &Path) -> Result<()> {
+fn make_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)
         .map_err(|e| Error::from(e).context(format!("making the folder {}", folder.display())))
 }
@@ -89,25 +91,11 @@ pub fn check_ours(
 }
 
 /// Refuses a place that is taken: by a file that may not be replaced, by a folder. A link counts as a file of its own: what
-/// replaces it is never written through it. The folder of a file that somebody named is there: one that is not may be misspelt.
+/// replaces it is never written through it.
 ///
 /// # Errors
-/// When it is taken, or its folder is not there.
+/// When it is taken.
 pub fn check_free(path: &Path, replace: bool) -> Result<()> {
-    check_free_within(path, replace)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match folder.filter(|folder| !folder.is_dir()) {
-        None => Ok(()),
-        Some(folder) => Err(Error::usage(format!(
-            "{} cannot be written: there is no folder {}. Make it first, or choose another name",
-            path.display(),
-            folder.display()
-        ))),
-    }
-}
-
-/// The same of a file in a folder that is made for it where there is none.
-pub fn check_free_within(path: &Path, replace: bool) -> Result<()> {
     let Ok(there) = fs::symlink_metadata(path) else { return check_way(path) };
     let why = if there.is_dir() {
         "is a folder: give the name of a file in it"

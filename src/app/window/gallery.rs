@@ -13,12 +13,15 @@ use crate::run::gallery::{Card, cards};
 
 /// Points of a picture on a card, and of a card.
 const STILL: [f32; 2] = [256.0, 160.0];
-const CARD: [f32; 2] = [STILL[0], STILL[1] + 172.0];
+const CARD: [f32; 2] = [STILL[0], STILL[1] + 184.0];
+/// Points of its foot: the time and two buttons.
+const FOOT: f32 = 44.0;
 const GAP: f32 = 14.0;
 /// Points that a card needs around what stands on it.
 const INSIDE: f32 = 8.0;
-/// Lines of the title and of what is said.
+/// Lines of the title, of the source and of what is said.
 const TITLE_ROWS: usize = 2;
+const SOURCE_ROWS: usize = 2;
 const ABOUT_ROWS: usize = 3;
 
 /// What is shown and searched for, while it is open.
@@ -123,20 +126,21 @@ impl Gallery {
     fn card(&mut self, ui: &mut Ui, card: &Card) -> Option<Action> {
         self.in_view.push(card.name);
         let frame = Frame::group(ui.style()).inner_margin(INSIDE);
-        frame
-            .show(ui, |ui| {
-                ui.set_min_size(CARD.into());
-                ui.set_max_size(CARD.into());
-                ui.spacing_mut().item_spacing = vec2(8.0, 3.0);
-                ui.vertical(|ui| {
-                    self.still(ui, card);
-                    rows(ui, &RichText::new(&card.title).strong(), TITLE_ROWS);
-                    rows(ui, &RichText::new(&card.source).small(), 1);
-                    rows(ui, &RichText::new(&card.about).weak(), ABOUT_ROWS);
-                });
-                ui.with_layout(Layout::bottom_up(Align::Min), |ui| self.foot(ui, card)).inner
-            })
-            .inner
+        let whole = vec2(CARD[0] + 2.0 * INSIDE, CARD[1] + 2.0 * INSIDE);
+        let down = Layout::top_down(Align::Min);
+        let card_of = |ui: &mut Ui| {
+            ui.spacing_mut().item_spacing = vec2(8.0, 3.0);
+            let words = vec2(CARD[0], CARD[1] - FOOT);
+            ui.allocate_ui_with_layout(words, down, |ui| {
+                ui.set_min_size(words);
+                self.still(ui, card);
+                rows(ui, &RichText::new(&card.title).strong(), TITLE_ROWS);
+                rows(ui, &RichText::new(&card.source).small(), SOURCE_ROWS);
+                rows(ui, &RichText::new(&card.about).weak(), ABOUT_ROWS);
+            });
+            self.foot(ui, card)
+        };
+        ui.allocate_ui_with_layout(whole, down, |ui| frame.show(ui, card_of).inner).inner
     }
 
     fn still(&mut self, ui: &mut Ui, card: &Card) {
@@ -154,6 +158,8 @@ impl Gallery {
 
     fn foot(&self, ui: &mut Ui, card: &Card) -> Option<Action> {
         let here = self.here.get(card.name).copied();
+        ui.label(RichText::new(card.time(here)).small())
+            .on_hover_text("How long it trains until what it is about can be seen.");
         let buttons = ui.horizontal(|ui| {
             let start = ui.button("Start").on_hover_text("Train it in this window.");
             let lessons = format!("Lessons ({})", card.lessons);
@@ -166,8 +172,6 @@ impl Gallery {
             };
             command.map(Action::Do)
         });
-        ui.label(RichText::new(card.time(here)).small())
-            .on_hover_text("How long it trains until what it is about can be seen.");
         buttons.inner
     }
 }
