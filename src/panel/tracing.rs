@@ -56,6 +56,8 @@ crate::settings! {
 const WAITING: &str = "The subject is being corrupted, and states, MLPs and attentions restored one by one; the first results come in a moment.";
 /// In maps of at most so many cells the probabilities are written.
 const MOST_NUMBERS: usize = 48;
+/// Points of height that a number in a cell needs.
+const ROOM_FOR_NUMBER: f32 = 10.0;
 /// Least width of a map beside others, in points.
 const LEAST: f32 = 115.0;
 
@@ -102,9 +104,17 @@ impl Tracing {
         if plots.is_empty() {
             return Err(sentence("This network has none of the places that are restored."));
         }
+        let columns = kinds.min(most);
+        let cells = plots.len().div_ceil(columns) * view.net.heads.len().max(1);
+        if 0.7 * view.size[1] < ROOM_FOR_NUMBER * cells as f32 {
+            // Numbers that would lie over each other say nothing.
+            plots
+                .iter_mut()
+                .for_each(|plot| plot.marks.retain(|m| !matches!(m, Mark::Text { .. })));
+        }
         Ok(Figure {
             title: sheet.title(found.step),
-            columns: kinds.min(most),
+            columns,
             caption: sheet.caption(self.show),
             plots,
             ..Figure::default()

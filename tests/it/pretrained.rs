@@ -299,10 +299,10 @@ fn tensors_in_several_files_are_one_network() {
 fn what_a_configuration_says_is_quoted_as_it_stands_and_with_its_folder() {
     let folder = copy("gpt2");
     let mut long = config(folder.path());
-    long["n_positions"] = json!(1_000_000_000_000_000_u64);
+    long["n_positions"] = json!(1_000_000_000_000_u64);
     write_config(folder.path(), &long);
     let said = refusal(folder.path());
-    assert!(said.contains("64 rows") && said.contains("up to 1000000000000000 tokens"), "{said}");
+    assert!(said.contains("64 rows") && said.contains("up to 1000000000000 tokens"), "{said}");
     fs::write(folder.path().join("config.json"), "{").unwrap();
     let said = said_of(folder.path());
     let place = folder.path().to_str().unwrap();

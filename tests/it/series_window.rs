@@ -109,8 +109,8 @@ fn a_step_that_is_written_anew_is_read_anew_and_a_folder_that_is_gone_is_a_sente
 #[test]
 fn a_set_of_prompts_stays_open_while_new_checkpoints_come() {
     let (home, library, series) = home();
-    let set = home.path().join("set.txt");
-    fs::write(&set, "5 9 17\n4 3 2\n").unwrap();
+    let set = home.path().join("set.jsonl");
+    fs::write(&set, "{\"prompt\": [5, 9, 17]}\n{\"prompt\": [4, 3, 2]}\n").unwrap();
     let mut harness = window_beside(Ok(library), &series);
     until(&mut harness, "it is open", |app| app.lab.run().is_some());
     harness.state_mut().lab.view(None);
@@ -130,7 +130,7 @@ fn a_set_of_prompts_stays_open_while_new_checkpoints_come() {
     harness.state_mut().lab.look_now();
     until(&mut harness, "the set is missed", |app| !app.lab.troubles.is_empty());
     let lab = &harness.state().lab;
-    assert!(lab.troubles[0].message.contains("set.txt"), "{:?}", lab.troubles);
+    assert!(lab.troubles[0].message.contains("set.jsonl"), "{:?}", lab.troubles);
     assert_eq!((lab.prompt_of_set(), recorded(harness.state()).len()), (None, 5));
 }
 
