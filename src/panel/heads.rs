@@ -416,6 +416,8 @@ fn share_to_copies(pattern: Pattern<'_>, tokens: &[u32], after: usize) -> Option
 const NAMED_SIDE: f32 = 48.0;
 const NAMED_ALL: usize = 32;
 
+/// Points that title, names and caption take of the height.
+const AROUND: f32 = 50.0;
 /// Blocks of layers that stand side by side, at most.
 const MOST_BLOCKS: usize = 8;
 
@@ -500,8 +502,10 @@ impl Grid {
         /// How much larger thumbnails must become to be laid out otherwise.
         const GAIN: f32 = 1.3;
         let [layers, heads] = count;
+        let [width, height] = view.size;
+        let height = (height - AROUND).max(0.5 * height);
         let of = |rows: usize, columns: usize, is_turned| {
-            let side = (view.size[0] / columns as f32).min(view.size[1] / rows as f32);
+            let side = (width / columns as f32).min(height / rows as f32);
             Self { rows, columns, is_turned, side, first, count }
         };
         let blocks = |blocks: usize| of(layers.div_ceil(blocks), blocks * (heads + 1) - 1, false);

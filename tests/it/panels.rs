@@ -1861,11 +1861,13 @@ fn many_heads_are_laid_out_in_blocks_that_leave_them_as_much_room_as_there_is() 
         let heads: BTreeSet<(usize, usize)> = figure.plots.iter().filter_map(picked).collect();
         assert_eq!(heads.len(), 270, "{size:?}: each head has a map");
         let rows = figure.plots.len().div_ceil(figure.columns);
-        let side = (size[0] / figure.columns as f32).min(size[1] / rows as f32);
-        let as_one = (size[0] / 9.0).min(size[1] / 30.0).max((size[0] / 30.0).min(size[1] / 9.0));
+        // The title, the names and the caption have their room.
+        let [width, height] = [size[0], f32::max(size[1] - 50.0, 0.5 * size[1])];
+        let side = (width / figure.columns as f32).min(height / rows as f32);
+        let as_one = (width / 9.0).min(height / 30.0).max((width / 30.0).min(height / 9.0));
         assert!(side >= 0.75 * as_one, "{size:?}: {side} points where one block has {as_one}");
         // No more than half of the room is left empty along the longer side.
-        let used = side * side * figure.plots.len() as f32 / (size[0] * size[1]);
+        let used = side * side * figure.plots.len() as f32 / (width * height);
         assert!(used > 0.5, "{size:?}: {used} of the room is used");
         // Rows of the first block are named at the edge, those of the others before them in the grid.
         let marks = figure.plots.iter().flat_map(|plot| &plot.marks);

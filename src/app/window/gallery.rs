@@ -22,7 +22,7 @@ const INSIDE: f32 = 8.0;
 /// Lines of the title, of the source and of what is said.
 const TITLE_ROWS: usize = 2;
 const SOURCE_ROWS: usize = 2;
-const ABOUT_ROWS: usize = 3;
+const ABOUT_ROWS: usize = 4;
 
 /// What is shown and searched for, while it is open.
 #[derive(Default)]
