@@ -499,8 +499,8 @@ impl Grid {
 
     /// Of so many layers and heads in view.
     fn of(view: &View<'_>, count: [usize; 2], first: [usize; 2]) -> Self {
-        /// How much larger thumbnails must become to be laid out otherwise.
-        const GAIN: f32 = 1.3;
+        /// How much larger thumbnails must become to be laid out in blocks, and turned.
+        const GAINS: [f32; 2] = [1.1, 1.3];
         let [layers, heads] = count;
         let [width, height] = view.size;
         let height = (height - AROUND).max(0.5 * height);
@@ -515,9 +515,10 @@ impl Grid {
         let beside = (2..=most).map(blocks).max_by(|a, b| a.side.total_cmp(&b.side));
         let others = beside.into_iter().chain([turned]);
         let best = others.max_by(|a, b| a.side.total_cmp(&b.side)).unwrap_or(plain);
+        let gain = GAINS[usize::from(best.is_turned)];
         match () {
             () if is_flat => turned,
-            () if best.side > GAIN * plain.side => best,
+            () if best.side > gain * plain.side => best,
             () => plain,
         }
     }
