@@ -175,8 +175,11 @@ impl Tokens {
             (_, Err(instead)) => instead.empty.as_deref().unwrap_or(""),
             _ => "",
         };
-        let parts = [shading.caption.as_str(), underline];
-        parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(" ")
+        // Both may be awaited, which is said once.
+        let mut parts = vec![shading.caption.as_str(), underline];
+        parts.retain(|part| !part.is_empty());
+        parts.dedup();
+        parts.join(" ")
     }
 
     fn plot(
