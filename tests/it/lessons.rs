@@ -240,7 +240,6 @@ const SHORT: &[&str] = &[
     "automaton-cyclic3-gru",
     "automaton-grid4-gru",
     "automaton-s3-gru",
-    "automaton-flip-flop",
     "max-of-list",
     "parity-gru",
 ];
